@@ -23,7 +23,7 @@ from evals.errors import EvalsError
 from evals.records.card import Card
 from evals.run.collection_means import collection_means
 from evals.run.overview import aggregates
-from evals.terminal.runs import Line, marks
+from evals.terminal.runs import RunRow, marks
 from evals.terminal.trust_marks import MEANINGS
 from evals.types import Estimate
 
@@ -109,7 +109,7 @@ class Cell(Struct, frozen=True, kw_only=True):
         if self.entry is None:
             return {}
         descriptions = marks(
-            Line(cards=(self.entry.card,), headline=self.estimate, challenges=(self.entry.challenge,))
+            RunRow(cards=(self.entry.card,), headline=self.estimate, challenges=(self.entry.challenge,))
         )
         if self.has_odd_temperature:
             descriptions["T"] = f"unusual temperature, {temperature(self.entry.card)}"

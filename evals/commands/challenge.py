@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from evals.challenge.replies import Source
 
 EXIT_STATUS = {"consistent": 0, "close": 0, "different": 1, "untestable": 3}
-MEANING = {
-    "consistent": "no difference from what this model writes was found",
+MEANINGS = {
+    "consistent": "no deviation from what this model writes was found",
     "close": "different numerics or quantisation can explain the deviation from what this model writes",
     "different": "this model did not write these replies under the recorded settings",
     "untestable": "nothing was tested",
@@ -127,7 +127,7 @@ def _print(outcome: ChallengeOutcome) -> None:
         common.say(
             f"    tokenised to a different number of tokens than recorded: {_count(outcome.retokenised)}"
         )
-    common.say(f"{outcome.verdict}: {one_line(outcome.reason) or MEANING[outcome.verdict]}")
+    common.say(f"{outcome.verdict}: {one_line(outcome.reason) or MEANINGS[outcome.verdict]}")
 
 
 def _count(replies: int) -> str:

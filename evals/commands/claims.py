@@ -173,7 +173,7 @@ def check(
 
     if grid:
         if run is not None or within is not None:
-            raise UsageError("--grid checks published numbers: it takes neither a run nor --within")
+            raise UsageError("--grid checks published numbers; it cannot be combined with a run or --within")
         return _check_grid(suite, model, results, as_json=as_json)
     if run is None:
         raise UsageError("expected a run or --grid")
@@ -282,7 +282,7 @@ def _no_claims_message(cards: Sequence[Card], published: dict[str, Claim], *, mo
             else "name a published model with --model"
         )
         hint = f"{advice} (`evals claims list --suite {suites[0]}` lists them)"
-    return f"no published number of {models or 'this run'} on {' or '.join(suites)}; {hint}"
+    return f"no published number for {models or 'this run'} on {' or '.join(suites)}; {hint}"
 
 
 def _suite_runs(runs: Sequence[Run], measured: MeasuredScore) -> list[SuiteRun]:
@@ -303,11 +303,11 @@ def _print_finding(finding: Finding) -> None:
 
     unit = finding.unit
     common.say(f"{finding.claim}: {_verdict_text(finding)}")
-    bounds = (
+    interval = (
         f" [{_figure(finding.low, unit)}, {_figure(finding.high, unit)}]" if finding.low is not None else ""
     )
     common.say(
-        f"    claimed {_figure(finding.claimed, unit)}, measured {_figure(finding.measured, unit)}{bounds}"
+        f"    claimed {_figure(finding.claimed, unit)}, measured {_figure(finding.measured, unit)}{interval}"
     )
     if finding.difference is not None:
         points = "points" if unit == "fraction" else unit

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["suites", "models", "runs", "protocols"]))
+@click.argument("kind", type=click.Choice(["suites", "models", "runs", "protocols"]))
 @common.results_option
 @common.json_option
-def list_(what: str, results: Path, as_json: bool) -> None:
+def list_(kind: str, results: Path, as_json: bool) -> None:
     """List suites, models, runs or protocols."""
-    {"suites": _list_suites, "models": _list_models, "runs": _list_runs, "protocols": _list_protocols}[what](
+    {"suites": _list_suites, "models": _list_models, "runs": _list_runs, "protocols": _list_protocols}[kind](
         results, as_json=as_json
     )
 

@@ -16,10 +16,10 @@ from evals.errors import UsageError
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["suite", "adapter"]))
+@click.argument("kind", type=click.Choice(["suite", "adapter"]))
 @click.argument("name")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Output folder; default: NAME.")
-def new(what: str, name: str, out: Path | None) -> None:
+def new(kind: str, name: str, out: Path | None) -> None:
     """Create a package with a working suite or adapter called NAME, its entry point and a test."""
     from evals import load
 
@@ -27,15 +27,15 @@ def new(what: str, name: str, out: Path | None) -> None:
     if not module.isidentifier() or not module.islower() or not module.isascii():
         raise UsageError(f"{name!r}: use lower-case letters, digits and hyphens, beginning with a letter")
     name = module.replace("_", "-")
-    if name in (load.suite_names() if what == "suite" else load.adapter_names()):
-        raise UsageError(f"{'a suite' if what == 'suite' else 'an adapter'} called {name} already exists")
+    if name in (load.suite_names() if kind == "suite" else load.adapter_names()):
+        raise UsageError(f"{'a suite' if kind == 'suite' else 'an adapter'} called {name} already exists")
     if keyword.iskeyword(module) or ((existing := find_spec(module)) and existing.origin):
         raise UsageError(f"{name!r} is a Python keyword or an installed module; choose another name")
     folder = out or Path(name)
     if folder.exists():
         raise UsageError(f"{folder} already exists; choose another folder with --out")
     folder.mkdir(parents=True)
-    for template_path, template in _template_files(files("evals") / "templates" / what):
+    for template_path, template in _template_files(files("evals") / "templates" / kind):
         text = template.read_text(encoding="utf-8")
         for placeholder, value in (
             ("name", name),
@@ -49,7 +49,7 @@ def new(what: str, name: str, out: Path | None) -> None:
         click.echo(str(path))
     example = (
         f"evals run {name} -m scripted:'ANSWER: A'"
-        if what == "suite"
+        if kind == "suite"
         else f"evals run aime --sample -m {name}:polly"
     )
     common.say(f"Try it:  pip install -e {folder} && pytest {folder} && {example}")

@@ -37,7 +37,7 @@ READERS = {
 """Format -> module:function in `evals.interop`, which takes a path and returns a list of `Source`."""
 ZIPPED = ("mmlu-pro", "mmmu", "mathvista")
 """Formats whose readers take a zip archive."""
-HEAD = 1 << 20
+HEAD_BYTES = 1 << 20
 """Number of leading bytes from which a file's format is detected."""
 
 
@@ -48,15 +48,15 @@ def read(format_name: str, path: Path) -> list[Source]:
     return reader(path)
 
 
-def guess(path: Path) -> str:
+def detect(path: Path) -> str:
     """Return the format of a file or folder; raises UsageError if it is not recognized."""
     format_name = _folder_format(path) if path.is_dir() else _file_format(path)
     if format_name is None:
-        raise UsageError(f"{path}: format not recognized; name it: evals import FORMAT {path}")
+        raise UsageError(f"{path}: format not recognized; specify it: evals import FORMAT {path}")
     return format_name
 
 
-FOLDERS = (
+FOLDER_FORMATS = (
     ("evalscope", "**/predictions/*/[!t]*.jsonl", "**/predictions/*/t[!m]*.jsonl"),
     ("opencompass", "**/predictions/*/*.json", "**/predictions/*/tmp_*.jsonl"),
     ("lighteval", "**/details_*.parquet"),
@@ -72,7 +72,7 @@ FOLDERS = (
 
 
 def _folder_format(path: Path) -> str | None:
-    for format_name, *patterns in FOLDERS:
+    for format_name, *patterns in FOLDER_FORMATS:
         if any(any(glob_visible(path, pattern)) for pattern in patterns):
             return format_name
         if format_name == "inspect" and any(inspect.is_log(file) for file in glob_visible(path, "*.json")):
@@ -81,26 +81,26 @@ def _folder_format(path: Path) -> str | None:
     return _file_format(first) if first else None
 
 
-ENDINGS = {".xlsx": "vlmevalkit", ".tsv": "vlmevalkit", ".eval": "inspect", ".parquet": "lighteval"}
+FORMAT_BY_SUFFIX = {".xlsx": "vlmevalkit", ".tsv": "vlmevalkit", ".eval": "inspect", ".parquet": "lighteval"}
 
 
 def _file_format(path: Path) -> str | None:
     name = path.name.removesuffix(".gz")
-    if (ending := Path(name).suffix) in ENDINGS:
-        return ENDINGS[ending]
-    if ending == ".zip":
+    if (suffix := Path(name).suffix) in FORMAT_BY_SUFFIX:
+        return FORMAT_BY_SUFFIX[suffix]
+    if suffix == ".zip":
         return _archive_format(path)
-    if name.startswith("samples_") and ending in (".json", ".jsonl"):
+    if name.startswith("samples_") and suffix in (".json", ".jsonl"):
         return "lm-eval"
     try:
         with disk.open_decompressed(path) as stream:
-            head = stream.read(HEAD)
-            if (ending == ".json" or head[:1] == b"[") and len(head) == HEAD:
+            head = stream.read(HEAD_BYTES)
+            if (suffix == ".json" or head[:1] == b"[") and len(head) == HEAD_BYTES:
                 head += stream.read(MAX_BYTES)
     except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
-    if ending == ".jsonl" and head[:1] != b"[":
-        return _by_fields(_decode(head.partition(b"\n")[0]), LINES)
+    if suffix == ".jsonl" and head[:1] != b"[":
+        return _by_fields(_decode(head.partition(b"\n")[0]), LINE_FORMATS)
     return _json_format(head)
 
 
@@ -120,13 +120,13 @@ def _archive_format(path: Path) -> str | None:
 def opened(path: Path, format_name: str | None) -> Iterator[tuple[Path, str]]:
     """Yield the path to read and its format; a zipped folder is unpacked into a temporary one."""
     if path.suffix != ".zip" or format_name in ZIPPED or (format_name is None and _archive_format(path)):
-        yield path, format_name or guess(path)
+        yield path, format_name or detect(path)
         return
     with unzipped(path) as folder:
-        yield folder, format_name or guess(folder)
+        yield folder, format_name or detect(folder)
 
 
-LINES = (
+LINE_FORMATS = (
     ("lm-eval", {"resps", "doc"}),
     ("evalscope", {"model_output", "index"}),
     ("evalscope", {"choices", "raw_input"}),
@@ -137,7 +137,7 @@ LINES = (
     *(("replies", {key, text}) for key in ID_FIELDS for text in TEXT_FIELDS),
 )
 """Format and fields of its first JSON line; the first match decides. The reader of `replies` reports wrong field names."""
-OBJECTS = (
+OBJECT_FORMATS = (
     ("matbench", {"tasks"}),
     ("lm-eval", {"results", "versions", "config"}),
     ("inspect", {"version", "status", "eval"}),
@@ -147,14 +147,14 @@ OBJECTS = (
     ("vlmevalkit", {"index", "prediction"}),
 )
 """Format and fields of its JSON object."""
-FIRST_VALUES = (
+FIRST_VALUE_FORMATS = (
     ("opencompass", {"prediction", "origin_prompt"}),
     ("mathvista", {"pid"}),
     ("mathvista", {"extraction"}),
     ("mathvista", {"query", "response"}),
 )
 """Format and fields of the first value in its JSON object."""
-ARRAYS = (
+ARRAY_FORMATS = (
     ("vlmevalkit", {"prediction"}),
     ("lm-eval", {"doc", "resps"}),
     ("chembench", {"name", "metrics", "output"}),
@@ -172,17 +172,17 @@ def _by_fields(row: Any, table: Iterable[tuple[str, set[str]]]) -> str | None:
 def _json_format(head: bytes) -> str | None:
     content = _decode(head)
     if isinstance(content, list):
-        return _by_fields(content[0] if content else None, ARRAYS)
+        return _by_fields(content[0] if content else None, ARRAY_FORMATS)
     if not isinstance(content, dict):
         return None
-    if format_name := _by_fields(content, OBJECTS):
+    if format_name := _by_fields(content, OBJECT_FORMATS):
         return format_name
     name, first = next(iter(content.items()), ("", None))
     if isinstance(first, dict) and "prediction" in first and any(key.startswith("label: ") for key in first):
         return "opencompass"
     if isinstance(first, str) and name.startswith(("validation_", "test_", "dev_")):
         return "mmmu"
-    return _by_fields(first, FIRST_VALUES)
+    return _by_fields(first, FIRST_VALUE_FORMATS)
 
 
 def _decode(raw: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Shared by the exporters: cards of ended runs, records as rows without the texts of gated suites, writing of files."""
+"""Shared by the exporters: cards of ended runs, records as rows without the texts of gated suites, and file writing."""
 
 from __future__ import annotations
 

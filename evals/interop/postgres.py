@@ -96,7 +96,7 @@ def _usage_errors() -> Iterator[None]:
         line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise UsageError(f"PostgreSQL: {re.sub(r'postgres(ql)?://[^ ]*', '...', line)[:300]}") from None
     except UnicodeError:
-        raise UsageError("PostgreSQL: a text of the run cannot be encoded") from None
+        raise UsageError("PostgreSQL: a text in the run cannot be encoded") from None
 
 
 def _create(connection: psycopg.Connection[Any]) -> None:

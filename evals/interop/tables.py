@@ -1,7 +1,7 @@
 """Export to tables: CSV and Parquet for programs, Markdown and LaTeX for model cards and papers.
 
-CSV and Parquet hold `scores` (a row per estimate) and `samples` (a row per sample and repeat). A CSV cell that a
-spreadsheet would evaluate as a formula gets an apostrophe in front.
+CSV and Parquet contain `scores` (a row per estimate) and `samples` (a row per sample and repeat). A CSV cell that a
+spreadsheet would evaluate as a formula is prefixed with an apostrophe.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _write_text_table(runs: Sequence[Run], path: Path, table_format: str, *, esc
         colalign=("left", "left", "left", "left", "right", "right", "right", "right", "left"),
     )
     comment = "% " if table_format.startswith("latex") else ""
-    footer = f"Measured with science-evals {version('science-evals')}. Numbers of different protocols are not comparable."
+    footer = f"Measured with science-evals {version('science-evals')}. Scores under different protocols are not comparable."
     return ExportedFiles(
         files=[outgoing.write(path, [f"{table}\n\n{comment}{footer}\n".encode()])],
         lost=["groups, bounds, verdicts and all records"],
@@ -141,7 +141,7 @@ def _score_cells(card: Card) -> list[str]:
     notes += [f"imported ({card.origin})" if card.origin.startswith("import") else ""]
     is_fraction = headline is not None and headline.unit == "fraction"
 
-    def formatted(value: float | None) -> str:
+    def format_value(value: float | None) -> str:
         return "" if value is None else f"{100 * value:.1f}" if is_fraction else f"{value:.4g}"
 
     unit = "" if headline is None else " %" if is_fraction else f" {headline.unit}".rstrip()
@@ -150,8 +150,8 @@ def _score_cells(card: Card) -> list[str]:
         card.config.protocol,
         card.model,
         headline.metric if headline else "",
-        f"{formatted(headline.value)}{unit}" if headline and headline.value is not None else "none",
-        f"{formatted(headline.low)} to {formatted(headline.high)}"
+        f"{format_value(headline.value)}{unit}" if headline and headline.value is not None else "none",
+        f"{format_value(headline.low)} to {format_value(headline.high)}"
         if headline and headline.low is not None
         else "",
         str(headline.n) if headline else "0",

@@ -1,10 +1,10 @@
-"""Task names of other harnesses and the suites that they stand for."""
+"""Task names of other harnesses and the suites they correspond to."""
 
 from __future__ import annotations
 
 from evals import load
 
-KNOWN = (
+SUITE_BY_PREFIX = (
     ("mmlu_prox", "-"),
     ("mmlu_pro", "mmlu-pro"),
     ("mmlu-pro", "mmlu-pro"),
@@ -58,11 +58,11 @@ KNOWN = (
     ("sfe", "sfe:en"),
 )
 """Prefix of a task's name -> suite; the first match decides; `-`: none of our suites."""
-PREFIXES = ("leaderboard_", "inspect_evals/", "lighteval|", "custom|", "extended|")
+STRIPPED_PREFIXES = ("leaderboard_", "inspect_evals/", "lighteval|", "custom|", "extended|")
 """Prefixes that are stripped first: those of the Open LLM Leaderboard's tasks in lm-eval and of task packages."""
 
 
-SUFFIXES = {
+SUITE_BY_SUFFIX = {
     "-0shot-instruct": "smolinstruct",
     "-selfies": "mol-instructions",
     "-sample_1k": "biology-instructions",
@@ -71,14 +71,14 @@ SUFFIXES = {
 
 
 def suite_of(task: str) -> str | None:
-    """Return the suite that a task's name stands for; None if it is not known."""
+    """Return the suite that corresponds to a task; None if there is none."""
     name = task.lower()
-    for prefix in PREFIXES:
+    for prefix in STRIPPED_PREFIXES:
         name = name.removeprefix(prefix)
     if name.startswith("matbench_"):
         return f"matbench:{name.removeprefix('matbench_')}"
-    for suffix, suite in SUFFIXES.items():
+    for suffix, suite in SUITE_BY_SUFFIX.items():
         if suffix in name:
             return f"{suite}:{task.partition(suffix)[0]}"
-    suite = next((suite for prefix, suite in KNOWN if name.startswith(prefix)), "-")
+    suite = next((suite for prefix, suite in SUITE_BY_PREFIX if name.startswith(prefix)), "-")
     return suite if suite.partition(":")[0] in load.suite_names() else None

@@ -1,6 +1,6 @@
 """VLMEvalKit: a table with the data set's columns and `prediction`, as xlsx, tsv or JSON; pickles are never read.
 
-The data set's own id is `id` or, without one, `index`. Tables next to it hold the verdicts (`..._result`, column `hit`),
+The data set's own id is `id` or, without one, `index`. Tables next to it contain the verdicts (`..._result`, column `hit`),
 the answers that MathVista's and MATH-Vision's judges extracted (column `res`) and aggregate scores (`..._acc`,
 `..._score`). "Failed to obtain answer" is a failed call, which VLMEvalKit counts as wrong; an empty cell in a workbook may
 be a reply too long for a cell. Rows of circular evaluation (index from 1,000,000 on) are different questions and are left
@@ -29,28 +29,31 @@ from evals.interop.values import PARSE_ERRORS, number
 FORMAT = "vlmevalkit"
 FAILED = "Failed to obtain answer"
 EMPTY_REPLY = "empty: an empty reply, or one too long for a cell of a workbook"
-CIRCULAR = 1_000_000
+FIRST_CIRCULAR_INDEX = 1_000_000
 """First index of the rows of circular evaluation."""
 DATASETS = (
     "MMMU_DEV_VAL", "MMMU_Pro_10c_COT", "MMMU_Pro_V_COT", "MMMU_Pro_10c", "MMMU_Pro_V", "MMStar", "MathVista_MINI",
     "MathVision_MINI", "MathVision", "ChartQA_TEST", "SFE-zh", "SFE", "Physics", "MSEarthMCQ", "XLRS-Bench-lite",
     "ChartBench", "ChartQAPro_CoT", "ChartQAPro", "MicroVQA", "MMMU_VAL", "MMMU_TEST", "MMMU",
 )  # fmt: skip
-TABLES = (".xlsx", ".tsv", ".json")
-OPTIONS = "ABCDEFGHIJKLMNO"
-_TRUTH = {"True": 1, "False": 0}
+TABLE_SUFFIXES = (".xlsx", ".tsv", ".json")
+OPTION_LETTERS = "ABCDEFGHIJKLMNO"
+_BOOLEANS = {"True": 1, "False": 0}
 """Booleans as written in a plain-text table."""
 _CONTROL = re.compile("_x(00[01][0-9A-F])_")
 
 
 def read(path: Path, *, name: str = FORMAT, datasets: Sequence[str] = DATASETS) -> list[Source]:
-    """Read one table, or the tables in a model's folder; raises DataError. `name` is the kit to which `datasets` belong."""
+    """Read one table, or the tables in a model's folder; raises DataError.
+
+    `name`, `datasets`: format name and data sets, for forks of VLMEvalKit.
+    """
     if path.is_file():
         return [_source(path, name, datasets)]
     files = {
         file.resolve()
-        for ending in TABLES
-        for file in glob_visible(path, f"**/*{ending}")
+        for suffix in TABLE_SUFFIXES
+        for file in glob_visible(path, f"**/*{suffix}")
         if _split_name(file, datasets)[1] and "_result" not in file.stem and "_judge" not in file.stem
     }
     if not files:
@@ -73,7 +76,7 @@ def _source(path: Path, name: str, datasets: Sequence[str]) -> Source:
         tasks=(task,),
         model=model,
         items=lambda: _items(path, derived),
-        stated={f"{task} {label}": score for label, score in _stated(derived)},
+        stated={f"{task} {label}": score for label, score in _stated_scores(derived)},
     )
 
 
@@ -83,7 +86,7 @@ def _items(path: Path, derived: Sequence[Path]) -> Iterator[Item]:
         if "prediction" not in row:
             raise DataError(f"{path}: no column `prediction`; it has {', '.join(map(str, row))[:200]}")
         index = _id_text(row.get("index", row.get("id", "")))
-        if index.isdigit() and int(index) >= CIRCULAR:
+        if index.isdigit() and int(index) >= FIRST_CIRCULAR_INDEX:
             continue
         verdict = verdicts.get(index, row)
         reasoning = None if _is_empty(row.get("thinking")) else str(row["thinking"])
@@ -96,7 +99,7 @@ def _items(path: Path, derived: Sequence[Path]) -> Iterator[Item]:
         yield Item(
             where=f"{path.name}, row {row_number}", id=index if _is_empty(row.get("id")) else _id_text(row["id"]),
             question=str(row.get("question") or ""),
-            options=tuple(str(row[x]) for x in OPTIONS if not _is_empty(row.get(x))),
+            options=tuple(str(row[letter]) for letter in OPTION_LETTERS if not _is_empty(row.get(letter))),
             text=None if failure else str(text), reasoning=reasoning, failure=failure,
             score=_parse_number(verdict.get("hit")),
             extracted=None if failure or _is_empty(extracted) else str(extracted),
@@ -106,7 +109,11 @@ def _items(path: Path, derived: Sequence[Path]) -> Iterator[Item]:
 def _derived_tables(path: Path, datasets: Sequence[str]) -> list[Path]:
     """Return the tables that VLMEvalKit derived from this one."""
     files = sorted(glob_visible(path.parent, f"{glob.escape(path.stem)}_*"))
-    return [file for file in files if file.suffix in (*TABLES, ".csv") and not _split_name(file, datasets)[1]]
+    return [
+        file
+        for file in files
+        if file.suffix in (*TABLE_SUFFIXES, ".csv") and not _split_name(file, datasets)[1]
+    ]
 
 
 def _verdicts(derived: Sequence[Path]) -> dict[str, dict[str, Any]]:
@@ -120,7 +127,7 @@ def _verdicts(derived: Sequence[Path]) -> dict[str, dict[str, Any]]:
     return verdicts
 
 
-def _stated(derived: Sequence[Path]) -> Iterator[tuple[str, float]]:
+def _stated_scores(derived: Sequence[Path]) -> Iterator[tuple[str, float]]:
     """Yield aggregate scores with their labels.
 
     They are in a column `Overall` (or `...Acc(%)`) with a row per split, or in the column `acc` of a row `Overall`.
@@ -148,7 +155,7 @@ def _id_text(value: Any) -> str:
 
 def _parse_number(value: Any) -> float | None:
     try:
-        return None if value in (None, "") else number(float(_TRUTH.get(value, value)))
+        return None if value in (None, "") else number(float(_BOOLEANS.get(value, value)))
     except (TypeError, ValueError, OverflowError):
         return None
 

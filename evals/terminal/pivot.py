@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from evals.records.card import Card
 from evals.terminal.figures import figure
 from evals.terminal.layout import GAP, Column, table, text_width, wrap
-from evals.terminal.runs import MARKS, Line, marks, pool
+from evals.terminal.runs import MARKS, RunRow, marks, pool
 from evals.terminal.trust_marks import Challenges
 from evals.types import Estimate
 
@@ -36,18 +36,18 @@ class Pivot(NamedTuple):
     keys: tuple[ColumnKey, ...]
     labels: tuple[str, ...]
     models: tuple[str, ...]
-    lines: dict[tuple[str, ColumnKey], Line]
+    rows: dict[tuple[str, ColumnKey], RunRow]
 
 
 def pivot(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> Pivot:
     """Return a table with the newest complete run, or the mean over its seeds, for each model and column."""
-    lines: dict[tuple[str, ColumnKey], Line] = {}
-    for line in sorted(pool(cards, challenges), key=lambda row: (row.card.complete, row.started)):
-        if line.headline is not None and line.headline.value is not None:
-            lines[line.card.model, _column_key(line.card, line.headline)] = line
-    keys = tuple(sorted({key for _, key in lines}))
-    models = tuple(sorted({model for model, _ in lines}, key=str.lower))
-    return Pivot(keys, tuple(_labels(keys)), models, lines)
+    rows: dict[tuple[str, ColumnKey], RunRow] = {}
+    for row in sorted(pool(cards, challenges), key=lambda row: (row.card.complete, row.started)):
+        if row.headline is not None and row.headline.value is not None:
+            rows[row.card.model, _column_key(row.card, row.headline)] = row
+    keys = tuple(sorted({key for _, key in rows}))
+    models = tuple(sorted({model for model, _ in rows}, key=str.lower))
+    return Pivot(keys, tuple(_labels(keys)), models, rows)
 
 
 def _column_key(card: Card, headline: Estimate) -> ColumnKey:
@@ -79,7 +79,7 @@ def _labels(keys: Sequence[ColumnKey]) -> list[str]:
 
 def layout(grid: Pivot, max_width: int | None) -> list[str]:
     """Lay out a pivot table; columns that do not fit are continued in further blocks."""
-    texts = {(model, key): _cell(grid.lines.get((model, key))) for model in grid.models for key in grid.keys}
+    texts = {(model, key): _cell(grid.rows.get((model, key))) for model in grid.models for key in grid.keys}
     model_width = max(map(text_width, ("model", *grid.models)), default=0)
     model_width = model_width if max_width is None else min(model_width, max(12, max_width // 3))
     lines: list[str] = []
@@ -96,20 +96,20 @@ def layout(grid: Pivot, max_width: int | None) -> list[str]:
             if any(texts[model, grid.keys[i]] for i in positions)
         ]
         lines += ["", *table(columns, [("", rows)], max_width)]
-    letters_in_use = {letter for line in grid.lines.values() for letter in marks(line)}
+    letters_in_use = {letter for row in grid.rows.values() for letter in marks(row)}
     legend = [
-        row
+        line
         for letter in MARKS
         if letter in letters_in_use
-        for row in wrap(f"{letter}: {MARKS[letter]}", max_width, indent="   ")
+        for line in wrap(f"{letter}: {MARKS[letter]}", max_width, indent="   ")
     ]
     return [*lines[1:], *([""] if legend else []), *legend]
 
 
-def _cell(line: Line | None) -> str:
-    if line is None or line.headline is None:
+def _cell(row: RunRow | None) -> str:
+    if row is None or row.headline is None:
         return ""
-    return " ".join([_score_with_interval(line.headline), *marks(line)])
+    return " ".join([_score_with_interval(row.headline), *marks(row)])
 
 
 def _score_with_interval(headline: Estimate) -> str:
@@ -145,9 +145,7 @@ def csv_rows(grid: Pivot) -> list[dict[str, Any]]:
         {
             "model": model,
             **{
-                label: (
-                    line.headline.value if (line := grid.lines.get((model, key))) and line.headline else None
-                )
+                label: (row.headline.value if (row := grid.rows.get((model, key))) and row.headline else None)
                 for label, key in zip(grid.labels, grid.keys, strict=True)
             },
         }
@@ -162,16 +160,16 @@ def json_cells(grid: Pivot) -> list[dict[str, Any]]:
             "model": model,
             "column": label,
             **key._asdict(),
-            "value": line.headline.value,
-            "low": line.headline.low,
-            "high": line.headline.high,
-            "unit": line.headline.unit,
-            "better": line.headline.better,
-            "n": line.headline.n,
-            "runs": [card.run for card in line.cards],
-            "marks": list(marks(line).values()),
+            "value": row.headline.value,
+            "low": row.headline.low,
+            "high": row.headline.high,
+            "unit": row.headline.unit,
+            "better": row.headline.better,
+            "n": row.headline.n,
+            "runs": [card.run for card in row.cards],
+            "marks": list(marks(row).values()),
         }
         for model in grid.models
         for label, key in zip(grid.labels, grid.keys, strict=True)
-        if (line := grid.lines.get((model, key))) and line.headline
+        if (row := grid.rows.get((model, key))) and row.headline
     ]

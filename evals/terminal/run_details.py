@@ -9,19 +9,19 @@ from evals.records import promise
 from evals.records.card import Card
 from evals.report.estimand_names import describe_estimand
 from evals.terminal.figures import counts_line, figure, percent
-from evals.terminal.runs import Line, missing_bounds
+from evals.terminal.runs import RunRow, missing_bounds
 from evals.types import Estimate
 
 
 def details_line(card: Card, challenge: Challenge | None, *, label: str) -> str:
-    """Return a line on a run, with the bounds of its score if outcomes are missing."""
+    """Return a line about a run, with the bounds of its score if outcomes are missing."""
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
     if unmarked := _unmarked_answers(card):
         facts.append(unmarked)
     headline = card.headline
     if headline is not None and headline.low is not None:
         facts.append(f"interval: {headline.method}, {describe_estimand('items-like-these')}")
-    if bounds := missing_bounds(Line(cards=(card,), headline=headline)):
+    if bounds := missing_bounds(RunRow(cards=(card,), headline=headline)):
         facts.append(bounds)
     if headline and (corrected := _corrected(card, headline)) is not None:
         facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n:,}")

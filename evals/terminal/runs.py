@@ -32,7 +32,7 @@ MARKS = {
     "B": "looks broken: all replies are empty, so the score does not measure the model",
     "S": "sample items: not a benchmark score",
     "P": "a subset of the items",
-    "E": "stopped early, or a recording of only some items",
+    "E": "stopped early, or an import of only some items",
     "R": "not finished",
     "C": "some outcomes are missing",
     "A": "answered items only: the metric ignores replies without an answer",
@@ -42,7 +42,7 @@ MARKS = {
 }
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class RunRow(Struct, frozen=True, kw_only=True):
     """A row: one run, or the seeds of one configuration pooled."""
 
     cards: tuple[Card, ...]
@@ -72,8 +72,8 @@ class Line(Struct, frozen=True, kw_only=True):
     @property
     def sizes(self) -> list[str]:
         """Return parameters, trained parameters and latency of an image classifier; empty strings for other models."""
-        stated = {e.metric: figure(e) for e in self.card.estimates if not e.group and e.value is not None}
-        return [stated.get(name, "") for name in ("parameters", "trained_parameters", "latency")]
+        figures = {e.metric: figure(e) for e in self.card.estimates if not e.group and e.value is not None}
+        return [figures.get(name, "") for name in ("parameters", "trained_parameters", "latency")]
 
     @property
     def coverage(self) -> float:
@@ -81,7 +81,7 @@ class Line(Struct, frozen=True, kw_only=True):
         return min(card.coverage for card in self.cards)
 
 
-def pool(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[Line]:
+def pool(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[RunRow]:
     """Pool complete runs that differ only in their seed, the newest of each seed; other runs get their own rows.
 
     Value and interval are means over the runs. This is conservative: the items are the same, so the standard error of the
@@ -101,7 +101,7 @@ def pool(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -
             separate_cards.append(older)
         seeds[seed] = card
     pools = [_pool_seeds(sorted(seeds.values(), key=lambda card: card.started)) for seeds in by_key.values()]
-    return [*separate(separate_cards, challenges), *(_with_challenges(line, challenges) for line in pools)]
+    return [*separate(separate_cards, challenges), *(_with_challenges(row, challenges) for row in pools)]
 
 
 def _configuration(card: Card) -> tuple[Any, ...]:
@@ -109,11 +109,11 @@ def _configuration(card: Card) -> tuple[Any, ...]:
     return repr(config), card.model, card.data, card.origin, tuple(sorted(card.scorers.items()))
 
 
-def _pool_seeds(cards: Sequence[Card]) -> Line:
+def _pool_seeds(cards: Sequence[Card]) -> RunRow:
     headlines = [headline for card in cards if (headline := card.headline) is not None]
     newest = headlines[-1]
     if len(headlines) == 1:
-        return Line(cards=tuple(cards), headline=newest)
+        return RunRow(cards=tuple(cards), headline=newest)
     headline = structs.replace(
         newest,
         value=_mean([headline.value for headline in headlines]),
@@ -122,9 +122,9 @@ def _pool_seeds(cards: Sequence[Card]) -> Line:
         worst=_mean([headline.worst for headline in headlines]),
         best=_mean([headline.best for headline in headlines]),
         n=sum(headline.n for headline in headlines),
-        method="mean over seeds; the interval is the mean of theirs",
+        method="mean over seeds; the interval is the mean of their intervals",
     )
-    return Line(cards=tuple(cards), headline=headline)
+    return RunRow(cards=tuple(cards), headline=headline)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -132,20 +132,20 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(defined) if len(defined) == len(values) and defined else None
 
 
-def separate(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[Line]:
+def separate(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[RunRow]:
     """Return a row per run."""
-    return [_with_challenges(Line(cards=(card,), headline=card.headline), challenges) for card in cards]
+    return [_with_challenges(RunRow(cards=(card,), headline=card.headline), challenges) for card in cards]
 
 
-def _with_challenges(line: Line, challenges: Challenges) -> Line:
+def _with_challenges(row: RunRow, challenges: Challenges) -> RunRow:
     return structs.replace(
-        line, challenges=tuple(challenges.get(trust_marks.challenge_key(card)) for card in line.cards)
+        row, challenges=tuple(challenges.get(trust_marks.challenge_key(card)) for card in row.cards)
     )
 
 
-def marks(line: Line) -> dict[str, str]:
+def marks(row: RunRow) -> dict[str, str]:
     """Return the marks of a row: letter or symbol -> description."""
-    card, headline = line.card, line.headline
+    card, headline = row.card, row.headline
     descriptions: dict[str, str] = {}
     if any(finding.fault for finding in card.health):
         descriptions["B"] = "looks broken"
@@ -157,10 +157,10 @@ def marks(line: Line) -> dict[str, str]:
         descriptions["R"] = card.status
     if card.stopped_early and card.status != "running":
         word = "stopped early" if card.origin == "run" else "incomplete"
-        descriptions["E"] = f"{word}, {percent(line.coverage)} % scored"
-    elif line.coverage < 1.0:
-        descriptions["C"] = f"{percent(line.coverage)} % scored"
-    if headline is not None and (unscored := _unscored_replies(line, headline)):
+        descriptions["E"] = f"{word}, {percent(row.coverage)} % scored"
+    elif row.coverage < 1.0:
+        descriptions["C"] = f"{percent(row.coverage)} % scored"
+    if headline is not None and (unscored := _unscored_replies(row, headline)):
         descriptions["A"] = f"answered items only, {headline.n:,} of {headline.n + unscored:,}"
     if headline is not None and _has_few_clusters(headline, card.config.repeats):
         descriptions["F"] = (
@@ -168,21 +168,21 @@ def marks(line: Line) -> dict[str, str]:
         )
     if headline is not None and headline.value is None and headline.clusters:
         descriptions["G"] = headline.method.removeprefix("none: ")
-    return descriptions | trust_marks.trust_marks(line.cards, line.challenges)
+    return descriptions | trust_marks.trust_marks(row.cards, row.challenges)
 
 
 def _has_few_clusters(headline: Estimate, repeats: int) -> bool:
     return headline.clusters < min(MIN_CLUSTERS, headline.n) and headline.n > headline.clusters * repeats
 
 
-def _unscored_replies(line: Line, headline: Estimate) -> int:
+def _unscored_replies(row: RunRow, headline: Estimate) -> int:
     """Return the number of replies without an answer that a headline ignores, as an RMSE does.
 
     Means include them, and metrics with an `_answered` variant substitute a value.
     """
-    if any(e.metric == f"{headline.metric}_answered" for e in line.card.estimates):
+    if any(e.metric == f"{headline.metric}_answered" for e in row.card.estimates):
         return 0
-    counts = Counter({v: sum(card.counts.get(v, 0) for card in line.cards) for v in VERDICTS})
+    counts = Counter({v: sum(card.counts.get(v, 0) for card in row.cards) for v in VERDICTS})
     answered = sum(counts[verdict] for verdict in ("right", "wrong", "graded"))
     return counts.total() - answered if headline.n == answered else 0
 
@@ -206,7 +206,7 @@ SIZE_COLUMNS = (
 
 
 def layout(
-    lines: Sequence[Line],
+    rows: Sequence[RunRow],
     max_width: int | None,
     *,
     ids: Iterable[str] = (),
@@ -218,28 +218,28 @@ def layout(
     `ids`: ids of other runs, from which the short ids must differ; `bounds`: whether to list the bounds of scores with
     missing outcomes below the table.
     """
-    names = short_ids([*ids, *(card.run for line in lines for card in line.cards)])
-    groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
-    for line in lines:
-        groups[_group_key(line.card)].append(line)
+    names = short_ids([*ids, *(card.run for row in rows for card in row.cards)])
+    groups: dict[tuple[str, ...], list[RunRow]] = defaultdict(list)
+    for row in rows:
+        groups[_group_key(row.card)].append(row)
     titles = _titles(groups)
-    ordered = {titles[key]: sort_lines(groups[key], sort) for key in sorted(groups)}
-    sized = any(any(line.sizes) for line in lines)
+    ordered = {titles[key]: sort_rows(groups[key], sort) for key in sorted(groups)}
+    sized = any(any(row.sizes) for row in rows)
     wide_sections: list[Section] = [
-        (title, [_with_sizes(_wide_row(line, names), line.sizes, sized=sized) for line in rows])
-        for title, rows in ordered.items()
+        (title, [_with_sizes(_wide_row(row, names), row.sizes, sized=sized) for row in section_rows])
+        for title, section_rows in ordered.items()
     ]
     columns = _with_sizes(WIDE_COLUMNS, SIZE_COLUMNS, sized=sized)
     wide_table = table([c._replace(drop=0) if c.drop < 4 else c for c in columns], wide_sections, max_width)
-    if max_width is None or len(wide_table) <= 2 + len(lines) + 2 * len(titles):
-        return [*wide_table, *_legend(lines, max_width, names, letters=False, bounds=bounds)]
+    if max_width is None or len(wide_table) <= 2 + len(rows) + 2 * len(titles):
+        return [*wide_table, *_legend(rows, max_width, names, letters=False, bounds=bounds)]
     narrow_sections: list[Section] = [
-        (title, [_with_sizes(_narrow_row(line, names), line.sizes, sized=sized) for line in rows])
-        for title, rows in ordered.items()
+        (title, [_with_sizes(_narrow_row(row, names), row.sizes, sized=sized) for row in section_rows])
+        for title, section_rows in ordered.items()
     ]
     return [
         *table(_with_sizes(NARROW_COLUMNS, SIZE_COLUMNS, sized=sized), narrow_sections, max_width),
-        *_legend(lines, max_width, names, letters=True, bounds=bounds),
+        *_legend(rows, max_width, names, letters=True, bounds=bounds),
     ]
 
 
@@ -253,10 +253,10 @@ def _group_key(card: Card) -> tuple[str, ...]:
     return config.suite, config.protocol, config.version, config.data_sha256, config.judge
 
 
-def _titles(groups: dict[tuple[str, ...], list[Line]]) -> dict[tuple[str, ...], str]:
+def _titles(groups: dict[tuple[str, ...], list[RunRow]]) -> dict[tuple[str, ...], str]:
     """Return titles for groups of rows: suite, protocol, metric, and any other property that differs between groups."""
     titles = {}
-    for key, lines in groups.items():
+    for key, rows in groups.items():
         suite, protocol, version, data, judge = key
         similar = [other for other in groups if other[:2] == key[:2] and other != key]
         parts = [suite, protocol]
@@ -264,88 +264,88 @@ def _titles(groups: dict[tuple[str, ...], list[Line]]) -> dict[tuple[str, ...], 
             parts.append(f"version {version}")
         if any(other[3] != data for other in similar):
             kinds = {"sample": "sample items", "local": "local data", "hub": "hub data"}
-            kind = kinds[lines[0].card.data]
+            kind = kinds[rows[0].card.data]
             same_kind = [other for other in similar if kinds[groups[other][0].card.data] == kind]
             parts.append(f"{kind} {data[:6]}" if same_kind else kind)
         if any(other[4] != judge for other in similar):
             parts.append(f"judged by {judge}" if judge else "no judge")
-        if (headline := next((line.headline for line in lines if line.headline), None)) is not None:
+        if (headline := next((row.headline for row in rows if row.headline), None)) is not None:
             parts.append(f"{headline.metric}{', lower is better' if headline.better == 'lower' else ''}")
-        chance = next((line.card.chance for line in lines if line.card.chance is not None), None)
+        chance = next((row.card.chance for row in rows if row.card.chance is not None), None)
         parts += [f"chance {percent(chance)} %"] if chance is not None else []
         titles[key] = " · ".join(parts)
     return titles
 
 
-def sort_lines(lines: Sequence[Line], sort: Sort) -> list[Line]:
+def sort_rows(rows: Sequence[RunRow], sort: Sort) -> list[RunRow]:
     """Return rows sorted by start (newest last), score (best first), model or n (largest first)."""
-    keys: dict[str, Callable[[Line], Any]] = {
-        "when": lambda line: line.started,
-        "model": lambda line: (line.card.model.lower(), line.started),
-        "n": lambda line: -(line.headline.n if line.headline else 0),
+    keys: dict[str, Callable[[RunRow], Any]] = {
+        "when": lambda row: row.started,
+        "model": lambda row: (row.card.model.lower(), row.started),
+        "n": lambda row: -(row.headline.n if row.headline else 0),
         "score": _score_order,
     }
-    return sorted(lines, key=keys[sort])
+    return sorted(rows, key=keys[sort])
 
 
-def _score_order(line: Line) -> tuple[bool, float]:
-    if line.headline is None or line.headline.value is None:
+def _score_order(row: RunRow) -> tuple[bool, float]:
+    if row.headline is None or row.headline.value is None:
         return True, 0.0
-    return False, line.headline.value if line.headline.better == "lower" else -line.headline.value
+    return False, row.headline.value if row.headline.better == "lower" else -row.headline.value
 
 
-def _item_count(line: Line) -> str:
+def _item_count(row: RunRow) -> str:
     """Return the number of scored items, times the replies per item if there are several: `198 x 4`."""
-    n, replies = line.headline.n if line.headline else 0, line.card.config.repeats * len(line.cards)
+    n, replies = row.headline.n if row.headline else 0, row.card.config.repeats * len(row.cards)
     return f"{n:,}" if replies == 1 else f"{-(-n // replies):,} x {replies}"
 
 
-def _run_name(line: Line, names: Mapping[str, str]) -> str:
-    if len(line.cards) > 1:
-        return f"{len(line.cards)} seeds"
-    return names[line.card.run]
+def _run_name(row: RunRow, names: Mapping[str, str]) -> str:
+    if len(row.cards) > 1:
+        return f"{len(row.cards)} seeds"
+    return names[row.card.run]
 
 
-def _wide_row(line: Line, names: Mapping[str, str]) -> list[str]:
-    card, headline = line.card, line.headline
+def _wide_row(row: RunRow, names: Mapping[str, str]) -> list[str]:
+    card, headline = row.card, row.headline
     sampling = card.config.sampling
-    truncated = "-" if line.truncated is None else f"{percent(line.truncated)} %"
-    seeds = ", ".join(str(card.config.seed) for card in line.cards)
+    truncated = "-" if row.truncated is None else f"{percent(row.truncated)} %"
+    seeds = ", ".join(str(card.config.seed) for card in row.cards)
     return [
         card.model,
         figure(headline),
         interval(headline),
-        _item_count(line),
-        f"{percent(line.coverage)} %",
+        _item_count(row),
+        f"{percent(row.coverage)} %",
         truncated,
         "" if sampling.temperature is None else f"{sampling.temperature:g}",
         seeds if card.origin == "run" else "",
-        _run_name(line, names),
-        utc_time(line.started),
-        "; ".join(marks(line).values()),
+        _run_name(row, names),
+        utc_time(row.started),
+        "; ".join(marks(row).values()),
     ]
 
 
-def _narrow_row(line: Line, names: Mapping[str, str]) -> list[str]:
-    card, headline = line.card, line.headline
+def _narrow_row(row: RunRow, names: Mapping[str, str]) -> list[str]:
+    card, headline = row.card, row.headline
     return [
         card.model,
         figure(headline),
         interval(headline, separator="–"),
-        _item_count(line),
-        f"{percent(line.coverage)} %",
-        "-" if line.truncated is None else f"{percent(line.truncated)} %",
-        _run_name(line, names),
-        utc_time(line.started, "%m-%d"),
-        " ".join(marks(line)),
+        _item_count(row),
+        f"{percent(row.coverage)} %",
+        "-" if row.truncated is None else f"{percent(row.truncated)} %",
+        _run_name(row, names),
+        utc_time(row.started, "%m-%d"),
+        " ".join(marks(row)),
     ]
 
 
 def _legend(
-    lines: Sequence[Line], max_width: int | None, names: Mapping[str, str], *, letters: bool, bounds: bool
+    rows: Sequence[RunRow], max_width: int | None, names: Mapping[str, str], *, letters: bool, bounds: bool
 ) -> list[str]:
-    """Return explanations of the marks in use, of pooled rows and of intervals, and bounds."""
-    in_use = {letter for line in lines for letter in marks(line)}
+    """Return explanations of the marks in use, pooled rows and intervals, and the bounds of scores."""
+    in_use = {letter for row in rows for letter in marks(row)}
     legend = (
         [f"{letter}: {description}" for letter, description in MARKS.items() if letter in in_use]
         if letters
@@ -353,22 +353,22 @@ def _legend(
     )
     if not letters and "S" in in_use:
         legend.append(MARKS["S"])
-    if any(len(line.cards) > 1 for line in lines):
+    if any(len(row.cards) > 1 for row in rows):
         legend.append("seeds: mean of runs that differ only in their seed; --runs lists them")
-    if bounds and any(line.headline and line.headline.low is not None for line in lines):
+    if bounds and any(row.headline and row.headline.low is not None for row in rows):
         legend.append(f"95 % intervals: {describe_estimand('items-like-these')}")
     legend += [
-        f"{_run_name(line, names)}: {missing_bounds(line)}"
-        for line in lines
-        if bounds and {"E", "C", "R"} & marks(line).keys() and missing_bounds(line)
+        f"{_run_name(row, names)}: {missing_bounds(row)}"
+        for row in rows
+        if bounds and {"E", "C", "R"} & marks(row).keys() and missing_bounds(row)
     ]
-    return ["", *(row for text in legend for row in wrap(text, max_width, indent="   "))] if legend else []
+    return ["", *(line for text in legend for line in wrap(text, max_width, indent="   "))] if legend else []
 
 
-def missing_bounds(line: Line) -> str:
+def missing_bounds(row: RunRow) -> str:
     """Return the bounds of a score; empty if nothing is missing or the metric is unbounded."""
-    headline = line.headline
-    if headline is None or line.coverage == 1.0 or headline.worst is None or headline.best is None:
+    headline = row.headline
+    if headline is None or row.coverage == 1.0 or headline.worst is None or headline.best is None:
         return ""
     low, high = sorted((headline.worst, headline.best))
     return f"{interval(structs.replace(headline, low=low, high=high))} with missing outcomes counted as wrong or as right"

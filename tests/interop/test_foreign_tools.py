@@ -173,7 +173,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path)
 def test_verdicts_are_those_of_the_model_that_was_asked(case: Case, imported: Any) -> None:
-    assert formats.guess(FOREIGN / case.path) == case.form
+    assert formats.detect(FOREIGN / case.path) == case.form
     found = imported[case.path]
     assert {suite: verdicts(run) for suite, run in found.items()} == {
         s: counts for s, (counts, _) in case.runs.items()

@@ -255,9 +255,9 @@ def test_a_run_of_which_nothing_is_published_says_so(tmp_path: Path) -> None:
     evals("run", "mmlu-pro", "--sample", "-m", "scripted:x", "--results", tmp_path)
     name = next(tmp_path.glob("mmlu-pro@*/*/*"))
     said = evals("claims", "check", name, "--results", tmp_path).complaint
-    assert "no published number of scripted on mmlu-pro" in said
+    assert "no published number for scripted on mmlu-pro" in said
     said = evals("claims", "check", name, "--results", tmp_path, "--model", "o33").complaint
-    assert "no published number of o33 on mmlu-pro" in said
+    assert "no published number for o33 on mmlu-pro" in said
 
 
 def test_a_claim_of_a_suite_that_does_not_exist_here_cannot_be_measured(tmp_path: Path) -> None:
