@@ -81,7 +81,7 @@ def after_correction(
 ) -> Reading | None:
     """Return a reading, or the correction that follows it; None if it is retracted without a replacement.
 
-    `read_rest` reads the lines after a retraction by their layout; it is given the reply with spaces in place of the rest.
+    `read_rest` reads the lines after a retraction by their layout; spaces replace the text before them.
     """
     retraction = _RETRACTED.search(text, reading.end, reading.end + 400)
     if retraction is None or _CONFIRMED.search(text, retraction.end(), retraction.end() + 300):
@@ -155,7 +155,7 @@ def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
 
 
 def asserted_reading(text: str, reading: Reading | None) -> Reading | None:
-    """Return a reading by layout, narrowed to the answer; None if the answer's sentence does not assert it."""
+    """Return a reading of the layout, narrowed to the answer; None if its sentence does not assert it."""
     if reading is None:
         return None
     narrowed = narrow_reading(text, reading)

@@ -51,7 +51,7 @@ _MAX_ANSWER_CHARS = 60
 """Maximum length of an answer line that is refused if it names no option; longer ones are ignored."""
 _LONE_LETTER = lazy_pattern(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
 _FIRST_LINE = lazy_pattern(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
-_CLOSING = re.compile(
+_CLOSING_LINE = re.compile(
     r"[\n.]?[*_\s]*(?:(?:final\s+)?answer[*_\s]*:|(?:(?:so|thus|hence|therefore),?\s+)?the\s+(?:final\s+|correct\s+|best\s+)?answer\s+is:?)[*_\s(]*([A-Z])[*_)\s.]*",
     re.IGNORECASE,
 )
@@ -122,7 +122,7 @@ def _read_closing_line(text: str) -> Reading | None:
     """Read a last line or sentence in a form that our prompts request: "ANSWER: B", "The answer is (B)."."""
     end = len(text.rstrip())
     line_begin = max(text.rfind("\n", 0, end), text.rfind(". ", max(0, end - 60), end - 1), end - 80, -1)
-    closing = _CLOSING.fullmatch(text, max(line_begin, 0))
+    closing = _CLOSING_LINE.fullmatch(text, max(line_begin, 0))
     if closing is None or asks_next_question(text) or not (line_begin <= 0 or text[line_begin] in "\n."):
         return None
     return Reading(closing[1].upper(), "line", closing.start(1), closing.end(1))
@@ -264,7 +264,7 @@ _LINE_ALONE = lazy_pattern(
     re.IGNORECASE,
 )
 _LABEL = lazy_pattern(
-    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))"
+    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))"
 )
 _LAST_WORDS = lazy_pattern(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
 _LAST_LABEL = lazy_pattern(
@@ -331,7 +331,7 @@ def _read_only_true_option(text: str, count: int) -> Reading | None:
 def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Reading | None:
     """Read the one label that begins the first or the last line."""
     labels = {i: label for i, line in enumerate(lines) if (label := _LABEL.match(line[0]))}
-    letters = {label["a"] or label["b"] for label in labels.values()}
+    letters = {label["bracketed"] or label["bare"] for label in labels.values()}
     if len(letters) != 1 or not (0 in labels or len(lines) - 1 in labels):
         return None
     index = 0 if 0 in labels else len(lines) - 1
@@ -345,5 +345,5 @@ def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -
         return None
     if index == 0 and _NEGATED.match(line):
         return None
-    begin = offset + lines[index].start() + labels[index].start("a" if labels[index]["a"] else "b")
+    begin = offset + lines[index].start() + labels[index].start(str(labels[index].lastgroup))
     return Reading(letters.pop(), "whole" if index == 0 else "last line", begin, begin + 1)

@@ -24,11 +24,11 @@ _FULL_WIDTH = {0xFF01 + i: chr(0x21 + i) for i in range(94)} | {
 }
 _FULL_WIDTH_PRESENT = lazy_pattern("[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009]")
 _INVISIBLE = lazy_pattern("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_WRAP = (
+_WRAPPER_COMMAND = (
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|emph|mathrm|mathbf|mathit|mathsf|mathtt|mathbb|mathcal|mbox|hbox|boldsymbol|bm|underline"
     r"|boxed|fbox|operatorname|displaystyle|textstyle|bf|rm|it|sf|tt|large|Large|LARGE|huge|Huge|small|normalsize)\b\*?\s*"
 )
-_WRAPPED = lazy_pattern(rf"(?:{_WRAP})?\{{(?P<inner>.*)\}}", re.DOTALL)
+_WRAPPED = lazy_pattern(rf"(?:{_WRAPPER_COMMAND})?\{{(?P<inner>.*)\}}", re.DOTALL)
 _SWITCH = lazy_pattern(
     r"\\(?:displaystyle|textstyle|bf|rm|it|sf|tt|large|Large|LARGE|huge|Huge|small|normalsize|left|right)\b\s*"
 )
@@ -112,15 +112,15 @@ def _strip_delimiters(text: str) -> str:
         return text[:-1]
     if text[:1] == "$" and text.count("$") == 1 and "\\" in text:
         return text[1:]
-    if text.endswith("}") and (match := _WRAPPED.fullmatch(text)) and _balanced(match["inner"]):
+    if text.endswith("}") and (match := _WRAPPED.fullmatch(text)) and _is_balanced(match["inner"]):
         return match["inner"]
     if match := _SWITCH.match(text):
         return text[match.end() :]
     return text
 
 
-def _balanced(text: str) -> bool:
-    """Return whether the braces are balanced."""
+def _is_balanced(text: str) -> bool:
+    """Return whether the braces of a text are balanced."""
     depth = 0
     for mark in re.finditer(r"\\.|[{}]", text, re.DOTALL):
         depth += (mark[0] == "{") - (mark[0] == "}")

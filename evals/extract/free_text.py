@@ -84,7 +84,7 @@ _LEADING = lazy_pattern(
     re.IGNORECASE,
 )
 _FRACTION = lazy_pattern(
-    r"(?P<sign>[-+]?)\s*(?:(?P<whole>\d{1,6})\s+)?\\?[dt]?(?:frac\s*\{?\s*(?P<a>\d{1,12})\s*\}?\s*\{?\s*(?P<b>\d{1,12})\s*\}?|(?P<c>\d{1,12})\s*/\s*(?P<d>\d{1,12}))"
+    r"(?P<sign>[-+]?)\s*(?:(?P<whole>\d{1,6})\s+)?\\?[dt]?(?:frac\s*\{?\s*(?P<numerator>\d{1,12})\s*\}?\s*\{?\s*(?P<denominator>\d{1,12})\s*\}?|(?P<dividend>\d{1,12})\s*/\s*(?P<divisor>\d{1,12}))"
 )
 _NUMBER = lazy_pattern(
     r"(?P<sign>[-+])?\s?(?:US)?[$€£¥]?\s?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\s\d{3})+(?!\d)|\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE](?P<exponent>[-+]?\d{1,3})|\s*(?:\\times|×|\*|x)\s*10\s*\^?\s*\{?(?P<ten>[-+]?\d{1,3})\}?)?"
@@ -126,7 +126,8 @@ def _has_digit(text: str) -> bool:
 
 
 def _fraction_value(fraction: re.Match[str], text: str) -> float | None:
-    numerator, denominator = float(fraction["a"] or fraction["c"]), float(fraction["b"] or fraction["d"])
+    numerator = float(fraction["numerator"] or fraction["dividend"])
+    denominator = float(fraction["denominator"] or fraction["divisor"])
     remainder = text[fraction.end() :]
     if not denominator or _has_digit(remainder) or not _REMAINDER.fullmatch(remainder.strip()):
         return None

@@ -10,8 +10,8 @@ from evals.extract.formatting import strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.statements import NEGATED_ANSWER, Statement
 
-_BOLD = lazy_pattern(
-    r"\*\*(?P<a>[^*\n]{1,300})\*\*|(?<![\w_])__(?P<b>[^_\n]{1,300})__(?!\w)|(?<!`)`(?P<c>[^`\n]{1,300})`(?!`)"
+_EMPHASIS = lazy_pattern(
+    r"\*\*(?P<bold>[^*\n]{1,300})\*\*|(?<![\w_])__(?P<underscored>[^_\n]{1,300})__(?!\w)|(?<!`)`(?P<code>[^`\n]{1,300})`(?!`)"
 )
 _GIVES_UP = lazy_pattern(
     r"\b(?:sorry|cannot|can['’]t|unable|do(?:n['’]t|\s+not)\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
@@ -51,12 +51,16 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     is_question = text.rstrip().endswith(("?", "？"))
     if is_question or (gives_up(text, last_begin) and not _GUESS.search(text, last_begin)):
         return
-    spans = [span for span in _BOLD.finditer(text, begin) if _is_emphasised_answer(text, span)]
+    spans = [span for span in _EMPHASIS.finditer(text, begin) if _is_emphasised_answer(text, span)]
     for group in ([span for span in spans if span.start() >= last_begin], spans):
         if len({span[str(span.lastgroup)].strip() for span in group}) == 1:
             yield Statement("emphasis", *group[-1].span(str(group[-1].lastgroup)))
     yield Statement("last line", last_begin, end)
-    if len(lines) > 1 and is_whole_reply and _BOLD.fullmatch(text[first_begin:first_end].strip().rstrip(".")):
+    if (
+        len(lines) > 1
+        and is_whole_reply
+        and _EMPHASIS.fullmatch(text[first_begin:first_end].strip().rstrip("."))
+    ):
         yield Statement("emphasis", first_begin, first_end)
     yield from _sentence_candidates(text, last_begin)
 

@@ -28,7 +28,7 @@ _MAX_TAIL_CHARS = 20_000
 """Maximum number of characters searched, from the end of a reply."""
 _MAX_OPTION_CHARS = 4_000
 """Maximum number of characters before the last line that are searched for the option that the line recommends."""
-_CHOICE = lazy_pattern(
+_RECOMMENDATION = lazy_pattern(
     r"\bI(?:['’]d|\s+would)?\s+(?:recommend|choose|prefer|select|suggest|pick|go\s+with)\s+(?P<label>(?:option|route|method|candidate|pathway)\s+(?:\d|[A-D]\b))",
     re.IGNORECASE,
 )
@@ -117,11 +117,11 @@ def _read_whole_reply(text: str, request: MoleculeRequest) -> Reading | None:
 def _read_chosen_option(text: str, request: MoleculeRequest) -> Reading | None:
     """Read the line of the option that the last line recommends: "I recommend option 1"."""
     begin = _last_line_start(text)
-    choice = _CHOICE.search(text, begin)
-    if choice is None:
+    recommendation = _RECOMMENDATION.search(text, begin)
+    if recommendation is None:
         return None
     option = re.compile(
-        rf"^\W*{re.escape(choice['label'])}\b[^:\n]{{0,60}}:(?P<content>[^\n]+)$",
+        rf"^\W*{re.escape(recommendation['label'])}\b[^:\n]{{0,60}}:(?P<content>[^\n]+)$",
         re.MULTILINE | re.IGNORECASE,
     )
     lines = list(option.finditer(text, max(0, begin - _MAX_OPTION_CHARS), begin))

@@ -29,7 +29,7 @@ _ANSWER_NAME = lazy_pattern(
 _UNIT = lazy_pattern(
     r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?!(?:was|were|is|are|has|have|had|fails?|does|do|did|can|could|would|will|gives?|works?)\b)(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:(?:\^\s*|(?<=[A-Za-z]))[-−]?\d|[²³])?[.。]?|\s*[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
 )
-_END = lazy_pattern(
+_CLOSING_WORDS = lazy_pattern(
     r"(?:\s+(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether)|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组])?\s*[.。!！]?\s*"
 )
 TWO_EQUATIONS = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
@@ -108,7 +108,7 @@ def parse_integer(text: str, *, bare: bool = False) -> int | None:
         if (
             integer is not None
             and not NOT_THE_ANSWER_AFTER.match(side, integer.end())
-            and (_END if bare else _UNIT).fullmatch(side, integer.end())
+            and (_CLOSING_WORDS if bare else _UNIT).fullmatch(side, integer.end())
         ):
             return integer_from_digits(integer[0])
     return None

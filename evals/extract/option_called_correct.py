@@ -22,11 +22,11 @@ _AFTER_ADJECTIVE = lazy_pattern(
     r"(?:[^\S\n]*(?:$|\n|[.。!,;:)]|[—–-]\s)|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
     re.IGNORECASE,
 )
-_OTHER_NOUN = lazy_pattern(
+_MAY_PRECEDE = lazy_pattern(
     r"(?:(?:option|choice|answer|letter|statement)s?|so|therefore|thus|hence|only|that|and|both|then|since|is|because|but|means|making|makes|conclude)\s*$",
     re.IGNORECASE,
 )
-_LABEL = lazy_pattern(r"[\s*_`\"'“#>-]*(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])[.):])")
+_LABEL = lazy_pattern(r"[\s*_`\"'“#>-]*(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])[.):])")
 _DENIED_LIST = lazy_pattern(r"\b(?:nor|neither|not)\s*\W*$", re.IGNORECASE)
 
 _MAKES_LETTER = lazy_pattern(
@@ -53,31 +53,31 @@ def letters_called_correct(text: str, begin: int, end: int) -> CueReading | None
     if (made_correct := _MAKES_LETTER.search(context)) is not None and not _HEDGED.search(
         context, 0, made_correct.start()
     ):
-        first = begin - len(context) + made_correct.start("letter")
-        return letter_at(text, first, is_strong=True)
+        start = begin - len(context) + made_correct.start("letter")
+        return letter_at(text, start, is_strong=True)
     subject = _LETTERS_ARE.search(context) if _LETTER_IS.search(context) else None
     if subject is None or not _AFTER_ADJECTIVE.match(text, end, end + MAX_CUE_CHARS):
         return None
-    letters = list(_LETTER.finditer(subject["list"]))
-    names = "".join(letter[0] for letter in letters)
-    if not letters or not _are_options(context, subject, names):
+    matches = list(_LETTER.finditer(subject["list"]))
+    letters = "".join(letter[0] for letter in matches)
+    if not matches or not _are_options(context, subject, letters):
         return None
     list_begin = begin - len(context) + subject.start("list")
-    first = list_begin + letters[0].start()
+    start = list_begin + matches[0].start()
     is_question = text[end : end + 40].lstrip("*_ ")[:1] in ("?", "？") if end < len(text) else False
     mood = "asked" if is_question else statement_mood.mood(text, list_begin, list_begin)
-    return names, Statement("cue", first, first + len(subject["list"].strip()), mood), True
+    return letters, Statement("cue", start, start + len(subject["list"].strip()), mood), True
 
 
-def _are_options(context: str, subject: re.Match[str], names: str) -> bool:
+def _are_options(context: str, subject: re.Match[str], letters: str) -> bool:
     """Return whether the letters before "is correct" are options, not words or labels, and the sentence asserts it."""
     label = _LABEL.match(context, context.rfind("\n") + 1)
-    if label and len(context) < MAX_CONTEXT_CHARS and (label["a"] or label["b"]) not in names:
+    if label and len(context) < MAX_CONTEXT_CHARS and (label["bracketed"] or label["bare"]) not in letters:
         return False  # "F. A and B are correct": the text of option F
-    noun = subject["word"]
-    if noun and noun.strip().isalpha() and not _OTHER_NOUN.search(noun):
+    word = subject["word"]
+    if word and word.strip().isalpha() and not _MAY_PRECEDE.search(word):
         return False
-    if names == "I" and not re.search(r"\(I\)|option|choice", subject[0]):
+    if letters == "I" and not re.search(r"\(I\)|option|choice", subject[0]):
         return False
     preceding = context[: subject.start("list")]
     return not (_DENIED_LIST.search(preceding) or _NOT_ASSERTED.search(preceding))

@@ -22,7 +22,8 @@ _MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
 _ARTICLE = lazy_pattern(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", re.IGNORECASE)
 _LABEL = lazy_pattern(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
 _NONE_OF_THEM = lazy_pattern(
-    r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b", 2
+    r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b",
+    re.IGNORECASE,
 )
 UNDETERMINED = lazy_pattern(
     r"\b(?:cannot|can\s?not|can['’]t)\s+be\s+(?:determined|decided|known|answered|calculated)\b|\bnot\s+enough\s+information\b|\binsufficient\s+(?:information|data)\b|无法确定|不能确定",

@@ -94,12 +94,12 @@ def _read_number_tag(text: str, begin: int) -> CueReading | None:
     return (None, Statement("tag", content_begin, content_end), True) if content_end > content_begin else None
 
 
-_BOLD = lazy_pattern(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
+_EMPHASIS = lazy_pattern(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
 
 
 def _read_bold(text: str, unit: str) -> Reading | None:
     """Read the only number in bold, or the only one with a compatible unit."""
-    spans = [*_BOLD.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))][-_MAX_SPANS:]
+    spans = [*_EMPHASIS.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))][-_MAX_SPANS:]
     readings = [
         Reading(quantity, "emphasis", span.start(), span.end())
         for span in spans

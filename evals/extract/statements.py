@@ -61,23 +61,24 @@ _VERB = (
 )
 _MARK = rf"{_FORMAT}\s{{0,3}}(?P<mark>[:：=]|[-=]>|→|\s[—–-]\s|\|){_FORMAT}"
 _LINK = rf"(?:{_MARK}|(?P<verb>{_VERB})(?:{_FORMAT}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMAT}[^\S\n]*\n))"
-_ENGLISH = lazy_pattern(
+_ENGLISH_LINK = lazy_pattern(
     rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter|value|key))?(?:\s*\([^()\n]{{0,40}}\))?"
     rf"(?:\s+(?:to|for|of|in|among|from|here|that|we|with)\b[^.\n:?!]{{0,100}}?)??{_LINK}",
     re.IGNORECASE,
 )
-_ABBREVIATED = lazy_pattern(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S))", re.IGNORECASE)
-_CHINESE = lazy_pattern(
+_ABBREVIATION_LINK = lazy_pattern(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S))", re.IGNORECASE)
+_CHINESE_LINK = lazy_pattern(
     r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?P<verb>是|为|选择?|等于)\s*(?P<colon>[:：])?|"
     + _MARK
     + rf"|(?P<line>{_FORMAT}[^\S\n]*\n)|(?<=】)(?P<tagged>))"
 )
-_COLON_ONLY = lazy_pattern(r"(?P<mark>)")
-_BARE = lazy_pattern(r"[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
+_EMPTY_LINK = lazy_pattern(r"(?P<mark>)")
+"""After a noun that includes its colon."""
+_BARE_LINK = lazy_pattern(r"[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
 """As in "Answer B" on a line of its own."""
-_DOTTED = lazy_pattern(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
+_DOTTED_LINK = lazy_pattern(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
 """As in "Answer. B"."""
-_BRACKETED = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
+_BRACKET_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
 """As in "giving the answer (C)"."""
 _LINE_LEFT = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
 _SENTENCE_END = lazy_pattern(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
@@ -240,18 +241,18 @@ def json_value_extent(text: str, begin: int, end: int, limit: int | None = None)
 def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Match[str] | None:
     """Match the text between the noun and the answer."""
     if word == "answer" or word in RESULTS:
-        link = _ENGLISH.match(text, end, min(limit, end + 320))
+        link = _ENGLISH_LINK.match(text, end, min(limit, end + 320))
         if link is None and _LINE_LEFT.search(text, max(0, begin - 24), begin):
-            link = _BARE.match(text, end, limit) or _DOTTED.match(text, end, limit)
-        return link or _BRACKETED.match(text, end, limit)
+            link = _BARE_LINK.match(text, end, limit) or _DOTTED_LINK.match(text, end, limit)
+        return link or _BRACKET_LINK.match(text, end, limit)
     if word == "ans":
-        return _ABBREVIATED.match(text, end, min(limit, end + 320))
+        return _ABBREVIATION_LINK.match(text, end, min(limit, end + 320))
     if word in HEADINGS and not _LINE_LEFT.search(text, max(0, begin - 24), begin):
         return None
     if word[-1] == ":":
-        return _COLON_ONLY.match(text, end)
+        return _EMPTY_LINK.match(text, end)
     if word == "答案":
-        return _CHINESE.match(text, end, min(limit, end + 60))
+        return _CHINESE_LINK.match(text, end, min(limit, end + 60))
     return _foreign_link_pattern(NOUNS[word].link).match(text, end, min(limit, end + 60))
 
 

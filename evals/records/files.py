@@ -86,7 +86,7 @@ def brief(record: Record) -> Brief:
 READ_ERRORS = (
     OSError, ValueError, LookupError, TypeError, NotImplementedError, OverflowError, MemoryError, RecursionError,
 )  # fmt: skip
-"""Errors of pyarrow and msgspec for truncated, modified or malicious files."""
+"""Errors that pyarrow and msgspec raise for truncated, modified or malicious files."""
 MAX_LINE_BYTES = 256 << 20
 """Size limit of a line in bytes."""
 MAX_ATTEMPTS = 100

@@ -29,7 +29,7 @@ FOLDER = "runs"
 REQUIRED = ("records.parquet", "samples.parquet")
 FILES = (*REQUIRED, "theirs.jsonl", "unmatched.txt")
 """Files of a run that are copied to the store, besides its card."""
-SEALED = ("finished", "partial")
+FINAL_STATUSES = ("finished", "partial")
 """Statuses of a run that has ended: all outcomes are present, or some will never be."""
 MAX_BYTES = disk.MAX_SMALL_FILE
 """Maximum size of a manifest."""
@@ -66,15 +66,15 @@ def heads(sizes: dict[str, int]) -> dict[str, list[Head]]:
     """Return run folder -> its manifests in a listing of a store, the newest first; other files are ignored."""
     by_folder: dict[str, list[Head]] = {}
     for path, size in sizes.items():
-        if (match := _NAME.fullmatch(path)) and valid_folder(match[1]):
+        if (match := _NAME.fullmatch(path)) and is_valid_folder(match[1]):
             by_folder.setdefault(match[1], []).append(Head(int(match[2]), match[3], path, size))
     return {folder: sorted(versions, reverse=True) for folder, versions in sorted(by_folder.items())}
 
 
-def valid_folder(folder: str) -> bool:
+def is_valid_folder(folder: str) -> bool:
     """Return whether a run's folder consists of three names, none of them `..` or hidden.
 
-    >>> valid_folder("gpqa@1/model/week1"), valid_folder("gpqa@1/../week1")
+    >>> is_valid_folder("gpqa@1/model/week1"), is_valid_folder("gpqa@1/../week1")
     (True, False)
     """
     parts = folder.split("/")
@@ -119,8 +119,8 @@ def _fault(manifest: Manifest, card: Card, folder: str) -> str:
         return "it is the manifest of another run's folder"
     if card.run != folder.rpartition("/")[2]:
         return f"its card belongs to run {card.run[:100]!r}"
-    if card.status not in SEALED:
-        return f"its run is {card.status}, not sealed"
+    if card.status not in FINAL_STATUSES:
+        return f"its run is {card.status}, not finished"
     if unknown := sorted(set(manifest.files) - set(FILES)):
         return f"{unknown[0][:100]!r} is not a file of a run"
     if missing := sorted(set(REQUIRED) - set(manifest.files)):

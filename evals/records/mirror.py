@@ -36,7 +36,9 @@ def readable_folder(results: str | Path) -> Path:
         return Path(results)
     address = parse(results)
     if address.run:
-        raise StoreError(f"{address}#{address.run} names a run: give it as RUN")
+        raise StoreError(
+            f"{address}#{address.run} names a run, not a results folder: pass it as the argument RUN"
+        )
     return local_folder(address)
 
 
@@ -44,8 +46,10 @@ def writable_folder(results: str | Path) -> Path:
     """Return a results folder for writing; raises StoreError for remote results and their copies."""
     path = Path(results)
     if is_address(results) or cache.is_copy(path):
-        where = parse(results) if is_address(results) else cache.display_path(path)
-        raise StoreError(f"{where} is read-only; write to a local folder and copy its runs with `evals sync`")
+        location = parse(results) if is_address(results) else cache.display_path(path)
+        raise StoreError(
+            f"{location} is read-only; write to a local folder and copy its runs with `evals sync`"
+        )
     return path
 
 
@@ -60,7 +64,7 @@ def local_folder(address: Address) -> Path:
     if heads := manifest.heads(store.sizes(manifest.FOLDER)):
         folder, faults = _update_view(store, heads)
         _report_faults(faults)
-    elif (parts := _split(address)) is not None:
+    elif (parts := _split_address(address)) is not None:
         folder = local_folder(parts[0]) / parts[1]
         if not folder.exists():
             raise StoreError(f"no run {parts[1]} in {parts[0]}")
@@ -77,7 +81,7 @@ def refresh(results: Path) -> None:
         _update_view(store, manifest.heads(store.sizes(manifest.FOLDER)))
 
 
-def _split(address: Address) -> tuple[Address, str] | None:
+def _split_address(address: Address) -> tuple[Address, str] | None:
     """Split an address into that of the results folder and the path of a suite, model or run in it; None if it names none."""
     parts = address.rest.split("/")
     for index in range(len(parts) - 1, max(0, len(parts) - 4), -1):
@@ -91,7 +95,7 @@ def _report_faults(faults: list[str]) -> None:
     for line in faults[:MAX_LISTED]:
         notice(f"left out: {line}")
     if len(faults) > MAX_LISTED:
-        notice(f"left out: {len(faults) - MAX_LISTED} further manifests")
+        notice(f"left out: {len(faults) - MAX_LISTED} more manifests")
 
 
 def _update_view(store: RemoteStore, heads: dict[str, list[Head]]) -> tuple[Path, list[str]]:

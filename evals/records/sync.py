@@ -94,17 +94,17 @@ def _prepare(path: Path, *, gated: bool) -> _PreparedRun | str:
     """Return a run prepared for sending, or the reason why it is not sent; raises StoreError for a broken run."""
     raw = disk.read_small(path / "card.json")
     card = store.check(path, parse(raw, f"{path}/card.json"))
-    if card.status not in manifest.SEALED:
+    if card.status not in manifest.FINAL_STATUSES:
         return f"it is {card.status}; the same `evals run` command completes it"
     lines = path / "records.jsonl"
     if (lines.exists() and lines.stat().st_size) or not all(
         (path / name).exists() for name in manifest.REQUIRED
     ):
-        return "it is not sealed; the same `evals run` command, or `evals score`, seals it"
+        return "it is not in Parquet yet; the same `evals run` command, or `evals score`, converts it"
     if card.gated and not gated:
         return f"{card.config.suite} is gated, and the records contain its texts; --gated sends them, for private stores only"
     folder = "/".join(path.resolve().parts[-3:])
-    if not manifest.valid_folder(folder) or card.run != path.name:
+    if not manifest.is_valid_folder(folder) or card.run != path.name:
         return "its folder is not RESULTS/SUITE@VERSION/MODEL/RUN"
     files = {name: _stored_file(path / name, card) for name in manifest.FILES if (path / name).exists()}
     content = manifest.encode(folder, files, raw)

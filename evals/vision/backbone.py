@@ -2,7 +2,7 @@
 
 A folder has the files written by timm's `save_for_hf`: config.json (architecture, num_classes, pretrained_cfg, model_args) and
 model.safetensors. Names are resolved strictly: an outdated name such as `vit_base_patch16_224_in21k`, which now stands for
-other weights than in the papers (augreg instead of the original ImageNet-21k weights), is refused with its meaning.
+other weights than in the papers (augreg instead of the original ImageNet-21k weights), is refused with its current name.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class Backbone:
         if folder is not None:
             config = _read_config(folder, label)
             self.name, self.arguments = config.architecture, config.model_args
-            self._own = config.pretrained_cfg
+            self._stored_config = config.pretrained_cfg
         else:
-            self.name, self.arguments, self._own = source, {}, {}
+            self.name, self.arguments, self._stored_config = source, {}, {}
         _require_known(self.name, label)
 
     @cached_property
@@ -78,7 +78,7 @@ class Backbone:
 
         with foreign_code(lambda why: UsageError(f"{self.label}: {why}")):
             known = get_pretrained_cfg(self.name)
-        own = {name: value for name, value in self._own.items() if value is not None}
+        own = {name: value for name, value in self._stored_config.items() if value is not None}
         return {**(known.to_dict() if known else {}), **own}
 
     @property
@@ -86,7 +86,7 @@ class Backbone:
         """Return the model's own preprocessing; raises UsageError."""
         config = self.config
         size = self.arguments.get("img_size")
-        if isinstance(size, int) and "input_size" not in self._own:
+        if isinstance(size, int) and "input_size" not in self._stored_config:
             config = {**config, "input_size": (3, size, size)}
         return preprocessing.from_config(config, label=self.label)
 

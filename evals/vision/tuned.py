@@ -77,8 +77,8 @@ def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> TunedWeights
     if not (path / CONFIG).is_file():
         raise UsageError(f"{label}: expected a peft folder with {CONFIG} and adapter_model.safetensors")
     adapter = Adapter(path, label=label)
-    entries = {name: StoredTensor(path, "F32", tuple(tensor.shape)) for name, tensor in state.items()}
-    adapter.bind(entries)
+    stored_tensors = {name: StoredTensor(path, "F32", tuple(tensor.shape)) for name, tensor in state.items()}
+    adapter.bind(stored_tensors)
     with open_file(adapter.files[0], label=label) as file:
         replaced = {target: file.get_tensor(name) for target, name in adapter.replaced.items()}
     for target, tensor in replaced.items():
@@ -132,13 +132,13 @@ def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, sca
         count = sum(tensor.numel() for tensor in (down, down_bias, up, up_bias))
         up = parts.block_diagonal(up, hidden)
         by_layer[layer] = parts.Bottleneck(scale, down, up, down_bias, up_bias, count)
-    _require_some(by_layer, label, "adapter_attn")
+    _require_nonempty(by_layer, label, "adapter_attn")
     return TunedWeights(parts=by_layer, replaced=others)
 
 
 def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
     grouped, others = _group_by_layer(tensors, _EXPERTS)
-    _require_some(grouped, label, "alore_attn")
+    _require_nonempty(grouped, label, "alore_attn")
     scales = others.pop(SCALES, None)
     if scales is None:
         raise UsageError(f"{label}: {SCALES}, the matrices that all layers share, is missing")
@@ -169,7 +169,7 @@ def _input_width(state: Mapping[str, Any], layer: str, label: str) -> int:
     return int(weight.shape[1])
 
 
-def _require_some(by_layer: Mapping[str, Any], label: str, name: str) -> None:
+def _require_nonempty(by_layer: Mapping[str, Any], label: str, name: str) -> None:
     if not by_layer:
         raise UsageError(
             f"{label}: none of its tensors is named BLOCK.{name}...; was it trained by this method?"

@@ -203,7 +203,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "another size": (file(size=5), "is not the file described on its card"),
     "another run": (lambda m: m["card"].update(run="one"), "its card belongs to run 'one'"),
     "another folder": (lambda m: m.update(folder="aime-2025@2/scripted/one"), "manifest of another run's folder"),
-    "a run at work": (lambda m: m["card"].update(status="running"), "its run is running, not sealed"),
+    "a run at work": (lambda m: m["card"].update(status="running"), "its run is running, not finished"),
     "no records": (lambda m: m["files"].pop("records.parquet"), "it lists no records.parquet"),
     "a later format": (lambda m: m.update(manifest=2), "a manifest of format 2"),
     "a further field": (lambda m: m.update(command="rm"), "unknown field `command`"),

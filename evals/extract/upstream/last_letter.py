@@ -40,16 +40,16 @@ _NOT_A_LETTER = (
     r"(?![A-Za-z0-9À-ɏͰ-Ͽ]|['’]\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\([\w+-]{1,3}\)|\s*[-−–]\s*\w{1,3}\s*[-=+*/]"
     r"|[^\S\n]*(?:[=+×·≈≤≥→%∝]|<(?![/A-Za-z|!])|>(?!\s|$)|\\(?:times|cdot|approx|frac|leq?|geq?|to|rightarrow|in|sin|cos|propto)\b))"
 )
-_CLOSE = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』]|\\[)\]}])*+)"
-_FIRST = lazy_pattern(rf"{_PREFIX}(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSE}", re.IGNORECASE)
-_NEXT = lazy_pattern(
+_CLOSING_MARKS = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』]|\\[)\]}])*+)"
+_FIRST_LETTER = lazy_pattern(rf"{_PREFIX}(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}", re.IGNORECASE)
+_NEXT_LETTER = lazy_pattern(
     r"\s*+(?:,|;|/|&|、|，|\band\b|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also)\b)?"
     r"(?P<prefix>(?:[\s*_`$\"'(\[{（【]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
-    rf"(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSE}",
+    rf"(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}",
     re.IGNORECASE,
 )
-_RUN = lazy_pattern(rf"{_PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
-_END = lazy_pattern(r"[^\S\n]*(?:$|\n|[.。!！;；:：,，)）]+(?=$|\s|[^\w])|</|<\||\[/|\\\\|[—–-]\s)")
+_LETTER_RUN = lazy_pattern(rf"{_PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
+_STATEMENT_END = lazy_pattern(r"[^\S\n]*(?:$|\n|[.。!！;；:：,，)）]+(?=$|\s|[^\w])|</|<\||\[/|\\\\|[—–-]\s)")
 _FULL_STOP = lazy_pattern(
     r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|\s)|</|<\||,\s+(?:because|since|as|which|not|and\s+not)\b)",
     re.IGNORECASE,
@@ -88,7 +88,7 @@ _AFTER_ADJECTIVE = lazy_pattern(
     r"(?:[^\S\n]*(?:$|\n|[.。!,;:)])|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
     re.IGNORECASE,
 )
-_OTHER_NOUN = lazy_pattern(
+_MAY_PRECEDE = lazy_pattern(
     r"(?:option|choice|answer|letter|so|therefore|thus|hence|only|that|and|both|then|since|is|because|but|means|making|makes|conclude)\s*$",
     re.IGNORECASE,
 )
@@ -121,20 +121,20 @@ _NO_OPTION_FITS = lazy_pattern(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b)",
     re.IGNORECASE,
 )
-_DENIAL = lazy_pattern(
+_NOT_A_CHOICE = lazy_pattern(
     r"\s+(?:is|are|was|were)(?:\s+(?:also|only|therefore))?(?:\s+(?:not|incorrect|wrong|false|partially|partly)\b|n['’]t)|\s+(?:does|do|can|would|could)(?:n['’]t|\s*not)\b",
     re.IGNORECASE,
 )
 _LAST_WORDS = lazy_pattern(r"\b(?:is|be|are|with)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
 # the form that our own prompts request
-_CLOSING = re.compile(r"\n?[*_\s]*(?:final\s+)?answer[*_\s]*:[*_\s(]*([A-Z])[*_)\s.]*", re.IGNORECASE)
+_CLOSING_LINE = re.compile(r"\n?[*_\s]*(?:final\s+)?answer[*_\s]*:[*_\s(]*([A-Z])[*_)\s.]*", re.IGNORECASE)
 _LINKS = dict.fromkeys(("answer", "answers", "ans", "réponse", "respuesta", "antwort"), _AFTER_ANSWER) | {
     "choice": _AFTER_CHOICE,
     "letter": _AFTER_CHOICE,
     "option": _AFTER_CHOICE,
     "答案": lazy_pattern(r"\s*(?:应该|应|就|只能)?\s*(?:是|为|选|:)"),
 }
-_CHINESE_BEFORE = lazy_pattern(
+_CHINESE_SUBJECT = lazy_pattern(
     r"(?:选项|选|项|答案)?\s*[(（]?(?<![A-Za-z0-9])([A-Z])[)）]?\s*(?:选?项)?(?:才)?(?:是|为)?(?:唯一|最)?$"
 )
 _VERB = lazy_pattern(r" (?:is|are|be|seems|appears) ")
@@ -171,7 +171,7 @@ def _last_statement(text: str) -> str:
     if len(lower) != len(text):  # the Turkish dotted I is the only capital with a longer lower-case form
         text = text.replace("İ", "I")
         lower = text.lower()
-    if closing := _CLOSING.fullmatch(text, max(text.rfind("\n", 0, len(text) - 1), len(text) - 40, 0)):
+    if closing := _CLOSING_LINE.fullmatch(text, max(text.rfind("\n", 0, len(text) - 1), len(text) - 40, 0)):
         return closing[1].upper()
     last_words = _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24))
     size = 384
@@ -276,12 +276,12 @@ def _parse_letters(
     text: str, begin: int, limit: int, *, allow_unmarked: bool, allow_run: bool = False, closed: bool = False
 ) -> str:
     """Return the letters at `begin` ("B", "(B)", "A, C and D"); `allow_run`: also "AC"."""
-    first = _FIRST.match(text, begin, limit)
+    first = _FIRST_LETTER.match(text, begin, limit)
     if first is None:
-        letter_run = _RUN.match(text, begin, limit) if allow_run else None
+        letter_run = _LETTER_RUN.match(text, begin, limit) if allow_run else None
         return (
             letter_run["run"]
-            if letter_run and is_ascending(letter_run["run"]) and _END.match(text, letter_run.end())
+            if letter_run and is_ascending(letter_run["run"]) and _STATEMENT_END.match(text, letter_run.end())
             else ""
         )
     if not _is_label(text, first, allow_unmarked=allow_unmarked) or _QUESTION_MARK.match(text, first.end()):
@@ -289,21 +289,21 @@ def _parse_letters(
     if first["letter"] == _PLACEHOLDER:
         return ""
     letters, end = first["letter"].upper(), first.end()
-    while (next_letter := _NEXT.match(text, end, limit)) and _continues(text, next_letter):
+    while (next_letter := _NEXT_LETTER.match(text, end, limit)) and _continues_list(text, next_letter):
         letters, end = letters + next_letter["letter"].upper(), next_letter.end()
     if "\n" in first["prefix"] and next_label_pattern(letters[0]).search(text, end, limit):
         return ""  # a list of all options, not a choice among them
-    return "" if _DENIAL.match(text, end) else letters
+    return "" if _NOT_A_CHOICE.match(text, end) else letters
 
 
 def _is_label(text: str, first: re.Match[str], *, allow_unmarked: bool) -> bool:
     """Return whether a letter after an anchor is a label and not a word, an article or a symbol."""
     letter, end = first["letter"], first.end()
-    at_end = bool(_END.match(text, end))
+    at_end = bool(_STATEMENT_END.match(text, end))
     if letter.islower():
         return at_end and (allow_unmarked or first["prefix"].endswith("("))
-    bracketed = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
-    if bracketed or (at_end if allow_unmarked else _FULL_STOP.match(text, end)):
+    is_marked = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
+    if is_marked or (at_end if allow_unmarked else _FULL_STOP.match(text, end)):
         return True
     if letter in "AI" and not _CONNECTIVE.match(text, end):
         return False
@@ -312,11 +312,11 @@ def _is_label(text: str, first: re.Match[str], *, allow_unmarked: bool) -> bool:
     )
 
 
-def _continues(text: str, next_letter: re.Match[str]) -> bool:
-    """Return whether a further letter belongs to the list and does not begin a clause."""
+def _continues_list(text: str, next_letter: re.Match[str]) -> bool:
+    """Return whether the next letter belongs to the list rather than to a new clause."""
     if next_letter["letter"].islower():
         return next_letter["prefix"].endswith("(")
-    if _END.match(text, next_letter.end()) or _NEXT.match(text, next_letter.end()):
+    if _STATEMENT_END.match(text, next_letter.end()) or _NEXT_LETTER.match(text, next_letter.end()):
         return True
     return bool(_CLAUSE_START.match(text, next_letter.end()))
 
@@ -324,7 +324,7 @@ def _continues(text: str, next_letter: re.Match[str]) -> bool:
 def _letters_before(text: str, context: str, end: int, limit: int) -> str:
     """Return the letters before a cue word: "option B is correct", "(B) is the best answer"."""
     if text[end - 1] == "确":
-        chinese = _CHINESE_BEFORE.search(context)
+        chinese = _CHINESE_SUBJECT.search(context)
         return chinese[1] if chinese else ""
     if not _VERB.search(context[-60:]):
         return ""
@@ -335,10 +335,10 @@ def _letters_before(text: str, context: str, end: int, limit: int) -> str:
         return ""
     letters = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", subject["list"])
     label = _LABEL.match(context, context.rfind("\n") + 1)
-    if label and len(context) < _CONTEXT_CHARS and (label["a"] or label["b"]) not in letters:
+    if label and len(context) < _CONTEXT_CHARS and (label["bracketed"] or label["bare"]) not in letters:
         return ""  # "F. A and B are correct": the text of option F
-    noun = subject["word"]
-    if noun and noun.strip().isalpha() and not _OTHER_NOUN.search(noun):
+    word = subject["word"]
+    if word and word.strip().isalpha() and not _MAY_PRECEDE.search(word):
         return ""
     if letters == ["I"] and not re.search(r"\(I\)|option|choice", subject[0]):
         return ""
@@ -355,7 +355,7 @@ _LINE_ALONE = lazy_pattern(
     re.IGNORECASE,
 )
 _LABEL = lazy_pattern(
-    r"[\s*_`\"'“#>-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|[^\S\n]*(?=[\u4e00-\u9fff])))"
+    r"[\s*_`\"'“#>-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|[^\S\n]*(?=[\u4e00-\u9fff])))"
 )
 
 
@@ -368,7 +368,9 @@ def _read_layout(text: str) -> str:
         lone_letter = _LINE_ALONE.fullmatch(line) if len(line) < 60 else None
         if lone_letter and (lone_letter["letter"].isupper() or len(lines) == 1):
             return lone_letter["letter"].upper()
-    labels = {(i, match["a"] or match["b"]) for i, line in enumerate(lines) if (match := _LABEL.match(line))}
+    labels = {
+        (i, match[str(match.lastgroup)]) for i, line in enumerate(lines) if (match := _LABEL.match(line))
+    }
     letters = {name for _, name in labels}
     if len(letters) != 1:
         return ""
