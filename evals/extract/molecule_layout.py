@@ -32,7 +32,7 @@ _RECOMMENDATION = lazy_pattern(
     r"\bI(?:['’]d|\s+would)?\s+(?:recommend|choose|prefer|select|suggest|pick|go\s+with)\s+(?P<label>(?:option|route|method|candidate|pathway)\s+(?:\d|[A-D]\b))",
     re.IGNORECASE,
 )
-_MARKED = lazy_pattern(
+_EMPHASIS = lazy_pattern(
     r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)|\*\*([^*\n]{1,5000})\*\*"
 )
 _INTRODUCES_RESULT = lazy_pattern(
@@ -69,7 +69,7 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
     """Read code spans and bold words, except spans that repeat a part of an earlier one to explain it."""
     spans = [
         Span(match[group].strip(), match.start(group), match.end(group))
-        for match in _MARKED.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))
+        for match in _EMPHASIS.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))
         if (group := match.lastindex) and (group < 3 or can_only_be_smiles(strip_token(match[group])))
     ]
     molecules = [

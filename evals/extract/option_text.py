@@ -18,7 +18,7 @@ _SHORT_FRACTION = lazy_pattern(r"\\[dtc]?frac\s*(\d)\s*(\d)")
 _LATEX = lazy_pattern(
     r"\\(?:ce|pu|text|textbf|textrm|mathrm|mathbf|mathit|rm|left|right|displaystyle|mbox)(?![A-Za-z])|\\[,;:! ]"
 )
-_MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
+_DELETE_MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
 _ARTICLE = lazy_pattern(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", re.IGNORECASE)
 _LABEL = lazy_pattern(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
 _NONE_OF_THEM = lazy_pattern(
@@ -164,7 +164,7 @@ def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
 
 
 _COMMAND = lazy_pattern(r"\\[a-z]+|\}\s*\{")
-_LAYOUT = str.maketrans("", "", "^_{}$")
+_DELETE_LATEX_SIGNS = str.maketrans("", "", "^_{}$")
 _WORD = lazy_pattern(r"[a-z0-9]+")
 
 
@@ -176,7 +176,7 @@ def _longest_word(option: str) -> str:
 def _without_latex(text: str) -> str:
     """Return a text in lower case without LaTeX commands and marks; exponents directly follow their base."""
     text = _ascii_digits(text).casefold()
-    return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_LAYOUT)
+    return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_DELETE_LATEX_SIGNS)
 
 
 def _ascii_digits(text: str) -> str:
@@ -191,7 +191,7 @@ def normalise_text(text: str) -> str:
     if "\\" in text:
         text = _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", text))
         text = _LATEX.sub("", text)
-    return "".join(text.split()).translate(_MARKUP).rstrip(".")
+    return "".join(text.split()).translate(_DELETE_MARKUP).rstrip(".")
 
 
 def split_label(text: str) -> tuple[str, str] | None:

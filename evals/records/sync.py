@@ -129,7 +129,7 @@ def _hash_stream(stream: BinaryIO) -> StoredFile:
 
 
 def _remote_state(run: _PreparedRun, versions: list[Head]) -> str:
-    """Return `newest` if this state is the newest in the store, a remark if the store has a newer one, empty if it lacks it."""
+    """Return `newest` if this state is the newest in the store, a remark if the store has a newer one, empty if it has no such state."""
     matching = [head for head in versions if head.digest == run.digest and head.size == run.size]
     if not matching:
         return ""
@@ -196,7 +196,7 @@ def _name_conflict(remote: RemoteStore, run: _PreparedRun, head: Head) -> str:
 
 
 def _note_conflicts(result: SyncResult, heads: dict[str, list[Head]], ready: list[_PreparedRun]) -> None:
-    """Note each run of which another machine sent a different state at the same time, if that one takes precedence."""
+    """Note each run for which another machine sent, at the same time, a different state that takes precedence."""
     digests = {run.folder: (run.digest, str(run.path)) for run in ready}
     for sent in result.sent:
         digest, path = digests[sent.folder]

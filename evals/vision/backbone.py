@@ -48,7 +48,7 @@ def require_libraries(what: str) -> None:
             raise UsageError(f"{what} needs {package}: {install('timm')}")
     with foreign_code(
         lambda why: UsageError(
-            f"{what}: timm cannot be imported; do torch and torchvision have the same build? ({why[:200]})"
+            f"{what}: timm cannot be imported; are torch and torchvision from the same build? ({why[:200]})"
         )
     ):
         import_module("timm")

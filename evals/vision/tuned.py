@@ -172,5 +172,5 @@ def _input_width(state: Mapping[str, Any], layer: str, label: str) -> int:
 def _require_nonempty(by_layer: Mapping[str, Any], label: str, name: str) -> None:
     if not by_layer:
         raise UsageError(
-            f"{label}: none of its tensors is named BLOCK.{name}...; was it trained by this method?"
+            f"{label}: none of its tensors is named BLOCK.{name}...; was it trained with this method?"
         )

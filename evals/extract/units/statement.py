@@ -68,7 +68,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
     `unit`: the target's unit; numbers that can be converted to it take precedence.
     """
     normalised = normalise_marks(text[:MAX_CHARS]).strip()
-    if (spelled := _number_without_digits(normalised)) is not None:
+    if (spelled := _special_number(normalised)) is not None:
         return spelled
     statement = _without_remarks(normalised)
     if _MULTIPLE.match(statement):
@@ -157,7 +157,7 @@ def _same_answer(first: Quantity, second: Quantity, unit: str) -> bool:
     return abs(second_value - first_value) <= EQUALITY_TOLERANCE * max(abs(first_value), abs(second_value))
 
 
-def _number_without_digits(text: str) -> Quantity | None:
+def _special_number(text: str) -> Quantity | None:
     """Read a number word, a Roman numeral, or a charge with its sign at the end."""
     stripped = text.strip(" .*`_$()").strip()
     value: float | None = None
