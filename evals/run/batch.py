@@ -246,7 +246,7 @@ class _BatchCollector:
         append(run, LoggedChange(label, id=batch.id))
         self._active.append((job, batch))
         self._say(
-            f"{job.suite.id}: batch {batch.id} ({len(lines)} requests) submitted; you may interrupt and collect it later"
+            f"{job.suite.id}: batch {batch.id} ({len(lines)} requests) submitted; you may interrupt this command and collect the batch later"
         )
 
     async def wait(self) -> None:
@@ -259,7 +259,7 @@ class _BatchCollector:
                         if await self._collect(job, batch):
                             self._active.remove((job, batch))
                 except (Transient, TimeoutError) as error:
-                    self._say(f"batch {batch.id}: {error or 'no answer'}; will be polled again")
+                    self._say(f"batch {batch.id}: {error or 'no response'}; will be polled again")
             if not self._active or self._stop.is_set():
                 break
             try:

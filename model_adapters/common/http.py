@@ -185,7 +185,7 @@ class Client:
             return RateLimit(
                 "this machine allows no more open connections (see ulimit -n): reduce --concurrency"
             )
-        reason = os.strerror(code) if code > 0 else self.without_key(error.os_error.strerror or "no answer")
+        reason = os.strerror(code) if code > 0 else self.without_key(error.os_error.strerror or "no response")
         hint = "; is the server running there?" if code == errno.ECONNREFUSED else ""
         return Disconnected(f"cannot reach {url}: {reason}{hint}", unreachable=True)
 

@@ -132,7 +132,7 @@ class ServerProcess:
             if not self.alive:
                 raise UsageError(self.describe_end("ended during its first call")) from None
             name = f"{self.spec.engine.name}:{self.spec.model}"
-            raise UsageError(f"{name} is up, but cannot answer: {reason} (log: {self.log})") from None
+            raise UsageError(f"{name} is running, but cannot reply: {reason} (log: {self.log})") from None
 
     def follow(self) -> str:
         """Run this node's part of a multi-node server until it ends; return the reason."""

@@ -399,7 +399,7 @@ def test_what_cannot_go_over_several_nodes_says_so(spec) -> None:
     [
         (["--cluster", "pbs"], "--cluster 'pbs': write ray, ray://HOST:PORT, or slurm"),
         (["--cluster", "ray://"], "--cluster ray://: write ray://HOST:PORT"),
-        (["--cluster", "ray://127.0.0.1:1"], "--cluster ray://127.0.0.1:1: no answer from 127.0.0.1:1"),
+        (["--cluster", "ray://127.0.0.1:1"], "--cluster ray://127.0.0.1:1: no response from 127.0.0.1:1"),
         (["--replicas", "3"], "--replicas and --gpus need --cluster"),
         (["--cluster", "ray", "--replicas", "0"], "--replicas must be above 0, got 0"),
         (["--cluster", "ray", "--gpus", "-1"], "--gpus must be 0 or more, got -1"),

@@ -177,7 +177,7 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, port), timeout=CONNECT_S).close()
     except OSError as error:
         raise UsageError(
-            f"--cluster {address}: no answer from {host}:{port} ({error.strerror or error})"
+            f"--cluster {address}: no response from {host}:{port} ({error.strerror or error})"
         ) from None
 
 
