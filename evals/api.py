@@ -128,7 +128,7 @@ def runs(results: str | Path = "results") -> Runs:
     """
     folder = mirror.readable_folder(results)
     if not folder.is_dir():
-        raise StoreError(f"no results folder at {folder}; `evals run` creates it")
+        raise StoreError(f"no results folder at {folder}; `evals run` creates one")
     return Runs(store.runs(folder))
 
 
