@@ -350,7 +350,7 @@ def _require_sentence_data() -> None:
         ) from None
 
 
-class Share(Struct, frozen=True):
+class FollowedShare(Struct, frozen=True):
     """The share of followed instructions over all samples."""
 
     part: str
@@ -365,7 +365,7 @@ class Share(Struct, frozen=True):
 
 METRICS = (
     Metric(name="prompt_strict", of=mean_value, headline=True),
-    Metric(name="instruction_strict", of=Share("followed"), pool="whole"),
+    Metric(name="instruction_strict", of=FollowedShare("followed"), pool="whole"),
     Metric(name="prompt_loose", of=PartMean("loose", absent=0.0)),
-    Metric(name="instruction_loose", of=Share("followed_loose"), pool="whole"),
+    Metric(name="instruction_loose", of=FollowedShare("followed_loose"), pool="whole"),
 )

@@ -26,28 +26,28 @@ def columns(logits: Any, tokens: Any, decoding: Decoding) -> Any:
 def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
     import torch
 
-    logs = torch.log_softmax(logits, dim=-1)
-    own = logs.gather(1, tokens[:, None])
-    better = logs > own
+    logprobs = torch.log_softmax(logits, dim=-1)
+    own = logprobs.gather(1, tokens[:, None])
+    better = logprobs > own
     rank = better.sum(dim=-1) + 1
-    gap = (logs.max(dim=-1, keepdim=True).values - own)[:, 0]
+    gap = (logprobs.max(dim=-1, keepdim=True).values - own)[:, 0]
     if decoding.temperature == 0:
         above, mass = (rank > 1).double(), (rank == 1).double()
     elif decoding.truncates:
-        above, mass = _truncated(logs, tokens, decoding, LIKELIEST)
+        above, mass = _truncated(logprobs, tokens, decoding, LIKELIEST)
     else:
-        probabilities = torch.softmax(logs / decoding.temperature, dim=-1)
-        has_lower_id = torch.arange(logs.shape[1], device=logs.device) < tokens[:, None]
-        better |= (logs == own) & has_lower_id  # equally likely tokens are ordered by id
+        probabilities = torch.softmax(logprobs / decoding.temperature, dim=-1)
+        has_lower_id = torch.arange(logprobs.shape[1], device=logprobs.device) < tokens[:, None]
+        better |= (logprobs == own) & has_lower_id  # equally likely tokens are ordered by id
         above = (probabilities * better).sum(dim=-1)
         mass = probabilities.gather(1, tokens[:, None])[:, 0]
     return torch.stack([own[:, 0].double(), rank.double(), gap.double(), above.double(), mass.double()]).cpu()
 
 
-def _truncated(logs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
+def _truncated(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
     """Return above and mass under truncated sampling, from the `count` likeliest tokens; from all in rows that keep more."""
-    top, order = logs.topk(min(count, logs.shape[1]), dim=-1)
-    kept = _kept(logs, top, decoding)
+    top, order = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
+    kept = _kept(logprobs, top, decoding)
     weights = ((top - top[:, :1]) / decoding.temperature).double().exp() * kept
     is_own = order == tokens[:, None]
     before = weights.cumsum(dim=-1) - weights
@@ -56,14 +56,14 @@ def _truncated(logs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[
     above = (before * is_own).sum(dim=-1) / total
     above[mass == 0] = 1.0
     keeps_more = kept[:, -1]
-    if keeps_more.any() and count < logs.shape[1]:
+    if keeps_more.any() and count < logprobs.shape[1]:
         above[keeps_more], mass[keeps_more] = _truncated(
-            logs[keeps_more], tokens[keeps_more], decoding, logs.shape[1]
+            logprobs[keeps_more], tokens[keeps_more], decoding, logprobs.shape[1]
         )
     return above, mass
 
 
-def _kept(logs: Any, top: Any, decoding: Decoding) -> Any:
+def _kept(logprobs: Any, top: Any, decoding: Decoding) -> Any:
     """Return a mask of the likeliest tokens (`top`) that a decoding can draw."""
     import torch
 
@@ -75,7 +75,9 @@ def _kept(logs: Any, top: Any, decoding: Decoding) -> Any:
     if decoding.top_p < 1:
         # if top-k is at most the length of `top`, all tokens that it keeps are in `top`
         candidates = (
-            (weights * kept) if 0 < decoding.top_k <= top.shape[1] else ((logs - top[:, :1]) / scale).exp()
+            (weights * kept)
+            if 0 < decoding.top_k <= top.shape[1]
+            else ((logprobs - top[:, :1]) / scale).exp()
         )
         total = candidates.sum(dim=-1, keepdim=True, dtype=torch.float64)
         kept &= weights.cumsum(dim=-1) - weights < decoding.top_p * total
