@@ -281,7 +281,7 @@ def find(results: Path, name: str) -> list[Run]:
     if (folder / "card.json").exists():
         return [Run(folder)]
     if not results.is_dir():
-        raise StoreError(f"no results folder at {results}; `evals run` creates it")
+        raise StoreError(f"no results folder at {results}; `evals run` creates one")
     all_runs = runs(results)
     if not all_runs and not folder.is_dir():
         check_level(results)

@@ -658,7 +658,7 @@ def test_short_ids_are_ends_that_name_one_run(many: Path) -> None:
 
 
 def test_without_a_results_folder_it_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"no results folder at .*nowhere; `evals run` creates it"):
+    with pytest.raises(StoreError, match=r"no results folder at .*nowhere; `evals run` creates one"):
         store.find(tmp_path / "nowhere", "x")
     assert store.runs(tmp_path / "nowhere") == []
 
