@@ -26,7 +26,7 @@ def show(folder: Path, options: Mapping[str, Any]) -> None:
     for name in ("pivot", "by", "separate", "last", "since"):
         if options[name]:
             raise UsageError(
-                f"{folder} is a board, for which `evals show` takes only --suite, --model, --protocol and --json"
+                f"{folder} is a board, for which `evals show` accepts only --suite, --model, --protocol and --json"
             )
     numbers = [number for number in board_numbers.read(folder) if _matches(number, options)]
     if options["as_json"]:

@@ -25,7 +25,7 @@ from evals.records.card import Card, JudgeCard
 from evals.records.store import Run, slug
 from evals.types import Estimate, Reply, Score
 
-SCHEMA, INSTANCES = "0.3.0", "0.3.0"
+SCHEMA_VERSION, INSTANCE_SCHEMA_VERSION = "0.3.0", "0.3.0"
 UNKNOWN = "unknown"
 UNITS = {"fraction": "proportion"}
 encode = msgspec.json.Encoder().encode
@@ -63,7 +63,7 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Exp
         files += [out / aggregate, out / samples]
         if card.gated:
             lost.append(
-                f"{card.config.suite} is gated: instances hold ids, hashes, answer letters and scores"
+                f"{card.config.suite} is gated: instances contain ids, hashes, answer letters and scores"
             )
         if any(e.value is None for e in card.estimates):
             lost.append(f"{card.config.suite}: estimates without a value")
@@ -96,7 +96,7 @@ def _timestamp_field(card: Card) -> dict[str, str]:
 def _aggregate(card: Card) -> dict[str, Any]:
     developer = _model_id(card).partition("/")[0]
     return {
-        "schema_version": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
         "evaluation_id": _evaluation_id(card),
         **_timestamp_field(card),
         "retrieved_timestamp": f"{card.finished or card.started:.0f}",
@@ -231,7 +231,7 @@ def _instance(row: Row, reply: Reply, score: Score, value: float, card: Card, me
     gold = row.sample.target
     reference = list(gold) if isinstance(gold, tuple) else [str(gold)]
     instance: dict[str, Any] = {
-        "schema_version": INSTANCES,
+        "schema_version": INSTANCE_SCHEMA_VERSION,
         "evaluation_id": _evaluation_id(card),
         "model_id": _model_id(card),
         "evaluation_name": card.config.suite,

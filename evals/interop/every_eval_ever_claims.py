@@ -1,4 +1,4 @@
-"""Import of Every Eval Ever's corpus as reported numbers: aggregate records -> a file of claims.
+"""Import Every Eval Ever's corpus as reported numbers: aggregate records -> a file of claims.
 
 A record is a JSON document of its schema (0.2.x and 0.3.0; evaleval/every_eval_ever at 9bce4136, `eval.schema.json`): who
 evaluated which model, and a score for each benchmark or part of one. Only scores of whole benchmarks that we have as
@@ -32,10 +32,10 @@ SUITES = {
     "supergpqa": "supergpqa", "textvqa": "textvqa",
 }  # fmt: skip
 """Name of a whole benchmark, in lower case with hyphens -> suite. A plain `gpqa` is ambiguous and left out."""
-MARK = "# Reported numbers imported from Every Eval Ever; `evals claims import` overwrites this file.\n"
-LONGEST = 300
-"""Maximum number of characters of a text taken from a record."""
-_WHOLE_BENCHMARK = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
+HEADER = "# Reported numbers imported from Every Eval Ever; `evals claims import` overwrites this file.\n"
+MAX_TEXT_LENGTH = 300
+"""Maximum length of a text taken from a record."""
+_WHOLE_BENCHHEADER = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
 
 
 class _Part(Struct, frozen=True):
@@ -116,7 +116,7 @@ def import_claims(folder: Path, results: Path) -> ImportedClaims:
     Raises UsageError if no score can be used, or if that file was not written by this function.
     """
     path = results / "claims" / "every-eval-ever.toml"
-    if path.exists() and not disk.read_small(path).startswith(MARK.encode()):
+    if path.exists() and not disk.read_small(path).startswith(HEADER.encode()):
         raise UsageError(f"{path} was not written by this command")
     skipped: Counter[str] = Counter()
     tables: Tables = defaultdict(dict)
@@ -128,7 +128,7 @@ def import_claims(folder: Path, results: Path) -> ImportedClaims:
         raise UsageError(f"{folder} contains no score of a suite ({reasons or 'no JSON file'})")
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(
-        path, (MARK + "".join(_claim_table(key, values) for key, values in sorted(tables.items()))).encode()
+        path, (HEADER + "".join(_claim_table(key, values) for key, values in sorted(tables.items()))).encode()
     )
     return ImportedClaims(path, sum(map(len, tables.values())), dict(skipped))
 
@@ -151,10 +151,10 @@ def _records(folder: Path, skipped: Counter[str]) -> Iterator[Aggregate]:
 
 
 def suite_of(result: Result) -> str | None:
-    """Return the suite that a score is of; None if there is none, or if the score is of a part of a benchmark."""
+    """Return the suite that a score belongs to; None if there is none, or if it covers only a part of a benchmark."""
     for name in (result.evaluation_result_id, result.evaluation_name, result.metric_config.metric_id):
         hyphenated = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        if suite := SUITES.get(hyphenated) or SUITES.get(_WHOLE_BENCHMARK.sub("", hyphenated)):
+        if suite := SUITES.get(hyphenated) or SUITES.get(_WHOLE_BENCHHEADER.sub("", hyphenated)):
             return suite
     return None
 
@@ -249,7 +249,7 @@ def _conditions(result: Result) -> str:
 
 def _clean(text: str) -> str:
     """Return a text of the record as one line of limited length, without control characters."""
-    return plain(" ".join(text.split()))[:LONGEST]
+    return plain(" ".join(text.split()))[:MAX_TEXT_LENGTH]
 
 
 def _claim_table(key: tuple[str, ...], values: dict[str, Decimal]) -> str:

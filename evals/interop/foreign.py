@@ -24,7 +24,7 @@ from evals.interop.matching import Finder, shown_options
 from evals.interop.replies import (
     MAX_REPEATS,
     ImportRequest,
-    Line,
+    RecordedReply,
     check_run_id,
     new_card,
     single_suite,
@@ -203,7 +203,7 @@ def _prepare(path: Path, source: Source, suite: Suite, request: ImportRequest) -
     samples, digest = read_samples(suite, data)
     is_official = ProtocolName.parse(suite.protocol).base == "official"
     matched = MatchedItems(source, samples, use_extracted=is_official)
-    if not matched.lines:
+    if not matched.replies:
         samples.close()
         raise Unmatched(
             f"{path}: none of its replies matches a sample of {suite.id} "
@@ -214,7 +214,7 @@ def _prepare(path: Path, source: Source, suite: Suite, request: ImportRequest) -
         raise UsageError(f"{path} does not name the model: add --model NAME")
     card = new_card(
         suite, data, digest, model=model, source=path.name, origin=source.format,
-        repeats=1 + max(line.repeat for line in matched.lines), sampling=source.sampling, started=source.started,
+        repeats=1 + max(reply.repeat for reply in matched.replies), sampling=source.sampling, started=source.started,
         notes=(*matched.notes, *(f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items())),
     )  # fmt: skip
     return PreparedRun(suite, data, card, samples, matched)
@@ -223,7 +223,7 @@ def _prepare(path: Path, source: Source, suite: Suite, request: ImportRequest) -
 def _write(run: PreparedRun, request: ImportRequest) -> Card:
     matched = run.matched
     card = write_run(
-        run.suite, run.card, run.samples, matched.lines, data=run.data, results=request.results, run=request.run,
+        run.suite, run.card, run.samples, matched.replies, data=run.data, results=request.results, run=request.run,
     )  # fmt: skip
     folder = request.results / run.suite.folder / store.slug(card.model) / card.run
     disk.replace(folder / THEIRS, msgspec.json.Encoder().encode_lines(matched.theirs))
@@ -236,7 +236,7 @@ class MatchedItems:
     """A source's items, matched to our samples, with notes on what was left out or differs."""
 
     def __init__(self, source: Source, samples: SampleStore, *, use_extracted: bool) -> None:
-        self.lines: list[Line] = []
+        self.replies: list[RecordedReply] = []
         self.theirs: list[StatedScore] = []
         self.unmatched: list[str] = []
         """Locations of items that match no sample."""
@@ -244,11 +244,11 @@ class MatchedItems:
         """Whether to score the answers that the source's language model extracted instead of the replies."""
         self._finder = Finder(samples)
         self._counts: Counter[str] = Counter()
-        """Number of lines per sample."""
+        """Number of replies per sample."""
         self._seen: set[tuple[str, int]] = set()
-        """Sample and repeat of each line."""
+        """Sample and repeat of each reply."""
         self._without_repeat: dict[int, tuple[str, str]] = {}
-        """Index of a line for which the source states no repeat -> sample and location."""
+        """Index of a reply for which the source states no repeat -> sample and location."""
         self._duplicates: list[str] = []
         self._extracted_count = 0
         self._other_golds: list[str] = []
@@ -257,7 +257,7 @@ class MatchedItems:
             self._add(item)
         for index in reversed(_surplus(self._without_repeat)):
             self._duplicates.append(self._without_repeat[index][1])
-            del self.lines[index], self.theirs[index]
+            del self.replies[index], self.theirs[index]
         self.notes = list(self._notes(absent=len(samples) - len(self._counts)))
 
     def _add(self, item: Item) -> None:
@@ -272,7 +272,7 @@ class MatchedItems:
             self._duplicates.append(item.where)
             return
         if item.repeat is None:
-            self._without_repeat[len(self.lines)] = (sample, item.where)
+            self._without_repeat[len(self.replies)] = (sample, item.where)
         self._counts[sample] += 1
         self._seen.add((sample, repeat))
         if self._use_extracted and item.extracted is not None:
@@ -282,7 +282,7 @@ class MatchedItems:
         gold = item.gold if is_known and self._finder.gold_differs(sample, item.gold, order) else ""
         self._other_options += [] if is_known else [sample]
         self._other_golds += [sample] if gold else []
-        self.lines.append(_line(item, sample, repeat, order))
+        self.replies.append(_recorded_reply(item, sample, repeat, order))
         self.theirs.append(
             StatedScore(sample=sample, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold)
         )
@@ -294,7 +294,7 @@ class MatchedItems:
             yield f"{self._extracted_count} replies are scored by the answer that the source's language model extracted"
         if names := self.unmatched:
             yield f"{len(names)} records match none of our samples: {_listed(names)}"
-        if not any(line.stop for line in self.lines if line.text is not None):
+        if not any(reply.stop for reply in self.replies if reply.text is not None):
             yield TRUNCATION_UNKNOWN
         if names := self._other_options:
             yield f"{len(names)} records show options that differ from ours, and are read in our order: {_listed(names)}"
@@ -305,9 +305,9 @@ class MatchedItems:
 
 
 def _surplus(locations: dict[int, tuple[str, str]]) -> list[int]:
-    """Return the indices of lines beyond the usual number of repeats: they are duplicates, not repeats."""
-    lines_per_sample = Counter(sample for sample, _ in locations.values())
-    frequency = Counter(lines_per_sample.values())
+    """Return the indices of replies beyond the usual number of repeats: they are duplicates, not repeats."""
+    replies_per_sample = Counter(sample for sample, _ in locations.values())
+    frequency = Counter(replies_per_sample.values())
     usual = max(frequency, key=lambda count: (frequency[count], count), default=1)
     seen: Counter[str] = Counter()
     surplus = []
@@ -325,7 +325,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _match(finder: Finder, item: Item, counts: Counter[str]) -> str:
-    """Return the id of the sample that matches an item: of several, the one with the fewest lines; empty if none does."""
+    """Return the id of the sample that matches an item: of several, the one with the fewest replies; empty if none does."""
     if item.id and (sample := finder.by_id(item.id)):
         if finder.has_question(sample, item.question):
             return sample
@@ -345,8 +345,8 @@ def _order(finder: Finder, item: Item, sample: str) -> tuple[tuple[int, ...] | N
     return (None if order == tuple(range(len(order or ()))) else order), is_known
 
 
-def _line(item: Item, sample: str, repeat: int, order: tuple[int, ...] | None) -> Line:
-    return Line(
+def _recorded_reply(item: Item, sample: str, repeat: int, order: tuple[int, ...] | None) -> RecordedReply:
+    return RecordedReply(
         id=sample, repeat=repeat, text=item.text, reasoning=item.reasoning, stop=item.stop, order=order,
         usage=item.usage, seconds=item.seconds, prompt=item.prompt,
         failure=item.failure or ("" if item.text is not None else "absent in the source"),

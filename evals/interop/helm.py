@@ -1,6 +1,6 @@
 """HELM: run folders with `run_spec.json`, `scenario_state.json`, `stats.json` and `per_instance_stats.json` (0.5).
 
-A request state holds a question, the request and the result; its `output_mapping` holds the options as shown. A failed
+A request state contains a question, the request and the result; its `output_mapping` lists the options as shown. A failed
 call has an empty text, which HELM scores as wrong; we import it as a failure. Perturbed instances are different questions
 and are left out. Token counts are HELM's estimates, so usage stays unknown. Instance ids are HELM's own and not used.
 """
@@ -47,7 +47,7 @@ def _source(path: Path) -> Source:
         items=lambda: _items(path),
         sampling=read_sampling(adapter, stop="stop_sequences"),
         started=float(started) if isinstance(started, int) and 0 < started < 1 << 33 else 0.0,
-        stated=_stated(task, path.with_name("stats.json")),
+        stated=_stated_scores(task, path.with_name("stats.json")),
     )
 
 
@@ -74,7 +74,7 @@ def _metric(statistic: Any) -> tuple[dict[str, Any], float] | None:
     return (name, mean) if is_score and mean is not None else None
 
 
-def _stated(task: str, path: Path) -> dict[str, float]:
+def _stated_scores(task: str, path: Path) -> dict[str, float]:
     metrics = filter(None, map(_metric, _statistics(path)))
     return {f"{task} {name['name']} {name.get('split', '')}".strip(): mean for name, mean in metrics}
 
@@ -111,7 +111,7 @@ def _items_of_state(
     if state.get("reference_index") is not None:
         raise DataError(f"{where}: each reference was judged separately; there is no reply to score")
     instance, result, trial = state["instance"], state.get("result") or {}, state["train_trial_index"]
-    shown = state.get("output_mapping") or {}
+    options = state.get("output_mapping") or {}
     completions = result.get("completions") or [{}]
     failure = "" if result.get("success") else str(result.get("error") or "no result")
     question = instance["input"]
@@ -121,7 +121,7 @@ def _items_of_state(
             where=where,
             question=str(question.get("text") or "") if isinstance(question, dict) else str(question),
             prompt=_prompt(state["request"]),
-            options=tuple(str(shown[letter]) for letter in sorted(shown)),
+            options=tuple(str(options[letter]) for letter in sorted(options)),
             text=text if isinstance(text, str) and not failure else None,
             reasoning=(completion.get("thinking") or {}).get("text"),
             stop=stop_of((completion.get("finish_reason") or {}).get("reason")),

@@ -63,7 +63,7 @@ def _task(path: Path, read_results: Callable[[Path], dict[str, Any]]) -> tuple[s
 def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
     config = as_dict(as_dict(results.get("configs")).get(task))
     sampling = as_dict(config.get("generation_kwargs"))
-    limit = "max_gen_toks" if "max_gen_toks" in sampling else "max_tokens"
+    max_tokens_field = "max_gen_toks" if "max_gen_toks" in sampling else "max_tokens"
     return Source(
         format=FORMAT,
         tasks=(task,),
@@ -71,15 +71,15 @@ def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
         items=lambda: read_items(
             path, _rows(path), partial(_items, run_facts=_run_facts(results, config)), "an lm-eval sample"
         ),
-        sampling=read_sampling(sampling, max_tokens=limit, stop="until"),
+        sampling=read_sampling(sampling, max_tokens=max_tokens_field, stop="until"),
         started=number(results.get("date")) or 0.0,
-        stated=dict(_stated(task, results)),
+        stated=dict(_stated_scores(task, results)),
     )
 
 
-def _stated(task: str, results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _stated_scores(task: str, results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield the scores of a task and of its groups."""
-    groups = [g for g, tasks in as_dict(results.get("group_subtasks")).items() if task in tasks]
+    groups = [group for group, tasks in as_dict(results.get("group_subtasks")).items() if task in tasks]
     for name in (task, *groups):
         for table in (results.get("results"), results.get("groups")):
             for metric, score in numeric_fields(as_dict(table).get(name)).items():
@@ -121,12 +121,14 @@ def _items(row: Mapping[str, Any], where: str, *, run_facts: RunFacts) -> Iterat
     prompt = _prompt(arguments[0]) if arguments else ""
     options = next((tuple(map(str, doc[n])) for n in OPTION_FIELDS if isinstance(doc.get(n), list)), ())
     metrics = [name for name in row.get("metrics") or () if isinstance(row.get(name), int | float)]
-    own = row.get("science_evals") or []  # written by lm_eval_export.py
+    our_records = row.get("science_evals") or []  # written by lm_eval_export.py
     texts = _texts(row["resps"])
     for repeat, text in enumerate(texts):
         is_scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in run_facts.take_first)
-        is_empty = not text and run_facts.is_remote and not own
-        extra = own[repeat] if repeat < len(own) and isinstance(own[repeat], dict) else {}
+        is_empty = not text and run_facts.is_remote and not our_records
+        extra = (
+            our_records[repeat] if repeat < len(our_records) and isinstance(our_records[repeat], dict) else {}
+        )
         yield Item(
             where=where,
             id=next((str(doc[name]) for name in ID_FIELDS if isinstance(doc.get(name), str | int)), ""),

@@ -19,7 +19,7 @@ from evals.data import Data
 from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.interop import files
-from evals.interop.replies import ImportRequest, Line, new_card, single_suite, write_run
+from evals.interop.replies import ImportRequest, RecordedReply, new_card, single_suite, write_run
 from evals.records.card import Card
 from evals.run.plan import read_samples
 from evals.suite import Suite
@@ -48,8 +48,8 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
         samples, digest = samples_and_hash
         card = new_card(suite, data, digest, model=request.model, source=path.name, origin="matbench")
         run = f"{request.run}-{name}" if request.run and len(tasks) > 1 and not only_task else request.run
-        lines = _lines(predictions, samples, task)
-        cards.append(write_run(suite, card, samples, lines, data=data, results=request.results, run=run))
+        replies = _replies(predictions, samples, task)
+        cards.append(write_run(suite, card, samples, replies, data=data, results=request.results, run=run))
     if not cards:
         raise DataError(
             f"{path}: no data is available for any of its tasks; pass a local mirror with --data DIR"
@@ -97,7 +97,7 @@ def _read_samples(suite: Suite, data: Data) -> tuple[SampleStore, str] | None:
         return None
 
 
-def _lines(predictions: Mapping[str, Any], samples: SampleStore, task: str) -> list[Line]:
+def _replies(predictions: Mapping[str, Any], samples: SampleStore, task: str) -> list[RecordedReply]:
     known = set(samples.ids)
     if unknown := [mbid for mbid in predictions if mbid not in known]:
         more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
@@ -106,12 +106,12 @@ def _lines(predictions: Mapping[str, Any], samples: SampleStore, task: str) -> l
         )
     binary = isinstance(samples[0].target, str)
     return [
-        Line(id=mbid, text=_reply(value, f"{task}: {mbid}", binary=binary))
+        RecordedReply(id=mbid, text=_format_reply(value, f"{task}: {mbid}", binary=binary))
         for mbid, value in predictions.items()
     ]
 
 
-def _reply(value: Any, where: str, *, binary: bool) -> str:
+def _format_reply(value: Any, where: str, *, binary: bool) -> str:
     """Return the reply that states a prediction."""
     if isinstance(value, bool) or (binary and isinstance(value, str)):
         return f"Answer: {'yes' if str(value).lower() in ('true', 'yes') else 'no'}"

@@ -60,8 +60,8 @@ ID_FIELDS = ("id", *(name for name, field in FIELD_ALIASES.items() if field == "
 TEXT_FIELDS = ("text", *(name for name, field in FIELD_ALIASES.items() if field == "text"))
 
 
-class Line(Struct, frozen=True, kw_only=True):
-    """One recorded reply."""
+class RecordedReply(Struct, frozen=True, kw_only=True):
+    """A line of the file."""
 
     id: str | int
     repeat: int = 0
@@ -161,9 +161,9 @@ def new_card(
     return card
 
 
-def _read_lines(path: Path, samples: SampleStore) -> tuple[list[Line], list[str]]:
+def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], list[str]]:
     """Read and check all lines before anything is written; return them and notes on lines that are left out."""
-    lines: list[Line] = []
+    lines: list[RecordedReply] = []
     position_of: dict[tuple[str, int], int] = {}
     """Id and repeat -> position in `lines`."""
     duplicates: list[int] = []
@@ -209,17 +209,17 @@ def _duplicates_note(numbers: Sequence[int]) -> str:
     return f"{count} an earlier one and {'are' if len(numbers) > 1 else 'is'} left out: line {listed}{more}"
 
 
-def _decode_line(raw: bytes) -> Line:
+def _decode_line(raw: bytes) -> RecordedReply:
     """Decode one line, with U+FFFD for unpaired surrogates; raises ValueError, also for an unknown field."""
     fields = decode_json(raw)
     if not isinstance(fields, dict):
         raise ValueError(f"expected an object with id and text, got {type(fields).__name__}")
     for name in fields:
-        if name not in Line.__struct_fields__:
+        if name not in RecordedReply.__struct_fields__:
             raise ValueError(_unknown_field(name))
     if fields.get("stop") not in (None, *STOPS):
         raise ValueError(f"stop is {str(fields['stop'])[:60]!r}; known: {', '.join(STOPS)}")
-    line = msgspec.convert(fields, Line)
+    line = msgspec.convert(fields, RecordedReply)
     if "text" not in fields and not line.failure:
         raise ValueError(
             "neither `text` nor `failure`: a line must contain a reply or the reason there is none"
@@ -228,14 +228,14 @@ def _decode_line(raw: bytes) -> Line:
 
 
 def _unknown_field(name: str) -> str:
-    known = Line.__struct_fields__
+    known = RecordedReply.__struct_fields__
     field_of = {**{field: field for field in known}, **FIELD_ALIASES}
     close = difflib.get_close_matches(name.lower().replace("-", "_"), field_of, n=1)
     hint = f"did you mean {field_of[close[0]]}?" if close else f"known: {', '.join(known)}"
     return f"unknown field {name[:60]!r}; {hint}"
 
 
-def _checked_line(line: Line, where: str) -> Line:
+def _checked_line(line: RecordedReply, where: str) -> RecordedReply:
     if not 0 <= line.repeat < MAX_REPEATS:
         raise DataError(f"{where}: repeat is {line.repeat}; expected 0 to {MAX_REPEATS - 1}")
     if len(str(line.id)) > MAX_ID_LENGTH:
@@ -251,7 +251,7 @@ def write_run(
     suite: Suite,
     card: Card,
     samples: SampleStore,
-    lines: list[Line],
+    replies: list[RecordedReply],
     *,
     data: Data,
     results: Path,
@@ -272,7 +272,7 @@ def write_run(
         writer.write_samples(stored, questions=not suite.gated)
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
-            scored = rescore_records(scoring, _SamplesById(samples), map(_record, lines))
+            scored = rescore_records(scoring, _SamplesById(samples), map(_record, replies))
             writer.replace(_monitor((record for _, record in scored), health))
         writer.finalize()
         card.health = health.findings
@@ -332,19 +332,19 @@ class _SamplesById(Mapping[str, Sample]):
         return len(self._positions)
 
 
-def _record(line: Line) -> Record:
-    """Return a line as a record without scores; a line with `failure` becomes a failure, which means exclude."""
-    prompt = Prompt(messages=(Message.user(line.prompt),) if line.prompt else (), order=line.order)
+def _record(reply: RecordedReply) -> Record:
+    """Return a reply as a record without scores; one with `failure` becomes a failure, which means exclude."""
+    prompt = Prompt(messages=(Message.user(reply.prompt),) if reply.prompt else (), order=reply.order)
     outcome: Reply | Failure
-    if line.failure:
-        outcome = Failure(stage="model", kind="imported", message=line.failure[:500])
+    if reply.failure:
+        outcome = Failure(stage="model", kind="imported", message=reply.failure[:500])
     else:
-        text, reasoning, unclosed = split_reasoning(line.text or "")
+        text, reasoning, unclosed = split_reasoning(reply.text or "")
         outcome = Reply(
             text=text,
-            reasoning=line.reasoning if line.reasoning is not None else reasoning,
-            stop="length" if unclosed else line.stop or "stop",
-            usage=line.usage,
-            seconds=line.seconds,
+            reasoning=reply.reasoning if reply.reasoning is not None else reasoning,
+            stop="length" if unclosed else reply.stop or "stop",
+            usage=reply.usage,
+            seconds=reply.seconds,
         )
-    return Record(sample=str(line.id), repeat=line.repeat, prompt=prompt, outcome=outcome)
+    return Record(sample=str(reply.id), repeat=reply.repeat, prompt=prompt, outcome=outcome)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evals.errors import DataError, UsageError
-from evals.interop.every_eval_ever_claims import MARK, import_claims
+from evals.interop.every_eval_ever_claims import HEADER, import_claims
 from evals.verdicts import reported
 from tests.support.command import evals
 
@@ -100,7 +100,7 @@ def test_it_can_be_repeated(tmp_path: Path) -> None:
     source = write(tmp_path, record())
     first = import_claims(source, tmp_path / "results").path.read_bytes()
     assert import_claims(source, tmp_path / "results").path.read_bytes() == first
-    assert first.startswith(MARK.encode())
+    assert first.startswith(HEADER.encode())
 
 
 def test_a_file_of_others_is_kept(tmp_path: Path) -> None:
