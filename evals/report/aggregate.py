@@ -20,7 +20,7 @@ def mean_of_variants(
     cards: Mapping[str, Card],
     to_fractions: Mapping[str, Callable[[float], float]] | None = None,
     *,
-    same_items: Iterable[Collection[str]] = (),
+    same_items: Sequence[Collection[str]] = (),
 ) -> dict[str, Any]:
     """Return the unweighted mean of the variants' headline estimates, as fractions of 1; null unless all have one.
 
@@ -28,9 +28,6 @@ def mean_of_variants(
     variants on the same items, whose errors may be dependent; all other variants are independent.
     """
     variants = tuple(names)
-    item_sets = {
-        name: next((i for i, members in enumerate(same_items) if name in members), name) for name in variants
-    }
     parts = {
         name: part
         for name in variants
@@ -39,7 +36,7 @@ def mean_of_variants(
     }
     return _mean(
         list(parts.values()) if len(parts) == len(variants) else None,
-        [item_sets[name] for name in parts],
+        [next((i for i, members in enumerate(same_items) if name in members), name) for name in parts],
         missing=[name for name in variants if name not in parts],
         runs=[cards[name].run for name in variants if name in cards],
     )

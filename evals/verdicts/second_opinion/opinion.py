@@ -93,12 +93,9 @@ def interpreter(peer: str, python: Path | None) -> Path:
 
 def score_replies(rule: Rule, replies: Iterable[RecordedReply], python: Path) -> Opinion:
     """Score replies with a peer's rule; raises UsageError if it cannot run."""
-    with tempfile.TemporaryFile() as worker_input, tempfile.TemporaryFile() as errors:
-        count = _write_replies(worker_input, rule, replies)
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            _worker(rule, python, folder, worker_input, errors) as process,
-        ):
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as errors:
+        count = _write_replies(stdin, rule, replies)
+        with tempfile.TemporaryDirectory() as folder, _worker(rule, python, folder, stdin, errors) as process:
             output = _worker_lines(process, python, REPLY_DEADLINE_S[rule.peer])
             greeting = _read_greeting(rule, next(output, b""), python, errors)
             verdicts = [_read_verdict(line, rule.scale, python) for line in output]
@@ -109,31 +106,31 @@ def score_replies(rule: Rule, replies: Iterable[RecordedReply], python: Path) ->
     return Opinion(f"{greeting.version}: {rule.name}", verdicts)
 
 
-def _write_replies(worker_input: IO[bytes], rule: Rule, replies: Iterable[RecordedReply]) -> int:
+def _write_replies(stdin: IO[bytes], rule: Rule, replies: Iterable[RecordedReply]) -> int:
     """Write the worker's input and return the number of replies."""
     count, encode = 0, msgspec.json.Encoder().encode
     for reply in replies:
         if not count:
             spec = {**rule.spec, "doc": reply.doc}
-            worker_input.write(
+            stdin.write(
                 encode({"rule": spec, "seconds": REPLY_DEADLINE_S[rule.peer], "memory_mib": MEMORY_MIB})
                 + b"\n"
             )
-        worker_input.write(encode(reply) + b"\n")
+        stdin.write(encode(reply) + b"\n")
         count += 1
-    worker_input.seek(0)
+    stdin.seek(0)
     return count
 
 
 @contextmanager
 def _worker(
-    rule: Rule, python: Path, folder: str, worker_input: IO[bytes], errors: IO[bytes]
+    rule: Rule, python: Path, folder: str, stdin: IO[bytes], errors: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the worker; at the end, stop it and all processes that it started."""
     process = None
     try:
         with _interrupts_deferred():
-            process = _start(rule, python, folder, worker_input, errors)
+            process = _start(rule, python, folder, stdin, errors)
         yield process
     finally:
         if process is not None:
@@ -141,14 +138,14 @@ def _worker(
 
 
 def _start(
-    rule: Rule, python: Path, folder: str, worker_input: IO[bytes], errors: IO[bytes]
+    rule: Rule, python: Path, folder: str, stdin: IO[bytes], errors: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     scripts = (WORKER_FOLDER / "worker.py", WORKER_FOLDER / f"of_{PEERS[rule.peer]}.py")
     environment = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     environment |= {"HOME": folder, "TMPDIR": folder, **OFFLINE_VARIABLES}
     try:
         return subprocess.Popen(
-            [str(python), "-I", *map(str, scripts)], stdin=worker_input, stdout=subprocess.PIPE, stderr=errors,
+            [str(python), "-I", *map(str, scripts)], stdin=stdin, stdout=subprocess.PIPE, stderr=errors,
             cwd=folder, env=environment, start_new_session=True,
         )  # fmt: skip
     except OSError as error:
