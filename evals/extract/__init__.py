@@ -6,7 +6,7 @@ r"""Extract answers from replies with pure, linear-time functions that return an
 42
 
 A reader returns the answer that a reply *states* and never guesses: a letter inside a word, the pronoun "I" or the last
-number of a text is not an answer by itself. Readers named after a project implement that project's published rule,
+number of a reply is not an answer by itself. Readers named after a project implement that project's published rule,
 including its defects; the others implement protocol `strict`.
 """
 

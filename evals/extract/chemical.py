@@ -103,7 +103,7 @@ _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
 
 
 def _undecorated(text: str) -> str:
-    """Remove the formatting around a text: code fences, bold, quotes, dollar signs, brackets, LaTeX wrappers, a full stop."""
+    """Remove the formatting around a statement: code fences, bold, quotes, dollar signs, brackets, LaTeX wrappers, a full stop."""
     text = _FENCE.sub("", text[:MAX_CHARS])
     for _ in range(6):
         previous = text
@@ -223,7 +223,7 @@ def _read_tag(text: str, begin: int, content_begin: int, kind: _AnswerKind) -> C
 def stated_formula(
     text: str, is_formula: Callable[[str], bool], *, truncated: bool = False
 ) -> Reading | None:
-    """Return the last formula that a reply states; None if there is none. `is_formula(token)`: whether a token is one."""
+    """Return the last formula that a reply states; None if there is none. `is_formula` tests a token."""
 
     def parse(content: str) -> str | None:
         return read_formula(content, is_formula)
@@ -351,7 +351,7 @@ def _latin_part(text: str) -> str:
 
 _COPULA = lazy_pattern(r"(?:입니다|です|である|だ)$")
 _ENCLOSED = lazy_pattern(r"\((?:[^()]|\([^()]*\))*\)")
-"""A text in brackets, with at most one level of brackets inside."""
+"""Text in brackets, with at most one level of brackets inside."""
 
 
 def _read_name_span(span: str) -> str | None:

@@ -5,8 +5,8 @@ r"""Extract the option that a reply states and does not retract: the `strict` ru
 >>> choice("Hence $\\boxed{\\dfrac{27}{64}}$.", ["9/64", "27/64"]).value
 'B'
 
-Statements are found as for every kind of answer (`reading.py`). This module parses letters and option texts; further ways
-to name an option ("option B is correct", "only C remains", 故选C) are in the table `option_cues.CUES`.
+Statements are found in the same way for every kind of answer (`reading.py`). This module parses letters and option texts;
+further ways to name an option ("option B is correct", "only C remains", 故选C) are in the table `option_cues.CUES`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def letter(text: str, count: int) -> str | None:
 
 
 def choice(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
-    """Read the one option that the reply states, by its letter or by its own text; the value is its letter in the prompt.
+    """Read the only option that the reply states, by its letter or by its own text; the value is its letter in the prompt.
 
     `truncated`: the reply was cut off; a statement at its very end is not an answer, since it may be incomplete or about to
     be retracted.
@@ -329,7 +329,7 @@ def _read_only_true_option(text: str, count: int) -> Reading | None:
 
 
 def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Reading | None:
-    """Read the one label that begins the first or the last line."""
+    """Read the only label in a reply, at the start of its first or last line."""
     labels = {i: label for i, line in enumerate(lines) if (label := _LABEL.match(line[0]))}
     letters = {label["bracketed"] or label["bare"] for label in labels.values()}
     if len(letters) != 1 or not (0 in labels or len(lines) - 1 in labels):

@@ -120,7 +120,7 @@ def _strip_delimiters(text: str) -> str:
 
 
 def _is_balanced(text: str) -> bool:
-    """Return whether the braces of a text are balanced."""
+    """Return whether the braces in the text are balanced."""
     depth = 0
     for mark in re.finditer(r"\\.|[{}]", text, re.DOTALL):
         depth += (mark[0] == "{") - (mark[0] == "}")

@@ -30,7 +30,7 @@ _SIGN = re.compile(r"(?:minus|negative|plus)\s+")
 
 
 def spelled_number(text: str) -> float | None:
-    """Return the value of a text that is a spelled-out number, optionally with a sign; None for other texts."""
+    """Return the value of a spelled-out number, optionally with a sign; None for any other text."""
     words = text.strip().casefold()
     sign = _SIGN.match(words)
     value = WORDS.get("-".join(words[sign.end() if sign else 0 :].split())) if words != "none" else None

@@ -86,7 +86,7 @@ _PARSER = parse_shortened(_parse)
 
 
 def _parse_or_box(content: str, form: Form) -> Any:
-    """Parse an integer; for a box without one, return its content."""
+    """Parse an integer; for a box without an integer, return its content."""
     value = _PARSER(content, form)
     return content if value is REFUSED and form == "box" else value
 

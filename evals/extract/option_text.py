@@ -136,7 +136,7 @@ class Options:
         return chr(ord("A") + indices[0]) if len(indices) == 1 else None
 
     def names_another(self, statement: str, letter: str) -> bool:
-        """Return whether a text names an option other than `letter`."""
+        """Return whether a statement names an option other than `letter`."""
         texts = [option.strip().rstrip(".").casefold() for option in self._options]
         lower, own_text = statement.casefold(), texts[ord(letter) - ord("A")]
         return any(len(text) >= _MIN_TEXT_CHARS and text in lower and text not in own_text for text in texts)
@@ -174,7 +174,7 @@ def _longest_word(option: str) -> str:
 
 
 def _without_latex(text: str) -> str:
-    """Return a text in lower case without LaTeX commands and marks; exponents directly follow their base."""
+    """Return the text in lower case without LaTeX commands and marks; exponents directly follow their base."""
     text = _ascii_digits(text).casefold()
     return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_DELETE_LATEX_SIGNS)
 
@@ -184,7 +184,7 @@ def _ascii_digits(text: str) -> str:
 
 
 def normalise_text(text: str) -> str:
-    """Return a text without layout, spaces and article; fractions are written as `a/b`."""
+    """Return the text without layout, spaces and article; fractions are written as `a/b`."""
     text = _ascii_digits(strip_formatting(text))
     if article := _ARTICLE.match(text):
         text = text[article.end() :]

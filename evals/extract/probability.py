@@ -21,7 +21,7 @@ _VALUE = lazy_pattern(
 
 
 def probability(text: str) -> float | None:
-    """Read the probability that is stated last, as in "Probability: 0.83" or "83 %"; None if there is none, or one outside 0 to 1."""
+    """Read the probability that is stated last, as in "Probability: 0.83" or "83 %"; None if there is none, or if it is outside 0 to 1."""
     text = half_width(visible(text).text[-MAX_CHARS:])
     answer = None
     for noun in _NOUN.finditer(text):

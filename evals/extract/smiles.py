@@ -1,4 +1,4 @@
-r"""Recognise SMILES among the tokens of a text, and parse the molecule or set of molecules of a short statement.
+r"""Recognise SMILES among the tokens of a reply, and parse the molecule or set of molecules of a short statement.
 
 >>> parse_molecule("`OCC` (ethanol)"), parse_molecule_set("CC(=O)Cl + NCc1ccccc1")
 ('OCC', 'CC(=O)Cl.NCc1ccccc1')
@@ -42,7 +42,7 @@ def looks_like_smiles(token: str) -> bool:
 
 
 def smiles_fault(text: str) -> str:
-    """Return why a text is not SMILES."""
+    """Return why a string is not SMILES."""
     if re.search(r"\s", text.strip()):
         return "it contains several words"
     if text.count("[") != text.count("]"):
@@ -102,7 +102,7 @@ _ENCLOSED = lazy_pattern(r"\((?:[^()]|\((?:[^()]|\([^()]*+\))*+\))*+\)")
 
 
 def tokens_of(text: str) -> Iterator[str]:
-    """Yield the words of a text; Chinese characters separate words."""
+    """Yield the words of the text; Chinese characters separate words."""
     return filter(None, map(strip_token, _CJK.sub(" ", text).split()))
 
 
@@ -120,7 +120,7 @@ def _without_markup(text: str) -> str:
 
 
 def reaction_side(text: str, side: Side) -> str:
-    """Return the requested side of a reaction; other texts are returned unchanged."""
+    """Return the requested side of a reaction; other text is returned unchanged."""
     if ">" in text and len(text.split()) == 1 and _REACTION.fullmatch(text.strip()):
         parts = re.split(r"(?<!-)>", text.strip(), maxsplit=2)
         if len(parts) < 3:
@@ -137,7 +137,7 @@ def reaction_side(text: str, side: Side) -> str:
 
 
 def parse_whole(text: str) -> str | None:
-    """Read a text that consists of one molecule, with an optional label, remark or line breaks."""
+    """Read text that consists of a single molecule, with an optional label, remark or line breaks."""
     text = _REMARK.sub("", _without_markup(text)).strip()
     text = strip_token(_LABELLED.sub("", text) if ":" in text else text)
     lines = [strip_token(line) for line in text.split("\n")]
@@ -158,7 +158,7 @@ def parse_molecule(text: str) -> str | None:
 
 
 def unmistakable_smiles(text: str) -> list[str]:
-    """Return the distinct tokens in a text that can only be SMILES."""
+    """Return the distinct tokens in the text that can only be SMILES."""
     return list(dict.fromkeys(token for token in tokens_of(text) if can_only_be_smiles(token)))
 
 
@@ -201,7 +201,7 @@ def _bracket_contents(text: str) -> str | None:
 
 
 def parse_component(line: str, side: Side = "") -> str | None:
-    """Read the molecule on one line of a list or table; empty if it is on the other side of the reaction, None without one."""
+    """Read the molecule on one line of a list or table; empty if it is on the other side of the reaction, None if there is none."""
     if len(line) > _MAX_LINE_CHARS:
         return None
     if label := _LINE_LABEL.match(line):

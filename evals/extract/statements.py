@@ -123,7 +123,7 @@ class _WordIndex(NamedTuple):
     """Words to search for."""
 
     letter_words: dict[str, str]
-    """Form in a text (singular or plural) -> word, for words of lower-case ASCII letters."""
+    """Form in the text (singular or plural) -> word, for words of lower-case ASCII letters."""
     symbols: tuple[str, ...]
     """All other words."""
     ascii_symbols: tuple[str, ...]

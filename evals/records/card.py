@@ -1,4 +1,4 @@
-"""The card of a run: everything needed to assess and reproduce its numbers, without secrets or texts of the data set."""
+"""The card of a run: everything needed to assess and reproduce its numbers, without secrets or text from the data set."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ encode = msgspec.json.Encoder().encode
 
 
 MAX_LABEL_CHARS = 16
-"""Maximum length of an answer of a gated suite that is published as it is; a longer one could be a text of the data set."""
+"""Maximum length of an answer of a gated suite that is published as it is; a longer one could be text from the data set."""
 
 
 def label_or_hash(text: str) -> str:

@@ -44,7 +44,7 @@ class Address(NamedTuple):
 
 
 def is_address(text: object) -> bool:
-    """Return whether a text is an address, i.e. begins with a scheme, rather than a local path.
+    """Return whether a string is an address, i.e. begins with a scheme, rather than a local path.
 
     >>> [is_address(text) for text in ("s3://bucket/team", "s3:/bucket/team", "results", "gpqa:diamond", "a:/b")]
     [True, True, False, False, False]

@@ -1,4 +1,4 @@
-"""Normalise LaTeX, Unicode signs, special spaces and vulgar fractions in a text."""
+"""Normalise LaTeX, Unicode signs, special spaces and vulgar fractions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 MAX_CHARS = 20_000
-"""Maximum number of characters that are examined, from the end of a text."""
+"""Maximum number of characters that are examined, from the end of the text."""
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _VULGAR = {"½": 1 / 2, "⅓": 1 / 3, "⅔": 2 / 3, "¼": 1 / 4, "¾": 3 / 4, "⅛": 1 / 8, "⅕": 1 / 5}
@@ -56,7 +56,7 @@ def _mixed_fraction_value(match: re.Match[str]) -> str:
 
 
 def normalise_marks(text: str) -> str:
-    """Replace LaTeX wrappers, special minus signs, superscripts and special spaces in a text."""
+    """Replace LaTeX wrappers, special minus signs, superscripts and special spaces."""
     text = text[-MAX_CHARS:].translate(_CHARACTERS)
     for sign, value in _VULGAR.items():
         if sign in text:

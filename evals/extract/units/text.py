@@ -11,7 +11,7 @@ from evals.extract.units.names import same_dimension, unit_at
 
 
 class Quantity(NamedTuple):
-    """A number as stated in a text."""
+    """A number as stated in the text."""
 
     value: float
     """For a range, its midpoint."""
@@ -90,7 +90,7 @@ _RANGE = re.compile(r"\s?(?:-|\bto\b|\band\b|\.\.\.?)\s?", re.IGNORECASE)
 
 
 def quantities(text: str) -> list[Quantity]:
-    """Return every number in a text with its unit, in order.
+    """Return every number in the text with its unit, in order.
 
     Digits inside words and formulas (H2O, sp3, 2-butanol, 1st) are not numbers.
     """
@@ -134,7 +134,7 @@ def _joined_quantity(
 
 
 def read(text: str, unit: str = "") -> Quantity | None:
-    """Return the last number of a text; with `unit`, the last one that can be converted to it.
+    """Return the last number of the text; with `unit`, the last one that can be converted to it.
 
     If there is no such number, return the last number without a unit, or else the last number.
     """

@@ -203,7 +203,7 @@ def _find_cues(lower: str, start: int) -> list[tuple[int, str]]:
 
 
 def _read_cue(text: str, word: str, begin: int) -> str:
-    """Return the letters next to one cue word; empty if there are none."""
+    """Return the letters next to a cue word; empty if there are none."""
     if word[0] == "\\":
         return _read_box(text, begin)
     end = begin + len(word)
