@@ -254,7 +254,7 @@ def refused(model: str, results: Path, *, suite: str = "vtab:eurosat") -> str:
         ('method = "adapter"', "none of its tensors is named BLOCK.adapter_attn"),
         ('method = "lora"', "expected a peft folder with adapter_config.json"),
         ('method = "linear"', "besides the head, so it is not a linear probe"),
-        ('method = "full"', "lacks"),
+        ('method = "full"', "missing tensors ("),
     ],
 )  # fmt: skip
 def test_a_recipe_with_a_mistake_is_one_line(family: Path, tmp_path: Path, line: str, message: str) -> None:
