@@ -102,7 +102,7 @@ def submit(
 @click.option(
     "--gold",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The board's own data, a folder per suite.",
+    help="The board's own data: a folder with a subfolder per suite.",
 )
 @common.json_option
 def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: bool, as_json: bool) -> int:
@@ -122,7 +122,7 @@ def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: 
     for challenge in levels.read(folder).challenges:
         if challenge.fault:
             label = f"{challenge.entry}, {challenge.suite} ({challenge.protocol})"
-            common.note(f"challenge of {label}, does not count: {challenge.fault}")
+            common.note(f"challenge of {label} does not count: {challenge.fault}")
     if as_json:
         common.print_json(entry_results)
     elif not entry_results:

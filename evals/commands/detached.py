@@ -1,4 +1,4 @@
-"""`evals run ... --cluster slurm --detach`: the command itself as a Slurm job."""
+"""`evals run ... --cluster slurm --detach`: run the command itself as a Slurm job."""
 
 from __future__ import annotations
 

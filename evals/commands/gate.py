@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 COMMANDS = {
-    "plan": Entry("gate:plan", "Show before any run what a policy can detect and what it costs."),
+    "plan": Entry("gate:plan", "Show, before anything is run, what a policy can detect and what it costs."),
     "baseline": Entry(
         "baseline:save", "Save a run's scores in a small file to commit, as a baseline for gates."
     ),
     "noise": Entry("noise:noise", "Measure how much repeated runs of a model differ, and write a report."),
-    "promise": Entry("promise:promise", "Record before any run what will be measured and judged."),
+    "promise": Entry("promise:promise", "Record, before a run, what will be measured and judged."),
     "schema": Entry("gate:schema", "Print the JSON schema of `gate --json`."),
     "judge": Entry("gate:judge"),
 }
@@ -157,7 +157,7 @@ def schema() -> None:
 @common.results_option
 @common.json_option
 def plan(policy_file: Path, as_json: bool, **options: Any) -> int:
-    """Show before any run what a policy can detect, how often it errs, and what it costs.
+    """Show, before anything is run, what a policy can detect, how often it errs, and what it costs.
 
     Exit status 2 if the policy cannot reach a decision; the closest policy that can is printed.
     """

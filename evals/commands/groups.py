@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     target: str
     """`module:attribute` in `evals.commands`."""
     summary: str = ""
-    """Its line in the help of the group; empty if it is not listed there."""
+    """Its line in the group's help; empty to leave it out."""
 
 
 class LazyGroup(click.Group):

@@ -38,7 +38,7 @@ def import_(arguments: tuple[str, ...], as_json: bool, **options: Any) -> None:
     from evals.interop import formats
 
     if len(arguments) > 2:
-        raise UsageError(f"expected one path: {' '.join(arguments)}")
+        raise UsageError(f"expected [FORMAT] PATH, got {' '.join(arguments)}")
     path = Path(arguments[-1])
     if len(arguments) == 2 and arguments[0] not in formats.READERS and arguments[0] not in DIRECT_READERS:
         raise UnknownName("format", arguments[0], [*DIRECT_READERS, *formats.READERS])

@@ -1,4 +1,4 @@
-"""`evals gate promise`: record before a run what will be measured and judged."""
+"""`evals gate promise`: record, before a run, what will be measured and judged."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Data(Struct, frozen=True, kw_only=True):
     suite: str
     """With hyphens."""
     local: Path | None = None
-    """A mirror (a folder with a folder per suite), a suite's folder, or a file."""
+    """A mirror (a folder with a subfolder per suite), a suite's folder, or a file."""
     sample: bool = False
     """Whether to use the items bundled with the package."""
     media: Path | None = None

@@ -131,7 +131,7 @@ def generate(batch: Batch, requests: Sequence[tuple[str, Mapping[str, Any]]]) ->
 
 
 def _prompt(context: str) -> Prompt:
-    """Return the prompt with a conversation's turns, or with a plain text as the user's only turn."""
+    """Return the turns of a conversation, or a plain text as the user's only turn, as a prompt."""
     if not isinstance(context, Turns):
         return Prompt(messages=(Message.user(context),))
     turns = json.loads(context)

@@ -42,7 +42,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
     @property
     def scored(self) -> tuple[Reply, Score, float] | None:
-        """Reply, score and its value; None if any of them is missing."""
+        """Return the reply, its score and the score's value; None if any of them is missing."""
         if self.reply is None or self.score is None or self.score.value is None:
             return None
         return self.reply, self.score, self.score.value

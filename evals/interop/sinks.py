@@ -43,7 +43,7 @@ def state_hash(card: Card) -> str:
 
 
 def lost_information(cards: list[Card]) -> list[str]:
-    """Return notes on what is exported to no store or table."""
+    """Return what neither stores nor tables receive, one line each."""
     gated = sorted({card.config.suite for card in cards if card.gated})
     answers = f" (for {', '.join(gated)} also long answers, which are hashed)" if gated else ""
     return [f"prompts, replies and reasoning stay in the results folder{answers}"]

@@ -70,7 +70,7 @@ def _totals(forecasts: Sequence[Forecast], totals: Totals | None, max_width: int
 
 
 def _time_together(forecasts: Sequence[Forecast]) -> list[str]:
-    """Return a line on how long several models take together; none if the time of any of them is unknown."""
+    """Return a line about how long several models take together; none if the time of any of them is unknown."""
     pending = [forecast for forecast in forecasts if forecast.calls]
     multiple_models = len({forecast.model for forecast in forecasts}) > 1
     if not multiple_models or not pending or any(forecast.hours is None for forecast in pending):
@@ -165,7 +165,7 @@ def totals_line(totals: Totals) -> str:
 
 
 def _published_lines(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
-    """Return a line on published numbers: those under the same protocol, this model's first, and other protocols."""
+    """Return a line about published numbers: those under the same protocol, this model's first, and other protocols."""
     published = [claim for claim in claims if claim.suite == forecast.suite and not claim.superseded]
     comparable = sorted(
         (c for c in published if c.protocol == forecast.protocol),

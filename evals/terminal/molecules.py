@@ -58,7 +58,7 @@ def molecule_describer() -> Iterator[Callable[[str], Molecule]]:
 
 
 def flip_lines(flips: Sequence[Flip], limit: int, noun: str, *, quote: str = "") -> list[str]:
-    """Return at most `limit` lines on changed samples; molecules are shown with their formulas."""
+    """Return at most `limit` lines about changed samples; molecules are shown with their formulas."""
     if not any(flip.molecule for flip in flips[:limit]):
         return shorten_list([flip_line(flip, quote=quote) for flip in flips], limit, noun)
     with molecule_describer() as describe:

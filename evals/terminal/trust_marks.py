@@ -38,7 +38,7 @@ def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
 
 
 def trust_marks(cards: Sequence[Card], challenges: Sequence[Challenge | None]) -> dict[str, str]:
-    """Return the marks of pooled runs, symbol -> words: the worst state of any run; a positive mark only if all runs have it."""
+    """Return the marks of pooled runs, symbol -> words: the worst of any run; a positive mark only if all runs have it."""
     states = [trust.promise_state(promise_status(card)) for card in cards]
     promise = next((state for state in ("broken", "none", "kept") if state in states), "none")
     verdicts = [challenge.counting_verdict if challenge else None for challenge in challenges]

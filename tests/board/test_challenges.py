@@ -214,7 +214,7 @@ def test_the_operator_is_told_what_does_not_count(board: Path) -> None:
     boards.challenge(board, alpha=0.05)
     done = evals("board", "ingest", board)
     assert done.status == 0, done.err
-    assert f"challenge of {ENTRY}, mmlu-pro (strict), does not count: alpha is 0.05" in done.err
+    assert f"challenge of {ENTRY}, mmlu-pro (strict) does not count: alpha is 0.05" in done.err
     boards.challenge(board, verdict="different", reason="first choices 0.41")
     done = evals("board", "ingest", board)
     assert "different" in json.dumps(
