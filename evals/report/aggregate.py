@@ -28,16 +28,16 @@ def mean_of_variants(
     variants on the same items, whose errors may be dependent; all other variants are independent.
     """
     variants = tuple(names)
-    parts = {
-        name: part
+    estimates = {
+        name: estimate
         for name in variants
         if name in cards
-        and (part := _as_fraction(headline_of(cards[name]), (to_fractions or {}).get(name))) is not None
+        and (estimate := _as_fraction(headline_of(cards[name]), (to_fractions or {}).get(name))) is not None
     }
     return _mean(
-        list(parts.values()) if len(parts) == len(variants) else None,
-        [next((i for i, members in enumerate(same_items) if name in members), name) for name in parts],
-        missing=[name for name in variants if name not in parts],
+        list(estimates.values()) if len(estimates) == len(variants) else None,
+        [next((i for i, members in enumerate(same_items) if name in members), name) for name in estimates],
+        missing=[name for name in variants if name not in estimates],
         runs=[cards[name].run for name in variants if name in cards],
     )
 
@@ -53,14 +53,14 @@ def mean_of_groups(means: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _mean(
-    parts: Sequence[Interval] | None,
+    estimates: Sequence[Interval] | None,
     units: Sequence[Hashable] | None = None,
     *,
     missing: Sequence[str],
     runs: Sequence[str],
 ) -> dict[str, Any]:
     undefined = {"value": None, "low": None, "high": None, "method": ""}
-    mean = undefined if parts is None else mean_of_parts(parts, units)._asdict()
+    mean = undefined if estimates is None else mean_of_parts(estimates, units)._asdict()
     return {**mean, "missing": missing, "runs": runs}
 
 

@@ -279,8 +279,8 @@ def merge_joint_samples(side: Side, metric: Metric) -> Side:
             by_unit[unit_of[point.id], point.repeat].append(point)
     points = []
     for (unit, repeat), unit_points in by_unit.items():
-        value, measured = _value_and_count(unit_points, structs.replace(metric, joint=True))
-        if measured:
+        value, scored_count = _value_and_count(unit_points, structs.replace(metric, joint=True))
+        if scored_count:
             verdict = "right" if value == 1 else "wrong"
             first = unit_points[0]
             points.append(

@@ -253,7 +253,10 @@ def test_no_orphan_when_the_watchdog_is_killed_beside_a_standin(engine):
         ("offline", "the hub cannot be reached"),
         ("odd", "KeyError: 'layers.0.experts'"),
         ("mute", "its log is empty"),
-        ("dumb", "vllm:weights/tiny is running, but cannot reply: HTTP 500: no kernel image is available (log: "),
+        (
+            "dumb",
+            "vllm:weights/tiny is running, but cannot reply: HTTP 500: no kernel image is available (log: ",
+        ),
         (
             "mortal:0",
             "vllm:weights/tiny ended during its first call: RuntimeError: the engine's heart stopped",
