@@ -1,4 +1,4 @@
-"""Sample pages of the exported leaderboard: samples of a run as escaped text, those that are not right first."""
+"""Sample pages of the exported leaderboard: samples of a run as escaped text, starting with those that are not right."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def body(entry: Entry, title: str, *, limit: int) -> Iterator[str]:
     yield f"<h1>{escape(title)}</h1>"
     yield f'<p><a href="../index.html">Leaderboard</a> · run {escape(entry.card.run)}</p>'
     yield (
-        f'<p class="pale">{len(items):,} of {entry.card.expected:,} samples, those that are not right first. '
+        f'<p class="pale">{len(items):,} of {entry.card.expected:,} samples, starting with those that are not right. '
         f"{'The suite is gated: its texts are not shown.' if entry.card.gated else 'The extracted answer is marked.'}</p>"
     )
     for item in items:

@@ -152,7 +152,7 @@ def item(entry: Entry, sample: str, repeat: int = 0) -> Item | None:
 
 
 def items(entry: Entry, *, limit: int) -> list[Item]:
-    """Return the first repeat of up to `limit` samples, those that are not right first; raises StoreError."""
+    """Return the first repeat of up to `limit` samples, starting with those that are not right; raises StoreError."""
     frame = listing([entry])
     first_repeat = frame[frame["repeat"] == 0]
     indices = (first_repeat["verdict0"] == "right").sort_values(kind="stable").index[:limit]

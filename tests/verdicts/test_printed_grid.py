@@ -106,7 +106,7 @@ def test_the_command_names_tables_and_exits_with_1_if_a_number_cannot_arise(tmp_
     tables = evals("claims", "check", "--grid", "--suite", "hmmt:2026", "--json").json["tables"]
     assert {fit["fits"] for fit in tables[0]["fits"]} == {False}
     assert evals("claims", "check").status == 2
-    assert "takes neither a run" in evals("claims", "check", "some-run", "--grid").err
+    assert "cannot be combined with a run" in evals("claims", "check", "some-run", "--grid").err
 
 
 def test_the_further_file_is_what_the_script_makes_of_the_shared_table(shared: Path) -> None:
