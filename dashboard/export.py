@@ -19,8 +19,7 @@ import msgspec
 from evals import disk
 from evals.dashboard import downloads, export_samples
 from evals.dashboard.filters import Filters, matching_columns, matching_rows, protocols_by_use
-from evals.dashboard.tables import reported as reports
-from evals.dashboard.tables import significance, styling
+from evals.dashboard.tables import reported, significance, styling
 from evals.dashboard.tables.frames import index
 from evals.dashboard.tables.leaderboard import Board, Row, build
 from evals.dashboard.tables.significance import ColumnRanks
@@ -76,7 +75,7 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
     Raises UsageError if a page would overwrite a file that this function did not write.
     """
     runs = index(results)
-    board, claims = build(runs.entries), reports.load(results)
+    board, claims = build(runs.entries), reported.load(results)
     if not board.columns:
         raise UsageError(f"no run in {results} has a score yet")
     filters = Filters(include_sample_items=all(column.sample for column in board.columns.values()))
@@ -254,7 +253,7 @@ def _title_attribute(board: Board, row: Row | None, label: str) -> str:
 
 
 def _reported_results_html(claims: Sequence[Claim], suites: Sequence[str]) -> Iterator[str]:
-    frame = reports.table(claims, suites)
+    frame = reported.table(claims, suites)
     if frame.empty:
         return
     yield "<h2>Reported results</h2>"

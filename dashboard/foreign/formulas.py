@@ -40,7 +40,7 @@ _FORMULA = re.compile(
     |(?<![\\$\w])\$(?P<i2>[^\s$`](?:[^$`\n]{0,1500}?[^\s$`\\])?)\$(?![\d$])""",
     re.VERBOSE,
 )
-"""A dollar sign opens a formula only before a non-space character; it closes one only after one and not before a digit."""
+"""A dollar sign opens a formula only if no space follows, and closes one only if no space precedes and no digit follows."""
 
 
 def split_formulas(text: str) -> Iterator[Piece]:

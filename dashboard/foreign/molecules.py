@@ -203,14 +203,9 @@ def _align_layout(chem: Any, answer: Any, gold: Any, atom_pairs: list[tuple[int,
 
 
 def _problem_atoms(problem: Any) -> list[int]:
-    atom_index = getattr(problem, "GetAtomIdx", None)
-    return (
-        [atom_index()]
-        if atom_index
-        else list(problem.GetAtomIndices())
-        if hasattr(problem, "GetAtomIndices")
-        else []
-    )
+    if hasattr(problem, "GetAtomIdx"):
+        return [problem.GetAtomIdx()]
+    return list(problem.GetAtomIndices()) if hasattr(problem, "GetAtomIndices") else []
 
 
 def _draw_svg(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool, highlight: bool = True) -> str:

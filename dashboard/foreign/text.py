@@ -1,4 +1,4 @@
-r"""Untrusted text on a page: text from models and data sets is shown verbatim, without effect on the page.
+r"""Untrusted text on a page: text from models and data sets is shown verbatim and cannot affect the page.
 
 >>> label("[click](http://evil.example) *now*")
 '&#91;click&#93;&#40;http&#58;⁠&#47;&#47;evil&#46;example&#41; &#42;now&#42;'

@@ -232,22 +232,18 @@ def _pair_samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -
     metric = a.headline
     by_id_a, by_id_b = (_by_sample(suite_run.side_of(metric), metric) for suite_run in (a, b))
     golds = a.side_of(metric).golds
-    names = [name for name in golds if name in b.side_of(metric).golds]
+    ids = [id_ for id_ in golds if id_ in b.side_of(metric).golds]
     show_answers = not (a.gated or b.gated)
     frame = pd.DataFrame(
         {
-            "sample": names,
-            "group": [golds[name].group for name in names],
-            "a": [by_id_a[name].verdict if name in by_id_a else "missing" for name in names],
-            "b": [by_id_b[name].verdict if name in by_id_b else "missing" for name in names],
-            "value_a": [by_id_a[name].value if name in by_id_a else np.nan for name in names],
-            "value_b": [by_id_b[name].value if name in by_id_b else np.nan for name in names],
-            "answer_a": [
-                by_id_a[name].answer if name in by_id_a and show_answers else None for name in names
-            ],
-            "answer_b": [
-                by_id_b[name].answer if name in by_id_b and show_answers else None for name in names
-            ],
+            "sample": ids,
+            "group": [golds[id_].group for id_ in ids],
+            "a": [by_id_a[id_].verdict if id_ in by_id_a else "missing" for id_ in ids],
+            "b": [by_id_b[id_].verdict if id_ in by_id_b else "missing" for id_ in ids],
+            "value_a": [by_id_a[id_].value if id_ in by_id_a else np.nan for id_ in ids],
+            "value_b": [by_id_b[id_].value if id_ in by_id_b else np.nan for id_ in ids],
+            "answer_a": [by_id_a[id_].answer if id_ in by_id_a and show_answers else None for id_ in ids],
+            "answer_b": [by_id_b[id_].answer if id_ in by_id_b and show_answers else None for id_ in ids],
         }
     )
     is_binary = metric.bounds == (0.0, 1.0) and all(

@@ -159,22 +159,22 @@ def items(entry: Entry, *, limit: int) -> list[Item]:
     return _read(entry, first_repeat.loc[indices, "sample"].tolist(), 0)
 
 
-def _read(entry: Entry, names: Sequence[str], repeat: int) -> list[Item]:
-    """Return samples with their records of one repeat, in the order of `names`; without texts if the suite is gated."""
-    placeholders = ", ".join("?" * len(names)) or "NULL"
+def _read(entry: Entry, ids: Sequence[str], repeat: int) -> list[Item]:
+    """Return samples with their records of one repeat, in the order of `ids`; without texts if the suite is gated."""
+    placeholders = ", ".join("?" * len(ids)) or "NULL"
     json, texts = ("", "") if entry.card.gated else (", json", ", prompt, outcome, scores")
-    samples = query(entry.path, f'SELECT id, "group"{json} FROM samples WHERE id IN ({placeholders})', names)
+    samples = query(entry.path, f'SELECT id, "group"{json} FROM samples WHERE id IN ({placeholders})', ids)
     records = query(
         entry.path,
         f"SELECT sample, verdict{texts} FROM records WHERE repeat = ? AND sample IN ({placeholders})",
-        (repeat, *names),
+        (repeat, *ids),
     )
     records_by_id = {row["sample"]: row for row in records.to_dict("records")}
     samples_by_id = {row["id"]: row for row in samples.to_dict("records")}
     return [
-        _item(entry, repeat, samples_by_id[name], records_by_id.get(name, {"verdict": ABSENT}))
-        for name in names
-        if name in samples_by_id
+        _item(entry, repeat, samples_by_id[id_], records_by_id.get(id_, {"verdict": ABSENT}))
+        for id_ in ids
+        if id_ in samples_by_id
     ]
 
 

@@ -90,7 +90,7 @@ def _compare_means(column: Column, metric: Metric, runs: _LabelledRuns) -> Colum
             width=metric.width,
         )
     sizes = [int((~np.isnan(values[b] - values[a])).sum()) for a, b in comparisons]
-    evidence = {indices: (shift.value, shift.p_equal()) for indices, shift in comparisons.items()}
+    evidence = {sides: (comparison.value, comparison.p_equal()) for sides, comparison in comparisons.items()}
     means = _means(values, groups, is_macro=is_macro)
     return _rank(column, [label for label, *_ in runs], means, evidence, sizes)
 
@@ -135,10 +135,10 @@ def _compare_metric(column: Column, metric: Metric, runs: _LabelledRuns) -> Colu
     values: list[float] = [0.0] * len(sides)
     for a, b in combinations(range(len(sides)), 2):
         pairs = pair(sides[a], sides[b], sides[a].headline)
-        shift = pairs.evidence()
-        if shift is None:
+        comparison = pairs.evidence()
+        if comparison is None:
             return ColumnRanks((), (0, 0), 0, "two of the runs have no sample in common")
-        evidence[a, b] = shift.value, shift.p_equal()
+        evidence[a, b] = comparison.value, comparison.p_equal()
         values[a], values[b] = (value or 0.0 for value in pairs.values())
         sizes.append(len(pairs.rows_of(None)))
     return _rank(column, [label for label, *_ in runs], values, evidence, sizes)
@@ -153,26 +153,26 @@ def _rank(
 ) -> ColumnRanks:
     """Return ranks from the significant differences, adjusted by Holm over all pairs."""
     adjusted = difference.holm([p for _, p in evidence.values()])
-    worse: dict[str, set[str]] = {}
+    worse_than: dict[str, set[str]] = {}
     for ((a, b), (value, _)), p in zip(evidence.items(), adjusted, strict=True):
         if p <= 1 - LEVEL and value:
             b_better = (value > 0) == (column.better == "higher")
             winner, loser = (labels[b], labels[a]) if b_better else (labels[a], labels[b])
-            worse.setdefault(winner, set()).add(loser)
+            worse_than.setdefault(winner, set()).add(loser)
     names = {label: label for label in labels}
     model_ranks = ranks(
-        column.suite, dict(zip(labels, values, strict=True)), names, worse, better=column.better
+        column.suite, dict(zip(labels, values, strict=True)), names, worse_than, better=column.better
     )
     return ColumnRanks(tuple(model_ranks), (min(sizes), max(sizes)), len(evidence))
 
 
-def sentence(compared: ColumnRanks) -> str:
+def sentence(column_ranks: ColumnRanks) -> str:
     """Return a sentence on which models are not significantly different."""
-    if compared.why_not:
-        return f"Not compared: {compared.why_not}."
-    groups = compared.groups()
+    if column_ranks.why_not:
+        return f"Not compared: {column_ranks.why_not}."
+    groups = column_ranks.groups()
     if not groups:
-        return f"All {len(compared.ranks)} models are significantly different."
+        return f"All {len(column_ranks.ranks)} models are significantly different."
     clauses = [f"{_enumerate_names(group)} are not significantly different" for group in groups[:2]]
     suffix = f"; {len(groups) - 2} more such groups are marked by letters" if len(groups) > 2 else ""
     return "; ".join(clauses) + suffix + "."

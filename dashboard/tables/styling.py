@@ -37,8 +37,8 @@ class ReportedRow(NamedTuple):
 
 Ranks: TypeAlias = "Mapping[str, Rank]"
 """By label of the row."""
-Lines: TypeAlias = Sequence[Row | ReportedRow]
-"""Rows of the table, measured or reported."""
+TableRow: TypeAlias = Row | ReportedRow
+"""A row of the table, measured or reported."""
 
 
 class Table(NamedTuple):
@@ -52,14 +52,14 @@ class Table(NamedTuple):
     """Column -> the two lines of its heading."""
 
 
-def table(board: Board, filters: Filters, lines: Lines, column_ranks: ColumnRanks) -> Table:
+def table(board: Board, filters: Filters, rows: Sequence[TableRow], column_ranks: ColumnRanks) -> Table:
     """Return the table of these rows, followed by the expected score of guessing."""
     ranks = {rank.model: rank for rank in column_ranks.ranks}
     means = [MEAN] if filters.averaged else []
     ranked, *others = filters.columns
     names = [MODEL, ranked, RANK, *means, *others]  # the ranked column first, so that a phone shows it
-    numbers = pd.DataFrame([_numbers(board, filters, line, ranks) for line in lines], columns=names)
-    texts = pd.DataFrame([_texts(board, filters, line, ranks) for line in lines], columns=names)
+    numbers = pd.DataFrame([_numbers(board, filters, row, ranks) for row in rows], columns=names)
+    texts = pd.DataFrame([_texts(board, filters, row, ranks) for row in rows], columns=names)
     texts[MODEL] = _short_names(texts[MODEL].tolist())
     chances = {label: chance for label in filters.columns if (chance := board.chance(label)) is not None}
     if chances:
@@ -70,7 +70,7 @@ def table(board: Board, filters: Filters, lines: Lines, column_ranks: ColumnRank
         texts.loc[len(texts)] = pd.Series({MODEL: CHANCE, **chance_texts})
     for label in numbers.columns[1:]:
         numbers[label] = pd.to_numeric(numbers[label])
-    colours = _colours(board, filters, lines, numbers, ranks)
+    colours = _colours(board, filters, rows, numbers, ranks)
     return Table(numbers, texts.fillna(""), colours, headings(board, [*means, *filters.columns]))
 
 
@@ -95,7 +95,7 @@ def headings(board: Board, labels: Sequence[str]) -> dict[str, tuple[str, str]]:
     return lines
 
 
-def _numbers(board: Board, filters: Filters, row: Row | ReportedRow, ranks: Ranks) -> dict[str, object]:
+def _numbers(board: Board, filters: Filters, row: TableRow, ranks: Ranks) -> dict[str, object]:
     if isinstance(row, ReportedRow):
         return {MODEL: row.model, **row.values}
     rank = ranks.get(row.label)
@@ -108,7 +108,7 @@ def _numbers(board: Board, filters: Filters, row: Row | ReportedRow, ranks: Rank
     return values
 
 
-def _texts(board: Board, filters: Filters, row: Row | ReportedRow, ranks: Ranks) -> dict[str, str]:
+def _texts(board: Board, filters: Filters, row: TableRow, ranks: Ranks) -> dict[str, str]:
     if isinstance(row, ReportedRow):
         values = {
             label: format_value(value, board.columns[label].unit) for label, value in row.values.items()
@@ -138,18 +138,20 @@ def cell_text(cell: Cell | None) -> str:
 
 
 def _colours(
-    board: Board, filters: Filters, lines: Lines, numbers: pd.DataFrame, ranks: Ranks
+    board: Board, filters: Filters, rows: Sequence[TableRow], numbers: pd.DataFrame, ranks: Ranks
 ) -> pd.DataFrame:
     """Return standings, from paired comparisons in the ranked column and from intervals in the others."""
     standings = {}
-    rows = {line for line in lines if isinstance(line, Row) and not line.is_baseline}
+    models = {row for row in rows if isinstance(row, Row) and not row.is_baseline}
     for label in filters.columns:
         if label == filters.rank_by and ranks:
-            standings_by_row = _standings_from_ranks(ranks, rows)
+            standings_by_row = _standings_from_ranks(ranks, models)
         else:
-            estimates = {row: board.cells[row, label].estimate for row in rows if (row, label) in board.cells}
+            estimates = {
+                row: board.cells[row, label].estimate for row in models if (row, label) in board.cells
+            }
             standings_by_row = standing(estimates, better=board.columns[label].better)
-        standings[label] = [standings_by_row.get(line) if isinstance(line, Row) else None for line in lines]
+        standings[label] = [standings_by_row.get(row) if isinstance(row, Row) else None for row in rows]
     return pd.DataFrame(standings, columns=numbers.columns, dtype=float).reindex(numbers.index)
 
 

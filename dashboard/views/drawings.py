@@ -56,7 +56,7 @@ def _draw_molecules(item_molecules: samples.Molecules, key: str) -> None:
         else:
             _draw_pair(item_molecules, drawing)
     if item_molecules.reaction:
-        with st.expander("The reaction", icon=":material/science:", key=f"reaction-{key}"):
+        with st.expander("Reaction", icon=":material/science:", key=f"reaction-{key}"):
             _draw_reaction(item_molecules)
     elif item_molecules.question_molecules and not item_molecules.gold:
         cells = st.columns(min(2, len(item_molecules.question_molecules)))
@@ -170,15 +170,15 @@ def draw_media(item: Item, part: Media) -> None:
 def _draw_pixels(item: Item, raw: bytes) -> None:
     """Draw an image with the boxes of the gold answer and of the answer."""
     gold = media.parse_boxes(str(item.sample.target)) if item.sample else []
-    answered = media.parse_boxes(item.score.answer or "") if gold and item.score else []
-    image = _draw_in_worker(media.redraw_image, "picture", raw, tuple(gold), tuple(answered))
+    answer = media.parse_boxes(item.score.answer or "") if gold and item.score else []
+    image = _draw_in_worker(media.redraw_image, "image", raw, tuple(gold), tuple(answer))
     if isinstance(image, str):
         st.caption(f"Not shown: {safe.label(image)}")
         return
     st.image(image, alt="image that was sent with the prompt")
     if gold:
-        overlap = f", intersection over union {iou(answered[0], gold[0]):.3f}" if answered else ""
-        st.caption(f":blue-background[blue]: gold, :orange-background[orange]: answered{overlap}")
+        overlap = f", intersection over union {iou(answer[0], gold[0]):.3f}" if answer else ""
+        st.caption(f":blue-background[blue]: gold, :orange-background[orange]: answer{overlap}")
 
 
 def _draw_series(frame: pd.DataFrame | str) -> None:

@@ -18,7 +18,7 @@ from evals.dashboard.tables.leaderboard import Board, Cell, Row, build, row_of
 from evals.dashboard.tables.models import SIZE_CLASSES
 from evals.dashboard.tables.provenance import TIME_FORMAT
 from evals.dashboard.tables.statistics import averaging_fault, mean
-from evals.dashboard.tables.styling import Lines, ReportedRow
+from evals.dashboard.tables.styling import ReportedRow, TableRow
 from evals.errors import EvalsError
 from evals.terminal.figures import utc_time
 from evals.terminal.trust_marks import MEANINGS
@@ -92,16 +92,16 @@ def draw_more_filters(board: Board, filters: Filters) -> Filters:
     return filters._replace(columns=tuple(columns), pinned=tuple(pinned), averaged=tuple(averaged))
 
 
-def sort_rows(board: Board, filters: Filters, reported: Sequence[ReportedRow]) -> Lines:
+def sort_rows(board: Board, filters: Filters, reported: Sequence[ReportedRow]) -> list[TableRow]:
     """Return the rows in order: pinned first, then by score in the ranked column, then those without a score; baselines last."""
     sign = -1 if board.columns[filters.rank_by].better == "higher" else 1
 
-    def key(line: Row | ReportedRow) -> tuple[bool, bool, bool, float, str]:
-        if isinstance(line, ReportedRow):
-            value, name, baseline = line.values.get(filters.rank_by), line.model, False
+    def key(row: TableRow) -> tuple[bool, bool, bool, float, str]:
+        if isinstance(row, ReportedRow):
+            value, name, baseline = row.values.get(filters.rank_by), row.model, False
         else:
-            cell = board.cells.get((line, filters.rank_by))
-            value, name, baseline = cell.estimate.value if cell else None, line.label, line.is_baseline
+            cell = board.cells.get((row, filters.rank_by))
+            value, name, baseline = cell.estimate.value if cell else None, row.label, row.is_baseline
         return name not in filters.pinned, baseline, value is None, sign * (value or 0.0), name
 
     return sorted([*matching_rows(board, filters), *reported], key=key)
@@ -133,8 +133,8 @@ def rank_models(board: Board, filters: Filters) -> significance.ColumnRanks:
 
 
 def draw_table(
-    board: Board, filters: Filters, lines: Lines, table: styling.Table
-) -> tuple[Row | ReportedRow, str] | None:
+    board: Board, filters: Filters, rows: Sequence[TableRow], table: styling.Table
+) -> tuple[TableRow, str] | None:
     """Draw the table; return the row and column selected by a click or by the URL (`?model=NAME&column=LABEL`)."""
     event = st.dataframe(
         styling.style_table(table, dark=state.is_dark()),
@@ -143,12 +143,12 @@ def draw_table(
         alt="Leaderboard: models by suites",
     )  # fmt: skip
     cells = event["selection"]["cells"]
-    if cells and cells[0][0] < len(lines):
+    if cells and cells[0][0] < len(rows):
         labels = {second_line: label for label, (_, second_line) in table.headings.items()}
-        return lines[cells[0][0]], labels.get(str(cells[0][1]), "")
+        return rows[cells[0][0]], labels.get(str(cells[0][1]), "")
     name = st.query_params.get("model")
-    row = next((line for line in lines if isinstance(line, Row) and line.label == name), None)
-    return (row, st.query_params.get("column", styling.MODEL)) if row else None
+    selected = next((row for row in rows if isinstance(row, Row) and row.label == name), None)
+    return (selected, st.query_params.get("column", styling.MODEL)) if selected else None
 
 
 def column_configs(board: Board, filters: Filters, table: styling.Table) -> dict[Any, Any]:
@@ -354,16 +354,16 @@ def main() -> None:
         claims = ()
         st.warning(safe.label(error, 2000))
     column_ranks = rank_models(board, filters)
-    lines = sort_rows(board, filters, select_reported_rows(board, filters, claims))
-    table = styling.table(board, filters, lines, column_ranks)
-    line, label = draw_table(board, filters, lines, table) or (None, "")
-    if isinstance(line, ReportedRow):
-        model_claims = [claim for claim in claims if claim.model == line.model and not claim.superseded]
+    rows = sort_rows(board, filters, select_reported_rows(board, filters, claims))
+    table = styling.table(board, filters, rows, column_ranks)
+    row, label = draw_table(board, filters, rows, table) or (None, "")
+    if isinstance(row, ReportedRow):
+        model_claims = [claim for claim in claims if claim.model == row.model and not claim.superseded]
         st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in model_claims))
-    elif line and (line, label) in board.cells:
-        draw_score(board, line, label, board.cells[line, label], claims)
-    elif line and label == styling.MODEL:
-        draw_model(board, index, line, claims)
+    elif row and (row, label) in board.cells:
+        draw_score(board, row, label, board.cells[row, label], claims)
+    elif row and label == styling.MODEL:
+        draw_model(board, index, row, claims)
     draw_legend(board, filters)
     draw_mean_note(board, filters)
     draw_downloads(board, filters, table)

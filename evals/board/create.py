@@ -29,7 +29,7 @@ FILES = {
 def create(folder: Path, title: str, suites: Sequence[Suite]) -> list[Path]:
     """Write the files of a new board into an empty or absent folder and return them; raises UsageError."""
     if folder.exists() and (not folder.is_dir() or any(p.name != ".git" for p in folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; a board is created in a folder of its own")
+        raise UsageError(f"{folder} is not empty; a board needs a folder of its own")
     if why := unsuitable_text(title) or (
         "" if title.strip() and '"' not in title else "is empty or contains quotation marks"
     ):

@@ -5,7 +5,7 @@
     kind = "withdrawn"          # or disputed, superseded, accepted
     by = "maintainer"
     date = 2026-11-29
-    reason = "trained on the test split, by its authors' statement of 28 November"
+    reason = "trained on the test split, according to its authors, 28 November"
 
 `accepted` publishes an entry that the automatic checks hold for review. A published score never disappears without a
 decision: `index.json` stores the hash of the decisions read, and the next ingest compares it.
@@ -81,7 +81,7 @@ def check_only_added(decisions: Sequence[Decision], number: int, sha256: str) ->
     """Raise UsageError unless the first `number` decisions hash to `sha256`."""
     if len(decisions) < number or digest(decisions[:number]) != sha256:
         raise UsageError(
-            f"{NAME}: one of its first {number} decisions was changed or removed; decisions are only added at the end"
+            f"{NAME}: one of its first {number} decisions was changed or removed; decisions may only be appended"
         )
 
 

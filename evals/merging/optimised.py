@@ -163,9 +163,9 @@ def _descend(
         norm = tau.square().sum()
         if call.edition == "fixed" and not float(norm):
             continue
-        square = (axis.T @ axis).div_(norm)
-        curvature.add_(square)
-        pull.addmm_(target, square)
+        gram = (axis.T @ axis).div_(norm)
+        curvature.add_(gram)
+        pull.addmm_(target, gram)
     merged = torch.nn.Parameter(start)
     optimizer = make_optimizer(merged, call.parameters.rate)
     for _ in range(call.parameters.steps):

@@ -111,10 +111,10 @@ def _spectrum(taus: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, tor
     columns = taus[0].shape[1]
     moment, target = taus[0].new_zeros(columns, columns), torch.zeros_like(taus[0])
     for tau in taus:
-        square = tau.T @ tau
-        square.div_(tau.square().sum().clamp(min=MIN_SQUARED_NORM))
-        moment.add_(square)
-        target.addmm_(tau, square)
+        gram = tau.T @ tau
+        gram.div_(tau.square().sum().clamp(min=MIN_SQUARED_NORM))
+        moment.add_(gram)
+        target.addmm_(tau, gram)
     values, vectors = torch.linalg.eigh(moment)
     return values.clamp(min=MIN_EIGENVALUE), vectors, target
 

@@ -73,7 +73,7 @@ class StoredTensor(Struct, frozen=True):
 def folder_of(source: str, recipe_folder: Path, *, label: str) -> Path:
     """Return the folder of a checkpoint, from a path or a hub id in this machine's cache; raises UsageError.
 
-    A relative path starts at the recipe's folder.
+    A relative path is relative to the recipe's folder.
     """
     local = (recipe_folder / source).expanduser()
     folder = local if local.is_dir() else checkpoints.checkpoint_folder(source)
@@ -98,7 +98,7 @@ class Checkpoint:
     """A folder of safetensors."""
 
     def __init__(self, folder: Path, *, label: str) -> None:
-        """`label`: what messages call it, e.g. `expert ocr`."""
+        """`label`: its name in messages, e.g. `expert ocr`."""
         self.folder, self.label = folder, label
         if not (folder / "config.json").is_file():
             raise UsageError(f"{label} {folder}: no checkpoint there (config.json is missing)")

@@ -397,7 +397,7 @@ def test_decisions_are_only_added(board: Path, honest: Run) -> None:
     (board / decisions.NAME).write_text(text + text.replace("disputed", "withdrawn"))
     list(ingest(board))
     (board / decisions.NAME).write_text(text)
-    with pytest.raises(UsageError, match="decisions are only added"):
+    with pytest.raises(UsageError, match="decisions may only be appended"):
         list(ingest(board))
 
 
