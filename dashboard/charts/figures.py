@@ -124,7 +124,7 @@ def _padded_scale(values: pd.Series[float]) -> alt.Scale:
 CHARACTER_WIDTH = 0.021
 """Width of a character as a fraction of a figure's width on a phone."""
 MAX_TWO_COLUMN_CHARS = 22
-"""Maximum length of names for two legend columns on a phone."""
+"""Maximum length of names with which two legend columns fit a phone."""
 MAX_CHARS = 28
 """Maximum length of a label, in characters."""
 
@@ -145,10 +145,10 @@ def _overlaps(label: _Box, x: float, line_height: float, boxes: list[_Box]) -> b
 
 
 def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.DataFrame:
-    """Return points with labels that overlap neither each other nor a point.
+    """Return the points with labels that overlap neither each other nor a point.
 
     Adds `name`, `<y>_name` (height of the label) and `left` (whether it is left of its point). Labels that do not fit are
-    empty; tooltips show the names.
+    empty; their names appear only in tooltips.
     """
     placed = points.sort_values(y, ascending=False).reset_index(drop=True)
     axis_values = [

@@ -180,7 +180,7 @@ def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[E
 
 
 def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield a refusal if a run used other data than the published entries of the suite."""
+    """Yield a refusal if a run's data differ from those of the suite's published entries."""
     for other in others:
         for suite in other.suites if other.status == "accepted" else ():
             if suite.label == result.label and suite.data_sha256 != result.data_sha256:

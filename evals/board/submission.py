@@ -256,12 +256,12 @@ def _read_submission(archive: zipfile.ZipFile) -> Submission:
 
 
 def _check_names(archive: zipfile.ZipFile, submission: Submission) -> None:
-    """Raise DataError unless the archive holds exactly the files that `submission.toml` lists."""
+    """Raise DataError unless the archive contains exactly the files that `submission.toml` lists."""
     listed = [run.file for run in submission.runs]
     if any(not BUNDLE.fullmatch(name) for name in listed):
         raise DataError(f"{NAME} lists a file whose name is not SUITE@PROTOCOL.zip")
     if sorted(archive.namelist()) != sorted([NAME, *listed]):
-        raise DataError(f"its files are not the ones listed in {NAME}")
+        raise DataError(f"its files are not those listed in {NAME}")
 
 
 def _extract(archive: zipfile.ZipFile, name: str, path: Path, maximum: int) -> None:

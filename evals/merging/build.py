@@ -61,12 +61,12 @@ class Plan:
     def sources(self) -> dict[str, str]:
         """Return the hashes of the weights of base and experts, by name, and of the other files that matter (`settings`)."""
         hashes = identity.Hashes()
-        sources = {name: identity.of_files(expert.files, hashes) for name, expert in self.experts.items()}
+        sources = {name: identity.hash_files(expert.files, hashes) for name, expert in self.experts.items()}
         settings = [
-            identity.of_files(_settings_files(checkpoint.folder), hashes)
+            identity.hash_files(_settings_files(checkpoint.folder), hashes)
             for checkpoint in (self.base, self.tokenizer)
         ]
-        weights = identity.of_files(self.base.files, hashes)
+        weights = identity.hash_files(self.base.files, hashes)
         with suppress(OSError):  # without a writable cache, files are hashed again next time
             hashes.save()
         return {**sources, "base": weights, "settings": identity.key(settings)}

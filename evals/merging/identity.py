@@ -33,8 +33,8 @@ class Hashes:
                 disk.read_small(self._file), type=dict[str, tuple[int, int, str]]
             )
 
-    def of(self, path: Path) -> str:
-        """Return the SHA-256 of a file; in the hub's cache, it is the name of a large file."""
+    def sha256_of(self, path: Path) -> str:
+        """Return the SHA-256 of a file; large files in the hub's cache are named by it."""
         real = path.resolve()
         if real.parent.name == "blobs" and _BLOB.fullmatch(real.name):
             return real.name
@@ -52,9 +52,9 @@ class Hashes:
         disk.replace(self._file, msgspec.json.encode(self._known))
 
 
-def of_files(files: Iterable[Path], hashes: Hashes) -> str:
+def hash_files(files: Iterable[Path], hashes: Hashes) -> str:
     """Return a hash of several files and their names."""
-    return key({path.name: hashes.of(path) for path in files})
+    return key({path.name: hashes.sha256_of(path) for path in files})
 
 
 def key(content: object) -> str:

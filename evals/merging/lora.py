@@ -63,7 +63,7 @@ class Adapter:
         return str(self.config.get("base_model_name_or_path") or "")
 
     def bind(self, base: Mapping[str, StoredTensor]) -> None:
-        """Find the base's tensor for each pair; raises UsageError if the base lacks it or has it in another shape."""
+        """Find the base's tensor for each pair; raises UsageError if the base lacks it or has it in a different shape."""
         shapes = self._shapes()
         halves: dict[str, dict[str, str]] = {}
         for name in shapes:

@@ -182,10 +182,10 @@ def added(name: str, content: bytes = b"x") -> Callable[[boards.Files], None]:
 
 ENTRIES: dict[str, tuple[Callable[[boards.Files], None], str]] = {
     "another board's entry": (replaced(b'"board-1"', b'"board-2"'), "another board"),
-    "path traversal": (added("../../evil.zip"), "are not the ones listed"),
-    "an absolute path": (added("/etc/cron.d/evil"), "are not the ones listed"),
+    "path traversal": (added("../../evil.zip"), "are not those listed"),
+    "an absolute path": (added("/etc/cron.d/evil"), "are not those listed"),
     "a listed path": (replaced(b"mmlu-pro@strict.zip", b"../mmlu-pro@strict.zip"), "SUITE@PROTOCOL.zip"),
-    "Parquet": (added("records.parquet", b"PAR1" * 1000), "are not the ones listed"),
+    "Parquet": (added("records.parquet", b"PAR1" * 1000), "are not those listed"),
     "markup in a statement": (replaced(b"no benchmark", b"<img src=x onerror=alert(1)>"), "contains markup"),
     "control characters": (replaced(b"no benchmark", b"\\u001b[2J"), "control characters"),
     "another suite": (replaced(b'suite = "mmlu-pro"', b'suite = "gpqa"'), "not part of the board"),
