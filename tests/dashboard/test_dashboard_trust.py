@@ -103,7 +103,7 @@ def test_marks_are_in_the_cells_and_the_legend(results: Path, opened: Callable[.
     marks = {row.model: "".join(cell.marks) for (row, _), cell in board.cells.items()}
     by_verdict = {verdict: marks[entry.card.model] for verdict, entry in entries(results).items()}
     assert by_verdict == {
-        "consistent": "✓●", "different": "✗≠", "untestable": "○", f"{NAME} is of another run": "",
+        "consistent": "✓●", "different": "✗≠", "untestable": "○", f"{NAME} belongs to another run": "",
     }  # fmt: skip
     legend = captions(opened("leaderboard"))
     for words in (
@@ -131,9 +131,9 @@ def test_a_run_says_more(results: Path, opened: Callable[..., AppTest], page: st
     assert "Challenge untestable" in text
     for hostile in ("<script>", "**bold**", "\x1b", "$x$", "[a]("):
         assert hostile not in text
-    fault = entries(results)[f"{NAME} is of another run"]
+    fault = entries(results)[f"{NAME} belongs to another run"]
     text = captions(opened(page, run=fault.card.run, suite=fault.card.config.suite))
-    assert f"Challenge does not count: {NAME} is of another run" in text
+    assert f"Challenge does not count: {NAME} belongs to another run" in text
 
 
 def test_the_list_of_runs_has_the_columns_only_if_needed(

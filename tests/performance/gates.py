@@ -229,7 +229,7 @@ class Drawn(NamedTuple):
     pairings: tuple[Any, ...] = ()
     protocol: str = "strict"
     coverage: tuple[float, float] = (1.0, 1.0)
-    tolerant: bool = False
+    excludes_missing: bool = False
     noise_is_known: bool = True
 
     def evidence(self, missing: Missing) -> Known:

@@ -259,7 +259,7 @@ def test_power_is_as_promised(loss, scenario):
 class Drawn:
     """A case whose evidence was simulated."""
 
-    metric, pairings, protocol, coverage, tolerant = ACCURACY, (), "strict", (1.0, 1.0), False
+    metric, pairings, protocol, coverage, excludes_missing = ACCURACY, (), "strict", (1.0, 1.0), False
     estimand, noise_is_known = "items-like-these", True
 
     def __init__(self, rule: Entry, found) -> None:

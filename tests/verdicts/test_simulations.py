@@ -151,7 +151,7 @@ class Drawn(NamedTuple):
     pairings: tuple = ()
     protocol: str = "strict"
     coverage: tuple[float, float] = (1.0, 1.0)
-    tolerant: bool = False
+    excludes_missing: bool = False
     estimand: str = "items-like-these"
     noise_is_known: bool = True
 
