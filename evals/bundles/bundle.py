@@ -140,7 +140,7 @@ def _add_file(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> F
     return File(digest.hexdigest(), size)
 
 
-def _checksum(stream: IO[bytes], size: int) -> bytes:
+def _compute_checksum(stream: IO[bytes], size: int) -> bytes:
     digest, remaining = sha256(), size - _CHECKSUM_LENGTH
     while remaining > 0 and (chunk := stream.read(min(remaining, 1 << 20))):
         digest.update(chunk)
@@ -151,7 +151,7 @@ def _checksum(stream: IO[bytes], size: int) -> bytes:
 def seal(path: Path) -> None:
     """Write the hash of all preceding bytes into the archive's comment."""
     with path.open("rb+") as stream:
-        comment = _checksum(stream, path.stat().st_size)
+        comment = _compute_checksum(stream, path.stat().st_size)
         stream.seek(-_CHECKSUM_LENGTH, 2)
         stream.write(comment)
 
@@ -228,7 +228,7 @@ class Bundle:
         """Return a message if the checksum is wrong, and one for each file that differs from the manifest."""
         faults = []
         with self.path.open("rb") as stream:
-            if _checksum(stream, self.path.stat().st_size) != self._archive.comment:
+            if _compute_checksum(stream, self.path.stat().st_size) != self._archive.comment:
                 faults.append("the archive's checksum does not match its contents")
         required = GATED_FILES if self.manifest.gated else FILES
         names = sorted(self._archive.namelist())

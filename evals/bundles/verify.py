@@ -61,7 +61,7 @@ class Verification(Struct, frozen=True, kw_only=True):
 def verify(path: Path, data: Path | None = None) -> Verification:
     """Verify a bundle; `data` is a local mirror of the suite's data, required if the suite is gated.
 
-    Raises UsageError if the file does not exist, if the data cannot be read, or if they are required and not given;
+    Raises UsageError if the file does not exist, if the data cannot be read, or if they are required but not given;
     Untrusted (a UsageError) if the suite is defined by a plugin's code.
     """
     try:
@@ -269,9 +269,9 @@ class _Verifier:
             self.briefs.append(brief(rescored))
             failed = isinstance(stored.outcome, Failure)
             if (failed and stored.scores) or not _equal_values(stored.scores, rescored.scores):
-                key = f"{stored.sample} [{stored.repeat}]"
+                label = f"{stored.sample} [{stored.repeat}]"
                 self.differences.append(
-                    f"{key}: stored {_describe_scores(stored.scores)}, rescored {_describe_scores(rescored.scores)}"
+                    f"{label}: stored {_describe_scores(stored.scores)}, rescored {_describe_scores(rescored.scores)}"
                 )
 
     def _recompute_figures(self) -> int:

@@ -44,9 +44,9 @@ def mean_of_variants(
 
 def mean_of_groups(means: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the unweighted mean of `mean_of_variants` results on different items; null unless all have a value."""
-    complete = all(mean["value"] is not None for mean in means)
+    is_complete = all(mean["value"] is not None for mean in means)
     return _mean(
-        [Interval(*(mean[field] for field in Interval._fields)) for mean in means] if complete else None,
+        [Interval(*(mean[field] for field in Interval._fields)) for mean in means] if is_complete else None,
         missing=[name for mean in means for name in mean["missing"]],
         runs=[run for mean in means for run in mean["runs"]],
     )

@@ -175,17 +175,17 @@ def estimate(
     """Estimate a metric on the given samples; a macro mean has no value if a group has no scored sample."""
     unmeasured: set[str] = set()
     if metric.pool == "whole":
-        interval, n, clusters = _run_statistic(points, metric)
+        interval, n, clusters = _whole_run_interval(points, metric)
     else:
-        units = _group_units(points, metric)
+        units = _make_units(points, metric)
         unmeasured = unmeasured_groups(
             metric, golds, absent_groups, {unit.group for unit in units}, repeats=repeats
         )
         interval, n = None if unmeasured else _mean(units, metric), sum(unit.point_count for unit in units)
         clusters = len({unit.cluster for unit in units})
     value = interval.value if interval else None
-    complete = len(points) == len(golds) * repeats
-    worst, best = (value, value) if complete else _bounds(points, metric, golds, repeats)
+    is_complete = len(points) == len(golds) * repeats
+    worst, best = (value, value) if is_complete else _bounds(points, metric, golds, repeats)
     if metric.bounds is None or (unmeasured and absent_groups):
         worst = best = None
     why_undefined = f"none: nothing scored in {len(unmeasured)} groups" if unmeasured else "nothing scored"
@@ -197,21 +197,21 @@ def estimate(
     )  # fmt: skip
 
 
-def _group_units(points: Iterable[Point], metric: Metric) -> list[_Unit]:
+def _make_units(points: Iterable[Point], metric: Metric) -> list[_Unit]:
     if metric.of is mean_value:
         return [
             _Unit(point.value, point.group, point.cluster, 1) for point in points if point.value is not None
         ]
     if not metric.joint and not metric.together:
-        return [unit for point in points if (unit := _unit([point], metric)) is not None]
+        return [unit for point in points if (unit := _make_unit([point], metric)) is not None]
     by_unit: dict[tuple[str | int, ...], list[Point]] = defaultdict(list)
     for point in points:
         key = (point.cluster, point.group, point.repeat) if metric.together else (point.id,)
         by_unit[key].append(point)
-    return [unit for members in by_unit.values() if (unit := _unit(members, metric)) is not None]
+    return [unit for members in by_unit.values() if (unit := _make_unit(members, metric)) is not None]
 
 
-def _unit(points: list[Point], metric: Metric) -> _Unit | None:
+def _make_unit(points: list[Point], metric: Metric) -> _Unit | None:
     try:
         return _Unit(metric.of(points), points[0].group, points[0].cluster, len(points))
     except ValueError:
@@ -226,13 +226,13 @@ def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
     if metric.pool == "macro":
         groups = [unit.group for unit in units]
         return stratified_mean(values, groups, clusters=clusters, bounds=metric.bounds)
-    independent = len(set(clusters)) == len(units)
-    if independent and metric.bounds == (0.0, 1.0) and all(value in (0.0, 1.0) for value in values):
+    is_unclustered = len(set(clusters)) == len(units)
+    if is_unclustered and metric.bounds == (0.0, 1.0) and all(value in (0.0, 1.0) for value in values):
         return stats.proportion(sum(values), len(values))
     return stats.clustered_mean(values, clusters, bounds=metric.bounds)
 
 
-def _run_statistic(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
+def _whole_run_interval(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
     """Return a statistic of all points with its bootstrap interval over clusters, n, and the number of clusters.
 
     A `Resampled` statistic takes the indices of a resample, so that points are not copied.
@@ -306,7 +306,7 @@ def _value_with_missing(
             return metric.of(all_points)
         except ValueError:
             return None
-    units = _group_units(all_points, metric)
+    units = _make_units(all_points, metric)
     if not units:
         return None
     if metric.pool == "micro":

@@ -83,7 +83,7 @@ def _guess(point: Point) -> float:
 
 
 def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Metric]:
-    """Return the metrics of micro and macro accuracy; with `macro`, the latter is the headline."""
+    """Return the micro and macro accuracy metrics; with `macro`, the latter is the headline."""
     return (
         Metric(name="accuracy", of=mean_value, headline=headline and not macro),
         Metric(name="accuracy_macro", of=mean_value, pool="macro", headline=headline and macro),
@@ -132,7 +132,7 @@ class MajAt:
 
 
 def repeat_metrics() -> tuple[Metric, ...]:
-    """Return avg@k (the headline), pass@k and maj@k with k the run's repeats, and pass@k for smaller powers of two."""
+    """Return avg@k (the headline), pass@k and maj@k for all k repeats of a run, and pass@k for smaller powers of two."""
     smaller = tuple(
         Metric(name=f"pass@{k}", of=PassAt(k), joint=True, minimum_repeats=k + 1) for k in (2, 4, 8, 16, 32)
     )

@@ -29,11 +29,11 @@ def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int |
     if n == 0 or len(right) != n or not 1 <= k <= n:
         raise ValueError(f"maj@k needs 1 <= k <= n and a flag per answer, got {n=}, {k=}, {len(right)=}")
     votes = Counter(answer for answer in answers if answer is not None)
-    right_votes = Counter(a for a, ok in zip(answers, right, strict=True) if a is not None and ok)
+    right_votes = Counter(a for a, is_right in zip(answers, right, strict=True) if a is not None and is_right)
     if k == n:
-        top = max(votes.values(), default=0)
-        winners = [answer for answer, count in votes.items() if count == top]
-        return sum(right_votes[a] / top for a in winners) / len(winners) if winners else 0.0
+        most_votes = max(votes.values(), default=0)
+        winners = [answer for answer, count in votes.items() if count == most_votes]
+        return sum(right_votes[a] / most_votes for a in winners) / len(winners) if winners else 0.0
     abstentions = n - sum(votes.values())
     expected = 0.0
     for answer, right_count in right_votes.items():
@@ -49,10 +49,10 @@ def _winning_probability(own: int, others: Sequence[int], abstentions: int, k: i
         ways = {(0, 0): 1}  # (votes drawn, tied answers) -> number of ways
         for count in others:
             ways = _add_answer(ways, count, own_drawn, k - own_drawn)
-        for (drawn, ties), number in ways.items():
+        for (drawn, ties), way_count in ways.items():
             abstaining = k - own_drawn - drawn
             if abstaining <= abstentions:
-                total += comb(own, own_drawn) * number * comb(abstentions, abstaining) / (ties + 1)
+                total += comb(own, own_drawn) * way_count * comb(abstentions, abstaining) / (ties + 1)
     return total / comb(own + sum(others) + abstentions, k)
 
 
@@ -61,8 +61,8 @@ def _add_answer(
 ) -> dict[tuple[int, int], int]:
     """Add another answer with `count` votes, of which at most `own_drawn` may be drawn; exactly that many make a tie."""
     extended: dict[tuple[int, int], int] = {}
-    for (drawn, ties), number in ways.items():
+    for (drawn, ties), way_count in ways.items():
         for votes in range(min(count, own_drawn, remaining - drawn) + 1):
             key = (drawn + votes, ties + (votes == own_drawn))
-            extended[key] = extended.get(key, 0) + number * comb(count, votes)
+            extended[key] = extended.get(key, 0) + way_count * comb(count, votes)
     return extended

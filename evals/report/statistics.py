@@ -45,7 +45,7 @@ def z_quantile(p: float) -> float:
 def t_quantile(p: float, df: float) -> float:
     """Return a quantile of Student's t.
 
-    From 100 degrees of freedom on, it uses expansion 26.7.5 of Abramowitz and Stegun (error 1e-9 at 95 %, 1e-8 at 99.9 %),
+    For 100 or more degrees of freedom, it uses expansion 26.7.5 of Abramowitz and Stegun (error 1e-9 at 95 %, 1e-8 at 99.9 %),
     because importing scipy.special takes half a second of CPU time.
     """
     if df < 100:
@@ -179,8 +179,8 @@ def bounded_interval(
     share = min(1.0, max(0.0, (value - lowest) / width))
     scaled_variance = variance / width**2
     if not scaled_variance > 0 or effective * min(share, 1 - share) < min_outcomes:
-        variance_known = min_outcomes > MIN_EFFECTIVE_OUTCOMES and scaled_variance > 0 and 0 < share < 1
-        outcomes = min(effective, share * (1 - share) / scaled_variance) if variance_known else effective
+        is_informative = min_outcomes > MIN_EFFECTIVE_OUTCOMES and scaled_variance > 0 and 0 < share < 1
+        outcomes = min(effective, share * (1 - share) / scaled_variance) if is_informative else effective
         exact = outcomes < 30 or min_outcomes > MIN_EFFECTIVE_OUTCOMES
         low, high = _cluster_limits(share, outcomes, level, exact=exact)
         method = f"{'Clopper-Pearson' if exact else 'Wilson'} on clusters"

@@ -95,7 +95,7 @@ def stratified_mean_and_error(
     array, labels, stratum_count = encode_labels(values, groups)
     _, codes, count = encode_labels(values, range(len(array)) if clusters is None else clusters)
     shares = _shares(groups, labels, stratum_count, weights)
-    strata = _strata(array, labels, stratum_count, codes)
+    strata = _summarize_strata(array, labels, stratum_count, codes)
     value = float(sum(share * stratum.mean for share, stratum in zip(shares, strata, strict=True)))
     scale = np.array([share / stratum.n for share, stratum in zip(shares, strata, strict=True)])
     by_cluster = np.bincount(codes, weights=scale[labels], minlength=count)
@@ -131,7 +131,7 @@ class _Stratum(NamedTuple):
         return max(0.0, self.squares + 2 * shift * self.cross + shift**2 * self.sizes)
 
 
-def _strata(
+def _summarize_strata(
     array: NDArray[np.float64], labels: NDArray[np.intp], stratum_count: int, codes: NDArray[np.intp]
 ) -> list[_Stratum]:
     import numpy as np
@@ -163,11 +163,11 @@ def _nested_variance(shares: Sequence[float], strata: Sequence[_Stratum]) -> tup
     pooled = sum(stratum.squares for stratum in strata) / df
     variance, squared_terms = 0.0, 0.0
     for share, stratum in zip(shares, strata, strict=True):
-        single = stratum.clusters == 1
-        per_cluster = pooled if single else stratum.squares / (stratum.clusters - 1)
+        is_single = stratum.clusters == 1
+        per_cluster = pooled if is_single else stratum.squares / (stratum.clusters - 1)
         term = share**2 * stratum.clusters * per_cluster / stratum.n**2
         variance += term
-        squared_terms += term**2 / (df if single else stratum.clusters - 1)
+        squared_terms += term**2 / (df if is_single else stratum.clusters - 1)
     return variance, (variance**2 / squared_terms if squared_terms else float(df))
 
 

@@ -85,7 +85,7 @@ def check_alpha_left(account: AlphaAccount, *, candidate: str, baseline: str) ->
 
 
 def record(account: AlphaAccount, report: GateReport) -> GateReport:
-    """Append a gate to the series' file and return its report with a note on the remaining alpha."""
+    """Append a gate to the series' file unless it is there; return its report with a note on the remaining alpha."""
     earlier = _earlier_gate(account, report.candidate, report.baseline)
     if earlier is None:
         gate = RecordedGate(

@@ -30,7 +30,7 @@ MAX_MEAN_SQUARE = 0.5
 
 
 def stakes(margin: float, evenness: float = 1.0) -> NDArray[np.float64]:
-    """Return the mixture's shares (STAKE_COUNT,) of the largest safe stake; `margin` relative to the width.
+    """Return the mixture's shares (STAKE_COUNT,) of the largest safe stake; `margin` is relative to the width.
 
     The best share grows as evenness x margin / mean squared difference.
     """
@@ -153,7 +153,7 @@ class Bets:
         return self.max_log_breach >= -log(alpha)
 
     def limits(self, alpha: float) -> tuple[float, float]:
-        """Return the current confidence sequence of the mean gain; each limit is valid at all times at level `alpha`."""
+        """Return the confidence sequence's current limits of the mean gain, each valid at all times at level `alpha`."""
         return self._limit(self._worst_counts, 1.0, alpha), -self._limit(self._best_counts, -1.0, alpha)
 
     def _limit(self, totals: Counter[tuple[float, float]], sign: float, alpha: float) -> float:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 MAX_CLUSTERS = 2000
-"""From this number of clusters on, the t test is used: even rare losses occur in so many clusters."""
+"""With at least this many clusters, the t test is used: a sample of this size contains even rare losses."""
 
 
 class BoundedDifference(NamedTuple):
@@ -74,17 +74,17 @@ class BoundedDifference(NamedTuple):
 
     def p_above(self, margin: float) -> float:
         """Return the one-sided p-value against "the true difference is at most `margin`"."""
-        return self._p(self.sums, margin)
+        return self._p_value(self.sums, margin)
 
     def p_below(self, margin: float) -> float:
         """Return the one-sided p-value against "the true difference is at least `margin`"."""
-        return self._p(-self.sums, -margin)
+        return self._p_value(-self.sums, -margin)
 
     def p_equal(self) -> float:
         """Return the two-sided p-value against "there is no difference"."""
         return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
 
-    def _p(self, sums: Array, margin: float) -> float:
+    def _p_value(self, sums: Array, margin: float) -> float:
         if margin <= -self.width:
             return 0.0
         if margin >= self.width:
@@ -95,18 +95,19 @@ class BoundedDifference(NamedTuple):
         from scipy.optimize import brentq
 
         low = -self.width
-        if upper <= low or self._p(sums, upper) <= tail:
+        if upper <= low or self._p_value(sums, upper) <= tail:
             return upper
-        limit = brentq(lambda margin: self._p(sums, margin) - tail, low, upper, xtol=1e-14 * self.width)
+        limit = brentq(lambda margin: self._p_value(sums, margin) - tail, low, upper, xtol=1e-14 * self.width)
         return round(float(limit), 12)  # independent of the order of the samples
 
 
 def gaffke(sums: Array, shares: Array, margin: float, width: float, *, counts: Array | None = None) -> Array:
     """Return p-values against "the mean is at most `margin`", one per row of cluster sums and weights.
 
-    P(sum of E_c a_c <= 0) for standard exponential E_c and a_c = sums - margin shares, plus one observation of
-    the largest weight at -width; by the saddlepoint approximation of Lugannani and Rice (1980), accurate to about 1 %. With `counts`
-    (data sets, kinds), `sums` and `shares` (kinds,) describe each kind of cluster, and `counts` how often it occurs.
+    The p-value is P(sum of E_c a_c <= 0) for standard exponential E_c and a_c = sums - margin shares, plus one
+    observation of the largest weight at -width. It is computed by the saddlepoint approximation of Lugannani and Rice
+    (1980), accurate to about 1 %. With `counts` (data sets, kinds), `sums` and `shares` (kinds,) describe each kind of
+    cluster, and `counts` how often it occurs.
     """
     import numpy as np
 

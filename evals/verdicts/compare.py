@@ -180,7 +180,7 @@ def compare(
         reasons += dict.fromkeys(line for other in others for line in incomparability_reasons(first, other))
     if reasons and not force:
         return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
-    notes, compared, changed = list[str](), list[RowWithEvidence](), dict[str, list[Flip]]()
+    notes, compared, flips_by_suite = list[str](), list[RowWithEvidence](), dict[str, list[Flip]]()
     for suite, suite_runs in by_suite.items():
         cache: ReducedRuns = {}
         for a, b in combinations(suite_runs, 2):
@@ -188,12 +188,12 @@ def compare(
                 a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), cache=cache
             )
         if len(suite_runs) == 2:
-            changed[suite] = changed_samples(suite_runs[0], suite_runs[1], suite_runs[0].headline)
+            flips_by_suite[suite] = changed_samples(suite_runs[0], suite_runs[1], suite_runs[0].headline)
     rows = adjust_for_multiplicity(compared)
     return Comparison(
         pairs=tuple(rows), comparable=not reasons, why_not=tuple(reasons),
-        flips=tuple(flip for flips_of_suite in changed.values() for flip in flips_of_suite),
-        ladders={suite: count_verdict_changes(flips_of_suite) for suite, flips_of_suite in changed.items()},
+        flips=tuple(flip for flips in flips_by_suite.values() for flip in flips),
+        ladders={suite: count_verdict_changes(flips) for suite, flips in flips_by_suite.items()},
         runs=tuple(_run_cost(suite_run) for run in runs for suite_run in run if suite_run.suite in common),
         ranks=tuple(_rank_suites(rows)) if len(runs) > 2 else (),
         notes=(*_restriction_notes(by_suite), *dict.fromkeys(notes)),
@@ -350,7 +350,7 @@ def _rank_suite(suite: str, rows: Sequence[Row]) -> list[Rank]:
         values.update({row.a: row.value_a, row.b: row.value_b})
         models.update({row.a: row.model_a, row.b: row.model_b})
         if row.p_adjusted is not None and row.p_adjusted <= 1 - LEVEL and row.difference:
-            b_better = (row.difference > 0) == (row.better == "higher")
-            winner, loser = (row.b, row.a) if b_better else (row.a, row.b)
+            b_is_better = (row.difference > 0) == (row.better == "higher")
+            winner, loser = (row.b, row.a) if b_is_better else (row.a, row.b)
             worse_than.setdefault(winner, set()).add(loser)
     return ranks(suite, values, models, worse_than, better=rows[0].better)

@@ -72,7 +72,7 @@ def _difference_size(row: Row) -> float:
 def _difference_clause(row: Row, *, family_size: int, verb: str) -> str:
     """Return a clause on one suite; only the first clause of a sentence has a verb and names the interval's level."""
     word = "better" if _is_better(row) else "worse"
-    interval = _interval(row, family_size if verb else 0)
+    interval = _interval_clause(row, family_size if verb else 0)
     interval = interval if verb else interval.removeprefix("95 % interval ")
     return f"{verb}{_format_points(abs(row.difference or 0.0), row.unit)} {word} on {row.suite} ({interval})"
 
@@ -84,7 +84,7 @@ def _format_points(value: float, unit: str) -> str:
     return f"{value:.3g} {unit}".rstrip()
 
 
-def _interval(row: Row, family_size: int) -> str:
+def _interval_clause(row: Row, family_size: int) -> str:
     """Format the interval of B's gain (or loss) in the sentence's direction, smaller limit first."""
     low, high = row.adjusted_interval
     if low is None or high is None:

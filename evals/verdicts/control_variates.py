@@ -140,8 +140,7 @@ def cross_fitted(
 ) -> tuple[float, Floats]:
     """Return the mean prediction over all items and the residuals of the subset, (n,).
 
-    `scores` (n,); `rows` (n,): their rows among the predictors; `codes` (n,): their clusters, each of which stays in one
-    fold.
+    `scores` (n,); `rows` (n,): their rows among the predictors; `codes` (n,): their clusters, each within one fold.
     """
     import numpy as np
 
@@ -154,8 +153,8 @@ def cross_fitted(
         if not held_out.any():
             continue
         training = design[~held_out]
-        normal = training.T @ training + np.diag(item_predictors.penalty)
-        weights, *_ = np.linalg.lstsq(normal, training.T @ scores[~held_out], rcond=None)
+        normal_matrix = training.T @ training + np.diag(item_predictors.penalty)
+        weights, *_ = np.linalg.lstsq(normal_matrix, training.T @ scores[~held_out], rcond=None)
         residuals[held_out] = scores[held_out] - design[held_out] @ weights
         mean_prediction += float(average @ weights) * int(held_out.sum()) / len(scores)
     return mean_prediction, residuals

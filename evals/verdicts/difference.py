@@ -192,17 +192,17 @@ class BootstrapDifference(NamedTuple):
 
     def p_above(self, margin: float) -> float:
         """Return the one-sided p-value against "the true difference is at most `margin`"."""
-        return self._p(sum(draw <= margin for draw in self.draws), margin)
+        return self._p_value(sum(draw <= margin for draw in self.draws), margin)
 
     def p_below(self, margin: float) -> float:
         """Return the one-sided p-value against "the true difference is at least `margin`"."""
-        return self._p(sum(draw >= margin for draw in self.draws), margin)
+        return self._p_value(sum(draw >= margin for draw in self.draws), margin)
 
     def p_equal(self) -> float:
         """Return the two-sided p-value against "there is no difference"."""
         return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
 
-    def _p(self, draws_beyond: int, margin: float) -> float:
+    def _p_value(self, draws_beyond: int, margin: float) -> float:
         """Return the p-value that is consistent with the expanded percentile interval."""
         from scipy.special import stdtr
 
@@ -309,14 +309,14 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
 
 
 def holm_levels(p: Sequence[float], level: float = 0.95) -> list[float]:
-    """Return interval levels that exclude 0 if and only if Holm rejects at 1 - `level`."""
+    """Return the levels at which intervals exclude 0 if and only if Holm rejects at 1 - `level`."""
     alpha, count = 1 - level, len(p)
-    levels, rejecting = [level] * count, True
+    levels, is_rejected = [level] * count, True
     cutoff = alpha / count if count else alpha
     for rank, index in enumerate(sorted(range(count), key=p.__getitem__)):
-        if rejecting:
+        if is_rejected:
             cutoff = alpha / (count - rank)
-            rejecting = p[index] <= cutoff
+            is_rejected = p[index] <= cutoff
         levels[index] = 1 - cutoff
     return levels
 

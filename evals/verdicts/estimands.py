@@ -81,8 +81,8 @@ def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None =
     if pairs.metric.pool == "whole":
         return None if limit is None else sqrt(2) * limit / LIMIT_FACTOR
     rows = pairs.rows_of(group)
-    macro = pairs.metric.pool == "macro" and group is None
-    weights = item_weights(len(rows), [row.group for row in rows] if macro else None)
+    is_macro = pairs.metric.pool == "macro" and group is None
+    weights = item_weights(len(rows), [row.group for row in rows] if is_macro else None)
     variances_a, variances_b = (within_item_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
     if variances_a is not None and variances_b is not None:
         sample_ids = [row.id for row in rows]

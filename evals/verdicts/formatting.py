@@ -128,8 +128,8 @@ def format_setting(value: object) -> str:
 
 # --- rules ---------------------------------------------------------------------------------------------------
 
-_SETTING = re.compile(r"([A-Za-z_]\w*)=(?!=)")
-_TOKEN = re.compile(r"[(),]|(?:[^(),'\"]|'[^']*'|\"[^\"]*\"|['\"])+")
+_SETTING_KEY = re.compile(r"([A-Za-z_]\w*)=(?!=)")
+_RULE_TOKEN = re.compile(r"[(),]|(?:[^(),'\"]|'[^']*'|\"[^\"]*\"|['\"])+")
 
 
 def format_rule(rule: str) -> str:
@@ -141,7 +141,7 @@ def format_rule(rule: str) -> str:
     body, separator, version = rule.rpartition("@")
     if not separator or not version.isdecimal():
         body, version = rule, ""
-    tokens = _TOKEN.findall(body)[:MAX_RULE_TOKENS]
+    tokens = _RULE_TOKEN.findall(body)[:MAX_RULE_TOKENS]
     try:
         words = _parse_rule(tokens, 0)[0]
     except (IndexError, RecursionError):
@@ -177,7 +177,7 @@ def _parse_rule(tokens: Sequence[str], position: int) -> tuple[str, int]:
 def _format_name(token: str) -> str:
     """Format a name or `key=value`; empty for a setting that is False or None."""
     token = token.strip().strip("'\"")
-    match = _SETTING.match(token)
+    match = _SETTING_KEY.match(token)
     key, equals_sign, value = (match[1], "=", token[match.end() :].strip("'\"")) if match else (token, "", "")
     if equals_sign and value in ("None", "False"):
         return ""

@@ -204,7 +204,7 @@ class _Claims(NamedTuple):
     p_regression: float | None
 
 
-def _claims(case: Case) -> _Claims:
+def _test_claims(case: Case) -> _Claims:
     observed = case.evidence("exclude")
     nothing_imputed = case.excludes_missing or all(pairing.is_complete for pairing in case.pairings)
     worst = observed if nothing_imputed else case.evidence("worst")
@@ -227,18 +227,18 @@ def verdicts(
     cases: Sequence[Case], policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun] = ()
 ) -> list[SuiteVerdict]:
     """Judge every case; regression p-values are Holm-adjusted over critical and supporting cases."""
-    claims_by_case = [_claims(case) for case in cases]
+    claims_by_case = [_test_claims(case) for case in cases]
     adjusted_indices = [i for i, case in enumerate(cases) if case.rule.tier != "advisory"]
     p_values = [1.0 if (p := claims_by_case[i].p_regression) is None else p for i in adjusted_indices]
     adjusted = dict(zip(adjusted_indices, difference.holm(p_values), strict=True))
     judged = []
     for i, (case, claims) in enumerate(zip(cases, claims_by_case, strict=True)):
         limit = repeatability_limit(case.rule, noise, baseline) if isinstance(case.rule, Entry) else None
-        judged.append(_verdict(case, claims, adjusted.get(i, claims.p_regression), policy, limit))
+        judged.append(_judge_case(case, claims, adjusted.get(i, claims.p_regression), policy, limit))
     return judged
 
 
-def _verdict(
+def _judge_case(
     case: Case, claims: _Claims, p_regression: float | None, policy: Policy, noise: float | None
 ) -> SuiteVerdict:
     alarm, prevents_pass = _alarm(case, claims, policy.alpha)

@@ -107,7 +107,7 @@ def run_of(entry: Entry, suite_runs: Sequence[SuiteRun]) -> SuiteRun | None:
 
 
 def metric_of(entry: Entry, suite_run: SuiteRun) -> Metric:
-    """Return the metric that an entry names; raises UsageError that suggests a similar name."""
+    """Return the metric that an entry names; raises a UsageError that suggests a similar name."""
     if not entry.metric:
         return suite_run.headline
     name = entry.metric.replace("@k", f"@{suite_run.side.repeats}")

@@ -58,7 +58,7 @@ def remarks(report: GateReport) -> Iterator[str]:
 
 
 def markdown(report: GateReport) -> str:
-    """Return at most `MAX_LINES` lines: verdict, table, reasons, then the samples whose score changed."""
+    """Return Markdown of at most `MAX_LINES` lines: verdict, table, reasons, then the samples whose score changed."""
     heading_lines = [
         COMMENT_MARKER,
         f"### {formatting.VERDICT_SYMBOLS[report.verdict]} evals gate: {VERDICT_SENTENCES[report.verdict]}",
@@ -88,11 +88,11 @@ def markdown(report: GateReport) -> str:
 def junit(report: GateReport) -> bytes:
     """Return JUnit XML with a test per suite; a regression is a failure, an undecided critical suite an error."""
     root = Xml.Element("testsuites", name="evals gate")
-    suite = Xml.SubElement(root, "testsuite", name="evals gate")
+    testsuite = Xml.SubElement(root, "testsuite", name="evals gate")
     counts = {"failure": 0, "error": 0, "skipped": 0}
     for suite_verdict in report.suites:
-        case = Xml.SubElement(
-            suite,
+        testcase = Xml.SubElement(
+            testsuite,
             "testcase",
             classname="evals.verdicts.gate",
             name=f"{suite_verdict.suite} {suite_verdict.metric}".strip(),
@@ -100,11 +100,11 @@ def junit(report: GateReport) -> bytes:
         reason = "; ".join(suite_verdict.reasons)
         if outcome := _junit_outcome(suite_verdict):
             counts[outcome] += 1
-            Xml.SubElement(case, outcome, message=reason).text = _junit_text(suite_verdict)
-        Xml.SubElement(case, "system-out").text = "\n".join(
+            Xml.SubElement(testcase, outcome, message=reason).text = _junit_text(suite_verdict)
+        Xml.SubElement(testcase, "system-out").text = "\n".join(
             filter(None, (_junit_text(suite_verdict), reason, suite_verdict.alarm))
         )
-    for element in (root, suite):
+    for element in (root, testsuite):
         element.set("tests", str(len(report.suites)))
         element.set("failures", str(counts["failure"]))
         element.set("errors", str(counts["error"]))

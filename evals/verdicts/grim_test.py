@@ -74,7 +74,7 @@ class TableFit(Struct, frozen=True, kw_only=True):
 
 def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
     """Return whether some k / (items x runs), in percent, rounds to this number; a half may be rounded up or down."""
-    value, half = Fraction(printed), Fraction(1, 2 * 10 ** _digits(printed))
+    value, half = Fraction(printed), Fraction(1, 2 * 10 ** _count_decimals(printed))
     cells = items * runs
     smallest_count = max(0, math.ceil((value - half) * cells / 100))
     return smallest_count <= cells and smallest_count <= (value + half) * cells / 100
@@ -89,7 +89,7 @@ def share_on_grid(digits: int, cells: int) -> float:
 def examine_claims(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[TableFit]:
     """Return which numbers are possible, by source and benchmark.
 
-    `items` is suite -> number of items, for claims that do not state their own.
+    `items` maps a suite to its number of items, for claims that do not state it.
     """
     tables: dict[tuple[str, str, str, str], list[tuple[str, Claim]]] = defaultdict(list)
     for claim_id, claim in claims.items():
@@ -150,7 +150,7 @@ def _not_applicable_reason(claim: Claim, items: int, runs: int) -> str:
 
 
 def _runs_that_fit(printed: str, items: int, *, stated: int) -> tuple[int, ...]:
-    digits = _digits(printed)
+    digits = _count_decimals(printed)
     other_runs = (runs for runs in range(1, MAX_RUNS + 1) if runs != stated)
     sparse = (runs for runs in other_runs if share_on_grid(digits, items * runs) <= DENSE_SHARE)
     return tuple(runs for runs in sparse if on_grid(printed, items=items, runs=runs))[:MAX_LISTED]
@@ -165,10 +165,10 @@ def _fewer_items(printed: str, items: int, runs: int) -> tuple[int, ...]:
 def _common_runs(fits: Sequence[Fit], items: int) -> tuple[int | None, float | None]:
     for runs in range(1, MAX_RUNS + 1):  # also the number of grids tried so far
         if all(on_grid(fit.printed, items=items, runs=runs) for fit in fits):
-            p = runs * math.prod(share_on_grid(_digits(fit.printed), items * runs) for fit in fits)
+            p = runs * math.prod(share_on_grid(_count_decimals(fit.printed), items * runs) for fit in fits)
             return (runs, p) if p < ALPHA else (None, None)
     return None, None
 
 
-def _digits(printed: str) -> int:
+def _count_decimals(printed: str) -> int:
     return len(printed.partition(".")[2])

@@ -128,11 +128,11 @@ class Pairs:
         values = self.differences(rows, missing)
         if self._is_undefined(rows, group) or any(map(isnan, values.tolist())):
             return None
-        macro = self.metric.pool == "macro" and group is None
+        is_macro = self.metric.pool == "macro" and group is None
         return difference.mean_evidence(
             values,
             [row.cluster for row in rows],
-            groups=[row.group for row in rows] if macro else None,
+            groups=[row.group for row in rows] if is_macro else None,
             width=self.metric.width,
         )
 
@@ -143,8 +143,8 @@ class Pairs:
             return self._metric_over(self.a, rows), self._metric_over(self.b, rows)
         if self._is_undefined(rows, group):
             return None, None
-        macro = self.metric.pool == "macro" and group is None
-        groups = [row.group for row in rows] if macro else None
+        is_macro = self.metric.pool == "macro" and group is None
+        groups = [row.group for row in rows] if is_macro else None
         return _mean([row.a.value for row in rows], groups), _mean([row.b.value for row in rows], groups)
 
     def groups_without_pairs(self, rows: Sequence[Pair]) -> set[str]:
@@ -254,7 +254,7 @@ def _by_cluster(side: Side, cluster_of: Mapping[str, int]) -> list[list[Point]]:
 
 
 def merge_joint_samples(side: Side, metric: Metric) -> Side:
-    """Merge samples that a metric scores together, those with the same cluster and group, into one unit.
+    """Merge samples that a metric scores together (same cluster and group) into one unit.
 
     A unit is missing in a repeat if one of its samples is. Units for which the metric has no value are excluded.
     """

@@ -191,7 +191,7 @@ def _budgets(
 
 
 def _cost_key(row: Budget) -> tuple[bool, float]:
-    """Sort by cost, or by calls if the cost is unknown; drops that cannot be detected come last."""
+    """Return a sort key: the cost, or the calls if it is unknown; drops that cannot be detected come last."""
     if row.calls is None:
         return True, row.limit
     return False, float(row.calls) if row.cost_usd is None else row.cost_usd
@@ -245,9 +245,9 @@ def _scenario(
     critical = [i for i, suite in enumerate(suites) if suite.rule.tier == "critical"]
     smallest_p = np.min([claims[i].p_regression for i in non_advisory], axis=0)
     # Holm rejects any hypothesis only if it rejects the one with the smallest p-value
-    alarm = smallest_p <= policy.alpha / len(non_advisory)
-    passed = np.all([claims[i].p_pass <= policy.alpha for i in critical], axis=0) if critical else ~alarm
-    shares = (float((passed & ~alarm).mean()), float(alarm.mean()), float((~passed & ~alarm).mean()))
+    is_worse = smallest_p <= policy.alpha / len(non_advisory)
+    passed = np.all([claims[i].p_pass <= policy.alpha for i in critical], axis=0) if critical else ~is_worse
+    shares = (float((passed & ~is_worse).mean()), float(is_worse.mean()), float((~passed & ~is_worse).mean()))
     return Scenario(name=name, losses=losses, verdicts=dict(zip(VERDICTS, shares, strict=True)))
 
 

@@ -29,7 +29,7 @@ def why_undecided(pass_share: float, policy: Policy, plans: Sequence[SuitePlan])
 def sufficient_changes(
     suites: Sequence[PlannedSuite], plans: Sequence[SuitePlan], policy: Policy
 ) -> list[str]:
-    """Return the changes of each underpowered critical suite that would give the policy enough power."""
+    """Return, for each underpowered critical suite, the changes that would give the policy enough power."""
     critical = [(suite, plan) for suite, plan in zip(suites, plans, strict=True) if plan.tier == "critical"]
     target_power = policy.power ** (1 / max(1, len(critical)))
     z_total = stats.z_quantile(1 - policy.alpha) + stats.z_quantile(target_power)

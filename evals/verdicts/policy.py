@@ -42,7 +42,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     protocol: str = ""
     """Empty: the protocol of the baseline's run."""
     tier: Tier = "critical"
-    """critical: must be shown non-inferior; supporting: must not be shown worse; advisory: reported only."""
+    """critical: must be shown to be non-inferior; supporting: must not be shown to be worse; advisory: reported only."""
     metric: str = ""
     """Empty: the headline. `@k` stands for the run's repeats."""
     missing: Literal["worst", "tolerate"] = "worst"
@@ -50,7 +50,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plausible: float | None = None
     """Largest plausible gain; a larger one raises an alarm and prevents a pass. Unset: a gain above three margins only raises an alarm."""
     pool: str = ""
-    """Judge this suite only as part of the named pool."""
+    """Pool that this suite is judged in, instead of alone; empty: none."""
     estimand: Estimand | Literal[""] = ""
     """Estimand of the loss, see `estimands.py`; empty: the policy's."""
     discordance: float | None = None
@@ -123,7 +123,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def read(path: Path) -> Policy:
-    """Read and check a policy; raises UsageError that names the file."""
+    """Read and check a policy; raises a UsageError that names the file."""
     try:
         return parse(disk.read_small(path).removeprefix(disk.BOM))
     except OSError as error:

@@ -110,7 +110,7 @@ def check_claims(
 ) -> list[Finding]:
     """Compare a measured score with every claim on its suite and model, except superseded ones."""
     return [
-        _finding(score, claim_id, claim, margin)
+        _compare_with_claim(score, claim_id, claim, margin)
         for claim_id, claim in claims.items()
         if claim.suite == score.suite and same_model(claim.model, model) and not claim.superseded
     ]
@@ -148,7 +148,7 @@ def normalise_model_name(name: str) -> str:
     return "".join(c for c in name.rpartition("/")[2].lower() if c.isalnum())
 
 
-def _finding(score: MeasuredScore, claim_id: str, claim: Claim, margin: float | None) -> Finding:
+def _compare_with_claim(score: MeasuredScore, claim_id: str, claim: Claim, margin: float | None) -> Finding:
     conditions = relevant_conditions(claim)
     unknown = tuple(name for name in conditions if name not in claim.knobs)
     reasons = (*_incomparability_reasons(score, claim), *_different_conditions(score, claim, conditions))
@@ -208,10 +208,10 @@ def relevant_conditions(claim: Claim) -> tuple[str, ...]:
     """Return the conditions that matter for a claim: the judge only if the protocol may have one."""
     try:
         suites = load.recorded_suite(claim.suite, claim.protocol) if claim.protocol else []
-        judged = not claim.protocol or any(suite.judged for suite in suites)
+        may_be_judged = not claim.protocol or any(suite.judged for suite in suites)
     except (UnknownName, Untrusted):
-        judged = True
-    return CONDITIONS if judged else CONDITIONS[:-1]
+        may_be_judged = True
+    return CONDITIONS if may_be_judged else CONDITIONS[:-1]
 
 
 def _incomparability_reasons(score: MeasuredScore, claim: Claim) -> list[str]:

@@ -224,7 +224,7 @@ class SequentialGate:
                     test.add(record)
 
     def queue(self) -> list[tuple[int, int, int]]:
-        """Return all calls as (job, position, repeat), in random order within each suite and interleaved between suites."""
+        """Return the remaining calls as (job, position, repeat): suites interleaved, each in random order."""
         calls = []
         for job_index, test in self.tests.items():
             positions = {sample_id: position for position, sample_id in enumerate(test.job.samples.ids)}
@@ -259,8 +259,8 @@ class SequentialGate:
         family_size = self.family_size if test.entry.tier != "advisory" else 1
         if test.bets.breaches(self.alpha / family_size):
             return "regression"
-        covered = test.coverage >= self.policy.coverage
-        return "pass" if covered and test.bets.passes(self.alpha) else "cannot tell"
+        is_covered = test.coverage >= self.policy.coverage
+        return "pass" if is_covered and test.bets.passes(self.alpha) else "cannot tell"
 
     @property
     def verdict(self) -> Verdict:
@@ -283,7 +283,7 @@ class SequentialGate:
         return all(test.exhausted for test in self.tests.values())
 
     def details(self, job: int) -> str:
-        """Format the confidence sequence for the progress bar."""
+        """Return the verdict so far and the confidence sequence's limits, for the progress bar."""
         test = self.tests[job]
         low, high = self._limits(test)
         return f"{self.verdict_of(test)} so far, difference in {format_interval(low, high, test.metric.unit)}"

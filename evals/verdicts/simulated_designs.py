@@ -58,10 +58,10 @@ class Design:
 
         self.pairs, self.noise = pairs, noise
         rows = pairs.rows_of(None)
-        macro = pairs.metric.pool == "macro"
-        order = sorted(range(len(rows)), key=lambda i: (rows[i].group if macro else "", rows[i].cluster))
+        is_macro = pairs.metric.pool == "macro"
+        order = sorted(range(len(rows)), key=lambda i: (rows[i].group if is_macro else "", rows[i].cluster))
         self.rows = [rows[i] for i in order]
-        keys = [(row.group if macro else "", row.cluster) for row in self.rows]
+        keys = [(row.group if is_macro else "", row.cluster) for row in self.rows]
         self.cluster_starts = np.array([i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]])
         self.cluster_sizes = np.diff([*self.cluster_starts, len(keys)])
         groups = [keys[i][0] for i in self.cluster_starts]
@@ -83,8 +83,8 @@ class Design:
     @property
     def error(self) -> float:
         """Return the standard error of an unchanged model's difference."""
-        weights = 1 / len(self.stratum_starts)
-        return sqrt(float((weights**2 * self.noise.discordance / self.stratum_sizes).sum()))
+        weight = 1 / len(self.stratum_starts)
+        return sqrt(float((weight**2 * self.noise.discordance / self.stratum_sizes).sum()))
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
         """Draw `count` comparisons at a true loss and test both claims."""
@@ -140,8 +140,8 @@ class Design:
         counts = rng.multinomial(
             self.stratum_sizes, distribution.probabilities, size=(count, len(self.stratum_sizes))
         ).astype(float)
-        macro, width = self.pairs.metric.pool == "macro", self.width or 1.0
-        if not macro and self.pairs.a.repeats == 1:
+        is_macro, width = self.pairs.metric.pool == "macro", self.width or 1.0
+        if not is_macro and self.pairs.a.repeats == 1:
             return tango_p_values(
                 counts[:, 0, 2], counts[:, 0, 0], float(self.stratum_sizes[0]), margin / width
             )
@@ -235,12 +235,12 @@ class Design:
         with np.errstate(divide="ignore", invalid="ignore"):
             t = (value + margin) / np.sqrt(variance)
         p_pass, p_regression = stdtr(df, -t), stdtr(df, t)
-        all_equal = variance == 0
-        if all_equal.any():  # no sample differs: each cluster counts as a concordant pair
+        is_constant = variance == 0
+        if is_constant.any():  # no sample differs: each cluster counts as a concordant pair
             effective = len(clusters) ** 2 / float((1 / clusters).sum())
             z = DiscordantCounts(0, 0, effective).score(-min(margin / (self.width or 1.0), 0.99))
-            p_pass = np.where(all_equal, ndtr(-z), p_pass)
-            p_regression = np.where(all_equal, ndtr(z), p_regression)
+            p_pass = np.where(is_constant, ndtr(-z), p_pass)
+            p_regression = np.where(is_constant, ndtr(z), p_regression)
         return Claims(p_pass, p_regression)
 
 

@@ -71,10 +71,10 @@ def incomparability_reasons(a: SuiteRun, b: SuiteRun) -> list[str]:
     ]
     reasons = [f"{a.suite}: {name} differs: {x} (A) and {y} (B)" for name, x, y in conditions if x != y]
     for name in {**a.scorers, **b.scorers}:
-        x, y = a.scorers.get(name, "none"), b.scorers.get(name, "none")
-        if x != y:
+        rule_a, rule_b = a.scorers.get(name, "none"), b.scorers.get(name, "none")
+        if rule_a != rule_b:
             reasons.append(
-                f"{a.suite}: scorer {name} differs: {format_rule(x)} (A) and {format_rule(y)} (B); `evals score RUN` rescores a run"
+                f"{a.suite}: scorer {name} differs: {format_rule(rule_a)} (A) and {format_rule(rule_b)} (B); `evals score RUN` rescores a run"
             )
     return reasons
 

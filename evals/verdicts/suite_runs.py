@@ -124,8 +124,8 @@ def _unique_runs(
         by_suite.setdefault((card.config.suite, card.config.protocol), []).append((start, card.model, run))
     if latest:
         for key, entries in by_suite.items():
-            others = [entry for entry in entries if entry[2].path.name not in other_side]
-            by_suite[key] = entries if len(entries) == 1 else others
+            eligible = [entry for entry in entries if entry[2].path.name not in other_side]
+            by_suite[key] = entries if len(entries) == 1 else eligible
             if not by_suite[key]:
                 raise UsageError(
                     f"{name}: all {len(entries)} runs of {key[0]} ({key[1]}) are already on the other sides"

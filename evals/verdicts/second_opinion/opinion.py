@@ -73,11 +73,11 @@ class _Greeting(Struct):
     fault: str = ""
 
 
-_DECODE = msgspec.json.Decoder(PeerVerdict).decode
+_VERDICT_DECODER = msgspec.json.Decoder(PeerVerdict)
 
 
 def interpreter(peer: str, python: Path | None) -> Path:
-    """Return an interpreter that has a peer installed; raises UsageError that explains how to install it."""
+    """Return an interpreter that has a peer installed; raises a UsageError that explains how to install it."""
     if python is not None:
         if not os.access(python, os.X_OK) or python.is_dir():
             raise UsageError(f"--python {python}: not an executable program")
@@ -130,14 +130,14 @@ def _worker(
     process = None
     try:
         with _interrupts_deferred():
-            process = _start(rule, python, folder, stdin, errors)
+            process = _start_worker(rule, python, folder, stdin, errors)
         yield process
     finally:
         if process is not None:
-            _stop(process)
+            _stop_worker(process)
 
 
-def _start(
+def _start_worker(
     rule: Rule, python: Path, folder: str, stdin: IO[bytes], errors: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     scripts = (WORKER_FOLDER / "worker.py", WORKER_FOLDER / f"of_{PEERS[rule.peer]}.py")
@@ -168,7 +168,7 @@ def _interrupts_deferred() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop_worker(process: subprocess.Popen[bytes]) -> None:
     """Terminate the worker, which ends its child, then kill the process group."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
@@ -186,9 +186,9 @@ def _worker_lines(process: subprocess.Popen[bytes], python: Path, seconds: float
     if stream is None:
         raise UsageError(f"{python}: started without a pipe")
     remainder, deadline = b"", START_DEADLINE_S
-    with selectors.DefaultSelector() as ready:
-        ready.register(stream, selectors.EVENT_READ)
-        while ready.select(deadline):
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while selector.select(deadline):
             chunk = os.read(stream.fileno(), 1 << 16)
             *complete_lines, remainder = (remainder + chunk).split(b"\n")
             if not chunk or len(remainder) > MAX_LINE_BYTES:
@@ -225,7 +225,7 @@ def _last_error_line(errors: IO[bytes]) -> str:
 def _read_verdict(line: bytes, scale: float, python: Path) -> PeerVerdict:
     """Decode a verdict from the worker; raises UsageError if it is malformed, which a hostile reply may have caused."""
     try:
-        verdict = _DECODE(line)
+        verdict = _VERDICT_DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise UsageError(f"{python}: malformed verdict in its output: {line[:80]!r}") from None
     if verdict.score is None:

@@ -24,7 +24,7 @@ class Rule(Struct, frozen=True, kw_only=True):
 
     peer: str
     name: str
-    """The peer's name: `task,filter` or a configuration."""
+    """The peer's name for it: `task,filter` or a configuration."""
     suite: str
     """Our name, with the variant."""
     spec: dict[str, Any]

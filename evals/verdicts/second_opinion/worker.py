@@ -43,15 +43,15 @@ def main() -> None:
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, _terminate)
     sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr] # it is a TextIOWrapper
-    head = json.loads(sys.stdin.readline())
+    header = json.loads(sys.stdin.readline())
     try:
-        rule = runpy.run_path(sys.argv[1])["open_rule"](head["rule"])
+        rule = runpy.run_path(sys.argv[1])["open_rule"](header["rule"])
     except BaseException as error:  # noqa: BLE001 - boundary to the other harness: any error is reported
         print(json.dumps({"fault": f"{type(error).__name__}: {error}"[:MAX_WHY_CHARS]}), file=out, flush=True)
         return
     print(json.dumps({"version": rule.version}), file=out, flush=True)
     while chunk := [json.loads(line) for line in islice(sys.stdin, CHUNK)]:
-        for verdict in score_chunk(rule, chunk, head["seconds"], head["memory_mib"]):
+        for verdict in score_chunk(rule, chunk, header["seconds"], header["memory_mib"]):
             print(json.dumps(verdict), file=out)
         out.flush()
 
