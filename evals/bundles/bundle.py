@@ -97,23 +97,23 @@ def pack(run: Run, out: Path) -> Manifest:
         packed=time.time(),
         files={},
     )
-    partial = out.with_name(f".{out.name}.part")
+    partial_path = out.with_name(f".{out.name}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with (
-            os.fdopen(disk.create(partial, new=True), "wb") as stream,
+            os.fdopen(disk.create(partial_path, new=True), "wb") as stream,
             zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
         ):
             for name, lines in _contents(run, gated=card.gated):
                 manifest.files[name] = _add_file(archive, name, lines)
             _add_file(archive, "bundle.json", [msgspec.json.format(encode(manifest), indent=1)])
             archive.comment = b"0" * _CHECKSUM_LENGTH
-        seal(partial)
-        partial.replace(out)
+        seal(partial_path)
+        partial_path.replace(out)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror or error}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        partial_path.unlink(missing_ok=True)
     return manifest
 
 
@@ -158,8 +158,8 @@ def seal(path: Path) -> None:
 
 def sample_without_texts(sample: Sample) -> Sample:
     """Return a gated sample with only its id, group, answer letter and hashed options."""
-    hashed = tuple(f"sha256:{sha256(text.encode()).hexdigest()}" for text in sample.choices)
-    return structs.replace(sample, question=(), choices=hashed, target=without_text(sample.target), meta={})
+    choices = tuple(f"sha256:{sha256(text.encode()).hexdigest()}" for text in sample.choices)
+    return structs.replace(sample, question=(), choices=choices, target=without_text(sample.target), meta={})
 
 
 def withhold_texts(record: Record) -> Withheld:
@@ -190,7 +190,7 @@ def prompt_hash(prompt: Prompt) -> str:
 
 
 UNKNOWN_PROMPT = prompt_hash(Prompt())
-"""Hash of an empty prompt, as imported replies may have."""
+"""Hash of an empty prompt, which imported replies may have."""
 
 
 class Bundle:
@@ -278,8 +278,8 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
         with zipfile.ZipFile(path) as archive:
             entry = archive.getinfo("bundle.json")
             with archive.open(entry) as stream:
-                raw = stream.read(1 << 20)
-            manifest = msgspec.json.decode(raw, type=Manifest)
+                manifest_json = stream.read(1 << 20)
+            manifest = msgspec.json.decode(manifest_json, type=Manifest)
             if manifest.bundle != FORMAT:
                 raise DataError(f"{path}: bundle format {manifest.bundle}; this version reads {FORMAT}")
             yield Bundle(path, archive, manifest)

@@ -33,7 +33,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     expected: int
     """Number of samples times repeats."""
     counts: dict[str, int]
-    """Number of outcomes by verdict of the suite's first scorer, `failed:KIND` or `absent` (no record)."""
+    """Number of outcomes by verdict of the suite's first scorer, `failed:KIND`, `unscored` or `absent` (no record)."""
     coverage: float
     truncated: int
     tokens: dict[str, int]

@@ -51,7 +51,7 @@ def html_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption
     all_rows = list(rows)
     header = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{escape(_format_cell(value))}</td>" for value in row) + "</tr>"
         for row in all_rows[:MAX_ROWS]
     )
     remaining = f"<p>... and {len(all_rows) - MAX_ROWS} more rows</p>" if len(all_rows) > MAX_ROWS else ""
@@ -59,7 +59,7 @@ def html_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption
     return f"<table>{title}<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>{remaining}"
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

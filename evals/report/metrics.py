@@ -73,10 +73,10 @@ def substitute_points(sample_id: str, gold: Gold, repeats: Iterable[int], value:
 
 def guessed_value(points: Sequence[Point]) -> float:
     """Return the mean with each unanswered reply counted as a guess: its score part `draw`, else 1 / number of options."""
-    return sum(map(_guess, points)) / len(points)
+    return sum(map(_value_or_guess, points)) / len(points)
 
 
-def _guess(point: Point) -> float:
+def _value_or_guess(point: Point) -> float:
     if point.verdict in UNANSWERED_VERDICTS and point.options:
         return point.parts.get("draw", 1.0 / point.options)
     return point.value or 0.0

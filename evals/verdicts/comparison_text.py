@@ -36,10 +36,10 @@ def _two_run_sentence(headlines: Sequence[Row]) -> str:
     """Return a sentence on two runs: the suites on which B is better, worse, or not significantly different."""
     name = f"B ({headlines[0].model_b})" if headlines[0].model_b != headlines[0].model_a else "B"
     suite_count = len(headlines)
-    ordered = sorted(filter(significant, headlines), key=_difference_size, reverse=True)
+    significant_rows = sorted(filter(significant, headlines), key=_difference_size, reverse=True)
     clauses = [
         _difference_clause(row, family_size=suite_count, verb="" if index else "is ")
-        for index, row in enumerate(ordered)
+        for index, row in enumerate(significant_rows)
     ]
     insignificant = [row for row in headlines if not significant(row)]
     without_difference = [row.suite for row in insignificant if row.difference is None]
@@ -71,10 +71,10 @@ def _difference_size(row: Row) -> float:
 
 def _difference_clause(row: Row, *, family_size: int, verb: str) -> str:
     """Return a clause on one suite; only the first clause of a sentence has a verb and names the interval's level."""
-    word = "better" if _is_better(row) else "worse"
+    direction = "better" if _is_better(row) else "worse"
     interval = _interval_clause(row, family_size if verb else 0)
     interval = interval if verb else interval.removeprefix("95 % interval ")
-    return f"{verb}{_format_points(abs(row.difference or 0.0), row.unit)} {word} on {row.suite} ({interval})"
+    return f"{verb}{_format_points(abs(row.difference or 0.0), row.unit)} {direction} on {row.suite} ({interval})"
 
 
 def _format_points(value: float, unit: str) -> str:

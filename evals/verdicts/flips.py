@@ -44,20 +44,20 @@ def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
         point_a, point_b = points_a.get(key), points_b.get(key)
         verdict_a, verdict_b = (point.verdict if point else "missing" for point in (point_a, point_b))
         if verdict_a != verdict_b:
-            changed.append(_flip(key, point_a, point_b, group=a.golds[key[0]].group, better=better))
+            changed.append(_make_flip(key, point_a, point_b, group=a.golds[key[0]].group, better=better))
     return sorted(changed, key=_sort_key)
 
 
 def _sort_key(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
     """Return the sort key: worse before better, then ids in natural order (`item-9` before `item-10`)."""
-    parts = [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGITS.split(flip.id[:200])]
+    parts = [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGIT_RUN.split(flip.id[:200])]
     return 0 if flip.worse else 1 if flip.improved else 2, parts, flip.repeat
 
 
-_DIGITS = re.compile(r"(\d+)", re.ASCII)
+_DIGIT_RUN = re.compile(r"(\d+)", re.ASCII)
 
 
-def _flip(
+def _make_flip(
     key: tuple[str, int], point_a: Point | None, point_b: Point | None, *, group: str, better: str
 ) -> Flip:
     sign = 1 if better == "higher" else -1

@@ -58,7 +58,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     components: tuple[Components, ...] = ()
     """Variance components of each suite, except for statistics of whole runs."""
     budgets: tuple[Budget, ...] = ()
-    """What it takes to detect a drop: first for the same model, then for another model, cheapest suite first."""
+    """What it takes to detect a drop: for the same model, then for another one, each with the cheapest suite first."""
     notes: tuple[str, ...] = ()
 
 
