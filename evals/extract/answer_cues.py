@@ -62,15 +62,15 @@ def text_after_label(text: str, noun_begin: int, label: re.Match[str]) -> Statem
     )
 
 
-_RETRACTED = lazy_pattern(
+_RETRACTION = lazy_pattern(
     r"\bwait\b|\bcorrection\b|\bscratch\s+that|\boops\b|\b(?:made|is)\s+an?\s+(?:error|mistake|slip)|\blet\s+me\s+re-?\s?\w+"
     r"|\b(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|不对|等等|更正|重新",
     re.IGNORECASE,
 )
-_CORRECTED = lazy_pattern(
+_CORRECTION_INTRODUCTION = lazy_pattern(
     r"[^\n]{0,120}?(?::|：|\bno,|\bshould\s+be\b|\bis\s+actually\b|应为|应该是)\s*", re.IGNORECASE
 )
-_CONFIRMED = lazy_pattern(
+_CONFIRMATION = lazy_pattern(
     r"\b(?:correct|right|confirm\w*|consistent|same|holds?|fine|verified)\b|[✓✔✅]|正确|没错|一致",
     re.IGNORECASE,
 )
@@ -83,10 +83,10 @@ def after_correction(
 
     `read_rest` reads the lines after a retraction by their layout; spaces replace the text before them.
     """
-    retraction = _RETRACTED.search(text, reading.end, reading.end + 400)
-    if retraction is None or _CONFIRMED.search(text, retraction.end(), retraction.end() + 300):
+    retraction = _RETRACTION.search(text, reading.end, reading.end + 400)
+    if retraction is None or _CONFIRMATION.search(text, retraction.end(), retraction.end() + 300):
         return reading
-    if introduction := _CORRECTED.match(text, retraction.end()):
+    if introduction := _CORRECTION_INTRODUCTION.match(text, retraction.end()):
         sentence_end = _SENTENCE_END.search(
             text, introduction.end(), introduction.end() + MAX_STATEMENT_CHARS
         )
@@ -112,7 +112,7 @@ def is_alternative(text: str, reading: Reading) -> bool:
     return _ALTERNATIVE.search(text, max(0, reading.begin - 60), reading.begin) is not None
 
 
-_CONCLUDES = lazy_pattern(
+_CONCLUSION_START = lazy_pattern(
     r"(?:^|(?<=[.!?;,。；，:\n]))[\s*_]*(?:and\s+)?(?:(?:so|thus|hence|therefore|consequently|altogether|in\s+total|overall|finally)\b|所以|因此|于是|综上|故)[\s,]*(?=\S)",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -143,7 +143,7 @@ def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
         begin = sentence_end.end()
     if _REMARKS.search(text, reading.end, end):
         return reading
-    if clause := _CONCLUDES.search(text, begin, end):
+    if clause := _CONCLUSION_START.search(text, begin, end):
         link = _VERB_OR_EQUALS.search(text, clause.end() + 1, end)
     else:
         link = _CONCLUDING_VERB.search(text, begin, end) if begin > reading.end else None
@@ -155,7 +155,7 @@ def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
 
 
 def asserted_reading(text: str, reading: Reading | None) -> Reading | None:
-    """Return a reading of the layout, narrowed to the answer; None if its sentence does not assert it."""
+    """Return a reading found by layout, narrowed to the answer; None if its sentence does not assert it."""
     if reading is None:
         return None
     narrowed = narrow_reading(text, reading)

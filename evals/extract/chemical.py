@@ -92,7 +92,7 @@ _SENTENCE_START = lazy_pattern(
     r"(?:it|this|these|i|we|there|the|an?|as\s+follows|given|based|determined|derived|obtained|not|in|also|simply|expected|therefore)\b(?!-)\s*",
     re.IGNORECASE,
 )
-_PREFIX = lazy_pattern(
+_LEADING_LABEL = lazy_pattern(
     r"^[\s*_]*(?:(?:the\s+)?(?:molecular|chemical|empirical|iupac|systematic|final|correct)?\s*(?:formula|name|answer)|分子式|化学式|名称|答案)\s*(?:\([^()]{0,40}\))?\s*[*_]{0,2}\s*(?:[:：=]|\bis\b|为|是)[*_]{0,2}\s*",
     re.IGNORECASE,
 )
@@ -242,7 +242,7 @@ def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
 
 
 def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
-    """Read the answer from the layout: the only one in bold or code, a one-line reply, or the last line."""
+    """Read the answer from the layout: the only answer in bold or code, a one-line reply, or the last line."""
     begin = max(0, len(text) - MAX_TAIL_CHARS)
     lines = list(_LINE.finditer(text, begin))
     if (
@@ -283,17 +283,17 @@ def read_formula(text: str, is_formula: Callable[[str], bool]) -> str | None:
     text = _undecorated(text[:_MAX_LINE_CHARS])
     if is_formula(text):
         return text
-    text = _PREFIX.sub("", _REMARK.sub("", text)).strip()
+    text = _LEADING_LABEL.sub("", _REMARK.sub("", text)).strip()
     text = re.split(r",?\s+(?:not|rather\s+than|instead\s+of)\s", text, maxsplit=1)[0]
     if is_formula(undecorated := _undecorated(text)):
         return undecorated
-    if (result := re.split(r"[=→]", text)[-1]) != text and is_formula(
-        right_side := _undecorated(result.rstrip("✓✔✅ "))
+    if (remainder := re.split(r"[=→]", text)[-1]) != text and is_formula(
+        right_side := _undecorated(remainder.rstrip("✓✔✅ "))
     ):
         return right_side
     if "\\cdot" in text:
-        hydrates = _undecorated_tokens(re.sub(r"\s*\\cdot\s*", "·", text.replace("\\,", "")))
-        if len(formulas := {token for token in hydrates if "·" in token and is_formula(token)}) == 1:
+        hydrate_tokens = _undecorated_tokens(re.sub(r"\s*\\cdot\s*", "·", text.replace("\\,", "")))
+        if len(formulas := {token for token in hydrate_tokens if "·" in token and is_formula(token)}) == 1:
             return formulas.pop()
     unwrapped = _LATEX_WRAPPER.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
     tokens = {*_undecorated_tokens(unwrapped)} - _AMBIGUOUS_WORDS - {""}
@@ -307,7 +307,7 @@ def _undecorated_tokens(text: str) -> list[str]:
 
 def _without_label(text: str) -> str:
     """Return the content of a tag without its label, formatting and remarks."""
-    undecorated = _undecorated(_PREFIX.sub("", _undecorated(text)))
+    undecorated = _undecorated(_LEADING_LABEL.sub("", _undecorated(text)))
     return _undecorated(_REMARK.sub("", undecorated)) or undecorated
 
 
@@ -322,7 +322,7 @@ def read_name(text: str) -> str | None:
         text = text.partition("**")[0]
     if "\\" in text:
         text = _LATEX_WRAPPER.sub(r"\1", text)
-    text = _PREFIX.sub("", text)
+    text = _LEADING_LABEL.sub("", text)
     if _CJK.search(text):
         text = _latin_part(_REMARK.sub("", text))
     clause_end = _CLAUSE_END.search(text)
@@ -335,7 +335,7 @@ def read_name(text: str) -> str | None:
         or len(text.split()) > 12
     ):
         return None
-    text = text.replace("*", "")  # italics of locants
+    text = text.replace("*", "")  # asterisks of italic locants
     return None if re.fullmatch(r"[-+\d.,\s]+\s?[A-Za-z/%°·]+", text) else text
 
 

@@ -45,12 +45,12 @@ _NONE_OF_THEM = lazy_pattern(
     r"(?:none|neither)\s+of\s+(?:the\s+)?(?:these|above|them|options|choices|others)(?:\s+options)?",
     re.IGNORECASE,
 )
-_LABELS = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
+_INLINE_LABEL = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
 _SENTENCE_END = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _MAX_ANSWER_CHARS = 60
 """Maximum length of an answer line that is refused if it names no option; longer ones are ignored."""
 _LONE_LETTER = lazy_pattern(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
-_FIRST_LINE = lazy_pattern(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
+_FIRST_LINE_LETTER = lazy_pattern(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
 _CLOSING_LINE = re.compile(
     r"[\n.]?[*_\s]*(?:(?:final\s+)?answer[*_\s]*:|(?:(?:so|thus|hence|therefore),?\s+)?the\s+(?:final\s+|correct\s+|best\s+)?answer\s+is:?)[*_\s(]*([A-Z])[*_)\s.]*",
     re.IGNORECASE,
@@ -96,7 +96,7 @@ def stated_letters(
     reading = read_answer(text, parser, cues=CUES, use_layout=False, truncated=truncated)
     if reading is None and truncated:
         reading = _complete_reading(read_answer(text, parser, cues=CUES, use_layout=False), text)
-    if reading is None and not parser.refused and (not truncated or _FIRST_LINE.match(text)):
+    if reading is None and not parser.refused and (not truncated or _FIRST_LINE_LETTER.match(text)):
         reading = _read_layout(text, parser)
     if (
         reading is None
@@ -159,7 +159,7 @@ class _Parser:
             return REFUSED
         if letters:
             return self._checked_letters(content, letters)
-        outcome = self._parse_text(content, form)
+        outcome = self._parse_stated_option(content, form)
         self.refused = self.refused or outcome is REFUSED
         return outcome
 
@@ -167,9 +167,9 @@ class _Parser:
         """Read an option's own text from a reply that states no answer."""
         if not self._option_texts:
             return None
-        return read_layout(text, self._parse_option_text) or self._read_sentence_end(text)
+        return read_layout(text, self._parse_unstated_option) or self._read_sentence_end(text)
 
-    def _parse_option_text(self, content: str, form: Form) -> Any:
+    def _parse_unstated_option(self, content: str, form: Form) -> Any:
         if (named_letter := self.options.letter_of_text(content)) is not None:
             return None if self.options.names_another(content, named_letter) else named_letter
         if len(content) <= 2 * _MAX_ANSWER_CHARS and UNDETERMINED.search(content):
@@ -177,7 +177,7 @@ class _Parser:
         return self.options.letter_of_none() if _NONE_OF_THEM.fullmatch(strip_formatting(content)) else None
 
     def _read_sentence_end(self, text: str) -> Reading | None:
-        """Read a last sentence that ends with an option's text, or calls its subject the answer, and names no other option."""
+        """Read the last sentence if it ends with an option's text or calls its subject the answer, and names no other option."""
         end = len(text.rstrip().rstrip(".。*_ "))
         begin = max(
             (sentence_end.end() for sentence_end in _SENTENCE_END.finditer(text, max(0, end - 400), end)),
@@ -189,7 +189,7 @@ class _Parser:
         if final_option is None or _LABEL.match(text, text.rfind("\n", 0, end) + 1):
             return None
         final_letter, option_begin = final_option[0], begin + final_option[1]
-        labels = {label[1] for label in _LABELS.finditer(text, text.rfind("\n", 0, end) + 1, end)}
+        labels = {label[1] for label in _INLINE_LABEL.finditer(text, text.rfind("\n", 0, end) + 1, end)}
         if labels - {final_letter} or statement_mood.mood(text, option_begin, end) != "asserted":
             return None
         return Reading(final_letter, "prose", option_begin, end)
@@ -230,7 +230,7 @@ class _Parser:
             letters_of_symbol[0] if len(letters_of_symbol) == 1 and letters_of_symbol[0] != letters else None
         )
 
-    def _parse_text(self, content: str, form: Form) -> Any:
+    def _parse_stated_option(self, content: str, form: Form) -> Any:
         """Read an option by its own text; REFUSED for an answer that is not an option."""
         if self._option_texts and (letter := self.options.letter_of_text(content)):
             letter_beside_text = _LETTER_BESIDE_TEXT.search(content)
@@ -258,7 +258,7 @@ _SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<small>[a-z])\$[.\s*_]{0,9}")
 
 # --- replies without a statement ----------------------------------------------------------------------------
 
-_LINE_ALONE = lazy_pattern(
+_SINGLE_LETTER_LINE = lazy_pattern(
     r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final|response|solution|result|correct|conclusion|verdict|output|prediction|selected|selection)\b)?"
     rf"(?:[{MARKS}]|=>|->|[→⇒∴]|{COMMANDS}|option\b|choice\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»>)\]}}）】」』.。:,!]|\\[)\]}}]|</s>)*",
     re.IGNORECASE,
@@ -268,7 +268,7 @@ _LABEL = lazy_pattern(
 )
 _LAST_WORDS = lazy_pattern(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
 _LAST_LABEL = lazy_pattern(
-    r"(?:[.!?。]\s*[*_]*\((?P<behind>[A-Z])\)|[.!?]\s+[*_]*(?P<alone>[A-Z])[*_]*\.|(?:→|⇒|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?<=[a-z]{4})\s(?:→|⇒|=>)\s(?P<plain>[A-Z]))[*_.\s]*$"
+    r"(?:[.!?。]\s*[*_]*\((?P<bracketed>[A-Z])\)|[.!?]\s+[*_]*(?P<alone>[A-Z])[*_]*\.|(?:→|⇒|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?<=[a-z]{4})\s(?:→|⇒|=>)\s(?P<plain>[A-Z]))[*_.\s]*$"
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
 _NEGATED = lazy_pattern(
@@ -289,24 +289,24 @@ def _read_layout(text: str, parser: _Parser) -> Reading | None:
     text, unclosed = visible(text)
     if unclosed or breaks_off(text):
         return None
-    if match := _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24)):
-        return Reading(match[1], "prose", match.start(1), match.end(1))
+    if last_words := _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24)):
+        return Reading(last_words[1], "prose", *last_words.span(1))
     line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
     tail_begin = max(line_begin, len(text.rstrip()) - 24)
-    if (match := _LAST_LABEL.search(text, tail_begin)) and len(_BRACKETED.findall(text, line_begin)) <= 1:
-        return Reading(match[str(match.lastgroup)], "prose", *match.span(str(match.lastgroup)))
-    match = _BRACKETED_END.search(text, tail_begin)
-    if match and parser.follows_own_text(text[line_begin:], match, offset=line_begin):
-        return Reading(match[1], "prose", *match.span(1))
+    if (label := _LAST_LABEL.search(text, tail_begin)) and len(_BRACKETED.findall(text, line_begin)) <= 1:
+        return Reading(label[str(label.lastgroup)], "prose", *label.span(str(label.lastgroup)))
+    bracketed = _BRACKETED_END.search(text, tail_begin)
+    if bracketed and parser.follows_own_text(text[line_begin:], bracketed, offset=line_begin):
+        return Reading(bracketed[1], "prose", *bracketed.span(1))
     lines = [line for line in re.finditer(r"[^\n]+", text[-20_000:]) if _ALNUM.search(line[0])]
     offset = max(0, len(text) - 20_000)
     if not lines:
         return None
-    if len(lines) == 1 and (match := _LETTER_BUT_NOT.match(lines[0][0])):
-        begin = offset + lines[0].start() + match.start(1)
-        return Reading(match[1], "whole", begin, begin + 1)
+    if len(lines) == 1 and (stated := _LETTER_BUT_NOT.match(lines[0][0])):
+        begin = offset + lines[0].start() + stated.start(1)
+        return Reading(stated[1], "whole", begin, begin + 1)
     for line in (lines[-1], lines[0]):
-        lone_letter = _LINE_ALONE.fullmatch(line[0]) if len(line[0]) < 60 else None
+        lone_letter = _SINGLE_LETTER_LINE.fullmatch(line[0]) if len(line[0]) < 60 else None
         if lone_letter and (lone_letter["letter"].isupper() or len(lines) == 1):
             begin = offset + line.start() + lone_letter.start("letter")
             form: Form = "whole" if len(lines) == 1 else "last line"
@@ -338,7 +338,7 @@ def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -
     line = lines[0][0][:2_000]
     if len(lines) == 1 and any(
         other[1] not in letters and not parser.follows_own_text(line, other)
-        for other in _LABELS.finditer(line)
+        for other in _INLINE_LABEL.finditer(line)
     ):
         return None
     if index > 0 and _REJECTS.match(lines[index][0]):

@@ -21,7 +21,7 @@ _LEAD_IN = lazy_pattern(
     r"^[\s*_]*(?:[A-Z][A-Za-z ]{2,24}:\s+(?=[\d\\$√(-])|(?:so|thus|hence|therefore|then|finally|consequently)\b)\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?",
     re.IGNORECASE,
 )
-_CLAUSE = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
+_CLAUSE_VERB = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
 _UNDECIDED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
 _MAX_WORDS = 4
 """Maximum number of words in an answer that is not a formula."""
@@ -45,16 +45,16 @@ def _parse(content: str, form: Form) -> Any:
     if _UNDECIDED.match(versions[0]) or (form not in PROSE and form != "whole" and gives_up(versions[0])):
         return REFUSED
     shortest = versions[-1]
-    words = len(_WORD.findall(shortest))
+    word_count = len(_WORD.findall(shortest))
     is_formula = _FORMULA.search(shortest) is not None or spelled_number(shortest) is not None
     if form in PROSE or form == "whole":
         if statement_mood.mood(content, _value_position(content), len(content)) != "asserted":
             return None
-        if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE.search(shortest)):
+        if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE_VERB.search(shortest)):
             return None
-        is_answer = is_formula and words <= 1 and len(content) <= _MAX_FORMULA_CHARS
+        is_answer = is_formula and word_count <= 1 and len(content) <= _MAX_FORMULA_CHARS
         return versions if is_answer and not gives_up(content) else None
-    if form == "sentence" and words > _MAX_WORDS:
+    if form == "sentence" and word_count > _MAX_WORDS:
         return REFUSED if is_formula else None
     return versions
 
@@ -65,10 +65,10 @@ def _value_position(content: str) -> int:
     return equals.end() if equals else 0
 
 
-_BLANK = lazy_pattern(r"(?<!\\)\\[,;:! ]|~")
+_LATEX_SPACE = lazy_pattern(r"(?<!\\)\\[,;:! ]|~")
 _ROOT = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
 _DIGIT_GROUP_SPACE = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
-_COMMAS = lazy_pattern(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
+_COMMA_GROUPED_NUMBER = lazy_pattern(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TEXT_COMMAND = lazy_pattern(
     r"\\(?:text|textrm|textbf|mathrm|mbox|operatorname|rm)\s*\{\s*(?P<inner>[^{}]*)\}(?P<power>\s*\^\s*\{?\s*-?\d\s*\}?)?"
 )
@@ -81,7 +81,7 @@ _UNIT = lazy_pattern(
 )
 _DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\s*\}?|°|\\degree\b")
 _MATRIX = lazy_pattern(r"\\begin\{[pb]?matrix\}(?P<inner>[^&]*?)\\end\{[pb]?matrix\}", re.DOTALL)
-_MIXED = lazy_pattern(
+_MIXED_NUMBER = lazy_pattern(
     r"(?P<sign>[-+]?)\s*(?P<whole>\d{1,6})\s+(?P<numerator>\d{1,6})\s*/\s*(?P<denominator>\d{1,6})"
 )
 _INEQUALITY = lazy_pattern(
@@ -111,16 +111,16 @@ def normalise_expression(text: str) -> str:
     text = text.strip()
     text = _ROOT.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
     text = _DIGIT_GROUP_SPACE.sub("", _DEGREES.sub("", text))
-    text = _COMMAS.sub(lambda number: number[0].replace(",", ""), text)
-    text = _BLANK.sub(" ", _UNIT.sub("", _TEXT_COMMAND.sub(_unwrap_command, text))).strip()
-    if match := _MATRIX.fullmatch(text):
-        text = "(" + ", ".join(part.strip() for part in match["inner"].split("\\\\") if part.strip()) + ")"
-    if match := _MIXED.fullmatch(text):
-        text = f"{match['sign']}({match['whole']}+{match['numerator']}/{match['denominator']})"
-    if match := _INEQUALITY.fullmatch(text):
-        left = "(" if match["left_sign"] in ("<", "\\lt") else "["
-        right = ")" if match["right_sign"] in ("<", "\\lt") else "]"
-        text = f"{left}{match['lower']}, {match['upper']}{right}"
+    text = _COMMA_GROUPED_NUMBER.sub(lambda number: number[0].replace(",", ""), text)
+    text = _LATEX_SPACE.sub(" ", _UNIT.sub("", _TEXT_COMMAND.sub(_unwrap_command, text))).strip()
+    if matrix := _MATRIX.fullmatch(text):
+        text = "(" + ", ".join(row.strip() for row in matrix["inner"].split("\\\\") if row.strip()) + ")"
+    if mixed := _MIXED_NUMBER.fullmatch(text):
+        text = f"{mixed['sign']}({mixed['whole']}+{mixed['numerator']}/{mixed['denominator']})"
+    if inequality := _INEQUALITY.fullmatch(text):
+        opening = "(" if inequality["left_sign"] in ("<", "\\lt") else "["
+        closing = ")" if inequality["right_sign"] in ("<", "\\lt") else "]"
+        text = f"{opening}{inequality['lower']}, {inequality['upper']}{closing}"
     return _PI.sub(r"\\pi ", text.translate(_LATEX_SYMBOLS)).strip(" .")
 
 

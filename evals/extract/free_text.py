@@ -64,12 +64,12 @@ def _parse(content: str, form: Form) -> Any:
     if form in PROSE or form == "whole":
         if gives_up(content) or "?" in content[-2:]:
             return None
-        words = len(versions[-1].split())
-        if words > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, versions)):
+        word_count = len(versions[-1].split())
+        if word_count > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, versions)):
             return None  # its predicate is read instead
-        if len(content) > MAX_REPLY_CHARS or (words > _MAX_WORDS and number(versions[-1]) is None):
+        if len(content) > MAX_REPLY_CHARS or (word_count > _MAX_WORDS and number(versions[-1]) is None):
             return None
-        if form == "last line" and content.rstrip().endswith((".", ":", "。")) and words > 2:
+        if form == "last line" and content.rstrip().endswith((".", ":", "。")) and word_count > 2:
             return None
         return versions
     return REFUSED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
@@ -79,7 +79,7 @@ _SCALES = {
     "k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "trillion": 1e12,
     "千": 1e3, "万": 1e4, "百万": 1e6, "亿": 1e8,
 }  # fmt: skip
-_LEADING = lazy_pattern(
+_QUALIFIER = lazy_pattern(
     r"(?:(?:about|around|approximately|approx\.?|roughly|nearly|almost|circa|ca\.?|in|on|at|by|year|the|a\s+total\s+of|total|only|exactly|just|~|≈|约|大约|共|\\approx|\\sim)\s*)+(?=[-+\d.$€£¥\\a-z])",
     re.IGNORECASE,
 )
@@ -94,20 +94,20 @@ _NUMBER = lazy_pattern(
 _REMAINDER = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
 _SECOND_NUMBER = lazy_pattern(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
 _LATEX = lazy_pattern(r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~")
-_NAMED = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d.$\\])")
+_VARIABLE = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d.$\\])")
 
 
 def number(text: str, *, scaled: bool = True) -> float | None:
     """Return the only number of a short answer, with its scale ("12k", "1.2 million"); a percent sign is ignored.
 
-    None without a number, or with several; only a unit may follow the number. If not `scaled`, "million" and the
-    like are ignored, for charts whose axis is already in millions.
+    None if there is no number, or several; only a unit may follow it. If not `scaled`, "million" and the like are
+    ignored, for charts whose axis is already in millions.
     """
     text = strip_formatting(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")
-    if match := _NAMED.match(text):
-        text = text[match.end() :]
-    if match := _LEADING.match(text):
-        text = text[match.end() :]
+    if variable := _VARIABLE.match(text):
+        text = text[variable.end() :]
+    if qualifier := _QUALIFIER.match(text):
+        text = text[qualifier.end() :]
     if (spelled := WORDS.get(text.casefold().split(" ")[0].rstrip(".,"))) is not None:
         return None if _has_digit(text) else spelled
     if text[:1] in WORDS and len(text) <= 2:

@@ -46,7 +46,7 @@ def verdict(text: str, case: str, allowed: Sequence[str]) -> str | None:
 
 
 def extracted_number(text: str, case: str) -> float | Literal["nothing"] | None:
-    """Read the number that a judge extracted from a reply; `nothing` if the reply has none, None without a verdict."""
+    """Read the number that a judge extracted from a reply; `nothing` if the reply has none, None if the verdict is invalid."""
     field_value = _verdict_field(text, case, "number")
     if field_value == "none":
         return "nothing"
@@ -59,7 +59,7 @@ def extracted_number(text: str, case: str) -> float | Literal["nothing"] | None:
 
 
 def extracted_answer(text: str, case: str) -> str | None:
-    """Read the answer that a judge extracted from a reply; empty if the reply has none, None without a verdict."""
+    """Read the answer that a judge extracted from a reply; empty if the reply has none, None if the verdict is invalid."""
     field_value = _verdict_field(text, case, "answer")
     return field_value.strip() if isinstance(field_value, str) else None
 

@@ -24,7 +24,7 @@ _GUESS = lazy_pattern(
     r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
     re.IGNORECASE,
 )
-"""A phrase that introduces an answer in spite of `_GIVES_UP`."""
+"""A phrase that introduces an answer even if `_GIVES_UP` matches."""
 
 
 def gives_up(text: str, begin: int = 0) -> bool:

@@ -1,4 +1,4 @@
-"""Regular expressions that are compiled at their first use, so that importing the readers takes little time."""
+"""Regular expressions that are compiled on first use, so that importing the readers takes little time."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ class _LazyPattern:
 
 
 def lazy_pattern(source: str, flags: int = 0) -> re.Pattern[str]:
-    """Return a pattern that is compiled at its first use, which raises `re.error` if the pattern is invalid."""
+    """Return a pattern that is compiled on first use, which raises `re.error` if the pattern is invalid."""
     return cast("re.Pattern[str]", _LazyPattern(source, flags))

@@ -155,7 +155,7 @@ class _Reader:
         return self._read_label(text, noun_begin, label)
 
     def _read_tag(self, content_begin: int) -> CueReading | None:
-        """Read a tag, or the group of tags that it ends."""
+        """Read a tag, or the group of tags that ends with it."""
         if self._tags is None:
             self._tags = main_spans(self.text, tag_spans(self.text), self.request)
         index = next((i for i, tag in enumerate(self._tags) if tag.begin == content_begin), None)
@@ -182,8 +182,8 @@ class _Reader:
         """Read the list that contains a label, the list below it, or the rest of its line or sentence."""
         line_begin = text.rfind("\n", 0, noun_begin) + 1
         head = text[max(line_begin, noun_begin - 14) : label.end()]
-        other_side = self.request.side and _OTHER_SIDE[self.request.side].search(label["noun"])
-        if BY_PRODUCT.search(head) or other_side or re.match(r"\s*\d{2}", label["qualifier"]):
+        names_other_side = self.request.side and _OTHER_SIDE[self.request.side].search(label["noun"])
+        if BY_PRODUCT.search(head) or names_other_side or re.match(r"\s*\d{2}", label["qualifier"]):
             return None
         if self.request.is_set and (list_reading := self._list_around(text, line_begin)) is not None:
             return list_reading

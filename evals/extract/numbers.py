@@ -62,12 +62,12 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
     reading = read_answer(text, _PARSER, truncated=truncated)
     if truncated:
         return reading
-    boxed = read_answer(text, _parse_or_box, use_layout=False) if reading is None else reading
+    reading_or_box = read_answer(text, _parse_or_box, use_layout=False) if reading is None else reading
     visible_text = half_width(visible(text).text)
-    if boxed is None or is_alternative(visible_text, boxed):
+    if reading_or_box is None or is_alternative(visible_text, reading_or_box):
         return None
-    concluded = concluding_reading(visible_text, boxed, _PARSER)
-    return reading if concluded is boxed else concluded
+    concluded = concluding_reading(visible_text, reading_or_box, _PARSER)
+    return reading if concluded is reading_or_box else concluded
 
 
 def _parse(content: str, form: Form) -> Any:
@@ -97,8 +97,8 @@ def parse_integer(text: str, *, bare: bool = False) -> int | None:
     cleaned = _SPACE.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
     if TWO_EQUATIONS.search(cleaned):
         return None
-    if (word := spelled_number(cleaned.strip(" .()[]\"'"))) is not None:
-        return int(word)
+    if (spelled := spelled_number(cleaned.strip(" .()[]\"'"))) is not None:
+        return int(spelled)
     sides = _EQUALS.split(cleaned)
     for side in (sides[-1], sides[0]):
         side = side.strip(" \t\n\r()[]\"'")

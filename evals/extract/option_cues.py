@@ -277,7 +277,7 @@ def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
     """Read the option on the line with the only tick of the reply."""
     line_begin = text.rfind("\n", 0, tick_position) + 1
     label = _TICK_LINE.match(text, line_begin, tick_position)
-    ticks = [i for mark in TICKS for i in _positions(text, mark)]
+    ticks = [i for mark in TICKS for i in _find_positions(text, mark)]
     if (
         label is None
         and len(ticks) == 1
@@ -294,11 +294,11 @@ def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
         )
     if label is None or len({text.rfind("\n", 0, i) for i in ticks}) > 1:
         return None
-    first = label.start("letter")
-    return label["letter"], Statement("mark", first, first + 1), False
+    start = label.start("letter")
+    return label["letter"], Statement("mark", start, start + 1), False
 
 
-def _positions(text: str, mark: str) -> list[int]:
+def _find_positions(text: str, mark: str) -> list[int]:
     positions: list[int] = []
     position = text.find(mark)
     while position >= 0 and len(positions) < 50:

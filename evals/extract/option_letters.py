@@ -106,12 +106,12 @@ def is_ascending(run: str) -> bool:
 def _is_label(text: str, first: re.Match[str], *, allow_unmarked: bool, after_choice: bool) -> bool:
     """Return whether a matched letter is a label and not a word, an article or a symbol."""
     letter, end = first["letter"], first.end()
-    at_end = bool(_STATEMENT_END.match(text, end))
+    is_at_end = bool(_STATEMENT_END.match(text, end))
     if letter.islower():
-        return (at_end or text[end - 1] == ")") and (allow_unmarked or first["prefix"].endswith("("))
+        return (is_at_end or text[end - 1] == ")") and (allow_unmarked or first["prefix"].endswith("("))
     is_marked = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
     is_list_label = allow_unmarked and first["close"].startswith((")", "]"))  # "A) Type 1 diabetes"
-    if is_marked or is_list_label or (at_end if allow_unmarked else FULL_STOP.match(text, end)):
+    if is_marked or is_list_label or (is_at_end if allow_unmarked else FULL_STOP.match(text, end)):
         return True
     if letter in "AI" and not CONNECTIVE.match(text, end):
         return False

@@ -155,11 +155,11 @@ def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
     """Return the options without their common unit, and the unit, so that "32" matches "32 degrees"."""
     texts, units = [], set()
     for option in options:
-        match = _UNIT.fullmatch(option.strip())
-        if match is None:
+        quantity = _UNIT.fullmatch(option.strip())
+        if quantity is None:
             return list(options), ""
-        texts.append(match["number"])
-        units.add(match["unit"].strip())
+        texts.append(quantity["number"])
+        units.add(quantity["unit"].strip())
     return (texts, units.pop()) if len(units) == 1 else (list(options), "")
 
 

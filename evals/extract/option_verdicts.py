@@ -17,7 +17,7 @@ _ITEM = lazy_pattern(
     re.IGNORECASE,
 )
 _MARK = lazy_pattern(rf"(?P<tick>{_RIGHT})|(?P<cross>{_WRONG})")
-_WORD = lazy_pattern(
+_VERDICT_WORD = lazy_pattern(
     r"(?:[.:)|—–=-]|\bis\b)*+[\s*_|:]*+(?:is\s+)?(?:(?P<tick>true|correct|yes|right|valid)|(?P<cross>false|incorrect|wrong|no|not\s+\w+|invalid))\b(?P<after>[^\n]*)",
     re.IGNORECASE,
 )
@@ -62,7 +62,7 @@ def _parse_verdict(piece: str, piece_begin: int, count: int) -> OptionVerdict | 
     if item is None or not item["letter"].isupper() or ord(item["letter"]) - ord("A") >= count:
         return None
     marks = {str(mark.lastgroup) for mark in _MARK.finditer(piece)}
-    word = _WORD.match(item["rest"])
+    word = _VERDICT_WORD.match(item["rest"])
     if word is not None and _CONDITION.match(word["after"]):
         return None
     if word is not None and not marks:

@@ -15,7 +15,7 @@ from evals.extract.tags import boxes
 
 MAX_CHARS = 2_000
 """Maximum number of characters of an answer that are examined."""
-_COMMAND = lazy_pattern(r"\\+boxed\{")
+_BOX_COMMAND = lazy_pattern(r"\\+boxed\{")
 _SPACE = lazy_pattern(
     r"\\[,;:! ]|\\q?quad\b|~|\\(?:displaystyle|left|right|bigl?|Bigl?|bigr|Bigr)\b|\\(?:begin|end)\{\w+\*?\}|&"
 )
@@ -35,7 +35,7 @@ def outermost_boxes(text: str) -> list[str]:
     contents: list[str] = []
     end = -1
     for begin, box_end, content in boxes(text):
-        if begin < end or not _COMMAND.match(text, begin):
+        if begin < end or not _BOX_COMMAND.match(text, begin):
             continue
         end = box_end
         inner = boxes(content)

@@ -88,7 +88,7 @@ def _read_layout(text: str, unit: str) -> Reading | None:
 
 
 def _read_number_tag(text: str, begin: int) -> CueReading | None:
-    """Read the content of a tag <NUMBER>."""
+    """Read the content of a `<NUMBER>` tag."""
     content_begin = tag_content_start(text, begin, begin + len("number"))
     content_end = text.find("<", content_begin, content_begin + 200) if content_begin else -1
     return (None, Statement("tag", content_begin, content_end), True) if content_end > content_begin else None

@@ -149,7 +149,7 @@ def breaks_off(text: str) -> bool:
 
 
 def _last_reading(text: str, begin: int, end: int, parse: Parser, cues: Cues) -> Any:
-    """Return the final Reading of a part of the text, REFUSED if its last statement was refused, or None without a statement."""
+    """Return the final Reading of a part of the text, REFUSED if its last statement was refused, None if it has none."""
     weak_reading: Reading | None = None
     remaining = MAX_PARSED_CHARS
     for value, statement, strong in statements_backwards(text, begin, end, cues):

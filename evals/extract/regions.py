@@ -77,8 +77,8 @@ def _json_regions(text: str) -> Iterator[Region]:
     for json_object in _OBJECT.finditer(text):
         label = _LABEL.search(json_object[0])
         for match in _KEY.finditer(json_object[0]):
-            name = label["label"].strip() if label else ""
-            yield from _finite_region(match, Region(_NO_NUMBERS, name, "json", *json_object.span()))
+            label_text = label["label"].strip() if label else ""
+            yield from _finite_region(match, Region(_NO_NUMBERS, label_text, "json", *json_object.span()))
 
 
 def _bracketed_regions(text: str) -> Iterator[Region]:

@@ -52,16 +52,16 @@ class RewrittenReply(NamedTuple):
         """Return a reading with its position in the original reply."""
         return reading._replace(
             begin=self._original_position(reading.begin),
-            end=self._original_position(reading.end, at_end=True),
+            end=self._original_position(reading.end, is_end=True),
         )
 
-    def _original_position(self, position: int, *, at_end: bool = False) -> int:
+    def _original_position(self, position: int, *, is_end: bool = False) -> int:
         shift = 0
         for change in self.changes:
-            if position < change.begin or (at_end and position == change.begin):
+            if position < change.begin or (is_end and position == change.begin):
                 break
-            if position < change.end or (at_end and position == change.end):
-                return change.original_end if at_end else change.original_begin
+            if position < change.end or (is_end and position == change.end):
+                return change.original_end if is_end else change.original_begin
             shift = change.original_end - change.end
         return position + shift
 

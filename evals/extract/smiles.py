@@ -129,10 +129,10 @@ def reaction_side(text: str, side: Side) -> str:
         requested = right if side == "products" else ".".join(filter(None, (left, agents))) if side else text
         return requested or text
     if side and len(parts := _ARROW.split(text)) == 2 and all(parts):
-        retrosynthetic = re.search("[⟹⇒]", text) and len(unmistakable_smiles(parts[1])) > len(
+        is_retrosynthetic = re.search("[⟹⇒]", text) and len(unmistakable_smiles(parts[1])) > len(
             unmistakable_smiles(parts[0])
         )
-        return parts[1 if (side == "products") != bool(retrosynthetic) else 0]
+        return parts[1 if (side == "products") != bool(is_retrosynthetic) else 0]
     return text
 
 
@@ -171,8 +171,8 @@ def parse_molecule_set(text: str, side: Side = "") -> str | None:
     if _DOUBT.search(text):
         return None
     has_by_product = side == "products" and BY_PRODUCT.search(text) is not None
-    joined = _LABELLED.sub(r"\1", _NUMBERED.sub("\n", _REMARK.sub("", text)))
-    pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", joined)) if (piece := strip_token(part))]
+    unlabelled = _LABELLED.sub(r"\1", _NUMBERED.sub("\n", _REMARK.sub("", text)))
+    pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", unlabelled)) if (piece := strip_token(part))]
     if pieces and not has_by_product and all(map(can_be_smiles, pieces)):
         return ".".join(pieces)
     lines = [line for line in text.splitlines() if line.strip() and not _RULE.fullmatch(line)]

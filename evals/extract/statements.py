@@ -114,7 +114,7 @@ class Cue(NamedTuple):
 
 
 LATE_CHARS, EARLY_CHARS = 500, 200
-"""How many characters at the end and at the start of a reply are searched for weak cues ("so C.")."""
+"""Numbers of characters at the end and at the start of a reply that are searched for weak cues ("so C.")."""
 _MARGIN = 60
 """Maximum number of characters between the word of a weak cue and the end of its statement."""
 

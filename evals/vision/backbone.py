@@ -2,7 +2,7 @@
 
 A folder has the files written by timm's `save_for_hf`: config.json (architecture, num_classes, pretrained_cfg, model_args) and
 model.safetensors. Names are resolved strictly: an outdated name such as `vit_base_patch16_224_in21k`, which now stands for
-other weights than in the papers (augreg instead of the original ImageNet-21k weights), is refused with its current name.
+other weights than in the papers (augreg instead of the original ImageNet-21k weights), is refused; the error names the new one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Backbone:
         """`source`: a timm name, or a folder relative to `recipe_folder`; raises UsageError."""
         self.source, self.label = source, label
         require_libraries(label)
-        folder = _folder(source, recipe_folder)
+        folder = _find_folder(source, recipe_folder)
         self.folder = folder
         if folder is not None:
             config = _read_config(folder, label)
@@ -123,7 +123,7 @@ class Backbone:
         return weights.read(self.folder / WEIGHTS, label=self.label)
 
 
-def _folder(source: str, recipe_folder: Path) -> Path | None:
+def _find_folder(source: str, recipe_folder: Path) -> Path | None:
     for path in (recipe_folder / source, Path(source)):
         try:
             if path.expanduser().is_dir():

@@ -72,10 +72,10 @@ def from_recipe(path: Path) -> Network:
             "preprocessing": str(preprocessing),
         }
     )
-    size = sum(parameter.numel() for parameter in module.parameters())
+    network_size = sum(parameter.numel() for parameter in module.parameters())
     return Network(
         name=f"{recipe.name}-{key[:8]}", module=module, preprocessing=preprocessing,
-        classes=len(tuned.replaced[head]), parameters=size + (0 if recipe.merge else tuned.parameter_count),
+        classes=len(tuned.replaced[head]), parameters=network_size + (0 if recipe.merge else tuned.parameter_count),
         trained=_trained_count(tuned, module, backbone.classifier), key=key,
         notes=(_summary(recipe, backbone, difference), f"images: {preprocessing}"),
     )  # fmt: skip
@@ -97,11 +97,11 @@ def _tuned_state(recipe: Recipe, backbone: Backbone, tuned: TunedWeights) -> Ten
     elif backbone.folder is not None:
         frozen = backbone.weights()
     else:
-        frozen = _pretrained(backbone, classes=1).state_dict()
+        frozen = _create_pretrained(backbone, classes=1).state_dict()
     return {name: tensor for name, tensor in frozen.items() if not name.startswith(head)} | tuned.replaced
 
 
-def _pretrained(backbone: Backbone, *, classes: int | None) -> Any:
+def _create_pretrained(backbone: Backbone, *, classes: int | None) -> Any:
     """Return timm's network with timm's weights; `classes`: None keeps its own head."""
     if not any(backbone.config.get(key) for key in ("url", "hf_hub_id", "file")):
         raise UsageError(f"{backbone.label}: timm has no weights for {backbone.name}: name a checkpoint")
@@ -206,12 +206,12 @@ def from_name(rest: str) -> Network:
         module = _create_with(backbone, weights.read(file, label=label), label)
         short_name = path.resolve().stem
     else:
-        module, short_name = _pretrained(backbone, classes=None), backbone.name
-    return _network(backbone, module, short_name, is_pretrained=backbone.folder is None and path is None)
+        module, short_name = _create_pretrained(backbone, classes=None), backbone.name
+    return _make_network(backbone, module, short_name, is_pretrained=backbone.folder is None and path is None)
 
 
 def _create_with(backbone: Backbone, state: Tensors, label: str) -> Any:
-    """Return the network with the given weights and the number of outputs of their head."""
+    """Return the network with the given weights and as many outputs as their head has."""
     head = state.get(f"{backbone.classifier}.weight")
     if head is None or head.dim() < 2:
         raise UsageError(
@@ -222,7 +222,7 @@ def _create_with(backbone: Backbone, state: Tensors, label: str) -> Any:
     return module
 
 
-def _network(backbone: Backbone, module: Any, short_name: str, *, is_pretrained: bool) -> Network:
+def _make_network(backbone: Backbone, module: Any, short_name: str, *, is_pretrained: bool) -> Network:
     """Return the network of a module; `is_pretrained`: whether the weights are timm's, which the name `short_name` identifies."""
     preprocessing = backbone.preprocessing
     classes = int(getattr(module, "num_classes", 0))
@@ -246,7 +246,7 @@ def latency_ms(module: Any, image: torch.Tensor) -> float:
     import torch
 
     times: list[float] = []
-    begin = time.perf_counter()
+    first_start = time.perf_counter()
     with torch.inference_mode():
         for run in range(WARM_UP + RUNS):
             start = time.perf_counter()
@@ -255,6 +255,6 @@ def latency_ms(module: Any, image: torch.Tensor) -> float:
                 torch.cuda.synchronize()
             if run >= WARM_UP:
                 times.append(time.perf_counter() - start)
-            if times and time.perf_counter() - begin > MAX_SECONDS:
+            if times and time.perf_counter() - first_start > MAX_SECONDS:
                 break
     return 1000 * median(times)

@@ -91,7 +91,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """The preprocessing of the code that reads VTAB-1k's lists (RepAdapter @ a7b33b74), and of VPT for FGVC (src/data/transforms.py:
-256, then 224). VPT's own VTAB pipeline resizes with TensorFlow, bilinear without antialiasing; this is not reproduced here."""
+resize to 256, crop to 224). VPT's own VTAB pipeline (TensorFlow, bilinear without antialiasing) is not reproduced here."""
 
 
 def from_config(config: Mapping[str, Any], *, label: str) -> Preprocessing:
@@ -103,5 +103,5 @@ def from_config(config: Mapping[str, Any], *, label: str) -> Preprocessing:
         raise UsageError(f"{label}: preprocessing: {cause(error, Preprocessing)}") from None
     mean, std, channels = preprocessing.mean, preprocessing.std, preprocessing.input_size[0]
     if not all(map(math.isfinite, (*mean, *std))) or min(map(abs, std)) == 0 or channels != 3:
-        raise UsageError(f"{label}: {preprocessing} is not a valid preprocessing")
+        raise UsageError(f"{label}: invalid preprocessing: {preprocessing}")
     return preprocessing

@@ -57,7 +57,7 @@ class PreprocessingChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     crop: Annotated[float, Meta(gt=0, le=1)] | None = None
     """Fraction of the resized image's side that is kept; see also `squash`."""
     squash: bool = False
-    """Whether the whole image is resized to the input's size."""
+    """Whether the whole image is resized to the input size."""
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
 

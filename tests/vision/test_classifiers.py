@@ -249,7 +249,7 @@ def refused(model: str, results: Path, *, suite: str = "vtab:eurosat") -> str:
         ('method = "alore"\n[parameters]\nscal = 2', "[parameters] of alore: unknown key 'scal'; did you mean scale"),
         ('method = "lora"\n[parameters]\nscale = 2', "[parameters] of lora: unknown key 'scale'"),
         ('method = "alore"\n[parameters]\nscale = nan', "scale = nan is not a finite number"),
-        ('method = "alore"\n[preprocessing]\nstd = [0, 1, 1]', "not a valid preprocessing"),
+        ('method = "alore"\n[preprocessing]\nstd = [0, 1, 1]', "invalid preprocessing"),
         ('method = "alore"\n[preprocessing]\nsize = 64', "Input height"),
         ('method = "adapter"', "none of its tensors is named BLOCK.adapter_attn"),
         ('method = "lora"', "expected a peft folder with adapter_config.json"),

@@ -9,7 +9,7 @@ MAX_CHARS = 20_000
 """Maximum number of characters that are examined, from the end of the text."""
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
-_VULGAR = {"½": 1 / 2, "⅓": 1 / 3, "⅔": 2 / 3, "¼": 1 / 4, "¾": 3 / 4, "⅛": 1 / 8, "⅕": 1 / 5}
+_VULGAR_FRACTIONS = {"½": 1 / 2, "⅓": 1 / 3, "⅔": 2 / 3, "¼": 1 / 4, "¾": 3 / 4, "⅛": 1 / 8, "⅕": 1 / 5}
 _CHARACTERS = str.maketrans(
     {"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "﹣": "-", "－": "-", "μ": "µ", "⋅": "·", "∙": "·",
      "•": "·", "✕": "×", "✖": "×", "∼": "~", "≃": "≈", "％": "%", "Å": "Å", "℃": "°C", "℉": "°F", "º": "°",
@@ -46,7 +46,7 @@ _LATEX: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     )
 )  # fmt: skip
 _MIXED_FRACTION = re.compile(r"(?<![\d.,/])(\d{1,4}) (\d{1,2})/(\d{1,2})(?![\d/])")
-_BRACKETED = re.compile(r"\(\s*([-+]?[\d.]{1,20})\s*±\s*[\d.]{1,20}\s*\)(?=\s*(?:×|x|·|\*)\s*10)")
+_BRACKETED_MANTISSA = re.compile(r"\(\s*([-+]?[\d.]{1,20})\s*±\s*[\d.]{1,20}\s*\)(?=\s*(?:×|x|·|\*)\s*10)")
 
 
 def _mixed_fraction_value(match: re.Match[str]) -> str:
@@ -58,7 +58,7 @@ def _mixed_fraction_value(match: re.Match[str]) -> str:
 def normalise_marks(text: str) -> str:
     """Replace LaTeX wrappers, special minus signs, superscripts and special spaces."""
     text = text[-MAX_CHARS:].translate(_CHARACTERS)
-    for sign, value in _VULGAR.items():
+    for sign, value in _VULGAR_FRACTIONS.items():
         if sign in text:
             text = re.sub(rf"(?<=\d) ?{sign}", f"{value:.15f}"[1:], text).replace(sign, str(value))
     text = re.sub("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda match: "^" + match.group().translate(_SUPERSCRIPTS), text)
@@ -69,4 +69,4 @@ def normalise_marks(text: str) -> str:
         for pattern, replacement in _LATEX:
             text = pattern.sub(replacement, text)
     text = re.sub(r"[ \t]{2,}", " ", text)
-    return _BRACKETED.sub(r"\1", _MIXED_FRACTION.sub(_mixed_fraction_value, text))
+    return _BRACKETED_MANTISSA.sub(r"\1", _MIXED_FRACTION.sub(_mixed_fraction_value, text))

@@ -270,7 +270,7 @@ def _convert_with_pint(value: float, unit: str, target: str) -> float | None:
                 if (quantity * divisor).is_compatible_with(target_unit):
                     return float((quantity * divisor).to(target).magnitude)
             return None
-    spectroscopic = [registry.get_dimensionality(kind) for kind in ("joule", "hertz", "1/cm")]
+    spectroscopic = [registry.get_dimensionality(name) for name in ("joule", "hertz", "1/cm")]
     if (
         {source_unit.dimensionality, target_unit.dimensionality} <= set(spectroscopic)
         and "radian" not in unit

@@ -125,8 +125,8 @@ def _joined_quantity(
     before = text[max(0, first_begin - 12) : first_begin]
     if "and" in between.lower() and not re.search(r"between\s?$", before, re.IGNORECASE):
         return None
-    by_magnitude = first.value < 0 and between.strip().lower() == "to"  # "-1.5 to -2.5"
-    if second.value < first.value and not by_magnitude:
+    is_by_magnitude = first.value < 0 and between.strip().lower() == "to"  # "-1.5 to -2.5"
+    if second.value < first.value and not is_by_magnitude:
         return None
     low, high = sorted((first.value, second.value))
     range_text = f"{first.text}{between}{second.text}"

@@ -16,7 +16,7 @@ _SPACE = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`]")
 _DEGREES = lazy_pattern(r"\^\s*\\circ\b|\^\s*°|°|\\degree\b|\\%|%")
 _INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
 _UNIT = lazy_pattern(r"(?:\s*[.。]?\s*|\s*[A-Za-z][A-Za-z ]{0,40}[.。]?)\s*")
-_DIGITS_RUN = lazy_pattern(r"[-−]?\d+(?:,\d{3})*")
+_DIGIT_RUN = lazy_pattern(r"[-−]?\d+(?:,\d{3})*")
 
 
 def _parse(text: str) -> int | None:
@@ -48,7 +48,7 @@ _THOUSANDS_COMMA = lazy_pattern(r"(?<=\d),(?=\d)")
 
 
 def integer_matharena(text: str) -> int | None:
-    r"""Read an integer as matharena does: the last `\boxed` or `\fbox`; without any box, the last integer in the text.
+    r"""Read an integer as MathArena does: the last `\boxed` or `\fbox`; without any box, the last integer in the text.
 
     If the last box is not an integer, it is evaluated (by sympy upstream, by a closed grammar here): `\boxed{65+48}` is 113.
     If it cannot be evaluated, there is no answer; the last integer of the text is not used instead. Upstream is
@@ -66,7 +66,7 @@ def integer_matharena(text: str) -> int | None:
     size = 256
     while True:
         start = max(0, len(text) - size)
-        numbers = _DIGITS_RUN.findall(text, start)
+        numbers = _DIGIT_RUN.findall(text, start)
         if len(numbers) > 1 or (numbers and start == 0):
             return integer_from_digits(numbers[-1])
         if start == 0:

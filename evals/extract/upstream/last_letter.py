@@ -269,11 +269,11 @@ def _read_box(text: str, begin: int) -> str:
     if not box or box[0][0] != 0:
         return ""
     content = box[0][2]
-    return _parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True, closed=True)
+    return _parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True)
 
 
 def _parse_letters(
-    text: str, begin: int, limit: int, *, allow_unmarked: bool, allow_run: bool = False, closed: bool = False
+    text: str, begin: int, limit: int, *, allow_unmarked: bool, allow_run: bool = False
 ) -> str:
     """Return the letters at `begin` ("B", "(B)", "A, C and D"); `allow_run`: also "AC"."""
     first = _FIRST_LETTER.match(text, begin, limit)
@@ -297,13 +297,13 @@ def _parse_letters(
 
 
 def _is_label(text: str, first: re.Match[str], *, allow_unmarked: bool) -> bool:
-    """Return whether a letter after an anchor is a label and not a word, an article or a symbol."""
+    """Return whether a letter after a cue word is a label and not a word, an article or a symbol."""
     letter, end = first["letter"], first.end()
-    at_end = bool(_STATEMENT_END.match(text, end))
+    is_at_end = bool(_STATEMENT_END.match(text, end))
     if letter.islower():
-        return at_end and (allow_unmarked or first["prefix"].endswith("("))
+        return is_at_end and (allow_unmarked or first["prefix"].endswith("("))
     is_marked = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
-    if is_marked or (at_end if allow_unmarked else _FULL_STOP.match(text, end)):
+    if is_marked or (is_at_end if allow_unmarked else _FULL_STOP.match(text, end)):
         return True
     if letter in "AI" and not _CONNECTIVE.match(text, end):
         return False
@@ -349,7 +349,7 @@ def _letters_before(text: str, context: str, end: int, limit: int) -> str:
     return "".join(letters)
 
 
-_LINE_ALONE = lazy_pattern(
+_SINGLE_LETTER_LINE = lazy_pattern(
     r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final|response|solution|result|correct|conclusion|verdict|output|prediction|selected|selection)\b)?"
     rf"(?:[{_MARKS}]|{_COMMANDS}|option\b|choice\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»)\]}}）】」』.。:,!]|\\[)\]}}]|</s>)*",
     re.IGNORECASE,
@@ -365,7 +365,7 @@ def _read_layout(text: str) -> str:
     if not lines:
         return ""
     for line in (lines[-1], lines[0]):
-        lone_letter = _LINE_ALONE.fullmatch(line) if len(line) < 60 else None
+        lone_letter = _SINGLE_LETTER_LINE.fullmatch(line) if len(line) < 60 else None
         if lone_letter and (lone_letter["letter"].isupper() or len(lines) == 1):
             return lone_letter["letter"].upper()
     labels = {

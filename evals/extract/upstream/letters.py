@@ -18,9 +18,9 @@ _ISOLATED = lazy_pattern(r"\b[A-J]\b")
 def letter_mmlu_pro(text: str) -> str | None:
     """Read a letter A-J by the first of three patterns of MMLU-Pro's authors that matches.
 
-    The first "answer is X"; the last "answer: X" of the first line that has one; the last isolated capital A-J, including
-    pronouns. `**` is deleted first, as in their API script but not in their local script: on their recordings of
-    gemini-1.5-flash-002 and Mistral-7B-v0.2 both give the same letters. Source: TIGER-AI-Lab/MMLU-Pro @ f418b116,
+    They are: the first "answer is X"; the last "answer: X" of the first line that has one; the last isolated capital A-J,
+    including pronouns. `**` is deleted first, as in their API script but not in their local script; on their recordings of
+    gemini-1.5-flash-002 and Mistral-7B-v0.2, both give the same letters. Source: TIGER-AI-Lab/MMLU-Pro @ f418b116,
     evaluate_from_api.py.
     """
     text = text.replace("**", "")
@@ -77,7 +77,7 @@ _XLRS_IGNORED = ("The best answer is", "The correct answer is", "The answer is",
 def answer_msearth(text: str) -> str | None:
     """Return the field `answer` of a JSON reply, or else the whole reply; None if the field is not text.
 
-    Source: xiangyu-mm/MSEarth @ 4e8dce37, auto_evaluator/evaluation/evaluation_mcq.py: all backslashes are deleted first,
+    Source: xiangyu-mm/MSEarth @ 4e8dce37, auto_evaluator/evaluation/evaluation_mcq.py: all backslashes are deleted first;
     a block marked as JSON takes precedence over the first braces, which end at the first closing brace.
     """
     text = text.replace("\\", "")
@@ -109,7 +109,7 @@ def _first_braces(text: str) -> str | None:
 
 
 def option_msearth(answer: str) -> tuple[str | None, str | None]:
-    """Split an answer into its option's letter, as written, and its content, as the same file does.
+    """Split an answer into its option's letter, as written, and its content, as that evaluator does.
 
     Without a letter at its start, or with a line break after the letter, the whole answer is content.
     """
