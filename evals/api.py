@@ -228,8 +228,8 @@ def _session(
     request = make_request({**options, "suites": names, "models": [named.spec for named in named_models]})
     if request.detach:
         raise UsageError("detach is only for `evals run`: a Python program cannot be submitted as a job")
-    for registered in suite_objects:
-        load.register(registered)
+    for suite_object in suite_objects:
+        load.register(suite_object)
     say = _line_printer(quiet=quiet)
     return Session(request, suites=suite_objects, models=named_models, say=say, quiet=quiet)
 

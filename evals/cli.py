@@ -123,14 +123,14 @@ _SIMPLIFICATIONS = (
     (r"Invalid value for '\{.*\}': ", ""),
 )
 """Patterns in click's messages -> wording without Python terms."""
-_CHOICE = re.compile(r"'(?P<value>[^']*)' is not one of (?P<known>'.*')\.$", re.DOTALL)
+_INVALID_CHOICE = re.compile(r"'(?P<value>[^']*)' is not one of (?P<known>'.*')\.$", re.DOTALL)
 
 
 def _simplify_message(message: str) -> str:
     """Return click's message without Python terms, and with close matches for an invalid choice."""
     for pattern, replacement in _SIMPLIFICATIONS:
         message = re.sub(pattern, replacement, message)
-    if match := _CHOICE.search(message):
+    if match := _INVALID_CHOICE.search(message):
         choices = re.findall(r"'([^']*)'", match["known"])
         close_matches = difflib.get_close_matches(match["value"], choices, n=2, cutoff=0.5)
         hint = (

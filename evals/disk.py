@@ -76,7 +76,7 @@ class _GzipReader(io.RawIOBase):
 def open_decompressed(path: Path) -> IO[bytes]:
     """Open a file for reading; decompress it if its name ends in `.gz`.
 
-    Raises OSError if it is not a regular file. Reading raises ValueError for a gzip bomb, and gzip's errors.
+    Raises OSError if it is not a regular file. Reading raises gzip's errors, and ValueError for a gzip bomb.
     """
     if path.name.endswith(".gz"):
         return io.BufferedReader(_GzipReader(path), 1 << 16)
@@ -84,7 +84,7 @@ def open_decompressed(path: Path) -> IO[bytes]:
 
 
 def lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a stream; raises ValueError for one of more than `MAX_LINE` bytes."""
+    """Yield the lines of a stream; raises ValueError for a line longer than `MAX_LINE` bytes."""
     while line := stream.readline(MAX_LINE):
         if len(line) == MAX_LINE:
             raise ValueError(f"a line of more than {MAX_LINE >> 20} MiB")
@@ -116,7 +116,7 @@ def create(path: Path, *, append: bool = False, new: bool = False) -> int:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Replace a file atomically: a reader sees the old content or the new, never half of either."""
+    """Replace a file atomically: readers see either the complete old or the complete new content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(create(temporary, new=True), "wb") as stream:
         stream.write(content)
@@ -127,7 +127,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Sync a folder's entries to disk, so that a rename survives a power failure; ignored if not supported."""
+    """Sync a folder's entries to disk, so that a rename survives a power failure; does nothing if not supported."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

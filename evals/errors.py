@@ -8,7 +8,7 @@ EvalsError                     a message for the user, one line, no traceback
 │   └── StoreError             a results folder or a run in it cannot be read or written
 ├── ModelError                 a call failed: becomes the sample's Failure
 │   ├── Fatal                  every call would fail the same way (key, URL, model name): ends the run before its first reply
-│   │   ├── Gone               its server is lost permanently: ends the run at any time
+│   │   ├── Gone               the server is lost permanently: ends the run at any time
 │   │   └── OutOfQuota         the account has no credit left: ends the run at any time
 │   ├── Rejected               this request is rejected (400, 413, 422): not retried
 │   │   ├── Context            prompt and max_tokens exceed the model's context
@@ -34,7 +34,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MAX_LISTED = 100
-"""Number of known names from which a message states only how many there are."""
+"""With this many known names or more, a message states only their number."""
 
 
 def install(extra: str) -> str:
@@ -186,10 +186,10 @@ class Waiting(ScorerError):
 def from_status(
     status: int, message: str, *, code: str = "", retry_after_s: float | None = None, param: str = ""
 ) -> ModelError:
-    """Map an HTTP status that is not 200 to the error that the runner should see.
+    """Map an HTTP status other than 200 to the error that the runner should see.
 
     `code`: the values of the body's fields `code`, `type`, `status` and `reason`, separated by spaces. Statuses are ambiguous:
-    some vendors return 400 for a wrong key, and 429 for an exhausted quota as for a rate limit. Only the beginning of a
+    some vendors return 400 for a wrong key, and 429 for both an exhausted quota and a rate limit. Only the beginning of a
     message is searched, as some servers quote the prompt after it. `param`: see `Rejected`.
     """
     text = f"HTTP {status}: {message}"

@@ -12,7 +12,7 @@ import re
 from typing import NamedTuple, TypeAlias
 
 REWORDED = "~"
-_SHOTS = re.compile(r"(.+)\+(0|[1-9][0-9]{0,3})-shot")
+_WITH_SHOTS = re.compile(r"(.+)\+(0|[1-9][0-9]{0,3})-shot")
 
 
 class ProtocolName(NamedTuple):
@@ -34,7 +34,7 @@ class ProtocolName(NamedTuple):
     def parse(cls, text: str) -> ProtocolName:
         """Parse a name as on the command line and on cards."""
         name = text.removesuffix(REWORDED)
-        match = _SHOTS.fullmatch(name)
+        match = _WITH_SHOTS.fullmatch(name)
         shots = int(match[2]) if match else None
         return cls(match[1] if match else name, text.endswith(REWORDED), shots)
 

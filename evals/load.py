@@ -39,7 +39,7 @@ BARE_NAMES = {"smollm2": "llamacpp"}
 """Model -> adapter, for models whose names have no adapter prefix."""
 
 DEFINED_BY_CODE = frozenset({"lm-eval"})
-"""Suites whose variants may contain code, besides plugins."""
+"""Suites, besides plugins, whose variants may contain code."""
 _trusts_tasks: ContextVar[bool] = ContextVar("trusts_tasks", default=False)
 _named_by_user: set[str] = set()
 """Suites defined by code that the user has named in this process."""
@@ -106,7 +106,7 @@ def _builtin_suites() -> frozenset[str]:
 
 
 def benchmark(name: str) -> Benchmark:
-    """Return the benchmark of a name; raises UnknownName with similar names."""
+    """Return the benchmark with this name; raises UnknownName with similar names."""
     from evals.benchmark import benchmark_of
 
     requested = normalise_suite_name(name)
@@ -146,7 +146,7 @@ def normalise_suite_name(name: str) -> str:
 def listing(name: str) -> Listing:
     """Return the summary of a benchmark without importing it.
 
-    Those of this project are read from `suites/index.json`, which a test compares with the benchmarks, since importing all
+    This project's summaries are read from `suites/index.json`, which a test compares with the benchmarks, since importing all
     of them takes 300 ms of CPU, too long for shell completion. Raises UsageError for a plugin that defines no suite.
     """
     requested = normalise_suite_name(name)
@@ -161,7 +161,7 @@ def listing(name: str) -> Listing:
 
 
 def item_counts() -> dict[str, int]:
-    """Return name -> number of items if known, for each `suite:variant` and for bare names, which mean the default variants."""
+    """Return name -> number of items if known, for each `suite:variant` and for bare names, which stand for the default variants."""
     counts = dict[str, int]()
     for name in suite_names():
         summary = listing(name)
@@ -190,7 +190,7 @@ _REGISTERED: dict[str, Suite] = {}
 def register(suite: Suite) -> None:
     """Register a suite defined by the calling program under its id, e.g. to compare its runs.
 
-    Raises UsageError if a benchmark has its name but other scorers or metrics.
+    Raises UsageError if a benchmark has the same name but different scorers or metrics.
     """
     if suite.name not in suite_names():
         _REGISTERED[suite.id] = suite
@@ -278,9 +278,9 @@ def adapter_names() -> list[str]:
 
 
 def _builtin_adapters() -> set[str]:
-    modules = {m.name for m in pkgutil.iter_modules(model_adapters.__path__) if not m.ispkg} - set(
-        BARE_NAMES.values()
-    )
+    modules = {
+        module.name for module in pkgutil.iter_modules(model_adapters.__path__) if not module.ispkg
+    } - set(BARE_NAMES.values())
     names = {name.replace("_", "-") for name in modules if name[0] != "_"}
     return names | set(_vendors())
 
@@ -340,7 +340,7 @@ def model(spec: str, **options: Any) -> Model:
     elif colon and (adapter in ("http", "https") or _PORT.match(rest)):
         address = spec if "://" in spec else f"http://{spec}"
         base, hash_, model_name = without_secrets(f"server:{address}").partition("#")
-        if base.rstrip("/").count("/") == 2:  # a host alone
+        if base.rstrip("/").count("/") == 2:  # only a host
             base = f"{base.rstrip('/')}/v1"
         raise UsageError(
             f"a server's address is not a model's name: write {base}{hash_ or '#'}{model_name or 'NAME'}"
@@ -357,7 +357,7 @@ def model(spec: str, **options: Any) -> Model:
 
 
 def function_model(function: Callable[..., Any]) -> Model:
-    """Return a model whose replies a function returns."""
+    """Return a model that calls a function for each reply."""
     from evals.model_adapters.common.function import Function
 
     return Function(function)
@@ -387,7 +387,7 @@ def adapter_summary(name: str) -> str:
 
 
 def without_secrets(spec: str) -> str:
-    """Return a model's spec without user, password and query of its URL."""
+    """Return a model's spec without the user, password and query of any URL."""
     if "://" not in spec:
         return spec
     from evals.model_adapters.common import addresses, http

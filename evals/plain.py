@@ -15,7 +15,7 @@ _SURROGATE = r"[\ud800-\udfff]"
 
 
 def plain(text: str) -> str:
-    """Remove terminal escapes, control characters and bidirectional overrides; newlines and tabs stay."""
+    """Remove terminal escapes, control characters and bidirectional overrides; newlines and tabs are kept."""
     return re.sub(_SURROGATE, "\ufffd", re.sub(_ESCAPES, "", text))
 
 

@@ -74,10 +74,10 @@ class Runs(Sequence[Run]):
             return self._runs[key]
         names: set[str] = set()
         cards = self.cards
-        for names_on in (_suite_names, _model_names, _run_names):
-            if matches := [run for run, card in zip(self._runs, cards, strict=True) if key in names_on(card)]:
+        for names_of in (_suite_names, _model_names, _run_names):
+            if matches := [run for run, card in zip(self._runs, cards, strict=True) if key in names_of(card)]:
                 return Runs(matches)
-            names |= {name for card in cards for name in names_on(card)}
+            names |= {name for card in cards for name in names_of(card)}
         raise UnknownName("suite, model or run", key, names)
 
     def __repr__(self) -> str:
@@ -99,7 +99,7 @@ class Runs(Sequence[Run]):
 
     @property
     def health(self) -> dict[str, tuple[Finding, ...]]:
-        """Return signs of a broken run by run folder; see `evals/run/health.py`."""
+        """Return run folder -> signs that the run is broken; see `evals/run/health.py`."""
         return {str(run.path): run.card.health for run in self._runs}
 
     def scores(self) -> pd.DataFrame:
@@ -158,7 +158,7 @@ class Runs(Sequence[Run]):
     def _sample_rows(self, *, texts: bool | None) -> Iterator[dict[str, Any]]:
         for run in self._runs:
             card, golds = run.card, run.gold()
-            hidden = card.gated if texts is None else not texts
+            hides_texts = card.gated if texts is None else not texts
             for record in run.records():
                 gold = golds.get(record.sample)
                 if gold is not None:
@@ -168,7 +168,7 @@ class Runs(Sequence[Run]):
                         "target": _text(gold.target),
                         **_record_columns(record),
                     }
-                    yield row if not hidden else {k: v for k, v in row.items() if k not in TEXT_COLUMNS}
+                    yield row if not hides_texts else {k: v for k, v in row.items() if k not in TEXT_COLUMNS}
 
 
 def _suite_names(card: Card) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ class Pool:
         self._closed = False
         self._threads: list[threading.Thread] = []
         self._workers: list[_Worker] = []
-        self._end = weakref.finalize(self, _kill_all, self._workers)
+        self._finalizer = weakref.finalize(self, _kill_all, self._workers)
 
     def submit(
         self, function: Callable[..., Any], /, *args: Any, timeout_s: float | None = None
@@ -141,7 +141,7 @@ class Pool:
         for call in unprocessed:
             if call.future.set_running_or_notify_cancel():
                 call.future.set_exception(ScorerError("the pool was closed"))
-        self._end()
+        self._finalizer()
         for thread in self._threads:
             thread.join()
 
@@ -364,11 +364,11 @@ def _serve(fd: int, memory_mib: int) -> None:
 
 
 class _ForeignError(EvalsError):
-    """A wrapper for a scorer's exception, its `__cause__`."""
+    """Wraps a scorer's exception, which is its `__cause__`."""
 
 
 def _compute(blob: bytes, warmed: set[str]) -> bytes:
-    """Return the pickled result, or error, of one call under the kernel's timer."""
+    """Run one call under the kernel's timer; return its pickled result or error."""
     try:
         with foreign_code(_ForeignError, passing=(EvalsError, MemoryError)):
             timeout_s, function, args = _unpickle(blob)

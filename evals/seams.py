@@ -42,7 +42,7 @@ class Starting(Protocol):
     """A model that must start before it can be called."""
 
     def ready(self) -> Awaitable[None] | None:
-        """Return None if it can be called, else an awaitable; it raises UsageError, or Gone during a run."""
+        """Return None if the model is ready, else an awaitable that raises UsageError, or Gone during a run, on failure."""
         ...
 
 
@@ -79,7 +79,7 @@ class Metered(Protocol):
 
 @runtime_checkable
 class Billed(Protocol):
-    """A model whose rate limit holds for an account: all of its models, the judge included, share it."""
+    """A model whose rate limit applies to an account; all of the account's models share it, the judge included."""
 
     account: str
     """Identifies the account, without secrets."""
@@ -144,7 +144,7 @@ class Launched(Protocol):
     """A model whose server is started by this process."""
 
     options: str
-    """User's options of the server's command line."""
+    """The user's command-line options for the server."""
 
     def log_to(self, run: Path) -> None:
         """Write the server's log into a run's folder."""
@@ -268,7 +268,7 @@ class TokenReading(NamedTuple):
     rank: Floats
     """1: the model's first choice; equally likely tokens share the best of their ranks."""
     gap: Floats
-    """Log-probability of the first choice minus its own; 0 for the first choice, never negative."""
+    """Log-probability of the first choice minus the token's own; 0 for the first choice, never negative."""
     above: Floats
     """Probability of all tokens ranked before it under the recorded decoding; the lower bound if it is not exact."""
     mass: Floats

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-_ERROR = re.compile(
+_UNKNOWN_NAME = re.compile(
     r"(?:Invalid enum value (?P<value>.*?)|Object contains unknown field `(?P<field>.*?)`)(?: - at `\$\.?(?P<path>.*)`)?"
 )
-_MISSING = re.compile(r"Object missing required field `(.*?)`(?: - at `\$\.?(.*)`)?")
-_STEP = re.compile(r"(\w+)|\[[^\]]*\]")
+_MISSING_KEY = re.compile(r"Object missing required field `(.*?)`(?: - at `\$\.?(.*)`)?")
+_PATH_STEP = re.compile(r"(\w+)|\[[^\]]*\]")
 
 
 def explain(error: msgspec.ValidationError, kind: Any) -> str:
@@ -28,9 +28,9 @@ def explain(error: msgspec.ValidationError, kind: Any) -> str:
     "unknown value 'up' at [0].better; known: higher, lower"
     """
     text = str(error)
-    if match := _MISSING.fullmatch(text):
+    if match := _MISSING_KEY.fullmatch(text):
         return f"the key {match[1]!r} is missing{f' at {match[2]}' if match[2] else ''}"
-    if (match := _ERROR.fullmatch(text)) is None:
+    if (match := _UNKNOWN_NAME.fullmatch(text)) is None:
         return text
     path = match["path"] or ""
     allowed = _allowed_names(_type_at(kind, path))
@@ -63,7 +63,7 @@ def cause(error: Exception, kind: Any = None) -> str:
     if kind is not None and isinstance(error, msgspec.ValidationError):
         return explain(error, kind)
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if match := _MISSING.fullmatch(text):
+    if match := _MISSING_KEY.fullmatch(text):
         return f"the key {match[1]!r} is missing"
     if "codec can't decode" in text:  # a library wrapped the error
         return "it is not UTF-8"
@@ -80,7 +80,7 @@ def _allowed_names(kind: Any) -> list[str]:
 
 def _type_at(kind: Any, path: str) -> Any:
     """Return the type at a path like `suite[0].better`."""
-    for step in _STEP.finditer(path):
+    for step in _PATH_STEP.finditer(path):
         kind = _unwrapped(kind)
         if step[1] is None or not _is_struct(kind):
             inner = get_args(kind)

@@ -47,7 +47,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _prompt(instruction: str, sample: Sample, order: Sequence[int], line_format: str = "{}) {}") -> Prompt:
-    """Return the prompt, with question and options stripped of white space, which only OpenCompass' own prompts keep."""
+    """Return the prompt; question and options are stripped, as only OpenCompass' own prompts keep surrounding white space."""
     option_lines = options([sample.choices[i].strip() for i in order], line_format=line_format)
     return ask(
         f"{instruction}\n\n{plain_text(sample.question).strip()}\n\n{option_lines}", order=tuple(order)

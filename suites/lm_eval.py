@@ -92,7 +92,7 @@ def _register_file(path: Path) -> str:
 
 
 def _register_builtin_file(name: str) -> bool:
-    """Register lm_eval's file with the task's name, much faster than reading the whole index; return whether there is one."""
+    """Register lm_eval's file of this name (much faster than reading the whole index); return whether there is one."""
     from lm_eval.tasks._index import Kind, TaskIndex
 
     if os.environ.get("EVALS_LM_EVAL_INCLUDE") or not name.replace("-", "").replace("_", "").isalnum():
@@ -252,12 +252,12 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     if "continuations" not in sample.meta:
         return sample.targets[0]
     texts = [text for group in sample.meta["continuations"] for text in group]
-    right = set(range(len(texts)))
+    golds = set(range(len(texts)))
     if sample.choices:
-        right = {ord(letter) - ord("A") for letter in sample.targets}
+        golds = {ord(letter) - ord("A") for letter in sample.targets}
     return encode_likelihoods(
         [
-            Likelihood(logprob=0.0 if i in right else -1e3 * len(text.encode()), tokens=1, greedy=i in right)
+            Likelihood(logprob=0.0 if i in golds else -1e3 * len(text.encode()), tokens=1, greedy=i in golds)
             for i, text in enumerate(texts)
         ]
     )

@@ -75,9 +75,9 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
         yield from data.rows(VALIDATION, required=required)
         return
     for subject in SUBJECTS:
-        files = (f"{subject}/validation",)
+        paths = (f"{subject}/validation",)
         split = Split(
-            hub=VALIDATION.hub, config=subject, split="validation", stems=files, rows=30, in_single_file=False
+            hub=VALIDATION.hub, config=subject, split="validation", stems=paths, rows=30, in_single_file=False
         )
         for row in data.rows(split, required=required):
             yield {"subject": subject, **row}
@@ -206,10 +206,10 @@ def _vlmevalkit_prompter(data: Data, variant: str) -> Prompter:
                 parts.append(Text(piece))
             elif piece in images:
                 parts.append(images[piece])
-        first = next((part for part in parts if isinstance(part, Media)), None)
-        if first is not None:  # all its copies, since an image is sent at a single size
-            enlarged = enlarge_image(first, 2, max_pixels=data.max_pixels)
-            parts = [enlarged if part == first else part for part in parts]
+        first_image = next((part for part in parts if isinstance(part, Media)), None)
+        if first_image is not None:  # enlarge all its copies, since an image is sent at a single size
+            enlarged = enlarge_image(first_image, 2, max_pixels=data.max_pixels)
+            parts = [enlarged if part == first_image else part for part in parts]
         return images_first(parts)
 
     def ask_page(sample: Sample, repeat: int) -> Prompt:
@@ -261,8 +261,8 @@ def _unwinnable_open(sample: Sample) -> str:
         return ""
     if isinstance(sample.target, tuple):
         return "upstream treats its gold answers as a single string"
-    other_letter = str(sample.target) in LETTERS[2:] and len(str(sample.target)) == 1
-    return "its gold answer is a letter other than those of the two options" if other_letter else ""
+    is_other_letter = str(sample.target) in LETTERS[2:] and len(str(sample.target)) == 1
+    return "its gold answer is a letter other than those of the two options" if is_other_letter else ""
 
 
 def _strict(variant: str) -> Protocol:

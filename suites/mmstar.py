@@ -24,7 +24,7 @@ from evals.suite import INTERN_S1
 from evals.types import Prompt, Sample, Sampling, Text
 
 ROWS = Split(hub="Lin-Chen/MMStar", split="val", stems=("val", "mmstar", "items"), rows=1_500)
-_OPTIONS = re.compile(
+_OPTION_LIST = re.compile(
     r"\s*Options:\s*\(?A[:.)]\s*(.*?)[,;\n]\s*\(?B[:.)]\s*(.*?)[,;\n]\s*\(?C[:.)]\s*(.*?)[,;\n]\s*\(?D[:.)]\s*(.*?)\s*\Z",
     re.DOTALL,
 )
@@ -50,7 +50,7 @@ def _choices(row: Row) -> tuple[str, ...]:
     """Return the options' texts from columns or from the question; their letters if neither has them."""
     if all(row.get(letter) not in (None, "") for letter in "ABCD"):
         return tuple(str(row[letter]) for letter in "ABCD")
-    match = _OPTIONS.search(str(row.get("question") or "")[-4000:])
+    match = _OPTION_LIST.search(str(row.get("question") or "")[-4000:])
     return match.groups() if match else ("A", "B", "C", "D")
 
 
@@ -81,7 +81,7 @@ def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
     return images_first(
         [
             *images_of(sample),
-            Text(f"Question: {_OPTIONS.sub('', question) if has_texts else question}{option_lines}"),
+            Text(f"Question: {_OPTION_LIST.sub('', question) if has_texts else question}{option_lines}"),
         ]
     )
 

@@ -32,8 +32,8 @@ from evals.suite import INTERN_S1
 from evals.types import Message, Prompt, Reply, Sample, Score, Text
 
 ROWS = Split(hub="MSEarth/MSEarth_MCQ", split="train", stems=("train", "MSEarthMCQ", "items"))
-_OPTIONS = re.compile(r"\s*Options:\s*", re.IGNORECASE)
-_OPTION = re.compile(r"\s*([A-D])\.\s*([^\n]+)")
+_OPTIONS_HEADING = re.compile(r"\s*Options:\s*", re.IGNORECASE)
+_OPTION_LINE = re.compile(r"\s*([A-D])\.\s*([^\n]+)")
 
 
 def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
@@ -67,13 +67,13 @@ def _from_query(row: Row, number: int) -> tuple[str, tuple[str, ...], str]:
             f"msearth: row {number + 1} lacks column query or response; it has {', '.join(sorted(row))}"
         )
     text, _, option_lines = _split_query(str(row["query"]).replace("<image>", "").strip())
-    text_by_letter = dict(_OPTION.findall(option_lines))
+    text_by_letter = dict(_OPTION_LINE.findall(option_lines))
     choices = tuple(text_by_letter[letter].strip() for letter in "ABCD" if letter in text_by_letter)
     return text.strip(), choices, str(row["response"]).strip()[:1].upper()
 
 
 def _split_query(query: str) -> tuple[str, str, str]:
-    headings = list(_OPTIONS.finditer(query))
+    headings = list(_OPTIONS_HEADING.finditer(query))
     return (
         (query[: headings[-1].start()], headings[-1][0], query[headings[-1].end() :])
         if headings
@@ -127,11 +127,11 @@ class Published(Struct, frozen=True):
         answer = answer_msearth(reply.text[-100_000:]) if reply.stop != "filter" else None
         if answer is None or not answer.strip():
             return no_answer(reply, "no answer in the requested format")
-        stated, content = option_msearth(answer)
-        stated = stated and (prompt.source_letter(stated) or stated)
+        letter, content = option_msearth(answer)
+        letter = letter and (prompt.source_letter(letter) or letter)
         gold = sample.choices[ord(str(sample.target)) - ord("A")]
-        right = stated == sample.target if stated else content == gold
-        return binary_score(right=right, answer=(stated or content or "")[:200])
+        right = letter == sample.target if letter else content == gold
+        return binary_score(right=right, answer=(letter or content or "")[:200])
 
 
 BENCHMARK = Benchmark(

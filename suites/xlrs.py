@@ -45,7 +45,7 @@ ROWS = Split(
 )
 MULTIPLE_ANSWER_TASK = "Land use classification/Overall Land use classification"
 """The task with several right options."""
-_OPTION = re.compile(r"^\s*\(?([A-E])[).]\s*(.*?)\s*$", re.MULTILINE)
+_OPTION_LINE = re.compile(r"^\s*\(?([A-E])[).]\s*(.*?)\s*$", re.MULTILINE)
 
 
 def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
@@ -73,12 +73,12 @@ def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
 def _choices(row: Row) -> tuple[str, ...]:
     """Return the options' texts; raises DataError if they are not lettered consecutively."""
     options_column = row["multi-choice options"]
-    lettered = _OPTION.findall(
+    lettered = _OPTION_LINE.findall(
         "\n".join(map(str, options_column))
         if isinstance(options_column, list | tuple)
         else str(options_column)
     )
-    letters, texts = [x for x, _ in lettered], tuple(text for _, text in lettered)
+    letters, texts = [letter for letter, _ in lettered], tuple(text for _, text in lettered)
     if not lettered or letters != list("ABCDE"[: len(lettered)]):
         raise DataError(
             f"xlrs: {row['index']}: its options are not lettered A, B, C ...: {', '.join(letters) or 'no letters'}"
@@ -93,13 +93,13 @@ def _own_options(row: Row) -> str:
 
 
 def _official_prompt(sample: Sample, repeat: int) -> Prompt:
-    question, multiple = plain_text(sample.question), sample.group == MULTIPLE_ANSWER_TASK
+    question, has_several = plain_text(sample.question), sample.group == MULTIPLE_ANSWER_TASK
     if own_options := str(sample.meta["shown"]):
         return ask_with_images(sample, question + own_options)
     option_lines = options(sample.choices, line_format="({}) {}")
     instruction = (
         "Choose every option that applies and reply with their letters alone, separated by spaces."
-        if multiple
+        if has_several
         else "Choose the best option and reply with its letter alone."
     )
     return ask_with_images(

@@ -18,7 +18,7 @@ from evals.types import Sample, Text
 
 
 class Task(NamedTuple):
-    """One task: its metric, the kind of its answers, and the gold value that means 1 %."""
+    """One task: its metric, the kind of its answers, and the gold value that corresponds to 1 %."""
 
     metric: str
     kind: str

@@ -29,9 +29,9 @@ def table(
     by them.
     """
     if data.origin == "hub":
-        return _from_matminer(name, expected, gold)
+        return _download_table(name, expected, gold)
     split = Split(hub=f"matbench_{name}", stems=(f"matbench_{name}", name), rows=expected)
-    rows = _as_downloaded(data, name) or list(data.rows(split, required=("mbid", column)))
+    rows = _read_matminer_table(data, name) or list(data.rows(split, required=("mbid", column)))
     if "fold" not in rows[0]:
         folds = _official_folds(data, name) or computed_folds([gold(row) for row in rows])
         for position, row in enumerate(rows):
@@ -39,7 +39,7 @@ def table(
     return rows
 
 
-def _as_downloaded(data: Data, name: str) -> list[Row]:
+def _read_matminer_table(data: Data, name: str) -> list[Row]:
     """Return the rows of a local table in matminer's format, {"columns": [...], "data": [[...], ...]}; empty if there is none."""
     if (path := data.folder() / f"matbench_{name}.json.gz").is_file():
         document = _read_json(path)
@@ -56,7 +56,7 @@ def _with_ids(name: str, rows: Sequence[Row]) -> list[Row]:
     return [{**row, "mbid": f"mb-{label}-{i + 1:0{width}d}"} for i, row in enumerate(rows)]
 
 
-def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float]) -> list[Row]:
+def _download_table(name: str, expected: int, gold: Callable[[Row], str | float]) -> list[Row]:
     """Download a task's table through matminer; ids and folds are computed as upstream does."""
     try:
         from matminer.datasets import load_dataset

@@ -96,8 +96,8 @@ def read_below_folder(data: Data, name: str) -> bytes:
     """Return the bytes of a file below the data's folder; empty if it is too large. Raises DataError if it is missing."""
     root = data.folder().resolve()
     path = (root / name).resolve()
-    inside = path.is_relative_to(root) or (root / Path(name).parts[0]).is_symlink()
-    if not inside or ".." in Path(name).parts:
+    is_inside = path.is_relative_to(root) or (root / Path(name).parts[0]).is_symlink()
+    if not is_inside or ".." in Path(name).parts:
         raise DataError(f"{data.suite}: file {name!r} lies outside the data's folder")
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -236,9 +236,9 @@ def convert_to_png(raw: bytes, size: AsPng) -> bytes:
             converted.alpha_composite(with_alpha)
         converted = converted.convert("RGB")
         if converted.size != (width, height):
-            larger = width * height > converted.width * converted.height
+            is_enlarged = width * height > converted.width * converted.height
             converted = converted.resize(
-                (width, height), pil.Resampling.BILINEAR if larger else pil.Resampling.LANCZOS
+                (width, height), pil.Resampling.BILINEAR if is_enlarged else pil.Resampling.LANCZOS
             )
         stream = BytesIO()
         converted.save(stream, format="PNG", compress_level=3)

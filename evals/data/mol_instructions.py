@@ -38,8 +38,8 @@ TASKS = {
     "PP": Task("property_prediction", 0, "number", "the property in hartree"),
 }  # fmt: skip
 """By the short names of OpenCompass' configuration."""
-_SPLIT = re.compile(r"""["']?split["']?\s{0,9}:\s{0,9}["'](\w{1,20})["']""")
-_TAG = re.compile(r"\s*<(SELFIES|SMILES|NUMBER)>\s*([^<>]*?)\s*</\1>\s*")
+_STATED_SPLIT = re.compile(r"""["']?split["']?\s{0,9}:\s{0,9}["'](\w{1,20})["']""")
+_TAGGED_ANSWER = re.compile(r"\s*<(SELFIES|SMILES|NUMBER)>\s*([^<>]*?)\s*</\1>\s*")
 
 
 def rows(data: Data, task: Task) -> Iterator[Row]:
@@ -74,7 +74,7 @@ def _split(row: Row) -> str:
     metadata = row.get("metadata")
     if isinstance(metadata, dict):
         return str(metadata.get("split", "test"))
-    stated = _SPLIT.search(metadata) if isinstance(metadata, str) else None
+    stated = _STATED_SPLIT.search(metadata) if isinstance(metadata, str) else None
     return stated[1] if stated else "test"
 
 
@@ -115,7 +115,7 @@ def _parse_row(row: Row, task: Task, position: int) -> tuple[str, str, str]:
         raise DataError(
             f"mol-instructions: {task.name}, row {position} has neither instruction, input and output, nor a dialogue"
         )
-    tag = _TAG.fullmatch(gold)
+    tag = _TAGGED_ANSWER.fullmatch(gold)
     return input_text, question, (tag[2] if tag else gold).strip()
 
 

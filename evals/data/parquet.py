@@ -29,8 +29,8 @@ MAX_UNCOMPRESSED_BYTES = 64 << 30
 """Maximum uncompressed size in bytes, as stated by the file."""
 MAX_KNOWN_FILES = 20_000
 """Maximum number of remembered files."""
-_KEY_WORDS = 5
-"""Number of words in a key, see `_key`."""
+_KEY_PARTS = 5
+"""Number of space-separated parts of a key, see `_key`."""
 MEMORY_MIB = 6144
 """Address space of the worker; importing pyarrow maps a gigabyte."""
 
@@ -123,7 +123,7 @@ def _remembered_faults() -> dict[str, str]:
         lines = lines[-MAX_KNOWN_FILES // 2 :]
         with suppress(OSError):
             disk.replace(_known_files_path(), "".join(f"{line}\n" for line in lines).encode())
-    return {" ".join(words[:_KEY_WORDS]): " ".join(words[_KEY_WORDS:]) for words in map(str.split, lines)}
+    return {" ".join(words[:_KEY_PARTS]): " ".join(words[_KEY_PARTS:]) for words in map(str.split, lines)}
 
 
 def _key(path: Path) -> str | None:

@@ -41,7 +41,7 @@ def _cluster_keys(sample: Sample) -> Iterator[str]:
         yield f"text {sha256(content.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
-def _root(parent: list[int], position: int) -> int:
+def _find_root(parent: list[int], position: int) -> int:
     while parent[position] != position:
         parent[position] = parent[parent[position]]
         position = parent[position]
@@ -86,12 +86,12 @@ class SampleStore:
         """
         self._file.flush()
         parent = list(range(len(self.ids))) if self._links else []
-        for a, b in self._links:
-            roots = sorted((_root(parent, a), _root(parent, b)))
+        for first, second in self._links:
+            roots = sorted((_find_root(parent, first), _find_root(parent, second)))
             parent[roots[1]] = roots[0]
         members = defaultdict[int, list[int]](list)
         for position in sorted({position for link in self._links for position in link}):
-            members[_root(parent, position)].append(position)
+            members[_find_root(parent, position)].append(position)
         for root, positions in members.items():
             names = {self.clusters[position] for position in positions}
             common_name = names.pop() if len(names) == 1 else ""

@@ -125,10 +125,10 @@ def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
     """
     files = Snapshot(name, folder)
     for _ in range(MAX_ATTEMPTS):
-        before = _identity(files)
+        identity_before = _identity(files)
         with suppress(FileNotFoundError):
             _open(files)
-            if _identity(files) == before:
+            if _identity(files) == identity_before:
                 break
         _close(files)
     try:
@@ -170,7 +170,7 @@ def _open(files: Snapshot) -> None:
 
 
 def check_foreign(path: Path) -> None:
-    """Raise StoreError if a Parquet file of another installation cannot be decoded in a resource-limited worker."""
+    """Raise StoreError if a Parquet file from another installation cannot be decoded in a resource-limited worker."""
     from evals.data import parquet
 
     try:

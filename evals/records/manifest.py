@@ -33,7 +33,7 @@ FINAL_STATUSES = ("finished", "partial")
 """Statuses of a run that has ended: all outcomes are present, or some will never be."""
 MAX_BYTES = disk.MAX_SMALL_FILE
 """Maximum size of a manifest."""
-_NAME = re.compile(rf"{FOLDER}/([^/]+/[^/]+/[^/]+)/(\d{{1,9}})-([0-9a-f]{{64}})\.json")
+_MANIFEST_NAME = re.compile(rf"{FOLDER}/([^/]+/[^/]+/[^/]+)/(\d{{1,9}})-([0-9a-f]{{64}})\.json")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,7 +66,7 @@ def heads(sizes: dict[str, int]) -> dict[str, list[Head]]:
     """Return run folder -> its manifests in a listing of a store, the newest first; other files are ignored."""
     by_folder: dict[str, list[Head]] = {}
     for path, size in sizes.items():
-        if (match := _NAME.fullmatch(path)) and is_valid_folder(match[1]):
+        if (match := _MANIFEST_NAME.fullmatch(path)) and is_valid_folder(match[1]):
             by_folder.setdefault(match[1], []).append(Head(int(match[2]), match[3], path, size))
     return {folder: sorted(versions, reverse=True) for folder, versions in sorted(by_folder.items())}
 
@@ -82,8 +82,8 @@ def is_valid_folder(folder: str) -> bool:
 
 
 def _is_plain_name(text: str) -> bool:
-    allowed = all(c.isalnum() or c in " -_.,+=@~()" for c in text)
-    return allowed and not disk.is_ignored(text) and 0 < len(text.encode()) <= 200
+    has_allowed_characters = all(c.isalnum() or c in " -_.,+=@~()" for c in text)
+    return has_allowed_characters and not disk.is_ignored(text) and 0 < len(text.encode()) <= 200
 
 
 def encode(folder: str, files: dict[str, StoredFile], card: bytes) -> bytes:

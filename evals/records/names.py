@@ -96,8 +96,8 @@ def select_runs(runs: Sequence[NamedRun], name: str, *, partial: bool = True) ->
         return matches
     for slash in (i for i, char in enumerate(name) if char == "/"):
         prefix, suite = name[:slash], name[slash + 1 :]
-        of_suite = [run for run in runs if suite and _has_suite(run, suite)]
-        if of_suite and prefix and (matches := _match_by_rules(of_suite, prefix, partial=partial)):
+        suite_runs = [run for run in runs if suite and _has_suite(run, suite)]
+        if suite_runs and prefix and (matches := _match_by_rules(suite_runs, prefix, partial=partial)):
             return matches
     return []
 
@@ -143,6 +143,6 @@ def similar_names(runs: Sequence[NamedRun], name: str) -> list[str]:
 
 
 def format_candidates(labels: Sequence[str]) -> str:
-    """Return candidates as a comma-separated text for a message, abbreviated to the first few."""
+    """Return the first few candidates as a comma-separated list for a message."""
     more = f" and {len(labels) - MAX_LISTED} more" if len(labels) > MAX_LISTED else ""
     return f"{', '.join(labels[:MAX_LISTED])}{more}"

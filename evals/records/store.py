@@ -183,7 +183,7 @@ def damage(path: Path, card: Card) -> str:
 
 
 def missing_file(path: Path, name: str) -> str:
-    """Return which file is missing from a run that has no `name` (`samples` or `records`); empty if there need not be one.
+    """Return the file that a run without `name` (`samples` or `records`) lacks; empty if none is required.
 
     It must exist if the run was finalized (the other Parquet file exists) or if the card counts replies.
     """

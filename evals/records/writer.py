@@ -54,8 +54,8 @@ class Writer:
                 self._fd = _open_lines(path)
                 self._drop_truncated_line()
             undo.pop_all()
-        self._complete = self._is_complete()
-        self._synced = time.monotonic()
+        self._is_card_current = self._has_current_card()
+        self._last_sync_s = time.monotonic()
         self._dirty = False
         self._lines = bytearray()
 
@@ -88,7 +88,7 @@ class Writer:
             if _TEMPORARY_FILE.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
 
-    def _is_complete(self) -> bool:
+    def _has_current_card(self) -> bool:
         """Return whether the card on disk contains the numbers of the current records."""
         return (self.path / "card.json").exists() and read_card(self.path).status != "running"
 
@@ -97,8 +97,8 @@ class Writer:
 
         Readers compute the numbers of a running run from its records.
         """
-        if self._complete:
-            self._complete = False
+        if self._is_card_current:
+            self._is_card_current = False
             write_card(self.path, structs.replace(self.card, status="running", files={}))
 
     def _close_lines(self) -> None:
@@ -115,7 +115,7 @@ class Writer:
         if not path.stat().st_size:
             return
         with path.open("rb+") as stream:
-            end = _last_newline(stream)
+            end = _end_of_last_line(stream)
             if end < path.stat().st_size:
                 stream.truncate(end)
                 self.warnings.append(f"{path}: dropped a truncated last line")
@@ -157,8 +157,8 @@ class Writer:
                 self._fd = _open_lines(self.path)
             written = os.write(self._fd, lines)
             if written != len(lines):  # remove the partial line, or a later record would be appended to it
-                complete = lines.rfind(b"\n", 0, written) + 1
-                os.ftruncate(self._fd, os.fstat(self._fd).st_size - (written - complete))
+                complete_bytes = lines.rfind(b"\n", 0, written) + 1
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - (written - complete_bytes))
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._dirty = True
 
@@ -181,7 +181,7 @@ class Writer:
     @property
     def needs_sync(self) -> bool:
         """Return whether there are unsynced records and a second has passed since the last fsync."""
-        return self._dirty and time.monotonic() - self._synced >= 1.0
+        return self._dirty and time.monotonic() - self._last_sync_s >= 1.0
 
     def sync(self) -> None:
         """Force appended records to the disk; blocks, so do not call it in the event loop."""
@@ -190,13 +190,13 @@ class Writer:
             return
         with _writing(self.path):
             os.fsync(self._fd)
-        self._synced = time.monotonic()
+        self._last_sync_s = time.monotonic()
 
     def write_card(self) -> None:
         """Write the current card."""
         with _writing(self.path):
             write_card(self.path, self.card)
-        self._complete = self.card.status != "running"
+        self._is_card_current = self.card.status != "running"
 
     def finalize(self) -> None:
         """Convert samples and records to Parquet and remove the JSON lines; safe to interrupt at any point."""
@@ -244,7 +244,7 @@ def _open_lines(path: Path) -> int:
     return disk.create(path / "records.jsonl", append=True)
 
 
-def _last_newline(stream: Any) -> int:
+def _end_of_last_line(stream: Any) -> int:
     """Return the offset just after the last newline."""
     position = stream.seek(0, os.SEEK_END)
     while position > 0:

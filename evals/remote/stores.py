@@ -25,7 +25,7 @@ CHUNK = 8 << 20
 """Number of bytes that are read at once."""
 RENAME_SCHEMES = ("file", "sftp")
 """Schemes of file systems where a half-written file is visible: files are written under another name and renamed."""
-_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
 
 
 class RemoteStore:
@@ -89,14 +89,14 @@ class RemoteStore:
     def write(self, name: str, source: BinaryIO) -> None:
         """Write an object whole; if half-written files would be visible, under another name first (`RENAME_SCHEMES`)."""
         path = self._path(name)
-        renames = self.address.scheme in RENAME_SCHEMES
-        partial = f"{path}.{uuid4().hex[:12]}.part" if renames else path
+        must_rename = self.address.scheme in RENAME_SCHEMES
+        partial = f"{path}.{uuid4().hex[:12]}.part" if must_rename else path
         with self._errors("write"):
-            if renames:
+            if must_rename:
                 self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
             with self._fs.open(partial, "wb") as target:
                 shutil.copyfileobj(source, target, CHUNK)
-            if renames:
+            if must_rename:
                 self._fs.mv(partial, path)
 
     def _path(self, name: str) -> str:
@@ -142,13 +142,13 @@ def _open(address: Address) -> tuple[Any, str]:
     import fsspec
 
     if address.scheme == "sftp":
-        return _sftp(address)
+        return _open_sftp(address)
     options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
     filesystem, path = fsspec.core.url_to_fs(str(address), **options)
     return filesystem, str(path).rstrip("/")
 
 
-def _sftp(address: Address) -> tuple[Any, str]:
+def _open_sftp(address: Address) -> tuple[Any, str]:
     """Open SFTP through asyncssh, which verifies the host key; fsspec's own client accepts any.
 
     `known_hosts=()` selects the user's known_hosts file; the default of sshfs would disable verification.
@@ -189,6 +189,6 @@ def _masked_message(error: BaseException) -> str:
     message = " ".join((getattr(error, "strerror", None) or str(error)).split())
     message = re.sub(r"\?\S*", "", message)  # the query of a signed URL
     for variable, value in os.environ.items():
-        if len(value) >= 4 and _SECRET.search(variable):
+        if len(value) >= 4 and _SECRET_NAME.search(variable):
             message = message.replace(value, "***")
     return message[:200] or type(error).__name__
