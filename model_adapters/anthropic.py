@@ -174,10 +174,10 @@ def thinking_budget(rule: Rule, sampling: Sampling) -> int:
 def _content(parts: Sequence[Part], images: Mapping[str, tuple[str, str]]) -> str | list[dict[str, Any]]:
     if len(parts) == 1 and isinstance(parts[0], Text):
         return parts[0].text
-    return [_part(part, images) for part in parts]
+    return [_encode_part(part, images) for part in parts]
 
 
-def _part(part: Part, images: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _encode_part(part: Part, images: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     if part.kind != "image" or part.sha256 not in images:
@@ -205,13 +205,13 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
         reasoning=content.reasoning,
         stop=stop,
         finish=finish,
-        usage=_usage(response.usage),
+        usage=_parse_usage(response.usage),
         seconds=seconds,
         model=parse_model_name(response.model),
     )
 
 
-def _usage(raw_usage: Any) -> Usage:
+def _parse_usage(raw_usage: Any) -> Usage:
     usage = as_object(raw_usage)
     uncached = parse_count(usage.get("input_tokens"))
     cached = parse_count(usage.get("cache_read_input_tokens"))

@@ -88,7 +88,7 @@ class FittedBaseline:
 
     def _fit_fold(self, table: Table, composition: str) -> None:
         if table.name not in self._tables:
-            self._tables[table.name] = _rows(self._source, table)
+            self._tables[table.name] = _read_rows(self._source, table)
         rows = self._tables[table.name]
         fold = next((row.fold for row in rows if row.composition == composition), None)
         if fold is None:
@@ -99,20 +99,20 @@ class FittedBaseline:
             raise Fatal(f"baseline:{self.name}: the table of {table.name} has no other fold to train on")
         binary = {row.target for row in rows} <= {0.0, 1.0} and table.name in ("expt_is_metal", "glass")
         for row, value in zip(test_rows, self._predictor(training, test_rows), strict=True):
-            self._answers[table.name, row.composition] = _answer(value, binary=binary)
+            self._answers[table.name, row.composition] = _format_answer(value, binary=binary)
 
     async def close(self) -> None:
         """Release the predictions."""
         self._answers.clear()
 
 
-def _answer(value: float, *, binary: bool) -> str:
+def _format_answer(value: float, *, binary: bool) -> str:
     if not binary:
         return f"Answer: {float(value)!r}"
     return f"Probability: {value:.6f}\nAnswer: {'yes' if value >= 0.5 else 'no'}"
 
 
-def _rows(source: Data, table: Table) -> list[Row]:
+def _read_rows(source: Data, table: Table) -> list[Row]:
     split = Split(hub=f"matbench_{table.name}", stems=(f"matbench_{table.name}", table.name))
     rows = source.rows(split, required=("composition", "fold", table.column))
     return [Row(str(row["composition"]), int(row["fold"]), float(row[table.column])) for row in rows]

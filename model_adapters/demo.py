@@ -64,7 +64,7 @@ class Demo:
                 f"demo:{self.name} only has replies to the --sample items of mmlu-pro, gpqa, aime:2025, "
                 "smolinstruct:NC-I2S and matbench:expt_gap"
             )
-        answer = _OPTION.sub(lambda match: _letter(match[1], text), recording.text)
+        answer = _OPTION.sub(lambda match: _find_letter(match[1], text), recording.text)
         reasoning_words = len((recording.reasoning or "").split())
         usage = Usage(
             input=len(text.split()),
@@ -79,7 +79,7 @@ class Demo:
         """Nothing to release."""
 
 
-def _letter(option: str, text: str) -> str:
+def _find_letter(option: str, text: str) -> str:
     """Return the letter of an option in a prompt; the last one, as few-shot examples may precede the question."""
     letters = re.findall(rf"(?m)^\(?([A-Z])[).:]\s*{re.escape(option)}\s*$", text)
     if not letters:

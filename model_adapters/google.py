@@ -121,14 +121,14 @@ class Gemini(HttpModel):
             "contents": [
                 {
                     "role": "model" if message.role == "assistant" else "user",
-                    "parts": [_part(part, images) for part in message.parts],
+                    "parts": [_encode_part(part, images) for part in message.parts],
                 }
                 for message in prompt.messages
                 if message.role != "system"
             ]
         }
         if system := [part for m in prompt.messages if m.role == "system" for part in m.parts]:
-            request["systemInstruction"] = {"parts": [_part(part, images) for part in system]}
+            request["systemInstruction"] = {"parts": [_encode_part(part, images) for part in system]}
         if config:
             request["generationConfig"] = config
         return merge_fields(request, supported.extra)
@@ -147,7 +147,7 @@ async def _convert_gif(mime_type: str, data: str) -> tuple[str, str]:
     return "image/png", b64encode(png).decode()
 
 
-def _part(part: Part, images: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _encode_part(part: Part, images: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"text": part.text}
     if part.kind != "image" or part.sha256 not in images:
@@ -161,7 +161,7 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     response = decode_response(_decoder, raw, display_url)
     if response.reports_error():
         raise error_in_200(raw, display_url, "with an error")
-    common: dict[str, Any] = {"usage": _usage(response.usage_metadata), "seconds": seconds}
+    common: dict[str, Any] = {"usage": _parse_usage(response.usage_metadata), "seconds": seconds}
     common["model"] = parse_model_name(response.model_version)
     if not response.candidates:
         if reason := as_object(response.prompt_feedback).get("blockReason"):
@@ -186,7 +186,7 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     return Reply(text=content.text or "", reasoning=content.reasoning, stop=stop, finish=finish, **common)
 
 
-def _usage(raw_usage: Any) -> Usage:
+def _parse_usage(raw_usage: Any) -> Usage:
     usage = as_object(raw_usage)
     answer = parse_count(usage.get("candidatesTokenCount"))
     thoughts = parse_count(usage.get("thoughtsTokenCount"))

@@ -40,7 +40,7 @@ class MergedModel:
         self._engine: Engine | None = None
         self._run: Path | None = None
         self._headers: dict[str, str] = {}
-        self._starting: asyncio.Task[Engine] | None = None
+        self._merge_task: asyncio.Task[Engine] | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -69,9 +69,9 @@ class MergedModel:
     async def _merged_engine(self) -> Engine:
         if self._engine is not None:
             return self._engine
-        if self._starting is None or self._starting.done():
-            self._starting = asyncio.get_running_loop().create_task(self._merge())
-        return await asyncio.shield(self._starting)
+        if self._merge_task is None or self._merge_task.done():
+            self._merge_task = asyncio.get_running_loop().create_task(self._merge())
+        return await asyncio.shield(self._merge_task)
 
     async def _merge(self) -> Engine:
         folder = await asyncio.to_thread(make, self._plan, log=notice)
@@ -103,9 +103,9 @@ class MergedModel:
 
     async def close(self) -> None:
         """Stop the server, or release the memory; a merge in progress is completed in its thread."""
-        if self._starting is not None and not self._starting.done():
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
+        if self._merge_task is not None and not self._merge_task.done():
+            self._merge_task.cancel()
+            await asyncio.gather(self._merge_task, return_exceptions=True)
         if self._engine is not None:
             await self._engine.close()
 

@@ -141,7 +141,7 @@ def body(
     switch: str = THINKING_FIELD,
 ) -> dict[str, Any]:
     """Return the body of a request without unset fields. `media`: see `encode_as_data_urls`."""
-    messages = [_message(message, media or {}) for message in prompt.messages]
+    messages = [_encode_message(message, media or {}) for message in prompt.messages]
     request: dict[str, Any] = {"model": name, "messages": messages}
     for field in ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"):
         if (value := getattr(sampling, field)) is not None:
@@ -157,14 +157,14 @@ def body(
     return merge_fields(request, sampling.extra)
 
 
-def _message(message: Message, media: Mapping[str, str]) -> dict[str, Any]:
+def _encode_message(message: Message, media: Mapping[str, str]) -> dict[str, Any]:
     parts = message.parts
     if len(parts) == 1 and isinstance(parts[0], Text):
         return {"role": message.role, "content": parts[0].text}
-    return {"role": message.role, "content": [_part(part, media) for part in parts]}
+    return {"role": message.role, "content": [_encode_part(part, media) for part in parts]}
 
 
-def _part(part: Part, media: Mapping[str, str]) -> dict[str, Any]:
+def _encode_part(part: Part, media: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     if part.kind == "structure" or part.sha256 not in media:
@@ -184,7 +184,7 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     if not completion.choices:
         raise error_in_200(raw, display_url, "without choices")
     choice = completion.choices[0]
-    message, usage = _message_of(choice), _usage(completion.usage)
+    message, usage = _message_of(choice), _parse_usage(completion.usage)
     for fault in (choice.error, message.get("error")):
         if is_error(fault):
             raise _choice_error(fault, display_url)
@@ -240,7 +240,7 @@ def _choice_error(fault: Any, display_url: str) -> ModelError:
     return ServerFault(str(error)) if type(error) is BadReply else error
 
 
-def _usage(raw_usage: Any) -> Usage:
+def _parse_usage(raw_usage: Any) -> Usage:
     """Parse token counts; implausible ones become None without invalidating the reply."""
     usage = as_object(raw_usage)
     input_details = as_object(usage.get("prompt_tokens_details"))

@@ -56,13 +56,13 @@ def model(rest: str) -> Scripted:
     """Return the model `scripted:...`; raises UsageError if the file or the function does not exist."""
     kind, equals, value = rest.partition("=")
     if equals and kind == "list":
-        return Scripted(_texts(Path(value)))
+        return Scripted(_read_texts(Path(value)))
     if equals and kind == "call":
-        return Scripted(_function(value))
+        return Scripted(_import_function(value))
     return Scripted(rest)
 
 
-def _texts(path: Path) -> list[str]:
+def _read_texts(path: Path) -> list[str]:
     try:
         texts = msgspec.json.decode(disk.read_small(path), type=list[str])
     except (OSError, ValueError, RecursionError) as error:
@@ -72,7 +72,7 @@ def _texts(path: Path) -> list[str]:
     return texts
 
 
-def _function(spec: str) -> Callable[[Prompt], str | Reply]:
+def _import_function(spec: str) -> Callable[[Prompt], str | Reply]:
     name, _, attribute = spec.partition(":")
     try:
         function: Callable[[Prompt], str | Reply] = getattr(import_module(name), attribute)

@@ -36,14 +36,14 @@ class Pace:
         """`fixed`: the initial number of calls, which is never exceeded. `max_limit`: the model's maximum."""
         self.ceiling = min(fixed or max_limit, max_limit)
         self.limit = min(fixed or INITIAL_LIMIT, self.ceiling)
-        self._searching = fixed is None
+        self._is_searching = fixed is None
         self._clock = clock
-        self._best = 0.0
+        self._best_rate = 0.0
         self._limit_before_halving = 0
-        self._halved = False
-        self._begin()
+        self._has_halved = False
+        self._begin_window()
 
-    def _begin(self) -> None:
+    def _begin_window(self) -> None:
         self._replies, self._window_start = 0, self._clock()
 
     def reply(self) -> None:
@@ -51,13 +51,13 @@ class Pace:
         self._replies += 1
         if self._replies >= self.limit:
             rate = self._replies / max(self._clock() - self._window_start, 1e-6)
-            self._begin()
+            self._begin_window()
             self._end_window(rate)
 
     def _end_window(self, rate: float) -> None:
-        if self._halved:
-            self._halved = False
-        elif self._searching:
+        if self._has_halved:
+            self._has_halved = False
+        elif self._is_searching:
             self._search(rate)
         elif self.limit < self.ceiling:
             quick = min(2 * self.limit, 3 * self._limit_before_halving // 4)
@@ -65,21 +65,21 @@ class Pace:
             self.limit = min(self.ceiling, max(quick, slow))
 
     def _search(self, rate: float) -> None:
-        if rate >= MIN_GAIN * self._best and self.limit < self.ceiling:
-            self._best = rate
+        if rate >= MIN_GAIN * self._best_rate and self.limit < self.ceiling:
+            self._best_rate = rate
             self.limit = min(2 * self.limit, self.ceiling)
         else:
-            self._searching = False
+            self._is_searching = False
             self.ceiling = self.limit
 
     def slow_down(self) -> None:
         """Reduce the concurrency because the server asked for fewer calls."""
-        if self._halved and self._clock() - self._window_start < HALVING_S:
+        if self._has_halved and self._clock() - self._window_start < HALVING_S:
             return  # a response to a call made before the halving
-        self._halved, self._searching = True, False
+        self._has_halved, self._is_searching = True, False
         self._limit_before_halving = self.limit
         self.limit = max(1, self.limit // 2)
-        self._begin()
+        self._begin_window()
 
 
 class Spacing:
@@ -93,13 +93,13 @@ class Spacing:
     def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.interval_s = 60.0 / per_minute
         self._clock = clock
-        self._next = 0.0
+        self._next_start = 0.0
 
     def delay_s(self) -> float:
         """Reserve the next start time; return the seconds until then."""
         now = self._clock()
-        start = max(now, self._next)
-        self._next = start + self.interval_s
+        start = max(now, self._next_start)
+        self._next_start = start + self.interval_s
         return start - now
 
     async def wait(self, stop: asyncio.Event | None = None) -> None:

@@ -97,8 +97,8 @@ class CollectedBatches:
         for job_index, job in enumerate(jobs):
             for (position, repeat), request in _open_requests(job):
                 if request is None or unused.get(request.key):
-                    failed = request is None or not isinstance(unused[request.key].popleft(), Reply)
-                    ranked.append((failed, (job_index, position, repeat)))
+                    has_failed = request is None or not isinstance(unused[request.key].popleft(), Reply)
+                    ranked.append((has_failed, (job_index, position, repeat)))
         return [call for _, call in sorted(ranked)]
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:

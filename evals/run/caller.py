@@ -65,7 +65,7 @@ class Caller:
         """`timeout_s`: deadline of one call; None: a minute and a tenth of a second per token of `max_tokens`.
 
         `stop`: set when the run ends; `end`: ends it; `on_back_off`: called when a call begins to wait for a retry, as
-        other calls may take its slot; `say`: notifies the user that the server is being waited for.
+        other calls may take its slot; `say`: notifies the user while calls wait for the server.
         """
         self.replies = 0
         """Number of calls with a reply."""
@@ -81,14 +81,14 @@ class Caller:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._failing_since: float | None = None
         """Time of the first failure; only used before the first reply."""
-        self._announced_wait = False
+        self._has_announced_wait = False
         """Whether the user has been told about the wait for the server."""
         self._requested_wait_s = 0.0
         """Longest `retry_after_s` that the server has requested during warm-up."""
         self._has_responded = False
         """Whether the server has responded at all, even if only with errors."""
         self._probe_task: asyncio.Task[None] | None = None
-        self._unresponsive = ""
+        self._silence_message = ""
         """Message saying that the server does not respond; empty if it does."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply | Failure | None:
@@ -98,7 +98,7 @@ class Caller:
             attempt += 1
             try:
                 waiting = self._ready() if self._ready is not None else None
-                if waiting is not None and not await self._until_ready(waiting):
+                if waiting is not None and not await self._wait_until_ready(waiting):
                     return None
                 reply = await self._call(prompt, sampling)
             except Fatal as error:
@@ -113,8 +113,8 @@ class Caller:
                     self._pace.slow_down()
                 if isinstance(error, Disconnected) and error.unreachable and not self.replies:
                     raise Fatal(str(error)) from error
-                if self._unresponsive:
-                    return failure_record("model", Timeout(self._unresponsive), attempts=attempt)
+                if self._silence_message:
+                    return failure_record("model", Timeout(self._silence_message), attempts=attempt)
                 if self._is_final(error, attempt):
                     return failure_record("model", error, attempts=attempt)
                 if not await self._back_off(error, attempt):
@@ -136,14 +136,14 @@ class Caller:
             return attempt >= MAX_ATTEMPTS_BEFORE_REPLY or self.failing_s >= WARM_UP_S
         if self.failing_s >= max(WARM_UP_S, self._requested_wait_s):
             return True
-        if not self._announced_wait and self._say is not None:
+        if not self._has_announced_wait and self._say is not None:
             duration = (
                 f"{error.retry_after_s:.3g} s, as it requests"
                 if error.retry_after_s
                 else f"up to {WARM_UP_S:.0f} s"
             )
             self._say(f"waiting for the server: {error}; {duration}")
-        self._announced_wait = True
+        self._has_announced_wait = True
         self._requested_wait_s = max(self._requested_wait_s, error.retry_after_s or 0.0)
         return False
 
@@ -160,7 +160,7 @@ class Caller:
         """Return whether calls have failed for at least `WARM_UP_S`."""
         return self._failing_since is not None and self.failing_s >= WARM_UP_S
 
-    async def _until_ready(self, waiting: Awaitable[None]) -> bool:
+    async def _wait_until_ready(self, waiting: Awaitable[None]) -> bool:
         """Wait until the model is ready, without a deadline; return False if the run ends in the meantime."""
         ready, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())
         try:
@@ -225,7 +225,7 @@ class Caller:
                     await self._model.reply(PROBE_PROMPT, Sampling(max_tokens=1))
         except (TimeoutError, Disconnected):
             if not self._has_responded and not self._stop.is_set():
-                self._unresponsive = (
+                self._silence_message = (
                     f"the server accepts calls but does not answer: not even one token in {SILENCE_S + PROBE_S:.0f} s "
                     "(--timeout S waits longer)"
                 )

@@ -46,25 +46,25 @@ def _without_subsets(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _by_model(collection: Collection, cards: Sequence[Card]) -> dict[str, list[Card]]:
     suites = {suite for column in collection.columns for suite in column.suites}
-    models: dict[str, list[Card]] = {}
+    cards_by_model: dict[str, list[Card]] = {}
     for card in cards:
         if card.config.suite in suites:
-            models.setdefault(card.model, []).append(card)
-    return models
+            cards_by_model.setdefault(card.model, []).append(card)
+    return cards_by_model
 
 
 def _entries_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
     for protocol in collection.protocol_names:
-        by_conditions: dict[tuple[object, ...], list[Card]] = {}
+        cards_by_conditions: dict[tuple[object, ...], list[Card]] = {}
         required = set(collection.suites("", protocol))
         for card in sorted(cards, key=lambda card: card.started):
             base = ProtocolName.parse(card.config.protocol).base
             if (card.config.suite, base) in required:
                 conditions = tuple(condition(card) for condition in CONDITIONS.values())
-                by_conditions.setdefault(conditions, []).append(card)
-        if not by_conditions:
+                cards_by_conditions.setdefault(conditions, []).append(card)
+        if not cards_by_conditions:
             continue
-        entries = [_mean(collection, protocol, comparable) for comparable in by_conditions.values()]
+        entries = [_mean(collection, protocol, comparable) for comparable in cards_by_conditions.values()]
         best = min(
             entries, key=lambda entry: (len(entry["missing"]), entry["marks"] != [], -entry["started"])
         )

@@ -97,11 +97,11 @@ def hours_together(forecasts: Sequence[Forecast]) -> float:
 
     The suites of a model share a queue; models run concurrently unless `in_turn`.
     """
-    hours: dict[str, float] = {}
+    hours_by_lane: dict[str, float] = {}
     for forecast in forecasts:
         lane = "" if forecast.in_turn else forecast.model
-        hours[lane] = hours.get(lane, 0.0) + (forecast.hours or 0.0)
-    return max(hours.values(), default=0.0)
+        hours_by_lane[lane] = hours_by_lane.get(lane, 0.0) + (forecast.hours or 0.0)
+    return max(hours_by_lane.values(), default=0.0)
 
 
 def _model_forecasts(session: Session, spec: str, given_model: Model | None) -> list[Forecast]:

@@ -31,16 +31,16 @@ def on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
     handlers = _handlers.setdefault(loop, [])
     handlers.append(handler)
     if len(handlers) == 1:
-        _install(loop)
+        _install_handlers(loop)
     try:
         yield
     finally:
         handlers.remove(handler)
         if not handlers:
-            _remove(loop)
+            _remove_handlers(loop)
 
 
-def _install(loop: asyncio.AbstractEventLoop) -> None:
+def _install_handlers(loop: asyncio.AbstractEventLoop) -> None:
     def call_all() -> None:
         for handler in list(_handlers.get(loop, ())):
             handler()
@@ -52,7 +52,7 @@ def _install(loop: asyncio.AbstractEventLoop) -> None:
             continue
 
 
-def _remove(loop: asyncio.AbstractEventLoop) -> None:
+def _remove_handlers(loop: asyncio.AbstractEventLoop) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         try:
             loop.remove_signal_handler(signum)

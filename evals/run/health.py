@@ -59,7 +59,7 @@ class Health:
         """`enabled`: whether findings are reported; see `is_checked`."""
         self._enabled = enabled
         self._replies = self._unfiltered = self._empty = self._reasoning_only = self._truncated = 0
-        self._first: bytes | None = None
+        self._first_digest: bytes | None = None
         self._all_identical = True
         self._unread = self._scored = 0
         self.finish_reasons = FinishReasons(Counter())
@@ -77,13 +77,13 @@ class Health:
         self._truncated += reply.stop == "length"
         if reply.stop != "filter":
             self._unfiltered += 1
-            empty = not reply.text.strip()
-            self._empty += empty
-            self._reasoning_only += empty and bool(reply.reasoning and reply.reasoning.strip())
+            is_empty = not reply.text.strip()
+            self._empty += is_empty
+            self._reasoning_only += is_empty and bool(reply.reasoning and reply.reasoning.strip())
         if self._all_identical:
             digest = blake2b(reply.text.encode("utf-8", "replace"), digest_size=16).digest()
-            self._first = self._first or digest
-            self._all_identical = digest == self._first
+            self._first_digest = self._first_digest or digest
+            self._all_identical = digest == self._first_digest
         score = next(iter(record.scores.values()), None)
         if isinstance(score, Score) and self._scored < UNREAD_WINDOW:
             self._scored += 1
@@ -98,7 +98,7 @@ class Health:
         if self._truncated == self._replies:
             yield Finding(
                 kind="truncated",
-                message=f"{self._all} are truncated: --max-tokens is too small for this model",
+                message=f"{self._all_replies} are truncated: --max-tokens is too small for this model",
             )
         elif self._unfiltered >= MIN_REPLIES and self._empty == self._unfiltered:
             cause = (
@@ -106,10 +106,10 @@ class Health:
                 if self._reasoning_only
                 else "check the server's parser or chat template"
             )
-            yield Finding(kind="empty", message=f"{self._all} are empty, {cause}", fault=True)
+            yield Finding(kind="empty", message=f"{self._all_replies} are empty, {cause}", fault=True)
             return
         if self._replies >= MIN_REPLIES_SAME and self._all_identical:
-            yield Finding(kind="same", message=f"{self._all} are identical")
+            yield Finding(kind="same", message=f"{self._all_replies} are identical")
         if self._scored >= UNREAD_WINDOW and self._unread >= MAX_UNREAD * UNREAD_WINDOW:
             yield Finding(
                 kind="unread",
@@ -117,7 +117,7 @@ class Health:
             )
 
     @property
-    def _all(self) -> str:
+    def _all_replies(self) -> str:
         return f"{self._replies} of {self._replies} replies"
 
 

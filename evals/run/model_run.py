@@ -96,7 +96,7 @@ class ModelRun:
     """Name of the model in messages; empty if it is the only one."""
     model: Model
     progress: ModelProgress
-    _created = False
+    _is_created = False
 
     def __init__(self, context: RunContext, spec: str, model: Model | None) -> None:
         """`model`: None if it is to be created when its runs begin."""
@@ -118,7 +118,7 @@ class ModelRun:
         self.model = with_headers(
             model, header=request.header, extra_body=request.extra_body, name=self.display_spec
         )
-        self._created = True
+        self._is_created = True
 
     @property
     def is_sequential(self) -> bool:
@@ -134,7 +134,7 @@ class ModelRun:
     @property
     def model_name(self) -> str:
         """Return the model's name; its spec if it has not been created yet."""
-        return self.model.name if self._created else self.display_spec
+        return self.model.name if self._is_created else self.display_spec
 
     def say(self, line: str) -> None:
         """Show a line to the user, with the model's name if there are several."""
@@ -157,7 +157,7 @@ class ModelRun:
 
     def prepare(self) -> None:
         """Open every suite's run, and rescore stale replies; blocks."""
-        if not self._created:
+        if not self._is_created:
             self._set_model(self.context.create_model(self.spec))
         remarks, options = self.check_suites(), self._options()
         jobs: list[Job] = []
@@ -311,7 +311,7 @@ class ModelRun:
     async def release(self) -> None:
         """Close all files, and the model if its runner has not done so."""
         self.close()
-        if self._created and self.runner is None:
+        if self._is_created and self.runner is None:
             await self.model.close()
 
     def close(self) -> None:

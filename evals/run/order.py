@@ -157,7 +157,7 @@ def _log_lengths(job: Job) -> array[float]:
     has_tokens = any(tokens for tokens, _ in job.lengths.values())
     log_lengths = {
         sample_id: log1p(tokens if has_tokens else 1000 * seconds)
-        + 1e-9 * seconds  # of equal lengths, the slower one first
+        + 1e-9 * seconds  # among equal lengths, the slower one first
         for sample_id, (tokens, seconds) in job.lengths.items()
     }
     mean = sum(log_lengths.values()) / len(log_lengths)

@@ -68,14 +68,14 @@ def _metric_from_card(estimate: Estimate, scorers: Sequence[str]) -> Metric:
     name, _, scorer = estimate.metric.rpartition(",")
     has_scorer = bool(name) and scorer in scorers
     part = name if has_scorer else estimate.metric
-    fraction = estimate.unit == "fraction"
+    is_fraction = estimate.unit == "fraction"
     return Metric(
         name=estimate.metric,
         of=PartMean(part) if has_scorer or len(scorers) > 1 or part != "accuracy" else mean_value,
         unit=estimate.unit,
         better=estimate.better,
         headline=estimate.headline,
-        bounds=(0.0, 1.0) if fraction else None,
+        bounds=(0.0, 1.0) if is_fraction else None,
         scorer=scorer if has_scorer else "",
     )
 
@@ -171,7 +171,7 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     """Return the aggregates that suites define over their variants, and means over the columns of collections.
 
     The value is None if a variant or a column is missing. Runs are combined only if they share all `CONDITIONS`. If there are
-    several such sets, the one with the most variants represents the model; ties go to full benchmarks, then to the newest
+    several such runs_by_conditions, the one with the most variants represents the model; ties go to full benchmarks, then to the newest
     set. `left_out` lists the other runs and their differences.
     """
     results = []
@@ -208,16 +208,16 @@ def _aggregation_rule(name: str) -> AggregationRule | None:
 
 def _comparable(cards: Sequence[Card]) -> tuple[list[Card], list[str]]:
     """Return the runs to combine, one for each variant, and a line for each variant that only other runs have."""
-    sets: dict[tuple[object, ...], dict[str, Card]] = {}
+    runs_by_conditions: dict[tuple[object, ...], dict[str, Card]] = {}
     for card in sorted(cards, key=lambda card: card.started):  # keeps the newest run of a variant
-        sets.setdefault(_conditions(card), {})[card.config.suite] = card
+        runs_by_conditions.setdefault(_conditions(card), {})[card.config.suite] = card
 
     def rank(runs: Mapping[str, Card]) -> tuple[object, ...]:
         first = next(iter(runs.values()))
         newest = max(card.started for card in runs.values())
         return len(runs), first.data != "sample", first.complete, newest
 
-    best = max(sets.values(), key=rank)
+    best = max(runs_by_conditions.values(), key=rank)
     first = next(iter(best.values()))
     left_out = {
         card.config.suite: f"{card.run} of {card.config.suite} is not in the mean: {'; '.join(_differences(first, card))}"

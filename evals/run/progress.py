@@ -96,8 +96,8 @@ class Tally:
             if interval.low is None:
                 return f"{100 * mean:.1f} %"
             return f"{100 * mean:.1f} % [{100 * (interval.low or 0):.1f}, {100 * (interval.high or 0):.1f}]"
-        spread = max(self.squared_sum / self.scored - mean**2, 0.0) / self.scored
-        return f"{mean:.3g} ± {stats.z_quantile(0.975) * spread**0.5:.2g}"
+        variance_of_mean = max(self.squared_sum / self.scored - mean**2, 0.0) / self.scored
+        return f"{mean:.3g} ± {stats.z_quantile(0.975) * variance_of_mean**0.5:.2g}"
 
     def _interval(self) -> stats.Interval:
         """Return the interval of a fraction, computed over samples rather than repeats."""
@@ -126,7 +126,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._last_update = time.monotonic()
         self._last_states: dict[int, tuple[int, int]] = {}
         """(replies, rescored replies) when the line of each row was last printed; used without a terminal."""
-        self._on_terminal = False
+        self._is_on_terminal = False
         self._bars: list[Any] = []
         self._notebook_display: Any = None
         """Display handle in a notebook."""
@@ -138,7 +138,7 @@ class Progress(AbstractContextManager["Progress"]):
             display: Callable[..., Any] = notebook.display
             self._notebook_display = display(_NotebookText(self._texts()), display_id=True)
         elif not self._quiet and sys.stderr.isatty():
-            self._on_terminal = True
+            self._is_on_terminal = True
         return self
 
     def __exit__(
@@ -157,7 +157,7 @@ class Progress(AbstractContextManager["Progress"]):
     def add(self, model: ModelProgress) -> None:
         """Show the rows of one more model from now on."""
         self._models.append(model)
-        if self._on_terminal:
+        if self._is_on_terminal:
             self._add_bars(model)
         elif self._notebook_display is not None:
             self._draw()

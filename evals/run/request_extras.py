@@ -94,12 +94,12 @@ def with_system(prompter: Prompter, text: str) -> Prompter:
         first = prompt.messages[0] if prompt.messages and prompt.messages[0].role == "system" else None
         parts: tuple[Part, ...] = (Text(f"{text}\n\n"), *first.parts) if first else (Text(text),)
         rest = prompt.messages[1:] if first else prompt.messages
-        return structs.replace(prompt, messages=(Message("system", _joined(parts)), *rest))
+        return structs.replace(prompt, messages=(Message("system", _join_texts(parts)), *rest))
 
     return with_prefix
 
 
-def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
+def _join_texts(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Join texts into one part, since many chat templates accept only one as a system prompt."""
     texts = [part.text for part in parts if isinstance(part, Text)]
     return (Text("".join(texts)),) if len(texts) == len(parts) else tuple(parts)

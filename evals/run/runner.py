@@ -69,7 +69,7 @@ class Runner:
     ) -> None:
         """`timeout_s`: deadline of a call; None: see `Caller`. `queue`: a fixed calling order; None: longest first.
 
-        `skips`: returns whether a job needs no more samples. `say`: notifies the user that the server is being waited for.
+        `skips`: returns whether a job needs no more samples. `say`: notifies the user while calls wait for the server.
         """
         self.model, self.jobs, self.budget = model, jobs, budget or Budget()
         self.pace = pace_of(model, concurrency)

@@ -234,7 +234,7 @@ def _set_names(model_runs: Sequence[ModelRun]) -> None:
 
 
 def _with_available_prompts(suites: Sequence[Suite], say: Say) -> list[Suite]:
-    """Replace upstream prompts that are unavailable by reworded ones, under the protocol marked as reworded."""
+    """Replace unavailable upstream prompts with reworded ones, under the protocol marked as reworded."""
     available = [load.with_available_prompts(suite) for suite in suites]
     suites_by_line: dict[str, list[str]] = {}
     for suite, reworded in zip(suites, available, strict=True):

@@ -112,7 +112,7 @@ def _table_parts(table: dict[str, Any], name: str, faults: list[str]) -> list[Pa
     for axis in ("models", "suites"):
         if not getattr(request, axis):
             faults.append(f"{name}: no {axis}")
-    common = structs.replace(request, suites=[])
+    common_request = structs.replace(request, suites=[])
     parts = []
     for spec, protocol, count in product(request.suites, protocols, repeats):
         try:
@@ -121,7 +121,7 @@ def _table_parts(table: dict[str, Any], name: str, faults: list[str]) -> list[Pa
             faults.append(f"{name}: {error}")
             continue
         with_repeats = [structs.replace(suite, repeats=count) if count else suite for suite in suites]
-        parts.append(Part(request=common, suites=tuple(with_repeats)))
+        parts.append(Part(request=common_request, suites=tuple(with_repeats)))
     return parts
 
 

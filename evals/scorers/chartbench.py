@@ -91,7 +91,7 @@ class Published(Struct, frozen=True):
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
         if sample.target in YES_NO:
-            return self._assertion(str(sample.target), reply, text.lower())
+            return self._score_assertion(str(sample.target), reply, text.lower())
         if not text:
             return no_answer(reply, "no text")
         if self.bare:
@@ -100,17 +100,17 @@ class Published(Struct, frozen=True):
             ):
                 return no_answer(reply, "more than a number", value=None)
             return self.score_extracted(sample, prompt, reply, text)
-        number, ambiguous = number_text(text)
+        number, is_ambiguous = number_text(text)
         score = self.score_extracted(sample, prompt, reply, number)
-        return Score(value=score.value, verdict=score.verdict, answer=score.answer, suspect=ambiguous)
+        return Score(value=score.value, verdict=score.verdict, answer=score.answer, suspect=is_ambiguous)
 
-    def _assertion(self, gold: str, reply: Reply, text: str) -> Score:
+    def _score_assertion(self, gold: str, reply: Reply, text: str) -> Score:
         answer = "yes" if "yes" in text else "no"
         right = answer == gold
         verdict: Verdict = ("right" if right else "wrong") if text else unanswered_verdict(reply)
-        stated = answer == "yes" or re.search(r"\bno\b", text)
-        why = "" if stated else 'no "yes" in the reply, which upstream reads as "no"'
-        return Score(value=float(right), verdict=verdict, answer=answer, why=why, suspect=not stated)
+        is_stated = answer == "yes" or re.search(r"\bno\b", text)
+        why = "" if is_stated else 'no "yes" in the reply, which upstream reads as "no"'
+        return Score(value=float(right), verdict=verdict, answer=answer, why=why, suspect=not is_stated)
 
 
 class Strict(Struct, frozen=True):

@@ -81,13 +81,13 @@ def classification(*, per_class: bool = False, top5: bool = True) -> tuple[Metri
         Metric(name="top1", of=mean_value, headline=not per_class),
         Metric(name="mean_per_class", of=mean_value, pool="macro", headline=per_class),
         *top5_metrics,
-        _cost("parameters", "parameters", 1e-6, "M"),
-        _cost("trained_parameters", "trained", 1e-6, "M"),
-        _cost("latency", "latency_ms", 1.0, "ms"),
+        _cost_metric("parameters", "parameters", 1e-6, "M"),
+        _cost_metric("trained_parameters", "trained", 1e-6, "M"),
+        _cost_metric("latency", "latency_ms", 1.0, "ms"),
     )
 
 
-def _cost(name: str, part: str, factor: float, unit: str) -> Metric:
+def _cost_metric(name: str, part: str, factor: float, unit: str) -> Metric:
     return Metric(
         name=name, of=PartMean(part, factor=factor), unit=unit, better="lower", bounds=None, by_group=False
     )  # fmt: skip

@@ -28,7 +28,7 @@ class _RowStatistic(Struct, frozen=True):
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the statistic; raises ValueError if it is undefined."""
-        gold, stated = _table(points)
+        gold, stated = _gold_and_stated(points)
         return self.of(gold, stated)
 
     def of(self, gold: Floats, stated: Floats) -> float:
@@ -42,7 +42,7 @@ class _RowStatistic(Struct, frozen=True):
         indexed_points = [
             (index, point) for index, points in enumerate(clusters) for point in points if _has_gold(point)
         ]
-        gold, stated = _table([point for _, point in indexed_points])
+        gold, stated = _gold_and_stated([point for _, point in indexed_points])
         cluster_indices = np.array([index for index, _ in indexed_points], dtype=np.intp)
 
         def statistic(indices: NDArray[np.intp]) -> float:
@@ -57,7 +57,7 @@ def _has_gold(point: Point) -> bool:
     return "gold_0" in point.parts
 
 
-def _table(points: Iterable[Point]) -> tuple[Floats, Floats]:
+def _gold_and_stated(points: Iterable[Point]) -> tuple[Floats, Floats]:
     import numpy as np
 
     points_with_gold = [point for point in points if _has_gold(point)]
@@ -187,7 +187,7 @@ class Fmax(Struct, frozen=True):
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the statistic; raises ValueError if there are no points, or the list is not available."""
-        return fmax(*self._tables([point for point in points if point.verdict != "missing"]))
+        return fmax(*self._stated_and_gold([point for point in points if point.verdict != "missing"]))
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
         """Return a function from the indices of resampled clusters to the statistic."""
@@ -196,7 +196,7 @@ class Fmax(Struct, frozen=True):
         indexed_points = [
             (i, p) for i, points in enumerate(clusters) for p in points if p.verdict != "missing"
         ]
-        stated, gold = self._tables([point for _, point in indexed_points])
+        stated, gold = self._stated_and_gold([point for _, point in indexed_points])
         cluster_indices = np.array([index for index, _ in indexed_points], dtype=np.intp)
 
         def statistic(indices: NDArray[np.intp]) -> float:
@@ -208,7 +208,7 @@ class Fmax(Struct, frozen=True):
 
         return statistic
 
-    def _tables(self, points: Sequence[Point]) -> tuple[Floats, Floats]:
+    def _stated_and_gold(self, points: Sequence[Point]) -> tuple[Floats, Floats]:
         """Return two tables (item by label) of 0 and 1: the stated labels and the gold labels."""
         import numpy as np
 
@@ -228,7 +228,7 @@ class Fmax(Struct, frozen=True):
 
 
 def fmax(stated: Floats, gold: Floats) -> float:
-    """Return the maximum F1 of two tables (item by label) of 0 and 1, see `Fmax`."""
+    """Return the maximum F1 of two tables (item by label) of 0 and 1; see `Fmax`."""
     import numpy as np
 
     items, labels = stated.shape

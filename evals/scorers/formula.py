@@ -55,7 +55,7 @@ def element_counts(text: str) -> dict[str, int] | None:
     text = text.rstrip("·•∙⋅.")  # the dot of a radical
     total: Counter[str] = Counter()
     for part in re.split(r"[·•∙⋅*.]", text):
-        multiplier, formula = _leading_number(part)
+        multiplier, formula = _split_multiplier(part)
         elements = _parse_elements(formula)
         if elements is None:
             return None
@@ -103,7 +103,7 @@ def _split_charge(text: str) -> tuple[str, int]:
     return text[: match.start()], sign * (int(digits) if digits else len(charge_text))
 
 
-def _leading_number(part: str) -> tuple[int, str]:
+def _split_multiplier(part: str) -> tuple[int, str]:
     digits = re.match(r"\d{1,3}", part)
     return (int(digits[0]), part[digits.end() :]) if digits else (1, part)
 

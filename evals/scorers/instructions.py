@@ -260,15 +260,15 @@ def checked_arguments(instructions: Sequence[str], arguments: Sequence[Arguments
     for name, raw_arguments in zip(instructions, arguments, strict=True):
         if name not in OFFICIAL:
             raise DataError(f"no rule for the instruction {name!r}; known: {', '.join(sorted(OFFICIAL))}")
-        given = {key: value for key, value in raw_arguments.items() if value}
+        non_empty = {key: value for key, value in raw_arguments.items() if value}
         for key in REQUIRED_ARGUMENTS.get(name, ()):
-            if key not in given:
+            if key not in non_empty:
                 raise DataError(f"{name} lacks the argument {key!r}")
-            if key.endswith("relation") and given[key] not in RELATIONS:
-                raise DataError(f"{name}: {key} is {given[key]!r}, not one of {', '.join(RELATIONS)}")
+            if key.endswith("relation") and non_empty[key] not in RELATIONS:
+                raise DataError(f"{name}: {key} is {non_empty[key]!r}, not one of {', '.join(RELATIONS)}")
         if name == SENTENCE_COUNT:
             _require_sentence_data()
-        checked.append(given)
+        checked.append(non_empty)
     return checked
 
 

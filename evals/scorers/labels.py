@@ -95,7 +95,7 @@ def balanced_accuracy_of(columns: Columns, weights: Floats) -> float:
 
 
 def f1_of(columns: Columns, weights: Floats) -> float:
-    """Return F1 of the positive label; raises ValueError if it is neither a target nor a prediction."""
+    """Return the F1 of the positive label; raises ValueError if it is neither a target nor a prediction."""
     tp, fp, _, fn = confusion(columns, weights)
     if not tp + fp + fn:
         raise ValueError("no positive target and no positive prediction")
@@ -122,9 +122,9 @@ def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
     stated_yes = answered & (right == positive)
     count = float(weights.sum())
     stated = [float(weights[mask].sum()) for mask in (stated_yes, answered & ~stated_yes, ~answered)]
-    true = [float(weights[positive].sum()), float(weights[~positive].sum()), 0.0]
-    numerator = float(weights[right].sum()) * count - sum(p * t for p, t in zip(stated, true, strict=True))
-    squared_denominator = (count**2 - sum(p * p for p in stated)) * (count**2 - sum(t * t for t in true))
+    targets = [float(weights[positive].sum()), float(weights[~positive].sum()), 0.0]
+    numerator = float(weights[right].sum()) * count - sum(p * t for p, t in zip(stated, targets, strict=True))
+    squared_denominator = (count**2 - sum(p * p for p in stated)) * (count**2 - sum(t * t for t in targets))
     return numerator / sqrt(squared_denominator) if squared_denominator > 0 else 0.0
 
 

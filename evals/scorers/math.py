@@ -23,7 +23,7 @@ _HUGE_NUMBER = re.compile(
     r"|(?:\^\s*+(?:\{\s*+)?\d++\s*+(?:\}\s*+)?){3,}|\*\*\s*+\d{5,}|(?<!\d)\d{2000,}"
 )
 """Powers and factorials that sympy would compute in full."""
-_EXPONENTS = re.compile(r"(?:(?:\^|\*\*)\s*+(?:[{(]\s*+){0,2}\d{1,4}\s*+[})]*+\s*+){2,}+")
+_POWER_TOWER = re.compile(r"(?:(?:\^|\*\*)\s*+(?:[{(]\s*+){0,2}\d{1,4}\s*+[})]*+\s*+){2,}+")
 _MAX_EXPONENT = 99_999
 
 
@@ -60,16 +60,16 @@ def equivalent(
         gold, reply = with_lowercase_symbols(gold, reply)
         latex = replace(latex, normalization_config=replace(latex.normalization_config, units=False))
     notations = [latex, ExprExtractionConfig()]
-    limit = None if timeout_s is None else max(1, round(timeout_s))
-    target = parse(gold, notations, parsing_timeout=limit)
+    limit_s = None if timeout_s is None else max(1, round(timeout_s))
+    target = parse(gold, notations, parsing_timeout=limit_s)
     if not target and "$" not in gold:
-        target = parse(f"${gold}$", notations, parsing_timeout=limit)
+        target = parse(f"${gold}$", notations, parsing_timeout=limit_s)
     if not target:
         return None
-    answer = parse(reply, notations, parsing_timeout=limit)
+    answer = parse(reply, notations, parsing_timeout=limit_s)
     if not answer:
         return None
-    return bool(verify(target, answer, float_rounding=precision, timeout_seconds=limit))
+    return bool(verify(target, answer, float_rounding=precision, timeout_seconds=limit_s))
 
 
 def quotient(gold: str, reply: str) -> float | None:
@@ -160,7 +160,7 @@ def _is_huge_tower(exponents: str) -> bool:
 
 def is_hostile(text: str) -> bool:
     """Return whether a text would make a symbolic parser recurse or compute endlessly; takes linear time."""
-    if "\0" in text or _HUGE_NUMBER.search(text) or any(map(_is_huge_tower, _EXPONENTS.findall(text))):
+    if "\0" in text or _HUGE_NUMBER.search(text) or any(map(_is_huge_tower, _POWER_TOWER.findall(text))):
         return True
     depth = 0
     for bracket in re.finditer(r"[{}()]", text):

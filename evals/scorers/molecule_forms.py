@@ -96,8 +96,8 @@ class MoleculeForms:
         for bond in list(mol.GetBonds()):
             ends = bond.GetBeginAtom(), bond.GetEndAtom()
             for donor, metal in (ends, ends[::-1]):
-                anion = donor.GetFormalCharge() < 0 and donor.GetDegree() == 1
-                if anion and metal.GetAtomicNum() not in _NONMETALS:
+                is_anion = donor.GetFormalCharge() < 0 and donor.GetDegree() == 1
+                if is_anion and metal.GetAtomicNum() not in _NONMETALS:
                     mol.RemoveBond(donor.GetIdx(), metal.GetIdx())
                     mol.AddBond(donor.GetIdx(), metal.GetIdx(), dative)
                     changed = True
@@ -264,12 +264,12 @@ class MoleculeForms:
 
     def tautomer(self) -> tuple[str, bool]:
         """Return the canonical tautomer of the parent, and whether the enumeration was completed."""
-        tautomers, complete = [], True
+        tautomers, is_complete = [], True
         for fragment in self._rd.Chem.GetMolFrags(self.parent_mol, asMols=True):
             result = self._rd.tautomers.Enumerate(fragment)
-            complete &= result.status == self._rd.standardize.TautomerEnumeratorStatus.Completed
+            is_complete &= result.status == self._rd.standardize.TautomerEnumeratorStatus.Completed
             tautomers.append(str(self._rd.Chem.MolToSmiles(self._rd.tautomers.PickCanonical(result))))
-        return ".".join(sorted(tautomers)), complete
+        return ".".join(sorted(tautomers)), is_complete
 
     @cached_property
     def skeleton_key(self) -> str:

@@ -56,7 +56,7 @@ _MARKUP = re.compile(
 _PRIME = re.compile(r"(\d)('+)([a-h])(?=[rsez,)-])")
 """A prime before the locant's letter, 3'a for 3a'."""
 _RACEMATE = re.compile(r"^(?:\(±\)|\(\+/-\)|±|rac|racemic)[-\s]")
-_LOCANTS = re.compile(r"(?<![\w'(])(\d+[a-h]?'*)([EZ])(?=[,-])")
+_STEREO_LOCANT = re.compile(r"(?<![\w'(])(\d+[a-h]?'*)([EZ])(?=[,-])")
 
 
 def stereo_first(text: str) -> str:
@@ -64,8 +64,8 @@ def stereo_first(text: str) -> str:
 
     Example: octa-1,3E,5E-triene becomes (3E,5E)-octa-1,3,5-triene.
     """
-    descriptors = ["".join(match) for match in _LOCANTS.findall(text)]
-    without_stereo = _LOCANTS.sub(lambda match: match[1], text)
+    descriptors = ["".join(match) for match in _STEREO_LOCANT.findall(text)]
+    without_stereo = _STEREO_LOCANT.sub(lambda match: match[1], text)
     return f"({','.join(descriptors)})-{without_stereo}" if descriptors else text
 
 
@@ -181,12 +181,12 @@ class Name(Struct, frozen=True):
 
     def _score(self, sample: Sample, answer: str) -> Score:
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
-        identical, same = answer in golds, any(same_name(answer, gold) for gold in golds)
-        parts = {"string": float(identical), "name": float(same)}
-        why = "" if identical else "the same name, written differently" if same else "a different name"
+        is_identical, is_same = answer in golds, any(same_name(answer, gold) for gold in golds)
+        parts = {"string": float(is_identical), "name": float(is_same)}
+        why = "" if is_identical else "the same name, written differently" if is_same else "a different name"
         if self.structure:
             parts["structure"] = parts["name"]
-            if not same:
+            if not is_same:
                 right, why = same_structure(answer, str(sample.meta.get("smiles") or opsin()(golds[0])))
                 parts["structure"] = float(right)
         return binary_score(right=any(parts.values()), answer=answer[:MAX_CHARS], why=why, parts=parts)
@@ -200,5 +200,5 @@ def same_structure(answer: str, gold: str) -> tuple[bool, str]:
     if not smiles:
         return False, "a different name, which OPSIN cannot read"
     comparison = compare_molecules(smiles, gold)
-    same = comparison.rung >= RUNGS["compound"]
-    return same, "a different name of the same molecule" if same else comparison.why
+    is_same = comparison.rung >= RUNGS["compound"]
+    return is_same, "a different name of the same molecule" if is_same else comparison.why

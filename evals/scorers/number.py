@@ -37,7 +37,7 @@ def gold_number(sample: Sample) -> float:
 
 
 def _read_number(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:
-    """Return the number that a reader finds, and its position if the reader returns one.
+    """Return the number that a reader finds, and its `Reading` if the reader returns one.
 
     A number at the end of a truncated reply may be incomplete and is not read.
     """

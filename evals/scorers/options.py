@@ -41,8 +41,8 @@ _LETTER_WITH_TEXT = re.compile(r"(?<![A-Za-z])([A-Z])\s*[(（]([^()（）\n]{2,2
 _MARKUP = re.compile(
     r"\[(?:START|END)_\w+\]|\\(?:ce|pu|text|mathrm|mathbf|textbf|rm)\b|\\[,;! ()]|[${}^_*`'\"\s]"
 )
-_WRAPPED = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed)\s?\{([^{}]*)\}")
-_NOUN = re.compile(r"^(?:options?|choices?|letters?|选项)\s*[:：]?\s*", re.IGNORECASE)
+_TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed)\s?\{([^{}]*)\}")
+_LEADING_NOUN = re.compile(r"^(?:options?|choices?|letters?|选项)\s*[:：]?\s*", re.IGNORECASE)
 _INTRODUCTION = re.compile(r"^\s*(?:all|both|each|only|the\s+following)\b[^:\n.]{0,60}:\s*", re.IGNORECASE)
 _QUOTED = re.compile(r"[\"']([A-Z])[\"']")
 _SEPARATORS = re.compile(r"[;\n、和]|,(?=\s)|\band\b")
@@ -135,18 +135,18 @@ class _Parser:
         is_short = 0 < len(content.strip()) <= _MAX_ANSWER_CHARS and "\n" not in content.strip()
         return REFUSED if form in ("tag", "line", "json") and is_short else None
 
-    def _without_own_text(self, gloss: re.Match[str]) -> str:
+    def _without_own_text(self, match: re.Match[str]) -> str:
         """Return the letter without the text in brackets if that is the option's own text."""
-        index, text = ord(gloss[1]) - ord("A"), _normalise(gloss[2])
+        index, text = ord(match[1]) - ord("A"), _normalise(match[2])
         is_own_text = index < len(self._texts) and text in self._texts[index]
-        return gloss[1] if is_own_text else gloss[0]
+        return match[1] if is_own_text else match[0]
 
 
 def _parse_letters(statement: str) -> tuple[str, ...] | None:
     """Read "A", "(A)", "A, C", "A and C", `"A", "C"`, also one per line, and "All alcohols: A, C"; else None."""
     statement = _INTRODUCTION.sub("", statement)
-    normalised = _WRAPPED.sub(r"\1", _QUOTED.sub(r"\1", statement)).strip().strip("*`$ \n").strip()
-    normalised = re.sub(r"(?m)^\s*[-*•]\s+", "", _NOUN.sub("", normalised)).replace("**", "")
+    normalised = _TEXT_COMMAND.sub(r"\1", _QUOTED.sub(r"\1", statement)).strip().strip("*`$ \n").strip()
+    normalised = re.sub(r"(?m)^\s*[-*•]\s+", "", _LEADING_NOUN.sub("", normalised)).replace("**", "")
     if _LETTERS.fullmatch(normalised):
         return tuple(dict.fromkeys(re.findall("[A-Z]", normalised)))
     return None
@@ -154,9 +154,9 @@ def _parse_letters(statement: str) -> tuple[str, ...] | None:
 
 def _parse_letter_run(statement: str, option_count: int) -> tuple[str, ...] | None:
     """Read distinct letters without separators, as in "CA"; else None."""
-    letters = _WRAPPED.sub(r"\1", statement).strip("*`$ \n")
-    all_options = all("A" <= letter < chr(ord("A") + option_count) for letter in letters)
-    return tuple(letters) if 1 < len(letters) == len(set(letters)) and all_options else None
+    letters = _TEXT_COMMAND.sub(r"\1", statement).strip("*`$ \n")
+    are_options = all("A" <= letter < chr(ord("A") + option_count) for letter in letters)
+    return tuple(letters) if 1 < len(letters) == len(set(letters)) and are_options else None
 
 
 def _parse_lower_case(statement: str, option_count: int) -> tuple[str, ...] | None:

@@ -26,7 +26,7 @@ from evals.types import Prompt, Reply, Sample, Score
 
 Kind = Literal["count", "index"]
 FORMULA = "molecular_formula"
-_LINE = re.compile(
+_PROPERTY_LINE = re.compile(
     r"^[\s*\-•>|\"'`]*+([A-Za-z][\w ()-]{0,80}?)[\"'`*\s]*[:=|]\s*(\S.{0,2000})$", re.MULTILINE
 )
 _NEXT_NAME = re.compile(r"[,;]\s+(?=[\"'`]?[A-Za-z][\w ()-]{0,60}[\"'`]?[:=])")
@@ -36,7 +36,7 @@ _LIST = re.compile(
     r"[\[({]?\s*+(?P<items>\d{1,6}(?:(?:\s*+,\s*+(?:and\s++)?|\s*+;\s*+|\s++and\s++|\s++)\d{1,6})*+)\s*+[\])}]?[.,]?",
     re.IGNORECASE,
 )
-_NONE = re.compile(
+_EMPTY_SET = re.compile(
     r"(?:\[\s*\]|\{\s*\}|\(\s*\)|∅|none|empty(?:\s+(?:list|set))?|no\s+atoms?)[.,]?", re.IGNORECASE
 )
 _COUNT = re.compile(
@@ -109,7 +109,7 @@ def _read_object(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | 
 
 def _read_lines(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
     values: dict[str, Any] = {}
-    for line in _LINE.finditer(_NEXT_NAME.sub("\n", text)):
+    for line in _PROPERTY_LINE.finditer(_NEXT_NAME.sub("\n", text)):
         key, value = normalise_key(line[1]), line[2].strip().strip("`*|,\"' ")
         if key in gold_values and values.setdefault(key, value) != value:
             return None
@@ -181,7 +181,7 @@ def index_set(value: Any) -> frozenset[int] | None:
         return value
     if isinstance(value, str):
         text = value.strip().strip("*`$ ").strip()
-        if _NONE.fullmatch(text):
+        if _EMPTY_SET.fullmatch(text):
             return frozenset()
         listed = _LIST.fullmatch(text) if len(text) < _MAX_CHARS else None
         return frozenset(map(int, re.findall(r"\d+", listed["items"]))) if listed else None

@@ -119,7 +119,7 @@ def _substitute_counts(gold: str, point: Point, tokens: TokenKind) -> dict[str, 
 
 
 @lru_cache(1)
-def _rouge() -> Any:
+def _rouge_scorer() -> Any:
     try:
         from rouge_score import rouge_scorer
     except ImportError:
@@ -132,7 +132,7 @@ def rouge(answer: str, gold: str) -> dict[str, float]:
     from rouge_score.tokenize import tokenize
 
     answer = answer[: MAX_TOKENS * 20]
-    scores = _rouge().score(gold, answer)
+    scores = _rouge_scorer().score(gold, answer)
     answer_tokens, gold_tokens = tokenize(answer, None), tokenize(gold, None)
     shared = common_subsequence(answer_tokens, gold_tokens)
     return {
@@ -287,7 +287,7 @@ class Caption(Struct, frozen=True):
 
     def warm(self) -> None:
         """Import nltk and read WordNet."""
-        _rouge()
+        _rouge_scorer()
         if self.synonyms:
             wordnet()
 

@@ -46,7 +46,7 @@ class _Endpoint:
         return self._model.rejected_fields.without(await self._model.body(prompt, sampling))
 
 
-def _outcome(model: HttpModel, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
+def _parse_outcome(model: HttpModel, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
     """Return the reply or the error that the same direct call would have produced."""
     try:
         if 200 <= status < 300:
@@ -172,7 +172,7 @@ class OpenAIBatches(_Endpoint):
 
     def _parse_result(self, line: _Line, sampling: Sampling) -> Reply | Exception:
         if line.response is not None:
-            return _outcome(self._model, line.response.status_code, bytes(line.response.body), sampling)
+            return _parse_outcome(self._model, line.response.status_code, bytes(line.response.body), sampling)
         error = line.error or {}
         message = self._client.without_key(f"{error.get('message') or 'no result'}")
         return (Expired if error.get("code") == "batch_expired" else Rejected)(message)
@@ -261,11 +261,11 @@ class AnthropicBatches(_Endpoint):
 
     def _parse_result(self, result: _Result, sampling: Sampling) -> Reply | Exception:
         if result.type == "succeeded":
-            return _outcome(self._model, 200, bytes(result.message), sampling)
+            return _parse_outcome(self._model, 200, bytes(result.message), sampling)
         if result.type == "errored":
             raw = bytes(result.error)
             kinds = parse_fault(raw).code.split()
-            return _outcome(
+            return _parse_outcome(
                 self._model, next((STATUSES[k] for k in kinds if k in STATUSES), 400), raw, sampling
             )
         return Expired(f"the batch ended before this request was processed ({result.type})")

@@ -380,15 +380,15 @@ class Endpoints:
             return
         fast = min(idle, key=lambda e: e.mean_s)
         slow = [e for e in self._endpoints.values() if e is not fast and e.calls]
-        calls = [
+        candidates = [
             (endpoint.remaining_s(call, now), call)
             for endpoint in slow
             if endpoint.is_slower(fast, now)
             for call in endpoint.calls
             if call.movable and not call.moved
         ]
-        calls.sort(key=lambda entry: -entry[0])
-        for remaining_s, call in calls[: fast.capacity - len(fast.calls)]:
+        candidates.sort(key=lambda candidate: -candidate[0])
+        for remaining_s, call in candidates[: fast.capacity - len(fast.calls)]:
             if remaining_s > fast.mean_s:
                 call.move()
         if slow:

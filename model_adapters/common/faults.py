@@ -320,7 +320,7 @@ def is_error(value: Any) -> bool:
 
 
 def error_in_200(raw: bytes, url: str, description: str) -> ModelError:
-    """Return the error reported in the body of a 200 response; `description`: of a body without an error code.
+    """Return the error reported in the body of a 200 response; `description`: used if the body has no error code.
 
     A code is treated like the equivalent HTTP status, so that an overloaded server slows the run down and an exhausted
     quota ends it; an error without a code is a BadReply, which is retried.

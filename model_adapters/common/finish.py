@@ -100,8 +100,8 @@ def meaning(reason: str) -> Meaning | None:
     >>> meaning("MAX_TOKENS"), meaning("FinishReason.STOP"), meaning("endTurn"), meaning("user_cancel"), meaning("odd")
     ('length', 'stop', 'stop', 'abort', None)
     """
-    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", reason[:100]).lower()
-    word = re.sub(r"[^a-z0-9]+", "_", snake).strip("_")
+    snake_case = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", reason[:100]).lower()
+    word = re.sub(r"[^a-z0-9]+", "_", snake_case).strip("_")
     if (known_meaning := MEANINGS.get(word)) is not None:
         return known_meaning
     reason_alone = re.sub(r"^(?:(?:finish(?:ed)?|stop(?:ped)?)_)?(?:reason_)?", "", word)

@@ -26,8 +26,8 @@ class Function:
         self._function = function
         self._takes_messages = "messages" in _parameters(function)
         call_method = type(function).__call__
-        self._async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call_method)
-        self.slots: int | None = None if self._async else MAX_CONCURRENT
+        self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call_method)
+        self.slots: int | None = None if self._is_async else MAX_CONCURRENT
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Call the function once."""
@@ -37,7 +37,7 @@ class Function:
         )
         started = perf_counter()
         result = (
-            self._function(argument) if self._async else await asyncio.to_thread(self._function, argument)
+            self._function(argument) if self._is_async else await asyncio.to_thread(self._function, argument)
         )
         text = await result if inspect.isawaitable(result) else result
         if not isinstance(text, str):

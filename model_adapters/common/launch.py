@@ -164,7 +164,7 @@ def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
     GPUs that can hold the weights but differ from the recommended ones cause a warning.
     """
     engine, folder = spec.engine, spec.folder
-    refusal, warning = _gpu_verdict(spec) if gpu_check else ("", "")
+    refusal, warning = _check_gpus(spec) if gpu_check else ("", "")
     if refusal:
         raise UsageError(refusal)
     if spec.master and not engine.span:
@@ -189,7 +189,7 @@ def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
     return warning
 
 
-def _gpu_verdict(spec: LaunchSpec) -> tuple[str, str]:
+def _check_gpus(spec: LaunchSpec) -> tuple[str, str]:
     if spec.profile is None:
         return "", ""
     folder = checkpoints.checkpoint_folder(spec.model)

@@ -34,9 +34,9 @@ class LazyModel(Generic[T, P]):
 
     def __init__(self) -> None:
         self._loaded: T | None = None
-        self._loading: asyncio.Task[None] | None = None
+        self._load_task: asyncio.Task[None] | None = None
         self._pending: list[P] = []
-        self._batching: asyncio.Task[None] | None = None
+        self._batch_task: asyncio.Task[None] | None = None
 
     def _load(self) -> T:
         """Load the resource; called in a thread."""
@@ -54,9 +54,9 @@ class LazyModel(Generic[T, P]):
         """Return None if the resource is loaded, else an awaitable that loads it."""
         if self._loaded is not None:
             return None
-        if self._loading is None or self._loading.done():
-            self._loading = asyncio.get_running_loop().create_task(self._load_in_thread())
-        return asyncio.shield(self._loading)
+        if self._load_task is None or self._load_task.done():
+            self._load_task = asyncio.get_running_loop().create_task(self._load_in_thread())
+        return asyncio.shield(self._load_task)
 
     async def _load_in_thread(self) -> None:
         self._loaded = await asyncio.to_thread(self._load)
@@ -72,8 +72,8 @@ class LazyModel(Generic[T, P]):
     async def _reply_in_batch(self, pending: P, loaded: T) -> Reply:
         """Return the reply to a call that is processed in a batch with others."""
         self._pending.append(pending)
-        if self._batching is None or self._batching.done():
-            self._batching = asyncio.get_running_loop().create_task(self._process_batches(loaded))
+        if self._batch_task is None or self._batch_task.done():
+            self._batch_task = asyncio.get_running_loop().create_task(self._process_batches(loaded))
         return await pending.reply
 
     async def _process_batches(self, loaded: T) -> None:
@@ -98,7 +98,7 @@ class LazyModel(Generic[T, P]):
 
     async def close(self) -> None:
         """Release the memory."""
-        for task in (self._batching, self._loading):
+        for task in (self._batch_task, self._load_task):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

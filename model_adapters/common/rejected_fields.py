@@ -85,7 +85,7 @@ class RejectedFields:
 
     def without(self, body: Body) -> Body:
         """Return a body without the rejected fields."""
-        return _without(body, self.left_out)
+        return _without_fields(body, self.left_out)
 
     def add_from_error(self, error: Rejected, body: Body, keep: Mapping[str, Any]) -> bool:
         """Omit the field named in an error from now on; return whether it was still being sent.
@@ -115,7 +115,7 @@ class RejectedFields:
         """
         omitted = dict(self.left_out)
         while True:
-            reduced_body = _without(body, omitted)
+            reduced_body = _without_fields(body, omitted)
             try:
                 response = read(*await client.post(path, reduced_body))
             except (Rejected, ServerFault) as error:
@@ -157,11 +157,11 @@ def field_named_in(error: ModelError, body: Body, keep: Mapping[str, Any]) -> st
     return min(positions, key=lambda field: positions[field], default=None)
 
 
-def _without(body: Body, left_out: Mapping[str, str]) -> Body:
+def _without_fields(body: Body, left_out: Mapping[str, str]) -> Body:
     remaining = {}
     for field, value in body.items():
         if field == NESTED_SETTINGS and isinstance(value, dict):
-            value = _without(value, left_out)
+            value = _without_fields(value, left_out)
         if field not in left_out:
             remaining[field] = value
         elif left_out[field]:

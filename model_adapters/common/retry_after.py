@@ -65,8 +65,8 @@ def wait_in_message_s(message: str) -> float | None:
     beginning = message[:500].lower()
     if match := _WAIT_IN_MESSAGE.search(beginning):
         return _parse_duration(match["wait"])
-    field = _RETRY_AFTER_IN_MESSAGE.search(beginning)
-    return float(field["seconds"]) if field else None
+    match = _RETRY_AFTER_IN_MESSAGE.search(beginning)
+    return float(match["seconds"]) if match else None
 
 
 def _parse_wait(text: str, now: float) -> float | None:
@@ -86,10 +86,10 @@ def _parse_wait(text: str, now: float) -> float | None:
 
 
 def _parse_duration(text: str) -> float:
-    return sum(float(number) * _UNITS[_unit(unit)] for number, unit in _QUANTITY.findall(text))
+    return sum(float(number) * _UNITS[_normalise_unit(unit)] for number, unit in _QUANTITY.findall(text))
 
 
-def _unit(unit: str) -> str:
+def _normalise_unit(unit: str) -> str:
     return "ms" if unit.startswith(("ms", "milli")) else unit[0]
 
 

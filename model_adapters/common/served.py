@@ -46,7 +46,7 @@ class LaunchedModel:
         self._chats: list[Server] = []
         self._headers: dict[str, str] = {}
         self._context: int | None = None
-        self._starting: asyncio.Task[None] | None = None
+        self._start_task: asyncio.Task[None] | None = None
         self._start_count = 0
         self._fault: EvalsError | None = None
 
@@ -72,9 +72,9 @@ class LaunchedModel:
         """Return None if the model can be called, else an awaitable; it raises UsageError, or Gone during a run."""
         if self._chat is not None and (self._process is None or self._process.alive):
             return None
-        if self._starting is None or self._starting.done():
-            self._starting = asyncio.get_running_loop().create_task(self._start())
-        return asyncio.shield(self._starting)
+        if self._start_task is None or self._start_task.done():
+            self._start_task = asyncio.get_running_loop().create_task(self._start())
+        return asyncio.shield(self._start_task)
 
     async def _start(self) -> None:
         if self._fault is not None:
@@ -205,9 +205,9 @@ class LaunchedModel:
         """Stop the server if this process started it, and its child processes."""
         if self._process is not None:
             await asyncio.to_thread(self._process.stop)
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
+        if self._start_task is not None:
+            self._start_task.cancel()
+            await asyncio.gather(self._start_task, return_exceptions=True)
         for chat in self._chats:
             await chat.close()
 

@@ -25,7 +25,7 @@ from evals.model_adapters.common.launch import HOST, Engine, LaunchSpec, command
 from evals.model_adapters.common.logs import PORT_TAKEN, cause
 
 GRACE_S = 5.0
-"""Time for a server to shut down cleanly."""
+"""Time allowed for a server to shut down cleanly."""
 MAX_LOG_BYTES = 8 << 20
 """Number of bytes at the end of a log that are searched for the reason why a server ended."""
 FIRST_CALL_S = 600.0

@@ -103,8 +103,8 @@ class ServerReader:
             )
         if reply.reasoning is None:
             return await self._tokenize_text(reply.text)
-        opening, close = await self._tokenize_text(OPEN), await self._tokenize_text(CLOSE)
-        if len(close) != 1:
+        opening, closing = await self._tokenize_text(OPEN), await self._tokenize_text(CLOSE)
+        if len(closing) != 1:
             raise Rejected("the reasoning was recorded without the tags that enclosed it")
         is_open = any(
             prompt_tokens[-len(tag) :] == tag for tag in (opening, await self._tokenize_text(f"{OPEN}\n"))
@@ -113,7 +113,7 @@ class ServerReader:
         tokens = [] if is_open else opening
         if reply.stop == "length" and not reply.text:
             return tokens + await self._tokenize_text(reasoning)
-        tokens = [*tokens, *await self._tokenize_text(f"{reasoning}\n"), *close]
+        tokens = [*tokens, *await self._tokenize_text(f"{reasoning}\n"), *closing]
         return tokens + await self._tokenize_text(f"\n\n{reply.text}")
 
     async def _fetch_positions(self, prompt_tokens: list[int], reply_tokens: list[int]) -> list[Position]:

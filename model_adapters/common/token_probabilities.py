@@ -34,7 +34,7 @@ def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
     if decoding.temperature == 0:
         above, mass = (rank > 1).double(), (rank == 1).double()
     elif decoding.truncates:
-        above, mass = _truncated(logprobs, tokens, decoding, LIKELIEST)
+        above, mass = _truncated_columns(logprobs, tokens, decoding, LIKELIEST)
     else:
         probabilities = torch.softmax(logprobs / decoding.temperature, dim=-1)
         has_lower_id = torch.arange(logprobs.shape[1], device=logprobs.device) < tokens[:, None]
@@ -44,7 +44,7 @@ def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
     return torch.stack([own[:, 0].double(), rank.double(), gap.double(), above.double(), mass.double()]).cpu()
 
 
-def _truncated(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
+def _truncated_columns(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
     """Return above and mass under truncated sampling, from the `count` likeliest tokens; from all in rows that keep more."""
     top, order = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
     kept = _kept(logprobs, top, decoding)
@@ -57,7 +57,7 @@ def _truncated(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tu
     above[mass == 0] = 1.0
     keeps_more = kept[:, -1]
     if keeps_more.any() and count < logprobs.shape[1]:
-        above[keeps_more], mass[keeps_more] = _truncated(
+        above[keeps_more], mass[keeps_more] = _truncated_columns(
             logprobs[keeps_more], tokens[keeps_more], decoding, logprobs.shape[1]
         )
     return above, mass

@@ -67,7 +67,7 @@ def _bounds(
     """Return the bounds of `above` and `mass`."""
     power = 1 / decoding.temperature
     weights = [_exp((value - top[0]) * power) for value in top]
-    rest = _rest(top, power, vocabulary)
+    rest = _weight_of_others(top, power, vocabulary)
     kept = _kept(top, weights, rest, decoding)
     total = _Range(
         sum(weights[: kept.certain]) + kept.others.low, sum(weights[: kept.possible]) + kept.others.high
@@ -88,7 +88,7 @@ def _exp(value: float) -> float:
     return exp(max(value, -700.0))
 
 
-def _rest(top: Sequence[float], power: float, vocabulary: int) -> _Range:
+def _weight_of_others(top: Sequence[float], power: float, vocabulary: int) -> _Range:
     """Return the total weight of the tokens that are not returned, relative to the weight of the likeliest token."""
     first = _exp(top[0])
     remaining = max(1 - sum(_exp(value) for value in top), 0.0) / first
@@ -103,7 +103,7 @@ def _rest(top: Sequence[float], power: float, vocabulary: int) -> _Range:
 def _kept(top: Sequence[float], weights: Sequence[float], rest: _Range, decoding: Decoding) -> _Kept:
     certain = possible = len(top)
     relative = [_exp(value - top[0]) for value in top] if decoding.temperature_last else weights
-    others = _rest(top, 1.0, 1 << 30) if decoding.temperature_last else rest
+    others = _weight_of_others(top, 1.0, 1 << 30) if decoding.temperature_last else rest
     if decoding.top_k and decoding.top_k <= len(top):
         certain = possible = decoding.top_k
         others = _Range(0.0, 0.0)

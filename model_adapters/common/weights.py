@@ -66,11 +66,11 @@ def load(source: str, *, trusted: bool) -> Checkpoint:
         processor_class = transformers.AutoTokenizer if options else transformers.AutoProcessor
         processor = processor_class.from_pretrained(location, trust_remote_code=trusted, **options)
         model_class = getattr(transformers, auto_class(config, trusted=trusted))
-        multiple_gpus = torch.cuda.device_count() > 1
-        if multiple_gpus:
+        has_multiple_gpus = torch.cuda.device_count() > 1
+        if has_multiple_gpus:
             options = options | {"device_map": "auto"}
         model = model_class.from_pretrained(location, dtype="auto", trust_remote_code=trusted, **options)
-        model = model.eval() if multiple_gpus else model.eval().to(_device(torch))
+        model = model.eval() if has_multiple_gpus else model.eval().to(_device(torch))
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise UsageError(f"hf:{source}: {cause(f'{type(error).__name__}: {error}')}") from None
     tokenizer = getattr(processor, "tokenizer", processor)

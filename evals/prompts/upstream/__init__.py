@@ -120,12 +120,12 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
             _text(m) for m in (fill_template(self.turns(self.prompt_path), values), prompt.messages)
         )
         before, _, after = template_text.partition(placeholder)
-        matches = (
+        is_match = (
             len(prompt_text) > len(before) + len(after)
             and prompt_text.startswith(before)
             and prompt_text.endswith(after)
         )
-        return prompt_text[len(before) : len(prompt_text) - len(after)] if matches else ""
+        return prompt_text[len(before) : len(prompt_text) - len(after)] if is_match else ""
 
 
 NO_FALLBACK = "SYSTEM alone"

@@ -122,9 +122,9 @@ class _Evaluator:
             case ast.JoinedStr(values=parts):
                 return "".join(map(str, (self._f_string_part(Deferred(part, names)) for part in parts)))
             case _:
-                return self._operation(deferred)
+                return self._evaluate_operation(deferred)
 
-    def _operation(self, deferred: Deferred) -> Any:
+    def _evaluate_operation(self, deferred: Deferred) -> Any:
         """Evaluate an operation; raises DataError for an unsupported one."""
         node, names = deferred
         try:

@@ -52,7 +52,7 @@ class ReplicaHost:
         self._start_number = 0
         self._sent_notes: set[str] = set()
         """Notes already sent to the driver."""
-        self._closing = False
+        self._is_closing = False
         self._followers = Followers(spec, options, nodes=nodes, gpus=gpus) if nodes > 1 else None
         try:
             self._model = load.model(spec, results=self._folder, **options)
@@ -102,7 +102,7 @@ class ReplicaHost:
 
     def _exit(self) -> None:
         """Exit the process after the loss of a node, so that Ray restarts the whole replica."""
-        if not self._closing:
+        if not self._is_closing:
             os._exit(1)
 
     async def send(self, raw: bytes) -> None:
@@ -133,9 +133,9 @@ class ReplicaHost:
 
     def _new_notes(self) -> tuple[str, ...]:
         """Return the model's notes that have not been sent yet."""
-        new = tuple(note for note in notes_of(self._model) if note not in self._sent_notes)
-        self._sent_notes.update(new)
-        return new
+        new_notes = tuple(note for note in notes_of(self._model) if note not in self._sent_notes)
+        self._sent_notes.update(new_notes)
+        return new_notes
 
     async def receive(self, start: int) -> bytes:
         """Return the responses so far; waits up to `POLL_S` for the first and `LINGER_S` for others."""
@@ -154,7 +154,7 @@ class ReplicaHost:
 
     async def close(self) -> None:
         """Stop the model, and the server that it launched."""
-        self._closing = True
+        self._is_closing = True
         if self._followers is not None:
             await self._followers.close()
         if not self._fault:

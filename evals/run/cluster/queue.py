@@ -31,7 +31,7 @@ POLL_S = 5.0
 LEASE_S = 30.0
 """Silence after which a replica's requests are retried on others."""
 SHUTDOWN_S = 10.0
-"""Time for replicas to shut down cleanly."""
+"""Time allowed for replicas to shut down cleanly."""
 
 
 class ReplicaRequest(Struct, frozen=True, array_like=True):
@@ -297,9 +297,9 @@ class Cluster:
                 while True:
                     replica.resolve(await replica.link.receive())
                     self._update_load(replica)
-                    renewed = loop.time() + self._lease_s
-                    if renewed - (lease.when() or 0.0) > self._lease_s / 2:
-                        lease.reschedule(renewed)
+                    new_deadline = loop.time() + self._lease_s
+                    if new_deadline - (lease.when() or 0.0) > self._lease_s / 2:
+                        lease.reschedule(new_deadline)
         except TimeoutError:
             raise ReplicaLost(f"silent for {self._lease_s / 2:g} s or more") from None
 

@@ -120,7 +120,7 @@ class Judge:
         self.calls = 0
         self._users = 0
         self._has_replied = False
-        self._constrained = True
+        self._is_constrained = True
         self._spacing = spacing_of(model)
         self._semaphore = asyncio.Semaphore(
             min(MAX_CONCURRENT_CALLS, slots_of(model) or MAX_CONCURRENT_CALLS)
@@ -161,7 +161,7 @@ class Judge:
         """Call the judge, with retries after transient errors; raises UsageError if it has never replied."""
         for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
             self.calls += 1
-            extra = self.sampling.extra | (schema if self._constrained else {})
+            extra = self.sampling.extra | (schema if self._is_constrained else {})
             sampling = structs.replace(
                 self.sampling, temperature=temperature or self.sampling.temperature, extra=extra
             )
@@ -171,9 +171,9 @@ class Judge:
                 async with asyncio.timeout(DEADLINE_S):
                     reply = await self.model.reply(ask(text), sampling)
             except Rejected as error:
-                if not self._constrained:
+                if not self._is_constrained:
                     raise ScorerError(f"the judge's server rejects the request: {error}") from error
-                self._constrained = False  # it probably does not support `response_format`
+                self._is_constrained = False  # it probably does not support `response_format`
             except (Transient, TimeoutError) as error:
                 if attempt == MAX_CALL_ATTEMPTS:
                     self._give_up(error)

@@ -67,7 +67,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     """Upstream's judge prompt, used instead of `form`."""
 
     def __repr__(self) -> str:
-        """Return rule, mode and the template's hash: a change of any of them is visible in a run's card."""
+        """Return the rule, the mode and the template's hash, so that a change to any of them shows in a run's card."""
         prompt = f"{self.name}@{template(self.form).sha256[:8]}" if self.upstream is None else self.name
         return f"{type(self).__name__}({self.rule!r}, {self.mode}, {prompt}, audit={self.audit})"
 
@@ -288,13 +288,13 @@ def _reused_verdict(
 
     `filled`: the prompt and its case id.
     """
-    text, case = filled or ("", "")
+    text, case_id = filled or ("", "")
     prompt_digest = digest(text)
     for judgement in earlier.judged if isinstance(earlier, Score) else ():
         if (filled is None or judgement.asked == prompt_digest) and (
             judge is None or judge.spec == judgement.judge
         ):
-            verdict = judge_template.read(judgement.text, case)
+            verdict = judge_template.read(judgement.text, case_id)
             if verdict is not None:
                 return verdict, judgement
     return None

@@ -37,13 +37,13 @@ from evals.types import Prompt, Reply, Sample, Score
 
 SOURCE_PATH = "opencompass/datasets/biodata.py"
 _BOX = re.compile(r"\\boxed\{((?:[^{}]++|\{[^{}]*+\})*+)\}")
-_WRAPPED = re.compile(r"\\text\{([^}]*+)\}")
+_TEXT_COMMAND = re.compile(r"\\text\{([^}]*+)\}")
 _ESCAPED = re.compile(r"\\(.)")
 _BRACES = re.compile(r"\{[^{}]*+\}")
-_ENZYME = re.compile(r"(?<!\d)\d++\.\d++\.\d++\.-?\d*+")
+_EC_NUMBER = re.compile(r"(?<!\d)\d++\.\d++\.\d++\.-?\d*+")
 _MAX_BRACE_CHARS = 2_000
 """Maximum length of a dictionary that is parsed."""
-_SIGNS = {"positive": "yes", "negative": "no"}
+_LABEL_SYNONYMS = {"positive": "yes", "negative": "no"}
 
 
 def last_box(text: str) -> str | None:
@@ -51,7 +51,7 @@ def last_box(text: str) -> str | None:
     contents = _BOX.findall(text)
     if not contents:
         return None
-    content = _ESCAPED.sub(r"\1", _WRAPPED.sub(r"\1", contents[-1].strip()))
+    content = _ESCAPED.sub(r"\1", _TEXT_COMMAND.sub(r"\1", contents[-1].strip()))
     return content or None
 
 
@@ -88,7 +88,7 @@ def _as_float(value: Any) -> float | None:
 
 def enzymes(text: str) -> list[str]:
     """Return the EC numbers that upstream's pattern finds."""
-    return _ENZYME.findall(text)
+    return _EC_NUMBER.findall(text)
 
 
 @cache
@@ -156,7 +156,7 @@ class BoxedLabel(Struct, frozen=True):
         answer = None if reply.stop == "filter" else last_box(reply.text)
         if answer is None:
             return no_answer(reply, "no box that upstream reads")
-        label = _SIGNS.get(answer.lower(), answer.lower())
+        label = _LABEL_SYNONYMS.get(answer.lower(), answer.lower())
         if self.known and label not in self.known:
             return Score(value=0.0, verdict="unanswered", why=f"upstream reads no label in {answer[:80]!r}")
         right = label == str(sample.target).lower()

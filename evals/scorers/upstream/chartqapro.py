@@ -34,7 +34,7 @@ from evals.types import Prompt, Reply, Sample, Score
 MAX_CHARS = 2_000
 """Maximum number of characters of a reply that are read; all targets are shorter than a third of that."""
 TOLERANCE = 0.05
-_COMMA = re.compile(r",(?!\d{3}\b)")
+_COMMA_OUTSIDE_NUMBER = re.compile(r",(?!\d{3}\b)")
 _ITEM = re.compile(r"(?<!['\w])\w['\w]*")
 
 
@@ -108,7 +108,7 @@ def _split_list(text: str) -> list[str]:
         return quoted
     inner = text.strip()
     inner = inner[1:-1] if inner.startswith("[") and inner.endswith("]") else inner
-    return [item.strip(" '\"\u2018\u2019") for item in _COMMA.split(inner)]
+    return [item.strip(" '\"\u2018\u2019") for item in _COMMA_OUTSIDE_NUMBER.split(inner)]
 
 
 class Strict(Struct, frozen=True):

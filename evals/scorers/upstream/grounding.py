@@ -73,8 +73,8 @@ def optmerge_qwen(text: str, width: float, height: float) -> Box | None:
     numbers = _parse_match(next(filter(None, matches), None))
     if numbers is None:
         return None
-    outside = any(number < -1e-5 or number > 1 + 1e-5 for number in numbers)
-    return _scale(numbers, width, height, divisor=1000.0 if outside else 1.0)
+    is_outside = any(number < -1e-5 or number > 1 + 1e-5 for number in numbers)
+    return _scale(numbers, width, height, divisor=1000.0 if is_outside else 1.0)
 
 
 def internvl(text: str, width: float, height: float) -> Box | None:

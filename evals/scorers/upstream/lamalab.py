@@ -23,7 +23,7 @@ MAX_GAP = 2000
 """Maximum number of characters between the letters and the closing tag."""
 _OPENING_TAG = re.compile(r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*+(?=[A-Z])")
 _CLOSING_TAG = re.compile(r"\[/?ANSWER\]|\[/ANS\]|</ANS>|</ANSWER>|</ans>")
-_LIST = re.compile(r"[A-Z](?:,\s*+[A-Z])*")
+_LETTER_LIST = re.compile(r"[A-Z](?:,\s*+[A-Z])*")
 _SPACE = re.compile(r"\s*+")
 
 
@@ -58,7 +58,7 @@ def _tagged_letters(text: str) -> Iterator[str]:
     position = 0
     while (opening := _OPENING_TAG.search(text, position)) is not None:
         position = opening.end()
-        letters = _LIST.match(text, position)
+        letters = _LETTER_LIST.match(text, position)
         next_closing = bisect_left(closings, (position, 0))
         if letters is None or next_closing == len(closings):
             continue

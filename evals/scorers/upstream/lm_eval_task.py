@@ -165,10 +165,10 @@ def reply_functions(task: Any) -> list[Callable[..., Any]]:
         for function in filters
     ]
     callbacks = [value for _, settings in filter_settings for value in settings.values() if callable(value)]
-    classes = [kind.apply for kind, _ in filter_settings if hasattr(kind, "apply")]
+    apply_methods = [kind.apply for kind, _ in filter_settings if hasattr(kind, "apply")]
     return [
         function
-        for function in (*task_functions, *metrics, *callbacks, *classes)
+        for function in (*task_functions, *metrics, *callbacks, *apply_methods)
         if not _belongs_to_lm_eval(function)
     ]
 

@@ -73,9 +73,9 @@ def _box_content(text: str) -> str:
     start, end = text.find("oxed{"), text.rfind("}")
     if start >= 0 and start + 5 <= end:
         text = text[start + 5 : end]
-    close, opening = text.find("}"), text.find("{")
-    if close >= 0 and (opening < 0 or close < opening):
-        text = text[:close]
+    closing, opening = text.find("}"), text.find("{")
+    if closing >= 0 and (opening < 0 or closing < opening):
+        text = text[:closing]
     text = text.rpartition("=")[2].rpartition("\\approx")[2]
     text = text.replace(" ", "").replace("\\,", "").replace("\\\\", "\\").replace("\n", "")
     for ignored in IGNORED_LATEX:

@@ -133,8 +133,8 @@ def _parse_pairs(text: str) -> list[tuple[str, Any]]:
             return objects[-1]
     except (ValueError, RecursionError):
         pass
-    split = (part.split(":", 1) for part in re.split(r"[;,\n]", text) if ":" in part)
-    return [(key.strip(), value.strip()) for key, value in split if key.strip()]
+    pairs = (part.split(":", 1) for part in re.split(r"[;,\n]", text) if ":" in part)
+    return [(key.strip(), value.strip()) for key, value in pairs if key.strip()]
 
 
 def _as_float(value: Any) -> float | None:
@@ -172,13 +172,13 @@ def _element_counts(formula: str) -> dict[str, int] | str:
 
 def indices_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
     """Return whether every gold set of indices is stated."""
-    sets = {key: set(map(int, indices)) for key, indices in gold_values.items()}
-    if len(sets) == 1:
-        (gold_set,) = sets.values()
+    gold_sets = {key: set(map(int, indices)) for key, indices in gold_values.items()}
+    if len(gold_sets) == 1:
+        (gold_set,) = gold_sets.values()
         return _index_set(_single_list(stated)) == gold_set
     stated_lists = _named_lists(stated)
     return stated_lists is not None and all(
-        _index_set(stated_lists.get(key)) == indices for key, indices in sets.items()
+        _index_set(stated_lists.get(key)) == indices for key, indices in gold_sets.items()
     )
 
 

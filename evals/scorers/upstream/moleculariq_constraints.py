@@ -46,7 +46,7 @@ class Constraints(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        stated = None if reply.stop == "filter" else self._stated(visible(reply.text).text)
+        stated = None if reply.stop == "filter" else self._stated_molecule(visible(reply.text).text)
         if not stated:
             return unanswered(reply, "no molecule stated")
         if len(stated) > MAX_SMILES_CHARS:
@@ -67,7 +67,7 @@ class Constraints(Struct, frozen=True):
         right = reward.get("reward") == 1.0
         return binary_score(right=right, answer=stated[:200])
 
-    def _stated(self, text: str) -> str | None:
+    def _stated_molecule(self, text: str) -> str | None:
         if self.read == "stated":
             answer = last_tag(text, "answer") or text
             values = json_object(answer, unique=True) or json_object(f"{{{answer}}}", unique=True) or {}

@@ -26,8 +26,8 @@ from evals.scorers.text import meteor, tokenize
 from evals.scorers.upstream.llm4chem import element_counts
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
-_OPEN = re.compile(r"<(MOLFORMULA|SMILES|IUPAC)>")
-_REAGENTS = (
+_OPENING_TAG = re.compile(r"<(MOLFORMULA|SMILES|IUPAC)>")
+_REAGENT_PHRASES = (
     "reactants and reagents are:\n```\n",
     "reactants and reagents:\n```\n",
     "Reactants and Reagents:**\n```\n",
@@ -35,7 +35,7 @@ _REAGENTS = (
     "Reactants and Reagents:**  \n`",
 )
 _NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*(?:</NUMBER>|\})")
-_YES_NO = tuple(
+_YES_NO_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"\\boxed\{\s*(yes|no)\s*\}",
@@ -55,7 +55,7 @@ def last_chemistry_tag(text: str) -> str:
     content = None
     position = 0
     ends: dict[str, int] = {}
-    while opening := _OPEN.search(text, position):
+    while opening := _OPENING_TAG.search(text, position):
         close = f"</{opening[1]}>"
         if ends.get(close, 0) < opening.end():
             end = text.find(close, opening.end())
@@ -66,7 +66,7 @@ def last_chemistry_tag(text: str) -> str:
             position = opening.end()
     if content is not None:
         return content
-    for phrase in _REAGENTS:
+    for phrase in _REAGENT_PHRASES:
         if phrase in text:
             return text.split(phrase)[-1].split("\n")[0]
     return text
@@ -81,7 +81,7 @@ def first_number(text: str) -> float | None:
 def yes_no(text: str) -> str | None:
     """Return the first match of the patterns, in order; else a yes or no at the beginning or the end of the reply."""
     text = text.rpartition("</think>")[2].strip()
-    for pattern in _YES_NO:
+    for pattern in _YES_NO_PATTERNS:
         if match := pattern.search(text):
             return match[1].lower()
     text = text.lower()

@@ -70,12 +70,12 @@ class MathRule(Struct, frozen=True):
         gold = str(sample.target)
         if not self.mathvista:
             return _same_answer(gold, text), text.strip()
-        number: type[int] | type[float] | None
-        number = {"integer": int, "float": float}.get(str(sample.meta.get("answer_type")))
-        if number is None:
+        number_type: type[int] | type[float] | None
+        number_type = {"integer": int, "float": float}.get(str(sample.meta.get("answer_type")))
+        if number_type is None:
             return None
         try:
-            return number(text[:400]) == number(gold), text.strip()
+            return number_type(text[:400]) == number_type(gold), text.strip()
         except (ValueError, OverflowError):
             return None
 

@@ -32,7 +32,7 @@ Rule: TypeAlias = Callable[[Sequence[str], str], float]
 MAX_CHARS = 20_000
 """Maximum length of a reply; a longer one is wrong."""
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
-_COMMA = re.compile(r"\d,\d")
+_COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _FULL_STOP = re.compile(r"(?<!\d)\.(?!\d)")
 _MAX_FULL_STOPS = 32
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -68,7 +68,7 @@ _CONTRACTIONS = (
 def normalise_answer(text: str) -> str:
     """Return a text as upstream compares it: lower case, without punctuation and articles, number words as digits."""
     text = text.replace("\n", " ").replace("\t", " ").strip()
-    removes_all = _COMMA.search(text) is not None
+    removes_all = _COMMA_IN_NUMBER.search(text) is not None
     cleaned = text
     for mark in _PUNCTUATION:
         is_removed = removes_all or f"{mark} " in text or f" {mark}" in text

@@ -47,7 +47,7 @@ class SlurmLink:
         self._folder, self._scheduler = folder, scheduler
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._sending: set[asyncio.Task[None]] = set()
+        self._send_tasks: set[asyncio.Task[None]] = set()
         self._address = ""
         self._unreachable_since: float | None = None
 
@@ -120,8 +120,8 @@ class SlurmLink:
         """See `ReplicaLink`; if a message is lost, `receive` raises."""
         if self._socket is not None:
             task = asyncio.get_running_loop().create_task(self._send(self._socket, REQUESTS + raw))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._send_tasks.add(task)
+            task.add_done_callback(self._send_tasks.discard)
 
     async def _send(self, connection: aiohttp.ClientWebSocketResponse, message: bytes) -> None:
         with suppress(OSError):  # e.g. aiohttp's ClientConnectionResetError

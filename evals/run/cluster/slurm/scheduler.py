@@ -76,8 +76,8 @@ class Scheduler:
             return
         for job in self.jobs:
             self.states[job] = state = states.get(job, State(GONE))
-            ended = state.name in END_STATES or state.name == GONE
-            self._polls_ended[job] = self._polls_ended.get(job, 0) + 1 if ended else 0
+            has_ended = state.name in END_STATES or state.name == GONE
+            self._polls_ended[job] = self._polls_ended.get(job, 0) + 1 if has_ended else 0
             if state.name != "PENDING":
                 self._pending.pop(job, None)
         self._notify()

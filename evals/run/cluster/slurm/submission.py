@@ -32,7 +32,7 @@ from evals.run.cluster.slurm.settings import Settings
 
 POLL_INTERVAL_S = 0.5
 SHUTDOWN_S = 10.0
-"""Time for jobs to end by themselves."""
+"""Time allowed for jobs to end by themselves."""
 MAX_REQUEUES = 1_000_000
 """Maximum number of times that submitit requeues a job that reaches its time limit."""
 SIGNAL_S = 90
