@@ -135,7 +135,7 @@ class _Verifier:
             self.differences.append(
                 f"errata: {card.errata!r} in the card, {self.suite.errata.version!r} here"
             )
-        if not _equal_values(self.suite.chance, card.chance):
+        if not _are_equal(self.suite.chance, card.chance):
             self.differences.append(f"chance: {card.chance} in the card, {self.suite.chance} here")
         versions = self.suite.scorer_versions()
         self.differences += [
@@ -268,7 +268,7 @@ class _Verifier:
         for stored, rescored in pairs:
             self.briefs.append(brief(rescored))
             failed = isinstance(stored.outcome, Failure)
-            if (failed and stored.scores) or not _equal_values(stored.scores, rescored.scores):
+            if (failed and stored.scores) or not _are_equal(stored.scores, rescored.scores):
                 label = f"{stored.sample} [{stored.repeat}]"
                 self.differences.append(
                     f"{label}: stored {_describe_scores(stored.scores)}, rescored {_describe_scores(rescored.scores)}"
@@ -288,7 +288,7 @@ class _Verifier:
         stated, computed = _by_metric_and_group(self.card.estimates), _by_metric_and_group(summary.estimates)
         for key in sorted({*stated, *computed}):
             stated_estimate, recomputed = stated.get(key), computed.get(key)
-            if not _equal_values(stated_estimate, recomputed):
+            if not _are_equal(stated_estimate, recomputed):
                 self.differences.append(
                     f"{' of '.join(filter(None, key))}: {_describe_estimate(stated_estimate)}; recomputed {_describe_estimate(recomputed)}"
                 )
@@ -299,7 +299,7 @@ class _Verifier:
         self, stated: Mapping[str, Any], computed: Mapping[str, Any], names: Sequence[str], prefix: str = ""
     ) -> None:
         for name in names:
-            if not _equal_values(stated[name], computed.get(name)):
+            if not _are_equal(stated[name], computed.get(name)):
                 self.differences.append(
                     f"{prefix}{name}: {stated[name]} in the card, recomputed {computed.get(name)}"
                 )
@@ -332,7 +332,7 @@ class _Verifier:
             date=date.min,
         )
         cost = price.cost(card.tokens, card.batch_tokens)
-        if not _equal_values(card.cost_usd, cost):
+        if not _are_equal(card.cost_usd, cost):
             self.differences.append(f"cost_usd: {card.cost_usd} in the card, recomputed {cost}")
 
 
@@ -346,23 +346,23 @@ def _is_hashed(score: Score) -> bool:
     return score.answer is not None and score.answer.startswith("sha256:")
 
 
-def _equal_values(stated: Any, other: Any) -> bool:
+def _are_equal(stated: Any, other: Any) -> bool:
     """Return whether two values are equal, floats within `TOLERANCE`."""
     if isinstance(stated, float) and isinstance(other, int | float):
         return isclose(stated, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     if isinstance(stated, Struct):
-        return type(stated) is type(other) and _equal_values(structs.asdict(stated), structs.asdict(other))
+        return type(stated) is type(other) and _are_equal(structs.asdict(stated), structs.asdict(other))
     if isinstance(stated, Mapping):
         return (
             isinstance(other, Mapping)
             and stated.keys() == other.keys()
-            and all(_equal_values(stated[k], other[k]) for k in stated)
+            and all(_are_equal(stated[k], other[k]) for k in stated)
         )
     if isinstance(stated, list | tuple):
         return (
             isinstance(other, list | tuple)
             and len(stated) == len(other)
-            and all(map(_equal_values, stated, other))
+            and all(map(_are_equal, stated, other))
         )
     return bool(stated == other)
 

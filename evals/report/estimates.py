@@ -88,7 +88,7 @@ def summarize(
             continue
         counts[brief_verdict(brief, scorers[0])] += 1
         truncated += brief.stop == "length"
-        forms[_form(brief, scorers[0])] += 1
+        forms[_answer_form(brief, scorers[0])] += 1
         for kind in ("input", "output", "reasoning", "cached"):
             if (count := getattr(brief, kind)) is not None:
                 tokens[kind] += count
@@ -110,7 +110,7 @@ def summarize(
     )  # fmt: skip
 
 
-def _form(brief: Brief, scorer: str) -> str:
+def _answer_form(brief: Brief, scorer: str) -> str:
     score = brief.scores.get(scorer)
     return score.form if isinstance(score, Score) else ""
 
@@ -181,8 +181,8 @@ def estimate(
         unmeasured = unmeasured_groups(
             metric, golds, absent_groups, {unit.group for unit in units}, repeats=repeats
         )
-        interval, n = None if unmeasured else _mean(units, metric), sum(unit.point_count for unit in units)
-        clusters = len({unit.cluster for unit in units})
+        interval = None if unmeasured else _mean_interval(units, metric)
+        n, clusters = sum(unit.point_count for unit in units), len({unit.cluster for unit in units})
     value = interval.value if interval else None
     is_complete = len(points) == len(golds) * repeats
     worst, best = (value, value) if is_complete else _bounds(points, metric, golds, repeats)
@@ -218,7 +218,7 @@ def _make_unit(points: list[Point], metric: Metric) -> _Unit | None:
         return None  # excluded by the metric
 
 
-def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
+def _mean_interval(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
     if not units:
         return None
     values = [unit.value for unit in units]

@@ -237,14 +237,14 @@ def bootstrap(
 
     if count < 1:
         raise ValueError("at least one value is needed")
-    value = _finite(statistic(np.arange(count)))
+    value = _require_finite(statistic(np.arange(count)))
     if count == 1:
         return Interval(value, None, None, "one cluster")
     rng, statistics = np.random.default_rng(seed), []
     for _ in range(resamples):
         indices = rng.integers(0, count, count)
         try:
-            statistics.append(_finite(statistic(indices)))
+            statistics.append(_require_finite(statistic(indices)))
         except ValueError:
             continue
     failed = resamples - len(statistics)
@@ -263,7 +263,7 @@ def expanded_levels(count: int, level: float = 0.95) -> tuple[float, float]:
     return tail, 1 - tail
 
 
-def _finite(value: float) -> float:
+def _require_finite(value: float) -> float:
     if not isfinite(value):
         raise ValueError(f"statistic must be finite, got {value}")
     return float(value)

@@ -128,12 +128,12 @@ def probability_below_zero(terms: Array, counts: Array | None = None) -> Array:
     scale = np.sqrt(_weighted_row_sums(counts, terms**2))[:, None]
     a = terms / np.where(scale > 0, scale, 1.0)
     lowest, highest = a.min(axis=1), a.max(axis=1)
-    mixed = (lowest < 0) & (highest > 0)
+    is_mixed = (lowest < 0) & (highest > 0)
     p_values = np.where(highest <= 0, 1.0, 0.0)
-    if not mixed.any():
+    if not is_mixed.any():
         return p_values
-    a, counts = a[mixed], counts[mixed]
-    t = _saddlepoint(a, counts, 1 / lowest[mixed], 1 / highest[mixed])
+    a, counts = a[is_mixed], counts[is_mixed]
+    t = _saddlepoint(a, counts, 1 / lowest[is_mixed], 1 / highest[is_mixed])
     remainder = 1 - t[:, None] * a
     ratio = a / remainder
     cumulant, second, third = (
@@ -146,7 +146,7 @@ def probability_below_zero(terms: Array, counts: Array | None = None) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         p = ndtr(w) + np.exp(-w * w / 2) / sqrt(2 * pi) * (1 / w - 1 / u)
     at_mean = 0.5 + third / second**1.5 / (6 * sqrt(2 * pi))
-    p_values[mixed] = np.clip(np.where(near_mean, at_mean, p), 0.0, 1.0)
+    p_values[is_mixed] = np.clip(np.where(near_mean, at_mean, p), 0.0, 1.0)
     return p_values
 
 

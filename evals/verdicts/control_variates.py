@@ -100,7 +100,7 @@ def intervals(
     """Return the unadjusted score, the adjusted score, and the ratio of their variances; arguments as for `cross_fitted`."""
     mean_prediction, residuals = cross_fitted(scores, rows, codes, item_predictors)
     sampled_share = len(scores) / len(item_predictors.table)
-    own_variance, residual_variance = _variance(scores, codes), _variance(residuals, codes)
+    own_variance, residual_variance = _variance_of_mean(scores, codes), _variance_of_mean(residuals, codes)
     sampling_variance = own_variance * sampled_share if estimand == "items-like-these" else 0.0
     unadjusted, adjusted = (
         _interval(value, (1 - sampled_share) * variance + sampling_variance, codes, metric)
@@ -200,7 +200,7 @@ def _imputed_values(control: SuiteRun, metric: Metric, sample_ids: Sequence[str]
     return np.where(np.isnan(column), np.nanmean(column) if sample_values else 0.0, column)
 
 
-def _variance(values: Floats, codes: NDArray[np.intp]) -> float:
+def _variance_of_mean(values: Floats, codes: NDArray[np.intp]) -> float:
     """Return the cluster-robust variance of a mean."""
     return cluster_variance(values - values.mean(), codes, int(codes.max()) + 1) / len(values) ** 2
 

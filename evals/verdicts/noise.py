@@ -74,8 +74,8 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
         values = [value for run in runs if (value := pair(run, run, metric).values()[0]) is not None]
         squared_differences: list[float] = []
     else:
-        scored = ({row.id for row in pairing.rows if row.is_scored} for pairing in pairings)
-        common_ids = set.intersection(*scored)
+        scored_ids = ({row.id for row in pairing.rows if row.is_scored} for pairing in pairings)
+        common_ids = set.intersection(*scored_ids)
         values = [_headline_over(run, sample_ids=common_ids) for run in runs]
         rows = (row for pairing in pairings for row in pairing.rows if row.id in common_ids)
         squared_differences = [(row.b.value - row.a.value) ** 2 for row in rows]

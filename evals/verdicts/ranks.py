@@ -69,7 +69,7 @@ def compact_letter_display(
         for run in ranked
     }
     position = {run: i for i, run in enumerate(ranked)}
-    cliques = _cliques(not_different, position)
+    cliques = _maximal_cliques(not_different, position)
     if len(cliques) > MAX_CLIQUES:
         cliques = _covering_cliques(not_different, position)
     cliques.sort(key=lambda clique: sorted(position[run] for run in clique))
@@ -80,7 +80,7 @@ def compact_letter_display(
     return groups
 
 
-def _cliques(not_different: Mapping[str, set[str]], position: Mapping[str, int]) -> list[set[str]]:
+def _maximal_cliques(not_different: Mapping[str, set[str]], position: Mapping[str, int]) -> list[set[str]]:
     """Return the maximal cliques (Bron and Kerbosch 1973, with pivoting); stops above `MAX_CLIQUES`."""
     cliques: list[set[str]] = []
 
