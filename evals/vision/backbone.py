@@ -78,8 +78,8 @@ class Backbone:
 
         with foreign_code(lambda why: UsageError(f"{self.label}: {why}")):
             known = get_pretrained_cfg(self.name)
-        own = {name: value for name, value in self._stored_config.items() if value is not None}
-        return {**(known.to_dict() if known else {}), **own}
+        stored = {name: value for name, value in self._stored_config.items() if value is not None}
+        return {**(known.to_dict() if known else {}), **stored}
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -145,8 +145,8 @@ def _read_config(folder: Path, label: str) -> _Config:
                 f"{label}: {folder} has its own model code, which is never run; only timm's architectures are supported"
             )
         if "architecture" not in fields:
-            kind = str(fields.get("model_type", "unknown"))[:40]
-            raise UsageError(f"{label}: {path} names no timm architecture (its model_type is {kind})")
+            model_type = str(fields.get("model_type", "unknown"))[:40]
+            raise UsageError(f"{label}: {path} names no timm architecture (its model_type is {model_type})")
         config = msgspec.json.decode(raw, type=_Config)
     except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise UsageError(f"{path}: {cause(error, _Config)}") from None

@@ -64,8 +64,8 @@ def _unpickle(path: Path, label: str) -> Tensors:
 
 def require_matching(tensors: Tensors, wanted: Mapping[str, Any], *, label: str) -> None:
     """Raise UsageError unless tensors have the names and shapes of `wanted`, the tensors of a network."""
-    for first, second, kind in ((wanted, tensors, "missing"), (tensors, wanted, "unexpected")):
-        if names := [name for name in first if name not in second]:
+    for present_in, absent_from, kind in ((wanted, tensors, "missing"), (tensors, wanted, "unexpected")):
+        if names := [name for name in present_in if name not in absent_from]:
             raise UsageError(
                 f"{label}: {kind} tensors ({len(names)}, e.g. {names[0][:100]}): the architecture or the tensor names differ"
             )

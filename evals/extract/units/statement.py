@@ -137,8 +137,8 @@ def _unit_fit(quantity: Quantity, unit: str) -> Literal["unit", "none", "other"]
 
 def _single_number(numbers: list[Quantity], unit: str) -> Quantity | None:
     """Return the number with a convertible unit, if any, else without a unit, else with another; None if several differ."""
-    for kind in ("unit", "none", "other"):
-        candidates = [number for number in numbers if _unit_fit(number, unit) == kind]
+    for fit in ("unit", "none", "other"):
+        candidates = [number for number in numbers if _unit_fit(number, unit) == fit]
         if candidates:
             agree = all(_same_answer(candidates[0], number, unit) for number in candidates[1:])
             return candidates[0] if agree else None
