@@ -74,8 +74,8 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
 
     Raises UsageError if a page would overwrite a file that this function did not write.
     """
-    runs = index(results)
-    board, claims = build(runs.entries), reported.load(results)
+    run_index = index(results)
+    board, claims = build(run_index.entries), reported.load(results)
     if not board.columns:
         raise UsageError(f"no run in {results} has a score yet")
     filters = Filters(include_sample_items=all(column.sample for column in board.columns.values()))

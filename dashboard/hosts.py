@@ -75,10 +75,10 @@ def install_host_check(address: str) -> None:
 
     original = starlette_app.create_streamlit_middleware
 
-    def checked_middleware(*args: Any, **kwargs: Any) -> list[Any]:
+    def create_checked_middleware(*args: Any, **kwargs: Any) -> list[Any]:
         return [Middleware(HostCheck, address=address), *original(*args, **kwargs)]
 
-    starlette_app.create_streamlit_middleware = checked_middleware
+    starlette_app.create_streamlit_middleware = create_checked_middleware
     net_util.get_external_ip = _no_address
     net_util.get_internal_ip = _no_address
 

@@ -31,9 +31,9 @@ def board(
     cells = texts.melt("model", labels, "column", "text")
     cells["standing"] = colours[labels].melt()["value"].to_numpy()
     cells["column"] = cells["column"].map(titles)
-    top = alt.Axis(orient="top", labelAngle=-35, labelLimit=400)
+    column_axis = alt.Axis(orient="top", labelAngle=-35, labelLimit=400)
     base = alt.Chart(cells).encode(
-        alt.X("column:N", sort=list(titles.values()), title=None, axis=top),
+        alt.X("column:N", sort=list(titles.values()), title=None, axis=column_axis),
         alt.Y("model:N", sort=list(texts["model"]), title=None, axis=alt.Axis(labelLimit=400)),
     )
     scale = alt.Scale(range=["#ffffff", "#9cc3e5"], domain=[0, 1])
@@ -155,7 +155,7 @@ def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -
         placed[[c for c in (axis, f"{axis}_low", f"{axis}_high", *bounds) if c in placed]]
         for axis, bounds in ((x, ()), (y, ("low", "high")))
     ]
-    per_character, line_height = (
+    character_width, line_height = (
         share * (float(values.max().max() - values.min().min()) or 1.0)
         for share, values in zip((CHARACTER_WIDTH, 0.06), axis_values, strict=True)
     )
@@ -166,7 +166,7 @@ def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -
     occupied = [(float(x_value), float(y_value) - line_height / 2, 0.0) for x_value, y_value in positions]
     labels, heights, on_left = [], [], []
     for (x_value, y_value), text in zip(positions, placed[name], strict=True):
-        prefers_left, width = bool(x_value > centre), per_character * (min(len(text), MAX_CHARS) + 1)
+        prefers_left, width = bool(x_value > centre), character_width * (min(len(text), MAX_CHARS) + 1)
         candidates = [
             (left, (begin, height, width))
             for left in (prefers_left, not prefers_left)

@@ -38,7 +38,7 @@ def forest(
 ) -> alt.LayerChart | alt.FacetChart:
     """Plot differences B - A with their intervals: `label`, `value`, `low`, `high`, `result`, `n`.
 
-    `names` of the two models; `letters` of the pair, for the axis title. Colour and shape show `result`.
+    `names`: the two models; `letters`: those of the pair, for the axis title. Colour and shape show `result`.
     """
     labels = (f"{names[1]} better", f"{names[0]} better", "not significantly different")
     label_by_result = dict(zip(("B better", "A better", "n.s."), labels, strict=True))

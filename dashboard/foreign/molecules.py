@@ -122,11 +122,11 @@ def draw_reaction(reactants: str, products: str, *, dark: bool) -> Drawing:
         if not _is_drawable(mol):
             return Drawing(svg="", note="one side is invalid or too large to draw")
     try:
-        parsed = chem.Reactions.ReactionFromSmarts(f"{reactants}>>{products}", useSmiles=True)
+        reaction = chem.Reactions.ReactionFromSmarts(f"{reactants}>>{products}", useSmiles=True)
     except ValueError as error:
         return Drawing(svg="", note=str(error).splitlines()[0][:120])
     drawer = _canvas(chem, REACTION_SIZE, dark=dark)
-    drawer.DrawReaction(parsed)
+    drawer.DrawReaction(reaction)
     return Drawing(svg=_svg_text(drawer))
 
 

@@ -111,11 +111,11 @@ def markdown(text: str, *, formulas: bool = True, mark: tuple[int, int] | None =
 
     Formulas that overlap `mark` are highlighted completely.
     """
-    text = text.rstrip()  # Streamlit strips the spaces, but not the line break before them
+    text = text.rstrip()  # Streamlit strips trailing spaces, but not the line break before them
     start, end = (position - text[:position].count("\r\n") for position in mark or (0, 0))
     text = text.replace("\r\n", "\n")
-    parts = split_formulas(text) if formulas else iter([Piece(text, "", 0, len(text))])
-    escaped = "".join(_piece_to_markdown(piece, start, end) for piece in parts)
+    pieces = split_formulas(text) if formulas else iter([Piece(text, "", 0, len(text))])
+    escaped = "".join(_piece_to_markdown(piece, start, end) for piece in pieces)
     escaped = "\n".join(map(_keep_spaces, escaped.split("\n")))
     escaped = re.sub(r"\s*(\0\$\$\0.*?\0\$\$\0)\s*", r"\n\n\1\n\n", escaped).strip("\n")
     escaped = re.sub(r"\n{2,}", "\0\0", escaped)

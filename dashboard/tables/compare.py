@@ -152,7 +152,7 @@ def better_side(row: Row) -> str:
 
 
 def default_pair(candidates: Mapping[str, Sequence[Entry]]) -> list[str]:
-    """Return the pair of models to show first: most comparable suites, then the largest difference."""
+    """Return the pair of models to show first: most suites in common, then the largest difference."""
     names = [name for name in candidates if not name.startswith(BASELINE)][:12]
     pairs: list[tuple[str, str]] = list(combinations(names, 2))
     if not pairs:
@@ -347,8 +347,8 @@ def discordant(paired: PairedSamples) -> pd.DataFrame:
     )
     changed_rows = frame[is_changed].copy()
     others_right = changed_rows["others"].fillna(0.5)
-    lost = changed_rows["quadrant"].isin(["only A", "A better", NOT_PAIRED])
-    changed_rows["surprise"] = others_right.where(lost, 1.0 - others_right)
+    is_lost = changed_rows["quadrant"].isin(["only A", "A better", NOT_PAIRED])
+    changed_rows["surprise"] = others_right.where(is_lost, 1.0 - others_right)
     changed_rows["size"] = changed_rows["contribution"].abs().fillna(0.0).round(12)
     changed_rows = changed_rows.sort_values(["size", "surprise"], ascending=False, kind="stable")
     return changed_rows.drop(columns=["surprise", "size"]).reset_index(drop=True)

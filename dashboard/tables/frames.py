@@ -62,7 +62,7 @@ class Index(NamedTuple):
     broken: tuple[BrokenRun, ...]
 
     def find(self, run: str, suite: str = "") -> Entry | None:
-        """Return the newest run with an id, and of a suite if given: the runs of a command share their id."""
+        """Return the newest run with this id, on this suite if one is given: the runs of a command share their id."""
         for entry in reversed(self.entries):
             if entry.card.run == run and suite in ("", entry.card.config.suite):
                 return entry
@@ -110,12 +110,12 @@ def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[En
     if cached and cached[0] == current_stamp:
         return cached[1], 0
     run: Entry | BrokenRun
-    size, deferred = 0, False
+    size, is_deferred = 0, False
     try:
         card = store.read_card(Path(path))
         size = unread_bytes(Path(path), card)
-        deferred = size > max(max_bytes, 0)
-        if not deferred:
+        is_deferred = size > max(max_bytes, 0)
+        if not is_deferred:
             store.check(Path(path), card)
         elif damage := store.damage(Path(path), card):
             raise StoreError(damage)
@@ -126,11 +126,11 @@ def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[En
             challenge=challenge_of_run(Path(path), card),
         )
     except StoreError as error:
-        run, deferred = BrokenRun(Path(path), str(error)), False
+        run, is_deferred = BrokenRun(Path(path), str(error)), False
     _RUNS[path] = (current_stamp, run)
-    if deferred:
+    if is_deferred:
         _enqueue_check(path, current_stamp)
-    return run, 0 if deferred else size
+    return run, 0 if is_deferred else size
 
 
 def _enqueue_check(path: str, current_stamp: store.Stamp) -> None:
@@ -168,8 +168,8 @@ def _fault(path: Path, _stamp: Stamp) -> str:
 def groups(path: Path) -> tuple[Estimate, ...]:
     """Return a run's estimates by group, headline metric first; raises StoreError if the card is broken."""
     card = store.read_card(path)
-    first = next((estimate.metric for estimate in card.estimates if estimate.headline), "")
-    return tuple(sorted((e for e in card.estimates if e.group), key=lambda e: e.metric != first))
+    headline_metric = next((estimate.metric for estimate in card.estimates if estimate.headline), "")
+    return tuple(sorted((e for e in card.estimates if e.group), key=lambda e: e.metric != headline_metric))
 
 
 def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:

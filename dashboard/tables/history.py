@@ -121,9 +121,9 @@ def table(history: History, *, margin: float, against: BaselineChoice) -> pd.Dat
         changed = changes(previous, entry) if previous else []
         segment += bool(changed)
         baseline = previous if against == "the one before" else history.entries[0] if i else None
-        outcome, reason = "", "the first run has no baseline"
+        gate_verdict, reason = "", "the first run has no baseline"
         if baseline:
-            outcome, reason = verdict(entry, baseline, margin)
+            gate_verdict, reason = verdict(entry, baseline, margin)
         headline = entry.headline
         scale = 100.0 if headline and headline.unit == "fraction" else 1.0
         low, high = (
@@ -140,7 +140,7 @@ def table(history: History, *, margin: float, against: BaselineChoice) -> pd.Dat
                 "high": high,
                 "n": headline.n if headline else 0,
                 "coverage": 100 * entry.card.coverage,
-                "verdict": VERDICT_LABELS.get(outcome, outcome),
+                "verdict": VERDICT_LABELS.get(gate_verdict, gate_verdict),
                 "why": reason,
                 "changed": "; ".join(changed),
                 "segment": segment,

@@ -230,7 +230,7 @@ def _is_superseded_subset(
 
 
 def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
-    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks; add their labels."""
+    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks; add their `labels`."""
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, str, str, str, bool], list[Cell]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -252,7 +252,7 @@ def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) 
 
 
 def _collection_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
-    """Return the means over a collection's columns, for rows that have all of them; add their labels."""
+    """Return the means over a collection's columns, for rows that have all of them; add their `labels`."""
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, bool], list[Card]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -355,9 +355,9 @@ def name_columns(columns: Iterable[Column]) -> dict[Column, str]:
     """Return the shortest unique label of each column, e.g. `mmlu-pro · official`."""
     labels = {column: f"{column.suite} · {column.protocol}" for column in columns}
     for column, name in labels.items():
-        marks = ["sample items" if column.sample else "", f"{column.limit} items" if column.limit else ""]
-        labels[column] = " · ".join([name, *filter(None, marks)])
-    for part in (
+        notes = ["sample items" if column.sample else "", f"{column.limit} items" if column.limit else ""]
+        labels[column] = " · ".join([name, *filter(None, notes)])
+    for detail_of in (
         lambda column: f"v{column.version}",
         lambda column: f"judged by {column.judge}" if column.judge else "no judge",
         lambda column: column.metric,
@@ -367,6 +367,6 @@ def name_columns(columns: Iterable[Column]) -> dict[Column, str]:
         for column, name in labels.items():
             by_label[name].append(column)
         for name, same_name in by_label.items():
-            if len({part(column) for column in same_name}) > 1:
-                labels |= {column: f"{name} · {part(column)}" for column in same_name}
+            if len({detail_of(column) for column in same_name}) > 1:
+                labels |= {column: f"{name} · {detail_of(column)}" for column in same_name}
     return labels

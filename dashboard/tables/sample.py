@@ -141,14 +141,14 @@ class Item(Struct, frozen=True, kw_only=True):
         return plain_text(self.sample.question) if self.sample else ""
 
 
-_PROMPT = msgspec.json.Decoder(Prompt)
-_OUTCOME = msgspec.json.Decoder(Reply | Failure)
-_SCORES = msgspec.json.Decoder(dict[str, Score | Failure])
+_PROMPT_DECODER = msgspec.json.Decoder(Prompt)
+_OUTCOME_DECODER = msgspec.json.Decoder(Reply | Failure)
+_SCORES_DECODER = msgspec.json.Decoder(dict[str, Score | Failure])
 
 
 def item(entry: Entry, sample: str, repeat: int = 0) -> Item | None:
     """Return a sample of a run, None if the run does not have it; raises StoreError if it cannot be read."""
-    return next(iter(_read(entry, [sample], repeat)), None)
+    return next(iter(_read_items(entry, [sample], repeat)), None)
 
 
 def items(entry: Entry, *, limit: int) -> list[Item]:
@@ -156,10 +156,10 @@ def items(entry: Entry, *, limit: int) -> list[Item]:
     frame = listing([entry])
     first_repeat = frame[frame["repeat"] == 0]
     indices = (first_repeat["verdict0"] == "right").sort_values(kind="stable").index[:limit]
-    return _read(entry, first_repeat.loc[indices, "sample"].tolist(), 0)
+    return _read_items(entry, first_repeat.loc[indices, "sample"].tolist(), 0)
 
 
-def _read(entry: Entry, ids: Sequence[str], repeat: int) -> list[Item]:
+def _read_items(entry: Entry, ids: Sequence[str], repeat: int) -> list[Item]:
     """Return samples with their records of one repeat, in the order of `ids`; without texts if the suite is gated."""
     placeholders = ", ".join("?" * len(ids)) or "NULL"
     json, texts = ("", "") if entry.card.gated else (", json", ", prompt, outcome, scores")
@@ -188,9 +188,9 @@ def _item(entry: Entry, repeat: int, sample: Mapping[Hashable, Any], record: Map
             return item
         return structs.replace(
             item,
-            prompt=_PROMPT.decode(record["prompt"]),
-            outcome=_OUTCOME.decode(record["outcome"]),
-            scores=_SCORES.decode(record["scores"]),
+            prompt=_PROMPT_DECODER.decode(record["prompt"]),
+            outcome=_OUTCOME_DECODER.decode(record["outcome"]),
+            scores=_SCORES_DECODER.decode(record["scores"]),
         )
     except (msgspec.DecodeError, ValueError) as error:
         raise StoreError(f"{entry.path}: sample {item.id!r} is invalid ({error})") from error
@@ -224,9 +224,9 @@ def options(item: Item) -> list[Option]:
     order = item.prompt.order if item.prompt and item.prompt.order is not None else range(count)
     golds = set(sample.target) if isinstance(sample.target, tuple) else {str(sample.target)}
     answer = item.score.answer if item.score else None
-    answered = set(re.findall(r"\b[A-Z]\b", answer)) if answer else set()
+    chosen = set(re.findall(r"\b[A-Z]\b", answer)) if answer else set()
     return [
-        Option(chr(ord("A") + position), letter, sample.choices[index], letter in golds, letter in answered)
+        Option(chr(ord("A") + position), letter, sample.choices[index], letter in golds, letter in chosen)
         for position, index in enumerate(order)
         if 0 <= index < count
         for letter in [chr(ord("A") + index)]
@@ -250,7 +250,7 @@ def compare_numbers(item: Item) -> NumberComparison | None:
     if item.sample is None or item.sample.choices or item.score is None or item.score.answer is None:
         return None
     unit = item.sample.unit or _unit(item.entry)
-    quantity, target = read(item.score.answer, item.sample.unit), _number(item.sample.target)
+    quantity, target = read(item.score.answer, item.sample.unit), _parse_number(item.sample.target)
     if quantity is None or target is None:
         return None
     value = convert(quantity.value, quantity.unit, item.sample.unit) if item.sample.unit else quantity.value
@@ -266,7 +266,7 @@ def _unit(entry: Entry) -> str:
     return headline.unit if headline and headline.unit != "fraction" else ""
 
 
-def _number(target: object) -> float | None:
+def _parse_number(target: object) -> float | None:
     try:
         value = float(target)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -277,7 +277,7 @@ def _number(target: object) -> float | None:
 MOLECULE_SCORERS = frozenset({"molecule", "molecules", "selfies"})
 MAX_DRAWN = 4
 """Maximum number of molecules of a question that are drawn: the last ones, because examples come first."""
-_TAGGED = re.compile(
+_TAGGED_SMILES = re.compile(
     r"(?:<SMILES>|\[START_SMILES\])\s*([^\s<\[][^\s<]{0,2000}?)\s*(?:</SMILES>|\[END_SMILES\])"
 )
 _TAGGED_NAME = re.compile(r"<IUPAC>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</IUPAC>")
@@ -325,7 +325,7 @@ def molecules(item: Item) -> Molecules | None:
 def _molecules_in_question(item: Item) -> dict[str, str]:
     """Return the molecules of a question: tagged ones, else the options if all are SMILES, else words that are SMILES."""
     prompt_text = _selfies_to_smiles(item, item.prompt_text)
-    tagged = [smiles for smiles in dict.fromkeys(_TAGGED.findall(prompt_text)) if looks_like_smiles(smiles)]
+    tagged = list(filter(looks_like_smiles, dict.fromkeys(_TAGGED_SMILES.findall(prompt_text))))
     if tagged:
         return dict.fromkeys(tagged[-MAX_DRAWN:], "")
     choices = options(item)

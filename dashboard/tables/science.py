@@ -41,7 +41,7 @@ Numbers: TypeAlias = dict[Source, dict[str, Mean]]
 
 
 def sources(board: Board, claims: Iterable[Claim]) -> Numbers:
-    """Return all scores that are fractions, higher is better, by source and suite."""
+    """Return all scores that are fractions of which higher is better, by source and suite."""
     numbers: Numbers = defaultdict(dict)
     for (row, label), cell in board.cells.items():
         column = board.columns[label]
@@ -103,7 +103,7 @@ def points(numbers: Numbers, general: Sequence[str], science: Sequence[str]) -> 
             "protocol": source.protocol or "not stated",
         }
         for axis, selected in (("general", general), ("science", science)):
-            percentages = _percent(joint_mean([scores[suite] for suite in selected]))
+            percentages = _to_percent(joint_mean([scores[suite] for suite in selected]))
             row |= dict(zip((axis, f"{axis}_low", f"{axis}_high"), percentages, strict=True))
         rows.append(row)
     names = ["model", "kind", "protocol"]
@@ -111,7 +111,7 @@ def points(numbers: Numbers, general: Sequence[str], science: Sequence[str]) -> 
     return pd.DataFrame(rows, columns=names)
 
 
-def _percent(number: Mean) -> tuple[float, float | None, float | None]:
+def _to_percent(number: Mean) -> tuple[float, float | None, float | None]:
     low, high = (None if limit is None else 100 * limit for limit in (number.low, number.high))
     return 100 * number.value, low, high
 
@@ -119,7 +119,7 @@ def _percent(number: Mean) -> tuple[float, float | None, float | None]:
 def bars(numbers: Numbers, selected: Sequence[str], models: Sequence[str]) -> pd.DataFrame:
     """Return a row per source and suite, in percent."""
     rows = [
-        (source.label, source.kind, suite, *_percent(score))
+        (source.label, source.kind, suite, *_to_percent(score))
         for source, scores in numbers.items()
         if source.label in models
         for suite, score in scores.items()

@@ -54,10 +54,10 @@ class ColumnRanks(NamedTuple):
 def rank_models(column: Column, runs: Mapping[Row, Entry]) -> ColumnRanks:
     """Return the ranks of the models in a column; the result is cached until a run changes."""
     labelled_runs = tuple((row.label, entry.path, stamp(entry.path)) for row, entry in runs.items())
-    first = next(iter(runs.values()), None)
-    if first is None or len(labelled_runs) < 2:
+    first_run = next(iter(runs.values()), None)
+    if first_run is None or len(labelled_runs) < 2:
         return ColumnRanks((), (0, 0), 0, "there is only one model")
-    metric = suite_of(first.card).headline
+    metric = suite_of(first_run.card).headline
     if metric.of is mean_value and not metric.scorer:
         return _compare_means(column, metric, labelled_runs)
     if len(labelled_runs) > MAX_SLOW_MODELS:
@@ -105,10 +105,10 @@ def _values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list
     values = np.full((len(paths), len(samples)), np.nan)
     for start in range(0, len(paths), RUNS_PER_QUERY):
         means = query(paths[start : start + RUNS_PER_QUERY], MEANS, cache_result=False)
-        row = means["path"].map({str(path): i for i, path in enumerate(paths)}).to_numpy()
-        column = means["sample"].map(index).to_numpy()
-        matched = ~np.isnan(column)
-        values[row[matched], column[matched].astype(int)] = means["value"].to_numpy()[matched]
+        row_indices = means["path"].map({str(path): i for i, path in enumerate(paths)}).to_numpy()
+        column_indices = means["sample"].map(index).to_numpy()
+        matched = ~np.isnan(column_indices)
+        values[row_indices[matched], column_indices[matched].astype(int)] = means["value"].to_numpy()[matched]
     return values, samples["cluster"].tolist(), samples["group"].tolist()
 
 
@@ -156,8 +156,8 @@ def _rank(
     worse_than: dict[str, set[str]] = {}
     for ((a, b), (value, _)), p in zip(evidence.items(), adjusted, strict=True):
         if p <= 1 - LEVEL and value:
-            b_better = (value > 0) == (column.better == "higher")
-            winner, loser = (labels[b], labels[a]) if b_better else (labels[a], labels[b])
+            is_b_better = (value > 0) == (column.better == "higher")
+            winner, loser = (labels[b], labels[a]) if is_b_better else (labels[a], labels[b])
             worse_than.setdefault(winner, set()).add(loser)
     names = {label: label for label in labels}
     model_ranks = ranks(

@@ -164,7 +164,7 @@ def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Ro
 
 
 def draw_quadrants(paired: PairedSamples, row: Row, letters: tuple[str, str]) -> None:
-    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters` of the pair."""
+    """Draw the counts of concordant and discordant samples, and the test of the difference between the pair's `letters`."""
     st.header("Agreement", anchor=False)
     counts = comparison.quadrants(paired)
     total = sum(counts.values())
@@ -263,7 +263,7 @@ def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
 def draw_discordant(
     a: Entry, b: Entry, paired: PairedSamples, names: tuple[str, str], row: Row, *, letters: tuple[str, str]
 ) -> None:
-    """Draw the samples on which two runs differ, and below them the replies to a selected one."""
+    """Draw the samples on which two runs differ, and below them the replies to the selected one."""
     st.header("Discordant samples", anchor=False)
     discordant = comparison.discordant(paired)
     if discordant.empty:

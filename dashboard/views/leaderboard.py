@@ -265,11 +265,11 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
                     "\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in model_claims)
                 )
         runs = [entry for entry in index.entries if row_of(entry.card) == row]
-        last = max((entry.card.started for entry in runs), default=None)
+        last_start = max((entry.card.started for entry in runs), default=None)
         with st.container(horizontal=True, vertical_alignment="center"):
             state.draw_link("history", "History", model=row.model)
             state.draw_link("runs", f"All {len(runs)} runs" if len(runs) != 1 else "1 run", model=row.model)
-            st.caption(f"last run {utc_time(last, TIME_FORMAT)}" if last else "")
+            st.caption(f"last run {utc_time(last_start, TIME_FORMAT)}" if last_start else "")
 
 
 def draw_reported_results(board: Board, filters: Filters, claims: Sequence[Claim]) -> None:
@@ -283,11 +283,11 @@ def draw_reported_results(board: Board, filters: Filters, claims: Sequence[Claim
             "dates: results/claims. An accuracy over n items must be k / n: *possible scores* shows which published numbers "
             "are impossible, and what would explain them (`evals claims check --grid`)."
         )
-        right = st.column_config.Column(alignment="right")
+        right_aligned = st.column_config.Column(alignment="right")
         st.dataframe(
             frame, hide_index=True, placeholder="", alt="Reported results: models by suites",
             column_config={
-                **dict.fromkeys(frame.columns[2:], right),
+                **dict.fromkeys(frame.columns[2:], right_aligned),
                 reported.POSSIBLE_SCORES: st.column_config.TextColumn(width="medium"),
             },
         )  # fmt: skip
@@ -308,18 +308,18 @@ def select_reported_rows(board: Board, filters: Filters, claims: Sequence[Claim]
 def draw_downloads(board: Board, filters: Filters, table: styling.Table) -> None:
     """Draw buttons to download the table; files are created on request."""
 
-    def frame() -> pd.DataFrame:
+    def build_frame() -> pd.DataFrame:
         return downloads.tidy_table(board, matching_rows(board, filters), filters.columns)
 
-    def picture() -> bytes:
+    def render_png() -> bytes:
         from evals.dashboard.charts import figures  # imports Altair, which takes a second
 
         return figures.png(figures.board(table.texts, table.colours, table.headings))
 
     formats = {
-        "CSV": ("csv", "text/csv", lambda: downloads.csv(frame())),
-        "Parquet": ("parquet", "application/vnd.apache.parquet", lambda: downloads.parquet(frame())),
-        "PNG": ("png", "image/png", picture),
+        "CSV": ("csv", "text/csv", lambda: downloads.csv(build_frame())),
+        "Parquet": ("parquet", "application/vnd.apache.parquet", lambda: downloads.parquet(build_frame())),
+        "PNG": ("png", "image/png", render_png),
     }
     with st.container(horizontal=True):
         for name, (extension, mime_type, create) in formats.items():

@@ -51,7 +51,7 @@ def select_many(
     placeholder: str = "",
     help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> list[str]:
-    """Draw a multiselect, ignoring unknown names in the URL; `default` is called only without earlier values."""
+    """Draw a multiselect, ignoring unknown names in the URL; `default` is called only if there are no earlier values."""
     key = f"pick-{param}"
     url_value = [name for name in st.query_params.get_all(param) if name in options][:max_selections]
     if url_value and _is_new(param, url_value):

@@ -33,8 +33,8 @@ def read(path: Path, entry: str, result: SuiteResult, rule: ChallengeRule) -> Ch
 def _faults(outcome: ChallengeOutcome, result: SuiteResult, rule: ChallengeRule) -> Iterator[str]:
     """Yield why an outcome does not count.
 
-    A test that rejects may stop early, so the minimum number of replies applies only to tests that do not reject. The
-    minimum alpha applies to them too: a test at a smaller alpha has little power.
+    A test that rejects may stop early, so the minimum number of replies applies only to tests that do not reject. So
+    does the minimum alpha: a test at a smaller alpha has little power.
     """
     if outcome.format != FORMAT:
         yield f"format {outcome.format}; this version reads {FORMAT}"

@@ -205,5 +205,5 @@ def reuse_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterat
 
 def _is_same_run(result: SuiteResult, other: SuiteResult) -> bool:
     """Return whether two results are of one run; an equal id is not enough: two runs may begin in the same second."""
-    same_answers = result.fingerprint.answers == other.fingerprint.answers
-    return result.bundle_sha256 == other.bundle_sha256 or (result.run == other.run and same_answers)
+    has_same_answers = result.fingerprint.answers == other.fingerprint.answers
+    return result.bundle_sha256 == other.bundle_sha256 or (result.run == other.run and has_same_answers)

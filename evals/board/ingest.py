@@ -1,7 +1,7 @@
 """Ingest entries into a board: examine new entries, compare them with the others, write results and index.
 
-Deterministic and idempotent: an entry whose file and policy have not changed keeps its result, and results contain no
-timestamp of their computation. With `write=False` nothing is written, as when a pull request is checked.
+Ingesting is deterministic and idempotent: an entry whose file and policy have not changed keeps its result, and results
+contain no timestamp of their computation. With `write=False` nothing is written, as when a pull request is checked.
 """
 
 from __future__ import annotations

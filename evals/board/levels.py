@@ -128,14 +128,11 @@ def _existing_files(
 ) -> Iterator[tuple[Path, SuiteResult, SuiteRule]]:
     """Yield each file `ENTRY/NAME` that exists for a suite's result, with the result and its rule."""
     for entry, entry_result in sorted(entries.items()):
-        results_by_name = {
-            name_of(suite_result.suite, suite_result.protocol): suite_result
-            for suite_result in entry_result.suites
-        }
-        for name, suite_result in sorted(results_by_name.items()):
-            rule = board_policy.rule_of(suite_result.suite, suite_result.protocol)
+        results_by_name = {name_of(result.suite, result.protocol): result for result in entry_result.suites}
+        for name, result in sorted(results_by_name.items()):
+            rule = board_policy.rule_of(result.suite, result.protocol)
             if rule is not None and (folder / entry / name).is_file():
-                yield folder / entry / name, suite_result, rule
+                yield folder / entry / name, result, rule
 
 
 def _compare_rerun(
@@ -177,5 +174,5 @@ def _why_incomparable(examination: Examination, result: SuiteResult) -> str:
         return [*examination.refusals, *examination.unverified][0]
     if not result.items_sha256:
         return "the headline is not a mean over items"
-    same_items = examination.suites[0].items_sha256 == result.items_sha256
-    return "" if same_items else "it was run on different items"
+    has_same_items = examination.suites[0].items_sha256 == result.items_sha256
+    return "" if has_same_items else "it was run on different items"

@@ -21,8 +21,8 @@ def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]
     scored = np.flatnonzero(~np.isnan(differences))
     if not len(scored):
         return MeanDifference(0.0, nan, 1, "no item in common", result.width), 0
-    unclustered = len(set(a.clusters)) in (1, len(a.clusters))
-    clusters = range(len(scored)) if unclustered else np.array(a.clusters)[scored].tolist()
+    is_unclustered = len(set(a.clusters)) in (1, len(a.clusters))
+    clusters = range(len(scored)) if is_unclustered else np.array(a.clusters)[scored].tolist()
     groups = np.array(a.groups)[scored].tolist() if result.macro else None
     evidence = difference.mean_evidence(differences[scored], clusters, groups=groups, width=result.width)
     return evidence, len(scored)

@@ -28,7 +28,7 @@ from evals.validation import cause
 
 FORMAT = 1
 NAME = "board.toml"
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{2,79}")
+_BOARD_ID = re.compile(r"[a-z0-9][a-z0-9-]{2,79}")
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[int, Meta(ge=1)]
 Alpha = Annotated[float, Meta(gt=0, lt=1)]
@@ -58,7 +58,7 @@ class SuiteRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     judge: str = ""
     """Judge model that every run must use, as its server names it; empty: runs without a judge."""
     ceiling: float = 0.995
-    """Largest plausible value of a headline in the unit `fraction`; most data sets have more label errors than that."""
+    """Largest plausible value of a headline in the unit `fraction`; most data sets contain more label errors than 1 minus this."""
     equivalence_margin: Annotated[float, Meta(gt=0)] = 0.02
     """Largest difference, in the unit of the headline, within which the board's own run agrees with an entry."""
     plausible_gain: float = 0.2
@@ -128,7 +128,7 @@ def parse(content: bytes, source: str = NAME) -> BoardPolicy:
         raise UsageError(f"{source}: {cause(error, BoardPolicy)}") from None
     if policy.format != FORMAT:
         raise UsageError(f"{source}: format {policy.format}; this version reads {FORMAT}")
-    if not _ID.fullmatch(policy.id):
+    if not _BOARD_ID.fullmatch(policy.id):
         raise UsageError(f"{source}: id {policy.id!r} must be 3 to 80 lower-case letters, digits and hyphens")
     if not policy.suite:
         raise UsageError(f"{source}: it lists no suites")

@@ -132,16 +132,16 @@ def factors_by_reply(features: Sequence[Floats], null: Neighbourhood, *, greedy:
     """Return the log factor of each reply by feature and odds, shape (R, F, A)."""
     import numpy as np
 
-    return np.stack([log_gains(each, null, greedy=greedy).sum(axis=2) for each in features])
+    return np.stack([log_gains(tokens, null, greedy=greedy).sum(axis=2) for tokens in features])
 
 
 def factors_by_position(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
     """Return the log factor of each position by feature and odds, shape (T, F, A), from mean features over replies."""
     import numpy as np
 
-    longest = max(each.shape[1] for each in features)
-    total = sum(np.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in features)
-    replies = sum(np.arange(longest) < each.shape[1] for each in features)
+    longest = max(tokens.shape[1] for tokens in features)
+    total = sum(np.pad(tokens, ((0, 0), (0, longest - tokens.shape[1]))) for tokens in features)
+    replies = sum(np.arange(longest) < tokens.shape[1] for tokens in features)
     return np.moveaxis(log_gains(np.asarray(total) / replies, null, greedy=greedy), 2, 0)
 
 
@@ -185,7 +185,9 @@ def _check(reading: TokenReading) -> None:
     arrays = {name: np.asarray(value) for name in names if (value := getattr(reading, name)) is not None}
     for name, values in arrays.items():
         if values.shape != (len(reading.logprob),):
-            raise UsageError(f"a reading has {len(reading.logprob)} tokens, but its {name} {values.shape}")
+            raise UsageError(
+                f"a reading has {len(reading.logprob)} tokens, but its {name} has shape {values.shape}"
+            )
         if np.isnan(values).any():
             raise UsageError(f"a reading has a {name} that is not a number")
         if name.startswith(("above", "mass")) and not ((values >= -1e-6) & (values <= 1 + 1e-6)).all():
@@ -208,8 +210,8 @@ def _upper(reading: TokenReading, x: float) -> Floats:
     import numpy as np
 
     above, mass = np.asarray(reading.above), np.asarray(reading.mass)
-    inside = np.clip((above + mass - (1 - x)) / np.where(mass > 0, mass, 1.0), 0.0, 1.0)
-    return np.where(mass > 0, inside, (above > 1 - x).astype(float))
+    probability = np.clip((above + mass - (1 - x)) / np.where(mass > 0, mass, 1.0), 0.0, 1.0)
+    return np.where(mass > 0, probability, (above > 1 - x).astype(float))
 
 
 def _lower(reading: TokenReading, x: float) -> Floats:
@@ -218,5 +220,5 @@ def _lower(reading: TokenReading, x: float) -> Floats:
 
     above = np.asarray(reading.above if reading.above_upper is None else reading.above_upper)
     mass = np.asarray(reading.mass if reading.mass_upper is None else reading.mass_upper)
-    inside = np.clip((x - above) / np.where(mass > 0, mass, 1.0), 0.0, 1.0)
-    return np.where(mass > 0, inside, (above < x).astype(float))
+    probability = np.clip((x - above) / np.where(mass > 0, mass, 1.0), 0.0, 1.0)
+    return np.where(mass > 0, probability, (above < x).astype(float))

@@ -49,7 +49,7 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     replies: Count
     """Number of replies read."""
     tokens: Count
-    """Number of their tokens read."""
+    """Number of tokens read."""
     alpha: Annotated[float, Meta(gt=0, lt=1)]
     """Maximum false-alarm rate."""
     seed: int
@@ -65,7 +65,7 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     left_out: dict[str, int] = {}
     """Why replies could not be read -> their number."""
     retokenised: Count = 0
-    """Number of replies read with a different number of tokens from the recorded one: their text is tokenised differently."""
+    """Number of replies whose token count differs from the recorded one: their text is tokenised differently."""
     reading_s: Seconds = 0.0
     """Time of reading."""
     generation_s: Seconds | None = None

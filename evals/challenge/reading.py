@@ -32,7 +32,7 @@ class Readings(Struct, kw_only=True):
 
     @property
     def retokenised(self) -> int:
-        """Return the number of replies read with a different number of tokens from the recorded one."""
+        """Return the number of replies whose token count differs from the recorded one."""
         counts = ((r.recorded_tokens, len(r.logprob)) for r in self.readings)
         return sum(recorded is not None and recorded != read for recorded, read in counts)
 

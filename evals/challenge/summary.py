@@ -1,4 +1,4 @@
-"""What is displayed of a challenge's outcome, with texts of bounded length; and the outcome in a run's folder."""
+"""The displayed part of a challenge's outcome, with texts of bounded length, and the outcome in a run's folder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Challenge(Struct, frozen=True, kw_only=True):
 
 
 def summarize(outcome: ChallengeOutcome, fault: str = "", entry: str = "") -> Challenge:
-    """Return what is displayed of an outcome. `fault`: why it does not count."""
+    """Return the displayed part of an outcome. `fault`: why it does not count."""
     return Challenge(
         entry=entry,
         suite=one_line(outcome.suite),

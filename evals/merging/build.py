@@ -46,7 +46,7 @@ class Plan:
             raise UsageError(f"base {base} is a LoRA adapter: name the model that it was trained on instead")
         checks.check_distinct(base, folders)
         self.base = Checkpoint(base, label="the base")
-        self.experts = {name: _expert(name, folder) for name, folder in folders.items()}
+        self.experts = {name: _open_expert(name, folder) for name, folder in folders.items()}
         checks.check_shapes(recipe, self.base, self.experts)
         checks.check_remote_code(self.base, self.tokenizer, trusted=trusted)
         checks.check_tokenizers(recipe, self.base, self.experts)
@@ -131,13 +131,13 @@ class Plan:
         }
 
 
-def _expert(name: str, folder: Path) -> Expert:
+def _open_expert(name: str, folder: Path) -> Expert:
     is_adapter = (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
     return (Adapter if is_adapter else Checkpoint)(folder, label=f"expert {name}")
 
 
 def is_complete(target: Path, key: str) -> bool:
-    """Return whether a folder contains the complete merge with a key."""
+    """Return whether a folder contains the complete merge with this key."""
     try:
         card = msgspec.json.decode(disk.read_small(target / writing.CARD), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError):

@@ -18,7 +18,7 @@ Expert: TypeAlias = "Checkpoint | Adapter"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 TEMPLATES_FOLDERS = ("additional_chat_templates",)
 MAX_DISTANCE = 0.5
-"""Largest plausible ratio of a task vector's norm to the base's; unrelated weights have 1.4, fine-tuned ones below 0.2."""
+"""Largest plausible ratio of a task vector's norm to the base's; it is 1.4 for unrelated weights, below 0.2 for fine-tuned ones."""
 RESERVED_BYTES = 64 << 20
 """Disk space to leave free."""
 TRUST = "--trust-remote-code"
@@ -31,9 +31,9 @@ def is_merged(name: str, checkpoint: Checkpoint, exclude: tuple[str, ...]) -> bo
 
 
 def check_shapes(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -> None:
-    """Require the same tensor names and shapes in all checkpoints, and that none is quantized."""
-    full = {name: expert for name, expert in experts.items() if isinstance(expert, Checkpoint)}
-    for checkpoint in (base, *full.values()):
+    """Require that all checkpoints have the same tensor names and shapes, and that none is quantized."""
+    checkpoints = {name: expert for name, expert in experts.items() if isinstance(expert, Checkpoint)}
+    for checkpoint in (base, *checkpoints.values()):
         if checkpoint.config.get("quantization_config"):
             raise UsageError(f"{checkpoint.label} is quantized: merge the original weights instead")
     for expert in experts.values():
@@ -53,9 +53,9 @@ def _check_tensors(recipe: Recipe, base: Checkpoint, expert: Checkpoint) -> None
             if name not in second.tensors and is_merged(name, first, recipe.exclude)
         ]
         if missing:
-            number = f"{len(missing)} tensors" if len(missing) > 1 else "a tensor"
+            missing_text = f"{len(missing)} tensors" if len(missing) > 1 else "a tensor"
             raise UsageError(
-                f"{second.label} lacks {number} of {first.label} (e.g. {missing[0]}): "
+                f"{second.label} lacks {missing_text} of {first.label} (e.g. {missing[0]}): "
                 "their architectures differ, or their tensors have other names"
             )
     for name, stored in base.tensors.items():
@@ -101,7 +101,7 @@ def check_remote_code(base: Checkpoint, tokenizer: Checkpoint, *, trusted: bool)
 
 
 def check_tokenizers(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -> None:
-    """Require a chat template, and one vocabulary unless the recipe chooses a tokenizer."""
+    """Require a chat template, and a common vocabulary unless the recipe chooses a tokenizer."""
     source = base
     if recipe.tokenizer:
         expert = experts[recipe.tokenizer]
@@ -110,16 +110,16 @@ def check_tokenizers(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert
                 f"{recipe.path}: tokenizer = {recipe.tokenizer!r}: a LoRA's tokenizer is not used"
             )
         source = expert
-    full = {name: expert for name, expert in experts.items() if isinstance(expert, Checkpoint)}
+    checkpoints = {name: expert for name, expert in experts.items() if isinstance(expert, Checkpoint)}
     if not has_template(source.folder):
-        with_template = [name for name, expert in full.items() if has_template(expert.folder)]
+        with_template = [name for name, expert in checkpoints.items() if has_template(expert.folder)]
         hint = (
             f'set tokenizer = "{with_template[0]}" in the recipe to use that expert\'s'
             if with_template
             else f"put a chat_template.jinja into {source.folder}"
         )
         raise UsageError(f"{source.label} has no chat template, so prompts would be empty: {hint}")
-    for name, expert in full.items():
+    for name, expert in checkpoints.items():
         if not recipe.tokenizer and _vocabulary(expert.folder) not in (None, _vocabulary(base.folder)):
             raise UsageError(
                 f"expert {name} has a different vocabulary from the base: set tokenizer = {name!r} in the recipe if the "
@@ -137,7 +137,7 @@ def has_template(folder: Path) -> bool:
 
 
 def _vocabulary(folder: Path) -> object:
-    """Return the part of a tokenizer that must be the same; None: unknown."""
+    """Return the part of a tokenizer that must be the same in all checkpoints; None if it is unknown."""
     for name in ("tokenizer.json", "vocab.json"):
         if tokenizer := read_json(folder / name):
             model = tokenizer.get("model")
@@ -151,8 +151,8 @@ def check_distances(recipe: Recipe, base: Checkpoint, distances: dict[str, float
     for name, distance in distances.items():
         if distance > MAX_DISTANCE and not accept:
             raise UsageError(
-                f"expert {name} is far from the base (its task vector has {distance:.2f} of the base's norm; fine-tuning "
-                f"changes less than {MAX_DISTANCE}): {base.folder} does not seem to be its base; if it is, add --yes to evals merge"
+                f"expert {name} is far from the base (the norm of its task vector is {distance:.2f} of the base's; after "
+                f"fine-tuning, it is below {MAX_DISTANCE}): {base.folder} does not seem to be its base; if it is, add --yes to evals merge"
             )
 
 

@@ -1,6 +1,6 @@
 """Averaging, task arithmetic, TIES and DARE, in blocks, so that they need no memory beyond the task vectors.
 
-A task vector is tau_i = theta_i - theta_0, T their number. All functions overwrite their arguments.
+A task vector is tau_i = theta_i - theta_0; T is their number. All functions overwrite their arguments.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
     Each tau keeps its `density` share of largest magnitudes; entries tied with the smallest of these are kept too. The
     elected sign of an entry is that of the sum of the trimmed vectors or, if the sum is 0, the majority of all signs. The
-    mean is over the entries of that sign. Share and majority refer to the tensor, or to one vector of all merged tensors
+    mean is over the entries with that sign. Share and majority refer to the tensor, or to one vector of all merged tensors
     (`scope = "model"`, `call.global_ties`), as in the paper. `original` keeps all magnitudes from the k-th smallest on,
     k = int((1 - density) n), which is one entry too many. Sources: `ties_merging` of ML LLaMA-Factory/baseline_merging.py
     (per tensor), InternVL/internvl_chat/model_merging.py and, on the factors of LoRAs,
@@ -58,7 +58,7 @@ def ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     majority = sum_of_signs(flat) if call.global_ties is None else call.global_ties.majority
     sign = (majority > 0) - (majority < 0)
     for block in _blocks(flat):
-        _disjoint_mean(block, sign)
+        _disjoint_merge(block, sign)
     return taus[0]
 
 
@@ -104,8 +104,8 @@ def _sum(block: list[torch.Tensor]) -> torch.Tensor:
     return summed
 
 
-def _disjoint_mean(block: list[torch.Tensor], majority: int) -> None:
-    """Replace the first part by the mean over the entries with the elected sign; 0 if there is none."""
+def _disjoint_merge(block: list[torch.Tensor], majority: int) -> None:
+    """Replace the first vector's block by the mean over the entries with the elected sign; 0 if there are none."""
     import torch
 
     signs = _sum(block).sign_()
@@ -132,7 +132,7 @@ def dare(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 def dare_ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return the TIES merge of task vectors after DARE; `original`, tensor by tensor, passes only the last expert to TIES.
 
-    Source: ML LLaMA-Factory/model_merging.py:711 (as released it then fails, as a model is not a list of models); the
+    Source: ML LLaMA-Factory/model_merging.py:711 (which fails as released, since a model is not a list of models); the
     InternVL file, whose TIES is over one vector, passes all experts.
     """
     drop_at_random(taus, call)

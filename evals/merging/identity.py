@@ -14,7 +14,7 @@ from evals import disk, harness_environments
 
 VERSION = 1
 """Incremented when a formula changes, so that older merges are not reused."""
-_BLOB = re.compile(r"[0-9a-f]{64}")
+_BLOB_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 def merges_folder() -> Path:
@@ -34,16 +34,16 @@ class Hashes:
             )
 
     def sha256_of(self, path: Path) -> str:
-        """Return the SHA-256 of a file; large files in the hub's cache are named by it."""
-        real = path.resolve()
-        if real.parent.name == "blobs" and _BLOB.fullmatch(real.name):
-            return real.name
-        status = real.stat()
-        size, changed, digest = self._known.get(str(real), (0, 0, ""))
-        if (size, changed) != (status.st_size, status.st_mtime_ns) or not digest:
-            with real.open("rb") as stream:
+        """Return the SHA-256 of a file; large files in the hub's cache are named after theirs."""
+        resolved = path.resolve()
+        if resolved.parent.name == "blobs" and _BLOB_NAME.fullmatch(resolved.name):
+            return resolved.name
+        status = resolved.stat()
+        size, mtime_ns, digest = self._known.get(str(resolved), (0, 0, ""))
+        if (size, mtime_ns) != (status.st_size, status.st_mtime_ns) or not digest:
+            with resolved.open("rb") as stream:
                 digest = file_digest(stream, "sha256").hexdigest()
-            self._known[str(real)] = (status.st_size, status.st_mtime_ns, digest)
+            self._known[str(resolved)] = (status.st_size, status.st_mtime_ns, digest)
         return digest
 
     def save(self) -> None:

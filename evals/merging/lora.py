@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG, FILE = "adapter_config.json", "adapter_model.safetensors"
-_PAIR = re.compile(r"(.+)\.lora_([AB])(?:\.default)?\.weight")
-_PREFIX = "base_model.model."
+_FACTOR_NAME = re.compile(r"(.+)\.lora_([AB])(?:\.default)?\.weight")
+_PEFT_PREFIX = "base_model.model."
 UNSUPPORTED = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "megatron_config")
 
 
@@ -67,15 +67,15 @@ class Adapter:
         shapes = self._shapes()
         halves: dict[str, dict[str, str]] = {}
         for name in shapes:
-            if match := _PAIR.fullmatch(name):
-                target = self._target(f"{match[1]}.weight", base)
+            if match := _FACTOR_NAME.fullmatch(name):
+                target = self._find_target(f"{match[1]}.weight", base)
                 halves.setdefault(target, {})[match[2]] = name
             elif "lora_" in name:
                 raise UsageError(
                     f"{self.label}: {name[:100]!r} is not a factor of a linear layer: merge it with peft first"
                 )
             else:
-                self.replaced[self._target(name.replace(".modules_to_save.default", ""), base)] = name
+                self.replaced[self._find_target(name.replace(".modules_to_save.default", ""), base)] = name
         for target, half in halves.items():
             if set(half) != {"A", "B"}:
                 raise UsageError(f"{self.label}: {target} has only one of its two factors")
@@ -90,9 +90,9 @@ class Adapter:
         with open_file(self.files[0], label=self.label) as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
 
-    def _target(self, name: str, base: Mapping[str, StoredTensor]) -> str:
+    def _find_target(self, name: str, base: Mapping[str, StoredTensor]) -> str:
         """Return the name of a tensor in the base; model classes of transformers add different prefixes."""
-        name = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
+        name = name.removeprefix(_PEFT_PREFIX).replace(".base_layer.", ".")
         if name in base:
             return name
         parts = name.split(".")

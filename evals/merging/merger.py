@@ -1,6 +1,6 @@
 """The arithmetic of a merge, one tensor at a time, in buffers that are allocated once.
 
-Buffers of varying size would fragment the heap, which would then take a third more memory than tensors of 16 MB need.
+Buffers of varying size would fragment the heap, which would then take a third more memory (with tensors of 16 MB).
 """
 
 from __future__ import annotations
@@ -112,27 +112,27 @@ class Merger:
         ]
 
     def _merged_task_vector(self, weights: torch.Tensor, call: Call) -> torch.Tensor:
-        recipe, method = self._recipe, self._recipe.rule
+        recipe, rule = self._recipe, self._recipe.rule
         adapters = [e for e in self._experts.values() if isinstance(e, Adapter) and call.tensor in e.pairs]
-        by_factor = recipe.method == "optmerge-modality" and recipe.edition == "original"
-        if by_factor and len(adapters) == len(self._experts):
+        merges_factors = recipe.method == "optmerge-modality" and recipe.edition == "original"
+        if merges_factors and len(adapters) == len(self._experts):
             from evals.merging.optimised import modality_factors
 
             return modality_factors([e.factors(call.tensor, weights.dtype) for e in adapters], call)
         taus = self._task_vectors(weights, call.tensor)
         if recipe.method.startswith(PREFIX):
             return foreign.merge(taus, weights, call, method=recipe.method)
-        if not method.uses_device:
-            return method.load()(taus, call)
+        if not rule.uses_device:
+            return rule.load()(taus, call)
         if weights.dim() != 2:
             from evals.merging.elementwise import average, total
 
             return (total if recipe.method == "iso-c" else average)(taus, call)
-        return method.load()([tau.to(recipe.device) for tau in taus], call).to("cpu")
+        return rule.load()([tau.to(recipe.device) for tau in taus], call).to("cpu")
 
     @cached_property
     def _global_ties(self) -> GlobalTies | None:
-        """Return the thresholds and the majority of TIES over one vector of all merged tensors; None for another scope.
+        """Return the thresholds and the majority of TIES over one vector of all merged tensors; None unless this is the scope.
 
         This takes three passes over the weights (five in float64), with one tensor of each checkpoint in memory.
         """

@@ -23,7 +23,7 @@ ASSUMED_EXPERTS = 5
 
 
 def wudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return WUDI's M (arXiv 2503.08099): t_i = D_i = tau_i, from the sum of the tau_i, by Adam.
+    """Return WUDI's M (arXiv 2503.08099): t_i = D_i = tau_i, starting from the sum of the tau_i, with Adam.
 
     300 steps of 1e-5 move an entry by about 3e-3 at most (inferred), so the result stays near the sum. A matrix called
     lm_head is averaged. Source: `wudi_merging`, LLaMA-Factory/model_merging.py.
@@ -34,7 +34,7 @@ def wudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def optmerge_full(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return OptMerge's M for full fine-tuning (arXiv 2505.19892v3, equation 3), from the sum of the tau_i, by Adam.
+    """Return OptMerge's M for full fine-tuning (arXiv 2505.19892v3, equation 3), starting from the sum, with Adam.
 
     With c = mean of the tau_i and rank k = int(min(m, n) / T): t_i = c + the rank-k part of tau_i - c, and D_i = S_k V_k^T of
     tau_i - c; `original` takes D_i from tau_i itself. Source: `wudi_merging2`, InternVL/internvl_chat/model_merging.py.
@@ -52,7 +52,7 @@ def optmerge_full(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return OptMerge's M for LoRA: t_i = rank-k part of tau_i, D_i = its S_k V_k^T, from the mean, by SGD.
+    """Return OptMerge's M for LoRA: t_i = rank-k part of tau_i, D_i = its S_k V_k^T, starting from the mean, with SGD.
 
     `original` descends in the checkpoints' dtype: in float16 an update below 5e-4 of an entry is lost. Source:
     `wudi_merging2`, LLaMA-Factory/model_merging.py.
@@ -79,7 +79,7 @@ def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def optmerge_modality(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return OptMerge's M for modalities: t_i = rank-k part of tau_i, D_i = tau_i, from the mean, by SGD.
+    """Return OptMerge's M for modalities: t_i = rank-k part of tau_i, D_i = tau_i, starting from the mean, with SGD.
 
     k = int(min(m, n) / T); `original` takes int(min(m, n) / 5) for any T, and merges the two factors of LoRAs separately
     (`modality_factors`). The released code descends in the LoRAs' dtype, here assumed to be float32. Source:
@@ -117,8 +117,8 @@ def _low_rank(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tens
     """Return copies of U_k (m x k) and S_k V_k^T (k x n)."""
     import torch
 
-    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
-    return u[:, :rank].clone(), s[:rank, None] * v[:rank]
+    u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
+    return u[:, :rank].clone(), s[:rank, None] * vt[:rank]
 
 
 def sum_of(taus: list[torch.Tensor]) -> torch.Tensor:
@@ -158,17 +158,17 @@ def _descend(
     import torch
 
     columns = start.shape[1]
-    curvature, pull = start.new_zeros(columns, columns), torch.zeros_like(start)
+    curvature, linear_term = start.new_zeros(columns, columns), torch.zeros_like(start)
     for target, axis, tau in zip(targets, axes, taus, strict=True):
         norm = tau.square().sum()
         if call.edition == "fixed" and not float(norm):
             continue
         gram = (axis.T @ axis).div_(norm)
         curvature.add_(gram)
-        pull.addmm_(target, gram)
+        linear_term.addmm_(target, gram)
     merged = torch.nn.Parameter(start)
     optimizer = make_optimizer(merged, call.parameters.rate)
     for _ in range(call.parameters.steps):
-        merged.grad = torch.addmm(pull, merged.detach(), curvature, beta=-1).mul_(2)
+        merged.grad = torch.addmm(linear_term, merged.detach(), curvature, beta=-1).mul_(2)
         optimizer.step()
     return merged.detach()

@@ -1,4 +1,4 @@
-"""Recipes of merged models: TOML files, read and validated.
+"""Recipes for merged models: TOML files, read and validated.
 
 method = "ties"                     # `evals merge --methods` lists them
 base = "OpenGVLab/InternVL2_5-1B"   # a folder, or a hub id in this machine's cache
@@ -103,7 +103,7 @@ def read(path: Path) -> Recipe:
         raise UnknownName(f"expert in tokenizer of {path}", file.tokenizer, file.experts)
     factor = rule.factor if file.factor is None else float(file.factor)
     return Recipe(
-        path=path, name=file.name if file.name != "merged" else _stem(path), method=file.method, base=file.base,
+        path=path, name=file.name if file.name != "merged" else _folder_name(path), method=file.method, base=file.base,
         experts=file.experts, serve=file.serve, edition=file.edition, factor=factor, seed=file.seed,
         dtype=file.dtype, compute=file.compute, device=file.device, exclude=file.exclude,
         tokenizer=file.tokenizer, parameters=parameters,
@@ -123,7 +123,7 @@ def _check_values(path: Path, file: _RecipeFile, parameters: Any) -> None:
             )
 
 
-def _stem(path: Path) -> str:
-    """Return a file's stem as a name for folders."""
+def _folder_name(path: Path) -> str:
+    """Return a file's stem as the name of a folder."""
     stem = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.stem)
     return stem.strip("-")[:64] or "merged"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BLOCK = 1 << 18
-"""Number of numbers counted at once."""
+"""How many numbers are counted at once."""
 DIGIT = 16
 """Number of bits that a pass determines."""
 

@@ -1,6 +1,6 @@
 """TSV, Iso-C, SWUDI and ASWUDI: one decomposition of each matrix.
 
-A task vector is tau_i = theta_i - theta_0 (m x n), T their number. Sources are files of ML (see `table.py`).
+A task vector is tau_i = theta_i - theta_0 (m x n); T is their number. Sources are files of ML (see `table.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return P(U) S P(V^T) for the experts' concatenated leading singular vectors (TSV-Merge, arXiv 2412.00081).
 
     Each expert contributes its r = int(min(m, n) / T) leading ones; P replaces all singular values by 1 (the nearest
-    matrix with orthonormal columns), S are the experts' singular values. `original` averages instead, for every matrix but
+    matrix with orthonormal columns), S contains the experts' singular values. `original` averages instead, for every matrix but
     `lm_head.weight`, which the released scripts exclude from merging. Source: `svd_merging`,
     LLaMA-Factory/model_merging.py and, corrected, LLaMA-Factory/baseline_merging.py.
     """
@@ -36,7 +36,7 @@ def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     parts = [_leading(tau, rank) for tau in taus]
     left = torch.cat([u for u, _, _ in parts], dim=1)
     values = torch.cat([s for _, s, _ in parts])
-    right = torch.cat([v for _, _, v in parts])
+    right = torch.cat([vt for _, _, vt in parts])
     del parts
     return (orthonormal(left) * values) @ orthonormal(right)
 
@@ -45,16 +45,16 @@ def _leading(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tenso
     """Return copies of the leading singular vectors and values, so that the others can be released."""
     import torch
 
-    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
-    return u[:, :rank].clone(), s[:rank].clone(), v[:rank].clone()
+    u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
+    return u[:, :rank].clone(), s[:rank].clone(), vt[:rank].clone()
 
 
 def orthonormal(matrix: torch.Tensor) -> torch.Tensor:
     """Return U V^T for a matrix with the singular value decomposition U S V^T."""
     import torch
 
-    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    return u @ v
+    u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
+    return u @ vt
 
 
 def iso_c(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
@@ -64,8 +64,8 @@ def iso_c(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """
     import torch
 
-    u, s, v = torch.linalg.svd(total(taus, call), full_matrices=False)
-    return (u @ v).mul_(s.mean())
+    u, s, vt = torch.linalg.svd(total(taus, call), full_matrices=False)
+    return (u @ vt).mul_(s.mean())
 
 
 def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
@@ -78,11 +78,11 @@ def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """
     if "lm_head" in call.tensor or _are_zero(taus):
         return average(taus, call)
-    p = call.parameters
+    parameters = call.parameters
     values, vectors, target = _spectrum(taus)
-    count = max(1, int(p.ratio * len(values) + 0.999))
-    shares = 1 - (-values * p.time).exp()
-    return _filtered(taus, call, values, vectors, target, shares=shares, count=count)
+    count = max(1, int(parameters.ratio * len(values) + 0.999))
+    shares = 1 - (-values * parameters.time).exp()
+    return _solve(taus, call, values, vectors, target, shares=shares, count=count)
 
 
 def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
@@ -97,7 +97,7 @@ def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
         return average(taus, call)
     values, vectors, target = _spectrum(taus)
     count = directions(values.flip(0), call.parameters, shape=tuple(taus[0].shape))
-    return _filtered(taus, call, values, vectors, target, shares=torch.ones_like(values), count=count)
+    return _solve(taus, call, values, vectors, target, shares=torch.ones_like(values), count=count)
 
 
 def _are_zero(taus: list[torch.Tensor]) -> bool:
@@ -119,7 +119,7 @@ def _spectrum(taus: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, tor
     return values.clamp(min=MIN_EIGENVALUE), vectors, target
 
 
-def _filtered(
+def _solve(
     taus: list[torch.Tensor],
     call: Call,
     values: torch.Tensor,
@@ -129,7 +129,7 @@ def _filtered(
     shares: torch.Tensor,
     count: int,
 ) -> torch.Tensor:
-    """Return M of `swudi`. `shares`: f, of which only the last `count` are used; `fixed` drops those of rounding errors."""
+    """Return M of `swudi`. `shares`: f, of which only the last `count` are used; `fixed` also drops those due to rounding."""
     import torch
 
     shares[: len(shares) - count] = 0

@@ -156,7 +156,7 @@ class Method(Struct, frozen=True, kw_only=True):
 
 PREFIX = "mergekit:"
 """Prefix for the names of mergekit's methods (`foreign.py`)."""
-_ZERO = "divides by zero if an expert does not change a matrix"
+_ZERO_NORM = "divides by zero if an expert does not change a matrix"
 METHODS = {
     "weight-average": Method(title="Weight averaging", function="elementwise:average", factor=1.0),
     "task-arithmetic": Method(title="Task arithmetic", function="elementwise:total"),
@@ -176,21 +176,21 @@ METHODS = {
     ),
     "iso-c": Method(title="Iso-C", function="spectral:iso_c", uses_device=True),
     "wudi": Method(
-        title="WUDI", function="optimised:wudi", parameters=Wudi, uses_device=True, defect=_ZERO,
+        title="WUDI", function="optimised:wudi", parameters=Wudi, uses_device=True, defect=_ZERO_NORM,
     ),
     "optmerge-lora": Method(
         title="OptMerge for LoRA", function="optimised:optmerge_lora", parameters=OptMergeLora, factor=1.0,
-        uses_device=True, defect=f"descends in the checkpoints' dtype, which loses small updates; {_ZERO}",
+        uses_device=True, defect=f"descends in the checkpoints' dtype, which loses small updates; {_ZERO_NORM}",
     ),
     "optmerge-full": Method(
         title="OptMerge for full fine-tuning", function="optimised:optmerge_full", parameters=OptMerge, factor=0.1,
-        uses_device=True, defect=f"projects on the singular vectors of uncentred task vectors (equation 3: centred); {_ZERO}",
+        uses_device=True, defect=f"projects on the singular vectors of uncentred task vectors (equation 3: centred); {_ZERO_NORM}",
     ),
     "optmerge-modality": Method(
         title="OptMerge for modalities", function="optimised:optmerge_modality", parameters=OptMergeModality,
         factor=1.0, uses_device=True,
         defect=f"keeps a fifth of the singular values whatever the number of experts, and merges the two factors of "
-        f"a LoRA separately, each times lambda; {_ZERO}",
+        f"a LoRA separately, each times lambda; {_ZERO_NORM}",
     ),
     "swudi": Method(
         title="SWUDI", function="spectral:swudi", parameters=Swudi, factor=0.1, uses_device=True,

@@ -63,7 +63,7 @@ def replaced(run: Run, folder: Path, edit: dict[str, object]) -> Run:
 def test_the_model_that_wrote_the_replies_is_consistent(runs: dict[str, Run], kind: str) -> None:
     done = challenge(runs[kind])
     assert done.status == 0, done.err
-    assert "consistent: no difference" in done.out
+    assert "consistent: no deviation" in done.out
     assert "60 replies" in done.out
     assert f", {kind}, by bigram 1, seed 5" in done.out
 

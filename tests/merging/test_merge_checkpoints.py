@@ -263,7 +263,7 @@ def test_a_base_that_is_not_the_experts(tmp_path):
     write(tmp_path / "base", weights(77))
     path = recipe(tmp_path, "ties")
     message = refusal(path)
-    assert message.startswith("expert e0 is far from the base (its task vector has 1.4")
+    assert message.startswith("expert e0 is far from the base (the norm of its task vector is 1.4")
     assert message.endswith("add --yes to evals merge")
     assert built(path, accept=True).is_dir()
 

@@ -68,8 +68,8 @@ def compare(results: Mapping[str, SuiteResult], values: Mapping[str, Items | Non
     evidence = _evidence(results, items_by_name)
     if not evidence:
         return ColumnComparison({}, {}, "two of the entrants have no scored item in common")
-    pairs = dict(zip(evidence, _adjusted(list(evidence.values())), strict=True))
-    return ColumnComparison(_ranked(results, pairs), pairs)
+    pairs = dict(zip(evidence, _differences(list(evidence.values())), strict=True))
+    return ColumnComparison(_rank_entrants(results, pairs), pairs)
 
 
 def _evidence(
@@ -81,7 +81,7 @@ def _evidence(
     return evidence if all(n for _, n in evidence.values()) else {}
 
 
-def _adjusted(evidence: list[tuple[Evidence, int]]) -> list[Difference]:
+def _differences(evidence: list[tuple[Evidence, int]]) -> list[Difference]:
     adjusted = difference.holm([pair_evidence.p_equal() for pair_evidence, _ in evidence])
     pairs = []
     for (pair_evidence, n), p in zip(evidence, adjusted, strict=True):
@@ -90,7 +90,7 @@ def _adjusted(evidence: list[tuple[Evidence, int]]) -> list[Difference]:
     return pairs
 
 
-def _ranked(
+def _rank_entrants(
     results: Mapping[str, SuiteResult], pairs: Mapping[tuple[str, str], Difference]
 ) -> dict[str, Rank]:
     headlines = {name: result.headline for name, result in results.items()}

@@ -27,7 +27,7 @@ from evals.types import Estimate
 from evals.verdicts import reported
 from evals.verdicts.reported import Claim
 
-SLUG = re.compile(r"[^A-Za-z0-9._+@-]+")
+_UNSAFE_IN_URL = re.compile(r"[^A-Za-z0-9._+@-]+")
 UNRANKED = ("withdrawn", "superseded")
 Key = tuple[str, str]
 """Suite and protocol."""
@@ -48,7 +48,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
 
     @property
     def is_ranked(self) -> bool:
-        """Return whether it is ranked."""
+        """Return whether it is ranked: not withdrawn or superseded."""
         return self.decision is None or self.decision.kind not in UNRANKED
 
     @property
@@ -138,7 +138,7 @@ def _value(result: SuiteResult) -> float | None:
 def url_name(name: str) -> str:
     """Return a name for URLs and file names: never empty, without separators, distinct for distinct names."""
     hyphenated = name.replace(":", "-")
-    slug = SLUG.sub("-", hyphenated).strip("-.")[:120]
+    slug = _UNSAFE_IN_URL.sub("-", hyphenated).strip("-.")[:120]
     return (
         slug if slug and slug == hyphenated else f"{slug or 'name'}-{sha256(name.encode()).hexdigest()[:6]}"
     )

@@ -181,7 +181,7 @@ def _by_protocol(columns: Sequence[Column]) -> list[dict[str, Any]]:
 
 
 def _groups(site: Contents) -> list[dict[str, Any]]:
-    """Return the columns and entrants of each protocol, those with the best scores in its first column first."""
+    """Return the columns and entrants of each protocol; the best entrants in its first column come first."""
     groups = _by_protocol(site.columns)
     for group in groups:
         keys = [column.key for column in group["columns"]]
