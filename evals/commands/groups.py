@@ -50,8 +50,8 @@ class LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert the default command if the arguments do not begin with a command."""
-        completing = ctx.resilient_parsing and not args
-        if self.default and not completing and args[:1] not in ([name] for name in self.entries):
+        is_completing = ctx.resilient_parsing and not args
+        if self.default and not is_completing and args[:1] not in ([name] for name in self.entries):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
 

@@ -84,11 +84,11 @@ def calibrate(
     from evals.run.judging import make_judge
 
     lines = _read_labels(labels)
-    by_id = [line for line in lines if line.id is not None]
-    if by_id and (run is None or len(by_id) < len(lines)):
+    lines_with_id = [line for line in lines if line.id is not None]
+    if lines_with_id and (run is None or len(lines_with_id) < len(lines)):
         raise UsageError(f"{labels}: labels with ids require --run, and then every line must have an id")
     judge_model = make_judge(model, name=load.without_secrets(model), price=None)
-    if by_id:
+    if lines_with_id:
         calibration = _calibrate_on_run(results, str(run), lines, judge_model)
     else:
         pairs, unreadable = asyncio.run(_ask_judge(judge_model, _load_template(template_name), lines))

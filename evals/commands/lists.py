@@ -267,7 +267,7 @@ def _protocol_entries(name: str) -> list[dict[str, Any]]:
 
 
 OFFICIAL_PROTOCOL = "official"
-"""Protocol with the authors' shots, options, sampling and rule, but reworded prompts, unless the data contain them."""
+"""The authors' shots, options, sampling and rule; their prompts only if the data contain them, else reworded ones."""
 
 
 def _prompt_description(suite: Suite) -> str:

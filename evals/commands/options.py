@@ -73,7 +73,7 @@ def help_all(function: F) -> F:
 
 
 def request_options(*names: str, without: Sequence[str] = ()) -> Callable[[F], F]:
-    """Add the options with these names, or without names all except `without`, in the order of `RunRequest`."""
+    """Add the named options (all except `without` if none are named), in the order of `RunRequest`."""
 
     def add(function: F) -> F:
         for option in reversed(list(options().values())):

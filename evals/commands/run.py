@@ -127,6 +127,6 @@ def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
 
         for line in unpublished_protocols(cards, reported.load_claims()):
             common.say(line)
-        folder = common.results_flag(results)
-        common.say(f"Samples:  evals show {cards[0].run} --samples{folder}    all runs:  evals show{folder}")
+        flag = common.results_flag(results)
+        common.say(f"Samples:  evals show {cards[0].run} --samples{flag}    all runs:  evals show{flag}")
         sys.stdout.flush()

@@ -101,19 +101,19 @@ def _check_options(
     as_csv: bool, texts: bool, as_json: bool, reasoning: bool, **_: Any,
 ) -> None:  # fmt: skip
     """Raise UsageError for options that cannot be combined."""
-    single = sample is not None or next_verdict is not None
+    is_single = sample is not None or next_verdict is not None
     if (verdict and not samples) or (as_csv and not (samples or pivot)):
         raise UsageError("--verdict requires --samples, --csv requires --samples or --pivot")
     if samples and by:
         raise UsageError("--by and --samples cannot be combined")
-    if sum((samples, single, pivot)) > 1:
+    if sum((samples, is_single, pivot)) > 1:
         raise UsageError("--samples, --sample (or --next) and --pivot cannot be combined")
     if texts and not (samples and as_json):
         raise UsageError("--texts requires --samples --json")
-    if reasoning and not single:
+    if reasoning and not is_single:
         raise UsageError("--reasoning requires --sample")
-    for value, more in ((verdict, ()), (next_verdict, ("absent", "not-right"))):
-        accepted = (*VERDICTS, "failed", *more)
+    for value, extra in ((verdict, ()), (next_verdict, ("absent", "not-right"))):
+        accepted = (*VERDICTS, "failed", *extra)
         if value is not None and value not in accepted:
             raise UnknownName("verdict", value, accepted)
 
@@ -135,8 +135,8 @@ def _show_runs(
     if run is None and not results.is_dir():
         raise UsageError(f"no results folder at {results}; `evals run` creates one")
     runs = store.find(results, run) if run is not None else store.runs(results)
-    single_run = len({stored.path.name for stored in runs}) == 1  # hashing many runs may take long
-    run_overview = overview(runs, hashes=run is not None and single_run)
+    is_single_run = len({stored.path.name for stored in runs}) == 1  # hashing many runs is slow
+    run_overview = overview(runs, hashes=run is not None and is_single_run)
     if any(filters[name] for name in ("suite", "model", "protocol", "last", "since")):
         all_cards = run_overview.cards
         run_overview.cards = _filter_cards(all_cards, filters)
@@ -218,8 +218,8 @@ def print_overview(
     from evals.terminal import runs
     from evals.terminal.layout import width
 
-    lines = (runs.separate if separate else runs.pool)(run_overview.cards, challenges)
-    common.print_lines(runs.layout(lines, width(), ids=_run_ids(results), sort=sort, bounds=not details))
+    table_rows = (runs.separate if separate else runs.pool)(run_overview.cards, challenges)
+    common.print_lines(runs.layout(table_rows, width(), ids=_run_ids(results), sort=sort, bounds=not details))
     if details:
         _print_details(run_overview.cards, challenges)
     _print_aggregates(run_overview)

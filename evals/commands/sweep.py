@@ -79,8 +79,8 @@ def _report(result: SweepResult, results: Path, *, as_json: bool) -> int:
         common.print_lines(pivot.layout(grid, width()))
         common.say("")
     if not as_json and cards:
-        folder = common.results_flag(results)
-        common.say(f"Samples:  evals show {cards[0].run} --samples{folder}    all runs:  evals show{folder}")
+        flag = common.results_flag(results)
+        common.say(f"Samples:  evals show {cards[0].run} --samples{flag}    all runs:  evals show{flag}")
     for line in result.faults:
         note(f"evals: {line}")
     status = common.exit_status(result.outcomes)

@@ -1,4 +1,4 @@
-"""ChemBench's reports: `<topic>_report.json` (0.3.0), a JSON file per question (older), or such files as JSON Lines.
+"""ChemBench's reports: `<topic>_report.json` (0.3.0), a JSON file per question (older), or JSON Lines.
 
 Reports of 0.3.0 keep prompts and results in two parallel lists. `summary.json` states the score over the completed
 questions and over the whole benchmark; both become notes.

@@ -119,15 +119,15 @@ def _aggregate(card: Card) -> dict[str, Any]:
 
 
 def _result(card: Card, e: Estimate) -> dict[str, Any]:
-    bounded = e.unit == "fraction"
+    is_bounded = e.unit == "fraction"
     metric: dict[str, Any] = {
         "metric_id": e.metric,
         "metric_name": e.metric,
         "metric_unit": UNITS.get(e.unit, e.unit or "none"),
         "lower_is_better": e.better == "lower",
         "score_type": "continuous",
-        "min_score": 0.0 if bounded else "-Infinity",
-        "max_score": 1.0 if bounded else "Infinity",
+        "min_score": 0.0 if is_bounded else "-Infinity",
+        "max_score": 1.0 if is_bounded else "Infinity",
     }
     if card.judge is not None and card.judge.model:
         metric["llm_scoring"] = _judge(card.judge)

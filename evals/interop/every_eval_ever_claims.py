@@ -1,6 +1,6 @@
 """Import Every Eval Ever's corpus as reported numbers: aggregate records -> a file of claims.
 
-A record is a JSON document of its schema (0.2.x and 0.3.0; evaleval/every_eval_ever at 9bce4136, `eval.schema.json`): who
+A record is a JSON document in its schema (0.2.x and 0.3.0; evaleval/every_eval_ever at 9bce4136, `eval.schema.json`): who
 evaluated which model, and a score for each benchmark or part of one. Only scores of whole benchmarks that we have as
 suites become claims; others are counted. The claims have the level `reported` and are never ranked.
 """
@@ -35,7 +35,7 @@ SUITES = {
 HEADER = "# Reported numbers imported from Every Eval Ever; `evals claims import` overwrites this file.\n"
 MAX_TEXT_LENGTH = 300
 """Maximum length of a text taken from a record."""
-_WHOLE_BENCHHEADER = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
+_SCORE_SUFFIX = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
 
 
 class _Part(Struct, frozen=True):
@@ -154,7 +154,7 @@ def suite_of(result: Result) -> str | None:
     """Return the suite that a score belongs to; None if there is none, or if it covers only a part of a benchmark."""
     for name in (result.evaluation_result_id, result.evaluation_name, result.metric_config.metric_id):
         hyphenated = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        if suite := SUITES.get(hyphenated) or SUITES.get(_WHOLE_BENCHHEADER.sub("", hyphenated)):
+        if suite := SUITES.get(hyphenated) or SUITES.get(_SCORE_SUFFIX.sub("", hyphenated)):
             return suite
     return None
 

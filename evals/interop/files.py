@@ -41,7 +41,7 @@ def find_files(path: Path, *patterns: str, wanted: str) -> list[Path]:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file, also if it is gzipped or the only file in a zip archive; raises DataError."""
+    """Read a JSON file, which may be gzipped or the only file in a zip archive; raises DataError."""
     try:
         files = list(read_contents(path))
         if len(files) != 1:

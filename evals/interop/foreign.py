@@ -170,7 +170,7 @@ def _merge_by_run(
         )
     if len(by_run) > 1 and request.run is not None:
         raise UsageError(f"--run names one run, but {path} contains {len(by_run)}")
-    notes = [f"left out: {_listed(unknown)}: name the suite with --suite NAME"] if unknown else []
+    notes = [f"left out: {_join_names(unknown)}: name the suite with --suite NAME"] if unknown else []
     from_user = request.suite is not None
     return [
         (_merge(parts), single_suite(name, request.protocol, from_user=from_user))
@@ -207,7 +207,7 @@ def _prepare(path: Path, source: Source, suite: Suite, request: ImportRequest) -
         samples.close()
         raise Unmatched(
             f"{path}: none of its replies matches a sample of {suite.id} "
-            f"({_listed(source.tasks)}: {'; '.join(matched.notes)})"
+            f"({_join_names(source.tasks)}: {'; '.join(matched.notes)})"
         )
     model = request.model or source.model
     if not model:
@@ -251,17 +251,17 @@ class MatchedItems:
         """Index of a reply for which the source states no repeat -> sample and location."""
         self._duplicates: list[str] = []
         self._extracted_count = 0
-        self._other_golds: list[str] = []
-        self._other_options: list[str] = []
+        self._differing_golds: list[str] = []
+        self._differing_options: list[str] = []
         for item in source.items():
             self._add(item)
-        for index in reversed(_surplus(self._without_repeat)):
+        for index in reversed(_surplus_indices(self._without_repeat)):
             self._duplicates.append(self._without_repeat[index][1])
             del self.replies[index], self.theirs[index]
         self.notes = list(self._notes(absent=len(samples) - len(self._counts)))
 
     def _add(self, item: Item) -> None:
-        sample = _match(self._finder, item, self._counts)
+        sample = _matching_sample(self._finder, item, self._counts)
         repeat = item.repeat if item.repeat is not None else self._counts[sample]
         if not isinstance(repeat, int) or not 0 <= repeat < MAX_REPEATS:
             raise DataError(f"{item.where}: {repeat!r} is not a valid repeat")
@@ -278,10 +278,10 @@ class MatchedItems:
         if self._use_extracted and item.extracted is not None:
             self._extracted_count += 1
             item = structs.replace(item, text=item.extracted)
-        order, is_known = _order(self._finder, item, sample)
+        order, is_known = _option_order(self._finder, item, sample)
         gold = item.gold if is_known and self._finder.gold_differs(sample, item.gold, order) else ""
-        self._other_options += [] if is_known else [sample]
-        self._other_golds += [sample] if gold else []
+        self._differing_options += [] if is_known else [sample]
+        self._differing_golds += [sample] if gold else []
         self.replies.append(_recorded_reply(item, sample, repeat, order))
         self.theirs.append(
             StatedScore(sample=sample, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold)
@@ -289,22 +289,22 @@ class MatchedItems:
 
     def _notes(self, *, absent: int) -> Iterator[str]:
         if names := self._duplicates:
-            yield f"{len(names)} records are duplicates and are left out: {_listed(sorted(names))}"
+            yield f"{len(names)} records are duplicates and are left out: {_join_names(sorted(names))}"
         if self._extracted_count:
             yield f"{self._extracted_count} replies are scored by the answer that the source's language model extracted"
         if names := self.unmatched:
-            yield f"{len(names)} records match none of our samples: {_listed(names)}"
+            yield f"{len(names)} records match none of our samples: {_join_names(names)}"
         if not any(reply.stop for reply in self.replies if reply.text is not None):
             yield TRUNCATION_UNKNOWN
-        if names := self._other_options:
-            yield f"{len(names)} records show options that differ from ours, and are read in our order: {_listed(names)}"
-        if names := self._other_golds:
-            yield f"{len(names)} records were scored against a gold answer that differs from ours: {_listed(names)}"
+        if names := self._differing_options:
+            yield f"{len(names)} records show options that differ from ours, and are read in our order: {_join_names(names)}"
+        if names := self._differing_golds:
+            yield f"{len(names)} records were scored against a gold answer that differs from ours: {_join_names(names)}"
         if absent:
             yield f"{absent} of our samples have no record"
 
 
-def _surplus(locations: dict[int, tuple[str, str]]) -> list[int]:
+def _surplus_indices(locations: dict[int, tuple[str, str]]) -> list[int]:
     """Return the indices of replies beyond the usual number of repeats: they are duplicates, not repeats."""
     replies_per_sample = Counter(sample for sample, _ in locations.values())
     frequency = Counter(replies_per_sample.values())
@@ -318,13 +318,13 @@ def _surplus(locations: dict[int, tuple[str, str]]) -> list[int]:
     return surplus
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return ", ".join(names[:MAX_LISTED]) + more
 
 
-def _match(finder: Finder, item: Item, counts: Counter[str]) -> str:
+def _matching_sample(finder: Finder, item: Item, counts: Counter[str]) -> str:
     """Return the id of the sample that matches an item: of several, the one with the fewest replies; empty if none does."""
     if item.id and (sample := finder.by_id(item.id)):
         if finder.has_question(sample, item.question):
@@ -337,7 +337,7 @@ def _match(finder: Finder, item: Item, counts: Counter[str]) -> str:
     return min(candidates, key=lambda sample: counts[sample], default="")
 
 
-def _order(finder: Finder, item: Item, sample: str) -> tuple[tuple[int, ...] | None, bool]:
+def _option_order(finder: Finder, item: Item, sample: str) -> tuple[tuple[int, ...] | None, bool]:
     """Return the order of the options shown (None: as in the data set), and whether it is known."""
     options = item.options or tuple(shown_options(item.prompt))
     order = item.order or (finder.order(sample, options) if options else None)

@@ -100,7 +100,7 @@ def _file_format(path: Path) -> str | None:
     except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
     if suffix == ".jsonl" and head[:1] != b"[":
-        return _by_fields(_decode(head.partition(b"\n")[0]), LINE_FORMATS)
+        return _match_fields(_decode(head.partition(b"\n")[0]), LINE_FORMATS)
     return _json_format(head)
 
 
@@ -164,7 +164,7 @@ ARRAY_FORMATS = (
 """Format and fields of the first element in its JSON array."""
 
 
-def _by_fields(row: Any, table: Iterable[tuple[str, set[str]]]) -> str | None:
+def _match_fields(row: Any, table: Iterable[tuple[str, set[str]]]) -> str | None:
     fields = row.keys() if isinstance(row, dict) else set()
     return next((format_name for format_name, needed in table if needed <= fields), None)
 
@@ -172,17 +172,17 @@ def _by_fields(row: Any, table: Iterable[tuple[str, set[str]]]) -> str | None:
 def _json_format(head: bytes) -> str | None:
     content = _decode(head)
     if isinstance(content, list):
-        return _by_fields(content[0] if content else None, ARRAY_FORMATS)
+        return _match_fields(content[0] if content else None, ARRAY_FORMATS)
     if not isinstance(content, dict):
         return None
-    if format_name := _by_fields(content, OBJECT_FORMATS):
+    if format_name := _match_fields(content, OBJECT_FORMATS):
         return format_name
     name, first = next(iter(content.items()), ("", None))
     if isinstance(first, dict) and "prediction" in first and any(key.startswith("label: ") for key in first):
         return "opencompass"
     if isinstance(first, str) and name.startswith(("validation_", "test_", "dev_")):
         return "mmmu"
-    return _by_fields(first, FIRST_VALUE_FORMATS)
+    return _match_fields(first, FIRST_VALUE_FORMATS)
 
 
 def _decode(raw: bytes) -> Any:

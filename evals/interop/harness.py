@@ -131,7 +131,7 @@ def generate(batch: Batch, requests: Sequence[tuple[str, Mapping[str, Any]]]) ->
 
 
 def _prompt(context: str) -> Prompt:
-    """Return the turns of a conversation, or a plain text as the user's only turn, as a prompt."""
+    """Return a prompt with the turns of a conversation, or with a plain text as the user's only turn."""
     if not isinstance(context, Turns):
         return Prompt(messages=(Message.user(context),))
     turns = json.loads(context)

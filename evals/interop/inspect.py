@@ -1,4 +1,4 @@
-"""Inspect: `.eval` logs (zip archives) and `.json` logs, read by its Python API, which its maintainers keep stable.
+"""Inspect: `.eval` logs (zip archives) and `.json` logs, read with its Python API, which is kept stable.
 
 A log is one task. Epochs are repeats. A sample that ended in an error, was invalidated, or reached a limit on time, cost
 or messages is a failure. If the solver shuffled the options, Inspect rewrites prompt and reply to the original order;
@@ -33,8 +33,8 @@ FORMAT = "inspect"
 CHUNK_BYTES = 1 << 20
 MAX_DEPTH = 1000
 """Maximum nesting depth of JSON; Inspect's own logs stay below 50."""
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_NON_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 HEAD_BYTES = 1 << 12
 """Number of leading bytes by which a JSON log is recognized."""
 UNUSED = {"events", "store", "timelines"}
@@ -67,7 +67,7 @@ def is_log(path: Path) -> bool:
 
 def _source(path: Path) -> Source:
     log = _read_log(path, None)
-    shuffled = any(
+    is_shuffled = any(
         step.solver.endswith("multiple_choice") and step.params.get("shuffle") for step in log.plan.steps
     )
     task = log.eval.task.rpartition("/")[2]
@@ -84,7 +84,7 @@ def _source(path: Path) -> Source:
         format=FORMAT,
         tasks=(task,),
         model=log.eval.model,
-        items=lambda: _items(path, shuffled=shuffled),
+        items=lambda: _items(path, is_shuffled=is_shuffled),
         sampling=_sampling(log),
         started=iso_time(log.stats.started_at or log.eval.created),
         stated=stated,
@@ -101,7 +101,7 @@ def _read_log(path: Path, unused: set[str] | None) -> EvalLog:
     logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
     with foreign_code(lambda reason: DataError(f"{path}: Inspect cannot read this log ({reason[:200]})")):
         if unused is None:
-            _check_size(path, archive=log_format == "eval")
+            _check_size(path, is_archive=log_format == "eval")
         return read_eval_log(
             path.absolute(),
             header_only=unused is None,
@@ -111,14 +111,14 @@ def _read_log(path: Path, unused: set[str] | None) -> EvalLog:
         )
 
 
-def _check_size(path: Path, *, archive: bool) -> None:
+def _check_size(path: Path, *, is_archive: bool) -> None:
     """Raise DataError for a log that is too large or nested too deeply, or a zip bomb.
 
     Members of an archive are read to the end, since the sizes it states may be false.
     """
     if path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: larger than {MAX_BYTES >> 30} GiB")
-    if not archive:
+    if not is_archive:
         _refuse_deep_nesting(path, disk.read_small(path, MAX_BYTES))
         return
     import zipfile_zstd  # noqa: F401 - adds Zstandard to the standard library's zipfile; a dependency of Inspect
@@ -140,29 +140,29 @@ def _refuse_deep_nesting(path: Path, raw: bytes) -> None:
     """Raise DataError for deeply nested JSON: the time of Inspect's parser grows with the square of the depth."""
     import numpy as np
 
-    brackets = np.frombuffer(_STRINGS.sub(b"", raw).translate(None, _NO_BRACKETS), dtype=np.uint8)
+    brackets = np.frombuffer(_JSON_STRING.sub(b"", raw).translate(None, _NON_BRACKETS), dtype=np.uint8)
     depths = np.cumsum(np.where(np.isin(brackets, list(b"[{")), 1, -1))
     if depths.size and int(depths.max()) > MAX_DEPTH:
         raise DataError(f"{path}: it is nested too deeply")
 
 
-def _items(path: Path, *, shuffled: bool) -> Iterator[Item]:
-    log = _read_log(path, UNUSED - {"events"} if shuffled else UNUSED)
+def _items(path: Path, *, is_shuffled: bool) -> Iterator[Item]:
+    log = _read_log(path, UNUSED - {"events"} if is_shuffled else UNUSED)
     main_scorer = next((scorer.name for scorer in log.eval.scorers or ()), "")
-    numbered = _has_line_numbers(log)
+    has_line_numbers = _ids_may_be_line_numbers(log)
     for sample in log.samples or ():
-        yield _item(path, sample, main_scorer, shuffled=shuffled, numbered=numbered)
+        yield _item(path, sample, main_scorer, is_shuffled=is_shuffled, has_line_numbers=has_line_numbers)
 
 
-def _has_line_numbers(log: EvalLog) -> bool:
+def _ids_may_be_line_numbers(log: EvalLog) -> bool:
     """Return whether the ids may be line numbers, which Inspect assigns to samples without ids."""
     ids = [sample.id for sample in log.samples or ()]
     return all(isinstance(id_, int) and 0 < id_ <= (log.eval.dataset.samples or 0) for id_ in ids)
 
 
-def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, numbered: bool) -> Item:
+def _item(path: Path, sample: EvalSample, scorer: str, *, is_shuffled: bool, has_line_numbers: bool) -> Item:
     output, prompt = sample.output, _before_reply(sample.messages)
-    events = [event for event in sample.events if event.event == "model"] if shuffled else []
+    events = [event for event in sample.events if event.event == "model"] if is_shuffled else []
     if events:  # the sample itself was rewritten to the original order
         output, prompt = events[-1].output, list(events[-1].input)
     failure = _failure(sample, output)
@@ -174,7 +174,7 @@ def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, number
         stop = "length"
     grade = (sample.scores or {}).get(scorer) or next(iter((sample.scores or {}).values()), None)
     return Item(
-        where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}", id="" if numbered else str(sample.id),
+        where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}", id="" if has_line_numbers else str(sample.id),
         question=_question(sample), prompt="\n\n".join(message.text for message in prompt),
         options=() if events else tuple(sample.choices or ()),
         text=None if failure or choice is None else choice.message.text,

@@ -34,7 +34,7 @@ COLUMNS = ("doc", "model_response", "metric")
 OLD_COLUMNS = ("example", "full_prompt", "predictions", "choices", "specifics", "metrics", "cont_tokens")
 BATCH_SIZE = 256
 """Number of rows read at a time."""
-_NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")
+_FILE_NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")
 
 
 def read(path: Path) -> list[Source]:
@@ -44,7 +44,7 @@ def read(path: Path) -> list[Source]:
 
 
 def _source(path: Path) -> Source:
-    name = _NAME.fullmatch(path.stem)
+    name = _FILE_NAME.fullmatch(path.stem)
     task, timestamp = name.groups() if name else (path.stem.removeprefix("details_"), "")
     root = next((parent.parent for parent in path.absolute().parents if parent.name == "details"), None)
     results = _results(path, root, timestamp)
@@ -104,9 +104,9 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def _columns(names: list[str], path: Path) -> list[str]:
-    known = [name for name in names if name.strip("_") in COLUMNS]
-    if len(known) == len(COLUMNS):
-        return known
+    present = [name for name in names if name.strip("_") in COLUMNS]
+    if len(present) == len(COLUMNS):
+        return present
     if {"full_prompt", "predictions"} <= set(names):
         return [name for name in names if name in OLD_COLUMNS]
     raise DataError(f"{path}: not lighteval details: expected the columns {', '.join(sorted(COLUMNS))}")
@@ -117,7 +117,7 @@ def _upgrade_row(row: Mapping[str, Any]) -> dict[str, Any]:
     replies = row["predictions"] or []
     replies = [replies] if isinstance(replies, str) else replies
     first_elements = [reply[0] if isinstance(reply, list) and reply else reply for reply in replies]
-    by_likelihood = bool(replies) and all(isinstance(element, int | float) for element in first_elements)
+    has_likelihoods = bool(replies) and all(isinstance(element, int | float) for element in first_elements)
     return {
         "doc": {
             "query": row.get("example") or "",
@@ -126,8 +126,8 @@ def _upgrade_row(row: Mapping[str, Any]) -> dict[str, Any]:
         },
         "model_response": {
             "input": row["full_prompt"],
-            "text": [] if by_likelihood else replies,
-            "logprobs": first_elements if by_likelihood else [],
+            "text": [] if has_likelihoods else replies,
+            "logprobs": first_elements if has_likelihoods else [],
             "output_tokens": any(row.get("cont_tokens") or ()),
         },
         "metric": as_dict(row.get("metrics")),

@@ -58,7 +58,7 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
 
 
 def _tasks(path: Path) -> dict[str, dict[str, Any]]:
-    """Read the predictions for each task, mbid -> prediction, over all folds."""
+    """Return task -> mbid -> prediction, over all folds."""
     try:
         tasks = files.read_json(path)["tasks"]
         return {task: _predictions(task, entry["results"]) for task, entry in tasks.items()}
@@ -76,14 +76,14 @@ def _predictions(task: str, folds: Mapping[str, Any]) -> dict[str, Any]:
     return predictions
 
 
-def _warn(message: object) -> None:
+def _note_left_out(message: object) -> None:
     sys.stderr.write(f"left out: {message}\n")
 
 
 def _suite(name: str, protocol: str) -> Suite | None:
     module = load.benchmark("matbench")
     if name not in module.variants:
-        _warn(f"{name} is not a task of matbench v0.1")
+        _note_left_out(f"{name} is not a task of matbench v0.1")
         return None
     return single_suite(f"matbench:{name}", protocol)
 
@@ -93,7 +93,7 @@ def _read_samples(suite: Suite, data: Data) -> tuple[SampleStore, str] | None:
     try:
         return read_samples(suite, data)
     except DataError as error:
-        _warn(error)
+        _note_left_out(error)
         return None
 
 
@@ -104,20 +104,20 @@ def _replies(predictions: Mapping[str, Any], samples: SampleStore, task: str) ->
         raise DataError(
             f"{task}: {len(unknown)} mbid(s) not in the data: {', '.join(unknown[:MAX_LISTED])}{more}"
         )
-    binary = isinstance(samples[0].target, str)
+    is_binary = isinstance(samples[0].target, str)
     return [
-        RecordedReply(id=mbid, text=_format_reply(value, f"{task}: {mbid}", binary=binary))
+        RecordedReply(id=mbid, text=_format_reply(value, f"{task}: {mbid}", is_binary=is_binary))
         for mbid, value in predictions.items()
     ]
 
 
-def _format_reply(value: Any, where: str, *, binary: bool) -> str:
+def _format_reply(value: Any, where: str, *, is_binary: bool) -> str:
     """Return the reply that states a prediction."""
-    if isinstance(value, bool) or (binary and isinstance(value, str)):
+    if isinstance(value, bool) or (is_binary and isinstance(value, str)):
         return f"Answer: {'yes' if str(value).lower() in ('true', 'yes') else 'no'}"
     if not isinstance(value, int | float) or not isfinite(value):
         raise DataError(f"{where}: the prediction {value!r} is neither a number nor a label")
-    if not binary:
+    if not is_binary:
         return f"Answer: {float(value)!r}"
     if not 0 <= value <= 1:
         raise DataError(f"{where}: the probability {value} is not between 0 and 1")

@@ -23,7 +23,7 @@ ANCHOR = 40
 """Number of leading characters by which a question is looked up in a prompt."""
 MAX_PROMPT_LENGTH = 200_000
 """Number of characters searched at the end of a prompt, where the question is."""
-_OPTION = re.compile(r"^\s*\(?([A-Z])[).:]\s*(.*\S)\s*$", re.MULTILINE)
+_LETTERED_OPTION = re.compile(r"^\s*\(?([A-Z])[).:]\s*(.*\S)\s*$", re.MULTILINE)
 
 
 def normalise(text: str) -> str:
@@ -51,7 +51,7 @@ def question_hash(text: str) -> str:
 
 
 class _Questions:
-    """Samples by question text; built when the first record has no id of the suite."""
+    """Samples by question text; built only when a record is first looked up by its text."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self.normalised = {
@@ -115,7 +115,7 @@ class Finder:
         return self._texts[sample_id] == text
 
     def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
-        """Return the samples with this question; of several, those with the same options if there are any."""
+        """Return the samples with this question; if there are several, those with the same options, if any."""
         samples = self._questions.by_hash.get(question_hash(text), [])
         if len(samples) < 2:
             return samples
@@ -139,12 +139,12 @@ class Finder:
                 break
         if len(longest) < 2:
             return longest
-        shown = {without_markup(text) for _, text in _OPTION.findall(prompt)}
+        shown = {without_markup(text) for _, text in _LETTERED_OPTION.findall(prompt)}
         same = [sample for sample in longest if shown and shown.issuperset(self._plain_choices(sample))]
         return same or longest
 
     def gold_differs(self, sample_id: str, letter: str, order: tuple[int, ...] | None) -> bool:
-        """Return whether a gold letter among the options shown denotes another option than our gold answer."""
+        """Return whether a gold letter among the options shown denotes a different option from our gold answer."""
         ours, index = self._golds.get(sample_id, ""), ord(letter) - ord("A") if len(letter) == 1 else -1
         if len(ours) != 1 or not 0 <= index < len(self._choices[sample_id]):
             return False
@@ -184,7 +184,7 @@ def _normalise_prompt(prompt: str) -> tuple[str, list[int]]:
 def shown_options(prompt: str) -> list[str]:
     """Return the options of the last list in a prompt that is lettered from A on."""
     options: list[str] = []
-    for letter, text in _OPTION.findall(prompt):
+    for letter, text in _LETTERED_OPTION.findall(prompt):
         if letter == "A":
             options = []
         if letter == chr(ord("A") + len(options)):

@@ -158,7 +158,7 @@ def _log_run(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, 
     created = client.create_run(experiment_id, start_time=started, run_name=name, tags=tags)
     id_ = str(created.info.run_id)
     with ExitStack() as cleanup:
-        cleanup.callback(_delete, client, id_)
+        cleanup.callback(_delete_run, client, id_)
         _log_fields(client, id_, card, time_ms=int(1000 * (card.finished or card.started or time.time())))
         client.log_text(id_, msgspec.json.format(msgspec.json.encode(card), indent=1).decode(), "card.json")
         samples = [row[4:] for row in tables.sample_rows(run, card)]
@@ -173,7 +173,7 @@ def _log_run(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, 
     return id_
 
 
-def _delete(client: MlflowClient, id_: str) -> None:
+def _delete_run(client: MlflowClient, id_: str) -> None:
     """Delete an MLflow run that could not be written completely."""
     with foreign_code(UsageError):
         client.delete_run(id_)

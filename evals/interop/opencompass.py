@@ -36,7 +36,7 @@ FORMAT = "opencompass"
 EXPECTED = "OpenCompass output"
 EMPTY_REPLY = "empty: OpenCompass does not distinguish a refused or filtered call from an empty reply"
 TEMPORARY_PREFIX = "tmp_"
-_PART = re.compile(r"_(\d+)$")
+_PART_SUFFIX = re.compile(r"_(\d+)$")
 _CORRECT_FIELDS = ("correct", "is_correct", "cascade_correct")
 _GRADE = re.compile("A|B")
 """Grade in a judge's reply, found as OpenCompass does: A is right."""
@@ -62,14 +62,14 @@ def read(path: Path) -> list[Source]:
 
 def _tasks(files: list[Path]) -> Iterator[Task]:
     """Group the files of each data set's parts; temporary files count only if there is no finished one."""
-    names = {(file.parent, _name(file)) for file in files}
-    finished = {(file.parent, _name(file)) for file in files if not file.name.startswith(TEMPORARY_PREFIX)}
+    names = {(file.parent, _stem(file)) for file in files}
+    finished = {(file.parent, _stem(file)) for file in files if not file.name.startswith(TEMPORARY_PREFIX)}
     parts: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
-        name = _name(file)
+        name = _stem(file)
         if file.name.startswith(TEMPORARY_PREFIX) and (file.parent, name) in finished:
             continue
-        dataset = _PART.sub("", name)
+        dataset = _PART_SUFFIX.sub("", name)
         is_part = dataset != name and (file.parent, f"{dataset}_0") in names
         parts[file.parent, dataset if is_part else name].append(file)
     for (folder, dataset), files_of_parts in parts.items():
@@ -78,13 +78,13 @@ def _tasks(files: list[Path]) -> Iterator[Task]:
         yield Task(root or folder, model, dataset, sorted(files_of_parts, key=_part_number))
 
 
-def _name(path: Path) -> str:
+def _stem(path: Path) -> str:
     return path.name.partition(".json")[0].removeprefix(TEMPORARY_PREFIX)
 
 
 def _part_number(path: Path) -> int:
-    number = _PART.search(_name(path))
-    return int(number[1]) if number else 0
+    match = _PART_SUFFIX.search(_stem(path))
+    return int(match[1]) if match else 0
 
 
 def _source(task: Task, config: dict[str, Any]) -> Source:
@@ -93,7 +93,7 @@ def _source(task: Task, config: dict[str, Any]) -> Source:
         format=FORMAT,
         tasks=(task.name,),
         model=task.model,
-        items=lambda: _items(task.files, _details(results)),
+        items=lambda: _items(task.files, _all_details(results)),
         sampling=read_sampling(
             config | as_dict(config.get("generation_kwargs")),
             max_tokens="max_out_len",
@@ -118,7 +118,7 @@ def _model_configs(root: Path) -> dict[str, dict[str, Any]]:
     return by_name
 
 
-def _details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _all_details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the details of each prediction, from a list or from the numeric keys of an object."""
     details = results.get("details")
     if isinstance(details, dict):
@@ -140,7 +140,7 @@ def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
             index += offset
             next_index = max(next_index, index + 1)
             texts = _texts(row)
-            detail = _detail(details, index) if len(texts) == 1 else {}
+            detail = _prediction_details(details, index) if len(texts) == 1 else {}
             for repeat, text in enumerate(texts):
                 yield Item(
                     where=f"{file.name}, {name}",
@@ -191,7 +191,7 @@ def _turn_text(turn: Any) -> str:
     return str(turn.get("prompt", turn.get("content", ""))) if isinstance(turn, dict) else str(turn)
 
 
-def _detail(details: list[dict[str, Any]], index: int) -> Mapping[str, Any]:
+def _prediction_details(details: list[dict[str, Any]], index: int) -> Mapping[str, Any]:
     """Return the details of a prediction.
 
     If the data set was run in several copies, predictions are numbered copy by copy, and the details list a verdict for

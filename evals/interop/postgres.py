@@ -58,7 +58,7 @@ SAMPLES = tuple('"group"' if name == "group" else name for name in tables.SAMPLE
 
 
 def write(runs: Sequence[Run], to: str) -> ExportResult:
-    """Write runs to a database; `to` is a connection string without a password, empty for libpq's PG* variables."""
+    """Write runs to a database; `to` is a connection string without a password; if empty, the PG* variables apply."""
     try:
         import psycopg
     except ImportError:
@@ -66,7 +66,7 @@ def write(runs: Sequence[Run], to: str) -> ExportResult:
     pairs = require_ended(runs)
     address = _checked_address(to)
     with _usage_errors(), psycopg.connect(address, connect_timeout=20, client_encoding="utf8") as connection:
-        _create(connection)
+        _create_tables(connection)
         exported = [_write_run(connection, run, card) for run, card in pairs]
     return ExportResult(runs=exported, lost=sinks.lost_information([card for _, card in pairs]))
 
@@ -87,7 +87,7 @@ def _checked_address(to: str) -> str:
 
 @contextmanager
 def _usage_errors() -> Iterator[None]:
-    """Report errors of the database as UsageError, without addresses."""
+    """Report database errors as UsageError, without addresses."""
     import psycopg
 
     try:
@@ -99,7 +99,7 @@ def _usage_errors() -> Iterator[None]:
         raise UsageError("PostgreSQL: a text in the run cannot be encoded") from None
 
 
-def _create(connection: psycopg.Connection[Any]) -> None:
+def _create_tables(connection: psycopg.Connection[Any]) -> None:
     """Create the tables unless they exist, one process at a time."""
     with connection.transaction():
         row = connection.execute("SELECT to_regclass('science_evals.samples')").fetchone()
@@ -137,13 +137,13 @@ def _upsert_statement() -> str:
 
 def _run_row(card: Card) -> tuple[Any, ...]:
     c = card.config
-    text = msgspec.json.encode(card).decode().replace("\\u0000", "\\ufffd")
+    card_json = msgspec.json.encode(card).decode().replace("\\u0000", "\\ufffd")
     row = (
         sinks.run_key(card), card.run, c.suite, c.version, c.protocol, card.model, card.served, card.status, card.data,
-        c.data_sha256, card.gated, card.coverage, card.expected, card.cost_usd, _time(card.started), _time(card.finished),
-        sinks.state_hash(card), text,
+        c.data_sha256, card.gated, card.coverage, card.expected, card.cost_usd, _timestamp(card.started),
+        _timestamp(card.finished), sinks.state_hash(card), card_json,
     )  # fmt: skip
-    return tuple(map(_cell, row))
+    return tuple(map(_sanitize_cell, row))
 
 
 def _score_row(key: str, e: Estimate) -> tuple[Any, ...]:
@@ -159,12 +159,12 @@ def _copy_rows(
     statement = f"COPY science_evals.{table} (run_id, {', '.join(columns)}) FROM STDIN"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
-            copy.write_row(tuple(map(_cell, row)))
+            copy.write_row(tuple(map(_sanitize_cell, row)))
 
 
-def _cell(value: Any) -> Any:
+def _sanitize_cell(value: Any) -> Any:
     return sinks.sanitize(value) if isinstance(value, str) else value
 
 
-def _time(seconds: float | None) -> datetime | None:
+def _timestamp(seconds: float | None) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if seconds else None

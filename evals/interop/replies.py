@@ -189,13 +189,13 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], 
         raise DataError(f"{path}: {error.strerror}") from None
     if not lines:
         raise DataError(f"{path}: contains no replies")
-    known = {id_: position for position, id_ in enumerate(samples.ids)}
-    if unknown := list(dict.fromkeys(str(line.id) for line in lines if str(line.id) not in known)):
+    positions = {id_: position for position, id_ in enumerate(samples.ids)}
+    if unknown := list(dict.fromkeys(str(line.id) for line in lines if str(line.id) not in positions)):
         names = ", ".join(name[:60] for name in unknown[:MAX_LISTED])
         more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
         raise DataError(f"{path}: {len(unknown)} id(s) not in the suite: {names}{more}")
     for line in lines:
-        if line.order and len(line.order) != (count := len(samples[known[str(line.id)]].choices)):
+        if line.order and len(line.order) != (count := len(samples[positions[str(line.id)]].choices)):
             raise DataError(
                 f"{path}: id {line.id}: order lists {len(line.order)} options, but the sample has {count}"
             )
@@ -216,7 +216,7 @@ def _decode_line(raw: bytes) -> RecordedReply:
         raise ValueError(f"expected an object with id and text, got {type(fields).__name__}")
     for name in fields:
         if name not in RecordedReply.__struct_fields__:
-            raise ValueError(_unknown_field(name))
+            raise ValueError(_unknown_field_message(name))
     if fields.get("stop") not in (None, *STOPS):
         raise ValueError(f"stop is {str(fields['stop'])[:60]!r}; known: {', '.join(STOPS)}")
     line = msgspec.convert(fields, RecordedReply)
@@ -227,11 +227,11 @@ def _decode_line(raw: bytes) -> RecordedReply:
     return line
 
 
-def _unknown_field(name: str) -> str:
+def _unknown_field_message(name: str) -> str:
     known = RecordedReply.__struct_fields__
     field_of = {**{field: field for field in known}, **FIELD_ALIASES}
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), field_of, n=1)
-    hint = f"did you mean {field_of[close[0]]}?" if close else f"known: {', '.join(known)}"
+    matches = difflib.get_close_matches(name.lower().replace("-", "_"), field_of, n=1)
+    hint = f"did you mean {field_of[matches[0]]}?" if matches else f"known: {', '.join(known)}"
     return f"unknown field {name[:60]!r}; {hint}"
 
 
@@ -259,7 +259,7 @@ def write_run(
 ) -> Card:
     """Score recorded replies and write them as a finalized run, with the questions unless the suite is gated."""
     folder = results / suite.folder / store.slug(card.model)
-    card.run = run or _new_id(card, folder)
+    card.run = run or _unused_id(card, folder)
     path = folder / card.run
     if (path / "card.json").exists():
         raise UsageError(f"run {card.run} already exists in {folder}; choose another --run")
@@ -272,7 +272,7 @@ def write_run(
         writer.write_samples(stored, questions=not suite.gated)
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
-            scored = rescore_records(scoring, _SamplesById(samples), map(_record, replies))
+            scored = rescore_records(scoring, _SamplesById(samples), map(_unscored_record, replies))
             writer.replace(_monitor((record for _, record in scored), health))
         writer.finalize()
         card.health = health.findings
@@ -302,7 +302,7 @@ def _with_media(suite: Suite, data: Data, samples: SampleStore, media: Path) -> 
         yield structs.replace(sample, question=candidate.question) if candidate.id == sample.id else sample
 
 
-def _new_id(card: Card, folder: Path) -> str:
+def _unused_id(card: Card, folder: Path) -> str:
     """Return an unused run id: several runs of one configuration may be made within a second."""
     first = store.new_id(card.config)
     others = (f"{first}-{number}" for number in range(2, 10_000))
@@ -332,8 +332,8 @@ class _SamplesById(Mapping[str, Sample]):
         return len(self._positions)
 
 
-def _record(reply: RecordedReply) -> Record:
-    """Return a reply as a record without scores; one with `failure` becomes a failure, which means exclude."""
+def _unscored_record(reply: RecordedReply) -> Record:
+    """Return a reply as a record without scores; a `failure` becomes a `Failure`, which is excluded from means."""
     prompt = Prompt(messages=(Message.user(reply.prompt),) if reply.prompt else (), order=reply.order)
     outcome: Reply | Failure
     if reply.failure:

@@ -38,7 +38,7 @@ def write_csv(runs: Sequence[Run], out: Path) -> ExportedFiles:
         stream = io.StringIO(newline="")
         writer = csv.writer(stream)
         writer.writerow(headings)
-        writer.writerows(map(_cell, row) for row in table_rows)
+        writer.writerows(map(_escape_formula, row) for row in table_rows)
         files.append(outgoing.write(out / f"{name}.csv", [stream.getvalue().encode()]))
     return ExportedFiles(files=files, lost=sinks.lost_information([run.card for run in runs]))
 
@@ -89,7 +89,7 @@ def sample_rows(run: Run, card: Card) -> Iterator[tuple[Any, ...]]:
         )  # fmt: skip
 
 
-def _cell(value: Any) -> Any:
+def _escape_formula(value: Any) -> Any:
     if not isinstance(value, str) or not value.startswith(FORMULA_STARTS):
         return value
     try:

@@ -27,7 +27,7 @@ PARSE_ERRORS = (
 )
 """Exceptions that a truncated, broken or unexpected file may cause; msgspec's errors are ValueErrors."""
 MAX_EXACT_INTEGER = 1 << 53
-"""Integers up to here are exact as doubles."""
+"""Integers up to this one are exact as doubles."""
 STOPS: dict[str, Literal["stop", "length", "filter"]] = {
     **dict.fromkeys(("stop", "endoftext"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
@@ -90,17 +90,17 @@ def read_sampling(source: Any, **names: str) -> Sampling:
     8
     """
 
-    def value(name: str) -> Any:
+    def get(name: str) -> Any:
         return as_dict(source).get(names.get(name, name))
 
-    stop = value("stop")
+    stop = get("stop")
     return Sampling(
-        temperature=number(value("temperature")),
-        top_p=number(value("top_p")),
-        top_k=count(value("top_k")),
-        max_tokens=count(value("max_tokens")),
-        min_p=number(value("min_p")),
-        seed=count(value("seed")),
+        temperature=number(get("temperature")),
+        top_p=number(get("top_p")),
+        top_k=count(get("top_k")),
+        max_tokens=count(get("max_tokens")),
+        min_p=number(get("min_p")),
+        seed=count(get("seed")),
         stop=(stop,) if isinstance(stop, str) else tuple(map(str, as_list(stop))),
     )
 

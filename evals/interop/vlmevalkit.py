@@ -40,7 +40,7 @@ TABLE_SUFFIXES = (".xlsx", ".tsv", ".json")
 OPTION_LETTERS = "ABCDEFGHIJKLMNO"
 _BOOLEANS = {"True": 1, "False": 0}
 """Booleans as written in a plain-text table."""
-_CONTROL = re.compile("_x(00[01][0-9A-F])_")
+_ESCAPE = re.compile("_x(00[01][0-9A-F])_")
 
 
 def read(path: Path, *, name: str = FORMAT, datasets: Sequence[str] = DATASETS) -> list[Source]:
@@ -209,7 +209,7 @@ def _workbook_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _unescape(value: Any) -> Any:
     """Decode control characters, which workbooks write as `_x000D_`."""
-    return _CONTROL.sub(lambda code: chr(int(code[1], 16)), value) if isinstance(value, str) else value
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), value) if isinstance(value, str) else value
 
 
 def _sheet_rows(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:

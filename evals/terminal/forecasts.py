@@ -72,8 +72,8 @@ def _totals(forecasts: Sequence[Forecast], totals: Totals | None, max_width: int
 def _time_together(forecasts: Sequence[Forecast]) -> list[str]:
     """Return a line about how long several models take together; none if the time of any of them is unknown."""
     pending = [forecast for forecast in forecasts if forecast.calls]
-    multiple_models = len({forecast.model for forecast in forecasts}) > 1
-    if not multiple_models or not pending or any(forecast.hours is None for forecast in pending):
+    has_multiple_models = len({forecast.model for forecast in forecasts}) > 1
+    if not has_multiple_models or not pending or any(forecast.hours is None for forecast in pending):
         return []
     return ["", f"All models together take about {duration_text(3600 * hours_together(forecasts))}."]
 

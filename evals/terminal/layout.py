@@ -110,7 +110,7 @@ def table(columns: Sequence[Column], sections: Sequence[Section], max_width: int
     widths = _column_widths(visible_columns, [row for _, rows in visible_sections for row in rows], inner)
     lines = [
         f"{BOLD}{margin}{line}{END}"
-        for line in _row([c.heading for c in visible_columns], visible_columns, widths)
+        for line in _row_lines([c.heading for c in visible_columns], visible_columns, widths)
     ]
     lines.append(DIM + "─" * (len(margin) + sum(widths) + GAP * (len(widths) - 1)) + END)
     for index, (title, rows) in enumerate(visible_sections):
@@ -118,7 +118,7 @@ def table(columns: Sequence[Column], sections: Sequence[Section], max_width: int
             lines += [""] if index else []
             lines += [BOLD + line + END for line in wrap(title, max_width, indent="  ")]
         for row in rows:
-            lines += [f"{margin}{line}" for line in _row(row, visible_columns, widths)]
+            lines += [f"{margin}{line}" for line in _row_lines(row, visible_columns, widths)]
     return lines
 
 
@@ -165,7 +165,7 @@ def _column_widths(columns: Sequence[Column], rows: Rows, max_width: int | None)
     return widths
 
 
-def _row(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> Iterator[str]:
+def _row_lines(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> Iterator[str]:
     row = list(row)
     if columns and columns[0].spill and text_width(row[0]) > widths[0]:
         yield from wrap(row[0], sum(widths) + GAP * (len(widths) - 1), indent="  ")

@@ -129,13 +129,13 @@ def _column_blocks(
     blocks: list[list[int]] = [[]]
     block_width = 0
     for i, key in enumerate(grid.keys):
-        width = max(map(text_width, grid.labels[i].split(" ")))
-        size = max(width, *(text_width(texts[model, key]) for model in grid.models)) + GAP
-        if max_width is not None and blocks[-1] and block_width + size > max_width + GAP:
+        word_width = max(map(text_width, grid.labels[i].split(" ")))
+        column_width = max(word_width, *(text_width(texts[model, key]) for model in grid.models)) + GAP
+        if max_width is not None and blocks[-1] and block_width + column_width > max_width + GAP:
             blocks.append([])
             block_width = 0
         blocks[-1].append(i)
-        block_width += size
+        block_width += column_width
     return blocks if grid.keys else []
 
 

@@ -66,8 +66,8 @@ class RunRow(Struct, frozen=True, kw_only=True):
     def truncated(self) -> float | None:
         """Return the share of replies truncated at max tokens; None if it is unknown."""
         replies = sum(n for card in self.cards for name, n in card.counts.items() if name in VERDICTS)
-        reported = all(card.truncation_known for card in self.cards) and not any(self.sizes)
-        return sum(card.truncated for card in self.cards) / replies if replies and reported else None
+        is_known = all(card.truncation_known for card in self.cards) and not any(self.sizes)
+        return sum(card.truncated for card in self.cards) / replies if replies and is_known else None
 
     @property
     def sizes(self) -> list[str]:

@@ -33,7 +33,7 @@ ANSWER_MARKS = ("»", "«")
 """Marks around the extracted answer, which is in reverse video on a terminal."""
 REVERSE_VIDEO = "\x1b[7m"
 MAX_MOLECULES = 4
-"""Maximum number of molecules of the prompt that are listed."""
+"""Maximum number of listed molecules of the prompt."""
 RUNGS = (
     (5.0, "identical SMILES string"),
     (4.0, "same molecule (canonical SMILES)"),
@@ -42,7 +42,7 @@ RUNGS = (
     (2.0, "same parent: neutral, largest fragment, without isotopes"),
     (1.0, "a tautomer"),
 )
-"""Degrees of agreement of two molecules: value of `rung` in `Score.parts` (`scorers/molecule_match.py`), description."""
+"""Degrees of agreement between molecules: value of `rung` in `Score.parts` (`scorers/molecule_match.py`), description."""
 
 
 class SampleView(Struct, frozen=True, kw_only=True):
@@ -79,13 +79,13 @@ class SampleView(Struct, frozen=True, kw_only=True):
 def find_sample(run: Run, sample: str | None, *, repeat: int = 0, verdict: str | None = None) -> SampleView:
     """Return a sample of a run, or with `verdict` the next sample after it that has this verdict.
 
-    Without `sample` the search starts at the first sample, by default for one that is not right. Raises StoreError if the
-    run has no such sample.
+    Without `sample`, return the first sample with the verdict, by default the first that is not right. Raises StoreError
+    if the run has no such sample.
     """
     card = run.card
     samples = list(run.samples())
     if sample is not None and not any(candidate.id == sample for candidate in samples):
-        raise StoreError(_unknown_sample(run, sample, [candidate.id for candidate in samples]))
+        raise StoreError(_unknown_sample_message(run, sample, [candidate.id for candidate in samples]))
     if sample is not None and not 0 <= repeat < card.config.repeats:
         raise StoreError(f"{card.run} has repeats 0 to {card.config.repeats - 1}, not {repeat}")
     if sample is not None and verdict is None:
@@ -99,7 +99,7 @@ def find_sample(run: Run, sample: str | None, *, repeat: int = 0, verdict: str |
     return match
 
 
-def _unknown_sample(run: Run, sample: str, ids: Sequence[str]) -> str:
+def _unknown_sample_message(run: Run, sample: str, ids: Sequence[str]) -> str:
     from difflib import get_close_matches
 
     matches = get_close_matches(sample, ids, n=3) or list(ids[:3])
@@ -186,7 +186,7 @@ def layout(
     lines += _block("Answer", _answer_text(view, describe), max_width)
     lines += _block("Gold", _gold_text(view, describe), max_width)
     lines += _block("Reason", _reason_text(view), max_width)
-    lines += _block("Agreement", _rungs_text(view), max_width)
+    lines += _block("Agreement", _agreement_text(view), max_width)
     return lines
 
 
@@ -297,12 +297,12 @@ def _gold_text(view: SampleView, describe: Describe | None) -> str:
     return _describe_if_scored_as_molecule(view, text, describe) if not unit else f"{text} {unit}"
 
 
-_TAGGED = re.compile(r"<(SMILES|IUPAC)>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</\1>")
+_TAGGED_MOLECULE = re.compile(r"<(SMILES|IUPAC)>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</\1>")
 
 
 def _tagged_molecules(view: SampleView, kind: str) -> list[str]:
     """Return the molecules tagged `<kind>` in the question, except in the phrase "between <SMILES> and </SMILES>"."""
-    tags = (tag for tag in _TAGGED.finditer(_question(view)) if tag[1] == kind and tag[2] != "and")
+    tags = (tag for tag in _TAGGED_MOLECULE.finditer(_question(view)) if tag[1] == kind and tag[2] != "and")
     return list(dict.fromkeys(tag[2] for tag in tags))
 
 
@@ -342,7 +342,7 @@ def _describe(view: SampleView, smiles: str, describe: Describe) -> str:
 
 
 def _named_molecule(view: SampleView) -> tuple[str, str]:
-    """Return SMILES and IUPAC name of a molecule if one is in the prompt and the other the gold answer; else empty."""
+    """Return a molecule's SMILES and IUPAC name if one is in the prompt and the other is the gold answer; else empty."""
     target = view.sample.target
     names, smiles = _tagged_molecules(view, "IUPAC"), _tagged_molecules(view, "SMILES")
     if isinstance(target, str) and len(names) == 1 and not smiles:
@@ -366,8 +366,8 @@ def _reason_text(view: SampleView) -> str:
     return "\n".join(lines)
 
 
-def _rungs_text(view: SampleView) -> str:
-    """Return the degrees of agreement, with a tick at those that the answer reaches."""
+def _agreement_text(view: SampleView) -> str:
+    """Return the degrees of agreement, with a tick before each that the answer reaches."""
     score = view.score
     if score is None or "rung" not in score.parts:
         return ""

@@ -93,7 +93,7 @@ def cell(value: Any) -> str:
 
 
 def safe_cell(value: Any) -> Any:
-    """Return a value without control characters (for terminals) and formulas (for spreadsheets)."""
+    """Return a value without control characters (for terminals) or formulas (for spreadsheets)."""
     if not isinstance(value, str):
         return value
     text = plain(value)
