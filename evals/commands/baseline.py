@@ -19,7 +19,7 @@ from evals.errors import UsageError
 @common.trust_option
 @common.results_option
 def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: Path) -> None:
-    """Save a run's scores by hashed sample id, without questions or replies, nor answers if the suite is gated."""
+    """Save a run's scores by hashed sample id, without questions and replies (gated suites: also without answers)."""
     from evals.verdicts import baseline as baselines
     from evals.verdicts import suite_runs
 

@@ -125,20 +125,20 @@ def _print(outcome: ChallengeOutcome) -> None:
         common.say(f"    left out: {count}, {one_line(reason)}")
     if outcome.retokenised:
         common.say(
-            f"    tokenised to a different number of tokens than recorded: {_count(outcome.retokenised)}"
+            f"    tokenised to a different number of tokens than recorded: {_reply_count(outcome.retokenised)}"
         )
     common.say(f"{outcome.verdict}: {one_line(outcome.reason) or MEANINGS[outcome.verdict]}")
 
 
-def _count(replies: int) -> str:
+def _reply_count(replies: int) -> str:
     return "1 reply" if replies == 1 else f"{replies} replies"
 
 
 def _reading_text(outcome: ChallengeOutcome) -> str:
-    time = f"{outcome.reading_s:.1f} s"
+    duration = f"{outcome.reading_s:.1f} s"
     if outcome.generation_s:
-        time += f" ({outcome.reading_s / outcome.generation_s:.1%} of the calls that generated them)"
-    return f"{_count(outcome.replies)}, {outcome.tokens} tokens, {outcome.method}, by {outcome.backend}, seed {outcome.seed}, {time}"
+        duration += f" ({outcome.reading_s / outcome.generation_s:.1%} of the calls that generated them)"
+    return f"{_reply_count(outcome.replies)}, {outcome.tokens} tokens, {outcome.method}, by {outcome.backend}, seed {outcome.seed}, {duration}"
 
 
 def _evidence_text(outcome: ChallengeOutcome) -> str:

@@ -59,7 +59,7 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
         Column("claim", spill=30), Column("value", right=True), Column("protocol", drop=1),
         Column("date", drop=2, no_wrap=True), Column("conditions", drop=3),
     ]  # fmt: skip
-    common.table("", columns, (_row(name, claim) for name, claim in selected.items()))
+    common.table("", columns, (_claim_row(name, claim) for name, claim in selected.items()))
 
 
 def _settings_text(conditions: dict[str, Any]) -> str:
@@ -91,7 +91,7 @@ def _select_claims(published: dict[str, Claim], suite: str | None, model: str | 
     return selected
 
 
-def _row(name: str, claim: Claim) -> list[str]:
+def _claim_row(name: str, claim: Claim) -> list[str]:
     marks = [*(["superseded"] if claim.superseded else []), *(["erratum"] if claim.erratum else [])]
     conditions = ", ".join([*claim.knobs, *marks])
     return [

@@ -130,7 +130,7 @@ def _result(card: Card, e: Estimate) -> dict[str, Any]:
         "max_score": 1.0 if is_bounded else "Infinity",
     }
     if card.judge is not None and card.judge.model:
-        metric["llm_scoring"] = _judge(card.judge)
+        metric["llm_scoring"] = _llm_scoring(card.judge)
     return {
         "evaluation_result_id": f"{e.metric}|{e.group}" if e.group else e.metric,
         "evaluation_name": f"{card.config.suite}/{e.group}" if e.group else card.config.suite,
@@ -145,7 +145,7 @@ def _result(card: Card, e: Estimate) -> dict[str, Any]:
         },
         "metric_config": metric,
         "score_details": {"score": e.value, "details": _details(card, e), "uncertainty": _uncertainty(e)},
-        "generation_config": {"generation_args": _sampling(card)},
+        "generation_config": {"generation_args": _generation_args(card)},
     }
 
 
@@ -179,7 +179,7 @@ def _uncertainty(e: Estimate) -> dict[str, Any]:
     return uncertainty
 
 
-def _judge(judge: JudgeCard) -> dict[str, Any]:
+def _llm_scoring(judge: JudgeCard) -> dict[str, Any]:
     details = {"deployment_type": "unknown", "model_availability": "unknown"}
     templates = ", ".join(f"{form} (SHA-256 {digest})" for form, digest in judge.templates.items())
     model = {"name": judge.model, "id": judge.served or judge.model, "additional_details": details}
@@ -189,7 +189,7 @@ def _judge(judge: JudgeCard) -> dict[str, Any]:
     }
 
 
-def _sampling(card: Card) -> dict[str, Any]:
+def _generation_args(card: Card) -> dict[str, Any]:
     sampling = card.config.sampling
     settings = {
         "temperature": sampling.temperature,

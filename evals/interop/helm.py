@@ -67,7 +67,7 @@ def _task(spec: Mapping[str, Any], path: Path) -> str:
     return f"{name}_{subset}" if subset else name
 
 
-def _metric(statistic: Any) -> tuple[dict[str, Any], float] | None:
+def _name_and_mean(statistic: Any) -> tuple[dict[str, Any], float] | None:
     """Return name and mean of a statistic if it is one of `SCORES`; else None."""
     name, mean = as_dict(as_dict(statistic).get("name")), number(as_dict(statistic).get("mean"))
     is_score = name.get("name") in SCORES and "perturbation" not in name
@@ -75,7 +75,7 @@ def _metric(statistic: Any) -> tuple[dict[str, Any], float] | None:
 
 
 def _stated_scores(task: str, path: Path) -> dict[str, float]:
-    metrics = filter(None, map(_metric, _statistics(path)))
+    metrics = filter(None, map(_name_and_mean, _statistics(path)))
     return {f"{task} {name['name']} {name.get('split', '')}".strip(): mean for name, mean in metrics}
 
 
@@ -83,7 +83,7 @@ def _scores(path: Path) -> dict[tuple[str, int], float]:
     """Return the score of every (instance, trial) by the most preferred metric in `SCORES`."""
     by_trial: dict[tuple[str, int], float] = {}
     for row in _statistics(path):
-        metrics = filter(None, map(_metric, as_list(row.get("stats"))))
+        metrics = filter(None, map(_name_and_mean, as_list(row.get("stats"))))
         means = {name["name"]: mean for name, mean in metrics}
         trial = row.get("train_trial_index")
         if means and isinstance(trial, int):

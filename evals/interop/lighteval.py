@@ -47,7 +47,7 @@ def _source(path: Path) -> Source:
     name = _FILE_NAME.fullmatch(path.stem)
     task, timestamp = name.groups() if name else (path.stem.removeprefix("details_"), "")
     root = next((parent.parent for parent in path.absolute().parents if parent.name == "details"), None)
-    results = _results(path, root, timestamp)
+    results = _read_results(path, root, timestamp)
     general = as_dict(results.get("config_general"))
     model_config = as_dict(general.get("model_config") or general.get("generation_parameters"))
     folder = path.absolute().parent.parent.relative_to(root / "details").as_posix() if root else ""
@@ -72,7 +72,7 @@ def _source(path: Path) -> Source:
     )
 
 
-def _results(path: Path, root: Path | None, timestamp: str) -> dict[str, Any]:
+def _read_results(path: Path, root: Path | None, timestamp: str) -> dict[str, Any]:
     name = f"results_{timestamp}.json"
     results = path.with_name(name)
     if timestamp and root is not None and not results.is_file():

@@ -42,7 +42,7 @@ def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
         tasks = {_task(card, cards): run for run, card in pairs}
         document = _document(model, dict(zip(tasks, pairs, strict=True)))
         for task, (run, card) in zip(tasks, pairs, strict=True):
-            lines, document["task_hashes"][task] = _samples(run, card)
+            lines, document["task_hashes"][task] = _sample_lines(run, card)
             files.append(outgoing.write(folder / f"samples_{task}_{timestamp}.jsonl", lines))
             if card.gated:
                 lost.append(
@@ -162,7 +162,7 @@ def _stderr(run: Run, card: Card, value: float) -> float | None:
     return stdev(means) / sqrt(len(means))
 
 
-def _samples(run: Run, card: Card) -> tuple[list[bytes], str]:
+def _sample_lines(run: Run, card: Card) -> tuple[list[bytes], str]:
     """Return a run's samples as JSON lines, one for all repeats of a sample, and the hash of their hashes."""
     metric = card.headline.metric if card.headline else "score"
     by_sample: dict[str, list[Row]] = defaultdict(list)
@@ -171,13 +171,13 @@ def _samples(run: Run, card: Card) -> tuple[list[bytes], str]:
             by_sample[row.sample.id].append(row)
     task_hash, lines = sha256(), []
     for doc_id, repeats in enumerate(by_sample.values()):
-        line = _sample(doc_id, sorted(repeats, key=lambda row: row.repeat), metric)
+        line = _sample_line(doc_id, sorted(repeats, key=lambda row: row.repeat), metric)
         task_hash.update("".join(line[f"{name}_hash"] for name in ("doc", "prompt", "target")).encode())
         lines.append(encode(line) + b"\n")
     return lines, task_hash.hexdigest()
 
 
-def _sample(doc_id: int, repeats: Sequence[Row], metric: str) -> dict[str, Any]:
+def _sample_line(doc_id: int, repeats: Sequence[Row], metric: str) -> dict[str, Any]:
     first = repeats[0]
     scored = [(row, *row.scored) for row in repeats if row.scored]
     doc = {"id": first.sample.id, "group": first.sample.group, "choices": list(first.sample.choices)}

@@ -58,7 +58,7 @@ def write(runs: Sequence[Run], to: str, *, experiment: str = EXPERIMENT) -> Expo
     pairs = require_ended(runs)
     uri = _checked_uri(to or os.environ.get("MLFLOW_TRACKING_URI", ""))
     with foreign_code(lambda text: UsageError(f"MLflow: {text[:300]}")), redirect_stdout(sys.stderr):
-        client = _client(uri)
+        client = _connect(uri)
         experiment_id = _experiment_id(client, experiment)
         exported = [_write_run(client, experiment_id, run, card) for run, card in pairs]
     lost = [
@@ -84,7 +84,7 @@ def _checked_uri(uri: str) -> str:
     return uri
 
 
-def _client(uri: str) -> MlflowClient:
+def _connect(uri: str) -> MlflowClient:
     try:
         from mlflow import MlflowClient
     except ImportError:
