@@ -71,7 +71,7 @@ def _check_extras() -> list[Finding]:
 
 
 def _check_iupac_names() -> Finding:
-    """Return whether IUPAC names can be compared by structure, which requires OPSIN and Java."""
+    """Check whether IUPAC names can be compared by structure, which requires OPSIN and Java."""
     use = "comparison of IUPAC names by structure (smolinstruct:NC-S2I)"
     if find_spec("py2opsin") is None:
         return ("opsin", False, f"{use}: {install('chemistry')}")
@@ -96,7 +96,7 @@ def _check_models() -> list[Finding]:
 
 
 def _check_profiles() -> list[Finding]:
-    """Return whether this machine's GPUs can serve each model of the Intern-S1 family."""
+    """Check whether this machine's GPUs can serve each model of the Intern-S1 family."""
     from evals import gpus, profiles
     from evals.errors import UsageError
 
@@ -110,7 +110,7 @@ def _check_profiles() -> list[Finding]:
     except UsageError as error:
         return [(profile.name, False, str(error)) for profile in models]
     reasons = {profile.name: gpus.shortfall(profile, visible_gpus) for profile in models}
-    engines = "" if all(reasons.values()) else _engines()
+    engines = "" if all(reasons.values()) else _installed_engines()
     return [
         (
             name,
@@ -121,7 +121,7 @@ def _check_profiles() -> list[Finding]:
     ]
 
 
-def _engines() -> str:
+def _installed_engines() -> str:
     """Return the installed inference servers with their versions."""
     from evals import load
     from evals.errors import UsageError

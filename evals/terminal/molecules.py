@@ -18,7 +18,7 @@ MAX_SMILES_CHARS = 1000
 
 
 class Molecule(NamedTuple):
-    """The description of a SMILES."""
+    """Formula and canonical form of a SMILES."""
 
     formula: str = ""
     """Formulas of the components; empty if the SMILES is invalid."""

@@ -23,7 +23,7 @@ def details_line(card: Card, challenge: Challenge | None, *, label: str) -> str:
         facts.append(f"interval: {headline.method}, {describe_estimand('items-like-these')}")
     if bounds := missing_bounds(RunRow(cards=(card,), headline=headline)):
         facts.append(bounds)
-    if headline and (corrected := _corrected(card, headline)) is not None:
+    if headline and (corrected := _corrected_estimate(card, headline)) is not None:
         facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n:,}")
     facts += [
         f"{'looks broken' if finding.fault else 'warning'}: {finding.message}" for finding in card.health
@@ -55,7 +55,7 @@ def _sampling_and_cost(card: Card) -> list[str]:
     return [", ".join(facts) for facts in (settings, usage) if facts]
 
 
-def _corrected(card: Card, headline: Estimate) -> Estimate | None:
+def _corrected_estimate(card: Card, headline: Estimate) -> Estimate | None:
     return next(
         (e for e in card.estimates if e.metric == f"{headline.metric}_corrected" and not e.group), None
     )

@@ -16,7 +16,7 @@ GATED_FIELDS = tuple(name for name in FIELDS if name not in ("target", "why"))
 """Fields that may be shown for a gated suite."""
 MAX_CELL_CHARS = 80
 """Maximum length of a cell on a terminal."""
-_ABSENT = {"verdict": "absent", "value": None, "answer": None, "why": ""}
+_ABSENT_FIELDS = {"verdict": "absent", "value": None, "answer": None, "why": ""}
 
 
 def rows(run: Run, *, texts: bool = False) -> Iterator[dict[str, Any]]:
@@ -35,14 +35,14 @@ def rows(run: Run, *, texts: bool = False) -> Iterator[dict[str, Any]]:
             }
     for id_, gold in golds.items():
         for repeat in range(card.config.repeats):
-            row = row_by_key.get((id_, repeat), _ABSENT)
+            row = row_by_key.get((id_, repeat), _ABSENT_FIELDS)
             values = {"id": id_, "repeat": repeat, "group": gold.group, **row, "target": gold.target}
             yield _select_fields(values, gated=card.gated)
 
 
 def row(sample: Sample, repeat: int, record: Record | None, *, gated: bool) -> dict[str, Any]:
     """Return one sample and repeat as a row, with its texts unless the suite is gated."""
-    outcome = _outcome_fields(record.outcome, list(record.scores.values())) if record else _ABSENT
+    outcome = _outcome_fields(record.outcome, list(record.scores.values())) if record else _ABSENT_FIELDS
     values = {
         "id": sample.id, "repeat": repeat, "group": sample.group, **outcome, "target": sample.target,
         **(_text_fields(record) if record else {}),
