@@ -37,9 +37,7 @@ _MAKES_ANSWER = lazy_pattern(
     r"\b(?:makes?|making|points?\s+to|suggests?|favou?rs?)\s+(?P<subject>[^.;:]{3,80}?)\s+(?:as\s+)?the\s+(?:most\s+(?:likely|probable)|best|correct|right|only)\b",
     re.IGNORECASE,
 )
-_SUBJECT_AND_PREDICATE = lazy_pattern(
-    r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", re.IGNORECASE
-)
+_PREDICATE = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", re.IGNORECASE)
 """As in "Answer: X is the ribosome"."""
 _DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
 _HENCE = lazy_pattern(
@@ -82,7 +80,7 @@ class Options:
             calculation := _CALCULATION.search(statement)
         ):
             versions.append(calculation["result"])
-        if predicate := _SUBJECT_AND_PREDICATE.match(statement):
+        if predicate := _PREDICATE.match(statement):
             versions.append(predicate["result"])
         return next(
             (letter for version in versions if (letter := self._letter_if_equal(version, texts))), None
