@@ -89,13 +89,13 @@ def listing(module: str) -> Listing:
         raise UsageError(f"{module} defines no BENCHMARK")
     variants = _variant_rows(fields.get("variants"))
     return Listing(
-        about=_literal(fields.get("title")) or docstring_title(module),
+        about=_literal_value(fields.get("title")) or docstring_title(module),
         variants=variants,
-        default=tuple(_literal(fields.get("default")) or (name for name in variants if name)),
+        default=tuple(_literal_value(fields.get("default")) or (name for name in variants if name)),
         protocols=_constant_keys(fields["protocols"]),
-        version=str(_literal(fields.get("version")) or "1"),
-        needs=tuple(sorted(_literal(fields.get("needs")) or ())),
-        gated=bool(_literal(fields.get("gated"))),
+        version=str(_literal_value(fields.get("version")) or "1"),
+        needs=tuple(sorted(_literal_value(fields.get("needs")) or ())),
+        gated=bool(_literal_value(fields.get("gated"))),
     )
 
 
@@ -116,7 +116,7 @@ def _identifier(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _literal(node: ast.expr | None) -> Any:
+def _literal_value(node: ast.expr | None) -> Any:
     """Return the value of a literal or of a `frozenset(...)` of literals; None for anything else."""
     if isinstance(node, ast.Call) and _identifier(node.func) == "frozenset":
         node = node.args[0] if node.args else None
@@ -145,7 +145,7 @@ def _variant_rows(node: ast.expr | None) -> dict[str, int]:
         if isinstance(value, ast.Call):
             arguments = [*value.args, *(keyword.value for keyword in value.keywords if keyword.arg == "rows")]
             value = arguments[0] if arguments else value
-        count = _literal(value)
+        count = _literal_value(value)
         if isinstance(key, ast.Constant):
             rows[str(key.value)] = count if isinstance(count, int) else 0
     return rows

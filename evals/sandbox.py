@@ -73,7 +73,7 @@ class Pool:
         self, workers: int | None = None, *, memory_mib: int = 2048, timeout_s: float = 10.0
     ) -> None:
         """`memory_mib`: limit of a worker's address space. `timeout_s`: default deadline of a call."""
-        self.workers = workers or _cores()
+        self.workers = workers or _core_count()
         self.memory_mib = memory_mib
         self.timeout_s = timeout_s
         self._queue: deque[_Call] = deque()
@@ -176,7 +176,7 @@ class Pool:
             return deque(self._queue.popleft() for _ in range(share))
 
 
-def _cores() -> int:
+def _core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -272,7 +272,7 @@ class _Worker:
                         "-c",
                         f"from evals.sandbox import _serve; _serve({fd}, {self.memory_mib})",
                     ],
-                    env=_environment(),
+                    env=_worker_environment(),
                     pass_fds=(fd,),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -314,7 +314,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _environment() -> dict[str, str]:
+def _worker_environment() -> dict[str, str]:
     """Return the environment of a worker: this process's module path, one thread per numeric library, no secrets."""
     secret_words = ("KEY", "TOKEN", "SECRET", "PASSWORD")
     inherited = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in secret_words)}
@@ -358,7 +358,7 @@ def _serve(fd: int, memory_mib: int) -> None:
                 blobs = _unpickle(connection.recv_bytes())
                 connection.send_bytes(b"")
                 for blob in blobs:
-                    connection.send_bytes(_compute(blob, warmed))
+                    connection.send_bytes(_run_call(blob, warmed))
         except (EOFError, OSError):
             return
 
@@ -367,7 +367,7 @@ class _ForeignError(EvalsError):
     """Wraps a scorer's exception, which is its `__cause__`."""
 
 
-def _compute(blob: bytes, warmed: set[str]) -> bytes:
+def _run_call(blob: bytes, warmed: set[str]) -> bytes:
     """Run one call under the kernel's timer; return its pickled result or error."""
     try:
         with foreign_code(_ForeignError, passing=(EvalsError, MemoryError)):

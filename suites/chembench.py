@@ -244,7 +244,7 @@ def _few_shot_prompt_4k(examples: dict[str, str], sample: Sample, repeat: int) -
 
 
 def mean_of_eight(points: Sequence[Point]) -> float:
-    """Return the mean without Solvent_Prediction, as in the Intern-S1 tables; raises ValueError without points."""
+    """Return the mean without Solvent_Prediction, as in the Intern-S1 tables; raises ValueError if there are no points."""
     return mean_value([point for point in points if point.group != EXCLUDED_TASK])
 
 

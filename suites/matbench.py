@@ -173,7 +173,7 @@ def _question(task: Task, row: Row) -> tuple[Text, ...]:
 
 
 def _training_statistics(rows: Sequence[Row], golds: Sequence[Any]) -> dict[int, dict[str, float]]:
-    """Return mean and range of the training targets of each fold."""
+    """Return fold -> mean and range of its training targets."""
     statistics = {}
     for fold in {int(row["fold"]) for row in rows}:
         targets = [gold for row, gold in zip(rows, golds, strict=True) if int(row["fold"]) != fold]
@@ -302,8 +302,8 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if ProtocolName.parse(protocol).base not in AGGREGATED:
         return None
-    shares = {"expt_gap": lambda mae: (2 - mae) / 2, "steels": lambda mae: (2000 - mae) / 2000}
-    return mean_of_variants(DEFAULT, cards, shares, same_items=[("expt_gap", "expt_is_metal")])
+    to_fractions = {"expt_gap": lambda mae: (2 - mae) / 2, "steels": lambda mae: (2000 - mae) / 2000}
+    return mean_of_variants(DEFAULT, cards, to_fractions, same_items=[("expt_gap", "expt_is_metal")])
 
 
 AGGREGATED = ("intern-s1",)

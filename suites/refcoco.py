@@ -70,7 +70,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for number, row in enumerate(data.rows(hub_split, required=("image", "bbox"))):
         object_id = str(row.get("question_id") or row.get("id") or number)
         phrases = _phrases(row, object_id)
-        width, height = _size(data, row, object_id)
+        width, height = _image_dimensions(data, row, object_id)
         for phrase in phrases:
             yield Sample(
                 id=f"{object_id}-{phrase_counts[object_id]}",
@@ -90,7 +90,7 @@ def _phrases(row: Row, object_id: str) -> list[str]:
     return [str(phrase) for phrase in phrases]
 
 
-def _size(data: Data, row: Row, object_id: str) -> tuple[int, int]:
+def _image_dimensions(data: Data, row: Row, object_id: str) -> tuple[int, int]:
     columns = row.get("width"), row.get("height")
     width, height = (int(n) if isinstance(n, int) else 0 for n in columns)
     if not (width > 0 and height > 0):

@@ -145,7 +145,7 @@ class RootMeanSquare(Struct, frozen=True):
     part: str
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Return the RMSE; raises ValueError without points, or if the error of a missing answer is unknown."""
+        """Return the RMSE; raises ValueError if there are no points, or if the error of a missing answer is unknown."""
         errors = [point.parts.get(self.part) if point.value is None else point.value for point in points]
         known = [error for error in errors if error is not None]
         if not known or len(known) < len(errors):
@@ -317,11 +317,11 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if ProtocolName.parse(protocol).base not in AGGREGATED:
         return None
-    shares = {
+    to_fractions = {
         "PP-ESOL": lambda error: max((2.0 - error) / 2.0, 0.0),
         "PP-Lipo": lambda error: max((1.2 - error) / 1.2, 0.0),
     }
-    return mean_of_variants(TASKS, cards, shares, same_items=SAME_MOLECULES)
+    return mean_of_variants(TASKS, cards, to_fractions, same_items=SAME_MOLECULES)
 
 
 SAME_MOLECULES = (("NC-I2F", "NC-I2S", "NC-S2F", "NC-S2I"), ("MC", "MG"), ("FS", "RS"))

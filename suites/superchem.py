@@ -92,13 +92,13 @@ def _with_descriptions(text: str) -> str:
 
 
 def _parse_link(tag: re.Match[str]) -> tuple[str, str]:
-    """Return description and path of an image; for a tag without a link, its text and an empty path."""
+    """Return the description and path of an image; for a tag without a link, its text and an empty path."""
     link = _LINK.match(tag[1].strip())
     return (link[1], link[2]) if link else (tag[1], "")
 
 
 def _parts(data: Data, row: Row, text: str) -> Iterator[Part]:
-    """Yield text and images in their order; no images if no model is called."""
+    """Yield the text and images in order; no images if no model is called."""
     images: dict[str, object] = {}
     for column in ("question_images", "options_images"):
         images |= dict(row.get(column) or {})

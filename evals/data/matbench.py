@@ -51,7 +51,7 @@ def _read_matminer_table(data: Data, name: str) -> list[Row]:
 
 
 def _with_ids(name: str, rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with upstream's ids, which number the rows in their order."""
+    """Return the rows with upstream's ids, which number them in order."""
     width, label = len(str(len(rows))), name.replace("_", "-")
     return [{**row, "mbid": f"mb-{label}-{i + 1:0{width}d}"} for i, row in enumerate(rows)]
 

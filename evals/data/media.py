@@ -58,12 +58,12 @@ def image(data: Data, value: object) -> Media | None:
 
 
 def image_size(data: Data, value: object) -> tuple[int, int]:
-    """Return width and height of a row's image in pixels, from its header; both 0 for a file that is not an image."""
+    """Return the width and height of a row's image in pixels, from its header; both 0 for a file that is not an image."""
     return inspect_image(_image_bytes(data, value))[1:3]
 
 
 def with_image(data: Data, text: object, value: object, *, required: bool = False) -> tuple[Part, ...]:
-    """Return image and question of a row; empty without a question.
+    """Return the image and the question of a row; empty if it has no question.
 
     Raises DataError if an image is `required` and missing.
     """

@@ -54,7 +54,7 @@ def rows(data: Data, task: Task) -> Iterator[Row]:
         all_rows = iter(row_list)
     count = 0
     for row in all_rows:
-        if _split(row) == "test":
+        if _row_split(row) == "test":
             count += 1
             yield row
     if data.origin == "hub" and task.rows and count != task.rows:
@@ -69,7 +69,7 @@ def _archive(data: Data) -> Tree | None:
     return Tree(local) if local is not None and local.is_file() and local.suffix == ".zip" else None
 
 
-def _split(row: Row) -> str:
+def _row_split(row: Row) -> str:
     """Return a row's split from its metadata, a dictionary or its text; rows without one are test rows."""
     metadata = row.get("metadata")
     if isinstance(metadata, dict):
@@ -96,7 +96,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
             question=(Text(question),),
             target=_number(gold, task, position) if task.kind == "number" else gold,
             unit="hartree" if task.kind == "number" else "",
-            group=_property(question) if task.kind == "number" else "",
+            group=_energy_kind(question) if task.kind == "number" else "",
             cluster=input_text if counts[input_text] > 1 else "",
             meta=meta,
         )
@@ -128,7 +128,7 @@ def _number(gold: str, task: Task, position: int) -> float:
         ) from None
 
 
-def _property(question: str) -> str:
+def _energy_kind(question: str) -> str:
     """Return which energy a question asks for: HOMO, LUMO, gap or other."""
     instruction = question.partition("\n")[0].upper()
     homo = "HOMO" in instruction or "HIGHEST OCCUPIED" in instruction

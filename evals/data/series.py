@@ -55,7 +55,7 @@ def series(
     raw = read_below_folder(data, value) if isinstance(value, str) else value
     raw = raw if isinstance(raw, bytes) else b""
     try:
-        array = _checked(_array(raw, value), rate_hz, channels)
+        array = _checked_values(_array(raw, value), rate_hz, channels)
     except (ValueError, TypeError, EOFError, OSError) as error:
         return _refused(data, "time_series", NPY, raw or repr(value)[:1000].encode(), str(error))
     stream = BytesIO()
@@ -120,7 +120,7 @@ def _rectangular_array(rows: Sequence[Sequence[float]], noun: str) -> NDArray[An
     return np.array(rows)
 
 
-def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> NDArray[np.float64]:
+def _checked_values(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> NDArray[np.float64]:
     """Return the values as float64 of shape (length, channels); raises ValueError if they are invalid."""
     import numpy as np
 
@@ -163,13 +163,13 @@ def structure(data: Data, value: object) -> Media | None:
         text = str(value)
         raw = read_below_folder(data, text) if "\n" not in text and len(text) < 1024 else text.encode()
     try:
-        text = _cif(raw)
+        text = _cif_text(raw)
     except ValueError as error:
         return _refused(data, "structure", CIF, raw, str(error))
     return Media("structure", CIF, store_bytes(data.media, raw), len(raw), sent=str(AsText(len(text))))
 
 
-def _cif(raw: bytes) -> str:
+def _cif_text(raw: bytes) -> str:
     """Return the text of a CIF file; raises ValueError if it is not one."""
     try:
         text = raw.decode("utf-8").replace("\r\n", "\n").strip()
@@ -210,5 +210,5 @@ def _inlined(part: Part) -> Part:
         return part
     raw = stored_path(part).read_bytes()
     if part.kind == "structure":
-        return Text(f"\n```cif\n{_cif(raw)}\n```\n")
+        return Text(f"\n```cif\n{_cif_text(raw)}\n```\n")
     return Text(f"\n{series_text(part, parse_npy(raw))}\n")

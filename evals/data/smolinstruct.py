@@ -95,8 +95,8 @@ def _from_tree(tree: Tree, task: str) -> Iterator[Row]:
         output = raw_row["output"] if target is None else raw_row["output"][target]
         yield {
             "sample_id": f"{task}.test.{entry['idx']}.{target}",
-            "input": template["input"].replace("<INPUT>", _in_tags(tags["input"], raw_row["input"])),
-            "output": template["output"].replace("<OUTPUT>", _in_tags(tags["output"], output)),
+            "input": template["input"].replace("<INPUT>", _wrap_in_tags(tags["input"], raw_row["input"])),
+            "output": template["output"].replace("<OUTPUT>", _wrap_in_tags(tags["output"], output)),
             "raw_input": raw_row["input"],
             "raw_output": output,
             "target": target,
@@ -104,7 +104,7 @@ def _from_tree(tree: Tree, task: str) -> Iterator[Row]:
         }
 
 
-def _in_tags(tags: Sequence[str | None], text: str) -> str:
+def _wrap_in_tags(tags: Sequence[str | None], text: str) -> str:
     return text if tags[0] is None else f"{tags[0]} {text} {tags[1]}"
 
 
@@ -143,7 +143,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _training_statistics(data: Data, task: Task) -> dict[str, float]:
-    """Return mean and range of the training targets, for imputing missing answers; empty without the archive."""
+    """Return the mean and range of the training targets, for imputing missing answers; empty without the archive."""
     tree = open_archive(data)
     name = f"raw/train/{task.name}.jsonl"
     if tree is None or not tree.has(name):

@@ -316,7 +316,7 @@ def packages() -> dict[str, str]:
 
 @cache
 def host() -> dict[str, Any]:
-    """Return system, architecture and number of cores of this machine."""
+    """Return the system, architecture and number of cores of this machine."""
     return {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()}
 
 

@@ -125,19 +125,19 @@ def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
     """
     files = Snapshot(name, folder)
     for _ in range(MAX_ATTEMPTS):
-        identity_before = _identity(files)
+        identities_before = _file_identities(files)
         with suppress(FileNotFoundError):
-            _open(files)
-            if _identity(files) == identity_before:
+            _open_files(files)
+            if _file_identities(files) == identities_before:
                 break
-        _close(files)
+        _close_files(files)
     try:
         yield files
     finally:
-        _close(files)
+        _close_files(files)
 
 
-def _identity(files: Snapshot) -> tuple[Any, ...]:
+def _file_identities(files: Snapshot) -> tuple[Any, ...]:
     identities: list[Any] = []
     for path in (files.parquet_path, files.lines_path):
         try:
@@ -151,7 +151,7 @@ def _identity(files: Snapshot) -> tuple[Any, ...]:
     return tuple(identities)
 
 
-def _open(files: Snapshot) -> None:
+def _open_files(files: Snapshot) -> None:
     cache.fetch(files.parquet_path)
     cache.fetch(files.lines_path)
     if files.parquet_path.exists():
@@ -181,7 +181,7 @@ def check_foreign(path: Path) -> None:
         ) from None
 
 
-def _close(files: Snapshot) -> None:
+def _close_files(files: Snapshot) -> None:
     if files.parquet is not None:
         files.parquet.close()
     if files.lines is not None:
@@ -227,7 +227,7 @@ def read_run_lines(path: Path, decode: Callable[[bytes], Any]) -> Iterator[Any]:
 
 
 def file_facts(folder: Path) -> dict[str, FileFacts]:
-    """Return size, time and hash of a run's Parquet files, for its card."""
+    """Return the size, time and hash of each Parquet file of a run, for its card."""
     by_name = {}
     for name in ("records.parquet", "samples.parquet"):
         path = folder / name

@@ -113,7 +113,7 @@ def _prepare(path: Path, *, gated: bool) -> _PreparedRun | str:
 
 
 def _stored_file(path: Path, card: Card) -> StoredFile:
-    """Return size and hash of a file: from the card (verified by `store.check`) if it lists the file, else computed."""
+    """Return the size and hash of a file: from the card (verified by `store.check`) if it lists the file, else computed."""
     if (facts := card.files.get(path.name)) is not None:
         return StoredFile(facts.sha256, facts.size)
     with disk.open_regular(path) as stream:

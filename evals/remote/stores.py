@@ -120,7 +120,7 @@ class RemoteStore:
 
 @lru_cache(maxsize=16)
 def open_store(address: Address) -> RemoteStore:
-    """Return the store of an address, opened once per process, since opening a session takes half a second."""
+    """Return the store at an address, opened once per process, since opening a session takes half a second."""
     return RemoteStore(address)
 
 
