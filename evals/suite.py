@@ -130,7 +130,7 @@ class Suite(Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> str:
-        """Return the folder's name in the results, e.g. `gpqa-diamond@1`."""
+        """Return the name of its folder in the results, e.g. `gpqa-diamond@1`."""
         return f"{self.id.replace(':', '-')}@{self.version}"
 
     @property
@@ -242,7 +242,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
-    """Score the ideal reply of every sample without a model: it must get full marks.
+    """Score the ideal reply of every sample, which must get full marks, without a model; stop after `most` faults.
 
     If a scorer rejects a gold answer, the data or the scorer are wrong, and no model could get that point.
     """
@@ -289,8 +289,8 @@ def _check_sample(suite: Suite, sample: Sample, prompt: Prompt) -> list[str]:
         score = rule(sample, prompt, reply)
         if not isinstance(score, Score):
             continue
-        full = 0.0 if suite.headline.better == "lower" else 1.0
-        if score.verdict not in ("right", "graded") or score.value != full:
+        full_marks = 0.0 if suite.headline.better == "lower" else 1.0
+        if score.verdict not in ("right", "graded") or score.value != full_marks:
             faults.append(
                 f"{sample.id}: {name} gives the ideal reply {score.value} ({score.verdict}: {score.why})"
             )
