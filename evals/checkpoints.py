@@ -61,8 +61,8 @@ def estimate_size(folder: Path, *, context: int | None = None) -> Size | None:
         text_config = {}
     max_context = _positive(text_config, "max_position_embeddings") or CACHE_TOKENS
     tokens = context or min(max_context, CACHE_TOKENS)
-    per_token = _cache_bytes_per_token(text_config)
-    return Size(weight_bytes / 1e9, per_token * tokens / 1e9, tokens if per_token else 0)
+    bytes_per_token = _cache_bytes_per_token(text_config)
+    return Size(weight_bytes / 1e9, bytes_per_token * tokens / 1e9, tokens if bytes_per_token else 0)
 
 
 def _weight_bytes(folder: Path) -> int:
@@ -73,7 +73,7 @@ def _weight_bytes(folder: Path) -> int:
             return int(total)
     try:
         sizes = {
-            ending: sum(f.stat().st_size for f in folder.iterdir() if f.suffix == ending)
+            ending: sum(file.stat().st_size for file in folder.iterdir() if file.suffix == ending)
             for ending in SUFFIXES
         }
     except OSError:

@@ -105,14 +105,14 @@ _FULL_SCORES = msgspec.json.Decoder(dict[str, Score | Failure])
 
 def _row(line: _Line) -> tuple[Any, ...]:
     outcome = _OUTCOME.decode(line.outcome)
-    first = next(iter(_SCORES.decode(line.scores).values()), None)
-    failed = outcome.kind or (first.kind if first else "unscored")
-    verdict = str(Failed(failed)) if failed else first.verdict if first else ""
+    first_score = next(iter(_SCORES.decode(line.scores).values()), None)
+    failure_kind = outcome.kind or (first_score.kind if first_score else "unscored")
+    verdict = str(Failed(failure_kind)) if failure_kind else first_score.verdict if first_score else ""
     usage = outcome.usage
     return (
-        line.sample, line.repeat, verdict, first.value if first else None, first.answer if first else None,
-        outcome.stop, outcome.seconds, usage.input, usage.output, usage.reasoning, usage.cached, line.started,
-        bytes(line.scores), bytes(line.prompt), bytes(line.outcome),
+        line.sample, line.repeat, verdict, first_score.value if first_score else None,
+        first_score.answer if first_score else None, outcome.stop, outcome.seconds, usage.input, usage.output,
+        usage.reasoning, usage.cached, line.started, bytes(line.scores), bytes(line.prompt), bytes(line.outcome),
     )  # fmt: skip
 
 
@@ -213,8 +213,8 @@ def _write_parquet(
                 buffered, size = [], 0
         if buffered:
             writer.write_batch(_batch(pa, schema, buffered))
-    with temporary.open("rb") as written:
-        os.fsync(written.fileno())
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
     temporary.replace(path)
     data_parquet.mark_as_known(path)
     pa.default_memory_pool().release_unused()
