@@ -97,17 +97,17 @@ class FittedBaseline:
         training = [row for row in rows if row.fold != fold]
         if not training:
             raise Fatal(f"baseline:{self.name}: the table of {table.name} has no other fold to train on")
-        binary = {row.target for row in rows} <= {0.0, 1.0} and table.name in ("expt_is_metal", "glass")
+        is_binary = {row.target for row in rows} <= {0.0, 1.0} and table.name in ("expt_is_metal", "glass")
         for row, value in zip(test_rows, self._predictor(training, test_rows), strict=True):
-            self._answers[table.name, row.composition] = _format_answer(value, binary=binary)
+            self._answers[table.name, row.composition] = _format_answer(value, is_binary=is_binary)
 
     async def close(self) -> None:
         """Release the predictions."""
         self._answers.clear()
 
 
-def _format_answer(value: float, *, binary: bool) -> str:
-    if not binary:
+def _format_answer(value: float, *, is_binary: bool) -> str:
+    if not is_binary:
         return f"Answer: {float(value)!r}"
     return f"Probability: {value:.6f}\nAnswer: {'yes' if value >= 0.5 else 'no'}"
 

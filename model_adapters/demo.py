@@ -23,7 +23,7 @@ from evals.types import Prompt, Reply, Sampling, Usage
 
 NAMES = ("careful", "careless")
 FOLDER = Path(evals.__file__).parent / "demo"
-_OPTION = re.compile(r"\{\{(.+?)\}\}")
+_OPTION_PLACEHOLDER = re.compile(r"\{\{(.+?)\}\}")
 
 
 class Recorded(Struct, frozen=True):
@@ -64,7 +64,7 @@ class Demo:
                 f"demo:{self.name} only has replies to the --sample items of mmlu-pro, gpqa, aime:2025, "
                 "smolinstruct:NC-I2S and matbench:expt_gap"
             )
-        answer = _OPTION.sub(lambda match: _find_letter(match[1], text), recording.text)
+        answer = _OPTION_PLACEHOLDER.sub(lambda match: _find_letter(match[1], text), recording.text)
         reasoning_words = len((recording.reasoning or "").split())
         usage = Usage(
             input=len(text.split()),

@@ -66,7 +66,7 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the reply to one prompt, generated in a batch with other calls."""
         loaded = await self.loaded()
-        images = await _images(prompt)
+        images = await _decode_images(prompt)
         if images and not loaded.takes_images:
             raise ModelError("this checkpoint does not accept images")
         text = render(
@@ -129,7 +129,7 @@ def next_batch(waiting: Sequence[PendingCall]) -> list[PendingCall]:
     return candidates[:BATCH_SIZE]
 
 
-async def _images(prompt: Prompt) -> list[Any]:
+async def _decode_images(prompt: Prompt) -> list[Any]:
     """Return a prompt's decoded images, in order."""
     media = [part for message in prompt.messages for part in message.parts if isinstance(part, Media)]
     if not media:

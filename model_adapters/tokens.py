@@ -47,7 +47,7 @@ class Tokenizer:
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Count the tokens of each message."""
         with foreign_code(ModelError):
-            counts = await asyncio.to_thread(lambda: [self._count(text) for text in _texts(prompt)])
+            counts = await asyncio.to_thread(lambda: [self._count(text) for text in _message_texts(prompt)])
         return _count_reply(counts, self.name)
 
     async def close(self) -> None:
@@ -76,7 +76,7 @@ class TokenizeServer:
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Request the token count of each message."""
-        return _count_reply([await self._count(text) for text in _texts(prompt)], self.name)
+        return _count_reply([await self._count(text) for text in _message_texts(prompt)], self.name)
 
     async def _count(self, text: str) -> int:
         body = {"model": self.name, "prompt": text, "content": text, "add_special_tokens": False}
@@ -94,7 +94,7 @@ class TokenizeServer:
         await self._client.close()
 
 
-def _texts(prompt: Prompt) -> list[str]:
+def _message_texts(prompt: Prompt) -> list[str]:
     return [plain_text(message.parts) for message in prompt.messages]
 
 

@@ -33,7 +33,7 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _FIELD = re.compile(r"""([A-Za-z][\w.-]*+)\\*+["']?+\s*+[:=]\s*+(?!null\b|""|''|$)""")
 """`name=value`, `name: value` or `"name": value`, at any depth."""
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*+:[^/\s@]++@")
-_KEY = re.compile(
+_KEY_BEGINNING = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20}|sk-[\w-]{20}|gh[opsru]_\w{20}|github_pat_\w{20}|glpat-[\w-]{16}|AKIA[A-Z0-9]{16})"
 )
 """Beginnings of keys that are recognised without a name."""
@@ -74,7 +74,7 @@ def secret_argument(arguments: Sequence[str]) -> str:
             return field
         if _PASSWORD_IN_URL.search(argument):
             return "a URL with a password"
-        if _KEY.search(argument):
+        if _KEY_BEGINNING.search(argument):
             return "a key"
         if variable := _secret_variable_in(argument):
             return f"the value of {variable}"

@@ -54,11 +54,11 @@ class Queue:
         self._started = clock()
         self._calls = list(fixed) if fixed is not None else _data_order(jobs)
         self._calls.reverse()
-        self._adaptive = fixed is None and MIN_CALLS <= len(self._calls) <= MAX_CALLS
+        self._is_adaptive = fixed is None and MIN_CALLS <= len(self._calls) <= MAX_CALLS
         self._predictors = [LengthPredictor(job) for job in jobs] if fixed is None else []
         if fixed is None:
             self._sort()
-        if not self._adaptive:
+        if not self._is_adaptive:
             self._predictors = []
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class Queue:
 
     def add_reply(self, call: PlannedCall, tokens: float) -> None:
         """Update the expected lengths with a reply; sorts the queue again from time to time."""
-        if not self._adaptive:
+        if not self._is_adaptive:
             return
         job_index, position, _ = call
         self._predictors[job_index].add(position, tokens)
@@ -86,7 +86,7 @@ class Queue:
 
     def _sort(self) -> None:
         """Sort by expected tokens if every suite has estimates, else by rank within the suite."""
-        by_tokens = not self._adaptive or all(predictor.has_estimates for predictor in self._predictors)
+        by_tokens = not self._is_adaptive or all(predictor.has_estimates for predictor in self._predictors)
         sort_keys = [
             predictor.log_tokens() if by_tokens else predictor.ranks() for predictor in self._predictors
         ]

@@ -171,7 +171,7 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     """Return the aggregates that suites define over their variants, and means over the columns of collections.
 
     The value is None if a variant or a column is missing. Runs are combined only if they share all `CONDITIONS`. If there are
-    several such runs_by_conditions, the one with the most variants represents the model; ties go to full benchmarks, then to the newest
+    several such sets, the one with the most variants represents the model; ties go to full benchmarks, then to the newest
     set. `left_out` lists the other runs and their differences.
     """
     results = []

@@ -174,7 +174,7 @@ def resolve(
     is_subset = len(selected) < total
     samples = _subset_of(samples, selected) if is_subset else samples
     sampling, sampling_notes = resolve_sampling(suite, options)
-    config = _config(
+    config = _make_config(
         suite, options, digest=digest, spec=spec, sampling=sampling, count=len(samples), is_subset=is_subset
     )
     folder = options.results / suite.folder / store.slug(model)
@@ -188,7 +188,7 @@ def resolve(
     return plan
 
 
-def _config(
+def _make_config(
     suite: Suite, options: Options, *, digest: str, spec: str, sampling: Sampling, count: int, is_subset: bool
 ) -> Config:
     """Return the configuration that identifies a run; `count`: number of selected samples, fewer than all if `is_subset`."""
@@ -229,7 +229,7 @@ def prepare(
     """Read the data, open or create the run on disk, and return the job with the outcomes that exist already."""
     plan = resolve(suite, options, model=model, spec=spec, accepts=accepts)
     prompter, lengths = plan.prompter, plan.lengths()
-    writer, done, stale = _open(plan, model=model)
+    writer, done, stale = _open_run(plan, model=model)
     return Job(
         suite=suite,
         repeats=plan.config.repeats,
@@ -355,7 +355,7 @@ def _unused_name(folder: Path, name: str) -> str:
     return name if not (folder / name).exists() else f"{name}-{time.time_ns() % 10_000}"
 
 
-def _open(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool]:
+def _open_run(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool]:
     """Open a plan's run for writing; returns the writer, (sample, repeat) of existing replies, and whether to rescore them."""
     suite, config, path, resumed = plan.suite, plan.config, plan.path, plan.resumes
     data = "local" if suite.in_memory else plan.data.origin
@@ -367,23 +367,23 @@ def _open(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool
     writer = Writer(path, card)
     scorer_versions = suite.scorer_versions()
     done: set[tuple[str, int]] = set()
-    stale = False
+    is_stale = False
     if resumed:
         briefs = [brief for brief in store.Run(path).briefs() if not brief.failure]
         scored_by = (card.scorers, card.errata)
         changed = bool(card.scorers) and scored_by != (scorer_versions, suite.errata.version)
-        stale = changed or any(map(_lacks_score, briefs))
+        is_stale = changed or any(map(_lacks_score, briefs))
         done = {(brief.sample, brief.repeat) for brief in briefs}
     card.status, card.finished = "running", None
     record_suite(card, suite, data=data)
     card.expected, card.absent_groups = len(plan.samples) * config.repeats, plan.absent_groups
     card.wording = suite.upstream.card() if suite.upstream else {}
     card.host = host()
-    if not stale:  # otherwise rescoring updates the rules when it is done
+    if not is_stale:  # otherwise rescoring updates the rules when it is done
         record_rules(card, suite)
     writer.write_card()
     writer.write_samples(plan.samples)
-    return writer, done, stale
+    return writer, done, is_stale
 
 
 def _lacks_score(brief: Brief) -> bool:

@@ -276,11 +276,11 @@ def options() -> dict[str, Option]:
     """Return every option of a request by its name, in the order of the help."""
     hints = get_type_hints(RunRequest, include_extras=True)
     fields = structs.fields(RunRequest)
-    return {field.name: _option(field.name, hints[field.name], field) for field in fields}
+    return {field.name: _make_option(field.name, hints[field.name], field) for field in fields}
 
 
-def _option(name: str, hint: Any, field: structs.FieldInfo) -> Option:
-    kind, metas = _unwrapped(hint)
+def _make_option(name: str, hint: Any, field: structs.FieldInfo) -> Option:
+    kind, metas = _unwrap(hint)
     extra: dict[str, Any] = {}
     bounds: dict[str, Any] = {}
     for meta in metas:
@@ -300,15 +300,15 @@ def _option(name: str, hint: Any, field: structs.FieldInfo) -> Option:
     )
 
 
-def _unwrapped(hint: Any) -> tuple[type, list[Meta]]:
+def _unwrap(hint: Any) -> tuple[type, list[Meta]]:
     """Return the bare type of a field and its metadata, innermost first."""
     if get_origin(hint) is Annotated:
         inner, *metas = get_args(hint)
-        kind, inner_metas = _unwrapped(inner)
+        kind, inner_metas = _unwrap(inner)
         return kind, [*inner_metas, *(meta for meta in metas if isinstance(meta, Meta))]
     if get_origin(hint) is UnionType or type(hint).__name__ == "_UnionGenericAlias":
         (inner,) = (member for member in get_args(hint) if member is not NoneType)
-        return _unwrapped(inner)
+        return _unwrap(inner)
     return get_origin(hint) or hint, []
 
 

@@ -18,8 +18,8 @@ from evals.validation import cause
 
 RESERVED_FIELDS = ("model", "messages", "contents", "prompt", "input", "stream", "n")
 """Request fields set by the harness."""
-_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_HEADERS = ("content-length", "content-type", "transfer-encoding", "host", "connection")
 
 
@@ -60,7 +60,7 @@ def parse_headers(entries: Sequence[str]) -> dict[str, str]:
     values = {}
     for entry in entries:
         name, _, variable = entry.partition("=")
-        if not _HEADER.fullmatch(name) or not _VARIABLE.fullmatch(variable):
+        if not _HEADER_NAME.fullmatch(name) or not _VARIABLE_NAME.fullmatch(variable):
             raise UsageError(
                 f"--header {name}=...: write NAME=ENV_VARIABLE, with the value in that environment variable"
             )

@@ -89,7 +89,7 @@ class Runner:
         """`_idle` is set when no task is left; `asyncio.wait` would check every task whenever one ends."""
         self._caller = Caller(
             model, self.pace,
-            timeout_s=timeout_s, stop=self._stop, end=self.end, on_back_off=self._fill, say=say,
+            timeout_s=timeout_s, stop=self._stop, end=self.end, on_back_off=self._start_workers, say=say,
         )  # fmt: skip
         self._failures, self._last_failure = 0, ""
         self._fault: EvalsError | None = None
@@ -102,7 +102,7 @@ class Runner:
             scoring.share_judges()
         try:
             with on_interrupt(self._interrupt), infrequent_gc():
-                self._fill()
+                self._start_workers()
                 self._start_rescoring()
                 if self._workers or self._scoring_tasks:
                     await self._idle.wait()
@@ -153,7 +153,7 @@ class Runner:
                         self._fault = self._fault or error
                         self.end(str(error))
 
-    def _fill(self) -> None:
+    def _start_workers(self) -> None:
         """Start workers up to the target number."""
         while len(self._workers) < min(self._target_workers, len(self._workers) + len(self._queue)):
             worker = asyncio.get_running_loop().create_task(self._work())
@@ -181,7 +181,7 @@ class Runner:
             self._fault = self._fault or (error if isinstance(error, EvalsError) else EvalsError(repr(error)))
             self.end(str(error))
         elif self._queue and not self._stop.is_set():
-            self._fill()  # several workers may have ended at once after the target fell
+            self._start_workers()  # several workers may have ended at once after the target fell
         if not self._workers and not self._scoring_tasks:
             self._idle.set()
         if error is not None and not isinstance(error, EvalsError):
@@ -192,7 +192,7 @@ class Runner:
             self._queue and not self._stop.is_set() and len(self._workers) <= (target := self._target_workers)
         ):
             if len(self._workers) < target:
-                self._fill()
+                self._start_workers()
             call = self._queue.pop()
             if self._skips is not None and self._skips(call[0]):
                 continue

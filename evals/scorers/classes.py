@@ -60,11 +60,11 @@ class Classes(Struct, frozen=True):
             right=right,
             answer=ranked[0],
             why="" if right else f"class {ranked[0]}",
-            parts=_parts(ranking, in_top5=sample.target in ranked),
+            parts=_score_parts(ranking, in_top5=sample.target in ranked),
         )
 
 
-def _parts(ranking: Ranking, *, in_top5: bool) -> dict[str, float]:
+def _score_parts(ranking: Ranking, *, in_top5: bool) -> dict[str, float]:
     parts = {
         "parameters": ranking.parameters,
         "trained": ranking.trained,

@@ -10,7 +10,7 @@ from evals.extract.option_text import normalise_text
 from evals.scorers.math import equal_if_positive, equivalent, is_hostile, quotient
 
 _RELATION = re.compile(r"[<>]|\\(?:[lg]eq?|[lg]t|neq?|approx|sim|ge|le)(?![a-z])|\\not|\\pm")
-_LETTERS = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
+_LETTER_OR_COMMAND = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 _FUNCTIONS = frozenset(
     re.findall(
         r"\\\w+",
@@ -23,7 +23,7 @@ _RATIO = re.compile(r"(?<![:\w])[\d.]+\s*:\s*[\d.]+")
 _NUMBER_RATIO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*:\s*(\d{1,9}(?:\.\d{1,9})?)")
 _QUOTIENT = re.compile(r"\\frac\{(\d{1,9})\}\{(\d{1,9})\}|(\d{1,9})/(\d{1,9})")
 _DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
-_POWER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
+_LARGE_POWER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
 
 
 def same_expression(gold: str, stated: str) -> bool:
@@ -54,7 +54,7 @@ def same_expression(gold: str, stated: str) -> bool:
         return _is_close(float(gold_text), float(stated_text))
     if is_hostile(gold_text) or is_hostile(stated_text):
         return False  # huge factorials and power towers are equal only if spelled the same
-    if _POWER.search(gold_text) or _POWER.search(stated_text):
+    if _LARGE_POWER.search(gold_text) or _LARGE_POWER.search(stated_text):
         return _is_quotient_one(gold_text, stated_text)
     gold_tex, stated_tex = f"${gold_text}$", f"${stated_text}$"
     if equivalent(gold_tex, stated_tex) is True:
@@ -102,7 +102,7 @@ def _is_comparable(gold: str, stated: str) -> bool:
 
 
 def _symbols(text: str) -> set[str]:
-    return {match[0] for match in _LETTERS.finditer(text)} - _FUNCTIONS - {"e", "i"}
+    return {match[0] for match in _LETTER_OR_COMMAND.finditer(text)} - _FUNCTIONS - {"e", "i"}
 
 
 def _is_quotient_one(gold: str, stated: str) -> bool:

@@ -31,7 +31,7 @@ ELEMENTS = frozenset(
 )
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉․", "0123456789.")
 _LATEX = re.compile(r"\\(?:text|mathrm|mathbf|ce|rm|boxed)\b|\\[,;! ]|[${}_]")
-_TOKEN = re.compile(r"([A-Z][a-z]?|[()\[\]])(\d+\.?\d*|\.\d+)?")
+_FORMULA_TOKEN = re.compile(r"([A-Z][a-z]?|[()\[\]])(\d+\.?\d*|\.\d+)?")
 
 
 def plain_formula(text: str) -> str:
@@ -47,7 +47,7 @@ def looks_like_formula(text: str) -> bool:
         return False
     depth, position = 0, 0
     while position < len(formula):
-        match = _TOKEN.match(formula, position)
+        match = _FORMULA_TOKEN.match(formula, position)
         if match is None or (match[1].isalpha() and match[1] not in ELEMENTS):
             return False
         depth += {"(": 1, ")": -1}.get(match[1], 0)

@@ -31,7 +31,7 @@ _CJK_BOUNDARY = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00
 """Boundary between Chinese text and a number without a space; math-verify needs a word boundary."""
 
 
-_LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
+_LETTER_OR_COMMAND = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 
 def equivalent(
@@ -134,7 +134,7 @@ def with_lowercase_symbols(gold: str, reply: str) -> tuple[str, str]:
     >>> with_lowercase_symbols(r"\frac{Mg}{m}", r"g M/m")
     ('\\frac{ag}{m}', 'g a/m')
     """
-    tokens = [match[0] for text in (gold, reply) for match in _LETTER.finditer(text)]
+    tokens = [match[0] for text in (gold, reply) for match in _LETTER_OR_COMMAND.finditer(text)]
     unused = (letter for letter in "abcfghjklmnopqrstuvwxyz" if letter not in tokens)
     capitals = dict.fromkeys(token for token in tokens if token.lstrip("\\")[0].isupper())
     replacements = dict(zip(capitals, unused, strict=False))
@@ -145,7 +145,7 @@ def with_lowercase_symbols(gold: str, reply: str) -> tuple[str, str]:
         letter = replacements.get(match[0], match[0])
         return f"{letter} " if match[0] != letter and match[0].startswith("\\") else letter
 
-    return _LETTER.sub(replace_letter, gold), _LETTER.sub(replace_letter, reply)
+    return _LETTER_OR_COMMAND.sub(replace_letter, gold), _LETTER_OR_COMMAND.sub(replace_letter, reply)
 
 
 def _is_huge_tower(exponents: str) -> bool:

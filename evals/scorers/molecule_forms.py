@@ -92,7 +92,7 @@ class MoleculeForms:
         if "-]" not in self.smiles or self.raw is None:
             return None
         mol, dative = self._rd.Chem.RWMol(self.raw), self._rd.Chem.BondType.DATIVE
-        changed = False
+        has_changed = False
         for bond in list(mol.GetBonds()):
             ends = bond.GetBeginAtom(), bond.GetEndAtom()
             for donor, metal in (ends, ends[::-1]):
@@ -100,8 +100,8 @@ class MoleculeForms:
                 if is_anion and metal.GetAtomicNum() not in _NONMETALS:
                     mol.RemoveBond(donor.GetIdx(), metal.GetIdx())
                     mol.AddBond(donor.GetIdx(), metal.GetIdx(), dative)
-                    changed = True
-        if not changed or self._rd.Chem.SanitizeMol(mol, catchErrors=True):
+                    has_changed = True
+        if not has_changed or self._rd.Chem.SanitizeMol(mol, catchErrors=True):
             return None
         return mol.GetMol()
 
@@ -138,7 +138,7 @@ class MoleculeForms:
         if _NO_INCHI.search(self.smiles):
             return ""
         try:
-            inchi, *_ = self._rd.inchi.MolToInchi(self._disconnected(), "-FixedH -RecMet")
+            inchi, *_ = self._rd.inchi.MolToInchi(self._disconnect_metals(), "-FixedH -RecMet")
         except (ValueError, RuntimeError):
             return ""
         return str(inchi)
@@ -148,7 +148,7 @@ class MoleculeForms:
         """Return whether the SMILES has an atom of groups 1 and 2, whose bonds may be drawn or omitted."""
         return _METAL_ATOM.search(self.smiles) is not None
 
-    def _disconnected(self) -> Any:
+    def _disconnect_metals(self) -> Any:
         """Return the molecule with the bonds of metals of groups 1 and 2 broken heterolytically."""
         if not self.may_have_salt_metal:
             return self.mol

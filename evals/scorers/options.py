@@ -63,7 +63,7 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
     """
     parser = _Parser(options)
     reading = read_answer(half_width(text), parser, cues=CUES, use_layout=False, truncated=truncated)
-    if reading is None and not parser.refused and not truncated:
+    if reading is None and not parser.has_refused and not truncated:
         reading = (
             _read_option_verdicts(text, len(options))
             or read_layout(text, parser.parse_layout)
@@ -93,12 +93,12 @@ class _Parser:
 
     def __init__(self, options: Sequence[str]) -> None:
         self._texts = [_normalise(option) for option in options]
-        self.refused = False
+        self.has_refused = False
 
     def __call__(self, content: str, form: Form) -> Any:
         """Return the letters; REFUSED if the answer is not an option, None if there is no answer."""
         letters = self._parse(_LETTER_WITH_TEXT.sub(self._without_own_text, content), form)
-        self.refused = self.refused or letters is REFUSED
+        self.has_refused = self.has_refused or letters is REFUSED
         return letters
 
     def parse_layout(self, content: str, form: Form) -> Any:

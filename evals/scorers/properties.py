@@ -31,7 +31,7 @@ _PROPERTY_LINE = re.compile(
 )
 _NEXT_NAME = re.compile(r"[,;]\s+(?=[\"'`]?[A-Za-z][\w ()-]{0,60}[\"'`]?[:=])")
 """Separator before the next name on a line."""
-_LIST = re.compile(
+_INDEX_LIST = re.compile(
     r"(?:(?:the|these|atoms?|indices|indexes|index|positions?|numbers?|are|at|set)\b[\s:]*+){0,5}"
     r"[\[({]?\s*+(?P<items>\d{1,6}(?:(?:\s*+,\s*+(?:and\s++)?|\s*+;\s*+|\s++and\s++|\s++)\d{1,6})*+)\s*+[\])}]?[.,]?",
     re.IGNORECASE,
@@ -183,7 +183,7 @@ def index_set(value: Any) -> frozenset[int] | None:
         text = value.strip().strip("*`$ ").strip()
         if _EMPTY_SET.fullmatch(text):
             return frozenset()
-        listed = _LIST.fullmatch(text) if len(text) < _MAX_CHARS else None
+        listed = _INDEX_LIST.fullmatch(text) if len(text) < _MAX_CHARS else None
         return frozenset(map(int, re.findall(r"\d+", listed["items"]))) if listed else None
     if not isinstance(value, list):
         return None

@@ -25,7 +25,7 @@ class Addresses:
         self._path = Path(spec[1:]) if spec.startswith("@") else None
         self._read_at = 0.0
         self._version: tuple[int, int] | None = None
-        self.urls: Sequence[str] = split_urls(spec) if self._path is None else self._read(self._path)
+        self.urls: Sequence[str] = split_urls(spec) if self._path is None else self._read_file(self._path)
         self._check_all(self.urls)
         self._changed_urls: Sequence[str] | None = self.urls
 
@@ -33,17 +33,17 @@ class Addresses:
         """Return the URLs if they have changed since the last call, else None; the user is notified of an unreadable file."""
         if self._path is not None and time.monotonic() - self._read_at > CHECK_INTERVAL_S:
             try:
-                self._reread(self._path)
+                self._reread_if_changed(self._path)
             except UsageError as error:
                 notice(f"endpoints: {error}; continuing with the previous addresses")
         changed_urls, self._changed_urls = self._changed_urls, None
         return changed_urls
 
-    def _reread(self, path: Path) -> None:
+    def _reread_if_changed(self, path: Path) -> None:
         self._read_at = time.monotonic()
         if self._version == _file_version(path):
             return
-        urls = self._read(path)
+        urls = self._read_file(path)
         self._check_all(urls)
         self.urls = self._changed_urls = urls
 
@@ -55,7 +55,7 @@ class Addresses:
                 )
             self._check(url)
 
-    def _read(self, path: Path) -> Sequence[str]:
+    def _read_file(self, path: Path) -> Sequence[str]:
         self._read_at = time.monotonic()
         self._version = _file_version(path)
         try:

@@ -42,7 +42,7 @@ class _Endpoint:
         keep = {**sampling.extra, **dict.fromkeys(self._model.required_fields)}
         return self._model.rejected_fields.add_from_error(error, body, keep)
 
-    async def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+    async def _request_body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         return self._model.rejected_fields.without(await self._model.body(prompt, sampling))
 
 
@@ -108,7 +108,7 @@ class OpenAIBatches(_Endpoint):
 
     async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Encode one request of a batch."""
-        body = await self._body(prompt, sampling)
+        body = await self._request_body(prompt, sampling)
         return (
             _encode({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body})
             + b"\n"
@@ -211,7 +211,7 @@ class AnthropicBatches(_Endpoint):
 
     async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Encode one request of a batch."""
-        return _encode({"custom_id": name, "params": await self._body(prompt, sampling)})
+        return _encode({"custom_id": name, "params": await self._request_body(prompt, sampling)})
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
         """Submit all requests; return the id of the batch."""
@@ -223,7 +223,7 @@ class AnthropicBatches(_Endpoint):
 
     async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
         """Return the id of a batch with this number of requests; if it has ended, its request names must match the label."""
-        async for batch in self._newest(since):
+        async for batch in self._newest_batches(since):
             if sum(batch.request_counts.values()) != requests or batch.id in excluded:
                 continue
             if batch.processing_status != "ended":
@@ -233,12 +233,12 @@ class AnthropicBatches(_Endpoint):
                 return batch.id
         return None
 
-    async def _newest(self, since: float) -> AsyncIterator[_AnthropicBatch]:
+    async def _newest_batches(self, since: float) -> AsyncIterator[_AnthropicBatch]:
         cursor = ""
         while True:
             page = _decode(await self._client.send("GET", f"{self.path}?limit=100{cursor}"), _AnthropicPage)
             for batch in page.data:
-                if _timestamp(batch.created_at) < since - MAX_CLOCK_SKEW_S:
+                if _parse_timestamp(batch.created_at) < since - MAX_CLOCK_SKEW_S:
                     return
                 yield batch
             if not page.has_more or not page.data:
@@ -271,7 +271,7 @@ class AnthropicBatches(_Endpoint):
         return Expired(f"the batch ended before this request was processed ({result.type})")
 
 
-def _timestamp(text: str) -> float:
+def _parse_timestamp(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:

@@ -122,13 +122,13 @@ def parse_finish_reason(reason: Any, url: str, *, detail: str = "") -> FinishRea
     word = str(reason)[:MAX_REASON_LENGTH]
     meaning_ = meaning(word)
     if meaning_ == "abort":
-        raise ServerFault(f"the server aborted the reply: {_joined(word, detail)} ({url})")
+        raise ServerFault(f"the server aborted the reply: {_with_detail(word, detail)} ({url})")
     if meaning_ == "error":
-        raise ServerFault(f"the reply broke off: {_joined(word, detail)} ({url})")
+        raise ServerFault(f"the reply broke off: {_with_detail(word, detail)} ({url})")
     if meaning_ == "tools":
         return FinishReason("stop", TOOL_CALLS)
     return FinishReason("stop", f"{UNKNOWN_FINISH}{word}") if meaning_ is None else FinishReason(meaning_)
 
 
-def _joined(word: str, detail: str) -> str:
+def _with_detail(word: str, detail: str) -> str:
     return f"{word} {detail}".strip()

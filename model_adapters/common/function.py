@@ -24,7 +24,7 @@ class Function:
         function_name = getattr(function, "__name__", "") or type(function).__name__
         self.name = "function" if function_name == "<lambda>" else function_name
         self._function = function
-        self._takes_messages = "messages" in _parameters(function)
+        self._takes_messages = "messages" in _parameter_names(function)
         call_method = type(function).__call__
         self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call_method)
         self.slots: int | None = None if self._is_async else MAX_CONCURRENT
@@ -48,7 +48,7 @@ class Function:
         """Nothing to release."""
 
 
-def _parameters(function: Callable[..., object]) -> tuple[str, ...]:
+def _parameter_names(function: Callable[..., object]) -> tuple[str, ...]:
     try:
         return tuple(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # a builtin without a signature

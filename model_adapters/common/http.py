@@ -150,7 +150,7 @@ class Client:
         import aiohttp
 
         if self._session is None:
-            self._session = self._open()
+            self._session = self._open_session()
         try:
             async with self._session.request(
                 method, self._base.join(path), allow_redirects=False, proxy=self._proxy, **options
@@ -158,7 +158,7 @@ class Client:
                 raw = self._mask.raw(await _read_body(response, max_bytes, url=self.display_url(path)))
                 if not 200 <= response.status < 300:
                     raise self._status_error(response, raw, self.display_url(path))
-                if raw.lstrip()[:1] == b"<" and (hint := self._hint(404)):  # a web page
+                if raw.lstrip()[:1] == b"<" and (hint := self._url_hint(404)):  # a web page
                     raise BadReply(f"200 with HTML from {self.display_url(path)}{hint}")
                 return raw
         except aiohttp.InvalidURL:
@@ -189,7 +189,7 @@ class Client:
         hint = "; is the server running there?" if code == errno.ECONNREFUSED else ""
         return Disconnected(f"cannot reach {url}: {reason}{hint}", unreachable=True)
 
-    def _open(self) -> ClientSession:
+    def _open_session(self) -> ClientSession:
         import aiohttp
 
         raise_open_files()
@@ -213,13 +213,13 @@ class Client:
             )
         return from_status(
             response.status,
-            f"{self.without_key(fault.message)} ({url}){self._hint(response.status)}",
+            f"{self.without_key(fault.message)} ({url}){self._url_hint(response.status)}",
             code=fault.code,
             retry_after_s=wait_s,
             param=fault.param,
         )
 
-    def _hint(self, status: int) -> str:
+    def _url_hint(self, status: int) -> str:
         """Return a hint on the usual form of base URLs after a 404 or 405; empty for other statuses."""
         suggestion = suggest_base_url(self._base.url, self._version)
         if status not in (404, 405) or not suggestion:

@@ -38,8 +38,8 @@ KNOWN_CAUSES = (
 )
 """(pattern, cause); the first pattern that occurs anywhere in the log applies."""
 
-_PREFIX = re.compile(r"^(?:\([^)]{1,60}\) )?(?:(?:INFO|WARNING|ERROR|CRITICAL)\b[^\]]{0,60}\] ?)?")
-_ERROR = re.compile(r"^[\w.]{0,80}(?:Error|Exception|Interrupt)\b: .")
+_LOG_PREFIX = re.compile(r"^(?:\([^)]{1,60}\) )?(?:(?:INFO|WARNING|ERROR|CRITICAL)\b[^\]]{0,60}\] ?)?")
+_ERROR_LINE = re.compile(r"^[\w.]{0,80}(?:Error|Exception|Interrupt)\b: .")
 _UNINFORMATIVE = (
     "Engine core initialization failed",
     "WorkerProc initialization failed",
@@ -56,11 +56,11 @@ def cause(log: str) -> str:
     for pattern, meaning in KNOWN_CAUSES:
         if re.search(pattern, log, re.IGNORECASE):
             return meaning
-    lines = [line for raw in log.splitlines() if (line := _PREFIX.sub("", raw).rstrip())]
+    lines = [line for raw in log.splitlines() if (line := _LOG_PREFIX.sub("", raw).rstrip())]
     errors = [
         index
         for index, line in enumerate(lines)
-        if _ERROR.match(line) and not any(text in line for text in _UNINFORMATIVE)
+        if _ERROR_LINE.match(line) and not any(text in line for text in _UNINFORMATIVE)
     ]
     if errors:
         end = errors[0] + 1

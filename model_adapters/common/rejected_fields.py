@@ -35,7 +35,7 @@ what is measured."""
 NESTED_SETTINGS = "generationConfig"
 """Object that contains the settings in Google's API."""
 ALTERNATIVE_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-_REJECTION = re.compile(
+_REJECTION_MESSAGE = re.compile(
     r"unsupported|(?:not|n't|no)\b(?: \w+){0,3} (?:support|accept|allow|permit|valid|recogni|available|implement)\w*|"
     r"not (?:supported|accepted|allowed|permitted|recogni[sz]ed|available|implemented)|"
     r"no (?:support|such)|unrecogni[sz]ed|unknown|unexpected|cannot (?:both )?be |can't be (?:used|set)|cannot find field|"
@@ -48,7 +48,7 @@ _REJECTION_CODES = frozenset(
     {"unknown_parameter", "unsupported_parameter", "unsupported_value", "extra_forbidden", "unknown_field"}
 )
 """Error codes for rejected fields."""
-_CRASH = re.compile(
+_CRASH_MESSAGE = re.compile(
     r"unexpected keyword argument|(?:unknown|unrecogni[sz]ed|unsupported) (?:field|parameter|argument)|not implemented|"
     r"extra (?:inputs?|fields?) (?:are )?not (?:permitted|allowed)",
     re.IGNORECASE,
@@ -143,7 +143,7 @@ def field_named_in(error: ModelError, body: Body, keep: Mapping[str, Any]) -> st
         for field in (*body, *body.get(NESTED_SETTINGS, ()))
         if field in SETTING_OF_FIELD and field not in keep
     ]
-    pattern = _CRASH if isinstance(error, ServerFault) else _REJECTION
+    pattern = _CRASH_MESSAGE if isinstance(error, ServerFault) else _REJECTION_MESSAGE
     if not pattern.search(message) and not (isinstance(error, Rejected) and error.codes & _REJECTION_CODES):
         return None
     param = error.param if isinstance(error, Rejected) else ""

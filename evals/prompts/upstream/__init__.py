@@ -105,7 +105,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         line, is used only by `SentencePrompts`.
         """
         values = self._values(sample, prompt, self._question(sample, prompt) or fallback_question)
-        return _text(fill_template(self.turns(self.judge_path), values | {"prediction": candidate}))
+        return _message_text(fill_template(self.turns(self.judge_path), values | {"prediction": candidate}))
 
     def _values(self, sample: Sample, prompt: Prompt, question: str) -> Row:
         return self.columns(sample, prompt, question) if self.columns else {}
@@ -117,7 +117,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
             {self.gold_column: ""} if self.gold_column else {}
         )
         template_text, prompt_text = (
-            _text(m) for m in (fill_template(self.turns(self.prompt_path), values), prompt.messages)
+            _message_text(m) for m in (fill_template(self.turns(self.prompt_path), values), prompt.messages)
         )
         before, _, after = template_text.partition(placeholder)
         is_match = (
@@ -185,7 +185,7 @@ ROLES: dict[str, Literal["system", "user", "assistant"]] = {"BOT": "assistant", 
 """Role of a template turn -> role of its message; any other role becomes `user`."""
 
 
-def _text(messages: tuple[Message, ...]) -> str:
+def _message_text(messages: tuple[Message, ...]) -> str:
     return "\n".join(part.text for message in messages for part in message.parts if isinstance(part, Text))
 
 

@@ -62,12 +62,12 @@ def agreement(pairs: Sequence[RatedPair]) -> Agreement:
     return Agreement(
         n=len(pairs),
         kappa=kappa_interval,
-        wrongly_right=_rate([p.judge for p in pairs if not p.reference]),
-        wrongly_wrong=_rate([not p.judge for p in pairs if p.reference]),
+        wrongly_right=_error_rate([p.judge for p in pairs if not p.reference]),
+        wrongly_wrong=_error_rate([not p.judge for p in pairs if p.reference]),
     )
 
 
-def _rate(errors: Sequence[bool]) -> tuple[float, float, float] | None:
+def _error_rate(errors: Sequence[bool]) -> tuple[float, float, float] | None:
     if not errors:
         return None
     interval = stats.wilson(sum(errors), len(errors))

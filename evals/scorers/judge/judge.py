@@ -35,7 +35,7 @@ DEADLINE_S = 600.0
 MAX_CANDIDATE_CHARS = 60_000
 """The judge sees only the last characters of a candidate, up to this number."""
 KINDS = ("number", "text", "option")
-_FIELD = re.compile(r"\{(case|question|reference|candidate)\}")
+_PLACEHOLDER = re.compile(r"\{(case|question|reference|candidate)\}")
 
 
 class Template(Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class Template(Struct, frozen=True, kw_only=True):
         candidate = candidate[-MAX_CANDIDATE_CHARS:]
         case = sha256("\x1f".join((question, reference, candidate)).encode(errors="replace")).hexdigest()[:12]
         fields = {"case": case, "question": question, "reference": reference, "candidate": candidate}
-        text = _FIELD.sub(lambda match: fields[match[1]], self.text)
+        text = _PLACEHOLDER.sub(lambda match: fields[match[1]], self.text)
         return text.encode(errors="replace").decode(), case
 
     def read(self, text: str, case: str) -> str | float | None:

@@ -35,7 +35,7 @@ MAX_CHARS = 2_000
 """Maximum number of characters of a reply that are read; all targets are shorter than a third of that."""
 TOLERANCE = 0.05
 _COMMA_OUTSIDE_NUMBER = re.compile(r",(?!\d{3}\b)")
-_ITEM = re.compile(r"(?<!['\w])\w['\w]*")
+_UNQUOTED_WORD = re.compile(r"(?<!['\w])\w['\w]*")
 
 
 def parse_list_literal(text: str) -> list[str] | None:
@@ -54,7 +54,7 @@ def split_gold(gold: str) -> list[str]:
     text = gold.strip()
     quoted = None
     if text.startswith("[") and text.endswith("]") and "\n" not in text:
-        quoted = parse_list_literal(_ITEM.sub(lambda item: f"'{item[0]}'", text))
+        quoted = parse_list_literal(_UNQUOTED_WORD.sub(lambda item: f"'{item[0]}'", text))
     items = quoted or parse_list_literal(gold)
     return [item.strip(" '") for item in items] if items else [gold]
 

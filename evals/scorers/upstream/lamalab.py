@@ -97,7 +97,7 @@ _TOKEN = re.compile(
     r"(?<!\w)([+-]?(?:[0-9]++\.[0-9]++|[0-9]++|\.[0-9]++)\s?)?(\^[-+]?[0-9]+)?((?:[eE]|exp|EXP)[-+]?[0-9]+)?"
     r"((?:[*x]|\\times|\\u00d7)\s?[0-9]+\^([-+]?[0-9]+|\{[-+]?[0-9]+\}))?(?!\w)"
 )
-_PRODUCT = re.compile(
+_NUMBER_FACTORS = re.compile(
     r"(?P<sign>[+-]?)(?P<value>(?:\d++\.\d++|\.?\d++)(?:[eE][-+]?\d+)?)\s?(?:\^(?P<power>[-+]?\d+(?:[eE][-+]?\d+)?))?"
     r"(?:(?:[*x]|\\times|\\u00d7)\s?(?P<base>\d+)\^\{?(?P<ten>[-+]?\d+)\}?)?"
 )
@@ -145,7 +145,7 @@ def _parse_token(token: str) -> float | None:
     """
     if token.startswith("e"):
         token = f"1{token}"
-    if not (match := _PRODUCT.fullmatch(token)):
+    if not (match := _NUMBER_FACTORS.fullmatch(token)):
         return None
     try:
         value = float(match["value"]) ** float(match["power"] or 1.0)

@@ -24,8 +24,8 @@ from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Point, Prompt, Reply, Sample, Score
 
 _FORMULA = re.compile(r"(?:[A-Za-z]\d*)+(?:[+-]\d*)*$")
-_ATOM = re.compile(r"([A-Z][a-z]?)(\d+)?")
-_SIGN = re.compile(r"[+-]\d*")
+_ELEMENT_COUNT = re.compile(r"([A-Z][a-z]?)(\d+)?")
+_CHARGE = re.compile(r"[+-]\d*")
 
 
 def between_tags(text: str, tag: str) -> str:
@@ -49,10 +49,10 @@ def element_counts(formula: str) -> dict[str, int] | None:
         return None
     counts: dict[str, int] = {}
     position = 0
-    while atom := _ATOM.match(formula, position):
+    while atom := _ELEMENT_COUNT.match(formula, position):
         counts[atom[1]] = counts.get(atom[1], 0) + int(atom[2][:9] if atom[2] else 1)
         position = atom.end()
-    if sign := _SIGN.search(formula):
+    if sign := _CHARGE.search(formula):
         counts[sign[0][0]] = int(sign[0][1:10] or 1)
     return counts
 

@@ -21,14 +21,14 @@ from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 400
 """Maximum number of characters of an answer that are compared with options."""
-_LETTER = re.compile(r"\(([a-zA-Z])\)")
+_BRACKETED_LETTER = re.compile(r"\(([a-zA-Z])\)")
 _NUMBER = re.compile(r"[-+\u2212]?\s?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def nearest_option(answer: str, choices: tuple[str, ...]) -> int:
     """Return the index of the option that upstream selects."""
     answer = answer.strip()
-    if match := _LETTER.search(answer):
+    if match := _BRACKETED_LETTER.search(answer):
         answer = match[1].upper()
     if len(answer) == 1 and answer in LETTERS[: len(choices)]:
         return LETTERS.index(answer)

@@ -34,7 +34,7 @@ _REAGENT_PHRASES = (
     "Reactants and Reagents SMILES:**\n```\n",
     "Reactants and Reagents:**  \n`",
 )
-_NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*(?:</NUMBER>|\})")
+_TAGGED_NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*(?:</NUMBER>|\})")
 _YES_NO_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -74,7 +74,7 @@ def last_chemistry_tag(text: str) -> str:
 
 def first_number(text: str) -> float | None:
     """Return the first number that is the whole content of a tag or box."""
-    match = _NUMBER.search(text)
+    match = _TAGGED_NUMBER.search(text)
     return float(match[1]) if match else None
 
 

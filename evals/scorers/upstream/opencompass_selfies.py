@@ -20,12 +20,12 @@ from evals.scorers.outcomes import no_answer, unanswered_verdict
 from evals.scorers.upstream.opencompass import Errors
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
-_NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*+(-?(?:\d++(?:\.\d++)?|\.\d++))\s*+(?:</NUMBER>|\})")
+_TAGGED_NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*+(-?(?:\d++(?:\.\d++)?|\.\d++))\s*+(?:</NUMBER>|\})")
 
 
 def last_number(text: str) -> float | None:
     """Return the last number that is the whole content of a tag or box."""
-    numbers = _NUMBER.findall(text)
+    numbers = _TAGGED_NUMBER.findall(text)
     return float(numbers[-1]) if numbers else None
 
 

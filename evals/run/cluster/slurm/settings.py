@@ -15,7 +15,7 @@ from evals.errors import UnknownName, UsageError
 from evals.validation import cause
 
 PREFIX = "EVALS_SLURM_"
-_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+_TIME_LIMIT = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ def minutes(time_limit: str) -> int:
     >>> [minutes(t) for t in ("90", "1:30", "4:00:00", "1-12", "2-00:00:01")]
     [90, 2, 240, 2160, 2881]
     """
-    match = _TIME.fullmatch(time_limit)
+    match = _TIME_LIMIT.fullmatch(time_limit)
     if match is None:
         raise UsageError(f"Slurm setting: time {time_limit!r}; write MINUTES, HH:MM:SS or DAYS-HH:MM:SS")
     days, *rest = match.groups()
