@@ -114,8 +114,8 @@ def best_answer(sample: Sample) -> str:
 
 def too_little_agreement(sample: Sample) -> str:
     """Return why no reply can get full marks (too few annotators agree on any answer); empty if one can."""
-    full_marks = vqa_score(sample.targets, best_answer(sample)) == 1
-    return "" if full_marks else "fewer than four annotators agree on an answer"
+    can_win = vqa_score(sample.targets, best_answer(sample)) == 1
+    return "" if can_win else "fewer than four annotators agree on an answer"
 
 
 def gold_answers(row: Row, *columns: str, suite: str, name: str) -> str | tuple[str, ...]:

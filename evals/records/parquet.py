@@ -213,8 +213,8 @@ def _write_parquet(
                 buffered, size = [], 0
         if buffered:
             writer.write_batch(_batch(pa, schema, buffered))
-    with temporary.open("rb") as stream:
-        os.fsync(stream.fileno())
+    with temporary.open("rb") as written_file:
+        os.fsync(written_file.fileno())
     temporary.replace(path)
     data_parquet.mark_as_known(path)
     pa.default_memory_pool().release_unused()
