@@ -16,7 +16,7 @@ from evals.dashboard.charts.colours import ink, palette
 
 
 def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
-    """Render a figure as PNG with vl-convert, without browser or network."""
+    """Render a figure as PNG with vl-convert, without a browser or network."""
     import vl_convert
 
     return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=scale))
@@ -51,7 +51,7 @@ PRINT_WIDTH, PRINT_HEIGHT = 620, 380
 
 
 def render_for_print(chart: alt.LayerChart | alt.FacetChart, file_format: str) -> bytes:
-    """Render a figure for print as `svg` or `pdf` on white with vl-convert, without browser or network."""
+    """Render a figure for print as `svg` or `pdf` on white with vl-convert, without a browser or network."""
     import vl_convert
 
     sized = chart.properties(width=PRINT_WIDTH, height=PRINT_HEIGHT, background="white", padding=8)

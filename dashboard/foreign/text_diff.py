@@ -17,7 +17,7 @@ MAX_LINES = 3_000
 
 
 class Word(NamedTuple):
-    """A piece of a line."""
+    """A piece of a line whose words are all marked or all unmarked."""
 
     text: str
     marked: bool

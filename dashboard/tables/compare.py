@@ -264,7 +264,7 @@ class _Result(NamedTuple):
 
 
 def _by_sample(side: Side, metric: Metric) -> dict[str, _Result]:
-    """Return a value per sample: the mean over its repeats, or the metric if that is not the mean of the values."""
+    """Return a value per sample: the mean over its repeats, or the metric itself if it is not a mean of values."""
     points_by_id: dict[str, list[Point]] = defaultdict(list)
     for point in side.points:
         points_by_id[point.id].append(point)

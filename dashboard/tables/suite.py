@@ -279,17 +279,17 @@ def unsolved(entries: Sequence[Entry]) -> pd.DataFrame:
         FROM judged j JOIN hard USING (sample) JOIN (SELECT DISTINCT id, "group", target FROM samples) s ON s.id = j.sample
         GROUP BY j.sample ORDER BY j.sample""",
     )
-    gated = any(entry.card.gated for entry in entries)
-    rows = [_unsolved_row(row, gated=gated) for row in hard.itertuples(index=False)]
+    is_gated = any(entry.card.gated for entry in entries)
+    rows = [_unsolved_row(row, is_gated=is_gated) for row in hard.itertuples(index=False)]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.sort_values(["agree", "runs"], ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _unsolved_row(row: Any, *, gated: bool) -> tuple[Any, ...]:
+def _unsolved_row(row: Any, *, is_gated: bool) -> tuple[Any, ...]:
     answers = Counter(answer for answer in row.answers if isinstance(answer, str))
     answer, count = answers.most_common(1)[0] if answers else ("", 0)
     gold = str(row.gold).strip('"')
-    if gated:
+    if is_gated:
         answer, gold = (text if len(text) <= MAX_GATED_ANSWER else "" for text in (answer, gold))
     verdicts = ", ".join(f"{n} {name}" for name, n in Counter(row.verdicts).most_common())
     return row.sample, row.group, gold, int(row.runs), answer, count / len(row.answers), verdicts

@@ -58,7 +58,7 @@ class SuiteRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     judge: str = ""
     """Judge model that every run must use, as its server names it; empty: runs without a judge."""
     ceiling: float = 0.995
-    """Largest plausible value of a headline in the unit `fraction`; most data sets contain more label errors than 1 minus this."""
+    """Largest plausible value of a headline in the unit `fraction`; label errors make higher ones unlikely in most data sets."""
     equivalence_margin: Annotated[float, Meta(gt=0)] = 0.02
     """Largest difference, in the unit of the headline, within which the board's own run agrees with an entry."""
     plausible_gain: float = 0.2

@@ -39,8 +39,8 @@ class Readings(Struct, kw_only=True):
     @property
     def first_choices(self) -> float | None:
         """Return the share of tokens that were the model's first choice; None without tokens."""
-        first = sum(int((reading.rank == 1).sum()) for reading in self.readings)
-        return first / self.tokens if self.tokens else None
+        count = sum(int((reading.rank == 1).sum()) for reading in self.readings)
+        return count / self.tokens if self.tokens else None
 
 
 async def read(

@@ -132,7 +132,7 @@ class Merger:
 
     @cached_property
     def _global_ties(self) -> GlobalTies | None:
-        """Return the thresholds and the majority of TIES over one vector of all merged tensors; None unless this is the scope.
+        """Return the thresholds and the majority of TIES over one vector of all merged tensors; None for scope `tensor`.
 
         This takes three passes over the weights (five in float64), with one tensor of each checkpoint in memory.
         """

@@ -58,7 +58,7 @@ class DareTies(Dare, frozen=True, forbid_unknown_fields=True):
 
 
 class Wudi(Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters of WUDI's descent, which stops early: both are part of the method."""
+    """Parameters of WUDI's descent, which stops early, so that both are part of the method."""
 
     steps: Steps = 300
     rate: Rate = 1e-5

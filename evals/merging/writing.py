@@ -136,7 +136,7 @@ def write_index(partial: Path, all_shards: list[Shard]) -> None:
 
 
 def copy_files(source: Path, partial: Path, *, wanted: Callable[[str], bool]) -> None:
-    """Copy a checkpoint's files other than weights; links in the hub's cache are resolved, other links not followed."""
+    """Copy a checkpoint's files other than weights; links in the hub's cache are resolved, others are not followed."""
     for path in sorted(source.iterdir()):
         if path.is_dir() or any(fnmatch(path.name, pattern) for pattern in WEIGHTS) or not wanted(path.name):
             continue

@@ -159,7 +159,7 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def _time(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -169,23 +169,23 @@ def _atom(site: Contents) -> bytes:
     feed = ElementTree.Element(f"{{{ATOM}}}feed")
     base = site.url or "urn:science-evals:board:"
     latest = sorted(site.entrants, key=lambda entrant: entrant.changed, reverse=True)
-    _add(feed, "id", base)
-    _add(feed, "title", site.title)
-    _add(feed, "updated", _time(latest[0].changed if latest else 0.0))
-    _add(_add(feed, "author", None), "name", site.title)
+    _add_child(feed, "id", base)
+    _add_child(feed, "title", site.title)
+    _add_child(feed, "updated", _format_time(latest[0].changed if latest else 0.0))
+    _add_child(_add_child(feed, "author", None), "name", site.title)
     if site.url:
         feed.append(ElementTree.Element(f"{{{ATOM}}}link", rel="self", href=f"{site.url}feed.atom"))
     for entrant in latest:
-        entry = _add(feed, "entry", None)
-        _add(entry, "id", f"{base}models/{entrant.name}.html")
-        _add(entry, "title", entrant.label)
-        _add(entry, "updated", _time(_updated(entrant)))
+        entry = _add_child(feed, "entry", None)
+        _add_child(entry, "id", f"{base}models/{entrant.name}.html")
+        _add_child(entry, "title", entrant.label)
+        _add_child(entry, "updated", _format_time(_last_change(entrant)))
         entry.append(ElementTree.Element(f"{{{ATOM}}}link", href=f"{site.url}models/{entrant.name}.html"))
-        _add(entry, "summary", _summary(entrant))
+        _add_child(entry, "summary", _summary(entrant))
     return bytes(ElementTree.tostring(feed, encoding="utf-8", xml_declaration=True))
 
 
-def _updated(entrant: Entrant) -> float:
+def _last_change(entrant: Entrant) -> float:
     changes = [entrant.changed, *(challenge.challenged for challenge in entrant.challenges.values())]
     if entrant.decision is not None:
         decided = datetime.combine(entrant.decision.date, datetime.min.time(), tzinfo=UTC)
@@ -203,7 +203,7 @@ def _summary(entrant: Entrant) -> str:
     return decision + "; ".join(scores)
 
 
-def _add(parent: ElementTree.Element, name: str, text: str | None) -> ElementTree.Element:
+def _add_child(parent: ElementTree.Element, name: str, text: str | None) -> ElementTree.Element:
     child = ElementTree.SubElement(parent, f"{{{ATOM}}}{name}")
     child.text = text
     return child
