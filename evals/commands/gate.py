@@ -263,14 +263,14 @@ def _duration(seconds: float | None) -> str:
 
 
 def _budget_cells(row: Budget) -> tuple[str, ...]:
-    size = partial(formatting.format_size, unit=row.unit)
-    design = (size(row.drop), f"{row.items:,}", str(row.repeats), f"{row.calls:,}") if row.calls else None
+    in_unit = partial(formatting.format_size, unit=row.unit)
+    design = (in_unit(row.drop), f"{row.items:,}", str(row.repeats), f"{row.calls:,}") if row.calls else None
     return (
         row.suite,
-        *(design or (size(row.drop), "-", "-", f"unreachable: at best {size(row.limit)}")),
+        *(design or (in_unit(row.drop), "-", "-", f"unreachable: at best {in_unit(row.limit)}")),
         "-" if row.cost_usd is None else f"{row.cost_usd:.2f} USD",
         _duration(row.seconds) or "-",
-        size(row.least),
+        in_unit(row.least),
         f"{row.discordance:.2g}",
         row.source,
     )

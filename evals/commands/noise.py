@@ -76,12 +76,12 @@ def _load_by_suite(names: list[str], results: Path) -> list[list[SuiteRun]]:
 
     if len(names) < 2:
         raise UsageError("measuring noise requires at least two runs")
-    runs_by_name = [suite_runs.load_named_runs(results, name) for name in names]
+    repeated_runs = [suite_runs.load_named_runs(results, name) for name in names]
     runs_by_suite = []
-    for first in runs_by_name[0]:
+    for first in repeated_runs[0]:
         runs = [
             suite_run
-            for run in runs_by_name
+            for run in repeated_runs
             for suite_run in run
             if (suite_run.suite, suite_run.protocol) == (first.suite, first.protocol)
         ]

@@ -91,12 +91,12 @@ def _sampling(folder: Path) -> Sampling:
 
 
 def _items(path: Path, reviews: Path) -> Iterator[Item]:
-    by_index = dict(_reviews(reviews)) if reviews.is_file() else {}
+    review_by_index = dict(_reviews(reviews)) if reviews.is_file() else {}
 
     def read_row(row: Mapping[str, Any], where: str) -> Iterator[Item]:
         if "raw_input" in row:
             raise DataError(f"{path}: {where}: written by evalscope before 1.0, which is not supported")
-        yield _item(row, where, by_index.get(str(row["index"]), (None, None, "")))
+        yield _item(row, where, review_by_index.get(str(row["index"]), (None, None, "")))
 
     return read_items(path, read_objects(path), read_row, "an evalscope prediction")
 

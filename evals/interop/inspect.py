@@ -101,7 +101,7 @@ def _read_log(path: Path, unused: set[str] | None) -> EvalLog:
     logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
     with foreign_code(lambda reason: DataError(f"{path}: Inspect cannot read this log ({reason[:200]})")):
         if unused is None:
-            _check_size(path, is_archive=log_format == "eval")
+            _refuse_unsafe_log(path, is_archive=log_format == "eval")
         return read_eval_log(
             path.absolute(),
             header_only=unused is None,
@@ -111,8 +111,8 @@ def _read_log(path: Path, unused: set[str] | None) -> EvalLog:
         )
 
 
-def _check_size(path: Path, *, is_archive: bool) -> None:
-    """Raise DataError for a log that is too large or nested too deeply, or a zip bomb.
+def _refuse_unsafe_log(path: Path, *, is_archive: bool) -> None:
+    """Raise DataError for a log that is too large, nested too deeply, or a zip bomb.
 
     Members of an archive are read to the end, since the sizes it states may be false.
     """

@@ -38,14 +38,14 @@ _FILE_NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")
 
 
 def read(path: Path) -> list[Source]:
-    """Read an output folder or one file of details; raises DataError."""
+    """Read an output folder or one details file; raises DataError."""
     wanted = "details_*.parquet (lighteval writes them with --save-details)"
     return [_source(file) for file in find_files(path, "**/details_*.parquet", wanted=wanted)]
 
 
 def _source(path: Path) -> Source:
-    name = _FILE_NAME.fullmatch(path.stem)
-    task, timestamp = name.groups() if name else (path.stem.removeprefix("details_"), "")
+    match = _FILE_NAME.fullmatch(path.stem)
+    task, timestamp = match.groups() if match else (path.stem.removeprefix("details_"), "")
     root = next((parent.parent for parent in path.absolute().parents if parent.name == "details"), None)
     results = _read_results(path, root, timestamp)
     general = as_dict(results.get("config_general"))
@@ -74,10 +74,10 @@ def _source(path: Path) -> Source:
 
 def _read_results(path: Path, root: Path | None, timestamp: str) -> dict[str, Any]:
     name = f"results_{timestamp}.json"
-    results = path.with_name(name)
-    if timestamp and root is not None and not results.is_file():
-        results = next(iter(sorted(glob_visible(root, f"**/{name}"))), results)
-    return read_optional(results, "lighteval results") if timestamp else {}
+    file = path.with_name(name)
+    if timestamp and root is not None and not file.is_file():
+        file = next(iter(sorted(glob_visible(root, f"**/{name}"))), file)
+    return read_optional(file, "lighteval results") if timestamp else {}
 
 
 def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:

@@ -1,6 +1,6 @@
 """lm-evaluation-harness (0.4.3 to 0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
 
-Every file of samples is a task; the tasks of one suite become one run. Scores are those of a file's first filter. The
+Every samples file is a task; the tasks of one suite become one run. Scores are those of a file's first filter. The
 Open LLM Leaderboard writes `samples_*.json`, each with one JSON array.
 """
 
@@ -37,7 +37,7 @@ ID_FIELDS = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
 
 
 def read(path: Path) -> list[Source]:
-    """Read a folder of results, a results file or a file of samples; raises DataError."""
+    """Read a folder of results, a results file or a samples file; raises DataError."""
     read_results = cache(lambda file: read_optional(file, "lm-eval results"))  # shared by the tasks of a run
     sources = [_source(file, *_task(file, read_results)) for file in _files(path)]
     if not sources:
@@ -46,7 +46,7 @@ def read(path: Path) -> list[Source]:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the files of samples: the path itself, those of a folder, or those of a results file."""
+    """Return the samples files: the path itself, those of a folder, or those of a results file."""
     if path.is_file() and not path.name.startswith("results"):
         return [path]
     folder = path if path.is_dir() else path.parent
@@ -55,7 +55,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _task(path: Path, read_results: Callable[[Path], dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """Return the task of a file of samples and the results of its run."""
+    """Return the task of a samples file and the results of its run."""
     name, _, timestamp = path.name.partition(".json")[0].removeprefix("samples_").rpartition("_")
     return name or timestamp, read_results(path.with_name(f"results_{timestamp}.json"))
 

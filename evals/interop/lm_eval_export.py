@@ -29,7 +29,7 @@ FILTER = "none"
 
 
 def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
-    """Write a results file for every model and a file of samples for every run."""
+    """Write a results file for every model and a samples file for every run."""
     by_model: dict[str, list[tuple[Run, Card]]] = defaultdict(list)
     for run, card in require_ended(runs):
         by_model[card.model].append((run, card))

@@ -178,9 +178,9 @@ def _texts(row: Mapping[str, Any]) -> list[Any]:
 
 
 def _prompt(row: Mapping[str, Any]) -> str:
-    labelled = as_dict(next((row[key] for key in row if key.startswith("label: ")), None))
+    labelled_row = as_dict(next((row[key] for key in row if key.startswith("label: ")), None))
     candidates = [row.get("origin_prompt"), row.get("prompt"), row.get("testing input")]
-    candidates += [labelled.get("testing input"), labelled.get("prompt")]
+    candidates += [labelled_row.get("testing input"), labelled_row.get("prompt")]
     prompt = next(filter(None, candidates), "")
     if isinstance(prompt, list):
         return "\n\n".join(_turn_text(turn) for turn in prompt)
