@@ -31,10 +31,8 @@ ANSWER_COLUMNS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", 
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
-    rows, config = VARIANTS[variant].rows, f"gpqa_{variant}"
-    split = Split(
-        hub=HUB, revision=REVISION, config=config, split="train", stems=(variant, config), rows=rows
-    )
+    rows, name = VARIANTS[variant].rows, f"gpqa_{variant}"
+    split = Split(hub=HUB, revision=REVISION, config=name, split="train", stems=(variant, name), rows=rows)
     for position, row in enumerate(data.rows(split, required=("Record ID", *ANSWER_COLUMNS))):
         yield Sample(
             id=str(row["Record ID"]),
@@ -49,9 +47,8 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 def _prompt(instruction: str, sample: Sample, order: Sequence[int], line_format: str = "{}) {}") -> Prompt:
     """Return the prompt; question and options are stripped, as only OpenCompass' own prompts keep surrounding white space."""
     option_lines = options([sample.choices[i].strip() for i in order], line_format=line_format)
-    return ask(
-        f"{instruction}\n\n{plain_text(sample.question).strip()}\n\n{option_lines}", order=tuple(order)
-    )
+    question = plain_text(sample.question).strip()
+    return ask(f"{instruction}\n\n{question}\n\n{option_lines}", order=tuple(order))
 
 
 STRICT_INSTRUCTION = f"Answer this graduate-level science question. Think it through step by step, then finish with {ANSWER_LINE}"
@@ -67,6 +64,7 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
 
 def _official_prompter(data: Data, variant: str) -> Prompter:
     """Return a prompter with simple-evals' option orders, drawn from `Random(0)` for all rows of each repeat in turn."""
+    instruction = LAST_LINE_INSTRUCTION.format(", reasoning step by step first", "Answer")
     row_count = sum(1 for _ in _samples(data, variant))
     generator, orders = Random(0), list[list[int]]()
 
@@ -74,19 +72,14 @@ def _official_prompter(data: Data, variant: str) -> Prompter:
         position = repeat * row_count + sample.meta["row"]
         while len(orders) <= position:
             orders.append(generator.sample(range(4), 4))
-        return _prompt(
-            LAST_LINE_INSTRUCTION.format(", reasoning step by step first", "Answer"), sample, orders[position]
-        )
+        return _prompt(instruction, sample, orders[position])
 
     return prompt
 
 
 def _rotated_prompt(sample: Sample, repeat: int) -> Prompt:
-    return _prompt(
-        LAST_LINE_INSTRUCTION.format("", "ANSWER"),
-        sample,
-        [(i + sample.meta["row"] + 1) % 4 for i in range(4)],
-    )
+    order = [(i + sample.meta["row"] + 1) % 4 for i in range(4)]
+    return _prompt(LAST_LINE_INSTRUCTION.format("", "ANSWER"), sample, order)
 
 
 OPENCOMPASS_CONFIG = "gpqa/gpqa_cascade_eval_gen_772ea0.py"
