@@ -3,7 +3,8 @@
     [project.entry-points."science_evals.suites"]
     capitals = "my_package.capitals"
 
-A package cannot replace a suite or an adapter of this project. Lists parse a package's source without running it.
+A package cannot replace a suite or an adapter of this project. To list suites and adapters, a package's source is parsed
+but not run.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Listing(Struct, frozen=True, kw_only=True):
     """The default first."""
     version: str
     needs: tuple[str, ...]
+    """Required model inputs and capabilities: image, time_series, logprobs, judge."""
     gated: bool
 
 
@@ -50,7 +52,7 @@ class Origin(Struct, frozen=True):
 
 @cache
 def origins(group: str) -> dict[str, Origin]:
-    """Return the origin of each name, with hyphens; if several packages define a name, the first is used."""
+    """Return name (with hyphens) -> origin; if several packages define a name, the alphabetically first package is used."""
     from importlib.metadata import entry_points
 
     by_name: dict[str, Origin] = {}

@@ -279,7 +279,7 @@ class Point(Struct, frozen=True, gc=False):
     answer: str | None
     target: str | float | tuple[str, ...]
     options: int
-    """Number of choices; 0: free answer."""
+    """Number of choices; 0: free-form answer."""
     parts: dict[str, float]
 
 
@@ -376,7 +376,7 @@ class LogProbs(Protocol):
     """A model that `accepts` logprobs."""
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-        """Return the likelihood of each continuation of a plain text, without a chat template.
+        """Return the likelihood of each continuation of a plain-text prompt, without a chat template.
 
         Trailing spaces of the prompt belong to the continuations, which begin after as many tokens as the prompt alone has
         (lm-evaluation-harness, `TemplateLM._encode_pair` at 4e7e0d47). Raises the errors of `reply`, and Rejected for an empty

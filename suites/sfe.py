@@ -127,7 +127,7 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 class Compared(Struct, frozen=True):
-    """Compares the stated answer by rule; replies that the rule does not decide get no value and are left to a judge."""
+    """Compares the stated answer by rule; replies that the rule leaves undecided get no value and are left to a judge."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

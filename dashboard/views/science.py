@@ -20,7 +20,7 @@ MAX_DEFAULT_MODELS = 8
 
 
 def select_suites(numbers: Numbers) -> tuple[list[str], list[str]]:
-    """Draw the selection of the suites for each of the two means, and return them."""
+    """Draw two selectors, of general and science suites, and return the selected suites of each."""
     selected = []
     axes = (("general", "General suites", True), ("science", "Science suites", False))
     for cell, (key, title, is_general) in zip(st.columns(2), axes, strict=True):
@@ -67,7 +67,7 @@ def draw_scatter(numbers: Numbers, general_suites: list[str], science_suites: li
             light, themed, "general-science", "Mean over science suites against mean over general suites"
         )
     if missing_lines := science.incomplete_models(numbers, [*general_suites, *science_suites]):
-        with st.expander(f"{len(missing_lines)} measured models lack suites"):
+        with st.expander(f"Measured models that lack some of these suites: {len(missing_lines)}"):
             st.markdown("\n".join(f"- {safe.label(line, 300)}" for line in missing_lines))
     return list(points.sort_values(["kind", "science"], ascending=[True, False])["model"])
 

@@ -37,7 +37,7 @@ MEANINGS = {
     default=60,
     show_default=True,
     type=click.IntRange(1, 100_000),
-    help="Number of replies to read.",
+    help="Number of replies to test.",
 )
 @click.option(
     "--alpha",
@@ -93,7 +93,9 @@ def challenge(
     else:
         _print(outcome)
     if path is not None and stored is not None and not outcomes.supersedes(outcome, stored):
-        notice(f"{path} is not replaced: it contains the verdict {stored.verdict} on the same replies")
+        notice(
+            f"{path} keeps its verdict {stored.verdict}: the new outcome on the same replies is untestable"
+        )
     elif path is not None:
         outcomes.write(path, outcome)
         if not as_json:
@@ -113,13 +115,15 @@ def _outcome_path(to: Path | None, source: Source) -> Path | None:
 
 
 def _print(outcome: ChallengeOutcome) -> None:
-    """Print what was read, the evidence and the verdict, with each text from the bundle on one line."""
+    """Print what was tested, the evidence and the verdict, with each text from the bundle on one line."""
     suite, protocol, run, claimed = map(
         one_line, (outcome.suite, outcome.protocol, outcome.run, outcome.claimed)
     )
-    common.say(f"{suite} ({protocol}), run {run}: replies of {claimed}, read by {outcome.reader}")
+    common.say(
+        f"{suite} ({protocol}), run {run}: replies attributed to {claimed}, tested with {outcome.reader}"
+    )
     if outcome.tokens:
-        common.say(f"    read: {_reading_text(outcome)}")
+        common.say(f"    tested: {_reading_text(outcome)}")
         common.say(f"    evidence: {_evidence_text(outcome)}")
     for reason, count in sorted(outcome.left_out.items(), key=lambda entry: -entry[1]):
         common.say(f"    left out: {count}, {one_line(reason)}")
@@ -137,7 +141,7 @@ def _reply_count(replies: int) -> str:
 def _reading_text(outcome: ChallengeOutcome) -> str:
     duration = f"{outcome.reading_s:.1f} s"
     if outcome.generation_s:
-        duration += f" ({outcome.reading_s / outcome.generation_s:.1%} of the calls that generated them)"
+        duration += f" ({outcome.reading_s / outcome.generation_s:.1%} of the time taken to generate them, summed over calls)"
     return f"{_reply_count(outcome.replies)}, {outcome.tokens} tokens, {outcome.method}, by {outcome.backend}, seed {outcome.seed}, {duration}"
 
 

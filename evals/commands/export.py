@@ -62,8 +62,10 @@ def export(
 
     if format_ not in (*FILE_FORMATS, *STORES):
         raise UnknownName("format", format_, (*FILE_FORMATS, *STORES))
-    if model_id is not None and (format_ != "every-eval-ever" or model_id.count("/") != 1):
-        raise UsageError("--model-id ORG/NAME requires every-eval-ever")
+    if model_id is not None and format_ != "every-eval-ever":
+        raise UsageError("--model-id requires every-eval-ever")
+    if model_id is not None and model_id.count("/") != 1:
+        raise UsageError(f"--model-id {model_id}: expected ORG/NAME")
     if (address is not None and format_ not in STORES) or (experiment is not None and format_ != "mlflow"):
         raise UsageError("--to requires mlflow or postgres, --experiment requires mlflow")
     if (out is None) != (format_ in STORES):

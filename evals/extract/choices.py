@@ -129,7 +129,7 @@ def _read_closing_line(text: str) -> Reading | None:
 
 
 def option_letters(text: str, count: int) -> Reading | None:
-    """Read the letters of a reply without a statement: the whole reply, its last line, or a label at its start."""
+    """Read the letters of a reply without an answer statement: the whole reply, its last line, or a label at its start."""
     reading = _read_layout(half_width(text), _Parser(count, (), single=False))
     return reading if reading and reading.value and max(reading.value) < chr(ord("A") + count) else None
 
@@ -256,7 +256,7 @@ class _Parser:
 _SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<small>[a-z])\$[.\s*_]{0,9}")
 """A lower-case letter between dollar signs, which may be a symbol that is the text of an option."""
 
-# --- replies without a statement ----------------------------------------------------------------------------
+# --- replies without an answer statement ----------------------------------------------------------------------
 
 _SINGLE_LETTER_LINE = lazy_pattern(
     r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final|response|solution|result|correct|conclusion|verdict|output|prediction|selected|selection)\b)?"
@@ -285,7 +285,7 @@ _REJECTS = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|âœ—|â
 
 
 def _read_layout(text: str, parser: _Parser) -> Reading | None:
-    """Read a reply without a statement: its only line, its last line, a label at its start, or an option's own text."""
+    """Read a reply without an answer statement: its only line, its last line, a label at its start, or an option's own text."""
     text, unclosed = visible(text)
     if unclosed or breaks_off(text):
         return None

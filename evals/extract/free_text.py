@@ -1,4 +1,4 @@
-r"""Extract a free answer (a number, a word, a short phrase) from a reply, and parse its number.
+r"""Extract a free-form answer (a number, a word, a short phrase) from a reply, and parse its number.
 
 >>> [number(text) for text in ("12k", "1.2 million", r"\$6000", "three", "in 2014", r"\frac{1}{2}", "5 or 6")]
 [12000.0, 1200000.0, 6000.0, 3.0, 2014.0, 0.5, None]
@@ -33,7 +33,7 @@ _MAX_SENTENCE_CHARS = 240
 
 
 def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated free answer; the value is a tuple: the answer as stated, then versions without trailing explanations."""
+    """Read the stated free-form answer; the value is a tuple: the answer as stated, then versions without trailing explanations."""
     return read_answer(half_width(text), _parse, truncated=truncated)
 
 

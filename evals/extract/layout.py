@@ -1,4 +1,4 @@
-"""Find candidate answers in a reply without a statement: the whole reply, emphasised words, the last line or sentence."""
+"""Find candidates in a reply without an answer statement: the whole reply, emphasised words, the last line or sentence."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _is_emphasised_answer(text: str, span: re.Match[str]) -> bool:
 
 
 def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> Statement | None:
-    """Return the text after the last "is" or equals sign of a sentence, without reasons; None if the sentence denies it."""
+    """Return the count in a sentence, else its text from the last "is" or "=" to a reason ("because"); None if not asserted."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
     reason = _REASON.search(text, sentence_begin, end)
     if reason and not text[sentence_begin : reason.start()].isspace() and reason.start() > sentence_begin:
@@ -139,7 +139,7 @@ _ONLY_COUNT = lazy_pattern(
     r"\s*(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}\s*[.!]?\s*$",
     re.IGNORECASE,
 )
-"""As in "There are eight small triangles in the figure.", as the whole reply."""
+"""A whole reply such as "There are eight small triangles in the figure."."""
 _SUPERLATIVE_SUBJECT = lazy_pattern(
     r"[\s*_]*+(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top)\b[^.\n]{0,60}[.\s*_]*$",
     re.IGNORECASE,

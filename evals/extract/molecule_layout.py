@@ -1,4 +1,4 @@
-"""Extract molecules from replies without a statement: from code spans, bold words, the whole reply, its last paragraph, prose."""
+"""Extract molecules from replies without an answer statement: from code spans, bold words, the whole reply, its last paragraph, prose."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ _MAX_DIGITS = 300
 _WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b"
 )
-_SPACE = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
-_DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
+_SPACING_AND_MARKUP = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
+_UNIT_SIGNS = lazy_pattern(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
 _MODULO = lazy_pattern(r"\\p?mod\b.*|\\bmod\b.*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
 _INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d{1,3}(?:\s\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
 _ANSWER_NAME = lazy_pattern(
@@ -44,7 +44,10 @@ _WORD = lazy_pattern(r"\w")
 _BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
 _VERB = lazy_pattern(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
 _MAX_ANSWER_CHARS = 60
-"""Maximum length of an answer line without a digit that is refused; longer ones are ignored."""
+"""Maximum length of a sentence with a digit, or another statement without one, that is rejected if it is not an integer.
+
+Longer ones are ignored.
+"""
 
 
 def integer(text: str) -> int | None:
@@ -93,8 +96,8 @@ def _parse_or_box(content: str, form: Form) -> Any:
 
 def parse_integer(text: str, *, bare: bool = False) -> int | None:
     """Read a short answer that is one integer, optionally with a name and `=` before it and, unless `bare`, a unit after it."""
-    cleaned = _BASE.sub("", _MODULO.sub("", _DEGREES.sub("", strip_formatting(text))))
-    cleaned = _SPACE.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
+    cleaned = _BASE.sub("", _MODULO.sub("", _UNIT_SIGNS.sub("", strip_formatting(text))))
+    cleaned = _SPACING_AND_MARKUP.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
     if TWO_EQUATIONS.search(cleaned):
         return None
     if (spelled := spelled_number(cleaned.strip(" .()[]\"'"))) is not None:

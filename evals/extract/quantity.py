@@ -25,7 +25,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.reading import REFUSED, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.statement_mood import mood
 from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
-from evals.extract.units import Quantity, convertible, normalise_marks, quantities, stated_number
+from evals.extract.units import Quantity, convertible, normalise_notation, quantities, stated_number
 from evals.extract.visible import visible
 
 MAX_CHARS = 100_000
@@ -80,7 +80,7 @@ def _is_comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
 
 
 def _read_layout(text: str, unit: str) -> Reading | None:
-    """Read a reply without a statement: its number in bold, its only number, or its last line."""
+    """Read a reply without an answer statement: its number in bold, its only number, or its last line."""
     line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
     if gives_up(text) or breaks_off(text) or text.rstrip().endswith("?") or is_undecided(text, line_begin):
         return None
@@ -148,7 +148,7 @@ def _read_last_line(text: str, unit: str) -> Reading | None:
     quantity = stated_number(line, unit)
     if quantity is None:
         return None
-    is_whole_line = normalise_marks(line).strip("*`. ") == quantity.text.rstrip(".")
+    is_whole_line = normalise_notation(line).strip("*`. ") == quantity.text.rstrip(".")
     if not is_whole_line and not _has_compatible_unit(quantity, unit):
         return None
     return asserted_reading(text, Reading(quantity, "last line", begin, end))

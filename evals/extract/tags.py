@@ -1,4 +1,4 @@
-r"""Extract delimited answers (`\boxed{}`, `<answer>`, JSON), and the last stated free answer."""
+r"""Extract delimited answers (`\boxed{}`, `<answer>`, JSON), and the last stated free-form answer."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ _MAX_ANSWER_CHARS = 2000
 
 
 def stated_answer(text: str) -> str | None:
-    r"""Return the text of the last stated free answer: a box, an answer tag, or the text after "answer is" or "Answer:".
+    r"""Return the text of the last stated free-form answer: a box, an answer tag, or the text after "answer is" or "Answer:".
 
     The value is the whole content of a tag or box; after a colon, the rest of the line, or of the next line with content;
     after "is", the rest of the sentence. Surrounding dollar signs, asterisks, quotes and a final full stop are removed.

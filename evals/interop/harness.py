@@ -131,7 +131,7 @@ def generate(batch: Batch, requests: Sequence[tuple[str, Mapping[str, Any]]]) ->
 
 
 def _prompt(context: str) -> Prompt:
-    """Return a prompt with the turns of a conversation, or with a plain text as the user's only turn."""
+    """Return a prompt with the turns of a conversation, or with plain text as the user's only turn."""
     if not isinstance(context, Turns):
         return Prompt(messages=(Message.user(context),))
     turns = json.loads(context)
@@ -139,7 +139,7 @@ def _prompt(context: str) -> Prompt:
 
 
 class Turns(str):
-    """A conversation as JSON; the type distinguishes it from a plain text that happens to be JSON."""
+    """A conversation as JSON; the type distinguishes it from plain text that happens to be JSON."""
 
     __slots__ = ()
 
@@ -190,7 +190,7 @@ def register() -> None:
 
         def loglikelihood(self, requests: Any, **others: Any) -> list[tuple[float, bool]]:
             if "logprobs" not in self._batch.accepts:
-                raise UsageError("this model returns no likelihoods; server:URL#NAME does")
+                raise UsageError("this model returns no likelihoods; use one that does, e.g. server:URL#NAME")
             return loglikelihoods(self._batch, [request.args for request in requests])
 
         def loglikelihood_rolling(self, requests: Any, **others: Any) -> list[float]:

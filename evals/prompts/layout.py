@@ -42,7 +42,7 @@ def plain_text(parts: Sequence[Part]) -> str:
 
 
 def ask(text: str, *, order: tuple[int, ...] | None = None) -> Prompt:
-    """Return a prompt with a single user turn."""
+    """Build a prompt with `text` as its single user turn; no model is called."""
     return Prompt(messages=(Message.user(text),), order=order)
 
 

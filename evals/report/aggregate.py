@@ -54,13 +54,13 @@ def mean_of_groups(means: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _mean(
     estimates: Sequence[Interval] | None,
-    units: Sequence[Hashable] | None = None,
+    clusters: Sequence[Hashable] | None = None,
     *,
     missing: Sequence[str],
     runs: Sequence[str],
 ) -> dict[str, Any]:
     undefined = {"value": None, "low": None, "high": None, "method": ""}
-    mean = undefined if estimates is None else mean_of_parts(estimates, units)._asdict()
+    mean = undefined if estimates is None else mean_of_parts(estimates, clusters)._asdict()
     return {**mean, "missing": missing, "runs": runs}
 
 

@@ -269,22 +269,22 @@ def _require_finite(value: float) -> float:
     return float(value)
 
 
-def mean_of_parts(parts: Sequence[Interval], units: Sequence[Hashable] | None = None) -> Interval:
+def mean_of_parts(parts: Sequence[Interval], clusters: Sequence[Hashable] | None = None) -> Interval:
     """Return the mean of estimates with limits by MOVER (Zou and Donner 2008), or without limits if a part has none.
 
-    Errors of parts in the same unit may be dependent, so their half-widths add up. Different units are independent; by
-    default every part is a unit.
+    Errors of parts in the same cluster may be dependent, so their half-widths add up. Different clusters are independent;
+    by default every part is a cluster.
     """
     if not parts:
         raise ValueError("at least one value is needed")
     value = sum(part.value for part in parts) / len(parts)
     down: dict[Hashable, float] = {}
     up: dict[Hashable, float] = {}
-    for unit, part in zip(units or range(len(parts)), parts, strict=True):
+    for cluster, part in zip(clusters or range(len(parts)), parts, strict=True):
         if part.low is None or part.high is None:
             return Interval(value, None, None, "a part has no interval")
-        down[unit] = down.get(unit, 0.0) + part.value - part.low
-        up[unit] = up.get(unit, 0.0) + part.high - part.value
+        down[cluster] = down.get(cluster, 0.0) + part.value - part.low
+        up[cluster] = up.get(cluster, 0.0) + part.high - part.value
     low, high = (sqrt(sum(side * side for side in sides.values())) / len(parts) for sides in (down, up))
     method = (
         "MOVER, independent parts" if len(down) == len(parts) else "MOVER, parts on the same items add up"

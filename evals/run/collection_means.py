@@ -80,8 +80,8 @@ def _mean(collection: Collection, protocol: str, cards: Sequence[Card]) -> dict[
     available = [(column, value) for column, value in values if value is not None]
     entry: dict[str, Any] = {"value": None, "low": None, "high": None, "method": ""}
     if len(available) == len(values):
-        units = [column.images or column.name for column, _ in available]
-        entry |= mean_of_parts([value for _, value in available], units)._asdict()
+        clusters = [column.images or column.name for column, _ in available]
+        entry |= mean_of_parts([value for _, value in available], clusters)._asdict()
     reworded = any(ProtocolName.parse(card.config.protocol).reworded for card in newest.values())
     return {
         "suite": collection.name,

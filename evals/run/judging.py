@@ -53,7 +53,7 @@ def with_judge(
             suite.judged
             and suite.upstream is not None
             and suite.upstream.judge_path
-            and (reason := suite.upstream.missing_file())
+            and (reason := suite.upstream.missing_file_reason())
         ):
             raise UsageError(f"{suite.id}: {suite.protocol} uses upstream's judge prompt. {reason}")
     judge = make_judge(spec, name=name, price=price)

@@ -21,7 +21,7 @@ class Totals(Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     bound: bool
-    """Whether some output tokens are upper bounds."""
+    """Whether `output_tokens` is an upper bound, because the tokens of at least one run are."""
     cost_usd: float | None
     """Cost of the runs whose price is known; None if there are none."""
     unpriced: int
@@ -29,7 +29,7 @@ class Totals(Struct, frozen=True, kw_only=True):
     hours: float
     """Hours if the models run one after the other, over the runs whose time is known."""
     hours_side_by_side: float
-    """Hours if the models of a part run concurrently, except those that are `in_turn`."""
+    """Hours if the models of each part of the sweep run concurrently, except those that take turns (`Forecast.in_turn`)."""
     untimed: int
     """Runs with calls to make whose time is unknown."""
 

@@ -90,7 +90,7 @@ class Stated(Struct, frozen=True):
 
 
 def score_free_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, str], bool]) -> Score:
-    """Score the stated free answer against any of several golds, with or without the text that follows it."""
+    """Score the stated free-form answer against any of several golds, with or without the text that follows it."""
     reading = read_reply(reply, extract.stated_text)
     if reading is None:
         return unanswered(reply, "no answer stated")

@@ -77,7 +77,7 @@ class Published(Struct, frozen=True):
     bare: bool = False
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
-        """Return no options: these are free answers."""
+        """Return no options: these are free-form answers."""
         return ()
 
     def score_extracted(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:

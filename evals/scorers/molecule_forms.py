@@ -13,9 +13,9 @@ from evals.errors import UsageError, install
 MAX_TAUTOMERS = 250
 """Maximum number of tautomers and of transforms per enumeration (about half a second)."""
 _METALS = frozenset((3, 11, 19, 37, 55, 87, 4, 12, 20, 38, 56, 88))
-"""Atomic numbers of the metals of groups 1 and 2."""
+"""Atomic numbers of the group 1 and group 2 metals."""
 _METAL_ATOM = re.compile(r"\[\d*(?:Li|Na|K|Rb|Cs|Fr|Be|Mg|Ca|Sr|Ba|Ra|#\d)")
-"""An atom of a metal of groups 1 and 2 in a SMILES."""
+"""A group 1 or group 2 metal atom in a SMILES."""
 _NONMETALS = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 33, 34, 35, 36, 52, 53, 54, 85, 86))
 _NO_INCHI = re.compile(r"@(?:SP|TB|OH|AL)")
 """Stereo descriptors that InChI cannot express: square planar, bipyramidal, octahedral, allene-like."""
@@ -58,7 +58,7 @@ def rdkit() -> Any:
 
 
 class MoleculeForms:
-    """Representations of a molecule (or set of molecules), each computed on first use."""
+    """Representations of a molecule, or with `several` of a set of molecules; each is computed on first use."""
 
     def __init__(self, smiles: str, *, several: bool = False) -> None:
         self.smiles = smiles
@@ -134,7 +134,7 @@ class MoleculeForms:
 
     @cached_property
     def fixed_inchi(self) -> str:
-        """Return the InChI with fixed hydrogens and metals of groups 1 and 2 disconnected; empty if there is none."""
+        """Return the InChI with fixed hydrogens and with group 1 and group 2 metals disconnected; empty if there is none."""
         if _NO_INCHI.search(self.smiles):
             return ""
         try:
@@ -145,11 +145,11 @@ class MoleculeForms:
 
     @cached_property
     def may_have_salt_metal(self) -> bool:
-        """Return whether the SMILES has an atom of groups 1 and 2, whose bonds may be drawn or omitted."""
+        """Return whether the SMILES may have a group 1 or group 2 metal atom, whose bonds may be drawn or omitted."""
         return _METAL_ATOM.search(self.smiles) is not None
 
     def _disconnect_metals(self) -> Any:
-        """Return the molecule with the bonds of metals of groups 1 and 2 broken heterolytically."""
+        """Return the molecule with the bonds of group 1 and group 2 metals broken heterolytically."""
         if not self.may_have_salt_metal:
             return self.mol
         if not any(atom.GetAtomicNum() in _METALS and atom.GetDegree() for atom in self.mol.GetAtoms()):

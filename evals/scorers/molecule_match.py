@@ -11,8 +11,8 @@ tautomer. A rung implies all lower ones. For a set of molecules (reactants) the 
 Tautomers are compared only if formula and heavy-atom skeleton agree; RDKit's enumeration is limited by counts instead
 of time, which makes scores reproducible.
 
-Two drawings represent the same compound if their InChIs with fixed hydrogens agree (options `-FixedH -RecMet`) after metals of
-groups 1 and 2 are disconnected. They may then differ in resonance form, in ionic or covalent bonds of a salt, and in stereo
+Two drawings represent the same compound if their InChIs with fixed hydrogens agree (options `-FixedH -RecMet`) after group 1
+and group 2 metals are disconnected. They may then differ in resonance form, in ionic or covalent bonds of a salt, and in stereo
 marks on atoms that are not stereocentres. Other metals keep their bonds. Tautomers, protonation states, isotopes and
 stereoisomers remain distinct.
 """

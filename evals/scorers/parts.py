@@ -152,7 +152,7 @@ class Parts(Precision, frozen=True):
     def undecided_pairs(
         self, boxes: Sequence[str], golds: Sequence[str], by_rule: BoxMatching
     ) -> list[tuple[int, int]]:
-        """Return the pairs that the rule does not decide, boxes and parts at the same position first."""
+        """Return the pairs that the rule leaves undecided, boxes and parts at the same position first."""
         pairs = [
             (b, g)
             for b, g in allowed_pairs(boxes, golds)
@@ -238,7 +238,7 @@ def maximum_matching(box_count: int, pairs: set[tuple[int, int]]) -> dict[int, i
 
 
 class JudgedBoxes(Judged, frozen=True, kw_only=True):
-    """Compares boxes by a rule, and asks a judge about each pair of box and gold part that the rule does not decide."""
+    """Compares boxes by a rule, and asks a judge about each pair of box and gold part that the rule leaves undecided."""
 
     form: str = "equivalence"
 

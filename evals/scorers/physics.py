@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from evals.extract.parts import MAX_CHARS, equation_sides, without_layout
-from evals.extract.units import Quantity, close, convert, normalise_marks, quantities, same_dimension
+from evals.extract.units import Quantity, close, convert, normalise_notation, quantities, same_dimension
 from evals.scorers.math import equivalent
 
 Comparison: TypeAlias = Literal["same", "different", "open"]
@@ -148,7 +148,7 @@ def _compare_numbers(gold: str, stated: str) -> Comparison:
 
 def parse_quantity(text: str) -> Quantity | None:
     """Return the number in an answer that consists of one number with or without a unit; None for any other answer."""
-    normalised = normalise_marks(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(
+    normalised = normalise_notation(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(
         " ."
     )
     normalised = re.sub(r"\s+(?=[\^/])", "", normalised)

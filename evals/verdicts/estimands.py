@@ -101,9 +101,9 @@ def variance_from_report(
 ) -> float:
     """Return the variance of a weighted mean difference from one model's standard deviation between runs.
 
-    If the observed variance of the differences is larger, that is returned: a report covers one model only, and a
-    candidate that sometimes fails items which the baseline always solves varies more (with the report alone, a loss equal
-    to the margin passes in 7 % of cases).
+    If the observed variance of the differences is larger, that is returned: a report covers one model only, and the
+    differences vary more if a candidate sometimes fails items that the baseline always solves (with the report alone, a
+    loss equal to the margin passes in 7 % of cases).
     """
     residuals = differences - float(differences @ weights)
     count = len(differences)

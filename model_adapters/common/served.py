@@ -1,7 +1,7 @@
 """A model whose server is started on this machine by the first call, and stopped by `close`.
 
-A server that dies during a run is restarted once, while its calls wait. If `evals serve` already runs a server with the
-same weights, that server is used, and left running.
+A server that dies during a run is restarted once, while its calls wait. If `evals serve` is already running a server with
+the same weights, that server is used, and left running.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class LaunchedModel:
     """The chat model of a `LaunchSpec`."""
 
     slots: int | None = None
+    """None: no limit; the runner finds the best concurrency."""
 
     def __init__(self, spec: launch.LaunchSpec, *, log: Path) -> None:
         self.name = spec.name
@@ -42,8 +43,8 @@ class LaunchedModel:
         self.spec = spec
         self._log = log
         self._process: server_process.ServerProcess | None = None
-        self._chat: Server | None = None
-        self._chats: list[Server] = []
+        self._client: Server | None = None
+        self._clients: list[Server] = []
         self._headers: dict[str, str] = {}
         self._context: int | None = None
         self._start_task: asyncio.Task[None] | None = None
@@ -53,7 +54,7 @@ class LaunchedModel:
     @property
     def notes(self) -> list[str]:
         """Return the notes for the run's card: on the server, and on the calls to it."""
-        return [*self._notes, *dict.fromkeys(note for chat in self._chats for note in chat.notes)]
+        return [*self._notes, *dict.fromkeys(note for client in self._clients for note in client.notes)]
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Send additional headers with every call."""
@@ -70,7 +71,7 @@ class LaunchedModel:
 
     def ready(self) -> Awaitable[None] | None:
         """Return None if the model can be called, else an awaitable; it raises UsageError, or Gone during a run."""
-        if self._chat is not None and (self._process is None or self._process.alive):
+        if self._client is not None and (self._process is None or self._process.alive):
             return None
         if self._start_task is None or self._start_task.done():
             self._start_task = asyncio.get_running_loop().create_task(self._start())
@@ -97,7 +98,7 @@ class LaunchedModel:
         previous = self._process
         if previous is not None:
             notice(f"{previous.describe_end('died')}; restarting it once")
-            self._chat = None  # until the new server is ready
+            self._client = None  # until the new server is ready
             await asyncio.to_thread(previous.stop)
         self._start_count += 1
         self._process = server_process.ServerProcess(self.spec, self._log)
@@ -125,9 +126,9 @@ class LaunchedModel:
     def _connect(self, url: str, models: dict[str, int | None]) -> None:
         names = (self.name, self.spec.model, str(self.spec.folder))
         name = next((name for name in names if name in models), self.name)
-        self._chat = Server(name, base=url, switch=self._thinking_switch)
-        self._chat.add_headers(self._headers)
-        self._chats.append(self._chat)
+        self._client = Server(name, base=url, switch=self._thinking_switch)
+        self._client.add_headers(self._headers)
+        self._clients.append(self._client)
         self._context = models.get(name)
 
     @property
@@ -139,22 +140,22 @@ class LaunchedModel:
     async def _wait_until_ready(self) -> Server:
         if (waiting := self.ready()) is not None:
             await waiting
-        if self._chat is None:
+        if self._client is None:
             raise Gone(f"{self.name}: its server was stopped")
-        return self._chat
+        return self._client
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Call once and return the reply; raises Disconnected, which is retried, if the server dies during the call."""
-        chat = await self._wait_until_ready()
+        client = await self._wait_until_ready()
         if sampling.max_tokens and self._context and sampling.max_tokens >= self._context:
             sampling = self._without_max_tokens(sampling)
         try:
             try:
-                return await chat.reply(prompt, sampling)
+                return await client.reply(prompt, sampling)
             except Context:
                 if sampling.max_tokens is None:
                     raise
-                return await chat.reply(prompt, self._without_max_tokens(sampling))
+                return await client.reply(prompt, self._without_max_tokens(sampling))
         except Disconnected as error:
             raise await self._classify_disconnect(error) from None
 
@@ -170,7 +171,7 @@ class LaunchedModel:
         return structs.replace(sampling, max_tokens=None)
 
     async def _classify_disconnect(self, error: Disconnected) -> Disconnected:
-        """Return the error to raise; one that is retried if the server of this process has died, as it will be restarted."""
+        """Return the error to raise: one that is retried if this process's server has died, because it will be restarted."""
         if self._process is None:
             return error
         for _ in range(30 if error.unreachable else 0):  # the watchdog needs a moment to exit
@@ -181,9 +182,9 @@ class LaunchedModel:
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
-        chat = await self._wait_until_ready()
+        client = await self._wait_until_ready()
         try:
-            return await chat.logprobs(prompt, continuations)
+            return await client.logprobs(prompt, continuations)
         except Disconnected as error:
             raise await self._classify_disconnect(error) from None
 
@@ -195,21 +196,21 @@ class LaunchedModel:
         self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
     ) -> Sequence[TokenReading | ModelError]:
         """See `ReadsReplies`."""
-        chat = await self._wait_until_ready()
+        client = await self._wait_until_ready()
         try:
-            return await chat.read_replies(written, sampling, decoding)
+            return await client.read_replies(written, sampling, decoding)
         except Disconnected as error:
             raise await self._classify_disconnect(error) from None
 
     async def close(self) -> None:
-        """Stop the server if this process started it, and its child processes."""
+        """Stop the server, with its child processes, if this process started it; close the clients."""
         if self._process is not None:
             await asyncio.to_thread(self._process.stop)
         if self._start_task is not None:
             self._start_task.cancel()
             await asyncio.gather(self._start_task, return_exceptions=True)
-        for chat in self._chats:
-            await chat.close()
+        for client in self._clients:
+            await client.close()
 
 
 def accepted_inputs(spec: launch.LaunchSpec) -> frozenset[str]:

@@ -282,7 +282,7 @@ def test_an_untestable_challenge_does_not_replace_a_verdict(runs: dict[str, Run]
     assert challenge(run).status == 0
     done = challenge(run, model="demo:careful")
     assert done.status == 3
-    assert "challenge.json is not replaced: it contains the verdict consistent" in " ".join(done.err.split())
+    assert "challenge.json keeps its verdict consistent: the new outcome" in " ".join(done.err.split())
     assert outcome.read(run.path / "challenge.json").verdict == "consistent"
     assert challenge(run, model="bigram:2").status == 1
     assert outcome.read(run.path / "challenge.json").verdict == "different"

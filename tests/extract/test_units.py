@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from evals.extract.units import (
     close,
     convert,
-    normalise_marks,
+    normalise_notation,
     normalise_unit,
     quantities,
     read,
@@ -147,4 +147,4 @@ def test_closeness_does_not_know_signs(value: float, target: float) -> None:
 
 
 def test_plain_takes_wrappers_off() -> None:
-    assert normalise_marks("$1.2 \\times 10^{-3}\\,\\mathrm{mol}$").split() == ["1.2", "×", "10^-3", "mol"]
+    assert normalise_notation("$1.2 \\times 10^{-3}\\,\\mathrm{mol}$").split() == ["1.2", "×", "10^-3", "mol"]

@@ -51,7 +51,7 @@ def test_the_mean_of_nothing_is_an_error(points: list[Point]) -> None:
         ("unanswered", 4, 0.25),
         ("truncated", 10, 0.1),
         ("refused", 3, 1 / 3),
-        ("unanswered", 0, 0.0),  # a free answer is not guessed
+        ("unanswered", 0, 0.0),  # a free-form answer is not guessed
         ("wrong", 4, 0.0),
         ("invalid", 4, 0.0),
     ],

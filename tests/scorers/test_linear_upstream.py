@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from evals.extract import smiles
-from evals.extract.units import marks
+from evals.extract.units import notation
 from evals.extract.units.statement import stated_number
 from evals.extract.upstream import letters
 from evals.scorers import math, options
@@ -73,7 +73,9 @@ PAIRS: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]] =
     ),
     "fractions": (
         lambda text: FRACTION.sub(r"\1/\2", text),
-        lambda text: re.sub(r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", marks._inline_fraction, text),
+        lambda text: re.sub(
+            r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", notation._inline_fraction, text
+        ),
         "\\\\frac|\\\\dfrac|{|}|{ |1|a| |" + "w" * 23,
     ),
     "towers": (
@@ -109,9 +111,9 @@ HOSTILE = {
     "msearth: braces": lambda: letters.answer_msearth("{" * 900_000),
     "msearth: blanks": lambda: letters.option_msearth("A" + " " * 90_000 + "\nx\n"),
     "msearth: commas": lambda: letters.answer_msearth("{" + "," + " " * 90_000 + "x}"),
-    "marks: fraction of blanks": lambda: marks.normalise_marks("\\frac{" + " " * 19_000),
-    "marks: fractions": lambda: marks.normalise_marks("\\frac{1}{" * 2000),
-    "marks: degrees": lambda: marks.normalise_marks("^" + " " * 19_000),
+    "marks: fraction of blanks": lambda: notation.normalise_notation("\\frac{" + " " * 19_000),
+    "marks: fractions": lambda: notation.normalise_notation("\\frac{1}{" * 2000),
+    "marks: degrees": lambda: notation.normalise_notation("^" + " " * 19_000),
     "numbers: words between": lambda: stated_number("等于 " + "约" * 65_000 + "!"),
     "numbers: colons": lambda: stated_number("is " + ":" * 65_000 + "!"),
     "math: powers": lambda: math._HUGE_NUMBER.search("^" + " " * 19_000 + "^1" + " " * 900),

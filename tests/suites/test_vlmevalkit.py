@@ -25,7 +25,7 @@ CHOICES = ("larger", "no", "smaller")
     [
         (VISTA, Sample(id="x", target="7", meta=WHOLE), " 7\n", 1.0),
         (VISTA, Sample(id="x", target="7", meta=WHOLE), "7.0", None),  # DEFECT: `int` takes no point
-        (VISTA, Sample(id="x", target="7", meta=WHOLE), "8", None),  # only a right free answer is final
+        (VISTA, Sample(id="x", target="7", meta=WHOLE), "8", None),  # only a right free-form answer is final
         (VISTA, Sample(id="x", target="1.2", meta=DECIMAL), "1.20", 1.0),
         (VISTA, Sample(id="x", target="1.2", meta=DECIMAL), "1.21", None),
         (VISTA, Sample(id="x", target="[1, 2]", meta=LIST), "[1, 2]", None),  # DEFECT: never right

@@ -14,7 +14,6 @@ Reading needs only the standard library; only a conversion between two different
 
 from __future__ import annotations
 
-from evals.extract.units.marks import normalise_marks
 from evals.extract.units.names import (
     DIMENSIONLESS,
     convert,
@@ -23,11 +22,12 @@ from evals.extract.units.names import (
     normalise_unit,
     same_dimension,
 )
+from evals.extract.units.notation import normalise_notation
 from evals.extract.units.statement import stated_number
 from evals.extract.units.text import Quantity, quantities, read
 
 __all__ = [
-    "DIMENSIONLESS", "Quantity", "close", "convert", "convertible", "load_units", "normalise_marks",
+    "DIMENSIONLESS", "Quantity", "close", "convert", "convertible", "load_units", "normalise_notation",
     "normalise_unit", "quantities", "read", "same_dimension", "stated_number",
 ]  # fmt: skip
 

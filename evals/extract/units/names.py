@@ -9,7 +9,7 @@ from math import isfinite, log10
 from typing import Any
 
 from evals.errors import UsageError, install
-from evals.extract.units.marks import normalise_marks
+from evals.extract.units.notation import normalise_notation
 
 _PREFIXES = tuple("YZEPTGMkhdcmµunpfa")
 _LONG_PREFIXES = (
@@ -188,7 +188,7 @@ def _registry() -> Any:
 @lru_cache(4096)
 def normalise_unit(unit: str) -> str:
     """Return a unit in the form of `Quantity.unit`, "J*mol**-1*K**-1" for "J/(mol K)"; unknown units are unchanged."""
-    text = normalise_marks(unit).strip()
+    text = normalise_notation(unit).strip()
     if text == DIMENSIONLESS or (text.startswith("log10(") and text.endswith(")")):
         return text if text == DIMENSIONLESS else f"log10({normalise_unit(text[6:-1])})"
     name, end = unit_at(" " + text, 0)

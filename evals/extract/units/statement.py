@@ -19,8 +19,8 @@ from typing import Literal
 
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
-from evals.extract.units.marks import normalise_marks
 from evals.extract.units.names import convert, convertible
+from evals.extract.units.notation import normalise_notation
 from evals.extract.units.text import Quantity, quantities
 
 MAX_CHARS = 2_000
@@ -67,7 +67,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
 
     `unit`: the target's unit; numbers that can be converted to it take precedence.
     """
-    normalised = normalise_marks(text[:MAX_CHARS]).strip()
+    normalised = normalise_notation(text[:MAX_CHARS]).strip()
     if (spelled := _special_number(normalised)) is not None:
         return spelled
     statement = _without_remarks(normalised)

@@ -6,8 +6,8 @@ import re
 from math import isfinite
 from typing import NamedTuple
 
-from evals.extract.units.marks import normalise_marks
 from evals.extract.units.names import same_dimension, unit_at
+from evals.extract.units.notation import normalise_notation
 
 
 class Quantity(NamedTuple):
@@ -94,7 +94,7 @@ def quantities(text: str) -> list[Quantity]:
 
     Digits inside words and formulas (H2O, sp3, 2-butanol, 1st) are not numbers.
     """
-    text = normalise_marks(text)
+    text = normalise_notation(text)
     numbers: list[tuple[Quantity, int, int]] = []
     position = 0
     while match := _VALUE.search(text, position):

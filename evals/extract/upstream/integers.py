@@ -12,8 +12,8 @@ from evals.extract.upstream.latex_numbers import latex_value
 _WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right)\b"
 )
-_SPACE = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`]")
-_DEGREES = lazy_pattern(r"\^\s*\\circ\b|\^\s*°|°|\\degree\b|\\%|%")
+_SPACING_AND_MARKUP = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`]")
+_UNIT_SIGNS = lazy_pattern(r"\^\s*\\circ\b|\^\s*°|°|\\degree\b|\\%|%")
 _INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
 _UNIT = lazy_pattern(r"(?:\s*[.。]?\s*|\s*[A-Za-z][A-Za-z ]{0,40}[.。]?)\s*")
 _DIGIT_RUN = lazy_pattern(r"[-−]?\d+(?:,\d{3})*")
@@ -21,8 +21,8 @@ _DIGIT_RUN = lazy_pattern(r"[-−]?\d+(?:,\d{3})*")
 
 def _parse(text: str) -> int | None:
     """Read a short answer that is one integer, optionally with a name and `=` before it and a unit after it."""
-    cleaned = _DEGREES.sub("", text)
-    cleaned = _SPACE.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
+    cleaned = _UNIT_SIGNS.sub("", text)
+    cleaned = _SPACING_AND_MARKUP.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
     if TWO_EQUATIONS.search(cleaned):
         return None
     cleaned = re.split(r"=|\\approx\b|\\equiv\b", cleaned)[-1].strip(" \t\n\r()[]\"'")

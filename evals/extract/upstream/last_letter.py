@@ -5,7 +5,7 @@ agreement with this rule, in old and new runs alike. Since its version 2, `stric
 
 A reply is searched from its end for "ANSWER: B", `\boxed{B}`, `<answer>B</answer>`, "the answer is (B)", "B is correct",
 "so B.", "I choose B", 答案是B; the last one counts. Negated, hypothetical and questioned statements are ignored. A reply
-without a statement is read if it consists of a letter, or begins or ends with a line that does.
+without an answer statement is read if it consists of a letter, or begins or ends with a line that does.
 """
 
 from __future__ import annotations
@@ -360,7 +360,7 @@ _LABEL = lazy_pattern(
 
 
 def _read_layout(text: str) -> str:
-    """Read a reply without a statement: its only line, its last line, or a label at its start."""
+    """Read a reply without an answer statement: its only line, its last line, or a label at its start."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
     if not lines:
         return ""

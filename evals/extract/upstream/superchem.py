@@ -1,7 +1,7 @@
 r"""Letters by SUPERChem's rule, with its known defects.
 
 Source: open-compass/VLMEvalKit @ e8e78f05, dataset/superchem.py (`_parse_boxed_answer`, `_score_multiple_choice_answer`). The
-text between the last `\boxed{` and the next closing brace, without backslashes, braces and the letters of "text", "math",
+text between the last `\boxed{` and the next closing brace, without backslashes, braces and the strings "text", "math",
 "bf" and "rm", must consist of the right letters: `\boxed{A, C}`, `\boxed{A. Benzene}` and `\boxed{\mathsf{A}}` are wrong. The authors' code
 (catalystforyou/SUPERChem_eval @ 8c0eb792) differs in one case: it accepts `AA` for A and C.
 """

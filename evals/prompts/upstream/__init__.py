@@ -54,13 +54,13 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         """Return the package and the file."""
         return f"{self.wheel.package} {self.file}"
 
-    def missing_file(self) -> str:
+    def missing_file_reason(self) -> str:
         """Return why the file cannot be read, and a remedy; empty if it can be read or no file is needed."""
         return wheel.fault(self.wheel) if self.file else ""
 
     def fault(self) -> str:
         """Return why these prompts cannot be used; empty if they can."""
-        return self.unavailable or self.missing_file()
+        return self.unavailable or self.missing_file_reason()
 
     def card(self) -> dict[str, str]:
         """Return the origin of the prompts for a run's card."""

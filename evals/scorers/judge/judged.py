@@ -5,16 +5,16 @@
   are too high, because the judge can only overrule the rule in the model's favour. The judge therefore also grades a
   seeded sample of the replies that the rule calls right; these verdicts change no score, but allow an estimate of the
   score under a judge that overrules in both directions (`evals/scorers/judge/agreement.py`).
-* `rest`: the rule's decision is final; the judge grades the replies that the rule does not decide (no value). If the
+* `rest`: the rule's decision is final; the judge grades the replies that the rule leaves undecided (no value). If the
   judge's template asks for an option or an answer, the judge only extracts it and the rule scores it (`score_extracted`). The judge
   also grades a seeded sample of the decided replies, right and wrong, without changing a score.
 * `read`: the judge only extracts the number; the rule scores it.
 * `points`: the judge awards 0 to 9 points to every reply, divided by 9 for the score; the rule's score is recorded too.
 
-The prompt is one of our templates (`form`) or, if the protocol is defined by it, upstream's prompt (`upstream`), whose
-verdict is the letter A or B, or the word that it stands for. OpenCompass instead reads the first A or B anywhere, and counts
-CORRECT, which its prompt also allows, as wrong. Upstream's prompt does not protect against instructions in a reply; ours
-does.
+The prompt is one of our templates (`form`), or upstream's prompt (`upstream`) if the protocol prescribes it. The verdict
+under upstream's prompt is A or B, or the word that this letter stands for. OpenCompass instead reads the first A or B
+anywhere, and counts CORRECT, which its prompt also allows, as wrong. Upstream's prompt does not protect against
+instructions in a reply; ours does.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ class ExtractionRule(Protocol):
     """A rule that can score an answer that a judge extracted from a reply."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
-        """Return the options as shown; empty for a free answer."""
+        """Return the options as shown; empty for a free-form answer."""
         ...
 
     def score_extracted(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
-        """Score the extracted answer: an option's letter as shown or `Z`, or the text of a free answer."""
+        """Score the extracted answer: an option's letter as shown or `Z`, or the text of a free-form answer."""
         ...
 
 
 class Judged(Struct, frozen=True, kw_only=True):
-    """Scores with a rule and a judge model; without the model, replies that the rule does not decide get no verdict."""
+    """Scores with a rule and a judge model; without the model, replies that the rule leaves undecided get no verdict."""
 
     rule: Scorer
     mode: Literal["whole", "cascade", "rest", "read", "points"] = "cascade"
@@ -88,7 +88,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         """Return the hash of the judge prompt; empty if the prompt is not available."""
         if self.upstream is None:
             return template(self.form).sha256
-        return "" if self.upstream.missing_file() else self.upstream.sha256(self.upstream.judge_path)
+        return "" if self.upstream.missing_file_reason() else self.upstream.sha256(self.upstream.judge_path)
 
     @property
     def needs_judge(self) -> bool:
@@ -113,7 +113,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Call the judge after the rule; verdicts in `earlier`, the previous score of the same reply, are reused.
+        """Call the judge on a reply that the rule scored as `first`; verdicts in its previous score, `earlier`, are reused.
 
         Raises Waiting if there is no judge, Unreadable if the judge's reply contains no verdict.
         """
@@ -159,10 +159,11 @@ class Judged(Struct, frozen=True, kw_only=True):
         judge_template = template(self.form)
         if judge_template.kind == "option":
             shown_options = cast("ExtractionRule", self.rule).options(sample, prompt)
-            judge_template, gold = judge_template.with_options(len(shown_options)), options(shown_options)
+            judge_template = judge_template.with_options(len(shown_options))
+            reference = options(shown_options)
         else:
-            gold = reference_text(sample, prompt)
-        return await self.ask(judge_template, question_of(sample, prompt), gold, reply.text, earlier)
+            reference = reference_text(sample, prompt)
+        return await self.ask(judge_template, question_of(sample, prompt), reference, reply.text, earlier)
 
     async def _upstream_verdict(
         self,
@@ -173,7 +174,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
         """Return the verdict under upstream's prompt, or the recorded verdict if the prompt is not available."""
-        if why := prompts.missing_file():
+        if why := prompts.missing_file_reason():
             if verdict := _reused_verdict(self.prompt_template, self.judge, earlier, None):
                 return verdict
             raise Waiting(f"waits for a judge: {why}")

@@ -16,7 +16,7 @@ from evals.extract.units import (
     Quantity,
     convert,
     load_units,
-    normalise_marks,
+    normalise_notation,
     normalise_unit,
     quantities,
     same_dimension,
@@ -42,7 +42,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
         return next(reversed(matching or unitless or numbers), None)
     if len(matching or numbers) == 1:
         return (matching or numbers)[0]
-    last_line = normalise_marks(text).strip().rpartition("\n")[2].strip("*`. ")
+    last_line = normalise_notation(text).strip().rpartition("\n")[2].strip("*`. ")
     return numbers[-1] if numbers and last_line == numbers[-1].text.rstrip(".") else None
 
 

@@ -55,7 +55,7 @@ def _mixed_fraction_value(match: re.Match[str]) -> str:
     return str(whole + numerator / denominator) if numerator < denominator else match.group()
 
 
-def normalise_marks(text: str) -> str:
+def normalise_notation(text: str) -> str:
     """Replace LaTeX wrappers, special minus signs, superscripts and special spaces."""
     text = text[-MAX_CHARS:].translate(_CHARACTERS)
     for sign, value in _VULGAR_FRACTIONS.items():
