@@ -70,6 +70,7 @@ class Protocol(Struct, frozen=True, kw_only=True):
     upstream: UpstreamPrompts | None = None
     verbatim: bool = False
     refuses: str = ""
+    """Why this protocol cannot be run, in one line; empty if it can."""
     chance: float | None = None
     """Expected headline under random guessing, if it differs between protocols."""
 

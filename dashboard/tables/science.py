@@ -41,7 +41,7 @@ Numbers: TypeAlias = dict[Source, dict[str, Mean]]
 
 
 def sources(board: Board, claims: Iterable[Claim]) -> Numbers:
-    """Return all scores that are fractions of which higher is better, by source and suite."""
+    """Return all scores in the unit `fraction` for which higher is better, by source and suite."""
     numbers: Numbers = defaultdict(dict)
     for (row, label), cell in board.cells.items():
         column = board.columns[label]
@@ -70,9 +70,9 @@ def suites(numbers: Numbers, *, general: bool) -> list[str]:
 
 
 def default_suites(numbers: Numbers, *, general: bool) -> list[str]:
-    """Return the default suites: those under the protocol for which most models have suites of both kinds.
+    """Return at most six default suites: those that the largest number of models with suites of both kinds have.
 
-    If no model has both kinds, they are the suites of the paper.
+    Only models under the protocol that most of them use are counted. If there are none, return the suites of the paper.
     """
     complete_sources = [
         source

@@ -22,7 +22,8 @@ NEUTRAL: Mapping[str, Any] = {
 }  # fmt: skip
 """Request fields that affect sampling -> the value at which they have no effect."""
 HARMLESS = frozenset({"max_completion_tokens", "stream", "user", "include_reasoning", "skip_special_tokens"})
-SAMPLERS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "stop")
+SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "stop")
+"""Extra request fields that override the field of `Sampling` with the same name."""
 RENDERING = frozenset(
     {
         "chat_template", "tokenize", "add_generation_prompt", "continue_final_message", "tools", "messages", "conversation",
@@ -39,7 +40,7 @@ def sampling_of(config: Config) -> Sampling:
     sampling, fields = config.sampling, dict(config.sampling.extra)
     template = fields.pop("chat_template_kwargs", {})
     _check_template(template)
-    values = {name: fields.pop(name) for name in SAMPLERS if name in fields}
+    values = {name: fields.pop(name) for name in SAMPLING_FIELDS if name in fields}
     for name, value in fields.items():
         if name not in HARMLESS and not (name in NEUTRAL and value == NEUTRAL[name]):
             raise UsageError(f"the request field {name} may affect sampling in a way that cannot be computed")

@@ -1,9 +1,9 @@
 """Evidence that replies were not written by the model that read them (the reader): betting e-processes on token features.
 
-A feature g of a token lies between 0 and 1, and the reader bounds its mean: for a token sampled from the reader, with
-U = above + V mass its probability integral transform (V uniform), P(U > 1 - x) = x. V is not simulated: g is the
-probability of {U > 1 - x} over V, given the token. A bet on a mean a > m against a mean of at most m multiplies the
-wealth by
+A feature g of a token lies between 0 and 1, and the reader bounds its mean: a token sampled from the reader has the
+probability integral transform U = above + V mass, where `above` is the probability of all tokens ranked before it, `mass`
+its own, and V is uniform on (0, 1); so P(U > 1 - x) = x. V is not simulated: g is the probability of {U > 1 - x} over V,
+given the token. A bet on a mean a > m against a mean of at most m multiplies the wealth by
 
     1 + (a - m) (g - m) / (m (1 - m)),
 

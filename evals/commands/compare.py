@@ -120,7 +120,7 @@ def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
         rows = [row for row in rows_to_show if (row.a, row.b) == (a, b)]
         click.echo()
         common.say(f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})")
-        one_metric = len({row.metric for row in rows}) == 1  # the remarks below the table name it
+        one_metric = len({row.metric for row in rows}) == 1  # then `_methods` names it below the table
         common.table("", COLUMNS if one_metric else _WITH_METRIC, map(_cells, rows))
     if comparison.ranks:
         click.echo()
@@ -146,7 +146,7 @@ def _methods(comparison: Comparison) -> Iterator[str]:
         metrics_by_method.setdefault(method, {})[f"{row.suite} {row.metric}"] = None
     yield from (f"{', '.join(metrics)}: {method}" for method, metrics in metrics_by_method.items())
     if adjusted > 1:
-        yield f"intervals next to p (Holm) are adjusted in the same way, for {adjusted} comparisons; --json has both"
+        yield f"intervals beside a p (Holm) are adjusted too, for {adjusted} comparisons; --json also has the unadjusted ones"
 
 
 def _remarks(comparison: Comparison) -> Iterator[str]:
@@ -167,7 +167,7 @@ def _remarks(comparison: Comparison) -> Iterator[str]:
         if not any(formatting.format_usage(cost.tokens, cost.cost_usd) for cost in costs):
             continue
         line = "; ".join(
-            f"{cost.model} {formatting.format_usage(cost.tokens, cost.cost_usd) or 'unknown'}"
+            f"{cost.model}: {formatting.format_usage(cost.tokens, cost.cost_usd) or 'unknown'}"
             for cost in costs
         )
         if len(costs) == 2:
@@ -175,7 +175,7 @@ def _remarks(comparison: Comparison) -> Iterator[str]:
             line += (
                 f"; B - A: {formatting.format_usage_difference(a.tokens, b.tokens, a.cost_usd, b.cost_usd)}"
             )
-        yield f"{suite} used {line}"
+        yield f"usage on {suite}: {line}"
 
 
 def missing_bounds(row: Row) -> tuple[float | None, float | None]:
@@ -234,6 +234,6 @@ def as_markdown(comparison: Comparison, rows_to_show: Sequence[Row]) -> list[str
         )
     ]
     if samples := discordant(comparison.flips):
-        lines += ["", f"{len(samples)} samples changed their score:", ""]
+        lines += ["", f"Samples with a different score ({len(samples)}):", ""]
         lines += [f"- {line}" for line in flip_lines(samples, MAX_SAMPLES, "changed samples", quote="`")]
     return lines

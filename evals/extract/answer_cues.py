@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.reading import REFUSED, Parser, Reading
+from evals.extract.reading import REJECTED, Parser, Reading
 from evals.extract.statement_mood import mood
 from evals.extract.statements import MAX_STATEMENT_CHARS, Form, Statement
 
@@ -94,7 +94,7 @@ def after_correction(
             sentence_end.start() if sentence_end else min(len(text), introduction.end() + MAX_STATEMENT_CHARS)
         )
         value = parse(text[introduction.end() : end], "sentence")
-        if value is not None and value is not REFUSED and mood(text, introduction.end(), end) == "asserted":
+        if value is not None and value is not REJECTED and mood(text, introduction.end(), end) == "asserted":
             return narrow_reading(text, Reading(value, "correction", introduction.end(), end))
     newline = text.find("\n", retraction.end())
     begin = newline if newline >= 0 else len(text)
@@ -149,7 +149,7 @@ def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
         link = _CONCLUDING_VERB.search(text, begin, end) if begin > reading.end else None
     conclusion = text[link.end() : end] if link else ""
     value = None if not conclusion or _ASSIGNMENT.search(conclusion) else parse(conclusion, "sentence")
-    if link is None or value is None or value is REFUSED or mood(text, link.start(), end) != "asserted":
+    if link is None or value is None or value is REJECTED or mood(text, link.start(), end) != "asserted":
         return reading
     return Reading(value, "prose", link.end(), end)
 

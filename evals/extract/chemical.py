@@ -32,7 +32,7 @@ from evals.extract.answer_cues import (
 from evals.extract.formatting import half_width
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.reading import REFUSED, Parser, Reading, before_next_question, breaks_off, read_answer
+from evals.extract.reading import REJECTED, Parser, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.visible import visible
 
@@ -160,12 +160,12 @@ def _make_parser(kind: _AnswerKind) -> Parser:
     def parse(content: str, form: Form) -> Any:
         if form == "sentence":
             if (asserted_content := without_denial(content)) is None:
-                return REFUSED
+                return REJECTED
             content = asserted_content
         if form == "box" and content.startswith("\\boxed"):
-            return REFUSED  # the reply ends inside its box
+            return REJECTED  # the reply ends inside its box
         if _ALTERNATIVES.search(content) and kind.tag == "iupac":
-            return REFUSED
+            return REJECTED
         if form in ("tag", "box"):
             return kind.parse(content) or kind.read_delimited(content)
         return kind.parse(content.partition("\n")[0] if form == "line" else content)

@@ -23,7 +23,7 @@ from evals.extract.option_letters import COMMANDS, MARKS, parse_letters
 from evals.extract.option_text import UNDETERMINED, Options, split_label
 from evals.extract.option_verdicts import option_verdicts
 from evals.extract.reading import (
-    REFUSED,
+    REJECTED,
     Reading,
     asks_next_question,
     breaks_off,
@@ -48,7 +48,7 @@ _NONE_OF_THEM = lazy_pattern(
 _INLINE_LABEL = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
 _SENTENCE_END = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _MAX_ANSWER_CHARS = 60
-"""Maximum length of an answer line that is refused if it names no option; longer ones are ignored."""
+"""Maximum length of an answer line that is rejected if it names no option; longer ones are ignored."""
 _LONE_LETTER = lazy_pattern(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
 _FIRST_LINE_LETTER = lazy_pattern(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
 _CLOSING_LINE = re.compile(
@@ -96,7 +96,7 @@ def stated_letters(
     reading = read_answer(text, parser, cues=CUES, use_layout=False, truncated=truncated)
     if reading is None and truncated:
         reading = _complete_reading(read_answer(text, parser, cues=CUES, use_layout=False), text)
-    if reading is None and not parser.refused and (not truncated or _FIRST_LINE_LETTER.match(text)):
+    if reading is None and not parser.has_rejected and (not truncated or _FIRST_LINE_LETTER.match(text)):
         reading = _read_layout(text, parser)
     if (
         reading is None
@@ -135,14 +135,14 @@ def option_letters(text: str, count: int) -> Reading | None:
 
 
 class _Parser:
-    """Parses a statement as letters or as an option's text; `refused`: whether a statement was refused."""
+    """Parses a statement as letters or as an option's text; `has_rejected`: whether a statement was rejected."""
 
     def __init__(self, count: int, options: Sequence[str], *, single: bool) -> None:
         self.count = count
         self._single = single
         self._option_texts = options
         self._options: Options | None = None
-        self.refused = False
+        self.has_rejected = False
 
     @property
     def options(self) -> Options:
@@ -155,12 +155,12 @@ class _Parser:
         letters, _, _ = parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True)
         letters = "".join(dict.fromkeys(letters))
         if self._single and len(letters) > 1:
-            self.refused = True
-            return REFUSED
+            self.has_rejected = True
+            return REJECTED
         if letters:
             return self._checked_letters(content, letters)
         outcome = self._parse_stated_option(content, form)
-        self.refused = self.refused or outcome is REFUSED
+        self.has_rejected = self.has_rejected or outcome is REJECTED
         return outcome
 
     def read_option_text(self, text: str) -> Reading | None:
@@ -209,7 +209,7 @@ class _Parser:
         return before[:-2].casefold().endswith(self._option_texts[index].strip().casefold())
 
     def _checked_letters(self, content: str, letters: str) -> Any:
-        """Return the letters of a statement; REFUSED for a letter with the text of another option."""
+        """Return the letters of a statement; REJECTED for a letter with the text of another option."""
         if (symbol := _SYMBOL.fullmatch(content)) and (
             symbol_letter := self._letter_of_symbol(symbol["small"], letters)
         ):
@@ -217,8 +217,8 @@ class _Parser:
         if len(letters) == 1 and self._option_texts and (label_and_text := split_label(content)) is not None:
             other_letter = self.options.letter_of_text(label_and_text[1])
             if other_letter is not None and label_and_text[0] == letters and other_letter != letters:
-                self.refused = True
-                return REFUSED
+                self.has_rejected = True
+                return REJECTED
         return letters
 
     def _letter_of_symbol(self, symbol: str, letters: str) -> str | None:
@@ -231,11 +231,11 @@ class _Parser:
         )
 
     def _parse_stated_option(self, content: str, form: Form) -> Any:
-        """Read an option by its own text; REFUSED for an answer that is not an option."""
+        """Read an option by its own text; REJECTED for an answer that is not an option."""
         if self._option_texts and (letter := self.options.letter_of_text(content)):
             letter_beside_text = _LETTER_BESIDE_TEXT.search(content)
             return (
-                REFUSED
+                REJECTED
                 if letter_beside_text
                 and letter_beside_text[1] != letter
                 and letter_beside_text[1] < chr(65 + self.count)
@@ -243,13 +243,13 @@ class _Parser:
             )
         if _NO_OPTION_FITS.match(content):
             undetermined = UNDETERMINED.search(content) and self.options.letter_of_undetermined()
-            return undetermined or (self._option_texts and self.options.letter_of_none()) or REFUSED
+            return undetermined or (self._option_texts and self.options.letter_of_none()) or REJECTED
         if (
             form in ("tag", "line", "json")
             and 0 < len(strip_formatting(content)) <= _MAX_ANSWER_CHARS
             and "\n" not in content.strip()
         ):
-            return REFUSED
+            return REJECTED
         return None
 
 

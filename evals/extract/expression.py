@@ -10,7 +10,7 @@ from evals.extract.formatting import half_width, shortened_answers, strip_format
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
-from evals.extract.reading import PROSE, REFUSED, Reading, read_answer
+from evals.extract.reading import PROSE, REJECTED, Reading, read_answer
 from evals.extract.statements import Form
 
 _MAX_FORMULA_CHARS = 120
@@ -43,7 +43,7 @@ def _parse(content: str, form: Form) -> Any:
     if not versions:
         return None
     if _UNDECIDED.match(versions[0]) or (form not in PROSE and form != "whole" and gives_up(versions[0])):
-        return REFUSED
+        return REJECTED
     shortest = versions[-1]
     word_count = len(_WORD.findall(shortest))
     is_formula = _FORMULA.search(shortest) is not None or spelled_number(shortest) is not None
@@ -55,7 +55,7 @@ def _parse(content: str, form: Form) -> Any:
         is_answer = is_formula and word_count <= 1 and len(content) <= _MAX_FORMULA_CHARS
         return versions if is_answer and not gives_up(content) else None
     if form == "sentence" and word_count > _MAX_WORDS:
-        return REFUSED if is_formula else None
+        return REJECTED if is_formula else None
     return versions
 
 

@@ -14,11 +14,11 @@ from evals.extract.formatting import half_width, shortened_answers, strip_format
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import WORDS
-from evals.extract.reading import PROSE, REFUSED, Reading, read_answer
+from evals.extract.reading import PROSE, REJECTED, Reading, read_answer
 from evals.extract.statements import Form
 
 MAX_REPLY_CHARS = 80
-"""Maximum length of a reply without a statement that is read as a whole."""
+"""Maximum length of a reply that is read as a whole, or of an answer that is not introduced as one (`PROSE`)."""
 _SENTENCE_VERB = lazy_pattern(
     r"\s(?:is|are|was|were|has|had|have|shows|equals|measures|(?:occur(?:s|red)|happen(?:s|ed)|peak(?:s|ed)|beg[ai]ns?|start(?:s|ed)|end(?:s|ed))\s+in)\s",
     re.IGNORECASE,
@@ -54,7 +54,7 @@ def _parse(content: str, form: Form) -> Any:
     if not versions:
         return None
     if _DECLINES.match(versions[0]):
-        return REFUSED
+        return REJECTED
     if (
         form == "whole"
         and (share := _SHARE_SENTENCE.match(content))
@@ -66,13 +66,13 @@ def _parse(content: str, form: Form) -> Any:
             return None
         word_count = len(versions[-1].split())
         if word_count > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, versions)):
-            return None  # its predicate is read instead
+            return None  # `answer_candidates` yields the sentence's predicate later
         if len(content) > MAX_REPLY_CHARS or (word_count > _MAX_WORDS and number(versions[-1]) is None):
             return None
         if form == "last line" and content.rstrip().endswith((".", ":", "。")) and word_count > 2:
             return None
         return versions
-    return REFUSED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
+    return REJECTED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
 
 
 _SCALES = {

@@ -38,7 +38,7 @@ from evals.extract.molecule_spans import (
     main_spans,
     tag_spans,
 )
-from evals.extract.reading import PROSE, REFUSED, Reading, before_next_question, breaks_off, read_answer
+from evals.extract.reading import PROSE, REJECTED, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.smiles import (
     BY_PRODUCT,
     MAX_TOKEN_CHARS,
@@ -108,7 +108,7 @@ class _Reader:
     def __init__(self, text: str, request: MoleculeRequest) -> None:
         self.text = text
         self.request = request
-        self.refused = False
+        self.has_rejected = False
         self.labels_are_strong = False
         self._tags: list[Span] | None = None
         self._label_count = self._statement_count = 0
@@ -121,7 +121,7 @@ class _Reader:
         for strong in (False, True):
             self.labels_are_strong, self._list_extent, self._label_count = strong, (0, 0), 0
             reading = read_answer(self.text, self.parse, cues=cues, use_layout=False, truncated=truncated)
-            if reading is not None or self.refused:
+            if reading is not None or self.has_rejected:
                 return reading
         return (
             None
@@ -174,8 +174,8 @@ class _Reader:
             return molecules[0], statement, True
         distinct = list(dict.fromkeys(molecules))
         if _have_common_component(distinct):
-            self.refused = True
-            return REFUSED, statement, True
+            self.has_rejected = True
+            return REJECTED, statement, True
         return ".".join(distinct), statement, True
 
     def _read_label(self, text: str, noun_begin: int, label: re.Match[str]) -> CueReading | None:
@@ -250,9 +250,9 @@ class _Reader:
         if form in ("line", "sentence"):
             content = content[:_MAX_LINE_CHARS]
         asserted_content = without_denial(content) if form == "sentence" else content
-        value = REFUSED if asserted_content is None else self._parse_asserted(asserted_content, form)
-        if value is REFUSED:
-            self.refused = True
+        value = REJECTED if asserted_content is None else self._parse_asserted(asserted_content, form)
+        if value is REJECTED:
+            self.has_rejected = True
         return value
 
     def _parse_asserted(self, content: str, form: Form) -> Any:
@@ -268,8 +268,8 @@ class _Reader:
             return strip_token(content) if self.request.is_set else content.strip().replace(";", ".")
         candidates = unmistakable_smiles(content)
         if len(candidates) > 1 and (ALTERNATIVES.search(content) or (self.request.is_set and form == "line")):
-            return REFUSED
-        return REFUSED if gives_up(content) and form in ("line", "box") and not candidates else None
+            return REJECTED
+        return REJECTED if gives_up(content) and form in ("line", "box") and not candidates else None
 
 
 def _tag_component(text: str, side: Side) -> str:

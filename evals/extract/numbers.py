@@ -9,7 +9,7 @@ from evals.extract.answer_cues import concluding_reading, is_alternative
 from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
-from evals.extract.reading import PROSE, REFUSED, Reading, parse_shortened, read_answer
+from evals.extract.reading import PROSE, REJECTED, Reading, parse_shortened, read_answer
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
@@ -80,9 +80,9 @@ def _parse(content: str, form: Form) -> Any:
     if value is not None:
         return value
     if form == "sentence":
-        return REFUSED if _DIGIT.search(content) and len(content) <= _MAX_ANSWER_CHARS else None
+        return REJECTED if _DIGIT.search(content) and len(content) <= _MAX_ANSWER_CHARS else None
     is_answer = _DIGIT.search(content) or (len(content) <= _MAX_ANSWER_CHARS and _WORD.search(content))
-    return REFUSED if is_answer and form not in PROSE and form != "whole" else None
+    return REJECTED if is_answer and form not in PROSE and form != "whole" else None
 
 
 _PARSER = parse_shortened(_parse)
@@ -91,7 +91,7 @@ _PARSER = parse_shortened(_parse)
 def _parse_or_box(content: str, form: Form) -> Any:
     """Parse an integer; for a box without an integer, return its content."""
     value = _PARSER(content, form)
-    return content if value is REFUSED and form == "box" else value
+    return content if value is REJECTED and form == "box" else value
 
 
 def parse_integer(text: str, *, bare: bool = False) -> int | None:

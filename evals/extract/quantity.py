@@ -22,7 +22,7 @@ from evals.extract.answer_cues import (
 from evals.extract.formatting import half_width
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.reading import REFUSED, Reading, before_next_question, breaks_off, read_answer
+from evals.extract.reading import REJECTED, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.statement_mood import mood
 from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.units import Quantity, convertible, normalise_notation, quantities, stated_number
@@ -33,7 +33,7 @@ MAX_CHARS = 100_000
 _MAX_TAIL_CHARS, _MAX_SPANS = 4_000, 20
 """Maximum numbers of characters and of bold spans that are examined, from the end, if no answer is stated."""
 _MAX_STATEMENT_CHARS = 60
-"""Maximum length of a statement without a digit that is refused; longer ones are ignored."""
+"""Maximum length of a statement without a digit that is rejected; longer ones are ignored."""
 
 
 def stated(text: str, unit: str = "") -> Reading | None:
@@ -46,15 +46,15 @@ def stated(text: str, unit: str = "") -> Reading | None:
     visible_text, in_reasoning = visible(text[-MAX_CHARS:])
     if in_reasoning:
         return None
-    offset, refused = max(0, len(text) - MAX_CHARS), False
+    offset, rejected = max(0, len(text) - MAX_CHARS), False
 
     def parse(content: str, form: Form) -> Any:
-        nonlocal refused
+        nonlocal rejected
         asserted_content = None if is_undecided(content[:_MAX_STATEMENT_CHARS]) else without_denial(content)
         quantity = None if asserted_content is None else stated_number(asserted_content, unit)
         if quantity is None and (re.search(r"\d", content) or len(content) <= _MAX_STATEMENT_CHARS):
-            refused = True
-            return REFUSED
+            rejected = True
+            return REJECTED
         return quantity
 
     visible_text = before_next_question(half_width(visible_text))
@@ -67,7 +67,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
             reading = final
         reading = narrow_reading(visible_text, reading)
         reading = after_correction(visible_text, reading, parse, lambda rest: _read_layout(rest, unit))
-    elif not refused:
+    elif not rejected:
         reading = _read_layout(visible_text, unit)
     return reading and reading._replace(begin=reading.begin + offset, end=reading.end + offset)
 

@@ -5,7 +5,7 @@ as "the answer is B". It has a form, an extent (positions in the text) and a moo
 visits the statements from the last to the first and passes each asserted one to the parser for the requested kind of
 answer:
 
->>> def parse(content, form): return int(content) if content.isdigit() else REFUSED
+>>> def parse(content, form): return int(content) if content.isdigit() else REJECTED
 >>> read_answer(r"\boxed{25}. No: the final answer is \boxed{\frac{51}{2}}.", parse) is None
 True
 >>> read_answer("The answer is 113, not 112.", parse_shortened(parse))
@@ -52,18 +52,18 @@ class Reading(NamedTuple):
     end: int
 
 
-class _Refused:
+class _Rejected:
     """A parser's result for a statement with two answers, or with an answer of another kind."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "REFUSED"
+        return "REJECTED"
 
 
-REFUSED: Final = _Refused()
+REJECTED: Final = _Rejected()
 Parser: TypeAlias = Callable[[str, Form], Any]
-"""(content, form) -> the answer; REFUSED for two answers or one of another kind, None if the content is not an answer."""
+"""(content, form) -> the answer; REJECTED for two answers or one of another kind, None if the content is not an answer."""
 
 _NEXT_QUESTION = lazy_pattern(
     r"\n[#>*_ \t]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
@@ -92,7 +92,7 @@ def parse_shortened(parse: Parser) -> Parser:
         outcome = None
         for version in shortened_answers(content):
             value = parse(version, form) if version else None
-            if value is not None and value is not REFUSED:
+            if value is not None and value is not REJECTED:
                 return value
             outcome = outcome or value
         return outcome
@@ -121,7 +121,7 @@ def read_answer(
     last = _last_reading(text, begin, len(text), parse, cues)
     if isinstance(last, Reading):
         return None if truncated and _may_change(text, last) else last
-    if last is REFUSED or not use_layout or truncated or breaks_off(text):
+    if last is REJECTED or not use_layout or truncated or breaks_off(text):
         return None
     return _read_layout(text, begin, parse)
 
@@ -149,7 +149,7 @@ def breaks_off(text: str) -> bool:
 
 
 def _last_reading(text: str, begin: int, end: int, parse: Parser, cues: Cues) -> Any:
-    """Return the final Reading of a part of the text, REFUSED if its last statement was refused, None if it has none."""
+    """Return the final Reading of a part of the text, REJECTED if its last statement was rejected, None if it has none."""
     weak_reading: Reading | None = None
     remaining = MAX_PARSED_CHARS
     for value, statement, strong in statements_backwards(text, begin, end, cues):
@@ -161,10 +161,10 @@ def _last_reading(text: str, begin: int, end: int, parse: Parser, cues: Cues) ->
         reading = None
         if value is None:
             content = text[statement.begin : statement.end]
-            value = REFUSED if content in INCOMPLETE_BOX else parse(content, statement.form)
+            value = REJECTED if content in INCOMPLETE_BOX else parse(content, statement.form)
         if value is None:
             continue
-        if value is not REFUSED:
+        if value is not REJECTED:
             reading = Reading(value, statement.form, statement.begin, statement.end)
         if not strong:
             if weak_reading is None and (
@@ -176,7 +176,7 @@ def _last_reading(text: str, begin: int, end: int, parse: Parser, cues: Cues) ->
             reading is None or corrects(text, statement.end, weak_reading.begin)
         ):
             return weak_reading
-        return reading or REFUSED
+        return reading or REJECTED
     return weak_reading
 
 
@@ -211,8 +211,8 @@ def _read_layout(text: str, begin: int, parse: Parser) -> Reading | None:
     for statement in answer_candidates(text, tail_begin):
         content = text[statement.begin : statement.end]
         value = parse(content, statement.form)
-        if value is not None and value is not REFUSED:
+        if value is not None and value is not REJECTED:
             return Reading(value, statement.form, statement.begin, statement.end)
-        if value is REFUSED and statement.form == "emphasis":
+        if value is REJECTED and statement.form == "emphasis":
             return None
     return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.reading import REFUSED, Reading, read_answer
+from evals.extract.reading import REJECTED, Reading, read_answer
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
@@ -63,7 +63,7 @@ def stated_yes_no(text: str) -> Reading | None:
 def _parse(content: str, form: Form) -> Any:
     content = strip_formatting(content)
     if _BOTH.match(content):
-        return REFUSED
+        return REJECTED
     stated = _STATED.match(content) or _CHINESE.match(content)
     if stated is None:
         return None

@@ -2,7 +2,7 @@
 
     {"id": "70", "repeat": 0, "text": "... ANSWER: B", "reasoning": null, "stop": "stop", "order": [2, 0, 1]}
 
-`id` and `text` are required. `order` states for each option shown, from A on, its index in the data set.
+`id` and `text` are required. `order` lists the options' indices in the data set, in the order shown (A, B, ...).
 Samples without a line are missing outcomes; an id that is not in the suite is an error.
 """
 
@@ -100,9 +100,13 @@ def read_replies(path: Path, request: ImportRequest) -> list[Card]:
     samples, digest = read_samples(suite, data)
     lines, notes = _read_lines(path, samples)
     repeats = 1 + max(line.repeat for line in lines)
-    if repeats > len(lines) or repeats * len(samples) > MAX_RECORDS:
+    if repeats > len(lines):
         raise DataError(
-            f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies: repeats are numbered from 0"
+            f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies; expected repeats numbered 0, 1, ..."
+        )
+    if repeats * len(samples) > MAX_RECORDS:
+        raise DataError(
+            f"{path}: {repeats} repeats of {len(samples)} samples; at most {MAX_RECORDS:,} replies are allowed"
         )
     card = new_card(
         suite,
@@ -180,8 +184,8 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], 
                     duplicates.append(number)
                 else:
                     raise DataError(
-                        f"{path}, line {number}: another reply for id {line.id}, repeat {line.repeat}: number them from 0 "
-                        "in `repeat`"
+                        f"{path}, line {number}: another reply for id {line.id}, repeat {line.repeat}; number "
+                        "the replies to a sample 0, 1, ... in `repeat`"
                     )
     except PARSE_ERRORS as error:
         raise DataError(f"{path}, line {number}: {cause(error)}") from None
@@ -205,12 +209,13 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], 
 def _duplicates_note(numbers: Sequence[int]) -> str:
     listed = ", ".join(map(str, numbers[:MAX_LISTED]))
     more = f" and {len(numbers) - MAX_LISTED} more" if len(numbers) > MAX_LISTED else ""
-    count = f"{len(numbers)} lines repeat" if len(numbers) > 1 else "1 line repeats"
-    return f"{count} an earlier one and {'are' if len(numbers) > 1 else 'is'} left out: line {listed}{more}"
+    if len(numbers) == 1:
+        return f"1 line repeats an earlier one and is left out: line {listed}"
+    return f"{len(numbers)} lines repeat earlier ones and are left out: lines {listed}{more}"
 
 
 def _decode_line(raw: bytes) -> RecordedReply:
-    """Decode one line, with U+FFFD for unpaired surrogates; raises ValueError, also for an unknown field."""
+    """Decode one line, with U+FFFD for unpaired surrogates; raises ValueError, including for an unknown field."""
     fields = decode_json(raw)
     if not isinstance(fields, dict):
         raise ValueError(f"expected an object with id and text, got {type(fields).__name__}")

@@ -40,7 +40,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 def rescore(writer: Writer, suite: Suite) -> list[Change]:
     """Rescore every stored reply and return the changes; raises UsageError if the suite cannot be run."""
-    if suite.refuses:  # e.g. a task that executes code written by the model
+    if suite.refuses:  # why it cannot be run, e.g. because it executes code written by the model
         raise UsageError(suite.refuses)
     run = store.Run(writer.path)
     samples = {sample.id: sample for sample in run.samples()}
@@ -151,7 +151,7 @@ def _note_failures(card: Card, failures: Counter[str]) -> None:
         text = f"it failed on {failures['invalid']} {of_replies}, which count as invalid answers"
         notes.append(str(Note(SCORER_NOTE, text)))
     if failures["failed"] > MAX_FAILED_FRACTION * card.expected:
-        text = f"it failed on {failures['failed']} {of_replies}, which are excluded from means: do not quote this"
+        text = f"it failed on {failures['failed']} {of_replies}, which are excluded from means: do not quote this score"
         notes.append(str(Note(SCORER_NOTE, text)))
     card.notes = tuple(notes)
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from evals.extract import stated_yes_no
 from evals.extract.formatting import strip_formatting
 from evals.extract.quantity import stated
-from evals.extract.reading import REFUSED, Reading, read_answer
+from evals.extract.reading import REJECTED, Reading, read_answer
 from evals.extract.statements import Form
 from evals.extract.units import Quantity
 from evals.extract.visible import visible
@@ -106,7 +106,7 @@ class LabelOf(Struct, frozen=True):
 
     def _parse(self, content: str, form: Form) -> Any:
         asserted = asserted_labels(content, self.labels, form)
-        return None if not asserted else asserted[0] if len(asserted) == 1 else REFUSED
+        return None if not asserted else asserted[0] if len(asserted) == 1 else REJECTED
 
 
 def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str]:
@@ -145,7 +145,7 @@ class LabelsOf(Struct, frozen=True):
 
     def _parse(self, content: str, form: Form) -> Any:
         names = asserted_labels(content, self.labels, form)
-        return REFUSED if "none" in names and len(names) > 1 else names or None
+        return REJECTED if "none" in names and len(names) > 1 else names or None
 
 
 class StatedEnzymes(Struct, frozen=True):

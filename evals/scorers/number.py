@@ -234,7 +234,7 @@ def mape_of(columns: Columns, weights: Floats) -> float:
     relative_errors = np.divide(
         columns.value, magnitudes, out=np.full_like(magnitudes, np.nan), where=magnitudes > 1e-5
     )
-    return weighted_mean(relative_errors, weights, "answer to a target that is not zero")
+    return weighted_mean(relative_errors, weights, "answer with a target above 1e-5 in magnitude")
 
 
 INTERVAL_RULES[mae_of] = mean_error_rule(lambda columns: columns.value)

@@ -18,7 +18,7 @@ from evals.extract.formatting import half_width, shortened_answers
 from evals.extract.option_cues import CUES
 from evals.extract.option_letters import parse_letters
 from evals.extract.option_verdicts import option_verdicts
-from evals.extract.reading import REFUSED, Reading, read_answer, read_layout
+from evals.extract.reading import REJECTED, Reading, read_answer, read_layout
 from evals.extract.smiles import looks_like_smiles
 from evals.extract.statements import Form
 from evals.extract.visible import visible
@@ -63,7 +63,7 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
     """
     parser = _Parser(options)
     reading = read_answer(half_width(text), parser, cues=CUES, use_layout=False, truncated=truncated)
-    if reading is None and not parser.has_refused and not truncated:
+    if reading is None and not parser.has_rejected and not truncated:
         reading = (
             _read_option_verdicts(text, len(options))
             or read_layout(text, parser.parse_layout)
@@ -93,12 +93,12 @@ class _Parser:
 
     def __init__(self, options: Sequence[str]) -> None:
         self._texts = [_normalise(option) for option in options]
-        self.has_refused = False
+        self.has_rejected = False
 
     def __call__(self, content: str, form: Form) -> Any:
-        """Return the letters; REFUSED if the answer is not an option, None if there is no answer."""
+        """Return the letters; REJECTED if the answer is not an option, None if there is no answer."""
         letters = self._parse(_LETTER_WITH_TEXT.sub(self._without_own_text, content), form)
-        self.has_refused = self.has_refused or letters is REFUSED
+        self.has_rejected = self.has_rejected or letters is REJECTED
         return letters
 
     def parse_layout(self, content: str, form: Form) -> Any:
@@ -120,20 +120,20 @@ class _Parser:
         if letters is None and form in ("box", "tag"):
             letters = _parse_letter_run(content, len(self._texts))
         if letters is None and (letters := _parse_items(content, self._texts)) is not None:
-            return letters or REFUSED
+            return letters or REJECTED
         for head in shortened_answers(content) if letters is None else ():
             if (letters := _parse_letters(head) or _parse_texts(head, self._texts)) is not None:
                 remainder = content[content.find(head) + len(head) :] if head in content else ""
-                return REFUSED if _FURTHER_LETTER.match(remainder) else letters
+                return REJECTED if _FURTHER_LETTER.match(remainder) else letters
         if letters is not None:
             return letters
         if _is_chemical(content):
-            return REFUSED
+            return REJECTED
         stated, _, _ = parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True)
         if stated:
             return tuple(stated)
         is_short = 0 < len(content.strip()) <= _MAX_ANSWER_CHARS and "\n" not in content.strip()
-        return REFUSED if form in ("tag", "line", "json") and is_short else None
+        return REJECTED if form in ("tag", "line", "json") and is_short else None
 
     def _without_own_text(self, match: re.Match[str]) -> str:
         """Return the letter without the text in brackets if that is the option's own text."""

@@ -17,7 +17,7 @@ from msgspec import Struct
 from evals import extract
 from evals.extract.chemical import stated_formula
 from evals.extract.number_words import spelled_number
-from evals.extract.reading import REFUSED, Reading, read_answer
+from evals.extract.reading import REJECTED, Reading, read_answer
 from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
 from evals.scorers.formula import element_counts, is_formula
@@ -129,7 +129,7 @@ def _read_single(reply: Reply, key: str, kind: Kind) -> Reading | None:
 def _parse_indices(content: str, form: str) -> Any:
     value = index_set(content)
     is_short = form in ("box", "tag", "line", "json") and len(content) < 60
-    return REFUSED if value is None and is_short else value
+    return REJECTED if value is None and is_short else value
 
 
 def _compare_values(gold_values: Mapping[str, Any], stated: Mapping[str, Any], kind: Kind) -> Score:

@@ -1,6 +1,7 @@
 """Score short answers about images: the rules of `upstream/vqa.py`, applied to the stated answer instead of the whole reply.
 
-"The answer is Paris." states Paris. The difference between a run's two scores is the cost of the answer format.
+"The answer is Paris." states Paris. The difference between a run's scores `stated` and `whole` is the cost of the answer
+format.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from evals.types import Prompt, Reply, Sample, Score
 
 
 class StatedShortAnswer(Struct, frozen=True):
-    """Scores the stated answer: `vqa` by agreement with annotators, `text` by the same words, `anls` by edit distance.
+    """Scores the stated answer: `vqa` by agreement with annotators, `text` by equality of words, `anls` by edit distance.
 
     The statement is tried with and without the explanation that follows it, and a one-line reply also as a whole; the
     best value counts.

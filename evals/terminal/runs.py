@@ -1,6 +1,6 @@
 """Runs as one table: grouped by suite and protocol, seeds pooled, with marks on scores.
 
-Marks denote limitations of a score, promises and challenges. They are words on a wide terminal, and letters with a legend
+Marks denote promises, challenges and limitations of a score. They are words on a wide terminal, and letters with a legend
 on a narrow one.
 """
 
@@ -176,7 +176,7 @@ def _has_few_clusters(headline: Estimate, repeats: int) -> bool:
 
 
 def _unscored_replies(row: RunRow, headline: Estimate) -> int:
-    """Return the number of replies without an answer that a headline ignores, as an RMSE does.
+    """Return how many replies a headline ignores because they contain no answer, as an RMSE does.
 
     Means include them, and metrics with an `_answered` variant substitute a value.
     """

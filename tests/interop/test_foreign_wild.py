@@ -176,7 +176,7 @@ LINE = b'{"id": "sample-2025-I-1", "text": "\\\\boxed{272}"}'
 def test_a_line_of_replies_that_repeats_another_is_left_out_and_named(here: Path) -> None:
     done = raw_replies([LINE, LINE, LINE])
     assert done.status == 0
-    assert "2 lines repeat an earlier one and are left out: line 2, 3" in done.out + done.err
+    assert "2 lines repeat earlier ones and are left out: lines 2, 3" in done.out + done.err
     (card,) = evals("show", "--json").json["runs"]
     assert card["counts"] == {"right": 1, "absent": 11}
 

@@ -62,7 +62,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
         return challenge.counting_verdict if challenge else None
 
     def marks(self, key: Key) -> list[Mark]:
-        """Return the marks of a score: rerun, challenge, promise."""
+        """Return the marks of a score: rerun, challenge, preregistration."""
         result, verdict = self.results[key], self.verdict(key)
         marks = [
             trust.RERUN if result.level == "rerun" else None,
@@ -72,7 +72,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
         return [mark for mark in marks if mark is not None]
 
     def level(self, key: Key) -> str:
-        """Return the level of a score in words, with the verdict of its challenge."""
+        """Return a score's verification level in words, with the verdict of its challenge."""
         return trust.level_words(self.results[key].level, self.verdict(key))
 
 
@@ -157,7 +157,7 @@ def _load_board(folder: Path) -> Contents:
     board_policy, all_decisions = policy.read(folder), decisions.read(folder)
     stored_levels = levels.read(folder)
     published = [result for result in results.read_all(folder).values() if result.status == "accepted"]
-    entrants, values = [], {}
+    entrants, items_by_entrant = [], {}
     for result in published:
         assert result.model is not None  # noqa: S101 - accepted results contain their model
         levels_by_key = {
@@ -175,11 +175,11 @@ def _load_board(folder: Path) -> Contents:
                 content_sha256=result.content_sha256,
             )
         )
-        values[result.entry] = items.read(folder, result.entry)
+        items_by_entrant[result.entry] = items.read(folder, result.entry)
     url = f"{board_policy.url.rstrip('/')}/" if board_policy.url else ""
     return Contents(
         board_policy.title, url, board_policy.about, board_policy.contact, folder, tuple(entrants),
-        _columns(entrants, values, reported.load_claims()), all_decisions, is_board=True,
+        _columns(entrants, items_by_entrant, reported.load_claims()), all_decisions, is_board=True,
     )  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def _load_results(folder: Path) -> Contents:
             continue  # a broken run has no score; `evals show` lists it
         if card.complete and card.headline is not None and card.data != "sample":
             newest[card.model, (card.config.suite, card.config.protocol)] = run
-    entrants, values = [], {}
+    entrants, items_by_entrant = [], {}
     for model in dict.fromkeys(model for model, _ in newest):
         runs = {key: run for (name, key), run in newest.items() if name == model}
         measured = {key: _measure(run) for key, run in runs.items()}
@@ -212,12 +212,12 @@ def _load_results(folder: Path) -> Contents:
                 challenges={key: challenge for key, challenge in challenges.items() if challenge},
             )
         )
-        values[name] = {key: run_items for key, (_, run_items) in measured.items()}
+        items_by_entrant[name] = {key: run_items for key, (_, run_items) in measured.items()}
     if not entrants:
         raise UsageError(f"{folder} contains no complete run of a benchmark")
     return Contents(
-        "Leaderboard", "", "", "", folder, tuple(entrants), _columns(entrants, values, reported.load_claims(folder)), (),
-        is_board=False,
+        "Leaderboard", "", "", "", folder, tuple(entrants),
+        _columns(entrants, items_by_entrant, reported.load_claims(folder)), (), is_board=False,
     )  # fmt: skip
 
 
@@ -228,7 +228,7 @@ def _measure(run: Run) -> tuple[SuiteResult, Items]:
 
 
 def _columns(
-    entrants: Sequence[Entrant], values: Mapping[str, Mapping[Key, Items]], claims: Sequence[Claim]
+    entrants: Sequence[Entrant], items_by_entrant: Mapping[str, Mapping[Key, Items]], claims: Sequence[Claim]
 ) -> tuple[Column, ...]:
     columns = []
     for key in sorted({key for entrant in entrants for key in entrant.results}):
@@ -242,7 +242,7 @@ def _columns(
                 protocol=key[1],
                 version=next(iter(ranked.values())).version,
                 headline=headline,
-                comparison=compare(ranked, {name: values[name].get(key) for name in ranked}),
+                comparison=compare(ranked, {name: items_by_entrant[name].get(key) for name in ranked}),
                 claims=tuple(claim for claim in claims if claim.suite == key[0] and not claim.superseded),
             )
         )

@@ -24,7 +24,7 @@ class Quantity(NamedTuple):
     approximate: bool
     """Whether it is stated with "about", as a bound ("< 5") or as a range."""
     text: str
-    """The normalised text of number and unit."""
+    """The number and its unit as written, after `normalise_marks`."""
 
 
 _NUMBER = (
@@ -125,8 +125,8 @@ def _joined_quantity(
     before = text[max(0, first_begin - 12) : first_begin]
     if "and" in between.lower() and not re.search(r"between\s?$", before, re.IGNORECASE):
         return None
-    is_by_magnitude = first.value < 0 and between.strip().lower() == "to"  # "-1.5 to -2.5"
-    if second.value < first.value and not is_by_magnitude:
+    is_ordered_by_magnitude = first.value < 0 and between.strip().lower() == "to"  # "-1.5 to -2.5"
+    if second.value < first.value and not is_ordered_by_magnitude:
         return None
     low, high = sorted((first.value, second.value))
     range_text = f"{first.text}{between}{second.text}"

@@ -63,7 +63,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         return self.unavailable or self.missing_file_reason()
 
     def card(self) -> dict[str, str]:
-        """Return the origin of the prompts for a run's card."""
+        """Return the origin of the prompts for a run's card; `asks`: path of the model's template, `judges`: of the judge's."""
         file = f"{self.wheel.folder}{self.file}"
         facts = {"package": self.wheel.package, "wheel_sha256": self.wheel.sha256, "file": file}
         facts["file_sha256"] = sha256_of(wheel.read(self.wheel, file))
@@ -77,7 +77,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         return sha256_of(repr(self.turns(path)).encode())
 
     def turns(self, path: str) -> tuple[tuple[str, str], ...]:
-        """Return role and text of each turn of a template; raises DataError."""
+        """Return the role and the text of each turn of a template; raises DataError."""
         return _turns(self.wheel, f"{self.wheel.folder}{self.file}", path, self.loop_values)
 
     def prompter(self, own_prompter: Prompter) -> Prompter:
@@ -221,7 +221,7 @@ def _turns(
 
 
 def _checked_turns(template: Any, source: str) -> tuple[tuple[str, str], ...]:
-    """Return role and text of each turn of a template; raises DataError if its structure is unknown."""
+    """Return the role and the text of each turn of a template; raises DataError if its structure is unknown."""
     if not isinstance(template, dict) or not {"round"} <= set(template) <= {"begin", "round"}:
         raise DataError(f"{source} is not a template of the form {{begin, round}}")
     turns = (
