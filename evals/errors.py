@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 MAX_LISTED = 100
@@ -194,25 +194,20 @@ def from_status(
     """
     text = f"HTTP {status}: {message}"
     beginning, codes = message.lower()[:_SEARCHED_CHARACTERS], set(code.lower().split())
+
+    def is_stated(known_codes: Collection[str], phrases: Iterable[str]) -> bool:
+        return not codes.isdisjoint(known_codes) or any(phrase in beginning for phrase in phrases)
+
     is_daily_quota = any("perday" in word for word in codes)  # Google: in the quota's name
-    if (
-        status == 402
-        or is_daily_quota
-        or codes & _QUOTA_CODES
-        or any(phrase in beginning for phrase in _QUOTA_PHRASES)
-    ):
+    if status == 402 or is_daily_quota or is_stated(_QUOTA_CODES, _QUOTA_PHRASES):
         return OutOfQuota(text)
     if status in (429, 503, 529) and (retry_after_s or 0.0) > _MAX_WAIT_S:
         return OutOfQuota(f"{text}; no more calls for {(retry_after_s or 0.0) / 3600:.1f} hours")
     if status in (404, 409, 425, 500, 502, 504) and is_loading(beginning):
         return RateLimit(text, retry_after_s=retry_after_s)
-    if 400 <= status < 500 and (
-        codes & _FILTER_CODES or any(phrase in beginning for phrase in _FILTER_PHRASES)
-    ):
+    if 400 <= status < 500 and is_stated(_FILTER_CODES, _FILTER_PHRASES):
         return Filtered(text)
-    if status in (401, 403, 404, 405):
-        return Fatal(text)
-    if status == 400 and (codes & _FATAL_CODES or any(phrase in beginning for phrase in _FATAL_PHRASES)):
+    if status in (401, 403, 404, 405) or (status == 400 and is_stated(_FATAL_CODES, _FATAL_PHRASES)):
         return Fatal(text)
     if status in (429, 503, 529):
         return RateLimit(text, retry_after_s=retry_after_s)
@@ -220,9 +215,7 @@ def from_status(
         return Timeout(text)
     if status in (409, 425) or status >= 500:
         return ServerFault(text)
-    if status in (400, 413, 422) and (
-        codes & _CONTEXT_CODES or any(phrase in beginning for phrase in _CONTEXT_PHRASES)
-    ):
+    if status in (400, 413, 422) and is_stated(_CONTEXT_CODES, _CONTEXT_PHRASES):
         return Context(text)
     return Rejected(text, param=param, codes=frozenset(codes))
 

@@ -171,9 +171,7 @@ def compare(
     """
     limits, detail = limits or {}, len(runs) == 2 if detail is None else detail
     runs_by_suite = [{suite_run.suite: suite_run for suite_run in reversed(run)} for run in runs]
-    common = [
-        suite_run.suite for suite_run in runs[0] if all(suite_run.suite in run for run in runs_by_suite)
-    ]
+    common = [first.suite for first in runs[0] if all(first.suite in run for run in runs_by_suite)]
     by_suite = {suite: [run[suite] for run in runs_by_suite] for suite in common}
     reasons = [] if common else ["the runs have no suite in common"]
     for first, *others in by_suite.values():
