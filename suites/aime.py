@@ -17,12 +17,11 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.integers import integer, integer_matharena
+from evals.intern_s1 import intern_s1_protocol
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import repeat_metrics
 from evals.scorers.integer import Integer, IntegerInWorker, StatedInteger
-from evals.scorers.judge.judged import Judged
-from evals.suite import INTERN_S1
 from evals.types import Prompt, Sample, Sampling, Text
 
 SPLITS = {
@@ -91,13 +90,8 @@ def _boxed_prompt(sample: Sample, repeat: int) -> Prompt:
 
 def _intern_s1(year: str) -> Protocol:
     config = f"aime{year}/aime{year}_cascade_eval_gen_5e9f4f.py"
-    return Protocol(
-        prompt=_boxed_prompt,
-        upstream=opencompass_prompts(config, f"aime{year}_infer_cfg", "cascade_evaluator.llm_evaluator"),
-        scorers={"judge": Judged(rule=Integer(integer))},
-        metrics=repeat_metrics(),
-        sampling=INTERN_S1,
-    )
+    upstream = opencompass_prompts(config, f"aime{year}_infer_cfg", "cascade_evaluator.llm_evaluator")
+    return intern_s1_protocol(_boxed_prompt, upstream, Integer(integer), metrics=repeat_metrics())
 
 
 BENCHMARK = Benchmark(

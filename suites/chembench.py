@@ -26,16 +26,15 @@ from evals.benchmark import Benchmark, FewShot, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.last_letter import letter
+from evals.intern_s1 import intern_s1_protocol
 from evals.prompts import ANSWER_LINE, LETTERS, ask, options, plain_text
 from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import mean_value
 from evals.scorers.choice import Choice, StatedChoice
-from evals.scorers.judge.judged import Judged
 from evals.scorers.number import Within
 from evals.scorers.options import OptionSet, StatedOptions
 from evals.scorers.upstream.lamalab import SignedTolerance, options_lamalab
 from evals.seams import Warm
-from evals.suite import INTERN_S1
 from evals.types import Metric, Point, Prompt, Prompter, Reply, Sample, Sampling, Score, Text
 
 TASKS = (
@@ -300,12 +299,12 @@ OFFICIAL_PROTOCOLS: dict[str, Protocol] = {
     ),
 }
 INTERN_S1_PROTOCOLS: dict[str, Protocol] = {
-    "4k": Protocol(
-        prompt=_question_prompt_4k,
-        upstream=UPSTREAM_PROMPTS,
-        scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
+    "4k": intern_s1_protocol(
+        _question_prompt_4k,
+        UPSTREAM_PROMPTS,
+        Choice(letter),
+        mode="whole",
         metrics=MEANS_4K,
-        sampling=INTERN_S1,
         ideal=_ideal_letter,
     ),
     "lamalab": structs.replace(

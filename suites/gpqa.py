@@ -11,18 +11,17 @@ by option A.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from random import Random
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
 from evals.extract.upstream.letters import first_match
+from evals.intern_s1 import intern_s1_protocol
 from evals.prompts import ANSWER_LINE, ask, options, plain_text, rng, shuffled
 from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice, StatedChoice
-from evals.scorers.judge.judged import Judged
-from evals.suite import INTERN_S1
 from evals.types import Prompt, Prompter, Sample, Sampling, Text
 
 VARIANTS = {"diamond": Variant(198), "main": Variant(448), "extended": Variant(546)}
@@ -44,11 +43,10 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _prompt(instruction: str, sample: Sample, order: Sequence[int], line_format: str = "{}) {}") -> Prompt:
+def _prompt(instruction: str, sample: Sample, order: tuple[int, ...], line_format: str = "{}) {}") -> Prompt:
     """Return the prompt; question and options are stripped, as only OpenCompass' own prompts keep surrounding white space."""
     option_lines = options([sample.choices[i].strip() for i in order], line_format=line_format)
-    question = plain_text(sample.question).strip()
-    return ask(f"{instruction}\n\n{question}\n\n{option_lines}", order=tuple(order))
+    return ask(f"{instruction}\n\n{plain_text(sample.question).strip()}\n\n{option_lines}", order=order)
 
 
 STRICT_INSTRUCTION = f"Answer this graduate-level science question. Think it through step by step, then finish with {ANSWER_LINE}"
@@ -66,23 +64,25 @@ def _official_prompter(data: Data, variant: str) -> Prompter:
     """Return a prompter with simple-evals' option orders, drawn from `Random(0)` for all rows of each repeat in turn."""
     instruction = LAST_LINE_INSTRUCTION.format(", reasoning step by step first", "Answer")
     row_count = sum(1 for _ in _samples(data, variant))
-    generator, orders = Random(0), list[list[int]]()
+    generator, orders = Random(0), list[tuple[int, ...]]()
 
     def prompt(sample: Sample, repeat: int) -> Prompt:
         position = repeat * row_count + sample.meta["row"]
         while len(orders) <= position:
-            orders.append(generator.sample(range(4), 4))
+            orders.append(tuple(generator.sample(range(4), 4)))
         return _prompt(instruction, sample, orders[position])
 
     return prompt
 
 
 def _rotated_prompt(sample: Sample, repeat: int) -> Prompt:
-    order = [(i + sample.meta["row"] + 1) % 4 for i in range(4)]
+    order = tuple((i + sample.meta["row"] + 1) % 4 for i in range(4))
     return _prompt(LAST_LINE_INSTRUCTION.format("", "ANSWER"), sample, order)
 
 
-OPENCOMPASS_CONFIG = "gpqa/gpqa_cascade_eval_gen_772ea0.py"
+UPSTREAM_PROMPTS = opencompass_prompts(
+    "gpqa/gpqa_cascade_eval_gen_772ea0.py", "gpqa_infer_cfg", "gpqa_eval_cfg.evaluator.llm_evaluator"
+)
 SIMPLE_EVALS_RULE = first_match("first_letter", r"(?i)Answer[ \t]*:[ \t]*\$?([A-D])\$?")
 OPENCOMPASS_RULE = first_match("opencompass_letter", r"(?i)ANSWER\s*:\s*([A-D])")
 
@@ -102,14 +102,7 @@ BENCHMARK = Benchmark(
             sampling=Sampling(temperature=0.5, max_tokens=2048),
             repeats=4,
         ),
-        "intern-s1": Protocol(
-            prompt=_rotated_prompt,
-            upstream=opencompass_prompts(
-                OPENCOMPASS_CONFIG, "gpqa_infer_cfg", "gpqa_eval_cfg.evaluator.llm_evaluator"
-            ),
-            scorers={"judge": Judged(rule=Choice(OPENCOMPASS_RULE))},
-            sampling=INTERN_S1,
-        ),
+        "intern-s1": intern_s1_protocol(_rotated_prompt, UPSTREAM_PROMPTS, Choice(OPENCOMPASS_RULE)),
     },
     gated=True,
     chance=0.25,

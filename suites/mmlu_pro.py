@@ -19,12 +19,11 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract import letter_mmlu_pro
 from evals.extract.upstream.last_letter import letter
+from evals.intern_s1 import intern_s1_protocol
 from evals.prompts import LETTERS, ask, options, plain_text
 from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice, StatedChoice
-from evals.scorers.judge.judged import Judged
-from evals.suite import INTERN_S1
 from evals.types import Prompt, Prompter, Sample, Sampling, Text
 
 HUB = "TIGER-Lab/MMLU-Pro"
@@ -147,12 +146,8 @@ BENCHMARK = Benchmark(
             metrics=(*accuracy(), accuracy_guess()),
             sampling=Sampling(temperature=0.0, max_tokens=4000),
         ),
-        "intern-s1": Protocol(
-            prompt=_reasoning_prompt,
-            upstream=UPSTREAM_PROMPTS,
-            scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
-            metrics=accuracy(macro=True),
-            sampling=INTERN_S1,
+        "intern-s1": intern_s1_protocol(
+            _reasoning_prompt, UPSTREAM_PROMPTS, Choice(letter), mode="whole", metrics=accuracy(macro=True)
         ),
     },
     ideal=_ideal,

@@ -17,11 +17,10 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.last_letter import letter
 from evals.extract.upstream.letters import first_match
+from evals.intern_s1 import intern_s1_protocol
 from evals.prompts import LETTERS, ask, options, plain_text
 from evals.prompts.upstream import opencompass_prompts
 from evals.scorers.choice import Choice, StatedChoice
-from evals.scorers.judge.judged import Judged
-from evals.suite import INTERN_S1
 from evals.types import Prompt, Sample, Sampling, Text
 
 ROWS = Split(
@@ -112,12 +111,7 @@ BENCHMARK = Benchmark(
             sampling=Sampling(temperature=0.0, max_tokens=2048),
             ideal=_ideal_number,
         ),
-        "intern-s1": Protocol(
-            prompt=_lettered_prompt,
-            upstream=UPSTREAM_PROMPTS,
-            scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
-            sampling=INTERN_S1,
-        ),
+        "intern-s1": intern_s1_protocol(_lettered_prompt, UPSTREAM_PROMPTS, Choice(letter), mode="whole"),
     },
     chance=1 / 6,
     licence="Apache-2.0",

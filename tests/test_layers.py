@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("scorers", "evals.scorers"),
     ("suites as values", "evals.suite"),
     ("suites as tables", "evals.benchmark"),
-    ("what suites share", "evals.image_classification evals.short_answers"),
+    ("what suites share", "evals.image_classification evals.intern_s1 evals.short_answers"),
     ("benchmarks under one name", "evals.collection"),
     ("suites and adapters", "evals.model_adapters evals.suites"),
     ("names to objects", "evals.load"),
