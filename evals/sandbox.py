@@ -40,7 +40,7 @@ from msgspec.structs import replace
 from evals import errors
 from evals.boundary import foreign_code
 from evals.errors import EvalsError, ScorerError, UsageError
-from evals.seams import Warm
+from evals.seams import SupportsWarmUp
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_BATCH = 64
@@ -372,7 +372,7 @@ def _run_call(blob: bytes, warmed: set[str]) -> bytes:
     try:
         with foreign_code(_ForeignError, passing=(EvalsError, MemoryError)):
             timeout_s, function, args = _unpickle(blob)
-            if isinstance(function, Warm) and (name := repr(function)) not in warmed:
+            if isinstance(function, SupportsWarmUp) and (name := repr(function)) not in warmed:
                 warmed.add(name)
                 function.warm()
             signal.setitimer(signal.ITIMER_REAL, timeout_s)

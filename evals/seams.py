@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class Slots(Protocol):
+class HasSlots(Protocol):
     """A model with a limited number of concurrent calls."""
 
     slots: int | None
@@ -34,11 +34,11 @@ class Slots(Protocol):
 
 def slots_of(model: object) -> int | None:
     """Return the maximum number of concurrent calls of a model; None: no limit."""
-    return model.slots if isinstance(model, Slots) else None
+    return model.slots if isinstance(model, HasSlots) else None
 
 
 @runtime_checkable
-class Starting(Protocol):
+class HasStartup(Protocol):
     """A model that must start before it can be called."""
 
     def ready(self) -> Awaitable[None] | None:
@@ -47,7 +47,7 @@ class Starting(Protocol):
 
 
 @runtime_checkable
-class Noting(Protocol):
+class HasNotes(Protocol):
     """A model with notes for the card after the run."""
 
     @property
@@ -58,11 +58,11 @@ class Noting(Protocol):
 
 def notes_of(model: object) -> tuple[str, ...]:
     """Return a model's notes for the card after the run."""
-    return tuple(model.notes) if isinstance(model, Noting) else ()
+    return tuple(model.notes) if isinstance(model, HasNotes) else ()
 
 
 @runtime_checkable
-class Remarking(Protocol):
+class HasRemarks(Protocol):
     """A model with notes for the card before the run."""
 
     def remarks(self, sampling: Sampling) -> Sequence[str]:
@@ -71,14 +71,14 @@ class Remarking(Protocol):
 
 
 @runtime_checkable
-class Metered(Protocol):
+class HasRateLimit(Protocol):
     """A model with a rate limit in calls per minute."""
 
     per_minute: float
 
 
 @runtime_checkable
-class Billed(Protocol):
+class HasAccount(Protocol):
     """A model whose rate limit applies to an account; all of the account's models share it, the judge included."""
 
     account: str
@@ -108,7 +108,7 @@ class Concurrency(Protocol):
 
 
 @runtime_checkable
-class Paced(Protocol):
+class HasPace(Protocol):
     """A model that adjusts the concurrency itself, e.g. that of several servers."""
 
     def pace(self, fixed: int | None) -> Concurrency:
@@ -117,7 +117,7 @@ class Paced(Protocol):
 
 
 @runtime_checkable
-class Classifying(Protocol):
+class ImageClassifier(Protocol):
     """An image classifier: it reads no text, and replies with class indices (`scorers/classes.py`)."""
 
     classes: int
@@ -125,7 +125,7 @@ class Classifying(Protocol):
 
 
 @runtime_checkable
-class Versioned(Protocol):
+class HasVersions(Protocol):
     """A model whose replies depend on the versions of libraries in this process: with another version, a new run starts."""
 
     versions: str
@@ -133,14 +133,14 @@ class Versioned(Protocol):
 
 
 @runtime_checkable
-class Local(Protocol):
+class MayBeLocal(Protocol):
     """A model that may compute in this process; only one local or launched model is run at a time."""
 
     local: bool
 
 
 @runtime_checkable
-class Launched(Protocol):
+class HasLaunchedServer(Protocol):
     """A model whose server is started by this process."""
 
     options: str
@@ -153,18 +153,18 @@ class Launched(Protocol):
 
 def engine_of(model: object) -> str:
     """Return what identifies the engine of a model: its server's options, or the libraries' versions."""
-    if isinstance(model, Launched):
+    if isinstance(model, HasLaunchedServer):
         return model.options
-    return model.versions if isinstance(model, Versioned) else ""
+    return model.versions if isinstance(model, HasVersions) else ""
 
 
 def is_local(model: object) -> bool:
     """Return whether a model computes on this machine, with its GPUs or cores; False for None."""
-    return isinstance(model, Launched) or (isinstance(model, Local) and model.local)
+    return isinstance(model, HasLaunchedServer) or (isinstance(model, MayBeLocal) and model.local)
 
 
 @runtime_checkable
-class Requests(Protocol):
+class SupportsHeaders(Protocol):
     """A model called by HTTP requests, to which the user may add headers and body fields (`Sampling.extra`)."""
 
     @property
@@ -186,7 +186,7 @@ class BatchState(Struct, frozen=True):
     """Why the batch was rejected as a whole; empty if it was not."""
 
 
-class Batches(Protocol):
+class BatchEndpoint(Protocol):
     """A vendor's batch endpoint, the attribute `batches` of an adapter; raises the errors of `Model.reply`."""
 
     max_requests: int
@@ -229,11 +229,11 @@ class Batches(Protocol):
 
 
 @runtime_checkable
-class Batching(Protocol):
+class HasBatchEndpoint(Protocol):
     """A model with a batch endpoint."""
 
     @property
-    def batches(self) -> Batches:
+    def batches(self) -> BatchEndpoint:
         """Return the endpoint."""
         ...
 
@@ -256,11 +256,11 @@ class Decoding(Struct, frozen=True):
         return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
 
 
-class TokenReading(NamedTuple):
+class TokenLikelihoods(NamedTuple):
     """Likelihoods that a model assigns to the tokens of a given reply; arrays of equal length, one value per token.
 
     `above` and `mass` refer to the recorded decoding: a token sampled from the model has the probability integral transform
-    `above + U * mass`, with U uniform on (0, 1). At temperature 0 they are 0 and 1 for the first choice, else 1 and 0.
+    `above + V * mass`, with V uniform on (0, 1). At temperature 0 they are 0 and 1 for the first choice, else 1 and 0.
     """
 
     logprob: Floats
@@ -282,20 +282,21 @@ class TokenReading(NamedTuple):
 
 
 @runtime_checkable
-class ReadsReplies(Protocol):
-    """A model that computes the likelihood of given replies, token by token (teacher forcing: nothing is generated)."""
+class SupportsReplyLikelihoods(Protocol):
+    """A model that computes the likelihoods of given replies, token by token (teacher forcing: nothing is generated)."""
 
     def backend(self) -> str:
         """Return what computes the likelihoods, with its version."""
         ...
 
-    async def read_replies(
-        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
-    ) -> Sequence[TokenReading | ModelError]:
-        """Return a reading of each reply, or why it cannot be read; raises the errors of `reply` if none can be.
+    async def reply_likelihoods(
+        self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenLikelihoods | ModelError]:
+        """Return the likelihoods of each reply, or why they cannot be computed.
 
-        Prompt and reply are tokenised as the chat template renders them, reasoning included. Control tokens in a reply's text
-        are plain text; a reply that ended by itself includes the end-of-turn token. `sampling`: as recorded.
+        Raises the errors of `Model.reply` if no reply can be processed. Prompt and reply are tokenised as the chat template
+        renders them, reasoning included. Control tokens in the text of a reply are plain text; a reply that ended by itself
+        includes the end-of-turn token. `sampling`: as recorded.
         """
         ...
 
@@ -304,7 +305,7 @@ class ReadsReplies(Protocol):
 
 
 @runtime_checkable
-class Warm(Protocol):
+class SupportsWarmUp(Protocol):
     """A scorer with slow imports."""
 
     def warm(self) -> None:
@@ -313,7 +314,7 @@ class Warm(Protocol):
 
 
 @runtime_checkable
-class Heavy(Protocol):
+class MayBeHeavy(Protocol):
     """A scorer that states whether it needs a worker process."""
 
     @property
@@ -324,7 +325,7 @@ class Heavy(Protocol):
 
 def is_heavy(scorer: object) -> bool:
     """Return whether a scorer runs in a worker process."""
-    return isinstance(scorer, Heavy) and scorer.heavy
+    return isinstance(scorer, MayBeHeavy) and scorer.heavy
 
 
 @runtime_checkable
@@ -357,7 +358,7 @@ class TwoStage(Protocol):
 
 
 @runtime_checkable
-class Resampled(Protocol):
+class SupportsResampling(Protocol):
     """A statistic with a faster form for resampling."""
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[Any], float]:
@@ -366,7 +367,7 @@ class Resampled(Protocol):
 
 
 @runtime_checkable
-class Costly(Protocol):
+class HasResamples(Protocol):
     """A statistic that may be too slow for the default number of resamples."""
 
     @property
@@ -376,7 +377,7 @@ class Costly(Protocol):
 
 
 @runtime_checkable
-class OwnInterval(Protocol):
+class HasInterval(Protocol):
     """A statistic with an interval of its own instead of the bootstrap's."""
 
     def interval(self, clusters: Sequence[Sequence[Point]]) -> Any:

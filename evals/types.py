@@ -386,7 +386,7 @@ class LogProbs(Protocol):
 
 
 class Scorer(Protocol):
-    """A scorer: pure and fast, or `heavy` and then run in a worker process (`seams.Heavy`).
+    """A scorer: pure and fast, or `heavy` and then run in a worker process (`seams.MayBeHeavy`).
 
     Its `repr` contains the rule and its options, and is stored on the card of every run, to detect changes to the rule.
     """

@@ -20,7 +20,7 @@ from typing import Any
 from evals import profiles
 from evals.boundary import foreign_code
 from evals.errors import ModelError, UsageError, install
-from evals.model_adapters.common import reading
+from evals.model_adapters.common import reply_likelihoods
 from evals.model_adapters.common.lazy_model import LazyModel
 from evals.model_adapters.common.rules import template_variables
 from evals.model_adapters.common.weights import (
@@ -34,7 +34,7 @@ from evals.model_adapters.common.weights import (
     require_fit,
     token_count,
 )
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Likelihood, Media, Prompt, Reply, Sampling
 
 OPTIONS = ("trust_remote_code",)
@@ -95,21 +95,21 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
             return await asyncio.to_thread(likelihoods, loaded, prompt, continuations)
 
     def backend(self) -> str:
-        """See `ReadsReplies`."""
+        """See `SupportsReplyLikelihoods`."""
         return f"transformers {version('transformers')}"
 
-    async def read_replies(
-        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
-    ) -> Sequence[TokenReading | ModelError]:
-        """See `ReadsReplies`."""
+    async def reply_likelihoods(
+        self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenLikelihoods | ModelError]:
+        """See `SupportsReplyLikelihoods`."""
         loaded, cancelled = await self.loaded(), Event()
         with foreign_code(ModelError):
             async with self._compute_lock:
                 try:
                     return await asyncio.to_thread(
-                        reading.read,
+                        reply_likelihoods.compute,
                         loaded,
-                        written,
+                        exchanges,
                         decoding,
                         template_variables(sampling, self._switch),
                         has_stops=bool(sampling.stop),

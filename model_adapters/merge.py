@@ -16,7 +16,7 @@ from evals.model_adapters import hf, vllm
 from evals.model_adapters.common.served import LaunchedModel
 from evals.model_adapters.hf import Transformers
 from evals.plain import notice
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
 OPTIONS = ("results", "trust_remote_code", "gpu_check")
@@ -92,14 +92,14 @@ class MergedModel:
         return await (await self._merged_engine()).logprobs(prompt, continuations)
 
     def backend(self) -> str:
-        """See `ReadsReplies`."""
+        """See `SupportsReplyLikelihoods`."""
         return self._engine.backend() if self._engine is not None else ""
 
-    async def read_replies(
-        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
-    ) -> Sequence[TokenReading | ModelError]:
-        """See `ReadsReplies`."""
-        return await (await self._merged_engine()).read_replies(written, sampling, decoding)
+    async def reply_likelihoods(
+        self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenLikelihoods | ModelError]:
+        """See `SupportsReplyLikelihoods`."""
+        return await (await self._merged_engine()).reply_likelihoods(exchanges, sampling, decoding)
 
     async def close(self) -> None:
         """Stop the server, or release the memory; a merge in progress is completed in its thread."""

@@ -29,10 +29,10 @@ from evals.model_adapters.common.fetch import HttpStatusError, ListedModel, list
 from evals.model_adapters.common.http import parse_base_url, suggest_base_url, without_secrets
 from evals.model_adapters.common.retry_after import requested_wait_s
 from evals.model_adapters.common.rules import template_variables
-from evals.model_adapters.common.server_reading import ServerReader
+from evals.model_adapters.common.server_likelihoods import ServerLikelihoods
 from evals.model_adapters.openai import Chat
 from evals.plain import notice
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
 
@@ -99,16 +99,16 @@ class Server(Chat):
         )
 
     def backend(self) -> str:
-        """See `ReadsReplies`."""
+        """See `SupportsReplyLikelihoods`."""
         return f"prompt_logprobs of {self.client.display_url('/completions')}"
 
-    async def read_replies(
-        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
-    ) -> Sequence[TokenReading | ModelError]:
-        """See `ReadsReplies`."""
+    async def reply_likelihoods(
+        self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenLikelihoods | ModelError]:
+        """See `SupportsReplyLikelihoods`."""
         variables = template_variables(sampling, self.switch)
-        reader = ServerReader(self.client, self.name, variables)
-        return await reader.read(written, decoding, has_stops=bool(sampling.stop))
+        likelihoods = ServerLikelihoods(self.client, self.name, variables)
+        return await likelihoods.compute(exchanges, decoding, has_stops=bool(sampling.stop))
 
 
 def _prompt_logprobs(choice: _EchoChoice, text: str, url: str) -> _LogProbs:

@@ -34,7 +34,7 @@ from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.number import Within
 from evals.scorers.options import OptionSet, StatedOptions
 from evals.scorers.upstream.lamalab import SignedTolerance, options_lamalab
-from evals.seams import Warm
+from evals.seams import SupportsWarmUp
 from evals.types import Metric, Point, Prompt, Prompter, Reply, Sample, Sampling, Score, Text
 
 TASKS = (
@@ -185,7 +185,7 @@ class Lamalab(Struct, frozen=True):
 
     def warm(self) -> None:
         """Import the unit library."""
-        if isinstance(self.number, Warm):
+        if isinstance(self.number, SupportsWarmUp):
             self.number.warm()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

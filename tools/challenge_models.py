@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.model_adapters import llamacpp
-from evals.model_adapters.common.token_probabilities import columns, make_reading
-from evals.seams import Decoding, TokenReading
+from evals.model_adapters.common.token_probabilities import columns, make_likelihoods
+from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Reply
 from tools import vllm_environment
 
@@ -173,15 +173,15 @@ def sample_tokens(logits: Any, decoding: Decoding, generator: Any) -> Any:
     return token_ids.gather(1, torch.multinomial(mass, 1, generator=generator))[:, 0]
 
 
-def read_replies(
+def reply_likelihoods(
     loaded: LoadedModel, replies: Sequence[RecordedReply], decoding: Decoding, *, batch: int
-) -> list[TokenReading]:
-    """Return a model's reading of each reply, computed in batches of similar length, padded on the right."""
+) -> list[TokenLikelihoods]:
+    """Return a model's likelihoods of each reply, computed in batches of similar length, padded on the right."""
     import torch
 
     pairs = [(loaded.prompt_ids(reply.prompt), loaded.reply_ids(reply)) for reply in replies]
     by_length = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
-    readings: dict[int, TokenReading] = {}
+    likelihoods: dict[int, TokenLikelihoods] = {}
     for indices in (by_length[i : i + batch] for i in range(0, len(by_length), batch)):
         rows = [pairs[i][0] + pairs[i][1] for i in indices]
         width = max(map(len, rows))
@@ -192,8 +192,8 @@ def read_replies(
             for i, states in zip(indices, hidden, strict=True):
                 prompt, reply = pairs[i]
                 logits = loaded.model.lm_head(states[len(prompt) - 1 : len(prompt) + len(reply) - 1])
-                readings[i] = make_reading(columns(logits, torch.tensor(reply), decoding), None)
-    return [readings[i] for i in range(len(pairs))]
+                likelihoods[i] = make_likelihoods(columns(logits, torch.tensor(reply), decoding), None)
+    return [likelihoods[i] for i in range(len(pairs))]
 
 
 def llama_cpp_replies(

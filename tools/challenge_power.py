@@ -2,9 +2,9 @@
 
     python -m tools.challenge_power FOLDER [--replies 160] [--tokens 64] [--llama 60] [--page docs/trust.md]
 
-Pools of replies are written once by SmolLM2 (bfloat16), read once by each variant, and kept in FOLDER, so that an
+Pools of replies are written once by SmolLM2 (bfloat16), tested once with each variant, and kept in FOLDER, so that an
 interrupted run continues. A trial draws 60 replies from a pool without replacement; all trials of a condition share its
-pool. "The claimed model is a 4-bit quantisation" is measured with replies by SmolLM2 that the 4-bit quantisation reads.
+pool. "The claimed model is a 4-bit quantisation" is measured by testing replies of SmolLM2 with the 4-bit quantisation.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from evals.challenge.evidence import (
     factors_by_reply,
     features_of,
 )
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 from tools import challenge_models as models
 from tools.challenge_models import RecordedReply
 
 SIZES = (5, 10, 20, 40, 60)
-"""Numbers of replies read."""
+"""Numbers of replies tested."""
 TRIALS = 200
 ALPHA = 0.01
 EDITED_SHARE = 0.05
@@ -46,11 +46,11 @@ BEGIN, END = "<!-- measured -->", "<!-- end -->"
 
 
 class Condition(NamedTuple):
-    """One row of the table: a pool of replies, the model that reads them, and the decoding it assumes."""
+    """One row of the table: a pool of replies, the model they are tested with, and the decoding that is assumed."""
 
     title: str
     pool: str
-    reader: str = "bfloat16"
+    claimed: str = "bfloat16"
     decoding: Decoding = DRAWN
     """The recorded sampling."""
     expected: str = "different"
@@ -70,8 +70,8 @@ class Condition(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Return the stem of the file with its readings."""
-        return f"{self.pool}-{self.reader}-{self.decoding.temperature}-{self.batch}"
+        """Return the stem of the file with its likelihoods."""
+        return f"{self.pool}-{self.claimed}-{self.decoding.temperature}-{self.batch}"
 
 
 def conditions(*, llama: bool, vllm: bool = False) -> Iterator[Condition]:
@@ -100,13 +100,13 @@ def conditions(*, llama: bool, vllm: bool = False) -> Iterator[Condition]:
 
 
 class Pools:
-    """Replies and readings, kept in a folder."""
+    """Replies and their likelihoods, kept in a folder."""
 
     def __init__(self, folder: Path, *, replies: int, tokens: int, llama: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.replies, self.tokens, self.llama = folder, replies, tokens, llama
         self.seconds: dict[str, float] = {}
-        """CPU seconds spent in this process on writing or reading, by file stem."""
+        """CPU seconds spent in this process on generating replies or on likelihoods, by file stem."""
         self._loaded: tuple[str, models.LoadedModel] | None = None
 
     def model(self, variant: str) -> models.LoadedModel:
@@ -140,26 +140,27 @@ class Pools:
             path.write_bytes(msgspec.json.encode(self._timed(name, generate)))
         return msgspec.json.decode(path.read_bytes(), type=list[RecordedReply])
 
-    def readings(self, condition: Condition, pool: str = "") -> list[TokenReading]:
-        """Return the readings of a condition's pool, or of another pool under its settings, computed on first use."""
+    def likelihoods(self, condition: Condition, pool: str = "") -> list[TokenLikelihoods]:
+        """Return the likelihoods of a condition's pool, or of another pool under its settings, computed on first use."""
         key = condition._replace(pool=pool or condition.pool).key
         path = self.folder / f"{key}.npz"
         if not path.exists():
             replies = self.replies_of(pool or condition.pool)
-            loaded = self.model(condition.reader)
-            readings = self._timed(
-                key, lambda: models.read_replies(loaded, replies, condition.decoding, batch=condition.batch)
+            loaded = self.model(condition.claimed)
+            likelihoods = self._timed(
+                key,
+                lambda: models.reply_likelihoods(loaded, replies, condition.decoding, batch=condition.batch),
             )
             columns = {
-                name: np.concatenate([getattr(reading, name) for reading in readings])
-                for name in TokenReading._fields[:5]
+                name: np.concatenate([getattr(tokens, name) for tokens in likelihoods])
+                for name in TokenLikelihoods._fields[:5]
             }
-            lengths = [len(reading.rank) for reading in readings]
+            lengths = [len(tokens.rank) for tokens in likelihoods]
             np.savez(path, allow_pickle=False, lengths=lengths, **columns)
         with np.load(path) as saved:
             boundaries = np.cumsum(saved["lengths"])[:-1]
-            fields = [np.split(saved[name], boundaries) for name in TokenReading._fields[:5]]
-        return [TokenReading(*values) for values in zip(*fields, strict=True)]
+            fields = [np.split(saved[name], boundaries) for name in TokenLikelihoods._fields[:5]]
+        return [TokenLikelihoods(*values) for values in zip(*fields, strict=True)]
 
     def _timed(self, name: str, compute: Callable[[], Any]) -> Any:
         started = time.process_time()
@@ -211,12 +212,12 @@ def trials(
     """Yield, for each trial, whether the null hypothesis is rejected with the numbers of replies in `SIZES`."""
     rng = np.random.default_rng(3)
     greedy = condition.greedy
-    original = [features_of(reading, greedy=greedy) for reading in pools.readings(condition)]
+    original = [features_of(tokens, greedy=greedy) for tokens in pools.likelihoods(condition)]
     lengths = np.array([len(sentences(reply.text)) for reply in pools.replies_of(condition.pool)])
     edited: list[Any] = []
     if condition.edited:
-        readings = pools.readings(condition, f"edited-{condition.pool}")
-        edited = [features_of(reading, greedy=greedy) for reading in readings]
+        likelihoods = pools.likelihoods(condition, f"edited-{condition.pool}")
+        edited = [features_of(tokens, greedy=greedy) for tokens in likelihoods]
     features = original + edited
     factors = factors_by_reply(features, null, greedy=greedy)
     for _ in range(TRIALS):
@@ -260,7 +261,7 @@ def quick_conditions() -> list[Condition]:
     return [
         condition
         for condition in conditions(llama=False)
-        if condition.reader == "bfloat16"
+        if condition.claimed == "bfloat16"
         and condition.batch == 16
         and condition.pool != "hot"
         and not condition.edited

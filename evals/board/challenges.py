@@ -52,4 +52,4 @@ def _faults(outcome: ChallengeOutcome, result: SuiteResult, rule: ChallengeRule)
     if outcome.alpha < rule.minimum_alpha:
         yield f"alpha is {outcome.alpha:g}; the board requires at least {rule.minimum_alpha:g}"
     if outcome.replies < rule.minimum_replies:
-        yield f"{outcome.replies} replies were read; the board requires {rule.minimum_replies}"
+        yield f"replies tested: {outcome.replies}; the board requires {rule.minimum_replies}"

@@ -1,6 +1,6 @@
 """Levels of trust above `recomputed`: `results/levels.json`.
 
-`challenged`: the claimed model was given the replies to read, and the verdict is `consistent` or `close` (`challenges.py`).
+`challenged`: the replies were tested with the claimed model, and the verdict is `consistent` or `close` (`challenges.py`).
 
 `rerun`: the board has run the model itself (`reruns/ENTRY/SUITE@PROTOCOL.zip`, a bundle), and the two runs are equivalent:
 the 90 % interval of their difference, paired by item, lies within the rule's margin (two one-sided tests at 5 %; Schuirmann

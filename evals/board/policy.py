@@ -87,7 +87,7 @@ class ChallengeRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Which outcomes of challenges count."""
 
     minimum_replies: Positive = 60
-    """Minimum number of replies read for the level `challenged`."""
+    """Minimum number of tested replies for the level `challenged`."""
     minimum_alpha: Alpha = 0.001
     """Minimum false-alarm rate for the level `challenged`: a stricter test has less power."""
     maximum_alpha: Alpha = 0.01

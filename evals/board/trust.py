@@ -28,7 +28,7 @@ PROMISES: Mapping[str, Mark] = {
 }
 CHALLENGES: Mapping[Verdict, Mark] = {
     "consistent": Mark(
-        "●", "challenged", "the claimed model has read the replies, and no difference was detected"
+        "●", "challenged", "the replies were tested with the claimed model, and no difference was detected"
     ),
     "close": Mark(
         "≈",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
-from evals.seams import Billed, Concurrency, Metered, Paced, slots_of
+from evals.seams import Concurrency, HasAccount, HasPace, HasRateLimit, slots_of
 
 INITIAL_LIMIT = 16
 MAX_LIMIT = 1024
@@ -120,9 +120,9 @@ _spacing_by_account: WeakValueDictionary[tuple[str, float], Spacing] = WeakValue
 
 def spacing_of(model: object) -> Spacing | None:
     """Return the spacing for a model with a limit in calls per minute, shared by its account; None without a limit."""
-    if not isinstance(model, Metered) or not model.per_minute:
+    if not isinstance(model, HasRateLimit) or not model.per_minute:
         return None
-    if not isinstance(model, Billed):
+    if not isinstance(model, HasAccount):
         return Spacing(model.per_minute)
     key = (model.account, model.per_minute)
     return _spacing_by_account.get(key) or _spacing_by_account.setdefault(key, Spacing(model.per_minute))
@@ -132,6 +132,6 @@ def pace_of(model: object, fixed: int | None) -> Concurrency:
     """Return the concurrency control of a model: its own if it has one, else a `Pace`."""
     return (
         model.pace(fixed)
-        if isinstance(model, Paced)
+        if isinstance(model, HasPace)
         else Pace(fixed=fixed, max_limit=slots_of(model) or MAX_LIMIT)
     )

@@ -1,21 +1,21 @@
-"""A challenge: a model reads recorded replies that it is claimed to have written."""
+"""Challenge a run: test whether the model that is claimed to have written its replies could have done so."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, structs
 
 from evals import load
 from evals.challenge import replies
 from evals.challenge.decoding import decoding_of, sampling_of, unrecorded_settings
+from evals.challenge.likelihoods import TestedReplies, compute_likelihoods
 from evals.challenge.outcome import MAX_SECONDS, ChallengeOutcome
-from evals.challenge.reading import Readings, read
 from evals.challenge.replies import Choice, Source
 from evals.errors import Fatal, Rejected, UsageError
 from evals.run.event_loop import run_on_new_loop
-from evals.seams import Decoding, ReadsReplies, Starting
+from evals.seams import Decoding, HasStartup, SupportsReplyLikelihoods
 from evals.types import Model, Sampling
 
 if TYPE_CHECKING:
@@ -23,21 +23,24 @@ if TYPE_CHECKING:
 
 
 class ChallengeRequest(Struct, frozen=True, kw_only=True):
-    """How many replies are read, and how they are tested."""
+    """How many replies are tested, at which false-alarm rate, and the seed that selects them."""
 
     replies: int = 60
     alpha: float = 0.01
     seed: int
-    """Seed for the choice of replies, which the bundle's creator must not know."""
+    """The creator of the bundle must not know it in advance."""
+
+
+class ClaimedModel(Model, SupportsReplyLikelihoods, Protocol):
+    """A model that returns the likelihoods of given replies, so that it can be challenged."""
 
 
 def challenge(
     source: Source, spec: str, request: ChallengeRequest, options: dict[str, object]
 ) -> ChallengeOutcome:
-    """Have the model `spec` read replies, and test whether it could have written them.
+    """Test whether the model `spec` could have written replies of a run; `options`: the adapter's options.
 
-    Raises UsageError if the model cannot be loaded; other obstacles are returned as an outcome with the verdict
-    `untestable`. `options`: the adapter's options.
+    Raises UsageError if the model cannot be loaded; any other obstacle yields an outcome with the verdict `untestable`.
     """
     empty_outcome = _empty_outcome(source, spec, request)
     try:
@@ -52,19 +55,18 @@ def challenge(
         )
     choice = replies.choose(source.records, request.replies, request.seed)
     if not choice.exchanges:
-        return structs.replace(
-            empty_outcome, reason=_why_none_readable(choice), left_out=dict(choice.left_out)
-        )
+        return structs.replace(empty_outcome, reason=choice.obstacle, left_out=dict(choice.left_out))
     model = load.model(spec, **options)
-    if not isinstance(model, ReadsReplies):
-        return structs.replace(empty_outcome, reason=_why_unreadable(spec))
+    if not isinstance(model, SupportsReplyLikelihoods):
+        return structs.replace(empty_outcome, reason=_missing_capability(spec))
     outcome = _test(empty_outcome, model, choice, sampling, decoding)
     missing = unrecorded_settings(source.card.config, sampling)
     if outcome.verdict == "different" and missing:
-        why = (
-            f"the replies differ from what this model writes without {missing}, which the card does not state"
+        reason = (
+            f"the replies differ from what this model writes without {missing}, which the card does not state; "
+            "the server may have set them"
         )
-        return structs.replace(outcome, verdict="untestable", reason=f"{why}: the server may have set them")
+        return structs.replace(outcome, verdict="untestable", reason=reason)
     return outcome
 
 
@@ -88,14 +90,7 @@ def _empty_outcome(source: Source, spec: str, request: ChallengeRequest) -> Chal
     )
 
 
-def _why_none_readable(choice: Choice) -> str:
-    if not choice.left_out:
-        return "it contains no reply"
-    (why, count), *_ = choice.left_out.most_common(1)
-    return f"no reply can be read: {why} ({count})"
-
-
-def _why_unreadable(spec: str) -> str:
+def _missing_capability(spec: str) -> str:
     return (
         f"{load.without_secrets(spec)} does not return the likelihoods of a given text; hf: (.gguf files too), merge:, "
         "vllm: and server: (vLLM) do"
@@ -103,64 +98,65 @@ def _why_unreadable(spec: str) -> str:
 
 
 def _test(
-    empty_outcome: ChallengeOutcome, model: Model, choice: Choice, sampling: Sampling, decoding: Decoding
+    empty_outcome: ChallengeOutcome,
+    model: ClaimedModel,
+    choice: Choice,
+    sampling: Sampling,
+    decoding: Decoding,
 ) -> ChallengeOutcome:
-    """Return the outcome of reading the chosen replies and testing them."""
+    """Return the outcome of testing the chosen replies."""
     from evals.challenge.evidence import weigh
 
     try:
-        readings, seconds = run_on_new_loop(_read(model, choice, sampling, decoding))
+        tested, seconds = run_on_new_loop(_run_model(model, choice, sampling, decoding))
     except (Fatal, Rejected) as error:
         return structs.replace(empty_outcome, reason=str(error), left_out=dict(choice.left_out))
     evidence = weigh(
-        readings.readings,
+        tested.likelihoods,
         greedy=not decoding.temperature,
         alpha=empty_outcome.alpha,
         one_seed=sampling.seed is not None,
     )
-    left_out = dict(choice.left_out + readings.left_out)
     return structs.replace(
         empty_outcome,
-        backend=model.backend() if isinstance(model, ReadsReplies) else "",
-        replies=len(readings.readings),
-        tokens=readings.tokens,
+        backend=model.backend(),
+        replies=evidence.replies,
+        tokens=evidence.tokens,
         verdict=evidence.verdict,
         p_value=evidence.p_value,
         e_value=evidence.e_value,
-        first_choices=readings.first_choices,
-        reason=_reason(evidence, readings),
-        left_out=left_out,
-        retokenised=readings.retokenised,
+        first_choices=evidence.first_choices,
+        reason=_reason(evidence, tested),
+        left_out=dict(choice.left_out + tested.left_out),
+        retokenised=tested.retokenised,
         reading_s=seconds,
-        generation_s=_generation_s(readings),
+        generation_s=_generation_s(tested),
     )
 
 
-def _generation_s(readings: Readings) -> float | None:
-    """Return the recorded generation time of the replies; None if it is not recorded, or impossible."""
-    seconds = [reply.seconds for reply in readings.replies]
+def _generation_s(tested: TestedReplies) -> float | None:
+    """Return the recorded time of generating the replies; None if it is not recorded, or not plausible."""
+    seconds = [reply.seconds for reply in tested.replies]
     total = sum(seconds)
     return total if min(seconds, default=0) >= 0 and 0 < total <= MAX_SECONDS else None
 
 
-async def _read(
-    model: Model, choice: Choice, sampling: Sampling, decoding: Decoding
-) -> tuple[Readings, float]:
-    """Return the readings and the time they took, excluding the start of the model; close the model at the end."""
+async def _run_model(
+    model: ClaimedModel, choice: Choice, sampling: Sampling, decoding: Decoding
+) -> tuple[TestedReplies, float]:
+    """Return the likelihoods and the seconds taken, not counting the model's startup; then close the model."""
     try:
-        if isinstance(model, Starting) and (waiting := model.ready()) is not None:
+        if isinstance(model, HasStartup) and (waiting := model.ready()) is not None:
             await waiting
         started = time.perf_counter()
-        if not isinstance(model, ReadsReplies):
-            raise Fatal("it cannot read")
-        readings = await read(model, choice.exchanges, sampling, decoding)
-        return readings, time.perf_counter() - started
+        tested = await compute_likelihoods(model, choice.exchanges, sampling, decoding)
+        return tested, time.perf_counter() - started
     finally:
         await model.close()
 
 
-def _reason(evidence: Evidence, readings: Readings) -> str:
-    if evidence.verdict == "untestable":
-        (why, _), *_ = readings.left_out.most_common(1) or [("no reply has a token", 0)]
-        return f"no reply can be read: {why}"
-    return ""
+def _reason(evidence: Evidence, tested: TestedReplies) -> str:
+    if evidence.verdict != "untestable":
+        return ""
+    (reason, _), *_ = tested.left_out.most_common(1) or [("they have no tokens", 0)]
+    return f"no reply can be tested: {reason}"

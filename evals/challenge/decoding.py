@@ -1,4 +1,4 @@
-"""How the tokens of a run's replies were sampled, according to its card; unknown defaults are errors."""
+"""How the tokens of a run's replies were sampled, according to its card; a setting whose value is unknown is an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evals.seams import Decoding
 from evals.types import Sampling
 
 LLAMA_CPP = Sampling(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05)
-"""Defaults of llama.cpp (`common_params_sampling` in common/common.h), which excludes tokens before applying the temperature."""
+"""Defaults of llama.cpp (`common_params_sampling` in common/common.h), which applies the temperature after top-k, top-p and min-p."""
 GREEDY = 1e-5
 """Temperatures below this are greedy, as in vLLM (`_SAMPLING_EPS` in vllm/v1/sample)."""
 NEUTRAL: Mapping[str, Any] = {
@@ -21,10 +21,13 @@ NEUTRAL: Mapping[str, Any] = {
     "logit_bias": {}, "ignore_eos": False, "min_tokens": 0, "use_beam_search": False, "typical_p": 1,
 }  # fmt: skip
 """Request fields that affect sampling -> the value at which they have no effect."""
-HARMLESS = frozenset({"max_completion_tokens", "stream", "user", "include_reasoning", "skip_special_tokens"})
+WITHOUT_EFFECT = frozenset(
+    {"max_completion_tokens", "stream", "user", "include_reasoning", "skip_special_tokens"}
+)
+"""Request fields that do not affect sampling, whatever their value."""
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "stop")
-"""Extra request fields that override the field of `Sampling` with the same name."""
-RENDERING = frozenset(
+"""Request fields that, if the user sent them, override the fields of `Sampling` with the same names."""
+TEMPLATE_ARGUMENTS = frozenset(
     {
         "chat_template", "tokenize", "add_generation_prompt", "continue_final_message", "tools", "messages", "conversation",
         "documents", "self", "padding", "truncation", "max_length", "return_tensors", "return_dict",
@@ -32,17 +35,17 @@ RENDERING = frozenset(
         "load_audio_backend",
     }
 )  # fmt: skip
-"""Parameters of `apply_chat_template` in transformers that a submitter must not set for the reader."""
+"""Parameters of `apply_chat_template` in transformers; template variables with these names would change how we render."""
 
 
 def sampling_of(config: Config) -> Sampling:
-    """Return the sampling after applying extra request fields; raises UsageError for an effect that cannot be computed."""
+    """Return the sampling with the extra request fields applied; raises UsageError for a field whose effect cannot be computed."""
     sampling, fields = config.sampling, dict(config.sampling.extra)
     template = fields.pop("chat_template_kwargs", {})
     _check_template(template)
     values = {name: fields.pop(name) for name in SAMPLING_FIELDS if name in fields}
     for name, value in fields.items():
-        if name not in HARMLESS and not (name in NEUTRAL and value == NEUTRAL[name]):
+        if name not in WITHOUT_EFFECT and not (name in NEUTRAL and value == NEUTRAL[name]):
             raise UsageError(f"the request field {name} may affect sampling in a way that cannot be computed")
     for name in ("temperature", "top_p", "top_k", "min_p"):
         value = values.get(name, 0)
@@ -60,12 +63,12 @@ def _check_template(variables: Any) -> None:
     if not isinstance(variables, dict):
         raise UsageError("the request field chat_template_kwargs is not an object")
     for name, value in variables.items():
-        if name in RENDERING or not isinstance(value, str | int | float | None):
+        if name in TEMPLATE_ARGUMENTS or not isinstance(value, str | int | float | None):
             raise UsageError(f"the request field chat_template_kwargs.{name} is not supported")
 
 
 def decoding_of(config: Config, sampling: Sampling) -> Decoding:
-    """Return how tokens were sampled; raises UsageError if the card does not record it."""
+    """Return how tokens were sampled; raises UsageError if the card does not say it, or if a value is out of range."""
     adapter = config.model.partition(":")[0]
     if adapter == "smollm2":
         sampling = _with_defaults(sampling, LLAMA_CPP)
@@ -73,7 +76,7 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
         sampling = _with_defaults(sampling, Sampling(temperature=0.0))
     if sampling.temperature is None:
         raise UsageError(
-            "the temperature is not recorded: a server's default was used, or replies were imported"
+            "the temperature is not recorded: the server's default was used, or the replies were imported"
         )
     decoding = Decoding(
         temperature=max(float(sampling.temperature), 0.0),
@@ -90,7 +93,7 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
 
 
 def unrecorded_settings(config: Config, sampling: Sampling) -> str:
-    """Return the unrecorded settings that a server may have set, as vLLM does from `generation_config.json`."""
+    """Return which settings the card leaves open, so that a server may have set them (vLLM: from `generation_config.json`)."""
     if config.model.partition(":")[0] in ("hf", "smollm2") or not sampling.temperature:
         return ""
     return " and ".join(name for name in ("top_p", "top_k") if getattr(sampling, name) is None)

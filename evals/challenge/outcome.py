@@ -20,8 +20,9 @@ SUFFIX = ".json"
 MAX_BYTES = 1 << 20
 
 Verdict: TypeAlias = Literal["consistent", "close", "different", "untestable"]
-"""`consistent`: no difference found in this many replies. `close`: they differ by no more than different numerics or 8-bit
-quantisation of the same weights explain. `different`: they differ by more. `untestable`: see the reason."""
+"""`consistent`: no difference between the replies and what the model writes was found. `close`: they differ by no more than
+different numerics or 8-bit quantisation of the same weights explain. `different`: they differ by more. `untestable`: nothing
+was tested, for the stated reason."""
 
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -30,7 +31,7 @@ Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 
 class ChallengeOutcome(Struct, frozen=True, kw_only=True):
-    """The result of having a model read the recorded replies of a run."""
+    """The result of testing whether a model could have written the recorded replies of a run."""
 
     format: int = FORMAT
     suite: str
@@ -38,18 +39,18 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     run: str
     """Id of the run."""
     bundle_sha256: str = ""
-    """SHA-256 of the bundle that was read; empty if a run's folder was read."""
+    """SHA-256 of the bundle whose replies were tested; empty if they came from a run's folder."""
     claimed: str
-    """The model as the card names it."""
+    """The claimed model, as the card names it."""
     reader: str
-    """The model that read, as given on the command line, without secrets."""
+    """The model that the replies were tested with, as given on the command line, without secrets."""
     backend: str
     """What computed the likelihoods, with its version, e.g. `transformers 5.2.0`."""
     method: Literal["greedy", "sampled"]
     replies: Count
-    """Number of replies read."""
+    """Number of replies tested."""
     tokens: Count
-    """Number of tokens read."""
+    """Number of tokens tested."""
     alpha: Annotated[float, Meta(gt=0, lt=1)]
     """Maximum false-alarm rate."""
     seed: int
@@ -57,25 +58,25 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     p_value: Share | None = None
     e_value: Annotated[float, Meta(ge=0)] | None = None
-    """Evidence of the sequential test, which rejects at 1 / alpha; None if nothing was read."""
+    """Evidence of the sequential test, which rejects at 1 / alpha; None if nothing was tested."""
     first_choices: Share | None = None
-    """Share of tokens that were the model's first choice; None if nothing was read."""
+    """Share of tokens that are the model's first choice; None if nothing was tested."""
     reason: str = ""
     """Explanation in one line."""
     left_out: dict[str, int] = {}
-    """Why replies could not be read -> their number."""
+    """Why replies could not be tested -> their number."""
     retokenised: Count = 0
     """Number of replies whose token count differs from the recorded one: their text is tokenised differently."""
     reading_s: Seconds = 0.0
-    """Time of reading."""
+    """Seconds that computing the likelihoods took."""
     generation_s: Seconds | None = None
-    """Recorded time of generating the replies read, summed over calls; None: not recorded."""
+    """Recorded time of generating the tested replies, summed over calls; None: not recorded."""
     challenged: Seconds = 0.0
-    """When it was challenged, in seconds since the epoch, UTC."""
+    """Time of the challenge, in seconds since the epoch, UTC."""
 
 
 def file_name(suite: str, protocol: str) -> str:
-    """Return the name of the outcome's file in an entry's folder; slugs, since a bundle's names may contain separators."""
+    """Return the file name of an outcome in an entry's folder, made of slugs, since the names in a bundle may contain separators."""
     return f"{slug(suite.replace(':', '-'))}@{slug(protocol)}{SUFFIX}"
 
 
@@ -90,17 +91,19 @@ def read(path: Path) -> ChallengeOutcome:
 
 
 def stored_outcome(path: Path) -> ChallengeOutcome | None:
-    """Return the outcome already stored at a path, or None; raises UsageError for any other file, which must stay."""
+    """Return the outcome already stored at a path, or None; raises UsageError for any other file, which must not be overwritten."""
     if not path.exists():
         return None
     try:
         return read(path)
     except UsageError:
-        raise UsageError(f"{path} is not the outcome of a challenge; it is not replaced") from None
+        raise UsageError(
+            f"{path} is not the outcome of a challenge, so it is not replaced; name another path with --to"
+        ) from None
 
 
 def supersedes(outcome: ChallengeOutcome, stored: ChallengeOutcome) -> bool:
-    """Return whether an outcome replaces the stored one; `untestable` does not replace a verdict on the same replies."""
+    """Return whether an outcome may replace the stored one; `untestable` never replaces another verdict on the same replies."""
     is_same_run = (outcome.run, outcome.bundle_sha256) == (stored.run, stored.bundle_sha256)
     return not (is_same_run and outcome.verdict == "untestable" != stored.verdict)
 

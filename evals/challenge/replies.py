@@ -1,4 +1,4 @@
-"""Chooses, reproducibly at random, the replies in a run or a bundle that a model is to read."""
+"""Select the replies of a run or a bundle to test: a random sample, reproducible by its seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evals.remote.address import is_address
 from evals.types import TOOL_CALLS, Failure, Media, Prompt, Record, Reply
 
 MAX_CHARACTERS = 1_000_000
-"""Maximum length of a reply; longer ones are not read."""
+"""Maximum length of a reply, reasoning included; longer ones are not tested."""
 
 PromptAndReply: TypeAlias = tuple[Prompt, Reply]
 
@@ -36,16 +36,27 @@ class Source(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """The chosen replies, and why others cannot be read."""
+    """The replies to test, and why others cannot be tested."""
 
     exchanges: list[PromptAndReply]
     left_out: Counter[str]
-    """Reason -> number of replies that cannot be read for this reason."""
+    """Reason -> number of replies that cannot be tested for this reason."""
+
+    @property
+    def obstacle(self) -> str:
+        """Return why there is nothing to test, given that `exchanges` is empty."""
+        if not self.left_out:
+            return "it contains no reply"
+        (reason, count), *_ = self.left_out.most_common(1)
+        return f"no reply can be tested: {reason} ({count})"
 
 
 @contextmanager
 def open_source(name: str, results: Path) -> Iterator[Source]:
-    """Open a bundle by its path, or a run by its name; raises UsageError, or DataError for a bundle that was modified."""
+    """Open a bundle by its path, or a run by its name.
+
+    Raises UsageError if it cannot be opened, and DataError if the bundle was modified.
+    """
     path = Path(name)
     if not path.is_file():
         run = store.find_one(results, name)
@@ -62,9 +73,9 @@ def open_source(name: str, results: Path) -> Iterator[Source]:
 
 
 def choose(records: Iterable[Record], maximum: int, seed: int) -> Choice:
-    """Return up to `maximum` replies that can be read: those with the smallest hash of seed, sample and repeat.
+    """Choose up to `maximum` testable replies: those with the smallest hashes of seed, sample id and repeat.
 
-    Raises DataError if one of them occurs twice: a copy of a reply is no additional evidence.
+    Raises DataError if a chosen reply occurs twice: a copy of a reply is no additional evidence.
     """
     left_out: Counter[str] = Counter()
     chosen: list[tuple[int, int, PromptAndReply]] = []
@@ -72,8 +83,8 @@ def choose(records: Iterable[Record], maximum: int, seed: int) -> Choice:
         outcome = record.outcome
         if isinstance(outcome, Failure):
             continue
-        if why := unreadable(record.prompt, outcome):
-            left_out[why] += 1
+        if reason := untestable_reason(record.prompt, outcome):
+            left_out[reason] += 1
             continue
         digest = sha256(f"{seed}\n{record.sample}\n{record.repeat}".encode()).digest()
         candidate = (-int.from_bytes(digest, "big"), position, (record.prompt, outcome))
@@ -83,16 +94,18 @@ def choose(records: Iterable[Record], maximum: int, seed: int) -> Choice:
     return Choice([exchange for *_, exchange in sorted(chosen, reverse=True)], left_out)
 
 
-def unreadable(prompt: Prompt, reply: Reply) -> str:
-    """Return why a reply cannot be read by any model; empty if it can."""
+def untestable_reason(prompt: Prompt, reply: Reply) -> str:
+    """Return why a reply cannot be tested with any model; empty if it can."""
     texts = (reply.text, reply.reasoning or "")
     reasons = {
         "the prompt is not recorded": not prompt.messages,
         "the prompt asked for likelihoods, not for a reply": bool(prompt.continuations),
-        "the prompt contains media": any(isinstance(p, Media) for m in prompt.messages for p in m.parts),
+        "the prompt contains media": any(
+            isinstance(part, Media) for message in prompt.messages for part in message.parts
+        ),
         "the content filter replaced the text": reply.stop == "filter",
         "it calls a tool, which is not recorded": reply.finish == TOOL_CALLS,
-        "its finish reason is not known": bool(reply.finish) and reply.finish != TOOL_CALLS,
+        "its finish reason is unknown": bool(reply.finish) and reply.finish != TOOL_CALLS,
         "it is empty": not any(texts) and reply.stop != "stop",
         "it contains characters that could not be decoded": any("\ufffd" in text for text in texts),
         f"it has more than {MAX_CHARACTERS:,} characters": sum(map(len, texts)) > MAX_CHARACTERS,

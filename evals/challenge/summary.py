@@ -1,4 +1,4 @@
-"""The displayed part of a challenge's outcome, with texts of bounded length, and the outcome in a run's folder."""
+"""What is displayed of a challenge's outcome, with texts of bounded length; and the outcome stored in a run's folder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Challenge(Struct, frozen=True, kw_only=True):
     suite: str
     protocol: str
     fault: str = ""
-    """Why it does not count; empty if it does."""
+    """Why the challenge does not count; empty if it counts."""
     verdict: Verdict = "untestable"
     reason: str = ""
     """Explanation of the verdict."""
     bundle_sha256: str = ""
     reader: str = ""
-    """The model that read the replies."""
+    """The model that the replies were tested with."""
     backend: str = ""
     method: str = ""
     replies: int = 0
@@ -39,13 +39,13 @@ class Challenge(Struct, frozen=True, kw_only=True):
     p_value: float | None = None
     e_value: float | None = None
     first_choices: float | None = None
-    """Share of tokens that were the reader's first choice."""
+    """Share of tokens that are the model's first choice."""
     challenged: float = 0.0
     """Seconds since the epoch, UTC."""
 
     @property
     def counting_verdict(self) -> Verdict | None:
-        """Return the verdict; None if it does not count."""
+        """Return the verdict; None if the challenge does not count."""
         return None if self.fault else self.verdict
 
     @property
@@ -58,12 +58,19 @@ class Challenge(Struct, frozen=True, kw_only=True):
         """Return the challenge in one line."""
         if self.fault:
             return f"challenge does not count: {self.fault}"
-        details = f"{self.replies:,} replies read by {self.reader}, {self.method}, alpha {self.alpha:g}"
+        details = (
+            f"{reply_count(self.replies)} tested with {self.reader}, {self.method}, alpha {self.alpha:g}"
+        )
         return f"challenge {self.verdict} ({details}){f': {self.reason}' if self.reason else ''}"
 
 
+def reply_count(replies: int) -> str:
+    """Return `1 reply`, `2 replies`."""
+    return "1 reply" if replies == 1 else f"{replies:,} replies"
+
+
 def summarize(outcome: ChallengeOutcome, fault: str = "", entry: str = "") -> Challenge:
-    """Return the displayed part of an outcome. `fault`: why it does not count."""
+    """Return what is displayed of an outcome. `fault`: why it does not count; empty if it counts."""
     return Challenge(
         entry=entry,
         suite=one_line(outcome.suite),
@@ -88,7 +95,7 @@ def summarize(outcome: ChallengeOutcome, fault: str = "", entry: str = "") -> Ch
 def unreadable_challenge(
     path: Path, error: UsageError, suite: str, protocol: str, entry: str = ""
 ) -> Challenge:
-    """Return a challenge that does not count, because its outcome cannot be read."""
+    """Return a challenge that does not count, because the file of its outcome cannot be read."""
     fault = one_line(str(error).replace(f"{path.parent}/", ""))
     return Challenge(entry=entry, suite=suite, protocol=protocol, fault=fault)
 

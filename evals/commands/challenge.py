@@ -116,6 +116,8 @@ def _outcome_path(to: Path | None, source: Source) -> Path | None:
 
 def _print(outcome: ChallengeOutcome) -> None:
     """Print what was tested, the evidence and the verdict, with each text from the bundle on one line."""
+    from evals.challenge.summary import reply_count
+
     suite, protocol, run, claimed = map(
         one_line, (outcome.suite, outcome.protocol, outcome.run, outcome.claimed)
     )
@@ -123,26 +125,24 @@ def _print(outcome: ChallengeOutcome) -> None:
         f"{suite} ({protocol}), run {run}: replies attributed to {claimed}, tested with {outcome.reader}"
     )
     if outcome.tokens:
-        common.say(f"    tested: {_reading_text(outcome)}")
+        common.say(f"    tested: {_scope_text(outcome)}")
         common.say(f"    evidence: {_evidence_text(outcome)}")
     for reason, count in sorted(outcome.left_out.items(), key=lambda entry: -entry[1]):
         common.say(f"    left out: {count}, {one_line(reason)}")
     if outcome.retokenised:
         common.say(
-            f"    tokenised to a different number of tokens than recorded: {_reply_count(outcome.retokenised)}"
+            f"    tokenised to a different number of tokens than recorded: {reply_count(outcome.retokenised)}"
         )
     common.say(f"{outcome.verdict}: {one_line(outcome.reason) or MEANINGS[outcome.verdict]}")
 
 
-def _reply_count(replies: int) -> str:
-    return "1 reply" if replies == 1 else f"{replies} replies"
+def _scope_text(outcome: ChallengeOutcome) -> str:
+    from evals.challenge.summary import reply_count
 
-
-def _reading_text(outcome: ChallengeOutcome) -> str:
     duration = f"{outcome.reading_s:.1f} s"
     if outcome.generation_s:
         duration += f" ({outcome.reading_s / outcome.generation_s:.1%} of the time taken to generate them, summed over calls)"
-    return f"{_reply_count(outcome.replies)}, {outcome.tokens} tokens, {outcome.method}, by {outcome.backend}, seed {outcome.seed}, {duration}"
+    return f"{reply_count(outcome.replies)}, {outcome.tokens} tokens, {outcome.method}, by {outcome.backend}, seed {outcome.seed}, {duration}"
 
 
 def _evidence_text(outcome: ChallengeOutcome) -> str:

@@ -18,7 +18,7 @@ from evals.records.files import Brief, Gold
 from evals.report import statistics as stats
 from evals.report.metrics import at_repeats, mean_value, substitute_points, unmeasured_groups
 from evals.report.strata import stratified_mean
-from evals.seams import Costly, OwnInterval, Resampled
+from evals.seams import HasInterval, HasResamples, SupportsResampling
 from evals.types import Estimate, Metric, Point, Score
 
 Golds: TypeAlias = Mapping[str, Gold]
@@ -235,7 +235,7 @@ def _mean_interval(units: Sequence[_Unit], metric: Metric) -> stats.Interval | N
 def _whole_run_interval(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
     """Return a statistic of all points with its bootstrap interval over clusters, n, and the number of clusters.
 
-    A `Resampled` statistic takes the indices of a resample, so that points are not copied.
+    A `SupportsResampling` statistic takes the indices of a resample, so that points are not copied.
     """
     by_cluster: dict[str, list[Point]] = defaultdict(list)
     for point in points:
@@ -251,9 +251,11 @@ def _whole_run_interval(points: Sequence[Point], metric: Metric) -> tuple[stats.
         if (own_interval := _own_interval(points, clusters, metric)) is not None:
             return own_interval, n, len(clusters)
         statistic = (
-            metric_function.over(clusters) if isinstance(metric_function, Resampled) else statistic_of_points
+            metric_function.over(clusters)
+            if isinstance(metric_function, SupportsResampling)
+            else statistic_of_points
         )
-        resamples = (isinstance(metric_function, Costly) and metric_function.resamples) or (
+        resamples = (isinstance(metric_function, HasResamples) and metric_function.resamples) or (
             2000 if len(points) <= 2000 else 400
         )
         interval = stats.bootstrap(len(clusters), statistic, seed=0, resamples=resamples)
@@ -267,7 +269,7 @@ def _own_interval(
 ) -> stats.Interval | None:
     """Return the interval that the statistic computes itself; None if it has none, or one around another value."""
     metric_function: object = metric.of
-    if len(clusters) < 2 or not isinstance(metric_function, OwnInterval):
+    if len(clusters) < 2 or not isinstance(metric_function, HasInterval):
         return None
     interval: stats.Interval | None = metric_function.interval(clusters)
     if interval is None:

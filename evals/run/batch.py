@@ -27,7 +27,7 @@ from evals.run.batch_log import LoggedBatch, LoggedChange, append, pending_batch
 from evals.run.job import Job
 from evals.run.order import calling_order
 from evals.run.sampling import with_repeat_seed
-from evals.seams import Batches, notes_of
+from evals.seams import BatchEndpoint, notes_of
 from evals.types import Model, Prompt, Reply, Sampling
 
 POLL_S, MAX_POLL_S = 10.0, 120.0
@@ -148,7 +148,7 @@ class _BatchCollector:
     """Submits batches, waits for them and collects their results."""
 
     def __init__(
-        self, model: Model, batches: Batches, say: Callable[[str], None], stop: asyncio.Event
+        self, model: Model, batches: BatchEndpoint, say: Callable[[str], None], stop: asyncio.Event
     ) -> None:
         self.collected = CollectedBatches(model)
         self._batches = batches
@@ -322,7 +322,7 @@ class _BatchCollector:
 
 async def collect_batches(
     model: Model,
-    batches: Batches,
+    batches: BatchEndpoint,
     jobs: Sequence[Job],
     *,
     say: Callable[[str], None],

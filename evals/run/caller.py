@@ -31,7 +31,7 @@ from evals.errors import (
     Transient,
 )
 from evals.scorers.scoring import failure_record
-from evals.seams import Concurrency, Requests, Starting
+from evals.seams import Concurrency, HasStartup, SupportsHeaders
 from evals.types import Failure, Message, Model, Prompt, Reply, Sampling
 
 MAX_ATTEMPTS = 6
@@ -73,7 +73,7 @@ class Caller:
         """Calls waiting for a retry, after a fault and because of a rate limit."""
         self._model, self._pace, self._timeout_s = model, pace, timeout_s
         self._stop, self._end, self._on_back_off, self._say = stop, end, on_back_off, say
-        self._ready = model.ready if isinstance(model, Starting) else None
+        self._ready = model.ready if isinstance(model, HasStartup) else None
         self._spacing = spacing_of(model)
         self._deadlines: dict[float, Deadline] = {}
         """Deadlines by their length in seconds."""
@@ -214,7 +214,7 @@ class Caller:
 
         This applies only to HTTP models, and only if the user has set no deadline.
         """
-        if not isinstance(self._model, Requests):
+        if not isinstance(self._model, SupportsHeaders):
             return
         await asyncio.sleep(SILENCE_S)
         if self._has_responded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evals.data.series import AS_TEXT
-from evals.seams import Classifying
+from evals.seams import ImageClassifier
 from evals.suite import Suite
 from evals.types import Model
 
@@ -31,7 +31,7 @@ def mismatch(suite: Suite, model: Model, name: str) -> str:
 
 
 def _head_mismatch(suite: Suite, model: Model, name: str) -> str:
-    if suite.classes is None or not isinstance(model, Classifying) or model.classes == suite.classes:
+    if suite.classes is None or not isinstance(model, ImageClassifier) or model.classes == suite.classes:
         return ""
     return (
         f"{suite.id} has {suite.classes} classes, but the head of {name} has {model.classes} outputs: "

@@ -29,7 +29,7 @@ from evals.run.request_extras import with_headers
 from evals.run.rescore import rescore, store_final_metrics
 from evals.run.runner import Runner, drive
 from evals.run.sampling import resolve_sampling
-from evals.seams import Batching, Launched, Remarking, engine_of, is_local, notes_of
+from evals.seams import HasBatchEndpoint, HasLaunchedServer, HasRemarks, engine_of, is_local, notes_of
 from evals.suite import Suite
 from evals.types import Model, Sampling
 
@@ -143,7 +143,7 @@ class ModelRun:
     def check_suites(self) -> list[list[str]]:
         """Return the model's remarks for each suite's card; raises UsageError if the model cannot run a suite."""
         _check_data_path(self.request, self.suites)
-        if self.request.batch and not isinstance(self.model, Batching):
+        if self.request.batch and not isinstance(self.model, HasBatchEndpoint):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
         options = self._options()
         for suite in self.suites:
@@ -191,7 +191,7 @@ class ModelRun:
         for job in self.jobs:
             if job.stale and not job.suite.judged:
                 rescore(job.writer, job.suite)
-        if isinstance(self.model, Launched):
+        if isinstance(self.model, HasLaunchedServer):
             self.model.log_to(self.jobs[0].writer.path)
         if self.context.early_stop is not None:
             self._stopping_rule = self.context.early_stop.begin(self.jobs, seed=self.request.seed)
@@ -342,7 +342,7 @@ def _check_data_path(request: RunRequest, suites: Sequence[Suite]) -> None:
 
 def _remarks(model: Model, sampling: Sampling) -> list[str]:
     """Return a hosted model's remarks for the card; raises UsageError for sampling parameters that it does not support."""
-    return list(model.remarks(sampling)) if isinstance(model, Remarking) else []
+    return list(model.remarks(sampling)) if isinstance(model, HasRemarks) else []
 
 
 def _check_pending_batches(request: RunRequest, job: Job) -> None:

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from evals.calls.secrets import environment_secret, secret_argument
 from evals.errors import UsageError
-from evals.seams import Requests
+from evals.seams import SupportsHeaders
 from evals.types import Message, Model, Part, Prompt, Prompter, Sample, Text
 from evals.validation import cause
 
@@ -75,7 +75,7 @@ def parse_headers(entries: Sequence[str]) -> dict[str, str]:
 def with_headers(model: Model, *, header: Sequence[str], extra_body: str | None, name: str) -> Model:
     """Add the user's headers to a model; raises UsageError for headers and body fields if it is not called over HTTP."""
     if header or extra_body is not None:
-        if not isinstance(model, Requests):
+        if not isinstance(model, SupportsHeaders):
             option = "--header" if header else "--extra-body"
             raise UsageError(f"{option}: {name} is not called over HTTP by this process")
         model.add_headers(parse_headers(header))

@@ -16,7 +16,7 @@ from evals.extract import white_space
 from evals.extract.visible import without_reasoning
 from evals.extract.white_space import RemovedRuns
 from evals.sandbox import Pool
-from evals.seams import TwoStage, Warm, is_heavy
+from evals.seams import SupportsWarmUp, TwoStage, is_heavy
 from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
 
 
@@ -43,7 +43,7 @@ class Scoring:
         self._ideal = ideal
         # later, the first import would block the event loop and every call
         for scorer in self._light.values():
-            if isinstance(scorer, Warm):
+            if isinstance(scorer, SupportsWarmUp):
                 scorer.warm()
 
     @property

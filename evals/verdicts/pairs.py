@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 from evals.records.files import Gold
 from evals.report.metrics import mean_value, measured_samples, substitute_points, unmeasured_groups
-from evals.seams import Resampled
+from evals.seams import SupportsResampling
 from evals.types import Metric, Point
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
@@ -209,7 +209,7 @@ class Pairs:
             return statistic_b(indices) - statistic_a(indices)
 
         seed = crc32(f"{group}/{len(rows)}".encode())  # the same resamples for every metric
-        max_rows = 20_000_000 if isinstance(self.metric.of, Resampled) else 2_000_000
+        max_rows = 20_000_000 if isinstance(self.metric.of, SupportsResampling) else 2_000_000
         resamples = min(2000, max(200, max_rows // max(1, len(rows))))
         try:
             return difference.statistic_evidence(
@@ -238,9 +238,9 @@ def _single_sample_values(side: Side, rows: Sequence[Pair], metric: Metric) -> l
 def resampled_statistic(
     metric: Metric, clusters: Sequence[Sequence[Point]]
 ) -> Callable[[NDArray[np.intp]], float]:
-    """Return the metric as a function of cluster indices, without copying points if the metric is `Resampled`."""
+    """Return the metric as a function of cluster indices, without copying points if the metric is `SupportsResampling`."""
     statistic: object = metric.of
-    if isinstance(statistic, Resampled):
+    if isinstance(statistic, SupportsResampling):
         return statistic.over(clusters)
     return lambda indices: metric.of([point for index in indices.tolist() for point in clusters[index]])
 

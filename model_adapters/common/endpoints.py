@@ -16,7 +16,7 @@ from evals.errors import Disconnected, Fatal, ModelError, RateLimit, Transient
 from evals.model_adapters.common.balance import Balance
 from evals.model_adapters.common.http import without_secrets
 from evals.plain import notice
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
 T = TypeVar("T")
@@ -62,9 +62,9 @@ class ServerClient(Protocol):
         """Return log-likelihoods."""
         ...
 
-    def read_replies(
-        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
-    ) -> Coroutine[Any, Any, Sequence[TokenReading | ModelError]]:
+    def reply_likelihoods(
+        self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Coroutine[Any, Any, Sequence[TokenLikelihoods | ModelError]]:
         """Return readings of recorded replies."""
         ...
 
@@ -284,14 +284,16 @@ class Endpoints:
         return await self._call_with_failover(lambda server: server.logprobs(prompt, continuations))
 
     def backend(self) -> str:
-        """See `ReadsReplies`."""
+        """See `SupportsReplyLikelihoods`."""
         return f"prompt_logprobs of {', '.join(e.url for e in self._endpoints.values())}"
 
-    async def read_replies(
-        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
-    ) -> Sequence[TokenReading | ModelError]:
-        """See `ReadsReplies`."""
-        return await self._call_with_failover(lambda server: server.read_replies(written, sampling, decoding))
+    async def reply_likelihoods(
+        self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenLikelihoods | ModelError]:
+        """See `SupportsReplyLikelihoods`."""
+        return await self._call_with_failover(
+            lambda server: server.reply_likelihoods(exchanges, sampling, decoding)
+        )
 
     async def close(self) -> None:
         """Close all connections."""

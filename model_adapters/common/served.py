@@ -21,7 +21,7 @@ from evals.model_adapters.common.launch import Engine
 from evals.model_adapters.server import TIME_SERIES_MODELS, Server
 from evals.plain import notice
 from evals.profiles import Profile
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
 MAX_RESTARTS = 1
@@ -189,16 +189,16 @@ class LaunchedModel:
             raise await self._classify_disconnect(error) from None
 
     def backend(self) -> str:
-        """See `ReadsReplies`."""
+        """See `SupportsReplyLikelihoods`."""
         return launch.version(self.spec.engine, self.spec.python)
 
-    async def read_replies(
-        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
-    ) -> Sequence[TokenReading | ModelError]:
-        """See `ReadsReplies`."""
+    async def reply_likelihoods(
+        self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenLikelihoods | ModelError]:
+        """See `SupportsReplyLikelihoods`."""
         client = await self._wait_until_ready()
         try:
-            return await client.read_replies(written, sampling, decoding)
+            return await client.reply_likelihoods(exchanges, sampling, decoding)
         except Disconnected as error:
             raise await self._classify_disconnect(error) from None
 

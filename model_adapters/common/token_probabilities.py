@@ -1,15 +1,15 @@
-"""Compute the columns of `TokenReading` from logits. All calls block."""
+"""Compute the fields of `TokenLikelihoods` from logits. All calls block."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 
 ROWS = 128
 """Positions whose probabilities are computed at once, in float32."""
 LIKELIEST = 256
-"""Number of likeliest tokens that are sorted to find those that can be drawn; all are sorted only if more can be drawn."""
+"""Number of likeliest tokens sorted to find those that can be drawn; all tokens are sorted only if more than that can be."""
 
 
 def columns(logits: Any, tokens: Any, decoding: Decoding) -> Any:
@@ -45,7 +45,7 @@ def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
 
 
 def _truncated_columns(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
-    """Return above and mass under truncated sampling, from the `count` likeliest tokens; from all in rows that keep more."""
+    """Return above and mass under truncated sampling, from the `count` likeliest tokens; from all tokens in rows that keep more."""
     top, order = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
     kept = _kept(logprobs, top, decoding)
     weights = ((top - top[:, :1]) / decoding.temperature).double().exp() * kept
@@ -86,7 +86,7 @@ def _kept(logprobs: Any, top: Any, decoding: Decoding) -> Any:
     return kept
 
 
-def make_reading(values: Any, recorded: int | None) -> TokenReading:
-    """Return the reading whose `columns` are given; `recorded`: see `TokenReading.recorded_tokens`."""
-    logprob, rank, gap, above, mass = (column.numpy() for column in values)
-    return TokenReading(logprob, rank, gap, above, mass, recorded_tokens=recorded)
+def make_likelihoods(five_columns: Any, recorded: int | None) -> TokenLikelihoods:
+    """Return the likelihoods with the given `columns`; `recorded`: see `TokenLikelihoods.recorded_tokens`."""
+    logprob, rank, gap, above, mass = (column.numpy() for column in five_columns)
+    return TokenLikelihoods(logprob, rank, gap, above, mass, recorded_tokens=recorded)

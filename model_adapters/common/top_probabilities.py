@@ -1,7 +1,7 @@
-"""Token readings from a server that returns only the likeliest tokens at each position: `above` and `mass` are bounds.
+"""Token likelihoods from a server that returns only the likeliest tokens at each position: `above` and `mass` are bounds.
 
 The tokens that are not returned share the remaining probability, and none is more likely than the least likely token
-returned. The sum of p ** (1 / T) over them is bounded by the two extremes: probabilities as equal, and as unequal, as possible.
+returned. The sum of p ** (1 / T) over them is bounded by two extremes: probabilities as equal, and as unequal, as possible.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import accumulate
 from math import exp
 from typing import NamedTuple
 
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 
 
 class Position(NamedTuple):
@@ -30,7 +30,7 @@ class _Range(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """Which tokens a decoding can draw."""
+    """Which of a position's tokens a decoding can draw."""
 
     certain: int
     """Number of likeliest tokens that can certainly be drawn."""
@@ -40,15 +40,15 @@ class _Kept(NamedTuple):
     """Total weight of the tokens that are not returned but can be drawn."""
 
 
-def make_reading(
+def make_likelihoods(
     positions: Sequence[Position], decoding: Decoding, vocabulary: int, recorded: int | None
-) -> TokenReading:
-    """Return the reading of a reply; `vocabulary`: upper bound on its size; `recorded`: see `TokenReading.recorded_tokens`."""
+) -> TokenLikelihoods:
+    """Return the likelihoods of a reply; `vocabulary`: upper bound on its size; `recorded`: see `TokenLikelihoods.recorded_tokens`."""
     import numpy as np
 
     table = np.array([_row(p, decoding, vocabulary) for p in positions], dtype=np.float64).reshape(-1, 7).T
     logprob, rank, gap, above, mass, above_upper, mass_upper = table
-    return TokenReading(logprob, rank, gap, above, mass, above_upper, mass_upper, recorded)
+    return TokenLikelihoods(logprob, rank, gap, above, mass, above_upper, mass_upper, recorded)
 
 
 def _row(position: Position, decoding: Decoding, vocabulary: int) -> tuple[float, ...]:

@@ -88,7 +88,7 @@ def test_levels_of_earlier_versions_are_read(board: Path) -> None:
         ({"alpha": 0.05}, "alpha is 0.05; the board allows at most 0.01"),
         ({"alpha": 0.05, "verdict": "different"}, "alpha is 0.05; the board allows at most 0.01"),
         ({"alpha": 1e-9}, "alpha is 1e-09; the board requires at least 0.001"),
-        ({"replies": 59}, "59 replies were read; the board requires 60"),
+        ({"replies": 59}, "replies tested: 59; the board requires 60"),
         ({"format": 2}, "format 2; this version reads 1"),
         ({"verdict": "proven"}, "unknown value 'proven'"),
         ({"verdict": "rerun"}, "unknown value 'rerun'"),
@@ -188,7 +188,7 @@ def test_the_policy_bounds_what_counts(board: Path) -> None:
     (board / policy.NAME).write_text(f"{text}[challenge]\nminimum_replies = 200\nmaximum_alpha = 0.05\n")
     assert policy.read(board).sha256 == before, "results of entries do not depend on it"
     boards.challenge(board, alpha=0.05, replies=100)
-    assert only(board).fault == "100 replies were read; the board requires 200"
+    assert only(board).fault == "replies tested: 100; the board requires 200"
     boards.challenge(board, alpha=0.05, replies=200)
     assert only(board).passed
 
@@ -228,7 +228,7 @@ def test_the_operator_is_told_what_does_not_count(board: Path) -> None:
     [("bigram:1", "consistent", "challenged"), ("bigram:2", "different", "recomputed")],
 )
 def test_from_an_entry_to_its_level(tmp_path: Path, reader: str, verdict: str, expected: str) -> None:
-    """The operator takes the bundle out of an entry, has the claimed model read it, and ingests."""
+    """The operator takes the bundle out of an entry, tests it with the claimed model, and ingests."""
     data, board = boards.write_data(tmp_path), tmp_path / "board"
     boards.write_board(board, maximum_truncated=1.0)
     with bigram.installed(tmp_path):

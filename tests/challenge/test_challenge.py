@@ -1,4 +1,4 @@
-"""`evals board challenge` on runs and bundles of a small model that can read: verdicts, exit status, outcomes, refusals."""
+"""`evals board challenge` on runs and bundles of a small model that returns likelihoods: verdicts, exit status, outcomes, refusals."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_the_choice_is_reproducible_and_random(runs: dict[str, Run]) -> None:
     assert len(choose(records, 1000, 1).exchanges) == len(records)
 
 
-def test_replies_that_cannot_be_read_are_counted(runs: dict[str, Run]) -> None:
+def test_replies_that_cannot_be_tested_are_counted(runs: dict[str, Run]) -> None:
     record = next(iter(runs["sampled"].records()))
 
     def changed(**fields: object) -> Record:
@@ -264,7 +264,7 @@ def test_impossible_times_in_a_bundle_leave_a_readable_outcome(runs: dict[str, R
         assert outcome.read(to).generation_s is None
 
 
-def test_a_run_of_a_gated_suite_is_read_and_its_bundle_is_not(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_a_run_of_a_gated_suite_is_tested_and_its_bundle_is_not(runs: dict[str, Run], tmp_path: Path) -> None:
     path = tmp_path / runs["greedy"].path.name
     shutil.copytree(runs["greedy"].path, path)
     card = msgspec.json.decode((path / "card.json").read_bytes())
@@ -292,11 +292,13 @@ def test_a_file_that_is_no_outcome_is_not_replaced(runs: dict[str, Run], tmp_pat
     run = replaced(runs["greedy"], tmp_path, {})
     card = (run.path / "card.json").read_bytes()
     done = challenge(run, "--to", run.path / "card.json")
-    assert "is not the outcome of a challenge; it is not replaced" in done.complaint
+    assert "is not the outcome of a challenge, so it is not replaced" in done.complaint
     assert (run.path / "card.json").read_bytes() == card
 
 
-def test_what_was_read_is_printed_even_if_it_cannot_be_written(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_what_was_tested_is_printed_even_if_it_cannot_be_written(
+    runs: dict[str, Run], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     done = challenge(runs["greedy"], "--to", tmp_path / "file" / "x.json")
     assert done.status == 2
@@ -305,7 +307,7 @@ def test_what_was_read_is_printed_even_if_it_cannot_be_written(runs: dict[str, R
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "2", "x"])
-def test_an_alpha_that_is_no_rate_is_refused_before_anything_is_read(
+def test_an_alpha_that_is_no_rate_is_refused_before_anything_is_tested(
     runs: dict[str, Run], value: str
 ) -> None:
     done = challenge(runs["greedy"], "--alpha", value)

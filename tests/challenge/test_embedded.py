@@ -52,6 +52,6 @@ def test_replies_to_other_prompts_are_different(found):
     assert found["greedy, to other prompts"]["verdict"] == "different"
 
 
-def test_reading_costs_less_than_half_of_the_calls(found):
+def test_computing_likelihoods_costs_less_than_half_of_the_calls(found):
     """A coarse bound, as other tests run beside it; docs/trust.md has the figures."""
     assert found["greedy"]["reading_s"] < 0.5 * found["greedy"]["generation_s"]

@@ -7,36 +7,36 @@ import pytest
 
 from evals.challenge.evidence import CLOSE, SAME, cumulative_log_wealth, factors_by_reply, features_of, weigh
 from evals.errors import UsageError
-from evals.seams import TokenReading
+from evals.seams import TokenLikelihoods
 
 WORDS = 40
 LENGTH = 24
 
 
 def reply(rng, *, length=LENGTH, temperature=1.0, noise=0.0, edited=0.0, greedy=False, top_p=1.0):
-    """A reply of a writer with its own temperature and noisy logits, as the model itself reads it.
+    """A reply of a writer with its own temperature and noisy logits, with its likelihoods under the model itself.
 
     A share of its tokens is replaced by any word.
     """
     logits = -np.sort(-3 * rng.normal(size=(length, WORDS)), axis=1)
-    read = np.exp(logits - logits.max(axis=1, keepdims=True))
-    read /= read.sum(axis=1, keepdims=True)
-    logprob = np.log(read)
-    read = np.where(read.cumsum(axis=1) - read < top_p, read, 0.0)
-    read /= read.sum(axis=1, keepdims=True)
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    logprob = np.log(p)
+    p = np.where(p.cumsum(axis=1) - p < top_p, p, 0.0)
+    p /= p.sum(axis=1, keepdims=True)
     own = logits / temperature + noise * rng.normal(size=logits.shape)
-    own = np.where(read > 0, own, -np.inf)
+    own = np.where(p > 0, own, -np.inf)
     drawn = own - (0.0 if greedy else np.log(-np.log(rng.random(own.shape))))  # Gumbel's trick
     token = drawn.argmax(axis=1)
     token = np.where(rng.random(length) < edited, rng.integers(0, WORDS, length), token)
     at = np.arange(length)
-    above = read.cumsum(axis=1) - read
-    return TokenReading(
+    above = p.cumsum(axis=1) - p
+    return TokenLikelihoods(
         logprob[at, token],
         token + 1.0,
         logprob[:, 0] - logprob[at, token],
         np.clip(above[at, token], 0.0, 1.0),
-        read[at, token],
+        p[at, token],
     )
 
 
@@ -45,9 +45,9 @@ def replies(seed, number=30, **how):
     return [reply(rng, **how) for _ in range(number)]
 
 
-def factors(readings, near, *, greedy=False):
+def factors(likelihoods, near, *, greedy=False):
     return factors_by_reply(
-        [features_of(reading, greedy=greedy) for reading in readings], near, greedy=greedy
+        [features_of(tokens, greedy=greedy) for tokens in likelihoods], near, greedy=greedy
     )
 
 
@@ -68,13 +68,13 @@ def test_an_honest_run_is_consistent_and_rarely_called_anything_else_whenever_on
 def test_the_expected_wealth_is_at_most_one_at_the_edge_of_the_neighbourhood():
     """Tokens whose tails have exactly the largest mean that the neighbourhood allows: wealth has expectation 1."""
     rng = np.random.default_rng(3)
-    share = SAME.beyond(0.03)
+    share = SAME.max_share_beyond(0.03)
     logs = []
     for _ in range(4000):
         gap = np.where(rng.random(20) < share, 0.05, 0.0)
         ones = np.ones(20)
-        reading = TokenReading(-ones, ones, gap, 0 * ones, ones)
-        logs.append(factors([reading], SAME, greedy=True)[0, 0])
+        tokens = TokenLikelihoods(-ones, ones, gap, 0 * ones, ones)
+        logs.append(factors([tokens], SAME, greedy=True)[0, 0])
     assert np.exp(logs).mean(axis=0)[:5] == pytest.approx(
         1.0, abs=0.05
     )  # the longest odds pay too seldom to see
@@ -142,13 +142,13 @@ def test_bounds_of_a_backend_that_returns_few_tokens_never_add_evidence():
 
 
 def nothing():
-    return TokenReading(*(np.empty(0) for _ in range(5)))
+    return TokenLikelihoods(*(np.empty(0) for _ in range(5)))
 
 
 def test_no_tokens_one_reply_and_certain_tokens():
     assert weigh([], greedy=False).verdict == weigh([nothing()], greedy=True).verdict == "untestable"
     one = np.ones(1)
-    certain = TokenReading(0 * one, one, 0 * one, 0 * one, one)
+    certain = TokenLikelihoods(0 * one, one, 0 * one, 0 * one, one)
     for greedy in (True, False):
         alone = weigh([certain], greedy=greedy)
         assert (alone.verdict, alone.tokens, alone.first_choices) == ("consistent", 1, 1.0)
@@ -160,8 +160,8 @@ def test_no_tokens_one_reply_and_certain_tokens():
 
 def test_tokens_that_the_sampling_excludes():
     one = np.ones(1)
-    excluded = TokenReading(-9 * one, 80 * one, 8 * one, one, 0 * one)
-    certain = TokenReading(0 * one, one, 0 * one, 0 * one, one)
+    excluded = TokenLikelihoods(-9 * one, 80 * one, 8 * one, one, 0 * one)
+    certain = TokenLikelihoods(0 * one, one, 0 * one, 0 * one, one)
     assert weigh([excluded] * 4, greedy=False).verdict == "different"
     assert weigh([certain] * 400 + [excluded], greedy=False).verdict != "different"
 
@@ -172,11 +172,11 @@ def test_tokens_that_the_sampling_excludes():
         ("mass", np.nan, "not a number"),
         ("mass", 1.5, "not a probability"),
         ("above", -0.5, "not a probability"),
-        ("gap", -1.0, "gap below 0"),
-        ("rank", np.nan, "rank that is not a number"),
+        ("gap", -1.0, "gap of a token is below 0"),
+        ("rank", np.nan, "rank of a token is not a number"),
     ],
 )
-def test_bad_readings_are_refused_in_one_line(field, value, words):
+def test_invalid_likelihoods_are_refused_in_one_line(field, value, words):
     bad = replies(1, 1)[0]
     values = getattr(bad, field).copy()
     values[3] = value

@@ -121,7 +121,7 @@ def test_a_number_says_more(results: Path, opened: Callable[..., AppTest]) -> No
     label = next(name for row, name in board.cells if row.model == entry.card.model)
     text = captions(opened("leaderboard", model=entry.card.model, column=label))
     assert "Promise broken: seed is" in text
-    assert "challenge different (60 replies read by hf:x, greedy, alpha 0.01)" in text
+    assert "challenge different (60 replies tested with hf:x, greedy, alpha 0.01)" in text
 
 
 @pytest.mark.parametrize("page", ["suite", "runs"])
@@ -157,7 +157,7 @@ def test_downloads_and_the_static_copy(results: Path, tmp_path: Path) -> None:
     assert sorted(table["challenge"].dropna()) == ["consistent", "different", "untestable"]
     export.export(results, tmp_path / "copy", samples=0)
     page = (tmp_path / "copy" / "index.html").read_text()
-    assert "● challenged (the claimed model has read the replies" in page
+    assert "● challenged (the replies were tested with the claimed model" in page
     assert "✗≠" in page
     assert "<script>alert" not in page
 

@@ -1,6 +1,6 @@
 """A model whose next character depends on the last one: `bigram:SEED`, or `bigram:SEED~0.2` moved towards another one.
 
-It writes replies and can read them: a small real model for challenges, without torch.
+It writes replies and computes the likelihood of any: a small real model for challenges, without torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from evals import plugins
 from evals.errors import ModelError, Rejected
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Prompt, Reply, Sampling, Usage
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz "
@@ -66,12 +66,12 @@ class Bigram:
     def backend(self) -> str:
         return "bigram 1"
 
-    async def read_replies(
-        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
-    ) -> Sequence[TokenReading | ModelError]:
-        return [self._read(reply, decoding) for _, reply in written]
+    async def reply_likelihoods(
+        self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenLikelihoods | ModelError]:
+        return [self._likelihoods(reply, decoding) for _, reply in exchanges]
 
-    def _read(self, reply: Reply, decoding: Decoding) -> TokenReading | ModelError:
+    def _likelihoods(self, reply: Reply, decoding: Decoding) -> TokenLikelihoods | ModelError:
         if set(reply.text) - set(ALPHABET):
             return Rejected("it has characters that are no tokens")
         tokens = [ALPHABET.index(character) for character in reply.text]
@@ -80,7 +80,7 @@ class Bigram:
             self._columns(before, own, decoding)
             for before, own in zip([START, *tokens], tokens, strict=False)
         ]
-        return TokenReading(*np.array(rows).T, recorded_tokens=reply.usage.output)  # type: ignore[misc]
+        return TokenLikelihoods(*np.array(rows).T, recorded_tokens=reply.usage.output)  # type: ignore[misc]
 
     def _columns(self, before: int, own: int, decoding: Decoding) -> tuple[float, ...]:
         logs = np.log(self.probabilities(before, 1.0))

@@ -1,4 +1,4 @@
-"""What `hf:` reads, with real transformers: run by `tests/challenge/test_hf_reading.py` in the engine's environment.
+"""Likelihoods from `hf:`, with real transformers: run by `tests/challenge/test_hf_likelihoods.py` in the engine's environment.
 
     ENGINE_PYTHON tests/support/challenge_checks.py FOLDER
 
@@ -19,9 +19,9 @@ import torch
 from msgspec import structs
 
 from evals.model_adapters import hf
-from evals.model_adapters.common import reading, token_probabilities, top_probabilities
+from evals.model_adapters.common import reply_likelihoods, token_probabilities, top_probabilities
 from evals.model_adapters.common.top_probabilities import Position
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Reply, Sampling
 from tests.support.written_replies import PROMPTS, REPLIES
 
@@ -69,7 +69,9 @@ def probabilities() -> dict[str, Any]:
     top = logs.topk(20, -1).values
     errors, outside = [], 0
     for decoding in DECODINGS:
-        exact = token_probabilities.make_reading(token_probabilities.columns(logits, tokens, decoding), None)
+        exact = token_probabilities.make_likelihoods(
+            token_probabilities.columns(logits, tokens, decoding), None
+        )
         if decoding.temperature:
             for row, token in enumerate(tokens.tolist()):
                 above, mass = plainly(logs[row].double().exp().numpy(), token, decoding)
@@ -78,11 +80,11 @@ def probabilities() -> dict[str, Any]:
             Position(float(logs[n, token]), int(exact.rank[n]), top[n].tolist())
             for n, token in enumerate(tokens.tolist())
         ]
-        outside += _outside(exact, top_probabilities.make_reading(positions, decoding, VOCABULARY, None))
+        outside += _outside(exact, top_probabilities.make_likelihoods(positions, decoding, VOCABULARY, None))
     return {"error": max(errors), "outside": outside}
 
 
-def _outside(exact: TokenReading, bounds: TokenReading) -> int:
+def _outside(exact: TokenLikelihoods, bounds: TokenLikelihoods) -> int:
     slack = 1e-5
     assert bounds.above_upper is not None
     assert bounds.mass_upper is not None
@@ -96,59 +98,66 @@ def _outside(exact: TokenReading, bounds: TokenReading) -> int:
 
 
 async def checkpoint(folder: str) -> dict[str, Any]:
-    """Read what the tiny checkpoint itself and others wrote."""
+    """Return the tiny checkpoint's likelihoods of its own replies and of others."""
     model = hf.model(folder)
     loaded = await model.loaded()
-    end = reading.end_of_turn(loaded, {})
-    rows = {name: reading.tokenize(loaded, PROMPTS[0], reply, {}, end) for name, reply in REPLIES.items()}
+    end = reply_likelihoods.end_of_turn(loaded, {})
+    rows = {
+        name: reply_likelihoods.tokenize(loaded, PROMPTS[0], reply, {}, end)
+        for name, reply in REPLIES.items()
+    }
     texts = {
         name: loaded.tokenizer.convert_ids_to_tokens(row.tokens[row.start :]) for name, row in rows.items()
     }
     greedy = Sampling(temperature=0.0, max_tokens=40)
     own = await asyncio.gather(*(model.reply(prompt, greedy) for prompt in PROMPTS))
     written = list(zip(PROMPTS, own, strict=True))
-    together = await model.read_replies(written, greedy, Decoding(0.0))
-    alone = [(await model.read_replies([pair], greedy, Decoding(0.0)))[0] for pair in written]
-    reading.MAX_LOGITS = 1 << 14
-    pieces = await model.read_replies(written, greedy, Decoding(0.0))
+    together = await model.reply_likelihoods(written, greedy, Decoding(0.0))
+    alone = [(await model.reply_likelihoods([pair], greedy, Decoding(0.0)))[0] for pair in written]
+    reply_likelihoods.MAX_LOGITS = 1 << 14
+    pieces = await model.reply_likelihoods(written, greedy, Decoding(0.0))
     long = [(PROMPTS[0], Reply(text="word " * 4000)), written[0]]
-    refused, beside = await model.read_replies(long, greedy, Decoding(0.0))
-    stopped = await model.read_replies(
+    refused, beside = await model.reply_likelihoods(long, greedy, Decoding(0.0))
+    stopped = await model.reply_likelihoods(
         [(PROMPTS[0], REPLIES["plain"])], structs.replace(greedy, stop=("x",)), Decoding(0.0)
     )
-    fixed = await model.read_replies(
+    fixed = await model.reply_likelihoods(
         [(PROMPTS[0], reply) for reply in REPLIES.values()], greedy, Decoding(0.0)
     )
     return {
         "logprobs": {
             name: each.logprob.tolist()
             for name, each in zip(REPLIES, fixed, strict=True)
-            if isinstance(each, TokenReading)
+            if isinstance(each, TokenLikelihoods)
         },
         "tokens": texts,
         "apart": {"alone": _apart(together, alone), "pieces": _apart(together, pieces)},
         "too long": str(refused),
-        "beside": isinstance(beside, TokenReading),
-        "with stop sequences": [len(each.rank) for each in stopped if isinstance(each, TokenReading)],
+        "beside": isinstance(beside, TokenLikelihoods),
+        "with stop sequences": [len(each.rank) for each in stopped if isinstance(each, TokenLikelihoods)],
         "backend": model.backend(),
     }
 
 
 async def batches_after_cancelling(folder: str) -> int:
-    """Return the number of batches, of ten, that are read if the reading is cancelled during the first one."""
+    """Return how many of ten batches are computed if the computation is cancelled during the first one."""
     model, begun = hf.model(folder), 0
-    read_batch, loop, first = reading._read_batch, asyncio.get_running_loop(), asyncio.Event()
+    compute_batch, loop, first = (
+        reply_likelihoods._batch_likelihoods,
+        asyncio.get_running_loop(),
+        asyncio.Event(),
+    )
 
     def slowly(*arguments: Any) -> Any:
         nonlocal begun
         begun += 1
         loop.call_soon_threadsafe(first.set)
         time.sleep(0.2)
-        return read_batch(*arguments)
+        return compute_batch(*arguments)
 
-    pairs = [(PROMPTS[0], REPLIES["plain"])] * (10 * reading.MAX_BATCH_ROWS)
-    with patch.object(reading, "_read_batch", slowly):
-        task = asyncio.create_task(model.read_replies(pairs, Sampling(), Decoding(0.0)))
+    pairs = [(PROMPTS[0], REPLIES["plain"])] * (10 * reply_likelihoods.MAX_BATCH_ROWS)
+    with patch.object(reply_likelihoods, "_batch_likelihoods", slowly):
+        task = asyncio.create_task(model.reply_likelihoods(pairs, Sampling(), Decoding(0.0)))
         await first.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

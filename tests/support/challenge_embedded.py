@@ -1,4 +1,4 @@
-"""Replies of the embedded model, read through transformers: run by `tests/challenge/test_embedded.py`.
+"""Replies of the embedded model, tested with transformers: run by `tests/challenge/test_embedded.py`.
 
     CHALLENGE_PYTHON tests/support/challenge_embedded.py FOLDER
 
@@ -44,7 +44,7 @@ def made(folder: Path, temperature: float) -> store.Run:
 
 
 def outcome(
-    run: store.Run, reader: Path, sampling: Sampling | None = None, *, exchanged: bool = False
+    run: store.Run, model: Path, sampling: Sampling | None = None, *, exchanged: bool = False
 ) -> object:
     """The outcome of a challenge, by the card's sampling or another; `exchanged`: each reply is said to be of another prompt."""
     card = run.card
@@ -58,7 +58,7 @@ def outcome(
             msgspec.structs.replace(record, prompt=prompt)
             for record, prompt in zip(records, prompts[3:] + prompts[:3], strict=True)
         ]
-    return challenge(Source(card, records), f"hf:{reader}", request, {})
+    return challenge(Source(card, records), f"hf:{model}", request, {})
 
 
 def main(folder: Path) -> None:

@@ -81,7 +81,7 @@ def test_the_challenge_is_beside_the_number(
     assert rows["plain"].endswith(f"sample items; {words}")
     assert "challenge" not in rows["kept"] + rows["broken"]
     details = evals("show", "plain").out
-    assert f"challenge {verdict} (60 replies read by hf:x, greedy, alpha 0.01): why <b>" in details
+    assert f"challenge {verdict} (60 replies tested with hf:x, greedy, alpha 0.01): why <b>" in details
     assert "\x1b]" not in details
     assert "\u202e" not in details
     assert evals("show", "plain", "--json").json["runs"][0]["challenge"]["verdict"] == verdict

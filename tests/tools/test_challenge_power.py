@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from evals.seams import TokenReading
+from evals.seams import TokenLikelihoods
 from tests.support.paths import ROOT
 from tools import challenge_environment, challenge_power, vllm_environment
 from tools.challenge_models import RecordedReply, prompts
@@ -47,9 +47,9 @@ def test_a_trial_of_edited_replies_edits_a_twentieth_of_the_sentences(tmp_path):
         (tmp_path / f"{name}.json").write_bytes(msgspec.json.encode(written))
         gap = np.zeros(20)
         gap[:4] = 9.0 * (name != "greedy")
-        one = TokenReading(-gap, 1 + gap, gap, 0 * gap, np.ones(20))
+        one = TokenLikelihoods(-gap, 1 + gap, gap, 0 * gap, np.ones(20))
         lengths = [20] * 80
-        columns = {field: np.tile(getattr(one, field), 80) for field in TokenReading._fields[:5]}
+        columns = {field: np.tile(getattr(one, field), 80) for field in TokenLikelihoods._fields[:5]}
         np.savez(tmp_path / f"{name}-bfloat16-0.0-16.npz", lengths=lengths, **columns)
     honest = Condition("honest", "greedy", decoding=GREEDY)
     assert row(pools, honest) == "| honest | different | 0 | 0 | 0 | 0 | 0 | 0 |"

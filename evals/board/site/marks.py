@@ -30,9 +30,9 @@ def challenge_facts(challenge: Challenge) -> list[tuple[str, Any]]:
         return [("does not count", challenge.fault)]
     share = challenge.first_choices
     return [
-        ("verdict", challenge.verdict), ("reason", challenge.reason), ("read by", challenge.reader),
+        ("verdict", challenge.verdict), ("reason", challenge.reason), ("tested with", challenge.reader),
         ("likelihoods", challenge.backend), ("date", day(challenge.challenged)),
-        ("replies read", f"{challenge.replies:,}"), ("tokens read", f"{challenge.tokens:,}"),
+        ("replies tested", f"{challenge.replies:,}"), ("tokens tested", f"{challenge.tokens:,}"),
         ("test", f"{challenge.method}, alpha {challenge.alpha:g}"),
         ("p-value", formatting.format_p(challenge.p_value) if challenge.p_value is not None else None),
         ("e-value", f"{challenge.e_value:.3g}" if challenge.e_value is not None else None),

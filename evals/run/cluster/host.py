@@ -31,7 +31,7 @@ from evals.run.cluster.queue import (
     ReplicaResponse,
     RequestBatch,
 )
-from evals.seams import Starting, notes_of, slots_of
+from evals.seams import HasStartup, notes_of, slots_of
 
 LINGER_S = 0.005
 """Responses that arrive within this time share one message."""
@@ -77,7 +77,7 @@ class ReplicaHost:
         self._tasks, self._responses = {}, []
         self._has_responses.set()  # ends `receive` calls of an earlier start
         try:
-            if not self._fault and isinstance(self._model, Starting) and (waiting := self._model.ready()):
+            if not self._fault and isinstance(self._model, HasStartup) and (waiting := self._model.ready()):
                 await self._wait_for_server(waiting)
         except EvalsError as error:
             self._fault = str(error)

@@ -1,4 +1,4 @@
-"""Readings of recorded replies by a checkpoint in this process: one forward pass over prompt and reply. All calls block."""
+"""Likelihoods of recorded replies under a checkpoint in this process: one forward pass over prompt and reply. All calls block."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from evals.boundary import foreign_code
 from evals.errors import Context, ModelError, Rejected
-from evals.model_adapters.common.token_probabilities import columns, make_reading
+from evals.model_adapters.common.token_probabilities import columns, make_likelihoods
 from evals.model_adapters.common.weights import Checkpoint, render
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Message, Prompt, Reply, Text
 
 MAX_BATCH_ROWS = 16
@@ -19,7 +19,7 @@ MAX_BATCH_ROWS = 16
 MAX_BATCH_TOKENS = 4096
 """Maximum number of tokens in a batch of several replies, padding included."""
 MAX_LOGITS = 1 << 27
-"""Maximum number of logits in memory; longer texts are read in pieces that share a cache of keys and values."""
+"""Maximum number of logits in memory; longer texts are processed in chunks that share a cache of keys and values."""
 OPEN, CLOSE = "<think>", "</think>"
 
 
@@ -30,29 +30,29 @@ class Row(NamedTuple):
     start: int
     """Position of the reply's first token."""
     recorded: int | None
-    """See `TokenReading.recorded_tokens`."""
+    """See `TokenLikelihoods.recorded_tokens`."""
 
 
-def read(
+def compute(
     checkpoint: Checkpoint,
-    written: Sequence[tuple[Prompt, Reply]],
+    exchanges: Sequence[tuple[Prompt, Reply]],
     decoding: Decoding,
     variables: Mapping[str, Any],
     *,
     has_stops: bool,
     cancelled: Event,
-) -> list[TokenReading | ModelError]:
-    """Read replies in batches of similar length; `variables`: passed to the chat template.
+) -> list[TokenLikelihoods | ModelError]:
+    """Return the likelihoods of each reply, or why they cannot be computed; `variables`: passed to the chat template.
 
     `has_stops`: whether stop sequences were set; one of them may have ended a reply in place of the end-of-turn token.
-    `cancelled`: set when the readings are no longer needed, so that no further batch is read.
+    `cancelled`: set when the likelihoods are no longer needed, so that no further batch is started.
     """
     if not checkpoint.processor.chat_template:
         raise Rejected("the checkpoint has no chat template to render the prompts with")
-    outcomes: list[TokenReading | ModelError | None] = [None] * len(written)
+    outcomes: list[TokenLikelihoods | ModelError | None] = [None] * len(exchanges)
     rows: dict[int, Row] = {}
     end = None if has_stops else end_of_turn(checkpoint, variables)
-    for index, (prompt, reply) in enumerate(written):
+    for index, (prompt, reply) in enumerate(exchanges):
         try:
             with foreign_code(ModelError):  # e.g. a template that rejects these roles
                 rows[index] = tokenize(checkpoint, prompt, reply, variables, end)
@@ -61,7 +61,7 @@ def read(
     for batch in _batch_by_length(rows):
         if cancelled.is_set():
             break
-        batch_outcomes = _read_batch(checkpoint, [rows[index] for index in batch], decoding)
+        batch_outcomes = _batch_likelihoods(checkpoint, [rows[index] for index in batch], decoding)
         for index, outcome in zip(batch, batch_outcomes, strict=True):
             outcomes[index] = outcome
     return [outcome for outcome in outcomes if outcome is not None]
@@ -70,12 +70,12 @@ def read(
 def tokenize(
     checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], end: int | None
 ) -> Row:
-    """Tokenise a prompt with its control tokens, and its reply as plain text; raises ModelError."""
+    """Tokenise a prompt as rendered, and its reply as plain text; `end`: see `end_of_turn`. Raises ModelError."""
     text = render(checkpoint, prompt, [], dict(variables))
     tokens: list[int] = checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"]
     start = len(tokens)
-    for part in _reply_parts(checkpoint, prompt, reply, variables, text):
-        tokens = tokens + _encode(checkpoint, part)
+    for segment in _reply_segments(checkpoint, prompt, reply, variables, text):
+        tokens = tokens + _encode(checkpoint, segment)
     if end is not None and reply.stop == "stop":
         tokens = [*tokens, end]
     if len(tokens) > checkpoint.context:
@@ -85,35 +85,37 @@ def tokenize(
     return Row(tokens, start, reply.usage.output)
 
 
-def _encode(checkpoint: Checkpoint, part: str) -> list[int]:
-    if part in (OPEN, CLOSE) and part in checkpoint.tokenizer.get_vocab():
-        return [int(checkpoint.tokenizer.convert_tokens_to_ids(part))]
-    return list(checkpoint.tokenizer(part, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+def _encode(checkpoint: Checkpoint, segment: str) -> list[int]:
+    if segment in (OPEN, CLOSE) and segment in checkpoint.tokenizer.get_vocab():
+        return [int(checkpoint.tokenizer.convert_tokens_to_ids(segment))]
+    return list(
+        checkpoint.tokenizer(segment, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    )
 
 
-def _reply_parts(
+def _reply_segments(
     checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], rendered_prompt: str
 ) -> list[str]:
-    """Return the text of a reply in parts; the tags around its reasoning are separate parts."""
+    """Return the text of a reply in segments; the tags around its reasoning are segments of their own."""
     if reply.reasoning is None:
         return [reply.text] if reply.text else []
     if CLOSE not in checkpoint.tokenizer.get_vocab() and CLOSE not in str(checkpoint.tokenizer.chat_template):
         raise ModelError("the reasoning was recorded without the tags that enclosed it")
     is_open = rendered_prompt.rstrip().endswith(OPEN)
-    parts = [reply.reasoning] if is_open else [OPEN, f"\n{reply.reasoning}"]
+    segments = [reply.reasoning] if is_open else [OPEN, f"\n{reply.reasoning}"]
     if reply.stop == "length" and not reply.text:
-        return parts
-    parts_by_template = _parts_by_template(checkpoint, prompt, reply, variables, rendered_prompt)
-    if parts_by_template is not None:
-        return parts_by_template
-    parts[-1] += "\n"
-    return [*parts, CLOSE, f"\n\n{reply.text}"]
+        return segments
+    rendered_segments = _segments_by_template(checkpoint, prompt, reply, variables, rendered_prompt)
+    if rendered_segments is not None:
+        return rendered_segments
+    segments[-1] += "\n"
+    return [*segments, CLOSE, f"\n\n{reply.text}"]
 
 
-def _parts_by_template(
+def _segments_by_template(
     checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], rendered_prompt: str
 ) -> list[str] | None:
-    """Return the parts of a reply as the chat template renders them; None if the template leaves out the reasoning."""
+    """Return the segments of a reply as the chat template renders it; None if the template leaves out the reasoning."""
     reasoning = reply.reasoning or ""
     turns = [
         {"role": m.role, "content": "".join(p.text for p in m.parts if isinstance(p, Text))}
@@ -135,7 +137,7 @@ def _parts_by_template(
 
 
 def end_of_turn(checkpoint: Checkpoint, variables: Mapping[str, Any]) -> int | None:
-    """Return the end-of-turn token: among those that end a generation, the one that the chat template writes."""
+    """Return the end-of-turn token: of the tokens that end a generation, the one that the chat template writes after a turn."""
     eos = checkpoint.model.generation_config.eos_token_id
     eos_tokens = {*(eos if isinstance(eos, list) else [eos]), checkpoint.tokenizer.eos_token_id} - {None}
     turns = Prompt(messages=(Message.user("Hello"), Message("assistant", (Text("Goodbye"),))))
@@ -161,15 +163,15 @@ def _batch_by_length(rows: Mapping[int, Row]) -> Iterator[list[int]]:
         yield batch
 
 
-def _read_batch(
+def _batch_likelihoods(
     checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding
-) -> list[TokenReading | ModelError]:
-    """Read one batch, in halves if memory is exceeded."""
+) -> list[TokenLikelihoods | ModelError]:
+    """Return the likelihoods of one batch, computed in halves if memory is exceeded."""
     import torch
 
     try:
         return [
-            make_reading(row_columns, row.recorded)
+            make_likelihoods(row_columns, row.recorded)
             for row_columns, row in zip(_columns(checkpoint, rows, decoding), rows, strict=True)
         ]
     except torch.OutOfMemoryError:
@@ -178,13 +180,13 @@ def _read_batch(
         torch.cuda.empty_cache()
         half = len(rows) // 2
         return [
-            *_read_batch(checkpoint, rows[:half], decoding),
-            *_read_batch(checkpoint, rows[half:], decoding),
+            *_batch_likelihoods(checkpoint, rows[:half], decoding),
+            *_batch_likelihoods(checkpoint, rows[half:], decoding),
         ]
 
 
 def _columns(checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding) -> list[Any]:
-    """Return the columns of each row, computed piece by piece so that few logits are in memory."""
+    """Return the `columns` of each row, computed chunk by chunk so that few logits are in memory."""
     import torch
 
     width = max(len(row.tokens) for row in rows)
@@ -203,11 +205,11 @@ def _columns(checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding) ->
                 if first < end:
                     tokens = ids[index, begin + first + 1 : begin + end + 1].to(logits.device)
                     columns_by_row[index].append(columns(logits[index, first:end], tokens, decoding))
-    return [torch.cat(parts, dim=1) for parts in columns_by_row]
+    return [torch.cat(chunks, dim=1) for chunks in columns_by_row]
 
 
-def _logits(model: Any, ids: Any, mask: Any, needed: int) -> Iterator[tuple[int, Any]]:
-    """Yield (first position, logits) of each piece of the text; positions before `needed` may be left out."""
+def _logits(model: Any, ids: Any, mask: Any, first_needed: int) -> Iterator[tuple[int, Any]]:
+    """Yield (first position, logits) for each chunk of the texts; positions before `first_needed` may be left out."""
     row_count, width = ids.shape
     vocabulary = model.get_output_embeddings().weight.shape[0]
     step = max(64, MAX_LOGITS // (row_count * vocabulary))
@@ -215,7 +217,7 @@ def _logits(model: Any, ids: Any, mask: Any, needed: int) -> Iterator[tuple[int,
     uses_cache, cache = width > step, None
     for begin in range(0, width, step):
         end = min(begin + step, width)
-        first = min(max(begin, needed), end - 1) if can_skip else begin
+        first = min(max(begin, first_needed), end - 1) if can_skip else begin
         keep = {"logits_to_keep": end - first} if can_skip else {}
         output = model(
             input_ids=ids[:, begin:end],

@@ -1,6 +1,6 @@
-"""Readings of recorded replies by a vLLM server: `/tokenize`, then `/v1/completions` with `prompt_logprobs`.
+"""Likelihoods of recorded replies from a vLLM server: `/tokenize`, then `/v1/completions` with `prompt_logprobs`.
 
-The server returns only the likeliest tokens of each position, so some columns of a reading are bounds.
+The server returns only the likeliest tokens of each position, so `above` and `mass` are bounds (`top_probabilities.py`).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from msgspec import Struct
 from evals.errors import BadReply, Context, Fatal, ModelError, Rejected
 from evals.model_adapters.common import top_probabilities
 from evals.model_adapters.common.top_probabilities import Position
-from evals.seams import Decoding, TokenReading
+from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Message, Prompt, Reply, Text
 
 T = TypeVar("T")
 
 LIKELIEST = 20
-"""Tokens requested for each position: vLLM's default limit (`--max-logprobs`)."""
+"""Number of likeliest tokens requested for each position: vLLM's default limit (`--max-logprobs`)."""
 VOCABULARY = 1 << 18
 """Upper bound on the size of the vocabulary."""
 MAX_CONCURRENT = 8
-"""Maximum number of replies that are read concurrently."""
+"""Maximum number of replies processed concurrently."""
 CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|</?s>|<(?:bos|eos|pad|unk|(?:start|end)_of_turn)>|\[/?INST\]")
 """Texts that a server tokenises as control tokens."""
 OPEN, CLOSE = "<think>", "</think>"
@@ -52,7 +52,7 @@ class _Completion(Struct):
 
 
 class Client(Protocol):
-    """The methods of a client that are needed here."""
+    """A client of the server's API."""
 
     async def post(self, path: str, body: dict[str, Any]) -> tuple[bytes, float]:
         """Send a JSON body; return the body of the response, and the seconds taken."""
@@ -63,8 +63,8 @@ class Client(Protocol):
         ...
 
 
-class ServerReader:
-    """Reads replies through the API of one server."""
+class ServerLikelihoods:
+    """Computes likelihoods of replies through the API of one server."""
 
     def __init__(self, client: Client, name: str, variables: dict[str, Any]) -> None:
         """`variables`: passed to the chat template."""
@@ -72,18 +72,20 @@ class ServerReader:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._context: int | None = None
 
-    async def read(
-        self, written: Sequence[tuple[Prompt, Reply]], decoding: Decoding, *, has_stops: bool
-    ) -> list[TokenReading | ModelError]:
-        """Return a reading of each reply, or why it cannot be read. `has_stops`: whether stop sequences were set."""
+    async def compute(
+        self, exchanges: Sequence[tuple[Prompt, Reply]], decoding: Decoding, *, has_stops: bool
+    ) -> list[TokenLikelihoods | ModelError]:
+        """Return the likelihoods of each reply, or why they cannot be computed. `has_stops`: see `reply_likelihoods.compute`."""
         end = None if has_stops else await self._end_of_turn()
         return list(
-            await asyncio.gather(*(self._read(prompt, reply, decoding, end) for prompt, reply in written))
+            await asyncio.gather(
+                *(self._compute(prompt, reply, decoding, end) for prompt, reply in exchanges)
+            )
         )
 
-    async def _read(
+    async def _compute(
         self, prompt: Prompt, reply: Reply, decoding: Decoding, end: int | None
-    ) -> TokenReading | ModelError:
+    ) -> TokenLikelihoods | ModelError:
         async with self._slots:
             try:
                 prompt_tokens = await self._render(prompt.messages)
@@ -93,7 +95,7 @@ class ServerReader:
                 positions = await self._fetch_positions(prompt_tokens, reply_tokens)
             except Rejected as error:
                 return error
-        return top_probabilities.make_reading(positions, decoding, VOCABULARY, reply.usage.output)
+        return top_probabilities.make_likelihoods(positions, decoding, VOCABULARY, reply.usage.output)
 
     async def _tokenize_reply(self, prompt_tokens: list[int], reply: Reply) -> list[int]:
         """Tokenise a reply and its reasoning; raises Rejected."""
@@ -146,7 +148,7 @@ class ServerReader:
         return next(iter(tokens[last + len(answer) :]), None)
 
     async def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
-        """Return the tokens of messages as rendered by the chat template."""
+        """Return the tokens of messages that the chat template renders."""
         turns = [
             {"role": m.role, "content": "".join(p.text for p in m.parts if isinstance(p, Text))}
             for m in messages
