@@ -1,4 +1,4 @@
-"""Make text safe for a terminal; imports little, so that commands start quickly."""
+"""Text for messages, made safe for a terminal; imports little, so that commands start quickly."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def one_line(text: str) -> str:
     """Return untrusted text as one printable line of bounded length."""
     line = plain(" ".join(text.split()))
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 3]}..."
+
+
+def count_of(number: int, singular: str, plural: str = "") -> str:
+    """Return a number with its noun: `1 sample`, `2 samples`; `plural` is needed unless it ends in an added s."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def notice(line: str) -> None:

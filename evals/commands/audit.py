@@ -9,6 +9,7 @@ import click
 
 from evals.commands import common
 from evals.errors import UsageError
+from evals.plain import count_of
 
 if TYPE_CHECKING:
     from evals.verdicts.second_opinion.audit import Audit, Item
@@ -45,7 +46,7 @@ COLUMNS = (
 def audit(
     run: str, harness: str, python: Path | None, rule: str | None, results: Path, *, as_json: bool
 ) -> None:
-    """Score the same replies with our rule and another harness's, and show agreement, kappa and every difference.
+    """Score the same replies by our rule and another harness's, and show the agreement, kappa and every difference.
 
     The other harness runs in its own process, offline, with a deadline per reply. Exit status: 0 if the scores were
     compared, even if they differ; 2 if nothing could be compared; 130 if interrupted.
@@ -82,7 +83,7 @@ def _print(report: Audit) -> None:
     )
     if report.unread:
         hint = "; it may expect a different prompt" if 2 * report.unread > report.n else ""
-        common.say(f"    their rule found no answer in {report.unread} replies{hint}")
+        common.say(f"    their rule found no answer in {count_of(report.unread, 'reply', 'replies')}{hint}")
     if others := [name for name in report.rules if not report.source.endswith(f": {name}")]:
         common.say(f"    their other rules (--rule): {' '.join(others)}")
     if report.items:

@@ -138,8 +138,8 @@ def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: 
 def rerun(folder: Path, entry: str, run: str, results: Path) -> None:
     """Add RUN, the board's own run of ENTRY's model, to `reruns/`.
 
-    The next ingest compares the two item by item; if they are equivalent within the rule's margin, the entry's score
-    gets the level `rerun`.
+    The next `evals board ingest` compares the entry with RUN item by item; if they are equivalent within the margin of the
+    board's rule, the entry's score gets the verification level `rerun`.
     """
     from evals.board import levels
     from evals.records import store

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evals.commands import common
+from evals.plain import count_of
 
 if TYPE_CHECKING:
     from evals.suite import Check
@@ -35,9 +36,11 @@ def check(
         common.print_json({"checks": checks})
     else:
         for result in checks:
-            state = "OK" if not result.faults else f"{len(result.faults)} fault(s)"
+            state = "OK" if not result.faults else count_of(len(result.faults), "fault")
             unwinnable = f", {len(result.unwinnable)} unsolvable" if result.unwinnable else ""
-            common.say(f"{result.suite} ({result.protocol}): {result.samples} samples, {state}{unwinnable}")
+            common.say(
+                f"{result.suite} ({result.protocol}): {count_of(result.samples, 'sample')}, {state}{unwinnable}"
+            )
             for fault in result.faults:
                 common.say(f"    {fault}")
     return 1 if any(result.faults for result in checks) else 0

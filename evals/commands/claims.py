@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from evals.verdicts.reproduction import Finding, MeasuredScore
     from evals.verdicts.suite_run import SuiteRun
 
-STATUS = {"different": 1, "equivalent": 0, "inconclusive": 3, "not comparable": 3}
-"""Verdict -> exit status; the first of these verdicts that occurs decides."""
+EXIT_STATUS = {"different": 1, "equivalent": 0, "inconclusive": 3, "not comparable": 3}
+"""Verdict -> exit status; if there are several verdicts, the one that comes first here decides."""
 
 COMMANDS = {
     "list": Entry("claims:list_", "List published numbers with their sources."),
@@ -96,7 +96,7 @@ def _claim_row(name: str, claim: Claim) -> list[str]:
     conditions = ", ".join([*claim.knobs, *marks])
     return [
         name,
-        _figure(claim.value, claim.unit),
+        _score_text(claim.value, claim.unit),
         claim.protocol or "unknown",
         str(claim.date or ""),
         conditions,
@@ -119,7 +119,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
     if as_json:
         common.print_json({"id": name, "claim": published, "unknown": unknown})
         return
-    common.say(f"{published.model} on {published.benchmark}: {_figure(published.value, published.unit)}")
+    common.say(f"{published.model} on {published.benchmark}: {_score_text(published.value, published.unit)}")
     for label, text in (
         ("suite", f"{published.suite}, protocol {published.protocol or 'unknown'}"),
         ("metric", published.metric or "not stated"),
@@ -262,7 +262,7 @@ def _report_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
         for finding in findings:
             _print_finding(finding)
     verdicts = {finding.verdict for finding in findings}
-    return next(status for verdict, status in STATUS.items() if verdict in verdicts)
+    return next(status for verdict, status in EXIT_STATUS.items() if verdict in verdicts)
 
 
 def _no_claims_message(cards: Sequence[Card], published: dict[str, Claim], *, model: str | None) -> str:
@@ -304,10 +304,12 @@ def _print_finding(finding: Finding) -> None:
     unit = finding.unit
     common.say(f"{finding.claim}: {_verdict_text(finding)}")
     interval = (
-        f" [{_figure(finding.low, unit)}, {_figure(finding.high, unit)}]" if finding.low is not None else ""
+        f" [{_score_text(finding.low, unit)}, {_score_text(finding.high, unit)}]"
+        if finding.low is not None
+        else ""
     )
     common.say(
-        f"    claimed {_figure(finding.claimed, unit)}, measured {_figure(finding.measured, unit)}{interval}"
+        f"    claimed {_score_text(finding.claimed, unit)}, measured {_score_text(finding.measured, unit)}{interval}"
     )
     if finding.difference is not None:
         points = "points" if unit == "fraction" else unit
@@ -340,7 +342,7 @@ def _verdict_text(finding: Finding) -> str:
     return finding.verdict
 
 
-def _figure(value: float | None, unit: str) -> str:
+def _score_text(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
     return f"{100 * value:.2f} %" if unit == "fraction" else f"{value:.4g} {unit}"

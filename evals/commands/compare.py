@@ -74,11 +74,6 @@ def compare(
     return 0 if comparison.comparable or force else 2
 
 
-HEADINGS = (
-    "suite", "metric", "A", "B", "B - A", "95 % interval", "p", "p (Holm)", "better / worse / same", "n",
-)  # fmt: skip
-
-
 def _cells(row: Row) -> tuple[str, ...]:
     return (
         f"  {row.group}" if row.group else row.suite,
@@ -104,7 +99,7 @@ COLUMNS = (
     Column("p (Holm)", right=True, drop=2), Column("better / worse / same", right=True, drop=6),
     Column("n", right=True, drop=1),
 )  # fmt: skip
-"""Columns on a terminal; those with the highest `drop` are omitted first if it is too narrow."""
+"""Columns of a comparison; on a terminal that is too narrow, those with the highest `drop` are omitted first."""
 _WITH_METRIC = tuple(column._replace(drop=0) if column.heading == "metric" else column for column in COLUMNS)
 
 
@@ -150,7 +145,7 @@ def _methods(comparison: Comparison) -> Iterator[str]:
 
 
 def _remarks(comparison: Comparison) -> Iterator[str]:
-    """Yield remarks on coverage, bounds for missing outcomes, measured noise and cost."""
+    """Yield remarks on coverage, bounds for missing outcomes, measured noise, tokens and cost."""
     for row in comparison.pairs:
         if row.group or not row.headline:
             continue
@@ -162,16 +157,15 @@ def _remarks(comparison: Comparison) -> Iterator[str]:
             )
         if (limit := comparison.noise.get(row.suite)) is not None:
             yield f"{row.suite}: repeated runs of a model differ by up to {formatting.format_amount(limit, row.unit)} (measured noise)"
-    for suite in dict.fromkeys(cost.suite for cost in comparison.runs):
-        costs = [cost for cost in comparison.runs if cost.suite == suite]
-        if not any(formatting.format_usage(cost.tokens, cost.cost_usd) for cost in costs):
+    for suite in dict.fromkeys(run.suite for run in comparison.runs):
+        runs = [run for run in comparison.runs if run.suite == suite]
+        if not any(formatting.format_usage(run.tokens, run.cost_usd) for run in runs):
             continue
         line = "; ".join(
-            f"{cost.model}: {formatting.format_usage(cost.tokens, cost.cost_usd) or 'unknown'}"
-            for cost in costs
+            f"{run.model}: {formatting.format_usage(run.tokens, run.cost_usd) or 'unknown'}" for run in runs
         )
-        if len(costs) == 2:
-            a, b = costs
+        if len(runs) == 2:
+            a, b = runs
             line += (
                 f"; B - A: {formatting.format_usage_difference(a.tokens, b.tokens, a.cost_usd, b.cost_usd)}"
             )
@@ -223,7 +217,7 @@ def as_markdown(comparison: Comparison, rows_to_show: Sequence[Row]) -> list[str
         rows = [row for row in rows_to_show if (row.a, row.b) == (a, b)]
         names = (formatting.markdown_text(name) for name in (rows[0].model_a, a, rows[0].model_b, b))
         lines += ["A: {} ({}), B: {} ({})".format(*names), ""]
-        lines += [*formatting.markdown_table(HEADINGS, map(_cells, rows)), ""]
+        lines += [*formatting.markdown_table([column.heading for column in COLUMNS], map(_cells, rows)), ""]
     lines += [
         f"- {formatting.markdown_text(line)}"
         for line in (

@@ -11,6 +11,7 @@ import msgspec
 from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
 from evals.errors import UsageError
+from evals.plain import count_of
 
 if TYPE_CHECKING:
     from evals.verdicts.suspect_items import SuspectItems
@@ -79,7 +80,7 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
         common.print_json(suspects)
         return
     common.say(
-        f"{len(suspects.items)} item(s) of {suspects.suite} on which at least {suspects.least} of {len(suspects.models)} models "
+        f"{count_of(len(suspects.items), 'item')} of {suspects.suite} on which at least {suspects.least} of {len(suspects.models)} models "
         "agree against the gold answer"
     )
     columns = [

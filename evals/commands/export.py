@@ -66,8 +66,10 @@ def export(
         raise UsageError("--model-id requires every-eval-ever")
     if model_id is not None and model_id.count("/") != 1:
         raise UsageError(f"--model-id {model_id}: expected ORG/NAME")
-    if (address is not None and format_ not in STORES) or (experiment is not None and format_ != "mlflow"):
-        raise UsageError("--to requires mlflow or postgres, --experiment requires mlflow")
+    if address is not None and format_ not in STORES:
+        raise UsageError("--to requires mlflow or postgres")
+    if experiment is not None and format_ != "mlflow":
+        raise UsageError("--experiment requires mlflow")
     if (out is None) != (format_ in STORES):
         raise UsageError(f"{format_} takes --to instead of --out" if out else "--out DIR is required")
     selected = list({run.path: run for name in runs for run in store.find(results, name)}.values())

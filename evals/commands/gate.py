@@ -27,7 +27,7 @@ COMMANDS = {
         "baseline:save", "Save a run's scores in a small file to commit, as a baseline for gates."
     ),
     "noise": Entry("noise:noise", "Measure how much repeated runs of a model differ, and write a report."),
-    "promise": Entry("promise:promise", "Record, before a run, what will be measured and judged."),
+    "promise": Entry("promise:promise", "Preregister a run: record what will be measured and judged."),
     "schema": Entry("gate:schema", "Print the JSON schema of `gate --json`."),
     "judge": Entry("gate:judge"),
 }

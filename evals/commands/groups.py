@@ -20,14 +20,14 @@ class Entry(NamedTuple):
     target: str
     """`module:attribute` in `evals.commands`."""
     summary: str = ""
-    """Its line in the group's help; empty to leave it out."""
+    """The line about the subcommand in the group's help; empty: not listed there."""
 
 
 class LazyGroup(click.Group):
     """A group of commands; for an unknown name, similar ones are suggested.
 
-    The name of the `default` command may be omitted: `gate CANDIDATE` means `gate judge CANDIDATE`. Its help is also the
-    group's.
+    The name of the `default` command may be omitted: `gate CANDIDATE` means `gate judge CANDIDATE`. The help of that command
+    is also the group's.
     """
 
     def __init__(self, *args: Any, entries: Mapping[str, Entry], default: str = "", **kwargs: Any) -> None:

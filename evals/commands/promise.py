@@ -1,4 +1,4 @@
-"""`evals gate promise`: record, before a run, what will be measured and judged."""
+"""`evals gate promise`: preregister a run by recording what will be measured and judged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evals.commands import common
 @click.option("--judge", default="", metavar="MODEL", help="Judge model, for judged protocols.")
 @common.data_options
 def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: Any) -> None:
-    """Write a promise: policy, suites, data, judge, seed, subset, estimand and date.
+    """Write a promise, the preregistration of a run: policy, suites, data, judge, seed, subset, estimand and date.
 
     `evals run ... --promise FILE.json` stores it on the card; `evals gate`, `evals bundle verify`, `evals show RUN` and the
     dashboard then report whether it was kept. Commit the file before the run as evidence of the date.

@@ -32,9 +32,9 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
     """Run benchmarks on models: send every item, score the replies, store everything.
 
     Repeating the command resumes an interrupted run. A FILE.toml sets the same options as keys
-    (docs/run.md). Several models run concurrently under one budget, except those that need this
-    machine's GPUs, which run one after the other, as all do with --one-model-at-a-time; a model that fails does
-    not stop the others. Exit status: 0 all scored, 1 finished with failures, 2 nothing could be
+    (docs/run.md). Several models run concurrently under one budget; those that need this machine's GPUs
+    run one after the other, and with --one-model-at-a-time all do. A model that fails does not stop the
+    others. Exit status: 0 all scored, 1 finished with failures, 2 nothing could be
     started or every call to a model failed, 130 interrupted.
     """
     from evals.run.session import Session

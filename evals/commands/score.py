@@ -9,6 +9,7 @@ import click
 from msgspec import structs
 
 from evals.commands import common
+from evals.plain import count_of
 from evals.records.writer import Writer
 
 if TYPE_CHECKING:
@@ -53,15 +54,17 @@ def _rescore_run(
 
     card = run.card
     suite = _scoring_suite(card, protocol or card.config.protocol)
+    judge_name = load.without_secrets(judge or "")
     if judge is not None or suite.judged:
-        name = load.without_secrets(judge or "")
-        (suite,) = with_judge([suite], judge, name=name, price=price, allow_missing=True)
+        (suite,) = with_judge([suite], judge, name=judge_name, price=price, allow_missing=True)
     if suite.protocol != card.config.protocol:
         run = _copy_run(run, protocol=suite.protocol)
     card = run.card
-    if judge is not None and _set_judge(card, judge):
-        run = _copy_run(run, judge=load.without_secrets(judge))
+    if judge_name and card.config.judge not in ("", judge_name):
+        run = _copy_run(run, judge=judge_name)
         card = run.card
+    elif judge_name:
+        card.config = structs.replace(card.config, judge=judge_name)
     writer = Writer(run.path, card)
     try:
         changes = rescore(writer, suite)
@@ -94,16 +97,6 @@ def _scoring_suite(card: Card, protocol: str) -> Suite:
     return suite
 
 
-def _set_judge(card: Card, judge: str) -> bool:
-    """Set the judge on a card that has none; return whether the card already has a different judge."""
-    from evals import load
-
-    name = load.without_secrets(judge)
-    if not card.config.judge:
-        card.config = structs.replace(card.config, judge=name)
-    return card.config.judge != name
-
-
 def _copy_run(run: Run, *, protocol: str | None = None, judge: str | None = None) -> Run:
     """Copy a run for scoring under another protocol or by another judge."""
     from evals.records import store
@@ -133,7 +126,7 @@ def _print_changes(changes: list[Change]) -> None:
     if not changes:
         common.say("No scores changed.")
         return
-    common.say(f"{len(changes)} score(s) changed:")
+    common.say(f"{count_of(len(changes), 'score')} changed:")
     for change in changes[:MAX_CHANGES]:
         common.say(f"    {change.id} [{change.repeat}]: {change.before} -> {change.after}")
     common.say_more(len(changes) - MAX_CHANGES, "--json lists all", indent="    ")

@@ -75,8 +75,8 @@ def show(
 ) -> None:  # fmt: skip
     """Show the scores of a RUN or of all runs, with intervals, n and remarks; or show single samples.
 
-    A RUN is an id or its beginning or end, `last` or `last:2`, a model or suite with one run, NAME/SUITE, or a folder;
-    for a board's folder, its scores are shown with their levels of trust.
+    A RUN is an id or its beginning or end, `last` or `last:2`, a model or suite with one run, NAME/SUITE, or a folder.
+    The scores in a board's folder are shown with their verification levels.
     `--sample` and `--next` show a prompt with its reply and how it was scored.
     """
     _check_options(samples=samples, sample=sample, next_verdict=next_verdict, pivot=pivot, **options)
@@ -102,8 +102,10 @@ def _check_options(
 ) -> None:  # fmt: skip
     """Raise UsageError for options that cannot be combined."""
     is_single = sample is not None or next_verdict is not None
-    if (verdict and not samples) or (as_csv and not (samples or pivot)):
-        raise UsageError("--verdict requires --samples, --csv requires --samples or --pivot")
+    if verdict and not samples:
+        raise UsageError("--verdict requires --samples")
+    if as_csv and not (samples or pivot):
+        raise UsageError("--csv requires --samples or --pivot")
     if samples and by:
         raise UsageError("--by and --samples cannot be combined")
     if sum((samples, is_single, pivot)) > 1:

@@ -1,4 +1,4 @@
-"""`evals show BOARD`: the numbers of a board with their levels and promises."""
+"""`evals show BOARD`: the scores on a board with their verification levels and preregistrations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_board(folder: Path) -> bool:
 
 
 def show(folder: Path, options: Mapping[str, Any]) -> None:
-    """Print the numbers of accepted entries, with remarks on broken promises and on challenges that were not passed."""
+    """Print the scores of accepted entries, with remarks on broken promises and on challenges that were not passed."""
     from evals.terminal import board_numbers
     from evals.terminal.layout import width
 
@@ -32,7 +32,7 @@ def show(folder: Path, options: Mapping[str, Any]) -> None:
     if options["as_json"]:
         common.print_json({"numbers": [_json(number) for number in numbers]})
     elif not numbers:
-        common.say("No number matches; `evals board ingest` computes a board's numbers.")
+        common.say("No score matches; `evals board ingest` computes a board's scores.")
     else:
         common.print_lines(board_numbers.layout(numbers, width()))
         remarks = [(number, remark) for number in numbers for remark in number.remarks]

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def run(
-    settings: Mapping[str, Any], options: dict[str, Any], source: str, *, quiet: bool, as_json: bool
+    settings: Mapping[str, Any], options: dict[str, Any], file_name: str, *, quiet: bool, as_json: bool
 ) -> int:
     """Run a sweep or print what it would do, and return the exit status."""
     from evals.run import sweep
 
     is_dry_run = bool(options.pop("dry_run", False))
-    parts, faults = sweep.plan_sweep(settings, options, source)
+    parts, faults = sweep.plan_sweep(settings, options, file_name)
     if faults:
         for line in faults:
             note(f"evals: {line}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from evals.commands import common
+from evals.plain import count_of
 
 MAX_DIFFERENCES = 40
 
@@ -35,7 +36,8 @@ def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
     for line in report.notes:
         common.say(f"Note: {line}.")
     if report.differences:
-        common.say(f"{len(report.differences)} difference(s): this bundle does not reproduce its figures.")
+        differences = count_of(len(report.differences), "difference")
+        common.say(f"{differences}: this bundle does not reproduce its figures.")
         return 1
     common.say(f"Everything agrees: {report.records} records rescored, {report.figures} figures recomputed.")
     return 0

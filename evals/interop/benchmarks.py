@@ -4,7 +4,7 @@
 - MATH-Vision: JSON Lines {id, response, model_answer, correct}.
 - MMLU-Pro (TIGER-AI-Lab/MMLU-Pro @ f418b116): an array of items with `model_outputs` (older: `generated_text`) and `pred`,
   in one file for all subjects (possibly zipped) or in a `<subject>_result.json` per subject, in a folder or archive. If
-  `pred` is null, upstream scores a random letter; we then import the reply without a score.
+  `pred` is null, the authors' script scores a random letter; the reply is then imported without a score.
 - MMMU (MMMU-Benchmark/MMMU @ bb0b95a9): `<subject>/output.json`, an array of {id, index2ans, response}, or an object
   id -> parsed answer; the parsed answer is then imported as the reply.
 - MMMU-Pro: JSON Lines with `response`, `pred_indexs`, `if_right`; the setting is part of the file name,
@@ -26,15 +26,17 @@ from evals.interop.values import PARSE_ERRORS, as_dict, as_list, number
 
 MMLU_PRO_SUFFIX = "_result.json"
 _MMLU_PRO_AFFIX = re.compile(r"^model_outputs_|_\d+-?shots?$|\.json$|\.zip$|\.gz$")
+"""What precedes or follows the model's name in the name of a file or folder."""
 MMMU_PRO = {"_standard": "mmmu_pro_standard", "_vision": "mmmu_pro_vision"}
 """Part of the file name -> task; none of our suites has the setting with four options."""
 
 
-def _reply_fields(value: Any, missing: str = "no reply") -> dict[str, Any]:
-    return {"text": value, "failure": ""} if isinstance(value, str) else {"text": None, "failure": missing}
+def _reply_fields(value: Any, failure: str = "no reply") -> dict[str, Any]:
+    """Return the fields of an `Item` for a reply, or for a `failure` if the value is not a text."""
+    return {"text": value, "failure": ""} if isinstance(value, str) else {"text": None, "failure": failure}
 
 
-def _shortened(value: Any) -> str:
+def _short_text(value: Any) -> str:
     return value[:200] if isinstance(value, str) else ""
 
 
@@ -129,7 +131,7 @@ def _mmlu_pro_items(path: Path) -> Iterator[Item]:
 
 def _mmlu_pro_item(row: dict[str, Any], where: str) -> Iterator[Item]:
     text = row.get("generated_text") if row.get("model_outputs") is None else row["model_outputs"]
-    gold, answer = _shortened(row.get("answer")), _shortened(row.get("pred"))
+    gold, answer = _short_text(row.get("answer")), _short_text(row.get("pred"))
     yield Item(
         where=where,
         id=str(row["question_id"]),
@@ -173,9 +175,9 @@ def _mmmu_item(row: dict[str, Any], where: str) -> Iterator[Item]:
         where=where,
         id=str(row["id"]),
         options=tuple(map(str, as_dict(row.get("index2ans")).values())),
-        gold=_shortened(row.get("answer")),
+        gold=_short_text(row.get("answer")),
         score=float(right) if isinstance(right, bool) else None,
-        answer=_shortened(row.get("pred_indexs")),
+        answer=_short_text(row.get("pred_indexs")),
         **_reply_fields(row.get("response")),
     )
 

@@ -1,7 +1,7 @@
 """ChemBench's reports: `<topic>_report.json` (0.3.0), a JSON file per question (older), or JSON Lines.
 
-Reports of 0.3.0 keep prompts and results in two parallel lists. `summary.json` states the score over the completed
-questions and over the whole benchmark; both become notes.
+Reports of 0.3.0 keep prompts and results in two parallel lists. The scores and counts in `summary.json` become notes of
+the run.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import count, join_turns, number
 
 FORMAT = "chembench"
-SCORES = {
+SUMMARY_LABELS = {
     "overall_score": "score over completed questions",
     "benchmark_score": "score over the whole benchmark",
     "fraction_correct": "fraction correct",
     "total_triggered_refusal": "replies classified as refusals",
     "total_llm_extraction": "answers extracted by a language model",
 }
+"""Field of `summary.json` -> its label in a note."""
 
 
 def read(path: Path) -> list[Source]:
@@ -47,8 +48,8 @@ def _model(folder: Path) -> str:
     return folder.parent.parent.name if folder.parent.name == "reports" and is_run_id else folder.name
 
 
-def _source(model: str, files: Iterable[Path], summary: Path) -> Source:
-    scores = read_optional(summary, "a ChemBench summary")
+def _source(model: str, files: Iterable[Path], summary_file: Path) -> Source:
+    summary = read_optional(summary_file, "a ChemBench summary")
     return Source(
         format=FORMAT,
         tasks=("chembench",),
@@ -57,7 +58,9 @@ def _source(model: str, files: Iterable[Path], summary: Path) -> Source:
             item for file in files for item in read_items(file, _reports(file), _items, "a ChemBench report")
         ),
         stated={
-            label: score for name, label in SCORES.items() if (score := number(scores.get(name))) is not None
+            label: value
+            for name, label in SUMMARY_LABELS.items()
+            if (value := number(summary.get(name))) is not None
         },
     )
 
@@ -78,7 +81,7 @@ def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
     prompts = (report.get("prompts") or {}).get("batch") or []
     for index, result in enumerate(report.get("results", [report])):
         messages = prompts[index].get("messages") if index < len(prompts) else None
-        text = _text(result)
+        text = _reply_text(result)
         yield Item(
             where=where,
             id=str(report.get("uuid") or report["name"]),
@@ -91,7 +94,7 @@ def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
         )
 
 
-def _text(result: Mapping[str, Any]) -> str | None:
+def _reply_text(result: Mapping[str, Any]) -> str | None:
     output = result.get("output", result.get("completion"))
     if isinstance(output, dict):
         output = output.get("text", output.get("content"))

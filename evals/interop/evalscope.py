@@ -27,10 +27,10 @@ from evals.interop.values import (
 from evals.types import Sampling, Usage
 
 FORMAT = "evalscope"
-SCORED = (None, "success", "fallback", "degraded")
+SCORED_STATUSES = (None, "success", "fallback", "degraded")
 """Statuses of a valid score; older versions write no status."""
 Review = tuple[int | None, float | None, str]
-"""Repeat, score and answer."""
+"""The repeat, the score and the extracted answer that a review states for a prediction."""
 
 
 def read(path: Path) -> list[Source]:
@@ -74,7 +74,7 @@ def _stated_scores(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _sampling(folder: Path) -> Sampling:
-    """Read the sampling settings from `task_config*.yaml`; all unknown if there is no such file."""
+    """Read the sampling settings from `task_config*.yaml`; without such a file, all are unknown."""
     path = next(iter(sorted(glob_visible(folder, "task_config*.yaml"))), None)
     if path is None:
         return Sampling()
@@ -116,7 +116,7 @@ def _review(sample_score: Mapping[str, Any]) -> Review:
     main_value = values.get(score.get("main_score_name"), next(iter(values.values()), None))
     return (
         count(sample_score.get("generation_index")),
-        number(main_value) if score.get("status") in SCORED else None,
+        number(main_value) if score.get("status") in SCORED_STATUSES else None,
         str(score.get("extracted_prediction") or ""),
     )
 

@@ -1,8 +1,8 @@
-"""Import Every Eval Ever's corpus as reported numbers: aggregate records -> a file of claims.
+"""Import Every Eval Ever's corpus as reported results: write the scores in its records as claims (published numbers).
 
 A record is a JSON document in its schema (0.2.x and 0.3.0; evaleval/every_eval_ever at 9bce4136, `eval.schema.json`): who
 evaluated which model, and a score for each benchmark or part of one. Only scores of whole benchmarks that we have as
-suites become claims; others are counted. The claims have the level `reported` and are never ranked.
+suites become claims; others are counted. Claims are shown as reported results and never ranked.
 """
 
 from __future__ import annotations
@@ -98,14 +98,16 @@ class Aggregate(_Part, frozen=True):
 
 
 Tables: TypeAlias = defaultdict[tuple[str, ...], dict[str, Decimal]]
-"""Suite, benchmark, metric, source, day, note and conditions of a claim table -> model -> percent."""
+"""(suite, benchmark, metric, source, day, note, conditions) of a `[[claim]]` table -> model -> score in percent."""
 
 
 class ImportedClaims(NamedTuple):
-    """Result of an import: the file written and what was skipped."""
+    """Result of an import."""
 
     path: Path
+    """The file that was written."""
     claims: int
+    """Number of published scores in it."""
     skipped: dict[str, int]
     """Reason -> number of scores or files."""
 
@@ -113,11 +115,11 @@ class ImportedClaims(NamedTuple):
 def import_claims(folder: Path, results: Path) -> ImportedClaims:
     """Write the scores in a folder of records to `claims/every-eval-ever.toml` in a results folder.
 
-    Raises UsageError if no score can be used, or if that file was not written by this function.
+    Raises UsageError if no score can be used, or if that file exists and was not written by this function.
     """
     path = results / "claims" / "every-eval-ever.toml"
     if path.exists() and not disk.read_small(path).startswith(HEADER.encode()):
-        raise UsageError(f"{path} was not written by this command")
+        raise UsageError(f"{path} was not written by this command; rename it, so that it is not overwritten")
     skipped: Counter[str] = Counter()
     tables: Tables = defaultdict(dict)
     for record in _records(folder, skipped):
@@ -125,10 +127,11 @@ def import_claims(folder: Path, results: Path) -> ImportedClaims:
             _add_score(record, result, tables, skipped)
     if not tables:
         reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(3))
-        raise UsageError(f"{folder} contains no score of a suite ({reasons or 'no JSON file'})")
+        raise UsageError(f"{folder} contains no score that belongs to a suite ({reasons or 'no JSON file'})")
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(
-        path, (HEADER + "".join(_claim_table(key, values) for key, values in sorted(tables.items()))).encode()
+        path,
+        (HEADER + "".join(_claim_table(key, percents) for key, percents in sorted(tables.items()))).encode(),
     )
     return ImportedClaims(path, sum(map(len, tables.values())), dict(skipped))
 
@@ -252,10 +255,10 @@ def _clean(text: str) -> str:
     return plain(" ".join(text.split()))[:MAX_TEXT_LENGTH]
 
 
-def _claim_table(key: tuple[str, ...], values: dict[str, Decimal]) -> str:
-    """Return one `[[claim]]` table."""
+def _claim_table(key: tuple[str, ...], percents: dict[str, Decimal]) -> str:
+    """Return one `[[claim]]` table; `key` and `percents` are an entry of `Tables`."""
     suite, benchmark, metric, source, day, note, conditions = key
-    listed = ", ".join(f"{_toml_string(model)} = {value:f}" for model, value in sorted(values.items()))
+    listed = ", ".join(f"{_toml_string(model)} = {value:f}" for model, value in sorted(percents.items()))
     lines = [
         "", "[[claim]]", f"suite = {_toml_string(suite)}", f"benchmark = {_toml_string(benchmark)}", f"source = {_toml_string(source)}",
         *([f"metric = {_toml_string(metric)}"] if metric else []), *([f"date = {day}"] if day else []),

@@ -70,17 +70,19 @@ def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     try:
         with disk.open_decompressed(path) as stream:
             if stream.read(1) == b"[":
-                yield from ((_object(row), f"{path.name}, {n}") for n, row in enumerate(read_json(path), 1))
+                yield from (
+                    (_require_object(row), f"{path.name}, {n}") for n, row in enumerate(read_json(path), 1)
+                )
                 return
             stream.seek(0)
             for number, line in enumerate(disk.lines(stream), 1):
                 if line.strip():
-                    yield _object(decode_json(line)), f"{path.name}, line {number}"
+                    yield _require_object(decode_json(line)), f"{path.name}, line {number}"
     except (OSError, *PARSE_ERRORS) as error:
         raise DataError(f"{path}, line {number}: {cause(error)}") from None
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _require_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"expected an object, got {type(value).__name__}")
     return value
@@ -122,7 +124,10 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 @contextmanager
 def unzipped(path: Path) -> Iterator[Path]:
-    """Unpack a zip archive into a temporary folder; raises DataError if it is broken or malicious."""
+    """Unpack a zip archive into a temporary folder and yield that folder, or its only subfolder.
+
+    Raises DataError if the archive is broken or malicious.
+    """
     bytes_left = max(disk.MAX_SMALL_FILE, disk.MAX_EXPANSION * path.stat().st_size)
     with TemporaryDirectory(prefix="evals-import-") as folder:
         try:

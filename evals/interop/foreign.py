@@ -31,8 +31,9 @@ from evals.interop.replies import (
     write_run,
 )
 from evals.interop.tasks import suite_of
-from evals.interop.values import PARSE_ERRORS
+from evals.interop.values import PARSE_ERRORS, join_names
 from evals.labels import ProtocolName
+from evals.plain import count_of
 from evals.records import store
 from evals.records.card import TRUNCATION_UNKNOWN, Card
 from evals.run.plan import read_samples
@@ -40,8 +41,6 @@ from evals.suite import Suite
 from evals.types import Sampling, Usage
 from evals.validation import cause
 
-MAX_LISTED = 5
-"""Maximum number of names in a message."""
 THEIRS = "theirs.jsonl"
 UNMATCHED = "unmatched.txt"
 
@@ -76,7 +75,7 @@ class Item(Struct, frozen=True, kw_only=True):
     gold: str = ""
     """The source's gold letter among the options shown."""
     extracted: str | None = None
-    """The answer that the source's language model extracted from the reply, if the source scores that answer."""
+    """The answer that a language model extracted for the source, if the source scores that answer instead of the reply."""
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -94,7 +93,7 @@ class Source(Struct, frozen=True, kw_only=True):
 
 
 class StatedScore(Struct, frozen=True, kw_only=True):
-    """A line of `theirs.jsonl`: the source's verdict on a reply."""
+    """A line of `theirs.jsonl`: how the source scored a reply."""
 
     sample: str
     repeat: int
@@ -104,7 +103,7 @@ class StatedScore(Struct, frozen=True, kw_only=True):
     """The source's gold answer, if it differs from our data's."""
 
 
-class Unmatched(DataError):
+class NoMatch(DataError):
     """No record of a source matches a sample of the suite."""
 
 
@@ -134,12 +133,12 @@ def import_all(path: Path, sources: Iterable[Source], request: ImportRequest) ->
     for source, suite in merged:
         try:
             prepared.append(_prepare(path, source, suite, request))
-        except Unmatched as error:
+        except NoMatch as error:
             if len(merged) == 1:
                 raise
             notes.append(f"left out: {error}")
     if not prepared:
-        raise Unmatched("; ".join(notes))
+        raise NoMatch("; ".join(notes))
     notes += [note for run in prepared for note in run.matched.notes]
     return [_write(run, request) for run in prepared], notes
 
@@ -147,7 +146,7 @@ def import_all(path: Path, sources: Iterable[Source], request: ImportRequest) ->
 def _merge_by_run(
     path: Path, sources: list[Source], request: ImportRequest
 ) -> tuple[list[tuple[Source, Suite]], list[str]]:
-    """Merge the tasks of one suite and model; return each merged source with its suite, and notes on the others."""
+    """Merge the tasks of one suite and model; return the merged sources with their suites, and notes on tasks left out."""
     if not sources:
         raise DataError(f"{path}: contains no samples")
     check_run_id(request.run)
@@ -165,12 +164,16 @@ def _merge_by_run(
         by_run.setdefault((name, model, occurrence), []).append(source)
     if unknown and not by_run:
         raise UsageError(
-            f"{path}: unknown {sources[0].format} task {', '.join(unknown[:MAX_LISTED])}: name its suite with --suite NAME "
+            f"{path}: unknown {sources[0].format} task {join_names(unknown)}: name its suite with --suite NAME "
             "(`evals list suites`)"
         )
     if len(by_run) > 1 and request.run is not None:
         raise UsageError(f"--run names one run, but {path} contains {len(by_run)}")
-    notes = [f"left out: {_join_names(unknown)}: name the suite with --suite NAME"] if unknown else []
+    notes = (
+        [f"left out: {join_names(unknown)}, which belong to no suite; name one with --suite"]
+        if unknown
+        else []
+    )
     from_user = request.suite is not None
     return [
         (_merge(parts), single_suite(name, request.protocol, from_user=from_user))
@@ -205,9 +208,9 @@ def _prepare(path: Path, source: Source, suite: Suite, request: ImportRequest) -
     matched = MatchedItems(source, samples, use_extracted=is_official)
     if not matched.replies:
         samples.close()
-        raise Unmatched(
+        raise NoMatch(
             f"{path}: none of its replies matches a sample of {suite.id} "
-            f"({_join_names(source.tasks)}: {'; '.join(matched.notes)})"
+            f"({join_names(source.tasks)}: {'; '.join(matched.notes)})"
         )
     model = request.model or source.model
     if not model:
@@ -243,7 +246,7 @@ class MatchedItems:
         self._use_extracted = use_extracted
         """Whether to score the answers that the source's language model extracted instead of the replies."""
         self._finder = Finder(samples)
-        self._counts: Counter[str] = Counter()
+        self._reply_counts: Counter[str] = Counter()
         """Number of replies per sample."""
         self._seen: set[tuple[str, int]] = set()
         """Sample and repeat of each reply."""
@@ -258,11 +261,11 @@ class MatchedItems:
         for index in reversed(_surplus_indices(self._without_repeat)):
             self._duplicates.append(self._without_repeat[index][1])
             del self.replies[index], self.theirs[index]
-        self.notes = list(self._notes(absent=len(samples) - len(self._counts)))
+        self.notes = list(self._notes(absent=len(samples) - len(self._reply_counts)))
 
     def _add(self, item: Item) -> None:
-        sample = _matching_sample(self._finder, item, self._counts)
-        repeat = item.repeat if item.repeat is not None else self._counts[sample]
+        sample = _matching_sample(self._finder, item, self._reply_counts)
+        repeat = item.repeat if item.repeat is not None else self._reply_counts[sample]
         if not isinstance(repeat, int) or not 0 <= repeat < MAX_REPEATS:
             raise DataError(f"{item.where}: {repeat!r} is not a valid repeat")
         if not sample:
@@ -273,7 +276,7 @@ class MatchedItems:
             return
         if item.repeat is None:
             self._without_repeat[len(self.replies)] = (sample, item.where)
-        self._counts[sample] += 1
+        self._reply_counts[sample] += 1
         self._seen.add((sample, repeat))
         if self._use_extracted and item.extracted is not None:
             self._extracted_count += 1
@@ -289,43 +292,38 @@ class MatchedItems:
 
     def _notes(self, *, absent: int) -> Iterator[str]:
         if names := self._duplicates:
-            yield f"{len(names)} records are duplicates and are left out: {_join_names(sorted(names))}"
+            yield f"{count_of(len(names), 'duplicate record')} left out: {join_names(sorted(names))}"
         if self._extracted_count:
-            yield f"{self._extracted_count} replies are scored by the answer that the source's language model extracted"
+            replies = count_of(self._extracted_count, "reply", "replies")
+            yield f"{replies} scored by the answer that the source's language model extracted"
         if names := self.unmatched:
-            yield f"{len(names)} records match none of our samples: {_join_names(names)}"
+            yield f"{count_of(len(names), 'record')} without a matching sample: {join_names(names)}"
         if not any(reply.stop for reply in self.replies if reply.text is not None):
             yield TRUNCATION_UNKNOWN
         if names := self._differing_options:
-            yield f"{len(names)} records show options that differ from ours, and are read in our order: {_join_names(names)}"
+            yield f"{count_of(len(names), 'record')} with options that differ from ours, read in our order: {join_names(names)}"
         if names := self._differing_golds:
-            yield f"{len(names)} records were scored against a gold answer that differs from ours: {_join_names(names)}"
+            yield f"{count_of(len(names), 'record')} scored against a gold answer that differs from ours: {join_names(names)}"
         if absent:
-            yield f"{absent} of our samples have no record"
+            yield f"{count_of(absent, 'sample')} without a record"
 
 
 def _surplus_indices(locations: dict[int, tuple[str, str]]) -> list[int]:
-    """Return the indices of replies beyond the usual number of repeats: they are duplicates, not repeats."""
+    """Return the indices of replies beyond the most frequent number per sample: they are duplicates, not repeats."""
     replies_per_sample = Counter(sample for sample, _ in locations.values())
     frequency = Counter(replies_per_sample.values())
-    usual = max(frequency, key=lambda count: (frequency[count], count), default=1)
+    most_frequent = max(frequency, key=lambda count: (frequency[count], count), default=1)
     seen: Counter[str] = Counter()
     surplus = []
     for index, (sample, _) in locations.items():
         seen[sample] += 1
-        if seen[sample] > usual:
+        if seen[sample] > most_frequent:
             surplus.append(index)
     return surplus
 
 
-def _join_names(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return ", ".join(names[:MAX_LISTED]) + more
-
-
-def _matching_sample(finder: Finder, item: Item, counts: Counter[str]) -> str:
-    """Return the id of the sample that matches an item: of several, the one with the fewest replies; empty if none does."""
+def _matching_sample(finder: Finder, item: Item, reply_counts: Counter[str]) -> str:
+    """Return the id of the sample that matches an item, empty if none does; if several do, the one with the fewest replies."""
     if item.id and (sample := finder.by_id(item.id)):
         if finder.has_question(sample, item.question):
             return sample
@@ -334,7 +332,7 @@ def _matching_sample(finder: Finder, item: Item, counts: Counter[str]) -> str:
             return sample
     candidates = finder.by_question(item.question, item.options) if item.question else []
     candidates = candidates or (finder.by_prompt(item.prompt) if item.prompt else [])
-    return min(candidates, key=lambda sample: counts[sample], default="")
+    return min(candidates, key=lambda sample: reply_counts[sample], default="")
 
 
 def _option_order(finder: Finder, item: Item, sample: str) -> tuple[tuple[int, ...] | None, bool]:

@@ -47,8 +47,8 @@ class MemoryWriter:
         """Do nothing."""
 
 
-class Batch:
-    """Calls a model with many prompts at once, from synchronous code."""
+class BatchCaller:
+    """Sends many prompts to a model at once, from synchronous code."""
 
     def __init__(self, model: Model, *, concurrency: int | None = None) -> None:
         self.accepts = model.accepts
@@ -64,7 +64,7 @@ class Batch:
             samples.add(Sample(id=str(position), question=(Text("-"),), target="-"))
         samples.freeze()
         job = Job(
-            suite=_suite(sampling), repeats=1, sampling=sampling, samples=samples,
+            suite=_placeholder_suite(sampling), repeats=1, sampling=sampling, samples=samples,
             prompter=lambda sample, repeat: prompts[int(sample.id)], writer=cast("Writer", memory), done=set(),
             lengths={}, notes=[],
         )  # fmt: skip
@@ -88,20 +88,21 @@ class Batch:
         self._loop.close()
 
 
-def _suite(sampling: Sampling) -> Suite:
+def _placeholder_suite(sampling: Sampling) -> Suite:
+    """Return the suite that a job requires; its samples and scores are not used."""
     return Suite(
         name="lm-eval-requests",
         protocol="lm-eval",
         samples=lambda data: (),
         prompter=lambda data: lambda sample, repeat: Prompt(),
         ideal=lambda sample, prompt: "",
-        scorers={"none": _unscored},
+        scorers={"none": _score_nothing},
         metrics=(),
         sampling=sampling,
     )
 
 
-def _unscored(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+def _score_nothing(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
     return Score(value=None, verdict="graded")
 
 
@@ -116,7 +117,7 @@ def _replies(records: Mapping[str, Record], count: int) -> list[Reply]:
     return [outcome for outcome in outcomes if isinstance(outcome, Reply)]
 
 
-def generate(batch: Batch, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+def generate(caller: BatchCaller, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """Answer `generate_until` requests (context, settings), in one batch for each distinct set of settings."""
     by_settings: dict[str, list[int]] = {}
     for position, (_, settings) in enumerate(requests):
@@ -124,7 +125,7 @@ def generate(batch: Batch, requests: Sequence[tuple[str, Mapping[str, Any]]]) ->
     texts = [""] * len(requests)
     for positions in by_settings.values():
         sampling = sampling_of(requests[positions[0]][1])
-        replies = batch.ask([_prompt(requests[position][0]) for position in positions], sampling)
+        replies = caller.ask([_prompt(requests[position][0]) for position in positions], sampling)
         for position, reply in zip(positions, replies, strict=True):
             texts[position] = reply.text
     return texts
@@ -144,7 +145,7 @@ class Turns(str):
     __slots__ = ()
 
 
-def loglikelihoods(batch: Batch, requests: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+def loglikelihoods(caller: BatchCaller, requests: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
     """Answer `loglikelihood` requests (context, continuation), with one call for each distinct context."""
     by_context: dict[str, list[int]] = {}
     if any(isinstance(context, Turns) for context, _ in requests):
@@ -159,7 +160,7 @@ def loglikelihoods(batch: Batch, requests: Sequence[tuple[str, str]]) -> list[tu
         for context, positions in by_context.items()
     ]
     answers = [(0.0, False)] * len(requests)
-    replies = batch.ask(prompts, Sampling())
+    replies = caller.ask(prompts, Sampling())
     for positions, reply in zip(by_context.values(), replies, strict=True):
         for position, choice in zip(positions, decode_likelihoods(reply.text), strict=True):
             answers[position] = (choice.logprob, choice.greedy)
@@ -183,15 +184,15 @@ def register() -> None:
             super().__init__()
             if not model:
                 raise UsageError("--model evals needs --model_args model=ADAPTER:NAME")
-            self._batch = Batch(load.model(model), concurrency=concurrency)
+            self._caller = BatchCaller(load.model(model), concurrency=concurrency)
 
         def generate_until(self, requests: Any, **others: Any) -> list[str]:
-            return generate(self._batch, [request.args for request in requests])
+            return generate(self._caller, [request.args for request in requests])
 
         def loglikelihood(self, requests: Any, **others: Any) -> list[tuple[float, bool]]:
-            if "logprobs" not in self._batch.accepts:
+            if "logprobs" not in self._caller.accepts:
                 raise UsageError("this model returns no likelihoods; use one that does, e.g. server:URL#NAME")
-            return loglikelihoods(self._batch, [request.args for request in requests])
+            return loglikelihoods(self._caller, [request.args for request in requests])
 
         def loglikelihood_rolling(self, requests: Any, **others: Any) -> list[float]:
             raise UsageError("no server returns the likelihood of a text without a context")

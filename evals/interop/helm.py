@@ -68,7 +68,7 @@ def _task(spec: Mapping[str, Any], path: Path) -> str:
 
 
 def _name_and_mean(statistic: Any) -> tuple[dict[str, Any], float] | None:
-    """Return name and mean of a statistic if it is one of `SCORES`; else None."""
+    """Return the name and the mean of a statistic if it is one of `SCORES`, else None."""
     name, mean = as_dict(as_dict(statistic).get("name")), number(as_dict(statistic).get("mean"))
     is_score = name.get("name") in SCORES and "perturbation" not in name
     return (name, mean) if is_score and mean is not None else None
@@ -80,7 +80,7 @@ def _stated_scores(task: str, path: Path) -> dict[str, float]:
 
 
 def _scores(path: Path) -> dict[tuple[str, int], float]:
-    """Return the score of every (instance, trial) by the most preferred metric in `SCORES`."""
+    """Return (instance, trial) -> score, by the first metric in `SCORES` that the file has for it."""
     by_trial: dict[tuple[str, int], float] = {}
     for row in _statistics(path):
         metrics = filter(None, map(_name_and_mean, as_list(row.get("stats"))))

@@ -13,7 +13,7 @@ from typing import Any
 
 from evals.errors import UsageError, install
 from evals.interop import outgoing
-from evals.interop.hub_tasks import KNOWN, task_of
+from evals.interop.hub_tasks import KNOWN_TASKS, task_of
 from evals.interop.outgoing import ExportedFiles, caveat, require_ended, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
@@ -27,14 +27,14 @@ def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
         raise UsageError(f"export hub needs `{install('export')}`") from None
     files, lost = [], []
     for _, card in require_ended(runs):
-        if why := _why_unsuitable(card):
-            lost.append(f"{card.config.suite} ({card.config.protocol}), {card.model}: {why}")
+        if reason := _why_unsuitable(card):
+            lost.append(f"{card.config.suite} ({card.config.protocol}), {card.model}: {reason}")
             continue
         name = f"{slug(card.config.suite.replace(':', '-'))}-{card.config.protocol}.yaml"
         path = out / slug(card.model) / ".eval_results" / name
         if path in files:
             raise UsageError(
-                f"{card.model} has several runs of {card.config.suite} ({card.config.protocol}); name one"
+                f"{card.model} has several runs of {card.config.suite} ({card.config.protocol}); export one of them"
             )
         text = yaml.safe_dump([_entry(card)], sort_keys=False, allow_unicode=False, width=100)
         files.append(outgoing.write(path, [text.encode()]))
@@ -49,7 +49,7 @@ def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
 def _why_unsuitable(card: Card) -> str:
     """Return why a run cannot be published on the hub; empty if it can."""
     if task_of(card) is None:
-        return f"not known to be registered on the hub (known: {', '.join(KNOWN)})"
+        return f"not known to be registered on the hub (known: {', '.join(KNOWN_TASKS)})"
     if caveat(card):
         return caveat(card)
     headline = card.headline

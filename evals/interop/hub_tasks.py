@@ -12,19 +12,19 @@ from typing import Any
 from evals import disk
 from evals.records.card import Card
 
-KNOWN = {
+KNOWN_TASKS = {
     "gpqa:diamond": ("Idavidrein/gpqa", "diamond"),
     "hmmt:2026": ("MathArena/hmmt_feb_2026", "MathArena/hmmt_feb_2026"),
     "mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"),
 }
-"""Suite -> data set and task, for use offline. HMMT's task is named by analogy with `MathArena/aime_2026`."""
+"""Suite -> (data set, task id), so that these are known offline. HMMT's task is named by analogy with `MathArena/aime_2026`."""
 MAX_BYTES = 1 << 20
 """Size limit in bytes for `eval.yaml`."""
 
 
 def task_of(card: Card) -> tuple[str, str] | None:
     """Return the registered data set and task of a run; None if there is none or if the task is ambiguous."""
-    if known := KNOWN.get(card.config.suite):
+    if known := KNOWN_TASKS.get(card.config.suite):
         return known
     dataset, _, _ = card.source.partition("@")
     if card.data != "hub" or dataset.count("/") != 1:

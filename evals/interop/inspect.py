@@ -37,10 +37,10 @@ _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _NON_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 HEAD_BYTES = 1 << 12
 """Number of leading bytes by which a JSON log is recognized."""
-UNUSED = {"events", "store", "timelines"}
+UNUSED_FIELDS = {"events", "store", "timelines"}
 """Fields of a sample that are not read; `events` are read if the options were shuffled."""
 GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # correct, incorrect, partially correct, no answer
-TRUNCATING = ("context", "token")
+TRUNCATING_LIMITS = ("context", "token")
 """Types of limits that truncate the reply; other limits end the sample without a reply."""
 
 
@@ -92,7 +92,7 @@ def _source(path: Path) -> Source:
 
 
 def _read_log(path: Path, unused: set[str] | None) -> EvalLog:
-    """Read a log without the `unused` fields of its samples; None: only the header. Raises DataError if it is broken."""
+    """Read a log without the `unused` fields of its samples, or only its header if `unused` is None; raises DataError."""
     try:
         from inspect_ai.log import read_eval_log
     except ImportError:
@@ -147,7 +147,7 @@ def _refuse_deep_nesting(path: Path, raw: bytes) -> None:
 
 
 def _items(path: Path, *, is_shuffled: bool) -> Iterator[Item]:
-    log = _read_log(path, UNUSED - {"events"} if is_shuffled else UNUSED)
+    log = _read_log(path, UNUSED_FIELDS - {"events"} if is_shuffled else UNUSED_FIELDS)
     main_scorer = next((scorer.name for scorer in log.eval.scorers or ()), "")
     has_line_numbers = _ids_may_be_line_numbers(log)
     for sample in log.samples or ():
@@ -161,22 +161,22 @@ def _ids_may_be_line_numbers(log: EvalLog) -> bool:
 
 
 def _item(path: Path, sample: EvalSample, scorer: str, *, is_shuffled: bool, has_line_numbers: bool) -> Item:
-    output, prompt = sample.output, _before_reply(sample.messages)
-    events = [event for event in sample.events if event.event == "model"] if is_shuffled else []
-    if events:  # the sample itself was rewritten to the original order
-        output, prompt = events[-1].output, list(events[-1].input)
-    failure = _failure(sample, output)
+    output, prompt = sample.output, _messages_before_reply(sample.messages)
+    calls = [event for event in sample.events if event.event == "model"] if is_shuffled else []
+    if calls:  # the sample itself was rewritten to the original order
+        output, prompt = calls[-1].output, list(calls[-1].input)
+    failure = _failure_reason(sample, output)
     choice = output.choices[0] if output.choices else None
     stop = stop_of(choice.stop_reason) if choice else None
     if output.error and stop is None:
         stop = "filter"
-    if sample.limit is not None and sample.limit.type in TRUNCATING:
+    if sample.limit is not None and sample.limit.type in TRUNCATING_LIMITS:
         stop = "length"
     grade = (sample.scores or {}).get(scorer) or next(iter((sample.scores or {}).values()), None)
     return Item(
         where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}", id="" if has_line_numbers else str(sample.id),
         question=_question(sample), prompt="\n\n".join(message.text for message in prompt),
-        options=() if events else tuple(sample.choices or ()),
+        options=() if calls else tuple(sample.choices or ()),
         text=None if failure or choice is None else choice.message.text,
         reasoning=_reasoning(choice.message.content) if choice and not failure else None, stop=stop,
         usage=_usage(output.usage), seconds=number(output.time) or 0.0, repeat=sample.epoch - 1,
@@ -185,7 +185,7 @@ def _item(path: Path, sample: EvalSample, scorer: str, *, is_shuffled: bool, has
     )  # fmt: skip
 
 
-def _before_reply(messages: list[Any]) -> list[Any]:
+def _messages_before_reply(messages: list[Any]) -> list[Any]:
     """Return the messages before the model's last one."""
     last = max(
         (n for n, message in enumerate(messages) if message.role == "assistant"), default=len(messages)
@@ -199,13 +199,13 @@ def _question(sample: EvalSample) -> str:
     return next((message.text for message in reversed(sample.input) if message.role == "user"), "")
 
 
-def _failure(sample: EvalSample, output: Any) -> str:
+def _failure_reason(sample: EvalSample, output: Any) -> str:
     """Return why a sample is a failure; empty if it is not."""
     if sample.error is not None:
         return sample.error.message.strip().partition("\n")[0] or "unknown error"
     if sample.invalidation is not None:
         return f"invalidated: {sample.invalidation.reason or 'no reason given'}"
-    if sample.limit is not None and sample.limit.type not in TRUNCATING:
+    if sample.limit is not None and sample.limit.type not in TRUNCATING_LIMITS:
         return f"ended by its {sample.limit.type} limit"
     return "" if output.choices else str(output.error or "no reply")
 

@@ -1,6 +1,7 @@
 """lm-evaluation-harness (0.4.3 to 0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
 
-Every samples file is a task; the tasks of one suite become one run. Scores are those of a file's first filter. The
+Every samples file is a task; the tasks of one suite become one run. If a task has several filters (rules that extract the
+answer), the scores are those of the first one. The
 Open LLM Leaderboard writes `samples_*.json`, each with one JSON array.
 """
 
@@ -39,7 +40,7 @@ ID_FIELDS = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
 def read(path: Path) -> list[Source]:
     """Read a folder of results, a results file or a samples file; raises DataError."""
     read_results = cache(lambda file: read_optional(file, "lm-eval results"))  # shared by the tasks of a run
-    sources = [_source(file, *_task(file, read_results)) for file in _files(path)]
+    sources = [_source(file, *_task_and_results(file, read_results)) for file in _files(path)]
     if not sources:
         raise DataError(f"{path}: no samples_*.jsonl found; lm-eval writes them with --log_samples")
     return sources
@@ -54,7 +55,9 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in glob_visible(folder, "**/samples_*.json*") if timestamp in file.name)
 
 
-def _task(path: Path, read_results: Callable[[Path], dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+def _task_and_results(
+    path: Path, read_results: Callable[[Path], dict[str, Any]]
+) -> tuple[str, dict[str, Any]]:
     """Return the task of a samples file and the results of its run."""
     name, _, timestamp = path.name.partition(".json")[0].removeprefix("samples_").rpartition("_")
     return name or timestamp, read_results(path.with_name(f"results_{timestamp}.json"))
@@ -92,8 +95,8 @@ class RunFacts(NamedTuple):
 
     is_remote: bool
     """Whether the model was called over a network; a failed call then leaves an empty reply."""
-    take_first: frozenset[str]
-    """Filters that score only the first reply."""
+    first_reply_filters: frozenset[str]
+    """Names of the filters that score only the first reply to a sample."""
 
 
 def _run_facts(results: Mapping[str, Any], config: Mapping[str, Any]) -> RunFacts:
@@ -124,7 +127,7 @@ def _items(row: Mapping[str, Any], where: str, *, run_facts: RunFacts) -> Iterat
     our_records = row.get("science_evals") or []  # written by lm_eval_export.py
     texts = _texts(row["resps"])
     for repeat, text in enumerate(texts):
-        is_scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in run_facts.take_first)
+        is_scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in run_facts.first_reply_filters)
         is_empty = not text and run_facts.is_remote and not our_records
         extra = (
             our_records[repeat] if repeat < len(our_records) and isinstance(our_records[repeat], dict) else {}

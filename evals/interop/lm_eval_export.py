@@ -163,7 +163,7 @@ def _stderr(run: Run, card: Card, value: float) -> float | None:
 
 
 def _sample_lines(run: Run, card: Card) -> tuple[list[bytes], str]:
-    """Return a run's samples as JSON lines, one for all repeats of a sample, and the hash of their hashes."""
+    """Return a run's samples as JSON lines (a line has all repeats of a sample), and a hash over the hashes in them."""
     metric = card.headline.metric if card.headline else "score"
     by_sample: dict[str, list[Row]] = defaultdict(list)
     for row in rows(run, gated=card.gated):

@@ -20,12 +20,13 @@ from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.interop import files
 from evals.interop.replies import ImportRequest, RecordedReply, new_card, single_suite, write_run
+from evals.interop.values import join_names
+from evals.plain import count_of
 from evals.records.card import Card
 from evals.run.plan import read_samples
 from evals.suite import Suite
 
 PREFIX = "matbench_"
-MAX_LISTED = 5
 
 
 def read_results(path: Path, request: ImportRequest) -> list[Card]:
@@ -100,10 +101,7 @@ def _read_samples(suite: Suite, data: Data) -> tuple[SampleStore, str] | None:
 def _replies(predictions: Mapping[str, Any], samples: SampleStore, task: str) -> list[RecordedReply]:
     known = set(samples.ids)
     if unknown := [mbid for mbid in predictions if mbid not in known]:
-        more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
-        raise DataError(
-            f"{task}: {len(unknown)} mbid(s) not in the data: {', '.join(unknown[:MAX_LISTED])}{more}"
-        )
+        raise DataError(f"{task}: {count_of(len(unknown), 'mbid')} not in the data: {join_names(unknown)}")
     is_binary = isinstance(samples[0].target, str)
     return [
         RecordedReply(id=mbid, text=_format_reply(value, f"{task}: {mbid}", is_binary=is_binary))

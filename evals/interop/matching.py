@@ -19,7 +19,7 @@ from hashlib import sha256
 from evals.prompts import plain_text
 from evals.types import Sample, Text
 
-ANCHOR = 40
+ANCHOR_LENGTH = 40
 """Number of leading characters by which a question is looked up in a prompt."""
 MAX_PROMPT_LENGTH = 200_000
 """Number of characters searched at the end of a prompt, where the question is."""
@@ -61,22 +61,22 @@ class _Questions:
         self.by_start: dict[str, list[str]] = defaultdict(list)
         for sample_id, question in self.normalised.items():
             self.by_hash[question_hash(question)].append(sample_id)
-            self.by_start[question[:ANCHOR]].append(sample_id)
+            self.by_start[question[:ANCHOR_LENGTH]].append(sample_id)
         self._short_lengths = sorted(
-            {len(start) for start in self.by_start if len(start) < ANCHOR}, reverse=True
+            {len(start) for start in self.by_start if len(start) < ANCHOR_LENGTH}, reverse=True
         )
-        """Lengths of the questions that are shorter than `ANCHOR`."""
+        """Lengths of the questions that are shorter than `ANCHOR_LENGTH`."""
 
     def candidates_at(self, prompt: str, start: int) -> Iterator[str]:
         """Yield the samples whose question may start at an offset of a normalised prompt."""
-        yield from self.by_start.get(prompt[start : start + ANCHOR], ())
+        yield from self.by_start.get(prompt[start : start + ANCHOR_LENGTH], ())
         for length in self._short_lengths:
             if start + length <= len(prompt):
                 yield from self.by_start.get(prompt[start : start + length], ())
 
 
 class Finder:
-    """Look up samples by id, question or prompt."""
+    """Looks up samples by id, question or prompt."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
         self._ids: dict[str, str] = {}

@@ -1,8 +1,8 @@
 """Export to MLflow: each run becomes an MLflow run with metrics, their intervals, parameters, tags and tables.
 
-Logged data are never changed. A tag identifies the run, so a second export changes nothing; a run that was scored
-again becomes another MLflow run, and a tag of the earlier one names it. The tag with the hash of the run's state is set
-last, so an MLflow run without that tag is an interrupted export.
+What has been logged is never changed. A tag identifies the run, so a second export changes nothing; a run that was scored
+again becomes another MLflow run, and the earlier one gets a tag with the id of its successor. The tag with the hash of
+the run's state is set last, so an MLflow run without that tag is an interrupted export.
 """
 
 from __future__ import annotations

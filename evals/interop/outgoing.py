@@ -28,14 +28,14 @@ class ExportedFiles(Struct, kw_only=True):
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A record with its sample; for a gated suite without texts, but with the hash of the prompt."""
+    """A record with its sample, without texts if the suite is gated."""
 
     sample: Sample
     repeat: int
     prompt: str
     reply: Reply | None
     failure: str
-    """Kind of the failure; empty if there is a score."""
+    """Kind of the failure, or `unscored`; empty if there is a score."""
     score: Score | None
     prompt_sha256: str
     order: tuple[int, ...] | None

@@ -23,7 +23,8 @@ from evals.data.loose_json import decode_json
 from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.extract import split_reasoning
-from evals.interop.values import PARSE_ERRORS
+from evals.interop.values import PARSE_ERRORS, join_names
+from evals.plain import count_of
 from evals.records import store
 from evals.records.card import Card, Config
 from evals.records.writer import Writer
@@ -102,7 +103,7 @@ def read_replies(path: Path, request: ImportRequest) -> list[Card]:
     repeats = 1 + max(line.repeat for line in lines)
     if repeats > len(lines):
         raise DataError(
-            f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies; expected repeats numbered 0, 1, ..."
+            f"{path}: repeat {repeats - 1} in a file of {count_of(len(lines), 'reply', 'replies')}; expected repeats numbered 0, 1, ..."
         )
     if repeats * len(samples) > MAX_RECORDS:
         raise DataError(
@@ -195,9 +196,8 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], 
         raise DataError(f"{path}: contains no replies")
     positions = {id_: position for position, id_ in enumerate(samples.ids)}
     if unknown := list(dict.fromkeys(str(line.id) for line in lines if str(line.id) not in positions)):
-        names = ", ".join(name[:60] for name in unknown[:MAX_LISTED])
-        more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
-        raise DataError(f"{path}: {len(unknown)} id(s) not in the suite: {names}{more}")
+        names = join_names((name[:60] for name in unknown), limit=MAX_LISTED)
+        raise DataError(f"{path}: {count_of(len(unknown), 'id')} not in the suite: {names}")
     for line in lines:
         if line.order and len(line.order) != (count := len(samples[positions[str(line.id)]].choices)):
             raise DataError(
@@ -207,11 +207,10 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], 
 
 
 def _duplicates_note(numbers: Sequence[int]) -> str:
-    listed = ", ".join(map(str, numbers[:MAX_LISTED]))
-    more = f" and {len(numbers) - MAX_LISTED} more" if len(numbers) > MAX_LISTED else ""
     if len(numbers) == 1:
-        return f"1 line repeats an earlier one and is left out: line {listed}"
-    return f"{len(numbers)} lines repeat earlier ones and are left out: lines {listed}{more}"
+        return f"1 line repeats an earlier one and is left out: line {numbers[0]}"
+    listed = join_names(map(str, numbers), limit=MAX_LISTED)
+    return f"{len(numbers)} lines repeat earlier ones and are left out: lines {listed}"
 
 
 def _decode_line(raw: bytes) -> RecordedReply:
@@ -291,7 +290,7 @@ def write_run(
 
 
 def _with_media(suite: Suite, data: Data, samples: SampleStore, media: Path) -> Iterator[Sample]:
-    """Yield samples with the images, series and structures of their questions, which are stored in `media`.
+    """Yield samples whose questions include their images, series and structures; these files are stored in `media`.
 
     A data folder may lack such files: from the first missing one on, questions have no media.
     """

@@ -1,7 +1,7 @@
 """SciEvalKit (InternScience/SciEvalKit @ 0817251a): VLMEvalKit's tables, with further data sets.
 
-Replies are in `outputs/<model>/T<date>_G<commit>/<model>_<dataset>.xlsx` (or tsv, json), verdicts next to it: those for
-TRQA in `..._judge`, those for ProteinLMBench in `..._result`, whose `prediction` is only the extracted number.
+Replies are in `outputs/<model>/T<date>_G<commit>/<model>_<dataset>.xlsx` (or tsv, json), verdicts in other tables of that
+folder: those for TRQA in `..._judge`, those for ProteinLMBench in `..._result`, whose `prediction` is only the extracted number.
 """
 
 from __future__ import annotations

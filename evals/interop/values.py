@@ -1,4 +1,4 @@
-"""Typed values from foreign files; a value of the wrong type or out of range is treated as unknown.
+"""Typed values from foreign files (a value of the wrong type or out of range is treated as unknown), and lists for messages.
 
 >>> number("1"), number(float("nan")), number(10**400), number(True)
 (None, None, None, 1.0)
@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from datetime import datetime
 from math import isfinite
 from typing import Any, Literal
@@ -28,6 +29,8 @@ PARSE_ERRORS = (
 """Exceptions that a truncated, broken or unexpected file may cause; msgspec's errors are ValueErrors."""
 MAX_EXACT_INTEGER = 1 << 53
 """Integers up to this one are exact as doubles."""
+MAX_LISTED = 5
+"""Maximum number of names in a message."""
 STOPS: dict[str, Literal["stop", "length", "filter"]] = {
     **dict.fromkeys(("stop", "endoftext"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
@@ -36,14 +39,14 @@ STOPS: dict[str, Literal["stop", "length", "filter"]] = {
 
 
 def number(value: Any) -> float | None:
-    """Return the value as a float if it is a finite number or a boolean, else None."""
+    """Return the value as a float if it is a boolean or a finite number that a float represents exactly, else None."""
     if isinstance(value, int):
         return float(value) if abs(value) <= MAX_EXACT_INTEGER else None
     return value if isinstance(value, float) and isfinite(value) else None
 
 
 def count(value: Any) -> int | None:
-    """Return the value if it is a non-negative integer, else None."""
+    """Return the value if it is a non-negative integer below 2**53, else None."""
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     return value if is_integer and 0 <= value < MAX_EXACT_INTEGER else None
 
@@ -65,6 +68,17 @@ def numeric_fields(values: Any) -> dict[str, float]:
         for name, value in as_dict(values).items()
         if not isinstance(value, bool) and (float_value := number(value)) is not None
     }
+
+
+def join_names(names: Iterable[str], *, limit: int = MAX_LISTED) -> str:
+    """Join the first `limit` names, and state how many more there are.
+
+    >>> join_names("abc", limit=2)
+    'a, b and 1 more'
+    """
+    all_names = list(names)
+    more = f" and {len(all_names) - limit} more" if len(all_names) > limit else ""
+    return ", ".join(all_names[:limit]) + more
 
 
 def choice_reply(index: int) -> str:

@@ -1,7 +1,7 @@
 """VLMEvalKit: a table with the data set's columns and `prediction`, as xlsx, tsv or JSON; pickles are never read.
 
-The data set's own id is `id` or, without one, `index`. Tables next to it contain the verdicts (`..._result`, column `hit`),
-the answers that MathVista's and MATH-Vision's judges extracted (column `res`) and aggregate scores (`..._acc`,
+The data set's own id is `id` or, without one, `index`. Tables in the same folder contain the verdicts (`..._result`, column
+`hit`), the answers that MathVista's and MATH-Vision's judges extracted (column `res`) and aggregate scores (`..._acc`,
 `..._score`). "Failed to obtain answer" is a failed call, which VLMEvalKit counts as wrong; an empty cell in a workbook may
 be a reply too long for a cell. Rows of circular evaluation (index from 1,000,000 on) are different questions and are left
 out. Cells that look like formulas are read as text.

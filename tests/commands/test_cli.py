@@ -637,7 +637,7 @@ def test_check_ends_with_1_where_a_gold_answer_scores_nothing(here, monkeypatch)
     monkeypatch.setattr(mmlu_pro, "BENCHMARK", table)
     done = evals("check", "mmlu-pro", "--sample", "--protocol", "strict")
     assert done.status == 1
-    assert "fault(s)" in done.out
+    assert "16 faults" in done.out
     assert "900001: choice gives the ideal reply 0.0 (wrong: never)" in done.out
 
 
@@ -722,7 +722,7 @@ def test_score_by_another_protocol_makes_a_run_beside(here):
     run("--run", "a", model="scripted:I would take B here, I think.")
     done = evals("score", "a", "--protocol", "official")
     assert done.status == 0, done.err
-    assert "score(s) changed:" in done.out
+    assert "scores changed:" in done.out
     assert "unanswered" in done.out
     shown = {e["run"]: e for e in evals("show", "--json").json["runs"]}
     assert set(shown) == {"a", "a-official"}

@@ -114,7 +114,7 @@ def test_a_wrong_verdict_gets_near_ones(here):
         (("show",), "no results folder at results; `evals run` creates one"),
         (("show", "x"), "no results folder"),
         (("show", "--samples"), "--samples requires a run"),
-        (("show", "--csv"), "--verdict requires --samples"),
+        (("show", "--csv"), "--csv requires --samples or --pivot"),
         (("show", "--by", "colour"), "is not 'group'"),
         (("show", "x", "--samples", "--by", "group"), "--by and --samples cannot be combined"),
         (("list", "nonsense"), "known: suites"),
@@ -541,7 +541,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk_too(here, limit):
     [
         (
             ['{"id": 900001, "text": "A"}', '{"id": "1", "text": "A"}', '{"id": "2", "text": "B"}'],
-            "2 id(s) not in the suite: 1, 2",
+            "2 ids not in the suite: 1, 2",
         ),
         (
             ['{"id": "900001", "text": "A"}', '{"id": 900001, "text": "B"}'],
@@ -574,7 +574,7 @@ def test_a_bad_file_of_replies_is_refused_before_anything_is_written(here, lines
 def test_many_strange_ids_are_listed_in_part(here):
     Path("r.jsonl").write_text("".join(f'{{"id": "s{n}", "text": "A"}}\n' for n in range(30)))
     complaint = refused("import", "replies", "r.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
-    assert "30 id(s) not in the suite: s0, s1" in complaint
+    assert "30 ids not in the suite: s0, s1" in complaint
     assert "and 20 more" in complaint
 
 

@@ -126,7 +126,7 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, 1e30])
 def test_impossible_scores_are_not_taken(tmp_path: Path, value: float) -> None:
-    with pytest.raises(UsageError, match="contains no score of a suite"):
+    with pytest.raises(UsageError, match="contains no score that belongs to a suite"):
         import_claims(write(tmp_path, record("a/one", score(value=value))), tmp_path / "results")
 
 

@@ -92,7 +92,7 @@ def test_recordings_import_by_their_looks_with_the_published_counts(
 def test_replies_judged_by_another_gold_answer_are_named(shared: Path, mirror: Path, tmp_path: Path) -> None:
     path = shared / "data" / "mmlu_pro" / "outputs" / "model_outputs_gemini-1.5-flash-002_5shots.zip"
     done = evals("import", path, "--data", mirror, "--protocol", "official", "--results", tmp_path)
-    assert "30 records were scored against a gold answer that differs from ours" in done.err
+    assert "30 records scored against a gold answer that differs from ours" in done.err
     (run,) = store.runs(tmp_path)
     assert run.card.model == "gemini-1.5-flash-002"
     stated = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]
@@ -229,7 +229,7 @@ def test_lm_eval_is_matched_by_the_question_and_shown_order_counts(tmp_path: Pat
     done = evals(
         "import", path, "--sample", "--model", "m", "--protocol", "official", "--results", tmp_path / "r"
     )
-    assert "1 records match none of our samples" in done.err
+    assert "1 record without a matching sample" in done.err
     run = store.runs(tmp_path / "r")[0]
     assert run.card.counts["right"] == 1
     (stated,) = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]

@@ -279,7 +279,7 @@ def test_what_matches_no_sample_is_listed(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("mailbox", "letter box"))
     done = evals("import", tmp_path / "e", "--sample", "--results", tmp_path / "r")
     assert (
-        "2 records match none of our samples: mmlu_pro_law.jsonl, line 1, mmlu_pro_law.jsonl, line 2"
+        "2 records without a matching sample: mmlu_pro_law.jsonl, line 1, mmlu_pro_law.jsonl, line 2"
         in done.err
     )
     (folder,) = (run.path for run in store.runs(tmp_path / "r") if run.card.config.suite == "mmlu-pro")

@@ -49,7 +49,7 @@ GOOD = {"id": FIRST, "text": "ANSWER: A"}
         ({"id": FIRST, "text": 7}, "Expected `str | null`, got `int` - at `$.text`"),
         ({"id": FIRST, "text": "A", "stop": "eos"}, "stop is 'eos'; known: stop, length, filter"),
         ({"id": FIRST, "text": "A", "repeat": 1_000_000_000}, "repeat is 1000000000; expected 0 to 9999"),
-        ({"id": FIRST, "text": "A", "repeat": 70}, "repeat 70 in a file of 1 replies"),
+        ({"id": FIRST, "text": "A", "repeat": 70}, "repeat 70 in a file of 1 reply"),
         ({"id": FIRST, "text": "A", "repeat": -1}, "repeat is -1"),
         ({"id": "x" * 5000, "text": "A"}, "the id has 5000 characters"),
         (["a"], "expected an object with id and text, got list"),
@@ -122,7 +122,7 @@ def test_a_doubled_row_is_left_out_and_named(here: Path) -> None:
     assert done.status == 0, done.err
     (card,) = done.json["runs"]
     assert (card["coverage"], card["expected"]) == (1.0, len(rows))
-    assert any("1 records are duplicates and are left out: " in note for note in card["notes"])
+    assert any("1 duplicate record left out: " in note for note in card["notes"])
 
 
 def test_a_file_that_holds_every_row_twice_is_two_repeats(here: Path) -> None:

@@ -330,21 +330,21 @@ def test_our_models_as_models_of_lm_eval(tasks, server, task: str) -> None:
 
 
 def test_a_failed_request_is_no_score_of_lm_eval_either(tasks) -> None:
-    batch = back.Batch(load.model("scripted:call=test_lm_eval:half_fails"))
+    caller = back.BatchCaller(load.model("scripted:call=test_lm_eval:half_fails"))
     try:
         with pytest.raises(ModelError, match="1 of 2 requests failed, so nothing is scored"):
-            back.generate(batch, [(f"Item {n}: colour", {}) for n in range(2)])
+            back.generate(caller, [(f"Item {n}: colour", {}) for n in range(2)])
     finally:
-        batch.close()
+        caller.close()
 
 
 def test_likelihoods_under_a_chat_template_are_refused(tasks) -> None:
-    batch = back.Batch(load.model("scripted:A"))
+    caller = back.BatchCaller(load.model("scripted:A"))
     try:
         with pytest.raises(UsageError, match="plain text"):
-            back.loglikelihoods(batch, [(back.Turns("[]"), "x")])
+            back.loglikelihoods(caller, [(back.Turns("[]"), "x")])
     finally:
-        batch.close()
+        caller.close()
 
 
 def test_nothing_of_lm_eval_is_imported_before_it_is_named(tmp_path) -> None:

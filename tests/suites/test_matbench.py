@@ -286,7 +286,7 @@ def test_scores_of_a_label_give_the_true_area_beside_the_packages_own(tmp_path: 
 @pytest.mark.parametrize(
     ("tasks", "words"),
     [
-        ({"matbench_steels": {"mb-x": 1.0}}, "1 mbid(s) not in the data: mb-x"),
+        ({"matbench_steels": {"mb-x": 1.0}}, "1 mbid not in the data: mb-x"),
         ({"matbench_steels": {"ours-steels-01": None}}, "ours-steels-01: the prediction None"),
         ({"matbench_steels": {"ours-steels-01": "high"}}, "the prediction 'high'"),
         ({"matbench_glass": {"ours-glass-01": 3.0}}, "the probability 3.0 is not between 0 and 1"),

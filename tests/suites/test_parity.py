@@ -187,4 +187,4 @@ def test_aime_imports_by_the_ids_of_the_contest(mirror, tmp_path):
 def test_check_finds_every_gold_answer_of_the_real_data_sound(mirror):
     done = evals("check", "mmlu-pro", "aime", "--data", mirror)
     assert done.status == 0, done.out
-    assert "mmlu-pro (official): 12032 samples, OK" in done.out
+    assert "mmlu-pro (official): 12,032 samples, OK" in done.out

@@ -56,7 +56,7 @@ def test_numbers_are_sorted_and_filtered(board: Path) -> None:
         "recomputed",
         "kept",
     )
-    assert "No number matches" in evals("show", board, "--protocol", "official").out
+    assert "No score matches" in evals("show", board, "--protocol", "official").out
 
 
 def test_a_board_without_promises_has_no_column_of_them() -> None:
