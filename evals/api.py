@@ -95,7 +95,8 @@ def import_replies(
     """Score recorded replies and return their runs.
 
     `replies`: a JSON Lines file (`{"id": ..., "text": ...}`, see `evals import --help`), or a mapping from sample id to
-    text. Items without a reply are missing outcomes, not wrong ones. Raises UsageError or DataError.
+    text. Items without a reply are missing outcomes, not wrong ones. `run`: the id of the new run. Raises UsageError or
+    DataError.
     """
     from tempfile import TemporaryDirectory
 
@@ -202,7 +203,7 @@ def gate(
 
 
 def run_request(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:
-    """Run a command's request; return its runs, and whether any model was interrupted or failed."""
+    """Run the request of a command; return its runs, and whether any model was interrupted or failed."""
     outcomes = Session(request, say=say, quiet=quiet).run()
     return _stored_runs(outcomes), any(outcome.interrupted or bool(outcome.fault) for outcome in outcomes)
 

@@ -66,7 +66,7 @@ class Protocol(Struct, frozen=True, kw_only=True):
     """None: the benchmark's."""
     unwinnable: Callable[[Sample], str] | None = None
     samples: Callable[[Data, str], Iterable[Sample]] | None = None
-    """Samples, if the protocol covers only some of the benchmark's."""
+    """(data, variant) -> samples, if the protocol covers only some of the benchmark's."""
     upstream: UpstreamPrompts | None = None
     verbatim: bool = False
     refuses: str = ""
@@ -86,17 +86,17 @@ ProtocolOrFactory: TypeAlias = Protocol | Callable[[str], Protocol]
 
 
 def answer_line(sample: Sample, prompt: Prompt) -> str:
-    """Return `ANSWER: ` with the gold letter as shown, or the gold answer."""
+    """Return `ANSWER: ` and the gold letter as shown in the prompt, or the gold answer if there are no choices."""
     return f"ANSWER: {prompt.shown_letter(str(sample.target)) if sample.choices else sample.target}"
 
 
 def gold_answer(sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer alone, the first of several."""
+    """Return the gold answer alone; if there are several, the first."""
     return sample.targets[0]
 
 
 def gold_answer_line(sample: Sample, prompt: Prompt) -> str:
-    """Return `Answer: ` with the gold answer."""
+    """Return `Answer: ` and the gold answer."""
     return f"Answer: {sample.target}"
 
 
@@ -114,7 +114,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     default: tuple[str, ...] = ()
     """Variants that the benchmark's bare name selects; empty: all."""
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Name -> several variants."""
+    """Name of a set -> the variants that it selects."""
     samples: Callable[[Data, str], Iterable[Sample]]
     """(data, variant) -> samples."""
     protocols: Mapping[str, ProtocolOrFactory]
@@ -163,7 +163,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         definition, data_set = self._protocol(name, variant), self.variants[variant]
         samples = definition.samples or self.samples
         needs = self.needs if data_set.needs is None else data_set.needs
-        judged = any(isinstance(scorer, TwoStage) for scorer in definition.scorers.values())
+        needs_judge = any(isinstance(scorer, TwoStage) for scorer in definition.scorers.values())
         chances = (definition.chance, data_set.chance, self.chance)
         shot_count = self._shots(name, variant, shots)
         return Suite(
@@ -180,7 +180,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
             metrics=definition.metrics,
             sampling=definition.sampling,
             repeats=definition.repeats,
-            needs=needs | {"judge"} if judged else needs,
+            needs=needs | {"judge"} if needs_judge else needs,
             refuses=definition.refuses,
             sha256=data_set.sha256,
             classes=data_set.classes,
@@ -198,7 +198,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         if few_shot is None:
             if requested is not None:
                 others = [other for other in self.protocols if self._protocol(other, variant).few_shot]
-                raise _no_shots(self.name, name, others)
+                raise _no_shots_error(self.name, name, others)
             return None
         if requested is not None and requested > few_shot.max_shots:
             raise UsageError(
@@ -211,7 +211,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         return protocol if isinstance(protocol, Protocol) else protocol(variant)
 
 
-def _no_shots(benchmark: str, protocol: str, others: Sequence[str] = ()) -> UsageError:
+def _no_shots_error(benchmark: str, protocol: str, others: Sequence[str] = ()) -> UsageError:
     """Return the error for --shots with a protocol without few-shot examples; `others`: protocols with examples."""
     hint = f"; --protocol {others[0]} has some" if others else ""
     return UsageError(f"--shots: protocol {protocol} of {benchmark} has no few-shot examples{hint}")
@@ -278,7 +278,7 @@ class ModuleBenchmark(Benchmark, frozen=True, kw_only=True):
         """Return the suite that the module's function defines."""
         name = protocol or self.protocol_names[0]
         if shots is not None:
-            raise _no_shots(self.name, name)
+            raise _no_shots_error(self.name, name)
         suite: Suite = self.module.suite(variant, name)
         return suite
 

@@ -19,7 +19,7 @@ from evals.errors import EvalsError
 
 
 class _Boundary:
-    """Context manager for foreign code; `error` creates the error to raise from the exception's description."""
+    """Context manager for foreign code; `error` turns the description of a foreign exception into the error to raise."""
 
     __slots__ = ("_error", "_passing")
 

@@ -1,4 +1,4 @@
-"""Estimated memory of a checkpoint: weights from its index, key-value cache from its configuration."""
+"""Estimated memory of a checkpoint: weights from its index or its files, key-value cache from its configuration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Size(Struct, frozen=True):
 
     weights: float
     cache: float = 0.0
-    """Key-value cache of one sequence of `tokens`; 0: unknown."""
+    """Key-value cache of one sequence of `tokens` tokens; 0: unknown."""
     tokens: int = 0
 
     @property
@@ -82,7 +82,6 @@ def _weight_bytes(folder: Path) -> int:
 
 
 def _cache_bytes_per_token(config: Mapping[str, Any]) -> int:
-    """Return the bytes of key-value cache per token."""
     layers, heads = _positive(config, "num_hidden_layers"), _positive(config, "num_attention_heads")
     if latent := _positive(config, "kv_lora_rank"):  # DeepSeek's MLA: one vector for all heads
         return CACHE_BYTES * layers * (latent + _positive(config, "qk_rope_head_dim"))

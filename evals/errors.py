@@ -31,6 +31,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 MAX_LISTED = 100
@@ -44,6 +45,12 @@ def install(extra: str) -> str:
         return f"pip install 'science-evals[{extra}]'"
     path = "." if root == Path.cwd() else root
     return f"pip install -e '{path}[{extra}]'"
+
+
+def require_packages(user: str, *packages: str, command: str) -> None:
+    """Raise UsageError if packages that `user` needs are not installed; `command`: how to install them."""
+    if missing := [package for package in packages if find_spec(package) is None]:
+        raise UsageError(f"{user} needs {', '.join(missing)}: {command}")
 
 
 class EvalsError(Exception):
@@ -110,7 +117,7 @@ class Rejected(ModelError):
     """The server rejects this request."""
 
     def __init__(self, message: str, *, param: str = "", codes: frozenset[str] = frozenset()) -> None:
-        """`param`: the request field at fault, if the server names it separately. `codes`: its error codes."""
+        """`param`: the request field at fault, if the server names it separately. `codes`: the server's error codes."""
         super().__init__(message)
         self.param = param
         self.codes = codes
@@ -237,6 +244,7 @@ def is_loading(beginning: str) -> bool:
 
 
 _MAX_WAIT_S = 1800.0
+"""A server that requests a longer wait counts as out of quota."""
 _SEARCHED_CHARACTERS = 160
 _QUOTA_CODES = {
     "insufficient_quota",  # OpenAI

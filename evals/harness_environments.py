@@ -1,4 +1,4 @@
-"""Locations of other harnesses on this machine, with a folder for each in the user's cache.
+"""Where other harnesses are installed on this machine: each has a folder in the user's cache.
 
     ~/.cache/science-evals/peers/lm-eval/bin/python     a virtual environment, since its pinned versions conflict with ours
     ~/.cache/science-evals/peers/opencompass-0.5.4/     a wheel, from which prompts are read (`evals data opencompass`)

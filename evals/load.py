@@ -86,7 +86,7 @@ def _require_trust(spec: str) -> None:
     )
 
 
-def _trust(suite: Suite) -> None:
+def _record_user_choice(suite: Suite) -> None:
     """Record that the user named a suite defined by code."""
     if suite.name in DEFINED_BY_CODE:
         _named_by_user.add(suite.id)
@@ -153,7 +153,7 @@ def listing(name: str) -> Listing:
     origin = suite_origin(requested)
     if origin is not None:
         return plugins.listing(origin.module)
-    if (summary := _index().get(requested)) is not None:
+    if (summary := _listings().get(requested)) is not None:
         return summary
     from evals.benchmark import make_listing
 
@@ -171,7 +171,7 @@ def item_counts() -> dict[str, int]:
 
 
 @cache
-def _index() -> dict[str, Listing]:
+def _listings() -> dict[str, Listing]:
     path = Path(suites.__path__[0]) / "index.json"
     return msgspec.json.decode(path.read_bytes(), type=dict[str, Listing])
 
@@ -206,10 +206,12 @@ def _is_benchmark(defined: Suite) -> bool:
         candidates = suite(defined.id, defined.protocol)
     except UnknownName:
         return False
-    return any(suite_.id == defined.id and _rules(suite_) == _rules(defined) for suite_ in candidates)
+    return any(
+        suite_.id == defined.id and _scoring_rules(suite_) == _scoring_rules(defined) for suite_ in candidates
+    )
 
 
-def _rules(suite: Suite) -> tuple[dict[str, str], list[str]]:
+def _scoring_rules(suite: Suite) -> tuple[dict[str, str], list[str]]:
     return suite.scorer_versions(), [metric.name for metric in suite.metrics]
 
 
@@ -234,7 +236,7 @@ def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -
         if requested not in names and str(name._replace(shots=None)) not in names:
             raise UnknownName(f"protocol of {spec}", requested, names)
         resolved_suite = benchmark_.suite(variant, name.base, shots=name.shots if shots is None else shots)
-        _trust(resolved_suite)
+        _record_user_choice(resolved_suite)
         resolved_suite = structs.replace(
             resolved_suite, errata=errata.suite_errata(resolved_suite.name, variant)
         )
@@ -268,8 +270,8 @@ def with_available_prompts(requested: Suite) -> Suite:
     """Return a suite unchanged, or reworded if its upstream prompts cannot be read."""
     if requested.upstream is None or not requested.upstream.fault():
         return requested
-    reworded = suite(requested.id, str(ProtocolName(requested.protocol, reworded=True)))[0]
-    return structs.replace(reworded, repeats=requested.repeats)
+    reworded_suite = suite(requested.id, str(ProtocolName(requested.protocol, reworded=True)))[0]
+    return structs.replace(reworded_suite, repeats=requested.repeats)
 
 
 def adapter_names() -> list[str]:
@@ -286,7 +288,7 @@ def _builtin_adapters() -> set[str]:
 
 
 def vendor_names() -> list[str]:
-    """Return the adapters that need a vendor's key, NAME_API_KEY."""
+    """Return the adapters that need a vendor's API key in NAME_API_KEY."""
     return ["anthropic", "google", "intern", "openai", *_vendors()]
 
 

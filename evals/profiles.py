@@ -41,7 +41,7 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def cost(self, tokens: Mapping[str, int], batch: Mapping[str, int] | None = None) -> float:
         """Return the cost in USD of tokens by kind; output includes reasoning, input includes cached tokens.
 
-        `batch`: the tokens among them that are billed at batch price.
+        `batch`: how many of them are billed at the batch price.
         """
         if batch:
             return self.cost(tokens) - (1 - BATCH_PRICE_FACTOR) * self.cost(batch)
@@ -63,7 +63,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     about: str = ""
     names: tuple[str, ...]
-    """Names after the adapter's colon; with the adapter if a name is ambiguous."""
+    """Names of the model without the adapter; a name that is ambiguous includes it, e.g. `intern:intern-s1`."""
     takes: tuple[str, ...]
     """Accepted inputs besides text."""
     precision: str = ""
@@ -97,7 +97,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: dict[str, str]
     """Field -> its source."""
     name: str = ""
-    """Its key in the file."""
+    """The profile's key in the file."""
 
     def recommended(self, *, thinking: bool | None = None) -> Sampling:
         """Return the recommended sampling parameters. `thinking`: whether reasoning is on; None: the model's default."""
@@ -110,6 +110,7 @@ class _File(Struct, forbid_unknown_fields=True):
 
 
 _UNSOURCED = {"about", "name", "smaller", "source"}
+"""Fields that need no source."""
 
 
 def read(path: Path = FILE) -> tuple[Profile, ...]:
@@ -132,7 +133,7 @@ def _validated(name: str, profile: Profile, sources: dict[str, str]) -> Profile:
     } - _UNSOURCED
     if fields != set(profile.source):
         raise ValueError(
-            f"model {name!r}: facts and sources differ in {sorted(fields ^ set(profile.source))}"
+            f"model {name!r}: each fact needs a source, and each source a fact: {', '.join(sorted(fields ^ set(profile.source)))}"
         )
     if unknown := set(profile.source.values()) - set(sources):
         raise ValueError(f"model {name!r}: no such source: {', '.join(sorted(unknown))}")

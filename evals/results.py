@@ -144,7 +144,7 @@ class Runs(Sequence[Run]):
     def _score_rows(self) -> Iterator[dict[str, Any]]:
         for card in self.cards:
             common = {
-                **_identity(card),
+                **_run_columns(card),
                 "coverage": card.coverage,
                 "truncated": card.truncated,
                 "status": card.status,
@@ -163,9 +163,9 @@ class Runs(Sequence[Run]):
                 gold = golds.get(record.sample)
                 if gold is not None:
                     row = {
-                        **_identity(card),
+                        **_run_columns(card),
                         "group": gold.group,
-                        "target": _text(gold.target),
+                        "target": _target_text(gold.target),
                         **_record_columns(record),
                     }
                     yield row if not hides_texts else {k: v for k, v in row.items() if k not in TEXT_COLUMNS}
@@ -183,7 +183,7 @@ def _run_names(card: Card) -> tuple[str, ...]:
     return (card.run,)
 
 
-def _identity(card: Card) -> dict[str, str]:
+def _run_columns(card: Card) -> dict[str, str]:
     return {
         "run": card.run,
         "suite": card.config.suite,
@@ -226,5 +226,5 @@ def _record_columns(record: Record) -> dict[str, Any]:
     return row
 
 
-def _text(target: object) -> str:
+def _target_text(target: object) -> str:
     return target if isinstance(target, str) else msgspec.json.encode(target).decode()

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class HasSlots(Protocol):
-    """A model with a limited number of concurrent calls."""
+    """A model that states how many calls it can process concurrently."""
 
     slots: int | None
-    """None: no limit; the runner finds the best concurrency."""
+    """Maximum number of concurrent calls; None: no limit, so that the runner finds the best concurrency."""
 
 
 def slots_of(model: object) -> int | None:
@@ -39,16 +39,19 @@ def slots_of(model: object) -> int | None:
 
 @runtime_checkable
 class HasStartup(Protocol):
-    """A model that must start before it can be called."""
+    """A model that must be started or loaded before it can be called."""
 
     def ready(self) -> Awaitable[None] | None:
-        """Return None if the model is ready, else an awaitable that raises UsageError, or Gone during a run, on failure."""
+        """Return None if the model can be called, else an awaitable that starts it.
+
+        Awaiting it raises UsageError if the start fails, and Gone if a server lost during a run cannot be restarted.
+        """
         ...
 
 
 @runtime_checkable
 class HasNotes(Protocol):
-    """A model with notes for the card after the run."""
+    """A model with notes for the run's card that are complete only when the run has ended."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -57,76 +60,77 @@ class HasNotes(Protocol):
 
 
 def notes_of(model: object) -> tuple[str, ...]:
-    """Return a model's notes for the card after the run."""
+    """Return a model's `notes`; empty if it has none."""
     return tuple(model.notes) if isinstance(model, HasNotes) else ()
 
 
 @runtime_checkable
 class HasRemarks(Protocol):
-    """A model with notes for the card before the run."""
+    """A model with notes for the run's card that are known before the run."""
 
     def remarks(self, sampling: Sampling) -> Sequence[str]:
-        """Return the notes; raises UsageError for a setting that the model does not support."""
+        """Return the notes, e.g. on settings that are not sent; raises UsageError for a setting that cannot be applied."""
         ...
 
 
 @runtime_checkable
 class HasRateLimit(Protocol):
-    """A model with a rate limit in calls per minute."""
+    """A model with a rate limit."""
 
     per_minute: float
+    """Maximum number of calls per minute."""
 
 
 @runtime_checkable
 class HasAccount(Protocol):
-    """A model whose rate limit applies to an account; all of the account's models share it, the judge included."""
+    """A model whose rate limit applies to an account: all models of the account share it, including the judge."""
 
     account: str
     """Identifies the account, without secrets."""
 
 
 class Concurrency(Protocol):
-    """The number of calls in flight, adjusted during a run; see `Pace`."""
+    """The limit on calls in flight, adjusted during a run; see `calls.pace.Pace`."""
 
     @property
     def limit(self) -> int:
-        """Return the number of calls allowed in flight."""
+        """Return the number of calls allowed in flight now."""
         ...
 
     @property
     def ceiling(self) -> int:
-        """Return the maximum of `limit`."""
+        """Return the largest value that `limit` can reach."""
         ...
 
     def reply(self) -> None:
-        """Record a reply."""
+        """Record that a reply arrived."""
         ...
 
     def slow_down(self) -> None:
-        """Record that the server asked for fewer calls or missed a deadline."""
+        """Record that the server asked for fewer calls, or that a call exceeded its deadline."""
         ...
 
 
 @runtime_checkable
 class HasPace(Protocol):
-    """A model that adjusts the concurrency itself, e.g. that of several servers."""
+    """A model that adjusts its concurrency itself, e.g. separately for each of several servers."""
 
     def pace(self, fixed: int | None) -> Concurrency:
-        """Return the concurrency of a run; `fixed`: the user's maximum number of calls."""
+        """Return the limit on calls in flight. `fixed`: the user's fixed limit; None: adjusted during the run."""
         ...
 
 
 @runtime_checkable
 class ImageClassifier(Protocol):
-    """An image classifier: it reads no text, and replies with class indices (`scorers/classes.py`)."""
+    """An image classifier: it accepts no text, and replies with class indices (`scorers/classes.py`)."""
 
     classes: int
-    """Number of outputs of its head."""
+    """Number of classes that its head distinguishes."""
 
 
 @runtime_checkable
 class HasVersions(Protocol):
-    """A model whose replies depend on the versions of libraries in this process: with another version, a new run starts."""
+    """A model whose replies depend on libraries in this process; if a version changes, a new run starts."""
 
     versions: str
     """E.g. `tokenizers 0.23.3, no rdkit`."""
@@ -134,14 +138,15 @@ class HasVersions(Protocol):
 
 @runtime_checkable
 class MayBeLocal(Protocol):
-    """A model that may compute in this process; only one local or launched model is run at a time."""
+    """A model that may compute in this process; of such models and launched ones, only one runs at a time."""
 
     local: bool
+    """Whether it computes in this process."""
 
 
 @runtime_checkable
 class HasLaunchedServer(Protocol):
-    """A model whose server is started by this process."""
+    """A model whose inference server this process starts."""
 
     options: str
     """The user's command-line options for the server."""
@@ -152,14 +157,14 @@ class HasLaunchedServer(Protocol):
 
 
 def engine_of(model: object) -> str:
-    """Return what identifies the engine of a model: its server's options, or the libraries' versions."""
+    """Return what identifies a model's engine: the options of its server, or the versions of its libraries."""
     if isinstance(model, HasLaunchedServer):
         return model.options
     return model.versions if isinstance(model, HasVersions) else ""
 
 
 def is_local(model: object) -> bool:
-    """Return whether a model computes on this machine, with its GPUs or cores; False for None."""
+    """Return whether a model computes on this machine's GPUs or cores; False for None."""
     return isinstance(model, HasLaunchedServer) or (isinstance(model, MayBeLocal) and model.local)
 
 
@@ -187,20 +192,23 @@ class BatchState(Struct, frozen=True):
 
 
 class BatchEndpoint(Protocol):
-    """A vendor's batch endpoint, the attribute `batches` of an adapter; raises the errors of `Model.reply`."""
+    """A vendor's batch endpoint; its methods raise the errors of `Model.reply`."""
 
     max_requests: int
     """Maximum number of requests in a batch."""
     max_bytes: int
-    """Maximum size of a batch."""
+    """Maximum size of a batch in bytes."""
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Request fields that are omitted, or sent under another name, because the vendor rejected them; mutable."""
+        """Return the request fields that the vendor rejected: field -> name under which it is sent instead; empty: omitted.
+
+        The caller adds the fields that were rejected before an interruption.
+        """
         ...
 
     async def omit_rejected_field(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
-        """Omit the field named in an error from now on; return whether it was still being sent."""
+        """Omit, from now on, the field that an error names; return whether it was still being sent."""
         ...
 
     async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
@@ -208,14 +216,14 @@ class BatchEndpoint(Protocol):
         ...
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
-        """Submit a batch and return its id; the names of its requests begin with `label`."""
+        """Submit encoded requests, whose names begin with `label`, as a batch; return its id."""
         ...
 
     async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
-        """Return the id of a submitted batch whose id was not logged; None if there is none.
+        """Return the id of a batch that was submitted, but whose id was lost; None if there is none.
 
-        `since`: time of submission; `requests`: number of requests in it; `excluded`: ids that belong to other batches.
-        If the vendor stores no labels, the id may belong to another batch, which shows only in the results.
+        `since`: time of submission; `requests`: number of requests in the batch; `excluded`: ids of other batches. If the
+        vendor stores no labels, the id may belong to another batch, which only the names in the results reveal.
         """
         ...
 
@@ -239,7 +247,7 @@ class HasBatchEndpoint(Protocol):
 
 
 class Decoding(Struct, frozen=True):
-    """How the tokens of recorded replies were sampled, with every parameter explicit."""
+    """The sampling parameters of recorded replies, with server defaults resolved."""
 
     temperature: float
     """0: greedy."""
@@ -248,7 +256,7 @@ class Decoding(Struct, frozen=True):
     top_p: float = 1.0
     min_p: float = 0.0
     temperature_last: bool = False
-    """Whether tokens were excluded by their probabilities at temperature 1, as in llama.cpp."""
+    """Whether top-k, top-p and min-p applied to the probabilities at temperature 1, as in llama.cpp."""
 
     @property
     def truncates(self) -> bool:
@@ -264,15 +272,15 @@ class TokenLikelihoods(NamedTuple):
     """
 
     logprob: Floats
-    """Natural logarithm of the token's probability at temperature 1, given everything before it."""
+    """Natural logarithm of the token's probability at temperature 1, given all tokens before it."""
     rank: Floats
     """1: the model's first choice; equally likely tokens share the best of their ranks."""
     gap: Floats
     """Log-probability of the first choice minus the token's own; 0 for the first choice, never negative."""
     above: Floats
-    """Probability of all tokens ranked before it under the recorded decoding; the lower bound if it is not exact."""
+    """Total probability, under the recorded decoding, of the tokens ranked before it; a lower bound if it is not exact."""
     mass: Floats
-    """Its probability under the recorded decoding, 0 if that excludes it; the lower bound if it is not exact."""
+    """The token's probability under the recorded decoding, 0 if that excludes the token; a lower bound if it is not exact."""
     above_upper: Floats | None = None
     """Upper bound of `above`, from a backend that returns only the likeliest tokens; None: `above` is exact."""
     mass_upper: Floats | None = None
@@ -286,7 +294,7 @@ class SupportsReplyLikelihoods(Protocol):
     """A model that computes the likelihoods of given replies, token by token (teacher forcing: nothing is generated)."""
 
     def backend(self) -> str:
-        """Return what computes the likelihoods, with its version."""
+        """Return the software that computes the likelihoods, with its version."""
         ...
 
     async def reply_likelihoods(
@@ -339,7 +347,7 @@ class TwoStage(Protocol):
 
     @property
     def judge(self) -> Any:
-        """Return the judge, which can be shared and closed; None if none is set."""
+        """Return the judge, an object that scorers can share and that can be closed; None if none is set."""
         ...
 
     async def judge_after(
@@ -350,19 +358,22 @@ class TwoStage(Protocol):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Judge a reply that the rule scored as `first`; `earlier`: this scorer's earlier score of the reply."""
+        """Judge a reply to which the rule gave the score `first`.
+
+        `earlier`: the reply's previous score by this scorer, whose judge verdicts may be reused; None if there is none.
+        """
         ...
 
 
-# --- statistics: `Metric.of` for metrics of whole runs
+# --- statistics of whole runs: the functions in `Metric.of`
 
 
 @runtime_checkable
 class SupportsResampling(Protocol):
-    """A statistic with a faster form for resampling."""
+    """A statistic that can be computed faster for many resamples of the same clusters."""
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[Any], float]:
-        """Return the statistic as a function of an array of cluster indices."""
+        """Return a function that computes the statistic from an array of cluster indices."""
         ...
 
 
@@ -378,8 +389,8 @@ class HasResamples(Protocol):
 
 @runtime_checkable
 class HasInterval(Protocol):
-    """A statistic with an interval of its own instead of the bootstrap's."""
+    """A statistic that computes its own interval, without the bootstrap."""
 
     def interval(self, clusters: Sequence[Sequence[Point]]) -> Any:
-        """Return the `Interval` over clusters of points; None: use the bootstrap."""
+        """Return the `Interval` for clusters of points; None: use the bootstrap."""
         ...

@@ -1,4 +1,4 @@
-"""The `Suite` value, and checks of a suite that need no model.
+"""The type `Suite`, and checks of a suite that need no model.
 
 A `Benchmark` (`benchmark.py`) creates a suite for each variant and protocol; see CONTRIBUTING.md.
 """
@@ -68,7 +68,7 @@ class Suite(Struct, frozen=True, kw_only=True):
     chance: float | None = None
     """Expected headline under random guessing, in the headline's unit."""
     gated: bool = False
-    """Texts of this data set must not leave the machine."""
+    """Whether the data set's texts must not leave the machine."""
     licence: str = ""
     """Licence of the data."""
     cite: str = ""
@@ -99,7 +99,7 @@ class Suite(Struct, frozen=True, kw_only=True):
         `rows`: mappings with a question and a target (and `id`, `choices`, `group`), or a file of rows. `prompt`: a
         template with the row's columns in braces, or a function of the row; None: the question, its choices and the
         expected answer format. `scorer`: `choice`, `exact`, `integer`, a function of (reply's text, target), or a
-        `Scorer`; None: depends on whether there are choices. Raises DataError or UsageError.
+        `Scorer`; None: `choice` if all rows have choices, else `exact`. Raises DataError or UsageError.
         """
         from evals.data.rows import samples
         from evals.prompts.rows import prompter
@@ -149,7 +149,7 @@ class Suite(Struct, frozen=True, kw_only=True):
         return "judge" in self.needs
 
     def metrics_for(self, ids: Iterable[str]) -> tuple[Metric, ...]:
-        """Return the metrics of a run with these samples, with corrected versions if errata apply."""
+        """Return the metrics of a run with these samples, and an errata-corrected headline if errata affect any of them."""
         return errata.corrected_metrics(self.metrics, self.errata, ids)
 
     def scorer_versions(self) -> dict[str, str]:
@@ -166,7 +166,7 @@ def _describe(scorer: Scorer) -> str:
 
 
 def checked_samples(suite: Suite, data: Data) -> Iterator[Sample]:
-    """Yield the suite's samples; raises DataError for a duplicate id or an impossible gold answer."""
+    """Yield the suite's samples; raises DataError for an invalid row, a duplicate id or an impossible gold answer."""
     seen: set[str] = set()
     for sample in _read_samples(suite, data):
         if sample.id in seen:
@@ -184,7 +184,7 @@ def _read_samples(suite: Suite, data: Data) -> Iterator[Sample]:
         for sample in suite.samples(data):
             count += 1
             if not isinstance(sample.group, str) or not all(isinstance(c, str) for c in sample.choices):
-                raise DataError(f"{suite.id}: sample {sample.id!r}: its group and options must be strings")
+                raise DataError(f"{suite.id}: sample {sample.id!r}: group and options must be strings")
             yield sample
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -222,7 +222,7 @@ class Digest:
 
 
 def data_sha256(samples: Iterable[Sample]) -> str:
-    """Return the hash of all data used in scoring, which is equal for a mirror and the hub."""
+    """Return the hash of all data used in scoring; it is the same for a mirror as for the hub."""
     digest = Digest()
     for sample in samples:
         digest.add(sample)

@@ -20,6 +20,7 @@ Verdict: TypeAlias = Literal["right", "wrong", "graded", "invalid", "unanswered"
 """Outcome of a reply. `graded`: a value other than right or wrong (an absolute error, a similarity)."""
 
 VERDICTS: tuple[Verdict, ...] = ("right", "graded", "wrong", "invalid", "unanswered", "refused", "truncated")
+"""All verdicts in the order of display."""
 
 
 class Text(Struct, frozen=True, tag="text"):
@@ -73,7 +74,7 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     question: tuple[Part, ...] = ()
     """Empty: replies can be scored, but no model can be called."""
     target: str | float | tuple[str, ...]
-    """The gold answer. With `choices`: the letter (or letters) in the *data set's* order, from A on."""
+    """The gold answer; with `choices`, the letter or letters of the right options in the *data set's* order, from A on."""
     choices: tuple[str, ...] = ()
     """Options in the data set's own order."""
     unit: str = ""
@@ -83,7 +84,7 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cluster: str = ""
     """Key shared by dependent samples (same passage or image); empty: independent."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Further values for the suite's prompt or scorer; JSON only."""
+    """Further values for the suite's prompt or scorer; only types that JSON supports."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -150,7 +151,7 @@ class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 MAX_TOKENS = 2**31 - 1
-"""Largest plausible token count of a call."""
+"""Largest token count of a call that is believed."""
 
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -182,7 +183,7 @@ class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
     stop: Literal["stop", "length", "filter"] = "stop"
     """`length`: truncated at max tokens. `filter`: refused by the server's content filter."""
     finish: str = ""
-    """Another finish reason: `tool calls`, or `unknown: ` and the server's finish reason."""
+    """A finish reason that `stop` cannot express: `tool calls`, or `unknown: ` and the server's word; empty for all others."""
     usage: Usage = Usage()
     seconds: float = 0.0
     """Duration of the successful attempt."""
@@ -192,7 +193,7 @@ class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
 
 
 class Failure(Struct, frozen=True, kw_only=True, tag="failure"):
-    """An infrastructure failure: counted, excluded from means, and covered by the bounds."""
+    """An infrastructure failure: counted, and excluded from means; `Estimate.worst` and `best` bound its effect."""
 
     stage: Literal["prompt", "model", "scorer"]
     kind: str
@@ -228,13 +229,13 @@ class Score(Struct, frozen=True, kw_only=True, tag="score", omit_defaults=True):
     why: str = ""
     """Explanation in one line."""
     suspect: bool = False
-    """Whether it should be checked by a person."""
+    """Whether a person should check the score."""
     parts: dict[str, float] = field(default_factory=dict)
     """Further named values of the same reply, e.g. a Tanimoto similarity."""
     judged: tuple[Judgement, ...] = ()
     """Calls to a judge model, if any."""
     form: str = ""
-    """How the answer was stated, a form of `extract.statements`; empty: unknown, or read by an upstream rule."""
+    """How the answer was stated, a form of `extract.statements`; empty if unknown, or if an upstream rule found the answer."""
     span: tuple[int, int] | None = None
     """Position of the answer in `Reply.text`: start and end."""
 
@@ -274,7 +275,7 @@ class Point(Struct, frozen=True, gc=False):
     group: str
     cluster: str
     verdict: str
-    """A `Verdict`, or `missing` for a placeholder at a bound of the metric."""
+    """A `Verdict`, or `missing` if the outcome is missing and `value` is a bound of the metric."""
     value: float | None
     answer: str | None
     target: str | float | tuple[str, ...]
@@ -297,7 +298,7 @@ class Metric(Struct, frozen=True, kw_only=True):
     joint: bool = False
     """Whether `of` needs all repeats of a sample at once (pass@k)."""
     together: bool = False
-    """Whether `of` gets all points of one cluster, group and repeat at once (both assertions of a pair)."""
+    """Whether `of` gets all points of one cluster, group and repeat at once (ChartBench: a true and a false assertion)."""
     unit: str = "fraction"
     better: Literal["higher", "lower"] = "higher"
     headline: bool = False
@@ -306,9 +307,9 @@ class Metric(Struct, frozen=True, kw_only=True):
     scorer: str = ""
     """Scorer whose points are reduced; empty: the suite's first."""
     minimum_repeats: int = 1
-    """It is reported only for runs with at least this many repeats."""
+    """The metric is reported only for runs with at least this many repeats."""
     by_group: bool = True
-    """Whether it is also reported for each group."""
+    """Whether the metric is also reported for each group."""
 
     @property
     def width(self) -> float | None:
@@ -325,8 +326,9 @@ class Estimate(Struct, frozen=True, kw_only=True):
     value: float | None
     """None if nothing was scored."""
     low: float | None
-    """95 % interval."""
+    """Lower end of the 95 % interval."""
     high: float | None
+    """Upper end of the 95 % interval."""
     worst: float | None
     """Lower bound: missing outcomes counted as wrong; None for metrics without bounds."""
     best: float | None

@@ -46,45 +46,45 @@ MAX_TOKENS = 32_000
 """Default `max_tokens`; the API requires a value."""
 MIN_THINKING_BUDGET = 1024
 _UNSUPPORTED = frozenset({"min_p", "seed"})
-_BUDGET = {"thinking": {"type": "enabled"}}
-_ADAPTIVE = {"thinking": {"type": "adaptive", "display": "summarized"}}
-_DISABLED = {"thinking": {"type": "disabled"}}
-_UNSUPPORTED_4 = _UNSUPPORTED | {"top_p"}
-"""From Claude 4.1 on, temperature and top_p cannot be set together."""
+_THINKING_WITH_BUDGET = {"thinking": {"type": "enabled"}}
+_ADAPTIVE_THINKING = {"thinking": {"type": "adaptive", "display": "summarized"}}
+_NO_THINKING = {"thinking": {"type": "disabled"}}
+_UNSUPPORTED_FROM_CLAUDE_4 = _UNSUPPORTED | {"top_p"}
+"""Claude 4.1 and later accept either temperature or top_p, not both."""
 RULES = (
     Rule(models=r"claude-(instant|2|3-5|3-(opus|sonnet|haiku))", unsupported=_UNSUPPORTED, thinking_off={}),
     Rule(
         models=r"claude-(3-7|(opus|sonnet|haiku)-4(-[015])?(-20\d{6})?$)",
-        unsupported=_UNSUPPORTED_4,
+        unsupported=_UNSUPPORTED_FROM_CLAUDE_4,
         unsupported_if_reasoning=SAMPLERS,
-        thinking_on=_BUDGET,
+        thinking_on=_THINKING_WITH_BUDGET,
         thinking_off={},
     ),
     Rule(
         models=r"claude-(opus|sonnet)-4-6",
-        unsupported=_UNSUPPORTED_4,
+        unsupported=_UNSUPPORTED_FROM_CLAUDE_4,
         unsupported_if_reasoning=SAMPLERS,
-        thinking_on=_ADAPTIVE,
+        thinking_on=_ADAPTIVE_THINKING,
         thinking_off={},
     ),
     Rule(
         models=r"claude-(opus-5-5|fable|mythos)",
         unsupported=SAMPLERS | _UNSUPPORTED,
         reasons_by_default=True,
-        thinking_on=_ADAPTIVE,
+        thinking_on=_ADAPTIVE_THINKING,
     ),
     Rule(
         models=r"claude-sonnet-5-5",
         unsupported=SAMPLERS | _UNSUPPORTED,
         reasons_by_default=True,
-        thinking_on=_ADAPTIVE,
+        thinking_on=_ADAPTIVE_THINKING,
         thinking_off={"thinking": {"type": "between_tools"}},
     ),
     Rule(
         unsupported=SAMPLERS | _UNSUPPORTED,
         reasons_by_default=True,
-        thinking_on=_ADAPTIVE,
-        thinking_off=_DISABLED,
+        thinking_on=_ADAPTIVE_THINKING,
+        thinking_off=_NO_THINKING,
     ),
 )
 """Sources: platform.claude.com/docs, Thinking and the migration guide of each model."""
@@ -132,9 +132,9 @@ class Claude(HttpModel):
         if budget := thinking_budget(self.rule, sampling):
             request["thinking"] = {**reasoning_fields["thinking"], "budget_tokens": budget}
         if system := [part for m in prompt.messages if m.role == "system" for part in m.parts]:
-            request["system"] = _content(system, images)
+            request["system"] = _encode_content(system, images)
         request["messages"] = [
-            {"role": message.role, "content": _content(message.parts, images)}
+            {"role": message.role, "content": _encode_content(message.parts, images)}
             for message in prompt.messages
             if message.role != "system"
         ]
@@ -161,7 +161,7 @@ class Claude(HttpModel):
 
 def thinking_budget(rule: Rule, sampling: Sampling) -> int:
     """Return the thinking budget in tokens; 0: chosen by the model. Raises UsageError if max tokens is too small."""
-    if not sampling.thinking or rule.thinking_on is not _BUDGET:
+    if not sampling.thinking or rule.thinking_on is not _THINKING_WITH_BUDGET:
         return 0
     max_tokens = sampling.max_tokens or MAX_TOKENS
     if max_tokens < 2 * MIN_THINKING_BUDGET:
@@ -171,7 +171,9 @@ def thinking_budget(rule: Rule, sampling: Sampling) -> int:
     return max(MIN_THINKING_BUDGET, 3 * max_tokens // 4)
 
 
-def _content(parts: Sequence[Part], images: Mapping[str, tuple[str, str]]) -> str | list[dict[str, Any]]:
+def _encode_content(
+    parts: Sequence[Part], images: Mapping[str, tuple[str, str]]
+) -> str | list[dict[str, Any]]:
     if len(parts) == 1 and isinstance(parts[0], Text):
         return parts[0].text
     return [_encode_part(part, images) for part in parts]

@@ -1,7 +1,7 @@
 """Baselines without a language model: `baseline:mean`, `baseline:majority`, `baseline:magpie-rf`, `baseline:copy`.
 
-The first three run `matbench`: for each material, they are fitted to the training data of its test fold, from the tables
-given by `--data` or `--sample`. `magpie-rf` is a random forest of 500 trees on the Magpie features of the composition (Ward
+The first three run `matbench`: the prediction for a material comes from a fit to the other folds of the task's table, which
+`--data` or `--sample` provides. `magpie-rf` is a random forest of 500 trees on the Magpie features of the composition (Ward
 et al. 2016), like `rf` on Matbench's leaderboard. `copy` runs any suite; it replies with the last tagged text or the last
 line of the question, which yields the score of repeating the input.
 """
@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from evals.data import Data, Split
-from evals.errors import Fatal, UnknownName, UsageError, install
+from evals.errors import Fatal, UnknownName, UsageError, install, require_packages
 from evals.prompts import plain_text
 from evals.types import Prompt, Reply, Sampling, Usage
 
@@ -31,6 +31,7 @@ class Table(NamedTuple):
 
     name: str
     column: str
+    """Column of the targets."""
     phrase: str
     """Text that occurs only in the questions of this task."""
 
@@ -204,12 +205,7 @@ def model(rest: str, *, data: Path | None = None, sample: bool = False) -> Fitte
     if data is None and not sample:
         raise UsageError(f"baseline:{rest} is fitted to matbench's tables: add --data DIR or --sample")
     if rest == "magpie-rf":
-        _require("matminer", "sklearn", "pymatgen")
+        require_packages(
+            "baseline:magpie-rf", "matminer", "sklearn", "pymatgen", command=install("materials")
+        )
     return FittedBaseline(rest, PREDICTORS[rest], Data(suite="matbench", local=data, sample=sample))
-
-
-def _require(*packages: str) -> None:
-    from importlib.util import find_spec
-
-    if missing := [name for name in packages if find_spec(name) is None]:
-        raise UsageError(f"baseline:magpie-rf needs {', '.join(missing)}: {install('materials')}")

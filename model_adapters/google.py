@@ -39,7 +39,7 @@ MAX_STOPS = 5
 _UNSUPPORTED = frozenset({"min_p"})
 
 
-def _thinking(**config: Any) -> dict[str, Any]:
+def _thinking_config(**config: Any) -> dict[str, Any]:
     return {"thinkingConfig": {"includeThoughts": True, **config}}
 
 
@@ -49,16 +49,18 @@ RULES = (
         models=r"gemini-2\.5-pro",
         unsupported=_UNSUPPORTED,
         reasons_by_default=True,
-        thinking_on=_thinking(thinkingBudget=-1),
+        thinking_on=_thinking_config(thinkingBudget=-1),
     ),
     Rule(
         models=r"gemini-2\.5",
         unsupported=_UNSUPPORTED,
         reasons_by_default=True,
-        thinking_on=_thinking(thinkingBudget=-1),
+        thinking_on=_thinking_config(thinkingBudget=-1),
         thinking_off={"thinkingConfig": {"thinkingBudget": 0}},
     ),
-    Rule(unsupported=_UNSUPPORTED, reasons_by_default=True, thinking_on=_thinking(thinkingLevel="high")),
+    Rule(
+        unsupported=_UNSUPPORTED, reasons_by_default=True, thinking_on=_thinking_config(thinkingLevel="high")
+    ),
 )
 """ai.google.dev/gemini-api/docs/thinking: Gemini 3 introduced thinking levels; its thinking cannot be switched off."""
 
@@ -77,7 +79,7 @@ class _Response(Envelope, rename="camel"):
 
 
 _decoder = msgspec.json.Decoder(_Response)
-_FIELDS = {
+_FIELD_OF_SETTING = {
     "temperature": "temperature",
     "top_p": "topP",
     "top_k": "topK",
@@ -113,7 +115,9 @@ class Gemini(HttpModel):
         }
         supported = supported_sampling(self.rule, sampling)
         config = {
-            field: value for name, field in _FIELDS.items() if (value := getattr(supported, name)) is not None
+            field: value
+            for name, field in _FIELD_OF_SETTING.items()
+            if (value := getattr(supported, name)) is not None
         } | dict(thinking_fields(self.rule, self.name, thinking=sampling.thinking))
         if supported.stop:
             config["stopSequences"] = supported.stop[:MAX_STOPS]
@@ -200,5 +204,5 @@ def _parse_usage(raw_usage: Any) -> Usage:
 
 def model(rest: str) -> Gemini:
     """Return the model `google:NAME`; raises UsageError without a key."""
-    key, base = credentials("google", rest, base=BASE, keys=("GOOGLE_API_KEY", "GEMINI_API_KEY"))
+    key, base = credentials("google", rest, base=BASE, key_variables=("GOOGLE_API_KEY", "GEMINI_API_KEY"))
     return Gemini(rest.removeprefix("models/"), base=base, key=key)

@@ -1,6 +1,7 @@
 """Transformers in this process: `hf:internlm/Intern-S1-mini`, `hf:/folder/of/weights`; on CUDA, MPS or the CPU (extra `hf`).
 
-`hf:/weights.gguf` dequantizes a llama.cpp file (requires the package gguf), which is slow, but can read recorded replies.
+`hf:/weights.gguf` dequantises a llama.cpp file (with the packages gguf and accelerate): slow, but it yields the likelihoods
+that `evals board challenge` needs.
 
 Concurrent calls are batched by length. A reply does not depend on its batch: each row is sampled with its own seed, or
 greedily. A prompt that exceeds the context is rejected before anything is computed. Code from the weights' repository
@@ -12,14 +13,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from evals import profiles
 from evals.boundary import foreign_code
-from evals.errors import ModelError, UsageError, install
+from evals.errors import ModelError, UsageError, install, require_packages
 from evals.model_adapters.common import reply_likelihoods
 from evals.model_adapters.common.lazy_model import LazyModel
 from evals.model_adapters.common.rules import template_variables
@@ -45,7 +45,7 @@ THINKING_VARIABLE = "enable_thinking"
 
 
 class Transformers(LazyModel[Checkpoint, PendingCall]):
-    """One checkpoint in this process."""
+    """A checkpoint in this process."""
 
     slots: int | None = 2 * BATCH_SIZE
     local = True
@@ -151,9 +151,7 @@ async def _decode_images(prompt: Prompt) -> list[Any]:
 
 def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
     """Return the model `hf:NAME`; raises UsageError without torch or transformers, or for a folder without a checkpoint."""
-    for package in ("torch", "transformers"):
-        if find_spec(package) is None:
-            raise UsageError(f"hf:{rest} needs {package}: {install('hf')}")
+    require_packages(f"hf:{rest}", "torch", "transformers", command=install("hf"))
     profile = profiles.find(f"hf:{rest}")
     folder = profiles.local_folder(rest)
     if folder is not None and is_gguf(str(folder)):
@@ -172,9 +170,7 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
 def _gguf_model(path: Path, rest: str) -> Transformers:
     if not path.is_file():
         raise UsageError(f"hf:{rest}: no such file")
-    for package in ("gguf", "accelerate"):
-        if find_spec(package) is None:
-            raise UsageError(f"hf:{rest} needs {package} to dequantize it: pip install {package}")
+    require_packages(f"hf:{rest}", "gguf", "accelerate", command="pip install gguf accelerate")
     return Transformers(
         rest, folder=path, accepts=frozenset(), switch=THINKING_VARIABLE, trust_remote_code=False
     )

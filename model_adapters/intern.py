@@ -22,7 +22,7 @@ from evals.types import Prompt, Sampling
 
 BASE = "https://chat.intern-ai.org.cn/api/v1"
 DEFAULT_PER_MINUTE = 30
-"""Default limit of requests per user, from docEn/docs/Chat."""
+"""Requests per minute that each user may send by default, from docEn/docs/Chat."""
 PUBLISHED_CONTEXT = 65_536
 """Context length in tokens for the published numbers: `max_seq_len` in opencompass's intern_s1.py at a5acc4bb."""
 

@@ -1,4 +1,4 @@
-"""A vision backbone with tuned weights (LoRA, adapters, ALoRE) merged into it: `petl:RECIPE.toml`, for fgvc and vtab (extra `timm`).
+"""A vision backbone with tuned weights (LoRA, adapters, ALoRE) merged into it: `petl:RECIPE.toml`, for the suites fgvc and vtab (extra `timm`).
 
 The recipe names the backbone, the method, the file of tuned weights and the preprocessing (docs/vision.md).
 """

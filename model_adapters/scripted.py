@@ -1,7 +1,7 @@
 """A model with predefined replies: `scripted:TEXT`, `scripted:list=FILE`, `scripted:call=module:function`.
 
 It can be used to try out a suite without a model, and in tests. The reply is a fixed string, the next one of a list of
-strings (used cyclically), or the result of a function of the prompt: a string, a Reply or an exception.
+strings (used cyclically), or what a function of the prompt returns, a string or a Reply; it may also raise an error.
 """
 
 from __future__ import annotations

@@ -54,8 +54,15 @@ class _Completions(Struct):
 _COMPLETIONS = msgspec.json.Decoder(_Completions)
 
 
-ECHO = {"max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 0.0, "return_tokens_as_token_ids": True}
-"""Token ids distinguish top tokens with the same text (parts of one character); only vLLM supports them."""
+ECHO_FIELDS = {
+    "max_tokens": 0,
+    "echo": True,
+    "logprobs": 1,
+    "temperature": 0.0,
+    "return_tokens_as_token_ids": True,
+}
+"""Request fields for the likelihoods of a prompt's own tokens. Token ids, which only vLLM supports, distinguish likely tokens
+with the same text (parts of one character)."""
 
 
 TIME_SERIES_MODELS = re.compile(r"intern-?s(?:1-?pro|2)", re.IGNORECASE)
@@ -81,7 +88,9 @@ class Server(Chat):
         if not stripped_prompt:
             raise Rejected("likelihoods need a prompt: the first token of a text has no likelihood")
         prompts = [stripped_prompt, *(prompt + text for text in continuations)]
-        raw, _ = await self.client.post("/completions", {"model": self.name, "prompt": prompts, **ECHO})
+        raw, _ = await self.client.post(
+            "/completions", {"model": self.name, "prompt": prompts, **ECHO_FIELDS}
+        )
         url = self.client.display_url("/completions")
         try:
             choices = _COMPLETIONS.decode(raw).choices
@@ -150,18 +159,18 @@ def model(rest: str) -> Server | Endpoints:
     location = location.strip()
     addresses = Addresses(location, _check_url)
     if len(addresses.urls) == 1 and not location.startswith("@"):
-        return _connect(name or _only_model(location, _key()), location)
+        return _connect(name or _only_model(location, _server_key()), location)
     name = name or _common_model(addresses.urls)
     return Endpoints(name, addresses, partial(_connect, name))
 
 
 def _connect(name: str, base: str) -> Server:
-    return Server(name, base=base, key=_key())
+    return Server(name, base=base, key=_server_key())
 
 
 def _common_model(urls: Sequence[str]) -> str:
     """Return the model that all servers list; raises UsageError."""
-    names = {_only_model(url, _key()): url for url in urls}
+    names = {_only_model(url, _server_key()): url for url in urls}
     if len(names) > 1:
         served = " and ".join(f"{without_secrets(url)} serves {name}" for name, url in names.items())
         raise UsageError(f"{served}: all servers of a run must serve the same model")
@@ -173,13 +182,13 @@ def _check_url(base: str) -> None:
         raise UsageError(
             f"{without_secrets(base)} is not a valid http URL: write server:http://HOST:PORT/v1#NAME"
         )
-    if _key() and urlsplit(base).username is not None:
+    if _server_key() and urlsplit(base).username is not None:
         raise UsageError(
             f"server:{without_secrets(base)}: set either EVALS_SERVER_KEY or a user in the URL, not both"
         )
 
 
-def _key() -> str | None:
+def _server_key() -> str | None:
     return api_key("EVALS_SERVER_KEY") or None
 
 
@@ -192,6 +201,7 @@ def _is_url(base: str) -> bool:
 
 
 MAX_WAIT_S = 1800.0
+"""Maximum wait that a server may request."""
 WARM_UP_S = 60.0
 """Default wait for a server that is loading its model."""
 
@@ -216,7 +226,7 @@ def _only_model(base: str, key: str | None) -> str:
 
 
 def _list_with_retries(url: str, display_url: str, headers: Mapping[str, str]) -> list[ListedModel]:
-    """Return the models of a server; if it is busy or loading, retry for as long as it requests, or up to a minute."""
+    """Return the models of a server; if it is busy or loading, retry: for as long as it requests, else up to a minute."""
     deadline, attempt = time.monotonic() + WARM_UP_S, 0
     while True:
         attempt += 1
@@ -231,8 +241,9 @@ def _list_with_retries(url: str, display_url: str, headers: Mapping[str, str]) -
             ):
                 raise
             if attempt == 1:
-                line = f"{display_url} responded with HTTP {error.status}: {fault_message(error.body)}; waiting for it"
-                notice(line)
+                notice(
+                    f"{display_url} responded with HTTP {error.status}: {fault_message(error.body)}; waiting for the server"
+                )
             time.sleep(pause_s)
 
 
@@ -245,7 +256,7 @@ def _authorization(base: str, key: str | None) -> dict[str, str]:
 
 
 def _listing_failure(display_url: str, base: str, error: Exception) -> str:
-    """Return a one-line explanation of why a server's models could not be listed, with a remedy."""
+    """Explain in one line why a server's models could not be listed, and what to do."""
     if not isinstance(error, HttpStatusError):
         return _connection_failure(display_url, base, error)
     refusal = f"{display_url} responded with HTTP {error.status}: {fault_message(error.body)}"
@@ -261,7 +272,7 @@ def _listing_failure(display_url: str, base: str, error: Exception) -> str:
 
 
 def _connection_failure(display_url: str, base: str, error: Exception) -> str:
-    """Return a one-line explanation of why a request got no valid HTTP response."""
+    """Explain in one line why a request got no valid HTTP response, and what to do."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, ssl.SSLError) and base.startswith("https:"):
         return f"{display_url} does not speak TLS ({cause.reason or cause}): is the server's URL http:// instead?"

@@ -14,7 +14,6 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +23,7 @@ from msgspec import Meta, Struct
 from evals import disk, profiles
 from evals.boundary import foreign_code
 from evals.calls.secrets import environment_secret
-from evals.errors import ModelError, UnknownName, UsageError, install
+from evals.errors import ModelError, UnknownName, UsageError, install, require_packages
 from evals.model_adapters.common.http import Client, decode
 from evals.prompts import plain_text
 from evals.types import Prompt, Reply, Sampling, Usage
@@ -65,7 +64,7 @@ _decoder = msgspec.json.Decoder(_TokenizeResponse)
 
 
 class TokenizeServer:
-    """The endpoint `/tokenize` of a server."""
+    """A server whose endpoint `/tokenize` counts the tokens; replies like `Tokenizer`."""
 
     accepts: frozenset[str] = frozenset({"tokens"})
     versions = ""
@@ -138,7 +137,7 @@ def _load_folder(folder: Path, *, trusted: bool) -> Tokenizer:
             f"tokens:{folder}: its tokenizer runs code from that folder; review it, then add --trust-remote-code"
         )
     if tokenizer_file.is_file() and not has_custom_code:
-        _require("tokenizers", str(folder))
+        require_packages(f"tokens:{folder}", "tokenizers", command=install("tokens"))
         from tokenizers import Tokenizer as FastTokenizer
 
         with foreign_code(lambda reason: UsageError(f"{tokenizer_file}: {reason}")):
@@ -152,7 +151,7 @@ def _load_folder(folder: Path, *, trusted: bool) -> Tokenizer:
         raise UsageError(
             f"tokens:{folder}: no tokenizer there (tokenizer.json and tokenizer_config.json are missing)"
         )
-    _require("transformers", str(folder))
+    require_packages(f"tokens:{folder}", "transformers", command=install("tokens"))
     from transformers import AutoTokenizer
 
     with foreign_code(lambda reason: UsageError(f"tokens:{folder}: {reason}")):
@@ -172,7 +171,7 @@ def _has_custom_code(config: Path) -> bool:
 
 
 def _load_tiktoken(name: str) -> Tokenizer:
-    _require("tiktoken", name)
+    require_packages(f"tokens:{name}", "tiktoken", command=install("tokens"))
     import tiktoken
     from tiktoken.model import MODEL_TO_ENCODING
 
@@ -185,8 +184,3 @@ def _load_tiktoken(name: str) -> Tokenizer:
     return Tokenizer(
         name, lambda text: len(encoding.encode(text, disallowed_special=())), packages=["tiktoken"]
     )
-
-
-def _require(package: str, rest: str) -> None:
-    if find_spec(package) is None:
-        raise UsageError(f"tokens:{rest} needs {package}: {install('tokens')}")

@@ -57,8 +57,8 @@ def made(tmp_path: Path, fact: str = "", source: str = "") -> tuple[Profile, ...
 @pytest.mark.parametrize(
     ("fact", "source", "fault"),
     [
-        ("context = 10", "", "facts and sources differ in ['context']"),
-        ("", 'price = "here"', "facts and sources differ in ['price']"),
+        ("context = 10", "", "each fact needs a source, and each source a fact: context"),
+        ("", 'price = "here"', "each fact needs a source, and each source a fact: price"),
         ("context = 10", 'context = "there"', "no such source: there"),
         ("contxt = 10", "", "unknown key 'contxt'"),
         ('context = "10"', 'context = "here"', "Expected `int | null`"),

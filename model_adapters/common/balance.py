@@ -17,17 +17,17 @@ class Server(Hashable, Protocol):
 
     @property
     def load(self) -> float:
-        """Return the fraction of its capacity in use."""
+        """Return the fraction of the capacity that is in use."""
         ...
 
     @property
     def capacity(self) -> int:
-        """Return the number of concurrent calls it accepts."""
+        """Return the number of calls that the server may process concurrently."""
         ...
 
     @property
     def max_capacity(self) -> int:
-        """Return the maximum of `capacity`."""
+        """Return the largest value that `capacity` can reach."""
         ...
 
 
@@ -41,7 +41,7 @@ class _State(NamedTuple):
 
 
 class Balance(Generic[S]):
-    """Servers by load. Call `update` after every change of a server; like `least_loaded`, it takes logarithmic time."""
+    """Servers by load. `update` must be called after every change of a server; it and `least_loaded` take logarithmic time."""
 
     def __init__(self) -> None:
         self.capacity = self.max_capacity = 0

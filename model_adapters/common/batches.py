@@ -33,11 +33,11 @@ class _Endpoint:
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Fields that are omitted or renamed because the vendor rejected them."""
+        """See `BatchEndpoint`."""
         return self._model.rejected_fields.left_out
 
     async def omit_rejected_field(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
-        """Omit the field named in an error from now on; return whether it was still being sent."""
+        """See `BatchEndpoint`."""
         body = await self._model.body(prompt, sampling)
         keep = {**sampling.extra, **dict.fromkeys(self._model.required_fields)}
         return self._model.rejected_fields.add_from_error(error, body, keep)
@@ -100,7 +100,7 @@ class _File(Struct):
 
 
 class OpenAIBatches(_Endpoint):
-    """Batches whose requests and results are files; a batch is identified by its metadata."""
+    """OpenAI's batches: requests and results are files, and a batch is identified by its metadata."""
 
     max_requests = 50_000
     max_bytes = 100_000_000
@@ -202,7 +202,7 @@ class _AnthropicLine(Struct):
 
 
 class AnthropicBatches(_Endpoint):
-    """Batches created in one call. They have no metadata, so a batch is identified by the request names in its results."""
+    """Anthropic's batches: created in one call, and without metadata, so the request names in its results identify a batch."""
 
     max_requests = 100_000
     max_bytes = 128_000_000

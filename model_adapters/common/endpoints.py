@@ -16,8 +16,8 @@ from evals.errors import Disconnected, Fatal, ModelError, RateLimit, Transient
 from evals.model_adapters.common.balance import Balance
 from evals.model_adapters.common.http import without_secrets
 from evals.plain import notice
-from evals.seams import Decoding, TokenLikelihoods
-from evals.types import Likelihood, Prompt, Reply, Sampling
+from evals.seams import Decoding, SupportsHeaders, SupportsReplyLikelihoods, TokenLikelihoods
+from evals.types import Likelihood, LogProbs, Model, Prompt, Reply, Sampling
 
 T = TypeVar("T")
 
@@ -26,55 +26,21 @@ MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 30.0
 MAX_FAILURES = 3
 """Consecutive failures after which a reachable server counts as lost."""
 IDLE_S = 0.05
-"""Time for which a server must have had free capacity before calls are moved to it."""
+"""Time from the end of a call to the check whether calls should be moved."""
 MIN_SPEEDUP = 2.0
 """Ratio of mean durations above which calls are moved to a faster server."""
 MIN_SPEEDUP_UNMEASURED = 4.0
-"""The same for a server that has not replied yet, with the age of its oldest call as its duration."""
+"""The same ratio for a server without a reply yet; the age of its oldest call stands in for the mean duration."""
 MIN_REPLIES = 8
-"""Number of replies from which the mean duration of a server is used."""
+"""Number of replies after which a server is measured well enough for calls to be moved to it."""
 
 
-class ServerClient(Protocol):
+class ServerClient(Model, LogProbs, SupportsReplyLikelihoods, SupportsHeaders, Protocol):
     """A client of one server."""
-
-    @property
-    def accepts(self) -> frozenset[str]:
-        """Return the inputs that the model accepts."""
-        ...
-
-    @property
-    def notes(self) -> list[str]:
-        """Return notes on its calls."""
-        ...
-
-    def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send additional headers with every call."""
-        ...
-
-    def reply(self, prompt: Prompt, sampling: Sampling) -> Coroutine[Any, Any, Reply]:
-        """Call the model."""
-        ...
-
-    def logprobs(
-        self, prompt: str, continuations: Sequence[str]
-    ) -> Coroutine[Any, Any, tuple[Likelihood, ...]]:
-        """Return log-likelihoods."""
-        ...
-
-    def reply_likelihoods(
-        self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
-    ) -> Coroutine[Any, Any, Sequence[TokenLikelihoods | ModelError]]:
-        """Return readings of recorded replies."""
-        ...
-
-    async def close(self) -> None:
-        """Close the connections."""
-        ...
 
 
 class Call:
-    """A call in flight, cancelled by cancelling `task`, which awaits nothing else."""
+    """A call in flight; `task`, which awaits nothing else, is cancelled to end the call."""
 
     def __init__(self, task: asyncio.Task[Any], started: float, *, movable: bool) -> None:
         self.task, self.started, self.movable = task, started, movable
@@ -123,7 +89,7 @@ class Endpoint:
 
     @property
     def load(self) -> float:
-        """Return the fraction of its capacity in use."""
+        """Return the fraction of the capacity that is in use."""
         return len(self.calls) / self.capacity
 
     def begin(self, call: Call) -> None:
@@ -177,7 +143,7 @@ class Endpoint:
         self._on_change(self)
 
     def update_listing(self, *, removed: bool) -> None:
-        """Set whether the server was removed from the file of addresses."""
+        """Record whether the server was removed from the file of addresses."""
         self.removed = removed
         self._on_change(self)
 
@@ -205,13 +171,14 @@ class Endpoint:
     @property
     def note(self) -> str:
         """Return the note on the server for the run's card."""
+        replies = "1 reply" if self.replies == 1 else f"{self.replies:,} replies"
         lost = f", lost {self.losses} times" if self.losses > 1 else ", lost once" if self.losses else ""
         reason = f"; not called again: {self.rejection}" if self.rejection else ""
-        return f"endpoint {self.url}: {self.replies:,} replies{lost}{reason}"
+        return f"endpoint {self.url}: {replies}{lost}{reason}"
 
 
 class SharedPace:
-    """The concurrency of a runner with several servers: the sum over the servers."""
+    """The limit on calls in flight to several servers: the sum of the servers' limits."""
 
     def __init__(self, endpoints: Collection[Endpoint], balance: Balance[Endpoint]) -> None:
         self._endpoints, self._balance = endpoints, balance
@@ -223,7 +190,7 @@ class SharedPace:
 
     @property
     def ceiling(self) -> int:
-        """Return the maximum of `limit`."""
+        """Return the largest value that `limit` can reach."""
         return max(1, self._balance.max_capacity)
 
     def reply(self) -> None:
@@ -253,7 +220,7 @@ class Endpoints:
         self.accepts = next(iter(self._endpoints.values())).server.accepts
 
     def pace(self, fixed: int | None) -> SharedPace:
-        """Return the concurrency; `fixed`: maximum over all servers together."""
+        """Return the limit on calls in flight; `fixed`: the user's limit for all servers together."""
         self._fixed = fixed
         for endpoint in self._endpoints.values():
             endpoint.set_pace(self._new_pace())
@@ -332,7 +299,7 @@ class Endpoints:
                 self._schedule_check(IDLE_S)
 
     def _choose_server(self, tried: Collection[Endpoint]) -> Endpoint:
-        """Return the least loaded server that is usable and untried; raises Fatal if no server is left."""
+        """Return the least loaded server, if possible a usable and untried one; raises Fatal if no server is left."""
         if not tried and (least_loaded := self._balance.least_loaded()) is not None:
             return least_loaded
         listed = [e for e in self._endpoints.values() if not e.removed and not e.rejection]
@@ -374,7 +341,7 @@ class Endpoints:
             self._pending_check = asyncio.get_running_loop().call_later(after_s, self._move_calls)
 
     def _move_calls(self) -> None:
-        """Move calls from slower servers to a server with free capacity; free capacity means that the queue is empty."""
+        """Move calls from slower servers to a faster one with free capacity, which it has only once the queue is empty."""
         self._pending_check = None
         now = asyncio.get_running_loop().time()
         idle = [e for e in self._endpoints.values() if e.usable and e.replies >= MIN_REPLIES and e.load < 1]

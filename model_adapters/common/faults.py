@@ -103,7 +103,7 @@ _STATUS_IN_MESSAGE = re.compile(
 """A status in a message: "Error code: 429 - ...", or the quoted error object of another server."""
 
 
-class _Fault(Struct):
+class _ErrorBody(Struct):
     error: Any = None
     message: Any = None
     detail: Any = None
@@ -120,7 +120,7 @@ class _Fault(Struct):
     """Hugging Face: seconds until the model is loaded."""
 
 
-_FAULT = msgspec.json.Decoder(_Fault | list[_Fault])
+_error_body_decoder = msgspec.json.Decoder(_ErrorBody | list[_ErrorBody])
 
 
 class Envelope(Struct, kw_only=True):
@@ -152,23 +152,23 @@ class Fault(NamedTuple):
 
     message: str
     code: str = ""
-    """As expected by `from_status`."""
+    """The error's codes, separated by spaces, as `from_status` expects them."""
     retry_after_s: float | None = None
-    """Wait stated in the body rather than a header (Google)."""
+    """Wait stated in the body rather than in a header."""
     param: str = ""
     """The request field at fault, if the body names it."""
     status: int | None = None
-    """The HTTP status equivalent to its code."""
+    """The HTTP status equivalent to the error's code; None if it has no known code."""
 
 
 def parse_fault(raw: bytes) -> Fault:
     """Parse an error body; text in another format becomes the message itself."""
     try:
-        body = _FAULT.decode(raw)
+        body = _error_body_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
     if isinstance(body, list):  # from Google's OpenAI-compatible endpoint
-        body = body[0] if body else _Fault()
+        body = body[0] if body else _ErrorBody()
     error = next(
         (entry for entry in (body.error, body.errors, body.detail, body.base_resp) if entry is not None), None
     )
@@ -249,7 +249,7 @@ def _first_location(errors: list[Any]) -> str:
 
 
 def _find_status(*values: Any, depth: int = 0) -> int | None:
-    """Return the HTTP status of the first known code, a number or a name, nested errors last; None if there is none."""
+    """Return the HTTP status for the first known code, a number or a name; nested errors come last. None if there is none."""
     objects = [
         fields
         for location in values

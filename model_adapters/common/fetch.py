@@ -82,7 +82,7 @@ class ListedModel(Struct):
     """Target of an alias (Intern)."""
 
 
-class _List(Struct):
+class _ModelList(Struct):
     data: list[ListedModel]
 
 
@@ -90,7 +90,7 @@ def list_models(
     url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0
 ) -> list[ListedModel]:
     """Return the models that a server lists; raises OSError if the call fails, ValueError for an invalid response."""
-    return msgspec.json.decode(fetch(url, headers=headers, timeout_s=timeout_s), type=_List).data
+    return msgspec.json.decode(fetch(url, headers=headers, timeout_s=timeout_s), type=_ModelList).data
 
 
 def _error_body(error: HTTPError) -> bytes:

@@ -82,11 +82,11 @@ _PATTERNS: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
 )
 """(meaning, pattern) for reasons that are not in the table; the first match applies."""
 MAX_REASON_LENGTH = 40
-"""Length limit of a stored reason, in characters."""
+"""Maximum length of a stored reason, in characters."""
 
 
 class FinishReason(NamedTuple):
-    """The normalized finish reason of a reply."""
+    """The normalised finish reason of a reply."""
 
     stop: Literal["stop", "length", "filter"]
     finish: str = ""
@@ -111,7 +111,7 @@ def meaning(reason: str) -> Meaning | None:
 
 
 def parse_finish_reason(reason: Any, url: str, *, detail: str = "") -> FinishReason:
-    """Return the normalized finish reason; raises ServerFault if the server aborted the reply or reports an error.
+    """Return the normalised finish reason; raises ServerFault if the server aborted the reply or reports an error.
 
     `reason`: as sent by the server; some servers wrap it in an object with a `type`. `detail`: the server's explanation.
     """
@@ -120,14 +120,18 @@ def parse_finish_reason(reason: Any, url: str, *, detail: str = "") -> FinishRea
     if reason is None or reason == "":
         return FinishReason("stop", f"{UNKNOWN_FINISH}none given")
     word = str(reason)[:MAX_REASON_LENGTH]
-    meaning_ = meaning(word)
-    if meaning_ == "abort":
+    word_meaning = meaning(word)
+    if word_meaning == "abort":
         raise ServerFault(f"the server aborted the reply: {_with_detail(word, detail)} ({url})")
-    if meaning_ == "error":
+    if word_meaning == "error":
         raise ServerFault(f"the reply broke off: {_with_detail(word, detail)} ({url})")
-    if meaning_ == "tools":
+    if word_meaning == "tools":
         return FinishReason("stop", TOOL_CALLS)
-    return FinishReason("stop", f"{UNKNOWN_FINISH}{word}") if meaning_ is None else FinishReason(meaning_)
+    return (
+        FinishReason("stop", f"{UNKNOWN_FINISH}{word}")
+        if word_meaning is None
+        else FinishReason(word_meaning)
+    )
 
 
 def _with_detail(word: str, detail: str) -> str:

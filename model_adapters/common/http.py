@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 _encode = msgspec.json.Encoder().encode
-_JSON = {"Content-Type": "application/json"}
+_JSON_HEADERS = {"Content-Type": "application/json"}
 
 
 MAX_RESPONSE_BYTES = 64 << 20
-"""Size limit of a response; the log-likelihoods of all tokens of a long prompt take up a third of it."""
+"""Size limit of a response in bytes; the log-likelihoods of all tokens of a long prompt take up a third of it."""
 CHUNKED_FROM_BYTES = 1 << 20
-"""Size from which request bodies are sent in chunks."""
+"""Size in bytes from which request bodies are sent in chunks."""
 
 
 ENDPOINT_PATHS = (
@@ -110,7 +110,7 @@ class Client:
     ) -> None:
         """`key`: masked in all messages. `headers`: sent with every call.
 
-        `version`: usual end of a base URL, suggested after a 404 or 405 from a URL without it.
+        `version`: usual end of a base URL; after a 404 or 405, it is suggested if the base URL lacks it.
         """
         self._base = parse_base_url(base)
         self._version = version
@@ -137,7 +137,7 @@ class Client:
         data = _encode(body)
         # aiohttp sends a BytesIO in chunks, so that the event loop is not blocked
         payload = data if len(data) < CHUNKED_FROM_BYTES else BytesIO(data)
-        raw = await self.send("POST", path, data=payload, headers=_JSON)
+        raw = await self.send("POST", path, data=payload, headers=_JSON_HEADERS)
         return raw, time.perf_counter() - started
 
     async def send(
@@ -308,9 +308,9 @@ def _decode_leniently(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
     return converted
 
 
-def credentials(vendor: str, rest: str, *, base: str, keys: Sequence[str] = ()) -> tuple[str, str]:
+def credentials(vendor: str, rest: str, *, base: str, key_variables: Sequence[str] = ()) -> tuple[str, str]:
     """Read a vendor's key and base URL from the environment; raises UsageError without a key."""
-    keys = keys or (f"{vendor.upper()}_API_KEY",)
-    if not (key := api_key(*keys)):
-        raise UsageError(f"{vendor}:{rest} needs a key: set {keys[0]}")
+    variables = key_variables or (f"{vendor.upper()}_API_KEY",)
+    if not (key := api_key(*variables)):
+        raise UsageError(f"{vendor}:{rest} needs a key: set {variables[0]}")
     return key, os.environ.get(f"{vendor.upper()}_BASE_URL", "").strip() or base

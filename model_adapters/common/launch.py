@@ -46,7 +46,7 @@ class Engine(Struct, frozen=True, kw_only=True):
 
     name: str
     package: str
-    """Package that must be importable in the engine's Python."""
+    """Package that the engine's Python must be able to import."""
     command: tuple[str, ...]
     """Arguments of `python -m`, with {model}, {name}, {host} and {port}."""
     options: dict[str, tuple[str, ...]]
@@ -135,7 +135,7 @@ def launch_spec(
 
 
 def refuse_secrets(arguments: Sequence[str]) -> None:
-    """Raise UsageError for options that contain a secret: the process list, log, card and bundles would show it."""
+    """Raise UsageError for options that contain a secret, which the process list, log, card and bundles would show."""
     if name := secret_argument(arguments):
         raise UsageError(
             f"{name} among the engine's options: the process list, the card and the log would show it; pass secrets in "
@@ -171,7 +171,7 @@ def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
         raise UsageError(f"{engine.name}:{spec.model}: only vllm: and sglang: can span several nodes")
     if spec.master and not spec.rank < spec.nodes:
         raise UsageError(
-            f"EVALS_ENGINE_RANK {spec.rank} of EVALS_ENGINE_NODES {spec.nodes}: ranks start at 0"
+            f"EVALS_ENGINE_RANK={spec.rank} must be below EVALS_ENGINE_NODES={spec.nodes}: ranks start at 0"
         )
     if folder is not None and not folder.is_dir():
         raise UsageError(f"{engine.name}:{spec.model}: no such folder")
@@ -190,6 +190,7 @@ def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
 
 
 def _check_gpus(spec: LaunchSpec) -> tuple[str, str]:
+    """Return why the GPUs cannot hold the model, and a warning; each is empty if there is none."""
     if spec.profile is None:
         return "", ""
     folder = checkpoints.checkpoint_folder(spec.model)

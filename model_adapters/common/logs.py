@@ -1,11 +1,11 @@
-"""Find out from a server's log why it exited."""
+"""Find the reason why a server exited, in its log."""
 
 from __future__ import annotations
 
 import re
 
 KILLED = "killed by signal"
-"""Start of the last line in a log, written by the watchdog."""
+"""Start of the line that the watchdog appends to the log if a signal ended the server."""
 PORT_TAKEN = "its port is already in use"
 KNOWN_CAUSES = (
     (
@@ -40,11 +40,12 @@ KNOWN_CAUSES = (
 
 _LOG_PREFIX = re.compile(r"^(?:\([^)]{1,60}\) )?(?:(?:INFO|WARNING|ERROR|CRITICAL)\b[^\]]{0,60}\] ?)?")
 _ERROR_LINE = re.compile(r"^[\w.]{0,80}(?:Error|Exception|Interrupt)\b: .")
-_UNINFORMATIVE = (
+_CONSEQUENCES = (
     "Engine core initialization failed",
     "WorkerProc initialization failed",
     "See root cause above",
 )
+"""Texts of errors that only follow from an earlier one."""
 MAX_LENGTH = 300
 """Maximum length of a cause, in characters."""
 
@@ -60,7 +61,7 @@ def cause(log: str) -> str:
     errors = [
         index
         for index, line in enumerate(lines)
-        if _ERROR_LINE.match(line) and not any(text in line for text in _UNINFORMATIVE)
+        if _ERROR_LINE.match(line) and not any(text in line for text in _CONSEQUENCES)
     ]
     if errors:
         end = errors[0] + 1

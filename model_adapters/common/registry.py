@@ -49,13 +49,13 @@ def _start_time(pid: int) -> str:
         return ""
 
 
-def _folder() -> Path:
+def _registry_folder() -> Path:
     return environments.cache() / "servers"
 
 
 def register(spec: LaunchSpec, url: str) -> Path:
     """Register a server for other commands of this user; return the file, to be removed when the server ends."""
-    folder = _folder()
+    folder = _registry_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{os.getpid()}.json"
     entry = RegisteredServer(
@@ -68,7 +68,7 @@ def register(spec: LaunchSpec, url: str) -> Path:
 def registered_servers(engine: str) -> list[RegisteredServer]:
     """Return the registered servers; entries of processes that have ended are removed."""
     entries = []
-    for path in sorted(_folder().glob("*.json")):
+    for path in sorted(_registry_folder().glob("*.json")):
         try:
             entry = msgspec.json.decode(disk.read_small(path), type=RegisteredServer)
             os.kill(entry.pid, 0)

@@ -11,6 +11,7 @@ from evals.boundary import foreign_code
 from evals.errors import Context, ModelError, Rejected
 from evals.model_adapters.common.token_probabilities import columns, make_likelihoods
 from evals.model_adapters.common.weights import Checkpoint, render
+from evals.prompts import plain_text
 from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Message, Prompt, Reply, Text
 
@@ -117,10 +118,7 @@ def _segments_by_template(
 ) -> list[str] | None:
     """Return the segments of a reply as the chat template renders it; None if the template leaves out the reasoning."""
     reasoning = reply.reasoning or ""
-    turns = [
-        {"role": m.role, "content": "".join(p.text for p in m.parts if isinstance(p, Text))}
-        for m in prompt.messages
-    ]
+    turns = [{"role": m.role, "content": plain_text(m.parts)} for m in prompt.messages]
     turns.append({"role": "assistant", "content": reply.text, "reasoning_content": reasoning})
     conversation = checkpoint.processor.apply_chat_template(turns, tokenize=False, **variables)
     rendered = str(conversation).removeprefix(rendered_prompt)

@@ -16,11 +16,11 @@ MAX_RESET_S = 300.0
 """Maximum wait for the reset of a rate limit, as most limits refill gradually before that."""
 MIN_TIMESTAMP = 1e8
 """Larger numbers are seconds since the epoch rather than durations."""
-_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
-_SECONDS = ("retry-after", "x-retry-after", "x-ms-retry-after", "retry-after-seconds")
+_MILLISECOND_HEADERS = ("retry-after-ms", "x-ms-retry-after-ms")
+_SECOND_HEADERS = ("retry-after", "x-retry-after", "x-ms-retry-after", "retry-after-seconds")
 _RESET_HEADER = re.compile(r"(?:x-|anthropic-)?rate-?limit(?:-.*)?-reset(?:-.*)?")
-_RATE_LIMIT_HEADER = re.compile(r"(?:^|[;, ])(?:reset=|t=) ?([0-9]{1,9})\b")
-"""The header `RateLimit` of IETF drafts: `limit=10, remaining=0, reset=7`, in later drafts `"default";r=0;t=7`."""
+_RESET_IN_RATE_LIMIT = re.compile(r"(?:^|[;, ])(?:reset=|t=) ?([0-9]{1,9})\b")
+"""Reset time in the header `RateLimit` of IETF drafts: `limit=10, remaining=0, reset=7`, in later ones `"default";r=0;t=7`."""
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _QUANTITY = re.compile(
@@ -31,10 +31,11 @@ _WAIT_IN_MESSAGE = re.compile(
     r"\b(?:try|retry|wait|available|resets?)\b(?: (?:again|your request|the request|later|it|in|for|after|at least|about|"
     rf"approximately|another|around)){{0,4}} ?~?(?P<wait>{_DURATION.pattern})"
 )
+"""OpenAI: "Please try again in 6m0s"; Azure: "Please retry after 20 seconds"; Groq: "try again in 3.5s"."""
 _RETRY_AFTER_IN_MESSAGE = re.compile(
     r"\bretry[-_ ]after(?:[-_ ]seconds)?[\"']?[:=] ?[\"']?(?P<seconds>[0-9]{1,6}(?:\.[0-9]{1,3})?)\b"
 )
-"""OpenAI: "Please try again in 6m0s"; Azure: "Please retry after 20 seconds"; Groq: "try again in 3.5s"."""
+"""A field quoted in a message, e.g. `"retry_after": 20`."""
 
 
 def requested_wait_s(
@@ -46,10 +47,10 @@ def requested_wait_s(
     """
     if now is None:
         now = _parse_date(headers.get("date", "")) or time.time()
-    for name in _MILLISECONDS:
+    for name in _MILLISECOND_HEADERS:
         if _NUMBER.fullmatch(value := headers.get(name, "").strip()):
             return float(value) / 1000
-    for name in _SECONDS:
+    for name in _SECOND_HEADERS:
         if (wait := _parse_wait(headers.get(name, ""), now)) is not None:
             return wait
     wait = _reset_s(headers, now)
@@ -108,7 +109,7 @@ def _parse_date(text: str) -> float | None:
 def _reset_s(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds until all exhausted limits are reset; if none is known to be exhausted, until the first reset."""
     waits: list[tuple[bool, float]] = []
-    if match := _RATE_LIMIT_HEADER.search(headers.get("ratelimit", "")):
+    if match := _RESET_IN_RATE_LIMIT.search(headers.get("ratelimit", "")):
         waits.append((False, min(float(match[1]), MAX_RESET_S)))
     for name, value in headers.items():
         if _RESET_HEADER.fullmatch(name) and (wait := _parse_wait(value, now)) is not None:

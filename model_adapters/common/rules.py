@@ -1,7 +1,7 @@
 """Supported settings of hosted models and their switches for reasoning: a table whose first matching row applies.
 
-Vendors reject settings that a model does not support, and newer models support fewer. Older models, which no longer change,
-therefore have rows of their own, and the last row is for all newer ones. Unsupported settings are not sent, which is noted
+Vendors reject settings that a model does not support, and newer models support fewer of them. So older models, which no longer
+change, have rows of their own, and the last row is for all newer ones. Unsupported settings are not sent, which is noted
 on the run's card. Stop sequences that cannot be sent are applied to the reply by the harness.
 """
 
@@ -41,12 +41,12 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 def find_rule(rules: Sequence[Rule], name: str) -> Rule:
-    """Return a model's row; the last one matches every name."""
+    """Return the row for a model: the first that matches its name, else the last."""
     return next((rule for rule in rules if re.match(rule.models, name.lower())), rules[-1])
 
 
 def thinking_fields(rule: Rule, name: str, *, thinking: bool | None) -> Mapping[str, Any]:
-    """Return the request fields that switch reasoning; raises UsageError if the model has no such switch."""
+    """Return the request fields that switch reasoning on or off; raises UsageError if the model cannot do so."""
     if thinking is None:
         return {}
     switch = rule.thinking_on if thinking else rule.thinking_off
@@ -73,7 +73,7 @@ def supported_sampling(rule: Rule, sampling: Sampling) -> Sampling:
 
 
 def remarks(rule: Rule, name: str, sampling: Sampling) -> list[str]:
-    """Return the remarks for a run's card; raises UsageError like `thinking_fields`."""
+    """Return the notes on settings for the run's card; raises UsageError like `thinking_fields`."""
     thinking_fields(rule, name, thinking=sampling.thinking)
     names = unsupported_settings(rule, sampling)
     notes = []

@@ -28,10 +28,9 @@ MAX_RESTARTS = 1
 
 
 class LaunchedModel:
-    """The chat model of a `LaunchSpec`."""
+    """A chat model whose server is started as its `LaunchSpec` says."""
 
     slots: int | None = None
-    """None: no limit; the runner finds the best concurrency."""
 
     def __init__(self, spec: launch.LaunchSpec, *, log: Path) -> None:
         self.name = spec.name
@@ -39,7 +38,7 @@ class LaunchedModel:
         self._notes: list[str] = []
         """Notes on the server for the run's card."""
         self.options = shlex.join(spec.arguments)
-        """The user's options for the engine; part of the run's identity, as they may change replies (data type, quantization)."""
+        """The user's options for the engine; part of the run's identity, as they may change replies (data type, quantisation)."""
         self.spec = spec
         self._log = log
         self._process: server_process.ServerProcess | None = None
@@ -70,7 +69,7 @@ class LaunchedModel:
         self._log = run / f"{self.spec.engine.name}.log"
 
     def ready(self) -> Awaitable[None] | None:
-        """Return None if the model can be called, else an awaitable; it raises UsageError, or Gone during a run."""
+        """See `HasStartup`."""
         if self._client is not None and (self._process is None or self._process.alive):
             return None
         if self._start_task is None or self._start_task.done():
@@ -119,7 +118,7 @@ class LaunchedModel:
             self._notes.append("server: it died during the run and was restarted")
 
     async def follow(self) -> str:
-        """Run this node's part of a multi-node server until it ends; return the reason."""
+        """Run this node's part of a multi-node server until it ends; return why it ended."""
         self._process = server_process.ServerProcess(self.spec, self._log)
         return await asyncio.to_thread(self._process.follow)
 
@@ -145,7 +144,7 @@ class LaunchedModel:
         return self._client
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Call once and return the reply; raises Disconnected, which is retried, if the server dies during the call."""
+        """Return the reply to one prompt; raises Disconnected, which is retried, if the server dies during the call."""
         client = await self._wait_until_ready()
         if sampling.max_tokens and self._context and sampling.max_tokens >= self._context:
             sampling = self._without_max_tokens(sampling)
@@ -171,7 +170,7 @@ class LaunchedModel:
         return structs.replace(sampling, max_tokens=None)
 
     async def _classify_disconnect(self, error: Disconnected) -> Disconnected:
-        """Return the error to raise: one that is retried if this process's server has died, because it will be restarted."""
+        """Return the error to raise: if the server that this process started has died, one that is retried, as it is restarted."""
         if self._process is None:
             return error
         for _ in range(30 if error.unreachable else 0):  # the watchdog needs a moment to exit

@@ -17,6 +17,7 @@ from msgspec import Struct
 from evals.errors import BadReply, Context, Fatal, ModelError, Rejected
 from evals.model_adapters.common import top_probabilities
 from evals.model_adapters.common.top_probabilities import Position
+from evals.prompts import plain_text
 from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Message, Prompt, Reply, Text
 
@@ -149,10 +150,7 @@ class ServerLikelihoods:
 
     async def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
         """Return the tokens of messages that the chat template renders."""
-        turns = [
-            {"role": m.role, "content": "".join(p.text for p in m.parts if isinstance(p, Text))}
-            for m in messages
-        ]
+        turns = [{"role": m.role, "content": plain_text(m.parts)} for m in messages]
         body: dict[str, Any] = {"messages": turns, "add_generation_prompt": add_generation_prompt}
         if self._variables:
             body["chat_template_kwargs"] = self._variables

@@ -135,7 +135,7 @@ class ServerProcess:
             raise UsageError(f"{name} is running, but cannot reply: {reason} (log: {self.log})") from None
 
     def follow(self) -> str:
-        """Run this node's part of a multi-node server until it ends; return the reason."""
+        """Run this node's part of a multi-node server until it ends; return why it ended."""
         self._spawn()
         if self._watchdog is not None:
             self._watchdog.wait()

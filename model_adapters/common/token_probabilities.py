@@ -47,15 +47,15 @@ def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
 def _truncated_columns(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
     """Return above and mass under truncated sampling, from the `count` likeliest tokens; from all tokens in rows that keep more."""
     top, order = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
-    kept = _kept(logprobs, top, decoding)
-    weights = ((top - top[:, :1]) / decoding.temperature).double().exp() * kept
+    drawable = _drawable_mask(logprobs, top, decoding)
+    weights = ((top - top[:, :1]) / decoding.temperature).double().exp() * drawable
     is_own = order == tokens[:, None]
     before = weights.cumsum(dim=-1) - weights
     total = weights.sum(dim=-1)
     mass = (weights * is_own).sum(dim=-1) / total
     above = (before * is_own).sum(dim=-1) / total
     above[mass == 0] = 1.0
-    keeps_more = kept[:, -1]
+    keeps_more = drawable[:, -1]
     if keeps_more.any() and count < logprobs.shape[1]:
         above[keeps_more], mass[keeps_more] = _truncated_columns(
             logprobs[keeps_more], tokens[keeps_more], decoding, logprobs.shape[1]
@@ -63,27 +63,27 @@ def _truncated_columns(logprobs: Any, tokens: Any, decoding: Decoding, count: in
     return above, mass
 
 
-def _kept(logprobs: Any, top: Any, decoding: Decoding) -> Any:
+def _drawable_mask(logprobs: Any, top: Any, decoding: Decoding) -> Any:
     """Return a mask of the likeliest tokens (`top`) that a decoding can draw."""
     import torch
 
     scale = 1.0 if decoding.temperature_last else decoding.temperature
     weights = ((top - top[:, :1]) / scale).double().exp()
-    kept = torch.ones_like(weights, dtype=torch.bool)
+    drawable = torch.ones_like(weights, dtype=torch.bool)
     if decoding.top_k:
-        kept[:, decoding.top_k :] = False
+        drawable[:, decoding.top_k :] = False
     if decoding.top_p < 1:
         # if top-k is at most the length of `top`, all tokens that it keeps are in `top`
         candidates = (
-            (weights * kept)
+            (weights * drawable)
             if 0 < decoding.top_k <= top.shape[1]
             else ((logprobs - top[:, :1]) / scale).exp()
         )
         total = candidates.sum(dim=-1, keepdim=True, dtype=torch.float64)
-        kept &= weights.cumsum(dim=-1) - weights < decoding.top_p * total
+        drawable &= weights.cumsum(dim=-1) - weights < decoding.top_p * total
     if decoding.min_p:
-        kept &= weights >= decoding.min_p
-    return kept
+        drawable &= weights >= decoding.min_p
+    return drawable
 
 
 def make_likelihoods(five_columns: Any, recorded: int | None) -> TokenLikelihoods:

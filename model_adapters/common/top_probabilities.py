@@ -29,7 +29,7 @@ class _Range(NamedTuple):
     high: float
 
 
-class _Kept(NamedTuple):
+class _DrawableTokens(NamedTuple):
     """Which of a position's tokens a decoding can draw."""
 
     certain: int
@@ -46,12 +46,14 @@ def make_likelihoods(
     """Return the likelihoods of a reply; `vocabulary`: upper bound on its size; `recorded`: see `TokenLikelihoods.recorded_tokens`."""
     import numpy as np
 
-    table = np.array([_row(p, decoding, vocabulary) for p in positions], dtype=np.float64).reshape(-1, 7).T
+    table = (
+        np.array([_columns(p, decoding, vocabulary) for p in positions], dtype=np.float64).reshape(-1, 7).T
+    )
     logprob, rank, gap, above, mass, above_upper, mass_upper = table
     return TokenLikelihoods(logprob, rank, gap, above, mass, above_upper, mass_upper, recorded)
 
 
-def _row(position: Position, decoding: Decoding, vocabulary: int) -> tuple[float, ...]:
+def _columns(position: Position, decoding: Decoding, vocabulary: int) -> tuple[float, ...]:
     logprob, rank, top = position.logprob, position.rank, sorted(position.top, reverse=True)
     known = (logprob, float(rank), max(top[0] - logprob, 0.0))
     if decoding.temperature == 0:
@@ -64,45 +66,48 @@ def _row(position: Position, decoding: Decoding, vocabulary: int) -> tuple[float
 def _bounds(
     logprob: float, rank: int, top: Sequence[float], decoding: Decoding, vocabulary: int
 ) -> tuple[_Range, _Range]:
-    """Return the bounds of `above` and `mass`."""
+    """Return the bounds of `above` and `mass`; see `TokenLikelihoods`."""
     power = 1 / decoding.temperature
-    weights = [_exp((value - top[0]) * power) for value in top]
+    weights = [_clamped_exp((value - top[0]) * power) for value in top]
     rest = _weight_of_others(top, power, vocabulary)
-    kept = _kept(top, weights, rest, decoding)
+    drawable = _drawable_tokens(top, weights, rest, decoding)
     total = _Range(
-        sum(weights[: kept.certain]) + kept.others.low, sum(weights[: kept.possible]) + kept.others.high
+        sum(weights[: drawable.certain]) + drawable.others.low,
+        sum(weights[: drawable.possible]) + drawable.others.high,
     )
-    if rank > kept.possible and not kept.others.high:
+    if rank > drawable.possible and not drawable.others.high:
         return _Range(1.0, 1.0), _Range(0.0, 0.0)
-    own = _exp((logprob - top[0]) * power)
+    own = _clamped_exp((logprob - top[0]) * power)
     between = max(0, rank - 1 - len(top))  # tokens ranked before it that are not returned
     before = sum(weights[: rank - 1])
     above = _Range((before + between * own) / total.high, (before + between * weights[-1]) / total.low)
     mass = _Range(own / total.high, own / total.low)
-    if rank > kept.certain:  # the token may be excluded
+    if rank > drawable.certain:  # the token may be excluded
         return _Range(min(above.low, 1.0), 1.0), _Range(0.0, min(mass.high, 1.0))
     return _Range(min(above.low, 1.0), min(above.high, 1.0)), _Range(min(mass.low, 1.0), min(mass.high, 1.0))
 
 
-def _exp(value: float) -> float:
+def _clamped_exp(value: float) -> float:
     return exp(max(value, -700.0))
 
 
 def _weight_of_others(top: Sequence[float], power: float, vocabulary: int) -> _Range:
     """Return the total weight of the tokens that are not returned, relative to the weight of the likeliest token."""
-    first = _exp(top[0])
-    remaining = max(1 - sum(_exp(value) for value in top), 0.0) / first
+    first = _clamped_exp(top[0])
+    remaining = max(1 - sum(_clamped_exp(value) for value in top), 0.0) / first
     count = vocabulary - len(top)
     if count <= 0 or remaining <= 0:
         return _Range(0.0, 0.0)
-    unequal = remaining * _exp(top[-1] - top[0]) ** (power - 1)
+    unequal = remaining * _clamped_exp(top[-1] - top[0]) ** (power - 1)
     equal = count * (remaining / count) ** power
     return _Range(min(unequal, equal), max(unequal, equal))
 
 
-def _kept(top: Sequence[float], weights: Sequence[float], rest: _Range, decoding: Decoding) -> _Kept:
+def _drawable_tokens(
+    top: Sequence[float], weights: Sequence[float], rest: _Range, decoding: Decoding
+) -> _DrawableTokens:
     certain = possible = len(top)
-    relative = [_exp(value - top[0]) for value in top] if decoding.temperature_last else weights
+    relative = [_clamped_exp(value - top[0]) for value in top] if decoding.temperature_last else weights
     others = _weight_of_others(top, 1.0, 1 << 30) if decoding.temperature_last else rest
     if decoding.top_k and decoding.top_k <= len(top):
         certain = possible = decoding.top_k
@@ -117,5 +122,5 @@ def _kept(top: Sequence[float], weights: Sequence[float], rest: _Range, decoding
         certain, possible = min(certain, above), min(possible, above)
         others = others if above == len(top) else _Range(0.0, 0.0)
     if not decoding.truncates:
-        return _Kept(certain, possible, rest)
-    return _Kept(certain, possible, _Range(0.0, rest.high if others.high else 0.0))
+        return _DrawableTokens(certain, possible, rest)
+    return _DrawableTokens(certain, possible, _Range(0.0, rest.high if others.high else 0.0))

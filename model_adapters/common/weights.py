@@ -89,7 +89,7 @@ def load(source: str, *, trusted: bool) -> Checkpoint:
 
 
 def is_gguf(source: str) -> bool:
-    """Return whether a checkpoint is a GGUF file (llama.cpp's format), which transformers dequantizes."""
+    """Return whether a checkpoint is a GGUF file (llama.cpp's format), which transformers dequantises."""
     return source.endswith(".gguf")
 
 
