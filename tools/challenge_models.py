@@ -33,7 +33,7 @@ class RecordedReply(NamedTuple):
     prompt: str
     text: str
     ended: bool
-    """Whether it ended by itself."""
+    """Whether the reply ended by itself."""
 
 
 class LoadedModel(NamedTuple):
@@ -51,7 +51,7 @@ class LoadedModel(NamedTuple):
         return self._ids(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
 
     def reply_ids(self, reply: RecordedReply) -> list[int]:
-        """Return the token ids of a reply, with the end-of-turn token if it ended by itself."""
+        """Return the token ids of a reply, with the end-of-turn token if the reply ended by itself."""
         return self._ids(reply.text) + [self.tokenizer.eos_token_id] * (reply.ended and self.chat)
 
     def _ids(self, text: str) -> list[int]:

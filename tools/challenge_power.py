@@ -42,7 +42,9 @@ ALPHA = 0.01
 EDITED_SHARE = 0.05
 """Share of sentences that are edited."""
 DRAWN, GREEDY, HOT = Decoding(0.7, top_p=0.95), Decoding(0.0), Decoding(1.0, top_p=0.95)
+"""Decoding of the pools `drawn` (sampled), `greedy` and `hot`."""
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
+"""Markers around the table in a page."""
 
 
 class Condition(NamedTuple):
@@ -54,6 +56,7 @@ class Condition(NamedTuple):
     decoding: Decoding = DRAWN
     """The recorded sampling."""
     expected: str = "different"
+    """`honest`, `different`, `close`, or `measured` if nothing is expected."""
     batch: int = 16
     edited: bool = False
     """Whether to replace some replies by edited versions."""
@@ -124,7 +127,7 @@ class Pools:
 
         def generate() -> list[RecordedReply]:
             if name.startswith("edited-"):
-                return edits(self.replies_of(name.removeprefix("edited-")))
+                return edit_replies(self.replies_of(name.removeprefix("edited-")))
             if name.startswith("llama-"):
                 prompts = models.prompts(self.llama)
                 return list(models.llama_cpp_replies(prompts, decoding, tokens=self.tokens, seed=5))
@@ -178,7 +181,7 @@ def sentences(text: str) -> list[str]:
     return [sentence for sentence in SENTENCE_BREAK.split(text)[::2] if sentence]
 
 
-def edits(replies: list[RecordedReply]) -> list[RecordedReply]:
+def edit_replies(replies: list[RecordedReply]) -> list[RecordedReply]:
     """Return the replies, each with one sentence edited: a number, a negation, another reply's word, or another sentence."""
     random = Random(11)
     words = sorted({word for reply in replies for word in re.findall(r"\b[a-z]{5,}\b", reply.text)})
@@ -187,12 +190,12 @@ def edits(replies: list[RecordedReply]) -> list[RecordedReply]:
     for reply in replies:
         parts = SENTENCE_BREAK.split(reply.text)  # alternately a sentence and white space
         position = random.choice([i for i in range(0, len(parts), 2) if parts[i]])
-        parts[position] = edit(parts[position], random, words, other_sentences)
+        parts[position] = edit_sentence(parts[position], random, words, other_sentences)
         edited.append(reply._replace(text="".join(parts)))
     return edited
 
 
-def edit(sentence: str, random: Random, words: list[str], other_sentences: list[str]) -> str:
+def edit_sentence(sentence: str, random: Random, words: list[str], other_sentences: list[str]) -> str:
     """Return a sentence edited in a random one of the ways that are possible."""
     ways: list[Callable[[], str]] = [lambda: random.choice(other_sentences)]
     if re.search(r"\d", sentence):

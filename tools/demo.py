@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
 SUITES = ("mmlu-pro", "gpqa", "aime:2025", "smolinstruct:NC-I2S", "matbench:expt_gap")
 POLICY = """alpha = 0.05                   # one-sided level of every claim
@@ -27,6 +28,8 @@ margin = 0.1
 """
 MOLECULE = "name_conversion-i2s.sample.4.None"
 """Nicotine, which the careless model writes as its mirror image."""
+Step: TypeAlias = tuple[str, list[str], tuple[int, ...]]
+"""Title, words of a command line after `evals`, and expected exit statuses."""
 
 
 def main(results: Path) -> int:
@@ -34,10 +37,10 @@ def main(results: Path) -> int:
     results.mkdir(parents=True, exist_ok=True)
     policy = results / "policy.toml"
     policy.write_text(POLICY, encoding="utf-8")
-    steps: list[tuple[str, list[str], tuple[int, ...]]] = [
-        *_small_model(),
-        ("A careful model, recorded", _run("careful"), (0,)),
-        ("A careless model, recorded", _run("careless"), (0,)),
+    steps: list[Step] = [
+        *_small_model_steps(),
+        ("A careful model, recorded", _run_words("careful"), (0,)),
+        ("A careless model, recorded", _run_words("careless"), (0,)),
         ("Scores, with intervals, sizes and marks", ["show"], (0,)),
         (
             "Is one model better, or is it chance? A paired comparison",
@@ -56,13 +59,13 @@ def main(results: Path) -> int:
         ),
     ]
     for title, words, expected in steps:
-        if (status := _step(title, words, results)) not in expected:
+        if (status := _run_step(title, words, results)) not in expected:
             return status or 1
     print(f"\nIn a browser:  {_dashboard(results)}\nMore:          {_command()} --help")
     return 0
 
 
-def _small_model() -> list[tuple[str, list[str], tuple[int, ...]]]:
+def _small_model_steps() -> list[Step]:
     if find_spec("xllamacpp") is None:
         return []
     words = ["run", "mmlu-pro", "--limit", "4", "--sample", "-m", "smollm2", "--max-tokens", "384", "--quiet"]
@@ -71,7 +74,7 @@ def _small_model() -> list[tuple[str, list[str], tuple[int, ...]]]:
     ]
 
 
-def _run(name: str) -> list[str]:
+def _run_words(name: str) -> list[str]:
     return ["run", *SUITES, "--sample", "-m", f"demo:{name}", "--run", name, "--quiet"]
 
 
@@ -85,7 +88,7 @@ def _dashboard(results: Path) -> str:
     return f"{install}{_command()} dashboard --results {results}"
 
 
-def _step(title: str, words: list[str], results: Path) -> int:
+def _run_step(title: str, words: list[str], results: Path) -> int:
     words = [*words, "--results", str(results)]
     print(f"\n\033[1m{title}\033[0m" if sys.stdout.isatty() else f"\n{title}")
     print(f"$ evals {' '.join(words)}", flush=True)

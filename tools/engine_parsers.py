@@ -1,10 +1,11 @@
 """Check the command lines that start engines with the engines' own argument parsers, without CUDA.
 
     python -m tools.engine_parsers                         download the sources of SGLang and LMDeploy (150 MB) once
-    ENGINE_PYTHON tools/engine_parsers.py ENGINE < LINES   JSON list of command lines -> JSON list of verdicts
+    ENGINE_PYTHON -m tools.engine_parsers ENGINE < LINES   JSON list of command lines -> JSON list of verdicts
 
-vLLM's parser is used from the environment of `vllm_environment.py`, whose torch the other two import as well; only the
-Python files of their wheels are kept. A verdict is {error, values}: the parser's error message, or the parsed values.
+vLLM's parser is imported from the environment of `vllm_environment.py`, whose torch the other two parsers import as well;
+only the Python files in the wheels of SGLang and LMDeploy are kept. A verdict is {error, values}: the parser's error
+message, or the parsed values.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 from zipfile import ZipFile
 
 from tools import vllm_environment
+from tools.environments import cache_folder, pip
 
 WHEELS = ("sglang==0.5.23", "lmdeploy==0.18.0")
-IMPORTED = (
+PARSER_DEPENDENCIES = (
     "addict",
     "ipython",
     "mmengine",
@@ -35,13 +36,12 @@ IMPORTED = (
     "traitlets",
     "yapf",
 )
-"""Packages that their parsers import."""
+"""Packages that the parsers of SGLang and LMDeploy import."""
 
 
 def folder() -> Path:
     """Return the folder of the sources; it may not exist."""
-    recipe = repr((sys.version_info[:2], WHEELS, IMPORTED))
-    return vllm_environment.folder().parent / f"parsers-{sha256(recipe.encode()).hexdigest()[:12]}"
+    return cache_folder("parsers", WHEELS, PARSER_DEPENDENCIES)
 
 
 def make() -> Path:
@@ -49,9 +49,9 @@ def make() -> Path:
     sources, environment = folder(), vllm_environment.make()
     if not (sources / "ready").exists():
         shutil.rmtree(sources, ignore_errors=True)
-        vllm_environment.pip(environment, "install", "--no-deps", "--target", str(sources), *IMPORTED)
+        pip(environment, "install", "--no-deps", "--target", str(sources), *PARSER_DEPENDENCIES)
         with tempfile.TemporaryDirectory() as wheels:
-            vllm_environment.pip(environment, "download", "--no-deps", "--dest", wheels, *WHEELS)
+            pip(environment, "download", "--no-deps", "--dest", wheels, *WHEELS)
             for wheel in Path(wheels).glob("*.whl"):
                 with ZipFile(wheel) as archive:
                     archive.extractall(sources, [name for name in archive.namelist() if name.endswith(".py")])
@@ -59,13 +59,13 @@ def make() -> Path:
     return sources
 
 
-class Refused(Exception):
-    """A parser's error message, raised instead of ending the process."""
+class ParserError(Exception):
+    """An error message of a parser, which would otherwise end the process."""
 
 
 def raise_error(_: argparse.ArgumentParser, message: str) -> NoReturn:
-    """Replace `ArgumentParser.error`."""
-    raise Refused(message)
+    """Raise ParserError; replaces `ArgumentParser.error`."""
+    raise ParserError(message)
 
 
 def vllm() -> Callable[[list[str]], argparse.Namespace]:
@@ -115,7 +115,7 @@ def verdict(parse: Callable[[list[str]], argparse.Namespace], words: list[str]) 
     """Return the parser's verdict on a command line."""
     try:
         options = vars(parse(words))
-    except (Refused, ValueError, KeyError, TypeError) as error:
+    except (ParserError, ValueError, KeyError, TypeError) as error:
         return {"error": str(error), "values": {}}
     json_types = (str, int, float, bool, list, type(None))
     values = {name: value for name, value in options.items() if isinstance(value, json_types)}

@@ -2,7 +2,7 @@
 
     python -m tools.local_model [--items 60] [--problems 30] [--max-tokens 160]
 
-runs random real items of MMLU-Pro and AIME 2025 both ways and prints the results. With greedy sampling the verdicts must
+Random real items of MMLU-Pro and AIME 2025 are run both ways, and the results are printed. With greedy sampling the verdicts must
 be the same; if replies differ, the first differing words are shown.
 """
 
@@ -31,15 +31,17 @@ class Pair(NamedTuple):
 
     suite: str
     sample: str
-    inside: Reply
-    outside: Reply
+    in_process: Reply
+    over_http: Reply
     verdicts: tuple[str, str]
+    """Verdict and answer, as one text, of either reply."""
 
 
-class Both(Struct):
-    """Results of both runs."""
+class Comparison(Struct):
+    """Results in process and over HTTP."""
 
     coverage: list[float]
+    """Of each run: MMLU-Pro and AIME in process, then both over HTTP."""
     score: dict[str, Any]
     """The headline of MMLU-Pro in process."""
     pairs: list[Pair]
@@ -47,13 +49,13 @@ class Both(Struct):
 
     @property
     def differing(self) -> list[Pair]:
-        """Return the samples with different verdicts."""
+        """Return the pairs with different verdicts."""
         return [pair for pair in self.pairs if pair.verdicts[0] != pair.verdicts[1]]
 
 
 @contextmanager
 def served() -> Iterator[str]:
-    """Serve the weights by the engine's own HTTP server, with the adapter's settings; yield its address."""
+    """Serve the weights with the engine's own HTTP server and the adapter's settings; yield the server's address."""
     import xllamacpp
 
     from evals.model_adapters import llamacpp
@@ -67,10 +69,10 @@ def served() -> Iterator[str]:
     del server
 
 
-def both(
+def compare(
     mirror: Path, results: Path, *, items: int, problems: int, max_tokens: int, concurrency: int = 4
-) -> Both:
-    """Run both by the command line, and pair their replies."""
+) -> Comparison:
+    """Run the model in process and over HTTP by the command line, and pair the replies."""
     from tests.support.command import evals
 
     def run(model: str) -> list[Any]:
@@ -84,24 +86,24 @@ def both(
         return runs
 
     started = time.monotonic()
-    inside_runs = run("smollm2")
+    local_runs = run("smollm2")
     middle = time.monotonic()
     with served() as address:
-        outside_runs = run(f"server:{address}/v1#smollm2-http")
+        http_runs = run(f"server:{address}/v1#smollm2-http")
     pairs = []
-    for inside_run, outside_run in zip(inside_runs, outside_runs, strict=True):
-        outside_records = {
-            record.sample: record for record in store.find_one(results, outside_run["run"]).records()
+    for local_run, http_run in zip(local_runs, http_runs, strict=True):
+        http_records = {
+            record.sample: record for record in store.find_one(results, http_run["run"]).records()
         }
-        for inside in store.find_one(results, inside_run["run"]).records():
-            outside = outside_records[inside.sample]
-            assert isinstance(inside.outcome, Reply)
-            assert isinstance(outside.outcome, Reply)
-            verdicts = (_verdict(inside.scores), _verdict(outside.scores))
-            pairs.append(Pair(inside_run["suite"], inside.sample, inside.outcome, outside.outcome, verdicts))
-    score = next(estimate for estimate in inside_runs[0]["estimates"] if estimate["headline"])
-    coverage = [run_["coverage"] for run_ in (*inside_runs, *outside_runs)]
-    return Both(coverage, score, pairs, (middle - started, time.monotonic() - middle))
+        for local in store.find_one(results, local_run["run"]).records():
+            http = http_records[local.sample]
+            assert isinstance(local.outcome, Reply)
+            assert isinstance(http.outcome, Reply)
+            verdicts = (_verdict(local.scores), _verdict(http.scores))
+            pairs.append(Pair(local_run["suite"], local.sample, local.outcome, http.outcome, verdicts))
+    score = next(estimate for estimate in local_runs[0]["estimates"] if estimate["headline"])
+    coverage = [run_["coverage"] for run_ in (*local_runs, *http_runs)]
+    return Comparison(coverage, score, pairs, (middle - started, time.monotonic() - middle))
 
 
 def _verdict(scores: dict[str, Any]) -> str:
@@ -112,7 +114,7 @@ def _verdict(scores: dict[str, Any]) -> str:
 
 def first_difference(pair: Pair) -> str:
     """Return where two replies diverge: the number of equal words, and the words that follow in each."""
-    a, b = pair.inside.text.split(), pair.outside.text.split()
+    a, b = pair.in_process.text.split(), pair.over_http.text.split()
     equal = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     return f"after {equal} words: {' '.join(a[equal : equal + 3])!r} | {' '.join(b[equal : equal + 3])!r}"
 
@@ -130,21 +132,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         mirror.build(path / "mirror", mirror.shared_folder())
-        comparison = both(path / "mirror", path / "results", **vars(options))
+        comparison = compare(path / "mirror", path / "results", **vars(options))
     score = comparison.score
     print(f"coverage {[f'{100 * c:.0f} %' for c in comparison.coverage]} (bar: 100 %)")
     print(
         f"MMLU-Pro {100 * score['value']:.1f} % [{100 * score['low']:.1f}, {100 * score['high']:.1f}] of {score['n']},"
         f" guessing {100 * CHANCE:.2f} % (bar: inside the interval)"
     )
-    identical = sum(pair.inside.text == pair.outside.text for pair in comparison.pairs)
+    identical = sum(pair.in_process.text == pair.over_http.text for pair in comparison.pairs)
     print(
         f"{len(comparison.pairs)} samples both ways: {identical} identical replies, "
         f"{len(comparison.differing)} different verdicts (bar: 0, or explained); {comparison.seconds[0]:.0f} s in process, "
         f"{comparison.seconds[1]:.0f} s over HTTP"
     )
     for pair in comparison.pairs:
-        if pair.inside.text != pair.outside.text:
+        if pair.in_process.text != pair.over_http.text:
             print(f"  {pair.suite} {pair.sample} {pair.verdicts}: {first_difference(pair)}")
     return 0
 

@@ -63,9 +63,11 @@ INTERN_S1_SAMPLING = {"temperature": 0.7, "top_p": 0.95, "thinking": True}
 INTERN_S1_PRO_SAMPLING = {"temperature": 0.8, "max_tokens": 65_536}
 """Source: eval_intern_s1_pro.py, which contradicts itself on whether thinking was on."""
 PRO_REPEATS = {"gpqa:diamond": 8, "aime:2025": 32}
+"""Suite -> repeats of Intern-S1-Pro, from the same file."""
 WITHOUT_JUDGE = {"ifeval": {"judge": "none"}}
-"""Suites whose definition excludes a judge."""
+"""Suite -> condition, for suites whose definition excludes a judge."""
 PRO_TABLE = "assets/s1_pro_performance.jpeg"
+"""Image with the table of Intern-S1-Pro."""
 UNKNOWN_RULE = ("xlrs:lite",)
 """Suites whose first numbers were scored by an unknown rule, although the toolkit is known."""
 NOTES = {
@@ -260,8 +262,10 @@ def claim_lines(benchmark: str, metric: str, source: Source, members: list[tuple
 
 def remarks(suite: str, source: Source, members: list[tuple[Row, str]]) -> dict[str, str]:
     """Return model -> remark on a contradiction between the developers' sources."""
-    notes = {} if suite not in TEXT_SUITES else {PRO_TABLE: {"Intern-S1-Pro": THINKING}}.get(source.file, {})
-    if suite in TEXT_SUITES and source.line in FIRST_TABLE:
+    if suite not in TEXT_SUITES:
+        return {}
+    notes = {"Intern-S1-Pro": THINKING} if source.file == PRO_TABLE else {}
+    if source.line in FIRST_TABLE:
         notes = {"Intern-S1": TOP_P}
     return {row.model: notes[row.model] for row, _ in members if row.model in notes}
 

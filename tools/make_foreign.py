@@ -3,8 +3,8 @@
     .venv/bin/python -m tools.make_foreign [TOOL...]     # writes tests/foreign/TOOL; default: all of TOOLS
 
 Each tool runs in its own environment below the user's cache folder (`evals.harness_environments`), which is created if it is
-missing, and calls a stand-in model on this machine; nothing is downloaded from a hub. The item determines whether the
-stand-in (`behave`) replies correctly, wrongly, with reasoning or truncated, refuses, or fails. The files are kept as the
+missing, and calls a stand-in model on this machine; nothing is downloaded from a hub. The stand-in's reply (`behave`)
+depends on the item: right, wrong, with reasoning, truncated, filtered, or a failed call. The files are kept as the
 tool wrote them, except for paths and names of this machine.
 """
 
@@ -71,7 +71,7 @@ def reply(call: Call, text: str | None, *, finish: str = "stop", **message: Any)
 
 
 def behave(call: Call) -> Answer:
-    """Reply depending on the item: of every eight replies, about five are right; others are wrong, truncated, filtered or fail."""
+    """Reply depending on the item's number modulo eight: mostly right, else wrong, truncated, filtered or with an error."""
     prompt = "\n".join(_text_of(turn["content"]) for turn in call.body["messages"])
     question, answer, number = max(items(), key=lambda item: prompt.rfind(item[0]))
     if question not in prompt:
@@ -98,14 +98,14 @@ def behave(call: Call) -> Answer:
     return reply(call, f"Step by step.\n{text}")
 
 
-def lenient(call: Call) -> Answer:
-    """Reply like `behave`, but with an empty, filtered reply instead of an error, on which some tools end."""
+def without_errors(call: Call) -> Answer:
+    """Reply like `behave`, but with an empty, filtered reply instead of an error, since some tools stop at an error."""
     answer = behave(call)
     return answer if answer.status == 200 else reply(call, None, finish="content_filter")
 
 
-def never_empty(call: Call) -> Answer:
-    """Reply like `behave`, but never with an empty reply or an error to a request for several, on which lighteval ends."""
+def without_empty_replies(call: Call) -> Answer:
+    """Reply like `behave`, but to a request for several replies never with an error or an empty one: lighteval stops there."""
     answer = behave(call)
     is_empty = answer.status != 200 or not json.loads(answer.body)["choices"][0]["message"]["content"]
     return reply(call, "I do not know.") if is_empty and (call.body.get("n") or 1) > 1 else answer
@@ -137,7 +137,7 @@ def inspect(python: Path, url: str, out: Path) -> None:
 
 
 def evalscope(python: Path, url: str, out: Path) -> None:
-    """Run three of its own benchmarks on local data, every item twice."""
+    """Run three of evalscope's own benchmarks on local data, every item twice."""
     data = out.parent / "data"
     for suite, name, files in (
         ("mmlu_pro", "mmlu_pro", {"test": "test", "validation": "validation"}),
@@ -162,7 +162,7 @@ def evalscope(python: Path, url: str, out: Path) -> None:
 
 
 def lm_eval(python: Path, url: str, out: Path) -> None:
-    """Run two chat tasks with two repeats, one of them with two filters; and one likelihood task on its own dummy model."""
+    """Run two chat tasks with two repeats, one of them with two filters; and one likelihood task on lm-eval's dummy model."""
     tasks = out.parent / "tasks"
     tasks.mkdir()
     shared = {
@@ -241,7 +241,7 @@ def lm_eval(python: Path, url: str, out: Path) -> None:
 
 
 def helm(python: Path, url: str, out: Path) -> None:
-    """Run two of its own scenarios: one with two completions per request, one that shuffles its options."""
+    """Run two of HELM's own scenarios: one with two completions per request, one with shuffled options."""
     local = out.parent / "local"
     local.mkdir()
     client = {"class_name": "helm.clients.vllm_client.VLLMChatClient", "args": {"base_url": url}}
@@ -273,7 +273,7 @@ def helm(python: Path, url: str, out: Path) -> None:
 
 
 def lighteval(python: Path, url: str, out: Path) -> None:
-    """Run three of our tasks in its format; two of them request two replies at once."""
+    """Run three tasks of our own in lighteval's format; two of them request two replies at once."""
     data = out.parent / "data"
     for name, file in (
         ("mmlu_pro", "mmlu_pro/test"),
@@ -296,7 +296,7 @@ def lighteval(python: Path, url: str, out: Path) -> None:
 
 
 def opencompass(python: Path, url: str, out: Path) -> None:
-    """Run one multiple-choice data set; a stub that counts words replaces its tokenizer, which would be downloaded."""
+    """Run one multiple-choice data set; a stub that counts words replaces OpenCompass' tokenizer, which it would download."""
     data, config = out.parent / "mmlu_pro.jsonl", out.parent / "config.py"
     rows = map(json.loads, (SAMPLES / "mmlu_pro" / "test.jsonl").read_text(encoding="utf-8").splitlines())
     lines = []
@@ -320,12 +320,12 @@ def opencompass(python: Path, url: str, out: Path) -> None:
 
 
 TOOLS: dict[str, tuple[Callable[[Path, str, Path], None], Callable[[Call], Answer]]] = {
-    "lm-eval": (lm_eval, lenient),
+    "lm-eval": (lm_eval, without_errors),
     "inspect": (inspect, behave),
     "evalscope": (evalscope, behave),
-    "lighteval": (lighteval, never_empty),
-    "helm": (helm, lenient),
-    "opencompass": (opencompass, lenient),
+    "lighteval": (lighteval, without_empty_replies),
+    "helm": (helm, without_errors),
+    "opencompass": (opencompass, without_errors),
 }
 """Tool -> (function that runs it, stand-in model that it calls)."""
 
@@ -378,10 +378,10 @@ def make(tool: str, out: Path) -> None:
 
 
 def scrub(folder: Path, replacements: dict[str, str]) -> None:
-    """Replace paths and names of this machine in every file, also inside archives."""
+    """Replace paths and names of this machine in every file, including those in archives."""
     replacements = replacements | {str(Path.home()): "/home/somebody", os.uname().nodename: "somewhere"}
 
-    def scrubbed(content: bytes) -> bytes:
+    def replace_all(content: bytes) -> bytes:
         for text, replacement in replacements.items():
             content = content.replace(text.encode(), replacement.encode())
         return content
@@ -389,12 +389,12 @@ def scrub(folder: Path, replacements: dict[str, str]) -> None:
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                members = [(info, scrubbed(archive.read(info))) for info in archive.infolist()]
+                members = [(info, replace_all(archive.read(info))) for info in archive.infolist()]
             with zipfile.ZipFile(path, "w") as archive:
                 for info, content in members:
                     archive.writestr(zipfile.ZipInfo(info.filename), content, info.compress_type)
         else:
-            path.write_bytes(scrubbed(path.read_bytes()))
+            path.write_bytes(replace_all(path.read_bytes()))
 
 
 if __name__ == "__main__":

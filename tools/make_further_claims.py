@@ -72,7 +72,7 @@ INFERRED: dict[str, dict[str, Any]] = {
 """Benchmark -> facts implied by the source's code (MLLMerging, its VLMEvalKit, SGI-Bench evaluation/sgi_score.py)."""
 QWEN2_VL_SAMPLING: dict[str, Any] = {"max_tokens": 2048, "temperature": 0.01, "top_p": 0.001}
 """Sampling of VLMEvalKit's wrapper (0.2rc1), which the paper's code uses for the models merged from Qwen2-VL."""
-BY_BENCHMARK: dict[str, dict[str, Any]] = {
+INFERRED_BY_PREFIX: dict[str, dict[str, Any]] = {
     "OptMerge": {"toolkit": "VLMEvalKit 0.2rc1"},
     "SGI-Bench": {"toolkit": "SGI-Bench's own, evaluation/sgi_score.py"},
     "AVQA": {"rule": "first letter of the reply"},
@@ -87,7 +87,9 @@ BY_BENCHMARK: dict[str, dict[str, Any]] = {
     "MathVista": {"toolkit": "VLMEvalKit 0.2rc1", "judge": "gpt-4o-mini"},
     "MathVision": {"toolkit": "VLMEvalKit 0.2rc1", "judge": "gpt-4o-mini"},
 }
-BY_BENCHMARK |= dict.fromkeys(("MMMU", "DocVQA", "InfoVQA", "ScienceQA", "AI2D"), BY_BENCHMARK["OptMerge"])
+INFERRED_BY_PREFIX |= dict.fromkeys(
+    ("MMMU", "DocVQA", "InfoVQA", "ScienceQA", "AI2D"), INFERRED_BY_PREFIX["OptMerge"]
+)
 """Beginning of a benchmark's name -> facts implied by the source's code."""
 NOTES = {
     "FGVC mean": "a difference, not an accuracy; the absolute means are unknown",
@@ -147,7 +149,7 @@ def claim_lines(
         yield f'unit = "{unit}"'
     if items := ITEMS.get(benchmark):
         yield f"items = {items}"
-    inferred = next((known for start, known in BY_BENCHMARK.items() if benchmark.startswith(start)), {})
+    inferred = next((known for start, known in INFERRED_BY_PREFIX.items() if benchmark.startswith(start)), {})
     if benchmark.startswith("OptMerge") and all(row.model.startswith("Qwen2-VL-7B") for row in members):
         inferred = inferred | QWEN2_VL_SAMPLING
     if inferred := inferred | INFERRED.get(benchmark, {}):

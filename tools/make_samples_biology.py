@@ -9,24 +9,24 @@ every kind of answer and metric, but test no knowledge of biology, except for fa
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 from evals.data.biology import TASKS
+from tools.sample_files import SAMPLES, json_lines, write_or_check
 
-HERE = Path(__file__).resolve().parent.parent / "suites" / "samples" / "biology_instructions"
 ITEMS = 12
+"""Number of items per task with random sequences."""
 
 
 class Rule(NamedTuple):
-    """How an answer is computed from a sequence, and the wording of this rule in the question."""
+    """How an answer is computed from a sequence, and how the question states this."""
 
     alphabet: str
     motif: str
+    """The part of a sequence that decides a yes-or-no question; else empty."""
     instruction: str
     answer: Callable[[str], Any]
 
@@ -142,30 +142,16 @@ def _textbook_rows(task: str) -> Iterator[tuple[str, Any, str, str]]:
 def files() -> dict[str, str]:
     """Return file name -> content."""
     return {
-        f"{task}.jsonl": "".join(
-            json.dumps(
+        f"{task}.jsonl": json_lines(
+            (
                 {"prompt": prompt, "ground_truth": answer, "meta_data": {"ans_type": kind, "task": name}}
-            )
-            + "\n"
-            for prompt, answer, kind, name in rows(task)
+                for prompt, answer, kind, name in rows(task)
+            ),
+            ensure_ascii=True,
         )
         for task in TASKS
     }
 
 
-def main() -> int:
-    """Write the files, or with --check compare them."""
-    contents = files()
-    if "--check" not in sys.argv:
-        HERE.mkdir(parents=True, exist_ok=True)
-        for name, text in contents.items():
-            (HERE / name).write_text(text, encoding="utf-8")
-        return 0
-    faults = [name for name, text in contents.items() if (HERE / name).read_text(encoding="utf-8") != text]
-    for name in faults:
-        print(f"{name} differs from what this script writes")
-    return bool(faults)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(SAMPLES / "biology_instructions", files()))

@@ -12,16 +12,14 @@ of drugs are those of ChEMBL's approved drugs.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rdkit import Chem
 from rdkit.Chem import rdChemReactions, rdMolDescriptors
 
-HERE = Path(__file__).resolve().parent.parent / "suites" / "samples" / "smolinstruct"
+from tools.sample_files import SAMPLES, json_lines, write_or_check
 
 NAMES = {
     "2-acetyloxybenzoic acid": "CC(=O)Oc1ccccc1C(=O)O",
@@ -325,9 +323,7 @@ def files() -> dict[str, str]:
     for item in items():
         by_task.setdefault(item[0], []).append(item)
     return {
-        f"{task}.jsonl": "".join(
-            json.dumps(row(i, item), ensure_ascii=False) + "\n" for i, item in enumerate(task_items)
-        )
+        f"{task}.jsonl": json_lines(row(i, item) for i, item in enumerate(task_items))
         for task, task_items in by_task.items()
     }
 
@@ -351,19 +347,5 @@ def names_that_differ() -> list[str]:
     ]
 
 
-def main() -> int:
-    """Write the files, or with --check compare them."""
-    contents = files()
-    if "--check" not in sys.argv:
-        HERE.mkdir(parents=True, exist_ok=True)
-        for name, text in contents.items():
-            (HERE / name).write_text(text, encoding="utf-8")
-        return 0
-    faults = [name for name, text in contents.items() if (HERE / name).read_text(encoding="utf-8") != text]
-    for name in faults:
-        print(f"{name} differs from what this script writes")
-    return bool(faults)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(SAMPLES / "smolinstruct", files()))

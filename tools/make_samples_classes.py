@@ -9,21 +9,19 @@ from __future__ import annotations
 import base64
 import colorsys
 import io
-import json
 import math
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
 from PIL import Image, ImageDraw
 
 from evals import load
+from tools.sample_files import write_rows
 
-ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples"
 SIZE = 32
 ITEMS = 8
 DrawFunction = Callable[[ImageDraw.ImageDraw, int, int, Random], None]
-"""(pen, label, number of classes, generator) -> None."""
+"""Function of (pen, label, number of classes, random generator) that draws one image."""
 
 
 def discs(pen: ImageDraw.ImageDraw, label: int, classes: int, random: Random) -> None:
@@ -94,9 +92,7 @@ def main() -> None:
                 label = number * classes // ITEMS if classes >= ITEMS else number % classes
                 image = as_base64(drawing(name, label, classes, number))
                 rows.append({"id": f"drawn-{number}", "image": image, "label": label})
-            path = ROOT / suite / f"{name}.jsonl"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+            write_rows(suite, name, rows)
 
 
 if __name__ == "__main__":

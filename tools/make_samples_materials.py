@@ -15,7 +15,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from math import log10, sqrt
-from pathlib import Path
 from typing import Any, Literal
 
 from matminer.utils.data import MagpieData
@@ -49,8 +48,8 @@ from tools.materials_facts import (
     SIMPLE,
     STATIC,
 )
+from tools.sample_files import SAMPLES, write_or_check
 
-HERE = Path(__file__).resolve().parent.parent / "suites" / "samples"
 KJ_PER_EV = 96.48533212
 MPA_PER_KSI = 6.894757
 Row = dict[str, Any]
@@ -379,22 +378,5 @@ def _file_content(name: str, rows: list[Row]) -> str:
     return "[\n" + ",\n".join(lines) + "\n]\n" if name.endswith(".json") else "\n".join(lines) + "\n"
 
 
-def main(arguments: list[str]) -> int:
-    """Write the files, or with --check compare them."""
-    stale = [
-        name
-        for name, text in files().items()
-        if not (path := HERE / name).is_file() or path.read_text() != text
-    ]
-    if arguments == ["--check"]:
-        print("\n".join(f"differs: {name}" for name in stale) or "no differences")
-        return 1 if stale else 0
-    for name, text in files().items():
-        (HERE / name).parent.mkdir(parents=True, exist_ok=True)
-        (HERE / name).write_text(text)
-        print(f"{name}: {text.count(chr(10)) - (2 if name.endswith('.json') else 0)}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(SAMPLES, files()))

@@ -6,7 +6,6 @@ have ten options and refer to their images; one has images as its options. In `v
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from io import BytesIO
 from itertools import pairwise
@@ -19,7 +18,9 @@ from PIL import Image
 from rdkit import Chem
 from rdkit.Chem import Descriptors, Draw, rdMolDescriptors
 
-ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples" / "mmmu"
+from tools.sample_files import SAMPLES, write_rows
+
+IMAGES = SAMPLES / "mmmu" / "pro" / "images"
 MOLECULES = {"aspirin": "CC(=O)Oc1ccccc1C(=O)O", "caffeine": "Cn1cnc2c1c(=O)n(C)c(=O)n2C", "ethanol": "CCO"}
 BAR_HEIGHTS = {"P": 3, "Q": 7, "R": 5, "S": 2}
 CURVE = (2, 3, 5, 8, 4, 6)
@@ -130,7 +131,7 @@ def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             }
         )
         vision.append({**columns, "image": f"pro/images/page-{question.name}.png"})
-        page(question, options, ROOT / "pro" / "images")
+        page(question, options, IMAGES)
     names = sorted(MOLECULES, key=lambda name: rdMolDescriptors.CalcExactMolWt(_mol(name)))
     standard.append(
         {
@@ -146,7 +147,6 @@ def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 if __name__ == "__main__":
-    draw(ROOT / "pro" / "images")
+    draw(IMAGES)
     for setting, setting_rows in zip(("standard", "vision"), rows(), strict=True):
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in setting_rows)
-        (ROOT / "pro" / f"{setting}.jsonl").write_text(text, encoding="utf-8")
+        write_rows("mmmu", f"pro/{setting}", setting_rows)

@@ -6,7 +6,6 @@ this file, and every answer is computed from the same numbers.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from io import BytesIO
@@ -22,7 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples"
+from tools.sample_files import SAMPLES, write_rows
+
 Row = dict[str, Any]
 
 
@@ -45,13 +45,6 @@ def save(path: Path, picture: Image.Image) -> None:
     """Save an image in 64 colours."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.convert("RGB").quantize(64).save(path, optimize=True)
-
-
-def write(suite: str, file: str, rows: list[Row]) -> None:
-    """Write a file of rows into a suite's folder."""
-    (ROOT / suite).mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (ROOT / suite / f"{file}.jsonl").write_text(text, encoding="utf-8")
 
 
 # --- physics ------------------------------------------------------------------------------------------------
@@ -133,7 +126,7 @@ PHYSICS_PROBLEMS: list[tuple[str, str, list[str], str]] = [
 def physics() -> list[Row]:
     """Draw the figures; return the problems with the columns of the authors' files."""
     for name, paint in FIGURES.items():
-        draw(ROOT / "physics" / "images" / f"{name}.png", paint, bare=name in ("ramp", "circuit"))
+        draw(SAMPLES / "physics" / "images" / f"{name}.png", paint, bare=name in ("ramp", "circuit"))
     return [
         {
             "id": name,
@@ -187,7 +180,7 @@ def chartbench() -> list[Row]:
     rows: list[Row] = []
     for kind, (family, measured, unit, series) in CHART_KINDS.items():
         file = f"images/{kind}.png"
-        draw(ROOT / "chartbench" / file, chart(kind))
+        draw(SAMPLES / "chartbench" / file, chart(kind))
         name, values = next(iter(series.items()))
         top, low = values.index(max(values)), values.index(min(values))
         percent = unit == "%"
@@ -287,9 +280,9 @@ EARTH_QUESTIONS: list[tuple[str, str, str, tuple[str, ...], int]] = [
 
 
 def msearth() -> list[Row]:
-    """Draw the figures; return questions with captions, with the hub's columns."""
+    """Draw the figures; return questions about them and their captions, with the hub's columns."""
     for name, paint in (("rain", rain), ("profile", profile), ("quakes", quakes), ("folds", folds)):
-        draw(ROOT / "msearth" / "images" / f"{name}.png", paint, bare=name == "folds")
+        draw(SAMPLES / "msearth" / "images" / f"{name}.png", paint, bare=name == "folds")
     rows = []
     for n, (figure, caption, question, options, right) in enumerate(EARTH_QUESTIONS, 1):
         listed = "\n".join(f"{'ABCD'[i]}. {option}" for i, option in enumerate(options))
@@ -346,7 +339,7 @@ MAP_QUESTIONS: list[tuple[str, str, str, tuple[str, ...], str, bool]] = [
 def xlrs() -> list[Row]:
     """Draw the maps; return questions about a town seen from above, with the columns of VLMEvalKit's copy."""
     for name in ("town", "later"):
-        save(ROOT / "xlrs" / "images" / f"{name}.png", town(later=name == "later"))
+        save(SAMPLES / "xlrs" / "images" / f"{name}.png", town(later=name == "later"))
     rows = []
     for n, (category, task, question, options, right, both) in enumerate(MAP_QUESTIONS):
         lines = "\n".join(f"({'ABCD'[i]}) {option}" for i, option in enumerate(options))
@@ -410,10 +403,10 @@ def microvqa() -> list[Row]:
     from rdkit.Chem import Draw
 
     for name, counts in WELLS.items():
-        draw(ROOT / "microvqa" / "images" / f"{name}.png", cells(counts), bare=True)
+        draw(SAMPLES / "microvqa" / "images" / f"{name}.png", cells(counts), bare=True)
     for name, smiles in MOLECULES.items():
         save(
-            ROOT / "microvqa" / "images" / f"{name}.png",
+            SAMPLES / "microvqa" / "images" / f"{name}.png",
             Draw.MolToImage(Chem.MolFromSmiles(smiles), size=(240, 180)),
         )
     tasks = {"perception": 1, "hypothesis generation": 2, "experiment proposal": 3}
@@ -432,8 +425,8 @@ def microvqa() -> list[Row]:
 
 
 if __name__ == "__main__":
-    write("physics", "items", physics())
-    write("chartbench", "items", chartbench())
-    write("msearth", "items", msearth())
-    write("xlrs", "items", xlrs())
-    write("microvqa", "items", microvqa())
+    write_rows("physics", "items", physics())
+    write_rows("chartbench", "items", chartbench())
+    write_rows("msearth", "items", msearth())
+    write_rows("xlrs", "items", xlrs())
+    write_rows("microvqa", "items", microvqa())

@@ -1,4 +1,4 @@
-"""Write the bundled items of Mol-Instructions: SMolInstruct's items in SELFIES, reagents from textbooks, energies from QM9.
+"""Write the bundled items of Mol-Instructions: those of SMolInstruct in SELFIES, reagents from textbooks, energies from QM9.
 
 python -m tools.make_samples_selfies            write suites/samples/mol_instructions/*.jsonl
 python -m tools.make_samples_selfies --check    list files that differ; exit status 1 if there are any
@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import selfies
 
-SAMPLES = Path(__file__).resolve().parent.parent / "suites" / "samples"
-HERE = SAMPLES / "mol_instructions"
+from tools.sample_files import SAMPLES, json_lines, write_or_check
+
 ITEMS = 12
+"""Number of items that are taken from each file of SMolInstruct."""
 SHARED_TASKS = {
     "molecular_description_generation": ("molecule_captioning", "Describe this molecule in words."),
     "description_guided_molecule_design": ("molecule_generation", "Give a molecule that fits this description."),
@@ -81,23 +81,9 @@ def files() -> dict[str, str]:
             {"instruction": i, "input": x, "output": y, "metadata": {"task": task, "split": "test"}}
             for i, x, y in rows(task)
         ]
-        contents[f"{task}.jsonl"] = "".join(f"{json.dumps(line)}\n" for line in lines)
+        contents[f"{task}.jsonl"] = json_lines(lines, ensure_ascii=True)
     return contents
 
 
-def main() -> int:
-    """Write the files, or with --check compare them."""
-    contents = files()
-    if "--check" not in sys.argv:
-        HERE.mkdir(parents=True, exist_ok=True)
-        for name, text in contents.items():
-            (HERE / name).write_text(text, encoding="utf-8")
-        return 0
-    faults = [name for name, text in contents.items() if (HERE / name).read_text(encoding="utf-8") != text]
-    for name in faults:
-        print(f"{name} differs from what this script writes")
-    return bool(faults)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(SAMPLES / "mol_instructions", files()))

@@ -1,11 +1,10 @@
-"""DrawFunction the sample items of the image suites: `python -m tools.make_samples_vision` writes suites/samples/.
+"""Draw the sample items of the image suites: `python -m tools.make_samples_vision` writes suites/samples/.
 
 Every image is drawn from numbers in this file, and every answer is computed from the same numbers.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
-ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples"
+from tools.sample_files import SAMPLES, write_rows
+
 SIZE = (240, 180)
 DrawFunction = Callable[[ImageDraw.ImageDraw], None]
 
@@ -156,7 +156,7 @@ ITEMS = (
 
 
 def draw_images(folder: Path) -> None:
-    """DrawFunction every image once."""
+    """Draw every image once."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for item in ITEMS:
         picture = Image.new("RGB", SIZE, "white")
@@ -164,12 +164,10 @@ def draw_images(folder: Path) -> None:
         picture.quantize(32).save(folder / "images" / f"{item.name}.png", optimize=True)
 
 
-def write(suite: str, file: str, rows: list[dict[str, Any]]) -> None:
-    """Write the images and a file of rows into a suite's folder."""
-    folder = ROOT / suite
-    draw_images(folder)
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (folder / f"{file}.jsonl").write_text(text, encoding="utf-8")
+def write(suite: str, rows: list[dict[str, Any]]) -> None:
+    """Write the images and the rows of a suite."""
+    draw_images(SAMPLES / suite)
+    write_rows(suite, "items", rows)
 
 
 def mathvision() -> list[dict[str, Any]]:
@@ -289,9 +287,9 @@ def sfe() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    write("mathvision", "items", mathvision())
-    write("mmmu", "items", mmmu())
-    write("mathvista", "items", mathvista())
-    write("chartqa", "items", chartqa())
-    write("mmstar", "items", mmstar())
-    write("sfe", "items", sfe())
+    write("mathvision", mathvision())
+    write("mmmu", mmmu())
+    write("mathvista", mathvista())
+    write("chartqa", chartqa())
+    write("mmstar", mmstar())
+    write("sfe", sfe())

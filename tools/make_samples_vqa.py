@@ -5,14 +5,13 @@ Writes suites/samples/. Every image is drawn from facts in this file, and every 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
-ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples"
+from tools.sample_files import SAMPLES, write_rows
+
 SIZE = (240, 180)
 
 
@@ -54,7 +53,7 @@ Row = dict[str, Any]
 
 def draw_image(suite: str, name: str, draw: Callable[[ImageDraw.ImageDraw], None]) -> str:
     """Draw an image and return its path below the suite's folder."""
-    folder = ROOT / suite / "images"
+    folder = SAMPLES / suite / "images"
     folder.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", SIZE, "white")
     draw(ImageDraw.Draw(image))
@@ -81,12 +80,6 @@ def draw_lines(suite: str, name: str, texts: tuple[str, ...]) -> str:
             pen.text((24, 26 + 32 * number), text, fill="black", font_size=18)
 
     return draw_image(suite, name, draw)
-
-
-def write(suite: str, file: str, rows: list[Row]) -> None:
-    """Write a file of rows into a suite's folder."""
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (ROOT / suite / f"{file}.jsonl").write_text(text, encoding="utf-8")
 
 
 def gqa() -> list[Row]:
@@ -187,12 +180,16 @@ def refcoco() -> list[Row]:
 
 
 if __name__ == "__main__":
-    write("gqa", "items", gqa())
-    write("textvqa", "items", textvqa())
-    write("vizwiz", "items", vizwiz())
+    write_rows("gqa", "items", gqa())
+    write_rows("textvqa", "items", textvqa())
+    write_rows("vizwiz", "items", vizwiz())
     for file, rows in zip(("testcore", "test"), ocrvqa(), strict=True):
-        write("ocrvqa", file, rows)
-    write("docvqa", "items", documents("docvqa", PAGES, "What does the page give as: {}?", "question_types"))
-    write("infovqa", "items", documents("infovqa", FIGURES, "Which figure belongs to: {}?", "answer_type"))
+        write_rows("ocrvqa", file, rows)
+    write_rows(
+        "docvqa", "items", documents("docvqa", PAGES, "What does the page give as: {}?", "question_types")
+    )
+    write_rows(
+        "infovqa", "items", documents("infovqa", FIGURES, "Which figure belongs to: {}?", "answer_type")
+    )
     for file in ("val", "testA", "testB", "plus-val", "plus-testA", "plus-testB", "g-val", "g-test"):
-        write("refcoco", file, refcoco())
+        write_rows("refcoco", file, refcoco())

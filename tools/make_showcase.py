@@ -18,7 +18,7 @@ from tools import chembench_reports, mirror
 
 
 class Recording(NamedTuple):
-    """Replies of one model to one suite."""
+    """The recorded replies of one model to one suite, and the protocols to import them under."""
 
     suite: str
     model: str
@@ -43,6 +43,7 @@ MATHVISION = {
     "baseline:random": "Random-Chance",
 }
 MATBENCH = {"baseline:magpie-rf": "rf", "baseline:mean": "dummy", "gptchem": "gptchem"}
+"""Like the tables above: model -> its name in the recorded files."""
 
 
 def recordings(data: Path) -> Iterator[Recording]:

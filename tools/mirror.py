@@ -76,7 +76,7 @@ def mmlu_pro(source: Path, dest: Path) -> Counts:
 AIME_SUFFIX = "\nPlease reason step by step, and put your final answer within \\boxed{}."
 CONTEST_ORDER = [f"{paper}-{number}" for paper in ("I", "II") for number in range(1, 16)]
 AIME_ORDER = {2024: sorted(CONTEST_ORDER), 2025: CONTEST_ORDER}
-"""Year -> ids in the order of its file: the first is sorted alphabetically (I-1, I-10, ..., I-2)."""
+"""Year -> ids in the order of that year's file; that of 2024 is sorted alphabetically (I-1, I-10, ..., I-2)."""
 
 
 @suite("aime")

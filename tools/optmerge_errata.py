@@ -15,8 +15,9 @@ from tools.make_claims import Row
 Errata = Mapping[tuple[str, str, str], str]
 """(model, benchmark, source) -> remark on an error in the number, or on what cannot be concluded from it."""
 AVERAGES = ("OptMerge average", "OptMerge modality average")
-COLUMNS = 10
-GRIDS = {"OptMerge MATH-Vision (geometry rows)": 76, "OptMerge ChartQA": 2_500}
+COLUMN_COUNT = 10
+"""Number of benchmarks in an average."""
+ITEM_COUNTS = {"OptMerge MATH-Vision (geometry rows)": 76, "OptMerge ChartQA": 2_500}
 """Benchmark -> number of items; every score must be a multiple of 1 / items."""
 METHOD = re.compile(
     r"merge: (Weight Average|Task Arithmetic|TIES-Merging|T\w+ with DARE|TSV Merging|Iso-C|WUDI Merging)$"
@@ -38,7 +39,7 @@ CODE_REMARKS = (
 
 
 def table_of(source: str) -> str:
-    """Return the number of a table; empty if the source names none."""
+    """Return the table that a source names, such as `Table 3`; empty if it names none."""
     match = re.search(r"Table \d+", source)
     return match[0] if match else ""
 
@@ -53,7 +54,7 @@ def errata(rows: Sequence[Row]) -> Errata:
 
 
 def _averages(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
-    """Yield averages that differ from the mean of their row."""
+    """Yield averages that differ from the mean of the scores that they are said to average."""
     scores: dict[tuple[str, str], list[float]] = defaultdict(list)
     averages: dict[tuple[str, str], Row] = {}
     for row in rows:
@@ -63,13 +64,13 @@ def _averages(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
         elif row.benchmark.startswith("OptMerge") and row.benchmark not in AVERAGES:
             scores[key].append(float(row.score))
     for key, row in averages.items():
-        mean = sum(scores[key]) / COLUMNS
-        if len(scores[key]) == COLUMNS and abs(mean - float(row.score)) > 0.0101:
+        mean = sum(scores[key]) / COLUMN_COUNT
+        if len(scores[key]) == COLUMN_COUNT and abs(mean - float(row.score)) > 0.0101:
             yield row, f"the ten columns of its row have the mean {mean:.2f}"
 
 
 def _gains(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
-    """Yield OptMerge's gain in each table over the best other method, which the abstract does not state."""
+    """Yield, for each table, OptMerge's gain over the best other method; the abstract does not state it."""
     tables: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in rows:
         if row.benchmark in AVERAGES and not row.model.startswith("Qwen2.5"):
@@ -101,7 +102,7 @@ def _gains(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
 def _impossible_scores(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
     """Yield scores that are not multiples of 1 / items, neither rounded nor truncated."""
     for row in rows:
-        items = GRIDS.get(row.benchmark)
+        items = ITEM_COUNTS.get(row.benchmark)
         if items is not None and not _is_possible(Fraction(row.score), items):
             yield row, f"no whole number of {items:,} items is {row.score} %"
 

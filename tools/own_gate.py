@@ -1,4 +1,4 @@
-"""Regression check: committed replies to the bundled items must keep their prompts and verdicts.
+"""Regression check: the prompts of the bundled items, and the verdicts on committed replies to them, must not change.
 
     python -m tools.own_gate check     list all differences; exit status 1 if there are any
     python -m tools.own_gate write     write current prompts and verdicts (replies are kept), for review with git diff
@@ -36,7 +36,6 @@ PROTOCOLS = ("strict", "official")
 Line = dict[str, Any]
 
 STYLES: dict[str, Callable[[str, str], Reply]] = {
-    # style -> function of (ideal reply, ideal reply for another answer) -> reply
     "right": lambda right, wrong: Reply(text=right),
     "right, at length": lambda right, wrong: Reply(text=f"Let me think. First things first.\n\n{right}"),
     "right, in Markdown": lambda right, wrong: Reply(text=f"## Solution\n\nSome steps.\n\n**{right}**"),
@@ -54,6 +53,7 @@ STYLES: dict[str, Callable[[str, str], Reply]] = {
     "cut before an answer": lambda right, wrong: Reply(text="Let us compute the first", stop="length"),
     "invalid": lambda right, wrong: Reply(text="Answer: ((((\\boxed{ <SMILES> C1CC(C </SMILES> ANSWER: ?"),
 }
+"""Style -> function of (ideal reply, ideal reply to another answer) that returns a reply."""
 
 
 def suites() -> Iterator[Suite]:
@@ -95,14 +95,14 @@ def new_lines(
     suite: Suite, samples: list[Sample], prompter: Callable[[Sample, int], Prompt]
 ) -> Iterator[Line]:
     """Yield a line with a reply in every style, to different items if there are enough."""
-    for number, (style, make) in enumerate(STYLES.items()):
+    for number, (style, make_reply) in enumerate(STYLES.items()):
         sample = samples[number % len(samples)]
         prompt = prompter(sample, 0)
         right = suite.ideal(sample, prompt)
         targets = "AB" if sample.choices else [other.target for other in samples]
         ideals = (suite.ideal(msgspec.structs.replace(sample, target=target), prompt) for target in targets)
         wrong = next((ideal for ideal in ideals if ideal != right), "Answer: none of them")
-        reply = make(right, wrong)
+        reply = make_reply(right, wrong)
         yield {
             "suite": suite.id,
             "protocol": suite.protocol,
@@ -145,7 +145,7 @@ def committed_lines(suite: Suite) -> list[Line]:
 
 
 def check(checked: Iterator[Suite] | None = None) -> list[str]:
-    """Return the differences from the committed lines of some suites, or of all; missing lines are a difference, too."""
+    """Return the differences from the committed lines of these suites, by default of all; missing lines are differences."""
     faults = []
     with Pool() as pool, TemporaryDirectory() as media:
         for suite in suites() if checked is None else checked:

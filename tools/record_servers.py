@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 RECORDED = Path(__file__).resolve().parent.parent / "tests" / "cases" / "recorded.jsonl"
-_PATH = re.compile(r'"/[^"]*/([^/"]+\.gguf)"')
-"""A path of a model file, which llama.cpp returns as the model's name."""
+_MODEL_PATH = re.compile(r'"/[^"]*/([^/"]+\.gguf)"')
+"""The path of a model file, which llama.cpp returns as the model's name."""
 CHAT, COMPLETIONS = "/chat/completions", "/completions"
 QUESTION = {"messages": [{"role": "user", "content": "What is 2 + 2?"}], "temperature": 0.0}
 
 
 def forced_reply(text: str) -> dict[str, Any]:
-    """Return request fields that make vLLM (the first) or llama.cpp (the second) reply with exactly this text."""
+    """Return fields of a request that force exactly this reply: one that vLLM reads and one that llama.cpp reads."""
     literal = json.dumps(text)
     return {"structured_outputs": {"choice": [text]}, "grammar": f"root ::= {literal}"}
 
@@ -80,19 +80,19 @@ def post(base: str, path: str, body: dict[str, Any]) -> tuple[int, str]:
     )
     try:
         with urllib.request.urlopen(request, timeout=120) as response:
-            return response.status, _PATH.sub(r'"\1"', response.read().decode())
+            return response.status, _MODEL_PATH.sub(r'"\1"', response.read().decode())
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
 
 
-def record(server: str, base: str, name: str) -> None:
-    """Record all cases of a server, replacing its earlier lines."""
+def record(server: str, base: str, model: str) -> None:
+    """Record all cases of a server, replacing the server's earlier lines."""
     lines = [line for line in RECORDED.read_text().splitlines() if json.loads(line)["server"] != server]
     cases = REASONING_PARSER_CASES if "--reasoning-parser" in server else CASES
     for case, (path, fields) in cases.items():
-        body = {"model": name, **fields}
+        body = {"model": model, **fields}
         status, response = post(base, path, body)
-        request = body if len(json.dumps(body)) < 2000 else {"model": name, "messages": "too long to keep"}
+        request = body if len(json.dumps(body)) < 2000 else {"model": model, "messages": "too long to keep"}
         line = {
             "server": server,
             "case": case,

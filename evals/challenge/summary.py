@@ -9,7 +9,7 @@ from msgspec import Struct
 from evals.challenge.outcome import ChallengeOutcome, Verdict
 from evals.challenge.outcome import read as read_outcome
 from evals.errors import UsageError
-from evals.plain import one_line
+from evals.plain import count_of, one_line
 from evals.records.card import MAX_TIME_S, Card
 
 NAME = "challenge.json"
@@ -58,15 +58,8 @@ class Challenge(Struct, frozen=True, kw_only=True):
         """Return the challenge in one line."""
         if self.fault:
             return f"challenge does not count: {self.fault}"
-        details = (
-            f"{reply_count(self.replies)} tested with {self.reader}, {self.method}, alpha {self.alpha:g}"
-        )
+        details = f"{count_of(self.replies, 'reply', 'replies')} tested with {self.reader}, {self.method}, alpha {self.alpha:g}"
         return f"challenge {self.verdict} ({details}){f': {self.reason}' if self.reason else ''}"
-
-
-def reply_count(replies: int) -> str:
-    """Return `1 reply`, `2 replies`."""
-    return "1 reply" if replies == 1 else f"{replies:,} replies"
 
 
 def summarize(outcome: ChallengeOutcome, fault: str = "", entry: str = "") -> Challenge:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evals.commands import common
-from evals.plain import notice, one_line
+from evals.plain import count_of, notice, one_line
 
 if TYPE_CHECKING:
     from evals.challenge.outcome import ChallengeOutcome
@@ -92,15 +92,20 @@ def challenge(
         common.print_json(outcome)
     else:
         _print(outcome)
-    if path is not None and stored is not None and not outcomes.supersedes(outcome, stored):
-        notice(
-            f"{path} keeps its verdict {stored.verdict}: the new outcome on the same replies is untestable"
-        )
-    elif path is not None:
-        outcomes.write(path, outcome)
-        if not as_json:
-            common.say(str(path), no_wrap=True)
+    if path is not None and _store(outcome, path, stored) and not as_json:
+        common.say(str(path), no_wrap=True)
     return EXIT_STATUS[outcome.verdict]
+
+
+def _store(outcome: ChallengeOutcome, path: Path, stored: ChallengeOutcome | None) -> bool:
+    """Write an outcome unless the stored one has to be kept; return whether it was written."""
+    from evals.challenge import outcome as outcomes
+
+    if stored is None or outcomes.supersedes(outcome, stored):
+        outcomes.write(path, outcome)
+        return True
+    notice(f"{path} keeps its verdict {stored.verdict}: the new outcome on the same replies is untestable")
+    return False
 
 
 def _outcome_path(to: Path | None, source: Source) -> Path | None:
@@ -116,8 +121,6 @@ def _outcome_path(to: Path | None, source: Source) -> Path | None:
 
 def _print(outcome: ChallengeOutcome) -> None:
     """Print what was tested, the evidence and the verdict, with each text from the bundle on one line."""
-    from evals.challenge.summary import reply_count
-
     suite, protocol, run, claimed = map(
         one_line, (outcome.suite, outcome.protocol, outcome.run, outcome.claimed)
     )
@@ -131,18 +134,17 @@ def _print(outcome: ChallengeOutcome) -> None:
         common.say(f"    left out: {count}, {one_line(reason)}")
     if outcome.retokenised:
         common.say(
-            f"    tokenised to a different number of tokens than recorded: {reply_count(outcome.retokenised)}"
+            f"    tokenised to a different number of tokens than recorded: {count_of(outcome.retokenised, 'reply', 'replies')}"
         )
     common.say(f"{outcome.verdict}: {one_line(outcome.reason) or MEANINGS[outcome.verdict]}")
 
 
 def _scope_text(outcome: ChallengeOutcome) -> str:
-    from evals.challenge.summary import reply_count
-
     duration = f"{outcome.reading_s:.1f} s"
     if outcome.generation_s:
         duration += f" ({outcome.reading_s / outcome.generation_s:.1%} of the time taken to generate them, summed over calls)"
-    return f"{reply_count(outcome.replies)}, {outcome.tokens} tokens, {outcome.method}, by {outcome.backend}, seed {outcome.seed}, {duration}"
+    replies = count_of(outcome.replies, "reply", "replies")
+    return f"{replies}, {outcome.tokens} tokens, {outcome.method}, by {outcome.backend}, seed {outcome.seed}, {duration}"
 
 
 def _evidence_text(outcome: ChallengeOutcome) -> str:

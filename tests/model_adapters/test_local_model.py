@@ -17,14 +17,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def found(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> local_model.Both:
+def found(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> local_model.Comparison:
     if find_spec("xllamacpp") is None:
         pytest.skip("NOT TESTED ON A REAL MODEL: xllamacpp is not installed (extra `local`)")
     from evals.model_adapters import llamacpp
 
     if llamacpp.weights_path() is None:
         pytest.skip("NOT TESTED ON A REAL MODEL: the weights are absent; `evals data smollm2` fetches them")
-    return local_model.both(
+    return local_model.compare(
         mirror, tmp_path_factory.mktemp("local"), items=6, problems=3, max_tokens=96, concurrency=1
     )
 
@@ -47,7 +47,7 @@ def test_a_small_model_scores_about_what_guessing_does(found):
 
 def test_tokens_and_stops_are_the_server_s_own(found):
     for pair in found.pairs:
-        assert pair.inside.usage.output == pair.outside.usage.output
-        assert pair.inside.stop == pair.outside.stop
-        assert pair.inside.usage.output is not None
-        assert pair.inside.usage.output <= 96
+        assert pair.in_process.usage.output == pair.over_http.usage.output
+        assert pair.in_process.stop == pair.over_http.stop
+        assert pair.in_process.usage.output is not None
+        assert pair.in_process.usage.output <= 96

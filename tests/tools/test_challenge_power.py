@@ -13,7 +13,7 @@ from evals.seams import TokenLikelihoods
 from tests.support.paths import ROOT
 from tools import challenge_environment, challenge_power, vllm_environment
 from tools.challenge_models import RecordedReply, prompts
-from tools.challenge_power import GREEDY, Condition, Pools, edits, row, sentences
+from tools.challenge_power import GREEDY, Condition, Pools, edit_replies, row, sentences
 
 TEXTS = (
     "Water boils at 100 degrees.  It is a liquid.\n\nPressure changes that considerably.",
@@ -24,14 +24,14 @@ TEXTS = (
 
 def test_exactly_one_sentence_of_each_reply_is_edited():
     written = [RecordedReply("?", text, ended=True) for text in TEXTS for _ in range(8)]
-    for before, after in zip(written, edits(written), strict=True):
+    for before, after in zip(written, edit_replies(written), strict=True):
         old, new = (challenge_power.SENTENCE_BREAK.split(reply.text) for reply in (before, after))
         assert after.prompt == before.prompt
         if len(old) == len(new):  # a sentence of another reply may hold white space of its own
             assert sum(a != b for a, b in zip(old, new, strict=True)) <= 1
             assert old[1::2] == new[1::2]
-    assert edits(written) == edits(written)
-    assert sum(a.text != b.text for a, b in zip(written, edits(written), strict=True)) >= 20
+    assert edit_replies(written) == edit_replies(written)
+    assert sum(a.text != b.text for a, b in zip(written, edit_replies(written), strict=True)) >= 20
     assert sentences(TEXTS[0])[1] == "It is a liquid."
 
 
