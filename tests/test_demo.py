@@ -15,7 +15,7 @@ def test_the_demo_shows_its_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("rdkit", reason="the extra `chemistry` is not installed")
-    monkeypatch.setattr(demo, "_small_model", list)  # the slow tests run it
+    monkeypatch.setattr(demo, "_small_model_steps", list)  # the slow tests run it
     monkeypatch.setenv("COLUMNS", "100")
     started = time.monotonic()
     assert demo.main(tmp_path / "demo") == 0
