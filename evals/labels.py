@@ -16,7 +16,7 @@ _WITH_SHOTS = re.compile(r"(.+)\+(0|[1-9][0-9]{0,3})-shot")
 
 
 class ProtocolName(NamedTuple):
-    """The name of a protocol, with the differences from its own prompts.
+    """The name of a protocol, with marks for prompts that differ from the protocol's own.
 
     >>> ProtocolName.parse("intern-s1~")
     ProtocolName(base='intern-s1', reworded=True, shots=None)
@@ -26,9 +26,9 @@ class ProtocolName(NamedTuple):
 
     base: str
     reworded: bool = False
-    """Whether reworded prompts replace upstream's prompts, which are not available."""
+    """Whether our own prompts replace upstream's, which are not available."""
     shots: int | None = None
-    """Number of few-shot examples if it differs from the protocol's own."""
+    """Number of few-shot examples if it differs from the protocol's default."""
 
     @classmethod
     def parse(cls, text: str) -> ProtocolName:
@@ -44,14 +44,14 @@ class ProtocolName(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """The label of a failed call or scorer, in place of a verdict."""
+    """The label of a failed call or scorer, which takes the place of a verdict."""
 
     kind: str
     """`Failure.kind`."""
 
     @classmethod
     def parse(cls, label: str) -> Failed | None:
-        """Parse a label; None if it is a verdict."""
+        """Parse a label; return None for a verdict."""
         prefix, colon, kind = label.partition(":")
         return cls(kind) if colon and prefix == "failed" else None
 
@@ -108,7 +108,7 @@ class Refused(NamedTuple):
 
 
 SentForm: TypeAlias = AsPng | AsText | Refused | None
-"""How a file in a prompt is sent; None: as stored."""
+"""How a file in a prompt is sent; None: unchanged."""
 
 
 def parse_sent(sent: str) -> SentForm:

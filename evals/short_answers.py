@@ -1,10 +1,11 @@
 """Shared code of the suites with short answers about an image (GQA, VizWiz, TextVQA, OCR-VQA, DocVQA, InfographicVQA).
 
-`official` follows VLMEvalKit: the question with a sentence that asks for a word or a phrase; the whole reply is compared
-(evals/scorers/upstream/vqa.py). `qwen2-vl` does the same with the sentence and the sampling of VLMEvalKit's wrapper for
-Qwen2-VL. Both sentences are read from VLMEvalKit's wheel (`official~`, `qwen2-vl~`: reworded). `strict` asks for a line
-`Answer: X` and scores the stated answer. Every run reports both scores, to show what a sentence around the answer costs:
-`..._stated` besides the score of whole replies, `..._whole` besides the score of stated answers.
+`official` follows VLMEvalKit: the prompt is the question and a sentence that asks for a word or a phrase, and the whole
+reply is compared with the gold answers (evals/scorers/upstream/vqa.py). `qwen2-vl` does the same with the sentence and the
+sampling of VLMEvalKit's wrapper for Qwen2-VL. Both sentences are read from VLMEvalKit's wheel; `official~` and `qwen2-vl~`
+use our own. `strict` asks for a line `Answer: X` and scores the stated answer. To show what words around the answer cost,
+every run reports two metrics: if the whole reply is scored, also `..._stated`, and if the stated answer is scored, also
+`..._whole`.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ QWEN2_VL_SAMPLING = Sampling(temperature=0.01, top_p=0.001, max_tokens=2_048)
 """Sampling of VLMEvalKit's wrapper for Qwen2-VL."""
 
 
-def _instruction_of(*location: Any) -> UpstreamPrompts:
+def _upstream_instruction(*location: Any) -> UpstreamPrompts:
     return sentence_prompts(Replacement(own_text=INSTRUCTION, upstream_texts=(TextLocation(*location),)))
 
 
-DATA_SET = _instruction_of("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3)
-QWEN2_VL = _instruction_of("vlm/qwen2_vl/prompt.py", "Qwen2VLPromptMixin._build_vqa_prompt")
-INTERNVL = _instruction_of("vlm/internvl/internvl_chat.py", "InternVLChat.build_prompt", 57)
+DATA_SET = _upstream_instruction("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3)
+QWEN2_VL = _upstream_instruction("vlm/qwen2_vl/prompt.py", "Qwen2VLPromptMixin._build_vqa_prompt")
+INTERNVL = _upstream_instruction("vlm/internvl/internvl_chat.py", "InternVLChat.build_prompt", 57)
+"""The instructions of VLMEvalKit: for these data sets, of its wrapper for Qwen2-VL, and of its wrapper for InternVL."""
 
 
 def short_answer_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -70,7 +72,7 @@ def whole_reply(
     upstream: UpstreamPrompts | None = DATA_SET,
     sampling: Sampling = GREEDY,
 ) -> Protocol:
-    """Return a protocol that compares whole replies; without `upstream` the prompt consists of the data alone."""
+    """Return a protocol that scores whole replies; `upstream`: None if the prompt contains the sample's data alone."""
     scorers: dict[str, Scorer] = {"whole": RULES[rule][1], "stated": StatedShortAnswer(rule)}
     return _protocol(
         rule, scorers, prompt=prompt, upstream=upstream, verbatim=upstream is None, sampling=sampling
@@ -78,14 +80,14 @@ def whole_reply(
 
 
 def stated_answer(rule: RuleName) -> Protocol:
-    """Return the protocol that scores the stated answer."""
+    """Return a protocol that scores the stated answer."""
     return _protocol(
         rule, {"stated": StatedShortAnswer(rule), "whole": RULES[rule][1]}, prompt=answer_line_prompt
     )
 
 
 def _protocol(rule: RuleName, scorers: Mapping[str, Scorer], **options: Any) -> Protocol:
-    """Return a protocol whose headline is the mean of the first of two scorers."""
+    """Return a protocol whose headline metric is the mean score of the first of two scorers."""
     metric, second_scorer = RULES[rule][0], list(scorers)[1]
     return Protocol(
         scorers=scorers,
@@ -108,27 +110,27 @@ def protocols(rule: RuleName) -> dict[str, Protocol]:
 
 
 def best_answer(sample: Sample) -> str:
-    """Return the gold answer with the highest score, i.e. on which most annotators agree."""
+    """Return the gold answer with the highest score, i.e. the one on which most annotators agree."""
     return max(sample.targets, key=lambda gold: vqa_score(sample.targets, gold))
 
 
 def too_little_agreement(sample: Sample) -> str:
-    """Return why no reply can get full marks (too few annotators agree on any answer); empty if one can."""
+    """Return why no reply can get the full score (too few annotators agree on any answer); empty if one can."""
     can_win = vqa_score(sample.targets, best_answer(sample)) == 1
     return "" if can_win else "fewer than four annotators agree on an answer"
 
 
-def gold_answers(row: Row, *columns: str, suite: str, name: str) -> str | tuple[str, ...]:
-    """Return the gold answers from the first of `columns` that a row has: a list, a list as a Python literal, or one answer."""
+def gold_answers(row: Row, *columns: str, suite: str, sample_id: str) -> str | tuple[str, ...]:
+    """Return the gold answers in the first of `columns` that a row has, as a list, a Python literal of a list, or one answer."""
     column = next((column for column in columns if row.get(column) is not None), None)
     if column is None:
-        raise DataError(f"{suite}: {name}: there is no gold answer in {' or '.join(map(repr, columns))}")
+        raise DataError(f"{suite}: {sample_id}: there is no gold answer in {' or '.join(map(repr, columns))}")
     value = row[column]
     answers = parse_list_literal(value) if isinstance(value, str) else value
     if not isinstance(answers, list | tuple):
         return str(value)
     if not answers:
-        raise DataError(f"{suite}: {name}: column {column!r} is empty")
+        raise DataError(f"{suite}: {sample_id}: the column {column!r} contains no gold answer")
     golds = tuple(map(str, answers))
     return golds[0] if len(golds) == 1 else golds
 
@@ -155,7 +157,7 @@ def short_answer_benchmark(
             yield Sample(
                 id=sample_id,
                 question=with_image(data, row.get("question"), row.get("image"), required=True),
-                target=gold_answers(row, "answers", "answer", suite=name, name=sample_id),
+                target=gold_answers(row, "answers", "answer", suite=name, sample_id=sample_id),
                 group=group(row),
                 cluster=str(row.get(cluster_column) or ""),
             )
@@ -171,7 +173,7 @@ def short_answer_benchmark(
 
 
 def first_item(column: str) -> Callable[[Row], str]:
-    """Return a function of a row that returns the first item of the list in a column; empty for a string or an empty list."""
+    """Return a function from a row to the first item of the list in a column; empty for a string or an empty list."""
 
     def item(row: Row) -> str:
         values = row.get(column) or ()

@@ -1,4 +1,4 @@
-"""Error messages for invalid files and values, with the allowed values or keys."""
+"""Error messages for invalid files and values that name the allowed values or keys."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _MISSING_KEY = re.compile(r"Object missing required field `(.*?)`(?: - at `\$\.?
 _PATH_STEP = re.compile(r"(\w+)|\[[^\]]*\]")
 
 
-def explain(error: msgspec.ValidationError, kind: Any) -> str:
-    """Return a validation error as text, with the allowed values or keys; `kind`: the type that was decoded.
+def explain(error: msgspec.ValidationError, expected_type: Any) -> str:
+    """Return a validation error as text, with the allowed values or keys.
 
     >>> class Entry(msgspec.Struct, forbid_unknown_fields=True):
     ...     better: Literal["higher", "lower"] = "higher"
@@ -33,7 +33,7 @@ def explain(error: msgspec.ValidationError, kind: Any) -> str:
     if (match := _UNKNOWN_NAME.fullmatch(text)) is None:
         return text
     path = match["path"] or ""
-    allowed = _allowed_names(_type_at(kind, path))
+    allowed = _allowed_names(_type_at(expected_type, path))
     if match["field"] is not None:
         text, given_name = f"unknown key {match['field']!r}", match["field"]
     else:
@@ -44,8 +44,8 @@ def explain(error: msgspec.ValidationError, kind: Any) -> str:
     return f"{text}; {hint}" if allowed else text
 
 
-def cause(error: Exception, kind: Any = None) -> str:
-    """Return in one line why a file could not be read, without Python terms. `kind`: see `explain`.
+def cause(error: Exception, expected_type: Any = None) -> str:
+    """Return in one line, without Python terms, why a file could not be read.
 
     >>> cause(RecursionError("maximum recursion depth exceeded")), cause(OSError(21, "Is a directory", "x"))
     ('it is nested too deeply', 'Is a directory')
@@ -60,8 +60,8 @@ def cause(error: Exception, kind: Any = None) -> str:
         return f"the field {error} is missing"
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8 (byte {error.start})"
-    if kind is not None and isinstance(error, msgspec.ValidationError):
-        return explain(error, kind)
+    if expected_type is not None and isinstance(error, msgspec.ValidationError):
+        return explain(error, expected_type)
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if match := _MISSING_KEY.fullmatch(text):
         return f"the key {match[1]!r} is missing"
@@ -93,7 +93,7 @@ def _type_at(kind: Any, path: str) -> Any:
 
 
 def _unwrapped(kind: Any) -> Any:
-    """Return a type without `Annotated` and `Optional`."""
+    """Return a type without `Annotated`, and without None if one other type remains."""
     if get_origin(kind) is Annotated:
         return _unwrapped(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):

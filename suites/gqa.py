@@ -41,7 +41,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         yield Sample(
             id=sample_id,
             question=_question(data, row, images, sample_id),
-            target=short_answers.gold_answers(row, "answer", suite="gqa", name=sample_id),
+            target=short_answers.gold_answers(row, "answer", suite="gqa", sample_id=sample_id),
             group=str(types.get("structural") or "") if isinstance(types, Mapping) else "",
             cluster=str(row.get("imageId") or ""),
         )

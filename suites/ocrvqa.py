@@ -36,7 +36,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         yield Sample(
             id=sample_id,
             question=with_image(data, row["question"], row.get("image"), required=True),
-            target=short_answers.gold_answers(row, "answer", suite="ocrvqa", name=sample_id),
+            target=short_answers.gold_answers(row, "answer", suite="ocrvqa", sample_id=sample_id),
         )
 
 

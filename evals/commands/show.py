@@ -158,13 +158,13 @@ def _show_runs(
 
 
 def _filter_cards(cards: Sequence[Card], filters: Mapping[str, Any]) -> list[Card]:
-    from evals.terminal.select import Filter, since
+    from evals.terminal.select import Filter, parse_since
 
     run_filter = Filter(
         suite=filters["suite"],
         model=filters["model"],
         protocol=filters["protocol"],
-        since=since(filters["since"]) if filters["since"] else 0.0,
+        since=parse_since(filters["since"]) if filters["since"] else 0.0,
         last=filters["last"],
     )
     return run_filter.choose(cards)
@@ -305,13 +305,13 @@ def _show_sample(run: str, sample: str | None, next_verdict: str | None, options
     from evals.terminal import sample as single_sample
     from evals.terminal.layout import width
     from evals.terminal.molecules import molecule_describer
-    from evals.terminal.samples import row
+    from evals.terminal.samples import sample_row
 
     view = single_sample.find_sample(
         store.find_one(options["results"], run), sample, repeat=options["repeat"], verdict=next_verdict
     )
     if options["as_json"]:
-        common.print_json(row(view.sample, view.repeat, view.record, gated=view.card.gated))
+        common.print_json(sample_row(view.sample, view.repeat, view.record, gated=view.card.gated))
         return
     with molecule_describer() as describe:
         common.print_lines(
@@ -367,10 +367,10 @@ def _fields(run: Run) -> tuple[str, ...]:
 def _rows(
     run: Run, verdict: str | None, *, texts: bool = False, with_suite: bool = False
 ) -> Iterable[dict[str, Any]]:
-    from evals.terminal.samples import rows
+    from evals.terminal.samples import sample_rows
 
     suite_field = {"suite": run.card.config.suite} if with_suite else {}
-    for row in rows(run, texts=texts):
+    for row in sample_rows(run, with_texts=texts):
         if verdict in (None, row["verdict"].partition(":")[0]):
             yield {**suite_field, **row}
 

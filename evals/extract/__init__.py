@@ -1,13 +1,13 @@
-r"""Extract answers from replies with pure, linear-time functions that return an answer or None.
+r"""Readers: pure, linear-time functions that find the answer in a reply, or return None if there is none.
 
 >>> letter("It can't be A. The answer is (B).", 4)
 'B'
 >>> integer(r"So $m+n = \boxed{042}$.")
 42
 
-A reader returns the answer that a reply *states* and never guesses: a letter inside a word, the pronoun "I" or the last
-number of a reply is not an answer by itself. Readers named after a project implement that project's published rule,
-including its defects; the others implement protocol `strict`.
+Readers named after another project implement its published rule, including the defects. All others implement the rule of
+protocol `strict`: they return the answer that a reply *states* and never guess. A letter inside a word, the pronoun "I" or
+the last number of a reply is not an answer by itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cues for several kinds of answers: tags, JSON fields, labels, corrections and conclusions."""
+"""Read tags, JSON fields, labels, corrections and conclusions that may contain an answer; shared by several readers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tag_content_start(text: str, begin: int, end: int) -> int:
 
 
 def json_field_value(text: str, begin: int, end: int) -> Statement | None:
-    """Return the value of the JSON field whose key contains the word from `begin` to `end`."""
+    """Return the value of the JSON field whose key contains the word from `begin` to `end`; None if there is no such field."""
     left = _FIELD_LEFT.search(text, max(0, begin - 32), begin)
     right = _FIELD_RIGHT.match(text, end) if left else None
     if left is None or right is None:
@@ -40,9 +40,9 @@ def json_field_value(text: str, begin: int, end: int) -> Statement | None:
 
 
 def text_after_label(text: str, noun_begin: int, label: re.Match[str]) -> Statement | None:
-    """Return the text after a label: the rest of its line or sentence, or the next line if that is empty.
+    """Return the text after a label: the rest of its line or sentence; if the line ends there, the next line with content.
 
-    The group `mark` of `label` is a colon, an equals sign or another sign, or a verb.
+    `noun_begin`: start of the noun in the label. The group `mark` of `label` is a verb, or a sign such as a colon.
     """
     has_verb = label["mark"][:1].isalpha() or label["mark"][:1] in ("是", "为")
     content_begin, limit = label.end(), min(len(text), label.end() + MAX_STATEMENT_CHARS)
@@ -79,26 +79,25 @@ _CONFIRMATION = lazy_pattern(
 def after_correction(
     text: str, reading: Reading, parse: Parser, read_rest: Callable[[str], Reading | None]
 ) -> Reading | None:
-    """Return a reading, or the correction that follows it; None if it is retracted without a replacement.
+    """Return the correction that follows a reading, or the reading itself; None if it is retracted without a replacement.
 
-    `read_rest` reads the lines after a retraction by their layout; spaces replace the text before them.
+    `read_rest` reads the lines after a retraction by their layout; it is passed the reply with spaces in place of all
+    earlier lines.
     """
     retraction = _RETRACTION.search(text, reading.end, reading.end + 400)
     if retraction is None or _CONFIRMATION.search(text, retraction.end(), retraction.end() + 300):
         return reading
     if introduction := _CORRECTION_INTRODUCTION.match(text, retraction.end()):
-        sentence_end = _SENTENCE_END.search(
-            text, introduction.end(), introduction.end() + MAX_STATEMENT_CHARS
-        )
-        end = (
-            sentence_end.start() if sentence_end else min(len(text), introduction.end() + MAX_STATEMENT_CHARS)
-        )
-        value = parse(text[introduction.end() : end], "sentence")
-        if value is not None and value is not REJECTED and mood(text, introduction.end(), end) == "asserted":
-            return narrow_reading(text, Reading(value, "correction", introduction.end(), end))
+        begin = introduction.end()
+        limit = min(len(text), begin + MAX_STATEMENT_CHARS)
+        sentence_end = _SENTENCE_END.search(text, begin, limit)
+        end = sentence_end.start() if sentence_end else limit
+        value = parse(text[begin:end], "sentence")
+        if value is not None and value is not REJECTED and mood(text, begin, end) == "asserted":
+            return narrow_reading(text, Reading(value, "correction", begin, end))
     newline = text.find("\n", retraction.end())
-    begin = newline if newline >= 0 else len(text)
-    return read_rest(" " * begin + text[begin:])
+    rest_begin = newline if newline >= 0 else len(text)
+    return read_rest(" " * rest_begin + text[rest_begin:])
 
 
 _ALTERNATIVE = lazy_pattern(
@@ -122,7 +121,7 @@ _VERB_OR_EQUALS = lazy_pattern(
     re.IGNORECASE,
 )
 _CONCLUDING_VERB = lazy_pattern(r"\b(?:is|are)\s+(?:therefore|thus|hence)\b[:\s]*", re.IGNORECASE)
-_REMARKS = lazy_pattern(
+_COMMENT_WORD = lazy_pattern(
     r"\b(?:check\w*|verif\w+|confirm\w*|indeed|note|remark|sanity|for\s+(?:example|instance)|correct|consistent|if|would|could|might)\b|验证|检验|注意|例如|如果|若",
     re.IGNORECASE,
 )
@@ -131,9 +130,10 @@ _CALLED_ANSWER = lazy_pattern(r"\banswer\b[^.\n]*$|答案[^。\n]*$", re.IGNOREC
 
 
 def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
-    """Return the reading of a box, or of the concluding sentence after it if the box contains an intermediate result.
+    """Return the answer in the concluding sentence after a box, which then contains an intermediate result.
 
-    A box is kept if the reply calls it the answer, or if the text after it only checks it or comments on it.
+    Without such a sentence, return `reading`, including when the reply calls the box the answer, or checks or comments on it
+    afterwards.
     """
     end = len(text.rstrip())
     if reading.form != "box" or _CALLED_ANSWER.search(text, max(0, reading.begin - 60), reading.begin):
@@ -141,7 +141,7 @@ def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
     begin = max(reading.end, text.rfind("\n", 0, end) + 1, end - MAX_STATEMENT_CHARS)
     for sentence_end in _SENTENCE_END.finditer(text, begin, max(begin, end - 1)):
         begin = sentence_end.end()
-    if _REMARKS.search(text, reading.end, end):
+    if _COMMENT_WORD.search(text, reading.end, end):
         return reading
     if clause := _CONCLUSION_START.search(text, begin, end):
         link = _VERB_OR_EQUALS.search(text, clause.end() + 1, end)

@@ -39,13 +39,13 @@ from evals.extract.visible import visible
 MAX_TAIL_CHARS = 5_000
 """Maximum number of characters, from the end of a reply, that are searched for an answer without a tag."""
 MAX_CHARS = 2_000
-"""Maximum number of characters of a tag or box that are read."""
+"""Maximum number of characters of a statement that are read."""
 _MAX_LABELS, _MAX_SPANS = 20, 30
 """Maximum numbers of labels and of emphasised spans that are examined, from the end of a reply."""
 _MAX_STATEMENTS = 100
 """Maximum number of statements that are parsed, from the end of a reply."""
 _MAX_LINE_CHARS = 300
-"""Maximum number of characters that are read after a label."""
+"""Maximum number of characters that are read outside tags and boxes, for example after a label."""
 _LATEX_WRAPPER = lazy_pattern(
     r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
 )
@@ -75,7 +75,7 @@ _OTHER_NAME = lazy_pattern(
     re.IGNORECASE,
 )
 _HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
-"""The beginning of a heading, up to its first word."""
+"""The marks before the first word of a heading."""
 _EMPHASIS = lazy_pattern(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
@@ -99,7 +99,7 @@ _LEADING_LABEL = lazy_pattern(
 _SEPARATORS = lazy_pattern(r"[\s,;，；、|：:]+")
 _AMBIGUOUS = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
-"""English words that are also formulas; read only if a statement contains nothing else."""
+"""Words that are also formulas or element symbols; read only if a statement contains nothing else."""
 
 
 def _undecorated(text: str) -> str:
@@ -183,7 +183,7 @@ def _make_parser(kind: _AnswerKind) -> Parser:
 def _make_cue_reader(
     kind: _AnswerKind, noun: str, budget: Iterator[int], *, strong: bool
 ) -> Callable[[str, int], CueReading | None]:
-    """Return the reader for a noun, which may be the name of a tag or JSON field, or part of a label."""
+    """Return the function that reads the context of a noun, which may name a tag or JSON field, or be part of a label."""
 
     def read_cue(text: str, begin: int) -> CueReading | None:
         end = begin + len(noun)
@@ -223,7 +223,7 @@ def _read_tag(text: str, begin: int, content_begin: int, kind: _AnswerKind) -> C
 def stated_formula(
     text: str, is_formula: Callable[[str], bool], *, truncated: bool = False
 ) -> Reading | None:
-    """Return the last formula that a reply states; None if there is none. `is_formula` tests a token."""
+    """Return the last formula that a reply states; None if there is none. `is_formula`: whether a string is a formula."""
 
     def parse(content: str) -> str | None:
         return read_formula(content, is_formula)
@@ -340,7 +340,7 @@ def read_name(text: str) -> str | None:
 
 
 def _latin_part(text: str) -> str:
-    """Return the longest part that has balanced brackets and no Chinese characters."""
+    """Return the longest part that has balanced brackets and no Chinese or Japanese characters."""
     parts = [part.strip() for part in _CJK.split(text)]
     balanced = [
         part for part in parts if part.count("(") == part.count(")") and part.count("[") == part.count("]")

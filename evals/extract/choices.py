@@ -34,7 +34,7 @@ from evals.extract.reading import (
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
-_NO_OPTION_FITS = lazy_pattern(
+_NO_OPTION_STATEMENT = lazy_pattern(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|neither\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b|以上(?:都|皆|均)[不非]|无正确|没有正确)",
     re.IGNORECASE,
 )
@@ -48,7 +48,7 @@ _NONE_OF_THEM = lazy_pattern(
 _INLINE_LABEL = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
 _SENTENCE_END = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _MAX_ANSWER_CHARS = 60
-"""Maximum length of an answer line that is rejected if it names no option; longer ones are ignored."""
+"""Maximum length of an answer line, tag or field that is rejected if it names no option; longer ones are ignored."""
 _LONE_LETTER = lazy_pattern(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
 _FIRST_LINE_LETTER = lazy_pattern(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
 _CLOSING_LINE = re.compile(
@@ -71,9 +71,9 @@ def letter(text: str, count: int) -> str | None:
 
 
 def choice(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
-    """Read the only option that the reply states, by its letter or by its own text; the value is its letter in the prompt.
+    """Read the single option that the reply states by letter or by text; the value is the letter in the prompt.
 
-    `truncated`: the reply was cut off; a statement at its very end is not an answer, since it may be incomplete or about to
+    `truncated`: the reply was cut off; a statement at the very end is not an answer, since it may be incomplete or about to
     be retracted.
     """
     return stated_letters(text, len(options), options, single=True, truncated=truncated)
@@ -129,13 +129,13 @@ def _read_closing_line(text: str) -> Reading | None:
 
 
 def option_letters(text: str, count: int) -> Reading | None:
-    """Read the letters of a reply without an answer statement: the whole reply, its last line, or a label at its start."""
+    """Read the letters of a reply without an answer statement by its layout, for example from its last line."""
     reading = _read_layout(half_width(text), _Parser(count, (), single=False))
     return reading if reading and reading.value and max(reading.value) < chr(ord("A") + count) else None
 
 
 class _Parser:
-    """Parses a statement as letters or as an option's text; `has_rejected`: whether a statement was rejected."""
+    """Parses a statement as letters or as an option's text, and records in `has_rejected` whether it has rejected any."""
 
     def __init__(self, count: int, options: Sequence[str], *, single: bool) -> None:
         self.count = count
@@ -209,7 +209,7 @@ class _Parser:
         return before[:-2].casefold().endswith(self._option_texts[index].strip().casefold())
 
     def _checked_letters(self, content: str, letters: str) -> Any:
-        """Return the letters of a statement; REJECTED for a letter with the text of another option."""
+        """Return the letters of a statement, or the option whose text is the stated symbol; REJECTED if letter and text disagree."""
         if (symbol := _SYMBOL.fullmatch(content)) and (
             symbol_letter := self._letter_of_symbol(symbol["small"], letters)
         ):
@@ -241,7 +241,7 @@ class _Parser:
                 and letter_beside_text[1] < chr(65 + self.count)
                 else letter
             )
-        if _NO_OPTION_FITS.match(content):
+        if _NO_OPTION_STATEMENT.match(content):
             undetermined = UNDETERMINED.search(content) and self.options.letter_of_undetermined()
             return undetermined or (self._option_texts and self.options.letter_of_none()) or REJECTED
         if (
@@ -266,12 +266,13 @@ _SINGLE_LETTER_LINE = lazy_pattern(
 _LABEL = lazy_pattern(
     r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))"
 )
-_LAST_WORDS = lazy_pattern(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
+_CLOSING_PREDICATE = lazy_pattern(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
+"""As in "... so the answer must be (B)."."""
 _LAST_LABEL = lazy_pattern(
     r"(?:[.!?。]\s*[*_]*\((?P<bracketed>[A-Z])\)|[.!?]\s+[*_]*(?P<alone>[A-Z])[*_]*\.|(?:→|⇒|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?<=[a-z]{4})\s(?:→|⇒|=>)\s(?P<plain>[A-Z]))[*_.\s]*$"
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
-_NEGATED = lazy_pattern(
+_EXCLUDES = lazy_pattern(
     r"[^.;\n]{0,200}?\s(?:is|are|would\s+be|must\s+be)\s+(?:also\s+|clearly\s+|therefore\s+)?(?:wrong|incorrect|false|impossible|ruled|eliminated|excluded|not\s+(?:right|correct|true|possible))\b",
     re.IGNORECASE,
 )
@@ -281,16 +282,16 @@ _LETTER_BUT_NOT = lazy_pattern(
     r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}$"
 )
 _ALNUM = lazy_pattern(r"[^\W_]")
-_REJECTS = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
+_CALLS_WRONG = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
 
 
 def _read_layout(text: str, parser: _Parser) -> Reading | None:
-    """Read a reply without an answer statement: its only line, its last line, a label at its start, or an option's own text."""
+    """Read a reply without an answer statement: a line with a single letter, a label, verdicts on all options, or an option's text."""
     text, unclosed = visible(text)
     if unclosed or breaks_off(text):
         return None
-    if last_words := _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24)):
-        return Reading(last_words[1], "prose", *last_words.span(1))
+    if predicate := _CLOSING_PREDICATE.search(text, max(0, len(text.rstrip()) - 24)):
+        return Reading(predicate[1], "prose", *predicate.span(1))
     line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
     tail_begin = max(line_begin, len(text.rstrip()) - 24)
     if (label := _LAST_LABEL.search(text, tail_begin)) and len(_BRACKETED.findall(text, line_begin)) <= 1:
@@ -341,9 +342,9 @@ def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -
         for other in _INLINE_LABEL.finditer(line)
     ):
         return None
-    if index > 0 and _REJECTS.match(lines[index][0]):
+    if index > 0 and _CALLS_WRONG.match(lines[index][0]):
         return None
-    if index == 0 and _NEGATED.match(line):
+    if index == 0 and _EXCLUDES.match(line):
         return None
     begin = offset + lines[index].start() + labels[index].start(str(labels[index].lastgroup))
     return Reading(letters.pop(), "whole" if index == 0 else "last line", begin, begin + 1)

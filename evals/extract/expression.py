@@ -10,7 +10,7 @@ from evals.extract.formatting import half_width, shortened_answers, strip_format
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
-from evals.extract.reading import PROSE, REJECTED, Reading, read_answer
+from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer
 from evals.extract.statements import Form
 
 _MAX_FORMULA_CHARS = 120
@@ -28,12 +28,12 @@ _MAX_WORDS = 4
 
 
 def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated expression; the value is a tuple: the answer as stated, then versions without trailing explanations."""
+    """Read the stated expression; the value is a tuple: the unformatted answer, then versions without trailing explanations."""
     return read_answer(half_width(text), _parse, truncated=truncated)
 
 
 def _parse(content: str, form: Form) -> Any:
-    if form in PROSE or form == "whole":
+    if form in UNMARKED_FORMS or form == "whole":
         content = _LEAD_IN.sub("", content)
     versions = tuple(
         version
@@ -42,12 +42,14 @@ def _parse(content: str, form: Form) -> Any:
     )
     if not versions:
         return None
-    if _UNDECIDED.match(versions[0]) or (form not in PROSE and form != "whole" and gives_up(versions[0])):
+    if _UNDECIDED.match(versions[0]) or (
+        form not in UNMARKED_FORMS and form != "whole" and gives_up(versions[0])
+    ):
         return REJECTED
     shortest = versions[-1]
     word_count = len(_WORD.findall(shortest))
     is_formula = _FORMULA.search(shortest) is not None or spelled_number(shortest) is not None
-    if form in PROSE or form == "whole":
+    if form in UNMARKED_FORMS or form == "whole":
         if statement_mood.mood(content, _value_position(content), len(content)) != "asserted":
             return None
         if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE_VERB.search(shortest)):
@@ -60,7 +62,7 @@ def _parse(content: str, form: Form) -> Any:
 
 
 def _value_position(content: str) -> int:
-    """Return the position after the first equals sign, so that the mood of the left-hand side counts ("let x = 3"); else 0."""
+    """Return the position after the first equals sign, since words before it determine the mood ("let x = 3"); else 0."""
     equals = _EQUALS.search(content)
     return equals.end() if equals else 0
 

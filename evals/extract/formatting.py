@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from evals.extract.lazy_pattern import lazy_pattern
 
 MAX_CHARS = 2_000
-"""Maximum number of characters of an answer that are examined."""
+"""Maximum number of characters of an answer that are kept."""
 _FULL_WIDTH = {0xFF01 + i: chr(0x21 + i) for i in range(94)} | {
     0x3000: " ",
     0x2212: "-",
@@ -34,17 +34,19 @@ _SWITCH = lazy_pattern(
 )
 _COLOUR = lazy_pattern(r"\\(?:textcolor|colorbox|color)\s*\{[^{}]{0,40}\}\s*")
 _EMPTY_BOX = lazy_pattern(r"\\(?:boxed|fbox)\s*(?:\{\s*\}|(?![\s{\w]*\w))")
-_ALIGNED = lazy_pattern(
+_ALIGNMENT = lazy_pattern(
     r"\\(?:begin|end)\{(?:aligned|align|equation|gathered|split|center)\*?\}\s*|^\s*&|&(?==)"
 )
-_HTML = lazy_pattern(
+_HTML_TAG = lazy_pattern(
     r"</?(?:b|i|em|strong|u|span|p|div|mark|code|font|big|h\d|br|answer)\b[^<>]{0,80}>", re.IGNORECASE
 )
-_PAIRS = (
+_DELIMITER_PAIRS = (
     ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("```", "```"), ("``", "``"), ("`", "`"), ("**", "**"), ("__", "__"), ("*", "*"),
     ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"), ("„", "“"),
 )  # fmt: skip
-_PAIRS_BY_SIGN = {left[0]: [pair for pair in _PAIRS if pair[0][0] == left[0]] for left, _ in _PAIRS}
+_PAIRS_BY_FIRST_CHARACTER = {
+    left[0]: [pair for pair in _DELIMITER_PAIRS if pair[0][0] == left[0]] for left, _ in _DELIMITER_PAIRS
+}
 _UNFORMATTED = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
 """Text without formatting; most options are of this form."""
 _LEADING = lazy_pattern(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
@@ -52,9 +54,9 @@ _TRAILING = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\
 _TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t")
 """The characters that can end a match of `_TRAILING`."""
 _TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")
-"""The characters that can occur in a match of `_TRAILING`, except spaces."""
+"""The characters other than spaces that can occur in a match of `_TRAILING`."""
 _COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
-_BREAK = lazy_pattern(
+_EXPLANATION_START = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
     r"|\s*[,;，；]\s*(?=(?:not|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这))"
     r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|from|corresponding)\b)"
@@ -62,8 +64,8 @@ _BREAK = lazy_pattern(
     re.IGNORECASE,
 )
 _BRACKETED = lazy_pattern(r"\([^(),;]{1,200}\)")
-_MAX_VERSIONS = 6
-_MAX_BREAK_CHARS = 400
+_MAX_SHORTENED, _MAX_SEARCHED_CHARS = 6, 400
+"""Maximum numbers of shortened versions, and of characters that are searched for explanations."""
 
 
 def half_width(text: str) -> str:
@@ -81,9 +83,9 @@ def strip_formatting(text: str) -> str:
     if not text.isascii():
         text = _INVISIBLE.sub("", half_width(text))
     if "<" in text:
-        text = _HTML.sub("", text)
+        text = _HTML_TAG.sub("", text)
     if "\\" in text:
-        text = _EMPTY_BOX.sub("", _COLOUR.sub("", _ALIGNED.sub("", text)))
+        text = _EMPTY_BOX.sub("", _COLOUR.sub("", _ALIGNMENT.sub("", text)))
     for _ in range(24):
         previous = text
         text = _strip_delimiters(text.strip())
@@ -103,7 +105,7 @@ def _strip_delimiters(text: str) -> str:
             text = text[: trailing.start()]
     if not text.isascii():
         text = _COPULA_ENDING.sub("", text)
-    for opening, closing in _PAIRS_BY_SIGN.get(text[:1], ()):
+    for opening, closing in _PAIRS_BY_FIRST_CHARACTER.get(text[:1], ()):
         if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
             inner = text[len(opening) : -len(closing)]
             if opening not in inner and closing not in inner:
@@ -122,8 +124,8 @@ def _strip_delimiters(text: str) -> str:
 def _is_balanced(text: str) -> bool:
     """Return whether the braces in the text are balanced."""
     depth = 0
-    for mark in re.finditer(r"\\.|[{}]", text, re.DOTALL):
-        depth += (mark[0] == "{") - (mark[0] == "}")
+    for token in re.finditer(r"\\.|[{}]", text, re.DOTALL):
+        depth += (token[0] == "{") - (token[0] == "}")
         if depth < 0:
             return False
     return depth == 0
@@ -139,11 +141,12 @@ def shortened_answers(text: str) -> Iterator[str]:
     seen = {unformatted}
     if _BRACKETED.fullmatch(unformatted):
         yield unformatted[1:-1].strip()
-    breaks = [match.start() for match in _BREAK.finditer(unformatted, 0, _MAX_BREAK_CHARS) if match.start()]
-    if len(breaks) > _MAX_VERSIONS:
-        breaks = [*breaks[: _MAX_VERSIONS - 1], breaks[-1]]
-    for position in reversed(breaks):
-        shortened = strip_formatting(unformatted[:position])
+    matches = _EXPLANATION_START.finditer(unformatted, 0, _MAX_SEARCHED_CHARS)
+    ends = [match.start() for match in matches if match.start()]
+    if len(ends) > _MAX_SHORTENED:
+        ends = [*ends[: _MAX_SHORTENED - 1], ends[-1]]
+    for end in reversed(ends):
+        shortened = strip_formatting(unformatted[:end])
         if shortened and shortened not in seen:
             seen.add(shortened)
             yield shortened

@@ -13,12 +13,12 @@ from typing import Any
 from evals.extract.formatting import half_width, shortened_answers, strip_formatting
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.number_words import WORDS
-from evals.extract.reading import PROSE, REJECTED, Reading, read_answer
+from evals.extract.number_words import NUMBER_WORDS
+from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer
 from evals.extract.statements import Form
 
 MAX_REPLY_CHARS = 80
-"""Maximum length of a reply that is read as a whole, or of an answer that is not introduced as one (`PROSE`)."""
+"""Maximum length of a reply that is read as a whole, or of an answer without a marker (`UNMARKED_FORMS`)."""
 _SENTENCE_VERB = lazy_pattern(
     r"\s(?:is|are|was|were|has|had|have|shows|equals|measures|(?:occur(?:s|red)|happen(?:s|ed)|peak(?:s|ed)|beg[ai]ns?|start(?:s|ed)|end(?:s|ed))\s+in)\s",
     re.IGNORECASE,
@@ -28,12 +28,13 @@ _DECLINES = lazy_pattern(
     re.IGNORECASE,
 )
 _MAX_WORDS = 5
-"""Maximum number of words in an answer that is not introduced as one."""
+"""Maximum number of words in an answer without a marker, unless it is a number."""
 _MAX_SENTENCE_CHARS = 240
+"""Maximum length of an answer that is stated in a sentence; a longer one is rejected."""
 
 
 def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated free-form answer; the value is a tuple: the answer as stated, then versions without trailing explanations."""
+    """Read the stated free-form answer; the value is a tuple: the unformatted answer, then versions without trailing explanations."""
     return read_answer(half_width(text), _parse, truncated=truncated)
 
 
@@ -61,7 +62,7 @@ def _parse(content: str, form: Form) -> Any:
         and not _DIGIT.search(content, share.end())
     ):
         return (share["number"],)
-    if form in PROSE or form == "whole":
+    if form in UNMARKED_FORMS or form == "whole":
         if gives_up(content) or "?" in content[-2:]:
             return None
         word_count = len(versions[-1].split())
@@ -100,7 +101,7 @@ _VARIABLE = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-
 def number(text: str, *, scaled: bool = True) -> float | None:
     """Return the only number of a short answer, with its scale ("12k", "1.2 million"); a percent sign is ignored.
 
-    None if there is no number, or several; only a unit may follow it. If not `scaled`, "million" and the like are
+    None if there is no number, or several; only a unit may follow the number. If not `scaled`, "million" and the like are
     ignored, for charts whose axis is already in millions.
     """
     text = strip_formatting(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")
@@ -108,10 +109,10 @@ def number(text: str, *, scaled: bool = True) -> float | None:
         text = text[variable.end() :]
     if qualifier := _QUALIFIER.match(text):
         text = text[qualifier.end() :]
-    if (spelled := WORDS.get(text.casefold().split(" ")[0].rstrip(".,"))) is not None:
+    if (spelled := NUMBER_WORDS.get(text.casefold().split(" ")[0].rstrip(".,"))) is not None:
         return None if _has_digit(text) else spelled
-    if text[:1] in WORDS and len(text) <= 2:
-        return WORDS[text[0]]
+    if text[:1] in NUMBER_WORDS and len(text) <= 2:
+        return NUMBER_WORDS[text[0]]
     if fraction := _FRACTION.match(text):
         return _fraction_value(fraction, text)
     cleaned = re.sub(r"[{}]", "", _LATEX.sub(" ", text)).strip()

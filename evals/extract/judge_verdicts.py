@@ -1,4 +1,6 @@
-r"""Parse the verdict of a judge model strictly.
+r"""Parse the replies of judge models: verdicts, and answers that a judge extracted.
+
+Only the form that the judge was asked for is accepted, except by `verdict_opencompass`.
 
 >>> verdict('{"case": "3f9a", "verdict": "A"}', "3f9a", ("A", "B"))
 'A'
@@ -16,16 +18,16 @@ from typing import Any, Literal
 import msgspec
 
 MAX_CHARS = 4_000
-"""Maximum length of a verdict in characters."""
+"""Maximum length of a judge's reply in characters."""
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n[ \t]*```\Z", re.DOTALL)
 _A_OR_B = re.compile(r"A|B")
 
 
 def _verdict_field(text: str, case: str, field: str) -> Any:
-    """Return a field of a verdict, which must be exactly one JSON object; None for any other text.
+    """Return a field of a judge's reply, which must be a single JSON object with `field` and `case`; None for any other text.
 
-    The object must repeat the case, a random number that the candidate's text does not contain, so that a judge that
-    copies the candidate or follows instructions in it gives no valid verdict.
+    `case` is a random string, absent from the candidate's text, that the judge must repeat; a judge that copies the
+    candidate, or obeys instructions in it, therefore gives no valid reply.
     """
     text = text.strip()
     if len(text) > MAX_CHARS:
@@ -46,7 +48,7 @@ def verdict(text: str, case: str, allowed: Sequence[str]) -> str | None:
 
 
 def extracted_number(text: str, case: str) -> float | Literal["nothing"] | None:
-    """Read the number that a judge extracted from a reply; `nothing` if the reply has none, None if the verdict is invalid."""
+    """Read the number that a judge extracted from a reply; `nothing` if it found none, None if the judge's reply is invalid."""
     field_value = _verdict_field(text, case, "number")
     if field_value == "none":
         return "nothing"
@@ -59,7 +61,7 @@ def extracted_number(text: str, case: str) -> float | Literal["nothing"] | None:
 
 
 def extracted_answer(text: str, case: str) -> str | None:
-    """Read the answer that a judge extracted from a reply; empty if the reply has none, None if the verdict is invalid."""
+    """Read the answer that a judge extracted from a reply; empty if it found none, None if the judge's reply is invalid."""
     field_value = _verdict_field(text, case, "answer")
     return field_value.strip() if isinstance(field_value, str) else None
 
@@ -79,7 +81,7 @@ def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
 
 
 def number_bare(text: str) -> float | None:
-    """Read the verdict of a judge that was asked to reply with a number only."""
+    """Read the number of a judge that was asked to reply with nothing else."""
     try:
         number = float(text.strip()) if len(text) < 100 and "_" not in text else inf
     except ValueError:

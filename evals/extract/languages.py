@@ -1,6 +1,6 @@
-"""Phrases that introduce an answer in other languages: nouns, and the words between noun and answer.
+"""Phrases that introduce an answer in languages other than English and Chinese: nouns, and the words after them.
 
-English and Chinese have their own patterns in `statements.py`.
+For English and Chinese, `statements.py` has more detailed patterns.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LANGUAGES = {
 FOREIGN_OPTIONS = (
     "opción", "opzione", "opção", "alternativa", "вариант", "letra", "lettre", "lettera", "選択肢", "선택지",
 )  # fmt: skip
-"""Words for "option" or "letter" in other languages that are spelled differently in English."""
+"""Foreign words for "option" or "letter" whose spelling differs from the English."""
 
 NOUNS = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
 """Noun -> its language."""

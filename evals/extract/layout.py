@@ -18,13 +18,11 @@ _GIVES_UP = lazy_pattern(
     r"|抱歉|无法|不能|不知道|不确定|对不起"
 )
 _SENTENCE_END = lazy_pattern(r"(?:[.!?](?=\s)|[。；！？\n])")
-
-
 _GUESS = lazy_pattern(
     r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
     re.IGNORECASE,
 )
-"""A phrase that introduces an answer even if `_GIVES_UP` matches."""
+"""A phrase that introduces an answer although `_GIVES_UP` matches."""
 
 
 def gives_up(text: str, begin: int = 0) -> bool:
@@ -66,7 +64,7 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
 
 
 def _sentence_candidates(text: str, begin: int) -> Iterator[Statement]:
-    """Yield the predicate and the subject of the last sentence of the line that begins at `begin`."""
+    """Yield the predicate of the last sentence on the line that begins at `begin`, and the subject of some sentences."""
     for sentence_end in _SENTENCE_END.finditer(text, begin, max(begin, len(text.rstrip()) - 1)):
         begin = sentence_end.end()
     if predicate := _find_predicate(text, begin):
@@ -98,7 +96,7 @@ def _is_emphasised_answer(text: str, span: re.Match[str]) -> bool:
 
 
 def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> Statement | None:
-    """Return the count in a sentence, else its text from the last "is" or "=" to a reason ("because"); None if not asserted."""
+    """Return the count that a sentence states, or else its predicate without a reason ("because ..."); None if not asserted."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
     reason = _REASON.search(text, sentence_begin, end)
     if reason and not text[sentence_begin : reason.start()].isspace() and reason.start() > sentence_begin:

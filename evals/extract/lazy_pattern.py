@@ -26,5 +26,5 @@ class _LazyPattern:
 
 
 def lazy_pattern(source: str, flags: int = 0) -> re.Pattern[str]:
-    """Return a pattern that is compiled on first use, which raises `re.error` if the pattern is invalid."""
+    """Return a pattern that is compiled on first use; only then does an invalid one raise `re.error`."""
     return cast("re.Pattern[str]", _LazyPattern(source, flags))

@@ -1,4 +1,4 @@
-"""Read option letters next to a cue word; shared by the tables of cues."""
+"""Read option letters beside a cue word, i.e. a word that may introduce an answer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_letters import parse_letters
 from evals.extract.statements import CueReading, Form, Statement
 
-MAX_CUE_CHARS = 320
-MAX_CONTEXT_CHARS = 120
-_IF = lazy_pattern(r"(?:^|[.;:!?\n]\s*)if\b[^.;:!?\n]*,\s*(?:then\s+)?$", re.IGNORECASE)
-"""A condition before "it's B", which then states the answer to one case only."""
+MAX_CUE_CHARS, MAX_CONTEXT_CHARS = 320, 120
+"""Maximum numbers of characters that are examined after and before a cue word."""
+_IF_CLAUSE = lazy_pattern(r"(?:^|[.;:!?\n]\s*)if\b[^.;:!?\n]*,\s*(?:then\s+)?$", re.IGNORECASE)
+"""A condition before "it's B", which then states the answer for a single case."""
 
 
 def read_cue(
@@ -36,11 +36,11 @@ def read_cue(
     mood = statement_mood.mood(text, cue_begin, stop, link=text[cue_begin:start])
     if not is_strong and mood == "asserted":
         context_begin = max(0, cue_begin - MAX_CONTEXT_CHARS)
-        mood = "conditional" if _IF.search(text, context_begin, cue_begin) else mood
+        mood = "conditional" if _IF_CLAUSE.search(text, context_begin, cue_begin) else mood
     return letters, Statement(form, start, stop, mood), is_strong
 
 
-def letter_at(text: str, position: int, *, is_strong: bool) -> CueReading | None:
+def letter_at(text: str, position: int, *, is_strong: bool) -> CueReading:
     """Return the letter at a position as the answer."""
     mood = statement_mood.mood(text, position, position)
     return text[position], Statement("cue", position, position + 1, mood), is_strong

@@ -1,4 +1,4 @@
-"""Extract molecules from replies without an answer statement: from code spans, bold words, the whole reply, its last paragraph, prose."""
+"""Extract molecules from replies without an answer statement, by their layout: code spans, bold words, the last paragraph."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.molecule_spans import MAX_SPANS, MoleculeRequest, Span, last_group, main_spans
 from evals.extract.reading import Reading, breaks_off
 from evals.extract.smiles import (
+    ENGLISH_WORDS,
     MAX_TOKEN_CHARS,
-    WORDS,
     can_only_be_smiles,
     looks_like_smiles,
     parse_molecule_set,
@@ -27,7 +27,7 @@ ALTERNATIVES = lazy_pattern(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", r
 _MAX_TAIL_CHARS = 20_000
 """Maximum number of characters searched, from the end of a reply."""
 _MAX_OPTION_CHARS = 4_000
-"""Maximum number of characters before the last line that are searched for the option that the line recommends."""
+"""Maximum number of characters before the last line that are searched for the option that this line recommends."""
 _RECOMMENDATION = lazy_pattern(
     r"\bI(?:['’]d|\s+would)?\s+(?:recommend|choose|prefer|select|suggest|pick|go\s+with)\s+(?P<label>(?:option|route|method|candidate|pathway)\s+(?:\d|[A-D]\b))",
     re.IGNORECASE,
@@ -47,7 +47,7 @@ _ARROW = lazy_pattern(r"→|->|=>|⟶|⟹|⇒")
 
 
 def read_layout(text: str, request: MoleculeRequest) -> Reading | None:
-    """Read code spans, bold words, a reply that consists of the answer alone, the last paragraph or prose."""
+    """Read code spans and bold words, the whole reply, the option that it recommends, its last paragraph, or its prose."""
     if gives_up(text, _last_line_start(text)) or breaks_off(text[-MAX_REPLY_CHARS:]):
         return None
     reading = (
@@ -108,7 +108,7 @@ def _read_whole_reply(text: str, request: MoleculeRequest) -> Reading | None:
     value: str | None = strip_token(reaction_side(content, request.side))
     if not looks_like_smiles(value or ""):
         value = parse_molecule_set(content, request.side) if request.is_set else parse_whole(content)
-    if not value or value.upper() in WORDS or not any(char.isalpha() for char in value):
+    if not value or value.upper() in ENGLISH_WORDS or not any(char.isalpha() for char in value):
         return None
     begin = text.find(content[0])
     return asserted_reading(text, Reading(value, "whole", begin, begin + len(content)))
@@ -150,7 +150,7 @@ def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
         span = reactions[-1].span()
         value = parse_molecule_set(text[slice(*span)], request.side)
         return asserted_reading(text, Reading(value, "prose", *span)) if value else None
-    molecules = unmistakable_smiles(_without_remarks(tail))
+    molecules = unmistakable_smiles(_REMARK.sub("", tail))
     if not molecules and _RESULT_VERB.search(tail):
         in_remarks = unmistakable_smiles(tail)
         molecules = in_remarks if len(in_remarks) == 1 else []
@@ -166,8 +166,8 @@ def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
 
 
 def _read_result_line(text: str, last_molecule: str) -> str | None:
-    """Return the molecule that the last line states as the result; `last_molecule`: the last one in the reply."""
-    molecules = unmistakable_smiles(_without_remarks(text[_last_line_start(text) :]))
+    """Return the molecule that the last line states as the result; of several, the last if it is `last_molecule` of the reply."""
+    molecules = unmistakable_smiles(_REMARK.sub("", text[_last_line_start(text) :]))
     results = [molecule for molecule in molecules if _is_result(text, text.rfind(molecule))]
     if not results:
         return None
@@ -177,10 +177,6 @@ def _read_result_line(text: str, last_molecule: str) -> str | None:
 def _is_result(text: str, begin: int) -> bool:
     """Return whether the words before a molecule introduce it as the result."""
     return _INTRODUCES_RESULT.search(text, max(0, begin - 40), max(0, begin)) is not None
-
-
-def _without_remarks(text: str) -> str:
-    return _REMARK.sub("", text)
 
 
 _REMARK = lazy_pattern(r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")

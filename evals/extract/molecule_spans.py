@@ -20,7 +20,7 @@ from evals.extract.statements import MAX_CHARS
 
 MAX_SPANS = 60
 """Maximum number of spans that are compared, from the end of a reply."""
-MAIN = lazy_pattern(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
+MAIN_PRODUCT = lazy_pattern(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
 _STARTING_MATERIAL = lazy_pattern(
     r"\b(?:starting|reactants?|reagents?|substrates?|precursors?|catalysts?|solvents?)\b|反应物|原料|试剂|底物",
     re.IGNORECASE,
@@ -65,7 +65,7 @@ class Span(NamedTuple):
 
 
 def answer_part(line: str, *, is_set: bool) -> str:
-    """Return the part of a line that states the answer: its code spans, or else the first clause."""
+    """Return the part of a line that states the answer: a code span (or several for a set), or else the first clause."""
     head_end = None if "\n" in line else _HEAD_END.search(line)
     head = line[: head_end.start()] if head_end else line
     if is_set and (byproduct := BY_PRODUCT.search(head)) and unmistakable_smiles(head[: byproduct.start()]):
@@ -102,7 +102,7 @@ def tag_spans(text: str) -> list[Span]:
 
 
 def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
-    """Return the last span and those before it, as long as only punctuation, numbers and remarks separate them."""
+    """Return the last span and the spans before it that only punctuation, numbers, labels and remarks separate from it."""
     group = [spans[-1]]
     for span in reversed(spans[:-1]):
         if group[0].begin - span.end > 400:
@@ -137,6 +137,6 @@ def main_spans(text: str, spans: list[Span], request: MoleculeRequest) -> list[S
         if BY_PRODUCT.search(words) or is_starting_material:
             continue
         candidates.append(span)
-        if MAIN.search(words):
+        if MAIN_PRODUCT.search(words):
             main.append(span)
     return main or candidates or spans

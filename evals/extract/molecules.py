@@ -30,7 +30,7 @@ from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.molecule_layout import ALTERNATIVES, read_layout
 from evals.extract.molecule_spans import (
-    MAIN,
+    MAIN_PRODUCT,
     MoleculeRequest,
     Span,
     answer_part,
@@ -38,11 +38,18 @@ from evals.extract.molecule_spans import (
     main_spans,
     tag_spans,
 )
-from evals.extract.reading import PROSE, REJECTED, Reading, before_next_question, breaks_off, read_answer
+from evals.extract.reading import (
+    REJECTED,
+    UNMARKED_FORMS,
+    Reading,
+    before_next_question,
+    breaks_off,
+    read_answer,
+)
 from evals.extract.smiles import (
     BY_PRODUCT,
+    ENGLISH_WORDS,
     MAX_TOKEN_CHARS,
-    WORDS,
     Side,
     can_be_smiles,
     parse_component,
@@ -60,6 +67,7 @@ NOUNS = (
     "smiles", "product", "products", "reactant", "reactants", "reagent", "reagents", "precursor", "precursors",
     "materials", "structure", "molecule", "产物", "反应物", "结构", "结构式", "原料",
 )  # fmt: skip
+"""Words that may name a tag or JSON field with the answer, or be part of a label before the answer."""
 _MAX_LIST_CHARS, _MAX_LIST_LINES = 4_000, 40
 """Maximum numbers of characters and lines of a list that are examined on either side of a label."""
 _MAX_LABELS, _MAX_STATEMENTS, _MAX_LINE_CHARS = 40, 80, 1_000
@@ -92,7 +100,7 @@ def stated_molecule(
     request = MoleculeRequest(is_set, side)
     reader = _Reader(before_next_question(half_width(visible_text)), request)
     reading = reader.read(truncated=truncated)
-    if reading is None or reading.form in PROSE:
+    if reading is None or reading.form in UNMARKED_FORMS:
         return reading
     return after_correction(
         reader.text,
@@ -237,13 +245,13 @@ class _Reader:
         return components, length
 
     def _main_product(self, lines: str) -> str | None:
-        main = [line for line in lines.split("\n") if MAIN.search(line.partition(":")[0])]
+        main = [line for line in lines.split("\n") if MAIN_PRODUCT.search(line.partition(":")[0])]
         return parse_component(main[0], self.request.side) if len(main) == 1 else None
 
     # --- parsing
 
     def parse(self, content: str, form: Form) -> Any:
-        """Parse one statement; long lines are truncated, and only a limited number of statements is parsed."""
+        """Parse one statement; long lines are truncated, and at most `_MAX_STATEMENTS` are parsed."""
         self._statement_count += 1
         if self._statement_count > _MAX_STATEMENTS:
             return None
@@ -262,7 +270,7 @@ class _Reader:
         value = self.request.read(
             content if is_delimited else answer_part(content, is_set=self.request.is_set)
         )
-        if value is not None and (is_delimited or form == "line" or value.upper() not in WORDS):
+        if value is not None and (is_delimited or form == "line" or value.upper() not in ENGLISH_WORDS):
             return value
         if form == "tag" and content.strip():
             return strip_token(content) if self.request.is_set else content.strip().replace(";", ".")
@@ -280,6 +288,6 @@ def _tag_component(text: str, side: Side) -> str:
 
 
 def _have_common_component(sets: list[str]) -> bool:
-    """Return whether two of the sets have a component in common, i.e. are alternatives."""
+    """Return whether two of the sets have a component in common, and so are alternatives."""
     components = [component for molecules in sets for component in set(molecules.split("."))]
     return len(set(components)) < len(components)

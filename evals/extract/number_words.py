@@ -1,4 +1,4 @@
-"""Spelled-out numbers: in English up to ninety-nine, in Chinese up to ten.
+"""Spelled-out numbers: in English up to ninety-nine and "hundred", in Chinese up to ten.
 
 >>> spelled_number("Minus twenty-one"), spelled_number("两"), spelled_number("many")
 (-21.0, 2.0, None)
@@ -14,7 +14,7 @@ _BELOW_20 = (
 )
 _FROM_20 = "twenty thirty forty fifty sixty seventy eighty ninety"
 _UNITS, _TENS = _BELOW_20.split(), _FROM_20.split()
-WORDS = (
+NUMBER_WORDS = (
     {word: float(value) for value, word in enumerate(_UNITS)}
     | {ten: 20.0 + 10 * n for n, ten in enumerate(_TENS)}
     | {
@@ -33,5 +33,7 @@ def spelled_number(text: str) -> float | None:
     """Return the value of a spelled-out number, optionally with a sign; None for any other text."""
     words = text.strip().casefold()
     sign = _SIGN.match(words)
-    value = WORDS.get("-".join(words[sign.end() if sign else 0 :].split())) if words != "none" else None
+    value = (
+        NUMBER_WORDS.get("-".join(words[sign.end() if sign else 0 :].split())) if words != "none" else None
+    )
     return -value if value and sign and not words.startswith("plus") else value

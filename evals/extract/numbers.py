@@ -9,7 +9,7 @@ from evals.extract.answer_cues import concluding_reading, is_alternative
 from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
-from evals.extract.reading import PROSE, REJECTED, Reading, parse_shortened, read_answer
+from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, parse_shortened, read_answer
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
@@ -44,7 +44,7 @@ _WORD = lazy_pattern(r"\w")
 _BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
 _VERB = lazy_pattern(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
 _MAX_ANSWER_CHARS = 60
-"""Maximum length of a sentence with a digit, or another statement without one, that is rejected if it is not an integer.
+"""Maximum length of a sentence with a digit, or of another statement without a digit, that is rejected if it is no integer.
 
 Longer ones are ignored.
 """
@@ -76,13 +76,13 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
 def _parse(content: str, form: Form) -> Any:
     if form in ("whole", "last line") and _VERB.search(content):
         return None  # the predicate of the sentence is read instead, as prose
-    value = parse_integer(content, bare=form in PROSE)
+    value = parse_integer(content, bare=form in UNMARKED_FORMS)
     if value is not None:
         return value
     if form == "sentence":
         return REJECTED if _DIGIT.search(content) and len(content) <= _MAX_ANSWER_CHARS else None
     is_answer = _DIGIT.search(content) or (len(content) <= _MAX_ANSWER_CHARS and _WORD.search(content))
-    return REJECTED if is_answer and form not in PROSE and form != "whole" else None
+    return REJECTED if is_answer and form not in UNMARKED_FORMS and form != "whole" else None
 
 
 _PARSER = parse_shortened(_parse)

@@ -28,7 +28,6 @@ _MAY_PRECEDE = lazy_pattern(
 )
 _LABEL = lazy_pattern(r"[\s*_`\"'“#>-]*(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])[.):])")
 _DENIED_LIST = lazy_pattern(r"\b(?:nor|neither|not)\s*\W*$", re.IGNORECASE)
-
 _MAKES_LETTER = lazy_pattern(
     r"\b(?:makes|making|leaves|leaving|renders|rendering)\s+(?:option\s+|choice\s+|answer\s+|only\s+)?[*_(]*(?P<letter>[A-Z])[*_)]*\s+(?:as\s+)?the\s+(?:(?:only|single|most|best|clear|obvious|correct|right|likely)\s+)*[*_]*$"
 )
@@ -70,7 +69,7 @@ def letters_called_correct(text: str, begin: int, end: int) -> CueReading | None
 
 
 def _are_options(context: str, subject: re.Match[str], letters: str) -> bool:
-    """Return whether the letters before "is correct" are options, not words or labels, and the sentence asserts it."""
+    """Return whether the letters before "is correct" are options, not words or labels, and are asserted to be correct."""
     label = _LABEL.match(context, context.rfind("\n") + 1)
     if label and len(context) < MAX_CONTEXT_CHARS and (label["bracketed"] or label["bare"]) not in letters:
         return False  # "F. A and B are correct": the text of option F

@@ -1,9 +1,10 @@
-"""The words with which replies name an option, with a reader for each."""
+"""The cues for options: words with which replies name one, each with a function that reads the option beside the word."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TypeAlias
 
 from evals.extract import option_cues_foreign as foreign
 from evals.extract import statement_mood
@@ -17,8 +18,11 @@ from evals.extract.letters_at_cue import (
     read_cue,
 )
 from evals.extract.option_called_correct import letters_called_correct
-from evals.extract.option_letters import FULL_STOP, parse_letters
+from evals.extract.option_letters import CLAUSE_END, parse_letters
 from evals.extract.statements import Cue, CueReading, Cues, Statement, json_value_extent
+
+OptionCueReader: TypeAlias = Callable[[str, int, str], CueReading | None]
+"""(text, position of the cue word, cue word) -> the option beside the word; None if the word does not introduce one."""
 
 # --- "the correct option is C", "Final choice: C" -----------------------------------------------------------
 
@@ -89,7 +93,7 @@ def _read_named_option(text: str, begin: int, end: int, context: str) -> CueRead
     while marks_end < len(text) and text[marks_end] in "*_`\"'”)]）】":
         marks_end += 1
     is_only = re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _REMAINS.match(text, stop)
-    if not is_only and not (_INTRODUCES_OPTION.search(context) and FULL_STOP.match(text, marks_end)):
+    if not is_only and not (_INTRODUCES_OPTION.search(context) and CLAUSE_END.match(text, marks_end)):
         return None
     return letters, Statement("cue", start, stop, statement_mood.mood(text, begin, stop)), False
 
@@ -116,8 +120,8 @@ def _read_called_correct(text: str, begin: int, word: str) -> CueReading | None:
 # --- "I choose C", "go with C", "so C.", "only C works" -----------------------------------------------------
 
 
-def _make_reader(pattern: str, *, is_strong: bool) -> Callable[[str, int, str], CueReading | None]:
-    """Return a reader of the option after a word such as "choose" or "therefore" and a link that matches `pattern`."""
+def _after_link(pattern: str, *, is_strong: bool) -> OptionCueReader:
+    """Return a function that reads the option after a word such as "choose" and a link that matches `pattern`."""
     link_pattern = lazy_pattern(pattern, re.IGNORECASE)
 
     def read(text: str, begin: int, word: str) -> CueReading | None:
@@ -150,8 +154,6 @@ def _read_statement_in(text: str, begin: int, word: str) -> CueReading | None:
 
 _SINGLE_LETTER = lazy_pattern(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
 _AFTER_ONLY = lazy_pattern(r"\s+(?:option\s+|choice\s+|statement\s+)?", re.IGNORECASE)
-
-
 _SUBJECT_LETTER = lazy_pattern(
     r"(?:^|[.;:,\n]\s*|\b(?:so|thus|hence|therefore|only|option|choice|answer|statement)\s+)[*_(\[]*(?P<letter>[A-Z])[)\]*_]*\s+$",
     re.IGNORECASE,
@@ -168,10 +170,10 @@ _OPTION_NOUN = lazy_pattern(
 )
 
 
-def _read_fit(text: str, begin: int, word: str, *, states_criteria: bool = False) -> CueReading | None:
-    """Read "Option C fits best."; `states_criteria`: the verb has an object such as "all the criteria"."""
+def _read_fit(text: str, begin: int, word: str, *, has_object: bool = False) -> CueReading | None:
+    """Read "Option C fits best."; `has_object`: the verb has an object such as "all the criteria"."""
     subject = _SUBJECT_LETTER.search(text, max(0, begin - 24), begin)
-    if subject is None or not (states_criteria or _AFTER_FITS.match(text, begin + len(word), begin + 100)):
+    if subject is None or not (has_object or _AFTER_FITS.match(text, begin + len(word), begin + 100)):
         return None
     start = subject.start("letter")
     if not text[start].isupper() or (
@@ -190,13 +192,13 @@ _CRITERIA = lazy_pattern(
 def _read_match(text: str, begin: int, word: str) -> CueReading | None:
     """Read "which matches C." and "Option C matches the description exactly."."""
     if _CRITERIA.match(text, begin + len(word), begin + 160) and (
-        reading := _read_fit(text, begin, word, states_criteria=True)
+        reading := _read_fit(text, begin, word, has_object=True)
     ):
         return reading
     return _read_matched_option(text, begin, word) if word == "matches" else None
 
 
-_read_matched_option = _make_reader(r"", is_strong=False)
+_read_matched_option = _after_link(r"", is_strong=False)
 
 
 def _read_only(text: str, begin: int, word: str) -> CueReading | None:
@@ -214,7 +216,7 @@ def _read_only(text: str, begin: int, word: str) -> CueReading | None:
         letters, start, stop = lone["letter"], lone.start("letter"), lone.end("letter")
     if not letters or not text[start].isupper():
         return None
-    if not _REMAINS.match(text, stop) and not FULL_STOP.match(text, stop):
+    if not _REMAINS.match(text, stop) and not CLAUSE_END.match(text, stop):
         return None
     return letters, Statement("cue", start, stop, statement_mood.mood(text, begin, stop)), False
 
@@ -248,7 +250,7 @@ _MAX_TAG_CHARS = 60
 _TAGGED_LETTERS = lazy_pattern(
     r">(?P<letters>\s*[*_(\[]*(?:[A-Z]|[A-J](?:(?:[\s)\]*_]|[,;/&]|\band\b){0,6}[\s(\[*_]{0,4}[A-J]){1,9}))[)\]*_.]*\s*$"
 )
-"""One letter, or a list of several of the first ten, for questions with several right options."""
+"""One letter; or several letters from A to J, for questions with several right options."""
 
 
 def _read_closing_tag(text: str, begin: int, word: str) -> CueReading | None:
@@ -267,17 +269,15 @@ def _read_closing_tag(text: str, begin: int, word: str) -> CueReading | None:
 
 TICKS = ("✓", "✔", "✅", "☑", "[x]")
 _TICK_LINE = lazy_pattern(r"[\s*_>|-]*[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*[.:)|、—–-][^\n]*$")
-
-
 _TICKED_LETTER = lazy_pattern(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.:]*\s*$")
 """As in "A ✗, B ✗ → C ✓"."""
 
 
 def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
-    """Read the option on the line with the only tick of the reply."""
+    """Read the option on the only line that has a tick."""
     line_begin = text.rfind("\n", 0, tick_position) + 1
     label = _TICK_LINE.match(text, line_begin, tick_position)
-    ticks = [i for mark in TICKS for i in _find_positions(text, mark)]
+    ticks = [i for mark in TICKS for i in _find_all(text, mark)]
     if (
         label is None
         and len(ticks) == 1
@@ -298,7 +298,7 @@ def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
     return label["letter"], Statement("mark", start, start + 1), False
 
 
-def _find_positions(text: str, mark: str) -> list[int]:
+def _find_all(text: str, mark: str) -> list[int]:
     positions: list[int] = []
     position = text.find(mark)
     while position >= 0 and len(positions) < 50:
@@ -307,7 +307,7 @@ def _find_positions(text: str, mark: str) -> list[int]:
     return positions
 
 
-_STRONG: dict[str, Callable[[str, int, str], CueReading | None]] = {
+_STRONG: dict[str, OptionCueReader] = {
     **dict.fromkeys(("choice", "option", "letter", "statement"), _read_noun),
     **dict.fromkeys(
         ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"),
@@ -315,10 +315,10 @@ _STRONG: dict[str, Callable[[str, int, str], CueReading | None]] = {
     ),
     **dict.fromkeys(
         ("choose", "select", "pick"),
-        _make_reader(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", is_strong=True),
+        _after_link(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", is_strong=True),
     ),
-    "go": _make_reader(r"\s+(?:with|for)\b", is_strong=True),
-    "opt": _make_reader(r"\s+for\b", is_strong=True),
+    "go": _after_link(r"\s+(?:with|for)\b", is_strong=True),
+    "opt": _after_link(r"\s+for\b", is_strong=True),
     **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _read_correction),
     "选": foreign.read_chosen,
     "正确": foreign.read_correct,
@@ -328,30 +328,30 @@ _STRONG: dict[str, Callable[[str, int, str], CueReading | None]] = {
     "</": _read_closing_tag,
     **dict.fromkeys(("只有", "唯有", "仅有"), foreign.read_only),
 }
-_WEAK: dict[str, Callable[[str, int, str], CueReading | None]] = {
+_WEAK: dict[str, OptionCueReader] = {
     **dict.fromkeys(
-        ("it", "that"), _make_reader(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
+        ("it", "that"), _after_link(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
     ),
-    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), _make_reader(r"", is_strong=False)),
+    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), _after_link(r"", is_strong=False)),
     **dict.fromkeys(
         ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
-        _make_reader(r"", is_strong=False),
+        _after_link(r"", is_strong=False),
     ),
-    **dict.fromkeys(("conclusion", "summary", "short"), _make_reader(r"\s*[,:]", is_strong=False)),
+    **dict.fromkeys(("conclusion", "summary", "short"), _after_link(r"\s*[,:]", is_strong=False)),
     **dict.fromkeys(
         ("giving", "leaving", "leaves"),
-        _make_reader(r"(?:\s+(?:us|only|just|behind|with))*", is_strong=False),
+        _after_link(r"(?:\s+(?:us|only|just|behind|with))*", is_strong=False),
     ),
-    **dict.fromkeys(("lean", "leaning"), _make_reader(r"\s+(?:towards?|to)\b", is_strong=False)),
+    **dict.fromkeys(("lean", "leaning"), _after_link(r"\s+(?:towards?|to)\b", is_strong=False)),
     **dict.fromkeys(
         ("say", "guess", "bet", "vote", "conclude"),
-        _make_reader(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", is_strong=False),
+        _after_link(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", is_strong=False),
     ),
-    **dict.fromkeys(("stick", "settle", "going"), _make_reader(r"\s+(?:with|on|for)\b", is_strong=False)),
-    **dict.fromkeys(("corresponds", "closest"), _make_reader(r"\s+to\b", is_strong=False)),
+    **dict.fromkeys(("stick", "settle", "going"), _after_link(r"\s+(?:with|on|for)\b", is_strong=False)),
+    **dict.fromkeys(("corresponds", "closest"), _after_link(r"\s+to\b", is_strong=False)),
     "in": _read_statement_in,
-    "left": _make_reader(r"\s+with\b", is_strong=False),
-    **dict.fromkeys(("gotta", "must"), _make_reader(r"\s+be\b", is_strong=False)),
+    "left": _after_link(r"\s+with\b", is_strong=False),
+    **dict.fromkeys(("gotta", "must"), _after_link(r"\s+be\b", is_strong=False)),
     **dict.fromkeys(("matches", "satisfies", "meets"), _read_match),
     **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _read_fit),
     "only": _read_only,
@@ -359,7 +359,7 @@ _WEAK: dict[str, Callable[[str, int, str], CueReading | None]] = {
 }
 
 
-def _make_cue(word: str, reader: Callable[[str, int, str], CueReading | None], *, weak: bool) -> Cue:
+def _make_cue(word: str, reader: OptionCueReader, *, weak: bool) -> Cue:
     return Cue(word, lambda text, begin: reader(text, begin, word), weak=weak)
 
 

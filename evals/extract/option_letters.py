@@ -1,7 +1,4 @@
-"""Parse the option letters that a statement names at a given position.
-
-Letters are distinguished from words, articles, the pronoun "I", and the beginnings of formulas and molecules.
-"""
+"""Parse the option letters at a given position, as opposed to words, the pronoun "I", formulas and molecules."""
 
 from __future__ import annotations
 
@@ -14,12 +11,13 @@ from evals.extract.lazy_pattern import lazy_pattern
 
 MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『《,':：>#✅✔✓☑"
 COMMANDS = r"\\(?:text\w*|math\w+|mbox|bf|rm|sf|boxed|fbox|underline|displaystyle|large|Large|huge|quad|color\{\w{1,20}\}|[(\[{,;! ])"
+"""The characters (`MARKS`) and LaTeX commands that may precede a letter."""
 _WORDS = (
     r"(?:the|my|our|option|options|choice|choices|letter|letters|answer|answers|statement|for|sure|definitely|certainly"
     r"|clearly|obviously|indeed|most|likely|probably|therefore|thus|hence|then|still|actually|simply|just|now|be|given|by"
     r"|in|as|follows|that|of|correct|best|right|final|only|here|is|are|it|both|either|closest|to|surely|exactly|one|item|case|number)\b"
 )
-PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{FILLERS}|{_WORDS})*+)"
+_PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{FILLERS}|{_WORDS})*+)"
 _OPTION_WORD = lazy_pattern(r"option|choice|letter|statement|选|letra|lettre|lettera", re.IGNORECASE)
 # a letter followed by one of these is part of a word, formula or molecule
 _NOT_A_LETTER = (
@@ -28,7 +26,7 @@ _NOT_A_LETTER = (
     r"|[^\S\n]*(?:[=+×·≈≤≥→%∝]|<(?![/A-Za-z|!])|>(?!\s|$)|\\(?:times|cdot|approx|frac|leq?|geq?|to|rightarrow|in|sin|cos|propto)\b))"
 )
 _CLOSING_MARKS = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』》]|\\[)\]}])*+)"
-_FIRST_LETTER = lazy_pattern(rf"{PREFIX}(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}", re.IGNORECASE)
+_FIRST_LETTER = lazy_pattern(rf"{_PREFIX}(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}", re.IGNORECASE)
 _NEXT_LETTER = lazy_pattern(
     r"\s*+(?:,|;|/|&|、|，|\band\b|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also)\b)?"
     r"(?P<prefix>(?:[\s*_`$\"'(\[{（【]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
@@ -36,15 +34,16 @@ _NEXT_LETTER = lazy_pattern(
     re.IGNORECASE,
 )
 _OR = lazy_pattern(r"\s*(?:or\b|或)", re.IGNORECASE)
-_LETTER_RUN = lazy_pattern(rf"{PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
+_LETTER_RUN = lazy_pattern(rf"{_PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
 _STATEMENT_END = lazy_pattern(
     r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w]|[\u4e00-\u9fff])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
 )
-FULL_STOP = lazy_pattern(
+CLAUSE_END = lazy_pattern(
     r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not|with|though|although|while|whereas|followed)\b|\s+(?:rather\s+than|instead\s+of|over)\b)",
     re.IGNORECASE,
 )
-CONNECTIVE = lazy_pattern(
+"""The end of a statement whose letter is unmarked: a full stop, the end of the line, or a reason or contrast."""
+_CONTINUATION = lazy_pattern(
     r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are|here|though|over|instead|rather|after|from)\b|\s*[(（—–,:;.\-\n]|\s*[和或与及、]",
     re.IGNORECASE,
 )
@@ -111,12 +110,12 @@ def _is_label(text: str, first: re.Match[str], *, allow_unmarked: bool, after_ch
         return (is_at_end or text[end - 1] == ")") and (allow_unmarked or first["prefix"].endswith("("))
     is_marked = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
     is_list_label = allow_unmarked and first["close"].startswith((")", "]"))  # "A) Type 1 diabetes"
-    if is_marked or is_list_label or (is_at_end if allow_unmarked else FULL_STOP.match(text, end)):
+    if is_marked or is_list_label or (is_at_end if allow_unmarked else CLAUSE_END.match(text, end)):
         return True
-    if letter in "AI" and not CONNECTIVE.match(text, end):
+    if letter in "AI" and not _CONTINUATION.match(text, end):
         return False
     is_named = after_choice or bool(_OPTION_WORD.search(first["prefix"]))
-    return allow_unmarked or (is_named and bool(CONNECTIVE.match(text, end)))
+    return allow_unmarked or (is_named and bool(_CONTINUATION.match(text, end)))
 
 
 def _continues_list(text: str, next_letter: re.Match[str]) -> bool:

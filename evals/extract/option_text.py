@@ -38,8 +38,8 @@ _MAKES_ANSWER = lazy_pattern(
     re.IGNORECASE,
 )
 _PREDICATE = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", re.IGNORECASE)
-"""As in "Answer: X is the ribosome"."""
-_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
+"""As in "X is the ribosome"."""
+_ASCII_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
 _HENCE = lazy_pattern(
     r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", re.IGNORECASE
 )
@@ -48,10 +48,11 @@ _CALCULATION = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "(3/4)^3 = 27/64 ≈ 0.42"."""
-_CALCULATION_SIGNS = ("=", "i.e", "that", "namely")
+_CALCULATION_CUES = ("=", "i.e", "that", "namely")
 _MIN_TEXT_CHARS = 4
 """Minimum length of an option's text that is recognised within a sentence."""
-MAX_CHARS = 600
+_MAX_COMPARED_CHARS = 600
+"""Maximum number of characters of a statement that are compared with the options' texts."""
 
 
 class Options:
@@ -76,7 +77,7 @@ class Options:
             return None
         texts = {normalise_text(candidate).casefold() for candidate in candidates}
         versions = list(shortened_answers(statement))
-        if any(sign in lower for sign in _CALCULATION_SIGNS) and (
+        if any(sign in lower for sign in _CALCULATION_CUES) and (
             calculation := _CALCULATION.search(statement)
         ):
             versions.append(calculation["result"])
@@ -88,7 +89,7 @@ class Options:
 
     def _letter_if_equal(self, statement: str, candidates: set[str]) -> str | None:
         """Return the letter of the option whose text is the statement; `candidates`: normalised lower-case texts to match."""
-        normalised = normalise_text(statement[:MAX_CHARS])
+        normalised = normalise_text(statement[:_MAX_COMPARED_CHARS])
         lower = normalised.casefold()
         if not normalised or candidates.isdisjoint((lower, lower.removesuffix(self._unit))):
             return None
@@ -105,7 +106,7 @@ class Options:
         return exact, folded, len(set(folded)) == len(set(exact))
 
     def option_at_end(self, sentence: str) -> tuple[str, int] | None:
-        """Return the letter of the option that ends a sentence, and the start of its text; None if the sentence names another."""
+        """Return the letter of the option that ends a sentence, and the start of its text; None if another is named before it."""
         lower = sentence.casefold()
         texts = [option.strip().rstrip(".").casefold() for option in self._options]
         matches = [
@@ -152,7 +153,7 @@ _UNIT = lazy_pattern(
 
 
 def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
-    """Return the options without their common unit, and the unit, so that "32" matches "32 degrees"."""
+    """Return the options without their common unit, and that unit, so that "32" matches "32 degrees"."""
     texts, units = [], set()
     for option in options:
         quantity = _UNIT.fullmatch(option.strip())
@@ -174,17 +175,17 @@ def _longest_word(option: str) -> str:
 
 
 def _without_latex(text: str) -> str:
-    """Return the text in lower case without LaTeX commands and marks; exponents directly follow their base."""
+    """Return the text in lower case without LaTeX commands and signs; exponents directly follow their base."""
     text = _ascii_digits(text).casefold()
     return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_DELETE_LATEX_SIGNS)
 
 
 def _ascii_digits(text: str) -> str:
-    return text if text.isascii() else text.translate(_DIGITS)
+    return text if text.isascii() else text.translate(_ASCII_DIGITS)
 
 
 def normalise_text(text: str) -> str:
-    """Return the text without layout, spaces and article; fractions are written as `a/b`."""
+    """Return the text without formatting, spaces and leading article; fractions are written as `a/b`."""
     text = _ascii_digits(strip_formatting(text))
     if article := _ARTICLE.match(text):
         text = text[article.end() :]

@@ -23,7 +23,7 @@ _VERDICT_WORD = lazy_pattern(
 )
 _CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)
 _MAX_VERDICT_CHARS = 300
-"""Maximum number of characters that are examined of the verdict on one option."""
+"""Maximum length of the verdict on one option in characters; the rest is ignored."""
 _MAX_LINES = 200
 _RULE = lazy_pattern(r"[\s|:=-]*")
 

@@ -1,4 +1,4 @@
-r"""Split answers that have several parts: the boxes of a reply, the answers in a box, the names of parts.
+r"""Split answers with several parts: a reply into its boxes, a box into answers, an answer into its name and content.
 
 >>> innermost_boxes(r"\boxed{\frac{1}{2}} and \boxed{\boxed{3}}")
 ['\\frac{1}{2}', '3']
@@ -16,14 +16,14 @@ from evals.extract.tags import boxes
 MAX_CHARS = 2_000
 """Maximum number of characters of an answer that are examined."""
 _BOX_COMMAND = lazy_pattern(r"\\+boxed\{")
-_SPACE = lazy_pattern(
+_LAYOUT_COMMAND = lazy_pattern(
     r"\\[,;:! ]|\\q?quad\b|~|\\(?:displaystyle|left|right|bigl?|Bigl?|bigr|Bigr)\b|\\(?:begin|end)\{\w+\*?\}|&"
 )
-_LABEL = lazy_pattern(
+_PART_NAME = lazy_pattern(
     r"\s*(?:\\(?:text|textbf|mathrm|mathbf)\{\s*)?\(?([a-h])\)\s*[:.]?\s*(?P<close>\})?\s*[:.]?\s*"
 )
 _AND = lazy_pattern(r"\s*(?:\\text\{\s*and\s*\}|\band\b)\s*")
-_EQUALS = lazy_pattern(r"=|\\(?:approx|simeq|equiv|sim|cong)\b|\u2248")
+_EQUALS_SIGN = lazy_pattern(r"=|\\(?:approx|simeq|equiv|sim|cong)\b|\u2248")
 _SEPARATORS = lazy_pattern(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b)|\\.|[\[\](){}]")
 _SEPARATORS_OR_COMMAS = lazy_pattern(
     r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b|(?<!\\),(?!\d{3}(?!\d)))|\\.|[\[\](){}]"
@@ -31,7 +31,7 @@ _SEPARATORS_OR_COMMAS = lazy_pattern(
 
 
 def outermost_boxes(text: str) -> list[str]:
-    r"""Return the contents of the outermost boxes; for nested boxes, the content of the first inner one."""
+    r"""Return the content of each outermost `\boxed{}`, or of the first box within it; empty ones are left out."""
     contents: list[str] = []
     end = -1
     for begin, box_end, content in boxes(text):
@@ -56,7 +56,7 @@ def innermost_boxes(text: str) -> list[str]:
 
 
 def split_answers(text: str, count: int) -> list[str]:
-    """Split a box into exactly `count` answers at its outermost separators; return it whole if that fails."""
+    """Split the content of a box into `count` answers at its outermost separators; return it whole if the number differs."""
     text = text[:MAX_CHARS]
     with_semicolons = _AND.sub(";", text)
     for candidate, separators in (
@@ -84,7 +84,7 @@ def _split_outside_brackets(text: str, separator: re.Pattern[str]) -> list[str]:
 
 def split_part_name(text: str) -> tuple[str, str]:
     """Split the name of a part, such as "(b)", from an answer; return (name or empty, the rest)."""
-    name = _LABEL.match(text)
+    name = _PART_NAME.match(text)
     if name is None:
         return "", text
     remainder = text[name.end() :]
@@ -96,15 +96,15 @@ def split_part_name(text: str) -> tuple[str, str]:
 def equation_sides(text: str) -> list[str]:
     """Split an equation at its outermost equals and approximation signs."""
     pieces, depth, begin = [], 0, 0
-    marks = {sign.start(): sign.end() for sign in _EQUALS.finditer(text)}
+    sign_ends = {sign.start(): sign.end() for sign in _EQUALS_SIGN.finditer(text)}
     for position, character in enumerate(text):
         depth += (character in "([{") - (character in ")]}")
-        if depth <= 0 and position in marks and begin <= position:
+        if depth <= 0 and position in sign_ends and begin <= position:
             pieces.append(text[begin:position].strip())
-            begin = marks[position]
+            begin = sign_ends[position]
     return [*pieces, text[begin:].strip()]
 
 
 def without_layout(text: str) -> str:
-    """Remove the layout commands of a formula."""
-    return " ".join(_SPACE.sub(" ", text).split())
+    """Remove layout commands and repeated spaces from a formula."""
+    return " ".join(_LAYOUT_COMMAND.sub(" ", text).split())

@@ -13,6 +13,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.visible import visible
 
 MAX_CHARS = 20_000
+"""Maximum number of characters that are read, from the end of a reply."""
 _NOUN = lazy_pattern(r"\bprobability\b|\bconfidence\b|概率|置信度|可能性", re.IGNORECASE)
 _GLOSS = lazy_pattern(r"\s*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\])")
 _VALUE = lazy_pattern(
@@ -21,7 +22,7 @@ _VALUE = lazy_pattern(
 
 
 def probability(text: str) -> float | None:
-    """Read the probability that is stated last, as in "Probability: 0.83" or "83 %"; None if there is none, or if it is outside 0 to 1."""
+    """Read the probability that is stated last ("Probability: 0.83", "83 %"); None if it is missing or outside 0 to 1."""
     text = half_width(visible(text).text[-MAX_CHARS:])
     answer = None
     for noun in _NOUN.finditer(text):

@@ -31,7 +31,7 @@ from evals.extract.visible import visible
 MAX_CHARS = 100_000
 """Maximum number of characters read, from the end of a reply."""
 _MAX_TAIL_CHARS, _MAX_SPANS = 4_000, 20
-"""Maximum numbers of characters and of bold spans that are examined, from the end, if no answer is stated."""
+"""Maximum numbers of characters and of emphasised spans that are examined, from the end, if no answer is stated."""
 _MAX_STATEMENT_CHARS = 60
 """Maximum length of a statement without a digit that is rejected; longer ones are ignored."""
 
@@ -39,8 +39,8 @@ _MAX_STATEMENT_CHARS = 60
 def stated(text: str, unit: str = "") -> Reading | None:
     """Return the number that a reply states in a box, tag, answer line or "answer is", as a Quantity with its position.
 
-    Without any of these, the only number in bold, the only number of the reply, the only one with a compatible unit, or
-    the number in its last line ("... is 1.42 eV.") is read. Being the last number does not make it an answer, and if the
+    Without any of these, the only number in bold or code, the only number of the reply, the only one with a compatible
+    unit, or the number in the last line ("... is 1.42 eV.") is read. Being the last number does not make it an answer, and if the
     stated answer is not a single number ("Answer: unknown", "5 or 6"), no earlier number is read.
     """
     visible_text, in_reasoning = visible(text[-MAX_CHARS:])
@@ -80,11 +80,11 @@ def _is_comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
 
 
 def _read_layout(text: str, unit: str) -> Reading | None:
-    """Read a reply without an answer statement: its number in bold, its only number, or its last line."""
+    """Read a reply without an answer statement: its emphasised number, its only number, or its last line."""
     line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
     if gives_up(text) or breaks_off(text) or text.rstrip().endswith("?") or is_undecided(text, line_begin):
         return None
-    return _read_bold(text, unit) or _read_only_number(text, unit) or _read_last_line(text, unit)
+    return _read_emphasised(text, unit) or _read_only_number(text, unit) or _read_last_line(text, unit)
 
 
 def _read_number_tag(text: str, begin: int) -> CueReading | None:
@@ -97,8 +97,8 @@ def _read_number_tag(text: str, begin: int) -> CueReading | None:
 _EMPHASIS = lazy_pattern(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
 
 
-def _read_bold(text: str, unit: str) -> Reading | None:
-    """Read the only number in bold, or the only one with a compatible unit."""
+def _read_emphasised(text: str, unit: str) -> Reading | None:
+    """Read the only number in bold or code, or the only one of these with a compatible unit."""
     spans = [*_EMPHASIS.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))][-_MAX_SPANS:]
     readings = [
         Reading(quantity, "emphasis", span.start(), span.end())
@@ -137,7 +137,7 @@ _LABEL_BEFORE = lazy_pattern(
 _MAY_FOLLOW = lazy_pattern(
     r"[*_`$\s)\]}%]*(?:\Z|[|.,;:!。，；、(\n—–±~\\]|[\u4e00-\u9fff]|\s(?:at|for|with|and|in|which|because|as|on|by|from|under|but|or|based|given|when)\b)"
 )
-"""Text that may follow the only number of a reply; "3 cases to consider" states no answer."""
+"""Text that may follow the only number of a reply, unlike the words after 3 in "3 cases to consider"."""
 
 
 def _read_last_line(text: str, unit: str) -> Reading | None:

@@ -1,4 +1,4 @@
-r"""Extract rectangles in an image from replies, in the notations that models use.
+r"""Extract bounding boxes in an image from replies, in the notations that models use.
 
 >>> regions("<ref>the cat</ref><box>[[10, 20, 110, 220]]</box>")
 [Region(numbers=(10.0, 20.0, 110.0, 220.0), label='the cat', form='tag', begin=0, end=49)]
@@ -6,7 +6,7 @@ r"""Extract rectangles in an image from replies, in the notations that models us
 [(0.1, 0.2, 0.5, 0.75)]
 
 The first of these notations that occurs in a reply is read: box tags (`<box>`, `<|box_start|>`, with `<ref>` before),
-JSON objects with a box (`bbox`, `bbox_2d`, `box`, `box_2d`) and an optional `label`, four numbers in brackets, two
+JSON objects with a box (`bbox`, `bbox_2d`, `box`, `box_2d`) and an optional `label`, four numbers in brackets or two
 points, and four bare numbers as the stated answer. No notation defines the scale (pixels, thousandths) or the order of
 the numbers.
 """
@@ -26,6 +26,7 @@ from evals.extract.visible import split_reasoning
 MAX_CHARS = 50_000
 """Maximum number of characters read, from the end of a reply."""
 MAX_REGIONS = 1_000
+"""Maximum number of regions that are returned, from the end of a reply."""
 _NUMBER = r"\s*([-+]?\d{0,9}\.?\d{1,12}(?:[eE][-+]?\d{1,3})?)\s*"
 _FOUR_NUMBERS = rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}"
 _POINTS = rf"[(\[<]{_NUMBER},{_NUMBER}[)\]>]\s*,?\s*[(\[<]{_NUMBER},{_NUMBER}[)\]>]"
@@ -42,18 +43,18 @@ _BARE = lazy_pattern(rf"\A\W{{0,5}}{_FOUR_NUMBERS}\W{{0,5}}\Z")
 
 
 class Region(NamedTuple):
-    """Four numbers as stated, with the label given in the reply."""
+    """The four numbers of a bounding box as stated, with the label that the reply gives."""
 
     numbers: tuple[float, float, float, float]
     label: str = ""
     form: Form = "whole"
     begin: int = 0
     end: int = 0
-    """End of its text in the reply; `begin` is the start."""
+    """The region is stated between `begin` and `end` of the reply."""
 
 
 def regions(text: str) -> list[Region]:
-    """Return the rectangles that a reply states after its reasoning, in order; at most the last thousand."""
+    """Return the bounding boxes that a reply states after its reasoning, in order; at most the last thousand."""
     answer, _, _ = split_reasoning(text)
     answer = answer[-MAX_CHARS:]
     begin = text.rfind(answer)
@@ -70,7 +71,7 @@ def _tagged_regions(text: str) -> Iterator[Region]:
     for tag in _TAGGED.finditer(text):
         label = (tag["ref"] or tag["ref2"] or "").strip()
         for match in _NUMBERS.finditer(tag["box"] or tag["box2"] or ""):
-            yield from _finite_region(match, Region(_NO_NUMBERS, label, "tag", *tag.span()))
+            yield from _finite_region(match, "tag", tag.span(), label)
 
 
 def _json_regions(text: str) -> Iterator[Region]:
@@ -78,24 +79,24 @@ def _json_regions(text: str) -> Iterator[Region]:
         label = _LABEL.search(json_object[0])
         for match in _KEY.finditer(json_object[0]):
             label_text = label["label"].strip() if label else ""
-            yield from _finite_region(match, Region(_NO_NUMBERS, label_text, "json", *json_object.span()))
+            yield from _finite_region(match, "json", json_object.span(), label_text)
 
 
 def _bracketed_regions(text: str) -> Iterator[Region]:
     rectangles = [
         region
         for match in _BRACKETED.finditer(text)
-        for region in _finite_region(match, Region(_NO_NUMBERS, "", "line", *match.span()))
+        for region in _finite_region(match, "line", match.span())
     ]
     if not rectangles and (match := _BARE.match(stated_answer(text) or text.strip())):
-        rectangles = list(_finite_region(match, Region(_NO_NUMBERS, "", "line", 0, len(text))))
+        rectangles = list(_finite_region(match, "line", (0, len(text))))
     yield from rectangles
 
 
-_NO_NUMBERS = (0.0, 0.0, 0.0, 0.0)
-
-
-def _finite_region(match: re.Match[str], template: Region) -> Iterator[Region]:
+def _finite_region(
+    match: re.Match[str], form: Form, extent: tuple[int, int], label: str = ""
+) -> Iterator[Region]:
+    """Yield the region with the numbers of a match; nothing if one of them is infinite."""
     a, b, c, d = (float(number) for number in match.groups() if number is not None)
     if all(map(isfinite, (a, b, c, d))):
-        yield template._replace(numbers=(a, b, c, d))
+        yield Region((a, b, c, d), label, form, *extent)

@@ -100,7 +100,7 @@ def rewrite_selfies(text: str) -> RewrittenReply:
 
 
 def _notation_names(text: str) -> dict[tuple[int, int], str]:
-    """Return extent -> replacement for each occurrence of the notation's name."""
+    """Return extent -> replacement for each tag or word "SELFIES"."""
     return {
         match.span(): "SMILES" if match["closing"] is None else f"<{match['closing']}SMILES>"
         for match in _NOTATION.finditer(text)
@@ -108,7 +108,7 @@ def _notation_names(text: str) -> dict[tuple[int, int], str]:
 
 
 def _selfies_runs(text: str) -> dict[tuple[int, int], str]:
-    """Return extent -> SMILES for each SELFIES string."""
+    """Return the extent of each SELFIES string, and the same molecule as SMILES."""
     smiles_by_span: dict[tuple[int, int], str] = {}
     for tag in list(_TAGGED.finditer(text))[-MAX_RUNS:]:
         smiles = _decode_run("".join(tag[1].strip(" `\n\t*$").split()))

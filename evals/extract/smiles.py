@@ -31,8 +31,8 @@ _TOKEN = lazy_pattern(
     re.VERBOSE,
 )
 _ORGANIC = lazy_pattern(r"(?:Cl|Br|[BCNOPSFI])+")
-_ENGLISH_WORDS = "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP"
-WORDS = frozenset(_ENGLISH_WORDS.split())
+_AMBIGUOUS = "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP"
+ENGLISH_WORDS = frozenset(_AMBIGUOUS.split())
 """English words that are also SMILES; read only if marked as an answer."""
 
 
@@ -42,7 +42,7 @@ def looks_like_smiles(token: str) -> bool:
 
 
 def smiles_fault(text: str) -> str:
-    """Return why a string is not SMILES."""
+    """Return why a string does not look like SMILES."""
     if re.search(r"\s", text.strip()):
         return "it contains several words"
     if text.count("[") != text.count("]"):
@@ -60,7 +60,11 @@ def smiles_fault(text: str) -> str:
 
 def can_only_be_smiles(token: str) -> bool:
     """Return whether an unmarked token is SMILES and cannot be an English word, a number or a formula."""
-    if not looks_like_smiles(token) or token.upper() in WORDS or token.startswith(("-", "/", ".", "=", "(")):
+    if (
+        not looks_like_smiles(token)
+        or token.upper() in ENGLISH_WORDS
+        or token.startswith(("-", "/", ".", "=", "("))
+    ):
         return False
     letters = sum(c.isalpha() for c in token)
     if letters == len(token):
@@ -91,7 +95,7 @@ _ARROW = lazy_pattern(r"\s*(?:\s(?:->|-->|=>|→|⟶|⇒|⟹|\\(?:long)?rightarr
 
 
 def strip_token(token: str) -> str:
-    """Return a token without quotes, emphasis and final punctuation."""
+    """Return a token without quotes, emphasis, enclosing brackets and final punctuation."""
     token = token.strip(_DELIMITERS).rstrip(".,;:!?。，；").strip(_DELIMITERS)
     if r"\]" in token:  # brackets that were escaped for Markdown
         token = token.replace(r"\[", "[").replace(r"\]", "]")
@@ -137,7 +141,7 @@ def reaction_side(text: str, side: Side) -> str:
 
 
 def parse_whole(text: str) -> str | None:
-    """Read text that consists of a single molecule, with an optional label, remark or line breaks."""
+    """Read a text that consists of a single molecule, with an optional label, remark or line breaks; None for any other text."""
     text = _REMARK.sub("", _without_markup(text)).strip()
     text = strip_token(_LABELLED.sub("", text) if ":" in text else text)
     lines = [strip_token(line) for line in text.split("\n")]
@@ -151,7 +155,7 @@ def parse_molecule(text: str) -> str | None:
     if can_be_smiles(token := strip_token(text)):
         return token
     first = _FIRST_TOKEN.match(text)
-    if first and can_be_smiles(token := strip_token(first[1])) and token.upper() not in WORDS:
+    if first and can_be_smiles(token := strip_token(first[1])) and token.upper() not in ENGLISH_WORDS:
         return token
     tokens = unmistakable_smiles(text)
     return tokens[0] if len(tokens) == 1 else None
@@ -255,7 +259,7 @@ _REMARK_LABEL = lazy_pattern(
     r"\b(?:mechanism|explanation|notes?|reason\w*|rationale|justification|comments?|analysis|check)\b|机理|解释|说明|理由|分析",
     re.IGNORECASE,
 )
-"""Labels of remarks about a reaction."""
+"""Labels of lines that comment on a reaction."""
 _CONDITION = lazy_pattern(
     r"\b(?:catalysts?|ligands?|bases?|solvents?|additives?|conditions?|temperature|time|yield)\b|催化剂|配体|碱|溶剂|条件|温度",
     re.IGNORECASE,

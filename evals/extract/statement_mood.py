@@ -1,4 +1,4 @@
-"""Classify the mood of a statement: whether its sentence asserts, denies, assumes, questions or attributes the answer.
+"""Classify the mood of a statement: whether its sentence asserts, denies, assumes or questions the answer, or attributes it.
 
 The mood is determined from the clause before the statement and the words directly after it, within bounded windows.
 """
@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 from evals.extract.lazy_pattern import lazy_pattern
 
 Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"]
-"""`other`: someone else's answer, an earlier guess, or the answer to another question."""
+"""`other`: an answer attributed to someone else, an earlier guess, or the answer to another question."""
 
 MAX_CONTEXT_CHARS = 120
-"""Number of characters examined before a statement. They are lower-cased, since IGNORECASE is three times as slow."""
+"""Maximum number of characters examined before a statement, in lower case, since IGNORECASE is three times as slow."""
 _CLAUSE_END = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
 _NEGATED = lazy_pattern(
     r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|don['’]t|doesn['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
@@ -67,7 +67,7 @@ _ASKED_AFTER = lazy_pattern(r"[\s*_)\]}$\"'”’`]{0,6}[?？]")
 def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     """Return the mood of a statement that begins at `begin` and whose answer ends at `end`.
 
-    `link` is the text between the first word and the answer; with "would be" in it, "without X" is a condition.
+    `link` is the text between the first word and the answer; if it contains "would be", "without X" is a condition.
     """
     clause = context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin].lower()
     for clause_end in _CLAUSE_END.finditer(context):

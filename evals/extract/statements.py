@@ -32,7 +32,7 @@ MAX_STATEMENT_CHARS = 2_000
 
 
 class Statement(NamedTuple):
-    """A part of a reply that states an answer."""
+    """A part of a reply that states an answer, or that may be the answer if the reply states none."""
 
     form: Form
     begin: int
@@ -41,7 +41,7 @@ class Statement(NamedTuple):
 
 
 CueReading: TypeAlias = tuple[Any, Statement, bool]
-"""(answer, or None if the statement is still to be parsed; statement; whether it is strong)."""
+"""(answer, or None if the statement must still be parsed; statement; whether it is strong, see `reading.py`)."""
 
 
 _TAG_LEFT = lazy_pattern(r"[<\[]\s*(?:(?:final|my|correct|the)[ _-]?)?$", re.IGNORECASE)
@@ -61,6 +61,7 @@ _VERB = (
 )
 _MARK = rf"{_FORMAT}\s{{0,3}}(?P<mark>[:：=]|[-=]>|→|\s[—–-]\s|\|){_FORMAT}"
 _LINK = rf"(?:{_MARK}|(?P<verb>{_VERB})(?:{_FORMAT}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMAT}[^\S\n]*\n))"
+"""The text between a noun such as "answer" and the answer itself."""
 _ENGLISH_LINK = lazy_pattern(
     rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter|value|key))?(?:\s*\([^()\n]{{0,40}}\))?"
     rf"(?:\s+(?:to|for|of|in|among|from|here|that|we|with)\b[^.\n:?!]{{0,100}}?)??{_LINK}",
@@ -91,13 +92,15 @@ _ITEM = lazy_pattern(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 HEADINGS = ("final:", "result:", "结果:")
 """Headings that introduce an answer."""
 RESULTS = ("final result", "final value")
+"""Nouns for the result of a calculation."""
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
 _WORDS = (
     "answer", *RESULTS, "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", "correction:", *HEADINGS, "更正:",
     *NOUNS,
 )  # fmt: skip
+"""Words that may introduce an answer of any kind."""
 INCOMPLETE_BOX = ("\\boxed", "\\fbox{")
-"""Contents of a box that the reply does not close; they cannot be parsed."""
+"""What is read of a box that the reply does not close; it cannot be parsed."""
 _PLURALS = frozenset(("answer", "option", "choice", "letter", "statement"))
 _BASE_WORDS = frozenset(_WORDS)
 
@@ -123,10 +126,11 @@ class _WordIndex(NamedTuple):
     """Words to search for."""
 
     letter_words: dict[str, str]
-    """Form in the text (singular or plural) -> word, for words of lower-case ASCII letters."""
+    """Singular or plural -> word, for words of lower-case ASCII letters."""
     symbols: tuple[str, ...]
     """All other words."""
     ascii_symbols: tuple[str, ...]
+    """Those of `symbols` that consist of ASCII characters."""
 
 
 _RUN = re.compile("[a-z]+")
@@ -204,7 +208,7 @@ def _word_positions(text: str, start: int, end: int, words: _WordIndex) -> list[
 
 
 def _parse_statement(text: str, begin: int, word: str, limit: int) -> Statement | None:
-    """Return the statement that begins with a word, or None."""
+    """Return the statement that a word introduces; None if it introduces none."""
     if word[0] == "\\":
         return _parse_box(text, begin, limit)
     word_end = begin + len(word)
@@ -239,7 +243,7 @@ def json_value_extent(text: str, begin: int, end: int, limit: int | None = None)
 
 
 def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Match[str] | None:
-    """Match the text between the noun and the answer."""
+    """Match the text between a noun and the answer."""
     if word == "answer" or word in RESULTS:
         link = _ENGLISH_LINK.match(text, end, min(limit, end + 320))
         if link is None and _LINE_LEFT.search(text, max(0, begin - 24), begin):
@@ -295,11 +299,9 @@ def _parse_tag(text: str, tag_begin: int, begin: int, limit: int) -> Statement |
         newline = text.find("\n", begin, end_limit)
         end = newline if newline >= 0 else end_limit
         return Statement("tag", begin, end, statement_mood.mood(text, tag_begin, begin))
-    return (
-        Statement("tag", begin, close.start(), statement_mood.mood(text, tag_begin, close.end()))
-        if close.start() > begin
-        else None
-    )
+    if close.start() == begin:
+        return None
+    return Statement("tag", begin, close.start(), statement_mood.mood(text, tag_begin, close.end()))
 
 
 def _parse_linked(text: str, noun_begin: int, link: re.Match[str], limit: int) -> Statement | None:
@@ -307,28 +309,24 @@ def _parse_linked(text: str, noun_begin: int, link: re.Match[str], limit: int) -
     begin = link.end()
     stop = min(limit, begin + MAX_STATEMENT_CHARS)
     is_sentence = groups.get("verb") is not None and groups.get("colon") is None
-    if not is_sentence:
-        begin, end = _line_extent(text, begin, stop)
-        if _begins_option_list(text, link.end() - 1, begin, stop):
-            return None
-        if "\n" in text[link.end() - 1 : begin]:
-            end = _items_end(text, begin, end, stop)
-        form: Form = "line"
+    if is_sentence:
+        begin = next((i for i in range(begin, min(stop, begin + 40)) if not text[i].isspace()), begin)
+        sentence_end = _SENTENCE_END.search(text, begin, stop)
+        end = sentence_end.start() if sentence_end else stop
+        list_limit = min(limit, end + MAX_STATEMENT_CHARS)
     else:
-        form = "sentence"
-        first = next((i for i in range(begin, min(stop, begin + 40)) if not text[i].isspace()), begin)
-        sentence_end = _SENTENCE_END.search(text, first, stop)
-        begin, end = first, (sentence_end.start() if sentence_end else stop)
-        if end == begin and sentence_end and sentence_end[0] == "\n":
-            return None
-        if _begins_option_list(text, link.end() - 1, begin, min(limit, end + MAX_STATEMENT_CHARS)):
-            return None
+        begin, end = _line_extent(text, begin, stop)
+        list_limit = stop
+    if _begins_option_list(text, link.end() - 1, begin, list_limit):
+        return None
+    if not is_sentence and "\n" in text[link.end() - 1 : begin]:
+        end = _items_end(text, begin, end, stop)
     if end <= begin:
         return None
     if is_sentence and NEGATED_ANSWER.match(text, begin, end):
-        return Statement(form, begin, end, "negated")
-    answer_end = end if is_sentence else begin
-    return Statement(form, begin, end, statement_mood.mood(text, noun_begin, answer_end, link=link[0]))
+        return Statement("sentence", begin, end, "negated")
+    mood = statement_mood.mood(text, noun_begin, end if is_sentence else begin, link=link[0])
+    return Statement("sentence" if is_sentence else "line", begin, end, mood)
 
 
 def _begins_option_list(text: str, link_end: int, begin: int, stop: int) -> bool:
@@ -352,7 +350,7 @@ def _items_end(text: str, begin: int, end: int, stop: int) -> int:
 
 
 def _line_extent(text: str, begin: int, stop: int) -> tuple[int, int]:
-    """Return the extent of the rest of the line, of the next line if that is empty, or of a displayed formula."""
+    """Return the extent of the rest of the line; if it is empty, of the next line with content; or of a displayed formula."""
     while begin < stop and (text[begin].isspace() or text[begin] in "*_"):
         begin += 1
     end = text.find("\n", begin, stop)

@@ -65,34 +65,29 @@ def _tag_pattern(tag: str) -> re.Pattern[str]:
     return re.compile(rf"<(/?){re.escape(tag)}(?:\s[^<>]{{0,200}})?>", re.IGNORECASE)
 
 
-def _tag_contents(text: str, tag: str) -> list[str]:
-    """Return the contents between an opening tag and the next closing tag; a second opening tag restarts the content."""
-    contents: list[str] = []
-    begin = -1
-    for mark in _tag_pattern(tag).finditer(text):
-        if not mark[1]:
-            begin = mark.end()
-        elif begin >= 0:
-            contents.append(text[begin : mark.start()].strip())
-            begin = -1
-    return contents
-
-
 def last_tag(text: str, tag: str) -> str | None:
-    """Return the stripped content of the last complete `<tag>...</tag>`; the case of the tag is ignored."""
-    contents = _tag_contents(text, tag)
-    return contents[-1] if contents else None
+    """Return the stripped content of the last complete `<tag>...</tag>`, ignoring case.
+
+    If a second opening tag precedes the closing one, the content begins there.
+    """
+    content, begin = None, -1
+    for match in _tag_pattern(tag).finditer(text):
+        if not match[1]:
+            begin = match.end()
+        elif begin >= 0:
+            content, begin = text[begin : match.start()].strip(), -1
+    return content
 
 
 def json_object(text: str, *, unique: bool = False) -> dict[str, Any] | None:
     """Return the last balanced JSON object that can be parsed; for nested objects, the outermost one.
 
-    Objects with NaN, infinities or more than 200 levels are skipped; if `unique`, also those in which a key has two values.
+    Objects with NaN, infinities or more than 200 levels are skipped, as are, if `unique`, those with two values for a key.
     """
     hook = _unambiguous_object if unique else None
     for begin, end in reversed(_outermost_braces(text)):
         try:
-            value = json.loads(text[begin:end], parse_constant=_refuse_constant, object_pairs_hook=hook)
+            value = json.loads(text[begin:end], parse_constant=_reject_constant, object_pairs_hook=hook)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
@@ -108,17 +103,17 @@ def _unambiguous_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _refuse_constant(constant: str) -> float:
+def _reject_constant(constant: str) -> float:
     raise ValueError(constant)
 
 
 def _outermost_braces(text: str) -> list[tuple[int, int]]:
-    """Return the extents of the outermost balanced braces that are not nested too deeply; braces in strings are ignored."""
+    """Return the extents of the outermost balanced braces without too many levels inside; braces in strings are ignored."""
     first = text.find("{")
     if first < 0:
         return []
     stack: list[int] = []
-    depths: list[int] = []  # maximum depth inside each open brace
+    depths: list[int] = []  # number of levels inside each open brace so far
     spans: list[tuple[int, int, int]] = []
     for token in _JSON_TOKEN.finditer(text, first):
         if token[0] == "{":
@@ -149,8 +144,8 @@ _MAX_ANSWER_CHARS = 2000
 def stated_answer(text: str) -> str | None:
     r"""Return the text of the last stated free-form answer: a box, an answer tag, or the text after "answer is" or "Answer:".
 
-    The value is the whole content of a tag or box; after a colon, the rest of the line, or of the next line with content;
-    after "is", the rest of the sentence. Surrounding dollar signs, asterisks, quotes and a final full stop are removed.
+    The value is the content of a tag or box; after a colon, the rest of the line, or of the next line with content; after
+    "is", the rest of the sentence. From a line or sentence, the formatting around the answer is removed.
     """
     spans = boxes(text)
     begin, answer = (spans[-1][0], spans[-1][2].strip()) if spans else (-1, "")

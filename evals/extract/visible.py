@@ -52,10 +52,10 @@ _MAX_SPECIAL_TOKENS = 10_000
 
 
 class Visible(NamedTuple):
-    """The text of a reply without reasoning and special tokens."""
+    """The text of a reply without its reasoning, and possibly without special tokens."""
 
     text: str
-    """The reply with spaces in place of reasoning and special tokens, so that positions are preserved."""
+    """The reply with spaces in place of what is removed, so that positions are preserved; empty if `truncated`."""
     truncated: bool = False
     """Whether the reply ends inside its reasoning."""
 
@@ -95,11 +95,8 @@ def visible(text: str) -> Visible:
     """Return the visible text of a reply, with unchanged positions; cached, since several readers examine the same reply."""
     if _has_no_mark(text):
         return Visible(text)
-    begin, _, unclosed = _answer_bounds(text)
-    if unclosed:
-        return Visible("", truncated=True)
-    without_tokens = _SPECIAL_TOKEN.sub(_to_spaces, text[begin:], count=_MAX_SPECIAL_TOKENS)
-    return Visible(" " * begin + without_tokens)
+    answer = without_reasoning(text)
+    return answer._replace(text=_SPECIAL_TOKEN.sub(_to_spaces, answer.text, count=_MAX_SPECIAL_TOKENS))
 
 
 def _has_no_mark(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Shorten long runs of white space in a reply before it is read or scored.
 
-Many patterns begin with `\\s*` and try each space of a run as a start, which takes minutes for 60,000 spaces; no answer
+Many patterns begin with `\\s*`; they try to match at each space of a run, which takes minutes for 60,000 spaces. No answer
 depends on more than `MAX_RUN` of them. Reasoning that was replaced by spaces is such a run.
 
 >>> text, removed = shorten_runs("ANSWER:" + " " * 1000 + "B")
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 MAX_RUN = 64
-"""Length of a shortened run."""
+"""Length of a shortened run in characters."""
 _RUN = re.compile(rf"(?<!\s)\s{{{MAX_RUN}}}\s++")
 
 RemovedRuns: TypeAlias = Sequence[tuple[int, int]]

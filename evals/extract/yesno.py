@@ -12,6 +12,7 @@ from evals.extract.statements import Form
 from evals.extract.visible import visible
 
 MAX_CHARS = 100_000
+"""Maximum number of characters that are read, from the end of a reply."""
 _HEDGE = r"(?:(?:most\s+)?(?:likely|probably|possibly|definitely|certainly|clearly|almost\s+certainly|surely|i\s+(?:think|believe|would\s+say|say)|it\s+is|that\s+is|this\s+is|it['’]s|the\s+(?:answer|statement|claim|assertion)\s+is)[,:\s]+){0,3}"
 _YES = r"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正确|有|能|可以|真|成立|会"
 _NO = (
@@ -79,7 +80,7 @@ def _parse(content: str, form: Form) -> Any:
 
 
 def _read_prose(text: str) -> Reading | None:
-    """Read a reply without an answer line: its beginning, or the last word stated as an answer."""
+    """Read a reply without an answer statement: the last yes or no that is the answer, or else a verdict on the statement."""
     begin = max(0, len(text) - MAX_CHARS)
     text_begin = begin + len(text[begin:]) - len(text[begin:].lstrip())
     answer: Reading | None = None

@@ -1,4 +1,4 @@
-"""Build prompts from samples with layouts shared by suites; `upstream/` reads verbatim prompts of other harnesses."""
+"""Build prompts from samples, in layouts that suites share; `upstream/` reads the verbatim prompts of other harnesses."""
 
 from evals.prompts.layout import (
     ANSWER_LINE,
@@ -19,19 +19,7 @@ from evals.prompts.layout import (
 )
 
 __all__ = [
-    "ANSWER_LINE",
-    "LETTERS",
-    "SELECT_INSTRUCTION",
-    "append_to_question",
-    "ask",
-    "ask_with_images",
-    "hinted_question",
-    "images_first",
-    "images_of",
-    "images_only",
-    "option_block",
-    "options",
-    "plain_text",
-    "rng",
-    "shuffled",
-]
+    "ANSWER_LINE", "LETTERS", "SELECT_INSTRUCTION", "append_to_question", "ask", "ask_with_images",
+    "hinted_question", "images_first", "images_of", "images_only", "option_block", "options", "plain_text",
+    "rng", "shuffled",
+]  # fmt: skip

@@ -70,8 +70,8 @@ def images_first(parts: Sequence[Part]) -> Prompt:
     """Return a prompt with all images before all text, as VLMEvalKit's adapter for Intern-S1 sends it.
 
     Several images are numbered, and each is replaced in the text by a placeholder with its number; with a single image,
-    texts are joined by line breaks. Source: @ e8e78f05, api/adapters/interns1_1.py and vlm/internvl/utils.py
-    (`reorganize_prompt`).
+    texts are joined by line breaks. Source: open-compass/VLMEvalKit @ e8e78f05, api/adapters/interns1_1.py
+    and vlm/internvl/utils.py (`reorganize_prompt`).
     """
     images = [part for part in parts if isinstance(part, Media)]
     if len(images) < 2:
@@ -87,12 +87,11 @@ def images_first(parts: Sequence[Part]) -> Prompt:
 
 
 ANSWER_LINE = "a line of the form `ANSWER: X`, where X is A, B, C or D."
-
 SELECT_INSTRUCTION = "Choose the right one among these options.\n"
 
 
 def option_block(choices: Sequence[str]) -> str:
-    """Return the options and the instruction to choose one, in VLMEvalKit's layout; a line break if there are none."""
+    """Return the options and the instruction to choose one, in VLMEvalKit's layout; a line break if there are no options."""
     return f"\nOptions:\n{options(choices)}\n{SELECT_INSTRUCTION}" if choices else "\n"
 
 

@@ -8,15 +8,16 @@ from typing import Any
 from evals.errors import UsageError
 from evals.prompts.layout import ask, options, plain_text
 from evals.types import Prompt, Prompter, Sample
+from evals.validation import cause
 
 CHOICE_INSTRUCTION = "End with a line `ANSWER: X`, where X is the letter of your choice."
 ANSWER_INSTRUCTION = "End with a line `ANSWER: ` and your answer."
 
 
 def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompter:
-    """Return the prompter for samples of `evals.data.rows`.
+    """Return the function that builds the prompts of samples of `evals.data.rows`.
 
-    A template may contain `{COLUMN}` for columns of the row, and `{options}` for the lettered choices.
+    A template may contain `{COLUMN}` for a column of the row, and `{question}` and `{options}` (with letters).
     """
 
     def default_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -37,7 +38,7 @@ def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompte
             return ask(str(prompt).format_map(columns))
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise UsageError(
-                f"the prompt template does not fit row {sample.id}: {error}; its columns are {', '.join(columns)}"
+                f"the prompt template cannot be filled for row {sample.id}: {cause(error)}; known names: {', '.join(columns)}"
             ) from None
 
     def from_function(sample: Sample, repeat: int) -> Prompt:

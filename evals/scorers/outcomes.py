@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from evals import extract
-from evals.extract.reading import PROSE, Reading
+from evals.extract.reading import UNMARKED_FORMS, Reading
 from evals.types import Reply, Score, Verdict
 
 
@@ -35,7 +35,7 @@ def with_reading(reading: Reading | None, score: Score) -> Score:
     """Return a score with the form and the position of its answer, if known; an answer read from prose is suspect."""
     if reading is None:
         return score
-    suspect = score.suspect or reading.form in PROSE
+    suspect = score.suspect or reading.form in UNMARKED_FORMS
     return replace(score, form=reading.form, span=(reading.begin, reading.end), suspect=suspect)
 
 

@@ -1,1 +1,1 @@
-"""Text output of commands: tables that fit the terminal, runs, samples. Functions return lines; they do not print."""
+"""Text output of commands: tables, runs and samples, fitted to the terminal. Functions return lines; they do not print."""

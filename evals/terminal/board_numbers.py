@@ -1,4 +1,4 @@
-"""The numbers of a board on a terminal, with the level and the promise of each."""
+"""The scores on a board as a table for the terminal, each with its verification level and its promise (preregistration)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COLUMNS = (
     Column("coverage", right=True, drop=3), Column("level"), Column("promise"), Column("entry", drop=4),
 )  # fmt: skip
 PROMISE = 6
-"""Index of the column `promise`, which is left out if no number has a promise."""
+"""Index of the column `promise`, which is left out if no run has a promise."""
 
 
 class Number(NamedTuple):
-    """A published number of a board."""
+    """A score on a board, with what supports it."""
 
     entry: str
     model: str
@@ -35,7 +35,7 @@ class Number(NamedTuple):
 
     @property
     def level(self) -> str:
-        """Return the level in words, with the verdict of the challenge and the decision."""
+        """Return the verification level in words, with the verdict of the challenge and the decision."""
         verdict = self.challenge.counting_verdict if self.challenge else None
         return "; ".join(filter(None, [trust.level_words(self.result.level, verdict), self.decision]))
 
@@ -46,7 +46,7 @@ class Number(NamedTuple):
 
     @property
     def remarks(self) -> list[str]:
-        """Return what broke the promise, and the challenge unless it gives the level `challenged`."""
+        """Return what broke the promise, and the outcome of a challenge that was not passed."""
         remarks = [f"promise {self.result.promise}"] if self.promise == BROKEN else []
         if self.challenge is not None and not self.challenge.passed:
             remarks.append(self.challenge.sentence)
@@ -54,7 +54,7 @@ class Number(NamedTuple):
 
 
 def read(folder: Path) -> Iterator[Number]:
-    """Yield the numbers of accepted entries; raises UsageError if a file of the board is broken."""
+    """Yield the scores of accepted entries; raises UsageError if a file of the board is broken."""
     board_levels, all_decisions = levels.read(folder), decisions.read(folder)
     for entry in results.read_all(folder).values():
         if entry.status == "accepted":

@@ -1,4 +1,4 @@
-"""Numbers as text: shares, scores with units, intervals, counts, times."""
+"""Numbers as text: fractions, scores with units, intervals, counts and times."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def interval(estimate: Estimate | None, *, separator: str = " to ") -> str:
     if estimate.unit == "fraction":
         return f"{100 * estimate.low:.1f}{separator}{100 * estimate.high:.1f}"
     return f"{estimate.low:.4g} to {estimate.high:.4g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count and its noun in the singular or plural: `1 call`, `2 calls`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def utc_time(seconds: float, time_format: str = "%Y-%m-%d %H:%M") -> str:

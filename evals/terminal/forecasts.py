@@ -1,4 +1,4 @@
-"""Output of `evals run --dry-run`, as text and as JSON: planned calls, and published numbers to compare with."""
+"""Output of `evals run --dry-run` as text and as JSON: planned calls, and published numbers to compare with."""
 
 from __future__ import annotations
 
@@ -13,21 +13,15 @@ from evals.records.card import Card
 from evals.run.dry_run import Forecast, hours_together
 from evals.run.progress import duration_text
 from evals.run.sweep_totals import Totals
-from evals.terminal.figures import percent
+from evals.terminal.figures import counted, percent
 from evals.terminal.layout import Column, table, wrap
 from evals.verdicts.reported import Claim
 
 COLUMNS = (
-    Column("suite", no_wrap=True),
-    Column("protocol", drop=1),
-    Column("items", right=True),
-    Column("calls", right=True),
-    Column("tokens in", right=True, drop=4),
-    Column("tokens out", right=True, drop=2),
-    Column("USD", right=True),
-    Column("time", right=True),
-    Column("95 % ±", right=True, drop=3),
-)
+    Column("suite", no_wrap=True), Column("protocol", drop=1), Column("items", right=True), Column("calls", right=True),
+    Column("tokens in", right=True, drop=4), Column("tokens out", right=True, drop=2), Column("USD", right=True),
+    Column("time", right=True), Column("95 % ±", right=True, drop=3),
+)  # fmt: skip
 MAX_NAMED = 3
 """Maximum number of suites, models or published numbers named on a line."""
 
@@ -39,7 +33,7 @@ def lines(
     *,
     totals: Totals | None = None,
 ) -> list[str]:
-    """Return a table with a row per suite and model, remarks on them, and totals."""
+    """Return a table with a row per suite and model, remarks on the rows, and totals."""
     sections = [
         (model, [_row(forecast) for forecast in forecasts if forecast.model == model])
         for model in dict.fromkeys(forecast.model for forecast in forecasts)
@@ -70,7 +64,7 @@ def _totals(forecasts: Sequence[Forecast], totals: Totals | None, max_width: int
 
 
 def _time_together(forecasts: Sequence[Forecast]) -> list[str]:
-    """Return a line about how long several models take together; none if the time of any of them is unknown."""
+    """Return a line about how long several models take side by side; none if the time of any model is unknown."""
     pending = [forecast for forecast in forecasts if forecast.calls]
     has_multiple_models = len({forecast.model for forecast in forecasts}) > 1
     if not has_multiple_models or not pending or any(forecast.hours is None for forecast in pending):
@@ -79,7 +73,7 @@ def _time_together(forecasts: Sequence[Forecast]) -> list[str]:
 
 
 def _grouped_remarks(forecasts: Sequence[Forecast]) -> list[str]:
-    """Return the remarks; equal ones become one line that names the first few suites and models."""
+    """Return the remarks; equal ones are merged into one line that names the first few suites and models."""
     models = {forecast.model for forecast in forecasts}
     protocols = {(forecast.suite, forecast.protocol) for forecast in forecasts}
     protocols_per_suite = Counter(suite for suite, _ in protocols)
@@ -132,8 +126,8 @@ def _remarks(forecast: Forecast) -> list[str]:
     remarks = [f"cannot run here: {forecast.fault}"] if forecast.fault else []
     if forecast.run:
         remarks.append(
-            f"resumes {forecast.run}, which has {forecast.done:,} replies" if forecast.calls else
-            f"{forecast.run} has all {forecast.done:,} replies and is reused (--fresh starts a new run)"
+            f"resumes {forecast.run}, which has {forecast.done:,} of its replies" if forecast.calls else
+            f"{forecast.run} has all its replies ({forecast.done:,}) and is reused (--fresh starts a new run)"
         )  # fmt: skip
     if forecast.basis and forecast.calls:
         speed = f"; time for {forecast.at_once} concurrent calls" if forecast.hours is not None else ""
@@ -147,25 +141,24 @@ def totals_line(totals: Totals) -> str:
     """Return the totals of a sweep as one line."""
     at_most = "<= " if totals.bound else ""
     facts = [
-        f"{totals.runs:,} runs: {totals.existing:,} exist, {totals.resumed:,} are resumed, {totals.new:,} are new",
-        f"{totals.calls:,} calls",
+        f"{counted(totals.runs, 'run')}: {totals.existing:,} exist, {totals.resumed:,} are resumed, {totals.new:,} are new",
+        counted(totals.calls, "call"),
         f"{totals.input_tokens:,} tokens in, {at_most}{totals.output_tokens:,} out",
     ]
     if totals.cost_usd is not None:
         suffix = f" ({totals.unpriced} without a known price)" if totals.unpriced else ""
         facts.append(f"{at_most}{totals.cost_usd:,.2f} USD{suffix}")
     if totals.hours:
-        side_by_side = duration_text(3600 * totals.hours_side_by_side)
-        in_turn = ""
+        time_text = duration_text(3600 * totals.hours_side_by_side)
         if totals.hours > totals.hours_side_by_side:
-            in_turn = f", {duration_text(3600 * totals.hours)} one model after the other"
+            time_text += f", {duration_text(3600 * totals.hours)} one model after the other"
         suffix = f" ({totals.untimed} without a known time)" if totals.untimed else ""
-        facts.append(f"{side_by_side}{in_turn}{suffix}")
+        facts.append(f"{time_text}{suffix}")
     return f"Sweep: {'; '.join(facts)}"
 
 
 def _published_lines(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
-    """Return a line about published numbers: those under the same protocol, this model's first, and other protocols."""
+    """Return a line with the published numbers under the same protocol, this model's first, and the names of other protocols."""
     published = [claim for claim in claims if claim.suite == forecast.suite and not claim.superseded]
     comparable = sorted(
         (c for c in published if c.protocol == forecast.protocol),
@@ -177,7 +170,7 @@ def _published_lines(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
     values = "; ".join(f"{c.model} {_value_text(c)}" for c in comparable[:MAX_NAMED])
     suffix = f" and {len(comparable) - MAX_NAMED} more" if len(comparable) > MAX_NAMED else ""
     return [
-        f"compares with {len(comparable)} published numbers under {forecast.protocol}: {values}{suffix}{others}"
+        f"compares with {counted(len(comparable), 'published number')} under {forecast.protocol}: {values}{suffix}{others}"
     ]
 
 
@@ -189,7 +182,7 @@ def _other_protocols(suite: str, protocol: str, claims: Sequence[Claim]) -> str:
 
 
 def unpublished_protocols(cards: Sequence[Card], claims: Sequence[Claim]) -> list[str]:
-    """Return a line per protocol without published numbers, for suites that have some under other protocols."""
+    """Return a line for each protocol without published numbers, if its suites have some under other protocols."""
     published = {(claim.suite, claim.protocol) for claim in claims}
     suites_by_line: dict[str, dict[str, None]] = {}
     for card in cards:

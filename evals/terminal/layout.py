@@ -1,6 +1,6 @@
 """Layout of text for a terminal: tables that fit its width, and word wrap.
 
-A table that is too wide drops columns in the order of `Column.drop`, then wraps cells, then becomes a block of lines per
+A table that is too wide wraps its cells, then drops columns in the order of `Column.drop`, then becomes a block of lines per
 row. Words are never broken; a word longer than the line (a path, a command) gets its own line.
 """
 
@@ -38,7 +38,7 @@ Section: TypeAlias = tuple[str, Rows]
 
 
 def width() -> int | None:
-    """Return the output width: COLUMNS, else the terminal's; None (no limit) if the output is not a terminal."""
+    """Return the width of the output: COLUMNS, or else the terminal's; None (no limit) if the output is not a terminal."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns):
         return int(columns)

@@ -1,4 +1,4 @@
-"""Formula and canonical SMILES of molecules, computed in a worker process with a deadline."""
+"""Formulas and canonical SMILES of molecules, computed in a worker process with a time limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_SMILES_CHARS = 1000
 
 
 class Molecule(NamedTuple):
-    """Formula and canonical form of a SMILES."""
+    """The description of a SMILES."""
 
     formula: str = ""
     """Formulas of the components; empty if the SMILES is invalid."""
@@ -27,7 +27,7 @@ class Molecule(NamedTuple):
 
 
 def describe_molecule(smiles: str) -> Molecule:
-    """Return formula and canonical SMILES; both empty if a component is invalid.
+    """Return the formula and the canonical SMILES; both empty if a component is invalid.
 
     >>> describe_molecule("OCC.CC(=O)O")
     Molecule(formula='C2H6O + C2H4O2', canonical='CC(=O)O.CCO')
@@ -58,7 +58,7 @@ def molecule_describer() -> Iterator[Callable[[str], Molecule]]:
 
 
 def flip_lines(flips: Sequence[Flip], limit: int, noun: str, *, quote: str = "") -> list[str]:
-    """Return at most `limit` lines about changed samples; molecules are shown with their formulas."""
+    """Return lines about at most `limit` changed samples, with the formulas of molecules, and the number of further ones."""
     if not any(flip.molecule for flip in flips[:limit]):
         return shorten_list([flip_line(flip, quote=quote) for flip in flips], limit, noun)
     with molecule_describer() as describe:

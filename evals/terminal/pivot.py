@@ -1,4 +1,4 @@
-"""A leaderboard for the terminal: models by suites. A cell is the newest complete run, or the mean over its seeds."""
+"""A leaderboard for the terminal: models by suites. A cell shows the newest complete run, or the mean over its seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evals.types import Estimate
 
 
 class ColumnKey(NamedTuple):
-    """A column: what scores must have in common to be ranked together."""
+    """What the scores of a column have in common, without which they must not be ranked together."""
 
     suite: str
     protocol: str
@@ -140,7 +140,7 @@ def _column_blocks(
 
 
 def csv_rows(grid: Pivot) -> list[dict[str, Any]]:
-    """Return a row per model with an unformatted value per column; missing ones are None."""
+    """Return a row per model with an unformatted value per column; None for a missing value."""
     return [
         {
             "model": model,

@@ -1,9 +1,9 @@
-"""A line per run, shown below the table: outcomes, interval, sampling and cost."""
+"""A line per run with outcomes, interval, sampling and cost, shown below the table of runs."""
 
 from __future__ import annotations
 
 from evals.challenge.summary import Challenge
-from evals.extract.reading import PROSE
+from evals.extract.reading import UNMARKED_FORMS
 from evals.labels import JUDGE_NOTE, Note
 from evals.records import promise
 from evals.records.card import Card
@@ -38,14 +38,14 @@ def details_line(card: Card, challenge: Challenge | None, *, label: str) -> str:
 
 
 def _unmarked_answers(card: Card) -> str:
-    """Return how many answers were extracted without an answer marker; empty if none were."""
+    """Return what share of the answers was extracted without an answer marker, as text; empty if none was."""
     total = sum(card.forms.values())
-    unmarked = sum(count for form, count in card.forms.items() if form in PROSE)
+    unmarked = sum(count for form, count in card.forms.items() if form in UNMARKED_FORMS)
     return f"{percent(unmarked / total)} % of its answers were extracted without a marker" if unmarked else ""
 
 
 def _sampling_and_cost(card: Card) -> list[str]:
-    """Return sampling, tokens and cost of a run, as far as they are known."""
+    """Return the sampling, the tokens and the cost of a run, as far as they are known."""
     sampling = card.config.sampling
     settings = [f"temperature {sampling.temperature:g}"] if sampling.temperature is not None else []
     settings += [f"seed {card.config.seed}"] if settings and sampling.temperature else []

@@ -1,7 +1,7 @@
-"""Runs as one table: grouped by suite and protocol, seeds pooled, with marks on scores.
+"""Runs in one table: grouped by suite and protocol, with seeds pooled and marks beside scores.
 
-Marks denote promises, challenges and limitations of a score. They are words on a wide terminal, and letters with a legend
-on a narrow one.
+Marks show what limits a score, and what supports it (`trust_marks.py`). They are words on a wide terminal, and letters with
+a legend on a narrow one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evals.records.card import Card
 from evals.records.names import short_ids
 from evals.report.estimand_names import describe_estimand
 from evals.terminal import trust_marks
-from evals.terminal.figures import figure, interval, percent, utc_time
+from evals.terminal.figures import counted, figure, interval, percent, utc_time
 from evals.terminal.layout import Column, Section, table, wrap
 from evals.terminal.trust_marks import Challenges
 from evals.types import VERDICTS, Estimate
@@ -27,7 +27,7 @@ from evals.types import VERDICTS, Estimate
 Cell = TypeVar("Cell")
 Sort: TypeAlias = Literal["when", "score", "model", "n"]
 MIN_CLUSTERS = 30
-"""An interval from fewer clusters (passages, images) is marked as rough."""
+"""If there are fewer clusters (passages, images), the interval is marked as rough."""
 MARKS = {
     "B": "looks broken: all replies are empty, so the score does not measure the model",
     "S": "sample items: not a benchmark score",
@@ -50,7 +50,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
     headline: Estimate | None
     """None if nothing is scored yet."""
     challenges: tuple[Challenge | None, ...] = ()
-    """One for each run; None if it was not challenged."""
+    """One for each run; None for a run that was not challenged."""
 
     @property
     def card(self) -> Card:
@@ -59,7 +59,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
 
     @property
     def started(self) -> float:
-        """Return when the newest run was started, in seconds since the epoch."""
+        """Return when the newest run started, in seconds since the epoch."""
         return self.card.started
 
     @property
@@ -82,10 +82,10 @@ class RunRow(Struct, frozen=True, kw_only=True):
 
 
 def pool(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[RunRow]:
-    """Pool complete runs that differ only in their seed, the newest of each seed; other runs get their own rows.
+    """Pool complete runs that differ only in their seed, the newest for each seed; other runs get their own rows.
 
-    Value and interval are means over the runs. This is conservative: the items are the same, so the standard error of the
-    mean is at most the mean of the standard errors, however correlated the runs are.
+    Value and interval are means over the runs. The interval is conservative: the standard error of the mean is at most the
+    mean of the standard errors, however strongly the runs are correlated.
     """
     by_key: dict[Any, dict[tuple[int, int | None], Card]] = defaultdict(dict)
     separate_cards: list[Card] = []
@@ -163,9 +163,7 @@ def marks(row: RunRow) -> dict[str, str]:
     if headline is not None and (unscored := _unscored_replies(row, headline)):
         descriptions["A"] = f"answered items only, {headline.n:,} of {headline.n + unscored:,}"
     if headline is not None and _has_few_clusters(headline, card.config.repeats):
-        descriptions["F"] = (
-            f"{headline.clusters} cluster{'s' if headline.clusters > 1 else ''} (rough interval)"
-        )
+        descriptions["F"] = f"{counted(headline.clusters, 'cluster')} (rough interval)"
     if headline is not None and headline.value is None and headline.clusters:
         descriptions["G"] = headline.method.removeprefix("none: ")
     return descriptions | trust_marks.trust_marks(row.cards, row.challenges)
@@ -176,9 +174,9 @@ def _has_few_clusters(headline: Estimate, repeats: int) -> bool:
 
 
 def _unscored_replies(row: RunRow, headline: Estimate) -> int:
-    """Return how many replies a headline ignores because they contain no answer, as an RMSE does.
+    """Return how many replies without an answer the headline metric ignores; an RMSE ignores all of them.
 
-    Means include them, and metrics with an `_answered` variant substitute a value.
+    Means include these replies, and metrics with an `_answered` variant substitute a value.
     """
     if any(e.metric == f"{headline.metric}_answered" for e in row.card.estimates):
         return 0
@@ -215,8 +213,8 @@ def layout(
 ) -> list[str]:
     """Lay out rows, grouped by suite and protocol.
 
-    `ids`: ids of other runs, from which the short ids must differ; `bounds`: whether to list the bounds of scores with
-    missing outcomes below the table.
+    `ids`: ids of other runs, from which the short ids must differ; `bounds`: whether to list, below the table, the bounds of
+    scores with missing outcomes.
     """
     names = short_ids([*ids, *(card.run for row in rows for card in row.cards)])
     groups: dict[tuple[str, ...], list[RunRow]] = defaultdict(list)
@@ -224,28 +222,31 @@ def layout(
         groups[_group_key(row.card)].append(row)
     titles = _titles(groups)
     ordered = {titles[key]: sort_rows(groups[key], sort) for key in sorted(groups)}
-    sized = any(any(row.sizes) for row in rows)
+    has_sizes = any(any(row.sizes) for row in rows)
     wide_sections: list[Section] = [
-        (title, [_with_sizes(_wide_row(row, names), row.sizes, sized=sized) for row in section_rows])
+        (title, [_with_sizes(_wide_row(row, names), row.sizes, has_sizes=has_sizes) for row in section_rows])
         for title, section_rows in ordered.items()
     ]
-    columns = _with_sizes(WIDE_COLUMNS, SIZE_COLUMNS, sized=sized)
+    columns = _with_sizes(WIDE_COLUMNS, SIZE_COLUMNS, has_sizes=has_sizes)
     wide_table = table([c._replace(drop=0) if c.drop < 4 else c for c in columns], wide_sections, max_width)
     if max_width is None or len(wide_table) <= 2 + len(rows) + 2 * len(titles):
         return [*wide_table, *_legend(rows, max_width, names, letters=False, bounds=bounds)]
     narrow_sections: list[Section] = [
-        (title, [_with_sizes(_narrow_row(row, names), row.sizes, sized=sized) for row in section_rows])
+        (
+            title,
+            [_with_sizes(_narrow_row(row, names), row.sizes, has_sizes=has_sizes) for row in section_rows],
+        )
         for title, section_rows in ordered.items()
     ]
     return [
-        *table(_with_sizes(NARROW_COLUMNS, SIZE_COLUMNS, sized=sized), narrow_sections, max_width),
+        *table(_with_sizes(NARROW_COLUMNS, SIZE_COLUMNS, has_sizes=has_sizes), narrow_sections, max_width),
         *_legend(rows, max_width, names, letters=True, bounds=bounds),
     ]
 
 
-def _with_sizes(cells: Sequence[Cell], sizes: Sequence[Cell], *, sized: bool) -> list[Cell]:
-    """Insert `sizes` (cells or columns) after the number of items if `sized`."""
-    return [*cells[:4], *sizes, *cells[4:]] if sized else list(cells)
+def _with_sizes(cells: Sequence[Cell], sizes: Sequence[Cell], *, has_sizes: bool) -> list[Cell]:
+    """Insert `sizes` (cells or columns) after the number of items if `has_sizes`."""
+    return [*cells[:4], *sizes, *cells[4:]] if has_sizes else list(cells)
 
 
 def _group_key(card: Card) -> tuple[str, ...]:
@@ -254,7 +255,7 @@ def _group_key(card: Card) -> tuple[str, ...]:
 
 
 def _titles(groups: dict[tuple[str, ...], list[RunRow]]) -> dict[tuple[str, ...], str]:
-    """Return titles for groups of rows: suite, protocol, metric, and any other property that differs between groups."""
+    """Return group of rows -> title: suite, protocol, metric, and any other property that differs between groups."""
     titles = {}
     for key, rows in groups.items():
         suite, protocol, version, data, judge = key
@@ -366,7 +367,7 @@ def _legend(
 
 
 def missing_bounds(row: RunRow) -> str:
-    """Return the bounds of a score; empty if nothing is missing or the metric is unbounded."""
+    """Return the bounds of a score as text; empty if no outcome is missing or the metric is unbounded."""
     headline = row.headline
     if headline is None or row.coverage == 1.0 or headline.worst is None or headline.best is None:
         return ""
@@ -375,7 +376,7 @@ def missing_bounds(row: RunRow) -> str:
 
 
 def group_sections(card: Card) -> list[Section]:
-    """Return a section with the headline metric by group; empty if the suite has no groups."""
+    """Return a section with the headline metric for each group; empty if the suite has no groups."""
     name = next((e.metric for e in card.estimates if e.headline), "")
     grouped = [e for e in card.estimates if e.group]
     headline_estimates = [e for e in grouped if e.metric == name] or grouped

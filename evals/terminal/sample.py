@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from evals.records.files import Brief
     from evals.terminal.molecules import Molecule
 
-Describe: TypeAlias = "Callable[[str], Molecule]"
-"""Maps a SMILES to its formula and canonical SMILES, both empty if it is invalid."""
+Describer: TypeAlias = "Callable[[str], Molecule]"
+"""Function from a SMILES to its formula and canonical SMILES, both empty if it is invalid."""
 NOT_RIGHT = "not-right"
 """Stands for every outcome except `right`, including failures and absent samples."""
 ANSWER_MARKS = ("»", "«")
-"""Marks around the extracted answer, which is in reverse video on a terminal."""
+"""Signs before and after the extracted answer in a reply, which a terminal shows in reverse video."""
 REVERSE_VIDEO = "\x1b[7m"
 MAX_MOLECULES = 4
-"""Maximum number of listed molecules of the prompt."""
+"""Maximum number of molecules in the prompt that are described, from the end."""
 RUNGS = (
     (5.0, "identical SMILES string"),
     (4.0, "same molecule (canonical SMILES)"),
@@ -42,11 +42,11 @@ RUNGS = (
     (2.0, "same parent: neutral, largest fragment, without isotopes"),
     (1.0, "a tautomer"),
 )
-"""Degrees of agreement between molecules: value of `rung` in `Score.parts` (`scorers/molecule_match.py`), description."""
+"""Degrees of agreement between molecules: (`rung` in `Score.parts`, see `scorers/molecule_match.py`; description)."""
 
 
 class SampleView(Struct, frozen=True, kw_only=True):
-    """A sample and repeat of a run."""
+    """One repeat of a sample in a run."""
 
     card: Card
     sample: Sample
@@ -77,10 +77,10 @@ class SampleView(Struct, frozen=True, kw_only=True):
 
 
 def find_sample(run: Run, sample: str | None, *, repeat: int = 0, verdict: str | None = None) -> SampleView:
-    """Return a sample of a run, or with `verdict` the next sample after it that has this verdict.
+    """Return a sample of a run; with `verdict`, return the next sample after it that has this verdict.
 
-    Without `sample`, return the first sample with the verdict, by default the first that is not right. Raises StoreError
-    if the run has no such sample.
+    Without `sample`, return the first sample with the verdict, which is `not-right` by default. Raises StoreError if the
+    run has no such sample.
     """
     card = run.card
     samples = list(run.samples())
@@ -113,7 +113,7 @@ def _find_record(run: Run, key: tuple[str, int]) -> Record | None:
 def _next_match(
     run: Run, card: Card, samples: Sequence[Sample], start: tuple[str, int] | None, verdict: str
 ) -> SampleView | None:
-    """Return the first sample after `start` with a verdict, in data order; texts are read only for this sample."""
+    """Return the first sample with a verdict after `start`, in the order of the data set; its texts alone are read."""
     briefs = {(brief.sample, brief.repeat): brief for brief in run.briefs()}
     is_after_start = start is None
     for sample in samples:
@@ -169,9 +169,9 @@ def layout(
     max_width: int | None,
     *,
     reasoning: bool = False,
-    describe: Describe | None = None,
+    describe: Describer | None = None,
 ) -> list[str]:
-    """Lay out a sample; with `describe`, molecules are shown with their formulas."""
+    """Lay out a sample; `reasoning`: whether to show it in full; `describe`: used to show formulas of molecules."""
     card, sample = view.card, view.sample
     group = f" ({sample.group})" if sample.group and not card.gated else ""
     repeat = f", repeat {view.repeat}" if card.config.repeats > 1 else ""
@@ -274,7 +274,7 @@ def _option_text(view: SampleView, letter: str) -> str:
     return f"{letter}{note}  {choices[index]}"
 
 
-def _answer_text(view: SampleView, describe: Describe | None) -> str:
+def _answer_text(view: SampleView, describe: Describer | None) -> str:
     if view.score is None:
         return ""
     if not (answer := view.score.answer):
@@ -286,7 +286,7 @@ def _answer_text(view: SampleView, describe: Describe | None) -> str:
     return _describe_if_scored_as_molecule(view, answer, describe)
 
 
-def _gold_text(view: SampleView, describe: Describe | None) -> str:
+def _gold_text(view: SampleView, describe: Describer | None) -> str:
     target, unit = view.sample.target, view.sample.unit
     if isinstance(target, float):
         return f"{target:g} {unit}".rstrip()
@@ -312,7 +312,7 @@ def _question(view: SampleView) -> str:
     return plain_text(messages[-1].parts) if messages else ""
 
 
-def _molecules_text(view: SampleView, describe: Describe | None) -> str:
+def _molecules_text(view: SampleView, describe: Describer | None) -> str:
     """Return the molecules in the prompt with their descriptions."""
     if describe is None:
         return ""
@@ -322,15 +322,15 @@ def _molecules_text(view: SampleView, describe: Describe | None) -> str:
     return "\n".join(_describe(view, smiles, describe) for smiles in molecules)
 
 
-def _describe_if_scored_as_molecule(view: SampleView, text: str, describe: Describe | None) -> str:
+def _describe_if_scored_as_molecule(view: SampleView, text: str, describe: Describer | None) -> str:
     """Return an answer or gold answer, with a description if it was scored as a molecule."""
     if describe is None or view.score is None or "rung" not in view.score.parts:
         return text
     return _describe(view, text, describe)
 
 
-def _describe(view: SampleView, smiles: str, describe: Describe) -> str:
-    """Return a SMILES with formula and name, or with its canonical form if no name is known and the form differs."""
+def _describe(view: SampleView, smiles: str, describe: Describer) -> str:
+    """Return a SMILES with its formula and, on a second line, its name; without a known name, also with its canonical form."""
     formula, canonical = describe(smiles)
     if not formula:
         return smiles
@@ -342,7 +342,7 @@ def _describe(view: SampleView, smiles: str, describe: Describe) -> str:
 
 
 def _named_molecule(view: SampleView) -> tuple[str, str]:
-    """Return a molecule's SMILES and IUPAC name if one is in the prompt and the other is the gold answer; else empty."""
+    """Return a molecule's SMILES and IUPAC name if one is in the prompt and the other is the gold answer; else two empty strings."""
     target = view.sample.target
     names, smiles = _tagged_molecules(view, "IUPAC"), _tagged_molecules(view, "SMILES")
     if isinstance(target, str) and len(names) == 1 and not smiles:

@@ -1,4 +1,4 @@
-"""A run's samples as table rows: gold answer, outcome and, on request, the texts."""
+"""A run's samples as table rows with gold answer, outcome and, on request, texts."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ GATED_FIELDS = tuple(name for name in FIELDS if name not in ("target", "why"))
 """Fields that may be shown for a gated suite."""
 MAX_CELL_CHARS = 80
 """Maximum length of a cell on a terminal."""
-_ABSENT_FIELDS = {"verdict": "absent", "value": None, "answer": None, "why": ""}
+_ABSENT_FIELDS: dict[str, Any] = {"verdict": "absent", "value": None, "answer": None, "why": ""}
 
 
-def rows(run: Run, *, texts: bool = False) -> Iterator[dict[str, Any]]:
+def sample_rows(run: Run, *, with_texts: bool = False) -> Iterator[dict[str, Any]]:
     """Yield a row per sample and repeat, in the order of the data set.
 
-    `texts` adds `prompt`, `reply` and `reasoning`. Rows of gated suites contain ids, verdicts and letters only.
+    `with_texts` adds `prompt`, `reply` and `reasoning`. Rows of gated suites contain ids, verdicts and letters only.
     """
     card, golds = run.card, run.gold()
-    texts = texts and not card.gated
-    row_by_key: dict[tuple[str, int], dict[str, Any]] = {}
+    with_texts = with_texts and not card.gated
+    fields_by_key: dict[tuple[str, int], dict[str, Any]] = {}
     for record in run.records():
         if record.sample in golds:
-            row_by_key[record.sample, record.repeat] = {
+            fields_by_key[record.sample, record.repeat] = {
                 **_outcome_fields(record.outcome, list(record.scores.values())),
-                **(_text_fields(record) if texts else {}),
+                **(_text_fields(record) if with_texts else {}),
             }
     for id_, gold in golds.items():
         for repeat in range(card.config.repeats):
-            row = row_by_key.get((id_, repeat), _ABSENT_FIELDS)
-            values = {"id": id_, "repeat": repeat, "group": gold.group, **row, "target": gold.target}
+            fields = fields_by_key.get((id_, repeat), _ABSENT_FIELDS)
+            values = {"id": id_, "repeat": repeat, "group": gold.group, **fields, "target": gold.target}
             yield _select_fields(values, gated=card.gated)
 
 
-def row(sample: Sample, repeat: int, record: Record | None, *, gated: bool) -> dict[str, Any]:
-    """Return one sample and repeat as a row, with its texts unless the suite is gated."""
+def sample_row(sample: Sample, repeat: int, record: Record | None, *, gated: bool) -> dict[str, Any]:
+    """Return one repeat of a sample as a row, with its texts unless the suite is gated."""
     outcome = _outcome_fields(record.outcome, list(record.scores.values())) if record else _ABSENT_FIELDS
     values = {
         "id": sample.id, "repeat": repeat, "group": sample.group, **outcome, "target": sample.target,
@@ -51,7 +51,7 @@ def row(sample: Sample, repeat: int, record: Record | None, *, gated: bool) -> d
 
 
 def _select_fields(values: dict[str, Any], *, gated: bool) -> dict[str, Any]:
-    """Return the fields in order; for a gated suite only those that may be shown."""
+    """Return the fields in the order of `FIELDS`, then any others; for a gated suite only those that may be shown."""
     names = GATED_FIELDS if gated else (*FIELDS, *(name for name in values if name not in FIELDS))
     return {name: values[name] for name in names}
 
@@ -70,17 +70,11 @@ def _text_fields(record: Record) -> dict[str, Any]:
 def _outcome_fields(outcome: Reply | Failure, scores: Sequence[Score | Failure]) -> dict[str, Any]:
     first = outcome if isinstance(outcome, Failure) else scores[0] if scores else None
     if isinstance(first, Score):
-        form = {"form": first.form} if first.form else {}
-        return {
-            "verdict": first.verdict,
-            "value": first.value,
-            "answer": first.answer,
-            "why": first.why,
-            **form,
-        }
+        fields = {"verdict": first.verdict, "value": first.value, "answer": first.answer, "why": first.why}
+        return fields | ({"form": first.form} if first.form else {})
     if first is None:
-        return {"verdict": "unscored", "value": None, "answer": None, "why": ""}
-    return {"verdict": str(Failed(first.kind)), "value": None, "answer": None, "why": first.message}
+        return _ABSENT_FIELDS | {"verdict": "unscored"}
+    return _ABSENT_FIELDS | {"verdict": str(Failed(first.kind)), "why": first.message}
 
 
 def cell(value: Any) -> str:
@@ -93,7 +87,7 @@ def cell(value: Any) -> str:
 
 
 def safe_cell(value: Any) -> Any:
-    """Return a value without control characters (for terminals) or formulas (for spreadsheets)."""
+    """Return a value for CSV: without control characters, and with an apostrophe before text that a spreadsheet would evaluate."""
     if not isinstance(value, str):
         return value
     text = plain(value)

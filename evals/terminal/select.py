@@ -1,4 +1,4 @@
-"""Filters for the table of runs: suite, model, protocol, start and number."""
+"""Filters for the table of runs, by suite, model, protocol, start and number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Filter(Struct, frozen=True, kw_only=True):
     suite: str = ""
     """Name with or without a variant; all variants match a name without one."""
     model: str = ""
-    """A part of the name; case is ignored."""
+    """Part of the name; case is ignored."""
     protocol: str = ""
     since: float = 0.0
     """Seconds since the epoch."""
@@ -48,8 +48,11 @@ class Filter(Struct, frozen=True, kw_only=True):
         )
 
 
-def since(text: str) -> float:
-    """Parse `2026-11-20`, `2026-11-20T14:30` (UTC), or `7d`, `12h`, `2w`, `30min` ago; raises UsageError."""
+def parse_since(text: str) -> float:
+    """Parse a time such as `2026-11-20` or `2026-11-20T14:30` (UTC), or an age such as `30min`, `12h`, `7d` or `2w`.
+
+    Return it in seconds since the epoch; raises UsageError.
+    """
     if match := _RELATIVE_TIME.fullmatch(text.strip()):
         return time.time() - int(match[1]) * _SECONDS_PER_UNIT[match[2]]
     try:

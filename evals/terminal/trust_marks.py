@@ -1,4 +1,7 @@
-"""Marks for promises and challenges, shown next to the score of a run or of several pooled runs."""
+"""Marks beside a score that show whether the run kept its promise (a preregistration) and passed a challenge.
+
+A challenge tests whether the claimed model could have generated the recorded replies.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,19 @@ from evals.records.promise import promise_status
 from evals.records.store import Run
 
 Challenges: TypeAlias = Mapping[tuple[str, str, str], Challenge]
-"""By run, suite and protocol."""
+"""(run, suite, protocol) -> challenge."""
 MEANINGS = {mark.symbol: f"{mark.words} ({mark.meaning})" for mark in trust.MARKS}
 """Symbol -> explanation for the legend."""
 _WEAKEST_FIRST = ("different", "untestable", "close", "consistent")
 
 
 def challenge_key(card: Card) -> tuple[str, str, str]:
-    """Return run, suite and protocol, by which challenges are looked up."""
+    """Return the key of a run in `Challenges`."""
     return card.run, card.config.suite, card.config.protocol
 
 
 def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
-    """Return the challenges of runs, from the outcome files in their folders."""
+    """Return the challenges of runs, read from the outcome files in the runs' folders."""
     challenges = {}
     for run in runs:
         if (run.path / NAME).exists():
@@ -38,7 +41,7 @@ def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
 
 
 def trust_marks(cards: Sequence[Card], challenges: Sequence[Challenge | None]) -> dict[str, str]:
-    """Return the marks of pooled runs, symbol -> words: the worst of any run; a positive mark only if all runs have it."""
+    """Return symbol -> words for the marks of pooled runs: the worst mark of any run; a good one only if all runs have one."""
     states = [trust.promise_state(promise_status(card)) for card in cards]
     promise = next((state for state in ("broken", "none", "kept") if state in states), "none")
     verdicts = [challenge.counting_verdict if challenge else None for challenge in challenges]

@@ -77,7 +77,7 @@ def lay(patch: pytest.MonkeyPatch, folder: Path, contents: dict[str, str]) -> Pa
         "_hash",
         lambda path, *_: VLMEVALKIT.sha256 if wheels.digest(path) == known else wheels.digest(path),
     )
-    sentences._text.cache_clear()
+    sentences._string_constant.cache_clear()
     return path
 
 
@@ -85,7 +85,7 @@ def lay(patch: pytest.MonkeyPatch, folder: Path, contents: dict[str, str]) -> Pa
 def laid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A wheel of ours in its place."""
     yield lay(monkeypatch, tmp_path, files())
-    sentences._text.cache_clear()
+    sentences._string_constant.cache_clear()
 
 
 def test_texts_are_counted_without_docstrings_and_with_pieces_of_f_strings(
@@ -218,12 +218,12 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("wheel")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wheel, "wheel_path", lambda one: folder / one.file)
-        sentences._text.cache_clear()
+        sentences._string_constant.cache_clear()
         done = evals("data", "vlmevalkit")
         if done.status:
             pytest.skip(f"VLMEvalKit's wheel cannot be fetched here: {done.err.strip()}")
         yield folder / VLMEVALKIT.file
-    sentences._text.cache_clear()
+    sentences._string_constant.cache_clear()
 
 
 def upstreams(file: str, within: str, **given: Any) -> Any:

@@ -256,7 +256,11 @@ def test_vlmevalkits_tables_give_the_same_samples(tmp_path: Path) -> None:
     ("name", "row", "says"),
     [
         ("textvqa", {"question": "What?"}, "textvqa: 0: there is no gold answer in 'answers' or 'answer'"),
-        ("docvqa", {"question": "What?", "answers": []}, "docvqa: 0: column 'answers' is empty"),
+        (
+            "docvqa",
+            {"question": "What?", "answers": []},
+            "docvqa: 0: the column 'answers' contains no gold answer",
+        ),
         ("gqa", {"question": "What?"}, "gqa: row 1 lacks column 'answer'"),
     ],
 )

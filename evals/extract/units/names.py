@@ -41,12 +41,12 @@ _WITHOUT_PREFIX = {
     "atom": "atom", "atoms": "atom", "at": "atom", "cell": "unit_cell", "cells": "unit_cell", "kgf": "kilogram_force", "kp": "kilogram_force", "dyn": "dyne",
     "dyne": "dyne", "erg": "erg", "ergs": "erg", "lbf": "pound_force", "Msi": "megapsi", "kayser": "cm**-1", "wavenumbers": "cm**-1", "Ohm": "ohm", "ohms": "ohm", "\N{OHM SIGN}": "ohm",
 }  # fmt: skip
-"""Unit that takes no prefix -> pint's name."""
+"""Spelling of a unit that takes no prefix -> pint's name."""
 
 
 @lru_cache(1)
 def _vocabulary() -> dict[str, str]:
-    """Return spelling -> pint's name for every unit."""
+    """Return spelling -> pint's name for every unit of the vocabulary."""
     names_by_spelling = {symbol: symbol for symbol in _PREFIXED}
     names_by_spelling |= {prefix + symbol: prefix + symbol for prefix in _PREFIXES for symbol in _PREFIXED}
     for name in _UNIT_NAMES:
@@ -100,10 +100,10 @@ def _unit_name(text: str) -> str:
     return "degF" if lower[-1] == "f" or lower.endswith("fahrenheit") else "degC"
 
 
-_LOG = re.compile(
+_LOGARITHMIC_UNIT = re.compile(
     r"\s?\(?(?:in\s)?log(?:_?\{?10\}?)?(?:\s?units?\b|\s?\(?(?P<inner>[A-Za-zµ][A-Za-zµ/^·*\d -]{0,14}?)\)?(?=[\s,;.)]|$))"
 )
-_UNKNOWN = re.compile(
+_UNKNOWN_UNIT = re.compile(
     r"\s?(?P<unit>(?P<first>[A-Za-zµΩÅ]{1,12})(?:(?:\s?/\s?|·|\*|\^-?\d)\(?[A-Za-zµΩÅ\d][A-Za-zµΩÅ\d^()·-]{0,20}){1,3}"
     r"|(?:HV|HRC|HRB|HB|a\.u\.|arb\.(?: units)?)(?![A-Za-z]))"
 )
@@ -115,11 +115,11 @@ def unit_at(text: str, start: int) -> tuple[str, int]:
 
     Units of logarithms are written "log10(GPa)"; an unknown word in the form of a unit is returned unchanged.
     """
-    if (log := _LOG.match(text, start)) is not None:
+    if (log := _LOGARITHMIC_UNIT.match(text, start)) is not None:
         inner = (log["inner"] or "").strip()
         return f"log10({normalise_unit(inner) if len(inner) > 1 else ''})", log.end()  # "log S" has no unit
     name, end = _known_unit_at(text, start)
-    unknown = _UNKNOWN.match(text, start)
+    unknown = _UNKNOWN_UNIT.match(text, start)
     if unknown is None or unknown.end() <= end or (unknown["first"] or "").lower() in _NOT_UNITS:
         return name, end
     if name or (
@@ -254,7 +254,7 @@ def _convert_to_logarithm(value: float, unit: str, target: str) -> float | None:
 
 
 def _convert_with_pint(value: float, unit: str, target: str) -> float | None:
-    """Convert by dimension, then by the special cases of `convert`; raises pint's errors for unknown units."""
+    """Convert between units of the same dimension, or as `convert` lists; raises pint's errors for unknown units."""
     registry = _registry()
     target_unit = registry.Unit(target)
     source_unit = registry.Unit(unit)

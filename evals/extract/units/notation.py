@@ -1,4 +1,4 @@
-"""Normalise LaTeX, Unicode signs, special spaces and vulgar fractions."""
+"""Normalise the notation of numbers and units: LaTeX, Unicode signs, special spaces, vulgar fractions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHARACTERS = str.maketrans(
      "•": "·", "✕": "×", "✖": "×", "∼": "~", "≃": "≈", "％": "%", "Å": "Å", "℃": "°C", "℉": "°F", "º": "°",
      "\u00a0": " ", "\u2007": " ", "\u2009": " ", "\u202f": " ", "\u200a": " ", "\u200b": "", "\x00": ""}
 )  # fmt: skip
-_CHINESE = {
+_CHINESE_UNITS = {
     "电子伏特": " eV", "电子伏": " eV", "兆帕": " MPa", "吉帕": " GPa", "千帕": " kPa", "千焦/摩尔": " kJ/mol", "千焦每摩尔": " kJ/mol",
     "每原子": "/atom", "/原子": "/atom", "开尔文": " K", "摄氏度": " °C", "摩尔/升": " mol/L", "克/摩尔": " g/mol", "纳米": " nm",
     "太赫兹": " THz", "波数": " 1/cm",
@@ -29,7 +29,7 @@ def _inline_fraction(match: re.Match[str]) -> str:
     return f"{numerator}/{denominator}" if is_short else match[0]
 
 
-_LATEX: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
+_LATEX_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\\(?:SI|qty|SIrange)\s*\{([^{}]{0,99})\}\s*\{([^{}]{0,99})\}", r"\1 \2"),
@@ -56,17 +56,17 @@ def _mixed_fraction_value(match: re.Match[str]) -> str:
 
 
 def normalise_notation(text: str) -> str:
-    """Replace LaTeX wrappers, special minus signs, superscripts and special spaces."""
+    """Replace LaTeX commands, vulgar fractions, superscripts, Chinese units and special signs and spaces by plain notation."""
     text = text[-MAX_CHARS:].translate(_CHARACTERS)
     for sign, value in _VULGAR_FRACTIONS.items():
         if sign in text:
             text = re.sub(rf"(?<=\d) ?{sign}", f"{value:.15f}"[1:], text).replace(sign, str(value))
     text = re.sub("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda match: "^" + match.group().translate(_SUPERSCRIPTS), text)
     if not text.isascii():
-        for name, unit in _CHINESE.items():
+        for name, unit in _CHINESE_UNITS.items():
             text = text.replace(name, unit)
     if any(mark in text for mark in "\\$*{+"):
-        for pattern, replacement in _LATEX:
+        for pattern, replacement in _LATEX_RULES:
             text = pattern.sub(replacement, text)
     text = re.sub(r"[ \t]{2,}", " ", text)
     return _BRACKETED_MANTISSA.sub(r"\1", _MIXED_FRACTION.sub(_mixed_fraction_value, text))

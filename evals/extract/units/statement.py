@@ -8,8 +8,8 @@ r"""Select the answer among the numbers of a statement, which may also contain c
 True
 
 Remarks in brackets and the text after "at", "for", "since" and the like are ignored, as are all sides of an equation but
-the last. If two different numbers remain, there is no answer. A statement may also be a Roman numeral, a number word up to
-a hundred or a charge such as 2-.
+the last. If two different numbers remain, there is no answer. A statement may also be a Roman numeral, a spelled-out number
+or a charge such as 2-.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ EQUALITY_TOLERANCE = 0.02
 _REMARK = lazy_pattern(
     r"(?<=[\w%°)*$.\]])\s*[(（](?![^()（）]{0,8}[)）]\s*(?:×|x|\*|·)\s*10)(?!\s*\d{1,3}\s*[)）]\s*[×x])[^()（）\n]{0,400}[)）]|\s\[[^\[\]\n]{0,200}\]"
 )
-_POWER_BRACKET = lazy_pattern(r"\^\s?\([-+]?\d{1,4}\)|/\s?\([^()]{1,30}\)|log(?:10)?\s?\([^()]{1,20}\)")
+_KEPT_BRACKET = lazy_pattern(r"\^\s?\([-+]?\d{1,4}\)|/\s?\([^()]{1,30}\)|log(?:10)?\s?\([^()]{1,20}\)")
+"""A power, denominator or logarithm in brackets, which is not a remark."""
 _CLAUSE_END = lazy_pattern(
     r"(?:\s?[,;:，；]\s?|\s|^)(?:(?:and|but)\s)?(?:at|in|for|with|within|when|while|whereas|since|because|as|which|where|although|though|but|"
     r"compared|versus|vs\.?|relative\sto|rather\sthan|instead\sof|not|so|that|assuming|given|based|from|under|after|upon|using|by|if|due|of|on|than|"
@@ -93,22 +94,15 @@ def _is_coefficient(quantity: Quantity, text: str) -> bool:
 
 def _without_remarks(text: str) -> str:
     """Remove remarks in brackets that follow a number."""
-    remaining = text
     for _ in range(3):  # brackets within brackets
-        shielded = _POWER_BRACKET.sub(
-            lambda match: match[0].replace("(", "\x01").replace(")", "\x02"), remaining
-        )
-        first_digit = re.search(r"\d", shielded)
-        shortened = (
-            shielded[: first_digit.start()] + _REMARK.sub(" ", shielded[first_digit.start() :])
-            if first_digit
-            else shielded
-        )
-        shortened = shortened.replace("\x01", "(").replace("\x02", ")")
-        if shortened == remaining:
+        previous = text
+        text = _KEPT_BRACKET.sub(lambda match: match[0].replace("(", "\x01").replace(")", "\x02"), text)
+        if first_digit := re.search(r"\d", text):
+            text = text[: first_digit.start()] + _REMARK.sub(" ", text[first_digit.start() :])
+        text = text.replace("\x01", "(").replace("\x02", ")")
+        if text == previous:
             break
-        remaining = shortened
-    return remaining
+    return text
 
 
 def _first_clause(text: str) -> list[Quantity]:
@@ -136,7 +130,7 @@ def _unit_fit(quantity: Quantity, unit: str) -> Literal["unit", "none", "other"]
 
 
 def _single_number(numbers: list[Quantity], unit: str) -> Quantity | None:
-    """Return the number with a convertible unit, if any, else without a unit, else with another; None if several differ."""
+    """Return the number with a convertible unit, or else without a unit, or else with another; None if several numbers differ."""
     for fit in ("unit", "none", "other"):
         candidates = [number for number in numbers if _unit_fit(number, unit) == fit]
         if candidates:

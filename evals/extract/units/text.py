@@ -11,7 +11,7 @@ from evals.extract.units.notation import normalise_notation
 
 
 class Quantity(NamedTuple):
-    """A number as stated in the text."""
+    """A number as stated in a text."""
 
     value: float
     """For a range, its midpoint."""
@@ -24,7 +24,7 @@ class Quantity(NamedTuple):
     approximate: bool
     """Whether it is stated with "about", as a bound ("< 5") or as a range."""
     text: str
-    """The number and its unit as written, after `normalise_marks`."""
+    """The number and its unit as written, after `normalise_notation`."""
 
 
 _NUMBER = (
@@ -134,13 +134,13 @@ def _joined_quantity(
 
 
 def read(text: str, unit: str = "") -> Quantity | None:
-    """Return the last number of the text; with `unit`, the last one that can be converted to it.
+    """Return the last number of the text; with `unit`, the last one with a unit of the same dimension.
 
     If there is no such number, return the last number without a unit, or else the last number.
     """
     numbers = quantities(text)
     if not numbers or not unit:
         return numbers[-1] if numbers else None
-    convertible = [number for number in numbers if number.unit and same_dimension(number.unit, unit)]
+    of_same_dimension = [number for number in numbers if number.unit and same_dimension(number.unit, unit)]
     without_unit = [number for number in numbers if not number.unit]
-    return (convertible or without_unit or numbers)[-1]
+    return (of_same_dimension or without_unit or numbers)[-1]

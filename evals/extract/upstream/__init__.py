@@ -1,1 +1,1 @@
-"""The published extraction rules of other harnesses, with documentation of their defects."""
+"""The published extraction rules of other projects, including their defects, and frozen older rules of our own."""

@@ -33,7 +33,7 @@ def _parse(text: str) -> int | None:
 
 
 def integer(text: str) -> int | None:
-    r"""Read the last box with an integer, or else the last stated answer: the frozen rule of `intern-s1`, applied before the judge."""
+    r"""Read the last box with an integer, or else the last stated answer: the frozen rule of `intern-s1`, used before its judge."""
     for _, _, content in reversed(boxes(text)):
         if len(content) <= 2000 and (value := _parse(content)) is not None:
             return value

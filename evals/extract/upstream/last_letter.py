@@ -1,7 +1,8 @@
-r"""The last stated letter of a reply, by the frozen rule that is compared with the judge of `intern-s1`.
+r"""The last stated letter of a reply, by the frozen rule with which the judge of `intern-s1` is compared.
 
-Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K and SFE; the agreement reported with its verdicts is the
-agreement with this rule, in old and new runs alike. Since its version 2, `strict` uses another rule (`evals.extract.choices`).
+Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K and SFE, and the judge's agreement with this rule is reported;
+the rule is frozen so that old and new runs report the same. `strict` uses another one since version 2
+(`evals.extract.choices`).
 
 A reply is searched from its end for "ANSWER: B", `\boxed{B}`, `<answer>B</answer>`, "the answer is (B)", "B is correct",
 "so B.", "I choose B", 答案是B; the last one counts. Negated, hypothetical and questioned statements are ignored. A reply
@@ -50,11 +51,11 @@ _NEXT_LETTER = lazy_pattern(
 )
 _LETTER_RUN = lazy_pattern(rf"{_PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
 _STATEMENT_END = lazy_pattern(r"[^\S\n]*(?:$|\n|[.。!！;；:：,，)）]+(?=$|\s|[^\w])|</|<\||\[/|\\\\|[—–-]\s)")
-_FULL_STOP = lazy_pattern(
+_CLAUSE_END = lazy_pattern(
     r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|\s)|</|<\||,\s+(?:because|since|as|which|not|and\s+not)\b)",
     re.IGNORECASE,
 )
-_CONNECTIVE = lazy_pattern(
+_CONTINUATION = lazy_pattern(
     r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are)\b|\s*[(（—–,:;.\-\n]",
     re.IGNORECASE,
 )
@@ -114,10 +115,10 @@ _LINKS_OF_VERBS = {
     "it": lazy_pattern(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", re.IGNORECASE),
 }
 _NEAR_CHARS = 60
-"""Maximum number of characters between a cue word and its adjective."""
+"""Maximum number of characters between a cue word and an adjective before it."""
 _MAX_CUES = 500
 """Maximum number of cue words that are examined, from the end."""
-_NO_OPTION_FITS = lazy_pattern(
+_NO_OPTION_STATEMENT = lazy_pattern(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b)",
     re.IGNORECASE,
 )
@@ -125,8 +126,8 @@ _NOT_A_CHOICE = lazy_pattern(
     r"\s+(?:is|are|was|were)(?:\s+(?:also|only|therefore))?(?:\s+(?:not|incorrect|wrong|false|partially|partly)\b|n['’]t)|\s+(?:does|do|can|would|could)(?:n['’]t|\s*not)\b",
     re.IGNORECASE,
 )
-_LAST_WORDS = lazy_pattern(r"\b(?:is|be|are|with)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
-# the form that our own prompts request
+_CLOSING_PREDICATE = lazy_pattern(r"\b(?:is|be|are|with)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
+# "ANSWER: B", the form that our own prompts request
 _CLOSING_LINE = re.compile(r"\n?[*_\s]*(?:final\s+)?answer[*_\s]*:[*_\s(]*([A-Z])[*_)\s.]*", re.IGNORECASE)
 _LINKS = dict.fromkeys(("answer", "answers", "ans", "réponse", "respuesta", "antwort"), _AFTER_ANSWER) | {
     "choice": _AFTER_CHOICE,
@@ -151,8 +152,8 @@ _PLACEHOLDER = "X"
 """Placeholder for a letter, as in 'the format "The answer is (X)"'; no benchmark has 24 options."""
 _NO_OPTION = "?"
 """Result for a statement that no option fits."""
-_WINDOW_CHARS = 320
-_CONTEXT_CHARS = 120
+_WINDOW_CHARS, _CONTEXT_CHARS = 320, 120
+"""Maximum numbers of characters that are examined after and before a cue word."""
 
 
 def letter(text: str, count: int) -> str | None:
@@ -173,7 +174,7 @@ def _last_statement(text: str) -> str:
         lower = text.lower()
     if closing := _CLOSING_LINE.fullmatch(text, max(text.rfind("\n", 0, len(text) - 1), len(text) - 40, 0)):
         return closing[1].upper()
-    last_words = _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24))
+    predicate = _CLOSING_PREDICATE.search(text, max(0, len(text.rstrip()) - 24))
     size = 384
     while True:
         start = max(0, len(text) - size)
@@ -181,8 +182,8 @@ def _last_statement(text: str) -> str:
         for begin, word in cues[: -_MAX_CUES - 1 : -1]:
             if letters := _read_cue(text, word, begin):
                 return letters
-        if last_words:
-            return last_words[1]
+        if predicate:
+            return predicate[1]
         if start == 0 or len(cues) >= _MAX_CUES:
             return ""
         size *= 8
@@ -210,11 +211,9 @@ def _read_cue(text: str, word: str, begin: int) -> str:
     limit = min(len(text), end + _WINDOW_CHARS)
     before = text[begin - 1] if begin else " "
     if before in "<[/_" and word in ("answer", "ans") and (tag := _AFTER_TAG.match(text, end, limit)):
-        return (
-            ""
-            if before == "/"
-            else _parse_letters(text, tag.end(), limit, allow_unmarked=True, allow_run=True)
-        )
+        if before == "/":
+            return ""
+        return _parse_letters(text, tag.end(), limit, allow_unmarked=True, allow_run=True)
     if before.isalnum() and before.isascii():
         return ""
     context = text[max(0, begin - _CONTEXT_CHARS) : begin]
@@ -245,18 +244,14 @@ def _letters_after(text: str, word: str, context: str, end: int, limit: int) -> 
             link = _BARE_RIGHT.match(text, end, limit)
         if link is None:
             return ""
-        if word != "option" and _NO_OPTION_FITS.match(text, link.end(), limit):
+        if word != "option" and _NO_OPTION_STATEMENT.match(text, link.end(), limit):
             return _NO_OPTION
         return _parse_letters(text, link.end(), limit, allow_unmarked=True, allow_run=True)
     if word == "选":
-        is_other_word = text.startswith(("项", "择题"), end)
-        return (
-            ""
-            if is_other_word
-            else _parse_letters(
-                text, end + text.startswith("择", end), limit, allow_unmarked=True, allow_run=True
-            )
-        )
+        if text.startswith(("项", "择题"), end):
+            return ""
+        begin = end + text.startswith("择", end)
+        return _parse_letters(text, begin, limit, allow_unmarked=True, allow_run=True)
     if (pattern := _LINKS_OF_VERBS.get(word)) is not None:
         link = pattern.match(text, end, limit)
         return _parse_letters(text, link.end(), limit, allow_unmarked=False) if link else ""
@@ -279,11 +274,9 @@ def _parse_letters(
     first = _FIRST_LETTER.match(text, begin, limit)
     if first is None:
         letter_run = _LETTER_RUN.match(text, begin, limit) if allow_run else None
-        return (
-            letter_run["run"]
-            if letter_run and is_ascending(letter_run["run"]) and _STATEMENT_END.match(text, letter_run.end())
-            else ""
-        )
+        if letter_run and is_ascending(letter_run["run"]) and _STATEMENT_END.match(text, letter_run.end()):
+            return letter_run["run"]
+        return ""
     if not _is_label(text, first, allow_unmarked=allow_unmarked) or _QUESTION_MARK.match(text, first.end()):
         return ""
     if first["letter"] == _PLACEHOLDER:
@@ -303,12 +296,12 @@ def _is_label(text: str, first: re.Match[str], *, allow_unmarked: bool) -> bool:
     if letter.islower():
         return is_at_end and (allow_unmarked or first["prefix"].endswith("("))
     is_marked = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
-    if is_marked or (is_at_end if allow_unmarked else _FULL_STOP.match(text, end)):
+    if is_marked or (is_at_end if allow_unmarked else _CLAUSE_END.match(text, end)):
         return True
-    if letter in "AI" and not _CONNECTIVE.match(text, end):
+    if letter in "AI" and not _CONTINUATION.match(text, end):
         return False
     return allow_unmarked or (
-        bool(_OPTION_WORD.search(first["prefix"])) and bool(_CONNECTIVE.match(text, end))
+        bool(_OPTION_WORD.search(first["prefix"])) and bool(_CONTINUATION.match(text, end))
     )
 
 
@@ -328,9 +321,7 @@ def _letters_before(text: str, context: str, end: int, limit: int) -> str:
         return chinese[1] if chinese else ""
     if not _VERB.search(context[-60:]):
         return ""
-    subject = (
-        None if context.islower() else _LETTERS_ARE.search(context)
-    )  # the pattern needs a capital letter
+    subject = None if context.islower() else _LETTERS_ARE.search(context)  # only a capital letter matches
     if subject is None or not _AFTER_ADJECTIVE.match(text, end, limit):
         return ""
     letters = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", subject["list"])
@@ -368,11 +359,8 @@ def _read_layout(text: str) -> str:
         lone_letter = _SINGLE_LETTER_LINE.fullmatch(line) if len(line) < 60 else None
         if lone_letter and (lone_letter["letter"].isupper() or len(lines) == 1):
             return lone_letter["letter"].upper()
-    labels = {
-        (i, match[str(match.lastgroup)]) for i, line in enumerate(lines) if (match := _LABEL.match(line))
+    letters = {
+        i: label[str(label.lastgroup)] for i, line in enumerate(lines) if (label := _LABEL.match(line))
     }
-    letters = {name for _, name in labels}
-    if len(letters) != 1:
-        return ""
-    indices = {i for i, _ in labels}
-    return letters.pop() if 0 in indices or len(lines) - 1 in indices else ""
+    is_single = len(set(letters.values())) == 1
+    return letters.get(0, letters.get(len(lines) - 1, "")) if is_single else ""

@@ -43,7 +43,7 @@ def latex_value(text: str) -> float | None:
 
 
 class _ExpressionParser:
-    """Recursive descent parser: sums of products of powers; adjacent factors are multiplied, integers are exact."""
+    """Recursive descent parser for sums of products of powers; adjacent factors are multiplied, and integers are exact."""
 
     def __init__(self, tokens: list[str]) -> None:
         self.tokens = tokens[::-1]

@@ -1,4 +1,4 @@
-"""Published rules of other projects for letters, with their defects. Our own rule is in `evals/extract/choices.py`."""
+"""Published rules of other projects for letters, including their defects; our own rule is in `evals/extract/choices.py`."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _first_braces(text: str) -> str | None:
 
 
 def option_msearth(answer: str) -> tuple[str | None, str | None]:
-    """Split an answer into its option's letter, as written, and its content, as that evaluator does.
+    """Split an answer into its option's letter, as written, and its content, as MSEarth's evaluator does.
 
     Without a letter at its start, or with a line break after the letter, the whole answer is content.
     """
@@ -135,7 +135,7 @@ def letters_xlrs(text: str) -> str:
 
 
 def letters_all_distinct(text: str) -> str | None:
-    """Return all letters of a reply if none occurs twice ("Red" is D, E and R); None: upstream asks a judge.
+    """Return all letters of a reply if none occurs twice ("Red" is D, E and R), or else None: upstream then asks a judge.
 
     Source: open-compass/VLMEvalKit @ e8e78f05, dataset/utils (MCQ_VERIFIER, several answers), used for XLRS-Bench.
     """

@@ -1,4 +1,4 @@
-r"""Letters by SUPERChem's rule, with its known defects.
+r"""Letters by SUPERChem's rule, including its known defects.
 
 Source: open-compass/VLMEvalKit @ e8e78f05, dataset/superchem.py (`_parse_boxed_answer`, `_score_multiple_choice_answer`). The
 text between the last `\boxed{` and the next closing brace, without backslashes, braces and the strings "text", "math",
@@ -18,7 +18,7 @@ _NO_OPTION = "?"
 
 
 def letters_superchem(text: str, options: Sequence[str]) -> tuple[str, ...] | None:
-    """Return every character of the last box, in capitals, followed by `?` if one occurs twice; None without a closed box."""
+    """Return every character of the last box, in capitals, followed by `?` if one occurs twice; None if no box is closed."""
     content, position, visible_text = None, 0, visible(text).text
     while (begin := visible_text.find(_BOX, position)) >= 0:
         end = visible_text.find("}", begin + len(_BOX) + 1)

@@ -1,6 +1,6 @@
-r"""Options by SuperGPQA's rule, with its known defects.
+r"""Options by SuperGPQA's rule, including its known defects.
 
-Source: SuperGPQA/SuperGPQA @ 03a3e278, eval/eval.py (zero-shot), the same in OpenCompass @ a5acc4bb. The last line,
+Source: SuperGPQA/SuperGPQA @ 03a3e278, eval/eval.py (zero-shot); OpenCompass @ a5acc4bb has the same rule. The last line,
 then the whole reply, is searched for a letter ("The (final) answer is X", "Answer: X", a letter at the beginning), and
 then for an option's own text. In the whole reply the *first* match counts. Letters are matched in upper and lower case
 but compared in upper case, so that "the answer is (c)" is read but wrong, and "The answer is a multiple of 7" states the

@@ -19,6 +19,7 @@ from string import ascii_uppercase
 NONE_FITS = "Z"
 """Upstream's letter for an answer that fits no option."""
 API_FAILURE = "Failed to obtain answer via API"
+"""Text that upstream stores in place of a reply if a call failed."""
 REFUSALS = (
     "Sorry, I can't help with images of people yet.",
     "I can't process this file.",

@@ -1,8 +1,8 @@
 """Verbatim prompts of other harnesses, read from their wheels and never copied into this project.
 
 A suite names the file in the wheel, the variables that hold the templates, and the columns that fill them. If the wheel
-is missing, or its prompts cannot be read, the suite's own prompts replace them under the protocol's name with `~`
-appended, which is a separate protocol.
+is missing, or the prompts in it cannot be read, the suite's own prompts can be sent instead under a separate protocol, whose
+name ends with `~`.
 
 Templates are filled as OpenCompass 0.5.4 does (opencompass/openicl/icl_prompt_template.py, utils/prompt.py,
 models/base_api.py): column by column, so a literal `{A}` in a question is replaced by option A. A system turn with a
@@ -29,7 +29,7 @@ Row: TypeAlias = dict[str, str]
 
 
 class UpstreamPrompts(Struct, frozen=True, kw_only=True):
-    """The location of upstream's prompts for a suite."""
+    """The location of the prompts that another harness ("upstream") uses for a suite."""
 
     wheel: Wheel = OPENCOMPASS
     unavailable: str = ""
@@ -89,9 +89,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         def ask(sample: Sample, repeat: int) -> Prompt:
             prompt = own_prompter(sample, repeat)
             question = "".join(part.text for part in sample.question if isinstance(part, Text))
-            values = self._values(sample, prompt, question) | (
-                {self.gold_column: ""} if self.gold_column else {}
-            )
+            values = self._values(sample, prompt, question, with_gold=False)
             return structs.replace(prompt, messages=fill_template(turns, values))
 
         return ask
@@ -101,21 +99,20 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
     ) -> str:
         """Return the prompt for the judge.
 
-        `fallback_question` is used if the question cannot be recovered from `prompt`. `option_lines`, the options one per
-        line, is used only by `SentencePrompts`.
+        `fallback_question` is used if the question cannot be recovered from `prompt`; `option_lines`, with one option per
+        line, only by `SentencePrompts`.
         """
         values = self._values(sample, prompt, self._question(sample, prompt) or fallback_question)
         return _message_text(fill_template(self.turns(self.judge_path), values | {"prediction": candidate}))
 
-    def _values(self, sample: Sample, prompt: Prompt, question: str) -> Row:
-        return self.columns(sample, prompt, question) if self.columns else {}
+    def _values(self, sample: Sample, prompt: Prompt, question: str, *, with_gold: bool = True) -> Row:
+        values = self.columns(sample, prompt, question) if self.columns else {}
+        return values if with_gold or not self.gold_column else values | {self.gold_column: ""}
 
     def _question(self, sample: Sample, prompt: Prompt) -> str:
         """Return the question within a recorded prompt; empty if the prompt was built from another template."""
         placeholder = "\0"
-        values = self._values(sample, prompt, placeholder) | (
-            {self.gold_column: ""} if self.gold_column else {}
-        )
+        values = self._values(sample, prompt, placeholder, with_gold=False)
         template_text, prompt_text = (
             _message_text(m) for m in (fill_template(self.turns(self.prompt_path), values), prompt.messages)
         )
@@ -173,7 +170,7 @@ def unavailable_prompts(prompts: str) -> UpstreamPrompts:
 
 
 UNAVAILABLE = unavailable_prompts("VLMEvalKit's prompt")
-"""For published numbers computed with VLMEvalKit, if no supported package contains their prompts or judge prompt."""
+"""For suites whose published numbers were computed with a prompt of VLMEvalKit that no supported package contains."""
 
 
 def sha256_of(raw: bytes) -> str:
@@ -221,7 +218,7 @@ def _turns(
 
 
 def _checked_turns(template: Any, source: str) -> tuple[tuple[str, str], ...]:
-    """Return the role and the text of each turn of a template; raises DataError if its structure is unknown."""
+    """Return the role and the text of each turn of a template; raises DataError if it has another structure."""
     if not isinstance(template, dict) or not {"round"} <= set(template) <= {"begin", "round"}:
         raise DataError(f"{source} is not a template of the form {{begin, round}}")
     turns = (
@@ -229,7 +226,7 @@ def _checked_turns(template: Any, source: str) -> tuple[tuple[str, str], ...]:
     )
     if not turns or not all(_is_turn(turn) for turn in turns):
         raise DataError(
-            f"{source}: its turns are not of the form {{role, prompt}} with HUMAN, BOT and SYSTEM"
+            f"{source}: its turns are not of the form {{role, prompt}} with the roles HUMAN, BOT or SYSTEM"
         )
     return tuple((_turn_role(turn), turn["prompt"]) for turn in turns)
 

@@ -15,7 +15,7 @@ LOADER, LOADER_CLASS = "opencompass/datasets/biodata.py", "BiodataTaskDataset"
 
 @cache
 def hints() -> dict[str, str]:
-    """Return the loader's hints by answer format; the one for `dict` ends before the list of keys. Raises DataError."""
+    """Return answer format -> the loader's hint; the hint for `dict` ends before the list of keys. Raises DataError."""
     tree = ast.parse(wheel.read(OPENCOMPASS, LOADER))
     definition = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == LOADER_CLASS), None)
     hints_by_form: dict[str, str] = {}
@@ -41,7 +41,7 @@ def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
     else:
         hint = hints().get(form)
         if hint is None:
-            raise DataError(f"{OPENCOMPASS.package}: {LOADER} has no hint for answers of {form!r:.80}")
+            raise DataError(f"{OPENCOMPASS.package}: {LOADER} has no hint for the answer format {form!r:.80}")
         question_with_hint = f"{question}\n{hint}"
     return {"prompt": question_with_hint, "ground_truth": ""}
 

@@ -1,8 +1,8 @@
 """Evaluate variables of a Python file without running it.
 
-Supported are literals, `dict(...)`, names assigned in the file, subscripts, `+`, `.strip()`, `.format(name=...)`, f-strings
-of these, and one iteration of a loop. If the requested value depends on anything else, a DataError names file and line.
-Other statements are skipped, and the names that they may have changed are unknown afterwards.
+Literals, `dict(...)`, names assigned in the file, subscripts, `+`, `in`, `.strip()`, `.format(name=...)`, f-strings of
+these, and one iteration of a loop are supported. If the requested value depends on anything else, a DataError names the
+file and the line. Other statements are skipped, and the names that they may have changed are unknown afterwards.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Evaluator:
         self.file, self.loop_values = file, loop_values
 
     def walk(self, body: Sequence[ast.stmt], names: dict[str, Deferred]) -> None:
-        """Process statements in order."""
+        """Record in `names` what statements assign, in order."""
         for statement in body:
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], value=node):
@@ -83,7 +83,7 @@ class _Evaluator:
             return None
 
     def lookup(self, deferred: Deferred, key: str) -> Deferred | None:
-        """Return the value of a dictionary's key, without evaluating other keys; None if there is no such key."""
+        """Return the value of a dictionary's key, without evaluating the other values; None if there is no such key."""
         match deferred.node:
             case ast.Name(id=name) if name in deferred.names:
                 return self.lookup(deferred.names[name], key)

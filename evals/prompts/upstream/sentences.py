@@ -1,8 +1,8 @@
 """VLMEvalKit's own prompts, which are string constants within its functions: read from its wheel, never executed.
 
 VLMEvalKit's prompts consist of question and options in a fixed layout, and one or two sentences of instructions. The suite
-builds the layout with sentences of its own; a protocol with upstream's prompts replaces each of them with the one in the
-wheel. The prompts of judges that select the closest option or award points are read in the same way.
+builds the layout with sentences of its own; a protocol with upstream's prompts replaces each of these by VLMEvalKit's. The
+prompts of judges that select the closest option or award points are read in the same way.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TextLocation(NamedTuple):
 
     def text(self) -> str:
         """Return the text; raises DataError."""
-        return _text(f"{VLMEVALKIT.folder}{self.file}", self.scope, self.number)
+        return _string_constant(f"{VLMEVALKIT.folder}{self.file}", self.scope, self.number)
 
     def __str__(self) -> str:
         return f"{self.scope}, text {self.number}"
@@ -68,7 +68,7 @@ class SentencePrompts(UpstreamPrompts, frozen=True, kw_only=True):
 
     replacements: tuple[Replacement, ...]
     judge: tuple[TextLocation, ...] = ()
-    """The judge prompt, followed by the line above the options if the judge selects one."""
+    """Location of the judge prompt; if the judge selects an option, also of the line above the options."""
 
     @property
     def source(self) -> str:
@@ -121,7 +121,7 @@ class SentencePrompts(UpstreamPrompts, frozen=True, kw_only=True):
     def judge_prompt(
         self, sample: Sample, prompt: Prompt, fallback_question: str, candidate: str, option_lines: str = ""
     ) -> str:
-        """Return the prompt for the judge; `option_lines`: the options, one per line, if it selects one."""
+        """Return the prompt for the judge; `option_lines`: the options, one per line, if the judge selects one."""
         template = self.judge[0].text()
         question = self._recorded_question(prompt) or fallback_question
         if self.kind == "option":
@@ -138,7 +138,7 @@ class SentencePrompts(UpstreamPrompts, frozen=True, kw_only=True):
 
 
 @cache
-def _text(file: str, scope: str, index: int) -> str:
+def _string_constant(file: str, scope: str, index: int) -> str:
     name = f"{VLMEVALKIT.package}: {file}"
     try:
         node: ast.AST = ast.parse(wheel.read(VLMEVALKIT, file))

@@ -26,7 +26,9 @@ class Wheel(Struct, frozen=True, kw_only=True):
     harness: str
     """Name of the harness in messages."""
     package: str
+    """Requirement for pip, with the version."""
     file: str
+    """Name of the wheel file."""
     sha256: str
     folder: str
     """Folder in the wheel that contains all files with prompts."""
@@ -51,7 +53,7 @@ VLMEVALKIT = Wheel(
 """VLMEvalKit as packaged by ModelScope, with the adapters for Intern-S1; the package `vlmeval` is older."""
 WHEELS = {wheel.name: wheel for wheel in (OPENCOMPASS, VLMEVALKIT)}
 MAX_FILE_BYTES = 1_000_000
-"""Maximum size of a file that is read; the largest has 130,000 bytes."""
+"""Maximum size of a file that is read; the largest file with prompts has 130,000 bytes."""
 
 
 def wheel_path(wheel: Wheel) -> Path:
