@@ -192,7 +192,7 @@ def gate(
     limits = noise.repeatability_limits(folder, baseline_runs)
     account = alpha_spending.read_account(rules, folder)
     if account:
-        alpha_spending.check_alpha_left(
+        alpha_spending.require_unspent_alpha(
             account, candidate=run_names(candidate_runs), baseline=run_names(baseline_runs)
         )
     candidates, baselines = suite_runs.with_common_ids(candidate_runs, baseline_runs)

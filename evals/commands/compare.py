@@ -105,7 +105,7 @@ _WITH_METRIC = tuple(column._replace(drop=0) if column.heading == "metric" else 
 
 def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
     from evals.terminal.molecules import flip_lines
-    from evals.verdicts.comparison_text import changed_prediction_lines, discordant, sentences
+    from evals.verdicts.comparison_text import changed_prediction_lines, discordant_samples, sentences
 
     if not comparison.comparable:
         common.say("not comparable: " + "; ".join(comparison.why_not))
@@ -125,7 +125,9 @@ def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
         common.say(line)
     for line in changed_prediction_lines(comparison.flips):
         common.say(line)
-    for line in flip_lines(discordant(comparison.flips), MAX_SAMPLES, "changed samples (--json lists all)"):
+    for line in flip_lines(
+        discordant_samples(comparison.flips), MAX_SAMPLES, "changed samples (--json lists all)"
+    ):
         common.say(f"  {line}")
 
 
@@ -208,7 +210,7 @@ def _rank_range(low: int, high: int) -> str:
 def as_markdown(comparison: Comparison, rows_to_show: Sequence[Row]) -> list[str]:
     """Return a comparison as Markdown lines."""
     from evals.terminal.molecules import flip_lines
-    from evals.verdicts.comparison_text import changed_prediction_lines, discordant, sentences
+    from evals.verdicts.comparison_text import changed_prediction_lines, discordant_samples, sentences
 
     lines = [f"**Not comparable:** {'; '.join(comparison.why_not)}", ""] if not comparison.comparable else []
     lines += [f"**{formatting.markdown_text(line)}**" for line in sentences(comparison)]
@@ -227,7 +229,7 @@ def as_markdown(comparison: Comparison, rows_to_show: Sequence[Row]) -> list[str
             *changed_prediction_lines(comparison.flips),
         )
     ]
-    if samples := discordant(comparison.flips):
+    if samples := discordant_samples(comparison.flips):
         lines += ["", f"Samples with a different score ({len(samples)}):", ""]
         lines += [f"- {line}" for line in flip_lines(samples, MAX_SAMPLES, "changed samples", quote="`")]
     return lines

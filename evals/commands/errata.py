@@ -14,7 +14,7 @@ from evals.errors import UsageError
 from evals.plain import count_of
 
 if TYPE_CHECKING:
-    from evals.verdicts.suspect_items import SuspectItems
+    from evals.verdicts.suspect_items import SuspectItemReport
 
 MAX_ITEMS = 60
 COMMANDS = {
@@ -107,7 +107,7 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
         common.say(f"Draft: {out}. Decide on each item, then move the file to suites/errata/.")
 
 
-def _write_draft(out: Path, suspects: SuspectItems) -> None:
+def _write_draft(out: Path, suspects: SuspectItemReport) -> None:
     """Write a draft errata file for a person to complete."""
     lines = ['version = "draft"', ""]
     lines += [

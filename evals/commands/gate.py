@@ -86,7 +86,7 @@ def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None
 def print_report(report: GateReport, *, as_json: bool) -> int:
     """Print a report and return the exit status."""
     from evals.terminal.molecules import flip_lines
-    from evals.verdicts.comparison_text import discordant
+    from evals.verdicts.comparison_text import discordant_samples
     from evals.verdicts.gate import EXIT_STATUS
     from evals.verdicts.gate_report_files import VERDICT_SENTENCES, remarks, table_cells
 
@@ -101,7 +101,7 @@ def print_report(report: GateReport, *, as_json: bool) -> int:
     common.table("", COLUMNS, map(table_cells, report.suites))
     for line in remarks(report):
         common.say(line)
-    for line in flip_lines(discordant(report.flips), 20, "changed samples (--json lists all)"):
+    for line in flip_lines(discordant_samples(report.flips), 20, "changed samples (--json lists all)"):
         common.say(f"  {line}")
     return EXIT_STATUS[report.verdict]
 

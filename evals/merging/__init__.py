@@ -1,11 +1,11 @@
 """Merged models: a recipe (base, experts, method, hyper-parameters) becomes a checkpoint folder.
 
     recipe.py      TOML -> Recipe
-    table.py       the methods: parameters, defaults, published defects
+    table.py       the methods: parameters, defaults, defects of the released code
     elementwise.py spectral.py optimised.py foreign.py   their formulas, one tensor at a time
-    merger.py      one tensor of the result at a time, in buffers that are allocated once
-    selection.py   thresholds over whole models, exactly and without sorting
-    tensors.py lora.py   checkpoints read tensor by tensor
+    merger.py      computes one tensor of the result at a time, in buffers that are allocated once
+    selection.py   thresholds over whole models, exact and without sorting
+    tensors.py lora.py   checkpoints and LoRA adapters, read tensor by tensor
     checks.py      checks before anything is written
     writing.py build.py  sharded output that can be resumed; the complete merge
 

@@ -20,7 +20,7 @@ from evals.merging.checks import Expert
 from evals.merging.lora import CONFIG, Adapter
 from evals.merging.merger import Merger
 from evals.merging.recipe import read as read_recipe
-from evals.merging.table import PREFIX
+from evals.merging.table import MERGEKIT_PREFIX
 from evals.merging.tensors import FLOATS, Checkpoint, StoredTensor, folder_of, require_libraries
 from evals.records.card import packages
 
@@ -28,14 +28,14 @@ DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
 class Plan:
-    """A merge whose inputs have been checked."""
+    """A recipe whose inputs have been read and checked."""
 
     def __init__(self, path: Path, *, trusted: bool = False) -> None:
         """Read the recipe and the checkpoints' headers; raises UsageError if they cannot be merged."""
         self.recipe = recipe = read_recipe(path)
         require_libraries(f"merge:{path}")
-        if recipe.method.startswith(PREFIX):
-            foreign.require(recipe.method)
+        if recipe.method.startswith(MERGEKIT_PREFIX):
+            foreign.require_method(recipe.method)
         recipe_folder = path.resolve().parent
         folders = {
             name: folder_of(source, recipe_folder, label=f"expert {name}")
@@ -59,7 +59,7 @@ class Plan:
 
     @cached_property
     def sources(self) -> dict[str, str]:
-        """Return the hashes of the weights of base and experts, by name, and of the other files that matter (`settings`)."""
+        """Return the hash of the weights of each expert and of the base, and of the files that a merge copies (`settings`)."""
         hashes = identity.Hashes()
         sources = {name: identity.hash_files(expert.files, hashes) for name, expert in self.experts.items()}
         settings = [
@@ -69,13 +69,13 @@ class Plan:
         weights = identity.hash_files(self.base.files, hashes)
         with suppress(OSError):  # without a writable cache, files are hashed again next time
             hashes.save()
-        return {**sources, "base": weights, "settings": identity.key(settings)}
+        return {**sources, "base": weights, "settings": identity.hash_json(settings)}
 
     @cached_property
     def key(self) -> str:
-        """Return the hash of everything that the result depends on."""
+        """Return a hash of everything that the result depends on."""
         recipe = self.recipe
-        return identity.key(
+        return identity.hash_json(
             {
                 "version": identity.VERSION,
                 "settings": self.settings,
@@ -107,7 +107,7 @@ class Plan:
 
     @property
     def target(self) -> Path:
-        """Return the folder in the cache, which exists only once it is complete."""
+        """Return the folder in the cache; it exists only once the merge is complete."""
         return identity.merges_folder() / self.name
 
     @property
@@ -146,7 +146,7 @@ def is_complete(target: Path, key: str) -> bool:
 
 
 def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Callable[[str], None]) -> Path:
-    """Merge into `out`, or into the cache, unless that has been done; return the folder.
+    """Merge into `out`, or into the cache, unless the folder already contains this merge; return the folder.
 
     `accept`: accept a base that does not seem to be the experts' base. A merge that fails raises UsageError and leaves no
     files; one that was interrupted or killed resumes on the next call.
@@ -161,27 +161,29 @@ def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Call
             return target
         partial = target.with_name(f".{target.name}.{plan.key[:12]}.partial")
         try:
-            return _write(plan, partial, target, accept=accept, log=log)
+            return _write_checkpoint(plan, partial, target, accept=accept, log=log)
         except (EvalsError, OSError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             if isinstance(error, OSError):
-                raise UsageError(f"cannot write {target}: {_reason(error, partial)}") from None
+                raise UsageError(f"cannot write {target}: {_io_error_reason(error, partial)}") from None
             raise
 
 
-def _reason(error: OSError, partial: Path) -> str:
+def _io_error_reason(error: OSError, partial: Path) -> str:
     """Return why a file could not be read or written, with its path if it is outside the merge's folder."""
     why = error.strerror or str(error)
     file = str(error.filename or "")
     return f"{file}: {why}" if file and partial not in Path(file).parents and Path(file) != partial else why
 
 
-def _write(plan: Plan, partial: Path, target: Path, *, accept: bool, log: Callable[[str], None]) -> Path:
+def _write_checkpoint(
+    plan: Plan, partial: Path, target: Path, *, accept: bool, log: Callable[[str], None]
+) -> Path:
     recipe = plan.recipe
     checks.check_lora_bases(recipe, plan.experts, accept=accept)
     shards = writing.shards(plan.output())
     partial.mkdir(parents=True, exist_ok=True)
-    pending = writing.remaining(partial, shards)
+    pending = writing.unwritten(partial, shards)
     checks.check_space(partial, sum(shard.size for shard in pending), target=target)
     with foreign_code(
         lambda why: UsageError(f"{recipe.path}: {recipe.method}: {why}"), passing=(EvalsError, OSError)
@@ -190,7 +192,7 @@ def _write(plan: Plan, partial: Path, target: Path, *, accept: bool, log: Callab
         distances = merger.distances()
         checks.check_distances(recipe, plan.base, distances, accept=accept)
         size = writing.format_bytes(sum(shard.size for shard in shards))
-        log(f"merging {len(recipe.experts)} experts by {recipe.method} into {target} ({size})")
+        log(f"merging {', '.join(recipe.experts)} by {recipe.method} into {target} ({size})")
         _write_settings(plan, partial)
         if len(pending) < len(shards):
             log(f"resuming after shard {len(shards) - len(pending)} of {len(shards)}")
@@ -210,16 +212,12 @@ def _settings_files(folder: Path) -> list[Path]:
 
 
 def _write_settings(plan: Plan, partial: Path) -> None:
-    """Copy the base's configuration and code, and the tokenizer and chat template that the recipe chooses."""
-    if plan.tokenizer is not plan.base:
-        writing.copy_files(plan.base.folder, partial, wanted=lambda name: not _belongs_to_tokenizer(name))
-        writing.copy_files(plan.tokenizer.folder, partial, wanted=_belongs_to_tokenizer)
-    else:
-        writing.copy_files(plan.base.folder, partial, wanted=lambda _: True)
-    for name in checks.TEMPLATES_FOLDERS:
-        if (folder := plan.tokenizer.folder / name).is_dir():
-            (partial / name).mkdir(exist_ok=True)
-            writing.copy_files(folder, partial / name, wanted=lambda _: True)
+    """Copy the base's configuration and code, and the tokenizer and chat template of the checkpoint that the recipe chooses."""
+    writing.copy_files(plan.base.folder, partial, wanted=lambda name: not _belongs_to_tokenizer(name))
+    writing.copy_files(plan.tokenizer.folder, partial, wanted=_belongs_to_tokenizer)
+    if (templates := plan.tokenizer.folder / checks.TEMPLATES_FOLDER).is_dir():
+        (partial / checks.TEMPLATES_FOLDER).mkdir(exist_ok=True)
+        writing.copy_files(templates, partial / checks.TEMPLATES_FOLDER, wanted=lambda _: True)
     if (dtype := plan.recipe.dtype) != "base":
         config = {**plan.base.config, "dtype": dtype}
         config.pop("torch_dtype", None)

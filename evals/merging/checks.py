@@ -16,7 +16,7 @@ from evals.merging.writing import format_bytes
 
 Expert: TypeAlias = "Checkpoint | Adapter"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
-TEMPLATES_FOLDERS = ("additional_chat_templates",)
+TEMPLATES_FOLDER = "additional_chat_templates"
 MAX_DISTANCE = 0.5
 """Largest plausible ratio of a task vector's norm to the base's; it is 1.4 for unrelated weights, below 0.2 for fine-tuned ones."""
 RESERVED_BYTES = 64 << 20
@@ -31,7 +31,7 @@ def is_merged(name: str, checkpoint: Checkpoint, exclude: tuple[str, ...]) -> bo
 
 
 def check_shapes(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -> None:
-    """Require that all checkpoints have the same tensor names and shapes, and that none is quantized."""
+    """Require tensors to merge, of the same names and shapes in all checkpoints, none of which may be quantized."""
     checkpoints = {name: expert for name, expert in experts.items() if isinstance(expert, Checkpoint)}
     for checkpoint in (base, *checkpoints.values()):
         if checkpoint.config.get("quantization_config"):
@@ -75,7 +75,7 @@ def check_distinct(base: Path, experts: dict[str, Path]) -> None:
 
 
 def check_lora_bases(recipe: Recipe, experts: dict[str, Expert], *, accept: bool) -> None:
-    """Require that each LoRA was trained on the recipe's base, judging by the last part of its name."""
+    """Require, unless `accept`, that each LoRA names the recipe's base as its own; only the last part of the name counts."""
     for name, expert in experts.items():
         if accept or not isinstance(expert, Adapter) or not expert.base:
             continue
@@ -91,7 +91,7 @@ def _last_part(name: str) -> str:
 
 
 def check_remote_code(base: Checkpoint, tokenizer: Checkpoint, *, trusted: bool) -> None:
-    """Require that a model or tokenizer that runs code from its repository is trusted."""
+    """Require `trusted` if the model or the tokenizer runs code from its repository."""
     for checkpoint, file in ((base, "config.json"), (tokenizer, "tokenizer_config.json")):
         if read_json(checkpoint.folder / file).get("auto_map") and not trusted:
             what = "tokenizer" if file.startswith("tokenizer") else "model"
@@ -101,7 +101,7 @@ def check_remote_code(base: Checkpoint, tokenizer: Checkpoint, *, trusted: bool)
 
 
 def check_tokenizers(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -> None:
-    """Require a chat template, and a common vocabulary unless the recipe chooses a tokenizer."""
+    """Require a chat template and, unless the recipe chooses a tokenizer, the same vocabulary in all checkpoints."""
     source = base
     if recipe.tokenizer:
         expert = experts[recipe.tokenizer]
@@ -131,7 +131,7 @@ def has_template(folder: Path) -> bool:
     """Return whether a folder has a chat template that is not empty."""
     if any((folder / name).is_file() and (folder / name).stat().st_size for name in TEMPLATES):
         return True
-    return any((folder / "additional_chat_templates").glob("*.jinja")) or bool(
+    return any((folder / TEMPLATES_FOLDER).glob("*.jinja")) or bool(
         read_json(folder / "tokenizer_config.json").get("chat_template")
     )
 
@@ -147,7 +147,7 @@ def _vocabulary(folder: Path) -> object:
 
 
 def check_distances(recipe: Recipe, base: Checkpoint, distances: dict[str, float], *, accept: bool) -> None:
-    """Require that no expert is too far from the base to have been trained from it, unless that is accepted."""
+    """Require, unless `accept`, that no expert is so far from the base that it cannot have been fine-tuned from it."""
     for name, distance in distances.items():
         if distance > MAX_DISTANCE and not accept:
             raise UsageError(

@@ -1,6 +1,7 @@
-"""Averaging, task arithmetic, TIES and DARE, in blocks, so that they need no memory beyond the task vectors.
+"""Averaging, task arithmetic, TIES and DARE, in blocks, so that they need little memory beyond the task vectors.
 
-A task vector is tau_i = theta_i - theta_0; T is their number. All functions overwrite their arguments.
+The task vector of expert i is tau_i = theta_i - theta_0, with the base's weights theta_0; T is the number of experts. The
+merging functions overwrite the task vectors. Sources are files of MLLMerging (see `table.py`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ BLOCK = 1 << 18
 
 
 def average(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return (tau_1 + ... + tau_T) / T, so that theta_0 plus it is the mean of the experts (lambda = 1).
+    """Return (tau_1 + ... + tau_T) / T; with lambda = 1, the merged model is then the mean of the experts.
 
-    Source: `weight_average_merging`, ML LLaMA-Factory/baseline_merging.py.
+    Source: `weight_average_merging`, LLaMA-Factory/baseline_merging.py.
     """
     return total(taus, call).div_(len(taus))
 
@@ -30,7 +31,7 @@ def average(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 def total(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return tau_1 + ... + tau_T (task arithmetic, arXiv 2212.04089).
 
-    Source: `task_arithmetic`, ML LLaMA-Factory/baseline_merging.py: a sum, not a mean.
+    Source: `task_arithmetic`, LLaMA-Factory/baseline_merging.py: a sum, not a mean.
     """
     merged = taus[0]
     for tau in taus[1:]:
@@ -43,10 +44,10 @@ def ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
     Each tau keeps its `density` share of largest magnitudes; entries tied with the smallest of these are kept too. The
     elected sign of an entry is that of the sum of the trimmed vectors or, if the sum is 0, the majority of all signs. The
-    mean is over the entries with that sign. Share and majority refer to the tensor, or to one vector of all merged tensors
-    (`scope = "model"`, `call.global_ties`), as in the paper. `original` keeps all magnitudes from the k-th smallest on,
-    k = int((1 - density) n), which is one entry too many. Sources: `ties_merging` of ML LLaMA-Factory/baseline_merging.py
-    (per tensor), InternVL/internvl_chat/model_merging.py and, on the factors of LoRAs,
+    mean is over the entries with that sign. Share and majority refer to the tensor or, as in the paper, to one vector of all
+    merged tensors (`scope = "model"`, `call.global_ties`). `original` keeps one entry too many: all magnitudes from the k-th
+    smallest on, k = int((1 - density) n). Sources: `ties_merging` in LLaMA-Factory/baseline_merging.py (per tensor), in
+    InternVL/internvl_chat/model_merging.py and, on the factors of LoRAs, in
     ModelCompose/scripts/model_composition/ties_merging.py (one vector).
     """
     flat = [tau.reshape(-1) for tau in taus]
@@ -63,7 +64,7 @@ def ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def threshold(tau: torch.Tensor, density: float, *, edition: str) -> float:
-    """Return the smallest magnitude that TIES keeps; `tau` is flat."""
+    """Return the smallest magnitude in a flat task vector that TIES keeps."""
     if (rank := rank_of(tau.numel(), density, edition=edition)) is None:
         return 0.0
     selection = Selection(rank, width=8 * tau.element_size())
@@ -88,16 +89,17 @@ def trim(flat: Sequence[torch.Tensor], thresholds: Sequence[float]) -> None:
 
 
 def sum_of_signs(flat: Sequence[torch.Tensor]) -> int:
-    """Return the sum of the signs of the vectors' sum; its sign is the majority sign."""
-    return sum(int(_sum(block).sign_().sum()) for block in _blocks(flat))
+    """Add the vectors and return the sum of the signs of the result's entries; its sign is the majority sign."""
+    return sum(int(_sum_of_parts(block).sign_().sum()) for block in _blocks(flat))
 
 
 def _blocks(flat: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """Yield block after block as views: one part of each vector."""
     for start in range(0, flat[0].numel(), BLOCK):
         yield [tau[start : start + BLOCK] for tau in flat]
 
 
-def _sum(block: list[torch.Tensor]) -> torch.Tensor:
+def _sum_of_parts(block: list[torch.Tensor]) -> torch.Tensor:
     summed = block[0].clone()
     for part in block[1:]:
         summed.add_(part)
@@ -108,7 +110,7 @@ def _disjoint_merge(block: list[torch.Tensor], majority: int) -> None:
     """Replace the first vector's block by the mean over the entries with the elected sign; 0 if there are none."""
     import torch
 
-    signs = _sum(block).sign_()
+    signs = _sum_of_parts(block).sign_()
     if majority:
         signs[signs == 0] = majority
     merged, count = torch.zeros_like(signs), torch.zeros_like(signs)
@@ -122,18 +124,18 @@ def _disjoint_merge(block: list[torch.Tensor], majority: int) -> None:
 def dare(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return the sum of the task vectors, each with entries dropped at random and the others rescaled by 1 / (1 - drop).
 
-    Source: arXiv 2311.03099; `mask_input_with_mask_rate`, ML LLaMA-Factory/baseline_merging.py. The released script sets
-    no seed; here every expert and tensor has its own, so that the order of experts does not matter.
+    Sources: arXiv 2311.03099; `mask_input_with_mask_rate`, LLaMA-Factory/baseline_merging.py. The released script sets no
+    seed; here every expert and tensor has its own, so that the order of experts does not matter.
     """
     drop_at_random(taus, call)
     return total(taus, call)
 
 
 def dare_ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return the TIES merge of task vectors after DARE; `original`, tensor by tensor, passes only the last expert to TIES.
+    """Return the TIES merge of the task vectors after DARE; `original` passes only the last expert to TIES in scope `tensor`.
 
-    Source: ML LLaMA-Factory/model_merging.py:711 (which fails as released, since a model is not a list of models); the
-    InternVL file, whose TIES is over one vector, passes all experts.
+    Sources: LLaMA-Factory/model_merging.py:711 (which fails as released, since it passes a model instead of a list of
+    models); InternVL/internvl_chat/model_merging.py, whose TIES is over one vector, passes all experts.
     """
     drop_at_random(taus, call)
     return ties(taus[-1:] if call.edition == "original" and call.global_ties is None else taus, call)

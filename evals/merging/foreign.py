@@ -1,7 +1,7 @@
 """Methods of mergekit (extra `mergekit`, LGPL-3.0; imported, not copied): `method = "mergekit:slerp"`.
 
-mergekit's methods share names with others but compute something else (see the table in docs/merging.md), so the prefix is
-part of the name. mergekit's `merge_tensors` merges each tensor; its reading and writing of files is not used.
+Some of them have the name of a method in `table.py` but compute something else (see the table in docs/merging.md), so the
+prefix is part of the name. Each tensor is merged by mergekit's `merge_tensors`; its code for files is not used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from evals.boundary import foreign_code
 from evals.errors import UnknownName, UsageError, install
-from evals.merging.table import PREFIX, Call
+from evals.merging.table import MERGEKIT_PREFIX, Call
 
 if TYPE_CHECKING:
     import torch
@@ -22,28 +22,28 @@ _SEED_LOCK = Lock()
 """Held while torch's global generator is seeded, since a command may merge two models at the same time."""
 
 
-def require(method: str) -> None:
+def require_method(method: str) -> None:
     """Raise UsageError if mergekit is not installed or has no such method."""
     if find_spec("mergekit") is None:
         raise UsageError(f"{method} needs mergekit: {install('mergekit')}")
     from mergekit.merge_methods.registry import registered_methods
 
-    known = [f"{PREFIX}{registered.spec.name}" for registered in registered_methods()]
+    known = [f"{MERGEKIT_PREFIX}{registered.spec.name}" for registered in registered_methods()]
     if method not in known:
         raise UnknownName("merging method", method, known)
 
 
 def merge(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, method: str) -> torch.Tensor:
-    """Return mergekit's merge of base and experts, minus the base.
+    """Return the merge of base and experts by a method of mergekit, minus the base.
 
-    Parameters come from the recipe; `weight` is 1 by default, and may be a table with a value for each expert. Methods that
-    require a base get it as an input.
+    Parameters come from the recipe; `weight` is 1 by default, and may be a table with a value for each expert. The base is
+    an input only of methods that require it.
     """
     import torch
     from mergekit.merge_methods import registry
     from mergekit.merge_methods.api import merge_tensors
 
-    rule = registry.get(method.removeprefix(PREFIX))
+    rule = registry.get(method.removeprefix(MERGEKIT_PREFIX))
     parameters = dict(call.parameters)
     if "weight" in {parameter.name for parameter in rule.spec.parameters}:
         parameters.setdefault("weight", 1.0)

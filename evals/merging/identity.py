@@ -34,7 +34,7 @@ class Hashes:
             )
 
     def sha256_of(self, path: Path) -> str:
-        """Return the SHA-256 of a file; large files in the hub's cache are named after theirs."""
+        """Return the SHA-256 of a file; it is the file name of large files in the hub's cache."""
         resolved = path.resolve()
         if resolved.parent.name == "blobs" and _BLOB_NAME.fullmatch(resolved.name):
             return resolved.name
@@ -54,9 +54,9 @@ class Hashes:
 
 def hash_files(files: Iterable[Path], hashes: Hashes) -> str:
     """Return a hash of several files and their names."""
-    return key({path.name: hashes.sha256_of(path) for path in files})
+    return hash_json({path.name: hashes.sha256_of(path) for path in files})
 
 
-def key(content: object) -> str:
+def hash_json(content: object) -> str:
     """Return a hash of a JSON value."""
     return sha256(msgspec.json.encode(content, order="sorted")).hexdigest()

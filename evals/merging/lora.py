@@ -25,13 +25,13 @@ _PEFT_PREFIX = "base_model.model."
 UNSUPPORTED = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "megatron_config")
 
 
-class Pair(Struct, frozen=True):
-    """The two factors of a matrix."""
+class FactorPair(Struct, frozen=True):
+    """The two factors of a change `scale * B A` to a matrix."""
 
     down: str
-    """Tensor A, rank x inputs."""
+    """Name of tensor A (rank x inputs)."""
     up: str
-    """Tensor B, outputs x rank."""
+    """Name of tensor B (outputs x rank)."""
     scale: float
 
 
@@ -43,7 +43,7 @@ class Adapter:
         self.config = read_json(folder / CONFIG)
         peft_type = str(self.config.get("peft_type"))
         if peft_type.upper() != "LORA":
-            raise UsageError(f"{label} {folder}: an adapter of type {peft_type}; only LoRA can be merged")
+            raise UsageError(f"{label} {folder}: its peft_type is {peft_type}, but only LORA can be merged")
         for option in UNSUPPORTED:
             if self.config.get(option):
                 raise UsageError(
@@ -52,18 +52,18 @@ class Adapter:
         if not (folder / FILE).is_file():
             raise UsageError(f"{label} {folder}: {FILE} is missing")
         self.files = (folder / FILE,)
-        self.pairs: dict[str, Pair] = {}
-        """Tensor of the base -> its pair."""
-        self.replaced: dict[str, str] = {}
-        """Tensor of the base -> the tensor that replaces it (`modules_to_save`)."""
+        self.pairs: dict[str, FactorPair] = {}
+        """Name of a tensor of the base -> the factors of its change."""
+        self.replacements: dict[str, str] = {}
+        """Name of a tensor of the base -> name of the tensor that replaces it (`modules_to_save`)."""
 
     @property
     def base(self) -> str:
-        """Return the base model named in the adapter's configuration; may be empty."""
+        """Return the base model named in the adapter's configuration; empty if there is none."""
         return str(self.config.get("base_model_name_or_path") or "")
 
     def bind(self, base: Mapping[str, StoredTensor]) -> None:
-        """Find the base's tensor for each pair; raises UsageError if the base lacks it or has it in a different shape."""
+        """Find the base's tensor for each tensor of the adapter; raises UsageError if there is none, or of another shape."""
         shapes = self._shapes()
         halves: dict[str, dict[str, str]] = {}
         for name in shapes:
@@ -75,7 +75,9 @@ class Adapter:
                     f"{self.label}: {name[:100]!r} is not a factor of a linear layer: merge it with peft first"
                 )
             else:
-                self.replaced[self._find_target(name.replace(".modules_to_save.default", ""), base)] = name
+                self.replacements[self._find_target(name.replace(".modules_to_save.default", ""), base)] = (
+                    name
+                )
         for target, half in halves.items():
             if set(half) != {"A", "B"}:
                 raise UsageError(f"{self.label}: {target} has only one of its two factors")
@@ -84,14 +86,14 @@ class Adapter:
                 raise UsageError(
                     f"{self.label}: {target} is {outputs} x {inputs}, but {_format_shape(base[target].shape)} in the base"
                 )
-            self.pairs[target] = Pair(half["A"], half["B"], self._scale(target, rank))
+            self.pairs[target] = FactorPair(half["A"], half["B"], self._scale(target, rank))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         with open_file(self.files[0], label=self.label) as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
 
     def _find_target(self, name: str, base: Mapping[str, StoredTensor]) -> str:
-        """Return the name of a tensor in the base; model classes of transformers add different prefixes."""
+        """Return the name of a tensor in the base, which may have another prefix (they differ between model classes)."""
         name = name.removeprefix(_PEFT_PREFIX).replace(".base_layer.", ".")
         if name in base:
             return name
@@ -117,7 +119,7 @@ class Adapter:
         return alpha / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
 
     def factors(self, name: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Return A, B and the scale of a tensor's pair."""
+        """Return A, B and the scale of the change to a tensor."""
         pair = self.pairs[name]
         with open_file(self.files[0], label=self.label) as file:
             down, up = file.get_tensor(pair.down).to(dtype), file.get_tensor(pair.up).to(dtype)
@@ -129,9 +131,9 @@ class Adapter:
         """Write scale * B A into `into` and return it; zeros for a tensor that the LoRA does not change."""
         import torch
 
-        if name in self.replaced:
+        if name in self.replacements:
             with open_file(self.files[0], label=self.label) as file:
-                into.copy_(file.get_tensor(self.replaced[name])).sub_(base)
+                into.copy_(file.get_tensor(self.replacements[name])).sub_(base)
             require_finite(into, f"{self.label}: {name}")
             return into
         if name not in self.pairs:
@@ -141,7 +143,7 @@ class Adapter:
 
     def changes(self, name: str) -> bool:
         """Return whether the LoRA changes a tensor of the base."""
-        return name in self.pairs or name in self.replaced
+        return name in self.pairs or name in self.replacements
 
 
 def _format_shape(shape: tuple[int, ...]) -> str:

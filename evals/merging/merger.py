@@ -1,6 +1,6 @@
 """The arithmetic of a merge, one tensor at a time, in buffers that are allocated once.
 
-Buffers of varying size would fragment the heap, which would then take a third more memory (with tensors of 16 MB).
+Buffers of varying size would fragment the heap, so that a merge would take a third more memory (with tensors of 16 MB).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from evals.merging.checks import Expert
 from evals.merging.lora import Adapter
 from evals.merging.recipe import Recipe
 from evals.merging.selection import Selection
-from evals.merging.table import PREFIX, Call, DareTies, GlobalTies, Ties
+from evals.merging.table import MERGEKIT_PREFIX, Call, DareTies, GlobalTies, Ties
 from evals.merging.tensors import Checkpoint, dtype_of, is_finite, require_finite
 
 if TYPE_CHECKING:
     import torch
 
 PROBES = 8
-"""Number of matrices on which distances are measured."""
+"""Maximum number of matrices on which distances are measured."""
 
 
 class Merger:
-    """Merges a base and its experts, which have been checked, by a recipe."""
+    """Merges a base and its experts by a recipe, after the checks in `checks.py`."""
 
     def __init__(
         self, recipe: Recipe, base: Checkpoint, experts: dict[str, Expert], *, log: Callable[[str], None]
@@ -36,7 +36,7 @@ class Merger:
         """One for the base, and one for each expert."""
 
     def distances(self) -> dict[str, float]:
-        """Return the norm of each expert's task vector divided by the norm of the base, on a few matrices."""
+        """Return, by expert, the norm of its task vector divided by the norm of the base, measured on a few matrices."""
         names = [name for name in self._merged_names if len(self._base.tensors[name].shape) == 2]
         names = names[:: max(1, len(names) // PROBES)][:PROBES]
         return {expert: self._distance(expert, names) for expert in self._experts}
@@ -51,7 +51,7 @@ class Merger:
         return (change / total) ** 0.5 if total else 0.0
 
     def tensor(self, name: str) -> torch.Tensor:
-        """Return a tensor of the result, valid until the next call; raises UsageError if it is not finite."""
+        """Return a tensor of the result, which the next call overwrites; raises UsageError if it is not finite."""
         recipe = self._recipe
         if not checks.is_merged(name, self._base, recipe.exclude) or not self._is_changed(name):
             return self._base_tensor(name)
@@ -120,7 +120,7 @@ class Merger:
 
             return modality_factors([e.factors(call.tensor, weights.dtype) for e in adapters], call)
         taus = self._task_vectors(weights, call.tensor)
-        if recipe.method.startswith(PREFIX):
+        if recipe.method.startswith(MERGEKIT_PREFIX):
             return foreign.merge(taus, weights, call, method=recipe.method)
         if not rule.uses_device:
             return rule.load()(taus, call)
@@ -142,7 +142,7 @@ class Merger:
         from evals.merging.elementwise import sum_of_signs, trim
 
         thresholds = self._thresholds(parameters.density)
-        self._log("electing the sign of the whole model")
+        self._log("counting the signs of the whole model's weights")
         majority = 0
         for name in self._merged_names:
             flat = [tau.reshape(-1) for tau in self._vectors_after_dare(name)]
@@ -151,7 +151,7 @@ class Merger:
         return GlobalTies(thresholds, majority)
 
     def _thresholds(self, density: float) -> tuple[float, ...]:
-        """Return the smallest magnitude that each expert keeps in the whole model."""
+        """Return, for each expert, the smallest magnitude that TIES keeps in the whole model."""
         from evals.merging.elementwise import rank_of
 
         count = sum(self._base.tensors[name].count for name in self._merged_names)

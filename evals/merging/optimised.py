@@ -4,7 +4,7 @@
 
 tau_i (m x n) are the T task vectors; t_i and D_i differ between the methods. The gradient is 2 (M C - B) with
 C = sum D_i^T D_i / |tau_i|^2 and B = sum t_i D_i^T D_i / |tau_i|^2: a step takes one matrix product, where the released
-code takes 3 T larger ones. Sources are files of ML (see `table.py`).
+code takes 3 T larger ones. Sources are files of MLLMerging (see `table.py`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ ASSUMED_EXPERTS = 5
 def wudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return WUDI's M (arXiv 2503.08099): t_i = D_i = tau_i, starting from the sum of the tau_i, with Adam.
 
-    300 steps of 1e-5 move an entry by about 3e-3 at most (inferred), so the result stays near the sum. A matrix called
-    lm_head is averaged. Source: `wudi_merging`, LLaMA-Factory/model_merging.py.
+    300 steps at a rate of 1e-5 move an entry by about 3e-3 at most (derived, not measured), so the result stays near the
+    sum. The `lm_head` is averaged. Source: `wudi_merging`, LLaMA-Factory/model_merging.py.
     """
     if "lm_head" in call.tensor:
         return _mean(taus)
@@ -42,7 +42,7 @@ def optmerge_full(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     if "lm_head" in call.tensor:
         return _mean(taus)
     centre = _mean(taus)
-    rank = _rank(taus, call)
+    rank = _kept_rank(taus, call)
     targets, axes = [], []
     for tau in taus:
         left, right = _low_rank(tau - centre, rank)
@@ -61,7 +61,7 @@ def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
     if "lm_head" in call.tensor:
         return _mean(taus)
-    parts = [_low_rank(tau, _rank(taus, call)) for tau in taus]
+    parts = [_low_rank(tau, _kept_rank(taus, call)) for tau in taus]
     targets, axes = [left @ right for left, right in parts], [right for _, right in parts]
     if call.edition == "fixed":
         return _descend(_mean(taus), targets, axes, taus, call, make_optimizer=_sgd)
@@ -87,7 +87,7 @@ def optmerge_modality(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """
     if "lm_head" in call.tensor:
         return _mean(taus)
-    rank = min(taus[0].shape) // ASSUMED_EXPERTS if call.edition == "original" else _rank(taus, call)
+    rank = min(taus[0].shape) // ASSUMED_EXPERTS if call.edition == "original" else _kept_rank(taus, call)
     parts = [_low_rank(tau, rank) for tau in taus]
     return _descend(
         _mean(taus), [left @ right for left, right in parts], taus, taus, call, make_optimizer=_sgd
@@ -97,7 +97,7 @@ def optmerge_modality(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 def modality_factors(factors: Sequence[tuple[torch.Tensor, torch.Tensor, float]], call: Call) -> torch.Tensor:
     """Merge LoRA pairs (A, B, scale) as `original` does: A and B separately, each times lambda.
 
-    Since the caller multiplies the product by lambda, it is multiplied by lambda only once here.
+    The product is multiplied by lambda only once here, since the caller multiplies it by lambda again.
     """
     scales = {scale for _, _, scale in factors}
     if len(scales) > 1:
@@ -107,14 +107,14 @@ def modality_factors(factors: Sequence[tuple[torch.Tensor, torch.Tensor, float]]
     return (up @ down).mul_(call.factor * scales.pop())
 
 
-def _rank(taus: list[torch.Tensor], call: Call) -> int:
+def _kept_rank(taus: list[torch.Tensor], call: Call) -> int:
     full_rank = min(taus[0].shape)
     share: float | None = call.parameters.rank
     return full_rank // len(taus) if share is None else int(full_rank * share)
 
 
 def _low_rank(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return copies of U_k (m x k) and S_k V_k^T (k x n)."""
+    """Return U_k (m x k) and S_k V_k^T (k x n) as copies, for the `rank` k largest singular values."""
     import torch
 
     u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
@@ -122,7 +122,7 @@ def _low_rank(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tens
 
 
 def sum_of(taus: list[torch.Tensor]) -> torch.Tensor:
-    """Return the sum as a new tensor."""
+    """Return the sum of the task vectors as a new tensor."""
     summed = taus[0].clone()
     for tau in taus[1:]:
         summed.add_(tau)
@@ -154,7 +154,7 @@ def _descend(
     *,
     make_optimizer: Callable[[torch.Tensor, float], Any],
 ) -> torch.Tensor:
-    """Return the matrix that the optimizer reaches; `fixed` leaves out experts that do not change the matrix."""
+    """Return the M that the optimizer reaches; `axes` are the D_i. `fixed` leaves out experts that do not change the matrix."""
     import torch
 
     columns = start.shape[1]

@@ -30,7 +30,7 @@ from evals.validation import cause
 EXCLUDED = (
     "*visual.*", "*vision_model.*", "*vision_tower.*", "*embed_tokens*", "*lm_head*", "*norm*", "*bias*",
 )  # fmt: skip
-"""Patterns of tensors that are not merged: the union of those in ML's scripts (see `table.py`) for Qwen2-VL and InternVL."""
+"""Patterns of tensors that are not merged: the union of those that MLLMerging (see `table.py`) excludes in Qwen2-VL and InternVL."""
 MAX_EXPERTS = 64
 
 
@@ -65,15 +65,16 @@ class Recipe(Struct, frozen=True, kw_only=True):
     serve: str
     """Adapter that serves the checkpoint."""
     edition: Edition
+    """Whether the method follows the released code, with its defects, or the paper; see `table.py`."""
     factor: float
-    """lambda."""
+    """lambda, by which the merged task vector is multiplied."""
     seed: int
     dtype: str
     """dtype of the merged tensors; `base`: each tensor's dtype in the base."""
     compute: str
     """dtype of the arithmetic."""
     device: str
-    """Where matrices are decomposed or optimised."""
+    """Device on which matrices are decomposed or optimised."""
     exclude: tuple[str, ...]
     """Patterns of tensors that are not merged."""
     tokenizer: str
@@ -88,7 +89,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
 
 def read(path: Path) -> Recipe:
-    """Read and validate a recipe; raises UsageError."""
+    """Read a recipe; raises UsageError if it is invalid."""
     try:
         file = msgspec.toml.decode(disk.read_small(path, 1 << 20).removeprefix(disk.BOM), type=_RecipeFile)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -111,7 +112,7 @@ def read(path: Path) -> Recipe:
 
 
 def _check_values(path: Path, file: _RecipeFile, parameters: Any) -> None:
-    """Raise UsageError for infinite numbers and invalid names of experts."""
+    """Raise UsageError for numbers that are not finite and invalid names of experts."""
     values = {"lambda": file.factor, **msgspec.to_builtins(parameters)}
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):

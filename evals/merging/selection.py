@@ -1,4 +1,4 @@
-"""The k-th smallest magnitude of numbers that are read in parts: exact, without sorting or copying them.
+"""The k-th smallest magnitude of numbers that are read in parts, exact and without sorting or copying them.
 
 Magnitudes of floating-point numbers have the same order as their bits read as integers. Each pass counts the next 16 bits
 of the numbers whose higher bits are already determined: two passes for float32, four for float64.
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 18
 """How many numbers are counted at once."""
-DIGIT = 16
-"""Number of bits that a pass determines."""
+PASS_BITS = 16
+"""Maximum number of bits that a pass determines."""
 
 
 class Selection:
@@ -33,11 +33,11 @@ class Selection:
         """Number of low bits that are not yet determined."""
         self._prefix = 0
         """The high bits determined so far."""
-        self._counts = np.zeros(1 << self._digit, dtype=np.int64)
+        self._counts = np.zeros(1 << self._pass_bits, dtype=np.int64)
 
     @property
-    def _digit(self) -> int:
-        return min(DIGIT, self._undetermined)
+    def _pass_bits(self) -> int:
+        return min(PASS_BITS, self._undetermined)
 
     @property
     def is_done(self) -> bool:
@@ -59,9 +59,9 @@ class Selection:
             bits = numbers[start : start + BLOCK].view(self._word) & self._word.type(self._magnitude_mask)
             if self._undetermined < self._word.itemsize * 8 - 1:
                 bits = bits[(bits >> self._word.type(self._undetermined)) == self._prefix]
-            digits = (bits >> self._word.type(self._undetermined - self._digit)).astype(np.intp)
-            digits &= (1 << self._digit) - 1
-            self._counts += np.bincount(digits, minlength=1 << self._digit)
+            digits = (bits >> self._word.type(self._undetermined - self._pass_bits)).astype(np.intp)
+            digits &= (1 << self._pass_bits) - 1
+            self._counts += np.bincount(digits, minlength=1 << self._pass_bits)
 
     def narrow(self) -> None:
         """Determine the next bits from the counts of a pass over all numbers."""
@@ -70,6 +70,6 @@ class Selection:
         ends = self._counts.cumsum()
         digit = int(np.searchsorted(ends, self._rank, side="right"))
         self._rank -= int(ends[digit - 1]) if digit else 0
-        self._prefix = self._prefix << self._digit | digit
-        self._undetermined -= self._digit
-        self._counts = np.zeros(1 << self._digit, dtype=np.int64)
+        self._prefix = self._prefix << self._pass_bits | digit
+        self._undetermined -= self._pass_bits
+        self._counts = np.zeros(1 << self._pass_bits, dtype=np.int64)

@@ -1,6 +1,7 @@
-"""TSV, Iso-C, SWUDI and ASWUDI: one decomposition of each matrix.
+"""TSV, Iso-C, SWUDI and ASWUDI: methods that decompose each matrix instead of optimising it.
 
-A task vector is tau_i = theta_i - theta_0 (m x n); T is their number. Sources are files of ML (see `table.py`).
+The task vector of expert i is tau_i = theta_i - theta_0 (m x n), with the base's weights theta_0; T is the number of
+experts. Sources are files of MLLMerging (see `table.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 MIN_EIGENVALUE = 1e-8
-"""Eigenvalues below it are considered rounding errors."""
+"""Smaller eigenvalues are raised to this value; `fixed` ignores their directions as rounding errors."""
 MIN_SQUARED_NORM = 1e-12
 """Squared norm below which a task vector counts as 0."""
 
@@ -23,9 +24,9 @@ MIN_SQUARED_NORM = 1e-12
 def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return P(U) S P(V^T) for the experts' concatenated leading singular vectors (TSV-Merge, arXiv 2412.00081).
 
-    Each expert contributes its r = int(min(m, n) / T) leading ones; P replaces all singular values by 1 (the nearest
-    matrix with orthonormal columns), S contains the experts' singular values. `original` averages instead, for every matrix but
-    `lm_head.weight`, which the released scripts exclude from merging. Source: `svd_merging`,
+    Each expert contributes its r = int(min(m, n) / T) leading ones; P replaces all singular values by 1 (which gives the
+    nearest matrix with orthonormal columns), S contains the experts' singular values. `original` averages every matrix
+    except `lm_head.weight`, which the released scripts do not merge. Source: `svd_merging`,
     LLaMA-Factory/model_merging.py and, corrected, LLaMA-Factory/baseline_merging.py.
     """
     import torch
@@ -33,24 +34,24 @@ def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     if call.edition == "original" and call.tensor != "lm_head.weight":
         return average(taus, call)
     rank = min(taus[0].shape) // len(taus)
-    parts = [_leading(tau, rank) for tau in taus]
+    parts = [_leading_part(tau, rank) for tau in taus]
     left = torch.cat([u for u, _, _ in parts], dim=1)
     values = torch.cat([s for _, s, _ in parts])
     right = torch.cat([vt for _, _, vt in parts])
     del parts
-    return (orthonormal(left) * values) @ orthonormal(right)
+    return (nearest_orthonormal(left) * values) @ nearest_orthonormal(right)
 
 
-def _leading(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return copies of the leading singular vectors and values, so that the others can be released."""
+def _leading_part(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the leading singular vectors and values, as copies, so that the memory of the others can be released."""
     import torch
 
     u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
     return u[:, :rank].clone(), s[:rank].clone(), vt[:rank].clone()
 
 
-def orthonormal(matrix: torch.Tensor) -> torch.Tensor:
-    """Return U V^T for a matrix with the singular value decomposition U S V^T."""
+def nearest_orthonormal(matrix: torch.Tensor) -> torch.Tensor:
+    """Return U V^T, the nearest orthonormal matrix to one with the singular value decomposition U S V^T."""
     import torch
 
     u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
@@ -69,14 +70,14 @@ def iso_c(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return the point that gradient flow on WUDI's loss reaches at time t, within the leading directions.
+    """Return the M that gradient flow on WUDI's loss reaches at time t, restricted to the leading directions.
 
     C = sum tau_i^T tau_i / |tau_i|^2 = V diag(l) V^T and D = sum tau_i tau_i^T tau_i / |tau_i|^2. With f = 1 - exp(-l t)
     for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V f V^T + D V (f / l) V^T. As t goes to infinity,
     M solves M C = D, the least-squares problem of WUDI's loss. If all task vectors are (nearly) 0, they are averaged.
     Source: `swudi_merge`, LLaMA-Factory/swudi_aswudi.py.
     """
-    if "lm_head" in call.tensor or _are_zero(taus):
+    if "lm_head" in call.tensor or _are_nearly_zero(taus):
         return average(taus, call)
     parameters = call.parameters
     values, vectors, target = _spectrum(taus)
@@ -86,21 +87,21 @@ def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return WUDI's least-squares solution within leading directions, whose number is chosen for each matrix.
+    """Return WUDI's least-squares solution, restricted to leading directions, whose number is chosen for each matrix.
 
-    Like `swudi` with t = infinity and the number of directions given by `rank`. Source: `aswudi_merge` and
+    This is `swudi` with t = infinity and a number of directions that follows from the rule `rank`. Source: `aswudi_merge` and
     `_aswudi_pick_rank`, LLaMA-Factory/swudi_aswudi.py.
     """
     import torch
 
-    if "lm_head" in call.tensor or _are_zero(taus):
+    if "lm_head" in call.tensor or _are_nearly_zero(taus):
         return average(taus, call)
     values, vectors, target = _spectrum(taus)
-    count = directions(values.flip(0), call.parameters, shape=tuple(taus[0].shape))
+    count = direction_count(values.flip(0), call.parameters, shape=tuple(taus[0].shape))
     return _solve(taus, call, values, vectors, target, shares=torch.ones_like(values), count=count)
 
 
-def _are_zero(taus: list[torch.Tensor]) -> bool:
+def _are_nearly_zero(taus: list[torch.Tensor]) -> bool:
     return max(float(tau.square().sum()) for tau in taus) < MIN_SQUARED_NORM
 
 
@@ -129,7 +130,7 @@ def _solve(
     shares: torch.Tensor,
     count: int,
 ) -> torch.Tensor:
-    """Return M of `swudi`. `shares`: f, of which only the last `count` are used; `fixed` also drops those due to rounding."""
+    """Return M of `swudi`; `shares` is f, of which the last `count` are used. `fixed` sets f to 0 for rounding errors, too."""
     import torch
 
     shares[: len(shares) - count] = 0
@@ -143,8 +144,8 @@ def _solve(
     return merged - (merged @ vectors).mul_(shares) @ vectors.T + solution
 
 
-def directions(values: torch.Tensor, parameters: Aswudi, *, shape: tuple[int, ...]) -> int:
-    """Return the number of leading eigenvalues that ASWUDI keeps, at least 1; `values`: all of them, descending."""
+def direction_count(values: torch.Tensor, parameters: Aswudi, *, shape: tuple[int, ...]) -> int:
+    """Return how many of the eigenvalues, given in descending order, ASWUDI keeps: at least 1."""
     roots = values.sqrt()
     rule = parameters.rank
     if rule == "all":
@@ -167,7 +168,7 @@ def directions(values: torch.Tensor, parameters: Aswudi, *, shape: tuple[int, ..
 
 
 def _gavish_donoho(shape: tuple[int, ...]) -> float:
-    """Return the threshold for singular values in multiples of their median, approximated as in the source."""
+    """Return the threshold for singular values in multiples of their median, approximated as in the released code."""
     beta = min(shape) / max(shape)
     optimal = math.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + math.sqrt(beta * beta + 14 * beta + 1)))
     median = math.sqrt(2 + math.sqrt(3)) if beta >= 0.9999 else math.sqrt(max((1 - beta) ** 2 + beta, 1e-3))

@@ -1,9 +1,9 @@
-"""The merging methods: parameters with bounds, default factors, and the published defect of each.
+"""The merging methods: parameters with bounds, default factors, and the defect of the released code of each.
 
-ML: WalkerWorldPeace/MLLMerging at 5f8a4583, the code of OptMerge (arXiv 2505.19892v3). Its files contain several versions
-of a method; the edition `original` is the released code with its defect, `fixed` is the paper's rule. Default factors
-(lambda) are those of `DEFAULT_HPARAMS` in ML LLaMA-Factory/baseline_merging.py, and those released for OptMerge, SWUDI
-and ASWUDI; the paper tuned them on data that it does not name.
+The released code is github.com/WalkerWorldPeace/MLLMerging at 5f8a4583, by the authors of OptMerge (arXiv 2505.19892v3).
+The edition `original` of a method is that code with its defect, `fixed` is the paper's rule. Default factors (lambda) are
+those of `DEFAULT_HPARAMS` in LLaMA-Factory/baseline_merging.py, and those released for OptMerge, SWUDI and ASWUDI; the
+authors tuned them on data that the paper does not name.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Ties(Struct, frozen=True, forbid_unknown_fields=True):
     density: Share = 0.2
     """Share of entries that are kept, the largest in magnitude."""
     scope: Scope = "tensor"
-    """Whether the share refers to each tensor, or to one vector of all merged tensors (three more passes over the weights)."""
+    """Whether the share refers to each tensor, or to one vector of all merged tensors (which takes more passes over the weights)."""
 
 
 class Dare(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +58,7 @@ class DareTies(Dare, frozen=True, forbid_unknown_fields=True):
 
 
 class Wudi(Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters of WUDI's descent, which stops early, so that both are part of the method."""
+    """Parameters of WUDI's descent: the number of steps and the rate matter, since it stops before it converges."""
 
     steps: Steps = 300
     rate: Rate = 1e-5
@@ -99,17 +99,17 @@ class Aswudi(Struct, frozen=True, forbid_unknown_fields=True):
     rank: RankRule = "participation-sqrt"
     """How the number of directions is chosen for each matrix."""
     cumulative: Share = 0.9
-    """For `rank = "cumulative"`: share of the eigenvalues' sum."""
+    """For `rank = "cumulative"`: share of the eigenvalues' sum that the kept ones reach."""
     start: Start = "sum"
 
 
 class GlobalTies(Struct, frozen=True):
-    """Thresholds and majority sign of TIES over one vector of the whole model."""
+    """Thresholds and majority sign of TIES over one vector of all merged tensors."""
 
     thresholds: tuple[float, ...]
     """Smallest magnitude kept, for each expert."""
     majority: int
-    """Sum of the signs."""
+    """Sum of the entries' signs; its sign is the majority sign."""
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -122,11 +122,11 @@ class Call(Struct, frozen=True, kw_only=True):
     edition: Edition
     seed: int
     factor: float
-    """lambda, which the caller applies."""
+    """lambda, by which the caller multiplies the result."""
     stored: Any
     """dtype of the tensor in the checkpoints."""
     global_ties: GlobalTies | None = None
-    """For TIES with `scope = "model"`."""
+    """Set for TIES with `scope = "model"`, else None."""
 
 
 Merge: TypeAlias = "Callable[[list[torch.Tensor], Call], torch.Tensor]"
@@ -138,23 +138,23 @@ class Method(Struct, frozen=True, kw_only=True):
 
     title: str
     function: str
-    """Module and function within this package."""
+    """`MODULE:FUNCTION` within this package."""
     parameters: type[Any] = NoParameters
     factor: float = 0.3
     """Default lambda."""
     defect: str = ""
-    """How the edition `original` deviates from the paper; empty: the editions agree."""
+    """How the edition `original` deviates from the paper; empty: the editions are the same."""
     uses_device: bool = False
     """Whether it decomposes or optimises matrices, on the recipe's device."""
 
     def load(self) -> Merge:
-        """Return the function; imports torch."""
+        """Import the module and return the function."""
         module, _, name = self.function.partition(":")
         merge: Merge = vars(import_module(f"evals.merging.{module}"))[name]
         return merge
 
 
-PREFIX = "mergekit:"
+MERGEKIT_PREFIX = "mergekit:"
 """Prefix for the names of mergekit's methods (`foreign.py`)."""
 _ZERO_NORM = "divides by zero if an expert does not change a matrix"
 METHODS = {
@@ -205,9 +205,9 @@ METHODS = {
 
 
 def method_of(name: str) -> Method:
-    """Return a method by name; raises UnknownName with similar names."""
-    if name.startswith(PREFIX):
+    """Return a method by name; raises UnknownName, which suggests similar names."""
+    if name.startswith(MERGEKIT_PREFIX):
         return Method(title=name, function="", parameters=dict, factor=1.0)
     if (method := METHODS.get(name)) is None:
-        raise UnknownName("merging method", name, [*METHODS, f"{PREFIX}NAME"])
+        raise UnknownName("merging method", name, [*METHODS, f"{MERGEKIT_PREFIX}NAME"])
     return method

@@ -1,10 +1,11 @@
 """Checkpoints as named tensors, read one at a time, so that memory use does not grow with the size of a checkpoint.
 
-The file is opened and closed for each tensor, since pages of a mapped file count as memory of the process.
+A file is opened for each tensor and closed again, since the pages of a mapped file count as memory of the process.
 """
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,21 +22,10 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "*.bin",
-    "*.bin.index.json",
-    "*.pt",
-    "*.pth",
-    "*.gguf",
-    "*.h5",
-    "*.msgpack",
-    "*.ot",
-    "*.onnx*",
-    "*.npz",
-    "*.ckpt",
-)
-"""Patterns of files with weights; a checkpoint's other files are copied."""
+    "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.gguf", "*.h5", "*.msgpack",
+    "*.ot", "*.onnx*", "*.npz", "*.ckpt",
+)  # fmt: skip
+"""Patterns of files with weights, which are not copied, unlike a checkpoint's other files."""
 BLOCK = 1 << 18
 """Number of elements checked at once."""
 INDEX = "model.safetensors.index.json"
@@ -54,7 +44,7 @@ def require_libraries(what: str) -> None:
 
 
 class StoredTensor(Struct, frozen=True):
-    """Where a tensor is stored, and its type."""
+    """Where a tensor is stored, with its dtype and shape."""
 
     file: Path
     dtype: str
@@ -64,16 +54,13 @@ class StoredTensor(Struct, frozen=True):
     @property
     def count(self) -> int:
         """Return the number of elements."""
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count
+        return math.prod(self.shape)
 
 
 def folder_of(source: str, recipe_folder: Path, *, label: str) -> Path:
-    """Return the folder of a checkpoint, from a path or a hub id in this machine's cache; raises UsageError.
+    """Return the folder of a checkpoint, given its path or its hub id; raises UsageError if it is not on this machine.
 
-    A relative path is relative to the recipe's folder.
+    A relative path is relative to the recipe's folder. A hub id stands for the copy in the hub's cache.
     """
     local = (recipe_folder / source).expanduser()
     folder = local if local.is_dir() else checkpoints.checkpoint_folder(source)
@@ -85,7 +72,7 @@ def folder_of(source: str, recipe_folder: Path, *, label: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object; empty if there is no such file; raises UsageError."""
+    """Return the JSON object in a file, empty if there is no such file; raises UsageError if it is not valid."""
     try:
         return _decode_json(disk.read_small(path))
     except FileNotFoundError:
@@ -110,7 +97,7 @@ class Checkpoint:
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """Return the files with weights; raises UsageError if one is missing or the weights are pickled."""
+        """Return the safetensors files; raises UsageError if one is missing, such as when weights are pickled."""
         if (self.folder / INDEX).is_file():
             mapping = read_json(self.folder / INDEX).get("weight_map")
             names = set(mapping.values()) if isinstance(mapping, dict) else set()
@@ -127,7 +114,7 @@ class Checkpoint:
 
     @cached_property
     def tensors(self) -> dict[str, StoredTensor]:
-        """Return the tensors by name, sorted; raises UsageError for files that are not safetensors."""
+        """Return the tensors by name, in sorted order; raises UsageError for a file that is not in safetensors format."""
         tensors = {}
         for path in self.files:
             with open_file(path, label=self.label) as file:
@@ -150,7 +137,7 @@ class Checkpoint:
 
 
 def dtype_of(stored: StoredTensor) -> torch.dtype | None:
-    """Return the floating-point dtype of a tensor that can be merged; None for others."""
+    """Return the torch dtype of a tensor that can be merged; None for any other tensor."""
     import torch
 
     dtypes = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -158,7 +145,7 @@ def dtype_of(stored: StoredTensor) -> torch.dtype | None:
 
 
 def open_file(path: Path, *, label: str) -> Any:
-    """Open a safetensors file for torch; raises UsageError."""
+    """Open a safetensors file for torch; raises UsageError if it cannot be read."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,4 +1,4 @@
-"""Writes a checkpoint's folder shard by shard: a killed merge resumes after its last complete shard.
+"""Write a checkpoint's folder shard by shard, so that a killed merge can resume after its last complete shard.
 
 Shards are streamed, so that none is held in memory. They stay in a hidden folder beside the target until all are written.
 """
@@ -32,7 +32,7 @@ MAX_FILE_BYTES = 1 << 28
 
 
 class Shard(Struct, frozen=True):
-    """One file of the output."""
+    """One safetensors file of the output."""
 
     name: str
     tensors: dict[str, StoredTensor]
@@ -74,20 +74,20 @@ def format_bytes(count: int) -> str:
 
 @contextmanager
 def locked(lock: Path) -> Iterator[None]:
-    """Hold a lock that other processes wait for."""
+    """Hold a lock on a file, for which other processes wait."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(disk.create(lock), "wb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
-def remaining(partial: Path, all_shards: list[Shard]) -> list[Shard]:
-    """Return the shards that are not written yet."""
+def unwritten(partial: Path, all_shards: list[Shard]) -> list[Shard]:
+    """Return the shards that have not been written yet."""
     return [shard for shard in all_shards if not (partial / shard.name).is_file()]
 
 
 def write_shard(partial: Path, shard: Shard, tensor_of: Callable[[str], torch.Tensor]) -> None:
-    """Write a shard, which gets its name once it is complete. `tensor_of`: returns a tensor by its name."""
+    """Write a shard, whose file gets its name once it is complete; `tensor_of` returns a tensor by name."""
     path = partial / shard.name
     temporary = path.with_name(f".{path.name}.part")
     with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
@@ -101,7 +101,7 @@ def write_shard(partial: Path, shard: Shard, tensor_of: Callable[[str], torch.Te
 
 
 def _header(shard: Shard) -> bytes:
-    """Return the header of the safetensors format: its length, then names, dtypes, shapes and offsets as JSON."""
+    """Return the header of a safetensors file: its length, then names, dtypes, shapes and offsets as JSON."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, stored in shard.tensors.items():
@@ -129,14 +129,14 @@ def _write_tensor(stream: IO[bytes], tensor: torch.Tensor, stored: StoredTensor)
 
 
 def write_index(partial: Path, all_shards: list[Shard]) -> None:
-    """Write the index of the shards."""
+    """Write the index, which maps the name of each tensor to its shard."""
     mapping = {name: shard.name for shard in all_shards for name in shard.tensors}
     index = {"metadata": {"total_size": sum(shard.size for shard in all_shards)}, "weight_map": mapping}
     disk.replace(partial / INDEX, msgspec.json.format(msgspec.json.encode(index)))
 
 
 def copy_files(source: Path, partial: Path, *, wanted: Callable[[str], bool]) -> None:
-    """Copy a checkpoint's files other than weights; links in the hub's cache are resolved, others are not followed."""
+    """Copy the files of a checkpoint that are `wanted` and contain no weights; links are followed only in the hub's cache."""
     for path in sorted(source.iterdir()):
         if path.is_dir() or any(fnmatch(path.name, pattern) for pattern in WEIGHTS) or not wanted(path.name):
             continue

@@ -10,11 +10,6 @@ from evals.report.statistics import Interval, mean_of_parts
 from evals.types import Estimate
 
 
-def headline_of(card: Card) -> Estimate | None:
-    """Return a card's headline estimate; None if it has none yet."""
-    return next((estimate for estimate in card.estimates if estimate.headline), None)
-
-
 def mean_of_variants(
     names: Iterable[str],
     cards: Mapping[str, Card],
@@ -22,19 +17,19 @@ def mean_of_variants(
     *,
     same_items: Sequence[Collection[str]] = (),
 ) -> dict[str, Any]:
-    """Return the unweighted mean of the variants' headline estimates, as fractions of 1; null unless all have one.
+    """Return the unweighted mean of the variants' headline estimates, as fractions of 1; its value is None unless all have one.
 
     `to_fractions`: variant -> decreasing function that turns its error metric into such a fraction. `same_items`: sets of
-    variants on the same items, whose errors may be dependent; all other variants are independent.
+    variants with the same items, whose sampling errors may be dependent; all other variants are independent.
     """
     variants = tuple(names)
     estimates = {
         name: estimate
         for name in variants
         if name in cards
-        and (estimate := _as_fraction(headline_of(cards[name]), (to_fractions or {}).get(name))) is not None
+        and (estimate := _as_fraction(cards[name].headline, (to_fractions or {}).get(name))) is not None
     }
-    return _mean(
+    return _mean_with_runs(
         list(estimates.values()) if len(estimates) == len(variants) else None,
         [next((i for i, members in enumerate(same_items) if name in members), name) for name in estimates],
         missing=[name for name in variants if name not in estimates],
@@ -43,16 +38,16 @@ def mean_of_variants(
 
 
 def mean_of_groups(means: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the unweighted mean of `mean_of_variants` results on different items; null unless all have a value."""
+    """Return the unweighted mean of `mean_of_variants` results on different items; its value is None unless all have one."""
     is_complete = all(mean["value"] is not None for mean in means)
-    return _mean(
+    return _mean_with_runs(
         [Interval(*(mean[field] for field in Interval._fields)) for mean in means] if is_complete else None,
         missing=[name for mean in means for name in mean["missing"]],
         runs=[run for mean in means for run in mean["runs"]],
     )
 
 
-def _mean(
+def _mean_with_runs(
     estimates: Sequence[Interval] | None,
     clusters: Sequence[Hashable] | None = None,
     *,

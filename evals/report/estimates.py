@@ -1,6 +1,6 @@
 """Estimates, coverage, counts and bounds computed from records, without calling a model or a scorer.
 
-A mean includes every outcome that the model caused. Failures and absent samples determine its bounds instead.
+A mean includes every outcome that the model caused; failures and absent samples enter only its bounds.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
         return None
     answer = score.answer
     return Point(
-        gold.cluster if gold.cluster == brief.sample else brief.sample,
+        gold.cluster if gold.cluster == brief.sample else brief.sample,  # one string object instead of two
         brief.repeat,
         gold.group,
         gold.cluster,
@@ -116,7 +116,7 @@ def _answer_form(brief: Brief, scorer: str) -> str:
 
 
 def brief_verdict(brief: Brief, scorer: str) -> str:
-    """Return the verdict of a scorer, `failed:KIND` or `unscored`."""
+    """Return a record's verdict by a scorer, `failed:KIND` or `unscored`."""
     if brief.failure:
         return str(Failed(brief.failure))
     score = brief.scores.get(scorer)
@@ -133,7 +133,7 @@ def estimate_all(
     repeats: int,
     absent_groups: Sequence[str] = (),
 ) -> list[Estimate]:
-    """Estimate a metric for the suite and, if there are several groups, for each group."""
+    """Estimate a metric for the suite and, unless it is a macro mean or not reported by group, for each of several groups."""
     overall = estimate(points, metric, golds, repeats=repeats, absent_groups=absent_groups)
     groups = sorted({gold.group for gold in golds.values()}) if metric.by_group else []
     if len(groups) < 2 or metric.pool == "macro":
@@ -172,7 +172,7 @@ def estimate(
     repeats: int,
     absent_groups: Sequence[str] = (),
 ) -> Estimate:
-    """Estimate a metric on the given samples; a macro mean has no value if a group has no scored sample."""
+    """Estimate a metric on the samples of `golds`; a macro mean has no value if one of its groups has no scored sample."""
     unmeasured: set[str] = set()
     if metric.pool == "whole":
         interval, n, clusters = _whole_run_interval(points, metric)
@@ -233,9 +233,10 @@ def _mean_interval(units: Sequence[_Unit], metric: Metric) -> stats.Interval | N
 
 
 def _whole_run_interval(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
-    """Return a statistic of all points with its bootstrap interval over clusters, n, and the number of clusters.
+    """Return a whole-run metric with its interval, the number of scored points and the number of clusters.
 
-    A `SupportsResampling` statistic takes the indices of a resample, so that points are not copied.
+    The interval is the metric's own or a bootstrap over clusters. A `SupportsResampling` metric takes the indices of a
+    resample, so that points are not copied.
     """
     by_cluster: dict[str, list[Point]] = defaultdict(list)
     for point in points:
@@ -267,7 +268,7 @@ def _whole_run_interval(points: Sequence[Point], metric: Metric) -> tuple[stats.
 def _own_interval(
     points: Sequence[Point], clusters: Sequence[Sequence[Point]], metric: Metric
 ) -> stats.Interval | None:
-    """Return the interval that the statistic computes itself; None if it has none, or one around another value."""
+    """Return the interval that the metric itself computes; None if there is none, or if it is around another value."""
     metric_function: object = metric.of
     if len(clusters) < 2 or not isinstance(metric_function, HasInterval):
         return None

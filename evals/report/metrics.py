@@ -22,10 +22,10 @@ def mean_value(points: Sequence[Point]) -> float:
 
 
 def measured_samples(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> Mapping[str, Gold]:
-    """Return the samples that a metric applies to.
+    """Return the samples that a metric applies to: those on which some outcome would have a value.
 
-    A sample is excluded if no outcome could have a value (an item of another task, or one excluded by errata).
-    Metrics that exclude only some *outcomes* (`*_of_valid`) apply to all samples.
+    Items of another task and items excluded by errata are left out. Metrics that exclude only some *outcomes*
+    (`*_of_valid`) apply to all samples.
     """
     if metric.of is mean_value or metric.pool == "whole" or metric.together:
         return golds
@@ -41,9 +41,9 @@ def measured_samples(metric: Metric, golds: Mapping[str, Gold], *, repeats: int 
 def unmeasured_groups(
     metric: Metric, golds: Mapping[str, Gold], absent: Iterable[str], scored: Set[str], *, repeats: int = 1
 ) -> set[str]:
-    """Return the groups of a macro mean without a scored item; empty for other metrics.
+    """Return the groups of a macro mean that are not among the `scored` ones; empty for other metrics.
 
-    `absent`: groups of the benchmark without any item in a small subset.
+    `absent`: groups of the benchmark of which a subset contains no item.
     """
     if metric.pool != "macro":
         return set()
@@ -72,11 +72,11 @@ def substitute_points(sample_id: str, gold: Gold, repeats: Iterable[int], value:
 
 
 def guessed_value(points: Sequence[Point]) -> float:
-    """Return the mean with each unanswered reply counted as a guess: its score part `draw`, else 1 / number of options."""
-    return sum(map(_value_or_guess, points)) / len(points)
+    """Return the mean in which an unanswered reply has the expected value of a guess: its score part `draw`, else 1 / options."""
+    return sum(map(_expected_value, points)) / len(points)
 
 
-def _value_or_guess(point: Point) -> float:
+def _expected_value(point: Point) -> float:
     if point.verdict in UNANSWERED_VERDICTS and point.options:
         return point.parts.get("draw", 1.0 / point.options)
     return point.value or 0.0
@@ -91,7 +91,7 @@ def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Met
 
 
 def accuracy_guess(*, macro: bool = False) -> Metric:
-    """Return the metric of expected accuracy under an upstream rule that guesses if a reply cannot be parsed."""
+    """Return the metric of the expected accuracy under an upstream rule that guesses if it cannot parse a reply."""
     return Metric(name="accuracy_guess", of=guessed_value, pool="macro" if macro else "micro")
 
 
@@ -106,12 +106,12 @@ class PassAt:
         return PassAt(self.k or repeats)
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Return the probability that at least one of `k` repeats is right; raises ValueError if there are fewer."""
+        """Return the probability that at least one of `k` repeats is right; raises ValueError if there are fewer repeats."""
         return pass_at_k(len(points), sum(point.value == 1.0 for point in points), self.k or len(points))
 
 
 class MajAt:
-    """Expected score of a majority vote over `k` of one sample's repeats; ties are broken evenly."""
+    """Expected score of a majority vote over `k` of one sample's repeats; ties are broken at random."""
 
     def __init__(self, k: int | None = None) -> None:
         self.k = k
@@ -145,7 +145,7 @@ def repeat_metrics() -> tuple[Metric, ...]:
 
 
 def at_repeats(metrics: Sequence[Metric], repeats: int) -> tuple[Metric, ...]:
-    """Return the metrics of a run with this number of repeats: `@k` in a name becomes `@repeats`."""
+    """Return the metrics that a run with this number of repeats can have; `@k` in a name becomes `@16` for 16 repeats."""
     return tuple(
         structs.replace(
             metric,

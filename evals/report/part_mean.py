@@ -18,11 +18,11 @@ class PartMean(Struct, frozen=True):
     factor: float = 1.0
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Return the mean; raises ValueError if no reply has the part."""
-        values = [value for point in points if (value := self._value(point)) is not None]
+        """Return the mean times the factor; raises ValueError if no reply has a value."""
+        values = [value for point in points if (value := self._value_of(point)) is not None]
         if not values:
             raise ValueError(f"no reply has the score part {self.part}")
         return self.factor * sum(values) / len(values)
 
-    def _value(self, point: Point) -> float | None:
+    def _value_of(self, point: Point) -> float | None:
         return point.value if point.verdict == "missing" else point.parts.get(self.part, self.absent)

@@ -21,8 +21,9 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int | None = None) -> float:
     """Return the probability that the most frequent of k answers is right, exact over all k-subsets of the repeats.
 
-    `right`: whether each repeat is right; `k`: all repeats by default. Answers of None do not vote; without any vote the
-    result is wrong. Ties are broken uniformly. An answer that is right in only some of its repeats counts with that share.
+    `right`: whether each repeat is right; `k`: all repeats by default. Answers of None do not vote, and a subset without
+    votes counts as wrong. Ties are broken at random. An answer that is right in only some of its repeats counts with that
+    share.
     """
     n = len(answers)
     k = n if k is None else k
@@ -42,18 +43,18 @@ def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int |
     return expected
 
 
-def _winning_probability(own: int, others: Sequence[int], abstentions: int, k: int) -> float:
-    """Return the probability that an answer with `own` votes wins if k repeats are drawn; ties are broken at random."""
+def _winning_probability(votes: int, others: Sequence[int], abstentions: int, k: int) -> float:
+    """Return the probability that an answer wins if k repeats are drawn; `others`: the votes of the other answers."""
     total = 0.0
-    for own_drawn in range(1, min(own, k) + 1):
+    for own_drawn in range(1, min(votes, k) + 1):
         ways = {(0, 0): 1}  # (votes drawn, tied answers) -> number of ways
         for count in others:
             ways = _add_answer(ways, count, own_drawn, k - own_drawn)
         for (drawn, ties), way_count in ways.items():
             abstaining = k - own_drawn - drawn
             if abstaining <= abstentions:
-                total += comb(own, own_drawn) * way_count * comb(abstentions, abstaining) / (ties + 1)
-    return total / comb(own + sum(others) + abstentions, k)
+                total += comb(votes, own_drawn) * way_count * comb(abstentions, abstaining) / (ties + 1)
+    return total / comb(votes + sum(others) + abstentions, k)
 
 
 def _add_answer(

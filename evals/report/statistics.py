@@ -45,8 +45,8 @@ def z_quantile(p: float) -> float:
 def t_quantile(p: float, df: float) -> float:
     """Return a quantile of Student's t.
 
-    For 100 or more degrees of freedom, it uses expansion 26.7.5 of Abramowitz and Stegun (error 1e-9 at 95 %, 1e-8 at 99.9 %),
-    because importing scipy.special takes half a second of CPU time.
+    For 100 or more degrees of freedom, it is computed by expansion 26.7.5 of Abramowitz and Stegun (error 1e-9 at 95 %, 1e-8
+    at 99.9 %), because importing scipy.special takes half a second of CPU time.
     """
     if df < 100:
         from scipy.special import stdtrit
@@ -191,7 +191,7 @@ def bounded_interval(
 
 
 def _cluster_limits(share: float, count: float, level: float, *, exact: bool) -> tuple[float, float]:
-    """Return the limits of a proportion of `count` clusters; the count may be fractional."""
+    """Return the limits of a proportion of `count` (possibly fractional) clusters; `exact`: Clopper-Pearson, else Wilson."""
     if not exact:
         return _score_limits(share, count, z_quantile((1 + level) / 2))
     from scipy.special import betaincinv
@@ -270,10 +270,10 @@ def _require_finite(value: float) -> float:
 
 
 def mean_of_parts(parts: Sequence[Interval], clusters: Sequence[Hashable] | None = None) -> Interval:
-    """Return the mean of estimates with limits by MOVER (Zou and Donner 2008), or without limits if a part has none.
+    """Return the mean of estimates with an interval by MOVER (Zou and Donner 2008), or without one if a part has none.
 
-    Errors of parts in the same cluster may be dependent, so their half-widths add up. Different clusters are independent;
-    by default every part is a cluster.
+    Errors of parts in one cluster may be dependent, so the half-widths of their intervals are added. Different clusters are
+    independent; by default every part is a cluster.
     """
     if not parts:
         raise ValueError("at least one value is needed")

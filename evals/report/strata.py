@@ -32,7 +32,7 @@ def stratified_mean(
     level: float = 0.95,
     bounds: Bounds | None = None,
 ) -> Interval:
-    """Return the mean of group means (weighted equally by default), with SE^2 = sum of W_h^2 SE_h^2.
+    """Return the mean of group means (weighted equally by default) and its interval, from SE^2 = sum of W_h^2 SE_h^2.
 
     A group with one cluster gets the pooled within-group variance; small groups of bounded values are collapsed. Degrees
     of freedom are Satterthwaite's. If clusters span groups, the linearised deviations are summed by cluster.
@@ -232,7 +232,7 @@ def _shares(
     stratum_count: int,
     weights: Mapping[Any, float] | None,
 ) -> list[float]:
-    """Return the weights of the strata in the order of their codes; they sum to 1."""
+    """Return the weights of the strata, which sum to 1, in the order of the codes in `labels`."""
     names: dict[int, Hashable] = {}
     for label, group in zip(labels.tolist(), groups, strict=True):
         names.setdefault(label, group)

@@ -8,7 +8,6 @@ from typing import Any
 from evals.collection import COLLECTIONS, Collection, Column
 from evals.labels import ProtocolName
 from evals.records.card import Card
-from evals.report.aggregate import headline_of
 from evals.report.statistics import Interval, mean_of_parts
 
 CONDITIONS: Mapping[str, Callable[[Card], object]] = {
@@ -98,7 +97,7 @@ def _mean(collection: Collection, protocol: str, cards: Sequence[Card]) -> dict[
 
 def _column_value(column: Column, cards: Mapping[str, Card]) -> Interval | None:
     """Return a column's value with its interval; None unless each of its suites has one."""
-    headlines = [headline_of(cards[suite]) for suite in column.suites if suite in cards]
+    headlines = [cards[suite].headline for suite in column.suites if suite in cards]
     values = [
         Interval(headline.value, headline.low, headline.high, headline.method)
         for headline in headlines

@@ -38,7 +38,7 @@ class RecordedGate(Struct, frozen=True, kw_only=True):
 
 
 class AlphaAccount(NamedTuple):
-    """A series with its gates so far."""
+    """The alpha of a series, and the gates that have spent part of it."""
 
     series: Series
     alpha: float
@@ -48,12 +48,12 @@ class AlphaAccount(NamedTuple):
 
     @property
     def alpha_per_gate(self) -> float:
-        """Return the alpha of one gate."""
+        """Return the level at which each gate is tested."""
         return self.alpha / self.series.gates
 
     @property
     def remaining(self) -> float:
-        """Return the remaining alpha."""
+        """Return the alpha that no gate has spent."""
         return max(0.0, self.alpha - sum(gate.alpha for gate in self.gates))
 
 
@@ -63,7 +63,7 @@ def single_gate_policy(policy: Policy) -> Policy:
 
 
 def read_account(policy: Policy, results: Path) -> AlphaAccount | None:
-    """Read the account of the policy's series; None without a series. Raises StoreError for a broken file."""
+    """Read the account of the policy's series; None if it has none. Raises StoreError if the file is broken."""
     if policy.series is None:
         return None
     path = mirror.writable_folder(results) / FOLDER / f"{policy.series.name}.jsonl"
@@ -75,17 +75,17 @@ def read_account(policy: Policy, results: Path) -> AlphaAccount | None:
     return AlphaAccount(policy.series, policy.alpha, path, gates)
 
 
-def check_alpha_left(account: AlphaAccount, *, candidate: str, baseline: str) -> None:
-    """Raise UsageError if all gates of the series have been used and this pair of runs is not among them."""
+def require_unspent_alpha(account: AlphaAccount, *, candidate: str, baseline: str) -> None:
+    """Raise UsageError if all alpha has been spent, unless this pair of runs has been tested before."""
     if _earlier_gate(account, candidate, baseline) is None and len(account.gates) >= account.series.gates:
         raise UsageError(
-            f"series {account.series.name}: all {account.series.gates} gates at a joint alpha of {account.alpha:g} have been used; "
-            f"rename the policy's [series] to start a new one"
+            f"series {account.series.name}: all {account.series.gates} gates that share an alpha of {account.alpha:g} have been used; "
+            f"set another name in the policy's [series] to start a new one"
         )
 
 
 def record(account: AlphaAccount, report: GateReport) -> GateReport:
-    """Append a gate to the series' file unless it is there; return its report with a note on the remaining alpha."""
+    """Append a gate to the series' file unless the same runs are in it; return its report with a note on the remaining alpha."""
     earlier = _earlier_gate(account, report.candidate, report.baseline)
     if earlier is None:
         gate = RecordedGate(
@@ -97,7 +97,7 @@ def record(account: AlphaAccount, report: GateReport) -> GateReport:
         )
         _append(account.path, msgspec.json.encode(gate) + b"\n")
         account = account._replace(gates=(*account.gates, gate))
-    repeated = ", judged before" if earlier else ""
+    repeated = " (these runs were judged before)" if earlier else ""
     note = (
         f"series {account.series.name}: gate {len(account.gates)} of {account.series.gates} at alpha {account.alpha_per_gate:.3g}{repeated}; "
         f"{account.remaining:.3g} of {account.alpha:g} remains"

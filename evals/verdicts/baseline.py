@@ -2,8 +2,9 @@
 
 The first line is a `Head`. Each suite and scorer has a `Block` line, followed by a line per sample, sorted,
 `["0f3a9c51d2e4b687", "2025-I", [["right", 1.0, "204"]], "", 0, "204"]`: hash of the id, group, outcome of each repeat
-(verdict, value, answer; null: missing), cluster if it is shared, number of options, target. Questions and replies are
-not stored; answers and targets that are longer than a label or belong to a gated suite are hashed.
+(verdict, value, answer, score parts if there are any; null: missing), cluster if it is shared, number of options,
+target. Questions and replies are not stored; answers and targets that are longer than a label or belong to a gated suite
+are hashed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from evals.verdicts.suite_run import SuiteRun
 FORMAT = 1
 MAX_VALUE = 1e100
 """Largest absolute value in a baseline, so that sums of squares cannot overflow."""
-encode_json = msgspec.json.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
 
 Target: TypeAlias = str | float | tuple[str, ...]
 
@@ -46,7 +47,7 @@ class Head(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The header of a suite's samples, one per scorer."""
+    """The line before a suite's samples, which are listed once for each scorer."""
 
     suite: str
     protocol: str
@@ -79,7 +80,10 @@ def hash_ids(run: SuiteRun) -> SuiteRun:
     cluster_hashes = {cluster: hashes.get(cluster) or id_hash(run.suite, cluster) for cluster in clusters}
     sides = {
         scorer: Side(
-            [structs.replace(p, id=hashes[p.id], cluster=cluster_hashes[p.cluster]) for p in side.points],
+            [
+                structs.replace(point, id=hashes[point.id], cluster=cluster_hashes[point.cluster])
+                for point in side.points
+            ],
             {
                 hashes[sample_id]: structs.replace(gold, cluster=cluster_hashes[gold.cluster])
                 for sample_id, gold in side.golds.items()
@@ -101,7 +105,7 @@ def hash_ids(run: SuiteRun) -> SuiteRun:
 def write(path: Path, suite_runs: list[SuiteRun]) -> None:
     """Write a run of several suites as a baseline file."""
     head = Head(baseline=FORMAT, run=suite_runs[0].run, model=suite_runs[0].model)
-    lines = [encode_json(head)]
+    lines = [_encode_json(head)]
     for run in sorted(suite_runs, key=lambda run: (run.suite, run.protocol)):
         hashed = hash_ids(run)
         for scorer in hashed.sides:
@@ -124,7 +128,7 @@ def _block_lines(run: SuiteRun, scorer: str) -> list[bytes]:
     for sample_id, gold in sorted(side.golds.items()):
         outcomes = [by_sample[sample_id].get(repeat) for repeat in range(side.repeats)]
         rows.append(_sample_row(sample_id, gold, outcomes, gated=run.gated))
-    return [encode_json(block), *map(encode_json, rows)]
+    return [_encode_json(block), *map(_encode_json, rows)]
 
 
 def _sample_row(sample_id: str, gold: Gold, points: list[Point | None], *, gated: bool) -> list[Any]:
@@ -148,7 +152,7 @@ def _outcome_row(point: Point | None, *, gated: bool) -> Any:
 
 
 def _hash_unless_label(answer: Target, *, gated: bool) -> Target:
-    """Return an answer as a hash, unless it is a number or label of a suite that is not gated."""
+    """Return a number or a label (a short text) as it is, unless the suite is gated; hash everything else."""
     if isinstance(answer, tuple):
         return tuple(str(_hash_unless_label(part, gated=gated)) for part in answer)
     if not gated and (isinstance(answer, float) or len(answer) <= MAX_LABEL_CHARS):
@@ -167,7 +171,7 @@ def read(path: Path) -> list[SuiteRun]:
                 block = msgspec.json.decode(line, type=Block)
                 rows = list(islice(stream, block.samples))
                 if len(rows) < block.samples:
-                    raise ValueError(f"{len(rows)} of {block.samples} samples of {block.suite}")
+                    raise ValueError(f"only {len(rows)} of {block.samples} samples of {block.suite}")
                 _add_block(blocks, head, block, rows)
                 line_number += 1 + len(rows)
     except OSError as error:
@@ -223,7 +227,9 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Side:
     for line in rows:
         sample_id, group, outcomes, cluster, options, target = _ROW_DECODER.decode(line)
         if len(outcomes) != block.repeats or sample_id in golds:
-            raise ValueError(f"sample {sample_id} of {block.suite} occurs twice or lacks repeats")
+            raise ValueError(
+                f"sample {sample_id} of {block.suite} occurs twice or has other than {block.repeats} repeats"
+            )
         gold_target: Target = tuple(target) if isinstance(target, list) else target
         golds[sample_id] = Gold(group, cluster or sample_id, gold_target, options)
         for repeat, outcome in enumerate(outcomes):
@@ -237,6 +243,9 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Side:
                     f"sample {sample_id} of {block.suite}: value {value:.3g} is implausibly large"
                 )
             number, score_parts = None if value is None else float(value), parts[0] if parts else {}
-            identity = sample_id, repeat, group, cluster or sample_id
-            points.append(Point(*identity, verdict, number, answer, gold_target, options, score_parts))
+            points.append(
+                Point(
+                    sample_id, repeat, group, cluster or sample_id, verdict, number, answer, gold_target, options, score_parts,
+                )
+            )  # fmt: skip
     return Side(points, golds, block.repeats)

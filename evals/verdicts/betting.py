@@ -7,7 +7,7 @@ mixture (Waudby-Smith and Ramdas, *Estimating means of bounded random variables 
 
 >>> bets = Bets(margin=0.1)
 >>> bets.add([0.0] * 60)
->>> bets.passes(0.05), bets.breaches(0.05)
+>>> bets.passes(0.05), bets.is_regression(0.05)
 (True, False)
 """
 
@@ -32,7 +32,7 @@ MAX_MEAN_SQUARE = 0.5
 def stakes(margin: float, evenness: float = 1.0) -> NDArray[np.float64]:
     """Return the mixture's shares (STAKE_COUNT,) of the largest safe stake; `margin` is relative to the width.
 
-    The best share grows as evenness x margin / mean squared difference.
+    The best share grows as evenness x margin / mean squared difference; see `Bets` for `evenness`.
     """
     import numpy as np
 
@@ -41,12 +41,12 @@ def stakes(margin: float, evenness: float = 1.0) -> NDArray[np.float64]:
 
 
 class Bets:
-    """Bets on the paired differences of one suite, as gains (positive is better), cluster by cluster in random order.
+    """Bets on the paired differences of one suite, given as gains (positive is better), one cluster at a time in random order.
 
     `width` is the largest possible gain of a sample, `max_weight` the largest weight of a cluster (1 without clusters;
     the sums over clusters are the independent observations). `evenness`, max weight x mean weight / mean squared weight,
     measures how much a few heavy clusters (small groups of a macro mean) limit the stakes: 1 for equal weights. With
-    `population`, the total weight of all clusters, clusters are drawn without replacement, and the null hypothesis
+    `population` (the total weight of all clusters), clusters are drawn without replacement, so that the null hypothesis
     and the observed clusters determine the mean of the remaining ones (Waudby-Smith and Ramdas, section 5).
     """
 
@@ -69,10 +69,10 @@ class Bets:
         self.population = population
         self._clusters_in_order: list[tuple[float, float, float]] = []
         """Worst gain, best gain and weight of every cluster, in order; only for draws without replacement."""
-        self._pass_wealth, self._breach_wealth = np.zeros(STAKE_COUNT), np.zeros(STAKE_COUNT)
-        """Log wealth of the two bets, by stake."""
-        self.max_log_pass = self.max_log_breach = 0.0
-        """Largest log wealth so far of the bets that the loss is less, and that it is more, than the margin."""
+        self._pass_wealth, self._regression_wealth = np.zeros(STAKE_COUNT), np.zeros(STAKE_COUNT)
+        """Log wealth, by stake, of the bet that the loss is below the margin, and of the bet that it is above."""
+        self.max_log_pass_wealth = self.max_log_regression_wealth = 0.0
+        """Largest log wealth of each bet so far, averaged over the stakes."""
         self._worst_counts: Counter[tuple[float, float]] = Counter()
         self._best_counts: Counter[tuple[float, float]] = Counter()
 
@@ -96,12 +96,14 @@ class Bets:
             self._clusters_in_order += zip(low.tolist(), high.tolist(), weight.tolist(), strict=True)
         sums = earlier.sum(axis=0) if len(earlier) else np.zeros(3)
         pass_growth = self._log_growth(low, weight, -self.margin, sums[0], sums[2])
-        breach_growth = self._log_growth(-high, weight, self.margin, -sums[1], sums[2])
+        regression_growth = self._log_growth(-high, weight, self.margin, -sums[1], sums[2])
         pass_wealth = np.cumsum(pass_growth, axis=0) + self._pass_wealth
-        breach_wealth = np.cumsum(breach_growth, axis=0) + self._breach_wealth
-        self._pass_wealth, self._breach_wealth = pass_wealth[-1], breach_wealth[-1]
-        self.max_log_pass = max(self.max_log_pass, float(_log_mean_wealth(pass_wealth).max()))
-        self.max_log_breach = max(self.max_log_breach, float(_log_mean_wealth(breach_wealth).max()))
+        regression_wealth = np.cumsum(regression_growth, axis=0) + self._regression_wealth
+        self._pass_wealth, self._regression_wealth = pass_wealth[-1], regression_wealth[-1]
+        self.max_log_pass_wealth = max(self.max_log_pass_wealth, float(_log_mean_wealth(pass_wealth).max()))
+        self.max_log_regression_wealth = max(
+            self.max_log_regression_wealth, float(_log_mean_wealth(regression_wealth).max())
+        )
         self._worst_counts.update(zip(low.tolist(), weight.tolist(), strict=True))
         self._best_counts.update(zip(high.tolist(), weight.tolist(), strict=True))
 
@@ -136,28 +138,30 @@ class Bets:
         total_before = earlier_total + np.concatenate([[0.0], np.cumsum(totals)[:-1]])
         weight_left = population - earlier_weight - np.concatenate([[0.0], np.cumsum(weights)[:-1]])
         total_left = population * null - total_before
-        refuted = total_left < -self.width * weight_left - 1e-9  # no remaining values give this mean
+        impossible = (
+            total_left < -self.width * weight_left - 1e-9
+        )  # no values of the remaining clusters give the mean of the null
         min_mean = self.width * (1e-9 - 1)
         mean = np.clip(total_left / np.maximum(weight_left, np.maximum(weights, 1e-12)), min_mean, self.width)
         excess = (totals - mean * weights) / (self.max_weight * (self.width + mean))
         growth: NDArray[np.float64] = np.log1p(np.maximum(excess, -1.0)[:, None] * self._stakes)
-        growth[refuted] = 50.0  # enough to reject at any level in use
+        growth[impossible] = 50.0  # enough to reject at any level in use
         return growth
 
     def passes(self, alpha: float) -> bool:
-        """Return whether "the loss is at least the margin" has been refuted at `alpha` at any time."""
-        return self.max_log_pass >= -log(alpha)
+        """Return whether "the loss is at least the margin" has been rejected at `alpha` at any time."""
+        return self.max_log_pass_wealth >= -log(alpha)
 
-    def breaches(self, alpha: float) -> bool:
-        """Return whether "the loss is at most the margin" has been refuted at `alpha` at any time."""
-        return self.max_log_breach >= -log(alpha)
+    def is_regression(self, alpha: float) -> bool:
+        """Return whether "the loss is at most the margin" has been rejected at `alpha` at any time."""
+        return self.max_log_regression_wealth >= -log(alpha)
 
     def limits(self, alpha: float) -> tuple[float, float]:
-        """Return the confidence sequence's current limits of the mean gain, each valid at all times at level `alpha`."""
+        """Return the confidence sequence's current limits of the mean gain; each is ever wrong with probability at most `alpha`."""
         return self._limit(self._worst_counts, 1.0, alpha), -self._limit(self._best_counts, -1.0, alpha)
 
     def _limit(self, totals: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
-        """Return the largest rejected mean, by bisection, since the growth decreases with the mean."""
+        """Return the largest mean that is rejected, found by bisection, since the wealth decreases with the mean."""
         import numpy as np
 
         if not totals:

@@ -3,11 +3,11 @@
 A loss concentrated on few items may be absent from a small sample: with thirty items, a t test passes such a loss four
 times as often as its level allows. Gaffke's test (*Three test statistics for a nonparametric one-sided hypothesis on the mean of a
 nonnegative variable*, 2005; studied as a bound by Phan, Thomas and Learned-Miller, ICML 2021) adds one observation at
-the lower bound and computes the probability that a Dirichlet mixture of all of them lies on the wrong side. For binary
+the lower bound and computes the probability that a Dirichlet mixture of all of them lies beyond the tested mean. For binary
 values it is the Clopper-Pearson test; for many values it approaches the t test.
 
->>> even = BoundedDifference.of([0.0] * 30, width=1.0)
->>> round(even.p_above(-0.05), 3), round(0.95**30, 3)
+>>> unchanged = BoundedDifference.of([0.0] * 30, width=1.0)
+>>> round(unchanged.p_above(-0.05), 3), round(0.95**30, 3)
 (0.215, 0.215)
 """
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 MAX_CLUSTERS = 2000
-"""With at least this many clusters, the t test is used: a sample of this size contains even rare losses."""
+"""From this number of clusters on, the t test is used: a sample of this size contains even rare losses."""
 
 
 class BoundedDifference(NamedTuple):
-    """A weighted mean of differences within +-`width`, by cluster."""
+    """A weighted mean of differences between -`width` and `width`; clusters of the same sum and weight are of one kind."""
 
     value: float
     """Observed difference, B minus A."""
     sums: Array
-    """Weighted sum of the differences in each distinct kind of cluster, sorted."""
+    """Weighted sum of the differences in a cluster of each kind, sorted."""
     shares: Array
-    """Weight of each kind of cluster."""
+    """Weight of a cluster of each kind."""
     counts: Array
     """Number of clusters of each kind."""
     width: float
@@ -104,10 +104,10 @@ class BoundedDifference(NamedTuple):
 def gaffke(sums: Array, shares: Array, margin: float, width: float, *, counts: Array | None = None) -> Array:
     """Return p-values against "the mean is at most `margin`", one per row of cluster sums and weights.
 
-    The p-value is P(sum of E_c a_c <= 0) for standard exponential E_c and a_c = sums - margin shares, plus one
+    The p-value is P(sum of E_c a_c <= 0) for standard exponential E_c and a_c = sums - margin * shares, plus one
     observation of the largest weight at -width. It is computed by the saddlepoint approximation of Lugannani and Rice
-    (1980), accurate to about 1 %. With `counts` (data sets, kinds), `sums` and `shares` (kinds,) describe each kind of
-    cluster, and `counts` how often it occurs.
+    (1980), accurate to about 1 %. With `counts` (rows, kinds), `sums` and `shares` (kinds,) describe a cluster of each
+    kind, and `counts` is how often the kind occurs in each row.
     """
     import numpy as np
 

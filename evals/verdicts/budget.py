@@ -6,8 +6,9 @@ Normal approximation at one-sided alpha. With n of N items and k replies to each
     design ((1 - n/N) items + 2 within / k) / n        these-items
     design (1 - n/N) (items + 2 within / k) / n        this-run
 
-`design`: design effect; `items`: variance of the expected difference over items; `within`: variance of a reply. For the
-same number k n of replies, the variance grows with k, so repeats are used only if using every item is not enough.
+`design`: design effect; `items`: variance of the expected difference over items; `within`: variance of a single reply
+within an item. For the same number k n of replies, the variance grows with k, so repeats are used only if using every
+item is not enough.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ Change = Literal["same model", "another model"]
 CHANGES: tuple[Change, ...] = get_args(Change)
 POWER = 0.8
 MAX_REPEATS = 1024
+"""Largest number of replies to each item that is considered."""
 
 
 class Budget(Struct, frozen=True, kw_only=True):
@@ -39,9 +41,11 @@ class Budget(Struct, frozen=True, kw_only=True):
     discordance: float
     """Variance of an item's difference with one reply in each run."""
     source: str
+    """Source of the discordance, as in `Component`."""
     items: int | None
-    """Smallest sufficient number; None: not even all items are enough, with any number of replies."""
+    """Smallest sufficient number; None: not even all items are enough, with up to `MAX_REPEATS` replies to each."""
     repeats: int | None
+    """Number of replies to each item."""
     calls: int | None
     """Number of calls to the candidate; the baseline needs the same number of repeats."""
     cost_usd: float | None
@@ -49,9 +53,9 @@ class Budget(Struct, frozen=True, kw_only=True):
     seconds: float | None
     """At the baseline's speed."""
     least: float
-    """Minimum detectable drop with all items and the baseline's repeats."""
+    """Minimum detectable effect with all items and the baseline's repeats."""
     limit: float
-    """Minimum detectable drop with all items and any number of replies."""
+    """Minimum detectable effect with all items and infinitely many replies."""
 
 
 class RunUsage(NamedTuple):
@@ -68,7 +72,7 @@ def budget(
     """Return the smallest number of items, then of replies to each, that detects `drop` with 80 % power."""
     difference_variance = _DifferenceVariance(components, change, drop=drop, estimand=estimand)
     z = stats.z_quantile(1 - alpha) + stats.z_quantile(POWER)
-    items, repeats = difference_variance.smallest_size((drop / z) ** 2) or (None, None)
+    items, repeats = difference_variance.smallest_size(max_variance=(drop / z) ** 2) or (None, None)
     calls = None if items is None or repeats is None else items * repeats
     same_model = change == "same model"
     return Budget(
@@ -96,25 +100,25 @@ class _DifferenceVariance:
         self.within = max(2 * components.within.variance, implied_variance - self.items)
 
     def at(self, items: int, repeats: int | None) -> float:
-        """Return the variance of the difference; `repeats` of None: infinitely many."""
+        """Return the variance of the difference; `repeats`: None for infinitely many."""
         reply_variance = self.within / repeats if repeats else 0.0
         unsampled_share = 1 - items / self.components.n
         item_factor = 1.0 if self.estimand == "items-like-these" else unsampled_share
         reply_factor = unsampled_share if self.estimand == "this-run" else 1.0
         return self.components.design * (item_factor * self.items + reply_factor * reply_variance) / items
 
-    def smallest_size(self, target: float) -> tuple[int, int] | None:
-        """Return the smallest numbers of items and of replies to each with at most this variance; None if none suffice."""
+    def smallest_size(self, *, max_variance: float) -> tuple[int, int] | None:
+        """Return the smallest number of items, then of replies to each, with at most this variance; None if there is none."""
         all_items = self.components.n
-        if self.at(all_items, 1) <= target:
-            return _smallest(lambda n: self.at(n, 1) <= target, all_items), 1
-        if self.at(all_items, MAX_REPEATS) > target:
+        if self.at(all_items, 1) <= max_variance:
+            return _smallest_sufficient(lambda n: self.at(n, 1) <= max_variance, all_items), 1
+        if self.at(all_items, MAX_REPEATS) > max_variance:
             return None
-        return all_items, _smallest(lambda k: self.at(all_items, k) <= target, MAX_REPEATS)
+        return all_items, _smallest_sufficient(lambda k: self.at(all_items, k) <= max_variance, MAX_REPEATS)
 
 
-def _smallest(is_sufficient: Callable[[int], bool], largest: int) -> int:
-    """Return the smallest number up to `largest` for which a monotone condition holds."""
+def _smallest_sufficient(is_sufficient: Callable[[int], bool], largest: int) -> int:
+    """Return the smallest sufficient number, by bisection; every number from there to `largest` must be sufficient too."""
     low, high = 1, largest
     while low < high:
         middle = (low + high) // 2

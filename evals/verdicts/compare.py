@@ -1,8 +1,8 @@
 """Paired comparison of runs: differences with intervals, changed samples, ranks.
 
 Runs are comparable if suite, protocol, data, judge and scorer versions are the same; `why_not` lists the differences.
-Tests are adjusted for multiplicity: Holm over the suites' headlines and all pairs of runs, Benjamini-Hochberg over the
-groups of a suite. The adjusted intervals exclude 0 if and only if the adjusted test rejects.
+Tests are adjusted for multiplicity: Holm over the headlines of all suites and all pairs of runs, Benjamini-Hochberg over
+the groups of all suites. The adjusted intervals exclude 0 if and only if the adjusted test rejects.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def _compare_suite(
     shared = [metric for metric in a.metrics if metric.name in names_b]
     dropped = sorted(names_a ^ names_b)
     if dropped and detail:
-        notes.append(f"{a.suite}: left out {', '.join(dropped)}: only in one of the runs")
+        notes.append(f"{a.suite}: left out metrics that only one of the runs has: {', '.join(dropped)}")
     if a.headline.name != b.headline.name:
         shared = [a.headline, *(metric for metric in shared if metric.name != a.headline.name)]
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
@@ -258,7 +258,8 @@ def _compare_suite(
         whole_suite = compare_metric(a, b, pairs, estimand=estimand, limit=limit)
         row = whole_suite.row
         if metric.headline and row.clusters < min(FEW_CLUSTERS, row.n):
-            notes.append(f"{a.suite}: {row.n} samples in only {row.clusters} clusters: the interval is rough")
+            clusters = "one cluster" if row.clusters == 1 else f"{row.clusters} clusters"
+            notes.append(f"{a.suite}: {row.n} samples in only {clusters}: the interval is rough")
         compared.append(whole_suite)
         groups = sorted({row.group for row in pairs.rows})
         if metric.headline and detail and len(groups) > 1:
@@ -307,7 +308,7 @@ def compare_metric(
 
 
 def adjust_for_multiplicity(compared: Sequence[RowWithEvidence]) -> list[Row]:
-    """Adjust p-values and intervals: headlines form one family of tests, groups another."""
+    """Return the rows with adjusted p-values and intervals: headlines form one family of tests, groups another."""
     rows = [row for row, _ in compared]
     headlines = [i for i, (row, evidence) in enumerate(compared) if evidence and row.headline]
     groups = [i for i, (row, evidence) in enumerate(compared) if evidence and row.group]

@@ -17,7 +17,7 @@ MAX_LISTED = 6
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """Return a sentence for two runs, or one per suite for more."""
+    """Return one sentence if two runs are compared, or a sentence per suite if there are more."""
     if not comparison.pairs:
         return []
     if comparison.ranks:
@@ -36,12 +36,12 @@ def _two_run_sentence(headlines: Sequence[Row]) -> str:
     """Return a sentence on two runs: the suites on which B is better, worse, or not significantly different."""
     name = f"B ({headlines[0].model_b})" if headlines[0].model_b != headlines[0].model_a else "B"
     suite_count = len(headlines)
-    significant_rows = sorted(filter(significant, headlines), key=_difference_size, reverse=True)
+    significant = sorted(filter(_is_significant, headlines), key=_difference_size, reverse=True)
     clauses = [
-        _difference_clause(row, family_size=suite_count, verb="" if index else "is ")
-        for index, row in enumerate(significant_rows)
+        _difference_clause(row, family_size=suite_count, is_first=not index)
+        for index, row in enumerate(significant)
     ]
-    insignificant = [row for row in headlines if not significant(row)]
+    insignificant = [row for row in headlines if not _is_significant(row)]
     without_difference = [row.suite for row in insignificant if row.difference is None]
     undecided = [row for row in insignificant if row.difference is not None]
     parts = [f"{name} {', '.join(clauses)}"] if clauses else []
@@ -55,8 +55,8 @@ def _two_run_sentence(headlines: Sequence[Row]) -> str:
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
-def significant(row: Row) -> bool:
-    """Return whether a difference is significant after the adjustment for the number of suites."""
+def _is_significant(row: Row) -> bool:
+    """Return whether a difference is significant by its adjusted p-value, or by the unadjusted one if there is no other."""
     p = row.p_adjusted if row.p_adjusted is not None else row.p
     return row.difference is not None and p is not None and p < ALPHA
 
@@ -69,12 +69,11 @@ def _difference_size(row: Row) -> float:
     return abs(row.difference or 0.0) if row.unit == "fraction" else 0.0
 
 
-def _difference_clause(row: Row, *, family_size: int, verb: str) -> str:
-    """Return a clause on one suite; only the first clause of a sentence has a verb and names the interval's level."""
+def _difference_clause(row: Row, *, family_size: int, is_first: bool) -> str:
+    """Return a clause on one suite; only the first of a sentence has a verb, and names the interval's level and adjustment."""
     direction = "better" if _is_better(row) else "worse"
-    interval = _interval_clause(row, family_size if verb else 0)
-    interval = interval if verb else interval.removeprefix("95 % interval ")
-    return f"{verb}{_format_points(abs(row.difference or 0.0), row.unit)} {direction} on {row.suite} ({interval})"
+    interval = _interval_clause(row, family_size, is_first=is_first)
+    return f"{'is ' if is_first else ''}{_format_points(abs(row.difference or 0.0), row.unit)} {direction} on {row.suite} ({interval})"
 
 
 def _format_points(value: float, unit: str) -> str:
@@ -84,22 +83,23 @@ def _format_points(value: float, unit: str) -> str:
     return f"{value:.3g} {unit}".rstrip()
 
 
-def _interval_clause(row: Row, family_size: int) -> str:
-    """Format the interval of B's gain (or loss) in the sentence's direction, smaller limit first."""
+def _interval_clause(row: Row, family_size: int, *, is_first: bool) -> str:
+    """Format the interval of the size of the difference: of B - A if that is positive, else of A - B."""
     low, high = row.adjusted_interval
     if low is None or high is None:
         return "interval unknown"
     sign = 1.0 if (row.difference or 0.0) >= 0 else -1.0
     scale, spec = (100.0, ".1f") if row.unit == "fraction" else (1.0, ".3g")
     limits = sorted((sign * scale * low, sign * scale * high))
-    adjustment = (
-        f", adjusted for {family_size} suites" if family_size > 1 and row.low_adjusted is not None else ""
-    )
-    return f"95 % interval {limits[0]:{spec}} to {limits[1]:{spec}}{adjustment}"
+    interval = f"{limits[0]:{spec}} to {limits[1]:{spec}}"
+    if not is_first:
+        return interval
+    is_adjusted = family_size > 1 and row.low_adjusted is not None
+    return f"95 % interval {interval}{f', adjusted for {family_size} suites' if is_adjusted else ''}"
 
 
 def _insignificant_suites(rows: Sequence[Row], *, family_size: int) -> str:
-    """List suites without a significant difference; up to three of them with their intervals."""
+    """List suites without a significant difference, with their intervals if at most three suites are compared."""
     if len(rows) > MAX_LISTED:
         return f"{', '.join(row.suite for row in rows[:MAX_LISTED])} and {len(rows) - MAX_LISTED} more"
     if family_size > 3:
@@ -139,24 +139,24 @@ def _ranking_sentence(comparison: Comparison, suite: str) -> str:
 
 
 def changed_prediction_lines(flips: Iterable[Flip]) -> Iterator[str]:
-    """Yield a line per suite: how many samples score lower in B, score higher, or change verdict with the same score."""
+    """Yield a line per suite: how many samples score lower in B, score higher, or differ in verdict but not in score."""
     by_suite: dict[str, list[Flip]] = {}
     for flip in flips:
         by_suite.setdefault(flip.suite, []).append(flip)
     for suite, suite_flips in by_suite.items():
         worse, better = [f for f in suite_flips if f.worse], [f for f in suite_flips if f.improved]
-        clauses = [_count_clause(worse, "score lower in B"), _count_clause(better, "score higher")]
+        clauses = [_count_clause("lower score in B", worse), _count_clause("higher score", better)]
         if equal := [f for f in suite_flips if not f.worse and not f.improved]:
-            clauses.append(_count_clause(equal, "score the same with another verdict"))
+            clauses.append(_count_clause("same score, other verdict", equal))
         yield f"{suite}: {'; '.join(clauses)}"
 
 
-def _count_clause(flips: Sequence[Flip], change: str) -> str:
-    """Format a number of samples with the counts of their changed verdicts: `3 score higher (3 wrong -> right)`."""
+def _count_clause(change: str, flips: Sequence[Flip]) -> str:
+    """Format the number of samples with a change, and their changes of verdict: `higher score: 3 (3 wrong -> right)`."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in count_verdict_changes(flips).items())
-    return f"{len(flips)} {change}{f' ({kinds})' if kinds else ''}"
+    return f"{change}: {len(flips)}{f' ({kinds})' if kinds else ''}"
 
 
-def discordant(flips: Iterable[Flip]) -> list[Flip]:
+def discordant_samples(flips: Iterable[Flip]) -> list[Flip]:
     """Return the samples whose score changed, in the given order."""
     return [flip for flip in flips if flip.worse or flip.improved]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 ASSUMED_WITHIN = 0.075
-"""Variance of one reply within an item, as a share of the squared range: 15 % of items flip between two runs."""
+"""Variance of one reply within an item, as a share of the squared range: 15 % of binary items change between two runs."""
 ASSUMED_CORRELATION = 0.3
 """Correlation of items' values between two models. On MMLU-Pro, between Llama-3.1-8B, Mistral-7B and gemini-1.5-flash: .29
 to .37, with 32 to 44 % discordant items."""
@@ -100,8 +100,8 @@ def components(
 ) -> Components | None:
     """Estimate a suite's components from runs on its data; None for a whole-run metric or fewer than two scored items.
 
-    `discordance`: the mean squared difference of an item between two runs of the model with the baseline's repeats, used
-    if it cannot be estimated from the runs.
+    `discordance`: the mean squared difference of an item between two runs of the model, each with the baseline's number of
+    repeats; used if it cannot be estimated from the runs.
     """
     import numpy as np
 
@@ -126,7 +126,7 @@ def components(
         value=float(values.mean()), range=width, between=Component(variance=between, source=baseline.run),
         within=within_component, models=_model_variance(base, others, within_component, between),
         wording=_score_variance(base, [other for other in same_model if not _same_protocol(base, other)]),
-        judge=_score_variance(base, [other for other in same_model if _different_judge(base, other)]),
+        judge=_score_variance(base, [other for other in same_model if _differ_only_in_judge(base, other)]),
         design=_design_effect(base),
     )  # fmt: skip
 
@@ -153,20 +153,20 @@ def _same_protocol(a: _RunValues, b: _RunValues) -> bool:
     return a.suite_run.protocol == b.suite_run.protocol
 
 
-def _different_judge(a: _RunValues, b: _RunValues) -> bool:
-    return _same_protocol(a, b) and a.suite_run.judge != b.suite_run.judge
+def _differ_only_in_judge(a: _RunValues, b: _RunValues) -> bool:
+    return _same_model(a, b) and _same_protocol(a, b) and a.suite_run.judge != b.suite_run.judge
 
 
 def _within_variance(
     base: _RunValues, others: Sequence[_RunValues], stated: float | None, *, fallback: float
 ) -> Component:
-    """Return the within-item variance: pooled over repeats and second runs by number of items, else stated, else assumed."""
+    """Return the within-item variance: pooled over own repeats and further runs (weighted by items), else stated or assumed."""
     import numpy as np
 
     repetitions = [
         run
         for run in others
-        if _same_model(base, run) and _same_protocol(base, run) and not _different_judge(base, run)
+        if _same_model(base, run) and _same_protocol(base, run) and not _differ_only_in_judge(base, run)
     ]
     runs = [run for run in (base, *repetitions) if run.within is not None]
     estimates = [(run.within or 0.0, len(run.values), run.suite_run.run) for run in runs]

@@ -78,7 +78,8 @@ def adjust(
     sample_ids = sorted(sample_values.keys() & population.keys())
     if len(sample_ids) < MIN_ITEMS + 10 * len(controls):
         raise UsageError(
-            f"{run.run} has {len(sample_ids)} scored items; {len(controls)} control runs require {MIN_ITEMS + 10 * len(controls)}"
+            f"{run.run} has {len(sample_ids)} scored items, but --control needs at least {MIN_ITEMS + 10 * len(controls)} "
+            f"({MIN_ITEMS}, and ten for each control run)"
         )
     rows = np.array([population[sample_id] for sample_id in sample_ids])
     clusters = [run.side.golds[sample_id].cluster for sample_id in sample_ids]
@@ -97,28 +98,31 @@ def adjust(
 def intervals(
     scores: Floats, rows: NDArray[np.intp], codes: NDArray[np.intp], item_predictors: Predictors, *, metric: Metric, estimand: Estimand
 ) -> tuple[Interval, Interval, float]:  # fmt: skip
-    """Return the unadjusted score, the adjusted score, and the ratio of their variances; arguments as for `cross_fitted`."""
+    """Return the unadjusted and the adjusted score, and the ratio of the adjusted to the unadjusted variance.
+
+    The arguments are those of `cross_fitted`.
+    """
     mean_prediction, residuals = cross_fitted(scores, rows, codes, item_predictors)
     sampled_share = len(scores) / len(item_predictors.table)
-    own_variance, residual_variance = _variance_of_mean(scores, codes), _variance_of_mean(residuals, codes)
-    sampling_variance = own_variance * sampled_share if estimand == "items-like-these" else 0.0
+    score_variance, residual_variance = _variance_of_mean(scores, codes), _variance_of_mean(residuals, codes)
+    sampling_variance = score_variance * sampled_share if estimand == "items-like-these" else 0.0
     unadjusted, adjusted = (
-        _interval(value, (1 - sampled_share) * variance + sampling_variance, codes, metric)
+        _interval_of_mean(value, (1 - sampled_share) * variance + sampling_variance, codes, metric)
         for value, variance in (
-            (float(scores.mean()), own_variance),
+            (float(scores.mean()), score_variance),
             (mean_prediction + float(residuals.mean()), residual_variance),
         )
     )
-    return unadjusted, adjusted, residual_variance / own_variance if own_variance > 0 else 1.0
+    return unadjusted, adjusted, residual_variance / score_variance if score_variance > 0 else 1.0
 
 
 class Predictors(NamedTuple):
     """The predictors of an item's value."""
 
     table: Floats
-    """(items, predictors): 1, the value in each control run, the controls' mean in the item's group, and the groups."""
+    """(items, predictors): 1, the value in each control run, the controls' mean in the item's group, and an indicator of each group."""
     penalty: Floats
-    """(predictors,): how strongly each coefficient is shrunk, in items."""
+    """(predictors,): ridge penalty of each coefficient, in items."""
 
 
 def predictors(columns: Sequence[Floats], groups: Sequence[str]) -> Predictors:
@@ -190,7 +194,7 @@ def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric,
 
 
 def _imputed_values(control: SuiteRun, metric: Metric, sample_ids: Sequence[str]) -> Floats:
-    """Return a control run's values (items,); missing values are replaced by the mean."""
+    """Return a control run's value on each item (items,); missing values are replaced by the mean of the others."""
     import numpy as np
 
     sample_values = reduce_samples(control.side_of(metric), metric, sample_ids)
@@ -205,7 +209,7 @@ def _variance_of_mean(values: Floats, codes: NDArray[np.intp]) -> float:
     return cluster_variance(values - values.mean(), codes, int(codes.max()) + 1) / len(values) ** 2
 
 
-def _interval(value: float, variance: float, codes: NDArray[np.intp], metric: Metric) -> Interval:
+def _interval_of_mean(value: float, variance: float, codes: NDArray[np.intp], metric: Metric) -> Interval:
     count = int(codes.max()) + 1
     if metric.bounds is None:
         half = t_quantile(0.975, count - 1) * variance**0.5

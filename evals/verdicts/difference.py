@@ -175,7 +175,7 @@ def _t_tail(distance: float, error: float, df: float) -> float:
 
 
 class BootstrapDifference(NamedTuple):
-    """A difference and its values on resampled clusters, the same for both runs (expanded percentile bootstrap)."""
+    """A difference with its bootstrap distribution, from resamples of the clusters that the two runs share."""
 
     value: float
     draws: tuple[float, ...]
@@ -209,7 +209,7 @@ class BootstrapDifference(NamedTuple):
         share = (draws_beyond + 1) / (len(self.draws) + 2)
         factor = sqrt((self.clusters - 1) / self.clusters)
         p = float(stdtr(self.clusters - 1, NORMAL.inv_cdf(share) * factor))
-        if draws_beyond == 0:  # no draw beyond the margin: a t tail with the draws' standard deviation
+        if draws_beyond == 0:  # then the tail is that of a t test with the draws' standard deviation
             import numpy as np
 
             error = float(np.std(np.array(self.draws), ddof=1))
@@ -227,9 +227,9 @@ def mean_evidence(
 ) -> Evidence:
     """Return the evidence on the mean difference; with `groups`, on the mean of group means (weighted equally by default).
 
-    `width` is the largest minus the smallest possible value of a sample. Unclustered differences of 0 and +-width are tested
-    as counts (Tango), other bounded differences in fewer than `bounded.MAX_CLUSTERS` clusters by Gaffke's test, and all
-    others by a t test. With many clusters and no difference other than 0, each cluster counts as a concordant pair.
+    `width` is the largest minus the smallest possible value of a sample. Without groups or clusters, differences of 0 and
+    +-width are tested as counts (Tango); other bounded differences in fewer than `bounded.MAX_CLUSTERS` clusters are tested
+    by Gaffke's test, all others by a t test. If a t test finds only differences of 0, each cluster counts as a concordant pair.
     """
     import numpy as np
 
@@ -309,7 +309,7 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
 
 
 def holm_levels(p: Sequence[float], level: float = 0.95) -> list[float]:
-    """Return the levels at which intervals exclude 0 if and only if Holm rejects at 1 - `level`."""
+    """Return the level of each test's interval at which it excludes 0 if and only if Holm rejects the test at 1 - `level`."""
     alpha, count = 1 - level, len(p)
     levels, is_rejected = [level] * count, True
     cutoff = alpha / count if count else alpha
@@ -322,6 +322,9 @@ def holm_levels(p: Sequence[float], level: float = 0.95) -> list[float]:
 
 
 def fcr_level(p: Sequence[float], level: float = 0.95) -> float:
-    """Return the interval level for the selected tests (Benjamini and Yekutieli 2005): 1 - R q / m."""
-    selected = sum(adjusted <= 1 - level for adjusted in benjamini_hochberg(p))
-    return 1 - max(1, selected) * (1 - level) / len(p) if p else level
+    """Return the level of intervals that control the false coverage rate (Benjamini and Yekutieli 2005): 1 - R q / m.
+
+    R of the m tests are rejected by Benjamini-Hochberg at q = 1 - `level`.
+    """
+    rejected = sum(adjusted <= 1 - level for adjusted in benjamini_hochberg(p))
+    return 1 - max(1, rejected) * (1 - level) / len(p) if p else level

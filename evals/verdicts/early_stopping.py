@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from evals.errors import UsageError
 from evals.records.store import Run
 from evals.verdicts import alpha_spending, noise, policy, suite_runs
-from evals.verdicts.gate import GateReport, check_noise, run_names
+from evals.verdicts.gate import GateReport, check_margins, run_names
 from evals.verdicts.gate import gate as fixed_gate
-from evals.verdicts.sequential import SequentialGate, fixed_policy
+from evals.verdicts.sequential import SequentialGate, final_policy
 
 if TYPE_CHECKING:
     from evals.run.job import Job
@@ -27,14 +27,16 @@ class EarlyStoppingGate:
         self.gate_policy = alpha_spending.single_gate_policy(series_policy)
         suites = [entry.name for entry in self.gate_policy.suite]
         self.baseline = suite_runs.load_named_runs(results, against, suites=suites)
-        check_noise(self.gate_policy, noise.repeatability_limits(results, self.baseline), self.baseline)
+        check_margins(self.gate_policy, noise.repeatability_limits(results, self.baseline), self.baseline)
         self.gate: SequentialGate | None = None
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> SequentialGate:
         """Create and return the sequential gate for these jobs."""
         if self.account:
             names = ", ".join(dict.fromkeys(job.writer.path.name for job in jobs))
-            alpha_spending.check_alpha_left(self.account, candidate=names, baseline=run_names(self.baseline))
+            alpha_spending.require_unspent_alpha(
+                self.account, candidate=names, baseline=run_names(self.baseline)
+            )
         self.gate = SequentialGate(jobs, self.baseline, self.gate_policy, seed=seed)
         return self.gate
 
@@ -42,26 +44,26 @@ class EarlyStoppingGate:
         """Return the gate's report, after a final test at the reserved alpha if the items ran out undecided."""
         gate = self.gate
         if gate is None:
-            raise UsageError("nothing was run")
+            raise UsageError("the gate has nothing to judge: no suite was run")
         candidate = [suite_runs.of_run(Run(job.writer.path)) for job in gate.jobs]
-        verdicts = (gate.verdict_of(test) for test in gate.tests.values() if test.exhausted)
+        verdicts = (gate.verdict_of(test) for test in gate.tests.values() if test.is_exhausted)
         final_report = None
         if self.gate_policy.final > 0 and "cannot tell" in verdicts:
             runs, baseline_runs = suite_runs.with_common_ids(candidate, self.baseline)
-            final_report = fixed_gate(runs, baseline_runs, fixed_policy(self.gate_policy))
+            final_report = fixed_gate(runs, baseline_runs, final_policy(self.gate_policy))
         report = gate.report(
-            candidate=run_names(candidate), baseline=run_names(self.baseline), fixed=final_report
+            candidate=run_names(candidate), baseline=run_names(self.baseline), final=final_report
         )
         return alpha_spending.record(self.account, report) if self.account else report
 
 
 def early_stopping_gate(request: RunRequest) -> EarlyStoppingGate | None:
-    """Return the sequential gate that a request asks for, or None; raises UsageError if an option is missing."""
+    """Return the sequential gate that a request asks for, or None; raises UsageError if its options do not fit together."""
     if request.against is None and request.policy is None and not request.until_decided:
         return None
     if request.against is None or request.policy is None or not request.until_decided:
         raise UsageError(
-            "--against, --policy and --until-decided go together (`evals gate` judges finished runs)"
+            "--against, --policy and --until-decided must be given together (`evals gate` judges finished runs)"
         )
     if len(request.models) > 1:
         raise UsageError("--until-decided judges one model at a time")

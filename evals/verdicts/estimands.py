@@ -99,11 +99,11 @@ def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None =
 def variance_from_report(
     deviation: float, differences: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> float:
-    """Return the variance of a weighted mean difference from one model's standard deviation between runs.
+    """Return the variance of a weighted mean difference, given the `deviation` of a repeatability report.
 
-    If the observed variance of the differences is larger, that is returned: a report covers one model only, and the
-    differences vary more if a candidate sometimes fails items that the baseline always solves (with the report alone, a
-    loss equal to the margin passes in 7 % of cases).
+    This is twice the squared deviation, or the observed variance of the differences if that is larger: a report covers
+    one model only, and the differences vary more if the candidate sometimes fails items that the baseline always solves.
+    With the report alone, a loss equal to the margin would pass in 7 % of cases.
     """
     residuals = differences - float(differences @ weights)
     count = len(differences)

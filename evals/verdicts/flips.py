@@ -29,11 +29,11 @@ class Flip(Struct, frozen=True, kw_only=True):
     improved: bool = False
     """Whether B scores higher (or A has no score at all)."""
     molecule: bool = False
-    """Whether the answers are molecules, graded by their rung of agreement with the gold answer."""
+    """Whether the answers are molecules, graded by how strictly they match the gold answer (score part `rung`)."""
 
 
 def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
-    """Return the sample-repeats whose verdict changed: first lower scores, then higher ones, then equal ones."""
+    """Return the sample-repeats whose verdict changed: first those with a lower score in B, then higher, then equal ones."""
     points_a = {(point.id, point.repeat): point for point in a.points}
     points_b = {(point.id, point.repeat): point for point in b.points}
     repeats = min(a.repeats, b.repeats)

@@ -73,7 +73,7 @@ def markdown_text(text: str) -> str:
 
 
 def flip_line(flip: Flip, *, quote: str = "", formula: Callable[[str], str] | None = None) -> str:
-    """Format one changed sample; for Markdown, `quote` goes around ids and answers, which are untrusted.
+    """Format one changed sample; `quote` is put around ids and answers (a backtick in Markdown, since they are untrusted).
 
     `formula` returns the molecular formula to show after a SMILES, or an empty string if it cannot be parsed.
     """
@@ -133,7 +133,7 @@ _RULE_TOKEN = re.compile(r"[(),]|(?:[^(),'\"]|'[^']*'|\"[^\"]*\"|['\"])+")
 
 
 def format_rule(rule: str) -> str:
-    """Format a scorer's rule, options and version as recorded in cards.
+    """Format the rule, options and version of a scorer, given as recorded in cards.
 
     >>> format_rule("Judged(Choice(opencompass_letter), cascade, correctness@572ea366, audit=0.1)@1")
     'choice (opencompass letter), then a judge (cascade, correctness 572ea366, audit 0.1), version 1'
@@ -154,7 +154,7 @@ MAX_RULE_TOKENS = 400
 
 
 def _parse_rule(tokens: Sequence[str], position: int) -> tuple[str, int]:
-    """Parse the `Name(argument, key=value)` at a position; returns it formatted, and the position after it."""
+    """Parse the `Name(argument, key=value)` at a position; return its formatted text and the position after it."""
     name = _format_name(tokens[position])
     position += 1
     if position >= len(tokens) or tokens[position] != "(":
@@ -175,7 +175,7 @@ def _parse_rule(tokens: Sequence[str], position: int) -> tuple[str, int]:
 
 
 def _format_name(token: str) -> str:
-    """Format a name or `key=value`; empty for a setting that is False or None."""
+    """Format a name or `key=value`; return an empty text for a setting that is False or None."""
     token = token.strip().strip("'\"")
     match = _SETTING_KEY.match(token)
     key, equals_sign, value = (match[1], "=", token[match.end() :].strip("'\"")) if match else (token, "", "")

@@ -45,7 +45,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     difference: float | None
     """Over the samples scored in both runs, in the metric's own unit."""
     low: float | None
-    """Two-sided limits at level 1 - 2 alpha, widened by the bounds of missing outcomes."""
+    """Two-sided limits at level 1 - 2 alpha, which hold for any values of the missing outcomes."""
     high: float | None
     margin: float
     better: Literal["higher", "lower"]
@@ -58,7 +58,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     p_pass: float | None
     """One-sided p-value against "the loss is at least the margin"."""
     p_regression: float | None
-    """One-sided p-value against "the loss is at most the margin", adjusted by Holm."""
+    """One-sided p-value against "the loss is at most the margin"; adjusted by Holm unless the suite is advisory."""
     estimand: Estimand = "items-like-these"
     """Estimand of the loss: items-like-these, these-items or this-run."""
     method: str = ""
@@ -125,8 +125,11 @@ def gate(
     *,
     noise: Mapping[str, float] | None = None,
 ) -> GateReport:
-    """Return the gate's report on a candidate; raises UsageError if runs and policy do not match."""
-    check_noise(policy, noise or {}, baseline)
+    """Return the gate's report on a candidate; raises UsageError if runs and policy do not match.
+
+    `noise`: suite -> repeatability limit.
+    """
+    check_margins(policy, noise or {}, baseline)
     cases, verdicts_without_run, notes, flips = [], [], [], list[Flip]()
     for rule in policy.judged_rules:
         entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
@@ -159,14 +162,14 @@ def run_names(suite_runs: Sequence[SuiteRun]) -> str:
     return ", ".join(dict.fromkeys(suite_run.run for suite_run in suite_runs))
 
 
-def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> None:
-    """Raise UsageError if a margin is below the repeatability limit of its suite's headline."""
+def check_margins(policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> None:
+    """Raise UsageError if the margin of a suite outside pools is below the repeatability limit of its headline."""
     for entry in policy.suite:
         limit = repeatability_limit(entry, noise, baseline)
         if limit is not None and entry.margin < limit and not entry.pool:
             raise UsageError(
                 f"policy: {entry.name}: margin {entry.margin:g} is below the repeatability limit {limit:.3g} that was "
-                f"measured with `evals gate noise`; increase the margin, or the repeats and measure again"
+                f"measured with `evals gate noise`; increase the margin, or use more repeats and measure again"
             )
 
 
@@ -183,23 +186,23 @@ def repeatability_limit(
 
 def overall_verdict(judged: Iterable[tuple[Tier, Verdict]]) -> Verdict:
     """Combine the verdicts on suites by their tiers; advisory suites do not count."""
-    verdicts = list(judged)
-    if any(verdict == "regression" and tier != "advisory" for tier, verdict in verdicts):
+    by_suite = list(judged)
+    if any(verdict == "regression" and tier != "advisory" for tier, verdict in by_suite):
         return "regression"
-    if any(verdict != "pass" and tier == "critical" for tier, verdict in verdicts):
+    if any(verdict != "pass" and tier == "critical" for tier, verdict in by_suite):
         return "cannot tell"
     return "pass"
 
 
 class _Claims(NamedTuple):
-    """Evidence and p-values for the two claims about a case: that it passes, and that it is a regression."""
+    """Evidence and p-values for the two claims about a case: that it passes, and that it regresses."""
 
     observed: Evidence | None
     """Without missing outcomes."""
     worst: Evidence | None
-    """With missing outcomes counted against the candidate; tests the pass."""
+    """With missing outcomes counted against the candidate, to test the claim of a pass."""
     best: Evidence | None
-    """With missing outcomes counted in the candidate's favour; tests the regression."""
+    """With missing outcomes counted in the candidate's favour, to test the claim of a regression."""
     p_pass: float | None
     p_regression: float | None
 

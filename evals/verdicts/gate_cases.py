@@ -1,4 +1,4 @@
-"""Gate cases: a rule of the policy, and the samples of both runs paired under its metric."""
+"""Gate cases: each is a rule of the policy with the samples of both runs, paired under the rule's metric."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, normalis
 
 
 class Case(NamedTuple):
-    """A suite (or pool) with the paired data for its verdict."""
+    """A suite (or pool) with the paired samples from which its verdict follows."""
 
     rule: Entry | Pool
     metric: Metric
@@ -53,7 +53,7 @@ class Case(NamedTuple):
 
     @property
     def noise_is_known(self) -> bool:
-        """Return whether the within-item noise is known, if the estimand needs it."""
+        """Return whether the within-item noise is known, or not needed for the estimand."""
         return self.estimand != "these-items" or self.evidence("exclude") is not None
 
     @property
@@ -74,7 +74,10 @@ RunPair: TypeAlias = tuple[SuiteRun, SuiteRun, Metric]
 
 
 def run_pair(entry: Entry, candidate: Sequence[SuiteRun], baseline: Sequence[SuiteRun]) -> RunPair | None:
-    """Return both runs of a suite; None if either side lacks it. Raises UsageError if they cannot be paired."""
+    """Return both runs of a suite; None if the candidate has none.
+
+    Raises UsageError if the baseline has none, or if the runs do not match each other or the policy.
+    """
     a, b = run_of(entry, baseline), run_of(entry, candidate)
     if a is None:
         available = ", ".join(run.suite for run in baseline)
@@ -91,7 +94,7 @@ def run_pair(entry: Entry, candidate: Sequence[SuiteRun], baseline: Sequence[Sui
 
 
 def run_of(entry: Entry, suite_runs: Sequence[SuiteRun]) -> SuiteRun | None:
-    """Return the run that an entry names, with or without its variant; raises UsageError if several match."""
+    """Return the run of an entry's suite; the entry may leave out the variant. Raises UsageError if several runs match."""
     suite_name = normalise_suite_name(entry.name)
     exact = [run for run in suite_runs if normalise_suite_name(run.suite) == suite_name]
     matches = exact or [

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as Xml
 
 from evals.report.estimand_names import describe_estimand
 from evals.verdicts import formatting
-from evals.verdicts.comparison_text import discordant
+from evals.verdicts.comparison_text import discordant_samples
 from evals.verdicts.gate import GateReport, SuiteVerdict, displayed_verdict
 
 COMMENT_MARKER = "<!-- evals-gate -->"
@@ -15,7 +15,7 @@ COMMENT_MARKER = "<!-- evals-gate -->"
 MAX_LINES = 60
 """Maximum number of lines of Markdown."""
 VERDICT_SENTENCES = {
-    "pass": "pass: no critical suite lost more than its margin",
+    "pass": "pass: every critical suite is non-inferior within its margin",
     "regression": "regression: a suite lost significantly more than its margin",
     "cannot tell": "inconclusive: a critical suite is not shown to be non-inferior",
 }
@@ -39,7 +39,7 @@ def table_cells(suite_verdict: SuiteVerdict) -> tuple[str, ...]:
 
 
 def remarks(report: GateReport) -> Iterator[str]:
-    """Yield the reasons for each suite's verdict, then the tests used, alarms and notes."""
+    """Yield the reasons for each suite's verdict and its repeatability limit, then the tests used, alarms and notes."""
     methods: dict[str, list[str]] = {}
     for suite_verdict in report.suites:
         yield f"{suite_verdict.suite}: {'; '.join(suite_verdict.reasons)}"
@@ -48,7 +48,7 @@ def remarks(report: GateReport) -> Iterator[str]:
             methods.setdefault(description, []).append(suite_verdict.suite)
         if suite_verdict.noise is not None:
             limit = formatting.format_amount(suite_verdict.noise, suite_verdict.unit)
-            yield f"{suite_verdict.suite}: two runs of one model differ by up to {limit} (measured noise)"
+            yield f"{suite_verdict.suite}: 95 % of differences between two runs of one model are at most {limit}"
     yield from (f"{', '.join(suites)}: {description}" for description, suites in methods.items())
     for alarm in report.alarms:
         yield f"alarm: {alarm}"
@@ -73,20 +73,21 @@ def markdown(report: GateReport) -> str:
     )
     remark_lines = formatting.shorten_list(remark_lines, 16, "remarks")
     remaining = MAX_LINES - len(heading_lines) - len(table) - len(remark_lines) - 3
-    discordant_samples = discordant(report.flips)
-    worse_count = sum(flip.worse for flip in discordant_samples)
-    flip_lines = [f"- {formatting.flip_line(flip, quote='`')}" for flip in discordant_samples]
-    flip_heading = (
-        ["", f"{len(flip_lines)} samples have a different score, {worse_count} of them a lower one:", ""]
-        if flip_lines
-        else []
-    )
+    flips = discordant_samples(report.flips)
+    flip_lines = [f"- {formatting.flip_line(flip, quote='`')}" for flip in flips]
+    worse_count = sum(flip.worse for flip in flips)
+    flip_heading = [
+        "", f"Samples with a different score: {len(flips)}, of which {worse_count} with a lower one:", "",
+    ] if flips else []  # fmt: skip
     flip_lines = formatting.shorten_list(flip_lines, min(20, remaining), "samples")
     return "\n".join([*heading_lines, *table, *remark_lines, *flip_heading, *flip_lines]) + "\n"
 
 
 def junit(report: GateReport) -> bytes:
-    """Return JUnit XML with a test per suite; a regression is a failure, an undecided critical suite an error."""
+    """Return JUnit XML with a test per suite.
+
+    A regression is a failure and an undecided critical suite an error; an advisory suite that does not pass is skipped.
+    """
     root = Xml.Element("testsuites", name="evals gate")
     testsuite = Xml.SubElement(root, "testsuite", name="evals gate")
     counts = {"failure": 0, "error": 0, "skipped": 0}

@@ -24,9 +24,9 @@ from evals.verdicts.reported import Claim
 MAX_RUNS = 64
 """Largest number of runs per item that is tried; published protocols have up to 32 (HMMT)."""
 DENSE_SHARE = 0.5
-"""Share of all printable numbers above which a grid is not informative."""
+"""Share of all printable numbers above which a grid is too dense to be informative."""
 MAX_DROPPED_SHARE = 0.1
-"""Largest share of dropped items that is considered."""
+"""Largest share of items that may have been excluded from the denominator."""
 MAX_LISTED = 5
 """Maximum number of denominators, or numbers of runs, that are listed."""
 ALPHA = 0.01
@@ -54,7 +54,7 @@ class Fit(Struct, frozen=True, kw_only=True):
     runs_that_fit: tuple[int, ...] = ()
     """Up to MAX_LISTED numbers of runs whose grid contains the number and is no denser than DENSE_SHARE."""
     fewer_items: tuple[int, ...] = ()
-    """Up to MAX_LISTED smaller numbers of items, in descending order, whose grid contains the number (dropped items)."""
+    """Up to MAX_LISTED smaller numbers of items, in descending order, whose grid contains the number."""
     why_not: str = ""
 
 
@@ -75,21 +75,21 @@ class TableFit(Struct, frozen=True, kw_only=True):
 def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
     """Return whether some k / (items x runs), in percent, rounds to this number; a half may be rounded up or down."""
     value, half = Fraction(printed), Fraction(1, 2 * 10 ** _count_decimals(printed))
-    cells = items * runs
-    smallest_count = max(0, math.ceil((value - half) * cells / 100))
-    return smallest_count <= cells and smallest_count <= (value + half) * cells / 100
+    denominator = items * runs
+    smallest_count = max(0, math.ceil((value - half) * denominator / 100))
+    return smallest_count <= denominator and smallest_count <= (value + half) * denominator / 100
 
 
-def share_on_grid(digits: int, cells: int) -> float:
-    """Return the share of the numbers from 0 to 100 with this number of decimals to which some k / cells rounds."""
+def share_on_grid(digits: int, denominator: int) -> float:
+    """Return the share of the numbers from 0 to 100 with this number of decimals to which some k / denominator rounds."""
     printable: int = 100 * 10**digits + 1
-    return min(1.0, (cells + 1) / printable)
+    return min(1.0, (denominator + 1) / printable)
 
 
 def examine_claims(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[TableFit]:
-    """Return which numbers are possible, by source and benchmark.
+    """Return which numbers are possible, one table for each source, benchmark and metric.
 
-    `items` maps a suite to its number of items, for claims that do not state it.
+    `items`: suite -> number of items, used for claims that do not state it.
     """
     tables: dict[tuple[str, str, str, str], list[tuple[str, Claim]]] = defaultdict(list)
     for claim_id, claim in claims.items():
@@ -101,9 +101,12 @@ def explanation(fit: Fit) -> str:
     """Return the numbers of runs or items with which an impossible number would be possible."""
     clauses = []
     if fit.runs_that_fit:
-        clauses.append(f"{' or '.join(map(str, fit.runs_that_fit))} runs would fit")
+        noun = "run" if fit.runs_that_fit == (1,) else "runs"
+        clauses.append(f"{' or '.join(map(str, fit.runs_that_fit))} {noun} would fit")
     if fit.fewer_items:
-        clauses.append(f"{' or '.join(map(str, fit.fewer_items))} items would fit, if some were left out")
+        clauses.append(
+            f"{' or '.join(map(str, fit.fewer_items))} items would fit, if the others were left out"
+        )
     return "; ".join(clauses) or f"no number of runs up to {MAX_RUNS} fits, nor do fewer items"
 
 
@@ -123,7 +126,7 @@ def _examine_claim(claim_id: str, claim: Claim, items: int) -> Fit:
     printed = f"{100 * claim.value:.{claim.digits or 0}f}"
     runs = claim.knobs.get("repeats")
     runs = runs if isinstance(runs, int) and runs > 0 else 1
-    if why_not := _not_applicable_reason(claim, items, runs):
+    if why_not := _why_not_applicable(claim, items, runs):
         return Fit(claim=claim_id, printed=printed, items=items, runs=runs, why_not=why_not)
     digits = claim.digits or 0
     fits = on_grid(printed, items=items, runs=runs)
@@ -131,11 +134,11 @@ def _examine_claim(claim_id: str, claim: Claim, items: int) -> Fit:
         claim=claim_id, printed=printed, items=items, runs=runs, fits=fits,
         share=share_on_grid(digits, items * runs),
         runs_that_fit=() if fits else _runs_that_fit(printed, items, stated=runs),
-        fewer_items=() if fits else _fewer_items(printed, items, runs),
+        fewer_items=() if fits else _fewer_items_that_fit(printed, items, runs),
     )  # fmt: skip
 
 
-def _not_applicable_reason(claim: Claim, items: int, runs: int) -> str:
+def _why_not_applicable(claim: Claim, items: int, runs: int) -> str:
     if claim.unit != "fraction":
         return f"it is not a percentage ({claim.unit})"
     if claim.digits is None:
@@ -145,7 +148,7 @@ def _not_applicable_reason(claim: Claim, items: int, runs: int) -> str:
     if not items:
         return "the number of items is unknown"
     if share_on_grid(claim.digits, items * runs) > DENSE_SHARE:
-        return f"{items * runs:,} answers can give almost every number with {claim.digits} decimal(s)"
+        return f"averages of {items * runs:,} answers round to most numbers with its {claim.digits} printed decimals"
     return ""
 
 
@@ -156,13 +159,14 @@ def _runs_that_fit(printed: str, items: int, *, stated: int) -> tuple[int, ...]:
     return tuple(runs for runs in sparse if on_grid(printed, items=items, runs=runs))[:MAX_LISTED]
 
 
-def _fewer_items(printed: str, items: int, runs: int) -> tuple[int, ...]:
+def _fewer_items_that_fit(printed: str, items: int, runs: int) -> tuple[int, ...]:
     min_items = math.ceil((1 - MAX_DROPPED_SHARE) * items)
     fewer = range(items - 1, min_items - 1, -1)
     return tuple(n for n in fewer if on_grid(printed, items=n, runs=runs))[:MAX_LISTED]
 
 
 def _common_runs(fits: Sequence[Fit], items: int) -> tuple[int | None, float | None]:
+    """Return `common_runs` and `p` of a `TableFit`."""
     for runs in range(1, MAX_RUNS + 1):  # also the number of grids tried so far
         if all(on_grid(fit.printed, items=items, runs=runs) for fit in fits):
             p = runs * math.prod(share_on_grid(_count_decimals(fit.printed), items * runs) for fit in fits)

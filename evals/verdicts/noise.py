@@ -54,8 +54,8 @@ class RepeatabilityReport(Struct, frozen=True, kw_only=True):
     values: tuple[float, ...]
     """The headline score of each run, over the samples that are scored in all of them."""
     deviation: float
-    """Repeatability standard deviation s_r, from the samples' differences between runs (for statistics of whole runs:
-    from the runs' values, with len(runs) - 1 degrees of freedom)."""
+    """Repeatability standard deviation s_r: from the samples' differences between runs or, for whole-run metrics and if no
+    sample differs, from the runs' values (with len(runs) - 1 degrees of freedom)."""
     limit: float
     """Repeatability limit r = 2.8 s_r."""
     discordance: float
@@ -116,7 +116,7 @@ def _headline_over(run: SuiteRun, *, sample_ids: set[str]) -> float:
 
 
 def write(results: Path, report: RepeatabilityReport) -> Path:
-    """Write a report to the results folder, replacing an earlier one for the same conditions."""
+    """Write a report to the results folder; it replaces one of the same suite, protocol, model and precision."""
     name = "-".join(
         "".join(char if char.isalnum() or char in "._" else "-" for char in component)
         for component in (report.suite, report.protocol, report.model, report.conditions.precision)
@@ -145,12 +145,12 @@ def read_all(results: Path) -> list[RepeatabilityReport]:
 
 
 def matching_reports(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, RepeatabilityReport]:
-    """Return the report for each suite whose protocol, data, repeats and model match."""
+    """Return, by suite, the report whose suite, protocol, data, repeats and model are those of a run."""
     reports = {(r.suite, r.protocol, r.data_sha256, r.repeats, r.model): r for r in read_all(results)}
     keys = {(r.suite, r.protocol, r.data_sha256, r.side.repeats, r.model): r.suite for r in suite_runs}
     return {suite: reports[key] for key, suite in keys.items() if key in reports}
 
 
 def repeatability_limits(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, float]:
-    """Return the repeatability limit of each suite that has a repeatability report."""
+    """Return, by suite, the repeatability limit in the matching report; suites without a report are left out."""
     return {suite: report.limit for suite, report in matching_reports(results, suite_runs).items()}

@@ -1,4 +1,4 @@
-"""Designs that simulate a normally distributed difference, for planning."""
+"""Designs that simulate comparisons with a normally distributed difference, for planning."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NormalDesign:
         return cls(error, clusters, Noise(error**2 * clusters, "assumed"))
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Draw normal differences with this error."""
+        """Draw `count` normal differences at a true loss and test both claims by t tests."""
         from scipy.special import stdtr
 
         df = max(1, self.clusters - 1)
@@ -52,7 +52,7 @@ class NormalDesign:
 
 
 class FixedItemsDesign(NormalDesign):
-    """A difference on exactly these items: only the replies vary, or nothing if the difference is taken as observed."""
+    """A difference on exactly these items: only the replies vary; `as_observed`, the difference is known without error."""
 
     def __init__(self, design: Design, *, as_observed: bool) -> None:
         super().__init__(design.error, 1_000_000_000, design.noise)
@@ -62,7 +62,7 @@ class FixedItemsDesign(NormalDesign):
             self.df = 2 * len(design.rows) * changed_share / (1 - changed_share)
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Draw normal differences; if taken as observed, each is compared with the margin directly."""
+        """Draw `count` normal differences at a true loss; test both claims, or `as_observed` compare with the margin."""
         import numpy as np
         from scipy.special import ndtr
 
@@ -75,10 +75,10 @@ class FixedItemsDesign(NormalDesign):
 
 
 class UnknownNoise(NormalDesign):
-    """A difference on these items with unknown noise, for which the gate is inconclusive."""
+    """A difference on exactly these items with unknown noise, so that the gate is inconclusive."""
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Return p-values of 1."""
+        """Return p-values of 1, so that no claim is made."""
         import numpy as np
 
         return Claims(np.ones(count), np.ones(count))

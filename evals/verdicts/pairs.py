@@ -32,15 +32,15 @@ Missing: TypeAlias = Literal["exclude", "worst", "best"]
 
 
 class Side(NamedTuple):
-    """The points and gold answers of one run."""
+    """The outcomes and gold answers of one run under one scorer."""
 
     points: Sequence[Point]
-    """Points of one scorer."""
+    """One for each sample-repeat with a score."""
     golds: Mapping[str, Gold]
     """Every expected sample by id."""
     repeats: int
     merged: bool = False
-    """Whether each sample combines several; see `merge_joint_samples`."""
+    """Whether samples that are scored together have been merged; see `merge_joint_samples`."""
     absent_groups: tuple[str, ...] = ()
     """Groups of the benchmark without a sample in this run, if it covers a subset."""
 
@@ -96,7 +96,8 @@ class Pairs:
 
     def note_on_unshared(self, suite: str) -> str:
         """Return a note on the samples of a suite that only one of the runs expects."""
-        return f"{suite}: left out {self.unshared_count} samples that only one of the runs expects"
+        samples = "one sample" if self.unshared_count == 1 else f"{self.unshared_count} samples"
+        return f"{suite}: left out {samples} that only one of the runs expects"
 
     @cached_property
     def is_complete(self) -> bool:
@@ -106,7 +107,7 @@ class Pairs:
         return all(row.a.low == row.a.high and row.b.low == row.b.high for row in self.rows)
 
     def rows_of(self, group: str | None, missing: Missing = "exclude") -> list[Pair]:
-        """Return the pairs that a difference is computed from."""
+        """Return the pairs that a difference is computed from, of one group or (None) of all."""
         rows = self._scored if missing == "exclude" else self.rows
         return rows if group is None else [row for row in rows if row.group == group]
 
@@ -147,13 +148,9 @@ class Pairs:
         groups = [row.group for row in rows] if is_macro else None
         return _mean([row.a.value for row in rows], groups), _mean([row.b.value for row in rows], groups)
 
-    def groups_without_pairs(self, rows: Sequence[Pair]) -> set[str]:
-        """Return the groups of a macro mean without a paired sample; empty for other metrics."""
-        return self._macro_groups - {row.group for row in rows} if self._macro_groups else set()
-
     def _is_undefined(self, rows: Sequence[Pair], group: str | None) -> bool:
         """Return whether the metric has no value: nothing is paired, or a group of its macro mean has no pair."""
-        return not rows or (group is None and bool(self.groups_without_pairs(rows)))
+        return not rows or (group is None and bool(self._macro_groups - {row.group for row in rows}))
 
     @cached_property
     def _macro_groups(self) -> set[str]:
@@ -194,7 +191,7 @@ class Pairs:
             return None
 
     def _bootstrap_evidence(self, group: str | None) -> Evidence | None:
-        """Resample clusters of both runs jointly and reduce each run as a whole."""
+        """Return the evidence from a joint bootstrap over the clusters of both runs, for a metric of whole runs."""
         rows = self.rows_of(group)
         cluster_index = {cluster: i for i, cluster in enumerate(dict.fromkeys(row.cluster for row in rows))}
         cluster_of = {row.id: cluster_index[row.cluster] for row in rows}
@@ -254,7 +251,7 @@ def _by_cluster(side: Side, cluster_of: Mapping[str, int]) -> list[list[Point]]:
 
 
 def merge_joint_samples(side: Side, metric: Metric) -> Side:
-    """Merge samples that a metric scores together (same cluster and group) into one unit.
+    """Return a side in which samples that a metric scores together (same cluster and group) are merged into one unit.
 
     A unit is missing in a repeat if one of its samples is. Units for which the metric has no value are excluded.
     """
@@ -309,7 +306,7 @@ def reduce_run(side: Side, metric: Metric) -> ReducedRun:
 
 
 def reduce_samples(side: Side, metric: Metric, sample_ids: Iterable[str]) -> dict[str, SampleValue]:
-    """Reduce the named samples one by one; leave out those that the metric excludes."""
+    """Reduce the given samples one by one; those that the metric excludes are left out."""
     by_sample: dict[str, list[Point]] = {sample_id: [] for sample_id in sample_ids}
     for point in side.points:
         if point.id in by_sample:

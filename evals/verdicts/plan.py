@@ -1,4 +1,4 @@
-"""Plan a gate before its runs: power and error rates of a policy on a baseline, and the cost of a run.
+"""Plan a gate before the candidate is run: power and error rates of a policy on a baseline, and the cost of a run.
 
 The whole policy is simulated on the baseline's own samples: for an unchanged model, for each suite worse by its margin
 and by twice its margin, and for all suites worse at once. The noise between runs of one model is taken from a second
@@ -19,7 +19,7 @@ from evals.verdicts import plan_advice
 from evals.verdicts.budget import CHANGES, Budget, RunUsage, budget
 from evals.verdicts.components import Components, components
 from evals.verdicts.formatting import format_size
-from evals.verdicts.gate import check_noise
+from evals.verdicts.gate import check_margins
 from evals.verdicts.gate_cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.normal_designs import FixedItemsDesign, NormalDesign, UnknownNoise
@@ -50,15 +50,15 @@ class Plan(Struct, frozen=True, kw_only=True):
     why: str
     """Why the gate cannot decide; empty if it can."""
     nearest: tuple[str, ...]
-    """Changes, each of which alone would make the gate decide."""
+    """Changes that would give the gate enough power: alternatives for each underpowered suite, or a pool of them."""
     suites: tuple[SuitePlan, ...]
     scenarios: tuple[Scenario, ...]
     simulations: int
     seed: int
     components: tuple[Components, ...] = ()
-    """Variance components of each suite, except for statistics of whole runs."""
+    """Variance components of each suite, except for whole-run metrics."""
     budgets: tuple[Budget, ...] = ()
-    """What it takes to detect a drop: for the same model, then for another one, each with the cheapest suite first."""
+    """What it takes to detect a drop: first for the same model, then for another one, the cheapest suite first in each case."""
     notes: tuple[str, ...] = ()
 
 
@@ -81,7 +81,7 @@ def plan(
     import numpy as np
 
     reports = reports or {}
-    check_noise(policy, {suite: report.limit for suite, report in reports.items()}, baseline)
+    check_margins(policy, {suite: report.limit for suite, report in reports.items()}, baseline)
     suites = [_prepare_suite(rule, policy, baseline, second_runs, reports) for rule in policy.judged_rules]
     rng = np.random.default_rng(seed)
     unchanged, at_margin, at_twice_margin = claims = tuple(
@@ -100,7 +100,7 @@ def plan(
         nearest=() if decides else tuple(plan_advice.sufficient_changes(suites, plans, policy)), suites=plans,
         scenarios=tuple(scenarios), simulations=simulations, seed=seed, components=suite_components,
         budgets=tuple(_budgets(components_by_entry, policy, baseline, drop)),
-        notes=(*plan_advice.plan_notes(suites), *_wording_notes(suite_components)),
+        notes=(*plan_advice.plan_notes(suites), *_notes_on_conditions(suite_components)),
     )  # fmt: skip
 
 
@@ -197,10 +197,11 @@ def _cost_key(row: Budget) -> tuple[bool, float]:
     return False, float(row.calls) if row.cost_usd is None else row.cost_usd
 
 
-def _wording_notes(suite_components: Sequence[Components]) -> list[str]:
+def _notes_on_conditions(suite_components: Sequence[Components]) -> list[str]:
+    """Return a note for each suite whose score varies with the prompt's wording or with the judge."""
     return [
         f"{components.suite}: the score varies by {format_size(sqrt(component.variance), components.unit)} (standard deviation) with the "
-        f"{name}, whatever the number of items: a smaller drop is specific to this {name}"
+        f"{name}, whatever the number of items: a smaller drop may not occur with another {name}"
         for components in suite_components
         for name, component in (("wording of the prompt", components.wording), ("judge", components.judge))
         if component is not None and component.variance > 0

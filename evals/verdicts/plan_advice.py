@@ -29,7 +29,7 @@ def why_undecided(pass_share: float, policy: Policy, plans: Sequence[SuitePlan])
 def sufficient_changes(
     suites: Sequence[PlannedSuite], plans: Sequence[SuitePlan], policy: Policy
 ) -> list[str]:
-    """Return, for each underpowered critical suite, the changes that would give the policy enough power."""
+    """Return alternatives for each underpowered critical suite, and a pool of such suites, that would give enough power."""
     critical = [(suite, plan) for suite, plan in zip(suites, plans, strict=True) if plan.tier == "critical"]
     target_power = policy.power ** (1 / max(1, len(critical)))
     z_total = stats.z_quantile(1 - policy.alpha) + stats.z_quantile(target_power)
@@ -81,7 +81,7 @@ def plan_notes(suites: Sequence[PlannedSuite]) -> list[str]:
             "--again RUN, or use `evals gate noise`, or set `discordance` in the policy"
         )
     lines += [
-        f"{name}: the noise between runs is known only to +-{100 * error:.0f} %, so the probabilities are approximate"
+        f"{name}: the estimated noise between runs has a standard error of {100 * error:.0f} %, so the probabilities are approximate"
         for name, estimates in noises.items()
         if (error := max(noise.error for noise in estimates)) > ROUGH_ERROR
     ]

@@ -34,21 +34,20 @@ class SuitePlan(Struct, frozen=True, kw_only=True):
     source: str
     """Source of the discordance."""
     estimand: Estimand
-    """Estimand of a loss."""
     error: float
     """Standard error of an unchanged model's difference."""
     finds: float
-    """Smallest drop that is called a regression with 80 % power, adjusted for the policy's suites."""
+    """Smallest drop that is called a regression with 80 % power, at alpha divided by the number of suites tested (Holm)."""
     detects: float
-    """Smallest drop that differs significantly from zero with 80 % power (one-sided alpha)."""
+    """Minimum detectable effect: smallest drop that differs significantly from zero with 80 % power (one-sided alpha)."""
     passes_unchanged: float
     """Probability that this suite passes with an unchanged model."""
     passes_at_margin: float
-    """Probability that it passes with a loss of its margin: at most alpha."""
+    """Probability that it passes although its loss equals the margin (false-pass rate): at most alpha."""
     regression_at_twice: float
-    """Probability that it is called a regression with a loss of twice its margin."""
+    """Probability that it is called a regression if its loss is twice the margin."""
     tokens: dict[str, int]
-    """Number of tokens by kind, as in the baseline."""
+    """Expected number of tokens by kind: that of the baseline, as are cost and time."""
     cost_usd: float | None
     seconds: float | None
 

@@ -36,13 +36,13 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A suite of the policy."""
 
     name: str
-    """As on the command line, with its variant: `gpqa:diamond`."""
+    """Suite as on the command line, with its variant: `gpqa:diamond`."""
     margin: float
     """Largest loss that is still acceptable: positive, in the metric's own unit."""
     protocol: str = ""
     """Empty: the protocol of the baseline's run."""
     tier: Tier = "critical"
-    """critical: must be shown to be non-inferior; supporting: must not be shown to be worse; advisory: reported only."""
+    """critical: must be non-inferior within the margin; supporting: must not be a regression; advisory: reported only."""
     metric: str = ""
     """Empty: the headline. `@k` stands for the run's repeats."""
     missing: Literal["worst", "tolerate"] = "worst"
@@ -50,7 +50,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plausible: float | None = None
     """Largest plausible gain; a larger one raises an alarm and prevents a pass. Unset: a gain above three margins only raises an alarm."""
     pool: str = ""
-    """Pool that this suite is judged in, instead of alone; empty: none."""
+    """Name of the pool in which this suite is judged; empty: it is judged alone."""
     estimand: Estimand | Literal[""] = ""
     """Estimand of the loss, see `estimands.py`; empty: the policy's."""
     discordance: float | None = None
@@ -164,7 +164,7 @@ def _find_faults(policy: Policy) -> Iterator[str]:
         if not 1 <= series.gates <= MAX_GATES:
             yield f"series: gates must lie between 1 and {MAX_GATES}, got {series.gates}"
     if not policy.suite:
-        yield "it has no [[suite]]"
+        yield "it has no [[suite]] and so nothing to judge"
     keys = Counter((e.name.replace("_", "-"), e.protocol, e.metric) for e in policy.suite)
     pools = Counter(pool.name for pool in policy.pool)
     yield from (f"suite {key[0]!r} is defined twice" for key, count in keys.items() if count > 1)

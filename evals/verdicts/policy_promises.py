@@ -1,4 +1,4 @@
-"""Promises: the configurations with which a policy's suites will be run, recorded before the run."""
+"""Promises: preregistrations of the configurations with which a policy's suites will be run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
 
 
 def make_promise(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> Promise:
-    """Return the promise for a policy's suites, or only the named ones; raises UsageError for a suite not in the policy."""
+    """Return the promise for all suites of a policy, or for `suites` only; raises UsageError if the policy lacks one of them."""
     policy = policies.read(policy_file)
     entries = {normalise_suite_name(entry.name): entry for entry in policy.suite}
     if unknown := [name for name in suites if normalise_suite_name(name) not in entries]:
@@ -33,10 +33,10 @@ def make_promise(policy_file: Path, options: Options, *, suites: Sequence[str] =
 
 def promise_remarks(candidate: Sequence[SuiteRun], policy: Policy) -> list[str]:
     """Return a line for each run with a promise: whether it was kept under this policy."""
-    return [_remark(suite_run, policy) for suite_run in candidate if suite_run.promise != NONE]
+    return [_promise_remark(suite_run, policy) for suite_run in candidate if suite_run.promise != NONE]
 
 
-def _remark(suite_run: SuiteRun, policy: Policy) -> str:
+def _promise_remark(suite_run: SuiteRun, policy: Policy) -> str:
     status = suite_run.promise
     if suite_run.promised_policy != policy.sha256:
         status = f"{BROKEN}: the policy changed" if status == KEPT else f"{status}; the policy changed"

@@ -17,9 +17,9 @@ class Rank(Struct, frozen=True, kw_only=True):
     model: str
     value: float | None
     rank_low: int
-    """1 + the number of significantly better runs."""
+    """Best possible rank: 1 + the number of significantly better runs."""
     rank_high: int
-    """Number of runs - the number of significantly worse runs."""
+    """Worst possible rank: the number of runs that are not significantly worse, including this one."""
     groups: str
     """Group letters: runs that share a letter are not significantly different."""
 

@@ -68,7 +68,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     first: datetime.date | None = None
     """Date of first publication, if known."""
     superseded: bool = False
-    """Whether the source replaced the number later."""
+    """Whether a later version of the source replaced the number."""
     note: str = ""
     erratum: str = ""
     """What is wrong with the number, or cannot be concluded from it, in our view."""
@@ -77,7 +77,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     told: str = ""
     """Where the source states the conditions."""
     inferred: dict[str, Any] = {}
-    """Conditions that are not stated, but implied by the source's numbers or code; never used in comparisons."""
+    """Conditions that the source does not state, but its numbers or code imply; never used in comparisons."""
     items: int = 0
     """Number of items of the benchmark; 0: unknown, or the same as in our suite."""
 
@@ -118,7 +118,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_claims(results: Path | None = None) -> list[Claim]:
-    """Read the claims of the package and of a results folder; raises DataError."""
+    """Read the claims of the package and of a results folder; raises DataError if a file is broken."""
     extra = [results / "claims"] if results else []
     packaged = [folder for folder in CLAIM_FOLDERS if folder.is_dir()][:1]
     folders = dict.fromkeys(folder.resolve() for folder in (*packaged, *extra))
@@ -126,7 +126,7 @@ def load_claims(results: Path | None = None) -> list[Claim]:
 
 
 def claims_by_id(results: Path | None = None) -> dict[str, Claim]:
-    """Return all claims by id: `intern-s1/mmlu-pro`, with protocol, date and a number if needed to be unique."""
+    """Return all claims by id: `intern-s1/mmlu-pro`, followed by protocol and date, and then a number, if several share it."""
     claims = load_claims(results if results and (results / "claims").is_dir() else None)
     id_counts = Counter(map(_short_id, claims))
     by_id: dict[str, Claim] = {}
@@ -146,18 +146,18 @@ def _short_id(claim: Claim) -> str:
 
 
 def read(path: Path) -> list[Claim]:
-    """Read a claims file; raises DataError."""
+    """Read a claims file; raises DataError if it is broken."""
     try:
         # Decimal keeps the printed digits: 88.00 has two decimals, 88.0 one
         toml = tomllib.loads(disk.read_small(path).decode("utf-8-sig"), parse_float=Decimal)
-        return [claim for table in msgspec.convert(toml, _File).claim for claim in _claims(table)]
+        return [claim for table in msgspec.convert(toml, _File).claim for claim in _claims_of(table)]
     except msgspec.ValidationError as error:
         raise DataError(f"{path}: {explain(error, _File)}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {cause(error)}") from error
 
 
-def _claims(table: _Table) -> Iterator[Claim]:
+def _claims_of(table: _Table) -> Iterator[Claim]:
     if bool(table.values) != bool(table.unit) or not (table.percent or table.values):
         raise ValueError(f"{table.benchmark}: set `percent`, or `values` with their `unit`")
     if unknown := table.errata.keys() - table.percent.keys() - table.values.keys():

@@ -3,7 +3,7 @@
 Both scores are on the same items, so the uncertainty is the run-to-run noise (the estimand is `these-items`) and the
 rounding of the printed number, not the sampling of items. *Equivalent*: the difference is significantly within the margin (two one-sided
 tests, Schuirmann 1987, each at 5 %). *Different*: it differs significantly from 0 (5 %, two-sided). Otherwise
-*inconclusive*, with the minimum detectable shift at 80 % power. The protocol and every stated condition (temperature,
+*inconclusive*, with the minimum detectable effect at 80 % power. The protocol and every stated condition (temperature,
 max tokens, repeats, judge ...; `knobs` in the claims files) must be the same; conditions that the source does not state
 are listed, since they may explain a difference.
 """
@@ -53,7 +53,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     within: float | None = None
     """Equivalence margin in the claim's unit."""
     detectable: float | None = None
-    """Minimum shift that would have been called different with 80 % power."""
+    """Minimum detectable effect: the smallest true difference that would be called different with 80 % power."""
     noise: float | None = None
     """Standard deviation of the measured value between runs of one model."""
     noise_from: str = ""
@@ -85,7 +85,7 @@ class MeasuredScore(Struct, frozen=True, kw_only=True):
 
 
 def measured_scores(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> list[MeasuredScore]:
-    """Return the headline scores of runs, and the means over variants that protocols define."""
+    """Return the headline score of each run, and the means over the variants of a suite."""
     runs = [
         MeasuredScore(
             suite=card.config.suite, protocol=card.config.protocol, metric=headline.metric, unit=headline.unit,
@@ -215,17 +215,17 @@ def relevant_conditions(claim: Claim) -> tuple[str, ...]:
 
 
 def _incomparability_reasons(score: MeasuredScore, claim: Claim) -> list[str]:
-    """Return the differences in protocol, prompts, unit and data."""
+    """Return the differences in protocol, prompts, unit, data and coverage that rule out a comparison."""
     reasons = []
     if not claim.protocol:
         reasons.append("the claim's protocol is not known")
     elif score.protocol == str(ProtocolName(claim.protocol, reworded=True)):
-        reasons.append(f"prompts are reworded here ({score.protocol}), upstream's own there")
+        reasons.append(f"prompts are reworded here ({score.protocol}), the original ones there")
     elif claim.protocol != score.protocol:
         reasons.append(f"protocol {score.protocol} here, {claim.protocol} there")
     elif any(map(_has_reworded_prompts, score.cards)):
         reasons.append(
-            f"prompts are reworded here ({score.protocol} keeps the authors' rule and settings), the authors' own there"
+            f"prompts are reworded here ({score.protocol} keeps the authors' rule and settings), the original ones there"
         )
     if claim.unit != score.unit:
         reasons.append(f"{score.metric} in {score.unit} here, {claim.unit} there")
@@ -250,7 +250,7 @@ def _has_reworded_prompts(card: Card) -> bool:
 
 
 def _different_conditions(score: MeasuredScore, claim: Claim, conditions: Sequence[str]) -> list[str]:
-    """Return the stated conditions that differ; an unknown condition of an imported run counts as different."""
+    """Return how stated conditions differ from the run's; an unknown condition of an imported run counts as different."""
     reasons = []
     for name in (name for name in conditions if name in claim.knobs):
         stated = claim.knobs[name]

@@ -2,8 +2,8 @@
 
 Each suite is tested by two bets (`betting.py`): that its loss is less than its margin, and that it is more. Records
 arrive in any order but are processed in the order of the queue, because the fastest replies are not a random sample.
-A missing outcome enters each bet at its worst value. Alpha is shared as in the fixed gate: every pass is tested at alpha,
-regressions at alpha divided by the number of critical and supporting suites.
+A missing outcome enters each bet at its worst value. Every pass is tested at alpha, and every regression at alpha divided
+by the number of critical and supporting suites (Bonferroni; the gate of fixed sample size in `gate.py` uses Holm).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ BIAS_NOTE = "stopped as soon as the gate could decide: the point estimate is bia
 class Stoppable(Protocol):
     """A runner that can be stopped."""
 
-    def end(self, why: str) -> None:
-        """Make no further calls."""
+    def end(self, reason: str) -> None:
+        """Start no new calls."""
 
 
 class SuiteTest:
@@ -60,7 +60,7 @@ class SuiteTest:
         if reasons := incomparability_reasons(baseline, candidate):
             raise UsageError(f"baseline and candidate cannot be compared: {'; '.join(reasons)}")
         self.metric, self.baseline_metric = metric_of(entry, candidate), metric_of(entry, baseline)
-        self.width = self._checked_width()
+        self.width = self._metric_width()
         self.golds = measured_samples(self.metric, candidate.side.golds, repeats=job.repeats)
         self.scorer = self.metric.scorer or next(iter(job.suite.scorers))
         side = baseline.side_of(self.baseline_metric)
@@ -86,12 +86,12 @@ class SuiteTest:
         self.processed = self.scored = 0
         self.gain_total = self.weight_total = 0.0
 
-    def _checked_width(self) -> float:
+    def _metric_width(self) -> float:
         """Return the width of the metric's scale; raises UsageError if the suite cannot be tested sequentially."""
         if self.estimand == "these-items":
             raise UsageError(
-                f"policy: {self.entry.name}: --until-decided judges items-like-these or this-run; these-items needs all "
-                "repeats"
+                f"policy: {self.entry.name}: --until-decided cannot judge these-items, which needs all repeats; set estimand to "
+                "items-like-these or this-run"
             )
         width = self.metric.width
         if width is None or self.metric.pool == "whole" or self.metric.together:
@@ -101,12 +101,12 @@ class SuiteTest:
             )
         if self.entry.margin >= width:
             raise UsageError(
-                f"policy: {self.entry.name}: margin {self.entry.margin:g} is as wide as the whole scale"
+                f"policy: {self.entry.name}: margin {self.entry.margin:g} must be below {width:g}, the range of {self.metric.name}"
             )
         return width
 
     def _shuffled_clusters(self, seed: int) -> list[list[str]]:
-        """Return the clusters in seeded random order, without samples that the baseline lacks."""
+        """Return the sample ids by cluster, in seeded random order and without samples that the baseline lacks."""
         clusters: dict[str, list[str]] = {}
         for sample_id, gold in self.golds.items():
             if self.baseline_ids[sample_id] in self.baseline_values:
@@ -120,7 +120,7 @@ class SuiteTest:
         return [clusters[cluster] for cluster in sorted(clusters, key=sort_key)]
 
     def _weights(self) -> dict[str, float]:
-        """Return the weight of each sample in the metric's mean: equal, or equal per group."""
+        """Return the weight of each sample in the metric's mean, 1 on average; for a macro mean, groups have equal weights."""
         sample_ids = [sample_id for cluster in self.clusters for sample_id in cluster]
         if self.metric.pool != "macro":
             return dict.fromkeys(sample_ids, 1.0)
@@ -131,7 +131,7 @@ class SuiteTest:
         }
 
     def add(self, record: Brief) -> None:
-        """Add a record, and bet on the clusters in order up to the first incomplete one."""
+        """Add a record, and bet on the clusters, in their order, up to the first incomplete one."""
         if record.sample not in self.weights:
             return
         outcome = point(record, self.golds[record.sample], self.scorer)
@@ -171,7 +171,7 @@ class SuiteTest:
         return self.scored / (self.processed * self.job.repeats) if self.processed else 0.0
 
     @property
-    def exhausted(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Return whether every sample has been processed."""
         return self.next_cluster >= len(self.clusters)
 
@@ -180,18 +180,12 @@ class SequentialGate:
     """All suites of a command, tested against a baseline until the policy's verdict is certain."""
 
     def __init__(
-        self,
-        jobs: Sequence[Job],
-        baseline: Sequence[SuiteRun],
-        policy: Policy,
-        *,
-        seed: int,
-        live: bool = True,
+        self, jobs: Sequence[Job], baseline: Sequence[SuiteRun], policy: Policy, *, seed: int
     ) -> None:
-        """`live`: first process the records on disk. Raises UsageError if jobs, baseline and policy do not match."""
+        """Process the records on disk; raises UsageError if jobs, baseline and policy do not match."""
         if policy.pool:
             raise UsageError(
-                "--until-decided: only the fixed gate can judge pools; remove them from the policy"
+                "--until-decided cannot judge pools: remove them from the policy, or judge finished runs with `evals gate`"
             )
         self.policy, self.jobs = policy, jobs
         self.alpha = policy.alpha * (1 - policy.final)
@@ -213,8 +207,7 @@ class SequentialGate:
         self.runner: Stoppable | None = None
         self.notes = [BIAS_NOTE]
         """Notes for the runs' cards."""
-        if live:
-            self._resume()
+        self._resume()
 
     def _resume(self) -> None:
         """Process the records of an earlier, interrupted run of the same command."""
@@ -241,46 +234,46 @@ class SequentialGate:
     def record(self, job: int, record: Record) -> None:
         """Add a record and stop the run once the verdict is certain."""
         self.tests[job].add(brief(record))
-        if self.runner is not None and self.decided and not self.exhausted:
+        if self.runner is not None and self.is_decided and not self.is_exhausted:
             self.runner.end(f"decided: {self.verdict}")
 
     def attach(self, runner: Stoppable) -> None:
         """Stop this runner once the verdict is certain, at once if it already is."""
         self.runner = runner
-        if self.decided:
+        if self.is_decided:
             runner.end(f"decided: {self.verdict}")
 
     def skips(self, job: int) -> bool:
-        """Return whether the verdict on a suite is certain."""
+        """Return whether a job needs no more calls, since the verdict on its suite is certain."""
         return self.verdict_of(self.tests[job]) != "cannot tell"
 
     def verdict_of(self, test: SuiteTest) -> Verdict:
         """Return the verdict on a suite so far."""
         family_size = self.family_size if test.entry.tier != "advisory" else 1
-        if test.bets.breaches(self.alpha / family_size):
+        if test.bets.is_regression(self.alpha / family_size):
             return "regression"
         is_covered = test.coverage >= self.policy.coverage
         return "pass" if is_covered and test.bets.passes(self.alpha) else "cannot tell"
 
     @property
     def verdict(self) -> Verdict:
-        """Return the verdict on all suites, combined as in the fixed gate."""
+        """Return the verdict of the policy so far."""
         return overall_verdict((test.entry.tier, self.verdict_of(test)) for test in self.tests.values())
 
     @property
-    def decided(self) -> bool:
+    def is_decided(self) -> bool:
         """Return whether further calls cannot change the verdict."""
         if self.verdict == "regression":
             return True
         return all(
-            test.entry.tier == "advisory" or test.exhausted or self.verdict_of(test) != "cannot tell"
+            test.entry.tier == "advisory" or test.is_exhausted or self.verdict_of(test) != "cannot tell"
             for test in self.tests.values()
         )
 
     @property
-    def exhausted(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Return whether every sample of every suite has been processed."""
-        return all(test.exhausted for test in self.tests.values())
+        return all(test.is_exhausted for test in self.tests.values())
 
     def details(self, job: int) -> str:
         """Return the verdict so far and the confidence sequence's limits, for the progress bar."""
@@ -292,14 +285,14 @@ class SequentialGate:
         low, high = test.bets.limits(self.alpha)
         return (low, high) if test.metric.better == "higher" else (-high, -low)
 
-    def report(self, *, candidate: str, baseline: str, fixed: GateReport | None = None) -> GateReport:
-        """Return the report; `fixed`: the report of the final test at the reserved alpha, if the items ran out."""
+    def report(self, *, candidate: str, baseline: str, final: GateReport | None = None) -> GateReport:
+        """Return the report; `final`: the report of the final test at the reserved alpha, if items ran out undecided."""
         suites = [self._suite_verdict(test) for test in self.tests.values()]
-        if fixed is not None:
-            final_verdicts = {suite.suite: suite for suite in fixed.suites}
+        if final is not None:
+            final_verdicts = {suite.suite: suite for suite in final.suites}
             suites = [
                 final_verdicts.get(suite.suite, suite)
-                if suite.verdict == "cannot tell" and test.exhausted
+                if suite.verdict == "cannot tell" and test.is_exhausted
                 else suite
                 for suite, test in zip(suites, self.tests.values(), strict=True)
             ]
@@ -310,7 +303,7 @@ class SequentialGate:
 
     def _notes(self) -> list[str]:
         return [
-            f"{test.entry.name}: {test.processed} of {len(test.weights)} samples were needed"
+            f"{test.entry.name}: decided after {test.processed} of {len(test.weights)} samples"
             if self.verdict_of(test) != "cannot tell"
             else f"{test.entry.name}: undecided after {test.processed} of {len(test.weights)} samples"
             for test in self.tests.values()
@@ -334,8 +327,8 @@ class SequentialGate:
             high=high, margin=test.entry.margin, better=test.metric.better, unit=unit, n=test.processed,
             coverage=test.coverage, coverage_baseline=1.0, estimand=test.estimand,
             method="betting without replacement" if test.estimand == "this-run" else "betting",
-            p_pass=min(1.0, exp(-test.bets.max_log_pass)),
-            p_regression=min(1.0, family_size * exp(-test.bets.max_log_breach)),
+            p_pass=min(1.0, exp(-test.bets.max_log_pass_wealth)),
+            p_regression=min(1.0, family_size * exp(-test.bets.max_log_regression_wealth)),
         )  # fmt: skip
 
 
@@ -366,6 +359,6 @@ def _baseline_of(job: Job, baseline: Sequence[SuiteRun]) -> SuiteRun:
     return matching[0]
 
 
-def fixed_policy(policy: Policy) -> Policy:
+def final_policy(policy: Policy) -> Policy:
     """Return the policy of the final test, at the reserved alpha."""
     return structs.replace(policy, alpha=policy.alpha * policy.final)

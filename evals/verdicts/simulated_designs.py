@@ -50,7 +50,7 @@ class GainDistribution(NamedTuple):
 
 
 class Design:
-    """One suite of a policy. Differences are gains in the metric's unit, so the expected difference is minus the `loss`."""
+    """The design of one suite. Differences are gains in the metric's unit, so their expected value is minus the `loss`."""
 
     def __init__(self, pairs: Pairs, noise: Noise) -> None:
         """`pairs`: the baseline paired with itself, or with a second run of the same model."""
@@ -87,7 +87,7 @@ class Design:
         return sqrt(float((weight**2 * self.noise.discordance / self.stratum_sizes).sum()))
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Draw `count` comparisons at a true loss and test both claims."""
+        """Draw `count` comparisons at a true loss and test both claims in each."""
         import numpy as np
 
         distribution = self._distribution(loss)
@@ -134,7 +134,7 @@ class Design:
     def _simulate_counts(
         self, distribution: GainDistribution, margin: float, *, count: int, rng: np.random.Generator
     ) -> Claims:
-        """Simulate and test unclustered samples, for which the counts of each possible difference are sufficient."""
+        """Simulate and test unclustered samples, for which the counts of the possible differences are a sufficient statistic."""
         import numpy as np
 
         counts = rng.multinomial(
@@ -250,7 +250,7 @@ MANY_CLUSTERS = 300
 
 
 def _gaffke_unless_clear(sums: Array, shares: Array, margin: float, width: float) -> Array:
-    """Return a p-value for each row: Gaffke's, or a normal approximation that is clear at every usual level."""
+    """Return a p-value for each row: Gaffke's, or the normal approximation if that is clear at every usual level."""
     import numpy as np
     from scipy.special import ndtr
 
@@ -325,7 +325,7 @@ def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> Clai
 def estimate_noise(
     pairing: Pairs, *, stated: float | None, from_second_run: bool, reported: float | None
 ) -> Noise:
-    """Return the noise between runs, from a second run, a repeatability report, the policy or own repeats; else assumed."""
+    """Return the noise between runs: from a second run, a report, the policy, own repeats or, without these, assumed."""
     import numpy as np
 
     rows = pairing.rows_of(None)

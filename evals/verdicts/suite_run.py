@@ -27,7 +27,7 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     scorers: Mapping[str, str]
     """Scorer -> rule, options and version."""
     metrics: tuple[Metric, ...]
-    """With their `@k` resolved; exactly one is the headline."""
+    """With the number of repeats for `@k` in their names; exactly one is the headline."""
     sides: Mapping[str, Side]
     """By scorer, in the suite's order."""
     tokens: Mapping[str, int] = {}
@@ -40,9 +40,9 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     original_ids: Mapping[str, str] | None = None
     """Hashed id -> original id, if known; None: the ids are not hashed."""
     promise: str = "none"
-    """Whether the promise made before the run was kept: `none`, `kept`, or `broken: ` and what changed."""
+    """Status of the run's preregistration: `none`, `kept`, or `broken: ` and what changed."""
     promised_policy: str = ""
-    """SHA-256 of the policy named in the promise."""
+    """SHA-256 of the policy that the preregistration names."""
     restrictions: tuple[str, ...] = ()
     """Restrictions of the run: a subset, an early stop, sample items."""
 

@@ -27,8 +27,8 @@ MAX_LISTED = 6
 def of_run(run: Run) -> SuiteRun:
     """Load a run.
 
-    Raises StoreError if it is broken, UnknownName if its suite is unknown and its card has no estimates, and Untrusted if
-    its headline cannot be computed without the suite's code.
+    Raises StoreError if the run is broken, UnknownName if its suite is unknown and its card has no estimates, and
+    Untrusted if the headline cannot be computed without the suite's code.
     """
     card = run.card
     suite = suite_of(card)
@@ -103,7 +103,7 @@ def _select_suites(suite_runs: list[SuiteRun], suites: Sequence[str], name: str)
     selected = [run for run in suite_runs if not suite_names or _matches_suite(run.suite, suite_names)]
     if not selected:
         raise UsageError(
-            f"{name} has no run of {', '.join(suites)}; it has {', '.join(run.suite for run in suite_runs) or 'none'}"
+            f"{name} has no run of {', '.join(suites) or 'any suite'}; it has {', '.join(run.suite for run in suite_runs) or 'no runs'}"
         )
     return selected
 
@@ -128,7 +128,7 @@ def _unique_runs(
             by_suite[key] = entries if len(entries) == 1 else eligible
             if not by_suite[key]:
                 raise UsageError(
-                    f"{name}: all {len(entries)} runs of {key[0]} ({key[1]}) are already on the other sides"
+                    f"{name}: all {len(entries)} runs of {key[0]} ({key[1]}) are already on the other side of the comparison"
                 )
     for (suite, protocol), candidates in by_suite.items():
         if len(candidates) > 1 and not latest:
@@ -144,7 +144,7 @@ def _unique_runs(
 
 
 def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
-    """Hash the ids of all sides if any of them is a baseline file, which contains only hashed ids."""
+    """Return all sides with hashed ids if any of them is a baseline file, which contains no others."""
     if any(run.original_ids is not None for side in sides for run in side):
         return [[baseline.hash_ids(run) for run in side] for side in sides]
     return [list(side) for side in sides]

@@ -30,7 +30,7 @@ class SuspectItem(Struct, frozen=True, kw_only=True):
     """Kind of the item's erratum, if it already has one."""
 
 
-class SuspectItems(Struct, frozen=True, kw_only=True):
+class SuspectItemReport(Struct, frozen=True, kw_only=True):
     """The suspect items of a suite, and the models that were compared."""
 
     suite: str
@@ -41,7 +41,7 @@ class SuspectItems(Struct, frozen=True, kw_only=True):
     items: tuple[SuspectItem, ...]
 
 
-def find_suspect_items(runs: Sequence[Run], *, min_models: int | None = None) -> SuspectItems:
+def find_suspect_items(runs: Sequence[Run], *, min_models: int | None = None) -> SuspectItemReport:
     """Return the items to which at least `min_models` models (default: 3/4 of them, or two) give the same wrong answer.
 
     Raises UsageError for runs of different suites or on different data. Of several runs of a model, the last one counts.
@@ -59,10 +59,12 @@ def find_suspect_items(runs: Sequence[Run], *, min_models: int | None = None) ->
     required = min_models or max(2, -(-3 * len(latest) // 4))
     if required > len(latest):
         raise UsageError(f"--least {required}: there are only {len(latest)} models")
-    answers = {model: _majority_answers(run) for model, run in latest.items()}
+    answers = {model: _most_frequent_answers(run) for model, run in latest.items()}
     name, _, variant = cards[0].config.suite.partition(":")
     items = _consensus_against_gold(runs[0], answers, required, _known_errata(name, variant))
-    return SuspectItems(suite=name, variant=variant, models=tuple(latest), least=required, items=tuple(items))
+    return SuspectItemReport(
+        suite=name, variant=variant, models=tuple(latest), least=required, items=tuple(items)
+    )
 
 
 def _known_errata(name: str, variant: str) -> Mapping[str, str]:
@@ -79,7 +81,7 @@ def _consensus_against_gold(
     min_models: int,
     known_errata: Mapping[str, str],
 ) -> list[SuspectItem]:
-    """Return the items to which enough models give the same wrong answer, sorted by the number of models."""
+    """Return the items to which enough models give the same wrong answer; those with the most such models come first."""
     items = []
     for sample_id, gold in run.gold().items():
         outcomes = {
@@ -100,8 +102,8 @@ def _consensus_against_gold(
     return sorted(items, key=lambda item: -len(item.models))
 
 
-def _majority_answers(run: Run) -> dict[str, tuple[str, str]]:
-    """Return sample id -> most frequent (verdict, answer) of its repeats; samples with a tie are left out."""
+def _most_frequent_answers(run: Run) -> dict[str, tuple[str, str]]:
+    """Return the most frequent (verdict, answer) among the repeats of each sample; samples with a tie are left out."""
     repeats: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for brief in run.briefs():
         score = next(iter(brief.scores.values()), None)
@@ -109,9 +111,9 @@ def _majority_answers(run: Run) -> dict[str, tuple[str, str]]:
             repeats[brief.sample][score.verdict, score.answer or ""] += 1
     answers = {}
     for sample_id, counts in repeats.items():
-        (most_common, count), *runner_up = counts.most_common(2)
+        (most_frequent, count), *runner_up = counts.most_common(2)
         if not runner_up or runner_up[0][1] < count:
-            answers[sample_id] = most_common
+            answers[sample_id] = most_frequent
     return answers
 
 

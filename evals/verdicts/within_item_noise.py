@@ -39,7 +39,7 @@ def within_item_variances(side: Side, metric: Metric) -> Mapping[str, float] | N
 
 
 def within_item_sd(side: Side, metric: Metric) -> float | None:
-    """Return the standard deviation of a metric between runs of the model on these items; None: unknown."""
+    """Return the standard deviation of a metric between runs of one model on the same items; None: unknown."""
     variances = within_item_variances(side, metric)
     if variances is None:
         return None

@@ -64,7 +64,7 @@ def from_recipe(path: Path) -> Network:
     module = backbone.create(len(tuned.replaced[head]))
     _load(module, _tuned_state(recipe, backbone, tuned), label=str(recipe.path))
     difference = _attach_parts(module, tuned, preprocessing, merge=recipe.merge, label=str(recipe.path))
-    key = identity.key(
+    key = identity.hash_json(
         {
             "version": VERSION,
             "weights": weights.digest(module.state_dict()),
@@ -229,7 +229,7 @@ def _make_network(backbone: Backbone, module: Any, short_name: str, *, is_pretra
     if classes < 1:
         raise UsageError(f"{backbone.label}: the weights have no classifier head, so it cannot classify")
     digest = weights.digest(module.state_dict())
-    key = identity.key({"version": VERSION, "weights": digest, "preprocessing": str(preprocessing)})
+    key = identity.hash_json({"version": VERSION, "weights": digest, "preprocessing": str(preprocessing)})
     tag = f", weights {backbone.tag}" if is_pretrained and backbone.tag else ""
     return Network(
         name=short_name if is_pretrained else f"{short_name}-{key[:8]}", module=module, preprocessing=preprocessing,

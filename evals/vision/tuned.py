@@ -80,7 +80,7 @@ def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> TunedWeights
     stored_tensors = {name: StoredTensor(path, "F32", tuple(tensor.shape)) for name, tensor in state.items()}
     adapter.bind(stored_tensors)
     with open_file(adapter.files[0], label=label) as file:
-        replaced = {target: file.get_tensor(name) for target, name in adapter.replaced.items()}
+        replaced = {target: file.get_tensor(name) for target, name in adapter.replacements.items()}
     for target, tensor in replaced.items():
         require_finite(tensor, f"{label}: {target}")
     low_rank: dict[str, Part] = {}

@@ -379,13 +379,13 @@ def test_the_original_swudi_amplifies_rounding_errors_in_directions_without_sign
 def test_the_number_of_directions(rule, count):
     values = torch.tensor([4.0, 2.0, 1.0, 0.5], dtype=torch.float64)
     given = METHODS["aswudi"].parameters(rank=rule)
-    assert spectral.directions(values, given, shape=(4, 4)) == count
+    assert spectral.direction_count(values, given, shape=(4, 4)) == count
 
 
 def test_gavish_and_donoho_keep_what_stands_out():
     values = torch.tensor([100.0, 50.0, *([1.0] * 30)], dtype=torch.float64)
     given = METHODS["aswudi"].parameters(rank="gavish-donoho")
-    assert spectral.directions(values, given, shape=(64, 32)) == 2
+    assert spectral.direction_count(values, given, shape=(64, 32)) == 2
 
 
 # --- what must hold of any method

@@ -556,7 +556,7 @@ def test_a_claim_is_not_compared_with_our_wording(tmp_path: Path) -> None:
         check_claims(one, {"c": claim}, "scripted") for one in measured_scores([card_of(tmp_path, name)], [])
     ]
     assert found.verdict == "not comparable"
-    assert "prompts are reworded here (intern-s1~), upstream's own there" in found.because
+    assert "prompts are reworded here (intern-s1~), the original ones there" in found.because
     done = evals("claims", "reproduce", "intern-s1/mmlu-pro", "-m", "scripted:ANSWER: B", "--sample", "--judge", "scripted:A",
                  "--limit", 2, "--results", tmp_path / "results")  # fmt: skip
     assert done.status == 3

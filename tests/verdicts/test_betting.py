@@ -20,7 +20,7 @@ def race(gains: np.ndarray, *, margin: float, alpha: float = 0.05, step: int = 2
     bets = Bets(margin=margin)
     for start in range(0, len(gains), step):
         bets.add(gains[start : start + step])
-        if bets.breaches(alpha):
+        if bets.is_regression(alpha):
             return "regression", start + step
         if bets.passes(alpha):
             return "pass", start + step
@@ -33,8 +33,8 @@ def test_one_by_one_is_the_same_as_at_once():
     many.add(gains)
     for gain in gains:
         one.add([gain])
-    assert one.max_log_pass == pytest.approx(many.max_log_pass)
-    assert one.max_log_breach == pytest.approx(many.max_log_breach)
+    assert one.max_log_pass_wealth == pytest.approx(many.max_log_pass_wealth)
+    assert one.max_log_regression_wealth == pytest.approx(many.max_log_regression_wealth)
     assert one.limits(0.05) == pytest.approx(many.limits(0.05))
 
 
@@ -43,7 +43,7 @@ def test_wealth_is_the_product_by_hand():
     bets.add([1.0, -1.0])
     shares = stakes(0.1) / 0.9  # stakes against "mean <= -0.1": the least value is -1, so 1/(1 - 0.1) is safe
     wealth = np.array([1 + shares * 1.1, (1 + shares * 1.1) * (1 - shares * 0.9)]).mean(axis=1)
-    assert np.exp(bets.max_log_pass) == pytest.approx(max(1.0, *wealth))
+    assert np.exp(bets.max_log_pass_wealth) == pytest.approx(max(1.0, *wealth))
 
 
 def test_limits_and_decision_agree():
@@ -63,7 +63,7 @@ def test_missing_outcomes_count_against_each_claim():
     unsure.add([-1.0] * 20 + [0.0] * 60, [1.0] * 20 + [0.0] * 60)
     assert sure.passes(0.05)
     assert not unsure.passes(0.05)
-    assert not unsure.breaches(0.05)
+    assert not unsure.is_regression(0.05)
     assert unsure.limits(0.05)[0] < sure.limits(0.05)[0]
     assert unsure.limits(0.05)[1] > sure.limits(0.05)[1]
 
@@ -77,7 +77,7 @@ def test_clusters_of_unequal_size_keep_the_promise():
         gains = sizes * draws(rng, 400, discordance=0.3, loss=0.1)
         bets = Bets(margin=0.1, max_weight=5)
         bets.add(gains, weights=sizes)
-        wrong += bets.passes(0.05) or bets.breaches(0.05)
+        wrong += bets.passes(0.05) or bets.is_regression(0.05)
     assert wrong / 300 <= 0.10 + 3 * np.sqrt(0.1 * 0.9 / 300)
 
 
@@ -140,7 +140,7 @@ def test_at_the_margin_verdicts_are_wrong_at_most_at_alpha():
         bets = Bets(margin=0.02)
         bets.add(draws(rng, 12_032, discordance=0.12, loss=0.02))
         passes += bets.passes(0.05)
-        breaches += bets.breaches(0.05)
+        breaches += bets.is_regression(0.05)
     print(f"at the margin: wrong passes {passes / runs:.4f}, wrong regressions {breaches / runs:.4f}")
     assert passes / runs <= 0.05
     assert breaches / runs <= 0.05

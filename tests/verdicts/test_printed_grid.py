@@ -76,7 +76,7 @@ def test_published_tables_have_the_known_denominators() -> None:
         ('percent = { "m" = 50.0 }\nmetric = "macro over groups"', "not a proportion"),
         ('values = { "m" = 0.5 }\nunit = "eV"', "not a percentage (eV)"),
         ('percent = { "m" = 50.0 }', "number of items is unknown"),
-        ('percent = { "m" = 50 }\nitems = 5000', "almost every number"),
+        ('percent = { "m" = 50 }\nitems = 5000', "round to most numbers"),
     ],
 )
 def test_what_cannot_be_examined_says_why(tmp_path: Path, line: str, why_not: str) -> None:

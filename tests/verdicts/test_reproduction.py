@@ -182,7 +182,7 @@ def test_what_was_asked_in_our_sentences_is_no_measure_of_what_was_asked_in_the_
     found = asked()
     assert found.verdict == "not comparable"
     assert found.because == (
-        "prompts are reworded here (official keeps the authors' rule and settings), the authors' own there",
+        "prompts are reworded here (official keeps the authors' rule and settings), the original ones there",
     )
     assert (found.claimed, found.measured) == (0.835, 0.83)
 

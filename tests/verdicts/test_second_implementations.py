@@ -51,7 +51,7 @@ def test_bets_without_replacement_by_the_papers_sums() -> None:
         mean = (198 * -0.08 - seen) / (198 - i)
         wealth *= 1 + stakes(0.08) * (gain - mean) / (1 + mean)
         most, seen = max(most, float(wealth.mean())), seen + gain
-    assert np.exp(bets.max_log_pass) == pytest.approx(most, rel=1e-9)
+    assert np.exp(bets.max_log_pass_wealth) == pytest.approx(most, rel=1e-9)
 
 
 @pytest.mark.parametrize(("repeats", "loss"), [(1, 0.1), (4, 0.0), (4, 0.2), (16, 0.05)])

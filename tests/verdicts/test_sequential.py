@@ -96,7 +96,7 @@ def test_an_equal_model_passes_and_a_broken_one_fails(tmp_path):
     good, bad = gate(tmp_path / "a"), gate(tmp_path / "b")
     for one, value in ((good, 1.0), (bad, 0.0)):
         for name in order(one):
-            if not one.decided:
+            if not one.is_decided:
                 one.tests[0].add(brief(name, value))
     assert (good.verdict, bad.verdict) == ("pass", "regression")
     assert bad.tests[0].processed < good.tests[0].processed < 100
@@ -155,7 +155,7 @@ def test_advisory_suites_do_not_hold_the_gate_up(tmp_path):
     both = SequentialGate(jobs, [before(found) for found in jobs], rules, seed=0)
     for name in jobs[0].samples.ids:
         both.tests[0].add(brief(name, 1.0))
-    assert both.decided
+    assert both.is_decided
     assert both.verdict == "pass"
 
 
@@ -179,7 +179,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
         (
             Policy(suite=(Entry(name="toy", margin=0.1, pool="p"),), pool=(Pool(name="p", margin=0.1),)),
             old,
-            "only the fixed gate can judge pools",
+            "cannot judge pools",
         ),
         (good, structs.replace(old, data_sha256="1" * 64), "cannot be compared"),
         (good, structs.replace(old, protocol="official"), "the baseline has no run of toy under strict"),

@@ -71,4 +71,7 @@ def test_the_latest_is_that_of_the_card_and_never_the_candidate_itself(place: Pa
 def test_more_sides_than_runs_are_refused_in_one_line(place: Path) -> None:
     refused = evals("compare", "results", "results", "results", "results", "--latest")
     assert (refused.status, refused.out) == (2, "")
-    assert refused.err == "evals: results: all 3 runs of mmlu-pro (strict) are already on the other sides\n"
+    assert (
+        refused.err
+        == "evals: results: all 3 runs of mmlu-pro (strict) are already on the other side of the comparison\n"
+    )

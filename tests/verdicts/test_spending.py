@@ -33,7 +33,7 @@ def test_alpha_is_shared_and_runs_out(place: Path) -> None:
     assert first["alpha"] == pytest.approx(0.1)
     assert first["level"] == pytest.approx(0.8)
     assert "gate 1 of 2 at alpha 0.1; 0.1 of 0.2 remains" in first["notes"][-1]
-    assert "judged before; 0.1 of 0.2 remains" in gate("a").out
+    assert "judged before); 0.1 of 0.2 remains" in gate("a").out
     assert "gate 2 of 2 at alpha 0.1; 0 of 0.2 remains" in gate("b").out
     refused = gate("c")
     assert (refused.status, "all 2 gates" in refused.complaint) == (2, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from evals.verdicts.compare import compare
-from evals.verdicts.comparison_text import changed_prediction_lines, discordant, sentences
+from evals.verdicts.comparison_text import changed_prediction_lines, discordant_samples, sentences
 from evals.verdicts.formatting import format_rule
 from tests.support.synthetic_runs import binary, listed, suite_run
 
@@ -88,10 +88,10 @@ def test_changed_predictions_are_counted_apart_from_other_verdicts() -> None:
     a.points[10] = point("s10", 1.0)
     a.points[9] = point("s9", 1.0)
     found = compare([[suite_run("a", a)], [suite_run("b", b)]])
-    assert [flip.id for flip in discordant(found.flips)] == ["s9", "s10"]  # as a person counts
+    assert [flip.id for flip in discordant_samples(found.flips)] == ["s9", "s10"]  # as a person counts
     (line,) = changed_prediction_lines(found.flips)
     assert line == (
-        "toy: 2 score lower in B (2 right -> wrong); 0 score higher; 1 score the same with another verdict "
+        "toy: lower score in B: 2 (2 right -> wrong); higher score: 0; same score, other verdict: 1 "
         "(1 wrong -> unanswered)"
     )
 

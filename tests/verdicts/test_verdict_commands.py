@@ -402,8 +402,8 @@ def test_a_race_against_a_baseline_file(place, tmp_path):
 
 
 def test_the_three_options_go_together(place):
-    assert "go together" in run(place, "unchanged", "--until-decided").complaint
-    assert "go together" in run(place, "unchanged", "--against", "steady").complaint
+    assert "must be given together" in run(place, "unchanged", "--until-decided").complaint
+    assert "must be given together" in run(place, "unchanged", "--against", "steady").complaint
     two = ("-m", "scripted:A")
     assert "one model at a time" in until(place, "unchanged", *two).complaint
 
@@ -440,7 +440,7 @@ def test_compare_takes_a_baseline_file(place, tmp_path):
 def test_a_margin_as_wide_as_the_scale_is_refused_in_a_race(place, tmp_path):
     (tmp_path / "wide.toml").write_text(POLICY.format(1.0))
     words = ("--against", "steady", "--policy", tmp_path / "wide.toml", "--until-decided", "--run", "wide")
-    assert "as wide as the whole scale" in run(place, "unchanged", *words).complaint
+    assert "must be below 1, the range of accuracy" in run(place, "unchanged", *words).complaint
 
 
 def test_a_race_in_a_file_of_orders(place, tmp_path):
