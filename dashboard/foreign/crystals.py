@@ -22,7 +22,8 @@ from msgspec import Struct
 
 from evals.dashboard.charts.colours import ink, palette
 from evals.errors import DataError
-from evals.scorers.material import ELEMENTS, parse_structure, space_group
+from evals.scorers.formula import ELEMENTS
+from evals.scorers.material import parse_structure, space_group
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -71,7 +72,7 @@ _SITE = re.compile(r"^  ([A-Z][\w:.+\-, ]{0,80}?) (-?\d+\.\d+) (-?\d+\.\d+) (-?\
 
 
 def looks_like_crystal(text: str) -> bool:
-    """Return whether text contains CIF or a crystal as described by `evals.scorers.material.describe`."""
+    """Return whether text contains CIF or a crystal as described by `evals.scorers.material.describe_crystal`."""
     return bool(_LATTICE.search(text) and _SITES.search(text)) or "_cell_length_a" in text
 
 

@@ -3,52 +3,63 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 
 from evals.extract import number, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 
 MAX_CHARS = 2_000
-_ARTICLE = lazy_pattern(r"(?:the|a|an|in|at|on|by|of)\s+", re.IGNORECASE)
-_GENERIC_NOUN = lazy_pattern(
+"""Maximum number of characters of an answer that are compared."""
+_LEADING_FUNCTION_WORD = lazy_pattern(r"^(?:the|a|an|in|at|on|by|of)\s+", re.IGNORECASE)
+_TRAILING_GENERIC_NOUN = lazy_pattern(
     r"\s+(?:bar|line|segment|slice|category|group|colou?r|sector|curve|country|region|state|year|company|series|section|area|people|students|one)s?$",
     re.IGNORECASE,
 )
-_SEPARATOR = lazy_pattern(r"\s*(?:,|;|/|&|\band\b|、|，|和|与)\s*", re.IGNORECASE)
+_LIST_SEPARATOR = lazy_pattern(r"\s*(?:,|;|/|&|\band\b|、|，|和|与)\s*", re.IGNORECASE)
 _DASHES = str.maketrans("–—−‐‑", "-----")
-_SPACED_SEPARATOR = lazy_pattern(r"\s*([:/-])\s*")
+_SPACED_PUNCTUATION = lazy_pattern(r"\s*([:/-])\s*")
 _GOLD_NUMBER = lazy_pattern(
     r"(?:US)?[$€£¥]?\s?[-+\u2212]?\s?[$€£¥]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?\s?%?"
 )
 
 
 def normalise_answer(text: str) -> str:
-    """Return an answer in lower case, with one kind of dash, and without article and markup."""
-    text = _SPACED_SEPARATOR.sub(
+    """Return an answer in lower case, with hyphens for all dashes, without markup and a leading article or preposition."""
+    text = _SPACED_PUNCTUATION.sub(
         r"\1", strip_formatting(text[:MAX_CHARS]).translate(_DASHES).replace("\\%", "%")
     )
     text = text.replace("\\$", "$").casefold().strip(" .*`\"'[]()$")
-    return " ".join((_ARTICLE.sub("", text, count=1) if _ARTICLE.match(text) else text).split())
+    return " ".join(_LEADING_FUNCTION_WORD.sub("", text).split())
 
 
 def same_words(gold: str, stated: str) -> bool:
-    """Return whether two answers are the same words up to a leading article and a trailing generic noun."""
+    """Return whether two normalised answers are equal, except that the stated one may end with a generic noun."""
     gold_words, stated_words = normalise_answer(gold), normalise_answer(stated)
     return bool(gold_words) and (
-        gold_words == stated_words or gold_words == _GENERIC_NOUN.sub("", stated_words)
+        gold_words == stated_words or gold_words == _TRAILING_GENERIC_NOUN.sub("", stated_words)
     )
 
 
 def same_name_set(gold: str, stated: str) -> bool:
-    """Return whether two lists contain the same names; the gold list must have a comma or bracket."""
+    """Return whether two lists contain the same names; False if the gold list has fewer than two, or no comma or bracket."""
     if "," not in gold and "[" not in gold:
         return False
     gold_names, stated_names = (
-        set(filter(None, map(normalise_answer, _SEPARATOR.split(text.strip(" []")))))
+        set(filter(None, map(normalise_answer, _LIST_SEPARATOR.split(text.strip(" []")))))
         for text in (gold, stated)
     )
     return len(gold_names) > 1 and gold_names == stated_names
 
 
+def finite_float(text: str) -> float | None:
+    """Return the number that Python's `float` parses; None if that fails or the number is not finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
+
+
 def parse_plain_number(gold: str) -> float | None:
-    """Return the value of a gold answer that is a single number, with or without currency or percent sign; else None."""
+    """Return the value of a gold answer that is a single number, with or without a currency or percent sign; else None."""
     return number(gold) if _GOLD_NUMBER.fullmatch(strip_formatting(gold)) else None

@@ -1,4 +1,4 @@
-"""Scorers for Biology-Instructions that read numbers, labels, sets of labels and EC numbers anywhere in a reply."""
+"""Scorers for Biology-Instructions that read a number, a label, a set of labels or EC numbers anywhere in a reply."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from evals.extract.reading import REJECTED, Reading, read_answer
 from evals.extract.statements import Form
 from evals.extract.units import Quantity
 from evals.extract.visible import visible
+from evals.scorers.number import read_number
 from evals.scorers.outcomes import binary_score, read_reply, unanswered, with_reading
 from evals.scorers.upstream.biology import (
     label_parts,
@@ -28,39 +29,44 @@ from evals.types import Prompt, Reply, Sample, Score
 
 MAX_PLAUSIBLE = 1e9
 """Largest plausible magnitude of a measurement in these tasks."""
-_ENZYME = re.compile(r"(?<![\d.])\d{1,2}\.(?:\d{1,3}|-)\.(?:\d{1,3}|-)\.(?:[nB]?\d{1,4}|-)(?![\d])(?!\.\d)")
+_EC_NUMBER = re.compile(
+    r"(?<![\d.])\d{1,2}\.(?:\d{1,3}|-)\.(?:\d{1,3}|-)\.(?:[nB]?\d{1,4}|-)(?![\d])(?!\.\d)"
+)
 _NEGATION = re.compile(r"\b(?:not|rather\s+than|instead\s+of|unlike|except)\b|n['’]t\b", re.IGNORECASE)
-_BOXED_SIGN = re.compile(
+_BOXED_POSITIVE = re.compile(
     r"(?<=[{>:])(?P<before>\s*[*_\"']{0,3})positive(?=[*_\"']{0,3}\s*(?:[}<.]|$))|(?<=\\text\{)positive(?=\})", re.IGNORECASE | re.MULTILINE
 )  # fmt: skip
-_STATED_SIGN = re.compile(
+_STATED_POLARITY = re.compile(
     r"\b(?:prediction|answer|label|class|classification|result|interaction|verdict|conclusion)\b[\s*_:\"']{1,8}(?:is\b|=)?[\s*_:\"']{0,8}"
-    r"(?P<sign>positive|negative)\b(?=[\s*_\"']{0,6}(?:[.,;!)\n]|$))",
+    r"(?P<polarity>positive|negative)\b(?=[\s*_\"']{0,6}(?:[.,;!)\n]|$))",
     re.IGNORECASE,
 )
 _NUMBER = r"(?P<number>[-+\u2212]?(?:\d{1,12}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][-+]?\d{1,3})?)"
 
 
 def yes_or_no(text: str) -> Reading | None:
-    """Return the yes or no that a reply states; "positive" and "negative" are read in a box or after a word like "prediction"."""
-    answer = stated_yes_no(_BOXED_SIGN.sub(lambda match: (match["before"] or "") + "yes     ", text))
+    """Return the yes or no that a reply states, also as "positive" or "negative" in a box or after a word like "prediction"."""
+    padded_yes = "yes".ljust(len("positive"))  # keeps the positions of the text that follows
+    answer = stated_yes_no(_BOXED_POSITIVE.sub(lambda match: (match["before"] or "") + padded_yes, text))
     if answer is not None:
         return answer._replace(value="yes" if answer.value else "no")
     visible_text = visible(text).text
-    signs = [
-        sign
-        for sign in _STATED_SIGN.finditer(visible_text)
-        if not _HEDGE.search(visible_text[max(0, sign.start() - 24) : sign.start()].rpartition("\n")[2])
+    matches = [
+        match
+        for match in _STATED_POLARITY.finditer(visible_text)
+        if not _DENIAL_OR_DOUBT.search(
+            visible_text[max(0, match.start() - 24) : match.start()].rpartition("\n")[2]
+        )
     ]
-    if not signs:
+    if not matches:
         return None
-    value = "yes" if signs[-1]["sign"].lower() == "positive" else "no"
-    return Reading(value, "sentence", *signs[-1].span("sign"))
+    value = "yes" if matches[-1]["polarity"].lower() == "positive" else "no"
+    return Reading(value, "sentence", *matches[-1].span("polarity"))
 
 
 ANSWER_FORMS: frozenset[Form] = frozenset(("box", "tag", "json", "line", "sentence"))
 """Forms of an explicit answer; in any other form the text must consist of labels alone."""
-_HEDGE = re.compile(
+_DENIAL_OR_DOUBT = re.compile(
     r"\b(?:cannot|can\s*not|no|without|lack\w*|absent|exclu\w+|unlikely|reject\w*|missing|ruled\s+out|impossible|would|neither|if|whether|none\s+of)\b|\?",
     re.IGNORECASE,
 )
@@ -74,11 +80,11 @@ def asserted_text(content: str, form: Form) -> str | None:
     negation = _NEGATION.search(content)
     content = content[: negation.start()] if negation else content
     clause = re.split(r"[(;.]\s", content, maxsplit=1)[0]
-    return None if _HEDGE.search(clause) else content
+    return None if _DENIAL_OR_DOUBT.search(clause) else content
 
 
-def consists_of_labels(content: str, labels: Sequence[str], form: Form) -> bool:
-    """Return whether a text consists of labels alone, or is an explicit answer."""
+def is_label_statement(content: str, labels: Sequence[str], form: Form) -> bool:
+    """Return whether a statement is an explicit answer or consists of labels alone."""
     if form in ANSWER_FORMS:
         return True
     remainder = re.sub(r"[\s_-]+", " ", content.lower())
@@ -92,7 +98,7 @@ def _normalise_label(label: str) -> str:
 
 
 class LabelOf(Struct, frozen=True):
-    """Scores 1 if a reply states the right one of `labels`; spaces, hyphens and case are ignored."""
+    """Scores 1 if a reply states the right one of `labels`; case, spaces and punctuation are ignored."""
 
     labels: tuple[str, ...]
 
@@ -110,7 +116,7 @@ class LabelOf(Struct, frozen=True):
 
 
 def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str]:
-    """Return the labels that a statement asserts; empty if it contains other words."""
+    """Return the labels that a statement asserts; empty if it contains other words and is not an explicit answer."""
     claim = asserted_text(content[:2_000], form)
     if claim is None:
         return []
@@ -120,7 +126,7 @@ def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str
         return exact_matches
     words = re.sub(r"[\s_-]+", " ", claim.lower().replace("\\_", " "))
     asserted = [label for label in labels if _label_pattern(label).search(words)]
-    return asserted if consists_of_labels(words, asserted, form) else []
+    return asserted if is_label_statement(words, asserted, form) else []
 
 
 def _label_pattern(label: str) -> re.Pattern[str]:
@@ -132,7 +138,7 @@ def _label_pattern(label: str) -> re.Pattern[str]:
 
 
 class LabelsOf(Struct, frozen=True):
-    """Scores the F1 of the set of labels that a reply states; `none` together with other labels is not read."""
+    """Scores the F1 of the set of labels that a reply states; an answer with `none` and other labels is not read."""
 
     labels: tuple[str, ...]
 
@@ -154,21 +160,22 @@ class StatedEnzymes(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
         reading = read_reply(reply, read_answer, _parse_enzymes, use_layout=True)
-        gold = Sample(id=sample.id, target=",".join(_ENZYME.findall(str(sample.target))))
+        gold = Sample(id=sample.id, target=",".join(_EC_NUMBER.findall(str(sample.target))))
         score = score_label_set(gold, reply, set(reading.value) if reading else None, {})
         return with_reading(reading, score)
 
 
 def _parse_enzymes(content: str, form: Form) -> Any:
     claim = asserted_text(content[:2_000], form)
-    codes = sorted(set(_ENZYME.findall(claim or "")))
-    return codes if codes and consists_of_labels(claim or "", codes, form) else None
+    codes = sorted(set(_EC_NUMBER.findall(claim or "")))
+    return codes if codes and is_label_statement(claim or "", codes, form) else None
 
 
 class StatedNumbers(Struct, frozen=True):
-    """Scores the number, or the numbers by key, that a reply states; `percent` is the value of one per cent."""
+    """Scores the number, or the numbers by key, that a reply states."""
 
     percent: float
+    """The number that 1 % stands for."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -177,28 +184,16 @@ class StatedNumbers(Struct, frozen=True):
             return score_numbers(sample, reply, [None] * len(keys or [""]))
         if keys:
             numbers = parse_numbers(reply.text, keys) or numbers_by_key(reply.text, keys)
-            return score_numbers(sample, reply, [_plausible(numbers.get(key)) for key in keys])
-        reading = stated(reply.text, "")
-        quantity = reading.value if isinstance(reading, Reading) else reading
-        may_be_incomplete = (
-            isinstance(reading, Reading)
-            and reply.stop == "length"
-            and reading.end >= len(reply.text.rstrip())
-            and reading.form not in ("box", "tag", "json")
-        )
-        number = (
-            None
-            if may_be_incomplete or not isinstance(quantity, Quantity)
-            else _plausible(self._value(quantity))
-        )
-        score = score_numbers(sample, reply, [number])
-        return with_reading(reading, score) if isinstance(reading, Reading) and number is not None else score
+            return score_numbers(sample, reply, [_if_plausible(numbers.get(key)) for key in keys])
+        quantity, reading = read_number(stated, reply, "")
+        number = None if quantity is None else _if_plausible(self._convert_percent(quantity))
+        return with_reading(None if number is None else reading, score_numbers(sample, reply, [number]))
 
-    def _value(self, quantity: Quantity) -> float:
+    def _convert_percent(self, quantity: Quantity) -> float:
         return quantity.value * (self.percent if quantity.unit in ("%", "percent") else 1.0)
 
 
-def _plausible(number: float | None) -> float | None:
+def _if_plausible(number: float | None) -> float | None:
     return number if number is not None and isfinite(number) and abs(number) <= MAX_PLAUSIBLE else None
 
 

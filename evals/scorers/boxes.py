@@ -1,14 +1,14 @@
 """Visual grounding: intersection over union of the stated and the gold rectangles (Acc@0.5, mean IoU).
 
-A gold rectangle is "[x1, y1, x2, y2]" in pixels, and several are a tuple; `sample.meta` contains the image's `width` and
-`height`. The coordinate system that the prompt asks for is an option of the scorer and is never guessed: `pixel`,
-`thousand` (thousandths of width and height, as in Qwen and InternVL) or `unit`; corners `xyxy`, `xywh`, or `yxyx` as in
-Gemini. Four decimal numbers in [0, 1] are always read as fractions; if the prompt asked for other units, the score is
-suspect.
+A gold rectangle is "[x1, y1, x2, y2]" in pixels; several form a tuple. `sample.meta` contains the image's `width` and
+`height`. The coordinate system for which the prompt asks is never guessed, but set by two fields of the scorer. `scale` is
+`pixel`, `thousand` (thousandths of width and height, as in Qwen and InternVL) or `unit` (fractions of them); `form` is
+`xyxy`, `xywh`, or `yxyx` as in Gemini. Four numbers in [0, 1] that are not all integers are always read as fractions; if
+the prompt asked for another scale, the score is suspect.
 
 If there is a single gold rectangle, only the last stated one counts, so that listing guesses does not help. If there are
-several, rectangles are matched one to one, optimally, and the value is F1 at the threshold: an extra rectangle costs as much
-as a missed one.
+several, stated and gold rectangles are matched one to one, optimally, and the value is F1 at the threshold: an extra
+rectangle costs as much as a missed one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Box(NamedTuple):
 
 
 def iou(first: Box, second: Box) -> float:
-    """Return the intersection over union; 0 if both are empty."""
+    """Return the intersection over union; 0 if both areas are 0."""
     width = min(first.x2, second.x2) - max(first.x1, second.x1)
     height = min(first.y2, second.y2) - max(first.y1, second.y1)
     shared = max(0.0, width) * max(0.0, height)
@@ -48,7 +48,7 @@ def iou(first: Box, second: Box) -> float:
 
 
 class Boxes(Struct, frozen=True):
-    """Scores 1 if the stated rectangle reaches the threshold, or F1 for several; `iou` is recorded as a part."""
+    """Scores 1 if the IoU reaches the threshold, or for several gold rectangles F1; the part `iou` is the mean IoU."""
 
     scale: Literal["pixel", "thousand", "unit"] = "pixel"
     form: Literal["xyxy", "xywh", "yxyx"] = "xyxy"
@@ -61,7 +61,7 @@ class Boxes(Struct, frozen=True):
             return replace(unanswered(reply, "no rectangle stated"), parts={"iou": 0.0})
         golds = [gold_box(text) for text in sample.targets]
         size = float(sample.meta["width"]), float(sample.meta["height"])
-        located = [self.box(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
+        located = [self._to_pixels(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
         boxes = list(dict.fromkeys(box for box, _ in located))
         overlaps = matched_overlaps(golds, boxes, self.threshold)
         hits = sum(overlap >= self.threshold for overlap in overlaps)
@@ -76,8 +76,8 @@ class Boxes(Struct, frozen=True):
             parts={"iou": sum(overlaps) / len(golds)},
         )
 
-    def box(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
-        """Return a stated rectangle in pixels, and whether it was read as fractions although the prompt asks for other units."""
+    def _to_pixels(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
+        """Return a stated rectangle in pixels, and whether it was read as fractions although the prompt asks for another scale."""
         numbers = region.numbers
         a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if self.form == "yxyx" else numbers
         if self.form == "xywh":
@@ -98,7 +98,7 @@ def gold_box(text: str) -> Box:
 
 
 def matched_overlaps(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) -> list[float]:
-    """Return the overlaps in the matching with the most overlaps at or above the threshold; ties: with the largest sum."""
+    """Return the IoUs of the matching with the most IoUs at or above the threshold; of several, that with the largest sum."""
     if len(golds) == 1 or len(boxes) == 1:
         return [max(iou(gold, box) for gold in golds for box in boxes)] if golds and boxes else []
     import numpy as np
@@ -114,14 +114,14 @@ class _AccuracyAtIou(Struct, frozen=True):
     threshold: float
 
     def __call__(self, points: Sequence[Point]) -> float:
-        return float(_mean_iou(points) >= self.threshold)
+        return float(_recorded_iou(points) >= self.threshold)
 
 
-def _mean_iou(points: Sequence[Point]) -> float:
+def _recorded_iou(points: Sequence[Point]) -> float:
     point = points[0]
     overlap = point.value if point.verdict == "missing" else point.parts.get("iou")
     if overlap is None:
-        raise ValueError("no overlap")
+        raise ValueError("no IoU")
     return overlap
 
 
@@ -134,5 +134,5 @@ def grounding(*, scorer: str = "") -> tuple[Metric, ...]:
     return (
         metric("acc@0.5", _AccuracyAtIou(0.5), headline=True),
         metric("acc@0.75", _AccuracyAtIou(0.75)),
-        metric("mean_iou", _mean_iou),
+        metric("mean_iou", _recorded_iou),
     )

@@ -1,15 +1,14 @@
 """Score answers about charts by relaxed accuracy, as published and corrected.
 
-`Relaxed` is VLMEvalKit's form (@ e8e78f05, dataset/utils/vqa_eval.py) of the rule of ChartQA's authors. Known defects: a
+`Relaxed` is VLMEvalKit's version (@ e8e78f05, dataset/utils/vqa_eval.py) of the rule of ChartQA's authors. Known defects: a
 target of 0 is compared as text; `12%` is 0.12 and never 12; a year within 5 % is right; a number with a thousands separator
-or a unit is compared as text; the whole reply is compared, so any reasoning makes it wrong.
+or a unit is compared as text; the whole reply is compared, so a reply with any reasoning is wrong.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from math import isfinite
 
 from msgspec import Struct
 
@@ -24,17 +23,14 @@ MAX_CHARS = 2_000
 
 
 def parse_upstream_number(text: str) -> float | None:
-    """Read a number as upstream does; a percent sign divides by 100."""
+    """Parse a text as upstream does, `12%` as 0.12; None if it is not a finite number."""
     text = text.strip()[:MAX_CHARS]
-    try:
-        value = float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        return None
-    return value if isfinite(value) else None
+    value = answers.finite_float(text.rstrip("%"))
+    return value if value is None or not text.endswith("%") else value / 100
 
 
 class Relaxed(Struct, frozen=True):
-    """Scores 1 for a number within `tolerance` of the target, or for the same text."""
+    """Scores 1 for a number within a relative `tolerance` of the target, or for the target's text, ignoring case."""
 
     tolerance: float = 0.05
 
@@ -63,7 +59,7 @@ class Stated(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        return score_free_answer(reply, (str(sample.target),), self.same)
+        return score_free_form_answer(reply, (str(sample.target),), self.same)
 
     def same(self, gold: str, answer: str) -> bool:
         """Return whether two answers agree."""
@@ -71,16 +67,16 @@ class Stated(Struct, frozen=True):
             return True
         if answers.same_words(gold, answer) or answers.same_name_set(gold, answer):
             return True
-        return self.same_number(gold, answer, year=_YEAR.fullmatch(gold.strip()) is not None)
+        return self.same_number(gold, answer, is_year=_YEAR.fullmatch(gold.strip()) is not None)
 
-    def same_number(self, gold: str, answer: str, *, year: bool) -> bool:
-        """Return whether two numbers agree, exactly if the gold number is a year."""
+    def same_number(self, gold: str, answer: str, *, is_year: bool) -> bool:
+        """Return whether two numbers agree within the tolerance, or exactly if the gold number is a year."""
         target = answers.parse_plain_number(gold)
         scaled = None if target is None else extract.number(answer)
         unscaled = None if target is None else extract.number(answer, scaled=False)
         if target is None or scaled is None or unscaled is None:
             return False
-        if year:
+        if is_year:
             return target == scaled
         as_percentage = scaled * 100 if "%" in gold and "%" not in answer else scaled
         return any(
@@ -89,8 +85,8 @@ class Stated(Struct, frozen=True):
         )
 
 
-def score_free_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, str], bool]) -> Score:
-    """Score the stated free-form answer against any of several golds, with or without the text that follows it."""
+def score_free_form_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, str], bool]) -> Score:
+    """Score the stated free-form answer, with or without the explanation after it, against any of several gold answers."""
     reading = read_reply(reply, extract.stated_text)
     if reading is None:
         return unanswered(reply, "no answer stated")

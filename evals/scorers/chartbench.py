@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from math import isfinite
 
 from msgspec import Struct
 
 from evals import extract
-from evals.scorers.chart import Stated, score_free_answer
+from evals.scorers.answers import finite_float
+from evals.scorers.chart import Stated, score_free_form_answer
 from evals.scorers.outcomes import binary_score, no_answer, unanswered, unanswered_verdict, with_reading
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
@@ -39,12 +39,8 @@ _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][
 
 
 def parse_float(text: str) -> float | None:
-    """Parse a number with Python's `float`, without its percent sign; None if that fails or the number is not finite."""
-    try:
-        value = float(text.rstrip("%"))
-    except ValueError:
-        return None
-    return value if isfinite(value) else None
+    """Return the finite number in a text, ignoring a percent sign after it; None if there is none."""
+    return finite_float(text.rstrip("%"))
 
 
 def matches_relaxed(stated: str, gold: str) -> bool:
@@ -59,7 +55,10 @@ def matches_relaxed(stated: str, gold: str) -> bool:
 
 
 def number_text(text: str) -> tuple[str, bool]:
-    """Return the final number of a reply as text, and whether the reply has several different numbers."""
+    """Return the text of the last number in the stated answer, else in the reply, and whether other numbers occur there.
+
+    A reply without a number is returned unchanged.
+    """
     text = text.strip()
     if parse_float(text) is not None:
         return text, False
@@ -81,7 +80,7 @@ class Published(Struct, frozen=True):
         return ()
 
     def score_extracted(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
-        """Score a number that was copied out of the reply."""
+        """Score the number that the rule or a judge extracted from the reply."""
         right = any(matches_relaxed(extracted.strip(), gold) for gold in sample.targets)
         return binary_score(right=right, answer=extracted.strip()[:200])
 
@@ -129,14 +128,14 @@ class Strict(Struct, frozen=True):
             right = answer == sample.target
             score = binary_score(right=right, answer=answer)
             return with_reading(reading, score)
-        return score_free_answer(reply, sample.targets, self._same)
+        return score_free_form_answer(reply, sample.targets, self._same)
 
     def _same(self, gold: str, stated: str) -> bool:
         """Return whether two answers agree by our rule for ChartQA; a gold `8 %` may also be stated as 0.08."""
         if self.number.same(gold, stated):
             return True
-        share = parse_float(gold) if gold.endswith("%") and "%" not in stated else None
-        return share is not None and self.number.same(f"{share / 100:.12g}", stated)
+        percentage = parse_float(gold) if gold.endswith("%") and "%" not in stated else None
+        return percentage is not None and self.number.same(f"{percentage / 100:.12g}", stated)
 
 
 # --- metrics ------------------------------------------------------------------------------------------------
@@ -145,7 +144,7 @@ class Strict(Struct, frozen=True):
 def _checked_pair(points: Sequence[Point]) -> Sequence[Point]:
     """Return the points if they are the two assertions of a pair, else raise ValueError."""
     if sorted(str(point.target) for point in points) != ["no", "yes"]:
-        raise ValueError("no pair of assertions")
+        raise ValueError("not a pair of assertions")
     return points
 
 
@@ -173,35 +172,32 @@ def both_wrong(points: Sequence[Point]) -> float:
     return float(not acc_plus(points) and not confusion(points))
 
 
-def assertion(points: Sequence[Point]) -> float:
-    """Return the value of a single assertion; raises ValueError for a number."""
+def assertion_value(points: Sequence[Point]) -> float:
+    """Return the value of a single assertion; raises ValueError for a question whose answer is a number."""
     if points[0].target not in YES_NO or points[0].value is None:
-        raise ValueError("no assertion")
+        raise ValueError("not an assertion")
     return points[0].value
 
 
-def number(points: Sequence[Point]) -> float:
-    """Return the value of a number; raises ValueError for an assertion."""
+def number_value(points: Sequence[Point]) -> float:
+    """Return the value of a question whose answer is a number; raises ValueError for an assertion."""
     if points[0].target in YES_NO or points[0].value is None:
-        raise ValueError("no number")
+        raise ValueError("not a numeric question")
     return points[0].value
 
 
-def pooled(points: Sequence[Point]) -> float:
-    """Return the value of a pair or a number; the authors' `final` and VLMEvalKit average both together."""
-    return number(points) if len(points) == 1 else acc_plus(points)
+def pooled_value(points: Sequence[Point]) -> float:
+    """Return the value of a pair or of a numeric question; the authors' `final` and VLMEvalKit average both together."""
+    return number_value(points) if len(points) == 1 else acc_plus(points)
 
 
 def metrics(*, pool: bool) -> tuple[Metric, ...]:
-    """Return the metrics: the mean of Acc+ and numbers pooled, Acc+, CoR, the error rate, the means of assertions and numbers.
-
-    With `pool`, the pooled mean is the headline.
-    """
+    """Return the metrics; with `pool` the mean over pairs and numeric questions is the headline, otherwise Acc+."""
     return (
-        Metric(name="pooled", of=pooled, together=True, headline=pool),
+        Metric(name="pooled", of=pooled_value, together=True, headline=pool),
         Metric(name="acc+", of=acc_plus, together=True, headline=not pool),
         Metric(name="cor", of=confusion, together=True, better="lower"),
         Metric(name="err", of=both_wrong, together=True, better="lower"),
-        Metric(name="assertions", of=assertion),
-        Metric(name="nqa", of=number),
+        Metric(name="assertions", of=assertion_value),
+        Metric(name="nqa", of=number_value),
     )

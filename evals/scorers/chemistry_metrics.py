@@ -23,7 +23,7 @@ def whole(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool =
 
 
 def error(name: str, of: Callable[[Sequence[Point]], float], *, unit: str, headline: bool = False) -> Metric:
-    """Return a metric of errors in a unit."""
+    """Return an error metric in a unit: unbounded, the lower the better, and computed over all replies at once."""
     return Metric(name=name, of=of, pool="whole", unit=unit, better="lower", headline=headline, bounds=None)
 
 
@@ -33,7 +33,10 @@ SIMILARITIES = tuple(mean(f"{name}_of_valid", PartMean(name)) for name in ("morg
 
 
 def by_structure(*, several: bool) -> tuple[Metric, ...]:
-    """Return the metrics of `Molecule`: the share of answers per level of agreement, validity and similarities."""
+    """Return the metrics of `Molecule`: accuracy, the share of replies at each level of agreement, validity and similarities.
+
+    With `several`, for answers that are sets of molecules, the F1 of the components is added.
+    """
     rungs = ("canonical", "no_stereo", "parent", "tautomer")
     return (
         *ACCURACY,
@@ -47,7 +50,7 @@ def by_structure(*, several: bool) -> tuple[Metric, ...]:
 
 
 def regression_errors(unit: str, *, headline: str) -> tuple[Metric, ...]:
-    """Return MAE and RMSE over answered samples, and the share of answered samples."""
+    """Return the MAE and the RMSE of the answered samples, and the share of answered samples."""
     return (
         error("mae", number.mae, unit=unit, headline=headline == "mae"),
         error("rmse", number.rmse, unit=unit, headline=headline == "rmse"),
@@ -61,7 +64,7 @@ def meteor_name() -> str:
 
 
 def captions(headline: str, absent: float | None, suffix: str = "") -> tuple[Metric, ...]:
-    """Return the metrics for captions; a missing caption has the value `absent`, or is excluded if that is None.
+    """Return the metrics for captions; a missing caption has the value `absent`, or is excluded if `absent` is None.
 
     `suffix` is appended to the names of metrics that upstream computes on SciBERT's word pieces and we compute on words.
     """

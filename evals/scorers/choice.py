@@ -19,7 +19,7 @@ Reader = Callable[[str, int], str | None]
 
 
 class Choice(Struct, frozen=True):
-    """Scores 1 for the right option, else 0; a reply that cannot be read is unanswered, never guessed."""
+    """Scores 1 for the right option, else 0; a reply in which `read` finds no option is unanswered."""
 
     read: Reader
 

@@ -1,6 +1,6 @@
 """Score image classifiers: top-1 and top-5 accuracy, size and latency.
 
-A reply is a `Ranking` in JSON, or just a class number (in imported predictions). Rankings also state the network's size and
+A reply is a `Ranking` in JSON, or in imported predictions just a class number. A ranking also states the network's size and
 latency, so that these metrics are computed from records like all others.
 """
 
@@ -41,7 +41,7 @@ _decode = msgspec.json.Decoder(Ranking | int).decode
 
 
 class Classes(Struct, frozen=True):
-    """Scores 1 if the class ranked first is the target, else 0; the part `top5` is 1 if it is among the first five."""
+    """Scores 1 if the target is ranked first, else 0; in a ranking of five classes, the part `top5` is 1 if it contains the target."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; the target is the number of a class."""

@@ -1,12 +1,12 @@
 """Correlations, ROC-AUC and Fmax of a whole run, computed from the parts of each score.
 
 A score stores its gold numbers in the parts `gold_0`, `gold_1`, ... and the stated numbers in `stated_0`, ...; a missing
-part means that the number was not stated. All statistics are resampled by rows.
+part means that the number was not stated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -24,25 +24,42 @@ Kind = Literal["pearson", "spearman", "r2"]
 
 
 class _RowStatistic(Struct, frozen=True):
-    """A statistic over rows of gold and stated numbers."""
+    """A statistic of two tables with a row for each item: the gold numbers, and the stated numbers or NaN."""
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the statistic; raises ValueError if it is undefined."""
-        gold, stated = _gold_and_stated(points)
-        return self.of(gold, stated)
+        return self.of(*self._tables([point for point in points if self._is_counted(point)]))
 
     def of(self, gold: Floats, stated: Floats) -> float:
-        """Return the statistic of two tables (item by number); NaN marks a number that is not stated."""
+        """Return the statistic; NaN in `stated` marks a number that is not stated."""
         raise NotImplementedError
+
+    def _is_counted(self, point: Point) -> bool:
+        return "gold_0" in point.parts
+
+    def _tables(self, points: Sequence[Point]) -> tuple[Floats, Floats]:
+        """Return the gold numbers and the stated numbers of counted points; raises ValueError if there are none."""
+        import numpy as np
+
+        if not points:
+            raise ValueError("at least one value is needed")
+        width = sum(name.startswith("gold_") for name in points[0].parts)
+        gold, stated = (
+            np.array(
+                [[p.parts.get(f"{name}_{i}", np.nan) for i in range(width)] for p in points], dtype=float
+            )
+            for name in ("gold", "stated")
+        )
+        return gold, stated
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
         """Return a function from the indices of resampled clusters to the statistic."""
         import numpy as np
 
         indexed_points = [
-            (index, point) for index, points in enumerate(clusters) for point in points if _has_gold(point)
+            (index, p) for index, points in enumerate(clusters) for p in points if self._is_counted(p)
         ]
-        gold, stated = _gold_and_stated([point for _, point in indexed_points])
+        gold, stated = self._tables([point for _, point in indexed_points])
         cluster_indices = np.array([index for index, _ in indexed_points], dtype=np.intp)
 
         def statistic(indices: NDArray[np.intp]) -> float:
@@ -53,29 +70,8 @@ class _RowStatistic(Struct, frozen=True):
         return statistic
 
 
-def _has_gold(point: Point) -> bool:
-    return "gold_0" in point.parts
-
-
-def _gold_and_stated(points: Iterable[Point]) -> tuple[Floats, Floats]:
-    import numpy as np
-
-    points_with_gold = [point for point in points if _has_gold(point)]
-    if not points_with_gold:
-        raise ValueError("at least one value is needed")
-    width = sum(name.startswith("gold_") for name in points_with_gold[0].parts)
-
-    def columns(name: str) -> Floats:
-        return np.array(
-            [[p.parts.get(f"{name}_{i}", np.nan) for i in range(width)] for p in points_with_gold],
-            dtype=float,
-        )
-
-    return columns("gold"), columns("stated")
-
-
 class Correlation(_RowStatistic, frozen=True):
-    """Correlation times the share of stated numbers, averaged over the numbers of an item.
+    """Correlation over items, times the share of items with a stated number; averaged over the numbers if items have several.
 
     `r2` is the square of Pearson's correlation; with `signed` it keeps the correlation's sign. `constant` is the value if
     all stated numbers are equal; None makes the statistic undefined.
@@ -125,16 +121,17 @@ def _ranks(values: Floats) -> Floats:
 
 
 class Mixed(_RowStatistic, frozen=True):
-    """The mixed score, the mean of two terms: 1 - MAE / 100, and F1 of "below 30" times 1 - (MAE of stated numbers from 0 to 30) / 100.
+    """OpenCompass' mixed score for efficiencies in %, with a term for all stated numbers and one for those from 0 to 30.
 
-    The statistic is multiplied by the share of numbers up to 1,000 in magnitude; errors are clipped at 100. `default`
-    replaces a number that is not stated; if it is None, such a number reduces that share.
+    It is the mean of 1 - MAE / 100 and of F1 ("below 30") times 1 - (MAE of stated numbers from 0 to 30) / 100, times the
+    share of stated numbers up to 1,000 in magnitude. Each MAE is clipped at 100. `default` replaces a number that is not
+    stated; if it is None, a missing number reduces that share.
     """
 
     default: float | None = None
 
     def of(self, gold: Floats, stated: Floats) -> float:
-        """Return the statistic; 0 if no number is usable."""
+        """Return the statistic; 0 if no stated number is up to 1,000 in magnitude."""
         import numpy as np
 
         x, y = gold[:, 0], stated[:, 0]
@@ -143,9 +140,9 @@ class Mixed(_RowStatistic, frozen=True):
         usable = np.abs(y) <= 1000.0
         if not usable.any():
             return 0.0
-        return self._of_usable(x[usable], y[usable]) * float(usable.mean())
+        return self._of_usable_numbers(x[usable], y[usable]) * float(usable.mean())
 
-    def _of_usable(self, x: Floats, y: Floats) -> float:
+    def _of_usable_numbers(self, x: Floats, y: Floats) -> float:
         import numpy as np
 
         low_stated, low_gold = y < 30.0, x < 30.0
@@ -158,7 +155,10 @@ class Mixed(_RowStatistic, frozen=True):
 
 
 class LabelAuc(_RowStatistic, frozen=True):
-    """Area under the ROC curve of hard labels, (sensitivity + specificity) / 2, averaged over labels with both classes."""
+    """Area under the ROC curve of hard labels, (sensitivity + specificity) / 2, averaged over labels.
+
+    A label that is present in all items, or in none, is excluded.
+    """
 
     def of(self, gold: Floats, stated: Floats) -> float:
         """Return the statistic; raises ValueError if no label is present in some items and absent in others."""
@@ -174,7 +174,7 @@ class LabelAuc(_RowStatistic, frozen=True):
         return float(np.mean((sensitivity + specificity) / 2))
 
 
-class Fmax(Struct, frozen=True):
+class Fmax(_RowStatistic, frozen=True):
     """Protein-centric maximum F1 over a list of labels, as OpenCompass' `count_f1_max` computes it for predictions of 0 and 1.
 
     Tied scores are not grouped: predictions are added one by one, item by item, then all other labels of the list, and the
@@ -185,31 +185,15 @@ class Fmax(Struct, frozen=True):
     split: Callable[[str], Sequence[str]]
     resamples: int = 200
 
-    def __call__(self, points: Sequence[Point]) -> float:
-        """Return the statistic; raises ValueError if there are no points, or the list is not available."""
-        return fmax(*self._stated_and_gold([point for point in points if point.verdict != "missing"]))
+    def of(self, gold: Floats, stated: Floats) -> float:
+        """Return the statistic of two tables (item by label) of 0 and 1."""
+        return fmax(stated, gold)
 
-    def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-        """Return a function from the indices of resampled clusters to the statistic."""
-        import numpy as np
+    def _is_counted(self, point: Point) -> bool:
+        return point.verdict != "missing"
 
-        indexed_points = [
-            (i, p) for i, points in enumerate(clusters) for p in points if p.verdict != "missing"
-        ]
-        stated, gold = self._stated_and_gold([point for _, point in indexed_points])
-        cluster_indices = np.array([index for index, _ in indexed_points], dtype=np.intp)
-
-        def statistic(indices: NDArray[np.intp]) -> float:
-            rows = np.repeat(
-                np.arange(len(cluster_indices)),
-                np.bincount(indices, minlength=len(clusters))[cluster_indices],
-            )
-            return fmax(stated[rows], gold[rows])
-
-        return statistic
-
-    def _stated_and_gold(self, points: Sequence[Point]) -> tuple[Floats, Floats]:
-        """Return two tables (item by label) of 0 and 1: the stated labels and the gold labels."""
+    def _tables(self, points: Sequence[Point]) -> tuple[Floats, Floats]:
+        """Return the gold labels and the stated labels; raises ValueError without points or if the list is not available."""
         import numpy as np
 
         try:
@@ -224,7 +208,7 @@ class Fmax(Struct, frozen=True):
                 for label in self.split(text):
                     if label in index:
                         table[row, index[label]] = 1.0
-        return stated, gold
+        return gold, stated
 
 
 def fmax(stated: Floats, gold: Floats) -> float:

@@ -1,4 +1,4 @@
-"""Compare two mathematical answers by spelling, then symbolically; answers that the parser would read only in part are unequal."""
+"""Compare two mathematical answers by spelling, then symbolically; an answer that the parser would read only in part is unequal."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import re
 from evals.extract.expression import normalise_expression, right_hand_side, without_base
 from evals.extract.number_words import spelled_number
 from evals.extract.option_text import normalise_text
-from evals.scorers.math import equal_if_positive, equivalent, is_hostile, quotient
+from evals.scorers.math import LETTER_OR_COMMAND, equal_if_positive, equivalent, is_hostile, quotient
 
 _RELATION = re.compile(r"[<>]|\\(?:[lg]eq?|[lg]t|neq?|approx|sim|ge|le)(?![a-z])|\\not|\\pm")
-_LETTER_OR_COMMAND = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
-_FUNCTIONS = frozenset(
-    re.findall(
-        r"\\\w+",
-        r"\frac\sqrt\cdot\times\pi\infty\cup\ln\log\sin\cos\tan\binom\emptyset\pm\div\circ",
-    )
+_NON_SYMBOL_COMMANDS = frozenset(
+    re.findall(r"\\\w+", r"\frac\sqrt\cdot\times\pi\infty\cup\ln\log\sin\cos\tan\binom\emptyset\pm\div\circ")
 )
+"""LaTeX commands that are functions, operators or constants rather than symbols."""
 _PROSE = re.compile(r"(?<![\\A-Za-z])(?!sqrt|sin|cos|tan|log|exp|frac|pi\b|or\b|and\b)[A-Za-z]{3,}")
 _RANGE = re.compile(r"\d\s+to\s+\d|\bbetween\b|\d\s*[-–]\s*\d+\s*$", re.IGNORECASE)
 _RATIO = re.compile(r"(?<![:\w])[\d.]+\s*:\s*[\d.]+")
 _NUMBER_RATIO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*:\s*(\d{1,9}(?:\.\d{1,9})?)")
-_QUOTIENT = re.compile(r"\\frac\{(\d{1,9})\}\{(\d{1,9})\}|(\d{1,9})/(\d{1,9})")
+_FRACTION = re.compile(r"\\frac\{(\d{1,9})\}\{(\d{1,9})\}|(\d{1,9})/(\d{1,9})")
 _DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
-_LARGE_POWER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
+_LARGE_NUMBER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
+"""A power with an exponent of two or more digits, a number of 16 or more digits, or a factorial."""
 
 
 def same_expression(gold: str, stated: str) -> bool:
@@ -43,7 +41,7 @@ def same_expression(gold: str, stated: str) -> bool:
         gold_text, stated_text
     ):
         return True
-    if (parts := _NUMBER_RATIO.fullmatch(stated_text)) and (gold_parts := _QUOTIENT.fullmatch(gold_text)):
+    if (parts := _NUMBER_RATIO.fullmatch(stated_text)) and (gold_parts := _FRACTION.fullmatch(gold_text)):
         numerator, denominator = (float(part) for part in gold_parts.groups() if part)
         return _is_close(float(parts[1]) * denominator, float(parts[2]) * numerator)
     if (parts := _NUMBER_RATIO.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
@@ -54,7 +52,7 @@ def same_expression(gold: str, stated: str) -> bool:
         return _is_close(float(gold_text), float(stated_text))
     if is_hostile(gold_text) or is_hostile(stated_text):
         return False  # huge factorials and power towers are equal only if spelled the same
-    if _LARGE_POWER.search(gold_text) or _LARGE_POWER.search(stated_text):
+    if _LARGE_NUMBER.search(gold_text) or _LARGE_NUMBER.search(stated_text):
         return _is_quotient_one(gold_text, stated_text)
     gold_tex, stated_tex = f"${gold_text}$", f"${stated_text}$"
     if equivalent(gold_tex, stated_tex) is True:
@@ -77,7 +75,7 @@ def _without_rounded_value(text: str) -> str:
 
 
 def _same_without_base(gold: str, stated: str) -> bool:
-    """Return whether two answers are equal except for a number base that only one of them names."""
+    """Return whether two answers are equal if the gold base, or a stated base of 10, is omitted."""
     return without_base(gold) == stated.replace(" ", "") or (
         "_" not in gold
         and without_base(stated).replace(" ", "") == gold.replace(" ", "")
@@ -102,11 +100,11 @@ def _is_comparable(gold: str, stated: str) -> bool:
 
 
 def _symbols(text: str) -> set[str]:
-    return {match[0] for match in _LETTER_OR_COMMAND.finditer(text)} - _FUNCTIONS - {"e", "i"}
+    return {match[0] for match in LETTER_OR_COMMAND.finditer(text)} - _NON_SYMBOL_COMMANDS - {"e", "i"}
 
 
 def _is_quotient_one(gold: str, stated: str) -> bool:
-    """Return whether two large powers or factorials have a quotient of 1; rounding could make different ones equal."""
+    """Return whether two answers are equivalent and not shown to differ by their quotient: `equivalent` rounds large numbers."""
     if equivalent(f"${gold}$", f"${stated}$") is not True:
         return False
     ratio = quotient(f"${gold}$", f"${stated}$")

@@ -19,36 +19,38 @@ from evals.scorers.outcomes import read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 2_000
-"""Maximum number of characters of a formula or name that are examined."""
-CHARGE = "charge"
+"""Maximum length of a formula; a longer name is truncated to it."""
+CHARGE_KEY = "charge"
 """Key of the charge among the element counts."""
 
-_SYMBOLS = """
+_ELEMENT_SYMBOLS = """
 H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb
 Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au
 Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts
 Og D T
 """
-ELEMENTS = frozenset(_SYMBOLS.split())
+ELEMENTS = frozenset(_ELEMENT_SYMBOLS.split())
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _FORMULA_TOKEN = re.compile(r"([A-Z][a-z]?)(\d{1,6})?|([(\[{])|([)\]}])(\d{1,6})?")
-_CHARGE = re.compile(r"(?:\^\{?|(?<=\])|(?<=\))|\()(\d{0,3}[+-]|[+-]\d{1,3})\}?\)?$|([+-]\d{0,3}|[+-]{2,4})$")
+_FINAL_CHARGE = re.compile(
+    r"(?:\^\{?|(?<=\])|(?<=\))|\()(\d{0,3}[+-]|[+-]\d{1,3})\}?\)?$|([+-]\d{0,3}|[+-]{2,4})$"
+)
 _ISOTOPE = re.compile(r"\[\^?\{?\d{1,3}\}?([A-Z][a-z]?)\]|\^\{?\d{1,3}\}?(?=[A-Z])|(?<=\[)\d{1,3}(?=[A-Z])")
-_IONS = re.compile(r"[^+^-]+(?:\^\{?\d{0,2}[+-]\}?|[+-]+)")
+_ION = re.compile(r"[^+^-]+(?:\^\{?\d{0,2}[+-]\}?|[+-]+)")
 _MARKUP = re.compile(r"\\(?:mathrm|text|ce|rm|mathbf)|[\\$_\s]|<su[bp]>|</su[bp]>")
 
 
 def element_counts(text: str) -> dict[str, int] | None:
-    """Return the element counts of a formula, with its charge under `CHARGE`; None if it is not a formula.
+    """Return the element counts of a formula, with its charge under `CHARGE_KEY`; None if it is not a formula.
 
-    Reads subscripts and superscripts in Unicode, LaTeX and HTML, brackets, hydrates (`·5H2O`) and isotope marks (which count
-    as the element; D and T as H). A charge may be written as RDKit and PubChem do, without brackets (`O4S-2`, `C6H5O-`), or
-    as in `SO4^2-`, `[SO4]2-`, `SO4(2-)`.
+    Reads subscripts and superscripts in Unicode, LaTeX and HTML, brackets and hydrates (`·5H2O`). Isotope marks are ignored,
+    and D and T count as H. A charge may be written without brackets, as by RDKit and PubChem (`O4S-2`, `C6H5O-`), or as in
+    `SO4^2-`, `[SO4]2-`, `SO4(2-)`.
     """
-    text = _without_markup(text)
+    text = _normalise(text)
     if not text or len(text) > MAX_CHARS:
         return None
-    ions = _IONS.findall(text) if text.rstrip("}").endswith(("+", "-")) else []
+    ions = _ION.findall(text) if text.rstrip("}").endswith(("+", "-")) else []
     if len(ions) > 1 and "".join(ions) == text:
         return _sum_of_ions(ions)
     text, charge = _split_charge(text)
@@ -62,7 +64,7 @@ def element_counts(text: str) -> dict[str, int] | None:
         for element, number in elements.items():
             total["H" if element in "DT" else element] += number * multiplier
     return {element: number for element, number in total.items() if number} | (
-        {CHARGE: charge} if charge else {}
+        {CHARGE_KEY: charge} if charge else {}
     )
 
 
@@ -81,7 +83,7 @@ def _sum_of_ions(ions: list[str]) -> dict[str, int] | None:
     return {element: number for element, number in total.items() if number}
 
 
-def _without_markup(text: str) -> str:
+def _normalise(text: str) -> str:
     text = text.strip().strip("*`.").strip()
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]*[⁺⁻]$", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
@@ -94,7 +96,7 @@ def _without_markup(text: str) -> str:
 
 def _split_charge(text: str) -> tuple[str, int]:
     """Return a formula without the charge at its end, and the charge."""
-    match = _CHARGE.search(text)
+    match = _FINAL_CHARGE.search(text)
     if match is None:
         return text, 0
     charge_text = match[1] or match[2]
@@ -132,7 +134,7 @@ def _parse_elements(formula: str) -> Counter[str] | None:
 
 
 class Formula(Struct, frozen=True):
-    """Scores 1 for the same element counts and the same charge; `C5H8` equals `H8C5`."""
+    """Scores 1 for the element counts and the charge of the target, or of a formula in `sample.meta["also"]`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -148,7 +150,7 @@ class Formula(Struct, frozen=True):
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
         readings: list[dict[str, int] | None] = [stated]
         if re.search(r"\d[+-]\W*$", answer):  # the digit of Ca2+ may belong to the charge
-            readings.append(element_counts(re.sub(r"(\d[+-])$", r"^\1", _without_markup(answer))))
+            readings.append(element_counts(re.sub(r"(\d[+-])$", r"^\1", _normalise(answer))))
         if any(element_counts(gold) in readings for gold in golds):
             return Score(value=1.0, verdict="right", answer=answer)
         why = _describe_difference(stated, element_counts(golds[0]) or {})
@@ -156,7 +158,7 @@ class Formula(Struct, frozen=True):
 
 
 def _describe_difference(stated: dict[str, int], gold: dict[str, int]) -> str:
-    keys = sorted(stated.keys() | gold.keys(), key=lambda k: (k == CHARGE, k))
+    keys = sorted(stated.keys() | gold.keys(), key=lambda k: (k == CHARGE_KEY, k))
     differences = [
         f"{key} {stated.get(key, 0)}, should be {gold.get(key, 0)}"
         for key in keys

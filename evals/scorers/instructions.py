@@ -1,9 +1,9 @@
 """Verifiable instructions such as a number of words, no comma or a title (IFEval, Zhou et al., arXiv 2311.07911).
 
 There are two sets of rules for the same 25 types. `OFFICIAL` implements lm-evaluation-harness 0.4.13
-(`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval), with its known defects:
+(`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval) with its known defects:
 a text whose language cannot be detected passes, bold text counts as two highlights, a Markdown link is a placeholder, a
-keyword may be part of a longer word, a postscript may be in mid-sentence. `CORRECTED` replaces the rules whose verdicts
+keyword may be part of a longer word, and a postscript may be in mid-sentence. `CORRECTED` replaces the rules whose verdicts
 a careful reader would reject. Both seed langdetect, whose results are random in upstream's code.
 
 Upstream's loose metrics try eight versions of a reply: whole, without its first line, its last, or both; each also without
@@ -64,13 +64,13 @@ def _count_capital_words(text: str) -> int:
     return sum(word.isupper() for word in word_tokenize(text, preserve_line=True))
 
 
-def _has_paragraphs(text: str, arguments: Arguments) -> bool:
+def _has_required_paragraphs(text: str, arguments: Arguments) -> bool:
     has_text = [bool(paragraph.strip()) for paragraph in re.split(r"\s?\*\*\*\s?", text)]
     return all(has_text[1:-1]) and sum(has_text) == int(arguments["num_paragraphs"])
 
 
-def _begins_nth_paragraph(text: str, arguments: Arguments) -> bool:
-    """Return whether the nth paragraph begins with the required word and the number of paragraphs is the required one."""
+def _has_required_first_word(text: str, arguments: Arguments) -> bool:
+    """Return whether the nth paragraph begins with the required word, and the number of paragraphs is as required."""
     paragraphs = text.split("\n\n")
     count, nth = sum(bool(paragraph.strip()) for paragraph in paragraphs), int(arguments["nth_paragraph"])
     if nth > count or not (words := paragraphs[nth - 1].split()):
@@ -146,11 +146,11 @@ OFFICIAL: dict[str, Rule] = {
     SENTENCE_COUNT: lambda text, a: _satisfies_relation(
         len(_sentence_tokenizer().tokenize(text)), a, "relation", "num_sentences"
     ),
-    "length_constraints:number_paragraphs": _has_paragraphs,
+    "length_constraints:number_paragraphs": _has_required_paragraphs,
     "length_constraints:number_words": lambda text, a: _satisfies_relation(
         len(re.findall(r"\w+", text)), a, "relation", "num_words"
     ),
-    "length_constraints:nth_paragraph_first_word": _begins_nth_paragraph,
+    "length_constraints:nth_paragraph_first_word": _has_required_first_word,
     "detectable_content:number_placeholders": lambda text, a: (
         len(re.findall(r"\[.*?\]", text)) >= int(a["num_placeholders"])
     ),
@@ -255,7 +255,9 @@ REQUIRED_ARGUMENTS: dict[str, tuple[str, ...]] = {
 def checked_arguments(instructions: Sequence[str], arguments: Sequence[Arguments]) -> list[dict[str, Any]]:
     """Return the non-empty arguments of each instruction; raises DataError for an instruction that cannot be checked."""
     if len(instructions) != len(arguments):
-        raise DataError(f"{len(instructions)} instructions and {len(arguments)} sets of arguments")
+        raise DataError(
+            f"the numbers of instructions ({len(instructions)}) and of sets of arguments ({len(arguments)}) differ"
+        )
     checked = []
     for name, raw_arguments in zip(instructions, arguments, strict=True):
         if name not in OFFICIAL:
@@ -273,7 +275,7 @@ def checked_arguments(instructions: Sequence[str], arguments: Sequence[Arguments
 
 
 def loose_variants(text: str) -> Iterable[str]:
-    """Yield the eight versions of a reply, any of which may follow an instruction under the loose metrics."""
+    """Yield the eight versions of a reply; an instruction counts as loosely followed if any of them follows it."""
     lines = text.split("\n")
     for version in (
         text,
@@ -351,9 +353,10 @@ def _require_sentence_data() -> None:
 
 
 class FollowedShare(Struct, frozen=True):
-    """The share of followed instructions over all samples."""
+    """The share of the instructions of all samples that are followed."""
 
     part: str
+    """Score part with the number of followed instructions."""
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the share; raises ValueError if there are no instructions."""

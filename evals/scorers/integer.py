@@ -29,13 +29,9 @@ class Integer(Struct, frozen=True):
 
 
 class IntegerInWorker(Integer, frozen=True):
-    """`Integer` run in a worker with a deadline, for rules that evaluate expressions."""
+    """`Integer`, run in a worker with a deadline, for rules that evaluate expressions."""
 
     heavy: ClassVar[bool] = True
-
-    def __repr__(self) -> str:
-        """Return the description of `Integer`, as the worker does not affect scores."""
-        return f"Integer({self.read.__name__})"
 
 
 class StatedInteger(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Score class labels, such as yes and no, and compute the metrics of a binary classifier.
+"""Score class labels such as yes and no, and compute the metrics of a binary classifier.
 
 Every metric except `roc_auc` depends only on the label. `roc_auc` needs a score (a stated probability) for each reply;
 otherwise it raises ValueError and is not reported. The area under the ROC curve of hard labels, often reported as ROC-AUC,

@@ -12,7 +12,7 @@ DEBIAN_FOLDER = Path("/usr/share/wordnet")
 REQUIRED_FILES = tuple(
     f"{kind}.{part}" for kind in ("data", "index") for part in ("adj", "adv", "noun", "verb")
 )
-CATEGORIES = (
+LEXICOGRAPHER_FILES = (
     "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition "
     "noun.communication noun.event noun.feeling noun.food noun.group noun.location noun.motive noun.object noun.person "
     "noun.phenomenon noun.plant noun.possession noun.process noun.quantity noun.relation noun.shape noun.state "
@@ -20,12 +20,12 @@ CATEGORIES = (
     "verb.consumption verb.contact verb.creation verb.emotion verb.motion verb.perception verb.possession verb.social "
     "verb.stative verb.weather adj.ppl"
 )
-"""WordNet's 45 lexicographer files in order, from its manual page lexnames(5WN): Debian omits the file `lexnames`."""
-PARTS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
+"""WordNet's 45 lexicographer files, in the order of its manual page lexnames(5WN); Debian omits the file `lexnames`."""
+PART_OF_SPEECH_NUMBERS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 
 def install_wordnet(source: Path = DEBIAN_FOLDER, target: Path | None = None) -> Path:
-    """Copy WordNet from `source` to `target`, by default nltk's data folder; raises UsageError."""
+    """Copy WordNet from `source` to `target`, by default nltk's data folder, and return the new folder; raises UsageError."""
     missing = [name for name in REQUIRED_FILES if not (source / name).is_file()]
     if missing:
         raise UsageError(
@@ -38,8 +38,8 @@ def install_wordnet(source: Path = DEBIAN_FOLDER, target: Path | None = None) ->
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
         lines = [
-            f"{number:02}\t{name}\t{PARTS[name.partition('.')[0]]}\n"
-            for number, name in enumerate(CATEGORIES.split())
+            f"{number:02}\t{name}\t{PART_OF_SPEECH_NUMBERS[name.partition('.')[0]]}\n"
+            for number, name in enumerate(LEXICOGRAPHER_FILES.split())
         ]
         (folder / "lexnames").write_text("".join(lines), encoding="utf-8")
     except OSError as error:

@@ -15,20 +15,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import UsageError, install
+from evals.scorers.formula import ELEMENTS
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 MAX_FORMULA_CHARS = 400
 """Maximum length of a formula in characters."""
-ELEMENTS = frozenset(
-    re.findall(
-        r"[A-Z][a-z]?",
-        "HHeLiBeBCNOFNeNaMgAlSiPSClArKCaScTiVCrMnFeCoNiCuZnGaGeAsSeBrKrRbSrYZrNbMoTcRuRhPdAgCdInSnSbTeIXeCsBaLaCePrNd"
-        "PmSmEuGdTbDyHoErTmYbLuHfTaWReOsIrPtAuHgTlPbBiPoAtRnFrRaAcThPaUNpPuAmCmBkCfEsFmMdNoLrRfDbSgBhHsMtDsRgCnNhFlMcLv"
-        "TsOgDT",
-    )
-)
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉․", "0123456789.")
 _LATEX = re.compile(r"\\(?:text|mathrm|mathbf|ce|rm|boxed)\b|\\[,;! ]|[${}_]")
 _FORMULA_TOKEN = re.compile(r"([A-Z][a-z]?|[()\[\]])(\d+\.?\d*|\.\d+)?")
@@ -54,7 +47,7 @@ def looks_like_formula(text: str) -> bool:
         if depth < 0 or depth > 8 or (match[1] == "(" and match[2]):
             return False
         position = match.end()
-    return depth == 0 and formula != "("
+    return depth == 0
 
 
 def _pymatgen() -> Any:
@@ -67,14 +60,14 @@ def _pymatgen() -> Any:
 
 @contextmanager
 def _suppress_warnings() -> Iterator[None]:
-    """Suppress the warnings of pymatgen and spglib (no electronegativity of argon, rounded CIFs)."""
+    """Suppress the warnings of pymatgen and spglib, such as those about rounded CIFs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def parse_structure(document: dict[str, Any] | str) -> Structure:
-    """Parse a structure from pymatgen's own dictionary or from CIF or POSCAR text; raises ValueError."""
+    """Parse a structure from pymatgen's own dictionary, or from CIF or POSCAR text; raises ValueError if it is malformed."""
     core = _pymatgen()
     if isinstance(document, dict):
         structure: Structure = core.Structure.from_dict(document)
@@ -86,7 +79,7 @@ def parse_structure(document: dict[str, Any] | str) -> Structure:
 
 
 def space_group(crystal: Structure) -> str:
-    """Return the symbol and number of the space group; empty if spglib finds none."""
+    """Return the symbol and number of the space group, as in "Fm-3m (225)"; empty if spglib finds none."""
     with _suppress_warnings():
         try:
             symbol, number = crystal.get_space_group_info(symprec=0.01)

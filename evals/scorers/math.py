@@ -18,20 +18,16 @@ MAX_CHARS = 20_000
 MAX_GOLD_CHARS = 8_000
 _MAX_DEPTH = 60
 """Maximum depth of braces; sympy's parser is recursive."""
-_HUGE_NUMBER = re.compile(
+_HUGE_VALUE = re.compile(
     r"(?<!\d)\d{4,}+\s*+!|!\s*+!\s*+!|\^\s*+(?:\{\s*+)?(?:\(\s*+)?\d{5,}"
     r"|(?:\^\s*+(?:\{\s*+)?\d++\s*+(?:\}\s*+)?){3,}|\*\*\s*+\d{5,}|(?<!\d)\d{2000,}"
 )
-"""Powers and factorials that sympy would compute in full."""
+"""Powers and factorials that sympy would compute in full, and numbers of 2,000 or more digits."""
 _POWER_TOWER = re.compile(r"(?:(?:\^|\*\*)\s*+(?:[{(]\s*+){0,2}\d{1,4}\s*+[})]*+\s*+){2,}+")
 _MAX_EXPONENT = 99_999
-
-
 _CJK_BOUNDARY = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00-\u9fff])")
 """Boundary between Chinese text and a number without a space; math-verify needs a word boundary."""
-
-
-_LETTER_OR_COMMAND = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
+LETTER_OR_COMMAND = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 
 def equivalent(
@@ -88,9 +84,9 @@ _TEST_POINTS = (1.37, 2.113, 0.731)
 
 
 def equal_if_positive(gold: str, reply: str) -> bool:
-    """Return whether two expressions with roots of the same symbols agree to 15 digits for positive values of the symbols.
+    """Return whether two expressions with roots agree to 15 digits if their symbols, the same in both, are positive.
 
-    Expressions without a root are left to `equivalent`: only a root, such as that of x squared, depends on the sign.
+    Expressions without roots are left to `equivalent`: only a root, such as that of x squared, depends on a symbol's sign.
     """
     import sympy
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
@@ -117,7 +113,7 @@ def equal_if_positive(gold: str, reply: str) -> bool:
 
 
 def _is_short_root(side: Any) -> bool:
-    """Return whether an expression is short and contains a root of a symbol."""
+    """Return whether an expression is short, contains a root of a symbol and no absolute value."""
     from sympy import Abs, Pow, count_ops
 
     roots = [
@@ -134,7 +130,7 @@ def with_lowercase_symbols(gold: str, reply: str) -> tuple[str, str]:
     >>> with_lowercase_symbols(r"\frac{Mg}{m}", r"g M/m")
     ('\\frac{ag}{m}', 'g a/m')
     """
-    tokens = [match[0] for text in (gold, reply) for match in _LETTER_OR_COMMAND.finditer(text)]
+    tokens = [match[0] for text in (gold, reply) for match in LETTER_OR_COMMAND.finditer(text)]
     unused = (letter for letter in "abcfghjklmnopqrstuvwxyz" if letter not in tokens)
     capitals = dict.fromkeys(token for token in tokens if token.lstrip("\\")[0].isupper())
     replacements = dict(zip(capitals, unused, strict=False))
@@ -145,7 +141,7 @@ def with_lowercase_symbols(gold: str, reply: str) -> tuple[str, str]:
         letter = replacements.get(match[0], match[0])
         return f"{letter} " if match[0] != letter and match[0].startswith("\\") else letter
 
-    return _LETTER_OR_COMMAND.sub(replace_letter, gold), _LETTER_OR_COMMAND.sub(replace_letter, reply)
+    return LETTER_OR_COMMAND.sub(replace_letter, gold), LETTER_OR_COMMAND.sub(replace_letter, reply)
 
 
 def _is_huge_tower(exponents: str) -> bool:
@@ -160,7 +156,7 @@ def _is_huge_tower(exponents: str) -> bool:
 
 def is_hostile(text: str) -> bool:
     """Return whether a text would make a symbolic parser recurse or compute endlessly; takes linear time."""
-    if "\0" in text or _HUGE_NUMBER.search(text) or any(map(_is_huge_tower, _POWER_TOWER.findall(text))):
+    if "\0" in text or _HUGE_VALUE.search(text) or any(map(_is_huge_tower, _POWER_TOWER.findall(text))):
         return True
     depth = 0
     for bracket in re.finditer(r"[{}()]", text):

@@ -1,4 +1,4 @@
-"""Score molecules by the rung of agreement with the gold answer (`evals.scorers.molecule_match`).
+"""Score molecules by their level of agreement with the gold answer, called a rung (`evals.scorers.molecule_match`).
 
 `evals.extract.smiles` extracts the molecule from a reply. Every reply gets a verdict: an answer that RDKit cannot read
 is `invalid`. A gold answer that RDKit cannot read makes the score suspect.
@@ -34,6 +34,7 @@ class Molecule(Struct, frozen=True):
 
     rung: str = "compound"
     several: bool = False
+    """Whether an answer is a set of molecules."""
     side: Side = ""
     """The side to score if a reply states a whole reaction."""
     heavy: ClassVar[bool] = True
@@ -89,7 +90,7 @@ class Molecule(Struct, frozen=True):
 
 
 def gold_molecules(sample: Sample) -> list[str]:
-    """Return the gold answer and its alternatives; semicolons between components become dots."""
+    """Return the gold answer and its alternatives, with dots instead of semicolons between components."""
     return [str(gold).strip().replace(";", ".") for gold in (sample.target, *sample.meta.get("also", ()))]
 
 

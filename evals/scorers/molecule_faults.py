@@ -8,19 +8,19 @@ from typing import Any
 from evals.scorers.molecule_forms import MoleculeForms
 
 _MAX_MATCHES = 64
-
-_DOUBLE_BONDS = {"STEREOE": "E", "STEREOTRANS": "E", "STEREOZ": "Z", "STEREOCIS": "Z"}
+"""Maximum number of mappings of the answer's atoms to the target's that are compared."""
+_DOUBLE_BOND_LABELS = {"STEREOE": "E", "STEREOTRANS": "E", "STEREOZ": "Z", "STEREOCIS": "Z"}
 
 
 def tautomer_fault(a: MoleculeForms, t: MoleculeForms) -> str:
-    """Describe whether only hydrogens on heteroatoms differ (usual tautomers), or also hydrogens on carbon (isomers)."""
+    """Describe whether two tautomers differ only in hydrogens on heteroatoms, or also in hydrogens on carbon."""
     answer_hydrogens, target_hydrogens = (
         sorted(atom.GetTotalNumHs() for atom in forms.parent_mol.GetAtoms() if atom.GetAtomicNum() == 6)
         for forms in (a, t)
     )
     if answer_hydrogens == target_hydrogens:
         return "another tautomer of the right molecule"
-    return "an isomer: a hydrogen sits on another carbon (keto and enol, aldose and ketose are such pairs)"
+    return "an isomer: a hydrogen is on another carbon (keto and enol, aldose and ketose are such pairs)"
 
 
 def parent_fault(a: MoleculeForms, t: MoleculeForms) -> str:
@@ -42,7 +42,7 @@ def parent_fault(a: MoleculeForms, t: MoleculeForms) -> str:
 
 
 def stereo_fault(a: MoleculeForms, t: MoleculeForms) -> str:
-    """Describe the stereo elements that differ; atoms are counted from 1 in the target's SMILES."""
+    """Describe the atoms and double bonds whose stereo differs; atoms are numbered from 1 as in the target's SMILES."""
     answer_labels, target_labels = _stereo_labels(a), _stereo_labels(t)
     matches = t.flat_mol.GetSubstructMatches(a.flat_mol, uniquify=False, maxMatches=_MAX_MATCHES)
     faults = min(
@@ -67,9 +67,9 @@ def _stereo_labels(forms: MoleculeForms) -> _Labels:
     chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     atoms = {atom.GetIdx(): atom.GetProp("_CIPCode") for atom in mol.GetAtoms() if atom.HasProp("_CIPCode")}
     bonds = {
-        frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())): _DOUBLE_BONDS[str(bond.GetStereo())]
+        frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())): _DOUBLE_BOND_LABELS[str(bond.GetStereo())]
         for bond in mol.GetBonds()
-        if str(bond.GetStereo()) in _DOUBLE_BONDS
+        if str(bond.GetStereo()) in _DOUBLE_BOND_LABELS
     }
     return atoms, bonds
 

@@ -17,7 +17,7 @@ _METALS = frozenset((3, 11, 19, 37, 55, 87, 4, 12, 20, 38, 56, 88))
 _METAL_ATOM = re.compile(r"\[\d*(?:Li|Na|K|Rb|Cs|Fr|Be|Mg|Ca|Sr|Ba|Ra|#\d)")
 """A group 1 or group 2 metal atom in a SMILES."""
 _NONMETALS = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 33, 34, 35, 36, 52, 53, 54, 85, 86))
-_NO_INCHI = re.compile(r"@(?:SP|TB|OH|AL)")
+_STEREO_BEYOND_INCHI = re.compile(r"@(?:SP|TB|OH|AL)")
 """Stereo descriptors that InChI cannot express: square planar, bipyramidal, octahedral, allene-like."""
 _ISOTOPE = re.compile(r"\[\d")
 _CHARGE = re.compile(r"[-+]\d*(?::\d+)?\]|\+\+|--")
@@ -106,7 +106,7 @@ class MoleculeForms:
         return mol.GetMol()
 
     def fault(self) -> str:
-        """Return the reason why this is not a molecule."""
+        """Return the reason why this is not a valid molecule."""
         if self.raw is None:
             return "not SMILES: the syntax is broken"
         try:
@@ -134,8 +134,8 @@ class MoleculeForms:
 
     @cached_property
     def fixed_inchi(self) -> str:
-        """Return the InChI with fixed hydrogens and with group 1 and group 2 metals disconnected; empty if there is none."""
-        if _NO_INCHI.search(self.smiles):
+        """Return the InChI with fixed hydrogens and with group 1 and group 2 metals disconnected; empty if InChI fails."""
+        if _STEREO_BEYOND_INCHI.search(self.smiles):
             return ""
         try:
             inchi, *_ = self._rd.inchi.MolToInchi(self._disconnect_metals(), "-FixedH -RecMet")
@@ -183,9 +183,9 @@ class MoleculeForms:
         return Counter(self.canonical.split("."))
 
     def repaired(self) -> MoleculeForms | None:
-        """Return an invalid molecule, repaired by charging the atoms that have one bond too many; None if that fails.
+        """Return this invalid molecule with a positive charge on each atom that has one bond too many; None if that fails.
 
-        The positions of its hydrogens are guessed.
+        The positions of the hydrogens are guesses.
         """
         if self.raw is None:
             return None
@@ -277,22 +277,18 @@ class MoleculeForms:
         return str(self._rd.Chem.MolToInchiKey(self.mol)).partition("-")[0]
 
     @cached_property
-    def fingerprints(self) -> tuple[Any, Any, Any]:
-        """Return the Morgan count fingerprint (radius 2), RDKit's path fingerprint and the MACCS keys."""
+    def fingerprints(self) -> dict[str, Any]:
+        """Return the molecule's fingerprints by kind."""
         fingerprints = _FINGERPRINT_CACHE.get(self.smiles)
         if fingerprints is None:
-            fingerprints = (
-                self._rd.morgan.GetSparseCountFingerprint(self.mol),
-                self._rd.rdk.GetFingerprint(self.mol),
-                self._rd.Descriptors.GetMACCSKeysFingerprint(self.mol),
-            )
+            fingerprints = compute_fingerprints(self.mol)
             if len(_FINGERPRINT_CACHE) >= _MAX_FINGERPRINTS:
                 del _FINGERPRINT_CACHE[next(iter(_FINGERPRINT_CACHE))]
             _FINGERPRINT_CACHE[self.smiles] = fingerprints
         return fingerprints
 
 
-_FINGERPRINT_CACHE: dict[str, tuple[Any, Any, Any]] = {}
+_FINGERPRINT_CACHE: dict[str, dict[str, Any]] = {}
 """SMILES -> fingerprints. Computing them takes half the time of a comparison, and gold answers recur."""
 _MAX_FINGERPRINTS = 8_000
 
@@ -306,6 +302,20 @@ def similarities(a: MoleculeForms, b: MoleculeForms) -> dict[str, float]:
     """Return the Tanimoto similarities by three fingerprints; they are not computed for equal molecules."""
     if a.heavy_atoms == b.heavy_atoms and a.canonical == b.canonical:
         return {"morgan": 1.0, "rdk": 1.0, "maccs": 1.0}
+    return tanimoto_similarities(a.fingerprints, b.fingerprints)
+
+
+def compute_fingerprints(mol: Any) -> dict[str, Any]:
+    """Return an RDKit molecule's Morgan count fingerprint (radius 2), RDKit's path fingerprint and the MACCS keys."""
+    rd = rdkit()
+    return {
+        "morgan": rd.morgan.GetSparseCountFingerprint(mol),
+        "rdk": rd.rdk.GetFingerprint(mol),
+        "maccs": rd.Descriptors.GetMACCSKeysFingerprint(mol),
+    }
+
+
+def tanimoto_similarities(first: dict[str, Any], second: dict[str, Any]) -> dict[str, float]:
+    """Return the Tanimoto similarity of two molecules for each kind of fingerprint."""
     tanimoto = rdkit().DataStructs.TanimotoSimilarity
-    pairs = zip(("morgan", "rdk", "maccs"), a.fingerprints, b.fingerprints, strict=True)
-    return {name: float(tanimoto(x, y)) for name, x, y in pairs}
+    return {name: float(tanimoto(fingerprint, second[name])) for name, fingerprint in first.items()}

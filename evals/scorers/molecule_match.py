@@ -6,8 +6,8 @@
 'right skeleton, wrong stereo: atom 2 (C) is S, should be R'
 
 The levels of agreement are called rungs. From the highest: the same string; the same canonical SMILES; the same
-compound drawn differently; the same without stereo; the same largest parent, neutral and without isotopes; the same
-tautomer. A rung implies all lower ones. For a set of molecules (reactants) the components are compared as a multiset.
+compound drawn differently; the same without stereo; the same parent (largest fragment, neutral and without isotopes);
+a tautomer of the parent. A rung implies all lower ones. For a set of molecules (reactants) the components are compared as a multiset.
 Tautomers are compared only if formula and heavy-atom skeleton agree; RDKit's enumeration is limited by counts instead
 of time, which makes scores reproducible.
 
@@ -78,7 +78,7 @@ def compare_molecules(
 
 
 def _match_invalid_target(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
-    """Compare with a repaired version of a target that RDKit cannot read; its hydrogens are ignored."""
+    """Compare an answer with a repaired version of a target that RDKit cannot read, ignoring the target's hydrogens."""
     fault = f"the target is not a valid molecule ({t.fault()})"
     repaired = t.repaired()
     best = compare_molecules(a, repaired) if repaired else MoleculeMatch(0, "")
@@ -91,9 +91,8 @@ def same_compound(a: MoleculeForms, t: MoleculeForms) -> bool:
     """Return whether two molecules with different canonical SMILES are the same compound, drawn differently."""
     if a.composition != t.composition:
         return False
-    may_differ_in_bonds = (
-        a.may_have_salt_metal or t.may_have_salt_metal
-    )  # skeleton keys depend on the bonds drawn
+    # skeleton keys depend on the bonds that are drawn
+    may_differ_in_bonds = a.may_have_salt_metal or t.may_have_salt_metal
     if (may_differ_in_bonds or a.skeleton_key == t.skeleton_key) and a.fixed_inchi == t.fixed_inchi != "":
         return True
     is_bridged = bool(a._rd.Descriptors.CalcNumBridgeheadAtoms(a.mol))
@@ -128,7 +127,7 @@ def _match_parents(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
 
 
 class Components(NamedTuple):
-    """The canonical SMILES of right, missing and extra components of an answer."""
+    """The canonical SMILES of the right, missing and extra components of an answer."""
 
     right: list[str]
     missing: list[str]
@@ -151,18 +150,14 @@ class Components(NamedTuple):
 
 def compare_components(a: MoleculeForms, t: MoleculeForms) -> Components:
     """Match components one to one; drawings of the same compound match even if their canonical SMILES differ."""
-    if (
-        a.components.total() == t.components.total() == 1
-    ):  # single molecules are compared by `compare_molecules`
+    if a.components.total() == t.components.total() == 1:  # drawings are left to `compare_molecules`
         right = a.canonical == t.canonical
         return Components(
             [a.canonical] if right else [], [] if right else [t.canonical], [] if right else [a.canonical]
         )
     shared = list((a.components & t.components).elements())
-    extra, missing = (
-        list((a.components - t.components).elements()),
-        list((t.components - a.components).elements()),
-    )
+    extra = list((a.components - t.components).elements())
+    missing = list((t.components - a.components).elements())
     for component in extra[:_MAX_DRAWINGS]:
         forms = MoleculeForms(component)
         target_component = next(

@@ -41,15 +41,13 @@ JVM_FLAGS = (
 _GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda", "ω": "omega", "μ": "mu",
 }  # fmt: skip
-_SPELLING = (("sulph", "sulf"), ("aluminium", "aluminum"), ("caesium", "cesium"))
-_SIGNS = str.maketrans(
+_BRITISH_AND_AMERICAN = (("sulph", "sulf"), ("aluminium", "aluminum"), ("caesium", "cesium"))
+_DASHES_PRIMES_BRACKETS = str.maketrans(
     dict.fromkeys("‐‑‒–—−﹣－", "-")
     | dict.fromkeys("′’‘ʹ`´", "'")
     | dict.fromkeys("[{", "(")
     | dict.fromkeys("]}", ")")
 )
-
-
 _MARKUP = re.compile(
     r"</?(?:i|b|em|strong|su[bp]|span)>|\\(?:text|textit|mathit|mathrm|textbf|emph|mathbf)\s?\{([^{}]{0,200})\}|\\(alpha|beta|gamma|delta|omega|lambda)\b\s?"
 )
@@ -60,17 +58,14 @@ _STEREO_LOCANT = re.compile(r"(?<![\w'(])(\d+[a-h]?'*)([EZ])(?=[,-])")
 
 
 def stereo_first(text: str) -> str:
-    """Move stereo descriptors from their locants to the front of the name.
-
-    Example: octa-1,3E,5E-triene becomes (3E,5E)-octa-1,3,5-triene.
-    """
+    """Return a name with E and Z moved to the front: (3E,5E)-octa-1,3,5-triene for octa-1,3E,5E-triene."""
     descriptors = ["".join(match) for match in _STEREO_LOCANT.findall(text)]
     without_stereo = _STEREO_LOCANT.sub(lambda match: match[1], text)
     return f"({','.join(descriptors)})-{without_stereo}" if descriptors else text
 
 
 def same_name(answer: str, gold: str) -> bool:
-    """Return whether two names are equal after normalisation, whatever the order of components and the position of stereo descriptors."""
+    """Return whether two names are equal after normalisation, ignoring the order of components and the position of E and Z."""
     components, gold_components = normalise_name(answer), normalise_name(gold)
     if components == gold_components or normalise_name(stereo_first(answer)) == gold_components:
         return True
@@ -80,13 +75,15 @@ def same_name(answer: str, gold: str) -> bool:
 
 
 def normalise_name(text: str) -> tuple[str, ...]:
-    """Return the components of a name, split at `;` and sorted, with signs, case, spacing and spelling normalised."""
+    """Return the components of a name, split at `;` and sorted, with punctuation, case, spacing and spelling normalised."""
     text = _MARKUP.sub(lambda match: match[1] or match[2] or "", text[:MAX_CHARS])
-    text = unicodedata.normalize("NFKC", text.replace("″", "''").replace('"', "''").translate(_SIGNS))
-    text = text.translate(_SIGNS).lower()
+    text = unicodedata.normalize(
+        "NFKC", text.replace("″", "''").replace('"', "''").translate(_DASHES_PRIMES_BRACKETS)
+    )
+    text = text.translate(_DASHES_PRIMES_BRACKETS).lower()
     for greek, latin in _GREEK.items():
         text = text.replace(greek, latin)
-    for british, american in _SPELLING:
+    for british, american in _BRITISH_AND_AMERICAN:
         text = text.replace(british, american)
     text = _RACEMATE.sub("", _PRIME.sub(r"\1\3\2", text.strip()))
     text = re.sub(r"\s{0,99}([-,()\[\]'~])\s{0,99}", r"\1", text.replace("*", "").replace("$", ""))
@@ -119,7 +116,10 @@ class Opsin:
         )
 
     def __call__(self, text: str) -> str:
-        """Return the SMILES of a name with components separated by semicolons; raises ScorerError if OPSIN has exited."""
+        """Return the SMILES of a name, whose components may be separated by semicolons; empty if OPSIN cannot parse it.
+
+        Raises ScorerError if OPSIN has exited.
+        """
         line = " ".join(text[:MAX_NAME_CHARS].replace(";", " ").split())
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
@@ -155,8 +155,8 @@ def opsin() -> Opsin:
 class Name(Struct, frozen=True):
     """Scores 1 for the same systematic name after normalisation.
 
-    With `structure` a different name is also right if OPSIN parses it to the gold structure, stereo
-    included. Parts: `string` (equal as written), `name` (equal as names), `structure`. The gold structure is
+    With `structure`, a different name is also right if OPSIN parses it to the gold structure, including
+    stereo. Parts: `string` (equal as written), `name` (equal as names), `structure`. The gold structure is
     `sample.meta["smiles"]`, or else OPSIN's structure of the gold name.
     """
 
@@ -193,7 +193,7 @@ class Name(Struct, frozen=True):
 
 
 def same_structure(answer: str, gold: str) -> tuple[bool, str]:
-    """Return whether OPSIN parses a name to the compound of the gold SMILES, stereo included, and the reason."""
+    """Return whether OPSIN parses a name to the compound of the gold SMILES, including stereo, and the reason."""
     if not gold:
         return False, "a different name; OPSIN cannot read the gold name"
     smiles = opsin()(answer) or opsin()(stereo_first(answer))

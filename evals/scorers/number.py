@@ -36,8 +36,8 @@ def gold_number(sample: Sample) -> float:
     return float(sample.target)
 
 
-def _read_number(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:
-    """Return the number that a reader finds, and its `Reading` if the reader returns one.
+def read_number(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:
+    """Return the number that a reader finds, and the `Reading` if the reader returns one.
 
     A number at the end of a truncated reply may be incomplete and is not read.
     """
@@ -84,7 +84,7 @@ class AbsoluteError(Struct, frozen=True):
         """Score one reply."""
         target = gold_number(sample)
         parts, unit = substitute_errors(sample, target), self.unit or sample.unit
-        quantity, reading = _read_number(self.read, reply, unit)
+        quantity, reading = read_number(self.read, reply, unit)
         if quantity is None:
             return _unanswered_number(reply, None, parts)
         return with_reading(reading, self._score(quantity, target, unit, parts))
@@ -108,14 +108,14 @@ class AbsoluteError(Struct, frozen=True):
 
 
 def _explain(quantity: Quantity, exceeded: tuple[float, float] | None) -> str:
-    """Return a note on an approximate number or one with a unit, and on a number outside the possible range."""
+    """Return a note on a number that is approximate, has a unit or lies outside the possible range."""
     statement = f"stated {quantity.text}" if quantity.approximate or quantity.unit else ""
     outside = f"outside the physically possible range, {exceeded[0]:g} to {exceeded[1]:g}" if exceeded else ""
     return "; ".join(filter(None, (statement, outside)))
 
 
 def substitute_errors(sample: Sample, target: float) -> dict[str, float]:
-    """Return the errors imputed for a missing answer: of the training mean, and the largest within the training range."""
+    """Return the parts `error_imputed` and `error_worst` of `AbsoluteError`, which replace the error of a missing answer."""
     meta = sample.meta
     parts = {"error_imputed": abs(float(meta["train_mean"]) - target)} if "train_mean" in meta else {}
     if "train_low" in meta and "train_high" in meta:
@@ -146,7 +146,7 @@ class Within(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; the target may be a number or a string."""
         target = gold_number(sample)
-        quantity, reading = _read_number(self.read, reply, sample.unit)
+        quantity, reading = read_number(self.read, reply, sample.unit)
         if quantity is None:
             return _unanswered_number(reply, 0.0, {})
         return with_reading(reading, self._score(sample, quantity, target))
@@ -170,7 +170,7 @@ class Within(Struct, frozen=True):
 
 
 def _is_narrow(quantity: Quantity, relative: float) -> bool:
-    """Return whether a stated range is as narrow as the tolerance; the middle of a wide range could be right by chance."""
+    """Return False for a range more than twice as wide as the tolerance interval; its middle could be right by chance."""
     if quantity.low is None or quantity.high is None:
         return True
     return quantity.high - quantity.low <= 4 * relative * max(abs(quantity.low), abs(quantity.high))

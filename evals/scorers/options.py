@@ -34,18 +34,18 @@ _LOWER_CASE_LETTERS = re.compile(
     r"[(\[]?[a-z][)\]]?(?:\s*+(?:,\s*+(?:and\b)?|[;/&+、和]|\band\b)\s*+[(\[]?[a-z][)\]]?)+[.:]?"
 )
 """Two or more letters in lower case; a single one may be a word."""
-_ITEM = re.compile(r"(?:^|(?<=[\s,;，；、]))[(\[*]{0,3}([A-Z])\s?[.:)\]：]+\*{0,2}\s*(?=\S)")
+_ITEM_LETTER = re.compile(r"(?:^|(?<=[\s,;，；、]))[(\[*]{0,3}([A-Z])\s?[.:)\]：]+\*{0,2}\s*(?=\S)")
 """An option's letter with punctuation, followed by its text."""
 _LETTER_WITH_TEXT = re.compile(r"(?<![A-Za-z])([A-Z])\s*[(（]([^()（）\n]{2,200})[)）]")
 """An option's text in brackets after its letter."""
-_MARKUP = re.compile(
+_MARKUP_OR_SPACE = re.compile(
     r"\[(?:START|END)_\w+\]|\\(?:ce|pu|text|mathrm|mathbf|textbf|rm)\b|\\[,;! ()]|[${}^_*`'\"\s]"
 )
 _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed)\s?\{([^{}]*)\}")
 _LEADING_NOUN = re.compile(r"^(?:options?|choices?|letters?|选项)\s*[:：]?\s*", re.IGNORECASE)
 _INTRODUCTION = re.compile(r"^\s*(?:all|both|each|only|the\s+following)\b[^:\n.]{0,60}:\s*", re.IGNORECASE)
-_QUOTED = re.compile(r"[\"']([A-Z])[\"']")
-_SEPARATORS = re.compile(r"[;\n、和]|,(?=\s)|\band\b")
+_QUOTED_LETTER = re.compile(r"[\"']([A-Z])[\"']")
+_LIST_SEPARATOR = re.compile(r"[;\n、和]|,(?=\s)|\band\b")
 _FURTHER_LETTER = re.compile(r"\W{0,4}(?:and|also|plus|as\s+well\s+as)\b[^.\n]{0,12}\b[A-Z]\b")
 _ALTERNATIVES = re.compile(
     r"(?<![A-Za-z])[A-Z][)\]*}]*\s*(?:,\s*)?(?:\bor\b|或)\s*(?:option\s+)?[(\[*{]*[A-Z](?![A-Za-z])",
@@ -53,7 +53,7 @@ _ALTERNATIVES = re.compile(
 )
 """Two options joined by "or"."""
 _MAX_ANSWER_CHARS = 60
-"""Maximum length of an answer line that counts as an answer although it names no option."""
+"""Maximum length of a tag, line or JSON value that is an answer even if it names no option."""
 
 
 def options_stated(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
@@ -79,7 +79,7 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
 
 
 def _read_option_verdicts(text: str, option_count: int) -> Reading | None:
-    """Read a reply that calls every option right or wrong; the value contains the options called right."""
+    """Read a reply that calls every option right or wrong; the value contains the letters of the right ones."""
     visible_text, truncated = visible(half_width(text))
     verdicts = [] if truncated else option_verdicts(visible_text, option_count)
     letters = tuple(verdict.letter for verdict in verdicts if verdict.is_correct)
@@ -136,16 +136,18 @@ class _Parser:
         return REJECTED if form in ("tag", "line", "json") and is_short else None
 
     def _without_own_text(self, match: re.Match[str]) -> str:
-        """Return the letter without the text in brackets if that is the option's own text."""
+        """Return the letter without the text in brackets if it is (part of) the option's text, else the match unchanged."""
         index, text = ord(match[1]) - ord("A"), _normalise(match[2])
         is_own_text = index < len(self._texts) and text in self._texts[index]
         return match[1] if is_own_text else match[0]
 
 
 def _parse_letters(statement: str) -> tuple[str, ...] | None:
-    """Read "A", "(A)", "A, C", "A and C", `"A", "C"`, also one per line, and "All alcohols: A, C"; else None."""
+    """Return the letters of "A", "(A)", "A and C", `"A", "C"`, a list with one per line, or "All alcohols: A, C"; else None."""
     statement = _INTRODUCTION.sub("", statement)
-    normalised = _TEXT_COMMAND.sub(r"\1", _QUOTED.sub(r"\1", statement)).strip().strip("*`$ \n").strip()
+    normalised = (
+        _TEXT_COMMAND.sub(r"\1", _QUOTED_LETTER.sub(r"\1", statement)).strip().strip("*`$ \n").strip()
+    )
     normalised = re.sub(r"(?m)^\s*[-*•]\s+", "", _LEADING_NOUN.sub("", normalised)).replace("**", "")
     if _LETTERS.fullmatch(normalised):
         return tuple(dict.fromkeys(re.findall("[A-Z]", normalised)))
@@ -153,14 +155,14 @@ def _parse_letters(statement: str) -> tuple[str, ...] | None:
 
 
 def _parse_letter_run(statement: str, option_count: int) -> tuple[str, ...] | None:
-    """Read distinct letters without separators, as in "CA"; else None."""
+    """Return distinct letters without separators, as in "CA"; else None."""
     letters = _TEXT_COMMAND.sub(r"\1", statement).strip("*`$ \n")
     are_options = all("A" <= letter < chr(ord("A") + option_count) for letter in letters)
     return tuple(letters) if 1 < len(letters) == len(set(letters)) and are_options else None
 
 
 def _parse_lower_case(statement: str, option_count: int) -> tuple[str, ...] | None:
-    """Read lower-case letters, as in "a, c" and "(a) and (c)"; else None."""
+    """Return the letters of a lower-case list, as in "a, c" or "(a) and (c)", in upper case; else None."""
     normalised = statement.strip().strip("*`$ \n").strip()
     letters = re.findall(r"\b[a-z]\b", normalised) if _LOWER_CASE_LETTERS.fullmatch(normalised) else []
     if not letters or max(letters) >= chr(ord("a") + option_count):
@@ -169,8 +171,11 @@ def _parse_lower_case(statement: str, option_count: int) -> tuple[str, ...] | No
 
 
 def _parse_items(statement: str, texts: Sequence[str]) -> tuple[str, ...] | None:
-    """Read "A. 1-butanol, C. 2-butanol", also one per line; empty if a letter is followed by another option's text."""
-    marks = [mark for mark in _ITEM.finditer(statement) if ord(mark[1]) - ord("A") < len(texts)]
+    """Return the letters of a list such as "A. 1-butanol, C. 2-butanol"; else None.
+
+    The result is empty if a letter is followed by another option's text.
+    """
+    marks = [mark for mark in _ITEM_LETTER.finditer(statement) if ord(mark[1]) - ord("A") < len(texts)]
     if not marks or statement[: marks[0].start()].strip(" \n*-•([0123456789.)"):
         return None
     ends = [*(mark.start() for mark in marks[1:]), len(statement)]
@@ -187,9 +192,9 @@ def _parse_items(statement: str, texts: Sequence[str]) -> tuple[str, ...] | None
 
 
 def _parse_texts(statement: str, texts: Sequence[str]) -> tuple[str, ...] | None:
-    """Read options by their texts; None if a text does not match exactly one option."""
-    without_remark = re.sub(r"\s+[(（][^()（）]*[)）]\s*$", "", statement.strip())
-    for parts in ([statement], [without_remark], _SEPARATORS.split(statement), statement.split(",")):
+    """Return the letters of options stated by their texts; None unless each text equals that of exactly one option."""
+    without_brackets = re.sub(r"\s+[(（][^()（）]*[)）]\s*$", "", statement.strip())
+    for parts in ([statement], [without_brackets], _LIST_SEPARATOR.split(statement), statement.split(",")):
         stated = [text for text in map(_normalise, parts) if text]
         if stated and all(texts.count(text) == 1 for text in stated):
             return tuple(dict.fromkeys(chr(ord("A") + texts.index(text)) for text in stated))
@@ -203,7 +208,7 @@ def _is_chemical(statement: str) -> bool:
 
 
 def _normalise(text: str) -> str:
-    return _MARKUP.sub("", unicodedata.normalize("NFKC", text)).casefold().rstrip(".,;")
+    return _MARKUP_OR_SPACE.sub("", unicodedata.normalize("NFKC", text)).casefold().rstrip(".,;")
 
 
 class OptionSet(Struct, frozen=True):

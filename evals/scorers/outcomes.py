@@ -40,14 +40,14 @@ def with_reading(reading: Reading | None, score: Score) -> Score:
 
 
 def unanswered(reply: Reply, why: str) -> Score:
-    """Return the score of a reply without an answer; one that ends inside its reasoning is truncated."""
+    """Return the score of a reply without an answer, with the verdict `truncated` if the reply ends inside its reasoning."""
     if reply.stop == "stop" and extract.visible(reply.text).truncated:
         return Score(value=0.0, verdict="truncated", why="the reply breaks off inside its reasoning")
     return no_answer(reply, why)
 
 
 def no_answer(reply: Reply, why: str, *, value: float | None = 0.0, **fields: Any) -> Score:
-    """Return the score of a reply in which an upstream rule finds no answer."""
+    """Return the score of a reply without an answer; the verdict depends only on the stop reason."""
     return Score(value=value, verdict=unanswered_verdict(reply), why=why, **fields)
 
 
@@ -55,5 +55,5 @@ _UNANSWERED_VERDICTS: dict[str, Verdict] = {"filter": "refused", "length": "trun
 
 
 def unanswered_verdict(reply: Reply) -> Verdict:
-    """Return the verdict on a reply without an answer: refused by a filter, truncated, or unanswered."""
+    """Return the verdict on a reply without an answer, by its stop reason: refused, truncated or unanswered."""
     return _UNANSWERED_VERDICTS[reply.stop]

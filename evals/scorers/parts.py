@@ -68,12 +68,12 @@ class Precision(Struct, frozen=True):
         self.same("1 + x", "x + 1")
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
-        """Return the boxes to compare."""
+        """Return the contents of the boxes to compare."""
         contents = outermost_boxes(text[-MAX_CHARS:])
         return list(dict.fromkeys(contents)) if self.distinct else contents
 
     def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> BoxMatching:
-        """Match each box with the first gold part that it equals, comparing spellings first, which is cheap."""
+        """Match each box with the first gold part that it equals; the cheap comparison of spellings comes first."""
         matches: dict[int, int] = {}
         for comparer in (spelled, self.same):
             for b, box in enumerate(boxes[:MAX_BOXES]):
@@ -120,7 +120,7 @@ class Parts(Precision, frozen=True):
         return f"Parts({self.same.__name__})"
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
-        """Return one box per gold part: the last boxes, the items of a list in the last box, or a single unboxed answer."""
+        """Return up to one text per gold part: the last boxes, the items of a list in the last box, or an unboxed answer."""
         contents, count = innermost_boxes(visible(text[-MAX_CHARS:]).text), len(golds)
         if not contents and count == 1 and (stated := stated_text(text)) and stated.form in _UNBOXED_FORMS:
             return [stated.value[0]]
@@ -193,7 +193,7 @@ def _decode(score: Score) -> BoxMatching:
 
 
 def allowed_pairs(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the pairs that labels allow: "(b)" is the second part, "v =" the only part with that left-hand side."""
+    """Return the pairs of box and gold part that labels allow: "(b)" is the second part, "v =" the only one with that left side."""
     gold_sides = [_left_hand_side(gold) for gold in golds]
     gold_letters = [split_part_name(gold)[0] for gold in golds]
     box_letters = [split_part_name(box)[0] for box in boxes]

@@ -20,9 +20,9 @@ from evals.extract.units import Quantity, close, convert, normalise_notation, qu
 from evals.scorers.math import equivalent
 
 Comparison: TypeAlias = Literal["same", "different", "open"]
-"""`open`: the rule cannot decide."""
+"""`open`: the rule does not decide."""
 Comparer = Callable[[str, str], Comparison]
-"""(gold, stated) -> the comparison by a rule."""
+"""(gold answer, stated answer) -> result of a rule."""
 
 TOLERANCE = 0.01
 """Relative tolerance of a number, unless the gold number is given with lower precision."""
@@ -99,13 +99,13 @@ def _is_formula(text: str) -> bool:
 
 
 def _gold_values(gold: str) -> list[str]:
-    """Return the values of a gold answer: the sides of its equation except the left-hand one."""
+    """Return all sides of a gold equation except the first; for an answer that is no equation, the answer."""
     sides = equation_sides(gold.replace("$", ""))
     return sides[1:] if len(sides) > 1 else sides
 
 
 def _is_comparable(gold: str, stated: str) -> bool:
-    """Return whether two answers are values of the same quantity: the left-hand sides name it, or one answer has none."""
+    """Return whether two answers can be values of the same quantity, judging by the names on their left-hand sides, if any."""
     gold_left, stated_left = (
         sides[0] if len(sides := equation_sides(text)) > 1 else "" for text in (gold, stated)
     )

@@ -15,11 +15,9 @@ from evals.scorers.integer import Integer
 from evals.scorers.outcomes import binary_score, unanswered
 from evals.types import Prompt, Reply, Sample, Score, Scorer, Verdict
 
-NAMES = ("choice", "exact", "integer")
-
 
 class Exact(Struct, frozen=True):
-    """Scores 1 if the stated answer, or else the whole reply, equals the target apart from case and spaces."""
+    """Scores 1 if the stated answer, or else the whole reply, equals the target, ignoring case, spacing and a final full stop."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; any of several targets is accepted."""
@@ -27,8 +25,7 @@ class Exact(Struct, frozen=True):
         answer = stated_answer(text) or text
         if not answer or reply.stop == "filter":
             return unanswered(reply, "nothing stated")
-        targets = sample.targets
-        right = _normalise(answer) in map(_normalise, targets)
+        right = _normalise(answer) in map(_normalise, sample.targets)
         return binary_score(right=right, answer=answer[:200])
 
 
@@ -41,9 +38,14 @@ class FunctionScorer(Struct, frozen=True):
 
     function: Callable[[str, Any], bool | float]
 
+    @property
+    def name(self) -> str:
+        """Return the function's name."""
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
     def __repr__(self) -> str:
         """Return the function's name, so that a run's card shows which function was used."""
-        return f"Of({getattr(self.function, '__name__', type(self.function).__name__)})"
+        return f"Of({self.name})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; an empty one is unanswered, with value 0."""
@@ -52,13 +54,15 @@ class FunctionScorer(Struct, frozen=True):
             return unanswered(reply, "nothing stated")
         value = self.function(text, sample.target)
         if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
-            raise ScorerError(f"{self!r} returned {value!r}, not true, false or a number from 0 to 1")
+            raise ScorerError(
+                f"the function {self.name} returned {value!r}, not True, False or a number from 0 to 1"
+            )
         verdict: Verdict = "right" if value == 1 else "wrong" if value == 0 else "graded"
         return Score(value=float(value), verdict=verdict)
 
 
 def scorer_of(spec: str | Scorer | Callable[[str, Any], bool | float] | None, *, choices: bool) -> Scorer:
-    """Return the scorer specified by a name, a function of (reply's text, target) or a scorer; raises UsageError.
+    """Return the scorer for a name, for a function of (reply's text, target) or for a scorer; raises UsageError.
 
     The default is `choice` for samples with choices, else `exact`.
     """

@@ -1,4 +1,4 @@
-"""Score named properties of a molecule: counts, formulas and sets of atom indices. All of them must be right.
+"""Score named properties of a molecule: counts, formulas and sets of atom indices. Every property must be right.
 
 A reply states them as a JSON object, as lines `name: value` or, for a single property, as a number ("five", "5 rings"), a
 formula or a list of indices. Case is ignored in keys, and spaces, hyphens and underscores are equivalent. Indices are whole
@@ -29,7 +29,7 @@ FORMULA = "molecular_formula"
 _PROPERTY_LINE = re.compile(
     r"^[\s*\-•>|\"'`]*+([A-Za-z][\w ()-]{0,80}?)[\"'`*\s]*[:=|]\s*(\S.{0,2000})$", re.MULTILINE
 )
-_NEXT_NAME = re.compile(r"[,;]\s+(?=[\"'`]?[A-Za-z][\w ()-]{0,60}[\"'`]?[:=])")
+_NAME_SEPARATOR = re.compile(r"[,;]\s+(?=[\"'`]?[A-Za-z][\w ()-]{0,60}[\"'`]?[:=])")
 """Separator before the next name on a line."""
 _INDEX_LIST = re.compile(
     r"(?:(?:the|these|atoms?|indices|indexes|index|positions?|numbers?|are|at|set)\b[\s:]*+){0,5}"
@@ -44,7 +44,7 @@ _COUNT = re.compile(
     r"|group|heterocycle|point|position|ring|stereocent(?:er|re)|terminus|termini)s?)?[.]?",
     re.IGNORECASE,
 )
-"""A number, and the noun that it counts."""
+"""A number, optionally with the noun that it counts."""
 _MAX_CHARS = 100_000
 
 
@@ -80,7 +80,7 @@ def normalise_key(key: object) -> str:
 
 
 def _read_values(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the stated values by name; None if no object or line names a property, or a property has two values."""
+    """Return the stated values by property; None if no object or line names one, or if a property has two values."""
     tagged = last_tag(text, "answer")
     for source in (tagged, text) if tagged is not None else (text,):
         stated = _read_object(source, gold_values) or (
@@ -102,14 +102,14 @@ def _read_object(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | 
     for key, value in stated.items():
         if values.setdefault(normalise_key(key), value) != value:
             return None
-    if len(gold_values) == len(values) == 1:  # the one property, whatever it is called
+    if len(gold_values) == len(values) == 1:  # a single property may have any name
         return dict(zip(gold_values, values.values(), strict=True))
     return values if values.keys() & gold_values.keys() else None
 
 
 def _read_lines(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
     values: dict[str, Any] = {}
-    for line in _PROPERTY_LINE.finditer(_NEXT_NAME.sub("\n", text)):
+    for line in _PROPERTY_LINE.finditer(_NAME_SEPARATOR.sub("\n", text)):
         key, value = normalise_key(line[1]), line[2].strip().strip("`*|,\"' ")
         if key in gold_values and values.setdefault(key, value) != value:
             return None
@@ -117,7 +117,7 @@ def _read_lines(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | N
 
 
 def _read_single(reply: Reply, key: str, kind: Kind) -> Reading | None:
-    """Read the value of a single property."""
+    """Read the value of a single property, stated without its name."""
     truncated = reply.stop == "length"
     if kind == "index":
         return read_answer(reply.text, _parse_indices, truncated=truncated)
@@ -138,7 +138,7 @@ def _compare_values(gold_values: Mapping[str, Any], stated: Mapping[str, Any], k
         if key not in stated:
             faults.append(f"lacks {key}")
         elif not (_same_indices if kind == "index" else _same_count)(key, gold, stated[key]):
-            faults.append(f"{key} is {gold}")
+            faults.append(f"{key} should be {gold}")
     json_values = {
         key: sorted(value) if isinstance(value, frozenset) else value for key, value in stated.items()
     }
@@ -163,7 +163,7 @@ def _same_indices(key: str, gold: Any, stated: Any) -> bool:
 
 
 def whole_number(value: Any) -> int | None:
-    """Return 5 for 5, 5.0, "5", "five" and "5 rings"; None for anything else, booleans included."""
+    """Return the whole number in a value such as 5, 5.0, "5", "five" or "5 rings"; None for any other value, including booleans."""
     if isinstance(value, str):
         match = _COUNT.fullmatch(value.strip().strip("*`$"))
         if match is None:
@@ -176,7 +176,7 @@ def whole_number(value: Any) -> int | None:
 
 
 def index_set(value: Any) -> frozenset[int] | None:
-    """Return the atom indices in a list of whole numbers, which may be written as text; None for anything else."""
+    """Return the atom indices in a list of whole numbers, or in the text of one; None for any other value."""
     if isinstance(value, frozenset):
         return value
     if isinstance(value, str):

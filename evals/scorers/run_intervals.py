@@ -1,6 +1,6 @@
 """Confidence intervals of run-level statistics for which the percentile bootstrap undercovers.
 
-With 5 % positives and 198 items it covered balanced accuracy in 60 % of cases instead of 95 %. The replacements
+With 198 items, 5 % of them positive, it covered the balanced accuracy in 60 % of cases instead of 95 %. The replacements
 were chosen by simulation (docs/statistics.md): balanced accuracy is treated as a mean over strata (class by fold); mean
 errors use a studentised bootstrap on the log scale; a root mean square dominated by a few errors, and rank statistics
 with a small class, get a note instead of an interval.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Columns(NamedTuple):
-    """The columns of a table of points; NaN if a point has no value."""
+    """The columns of a table with a row for each point; NaN if a point lacks the number."""
 
     value: Floats
     target: Floats
@@ -33,7 +33,9 @@ class Columns(NamedTuple):
     """Whether the target is the label `yes`."""
     answered: Flags
     imputed: Floats
+    """The error of the training mean."""
     worst: Floats
+    """The largest error within the training range."""
     score: Floats
     """The stated probability of the label `yes`."""
 
@@ -53,7 +55,7 @@ MAX_LOG_HALF_WIDTH = 50.0
 def balanced_accuracy_interval(
     columns: Columns, groups: Sequence[str], clusters: Sequence[int]
 ) -> Interval | None:
-    """Return the interval for the balanced accuracy as a mean over the strata of folds and classes."""
+    """Return the interval for the balanced accuracy, a mean over strata (class by fold); None if a fold lacks a class."""
     strata = list(zip(groups, columns.positive.tolist(), strict=True))
     if len(set(strata)) < 2 * len(set(groups)):
         return None
@@ -72,7 +74,10 @@ def no_interval_if_few(columns: Columns, groups: Sequence[str], clusters: Sequen
 
 
 def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Return DeLong's interval (1988) for the ROC-AUC on the logit scale; empty if a class is too small."""
+    """Return DeLong's interval (1988) for the ROC-AUC on the logit scale; empty if a class is too small.
+
+    None, so that the bootstrap is used, if there are several folds or a cluster has several points.
+    """
     import numpy as np
 
     if (too_few := no_interval_if_few(columns, groups, clusters)) is not None:
@@ -115,7 +120,7 @@ def mean_error_rule(errors_of: Callable[[Columns], Floats]) -> IntervalRule:
 
 
 def rms_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Return the interval for a root mean square; empty if a few errors dominate it, None if there are several folds."""
+    """Return the interval for a root mean square error; empty if a few errors dominate it, None if there are several folds."""
     import numpy as np
 
     squares = columns.value**2
@@ -133,10 +138,7 @@ def rms_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int
 
 
 def _log_bootstrap(values: Floats, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Return the interval for a mean of group means by a studentised cluster bootstrap of its logarithm.
-
-    Source: Efron and Tibshirani 1993, section 12.5.
-    """
+    """Return the interval for a mean of group means by the bootstrap-t of its logarithm (Efron and Tibshirani 1993, 12.5)."""
     import numpy as np
 
     present = ~np.isnan(values)
@@ -162,16 +164,15 @@ def _log_bootstrap(values: Floats, groups: Sequence[str], clusters: Sequence[int
         return None
     generator, t_values = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
-        indices = generator.integers(0, count, count)
-        resampled, resampled_error = mean_and_error(np.bincount(indices, minlength=count).astype(float))
+        multiplicities = np.bincount(generator.integers(0, count, count), minlength=count).astype(float)
+        resampled, resampled_error = mean_and_error(multiplicities)
         if resampled > 0 and resampled_error > 0:
             t_values.append((log(resampled) - log(value)) / (resampled_error / resampled))
     if len(t_values) < 0.8 * RESAMPLES:
         return None
-    low, high = np.quantile(np.array(t_values), [0.025, 0.975])
-    scale, t = error / value, t_quantile(0.975, count - 1)
-    upper_quantile, lower_quantile = max(-float(low), t), max(float(high), t)
-    if max(upper_quantile, lower_quantile) * scale > MAX_LOG_HALF_WIDTH:
+    low_t, high_t = map(float, np.quantile(t_values, [0.025, 0.975]))
+    minimum_t, log_error = t_quantile(0.975, count - 1), error / value
+    below, above = max(high_t, minimum_t) * log_error, max(-low_t, minimum_t) * log_error
+    if max(below, above) > MAX_LOG_HALF_WIDTH:
         return None
-    limits = value * exp(-lower_quantile * scale), value * exp(upper_quantile * scale)
-    return Interval(value, *limits, "bootstrap-t, log")
+    return Interval(value, value * exp(-below), value * exp(above), "bootstrap-t, log")

@@ -31,7 +31,7 @@ class Scoring:
         *,
         ideal: Callable[[Sample, Prompt], str] | None = None,
     ) -> None:
-        """Prepare the scorers; `ideal` returns a reply that must get full marks, on which only a broken scorer fails."""
+        """Prepare the scorers; `ideal` returns the text of a reply that must get full marks, on which only a broken scorer fails."""
         self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
         self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
         self._two_stage = {name: s for name, s in self._slow.items() if isinstance(s, TwoStage)}
@@ -41,7 +41,7 @@ class Scoring:
         self._pool = pool
         self._errata = errata
         self._ideal = ideal
-        # later, the first import would block the event loop and every call
+        # imported later, a scorer's libraries would block the event loop and every call
         for scorer in self._light.values():
             if isinstance(scorer, SupportsWarmUp):
                 scorer.warm()
@@ -83,7 +83,9 @@ class Scoring:
             scores[name] = await self._apply_slow(name, scorer, sample, prompt, reply, previous)
         headline = self._names[0]
         if headline in self._slow and (erratum := self._errata.of(sample)):
-            scores[headline] = await self._mark_erratum(scores[headline], erratum, sample, prompt, reply)
+            scores[headline] = await self._add_corrected_value(
+                scores[headline], erratum, sample, prompt, reply
+            )
         scores = {name: scores[name] for name in self._names}
         return _with_original_spans(scores, removed) if removed else scores
 
@@ -124,10 +126,10 @@ class Scoring:
         except (LookupError, TypeError, ValueError, AttributeError):
             return None
 
-    async def _mark_erratum(
+    async def _add_corrected_value(
         self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
-        """Add the value under the corrected gold answer to a slow scorer's score, unless the scorer has a judge."""
+        """Return a slow scorer's score with an erratum and, unless it has a judge, the value under the corrected gold answer."""
         name = self._names[0]
         corrected: Score | Failure | None = None
         if erratum.kind == "gold" and name not in self._two_stage:
@@ -177,7 +179,7 @@ class Scoring:
 
 
 SCORER_FAILED = "the scorer failed on this reply"
-"""Beginning of `why` in the score of a reply that made its scorer fail."""
+"""Beginning of `why` in the score of a reply that made a scorer fail."""
 
 
 def _invalid_if_reply_at_fault(
@@ -185,7 +187,7 @@ def _invalid_if_reply_at_fault(
 ) -> Score | Failure:
     """Return an invalid score, with the value of an empty reply, for a reply that makes a working scorer fail.
 
-    A scorer that also fails on the ideal reply is broken: its failure is returned, and counts in no metric.
+    A scorer that also fails on the ideal reply is broken; then the failure is returned, which counts in no metric.
     """
     if not isinstance(ideal_score, Score):
         return failed
@@ -201,7 +203,7 @@ def _with_corrected_gold(sample: Sample, erratum: Erratum) -> Sample:
 def _with_erratum(
     score: Score | Failure, erratum: Erratum, corrected: Score | Failure | None
 ) -> Score | Failure:
-    """Return a score with the value under the corrected data in its parts."""
+    """Return a score with an erratum and the value under the corrected data in its parts."""
     if isinstance(score, Failure):
         return score
     value = corrected.value if isinstance(corrected, Score) else None
@@ -211,8 +213,8 @@ def _with_erratum(
 def without_hidden_text(reply: Reply) -> Reply:
     """Return a reply without reasoning, and without text if a content filter stopped it.
 
-    Adapters and imports already remove reasoning; this is for stored replies with a reasoning tag that was unknown when
-    they were stored. A reply that ends inside its reasoning is truncated. The remaining text keeps its positions.
+    Adapters and imports already remove reasoning; this covers replies that were stored before their reasoning tag was
+    known. A reply that ends inside its reasoning is truncated. The remaining text keeps its positions.
     """
     if not reply.text:
         return reply

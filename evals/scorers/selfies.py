@@ -20,14 +20,16 @@ class SelfiesMolecule(Molecule, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        also = [_smiles(str(gold)) for gold in sample.meta.get("also", ())]
+        also = [_to_smiles(str(gold)) for gold in sample.meta.get("also", ())]
         meta = {**sample.meta, "also": also} if also else sample.meta
-        return super().__call__(replace(sample, target=_smiles(str(sample.target)), meta=meta), prompt, reply)
+        return super().__call__(
+            replace(sample, target=_to_smiles(str(sample.target)), meta=meta), prompt, reply
+        )
 
     def read(self, reply: Reply) -> Reading | None:
         """Return the molecule, or the set of molecules, that a reply states.
 
-        Every prefix of a SELFIES string is valid SELFIES; one at the end of a truncated reply is therefore not read.
+        A SELFIES string at the end of a truncated reply may be incomplete, as every prefix of one is valid, and is not read.
         """
         rewriting = rewrite_selfies(reply.text)
         reading = super().read(replace(reply, text=rewriting.text))
@@ -38,5 +40,5 @@ class SelfiesMolecule(Molecule, frozen=True):
         return None if may_be_incomplete else original
 
 
-def _smiles(gold: str) -> str:
+def _to_smiles(gold: str) -> str:
     return decode_selfies(gold.strip()) or gold

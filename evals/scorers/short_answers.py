@@ -1,7 +1,7 @@
 """Score short answers about images: the rules of `upstream/vqa.py`, applied to the stated answer instead of the whole reply.
 
-"The answer is Paris." states Paris. The difference between a run's scores `stated` and `whole` is the cost of the answer
-format.
+"The answer is Paris." states Paris. The difference between a run's scores by the scorers `stated` and `whole` is the cost of
+not following the answer format.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MAX_LINE_CHARS = 400
 
 
 def _read_statement(reply: Reply) -> Reading | None:
-    """Read the stated answer; of several lines without an explicit statement, the last one counts."""
+    """Read the stated answer; if there is no explicit statement, the last line of the reply counts."""
     truncated = reply.stop == "length"
     reading = extract.stated_text(reply.text, truncated=truncated)
     if reading is None or reading.form != "whole" or "\n" not in reading.value[0]:
@@ -65,7 +65,7 @@ def _read_statement(reply: Reply) -> Reading | None:
 
 
 def _single_line(reply: Reply) -> str:
-    """Return a reply that is a single short line; empty for any other, and for a truncated or filtered one."""
+    """Return a complete reply that is a single short line; empty for any other reply."""
     text = extract.split_reasoning(reply.text)[0].strip()
     is_single_line = reply.stop == "stop" and len(text) <= MAX_LINE_CHARS and "\n" not in text
     return text if is_single_line else ""

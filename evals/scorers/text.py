@@ -3,8 +3,8 @@
 Corpus BLEU is not a mean of sentence scores. The n-gram counts of each reply are therefore stored in `Score.parts`, and
 `CorpusBleu` sums them, which is exact for any grouping or resample and needs no texts. ROUGE comes from rouge-score (no
 stemming), METEOR from nltk. METEOR's synonym stage needs WordNet (`evals data wordnet` installs it from Debian's
-`wordnet-base` and `wordnet-sense-index`, `python -m nltk.downloader wordnet` downloads it); without WordNet the other
-two stages are scored under the name `meteor_without_synonyms`.
+`wordnet-base` and `wordnet-sense-index`, `python -m nltk.downloader wordnet` downloads it); without WordNet, METEOR has
+only its other two stages and is called `meteor_without_synonyms`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def bert_words(text: str) -> list[str]:
 
 
 def tokenize(text: str, tokens: TokenKind) -> list[str]:
-    """Split a text into at most `MAX_TOKENS` tokens (five times as many characters); `blanks` is `str.split`."""
+    """Split a text into at most `MAX_TOKENS` words, or five times as many characters; `blanks` splits at white space."""
     if tokens == "characters":
         return list(text[: MAX_TOKENS * 5])
     text = text[: MAX_TOKENS * 50]
@@ -50,7 +50,7 @@ def tokenize(text: str, tokens: TokenKind) -> list[str]:
 
 
 def bleu_counts(answer: Sequence[str], gold: Sequence[str]) -> dict[str, float]:
-    """Return clipped n-gram matches and totals for n = 1 to 4, and both lengths (Papineni et al. 2002)."""
+    """Return the clipped n-gram matches and the totals for n = 1 to 4, and the lengths of both texts (Papineni et al. 2002)."""
     parts = {"bleu_length": float(len(answer)), "bleu_reference": float(len(gold))}
     for n in range(1, MAX_NGRAM + 1):
         answer_ngrams = Counter(tuple(answer[i : i + n]) for i in range(len(answer) - n + 1))
@@ -61,7 +61,7 @@ def bleu_counts(answer: Sequence[str], gold: Sequence[str]) -> dict[str, float]:
 
 
 class CorpusBleu(Struct, frozen=True):
-    """BLEU over all replies at once, with uniform weights up to `order` and without smoothing.
+    """BLEU over all replies at once, with uniform weights for n-grams up to `order` and without smoothing.
 
     It equals sacrebleu's `smooth_method="none"` with one reference, and nltk's `corpus_bleu` if no text is empty. A
     missing outcome counts as the gold text (upper bound) or as a text of that length without a matching word (lower bound).
@@ -69,7 +69,7 @@ class CorpusBleu(Struct, frozen=True):
 
     order: int = 4
     count_empty: bool = True
-    """Whether a reply without text is counted, with length 0, rather than excluded."""
+    """Whether a reply without text counts as a text of length 0 instead of being excluded."""
     tokens: TokenKind = "words"
     """How the gold answers that replace missing outcomes are split into tokens."""
 
@@ -85,7 +85,7 @@ class CorpusBleu(Struct, frozen=True):
         return lambda indices: self._bleu((np.bincount(indices, minlength=len(sums)) @ sums).tolist())
 
     def _sums(self, points: Sequence[Point]) -> list[float]:
-        """Return the number of replies, their length, their references' length, and matches and totals by n."""
+        """Return the sums over replies: their number, length and reference length, then the matches and the totals by n."""
         counts = [reply_counts for point in points if (reply_counts := self._reply_counts(point))]
         return [sum(column) for column in zip(*counts, strict=True)] or [0.0] * (3 + 2 * self.order)
 
@@ -111,7 +111,7 @@ class CorpusBleu(Struct, frozen=True):
 
 
 def _substitute_counts(gold: str, point: Point, tokens: TokenKind) -> dict[str, float]:
-    """Return the counts of a reply without text, or of the substitute for a missing reply."""
+    """Return the counts of a reply without text, or those at the bound that replaces a missing reply."""
     reference = tokenize(gold, tokens)
     if point.verdict != "missing":
         return bleu_counts((), reference)
@@ -123,7 +123,7 @@ def _rouge_scorer() -> Any:
     try:
         from rouge_score import rouge_scorer
     except ImportError:
-        raise _missing_packages() from None
+        raise _missing_packages_error() from None
     return rouge_scorer.RougeScorer(["rouge1", "rouge2"])
 
 
@@ -134,7 +134,7 @@ def rouge(answer: str, gold: str) -> dict[str, float]:
     answer = answer[: MAX_TOKENS * 20]
     scores = _rouge_scorer().score(gold, answer)
     answer_tokens, gold_tokens = tokenize(answer, None), tokenize(gold, None)
-    shared = common_subsequence(answer_tokens, gold_tokens)
+    shared = common_subsequence_length(answer_tokens, gold_tokens)
     return {
         "rouge_1": float(scores["rouge1"].fmeasure),
         "rouge_2": float(scores["rouge2"].fmeasure),
@@ -156,7 +156,7 @@ def _f_measure(precision: float, recall: float) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
+def common_subsequence_length(a: Sequence[str], b: Sequence[str]) -> int:
     """Return the length of the longest common subsequence, by Hyyrö's bit-parallel algorithm (2004)."""
     positions: dict[str, int] = {}
     for position, token in enumerate(a):
@@ -169,7 +169,7 @@ def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
     return len(a) - row.bit_count()
 
 
-def _missing_packages() -> UsageError:
+def _missing_packages_error() -> UsageError:
     return UsageError(f"scoring texts needs nltk and rouge-score: {install('chemistry')}")
 
 
@@ -189,7 +189,7 @@ class _Synset(NamedTuple):
     words: tuple[_Lemma, ...]
 
     def lemmas(self) -> tuple[_Lemma, ...]:
-        """Return the words."""
+        """Return the synonyms."""
         return self.words
 
 
@@ -219,7 +219,7 @@ def wordnet() -> Any:
     try:
         from nltk.corpus import wordnet as reader
     except ImportError:
-        raise _missing_packages() from None
+        raise _missing_packages_error() from None
     try:
         reader.ensure_loaded()
     except LookupError:
@@ -229,7 +229,7 @@ def wordnet() -> Any:
 
 @lru_cache(1)
 def synonyms_available() -> bool:
-    """Return whether METEOR's synonym stage is available: whether WordNet's files exist (they are not read)."""
+    """Return whether METEOR's synonym stage is available: whether WordNet's files exist, without reading them."""
     try:
         from nltk.data import find
     except ImportError:
@@ -252,7 +252,7 @@ def meteor(answer: Sequence[str], gold: Sequence[str], *, synonyms: bool) -> flo
     try:
         from nltk.translate.meteor_score import meteor_score
     except ImportError:
-        raise _missing_packages() from None
+        raise _missing_packages_error() from None
     reader = wordnet() if synonyms else _NoSynonyms()
     if reader is None:
         raise UsageError("METEOR with synonyms needs WordNet: `evals data wordnet`")

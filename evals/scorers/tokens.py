@@ -1,7 +1,7 @@
 """Score tokenizers by the number of characters per token.
 
-A reply of the `tokens:` adapter is `{"tokens": [n, ...]}`, one number per message of the prompt; a second message
-contains the tags alone.
+A reply of the `tokens:` adapter is `{"tokens": [n, ...]}`, one number per message of the prompt. The first message contains
+the string, which may stand between tags such as `<SMILES>`; a second message contains the tags alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Tokens(Struct, frozen=True):
     """Scores the characters per token of a string; a reply without a positive token count is `invalid`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Score one token count; parts: `characters`, `all_characters` and `tokens` with tags, `inner_tokens` without."""
+        """Score one reply; parts: `characters` and `inner_tokens` of the string, `all_characters` and `tokens` with its tags."""
         try:
             counts = _decode(reply.text).tokens
         except msgspec.DecodeError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from evals import load
 from evals.data import Data
@@ -183,7 +184,7 @@ def judged(name: str, said: str, sample: Sample, prompt: Prompt, reply: str) -> 
     (suite,) = load.suite(name, "intern-s1")
     (scorer,) = suite.scorers.values()
     model = Says(said)
-    judged = scorer.with_judge(Judge(model, spec="says"))
+    judged = structs.replace(scorer, judge=Judge(model, spec="says"))
     return asyncio.run(judged(sample, prompt, Reply(text=reply))), model.asked[-1]
 
 

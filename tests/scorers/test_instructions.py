@@ -253,7 +253,7 @@ def test_what_the_mended_rule_accepts(name: str, text: str, arguments: dict[str,
             [{"keyword": "a", "frequency": 2, "relation": "most"}],
             "'most', not one of",
         ),
-        (["punctuation:no_comma"], [], "1 instructions and 0 sets"),
+        (["punctuation:no_comma"], [], r"instructions \(1\) and of sets of arguments \(0\) differ"),
     ],
 )
 def test_what_no_rule_can_decide_is_one_line(names: list[str], arguments: list[Any], line: str) -> None:

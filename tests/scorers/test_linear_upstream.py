@@ -60,7 +60,7 @@ PAIRS: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]] =
     ),
     "token of lamalab": (
         lambda text: [found[0] for found in TOKEN.finditer(text)],
-        lambda text: [found[0] for found in lamalab._TOKEN.finditer(text)],
+        lambda text: [found[0] for found in lamalab._NUMBER_TOKEN.finditer(text)],
         "1|23|.|e|E|exp|-|+|x|*| |^|{|}|10|a|\\\\times",
     ),
     "fence of MSEarth": (lambda text: first(FENCE, text), letters._json_block, "```json\n|\n```|```|{|a|\n"),
@@ -80,7 +80,7 @@ PAIRS: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]] =
     ),
     "towers": (
         lambda text: bool(TOWER.search(text)),
-        lambda text: bool(math._HUGE_NUMBER.search(text)),
+        lambda text: bool(math._HUGE_VALUE.search(text)),
         "^|{|}|(|1|12345|!| |*|**|a",
     ),
 }
@@ -116,9 +116,9 @@ HOSTILE = {
     "marks: degrees": lambda: notation.normalise_notation("^" + " " * 19_000),
     "numbers: words between": lambda: stated_number("等于 " + "约" * 65_000 + "!"),
     "numbers: colons": lambda: stated_number("is " + ":" * 65_000 + "!"),
-    "math: powers": lambda: math._HUGE_NUMBER.search("^" + " " * 19_000 + "^1" + " " * 900),
-    "math: gaps": lambda: math._HUGE_NUMBER.search(("^1" + " " * 9000) * 2 + "x"),
-    "math: factorials": lambda: math._HUGE_NUMBER.search("1" * 1999 + " " * 18_000),
+    "math: powers": lambda: math._HUGE_VALUE.search("^" + " " * 19_000 + "^1" + " " * 900),
+    "math: gaps": lambda: math._HUGE_VALUE.search(("^1" + " " * 9000) * 2 + "x"),
+    "math: factorials": lambda: math._HUGE_VALUE.search("1" * 1999 + " " * 18_000),
 }
 
 

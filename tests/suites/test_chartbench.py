@@ -79,7 +79,7 @@ def test_a_pair(first: str | None, second: str | None, plus: int, cor: int, err:
 )
 def test_what_is_no_pair_has_no_value(points: list[Point]) -> None:
     for of in (acc_plus, confusion, both_wrong):
-        with pytest.raises(ValueError, match="no pair"):
+        with pytest.raises(ValueError, match="not a pair"):
             of(points)
 
 

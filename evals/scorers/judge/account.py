@@ -24,7 +24,10 @@ def judge_card(
     *,
     options: Iterable[int] | None = None,
 ) -> JudgeCard | None:
-    """Return the card of a suite's judge, None if no scorer uses one; `options`: the number of options for each score."""
+    """Return the judge's entry in the card of a suite's run; None if no scorer uses a judge.
+
+    `options` contains the number of options of the question behind each of the `scores`.
+    """
     judged_scorer = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
     if judged_scorer is None:
         return None
@@ -36,7 +39,9 @@ def judge_card(
         sampling=judge.sampling if judge else SAMPLING,
     )
     judge_scores: list[Score] = []
-    draw_chances: list[float] = []
+    draw_chances: list[
+        float
+    ] = []  # for each unreadable verdict, the chance that upstream's random draw is right
     tokens = Counter[str]()
     for by_scorer, option_count in zip(scores, repeat(0) if options is None else options, strict=False):
         score = by_scorer.get(name)
@@ -68,7 +73,7 @@ def _count_verdicts(card: JudgeCard, score: Score, tokens: Counter[str]) -> None
 
 
 def _compare_with_rule(card: JudgeCard, scorer: Judged, judge_scores: list[Score]) -> None:
-    """Add the agreement of judge and rule to the card, if both were applied to any reply."""
+    """Add the agreement of judge and rule to the card, if any reply has a verdict of both."""
     pairs = pairs_of(judge_scores, audit=scorer.audit if scorer.mode == "cascade" else 1.0)
     if not pairs:
         return
@@ -84,7 +89,7 @@ def _without_texts(score: Score) -> Score:
 
 
 def two_sided_estimate(scores: Iterable[Score], measured: Agreement) -> dict[str, Any] | None:
-    """Return the score if the judge could overrule the rule in both directions; None if no right answer was audited."""
+    """Estimate the score under a judge that overrules in both directions; None if it audited no reply that the rule calls right."""
     judge_scores = list(scores)
     if measured.wrongly_wrong is None or not judge_scores:
         return None
@@ -107,16 +112,19 @@ def summary_lines(card: JudgeCard) -> list[str]:
     name = card.model or "a judge"
     lines = []
     if card.verdicts:
-        lines.append(f"{card.verdicts} verdicts by {card.served or name} on {', '.join(card.templates)}")
+        noun = "verdict" if card.verdicts == 1 else "verdicts"
+        lines.append(f"{card.verdicts} {noun} by {card.served or name} on {', '.join(card.templates)}")
     if card.waiting:
-        lines.append(f"{card.waiting} replies wait for a judge: evals score RUN --judge MODEL")
+        subject = "1 reply waits" if card.waiting == 1 else f"{card.waiting} replies wait"
+        lines.append(f"{subject} for a judge: evals score RUN --judge MODEL")
     if card.unreadable:
-        lines.append(
-            f"judge {name}: no readable verdict on {card.unreadable} replies, which count as failures"
+        subject = (
+            "1 reply is a failure" if card.unreadable == 1 else f"{card.unreadable} replies are failures"
         )
+        lines.append(f"{subject}: no readable verdict from judge {name}")
     if (draws := card.drawn) is not None:
         lines.append(
-            f"upstream draws an option or none at random for those {draws['n']}: "
+            "without a readable verdict, upstream draws an option, or none of them, at random: "
             f"{100 * draws['value']:.2f} % in expectation"
         )
     if (rates := card.agreement) is not None:
@@ -130,7 +138,7 @@ def summary_lines(card: JudgeCard) -> list[str]:
             format_interval(rates[rate], 100.0, " %") for rate in ("wrongly_right", "wrongly_wrong")
         )
         lines.append(
-            f"judge {name} and the rule, {rates['n']} replies: {kappa_text}; right according to the judge but wrong according "
+            f"judge {name} and the rule (n = {rates['n']}): {kappa_text}; right according to the judge but wrong according "
             f"to the rule: {wrongly_right}; the reverse: {wrongly_wrong}"
         )
     if (estimate := card.both_sides) is not None:

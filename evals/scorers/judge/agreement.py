@@ -27,7 +27,7 @@ class RatedPair(Struct, frozen=True):
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
-    """Agreement of a judge with a rule or a person. Rates are (value, low, high) at 95 %, None without replies."""
+    """Agreement of a judge with a rule or a person. Rates are (value, low, high) with a 95 % interval; None without replies."""
 
     n: int
     kappa: tuple[float, float | None, float | None] | None
@@ -75,7 +75,10 @@ def _error_rate(errors: Sequence[bool]) -> tuple[float, float, float] | None:
 
 
 def pairs_of(scores: Iterable[Score], *, audit: float) -> list[RatedPair]:
-    """Return the verdicts of rule and judge on replies with both; audited replies are weighted by 1 / `audit`."""
+    """Return the verdicts of rule and judge on each reply that has both.
+
+    Of the replies that the rule calls right, the judge saw only the share `audit`, so their weight is 1 / `audit`.
+    """
     verdicts = [
         (score.parts["rule"] == 1.0, score.parts["judge"] == 1.0)
         for score in scores
@@ -96,12 +99,14 @@ class Corrected(Struct, frozen=True, kw_only=True):
 def rogan_gladen(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Corrected:
     """Return a judge's share of `right`, corrected by its error rates on an independent labelled set.
 
-    (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError if the judge does no
-    better than chance, or labels of one kind are missing.
+    (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError if the judge does hardly
+    better than chance, or no reply is labelled right or none is labelled wrong.
     """
     right, wrong = ([p.judge for p in labels if p.reference == label] for label in (True, False))
     if not right or not wrong or not judged:
-        raise UsageError("Rogan-Gladen needs verdicts, and labels of both kinds")
+        raise UsageError(
+            "Rogan-Gladen needs verdicts, and replies labelled right as well as replies labelled wrong"
+        )
     p, tpr = sum(judged) / len(judged), sum(right) / len(right)
     tnr = 1 - sum(wrong) / len(wrong)
     youden_index = tpr + tnr - 1
@@ -125,10 +130,10 @@ def _variance(share: float, n: int) -> float:
 
 
 def ppi(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Corrected:
-    """Return the prediction-powered share of right answers from labels for some replies and verdicts on the others.
+    """Return the prediction-powered estimate of the share of right answers from labelled and unlabelled replies.
 
-    theta = mean_N(lambda f) + mean_n(y - lambda f); `judged` are the N verdicts without a label. Raises UsageError
-    if there are fewer than two of either.
+    theta = mean_N(lambda f) + mean_n(y - lambda f); `judged` contains the judge's verdicts on the N unlabelled
+    replies. Raises UsageError if there are fewer than two replies of either kind.
     """
     import numpy as np
 

@@ -35,6 +35,7 @@ DEADLINE_S = 600.0
 MAX_CANDIDATE_CHARS = 60_000
 """The judge sees only the last characters of a candidate, up to this number."""
 KINDS = ("number", "text", "option")
+"""Words that a template's header may contain instead of a fixed set of verdicts: the template's kind."""
 _PLACEHOLDER = re.compile(r"\{(case|question|reference|candidate)\}")
 
 
@@ -47,17 +48,18 @@ class Template(Struct, frozen=True, kw_only=True):
     text: str
     sha256: str
     kind: Literal["verdict", "number", "text", "option", "points"] = "verdict"
+    """What the judge returns: a grade (`verdict`, `points`), or the answer that it extracts from the reply."""
     is_upstream: bool = False
     """Whether this is upstream's own prompt, filled by `evals.prompts.upstream` and answered by a bare letter or number."""
 
     def with_options(self, count: int) -> Template:
-        """Return the `option` template for `count` options; `Z` means none of them."""
+        """Return an `option` template that allows the letters of `count` options and `Z` (none of them); others unchanged."""
         if self.kind != "option":
             return self
         return structs.replace(self, allowed=(*LETTERS[: min(count, 25)], "Z"))
 
     def fill(self, question: str, reference: str, candidate: str) -> tuple[str, str]:
-        """Return the prompt and the case id; placeholders in the inserted texts are not expanded."""
+        """Return the prompt and the case id; placeholders within the three texts are not expanded."""
         candidate = candidate[-MAX_CANDIDATE_CHARS:]
         case = sha256("\x1f".join((question, reference, candidate)).encode(errors="replace")).hexdigest()[:12]
         fields = {"case": case, "question": question, "reference": reference, "candidate": candidate}
@@ -65,7 +67,7 @@ class Template(Struct, frozen=True, kw_only=True):
         return text.encode(errors="replace").decode(), case
 
     def read(self, text: str, case: str) -> str | float | None:
-        """Return the verdict, or None if there is none."""
+        """Return the verdict in a judge's reply; None if it contains no valid one."""
         if self.is_upstream:
             return verdict_bare(text, self.allowed) if self.allowed else number_bare(text)
         if self.allowed:
@@ -122,9 +124,11 @@ class Judge:
         self._has_replied = False
         self._is_constrained = True
         self._spacing = spacing_of(model)
-        self._semaphore = asyncio.Semaphore(
-            min(MAX_CONCURRENT_CALLS, slots_of(model) or MAX_CONCURRENT_CALLS)
-        )
+        self._semaphore = self._new_semaphore()
+
+    def _new_semaphore(self) -> asyncio.Semaphore:
+        slots = slots_of(self.model) or MAX_CONCURRENT_CALLS
+        return asyncio.Semaphore(min(MAX_CONCURRENT_CALLS, slots))
 
     async def decide(
         self, judge_template: Template, question: str, reference: str, candidate: str
@@ -158,7 +162,7 @@ class Judge:
         )
 
     async def _call(self, text: str, schema: dict[str, Any], temperature: float) -> Reply:
-        """Call the judge, with retries after transient errors; raises UsageError if it has never replied."""
+        """Call the judge, with retries after transient errors; raises UsageError if every call so far has failed."""
         for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
             self.calls += 1
             extra = self.sampling.extra | (schema if self._is_constrained else {})
@@ -191,18 +195,16 @@ class Judge:
         raise ScorerError(f"the judge gave no reply: {error or type(error).__name__}") from error
 
     def share(self) -> None:
-        """Register another user; `close` has no effect until every user has called it."""
+        """Register another user; the connections stay open until every user has called `close`."""
         self._users += 1
 
     async def close(self) -> None:
-        """Close the connections when the last user has called this; another event loop may open them again."""
+        """Close the connections if no other user remains; another event loop may open them again."""
         self._users = max(self._users - 1, 0)
         if self._users:
             return
         await self.model.close()
-        self._semaphore = asyncio.Semaphore(
-            min(MAX_CONCURRENT_CALLS, slots_of(self.model) or MAX_CONCURRENT_CALLS)
-        )
+        self._semaphore = self._new_semaphore()
 
 
 def digest(text: str) -> str:

@@ -1,15 +1,16 @@
 """Combine a rule with a judge model.
 
 * `whole`: the judge grades every reply; the rule's verdict is recorded too.
-* `cascade`: the judge grades the replies that the rule does not call right. Published numbers were computed this way and
+* `cascade`: the judge grades the replies that the rule does not call right. Published scores were computed this way and
   are too high, because the judge can only overrule the rule in the model's favour. The judge therefore also grades a
-  seeded sample of the replies that the rule calls right; these verdicts change no score, but allow an estimate of the
-  score under a judge that overrules in both directions (`evals/scorers/judge/agreement.py`).
+  random sample (with a fixed seed) of the replies that the rule calls right; these verdicts change no score, but allow an
+  estimate of the score under a judge that overrules in both directions (`evals/scorers/judge/account.py`).
 * `rest`: the rule's decision is final; the judge grades the replies that the rule leaves undecided (no value). If the
-  judge's template asks for an option or an answer, the judge only extracts it and the rule scores it (`score_extracted`). The judge
-  also grades a seeded sample of the decided replies, right and wrong, without changing a score.
+  judge's template asks for an option or an answer, the judge only extracts it and the rule scores it
+  (`score_extracted`). The judge also grades a random sample of the decided replies, right and wrong, without changing a
+  score.
 * `read`: the judge only extracts the number; the rule scores it.
-* `points`: the judge awards 0 to 9 points to every reply, divided by 9 for the score; the rule's score is recorded too.
+* `points`: the judge awards every reply 0 to 9 points, and a ninth of them is the score; the rule's verdict is recorded too.
 
 The prompt is one of our templates (`form`), or upstream's prompt (`upstream`) if the protocol prescribes it. The verdict
 under upstream's prompt is A or B, or the word that this letter stands for. OpenCompass instead reads the first A or B
@@ -40,7 +41,7 @@ from evals.scorers.outcomes import no_answer, unanswered_verdict
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Scorer, Verdict
 
 AUDIT_SHARE = 0.1
-"""Share of the replies called right by the rule that a cascade also sends to the judge."""
+"""Share of the replies decided by the rule that are also sent to the judge."""
 
 
 class ExtractionRule(Protocol):
@@ -61,6 +62,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     rule: Scorer
     mode: Literal["whole", "cascade", "rest", "read", "points"] = "cascade"
     form: str = "correctness"
+    """Name of the judge template."""
     audit: float = AUDIT_SHARE
     judge: Judge | None = None
     upstream: UpstreamPrompts | None = None
@@ -92,12 +94,8 @@ class Judged(Struct, frozen=True, kw_only=True):
 
     @property
     def needs_judge(self) -> bool:
-        """Return whether no reply can be scored without a judge."""
+        """Return whether every reply needs a judge."""
         return self.mode not in ("cascade", "rest")
-
-    def with_judge(self, judge: Judge) -> Judged:
-        """Return the scorer with a judge."""
-        return structs.replace(self, judge=judge)
 
     async def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -113,7 +111,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Call the judge on a reply that the rule scored as `first`; verdicts in its previous score, `earlier`, are reused.
+        """Call the judge on a reply that the rule scored as `first`; verdicts in `earlier`, the previous score, are reused.
 
         Raises Waiting if there is no judge, Unreadable if the judge's reply contains no verdict.
         """
@@ -148,7 +146,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         return first if self.mode == "cascade" and first.verdict == "right" else None
 
     def is_audited(self, sample: Sample) -> bool:
-        """Return whether the judge grades this reply although the rule has decided it."""
+        """Return whether the judge grades the reply to a sample even if the rule has decided it."""
         return rng("audit", sample.id).random() < self.audit
 
     async def _verdict(
@@ -200,7 +198,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         candidate: str,
         earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
-        """Return the verdict on one candidate; an earlier verdict on the same prompt is reused. Raises Waiting without a judge."""
+        """Return the verdict on one candidate, reusing an earlier one on the same prompt; raises Waiting if there is no judge."""
         if verdict := _reused_verdict(
             judge_template, self.judge, earlier, judge_template.fill(question, gold, candidate)
         ):
@@ -219,7 +217,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     def _score_of_extraction(
         self, rule_score: Score | None, extracted_score: Score, judgement: Judgement
     ) -> Score:
-        """Return the score of what the judge extracted, or the rule's score with the judge's verdict added."""
+        """Return the score of the extracted answer; if the rule had decided, its score with the judge's verdict added."""
         judge_right = extracted_score.verdict == "right"
         if rule_score is not None:
             return _with_judge_verdict(
@@ -252,7 +250,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             answer=first.answer if isinstance(first, Score) else None,
         )
         return _with_judge_verdict(
-            score, judgement, judge_right=judge_right, verdict=verdict_text, rule=first
+            score, judgement, judge_right=judge_right, verdict=verdict_text, rule_score=first
         )
 
 
@@ -262,12 +260,12 @@ def _with_judge_verdict(
     *,
     judge_right: bool,
     verdict: str,
-    rule: Score | Failure | None = None,
+    rule_score: Score | Failure | None = None,
 ) -> Score:
-    """Return a score with the judge's verdict and the rule's verdict, by default the score's own, in its parts."""
-    rule = score if rule is None else rule
-    rule_verdict = rule.verdict if isinstance(rule, Score) else f"failed ({rule.kind})"
-    rule_decides = isinstance(rule, Score) and rule.verdict in ("right", "wrong")
+    """Return a score that records the verdicts of rule and judge; `rule_score` is the score itself by default."""
+    rule_score = score if rule_score is None else rule_score
+    rule_verdict = rule_score.verdict if isinstance(rule_score, Score) else f"failed ({rule_score.kind})"
+    rule_decides = rule_verdict in ("right", "wrong")
     rule_right = rule_verdict == "right"
     parts = {"judge": float(judge_right)} | ({"rule": float(rule_right)} if rule_decides else {})
     return structs.replace(
@@ -326,9 +324,11 @@ def with_upstream_judge(scorers: Mapping[str, Scorer], upstream: UpstreamPrompts
 
 def with_judge(scorers: Mapping[str, Scorer], judge: Judge) -> dict[str, Scorer]:
     """Return a suite's scorers with a judge."""
-    return {name: s.with_judge(judge) if isinstance(s, Judged) else s for name, s in scorers.items()}
+    return {
+        name: structs.replace(s, judge=judge) if isinstance(s, Judged) else s for name, s in scorers.items()
+    }
 
 
 def lacks_judge(scorers: Mapping[str, Scorer]) -> bool:
-    """Return whether a scorer cannot score any reply without a judge."""
+    """Return whether any scorer needs a judge for every reply and has none."""
     return any(isinstance(s, Judged) and s.judge is None and s.needs_judge for s in scorers.values())

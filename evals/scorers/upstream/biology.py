@@ -4,14 +4,14 @@ r"""OpenCompass' rules for Biology-Instructions (opencompass 0.5.4, datasets/bio
   label that cannot be read counts as the *opposite* of the right one, which can make MCC negative; accuracy counts it as
   wrong.
 * A number must be the whole content of a box or `<NUMBER>`, without `+`, exponent, unit or percent sign. Several numbers
-  are read from the last `{...}` of a reply and need exactly the gold keys. Correlations exclude numbers that cannot be
-  read and are multiplied by the share of those that can.
+  are read from the last `{...}` of a reply, whose keys must be exactly the gold keys. Correlations exclude unreadable
+  numbers and are multiplied by the share of readable ones.
 * R2 is the square of Pearson's correlation: a perfect negative correlation scores 100.
-* Modifications: an empty answer counts as *all thirteen*, and unknown names have no effect.
+* Modifications: a missing or empty answer counts as *all thirteen*, and unknown names have no effect.
 * Enzymes: EC numbers that are not on the list of 538 have no effect; those with a letter or without a third field are not
   read.
-* siRNA: a missing number counts as 0 % efficiency, which is in the rewarded range; a number above 1,000 stops upstream's
-  evaluation with an error, but scores 0 here.
+* siRNA: a missing number counts as an efficiency of 0 %, which is in the rewarded range; a number above 1,000 stops
+  upstream's evaluation with an error, but scores 0 here.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _ESCAPED = re.compile(r"\\(.)")
 _BRACES = re.compile(r"\{[^{}]*+\}")
 _EC_NUMBER = re.compile(r"(?<!\d)\d++\.\d++\.\d++\.-?\d*+")
 _MAX_BRACE_CHARS = 2_000
-"""Maximum length of a dictionary that is parsed."""
+"""Maximum length of the text in braces that is parsed."""
 _LABEL_SYNONYMS = {"positive": "yes", "negative": "no"}
 
 
 def last_box(text: str) -> str | None:
-    """Return the content of the last box as upstream cleans it; None if it is missing or empty."""
+    """Return the content of the last box, cleaned as by upstream; None if there is no box or its content is empty."""
     contents = _BOX.findall(text)
     if not contents:
         return None
@@ -56,10 +56,7 @@ def last_box(text: str) -> str | None:
 
 
 def parse_numbers(text: str, keys: Sequence[str]) -> dict[str, float] | None:
-    """Return the numbers in the last braces; None unless they are a dictionary with exactly these keys.
-
-    Values that are not numbers are omitted.
-    """
+    """Return the numbers by key in the last braces, without other values; None unless they contain exactly these keys."""
     braces = _BRACES.findall(text)
     if not braces or "..." in braces[-1] or len(braces[-1]) > _MAX_BRACE_CHARS:
         return None
@@ -103,7 +100,7 @@ def enzyme_labels() -> tuple[str, ...]:
 
 
 def number_parts(gold: Sequence[float], stated: Sequence[float | None]) -> dict[str, float]:
-    """Return the score parts that the metrics of `correlations` use."""
+    """Return the score parts from which `evals.scorers.correlations` computes metrics."""
     parts = {f"gold_{i}": value for i, value in enumerate(gold)}
     return parts | {f"stated_{i}": value for i, value in enumerate(stated) if value is not None}
 
@@ -118,7 +115,7 @@ def gold_numbers(sample: Sample) -> list[float]:
 
 
 def score_numbers(sample: Sample, reply: Reply, stated: Sequence[float | None]) -> Score:
-    """Score stated numbers; the value, 1 / (1 + mean error), is only displayed, as metrics use the parts."""
+    """Score stated numbers; metrics use the parts, and the value, share stated / (1 + mean error), is only displayed."""
     gold = gold_numbers(sample)
     parts = number_parts(gold, stated)
     stated_pairs = [(x, y) for x, y in zip(gold, stated, strict=True) if y is not None]
@@ -131,7 +128,7 @@ def score_numbers(sample: Sample, reply: Reply, stated: Sequence[float | None]) 
 
 
 class Numbers(Struct, frozen=True):
-    """Scores the number, or the numbers by key, that upstream reads."""
+    """Scores the number, or the numbers by key, that upstream reads in a reply."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -149,7 +146,7 @@ class BoxedLabel(Struct, frozen=True):
     """Scores 1 if the last box contains only the right label, ignoring case; `positive` is yes and `negative` no."""
 
     known: tuple[str, ...] = ()
-    """Labels that are read; all if empty."""
+    """Labels that upstream reads; empty: any label."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -178,13 +175,13 @@ def split_labels(text: str) -> set[str]:
 
 
 def label_parts(gold: set[str], stated: set[str]) -> dict[str, float]:
-    """Return the score parts that `LabelAuc` uses."""
+    """Return the score parts from which `LabelAuc` is computed."""
     names = [name.lower() for name in MODIFICATIONS]
     return number_parts([float(name in gold) for name in names], [float(name in stated) for name in names])
 
 
 class Modifications(Struct, frozen=True):
-    """Scores the labels in the last box; an empty answer counts as all of them."""
+    """Scores the F1 of the labels in the last box; a missing answer counts as all labels in the parts."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -196,7 +193,7 @@ class Modifications(Struct, frozen=True):
 
 
 class Enzymes(Struct, frozen=True):
-    """Scores the EC numbers in the last box."""
+    """Scores the F1 of the set of EC numbers in the last box."""
 
     find: Callable[[str], Sequence[str]] = enzymes
 

@@ -1,4 +1,4 @@
-"""The last box of a reply, compared with the gold expression by math-verify: OpenCompass' rule stage for competition mathematics."""
+"""Compare the last box of a reply by math-verify, as OpenCompass does in competition mathematics before it asks a judge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evals.types import Prompt, Reply, Sample, Score
 
 
 class BoxedExpression(Struct, frozen=True):
-    r"""Scores the content of the last `\boxed{}`; anything outside a box is not an answer."""
+    r"""Scores 1 if the content of the last `\boxed{}` equals the target; a reply without a box is unanswered."""
 
     heavy: ClassVar[bool] = True
 
@@ -39,7 +39,7 @@ class BoxedExpression(Struct, frozen=True):
         return binary_score(right=right, answer=stated[:200])
 
 
-_TEXT = re.compile(r"\\text\{[^{}]*\}")
+_TEXT_COMMAND = re.compile(r"\\text\{[^{}]*\}")
 _IGNORED = re.compile(
     r"\\(?:displaystyle|left|right|[Bb]igl?|[Bb]igr|quad|[,;:!])|\^\s*\\circ|\^\{\\circ\}|[$]"
 )
@@ -62,5 +62,9 @@ class MathArenaBox(BoxedExpression, frozen=True):
         if content is None:
             integers = _INTEGER.findall(text)
             return integers[-1] if integers else None
-        cleaned = _DIGIT_SEPARATOR.sub("", _IGNORED.sub("", _TEXT.sub("", content))).strip().removesuffix(".")
+        cleaned = (
+            _DIGIT_SEPARATOR.sub("", _IGNORED.sub("", _TEXT_COMMAND.sub("", content)))
+            .strip()
+            .removesuffix(".")
+        )
         return cleaned.rpartition("=")[2].partition("\\approx")[0].strip() or None

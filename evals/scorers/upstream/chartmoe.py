@@ -1,10 +1,10 @@
 """ChartQA as ChartMoE's authors score it (IDEA-FinAI/ChartMoE @ 132b0361, chartmoe/eval_ChartQA.py).
 
 This rule is called relaxed accuracy, but differs from VLMEvalKit's and from that of ChartQA's authors. Known defects, kept:
-the number of a text is its first run of digits and dots, so signs and percent signs are lost and the 2 of "of 2 bars,
-7" is the answer; a target of 0 has an absolute tolerance of 0.05; a year may be off by 5 %; a text that contains `no`
+the number in a text is its first run of digits and dots, so signs and percent signs are lost, and the answer in "of 2 bars,
+7" is 2; a target of 0 has an absolute tolerance of 0.05; a year may be off by 5 %; a text that contains `no`
 ("unknown", "north") is right if the target contains `no`; and a reply without a number is right if it is a substring of the
-target, so **an empty reply is right for every target**. Here an empty reply has the value 1, as upstream, and the
+target, so **an empty reply is right for every target**. Here, too, an empty reply has the value 1, but the
 verdict `unanswered`.
 """
 
@@ -24,7 +24,7 @@ _DIGITS = re.compile(r"[\d.]+")
 
 
 def first_digits(text: str) -> float | None:
-    """Return the first run of digits and dots as a number; None if there is none or it is not a number."""
+    """Return the first run of digits and dots as a number; None if there is no run, or it is not a number."""
     match = _DIGITS.search(text.replace(",", ""))
     try:
         return None if match is None else float(match[0])
@@ -42,7 +42,7 @@ def matches_relaxed(stated: str, target: str, tolerance: float) -> bool:
 
 
 class ChartMoE(Struct, frozen=True):
-    """Scores by upstream's rule with a tolerance of 0.05, 0.10 or 0.20."""
+    """Scores 1 if upstream's rule accepts the reply; upstream's tolerances are 0.05, 0.10 and 0.20."""
 
     tolerance: float = 0.05
 

@@ -2,11 +2,12 @@
 
 VLMEvalKit (@ e8e78f05, dataset/utils/chartqapro.py) has the same rule. Its known defects are kept in `Published`:
 
-* upstream intends an exact comparison for options and statements of fact, but never uses it, so these are compared by
-  ANLS too: "falsey" scores 0.83 for "false";
-* the whole reply is compared, even under chain of thought, so reasoning before the answer makes it wrong;
+* the exact comparison that upstream intends for options and for true or false is never used: these are compared by ANLS
+  too, so "falsey" scores 0.83 for "false";
+* the whole reply is compared, even under chain of thought, so a reply with reasoning before the answer is wrong;
 * a list is parsed only if it is a Python literal; the prompt shows typographic quotes, and a list with such quotes is
-  compared as a single text; items are compared in order, and a missing or extra item lowers the mean;
+  compared as a single text;
+* items are compared in order, and a missing or extra item lowers the mean;
 * items of several words in an unquoted gold list lose their spaces: the gold answer `[New York, Rome]` contains "NewYork";
 * a percent sign is ignored, a number with a thousands separator is a text, and years are compared exactly only if the data
   mark them as years.
@@ -26,13 +27,13 @@ from math import isfinite
 from msgspec import Struct
 
 from evals.scorers import answers
-from evals.scorers.chart import Stated, score_free_answer
+from evals.scorers.chart import Stated, score_free_form_answer
 from evals.scorers.outcomes import no_answer, partial_score
 from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 2_000
-"""Maximum number of characters of a reply that are read; all targets are shorter than a third of that."""
+"""Maximum number of characters of a reply that are read, more than three times the length of any target."""
 TOLERANCE = 0.05
 _COMMA_OUTSIDE_NUMBER = re.compile(r",(?!\d{3}\b)")
 _UNQUOTED_WORD = re.compile(r"(?<!['\w])\w['\w]*")
@@ -50,7 +51,7 @@ def parse_list_literal(text: str) -> list[str] | None:
 
 
 def split_gold(gold: str) -> list[str]:
-    """Return the items of a gold answer as upstream does; an answer that is not a list has one item."""
+    """Return the items of a gold answer, split as by upstream; an answer that is not a list is its only item."""
     text = gold.strip()
     quoted = None
     if text.startswith("[") and text.endswith("]") and "\n" not in text:
@@ -60,7 +61,7 @@ def split_gold(gold: str) -> list[str]:
 
 
 def anls(stated: str, gold: str) -> float:
-    """Return the normalised similarity of two texts; 0 if the edits reach half of the longer text."""
+    """Return ANLS: 1 - edits / length of the longer text, or 0 if the edits reach half of that length."""
     first, second = (" ".join(text.lower().split()) for text in (stated, gold))
     longer, shorter = sorted((len(first), len(second)), reverse=True)
     if not longer:
@@ -72,7 +73,7 @@ def anls(stated: str, gold: str) -> float:
 
 
 def item_score(gold: str, stated: str) -> float:
-    """Return the score of one item: for numbers, whether they agree within 5 %, else ANLS."""
+    """Return the score of one item: whether the numbers agree within 5 %, or ANLS if either is not a number."""
     gold, stated = (text.strip().strip("%").strip() for text in (gold, stated))
     try:
         target, value = float(gold), float(stated)
@@ -90,14 +91,14 @@ def score_reply(gold: str, stated: str, years: Sequence[bool]) -> float:
     items = [item.strip(" '") for item in parse_list_literal(stated) or ()] or [stated]
     flags = list(years) if len(years) >= len(gold_items) else list(years) * len(gold_items)
     scores = [
-        float(target.strip().lower() == item.strip().lower()) if year else item_score(target, item)
-        for target, item, year in zip(gold_items, items, flags, strict=False)
+        float(target.strip().lower() == item.strip().lower()) if is_year else item_score(target, item)
+        for target, item, is_year in zip(gold_items, items, flags, strict=False)
     ]
     return sum(scores) / max(len(gold_items), len(items))
 
 
 def year_flags(sample: Sample) -> list[bool]:
-    """Return whether each gold item is a year; for a conversation, only the flag of its last turn."""
+    """Return whether each gold item is a year; of a conversation, only the flag of the last turn is returned."""
     flags = [str(flag).upper() == "YES" for flag in sample.meta.get("years") or ["NO"]]
     return flags[-1:] if sample.group == "Conversational" else flags
 
@@ -119,26 +120,26 @@ class Strict(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
         years = year_flags(sample)
-        return score_free_answer(
+        return score_free_form_answer(
             reply, (str(sample.target),), lambda gold, stated: self._same(gold, stated, years=years)
         )
 
     def _same(self, gold: str, stated: str, *, years: Sequence[bool]) -> bool:
         gold = gold.strip().strip(".")
         if not (gold.startswith("[") and gold.endswith("]")):
-            return self._same_item(gold, stated, year=years[-1])
+            return self._same_item(gold, stated, is_year=years[-1])
         gold_items, items = _split_list(gold), _split_list(stated)
         flags = list(years) if len(years) >= len(gold_items) else list(years) * len(gold_items)
-        for target, year in zip(gold_items, flags, strict=False):
-            matches = [item for item in items if self._same_item(target, item, year=year)]
+        for target, is_year in zip(gold_items, flags, strict=False):
+            matches = [item for item in items if self._same_item(target, item, is_year=is_year)]
             if not matches:
                 return False
             items.remove(matches[0])
         return not items
 
-    def _same_item(self, gold: str, stated: str, *, year: bool) -> bool:
+    def _same_item(self, gold: str, stated: str, *, is_year: bool) -> bool:
         if answers.parse_plain_number(gold) is not None:
-            return self.rule.same_number(gold, stated, year=year)
+            return self.rule.same_number(gold, stated, is_year=is_year)
         return self.rule.same(gold, stated)
 
 

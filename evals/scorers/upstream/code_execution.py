@@ -1,8 +1,8 @@
 """Detect whether a task of lm-evaluation-harness executes model output, by inspecting the source of its functions.
 
 lm_eval marks only some of these tasks (`UNSAFE_CODE`): `cruxeval` passes replies to `exec`, `longproc` to `eval`,
-`score_robustness_math` to sympy's `parse_expr`, which evaluates Python. A file is inspected as a whole, with the files in
-its folder that it imports: refusing a harmless task is less costly than executing untrusted code.
+`score_robustness_math` to sympy's `parse_expr`, which evaluates Python. A file is inspected as a whole, together with the
+files in its folder that it imports: refusing a harmless task is less costly than executing untrusted code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNSAFE_METRICS = frozenset({"code_eval", "apps_metric"})
 
 
 def find_code_execution(functions: Iterable[Callable[..., Any]]) -> str:
-    """Return the first call that could execute a reply, as `file: name`; empty if there is none."""
+    """Return the first name that could execute a reply, as `file: name`; empty if the functions' files contain none."""
     visited: set[Path] = set()
     pending = [Path(name) for function in functions if (name := _source_file(function))]
     while pending:
@@ -46,7 +46,7 @@ def _source_file(function: Callable[..., Any]) -> str | None:
 
 @cache
 def _scan_file(path: Path) -> tuple[str, tuple[Path, ...]]:
-    """Return the first dangerous name in a file, and the files in its folder that it imports."""
+    """Return the first dangerous name in a file, empty if there is none, and the files in its folder that it imports."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):

@@ -1,6 +1,7 @@
 """OpenCompass' last step for MatBench regression, with its known defects.
 
-A judge model is asked for a single number, or 0 if the reply has none; this pattern parses the judge's reply.
+Upstream asks a judge model for the single number in a reply, or for 0 if there is none; this pattern parses the judge's
+reply.
 Source: OpenCompass @ a5acc4bb, opencompass/datasets/matbench/post_process.py, lines 38-43.
 """
 
@@ -17,7 +18,7 @@ _NUMBER = re.compile(r"[-+]?\d*\.\d+|\d+\.\d*|\d+")
 
 
 def first_number(text: str) -> float | None:
-    """Return the first match; an integer loses its sign (-5 is 5), and an exponent is ignored (1e-3 is 1)."""
+    """Return the first number; an integer loses its sign (-5 is 5), and an exponent is ignored (1e-3 is 1)."""
     match = _NUMBER.search(text[:100_000])
     value = float(match[0]) if match else None
     return value if value is not None and isfinite(value) else None

@@ -1,18 +1,18 @@
-r"""Parse rectangles as four evaluators of RefCOCO do; a reply is right if the IoU is at least 0.5.
+r"""Score rectangles as four evaluators of RefCOCO do; a reply is right if the IoU is at least 0.5.
 
 * `optmerge-qwen`: OptMerge's copy of lmms-eval (WalkerWorldPeace/MLLMerging @ 5f8a4583,
-  lmms-eval/lmms_eval/tasks/refcoco/utils_rec.py): the first four numbers in brackets, else in parentheses, else as two
-  pairs; thousandths if any of them is outside [0, 1].
-* `lmms-eval`: lmms-eval itself (EvolvingLMMs-Lab/lmms-eval @ 75571cfe, same file): only brackets and fractions.
+  lmms-eval/lmms_eval/tasks/refcoco/utils_rec.py): the first four numbers in brackets, else in parentheses, else in two
+  pairs of parentheses; thousandths if any number is outside [0, 1], else fractions.
+* `lmms-eval`: lmms-eval itself (EvolvingLMMs-Lab/lmms-eval @ 75571cfe, same file): only fractions in brackets.
 * `internvl`: InternVL's evaluator (MLLMerging, InternVL/internvl_chat/eval/refcoco/evaluate_grounding.py): the four
-  comma-separated fields after the first bracket of a line; thousandths if their **sum** is 4 or more. A field that is not
+  comma-separated fields after the first bracket of a line; thousandths if their **sum** is 4 or more, else fractions. A field that is not
   a number makes the reply wrong.
 * `vlmevalkit`: VLMEvalKit (@ e8e78f05, dataset/refcoco.py): four numbers in brackets, else the first four numbers anywhere;
   fractions if none exceeds 1.5, thousandths if none exceeds 1000, else pixels; clipped to the image, corners sorted.
 
 Known defects, kept: all rules except `lmms-eval` read pixels up to 1000 as thousandths; the first rectangle counts, even if the
-reply corrects it later; corners in the wrong order have an IoU of 0, except under `vlmevalkit`, which reads the 1 of
-"object 1: ..." as the first number.
+reply corrects it later; corners in the wrong order have an IoU of 0, except under `vlmevalkit`, which in turn reads the 1 of
+"object 1: ..." as the first coordinate.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from evals.scorers.boxes import Box, gold_box
+from evals.scorers.boxes import Box, gold_box, iou
 from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -68,7 +68,7 @@ def lmms_eval(text: str, width: float, height: float) -> Box | None:
 
 
 def optmerge_qwen(text: str, width: float, height: float) -> Box | None:
-    """Read fractions or thousandths in brackets, parentheses or two pairs."""
+    """Read fractions or thousandths in brackets, in parentheses or in two pairs of parentheses."""
     matches = (pattern.search(text) for pattern in (_BRACKETS, _PARENTHESES, _PAIRS))
     numbers = _parse_match(next(filter(None, matches), None))
     if numbers is None:
@@ -78,7 +78,7 @@ def optmerge_qwen(text: str, width: float, height: float) -> Box | None:
 
 
 def internvl(text: str, width: float, height: float) -> Box | None:
-    """Read the four comma-separated fields after the first bracket of a line."""
+    """Read fractions or thousandths in the four comma-separated fields after the first bracket of a line."""
     fields = next(filter(None, map(_bracket_fields, text.split("\n"))), None)
     if fields is None:
         return None
@@ -97,7 +97,7 @@ def _bracket_fields(line: str) -> list[str] | None:
 
 
 def vlmevalkit(text: str, width: float, height: float) -> Box | None:
-    """Read four numbers in brackets, else the first four; the largest determines the unit."""
+    """Read four numbers in brackets, else the first four numbers; the largest magnitude determines the scale."""
     numbers = _parse_match(_BRACKETED_NUMBERS.search(text))
     if numbers is None:
         matches = [match for match, _ in zip(_ANY_NUMBER.finditer(text), range(4), strict=False)]
@@ -121,18 +121,15 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-def overlap(gold: Box, stated: Box) -> float:
+def upstream_iou(gold: Box, stated: Box) -> float:
     """Return the intersection over union; 0 for corners in the wrong order and for non-finite numbers."""
     if not all(map(isfinite, stated)) or stated.x1 >= stated.x2 or stated.y1 >= stated.y2:
         return 0.0
-    width = min(gold.x2, stated.x2) - max(gold.x1, stated.x1)
-    height = min(gold.y2, stated.y2) - max(gold.y1, stated.y1)
-    shared = max(0.0, width) * max(0.0, height)
-    return shared / (gold.area + stated.area - shared)
+    return iou(gold, stated)
 
 
 class UpstreamBox(Struct, frozen=True):
-    """Scores 1 if the IoU of the rectangle that a rule reads reaches the threshold; `iou` is recorded as a part."""
+    """Scores 1 if the IoU of the rectangle that the evaluator reads reaches the threshold; the part `iou` records it."""
 
     evaluator: Literal["optmerge-qwen", "lmms-eval", "internvl", "vlmevalkit"]
     threshold: float = 0.5
@@ -145,10 +142,10 @@ class UpstreamBox(Struct, frozen=True):
         if box is None:
             verdict = "wrong" if text.strip() and reply.stop == "stop" else unanswered_verdict(reply)
             return Score(value=0.0, verdict=verdict, why="upstream reads no rectangle", parts={"iou": 0.0})
-        iou = overlap(gold_box(str(sample.target)), box)
+        overlap = upstream_iou(gold_box(str(sample.target)), box)
         return binary_score(
-            right=iou >= self.threshold,
+            right=overlap >= self.threshold,
             answer=f"[{', '.join(f'{v:g}' for v in box)}]",
-            why=f"overlap {iou:.2f}",
-            parts={"iou": iou},
+            why=f"overlap {overlap:.2f}",
+            parts={"iou": overlap},
         )

@@ -1,12 +1,12 @@
-"""Multiple choice as in VLMEvalKit: the rule of `evals/extract/upstream/vlmevalkit.py`, then a judge for the rest.
+"""Multiple choice as in VLMEvalKit: the rule of `evals/extract/upstream/vlmevalkit.py`, then a judge if it reads no option.
 
-Source: @ e8e78f05, dataset/utils/multiple_choice.py, used for the image columns of the Intern-S1 tables. Upstream asks its
+Source: VLMEvalKit @ e8e78f05, dataset/utils/multiple_choice.py, used for the image columns of the Intern-S1 tables. Upstream asks its
 judge up to three times for the closest option, or `Z` for none, which is wrong; after three unreadable replies it draws a
 letter or `Z` at random, unseeded. Here a missing verdict of the judge counts as a failure, and the run's notes state the
 expected value of the random draw. Under upstream's `exact_matching` there is neither a judge nor a draw: replies that the
 rule cannot read are wrong.
 
-    closest_option()        with a judge; without one, replies that the rule cannot read wait
+    closest_option()        with a judge; replies that the rule cannot read wait for one
     Inferred(exact=True)    only the rule
 """
 
@@ -29,7 +29,7 @@ class Inferred(Struct, frozen=True):
 
     exact: bool = False
     line: bool = False
-    """As for MMMU-Pro: if exactly one line begins with "Answer:", only that line is read, or only its one capital letter."""
+    """Whether, as for MMMU-Pro, only the line that begins with "Answer:" is read if there is exactly one such line."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
         """Return the options as shown; for an open question, the gold answer and `OTHER_OPTION`."""
@@ -64,6 +64,7 @@ def closest_option(rule: Inferred | None = None) -> Judged:
 
 
 def _answer_line(text: str) -> str:
+    """Return the text after the only "Answer:", or its only capital letter; the whole text if there is no such line."""
     answers = [line for line in map(str.strip, text.strip().split("\n")) if line.startswith("Answer:")]
     if len(answers) != 1:
         return text
@@ -73,5 +74,5 @@ def _answer_line(text: str) -> str:
 
 
 def _gold_text(target: object) -> str:
-    """Return a gold answer as written in upstream's table; several are written as a Python list."""
+    """Return a gold answer as written in upstream's table; several answers form a Python list."""
     return str(list(target)) if isinstance(target, tuple) else str(target)

@@ -20,7 +20,7 @@ from evals.types import Prompt, Reply, Sample, Score
 MAX_CHARS = 100_000
 """Only the last characters of a reply, up to this number, are read, since upstream's patterns take quadratic time."""
 MAX_GAP = 2000
-"""Maximum number of characters between the letters and the closing tag."""
+"""Maximum number of characters between the full stop or comma after the letters and the closing tag."""
 _OPENING_TAG = re.compile(r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*+(?=[A-Z])")
 _CLOSING_TAG = re.compile(r"\[/?ANSWER\]|\[/ANS\]|</ANS>|</ANSWER>|</ans>")
 _LETTER_LIST = re.compile(r"[A-Z](?:,\s*+[A-Z])*")
@@ -51,8 +51,8 @@ def _tagged_letters(text: str) -> Iterator[str]:
     """Yield the letter lists in answer tags, in time linear in the text.
 
     Equivalent to `TAG\\s*([A-Z](?:,\\s*[A-Z])*)\\s*(?:[.,].{0,2000}?)?END`: between the letters and the closing tag there is
-    nothing, or a full stop or comma and at most 2000 characters; otherwise the last letter may belong to the text after a
-    comma.
+    nothing, or a full stop or comma and at most 2000 characters. If other text follows the last letter, that letter belongs
+    to the text after the last comma.
     """
     closings = [(match.start(), match.end()) for match in _CLOSING_TAG.finditer(text)]
     position = 0
@@ -78,7 +78,7 @@ _NUMBER_CLOSING = re.compile(r"\[/?ANSWER\]")
 
 
 def _tagged_number(text: str) -> str | None:
-    """Return the first answer tag whose content is one line, in linear time.
+    """Return the first answer tag with its content, which must be a single line, in linear time.
 
     Equivalent to `\\[ANSWER\\][\\s\\n]*(.*?)[\\s\\n]*\\[/?ANSWER\\]`.
     """
@@ -93,7 +93,7 @@ def _tagged_number(text: str) -> str | None:
     return None
 
 
-_TOKEN = re.compile(
+_NUMBER_TOKEN = re.compile(
     r"(?<!\w)([+-]?(?:[0-9]++\.[0-9]++|[0-9]++|\.[0-9]++)\s?)?(\^[-+]?[0-9]+)?((?:[eE]|exp|EXP)[-+]?[0-9]+)?"
     r"((?:[*x]|\\times|\\u00d7)\s?[0-9]+\^([-+]?[0-9]+|\{[-+]?[0-9]+\}))?(?!\w)"
 )
@@ -101,16 +101,18 @@ _NUMBER_FACTORS = re.compile(
     r"(?P<sign>[+-]?)(?P<value>(?:\d++\.\d++|\.?\d++)(?:[eE][-+]?\d+)?)\s?(?:\^(?P<power>[-+]?\d+(?:[eE][-+]?\d+)?))?"
     r"(?:(?:[*x]|\\times|\\u00d7)\s?(?P<base>\d+)\^\{?(?P<ten>[-+]?\d+)\}?)?"
 )
-_UNITS = (
+_WORDS_UP_TO_NINETEEN = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 )  # fmt: skip
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_WORD_VALUES = {word: i for i, word in enumerate(_UNITS)} | {word: 10 * i for i, word in enumerate(_TENS, 2)}
-_NUMBER_WORDS = "|".join((*_UNITS, *_TENS, *_SCALES))
-_NUMBER_WORD = re.compile(rf"(?:{_NUMBER_WORDS})(?:\s+(?:{_NUMBER_WORDS}))*", re.IGNORECASE)
-"""In upstream's order, "six" precedes "sixteen" and "sixty", so both are read as 6."""
+_WORDS_FOR_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SCALE_WORDS = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_WORD_VALUES = {word: i for i, word in enumerate(_WORDS_UP_TO_NINETEEN)} | {
+    word: 10 * i for i, word in enumerate(_WORDS_FOR_TENS, 2)
+}
+_NUMBER_WORD = "|".join((*_WORDS_UP_TO_NINETEEN, *_WORDS_FOR_TENS, *_SCALE_WORDS))
+_NUMBER_PHRASE = re.compile(rf"(?:{_NUMBER_WORD})(?:\s+(?:{_NUMBER_WORD}))*", re.IGNORECASE)
+"""The alternatives are in upstream's order: "six" precedes "sixteen" and "sixty", so both are read as 6."""
 
 
 def number_lamalab(text: str, unit: str = "") -> Quantity | None:
@@ -121,9 +123,9 @@ def number_lamalab(text: str, unit: str = "") -> Quantity | None:
     the result is None.
     """
     if (tagged := _tagged_number(text[-MAX_CHARS:])) is None:
-        words = _NUMBER_WORD.search(text[-MAX_CHARS:])
+        words = _NUMBER_PHRASE.search(text[-MAX_CHARS:])
         return _quantity(_parse_number_words(words[0]), words[0][:200]) if words else None
-    token = next((candidate for candidate in _TOKEN.finditer(tagged) if candidate[0]), None)
+    token = next((candidate for candidate in _NUMBER_TOKEN.finditer(tagged) if candidate[0]), None)
     value = _parse_token(token[0].strip()) if token else None
     return None if value is None or token is None else _quantity(value, token[0].strip())
 
@@ -132,8 +134,8 @@ def _parse_number_words(words: str) -> float:
     """Return the value of number words such as "two hundred five" as upstream does; a scale word alone is 0."""
     whole = current = 0
     for word in words.lower().split()[:1000]:
-        current = current * _SCALES.get(word, 1) + _WORD_VALUES.get(word, 0)
-        if _SCALES.get(word, 1) > 100:
+        current = current * _SCALE_WORDS.get(word, 1) + _WORD_VALUES.get(word, 0)
+        if _SCALE_WORDS.get(word, 1) > 100:
             whole, current = whole + current, 0
     return float(whole + current)
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from evals.scorers.answers import finite_float
 from evals.scorers.molecule import MAX_SMILES_CHARS, gold_molecules
-from evals.scorers.molecule_forms import rdkit
+from evals.scorers.molecule_forms import compute_fingerprints, rdkit, tanimoto_similarities
 from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Point, Prompt, Reply, Sample, Score
 
@@ -35,7 +35,7 @@ def between_tags(text: str, tag: str) -> str:
 
 
 def gold_answers(sample: Sample) -> list[str]:
-    """Return the gold answer and those of other rows with the same question."""
+    """Return the gold answer, and those of the other rows with the same question."""
     return [str(gold).strip() for gold in (sample.target, *sample.meta.get("also", ()))]
 
 
@@ -70,10 +70,11 @@ class ElementMatch(Struct, frozen=True):
         counts = element_counts(answer)
         if counts is None:
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why="upstream reads no formula")
-        return _score(counts in [element_counts(gold) for gold in gold_answers(sample)], answer)
+        right = counts in [element_counts(gold) for gold in gold_answers(sample)]
+        return _score(answer, right=right)
 
 
-def _score(right: bool, answer: str, parts: dict[str, float] | None = None) -> Score:  # noqa: FBT001
+def _score(answer: str, *, right: bool, parts: dict[str, float] | None = None) -> Score:
     return binary_score(right=right, answer=answer[:MAX_SMILES_CHARS], parts=parts or {})
 
 
@@ -87,16 +88,16 @@ class SplitMatch(Struct, frozen=True):
         answer = between_tags(reply.text, self.tag)
         if not answer:
             return no_answer(reply, f"no <{self.tag}>")
-        return _score(
-            sorted(answer.split(";")) in [sorted(gold.split(";")) for gold in gold_answers(sample)], answer
-        )
+        golds = [sorted(gold.split(";")) for gold in gold_answers(sample)]
+        return _score(answer, right=sorted(answer.split(";")) in golds)
 
 
 class ExactMatch(Struct, frozen=True):
     """Scores 1 for the same set of fragments (tasks I2S, MG, FS, RS).
 
-    Parts: `valid`; for valid answers also `morgan`, `rdk`, `maccs` (the best over the gold answers), and `subset` and
-    `intersection` with a gold set. Upstream reports the intersection under both names.
+    Parts: `valid`; for valid answers also the similarities `morgan`, `rdk` and `maccs` (the best over the gold answers),
+    `subset` (all fragments are in a gold set) and `intersection` (at least one is). Upstream reports the latter under both
+    names.
     """
 
     tag: str = "SMILES"
@@ -120,11 +121,9 @@ class ExactMatch(Struct, frozen=True):
                 value=0.0, verdict="invalid", answer=answer[:200], why="not a molecule", parts={"valid": 0.0}
             )
         gold_fragments = [fragments for gold in golds if (fragments := _fragments(gold)) is not None]
-        return _score(
-            any(answer_fragments[1] == gold_inchis for _, gold_inchis in gold_fragments),
-            answer,
-            {"valid": 1.0, **_compare_fragments(answer_fragments, gold_fragments)},
-        )
+        right = any(answer_fragments[1] == gold_inchis for _, gold_inchis in gold_fragments)
+        parts = {"valid": 1.0, **_compare_fragments(answer_fragments, gold_fragments)}
+        return _score(answer, right=right, parts=parts)
 
 
 _Fragments = tuple[Any, frozenset[str]]
@@ -164,26 +163,18 @@ def _fragments(smiles: str) -> _Fragments | None:
 def _compare_fragments(
     answer_fragments: _Fragments, gold_fragments: Sequence[_Fragments]
 ) -> dict[str, float]:
-    rd = rdkit()
-    tanimoto = rd.DataStructs.TanimotoSimilarity
-    fingerprint_functions: dict[str, Callable[[Any], Any]] = {
-        "morgan": rd.morgan.GetSparseCountFingerprint,
-        "rdk": rd.rdk.GetFingerprint,
-        "maccs": rd.Descriptors.GetMACCSKeysFingerprint,
-    }
-    parts = {}
-    for name, fingerprint in fingerprint_functions.items():
-        answer_fingerprint = fingerprint(answer_fragments[0])
-        parts[name] = max(
-            (float(tanimoto(fingerprint(mol), answer_fingerprint)) for mol, _ in gold_fragments), default=0.0
-        )
+    fingerprints = compute_fingerprints(answer_fragments[0])
+    similarities = [
+        tanimoto_similarities(compute_fingerprints(mol), fingerprints) for mol, _ in gold_fragments
+    ]
+    parts = {name: max((by_kind[name] for by_kind in similarities), default=0.0) for name in fingerprints}
     parts["intersection"] = float(any(answer_fragments[1] & gold_inchis for _, gold_inchis in gold_fragments))
     parts["subset"] = float(any(answer_fragments[1] <= gold_inchis for _, gold_inchis in gold_fragments))
     return parts
 
 
 class Number(Struct, frozen=True):
-    """Scores the absolute error; None if Python's `float` cannot parse the tag's content (ESOL, Lipo)."""
+    """Scores the absolute error; None if the tag's content is not a finite number (ESOL, Lipo)."""
 
     tag: str = "NUMBER"
 
@@ -192,11 +183,8 @@ class Number(Struct, frozen=True):
         answer = between_tags(reply.text, self.tag)
         if not answer:
             return no_answer(reply, f"no <{self.tag}>", value=None)
-        try:
-            value = float(answer[:100])
-        except ValueError:
-            value = float("nan")
-        if not isfinite(value):
+        value = finite_float(answer[:100])
+        if value is None:
             return Score(value=None, verdict="invalid", answer=answer[:100], why="not a number")
         return Score(value=abs(value - float(str(sample.target))), verdict="graded", answer=answer)
 
@@ -213,7 +201,7 @@ class Boolean(Struct, frozen=True):
             return no_answer(reply, f"no <{self.tag}>")
         if answer not in ("yes", "no"):
             return Score(value=0.0, verdict="invalid", answer=answer[:100], why="neither yes nor no")
-        return _score(answer == str(sample.target).lower(), answer)
+        return _score(answer, right=answer == str(sample.target).lower())
 
 
 class Valid(Struct, frozen=True):

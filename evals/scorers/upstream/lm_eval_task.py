@@ -1,8 +1,8 @@
 """Score replies with the filters and metrics of a task of lm-evaluation-harness, one sample at a time.
 
 Source: `lm_eval/evaluator.py`, `api/task.py` (`process_results`), `api/filter.py` at v0.4.13. What lm_eval computes for a
-document is stored in the score: values that lm_eval averages in `parts`, by metric; the items of all other metrics (BLEU,
-perplexity, F1) as JSON in `answer`, so that lm_eval's own aggregation can be applied to them. Generated text is scored in
+document is stored in the score: values that lm_eval averages in `parts`, by metric; the inputs of its other aggregations
+(BLEU, perplexity, F1) as JSON in `answer`. Generated text is scored in
 a worker process, because a task's regular expressions and parsers are not designed for hostile text.
 """
 
@@ -25,6 +25,7 @@ from msgspec import Struct
 from evals.boundary import foreign_code
 from evals.calls.call import decode_likelihoods
 from evals.errors import DataError, ScorerError, UsageError, install
+from evals.scorers.outcomes import unanswered_verdict
 from evals.types import Point, Prompt, Reply, Sample, Sampling, Score, Verdict
 
 LIKELIHOOD_TYPES = ("multiple_choice", "loglikelihood")
@@ -36,11 +37,11 @@ FAST_METRICS = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_by
 MAX_STOPS = 4
 """Maximum number of stop sequences that lm_eval sends to a chat server."""
 NO_ANSWER = ("[invalid]", "")
-"""Results of a filter that finds no answer."""
+"""Outputs of a filter that finds no answer."""
 
 
 class TaskFile(Struct, frozen=True):
-    """The location of a task's definition."""
+    """The name of a task and the location of its definition."""
 
     name: str
     path: str
@@ -126,7 +127,7 @@ def _model_output(task: Any, reply: Reply) -> list[Any]:
 
 
 def apply_filter(task: Any, name: str, doc: Mapping[str, Any], answers: Sequence[Any]) -> list[Any]:
-    """Apply a task's filter to the answers to one document, as lm_eval's `evaluate` does for all documents at once."""
+    """Apply a task's filter to the answers for one document, as lm_eval's `evaluate` does for all documents at once."""
     from lm_eval.api.instance import Instance
 
     instances = [
@@ -187,7 +188,7 @@ def is_averaged(task: Any, metric: str) -> bool:
 
 
 def headline_metric(task: Any) -> str:
-    """Return the headline metric of a task: its first binary one, else its first."""
+    """Return the headline metric of a task: its first binary metric that lm_eval averages, else its first metric."""
     names: list[str] = list(task.aggregation())
     return next((name for name in names if name in BINARY_METRICS and is_averaged(task, name)), names[0])
 
@@ -218,7 +219,7 @@ def _score(task: Any, results: Mapping[str, Any], reply: Reply, filtered: Sequen
 
 def _verdict(value: float | None, reply: Reply, *, unanswered: bool) -> Verdict:
     if unanswered:
-        return {"length": "truncated", "filter": "refused"}.get(reply.stop, "unanswered")  # type: ignore[return-value]
+        return unanswered_verdict(reply)
     return "right" if value == 1.0 else "wrong" if value == 0.0 else "graded"
 
 
@@ -245,7 +246,7 @@ class Aggregate(Struct, frozen=True):
 
     @property
     def resamples(self) -> int | None:
-        """Return the number of bootstrap resamples, fewer for slow aggregations (lm_eval uses 100); None for the default."""
+        """Return the number of bootstrap resamples: None (the default), or fewer for a slow aggregation (lm_eval uses 100)."""
         is_fast = self.metric in FAST_METRICS or is_averaged(load_task(self.task_file), self.metric)
         return None if is_fast else 200
 
@@ -269,7 +270,7 @@ class Aggregate(Struct, frozen=True):
 
     def _reduce(self, items: list[Any]) -> float:
         if not items:
-            raise ValueError(f"no reply has {self.metric}")
+            raise ValueError(f"no reply has a value of {self.metric}")
         value = _to_json(load_task(self.task_file).aggregation()[self.metric](items))
         if not _is_finite_number(value):
             raise ValueError(f"lm_eval's {self.metric} is {value!r}")

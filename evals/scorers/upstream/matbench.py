@@ -1,8 +1,8 @@
 """The frozen rules by which Matbench's protocol `official` reads numbers and labels from replies.
 
 Matbench's own code (materialsproject/matbench @ 936176db) grades arrays, so the parsing of replies is our own. It has
-not changed since the first recorded runs; `strict` has had a newer rule since version 2. The last number of the stated answer
-with a compatible unit counts, bold numbers are ignored, and units per atom, cell or formula unit are treated as equal.
+not changed since the first recorded runs; `strict` has had a newer rule since version 2. In the stated answer, the last number
+with a compatible unit counts; bold numbers are ignored; and units per atom, cell or formula unit are treated as equal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _COUNT_UNIT = re.compile(r"\*?(?<![a-z_])(?:atom|unit_cell|formula_unit)(?:\*\*-
 
 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
-    """Return the number of the stated answer, else the only number (with a compatible unit), else the number on the last line."""
+    """Return the number of the stated answer, else the only number (with a compatible unit), else the number that is the last line."""
     answer = extract.stated_answer(text[-MAX_CHARS:])
     text = _BOLD.sub("^", text[-MAX_CHARS:] if answer is None else answer)
     numbers = quantities(text)
@@ -47,7 +47,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
 
 
 def _without_count_unit(unit: str) -> str:
-    """Return a unit without atoms, cells and formula units."""
+    """Return a unit without a final factor for atoms, cells or formula units."""
     return _COUNT_UNIT.sub("", normalise_unit(unit))
 
 

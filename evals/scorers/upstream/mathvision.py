@@ -61,14 +61,14 @@ def extract_answer(text: str) -> str:
 
 
 def _text_after(text: str, phrase: str) -> str:
-    """Return the first sentence after a phrase; the whole text if it is absent."""
+    """Return the sentence after the last occurrence of a phrase; the whole text if the phrase is absent."""
     if phrase not in text:
         return text.strip()
     return text.rpartition(phrase)[2].strip().partition("\n")[0].partition(". ")[0]
 
 
 def _box_content(text: str) -> str:
-    """Return the content of the box, without units and layout commands."""
+    """Return the content of the box, or a text without one, from which units and layout commands are removed."""
     text = text.replace("{}", "")
     start, end = text.find("oxed{"), text.rfind("}")
     if start >= 0 and start + 5 <= end:

@@ -1,6 +1,6 @@
 """The scoring of extracted answers by MathVista's authors (lupantech/MathVista @ 53d52587, evaluation/calculate_score.py).
 
-Upstream extracts the answer with a language model; here a rule extracts the stated answer, or else the whole reply counts.
+Upstream extracts the answer with a language model; here a rule does, and if no answer is stated, the whole reply counts.
 Known defects, kept in `Official`: any text other than an option's letter is replaced by the option with the smallest edit
 distance; a number with a unit is not a number; integers are truncated instead of rounded (7.9 is 7). An empty reply, for
 which upstream selects the shortest option, is unanswered here.
@@ -9,18 +9,20 @@ which upstream selects the shortest option, is unanswered here.
 from __future__ import annotations
 
 import re
-from math import isfinite
 
 from msgspec import Struct
 
 from evals import extract
 from evals.prompts import LETTERS
-from evals.scorers.outcomes import binary_score, no_answer, unanswered, with_reading
+from evals.scorers.answers import finite_float
+from evals.scorers.chart import score_free_form_answer
+from evals.scorers.choice import StatedChoice
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 400
-"""Maximum number of characters of an answer that are compared with options."""
+"""Maximum number of characters of an answer that are compared with the options."""
 _BRACKETED_LETTER = re.compile(r"\(([a-zA-Z])\)")
 _NUMBER = re.compile(r"[-+\u2212]?\s?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 
@@ -37,7 +39,7 @@ def nearest_option(answer: str, choices: tuple[str, ...]) -> int:
 
 
 def format_number(text: str, kind: str, precision: int) -> str | None:
-    """Return a number in the form that upstream compares; None if it is not a number."""
+    """Return a number in the form that upstream compares; None if the text is not a number."""
     try:
         value = float(text)
         return str(int(value)) if kind == "integer" else str(round(value, precision))
@@ -78,26 +80,11 @@ class Strict(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        if reply.stop == "filter":
-            return Score(value=0.0, verdict="refused")
         if sample.choices:
-            reading = extract.choice(
-                reply.text, prompt.as_shown(sample).choices, truncated=reply.stop == "length"
-            )
-        else:
-            reading = extract.stated_text(reply.text, truncated=reply.stop == "length")
-        if reading is None:
-            return unanswered(reply, "no answer stated")
-        if sample.choices:
-            answer = prompt.source_letter(reading.value) or reading.value
-            right = answer == sample.target
-        else:
-            answer = reading.value[0]
-            right = any(
-                _same_answer(str(sample.target), candidate, sample.meta) for candidate in reading.value
-            )
-        score = binary_score(right=right, answer=answer[:200])
-        return with_reading(reading, score)
+            return StatedChoice()(sample, prompt, reply)
+        return score_free_form_answer(
+            reply, (str(sample.target),), lambda gold, answer: _same_answer(gold, answer, sample.meta)
+        )
 
 
 def _same_answer(gold: str, answer: str, meta: dict[str, object]) -> bool:
@@ -118,8 +105,4 @@ def _find_numbers(text: str) -> list[float]:
 
 
 def _parse_float(text: str) -> float | None:
-    try:
-        value = float(text.replace(",", "").replace("\u2212", "-").replace(" ", ""))
-    except ValueError:
-        return None
-    return value if isfinite(value) else None
+    return finite_float(text.replace(",", "").replace("\u2212", "-").replace(" ", ""))

@@ -5,7 +5,7 @@ MMMU: mmmu/utils/eval_utils.py. MMMU-Pro: mmmu-pro/evaluate.py, which first read
 Known defects, kept: the article "A" is read as an option; the last of several options counts; an open answer is right if
 the gold text occurs anywhere after words such as "is", "so" or "final", so "1960" matches "60"; upstream's look-ahead
 for a capital letter never matches, since the text is already in lower case. Where upstream draws an option at random, the
-sample is unanswered, and `accuracy_guess` is the expected accuracy with the draw. MMMU-Pro: letters are read inside words,
+sample is unanswered, and the metric `accuracy_guess` is the expected accuracy with the draw. MMMU-Pro: letters are read inside words,
 so "Answer: Because" is B and "NASA launched it" is A; if several letters follow "Answer:", none of them counts; of
 several letters without brackets, the last one between spaces counts.
 """
@@ -19,8 +19,8 @@ from msgspec import Struct
 from evals import extract
 from evals.prompts import LETTERS
 from evals.scorers import answers
-from evals.scorers.chart import score_free_answer
-from evals.scorers.outcomes import binary_score, no_answer, unanswered, with_reading
+from evals.scorers.chart import score_free_form_answer
+from evals.scorers.outcomes import binary_score, no_answer, read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 50_000
@@ -31,34 +31,20 @@ _NUMBERS = (
     re.compile(r"-?\d+(?:\.\d+)?[eE][+-]?\d+"),
     re.compile(r"-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d])"),
 )
-
-
 _LONG_DIGIT_RUN = re.compile(r"\d{60,}")
 """Digit runs that are too long for the patterns above, which need quadratic time."""
 
 
 def read_option(text: str, choices: tuple[str, ...]) -> str | None:
     """Return the option's letter that upstream reads; None if it would draw one at random."""
-    text = text[-MAX_CHARS:]
-    for punctuation in (",", ".", "!", "?", ";", ":", "'"):
-        text = text.strip(punctuation)
-    text = f" {text} "
-    letters = LETTERS[: len(choices)]
+    text, letters = _without_outer_punctuation(text[-MAX_CHARS:]), LETTERS[: len(choices)]
     for form in ("({})", " {} "):
         positions = {
             letter: position for letter in letters if (position := text.rfind(form.format(letter))) >= 0
         }
         if positions:
             return max(positions, key=positions.__getitem__)
-    if len(text.split()) <= 5:
-        return None
-    lowered = text.lower()
-    positions = {
-        letter: position
-        for letter, choice in zip(letters, choices, strict=True)
-        if (position := lowered.rfind(choice.lower())) >= 0
-    }
-    return max(positions, key=positions.__getitem__) if positions else None
+    return _last_option_text(text, choices)
 
 
 def read_option_pro(text: str, choices: tuple[str, ...]) -> str | None:
@@ -68,19 +54,28 @@ def read_option_pro(text: str, choices: tuple[str, ...]) -> str | None:
     _, marker, tail = text.rpartition("Answer:")
     if marker and len(named_letters := [letter for letter in letters if letter in tail]) == 1:
         return named_letters[0]
-    for punctuation in (",", ".", "!", "?", ";", ":", "'"):
-        text = text.strip(punctuation)
-    text = f" {text} "
-    for form, pattern in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
+    text = _without_outer_punctuation(text)
+    for form, form_of_last in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
         if named_letters := [letter for letter in letters if form.format(letter) in text]:
-            return max(named_letters, key=lambda letter: text.rfind(pattern.format(letter)))
+            return max(named_letters, key=lambda letter: text.rfind(form_of_last.format(letter)))
+    return _last_option_text(text, choices)
+
+
+def _without_outer_punctuation(text: str) -> str:
+    for punctuation in ",.!?;:'":
+        text = text.strip(punctuation)
+    return f" {text} "
+
+
+def _last_option_text(text: str, choices: tuple[str, ...]) -> str | None:
+    """Return the letter of the option whose text occurs last; None if there is none, or the text has at most five words."""
     if len(text.split()) <= 5:
         return None
     lowered = text.lower()
     positions = {
-        letter: lowered.rfind(choice.lower())
-        for letter, choice in zip(letters, choices, strict=True)
-        if choice.lower() in lowered
+        letter: position
+        for letter, choice in zip(LETTERS, choices, strict=False)
+        if (position := lowered.rfind(choice.lower())) >= 0
     }
     return max(positions, key=positions.__getitem__) if positions else None
 
@@ -95,7 +90,7 @@ def _parse_number(text: str) -> float | None:
 def normalise(text: str) -> list[str | float]:
     """Return the forms of an answer to compare: a number rounded to two decimals, or the text in lower case.
 
-    A single letter must have a space on one side.
+    A single character has two forms, with a space before it and after it.
     """
     text = text.strip()
     if (number := _parse_number(text)) is not None:
@@ -160,13 +155,9 @@ class Strict(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        if reply.stop == "filter":
-            return Score(value=0.0, verdict="refused")
         if not sample.choices:
-            return score_free_answer(reply, sample.targets, _same_answer)
-        reading = extract.choice(
-            reply.text, prompt.as_shown(sample).choices, truncated=reply.stop == "length"
-        )
+            return score_free_form_answer(reply, sample.targets, _same_answer)
+        reading = read_reply(reply, extract.choice, prompt.as_shown(sample).choices)
         if reading is None:
             return unanswered(reply, "no option stated")
         answer = prompt.source_letter(reading.value) or reading.value
@@ -175,7 +166,7 @@ class Strict(Struct, frozen=True):
 
 
 def _same_answer(gold: str, answer: str) -> bool:
-    """Return whether words are equal, or numbers to the precision of the gold number; `12%` is 12, not 0.12."""
+    """Return whether the words are equal, or the numbers to the precision of the gold number; `12%` is 12, not 0.12."""
     if answers.same_words(gold, answer):
         return True
     target = extract.number(gold)

@@ -1,14 +1,15 @@
 r"""The rules of Mol-Instructions' authors (zjunlp/Mol-Instructions @ d08a15f8, `evaluation/molecule/`), with known defects.
 
-* A reply is decoded as SELFIES up to its last `]`: text before the first bracket is skipped, text between two molecules
-  makes it invalid, and a reply *without a bracket* is the empty molecule, which is valid.
+* A reply is decoded as SELFIES up to its last `]`: text before the first bracket is skipped, a reply with text between two
+  molecules is invalid, and a reply *without a bracket* is the empty molecule, which is valid.
 * InChIs are compared without stereochemistry, so "exact" ignores it.
 * Invalid answers are dropped, so every metric, including the share of exact matches, covers only valid answers.
 * The energy is the number at the very end of a reply: `-0.2482.` is read as 2482, and a number with a unit is not read.
 * A description ends at its last full stop.
 
-A SMILES answer is skipped or invalid. BLEU is computed over the characters of SELFIES, the Levenshtein distance over those
-of SMILES.
+An answer in SMILES is skipped or invalid. BLEU is computed over the characters of SELFIES, the Levenshtein distance over
+those of SMILES. Tasks: molecule generation (MG), forward synthesis (FS), retrosynthesis (RS), reagent prediction (RP),
+property prediction (PP), molecule captioning (MC).
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from msgspec.structs import replace
 
 from evals.extract.selfies import decode_selfies
 from evals.scorers.molecule import MAX_SMILES_CHARS
-from evals.scorers.molecule_forms import rdkit
+from evals.scorers.molecule_forms import compute_fingerprints, rdkit, tanimoto_similarities
 from evals.scorers.outcomes import binary_score, no_answer
 from evals.scorers.text import Caption, bleu_counts, edit_distance, tokenize
 from evals.types import Prompt, Reply, Sample, Score
 
 _FINAL_NUMBER = re.compile(r"-?\d+\.?\d*\Z")
 _MAX_TAIL_CHARS = 100
-"""Maximum number of characters at the end of a reply that are searched for its number."""
+"""Number of characters at the end of a reply that are searched for a number."""
 
 
 class _Molecule(NamedTuple):
@@ -51,12 +52,7 @@ def _decode_selfies(selfies: str) -> _Molecule | None:
     mol = rd.Chem.MolFromSmiles(canonical)
     if mol is None:
         return None
-    fingerprints = {
-        "morgan": rd.morgan.GetSparseCountFingerprint(mol),
-        "rdk": rd.rdk.GetFingerprint(mol),
-        "maccs": rd.Descriptors.GetMACCSKeysFingerprint(mol),
-    }
-    return _Molecule(canonical, str(rd.Chem.MolToInchi(mol)), fingerprints)
+    return _Molecule(canonical, str(rd.Chem.MolToInchi(mol)), compute_fingerprints(mol))
 
 
 def text_up_to_last(text: str, mark: str) -> str:
@@ -95,11 +91,7 @@ class Generated(Struct, frozen=True):
             why = "upstream decodes no molecule" if molecule is None else "the gold answer is not a molecule"
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why=why, parts={"valid": 0.0})
         right = molecule.inchi == gold.inchi
-        tanimoto = rdkit().DataStructs.TanimotoSimilarity
-        parts = {
-            name: float(tanimoto(gold.fingerprints[name], fingerprint))
-            for name, fingerprint in molecule.fingerprints.items()
-        }
+        parts = tanimoto_similarities(gold.fingerprints, molecule.fingerprints)
         parts |= _character_bleu_counts(answer, target) | {"valid": 1.0, "exact": float(right)}
         parts["levenshtein"] = float(edit_distance(molecule.smiles, gold.smiles))
         why = "" if molecule.smiles else "no bracket: upstream reads the empty molecule"
@@ -114,7 +106,7 @@ class EndNumber(Struct, frozen=True):
         tail = reply.text.rstrip().removesuffix("</s>").rstrip()[-_MAX_TAIL_CHARS:]
         number = None if reply.stop == "filter" else _FINAL_NUMBER.search(tail)
         if number is None:
-            return no_answer(reply, "no number at its end: dropped by upstream", value=None)
+            return no_answer(reply, "no number at the end of the reply: upstream drops it", value=None)
         value = float(number[0])
         return Score(value=abs(value - float(str(sample.target))), verdict="graded", answer=f"{value!r}")
 

@@ -46,7 +46,7 @@ class Compared(Struct, frozen=True):
         content = None if reply.stop == "filter" else tag_content(visible(reply.text).text, first=self.first)
         if not content:
             return unanswered(reply, "no <answer> tag")
-        stated = _with_braces(content) if self.first else content
+        stated = _parse_with_braces(content) if self.first else content
         gold_values = {normalise_key(key): value for key, value in json.loads(str(sample.target)).items()}
         right = (counts_match if self.kind == "count" else indices_match)(stated, gold_values)
         return binary_score(right=right, answer=content[:200])
@@ -67,7 +67,7 @@ def tag_content(text: str, *, first: bool) -> str | None:
     return text[begin : closing.start()].strip()[:_MAX_CHARS] if closing else None
 
 
-def _with_braces(content: str) -> Any:
+def _parse_with_braces(content: str) -> Any:
     """Return the JSON object in a tag, with missing braces added; if that fails, the text of the tag."""
     candidates = [content] if content.startswith("{") else []
     candidates.append(f"{{{content}}}")
@@ -91,7 +91,7 @@ def _parse_json(text: str) -> Any:
 
 
 def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
-    """Return whether every gold value is stated: a number within 1e-6, the same text, or a formula with the same elements."""
+    """Return whether every gold value is stated: a number within 1e-6, the same text, or a formula with the same element counts."""
     stated_values = _named_values(stated)
     if len(gold_values) > 1:
         return stated_values is not None and all(
@@ -107,7 +107,7 @@ def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
 
 
 def _named_values(stated: Any) -> dict[str, Any] | None:
-    """Return key -> value of an object, of JSON text or of `key: value` pairs; None if keys are missing or repeated."""
+    """Return the values by key in an object, in JSON text or in `key: value` pairs; None if there are no keys or one recurs."""
     pairs = (
         list(stated.items())
         if isinstance(stated, dict)

@@ -26,7 +26,7 @@ MAX_SMILES_CHARS = 5_000
 
 
 def missing_packages() -> str:
-    """Return how to install the package if it is missing; empty if it is installed."""
+    """Return an explanation of how to install the package; empty if it is installed."""
     if find_spec(PACKAGE) is not None:
         return ""
     source = "git+https://github.com/ml-jku/moleculariq-core@a1b89635371c3cd942e44ebeec63ec3665e7743d"

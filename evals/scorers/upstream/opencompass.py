@@ -4,8 +4,8 @@ They produced the column "SmolInstruct" of the Intern-S1 tables. Known defects, 
 
 * names and SMILES are compared as strings, so `OCC` is not `CCO` (`Strings`);
 * a formula is read up to its first invalid character, so `C6H6xyz` is C6H6; brackets are invalid (`Elements`);
-* the "RMSE" is a mean absolute error, and a reply without a readable number counts as a prediction of 0 (`Errors`): `+1.2`,
-  `1e-3`, a unit in the box and a Unicode minus are not readable;
+* the "RMSE" is a mean absolute error, and a reply without a readable number counts as a prediction of 0 (`Errors`); a number
+  with a plus sign, an exponent, a unit or a Unicode minus is not readable;
 * without tags the whole reply is the answer, and RDKit reads it up to its first space: "I think so" is hydrogen iodide, and
   an empty answer is the empty molecule (`Similarity`);
 * syntheses are scored by similarity, never by equality.
@@ -34,7 +34,7 @@ _REAGENT_PHRASES = (
     "Reactants and Reagents SMILES:**\n```\n",
     "Reactants and Reagents:**  \n`",
 )
-_TAGGED_NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*(?:</NUMBER>|\})")
+TAGGED_NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*+(-?(?:\d++(?:\.\d++)?|\.\d++))\s*+(?:</NUMBER>|\})")
 _YES_NO_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -73,13 +73,13 @@ def last_chemistry_tag(text: str) -> str:
 
 
 def first_number(text: str) -> float | None:
-    """Return the first number that is the whole content of a tag or box."""
-    match = _TAGGED_NUMBER.search(text)
+    """Return the first number that is the whole content of a `<NUMBER>` tag or a box."""
+    match = TAGGED_NUMBER.search(text)
     return float(match[1]) if match else None
 
 
 def yes_no(text: str) -> str | None:
-    """Return the first match of the patterns, in order; else a yes or no at the beginning or the end of the reply."""
+    """Return the yes or no of the first pattern that matches, else the one at the beginning or the end of the reply."""
     text = text.rpartition("</think>")[2].strip()
     for pattern in _YES_NO_PATTERNS:
         if match := pattern.search(text):

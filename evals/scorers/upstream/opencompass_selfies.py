@@ -9,7 +9,6 @@ r"""OpenCompass' rules for Mol-Instructions (opencompass 0.5.4, datasets/mol_ins
 
 from __future__ import annotations
 
-import re
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -17,20 +16,18 @@ from msgspec import Struct
 from evals.extract.selfies import decode_selfies
 from evals.scorers.molecule_forms import rdkit
 from evals.scorers.outcomes import no_answer, unanswered_verdict
-from evals.scorers.upstream.opencompass import Errors
+from evals.scorers.upstream.opencompass import TAGGED_NUMBER, Errors
 from evals.types import Prompt, Reply, Sample, Score, Verdict
-
-_TAGGED_NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*+(-?(?:\d++(?:\.\d++)?|\.\d++))\s*+(?:</NUMBER>|\})")
 
 
 def last_number(text: str) -> float | None:
-    """Return the last number that is the whole content of a tag or box."""
-    numbers = _TAGGED_NUMBER.findall(text)
+    """Return the last number that is the whole content of a `<NUMBER>` tag or a box."""
+    numbers = TAGGED_NUMBER.findall(text)
     return float(numbers[-1]) if numbers else None
 
 
 def last_tag_content(text: str, tag: str) -> str:
-    """Return the content of the last pair of tags; pairs are matched from the left, each up to the next closing tag."""
+    """Return the content of the last pair of tags, empty if there is none; a pair ends at the first closing tag after it begins."""
     content, position = "", 0
     opening, closing = f"<{tag}>", f"</{tag}>"
     while (begin := text.find(opening, position)) >= 0:

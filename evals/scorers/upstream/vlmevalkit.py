@@ -1,7 +1,7 @@
 r"""MathVista and MathVision as scored by VLMEvalKit, which produced the published Intern-S1 scores.
 
-Source: @ e8e78f05, dataset/utils/mathvista.py and mathv.py (also 09818277 and 1344ef21): a rule first, then a judge that
-extracts the final answer, then the same rule on the extracted answer. Known defects, kept:
+Source: VLMEvalKit @ e8e78f05, dataset/utils/mathvista.py and mathv.py (the same at 09818277 and 1344ef21): a rule first,
+then a judge that extracts the final answer, then the same rule on the extracted answer. Known defects, kept:
 
 * options are read by the rule for multiple choice, with its own defects (evals/extract/upstream/vlmevalkit.py), whose result
   is final; a free-form answer is final only if it is right, so the judge can only raise the score;
@@ -60,7 +60,7 @@ class MathRule(Struct, frozen=True):
         return binary_score(right=right, answer=answer[:200])
 
     def _read(self, sample: Sample, prompt: Prompt, text: str) -> tuple[bool, str] | None:
-        """Return whether the answer in a text is right, and the answer; None if upstream reads none."""
+        """Return whether the answer in a text is right, and the answer itself; None if upstream reads none."""
         if not self.mathvista and (box := _BOX.search(text)):
             text = box[1]
         if sample.choices:
@@ -81,7 +81,7 @@ class MathRule(Struct, frozen=True):
 
 
 def _same_answer(gold: str, stated: str) -> bool:
-    """Return whether texts, or numbers in LaTeX, are equal; unlike upstream, this never evaluates model output as Python."""
+    """Return whether two texts, or two numbers in LaTeX, are equal; unlike upstream, never evaluates a reply as Python."""
     gold, stated = gold.lower().strip(), stated.lower().strip()
     if gold == stated:
         return True

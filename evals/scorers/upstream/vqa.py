@@ -54,7 +54,7 @@ _DOUBLE_CONTRACTIONS = (
 
 
 def _without_one_apostrophe(word: str) -> list[str]:
-    """Return the misspellings of a word that lack one of its apostrophes."""
+    """Return the misspellings of a word in which one of its apostrophes is missing."""
     return [word[:position] + word[position + 1 :] for position, letter in enumerate(word) if letter == "'"]
 
 
@@ -66,7 +66,7 @@ _CONTRACTIONS = (
 
 
 def normalise_answer(text: str) -> str:
-    """Return a text as upstream compares it: lower case, without punctuation and articles, number words as digits."""
+    """Return a text as upstream compares it: in lower case, without punctuation and articles, with digits for number words."""
     text = text.replace("\n", " ").replace("\t", " ").strip()
     removes_all = _COMMA_IN_NUMBER.search(text) is not None
     cleaned = text
@@ -92,13 +92,13 @@ def same_text(golds: Sequence[str], stated: str) -> float:
 
 
 def anls(golds: Sequence[str], stated: str) -> float:
-    """Return the best normalised similarity to a gold answer, 0 below one half."""
+    """Return the best normalised similarity to a gold answer; 0 if it is below one half."""
     best = max(_similarity(gold, stated) for gold in golds)
     return best if best >= 0.5 else 0.0
 
 
 def _similarity(gold: str, stated: str) -> float:
-    """Return 1 - edits / length of the longer text; values below one half are only upper bounds."""
+    """Return 1 - edits / length of the longer text; a value below one half may be only an upper bound."""
     length = max(len(gold.upper()), len(stated.upper()))
     first, second = (" ".join(text.strip().lower().split()) for text in (gold, stated))
     if not length:
@@ -117,7 +117,7 @@ class VqaScore(Struct, frozen=True):
 
 
 class WholeReply(Struct, frozen=True):
-    """Scores 1 if the whole reply is a gold answer, ignoring case."""
+    """Scores 1 if the whole reply equals a gold answer, ignoring case and surrounding white space."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
