@@ -1,4 +1,4 @@
-"""The entry point of the dashboard: navigation between its pages. Started by `evals dashboard`."""
+"""The script that Streamlit runs for `evals dashboard`: navigation between the pages."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import streamlit as st
 
 from evals.dashboard import state
-from evals.dashboard.foreign import text
+from evals.dashboard.foreign import text as safe
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 
 icon = str(Path(__file__).with_name("icon.png"))
-# before the pages' icons are set; otherwise Streamlit loads an icon from another host
+# must precede `st.navigation`: otherwise Streamlit loads an icon from another host
 st.set_page_config(page_icon=icon, layout="wide")
 if state.is_dark():
     st.html(Path(__file__).with_name("style.css"))
@@ -28,7 +28,7 @@ state.restore_filters(page.url_path)
 try:
     page.run()
 except EvalsError as error:  # an unreadable run; other pages still work
-    st.error(text.label(error, 600), icon=":material/error:")
+    st.error(safe.label(error, 600), icon=":material/error:")
 finally:
     pickers.write_url()
     state.save_filters(page.url_path)

@@ -1,4 +1,4 @@
-"""Tables as CSV or Parquet, for downloads."""
+"""The leaderboard as a table with a row per score, and tables as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import pandas as pd
 
 from evals.board.trust import promise_state
 from evals.dashboard.tables.leaderboard import Board, Row
+from evals.plain import escape_formula
 from evals.records.promise import promise_status
 
-FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
-"""First characters that make a spreadsheet treat text as a formula."""
-
 ESTIMATE_FIELDS = ("metric", "unit", "better", "value", "low", "high", "worst", "best", "n", "clusters")
-"""Fields of an estimate that are columns of the table."""
+"""Fields of an estimate that are columns of `tidy_table`."""
 
 
 def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
-    """Return a row per measured score, with its interval, coverage and provenance; fractions are from 0 to 1."""
+    """Return a table with a row per measured score: interval, coverage and provenance; fractions range from 0 to 1."""
     table = []
     for label in labels:
         column = board.columns[label]
@@ -28,6 +26,7 @@ def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.D
             if (cell := board.cells.get((row, label))) is None:
                 continue
             card = cell.entry.card if cell.entry else None
+            challenge = cell.entry.challenge if cell.entry else None
             column_fields = {name: getattr(column, name) for name in ("suite", "version", "protocol")}
             table.append(
                 {"model": row.model, "thinking": row.thinking, **column_fields}
@@ -36,11 +35,7 @@ def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.D
                 | {"data_sha256": column.data_sha256, "run": card.run if card else None}
                 | {"started": iso_time(card.started) if card else None}
                 | {"promise": promise_state(promise_status(card)) if card else None}
-                | {
-                    "challenge": cell.entry.challenge.counting_verdict
-                    if cell.entry and cell.entry.challenge
-                    else None
-                }
+                | {"challenge": challenge.counting_verdict if challenge else None}
             )
     return pd.DataFrame(table)
 
@@ -51,11 +46,8 @@ def iso_time(seconds: float) -> str:
 
 
 def csv(frame: pd.DataFrame) -> bytes:
-    """Return a table as CSV; texts that look like formulas are prefixed with an apostrophe."""
-    escaped = frame.map(
-        lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_PREFIXES) else cell
-    )
-    return str(escaped.to_csv(index=False)).encode()
+    """Return a table as CSV, without formulas that a spreadsheet would evaluate."""
+    return str(frame.map(escape_formula).to_csv(index=False)).encode()
 
 
 def parquet(frame: pd.DataFrame) -> bytes:

@@ -1,12 +1,12 @@
-"""A static copy of the leaderboard: an HTML page, its data as JSON and CSV, and pages with samples of each run.
+"""A static copy of the leaderboard: an HTML page, its data as JSON and CSV, and a page per run with some of its samples.
 
-All texts are escaped, and the Content-Security-Policy of the pages forbids all requests and allows only the script that
-sorts tables, identified by its hash. Each protocol has its own table.
+All texts are escaped. The pages' Content-Security-Policy forbids all requests, and allows only the script that sorts
+tables, which it identifies by a hash. Each protocol has its own table.
 """
 
 from __future__ import annotations
 
-import datetime
+import time
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,11 +23,11 @@ from evals.dashboard.tables import reported, significance, styling
 from evals.dashboard.tables.frames import index
 from evals.dashboard.tables.leaderboard import Board, Row, build
 from evals.dashboard.tables.significance import ColumnRanks
-from evals.errors import EvalsError, UsageError
+from evals.errors import UsageError
 from evals.verdicts.reported import Claim
 
 PAGE_MARKER = "<!-- evals dashboard --export -->"
-"""First line of every page; files without it are not overwritten."""
+"""First line of every page; an HTML file without it is not overwritten."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #0e1420; --ground: #fff; --line: #d5dae2; --soft: #f3f5f8; --pale: #55606f }
@@ -72,7 +72,7 @@ for (const button of document.querySelectorAll("thead button")) button.addEventL
 def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
     """Write the leaderboard of a results folder with up to `samples` samples per run, and return the written files.
 
-    Raises UsageError if a page would overwrite a file that this function did not write.
+    Raises UsageError if no run has a score, or if a page would overwrite a file that this function did not write.
     """
     run_index = index(results)
     board, claims = build(run_index.entries), reported.load(results)
@@ -81,7 +81,9 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
     filters = Filters(include_sample_items=all(column.sample for column in board.columns.values()))
     labels = matching_columns(board, filters)
     rows = matching_rows(board, filters)
-    ranks_by_label = {label: _rank_models(board, label) for label in labels}
+    ranks_by_label = {
+        label: significance.rank_models(board.columns[label], board.runs(label)) for label in labels
+    }
     sample_pages = export_samples.page_paths(board, labels) if samples else {}
     for path in (folder / name for name in ("index.html", *sample_pages.values())):
         if path.exists() and not _is_own_page(path):
@@ -121,14 +123,6 @@ def render_page(title: str, body: Iterable[str]) -> bytes:
     return "\n".join([head, *body, f"</main><script>{SCRIPT}</script></body></html>"]).encode()
 
 
-def _rank_models(board: Board, label: str) -> ColumnRanks:
-    runs = {row: cell.entry for row, cell in board.column(label).items() if cell.entry}
-    try:
-        return significance.rank_models(board.columns[label], runs)
-    except EvalsError as error:
-        return ColumnRanks((), (0, 0), 0, str(error))
-
-
 def _json(
     board: Board,
     labels: Sequence[str],
@@ -152,16 +146,12 @@ def _json(
     cells = downloads.tidy_table(board, rows, labels).astype(object)
     document = {
         "format": 1,
-        "made": _now(),
+        "made": downloads.iso_time(time.time()),
         "columns": columns,
         "cells": cells.where(lambda frame: frame.notna(), None).to_dict("records"),
         "claims": [claim for claim in claims if not claim.superseded],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=1)
-
-
-def _now() -> str:
-    return datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds")
 
 
 def _leaderboard_html(
@@ -174,7 +164,7 @@ def _leaderboard_html(
 ) -> Iterator[str]:
     yield "<h1>Leaderboard</h1>"
     yield (
-        f'<p class="pale">Created by science-evals on {_now()}. Scores are shown with the half-width of their 95 % interval, '
+        f'<p class="pale">Created by science-evals on {downloads.iso_time(time.time())}. Scores are shown with the half-width of their 95 % interval, '
         "and their coverage if below 100 %; they are percentages unless the heading states another unit. Hover over a "
         "score for its interval, n, coverage and bounds; click it for samples of its run, or a heading to sort by it. "
         'Data: <a href="leaderboard.json">JSON</a>, <a href="leaderboard.csv">CSV</a>.</p>'

@@ -1,4 +1,4 @@
-"""Sample pages of the exported leaderboard: samples of a run as escaped text, starting with those that are not right."""
+"""Pages of the exported leaderboard with samples of a run as escaped text; samples that are not right come first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _slug(name: str) -> str:
 
 
 def body(entry: Entry, title: str, *, limit: int) -> Iterator[str]:
-    """Yield the body of a run's page, with ids and verdicts only if the suite is gated."""
+    """Yield the HTML body of a run's page; if the suite is gated, the page shows only ids and verdicts."""
     items = samples.items(entry, limit=limit)
     yield f"<h1>{escape(title)}</h1>"
     yield f'<p><a href="../index.html">Leaderboard</a> · run {escape(entry.card.run)}</p>'

@@ -1,4 +1,4 @@
-"""Filters of the leaderboard, and the matching rows and columns."""
+"""The leaderboard's filters, and the rows and columns that match them."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ from evals.dashboard.tables.leaderboard import Board, Column, Row
 
 
 class Filters(NamedTuple):
-    """The filters of the leaderboard."""
+    """What the leaderboard shows."""
 
     kind: str = "all"
-    """all, general or science."""
+    """Kind of suites: `all`, `general` or `science`."""
     protocols: tuple[str, ...] = ()
-    """Empty for all."""
+    """Empty: all protocols."""
     include_sample_items: bool = False
     """Whether runs on the bundled sample items are shown."""
     weights: str = "all"
-    """all, open or closed."""
+    """Availability of the models' weights: `all`, `open` or `closed`."""
     sizes: tuple[str, ...] = ()
-    """Empty for all."""
+    """Classes of model size (`SIZE_CLASSES`); empty: all sizes."""
     since: datetime.date | None = None
+    """Date of the earliest runs that are shown; None: all runs."""
     columns: tuple[str, ...] = ()
     """Labels of the displayed columns."""
     pinned: tuple[str, ...] = ()
-    """Labels of the rows at the top."""
+    """Labels of the rows that are kept at the top."""
     averaged: tuple[str, ...] = ()
-    """Labels of the columns that are averaged."""
+    """Labels of the columns over which the mean is shown."""
     rank_by: str = ""
-    """Label of the column by which rows are ranked."""
+    """Label of the column by which models are ranked."""
 
 
 def protocols_by_use(board: Board) -> list[str]:
-    """Return the protocols, most used first."""
+    """Return the protocols, those with the most scores first."""
     counts = Counter(board.columns[label].protocol for _, label in board.cells)
     return [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
 def matching_columns(board: Board, filters: Filters) -> list[str]:
     """Return the labels of the columns that match the filters, those with the most models first."""
-    all_rows = matching_rows(board, filters)
-    rows = {row for row in all_rows if not row.is_baseline} or set(all_rows)
+    models_and_baselines = matching_rows(board, filters)
+    rows = {row for row in models_and_baselines if not row.is_baseline} or set(models_and_baselines)
     counts = Counter(label for row, label in board.cells if row in rows)
     labels = [label for label, column in board.columns.items() if counts[label] and _matches(column, filters)]
     return sorted(labels, key=lambda label: -counts[label])
@@ -57,7 +58,7 @@ def _matches(column: Column, filters: Filters) -> bool:
 
 
 def matching_rows(board: Board, filters: Filters) -> list[Row]:
-    """Return the rows that match the filters and have a score in a matching column."""
+    """Return the rows of the models that match the filters and have a score in a matching column."""
     scored_rows = {row for row, label in board.cells if _matches(board.columns[label], filters)}
     return [
         row
@@ -68,7 +69,7 @@ def matching_rows(board: Board, filters: Filters) -> list[Row]:
     ]
 
 
-def is_recent(started: float, filters: Filters) -> bool:
-    """Return whether a run matches the date filter."""
+def matches_date(started: float, filters: Filters) -> bool:
+    """Return whether a run that started at this time (seconds since the epoch) matches the date filter."""
     date = datetime.datetime.fromtimestamp(started, tz=datetime.UTC).date()
     return filters.since is None or date >= filters.since

@@ -20,7 +20,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def names_this_machine(host: str, address: str) -> bool:
-    """Return whether a Host header names this machine, which listens on `address`, without a DNS lookup."""
+    """Return, without a DNS lookup, whether a Host header names this machine; `address`: that on which it listens."""
     try:
         name = (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
@@ -29,10 +29,10 @@ def names_this_machine(host: str, address: str) -> bool:
         return True
     if address not in WILDCARD:
         return False
-    return name == socket.gethostname().lower() or _is_address(name)  # an address cannot be rebound
+    return name == socket.gethostname().lower() or _is_ip_address(name)  # which cannot be rebound
 
 
-def _is_address(name: str) -> bool:
+def _is_ip_address(name: str) -> bool:
     try:
         ip_address(name)
     except ValueError:
@@ -47,7 +47,7 @@ class HostCheck:
         self._app, self._address = app, address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward a request, or respond with 403."""
+        """Forward a request that names this machine; refuse others (403, or WebSocket close code 1008)."""
         if scope["type"] not in ("http", "websocket") or self._is_allowed(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -68,7 +68,7 @@ class HostCheck:
 
 
 def install_host_check(address: str) -> None:
-    """Add `HostCheck` to Streamlit's middleware, and disable its lookup of this machine's address."""
+    """Add `HostCheck` to Streamlit's middleware, and keep Streamlit from looking up this machine's addresses."""
     from starlette.middleware import Middleware
     from streamlit import net_util
     from streamlit.web.server.starlette import starlette_app
@@ -79,9 +79,4 @@ def install_host_check(address: str) -> None:
         return [Middleware(HostCheck, address=address), *original(*args, **kwargs)]
 
     starlette_app.create_streamlit_middleware = create_checked_middleware
-    net_util.get_external_ip = _no_address
-    net_util.get_internal_ip = _no_address
-
-
-def _no_address() -> str | None:
-    return None
+    net_util.get_external_ip = net_util.get_internal_ip = lambda: None

@@ -1,6 +1,6 @@
-"""The results folder, the list of pages, links between pages, and elements shared by pages.
+"""The results folder, the list of pages, links between them, and elements that several pages draw.
 
-Pages keep their state in the URL: give widgets a `key` and `bind="query-params"`.
+A page keeps its state in the URL: give its widgets a `key` and `bind="query-params"`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import streamlit as st
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables.frames import BrokenRun, Entry
 from evals.dashboard.tables.styling import format_interval, format_value, unit
+from evals.plain import count_of
 from evals.records.card import Card
 from evals.records.promise import promise_status
 from evals.types import Estimate
@@ -54,27 +55,27 @@ def draw_link(page: str, label: str, *, help: str | None = None, **params: str |
     st.page_link(path, label=label, icon=icon, help=help, query_params=params)
 
 
-def restore_filters(path: str) -> None:
-    """Restore the leaderboard's filters when the user returns to it from another page.
+def restore_filters(url_path: str) -> None:
+    """Restore the filters when the user returns from another page to the leaderboard, whose URL path is empty.
 
     Streamlit removes a page's state from the URL when another page is opened. A URL that sets a filter is not changed, nor
-    is the first one of a session.
+    is the first URL of a session.
     """
-    previous_page, st.session_state["page"] = st.session_state.get("page"), path
+    previous_page, st.session_state["page"] = st.session_state.get("page"), url_path
     saved = st.session_state.get("filters")
-    if path == "" and previous_page not in (None, "") and saved and not FILTERS & set(st.query_params):
+    if url_path == "" and previous_page not in (None, "") and saved and not FILTERS & set(st.query_params):
         st.switch_page(PAGES["leaderboard"][0], query_params=saved)
 
 
-def save_filters(path: str) -> None:
+def save_filters(url_path: str) -> None:
     """Save the leaderboard's filters in the session."""
-    if path == "" and st.session_state.get("page") == "":
+    if url_path == "" and st.session_state.get("page") == "":
         saved = {name: st.query_params.get_all(name) for name in FILTERS if name in st.query_params}
         st.session_state["filters"] = saved
 
 
 def stop_with_hint(message: str, command: str) -> None:
-    """Draw a message and a command to run, and stop the page."""
+    """Draw a message and a command for the user to run, and end the page."""
     st.info(message, icon=":material/info:")
     st.code(command, language=None, wrap_lines=True)
     st.stop()
@@ -84,14 +85,12 @@ def list_broken_runs(runs: Iterable[BrokenRun]) -> None:
     """List the runs that cannot be read."""
     lines = [f"- {safe.label(run.reason, 600)}" for run in runs]
     if lines:
-        with st.expander(
-            f"{len(lines)} broken {'run' if len(lines) == 1 else 'runs'}", icon=":material/warning:"
-        ):
+        with st.expander(count_of(len(lines), "broken run"), icon=":material/warning:"):
             st.markdown("\n".join(lines))
 
 
 def draw_health(card: Card) -> None:
-    """Draw warnings about signs that a run is broken."""
+    """Draw the card's findings that a run is, or may be, broken."""
     for finding in card.health:
         if finding.fault:
             st.error(f"This run looks broken: {safe.label(finding.message, 600)}", icon=":material/error:")
@@ -100,7 +99,7 @@ def draw_health(card: Card) -> None:
 
 
 def draw_trust(entry: Entry) -> None:
-    """Draw whether a run kept its promise, and the outcome of its challenge; nothing if it has neither."""
+    """Draw whether a preregistered run kept its promise, and the outcome of its challenge if it was challenged."""
     facts = [f"promise {promise_status(entry.card)}"] if entry.card.promise else []
     facts += [entry.challenge.sentence] if entry.challenge else []
     if facts:
@@ -108,18 +107,17 @@ def draw_trust(entry: Entry) -> None:
         st.caption(safe.label(f"{text[0].upper()}{text[1:]}", 900))
 
 
-def draw_estimate(number: Estimate, coverage: float) -> None:
+def draw_estimate(estimate: Estimate, coverage: float) -> None:
     """Draw an estimate with its interval, n, coverage and bounds."""
+    score = safe.label(f"{estimate.metric}, {unit(estimate.unit)}")
+    interval = format_interval(estimate.low, estimate.high, estimate.unit)
+    bounds = format_interval(estimate.worst, estimate.best, estimate.unit)
     metrics: tuple[tuple[str, str, str | None], ...] = (
-        (safe.label(f"{number.metric}, {unit(number.unit)}"), format_value(number.value, number.unit), None),
-        ("95 % interval", format_interval(number.low, number.high, number.unit), safe.label(number.method)),
-        ("n", f"{number.n:,}", f"sample-repeats in {number.clusters:,} independent clusters"),
-        ("coverage", f"{100 * coverage:.1f} %", "scored of expected sample-repeats"),
-        (
-            "bounds",
-            format_interval(number.worst, number.best, number.unit),
-            "with missing outcomes counted as wrong, and as right",
-        ),
+        (score, format_value(estimate.value, estimate.unit), None),
+        ("95 % interval", interval, safe.label(estimate.method)),
+        ("n", f"{estimate.n:,}", f"sample-repeats in {estimate.clusters:,} independent clusters"),
+        ("coverage", f"{100 * coverage:.1f} %", "share of the expected sample-repeats that are scored"),
+        ("bounds", bounds, "the score if all missing outcomes were wrong, and if all were right"),
     )
     with st.container(horizontal=True):
         for label, value, tooltip in metrics:
@@ -132,7 +130,7 @@ class _Chart(NamedTuple):
     figure: alt.TopLevelMixin
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the specification."""
+        """Return the figure's Vega-Lite specification."""
         return self.figure.to_dict(validate=False)
 
 

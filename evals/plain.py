@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import Any
 
 _ESCAPES = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor
@@ -32,6 +33,12 @@ def one_line(text: str) -> str:
 def count_of(number: int, singular: str, plural: str = "") -> str:
     """Return a number with its noun: `1 sample`, `2 samples`; `plural` is needed unless it ends in an added s."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def escape_formula(value: Any) -> Any:
+    """Return a table cell; text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe."""
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value
 
 
 def notice(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Colours for all pages, for light and dark themes, distinguishable with colour blindness."""
+"""Colours for all pages in light and dark themes, which colour-blind readers can distinguish."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DARK = ("#56b4e9", "#f08a3c", "#2fbf95", "#e08fc4", "#e8c13a", "#a9cdf0", "#b5b5
 
 WRONG_LIGHT = ("#f3b183", "#e99557", "#de7c30", "#b04b00", "#f7c9a9", "#c96a1f", "#8f3d00")
 WRONG_DARK = ("#8a4a17", "#a85c20", "#c76f2b", "#ffb67d", "#6e3a10", "#e0914f", "#ffd0a8")
-"""Shades for kinds of wrong answers."""
+"""Shades of one colour for the kinds of wrong answers."""
 
 VERDICT_ORDER = ("right", "graded", "wrong", "invalid", "unanswered", "refused", "truncated", "failed")
 """Order of verdicts in figures, from best to worst."""

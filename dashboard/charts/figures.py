@@ -1,6 +1,6 @@
-"""Figures of runs and models: functions from a frame to an Altair chart.
+"""Figures of runs and models: functions that return an Altair chart of a table.
 
-Information is never expressed by colour alone, but also by shape, position or text.
+Colour is never the only carrier of information: shape, position or text conveys it too.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def board(
 
 
 PRINT_WIDTH, PRINT_HEIGHT = 620, 380
-"""Size of a printed figure in points, with 12-point labels."""
+"""Size of a printed figure in points; its labels have 11 to 12 points."""
 
 
 def render_for_print(chart: alt.LayerChart | alt.FacetChart, file_format: str) -> bytes:
@@ -66,12 +66,12 @@ def render_for_print(chart: alt.LayerChart | alt.FacetChart, file_format: str) -
 
 KINDS = ("measured", "reported")
 MAX_LABELS = 14
-"""Maximum number of points that are all labelled; if there are more, only Pareto-optimal ones are."""
+"""Maximum number of points for which all are labelled; of more points, only the Pareto-optimal ones are."""
 LEGEND = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=170)
 
 
 def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Draw science against general ability: measured models as filled points with error bars, reported ones hollow."""
+    """Draw science against general ability: measured models as filled points with error bars, reported ones as hollow."""
     base = alt.Chart(place_labels(points, "general", "science")).encode(
         _axis(alt.X, "general"),
         _axis(alt.Y, "science"),
@@ -114,7 +114,7 @@ def _axis(channel: type[alt.X] | type[alt.Y], name: str, suffix: str = "") -> An
 
 
 def _padded_scale(values: pd.Series[float]) -> alt.Scale:
-    """Return a scale that contains all values, with a positive width even if they are equal."""
+    """Return a scale that contains all values, and has a positive width even if they are equal."""
     low, high = float(values.min()), float(values.max())
     if low == high:
         return alt.Scale(domain=[0.5 * low, 1.5 * high or 1.0])
@@ -124,17 +124,17 @@ def _padded_scale(values: pd.Series[float]) -> alt.Scale:
 CHARACTER_WIDTH = 0.021
 """Width of a character as a fraction of a figure's width on a phone."""
 MAX_TWO_COLUMN_CHARS = 22
-"""Maximum length of names with which two legend columns fit a phone."""
+"""Maximum length of names for a legend in two columns to fit on a phone."""
 MAX_CHARS = 28
 """Maximum length of a label, in characters."""
 
 
 _Box: TypeAlias = tuple[float, float, float]
-"""Left end, height and width of a label; a point has no width."""
+"""Left end, height and width of a label; a point is a box of width 0."""
 
 
 def _overlaps(label: _Box, x: float, line_height: float, boxes: list[_Box]) -> bool:
-    """Return whether a label of the point at `x` would overlap a box other than its point."""
+    """Return whether the label of a point at `x` would overlap any box except that of the point itself."""
     begin, label_height, label_width = label
     return any(
         begin - width < start < begin + label_width
@@ -147,8 +147,8 @@ def _overlaps(label: _Box, x: float, line_height: float, boxes: list[_Box]) -> b
 def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.DataFrame:
     """Return the points with labels that overlap neither each other nor a point.
 
-    Adds `name`, `<y>_name` (height of the label) and `left` (whether it is left of its point). Labels that do not fit are
-    empty; their names appear only in tooltips.
+    The new columns are `name` (the label), `<y>_name` (its height) and `left` (whether it is to the left of its point).
+    Labels that do not fit are empty; the names of these points appear only in tooltips.
     """
     placed = points.sort_values(y, ascending=False).reset_index(drop=True)
     axis_values = [
@@ -187,11 +187,11 @@ def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -
 
 
 PAGE_BACKGROUND = {False: "#ffffff", True: "#12161c"}
-"""Background of the page, by whether the theme is dark."""
+"""Whether the theme is dark -> background of the page."""
 
 
 def _point_labels(base: alt.Chart, y: Any, *, dark: bool) -> list[alt.Chart]:
-    """Return the labels to the right and to the left of points, with a halo."""
+    """Return layers with the labels to the right and to the left of points, each label with a halo."""
     text = alt.value(ink(dark=dark))
     halo: dict[str, Any] = {"stroke": PAGE_BACKGROUND[dark], "strokeWidth": 3, "strokeOpacity": 0.8}
     return [
@@ -213,9 +213,9 @@ def _point_labels(base: alt.Chart, y: Any, *, dark: bool) -> list[alt.Chart]:
 def grouped_bars(
     table: pd.DataFrame, suites: list[str], *, dark: bool, columns: int | None = None, unit: str = "%"
 ) -> alt.LayerChart | alt.FacetChart:
-    """Draw a group of bars per suite, filled with intervals if measured, outlined if reported.
+    """Draw a group of bars per suite: measured scores as filled bars with intervals, reported ones as outlines.
 
-    `columns`: number of legend columns; None: two if they fit a phone.
+    `columns`: number of legend columns; None: two if they fit on a phone, else one.
     """
     models = list(dict.fromkeys(table["model"]))
     columns = columns or (2 if max(map(len, models)) <= MAX_TWO_COLUMN_CHARS else 1)
@@ -283,16 +283,19 @@ OPTIMAL, DOMINATED = "Pareto-optimal", "dominated"
 def pareto(
     table: pd.DataFrame, cost: str, titles: tuple[str, str], *, dark: bool
 ) -> alt.LayerChart | alt.FacetChart:
-    """Draw score against cost: Pareto-optimal models as filled points on a line, dominated ones hollow."""
+    """Draw score against cost: Pareto-optimal models as filled points on a line, dominated ones as hollow points.
+
+    `cost`: the column with the cost; `titles`: titles of the cost axis and of the score axis.
+    """
     blue, orange, *_ = palette(dark=dark)
-    title, unit = titles
+    cost_title, unit = titles
     scale = 100.0 if unit.endswith("%") else 1.0
     frame = table.assign(**{name: scale * table[name] for name in ("value", "low", "high")})
     frame["status"] = frame["optimal"].map({True: OPTIMAL, False: DOMINATED})
     kinds = alt.Scale(domain=[OPTIMAL, DOMINATED], range=[blue, orange])
     frame["name"] = frame["model"] if len(frame) <= MAX_LABELS else frame["model"].where(frame["optimal"], "")
     base = alt.Chart(place_labels(frame, cost, "value", name="name")).encode(
-        alt.X(f"{cost}:Q", title=title, scale=_padded_scale(table[cost]), axis=alt.Axis(tickCount=6)),
+        alt.X(f"{cost}:Q", title=cost_title, scale=_padded_scale(table[cost]), axis=alt.Axis(tickCount=6)),
         alt.Color("status:N", scale=kinds, legend=LEGEND),
         tooltip=[
             "model:N",
@@ -321,7 +324,7 @@ GATE_VERDICTS = ("pass", "regression", "inconclusive", "not comparable", "")
 
 
 def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Draw a model's scores over time; the line is interrupted by a dashed rule where data, prompt or scorer changed."""
+    """Draw a model's scores over time; a dashed rule interrupts the line when anything but the model changed."""
     blue, orange, green, _, yellow, _, grey, _ = palette(dark=dark)
     frame = table.assign(gate=table["verdict"].replace({"": "first"}))
     domain = [name or "first" for name in GATE_VERDICTS]

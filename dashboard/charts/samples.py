@@ -1,4 +1,4 @@
-"""Figures of samples, groups and pairs of runs: functions from a frame to an Altair chart."""
+"""Figures of samples, groups and pairs of runs: functions that return an Altair chart of a table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pandas as pd
 
 from evals.dashboard.charts.colours import palette
 
-X_AXIS = alt.Axis(tickCount=6)
-"""An axis for which Vega draws at most eight ticks."""
+AXIS = alt.Axis(tickCount=6)
+"""An axis with at most eight ticks, of which Vega chooses the number."""
 GREY = "#8a93a0"
 
 
 def series(frame: pd.DataFrame, *, dark: bool) -> alt.FacetChart:
-    """Plot a time series (`x`, `channel`, `y`) with a panel per channel."""
+    """Plot a time series (columns `x`, `channel`, `y`) with a panel per channel."""
     base = (
         alt.Chart(frame)
         .mark_line(strokeWidth=1, color=palette(dark=dark)[0])
@@ -36,9 +36,9 @@ def forest(
     names: tuple[str, str],
     letters: tuple[str, str] = ("A", "B"),
 ) -> alt.LayerChart | alt.FacetChart:
-    """Plot differences B - A with their intervals: `label`, `value`, `low`, `high`, `result`, `n`.
+    """Plot differences B - A with their intervals, from columns `label`, `value`, `low`, `high`, `result`, `n`.
 
-    `names`: the two models; `letters`: those of the pair, for the axis title. Colour and shape show `result`.
+    `names`: the names of A and B; `letters`: the letters in the axis title. Colour and shape show `result`.
     """
     labels = (f"{names[1]} better", f"{names[0]} better", "not significantly different")
     label_by_result = dict(zip(("B better", "A better", "n.s."), labels, strict=True))
@@ -63,7 +63,7 @@ def _intervals(
     number_format: str,
     dark: bool,
 ) -> alt.LayerChart | alt.FacetChart:
-    """Plot values with their intervals, a row per label; `shapes`: `result` -> shape of the point."""
+    """Plot values with their intervals, a row per label, and a line at `reference`; `shapes`: `result` -> point shape."""
     blue, orange, *_ = palette(dark=dark)
     labels = list(shapes)
     legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
@@ -76,7 +76,7 @@ def _intervals(
         colour,
         tooltip=["label:N", *numbers, alt.Tooltip("n:Q", format=",")],
     )
-    axis = alt.X("low:Q", title=title, scale=alt.Scale(zero=reference == 0), axis=X_AXIS)
+    axis = alt.X("low:Q", title=title, scale=alt.Scale(zero=reference == 0), axis=AXIS)
     lines = base.mark_rule(strokeWidth=2).encode(axis, alt.X2("high:Q"))
     markers = base.mark_point(filled=True, size=70, opacity=1).encode(alt.X("value:Q"), shape)
     reference_line = (
@@ -86,7 +86,7 @@ def _intervals(
 
 
 def outcome_bars(frame: pd.DataFrame, outcome_colours: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
-    """Plot outcomes as stacked bars: `run`, `outcome`, `n`, `share`; `outcome_colours` gives the order of the bars."""
+    """Plot a stacked bar of outcomes per run, in the order of `outcome_colours`; columns `run`, `outcome`, `n`, `share`."""
     order = list(dict.fromkeys(frame["run"]))
     order_by_outcome = {outcome: index for index, outcome in enumerate(outcome_colours)}
     data = frame.assign(position=frame["outcome"].map(order_by_outcome))
@@ -114,13 +114,13 @@ GROUP_RESULTS = ("better than the rest", "worse than the rest", "not significant
 
 
 def groups(frame: pd.DataFrame, *, overall: float, unit: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Plot a run's groups with their intervals against the overall score: `label`, `value`, `low`, `high`, `result`, `n`."""
+    """Plot a run's groups with their intervals, and the overall score; columns `label`, `value`, `low`, `high`, `result`, `n`."""
     shapes = dict(zip(GROUP_RESULTS, ("triangle-up", "triangle-down", "circle"), strict=True))
     return _intervals(frame, shapes, title=unit, reference=overall, number_format=".4g", dark=dark)
 
 
 def lengths(frame: pd.DataFrame, *, unit: str, score: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Plot scores by the length of the reply: `length`, `value`, `value_low`, `value_high`, `n`, `others`, `truncated`."""
+    """Plot scores by the length of the reply, from the columns of `LengthBins.frame` and `length`, the label of a bin."""
     blue, orange = palette(dark=dark)[:2]
     order = list(frame["length"])
     base = alt.Chart(frame).encode(
@@ -132,7 +132,7 @@ def lengths(frame: pd.DataFrame, *, unit: str, score: str, dark: bool) -> alt.La
     legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
     shapes = alt.Scale(domain=["this run", "other runs, same samples"], range=["circle", "diamond"])
     lines = base.mark_rule(color=blue, strokeWidth=2).encode(
-        alt.Y("value_low:Q", title=score, scale=alt.Scale(zero=True), axis=X_AXIS), alt.Y2("value_high:Q")
+        alt.Y("value_low:Q", title=score, scale=alt.Scale(zero=True), axis=AXIS), alt.Y2("value_high:Q")
     )
     this_run = base.transform_calculate(who="'this run'").mark_point(filled=True, size=70, opacity=1).encode(
         alt.Y("value:Q"), alt.Color("who:N", scale=scale, legend=legend), alt.Shape("who:N", scale=shapes, legend=legend), tooltip=tooltip

@@ -1,12 +1,12 @@
-"""Properties and a drawing of a crystal's unit cell, from a description in a prompt, CIF or POSCAR.
+"""Properties and a drawing of a crystal's unit cell, parsed from the description in a prompt, CIF or POSCAR.
 
 >>> rock_salt = read(EXAMPLE)
 >>> rock_salt.formula, rock_salt.space_group, len(rock_salt.sites)
 ('NaCl', 'Fm-3m (225)', 8)
 
-pymatgen parses the structure and finds its symmetry; run it in a worker process, because the text is untrusted. The
-drawing is our own SVG, shown in an image element: pymatviz would need plotly (eight more packages and a script per cell),
-and crystal-toolkit is a Dash application.
+pymatgen parses the structure and finds its symmetry; call `read` in a worker process, because the text is untrusted. The
+drawing is SVG that this module writes, shown in an image element: pymatviz would need plotly (eight more packages, and a
+script for each cell), and crystal-toolkit is a Dash application.
 """
 
 from __future__ import annotations
@@ -67,20 +67,22 @@ class Crystal(Struct, frozen=True, kw_only=True):
 _LATTICE = re.compile(
     r"Lattice: a = (\S+) Å, b = (\S+) Å, c = (\S+) Å,\s+alpha = (\S+)°, beta = (\S+)°, gamma = (\S+)°"
 )
-_SITES = re.compile(r"^Sites \((\d+) in the cell, fractional coordinates\):\n((?:  .*\n?)+)", re.MULTILINE)
-_SITE = re.compile(r"^  ([A-Z][\w:.+\-, ]{0,80}?) (-?\d+\.\d+) (-?\d+\.\d+) (-?\d+\.\d+)$", re.MULTILINE)
+_SITE_LIST = re.compile(
+    r"^Sites \((\d+) in the cell, fractional coordinates\):\n((?:  .*\n?)+)", re.MULTILINE
+)
+_SITE_LINE = re.compile(r"^  ([A-Z][\w:.+\-, ]{0,80}?) (-?\d+\.\d+) (-?\d+\.\d+) (-?\d+\.\d+)$", re.MULTILINE)
 
 
 def looks_like_crystal(text: str) -> bool:
-    """Return whether text contains CIF or a crystal as described by `evals.scorers.material.describe_crystal`."""
-    return bool(_LATTICE.search(text) and _SITES.search(text)) or "_cell_length_a" in text
+    """Return whether text contains CIF, or a crystal as `evals.scorers.material.describe_crystal` writes it."""
+    return bool(_LATTICE.search(text) and _SITE_LIST.search(text)) or "_cell_length_a" in text
 
 
 def read(text: str, *, dark: bool = False) -> Crystal:
-    """Parse and draw a crystal; raises DataError if the text contains none."""
+    """Parse and draw a crystal; raises DataError if the text contains none that can be drawn."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen and numpy warn about input that is refused below
-        crystal = _parse_structure(text)
+        warnings.simplefilter("ignore")  # pymatgen and numpy warn about input that _parse_checked rejects
+        crystal = _parse_checked(text)
         lattice = crystal.lattice
         sites = tuple(Site(s.species_string, *(float(x) % 1.0 for x in s.frac_coords)) for s in crystal)
         return Crystal(
@@ -95,8 +97,8 @@ def read(text: str, *, dark: bool = False) -> Crystal:
         )
 
 
-def _parse_structure(text: str) -> Structure:
-    """Parse a structure; raises DataError for cells on which spglib would crash."""
+def _parse_checked(text: str) -> Structure:
+    """Parse a structure; raises DataError if it is unreadable or too large, or if spglib would crash on its cell."""
     if len(text) > MAX_CHARS:
         raise DataError(f"{len(text):,} characters are too many for a crystal")
     description = _LATTICE.search(text)
@@ -106,7 +108,7 @@ def _parse_structure(text: str) -> Structure:
     except (ValueError, KeyError, IndexError, ArithmeticError) as error:
         raise DataError(f"no crystal: {(str(error).splitlines() or ['unreadable'])[0][:120]}") from error
     if not 0 < len(crystal) <= MAX_SITES:
-        raise DataError(f"{len(crystal)} sites cannot be shown")
+        raise DataError(f"a crystal of {len(crystal)} sites cannot be drawn, only of 1 to {MAX_SITES}")
     if unknown_elements := {element.symbol for element in crystal.composition.elements} - ELEMENTS:
         raise DataError(f"no crystal: {', '.join(sorted(unknown_elements))[:40]} is not an element")
     limits = (1_000,) * 3 + (179,) * 3 + (1e8,)
@@ -119,10 +121,10 @@ def _parse_description(text: str, lattice: re.Match[str]) -> Structure:
     from pymatgen.core.lattice import Lattice
     from pymatgen.core.structure import Structure
 
-    site_list = _SITES.search(text)
+    site_list = _SITE_LIST.search(text)
     if site_list is None:
         raise ValueError("the sites are missing")
-    sites = _SITE.findall(site_list[2])
+    sites = _SITE_LINE.findall(site_list[2])
     if len(sites) < int(site_list[1]):
         raise ValueError(f"only {len(sites)} of {site_list[1]} sites are listed")
     species = [
@@ -137,11 +139,11 @@ def _parse_description(text: str, lattice: re.Match[str]) -> Structure:
 
 
 ROTATION, TILT = radians(24), radians(14)
-"""Rotation of the cell about c, and its tilt towards the viewer."""
+"""Rotation of the cell about the z axis, and its tilt towards the viewer, in radians."""
 
 
 def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
-    """Return a drawing of the cell in parallel projection, with the periodic images of atoms on its faces.
+    """Return a drawing of the cell in parallel projection, as SVG, with the periodic images of atoms on its faces.
 
     `matrix`: the lattice vectors a, b, c in Å.
     """
@@ -201,7 +203,7 @@ def _view(point: Vector) -> Vector:
 
 
 def _periodic_images(site: Site) -> list[Vector]:
-    """Return the positions of an atom and of its periodic images in the closed cell."""
+    """Return the positions of an atom and of its periodic images on opposite faces of the cell."""
     axes = [[c, 1.0] if c < 0.01 else [c, c - 1.0] if c > 0.99 else [c] for c in site[1:]]
     return [(x, y, z) for x in axes[0] for y in axes[1] for z in axes[2]]
 

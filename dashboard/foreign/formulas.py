@@ -1,11 +1,11 @@
-r"""Formulas in untrusted text, typeset only if all their commands are known to be harmless.
+r"""Find the formulas in untrusted text that are safe to typeset: all their commands are known to be harmless.
 
 >>> [piece.mode for piece in split_formulas(r"So $E = mc^2$ and $\href{http://evil.example}{x}$.")]
 ['', 'inline', '']
 
-With KaTeX, which typesets them, a formula could cover the page (`\rule`, `\raisebox`), load a URL (`\href`,
+In KaTeX, which typesets formulas, one could cover the page (`\rule`, `\raisebox`), load a URL (`\href`,
 `\includegraphics`), set an element's id (`\htmlId`) or take a long time (`\def`). So only the commands and environments
-listed below are allowed; other formulas, and unbalanced ones, are shown as text.
+listed below are allowed. Formulas with other commands or unbalanced braces are shown as text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Piece(NamedTuple):
     mode: str
     """`inline` or `display` for a formula to typeset; empty for text."""
     start: int = 0
-    """Position in the source."""
+    """Start in the source, with the delimiters of a formula."""
     end: int = 0
 
 
@@ -40,7 +40,9 @@ _FORMULA = re.compile(
     |(?<![\\$\w])\$(?P<i2>[^\s$`](?:[^$`\n]{0,1500}?[^\s$`\\])?)\$(?![\d$])""",
     re.VERBOSE,
 )
-"""A dollar sign opens a formula only if no space follows, and closes one only if no space precedes and no digit follows."""
+"""A formula in TeX delimiters. A single dollar sign opens one only if no space follows it, and closes one only if no space
+precedes it and no digit follows it, as in Pandoc.
+"""
 
 
 def split_formulas(text: str) -> Iterator[Piece]:
@@ -123,4 +125,4 @@ _COMMANDS = """
 """
 ENVIRONMENTS = frozenset(_ENVIRONMENTS.split())
 COMMANDS = frozenset(_COMMANDS.split()) | frozenset("\\,;:!|{}_%&#>' SP")
-"""Allowed after a backslash: KaTeX commands, none of which takes a length, a URL or a name."""
+"""What may follow a backslash: KaTeX commands that take no length, URL or name."""

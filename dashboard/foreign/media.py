@@ -1,10 +1,10 @@
-"""Images of limited size, with boxes drawn on them, and time series, prepared for display.
+"""Images and time series of a run, reduced to a limited size for display, and boxes drawn on images.
 
 >>> parse_boxes("It is at [10, 20, 110, 220].")
 [Box(x1=10.0, y1=20.0, x2=110.0, y2=220.0)]
 
-The bytes come from the run's media store and are untrusted: decode them in a worker process (`evals.sandbox`). Pages get
-PNG or JPEG written by Pillow, and series parsed as numbers.
+The bytes come from the run's media store and are untrusted: decode them in a worker process (`evals.sandbox`). Pages
+receive only PNG or JPEG that Pillow has written, and numbers.
 """
 
 from __future__ import annotations
@@ -31,18 +31,16 @@ if TYPE_CHECKING:
 MAX_SIDE = 1_400
 """Maximum length of an image's longer side in pixels."""
 MAX_BYTES = 64 << 20
+"""Maximum size of a file that is shown."""
 MAX_BOXES = 50
 MAX_POINTS = 2_000
-"""Maximum number of points per channel; longer series are reduced to the minimum and maximum of each interval."""
+"""Maximum number of points per channel; a longer series is reduced to the minimum and maximum of each of its intervals."""
 MAX_CHANNELS = 12
 GOLD_COLOUR, ANSWER_COLOUR = "#0072b2", "#d55e00"
 
 
 def read(run: Path, media: Media) -> bytes:
-    """Return a file from the media store of a run's suite.
-
-    Raises DataError if it is missing, too large, or does not match its hash.
-    """
+    """Return a file from the media store beside a run; raises DataError if it is missing, too large or altered."""
     if not re.fullmatch(r"[0-9a-f]{64}", media.sha256):
         raise DataError("its name in the media store is not a hash")
     path = run.parent.parent / "media" / media.sha256
@@ -58,7 +56,7 @@ def read(run: Path, media: Media) -> bytes:
 
 
 def parse_boxes(text: str) -> list[Box]:
-    """Return the boxes (left, top, right, bottom) stated in text, in brackets or tags."""
+    """Return the boxes (left, top, right, bottom) that a text states in brackets or tags."""
     if not set("[(<{") & set(text):  # four bare numbers may be any list
         return []
     boxes = (Box(*region.numbers) for region in regions(text))
@@ -105,9 +103,9 @@ def _scale_box(box: Box, scale: float, size: tuple[int, int]) -> tuple[float, fl
 
 
 def read_series(raw: bytes, media_type: str) -> pd.DataFrame:
-    """Return a time series as rows of `x` (position in time), `channel` and `y`; raises DataError if it is unreadable.
+    """Return a time series as a table of `x` (position in time), `channel` and `y`; raises DataError if it is unreadable.
 
-    Prompts contain series as `application/x-npy`, with time as the first axis (`evals/data/series.py`).
+    A prompt contains a series as `application/x-npy`, in which time is the first axis (`evals/data/series.py`).
     """
     from evals.data.series import parse_npy
 

@@ -1,4 +1,4 @@
-"""Drawings of molecules, of reactions, and of an answer next to the gold molecule with differences highlighted.
+"""Drawings of molecules, of reactions, and of an answer and the gold molecule with their differences highlighted.
 
 >>> drawing = draw_pair("CC(=O)Nc1ccccc1", "CC(=O)Oc1ccccc1", dark=False)
 >>> drawing.shared, drawing.answer.svg[:5], round(drawing.tanimoto["morgan"], 2)
@@ -20,11 +20,11 @@ from msgspec import Struct
 from evals.scorers.molecule_forms import MoleculeForms, rdkit, similarities
 
 MAX_ATOMS = 300
-"""Maximum number of atoms of a molecule that is drawn; larger drawings are illegible."""
+"""Maximum number of atoms of a molecule that is drawn; drawings of larger ones are illegible."""
 MAX_SEARCH_ATOMS = 120
-"""Maximum number of atoms for the search for a common substructure."""
+"""Maximum number of atoms of molecules in which a common substructure is searched."""
 SEARCH_S = 2
-"""Time limit of the search, after which the largest substructure found is used."""
+"""Time limit of the search in seconds, after which the largest substructure found so far is used."""
 MOLECULE_SIZE = (420, 250)
 REACTION_SIZE = (840, 260)
 """Width and height of drawings in pixels."""
@@ -32,7 +32,7 @@ REACTION_SIZE = (840, 260)
 Colour = tuple[float, float, float]
 _SHARED_COLOUR: Mapping[bool, Colour] = {False: (0.74, 0.86, 0.96), True: (0.13, 0.32, 0.50)}
 _DIFFERENCE_COLOUR: Mapping[bool, Colour] = {False: (1.00, 0.74, 0.45), True: (0.62, 0.31, 0.06)}
-"""By whether the theme is dark: blue for shared atoms, orange for others."""
+"""Whether the theme is dark -> RGB: blue for atoms in the common substructure, orange for others."""
 
 
 class Drawing(Struct, frozen=True, kw_only=True):
@@ -55,8 +55,8 @@ class PairDrawing(Struct, frozen=True, kw_only=True):
     gold: Drawing
     shared: int = 0
     """Number of heavy atoms in the largest common substructure."""
-    timed_out: bool = False
-    """Whether the search was stopped at its time limit."""
+    is_search_complete: bool = True
+    """False if the search was stopped at its time limit, or skipped because of the number of atoms."""
     stereo_differences: int = 0
     """Number of shared atoms with different stereo labels."""
     tanimoto: Mapping[str, float] = {}
@@ -64,13 +64,13 @@ class PairDrawing(Struct, frozen=True, kw_only=True):
 
 
 def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
-    """Draw both molecules with the same layout, and shared and differing atoms highlighted."""
+    """Draw both molecules in the same layout, with shared and differing atoms in two colours."""
     chem = _rdkit_modules()
     answer_form, gold_form = MoleculeForms(answer), MoleculeForms(gold)
     if not _is_drawable(answer_form.mol) or not _is_drawable(gold_form.mol):
         return PairDrawing(answer=draw_molecule(answer, dark=dark), gold=draw_molecule(gold, dark=dark))
     answer_mol, gold_mol = chem.Chem.Mol(answer_form.mol), chem.Chem.Mol(gold_form.mol)
-    atom_pairs, timed_out = _common_substructure(chem, answer_mol, gold_mol)
+    atom_pairs, is_search_complete = _common_substructure(chem, answer_mol, gold_mol)
     differing = _stereo_differences(chem, answer_mol, gold_mol, atom_pairs)
     chem.Depict.Compute2DCoords(gold_mol)
     _align_layout(chem, answer_mol, gold_mol, atom_pairs)
@@ -79,7 +79,7 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
         answer=_draw(chem, answer_mol, left, dark=dark),
         gold=_draw(chem, gold_mol, right, dark=dark),
         shared=sum(answer_mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atom_pairs),
-        timed_out=timed_out,
+        is_search_complete=is_search_complete,
         stereo_differences=len(differing),
         tanimoto=similarities(answer_form, gold_form),
     )
@@ -100,7 +100,7 @@ def draw_molecule(smiles: str, *, dark: bool) -> Drawing:
     faulty = {i for problem in chem.Chem.DetectChemistryProblems(form.raw) for i in _problem_atoms(problem)}
     valid_atoms = {atom.GetIdx() for atom in form.raw.GetAtoms()} - faulty
     return Drawing(
-        svg=_draw_svg(chem, form.raw, valid_atoms, dark=dark, highlight=False),
+        svg=_draw_svg(chem, form.raw, valid_atoms, dark=dark, highlight_shared=False),
         note=note,
         atoms=form.raw.GetNumHeavyAtoms(),
     )
@@ -147,9 +147,9 @@ def _is_drawable(mol: Any) -> bool:
 
 
 def _common_substructure(chem: Any, answer: Any, gold: Any) -> tuple[list[tuple[int, int]], bool]:
-    """Return the atom pairs of the largest common substructure, and whether the search was stopped."""
+    """Return the atom pairs of the largest common substructure, and whether the search for it was complete."""
     if max(answer.GetNumAtoms(), gold.GetNumAtoms()) > MAX_SEARCH_ATOMS:
-        return [], True
+        return [], False
     common = chem.MCS.FindMCS(
         [answer, gold],
         timeout=SEARCH_S,
@@ -159,24 +159,24 @@ def _common_substructure(chem: Any, answer: Any, gold: Any) -> tuple[list[tuple[
         maximizeBonds=False,
     )
     if not common.numAtoms:
-        return [], bool(common.canceled)
+        return [], not common.canceled
     query = chem.Chem.MolFromSmarts(common.smartsString)
     gold_match = gold.GetSubstructMatch(query)
     candidates = answer.GetSubstructMatches(query, uniquify=False, maxMatches=64)
-    # of several matches, the one with the most equal stereo labels
+    # the match with the fewest differences in stereochemistry
     answer_match = min(
         candidates,
         key=lambda match: len(
             _stereo_differences(chem, answer, gold, list(zip(match, gold_match, strict=True)))
         ),
     )
-    return list(zip(answer_match, gold_match, strict=True)), bool(common.canceled)
+    return list(zip(answer_match, gold_match, strict=True)), not common.canceled
 
 
 def _stereo_differences(
     chem: Any, answer: Any, gold: Any, atom_pairs: Iterable[tuple[int, int]]
 ) -> set[tuple[int, int]]:
-    """Return the atom pairs with different stereo labels; both ends of a double bond have its label."""
+    """Return the atom pairs with different stereo labels; both atoms of a double bond have the bond's label."""
     left, right = _stereo_labels(chem, answer), _stereo_labels(chem, gold)
     return {(i, j) for i, j in atom_pairs if left.get(i) != right.get(j)}
 
@@ -208,10 +208,12 @@ def _problem_atoms(problem: Any) -> list[int]:
     return list(problem.GetAtomIndices()) if hasattr(problem, "GetAtomIndices") else []
 
 
-def _draw_svg(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool, highlight: bool = True) -> str:
-    """Draw a molecule with `shared` atoms highlighted in one colour and the others in another; None: no highlights.
+def _draw_svg(
+    chem: Any, mol: Any, shared: set[int] | None, *, dark: bool, highlight_shared: bool = True
+) -> str:
+    """Draw a molecule with the atoms other than `shared` highlighted, and those in `shared` too, in another colour.
 
-    Without `highlight`, only the other atoms are highlighted.
+    If `shared` is None, nothing is highlighted; without `highlight_shared`, only the other atoms are.
     """
     drawer = _canvas(chem, MOLECULE_SIZE, dark=dark)
     all_atoms = range(mol.GetNumAtoms()) if shared is not None else ()
@@ -219,13 +221,13 @@ def _draw_svg(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool, highl
     atoms = {
         i: (_SHARED_COLOUR if i in shared_atoms else _DIFFERENCE_COLOUR)[dark]
         for i in all_atoms
-        if highlight or i not in shared_atoms
+        if highlight_shared or i not in shared_atoms
     }
     bonds = {
         bond.GetIdx(): _SHARED_COLOUR[dark]
         if bond.GetBeginAtomIdx() in shared_atoms and bond.GetEndAtomIdx() in shared_atoms
         else _DIFFERENCE_COLOUR[dark]
-        for bond in (mol.GetBonds() if shared is not None and highlight else ())
+        for bond in (mol.GetBonds() if shared is not None and highlight_shared else ())
     }
     options = {
         "highlightAtoms": list(atoms),

@@ -1,12 +1,12 @@
-r"""Untrusted text on a page: text from models and data sets is shown verbatim and cannot affect the page.
+r"""Show untrusted text from models and data sets verbatim, so that it cannot affect the page.
 
 >>> label("[click](http://evil.example) *now*")
 '&#91;click&#93;&#40;http&#58;⁠&#47;&#47;evil&#46;example&#41; &#42;now&#42;'
 
 Streamlit parses most strings as Markdown, in two passes: first links, images, HTML, formulas and directives such as
 `:red[...]`, then bare URLs, `:emoji:`, icons and arrows in the remaining text. Against the first pass, punctuation is
-escaped by character references; against the second, a word joiner (U+2060, of zero width) is inserted into such patterns.
-Only formulas with known commands are kept.
+escaped as character references; against the second, a word joiner (U+2060, of zero width) is inserted into its patterns.
+Of the formulas, only safe ones are typeset (`formulas.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evals.dashboard.foreign.formulas import Piece, split_formulas
 
 JOINER = "\u2060"
 MAX_CHARS = 24_000
-"""Maximum length of a displayed text: three quarters are from its start, the rest from its end."""
+"""Maximum length of a displayed text; of a longer one, three quarters are shown from its start and the rest from its end."""
 
 _SECOND_PASS_CHARS = frozenset(":@-<>~")
 """Characters that start a pattern of Streamlit's second pass: `:icon:`, an e-mail address, `->`, `--`, `~=`."""
@@ -34,7 +34,7 @@ _WWW_DOT = re.compile(r"(?<=www)(?=\.)", re.IGNORECASE)
 
 
 def visible(text: str) -> str:
-    r"""Return text with control, bidirectional and zero-width characters replaced by their code points.
+    r"""Return text in which code points replace control, bidirectional and zero-width characters.
 
     >>> visible("a\x1b[2Jb\u202ec")
     'a⟨U+001B⟩[2Jb⟨U+202E⟩c'
@@ -65,7 +65,7 @@ class Shortened(NamedTuple):
 
 
 def shorten(text: str, limit: int = MAX_CHARS, *, mark: tuple[int, int] | None = None) -> Shortened:
-    """Return the start and end of a long text, with a line between them that states how much is omitted."""
+    """Return a text or, if it is long, its start and end with a line between them that states how much is omitted."""
     if len(text) <= limit:
         return Shortened(text, 0, mark)
     head_length, tail_length = limit * 3 // 4, limit - limit * 3 // 4
@@ -80,7 +80,7 @@ def shorten(text: str, limit: int = MAX_CHARS, *, mark: tuple[int, int] | None =
 
 
 def excerpt(text: str, mark: tuple[int, int], *, before: int = 240, after: int = 120) -> Shortened:
-    """Return an excerpt around a mark, starting at a word."""
+    """Return the part of a text around a mark, from the start of a word on."""
     start, end = max(0, mark[0] - before), min(len(text), mark[1] + after)
     if start:
         start = min(
@@ -107,9 +107,9 @@ def label(text: object, limit: int = 120) -> str:
 
 
 def markdown(text: str, *, formulas: bool = True, mark: tuple[int, int] | None = None) -> str:
-    """Return Markdown that shows text line by line, with formulas typeset and `mark` highlighted.
+    """Return Markdown that shows text with its line breaks, with formulas typeset and the range `mark` highlighted.
 
-    Formulas that overlap `mark` are highlighted completely.
+    A formula that overlaps `mark` is highlighted completely.
     """
     text = text.rstrip()  # Streamlit strips trailing spaces, but not the line break before them
     start, end = (position - text[:position].count("\r\n") for position in mark or (0, 0))
@@ -123,7 +123,7 @@ def markdown(text: str, *, formulas: bool = True, mark: tuple[int, int] | None =
 
 
 def _piece_to_markdown(piece: Piece, start: int, end: int) -> str:
-    """Return a piece as Markdown; NUL, which does not occur in the text, stands for a line break in the Markdown."""
+    """Return a piece as Markdown; NUL, which does not occur in it, stands for line breaks of the Markdown, not the text."""
     overlaps = max(start, piece.start) < min(end, piece.end)
     if piece.mode == "inline":
         return f":{ANSWER_COLOUR}-background[${piece.text}$]" if overlaps else f"${piece.text}$"

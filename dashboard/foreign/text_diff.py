@@ -1,4 +1,4 @@
-r"""A side-by-side diff of two texts: by lines, then by words within changed lines.
+r"""A side-by-side diff of two texts: first by lines, then by words within changed lines.
 
 >>> diff("It is A.\nDone.", "It is B.\nDone.").left
 [[Word(text='It is ', marked=False), Word(text='A.', marked=True)], [Word(text='Done.', marked=False)]]
@@ -12,16 +12,17 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 MAX_WORDS = 800
-"""Maximum number of words of a changed passage; a longer one is marked completely."""
+"""Maximum number of words of a changed passage that is compared by words; a longer one is marked completely."""
 MAX_LINES = 3_000
+"""Maximum number of lines of a text; later lines are not shown."""
 
 
 class Word(NamedTuple):
-    """A piece of a line whose words are all marked or all unmarked."""
+    """A piece of a line: one or several words that are all marked, or all not."""
 
     text: str
     marked: bool
-    """Whether it occurs only on this side."""
+    """Whether it differs from the other side."""
 
 
 Line = list[Word]

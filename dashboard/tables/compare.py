@@ -1,7 +1,7 @@
 """Comparison of two to four models: comparable suites, differences between scores, and discordant samples.
 
-The statistics are those of `evals compare` (`evals.verdicts`): paired tests, adjusted by Holm over headlines and pairs, and
-by Benjamini-Hochberg over the groups of a suite. Prompts and replies are not read.
+The statistics are those of `evals compare` (`evals.verdicts`): paired tests, adjusted by Holm over all suites and pairs of
+models, and by Benjamini-Hochberg over the groups of a suite. Prompts and replies are not read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 BINARY_QUADRANTS = ("both right", "only A", "only B", "neither")
 GRADED_QUADRANTS = ("A better", "B better", "equal")
 NOT_PAIRED = "not in both"
-_NAN = float("nan")
+"""Quadrant of the samples that were not scored in both runs."""
 
 
 def candidates(index: Index) -> dict[str, tuple[Entry, ...]]:
-    """Return the names to choose from, with their runs: models with their newest runs, then single runs by id."""
+    """Return the names that can be chosen, with their runs: models with their newest runs, then ids of single runs."""
     board = build(index.entries)
     runs: dict[str, list[Entry]] = {row.label: [] for row in board.rows}
     for (row, _), cell in board.cells.items():
@@ -55,14 +56,14 @@ class Match(NamedTuple):
 
 
 def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
-    """Match the runs of several models by suite and protocol.
+    """Match the runs of several models by suite and protocol; `sides`: the runs of each model.
 
-    A suite without a common protocol or common data is included with the reasons why it is not comparable.
+    A suite on which the models have no protocol or no data in common is included, with the reasons why it is not comparable.
     """
     first = sides[0]
     matched, matched_suites = [], set()
     for entry in first:
-        counterparts = [_same_configuration(entry, other) for other in sides[1:]]
+        counterparts = [_counterpart(entry, other) for other in sides[1:]]
         if all(counterparts):
             matched_suites.add(entry.card.config.suite)
             matched.append(_match((entry, *(run for run in counterparts if run))))
@@ -76,7 +77,7 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
     return sorted(matched, key=lambda match: (bool(match.why_not), match.label))
 
 
-def _same_configuration(entry: Entry, others: Iterable[Entry]) -> Entry | None:
+def _counterpart(entry: Entry, others: Iterable[Entry]) -> Entry | None:
     """Return the run with the same suite, protocol and data as `entry`; None if there is none."""
     return next((other for other in others if _configuration(other) == _configuration(entry)), None)
 
@@ -99,7 +100,7 @@ def _match(entries: tuple[Entry, ...]) -> Match:
 
 
 def _without_records(entry: Entry) -> SuiteRun:
-    """Return a run without its records, which are not needed to decide whether it is comparable."""
+    """Return a run without its records, which the check of comparability does not need."""
     card = entry.card
     return SuiteRun(
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
@@ -134,7 +135,7 @@ def _headline_row(key_a: _RunKey, key_b: _RunKey) -> RowWithEvidence:
 
 
 def compare_headlines(matched: Sequence[Match]) -> list[Row]:
-    """Compare all pairs of runs on the headline of every suite, adjusted by Holm over all comparisons."""
+    """Compare the headlines of all pairs of runs on every comparable suite, adjusted by Holm over all comparisons."""
     compared = [
         _headline_row(_run_key(a), _run_key(b))
         for match in matched
@@ -145,14 +146,14 @@ def compare_headlines(matched: Sequence[Match]) -> list[Row]:
 
 
 def better_side(row: Row) -> str:
-    """Return the result of a comparison at 5 %, adjusted: `A better`, `B better` or `n.s.`"""
+    """Return which side is significantly better at 5 % after adjustment: `A better`, `B better` or `n.s.` (neither)."""
     if row.p_adjusted is None or row.p_adjusted > 1 - compare.LEVEL or not row.difference:
         return "n.s."
     return "B better" if (row.difference > 0) == (row.better == "higher") else "A better"
 
 
 def default_pair(candidates: Mapping[str, Sequence[Entry]]) -> list[str]:
-    """Return the pair of models to show first: most suites in common, then the largest difference."""
+    """Return the models to compare at first: the pair with the most suites in common, then the largest difference."""
     names = [name for name in candidates if not name.startswith(BASELINE)][:12]
     pairs: list[tuple[str, str]] = list(combinations(names, 2))
     if not pairs:
@@ -167,7 +168,7 @@ def default_pair(candidates: Mapping[str, Sequence[Entry]]) -> list[str]:
 
 
 def _largest_scaled_difference(matched: Sequence[Match]) -> float:
-    """Return the largest difference of two headlines, divided by the half-width of its interval."""
+    """Return the largest difference between two headlines, in units of the first one's distance to its lower limit."""
     scaled = [0.0]
     for match in matched:
         a, b = (entry.headline for entry in match.entries[:2])
@@ -177,7 +178,7 @@ def _largest_scaled_difference(matched: Sequence[Match]) -> float:
 
 
 def order_by_size(rows: Sequence[Row]) -> list[int]:
-    """Return the indices of rows in order: significant first, fractions before other units, largest first."""
+    """Return the indices of rows in order: significant differences first, fractions before other units, then by size."""
     return sorted(
         range(len(rows)),
         key=lambda i: (
@@ -205,19 +206,19 @@ def compare_groups(a: Entry, b: Entry) -> tuple[Row, ...]:
 
 
 class PairedSamples(NamedTuple):
-    """Two runs, sample by sample."""
+    """Two runs, A and B, sample by sample."""
 
     frame: pd.DataFrame
     """Columns `sample`, `group`, `a` and `b` (verdicts), `value_a`, `value_b`, `answer_a`, `answer_b`, `quadrant`,
-    `contribution` (to the headline's difference B - A, in its unit, or to the sum of errors for metrics such as RMSE),
-    `others` (share of the other runs that are right) and `other_runs` (their number).
+    `contribution` (to the difference B - A of the headlines; for metrics that are not means, such as RMSE, to that of the
+    mean errors), `others` (share of other runs' records that are right) and `other_runs` (number of those runs).
     """
     is_binary: bool
     """Whether all values are 0 or 1, so that `BINARY_QUADRANTS` apply, else `GRADED_QUADRANTS`."""
 
 
 def pair_samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> PairedSamples:
-    """Pair two runs sample by sample, without answers if the suite is gated."""
+    """Pair two runs sample by sample, without answers if the suite is gated; `others`: further runs on the same data."""
     return _pair_samples(
         _run_key(a), _run_key(b), tuple(_run_key(run) for run in others if run.path not in (a.path, b.path))
     )
@@ -230,7 +231,7 @@ def _pair_samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -
 
     a, b = _suite_run(key_a), _suite_run(key_b)
     metric = a.headline
-    by_id_a, by_id_b = (_by_sample(suite_run.side_of(metric), metric) for suite_run in (a, b))
+    by_id_a, by_id_b = (_results_by_id(suite_run.side_of(metric), metric) for suite_run in (a, b))
     golds = a.side_of(metric).golds
     ids = [id_ for id_ in golds if id_ in b.side_of(metric).golds]
     show_answers = not (a.gated or b.gated)
@@ -263,40 +264,40 @@ class _Result(NamedTuple):
     answer: str | None
 
 
-def _by_sample(side: Side, metric: Metric) -> dict[str, _Result]:
-    """Return a value per sample: the mean over its repeats, or the metric itself if it is not a mean of values."""
+def _results_by_id(side: Side, metric: Metric) -> dict[str, _Result]:
+    """Return the result of each sample over its repeats.
+
+    Its value is the mean of the scored values or, if the metric is another function of single samples, of the metric.
+    """
     points_by_id: dict[str, list[Point]] = defaultdict(list)
     for point in side.points:
         points_by_id[point.id].append(point)
     use_values = metric.pool == "whole" or metric.of is mean_value
     return {
         name: _Result(
-            points[0].verdict, _NAN if points[0].value is None else points[0].value, points[0].answer
+            _joint_verdict(points), _mean_value(points, metric, use_values=use_values), points[0].answer
         )
-        if use_values and len(points) == 1
-        else _Result(_verdict(points), _value(points, metric, use_values=use_values), points[0].answer)
         for name, points in points_by_id.items()
     }
 
 
-def _verdict(points: Sequence[Point]) -> str:
-    if len(points) == 1:
-        return points[0].verdict
+def _joint_verdict(points: Sequence[Point]) -> str:
+    """Return the verdict on a sample's repeats, with counts if they differ: `2 right, 1 wrong`."""
     counts = Counter(point.verdict for point in points)
     return ", ".join(
         f"{count} {verdict}" if len(counts) > 1 else verdict for verdict, count in counts.most_common()
     )
 
 
-def _value(points: Sequence[Point], metric: Metric, *, use_values: bool) -> float:
+def _mean_value(points: Sequence[Point], metric: Metric, *, use_values: bool) -> float:
     try:
         if metric.joint and not use_values:
             return metric.of(points)
         values = [point.value if use_values else metric.of([point]) for point in points]
     except ValueError:
-        return _NAN
+        return nan
     defined = [value for value in values if value is not None]
-    return sum(defined) / len(defined) if defined else _NAN
+    return sum(defined) / len(defined) if defined else nan
 
 
 def _quadrants(frame: pd.DataFrame, metric: Metric, *, is_binary: bool) -> Any:
@@ -318,16 +319,16 @@ def _quadrants(frame: pd.DataFrame, metric: Metric, *, is_binary: bool) -> Any:
 
 
 def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
-    """Return each sample's weight in the headline: equal, or equal within groups of equal weight."""
+    """Return the weights of samples in the headline: all equal or, if it is a mean over groups, equal within a group."""
     paired = frame["quadrant"] != NOT_PAIRED
     if metric.pool == "macro":
         sizes = frame["group"].map(frame.loc[paired, "group"].value_counts())
         return 1.0 / (sizes * max(1, frame.loc[paired, "group"].nunique()))
-    return paired.map({True: 1.0 / max(1, int(paired.sum())), False: _NAN})
+    return paired.map({True: 1.0 / max(1, int(paired.sum())), False: nan})
 
 
 def _other_runs(others: Sequence[_RunKey]) -> pd.DataFrame:
-    """Return, by sample, the share of runs that are right and the number of runs."""
+    """Return a table of samples: share of these runs' records that are right, and number of the runs."""
     return query(
         [path for path, _ in others],
         "SELECT sample, avg(CASE WHEN verdict = 'right' THEN 1.0 ELSE 0.0 END) AS others, count(DISTINCT path) AS other_runs "
@@ -336,10 +337,10 @@ def _other_runs(others: Sequence[_RunKey]) -> pd.DataFrame:
 
 
 def discordant(paired: PairedSamples) -> pd.DataFrame:
-    """Return the samples on which two runs differ, in order of their absolute contribution to the difference.
+    """Return the samples on which two runs differ, those with the largest absolute contribution to the difference first.
 
-    Among equal contributions, losses on samples that most other runs get right come first, and gains on samples that few
-    get right.
+    Among equal contributions, the most surprising come first: losses on samples that most other runs get right, and gains
+    on samples that few get right.
     """
     frame = paired.frame
     is_changed = frame["quadrant"].isin(["only A", "only B", "A better", "B better"]) | (
@@ -355,7 +356,7 @@ def discordant(paired: PairedSamples) -> pd.DataFrame:
 
 
 def quadrants(paired: PairedSamples) -> dict[str, int]:
-    """Return the number of samples in each quadrant, and that of samples not scored in both runs, if any."""
+    """Return the number of samples in each quadrant; `NOT_PAIRED` is included only if there are such samples."""
     counts = paired.frame["quadrant"].value_counts()
     names = (*(BINARY_QUADRANTS if paired.is_binary else GRADED_QUADRANTS), NOT_PAIRED)
     return {name: int(counts.get(name, 0)) for name in names if name != NOT_PAIRED or counts.get(name, 0)}

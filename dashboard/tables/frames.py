@@ -1,7 +1,7 @@
-"""Runs as tables: an index of cards, and SQL queries over the records of runs. Nothing here draws.
+"""Runs as tables: an index of cards, and SQL queries over the records of runs.
 
 Results are cached by path, modification time and size of the files. Runs are never loaded completely: DuckDB selects what a
-page shows from the Parquet files of finished runs and the JSON Lines files of active ones.
+page shows, from the Parquet files of finished runs and the JSON Lines files of active ones.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
 """Name, modification time in nanoseconds and size in bytes of each file, to detect changes."""
 
 FILES = ("records.parquet", "records.jsonl", "samples.parquet", "samples.jsonl")
+"""Names of the files that queries read; a run has some of them."""
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -38,9 +39,9 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     path: Path
     card: Card
-    """Without the estimates by group, which `groups` reads."""
+    """The run's card without the estimates by group, which `group_estimates` reads."""
     challenge: Challenge | None = None
-    """The challenge in the run's outcome file."""
+    """The run's challenge; None if it was not challenged."""
 
     @property
     def headline(self) -> Estimate | None:
@@ -62,7 +63,7 @@ class Index(NamedTuple):
     broken: tuple[BrokenRun, ...]
 
     def find(self, run: str, suite: str = "") -> Entry | None:
-        """Return the newest run with this id, on this suite if one is given: the runs of a command share their id."""
+        """Return the newest run with this id; if a command ran several suites, their runs share it, and `suite` selects one."""
         for entry in reversed(self.entries):
             if entry.card.run == run and suite in ("", entry.card.config.suite):
                 return entry
@@ -70,13 +71,13 @@ class Index(NamedTuple):
 
 
 _RUNS: dict[str, tuple[store.Stamp | None, Entry | BrokenRun]] = {}
-"""Runs by path, each with its stamp from when it was read; `index` removes deleted runs."""
+"""Runs by path, with the stamps that they had when they were read; `index` removes deleted runs."""
 
 
 MAX_CHECKED_BYTES = 8 << 20
-"""Maximum number of bytes of files written elsewhere that one call of `index` checks, which takes about half a second."""
+"""Maximum number of bytes that one call of `index` checks in files of other installations; takes about half a second."""
 _PENDING: SimpleQueue[tuple[str, store.Stamp]] = SimpleQueue()
-"""Runs with files to be checked in the background."""
+"""Paths and stamps of the runs to check in the background."""
 _CHECKER_LOCK = Lock()
 _CHECKER: list[Thread] = []
 
@@ -84,8 +85,8 @@ _CHECKER: list[Thread] = []
 def index(results: Path) -> Index:
     """Return the runs of a results folder; only cards that have changed since the last call are read.
 
-    Files written elsewhere are checked too, those beyond `MAX_CHECKED_BYTES` in the background. Until then their runs are
-    listed, and queries check the files that they read.
+    Files that another installation wrote are checked too, those beyond `MAX_CHECKED_BYTES` in the background. Until then,
+    their runs count as readable; a query checks the runs that it reads.
     """
     stamps = store.stamps(results)
     remaining, runs = MAX_CHECKED_BYTES, []
@@ -105,7 +106,10 @@ def index(results: Path) -> Index:
 
 
 def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[Entry | BrokenRun, int]:
-    """Return a run, cached if it is unchanged, and the number of bytes read to check its files, at most `max_bytes`."""
+    """Return a run, and how many bytes were read to check its files: 0 if there are more than `max_bytes` to check.
+
+    Such files are checked in the background.
+    """
     cached = _RUNS.get(path)
     if cached and cached[0] == current_stamp:
         return cached[1], 0
@@ -142,7 +146,7 @@ def _enqueue_check(path: str, current_stamp: store.Stamp) -> None:
 
 
 def _check_queued() -> None:
-    """Check the files of the pending runs forever; unreadable runs become broken runs."""
+    """Check the files of pending runs in an endless loop; a run with an unreadable file becomes a broken run."""
     while True:
         path, current_stamp = _PENDING.get()
         if (_RUNS.get(path) or (None,))[0] != current_stamp:
@@ -152,7 +156,7 @@ def _check_queued() -> None:
 
 
 def fault(path: Path) -> str:
-    """Return why a run cannot be read; empty if it can. Unlike `index`, this detects files changed in place."""
+    """Return why a run cannot be read; empty if it can. Unlike `index`, detect data files that changed without the card."""
     return _fault(path, stamp(path, ("card.json", *FILES)))
 
 
@@ -165,7 +169,7 @@ def _fault(path: Path, _stamp: Stamp) -> str:
     return ""
 
 
-def groups(path: Path) -> tuple[Estimate, ...]:
+def group_estimates(path: Path) -> tuple[Estimate, ...]:
     """Return a run's estimates by group, headline metric first; raises StoreError if the card is broken."""
     card = store.read_card(path)
     headline_metric = next((estimate.metric for estimate in card.estimates if estimate.headline), "")
@@ -187,12 +191,12 @@ def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:
 def query(
     paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = (), *, cache_result: bool = True
 ) -> pd.DataFrame:
-    """Return the result of SQL over the tables `records` and `samples` of runs; raises StoreError if a run is broken.
+    """Return the result of an SQL query on the tables `records` and `samples` of runs; raises StoreError for a broken run.
 
     `records` has path, sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens,
     reasoning_tokens, cached_tokens, started, and the JSON texts scores, prompt, outcome; `samples` has path, id,
-    group, cluster, target (JSON), options, json. Select only the columns needed: texts are read only if they are named.
-    `cache_result`: whether to cache the result; turn it off for a result with a row for every sample of many runs.
+    group, cluster, target (JSON), options (their number), json. Select only the columns needed: texts are read only if the
+    query names them. `cache_result`: turn it off for a result with a row for every sample of many runs.
     """
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
     for path in folders:
@@ -210,7 +214,7 @@ def query(
             continue
         if _file_names(runs) == _file_names(tuple((path, stamp(path)) for path in folders)):
             return frame.copy(deep=False)
-        # otherwise the run was finalized meanwhile, and records may be missing or duplicated
+        # otherwise a run was finished during the query, and records may be missing or duplicated
     raise StoreError(f"{folders[0]}: the files change faster than they can be read")
 
 
@@ -243,14 +247,14 @@ def _sql_string(text: object) -> str:
 
 
 def _sql_path(path: Path) -> str:
-    """Quote a path for DuckDB, which treats file names as patterns."""
+    """Return a path as an SQL string in which DuckDB, which reads file names as patterns, finds no wildcard."""
     return _sql_string("".join(f"[{c}]" if c in "*?[" else c for c in str(path)))
 
 
 _PARQUET_COLUMNS = (
     "sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens, reasoning_tokens, "
+    "cached_tokens, started, scores, prompt, outcome"
 )
-_PARQUET_COLUMNS += "cached_tokens, started, scores, prompt, outcome"
 
 _JSONL_QUERY = """
     SELECT j->>'sample' AS sample, (j->>'repeat')::INT AS repeat,
@@ -268,7 +272,7 @@ _JSONL_QUERY = """
     FROM (SELECT json AS j, json_extract(json, '$.scores.*')[1] AS s FROM read_ndjson_objects({file}, ignore_errors=true, hive_partitioning=false)
           WHERE json IS NOT NULL)
 """
-"""Selects the columns of the Parquet file from a JSON Lines file, without an incomplete last line."""
+"""Select the columns of the Parquet file from a JSON Lines file; an incomplete last line is ignored."""
 
 
 def _select_records(path: Path, files: Sequence[str]) -> list[str]:
@@ -314,4 +318,4 @@ EMPTY_TABLES = {
     "samples": 'SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS id, NULL::VARCHAR AS "group", NULL::VARCHAR AS cluster, '
     "NULL::VARCHAR AS target, NULL::INT AS options, NULL::VARCHAR AS json WHERE false",
 }
-"""SQL of empty tables, for runs that do not have the files yet."""
+"""Table -> SQL that selects no rows of it, for runs that have none of its files yet."""

@@ -1,4 +1,4 @@
-"""A model's checkpoints over time: scores, changes other than the model, and the gate's verdict on each run."""
+"""A model's checkpoints over time: scores, changes other than of the model, and the verdict of `evals gate` on each run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Literal, NamedTuple, TypeAlias
 import pandas as pd
 
 from evals.dashboard.tables.frames import Entry, Stamp, stamp
-from evals.dashboard.tables.leaderboard import column_of
 from evals.errors import EvalsError
 from evals.records.store import Run
+from evals.types import Estimate
 from evals.verdicts import suite_runs
 from evals.verdicts.gate import gate
 from evals.verdicts.policy import Entry as SuitePolicy
 from evals.verdicts.policy import Policy
 
 VERDICT_LABELS = {"cannot tell": "inconclusive"}
-"""Gate verdict -> its label on pages, if they differ."""
+"""Verdict of `evals gate` -> its name on the page, if that is different."""
 
 BaselineChoice: TypeAlias = Literal["the first", "the one before"]
 
@@ -40,9 +40,9 @@ class History(NamedTuple):
 
 
 def histories(entries: Sequence[Entry], model: str) -> list[History]:
-    """Return the histories of a model, or of all models with this prefix, longest first.
+    """Return the histories of a model or, if there is none of this name, of all models with this prefix; longest first.
 
-    Runs that were stopped early are omitted if a complete one exists.
+    Runs on sample items are omitted, and so are runs that were stopped early if the history has a complete one.
     """
     exact = [entry for entry in entries if entry.card.model == model]
     matching = exact or [entry for entry in entries if model and entry.card.model.startswith(model)]
@@ -58,16 +58,16 @@ def histories(entries: Sequence[Entry], model: str) -> list[History]:
 
 
 def models_with_history(entries: Sequence[Entry]) -> list[str]:
-    """Return the models and common prefixes of checkpoints that have a history, longest history first."""
+    """Return the models, and the common prefixes of checkpoints' names, that have a history; longest history first."""
     models = {entry.card.model for entry in entries if entry.headline}
     families = Counter(match[1] for model in models if (match := re.fullmatch(r"(.*?\D)\d+", model)))
     names = [*models, *(family for family, count in families.items() if count > 1)]
-    lengths = {name: len(longest[0].entries) for name in names if (longest := histories(entries, name))}
+    lengths = {name: len(found[0].entries) for name in names if (found := histories(entries, name))}
     return sorted(lengths, key=lambda name: (-lengths[name], name))
 
 
 def changes(before: Entry, after: Entry) -> list[str]:
-    """Return what changed between two runs other than the model, which makes their scores incomparable."""
+    """Return the changes between two runs, other than of the model, that make their scores incomparable."""
     old, new = before.card, after.card
     changed = []
     if old.config.version != new.config.version:
@@ -84,36 +84,28 @@ def changes(before: Entry, after: Entry) -> list[str]:
 
 
 def verdict(candidate: Entry, baseline: Entry, margin: float) -> tuple[str, str]:
-    """Return the verdict of `evals gate` on a run against another with this margin, and its reason."""
-    return _verdict(
-        candidate.path,
-        stamp(candidate.path),
-        baseline.path,
-        stamp(baseline.path),
-        candidate.card.config.suite,
-        margin,
-    )
+    """Return the verdict of `evals gate` on a run against a baseline with this margin, and the reasons for it."""
+    paths = candidate.path, baseline.path
+    return _verdict(paths, tuple(map(stamp, paths)), candidate.card.config.suite, margin)
 
 
 @lru_cache(maxsize=512)
 def _verdict(
-    candidate: Path,
-    _candidate_stamp: Stamp,
-    baseline: Path,
-    _baseline_stamp: Stamp,
-    suite: str,
-    margin: float,
+    paths: tuple[Path, Path], _stamps: tuple[Stamp, ...], suite: str, margin: float
 ) -> tuple[str, str]:
     try:
-        sides = [[suite_runs.of_run(Run(path))] for path in (candidate, baseline)]
-        report = gate(sides[0], sides[1], Policy(suite=(SuitePolicy(name=suite, margin=margin),)))
+        candidate, baseline = ([suite_runs.of_run(Run(path))] for path in paths)
+        report = gate(candidate, baseline, Policy(suite=(SuitePolicy(name=suite, margin=margin),)))
     except EvalsError as error:
         return "not comparable", str(error)
     return report.verdict, "; ".join(report.suites[0].reasons)
 
 
 def table(history: History, *, margin: float, against: BaselineChoice) -> pd.DataFrame:
-    """Return a row per run: score, interval, verdict of the gate, and changes since the previous run."""
+    """Return a table with a row per run: score, interval, gate verdict, and changes since the previous run.
+
+    `segment` numbers the sequences of runs without such a change; only within one are scores comparable.
+    """
     rows: list[dict[str, object]] = []
     segment = 0
     for i, entry in enumerate(history.entries):
@@ -124,21 +116,21 @@ def table(history: History, *, margin: float, against: BaselineChoice) -> pd.Dat
         gate_verdict, reason = "", "the first run has no baseline"
         if baseline:
             gate_verdict, reason = verdict(entry, baseline, margin)
-        headline = entry.headline
-        scale = 100.0 if headline and headline.unit == "fraction" else 1.0
-        low, high = (
-            None if limit is None else scale * limit
-            for limit in ((headline.low, headline.high) if headline else (None, None))
+        headline = headline_of(entry)
+        scale = 100.0 if headline.unit == "fraction" else 1.0
+        value, low, high = (
+            None if number is None else scale * number
+            for number in (headline.value, headline.low, headline.high)
         )
         rows.append(
             {
                 "started": pd.Timestamp(entry.card.started, unit="s"),
                 "model": entry.card.model,
                 "run": entry.card.run,
-                "value": scale * (headline.value or 0.0) if headline else None,
+                "value": value,
                 "low": low,
                 "high": high,
-                "n": headline.n if headline else 0,
+                "n": headline.n,
                 "coverage": 100 * entry.card.coverage,
                 "verdict": VERDICT_LABELS.get(gate_verdict, gate_verdict),
                 "why": reason,
@@ -149,9 +141,7 @@ def table(history: History, *, margin: float, against: BaselineChoice) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def unit_and_direction(history: History) -> tuple[str, str]:
-    """Return the unit of a history's scores, and whether higher or lower is better."""
-    headline = history.entries[-1].headline
-    assert headline is not None  # noqa: S101 - histories contain only scored runs
-    column = column_of(history.entries[-1].card, headline)
-    return column.unit, column.better
+def headline_of(entry: Entry) -> Estimate:
+    """Return the headline estimate of a run in a history."""
+    assert entry.headline is not None  # noqa: S101 - histories contain only scored runs
+    return entry.headline

@@ -1,8 +1,9 @@
 """The leaderboard as a table of models by columns; scores in a column may be ranked together.
 
-Two scores share a column only if suite, version, protocol, data, items, judge and metric are the same. If a model has
-several runs in a column, the newest complete one is shown with the number of runs; a run that was stopped early or covers
-a subset is shown, with a mark, only if there is no complete one. Reported results, chance and baselines are separate.
+Two scores share a column only if their suite, version, protocol, data, items, judge and metric are the same. If a model
+has several runs in a column, the newest complete one is shown, with the number of runs. A run that was stopped early or
+covers a subset is shown, with a mark, only if the model has no complete run. Reported results, the score of guessing, and
+baselines are not ranked.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ GENERAL = frozenset(
 """Suites of general ability, as in the Intern-S1 README, and of everyday images; all others are science."""
 
 BASELINE = "baseline:"
-ALPHA = 0.05
+"""First part of the model names of baselines, such as always choosing A."""
 REDUNDANT_MARKS = frozenset("SC")
-"""Marks for what the column heading or the cell's coverage already shows."""
+"""Marks that are not shown, because the column's heading or the cell's coverage states the same."""
 
 
 class Column(NamedTuple):
@@ -117,7 +118,7 @@ class Cell(Struct, frozen=True, kw_only=True):
 
 
 _CellKey: TypeAlias = tuple[Row, str]
-"""Row and label of the column."""
+"""A cell's row, and the label of its column."""
 
 
 class Board(NamedTuple):
@@ -129,15 +130,19 @@ class Board(NamedTuple):
     cells: dict[_CellKey, Cell]
 
     def column(self, label: str) -> dict[Row, Cell]:
-        """Return the models' cells in a column, best first."""
+        """Return the cells of the models in a column, best first, without baselines."""
         sign = -1 if self.columns[label].better == "higher" else 1
         cells = {
             row: cell for (row, name), cell in self.cells.items() if name == label and not row.is_baseline
         }
         return dict(sorted(cells.items(), key=lambda item: sign * (item[1].estimate.value or 0.0)))
 
+    def runs(self, label: str) -> dict[Row, Entry]:
+        """Return the runs of the models in a column, best first, without aggregates over several runs."""
+        return {row: cell.entry for row, cell in self.column(label).items() if cell.entry}
+
     def marks(self, labels: Iterable[str]) -> dict[str, str]:
-        """Return the marks in these columns with their meanings, letters first."""
+        """Return the marks of the scores in these columns with their meanings, letters first."""
         chosen, meanings = set(labels), dict[str, str]()
         for (_, label), cell in self.cells.items():
             if label in chosen:
@@ -157,7 +162,7 @@ class Board(NamedTuple):
 
 
 _CACHE: list[tuple[tuple[Entry, ...], Board]] = []
-"""The runs of the last call, which are the same objects as long as they are unchanged, and their board."""
+"""The runs and the board of the last call of `build`. A run that has not changed is the same object in the next call."""
 
 
 def build(entries: Iterable[Entry]) -> Board:
@@ -198,7 +203,7 @@ def temperature(card: Card) -> str:
 
 
 def _mark_temperatures(cells: Mapping[_CellKey, Cell]) -> dict[_CellKey, Cell]:
-    """Mark the models' cells with a temperature other than the most frequent one in their column."""
+    """Mark the cells whose run's temperature is not the most frequent one in their column; baselines are ignored."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for (row, label), cell in cells.items():
         if cell.entry and not row.is_baseline:
@@ -223,14 +228,17 @@ def newest(runs: Sequence[Entry]) -> Entry:
 def _is_superseded_subset(
     key: tuple[Row, Column], groups: Mapping[tuple[Row, Column], Sequence[Entry]]
 ) -> bool:
-    """Return whether the column is for a subset and the model also has a complete run of the benchmark."""
+    """Return whether the column is for a subset of a suite of which the model also has a complete run."""
     row, column = key
     complete_runs = groups.get((row, column._replace(limit=None)), ())
     return column.limit is not None and any(entry.card.complete for entry in complete_runs)
 
 
 def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
-    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks; add their `labels`."""
+    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks.
+
+    The labels of their columns are added to `labels`.
+    """
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, str, str, str, bool], list[Cell]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -252,7 +260,7 @@ def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) 
 
 
 def _collection_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
-    """Return the means over a collection's columns, for rows that have all of them; add their `labels`."""
+    """Return the means over a collection's columns, for rows that have all of them; add their columns to `labels`."""
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, bool], list[Card]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -342,8 +350,8 @@ def column_label(entry: Entry, entries: Iterable[Entry]) -> str:
     """Return the label of a run's column on the leaderboard of all runs; empty if it has none."""
     if entry.headline is None or entry.headline.value is None:
         return ""
-    own_column = column_of(entry.card, entry.headline)
-    return next((label for label, column in build(entries).columns.items() if column == own_column), "")
+    run_column = column_of(entry.card, entry.headline)
+    return next((label for label, column in build(entries).columns.items() if column == run_column), "")
 
 
 def sort_key(column: Column) -> tuple[bool, bool, str, str, str]:
@@ -352,7 +360,7 @@ def sort_key(column: Column) -> tuple[bool, bool, str, str, str]:
 
 
 def name_columns(columns: Iterable[Column]) -> dict[Column, str]:
-    """Return the shortest unique label of each column, e.g. `mmlu-pro · official`."""
+    """Return a label for each column, with the details that distinguish it from others, e.g. `mmlu-pro · official`."""
     labels = {column: f"{column.suite} · {column.protocol}" for column in columns}
     for column, name in labels.items():
         notes = ["sample items" if column.sample else "", f"{column.limit} items" if column.limit else ""]

@@ -1,4 +1,4 @@
-"""Properties of models for filters: open weights, and number of parameters."""
+"""Properties of models by which the leaderboard is filtered: openness of the weights, and number of parameters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 SIZE_CLASSES = ("up to 10B", "10B to 100B", "over 100B", "unknown")
+"""Classes of the total number of parameters."""
 
 
 class ModelFacts(Struct, frozen=True, kw_only=True):
@@ -25,7 +26,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def size_class(self) -> str:
-        """Return the size class."""
+        """Return the model's class of `SIZE_CLASSES`."""
         if self.size_b is None:
             return SIZE_CLASSES[3]
         return SIZE_CLASSES[(self.size_b > 10) + (self.size_b > 100)]
@@ -48,7 +49,7 @@ def _entries_by_prefix() -> dict[str, _ModelEntry]:
 
 
 def normalize_name(model: str) -> str:
-    """Return the last part of a model's name, with lower-case letters and digits only, for comparison.
+    """Return the last part of a model's name in lower case, without punctuation, to compare names.
 
     >>> normalize_name("internlm/Intern-S1-mini")
     'interns1mini'
@@ -58,7 +59,7 @@ def normalize_name(model: str) -> str:
 
 @cache
 def model_facts(model: str) -> ModelFacts:
-    """Return the properties of a model; a size that is not in the table is parsed from the model's name.
+    """Return the properties of a model; a size that is not in `models.toml` is parsed from the model's name.
 
     >>> model_facts("Qwen3-235B-A22B")
     ModelFacts(open=True, size_b=235.0, active_b=22.0)

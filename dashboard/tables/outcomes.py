@@ -1,4 +1,4 @@
-"""Counts of the outcomes of a run's samples."""
+"""Counts of a run's outcomes, with the kinds of wrong molecules and numbers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ RUNG_LABELS = {
     "parent": "wrong: salt, charge or isotope",
     "no_stereo": "wrong: stereochemistry",
 }
+"""Strictest level at which a wrong molecule matches the gold molecule (its rung) -> outcome."""
 OUTCOMES = (
     "right", "graded", "wrong", "wrong: stereochemistry", "wrong: salt, charge or isotope", "wrong: tautomer",
     "wrong: another molecule", "wrong: sign", "wrong: power of ten", "wrong: unit", "invalid", "unanswered", "refused",
@@ -20,7 +21,7 @@ OUTCOMES = (
 
 
 def count_outcomes(entry: Entry) -> dict[str, int]:
-    """Return the number of samples and repeats by outcome; wrong molecules and numbers by kind of error."""
+    """Return the number of sample-repeats by outcome; wrong molecules and numbers are counted by kind of error."""
     rung_cases = " ".join(f"WHEN {RUNGS[name]} THEN '{label}'" for name, label in RUNG_LABELS.items())
     frame = query(
         entry.path,

@@ -13,7 +13,7 @@ from evals.terminal.figures import utc_time
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S UTC"
 MIRROR_PLACEHOLDER = "MIRROR"
-"""Placeholder in a command for the folder of local data, which is not on the card."""
+"""Placeholder in a command for the path of local data, which the card does not record."""
 
 
 def command(card: Card) -> str:
@@ -58,7 +58,7 @@ def _run_options(card: Card) -> Iterator[str]:
 
 
 def facts(card: Card) -> list[tuple[str, str]]:
-    """Return the name and value of the facts needed to judge or to repeat a run."""
+    """Return names and values of the facts that are needed to judge or repeat a run."""
     config = card.config
     sampling = ", ".join(
         f"{name} {getattr(config.sampling, name)}"

@@ -1,4 +1,4 @@
-"""Reported results: published numbers that were not measured here."""
+"""Reported results, or claims: published scores that were not measured here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_STATED = "protocol not stated"
 
 
 def load(results: Path) -> tuple[Claim, ...]:
-    """Return all claims, including those in the results folder; raises DataError if a file there is invalid."""
+    """Return the claims in the package and in the results folder; raises DataError if a file there is invalid."""
     files = sorted((results / "claims").glob("*.toml"))
     return _load(results, tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files))
 
@@ -33,7 +33,7 @@ def _load(results: Path, files: Stamp) -> tuple[Claim, ...]:
 
 
 def claims_for(claims: Iterable[Claim], model: str, column: Column) -> list[Claim]:
-    """Return the claims on a model and a column's suite, under the column's protocol or an unstated one."""
+    """Return the claims about a model on a column's suite, under the column's protocol or an unstated one."""
     return [
         claim
         for claim in claims
@@ -70,7 +70,7 @@ def sentence(claim: Claim) -> str:
 
 
 def reported_rows(claims: Iterable[Claim], board: Board, labels: Sequence[str]) -> list[ReportedRow]:
-    """Return a row per model with its newest reported results in each column's suite, protocol and unit."""
+    """Return a row per model with its newest claim for each column's suite, protocol and unit."""
     values: dict[str, dict[str, float]] = defaultdict(dict)
     for claim in sorted(claims, key=lambda claim: claim.date or datetime.date.min):
         key = (claim.suite, claim.protocol, claim.unit)
@@ -87,9 +87,9 @@ def claim_label(claim: Claim) -> str:
 
 
 def table(claims: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
-    """Return claims as a table of models by suite and protocol, with a column that states whether the scores are possible.
+    """Return claims as a table of models by suite and protocol, with a column on whether the scores are possible.
 
-    A cell lists all of its scores, separated by slashes.
+    If several scores were reported for a cell, slashes separate them.
     """
     names = list(dict.fromkeys(name for suite in suites for name in suite_names(suite)))
     selected = [claim for claim in claims if claim.suite in names and not claim.superseded]
@@ -124,11 +124,11 @@ def table(claims: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
 ERRATA = "errata"
 """Heading of the column of known errors in reported results, which is omitted if there are none."""
 POSSIBLE_SCORES = "possible scores"
-"""Heading of the column that states whether the scores can be shares of their benchmarks' items."""
+"""Heading of the column on whether the scores can be shares of their benchmarks' items."""
 
 
 def _fits_by_model(selected: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit]]]:
-    """Return the claims by model, each with the test of whether its score is possible."""
+    """Return, by model, each claim with the test of whether its score is possible."""
     tables = examine_claims({str(i): claim for i, claim in enumerate(selected)}, load_suites.item_counts())
     fits: dict[str, list[tuple[Claim, Fit]]] = defaultdict(list)
     for fit in (fit for tested in tables for fit in tested.fits):

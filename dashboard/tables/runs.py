@@ -1,4 +1,4 @@
-"""Progress and running means of active runs, costs, and the Pareto front of score against cost."""
+"""Progress and running means of active runs, costs of runs, and the Pareto front of score against cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COSTS = {
     "latency": ("median seconds per sample", "seconds"),
     "tokens": ("output tokens per sample", "tokens"),
 }
-"""Name in the URL -> (axis title, column of `costs`)."""
+"""Kind of cost, as in the URL -> (title of its axis, its column in the table of `costs`)."""
 
 
 class Progress(NamedTuple):
@@ -32,13 +32,13 @@ class Progress(NamedTuple):
     done: int
     expected: int
     last_started: float
-    """Start of the last record in seconds since the epoch; 0 without records."""
+    """When the call of the last record started, in seconds since the epoch; 0 if there are no records."""
     output_tokens: int
     verdicts: dict[str, int]
 
 
 def progress(entry: Entry) -> Progress:
-    """Return the progress of a run, which may be active."""
+    """Return the progress of a run, active or finished."""
     counts = query(
         entry.path,
         "SELECT verdict, count(*) AS n, max(started) AS last, sum(output_tokens) AS tokens FROM records GROUP BY 1",
@@ -55,8 +55,8 @@ def progress(entry: Entry) -> Progress:
 def running_mean(entry: Entry) -> pd.DataFrame:
     """Return the running mean of the scored values with a 95 % confidence sequence (`evals.verdicts.betting`).
 
-    Unlike the interval of a finished run, it holds for all sample sizes simultaneously. Empty if the headline is not the
-    mean of these values, or if a value is not between 0 and 1.
+    Unlike the interval of a finished run, the sequence is valid at all sample sizes simultaneously. The table is empty if
+    the headline is not the mean of these values, or if a value is not between 0 and 1.
     """
     headline = suite_of(entry.card).headline
     is_mean = headline.of is mean_value and headline.pool == "micro" and not headline.scorer
@@ -78,24 +78,22 @@ def running_mean(entry: Entry) -> pd.DataFrame:
 
 
 def costs(board: Board, label: str) -> pd.DataFrame:
-    """Return score and cost per model in a column; unknown costs are NaN."""
+    """Return a table with the score and costs of each model in a column; unknown costs are NaN."""
     rows = []
-    cells = {row: cell for row, cell in board.column(label).items() if cell.entry}
-    seconds = latencies([cell.entry.path for cell in cells.values() if cell.entry])
-    for row, cell in cells.items():
-        if cell.entry is None:
-            continue
-        card = cell.entry.card
+    runs = board.runs(label)
+    seconds = latencies([run.path for run in runs.values()])
+    for row, run in runs.items():
+        card, estimate = run.card, board.cells[row, label].estimate
         replies = sum(n for name, n in card.counts.items() if Failed.parse(name) is None and name != "absent")
         rows.append(
             {
                 "model": row.label,
-                "value": cell.estimate.value,
-                "low": cell.estimate.low,
-                "high": cell.estimate.high,
-                "n": cell.estimate.n,
+                "value": estimate.value,
+                "low": estimate.low,
+                "high": estimate.high,
+                "n": estimate.n,
                 "cost": _cost_per(card.cost_usd, replies, 1000),
-                "seconds": seconds.get(str(cell.entry.path)) or float("nan"),
+                "seconds": seconds.get(str(run.path)) or float("nan"),
                 "tokens": _cost_per(card.tokens.get("output"), replies, 1),
             }
         )
@@ -103,16 +101,17 @@ def costs(board: Board, label: str) -> pd.DataFrame:
 
 
 def count_known_costs(board: Board, label: str, cost_name: str) -> int:
-    """Return the number of models in a column with a known cost; latency is assumed to be known if tokens are."""
-    cards = [cell.entry.card for cell in board.column(label).values() if cell.entry]
+    """Return how many models in a column have a known cost of this kind; latency counts as known if tokens are."""
+    cards = [run.card for run in board.runs(label).values()]
     return sum(
         card.cost_usd is not None if cost_name == "cost" else bool(card.tokens.get("output"))
         for card in cards
     )
 
 
-def _cost_per(total: float | None, count: int, scale: float) -> float:
-    return scale * total / count if total is not None and count else float("nan")
+def _cost_per(total: float | None, replies: int, unit: int) -> float:
+    """Return the cost of `unit` replies; NaN if it is unknown."""
+    return unit * total / replies if total is not None and replies else float("nan")
 
 
 def latencies(paths: Sequence[Path]) -> dict[str, float]:
@@ -122,7 +121,7 @@ def latencies(paths: Sequence[Path]) -> dict[str, float]:
 
 
 def pareto(table: pd.DataFrame, cost_column: str, *, better: str) -> pd.DataFrame:
-    """Return the rows with known cost and score, and a column `optimal`: no other model is both better and cheaper."""
+    """Return the rows with a known cost and score; `optimal`: whether the score is better than all that cost no more."""
     priced = table.dropna(subset=[cost_column, "value"]).sort_values(
         [cost_column, "value"], ascending=[True, better == "lower"]
     )
@@ -134,7 +133,7 @@ def pareto(table: pd.DataFrame, cost_column: str, *, better: str) -> pd.DataFram
 
 
 def totals(entries: Iterable[Entry]) -> dict[str, float]:
-    """Return the total tokens and cost of runs, and the number of runs with a known cost."""
+    """Return the total tokens and cost of runs, and in `priced` the number of runs with a known cost."""
     runs = list(entries)
     return {
         "input": sum(entry.card.tokens.get("input", 0) for entry in runs),

@@ -1,6 +1,6 @@
-"""Samples of a run: the list of all samples, and the details of a single one.
+"""Samples of a run: the list of all samples, and the details of single ones.
 
-For gated suites, this module returns only ids and verdicts.
+For gated suites, this module returns ids, groups, values and verdicts, but no texts.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_RIGHT = "not right"
-"""Stands for every outcome except `right`, including failures and absent samples."""
+"""Choice of all outcomes except `right`, including failures and absent samples."""
 ABSENT = "absent"
+"""Verdict on a sample of which the run has no record."""
 
 
 def listing(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return a row per sample and repeat of the first run, in the order of the data set.
+    """Return a table with a row per sample and repeat of the first run, in the order of the data set.
 
-    Columns: `sample`, `repeat`, `group`, `value` in the first run, and the verdicts in all runs as `verdict0`, `verdict1`,
-    ..., `absent` if a run has no record.
+    Columns: `sample`, `repeat`, `group`, `value` in the first run, and the verdicts in each run, `verdict0`, `verdict1`, ...
+    A verdict is `absent` if the run has no record.
     """
     first_entry, *other_entries = entries
     repeats = max(1, first_entry.card.config.repeats)
@@ -60,8 +61,8 @@ def listing(entries: Sequence[Entry]) -> pd.DataFrame:
     return query([entry.path for entry in entries], sql, (paths[0], repeats, *paths))
 
 
-def verdicts(frame: pd.DataFrame, run: int = 0) -> list[str]:
-    """Return the outcomes in a run of a listing, most frequent first."""
+def outcome_choices(frame: pd.DataFrame, run: int) -> list[str]:
+    """Return the kinds of outcomes in one run of a listing, most frequent first; `NOT_RIGHT` is last if it selects some."""
     counts: Counter[str] = Counter()
     for verdict, count in frame[f"verdict{run}"].value_counts().items():
         counts[str(verdict).partition(":")[0]] += int(count)
@@ -72,7 +73,7 @@ def verdicts(frame: pd.DataFrame, run: int = 0) -> list[str]:
 def filter_listing(
     frame: pd.DataFrame, *, outcomes: Mapping[int, str] = {}, group: str = "", text: str = ""
 ) -> pd.DataFrame:
-    """Return the rows of a listing with these outcomes (by run), in a group, whose ids contain `text`."""
+    """Return the rows of a listing that have these outcomes (run -> outcome), the group, and an id that contains `text`."""
     rows = frame
     for run, outcome in outcomes.items():
         if outcome and f"verdict{run}" in frame:
@@ -86,7 +87,7 @@ def filter_listing(
 
 
 class Neighbours(NamedTuple):
-    """The position of a sample in a filtered listing."""
+    """The position of a sample in a filtered listing, and the rows before and after it."""
 
     position: int | None
     """From 0; None if the sample is not in the listing."""
@@ -96,7 +97,7 @@ class Neighbours(NamedTuple):
 
 
 def neighbours(frame: pd.DataFrame, sample: str, repeat: int) -> Neighbours:
-    """Return the neighbours of a sample and repeat; if it is not in the listing, the first row is the next."""
+    """Return the neighbours of a sample's repeat; if the listing does not have it, `next` is the first row."""
     positions = frame.index[(frame["sample"] == sample) & (frame["repeat"] == repeat)]
     keys = list(zip(frame["sample"], frame["repeat"].astype(int), strict=True))
     if not len(positions):
@@ -108,7 +109,7 @@ def neighbours(frame: pd.DataFrame, sample: str, repeat: int) -> Neighbours:
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One sample and repeat in one run."""
+    """One repeat of a sample in one run."""
 
     entry: Entry
     id: str
@@ -124,7 +125,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def score(self) -> Score | None:
-        """Return the score by the suite's first scorer; None if there is none."""
+        """Return the score by the suite's first scorer; None if it gave none."""
         first_score = next(iter(self.scores.values()), None)
         return first_score if isinstance(first_score, Score) else None
 
@@ -147,12 +148,12 @@ _SCORES_DECODER = msgspec.json.Decoder(dict[str, Score | Failure])
 
 
 def item(entry: Entry, sample: str, repeat: int = 0) -> Item | None:
-    """Return a sample of a run, None if the run does not have it; raises StoreError if it cannot be read."""
+    """Return a repeat of a sample in a run; None if the run does not have the sample. Raises StoreError."""
     return next(iter(_read_items(entry, [sample], repeat)), None)
 
 
 def items(entry: Entry, *, limit: int) -> list[Item]:
-    """Return the first repeat of up to `limit` samples, starting with those that are not right; raises StoreError."""
+    """Return the first repeat of up to `limit` samples, those that are not right first; raises StoreError."""
     frame = listing([entry])
     first_repeat = frame[frame["repeat"] == 0]
     indices = (first_repeat["verdict0"] == "right").sort_values(kind="stable").index[:limit]
@@ -160,7 +161,7 @@ def items(entry: Entry, *, limit: int) -> list[Item]:
 
 
 def _read_items(entry: Entry, ids: Sequence[str], repeat: int) -> list[Item]:
-    """Return samples with their records of one repeat, in the order of `ids`; without texts if the suite is gated."""
+    """Return one repeat of each sample in `ids`, in their order; without texts if the suite is gated."""
     placeholders = ", ".join("?" * len(ids)) or "NULL"
     json, texts = ("", "") if entry.card.gated else (", json", ", prompt, outcome, scores")
     samples = query(entry.path, f'SELECT id, "group"{json} FROM samples WHERE id IN ({placeholders})', ids)
@@ -197,7 +198,7 @@ def _item(entry: Entry, repeat: int, sample: Mapping[Hashable, Any], record: Map
 
 
 def answer_span(item: Item) -> tuple[int, int] | None:
-    """Return start and end of the extracted answer in the reply; None if they are unknown."""
+    """Return the start and end of the extracted answer in the reply; None if they are unknown."""
     if item.reply is None or item.score is None or item.prompt is None:
         return None
     span = sample_text.answer_span(item.score, item.prompt, item.reply)
@@ -249,7 +250,8 @@ def compare_numbers(item: Item) -> NumberComparison | None:
     """Return the numeric answer and the target in the target's unit; None if either is not a number."""
     if item.sample is None or item.sample.choices or item.score is None or item.score.answer is None:
         return None
-    unit = item.sample.unit or _unit(item.entry)
+    headline = item.entry.headline
+    unit = item.sample.unit or (headline.unit if headline and headline.unit != "fraction" else "")
     quantity, target = read(item.score.answer, item.sample.unit), _parse_number(item.sample.target)
     if quantity is None or target is None:
         return None
@@ -261,11 +263,6 @@ def compare_numbers(item: Item) -> NumberComparison | None:
     )
 
 
-def _unit(entry: Entry) -> str:
-    headline = entry.headline
-    return headline.unit if headline and headline.unit != "fraction" else ""
-
-
 def _parse_number(target: object) -> float | None:
     try:
         value = float(target)  # type: ignore[arg-type]
@@ -275,19 +272,20 @@ def _parse_number(target: object) -> float | None:
 
 
 MOLECULE_SCORERS = frozenset({"molecule", "molecules", "selfies"})
+"""Names of the scorers that compare molecules."""
 MAX_DRAWN = 4
-"""Maximum number of molecules of a question that are drawn: the last ones, because examples come first."""
+"""Maximum number of drawn molecules in a question; of more, the last ones are drawn, because examples come first."""
 _TAGGED_SMILES = re.compile(
     r"(?:<SMILES>|\[START_SMILES\])\s*([^\s<\[][^\s<]{0,2000}?)\s*(?:</SMILES>|\[END_SMILES\])"
 )
-_TAGGED_NAME = re.compile(r"<IUPAC>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</IUPAC>")
+_TAGGED_IUPAC_NAME = re.compile(r"<IUPAC>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</IUPAC>")
 REACTIONS = {
     "smolinstruct:FS": "forward",
     "smolinstruct:RS": "backward",
     "mol-instructions:FS": "forward",
     "mol-instructions:RS": "backward",
 }
-"""Suites with one side of a reaction as the question and the other as the answer, and the direction."""
+"""Suite -> `forward` if it asks for the product of a reaction, `backward` if it asks for the reactants."""
 
 
 class Molecules(NamedTuple):
@@ -300,7 +298,7 @@ class Molecules(NamedTuple):
     question_molecules: dict[str, str]
     """SMILES in the question -> letter of its option, empty if it is not an option."""
     reaction: str
-    """`forward` if the question states the reactants, `backward` if the product, else empty."""
+    """`forward` or `backward` as in `REACTIONS`; empty for other suites."""
     name: str
     """Name of the gold molecule if the question asks for the structure of a name, else empty."""
 
@@ -317,13 +315,13 @@ def molecules(item: Item) -> Molecules | None:
         question_molecules = {item.sample.meta["smiles"]: ""}
     if not (answer or gold or question_molecules):
         return None
-    names = set(_TAGGED_NAME.findall(item.prompt_text)) if gold else set()
+    names = set(_TAGGED_IUPAC_NAME.findall(item.prompt_text)) if gold else set()
     reaction = REACTIONS.get(item.entry.card.config.suite, "") if gold else ""
     return Molecules(answer, gold, question_molecules, reaction, names.pop() if len(names) == 1 else "")
 
 
 def _molecules_in_question(item: Item) -> dict[str, str]:
-    """Return the molecules of a question: tagged ones, else the options if all are SMILES, else words that are SMILES."""
+    """Return the molecules in a question: tagged ones, else the options if all are SMILES, else words that are SMILES."""
     prompt_text = _selfies_to_smiles(item, item.prompt_text)
     tagged = list(filter(looks_like_smiles, dict.fromkeys(_TAGGED_SMILES.findall(prompt_text))))
     if tagged:
@@ -346,7 +344,7 @@ def _selfies_to_smiles(item: Item, text: str) -> str:
 
 
 def _is_unambiguous_smiles(word: str) -> bool:
-    """Return whether a word is SMILES, and neither English nor a formula: it has carbon, and a branch, ring or multiple bond."""
+    """Return whether a word is SMILES rather than English or a formula: it has carbon, and a branch, ring or multiple bond."""
     return (
         8 <= len(word) <= 2_000
         and looks_like_smiles(word)

@@ -23,7 +23,7 @@ MEASURED, REPORTED = "measured", "reported"
 
 
 class Source(NamedTuple):
-    """A model under one set of protocols, measured or reported."""
+    """A model under one protocol, either measured here or reported elsewhere."""
 
     model: str
     kind: str
@@ -37,11 +37,11 @@ class Source(NamedTuple):
 
 
 Numbers: TypeAlias = dict[Source, dict[str, Mean]]
-"""Scores by source and suite."""
+"""Source -> suite -> score."""
 
 
 def sources(board: Board, claims: Iterable[Claim]) -> Numbers:
-    """Return all scores in the unit `fraction` for which higher is better, by source and suite."""
+    """Return all scores that are fractions of which higher ones are better, by source and suite."""
     numbers: Numbers = defaultdict(dict)
     for (row, label), cell in board.cells.items():
         column = board.columns[label]
@@ -59,7 +59,7 @@ def sources(board: Board, claims: Iterable[Claim]) -> Numbers:
 
 
 def suites(numbers: Numbers, *, general: bool) -> list[str]:
-    """Return the suites of general ability, or of science, those of the paper first."""
+    """Return either the suites of general ability or those of science; the suites of the paper come first."""
     paper_suites = PAPER_GENERAL if general else PAPER_SCIENCE
     all_suites = dict.fromkeys(suite for scores in numbers.values() for suite in scores)
     of_kind = [suite for suite in all_suites if (suite.partition(":")[0] in GENERAL_SUITES) == general]
@@ -70,9 +70,10 @@ def suites(numbers: Numbers, *, general: bool) -> list[str]:
 
 
 def default_suites(numbers: Numbers, *, general: bool) -> list[str]:
-    """Return at most six default suites: those that the largest number of models with suites of both kinds have.
+    """Return up to six suites to select at first: those on which the largest number of models were measured.
 
-    Only models under the protocol that most of them use are counted. If there are none, return the suites of the paper.
+    Only models that have both general and science suites count, and only under the protocol that most of them use. If there
+    are no such models, return the suites of the paper.
     """
     complete_sources = [
         source
@@ -92,7 +93,7 @@ def default_suites(numbers: Numbers, *, general: bool) -> list[str]:
 
 
 def points(numbers: Numbers, general: Sequence[str], science: Sequence[str]) -> pd.DataFrame:
-    """Return a row per source that has all suites: both means in percent, with their joint intervals."""
+    """Return a table with a row per source that has all suites: both means in percent, with their joint intervals."""
     rows = []
     for source, scores in numbers.items():
         if not general or not science or not all(suite in scores for suite in (*general, *science)):
@@ -117,7 +118,7 @@ def _to_percent(number: Mean) -> tuple[float, float | None, float | None]:
 
 
 def bars(numbers: Numbers, selected: Sequence[str], models: Sequence[str]) -> pd.DataFrame:
-    """Return a row per source and suite, in percent."""
+    """Return a table with a row per source and suite, in percent."""
     rows = [
         (source.label, source.kind, suite, *_to_percent(score))
         for source, scores in numbers.items()
@@ -129,11 +130,12 @@ def bars(numbers: Numbers, selected: Sequence[str], models: Sequence[str]) -> pd
 
 
 COMPRESSION = "compression:"
+"""First part of the names of the suites that measure tokenizers."""
 RATIO = "characters/token"
 
 
 def compression(board: Board, protocol: str) -> pd.DataFrame:
-    """Return a row per tokenizer and kind of text with characters per token, as in figure 4 of the paper."""
+    """Return a table of characters per token, a row per tokenizer and kind of text, as in figure 4 of the paper."""
     rows = [
         (
             row.label,
@@ -158,7 +160,7 @@ def compression_protocols(board: Board) -> list[str]:
 
 
 def incomplete_models(numbers: Numbers, selected: Sequence[str]) -> list[str]:
-    """Return a line per measured model that has some of the suites but not all."""
+    """Return a line of text per measured model that has some of the suites but not all."""
     lines = []
     for source, scores in numbers.items():
         missing = [suite for suite in selected if suite not in scores]

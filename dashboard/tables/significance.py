@@ -1,7 +1,7 @@
-"""Ranks of the models in a column, from paired comparisons of all pairs as in `evals compare`.
+"""Ranks of the models in a column, from paired comparisons of all pairs of models as in `evals compare`.
 
 Holm's method bounds the probability of any false difference at 5 %. Means are compared in arrays, which is fast enough for
-forty models. Other metrics (RMSE, ROC-AUC) are compared by `evals.verdicts`, which is slower, so only for a few models.
+forty models. Other metrics (RMSE, ROC-AUC) are compared by `evals.verdicts`, which is slower and so limited to few models.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from evals.dashboard.tables.frames import Entry, Stamp, query, stamp
 from evals.dashboard.tables.leaderboard import Column, Row
+from evals.errors import EvalsError
 from evals.report.metrics import mean_value
 from evals.run.overview import suite_of
 from evals.types import Metric
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LabelledRuns: TypeAlias = tuple[tuple[str, Path, Stamp], ...]
+"""Label of the row, path and stamp of each run."""
 LEVEL = 0.95
-MEANS = "SELECT path, sample, avg(value) AS value FROM records WHERE value IS NOT NULL GROUP BY path, sample"
+MEANS_SQL = (
+    "SELECT path, sample, avg(value) AS value FROM records WHERE value IS NOT NULL GROUP BY path, sample"
+)
 RUNS_PER_QUERY = 8
-"""Number of runs read by one query, to limit memory: 83 runs of 12,049 samples take half a gigabyte as text."""
+"""Number of runs that one query reads; it limits memory, because 83 runs of 12,049 samples take half a gigabyte as text."""
 MAX_SLOW_MODELS = 8
 """Maximum number of models for metrics that are not means of samples."""
 
@@ -37,10 +41,11 @@ MAX_SLOW_MODELS = 8
 class ColumnRanks(NamedTuple):
     """Ranks of the models in a column, best first."""
 
-    ranks: tuple[Rank, ...]
-    n: tuple[int, int]
-    """Smallest and largest number of samples in a pair."""
-    pairs: int
+    ranks: tuple[Rank, ...] = ()
+    n: tuple[int, int] = (0, 0)
+    """Smallest and largest number of samples on which a pair of models was compared."""
+    pairs: int = 0
+    """Number of compared pairs of models."""
     why_not: str = ""
     """Why the models were not compared; empty if they were."""
 
@@ -52,18 +57,20 @@ class ColumnRanks(NamedTuple):
 
 
 def rank_models(column: Column, runs: Mapping[Row, Entry]) -> ColumnRanks:
-    """Return the ranks of the models in a column; the result is cached until a run changes."""
+    """Return the ranks of the models in a column; they are cached until a run changes."""
     labelled_runs = tuple((row.label, entry.path, stamp(entry.path)) for row, entry in runs.items())
-    first_run = next(iter(runs.values()), None)
-    if first_run is None or len(labelled_runs) < 2:
-        return ColumnRanks((), (0, 0), 0, "there is only one model")
-    metric = suite_of(first_run.card).headline
-    if metric.of is mean_value and not metric.scorer:
-        return _compare_means(column, metric, labelled_runs)
-    if len(labelled_runs) > MAX_SLOW_MODELS:
-        reason = f"use `evals compare` for {column.metric} of more than {MAX_SLOW_MODELS} models"
-        return ColumnRanks((), (0, 0), 0, reason)
-    return _compare_metric(column, metric, labelled_runs)
+    if len(labelled_runs) < 2:
+        return ColumnRanks(why_not="there is only one model")
+    try:
+        metric = suite_of(next(iter(runs.values())).card).headline
+        if metric.of is mean_value and not metric.scorer:
+            return _compare_means(column, metric, labelled_runs)
+        if len(labelled_runs) <= MAX_SLOW_MODELS:
+            return _compare_metric(column, labelled_runs)
+    except EvalsError as error:
+        return ColumnRanks(why_not=str(error))
+    reason = f"use `evals compare` for {column.metric} of more than {MAX_SLOW_MODELS} models"
+    return ColumnRanks(why_not=reason)
 
 
 @lru_cache(maxsize=64)
@@ -71,7 +78,7 @@ def _compare_means(column: Column, metric: Metric, runs: _LabelledRuns) -> Colum
     import numpy as np
 
     paths = [path for _, path, _ in runs]
-    values, clusters, groups = _values(paths)
+    values, clusters, groups = _sample_values(paths)
     is_clustered = len(set(clusters)) < len(clusters)
     is_macro = metric.pool == "macro"
     comparisons = {}
@@ -79,10 +86,10 @@ def _compare_means(column: Column, metric: Metric, runs: _LabelledRuns) -> Colum
         differences = values[b] - values[a]
         scored = ~np.isnan(differences)
         if not scored.any():
-            return ColumnRanks((), (0, 0), 0, "two of the runs have no sample in common")
+            return ColumnRanks(why_not="two of the runs have no sample in common")
         scored_indices = np.flatnonzero(scored)
         if is_macro and len({groups[i] for i in scored_indices}) < len(set(groups)):
-            return ColumnRanks((), (0, 0), 0, "two of the runs have no scored sample in common in some group")
+            return ColumnRanks(why_not="two of the runs have no scored sample in common in some group")
         comparisons[a, b] = difference.mean_evidence(
             differences[scored_indices],
             [clusters[i] for i in scored_indices] if is_clustered else range(len(scored_indices)),
@@ -91,12 +98,15 @@ def _compare_means(column: Column, metric: Metric, runs: _LabelledRuns) -> Colum
         )
     sizes = [int((~np.isnan(values[b] - values[a])).sum()) for a, b in comparisons]
     evidence = {sides: (comparison.value, comparison.p_equal()) for sides, comparison in comparisons.items()}
-    means = _means(values, groups, is_macro=is_macro)
+    means = _run_means(values, groups, is_macro=is_macro)
     return _rank(column, [label for label, *_ in runs], means, evidence, sizes)
 
 
-def _values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list[str]]:
-    """Return the samples' values by run (mean over repeats, NaN if missing), their clusters and their groups."""
+def _sample_values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list[str]]:
+    """Return the values of samples in an array of runs by samples, and the clusters and groups of the samples.
+
+    A value is the mean over a sample's repeats; NaN if it is missing.
+    """
     import numpy as np
     import pandas as pd
 
@@ -104,7 +114,7 @@ def _values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list
     index = pd.Series(range(len(samples)), index=samples["id"])
     values = np.full((len(paths), len(samples)), np.nan)
     for start in range(0, len(paths), RUNS_PER_QUERY):
-        means = query(paths[start : start + RUNS_PER_QUERY], MEANS, cache_result=False)
+        means = query(paths[start : start + RUNS_PER_QUERY], MEANS_SQL, cache_result=False)
         row_indices = means["path"].map({str(path): i for i, path in enumerate(paths)}).to_numpy()
         column_indices = means["sample"].map(index).to_numpy()
         matched = ~np.isnan(column_indices)
@@ -112,7 +122,8 @@ def _values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list
     return values, samples["cluster"].tolist(), samples["group"].tolist()
 
 
-def _means(values: NDArray[np.float64], groups: Sequence[str], *, is_macro: bool) -> list[float]:
+def _run_means(values: NDArray[np.float64], groups: Sequence[str], *, is_macro: bool) -> list[float]:
+    """Return each run's mean over samples or, if `is_macro`, over groups."""
     import numpy as np
 
     if not is_macro:
@@ -127,7 +138,7 @@ def _means(values: NDArray[np.float64], groups: Sequence[str], *, is_macro: bool
 
 
 @lru_cache(maxsize=16)
-def _compare_metric(column: Column, metric: Metric, runs: _LabelledRuns) -> ColumnRanks:
+def _compare_metric(column: Column, runs: _LabelledRuns) -> ColumnRanks:
     from evals.records.store import Run
 
     sides = [suite_runs.of_run(Run(path)) for _, path, _ in runs]
@@ -137,7 +148,7 @@ def _compare_metric(column: Column, metric: Metric, runs: _LabelledRuns) -> Colu
         pairs = pair(sides[a], sides[b], sides[a].headline)
         comparison = pairs.evidence()
         if comparison is None:
-            return ColumnRanks((), (0, 0), 0, "two of the runs have no sample in common")
+            return ColumnRanks(why_not="two of the runs have no sample in common")
         evidence[a, b] = comparison.value, comparison.p_equal()
         values[a], values[b] = (value or 0.0 for value in pairs.values())
         sizes.append(len(pairs.rows_of(None)))
@@ -151,7 +162,10 @@ def _rank(
     evidence: Mapping[tuple[int, int], tuple[float, float]],
     sizes: Sequence[int],
 ) -> ColumnRanks:
-    """Return ranks from the significant differences, adjusted by Holm over all pairs."""
+    """Return the ranks that follow from the significant differences, adjusted by Holm over all pairs.
+
+    `evidence`: indices of a pair of runs -> difference (second minus first) and p-value; `sizes`: number of samples per pair.
+    """
     adjusted = difference.holm([p for _, p in evidence.values()])
     worse_than: dict[str, set[str]] = {}
     for ((a, b), (value, _)), p in zip(evidence.items(), adjusted, strict=True):
@@ -167,7 +181,7 @@ def _rank(
 
 
 def sentence(column_ranks: ColumnRanks) -> str:
-    """Return a sentence on which models are not significantly different."""
+    """Return a sentence that lists the models that are not significantly different."""
     if column_ranks.why_not:
         return f"Not compared: {column_ranks.why_not}."
     groups = column_ranks.groups()

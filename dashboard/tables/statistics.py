@@ -1,4 +1,4 @@
-"""Statistics of the leaderboard: means over columns, standings within a column, scores with their intervals."""
+"""Statistics of the leaderboard: means over columns, standings within a column, and scores as text with intervals."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from evals.types import Estimate
 from evals.verdicts import difference
 
 ALPHA = 0.05
+"""Significance level of standings."""
 
 
 class Mean(NamedTuple):
@@ -30,14 +31,18 @@ def averaging_fault(board: Board, labels: Sequence[str]) -> str:
     if unsuitable := next((c for c in columns if c.unit != "fraction" or c.better == "lower"), None):
         return f"{unsuitable.suite} (in {unsuitable.unit}, {unsuitable.better} is better) cannot be averaged with fractions."
     repeated = [name for name, count in Counter(c.suite for c in columns).items() if count > 1]
-    return f"{repeated[0]} is selected with several protocols or data sets." if repeated else ""
+    return (
+        f"{repeated[0]} is selected several times (with different protocols, versions or data)."
+        if repeated
+        else ""
+    )
 
 
 def mean(board: Board, row: Row, labels: Sequence[str]) -> Mean | None:
-    """Return the mean of a row's cells; None unless all are measured.
+    """Return the mean of a row's scores in these columns; None unless all are measured.
 
-    The suites have different items, so their errors are independent, and the joint interval is MOVER's (Zou and Donner,
-    Statistics in Medicine 27, 2008, 1693-1702).
+    The suites have different items, so the errors of their scores are independent, and the joint interval is MOVER's (Zou
+    and Donner, Statistics in Medicine 27, 2008, 1693-1702).
     """
     estimates = [board.cells[row, label].estimate for label in labels if (row, label) in board.cells]
     if not labels or len(estimates) < len(labels):
@@ -46,7 +51,7 @@ def mean(board: Board, row: Row, labels: Sequence[str]) -> Mean | None:
 
 
 def joint_mean(parts: Sequence[tuple[float, float | None, float | None]]) -> Mean:
-    """Return the mean, with its interval, of independent numbers given as (value, low, high)."""
+    """Return the mean of independent numbers, given as (value, low, high), with its interval."""
     mean = mean_of_parts([Interval(*part, method="") for part in parts])
     return Mean(mean.value, mean.low, mean.high)
 
@@ -73,7 +78,7 @@ def format_with_interval(value: float | None, low: float | None, high: float | N
 
 
 def decimal_places(half_width: float) -> int:
-    """Return the number of decimal places that shows two digits of an interval's half-width."""
+    """Return how many decimal places are needed to show two significant digits of an interval's half-width."""
     digits = 0
     while half_width and half_width < 10 and digits < 6:
         half_width, digits = half_width * 10, digits + 1
@@ -81,17 +86,18 @@ def decimal_places(half_width: float) -> int:
 
 
 def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, float]:
-    """Return each row's standing from 0 (significantly worse than all others) to 1; empty if no difference is significant.
+    """Return each row's standing: 0 if it is significantly worse than all others, 1 if significantly better.
 
     Differences are tested at 5 %, adjusted by Holm over all pairs, with MOVER's interval for independent estimates, which is
-    conservative for models that answered the same items. Rows without an interval have no standing.
+    conservative for models that answered the same items. Rows without an interval have no standing; if no difference is
+    significant, no row has one.
     """
     scored: list[tuple[Row, float, float, float]] = []
     for row, estimate in estimates.items():
         if estimate.value is not None and estimate.low is not None and estimate.high is not None:
             scored.append((row, estimate.value, estimate.low, estimate.high))
     pairs = [(a, b) if a[1] >= b[1] else (b, a) for a, b in combinations(scored, 2)]
-    adjusted = difference.holm([_p_equal(a, b) for a, b in pairs])
+    adjusted = difference.holm([_p_value(a, b) for a, b in pairs])
     significant = [(a[0], b[0]) for (a, b), p in zip(pairs, adjusted, strict=True) if p <= ALPHA]
     wins, losses = Counter(row for row, _ in significant), Counter(row for _, row in significant)
     sign = 1 if better == "higher" else -1
@@ -101,7 +107,7 @@ def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, flo
     return {row: 0.5 + sign * (wins[row] - losses[row]) / (2 * opponents) for row, *_ in scored}
 
 
-def _p_equal(higher: tuple[Row, float, float, float], lower: tuple[Row, float, float, float]) -> float:
+def _p_value(higher: tuple[Row, float, float, float], lower: tuple[Row, float, float, float]) -> float:
     (_, high_value, high_low, _), (_, low_value, _, low_high) = higher, lower
     half_width = sqrt((high_value - high_low) ** 2 + (low_high - low_value) ** 2)
     gap = high_value - low_value

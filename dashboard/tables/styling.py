@@ -1,4 +1,4 @@
-"""The displayed table of the leaderboard: two-line headings, formatted scores, and colours by standing."""
+"""The leaderboard's table as displayed: two-line headings, formatted scores, and colours by standing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from evals.verdicts.ranks import Rank
 
 BACKGROUNDS = {False: ("#ffffff", "#9cc3e5"), True: ("#12161c", "#1d4a75")}
-"""Background of the worst and the best standing, by whether the theme is dark; text has a contrast of 7:1 or more."""
+"""Whether the theme is dark -> backgrounds of the worst and the best standing; text has a contrast of 7:1 or more."""
 CHANCE = "chance"
 MODEL, RANK, MEAN = "model", "rank", "mean"
 FIGURE_SPACE = "\u2007"
@@ -42,7 +42,7 @@ TableRow: TypeAlias = Row | ReportedRow
 
 
 class Table(NamedTuple):
-    """The values by which the table is sorted, and the displayed texts and colours."""
+    """The numbers by which Streamlit sorts the table, and the texts and colours that it displays."""
 
     numbers: pd.DataFrame
     texts: pd.DataFrame
@@ -53,13 +53,13 @@ class Table(NamedTuple):
 
 
 def table(board: Board, filters: Filters, rows: Sequence[TableRow], column_ranks: ColumnRanks) -> Table:
-    """Return the table of these rows, followed by the expected score of guessing."""
+    """Return the table with these rows, followed by a row with the expected score of guessing."""
     ranks = {rank.model: rank for rank in column_ranks.ranks}
     means = [MEAN] if filters.averaged else []
     ranked, *others = filters.columns
     names = [MODEL, ranked, RANK, *means, *others]  # the ranked column first, so that a phone shows it
-    numbers = pd.DataFrame([_numbers(board, filters, row, ranks) for row in rows], columns=names)
-    texts = pd.DataFrame([_texts(board, filters, row, ranks) for row in rows], columns=names)
+    numbers = pd.DataFrame([_row_numbers(board, filters, row, ranks) for row in rows], columns=names)
+    texts = pd.DataFrame([_row_texts(board, filters, row, ranks) for row in rows], columns=names)
     texts[MODEL] = _short_names(texts[MODEL].tolist())
     chances = {label: chance for label in filters.columns if (chance := board.chance(label)) is not None}
     if chances:
@@ -75,7 +75,7 @@ def table(board: Board, filters: Filters, rows: Sequence[TableRow], column_ranks
 
 
 def _short_names(names: list[str]) -> list[str]:
-    """Return model names without their organisation, unless two would then be equal.
+    """Return model names without their organisation, except those that would then be equal.
 
     >>> _short_names(["internlm/Intern-S1", "a/Qwen3", "b/Qwen3"])
     ['Intern-S1', 'a/Qwen3', 'b/Qwen3']
@@ -85,7 +85,7 @@ def _short_names(names: list[str]) -> list[str]:
 
 
 def headings(board: Board, labels: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return the headings: suite and protocol; metric, unit and direction."""
+    """Return the two lines of each heading: suite and protocol; metric, unit and direction."""
     lines = {MODEL: ("", MODEL), RANK: ("", RANK)}
     for index, label in enumerate(labels):
         if label == MEAN:
@@ -95,7 +95,7 @@ def headings(board: Board, labels: Sequence[str]) -> dict[str, tuple[str, str]]:
     return lines
 
 
-def _numbers(board: Board, filters: Filters, row: TableRow, ranks: Ranks) -> dict[str, object]:
+def _row_numbers(board: Board, filters: Filters, row: TableRow, ranks: Ranks) -> dict[str, object]:
     if isinstance(row, ReportedRow):
         return {MODEL: row.model, **row.values}
     rank = ranks.get(row.label)
@@ -108,7 +108,7 @@ def _numbers(board: Board, filters: Filters, row: TableRow, ranks: Ranks) -> dic
     return values
 
 
-def _texts(board: Board, filters: Filters, row: TableRow, ranks: Ranks) -> dict[str, str]:
+def _row_texts(board: Board, filters: Filters, row: TableRow, ranks: Ranks) -> dict[str, str]:
     if isinstance(row, ReportedRow):
         values = {
             label: format_value(value, board.columns[label].unit) for label, value in row.values.items()
@@ -140,7 +140,7 @@ def cell_text(cell: Cell | None) -> str:
 def _colours(
     board: Board, filters: Filters, rows: Sequence[TableRow], numbers: pd.DataFrame, ranks: Ranks
 ) -> pd.DataFrame:
-    """Return standings, from paired comparisons in the ranked column and from intervals in the others."""
+    """Return the standings in the shape of `numbers`: from ranks in the ranked column, from intervals in the others."""
     standings = {}
     models = {row for row in rows if isinstance(row, Row) and not row.is_baseline}
     for label in filters.columns:
@@ -164,7 +164,7 @@ def _standings_from_ranks(ranks: Ranks, rows: set[Row]) -> dict[Row, float]:
 
 
 def style_table(displayed: Table, *, dark: bool) -> pd.io.formats.style.Styler:
-    """Return the table with its texts, colours and headings applied."""
+    """Return the table for Streamlit: sorted by its numbers, displayed with its texts, colours and headings."""
     names = pd.MultiIndex.from_tuples([displayed.headings[name] for name in displayed.numbers.columns])
     numbers = displayed.numbers.set_axis(names, axis=1)
     style = numbers.style
@@ -181,7 +181,7 @@ def style_table(displayed: Table, *, dark: bool) -> pd.io.formats.style.Styler:
 
 
 def align_decimal_points(texts: Sequence[str]) -> list[str]:
-    """Pad numbers with figure spaces so that their decimal points are aligned.
+    """Return texts padded with figure spaces, so that the decimal points of their numbers are aligned.
 
     >>> align_decimal_points(["17.7 ±1.4", "8.5 ±1.0", ""])
     ['17.7 ±1.4', '\u20078.5 ±1.0', '']

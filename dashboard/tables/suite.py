@@ -1,6 +1,6 @@
-"""One run in detail: groups, scores by length, missing outcomes, and items that no model gets right.
+"""One run in detail: groups, scores by length of the reply, missing outcomes, and items that no model gets right.
 
-Tests are those of `evals.report.statistics`, `evals.verdicts.difference` and SciPy (Fisher's exact test).
+Intervals and tests are those of `evals.report.statistics`, `evals.verdicts.difference` and SciPy (Fisher's exact test).
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.95
+"""Confidence level; differences are significant at 1 - LEVEL."""
 BINS = 10
-"""Number of length bins, with about equally many replies."""
-MAX_GATED_ANSWER = 1
-"""Maximum length of a gated suite's answers that are returned: a letter."""
+"""Number of bins of reply length; each has about equally many replies."""
+MAX_GATED_ANSWER_CHARS = 1
+"""Maximum length of the answers of a gated suite that are shown: only the letters of options."""
 
 
 def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
-    """Return one run of each of up to forty other models on the same suite, protocol and data, without baselines.
+    """Return a run of each of up to forty other models on the same suite, protocol and data, without baselines.
 
-    It is the model's newest complete run, or its newest run if none is complete.
+    The run is the model's newest complete one, or the newest if none is complete.
     """
     newest: dict[str, Entry] = {}
     for other in entries:
@@ -51,15 +52,16 @@ def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def breakdown(entry: Entry) -> pd.DataFrame:
-    """Return the groups of a run: `group`, `n`, `value`, `low`, `high`, `coverage`, `difference`, `p`, `flagged`.
+    """Return a table with a row per group of a run; it is empty if the suite has no groups.
 
-    `difference` is the group's mean minus that of all other samples. It is tested by Fisher's exact test if the values are
-    binary and independent, else by Welch's t with clustered errors; `flagged` marks significance at 5 % after
-    Benjamini-Hochberg. Headlines that are not means of samples are not tested. Empty if the suite has no groups.
+    Columns `group`, `metric`, `n`, `value`, `low`, `high`, `unit`, `better`, `coverage`, `difference` (the group's mean
+    minus that of all other samples), `p` (adjusted by Benjamini-Hochberg) and `flagged` (significant at 5 %). The test is
+    Fisher's exact test if the values are binary and independent, else Welch's t-test with clustered errors. If the headline
+    is not a mean over samples, groups are not tested.
     """
     import pandas as pd
 
-    estimates = frames.groups(entry.path)
+    estimates = frames.group_estimates(entry.path)
     metric = estimates[0].metric if estimates else ""
     columns = ["group", "metric", "n", "value", "low", "high", "unit", "better"]
     rows = [[getattr(e, name) for name in columns] for e in estimates if e.metric == metric]
@@ -73,7 +75,7 @@ def breakdown(entry: Entry) -> pd.DataFrame:
 
 
 def _is_testable(entry: Entry, metric: str) -> bool:
-    """Return whether the groups' metric is the mean of the values in the records."""
+    """Return whether the groups' metric is the mean of the values in the records, not another function of them."""
     from evals.report.metrics import mean_value
     from evals.run.overview import suite_of
 
@@ -115,52 +117,54 @@ def _test_groups(entry: Entry) -> dict[str, _GroupTest]:
     if len(names) < 2:
         return {}
     is_binary = frame["value"].isin((0.0, 1.0)).all() and frame["cluster"].is_unique
-    results = []
+    differences, p_values = [], []
     for name in names:
-        in_group = frame["name"] == name
-        results.append((_fisher if is_binary else _welch)(frame[in_group], frame[~in_group]))
-    adjusted = difference.benjamini_hochberg([p for _, p in results])
-    return {name: _GroupTest(gap, p) for name, (gap, _), p in zip(names, results, adjusted, strict=True)}
+        in_group, outside = frame[frame["name"] == name], frame[frame["name"] != name]
+        gap = float(in_group["value"].mean() - outside["value"].mean())
+        differences.append(gap)
+        p_values.append(_fisher_p(in_group, outside) if is_binary else _welch_p(gap, in_group, outside))
+    adjusted = difference.benjamini_hochberg(p_values)
+    return {name: _GroupTest(gap, p) for name, gap, p in zip(names, differences, adjusted, strict=True)}
 
 
-def _fisher(in_group: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]:
+def _fisher_p(in_group: pd.DataFrame, outside: pd.DataFrame) -> float:
     from scipy.stats import fisher_exact
 
     table = [[int(part["value"].sum()), int(len(part) - part["value"].sum())] for part in (in_group, outside)]
-    return float(in_group["value"].mean() - outside["value"].mean()), float(fisher_exact(table).pvalue)
+    return float(fisher_exact(table).pvalue)
 
 
-def _welch(in_group: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]:
-    gap = float(in_group["value"].mean() - outside["value"].mean())
+def _welch_p(gap: float, in_group: pd.DataFrame, outside: pd.DataFrame) -> float:
+    """Return the p-value of Welch's t-test of a difference of means; 1 if a standard error is undefined."""
     parts = [
         (stats.standard_error(part["value"].to_numpy(), part["cluster"].tolist()), part["cluster"].nunique())
         for part in (in_group, outside)
     ]
     squares = [error * error for error, _ in parts]
     if any(map(isnan, squares)):
-        return gap, 1.0
+        return 1.0
     total = sum(squares)
     df = (
         total * total / (sum(s * s / (n - 1) for s, (_, n) in zip(squares, parts, strict=True)) or 1.0)
         if total
         else 1.0
     )
-    return gap, difference.MeanDifference(gap, sqrt(total), max(1.0, df)).p_equal()
+    return difference.MeanDifference(gap, sqrt(total), max(1.0, df)).p_equal()
 
 
 class LengthBins(NamedTuple):
-    """Scores in bins by the length of the reply."""
+    """Mean scores of replies in bins of length."""
 
     frame: pd.DataFrame
-    """Columns `low` and `high` (length), `n`, `value`, `value_low`, `value_high`, `truncated` (share of replies truncated at
-    max tokens) and `others` (mean of the other runs on the same samples).
+    """Columns `low` and `high` (shortest and longest reply), `n`, `value` (mean) with its interval `value_low` to
+    `value_high`, `truncated` (share of replies truncated at max tokens), `others` (mean of other runs on the same samples).
     """
     unit: str
     """`tokens`, or `characters` if tokens are unknown."""
 
 
 def lengths(entry: Entry, others: Sequence[Entry] = ()) -> LengthBins | None:
-    """Return scores by the length of the reply; None if no reply has a score."""
+    """Return a run's scores by the length of the reply; None if no reply has a score."""
     import pandas as pd
 
     frame = query(
@@ -181,8 +185,7 @@ def lengths(entry: Entry, others: Sequence[Entry] = ()) -> LengthBins | None:
         frame = frame.drop(columns="tokens").merge(
             characters.groupby("sample", as_index=False)["tokens"].mean(), on="sample"
         )
-    means = _mean_by_sample(others)
-    frame["others"] = frame["sample"].map(means)
+    frame["others"] = frame["sample"].map(_mean_by_sample(others))
     sizes = frame["tokens"].astype(float)
     bins = pd.qcut(sizes, BINS, duplicates="drop", labels=False) if sizes.nunique() > 1 else sizes * 0
     rows = [_bin_row(part) for _, part in frame.groupby(bins)]
@@ -206,7 +209,7 @@ def _mean(values: Sequence[float], clusters: Sequence[str]) -> stats.Interval:
 
 
 def _mean_by_sample(others: Sequence[Entry]) -> dict[str, float]:
-    """Return the mean value of each sample over runs."""
+    """Return the mean value of each sample over all records of these runs."""
     if not others:
         return {}
     means = query(
@@ -220,10 +223,10 @@ ANSWERED = ("right", "wrong", "graded", "invalid")
 
 
 def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
-    """Return a row per outcome (`outcome`, `n`, `share`), with the mean of other runs on the same samples.
+    """Return a table with a row per outcome (`outcome`, `n`, `share`), and other runs' scores on the samples with it.
 
-    `others`, `low` and `high` are that mean and its 95 % interval. If it is lower on missing samples than on answered ones,
-    the run's score on the answered ones is too high.
+    `others`, `low` and `high` are the mean of these scores and its 95 % interval. If the mean is lower on missing samples
+    than on answered ones, the run's score on the answered ones is too high.
     """
     import pandas as pd
 
@@ -257,11 +260,11 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
 
 
 def unsolved(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return the items that all runs get wrong, those with the highest agreement on an answer first.
+    """Return the items that no run gets right, even in part; items with the highest agreement on an answer come first.
 
     Columns `sample`, `group`, `gold`, `runs` (number of scored runs), `answer` (the most frequent one), `agree` (its share)
-    and `verdicts`. If most models agree on another answer, the gold answer is suspect. Answers of gated suites are letters
-    only. Empty for fewer than two runs.
+    and `verdicts`. If most models agree on another answer, the gold answer is suspect. For gated suites, only answers that
+    are letters are shown. The table is empty for fewer than two runs.
     """
     import pandas as pd
 
@@ -290,15 +293,16 @@ def _unsolved_row(row: Any, *, is_gated: bool) -> tuple[Any, ...]:
     answer, count = answers.most_common(1)[0] if answers else ("", 0)
     gold = str(row.gold).strip('"')
     if is_gated:
-        answer, gold = (text if len(text) <= MAX_GATED_ANSWER else "" for text in (answer, gold))
+        answer, gold = (text if len(text) <= MAX_GATED_ANSWER_CHARS else "" for text in (answer, gold))
     verdicts = ", ".join(f"{n} {name}" for name, n in Counter(row.verdicts).most_common())
     return row.sample, row.group, gold, int(row.runs), answer, count / len(row.answers), verdicts
 
 
 def largest_errors(entries: Sequence[Entry], *, limit: int = 200) -> pd.DataFrame:
-    """Return the items with the largest error of the best run, largest first, for error metrics.
+    """Return the items on which even the best run has a large error, the largest first, for error metrics.
 
-    Columns `sample`, `group`, `gold`, `runs`, `answer` (that with the smallest error) and `error`.
+    Columns `sample`, `group`, `gold`, `runs`, `answer` (the one with the smallest error) and `error`. The table is empty for
+    fewer than two runs, and for gated suites.
     """
     import pandas as pd
 
@@ -317,7 +321,7 @@ def largest_errors(entries: Sequence[Entry], *, limit: int = 200) -> pd.DataFram
 
 
 def with_provenance(frame: pd.DataFrame, entry: Entry) -> pd.DataFrame:
-    """Add suite, version and data hash to every row of a list of items."""
+    """Return a list of items with the suite, its version and the hash of its data in every row."""
     card = entry.card
     provenance = {
         "suite": card.config.suite,

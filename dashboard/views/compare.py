@@ -20,6 +20,7 @@ from evals.dashboard.tables.compare import Match, PairedSamples
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
+from evals.plain import count_of
 from evals.report.estimand_names import describe_estimand
 from evals.verdicts import comparison_text, formatting
 from evals.verdicts.compare import Comparison, Row
@@ -36,7 +37,7 @@ QUADRANT_HELP = {
 
 
 def select_models(index: Index) -> tuple[list[str], list[Match]]:
-    """Draw the selection of models or runs; return their names and common suites."""
+    """Draw the selection of models or runs, and return their names and the suites that they have in common."""
     pickers.stop_if_unreadable(index, st.query_params.get_all("runs"))
     candidates = comparison.candidates(index)
     if len(candidates) < 2:
@@ -69,7 +70,7 @@ def list_incomparable(matches: Sequence[Match]) -> None:
     """List the suites that are not comparable, and the reasons."""
     incomparable = [match for match in matches if match.why_not]
     if incomparable:
-        title = f"Not comparable: {len(incomparable)} {'suite' if len(incomparable) == 1 else 'suites'}"
+        title = f"Not comparable: {count_of(len(incomparable), 'suite')}"
         with st.expander(title, icon=":material/block:", expanded=len(incomparable) == len(matches)):
             for match in incomparable:
                 for reason in match.why_not:
@@ -77,7 +78,7 @@ def list_incomparable(matches: Sequence[Match]) -> None:
 
 
 def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
-    """Draw the differences on all suites, largest first, as sentences and a table, adjusted for multiple comparisons."""
+    """Draw the differences on all suites, adjusted for multiple comparisons, as sentences and a table; return them."""
     with st.spinner("Comparing sample by sample ..."):
         rows = comparison.compare_headlines(matches)
     st.header("Differences", anchor=False)
@@ -102,7 +103,7 @@ def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row
         column_config={
             **dict.fromkeys(("A", "B", "first", "second", "B − A"), column(alignment="right")),
             "difference": column(help="Second minus first of the pair, on the samples scored in both runs.", alignment="right"),
-            "95 % interval": column(help="Adjusted by Holm, like p; excludes 0 if the difference is significant.", alignment="right"),
+            "95 % interval": column(help="Adjusted by Holm, as p is; it excludes 0 if the difference is significant.", alignment="right"),
             "p (Holm)": column(help=f"Adjusted over all {len(rows)} comparisons of this table.", alignment="right"),
             "better": column(help="n.s.: not significantly different at 5 %, adjusted."),
             "n": st.column_config.NumberColumn(help="Samples scored in both runs.", format="localized"),
@@ -131,7 +132,7 @@ def _table_row(label: str, pair: str, row: Row) -> dict[str, object]:
 
 
 def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Row], index: Index) -> None:
-    """Draw the details of one suite and one pair."""
+    """Draw the details of the selected suite and pair of models."""
     comparable = {match.label: match for match in matches if not match.why_not}
     pairs = [f"{LETTERS[i]} → {LETTERS[j]}" for i, j in combinations(range(len(names)), 2)]
     cells = st.columns([3, 1] if len(pairs) > 1 else [1])
@@ -164,7 +165,7 @@ def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Ro
 
 
 def draw_quadrants(paired: PairedSamples, row: Row, letters: tuple[str, str]) -> None:
-    """Draw the counts of concordant and discordant samples, and the test of the difference between the pair's `letters`."""
+    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters`: those of the pair."""
     st.header("Agreement", anchor=False)
     counts = comparison.quadrants(paired)
     total = sum(counts.values())
@@ -223,7 +224,7 @@ def draw_groups(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: t
         alt="Differences per group with their intervals",
     )
     st.caption(
-        f"{len(frame)} groups; intervals and colours are adjusted over all groups (Benjamini-Hochberg at 5 %)."
+        f"{count_of(len(frame), 'group')}; intervals and colours are adjusted over all groups (Benjamini-Hochberg at 5 %)."
     )
     with st.expander("As a table"):
         table = frame.assign(n=frame["n"].astype(int)).rename(
@@ -263,7 +264,7 @@ def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
 def draw_discordant(
     a: Entry, b: Entry, paired: PairedSamples, names: tuple[str, str], row: Row, *, letters: tuple[str, str]
 ) -> None:
-    """Draw the samples on which two runs differ, and below them the replies to the selected one."""
+    """Draw a table of the samples on which two runs differ, and both replies to the selected sample."""
     st.header("Discordant samples", anchor=False)
     discordant = comparison.discordant(paired)
     if discordant.empty:
@@ -291,7 +292,7 @@ def draw_discordant(
             help=f"All {len(discordant):,} samples on which the two differ.",
         )  # fmt: skip
         st.markdown(
-            f"{len(selected_samples):,} samples, largest contribution first. Select one to see both replies."
+            f"{count_of(len(selected_samples), 'sample')}, largest contribution first. Select one to see both replies."
         )
     selected_rows = event["selection"]["rows"]
     if selected_rows and selected_rows[0] < len(selected_samples):
@@ -330,7 +331,7 @@ def _discordant_table(
         "others right": number(
             "others right, %",
             format="%.0f",
-            help="Share of the other runs of this suite whose answer is right.",
+            help="Share of the answers of other runs to this sample that are right.",
         ),
         "of": number("of runs", format="%d", help="Other runs of the same suite, protocol and data."),
     }

@@ -29,7 +29,10 @@ def _workers() -> Pool:
 
 @st.cache_data(max_entries=300, show_spinner=False)
 def _draw_in_worker(_function: Callable[..., Any], name: str, *arguments: Any, **options: Any) -> Any:
-    """Return the cached result of a function in the worker process, or its error message."""
+    """Return the result of a function that runs in the worker process, or its error message.
+
+    The result is cached by `name` and the arguments, but not by `_function`.
+    """
     try:
         return _workers().call(partial(_function, **options), *arguments)
     except EvalsError as error:
@@ -78,14 +81,18 @@ def _draw_pair(item_molecules: samples.Molecules, drawing: molecules.PairDrawing
         )
     if not drawing.tanimoto:
         return
-    timeout_note = " (the search reached its time limit)" if drawing.timed_out else ""
+    search_note = (
+        ""
+        if drawing.is_search_complete
+        else " (the search was stopped, or the molecules are too large for it)"
+    )
     stereo = (
         f"; {drawing.stereo_differences} of them differ in stereochemistry"
         if drawing.stereo_differences
         else ""
     )
     st.caption(
-        f":blue-background[blue]: the largest common substructure, {drawing.shared} atoms{timeout_note}{stereo}; "
+        f":blue-background[blue]: the largest common substructure, {drawing.shared} atoms{search_note}{stereo}; "
         f":orange-background[orange]: differences. Answer {drawing.answer.atoms}, gold {drawing.gold.atoms} heavy atoms."
     )
     for cell, (name, value) in zip(st.columns(3), drawing.tanimoto.items(), strict=False):
@@ -111,7 +118,7 @@ def _draw_reaction(item_molecules: samples.Molecules) -> None:
 
 
 def _draw_image(image: molecules.Drawing | str, alt: str, title: str = "", *, wide: bool = False) -> None:
-    """Draw an SVG, or the reason why there is none."""
+    """Draw a molecule or reaction with its caption, or the reason why it cannot be drawn."""
     if title:
         st.caption(safe.label(title, 300))
     if isinstance(image, str) or not image.svg.startswith(("<?xml", "<svg")):
@@ -168,7 +175,7 @@ def draw_media(item: Item, part: Media) -> None:
 
 
 def _draw_pixels(item: Item, raw: bytes) -> None:
-    """Draw an image with the boxes of the gold answer and of the answer."""
+    """Draw an image with the boxes of the gold answer and of the model's answer."""
     gold = media.parse_boxes(str(item.sample.target)) if item.sample else []
     answer = media.parse_boxes(item.score.answer or "") if gold and item.score else []
     image = _draw_in_worker(media.redraw_image, "image", raw, tuple(gold), tuple(answer))

@@ -1,4 +1,4 @@
-"""The History page: a model's checkpoints over time, the gate's verdict on each, and changes other than the model."""
+"""The History page: a model's checkpoints over time, gate verdicts on them, and changes other than of the model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, history, styling
 from evals.dashboard.tables.history import BaselineChoice, History
+from evals.plain import count_of
 
 BASELINES: tuple[BaselineChoice, ...] = ("the first", "the one before")
 MAX_DEFAULT_SUITES = 3
@@ -18,7 +19,8 @@ MAX_DEFAULT_SUITES = 3
 
 def draw_history(suite_history: History, margin: float, against: BaselineChoice) -> None:
     """Draw the history of a suite under a protocol."""
-    unit, better = history.unit_and_direction(suite_history)
+    headline = history.headline_of(suite_history.entries[-1])
+    unit = headline.unit
     st.header(safe.label(suite_history.label), anchor=False)
     with st.spinner("Comparing each run, sample by sample ..."):
         table = history.table(
@@ -36,11 +38,11 @@ def draw_history(suite_history: History, margin: float, against: BaselineChoice)
     verdicts = Counter(verdict for verdict in table["verdict"] if verdict)
     verdict_counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     st.caption(
-        f"{len(table)} {'run' if len(table) == 1 else 'runs'} in {styling.unit(unit)}, {better} is better; {verdict_counts or 'no verdicts yet'}."
+        f"{count_of(len(table), 'run')} in {styling.unit(unit)}, {headline.better} is better; {verdict_counts or 'no verdicts yet'}."
     )
     for row in table[table["changed"] != ""].to_dict("records"):
         st.caption(
-            f"Changed on {row['started']:%Y-%m-%d}: {safe.label(row['changed'], 300)}. Earlier and later scores are not comparable."
+            f"Changed on {row['started']:%Y-%m-%d}: {safe.label(row['changed'], 300)}. Scores before and after it are not comparable."
         )
     number_format = "%.1f" if unit == "fraction" else "%.4g"
     st.dataframe(
@@ -50,15 +52,14 @@ def draw_history(suite_history: History, margin: float, against: BaselineChoice)
             **{field: st.column_config.NumberColumn(format=number_format) for field in ("value", "low", "high")},
             "n": st.column_config.NumberColumn(format="localized"),
             "coverage": st.column_config.NumberColumn(format="%.1f %%"),
-            "verdict": st.column_config.Column(help="pass, regression or inconclusive, as `evals gate` decides."),
+            "verdict": st.column_config.Column(help="Decision of `evals gate`: pass, regression or inconclusive."),
         },
     )  # fmt: skip
 
 
 def margin_in_unit(suite_history: History, share: float) -> float:
-    """Return a margin in the suite's unit: a share of the first run's score."""
-    headline = suite_history.entries[0].headline
-    return share * abs(headline.value or 1.0) if headline else share
+    """Return the margin in the suite's unit that is this share of the first run's score, or of 1 if that is 0."""
+    return share * abs(history.headline_of(suite_history.entries[0]).value or 1.0)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The Leaderboard page: models by suites, each score with its interval, coverage and provenance."""
+"""The Leaderboard page: a table of models by suites; each score has its interval, coverage and provenance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from evals.dashboard import downloads, state
-from evals.dashboard.filters import Filters, is_recent, matching_columns, matching_rows, protocols_by_use
+from evals.dashboard.filters import Filters, matches_date, matching_columns, matching_rows, protocols_by_use
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, reported, significance, styling
 from evals.dashboard.tables.frames import Index
@@ -20,6 +20,7 @@ from evals.dashboard.tables.provenance import TIME_FORMAT
 from evals.dashboard.tables.statistics import averaging_fault, mean
 from evals.dashboard.tables.styling import ReportedRow, TableRow
 from evals.errors import EvalsError
+from evals.plain import count_of
 from evals.terminal.figures import utc_time
 from evals.terminal.trust_marks import MEANINGS
 from evals.verdicts.reported import Claim
@@ -93,7 +94,7 @@ def draw_more_filters(board: Board, filters: Filters) -> Filters:
 
 
 def sort_rows(board: Board, filters: Filters, reported: Sequence[ReportedRow]) -> list[TableRow]:
-    """Return the rows in order: pinned first, then by score in the ranked column, then those without a score; baselines last."""
+    """Return the rows in order: pinned ones, models by their score in the ranked column, models without one, baselines."""
     sign = -1 if board.columns[filters.rank_by].better == "higher" else 1
 
     def key(row: TableRow) -> tuple[bool, bool, bool, float, str]:
@@ -110,22 +111,17 @@ def sort_rows(board: Board, filters: Filters, reported: Sequence[ReportedRow]) -
 def rank_models(board: Board, filters: Filters) -> significance.ColumnRanks:
     """Draw a sentence on the comparison of the models in the ranked column, and return their ranks."""
     visible_rows = set(matching_rows(board, filters))
-    runs = {
-        row: cell.entry
-        for row, cell in board.column(filters.rank_by).items()
-        if cell.entry and row in visible_rows
-    }
-    try:
-        with st.spinner("Comparing all pairs of models, sample by sample ..."):
-            column_ranks = significance.rank_models(board.columns[filters.rank_by], runs)
-    except EvalsError as error:
-        column_ranks = significance.ColumnRanks((), (0, 0), 0, str(error))
+    runs = {row: run for row, run in board.runs(filters.rank_by).items() if row in visible_rows}
+    with st.spinner("Comparing all pairs of models, sample by sample ..."):
+        column_ranks = significance.rank_models(board.columns[filters.rank_by], runs)
     if len(runs) < 2:
         return column_ranks
     fewest, most = column_ranks.n
     samples = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
-    pairs = f"{column_ranks.pairs} {'pair' if column_ranks.pairs == 1 else 'pairs'}"
-    method_text = f" Paired on {samples} samples, Holm over {pairs} at 5 %." if column_ranks.pairs else ""
+    pairs = count_of(column_ranks.pairs, "pair")
+    method_text = (
+        f" Paired on {samples} samples, adjusted by Holm over {pairs} at 5 %." if column_ranks.pairs else ""
+    )
     st.markdown(
         f"**Ranked by** {safe.label(filters.rank_by)}: {safe.literal(significance.sentence(column_ranks))}{method_text}"
     )
@@ -135,7 +131,7 @@ def rank_models(board: Board, filters: Filters) -> significance.ColumnRanks:
 def draw_table(
     board: Board, filters: Filters, rows: Sequence[TableRow], table: styling.Table
 ) -> tuple[TableRow, str] | None:
-    """Draw the table; return the row and column selected by a click or by the URL (`?model=NAME&column=LABEL`)."""
+    """Draw the table, and return the row and column that a click or the URL (`?model=NAME&column=LABEL`) selects."""
     event = st.dataframe(
         styling.style_table(table, dark=state.is_dark()),
         hide_index=True, height="content" if len(table.texts) <= 22 else 800, placeholder="",
@@ -152,7 +148,7 @@ def draw_table(
 
 
 def column_configs(board: Board, filters: Filters, table: styling.Table) -> dict[Any, Any]:
-    """Return the width and tooltip of each column, by position."""
+    """Return the configuration of each column, with its width and tooltip, by the column's position."""
     column = st.column_config.Column
     configs = {
         styling.MODEL: column(pinned=True, width=min(262, _width(table, styling.MODEL)), help="Select a name for details of the model."),
@@ -176,7 +172,7 @@ def column_configs(board: Board, filters: Filters, table: styling.Table) -> dict
 
 
 def _width(table: styling.Table, label: str) -> int:
-    """Return a width in pixels wide enough for the heading and all cells."""
+    """Return the width in pixels that a column needs for its heading and all cells."""
     longest = max(map(len, (*table.headings[label], *table.texts[label])))
     return 28 + round(6.8 * longest)
 
@@ -190,7 +186,7 @@ def draw_legend(board: Board, filters: Filters) -> None:
 
 
 def draw_mean_note(board: Board, filters: Filters) -> None:
-    """Draw a note on the mean, or the reason why there is none."""
+    """Draw a note on the selected mean, or the reason why it is not shown."""
     if not filters.averaged:
         return
     if fault := averaging_fault(board, filters.averaged):
@@ -260,7 +256,7 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
             if reported.is_same_model(claim.model, row.model) and not claim.superseded
         ]
         if model_claims:
-            with st.expander(f"{len(model_claims)} reported results"):
+            with st.expander(count_of(len(model_claims), "reported result")):
                 st.markdown(
                     "\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in model_claims)
                 )
@@ -280,8 +276,8 @@ def draw_reported_results(board: Board, filters: Filters, claims: Sequence[Claim
     with st.expander(f"Reported results of {len(frame)} models (not measured)", icon=":material/campaign:"):
         st.caption(
             "Their intervals and counts are unknown; results without a stated protocol are not comparable. Sources and "
-            "dates: results/claims. An accuracy over n items must be k / n: *possible scores* shows which published numbers "
-            "are impossible, and what would explain them (`evals claims check --grid`)."
+            "dates: results/claims. An accuracy over n items must be k / n with a whole number k: *possible scores* shows "
+            "which published numbers are impossible, and what would explain them (`evals claims check --grid`)."
         )
         right_aligned = st.column_config.Column(alignment="right")
         st.dataframe(
@@ -343,7 +339,7 @@ def main() -> None:
         state.stop_with_hint("No run has a score yet; active runs are on the Runs page.", "evals show")
     filters = draw_filters(board)
     if filters.since:
-        board = build(entry for entry in index.entries if is_recent(entry.card.started, filters))
+        board = build(entry for entry in index.entries if matches_date(entry.card.started, filters))
     if filters.rank_by not in board.columns:
         st.info("No run matches these filters.", icon=":material/filter_alt:")
         st.stop()

@@ -1,7 +1,7 @@
-"""Widgets that store their values, rather than the displayed labels, as parameters in the URL.
+"""Widgets whose parameters in the URL are their values (ids of runs and samples), as in links between pages.
 
-Streamlit's own binding writes labels into the URL, but links between pages contain ids of runs and samples. A new value in
-the URL (from a link or the back button) replaces the widget's value.
+Streamlit's own binding writes the displayed labels into the URL instead. A new value in the URL, from a link or the back
+button, replaces the widget's value.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def select_one(
     default: str = "",
     help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> str:
-    """Draw a select box; its initial value, `default` or else the first option, is left out of the URL."""
+    """Draw a select box, and return its value; the initial one (`default`, or the first option) is left out of the URL."""
     initial = default if default in options else options[0]
     key, url_value = f"pick-{param}", st.query_params.get(param)
     if url_value in options and _is_new(param, url_value):
@@ -51,7 +51,10 @@ def select_many(
     placeholder: str = "",
     help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> list[str]:
-    """Draw a multiselect, ignoring unknown names in the URL; `default` is called only if there are no earlier values."""
+    """Draw a multiselect, and return its values. Unknown names in the URL are ignored.
+
+    `default` is called only if neither the URL nor the session has values.
+    """
     key = f"pick-{param}"
     url_value = [name for name in st.query_params.get_all(param) if name in options][:max_selections]
     if url_value and _is_new(param, url_value):
@@ -74,7 +77,7 @@ def select_many(
 
 
 def enter_text(param: str, label: str, *, placeholder: str = "", help: str | None = None) -> str:  # noqa: A002
-    """Draw a text field."""
+    """Draw a text field, and return its text."""
     key, url_value = f"pick-{param}", st.query_params.get(param, "")
     if url_value and _is_new(param, url_value):
         st.session_state[key] = url_value
@@ -84,7 +87,7 @@ def enter_text(param: str, label: str, *, placeholder: str = "", help: str | Non
 
 
 def select_run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entry]]:
-    """Draw the selection of a suite and a run into the first two cells; return the run and the suite's runs, newest first."""
+    """Draw the selection of a suite and a run in two cells, and return the run and all runs of the suite, newest first."""
     stop_if_unreadable(index, st.query_params.get_all("run"))
     entries = list(reversed(index.entries))
     url_run = index.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
@@ -129,7 +132,7 @@ def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:
 
 
 def run_labels(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return labels of runs by id: model, protocol and time, and the id if these are not unique."""
+    """Return a label per id of a run: model, protocol and time, and also the id if these are not unique."""
     titles = {
         entry.card.run: f"{entry.card.model} · {entry.card.config.protocol} · {iso_time(entry.card.started)[:16].replace('T', ' ')}"
         for entry in entries
@@ -143,13 +146,13 @@ def _is_new(param: str, url_value: str | list[str] | None) -> bool:
 
 
 def _store_value(param: str, value: str | list[str] | None) -> None:
-    """Store a value that `write_url` writes into the URL."""
+    """Store a value until `write_url` writes it into the URL; None removes the parameter."""
     st.session_state[f"url-{param}"] = value
     st.session_state.setdefault("to-url", {})[param] = value
 
 
 def write_url() -> None:
-    """Write the stored values into the URL at once, as a single entry of the browser's history."""
+    """Write all stored values into the URL in one step, so that the browser's history gets a single entry."""
     values = st.session_state.pop("to-url", {})
     changed_values = {
         param: value

@@ -1,4 +1,4 @@
-"""The texts of a sample: question, reply with the answer marked, answer and gold answer, verdict and reason."""
+"""The texts of a sample: question, reply with the extracted answer marked, gold answer, verdict and reason."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from evals.dashboard.foreign import text_diff
 from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.sample import Item, Option
 from evals.dashboard.views import drawings
+from evals.plain import count_of
 from evals.types import Failure, Part, Reply, Score, Text
 
 VERDICT_COLOURS = {"right": "green", "wrong": "orange", "graded": "blue", "invalid": "violet"}
-"""Badge colours of verdicts; others are grey."""
+"""Verdict -> colour of its badge; badges of other verdicts are grey."""
 LONG_REPLY_CHARS = 900
-"""Length above which a reply is preceded by an excerpt with the extracted answer."""
+"""Length above which an excerpt with the extracted answer is shown before a reply."""
 MAX_HEIGHT = 620
-"""Maximum height of a prompt or reply in pixels, above which it scrolls."""
+"""Maximum height of a prompt or reply in pixels; a longer one scrolls."""
 
 
 def verdict_badge(verdict: str) -> str:
@@ -43,7 +44,7 @@ def draw_score(item: Item) -> None:
     st.markdown(verdict_badge(item.verdict) + suspect)
     if isinstance(item.outcome, Failure):
         st.warning(
-            f"Failed at stage {item.outcome.stage} after {item.outcome.attempts} attempts, not scored: "
+            f"Failed at stage {item.outcome.stage} after {count_of(item.outcome.attempts, 'attempt')}, not scored: "
             f"{safe.label(item.outcome.kind)}: {safe.label(item.outcome.message, 600)}"
         )
     if item.sample is not None:
@@ -104,7 +105,7 @@ def _draw_number(item: Item) -> None:
 
 
 def draw_parts(item: Item) -> None:
-    """Draw the values and parts of all scorers if there is more than one value."""
+    """Draw the scores of all scorers, with the parts of which they consist, if there is more than one value."""
     rows: list[dict[str, Any]] = []
     for name, score in item.scores.items():
         if isinstance(score, Failure):
@@ -119,13 +120,13 @@ def draw_parts(item: Item) -> None:
     if len(rows) <= 1:
         return
     frame = pd.DataFrame(rows).map(lambda cell: safe.visible(cell) if isinstance(cell, str) else cell)
-    scorers = f"{len(item.scores)} scorers, " if len(item.scores) > 1 else ""
+    scorers = f"{count_of(len(item.scores), 'scorer')}, " if len(item.scores) > 1 else ""
     with st.expander(f"Scores: {scorers}{len(rows)} values"):
         st.dataframe(frame, hide_index=True, placeholder="", alt="Values per scorer")
 
 
 def draw_judgements(item: Item) -> None:
-    """Draw the replies of judge models."""
+    """Draw the judge models' replies."""
     judgements = [
         judgement for score in item.scores.values() if isinstance(score, Score) for judgement in score.judged
     ]
@@ -135,7 +136,7 @@ def draw_judgements(item: Item) -> None:
             _draw_text(judgement.text, f"judge{number}-{item.entry.card.run}")
             tokens = f", {judgement.usage.output:,} tokens" if judgement.usage.output is not None else ""
             st.caption(
-                f"{safe.label(judgement.model or judgement.judge)}, {judgement.attempts} attempts{tokens}"
+                f"{safe.label(judgement.model or judgement.judge)}, {count_of(judgement.attempts, 'attempt')}{tokens}"
             )
 
 
@@ -225,14 +226,14 @@ def usage_text(reply: Reply) -> str:
         f"{usage.output:,} out" if usage.output is not None else "",
         f"{usage.reasoning:,} of them reasoning" if usage.reasoning is not None else "",
         f"{reply.seconds:.1f} s" if reply.seconds else "",
-        f"{reply.attempts} attempts" if reply.attempts > 1 else "",
+        count_of(reply.attempts, "attempt") if reply.attempts > 1 else "",
         f"served by {safe.label(reply.model)}" if reply.model else "",
     ]
     return ", ".join(filter(None, facts)) or f"{_character_count(reply.text)}; number of tokens unknown"
 
 
 def _character_count(text: str) -> str:
-    return f"{len(text):,} {'character' if len(text) == 1 else 'characters'}"
+    return count_of(len(text), "character")
 
 
 def side_by_side(left: Item, right: Item) -> None:

@@ -19,6 +19,7 @@ from evals.dashboard.tables.leaderboard import Board, build
 from evals.dashboard.tables.statistics import format_with_interval
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
+from evals.plain import count_of
 from evals.records.card import Card
 from evals.records.promise import promise_status
 from evals.records.store import read_card
@@ -58,15 +59,15 @@ def draw_active_run(entry: Entry) -> None:
                 f"No record for {provenance.duration(silence_s)}: if the run was interrupted, repeat its command to resume it."
             )
         failed = sum(n for name, n in progress.verdicts.items() if name.startswith("failed:"))
-        st.caption(f"{progress.output_tokens:,} output tokens, {failed:,} failures so far.")
+        st.caption(f"{progress.output_tokens:,} output tokens, {count_of(failed, 'failure')} so far.")
         table = run_tables.running_mean(entry)
         if not table.empty:
             state.draw_chart(
                 charts.running_mean(table, dark=state.is_dark()), alt="Running mean with its interval"
             )
             st.caption(
-                "Running mean with a 95 % confidence sequence, which is valid at all times for samples in random order. "
-                "Since samples with long replies are sent first, this is only a preview and should not be quoted."
+                "Running mean with a 95 % confidence sequence, which would be valid at all times if samples were in random order. "
+                "Samples with long replies are sent first, so this is only a preview and should not be quoted."
             )
 
 
@@ -89,12 +90,12 @@ def draw_filters(entries: list[Entry]) -> list[Entry]:
 
 
 def draw_run_list(entries: list[Entry]) -> Entry | None:
-    """Draw the list of runs, newest first, and return the selected run."""
+    """Draw the list of runs, newest first; return the run that a click or the URL selects."""
     column, number = st.column_config.Column, st.column_config.NumberColumn
     event = st.dataframe(
         pd.DataFrame([run_row(entry) for entry in entries]).dropna(axis=1, how="all"),
         hide_index=True, placeholder="", key="runs", on_select="rerun", selection_mode="single-row",
-        height="content" if len(entries) < MAX_ROWS else 35 * MAX_ROWS, alt="Runs, the newest first",
+        height="content" if len(entries) < MAX_ROWS else 35 * MAX_ROWS, alt="Runs, newest first",
         column_config={
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", help="UTC"),
             "score": column(alignment="right"),
@@ -158,7 +159,7 @@ def draw_details(entry: Entry) -> None:
     st.code(provenance.command(card), language=None, wrap_lines=True)
     mirror_note = " MIRROR stands for the folder of local data." if card.data == "local" else ""
     fresh_note = (
-        " With `--fresh`, it starts a new run; otherwise it reuses the finished one."
+        " Add `--fresh` to start a new run; otherwise the finished one is reused."
         if card.origin == "run"
         else ""
     )
@@ -201,7 +202,9 @@ def draw_score_vs_cost(board: Board) -> None:
     table = run_tables.costs(board, label)
     pareto_table = run_tables.pareto(table, cost_column, better=score_column.better)
     if pareto_table.empty:
-        st.info(f"The {title} of these runs is unknown, as for many imported runs.", icon=":material/info:")
+        st.info(
+            f"The cost of these runs ({title}) is unknown, as for many imported runs.", icon=":material/info:"
+        )
         return
     chart = charts.pareto(
         pareto_table,
@@ -225,8 +228,8 @@ def main() -> None:
     state.list_broken_runs(index.broken)
     entries = sorted(index.entries, key=lambda entry: -entry.card.started)
     matching = draw_filters(entries)
-    of_total = "" if len(matching) == len(entries) else f" of {len(entries):,}"
-    st.header(f"{len(matching):,}{of_total} {'run' if len(entries) == 1 else 'runs'}", anchor=False)
+    selected_of = "" if len(matching) == len(entries) else f"{len(matching):,} of "
+    st.header(f"{selected_of}{count_of(len(entries), 'run')}", anchor=False)
     totals = run_tables.totals(matching)
     parts = [f"{totals['input']:,} input and {totals['output']:,} output tokens"] if totals["output"] else []
     if totals["priced"]:

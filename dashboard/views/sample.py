@@ -1,4 +1,4 @@
-"""The Sample page: a sample's question, verdict, extracted answer, gold answer and reply."""
+"""The Sample page: a sample's question and, for up to four runs, verdict, extracted answer, gold answer and reply."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_OTHER_RUNS = 3
 
 
 def select_runs(index: Index) -> list[Entry]:
-    """Draw the selection of a run and of other runs to compare, and return them."""
+    """Draw the selection of a run and of other runs to compare it with, and return them, the run first."""
     cells = st.columns([2, 3, 2])
     first, runs = pickers.select_run(index, cells)
     data_sha256 = first.card.config.data_sha256
@@ -36,14 +36,14 @@ def select_runs(index: Index) -> list[Entry]:
 
 
 def draw_filters(listing: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame:
-    """Draw the filters, and return the matching rows."""
+    """Draw the filters, and return the rows of the listing that match them."""
     groups = sorted(filter(None, listing["group"].unique()))
     cells = iter(st.columns(2 + bool(groups) + (len(entries) > 1)))
     verdicts = {}
     for run_index, param in enumerate(["verdict", "other"][: len(entries)]):
         with next(cells):
             label = "Verdict" if run_index == 0 else f"Verdict of {safe.label(entries[1].card.model, 40)}"
-            options = ["", *samples.verdicts(listing, run_index)]
+            options = ["", *samples.outcome_choices(listing, run_index)]
             verdicts[run_index] = pickers.select_one(param, label, options, format_func=lambda v: v or "any")
     group = ""
     if groups:
@@ -57,7 +57,7 @@ def draw_filters(listing: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFram
 
 
 def parse_int(text: str) -> int:
-    """Return a number of at most nine digits; 0 if the text is not one.
+    """Return a number of up to nine digits; 0 for any other text.
 
     >>> parse_int("12"), parse_int("-1"), parse_int("9" * 5000)
     (12, 0, 0)
@@ -66,7 +66,7 @@ def parse_int(text: str) -> int:
 
 
 def draw_navigation(listing: pd.DataFrame, matching: pd.DataFrame) -> tuple[str, int]:
-    """Draw the buttons to step through the list; return sample and repeat."""
+    """Draw the buttons that step through the matching samples; return the current sample and repeat."""
     sample = st.query_params.get("sample", "")
     repeat = parse_int(st.query_params.get("repeat", "0"))
     if not ((listing["sample"] == sample) & (listing["repeat"] == repeat)).any():
@@ -75,17 +75,15 @@ def draw_navigation(listing: pd.DataFrame, matching: pd.DataFrame) -> tuple[str,
         first = matching.iloc[0] if len(matching) else listing.iloc[0]
         sample, repeat = str(first["sample"]), int(first["repeat"])
     neighbours = samples.neighbours(matching, sample, repeat)
-    is_in_list = neighbours.position is not None
+    is_match = neighbours.position is not None
     with st.container(horizontal=True, vertical_alignment="center"):
+        _draw_step_button("Previous", neighbours.previous if is_match else None, "P", ":material/arrow_back:")
         _draw_step_button(
-            "Previous", neighbours.previous if is_in_list else None, "P", ":material/arrow_back:"
-        )
-        _draw_step_button(
-            "Next" if is_in_list else "First match", neighbours.next, "N", ":material/arrow_forward:"
+            "Next" if is_match else "First match", neighbours.next, "N", ":material/arrow_forward:"
         )
         position = (
             f"{(neighbours.position or 0) + 1:,} of {len(matching):,}"
-            if is_in_list
+            if is_match
             else f"not among the {len(matching):,}"
         )
         filter_note = "" if len(matching) == len(listing) else f" matches, of {len(listing):,}"

@@ -52,7 +52,7 @@ def draw_figure(
 
 
 def draw_scatter(numbers: Numbers, general_suites: list[str], science_suites: list[str]) -> list[str]:
-    """Draw the two means against each other, and return the models in the figure."""
+    """Draw the means over general and science suites against each other, and return the models in the figure."""
     points = science.points(numbers, general_suites, science_suites)
     measured = int((points["kind"] == MEASURED).sum())
     st.markdown(
@@ -73,7 +73,7 @@ def draw_scatter(numbers: Numbers, general_suites: list[str], science_suites: li
 
 
 def draw_bars(numbers: Numbers, suites: list[str], order: list[str]) -> None:
-    """Draw the scores by suite."""
+    """Draw the scores on each suite as bars; `order`: models that are listed first."""
     st.header("Suite by suite", anchor=False)
     measured_models = [
         source.label for source, scores in numbers.items() if any(suite in scores for suite in suites)

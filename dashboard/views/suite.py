@@ -16,6 +16,7 @@ from evals.dashboard.tables import suite as suites
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
+from evals.plain import count_of
 from evals.types import Estimate
 from evals.verdicts import formatting
 
@@ -43,7 +44,7 @@ def draw_links(entry: Entry, entries: Sequence[Entry]) -> None:
 
 
 def draw_groups(entry: Entry, estimate: Estimate) -> None:
-    """Draw the groups with their intervals; those that differ significantly from the rest are flagged."""
+    """Draw the groups with their intervals; groups that differ significantly from the rest are flagged."""
     st.header("Groups", anchor=False)
     frame = suites.breakdown(entry)
     if frame.empty:
@@ -77,13 +78,15 @@ def draw_groups(entry: Entry, estimate: Estimate) -> None:
         else "Groups are not tested: the headline is not a mean of samples."
     )
     single_count = len(group_rows) - len(charted_rows)
-    single_note = f" {single_count} groups of a single sample are only in the table." if single_count else ""
-    st.caption(f"{len(frame)} groups; 95 % intervals. {test_note}{single_note}")
+    single_note = (
+        f" Only in the table: {count_of(single_count, 'group')} of a single sample." if single_count else ""
+    )
+    st.caption(f"{count_of(len(frame), 'group')}; 95 % intervals. {test_note}{single_note}")
     draw_group_table(entry, group_rows, unit)
 
 
 def draw_group_table(entry: Entry, group_rows: pd.DataFrame, unit: str) -> None:
-    """Draw the groups as a table, with a link to the samples of a selected one."""
+    """Draw the groups as a table, with a link to the samples of the selected group."""
     number = st.column_config.NumberColumn
     number_format = "%.1f" if unit == "%" else "%.4g"
     event = st.dataframe(
@@ -137,7 +140,7 @@ def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
     )
     n = int(lengths.frame["n"].sum())
     others_note = (
-        f" Hollow points: {len(others)} other {'run' if len(others) == 1 else 'runs'} on the same samples; if both curves fall, the items are hard."
+        f" Hollow points: {count_of(len(others), 'other run')} on the same samples; if both curves fall, the items are hard."
         if others
         else ""
     )
@@ -173,7 +176,7 @@ def draw_missing(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
     )  # fmt: skip
     if others:
         st.caption(
-            f"Scores of {len(others)} other {'run' if len(others) == 1 else 'runs'} on the samples of each outcome, with "
+            f"Scores of {count_of(len(others), 'other run')} on the samples of each outcome, with "
             "95 % intervals. If they are lower on samples that this run did not answer, its score on the answered ones is too high."
         )
     else:
@@ -181,7 +184,7 @@ def draw_missing(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
 
 
 def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> None:
-    """Draw the items that all models get wrong, which may have wrong gold answers."""
+    """Draw the items that no model gets right, whose gold answers may be wrong."""
     st.header("Items that all models get wrong", anchor=False)
     if not others:
         st.caption("This needs comparable runs of at least two models.")
@@ -200,8 +203,8 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
         config["answer"] = "best answer"
     else:
         st.caption(
-            f"{len(frame):,} items that none of {len(runs)} models gets right. If most of them agree on another answer, "
-            "the gold answer is suspect. These come first; those on which at least half of the replies agree can be downloaded."
+            f"{count_of(len(frame), 'item')} that none of {len(runs)} models gets right. If most models agree on another answer, "
+            "the gold answer is suspect. Such items come first; those on which at least half of the replies agree can be downloaded."
         )
         config["agree"] = number("agree, %", format="%.0f", help="Share of the replies with this answer.")
         config["answer"] = "most frequent answer"

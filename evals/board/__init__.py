@@ -1,1 +1,1 @@
-"""A leaderboard in a git repository: entries are files that a trusted CI job rescores without executing anything in them."""
+"""A leaderboard in a git repository: a trusted CI job rescores entries, which are files, without executing their content."""

@@ -1,7 +1,8 @@
 """Outcomes of challenges on a board: `challenges/ENTRY/SUITE@PROTOCOL.json`, written by the board's operator.
 
-An entry cannot contain one. An outcome counts if it was computed from the same bundle as the score and satisfies the
-policy's `[challenge]` table; its other fields are only displayed, as text of bounded length.
+A challenge tests whether the claimed model could have written an entry's replies. Its outcome counts if it was computed
+from the same bundle as the score and satisfies the policy's `[challenge]` table; its other fields are only displayed, as
+text of bounded length. Entries cannot contain outcomes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from evals.plain import one_line
 
 
 def read(path: Path, entry: str, result: SuiteResult, rule: ChallengeRule) -> Challenge:
-    """Read the challenge of one score from the outcome in a file; an outcome that does not count sets `fault`."""
+    """Read the challenge of one score from an outcome file; `fault` states why the outcome does not count, if it does not."""
     try:
         outcome = read_outcome(path)
     except UsageError as error:
@@ -31,10 +32,10 @@ def read(path: Path, entry: str, result: SuiteResult, rule: ChallengeRule) -> Ch
 
 
 def _faults(outcome: ChallengeOutcome, result: SuiteResult, rule: ChallengeRule) -> Iterator[str]:
-    """Yield why an outcome does not count.
+    """Yield the reasons why an outcome does not count.
 
-    A test that rejects may stop early, so the minimum number of replies applies only to tests that do not reject. So
-    does the minimum alpha: a test at a smaller alpha has little power.
+    A test that rejects may stop early, so the minimum number of replies applies only to tests that do not reject. The
+    minimum alpha too applies only to these: at a smaller alpha, a test has little power to reject.
     """
     if outcome.format != FORMAT:
         yield f"format {outcome.format}; this version reads {FORMAT}"

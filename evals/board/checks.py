@@ -1,7 +1,7 @@
-"""Checks of a verified run against the board's rules, and against the other entries.
+"""Checks of a verified run against the board's rules and against the other entries.
 
-Each check yields messages. `..._refusals` find broken rules and tampering; `..._doubts` find implausible results, which
-hold the entry until a maintainer accepts it.
+Each check yields messages. Those of `..._refusals` (broken rules, tampering) refuse the entry; those of `..._doubts`
+(implausible results) hold it until a maintainer accepts it.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ MIN_GOLD_CHARACTERS = 40
 """Minimum length of a gold answer that no model repeats verbatim by chance."""
 MIN_GOLD_COPIES = 10
 MIN_GOLD_SHARE = 0.5
-"""Gold answers count as copied if at least this number and share of the long ones appear verbatim in the replies."""
-MIN_FAULTY_ITEMS = 4
-"""Minimum number of items with a wrong gold answer to conclude that the gold answers were known."""
+"""Gold answers count as copied if at least this number and this share of the long ones appear verbatim in the replies."""
+MIN_FAULTY_REPLIES = 4
+"""Minimum number of replies that agree with a wrong gold answer to conclude that the gold answers were known."""
 MIN_CEILING_ITEMS = 50
 """Minimum number of items for which a value above the ceiling is implausible."""
 MIN_REPEATED_REPLIES = 20
-"""Minimum number of long replies in later repeats to conclude that they were not sampled."""
+"""Minimum number of long replies in later repeats, all equal to the first, to conclude that they were not sampled."""
 _AUTOMATIC_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
-"""Id of a run that was not named by its user (`records.store.new_id`): it ends in its configuration's fingerprint."""
+"""Id of a run that its user did not name (`records.store.new_id`); its end is the fingerprint of the configuration."""
 
 
 class Counts(Struct):
-    """Counts that the checks need, from one pass over a run's records."""
+    """Numbers of replies that the checks need, from one pass over a run's records."""
 
     long_gold: int = 0
     """Replies to samples with a long gold answer."""
     gold_repeated: int = 0
-    """Those of them that contain it verbatim."""
+    """Replies that contain a long gold answer verbatim."""
     faulty: int = 0
-    """Replies to items whose gold answer is known to be wrong."""
+    """Replies to samples whose gold answer is known to be wrong."""
     faulty_right: int = 0
-    """Those of them that agree with the wrong gold answer."""
+    """Replies that agree with a gold answer known to be wrong."""
     over_limit: int = 0
     """Replies with more output tokens than the card's max_tokens."""
     repeated: int = 0
     """Long replies in the second and later repeats."""
     repeated_equal: int = 0
-    """Those of them that equal the first repeat's reply."""
+    """Long replies in later repeats that equal the reply in the first."""
 
 
 def count(
@@ -82,12 +82,12 @@ def count(
 
 
 def judge_of(card: Card) -> str:
-    """Return the judge model of a run as its server names it; empty if there was none."""
+    """Return the judge model of a run, as its server names it if that is known; empty if there was no judge."""
     return (card.judge.served or card.judge.model) if card.judge is not None else card.config.judge
 
 
 def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
-    """Yield how a run breaks the rules of the board."""
+    """Yield the rules of the board that a run breaks."""
     config = card.config
     if card.origin != "run" and not rule.imports:
         yield f"its replies were imported ({card.origin}); the board accepts only runs made by evals"
@@ -101,7 +101,7 @@ def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
     if rule.data_sha256 and config.data_sha256 != rule.data_sha256:
         yield f"its data hash to {config.data_sha256[:16]}; the board uses {rule.data_sha256[:16]}"
     if config.repeats < rule.minimum_repeats:
-        yield f"{config.repeats} repeats; the board requires {rule.minimum_repeats}"
+        yield f"the number of repeats is {config.repeats}; the board requires {rule.minimum_repeats}"
     if card.coverage < rule.minimum_coverage:
         yield f"coverage is {card.coverage:.3f}; the board requires {rule.minimum_coverage:g}"
     if card.truncated > rule.maximum_truncated * max(card.expected, 1):
@@ -133,7 +133,8 @@ def _subset_refusals(card: Card, rule: SuiteRule) -> Iterator[str]:
 def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:
     """Yield evidence that replies were not sampled as the card states."""
     if counts.over_limit:
-        yield f"{counts.over_limit} replies are longer than the card's max_tokens, {card.config.sampling.max_tokens}"
+        limit = card.config.sampling.max_tokens
+        yield f"replies longer than the card's max_tokens ({limit}): {counts.over_limit}"
     is_sampled = (card.config.sampling.temperature or 0.0) > 0
     if is_sampled and counts.repeated >= MIN_REPEATED_REPLIES and counts.repeated_equal == counts.repeated:
         yield (
@@ -145,13 +146,13 @@ def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:
 def leak_refusals(counts: Counts) -> Iterator[str]:
     """Yield evidence that the gold answers were known."""
     if counts.gold_repeated >= max(MIN_GOLD_COPIES, MIN_GOLD_SHARE * counts.long_gold):
-        yield f"{counts.gold_repeated} of {counts.long_gold} long gold answers appear verbatim in the replies"
-    if counts.faulty >= MIN_FAULTY_ITEMS and counts.faulty_right == counts.faulty:
-        yield f"it agrees with the gold answers of all {counts.faulty} items whose gold answer is known to be wrong"
+        yield f"{counts.gold_repeated} of {counts.long_gold} replies to items with a long gold answer contain it verbatim"
+    if counts.faulty >= MIN_FAULTY_REPLIES and counts.faulty_right == counts.faulty:
+        yield f"all {counts.faulty} replies to items whose gold answer is known to be wrong agree with the gold answer"
 
 
 def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[EntryResult]) -> Iterator[str]:
-    """Yield why a result is implausible. `others`: published entries of other models."""
+    """Yield the reasons why a result is implausible. `others`: published entries of other models."""
     headline = result.headline
     if headline is None or headline.value is None:
         yield "it has no headline"
@@ -180,7 +181,7 @@ def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[E
 
 
 def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield a refusal if a run's data differ from those of the suite's published entries."""
+    """Yield a refusal if a run's data differ from the data of the suite's published entries."""
     for other in others:
         for suite in other.suites if other.status == "accepted" else ():
             if suite.label == result.label and suite.data_sha256 != result.data_sha256:
@@ -189,7 +190,7 @@ def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterato
 
 
 def copy_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield a refusal for each entry from which a run is copied. `others`: all earlier entries of other models."""
+    """Yield a refusal for each entry from which a run appears to be copied. `others`: earlier entries of other models."""
     for other in others:
         for suite in other.suites:
             if suite.label == result.label and (why := copy_evidence(result.fingerprint, suite.fingerprint)):
@@ -204,6 +205,6 @@ def reuse_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterat
 
 
 def _is_same_run(result: SuiteResult, other: SuiteResult) -> bool:
-    """Return whether two results are of one run; an equal id is not enough: two runs may begin in the same second."""
+    """Return whether two results are of one run. An equal id does not suffice: two runs may begin in the same second."""
     has_same_answers = result.fingerprint.answers == other.fingerprint.answers
     return result.bundle_sha256 == other.bundle_sha256 or (result.run == other.run and has_same_answers)

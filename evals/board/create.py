@@ -1,4 +1,4 @@
-"""Create the repository of a board: policy, decisions, workflows and a README for submitters."""
+"""Create the repository of a board: policy, decisions, CI workflows and a README for submitters."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ FILES = {
 
 
 def create(folder: Path, title: str, suites: Sequence[Suite]) -> list[Path]:
-    """Write the files of a new board into an empty or absent folder and return them; raises UsageError."""
+    """Write the files of a new board into an empty or absent folder and return their paths; raises UsageError."""
     if folder.exists() and (not folder.is_dir() or any(p.name != ".git" for p in folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; a board needs a folder of its own")
+        raise UsageError(f"{folder} is not an empty folder; choose an empty or new one for the board")
     if why := unsuitable_text(title) or (
         "" if title.strip() and '"' not in title else "is empty or contains quotation marks"
     ):

@@ -8,7 +8,8 @@
     reason = "trained on the test split, according to its authors, 28 November"
 
 `accepted` publishes an entry that the automatic checks hold for review. A published score never disappears without a
-decision: `index.json` stores the hash of the decisions read, and the next ingest compares it.
+decision, and decisions cannot disappear: `index.json` stores the hash of those that an ingest read, and the next ingest
+checks that they are still the first ones in the file.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class _DecisionFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read(folder: Path) -> tuple[Decision, ...]:
-    """Read the decisions of a board; empty if there is no file. Raises UsageError."""
+    """Read the decisions of a board; raises UsageError. Without a file, there are none."""
     path = folder / NAME
     try:
         content = disk.read_small(path)
@@ -73,7 +74,7 @@ def read(folder: Path) -> tuple[Decision, ...]:
 
 
 def digest(decisions: Sequence[Decision]) -> str:
-    """Return the hash of decisions, independent of layout and comments."""
+    """Return the hash of decisions, which does not depend on the file's layout and comments."""
     return sha256(msgspec.json.encode(list(decisions))).hexdigest()
 
 

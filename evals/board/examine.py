@@ -1,7 +1,7 @@
 """Examination of one entry: verify its bundles, rescore its replies, and apply the board's rules to each run.
 
-It runs in a worker process with a deadline and a memory limit (`within_limits`). The entry is only data: suites that
-are defined by code are refused, and messages never quote unchecked text from the entry.
+It runs in a worker process with a deadline and a memory limit (`within_limits`). The entry is only data: suites defined by
+code are refused, and messages never quote unchecked text from the entry.
 """
 
 from __future__ import annotations
@@ -35,20 +35,22 @@ MEMORY_MIB = 6144
 
 
 class Examination(Struct, kw_only=True):
-    """What an examination of one entry found."""
+    """The outcome of an examination."""
 
     submission: Submission | None = None
     """None if it could not be read."""
     suites: list[SuiteResult] = []
+    """Results of the verified runs."""
     refusals: list[str] = []
+    """Reasons to refuse the entry."""
     items: dict[tuple[str, str], Items] = {}
-    """Item values by suite and protocol."""
+    """Suite and protocol -> items of the verified run."""
     unverified: list[str] = []
-    """Why runs could not be verified: they need the board's own data, which is missing here."""
+    """Reasons why runs could not be verified: they need the board's own data, which is missing here."""
 
 
 def within_limits(function: Callable[..., Examination], *args: Any, seconds: int) -> Examination:
-    """Run an examination in a separate process with a deadline; any failure there becomes a refusal."""
+    """Run an examination in a worker process with a deadline and a memory limit; if it fails there, the entry is refused."""
     try:
         with Pool(1, memory_mib=MEMORY_MIB, timeout_s=seconds) as pool:
             examination: Examination = pool.call(function, *args, timeout_s=seconds)
@@ -58,7 +60,7 @@ def within_limits(function: Callable[..., Examination], *args: Any, seconds: int
 
 
 def examine(path: Path, policy: BoardPolicy, gold: Path | None) -> Examination:
-    """Examine an entry. `gold`: folder with the board's own data, a folder or file for each suite."""
+    """Examine an entry. `gold`: folder with the board's own data, which has a folder or file per suite."""
     examination = Examination()
     try:
         with submission.unpacked(path, policy) as (submitted, files):
@@ -72,7 +74,7 @@ def examine(path: Path, policy: BoardPolicy, gold: Path | None) -> Examination:
 
 
 def examine_rerun(path: Path, rule: SuiteRule, policy: BoardPolicy, gold: Path | None) -> Examination:
-    """Examine the bundle of the board's own run."""
+    """Examine the bundle of a rerun: a run that the board's operator made."""
     examination = Examination()
     try:
         with open_bundle(path) as bundle:
@@ -99,7 +101,7 @@ def _submission_refusals(submitted: Submission, path: Path, policy: BoardPolicy)
 def _examine_run(
     examination: Examination, run: SubmittedRun, path: Path, policy: BoardPolicy, gold: Path | None
 ) -> None:
-    """Verify one bundle, apply the rules and add its result or its refusals."""
+    """Verify one bundle and apply the rules to it; add its result or refusals to the examination."""
     rule = policy.rule_of(run.suite, run.protocol)
     assert rule is not None  # noqa: S101 - checked by _submission_refusals
     try:
@@ -120,7 +122,7 @@ def _examine_run(
 
 
 def board_data(gold: Path | None, suite: str) -> Path | None:
-    """Return the board's own data for a suite: the file or folder with the suite's name; None if there is none."""
+    """Return the board's own data for a suite: the file or folder in `gold` with the suite's name; None if there is none."""
     if gold is None:
         return None
     name = suite.partition(":")[0]
@@ -130,7 +132,7 @@ def board_data(gold: Path | None, suite: str) -> Path | None:
 def _result(
     path: Path, run: SubmittedRun, rule: SuiteRule, verification: Verification
 ) -> tuple[SuiteResult, list[str], Items]:
-    """Return the result of a verified bundle, the reasons to refuse it, and the values of its items."""
+    """Return the result of a verified bundle, the reasons to refuse it, and its items."""
     with open_bundle(path) as bundle:
         card = bundle.card()
         if (run.suite, run.protocol, run.run) != (card.config.suite, card.config.protocol, card.run):
@@ -174,7 +176,7 @@ def with_items(result: SuiteResult, run_items: Items) -> SuiteResult:
 
 
 def result_from_card(card: Card) -> SuiteResult:
-    """Return a result with the fields that a card provides."""
+    """Return the result of a run with the fields that the run's card provides."""
     config = card.config
     return SuiteResult(
         suite=config.suite,

@@ -1,8 +1,8 @@
 """Recognition of copied replies by their hashes, without storing texts.
 
-Short answers often coincide, so only replies of at least `MIN_LONG_CHARACTERS` are compared one by one: two models do
-not write 200 identical characters by chance, unless a template prescribes them. Runs of short replies are compared as
-a whole: a copy agrees on every item, including many wrong answers.
+Short replies often coincide, so only those of at least `MIN_LONG_CHARACTERS` are compared one by one: two models do not
+write 200 identical characters by chance, unless a template prescribes them. Runs with short replies are compared as a
+whole: a copy has the same answer to every item, including many wrong ones.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from evals.types import Record, Reply, Score
 
 MIN_LONG_CHARACTERS = 200
 MAX_HASHED_REPLIES = 1024
-"""Maximum number of long replies to hash: those whose sample and repeat hash lowest, the same in all entries."""
+"""Maximum number of long replies to hash: those with the lowest hashes of sample and repeat, the same in all entries."""
 MIN_COPIED_SHARE = 0.02
 MIN_COPIED_REPLIES = 5
 """Replies count as copied if at least this share and this number of the long ones are identical."""
 MIN_WRONG_ANSWERS = 20
-"""Minimum number of wrong answers for which equal answers count as copied."""
+"""Minimum number of wrong answers in two runs for their answers, if all are equal, to count as copied."""
 
 
 def _hash(text: str, digits: int) -> str:

@@ -1,7 +1,7 @@
-"""Ingest entries into a board: examine new entries, compare them with the others, write results and index.
+"""Ingest entries into a board: examine the new ones, compare them with the others, and write results and index.
 
 Ingesting is deterministic and idempotent: an entry whose file and policy have not changed keeps its result, and results
-contain no timestamp of their computation. With `write=False` nothing is written, as when a pull request is checked.
+contain no timestamp of their computation. With `write=False`, nothing is written, as when a pull request is checked.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ ENTRIES = "entries"
 def ingest(
     folder: Path, names: Sequence[str] = (), *, gold: Path | None = None, write: bool = True
 ) -> Iterator[EntryResult]:
-    """Yield the result of each examined entry; `names`: entries to examine, by default all that are new or changed.
+    """Yield the result of each examined entry; `names`: entries to examine, by default those that need it (`_is_current`).
 
     `gold`: folder with the board's own data. Raises UsageError if the board itself is faulty: an invalid policy, an edited
-    result, a removed decision, an entry deleted without a decision, too many new entries.
+    result, a removed decision, an entry deleted or changed without a decision, or too many new entries.
     """
     board_policy = policy.read(folder)
     index = results.read_index(folder, board_policy.id)
@@ -66,7 +66,7 @@ def ingest(
 
 
 def _entry_files(folder: Path) -> dict[str, Path]:
-    """Return the files in `entries/` by entry; raises UsageError for anything else there."""
+    """Return the files in `entries/` by entry; raises UsageError if another file is there."""
     files = {}
     for path in sorted((folder / ENTRIES).iterdir()) if (folder / ENTRIES).is_dir() else ():
         if path.name.startswith("."):
@@ -91,7 +91,7 @@ def _pending(
     all_decisions: Sequence[Decision],
     names: Sequence[str],
 ) -> Iterator[Path]:
-    """Yield the files to examine: known entries in order of arrival, then new ones by name."""
+    """Yield the files to examine: those of known entries in order of arrival, then new ones by name."""
     chosen = [Path(name).name.removesuffix(SUFFIX) for name in names]
     if missing := [name for name in chosen if name not in files]:
         raise UsageError(f"no entry {one_line(missing[0])!r} in {ENTRIES}/")
@@ -109,7 +109,7 @@ def _pending(
 def _is_current(
     result: EntryResult, path: Path, board_policy: BoardPolicy, all_decisions: Sequence[Decision]
 ) -> bool:
-    """Return whether a stored result is up to date."""
+    """Return whether a stored result is up to date with the entry, the policy, the decisions and this version."""
     if result.status == "held" and decisions.accepts(all_decisions, result.entry):
         return False
     computed_from = (result.file_sha256, result.policy_sha256, result.evals)
@@ -139,7 +139,7 @@ def _result_of(
     all_decisions: Sequence[Decision],
     examination: Examination,
 ) -> EntryResult:
-    """Return the result of an examined entry, after comparing it with the earlier entries."""
+    """Return the result of an examined entry, which is also compared with the earlier entries."""
     previous = entries.get(path.stem)
     sequence = previous.sequence if previous else max((r.sequence for r in entries.values()), default=0) + 1
     earlier_entries = [r for r in entries.values() if r.sequence < sequence and r.status != "refused"]

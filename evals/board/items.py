@@ -1,6 +1,6 @@
-"""Item values, from which a board's pages compare models pairwise: `results/ENTRY.parquet`.
+"""Values of items, from which a board's pages compare models pairwise: `results/ENTRY.parquet`.
 
-Rows are the items of each suite, sorted by their ids, which are not stored: results of one suite with the same
+Its rows are the items of each suite in the order of their ids, which are not stored: two results of a suite with the same
 `items_sha256` have the same items in the same order.
 """
 
@@ -28,20 +28,20 @@ class Items(NamedTuple):
     """The items of a run under its headline metric."""
 
     sha256: str
-    """Hash of the ids; empty if the metric is not a mean over items, so that there are no values."""
+    """Hash of the ids; empty if the metric is not a mean over items, in which case there are no values."""
     values: NDArray[np.float64]
-    """Mean over an item's repeats in the metric's unit, shape (items,); NaN if nothing was scored."""
+    """Each item's mean over its repeats, in the metric's unit; NaN if no repeat was scored."""
     groups: list[str]
     clusters: list[str]
     """Hashes of the items' clusters."""
     macro: bool = False
     """Whether the metric is the unweighted mean over groups."""
     width: float | None = None
-    """Largest minus smallest possible value of an item; None: unbounded."""
+    """Largest minus smallest possible value of an item; None if values are unbounded."""
 
 
 def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], repeats: int) -> Items:
-    """Reduce every item of a run to its value under the suite's headline metric."""
+    """Return the items of a run, each reduced to its value under the suite's headline metric."""
     import numpy as np
 
     metric = next(metric for metric in suite.metrics_for(golds) if metric.headline)
@@ -63,7 +63,7 @@ def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], re
 
 
 def write(folder: Path, entry: str, runs: Mapping[tuple[str, str], Items]) -> None:
-    """Write the items of an entry's runs, by suite and protocol."""
+    """Write the items of an entry's runs; `runs`: suite and protocol -> items."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,10 +1,11 @@
-"""Levels of trust above `recomputed`: `results/levels.json`.
+"""Verification levels above `recomputed`: `results/levels.json`.
 
-`challenged`: the replies were tested with the claimed model, and the verdict is `consistent` or `close` (`challenges.py`).
+`challenged`: a test of whether the claimed model could have written the replies has the verdict `consistent` or `close`
+(`challenges.py`).
 
-`rerun`: the board has run the model itself (`reruns/ENTRY/SUITE@PROTOCOL.zip`, a bundle), and the two runs are equivalent:
-the 90 % interval of their difference, paired by item, lies within the rule's margin (two one-sided tests at 5 %; Schuirmann
-1987, doi 10.1007/BF01068419).
+`rerun`: the board's operator has run the model too (`reruns/ENTRY/SUITE@PROTOCOL.zip`, a bundle), and the two runs are
+equivalent: the 90 % interval of their difference, paired by item, lies within the margin that the policy sets for the suite
+(two one-sided tests at 5 %; Schuirmann 1987, doi 10.1007/BF01068419).
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from evals.records.store import Run
 
 RERUNS = "reruns"
 CONFIDENCE_LEVEL = 0.90
+"""Confidence level of the interval for two one-sided tests at 5 %."""
 
 
 class Rerun(Struct, frozen=True, kw_only=True):
-    """The board's own run of an entry's model on one suite."""
+    """Comparison of an entry's run on one suite with the board's own run of the model."""
 
     entry: str
     suite: str
@@ -40,26 +42,27 @@ class Rerun(Struct, frozen=True, kw_only=True):
     bundle_sha256: str
     agrees: bool
     difference: float | None = None
-    """The board's run minus the entry's; None if they could not be compared."""
+    """Headline of the board's run minus that of the entry's run; None if they could not be compared."""
     low: float | None = None
-    """90 % interval."""
+    """90 % interval of the difference."""
     high: float | None = None
     margin: float
+    """Largest difference at which the runs agree."""
     n: int = 0
     """Number of items scored in both runs."""
     reason: str = ""
-    """Why they could not be compared."""
+    """Why the runs could not be compared; empty if they were."""
 
 
 class Levels(Struct, frozen=True, kw_only=True):
-    """`results/levels.json`."""
+    """The content of `results/levels.json`."""
 
     format: int = 1
     reruns: tuple[Rerun, ...] = ()
     challenges: tuple[Challenge, ...] = ()
 
     def level_and_challenge(self, entry: str, suite: str, protocol: str) -> tuple[Level, Challenge | None]:
-        """Return the level of a score, and its challenge if there is one."""
+        """Return the verification level of a score, and its challenge if there was one."""
         key = entry, suite, protocol
         challenge = next((c for c in self.challenges if (c.entry, c.suite, c.protocol) == key), None)
         if any(r.agrees and (r.entry, r.suite, r.protocol) == key for r in self.reruns):
@@ -68,7 +71,7 @@ class Levels(Struct, frozen=True, kw_only=True):
 
 
 def read(folder: Path) -> Levels:
-    """Read the levels of a board; empty if nothing was rerun or challenged."""
+    """Read a board's reruns and challenges; both are empty if there is no file."""
     path = folder / results.FOLDER / results.LEVELS
     levels: Levels = results.read_json(path, Levels) if path.exists() else Levels()
     return levels
@@ -94,7 +97,7 @@ def add_rerun(folder: Path, entry: str, run: Run) -> Path:
 def update(
     folder: Path, board_policy: BoardPolicy, entries: Mapping[str, EntryResult], gold: Path | None
 ) -> None:
-    """Compare every rerun with its entry, check every challenge, and write the levels; earlier comparisons are reused."""
+    """Compare every rerun with its entry, check every challenge, and write both; comparisons already stored are reused."""
     earlier = {(r.entry, r.bundle_sha256, r.margin): r for r in read(folder).reruns}
     reruns = []
     for path, result, rule in _existing_files(folder / RERUNS, rerun_name, board_policy, entries):

@@ -1,4 +1,4 @@
-"""Paired comparison of two runs of one suite, from the item values stored at ingest."""
+"""Paired comparison of two runs of one suite, from the values of their items."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evals.verdicts.difference import Evidence, MeanDifference
 
 
 def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]:
-    """Return the evidence on b minus a and the number of items scored in both; `result`: the result of either run.
+    """Return the evidence on b minus a, and the number of items scored in both; `result`: that of either run.
 
     If no item was scored in both, the standard error is NaN.
     """

@@ -38,19 +38,19 @@ class SuiteRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rules for the runs of one suite under one protocol."""
 
     name: str
-    """With its variant: `gpqa:diamond`."""
+    """The suite with its variant: `gpqa:diamond`."""
     protocol: str
     data_sha256: str = ""
-    """Hash of the data; empty: any, unless the board has the data itself."""
+    """Hash of the suite's data; empty: any, unless the board has the data itself."""
     limit: Positive | None = None
     """Number of items of the seeded subset (`--limit`); unset: all items."""
     seed: int = 0
-    """Seed of that subset."""
+    """Seed with which the subset is chosen."""
     imports: bool = False
     """Whether runs imported from other tools are accepted."""
     minimum_repeats: Positive = 1
     minimum_coverage: Fraction = 0.98
-    """Minimum share of scored sample-repeats."""
+    """Minimum share of the expected sample-repeats that are scored."""
     maximum_truncated: Fraction = 0.1
     """Maximum share of replies truncated at max tokens."""
     temperature: float | None = None
@@ -58,9 +58,9 @@ class SuiteRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     judge: str = ""
     """Judge model that every run must use, as its server names it; empty: runs without a judge."""
     ceiling: float = 0.995
-    """Largest plausible value of a headline in the unit `fraction`; label errors make higher ones unlikely in most data sets."""
+    """Largest plausible headline in the unit `fraction`; label errors in most data sets make a higher one unlikely."""
     equivalence_margin: Annotated[float, Meta(gt=0)] = 0.02
-    """Largest difference, in the unit of the headline, within which the board's own run agrees with an entry."""
+    """Largest difference, in the unit of the headline, at which the board's own run agrees with an entry."""
     plausible_gain: float = 0.2
     """Largest plausible gain over the best accepted entry of another model, in the unit of the headline."""
 
@@ -84,14 +84,14 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ChallengeRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which outcomes of challenges count."""
+    """Conditions under which the outcome of a challenge counts (`challenges.py`)."""
 
     minimum_replies: Positive = 60
     """Minimum number of tested replies for the level `challenged`."""
     minimum_alpha: Alpha = 0.001
-    """Minimum false-alarm rate for the level `challenged`: a stricter test has less power."""
+    """Minimum false-alarm rate of the test for the level `challenged`: a stricter test has less power."""
     maximum_alpha: Alpha = 0.01
-    """Maximum false-alarm rate for any verdict."""
+    """Maximum false-alarm rate of the test for any verdict."""
 
 
 class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,11 +99,12 @@ class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     format: int
     id: str
-    """Written into every entry, so that entries made for another board are refused."""
+    """Id of the board, which every entry states, so that entries made for another board are refused."""
     title: str
     url: str = ""
     """URL of the published pages, for permalinks and feeds."""
     about: str = ""
+    """Text on the About page."""
     contact: str = ""
     suite: tuple[SuiteRule, ...]
     limits: Limits = Limits()
@@ -115,7 +116,7 @@ class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     @property
     def sha256(self) -> str:
-        """Return the hash of everything that entry results depend on, independent of layout and comments."""
+        """Return the hash of the rules on which the results of entries depend, whatever the file's layout and comments."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "challenge"}
         return sha256(msgspec.json.encode(fields)).hexdigest()
 

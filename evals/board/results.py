@@ -20,24 +20,24 @@ FOLDER = "results"
 INDEX = "index.json"
 LEVELS = "levels.json"
 Level: TypeAlias = Literal["recomputed", "challenged", "rerun"]
-"""In ascending order."""
+"""Verification levels of a score, in ascending order (`levels.py`)."""
 Status: TypeAlias = Literal["accepted", "held", "refused"]
-"""`held`: an automatic check found it implausible; published once `decisions.toml` accepts it."""
+"""`held`: implausible or unverifiable. An implausible entry is published once `decisions.toml` accepts it."""
 
 
 class Fingerprint(Struct, frozen=True, kw_only=True):
     """Hashes of a run's replies, to recognise copies; the texts cannot be recovered from them."""
 
     answers: str = ""
-    """SHA-256 of all answers with their values."""
+    """SHA-256 of all extracted answers with their values."""
     wrong: int = 0
-    """Number of replies below full marks."""
+    """Number of scored replies that are not fully right."""
     long_replies: dict[str, str] = {}
     """Hash of sample and repeat -> hash of the reply's text, for up to `fingerprints.MAX_HASHED_REPLIES` long replies."""
 
 
 class SuiteResult(Struct, frozen=True, kw_only=True):
-    """The scores and figures of one run, recomputed from its replies."""
+    """The scores of one run, recomputed from its replies, and facts from its card."""
 
     suite: str
     protocol: str
@@ -46,11 +46,11 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
     bundle_sha256: str = ""
     data_sha256: str
     level: Level = "recomputed"
-    """Always `recomputed` in a stored result; higher levels are kept in `results/levels.json`."""
+    """Verification level; always `recomputed` in a stored result, because higher levels are in `results/levels.json`."""
     estimates: tuple[Estimate, ...]
     repeats: int
     expected: int
-    """Number of sample-repeats."""
+    """Number of sample-repeats of a complete run."""
     coverage: float
     truncated: int
     counts: dict[str, int]
@@ -66,15 +66,15 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
     promise: str
     """Whether the preregistration was kept: `none`, `kept`, `broken: WHY`."""
     notes: tuple[str, ...] = ()
-    """Limits of the verification."""
+    """What the verification could not check."""
     fingerprint: Fingerprint = Fingerprint()
     items: int = 0
     items_sha256: str = ""
-    """Hash of the ids of its items; empty if the headline is not a mean over items. `items.py` stores their values."""
+    """Hash of the ids of the items whose values `items.py` stores; empty if the headline is not a mean over items."""
     macro: bool = False
     """Whether the headline is the unweighted mean over groups."""
     width: float | None = None
-    """Largest minus smallest possible value of an item; None: unbounded."""
+    """Largest minus smallest possible value of an item; None if values are unbounded."""
 
     @property
     def label(self) -> str:
@@ -104,32 +104,33 @@ class EntryResult(Struct, frozen=True, kw_only=True):
     file_sha256: str
     policy_sha256: str
     evals: str
-    """Version of science-evals that computed it."""
+    """Version of science-evals that computed the result."""
     status: Status
     reasons: tuple[str, ...] = ()
-    """Why it is held or refused, one line per reason."""
+    """Why the entry is held or refused, one line per reason."""
     model: ModelCard | None = None
-    """None if the entry is refused, because nothing of it is published."""
+    """None if the entry is refused: then nothing in it is published."""
     suites: tuple[SuiteResult, ...] = ()
     content_sha256: str = ""
     """Hash of all other fields."""
 
     def with_content_hash(self) -> EntryResult:
-        """Return the result with the hash of its content."""
+        """Return the result with `content_sha256` computed."""
         unhashed = structs.replace(self, content_sha256="")
         return structs.replace(unhashed, content_sha256=sha256(msgspec.json.encode(unhashed)).hexdigest())
 
 
 class Index(Struct, frozen=True, kw_only=True):
-    """`results/index.json`."""
+    """The content of `results/index.json`."""
 
     format: int = FORMAT
     board: str
     decisions: int = 0
-    """Number of decisions that were read."""
+    """Number of decisions that the last ingest read."""
     decisions_sha256: str = ""
+    """Hash of these decisions."""
     entries: dict[str, str] = {}
-    """Entry -> hash of its result's content."""
+    """Entry -> `content_sha256` of its result."""
 
 
 def read_json(path: Path, kind: Any) -> Any:
@@ -166,7 +167,7 @@ def read_index(folder: Path, board: str) -> Index:
 
 
 def write(folder: Path, name: str, content: Struct) -> None:
-    """Write a result, the index or the levels; a file that already has this content is left untouched."""
+    """Write a file into the results folder; one that already has this content is left untouched."""
     path = folder / FOLDER / name
     document = msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,7 @@
-"""A submission: one zip file per model version, with `submission.toml` and a bundle for every run.
+"""Entries of a board: for each model version a zip file, `entries/MODEL@REVISION.zip`.
 
-    submission.toml                   the model, as its submitter describes it, and the list of runs
-    gpqa-diamond@strict.zip           a bundle (`evals bundle`), stored without further compression
-
-In a board's `entries/` it is named `MODEL@REVISION.zip`.
+submission.toml                   the submitter's description of the model, and the list of runs
+gpqa-diamond@strict.zip           a bundle (`evals bundle`) for each run, stored without further compression
 """
 
 from __future__ import annotations
@@ -43,7 +41,7 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a submitter states about a model, in the file given as `--model-card`."""
+    """What a submitter states about a model: the content of a `--model-card` file."""
 
     model: str
     """Model id: `organisation/name`, or a plain name."""
@@ -52,7 +50,7 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weights: Literal["open", "closed"]
     licence: str
     training_data: str
-    """Statement on the training data, and whether items of the board's suites can be part of it."""
+    """Statement on the training data, and on whether they may contain items of the board's suites."""
     contact: str
     """E-mail address or web page of the submitter."""
     conflicts: str = "none"
@@ -60,7 +58,7 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     parameters_b: Annotated[float, Meta(gt=0, le=1e6)] | None = None
     """Number of parameters in billions."""
     active_b: Annotated[float, Meta(gt=0, le=1e6)] | None = None
-    """Number of parameters active per token, in billions, if not all are."""
+    """Number of parameters in billions that are active per token, if not all are."""
     url: str = ""
 
 
@@ -85,7 +83,7 @@ class Submission(ModelCard, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def entry_name(card: ModelCard) -> str:
-    """Return the name of a model version's entry: `MODEL@REVISION`."""
+    """Return the name of the entry of a model version: `MODEL@REVISION`."""
     return f"{slug(card.model)}@{slug(card.revision)}"
 
 
@@ -99,7 +97,7 @@ def unsuitable_text(text: str) -> str:
 
 
 def check_model_card(card: ModelCard, source: str) -> None:
-    """Raise UsageError if the statements of a model card are incomplete or unsuitable for a page."""
+    """Raise UsageError if a model card is incomplete, invalid or unsuitable for display."""
     if not MODEL_ID.fullmatch(card.model):
         raise UsageError(f"{source}: model must be NAME or ORGANISATION/NAME of letters, digits and . _ -")
     if not REVISION.fullmatch(card.revision):
@@ -113,7 +111,7 @@ def check_model_card(card: ModelCard, source: str) -> None:
     if card.url and not card.url.startswith("https://"):
         raise UsageError(f"{source}: url must begin with https://")
     if card.active_b is not None and (card.parameters_b is None or card.active_b > card.parameters_b):
-        raise UsageError(f"{source}: active_b is larger than parameters_b")
+        raise UsageError(f"{source}: active_b requires parameters_b, and must not be larger")
 
 
 def _decode(content: bytes, kind: Any, source: str) -> Any:
@@ -177,7 +175,7 @@ def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path
 
 
 def _toml(submission: Submission) -> bytes:
-    """Return a submission as TOML without unset values. JSON strings are valid TOML strings."""
+    """Return a submission as TOML without unset fields. Values are written as JSON, which is valid TOML for them."""
     fields = structs.asdict(submission)
     runs = [structs.asdict(run) for run in fields.pop("runs")]
     lines = [*_assignments(fields), *(line for run in runs for line in ("", "[[runs]]", *_assignments(run)))]
@@ -206,9 +204,9 @@ def bundle_name(run: Run) -> str:
 
 @contextmanager
 def unpacked(path: Path, policy: BoardPolicy) -> Iterator[tuple[Submission, dict[str, Path]]]:
-    """Yield a submission and its bundles by file name, unpacked in a temporary folder; raises DataError or UsageError.
+    """Yield an entry's submission, and the paths of its bundles by file name, which are unpacked in a temporary folder.
 
-    Only files with the expected names are written, and the policy limits their size.
+    Only files with the expected names are unpacked, and the policy limits their size. Raises DataError or UsageError.
     """
     with TemporaryDirectory(prefix="evals-board-") as temporary:
         try:

@@ -1,4 +1,8 @@
-"""What supports a score besides its replies: preregistration, challenge and rerun, as marks and in words."""
+"""What supports a score besides its replies, as marks and in words: a preregistration, a challenge, a rerun.
+
+A preregistered run was promised before it was made. A challenge tests whether the claimed model could have written the
+replies. A rerun is a run of the model by the board's operator.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,15 @@ if TYPE_CHECKING:
 
 
 class Mark(NamedTuple):
-    """A symbol shown beside a score, and the same in words."""
+    """A symbol that is shown beside a score."""
 
     symbol: str
     words: str
+    """The symbol in words, where there is space for them."""
     meaning: str
     """Explanation for a legend."""
     warning: bool = False
+    """Whether it casts doubt on the score."""
 
 
 PROMISES: Mapping[str, Mark] = {
@@ -50,7 +56,7 @@ MARKS = (*PROMISES.values(), *CHALLENGES.values(), RERUN)
 
 
 def level_words(level: Level, verdict: Verdict | None) -> str:
-    """Return a level in words, with the verdict of the challenge that counts."""
+    """Return a verification level in words, with the challenge's verdict; None if no challenge counts."""
     if verdict is None:
         return level
     words = CHALLENGES[verdict].words
@@ -58,5 +64,5 @@ def level_words(level: Level, verdict: Verdict | None) -> str:
 
 
 def promise_state(status: str) -> str:
-    """Return `none`, `kept` or `broken` without the reason that `promise_status` appends."""
+    """Return `none`, `kept` or `broken` from a text of `promise_status`, which appends reasons."""
     return status.partition(":")[0]

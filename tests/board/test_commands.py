@@ -47,7 +47,7 @@ def test_init_does_not_overwrite(tmp_path: Path) -> None:
     board = created(tmp_path)
     done = evals("board", "init", board, "mmlu-pro")
     assert done.status == 2
-    assert "is not empty" in done.err
+    assert "is not an empty folder" in done.err
 
 
 def test_submit_and_ingest(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_what_would_be_refused_is_not_written(tmp_path: Path) -> None:
         ('url = "javascript:alert(1)"', "url contains markup"),
         ('url = "http://example.org"', "url must begin with https://"),
         ("parameters_b = -1", "parameters_b"),
-        ("active_b = 3", "active_b is larger"),
+        ("active_b = 3", "active_b requires"),
         ('colour = "red"', "unknown key 'colour'"),
     ],
 )

@@ -259,7 +259,7 @@ def test_many_tiny_entries_are_refused_at_once(board: Path) -> None:
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ({"minimum_repeats": 4}, "1 repeats; the board requires 4"),
+        ({"minimum_repeats": 4}, "the number of repeats is 1; the board requires 4"),
         ({"limit": 50}, "another subset; the board requires 50 items"),
         ({"temperature": 0.6}, "temperature is"),
         ({"judge": "gpt-oss"}, "the judge is none; the board requires gpt-oss"),

@@ -213,7 +213,7 @@ def test_a_mean_over_units_or_over_two_protocols_of_a_suite_is_refused() -> None
             entry("a", 100.0, suite="matbench:steels", unit="MPa", better="lower"),
         ]
     )  # fmt: skip
-    assert "several protocols" in statistics.averaging_fault(
+    assert "selected several times" in statistics.averaging_fault(
         made, ["mmlu-pro · official", "mmlu-pro · strict"]
     )
     assert "MPa" in statistics.averaging_fault(made, ["mmlu-pro · official", "matbench:steels · official"])
@@ -254,7 +254,7 @@ def test_text_stands_out_from_every_heat(dark: bool, share: float) -> None:
 def test_the_table_is_in_order_and_ends_with_chance() -> None:
     made = board.build([entry("a", 0.5), entry("baseline:mean", 0.9), entry("b", 0.6, chance=0.25)])
     selected = filters.Filters(columns=("mmlu-pro · official",), rank_by="mmlu-pro · official")
-    found = heat.table(made, selected, list(made.rows), ties.ColumnRanks((), (0, 0), 0))
+    found = heat.table(made, selected, list(made.rows), ties.ColumnRanks())
     assert found.texts["model"].tolist() == ["a", "b", "baseline:mean", "chance"]
     assert found.texts["mmlu-pro · official"].tolist()[-1] == "25.0"
     assert found.colours["mmlu-pro · official"].isna().tolist() == [False, False, True, True]
@@ -291,8 +291,8 @@ def test_filters_leave_what_they_say() -> None:
     assert "mmlu-pro · official · sample items" in filters.matching_columns(
         made, filters.Filters(include_sample_items=True)
     )
-    assert filters.is_recent(1e9, filters.Filters(since=datetime.date(2001, 9, 9)))
-    assert not filters.is_recent(1e9, filters.Filters(since=datetime.date(2001, 9, 10)))
+    assert filters.matches_date(1e9, filters.Filters(since=datetime.date(2001, 9, 9)))
+    assert not filters.matches_date(1e9, filters.Filters(since=datetime.date(2001, 9, 10)))
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_a_mean_over_groups_needs_a_scored_sample_of_each(monkeypatch: pytest.Mo
     import numpy as np
 
     values = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, np.nan]])
-    monkeypatch.setattr(ties, "_values", lambda paths: (values, ["a", "b", "c"], ["x", "x", "y"]))
+    monkeypatch.setattr(ties, "_sample_values", lambda paths: (values, ["a", "b", "c"], ["x", "x", "y"]))
     metric = Metric(name="accuracy_macro", of=mean_value, pool="macro")
     found = ties._compare_means.__wrapped__(None, metric, (("a", Path("a"), ()), ("b", Path("b"), ())))
     assert (found.ranks, "in some group" in found.why_not) == ((), True)
@@ -383,7 +383,7 @@ def test_reported_results_lie_beside_measured_ones_of_their_protocol() -> None:
     theirs = claimed.reported_rows(several, made, list(made.columns))
     assert theirs == [heat.ReportedRow("m", {label: 0.9})]
     chosen = filters.Filters(columns=(label,), rank_by=label)
-    shown = heat.table(made, chosen, [*made.rows, *theirs], ties.ColumnRanks((), (0, 0), 0))
+    shown = heat.table(made, chosen, [*made.rows, *theirs], ties.ColumnRanks())
     assert shown.texts.to_dict("records")[1] == {"model": "m (reported)", "rank": "", label: "90.0"}
 
 

@@ -62,7 +62,7 @@ def test_outcomes_groups_and_ids_filter_together(results: Path) -> None:
         == 1
     )
     assert items.filter_listing(frame, text="(").empty
-    assert "not right" in items.verdicts(frame, 1)
+    assert "not right" in items.outcome_choices(frame, 1)
 
 
 def test_neighbours_are_those_of_the_filter(results: Path) -> None:

@@ -1,1 +1,1 @@
-"""The pages of a board, or of a results folder: static HTML, feeds, data and badges."""
+"""The website of a board or of a results folder: static HTML pages, a feed, data and badges."""

@@ -1,4 +1,4 @@
-"""Paired comparison of all entrants of a column: differences with intervals, rank intervals and group letters.
+"""Paired comparison of all entrants in a column: differences with intervals, rank intervals and group letters.
 
 Holm's correction bounds the probability of any false difference in a column at 5 %. The statistics are those of the
 commands and the dashboard: `evals/verdicts/difference.py` and `ranks.py`.
@@ -21,14 +21,14 @@ LEVEL = 0.95
 
 
 class Difference(NamedTuple):
-    """The second entrant minus the first, over the items scored in both."""
+    """The score of the second entrant minus that of the first, over the items scored in both."""
 
     value: float
     low: float | None
-    """95 % interval for this pair alone, not adjusted."""
+    """95 % interval, not adjusted for the number of pairs."""
     high: float | None
     p: float
-    """Two-sided, Holm-adjusted over all pairs of the column."""
+    """Two-sided p-value, adjusted by Holm over all pairs in the column."""
     n: int
 
     def reversed(self) -> Difference:
@@ -40,44 +40,49 @@ class Difference(NamedTuple):
 class ColumnComparison(NamedTuple):
     """Comparisons of all pairs of entrants in a column."""
 
-    ranks: Mapping[str, Rank]
-    differences: Mapping[tuple[str, str], Difference]
+    ranks: Mapping[str, Rank] = {}
+    differences: Mapping[tuple[str, str], Difference] = {}
     reason: str = ""
-    """Why entrants could not be compared; empty if they were."""
+    """Why the entrants could not be compared; empty if they were."""
 
     def between(self, a: str, b: str) -> Difference | None:
-        """Return b minus a; None if they were not compared."""
+        """Return the difference b minus a; None if they were not compared."""
         if (a, b) in self.differences:
             return self.differences[a, b]
         reverse = self.differences.get((b, a))
         return reverse.reversed() if reverse else None
 
 
-def compare(results: Mapping[str, SuiteResult], values: Mapping[str, Items | None]) -> ColumnComparison:
-    """Compare all pairs of entrants, provided that they were run on the same items; results and items by entrant."""
+def compare(
+    results: Mapping[str, SuiteResult], items_by_entrant: Mapping[str, Items | None]
+) -> ColumnComparison:
+    """Compare all pairs of entrants if they were run on the same items; `results`: by entrant."""
     if len(results) < 2:
-        return ColumnComparison({}, {}, "there is only one entrant")
+        return ColumnComparison(reason="there is only one entrant")
     hashes = {result.items_sha256 for result in results.values()}
-    items_by_name = {name: items for name, items in values.items() if items is not None and len(items.values)}
-    if "" in hashes or len(items_by_name) < len(results):
+    measured = {name: items for name, items in items_by_entrant.items() if items and len(items.values)}
+    if "" in hashes or len(measured) < len(results):
         return ColumnComparison(
-            {}, {}, "the metric is not a mean over items; `evals compare` compares two runs"
+            reason="the metric is not a mean over items; `evals compare` compares two runs"
         )
     if len(hashes) > 1:
-        return ColumnComparison({}, {}, "the entrants were not run on the same items")
-    evidence = _evidence(results, items_by_name)
+        return ColumnComparison(reason="the entrants were not run on the same items")
+    evidence = _evidence_by_pair(results, measured)
     if not evidence:
-        return ColumnComparison({}, {}, "two of the entrants have no scored item in common")
+        return ColumnComparison(reason="two of the entrants have no scored item in common")
     pairs = dict(zip(evidence, _differences(list(evidence.values())), strict=True))
     return ColumnComparison(_rank_entrants(results, pairs), pairs)
 
 
-def _evidence(
-    results: Mapping[str, SuiteResult], values: Mapping[str, Items]
+def _evidence_by_pair(
+    results: Mapping[str, SuiteResult], items_by_entrant: Mapping[str, Items]
 ) -> dict[tuple[str, str], tuple[Evidence, int]]:
     """Return the evidence and number of items for every pair; empty if two entrants have no scored item in common."""
     result = next(iter(results.values()))
-    evidence = {(a, b): evidence_of(result, values[a], values[b]) for a, b in combinations(results, 2)}
+    evidence = {
+        (a, b): evidence_of(result, items_by_entrant[a], items_by_entrant[b])
+        for a, b in combinations(results, 2)
+    }
     return evidence if all(n for _, n in evidence.values()) else {}
 
 
@@ -93,13 +98,15 @@ def _differences(evidence: list[tuple[Evidence, int]]) -> list[Difference]:
 def _rank_entrants(
     results: Mapping[str, SuiteResult], pairs: Mapping[tuple[str, str], Difference]
 ) -> dict[str, Rank]:
+    """Return the ranks that follow from the significant differences."""
     headlines = {name: result.headline for name, result in results.items()}
-    first = next(headline for headline in headlines.values() if headline is not None)
+    headline = next(headline for headline in headlines.values() if headline is not None)
     worse_than: dict[str, set[str]] = {}
     for (a, b), pair in pairs.items():
         if pair.p <= 1 - LEVEL and pair.value:
-            winner, loser = (b, a) if (pair.value > 0) == (first.better == "higher") else (a, b)
+            winner, loser = (b, a) if (pair.value > 0) == (headline.better == "higher") else (a, b)
             worse_than.setdefault(winner, set()).add(loser)
-    values = {name: headline.value if headline is not None else None for name, headline in headlines.items()}
+    values = {name: estimate.value if estimate is not None else None for name, estimate in headlines.items()}
     names = {name: name for name in results}
-    return {rank.run: rank for rank in ranks(first.metric, values, names, worse_than, better=first.better)}
+    entrant_ranks = ranks(headline.metric, values, names, worse_than, better=headline.better)
+    return {rank.run: rank for rank in entrant_ranks}

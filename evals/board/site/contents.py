@@ -1,4 +1,4 @@
-"""The content of the pages: entrants, columns and pairwise comparisons, from a board's results or a results folder."""
+"""The content of the pages, from a board's repository or a results folder: entrants, columns and comparisons."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Key = tuple[str, str]
 
 
 class Entrant(Struct, frozen=True, kw_only=True):
-    """A model version with its scores."""
+    """A model version, or a model in a results folder, with its scores."""
 
     name: str
     """Unique name, also used in the URLs of its pages."""
@@ -48,16 +48,16 @@ class Entrant(Struct, frozen=True, kw_only=True):
 
     @property
     def is_ranked(self) -> bool:
-        """Return whether it is ranked: not withdrawn or superseded."""
+        """Return whether the entrant is ranked: neither withdrawn nor superseded."""
         return self.decision is None or self.decision.kind not in UNRANKED
 
     @property
-    def changed(self) -> float:
-        """Return the start of its latest run, in seconds since the epoch, UTC."""
+    def latest_start(self) -> float:
+        """Return when its latest run was started, in seconds since the epoch."""
         return max((result.started for result in self.results.values()), default=0.0)
 
     def verdict(self, key: Key) -> Verdict | None:
-        """Return the verdict of a score's challenge; None if there is none that counts."""
+        """Return the verdict of a score's challenge; None if no challenge of it counts."""
         challenge = self.challenges.get(key)
         return challenge.counting_verdict if challenge else None
 
@@ -83,7 +83,7 @@ class Column(Struct, frozen=True, kw_only=True):
     protocol: str
     version: str
     headline: Estimate
-    """One entrant's headline, for the column's metric, unit and direction."""
+    """Headline of one of the entrants, from which the pages take the metric, unit and direction."""
     comparison: ColumnComparison
     claims: tuple[Claim, ...] = ()
 
@@ -94,7 +94,7 @@ class Column(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> Key:
-        """Return suite and protocol."""
+        """Return the suite and the protocol."""
         return self.suite, self.protocol
 
     @property
@@ -112,6 +112,7 @@ class Contents(NamedTuple):
     about: str
     contact: str
     source: Path
+    """The board's repository, or the results folder."""
     entrants: tuple[Entrant, ...]
     columns: tuple[Column, ...]
     decisions: tuple[Decision, ...]
@@ -136,7 +137,7 @@ def _value(result: SuiteResult) -> float | None:
 
 
 def url_name(name: str) -> str:
-    """Return a name for URLs and file names: never empty, without separators, distinct for distinct names."""
+    """Return a name for URLs and file names: without separators, never empty, and different for different names."""
     hyphenated = name.replace(":", "-")
     slug = _UNSAFE_IN_URL.sub("-", hyphenated).strip("-.")[:120]
     return (
@@ -145,7 +146,7 @@ def url_name(name: str) -> str:
 
 
 def load(folder: Path) -> Contents:
-    """Load a board's repository, or a results folder; raises UsageError."""
+    """Load the content from a board's repository or a results folder; raises UsageError."""
     if (folder / policy.NAME).exists():
         return _load_board(folder)
     if not folder.is_dir():

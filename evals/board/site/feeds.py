@@ -1,4 +1,4 @@
-"""Files for other programs: JSON with its schema, CSV, Atom, BibTeX, CITATION.cff and badges."""
+"""Files for other programs: JSON with its schema, CSV, an Atom feed, BibTeX, CITATION.cff and badges."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from evals.board import trust
 from evals.board.results import EntryResult, SuiteResult
 from evals.board.site.contents import Column, Contents, Entrant
 from evals.board.submission import ModelCard
+from evals.plain import escape_formula
 from evals.verdicts import formatting
 
 ATOM = "http://www.w3.org/2005/Atom"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters that make a spreadsheet treat text as a formula."""
 FORMAT = 1
 
 
 class ExportedNumber(Struct, kw_only=True):
-    """A score of the board with its uncertainty and provenance; fractions from 0 to 1."""
+    """A score with its uncertainty and provenance; fractions range from 0 to 1."""
 
     entry: str
     suite: str
@@ -49,11 +48,11 @@ class ExportedNumber(Struct, kw_only=True):
     groups: str
     """Group letters: entries that share one are not significantly different."""
     level: str
-    """recomputed, challenged or rerun."""
+    """Verification level: recomputed, challenged or rerun."""
     challenge: str
-    """Verdict of the challenge: consistent, close, different or untestable; empty: no challenge that counts."""
+    """Verdict of the challenge: consistent, close, different or untestable; empty if no challenge counts."""
     promise: str
-    """Preregistration: none, kept or broken."""
+    """State of the preregistration: none, kept or broken."""
     cost_usd: float | None
     tokens: int
     run: str
@@ -61,7 +60,7 @@ class ExportedNumber(Struct, kw_only=True):
 
 
 class ExportedEntry(Struct, kw_only=True):
-    """A model version."""
+    """A model version without its scores."""
 
     entry: str
     label: str
@@ -72,7 +71,7 @@ class ExportedEntry(Struct, kw_only=True):
 
 
 class ExportedBoard(Struct, kw_only=True):
-    """`data/board.json`."""
+    """The content of `data/board.json`."""
 
     format: int = FORMAT
     title: str
@@ -82,7 +81,7 @@ class ExportedBoard(Struct, kw_only=True):
 
 
 def export(site: Contents) -> ExportedBoard:
-    """Return the content of `data/board.json`."""
+    """Return the entrants and their scores for `data/board.json`."""
     return ExportedBoard(
         title=site.title,
         url=site.url,
@@ -150,13 +149,8 @@ def _csv(board: ExportedBoard) -> bytes:
     names = ExportedNumber.__struct_fields__
     writer.writerow(names)
     for number in board.numbers:
-        writer.writerow([_cell(getattr(number, name)) for name in names])
+        writer.writerow([escape_formula(getattr(number, name)) for name in names])
     return stream.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    """Return a value for a cell; an apostrophe keeps spreadsheets from evaluating text as a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _format_time(seconds: float) -> str:
@@ -168,10 +162,10 @@ def _atom(site: Contents) -> bytes:
     ElementTree.register_namespace("", ATOM)
     feed = ElementTree.Element(f"{{{ATOM}}}feed")
     base = site.url or "urn:science-evals:board:"
-    latest = sorted(site.entrants, key=lambda entrant: entrant.changed, reverse=True)
+    latest = sorted(site.entrants, key=lambda entrant: entrant.latest_start, reverse=True)
     _add_child(feed, "id", base)
     _add_child(feed, "title", site.title)
-    _add_child(feed, "updated", _format_time(latest[0].changed if latest else 0.0))
+    _add_child(feed, "updated", _format_time(latest[0].latest_start if latest else 0.0))
     _add_child(_add_child(feed, "author", None), "name", site.title)
     if site.url:
         feed.append(ElementTree.Element(f"{{{ATOM}}}link", rel="self", href=f"{site.url}feed.atom"))
@@ -186,7 +180,7 @@ def _atom(site: Contents) -> bytes:
 
 
 def _last_change(entrant: Entrant) -> float:
-    changes = [entrant.changed, *(challenge.challenged for challenge in entrant.challenges.values())]
+    changes = [entrant.latest_start, *(challenge.challenged for challenge in entrant.challenges.values())]
     if entrant.decision is not None:
         decided = datetime.combine(entrant.decision.date, datetime.min.time(), tzinfo=UTC)
         changes.append(decided.timestamp())
@@ -210,13 +204,13 @@ def _add_child(parent: ElementTree.Element, name: str, text: str | None) -> Elem
 
 
 def _bibtex(site: Contents, entrant: Entrant | None) -> str:
-    """Return a BibTeX entry for the board, or for one model's results."""
+    """Return a BibTeX entry for an entrant's results, or for the board if `entrant` is None."""
     title = site.title if entrant is None else f"Results of {entrant.label}, {site.title}"
     key = "".join(c for c in (entrant.name if entrant else site.title) if c.isalnum()) or "board"
-    changed = max((entrant.changed if entrant else 0.0, *(e.changed for e in site.entrants)), default=0.0)
+    started = max((0.0, *(e.latest_start for e in site.entrants)))
     address = site.url + (f"models/{entrant.name}.html" if entrant else "") if site.url else ""
     lines = [
-        f"@misc{{{key},", f"  title = {{{{{_escape(title)}}}}},", f"  year = {{{datetime.fromtimestamp(changed, tz=UTC).year}}},",
+        f"@misc{{{key},", f"  title = {{{{{_escape(title)}}}}},", f"  year = {{{datetime.fromtimestamp(started, tz=UTC).year}}},",
         *([f"  url = {{{address}}},"] if address else []),
         *([f"  note = {{sha256:{entrant.content_sha256}}},"] if entrant and entrant.content_sha256 else []),
         "}", "",
@@ -225,12 +219,12 @@ def _bibtex(site: Contents, entrant: Entrant | None) -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape or drop the characters that are special in TeX."""
+    """Return text in which the special characters of TeX are escaped or omitted."""
     return "".join(f"\\{c}" if c in "&%$#_" else c for c in text if c not in "\\{}~^")
 
 
 def _citation(site: Contents) -> str:
-    """Return a CITATION.cff. JSON strings are valid YAML strings."""
+    """Return the content of CITATION.cff; JSON strings are valid YAML strings."""
     lines = [
         "cff-version: 1.2.0",
         "type: dataset",
@@ -246,7 +240,7 @@ def _quoted(text: str) -> str:
 
 
 def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
-    """Return an SVG with the suite and the score, or the decision that replaces it."""
+    """Return an SVG with the suite and the score or, if the entrant is not ranked, the decision that removed it."""
     headline = result.headline or column.headline
     score = (
         formatting.format_amount(headline.value, headline.unit)

@@ -1,4 +1,4 @@
-"""What the pages show about promises, challenges and reruns."""
+"""What the pages show about preregistrations, challenges and reruns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evals.verdicts import formatting
 
 
 def percent(share: float) -> str:
-    """Format a share in percent; 100 % only if nothing is missing."""
+    """Format a share in percent; only a share of 1 is 100 %."""
     return "100 %" if share == 1 else f"{min(100 * share, 99.9):.1f} %"
 
 
@@ -25,7 +25,7 @@ def day(seconds: float) -> str:
 
 
 def challenge_facts(challenge: Challenge) -> list[tuple[str, Any]]:
-    """Return a challenge as rows of a table; for one that does not count, only the reason."""
+    """Return a challenge as rows of a table; if it does not count, only the reason."""
     if challenge.fault:
         return [("does not count", challenge.fault)]
     share = challenge.first_choices
@@ -36,18 +36,21 @@ def challenge_facts(challenge: Challenge) -> list[tuple[str, Any]]:
         ("test", f"{challenge.method}, alpha {challenge.alpha:g}"),
         ("p-value", formatting.format_p(challenge.p_value) if challenge.p_value is not None else None),
         ("e-value", f"{challenge.e_value:.3g}" if challenge.e_value is not None else None),
-        ("first choices", percent(share) if share is not None else None),
+        ("tokens that are the reader's first choice", percent(share) if share is not None else None),
     ]  # fmt: skip
 
 
 def legend(scores: Iterable[tuple[Entrant, Key]]) -> list[Mark]:
-    """Return the marks that these scores have, for a legend."""
+    """Return the marks of these scores in the order of a legend, each once."""
     used = {mark for entrant, key in scores for mark in entrant.marks(key)}
     return [mark for mark in trust.MARKS if mark in used]
 
 
 def table_marks(rows: Sequence[tuple[str, Entrant, Key]]) -> dict[str, Any]:
-    """Return the template variables for the promises and challenges in a table of scores."""
+    """Return the template variables for preregistrations and challenges in a table of scores.
+
+    `rows`: the name of each row, and its score.
+    """
     challenges = [
         (name, verdict, challenge.reason)
         for name, entrant, key in rows

@@ -1,4 +1,4 @@
-"""The HTML pages, rendered from the templates in `evals/templates/site` with every text escaped."""
+"""The HTML pages, rendered from the templates in `evals/templates/site`, which escape every text."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def environment() -> Environment:
 
 
 def figure(estimate: Estimate) -> str:
-    """Format a value with half the width of its interval: `54.2 ±1.3`; fractions in percent without the percent sign."""
+    """Format a value with the half-width of its interval: `54.2 ±1.3`; fractions are in percent, without the sign."""
     if estimate.value is None:
         return "-"
     scale, digits = (100.0, ".1f") if estimate.unit == "fraction" else (1.0, ".4g")
@@ -67,7 +67,7 @@ def interval(estimate: Estimate) -> str:
 
 
 def bounds(estimate: Estimate) -> str:
-    """Format the bounds that count missing outcomes as wrong and as right."""
+    """Format an estimate's bounds: its value if all missing outcomes were wrong, and if all were right."""
     return _span(estimate.worst, estimate.best, estimate.unit)
 
 
@@ -143,7 +143,7 @@ def render(site: Contents) -> Iterator[Page]:
 
 
 def _suite_title(column: Column) -> str:
-    """Return the title of a suite with a full stop; empty if the suite is not installed here."""
+    """Return the title of a column's suite with a full stop; empty if the suite is not installed here."""
     from evals import load
     from evals.errors import EvalsError
 
@@ -154,7 +154,7 @@ def _suite_title(column: Column) -> str:
 
 
 def sentence(site: Contents, column: Column) -> str:
-    """Return a sentence on how the entrants of a column differ."""
+    """Return a sentence on how many pairs of entrants in a column differ significantly."""
     if column.comparison.reason:
         return f"Not compared: {column.comparison.reason}."
     count = len(site.entrants_of(column))
@@ -172,7 +172,7 @@ def _level_note(site: Contents) -> str:
 
 
 def _by_protocol(columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """Return the columns of each protocol, with the protocol's name and an anchor."""
+    """Return the columns of each protocol, with the protocol's name and its anchor on the page."""
     ordered = sorted(columns, key=lambda column: (column.protocol, column.suite))
     return [
         {"protocol": protocol, "id": f"protocol-{number}", "columns": list(members)}
@@ -181,7 +181,7 @@ def _by_protocol(columns: Sequence[Column]) -> list[dict[str, Any]]:
 
 
 def _groups(site: Contents) -> list[dict[str, Any]]:
-    """Return the columns and entrants of each protocol; the best entrants in its first column come first."""
+    """Return the columns and entrants of each protocol; entrants are in order of their scores in its first column."""
     groups = _by_protocol(site.columns)
     for group in groups:
         keys = [column.key for column in group["columns"]]
@@ -217,7 +217,7 @@ def _model_rows(site: Contents) -> Iterator[dict[str, Any]]:
             "href": f"models/{entrant.name}.html", "name": entrant.label,
             "mark": entrant.decision.kind if entrant.decision and entrant.decision.kind != "accepted" else "",
             "cells": (
-                len(entrant.results), day(entrant.changed), card.weights if card else "-", card.licence if card else "-",
+                len(entrant.results), day(entrant.latest_start), card.weights if card else "-", card.licence if card else "-",
                 "-" if size is None else f"{size:g}",
             ),
         }  # fmt: skip
@@ -228,7 +228,7 @@ def _other_versions(site: Contents, entrant: Entrant) -> list[Entrant]:
     if entrant.model is None:
         return []
     same = [e for e in site.entrants if e is not entrant and e.model and e.model.model == entrant.model.model]
-    return sorted(same, key=lambda other: other.changed, reverse=True)
+    return sorted(same, key=lambda other: other.latest_start, reverse=True)
 
 
 def _card_rows(entrant: Entrant) -> list[tuple[str, Any]]:

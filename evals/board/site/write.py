@@ -1,4 +1,4 @@
-"""Write the pages of a board, or of a results folder, into a folder."""
+"""Write the website of a board or of a results folder."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from evals.board.submission import SUFFIX
 from evals.errors import UsageError
 
 MARKER = ".evals-board-site"
-"""Empty file that identifies a folder written by this module; no other folder is overwritten."""
+"""Empty file that marks a folder as written by this module; only such a folder, or an empty one, is written to."""
 STATIC = ("style.css", "script.js")
 
 
 def write(folder: Path, out: Path) -> list[Path]:
-    """Write all files and return their paths; files of earlier pages are kept, so that their URLs remain valid.
+    """Write all files into `out` and return their paths; earlier files are kept, so that their URLs remain valid.
 
-    Raises UsageError if the folder contains files but was not written by this function.
+    Raises UsageError if `out` contains files but was not written by this function.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).exists())):
-        raise UsageError(f"{out} contains other files; choose a new or empty folder")
+        raise UsageError(f"{out} contains other files, or is not a folder; choose a new or empty folder")
     site = contents.load(folder)
     written = []
     for name, content in list(_files(site)):  # nothing is written if a page fails
@@ -37,7 +37,7 @@ def write(folder: Path, out: Path) -> list[Path]:
 
 
 def _copy_downloads(site: contents.Contents, out: Path) -> Iterator[Path]:
-    """Copy the entries of a board and their results, and yield the copies."""
+    """Copy the files of a board's entries and their results, and yield the paths of the copies."""
     for entrant in site.entrants if site.is_board else ():
         for name in (f"{ENTRIES}/{entrant.name}{SUFFIX}", f"{FOLDER}/{entrant.name}.json"):
             if (site.source / name).is_file():
