@@ -2,10 +2,10 @@
 
 `official` follows MathArena (eth-sri/matharena @ e9276603): four repeats; the last boxed answer, or else the last integer
 in the reply. `strict` needs a stated answer and never falls back to the last number. `intern-s1` is OpenCompass' cascade
-(@ a5acc4bb): the boxed answer, then a judge model for replies that this rule does not count as right, both with
-OpenCompass' own prompts (`intern-s1~`: reworded). OpenCompass' symbolic comparison is replaced by a comparison of integers,
-which is equivalent for these answers. The problems are taken from the hub; they have not been compared with OpenCompass'
-copy.
+(@ a5acc4bb): the boxed answer counts, and a judge model grades the replies that this rule does not count as right. The
+prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded). OpenCompass' symbolic comparison is replaced by a
+comparison of integers, which is equivalent for these answers. The problems are taken from the hub; they have not been
+compared with OpenCompass' copy.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _samples(data: Data, year: str) -> Iterator[Sample]:
 
 
 def _sample_id(row: Row, year: str, position: int) -> str:
-    """Return the id, e.g. `2025-I-1`; if the data have none, the first fifteen problems are paper I."""
+    """Return the row's id, e.g. `2025-I-1`; without a valid one, count from the first fifteen problems, which are paper I."""
     given_id = str(row.get("id", ""))
     if ID_PATTERN.fullmatch(given_id):
         return given_id
@@ -84,14 +84,14 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
     )
 
 
-def _boxed_prompt(sample: Sample, repeat: int) -> Prompt:
+def _opencompass_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(f"{plain_text(sample.question)}\nPut the final answer into \\boxed{{}}.")
 
 
 def _intern_s1(year: str) -> Protocol:
     config = f"aime{year}/aime{year}_cascade_eval_gen_5e9f4f.py"
     upstream = opencompass_prompts(config, f"aime{year}_infer_cfg", "cascade_evaluator.llm_evaluator")
-    return intern_s1_protocol(_boxed_prompt, upstream, Integer(integer), metrics=repeat_metrics())
+    return intern_s1_protocol(_opencompass_prompt, upstream, Integer(integer), metrics=repeat_metrics())
 
 
 BENCHMARK = Benchmark(

@@ -1,7 +1,7 @@
 """Biology-Instructions (He et al. 2024, arXiv 2412.19191): 21 tasks on DNA, RNA, proteins and pairs of sequences.
 
 `official` scores as OpenCompass does, with its known defects (evals/scorers/upstream/biology.py): MCC of eight yes/no
-tasks, accuracy, Pearson's and Spearman's correlation, R2, AUC of sets of modifications, Fmax of EC numbers, and a mixed
+tasks, accuracy, Pearson and Spearman correlations, R2, AUC of sets of modifications, Fmax of EC numbers, and a mixed
 score, each over the whole run with a bootstrap interval. `intern-s1` is the same with OpenCompass' prompts and the sampling
 of Intern-S1-Pro's published scores (`intern-s1~`: reworded), and the unweighted mean of the 21 tasks. `strict` reads answers
 wherever a reply states them, and corrects the metrics: for MCC a missing answer is a third class instead of the opposite
@@ -62,7 +62,7 @@ def _prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
 # --- scoring
 
 
-def _run_metric(name: str, of: Any, *, unit: str = "fraction", headline: bool = True) -> Metric:
+def _whole_run_metric(name: str, of: Any, *, unit: str = "fraction", headline: bool = True) -> Metric:
     return Metric(name=name, of=of, pool="whole", unit=unit, headline=headline, bounds=None)
 
 
@@ -80,23 +80,23 @@ ACCURACY = Metric(name="accuracy", of=mean_value)
 ANSWERED = Metric(name="answered", of=stated_share)
 CORRELATION = "correlation"
 OFFICIAL_METRICS: Mapping[str, tuple[Metric, ...]] = {
-    "mcc": (_run_metric("mcc", labels.mcc, unit=CORRELATION), ACCURACY),
-    "pearson": (_run_metric("pearson", Correlation("pearson"), unit=CORRELATION),),
-    "spearman": (_run_metric("spearman", Correlation("spearman"), unit=CORRELATION),),
-    "r2": (_run_metric("r2", Correlation("r2")),),
-    "auc": (_run_metric("auc", LabelAuc()), Metric(name="f1", of=mean_value)),
+    "mcc": (_whole_run_metric("mcc", labels.mcc, unit=CORRELATION), ACCURACY),
+    "pearson": (_whole_run_metric("pearson", Correlation("pearson"), unit=CORRELATION),),
+    "spearman": (_whole_run_metric("spearman", Correlation("spearman"), unit=CORRELATION),),
+    "r2": (_whole_run_metric("r2", Correlation("r2")),),
+    "auc": (_whole_run_metric("auc", LabelAuc()), Metric(name="f1", of=mean_value)),
     "accuracy": (Metric(name="accuracy", of=mean_value, headline=True),),
-    "mixed": (_run_metric("mixed", Mixed(default=0.0)),),
-    "fmax": (_run_metric("fmax", Fmax(enzyme_labels, enzymes)), Metric(name="f1", of=mean_value)),
+    "mixed": (_whole_run_metric("mixed", Mixed(default=0.0)),),
+    "fmax": (_whole_run_metric("fmax", Fmax(enzyme_labels, enzymes)), Metric(name="f1", of=mean_value)),
 }
 STRICT_METRICS: Mapping[str, tuple[Metric, ...]] = {
-    "mcc": (_run_metric("mcc_with_silence", labels.mcc_with_silence, unit=CORRELATION), ACCURACY),
-    "pearson": (_run_metric("pearson", Correlation("pearson", constant=0.0), unit=CORRELATION),),
-    "spearman": (_run_metric("spearman", Correlation("spearman", constant=0.0), unit=CORRELATION),),
-    "r2": (_run_metric("r2_signed", Correlation("r2", signed=True, constant=0.0), unit=CORRELATION),),
+    "mcc": (_whole_run_metric("mcc_with_silence", labels.mcc_with_silence, unit=CORRELATION), ACCURACY),
+    "pearson": (_whole_run_metric("pearson", Correlation("pearson", constant=0.0), unit=CORRELATION),),
+    "spearman": (_whole_run_metric("spearman", Correlation("spearman", constant=0.0), unit=CORRELATION),),
+    "r2": (_whole_run_metric("r2_signed", Correlation("r2", signed=True, constant=0.0), unit=CORRELATION),),
     "auc": OFFICIAL_METRICS["auc"],
     "accuracy": OFFICIAL_METRICS["accuracy"],
-    "mixed": (_run_metric("mixed", Mixed()),),
+    "mixed": (_whole_run_metric("mixed", Mixed()),),
     "fmax": (Metric(name="f1", of=mean_value, headline=True),),
 }
 OFFICIAL_SCORERS: Mapping[str, Scorer] = {

@@ -2,12 +2,13 @@
 
 Each chart has a true and a false assertion for each of four tasks (CR: chart type, VE: a value, VC: a comparison, GC: an
 extreme) and a question whose answer is a number (NQA). Acc+ requires both assertions of a pair to be judged correctly; CoR
-counts pairs with the same answer to both. Intervals are clustered by chart. `official` and `intern-s1` follow the authors'
-rule with its defects; `strict` corrects them (evals/scorers/chartbench.py). The paper reports Acc+ and NQA separately; the
-authors' script has pooled both as `final` since March 2025, and so does VLMEvalKit (`pooled`). Both use a language model to
-extract numbers; here only the judge of `intern-s1` does. An empty reply, which upstream counts as "no", is unanswered.
-Upstream has ten prompts; `official` uses that of the authors' published recordings. Under `intern-s1` the prompt is only
-the data set's question and the judge only extracts a number, so there is no `intern-s1~`.
+counts the pairs whose two assertions get the same answer. Intervals are clustered by chart. `official` and `intern-s1`
+follow the authors' rule with its defects; `strict` corrects them (evals/scorers/chartbench.py). The paper reports Acc+ and
+NQA separately; the authors' script has pooled them as `final` since March 2025, and so does VLMEvalKit (here `pooled`).
+Script and VLMEvalKit extract numbers with a language model; here only the judge of `intern-s1` does so. An empty reply,
+which upstream counts as "no", is unanswered here. Upstream has ten prompts; `official` uses the one from which the authors'
+published recordings were made. Under `intern-s1` the prompt is only the data set's question and the judge only extracts a
+number, so there is no `intern-s1~`.
 
 Rows are the authors' (test.jsonl, test_mini.jsonl: id, image, type, conversation) or VLMEvalKit's (index, question,
 answer, QA_type, task, image). Sample ids are VLMEvalKit's: item and position of the assertion, `17_0` and `17_1`. Row
@@ -63,13 +64,13 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
-    item_by_task: dict[tuple[str, str], str] = {}
+    item_by_chart_and_task: dict[tuple[str, str], str] = {}
     for row in _rows(data, variant):
         sample_id, chart, task = str(row["index"]), str(row["chart"]), str(row["task"])
         item = sample_id.partition("_")[0]
-        if item_by_task.setdefault((chart, task), item) != item:
+        if item_by_chart_and_task.setdefault((chart, task), item) != item:
             raise DataError(
-                f"chartbench: {chart} has two items of task {task}, {item_by_task[chart, task]} and {item}"
+                f"chartbench: {chart} has two items of task {task}, {item_by_chart_and_task[chart, task]} and {item}"
             )
         yield Sample(
             id=sample_id,

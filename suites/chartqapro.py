@@ -8,7 +8,7 @@ prompts are ours, based on the authors' instructions.
 
 Rows are the hub's (Question, Answer, Question Type, Year, Paragraph, image) or VLMEvalKit's (the same columns in lower
 case, lists as Python literals). The earlier turns of a conversation are part of the prompt, with their answers; the last
-turn is scored. The number of rows is the paper's; ids are positions.
+turn is scored. The number of rows is the paper's; rows without an id are identified by their position.
 """
 
 from __future__ import annotations

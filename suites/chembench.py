@@ -1,10 +1,10 @@
 r"""ChemBench, the name of two unrelated benchmarks.
 
 `4k` is ChemBench4K of ChemLLM (Zhang et al. 2024, arXiv 2402.06852): nine tasks of single-choice questions. It is the
-column "ChemBench" of the Intern-S1 tables, whose headline is the mean over eight of the nine tasks (Solvent_Prediction is
-run but excluded). `official` is OpenCompass' rule-based setup (@ a5acc4bb, ChemBench_gen): five worked examples, and the
-first capital letter of the reply. `intern-s1` (ChemBench_llmjudge_gen) has no examples and a judge model that grades the whole
-reply, both with OpenCompass' own prompts (`intern-s1~`: reworded).
+column "ChemBench" of the Intern-S1 tables. As there, the headline is the mean over eight of the nine tasks;
+Solvent_Prediction is run but excluded. `official` is OpenCompass' rule-based setup (@ a5acc4bb, ChemBench_gen): five worked
+examples, and the first capital letter of the reply counts. Under `intern-s1` (ChemBench_llmjudge_gen) there are no examples,
+and a judge model grades the whole reply; the prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded).
 
 `lamalab` is ChemBench of Mirza et al. (Nature Chemistry 2025, arXiv 2404.01475): 2,788 tasks, 2,544 of them multiple
 choice with one or several right options, 244 with a numeric answer. `official` follows the authors
@@ -47,8 +47,8 @@ TOPICS = (
     "organic-chemistry", "physical-chemistry", "technical-chemistry", "toxicity-and-safety",
 )  # fmt: skip
 HUB_TOPICS = tuple(topic.replace("-", "_") for topic in TOPICS)
-SAFETY = frozenset({"safety", "toxicity", "toxicology", "chemical safety", "hazard statements"})
-MATERIALS = frozenset({"polymer-chemistry", "solid-state-chemistry", "mof", "polymers"})
+SAFETY_KEYWORDS = frozenset({"safety", "toxicity", "toxicology", "chemical safety", "hazard statements"})
+MATERIALS_KEYWORDS = frozenset({"polymer-chemistry", "solid-state-chemistry", "mof", "polymers"})
 
 
 def _split_4k(task: str, part: str) -> Split:
@@ -94,12 +94,12 @@ def _samples_lamalab(data: Data) -> Iterator[Sample]:
             yield _with_report_name(sample, str(row.get("path") or ""), str(task.get("name") or ""))
 
 
-def _with_report_name(sample: Sample, path: str, task: str) -> Sample:
+def _with_report_name(sample: Sample, path: str, task_name: str) -> Sample:
     """Add the name that the task has in recorded reports: `<parent folder>-<file stem>-<task name>`."""
     if not path:
         return sample
     folder, _, file = path.rpartition("/")
-    name = f"{folder.rpartition('/')[2]}-{file.rpartition('.')[0]}-{task}"
+    name = f"{folder.rpartition('/')[2]}-{file.rpartition('.')[0]}-{task_name}"
     return structs.replace(sample, meta={**sample.meta, "name": name})
 
 
@@ -139,14 +139,14 @@ def _topic(keywords: Sequence[str]) -> str:
     keyword_set = set(keywords)
     if "chemical-preference" in keyword_set:
         return "chemical-preference"
-    if keyword_set & SAFETY:
+    if keyword_set & SAFETY_KEYWORDS:
         return "toxicity-and-safety"
-    if keyword_set & MATERIALS:
+    if keyword_set & MATERIALS_KEYWORDS:
         return "materials-science"
     return next((topic for topic in TOPICS if topic in keyword_set), "general-chemistry")
 
 
-_MARKUP = (
+_MARKUP_REPLACEMENTS = (
     (re.compile(r"\[(?:START|END)_(?:RXN)?SMILES\]"), ""),
     (re.compile(r"\\(?:ce|pu)\{((?:[^{}]|\{[^{}]*\})*)\}"), r"\1"),
     (re.compile(r"\$([^$\n]{1,200})\$"), r"\1"),
@@ -155,7 +155,7 @@ _MARKUP = (
 
 def strip_markup(text: str) -> str:
     r"""Remove the data set's markup from text, as upstream does for prompts: `\ce{H2O}` -> `H2O`."""
-    for pattern, replacement in _MARKUP:
+    for pattern, replacement in _MARKUP_REPLACEMENTS:
         text = pattern.sub(replacement, text)
     return text
 
@@ -200,7 +200,7 @@ def _ideal_lamalab(sample: Sample, prompt: Prompt) -> str:
 
 
 def first_capital(text: str, count: int) -> str | None:
-    """Return the first upper-case character: T for "The answer is B" (a known defect)."""
+    """Return the first upper-case character, as OpenCompass does: T for "The answer is B" (a known defect)."""
     return next((character for character in text if character.isupper()), None)
 
 

@@ -2,9 +2,9 @@
 
 Intern-S1's paper (arXiv 2508.15763, section 2.2, figure 4) defines the compression ratio as total characters divided by
 total tokens, so higher is better; its inverse, tokens per character, is reported too. Both are ratios of sums, with a
-bootstrap over strings. `bare` counts a string as it is; `tagged` puts it between the tags that switch tokenizers like
-Intern-S1's to their scientific vocabularies, and is reported with and without the tags themselves. The paper's strings are
-not published; those bundled here are ours, and `--data` accepts others (columns `domain` and `text`).
+bootstrap over strings. `bare` counts the tokens of a string as it is; `tagged` puts the string between the tags that switch
+tokenizers like Intern-S1's to their scientific vocabularies, and reports the ratio with and without the tags themselves. The
+paper's strings are not published; those bundled here are ours, and `--data` accepts others (columns `domain` and `text`).
 
 Tokenizers like Intern-S1's also detect untagged SMILES, with RDKit if it is installed, so the numbers depend on the
 versions of the libraries, which are part of a run's identity (`tokens:` adapter).
@@ -43,7 +43,7 @@ VARIANTS = {
     "code": Variant(12, sha256="4c80ec7e0072f8e21f12598481992433c503a16174cc903c495c42627f922caa"),
     "series": Variant(12, sha256="8563bf02d93b994bf528681611c16fceaa36f04ad28526e954a28c573a22f72f"),
 }
-"""Domain -> its bundled strings."""
+"""Domain -> number and hash of its bundled strings."""
 
 
 def _samples(data: Data, domain: str) -> Iterator[Sample]:

@@ -1,12 +1,12 @@
 """GPQA (Rein et al. 2023, arXiv 2311.12022). The authors ask that no item be published in plain text.
 
 `official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats; the orders of options for all rows and repeats are
-drawn from a single generator seeded with 0; first match of `Answer: X`.
+drawn from a single generator seeded with 0; the first match of `Answer: X` counts.
 
-`intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: first match of `ANSWER: X`, then a judge model for replies that this
-rule does not count as right, both with OpenCompass' own prompts (`intern-s1~`: reworded). Options are rotated by the row
-number, so that the gold letters are D, C, B, A in turn; `{A}` in a question, e.g. in the subscript of a formula, is replaced
-by option A.
+`intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: the first match of `ANSWER: X` counts; a judge model grades the
+replies that this rule does not count as right. The prompts of model and judge are OpenCompass' own (`intern-s1~`:
+reworded). Options are rotated by the row number, so that the gold letters are D, C, B, A in turn; `{A}` in a question,
+e.g. in the subscript of a formula, is replaced by option A.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _prompt(instruction: str, sample: Sample, order: tuple[int, ...], line_format: str = "{}) {}") -> Prompt:
-    """Return the prompt; question and options are stripped, as only OpenCompass' own prompts keep surrounding white space."""
+    """Return a prompt with the options in the given order; white space around the question and the options is removed."""
     option_lines = options([sample.choices[i].strip() for i in order], line_format=line_format)
     return ask(f"{instruction}\n\n{plain_text(sample.question).strip()}\n\n{option_lines}", order=order)
 

@@ -1,9 +1,9 @@
 """HMMT February 2025 and 2026 (Harvard-MIT Mathematics Tournament), as published by MathArena; answers are expressions.
 
-`official` follows MathArena (eth-sri/matharena @ e9276603): the last boxed answer, or else the last integer in the reply, as in its
-HMMT configurations; four runs per problem. Boxes are cleaned as by MathArena's parser, but math-verify decides whether two
+`official` follows MathArena's HMMT configurations (eth-sri/matharena @ e9276603): the last boxed answer, or else the last
+integer in the reply, counts; four repeats. Boxes are cleaned as in MathArena's parser, but math-verify decides whether two
 answers are equal (evals/scorers/upstream/boxed.py documents the differences). `strict` needs a stated answer and never
-falls back to the last number. The Intern-S2 tables report fractions of 33 problems x 32 runs
+falls back to the last number. The scores in the Intern-S2 tables are multiples of 1/(33 x 32): 33 problems with 32 repeats
 (`evals claims check --grid --suite hmmt:2026`).
 """
 

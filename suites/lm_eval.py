@@ -106,7 +106,7 @@ def _register_builtin_file(name: str) -> bool:
 
 
 def _index() -> Mapping[str, Any]:
-    """Read the files of all tasks, the user's folders last."""
+    """Return lm_eval's index of all tasks, including those in the user's folders."""
     return _read_index(os.environ.get("EVALS_LM_EVAL_INCLUDE", ""), defaults=True)
 
 
@@ -163,7 +163,7 @@ def _task_file(name: str) -> TaskFile:
     return TaskFile(name, str(_files[name]))
 
 
-def _shots(task: Any, requested: int | None, name: str) -> int:
+def _shot_count(task: Any, requested: int | None, name: str) -> int:
     default = task.config.num_fewshot
     if requested and default == 0:
         raise UsageError(f"lm-eval:{name}: the task is defined to have no few-shot examples")
@@ -248,7 +248,7 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer, or likelihoods under which it is the most likely, even if they are normalised by length."""
+    """Return the gold answer, or likelihoods under which it is the most likely, even after normalisation by length."""
     if "continuations" not in sample.meta:
         return sample.targets[0]
     texts = [text for group in sample.meta["continuations"] for text in group]
@@ -283,17 +283,16 @@ def _metrics(task: Any, task_file: TaskFile) -> tuple[Metric, ...]:
     """Return the task's metrics for each filter; the headline is the task's main metric for its first filter."""
     filters = [ensemble.name for ensemble in task._filters]
     headline = headline_metric(task)
+    means = {name for name in BINARY_METRICS if is_averaged(task, name)}
     names = sorted(task.aggregation(), key=lambda name: name != headline)
     return tuple(
         Metric(
             name=name if len(filters) == 1 else f"{name},{filter_name}",
-            of=PartMean(name)
-            if name in BINARY_METRICS and is_averaged(task, name)
-            else Aggregate(task_file, name),
-            pool="micro" if name in BINARY_METRICS and is_averaged(task, name) else "whole",
+            of=PartMean(name) if name in means else Aggregate(task_file, name),
+            pool="micro" if name in means else "whole",
             better="higher" if task.higher_is_better().get(name, True) else "lower",
             unit="fraction" if name in BINARY_METRICS else "",
-            bounds=(0.0, 1.0) if name in BINARY_METRICS and is_averaged(task, name) else None,
+            bounds=(0.0, 1.0) if name in means else None,
             scorer=filter_name,
             headline=name == headline and filter_name == filters[0],
         )
@@ -316,7 +315,7 @@ def _suite(variant: str) -> Suite:
     name, requested_shots = _split_shots(variant)
     task_file = _task_file(name)
     task = load_task(task_file)
-    shots = _shots(task, requested_shots, name)
+    shots = _shot_count(task, requested_shots, name)
     versions = f"{version()}, task version {task.VERSION}"
     by_likelihood = task.OUTPUT_TYPE in LIKELIHOOD_TYPES
     return Suite(
@@ -356,7 +355,7 @@ class LmEval(Benchmark, frozen=True, kw_only=True):
         return (PROTOCOL,)
 
     def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:
-        """Return the suite of one task; `shots` becomes part of its name."""
+        """Return the suite of one task; `shots`, if given, becomes part of the suite's name."""
         return _suite(variant if shots is None else _with_shots(_split_shots(variant)[0], shots))
 
 

@@ -6,9 +6,9 @@ before it computes the area, so this metric is called `rocauc_thresholded` here;
 probabilities, is reported too. A missing answer gets the error of the training mean. `strict` uses the same prompts, parses
 replies more leniently, and has balanced accuracy as its headline for classification.
 
-`intern-s1` is the setting of the published Intern-S1 scores: fold 0 of four composition tasks, with replies parsed and
-graded by a judge model with OpenCompass' prompts. Its questions are in a data file that is not public: replies recorded
-elsewhere can be imported as `intern-s1`, but runs made here are `intern-s1~`, reworded.
+`intern-s1` is the setting of the published Intern-S1 scores: fold 0 of four composition tasks; a judge model extracts the
+number, or grades the yes or no, with OpenCompass' prompts. The questions are in a data file that is not public: replies
+recorded elsewhere can be imported as `intern-s1`, but runs made here are `intern-s1~`, reworded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row
-from evals.data.matbench import table
+from evals.data.matbench import read_table
 from evals.errors import DataError, install
 from evals.extract import stated_yes_no
 from evals.extract.reading import Reading
@@ -58,16 +58,16 @@ class Task(Struct, frozen=True):
     """Unit that answers are converted to, if it is more specific than `unit`."""
     possible_range: tuple[float, float] = (-inf, inf)
     """Generous bounds on physically possible values; a number outside them is suspect."""
-    structure: bool = False
+    has_structure: bool = False
     """Whether the input is a crystal structure instead of a composition."""
 
     @property
-    def binary(self) -> bool:
+    def is_binary(self) -> bool:
         """Return whether the answer is yes or no."""
         return self.property_phrase.endswith("?")
 
 
-METAL = "Is the material a metal (no band gap)?"
+METAL_QUESTION = "Is the material a metal (no band gap)?"
 TASKS = {
     "steels": Task(
         "yield strength", "yield strength at room temperature of the steel", "MPa", possible_range=(1, 10_000)
@@ -75,10 +75,10 @@ TASKS = {
     "expt_gap": Task(
         "gap expt", "experimental band gap of the material (0 for a metal)", "eV", possible_range=(0, 25)
     ),
-    "expt_is_metal": Task("is_metal", METAL),
+    "expt_is_metal": Task("is_metal", METAL_QUESTION),
     "glass": Task("gfa", "Can an alloy of this composition be quenched into a metallic glass?"),
     "jdft2d": Task(
-        "exfoliation_en", "exfoliation energy", "meV/atom", possible_range=(-50, 10_000), structure=True
+        "exfoliation_en", "exfoliation energy", "meV/atom", possible_range=(-50, 10_000), has_structure=True
     ),
     "phonons": Task(
         "last phdos peak",
@@ -86,10 +86,10 @@ TASKS = {
         "cm**-1",
         "1/cm",
         possible_range=(1, 5_000),
-        structure=True,
+        has_structure=True,
     ),
     "dielectric": Task(
-        "n", "refractive index", answer_unit=DIMENSIONLESS, possible_range=(0.5, 200), structure=True
+        "n", "refractive index", answer_unit=DIMENSIONLESS, possible_range=(0.5, 200), has_structure=True
     ),
     "log_gvrh": Task(
         "log10(G_VRH)",
@@ -98,7 +98,7 @@ TASKS = {
         "log10(GPa)",
         "log10(GPa)",
         (-3, 3.5),
-        structure=True,
+        has_structure=True,
     ),
     "log_kvrh": Task(
         "log10(K_VRH)",
@@ -107,7 +107,7 @@ TASKS = {
         "log10(GPa)",
         "log10(GPa)",
         (-3, 3.5),
-        structure=True,
+        has_structure=True,
     ),
     "perovskites": Task(
         "e_form",
@@ -116,32 +116,36 @@ TASKS = {
         "eV/unit cell",
         "eV/cell",
         (-40, 40),
-        structure=True,
+        has_structure=True,
     ),
     "mp_gap": Task(
-        "gap pbe", "band gap computed with the PBE functional", "eV", possible_range=(0, 25), structure=True
+        "gap pbe",
+        "band gap computed with the PBE functional",
+        "eV",
+        possible_range=(0, 25),
+        has_structure=True,
     ),
-    "mp_is_metal": Task("is_metal", METAL, structure=True),
-    "mp_e_form": Task("e_form", "formation energy", "eV/atom", possible_range=(-10, 10), structure=True),
+    "mp_is_metal": Task("is_metal", METAL_QUESTION, has_structure=True),
+    "mp_e_form": Task("e_form", "formation energy", "eV/atom", possible_range=(-10, 10), has_structure=True),
 }
 ROWS = {
     "steels": 312, "expt_gap": 4_604, "expt_is_metal": 4_921, "glass": 5_680, "jdft2d": 636, "phonons": 1_265,
     "dielectric": 4_764, "log_gvrh": 10_987, "log_kvrh": 10_987, "perovskites": 18_928, "mp_gap": 106_113,
     "mp_is_metal": 106_113, "mp_e_form": 132_752,
 }  # fmt: skip
-VARIANTS = {name: Variant(rows, chance=0.5 if TASKS[name].binary else None) for name, rows in ROWS.items()}
+VARIANTS = {name: Variant(rows, chance=0.5 if TASKS[name].is_binary else None) for name, rows in ROWS.items()}
 DEFAULT = ("steels", "expt_gap", "expt_is_metal", "glass")
 
 
 def _table(data: Data, name: str) -> list[Row]:
     task = TASKS[name]
     rows = VARIANTS[name].rows
-    return table(data, name, column=task.column, expected=rows, gold=lambda row: _gold(task, row))
+    return read_table(data, name, column=task.column, expected=rows, gold=lambda row: _gold(task, row))
 
 
 def _gold(task: Task, row: Row) -> str | float:
     value = row[task.column]
-    if not task.binary:
+    if not task.is_binary:
         return float(value)
     return "yes" if str(value).strip().lower() in ("true", "1", "1.0", "yes") else "no"
 
@@ -150,7 +154,7 @@ def _samples(data: Data, name: str, *, only_fold: int | None = None) -> Iterator
     task = TASKS[name]
     rows = _table(data, name)
     golds = [_gold(task, row) for row in rows]
-    training = {} if task.binary else _training_statistics(rows, golds)
+    training = {} if task.is_binary else _training_statistics(rows, golds)
     for row, gold in zip(rows, golds, strict=True):
         fold = int(row["fold"])
         if only_fold is not None and fold != only_fold:
@@ -166,10 +170,9 @@ def _samples(data: Data, name: str, *, only_fold: int | None = None) -> Iterator
 
 
 def _question(task: Task, row: Row) -> tuple[Text, ...]:
-    material = row.get("structure" if task.structure else "composition")
-    if not material:
-        return ()
-    return (Text("structure"),) if task.structure else (Text(str(material)),)
+    """Return the composition, or a placeholder for the structure, which `MaterialPrompter` describes; empty if there is none."""
+    material = row.get("structure" if task.has_structure else "composition")
+    return (Text("structure" if task.has_structure else str(material)),) if material else ()
 
 
 def _training_statistics(rows: Sequence[Row], golds: Sequence[Any]) -> dict[int, dict[str, float]]:
@@ -194,7 +197,7 @@ class MaterialPrompter(Struct, frozen=True):
 
     def __call__(self, sample: Sample, repeat: int) -> Prompt:
         """Return the prompt; raises DataError for an invalid composition."""
-        if self.task.structure:
+        if self.task.has_structure:
             return ask(self._text(describe_crystal(parse_structure(self.structures[sample.id]))))
         formula = plain_text(sample.question)
         if not looks_like_formula(formula):
@@ -202,7 +205,7 @@ class MaterialPrompter(Struct, frozen=True):
         return ask(self._text(f"Composition: {formula}"))
 
     def _text(self, material: str) -> str:
-        if self.task.binary:
+        if self.task.is_binary:
             return (
                 f"{self.task.property_phrase}\n\n{material}\n\nFinish with two lines: `Probability: P`, where P from 0 to 1 is "
                 "how likely the answer is yes, and `Answer: yes` or `Answer: no`."
@@ -218,10 +221,10 @@ class MaterialPrompter(Struct, frozen=True):
 def _prompter(data: Data, name: str) -> Prompter:
     """Return the prompter; raises DataError if pint, which scoring needs, is missing."""
     task = TASKS[name]
-    if not task.binary and find_spec("pint") is None:
+    if not task.is_binary and find_spec("pint") is None:
         raise DataError(f"matbench:{name} needs pint to convert the units of answers: {install('materials')}")
     return MaterialPrompter(
-        task, {str(row["mbid"]): row["structure"] for row in _table(data, name)} if task.structure else {}
+        task, {str(row["mbid"]): row["structure"] for row in _table(data, name)} if task.has_structure else {}
     )
 
 
@@ -239,7 +242,7 @@ def _upstream_prompts(variant: str) -> UpstreamPrompts:
         unavailable="OpenCompass' questions about Matbench are in a data file that is not public",
         loop_values=(("task", f"matbench_{variant}"),),
         columns=_columns,
-        kind="verdict" if TASKS[variant].binary else "number",
+        kind="verdict" if TASKS[variant].is_binary else "number",
     )
 
 
@@ -266,13 +269,15 @@ def _official(variant: str) -> Protocol:
 
 
 def _rule_protocol(task: Task, label: Scorer, number: Scorer, *, class_headline: str) -> Protocol:
-    scorers = {"label": label} if task.binary else {"number": number}
+    scorers = {"label": label} if task.is_binary else {"number": number}
     return Protocol(prompter=_prompter, scorers=scorers, metrics=_metrics(task, class_headline))
 
 
 def _metrics(task: Task, class_headline: str) -> tuple[Metric, ...]:
     return (
-        classification(headline=class_headline) if task.binary else regression(task.display_unit or task.unit)
+        classification(headline=class_headline)
+        if task.is_binary
+        else regression(task.display_unit or task.unit)
     )
 
 
@@ -285,7 +290,7 @@ def _intern_s1(variant: str) -> Protocol:
         prompter=_prompter,
         upstream=None if refuses else _upstream_prompts(variant),
         scorers={
-            "judge": label_judge if task.binary else Judged(rule=FirstNumber(), mode="read", form="number")
+            "judge": label_judge if task.is_binary else Judged(rule=FirstNumber(), mode="read", form="number")
         },
         metrics=_metrics(task, "accuracy"),
         sampling=INTERN_S1,
@@ -300,13 +305,12 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     Source: OpenCompass @ a5acc4bb, configs/summarizers/groups/matbench.py: the mean of (2 - MAE) / 2 for
     expt_gap, (2000 - MAE) / 2000 for steels and two accuracies; it can fall below 0.
     """
-    if ProtocolName.parse(protocol).base not in AGGREGATED:
+    if ProtocolName.parse(protocol).base != "intern-s1":
         return None
     to_fractions = {"expt_gap": lambda mae: (2 - mae) / 2, "steels": lambda mae: (2000 - mae) / 2000}
     return mean_of_variants(DEFAULT, cards, to_fractions, same_items=[("expt_gap", "expt_is_metal")])
 
 
-AGGREGATED = ("intern-s1",)
 BENCHMARK = Benchmark(
     name="matbench",
     title="Matbench v0.1: thirteen properties of materials (Dunn et al. 2020, npj Comput. Mater. 6, 138), posed in natural language.",
@@ -314,11 +318,7 @@ BENCHMARK = Benchmark(
     variants=VARIANTS,
     default=DEFAULT,
     samples=_samples,
-    protocols={
-        "strict": _strict,
-        "official": _official,
-        "intern-s1": _intern_s1,
-    },
+    protocols={"strict": _strict, "official": _official, "intern-s1": _intern_s1},
     ideal=_ideal,
     licence="MIT",
     cite="doi 10.1038/s41524-020-00406-3",

@@ -4,11 +4,11 @@
 VLMEvalKit (evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse the reply.
 `strict` needs a stated option, or an expression that equals the gold answer. Each problem has one image, which is sent
 first; placeholders such as `<image1>` in a question refer to parts of it. VLMEvalKit's hint on the answer format is
-reworded, so runs made here are `intern-s1~`. `vlmevalkit` is the same with greedy sampling.
+reworded, so runs made here are `intern-s1~`. `vlmevalkit` is `intern-s1` with greedy sampling.
 
 `geometry` is the subset of testmini that OptMerge (arXiv 2505.19892) reports: four subjects of 19 items, **76 items in
-all**, so that one item is worth 1.3 percentage points and the standard error of a score is about 5. Its headline is the mean
-of the four subjects' accuracies.
+all**, so that one item is worth 1.3 percentage points and the standard error of a score is about 5 points. Its headline is
+the mean of the four subjects' accuracies.
 """
 
 from __future__ import annotations

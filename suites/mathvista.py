@@ -4,12 +4,13 @@
 (evals/scorers/upstream/mathvista.py), but a rule extracts the answer instead of a language model. `intern-s1` follows
 VLMEvalKit (evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse the reply.
 `strict` needs a stated option, or one stated number that is correct to the requested precision. Upstream's questions begin
-with a hint on the answer format, which is reworded, so runs made here are `intern-s1~`. `vlmevalkit` is the same with
+with a hint on the answer format, which is reworded, so runs made here are `intern-s1~`. `vlmevalkit` is `intern-s1` with
 greedy sampling.
 
-`geometry` is the subset that OptMerge (arXiv 2505.19892) reports: the items with at least one of three labels, algebraic or
-geometry reasoning (skills) and geometry problem solving (a task). Its headline is the unweighted mean of the three accuracies,
-which overlap: the 304 items have 728 labels, and 206 of the items have all three. `accuracy` counts each item once.
+`geometry` is the subset that OptMerge (arXiv 2505.19892) reports: the items with at least one of three labels, namely the
+skills algebraic reasoning and geometry reasoning, and the task geometry problem solving. Its headline is the unweighted mean
+of the three labels' accuracies. The labels overlap: the 304 items have 728 labels, and 206 of the items have all three.
+`accuracy` counts each item once.
 """
 
 from __future__ import annotations
@@ -22,13 +23,7 @@ from evals.benchmark import Benchmark, Protocol, Variant, gold_answer, gold_answ
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import (
-    LETTERS,
-    ask_with_images,
-    hinted_question,
-    options,
-    plain_text,
-)
+from evals.prompts import LETTERS, ask_with_images, hinted_question, options, plain_text
 from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy, mean_value
 from evals.scorers.upstream.mathvista import Official, Strict

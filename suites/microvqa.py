@@ -1,9 +1,9 @@
 """MicroVQA (Burgess et al., arXiv 2503.13399).
 
 `official` follows the authors (jmhb0/microvqa @ 0868fdf8, eval/eval.py): options are numbered from 1, and the first digit
-after "answer is" counts. `intern-s1` follows VLMEvalKit (@ e8e78f05, its general multiple choice): a rule, and a judge for
-replies that the rule cannot parse, with VLMEvalKit's own prompts (`intern-s1~`: reworded). `strict` needs a stated letter.
-An item has up to eight images, which are sent first.
+after "answer is" counts. `intern-s1` follows VLMEvalKit (@ e8e78f05, its general multiple choice): a rule reads the option,
+or a judge model if the rule cannot. VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel
+(`intern-s1~`: reworded). `strict` needs a stated letter. An item has up to eight images, which are sent first.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from evals.extract.upstream.letters import first_match
 from evals.prompts import LETTERS, SELECT_INSTRUCTION, ask_with_images, options, plain_text
 from evals.prompts.upstream.sentences import OPTION_JUDGE, SELECT_OPTION, sentence_prompts
 from evals.scorers.choice import Choice, StatedChoice
-from evals.scorers.judge.judged import Judged
-from evals.scorers.upstream.inferred import Inferred
+from evals.scorers.upstream.inferred import closest_option
 from evals.suite import INTERN_S1
 from evals.types import Prompt, Sample, Text
 
@@ -43,7 +42,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         )
 
 
-numbered = first_match("numbered", r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
+first_number = first_match("numbered", r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
 """The authors' rule: the first digit after "answer is"; "The answer is 12 um" is read as 1."""
 
 
@@ -79,13 +78,13 @@ BENCHMARK = Benchmark(
         "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}),
         "official": Protocol(
             prompt=_numbered_prompt,
-            scorers={"choice": Choice(numbered)},
+            scorers={"choice": Choice(first_number)},
             ideal=lambda sample, prompt: f"The answer is ({LETTERS.index(str(sample.target)) + 1}).",
         ),
         "intern-s1": Protocol(
             prompt=_vlmevalkit_prompt,
             upstream=sentence_prompts(SELECT_OPTION, judge=OPTION_JUDGE),
-            scorers={"choice": Judged(rule=Inferred(), mode="rest", form="option")},
+            scorers={"choice": closest_option()},
             sampling=INTERN_S1,
             ideal=gold_answer,
         ),

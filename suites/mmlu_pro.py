@@ -4,9 +4,9 @@
 `--shots`, upstream's `ntrain`), greedy sampling, three answer patterns tried in turn. If upstream picks a random option,
 the sample counts as unanswered; `accuracy_guess` is the expected accuracy with that guess.
 
-`intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: no examples, a judge model that grades the whole
-reply, both with OpenCompass' own prompts (`intern-s1~`: reworded), and the mean over the 14 subjects. The judge of the
-published scores is unknown.
+`intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: no examples; a judge model grades the whole
+reply; the headline is the mean over the 14 subjects. The prompts of model and judge are OpenCompass' own (`intern-s1~`:
+reworded). The judge of the published scores is unknown.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _reasoning_prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _few_shot_prompter(data: Data, variant: str, shots: int) -> Prompter:
-    """Return a prompter with worked examples of the same subject; raises DataError if a local split has fewer."""
+    """Return a prompter with worked examples of the same subject; raises DataError if the local data lack their split."""
     examples: dict[str, list[str]] = {}
     if not data.has(EXAMPLES):
         raise DataError(
@@ -86,15 +86,19 @@ def _few_shot_prompter(data: Data, variant: str, shots: int) -> Prompter:
         examples.setdefault(row["category"], []).append(
             f"Question:\n{row['question']}\nOptions:\n{options(choices)}\nAnswer: {reasoning}\n\n"
         )
-    required = min(shots, 1) if data.sample else shots
-    return partial(_few_shot_prompt, {group: texts[:shots] for group, texts in examples.items()}, required)
+    min_examples = min(shots, 1) if data.sample else shots
+    return partial(
+        _few_shot_prompt, {group: texts[:shots] for group, texts in examples.items()}, min_examples
+    )
 
 
-def _few_shot_prompt(examples: dict[str, list[str]], required: int, sample: Sample, repeat: int) -> Prompt:
+def _few_shot_prompt(
+    examples: dict[str, list[str]], min_examples: int, sample: Sample, repeat: int
+) -> Prompt:
     examples_shown = examples.get(sample.group, [])
-    if len(examples_shown) < required:
+    if len(examples_shown) < min_examples:
         raise DataError(
-            f"mmlu-pro: the validation split has only {len(examples_shown)} of {required} worked examples for {sample.group!r}"
+            f"mmlu-pro: the validation split has only {len(examples_shown)} of {min_examples} worked examples for {sample.group!r}"
         )
     intro = (
         f"Below are multiple-choice questions about {sample.group}, each with its reasoning. Reason step by step "
@@ -110,7 +114,7 @@ def _few_shot_prompt(examples: dict[str, list[str]], required: int, sample: Samp
 
 
 def official_letter(text: str, count: int) -> str | None:
-    """Apply the authors' three patterns, which match A to J regardless of the number of options."""
+    """Return the letter, from A to J regardless of the number of options, that the authors' three patterns read."""
     return letter_mmlu_pro(text)
 
 

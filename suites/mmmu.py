@@ -2,13 +2,14 @@
 
 Of MMMU's validation questions, 847 are multiple choice and 53 ask for a word or a number. `official` parses replies as the
 authors do, without their random guess (evals/scorers/upstream/mmmu.py). `intern-s1` follows VLMEvalKit, which produced the
-published Intern-S1 scores (evals/scorers/upstream/inferred.py: a rule, and a judge for the rest; open questions get two
-options for scoring), and `intern-s1-exact` is VLMEvalKit's exact matching without a judge. `strict` needs a stated answer.
+published Intern-S1 scores (evals/scorers/upstream/inferred.py: a rule reads the option, or a judge model if the rule cannot;
+open questions get two options for scoring), and `intern-s1-exact` is VLMEvalKit's exact matching without a judge. `strict`
+needs a stated answer.
 Images are placed where the question mentions them; an image that only an option mentions follows the question. Under
 `intern-s1`, as in that model's adapter, images come first and are numbered, the first one at twice its width and height.
 VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel (`intern-s1~`: reworded).
 
-MMMU-Pro (arXiv 2409.02813): 1,730 questions with up to ten options (one has twelve), as text with images (`pro-standard`)
+MMMU-Pro (arXiv 2409.02813): 1,730 questions with up to ten options, one with twelve, as text with images (`pro-standard`)
 and as a single image of the whole item (`pro-vision`); the aggregate is the mean of both.
 """
 
@@ -18,6 +19,7 @@ import ast
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from evals.benchmark import Benchmark, Protocol, Variant
@@ -105,11 +107,9 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 def _parse_list(row: Row, column: str) -> list[object]:
     """Parse a list that the hub stores as a Python literal."""
-    value = row[column]
-    try:
-        items = ast.literal_eval(value) if isinstance(value, str) else value
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise DataError(f"mmmu: {row['id']}: column {column!r} is not a list") from None
+    items = row[column]
+    with suppress(SyntaxError, ValueError, MemoryError, RecursionError):
+        items = ast.literal_eval(items) if isinstance(items, str) else items
     if not isinstance(items, list | tuple):
         raise DataError(f"mmmu: {row['id']}: column {column!r} is not a list")
     return list(items)
@@ -168,7 +168,7 @@ def _page_prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _reasoning_prompt(sample: Sample, repeat: int) -> Prompt:
-    """Return the chain-of-thought prompt of MMMU-Pro's authors: question, options, and the form of the last line."""
+    """Return a chain-of-thought prompt in the layout of MMMU-Pro's authors: question, options, form of the last line."""
     ending = f"\n{options(sample.choices)}\nReason step by step, then finish with a line of the form `Answer: X`, where X "
     ending += "is the letter of the right option."
     return append_to_question(sample, ending)
@@ -237,7 +237,7 @@ def _question_and_images(sample: Sample) -> tuple[str, dict[str, Media]]:
 
 
 def _direct_prompt(sample: Sample, repeat: int) -> Prompt:
-    """Return the authors' prompt for direct answers."""
+    """Return a prompt for an answer without reasoning, like the authors'."""
     ending = "\n\nAnswer the question with a single word or phrase."
     if sample.choices:
         option_lines = options(sample.choices, line_format="({}) {}")

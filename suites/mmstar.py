@@ -3,8 +3,8 @@
 The four options are part of the question's text, or in columns A to D. `official` parses only the beginning of a reply, as
 the authors do (MMStar-Benchmark/MMStar @ 88f243ab, eval/vlmeval/evaluate/mmstar.py): models that reason first score almost
 0. `intern-s1` follows VLMEvalKit, which produced the published Intern-S1 scores (evals/scorers/upstream/inferred.py: a
-rule, and a judge for the rest), and `intern-s1-exact` is VLMEvalKit's exact matching without a judge. `strict` needs a
-stated option. VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel (`intern-s1~`: reworded).
+rule reads the option, or a judge model if the rule cannot), and `intern-s1-exact` is VLMEvalKit's exact matching without a
+judge. `strict` needs a stated option. VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel (`intern-s1~`: reworded).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
 from evals.prompts import ANSWER_LINE, ask_with_images, images_first, images_of, option_block, plain_text
-from evals.prompts.upstream.sentences import OPTION_JUDGE, SELECT_OPTION, sentence_prompts
+from evals.prompts.upstream.sentences import OPTION_JUDGE, SELECT_OPTION, TextLocation, sentence_prompts
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.inferred import Inferred, closest_option
 from evals.suite import INTERN_S1
-from evals.types import Prompt, Sample, Sampling, Text
+from evals.types import Prompt, Sample, Sampling, Scorer, Text
 
 ROWS = Split(hub="Lin-Chen/MMStar", split="val", stems=("val", "mmstar", "items"), rows=1_500)
 _OPTION_LIST = re.compile(
@@ -86,6 +86,16 @@ def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
     )
 
 
+def _vlmevalkit(scorer: Scorer, judge: tuple[TextLocation, ...] = ()) -> Protocol:
+    return Protocol(
+        prompt=_vlmevalkit_prompt,
+        upstream=sentence_prompts(SELECT_OPTION, judge=judge),
+        scorers={"choice": scorer},
+        sampling=INTERN_S1,
+        ideal=gold_answer,
+    )
+
+
 BENCHMARK = Benchmark(
     name="mmstar",
     title="MMStar: 1,500 questions that cannot be answered without the image, 6 capabilities (Chen et al., arXiv 2403.20330).",
@@ -100,20 +110,8 @@ BENCHMARK = Benchmark(
             sampling=Sampling(temperature=0.0, max_tokens=32),
             ideal=gold_answer,
         ),
-        "intern-s1": Protocol(
-            prompt=_vlmevalkit_prompt,
-            upstream=sentence_prompts(SELECT_OPTION, judge=OPTION_JUDGE),
-            scorers={"choice": closest_option()},
-            sampling=INTERN_S1,
-            ideal=gold_answer,
-        ),
-        "intern-s1-exact": Protocol(
-            prompt=_vlmevalkit_prompt,
-            upstream=sentence_prompts(SELECT_OPTION),
-            scorers={"choice": Inferred(exact=True)},
-            sampling=INTERN_S1,
-            ideal=gold_answer,
-        ),
+        "intern-s1": _vlmevalkit(closest_option(), OPTION_JUDGE),
+        "intern-s1-exact": _vlmevalkit(Inferred(exact=True)),
     },
     needs=frozenset({"image"}),
     chance=0.25,

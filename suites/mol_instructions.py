@@ -3,9 +3,9 @@
 `official` follows the authors: instruction and input as in the data (without the prompt template of their fine-tuned
 models), and the rules of their scripts, which drop invalid answers from every metric and ignore stereochemistry in "exact"
 (evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity means little. `intern-s1` is
-this column of the Intern-S1-Pro tables as OpenCompass computes it, with its own prompts (`intern-s1~`: reworded): similarity,
-METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy, so that a missing energy
-scores about 95 of 100 points and an answer in eV scores 0 (evals/scorers/upstream/opencompass_selfies.py). `strict` is our
+the column Mol-Instructions of the Intern-S1-Pro tables, with OpenCompass' prompts (`intern-s1~`: reworded) and metrics:
+similarity, METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy, so that a missing
+energy scores about 95 of 100 points and an answer in eV scores 0 (evals/scorers/upstream/opencompass_selfies.py). `strict` is our
 own: molecules are compared by structure with stereochemistry, in SELFIES or SMILES; energies are converted to hartree.
 
 `--data` accepts the hub's archive (`Molecule-oriented_Instructions.zip`), its unpacked folder, or OpenCompass' files.
@@ -48,7 +48,7 @@ PER_HARTREE = {"kcal*mol**-1": 627.509474, "kJ*mol**-1": 2625.499639}
 
 
 def energy(reply: str, unit: str) -> Reading | Quantity | None:
-    """Return the energy that a reply states; other names of atomic units and molar energies are recognised."""
+    """Return the energy that a reply states; molar energies, and other names of the hartree, are recognised, too."""
     for name, hartree in ATOMIC_UNITS.items():
         reply = reply.replace(name, hartree)
     reading = stated(reply, unit)
@@ -96,7 +96,7 @@ def _upstream_prompts(variant: str) -> UpstreamPrompts:
 
 
 def _ideal(task: Task, formats: Mapping[str, str], sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer; `formats`: kind of answer -> format string."""
+    """Return the gold answer; `formats`: kind of answer -> format string, with an empty key for all other kinds."""
     answer_format = formats.get(task.kind, formats[""])
     return answer_format.format(
         f"{Decimal(repr(sample.target)):f}" if task.kind == "number" else sample.target
@@ -118,7 +118,7 @@ def _unwinnable(sample: Sample) -> str:
 
 
 class Rule(NamedTuple):
-    """Scorer and metrics of one kind of answer."""
+    """Factories of the scorer and the metrics for one kind of answer."""
 
     scorer: Callable[[], Scorer]
     metrics: Callable[[], tuple[Metric, ...]]

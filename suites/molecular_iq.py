@@ -46,7 +46,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         if variant not in str(row.get("task_type") or variant):
             continue
         column = "constraints" if variant == "generation" else "target"
-        gold = _decode(row, column)
+        gold = _decode_column(row, column)
         if not gold or not isinstance(gold, list if variant == "generation" else dict):
             raise DataError(f"molecular-iq: {row['uid']}: no {column} in {str(row.get(column))[:60]!r}")
         yield Sample(
@@ -58,7 +58,8 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _decode(row: Row, column: str) -> Any:
+def _decode_column(row: Row, column: str) -> Any:
+    """Return the value of a column, which may be JSON; properties without a value are left out. Raises DataError."""
     value = row.get(column)
     if isinstance(value, dict):
         return {name: gold for name, gold in value.items() if gold is not None}
@@ -87,10 +88,8 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 
 def _unwinnable(sample: Sample) -> str:
-    has_molecule = sample.meta.get("molecule")
-    return missing_packages() or (
-        "" if has_molecule else "the data contain no molecule with these properties"
-    )
+    no_molecule = "" if sample.meta.get("molecule") else "the data contain no molecule with these properties"
+    return missing_packages() or no_molecule
 
 
 def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:

@@ -2,9 +2,9 @@
 
 `official` follows the authors (xiangyu-mm/MSEarth @ 4e8dce37, evaluation_mcq.py): a reply in JSON with a letter, compared
 case-sensitively, or with the text of an option. `intern-s1` follows VLMEvalKit (@ e8e78f05): the prompt forbids an
-explanation, a rule parses the option, and a judge grades the rest. `strict` needs a stated option. VLMEvalKit's sentences
-around the question are read from its wheel (`intern-s1~`: reworded). Every question contains the refined caption, so many
-can be answered without the figure.
+explanation, and a rule reads the option, or a judge model if the rule cannot. `strict` needs a stated option. VLMEvalKit's
+sentences around the question, and its judge prompt, are read from its wheel (`intern-s1~`: reworded). Every question
+contains the figure's refined caption, so many can be answered without the figure.
 
 Rows are the hub's (query, response, image, question_id) or VLMEvalKit's (index, question, A to D, answer, image). The
 number of questions is inferred from published accuracies (1,618 and 1,829 of 2,784), not counted.
@@ -25,9 +25,8 @@ from evals.extract.upstream.letters import answer_msearth, option_msearth
 from evals.prompts import ANSWER_LINE, ask_with_images, images_of, options, plain_text
 from evals.prompts.upstream.sentences import OPTION_JUDGE, Replacement, TextLocation, sentence_prompts
 from evals.scorers.choice import StatedChoice
-from evals.scorers.judge.judged import Judged
 from evals.scorers.outcomes import binary_score, no_answer
-from evals.scorers.upstream.inferred import Inferred
+from evals.scorers.upstream.inferred import closest_option
 from evals.suite import INTERN_S1
 from evals.types import Message, Prompt, Reply, Sample, Score, Text
 
@@ -38,7 +37,9 @@ _OPTION_LINE = re.compile(r"\s*([A-D])\.\s*([^\n]+)")
 
 def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for number, row in enumerate(data.rows(ROWS)):
-        question, choices, answer = _from_table(row) if "answer" in row else _from_query(row, number)
+        question, choices, answer = (
+            _parse_table_row(row) if "answer" in row else _parse_query_row(row, number)
+        )
         given_id = row.get("question_id")
         sample_id = str(row.get("index", number) if given_id is None else given_id)
         if answer not in "ABCD"[: len(choices)] or not answer:
@@ -55,30 +56,28 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         )
 
 
-def _from_table(row: Row) -> tuple[str, tuple[str, ...], str]:
+def _parse_table_row(row: Row) -> tuple[str, tuple[str, ...], str]:
+    """Return the question, the options and the gold letter of a row of VLMEvalKit's table."""
     choices = tuple(str(row[letter]) for letter in "ABCD" if row.get(letter) not in (None, ""))
     return str(row.get("question") or ""), choices, str(row["answer"]).strip()[:1].upper()
 
 
-def _from_query(row: Row, number: int) -> tuple[str, tuple[str, ...], str]:
-    """Return question (with caption), options and gold letter of a row whose `query` contains question and options."""
+def _parse_query_row(row: Row, number: int) -> tuple[str, tuple[str, ...], str]:
+    """Return the question, the options and the gold letter of a row of the hub, whose `query` contains the options."""
     if "query" not in row or "response" not in row:
         raise DataError(
             f"msearth: row {number + 1} lacks column query or response; it has {', '.join(sorted(row))}"
         )
-    text, _, option_lines = _split_query(str(row["query"]).replace("<image>", "").strip())
+    text, option_lines = _split_query(str(row["query"]).replace("<image>", "").strip())
     text_by_letter = dict(_OPTION_LINE.findall(option_lines))
     choices = tuple(text_by_letter[letter].strip() for letter in "ABCD" if letter in text_by_letter)
     return text.strip(), choices, str(row["response"]).strip()[:1].upper()
 
 
-def _split_query(query: str) -> tuple[str, str, str]:
+def _split_query(query: str) -> tuple[str, str]:
+    """Return the text before and after the last heading `Options:`."""
     headings = list(_OPTIONS_HEADING.finditer(query))
-    return (
-        (query[: headings[-1].start()], headings[-1][0], query[headings[-1].end() :])
-        if headings
-        else (query, "", "")
-    )
+    return (query[: headings[-1].start()], query[headings[-1].end() :]) if headings else (query, "")
 
 
 def _question_with_options(sample: Sample) -> str:
@@ -146,7 +145,7 @@ BENCHMARK = Benchmark(
         "intern-s1": Protocol(
             prompt=_vlmevalkit_prompt,
             upstream=UPSTREAM_PROMPTS,
-            scorers={"choice": Judged(rule=Inferred(), mode="rest", form="option")},
+            scorers={"choice": closest_option()},
             sampling=INTERN_S1,
             ideal=gold_answer,
         ),

@@ -4,7 +4,7 @@ r"""PHYSICS (Feng et al., arXiv 2503.21821).
 column "Physics" of the Intern-S1 tables) report the share of a reply's boxed answers that are right: a single right one gets
 full marks even if four other parts are missing. `strict` requires every part (evals/scorers/parts.py and physics.py document the
 comparison). Answers that no rule can compare, mainly words, wait for a judge. Upstream sends only the first figure, and
-counts a reply as right if its judge's reply contains "true".
+counts an answer as right if the judge's reply contains "true".
 
 Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror has the folder PHYSICS in
 `physics/`, or one file per variant. It is not known on which problems the published 44.0 is based; most likely on `all`,
@@ -29,7 +29,8 @@ from evals.suite import INTERN_S1
 from evals.types import Message, Part, Prompt, Sample, Sampling, Text
 
 FIELDS = ("atomic", "electro", "mechanics", "optics", "quantum", "statistics")
-FOLDERS = {"all": "", "test": "test", "val": "eval", "textonly": "textonly"}
+SUFFIXES = {"all": "", "test": "test", "val": "eval", "textonly": "textonly"}
+"""Variant -> suffix of the names of the authors' folder and files."""
 
 
 def _rows(data: Data, variant: str) -> Iterator[Row]:
@@ -43,10 +44,10 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
     if data.has(single_file):
         yield from data.rows(single_file, required=("id", "final_answers"))
         return
-    suffix = f"_{FOLDERS[variant]}" if FOLDERS[variant] else ""
-    folder = f"PHYSICS/PHYSICS-{FOLDERS[variant]}" if suffix else "PHYSICS"
+    suffix = SUFFIXES[variant]
+    folder = f"PHYSICS/PHYSICS-{suffix}" if suffix else "PHYSICS"
     for field in FIELDS:
-        stem = f"{field}_dataset{suffix}"
+        stem = f"{field}_dataset_{suffix}" if suffix else f"{field}_dataset"
         split = Split(hub="yale-nlp/Physics", stems=(f"{folder}/{stem}", stem), in_single_file=False)
         yield from data.rows(split, required=("id", "final_answers"))
 

@@ -3,8 +3,8 @@
 There are two published setups, and vendors do not state which one their scores are based on. `official` is the authors'
 (as in SciEvalKit @ PrismaX, `ProteinLMBench.build_prompt`): options are numbered from 1, number 7 means "not sure", and the
 *first number anywhere* in the reply counts, so that "In 2 of 6 cases ... option 4" is read as option 2. `intern-s1` is
-OpenCompass' (@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options are lettered and a judge grades the whole reply,
-with OpenCompass' own prompts (`intern-s1~`: reworded). `strict` needs a stated letter.
+OpenCompass' (@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options are lettered and a judge grades the whole reply. The
+prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded). `strict` needs a stated letter.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A sample is a phrase; a reply is right if the IoU of the stated rectangle and the object's is at least 0.5. Four evaluators
 parse replies differently and ask for different units, so each is a protocol (evals/scorers/upstream/grounding.py):
-`optmerge-qwen` and `internvl` produced OptMerge's tables of its two model families, `lmms-eval` is the original from which
+`optmerge-qwen` and `internvl` produced OptMerge's tables for its two model families, `lmms-eval` is the original from which
 `optmerge-qwen` was derived, and `vlmevalkit` defines RefCOCO-avg, the mean of the eight splits. Their prompts are not in a
 package, and VLMEvalKit's are part of its data, so runs made here are reworded (`vlmevalkit~` etc.). `strict` asks for
 thousandths and uses the last stated rectangle (evals/scorers/boxes.py).
@@ -116,11 +116,11 @@ def _gold(row: Row, object_id: str) -> str:
 COORDINATE_FORMATS = {
     "thousand": "as whole numbers from 0 to 1000, thousandths of the image's width and height",
     "unit": "as numbers from 0 to 1, shares of the image's width and height",
-    "": "",
 }
 
 
 def _prompter(unit: Literal["thousand", "unit", ""], *, phrase_format: str = "{}") -> Prompter:
+    """Return a prompter; `unit`: of the coordinates, empty if the prompt does not ask for a rectangle."""
     instruction = (
         f"\nReply with its rectangle [left, top, right, bottom], {COORDINATE_FORMATS[unit]}." if unit else ""
     )

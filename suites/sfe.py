@@ -7,8 +7,8 @@
 published scores. The sentence that names the field, and the judge prompt, are upstream's (`intern-s1~`: reworded). The
 judge's agreement with a rule is reported for questions with options and for exact answers.
 
-`strict` gives no partial points: a rule scores stated options, equal words and differing numbers; a judge grades all
-other replies, which wait if there is no judge.
+`strict` gives no partial points: a rule scores stated options and numbers, and accepts answers in the gold answer's words; a
+judge grades all other replies, which wait if there is no judge.
 
 Columns are those of VLMEvalKit's table (index, question, answer, category, question_type, A to O, image), in a local
 file `en` or `zh`; the repository on the hub has other columns.
@@ -42,16 +42,13 @@ ANSWER_FORMATS = {
 }
 
 
-def _split(variant: str) -> Split:
-    return Split(hub="InternScience/SFE", split=variant, stems=(variant, "items"))
-
-
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     if data.origin == "hub":
         raise DataError(
             "sfe: pass the table as a local file with --data DIR (DIR/sfe/en.jsonl), or try --sample"
         )
-    for row in data.rows(_split(variant), required=("index", "answer", "category", "question_type")):
+    split = Split(hub="InternScience/SFE", split=variant, stems=(variant, "items"))
+    for row in data.rows(split, required=("index", "answer", "category", "question_type")):
         choices = tuple(str(row[column]) for column in OPTION_LETTERS if row.get(column) not in (None, ""))
         yield Sample(
             id=str(row["index"]),
@@ -127,7 +124,7 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 class Compared(Struct, frozen=True):
-    """Compares the stated answer by rule; replies that the rule leaves undecided get no value and are left to a judge."""
+    """Compares the stated answer by rule; a reply that the rule leaves undecided gets no value until a judge grades it."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -157,7 +154,7 @@ def _number(text: str) -> float | None:
 
 
 class Rule(Struct, frozen=True):
-    """Compares options by letter and exact answers by their words; open questions are left to the judge."""
+    """Compares options by letter, and exact answers as text, regardless of case; open questions are left to the judge."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

@@ -3,7 +3,7 @@
 `reasoning`: 291 multiple-choice questions about experiments with images; `official` uses the first box that contains a
 capital letter, as upstream's `MCA` does (@ 16584afe, task_4_experimental_reasoning/step_2_score.py). `deep-research`: 318
 questions with a short answer; `official` requires the last `<answer>` of the reply, or else the whole reply, to equal the
-gold answer exactly. Upstream also accepts an answer after another model has rewritten it, so its scores may be higher.
+gold answer exactly. Upstream compares the answer again after another model has rewritten it, so its scores may be higher.
 Failed calls count as wrong upstream; nevertheless, seven scores of its leaderboard are not multiples of 1/318
 (`evals claims check --grid --suite sgi-bench`). `strict` needs a stated letter, and compares numbers by value and texts by
 their words.
@@ -14,7 +14,7 @@ judges and sentence embeddings. The SGI-Score, the mean of five parts, therefore
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
@@ -26,7 +26,7 @@ from evals.scorers.chart import Stated
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.last_tag import LastTag
 from evals.suite import GREEDY_32K
-from evals.types import Part, Prompt, Sample, Text
+from evals.types import Part, Prompt, Prompter, Sample, Text
 
 SPLITS = {
     "reasoning": Split(hub="InternScience/SGI-Reasoning", stems=("reasoning", "SGI-Reasoning"), rows=291),
@@ -69,7 +69,7 @@ def _research_sample(data: Data, row: Row) -> Sample:
     )
 
 
-def _choice_prompter(instruction: str) -> Callable[[Sample, int], Prompt]:
+def _choice_prompter(instruction: str) -> Prompter:
     def prompt(sample: Sample, repeat: int) -> Prompt:
         return ask_with_images(
             sample,

@@ -140,7 +140,7 @@ def label(text: str) -> Reading | None:
 
 
 class RootMeanSquare(Struct, frozen=True):
-    """Root mean square error; the error of a missing answer is taken from the part `part` of its score."""
+    """Root mean square error; for a missing answer, the error is the entry `part` of the `parts` of its score."""
 
     part: str
 
@@ -205,12 +205,12 @@ def _similarity_metrics(task: Task) -> tuple[Metric, ...]:
 
 
 def _is_name_conversion(task: Task) -> bool:
-    """Return whether the task converts names, which OpenCompass scores by string equality."""
+    """Return whether the task is a name conversion, which OpenCompass scores by string equality."""
     return task.name.startswith("name")
 
 
 class Rule(NamedTuple):
-    """Scorer and metrics of one kind of answer."""
+    """Factories of the scorer and the metrics for one kind of answer."""
 
     scorer: Callable[[Task], Scorer]
     metrics: Callable[[Task], tuple[Metric, ...]] = lambda task: ACCURACY
@@ -315,7 +315,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     Source: opencompass 0.5.4, configs/summarizers/groups/smolinstruct.py: the unweighted mean, with the two errors x
     converted into max((2 - x) / 2, 0) for ESOL and max((1.2 - x) / 1.2, 0) for Lipo.
     """
-    if ProtocolName.parse(protocol).base not in AGGREGATED:
+    if ProtocolName.parse(protocol).base != "intern-s1":
         return None
     to_fractions = {
         "PP-ESOL": lambda error: max((2.0 - error) / 2.0, 0.0),
@@ -326,7 +326,6 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
 
 SAME_MOLECULES = (("NC-I2F", "NC-I2S", "NC-S2F", "NC-S2I"), ("MC", "MG"), ("FS", "RS"))
 """Tasks that use the same molecules or reactions, so that their errors are correlated."""
-AGGREGATED = ("intern-s1",)
 BENCHMARK = Benchmark(
     name="smolinstruct",
     title="SMolInstruct: 14 tasks on small molecules (Yu et al. 2024, arXiv 2402.09391), one run per task.",

@@ -59,7 +59,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _choices(row: Row) -> tuple[str, ...]:
-    """Return the options, from A to the last consecutive letter; raises DataError for a gap."""
+    """Return the options in the order of their letters; raises DataError if these are not A, B, C ... without a gap."""
     options_column = row["options_en"]
     try:
         texts = json.loads(options_column) if isinstance(options_column, str) else dict(options_column or {})

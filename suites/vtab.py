@@ -57,7 +57,11 @@ ROWS = {
 """Sizes of test splits that follow from VPT's code; those of the others are not verified (docs/vision.md)."""
 NAMES = tuple(source.name for source in SOURCES)
 GROUPS = {"natural": NAMES[:7], "specialized": NAMES[7:11], "structured": NAMES[11:]}
-SHARED = (("clevr_count", "clevr_dist"), ("dsprites_loc", "dsprites_ori"), ("smallnorb_azi", "smallnorb_ele"))
+SAME_IMAGES = (
+    ("clevr_count", "clevr_dist"),
+    ("dsprites_loc", "dsprites_ori"),
+    ("smallnorb_azi", "smallnorb_ele"),
+)
 """Tasks that use the same images."""
 
 
@@ -65,12 +69,15 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the mean of each group that was run and, if all were, the means over groups and over the 19 tasks."""
     groups = {group: names for group, names in GROUPS.items() if set(names) & set(cards)}
     means = {
-        group: mean_of_variants(names, cards, same_items=SHARED) | {"metric": f"mean of {len(names)} tasks"}
+        group: mean_of_variants(names, cards, same_items=SAME_IMAGES)
+        | {"metric": f"mean of {len(names)} tasks"}
         for group, names in groups.items()
     }
     if len(means) == len(GROUPS):
         means["groups"] = mean_of_groups(list(means.values())) | {"metric": "mean of three group means"}
-        means["tasks"] = mean_of_variants(NAMES, cards, same_items=SHARED) | {"metric": "mean of 19 tasks"}
+        means["tasks"] = mean_of_variants(NAMES, cards, same_items=SAME_IMAGES) | {
+            "metric": "mean of 19 tasks"
+        }
     return [{"name": name, **mean} for name, mean in means.items()]
 
 

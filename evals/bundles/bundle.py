@@ -5,9 +5,9 @@
     samples.jsonl     id, gold answer and options of every sample
     records.jsonl     prompt, reply and scores of every sample and repeat
 
-Bundles of gated suites contain no texts: a sample is reduced to its id, group and hashed options, a reply to its hash,
-stop reason and answer letter (`withheld.jsonl` instead of `records.jsonl`). Verification compares the letters with the
-data set, which it requires. The archive's comment is the SHA-256 of all preceding bytes.
+Bundles of gated suites contain no texts: a sample has no question, its options are hashed, and a reply is reduced to its
+hash, stop reason and answer letter (`withheld.jsonl` instead of `records.jsonl`). Verification requires the data set, with
+whose gold answers it compares the letters. The archive's comment is the SHA-256 of all preceding bytes.
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ def _add_file(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> F
 
 
 def _compute_checksum(stream: IO[bytes], size: int) -> bytes:
+    """Return the hash of an archive of `size` bytes up to its comment, in the form in which the comment states it."""
     digest, remaining = sha256(), size - _CHECKSUM_LENGTH
     while remaining > 0 and (chunk := stream.read(min(remaining, 1 << 20))):
         digest.update(chunk)
@@ -157,7 +158,7 @@ def seal(path: Path) -> None:
 
 
 def sample_without_texts(sample: Sample) -> Sample:
-    """Return a gated sample with only its id, group, answer letter and hashed options."""
+    """Return a gated sample without question and metadata; options and long gold answers are replaced by their hashes."""
     choices = tuple(f"sha256:{sha256(text.encode()).hexdigest()}" for text in sample.choices)
     return structs.replace(sample, question=(), choices=choices, target=without_text(sample.target), meta={})
 

@@ -51,7 +51,7 @@ class Verification(Struct, frozen=True, kw_only=True):
     records: int = 0
     """Number of rescored records."""
     figures: int = 0
-    """Number of recomputed figures."""
+    """Number of recomputed estimates and other figures of the card."""
     differences: tuple[str, ...] = ()
     """One line each; empty if the bundle is verified."""
     notes: tuple[str, ...] = ()
@@ -213,9 +213,8 @@ class _Verifier:
                 stored_scores = {name: _without_reason(score) for name, score in record.scores.items()}
                 yield structs.replace(record, scores=stored_scores), structs.replace(record, scores=scores)
         if unverified:
-            self.differences.append(
-                f"{unverified} record(s) cannot be rescored: their texts are withheld, as the suite is gated"
-            )
+            subject = "1 record" if unverified == 1 else f"{unverified} records"
+            self.differences.append(f"{subject} cannot be rescored: the texts of a gated suite are withheld")
         self.notes.append("texts are withheld: the verdicts were checked against the recorded answer letters")
 
     def _check_withheld_prompt(self, withheld: Withheld) -> Record:

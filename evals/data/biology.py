@@ -86,10 +86,11 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
 
 def _answer_form(task: Task, row: Row, keys: list[str]) -> str:
     """Return the answer form, by which OpenCompass' loader selects a hint."""
-    metadata = row.get("meta_data")
-    form = str(metadata.get("ans_type", "")) if isinstance(metadata, dict) else ""
+    column = row.get("meta_data")
+    metadata = column if isinstance(column, dict) else {}
+    form = str(metadata.get("ans_type", ""))
     if form == "string":
-        return str(metadata.get("task", "")) if isinstance(metadata, dict) else ""
+        return str(metadata.get("task", ""))
     return form or ("dict" if keys else FORMS[task.kind])
 
 

@@ -11,9 +11,9 @@
     source = "counted over the pinned revision"
     items = { "894" = "893" }   # id -> id of the duplicate; correct answer; defect of the question
 
-Such items are still run, and scored by the data set's own gold answer. Their scores are marked: `excluded` for a duplicate
-or a defective question, `corrected` with the value under the correct gold answer. The headline is then reported twice, raw
-and as `..._corrected`.
+The items listed are still run, and scored by the data set's own gold answer. Their scores are marked: `excluded` for a
+duplicate or a defective question, `corrected` with the value under the correct gold answer. The headline is then reported
+twice, raw and as `..._corrected`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SUFFIX = "_corrected"
 
 
 class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Items with the same error."""
+    """Items with the same kind of error, and the evidence for it."""
 
     kind: Kind
     evidence: str
@@ -78,7 +78,7 @@ class Errata(Struct, frozen=True):
 
     def affects_any(self, ids: Iterable[str]) -> bool:
         """Return whether any of the samples has an erratum."""
-        return any(name in self.items for name in ids)
+        return any(sample_id in self.items for sample_id in ids)
 
 
 NO_ERRATA = Errata("", {})
@@ -154,9 +154,9 @@ class CorrectedMetric:
     def __init__(self, of: Any, excluded: frozenset[str] = frozenset()) -> None:
         self.of, self.excluded = of, excluded
 
-    def renamed(self, names: Mapping[str, str]) -> CorrectedMetric:
-        """Return the same metric for samples with other ids."""
-        return CorrectedMetric(self.of, frozenset(names.get(name, name) for name in self.excluded))
+    def renamed(self, new_ids: Mapping[str, str]) -> CorrectedMetric:
+        """Return the same metric for samples whose ids were changed; `new_ids`: old id -> new id."""
+        return CorrectedMetric(self.of, frozenset(new_ids.get(old_id, old_id) for old_id in self.excluded))
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the metric of the remaining points; raises ValueError if there are none."""

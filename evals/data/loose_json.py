@@ -10,9 +10,8 @@ import msgspec
 
 from evals.disk import BOM
 
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD][89a-fA-F]\w\w)|.)")
-
-
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<unpaired>u[dD][89a-fA-F]\w\w)|.)")
+"""An escape sequence, or two for a pair of surrogates."""
 _SURROGATE_BYTES = re.compile(
     rb"(\xed[\xa0-\xaf][\x80-\xbf])(\xed[\xb0-\xbf][\x80-\xbf])|\xed[\xa0-\xbf][\x80-\xbf]"
 )
@@ -30,7 +29,7 @@ def to_strict_json(raw: bytes) -> bytes:
     r"""Return JSON without a byte order mark, and with U+FFFD for unpaired surrogates."""
     if b"\xed" in raw:
         raw = _SURROGATE_BYTES.sub(_join_surrogates, raw)
-    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], raw.removeprefix(BOM))
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["unpaired"] else escape[0], raw.removeprefix(BOM))
 
 
 def decode_json(raw: bytes) -> Any:

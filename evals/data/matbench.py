@@ -20,7 +20,7 @@ SPLITS = ("matbench_v0.1_validation_small_tasks", "matbench_v0.1_validation")
 """Names of upstream's files with the splits."""
 
 
-def table(
+def read_table(
     data: Data, name: str, *, column: str, expected: int, gold: Callable[[Row], str | float]
 ) -> list[Row]:
     """Return a task's rows with `mbid`, the input, the target in `column`, and `fold`, whose test set contains the row.

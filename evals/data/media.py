@@ -1,8 +1,8 @@
 """Images: stored once by hash, and converted only if necessary.
 
-Whether an image is converted is decided from its header when the data are read, so that the record can state it; the
-conversion happens when the image is sent, outside the event loop, and its result is not cached. A file that is not an image
-or is too large makes its sample fail.
+Whether an image must be converted is decided from its header when the data are read, so that records can state how it is
+sent. The conversion happens when the image is sent, outside the event loop, and its result is not cached. A file that is not
+an image or is too large makes its sample fail.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ INLINE_BYTES = 256 * 1024
 """Files up to this size are read on the event loop, since a thread would take longer."""
 UNCONVERTED_FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
 READABLE_FORMATS = (*UNCONVERTED_FORMATS, "TIFF", "BMP")
-ORIENTATION = 0x0112
+EXIF_ORIENTATION = 0x0112
 _FOLDERS: dict[str, None] = {}
 """Folders with stored files, in the order of their first use."""
 
@@ -175,7 +175,7 @@ def _orientation(pil_image: Any) -> int:
     """Return the EXIF orientation; a PNG without the EXIF chunk is not decoded."""
     if pil_image.format == "PNG" and "exif" not in pil_image.info:
         return 1
-    return int(pil_image.getexif().get(ORIENTATION, 1))
+    return int(pil_image.getexif().get(EXIF_ORIENTATION, 1))
 
 
 def _is_truncated(image_format: str, raw: bytes) -> bool:
@@ -184,6 +184,7 @@ def _is_truncated(image_format: str, raw: bytes) -> bool:
 
 
 def _conversion(pil_image: Any, max_pixels: int | None) -> SentForm:
+    """Return the size to which an image must be converted; None if its file can be sent as it is."""
     width, height = pil_image.size
     if _orientation(pil_image) in (5, 6, 7, 8):
         width, height = height, width

@@ -70,7 +70,7 @@ def _archive(data: Data) -> Tree | None:
 
 
 def _row_split(row: Row) -> str:
-    """Return a row's split from its metadata, a dictionary or its text; rows without one are test rows."""
+    """Return the split that a row's metadata (a dictionary, or one as text) state; `test` if they state none."""
     metadata = row.get("metadata")
     if isinstance(metadata, dict):
         return str(metadata.get("split", "test"))
@@ -103,7 +103,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _parse_row(row: Row, task: Task, position: int) -> tuple[str, str, str]:
-    """Return the input, the question and the gold answer of a row of either source."""
+    """Return the input, the question and the gold answer of a row from the authors' or OpenCompass' files."""
     dialogue = row.get("dialogs")
     if isinstance(dialogue, list) and len(dialogue) > 1:
         question, gold = (str(turn.get("content", "")) for turn in dialogue[:2])

@@ -30,7 +30,7 @@ MAX_UNCOMPRESSED_BYTES = 64 << 30
 MAX_KNOWN_FILES = 20_000
 """Maximum number of remembered files."""
 _KEY_PARTS = 5
-"""Number of space-separated parts of a key, see `_key`."""
+"""Number of space-separated parts of a key, see `_file_key`."""
 MEMORY_MIB = 6144
 """Address space of the worker; importing pyarrow maps a gigabyte."""
 
@@ -73,7 +73,7 @@ def check_once(path: Path) -> None:
     Results are remembered below XDG_CACHE_HOME by device, inode, size, mtime and ctime, which a copy or an archive does not
     preserve. Without a writable cache folder, every process checks again.
     """
-    if (key := _key(path)) is None:
+    if (key := _file_key(path)) is None:
         return
     if (fault := _remembered_faults().get(key)) is None:
         try:
@@ -89,13 +89,13 @@ def check_once(path: Path) -> None:
 
 
 def is_known(path: Path) -> bool:
-    """Return whether `check_once` would not decode a file."""
-    return (key := _key(path)) is None or key in _remembered_faults()
+    """Return whether `check_once` would not have to decode a file."""
+    return (key := _file_key(path)) is None or key in _remembered_faults()
 
 
 def mark_as_known(path: Path) -> None:
     """Remember a file that was just written or checked."""
-    if (key := _key(path)) is not None and key not in _remembered_faults():
+    if (key := _file_key(path)) is not None and key not in _remembered_faults():
         _remember(key, "")
 
 
@@ -126,7 +126,8 @@ def _remembered_faults() -> dict[str, str]:
     return {" ".join(words[:_KEY_PARTS]): " ".join(words[_KEY_PARTS:]) for words in map(str.split, lines)}
 
 
-def _key(path: Path) -> str | None:
+def _file_key(path: Path) -> str | None:
+    """Return what identifies a file in its present state; None if it cannot be found."""
     try:
         status = path.stat()
     except OSError:

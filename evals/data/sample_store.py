@@ -64,6 +64,7 @@ class SampleStore:
         self._first_positions: dict[str, int] = {}
         """Key -> position of the first sample with it."""
         self._links: list[tuple[int, int]] = []
+        """Positions of two samples that share a key, the first of them being the key's first sample."""
 
     def add(self, sample: Sample) -> None:
         """Append one sample."""

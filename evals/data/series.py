@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
@@ -45,8 +46,8 @@ def series(
     """Store the time series of a row: a path (.npy, .csv), .npy bytes, a list of values, or a list of values per channel.
 
     Arrays and files have time on their first axis and channels on their second. `rate_hz`: samples per second;
-    `channels`: their names; `name`: the sample's id, for messages. Return None if no model is called. Raises DataError if it
-    must be sent as text and is too long.
+    `channels`: their names; `name`: the sample's id, for messages. Return None if no model is called. Raises DataError for a
+    series that must be sent as text and is too long.
     """
     import numpy as np
 
@@ -57,7 +58,7 @@ def series(
     try:
         array = _checked_values(_array(raw, value), rate_hz, channels)
     except (ValueError, TypeError, EOFError, OSError) as error:
-        return _refused(data, "time_series", NPY, raw or repr(value)[:1000].encode(), str(error))
+        return _refused_media(data.media, "time_series", NPY, raw or repr(value)[:1000].encode(), str(error))
     stream = BytesIO()
     np.save(stream, array, allow_pickle=False)
     digest = store_bytes(data.media, stream.getvalue())
@@ -165,7 +166,7 @@ def structure(data: Data, value: object) -> Media | None:
     try:
         text = _cif_text(raw)
     except ValueError as error:
-        return _refused(data, "structure", CIF, raw, str(error))
+        return _refused_media(data.media, "structure", CIF, raw, str(error))
     return Media("structure", CIF, store_bytes(data.media, raw), len(raw), sent=str(AsText(len(text))))
 
 
@@ -186,11 +187,9 @@ def _cif_text(raw: bytes) -> str:
     return text
 
 
-def _refused(data: Data, kind: Any, media_type: str, raw: bytes, reason: str) -> Media:
-    if data.media is None:
-        raise ValueError("no model is called")
+def _refused_media(folder: Path, kind: Any, media_type: str, raw: bytes, reason: str) -> Media:
     line = " ".join(reason.split())[:200]
-    return Media(kind, media_type, store_bytes(data.media, raw), len(raw), sent=str(Refused(line)))
+    return Media(kind, media_type, store_bytes(folder, raw), len(raw), sent=str(Refused(line)))
 
 
 def inline_text_media(prompt: Prompt) -> Prompt:

@@ -5,7 +5,7 @@ The repository on the hub needs a loading script, which is not run; its archive 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -46,25 +46,25 @@ TASKS = {
 }  # fmt: skip
 
 
-def rows(data: Data, task: str, expected: int) -> Iterator[Row]:
-    """Yield a task's test rows, with the columns of the hub's loading script."""
+def rows(data: Data, task_name: str, expected: int) -> Iterator[Row]:
+    """Yield a task's test rows, with the columns of the hub's loading script; `expected`: their number."""
     tree = open_archive(data)
     all_rows: Iterator[Row]
     if tree is None:
-        split = Split(hub=HUB, revision=REVISION, stems=(task, "test"), rows=expected)
+        split = Split(hub=HUB, revision=REVISION, stems=(task_name, "test"), rows=expected)
         all_rows = (
             row
             for row in data.rows(split, required=("sample_id", "raw_output"))
-            if row.get("task", task) == task
+            if row.get("task", task_name) == task_name
         )
     else:
-        all_rows = _from_tree(tree, task)
+        all_rows = _from_tree(tree, task_name)
     count = 0
     for row in all_rows:
         count += 1
         yield row
     if data.origin == "hub" and count != expected:
-        raise DataError(f"smolinstruct: {HUB} has {count} rows of {task}, expected {expected}")
+        raise DataError(f"smolinstruct: {HUB} has {count} rows of {task_name}, expected {expected}")
 
 
 def open_archive(data: Data) -> Tree | None:
@@ -83,24 +83,24 @@ def open_archive(data: Data) -> Tree | None:
     return None
 
 
-def _from_tree(tree: Tree, task: str) -> Iterator[Row]:
+def _from_tree(tree: Tree, task_name: str) -> Iterator[Row]:
     """Yield rows assembled from raw rows, sample selection and templates, as in the hub's loading script (v1.3.1)."""
-    selection = tree.json(f"sample/instruction_tuning/test/{task}.json")
-    templates = tree.json(f"template/{selection['template_name']}/{task}.json")
-    tags = tree.json(f"core_tag/{task}.json")
-    raw_rows = list(tree.lines(f"raw/test/{task}.jsonl"))
+    selection = tree.json(f"sample/instruction_tuning/test/{task_name}.json")
+    templates = tree.json(f"template/{selection['template_name']}/{task_name}.json")
+    tags = tree.json(f"core_tag/{task_name}.json")
+    raw_rows = list(tree.lines(f"raw/test/{task_name}.jsonl"))
     for entry in selection["samples"]:
         raw_row, template = raw_rows[entry["idx"]], templates[entry["template_id"]]
         target = entry.get("target") if isinstance(raw_row["output"], dict) else None
         output = raw_row["output"] if target is None else raw_row["output"][target]
         yield {
-            "sample_id": f"{task}.test.{entry['idx']}.{target}",
+            "sample_id": f"{task_name}.test.{entry['idx']}.{target}",
             "input": template["input"].replace("<INPUT>", _wrap_in_tags(tags["input"], raw_row["input"])),
             "output": template["output"].replace("<OUTPUT>", _wrap_in_tags(tags["output"], output)),
             "raw_input": raw_row["input"],
             "raw_output": output,
             "target": target,
-            "task": task,
+            "task": task_name,
         }
 
 
@@ -115,9 +115,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
     golds: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for row in test_rows:
         golds[_input_and_target(row)][str(row["raw_output"])] = None
-    input_counts: dict[str, int] = defaultdict(int)
-    for row in test_rows:
-        input_counts[str(row.get("raw_input") or "")] += 1
+    input_counts = Counter(str(row.get("raw_input") or "") for row in test_rows)
     training = _training_statistics(data, task) if task.kind == "number" else {}
     for row in test_rows:
         own_gold, raw_input = str(row["raw_output"]).strip(), str(row.get("raw_input") or "")
@@ -135,7 +133,6 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
             id=str(row["sample_id"]),
             question=(Text(str(row["input"])),) if row.get("input") else (),
             target=_target(task, own_gold, row),
-            unit="",
             group=str(row.get("target") or ""),
             cluster=raw_input if input_counts[raw_input] > 1 and raw_input else "",
             meta=meta,

@@ -156,12 +156,12 @@ def read_file(path: Path) -> Iterator[Row]:
             yield from _read_parquet(path)
             return
         with disk.open_decompressed(path) as stream:
-            yield from _reader(name)(stream)
+            yield from _reader_for(name)(stream)
     except (OSError, EOFError, ValueError, MemoryError, RecursionError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {cause(error)}") from error
 
 
-def _reader(name: str) -> Callable[[Any], Iterator[Row]]:
+def _reader_for(name: str) -> Callable[[Any], Iterator[Row]]:
     if name.endswith((".csv", ".tsv")):
         return partial(_read_csv, delimiter="\t" if name.endswith(".tsv") else ",")
     return _read_json if name.endswith(".json") else _read_lines
@@ -177,7 +177,7 @@ def _read_lines(stream: Any) -> Iterator[Row]:
                 yield _decode_loose(line, f"line {number}: ")
 
 
-def _decode_loose(raw: bytes, location: str = "") -> Row:
+def _decode_loose(raw: bytes, location: str) -> Row:
     """Decode a row that is not strict JSON, with a byte order mark or unpaired surrogates."""
     try:
         return msgspec.json.decode(to_strict_json(raw), type=Row)
@@ -240,7 +240,7 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
             f"{suite}: reading {split.hub} from the hub needs `{install('hub')}`; "
             "or pass a local mirror with --data DIR, or try --sample"
         ) from None
-    with foreign_code(lambda why: DataError(_hub_error(suite, split, why))), offline_if_unreachable():
+    with foreign_code(lambda why: DataError(_hub_error_message(suite, split, why))), offline_if_unreachable():
         rows = load_dataset(
             split.hub,
             split.config,
@@ -286,7 +286,7 @@ def _can_resolve(url: str) -> bool:
     return True
 
 
-def _hub_error(suite: str, split: Split, why: str) -> str:
+def _hub_error_message(suite: str, split: Split, why: str) -> str:
     reason = why[:200]
     if "gated" in why.lower():
         return (

@@ -33,7 +33,7 @@ MAX_DEPTH = 512
 
 
 class _Config(Struct, frozen=True):
-    """timm's config.json."""
+    """The content of timm's config.json."""
 
     architecture: str
     num_classes: Annotated[int, Meta(ge=0, le=1_000_000)] = 1000
@@ -41,14 +41,14 @@ class _Config(Struct, frozen=True):
     model_args: dict[str, Argument] = {}
 
 
-def require_libraries(what: str) -> None:
-    """Raise UsageError, naming the extra, if torch, torchvision or timm is not installed or they do not fit together."""
+def require_libraries(label: str) -> None:
+    """Raise UsageError, naming the extra, if torch, torchvision or timm is missing or they do not fit together."""
     for package in ("torch", "torchvision", "timm"):
         if find_spec(package) is None:
-            raise UsageError(f"{what} needs {package}: {install('timm')}")
+            raise UsageError(f"{label} needs {package}: {install('timm')}")
     with foreign_code(
         lambda why: UsageError(
-            f"{what}: timm cannot be imported; are torch and torchvision from the same build? ({why[:200]})"
+            f"{label}: timm cannot be imported; are torch and torchvision from the same build? ({why[:200]})"
         )
     ):
         import_module("timm")
@@ -166,9 +166,9 @@ def _require_known(name: str, label: str) -> None:
     if current:
         base = str(current).partition(".")[0]
         others = [known for known in timm.list_pretrained(f"{base}.*") if known != current]
-        listed = f"; there are also {', '.join(others)}" if others else ""
+        alternatives = f"; there are also {', '.join(others)}" if others else ""
         raise UsageError(
-            f"{label}: {name} is an outdated name, which timm resolves to {current}: use that{listed}"
+            f"{label}: {name} is an outdated name, which timm resolves to {current}: use that{alternatives}"
         )
     if not timm.is_model(architecture):
         raise UnknownName("timm architecture", architecture, timm.list_models())

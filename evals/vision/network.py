@@ -102,7 +102,7 @@ def _tuned_state(recipe: Recipe, backbone: Backbone, tuned: TunedWeights) -> Ten
 
 
 def _create_pretrained(backbone: Backbone, *, classes: int | None) -> Any:
-    """Return timm's network with timm's weights; `classes`: None keeps its own head."""
+    """Return the network with timm's weights; `classes`: number of outputs, None for those of timm's own head."""
     if not any(backbone.config.get(key) for key in ("url", "hf_hub_id", "file")):
         raise UsageError(f"{backbone.label}: timm has no weights for {backbone.name}: name a checkpoint")
     pretrained_classes = int(backbone.config.get("num_classes") or 0)
@@ -118,9 +118,9 @@ def _load(module: Any, state: Tensors, *, label: str) -> None:
 def _attach_parts(
     module: Any, tuned: TunedWeights, preprocessing: Preprocessing, *, merge: bool, label: str
 ) -> float | None:
-    """Attach the parts to their layers; with `merge`, fold them in and return the relative difference of the logits.
+    """Attach the parts to their layers; with `merge`, fold them in and return the relative difference of the logits, else None.
 
-    Logits are computed in float64 on random images; raises UsageError if they differ by more than `TOLERANCE`.
+    Logits are computed in float64 on random images; raises UsageError if folding changes them by more than `TOLERANCE`.
     """
     import torch
 
@@ -199,18 +199,18 @@ def from_name(rest: str) -> Network:
     if is_folder and backbone.name != name:
         raise UsageError(f"{label}: {path} contains a {backbone.name}, not a {name}")
     if backbone.folder is not None:
-        module = _create_with(backbone, backbone.weights(), label)
+        module = _create_with_weights(backbone, backbone.weights(), label)
         short_name = backbone.folder.resolve().name
     elif path is not None:
         file = path / WEIGHTS if path.is_dir() else path
-        module = _create_with(backbone, weights.read(file, label=label), label)
+        module = _create_with_weights(backbone, weights.read(file, label=label), label)
         short_name = path.resolve().stem
     else:
         module, short_name = _create_pretrained(backbone, classes=None), backbone.name
     return _make_network(backbone, module, short_name, is_pretrained=backbone.folder is None and path is None)
 
 
-def _create_with(backbone: Backbone, state: Tensors, label: str) -> Any:
+def _create_with_weights(backbone: Backbone, state: Tensors, label: str) -> Any:
     """Return the network with the given weights and as many outputs as their head has."""
     head = state.get(f"{backbone.classifier}.weight")
     if head is None or head.dim() < 2:

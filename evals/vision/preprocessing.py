@@ -74,21 +74,10 @@ class Preprocessing(Struct, frozen=True, kw_only=True):
             )
 
 
+_IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 PRESETS: dict[str, dict[str, Any]] = {
-    "vtab": {
-        "interpolation": "bicubic",
-        "crop_mode": "squash",
-        "crop_pct": 1.0,
-        "mean": IMAGENET_MEAN,
-        "std": IMAGENET_STD,
-    },
-    "fgvc": {
-        "interpolation": "bilinear",
-        "crop_mode": "center",
-        "crop_pct": 0.875,
-        "mean": IMAGENET_MEAN,
-        "std": IMAGENET_STD,
-    },
+    "vtab": {"interpolation": "bicubic", "crop_mode": "squash", "crop_pct": 1.0, **_IMAGENET},
+    "fgvc": {"interpolation": "bilinear", "crop_mode": "center", "crop_pct": 0.875, **_IMAGENET},
 }
 """The preprocessing of the code that reads VTAB-1k's lists (RepAdapter @ a7b33b74), and of VPT for FGVC (src/data/transforms.py:
 resize to 256, crop to 224). VPT's own VTAB pipeline (TensorFlow, bilinear without antialiasing) is not reproduced here."""
@@ -96,9 +85,9 @@ resize to 256, crop to 224). VPT's own VTAB pipeline (TensorFlow, bilinear witho
 
 def from_config(config: Mapping[str, Any], *, label: str) -> Preprocessing:
     """Return the preprocessing of timm's `pretrained_cfg`; raises UsageError for values that are invalid for a transform."""
-    known = {name: config[name] for name in Preprocessing.__struct_fields__ if config.get(name) is not None}
+    fields = {name: config[name] for name in Preprocessing.__struct_fields__ if config.get(name) is not None}
     try:
-        preprocessing = msgspec.convert(msgspec.to_builtins(known), Preprocessing)
+        preprocessing = msgspec.convert(msgspec.to_builtins(fields), Preprocessing)
     except (msgspec.ValidationError, TypeError) as error:
         raise UsageError(f"{label}: preprocessing: {cause(error, Preprocessing)}") from None
     mean, std, channels = preprocessing.mean, preprocessing.std, preprocessing.input_size[0]

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 LAYERS = {"attn": "attn.qkv", "mlp": "mlp.fc1"}
 """Site of a part in a block -> the linear layer after it."""
-_ADAPTER = re.compile(
+_ADAPTER_TENSOR = re.compile(
     r"(?P<block>.+)\.adapter_(?P<site>attn|mlp)\.conv_(?P<half>[AB])\.(?P<kind>weight|bias)"
 )
-_EXPERTS = re.compile(r"(?P<block>.+)\.alore_(?P<site>attn|mlp)\.(?P<half>down|up)")
+_EXPERTS_TENSOR = re.compile(r"(?P<block>.+)\.alore_(?P<site>attn|mlp)\.(?P<half>down|up)")
 SCALES = "alore.scales"
 
 
@@ -112,7 +112,7 @@ def _require_tensors(part: Mapping[str, Any], names: tuple[str, ...], *, label: 
 
 
 def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
-    grouped, others = _group_by_layer(tensors, _ADAPTER)
+    grouped, others = _group_by_layer(tensors, _ADAPTER_TENSOR)
     by_layer: dict[str, Part] = {}
     for layer, part in grouped.items():
         down, down_bias, up, up_bias = _require_tensors(
@@ -121,12 +121,12 @@ def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, sca
         down, up = (weight.reshape(weight.shape[:2]) for weight in (down, up))  # convolutions of width 1
         hidden, width = down.shape
         inputs = _input_width(state, layer, label)
-        fits = width == inputs == up.shape[0] and hidden % up.shape[1] == 0
         if (
-            not fits
+            not width == inputs == up.shape[0]
+            or hidden % up.shape[1]
+            or width % (hidden // up.shape[1])
             or down_bias.shape != (hidden,)
             or up_bias.shape != (width,)
-            or width % (hidden // up.shape[1])
         ):
             raise UsageError(f"{label}: the adapter before {layer} does not fit its {inputs} inputs")
         count = sum(tensor.numel() for tensor in (down, down_bias, up, up_bias))
@@ -137,7 +137,7 @@ def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, sca
 
 
 def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
-    grouped, others = _group_by_layer(tensors, _EXPERTS)
+    grouped, others = _group_by_layer(tensors, _EXPERTS_TENSOR)
     _require_nonempty(grouped, label, "alore_attn")
     scales = others.pop(SCALES, None)
     if scales is None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Tensors: TypeAlias = "dict[str, torch.Tensor]"
 
-SAFE = ".safetensors"
-PICKLED = (".pth", ".pt", ".bin", ".tar")
+SAFETENSORS_SUFFIX = ".safetensors"
+PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".tar")
 WRAPPERS = ("state_dict", "model")
 """Keys under which training scripts store the weights."""
 
@@ -27,14 +27,14 @@ def read(path: Path, *, label: str) -> Tensors:
     """Return the tensors of a file; raises UsageError, including for NaN and for pickles that contain other objects."""
     if not path.is_file():
         raise UsageError(f"{label}: there is no file {path}")
-    if path.suffix == SAFE:
+    if path.suffix == SAFETENSORS_SUFFIX:
         with open_file(path, label=label) as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    elif path.suffix in PICKLED:
+    elif path.suffix in PICKLE_SUFFIXES:
         tensors = _unpickle(path, label)
     else:
         raise UsageError(
-            f"{label}: {path} is not one of {', '.join((SAFE, *PICKLED))}: save the weights as safetensors"
+            f"{label}: {path} is not one of {', '.join((SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES))}: save the weights as safetensors"
         )
     for name, tensor in tensors.items():
         if tensor.is_floating_point():

@@ -48,7 +48,7 @@ def sample_of(case: dict[str, Any]) -> Sample:
     elif suite == "matbench":
         task = matbench.TASKS[variant]
         unit = task.unit
-        target = float(target) if not task.binary else "yes" if target else "no"
+        target = float(target) if not task.is_binary else "yes" if target else "no"
     elif suite == "chembench":
         target = float(target)
         meta = {"relative_tolerance": case["tol"]} if case.get("tol") else {}

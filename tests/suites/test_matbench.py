@@ -186,14 +186,14 @@ def test_the_mean_of_four_has_the_limits_of_its_parts_and_stays_within_them() ->
 @table("name", matbench.TASKS)
 def test_questions_hold_the_material_and_say_the_form(name: str) -> None:
     task, suite = matbench.TASKS[name], matbench.BENCHMARK.suite(name)
-    if task.structure:
+    if task.has_structure:
         pytest.importorskip("pymatgen")
     prompter = suite.prompter(SAMPLE)
     text = plain_text(prompter(next(iter(suite.samples(SAMPLE))), 0).messages[0].parts)
     assert "Composition: " in text
-    assert ("Space group: " in text) is task.structure
-    assert ("Probability: P" in text) is task.binary
-    assert task.binary or (task.display_unit.removeprefix("log10(").removesuffix(")") or task.unit) in text
+    assert ("Space group: " in text) is task.has_structure
+    assert ("Probability: P" in text) is task.is_binary
+    assert task.is_binary or (task.display_unit.removeprefix("log10(").removesuffix(")") or task.unit) in text
 
 
 def test_a_composition_that_is_none_is_not_asked() -> None:
