@@ -108,7 +108,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     title: str = ""
     """One line for `evals list suites`."""
     version: str = "1"
-    """Incremented whenever a prompt or a scoring rule of any protocol changes a number."""
+    """Incremented whenever a changed prompt or scoring rule changes a number under any protocol."""
     variants: Mapping[str, Variant] = field(default_factory=lambda: {"": Variant()})
     """By name; a benchmark without variants has one with an empty name."""
     default: tuple[str, ...] = ()
@@ -153,9 +153,9 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         return tuple(names)
 
     def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:
-        """Return the suite of a variant under a protocol with its original prompts; empty: the default.
+        """Return the suite of a variant under a protocol, with the protocol's original prompts.
 
-        `shots`: number of few-shot examples; None: the protocol's own; another number becomes part of the protocol's name.
+        `variant`, `protocol`: the default if empty. `shots`: number of few-shot examples; None: the protocol's own; another number becomes part of the protocol's name.
         Raises UsageError if the protocol supports none, or the data provide fewer.
         """
         variant = variant or self.resolve(None)[0]

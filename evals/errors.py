@@ -235,7 +235,7 @@ _LOADING = re.compile(
 
 
 def is_loading(beginning: str) -> bool:
-    """Return whether a message's beginning, in lower case, states that a model is being loaded, whatever the status.
+    """Return whether the beginning of a message, in lower case, says that a model is being loaded.
 
     >>> is_loading("model m is currently loading"), is_loading("loading model"), is_loading("error loading model")
     (True, True, False)

@@ -59,7 +59,7 @@ def recorded_suite(spec: str, protocol: str | None = None) -> list[Suite]:
     """Resolve a suite named by data, e.g. by a card.
 
     Raises Untrusted if it is defined by code (a task of lm-eval, a plugin) and the user has neither named it in this
-    process nor passed `--trust-tasks`, and UnknownName like `suite`.
+    process nor passed `--trust-tasks`. Raises UnknownName as `suite` does.
     """
     if spec not in _REGISTERED:
         _require_trust(spec)
@@ -161,7 +161,7 @@ def listing(name: str) -> Listing:
 
 
 def item_counts() -> dict[str, int]:
-    """Return name -> number of items if known, for each `suite:variant` and for bare names, which stand for the default variants."""
+    """Return name -> number of items, where known: for each `suite:variant`, and for each suite over its default variants."""
     counts = dict[str, int]()
     for name in suite_names():
         summary = listing(name)
@@ -201,7 +201,7 @@ def register(suite: Suite) -> None:
 
 
 def _is_benchmark(defined: Suite) -> bool:
-    """Return whether a suite has the scorers and metrics of the benchmark of its name."""
+    """Return whether a suite has the same scorers and metrics as the benchmark of its name."""
     try:
         candidates = suite(defined.id, defined.protocol)
     except UnknownName:

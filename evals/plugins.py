@@ -64,7 +64,7 @@ def origins(group: str) -> dict[str, Origin]:
 
 
 def docstring_title(module: str) -> str:
-    """Return the first line of a module's docstring; raises UsageError if it cannot be parsed."""
+    """Return the first line of a module's docstring; raises UsageError if the module's source cannot be parsed."""
     return (ast.get_docstring(_parse_source(module)) or "").partition("\n")[0]
 
 

@@ -1,6 +1,6 @@
 """Recommendations and requirements of known models: `model_adapters/profiles.toml`, parsed and validated.
 
-Every field has a source; facts without a source are omitted.
+Every fact has a source; what no source states is omitted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def cost(self, tokens: Mapping[str, int], batch: Mapping[str, int] | None = None) -> float:
         """Return the cost in USD of tokens by kind; output includes reasoning, input includes cached tokens.
 
-        `batch`: how many of them are billed at the batch price.
+        `batch`: those of the tokens, by kind, that are billed at the batch price.
         """
         if batch:
             return self.cost(tokens) - (1 - BATCH_PRICE_FACTOR) * self.cost(batch)
@@ -93,7 +93,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_pixels: int | None = None
     """Larger images are scaled down."""
     price: Price | None = None
-    """Price of its developers' API."""
+    """Price of the developers' API."""
     source: dict[str, str]
     """Field -> its source."""
     name: str = ""
@@ -211,7 +211,7 @@ def price(spec: str) -> Price | None:
 
 
 ENGINES = frozenset({"vllm", "lmdeploy", "sglang", "hf"})
-"""Adapters that run weights, named by a hub id or a folder."""
+"""Adapters that run weights; these are named by a hub id or a folder."""
 
 
 def parse_price(text: str | None) -> Price | None:

@@ -138,10 +138,10 @@ class HasVersions(Protocol):
 
 @runtime_checkable
 class MayBeLocal(Protocol):
-    """A model that may compute in this process; of such models and launched ones, only one runs at a time."""
+    """A model that states whether it computes in this process."""
 
     local: bool
-    """Whether it computes in this process."""
+    """If true, no other local or launched model runs at the same time."""
 
 
 @runtime_checkable
@@ -203,7 +203,7 @@ class BatchEndpoint(Protocol):
     def left_out(self) -> dict[str, str]:
         """Return the request fields that the vendor rejected: field -> name under which it is sent instead; empty: omitted.
 
-        The caller adds the fields that were rejected before an interruption.
+        The caller may add fields, e.g. those logged before an interruption.
         """
         ...
 
@@ -212,7 +212,7 @@ class BatchEndpoint(Protocol):
         ...
 
     async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
-        """Return one encoded request; its result has the same `name`."""
+        """Encode one request; its result is returned under the same `name`."""
         ...
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
@@ -268,7 +268,7 @@ class TokenLikelihoods(NamedTuple):
     """Likelihoods that a model assigns to the tokens of a given reply; arrays of equal length, one value per token.
 
     `above` and `mass` refer to the recorded decoding: a token sampled from the model has the probability integral transform
-    `above + V * mass`, with V uniform on (0, 1). At temperature 0 they are 0 and 1 for the first choice, else 1 and 0.
+    `above + V * mass`, with V uniform on (0, 1). At temperature 0, `above` and `mass` are 0 and 1 for the first choice, else 1 and 0.
     """
 
     logprob: Floats

@@ -41,7 +41,7 @@ class Suite(Struct, frozen=True, kw_only=True):
     """E.g. `diamond`; empty for suites without variants."""
     protocol: str
     version: str = "1"
-    """Incremented whenever a change of prompt or scoring changes a number of any protocol."""
+    """Incremented whenever a changed prompt or scoring rule changes a number under any protocol."""
     samples: Callable[[Data], Iterable[Sample]]
     """Data -> samples, with questions if the data contain them."""
     prompter: Callable[[Data], Prompter]
@@ -205,7 +205,7 @@ def _gold_fault(sample: Sample) -> str:
 
 
 class Digest:
-    """SHA-256 over the sorted canonical rows (id, choices, target, unit, group), built row by row."""
+    """SHA-256 of the sorted hashes of all rows (id, choices, target, unit, group), built row by row."""
 
     def __init__(self) -> None:
         self._rows: list[bytes] = []
@@ -242,9 +242,9 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
-    """Score the ideal reply of every sample, which must get full marks, without a model; stop after `most` faults.
+    """Check, without a model, that the ideal reply to every sample gets full marks; stop after `most` faults.
 
-    If a scorer rejects a gold answer, the data or the scorer are wrong, and no model could get that point.
+    If a scorer rejects a gold answer, the data or the scorer is wrong, and no model could get that point.
     """
     faults: list[str] = []
     unwinnable: list[str] = []

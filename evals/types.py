@@ -151,7 +151,7 @@ class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 MAX_TOKENS = 2**31 - 1
-"""Largest token count of a call that is believed."""
+"""Larger token counts are implausible and count as not reported."""
 
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -183,7 +183,7 @@ class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
     stop: Literal["stop", "length", "filter"] = "stop"
     """`length`: truncated at max tokens. `filter`: refused by the server's content filter."""
     finish: str = ""
-    """A finish reason that `stop` cannot express: `tool calls`, or `unknown: ` and the server's word; empty for all others."""
+    """A finish reason that `stop` cannot express: `tool calls`, or `unknown: ` and the server's word; otherwise empty."""
     usage: Usage = Usage()
     seconds: float = 0.0
     """Duration of the successful attempt."""
@@ -206,7 +206,7 @@ class Judgement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One call to a judge model about one reply."""
 
     judge: str
-    """Spec of the judge model on the command line, without secrets."""
+    """The judge model as named on the command line, without secrets."""
     asked: str
     """SHA-256 of the prompt as sent."""
     text: str
@@ -334,7 +334,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
     best: float | None
     """Upper bound: missing outcomes counted as right."""
     n: int
-    """Number of sample-repeats."""
+    """Number of (sample, repeat) pairs."""
     clusters: int
     """Number of distinct clusters."""
     unit: str
@@ -388,7 +388,7 @@ class LogProbs(Protocol):
 
 
 class Scorer(Protocol):
-    """A scorer: pure and fast, or `heavy` and then run in a worker process (`seams.MayBeHeavy`).
+    """A scorer is pure and fast, or else `heavy`: then it runs in a worker process (`seams.MayBeHeavy`).
 
     Its `repr` contains the rule and its options, and is stored on the card of every run, to detect changes to the rule.
     """

@@ -115,7 +115,7 @@ class Claude(HttpModel):
         super().__init__(name, client, path=PATH)
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Return notes for the run's card; raises UsageError for an unsupported setting."""
+        """See `HasRemarks`."""
         thinking_budget(self.rule, sampling)
         return remarks(self.rule, self.name, sampling)
 
@@ -189,7 +189,7 @@ def _encode_part(part: Part, images: Mapping[str, tuple[str, str]]) -> dict[str,
 
 
 def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
-    """Parse a 200 response; raises BadReply if it is not a message, or the error that it reports."""
+    """Parse a 200 response; raises the error that it reports, or BadReply if it contains no reply."""
     response = decode_response(_decoder, raw, display_url)
     if response.reports_error() or response.content is None:
         raise error_in_200(raw, display_url, "without content")

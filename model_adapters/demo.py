@@ -1,4 +1,4 @@
-"""Recorded replies to bundled sample items, for trying things out: `demo:careful` and `demo:careless`.
+"""Recorded replies to bundled sample items, to try out the harness: `demo:careful` and `demo:careless`.
 
 The replies were written for this project, to the `--sample` items of MMLU-Pro, GPQA, AIME 2025, SMolInstruct NC-I2S and
 Matbench expt_gap, by one model that reasons carefully and one that does not, so that scores, molecules and verdicts differ.

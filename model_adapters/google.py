@@ -97,7 +97,7 @@ class Gemini(HttpModel):
         self.rule = find_rule(RULES, name)
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Return notes for the run's card; raises UsageError for an unsupported setting."""
+        """See `HasRemarks`."""
         return remarks(self.rule, self.name, sampling)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
@@ -161,7 +161,7 @@ def _encode_part(part: Part, images: Mapping[str, tuple[str, str]]) -> dict[str,
 
 
 def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
-    """Parse a 200 response; raises BadReply if it contains no reply, or the error that it reports."""
+    """Parse a 200 response; raises the error that it reports, or BadReply if it contains no reply."""
     response = decode_response(_decoder, raw, display_url)
     if response.reports_error():
         raise error_in_200(raw, display_url, "with an error")

@@ -37,7 +37,7 @@ class Intern(Chat):
         self._alias = alias
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Return notes for the run's card: on the alias, and on a context shorter than for the published numbers."""
+        """See `HasRemarks`."""
         notes = [f"{self._alias} was an alias of {self.name} when the run started"] if self._alias else []
         if sampling.thinking is None:
             notes.append("thinking_mode is sent as true, as for the published numbers")
@@ -56,7 +56,7 @@ class Intern(Chat):
 
 
 def resolve_alias(alias: str, *, base: str, key: str) -> str:
-    """Return the target of an alias; raises UsageError if the API does not list it."""
+    """Return the name of the model to which an alias refers; raises UsageError if that cannot be found out."""
     url = parse_base_url(base).join("/models")
     try:
         models = list_models(url, headers={"Authorization": f"Bearer {key}"})

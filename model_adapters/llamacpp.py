@@ -74,7 +74,7 @@ class LlamaCpp:
 
 
 def engine_settings(path: Path, *, slots: int) -> Any:
-    """Return the engine's settings; with them, its own HTTP server returns the same replies."""
+    """Return the engine's settings, with which llama.cpp's own HTTP server returns the same replies."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()

@@ -105,7 +105,7 @@ class Hosted(Chat):
         self._note = note
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Return notes for the run's card; raises UsageError for an unsupported setting."""
+        """See `HasRemarks`."""
         return [*remarks(self.rule, self.name, sampling), *([self._note] if self._note else [])]
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def _encode_part(part: Part, media: Mapping[str, str]) -> dict[str, Any]:
 
 
 def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
-    """Parse a 200 response; raises BadReply if it is not a completion, or the error that it reports."""
+    """Parse a 200 response; raises the error that it reports, or BadReply if it contains no reply."""
     completion = decode_response(_decoder, raw, display_url)
     if completion.reports_error():
         raise error_in_200(raw, display_url, "with an error" if completion.choices else "without choices")

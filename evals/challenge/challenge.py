@@ -92,8 +92,8 @@ def _empty_outcome(source: Source, spec: str, request: ChallengeRequest) -> Chal
 
 def _missing_capability(spec: str) -> str:
     return (
-        f"{load.without_secrets(spec)} does not return the likelihoods of a given text; hf: (.gguf files too), merge:, "
-        "vllm: and server: (vLLM) do"
+        f"{load.without_secrets(spec)} does not return the likelihoods of a given text; hf: (including .gguf files), "
+        "merge:, vllm: and server: (if it is vLLM) do"
     )
 
 

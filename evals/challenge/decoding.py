@@ -12,9 +12,9 @@ from evals.records.card import Config
 from evals.seams import Decoding
 from evals.types import Sampling
 
-LLAMA_CPP = Sampling(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05)
+LLAMA_CPP_DEFAULTS = Sampling(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05)
 """Defaults of llama.cpp (`common_params_sampling` in common/common.h), which applies the temperature after top-k, top-p and min-p."""
-GREEDY = 1e-5
+GREEDY_BELOW = 1e-5
 """Temperatures below this are greedy, as in vLLM (`_SAMPLING_EPS` in vllm/v1/sample)."""
 NEUTRAL: Mapping[str, Any] = {
     "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1, "repeat_penalty": 1, "n": 1,
@@ -35,7 +35,7 @@ TEMPLATE_ARGUMENTS = frozenset(
         "load_audio_backend",
     }
 )  # fmt: skip
-"""Parameters of `apply_chat_template` in transformers; template variables with these names would change how we render."""
+"""Parameters of `apply_chat_template` in transformers: a card must not set them as if they were template variables."""
 
 
 def sampling_of(config: Config) -> Sampling:
@@ -68,10 +68,10 @@ def _check_template(variables: Any) -> None:
 
 
 def decoding_of(config: Config, sampling: Sampling) -> Decoding:
-    """Return how tokens were sampled; raises UsageError if the card does not say it, or if a value is out of range."""
+    """Return how tokens were sampled; raises UsageError if the card does not record it, or if a value is out of range."""
     adapter = config.model.partition(":")[0]
     if adapter == "smollm2":
-        sampling = _with_defaults(sampling, LLAMA_CPP)
+        sampling = _with_defaults(sampling, LLAMA_CPP_DEFAULTS)
     elif adapter == "hf":
         sampling = _with_defaults(sampling, Sampling(temperature=0.0))
     if sampling.temperature is None:
@@ -87,7 +87,7 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
     )
     if not (decoding.temperature <= 100 and 0 < decoding.top_p <= 1 and 0 <= decoding.min_p < 1):
         raise UsageError("temperature, top_p or min_p is out of range")
-    if decoding.temperature < GREEDY:
+    if decoding.temperature < GREEDY_BELOW:
         return Decoding(0.0)
     return decoding
 

@@ -7,7 +7,7 @@ If the claimed model wrote the replies, the mean of g is at most m. A bet on a m
 
     1 + (a - m) (g - m) / (m (1 - m)),
 
-the likelihood ratio of a Bernoulli variable if g is 0 or 1. Its expectation is at most 1 under every distribution with
+the likelihood ratio of a Bernoulli variable if g is 0 or 1. The expectation of this factor is at most 1 under every distribution with
 E g <= m, so the wealth, averaged over features and values of a, exceeds 1/alpha with a probability of at most alpha, at
 any number of replies (Ville; Shafer, *Testing by betting*, JRSS A 2021; Waudby-Smith and Ramdas, *Estimating means of
 bounded random variables by betting*, JRSS B 2024).

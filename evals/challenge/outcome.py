@@ -20,8 +20,8 @@ SUFFIX = ".json"
 MAX_BYTES = 1 << 20
 
 Verdict: TypeAlias = Literal["consistent", "close", "different", "untestable"]
-"""`consistent`: no difference between the replies and what the model writes was found. `close`: they differ by no more than
-different numerics or 8-bit quantisation of the same weights explain. `different`: they differ by more. `untestable`: nothing
+"""`consistent`: the replies show no difference from what the model writes. `close`: they differ by no more than different
+numerics or 8-bit quantisation of the same weights explain. `different`: they differ by more. `untestable`: nothing
 was tested, for the stated reason."""
 
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
@@ -91,7 +91,7 @@ def read(path: Path) -> ChallengeOutcome:
 
 
 def stored_outcome(path: Path) -> ChallengeOutcome | None:
-    """Return the outcome already stored at a path, or None; raises UsageError for any other file, which must not be overwritten."""
+    """Return the outcome stored at a path; None if there is no file. Raises UsageError for any other file, to protect it."""
     if not path.exists():
         return None
     try:

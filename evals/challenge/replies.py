@@ -46,7 +46,7 @@ class Choice(Struct, frozen=True):
     def obstacle(self) -> str:
         """Return why there is nothing to test, given that `exchanges` is empty."""
         if not self.left_out:
-            return "it contains no reply"
+            return "the run contains no reply"
         (reason, count), *_ = self.left_out.most_common(1)
         return f"no reply can be tested: {reason} ({count})"
 
@@ -104,10 +104,10 @@ def untestable_reason(prompt: Prompt, reply: Reply) -> str:
             isinstance(part, Media) for message in prompt.messages for part in message.parts
         ),
         "the content filter replaced the text": reply.stop == "filter",
-        "it calls a tool, which is not recorded": reply.finish == TOOL_CALLS,
-        "its finish reason is unknown": bool(reply.finish) and reply.finish != TOOL_CALLS,
-        "it is empty": not any(texts) and reply.stop != "stop",
-        "it contains characters that could not be decoded": any("\ufffd" in text for text in texts),
-        f"it has more than {MAX_CHARACTERS:,} characters": sum(map(len, texts)) > MAX_CHARACTERS,
+        "the reply calls a tool, which is not recorded": reply.finish == TOOL_CALLS,
+        "the reply's finish reason is unknown": bool(reply.finish) and reply.finish != TOOL_CALLS,
+        "the reply is empty": not any(texts) and reply.stop != "stop",
+        "the reply contains characters that could not be decoded": any("\ufffd" in text for text in texts),
+        f"the reply has more than {MAX_CHARACTERS:,} characters": sum(map(len, texts)) > MAX_CHARACTERS,
     }
     return next((reason for reason, applies in reasons.items() if applies), "")

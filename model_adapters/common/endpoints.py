@@ -65,7 +65,7 @@ class Endpoint:
         self.calls: set[Call] = set()
         self.replies = self.losses = 0
         self.mean_s = 0.0
-        """Moving average of the duration of a call with a reply."""
+        """Moving average of the duration of calls that returned a reply."""
         self.paused = self.removed = False
         """`paused`: not called for a while; `removed`: no longer in the file of addresses."""
         self.rejection = ""
@@ -84,7 +84,7 @@ class Endpoint:
 
     @property
     def max_capacity(self) -> int:
-        """Return the maximum of `capacity`."""
+        """Return the largest value that `capacity` can reach."""
         return self.pace.ceiling
 
     @property

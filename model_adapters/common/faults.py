@@ -96,7 +96,7 @@ _MESSAGE_STATUSES: tuple[tuple[re.Pattern[str], int], ...] = (
         429,
     ),
 )
-"""Pattern of the start of an error message in a 200 response without a code -> equivalent HTTP status."""
+"""Pattern for the beginning of an error message -> equivalent HTTP status, for 200 responses without an error code."""
 _STATUS_IN_MESSAGE = re.compile(
     r"(?<!\w)(?:http|error code|status|status code|[\"'](?:code|status)[\"'])(?: error)?[ :=]{1,2}[\"']?([45][0-9]{2})\b"
 )

@@ -1,6 +1,6 @@
 """Finish reasons: one table for all adapters.
 
-Servers and vendors use some eighty words for the same few meanings. An unknown reason is stored with the reply and
+Servers and vendors use more than a hundred words for the same few meanings. An unknown reason is stored with the reply and
 counted on the run's card; it is never silently treated as a normal stop.
 """
 

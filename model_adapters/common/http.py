@@ -37,7 +37,7 @@ _JSON_HEADERS = {"Content-Type": "application/json"}
 MAX_RESPONSE_BYTES = 64 << 20
 """Size limit of a response in bytes; the log-likelihoods of all tokens of a long prompt take up a third of it."""
 CHUNKED_FROM_BYTES = 1 << 20
-"""Size in bytes from which request bodies are sent in chunks."""
+"""Request bodies of at least this size in bytes are sent in chunks."""
 
 
 ENDPOINT_PATHS = (

@@ -1,4 +1,4 @@
-"""Base class of models behind an HTTP endpoint: calls, rejected fields, headers, closing."""
+"""Base class of models behind an HTTP endpoint, which omits request fields that the server rejects."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class HttpModel:
 
 
 def decode_response(decoder: msgspec.json.Decoder[T], raw: bytes, display_url: str) -> T:
-    """Decode the body of a 200 response; raises BadReply if it does not follow the protocol."""
+    """Decode the body of a 200 response; raises the error that it reports, or BadReply if it does not follow the protocol."""
     try:
         return decode(decoder, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

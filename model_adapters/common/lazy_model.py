@@ -1,4 +1,4 @@
-"""Models in this process that are loaded in a thread when first needed, and that process concurrent calls in batches."""
+"""Models in this process that are loaded in a thread when first needed, and that compute concurrent calls in batches."""
 
 from __future__ import annotations
 

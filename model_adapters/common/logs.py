@@ -1,4 +1,4 @@
-"""Find the reason why a server exited, in its log."""
+"""Find in a server's log why the server exited."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from evals.model_adapters.common.server_process import served_models
 
 
 def find_server(spec: LaunchSpec) -> RegisteredServer | None:
-    """Return a server that this user's `evals serve` runs with exactly these weights; None if there is none.
+    """Return a server that `evals serve` runs for this user with these weights (and engine options, if any); else None.
 
     Other servers on this machine may serve different weights under the same name or belong to another user; they must be
     specified by their address, `server:URL#NAME`.

@@ -30,8 +30,8 @@ SETTING_OF_FIELD = {
     "max_completion_tokens": "max_tokens",
     "maxOutputTokens": "max_tokens",
 }
-"""Request field that may be omitted -> its setting. Reasoning switches are not included, since omitting one would change
-what is measured."""
+"""Request field that may be omitted -> the setting that it transmits. Reasoning switches are not included, since omitting one
+would change what is measured."""
 NESTED_SETTINGS = "generationConfig"
 """Object that contains the settings in Google's API."""
 ALTERNATIVE_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
@@ -84,11 +84,11 @@ class RejectedFields:
         ]
 
     def without(self, body: Body) -> Body:
-        """Return a body without the rejected fields."""
+        """Return a body in which rejected fields are omitted or renamed."""
         return _without_fields(body, self.left_out)
 
     def add_from_error(self, error: Rejected, body: Body, keep: Mapping[str, Any]) -> bool:
-        """Omit the field named in an error from now on; return whether it was still being sent.
+        """Omit, from now on, the field that an error names; return whether it was still being sent.
 
         Used for batches, whose errors arrive too late to repeat the call.
         """

@@ -21,7 +21,7 @@ MAX_BATCH_TOKENS = 4096
 """Maximum number of tokens in a batch of several replies, padding included."""
 MAX_LOGITS = 1 << 27
 """Maximum number of logits in memory; longer texts are processed in chunks that share a cache of keys and values."""
-OPEN, CLOSE = "<think>", "</think>"
+OPENING_TAG, CLOSING_TAG = "<think>", "</think>"
 
 
 class Row(NamedTuple):
@@ -87,7 +87,7 @@ def tokenize(
 
 
 def _encode(checkpoint: Checkpoint, segment: str) -> list[int]:
-    if segment in (OPEN, CLOSE) and segment in checkpoint.tokenizer.get_vocab():
+    if segment in (OPENING_TAG, CLOSING_TAG) and segment in checkpoint.tokenizer.get_vocab():
         return [int(checkpoint.tokenizer.convert_tokens_to_ids(segment))]
     return list(
         checkpoint.tokenizer(segment, add_special_tokens=False, split_special_tokens=True)["input_ids"]
@@ -100,17 +100,19 @@ def _reply_segments(
     """Return the text of a reply in segments; the tags around its reasoning are segments of their own."""
     if reply.reasoning is None:
         return [reply.text] if reply.text else []
-    if CLOSE not in checkpoint.tokenizer.get_vocab() and CLOSE not in str(checkpoint.tokenizer.chat_template):
+    if CLOSING_TAG not in checkpoint.tokenizer.get_vocab() and CLOSING_TAG not in str(
+        checkpoint.tokenizer.chat_template
+    ):
         raise ModelError("the reasoning was recorded without the tags that enclosed it")
-    is_open = rendered_prompt.rstrip().endswith(OPEN)
-    segments = [reply.reasoning] if is_open else [OPEN, f"\n{reply.reasoning}"]
+    is_open = rendered_prompt.rstrip().endswith(OPENING_TAG)
+    segments = [reply.reasoning] if is_open else [OPENING_TAG, f"\n{reply.reasoning}"]
     if reply.stop == "length" and not reply.text:
         return segments
     rendered_segments = _segments_by_template(checkpoint, prompt, reply, variables, rendered_prompt)
     if rendered_segments is not None:
         return rendered_segments
     segments[-1] += "\n"
-    return [*segments, CLOSE, f"\n\n{reply.text}"]
+    return [*segments, CLOSING_TAG, f"\n\n{reply.text}"]
 
 
 def _segments_by_template(
@@ -126,12 +128,12 @@ def _segments_by_template(
         return None
     begin = rendered.index(reasoning)
     before, after = rendered[:begin], rendered[begin + len(reasoning) :]
-    if reply.text not in after or CLOSE not in after:
+    if reply.text not in after or CLOSING_TAG not in after:
         return None
-    before_close, _, after_close = after[: after.rindex(reply.text)].partition(CLOSE)
-    opening = [OPEN, before.partition(OPEN)[2]] if OPEN in before else [before]
+    before_close, _, after_close = after[: after.rindex(reply.text)].partition(CLOSING_TAG)
+    opening = [OPENING_TAG, before.partition(OPENING_TAG)[2]] if OPENING_TAG in before else [before]
     opening[-1] += reasoning + before_close
-    return [*opening, CLOSE, after_close + reply.text]
+    return [*opening, CLOSING_TAG, after_close + reply.text]
 
 
 def end_of_turn(checkpoint: Checkpoint, variables: Mapping[str, Any]) -> int | None:

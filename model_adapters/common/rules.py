@@ -92,7 +92,7 @@ def truncate_at_stop(reply: Reply, stops: Sequence[str]) -> Reply:
 
 
 def template_variables(sampling: Sampling, switch: str) -> dict[str, Any]:
-    """Return the chat template's variables that the sampling sets: the reasoning switch, and the user's own."""
+    """Return the chat template's variables set by the sampling parameters: the reasoning switch, and the user's own."""
     user_variables = sampling.extra.get("chat_template_kwargs")
     variables = dict(user_variables) if isinstance(user_variables, dict) else {}
     if sampling.thinking is not None:

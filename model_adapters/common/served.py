@@ -28,7 +28,7 @@ MAX_RESTARTS = 1
 
 
 class LaunchedModel:
-    """A chat model whose server is started as its `LaunchSpec` says."""
+    """A chat model on the server that a `LaunchSpec` describes."""
 
     slots: int | None = None
 
@@ -170,7 +170,10 @@ class LaunchedModel:
         return structs.replace(sampling, max_tokens=None)
 
     async def _classify_disconnect(self, error: Disconnected) -> Disconnected:
-        """Return the error to raise: if the server that this process started has died, one that is retried, as it is restarted."""
+        """Return the error to raise.
+
+        If the server that this process started has died, the error is one that is retried, since the server is restarted.
+        """
         if self._process is None:
             return error
         for _ in range(30 if error.unreachable else 0):  # the watchdog needs a moment to exit

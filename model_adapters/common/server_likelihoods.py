@@ -29,9 +29,11 @@ VOCABULARY = 1 << 18
 """Upper bound on the size of the vocabulary."""
 MAX_CONCURRENT = 8
 """Maximum number of replies processed concurrently."""
-CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|</?s>|<(?:bos|eos|pad|unk|(?:start|end)_of_turn)>|\[/?INST\]")
+CONTROL_TOKEN = re.compile(
+    r"<\|[^|<>\s]{1,60}\|>|</?s>|<(?:bos|eos|pad|unk|(?:start|end)_of_turn)>|\[/?INST\]"
+)
 """Texts that a server tokenises as control tokens."""
-OPEN, CLOSE = "<think>", "</think>"
+OPENING_TAG, CLOSING_TAG = "<think>", "</think>"
 
 
 class _Tokens(Struct):
@@ -100,17 +102,18 @@ class ServerLikelihoods:
 
     async def _tokenize_reply(self, prompt_tokens: list[int], reply: Reply) -> list[int]:
         """Tokenise a reply and its reasoning; raises Rejected."""
-        if any(CONTROL.search(text) for text in (reply.text, reply.reasoning or "")):
+        if any(CONTROL_TOKEN.search(text) for text in (reply.text, reply.reasoning or "")):
             raise Rejected(
                 "the reply contains the text of a control token, which the server would tokenise as one"
             )
         if reply.reasoning is None:
             return await self._tokenize_text(reply.text)
-        opening, closing = await self._tokenize_text(OPEN), await self._tokenize_text(CLOSE)
+        opening, closing = await self._tokenize_text(OPENING_TAG), await self._tokenize_text(CLOSING_TAG)
         if len(closing) != 1:
             raise Rejected("the reasoning was recorded without the tags that enclosed it")
         is_open = any(
-            prompt_tokens[-len(tag) :] == tag for tag in (opening, await self._tokenize_text(f"{OPEN}\n"))
+            prompt_tokens[-len(tag) :] == tag
+            for tag in (opening, await self._tokenize_text(f"{OPENING_TAG}\n"))
         )
         reasoning = reply.reasoning if is_open else f"\n{reply.reasoning}"
         tokens = [] if is_open else opening

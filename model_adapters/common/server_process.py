@@ -1,4 +1,4 @@
-"""An inference server as a child process, which ends when this process ends for any reason."""
+"""An inference server as a child process, which ends when this process ends, for whatever reason."""
 
 from __future__ import annotations
 

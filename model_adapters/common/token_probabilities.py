@@ -7,9 +7,9 @@ from typing import Any
 from evals.seams import Decoding, TokenLikelihoods
 
 ROWS = 128
-"""Positions whose probabilities are computed at once, in float32."""
+"""Number of positions whose probabilities are computed at once, in float32."""
 LIKELIEST = 256
-"""Number of likeliest tokens sorted to find those that can be drawn; all tokens are sorted only if more than that can be."""
+"""Number of likeliest tokens that are sorted to find those that can be drawn; if more can be drawn, all are sorted."""
 
 
 def columns(logits: Any, tokens: Any, decoding: Decoding) -> Any:
@@ -45,7 +45,7 @@ def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
 
 
 def _truncated_columns(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
-    """Return above and mass under truncated sampling, from the `count` likeliest tokens; from all tokens in rows that keep more."""
+    """Return above and mass under truncated sampling, from the `count` likeliest tokens, or from all in rows where more can be drawn."""
     top, order = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
     drawable = _drawable_mask(logprobs, top, decoding)
     weights = ((top - top[:, :1]) / decoding.temperature).double().exp() * drawable
