@@ -7,7 +7,7 @@ CONSTRAINTS ?= constraints.txt
 export PYTHONDONTWRITEBYTECODE :=
 CHECKED := evals suites model_adapters dashboard tests tools
 
-.PHONY: demo test cover slow nightly engine mlflow challenge check bench clean
+.PHONY: demo test cover slow nightly browser engine mlflow challenge check bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -43,8 +43,11 @@ slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -
 	@$(BIN)/python -m pytest -m 'heavy and not nightly' -n 2 --dist loadfile --no-loadscope-reorder -q
 	@$(BIN)/python -m pytest -m 'alone and not nightly' -q
 
-nightly: $(VENV)/.dev $(VENV)/.demo engine mlflow challenge  ## everything, the longest checks too; writes docs/nightly.md
+nightly: $(VENV)/.dev $(VENV)/.demo browser engine mlflow challenge  ## everything, the longest checks too; writes docs/nightly.md
 	@$(BIN)/python -m tools.nightly
+
+browser:  ## accessibility rules and a linter for the tests in a browser; needs npm
+	@npm ci --prefix tests/browser --silent --no-audit --no-fund
 
 engine: $(BIN)/python  ## real vLLM on a CPU, other engines' parsers: some minutes and 4 GB, once, in the user's cache folder
 	@$(BIN)/python -m tools.engine_parsers

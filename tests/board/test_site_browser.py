@@ -23,9 +23,7 @@ from tests.support.workflows import BROWSER
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not pages.chromium(), reason="NOT TESTED IN A BROWSER: there is no chromium"),
-    pytest.mark.skipif(
-        not pages.AXE.exists(), reason="NOT TESTED IN A BROWSER: npm ci --prefix tests/browser"
-    ),
+    pytest.mark.skipif(not pages.AXE.exists(), reason="NOT TESTED IN A BROWSER: make browser"),
 ]
 KINDS = ("index", "suites", "models", "about", "suites/*", "models/*", "compare/*", "runs/*")
 SHIFT = """() => new Promise(resolve => {
@@ -107,7 +105,7 @@ def test_without_javascript_everything_can_be_read(site: Path, browser: Any) -> 
 def test_html_is_valid(site: Path) -> None:
     program = BROWSER / "node_modules" / ".bin" / "html-validate"
     if not program.exists():
-        pytest.skip("NOT VALIDATED: npm ci --prefix tests/browser")
+        pytest.skip("NOT VALIDATED: make browser")
     (site / ".htmlvalidate.json").write_text(
         json.dumps({"extends": ["html-validate:standard"], "rules": {"no-trailing-whitespace": "off"}})
     )

@@ -1,4 +1,4 @@
-"""24 short replies of the embedded model (llama.cpp), challenged through transformers with the same file of weights."""
+"""Short replies of the embedded model (llama.cpp), challenged through transformers with the same file of weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.paths import ROOT, TESTS
+from tests.support.sizes import size
 from tools import challenge_environment
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_its_own_replies_are_not_called_different(found, kind):
     """llama.cpp multiplies in 8 bits, transformers in float32: consistent or close."""
     assert found[kind]["verdict"] in ("consistent", "close"), found[kind]
-    assert found[kind]["replies"] >= 22
+    assert found[kind]["replies"] >= size(14, 22)
     assert found[kind]["retokenised"] <= 5
 
 

