@@ -16,7 +16,7 @@ import pytest
 from evals.cli import cli
 from evals.records import mirror
 from tests.support.command import evals
-from tests.support.faults import FaultyServer, says
+from tests.support.faults import FaultyServer, completion
 from tests.support.paths import ROOT
 from tests.support.tables import table
 
@@ -149,7 +149,7 @@ def test_the_commands_of_a_page_run_in_their_order(
             run = ("run", "mmlu-pro", "gpqa", "--sample", "-m", f"demo:{model}", "--run", name, "--quiet")
             assert evals(*run).status == 0
         assert evals("gate", "baseline", CAREFUL, "results/baselines/release.jsonl").status == 0
-    with FaultyServer(lambda call: says("ANSWER: A"), serves=("intern-s1",)) as server:
+    with FaultyServer(lambda call: completion("ANSWER: A"), serves=("intern-s1",)) as server:
         address = f"http://127.0.0.1:{server.port}/v1"
         monkeypatch.setenv("OPENAI_BASE_URL", address)
         for command in (command for command in RUN_HERE if command.page == page):

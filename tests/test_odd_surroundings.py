@@ -73,7 +73,7 @@ async def test_half_an_emoji_in_a_reply_becomes_a_replacement_character(tmp_path
 
     job = toy.job(tmp_path, toy.suite(2, scorers={"score": score}))
     await Runner(load.function_model(lambda prompt: HALF), [job]).run()
-    toy.close(job)
+    toy.close_job(job)
     for record in Run(job.writer.path).records():
         assert not isinstance(record.outcome, Failure), record
         assert record.outcome.text == "half \ufffd an emoji"

@@ -25,7 +25,7 @@ from typing import Any
 import zipfile_zstd as zipfile  # Inspect's archives are zstandard; the package comes with it
 
 from evals import harness_environments as environments
-from tests.support.faults import Answer, Call, FaultyServer, error, says
+from tests.support.faults import Answer, Call, FaultyServer, completion, error
 
 HERE = Path(__file__).resolve().parent.parent / "tests"
 SAMPLES = HERE.parent / "suites" / "samples"
@@ -62,7 +62,7 @@ def items() -> tuple[tuple[str, str, int], ...]:
 
 def reply(call: Call, text: str | None, *, finish: str = "stop", **message: Any) -> Answer:
     """Return a completion with all fields that strict clients need; tokens are counted as words."""
-    body = json.loads(says(text, finish=finish, **message).body)
+    body = json.loads(completion(text, finish=finish, **message).body)
     body["choices"] = [body["choices"][0] | {"index": index} for index in range(call.body.get("n") or 1)]
     words = len((text or "").split())
     usage = {"prompt_tokens": 40, "completion_tokens": words, "total_tokens": 40 + words}

@@ -231,7 +231,7 @@ def test_from_an_entry_to_its_level(tmp_path: Path, reader: str, verdict: str, e
     """The operator takes the bundle out of an entry, tests it with the claimed model, and ingests."""
     data, board = boards.write_data(tmp_path), tmp_path / "board"
     boards.write_board(board, maximum_truncated=1.0)
-    with bigram.installed(tmp_path):
+    with bigram.install(tmp_path):
         stored = boards.run(tmp_path / "a", data, "bigram:1", temperature=0.8, max_tokens=60, run="named")
         config = stored.card.config
         stated = structs.replace(config.sampling, top_p=1.0, top_k=0)

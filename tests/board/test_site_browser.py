@@ -62,7 +62,7 @@ def page_of(site: Path, kind: str) -> Path:
 def test_a_page_has_no_barrier(site: Path, browser: Any, kind: str, width: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page = context.new_page()
-    seen = pages.watch(page, "file://")
+    seen = pages.record_side_effects(page, "file://")
     page.goto(page_of(site, kind).as_uri())
     assert page.evaluate(SHIFT) < 0.01
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
@@ -73,7 +73,7 @@ def test_a_page_has_no_barrier(site: Path, browser: Any, kind: str, width: int, 
     )
     page = context.new_page()
     page.goto(page_of(site, kind).as_uri())
-    assert pages.faults(page) == []
+    assert pages.accessibility_faults(page) == []
     context.close()
 
 

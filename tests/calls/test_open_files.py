@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults import Answer, FaultyServer, says
+from tests.support.faults import Answer, FaultyServer, completion
 
 
 def rows(path: Path, count: int) -> Path:
@@ -33,7 +33,7 @@ def rows(path: Path, count: int) -> Path:
 def test_a_run_outlives_the_limit_on_open_files(here: Path, limit: str) -> None:
     def slowly(call: object) -> Answer:
         time.sleep(0.3)
-        return says("ANSWER: A")
+        return completion("ANSWER: A")
 
     with FaultyServer(slowly) as server:
         words = ["run", "mmlu-pro", "--data", str(rows(here / "rows.jsonl", 400)), "-m", server.model]

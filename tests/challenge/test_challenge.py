@@ -28,7 +28,7 @@ SUITE = evals.Suite.of(ROWS, name="letters", scorer="exact")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     """A greedy run and one at temperature 0.8, both by `bigram:1`."""
     folder = tmp_path_factory.mktemp("challenge")
-    with bigram.installed(folder):
+    with bigram.install(folder):
         made = {}
         for name, temperature in (("greedy", 0.0), ("sampled", 0.8)):
             results = folder / name

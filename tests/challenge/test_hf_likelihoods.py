@@ -88,7 +88,7 @@ def test_the_backend_is_named(found):
 def by_vllm(weights: Path) -> dict[str, Any]:
     """Likelihoods from real vLLM of the same replies, and of its own."""
     env = engine.environment(engine.python())
-    with engine.served(weights, env, weights.parent) as url:
+    with engine.serve(weights, env, weights.parent) as url:
         return asyncio.run(_likelihoods(url))
 
 

@@ -20,12 +20,12 @@ from evals.commands import common
 from evals.records import store
 from evals.records.writer import Writer
 from tests.support import answers
-from tests.support.command import evals, finished, process
-from tests.support.faults import GOOD, Call, FaultyServer, says
+from tests.support.command import evals, start, wait
+from tests.support.faults import GOOD, Call, FaultyServer, completion
 from tests.support.paths import ROOT
 
-RIGHT = "scripted:call=tests.support.answers:right"
-ONE_FAILS = "scripted:call=tests.support.answers:parents_fail"
+RIGHT = "scripted:call=tests.support.answers:correct_answer"
+ONE_FAILS = "scripted:call=tests.support.answers:heap_question_rejected"
 
 
 def run(*words: object, suite: str = "mmlu-pro", model: str = RIGHT) -> Any:
@@ -89,13 +89,13 @@ def slow_server(delay_s: float) -> FaultyServer:
 def interrupted(times: int, *, delay_s: float) -> tuple[Any, Any]:
     """Press Ctrl-C so often on a running command; gives what it left and how many calls it made."""
     with slow_server(delay_s) as server:
-        started = process("run", "mmlu-pro", "--sample", "-m", server.model, "--concurrency", "4", "--json")
+        started = start("run", "mmlu-pro", "--sample", "-m", server.model, "--concurrency", "4", "--json")
         while len(server.calls) < 8:
             time.sleep(0.01)
         for _ in range(times):
             started.send_signal(signal.SIGINT)
             time.sleep(0.05)
-        done = finished(started)
+        done = wait(started)
     return done, len(server.calls)
 
 
@@ -139,11 +139,11 @@ def test_ctrl_c_then_the_same_command_finishes_the_run(here):
 def test_two_processes_on_one_run_the_second_is_refused(here):
     with slow_server(0.4) as server:
         words = ("run", "mmlu-pro", "--sample", "-m", server.model, "--concurrency", "4", "--run", "a")
-        first = process(*words, "--quiet", "--json")
+        first = start(*words, "--quiet", "--json")
         while not server.calls:
             time.sleep(0.01)
         second = evals(*words)
-        done = finished(first)
+        done = wait(first)
     assert second.complaint.startswith("run a is being written by another process")
     assert done.status == 0
     assert done.json["runs"][0]["coverage"] == 1.0
@@ -151,8 +151,8 @@ def test_two_processes_on_one_run_the_second_is_refused(here):
 
 
 def test_stdout_is_one_json_document_and_progress_goes_to_stderr(here):
-    done = finished(
-        process(
+    done = wait(
+        start(
             "run",
             "mmlu-pro",
             "aime",
@@ -170,7 +170,7 @@ def test_stdout_is_one_json_document_and_progress_goes_to_stderr(here):
 
 def test_a_closed_pipe_is_no_error(here):
     run()
-    started = process("show", "--json")
+    started = start("show", "--json")
     assert started.stdout is not None
     started.stdout.close()
     assert started.wait(30) == 0
@@ -229,7 +229,7 @@ def test_thinking_is_sent_only_where_it_was_asked_for(here):
 
 
 def test_temperature_0_is_a_setting_and_not_the_absence_of_one(here):
-    with FaultyServer(says("\\boxed{7}")) as server:
+    with FaultyServer(completion("\\boxed{7}")) as server:
         run("--protocol", "official", "--temperature", "0", suite="aime:2025", model=server.model)
     assert {call.body["temperature"] for call in server.calls} == {0.0}
 
@@ -412,7 +412,7 @@ def test_one_run_id_may_hold_the_suites_of_one_command(here):
 
 
 def test_several_models_run_one_after_the_other(here):
-    with FaultyServer(GOOD) as a, FaultyServer(says("ANSWER: B")) as b:
+    with FaultyServer(GOOD) as a, FaultyServer(completion("ANSWER: B")) as b:
         done = evals(
             "run",
             "mmlu-pro",
@@ -544,7 +544,7 @@ def test_csv_cells_are_no_formulas(here):
 def test_a_gated_suite_shows_neither_targets_nor_texts(here, form):
     run("--run", "g", suite="gpqa")
     shown = evals("show", "g", "--samples", *form).out
-    rows = answers.rows("gpqa")
+    rows = answers.bundled_rows("gpqa")
     assert "target" not in shown
     assert any(row["Record ID"] in shown for row in rows)
     for row in rows:
@@ -555,13 +555,13 @@ def test_a_gated_suite_shows_neither_targets_nor_texts(here, form):
 
 def test_a_running_run_is_shown_with_its_numbers_so_far(here):
     with slow_server(0.2) as server:
-        started = process(
+        started = start(
             "run", "mmlu-pro", "--sample", "-m", server.model, "--concurrency", 2, "--run", "a", "--quiet"
         )
         while len(server.calls) < 7:
             time.sleep(0.01)
         [entry] = evals("show", "a", "--json").json["runs"]
-        finished(started)
+        wait(started)
     assert entry["status"] == "running"
     assert 0 < headline(entry)["n"] < 16
     assert entry["counts"]["absent"] == 16 - headline(entry)["n"]
@@ -772,7 +772,9 @@ def test_import_scores_recorded_replies(here):
         "import replies",
         1.0,
     )
-    assert entry["counts"]["right"] == 1 + sum(row["answer"] == "D" for row in answers.rows("mmlu_pro")[1:])
+    assert entry["counts"]["right"] == 1 + sum(
+        row["answer"] == "D" for row in answers.bundled_rows("mmlu_pro")[1:]
+    )
     assert "replies.jsonl" in Path("results/mmlu-pro@2/gpt-x/r/card.json").read_text()
 
 
@@ -781,7 +783,7 @@ def test_import_takes_numbers_as_ids(here):
 
 
 def test_import_missing_ids_are_missing_outcomes_with_bounds(here):
-    right = {str(row["question_id"]): row["answer"] for row in answers.rows("mmlu_pro")}
+    right = {str(row["question_id"]): row["answer"] for row in answers.bundled_rows("mmlu_pro")}
     done = imported([{"id": name, "text": f"ANSWER: {right[name]}"} for name in IDS[:12]])
     [entry] = done.json["runs"]
     assert done.status == 0  # an import that was made is made, whatever it lacks
@@ -792,7 +794,7 @@ def test_import_missing_ids_are_missing_outcomes_with_bounds(here):
 
 
 def test_import_order_maps_shown_letters_back(here):
-    gold = {str(row["question_id"]): row for row in answers.rows("mmlu_pro")}
+    gold = {str(row["question_id"]): row for row in answers.bundled_rows("mmlu_pro")}
     lines = []
     for name in IDS:
         count = len(gold[name]["options"])
@@ -835,7 +837,7 @@ def test_import_keeps_reasoning_apart_and_knows_cut_and_filtered_replies(here):
 
 
 def test_import_repeats(here):
-    ids = [row["id"] for row in answers.rows("aime") if "2025" in row["id"]]
+    ids = [row["id"] for row in answers.bundled_rows("aime") if "2025" in row["id"]]
     lines = [{"id": name, "repeat": repeat, "text": "\\boxed{7}"} for name in ids for repeat in range(2)]
     done = imported(lines, suite="aime:2025")
     assert done.status == 0, done.err

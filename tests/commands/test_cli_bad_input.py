@@ -16,7 +16,7 @@ import pytest
 from evals.records import store
 from evals.records.writer import Writer
 from tests.support import answers
-from tests.support.command import evals, files_with, finished, process
+from tests.support.command import evals, files_with, start, wait
 from tests.support.faults import (
     CUT,
     ERROR_200,
@@ -27,12 +27,12 @@ from tests.support.faults import (
     Answer,
     Call,
     FaultyServer,
+    completion,
     error,
-    says,
 )
 from tests.support.paths import ROOT
 
-RIGHT = "scripted:call=tests.support.answers:right"
+RIGHT = "scripted:call=tests.support.answers:correct_answer"
 ROW = {"question_id": 1, "question": "q", "options": ["x", "y"], "answer": "B", "category": "law"}
 
 
@@ -262,7 +262,7 @@ WAITED = ("429", "503")
 )
 def test_a_fault_of_one_sample_is_its_own_failure(here, name):
     def behave(call: Call) -> Answer:
-        return BROKEN[name] if "parent of the node" in call.text else says("ANSWER: D")
+        return BROKEN[name] if "parent of the node" in call.text else completion("ANSWER: D")
 
     with FaultyServer(behave) as server:
         done = run(model=server.model)
@@ -297,7 +297,7 @@ def test_a_passing_fault_costs_a_retry_and_nothing_else(here, name):
     def behave(call: Call) -> Answer:
         first = call.text not in seen
         seen.add(call.text)
-        return BROKEN[name] if first else says("ANSWER: A")
+        return BROKEN[name] if first else completion("ANSWER: A")
 
     with FaultyServer(behave) as server:
         done = run(model=server.model)
@@ -519,8 +519,8 @@ def test_a_full_disk_in_mid_run_keeps_what_was_recorded(here, monkeypatch):
     "limit", [200, *(pytest.param(bytes_, marks=pytest.mark.slow) for bytes_ in (4_000, 9_000))]
 )
 def test_a_file_that_may_not_grow_is_a_full_disk_too(here, limit):
-    done = finished(
-        process(
+    done = wait(
+        start(
             *("run", "mmlu-pro", "--sample", "-m", RIGHT, "--quiet", "--json", "--run", "a"),
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
@@ -705,9 +705,17 @@ def test_escapes_in_replies_and_data_never_reach_the_terminal(here):
         ROW | {"category": f"law{evil}", "question_id": f"id{evil}"},
         ROW | {"category": "b", "question_id": 2},
     )
-    words = ("--data", "rows.jsonl", "-m", "scripted:call=tests.support.answers:hostile")
+    words = ("--data", "rows.jsonl", "-m", "scripted:call=tests.support.answers:escape_sequences")
     seen = on_terminal("run", "mmlu-pro", *words, "--run", "a")
-    evals("run", "aime:2025", "--sample", "-m", "scripted:call=tests.support.answers:hostile", "--run", "b")
+    evals(
+        "run",
+        "aime:2025",
+        "--sample",
+        "-m",
+        "scripted:call=tests.support.answers:escape_sequences",
+        "--run",
+        "b",
+    )
     for form in ((), ("--csv",), ("--json",)):
         seen += on_terminal("show", "a", "--samples", *form)
         seen += on_terminal("show", "b", "--samples", *form)

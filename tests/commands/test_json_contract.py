@@ -47,7 +47,14 @@ SUITE = {"name", "variants", "protocols", "version", "needs", "rows", "gated"}
 
 @pytest.fixture
 def document(here: Any) -> Any:
-    words = ("mmlu-pro", "gpqa", "aime", "--sample", "-m", "scripted:call=tests.support.answers:parents_fail")
+    words = (
+        "mmlu-pro",
+        "gpqa",
+        "aime",
+        "--sample",
+        "-m",
+        "scripted:call=tests.support.answers:heap_question_rejected",
+    )
     assert evals("run", *words, "--quiet", "--run", "a").status == 1
     return evals("show", "--json").json
 

@@ -10,7 +10,7 @@ from evals.records import store
 from tests.support.command import evals
 
 RUN = ("run", "mmlu-pro", "--sample", "-m")
-RIGHT = "scripted:call=tests.support.answers:right"
+RIGHT = "scripted:call=tests.support.answers:correct_answer"
 
 
 @pytest.mark.parametrize(

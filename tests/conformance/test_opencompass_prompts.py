@@ -90,7 +90,11 @@ def raw(name: str, sample: Sample) -> dict[str, Any]:
     return {**row, "prediction": SAID}
 
 
-CASES = [name for name, words in wheels.words() if not words.unavailable and name != "smolinstruct:MC"]
+CASES = [
+    name
+    for name, words in wheels.upstream_prompts_by_suite()
+    if not words.unavailable and name != "smolinstruct:MC"
+]
 
 
 def job(name: str, words: UpstreamPrompts) -> dict[str, Any]:
@@ -102,7 +106,7 @@ def job(name: str, words: UpstreamPrompts) -> dict[str, Any]:
 
 
 def test_every_template_is_read(fetched: Path) -> None:
-    for name, words in wheels.words():
+    for name, words in wheels.upstream_prompts_by_suite():
         for path in filter(None, (words.prompt_path, words.judge_path)):
             turns = words.turns(path)
             columns = [
@@ -117,7 +121,7 @@ def test_prompts_are_worded_as_opencompass_words_them(fetched: Path, tmp_path: P
     python = environments.interpreter("opencompass")
     if python is None:
         pytest.skip(f"NOT TESTED AGAINST OPENCOMPASS: {environments.install_commands('opencompass')}")
-    known = dict(wheels.words())
+    known = dict(wheels.upstream_prompts_by_suite())
     jobs = [job(name, known[name]) for name in CASES]
     script = Path(__file__).with_name("opencompass_prompts.py")
     done = subprocess.run([python, script, tmp_path], input=json.dumps(jobs), capture_output=True, text=True)
@@ -182,7 +186,10 @@ print(json.dumps(found))
 
 def test_literals_are_read_as_python_reads_them(fetched: Path) -> None:
     asked = [
-        (words, path) for _, words in wheels.words() for path in (words.prompt_path, words.judge_path) if path
+        (words, path)
+        for _, words in wheels.upstream_prompts_by_suite()
+        for path in (words.prompt_path, words.judge_path)
+        if path
     ]
     jobs = []
     with zipfile.ZipFile(fetched) as archive:

@@ -311,7 +311,7 @@ def test_what_is_known_of_models(name: str, open_: bool | None, size: float | No
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic_results.everything(tmp_path_factory.mktemp("made") / "results")
+    return synthetic_results.write_all(tmp_path_factory.mktemp("made") / "results")
 
 
 def test_ties_are_those_of_evals_compare(made: Path) -> None:
@@ -560,9 +560,9 @@ def test_a_formula_in_a_name_is_text_in_the_csv() -> None:
 
 def test_the_export_stands_alone_and_obeys_nobody(tmp_path: Path) -> None:
     results, out = tmp_path / "results", tmp_path / "out"
-    synthetic_results.checkpoints(results, count=3, samples=60)
+    synthetic_results.write_checkpoints(results, count=3, samples=60)
     evil = '<script>fetch("http://evil")</script>"><img src=x onerror=alert(1)>'
-    synthetic_results.change(frames.index(results).entries[0].path, model=evil)
+    synthetic_results.update_card(frames.index(results).entries[0].path, model=evil)
     written = export.export(results, out)
     names = {str(path.relative_to(out)) for path in written}
     assert {"index.html", "leaderboard.csv", "leaderboard.json", "samples/mmlu-pro-made-05000.html"} <= names

@@ -49,13 +49,13 @@ OPENED = {
 def evals(*words: object) -> command.Outcome:
     """Run the command as a process: the browser's loop is at work in this one."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return command.finished(command.process(*words, env=env), timeout_s=300)
+    return command.wait(command.start(*words, env=env), timeout_s=300)
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made runs, and molecules: the bundled items of SMolInstruct, answered by a scripted chemist."""
-    folder = synthetic_results.everything(tmp_path_factory.mktemp("browser") / "results")
+    folder = synthetic_results.write_all(tmp_path_factory.mktemp("browser") / "results")
     for model in ("scripted:call=tests.support.scripted_chemist:answer", "scripted:<SMILES> CCO </SMILES>"):
         done = evals("run", "smolinstruct", "--sample", "-m", model, "--results", folder, "--quiet")
         assert done.status in (0, 1), done.err
@@ -64,7 +64,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(results: Path) -> Iterator[str]:
-    with pages.served(results) as (address, _):
+    with pages.serve(results) as (address, _):
         yield address
 
 
@@ -95,14 +95,14 @@ IN_CI = {(name, *VIEWS[number % len(VIEWS)]) for number, name in enumerate(OPENE
 def test_a_page_opens(browser: Any, base: str, name: str, width: str, theme: str) -> None:
     context = browser.new_context(viewport={"width": WIDTHS[width], "height": 900}, color_scheme=theme)
     page = context.new_page()
-    seen = pages.watch(page, base)
+    seen = pages.record_side_effects(page, base)
     page.goto(base + OPENED[name])
-    pages.settle(page)
-    pages.picture(page, f"{name}-{width}-{theme}")
+    pages.wait_until_stable(page)
+    pages.screenshot(page, f"{name}-{width}-{theme}")
     assert page.locator('[data-testid="stException"]').count() == 0
     assert page.evaluate("() => document.documentElement.scrollWidth") <= WIDTHS[width]
-    assert pages.faults(page) == []
-    assert seen == pages.Seen([], [])
+    assert pages.accessibility_faults(page) == []
+    assert seen == pages.SideEffects([], [])
     context.close()
 
 
@@ -111,69 +111,69 @@ def cell(page: Any, row: int, column: float = 330) -> None:
     box = page.locator('[data-testid="stDataFrame"] canvas').first.bounding_box()
     page.mouse.click(box["x"] + column, box["y"] + 35 * (row + 2) + 17)
     page.wait_for_selector("text=bounds")
-    pages.settle(page)
+    pages.wait_until_stable(page)
 
 
 def test_from_a_cell_to_a_molecule_and_back(window: Any, base: str) -> None:
-    seen = pages.watch(window, base)
+    seen = pages.record_side_effects(window, base)
     window.goto(
         f"{base}/?kind=science&sample=true&rank=smolinstruct%3ANC-I2S+%C2%B7+strict+%C2%B7+sample+items"
     )
-    pages.settle(window)
+    pages.wait_until_stable(window)
     cell(window, 0)  # one
     window.get_by_text("Wrong samples").click()  # two
     window.wait_for_url("**/sample?**")
-    pages.settle(window)
+    pages.wait_until_stable(window)
     assert re.search(r"verdict=wrong&run=\d{8}T\d{6}-\w+&suite=smolinstruct%3ANC-I2S", window.url)
     assert window.locator('[data-testid="stImage"] img').count() >= 2  # the gold molecule, and the model's
-    pages.picture(window, "molecule-wide-light")
+    pages.screenshot(window, "molecule-wide-light")
     window.go_back()
     window.wait_for_url(re.compile(r"/\?.*kind=science"))
-    pages.settle(window)
+    pages.wait_until_stable(window)
     assert window.get_by_role("radio", name="science").get_attribute("aria-checked") == "true"
-    assert seen == pages.Seen([], [])
+    assert seen == pages.SideEffects([], [])
 
 
 def test_a_visit_of_a_sample_is_one_entry_of_the_history(window: Any, base: str) -> None:
     window.goto(f"{base}/sample?run={MADE}&suite=mmlu-pro")
-    pages.settle(window)
+    pages.wait_until_stable(window)
     before = window.evaluate("() => history.length")
     for place in (1, 2):
         window.keyboard.press("n")
         window.wait_for_timeout(300)
-        pages.settle(window)
+        pages.wait_until_stable(window)
         assert window.evaluate("() => history.length") == before + place
     assert window.title() == "Sample · science-evals"
 
 
 def test_a_filter_is_in_the_address_and_comes_back_with_it(window: Any, base: str) -> None:
     window.goto(base)
-    pages.settle(window)
+    pages.wait_until_stable(window)
     window.get_by_role("radio", name="science").click()
     window.wait_for_url("**kind=science**")
-    pages.settle(window)
+    pages.wait_until_stable(window)
     address = window.url
     window.goto("about:blank")
     window.goto(address)
-    pages.settle(window)
+    pages.wait_until_stable(window)
     assert window.get_by_role("radio", name="science").get_attribute("aria-checked") == "true"
 
 
 def test_the_table_is_downloaded_as_files(window: Any, base: str, tmp_path: Path) -> None:
     window.goto(base)
-    pages.settle(window)
+    pages.wait_until_stable(window)
     for name, begin in (("CSV", b"model,"), ("Parquet", b"PAR1"), ("PNG", b"\x89PNG")):
         with window.expect_download() as download:
             window.get_by_role("button", name=name, exact=True).click()
         path = tmp_path / name
         download.value.save_as(path)
         assert path.read_bytes().startswith(begin)
-        pages.settle(window)
+        pages.wait_until_stable(window)
 
 
 def test_the_keyboard_reaches_the_pages_and_the_filters(window: Any, base: str) -> None:
     window.goto(base)
-    pages.settle(window)
+    pages.wait_until_stable(window)
     reached = set()
     for _ in range(40):
         window.keyboard.press("Tab")
@@ -189,7 +189,7 @@ def test_the_keyboard_reaches_the_pages_and_the_filters(window: Any, base: str) 
 def test_the_exported_page_stands_alone(window: Any, results: Path, tmp_path: Path) -> None:
     done = evals("dashboard", "--results", results, "--export", tmp_path)
     assert done.status == 0, done.err
-    seen = pages.watch(window, "file://")
+    seen = pages.record_side_effects(window, "file://")
     for width in WIDTHS.values():
         window.set_viewport_size({"width": width, "height": 900})
         window.goto(f"file://{tmp_path}/index.html")
@@ -204,4 +204,4 @@ def test_the_exported_page_stands_alone(window: Any, results: Path, tmp_path: Pa
     assert table.locator("th[aria-sort=ascending]").count() == 1
     window.locator("td a").first.click()
     assert window.locator("h2").count() > 1
-    assert seen == pages.Seen([], [])
+    assert seen == pages.SideEffects([], [])

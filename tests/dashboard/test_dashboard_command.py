@@ -69,11 +69,11 @@ def test_it_serves_from_an_empty_home_and_ends_on_request(here: Path, ending: si
     (here / "home").mkdir()
     port = free_port()
     env = {"PATH": "/usr/bin:/bin", "HOME": str(here / "home")}
-    served = command.process("dashboard", "--port", port, "--no-browser", cwd=here, env=env)
+    served = command.start("dashboard", "--port", port, "--no-browser", cwd=here, env=env)
     try:
         wait_for(port)
         served.send_signal(ending)
-        done = command.finished(served, timeout_s=15)
+        done = command.wait(served, timeout_s=15)
     finally:
         served.kill()
     assert done.status in (0, 130)

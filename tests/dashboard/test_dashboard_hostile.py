@@ -96,13 +96,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     for turn, name in enumerate(("evil-a", "evil-b"), 1):
         hostile_run(folder / "results", entry(folder / "plain", "plain").card, name, turn=turn)
     port = free_port()
-    served = command.process("dashboard", "--port", port, "--no-browser", cwd=folder)
+    served = command.start("dashboard", "--port", port, "--no-browser", cwd=folder)
     try:
         wait_for(port, timeout_s=90)
         yield Site(f"http://localhost:{port}", folder / "results")
     finally:
         served.terminate()
-        command.finished(served, timeout_s=20)
+        command.wait(served, timeout_s=20)
 
 
 class Watched(NamedTuple):

@@ -315,11 +315,11 @@ def test_a_broken_run_is_one_line(
 @pytest.mark.slow
 def test_large_runs_open_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: Path) -> None:
     """12,032 samples, replies of a kilobyte: a sample in a second, a comparison in two, each page's second time."""
-    from tests.support.dashboard_runs import large
+    from tests.support.dashboard_runs import write_large_run
 
     folder = tmp_path / "results"
     for name in ("one", "two"):
-        large(folder, name, like=entry(results, "as", "mmlu-pro"), samples=12_032)
+        write_large_run(folder, name, like=entry(results, "as", "mmlu-pro"), samples=12_032)
     monkeypatch.setenv(state.RESULTS_VARIABLE, str(folder))
     for page, params, limit_s in (
         ("sample", {"run": "one", "suite": "mmlu-pro", "verdict": "wrong"}, 1.0),

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from tests.support.command import evals
 from tests.support.dashboard_runs import entry, run
-from tests.support.synthetic_runs import listed, suite_run
+from tests.support.synthetic_runs import side_of, suite_run
 
 pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
 
@@ -116,7 +116,7 @@ def test_errors_have_no_quadrants_but_better_and_worse(results: Path) -> None:
 def test_several_repeats_count_as_right_where_most_are(monkeypatch: pytest.MonkeyPatch) -> None:
     values = [[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0], None]
     others = [[1.0, 0.0, 0.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
-    found = made(monkeypatch, listed(values, repeats=3), listed(others, repeats=3))
+    found = made(monkeypatch, side_of(values, repeats=3), side_of(others, repeats=3))
     assert found.frame["quadrant"].tolist() == ["only A", "only B", "both right", "not in both"]
     assert found.frame["a"].tolist() == ["2 right, 1 wrong", "2 wrong, 1 right", "right", "missing"]
     assert pairs.quadrants(found)["not in both"] == 1
@@ -132,7 +132,7 @@ def made(monkeypatch: pytest.MonkeyPatch, a: Side, b: Side, **changes) -> pairs.
 def test_in_a_macro_mean_a_sample_of_a_small_group_matters_more(monkeypatch: pytest.MonkeyPatch) -> None:
     groups = ["big", "big", "big", "small"]
     macro = (Metric(name="macro", of=mean, pool="macro", headline=True),)
-    before, after = (listed(v, groups=groups) for v in ([1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0]))
+    before, after = (side_of(v, groups=groups) for v in ([1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0]))
     found = made(monkeypatch, before, after, metrics=macro)
     assert found.frame["contribution"].tolist() == pytest.approx([-1 / 6, 0, 0, 1 / 2])
     assert pairs.discordant(found)["sample"].tolist() == ["s00003", "s00000"]

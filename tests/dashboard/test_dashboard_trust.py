@@ -52,7 +52,7 @@ def challenge(path: Path, card: Card, **changes: Any) -> None:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return four runs: promise kept and challenged, promise broken and different, untestable, neither."""
     folder = tmp_path_factory.mktemp("trust") / "results"
-    synthetic_results.checkpoints(folder, count=5, samples=60)
+    synthetic_results.write_checkpoints(folder, count=5, samples=60)
     first, second, third, fourth = (run.path for run in store.runs(folder)[:4])
     cards = {path: store.read_card(path) for path in (first, second, third, fourth)}
     store.write_card(first, structs.replace(cards[first], promise=promised(cards[first])))
@@ -142,7 +142,7 @@ def test_the_list_of_runs_has_the_columns_only_if_needed(
     table = opened("runs").dataframe[0].value
     assert sorted(table["promise"].dropna()) == ["broken", "kept"]
     assert sorted(table["challenge"].dropna()) == ["consistent", "different", "untestable"]
-    synthetic_results.checkpoints(tmp_path / "plain", count=1, samples=20)
+    synthetic_results.write_checkpoints(tmp_path / "plain", count=1, samples=20)
     monkeypatch.setenv(state.RESULTS_VARIABLE, str(tmp_path / "plain"))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60).run()
     assert "promise" not in captions(app).casefold()
@@ -163,7 +163,7 @@ def test_downloads_and_the_static_copy(results: Path, tmp_path: Path) -> None:
 
 
 def test_a_new_outcome_is_noticed(tmp_path: Path) -> None:
-    synthetic_results.checkpoints(tmp_path, count=1, samples=20)
+    synthetic_results.write_checkpoints(tmp_path, count=1, samples=20)
     (entry,) = frames.index(tmp_path).entries
     assert entry.challenge is None
     challenge(entry.path, entry.card, verdict="close")

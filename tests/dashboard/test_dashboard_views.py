@@ -27,9 +27,9 @@ APP = ROOT / "dashboard" / "app.py"
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "results"
-    synthetic_results.checkpoints(folder, count=4, samples=60)
-    synthetic_results.growing(folder)
-    synthetic_results.broken(folder)
+    synthetic_results.write_checkpoints(folder, count=4, samples=60)
+    synthetic_results.write_running(folder)
+    synthetic_results.write_broken(folder)
     return folder
 
 

@@ -59,7 +59,7 @@ def test_an_item_without_errata_is_not_marked() -> None:
 
 def test_raw_and_corrected_stand_side_by_side() -> None:
     suite = toy.suite(4, errata=KNOWN)
-    golds = toy.golds(["q000", "q001", "q002", "q003"])
+    golds = toy.gold_answers(["q000", "q001", "q002", "q003"])
     briefs = [
         Brief(sample=name, repeat=0, scores={"exact": score_of(name, said)}, stop="stop")
         for name, said in (("q000", "B"), ("q001", "A"), ("q002", "A"), ("q003", "B"))
@@ -72,7 +72,7 @@ def test_raw_and_corrected_stand_side_by_side() -> None:
 
 def test_an_excluded_item_whose_call_failed_lowers_no_corrected_bound() -> None:
     suite = toy.suite(4, errata=KNOWN)
-    golds = toy.golds(["q000", "q001", "q003"])
+    golds = toy.gold_answers(["q000", "q001", "q003"])
     briefs = [
         Brief(sample=name, repeat=0, scores={"exact": score_of(name, "B")}, stop="stop")
         for name in ("q000", "q003")

@@ -227,7 +227,7 @@ def test_the_record_says_what_was_sent_and_holds_no_values(
     assert isinstance(refused, Failure)
     assert (refused.kind, "nan" in refused.message) == ("rejected", True)
     assert f"{WAVE[5]:.6g}" not in str(found["q0"])
-    toy.close(job)
+    toy.close_job(job)
 
 
 def test_a_series_that_no_text_can_hold_ends_the_command(tmp_path: Path) -> None:

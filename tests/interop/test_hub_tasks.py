@@ -49,7 +49,7 @@ def test_tasks(tmp_path: Path, suite: str, source: str, data: str, task: tuple[s
         "import sys; from tests.interop.test_hub_tasks import card; from evals.interop.hub_tasks import task_of;"
         "print(task_of(card(*sys.argv[1:])))"
     )
-    with hub.refusing() as address:
+    with hub.serve() as address:
         env = {k: v for k, v in os.environ.items() if k not in ("HF_HUB_OFFLINE", "HF_TOKEN")}
         env |= {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(

@@ -24,7 +24,7 @@ def port() -> Iterator[int]:
     programs = postgres.programs()
     if programs is None:
         pytest.skip("NOT TESTED ON REAL POSTGRESQL: install Debian's package postgresql")
-    with postgres.served(programs) as port:
+    with postgres.serve(programs) as port:
         yield port
 
 

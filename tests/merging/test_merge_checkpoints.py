@@ -17,7 +17,16 @@ from evals.errors import UsageError
 from evals.merging import checks, writing
 from evals.merging.build import Plan, make
 from evals.merging.table import METHODS
-from tests.support.merging import family, lora, needs_torch, pairs_of, read, recipe, weights, write
+from tests.support.merging import (
+    needs_torch,
+    random_lora_factors,
+    random_weights,
+    read_tensors,
+    write_checkpoint,
+    write_family,
+    write_lora,
+    write_recipe,
+)
 from tests.support.paths import ROOT
 
 pytestmark = needs_torch
@@ -52,9 +61,9 @@ def refusal(path: Path, *, trusted: bool = False, accept: bool = False) -> str:
 def test_matrices_of_the_language_model_are_merged_and_the_rest_stays(tmp_path, files):
     import torch
 
-    made = family(tmp_path, dtype="bfloat16", files=files)
-    folder = built(recipe(tmp_path, "task-arithmetic"))
-    merged = read(folder)
+    made = write_family(tmp_path, dtype="bfloat16", files=files)
+    folder = built(write_recipe(tmp_path, "task-arithmetic"))
+    merged = read_tensors(folder)
     assert set(merged) == set(made["base"])
     for name, base in made["base"].items():
         if name in (DOWN, UP, Q):
@@ -72,8 +81,8 @@ def test_matrices_of_the_language_model_are_merged_and_the_rest_stays(tmp_path, 
 @pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("edition", ["fixed", "original"])
 def test_every_method_makes_a_checkpoint_twice_with_the_same_bytes(tmp_path, method, edition):
-    family(tmp_path)
-    path = recipe(tmp_path, method, more=f'edition = "{edition}"')
+    write_family(tmp_path)
+    path = write_recipe(tmp_path, method, more=f'edition = "{edition}"')
     first, second = built(path, out=tmp_path / "one"), built(path, out=tmp_path / "two")
     names = sorted(file.name for file in first.iterdir())
     assert names == sorted(file.name for file in second.iterdir())
@@ -83,14 +92,16 @@ def test_every_method_makes_a_checkpoint_twice_with_the_same_bytes(tmp_path, met
 
 
 def test_a_merge_is_made_once_and_again_if_anything_changes(tmp_path, cache):
-    family(tmp_path)
-    path = recipe(tmp_path, "ties")
+    write_family(tmp_path)
+    path = write_recipe(tmp_path, "ties")
     lines: list[str] = []
     first = make(Plan(path), log=lines.append)
     assert make(Plan(path), log=lines.append) == first
     assert len(lines) == 1
-    renamed = make(Plan(recipe(tmp_path, "ties", more="lambda = 0.4", name="r2.toml")), log=lines.append)
-    write(tmp_path / "other", weights(9, base=read(tmp_path / "base")))
+    renamed = make(
+        Plan(write_recipe(tmp_path, "ties", more="lambda = 0.4", name="r2.toml")), log=lines.append
+    )
+    write_checkpoint(tmp_path / "other", random_weights(9, base=read_tensors(tmp_path / "base")))
     shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path / "e0" / "model.safetensors")
     changed = make(Plan(path), log=lines.append)
     assert len({first, renamed, changed}) == 3
@@ -102,21 +113,21 @@ def test_a_merge_is_made_once_and_again_if_anything_changes(tmp_path, cache):
 def test_other_dtypes(tmp_path):
     import torch
 
-    family(tmp_path)
-    folder = built(recipe(tmp_path, "ties", more='dtype = "bfloat16"\ncompute = "float64"'))
-    assert {tensor.dtype for tensor in read(folder).values()} == {torch.bfloat16}
+    write_family(tmp_path)
+    folder = built(write_recipe(tmp_path, "ties", more='dtype = "bfloat16"\ncompute = "float64"'))
+    assert {tensor.dtype for tensor in read_tensors(folder).values()} == {torch.bfloat16}
     assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
 
 
 def test_shards(tmp_path, monkeypatch):
     import torch
 
-    made = family(tmp_path)
-    whole = read(built(recipe(tmp_path, "ties"), out=tmp_path / "whole"))
+    made = write_family(tmp_path)
+    whole = read_tensors(built(write_recipe(tmp_path, "ties"), out=tmp_path / "whole"))
     monkeypatch.setattr(writing, "shards", lambda tensors: [*_shards(tensors, limit=2000)])
-    folder = built(recipe(tmp_path, "ties"), out=tmp_path / "parts")
+    folder = built(write_recipe(tmp_path, "ties"), out=tmp_path / "parts")
     assert len(list(folder.glob("model-*.safetensors"))) > 3
-    parts = read(folder)
+    parts = read_tensors(folder)
     assert all(torch.equal(parts[name], whole[name]) for name in made["base"])
     index = json.loads((folder / "model.safetensors.index.json").read_text())
     assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in whole.values())
@@ -126,8 +137,8 @@ _shards = writing.shards
 
 
 def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
-    family(tmp_path)
-    path = recipe(tmp_path, "ties", more="seed = 3")
+    write_family(tmp_path)
+    path = write_recipe(tmp_path, "ties", more="seed = 3")
     whole = built(path, out=tmp_path / "whole")
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom evals.merging import writing, build, merger\n"
@@ -150,8 +161,8 @@ def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "resuming after shard 2 of 4" in done.stdout
     assert "asked 5" in done.stdout
-    resumed = read(tmp_path / "out")
-    for name, tensor in read(whole).items():
+    resumed = read_tensors(tmp_path / "out")
+    for name, tensor in read_tensors(whole).items():
         assert tensor.equal(resumed[name]), name
     assert list(tmp_path.glob(".out*")) == []
 
@@ -160,18 +171,18 @@ def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
 
 
 def pairs(seed: int, *, layers: tuple[str, ...] = (DOWN, Q)) -> dict[str, Any]:
-    shapes = {layer.removesuffix(".weight"): tuple(weights(0)[layer].shape) for layer in layers}
-    return pairs_of(shapes, seed=seed)
+    shapes = {layer.removesuffix(".weight"): tuple(random_weights(0)[layer].shape) for layer in layers}
+    return random_lora_factors(shapes, seed=seed)
 
 
 def test_loras_are_folded_in(tmp_path):
     import torch
 
-    base = family(tmp_path, experts=0)["base"]
+    base = write_family(tmp_path, experts=0)["base"]
     first, second = pairs(1), pairs(2, layers=(Q,))
-    lora(tmp_path / "e0", first, rank=4, alpha=8)
-    lora(tmp_path / "e1", second, rank=4, alpha=8, use_rslora=True, alpha_pattern={"q_proj": 2})
-    merged = read(built(recipe(tmp_path, "task-arithmetic", experts=2, more="lambda = 1")))
+    write_lora(tmp_path / "e0", first, rank=4, alpha=8)
+    write_lora(tmp_path / "e1", second, rank=4, alpha=8, use_rslora=True, alpha_pattern={"q_proj": 2})
+    merged = read_tensors(built(write_recipe(tmp_path, "task-arithmetic", experts=2, more="lambda = 1")))
     (a0, b0), (a1, b1), (c, d) = first[Q[:-7]], second[Q[:-7]], first[DOWN[:-7]]
     torch.testing.assert_close(merged[Q], base[Q] + 2 * b0 @ a0 + (2 / 4**0.5) * b1 @ a1)
     torch.testing.assert_close(merged[DOWN], base[DOWN] + 2 * d @ c)
@@ -181,34 +192,34 @@ def test_loras_are_folded_in(tmp_path):
 def test_a_lora_and_its_full_checkpoint_merge_alike(tmp_path):
     import torch
 
-    base = family(tmp_path, experts=1)["base"]
+    base = write_family(tmp_path, experts=1)["base"]
     made = pairs(1)
-    lora(tmp_path / "e1", made, rank=4, alpha=4)
-    from_lora = read(built(recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-lora"))
+    write_lora(tmp_path / "e1", made, rank=4, alpha=4)
+    from_lora = read_tensors(built(write_recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-lora"))
     full = {
         name: tensor + (made[name[:-7]][1] @ made[name[:-7]][0] if name[:-7] in made else 0)
         for name, tensor in base.items()
     }
     shutil.rmtree(tmp_path / "e1")
-    write(tmp_path / "e1", full)
-    from_full = read(built(recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-full"))
+    write_checkpoint(tmp_path / "e1", full)
+    from_full = read_tensors(built(write_recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-full"))
     assert all(torch.allclose(from_lora[name], from_full[name], atol=1e-5) for name in base)
 
 
 def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
     import torch
 
-    base = family(tmp_path, experts=0)["base"]
+    base = write_family(tmp_path, experts=0)["base"]
     for number in range(2):
-        lora(tmp_path / f"e{number}", pairs(number + 1, layers=(Q,)), rank=4, alpha=4)
-    path = recipe(
+        write_lora(tmp_path / f"e{number}", pairs(number + 1, layers=(Q,)), rank=4, alpha=4)
+    path = write_recipe(
         tmp_path,
         "optmerge-modality",
         experts=2,
         more='edition = "original"\nlambda = 0.5',
         parameters="steps = 0",
     )
-    merged = read(built(path))
+    merged = read_tensors(built(path))
     down = sum(pairs(n + 1, layers=(Q,))[Q[:-7]][0] for n in range(2)) / 2
     up = sum(pairs(n + 1, layers=(Q,))[Q[:-7]][1] for n in range(2)) / 2
     torch.testing.assert_close(merged[Q], base[Q] + 0.25 * up @ down)
@@ -218,50 +229,54 @@ def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
 
 
 def damage(place: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
-    tensors = read(place / name)
+    tensors = read_tensors(place / name)
     change(tensors)
     config = json.loads((place / name / "config.json").read_text())
     shutil.rmtree(place / name)
-    write(place / name, tensors, config=config)
+    write_checkpoint(place / name, tensors, config=config)
 
 
 def test_names_and_shapes_that_differ(tmp_path):
     import torch
 
-    family(tmp_path)
+    write_family(tmp_path)
     damage(tmp_path, "e1", lambda tensors: tensors.pop(UP))
-    assert f"expert e1 lacks a tensor of the base (e.g. {UP})" in refusal(recipe(tmp_path, "ties"))
+    assert f"expert e1 lacks a tensor of the base (e.g. {UP})" in refusal(write_recipe(tmp_path, "ties"))
     damage(tmp_path, "e1", lambda tensors: tensors.update({UP: torch.zeros(24, 17)}))
-    assert f"{UP} is [24, 17] in expert e1 and [24, 16] in the base" in refusal(recipe(tmp_path, "ties"))
+    assert f"{UP} is [24, 17] in expert e1 and [24, 16] in the base" in refusal(
+        write_recipe(tmp_path, "ties")
+    )
     damage(
         tmp_path,
         "e1",
         lambda tensors: tensors.update({UP: torch.zeros(24, 16), "model.extra.weight": torch.ones(2, 2)}),
     )
     assert "the base lacks a tensor of expert e1 (e.g. model.extra.weight)" in refusal(
-        recipe(tmp_path, "ties")
+        write_recipe(tmp_path, "ties")
     )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers(tmp_path, value):
-    family(tmp_path)
+    write_family(tmp_path)
     damage(tmp_path, "e2", lambda tensors: tensors[UP][3].fill_(value))
-    assert refusal(recipe(tmp_path, "ties")).startswith(f"expert e2: {UP} contains NaN or infinite values")
+    assert refusal(write_recipe(tmp_path, "ties")).startswith(
+        f"expert e2: {UP} contains NaN or infinite values"
+    )
 
 
 def test_weights_that_are_no_numbers_in_a_tensor_that_stays_the_bases(tmp_path):
-    family(tmp_path)
+    write_family(tmp_path)
     damage(tmp_path, "base", lambda tensors: tensors["model.norm.weight"][3].fill_(float("nan")))
-    message = refusal(recipe(tmp_path, "ties"))
+    message = refusal(write_recipe(tmp_path, "ties"))
     assert message.startswith("the base: model.norm.weight contains NaN or infinite values")
 
 
 def test_a_base_that_is_not_the_experts(tmp_path):
-    family(tmp_path)
+    write_family(tmp_path)
     shutil.rmtree(tmp_path / "base")
-    write(tmp_path / "base", weights(77))
-    path = recipe(tmp_path, "ties")
+    write_checkpoint(tmp_path / "base", random_weights(77))
+    path = write_recipe(tmp_path, "ties")
     message = refusal(path)
     assert message.startswith("expert e0 is far from the base (the norm of its task vector is 1.4")
     assert message.endswith("add --yes to evals merge")
@@ -269,61 +284,61 @@ def test_a_base_that_is_not_the_experts(tmp_path):
 
 
 def test_division_by_zero_of_the_originals_is_named(tmp_path):
-    family(tmp_path)
-    base = read(tmp_path / "base")
+    write_family(tmp_path)
+    base = read_tensors(tmp_path / "base")
     damage(tmp_path, "e1", lambda tensors: tensors.update({UP: base[UP]}))
-    message = refusal(recipe(tmp_path, "wudi", more='edition = "original"'))
+    message = refusal(write_recipe(tmp_path, "wudi", more='edition = "original"'))
     assert f"wudi produces NaN or infinite values for {UP}" in message
     assert 'edition = "fixed"' in message
-    assert built(recipe(tmp_path, "wudi")).is_dir()
+    assert built(write_recipe(tmp_path, "wudi")).is_dir()
 
 
 def test_a_base_without_a_chat_template(tmp_path):
-    family(tmp_path, experts=2)
+    write_family(tmp_path, experts=2)
     (tmp_path / "base" / "tokenizer_config.json").write_text("{}")
     assert 'no chat template, so prompts would be empty: set tokenizer = "e0"' in refusal(
-        recipe(tmp_path, "ties", experts=2)
+        write_recipe(tmp_path, "ties", experts=2)
     )
-    folder = built(recipe(tmp_path, "ties", experts=2, more='tokenizer = "e1"'))
+    folder = built(write_recipe(tmp_path, "ties", experts=2, more='tokenizer = "e1"'))
     assert checks.has_template(folder)
     shutil.rmtree(folder)
     for number in range(2):
         (tmp_path / f"e{number}" / "tokenizer_config.json").write_text("{}")
-    assert "put a chat_template.jinja into" in refusal(recipe(tmp_path, "ties", experts=2))
+    assert "put a chat_template.jinja into" in refusal(write_recipe(tmp_path, "ties", experts=2))
     (tmp_path / "base" / "chat_template.jinja").write_text("{{ messages }}")
-    assert (built(recipe(tmp_path, "ties", experts=2)) / "chat_template.jinja").is_file()
+    assert (built(write_recipe(tmp_path, "ties", experts=2)) / "chat_template.jinja").is_file()
 
 
 def test_another_vocabulary(tmp_path):
-    family(tmp_path)
+    write_family(tmp_path)
     (tmp_path / "e1" / "tokenizer.json").write_text('{"model": {"vocab": {"b": 0}}}')
-    assert "expert e1 has a different vocabulary from the base" in refusal(recipe(tmp_path, "ties"))
+    assert "expert e1 has a different vocabulary from the base" in refusal(write_recipe(tmp_path, "ties"))
 
 
 def test_code_of_the_checkpoint(tmp_path):
-    family(tmp_path)
+    write_family(tmp_path)
     (tmp_path / "base" / "tokenizer_config.json").write_text(
         '{"chat_template": "x", "auto_map": {"AutoTokenizer": ["t.T", null]}}'
     )
     (tmp_path / "base" / "t.py").write_text("raise SystemExit")
-    message = refusal(recipe(tmp_path, "ties"))
+    message = refusal(write_recipe(tmp_path, "ties"))
     assert (
         message
         == "the base: its tokenizer runs code of its own (auto_map in tokenizer_config.json); to trust it: --trust-remote-code"
     )
-    folder = make(Plan(recipe(tmp_path, "ties"), trusted=True), log=lambda _: None)
+    folder = make(Plan(write_recipe(tmp_path, "ties"), trusted=True), log=lambda _: None)
     assert (folder / "t.py").is_file()
 
 
 def test_loras_that_cannot_be_folded_in(tmp_path):
     import torch
 
-    family(tmp_path, experts=0)
-    path = recipe(tmp_path, "ties", experts=1)
+    write_family(tmp_path, experts=0)
+    path = write_recipe(tmp_path, "ties", experts=1)
 
     def of(made: dict[str, Any], **config: Any) -> str:
         shutil.rmtree(tmp_path / "e0", ignore_errors=True)
-        lora(tmp_path / "e0", made, **{"rank": 4, "alpha": 4, **config})
+        write_lora(tmp_path / "e0", made, **{"rank": 4, "alpha": 4, **config})
         return refusal(path)
 
     assert "a LoRA with use_dora" in of(pairs(1), use_dora=True)
@@ -340,17 +355,17 @@ def test_loras_that_cannot_be_folded_in(tmp_path):
 
 
 def test_a_lora_as_base(tmp_path):
-    family(tmp_path, experts=1)
+    write_family(tmp_path, experts=1)
     shutil.rmtree(tmp_path / "base")
-    lora(tmp_path / "base", pairs(1), rank=4, alpha=4)
+    write_lora(tmp_path / "base", pairs(1), rank=4, alpha=4)
     assert "is a LoRA adapter: name the model that it was trained on instead" in refusal(
-        recipe(tmp_path, "ties", experts=1)
+        write_recipe(tmp_path, "ties", experts=1)
     )
 
 
 def test_checkpoints_that_are_not_there(tmp_path):
-    family(tmp_path, experts=1)
-    path = recipe(tmp_path, "ties", experts=2)
+    write_family(tmp_path, experts=1)
+    path = write_recipe(tmp_path, "ties", experts=2)
     assert refusal(path) == "expert e1 ./e1: no such folder"
     path.write_text(path.read_text().replace("./e1", "org/name"))
     assert refusal(path) == "expert e1 org/name is not on this machine: hf download org/name"
@@ -359,8 +374,8 @@ def test_checkpoints_that_are_not_there(tmp_path):
 
 
 def test_files_that_are_no_safetensors(tmp_path):
-    family(tmp_path)
-    path = recipe(tmp_path, "ties")
+    write_family(tmp_path)
+    path = write_recipe(tmp_path, "ties")
     (tmp_path / "e0" / "model.safetensors").write_bytes(b"\xff" * 100)
     assert "is not a safetensors file" in refusal(path)
     (tmp_path / "e0" / "model.safetensors").unlink()
@@ -375,19 +390,19 @@ def test_files_that_are_no_safetensors(tmp_path):
 
 
 def test_quantized_weights(tmp_path):
-    family(tmp_path)
+    write_family(tmp_path)
     (tmp_path / "e0" / "config.json").write_text('{"quantization_config": {"bits": 4}}')
-    assert "expert e0 is quantized" in refusal(recipe(tmp_path, "ties"))
+    assert "expert e0 is quantized" in refusal(write_recipe(tmp_path, "ties"))
 
 
 def test_nothing_to_merge(tmp_path):
-    family(tmp_path)
-    assert "leaves nothing" in refusal(recipe(tmp_path, "ties", more='exclude = ["*"]'))
+    write_family(tmp_path)
+    assert "leaves nothing" in refusal(write_recipe(tmp_path, "ties", more='exclude = ["*"]'))
 
 
 def test_a_full_disk(tmp_path, monkeypatch):
-    family(tmp_path)
-    path = recipe(tmp_path, "ties")
+    write_family(tmp_path)
+    path = write_recipe(tmp_path, "ties")
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
     assert "needs 6.5 kB, but only 1.0 kB are free: set XDG_CACHE_HOME" in refusal(path)
     monkeypatch.undo()
@@ -401,21 +416,21 @@ def test_a_full_disk(tmp_path, monkeypatch):
 
 
 def test_a_file_that_is_too_large_to_copy_is_reported_before_the_merge(tmp_path, monkeypatch):
-    family(tmp_path)
+    write_family(tmp_path)
     (tmp_path / "base" / "tf_model.h5").write_bytes(b"x" * 5000)  # weights of another framework: not copied
     (tmp_path / "base" / "notes.json").write_text(f'"{"x" * 5000}"')
     monkeypatch.setattr(writing, "MAX_FILE_BYTES", 4000)
     monkeypatch.setattr(writing, "write_shard", lambda *_: pytest.fail("merged before the files were copied"))
-    assert "notes.json" in refusal(recipe(tmp_path, "ties"))
+    assert "notes.json" in refusal(write_recipe(tmp_path, "ties"))
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert not (built(recipe(tmp_path, "ties")) / "tf_model.h5").exists()
+    assert not (built(write_recipe(tmp_path, "ties")) / "tf_model.h5").exists()
 
 
 def test_a_file_that_may_not_grow(tmp_path):
     """As a full disk, which refuses a write in the middle of a tensor: a real limit on a process of its own."""
-    family(tmp_path)
-    path = recipe(tmp_path, "ties")
+    write_family(tmp_path)
+    path = write_recipe(tmp_path, "ties")
     script = (
         "import resource, sys\nfrom pathlib import Path\nfrom evals.merging.build import Plan, make\n"
         "plan = Plan(Path(sys.argv[1]))\nresource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))\n"
@@ -429,17 +444,17 @@ def test_a_file_that_may_not_grow(tmp_path):
 
 
 def test_a_folder_that_is_in_use(tmp_path):
-    family(tmp_path)
+    write_family(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("precious")
     with pytest.raises(UsageError, match="exists and is not this merge"):
-        built(recipe(tmp_path, "ties"), out=tmp_path / "out")
+        built(write_recipe(tmp_path, "ties"), out=tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
 
 
 def test_numbers_that_float16_cannot_hold(tmp_path):
-    family(tmp_path)
+    write_family(tmp_path)
     damage(tmp_path, "base", lambda tensors: tensors[UP].mul_(1e6))
     for n in range(3):
         damage(tmp_path, f"e{n}", lambda tensors: tensors[UP].mul_(1e6))
-    assert "exceed the range of float16" in refusal(recipe(tmp_path, "ties", more='dtype = "float16"'))
+    assert "exceed the range of float16" in refusal(write_recipe(tmp_path, "ties", more='dtype = "float16"'))

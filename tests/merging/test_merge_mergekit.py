@@ -10,7 +10,7 @@ import pytest
 
 from evals.errors import UsageError
 from evals.merging.build import Plan, make
-from tests.support.merging import family, needs_torch, read, recipe
+from tests.support.merging import needs_torch, read_tensors, write_family, write_recipe
 
 Q = "model.layers.0.self_attn.q_proj.weight"
 pytestmark = needs_torch
@@ -22,12 +22,12 @@ needs_mergekit = pytest.mark.skipif(
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return family(tmp_path, experts=2)
+    return write_family(tmp_path, experts=2)
 
 
 def merged(place: Path, method: str, parameters: str = "", more: str = "") -> Any:
-    path = recipe(place, method, experts=2, parameters=parameters, more=more)
-    return read(make(Plan(path), log=lambda _: None))[Q]
+    path = write_recipe(place, method, experts=2, parameters=parameters, more=more)
+    return read_tensors(make(Plan(path), log=lambda _: None))[Q]
 
 
 @needs_mergekit

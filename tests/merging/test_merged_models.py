@@ -57,7 +57,7 @@ def family(
 
 def command(family: tuple[Path, dict[str, str]], *words: object) -> str:
     place, env = family
-    done = engine.evals(*words, env=env, cwd=place, python=str(engine.python()))
+    done = engine.run_evals(*words, env=env, cwd=place, python=str(engine.python()))
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

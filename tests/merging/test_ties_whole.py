@@ -12,7 +12,14 @@ import pytest
 from evals.merging import selection
 from evals.merging.build import Plan, make
 from evals.merging.selection import Selection
-from tests.support.merging import family, needs_torch, pairs_of, read, recipe, write
+from tests.support.merging import (
+    needs_torch,
+    random_lora_factors,
+    read_tensors,
+    write_checkpoint,
+    write_family,
+    write_recipe,
+)
 
 KIND = {32: np.float32, 64: np.float64}
 
@@ -65,7 +72,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def uneven(place: Path, *, experts: int = 3) -> dict[str, Any]:
     """Checkpoints whose task vectors are larger in some tensors than in others; numbers that float32 adds exactly."""
-    made = family(place / "made", experts=experts)
+    made = write_family(place / "made", experts=experts)
     exact = {
         name: {key: (value * 64).round() / 64 for key, value in tensors.items()}
         for name, tensors in made.items()
@@ -75,7 +82,7 @@ def uneven(place: Path, *, experts: int = 3) -> dict[str, Any]:
             change = exact[f"e{number}"][key] - exact["base"][key]
             exact[f"e{number}"][key] = exact["base"][key] + change * (index % 3 + 1)
     for name, tensors in exact.items():
-        write(place / name, tensors)
+        write_checkpoint(place / name, tensors)
     return exact
 
 
@@ -92,21 +99,21 @@ def joined(tensors: dict[str, Any], base: dict[str, Any]) -> np.ndarray:
 def test_the_share_is_that_of_all_merged_tensors(tmp_path, edition, density, compute):
     made = uneven(tmp_path)
     more = f'edition = "{edition}"\nexclude = []\nlambda = 1\ncompute = "{compute}"'
-    path = recipe(tmp_path, "ties", more=more, parameters=f'scope = "model"\ndensity = {density}')
-    merged = read(make(Plan(path), log=lambda _: None))
+    path = write_recipe(tmp_path, "ties", more=more, parameters=f'scope = "model"\ndensity = {density}')
+    merged = read_tensors(make(Plan(path), log=lambda _: None))
     taus = [joined(made[f"e{n}"], made["base"]) for n in range(3)]
     wanted = flat_ties(taus, density, original=edition == "original")
     np.testing.assert_allclose(joined(merged, made["base"]), wanted, atol=1e-6)
-    per_tensor = recipe(tmp_path, "ties", more=more, parameters=f"density = {density}", name="t.toml")
+    per_tensor = write_recipe(tmp_path, "ties", more=more, parameters=f"density = {density}", name="t.toml")
     if density < 1:
-        other = joined(read(make(Plan(per_tensor), log=lambda _: None)), made["base"])
+        other = joined(read_tensors(make(Plan(per_tensor), log=lambda _: None)), made["base"])
         assert np.abs(other - wanted).max() > 0.01
 
 
 @needs_torch
 def test_the_majority_is_that_of_the_whole_model(tmp_path):
     """Two experts cancel in a small tensor of negative signs; the model's other entries are positive."""
-    made = family(tmp_path / "made", experts=0)["base"]
+    made = write_family(tmp_path / "made", experts=0)["base"]
     small, *others = sorted(made, key=lambda key: made[key].numel())
     first, second = ({key: value.clone() for key, value in made.items()} for _ in range(2))
     for key in others:
@@ -116,13 +123,13 @@ def test_the_majority_is_that_of_the_whole_model(tmp_path):
     second[small] -= 2.0
     first[small][0], second[small][0] = made[small][0] + 2.0, made[small][0] - 2.0
     for name, tensors in (("base", made), ("e0", first), ("e1", second)):
-        write(tmp_path / name, tensors)
+        write_checkpoint(tmp_path / name, tensors)
     for scope, change in (("tensor", -2.0), ("model", 2.0)):
-        path = recipe(
+        path = write_recipe(
             tmp_path, "ties", experts=2, more="exclude = []\nlambda = 1",
             parameters=f'density = 1\nscope = "{scope}"', name=f"{scope}.toml",
         )  # fmt: skip
-        merged = read(make(Plan(path), log=lambda _: None, accept=True))
+        merged = read_tensors(make(Plan(path), log=lambda _: None, accept=True))
         assert float(merged[small][0] - made[small][0]) == pytest.approx(change, abs=1e-5)
 
 
@@ -130,10 +137,10 @@ def test_the_majority_is_that_of_the_whole_model(tmp_path):
 def test_the_original_dare_ties_over_the_whole_model_takes_all_experts(tmp_path):
     made = uneven(tmp_path)
     parameters = 'scope = "model"\ndensity = 0.3\ndrop = 0.0'
-    path = recipe(
+    path = write_recipe(
         tmp_path, "dare-ties", more='edition = "original"\nexclude = []\nlambda = 1', parameters=parameters
     )
-    merged = read(make(Plan(path), log=lambda _: None))
+    merged = read_tensors(make(Plan(path), log=lambda _: None))
     taus = [joined(made[f"e{n}"], made["base"]) for n in range(3)]
     wanted = flat_ties(taus, 0.3, original=True)
     np.testing.assert_allclose(joined(merged, made["base"]), wanted, atol=1e-6)
@@ -143,33 +150,35 @@ def test_the_original_dare_ties_over_the_whole_model_takes_all_experts(tmp_path)
 def test_dare_drops_the_same_entries_in_every_pass(tmp_path):
     made = uneven(tmp_path)
     parameters = 'scope = "model"\ndensity = 0.3\ndrop = 0.5'
-    path = recipe(tmp_path, "dare-ties", more="exclude = []\nlambda = 1", parameters=parameters)
-    merged = joined(read(make(Plan(path), log=lambda _: None)), made["base"])
+    path = write_recipe(tmp_path, "dare-ties", more="exclude = []\nlambda = 1", parameters=parameters)
+    merged = joined(read_tensors(make(Plan(path), log=lambda _: None)), made["base"])
     dropped = []
     for n in range(3):
-        alone = recipe(tmp_path, "dare", experts=0, more="exclude = []\nlambda = 1", parameters="drop = 0.5")
+        alone = write_recipe(
+            tmp_path, "dare", experts=0, more="exclude = []\nlambda = 1", parameters="drop = 0.5"
+        )
         alone.write_text(alone.read_text().replace("[experts]", f'[experts]\ne{n} = "./e{n}"'))
-        dropped.append(joined(read(make(Plan(alone), log=lambda _: None)), made["base"]))
+        dropped.append(joined(read_tensors(make(Plan(alone), log=lambda _: None)), made["base"]))
     np.testing.assert_allclose(merged, flat_ties(dropped, 0.3, original=False), atol=1e-5)
 
 
 @needs_torch
 def test_tensors_that_no_lora_changes_count_as_zeros(tmp_path):
-    from tests.support.merging import lora
+    from tests.support.merging import write_lora
 
-    base = family(tmp_path, experts=0)["base"]
+    base = write_family(tmp_path, experts=0)["base"]
     layer = "model.layers.0.self_attn.q_proj"
-    made = [pairs_of({layer: base[f"{layer}.weight"].shape}, seed=n) for n in range(2)]
+    made = [random_lora_factors({layer: base[f"{layer}.weight"].shape}, seed=n) for n in range(2)]
     for number, pairs in enumerate(made):
-        lora(tmp_path / f"e{number}", pairs, rank=4, alpha=4)
-    path = recipe(
+        write_lora(tmp_path / f"e{number}", pairs, rank=4, alpha=4)
+    path = write_recipe(
         tmp_path,
         "ties",
         experts=2,
         more="exclude = []\nlambda = 1",
         parameters='scope = "model"\ndensity = 0.1',
     )
-    merged = read(make(Plan(path), log=lambda _: None))
+    merged = read_tensors(make(Plan(path), log=lambda _: None))
     total = sum(tensor.numel() for tensor in base.values())
     taus = [np.zeros(total) for _ in range(2)]
     for tau, pairs in zip(taus, made, strict=True):

@@ -89,7 +89,7 @@ async def run(folder: Path, model: Endpoints, count: int = 120, **options: objec
     finally:
         seconds = time.perf_counter() - began
         await model.close()
-        toy.close(job)
+        toy.close_job(job)
     return Made(job, model, seconds)
 
 

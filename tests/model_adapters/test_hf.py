@@ -84,7 +84,7 @@ def test_weights_that_are_not_there_are_one_line(found):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["greedy", "drawn"])
+@pytest.mark.parametrize("how", ["greedy", "sampled"])
 def test_a_batch_changes_no_reply(found, how):
     alone, together = found[how]
     assert alone == together
@@ -100,7 +100,7 @@ def test_calls_that_come_while_a_batch_is_computed_do_not_break_it(found):
 
 @pytest.mark.slow
 def test_other_seeds_draw_other_replies(found):
-    drawn = found["drawn"][0]
+    drawn = found["sampled"][0]
     differ = [a[0] != b[0] for a, b in zip(drawn, found["other seeds"], strict=True)]
     assert sum(differ) >= len(differ) - 1  # two short draws of a tiny model may coincide
     assert drawn != found["greedy"][0]
@@ -119,15 +119,15 @@ def test_likelihoods_are_finite_and_begin_behind_the_prompt(found):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("weights", "token"), [*((one, "") for one in hub.REFUSALS), ("org/gated", "hf_of_somebody")]
+    ("weights", "token"), [*((one, "") for one in hub.REJECTIONS), ("org/gated", "hf_of_somebody")]
 )
 def test_weights_that_the_hub_refuses_are_one_line(tmp_path, weights, token):
     python = engine.python()
-    with hub.refusing() as address:
+    with hub.serve() as address:
         env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "cache")}
         env |= {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": address, "HF_TOKEN": token}
         words = ("run", "mmlu-pro", "--sample", "-m", f"hf:{weights}")
-        done = engine.evals(*words, env=env, cwd=tmp_path, python=str(python))
+        done = engine.run_evals(*words, env=env, cwd=tmp_path, python=str(python))
     assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if line.startswith("evals: ")]
-    assert lines == [f"evals: hf:{weights}: {hub.REFUSALS[weights]}"], done.stderr
+    assert lines == [f"evals: hf:{weights}: {hub.REJECTIONS[weights]}"], done.stderr

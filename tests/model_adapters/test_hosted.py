@@ -31,7 +31,7 @@ from evals.prompts import ask
 from evals.types import Media, Message, Model, Prompt, Reply, Sampling, Text, Usage
 from tests.support import protocols
 from tests.support.loopback import Answer, Server
-from tests.support.protocols import ADAPTERS, Says
+from tests.support.protocols import ADAPTERS, Completion
 from tests.support.tables import table
 
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
@@ -74,23 +74,23 @@ def test_the_table_walks_every_adapter_that_speaks_http() -> None:
 # --- answers ------------------------------------------------------------------------------------------------
 
 USED = Usage(input=9, output=4, reasoning=0, cached=0)
-SAYS: dict[str, tuple[Says, Reply]] = {
-    "plain": (Says(), Reply(text="4", usage=USED)),
+SAYS: dict[str, tuple[Completion, Reply]] = {
+    "plain": (Completion(), Reply(text="4", usage=USED)),
     "reasoning": (
-        Says(reasoning="2 and 2", output=7, thoughts=5),
+        Completion(reasoning="2 and 2", output=7, thoughts=5),
         Reply(text="4", reasoning="2 and 2", usage=Usage(input=9, output=7, reasoning=5, cached=0)),
     ),
-    "cut": (Says("The answer", stop="length"), Reply(text="The answer", stop="length", usage=USED)),
+    "cut": (Completion("The answer", stop="length"), Reply(text="The answer", stop="length", usage=USED)),
     "cut while reasoning": (
-        Says("", reasoning="2 and", stop="length"),
+        Completion("", reasoning="2 and", stop="length"),
         Reply(text="", reasoning="2 and", stop="length", usage=USED),
     ),
-    "filter": (Says("I", stop="filter"), Reply(text="I", stop="filter", usage=USED)),
+    "filter": (Completion("I", stop="filter"), Reply(text="I", stop="filter", usage=USED)),
     "cached": (
-        Says(input=90, cached=80),
+        Completion(input=90, cached=80),
         Reply(text="4", usage=Usage(input=90, output=4, reasoning=0, cached=80)),
     ),
-    "unicode": (Says("四 é \u2028 🜚"), Reply(text="四 é \u2028 🜚", usage=USED)),
+    "unicode": (Completion("四 é \u2028 🜚"), Reply(text="四 é \u2028 🜚", usage=USED)),
 }
 
 
@@ -98,7 +98,7 @@ SAYS: dict[str, tuple[Says, Reply]] = {
 @table("case", SAYS)
 async def test_an_answer(make: Maker, server: Server, adapter: str, case: str) -> None:
     says, expected = SAYS[case]
-    server.answer = Answer(ADAPTERS[adapter].protocol.says(says))
+    server.answer = Answer(ADAPTERS[adapter].protocol.completion(says))
     found = await (await make(adapter)).reply(PROMPT, Sampling())
     assert (found.text, found.reasoning, found.stop) == (expected.text, expected.reasoning, expected.stop)
     assert found.usage == expected.usage
@@ -108,7 +108,7 @@ async def test_an_answer(make: Maker, server: Server, adapter: str, case: str) -
 
 @table("adapter", ADAPTERS)
 async def test_half_an_emoji_at_the_end_is_no_fault(make: Maker, server: Server, adapter: str) -> None:
-    raw = json.dumps(ADAPTERS[adapter].protocol.says(Says("fine \ud83d", stop="length"))).encode()
+    raw = json.dumps(ADAPTERS[adapter].protocol.completion(Completion("fine \ud83d", stop="length"))).encode()
     assert b"\\ud83d" in raw
     server.answer = Answer(raw)
     found = await (await make(adapter)).reply(PROMPT, Sampling())
@@ -132,7 +132,7 @@ async def test_a_prompt_that_the_filter_refuses_is_a_refusal_and_no_fault(
 
 
 def fault(status: int, kind: str = "api_error") -> Callable[[protocols.Protocol], Answer]:
-    return lambda protocol: Answer(protocol.fault(status, kind, "as scripted"), status)
+    return lambda protocol: Answer(protocol.error(status, kind, "as scripted"), status)
 
 
 def of(field: str) -> Callable[[protocols.Protocol], Answer]:
@@ -144,7 +144,7 @@ def of(field: str) -> Callable[[protocols.Protocol], Answer]:
 
 
 def long(protocol: protocols.Protocol) -> bytes:
-    return json.dumps(protocol.says(Says("x" * 5000))).encode()
+    return json.dumps(protocol.completion(Completion("x" * 5000))).encode()
 
 
 FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError], str]] = {
@@ -164,9 +164,9 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
     "HTML with 200": (lambda protocol: Answer(HTML), BadReply, "200 with HTML from"),
     "nothing with 200": (lambda protocol: Answer(b""), BadReply, "200 with no completion"),
     "an empty object": (lambda protocol: Answer({}), BadReply, "200 without"),
-    "no answer in it": (lambda protocol: Answer(protocol.nothing), BadReply, "200 with"),
+    "no answer in it": (lambda protocol: Answer(protocol.no_reply), BadReply, "200 with"),
     "an error with 200": (
-        lambda protocol: Answer(protocol.fault(200, "x", "out of memory")),
+        lambda protocol: Answer(protocol.error(200, "x", "out of memory")),
         BadReply,
         "out of memory",
     ),
@@ -175,7 +175,7 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
     "no such model": (fault(404, "not_found_error"), Fatal, "HTTP 404: as scripted"),
     "the region": (
         lambda protocol: Answer(
-            protocol.fault(400, "FAILED_PRECONDITION", "User location is not supported for the API use."), 400
+            protocol.error(400, "FAILED_PRECONDITION", "User location is not supported for the API use."), 400
         ),
         Fatal,
         "location is not supported",
@@ -198,14 +198,14 @@ async def test_a_fault(make: Maker, server: Server, adapter: str, case: str) -> 
     assert type(caught.value) is kind
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
-    server.answer = Answer(protocol.says(Says()))
+    server.answer = Answer(protocol.completion(Completion()))
     assert (await model.reply(PROMPT, Sampling())).text == "4"  # the next call is none the worse
 
 
 @table("adapter", ADAPTERS)
 @table("status", [429, 503, 529])
 async def test_retry_after(make: Maker, server: Server, adapter: str, status: int) -> None:
-    body = ADAPTERS[adapter].protocol.fault(status, "x", "slow")
+    body = ADAPTERS[adapter].protocol.error(status, "x", "slow")
     for header, seconds in (("7", 7.0), ("0.25", 0.25), (None, None), ("soon", None), ("²", None)):
         server.answer = Answer(body, status, {"Retry-After": header} if header else {})
         with pytest.raises(RateLimit) as caught:
@@ -228,7 +228,7 @@ async def test_a_prompt_that_a_server_repeats_decides_nothing(
 
 @table("adapter", ADAPTERS)
 async def test_a_wait_of_hours_is_a_quota(make: Maker, server: Server, adapter: str) -> None:
-    server.answer = Answer(ADAPTERS[adapter].protocol.fault(429, "x", "slow"), 429, {"Retry-After": "36000"})
+    server.answer = Answer(ADAPTERS[adapter].protocol.error(429, "x", "slow"), 429, {"Retry-After": "36000"})
     with pytest.raises(OutOfQuota, match=r"no more calls for 10\.0 hours"):
         await (await make(adapter)).reply(PROMPT, Sampling())
 
@@ -266,7 +266,7 @@ async def test_a_vendor_is_asked_through_the_proxy_of_the_environment(
 
 
 async def test_a_model_of_others_behind_openai_takes_what_a_server_takes(make: Maker, server: Server) -> None:
-    server.answer = Answer(protocols.openai_says(Says()))
+    server.answer = Answer(protocols.openai_body(Completion()))
     for name in ("Qwen/Qwen3", "gpt-oss-120b"):
         await (await make("openai", name)).reply(PROMPT, Sampling(temperature=0.0, top_k=5, thinking=False))
         sent = server.calls[-1][2]
@@ -275,7 +275,7 @@ async def test_a_model_of_others_behind_openai_takes_what_a_server_takes(make: M
 
 
 async def test_google_says_in_the_body_how_long_to_wait(make: Maker, server: Server) -> None:
-    body = protocols.google_fault(429, "RESOURCE_EXHAUSTED", "slow down", retryDelay="34.07s")
+    body = protocols.google_error(429, "RESOURCE_EXHAUSTED", "slow down", retryDelay="34.07s")
     server.answer = Answer(body, 429)
     with pytest.raises(RateLimit) as caught:
         await (await make("google")).reply(PROMPT, Sampling())
@@ -320,7 +320,7 @@ async def test_a_conversation_and_what_cannot_be_sent(make: Maker, server: Serve
     with pytest.raises(ModelError, match="cannot send a structure"):
         await model.reply(crystal, Sampling())
     assert server.calls == []
-    server.answer = Answer(ADAPTERS[adapter].protocol.says(Says()))
+    server.answer = Answer(ADAPTERS[adapter].protocol.completion(Completion()))
     turns = (
         Message("system", (Text("Be brief."),)),
         Message("user", (Text("One"), Text("Two"))),
@@ -463,7 +463,7 @@ async def test_what_a_model_takes_is_sent_and_what_it_does_not_is_said(
 ) -> None:
     adapter, _, name = spec.partition(":")
     sampling, sent, said = SENT[spec]
-    server.answer = Answer(ADAPTERS[adapter].protocol.says(Says()))
+    server.answer = Answer(ADAPTERS[adapter].protocol.completion(Completion()))
     model = await make(adapter, name)
     await model.reply(PROMPT, sampling)
     body = server.calls[0][2]
@@ -509,13 +509,15 @@ async def test_a_stop_sequence_that_is_not_sent_ends_the_reply_here(
     spec: str,
 ) -> None:
     adapter, _, name = spec.partition(":")
-    server.answer = Answer(ADAPTERS[adapter].protocol.says(Says("4\n\nQuestion: 3 + 3?", stop="length")))
+    server.answer = Answer(
+        ADAPTERS[adapter].protocol.completion(Completion("4\n\nQuestion: 3 + 3?", stop="length"))
+    )
     found = await (await make(adapter, name)).reply(PROMPT, Sampling(stop=("\n\n",)))
     assert (found.text, found.stop) == ("4", "stop")
 
 
 async def test_the_version_of_anthropics_api_is_the_models(make: Maker, server: Server) -> None:
-    server.answer = Answer(protocols.anthropic_says(Says()))
+    server.answer = Answer(protocols.anthropic_body(Completion()))
     for name, version in (("claude-haiku-4-5", "2023-06-01"), ("claude-opus-5-5", "2026-10-21")):
         await (await make("anthropic", name)).reply(PROMPT, Sampling())
         assert server.calls[-1][1]["anthropic-version"] == version
@@ -552,7 +554,7 @@ async def test_an_alias_is_the_model_behind_it(server: Server, monkeypatch: pyte
     model = await _intern(server, monkeypatch, "intern-latest")
     assert model.name == "intern-s1-pro"
     assert "intern-latest was an alias of intern-s1-pro when the run started" in model.remarks(Sampling())
-    server.answer = Answer(protocols.openai_says(Says()))
+    server.answer = Answer(protocols.openai_body(Completion()))
     await model.reply(PROMPT, Sampling())
     assert server.calls[-1][2]["model"] == "intern-s1-pro"
     await model.close()
@@ -581,7 +583,7 @@ async def _intern(server: Server, monkeypatch: pytest.MonkeyPatch, name: str) ->
 
 
 async def test_xai_counts_reasoning_beside_the_answer(make: Maker, server: Server) -> None:
-    body = protocols.openai_says(Says())
+    body = protocols.openai_body(Completion())
     body["usage"] = {
         "prompt_tokens": 32,
         "completion_tokens": 9,
@@ -598,7 +600,7 @@ async def test_xai_counts_reasoning_beside_the_answer(make: Maker, server: Serve
     [("moonshot", {"cached_tokens": 8}), ("deepseek", {"prompt_cache_hit_tokens": 8})],
 )
 async def test_cached_tokens_by_other_names(make: Maker, server: Server, adapter: str, usage: Any) -> None:
-    server.answer = Answer(protocols.openai_says(Says()) | {"usage": {"prompt_tokens": 9, **usage}})
+    server.answer = Answer(protocols.openai_body(Completion()) | {"usage": {"prompt_tokens": 9, **usage}})
     assert (await (await make(adapter)).reply(PROMPT, Sampling())).usage == Usage(input=9, cached=8)
 
 
@@ -626,7 +628,7 @@ async def test_a_fault_inside_a_choice(
 async def test_a_reply_that_google_breaks_off_is_tried_again(
     make: Maker, server: Server, reason: str
 ) -> None:
-    body = protocols.google_says(Says("The"))
+    body = protocols.google_body(Completion("The"))
     body["candidates"][0]["finishReason"] = reason
     server.answer = Answer(body)
     with pytest.raises(ServerFault, match=f"broke off: {reason}"):
@@ -634,7 +636,7 @@ async def test_a_reply_that_google_breaks_off_is_tried_again(
 
 
 async def test_redacted_thinking_and_unknown_blocks_are_no_text(make: Maker, server: Server) -> None:
-    body = protocols.anthropic_says(Says())
+    body = protocols.anthropic_body(Completion())
     body["content"] = [
         {"type": "redacted_thinking", "data": "xx"},
         {"type": "text", "text": "4"},

@@ -11,7 +11,7 @@ import pytest
 
 from evals import profiles
 from tests.support.command import Outcome, evals
-from tests.support.faults import Answer, Call, FaultyServer, error, says
+from tests.support.faults import Answer, Call, FaultyServer, completion, error
 
 RUN = ("run", "aime:2025", "--sample", "--quiet", "--concurrency", 1, "--json")
 KEY = "sk-very-secret"
@@ -20,7 +20,7 @@ KEY = "sk-very-secret"
 @pytest.fixture
 def vendor(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
     """Stands for OpenAI and for the hosted Intern-S1."""
-    with FaultyServer(says("ANSWER: 1")) as server:
+    with FaultyServer(completion("ANSWER: 1")) as server:
         for name in ("OPENAI", "INTERN"):
             monkeypatch.setenv(f"{name}_API_KEY", KEY)
             monkeypatch.setenv(f"{name}_BASE_URL", f"http://127.0.0.1:{server.port}/v1")
@@ -59,7 +59,7 @@ def test_a_wish_that_cannot_be_met_leaves_no_run_behind(vendor: FaultyServer) ->
 
 def test_the_price_is_the_profiles_with_its_date(vendor: FaultyServer) -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 600}}
-    body = json.loads(says("ANSWER: 1").body) | {"usage": usage}
+    body = json.loads(completion("ANSWER: 1").body) | {"usage": usage}
     vendor.behave = lambda call: Answer(200, json.dumps(body).encode())
     card = card_of(evals(*RUN, "-m", "openai:o3"))
     price = profiles.price("openai:o3")
@@ -114,14 +114,14 @@ def test_out_of_quota_in_mid_run_ends_it_and_the_next_day_goes_on(vendor: Faulty
     body = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
 
     def behave(call: Call) -> Answer:
-        return says("ANSWER: 1") if call.number < 2 else Answer(429, json.dumps(body).encode())
+        return completion("ANSWER: 1") if call.number < 2 else Answer(429, json.dumps(body).encode())
 
     vendor.behave = behave
     first = evals(*RUN, "-m", "openai:gpt-4.1")
     assert first.status == 1
     assert "ended early: HTTP 429: You exceeded your current quota" in first.err
     assert len(vendor.calls) == 3  # the refused one was not tried again
-    vendor.behave = lambda call: says("ANSWER: 1")
+    vendor.behave = lambda call: completion("ANSWER: 1")
     second = evals(*RUN, "-m", "openai:gpt-4.1")
     assert second.status == 0
     assert second.json["runs"][0]["run"] == first.json["runs"][0]["run"]
@@ -130,7 +130,7 @@ def test_out_of_quota_in_mid_run_ends_it_and_the_next_day_goes_on(vendor: Faulty
 
 def test_a_prompt_too_long_for_the_context_is_that_samples_failure(vendor: FaultyServer) -> None:
     long = error(400, "This model's maximum context length is 4096 tokens")
-    vendor.behave = lambda call: long if call.number == 1 else says("ANSWER: 1")
+    vendor.behave = lambda call: long if call.number == 1 else completion("ANSWER: 1")
     (run,) = evals(*RUN, "-m", "openai:gpt-4.1").json["runs"]
     assert run["counts"]["failed:context"] == 1
 

@@ -67,7 +67,7 @@ def runs(pid: int) -> bool:
 
 
 def asked(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "asked.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
 
 
 def run(model: str = "vllm:weights/tiny", *words: object) -> Any:
@@ -211,7 +211,7 @@ def test_no_orphan_whatever_ends_the_run_of_a_standin(engine, signum, behaviour)
     wanted = 2 if behaviour == "stubborn" else 1
     until(lambda: (engine / "pids").exists() and len((engine / "pids").read_text().split()) == wanted)
     if behaviour == "stubborn":
-        until(lambda: (engine / "asked.jsonl").exists() and len(asked(engine)) > 2)
+        until(lambda: (engine / "requests.jsonl").exists() and len(asked(engine)) > 2)
     running.send_signal(signum)
     _, err = running.communicate(timeout=60)
     assert left(engine, within_s=20.0) == []
@@ -225,7 +225,7 @@ def test_no_orphan_when_the_watchdog_is_killed_beside_a_standin(engine):
     running = process(
         "run", "mmlu-pro", "--sample", "-m", "vllm:weights/tiny", STANDIN="stubborn", STANDIN_S="0.2"
     )
-    until(lambda: (engine / "asked.jsonl").exists() and len(asked(engine)) > 2)
+    until(lambda: (engine / "requests.jsonl").exists() and len(asked(engine)) > 2)
     first = int((engine / "pids").read_text().split()[0])
     dog = int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(dog, signal.SIGKILL)

@@ -27,7 +27,7 @@ from evals.types import Failure, Model, Reply, Sampling
 from tests.model_adapters.test_recorded import CHAT, EXPECTED, server_of
 from tests.support import protocols, toy
 from tests.support.loopback import Answer, Server
-from tests.support.protocols import ADAPTERS, Protocol, Says
+from tests.support.protocols import ADAPTERS, Completion, Protocol
 from tests.support.sizes import tiers
 from tests.support.tables import table
 
@@ -55,7 +55,7 @@ class Case(NamedTuple):
 
 def fault(status: int, kind: str = "x", message: str = "as scripted", **headers: str) -> Make:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda protocol: Answer(protocol.fault(status, kind, message), status, named)
+    return lambda protocol: Answer(protocol.error(status, kind, message), status, named)
 
 
 def of(field: str) -> Make:
@@ -74,7 +74,7 @@ def ends(reason: Any, text: str = "A") -> Make:
     """An answer that ends for a reason, in each protocol's field."""
 
     def answer(protocol: Protocol) -> Answer:
-        body = protocol.says(Says(text))
+        body = protocol.completion(Completion(text))
         if family(protocol) == "openai":
             body["choices"][0]["finish_reason"] = reason
         elif family(protocol) == "google":
@@ -90,7 +90,7 @@ def used(value: Any, *, whole: bool = False) -> Make:
     """An answer whose count of output tokens is odd; `whole`: whose usage is."""
 
     def answer(protocol: Protocol) -> Answer:
-        body = protocol.says(Says("A"))
+        body = protocol.completion(Completion("A"))
         name = {
             "openai": "completion_tokens",
             "anthropic": "output_tokens",
@@ -110,7 +110,7 @@ def body(change: Callable[[Any], Any], status: int = 200) -> Make:
     """A good answer, changed; `change` gives another body or changes this one."""
 
     def answer(protocol: Protocol) -> Answer:
-        found = deepcopy(protocol.says(Says("A")))
+        found = deepcopy(protocol.completion(Completion("A")))
         return Answer(change(found) or found, status)
 
     return answer
@@ -120,7 +120,7 @@ def content(of_openai: Any, of_anthropic: Any, of_google: Any) -> Make:
     """An answer with another content, in each protocol's place; None: a plain one."""
 
     def answer(protocol: Protocol) -> Answer:
-        found = protocol.says(Says("A"))
+        found = protocol.completion(Completion("A"))
         if family(protocol) == "openai":
             found["choices"][0]["message"] = {"role": "assistant", **of_openai}
         elif family(protocol) == "anthropic" and of_anthropic is not None:
@@ -246,7 +246,8 @@ CASES: dict[str, Case] = {
         body(lambda found: found.update(error={"code": 0, "message": "ok"})), text="A"
     ),
     "half an emoji": Case(
-        lambda protocol: Answer(json.dumps(protocol.says(Says("A \ud83d"))).encode()), text="A \ufffd"
+        lambda protocol: Answer(json.dumps(protocol.completion(Completion("A \ud83d"))).encode()),
+        text="A \ufffd",
     ),
     # --- errors inside a 200
     "200 with 429": Case(inside({"code": 429, "message": "slow down"}), retried="ratelimit", text="A"),
@@ -310,19 +311,19 @@ CASES: dict[str, Case] = {
     "the prompt is filtered": Case(of("filtered"), "filter"),
     "cut before a byte": Case(lambda protocol: Answer({}, cut=0), retried="disconnected", text="A"),
     "cut in the body": Case(
-        lambda protocol: Answer(json.dumps(protocol.says(Says("x" * 5000))).encode(), cut=100),
+        lambda protocol: Answer(json.dumps(protocol.completion(Completion("x" * 5000))).encode(), cut=100),
         retried="disconnected",
         text="A",
     ),
     "truncated JSON": Case(
-        lambda protocol: Answer(json.dumps(protocol.says(Says("x" * 5000))).encode()[:100]),
+        lambda protocol: Answer(json.dumps(protocol.completion(Completion("x" * 5000))).encode()[:100]),
         retried="badreply",
     ),
     "HTML with 200": Case(lambda protocol: Answer(b"<html>Sign in</html>"), retried="badreply"),
     "204": Case(lambda protocol: Answer(b"", 204), retried="badreply"),
     "nothing with 200": Case(lambda protocol: Answer(b""), retried="badreply"),
     "an empty object": Case(alone(), retried="badreply"),
-    "no answer in it": Case(lambda protocol: Answer(protocol.nothing), retried="badreply"),
+    "no answer in it": Case(lambda protocol: Answer(protocol.no_reply), retried="badreply"),
     # --- how long to wait
     "Retry-After in seconds": Case(fault(429, Retry_After="7"), retried="ratelimit", wait_s=7.0),
     "Retry-After with its unit": Case(fault(429, Retry_After="7s"), retried="ratelimit", wait_s=7.0),
@@ -449,7 +450,7 @@ async def what_becomes(
     monkeypatch.setattr(callers, "wait_s", at_once)
     protocol = ADAPTERS[adapter].protocol
     wanted = {**CASES, **REAL}[case]
-    good = Answer(protocol.says(Says("A")))
+    good = Answer(protocol.completion(Completion("A")))
     server.answer = good
     server.first = [good, wanted.make(protocol)]
     job = toy.job(folder, toy.suite(3))
@@ -459,7 +460,7 @@ async def what_becomes(
     health = Health()
     for record in records.values():
         health.add(record)
-    toy.close(job)
+    toy.close_job(job)
 
     assert [type(error).__name__.lower() for error in waited] == ([wanted.retried] if wanted.retried else [])
     if waited:
@@ -504,13 +505,13 @@ async def test_a_server_that_warms_up_is_waited_for(
     monkeypatch.setattr(backoff, "FIRST_S", 0.001)
     monkeypatch.setattr(backoff, "MAX_S", 0.01)
     protocol = ADAPTERS[adapter].protocol
-    server.answer = Answer(protocol.says(Says("A")))
-    server.first = [Answer(protocol.fault(503, "x", "Loading model"), 503)] * 20
+    server.answer = Answer(protocol.completion(Completion("A")))
+    server.first = [Answer(protocol.error(503, "x", "Loading model"), 503)] * 20
     said: list[str] = []
     job = toy.job(tmp_path, toy.suite(2))
     one = Runner(made(adapter), [job], concurrency=1, say=said.append)
     await one.run()
-    toy.close(job)
+    toy.close_job(job)
     assert len(list(Run(job.writer.path).records())) == 2
     assert (one.total_failure, len(said)) == ("", 1)
     assert said[0].startswith("waiting for the server: HTTP 503: Loading model")
@@ -527,7 +528,7 @@ async def test_a_server_that_never_warms_up_is_given_up_after_a_while(
     job = toy.job(tmp_path, toy.suite(100))
     one = Runner(made("server"), [job], concurrency=1)
     await one.run()
-    toy.close(job)
+    toy.close_job(job)
     failed = [r.outcome for r in Run(job.writer.path).records()]
     assert len(failed) == runners.MAX_SLOW_FAILURES
     assert one.total_failure.startswith("HTTP 503: Loading model")
@@ -538,12 +539,12 @@ async def test_a_server_that_asks_for_more_than_a_minute_is_given_it(
     made: Callable[[str], Model], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callers, "WARM_UP_S", 0.05)
-    server.answer = Answer(protocols.openai_says(Says("A")))
+    server.answer = Answer(protocols.openai_body(Completion("A")))
     server.first = [Answer({"error": {"message": "Loading"}}, 503, {"Retry-After": "0.3"})]
     job = toy.job(tmp_path, toy.suite(1))
     one = Runner(made("server"), [job], concurrency=1)
     await one.run()
-    toy.close(job)
+    toy.close_job(job)
     assert len(server.calls) == 2
     assert one.total_failure == ""
 
@@ -616,7 +617,7 @@ async def test_a_field_that_is_refused_by_name_is_left_out_from_then_on(
     made: Callable[[str], Model], server: Server, case: str
 ) -> None:
     error, field, note = REFUSALS[case]
-    server.answer = Answer(protocols.openai_says(Says("A END and more")))
+    server.answer = Answer(protocols.openai_body(Completion("A END and more")))
     server.first = [Answer({"error": error}, 400)]
     model: Any = made("server")
     for _ in range(2):
@@ -632,17 +633,17 @@ async def test_a_field_that_is_refused_by_name_is_left_out_from_then_on(
 async def test_fastapi_and_google_name_the_field_in_their_own_ways(
     made: Callable[[str], Model], server: Server
 ) -> None:
-    server.answer = Answer(protocols.openai_says(Says("A")))
+    server.answer = Answer(protocols.openai_body(Completion("A")))
     detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
     server.first = [Answer({"detail": detail}, 422)]
     model: Any = made("server")
     await model.reply(toy_prompt(), EVERYTHING)
     assert model.notes == ["seed is not sent: the server rejects the field"]
-    server.answer = Answer(protocols.google_says(Says("A")))
+    server.answer = Answer(protocols.google_body(Completion("A")))
     unknown = (
         "Invalid JSON payload received. Unknown name \"topK\" at 'generation_config': Cannot find field."
     )
-    server.first = [Answer(protocols.google_fault(400, "INVALID_ARGUMENT", unknown), 400)]
+    server.first = [Answer(protocols.google_error(400, "INVALID_ARGUMENT", unknown), 400)]
     model = made("google")
     await model.reply(toy_prompt(), EVERYTHING)
     assert model.notes == ["topK is not sent: the server rejects the field"]
@@ -666,7 +667,7 @@ async def test_a_field_that_a_message_merely_mentions_stays(
     with pytest.raises(Exception, match="HTTP 400"):
         await model.reply(toy_prompt(), EVERYTHING)
     assert model.notes == []
-    server.answer = Answer(protocols.openai_says(Says("A")))
+    server.answer = Answer(protocols.openai_body(Completion("A")))
     await model.reply(toy_prompt(), EVERYTHING)
     assert {"temperature", "top_k", "max_tokens", "stop", "seed"} <= set(server.calls[-1][2])
 
@@ -690,7 +691,7 @@ async def test_a_field_that_a_message_merely_mentions_stays(
 async def test_a_base_url_as_users_write_it(
     made: Callable[[str], Model], server: Server, behind: str, path: str
 ) -> None:
-    server.answer = Answer(protocols.openai_says(Says("A")))
+    server.answer = Answer(protocols.openai_body(Completion("A")))
     server.base += behind
     await made("server").reply(toy_prompt(), Sampling())
     assert server.calls[0][0] == path
@@ -715,7 +716,7 @@ async def test_a_page_of_html_at_a_base_url_without_its_version_is_named_too(
 
 
 async def test_anthropics_base_url_may_hold_the_version(made: Callable[[str], Model], server: Server) -> None:
-    server.answer = Answer(protocols.anthropic_says(Says("A")))
+    server.answer = Answer(protocols.anthropic_body(Completion("A")))
     for base in (server.base, server.base.removesuffix("/v1"), f"{server.base}/messages"):
         server.base = base
         await made("anthropic").reply(toy_prompt(), Sampling())

@@ -27,13 +27,13 @@ async def run_of(results: Path, model: Model, suite: Suite, *, run: str, seal: b
         job.writer.finalize()
     store_final_metrics(job.writer, suite)
     job.writer.write_card()
-    toy.close(job)
+    toy.close_job(job)
     return job
 
 
 def half(prompt: Prompt) -> Reply:
     """Right for even samples; with details that only a recording can know."""
-    number = int(toy.name_in(prompt)[1:])
+    number = int(toy.sample_id_in(prompt)[1:])
     return Reply(
         text="BA"[number % 2 == 0], usage=Usage(input=3, output=number), seconds=1.5, model="real-7b"
     )
@@ -71,7 +71,7 @@ async def test_what_was_never_recorded_is_that_samples_failure(tmp_path: Path) -
 
 async def test_a_failure_is_not_replayed(tmp_path: Path) -> None:
     def says(prompt: Prompt) -> str:
-        if toy.name_in(prompt) == "q001":
+        if toy.sample_id_in(prompt) == "q001":
             raise Rejected("HTTP 400")
         return "A"
 

@@ -31,7 +31,7 @@ async def test_a_list_is_given_out_in_turn_and_from_the_start() -> None:
 
 
 async def test_a_function_sees_the_prompt() -> None:
-    assert await say(Scripted(toy.name_in), "what is q7", "and q8") == ["q7", "q8"]
+    assert await say(Scripted(toy.sample_id_in), "what is q7", "and q8") == ["q7", "q8"]
 
 
 async def test_a_function_may_give_a_whole_reply() -> None:
@@ -96,7 +96,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 async def test_a_function_comes_from_a_module(module: ModuleType) -> None:
-    module.says = toy.name_in
+    module.says = toy.sample_id_in
     assert await say(load.model("scripted:call=their_model:says"), "what is q7") == ["q7"]
 
 

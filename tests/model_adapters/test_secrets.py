@@ -13,7 +13,7 @@ from evals.calls.secrets import Mask, environment_secret, url_secrets
 from evals.errors import UsageError
 from tests.support.command import evals, files_with
 from tests.support.faults import CUT, HTML, TORN, Answer, FaultyServer
-from tests.support.protocols import ADAPTERS, Protocol, Says
+from tests.support.protocols import ADAPTERS, Completion, Protocol
 from tests.support.sizes import tiers
 
 MARK = "sk-m4rked/key+with=9x7"
@@ -30,7 +30,7 @@ def faults(protocol: Protocol) -> list[Answer]:
     """What servers send with the key in it, and what makes clients say what they sent."""
 
     def fault(status: int, message: str) -> Answer:
-        return wire(protocol.fault(status, "x", message), status)
+        return wire(protocol.error(status, "x", message), status)
 
     return [
         fault(400, f"bad request with {MARK}"),
@@ -44,16 +44,16 @@ def faults(protocol: Protocol) -> list[Answer]:
         wire(f"{'y' * 190}{MARK}".encode(), 502),
         wire(f"no JSON but {MARK}".encode()),
         wire(f"<html>{MARK}</html>".encode()),
-        wire(protocol.fault(200, "x", f"key {MARK} has no quota")),
+        wire(protocol.error(200, "x", f"key {MARK} has no quota")),
         wire({"error": {"code": 429, "message": MARK}}),
         wire(b"", 307, Location=f"http://127.0.0.1:1/{MARK}?key={MARK}"),
         wire(
-            json.dumps(protocol.says(Says(f"your key is {MARK}", reasoning=f"hm, {MARK}")))
+            json.dumps(protocol.completion(Completion(f"your key is {MARK}", reasoning=f"hm, {MARK}")))
             .replace("/", "\\/")
             .encode()
         ),
-        wire({**protocol.says(Says("A")), "model": MARK, "modelVersion": MARK}),
-        wire(json.dumps(protocol.says(Says(MARK))).encode()[:-30] + MARK.encode()),
+        wire({**protocol.completion(Completion("A")), "model": MARK, "modelVersion": MARK}),
+        wire(json.dumps(protocol.completion(Completion(MARK))).encode()[:-30] + MARK.encode()),
         HTML,
         TORN,
         CUT,
@@ -130,9 +130,9 @@ def test_a_short_key_changes_no_reply() -> None:
 
 
 def test_a_header_of_the_users_is_sent_and_nowhere_kept(here: Path) -> None:
-    from tests.support.faults import says
+    from tests.support.faults import completion
 
-    with FaultyServer(lambda call: says(f"ANSWER: A, {call.headers.get('X-Team-Key')}")) as server:
+    with FaultyServer(lambda call: completion(f"ANSWER: A, {call.headers.get('X-Team-Key')}")) as server:
         done = evals(
             "run", "mmlu-pro", "--sample", "-m", server.model, "--header", "X-Team-Key=TEAM_KEY",
             "--system", "Be brief.", "--extra-body", '{"top_k": 3, "chat_template_kwargs": {"x": 1}}', "--json",
@@ -237,12 +237,12 @@ def test_a_server_that_echoes_a_request_gives_no_secret_away(
     marks = [*secrets.values(), "canary-of-the-query-0123"]
     for number, (status, make) in enumerate(
         [
-            (200, lambda sent: row.protocol.says(Says(f"You sent {sent}", reasoning=sent))),
-            (200, lambda sent: row.protocol.fault(200, "x", sent)),
-            (400, lambda sent: row.protocol.fault(400, "x", sent)),
-            (401, lambda sent: row.protocol.fault(401, "x", sent)),
-            (429, lambda sent: row.protocol.fault(429, "x", sent)),
-            (500, lambda sent: row.protocol.fault(500, "x", sent)),
+            (200, lambda sent: row.protocol.completion(Completion(f"You sent {sent}", reasoning=sent))),
+            (200, lambda sent: row.protocol.error(200, "x", sent)),
+            (400, lambda sent: row.protocol.error(400, "x", sent)),
+            (401, lambda sent: row.protocol.error(401, "x", sent)),
+            (429, lambda sent: row.protocol.error(429, "x", sent)),
+            (500, lambda sent: row.protocol.error(500, "x", sent)),
             (502, lambda sent: sent.encode()),
         ]
     ):

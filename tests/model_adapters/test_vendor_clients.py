@@ -20,11 +20,11 @@ from evals.data.media import store_image
 from evals.types import Message, Model, Prompt, Sampling, Text
 from tests.support import protocols
 from tests.support.loopback import Answer, Server
-from tests.support.protocols import ADAPTERS, Says
+from tests.support.protocols import ADAPTERS, Completion
 
 pytestmark = pytest.mark.slow  # to import the three takes ten seconds
 KEY = "sk-of-a-test"
-SAYS = Says("4", reasoning="2 and 2", input=90, cached=80, output=7, thoughts=5)
+SAYS = Completion("4", reasoning="2 and 2", input=90, cached=80, output=7, thoughts=5)
 
 
 @contextlib.asynccontextmanager
@@ -75,7 +75,7 @@ def as_proto_reads_it(found: Any) -> Any:
 
 async def test_openai(server: Server, monkeypatch: pytest.MonkeyPatch, seeing: Prompt) -> None:
     openai = pytest.importorskip("openai")
-    server.answer = Answer(protocols.openai_says(SAYS))
+    server.answer = Answer(protocols.openai_body(SAYS))
     sampling = Sampling(temperature=0.5, top_p=0.9, max_tokens=100, stop=("END",), seed=7)
     async with ours("openai:gpt-4.1", server, monkeypatch) as model:
         reply = await model.reply(seeing, sampling)
@@ -114,7 +114,7 @@ async def test_openai(server: Server, monkeypatch: pytest.MonkeyPatch, seeing: P
 
 async def test_anthropic(server: Server, monkeypatch: pytest.MonkeyPatch, seeing: Prompt) -> None:
     anthropic = pytest.importorskip("anthropic")
-    server.answer = Answer(protocols.anthropic_says(SAYS))
+    server.answer = Answer(protocols.anthropic_body(SAYS))
     async with ours("anthropic:claude-opus-5-5", server, monkeypatch) as model:
         reply = await model.reply(seeing, Sampling(max_tokens=100, stop=("END",), thinking=True))
     path, headers, sent = server.calls[0]
@@ -146,7 +146,7 @@ async def test_anthropic(server: Server, monkeypatch: pytest.MonkeyPatch, seeing
 @pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")  # theirs, on aiohttp
 async def test_google(server: Server, monkeypatch: pytest.MonkeyPatch, seeing: Prompt) -> None:
     genai = pytest.importorskip("google.genai")
-    server.answer = Answer(protocols.google_says(SAYS))
+    server.answer = Answer(protocols.google_body(SAYS))
     sampling = Sampling(temperature=0.5, top_p=0.9, max_tokens=100, stop=("END",), seed=7, thinking=True)
     async with ours("google:gemini-2.5-flash", server, monkeypatch) as model:
         reply = await model.reply(seeing, sampling)
@@ -190,17 +190,17 @@ async def test_google(server: Server, monkeypatch: pytest.MonkeyPatch, seeing: P
 async def test_the_sdks_read_the_hand_made_answers_without_complaint(stop: str) -> None:
     openai, anthropic = pytest.importorskip("openai"), pytest.importorskip("anthropic")
     genai = pytest.importorskip("google.genai")
-    says = Says("4", reasoning="2 and 2", stop=stop)
-    openai.types.chat.ChatCompletion.model_validate(protocols.openai_says(says))
-    anthropic.types.Message.model_validate(protocols.anthropic_says(says))
-    genai.types.GenerateContentResponse.model_validate(protocols.google_says(says))
+    says = Completion("4", reasoning="2 and 2", stop=stop)
+    openai.types.chat.ChatCompletion.model_validate(protocols.openai_body(says))
+    anthropic.types.Message.model_validate(protocols.anthropic_body(says))
+    genai.types.GenerateContentResponse.model_validate(protocols.google_body(says))
 
 
 async def test_google_takes_no_gif_so_it_is_drawn_anew_pixel_by_pixel(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     image = store_image(tmp_path / "media", picture("GIF"))
-    server.answer = Answer(protocols.google_says(Says()))
+    server.answer = Answer(protocols.google_body(Completion()))
     async with ours("google:gemini-2.5-flash", server, monkeypatch) as model:
         await model.reply(Prompt(messages=(Message("user", (Text("?"), image)),)), Sampling())
     data = server.calls[0][2]["contents"][0]["parts"][1]["inlineData"]

@@ -40,7 +40,7 @@ class Bench(NamedTuple):
 
     def run(self, *words: object) -> list[dict[str, Any]]:
         """Run suites through `vllm:PATH`, which finds the server; gives the runs."""
-        done = engine.evals("run", *words, "--json", "--quiet", env=self.env, cwd=self.place)
+        done = engine.run_evals("run", *words, "--json", "--quiet", env=self.env, cwd=self.place)
         assert done.returncode == 0, done.stderr
         return list(json.loads(done.stdout)["runs"])
 
@@ -62,7 +62,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     place = tmp_path_factory.mktemp("vllm")
     weights = engine.checkpoint(python, place / "tiny-s1")
     env = engine.environment(python) | {"XDG_CACHE_HOME": str(place / "cache")}
-    with engine.served(weights, env, place) as url:
+    with engine.serve(weights, env, place) as url:
         yield Bench(weights, env, place, url)
 
 
@@ -163,7 +163,7 @@ def test_transformers_in_process_says_the_same_as_vllm(bench):
     """39 prompts, 11 of them with images: replies equal to the letter, and so are the counted tokens."""
     words = ("mmlu-pro", "aime:2025", "mmstar", "--sample", "--max-tokens", 24, "--no-thinking")
     outside = bench.run(*words, "-m", bench.model)
-    done = engine.evals(
+    done = engine.run_evals(
         "run", *words, "-m", f"hf:{bench.weights}", "--json", "--quiet",
         env=bench.env | {"PYTHONPATH": str(ROOT)}, cwd=bench.place, python=bench.env["EVALS_ENGINE_PYTHON"],
     )  # fmt: skip
@@ -256,7 +256,7 @@ def test_a_context_that_is_too_small_is_the_failure_context(bench):
     data = bench.place / "long.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ("run", "mmlu-pro", "--data", data, "-m", bench.model, "--max-tokens", 8, "--json", "--quiet")
-    done = engine.evals(*words, env=bench.env, cwd=bench.place)
+    done = engine.run_evals(*words, env=bench.env, cwd=bench.place)
     assert done.returncode == 1, done.stderr
     (run,) = json.loads(done.stdout)["runs"]
     assert sum(n for kind, n in run["counts"].items() if kind.startswith("failed:context")) >= 1, run[
@@ -295,8 +295,8 @@ def test_a_server_killed_in_mid_run_is_started_again_and_nothing_is_left(bench):
             assert running.poll() is None, running.communicate()
             assert time.monotonic() < until
             time.sleep(0.05)
-        (dog,) = [pid for pid in engine.family(running.pid)[1:] if "watchdog" in _command(pid)]
-        victims = [pid for pid in engine.family(dog) if pid != dog]
+        (dog,) = [pid for pid in engine.process_tree(running.pid)[1:] if "watchdog" in _command(pid)]
+        victims = [pid for pid in engine.process_tree(dog) if pid != dog]
         assert len(victims) >= 2  # the API server, its engine, its worker
         os.kill(victims[0], signal.SIGKILL)
         out, err = running.communicate(timeout=400)
@@ -348,7 +348,7 @@ def test_wrong_weights_are_one_line_of_vllm_s_own(bench):
         if path.name != "config.json":
             (strange / path.name).symlink_to(path)
     words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{strange}")
-    done = engine.evals(*words, env=bench.env, cwd=bench.place)
+    done = engine.run_evals(*words, env=bench.env, cwd=bench.place)
     lines = [line for line in done.stderr.splitlines() if line.startswith("evals: ")]
     assert (done.returncode, len(lines)) == (2, 1), done.stderr
     assert "ended before it served anything" in lines[0]
@@ -357,17 +357,17 @@ def test_wrong_weights_are_one_line_of_vllm_s_own(bench):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("weights", hub.REFUSALS)
+@pytest.mark.parametrize("weights", hub.REJECTIONS)
 def test_weights_that_the_hub_refuses_are_one_line_of_vllm_s_own(bench, weights):
     """Which speaks of gated weights in every one of these logs."""
-    with hub.refusing() as address:
+    with hub.serve() as address:
         env = bench.env | {
             "HF_HUB_OFFLINE": "0",
             "HF_ENDPOINT": address,
             "HF_HOME": str(bench.place / "hub" / weights),  # a folder `weights` would be one of weights
         }
         words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{weights}")
-        done = engine.evals(*words, env=env, cwd=bench.place)
+        done = engine.run_evals(*words, env=env, cwd=bench.place)
     lines = [line for line in done.stderr.splitlines() if line.startswith("evals: ")]
     assert (done.returncode, len(lines)) == (2, 1), done.stderr
-    assert f"ended before it served anything: {hub.REFUSALS[weights]} (log: " in lines[0], lines[0]
+    assert f"ended before it served anything: {hub.REJECTIONS[weights]} (log: " in lines[0], lines[0]

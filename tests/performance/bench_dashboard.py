@@ -67,7 +67,7 @@ def opened(page: Any, address: str, selector: str) -> float:
     page.goto(address, wait_until="commit")
     page.wait_for_selector(selector, timeout=120_000)
     taken = time.monotonic() - begun
-    pages.settle(page, timeout_s=120)
+    pages.wait_until_stable(page, timeout_s=120)
     return taken
 
 
@@ -103,7 +103,7 @@ def measure(results: Path) -> list[Figure]:
         browser = playwright.chromium.launch(executable_path=pages.chromium(), args=list(pages.FLAGS))
         with floor(results.parent) as address:
             found = leaderboard(browser, address, "floor: Streamlit's least page", (3, 1))
-        with pages.served(results) as (address, process):
+        with pages.serve(results) as (address, process):
             found += leaderboard(browser, address, "leaderboard", (found[0].value + 0.5, 0.8))
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             opened(page, f"{address}/runs", "h1")

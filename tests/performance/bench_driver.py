@@ -88,7 +88,7 @@ def measure(servers: int, records: int) -> Rate:
             seconds, cpu_s = time.monotonic() - began, time.process_time() - cpu
             await model.close()
             lines = sum(1 for _ in (job.writer.path / "records.jsonl").open())
-            toy.close(job)
+            toy.close_job(job)
         if lines != records:
             raise AssertionError(f"{lines} records, not {records}")
         return Rate(servers, records / seconds, records / cpu_s, _peak_mb())

@@ -41,7 +41,7 @@ class Paced:
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return a reply after its time."""
-        tokens = self._tokens[toy.name_in(prompt)]
+        tokens = self._tokens[toy.sample_id_in(prompt)]
         await asyncio.sleep(tokens * self._token_s)
         return Reply(text="A", usage=Usage(input=10, output=round(tokens)), seconds=tokens * self._token_s)
 
@@ -102,7 +102,7 @@ async def ratio(
         return (time.perf_counter() - started) / ideal_s
     finally:
         for job in jobs:
-            toy.close(job)
+            toy.close_job(job)
 
 
 def _in_data_order(jobs: Sequence[Job]) -> list[PlannedCall]:

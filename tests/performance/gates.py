@@ -31,7 +31,7 @@ from evals.verdicts.pairs import Missing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.within_item_noise import floor_at_one_change
-from tests.support.synthetic_runs import listed, side, suite_run
+from tests.support.synthetic_runs import side, side_of, suite_run
 
 ALPHA = 0.05
 SHAPE = (0.6, 0.4)
@@ -179,7 +179,7 @@ class Setting(NamedTuple):
         if self.suite.groups:
             metrics = tuple(metric for metric in accuracy(macro=True) if metric.headline)
         if self.repeats == 1:
-            one = listed(replies[:, 0].tolist(), groups=groups)
+            one = side_of(replies[:, 0].tolist(), groups=groups)
         else:
             rows = {f"s{i:05}": row for i, row in enumerate(replies.tolist())}
             one = side(rows, groups=groups, repeats=self.repeats)

@@ -27,9 +27,9 @@ from evals.verdicts.reproduction import check_claims, measured_scores
 from tests.support import wheels
 from tests.support.command import Outcome, evals
 from tests.support.tables import table
-from tests.support.wheels import FOLDER, laid
+from tests.support.wheels import FOLDER, synthetic_wheel
 
-__all__ = ["laid"]
+__all__ = ["synthetic_wheel"]
 
 # --- texts out of a file ------------------------------------------------------------------------------------
 
@@ -122,31 +122,31 @@ def test_anything_else_is_one_line_with_file_and_line(source: str, path: str, co
 # --- the wheel ----------------------------------------------------------------------------------------------
 
 
-def test_the_wheel_is_laid_once_and_verified(laid: Path, tmp_path: Path) -> None:
-    given = shutil.copyfile(laid, tmp_path / OPENCOMPASS.file)
-    laid.unlink()
+def test_the_wheel_is_laid_once_and_verified(synthetic_wheel: Path, tmp_path: Path) -> None:
+    given = shutil.copyfile(synthetic_wheel, tmp_path / OPENCOMPASS.file)
+    synthetic_wheel.unlink()
     for source in (given, tmp_path, given):  # a file, a folder with it, and again
         done = evals("data", "opencompass", "--from", source)
-        assert (done.status, done.out) == (0, f"opencompass: {laid}, SHA-256 verified\n")
-    before = laid.stat().st_mtime_ns
+        assert (done.status, done.out) == (0, f"opencompass: {synthetic_wheel}, SHA-256 verified\n")
+    before = synthetic_wheel.stat().st_mtime_ns
     assert evals("data", "opencompass").status == 0  # nothing is fetched
-    assert laid.stat().st_mtime_ns == before
-    assert [path.name for path in laid.parent.iterdir()] == [OPENCOMPASS.file]
+    assert synthetic_wheel.stat().st_mtime_ns == before
+    assert [path.name for path in synthetic_wheel.parent.iterdir()] == [OPENCOMPASS.file]
 
 
-def test_another_wheel_is_refused_and_the_good_one_stays(laid: Path, tmp_path: Path) -> None:
-    other, good = tmp_path / "other.whl", laid.read_bytes()
+def test_another_wheel_is_refused_and_the_good_one_stays(synthetic_wheel: Path, tmp_path: Path) -> None:
+    other, good = tmp_path / "other.whl", synthetic_wheel.read_bytes()
     other.write_bytes(good + b"\n")
     assert (
         f"{other} is not the expected wheel of opencompass==0.5.4"
         in evals("data", "opencompass", "--from", other).complaint
     )
-    assert laid.read_bytes() == good
+    assert synthetic_wheel.read_bytes() == good
 
 
-def test_a_wheel_that_changed_is_not_read_and_is_mended(laid: Path, tmp_path: Path) -> None:
-    good = shutil.copyfile(laid, tmp_path / "good.whl")
-    wheels.write(laid, {**wheels.files(), f"{FOLDER}more.py": ""})
+def test_a_wheel_that_changed_is_not_read_and_is_mended(synthetic_wheel: Path, tmp_path: Path) -> None:
+    good = shutil.copyfile(synthetic_wheel, tmp_path / "good.whl")
+    wheels.write(synthetic_wheel, {**wheels.files(), f"{FOLDER}more.py": ""})
     assert "its SHA-256 differs" in wheel.fault(OPENCOMPASS)
     with pytest.raises(DataError, match="its SHA-256 differs"):
         wheel.read(OPENCOMPASS, f"{FOLDER}more.py")
@@ -170,9 +170,9 @@ def test_mistakes_with_the_wheel_are_one_line(here: Path, words: tuple[str, ...]
 
 
 def test_without_pip_or_without_an_index_the_way_out_is_said(
-    laid: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    synthetic_wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    laid.unlink()
+    synthetic_wheel.unlink()
     monkeypatch.setattr(wheel, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert (
@@ -183,11 +183,11 @@ def test_without_pip_or_without_an_index_the_way_out_is_said(
     pip.write_text("#!/bin/sh\necho 'ERROR: no such index' >&2\nexit 1\n")
     pip.chmod(0o755)
     assert "cannot fetch opencompass==0.5.4 (ERROR: no such index)" in evals("data", "opencompass").complaint
-    assert list(laid.parent.iterdir()) == []
+    assert list(synthetic_wheel.parent.iterdir()) == []
 
 
 def test_what_a_wheel_lacks_or_overdoes_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    wheels.lay(
+    wheels.install(
         monkeypatch,
         tmp_path,
         {f"{FOLDER}long.py": "#" * (wheel.MAX_FILE_BYTES + 1), f"{FOLDER}bad.py": "x = 'one'"},
@@ -214,7 +214,7 @@ def test_what_a_wheel_lacks_or_overdoes_is_one_line(monkeypatch: pytest.MonkeyPa
 def test_templates_of_another_shape_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, template: str
 ) -> None:
-    wheels.lay(monkeypatch, tmp_path, {f"{FOLDER}c.py": f"x = {template}"})
+    wheels.install(monkeypatch, tmp_path, {f"{FOLDER}c.py": f"x = {template}"})
     with pytest.raises(DataError, match=r"c\.py: x"):
         UpstreamPrompts(file="c.py", prompt_path="x").turns("x")
 
@@ -276,7 +276,7 @@ def test_every_suite_that_words_its_own_questions_says_so() -> None:
 
 def test_of_opencompass_of_vlmevalkit_or_of_nobody() -> None:
     assert (
-        len(wheels.words()) == 30
+        len(wheels.upstream_prompts_by_suite()) == 30
     )  # MMLU-Pro, GPQA, ProteinLMBench, AIME of two years, ChemBench4K, 14 and 6 tasks and 4
     for name in ("mathvista", "mathvision", "xlrs", "physics"):
         assert first(name, "intern-s1").upstream is wording.UNAVAILABLE
@@ -291,23 +291,28 @@ def bundled(suite: Suite) -> list[tuple[Sample, Prompt]]:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, words in wheels.words() if not words.unavailable and name != "smolinstruct:MC"]
+    "name",
+    [
+        name
+        for name, words in wheels.upstream_prompts_by_suite()
+        if not words.unavailable and name != "smolinstruct:MC"
+    ],
 )
-def test_questions_are_asked_in_the_wheels_words(laid: Path, name: str) -> None:
+def test_questions_are_asked_in_the_wheels_words(synthetic_wheel: Path, name: str) -> None:
     (suite,), (ours,) = (load.suite(name, protocol) for protocol in ("intern-s1", "intern-s1~"))
     assert suite.upstream is not None
     assert suite.upstream.columns is not None
     for (sample, prompt), (_, own) in zip(bundled(suite), bundled(ours), strict=True):
         assert prompt.order == own.order
         row = suite.upstream.columns(sample, prompt, plain_text(sample.question))
-        wanted = wheels.asked(suite.upstream)
+        wanted = wheels.question_template(suite.upstream)
         for column, content in row.items():
             wanted = wanted.replace(f"{{{column}}}", content)
         assert prompt.messages == (Message.user(wanted),)
         assert own.messages != prompt.messages
 
 
-def test_options_stand_where_upstream_shows_them(laid: Path) -> None:
+def test_options_stand_where_upstream_shows_them(synthetic_wheel: Path) -> None:
     (suite,) = load.suite("gpqa:diamond", "intern-s1")
     sample, prompt = bundled(suite)[1]
     assert prompt.order == (
@@ -364,7 +369,7 @@ def test_without_the_wheel_ours_stands_in_under_its_own_name(tmp_path: Path) -> 
         assert card_of(tmp_path, run["run"]).wording == {}
 
 
-def test_ours_can_be_asked_for_by_name(laid: Path, tmp_path: Path) -> None:
+def test_ours_can_be_asked_for_by_name(synthetic_wheel: Path, tmp_path: Path) -> None:
     done = saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~")
     assert run_of(done)["protocol"] == "intern-s1~"
     assert "in ours" not in done.err
@@ -374,7 +379,7 @@ def test_ours_can_be_asked_for_by_name(laid: Path, tmp_path: Path) -> None:
     )
 
 
-def test_with_the_wheel_the_card_names_the_words(laid: Path, tmp_path: Path) -> None:
+def test_with_the_wheel_the_card_names_the_words(synthetic_wheel: Path, tmp_path: Path) -> None:
     done = saying(tmp_path, *ASKED)
     assert run_of(done)["protocol"] == "intern-s1"
     card = card_of(tmp_path, run_of(done)["run"])
@@ -395,7 +400,7 @@ def test_with_the_wheel_the_card_names_the_words(laid: Path, tmp_path: Path) -> 
     }
 
 
-def test_the_judge_is_asked_in_the_wheels_words(laid: Path, tmp_path: Path) -> None:
+def test_the_judge_is_asked_in_the_wheels_words(synthetic_wheel: Path, tmp_path: Path) -> None:
     name = run_of(saying(tmp_path, *ASKED))["run"]
     (suite,) = load.suite("mmlu-pro", "intern-s1")
     assert suite.upstream is not None
@@ -413,13 +418,13 @@ def test_the_judge_is_asked_in_the_wheels_words(laid: Path, tmp_path: Path) -> N
 
 
 def test_another_file_is_another_hash_and_another_run(
-    laid: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    synthetic_wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     before = run_of(saying(tmp_path, *ASKED, "--run", "one"))
     contents = {
         n: text.replace("Asked in this test", "Asked otherwise") for n, text in wheels.files().items()
     }
-    wheels.lay(monkeypatch, tmp_path, contents)
+    wheels.install(monkeypatch, tmp_path, contents)
     done = saying(tmp_path, *ASKED, "--run", "one")
     after = run_of(done)
     assert (before["run"], after["run"]) == ("one", "one-2")
@@ -434,7 +439,7 @@ def test_a_run_begun_in_ours_is_not_continued_in_theirs(
     first = run_of(saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r"))
     again = run_of(saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r"))
     assert (first["run"], first["protocol"], again["run"]) == ("r", "intern-s1~", "r")
-    wheels.lay(monkeypatch, tmp_path)
+    wheels.install(monkeypatch, tmp_path)
     other = saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r")
     assert (run_of(other)["run"], run_of(other)["protocol"]) == ("r-2", "intern-s1")
     assert "protocol is intern-s1 and was intern-s1~" in other.err
@@ -445,14 +450,14 @@ def test_a_run_begun_in_ours_is_not_continued_in_theirs(
 def test_a_variable_that_is_gone_is_one_line_and_nothing_is_begun(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    wheels.lay(monkeypatch, tmp_path, dict.fromkeys(wheels.files(), "x = 'one'"))
+    wheels.install(monkeypatch, tmp_path, dict.fromkeys(wheels.files(), "x = 'one'"))
     complaint = saying(tmp_path, *ASKED).complaint
     assert "mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py: cannot read mmlu_pro_infer_cfg" in complaint
     assert not list((tmp_path / "results").rglob("card.json"))
 
 
-def test_a_wheel_that_changed_is_as_good_as_none(laid: Path, tmp_path: Path) -> None:
-    laid.write_bytes(laid.read_bytes() + b"\n")
+def test_a_wheel_that_changed_is_as_good_as_none(synthetic_wheel: Path, tmp_path: Path) -> None:
+    synthetic_wheel.write_bytes(synthetic_wheel.read_bytes() + b"\n")
     done = saying(tmp_path, *ASKED)
     assert run_of(done)["protocol"] == "intern-s1~"
     assert (
@@ -468,9 +473,9 @@ def scoring(tmp_path: Path, *words: object) -> Outcome:
     return evals("score", *words, "--results", tmp_path / "results", "--json")
 
 
-def test_scoring_again_wants_no_wheel_unless_it_asks_a_judge(laid: Path, tmp_path: Path) -> None:
+def test_scoring_again_wants_no_wheel_unless_it_asks_a_judge(synthetic_wheel: Path, tmp_path: Path) -> None:
     first = run_of(saying(tmp_path, *ASKED, "--run", "r"))
-    laid.unlink()
+    synthetic_wheel.unlink()
     again = scoring(tmp_path, "r")
     assert (again.status, again.json["changes"]) == (0, [])
     assert again.json["run"]["estimates"] == first["estimates"]
@@ -478,7 +483,7 @@ def test_scoring_again_wants_no_wheel_unless_it_asks_a_judge(laid: Path, tmp_pat
     assert "uses upstream's judge prompt" in scoring(tmp_path, "r", "--judge", "scripted:B").complaint
 
 
-def test_another_judge_is_asked_the_same(laid: Path, tmp_path: Path) -> None:
+def test_another_judge_is_asked_the_same(synthetic_wheel: Path, tmp_path: Path) -> None:
     """Records keep no questions: they are cut out of the prompts."""
     for name in ("mmlu-pro", "gpqa", "aime:2025", "chembench:4k"):
         asked = (
@@ -501,7 +506,9 @@ def test_another_judge_is_asked_the_same(laid: Path, tmp_path: Path) -> None:
         assert hashes[0] == hashes[1] != set()
 
 
-def test_replies_asked_in_other_words_are_not_scored_as_if_in_these(laid: Path, tmp_path: Path) -> None:
+def test_replies_asked_in_other_words_are_not_scored_as_if_in_these(
+    synthetic_wheel: Path, tmp_path: Path
+) -> None:
     saying(tmp_path, "aime:2025", "--sample", "--protocol", "strict", "--run", "r")
     done = scoring(tmp_path, "r", "--protocol", "intern-s1")
     assert done.json["run"]["protocol"] == "intern-s1~"
@@ -537,10 +544,10 @@ def test_what_was_asked_elsewhere_keeps_its_protocol(tmp_path: Path) -> None:
     assert "upstream's judge prompt" in scoring(tmp_path, run["run"], "--judge", "scripted:A").complaint
 
 
-def test_a_bundle_is_verified_without_the_wheel(laid: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_verified_without_the_wheel(synthetic_wheel: Path, tmp_path: Path) -> None:
     saying(tmp_path, *ASKED, "--run", "r")
     assert evals("bundle", "r", tmp_path / "r.zip", "--results", tmp_path / "results").status == 0
-    laid.unlink()
+    synthetic_wheel.unlink()
     done = evals("bundle", "verify", tmp_path / "r.zip")
     assert done.status == 0, done.out + done.err
 
@@ -563,7 +570,7 @@ def test_a_claim_is_not_compared_with_our_wording(tmp_path: Path) -> None:
     assert "prompts are reworded here (intern-s1~)" in done.out
 
 
-def test_both_stand_in_columns_of_their_own_and_do_not_compare(laid: Path, tmp_path: Path) -> None:
+def test_both_stand_in_columns_of_their_own_and_do_not_compare(synthetic_wheel: Path, tmp_path: Path) -> None:
     from evals.dashboard.tables import frames
     from evals.dashboard.tables import leaderboard as board
 
@@ -593,7 +600,7 @@ def test_means_over_variants_stay_apart(tmp_path: Path) -> None:
     assert mean["protocol"] == "intern-s1~"
 
 
-def test_the_list_explains_the_protocols(laid: Path) -> None:
+def test_the_list_explains_the_protocols(synthetic_wheel: Path) -> None:
     def entries() -> dict[tuple[str, str], str]:
         return {
             (e["suite"], e["protocol"]): e["words"]
@@ -605,11 +612,13 @@ def test_the_list_explains_the_protocols(laid: Path) -> None:
     assert found["gpqa", "intern-s1~"] == "intern-s1 with reworded prompts, not ranked with it"
     assert found["gpqa", "strict"] == ""
     assert found["mmmu", "intern-s1"].startswith("the prompts of VLMEvalKit")
-    laid.unlink()
+    synthetic_wheel.unlink()
     assert "evals data opencompass" in entries()["gpqa", "intern-s1"]
 
 
-def test_a_judge_that_says_neither_is_a_failure_and_never_a_zero(laid: Path, tmp_path: Path) -> None:
+def test_a_judge_that_says_neither_is_a_failure_and_never_a_zero(
+    synthetic_wheel: Path, tmp_path: Path
+) -> None:
     run = run_of(
         saying(tmp_path, "mmlu-pro", "--sample", "--protocol", "intern-s1", "--judge", "scripted:Answer: B")
     )

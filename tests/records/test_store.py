@@ -63,7 +63,7 @@ def filled(path: Path, count: int = 5) -> Writer:
 EVERY_KIND = [
     toy.record("plain"),
     toy.record("plain", 1, value=0.0),
-    toy.failed("failed"),
+    toy.failed_record("failed"),
     Record(
         sample='quote " back \\ line \n é 🜚',
         repeat=0,
@@ -122,7 +122,7 @@ def test_the_gold_side_is_kept_without_the_questions(path: Path) -> None:
 
 def test_a_later_record_replaces_an_earlier_one(path: Path) -> None:
     writer = toy.writer(path)
-    for record in (toy.failed("a"), toy.record("b"), toy.record("a"), toy.record("b", 1)):
+    for record in (toy.failed_record("a"), toy.record("b"), toy.record("a"), toy.record("b", 1)):
         writer.append(record)
     expected = [toy.record("b"), toy.record("a"), toy.record("b", 1)]
     assert list(Run(path).records()) == expected
@@ -133,7 +133,7 @@ def test_a_later_record_replaces_an_earlier_one(path: Path) -> None:
 
 def test_a_resumed_run_is_sealed_again_with_all_of_it(path: Path) -> None:
     first = filled(path)
-    first.append(toy.failed("q004"))
+    first.append(toy.failed_record("q004"))
     first.finalize()
     first.close()
     second = toy.writer(path)
@@ -165,7 +165,7 @@ def test_duckdb_and_pandas_find_plain_columns(path: Path) -> None:
     for record in (
         toy.record("a"),
         toy.record("b", value=0.0),
-        toy.failed("c"),
+        toy.failed_record("c"),
         EVERY_KIND[4],
         EVERY_KIND[5],
     ):

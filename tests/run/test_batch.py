@@ -23,8 +23,8 @@ from evals.run import batch, batch_log
 from evals.seams import BatchState
 from tests.support import protocols
 from tests.support.batch_vendors import Vendor
-from tests.support.command import Outcome, evals, finished, process
-from tests.support.protocols import Says
+from tests.support.command import Outcome, evals, start, wait
+from tests.support.protocols import Completion
 
 MODELS = {"openai": "openai:o3", "anthropic": "anthropic:claude-haiku-4-5"}
 RUN = ("run", "aime:2025", "--sample", "--json", "--batch")
@@ -66,7 +66,7 @@ def card() -> dict[str, Any]:
 def test_the_replies_are_those_of_single_calls(vendor: Vendor, model: str) -> None:
     done = evals(*RUN, "-m", model)
     assert done.status == 0, done.err
-    assert len(vendor.asked) == len(set(vendor.asked)) == SAMPLES
+    assert len(vendor.request_texts) == len(set(vendor.request_texts)) == SAMPLES
     assert sum(counts(done).values()) == SAMPLES
     assert "failed" not in str(counts(done))
     run = store.Run(run_folder())
@@ -76,11 +76,11 @@ def test_the_replies_are_those_of_single_calls(vendor: Vendor, model: str) -> No
     assert not batch_log.pending_batches(run_folder())
     assert "sk-secret" not in "".join(path.read_text() for path in run_folder().glob("*.json*"))
     again = evals(*RUN, "-m", model)
-    assert (again.status, len(vendor.asked)) == (0, SAMPLES)  # all done: nothing is handed in
+    assert (again.status, len(vendor.request_texts)) == (0, SAMPLES)  # all done: nothing is handed in
 
 
 def test_it_costs_half(vendor: Vendor, model: str) -> None:
-    vendor.answers = lambda text: Says("ANSWER: 1", input=1000, cached=400, output=100)
+    vendor.answers = lambda text: Completion("ANSWER: 1", input=1000, cached=400, output=100)
     evals(*RUN, "-m", model)
     price = profiles.price(model)
     assert price is not None
@@ -96,13 +96,13 @@ def test_it_costs_half(vendor: Vendor, model: str) -> None:
 
 def test_what_comes_one_by_one_later_costs_the_whole(vendor: Vendor, model: str) -> None:
     vendor.answers = lambda text: (
-        "expired" if text == vendor.asked[0] else Says("ANSWER: 1", input=1000, output=0)
+        "expired" if text == vendor.request_texts[0] else Completion("ANSWER: 1", input=1000, output=0)
     )
     first = evals(*RUN, "-m", model)
     assert counts(first)["failed:expired"] == 1
     half = card()["cost_usd"]
     assert card()["batch_tokens"]["input"] == 1000 * (SAMPLES - 1)
-    vendor.answers = lambda text: Says("ANSWER: 1", input=1000, output=0)
+    vendor.answers = lambda text: Completion("ANSWER: 1", input=1000, output=0)
     evals(*RUN, "-m", model)  # by batch again
     assert card()["cost_usd"] == pytest.approx(half * SAMPLES / (SAMPLES - 1))
 
@@ -122,7 +122,7 @@ def test_stopped_while_it_runs_and_picked_up_later(vendor: Vendor, model: str) -
     vendor.done = True
     second = evals(*RUN, "-m", model)
     assert second.status == 0
-    assert (len(vendor.batches), len(vendor.asked)) == (1, SAMPLES)
+    assert (len(vendor.batches), len(vendor.request_texts)) == (1, SAMPLES)
     assert sum(counts(second).values()) == SAMPLES
 
 
@@ -131,7 +131,7 @@ def test_stopped_twice_it_leaves_at_once_and_is_picked_up_later(vendor: Vendor, 
         assert evals(*RUN, "-m", model).status == 130
     assert len(batch_log.pending_batches(run_folder())) == 1
     assert evals(*RUN, "-m", model).status == 0
-    assert len(vendor.asked) == SAMPLES
+    assert len(vendor.request_texts) == SAMPLES
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -161,7 +161,7 @@ def test_batches_of_several_models_are_waited_for_side_by_side(
     second = evals(*RUN, *models)
     assert second.status == 0, second.err
     assert [run["coverage"] for run in second.json["runs"]] == [1.0, 1.0]
-    assert (len(vendor.batches), len(vendor.asked)) == (2, 2 * SAMPLES)
+    assert (len(vendor.batches), len(vendor.request_texts)) == (2, 2 * SAMPLES)
 
 
 @contextlib.contextmanager
@@ -198,10 +198,10 @@ def test_a_death_between_handing_in_and_noting_asks_nothing_twice(
     assert noted.id == ""
     monkeypatch.setattr(batch, "append", real)
     others(vendor, model)
-    before = len(vendor.asked)
+    before = len(vendor.request_texts)
     done = evals(*RUN, "-m", model)
     assert done.status == 0
-    assert len(vendor.asked) == before
+    assert len(vendor.request_texts) == before
     assert sum(counts(done).values()) == SAMPLES
     assert "failed" not in str(counts(done))
 
@@ -254,7 +254,7 @@ def test_a_batch_that_looks_like_ours_and_is_not_is_given_back(
     done = evals(*RUN, "-m", model)
     assert done.status == 0
     assert len(vendor.batches) == 4
-    assert len(vendor.asked) == 1 + SAMPLES + 2 + SAMPLES
+    assert len(vendor.request_texts) == 1 + SAMPLES + 2 + SAMPLES
     assert "failed" not in str(counts(done))
 
 
@@ -277,13 +277,13 @@ def test_parts_that_fail_are_failures_and_are_asked_again(vendor: Vendor, model:
     filtered = (protocols.ANTHROPIC if "anthropic" in model else protocols.OPENAI).filtered
     fault = (
         500,
-        (protocols.ANTHROPIC if "anthropic" in model else protocols.OPENAI).fault(500, "api_error", "boom"),
+        (protocols.ANTHROPIC if "anthropic" in model else protocols.OPENAI).error(500, "api_error", "boom"),
     )
-    kinds: list[Any] = ["expired", overflow, fault, filtered, Says("ANSWER: 1", stop="length")]
+    kinds: list[Any] = ["expired", overflow, fault, filtered, Completion("ANSWER: 1", stop="length")]
 
     def answers(text: str) -> Any:
-        place = vendor.asked.index(text)
-        return kinds[place] if place < len(kinds) else Says("ANSWER: 1")
+        place = vendor.request_texts.index(text)
+        return kinds[place] if place < len(kinds) else Completion("ANSWER: 1")
 
     vendor.answers = answers
     done = evals(*RUN, "-m", model)
@@ -292,22 +292,22 @@ def test_parts_that_fail_are_failures_and_are_asked_again(vendor: Vendor, model:
     assert (found["failed:expired"], found["failed:context"], found["failed:modelerror"]) == (1, 1, 1)
     assert found["refused"] == 1
     assert sum(found.values()) == SAMPLES
-    vendor.answers = lambda text: Says("ANSWER: 1")
+    vendor.answers = lambda text: Completion("ANSWER: 1")
     again = evals(*RUN, "-m", model)
     assert again.status == 0
-    assert len(vendor.asked) == SAMPLES + 3  # those three, and nothing else
+    assert len(vendor.request_texts) == SAMPLES + 3  # those three, and nothing else
 
 
 def test_a_result_that_never_comes_is_a_failure(vendor: Vendor) -> None:
-    vendor.answers = lambda text: None if text == vendor.asked[0] else Says("ANSWER: 1")
+    vendor.answers = lambda text: None if text == vendor.request_texts[0] else Completion("ANSWER: 1")
     assert counts(evals(*RUN, "-m", MODELS["openai"]))["failed:expired"] == 1
 
 
 def test_a_batch_that_is_refused_as_a_whole_is_one_line_and_stays_open(vendor: Vendor) -> None:
-    vendor.refuses = "Enqueued token limit reached for o3.\nLimit: 90,000"
+    vendor.rejection = "Enqueued token limit reached for o3.\nLimit: 90,000"
     done = evals(*RUN, "-m", MODELS["openai"])
     assert "was rejected: Enqueued token limit reached for o3. Limit: 90,000" in done.complaint
-    vendor.refuses = ""
+    vendor.rejection = ""
     assert evals(*RUN, "-m", MODELS["openai"]).status == 0
     assert len(vendor.batches) == 2
 
@@ -335,9 +335,9 @@ REFUSED = {
 
 def test_a_field_that_is_refused_by_name_is_left_out_of_the_next_batch(vendor: Vendor, model: str) -> None:
     field, message, note = REFUSED[model]
-    fault = protocols.openai_fault if model.startswith("openai") else protocols.anthropic_fault
+    fault = protocols.openai_error if model.startswith("openai") else protocols.anthropic_error
     refusal = (400, fault(400, "invalid_request_error", message))
-    vendor.answers = lambda text: refusal if len(vendor.batches) == 1 else Says("ANSWER: 1")
+    vendor.answers = lambda text: refusal if len(vendor.batches) == 1 else Completion("ANSWER: 1")
     done = evals(*RUN, "-m", model)
     assert done.status == 0, done.err
     assert len(vendor.batches) == 2
@@ -351,7 +351,7 @@ def test_a_field_that_is_refused_by_name_is_left_out_of_the_next_batch(vendor: V
 
 def test_faults_on_the_way_are_tried_again_and_hand_nothing_in_twice(vendor: Vendor, model: str) -> None:
     def breaks() -> None:
-        vendor.broken[:] = [503, 500]  # while looking for it
+        vendor.next_errors[:] = [503, 500]  # while looking for it
         vendor.on_create = lambda: None
         raise ConnectionError  # the batch is there; who made it hears nothing
 
@@ -359,17 +359,17 @@ def test_faults_on_the_way_are_tried_again_and_hand_nothing_in_twice(vendor: Ven
     done = evals(*RUN, "-m", model)
     assert done.status == 0, done.err
     assert len(vendor.batches) == 1
-    assert len(vendor.asked) == SAMPLES
+    assert len(vendor.request_texts) == SAMPLES
 
 
 @pytest.mark.parametrize("status", [401, 402])
 def test_a_wrong_key_and_an_empty_account_are_one_line(vendor: Vendor, model: str, status: int) -> None:
-    vendor.broken = [status] * 9
+    vendor.next_errors = [status] * 9
     assert evals(*RUN, "-m", model).complaint.startswith(f"HTTP {status}: as scripted")
     assert vendor.batches == {}
-    vendor.broken = []
+    vendor.next_errors = []
     assert evals(*RUN, "-m", model).status == 0
-    assert len(vendor.asked) == SAMPLES
+    assert len(vendor.request_texts) == SAMPLES
 
 
 def test_more_than_fits_goes_in_several(vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,13 +378,13 @@ def test_more_than_fits_goes_in_several(vendor: Vendor, model: str, monkeypatch:
     monkeypatch.setattr(batches.OpenAIBatches, "max_requests", 5)
     monkeypatch.setattr(batches.AnthropicBatches, "max_requests", 5)
     assert evals(*RUN, "-m", model).status == 0
-    assert (len(vendor.batches), len(vendor.asked)) == (3, SAMPLES)
+    assert (len(vendor.batches), len(vendor.request_texts)) == (3, SAMPLES)
 
 
 def test_repeats_are_asked_as_often(vendor: Vendor, model: str) -> None:
     done = evals(*RUN, "-m", model, "--repeats", 3)
     assert done.status == 0
-    assert len(vendor.asked) == 3 * SAMPLES
+    assert len(vendor.request_texts) == 3 * SAMPLES
     assert sum(counts(done).values()) == 3 * SAMPLES
 
 
@@ -444,15 +444,15 @@ def test_a_note_torn_by_a_kill_was_never_acted_upon(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_kill_9_between_handing_in_and_noting(vendor: Vendor, model: str) -> None:
-    started = process(*RUN, "-m", model)
+    started = start(*RUN, "-m", model)
     vendor.on_create = started.kill  # the batch exists, and its maker is dead before it hears so
-    assert finished(started).status == -signal.SIGKILL
+    assert wait(started).status == -signal.SIGKILL
     vendor.on_create = lambda: None
     (noted,) = batch_log.pending_batches(run_folder())
     assert (noted.id, len(vendor.batches)) == ("", 1)
     done = evals(*RUN, "-m", model)
     assert done.status == 0, done.err
-    assert (len(vendor.batches), len(vendor.asked)) == (1, SAMPLES)
+    assert (len(vendor.batches), len(vendor.request_texts)) == (1, SAMPLES)
 
 
 @pytest.mark.slow

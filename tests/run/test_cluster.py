@@ -36,12 +36,14 @@ from evals.run.runner import Runner
 from evals.types import Failure, Message, Prompt, Reply, Sampling
 from tests.support import toy
 from tests.support.command import evals
-from tests.support.simulated_replicas import FACTS, Simulated
+from tests.support.simulated_replicas import FACTS, SimulatedReplica
 
 ANYTHING = Sampling(temperature=0.0)
 
 
-async def run(results: Path, links: list[Simulated], count: int = 60, **options: Any) -> tuple[Job, Cluster]:
+async def run(
+    results: Path, links: list[SimulatedReplica], count: int = 60, **options: Any
+) -> tuple[Job, Cluster]:
     """Ask `count` samples of these replicas; the records are left in `job.writer.path`."""
     cluster = Cluster(links, FACTS, **{k: options.pop(k) for k in ("lease_s",) if k in options})
     job = toy.job(results, toy.suite(count), model="simulated")
@@ -49,7 +51,7 @@ async def run(results: Path, links: list[Simulated], count: int = 60, **options:
         await Runner(cluster, [job], **options).run()
     finally:
         await cluster.close()
-        toy.close(job)
+        toy.close_job(job)
     return job, cluster
 
 
@@ -59,24 +61,24 @@ def answered(job: Job) -> Counter[str]:
     return Counter(record.sample for record in records if isinstance(record.outcome, Reply))
 
 
-def once(link: Simulated, asked: int, act: Callable[[], object]) -> None:
+def once(link: SimulatedReplica, asked: int, act: Callable[[], object]) -> None:
     """Have something happen when a replica was asked so often; on a crowded machine, seconds say nothing."""
-    if len(link.asked) >= asked:
+    if len(link.received) >= asked:
         act()
     else:
         asyncio.get_running_loop().call_later(0.001, once, link, asked, act)
 
 
 async def test_replicas_share_the_work(tmp_path: Path) -> None:
-    links = [Simulated(0.005) for _ in range(3)]
+    links = [SimulatedReplica(0.005) for _ in range(3)]
     job, _ = await run(tmp_path, links, concurrency=12)
     assert answered(job) == dict.fromkeys(job.samples.ids, 1)
-    assert [len(link.asked) for link in links] == pytest.approx([20] * 3, abs=4)
+    assert [len(link.received) for link in links] == pytest.approx([20] * 3, abs=4)
     assert all(link.closed for link in links)
 
 
 async def test_what_the_first_replica_says_of_its_server_is_noted_once(tmp_path: Path) -> None:
-    links = [Simulated(0.005) for _ in range(3)]
+    links = [SimulatedReplica(0.005) for _ in range(3)]
     for number, link in enumerate(links):
         link.facts = structs.replace(FACTS, notes=(f"server: vllm on port {number}",))
     _, cluster = await run(tmp_path, links)
@@ -85,8 +87,8 @@ async def test_what_the_first_replica_says_of_its_server_is_noted_once(tmp_path:
 
 
 async def test_what_a_replicas_server_refuses_while_it_answers_is_noted(tmp_path: Path) -> None:
-    replica = Replica(1, Simulated(0.0))
-    cluster = Cluster([Simulated(0.0)], FACTS)
+    replica = Replica(1, SimulatedReplica(0.0))
+    cluster = Cluster([SimulatedReplica(0.0)], FACTS)
     cluster._replicas = [replica]
     refused = "seed is not sent: the server rejects the field"
     answers = [ReplicaResponse(7, Reply(text="A"), (refused,)), ReplicaResponse(8, Reply(text="A"))]
@@ -95,15 +97,15 @@ async def test_what_a_replicas_server_refuses_while_it_answers_is_noted(tmp_path
 
 
 async def test_a_slow_replica_gets_less(tmp_path: Path) -> None:
-    links = [Simulated(0.005), Simulated(0.2)]
+    links = [SimulatedReplica(0.005), SimulatedReplica(0.2)]
     await run(tmp_path, links, concurrency=8)
-    quick, slow = (len(link.asked) for link in links)
+    quick, slow = (len(link.received) for link in links)
     assert quick + slow == 60
     assert slow < 20
 
 
 async def test_what_a_dead_replica_had_goes_to_others_once(tmp_path: Path) -> None:
-    links = [Simulated(0.02) for _ in range(3)]
+    links = [SimulatedReplica(0.02) for _ in range(3)]
     once(links[1], 8, links[1].die)
     job, cluster = await run(tmp_path, links, concurrency=12)
     assert answered(job) == dict.fromkeys(job.samples.ids, 1)
@@ -117,7 +119,7 @@ async def test_what_a_dead_replica_had_goes_to_others_once(tmp_path: Path) -> No
 
 
 async def test_a_silent_replica_loses_its_lease_and_its_late_answers_are_thrown_away(tmp_path: Path) -> None:
-    links = [Simulated(0.02, poll_s=0.05) for _ in range(2)]
+    links = [SimulatedReplica(0.02, poll_s=0.05) for _ in range(2)]
 
     def freeze() -> None:
         links[0].frozen = True
@@ -129,18 +131,18 @@ async def test_a_silent_replica_loses_its_lease_and_its_late_answers_are_thrown_
 
 
 async def test_a_lost_replica_is_asked_again_when_it_is_back(tmp_path: Path) -> None:
-    (link,) = links = [Simulated(0.01)]
+    (link,) = links = [SimulatedReplica(0.01)]
 
     def dies() -> None:
         link.die()
-        asyncio.get_running_loop().call_later(0.1, link.comes_back.set)
+        asyncio.get_running_loop().call_later(0.1, link.may_restart.set)
 
     once(link, 16, dies)
     job, _ = await run(tmp_path, links, concurrency=4)
     assert (link.starts, len(answered(job))) == (2, 60)
 
 
-class Broken(Simulated):
+class Broken(SimulatedReplica):
     """Never starts, or never starts again."""
 
     def __init__(self, starts: int) -> None:
@@ -159,7 +161,7 @@ async def test_replicas_that_die_at_start_end_the_run_with_their_reason(tmp_path
 
 
 async def test_one_that_does_not_start_does_not_stop_the_others(tmp_path: Path) -> None:
-    job, _ = await run(tmp_path, [Broken(0), Simulated(0.001)])
+    job, _ = await run(tmp_path, [Broken(0), SimulatedReplica(0.001)])
     assert len(answered(job)) == 60
 
 
@@ -170,7 +172,7 @@ async def test_when_the_last_replica_is_gone_what_is_open_stays_open(tmp_path: P
     done = answered(job)
     assert 0 < len(done) < 60
     assert not [r for r in Run(job.writer.path).records() if isinstance(r.outcome, Failure)]
-    resumed, _ = await run(tmp_path, [Simulated()])
+    resumed, _ = await run(tmp_path, [SimulatedReplica()])
     assert answered(resumed) == dict.fromkeys(job.samples.ids, 1)
 
 
@@ -178,13 +180,15 @@ async def test_a_replica_whose_server_is_gone_takes_no_other_with_it(tmp_path: P
     def says(text: str) -> Reply | RemoteError:
         return RemoteError.of(Gone("vllm:x died again"))
 
-    job, cluster = await run(tmp_path, [Simulated(0.01), Simulated(0.01, says=says)], concurrency=4)
+    job, cluster = await run(
+        tmp_path, [SimulatedReplica(0.01), SimulatedReplica(0.01, respond=says)], concurrency=4
+    )
     assert len(answered(job)) == 60
     assert any("died again" in note for note in cluster.notes)
 
 
 async def test_a_replica_that_will_not_come_back_is_closed_at_once() -> None:
-    broken, sound = Broken(0), Simulated(0.001)
+    broken, sound = Broken(0), SimulatedReplica(0.001)
     cluster = Cluster([broken, sound], FACTS)
     await cluster.ready()  # type: ignore[misc]
     for _ in range(100):

@@ -11,7 +11,7 @@ import pytest
 from evals.records import store
 from evals.run.dry_run import Forecast, hours_together
 from tests.support.command import evals
-from tests.support.faults import FaultyServer, says
+from tests.support.faults import FaultyServer, completion
 
 AIME = ("run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1")
 
@@ -24,7 +24,7 @@ def dry(*words: object) -> list[dict[str, Any]]:
 
 
 def test_nothing_is_asked_and_nothing_is_written(here: Path) -> None:
-    with FaultyServer(lambda call: says("ANSWER: A")) as server:
+    with FaultyServer(lambda call: completion("ANSWER: A")) as server:
         (one,) = dry("run", "mathvision", "--sample", "-m", server.model, "--price", "1,10")
         assert server.calls == []
     assert list(here.iterdir()) == []

@@ -10,7 +10,7 @@ from evals.records.card import Finding
 from evals.run.health import UNREAD_WINDOW, Health, is_checked
 from evals.types import Failure, Prompt, Record, Reply, Score
 from tests.support.command import Outcome, evals
-from tests.support.faults import Answer, Behaviour, FaultyServer, error, says
+from tests.support.faults import Answer, Behaviour, FaultyServer, completion, error
 
 GOOD = Reply(text="A")
 
@@ -87,7 +87,7 @@ def ran(behave: Behaviour | Answer, *options: object) -> Outcome:
 
 
 def test_a_run_of_empty_replies_is_never_graded_in_silence(here: Path) -> None:
-    done = ran(says("", reasoning_content="So it is B."))
+    done = ran(completion("", reasoning_content="So it is B."))
     assert done.status == 1
     (card,) = done.json["runs"]
     assert card["health"] == [
@@ -105,18 +105,18 @@ def test_a_run_of_empty_replies_is_never_graded_in_silence(here: Path) -> None:
 
 
 def test_quiet_is_no_reason_to_hide_it(here: Path) -> None:
-    assert "replies are empty" in ran(says(""), "--quiet").err
+    assert "replies are empty" in ran(completion(""), "--quiet").err
 
 
 def test_truncated_and_equal_replies_are_warnings_and_change_no_status(here: Path) -> None:
-    done = ran(says("The answer", finish="max_tokens"))
+    done = ran(completion("The answer", finish="max_tokens"))
     assert done.status == 0
     assert [one["kind"] for one in done.json["runs"][0]["health"]] == ["truncated", "same"]
     assert not any(one.get("fault") for one in done.json["runs"][0]["health"])
 
 
 def test_strict_health_ends_the_run(here: Path) -> None:
-    done = ran(says("The answer", finish="length"), "--strict-health", "--concurrency", 1)
+    done = ran(completion("The answer", finish="length"), "--strict-health", "--concurrency", 1)
     assert done.status == 1
     (card,) = done.json["runs"]
     assert card["counts"] == {"truncated": 5, "absent": 11}
@@ -124,12 +124,12 @@ def test_strict_health_ends_the_run(here: Path) -> None:
 
 
 def test_strict_health_is_a_failure_even_if_every_call_was_under_way(here: Path) -> None:
-    done = ran(says("The answer", finish="length"), "--strict-health", "--concurrency", 16)
+    done = ran(completion("The answer", finish="length"), "--strict-health", "--concurrency", 16)
     assert done.status == 1
 
 
 def test_a_resumed_run_remembers_what_its_first_session_saw(here: Path) -> None:
-    with FaultyServer(says("")) as server:
+    with FaultyServer(completion("")) as server:
         words = ("run", "mmlu-pro", "--sample", "-m", server.model, "--json", "--concurrency", 1)
         assert evals(*words, "--max-total-tokens", 40).json["runs"][0]["health"] == []
         done = evals(*words)
@@ -152,7 +152,9 @@ def test_what_fails_for_good_after_other_failures_leaves_a_card(here: Path) -> N
 
 def test_an_unknown_finish_reason_is_counted_on_the_card(here: Path) -> None:
     done = ran(
-        lambda call: says(f"ANSWER: {'AB'[call.number % 2]}", finish="odd" if call.number < 3 else "stop")
+        lambda call: completion(
+            f"ANSWER: {'AB'[call.number % 2]}", finish="odd" if call.number < 3 else "stop"
+        )
     )
     assert done.status == 0
     assert done.json["runs"][0]["notes"] == [

@@ -279,7 +279,7 @@ def test_real_vllm_goes_over_two_nodes(place: Place, tmp_path: Path) -> None:
     env = place.env | {"EVALS_ENGINE_PYTHON": str(wrapped), "EVALS_ENGINE_ARGS": engine.ARGUMENTS}
     words = ("mmlu-pro", "--sample", "-m", f"vllm:{weights}", "--max-tokens", 16, "--limit", 4, "--json")
     over = ("--cluster", "ray", "--gpus", 2, "--replicas", 1)
-    done = engine.evals("run", *words, *over, env=env, cwd=tmp_path)
+    done = engine.run_evals("run", *words, *over, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (run,) = json.loads(done.stdout)["runs"]
     assert run["coverage"] == 1.0

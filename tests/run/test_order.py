@@ -33,7 +33,7 @@ def jobs_of(folder: Path, *sizes: Sequence[int], groups: Sequence[str] = ()) -> 
         yield jobs
     finally:
         for job in jobs:
-            toy.close(job)
+            toy.close_job(job)
 
 
 def span(

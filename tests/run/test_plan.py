@@ -141,7 +141,7 @@ def test_nought_is_a_temperature() -> None:
 
 
 def name_of(job: Job) -> str:
-    toy.close(job)
+    toy.close_job(job)
     return job.writer.path.name
 
 
@@ -157,7 +157,7 @@ def written(results: Path, *records: Record, seal: bool = False, **options: obje
 
 @pytest.mark.parametrize("seal", [True, False])
 def test_the_same_command_goes_on_where_it_was(tmp_path: Path, seal: bool) -> None:
-    first = written(tmp_path, toy.record("q000"), toy.record("q001"), toy.failed("q002"), seal=seal)
+    first = written(tmp_path, toy.record("q000"), toy.record("q001"), toy.failed_record("q002"), seal=seal)
     job = toy.job(tmp_path)
     assert job.done == {("q000", 0), ("q001", 0)}  # what failed is asked again, what is absent too
     assert [job.samples.ids[p] for _, p, _ in calling_order([job])] == ["q002", "q003"]
@@ -195,7 +195,7 @@ def test_another_model_starts_without_a_word(tmp_path: Path) -> None:
     written(tmp_path, toy.record("q000"))
     job = toy.job(tmp_path, model="other")
     assert (job.notes, job.done) == ([], set())
-    toy.close(job)
+    toy.close_job(job)
 
 
 def test_a_named_run_is_made_resumed_and_given_a_number_when_it_differs(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_broken_neighbour_does_not_keep_a_run_from_starting(tmp_path: Path) ->
     path = next(tmp_path.glob("*/*/*/card.json"))
     path.write_bytes(b'{"format": 99}')
     path.with_name("records.parquet").write_bytes(b"PAR1 rotten")
-    toy.close(toy.job(tmp_path))
+    toy.close_job(toy.job(tmp_path))
     with pytest.raises(StoreError, match="format 99"):
         toy.job(tmp_path, run=path.parent.name)  # but it is not overwritten
 
@@ -242,7 +242,7 @@ def test_a_second_process_on_the_same_run_is_refused(tmp_path: Path) -> None:
     first.writer.append(toy.record("q000"))
     with pytest.raises(StoreError, match="run mine is being written by another process"):
         toy.job(tmp_path, run="mine")
-    toy.close(first)
+    toy.close_job(first)
 
 
 def test_a_reply_whose_scorer_broke_is_scored_again_and_not_asked_again(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_reply_whose_scorer_broke_is_scored_again_and_not_asked_again(tmp_path
     rescore(job.writer, job.suite)
     (record,) = store.Run(job.writer.path).records()
     assert record.scores["exact"] == toy.Exact()(toy.sample("q000"), record.prompt, record.outcome)
-    toy.close(job)
+    toy.close_job(job)
 
 
 def test_a_changed_rule_scores_stored_replies_again(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_a_changed_rule_scores_stored_replies_again(tmp_path: Path) -> None:
     (record,) = store.Run(job.writer.path).records()
     assert record.scores["exact"].value == 0.0
     assert job.writer.card.scorers == {"exact": "Exact(2)@1"}
-    toy.close(job)
+    toy.close_job(job)
 
 
 # --- refusals -----------------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def history(results: Path, tokens: dict[str, int], *, model: str = "toy-model", 
         outcome = Reply(text="A", usage=Usage(output=count), seconds=seconds)
         job.writer.append(structs.replace(toy.record(name), outcome=outcome))
     job.writer.finalize()
-    toy.close(job)
+    toy.close_job(job)
     return job.writer.path / "records.parquet"
 
 
@@ -322,7 +322,7 @@ def asked(*jobs: Job) -> list[str]:
         for n, p, r in calling_order(jobs)
     ]
     for job in jobs:
-        toy.close(job)
+        toy.close_job(job)
     return found
 
 
@@ -358,7 +358,7 @@ def test_where_tokens_are_not_counted_seconds_decide(tmp_path: Path) -> None:
     for i, seconds in enumerate((1.0, 9.0, 5.0, 7.0)):
         job.writer.append(structs.replace(toy.record(f"q{i:03}"), outcome=Reply(text="A", seconds=seconds)))
     job.writer.finalize()
-    toy.close(job)
+    toy.close_job(job)
     assert asked(toy.job(tmp_path)) == ["q001", "q003", "q002", "q000"]
 
 
@@ -371,7 +371,7 @@ def test_two_suites_share_one_queue(tmp_path: Path) -> None:
             structs.replace(toy.record(name), outcome=Reply(text="A", usage=Usage(output=count)))
         )
     job.writer.finalize()
-    toy.close(job)
+    toy.close_job(job)
     assert asked(toy.job(tmp_path), toy.job(tmp_path, other)) == [
         "q003",
         "long",

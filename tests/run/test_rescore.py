@@ -39,7 +39,7 @@ def writer(tmp_path: Path, request: pytest.FixtureRequest) -> Writer:
         toy.record("q000"),
         toy.record("q001"),
         toy.record("q002", text="B", value=0.0),
-        toy.failed("q003"),
+        toy.failed_record("q003"),
     ):
         found.append(record)
     if request.param:

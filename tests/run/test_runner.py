@@ -65,7 +65,7 @@ class Told:
         self.closed = False
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        name = toy.name_in(prompt)
+        name = toy.sample_id_in(prompt)
         found = self.does(name, self.asked.count(name))
         self.asked.append(name)
         self.sampling.append(sampling)
@@ -122,7 +122,7 @@ def made(tmp_path: Path) -> Iterator[Made]:
     found = Made(tmp_path)
     yield found
     for job in found.jobs:
-        toy.close(job)
+        toy.close_job(job)
 
 
 RIGHT = {f"q{i:03}": "right" for i in range(4)}
@@ -133,7 +133,7 @@ async def test_every_sample_is_asked_once_and_recorded(made: Made) -> None:
     await made.runner(model).run()
     assert sorted(model.asked) == sorted(RIGHT)
     assert made.outcomes() == RIGHT | {"q002": "wrong"}
-    assert toy.name_in(made.records()["q001"].prompt) == "q001"
+    assert toy.sample_id_in(made.records()["q001"].prompt) == "q001"
 
 
 async def test_with_one_call_at_once_the_order_is_the_plans(made: Made) -> None:
@@ -593,7 +593,7 @@ def test_execute_closes_the_model_whatever_happens(made: Made) -> None:
     good, bad = Told(lambda name, turn: "A"), Told(lambda name, turn: Fatal("no"))
     assert runners.execute(lambda: made.runner(good)).end_reason == ""
     for job in made.jobs:
-        toy.close(job)
+        toy.close_job(job)
     with pytest.raises(Fatal):
         runners.execute(lambda: made.runner(bad, toy.suite(2, name="other")))
     assert good.closed
@@ -624,7 +624,7 @@ COMMAND = """
     job = toy.job(Path(sys.argv[1]), toy.suite(200), run="mine")
     model = Slow()
     runner = execute(lambda: Runner(model, [job], concurrency=4))
-    toy.close(job)
+    toy.close_job(job)
     print(json.dumps([model.calls, runner.interrupted, runner.end_reason]), flush=True)
 """
 
@@ -674,11 +674,11 @@ def test_a_model_that_never_waits_does_not_keep_ctrl_c_waiting(tmp_path: Path) -
         from evals.model_adapters.scripted import Scripted
         job = toy.job(Path(sys.argv[1]), toy.suite(60_000), run="mine")
         def says(prompt):
-            if toy.name_in(prompt) == "q100":
+            if toy.sample_id_in(prompt) == "q100":
                 print("begun", flush=True)
             return "A"
         runner = execute(lambda: Runner(Scripted(says), [job]))
-        toy.close(job)
+        toy.close_job(job)
         print(runner.end_reason)
     """)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -22,7 +22,7 @@ from evals.prompts import plain_text
 from evals.records.store import Run, runs
 from evals.types import Reply
 from tests.support import standin
-from tests.support.engine import family
+from tests.support.engine import process_tree
 from tests.support.slurm import Slurm, controller
 
 pytest.importorskip("submitit", reason="NOT TESTED ON REAL SLURM: submitit is not installed")
@@ -105,7 +105,7 @@ class Place:
 
     def asked(self) -> list[tuple[str, int]]:
         """Return the prompt and seed of every call that has arrived at any engine, apart from the launcher's own."""
-        lines = (self.folder / "engine" / "asked.jsonl").read_text().splitlines()
+        lines = (self.folder / "engine" / "requests.jsonl").read_text().splitlines()
         bodies = [body for line in lines if (body := json.loads(line)).get("max_tokens") != 1]
         return [(body["messages"][-1]["content"], body["seed"]) for body in bodies]
 
@@ -127,7 +127,9 @@ def place(slurm: Slurm, tmp_path: Path) -> Iterator[Place]:
 
 def reaper_of(driver: int) -> int:
     """Return the process that cancels the jobs of a driver that is gone."""
-    (pid,) = [pid for pid in family(driver) if b"reaper.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (pid,) = [
+        pid for pid in process_tree(driver) if b"reaper.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     return pid
 
 

@@ -19,7 +19,7 @@ from evals.records.card import Card
 from evals.run import sweep
 from evals.types import Reply
 from tests.support.command import evals
-from tests.support.faults import FaultyServer, says
+from tests.support.faults import FaultyServer, completion
 
 TWO = """
 sample = true
@@ -275,7 +275,7 @@ def test_a_part_that_cannot_be_run_stops_no_other(here: Path) -> None:
 
 def test_a_limit_on_tokens_holds_for_all_parts(here: Path) -> None:
     file = write(TWO + "\n[[sweep]]\nsuites = ['mmlu-pro']\ntemperature = 0.5\n")
-    with FaultyServer(lambda call: says("ANSWER: A")) as server:
+    with FaultyServer(lambda call: completion("ANSWER: A")) as server:
         done = evals("run", file, "-m", server.model, "--max-total-tokens", "700", "--concurrency", "4")
         assert done.status == 1, done.err
         assert "is skipped: the limit has been reached" in done.err
@@ -288,7 +288,7 @@ def test_a_killed_sweep_goes_on_where_it_was(here: Path) -> None:
 
     def slowly(call: object) -> Any:
         time.sleep(0.05)
-        return says("ANSWER: A")
+        return completion("ANSWER: A")
 
     with FaultyServer(slowly) as server:
         words = ["run", file, "-m", server.model, "--concurrency", "4", "--quiet"]

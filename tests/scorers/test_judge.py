@@ -124,7 +124,7 @@ def test_no_verdict_is_asked_for_again_and_then_a_failure(tmp_path: Path) -> Non
     found = [r.scores["judge"] for r in runner_records(job)]
     assert [f.kind for f in found if isinstance(f, Failure)] == ["unreadable", "unreadable"]
     assert "I would rather not say" in found[0].message
-    toy.close(job)
+    toy.close_job(job)
 
 
 def runner_records(job: object) -> list[object]:

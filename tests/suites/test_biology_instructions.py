@@ -345,7 +345,7 @@ def test_upstreams_prompt_holds_question_hint_and_system_turn(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     files = {f"{FOLDER}biodata/biodata_task_gen.py": CONFIG, "opencompass/datasets/biodata.py": LOADER}
-    wheels.lay(monkeypatch, tmp_path, files)
+    wheels.install(monkeypatch, tmp_path, files)
     upstream_biology.hints.cache_clear()
     ends = {
         "DNA-cpd": "\nSay yes or no in a box.",
@@ -371,7 +371,7 @@ def test_the_list_of_enzymes_is_read_from_the_wheel(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ValueError, match="not on this machine"):
         Fmax(enzyme_labels, enzymes)(points("Protein-FunctionEC", "official", [("EC1.1.1.1", "?")]))
     source = "class E:\n    def __init__(self):\n        self.ec_labels = ['1.1.1.1', '2.7.1.1']\n"
-    wheels.lay(monkeypatch, tmp_path, {"opencompass/datasets/biodata.py": source})
+    wheels.install(monkeypatch, tmp_path, {"opencompass/datasets/biodata.py": source})
     assert enzyme_labels() == ("1.1.1.1", "2.7.1.1")
     enzyme_labels.cache_clear()
 

@@ -17,7 +17,7 @@ from tokenizers.trainers import BpeTrainer
 from evals.data import Data
 from evals.records.store import Run
 from evals.suites import compression
-from tests.support.command import Outcome, evals, finished, process
+from tests.support.command import Outcome, evals, start, wait
 from tests.support.faults import Answer, Call, FaultyServer, error
 from tests.support.paths import ROOT
 
@@ -183,7 +183,7 @@ ENCODING_CONSTRUCTORS = {"toy_base": toy}
 def counted_by_tiktoken(spec: str, tmp_path: Path, **env: str) -> Outcome:
     """Run in a process of its own: tiktoken looks for its encodings once."""
     words = ("run", "compression:smiles", "-m", spec, "--results", tmp_path / "r", "--quiet", "--json")
-    return finished(process(*words, env={**os.environ, **env}), timeout_s=120)
+    return wait(start(*words, env={**os.environ, **env}), timeout_s=120)
 
 
 def test_an_encoding_of_tiktoken_from_a_local_file(tmp_path: Path) -> None:

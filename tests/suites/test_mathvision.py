@@ -71,7 +71,7 @@ def test_gold_answers_score_full_marks(mirror: Path) -> None:
 
 def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", "mathvision", "--sample", "-m", "scripted:call=tests.support.scripted_vision:right", "--protocol", "official",
+    found = evals("run", "mathvision", "--sample", "-m", "scripted:call=tests.support.scripted_vision:correct_answer", "--protocol", "official",
                   "--results", tmp_path, "--run", "r", "--max-pixels", "20000", "--json")  # fmt: skip
     assert found.status == 0, found.err
     (run,) = found.json["runs"]

@@ -105,7 +105,7 @@ def test_gold_answers_score_full_marks(mirror: Path) -> None:
 @pytest.mark.parametrize("protocol", mathvista.BENCHMARK.protocol_names)
 def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path, protocol: str) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", "mathvista", "--sample", "-m", "scripted:call=tests.support.scripted_vision:plainly", "--protocol", protocol,
+    found = evals("run", "mathvista", "--sample", "-m", "scripted:call=tests.support.scripted_vision:without_box", "--protocol", protocol,
                   "--results", tmp_path, "--json")  # fmt: skip
     (run,) = found.json["runs"]
     waiting = run["counts"].get("failed:waiting", 0)  # what the rule cannot read is a judge's under these

@@ -129,7 +129,7 @@ def test_pictures_stand_where_the_question_names_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", mmmu.BENCHMARK.protocol_names)
 def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path, protocol: str) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", "mmmu", "--sample", "-m", "scripted:call=tests.support.scripted_vision:plainly", "--protocol", protocol,
+    found = evals("run", "mmmu", "--sample", "-m", "scripted:call=tests.support.scripted_vision:without_box", "--protocol", protocol,
                   "--results", tmp_path, "--json")  # fmt: skip
     assert found.status == 0, found.err
     assert found.json["runs"][0]["estimates"][0]["value"] == 1.0

@@ -17,7 +17,7 @@ from evals.scorers.upstream.mmmu import Official, read_option_pro
 from evals.suites import mmmu
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
-from tests.support.recording_server import content, standin
+from tests.support.recording_server import content, serve
 from tools.mirror import lines
 
 RECORDED = {
@@ -113,7 +113,7 @@ def test_real_items_with_their_pictures_go_the_whole_way(mirror: Path, tmp_path:
     pytest.importorskip("PIL")
     items = mirror / "mmmu" / "pro" / "examples.jsonl"
     rows = {row["id"]: row for row in lines(items)}
-    with standin(lambda body: "Answer: A") as server:
+    with serve(lambda body: "Answer: A") as server:
         found = evals("run", "mmmu:pro-standard", "--data", items, "-m", server.model, "--protocol", "official",
                       "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     assert found.status == 0, found.err
@@ -143,7 +143,7 @@ def test_real_items_with_their_pictures_go_the_whole_way(mirror: Path, tmp_path:
 def test_vlmevalkit_s_way_shows_pictures_first_and_the_first_one_larger(mirror: Path, tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     items = mirror / "mmmu" / "pro" / "examples.jsonl"
-    with standin(lambda body: "Answer: A") as server:
+    with serve(lambda body: "Answer: A") as server:
         found = evals("run", "mmmu:pro-standard", "--data", items, "-m", server.model, "--protocol", "intern-s1-exact",
                       "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     from evals.records.store import find_one

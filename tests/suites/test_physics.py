@@ -183,7 +183,7 @@ def bench(says: Callable[[str, str], bool], asked: list[tuple[str, str]] | None 
     from tests.support import judges
 
     def reply(prompt: Prompt) -> str:
-        case, gold, candidate = judges._texts(prompt)
+        case, gold, candidate = judges.texts_of(prompt)
         if asked is not None:
             asked.append((gold, candidate))
         return json.dumps({"case": case, "verdict": "A" if says(gold, candidate) else "B"})

@@ -15,44 +15,44 @@ SAMPLES = ROOT / "suites" / "samples"
 
 
 @cache
-def rows(folder: str) -> list[dict[str, Any]]:
-    """The bundled items of one suite, whatever their variant."""
+def bundled_rows(folder: str) -> list[dict[str, Any]]:
+    """Return the bundled items of a suite, of all variants."""
     files = [path for path in sorted((SAMPLES / folder).glob("*.jsonl")) if path.stem != "validation"]
     return [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def words(prompt: Prompt) -> str:
-    """All texts of a prompt."""
+def prompt_text(prompt: Prompt) -> str:
+    """Return all texts of a prompt, one per line."""
     return "\n".join(part.text for m in prompt.messages for part in m.parts if isinstance(part, Text))
 
 
-def right(prompt: Prompt) -> str:
-    """The right answer to any sample item of MMLU-Pro, GPQA and AIME."""
-    asked = words(prompt)
-    for row in rows("mmlu_pro"):
-        if row["question"] in asked:
+def correct_answer(prompt: Prompt) -> str:
+    """Answer any bundled item of MMLU-Pro, GPQA or AIME correctly."""
+    text = prompt_text(prompt)
+    for row in bundled_rows("mmlu_pro"):
+        if row["question"] in text:
             return f"Hence.\nANSWER: {row['answer']}"
-    for row in rows("aime"):
-        if str(row.get("problem", row.get("Problem"))) in asked:
+    for row in bundled_rows("aime"):
+        if str(row.get("problem", row.get("Problem"))) in text:
             return f"So \\boxed{{{row.get('answer', row.get('Answer'))}}}."
-    for row in rows("gpqa"):
-        if row["Question"].strip() in asked:
+    for row in bundled_rows("gpqa"):
+        if row["Question"].strip() in text:
             option = re.escape(row["Correct Answer"].strip())
-            found = re.search(rf"(?m)^\(?([A-D])[).:]\s*{option}\s*$", asked)
-            assert found, asked
-            return f"The answer is ({found[1]}).\nANSWER: {found[1]}"
-    raise AssertionError(f"no sample item: {asked}")
+            match = re.search(rf"(?m)^\(?([A-D])[).:]\s*{option}\s*$", text)
+            assert match, text
+            return f"The answer is ({match[1]}).\nANSWER: {match[1]}"
+    raise AssertionError(f"no bundled item: {text}")
 
 
-def parents_fail(prompt: Prompt) -> str:
-    """Right, but the server rejects the question about a heap."""
-    if "parent of the node" in words(prompt):
+def heap_question_rejected(prompt: Prompt) -> str:
+    """Answer correctly, but reject the question about a heap, as a server would."""
+    if "parent of the node" in prompt_text(prompt):
         raise Rejected("HTTP 400: as scripted")
-    return right(prompt)
+    return correct_answer(prompt)
 
 
-def hostile(prompt: Prompt) -> str:
-    """Terminal escape sequences of all kinds, also in the stated answer."""
+def escape_sequences(prompt: Prompt) -> str:
+    """Reply with terminal escape sequences of several kinds, including one in the stated answer."""
     return f"{ESCAPES} The answer is \\boxed{{{ESCAPES}7}}"
 
 

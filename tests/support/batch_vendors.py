@@ -1,6 +1,6 @@
-"""Stand-ins for the batch endpoints of OpenAI and Anthropic, on one loopback server that remembers and counts.
+"""Stand-ins for the batch endpoints of OpenAI and Anthropic, on one loopback server that records requests.
 
-`test_batch.py` has the vendors' own SDKs drive them, so that what is asked of us here is what they would be asked.
+`test_batch.py` also calls them through the vendors' own SDKs, which shows that they follow the vendors' protocols.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support import protocols
-from tests.support.protocols import Says
+from tests.support.protocols import Completion
 from tests.support.servers import Server
 
 Body = dict[str, Any]
-Result = Says | tuple[int, Body] | str | None
-"""A reply, (status, error body), `expired`, or nothing at all."""
+Result = Completion | tuple[int, Body] | str | None
+"""A reply, (status, error body), `expired`, or None: no result."""
 
 
 class Vendor:
-    """Serves in a thread; a context manager."""
+    """A server in a thread; a context manager."""
 
     def __init__(self) -> None:
-        self.answers: Callable[[str], Result] = lambda text: Says(f"ANSWER: {text.split()[-1]}")
-        """(text of the last message) -> what comes of it."""
+        self.answers: Callable[[str], Result] = lambda text: Completion(f"ANSWER: {text.split()[-1]}")
+        """Text of the last message -> result."""
         self.done = True
-        """Whether batches end at once."""
-        self.refuses = ""
-        """Why a whole batch is."""
+        """Whether batches end immediately."""
+        self.rejection = ""
+        """Why every batch is rejected; empty if none is."""
         self.on_create: Callable[[], None] = lambda: None
         """Called after a batch is created and before the response is sent."""
-        self.broken: list[int] = []
-        """Statuses for the calls to come, in the place of an answer."""
+        self.next_errors: list[int] = []
+        """Error statuses of the next calls, in order."""
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, Body] = {}
-        self.asked: list[str] = []
+        self.request_texts: list[str] = []
         """Text of every request in every batch."""
         self.paths: list[str] = []
         self._server = Server(("127.0.0.1", 0), _handler(self))
@@ -86,7 +86,7 @@ class Vendor:
         lines = [json.loads(line) for line in self.files[body["input_file_id"]].splitlines()]
         assert len({line["custom_id"] for line in lines}) == len(lines)
         assert all((line["method"], line["url"]) == ("POST", "/v1/chat/completions") for line in lines)
-        self.asked += [line["body"]["messages"][-1]["content"] for line in lines]
+        self.request_texts += [line["body"]["messages"][-1]["content"] for line in lines]
         name = f"batch_{len(self.batches)}"
         self.batches[name] = {
             "id": name,
@@ -102,28 +102,30 @@ class Vendor:
         return self.openai(name)
 
     def openai(self, name: str) -> Body:
-        found = dict(self.batches[name])
-        lines = found.pop("lines")
-        if self.refuses:
-            errors = {"object": "list", "data": [{"code": "x", "message": self.refuses, "line": None}]}
-            return found | {"status": "failed", "errors": errors}
+        batch = dict(self.batches[name])
+        lines = batch.pop("lines")
+        if self.rejection:
+            fault = {"code": "x", "message": self.rejection, "line": None}
+            return batch | {"status": "failed", "errors": {"object": "list", "data": [fault]}}
         if not self.done:
-            return found | {
+            return batch | {
                 "status": "in_progress",
                 "request_counts": {"total": len(lines), "completed": 0, "failed": 0},
             }
         results = [
             (line["custom_id"], self.answers(line["body"]["messages"][-1]["content"])) for line in lines
         ]
-        fine = [_openai_line(name, result) for name, result in results if isinstance(result, Says)]
-        rest = [_openai_line(name, result) for name, result in results if isinstance(result, tuple | str)]
-        self.files[f"{name}-out"], self.files[f"{name}-err"] = ("\n".join(x).encode() for x in (fine, rest))
+        replies = [_openai_line(name, result) for name, result in results if isinstance(result, Completion)]
+        errors = [_openai_line(name, result) for name, result in results if isinstance(result, tuple | str)]
+        self.files[f"{name}-out"], self.files[f"{name}-err"] = (
+            "\n".join(x).encode() for x in (replies, errors)
+        )
         expired = any(result == "expired" for _, result in results)
-        return found | {
+        return batch | {
             "status": "expired" if expired else "completed",
-            "output_file_id": f"{name}-out" if fine else None,
-            "error_file_id": f"{name}-err" if rest else None,
-            "request_counts": {"total": len(lines), "completed": len(fine), "failed": len(rest)},
+            "output_file_id": f"{name}-out" if replies else None,
+            "error_file_id": f"{name}-err" if errors else None,
+            "request_counts": {"total": len(lines), "completed": len(replies), "failed": len(errors)},
         }
 
     # --- Anthropic ---
@@ -132,41 +134,41 @@ class Vendor:
         lines = body["requests"]
         assert len({line["custom_id"] for line in lines}) == len(lines)
         assert all(0 < len(line["custom_id"]) <= 64 for line in lines)
-        self.asked += [line["params"]["messages"][-1]["content"] for line in lines]
+        self.request_texts += [line["params"]["messages"][-1]["content"] for line in lines]
         name = f"msgbatch_{len(self.batches)}"
         self.batches[name] = {"created_at": datetime.now(tz=UTC).isoformat(), "lines": lines}
         self.on_create()
         return self.anthropic(name)
 
     def anthropic(self, name: str) -> Body:
-        found = self.batches[name]
+        batch = self.batches[name]
         kinds = [json.loads(line)["result"]["type"] for line in self.results(name)] if self.done else []
         counts = {kind: kinds.count(kind) for kind in ("succeeded", "errored", "canceled", "expired")}
         return {
             "id": name,
             "type": "message_batch",
             "processing_status": "ended" if self.done else "in_progress",
-            "request_counts": {"processing": 0 if self.done else len(found["lines"]), **counts},
-            "created_at": found["created_at"],
-            "expires_at": found["created_at"],
-            "ended_at": found["created_at"] if self.done else None,
+            "request_counts": {"processing": 0 if self.done else len(batch["lines"]), **counts},
+            "created_at": batch["created_at"],
+            "expires_at": batch["created_at"],
+            "ended_at": batch["created_at"] if self.done else None,
             "archived_at": None,
             "cancel_initiated_at": None,
             "results_url": f"https://elsewhere.example/{name}" if self.done else None,
         }
 
     def results(self, name: str) -> list[str]:
-        found = []
+        lines = []
         for line in self.batches[name]["lines"]:
             result = self.answers(line["params"]["messages"][-1]["content"])
-            if isinstance(result, Says):
-                said: Body = {"type": "succeeded", "message": protocols.anthropic_says(result)}
+            if isinstance(result, Completion):
+                outcome: Body = {"type": "succeeded", "message": protocols.anthropic_body(result)}
             elif isinstance(result, tuple):
-                said = {"type": "errored", "error": result[1]}
+                outcome = {"type": "errored", "error": result[1]}
             else:
-                said = {"type": "expired"}
-            found.append(json.dumps({"custom_id": line["custom_id"], "result": said}))
-        return found[::-1]  # in whatever order
+                outcome = {"type": "expired"}
+            lines.append(json.dumps({"custom_id": line["custom_id"], "result": outcome}))
+        return lines[::-1]  # the vendor guarantees no order
 
     # --- both ---
 
@@ -174,20 +176,20 @@ class Vendor:
         names = list(self.batches)[::-1]
         after = (query.get("after") or query.get("after_id") or [""])[0]
         names = names[names.index(after) + 1 :] if after else names
-        shown = names[:2]  # small pages
+        page_names = names[:2]  # small pages
         return {
             "object": "list",
-            "data": [page(name) for name in shown],
+            "data": [page(name) for name in page_names],
             "has_more": len(names) > 2,
-            "first_id": shown[0] if shown else None,
-            "last_id": shown[-1] if shown else None,
+            "first_id": page_names[0] if page_names else None,
+            "last_id": page_names[-1] if page_names else None,
         }
 
     def answer(self, method: str, target: str, kind: str, raw: bytes) -> tuple[int, Any]:
         url = urlsplit(target)
         self.paths.append(f"{method} {url.path}")
-        if self.broken:
-            return self.broken.pop(0), {"error": {"message": "as scripted"}}
+        if self.next_errors:
+            return self.next_errors.pop(0), {"error": {"message": "as scripted"}}
         parts = url.path.strip("/").split("/")[1:]
         match method, parts:
             case "POST", ["files"]:
@@ -211,13 +213,13 @@ class Vendor:
         return 404, {"error": {"message": f"no such path: {method} {url.path}"}}
 
 
-def _openai_line(name: str, result: Says | tuple[int, Body] | str) -> str:
+def _openai_line(name: str, result: Completion | tuple[int, Body] | str) -> str:
     line: Body = {"id": f"r-{name}", "custom_id": name, "response": None, "error": None}
     if isinstance(result, str):
         message = "This request could not be executed before the completion window expired."
         line["error"] = {"code": "batch_expired", "message": message}
     else:
-        status, body = (200, protocols.openai_says(result)) if isinstance(result, Says) else result
+        status, body = (200, protocols.openai_body(result)) if isinstance(result, Completion) else result
         line["response"] = {"status_code": status, "request_id": "r", "body": body}
     return json.dumps(line)
 
@@ -234,8 +236,8 @@ def _handler(vendor: Vendor) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self, method: str) -> None:
             raw = self._body()
-            status, found = vendor.answer(method, self.path, self.headers.get("Content-Type", ""), raw)
-            body = found if isinstance(found, bytes) else json.dumps(found).encode()
+            status, response = vendor.answer(method, self.path, self.headers.get("Content-Type", ""), raw)
+            body = response if isinstance(response, bytes) else json.dumps(response).encode()
             self.send_response(status)
             self.send_header(
                 "Content-Type", "application/json" if body[:1] == b"{" else "application/x-jsonl"
@@ -247,12 +249,12 @@ def _handler(vendor: Vendor) -> type[BaseHTTPRequestHandler]:
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding") != "chunked":
                 return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            found = b""
+            body = b""
             while size := int(self.rfile.readline(), 16):
-                found += self.rfile.read(size)
+                body += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
-            return found
+            return body
 
         def log_message(self, format: str, *args: Any) -> None:
             """Log nothing."""

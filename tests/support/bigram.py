@@ -1,6 +1,6 @@
-"""A model whose next character depends on the last one: `bigram:SEED`, or `bigram:SEED~0.2` moved towards another one.
+"""A model whose next character depends only on the previous one: `bigram:SEED`; `bigram:SEED~0.2` is shifted towards another.
 
-It writes replies and computes the likelihood of any: a small real model for challenges, without torch.
+It generates replies and computes the likelihoods of given ones: a small real model for challenges, without torch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Bigram:
         return table
 
     def probabilities(self, before: int, temperature: float) -> Any:
-        """Return those of the next character."""
+        """Return the probability of each next character."""
         logits = self.logits[before] / temperature
         weights = np.exp(logits - logits.max())
         return weights / weights.sum()
@@ -100,7 +100,7 @@ def model(rest: str) -> Bigram:
 
 
 @contextmanager
-def installed(folder: Path) -> Iterator[None]:
+def install(folder: Path) -> Iterator[None]:
     """Make `bigram:` an adapter, as an installed package would."""
     info = folder / "bigram" / "bigram-1.0.dist-info"
     info.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Boards in temporary folders: a suite's local data, models that answer from a table, entries and forged entries."""
+"""Boards in temporary folders: a suite's data, models with a known accuracy, entries and forged entries."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ITEMS = 120
 
 
 def write_data(folder: Path, items: int = ITEMS) -> Path:
-    """Write additions with ten options in the format of mmlu-pro, and return the file."""
-    numbers = random.Random(7)
+    """Write addition problems with ten options in the format of mmlu-pro, and return the file."""
+    rng = random.Random(7)
     rows = []
     for number in range(items):
-        a, b = numbers.randint(10, 99), numbers.randint(10, 99)
+        a, b = rng.randint(10, 99), rng.randint(10, 99)
         options = [str(a + b + step) for step in range(10)]
-        numbers.shuffle(options)
+        rng.shuffle(options)
         answer = options.index(str(a + b))
         rows.append(
             {
@@ -46,11 +46,11 @@ def write_data(folder: Path, items: int = ITEMS) -> Path:
 
 
 def answers(data: Path, accuracy: float, seed: int, *, essay: str = "") -> Callable[[str], str]:
-    """Return a model that gives the right letter with a probability, after an essay if one is wanted."""
+    """Return a model that states the right letter with probability `accuracy`, after an essay if one is given."""
     rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
-    drawn = random.Random(seed)
+    rng = random.Random(seed)
     letters = {
-        row["question"]: row["answer"] if drawn.random() < accuracy else drawn.choice(LETTERS) for row in rows
+        row["question"]: row["answer"] if rng.random() < accuracy else rng.choice(LETTERS) for row in rows
     }
 
     def reply(prompt: str) -> str:
@@ -62,14 +62,14 @@ def answers(data: Path, accuracy: float, seed: int, *, essay: str = "") -> Calla
 
 
 def run(results: Path, data: Path, model: str | Callable[[str], str], **options: Any) -> Run:
-    """Run the data on a model."""
+    """Run a model on a file of `write_data`."""
     runs = evals.evaluate("mmlu-pro", model, data=data, results=results, quiet=True, **options)
     stored: Run = runs[0]
     return stored
 
 
 def write_board(folder: Path, **rule: Any) -> BoardPolicy:
-    """Write a board of one suite and return its policy."""
+    """Write a board with one suite and return its policy."""
     table = {"name": "mmlu-pro", "protocol": "strict", **rule}
     lines = [f"{name} = {json.dumps(value)}" for name, value in table.items()]
     text = "\n".join(['format = 1\nid = "board-1"\ntitle = "Board"\n[[suite]]', *lines, ""])
@@ -118,7 +118,7 @@ Files = dict[str, bytes]
 
 
 def forge(entry: Path, change: Callable[[Files], None], *, bundle: bool = True) -> None:
-    """Change the files of an entry's bundle, or of the entry itself, and make every hash anew."""
+    """Change the files of an entry's bundle, or of the entry itself, and recompute every hash."""
     files = _files(entry.read_bytes())
     if not bundle:
         change(files)
@@ -140,7 +140,7 @@ def forge(entry: Path, change: Callable[[Files], None], *, bundle: bool = True) 
 
 
 def edit_card(change: Callable[[dict[str, Any]], None]) -> Callable[[Files], None]:
-    """Return a change of a bundle's card."""
+    """Return a function for `forge` that changes a bundle's card."""
 
     def edit(files: Files) -> None:
         card = json.loads(files["card.json"])
@@ -154,7 +154,7 @@ def edit_card(change: Callable[[dict[str, Any]], None]) -> Callable[[Files], Non
 
 
 def edit_records(change: Callable[[dict[str, Any]], None]) -> Callable[[Files], None]:
-    """Return a change of every record of a bundle."""
+    """Return a function for `forge` that changes every record of a bundle."""
 
     def edit(files: Files) -> None:
         records = [json.loads(line) for line in files["records.jsonl"].splitlines()]
@@ -180,9 +180,9 @@ def _write(path: Path, files: Files, *, comment: bytes = b"", method: int = zipf
 
 
 def write_results(board: Path, models: int, suites: int, items: int) -> None:
-    """Write a board with results of made-up models, without entries: what its pages are computed from.
+    """Write a board with results of fictitious models, from which its pages are computed, without entries.
 
-    Their promises and the verdicts of their challenges take every value in turn.
+    Their preregistrations and the verdicts of their challenges take every value in turn.
     """
     import numpy as np
 
@@ -200,13 +200,13 @@ def write_results(board: Path, models: int, suites: int, items: int) -> None:
     )
     verdicts = get_args(outcome.Verdict)
     challenged: list[Challenge] = []
-    drawn = np.random.default_rng(3)
-    difficulty = drawn.normal(size=(suites, items))
+    rng = np.random.default_rng(3)
+    difficulty = rng.normal(size=(suites, items))
     for number in range(models):
-        ability = drawn.normal()
+        ability = rng.normal()
         numbers, measured = [], {}
         for row, name in enumerate(names):
-            right = (drawn.normal(size=items) + ability > difficulty[row]).astype(float)
+            right = (rng.normal(size=items) + ability > difficulty[row]).astype(float)
             mean, half = float(right.mean()), float(1.96 * right.std() / items**0.5)
             head = Estimate(
                 metric="accuracy", group="", value=mean, low=mean - half, high=mean + half, worst=mean, best=mean, n=items,

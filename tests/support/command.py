@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
 
     @property
     def complaint(self) -> str:
-        """The one-line message for a user's mistake, without its prefix."""
+        """The one-line message of a usage error, without its prefix."""
         lines = [line for line in self.err.splitlines() if line.startswith("evals: ")]
         assert self.status == 2, (self.status, self.out, self.err)
         assert len(lines) == 1, self.err
@@ -62,7 +62,7 @@ def _text(stream: io.TextIOWrapper) -> str:
     return stream.read()
 
 
-def process(*words: object, **options: Any) -> subprocess.Popen[str]:
+def start(*words: object, **options: Any) -> subprocess.Popen[str]:
     """Start the command as a separate process."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", "from evals.cli import main; main()", *map(str, words)],
@@ -73,8 +73,8 @@ def process(*words: object, **options: Any) -> subprocess.Popen[str]:
     )
 
 
-def finished(started: subprocess.Popen[str], *, timeout_s: float = 60) -> Outcome:
-    """Wait for a process."""
+def wait(started: subprocess.Popen[str], *, timeout_s: float = 60) -> Outcome:
+    """Wait for a process to end and return its outcome."""
     with started:
         try:
             out, err = started.communicate(timeout=timeout_s)
@@ -85,7 +85,7 @@ def finished(started: subprocess.Popen[str], *, timeout_s: float = 60) -> Outcom
 
 
 def files_with(folder: Path, needles: Sequence[bytes]) -> list[str]:
-    """Return the files below a folder that contain one of some byte strings, also inside archives."""
+    """Return the files below a folder that contain one of the byte strings, including inside Parquet files."""
     return [str(path) for path, content in _contents(folder) if any(needle in content for needle in needles)]
 
 

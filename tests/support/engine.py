@@ -1,4 +1,4 @@
-"""Real vLLM with the tiny checkpoint, for several tests: its environment, its weights, one server by `evals serve`."""
+"""Real vLLM with the tiny checkpoint: its environment, its weights, and a server started by `evals serve`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tests.support.paths import TESTS
 from tools import vllm_environment
 
 ARGUMENTS = "--dtype float32 --enforce-eager"
-"""Numbers as transformers has them, and no minute spent on compiling."""
+"""Precision as in transformers, and no compilation, which would take a minute."""
 
 
 def python() -> Path:
-    """The Python that has vLLM and transformers, or a loud skip."""
-    found = vllm_environment.python()
-    if found is None:
+    """Return the interpreter with vLLM and transformers; skips the test if there is none."""
+    interpreter = vllm_environment.python()
+    if interpreter is None:
         pytest.skip("NOT TESTED ON REAL VLLM: `make engine` makes its environment (some minutes, 4 GB)")
-    return found
+    return interpreter
 
 
 def environment(python: Path) -> dict[str, str]:
-    """Return the environment in which a command can start vLLM on a CPU."""
+    """Return environment variables with which a command starts vLLM on a CPU."""
     return os.environ | {
         "EVALS_ENGINE_PYTHON": str(python),
         "EVALS_ENGINE_ARGS": ARGUMENTS,
@@ -40,16 +40,16 @@ def environment(python: Path) -> dict[str, str]:
 
 
 def checkpoint(python: Path, folder: Path) -> Path:
-    """Make the tiny checkpoint."""
+    """Create the tiny checkpoint in a folder, and return the folder."""
     script = TESTS / "support" / "tiny_checkpoint.py"
     subprocess.run([str(python), str(script), str(folder)], check=True, capture_output=True, timeout=300)
     return folder
 
 
-def evals(
+def run_evals(
     *words: object, env: dict[str, str], cwd: Path, timeout_s: float = 600, python: str = sys.executable
 ) -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own."""
+    """Run `evals` in a separate process."""
     return subprocess.run(
         [python, "-c", "from evals.cli import main; main()", *map(str, words)],
         env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout_s,
@@ -57,8 +57,8 @@ def evals(
 
 
 @contextmanager
-def served(weights: Path, env: dict[str, str], cwd: Path) -> Iterator[str]:
-    """`evals serve` in the background; yields what it prints: its URL with the model's name."""
+def serve(weights: Path, env: dict[str, str], cwd: Path) -> Iterator[str]:
+    """Run `evals serve` in the background; yields the line that it prints, its URL with the model's name."""
     process = subprocess.Popen(
         [sys.executable, "-c", "from evals.cli import main; main()", "serve", f"vllm:{weights}", "--log", "serve.log"],
         env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -87,7 +87,7 @@ main(parser.parse_args())
 def benchmark(
     url: str, prompts: Path, *, weights: Path, concurrency: int, env: dict[str, str]
 ) -> dict[str, Any]:
-    """`vllm bench serve` (which the CPU build has no command for) on prompts with their output lengths."""
+    """Run the code of `vllm bench serve`, a command that the CPU build lacks, on prompts with given output lengths."""
     base, _, name = url.partition("#")
     result = prompts.with_suffix(".json")
     words = [
@@ -116,16 +116,16 @@ def benchmark(
         str(concurrency),
     ]
     words += ["--save-result", "--result-filename", str(result)]
-    done = subprocess.run(
+    completed = subprocess.run(
         [env["EVALS_ENGINE_PYTHON"], "-c", BENCHMARK, *words],
         env=env, cwd=prompts.parent, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert completed.returncode == 0, completed.stderr[-2000:]
     return dict(json.loads(result.read_text()))
 
 
-def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+def process_tree(pid: int) -> list[int]:
+    """Return the ids of a process and its descendants."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -134,7 +134,7 @@ def family(pid: int) -> list[int]:
             continue
         if words[0] != "Z":
             children.setdefault(int(words[1]), []).append(int(path.parent.name))
-    found = [pid]
-    for one in found:
-        found += children.get(one, [])
-    return found
+    tree = [pid]
+    for process in tree:
+        tree += children.get(process, [])
+    return tree

@@ -1,8 +1,8 @@
-"""GitHub's expressions, as far as our action uses them: `${{ a.b == 'x' && !c || 'y' }}`.
+"""The subset of GitHub's expressions that our action uses: `${{ a.b == 'x' && !c || 'y' }}`.
 
-https://docs.github.com/actions/reference/evaluate-expressions-in-workflows-and-actions: `&&` and `||` give one of their
-operands; false, 0, the empty string and null count as false; texts are compared without regard to case; a context that
-is not there is null.
+https://docs.github.com/actions/reference/evaluate-expressions-in-workflows-and-actions: `&&` and `||` return one of their
+operands; false, 0, the empty string and null are falsy; strings are compared case-insensitively; a missing context
+is null.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PART = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 
 
 def evaluate(text: str, contexts: Mapping[str, Any]) -> Any:
-    """Return the value of a text that is one expression, or the text with its expressions filled in."""
+    """Return the value of a text that is a single expression, else the text with its expressions replaced."""
     whole = _PART.fullmatch(text.strip())
     if whole and "}}" not in whole[1]:
         return _Expression(whole[1], contexts).value()
@@ -35,9 +35,9 @@ class _Expression:
         self.contexts = contexts
 
     def value(self) -> Any:
-        found = self._or()
+        value = self._or()
         assert self.at == len(self.tokens), self.tokens[self.at :]
-        return found
+        return value
 
     def _take(self, *wanted: str) -> str:
         if self.at < len(self.tokens) and self.tokens[self.at] in wanted:
@@ -46,33 +46,33 @@ class _Expression:
         return ""
 
     def _or(self) -> Any:
-        found = self._and()
+        value = self._and()
         while self._take("||"):
             other = self._and()
-            found = found or other
-        return found
+            value = value or other
+        return value
 
     def _and(self) -> Any:
-        found = self._equal()
+        value = self._equal()
         while self._take("&&"):
             other = self._equal()
-            found = found and other
-        return found
+            value = value and other
+        return value
 
     def _equal(self) -> Any:
-        found = self._not()
+        value = self._not()
         while sign := self._take("==", "!="):
-            same = _text(found).lower() == _text(self._not()).lower()
-            found = same if sign == "==" else not same
-        return found
+            same = _text(value).lower() == _text(self._not()).lower()
+            value = same if sign == "==" else not same
+        return value
 
     def _not(self) -> Any:
         if self._take("!"):
             return not self._not()
         if self._take("("):
-            found = self._or()
+            value = self._or()
             assert self._take(")")
-            return found
+            return value
         token = self.tokens[self.at]
         self.at += 1
         if token.startswith("'"):
@@ -84,7 +84,7 @@ class _Expression:
         return False if token == "false" else self._context(token)
 
     def _context(self, name: str) -> Any:
-        found: Any = self.contexts
+        value: Any = self.contexts
         for part in name.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        return found
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value

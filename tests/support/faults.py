@@ -13,16 +13,16 @@ from tests.support.servers import Server
 
 
 class Call(NamedTuple):
-    """A received call."""
+    """A request that the server received."""
 
     number: int
-    """From 0, over all calls."""
+    """Index of the call, from 0."""
     body: dict[str, Any]
     headers: dict[str, str]
 
     @property
     def text(self) -> str:
-        """The last message."""
+        """The text of the last message."""
         return str(self.body["messages"][-1]["content"])
 
 
@@ -38,8 +38,8 @@ class Answer(NamedTuple):
 Behaviour: TypeAlias = Callable[[Call], Answer]
 
 
-def says(text: str | None, *, finish: str = "stop", **message: Any) -> Answer:
-    """A completion."""
+def completion(text: str | None, *, finish: str = "stop", **message: Any) -> Answer:
+    """Return a chat completion."""
     choice = {
         "index": 0,
         "message": {"role": "assistant", "content": text, **message},
@@ -50,20 +50,20 @@ def says(text: str | None, *, finish: str = "stop", **message: Any) -> Answer:
 
 
 def error(status: int, message: str = "as scripted", **headers: str) -> Answer:
-    """An error of the protocol."""
+    """Return an error in OpenAI's format."""
     return Answer(status, json.dumps({"error": {"message": message}}).encode(), tuple(headers.items()))
 
 
-GOOD = says("ANSWER: A")
+GOOD = completion("ANSWER: A")
 CUT = Answer(cut=True)
 TORN = Answer(200, GOOD.body[:40])
 HTML = Answer(200, b"<html><body>Sign in</body></html>", (("Content-Type", "text/html"),))
-NULL = says(None)
+NULL = completion(None)
 ERROR_200 = Answer(200, b'{"error": {"message": "out of memory", "code": 500}}')
 
 
 class FaultyServer:
-    """Serves in a thread; a context manager."""
+    """A server in a thread; a context manager."""
 
     def __init__(self, behave: Behaviour | Answer, *, serves: tuple[str, ...] = ("faulty",)) -> None:
         self.behave: Behaviour = behave if not isinstance(behave, Answer) else lambda call: behave

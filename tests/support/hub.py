@@ -1,7 +1,7 @@
-"""A fake Hugging Face hub that has no weights: they are gated, missing, or need custom code. Data sets have tasks.
+"""A fake Hugging Face hub without downloadable weights: they are gated, missing, or need custom code.
 
-`org/gated` rejects every token, `org/coded` has a configuration with custom code, and nothing else exists; statuses and
-headers are those of huggingface.co.
+`org/gated` rejects every token; `org/coded` has a configuration with custom code, or, as a data set, an `eval.yaml`;
+nothing else exists. Statuses and headers are those of huggingface.co.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONFIG = {
 }
 
 TASKS = b"name: Strange\ntasks:\n- id: coded/easy\n- id: coded/hard\n"
-"""What a data set that is a registered benchmark has in `eval.yaml`."""
+"""The `eval.yaml` of a data set that is registered as a benchmark."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -35,28 +35,28 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         file = self.path.rpartition("/")[2]
         if "/gated" in self.path:
-            self.refuse(
+            self.reject(
                 403 if "Authorization" in self.headers else 401, "GatedRepo", "Access to it is restricted."
             )
         elif "/coded" not in self.path:
-            self.refuse(401, "RepoNotFound", "Invalid username or password.")
+            self.reject(401, "RepoNotFound", "Invalid username or password.")
         elif self.path.startswith("/api/models/org/coded/tree/"):
-            listed = [{"type": "file", "path": "config.json", "size": 1, "oid": "a" * 40}]
-            self.answer(200, json.dumps(listed).encode(), {})
+            files = [{"type": "file", "path": "config.json", "size": 1, "oid": "a" * 40}]
+            self.answer(200, json.dumps(files).encode(), {})
         elif self.path.startswith("/api/models/org/coded"):
-            known = {"id": "org/coded", "sha": "a" * 40, "siblings": [{"rfilename": "config.json"}]}
-            self.answer(200, json.dumps(known).encode(), {})
+            info = {"id": "org/coded", "sha": "a" * 40, "siblings": [{"rfilename": "config.json"}]}
+            self.answer(200, json.dumps(info).encode(), {})
         elif file == "eval.yaml":
             self.answer(200, TASKS, {"X-Repo-Commit": "a" * 40, "ETag": '"two"'})
         elif file != "config.json":
-            self.refuse(404, "EntryNotFound", "Entry not found")
+            self.reject(404, "EntryNotFound", "Entry not found")
         else:
             self.answer(200, json.dumps(CONFIG).encode(), {"X-Repo-Commit": "a" * 40, "ETag": '"one"'})
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
-    def refuse(self, status: int, code: str, message: str) -> None:
+    def reject(self, status: int, code: str, message: str) -> None:
         self.answer(status, b"", {"X-Error-Code": code, "X-Error-Message": message})
 
     def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
@@ -69,8 +69,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def refusing() -> Iterator[str]:
-    """Serve; yields the address for HF_ENDPOINT."""
+def serve() -> Iterator[str]:
+    """Start the server; yields its address for HF_ENDPOINT."""
     server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -80,9 +80,9 @@ def refusing() -> Iterator[str]:
         server.server_close()
 
 
-REFUSALS = {
+REJECTIONS = {
     "org/gated": "its weights are gated: accept their terms on the hub and set HF_TOKEN",
     "org/coded": "it needs to run code from the weights' repository: add --trust-remote-code if you trust its authors",
     "nobody/nothing": "no such model on the hub (if it is private, set HF_TOKEN)",
 }
-"""Weights -> expected message."""
+"""Name of the weights -> expected message."""

@@ -1,4 +1,4 @@
-"""Modules that are imported at their first use: every worker collects all tests, and few of them need scipy."""
+"""Modules imported on first use: every worker collects all tests, and few of these need scipy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ class _Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if (
-            attribute.startswith("_") or attribute == "pytestmark"
-        ):  # pytest looks for these in all that a module holds
+        if attribute.startswith("_") or attribute == "pytestmark":  # pytest looks these up in every global
             raise AttributeError(attribute)
         return getattr(import_module(self._name), attribute)
 
 
 def lazy(name: str) -> Any:
-    """Return a stand-in for a module, which imports it when an attribute is read."""
+    """Return a proxy of a module that imports it when an attribute is read."""
     return _Lazy(name)

@@ -11,13 +11,13 @@ from aiohttp import web
 
 
 class Answer(NamedTuple):
-    """What the server sends."""
+    """A response of the server."""
 
     body: Any
     status: int = 200
     headers: dict[str, str] = {}
     cut: int | None = None
-    """Bytes after which it closes the connection, having promised more."""
+    """Number of bytes after which the server closes the connection, fewer than its Content-Length; None: all are sent."""
 
 
 class Server:
@@ -26,7 +26,7 @@ class Server:
     def __init__(self) -> None:
         self.answer = Answer({})
         self.first: list[Answer] = []
-        """Given before `answer`, one a call."""
+        """Responses of the first calls, before `answer`."""
         self.calls: list[tuple[str, dict[str, str], Any]] = []
         self.base = ""
 
@@ -48,14 +48,14 @@ class Server:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    found = Server()
+    running = Server()
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", found.handle)
+    app.router.add_route("*", "/{path:.*}", running.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
-    found.base = f"http://{host}:{port}/v1"
-    yield found
+    running.base = f"http://{host}:{port}/v1"
+    yield running
     await runner.cleanup()

@@ -9,7 +9,19 @@ from typing import NamedTuple
 from evals.records import store
 from evals.records.card import Card, Config
 from evals.records.files import encode
-from evals.types import Estimate, Message, Prompt, Record, Reply, Sample, Sampling, Score, Text, Usage
+from evals.types import (
+    Estimate,
+    Message,
+    Prompt,
+    Record,
+    Reply,
+    Sample,
+    Sampling,
+    Score,
+    Text,
+    Usage,
+    Verdict,
+)
 
 SUITES = (
     ("mmlu-pro", 12_032),
@@ -27,7 +39,7 @@ MODELS = (
     "baseline:mean",
 )
 SEEDED = MODELS[1]
-"""Was run with three seeds."""
+"""The model with three seeds."""
 
 
 class Place(NamedTuple):
@@ -41,7 +53,7 @@ class Place(NamedTuple):
 
 
 def build(results: Path) -> list[Card]:
-    """Fill a results folder with cards, and samples of the first one; returns the cards."""
+    """Fill a results folder with runs of a dozen samples each, and return their cards."""
     places = [
         (suite, items, model, seed)
         for suite, items in SUITES
@@ -91,7 +103,7 @@ def _card(place: Place) -> Card:
 
 
 def _fill(path: Path, card: Card) -> None:
-    """A dozen samples with replies, whatever the card says of thousands."""
+    """Write a dozen samples with replies, even if the card counts thousands."""
     words = (
         "The base-rate argument of the question does not hold here, as a longer look at the options shows. "
         * 3
@@ -101,20 +113,21 @@ def _fill(path: Path, card: Card) -> None:
     for i in range(12):
         graded = card.config.suite.startswith("matbench")
         target: str | float = 100.0 + i if graded else letters[i % 10]
-        said = f"{101.0 + i}" if graded else letters[(i + (card.config.seed + len(card.model)) % 3) % 10]
+        answer = f"{101.0 + i}" if graded else letters[(i + (card.config.seed + len(card.model)) % 3) % 10]
         samples.append(
             Sample(
                 id=f"sample-{i:03}", question=(Text(words),), target=target, group=f"group {i % 3}",
                 choices=() if graded else tuple(f"option {letter}" for letter in letters),
             )
         )  # fmt: skip
-        verdict = "graded" if graded else "right" if said == target else "wrong"
-        score = Score(value=1.0 if graded else float(said == target), verdict=verdict, answer=said, why=words)  # type: ignore[arg-type]
-        reply = Reply(text=f"{words}\nANSWER: {said}", reasoning=words, usage=Usage(input=9, output=60))
+        verdict: Verdict = "graded" if graded else "right" if answer == target else "wrong"
+        value = 1.0 if graded else float(answer == target)
+        score = Score(value=value, verdict=verdict, answer=answer, why=words)
+        reply = Reply(text=f"{words}\nANSWER: {answer}", reasoning=words, usage=Usage(input=9, output=60))
         prompt = Prompt(messages=(Message.user(words),))
         name = "number" if graded else "choice"
         records.append(
             Record(sample=f"sample-{i:03}", repeat=0, prompt=prompt, outcome=reply, scores={name: score})
         )
-    (path / "samples.jsonl").write_bytes(b"".join(encode(one) + b"\n" for one in samples))
-    (path / "records.jsonl").write_bytes(b"".join(encode(one) + b"\n" for one in records))
+    (path / "samples.jsonl").write_bytes(b"".join(encode(sample) + b"\n" for sample in samples))
+    (path / "records.jsonl").write_bytes(b"".join(encode(record) + b"\n" for record in records))

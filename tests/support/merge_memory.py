@@ -1,4 +1,4 @@
-"""Peak memory and time of merging, in a process of its own: prints JSON with bytes above what imports take.
+"""Measure peak memory and time of a merge in a separate process; prints JSON, with the bytes above those of the imports.
 
 TORCH_PYTHON tests/support/merge_memory.py FOLDER make SIDE LAYERS EXPERTS     checkpoints of Qwen2's shape, hidden size SIDE
 TORCH_PYTHON tests/support/merge_memory.py FOLDER METHOD EXPERTS [PARAMETERS]   merges them; TOML of [parameters]
@@ -18,20 +18,20 @@ from typing import Any
 def shapes(side: int, layers: int) -> dict[str, tuple[int, ...]]:
     """Return the tensors of a Qwen2 of hidden size `side`, feed-forward and vocabulary four times as wide."""
     wide = 4 * side
-    made: dict[str, tuple[int, ...]] = {
+    tensors: dict[str, tuple[int, ...]] = {
         "lm_head.weight": (wide, side),
         "model.embed_tokens.weight": (wide, side),
     }
-    made["model.norm.weight"] = (side,)
+    tensors["model.norm.weight"] = (side,)
     for index in range(layers):
         layer = f"model.layers.{index}"
         for name in "qkvo":
-            made[f"{layer}.self_attn.{name}_proj.weight"] = (side, side)
-        made |= {f"{layer}.self_attn.{name}_proj.bias": (side,) for name in "qkv"}
-        made |= {f"{layer}.mlp.{name}_proj.weight": (wide, side) for name in ("gate", "up")}
-        made[f"{layer}.mlp.down_proj.weight"] = (side, wide)
-        made |= {f"{layer}.{name}_layernorm.weight": (side,) for name in ("input", "post_attention")}
-    return made
+            tensors[f"{layer}.self_attn.{name}_proj.weight"] = (side, side)
+        tensors |= {f"{layer}.self_attn.{name}_proj.bias": (side,) for name in "qkv"}
+        tensors |= {f"{layer}.mlp.{name}_proj.weight": (wide, side) for name in ("gate", "up")}
+        tensors[f"{layer}.mlp.down_proj.weight"] = (side, wide)
+        tensors |= {f"{layer}.{name}_layernorm.weight": (side,) for name in ("input", "post_attention")}
+    return tensors
 
 
 def make(place: Path, side: int, layers: int, experts: int) -> None:
@@ -54,7 +54,7 @@ def make(place: Path, side: int, layers: int, experts: int) -> None:
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(json.dumps(config))
         (folder / "tokenizer_config.json").write_text('{"chat_template": "x"}')
-        near = (
+        values = (
             base
             if not number
             else {
@@ -62,29 +62,33 @@ def make(place: Path, side: int, layers: int, experts: int) -> None:
                 for key, value in base.items()
             }
         )
-        save_file(near, folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(values, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def peak() -> int:
-    """Return the process's largest resident set so far, in bytes."""
+def peak_memory() -> int:
+    """Return the process's peak resident set size, in bytes."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines["VmHWM"].split()[0]) * 1024
 
 
-def clocks() -> tuple[float, float]:
+def read_clocks() -> tuple[float, float]:
     """Return wall and processor seconds."""
     return time.perf_counter(), time.process_time()
 
 
 def report(before: int, began: tuple[float, float], **values: int) -> None:
-    """Print what a merge took since `before` (bytes) and `began`, and the machine's load."""
-    wall, processor = (end - start for start, end in zip(began, clocks(), strict=True))
+    """Print peak memory above `before` (bytes), time since `began` (`read_clocks`), and the machine's load."""
+    wall, processor = (end - start for start, end in zip(began, read_clocks(), strict=True))
     load = round(os.getloadavg()[0], 1)
-    print(json.dumps({"above": peak() - before, "seconds": wall, "cpu": processor, "load": load, **values}))
+    print(
+        json.dumps(
+            {"above": peak_memory() - before, "seconds": wall, "cpu": processor, "load": load, **values}
+        )
+    )
 
 
 def merge(place: Path, method: str, experts: int, parameters: str = "") -> None:
-    """Merge, and print what it took."""
+    """Merge by this project, and print memory and time."""
     import torch
     from safetensors.torch import load_file
 
@@ -94,20 +98,20 @@ def merge(place: Path, method: str, experts: int, parameters: str = "") -> None:
     torch.randn(64, 64) @ torch.randn(64, 64)  # loads the kernels
     torch.linalg.svd(torch.randn(8, 8))
     load_file(place / "base" / "model.safetensors")
-    listed = "\n".join(f'e{n} = "./e{n}"' for n in range(experts))
+    expert_lines = "\n".join(f'e{n} = "./e{n}"' for n in range(experts))
     path = place / f"{method}.toml"
     path.write_text(
-        f'method = "{method}"\nbase = "./base"\nexclude = []\n[experts]\n{listed}\n[parameters]\n{parameters}'
+        f'method = "{method}"\nbase = "./base"\nexclude = []\n[experts]\n{expert_lines}\n[parameters]\n{parameters}'
     )
     plan = build.Plan(path)
-    rule = plan.recipe.rule  # its kernels are loaded before the measurement, as imports are
+    rule = plan.recipe.rule  # run once before measuring, to load its kernels
     job = Call(
         tensor="x", experts=tuple(plan.experts), parameters=plan.recipe.parameters, edition="fixed", seed=0,
         factor=1.0, stored=torch.bfloat16,
     )  # fmt: skip
     rule.load()([torch.randn(1024, 1024) for _ in plan.experts], job)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before, began = peak(), clocks()
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before, began = peak_memory(), read_clocks()
     shutil.rmtree(place / "out", ignore_errors=True)
     build.make(plan, out=place / "out", log=lambda _: None)
     largest = max(entry.count for entry in plan.base.tensors.values()) * 4
@@ -115,7 +119,7 @@ def merge(place: Path, method: str, experts: int, parameters: str = "") -> None:
 
 
 def mergekit(place: Path, experts: int) -> None:
-    """Merge by mergekit's own command on the same files, and print what it took."""
+    """Merge the same files by mergekit, and print memory and time."""
     import torch
     import yaml
     from mergekit.config import MergeConfiguration
@@ -136,16 +140,16 @@ def mergekit(place: Path, experts: int) -> None:
     settings["parameters"] = {"lambda": 0.3, "normalize": True}
     config = MergeConfiguration.model_validate(yaml.safe_load(yaml.safe_dump(settings)))
     Path("/proc/self/clear_refs").write_text("5")
-    before, began = peak(), clocks()
+    before, began = peak_memory(), read_clocks()
     run_merge(config, str(place / "mergekit"), MergeOptions(copy_tokenizer=False, write_model_card=False))
     report(before, began, experts=experts)
 
 
 if __name__ == "__main__":
-    folder, what, *numbers = sys.argv[1:]
-    if what == "make":
+    folder, action, *numbers = sys.argv[1:]
+    if action == "make":
         make(Path(folder), *map(int, numbers))
-    elif what == "mergekit":
+    elif action == "mergekit":
         mergekit(Path(folder), int(numbers[0]))
     else:
-        merge(Path(folder), what, int(numbers[0]), *numbers[1:])
+        merge(Path(folder), action, int(numbers[0]), *numbers[1:])

@@ -1,4 +1,4 @@
-"""Small checkpoints for merging: a base and experts near it, of names as Qwen2-VL and InternVL have them."""
+"""Small checkpoints for merging: a base and experts close to it, with tensor names as in Qwen2-VL and InternVL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-if folder := os.environ.get("EVALS_TEST_TORCH"):  # site-packages with torch, behind all others
+if folder := os.environ.get("EVALS_TEST_TORCH"):  # site-packages with torch, searched last
     sys.path.append(folder)
 TORCH = all(find_spec(name) for name in ("torch", "safetensors"))
 needs_torch = pytest.mark.skipif(
@@ -29,16 +29,16 @@ SHAPES = {
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
 
 
-def weights(seed: int, *, base: dict[str, Any] | None = None, scale: float = 0.02) -> dict[str, Any]:
-    """Return random tensors, or ones near `base`."""
+def random_weights(seed: int, *, base: dict[str, Any] | None = None, scale: float = 0.02) -> dict[str, Any]:
+    """Return random tensors; with `base`, its tensors plus noise."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    drawn = {name: torch.randn(shape, generator=generator) for name, shape in SHAPES.items()}
-    return {name: base[name] + scale * drawn[name] if base else drawn[name] for name in drawn}
+    noise = {name: torch.randn(shape, generator=generator) for name, shape in SHAPES.items()}
+    return {name: base[name] + scale * noise[name] if base else noise[name] for name in noise}
 
 
-def write(
+def write_checkpoint(
     folder: Path,
     tensors: dict[str, Any],
     *,
@@ -46,7 +46,7 @@ def write(
     template: bool = True,
     config: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a checkpoint, in several files if wanted."""
+    """Write a checkpoint of one or more weight files, and return its folder."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
@@ -68,33 +68,35 @@ def write(
     return folder
 
 
-def family(
+def write_family(
     place: Path, *, experts: int = 3, dtype: str = "float32", files: int = 1, **options: Any
 ) -> dict[str, Any]:
     """Write `base` and `e0`, `e1` ... below a folder; return their tensors by name."""
     import torch
 
     kind = getattr(torch, dtype)
-    base = weights(0)
-    made = {"base": base, **{f"e{n}": weights(n + 1, base=base) for n in range(experts)}}
-    made = {name: {key: value.to(kind) for key, value in tensors.items()} for name, tensors in made.items()}
-    for name, tensors in made.items():
-        write(place / name, tensors, files=files, **options)
-    return made
+    base = random_weights(0)
+    checkpoints = {"base": base, **{f"e{n}": random_weights(n + 1, base=base) for n in range(experts)}}
+    checkpoints = {
+        name: {key: value.to(kind) for key, value in tensors.items()} for name, tensors in checkpoints.items()
+    }
+    for name, tensors in checkpoints.items():
+        write_checkpoint(place / name, tensors, files=files, **options)
+    return checkpoints
 
 
-def recipe(
+def write_recipe(
     place: Path, method: str, *, experts: int = 3, more: str = "", parameters: str = "", name: str = "r.toml"
 ) -> Path:
-    """Write a recipe of `family`."""
-    listed = "\n".join(f'e{n} = "./e{n}"' for n in range(experts))
+    """Write a recipe that merges the checkpoints of `write_family`, and return its file."""
+    expert_lines = "\n".join(f'e{n} = "./e{n}"' for n in range(experts))
     path = place / name
-    text = f'method = "{method}"\nbase = "./base"\n{more}\n[experts]\n{listed}\n[parameters]\n{parameters}\n'
+    text = f'method = "{method}"\nbase = "./base"\n{more}\n[experts]\n{expert_lines}\n[parameters]\n{parameters}\n'
     path.write_text(text)
     return path
 
 
-def lora(
+def write_lora(
     folder: Path,
     pairs: dict[str, tuple[Any, Any]],
     *,
@@ -103,7 +105,7 @@ def lora(
     base: str = "base",
     **config: Any,
 ) -> Path:
-    """Write a LoRA: layer -> (A, B)."""
+    """Write a LoRA from its factors, layer -> (A, B), and return its folder."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
@@ -117,21 +119,21 @@ def lora(
     return folder
 
 
-def pairs_of(
+def random_lora_factors(
     shapes: dict[str, tuple[int, ...]], *, seed: int, rank: int = 4, scale: float = 0.05
 ) -> dict[str, Any]:
-    """Return random factors of LoRAs: layer -> (A, B)."""
+    """Return random factors of a LoRA: layer -> (A, B)."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    made = {}
+    factors = {}
     for layer, (rows, columns) in shapes.items():
         down = torch.randn(rank, columns, generator=generator) * scale
-        made[layer] = (down, torch.randn(rows, rank, generator=generator) * scale)
-    return made
+        factors[layer] = (down, torch.randn(rows, rank, generator=generator) * scale)
+    return factors
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read_tensors(folder: Path) -> dict[str, Any]:
     """Return all tensors of a checkpoint."""
     from safetensors.torch import load_file
 

@@ -1,4 +1,4 @@
-"""Skip a module of tests where a package is missing, without the seconds that importing the package takes."""
+"""Skip a test module if a package is missing, without importing the package."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import pytest
 
 
 def needs(package: str, reason: str) -> None:
-    """Skip the test module that calls this unless `package` is installed."""
+    """Skip the calling test module unless `package` is installed."""
     if find_spec(package) is None:
         pytest.skip(reason, allow_module_level=True)

@@ -23,7 +23,7 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 PROBES = ("/_stcore/health", "/_stcore/host-config")
-"""Streamlit's client looks for its server below the page's own path first; those two 404 are its own."""
+"""Streamlit's client looks for its server below the page's own path first; those two 404 errors are expected."""
 
 
 def chromium() -> str:
@@ -38,8 +38,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(results: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Serve a results folder by the real command; yields the address and the process."""
+def serve(results: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run `evals dashboard` on a results folder; yields its address and its process."""
     port = free_port()
     command = [
         sys.executable,
@@ -73,47 +73,47 @@ def wait_for(port: int, *, timeout_s: float = 90) -> None:
             time.sleep(0.1)
 
 
-class Seen(NamedTuple):
+class SideEffects(NamedTuple):
     """Side effects of a page: errors and requests."""
 
     errors: list[str]
     foreign: list[str]
-    """Requests that left for another host."""
+    """URLs requested from other hosts."""
 
 
-def watch(page: Any, base: str) -> Seen:
+def record_side_effects(page: Any, base: str) -> SideEffects:
     """Record console errors, failed scripts and requests to other hosts."""
-    seen = Seen([], [])
+    effects = SideEffects([], [])
 
-    def complain(message: Any) -> None:
-        probed = any(probe in (message.location or {}).get("url", "") for probe in PROBES)
-        if message.type == "error" and not probed:
-            seen.errors.append(message.text)
+    def record_error(message: Any) -> None:
+        is_probe = any(probe in (message.location or {}).get("url", "") for probe in PROBES)
+        if message.type == "error" and not is_probe:
+            effects.errors.append(message.text)
 
-    def leave(request: Any) -> None:
+    def record_request(request: Any) -> None:
         if not request.url.startswith((base, base.replace("http", "ws", 1), "data:", "blob:")):
-            seen.foreign.append(request.url)
+            effects.foreign.append(request.url)
 
-    page.on("console", complain)
-    page.on("pageerror", lambda error: seen.errors.append(str(error)))
-    page.on("request", leave)
-    return seen
+    page.on("console", record_error)
+    page.on("pageerror", lambda error: effects.errors.append(str(error)))
+    page.on("request", record_request)
+    return effects
 
 
-def settle(page: Any, *, timeout_s: float = 60) -> None:
-    """Wait until the script has run and nothing has moved for half a second."""
+def wait_until_stable(page: Any, *, timeout_s: float = 60) -> None:
+    """Wait until the script has run and the page's height has not changed for 0.75 s."""
     page.wait_for_selector("h1", timeout=timeout_s * 1000)
     page.wait_for_selector(
         '[data-test-script-state="notRunning"]', state="attached", timeout=timeout_s * 1000
     )
-    height, still, end = -1.0, 0, time.monotonic() + timeout_s
-    while still < 3 and time.monotonic() < end:
+    height, unchanged, end = -1.0, 0, time.monotonic() + timeout_s
+    while unchanged < 3 and time.monotonic() < end:
         page.wait_for_timeout(250)
         now = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
-        still, height = (still + 1, now) if now == height else (0, now)
+        unchanged, height = (unchanged + 1, now) if now == height else (0, now)
 
 
-def picture(page: Any, name: str) -> Path:
+def screenshot(page: Any, name: str) -> Path:
     """Take a screenshot of the whole page, as wide as its window."""
     SCREENSHOTS.mkdir(exist_ok=True)
     width = page.viewport_size["width"]
@@ -126,10 +126,10 @@ def picture(page: Any, name: str) -> Path:
     return path
 
 
-def faults(page: Any) -> list[str]:
+def accessibility_faults(page: Any) -> list[str]:
     """Return the serious and critical findings of axe-core, with the first element of each.
 
-    Elements that are redrawn every few seconds are pale for a moment, so a finding counts only if it occurs twice.
+    Elements that are redrawn every few seconds fade for a moment, so a finding counts only if it occurs twice.
     """
     page.add_script_tag(path=str(AXE))
     if not _faults(page):
@@ -139,9 +139,9 @@ def faults(page: Any) -> list[str]:
 
 
 def _faults(page: Any) -> list[str]:
-    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    report = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
     return [
-        f"{one['id']}: {one['help']} ({len(one['nodes'])}x, {one['nodes'][0]['html'][:160]})"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
+        f"{violation['id']}: {violation['help']} ({len(violation['nodes'])}x, {violation['nodes'][0]['html'][:160]})"
+        for violation in report["violations"]
+        if violation["impact"] in ("serious", "critical")
     ]

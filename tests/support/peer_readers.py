@@ -1,9 +1,9 @@
-"""How other harnesses read a reply, by their own code: run by the interpreter of an environment that holds one of them.
+"""Extract answers by other harnesses' own code; run by the interpreter of an environment with one of them.
 
     PEER_PYTHON tests/support/peer_readers.py PEER < CASES.jsonl > ANSWERS.jsonl
 
-A case is {"reply", "options": number of options, "target"}; its answer is a letter, "" if nothing was read; math-verify says
-"right", "wrong" or "". Nothing of this project is imported here.
+A case is {"reply", "options": number of options, "target"}; its answer is a letter, or "" if none was extracted; for
+math-verify it is "right", "wrong" or "". This file imports nothing from this project.
 """
 
 import json
@@ -20,7 +20,7 @@ Reader: TypeAlias = Callable[[dict[str, Any]], str]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def module(package: str, path: str) -> dict[str, Any]:
+def run_module_file(package: str, path: str) -> dict[str, Any]:
     """Run one file of an installed package without importing the package, whose dependencies are gigabytes."""
     for folder in map(Path, sys.path):
         if (folder / package / path).exists():
@@ -29,37 +29,39 @@ def module(package: str, path: str) -> dict[str, Any]:
 
 
 def evalscope() -> Reader:
-    """Return evalscope's reader of one option; what it imports is for annotations and prompts alone."""
+    """Return evalscope's extraction of an option; the modules it imports are mocked, as only annotations and prompts use them."""
     for name in ("evalscope", "evalscope.api", "evalscope.api.evaluator"):
         sys.modules[name] = MagicMock()
-    parse = module("evalscope", "utils/multi_choices.py")["parse_answers"]
+    parse = run_module_file("evalscope", "utils/multi_choices.py")["parse_answers"]
 
     def read(case: dict[str, Any]) -> str:
         state = SimpleNamespace(choices=range(case["options"]))
-        return "".join(sorted(parse(state, completion=_shown(case["reply"]))))
+        return "".join(sorted(parse(state, completion=_without_reasoning(case["reply"]))))
 
     return read
 
 
 def lmms_eval() -> Reader:
-    """Return the reader of letters that lmms-eval's tasks share."""
-    extract = module("lmms_eval", "tasks/_task_utils/mcq_extract.py")["extract_mcq_answer"]
-    return lambda case: str(extract(_shown(case["reply"]), choices=list(LETTERS[: case["options"]])))
+    """Return the extraction of letters that lmms-eval's tasks share."""
+    extract = run_module_file("lmms_eval", "tasks/_task_utils/mcq_extract.py")["extract_mcq_answer"]
+    return lambda case: str(
+        extract(_without_reasoning(case["reply"]), choices=list(LETTERS[: case["options"]]))
+    )
 
 
 def math_verify() -> Reader:
-    """Return math-verify as its README uses it."""
+    """Return math-verify's verdict, computed as in its README."""
     from math_verify import parse, verify
 
     def read(case: dict[str, Any]) -> str:
-        stated = parse(_shown(case["reply"]))
+        stated = parse(_without_reasoning(case["reply"]))
         return ("right" if verify(parse(f"${case['target']}$"), stated) else "wrong") if stated else ""
 
     return read
 
 
-def _shown(reply: str) -> str:
-    """Return what stands behind the reasoning, as these harnesses' pipelines hand it to their readers."""
+def _without_reasoning(reply: str) -> str:
+    """Return the text after the reasoning, which these harnesses pass to their extraction."""
     return re.split(r"</think(?:ing)?>", reply)[-1]
 
 

@@ -19,18 +19,17 @@ PASSWORD = "a-password-that-must-not-be-shown"
 
 
 def programs() -> Path | None:
-    """Return the folder of `initdb` and `postgres`; None if there is no server."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    beside = shutil.which("initdb")
-    return found[-1].parent if found else Path(beside).resolve().parent if beside else None
+    """Return the folder of `initdb` and `postgres`; None if PostgreSQL is not installed."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    on_path = shutil.which("initdb")
+    return installed[-1].parent if installed else Path(on_path).resolve().parent if on_path else None
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[int]:
+def serve(folder: Path) -> Iterator[int]:
     """Serve an empty cluster with password authentication; yields its port."""
-    with tempfile.TemporaryDirectory(
-        prefix="evals-pg-"
-    ) as place:  # pytest's folders are closed to other users
+    # other users, such as postgres, cannot read pytest's folders
+    with tempfile.TemporaryDirectory(prefix="evals-pg-") as place:
         yield from _served(folder, Path(place))
 
 
@@ -43,9 +42,9 @@ def _served(programs_: Path, place: Path) -> Iterator[int]:
         (place / "password").chmod(0o644)
         as_user = ["runuser", "-u", "postgres", "--"]
     data = str(place / "data")
-    made = [*as_user, str(programs_ / "initdb"), "-D", data, "-U", USER, "-A", "scram-sha-256", "-N"]
+    initdb = [*as_user, str(programs_ / "initdb"), "-D", data, "-U", USER, "-A", "scram-sha-256", "-N"]
     subprocess.run(
-        [*made, f"--pwfile={place / 'password'}"], check=True, capture_output=True, cwd="/", timeout=120
+        [*initdb, f"--pwfile={place / 'password'}"], check=True, capture_output=True, cwd="/", timeout=120
     )
     words = [
         str(programs_ / "postgres"),

@@ -1,7 +1,7 @@
-"""The same answers and errors in each vendor's documented protocol.
+"""The same replies and errors in each vendor's documented protocol.
 
-What OpenAI-compatible servers really sent is in `cases/recorded.jsonl`; no vendor can be reached from here, so these
-are made by hand, and `test_vendor_clients.py` has the vendors' own SDKs read them.
+These are written by hand, as no vendor can be reached from CI; `test_vendor_clients.py` checks that the vendors' own SDKs
+accept them. Recorded responses of OpenAI-compatible servers are in `cases/recorded.jsonl`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 Body = dict[str, Any]
 
 
-class Says(NamedTuple):
-    """A model's answer, independent of protocols."""
+class Completion(NamedTuple):
+    """A model's reply, independent of the protocol."""
 
     text: str = "4"
     reasoning: str | None = None
@@ -22,31 +22,31 @@ class Says(NamedTuple):
     input: int = 9
     cached: int = 0
     output: int = 4
-    """With the reasoning."""
+    """Output tokens, including those of the reasoning."""
     thoughts: int = 0
 
 
 class Protocol(NamedTuple):
-    """One protocol."""
+    """Responses in a vendor's protocol."""
 
     path: str
-    says: Callable[[Says], Body]
-    fault: Callable[[int, str, str], Body]
+    completion: Callable[[Completion], Body]
+    error: Callable[[int, str, str], Body]
     """(status, kind of fault, message)."""
-    nothing: Body
-    """200 without an answer in it."""
+    no_reply: Body
+    """A response with status 200 but no reply."""
     quota: tuple[int, Body]
     wrong_key: tuple[int, Body]
     overflow: tuple[int, Body]
     filtered: tuple[int, Body]
-    """A prompt that the vendor's filter refuses."""
+    """The response to a prompt that the vendor's filter rejects."""
 
 
-def openai_says(says: Says) -> Body:
-    message: Body = {"role": "assistant", "content": says.text, "refusal": None}
-    if says.reasoning is not None:
-        message["reasoning_content"] = says.reasoning
-    finish = {"stop": "stop", "length": "length", "filter": "content_filter"}[says.stop]
+def openai_body(completion: Completion) -> Body:
+    message: Body = {"role": "assistant", "content": completion.text, "refusal": None}
+    if completion.reasoning is not None:
+        message["reasoning_content"] = completion.reasoning
+    finish = {"stop": "stop", "length": "length", "filter": "content_filter"}[completion.stop]
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -54,24 +54,24 @@ def openai_says(says: Says) -> Body:
         "model": "served",
         "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
         "usage": {
-            "prompt_tokens": says.input,
-            "completion_tokens": says.output,
-            "total_tokens": says.input + says.output,
-            "prompt_tokens_details": {"cached_tokens": says.cached},
-            "completion_tokens_details": {"reasoning_tokens": says.thoughts},
+            "prompt_tokens": completion.input,
+            "completion_tokens": completion.output,
+            "total_tokens": completion.input + completion.output,
+            "prompt_tokens_details": {"cached_tokens": completion.cached},
+            "completion_tokens_details": {"reasoning_tokens": completion.thoughts},
         },
     }
 
 
-def openai_fault(status: int, kind: str, message: str) -> Body:
+def openai_error(status: int, kind: str, message: str) -> Body:
     return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
 
 OPENAI = Protocol(
     path="/chat/completions",
-    says=openai_says,
-    fault=openai_fault,
-    nothing={"id": "c", "object": "chat.completion", "created": 1, "model": "served", "choices": []},
+    completion=openai_body,
+    error=openai_error,
+    no_reply={"id": "c", "object": "chat.completion", "created": 1, "model": "served", "choices": []},
     quota=(
         429,
         {
@@ -117,27 +117,27 @@ OPENAI = Protocol(
         },
     ),
 )
-"""The wordings of the chat protocol; vendors' own follow."""
+"""OpenAI's error messages; other vendors replace some of them below."""
 DEEPSEEK = OPENAI._replace(
-    quota=(402, openai_fault(402, "unknown_error", "Insufficient Balance")),
+    quota=(402, openai_error(402, "unknown_error", "Insufficient Balance")),
     overflow=(
         400,
-        openai_fault(400, "invalid_request_error", "This model's maximum context length is 131072 tokens."),
+        openai_error(400, "invalid_request_error", "This model's maximum context length is 131072 tokens."),
     ),
-    filtered=(400, openai_fault(400, "invalid_request_error", "Content Exists Risk")),
+    filtered=(400, openai_error(400, "invalid_request_error", "Content Exists Risk")),
 )
 MOONSHOT = OPENAI._replace(
     quota=(
         429,
-        openai_fault(429, "exceeded_current_quota_error", "Your account is suspended, check your plan"),
+        openai_error(429, "exceeded_current_quota_error", "Your account is suspended, check your plan"),
     ),
     overflow=(
         400,
-        openai_fault(400, "invalid_request_error", "Your request exceeded model token limit: 262144"),
+        openai_error(400, "invalid_request_error", "Your request exceeded model token limit: 262144"),
     ),
     filtered=(
         400,
-        openai_fault(400, "content_filter", "The request was rejected because it was considered high risk"),
+        openai_error(400, "content_filter", "The request was rejected because it was considered high risk"),
     ),
 )
 XAI = OPENAI._replace(
@@ -163,77 +163,79 @@ OPENROUTER = OPENAI._replace(
 )
 
 
-def anthropic_says(says: Says) -> Body:
+def anthropic_body(completion: Completion) -> Body:
     thinking = (
-        [] if says.reasoning is None else [{"type": "thinking", "thinking": says.reasoning, "signature": "s"}]
+        []
+        if completion.reasoning is None
+        else [{"type": "thinking", "thinking": completion.reasoning, "signature": "s"}]
     )
     return {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
         "model": "served",
-        "content": [*thinking, {"type": "text", "text": says.text, "citations": None}],
-        "stop_reason": {"stop": "end_turn", "length": "max_tokens", "filter": "refusal"}[says.stop],
+        "content": [*thinking, {"type": "text", "text": completion.text, "citations": None}],
+        "stop_reason": {"stop": "end_turn", "length": "max_tokens", "filter": "refusal"}[completion.stop],
         "stop_sequence": None,
         "usage": {
-            "input_tokens": says.input - says.cached,
-            "cache_read_input_tokens": says.cached,
+            "input_tokens": completion.input - completion.cached,
+            "cache_read_input_tokens": completion.cached,
             "cache_creation_input_tokens": 0,
-            "output_tokens": says.output,
-            "output_tokens_details": {"thinking_tokens": says.thoughts},
+            "output_tokens": completion.output,
+            "output_tokens_details": {"thinking_tokens": completion.thoughts},
         },
     }
 
 
-def anthropic_fault(status: int, kind: str, message: str) -> Body:
+def anthropic_error(status: int, kind: str, message: str) -> Body:
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}
 
 
 ANTHROPIC = Protocol(
     path="/v1/messages",
-    says=anthropic_says,
-    fault=anthropic_fault,
-    nothing=anthropic_says(Says()) | {"content": []},
+    completion=anthropic_body,
+    error=anthropic_error,
+    no_reply=anthropic_body(Completion()) | {"content": []},
     quota=(
         400,
-        anthropic_fault(
+        anthropic_error(
             400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API."
         ),
     ),
-    wrong_key=(401, anthropic_fault(401, "authentication_error", "invalid x-api-key")),
+    wrong_key=(401, anthropic_error(401, "authentication_error", "invalid x-api-key")),
     overflow=(
         400,
-        anthropic_fault(400, "invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum"),
+        anthropic_error(400, "invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum"),
     ),
     filtered=(
         400,
-        anthropic_fault(400, "invalid_request_error", "Output blocked by content filtering policy"),
+        anthropic_error(400, "invalid_request_error", "Output blocked by content filtering policy"),
     ),
 )
 
 
-def google_says(says: Says) -> Body:
-    thoughts = [] if says.reasoning is None else [{"text": says.reasoning, "thought": True}]
+def google_body(completion: Completion) -> Body:
+    thoughts = [] if completion.reasoning is None else [{"text": completion.reasoning, "thought": True}]
     return {
         "candidates": [
             {
-                "content": {"role": "model", "parts": [*thoughts, {"text": says.text}]},
-                "finishReason": {"stop": "STOP", "length": "MAX_TOKENS", "filter": "SAFETY"}[says.stop],
+                "content": {"role": "model", "parts": [*thoughts, {"text": completion.text}]},
+                "finishReason": {"stop": "STOP", "length": "MAX_TOKENS", "filter": "SAFETY"}[completion.stop],
                 "index": 0,
             }
         ],
         "usageMetadata": {
-            "promptTokenCount": says.input,
-            "candidatesTokenCount": says.output - says.thoughts,
-            "thoughtsTokenCount": says.thoughts,
-            "cachedContentTokenCount": says.cached,
-            "totalTokenCount": says.input + says.output,
+            "promptTokenCount": completion.input,
+            "candidatesTokenCount": completion.output - completion.thoughts,
+            "thoughtsTokenCount": completion.thoughts,
+            "cachedContentTokenCount": completion.cached,
+            "totalTokenCount": completion.input + completion.output,
         },
         "modelVersion": "served",
     }
 
 
-def google_fault(status: int, kind: str, message: str, **detail: Any) -> Body:
+def google_error(status: int, kind: str, message: str, **detail: Any) -> Body:
     return {
         "error": {"code": status, "message": message, "status": kind, "details": [detail] if detail else []}
     }
@@ -241,12 +243,12 @@ def google_fault(status: int, kind: str, message: str, **detail: Any) -> Body:
 
 GOOGLE = Protocol(
     path=":generateContent",
-    says=google_says,
-    fault=google_fault,
-    nothing={"candidates": [{"finishReason": "STOP", "index": 0}], "modelVersion": "served"},
+    completion=google_body,
+    error=google_error,
+    no_reply={"candidates": [{"finishReason": "STOP", "index": 0}], "modelVersion": "served"},
     quota=(
         429,
-        google_fault(
+        google_error(
             429,
             "RESOURCE_EXHAUSTED",
             "You exceeded your current quota.",
@@ -255,7 +257,7 @@ GOOGLE = Protocol(
     ),
     wrong_key=(
         400,
-        google_fault(
+        google_error(
             400,
             "INVALID_ARGUMENT",
             "API key not valid. Please pass a valid API key.",
@@ -264,7 +266,7 @@ GOOGLE = Protocol(
     ),
     overflow=(
         400,
-        google_fault(
+        google_error(
             400,
             "INVALID_ARGUMENT",
             "The input token count (1200000) exceeds the maximum number of tokens allowed",
@@ -275,14 +277,14 @@ GOOGLE = Protocol(
 
 
 class Adapter(NamedTuple):
-    """One adapter of the test table."""
+    """An adapter in the table of tests."""
 
     protocol: Protocol
     name: str
     key: str
-    """Environment variable of its key."""
+    """Environment variable with its key."""
     base: str = ""
-    """Environment variable of its address; empty: in the name."""
+    """Environment variable with its address; empty: the address is part of the name."""
 
 
 ADAPTERS = {

@@ -14,18 +14,18 @@ from tests.support.servers import Server
 Answer = Callable[[dict[str, Any]], str]
 
 
-class Standin(NamedTuple):
+class RecordingServer(NamedTuple):
     """A running server."""
 
     model: str
-    """As named on the command line."""
+    """Name on the command line."""
     bodies: list[dict[str, Any]]
-    """Of all requests so far."""
+    """Bodies of all requests so far."""
 
 
 @contextmanager
-def standin(answer: Answer) -> Iterator[Standin]:
-    """Serve until the block ends."""
+def serve(answer: Answer) -> Iterator[RecordingServer]:
+    """Run the server until the block ends."""
     bodies: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -36,12 +36,12 @@ def standin(answer: Answer) -> Iterator[Standin]:
             bodies.append(body)
             message = {"role": "assistant", "content": answer(body)}
             usage = {"prompt_tokens": 1, "completion_tokens": 1}
-            found = {
+            response = {
                 "model": "standin",
                 "choices": [{"message": message, "finish_reason": "stop"}],
                 "usage": usage,
             }
-            raw = json.dumps(found).encode()
+            raw = json.dumps(response).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(raw)))
@@ -54,7 +54,7 @@ def standin(answer: Answer) -> Iterator[Standin]:
     server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield Standin(f"server:http://127.0.0.1:{server.server_port}/v1#standin", bodies)
+        yield RecordingServer(f"server:http://127.0.0.1:{server.server_port}/v1#standin", bodies)
     finally:
         server.shutdown()
         server.server_close()

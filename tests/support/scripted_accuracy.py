@@ -12,7 +12,7 @@ from evals.types import Prompt, Text
 
 
 def write_questions(path: Path, count: int) -> Path:
-    """Write questions in MMLU-Pro's columns whose right answer stands in them."""
+    """Write questions in MMLU-Pro's format that state their right answer."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as stream:
         for i in range(count):
@@ -29,23 +29,23 @@ def write_questions(path: Path, count: int) -> Path:
     return path
 
 
-def _luck(prompt: Prompt, salt: str) -> float:
+def _fraction(prompt: Prompt, salt: str) -> float:
     """Return a pseudo-random number from 0 to 1, fixed for a question and a model."""
     return int.from_bytes(sha256(f"{salt}{_item(prompt)}".encode()).digest()[:6], "big") / 2**48
 
 
 def _item(prompt: Prompt) -> str:
     text = " ".join(p.text for m in prompt.messages for p in m.parts if isinstance(p, Text))
-    found = re.search(r"Item (\d+): which letter is ([A-D])", text)
-    assert found, text
-    return f"{found[1]} {found[2]}"
+    match = re.search(r"Item (\d+): which letter is ([A-D])", text)
+    assert match, text
+    return f"{match[1]} {match[2]}"
 
 
 def _answer(prompt: Prompt, *, skill: float, changed: float, salt: str) -> str:
-    """Right with probability `skill`, fixed by the question; a share `changed` of the answers depends on the salt."""
-    right = _luck(prompt, "question") < skill
-    if _luck(prompt, salt) < changed:
-        right = _luck(prompt, f"again {salt}") < skill
+    """Answer correctly with probability `skill`, determined by the question; for a share `changed` of the questions, by the salt."""
+    right = _fraction(prompt, "question") < skill
+    if _fraction(prompt, salt) < changed:
+        right = _fraction(prompt, f"again {salt}") < skill
     letter = _item(prompt)[-1]
     return f"ANSWER: {letter if right else 'ABCD'['ABCD'.index(letter) - 1]}"
 
@@ -62,7 +62,7 @@ def worse(prompt: Prompt) -> str:
     return _answer(prompt, skill=0.5, changed=0.2, salt="c")
 
 
-def often_down(prompt: Prompt) -> str:
-    if _luck(prompt, "down") < 0.2:
+def often_rejecting(prompt: Prompt) -> str:
+    if _fraction(prompt, "down") < 0.2:
         raise Rejected("HTTP 400: as scripted")
     return steady(prompt)

@@ -6,35 +6,37 @@ import json
 from typing import Any
 
 from evals.types import Media, Prompt
-from tests.support.answers import rows, words
+from tests.support.answers import bundled_rows, prompt_text
 
 
 def boxes(prompt: Prompt) -> str:
-    """Every part of a physics problem's answer in a box of its own."""
-    (row,) = (row for row in rows("physics") if row["questions"] in words(prompt))
+    """Put each part of a physics problem's answer into its own box."""
+    (row,) = (row for row in bundled_rows("physics") if row["questions"] in prompt_text(prompt))
     return "\n".join(f"\\boxed{{{part}}}" for part in row["final_answers"])
 
 
 def charts(prompt: Prompt) -> str:
-    """The right answer about a chart."""
-    turns = [turn for row in rows("chartbench") for turn in row["conversation"]]
-    (label,) = {turn["label"] for turn in turns if turn["query"] in words(prompt)}
+    """Answer a question about a chart correctly."""
+    turns = [turn for row in bundled_rows("chartbench") for turn in row["conversation"]]
+    (label,) = {turn["label"] for turn in turns if turn["query"] in prompt_text(prompt)}
     return f"Answer: {label}"
 
 
 def copyist(prompt: Prompt) -> str:
-    """A judge that extracts the text after `Answer: `."""
+    """Extract the text after `Answer: `, as a judge."""
     from tests.support import judges
 
-    case, _, candidate = judges._texts(prompt)
+    case, _, candidate = judges.texts_of(prompt)
     return json.dumps({"case": case, "answer": candidate.partition("Answer: ")[2]})
 
 
-def _of(folder: str, prompt: Prompt) -> dict[str, Any]:
-    """The item that a prompt asks, which must show a picture."""
+def _item(folder: str, prompt: Prompt) -> dict[str, Any]:
+    """Return the item of a prompt, which must contain an image."""
     assert any(isinstance(part, Media) for message in prompt.messages for part in message.parts)
-    asked = words(prompt)
-    return max((row for row in rows(folder) if _question(row) in asked), key=lambda row: len(_question(row)))
+    text = prompt_text(prompt)
+    return max(
+        (row for row in bundled_rows(folder) if _question(row) in text), key=lambda row: len(_question(row))
+    )
 
 
 def _question(row: dict[str, Any]) -> str:
@@ -43,43 +45,43 @@ def _question(row: dict[str, Any]) -> str:
 
 
 def msearth_strict(prompt: Prompt) -> str:
-    """The right option, stated."""
-    return f"Think.\nANSWER: {_of('msearth', prompt)['response'][0]}"
+    """State the right option."""
+    return f"Think.\nANSWER: {_item('msearth', prompt)['response'][0]}"
 
 
 def msearth_official(prompt: Prompt) -> str:
-    """The right option in JSON."""
-    return json.dumps({"answer": _of("msearth", prompt)["response"], "Explanation": "seen"})
+    """Return the right option in JSON."""
+    return json.dumps({"answer": _item("msearth", prompt)["response"], "Explanation": "seen"})
 
 
 def msearth_intern_s1(prompt: Prompt) -> str:
-    """The right letter alone."""
-    return str(_of("msearth", prompt)["response"][0])
+    """Return only the right letter."""
+    return str(_item("msearth", prompt)["response"][0])
 
 
 def xlrs_strict(prompt: Prompt) -> str:
-    """All right options, stated."""
-    return f"Think.\nANSWER: {', '.join(_of('xlrs', prompt)['answer'])}"
+    """State all right options."""
+    return f"Think.\nANSWER: {', '.join(_item('xlrs', prompt)['answer'])}"
 
 
 def xlrs_official(prompt: Prompt) -> str:
-    """The right letters alone."""
-    return " ".join(_of("xlrs", prompt)["answer"])
+    """Return only the right letters."""
+    return " ".join(_item("xlrs", prompt)["answer"])
 
 
 xlrs_intern_s1 = xlrs_official
 
 
 def microvqa_strict(prompt: Prompt) -> str:
-    """The right option's letter."""
-    return f"Think.\nANSWER: {'ABCDE'[_of('microvqa', prompt)['correct_index']]}"
+    """State the right option's letter."""
+    return f"Think.\nANSWER: {'ABCDE'[_item('microvqa', prompt)['correct_index']]}"
 
 
 def microvqa_official(prompt: Prompt) -> str:
-    """The right option's number."""
-    return f"The answer is ({_of('microvqa', prompt)['correct_index'] + 1})."
+    """State the right option's number."""
+    return f"The answer is ({_item('microvqa', prompt)['correct_index'] + 1})."
 
 
 def microvqa_intern_s1(prompt: Prompt) -> str:
-    """The right letter alone."""
-    return "ABCDE"[_of("microvqa", prompt)["correct_index"]]
+    """Return only the right letter."""
+    return "ABCDE"[_item("microvqa", prompt)["correct_index"]]

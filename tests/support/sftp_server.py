@@ -1,7 +1,4 @@
-"""Asyncssh's SFTP server over a folder, as a process: `python -m tests.support.sftp_server FOLDER HOST_KEY AUTHORIZED`.
-
-It prints its port.
-"""
+"""Serve a folder by SFTP and print the port: `python -m tests.support.sftp_server FOLDER HOST_KEY AUTHORIZED`."""
 
 from __future__ import annotations
 

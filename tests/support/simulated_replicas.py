@@ -1,4 +1,4 @@
-"""Replicas in this process: scripted latency, no Ray; to test the driver, and to measure its throughput.
+"""Replicas in this process with scripted latency, without Ray, to test the driver and measure its throughput.
 
 python -m tests.support.simulated_replicas [REPLICAS] [SLOTS] [LATENCY_S] [SECONDS] [--profile]
 """
@@ -31,57 +31,57 @@ _encode = msgspec.msgpack.Encoder().encode
 _work = msgspec.msgpack.Decoder(RequestBatch).decode
 
 
-class Simulated:
-    """A replica that answers each question after `latency_s`; it may die, freeze and return."""
+class SimulatedReplica:
+    """A replica that answers each request after `latency_s`; it can die, freeze and restart."""
 
     def __init__(
         self,
         latency_s: float = 0.0,
         *,
-        says: Callable[[str], Reply | RemoteError] | None = None,
+        respond: Callable[[str], Reply | RemoteError] | None = None,
         facts: ReplicaInfo = FACTS,
         poll_s: float = POLL_S,
     ) -> None:
         self.facts, self.latency_s, self.poll_s = facts, latency_s, poll_s
-        self.says = says or (lambda text: Reply(text="A", usage=Usage(input=9, output=3)))
-        self.asked: list[str] = []
+        self.respond = respond or (lambda text: Reply(text="A", usage=Usage(input=9, output=3)))
+        self.received: list[str] = []
         self.starts = 0
         self.closed = False
         self.dead = self.frozen = False
-        self.comes_back = asyncio.Event()
+        self.may_restart = asyncio.Event()
         self._answers: list[ReplicaResponse] = []
-        self._some = asyncio.Event()
+        self._wake = asyncio.Event()
 
     async def start(self) -> ReplicaInfo:
         self.starts += 1
         self._beat()
         if self.starts > 1:
-            await self.comes_back.wait()
+            await self.may_restart.wait()
         self.dead = self.frozen = False
         self._answers = []
         return self.facts
 
     def _beat(self) -> None:
-        """Send heartbeats, with or without answers."""
-        self._some.set()
+        """Wake `receive` regularly, so that it returns even without answers."""
+        self._wake.set()
         asyncio.get_running_loop().call_later(self.poll_s, self._beat)
 
     def send(self, raw: bytes) -> None:
-        asked = {q.number: q.prompt.messages[-1].parts[0].text for q in _work(raw).requests}  # type: ignore[union-attr]
-        self.asked += asked.values()
-        asyncio.get_running_loop().call_later(self.latency_s, self._done, asked, self.starts)
+        texts = {q.number: q.prompt.messages[-1].parts[0].text for q in _work(raw).requests}  # type: ignore[union-attr]
+        self.received += texts.values()
+        asyncio.get_running_loop().call_later(self.latency_s, self._done, texts, self.starts)
 
-    def _done(self, asked: dict[int, str], start: int) -> None:
-        if asked and start == self.starts and not self.dead:
-            self._answers += [ReplicaResponse(number, self.says(text)) for number, text in asked.items()]
-            self._some.set()
+    def _done(self, texts: dict[int, str], start: int) -> None:
+        if texts and start == self.starts and not self.dead:
+            self._answers += [ReplicaResponse(number, self.respond(text)) for number, text in texts.items()]
+            self._wake.set()
 
     async def receive(self) -> bytes:
         if self.frozen:
             await asyncio.Event().wait()
         if not self._answers and not self.dead:
-            self._some.clear()
-            await self._some.wait()
+            self._wake.clear()
+            await self._wake.wait()
         if self.frozen:
             await asyncio.Event().wait()
         if self.dead:
@@ -91,34 +91,34 @@ class Simulated:
 
     def die(self) -> None:
         self.dead = True
-        self._some.set()
+        self._wake.set()
 
     async def close(self) -> None:
         self.closed = True
 
 
 PROFILE: list[Any] = []
-"""A profile of the run alone, where one is wanted."""
+"""The profiler to use during the run, if any."""
 
 
 class Rate(NamedTuple):
-    """Throughput of the driver, disk included."""
+    """Throughput of the driver, including writes to disk."""
 
     records_per_s: float
     records_per_cpu_s: float
 
 
 def measure(replicas: int, slots: int, latency_s: float, seconds: float) -> Rate:
-    """Run for so many seconds."""
+    """Return the throughput of a run of `seconds` seconds."""
     from evals.run.runner import Runner
     from tests.support import toy
 
     async def main() -> Rate:
         facts = msgspec.structs.replace(FACTS, slots=slots)
-        cluster = Cluster([Simulated(latency_s, facts=facts) for _ in range(replicas)], facts)
-        wanted = int(30_000 * seconds)
+        cluster = Cluster([SimulatedReplica(latency_s, facts=facts) for _ in range(replicas)], facts)
+        items = int(30_000 * seconds)
         with tempfile.TemporaryDirectory() as folder:
-            job = toy.job(Path(folder), toy.suite(wanted), model="simulated")
+            job = toy.job(Path(folder), toy.suite(items), model="simulated")
             runner = Runner(cluster, [job], concurrency=replicas * slots)
             if (waiting := cluster.ready()) is not None:
                 await waiting
@@ -129,11 +129,11 @@ def measure(replicas: int, slots: int, latency_s: float, seconds: float) -> Rate
             await runner.run()
             if PROFILE:
                 PROFILE[0].disable()
-            took, used = time.monotonic() - began, time.process_time() - cpu
+            elapsed, cpu_used = time.monotonic() - began, time.process_time() - cpu
             done = sum(1 for _ in (job.writer.path / "records.jsonl").open())
-            toy.close(job)
+            toy.close_job(job)
             await cluster.close()
-        return Rate(done / took, done / used)
+        return Rate(done / elapsed, done / cpu_used)
 
     import uvloop
 

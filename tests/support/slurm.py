@@ -1,7 +1,7 @@
-"""A real Slurm of one node in a temporary folder: munged, slurmctld and slurmd, ended with all of their jobs.
+"""A real single-node Slurm in a temporary folder: munged, slurmctld and slurmd, stopped at the end with all jobs.
 
-`low` is the default partition; a job in `high` preempts those in `low`, which Slurm requeues. A requeued job may start
-again after six seconds (`cred_expire`; by default two minutes).
+`low` is the default partition; a job in `high` preempts those in `low`, which Slurm requeues. A requeued job can restart
+after six seconds (`cred_expire`; two minutes by default).
 """
 
 from __future__ import annotations
@@ -59,24 +59,24 @@ class Slurm:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
-        """Variables with which Slurm's commands find it."""
+        """Environment variables by which Slurm's commands find it."""
 
     def run(self, *words: object, check: bool = True) -> str:
         """Return the output of one of Slurm's commands."""
-        done = subprocess.run(
+        completed = subprocess.run(
             [str(word) for word in words],
             env=self.environment, capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
-        assert not (check and done.returncode), (words, done.stderr)
-        return done.stdout.strip()
+        assert not (check and completed.returncode), (words, completed.stderr)
+        return completed.stdout.strip()
 
     def jobs(self, *states: str) -> list[str]:
-        """Return the jobs in these states; without states, all that have not ended."""
+        """Return the ids of jobs in these states; without states, of all that have not ended."""
         chosen = (f"--states={','.join(states)}",) if states else ()
         return self.run("squeue", "--noheader", "--format=%i", *chosen).split()
 
     def submit(self, command: str, *options: str) -> str:
-        """Submit a job that runs a line of shell; returns its number."""
+        """Submit a job that runs a shell command; returns its id."""
         return self.run(
             "sbatch", "--parsable", "--output=/dev/null", "--ntasks=1", *options, f"--wrap={command}"
         )
@@ -84,13 +84,13 @@ class Slurm:
     def wait_until_empty(self, *, seconds: float = 60) -> None:
         """Wait until no job is left."""
         until = time.monotonic() + seconds
-        while left := self.run("squeue", "--noheader", "--format=%i %T %r"):
-            assert time.monotonic() < until, left
+        while remaining := self.run("squeue", "--noheader", "--format=%i %T %r"):
+            assert time.monotonic() < until, remaining
             time.sleep(0.2)
 
 
 def require() -> None:
-    """Skip the test, loudly, where Slurm cannot be run."""
+    """Skip the test if Slurm cannot be run."""
     if missing := [command for command in COMMANDS if shutil.which(command) is None]:
         pytest.skip(f"NOT TESTED ON REAL SLURM: {', '.join(missing)} missing (apt: slurm-wlm, munge)")
     if os.geteuid() != 0:
@@ -99,7 +99,7 @@ def require() -> None:
 
 @contextmanager
 def controller(*, cpus: int = 2) -> Iterator[Slurm]:
-    """Start Slurm on this machine with a node of so many CPUs, whether or not it has them."""
+    """Start Slurm on this machine with a node of `cpus` CPUs, even if the machine has fewer."""
     require()
     with ExitStack() as undo:
         # not pytest's folder: the path of munge's socket must be short

@@ -2,9 +2,9 @@
 
     EVALS_ENGINE_PYTHON=FOLDER/python evals run ... -m sglang:FOLDER
 
-LMDeploy and SGLang need CUDA, and so do the faults of GPUs: what is tested with this is the launcher alone, and the
-names of such tests say so. `install` writes the script; STANDIN says how it behaves; what it was asked lies in
-FOLDER/asked.jsonl.
+LMDeploy and SGLang need CUDA, and so do the faults of GPUs: these tests cover only the launcher, and their names say so.
+`install` writes the script; the environment variable STANDIN selects its behaviour; requests are logged in
+FOLDER/requests.jsonl.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-LAST_WORDS = {
+ERRORS_AT_START = {
     "oom": "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.31 GiB. GPU 0 has 79.10 GiB in total",
     "gated": "OSError: You are trying to access a gated repo.\nMake sure to have access to it at https://hub",
     "remote-code": "ValueError: The repository /w contains custom code which must be executed to load the model.",
@@ -41,6 +41,7 @@ def install(folder: Path) -> Path:
 
 
 def flag(words: list[str], *names: str) -> str:
+    """Return the value of the first of these options that was given; empty if none was."""
     return next((words[words.index(name) + 1] for name in names if name in words), "")
 
 
@@ -70,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with (self.folder / "asked.jsonl").open("a") as stream:
+        with (self.folder / "requests.jsonl").open("a") as stream:
             stream.write(json.dumps(body) + "\n")
         Handler.calls += 1
         if self.behaviour == "dumb":
@@ -79,8 +80,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.behaviour.startswith("mortal") and Handler.calls > int(self.behaviour.split(":")[1]):
             print("RuntimeError: the engine's heart stopped\x1b]8;;https://evil.example\x07", flush=True)
             os._exit(1)
-        lives, _, calls = self.behaviour.partition(":")
-        if lives == "once" and Handler.calls > int(calls or 4) and not (self.folder / "died").exists():
+        kind, _, calls = self.behaviour.partition(":")
+        if kind == "once" and Handler.calls > int(calls or 4) and not (self.folder / "died").exists():
             (self.folder / "died").touch()
             os._exit(1)
         narrow = self.behaviour == "narrow" and Handler.calls > 1
@@ -102,14 +103,14 @@ def serve(folder: Path, words: list[str], behaviour: str) -> None:
     (folder / "pids").open("a").write(f"{os.getpid()}\n")
     (folder / "command.json").write_text(json.dumps(words))
     (folder / "environment.json").write_text(json.dumps(dict(os.environ)))
-    if behaviour in LAST_WORDS:
-        print(LAST_WORDS[behaviour], flush=True)
+    if behaviour in ERRORS_AT_START:
+        print(ERRORS_AT_START[behaviour], flush=True)
         sys.exit(1)
     if behaviour == "taken" and not (folder / "tried").exists():
         (folder / "tried").touch()
         print("OSError: [Errno 98] error while attempting to bind: address already in use", flush=True)
         sys.exit(1)
-    if behaviour == "stubborn":  # and with a child that has left the group
+    if behaviour == "stubborn":  # with a child outside its process group
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
         child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
@@ -127,7 +128,7 @@ def serve(folder: Path, words: list[str], behaviour: str) -> None:
 
 def main(folder: Path, words: list[str]) -> None:
     behaviour = os.environ.get("STANDIN", "")
-    if "-c" in words:  # what version of the package?
+    if "-c" in words:  # the launcher asks for the package's version
         if behaviour == "lacks":
             sys.exit(3)
         print(words[-1], "0.99")

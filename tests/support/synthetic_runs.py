@@ -28,37 +28,39 @@ def side(
     clusters: Sequence[str] | None = None,
     repeats: int = 1,
 ) -> Side:
-    """`values` maps ids to a value, a list of values (repeats), or None (missing)."""
+    """Return one side of a comparison; `values`: id -> value, list of values (repeats), or None (missing)."""
     golds, points = {}, []
     for i, (name, value) in enumerate(values.items()):
         group = groups[i] if groups else ""
         cluster = clusters[i] if clusters else name
         golds[name] = Gold(group, cluster, "A", 4)
-        for repeat, one in enumerate(value if isinstance(value, list) else [value]):
-            if one is not None:
-                points.append(point(name, one, repeat=repeat, group=group, cluster=cluster))
+        for repeat, score in enumerate(value if isinstance(value, list) else [value]):
+            if score is not None:
+                points.append(point(name, score, repeat=repeat, group=group, cluster=cluster))
     return Side(points, golds, repeats)
 
 
 def suite_run(
-    run: str, one: Side, *, metrics: Sequence[Metric] = (), suite: str = "toy", **changes: Any
+    run: str, run_side: Side, *, metrics: Sequence[Metric] = (), suite: str = "toy", **changes: Any
 ) -> SuiteRun:
-    made = SuiteRun(
+    default = SuiteRun(
         run=run,
         model=f"model-{run}",
         suite=suite,
         protocol="strict",
         data_sha256="0" * 64,
         scorers={"choice": "Choice@1"},
-        metrics=at_repeats(metrics or accuracy(), one.repeats),
-        sides={"choice": one},
+        metrics=at_repeats(metrics or accuracy(), run_side.repeats),
+        sides={"choice": run_side},
     )
-    return structs.replace(made, **changes)
+    return structs.replace(default, **changes)
 
 
 def binary(right: int, n: int, **options: Any) -> Side:
+    """Return a side of `n` samples of which the first `right` are right."""
     return side({f"s{i:05}": float(i < right) for i in range(n)}, **options)
 
 
-def listed(values: Sequence[Any], **options: Any) -> Side:
+def side_of(values: Sequence[Any], **options: Any) -> Side:
+    """Return a side with these values, in order of the samples' ids."""
     return side({f"s{i:05}": value for i, value in enumerate(values)}, **options)

@@ -1,4 +1,4 @@
-"""A table of cases in one test: thousands of small cases cost more in pytest, one by one, than in the code they test."""
+"""Many cases in one test: thousands of small cases take more time in pytest than in the code under test."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-SHOWN = 20
-"""Failures shown in full; the others are named."""
-Test = Callable[..., Any]
+MAX_TRACEBACKS = 20
+"""Maximum number of failures with a traceback; the others are only named."""
+TestFunction = Callable[..., Any]
 
 
 class _Outcomes:
-    """What became of the cases so far; as a context manager, of the one that is named next."""
+    """Outcomes of the cases so far; as a context manager, records that of the case named last."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.failures: list[tuple[str, Exception]] = []
         self.skipped: list[str] = []
 
-    def of(self, case: str) -> _Outcomes:
-        """Name the case that comes next."""
+    def case(self, case: str) -> _Outcomes:
+        """Name the next case."""
         self.names.append(case)
         return self
 
@@ -43,12 +43,12 @@ class _Outcomes:
             return False
         return True
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         """Fail if a case failed; otherwise skip if one was skipped."""
         if self.failures:
             names = ", ".join(name for name, _ in self.failures)
-            shown = [error for _, error in self.failures[:SHOWN]]
-            raise ExceptionGroup(f"{len(self.failures)} of {len(self.names)} cases failed: {names}", shown)
+            errors = [error for _, error in self.failures[:MAX_TRACEBACKS]]
+            raise ExceptionGroup(f"{len(self.failures)} of {len(self.names)} cases failed: {names}", errors)
         if self.skipped:
             pytest.skip(
                 f"{len(self.skipped)} of {len(self.names)} cases were skipped, the others pass: {self.skipped[0]}"
@@ -60,47 +60,47 @@ def table(
     rows: Iterable[Any],
     *,
     ids: Callable[[Any], object] | Iterable[str] | None = None,
-) -> Callable[[Test], Test]:
-    """Like `pytest.mark.parametrize`, in one test: all cases run, and those that fail are named.
+) -> Callable[[TestFunction], TestFunction]:
+    """Like `pytest.mark.parametrize`, but within one test: all cases run, and those that fail are named.
 
-    Fixtures are those of one test: the cases share them, so this is for code without traces in them.
+    The cases share the test's fixtures, so they must not change them.
     """
     fields = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     cases = [_values(row, len(fields)) for row in rows]
     if not cases:
         raise ValueError(f"a table without rows: {names}")
     if ids is None or callable(ids):
-        words = ids or (lambda value: f"{value!r:.80}")
+        label_of = ids or (lambda value: f"{value!r:.80}")
         labels = [
-            f"[{number}] {'-'.join(str(words(value)) for value in values)}"
+            f"[{number}] {'-'.join(str(label_of(value)) for value in values)}"
             for number, values in enumerate(cases)
         ]
     else:
         labels = [str(label) for label in ids]
 
-    def decorate(test: Test) -> Test:
+    def decorate(test: TestFunction) -> TestFunction:
         signature = inspect.signature(test)
-        kept = [parameter for name, parameter in signature.parameters.items() if name not in fields]
+        fixtures_only = [parameter for name, parameter in signature.parameters.items() if name not in fields]
 
         @wraps(test)
-        def each(**fixtures: Any) -> None:
+        def run_all(**fixtures: Any) -> None:
             outcomes = _Outcomes()
             for label, values in zip(labels, cases, strict=True):
-                with outcomes.of(label):
+                with outcomes.case(label):
                     test(**fixtures, **dict(zip(fields, values, strict=True)))
-            outcomes.settle()
+            outcomes.finish()
 
         @wraps(test)
-        async def each_async(**fixtures: Any) -> None:
+        async def run_all_async(**fixtures: Any) -> None:
             outcomes = _Outcomes()
             for label, values in zip(labels, cases, strict=True):
-                with outcomes.of(label):
+                with outcomes.case(label):
                     await test(**fixtures, **dict(zip(fields, values, strict=True)))
-            outcomes.settle()
+            outcomes.finish()
 
-        whole: Any = each_async if inspect.iscoroutinefunction(test) else each
-        whole.__signature__ = signature.replace(parameters=kept)
-        return whole  # type: ignore[no-any-return]
+        wrapper: Any = run_all_async if inspect.iscoroutinefunction(test) else run_all
+        wrapper.__signature__ = signature.replace(parameters=fixtures_only)
+        return wrapper  # type: ignore[no-any-return]
 
     return decorate
 

@@ -2,9 +2,8 @@
 
     ENGINE_PYTHON tests/support/tiny_checkpoint.py FOLDER
 
-160 thousand parameters, tokenizer and chat template made here. It knows nothing, and runs everywhere that the real
-one does: real servers load it by the classes that they load Intern-S1 by. Needs transformers and torch, so it runs
-in the environment of `vllm_environment.py`.
+It has 160 thousand parameters; tokenizer and chat template are created here. Real servers load it by the same classes as
+Intern-S1. Needs transformers and torch, so it runs in the environment of `vllm_environment.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ SPECIAL = (
     "<video>",
 )
 IMAGE = 56
-"""Pixels of an image's side: 4 x 4 patches of 14, which the pixel shuffle makes 4 tokens."""
+"""Pixels of an image's side: 4 x 4 patches of 14, which the pixel shuffle reduces to 4 tokens."""
 CONTEXT = 2048
 TEMPLATE = """
 {%- for message in messages -%}
@@ -80,7 +79,7 @@ def tokenizer(corpus: str) -> PreTrainedTokenizerFast:
             "video_token": "<video>",
         },
     )
-    words.add_tokens(["<think>", "</think>"])  # plain ones: what a reply holds of them must stay readable
+    words.add_tokens(["<think>", "</think>"])  # not special: they must remain visible in replies
     return words
 
 
@@ -117,7 +116,7 @@ def make(folder: Path, *, seed: int = 0) -> None:
     torch.manual_seed(seed)
     model = InternVLForConditionalGeneration(config).float()
     for name, weight in model.named_parameters():
-        if weight.dim() > 1:  # wide enough that the likeliest token stands apart from the next
+        if weight.dim() > 1:  # a wide distribution, so that greedy decoding has no near-ties
             torch.nn.init.normal_(weight, std=0.5 if "lm_head" in name else 0.2)
     model.generation_config = GenerationConfig(
         eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id

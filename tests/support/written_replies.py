@@ -1,4 +1,4 @@
-"""Prompts, and replies as a record may hold them."""
+"""Prompts, and replies as they occur in records."""
 
 from evals.types import Message, Prompt, Reply
 

@@ -23,7 +23,7 @@ from evals.errors import UsageError
 from evals.verdicts.second_opinion import opinion, rules, worker
 from evals.verdicts.second_opinion.audit import audit as hold
 from evals.verdicts.second_opinion.opinion import INHERITED_VARIABLES, RecordedReply, score_replies
-from tests.support.command import evals, process
+from tests.support.command import evals, start
 
 RULES = """
 import os, time
@@ -186,7 +186,7 @@ def test_ctrl_c_leaves_nothing_behind(ran: Path) -> None:
     slow = ran / "python"
     slow.write_text("#!/bin/sh\necho $$ > " + str(ran / "pid") + "\nexec sleep 60\n")
     slow.chmod(0o755)
-    with process("audit", "one", "--with", "lm-eval", "--python", slow) as started:
+    with start("audit", "one", "--with", "lm-eval", "--python", slow) as started:
         until = time.monotonic() + 30
         while not (ran / "pid").exists() or not (ran / "pid").read_text().strip():
             assert time.monotonic() < until, "the peer was not started"

@@ -13,7 +13,7 @@ from evals.verdicts.budget import RunUsage, budget
 from evals.verdicts.components import components
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
-from tests.support.synthetic_runs import listed, side, suite_run
+from tests.support.synthetic_runs import side, side_of, suite_run
 
 N = 4000
 
@@ -52,7 +52,7 @@ def test_another_model_tells_the_variance_of_true_differences():
 
 
 def test_assumed_discordance_between_models_is_that_of_recordings():
-    found = components(suite_run("a", listed([float(i % 2) for i in range(N)])))
+    found = components(suite_run("a", side_of([float(i % 2) for i in range(N)])))
     assert found.models.source == "assumed"
     assert 0.32 <= found.discordance_of_models <= 0.44
 
@@ -72,9 +72,9 @@ def test_wording_and_judge_move_the_score_beyond_what_items_explain():
 
 def test_macro_means_and_clusters_need_more_items():
     values = (np.random.default_rng(0).random(N) < 0.5).astype(float)
-    plain = suite_run("a", listed(values.tolist()))
+    plain = suite_run("a", side_of(values.tolist()))
     shared = suite_run(
-        "a", listed(np.repeat(values[: N // 4], 4).tolist(), clusters=[f"c{i // 4}" for i in range(N)])
+        "a", side_of(np.repeat(values[: N // 4], 4).tolist(), clusters=[f"c{i // 4}" for i in range(N)])
     )
     assert components(plain).design == pytest.approx(1)
     assert components(shared).design == pytest.approx(4, rel=0.05)
@@ -103,7 +103,7 @@ def test_a_budget_has_the_promised_power(change):
 
 
 def test_items_come_before_replies_and_replies_end_where_items_are_the_limit():
-    parts = components(suite_run("a", listed([float(i % 3 > 0) for i in range(200)])))
+    parts = components(suite_run("a", side_of([float(i % 3 > 0) for i in range(200)])))
     used = RunUsage(200, None, None)
     rows = [
         budget(parts, 0.05, change, alpha=0.05, estimand=estimand, usage=used)
@@ -126,7 +126,7 @@ def test_items_come_before_replies_and_replies_end_where_items_are_the_limit():
 def test_a_plan_ranks_suites_by_what_a_drop_costs():
     def priced(name: str, n: int, cost: float):
         values = (np.random.default_rng(1).random(n) < 0.6).astype(float).tolist()
-        return structs.replace(suite_run("base", listed(values), suite=name), cost_usd=cost)
+        return structs.replace(suite_run("base", side_of(values), suite=name), cost_usd=cost)
 
     rules = Policy(suite=(Entry(name="dear", margin=0.1), Entry(name="cheap", margin=0.1)))
     found = plan([priced("dear", 2000, 90.0), priced("cheap", 2000, 10.0)], rules, drop=0.04, simulations=200)

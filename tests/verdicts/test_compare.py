@@ -15,7 +15,7 @@ from evals.verdicts.flips import changed_outcomes, count_verdict_changes
 from evals.verdicts.pairs import Pairs, Side
 from evals.verdicts.suite_run import incomparability_reasons
 from tests.support.lazy import lazy
-from tests.support.synthetic_runs import binary, listed, point, side, suite_run
+from tests.support.synthetic_runs import binary, point, side, side_of, suite_run
 
 contingency_tables = lazy("statsmodels.stats.contingency_tables")
 
@@ -58,7 +58,7 @@ def test_metrics_are_compared_only_where_both_runs_have_them():
 
 
 def test_a_mean_over_groups_needs_a_pair_of_each():
-    whole = listed([1.0, 0.0, 1.0, 0.0], groups=["x", "x", "y", "z"])
+    whole = side_of([1.0, 0.0, 1.0, 0.0], groups=["x", "x", "y", "z"])
     part = side({"s00000": 1.0, "s00002": 0.0}, groups=["x", "y"])
     for other in (
         part,

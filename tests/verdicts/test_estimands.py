@@ -15,7 +15,7 @@ from evals.verdicts.pairs import Pairs
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import parse
 from tests.support.sizes import size
-from tests.support.synthetic_runs import binary, listed, suite_run
+from tests.support.synthetic_runs import binary, side_of, suite_run
 
 AVG: Metric = repeat_metrics()[0]
 
@@ -25,7 +25,7 @@ def policy(estimand: str, margin: float = 0.05):
 
 
 def drawn(rng: np.random.Generator, chance: np.ndarray, repeats: int):
-    return listed([rng.binomial(1, p, repeats).astype(float).tolist() for p in chance], repeats=repeats)
+    return side_of([rng.binomial(1, p, repeats).astype(float).tolist() for p in chance], repeats=repeats)
 
 
 def test_a_policy_names_its_estimand_and_a_suite_its_own():
@@ -72,7 +72,7 @@ def test_comparison_of_single_replies_says_that_noise_is_not_known():
 
 
 def test_repeats_that_all_agree_do_not_show_certainty():
-    one = listed([[1.0, 1.0]] * 10 + [[0.0, 0.0]] * 10, repeats=2)
+    one = side_of([[1.0, 1.0]] * 10 + [[0.0, 0.0]] * 10, repeats=2)
     assert noise_error(Pairs(one, one, AVG)) > 0
 
 

@@ -13,7 +13,7 @@ from evals.types import Metric
 from evals.verdicts.gate import EXIT_STATUS, gate
 from evals.verdicts.policy import parse, read
 from tests.support.paths import ROOT
-from tests.support.synthetic_runs import binary, listed, side, suite_run
+from tests.support.synthetic_runs import binary, side, side_of, suite_run
 
 MAE = Metric(name="mae", of=mean_value, better="lower", bounds=None, unit="eV", headline=True)
 
@@ -50,7 +50,7 @@ def test_a_large_loss_is_a_regression():
 
 
 def test_a_small_suite_cannot_tell():
-    found = judge(binary(18, 30), listed([1.0] * 16 + [0.0] * 12 + [1.0] * 2))
+    found = judge(binary(18, 30), side_of([1.0] * 16 + [0.0] * 12 + [1.0] * 2))
     assert found.verdict == "cannot tell"
     assert EXIT_STATUS[found.verdict] == 3
     assert "cannot be excluded" in found.suites[0].reasons[0]
@@ -70,7 +70,7 @@ def test_a_gain_above_the_plausible_one_stops_the_pass():
 
 
 def test_an_error_that_grows_is_a_regression_and_one_that_shrinks_is_not():
-    good, bad = listed([0.1, 0.2, 0.3] * 30), listed([0.5, 0.7, 0.6] * 30)
+    good, bad = side_of([0.1, 0.2, 0.3] * 30), side_of([0.5, 0.7, 0.6] * 30)
     rules = 'name = "toy"\nmargin = 0.1'
     up, down = (judge(a, b, rules=rules, metrics=(MAE,)) for a, b in ((good, bad), (bad, good)))
     assert up.verdict == "regression"
@@ -83,7 +83,7 @@ def test_an_error_that_grows_is_a_regression_and_one_that_shrinks_is_not():
 def test_interval_and_verdict_agree_at_the_margin():
     a = binary(300, 500)
     for wrong in range(60):
-        one = judge(a, listed([0.0] * wrong + [1.0] * (300 - wrong) + [0.0] * 200)).suites[0]
+        one = judge(a, side_of([0.0] * wrong + [1.0] * (300 - wrong) + [0.0] * 200)).suites[0]
         assert (one.verdict == "pass") == (one.low > -0.05)
         assert (one.verdict == "regression") == (one.high < -0.05)
 
@@ -148,7 +148,7 @@ def test_pooled_suites_are_judged_together():
 
 
 def with_missing(count: int, right: int = 300, n: int = 500):
-    return listed([None] * count + [1.0] * (right - count) + [0.0] * (n - right))
+    return side_of([None] * count + [1.0] * (right - count) + [0.0] * (n - right))
 
 
 def test_pass_must_hold_with_the_missing_at_their_worst():
@@ -174,7 +174,7 @@ def test_missing_outcomes_are_no_regression():
 
 
 def test_a_metric_without_bounds_needs_every_outcome_or_tolerance():
-    a, b = listed([0.1, 0.2, 0.3] * 30), listed([0.1, 0.2, 0.3] * 29 + [0.1, 0.2, None])
+    a, b = side_of([0.1, 0.2, 0.3] * 30), side_of([0.1, 0.2, 0.3] * 29 + [0.1, 0.2, None])
     rules = 'name = "toy"\nmargin = 0.1'
     found = judge(a, b, rules=rules, metrics=(MAE,))
     assert found.verdict == "cannot tell"
@@ -183,7 +183,7 @@ def test_a_metric_without_bounds_needs_every_outcome_or_tolerance():
 
 
 def test_nothing_scored_cannot_tell():
-    found = judge(binary(2, 3), listed([None] * 3), rules=TOY + '\nmissing = "tolerate"')
+    found = judge(binary(2, 3), side_of([None] * 3), rules=TOY + '\nmissing = "tolerate"')
     assert found.verdict == "cannot tell"
     assert "no sample was scored in both runs" in found.suites[0].reasons
 
@@ -341,7 +341,7 @@ def test_silence_on_the_hard_half_does_not_pass_an_error_gate():
 
     metric = Metric(name="rmse", of=rmse, pool="whole", better="lower", bounds=None, unit="eV", headline=True)
     errors = [0.1] * 100 + [1.0] * 100
-    a, b = listed(errors), listed([1.3 * error for error in errors])
+    a, b = side_of(errors), side_of([1.3 * error for error in errors])
     silent = [
         structs.replace(p, value=None, answer=None, verdict="unanswered", parts={"error_worst": 5.0})
         if p.id >= "s00100"

@@ -26,7 +26,7 @@ from evals.verdicts.simulated_designs import (
     tango_p_values,
 )
 from tests.support.sizes import size
-from tests.support.synthetic_runs import listed, side, suite_run
+from tests.support.synthetic_runs import side, side_of, suite_run
 
 ACCURACY, MACRO = accuracy()[0], accuracy(macro=True)[1]
 
@@ -37,7 +37,7 @@ def policy(*entries: Entry, **top) -> Policy:
 
 def baseline(n: int, *, name: str = "toy", seed: int = 0, metrics=(), **options):
     values = (np.random.default_rng(seed).random(n) < 0.6).astype(float).tolist()
-    return suite_run("base", listed(values, **options), suite=name, metrics=metrics)
+    return suite_run("base", side_of(values, **options), suite=name, metrics=metrics)
 
 
 # Tests of many tables at once are the gate's own tests
@@ -57,7 +57,7 @@ def test_vectorised_t_is_the_gates_t(metric):
     rng = np.random.default_rng(5)
     groups = [f"g{i % 3}" for i in range(60)]
     clusters = [f"{i % 3}/{i // 6}" for i in range(60)]
-    one = listed(rng.random(60).tolist(), groups=groups, clusters=clusters)
+    one = side_of(rng.random(60).tolist(), groups=groups, clusters=clusters)
     design = Design(Pairs(one, one, metric), Noise(0.1, "policy"))
     drawn = rng.normal(-0.02, 0.2, (5, 60))
     found = design._test_sums(np.add.reduceat(drawn, design.cluster_starts, axis=1), 0.05)
@@ -75,7 +75,7 @@ def test_vectorised_t_is_the_gates_t(metric):
 
 def test_stratified_counts_are_the_gates_t():
     groups = [f"g{i % 4}" for i in range(2400)]
-    one = listed([1.0] * 2400, groups=groups)
+    one = side_of([1.0] * 2400, groups=groups)
     design = Design(Pairs(one, one, MACRO), Noise(0.2, "policy"))
     rng = np.random.default_rng(6)
     drawn = rng.choice([-1.0, 0.0, 1.0], (4, 2400), p=[0.1, 0.8, 0.1])
@@ -139,7 +139,7 @@ def test_a_policy_for_another_suite_is_refused():
 
 
 def test_nothing_scored_cannot_be_planned_with():
-    empty = suite_run("base", listed([None, None]))
+    empty = suite_run("base", side_of([None, None]))
     with pytest.raises(UsageError, match="nothing was scored"):
         plan([empty], policy(Entry(name="toy", margin=0.1)))
 
@@ -175,7 +175,7 @@ def test_a_metric_of_whole_runs_is_planned_with_its_standard_error():
         return float(np.sqrt(np.mean([p.value**2 for p in points])))
 
     metric = Metric(name="rmse", of=rmse, pool="whole", better="lower", bounds=None, unit="eV", headline=True)
-    one = suite_run("base", listed(np.random.default_rng(0).normal(0, 1, 300).tolist()), metrics=(metric,))
+    one = suite_run("base", side_of(np.random.default_rng(0).normal(0, 1, 300).tolist()), metrics=(metric,))
     found = plan([one], policy(Entry(name="toy", margin=0.2))).suites[0]
     assert found.error == pytest.approx(1 / sqrt(600), rel=0.3)
     assert found.passes_at_margin < 0.08
@@ -293,7 +293,7 @@ def test_power_of_repeats_is_as_promised():
 def test_a_plan_for_a_subset_counts_only_so_many_and_finds_less(tmp_path):
     from evals.verdicts.suite_runs import subset
 
-    one = suite_run("a", listed([float(i < 700) for i in range(1000)]))
+    one = suite_run("a", side_of([float(i < 700) for i in range(1000)]))
     part = subset(one, 200, seed=0)
     assert len(part.side.golds) == 200 == len(part.side.points)
     assert subset(one, 200, seed=0).side.golds.keys() == part.side.golds.keys()

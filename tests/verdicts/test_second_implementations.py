@@ -15,7 +15,7 @@ from evals.verdicts.control_variates import FOLDS, cross_fitted, predictors
 from evals.verdicts.difference import DiscordantCounts
 from evals.verdicts.simulated_designs import repeats_distribution
 from tests.support.lazy import lazy
-from tests.support.synthetic_runs import listed, side, suite_run
+from tests.support.synthetic_runs import side, side_of, suite_run
 from tests.support.tables import table
 
 integrate = lazy("scipy.integrate")
@@ -101,7 +101,7 @@ def test_components_by_an_analysis_of_variance() -> None:
 def test_a_budget_by_statsmodels_power() -> None:
     from statsmodels.stats.power import NormalIndPower
 
-    found = components(suite_run("a", listed([float(i % 2) for i in range(4000)])), discordance=0.2)
+    found = components(suite_run("a", side_of([float(i % 2) for i in range(4000)])), discordance=0.2)
     assert found is not None
     used = RunUsage(replies=4000, cost_usd=None, seconds=None)
     row = budget(found, 0.03, "same model", alpha=0.05, estimand="items-like-these", usage=used)

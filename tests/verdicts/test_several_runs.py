@@ -10,8 +10,8 @@ import pytest
 from evals.records import store
 from tests.support.command import evals
 
-RIGHT = "scripted:call=tests.support.answers:right"
-FAILING = "scripted:call=tests.support.answers:parents_fail"
+RIGHT = "scripted:call=tests.support.answers:correct_answer"
+FAILING = "scripted:call=tests.support.answers:heap_question_rejected"
 
 
 @pytest.fixture

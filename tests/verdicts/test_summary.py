@@ -7,7 +7,7 @@ from msgspec import structs
 from evals.verdicts.compare import compare
 from evals.verdicts.comparison_text import changed_prediction_lines, discordant_samples, sentences
 from evals.verdicts.formatting import format_rule
-from tests.support.synthetic_runs import binary, listed, suite_run
+from tests.support.synthetic_runs import binary, side_of, suite_run
 
 
 def one(suite: str, right: int, n: int = 200):
@@ -64,7 +64,10 @@ def test_where_less_is_better_less_is_called_better() -> None:
         bounds=None,
         headline=True,
     )
-    low, high = listed([0.1 + i % 3 / 100 for i in range(60)]), listed([0.5 + i % 5 / 100 for i in range(60)])
+    low, high = (
+        side_of([0.1 + i % 3 / 100 for i in range(60)]),
+        side_of([0.5 + i % 5 / 100 for i in range(60)]),
+    )
     a, b = (suite_run(name, some, metrics=(metric,)) for name, some in (("a", high), ("b", low)))
     (line,) = sentences(compare([[a], [b]]))
     assert "B (model-b) is 0.4" in line

@@ -22,7 +22,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with a baseline, an unchanged model, a worse one, and one that often failed."""
     place = tmp_path_factory.mktemp("verdicts")
     scripted_accuracy.write_questions(place / "mirror" / "mmlu_pro" / "test.jsonl", 900)
-    for name in ("steady", "unchanged", "worse", "often_down"):
+    for name in ("steady", "unchanged", "worse", "often_rejecting"):
         run(place, name, "--run", name)
     for margin in (0.002, 0.03, 0.06, 0.12):
         (place / f"{margin}.toml").write_text(POLICY.format(margin))
@@ -101,12 +101,12 @@ def test_compare_of_many_ranks_them(place):
 
 
 def test_compare_says_what_missing_outcomes_could_change(place):
-    found = compare(place, "steady", "often_down", "--json").json["pairs"][0]
+    found = compare(place, "steady", "often_rejecting", "--json").json["pairs"][0]
     assert found["coverage_b"] < 0.9
     assert found["worst"] < found["difference"] < found["best"]
     assert (
         "depending on the missing outcomes, the difference lies in"
-        in compare(place, "steady", "often_down").out
+        in compare(place, "steady", "often_rejecting").out
     )
 
 
@@ -145,7 +145,7 @@ def test_compare_of_what_is_not_there_is_one_line(place, words, complaint):
     [
         ("unchanged", 0.12, "pass", 0),
         ("worse", 0.06, "regression", 1),
-        ("often_down", 0.12, "cannot tell", 3),
+        ("often_rejecting", 0.12, "cannot tell", 3),
         ("steady", 0.03, "pass", 0),
         ("unchanged", 0.002, "cannot tell", 3),
     ],
@@ -188,7 +188,7 @@ def test_gate_against_a_saved_baseline_gives_the_same_verdict(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
     saved = evals("gate", "baseline", "steady", file, "--results", place / "results")
     assert saved.status == 0
-    for candidate in ("unchanged", "worse", "often_down"):
+    for candidate in ("unchanged", "worse", "often_rejecting"):
         direct, filed = (gate(place, candidate, "--json", baseline=b).json for b in ("steady", file))
         assert {**direct, "flips": []} == {**filed, "flips": []}
         assert sorted(f["id"] for f in direct["flips"]) == sorted(f["id"] for f in filed["flips"])
@@ -389,7 +389,7 @@ def test_a_second_test_only_at_the_alpha_that_was_kept(place, tmp_path):
 
 
 def test_missing_outcomes_keep_a_race_undecided(place):
-    found = until(place, "often_down", "--run", "down", "--json")
+    found = until(place, "often_rejecting", "--run", "down", "--json")
     assert (found.status, found.json["verdict"]) == (3, "cannot tell")
     assert found.json["suites"][0]["coverage"] < 0.9
 

@@ -19,7 +19,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.set_num_threads(1)  # two processes with two threads each take ten times as long
     place = tmp_path_factory.mktemp("vision")
-    vision_training.family(place, methods=METHODS)
+    vision_training.write_family(place, methods=METHODS)
     vision_training.write_data(place, items=300)
     return place
 

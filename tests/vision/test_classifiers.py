@@ -116,7 +116,7 @@ def test_outputs_are_the_same_before_and_after_folding(family: Path, method: str
     text = (family / f"{method}.toml").read_text()
     (family / f"{method}-beside.toml").write_text(text + "merge = false\n")
     beside = from_recipe(family / f"{method}-beside.toml")
-    images, _ = vision_training.pictures("eurosat", range(10), 10, first=77)
+    images, _ = vision_training.noisy_images("eurosat", range(10), 10, first=77)
     with torch.inference_mode():
         first, second = merged.module(images), beside.module(images)
     torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-5)
