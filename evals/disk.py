@@ -8,21 +8,21 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 MAX_SMALL_FILE = 64 << 20
 """Size limit in bytes of a file that is read into memory, such as a card."""
 BOM = b"\xef\xbb\xbf"
 """Byte order mark that some editors write at the start of UTF-8 files."""
 MAX_EXPANSION = 200
-"""Largest expansion of a compressed file that unpacks to more than `MAX_SMALL_FILE`; beyond it, the file counts as a gzip bomb."""
+"""Maximum ratio of unpacked to compressed size for a file that unpacks to more than `MAX_SMALL_FILE`; above it, the file is a gzip bomb."""
 MAX_LINE = 256 << 20
-"""Size limit of a line in bytes."""
+"""Size limit in bytes of a line in a file."""
 IGNORED_NAMES = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
 """Names of files created by file managers and network drives, which are ignored like hidden files."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a file for reading; raises OSError if it is not a regular file (a pipe would block, a device has no end)."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -92,9 +92,9 @@ def lines(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def create(path: Path, *, append: bool = False, new: bool = False) -> int:
-    """Open a file for writing without truncating it, and return its descriptor; raises OSError for links and devices.
+    """Open a file for writing without truncating it, and return its descriptor.
 
-    `new`: an existing file is removed first.
+    `new`: remove an existing file first. Raises OSError if the path is a link, a device or a pipe, or if the file has hard links.
     """
     if new:
         path.unlink(missing_ok=True)
@@ -127,7 +127,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Sync a folder's entries to disk, so that a rename survives a power failure; does nothing if not supported."""
+    """Sync a folder's entries to disk, so that a rename survives a power failure; do nothing if the file system does not support it."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -138,5 +138,5 @@ def sync_folder(path: Path) -> None:
 
 
 def is_ignored(name: str) -> bool:
-    """Return whether a name is that of a hidden file, or of one created by a file manager or a network drive."""
+    """Return whether a file of this name is ignored: it is hidden, or was created by a file manager or a network drive."""
     return name.startswith(".") or name in IGNORED_NAMES

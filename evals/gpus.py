@@ -1,4 +1,4 @@
-"""The GPUs of this machine, and checks that they suffice for a model's profile."""
+"""The GPUs of this machine, and checks whether they suffice to serve a model."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ MEMORY_TOLERANCE = 0.95
 
 
 class Gpu(Struct, frozen=True):
-    """One GPU."""
+    """A GPU of this machine."""
 
     name: str
     gb: float
-    """Memory, 1e9 bytes."""
+    """Memory in units of 1e9 bytes."""
 
     @property
     def kind(self) -> str:
-        """Return the GPU's type as spelled in profiles; empty for other types."""
+        """Return the GPU's type as spelled in profiles, e.g. `H100`; empty for a type that no profile mentions."""
         return next((kind for kind in GPU_GB if kind in self.name.upper()), "")
 
 
 def visible_gpus() -> list[Gpu]:
-    """Return the GPUs visible to a server on this machine; raises UsageError if they cannot be determined."""
+    """Return the GPUs that a server on this machine could use; raises UsageError if they cannot be determined."""
     try:
         import pynvml
     except ImportError:
@@ -59,7 +59,7 @@ def visible_gpus() -> list[Gpu]:
 
 
 def _visible_indices(uuids: Sequence[str]) -> list[int]:
-    """Apply CUDA_VISIBLE_DEVICES as CUDA does: entries up to the first that matches no GPU."""
+    """Return the indices of the GPUs in CUDA_VISIBLE_DEVICES, which CUDA reads up to the first entry that does not match one GPU."""
     devices = os.environ.get("CUDA_VISIBLE_DEVICES")
     if devices is None:
         return list(range(len(uuids)))
@@ -76,7 +76,7 @@ def _visible_indices(uuids: Sequence[str]) -> list[int]:
 
 
 def required_gpus(profile: Profile) -> str:
-    """Return the GPUs that a profile requires, e.g. `8 x 80 GB or 4 x 141 GB`; empty if unknown."""
+    """Return the GPUs that a profile requires, e.g. `8 x 80 GB or 4 x 141 GB`; empty if the profile states none."""
     if not profile.gpus:
         count = profile.tensor_parallel
         return f"{count} GPU{'s' * (count > 1)}" if count else ""
@@ -89,12 +89,10 @@ def required_gpus(profile: Profile) -> str:
 
 
 def shortfall(profile: Profile, available: Sequence[Gpu]) -> str:
-    """Return in one line why the available GPUs do not suffice for a profile, with alternatives; empty if they suffice."""
+    """Return in one line why the available GPUs do not suffice for a profile, and what to try instead; empty if they suffice."""
     if not required_gpus(profile) or _suffices(profile, available):
         return ""
-    title = " ".join(
-        filter(None, (profile.name, "" if profile.precision in profile.name else profile.precision))
-    )
+    title = profile.name if profile.precision in profile.name else f"{profile.name} {profile.precision}"
     multi_node = f"--cluster ray with {profile.nodes} such nodes"
     alternatives = (
         [multi_node] if profile.nodes > 1 and _suffices(profile, [*available] * profile.nodes) else []
@@ -105,14 +103,14 @@ def shortfall(profile: Profile, available: Sequence[Gpu]) -> str:
     )
 
 
-SKIP_HINT = "--no-gpu-check starts it anyway"
+SKIP_HINT = "--no-gpu-check starts the server anyway"
 
 
 def check_gpus(profile: Profile, available: Sequence[Gpu], size: Size | None) -> tuple[str, str]:
     """Return an error and a warning about serving a model on these GPUs; each is empty if there is none.
 
-    If the weights fit, fewer or smaller GPUs than recommended only cause a warning. `size`: the checkpoint's; None if it is
-    not on this machine.
+    If the weights fit, fewer or smaller GPUs than recommended only cause a warning. `size`: size of the checkpoint; None if
+    it is not on this machine.
     """
     if not (reason := shortfall(profile, available)):
         return "", ""
@@ -139,7 +137,7 @@ def _suffices(profile: Profile, available: Sequence[Gpu]) -> bool:
     kinds = {gpu.kind for gpu in available}
     if len(kinds) == 1 and (kind := kinds.pop()):
         return kind in profile.gpus and len(available) >= profile.gpus[kind]
-    return any(  # another type: at least as many GPUs with at least that much memory
+    return any(  # GPUs of a type that profiles do not mention, or of several: compare their memory
         sum(
             gpu.gb >= MEMORY_TOLERANCE * GPU_GB[kind] and gpu.kind in ("", *profile.gpus) for gpu in available
         )

@@ -1,4 +1,4 @@
-"""Pure functions in worker processes, each call with a deadline enforced by the kernel.
+"""Run pure functions in worker processes, each call with a deadline that the kernel enforces.
 
 >>> import math
 >>> with Pool(1) as pool:
@@ -6,10 +6,10 @@
 3.0
 
 Model output is parsed by RDKit, sympy and regular expressions, and some of it makes them loop, crash or exhaust memory.
-A worker sets a kernel timer for each call (SIGALRM, whose default action ends the process), which also ends loops in C,
-even if the parent has died; RLIMIT_AS limits its memory. The parent runs one thread per worker, which sends calls in
-batches and receives results one by one. If a worker dies, the first call without a result fails, and the others are sent to
-a new worker. Workers are new interpreters, as a threaded process must not be forked, and are started on demand.
+A worker sets a kernel timer for each call (SIGALRM, whose default action ends the process). The timer also ends loops in
+C, even if the parent has died. RLIMIT_AS limits the worker's memory. The parent runs one thread per worker, which sends calls
+in batches and receives results one by one. If a worker dies, the first call without a result fails, and the others are sent
+to a new worker. Workers are started on demand, as new interpreters, since a threaded process must not be forked.
 
 Pebble 5.2 does most of this, but on the same machine it reaches a quarter of the calls per second (3,300 instead of 12,600
 on two busy cores) with twice the parent's CPU per call, and loops in C outlive a dead parent.
@@ -48,11 +48,11 @@ MAX_BATCH = 64
 BATCH_TARGET_S = 0.05
 """Target duration of a batch, estimated from earlier calls, so that a slow call delays few others."""
 GRACE_S = 60.0
-"""Time that a worker has to start, or to import what a scorer needs, before the parent kills it."""
+"""Time allowed to a worker for starting, and for imports of a scorer, before the parent kills it."""
 MAX_ATTEMPTS = 3
-"""Maximum number of consecutive workers that die before receiving their calls."""
+"""Number of consecutive workers that die before they have received their calls, after which the calls fail."""
 MAX_CALLS = 20_000
-"""Calls after which a worker is replaced, to limit memory leaks of libraries."""
+"""Number of calls after which a worker is replaced, to limit the effect of memory leaks in libraries."""
 
 
 class _Call(NamedTuple):
@@ -66,7 +66,7 @@ class Pool:
     """Worker processes for calls that may hang or crash; usable from asyncio and from synchronous code.
 
     A call that exceeds its deadline, crashes its worker, runs out of memory or raises an exception
-    fails with `ScorerError`; a `UsageError` (an extra is not installed) is passed on unchanged.
+    fails with `ScorerError`; a `UsageError`, e.g. for an extra that is not installed, is passed on unchanged.
     """
 
     def __init__(
@@ -116,10 +116,10 @@ class Pool:
         *,
         timeout_s: float | None = None,
     ) -> Score:
-        """Score one reply in a worker; the scorer gets neither the question nor the messages.
+        """Score one reply in a worker; the scorer gets neither the question, nor the messages, nor the reasoning.
 
-        The scorer is a function of a module or a frozen dataclass. If it has a method `warm()`, that is called
-        once per worker and set of options, outside any deadline, for slow imports.
+        The scorer is a module-level function or a frozen dataclass. Its method `warm()`, if it has one, does slow
+        imports: it is called outside any deadline, once in each worker for each `repr` of a scorer.
         """
         reduced = replace(sample, question=()), replace(prompt, messages=()), replace(reply, reasoning=None)
         score = await self.run(scorer, *reduced, timeout_s=timeout_s)
@@ -128,11 +128,11 @@ class Pool:
         return score
 
     def pids(self) -> list[int]:
-        """Return the process ids of the living workers."""
+        """Return the ids of the worker processes that are alive."""
         return [p.pid for worker in self._workers if (p := worker.process) is not None and p.poll() is None]
 
     def close(self) -> None:
-        """Kill the workers and wait for them; pending calls fail. May be called repeatedly."""
+        """Kill the workers and wait until they have ended; pending calls fail. May be called repeatedly."""
         with self._condition:
             self._closed = True
             unprocessed = list(self._queue)
@@ -154,19 +154,19 @@ class Pool:
     def _add_worker(self) -> None:
         """Add a worker and start its thread; the caller holds the lock."""
         worker = _Worker(self.memory_mib)
-        thread = threading.Thread(target=self._work, args=(worker,), name="sandbox", daemon=True)
+        thread = threading.Thread(target=self._serve_worker, args=(worker,), name="sandbox", daemon=True)
         self._workers.append(worker)
         self._threads.append(thread)
         thread.start()
 
-    def _work(self, worker: _Worker) -> None:
-        while calls := self._take_calls(worker.batch):
+    def _serve_worker(self, worker: _Worker) -> None:
+        while calls := self._take_calls(worker.batch_size):
             worker.process_calls(calls)
             if self._closed:
                 return
 
     def _take_calls(self, limit: int) -> deque[_Call]:
-        """Wait for calls and return a fair share of them; empty if the pool is closed."""
+        """Wait for calls and return one worker's share of them, at most `limit`; empty if the pool is closed."""
         with self._condition:
             while not self._queue and not self._closed:
                 self._idle += 1
@@ -191,8 +191,8 @@ class _Worker:
     def __init__(self, memory_mib: int) -> None:
         self.memory_mib = memory_mib
         self.process: subprocess.Popen[bytes] | None = None
-        self.batch = 1
-        """Number of calls to send at once."""
+        self.batch_size = 1
+        """Maximum number of calls in the next batch."""
         self._connection: Connection | None = None
         self._calls = 0
         self._last_failure = ""
@@ -218,11 +218,12 @@ class _Worker:
                 attempts += 1
         for _, call in pending:
             call.future.set_exception(ScorerError(f"no worker could be started: {self._last_failure}"))
-        pace_s = max((time.perf_counter() - started) / count, 1e-6)
-        self.batch = max(1, min(MAX_BATCH, 4 * self.batch, round(BATCH_TARGET_S / pace_s)))
+        seconds_per_call = max((time.perf_counter() - started) / count, 1e-6)
+        target_size = round(BATCH_TARGET_S / seconds_per_call)
+        self.batch_size = max(1, min(MAX_BATCH, 4 * self.batch_size, target_size))
 
     def _send(self, pending: deque[tuple[bytes, _Call]]) -> bool:
-        """Send a batch to the worker; return False if the worker dies before it has read it."""
+        """Send a batch to the worker; return False if the worker dies before it has read the batch."""
         try:
             connection = self._start()
             connection.send_bytes(pickle.dumps([blob for blob, _ in pending]))
@@ -255,7 +256,7 @@ class _Worker:
                 call.future.set_exception(_received_error(*value))
 
     def _start(self) -> Connection:
-        """Return the connection to a running worker; start one if needed."""
+        """Return the connection to the running process; start one if needed."""
         with self._lock:
             if self._retired:
                 raise EOFError
@@ -300,7 +301,7 @@ class _Worker:
         return status
 
     def retire(self) -> None:
-        """Kill the process and never start another; its thread notices that the connection ended and closes it."""
+        """Kill the process and never start another; the worker's thread notices the end of the connection and closes it."""
         with self._lock:
             self._retired = True
             if self.process is not None:
@@ -315,7 +316,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _worker_environment() -> dict[str, str]:
-    """Return the environment of a worker: this process's module path, one thread per numeric library, no secrets."""
+    """Return a worker's environment variables: this process's module path, one thread per numeric library, no secrets."""
     secret_words = ("KEY", "TOKEN", "SECRET", "PASSWORD")
     inherited = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in secret_words)}
     path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
@@ -340,12 +341,12 @@ def _received_error(kind: str, message: str) -> EvalsError:
 
 
 def _unpickle(message: bytes) -> Any:
-    """Decode a message between a worker and its parent, which start from the same code."""
+    """Decode a message between a worker and its parent, which run the same code."""
     return pickle.loads(message)  # noqa: S301 - only bytes from this process or its workers
 
 
 def _serve(fd: int, memory_mib: int) -> None:
-    """Main loop of a worker: process batches until the connection is closed."""
+    """Run the main loop of a worker: process batches until the connection is closed."""
     import resource
 
     limit = memory_mib << 20
@@ -364,7 +365,7 @@ def _serve(fd: int, memory_mib: int) -> None:
 
 
 class _ForeignError(EvalsError):
-    """Wraps a scorer's exception, which is its `__cause__`."""
+    """Wraps an exception that is not one of `evals.errors`; `__cause__` holds the exception."""
 
 
 def _run_call(blob: bytes, warmed: set[str]) -> bytes:

@@ -108,7 +108,7 @@ def test_what_cannot_fit_is_refused_and_the_way_around_named(
 ) -> None:
     refusal, warning = gpus.check_gpus(mini(), here, size)
     assert said in refusal
-    assert refusal.endswith("--no-gpu-check starts it anyway")
+    assert refusal.endswith("--no-gpu-check starts the server anyway")
     assert warning == ""
 
 
@@ -123,6 +123,6 @@ def test_the_launcher_warns_refuses_and_looks_away(tmp_path: Path, monkeypatch: 
     order = launch.launch_spec(ENGINE, str(folder), mini())
     assert "the engine may fail to start" in launch.check(order)
     monkeypatch.setattr(gpus, "visible_gpus", list)
-    with pytest.raises(UsageError, match="--no-gpu-check starts it anyway"):
+    with pytest.raises(UsageError, match="--no-gpu-check starts the server anyway"):
         launch.check(order)
     assert launch.check(order, gpu_check=False) == ""

@@ -20,7 +20,7 @@ from evals.extract.selfies import rewrite_selfies
 from evals.extract.smiles import looks_like_smiles
 from evals.extract.units import convert, read
 from evals.prompts import plain_text
-from evals.records.files import SAMPLE
+from evals.records.files import decode_sample
 from evals.terminal import sample as sample_text
 from evals.types import Failure, Prompt, Reply, Sample, Score
 
@@ -184,7 +184,7 @@ def _item(entry: Entry, repeat: int, sample: Mapping[Hashable, Any], record: Map
     if entry.card.gated:
         return item
     try:
-        item = structs.replace(item, sample=SAMPLE.decode(sample["json"]))
+        item = structs.replace(item, sample=decode_sample(sample["json"]))
         if "outcome" not in record:
             return item
         return structs.replace(

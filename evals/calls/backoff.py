@@ -1,4 +1,4 @@
-"""Exponential back-off, shared by runner, judge and batches."""
+"""Exponential back-off between retries; the runner, judges and batches share it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MAX_S = 30.0
 
 
 def wait_s(attempt: int, error: Exception | None = None) -> float:
-    """Return the seconds to wait after an attempt (counted from 1): what the server requests, else an exponential delay.
+    """Return the seconds to wait after a failed attempt (counted from 1): the wait requested by the server, or an exponential delay.
 
     Jitter keeps calls that failed together from being retried together.
     """
-    if isinstance(error, RateLimit) and error.retry_after_s:  # 0: the server requests no wait
+    if isinstance(error, RateLimit) and error.retry_after_s:
         return error.retry_after_s + random.uniform(0.0, 0.1 * min(error.retry_after_s, 10.0) + 0.01)
     return min(MAX_S, FIRST_S * 2.0 ** min(attempt - 1, 30)) * random.uniform(0.5, 1.0)

@@ -21,9 +21,9 @@ _decode = msgspec.json.Decoder(list[Likelihood]).decode
 
 
 async def call_model(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
-    """Return the reply of one call; raises the adapter's errors."""
+    """Call the model once and return its reply; raises the adapter's errors."""
     if prompt.continuations and isinstance(model, LogProbs):
-        return await _likelihoods(model, prompt)
+        return await _request_likelihoods(model, prompt)
     reply = await model.reply(prompt, sampling)
     if not isinstance(reply, Reply):
         raise ModelError(f"the adapter returned {type(reply).__name__}, not a Reply")
@@ -32,11 +32,11 @@ async def call_model(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
     return json_safe(reply)
 
 
-T = TypeVar("T", bound=Struct)
+StructT = TypeVar("StructT", bound=Struct)
 
 
-def json_safe(value: T) -> T:
-    """Return a struct that can be encoded as JSON: lone surrogates in its strings become U+FFFD."""
+def json_safe(value: StructT) -> StructT:
+    """Return a struct in a form that JSON can encode: lone surrogates in its strings become U+FFFD."""
     try:
         _encode(value)
     except UnicodeEncodeError:
@@ -52,7 +52,7 @@ def _without_surrogates(value: Any) -> Any:
     return [_without_surrogates(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-async def _likelihoods(model: LogProbs, prompt: Prompt) -> Reply:
+async def _request_likelihoods(model: LogProbs, prompt: Prompt) -> Reply:
     started = time.perf_counter()
     likelihoods: list[Likelihood] = []
     for message, continuations in zip(prompt.messages, prompt.continuations, strict=True):
@@ -62,7 +62,7 @@ async def _likelihoods(model: LogProbs, prompt: Prompt) -> Reply:
 
 
 def encode_likelihoods(likelihoods: Sequence[Likelihood]) -> str:
-    """Encode log-likelihoods as a reply's text, without loss of precision."""
+    """Encode log-likelihoods as the text of a reply, without loss of precision."""
     return msgspec.json.encode(likelihoods).decode()
 
 

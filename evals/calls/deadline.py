@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Deadline:
-    """A context manager that any number of tasks may enter, once each; raises TimeoutError in those that run too long.
+    """A context manager that several tasks may be in at the same time; it raises TimeoutError in each task that stays too long.
 
     Do not enter it in a task that is already being cancelled: the two cancellations could not be distinguished.
     """
@@ -25,7 +25,7 @@ class Deadline:
             raise RuntimeError("a deadline must be entered in a task")
         self._due[task] = loop.time() + self.seconds
         if self._timer is None:
-            self._timer = loop.call_later(self.seconds, self._sweep)
+            self._timer = loop.call_later(self.seconds, self._expire_due)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -37,18 +37,18 @@ class Deadline:
             raise TimeoutError from error
 
     def expire(self) -> None:
-        """Time out all tasks that are in the context now."""
+        """Raise TimeoutError in all tasks that are in the context now."""
         tasks, self._due = list(self._due), {}
         for task in tasks:
             task.cancel()
 
-    def _sweep(self) -> None:
-        """Cancel the tasks whose time is up and set the timer for the next one."""
+    def _expire_due(self) -> None:
+        """Cancel the tasks whose time is up, and set the timer for the next task."""
         loop = asyncio.get_running_loop()
         self._timer = None
         for task, due in list(self._due.items()):
             if due > loop.time():
-                self._timer = loop.call_at(due, self._sweep)
+                self._timer = loop.call_at(due, self._expire_due)
                 return
             del self._due[task]
             task.cancel()

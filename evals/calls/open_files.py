@@ -7,19 +7,22 @@ from contextlib import suppress
 from functools import cache
 
 MAX_FILES = 65_536
-"""Highest limit that is requested; enough for any number of concurrent calls."""
+"""Highest limit that is requested, far above the maximum number of concurrent calls."""
 RESERVED_FILES = 64
-"""Number of files reserved for records, cards and worker processes, at most a quarter of the limit."""
+"""Number of file descriptors reserved for records, cards and worker processes; at most a quarter of the limit is."""
 
 
-def connection_limit() -> int:
-    """Return the lowest file descriptor that no connection may use; the system assigns the lowest free one."""
+def first_reserved_descriptor() -> int:
+    """Return the lowest file descriptor that no connection may use.
+
+    Since the system assigns the lowest free descriptor, a connection that gets this one means that too few are left.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_FILES if soft == resource.RLIM_INFINITY else soft - min(RESERVED_FILES, soft // 4)
 
 
 @cache
-def raise_open_files() -> None:
+def raise_file_limit() -> None:
     """Raise the soft limit on open files to the hard one: the usual default, 1,024, is too low for 1,024 calls."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)

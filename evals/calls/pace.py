@@ -1,4 +1,4 @@
-"""Concurrency control: increase while throughput grows, halve when the server asks to slow down."""
+"""Concurrency control: raise the concurrency while throughput grows, and halve it when the server is overloaded."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from evals.seams import Concurrency, HasAccount, HasPace, HasRateLimit, slots_of
 INITIAL_LIMIT = 16
 MAX_LIMIT = 1024
 MIN_GAIN = 1.1
-"""Minimum gain in replies per second for which the concurrency is doubled."""
+"""Minimum factor by which a doubling must raise the replies per second for the concurrency to be doubled again."""
 HALVING_S = 1.0
-"""Time after which the concurrency may be halved again if no window has ended."""
+"""Time after a halving from which the concurrency may be halved again even if no window has ended."""
 
 
 class Pace:
     """The number of calls allowed in flight, adjusted after each window of `limit` replies.
 
-    Unless fixed, it starts at 16 and doubles for as long as each doubling raises the throughput by a tenth. When the server
-    asks to slow down (429, 503, a timeout), the number is halved, at most once per window; it then recovers quickly to three
-    quarters of its value before the halving, and slowly from there.
+    Unless fixed, the number starts at 16 and doubles for as long as each doubling raises the throughput by a tenth. When the
+    server is overloaded (HTTP 429 or 503, or a timeout), the number is halved, at most once per window. It then recovers
+    quickly to three quarters of its value before the halving, and slowly from there.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Pace:
         max_limit: int = MAX_LIMIT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`fixed`: the initial number of calls, which is never exceeded. `max_limit`: the model's maximum."""
+        """`fixed`: the initial and maximum number of calls; None: search for the best. `max_limit`: the model's own maximum."""
         self.ceiling = min(fixed or max_limit, max_limit)
         self.limit = min(fixed or INITIAL_LIMIT, self.ceiling)
         self._is_searching = fixed is None
@@ -58,13 +58,13 @@ class Pace:
         if self._has_halved:
             self._has_halved = False
         elif self._is_searching:
-            self._search(rate)
+            self._double_or_settle(rate)
         elif self.limit < self.ceiling:
-            quick = min(2 * self.limit, 3 * self._limit_before_halving // 4)
-            slow = self.limit + max(1, self.limit // 16)
-            self.limit = min(self.ceiling, max(quick, slow))
+            quick_recovery = min(2 * self.limit, 3 * self._limit_before_halving // 4)
+            slow_recovery = self.limit + max(1, self.limit // 16)
+            self.limit = min(self.ceiling, max(quick_recovery, slow_recovery))
 
-    def _search(self, rate: float) -> None:
+    def _double_or_settle(self, rate: float) -> None:
         if rate >= MIN_GAIN * self._best_rate and self.limit < self.ceiling:
             self._best_rate = rate
             self.limit = min(2 * self.limit, self.ceiling)
@@ -73,9 +73,9 @@ class Pace:
             self.ceiling = self.limit
 
     def slow_down(self) -> None:
-        """Reduce the concurrency because the server asked for fewer calls."""
+        """Halve the concurrency, because the server asked for fewer calls or missed a deadline."""
         if self._has_halved and self._clock() - self._window_start < HALVING_S:
-            return  # a response to a call made before the halving
+            return  # the failed call was made before the halving
         self._has_halved, self._is_searching = True, False
         self._limit_before_halving = self.limit
         self.limit = max(1, self.limit // 2)
@@ -83,11 +83,11 @@ class Pace:
 
 
 class Spacing:
-    """Starts calls at even intervals, `per_minute` of them per minute.
+    """Starts calls at even intervals: `per_minute` calls per minute.
 
-    A leaky bucket (aiolimiter) would admit a minute's calls at once and then refill, which allows twice the limit in the
-    first minute. With a capacity of one it would be equivalent, but take twice the CPU time, and its wait cannot be
-    interrupted.
+    A leaky bucket (aiolimiter) would admit the calls of one minute at once and then refill, which allows twice the limit in
+    the first minute. A bucket with a capacity of one call would be equivalent, but takes twice the CPU time, and cannot
+    be interrupted while it waits.
     """
 
     def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -115,11 +115,11 @@ class Spacing:
 
 
 _spacing_by_account: WeakValueDictionary[tuple[str, float], Spacing] = WeakValueDictionary()
-"""(account, limit) -> its spacing, while in use."""
+"""(account, calls per minute) -> the spacing that all of the account's models in use share."""
 
 
 def spacing_of(model: object) -> Spacing | None:
-    """Return the spacing for a model with a limit in calls per minute, shared by its account; None without a limit."""
+    """Return the spacing of calls to a model, which all models of an account share; None if it has no limit per minute."""
     if not isinstance(model, HasRateLimit) or not model.per_minute:
         return None
     if not isinstance(model, HasAccount):

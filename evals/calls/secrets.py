@@ -20,23 +20,23 @@ MIN_SECRET_CHARS_IN_REPLIES = 12
 _SECRET_WORDS_ANYWHERE = frozenset(
     {"apikey", "authorization", "credential", "credentials", "passphrase", "passwd", "password", "secret"}
 )
-"""Words that mark a value as a secret anywhere in its name."""
+"""Words that mark a value as a secret wherever they stand in its name."""
 SECRET_WORDS = _SECRET_WORDS_ANYWHERE | {
     "auth", "bearer", "jwt", "key", "keys", "pat", "pwd", "secrets", "token",
 }  # fmt: skip
-"""Words that mark a value as a secret at the end of its name."""
+"""Words that mark a value as a secret if its name ends in them."""
 _VOCABULARY_WORDS = frozenset(
     {"bos", "cls", "end", "eos", "image", "mask", "next", "pad", "sep", "start", "stop", "think", "unk"}
 )
-"""Words that, before `token`, make it a token of a vocabulary and not a secret."""
+"""Words that mark a following `token` as a token of a vocabulary, not a secret."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_FIELD = re.compile(r"""([A-Za-z][\w.-]*+)\\*+["']?+\s*+[:=]\s*+(?!null\b|""|''|$)""")
-"""`name=value`, `name: value` or `"name": value`, at any depth."""
+_FIELD_NAME = re.compile(r"""([A-Za-z][\w.-]*+)\\*+["']?+\s*+[:=]\s*+(?!null\b|""|''|$)""")
+"""The name in `name=value`, `name: value` or `"name": value`, at any depth of a JSON text."""
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*+:[^/\s@]++@")
-_KEY_BEGINNING = re.compile(
+_KEY_PREFIX = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20}|sk-[\w-]{20}|gh[opsru]_\w{20}|github_pat_\w{20}|glpat-[\w-]{16}|AKIA[A-Z0-9]{16})"
 )
-"""Beginnings of keys that are recognised without a name."""
+"""The beginning of a vendor's key, recognised whatever the value is called."""
 
 
 def name_words(name: str) -> list[str]:
@@ -61,7 +61,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def secret_argument(arguments: Sequence[str]) -> str:
-    """Return the name of the first secret in command-line arguments or their values; empty if there is none.
+    """Return the name or a description of the first secret in command-line arguments; empty if there is none.
 
     >>> secret_argument(["--kv-transfer-config", '{"extra": {"redis_password": "x"}}'])
     'redis_password'
@@ -70,11 +70,11 @@ def secret_argument(arguments: Sequence[str]) -> str:
         name, _, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
         if is_secret_name(name):
             return name
-        if field := next((field for field in _FIELD.findall(value) if is_secret_name(field)), ""):
+        if field := next((field for field in _FIELD_NAME.findall(value) if is_secret_name(field)), ""):
             return field
         if _PASSWORD_IN_URL.search(argument):
             return "a URL with a password"
-        if _KEY_BEGINNING.search(argument):
+        if _KEY_PREFIX.search(argument):
             return "a key"
         if variable := _secret_variable_in(argument):
             return f"the value of {variable}"
@@ -93,7 +93,7 @@ def _secret_variable_in(text: str) -> str:
 def environment_secret(variable: str, *, allow_spaces: bool = False) -> str:
     """Return a secret from an environment variable, stripped; empty if it is not set.
 
-    Raises UsageError, which does not show the value, if it cannot be sent in a header.
+    Raises UsageError, without showing the value, if it cannot be a key, e.g. because of a space (unless `allow_spaces`).
     """
     secret = os.environ.get(variable, "").strip()
     if not secret.isascii() or not secret.isprintable() or (" " in secret and not allow_spaces):
@@ -104,12 +104,12 @@ def environment_secret(variable: str, *, allow_spaces: bool = False) -> str:
 
 
 def api_key(*variables: str) -> str:
-    """Return the first key that is set among these variables; empty if there is none."""
+    """Return the key in the first of these environment variables that is set; empty if none is."""
     return next((key for name in variables if (key := environment_secret(name))), "")
 
 
 def url_secrets(url: str) -> list[str]:
-    """Return the secrets in a URL: the password, user and password as sent in a header, and long query values."""
+    """Return the secrets in a URL: the password, `user:password` (also in Base64, as in a header), and long query values."""
     try:
         parts = urlsplit(url)
         user, password = parts.username, parts.password
@@ -132,19 +132,19 @@ class Mask:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: list[str] = []
-        self._raw: list[bytes] = []
+        self._secret_bytes: list[bytes] = []
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Mask additional secrets, in all their spellings in JSON and URLs."""
+        """Mask these secrets too, including as escaped in JSON and URLs; too short ones are ignored."""
         for secret in secrets:
             spellings = _spellings(secret) if len(secret) >= MIN_SECRET_CHARS else []
             self._secrets += spellings
-            self._raw += [
+            self._secret_bytes += [
                 spelling.encode() for spelling in spellings if len(secret) >= MIN_SECRET_CHARS_IN_REPLIES
             ]
         self._secrets.sort(key=len, reverse=True)
-        self._raw.sort(key=len, reverse=True)
+        self._secret_bytes.sort(key=len, reverse=True)
 
     def text(self, message: str) -> str:
         """Return a message without secrets."""
@@ -154,7 +154,7 @@ class Mask:
 
     def raw(self, body: bytes) -> bytes:
         """Return the body of a response without secrets."""
-        for secret in self._raw:
+        for secret in self._secret_bytes:
             if secret in body:
                 body = body.replace(secret, MASK.encode())
         return body

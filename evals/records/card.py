@@ -40,21 +40,21 @@ class Config(Struct, frozen=True, kw_only=True):
     judge: str = ""
     """The judge model as given on the command line; empty: none."""
     engine: str = ""
-    """The user's options for the server that is started for the model, or versions of libraries that affect its replies."""
+    """The user's options for the server that is started for the model, or versions of libraries that affect the model's replies."""
     words: str = ""
-    """Prefix of the SHA-256 of upstream's prompts; empty: the suite's own prompts are used."""
+    """Prefix of the SHA-256 of upstream's prompts (verbatim prompts of another harness); empty: the suite's own are used."""
     system: str = ""
     """The user's system prompt; empty: none."""
 
-    def changes(self, other: Config) -> list[str]:
-        """Return the settings that differ, e.g. `seed is 1 and was 0`, including sampling settings."""
+    def changes(self, earlier: Config) -> list[str]:
+        """Return the settings that differ from an earlier configuration, e.g. `seed is 1 and was 0`, including sampling settings."""
         pairs = [
-            (DISPLAY_NAMES.get(name, name.replace("_", " ")), getattr(self, name), getattr(other, name))
+            (DISPLAY_NAMES.get(name, name.replace("_", " ")), getattr(self, name), getattr(earlier, name))
             for name in self.__struct_fields__
-            if name != "sampling" and not (name == "limit" and (self.sample_ids or other.sample_ids))
+            if name != "sampling" and not (name == "limit" and (self.sample_ids or earlier.sample_ids))
         ]
         pairs += [
-            (name.replace("_", " "), getattr(self.sampling, name), getattr(other.sampling, name))
+            (name.replace("_", " "), getattr(self.sampling, name), getattr(earlier.sampling, name))
             for name in Sampling.__struct_fields__
         ]
         return [
@@ -71,11 +71,10 @@ DISPLAY_NAMES = {
     "words": "the hash of upstream's prompts",
     "version": "the suite's version",
 }
-"""Setting -> its name in messages, if it differs."""
+"""Setting -> its name in messages, where that is not the field's name."""
 
 
 def _format_setting(value: Any) -> str:
-    """Return a setting as text."""
     if value is None or value in ((), {}, ""):
         return "not set"
     if isinstance(value, bool):
@@ -106,34 +105,35 @@ class JudgeCard(Struct, kw_only=True):
     """Name of the judge prompt -> its SHA-256."""
     sampling: Sampling = Sampling()
     verdicts: int = 0
+    """Number of the judge's verdicts; a reply may need several."""
     unreadable: int = 0
-    """Replies without a valid verdict, which count as failures and not as zeros."""
+    """Replies on which the judge gave no readable verdict; they count as failures, not as zeros."""
     waiting: int = 0
-    """Replies that have not been judged."""
+    """Replies that still need a verdict."""
     drawn: dict[str, Any] | None = None
-    """If upstream picks a random option for unreadable verdicts: their number `n`, and the expected score `value`."""
+    """If upstream guesses an option when a verdict is unreadable: the number `n` of such verdicts, and the expected score `value`."""
     tokens: dict[str, int] = field(default_factory=dict)
     cost_usd: float | None = None
     agreement: dict[str, Any] | None = None
-    """Agreement with the rule, over replies scored by both."""
+    """Agreement between the judge and the rule, over replies scored by both."""
     both_sides: dict[str, Any] | None = None
-    """The score if the judge had reviewed both right and wrong answers."""
+    """Estimated score if the judge could overrule the rule in both directions, not only answers that the rule calls wrong."""
 
 
 TRUNCATION_UNKNOWN = "the source does not state why replies ended: truncated replies are not identified"
 """Note on an imported run whose number of truncated replies is unknown."""
 _EARLIER_TRUNCATION_UNKNOWN = "the source does not tell why a reply ended: cut ones are not told apart"
-"""The same note on cards of development versions before the wording changed."""
+"""The same note on cards written by earlier development versions."""
 
 
 class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A sign that a run is broken; see `evals/run/health.py`."""
 
     kind: str
-    """`empty`, `truncated`, `same` or `unread`."""
+    """`empty`, `truncated`, `same` (identical replies) or `unread` (no answers could be extracted)."""
     message: str
     fault: bool = False
-    """Whether the run's numbers are meaningless; otherwise a warning."""
+    """Whether the run's numbers are meaningless; otherwise the finding is a warning."""
 
 
 class PromisedSuite(Struct, frozen=True, kw_only=True):
@@ -150,6 +150,7 @@ class PromisedSuite(Struct, frozen=True, kw_only=True):
     judge: str = ""
     """The judge model as named on the command line; empty: none."""
     estimand: str = ""
+    """The quantity to be estimated, as chosen by the policy."""
 
 
 class Promise(Struct, frozen=True, kw_only=True):
@@ -180,20 +181,20 @@ class Card(Struct, kw_only=True):
     """`run`, or `import FORMAT`."""
     status: Literal["running", "finished", "partial", "interrupted"] = "running"
     expected: int = 0
-    """Number of sample-repeats."""
+    """Number of outcomes (one for each sample and repeat) in a complete run."""
     started: float = 0.0
     """Seconds since the epoch, UTC."""
     finished: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    """Number of sample-repeats by verdict; failures as `failed:KIND`."""
+    """Number of outcomes by verdict; failures as `failed:KIND`, missing outcomes as `absent`."""
     forms: dict[str, int] = field(default_factory=dict)
     """Number of answers by form (`Score.form`)."""
     coverage: float = 0.0
-    """Scored sample-repeats / expected sample-repeats."""
+    """Scored outcomes / expected outcomes."""
     truncated: int = 0
     """Replies truncated at max tokens, whatever their verdict."""
     tokens: dict[str, int] = field(default_factory=dict)
-    """input, output, reasoning, cached: sums over replies."""
+    """Kind of token (input, output, reasoning, cached) -> sum over all replies."""
     cost_usd: float | None = None
     """None if the price is unknown."""
     batch_tokens: dict[str, int] = field(default_factory=dict)
@@ -204,10 +205,11 @@ class Card(Struct, kw_only=True):
     scorers: dict[str, str] = field(default_factory=dict)
     """Scorer name -> rule, options and version."""
     absent_groups: tuple[str, ...] = ()
-    """Groups of the benchmark without an item in the subset, so that a mean over groups is undefined."""
+    """Groups of the benchmark that have no item in the subset; if there are any, a mean over groups is undefined."""
     errata: str = ""
     """Version of the errata applied to the scores; empty: none."""
     chance: float | None = None
+    """Expected score of random guessing."""
     estimates: tuple[Estimate, ...] = ()
     commit: str = ""
     """Git commit of this package's checkout, with `+dirty` if files are modified; empty for a wheel."""
@@ -215,10 +217,10 @@ class Card(Struct, kw_only=True):
     host: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     wording: dict[str, str] = field(default_factory=dict)
-    """Origin of upstream's prompts: package, file, variables, hashes; empty: the suite's own prompts."""
+    """Origin of upstream's prompts: package, file, variables and hashes; empty: the suite's own prompts were used."""
     judge: JudgeCard | None = None
     files: dict[str, FileFacts] = field(default_factory=dict)
-    """Parquet files from which the numbers were computed; empty while records change, and in older runs."""
+    """Parquet files from which the numbers were computed; empty while records change, and on cards of older versions."""
     health: tuple[Finding, ...] = ()
     """Signs that the run is broken; empty: none, or not checked."""
     promise: Promise | None = None
@@ -231,7 +233,7 @@ class Card(Struct, kw_only=True):
 
     @property
     def stopped_early(self) -> bool:
-        """Return whether items were not run, because of a limit on cost or tokens, an early verdict or Ctrl-C."""
+        """Return whether some items were not run because of a limit on cost or tokens, an early verdict or Ctrl-C."""
         return self.counts.get("absent", 0) > 0 if self.counts else self.coverage < 1.0
 
     @property
@@ -241,7 +243,7 @@ class Card(Struct, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        """Return whether every item of the benchmark has an outcome; other runs do not represent a model."""
+        """Return whether every item of the benchmark has an outcome; an incomplete run represents a model only if no other does."""
         return self.config.limit is None and not self.stopped_early
 
 
@@ -252,20 +254,20 @@ MAX_TIME_S = 32_503_680_000.0
 
 
 def card_fault(card: Card) -> str:
-    """Return the first implausible value of a card, which would break the display of runs; empty if there is none."""
+    """Return the first fault of a card that would break the display of runs, e.g. an implausible time; empty if there is none."""
     for name in ("started", "finished"):
         seconds = getattr(card, name)
         if seconds is not None and not 0 <= seconds <= MAX_TIME_S:
             return f"{name} {seconds:.3g} is not a plausible time"
     if not 1 <= card.config.repeats <= MAX_REPEATS:
-        return f"{card.config.repeats} repeats"
+        return f"the number of repeats, {card.config.repeats}, is not between 1 and {MAX_REPEATS}"
     counted = (card.expected, card.truncated, *card.counts.values(), *card.tokens.values())
     if any(not 0 <= number < 1 << 63 for number in counted):
         return "a count is negative or implausibly large"
     if not 0 <= card.coverage <= 1:
         return f"coverage {card.coverage:.3g} is not between 0 and 1"
     if max(map(len, (card.run, card.model, card.config.suite, card.config.model))) > MAX_NAME_CHARS:
-        return f"a name of more than {MAX_NAME_CHARS} characters"
+        return f"a name has more than {MAX_NAME_CHARS} characters"
     return ""
 
 
@@ -274,7 +276,7 @@ class _Version(Struct):
 
 
 def parse(raw: bytes, source: str) -> Card:
-    """Parse a card; raises StoreError, naming `source`, if it is broken or has an unknown format."""
+    """Parse a card; raises StoreError if it is broken or has an unknown format. `source`: its file or manifest, for messages."""
     try:
         header = msgspec.json.decode(raw, type=_Version)
         if header.format != FORMAT:
@@ -291,7 +293,7 @@ def parse(raw: bytes, source: str) -> Card:
 
 @cache
 def packages() -> dict[str, str]:
-    """Return the versions of packages that may affect a number."""
+    """Return the versions of Python and of installed packages that may affect a run's numbers."""
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {"python": platform.python_version()}

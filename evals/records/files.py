@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,12 +20,11 @@ from evals.remote import cache
 from evals.types import Failure, Record, Sample, Score
 from evals.validation import cause
 
-SAMPLE = msgspec.json.Decoder(Sample)
+decode_sample = msgspec.json.Decoder(Sample).decode
 encode = msgspec.json.Encoder().encode
 
-
 MAX_LABEL_CHARS = 16
-"""Maximum length of an answer of a gated suite that is published as it is; a longer one could be text from the data set."""
+"""Maximum length of an answer that a gated suite publishes as it is; a longer answer could be text from the data set."""
 
 
 def label_or_hash(text: str) -> str:
@@ -50,7 +49,7 @@ class Gold(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, sample: Sample) -> Gold:
-        """Return this part of a sample; a sample without a cluster is its own cluster."""
+        """Return the part of a sample that reports need; a sample without a cluster is its own cluster."""
         return cls(sample.group, sample.cluster or sample.id, sample.target, len(sample.choices))
 
 
@@ -87,8 +86,6 @@ READ_ERRORS = (
     OSError, ValueError, LookupError, TypeError, NotImplementedError, OverflowError, MemoryError, RecursionError,
 )  # fmt: skip
 """Errors that pyarrow and msgspec raise for truncated, modified or malicious files."""
-MAX_LINE_BYTES = 256 << 20
-"""Size limit of a line in bytes."""
 MAX_ATTEMPTS = 100
 """Maximum number of attempts to open a run's files while they change."""
 
@@ -120,8 +117,8 @@ class Snapshot(Struct):
 def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
     """Open the files of a run's `records` or `samples`; raises StoreError if one is not a regular file or not Parquet.
 
-    Conversion puts the Parquet file in place before it removes the lines, so that at any moment the two files together are
-    complete: both are reopened until neither has changed in between.
+    A conversion to Parquet puts the Parquet file in place before it removes the JSON lines, so that the two files together are
+    complete at any moment. Both are reopened until neither has changed while they were being opened.
     """
     files = Snapshot(name, folder)
     for _ in range(MAX_ATTEMPTS):
@@ -170,7 +167,7 @@ def _open_files(files: Snapshot) -> None:
 
 
 def check_foreign(path: Path) -> None:
-    """Raise StoreError if a Parquet file from another installation cannot be decoded in a resource-limited worker."""
+    """Raise StoreError if a Parquet file that another installation wrote cannot be decoded by a worker with limited resources."""
     from evals.data import parquet
 
     try:
@@ -201,18 +198,18 @@ def store_errors(path: Path) -> Iterator[None]:
 
 
 def read_lines(files: Snapshot, decode: Callable[[bytes], Any]) -> Iterator[Any]:
-    """Yield the decoded lines of a file, or nothing if it is absent; a truncated last line is ignored."""
+    """Yield the decoded JSON lines of a snapshot, or nothing if it has none; a truncated last record is ignored."""
     if files.lines is None:
         return
     files.lines.seek(0)
     remaining, number = files.size, 0
-    while remaining > 0 and (line := files.lines.readline(min(remaining, MAX_LINE_BYTES))):
+    while remaining > 0 and (line := files.lines.readline(min(remaining, disk.MAX_LINE))):
         remaining -= len(line)
         number += 1
         try:
             yield decode(line)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            # truncated by a power failure; `Writer` removes it with a warning. Samples are written in one step
+            # a record truncated by a power failure, which `Writer` will drop; samples are never truncated
             if remaining == 0 and not line.endswith(b"\n") and files.name != "samples":
                 return
             raise StoreError(
@@ -227,7 +224,7 @@ def read_run_lines(path: Path, decode: Callable[[bytes], Any]) -> Iterator[Any]:
 
 
 def file_facts(folder: Path) -> dict[str, FileFacts]:
-    """Return the size, time and hash of each Parquet file of a run, for its card."""
+    """Return the size, modification time and hash of each Parquet file of a run, for the run's card."""
     by_name = {}
     for name in ("records.parquet", "samples.parquet"):
         path = folder / name
@@ -251,13 +248,13 @@ def check_files(folder: Path, card: Card) -> None:
         stat = path.stat()
         if stat.st_size == stated.size and stat.st_mtime_ns == stated.mtime_ns:
             continue
-        key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        if stat.st_size != stated.size or _cached_sha256(path, key) != stated.sha256:
+        identity = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if stat.st_size != stated.size or _cached_sha256(path, identity) != stated.sha256:
             raise StoreError(f"{path}: it is not the file from which the card's numbers were computed")
 
 
 def unread_bytes(folder: Path, card: Card) -> int:
-    """Return how many bytes of a run's Parquet files a check would read; files written by this installation are skipped."""
+    """Return how many bytes a check of a run's Parquet files would read, to hash them and, if foreign, to decode them."""
     from evals.data import parquet
 
     total = 0
@@ -274,13 +271,11 @@ def unread_bytes(folder: Path, card: Card) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _cached_sha256(path: Path, key: tuple[int, ...]) -> str:
+def _cached_sha256(path: Path, identity: tuple[int, ...]) -> str:
+    """Return a file's hash, computed once for each `identity`: device, inode, size and modification time."""
     return _sha256(path)
 
 
 def _sha256(path: Path) -> str:
-    digest = sha256()
     with disk.open_regular(path) as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return file_digest(stream, "sha256").hexdigest()

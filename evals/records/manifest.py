@@ -3,7 +3,7 @@
     objects/<2 digits>/<sha256>                                     files of runs, by their hash
     runs/<suite>@<version>/<model>/<run>/<version>-<sha256>.json    immutable manifests; the highest version is read
 
-The name of a manifest contains its own hash; the manifest contains the card, and the size and hash of every other file.
+The name of a manifest contains the manifest's hash; the manifest contains the card, and the size and hash of every other file.
 A rescored run becomes a new version; earlier versions are kept.
 """
 
@@ -30,7 +30,7 @@ REQUIRED = ("records.parquet", "samples.parquet")
 FILES = (*REQUIRED, "theirs.jsonl", "unmatched.txt")
 """Files of a run that are copied to the store, besides its card."""
 FINAL_STATUSES = ("finished", "partial")
-"""Statuses of a run that has ended: all outcomes are present, or some will never be."""
+"""Statuses of a run that has ended: all samples are scored (`finished`), or some are not (`partial`)."""
 MAX_BYTES = disk.MAX_SMALL_FILE
 """Maximum size of a manifest."""
 _MANIFEST_NAME = re.compile(rf"{FOLDER}/([^/]+/[^/]+/[^/]+)/(\d{{1,9}})-([0-9a-f]{{64}})\.json")
@@ -49,7 +49,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Head(NamedTuple):
-    """A manifest as it appears in a listing; for each run, the one with the highest version is read."""
+    """A manifest as it appears in a listing of a store."""
 
     version: int
     digest: str
@@ -63,7 +63,7 @@ def name(folder: str, version: int, digest: str) -> str:
 
 
 def heads(sizes: dict[str, int]) -> dict[str, list[Head]]:
-    """Return run folder -> its manifests in a listing of a store, the newest first; other files are ignored."""
+    """Return run folder -> its manifests, the newest first. `sizes`: a listing of a store; files that are not manifests are ignored."""
     by_folder: dict[str, list[Head]] = {}
     for path, size in sizes.items():
         if (match := _MANIFEST_NAME.fullmatch(path)) and is_valid_folder(match[1]):
@@ -72,7 +72,7 @@ def heads(sizes: dict[str, int]) -> dict[str, list[Head]]:
 
 
 def is_valid_folder(folder: str) -> bool:
-    """Return whether a run's folder consists of three names, none of them `..` or hidden.
+    """Return whether a path in a manifest is that of a run's folder: three names, none of them `..` or hidden.
 
     >>> is_valid_folder("gpqa@1/model/week1"), is_valid_folder("gpqa@1/../week1")
     (True, False)
@@ -97,13 +97,15 @@ class _Version(Struct):
 
 
 def decode(content: bytes, head: Head, folder: str) -> tuple[Manifest, Card]:
-    """Decode a manifest and its card; raises StoreError if it is damaged or inconsistent."""
+    """Decode a manifest and its card; raises StoreError if they are damaged, or do not belong to this run's folder."""
     if sha256(content).hexdigest() != head.digest:
         raise StoreError(f"{head.name}: its content does not match the hash in its name")
     try:
         version = msgspec.json.decode(content, type=_Version).manifest
         if version != FORMAT:
-            raise StoreError(f"{head.name}: a manifest of format {version}; this version reads {FORMAT}")
+            raise StoreError(
+                f"{head.name}: a manifest of format {version}; this version reads format {FORMAT}"
+            )
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise StoreError(f"{head.name}: {cause(error)}") from None

@@ -1,4 +1,4 @@
-"""Remote results as a local results folder: cards are fetched at once, records and samples on first use."""
+"""Remote results as a local results folder: cards are fetched immediately, records and samples on first use."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from evals.remote.address import Address, is_address, parse
 from evals.remote.stores import RemoteStore, open_store
 
 MAX_LISTED = 5
-"""Maximum number of rejected manifests that are listed."""
+"""Maximum number of rejected manifests that are reported one by one."""
 _MIRRORED: dict[str, Path] = {}
-"""Address -> its local folder, for addresses that this process has read."""
+"""Remote address -> its folder in the cache, for the addresses that this process has read."""
 
 
 def readable_folder(results: str | Path) -> Path:
-    """Return a results folder for reading; for a remote address, its copy in the cache.
+    """Return a results folder for reading: for a remote address, the folder of its copy in the cache.
 
     Raises StoreError if the address cannot be read or names a run.
     """
@@ -54,12 +54,12 @@ def writable_folder(results: str | Path) -> Path:
 
 
 def local_folder(address: Address) -> Path:
-    """Return the cache folder for an address, which may name all results, a suite, a model or one run.
+    """Return the local copy of an address, which may be that of all results, a suite, a model or one run.
 
-    The address is read once per process; `refresh` reads it again. Raises StoreError if it contains no runs.
+    The address is read once per process; `refresh` reads it again. Raises StoreError if there are no runs at the address.
     """
-    if (known := _MIRRORED.get(str(address))) is not None:
-        return known
+    if (mirrored := _MIRRORED.get(str(address))) is not None:
+        return mirrored
     store = open_store(address)
     if heads := manifest.heads(store.sizes(manifest.FOLDER)):
         folder, faults = _update_view(store, heads)
@@ -75,14 +75,14 @@ def local_folder(address: Address) -> Path:
 
 
 def refresh(results: Path) -> None:
-    """Read the address of a view again; do nothing for other folders. Raises StoreError."""
+    """Update a folder that is the view of a remote address; do nothing for other folders. Raises StoreError."""
     if (address := cache.display_path(results)) != str(results):
         store = open_store(parse(address))
         _update_view(store, manifest.heads(store.sizes(manifest.FOLDER)))
 
 
 def _split_address(address: Address) -> tuple[Address, str] | None:
-    """Split an address into that of the results folder and the path of a suite, model or run in it; None if it names none."""
+    """Split an address of a suite, model or run into the results folder's address and the path in it; None for other addresses."""
     parts = address.rest.split("/")
     for index in range(len(parts) - 1, max(0, len(parts) - 4), -1):
         if "@" in parts[index]:
@@ -101,30 +101,33 @@ def _report_faults(faults: list[str]) -> None:
 def _update_view(store: RemoteStore, heads: dict[str, list[Head]]) -> tuple[Path, list[str]]:
     """Update the view of an address; return its folder and a line for each rejected manifest."""
     address, folder = str(store.address), cache.view_folder(str(store.address))
-    keys: dict[str, str] = {}
+    cache_keys: dict[str, str] = {}
     faults: list[str] = []
     pending = dict(heads)
     try:
         while pending:
-            pending = _store_newest(store, pending, keys, faults)
+            pending = _store_newest(store, pending, cache_keys, faults)
         folder.mkdir(parents=True, exist_ok=True)
         if cache.display_path(folder) != address:
             disk.replace(folder / cache.ADDRESS, address.encode())
-        _update_links(folder, keys)
+        _update_links(folder, cache_keys)
     except OSError as error:
         raise StoreError(f"cannot write to {cache.root()}: {error.strerror or error}") from None
     return folder, faults
 
 
 def _store_newest(
-    store: RemoteStore, heads: dict[str, list[Head]], keys: dict[str, str], faults: list[str]
+    store: RemoteStore, heads: dict[str, list[Head]], cache_keys: dict[str, str], faults: list[str]
 ) -> dict[str, list[Head]]:
-    """Store the newest manifest of each run; return the earlier manifests of the runs whose newest one was rejected."""
+    """Store the newest manifest of each run in the cache; return the earlier manifests of runs whose newest one is rejected.
+
+    Adds run folder -> key to `cache_keys`, and to `faults` a line for each rejected manifest.
+    """
     folders_by_name: dict[str, str] = {}
     for folder, versions in heads.items():
-        key = _key(store.address, versions[0].digest)
+        key = _cache_key(store.address, versions[0].digest)
         if (cache.root() / "runs" / key / "card.json").exists():
-            keys[folder] = key
+            cache_keys[folder] = key
         elif versions[0].size > manifest.MAX_BYTES:
             faults.append(f"{versions[0].name}: a manifest of {versions[0].size} bytes is too large")
         else:
@@ -137,19 +140,21 @@ def _store_newest(
         try:
             if content is None:
                 raise StoreError(f"{name}: it cannot be read")
-            keys[folder] = _store_run(store.address, *manifest.decode(content, head, folder), head)
+            cache_keys[folder] = _store_run(store.address, *manifest.decode(content, head, folder), head)
         except StoreError as error:
             faults.append(str(error))
-    return {folder: earlier for folder, (_, *earlier) in heads.items() if folder not in keys and earlier}
+    return {
+        folder: earlier for folder, (_, *earlier) in heads.items() if folder not in cache_keys and earlier
+    }
 
 
-def _key(address: Address, digest: str) -> str:
+def _cache_key(address: Address, digest: str) -> str:
     return sha256(f"{address}\n{digest}".encode()).hexdigest()[:40]
 
 
 def _store_run(address: Address, run_manifest: Manifest, card: Card, head: Head) -> str:
-    """Store a run in the cache: its card, and links for its other files; return its key."""
-    key = _key(address, head.digest)
+    """Store a run in the cache, with links in place of all files but its card; return its cache key."""
+    key = _cache_key(address, head.digest)
     folder = cache.root() / "runs" / key
     partial = folder.with_name(f".{key}.{uuid4().hex[:8]}")
     partial.mkdir(parents=True)
@@ -173,12 +178,12 @@ def _origin(address: Address, run_manifest: Manifest, card: Card) -> cache.Origi
     return cache.Origin(str(address), run_manifest.files, times)
 
 
-def _update_links(folder: Path, keys: dict[str, str]) -> None:
-    """Point the links of a view to the given runs (folder -> key), replacing each link atomically."""
+def _update_links(folder: Path, cache_keys: dict[str, str]) -> None:
+    """Make the links in a view's folder point to the given runs (run folder -> cache key), replacing each link atomically."""
     for path in folder.glob("*@*/*/*"):
-        if path.is_symlink() and path.relative_to(folder).as_posix() not in keys:
+        if path.is_symlink() and path.relative_to(folder).as_posix() not in cache_keys:
             path.unlink(missing_ok=True)
-    for name, key in keys.items():
+    for name, key in cache_keys.items():
         path, target = folder / name, f"../../../../runs/{key}"
         if path.is_symlink() and os.readlink(path) == target:  # noqa: PTH115 - compared as text
             continue

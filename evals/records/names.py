@@ -1,8 +1,8 @@
 """Names of runs, as accepted by all commands.
 
-A run is named by its id, by a prefix or suffix of it, by its folder, by `last` (`last:2`: the run before it), by its model
-or suite, or by one of these and a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several runs have the same id if one
-command with `--run` ran several suites.
+A run is named by its id, by a prefix or suffix of its id, by its folder, by `last` (`last:2` is the run before the last), by
+its model or suite, or by one of these and a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several runs have the same id
+if one command with `--run` ran several suites.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from typing import NamedTuple, TypeAlias
 from evals.errors import StoreError
 from evals.records.card import Card
 
-Rule: TypeAlias = Callable[["NamedRun"], bool]
+MatchRule: TypeAlias = Callable[["NamedRun"], bool]
 
 MIN_SUFFIX_CHARS = 3
-"""Minimum length of a suffix that names a run."""
-
+"""Minimum length of a suffix of an id that may name a run."""
 MAX_LISTED = 6
-"""Maximum number of candidates in a message."""
+"""Maximum number of candidate runs listed in a message."""
 NOISE_PREFIX = "noise-"
 """Prefix of the ids of runs made by `evals gate noise`; `evals run` never reuses them."""
-_LAST = re.compile(r"last(?::(\d{1,6}))?")
+_LAST_NAME = re.compile(r"last(?::(\d{1,6}))?")
 _GENERATED_ID = re.compile(r"\d{8}T(\d{6}-([0-9a-f]{6}.*))", re.DOTALL)
 """A generated id: date, time, fingerprint."""
 
@@ -38,17 +37,17 @@ class NamedRun(NamedTuple):
     id: str
     suite: str
     model: str
-    when: float
-    """Start time in seconds since the epoch; if unknown, the time at which its card was written."""
+    started: float
+    """Start time in seconds since the epoch; if unknown, the time at which the card was written."""
 
     @property
     def label(self) -> str:
-        """Return a name that identifies the run."""
+        """Return a name that distinguishes the run from others with the same id."""
         return f"{self.id}/{self.suite}" if self.suite else self.id
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
-    """Return the shortest unambiguous suffix of each id: the fingerprint, with the time if two ids share it.
+    """Return the shortest unambiguous suffix of each id: the fingerprint, preceded by the time if several ids share it.
 
     >>> short_ids(["20261129T101500-ab12cd", "week1"])
     {'20261129T101500-ab12cd': 'ab12cd', 'week1': 'week1'}
@@ -68,27 +67,27 @@ def _suffixes(id_: str) -> tuple[str, str, str]:
     return (match[2], match[1], id_) if match else (id_, id_, id_)
 
 
-def when(card: Card, path: Path) -> float:
-    """Return the start time of a run; if unknown, the time at which its card was written."""
+def start_time(card: Card, path: Path) -> float:
+    """Return the start time of a run; if unknown, the time at which the card was written."""
     return card.started or (path / "card.json").stat().st_mtime
 
 
 def last_run(runs: Sequence[NamedRun], name: str) -> NamedRun | None:
     """Return the run named by `last` or `last:N`; None for other names. Raises StoreError if there are fewer than N runs."""
-    if (match := _LAST.fullmatch(name)) is None:
+    if (match := _LAST_NAME.fullmatch(name)) is None:
         return None
     index = int(match[1] or 1)
-    ordered = sorted(runs, key=lambda run: run.when)  # stable sort: the store lists the newest last
+    ordered = sorted(runs, key=lambda run: run.started)  # stable sort: the store lists the newest last
     if not 1 <= index <= len(ordered):
-        raise StoreError(f"there is no run {name}; there are {len(ordered)}")
+        raise StoreError(f"there is no run {name}; the number of runs is {len(ordered)}")
     return ordered[-index]
 
 
 def select_runs(runs: Sequence[NamedRun], name: str, *, partial: bool = True) -> list[NamedRun]:
     """Return the runs that a name matches; empty if there are none.
 
-    Tries each kind of name, the most specific first; raises StoreError if the first kind that matches is ambiguous.
-    `partial`: whether the beginning or end of an id may serve as a name.
+    Each kind of name is tried, the most specific first; raises StoreError if the name is ambiguous under the first kind that
+    matches. `partial`: whether a prefix or suffix of an id may serve as a name.
     """
     if not name:
         return []
@@ -103,7 +102,7 @@ def select_runs(runs: Sequence[NamedRun], name: str, *, partial: bool = True) ->
 
 
 def _match_by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> list[NamedRun]:
-    rules: list[tuple[str, Rule]] = [
+    rules: list[tuple[str, MatchRule]] = [
         ("name of {} ids", lambda run: run.id == name),
         ("model of {} runs", lambda run: run.model.lower() == name.lower()),
         ("suite of {} runs", lambda run: _has_suite(run, name)),
@@ -116,7 +115,7 @@ def _match_by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> li
         matches = [run for run in runs if rule(run)]
         ids = sorted({run.id for run in matches})
         if len(ids) > 1:
-            newest = sorted(matches, key=lambda run: -run.when)
+            newest = sorted(matches, key=lambda run: -run.started)
             labels = ids if "id" in description else list(dict.fromkeys(run.label for run in newest))
             raise StoreError(
                 f"run {name!r} is the {description.format(len(ids))}: {format_candidates(labels)}"
@@ -133,16 +132,16 @@ def _has_suite(run: NamedRun, name: str) -> bool:
 
 
 def similar_names(runs: Sequence[NamedRun], name: str) -> list[str]:
-    """Return similar names of runs, the most similar first: `last`, ids and their suffixes, models, suites, MODEL/SUITE."""
-    labels = {"last": "last"} if runs else {}
+    """Return up to three names of runs (`last`, an id or its suffix, a model, a suite, MODEL/SUITE), the most similar to `name` first."""
+    candidates = {"last": "last"} if runs else {}
     for run in runs:
         model_and_suite = f"{run.model}/{run.suite}" if "/" in name and run.suite else ""
-        labels_of_run = (run.id, _suffixes(run.id)[0], run.model, run.suite, model_and_suite)
-        labels |= {label.lower(): label for label in labels_of_run if label}
-    return [labels[match] for match in get_close_matches(name.lower(), labels, n=3, cutoff=0.6)]
+        names_of_run = (run.id, _suffixes(run.id)[0], run.model, run.suite, model_and_suite)
+        candidates |= {candidate.lower(): candidate for candidate in names_of_run if candidate}
+    return [candidates[match] for match in get_close_matches(name.lower(), candidates, n=3, cutoff=0.6)]
 
 
 def format_candidates(labels: Sequence[str]) -> str:
-    """Return the first few candidates as a comma-separated list for a message."""
+    """Return the first candidates as a comma-separated list, and the number of others, for a message."""
     more = f" and {len(labels) - MAX_LISTED} more" if len(labels) > MAX_LISTED else ""
     return f"{', '.join(labels[:MAX_LISTED])}{more}"

@@ -15,11 +15,22 @@ from msgspec import Struct
 from evals import disk
 from evals.labels import Failed
 from evals.records.card import FORMAT
-from evals.records.files import SAMPLE, Brief, Gold, Snapshot, encode, read_lines, snapshot, store_errors
+from evals.records.files import (
+    Brief,
+    Gold,
+    Snapshot,
+    decode_sample,
+    encode,
+    read_lines,
+    snapshot,
+    store_errors,
+)
 from evals.types import Failure, Prompt, Record, Reply, Score
 
 BATCH_BYTES = 1 << 20
-"""Maximum size in bytes of the rows that are buffered during conversion."""
+"""Size in bytes of the buffered rows at which they are written to the Parquet file."""
+RECORD_COLUMNS = ["sample", "repeat", "prompt", "outcome", "scores", "started"]
+"""Columns from which a record is restored; the others are for queries."""
 
 
 class _Key(Struct):
@@ -28,6 +39,8 @@ class _Key(Struct):
 
 
 class _Line(Struct):
+    """A line of `records.jsonl` whose long parts stay encoded."""
+
     sample: str
     repeat: int
     prompt: msgspec.Raw
@@ -80,7 +93,7 @@ class _Usage(Struct, frozen=True):
     cached: int | None = None
 
 
-class _Outcome(Struct):
+class _ReplyOrFailure(Struct):
     type: str
     kind: str = ""
     stop: str = ""
@@ -88,7 +101,7 @@ class _Outcome(Struct):
     usage: _Usage = _Usage()
 
 
-class _FirstScore(Struct):
+class _ScoreOrFailure(Struct):
     type: str
     kind: str = ""
     value: float | None = None
@@ -96,16 +109,17 @@ class _FirstScore(Struct):
     answer: str | None = None
 
 
-_KEY = msgspec.json.Decoder(_Key)
-_LINE = msgspec.json.Decoder(_Line)
-_OUTCOME = msgspec.json.Decoder(_Outcome)
-_SCORES = msgspec.json.Decoder(dict[str, _FirstScore])
-_FULL_SCORES = msgspec.json.Decoder(dict[str, Score | Failure])
+_decode_key = msgspec.json.Decoder(_Key).decode
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_outcome = msgspec.json.Decoder(_ReplyOrFailure).decode
+_decode_scores_for_row = msgspec.json.Decoder(dict[str, _ScoreOrFailure]).decode
+_decode_scores = msgspec.json.Decoder(dict[str, Score | Failure]).decode
 
 
-def _row(line: _Line) -> tuple[Any, ...]:
-    outcome = _OUTCOME.decode(line.outcome)
-    first_score = next(iter(_SCORES.decode(line.scores).values()), None)
+def _record_row(line: _Line) -> tuple[Any, ...]:
+    """Return the values of a record's columns, in the order of `_record_schema`."""
+    outcome = _decode_outcome(line.outcome)
+    first_score = next(iter(_decode_scores_for_row(line.scores).values()), None)
     failure_kind = outcome.kind or (first_score.kind if first_score else "unscored")
     verdict = str(Failed(failure_kind)) if failure_kind else first_score.verdict if first_score else ""
     usage = outcome.usage
@@ -139,31 +153,27 @@ def _convert_records(files: Snapshot) -> None:
                 for position, line in enumerate(lines)
                 if last_positions[line.sample, line.repeat] == position
             )
-        _write_parquet(path, _record_schema(), map(_row, lines), long_columns=(12, 13, 14))
+        _write_parquet(path, _record_schema(), map(_record_row, lines), long_columns=(12, 13, 14))
     files.lines_path.unlink()
     disk.sync_folder(files.folder)
 
 
 def _may_have_duplicates(files: Snapshot) -> bool:
-    """Return whether a sample and repeat may occur twice, judged by hashes, which need a third of the memory of the keys."""
-    hashes = array("q", (hash((line.sample, line.repeat)) for line in read_lines(files, _KEY.decode)))
+    """Return whether a sample and repeat may occur twice, judged by their hashes, which need a third of the memory."""
+    hashes = array("q", (hash((line.sample, line.repeat)) for line in read_lines(files, _decode_key)))
     return len(set(hashes)) < len(hashes)
 
 
 def _raw_lines(files: Snapshot) -> Iterator[_Line]:
     if files.parquet is not None:
-        columns = ["sample", "repeat", "prompt", "outcome", "scores", "started"]
-        for batch in batches(files, columns):
-            for sample, repeat, prompt, outcome, scores, started in zip(
-                *(column.to_pylist() for column in batch.columns), strict=True
-            ):
-                raw = [msgspec.Raw(text.encode()) for text in (prompt, outcome, scores)]
-                yield _Line(sample, repeat, raw[0], raw[1], raw[2], started)
-    yield from read_lines(files, _LINE.decode)
+        for sample, repeat, *texts, started in _rows(files, RECORD_COLUMNS):
+            prompt, outcome, scores = (msgspec.Raw(text.encode()) for text in texts)
+            yield _Line(sample, repeat, prompt, outcome, scores, started)
+    yield from read_lines(files, _decode_line)
 
 
 def _convert_samples(files: Snapshot) -> None:
-    """Write the samples to Parquet; if it exists, the lines are left over from an interrupted conversion."""
+    """Write the samples to Parquet, unless an interrupted conversion has done so; then remove the JSON lines."""
     if files.parquet is None:
         rows = (
             (
@@ -174,7 +184,7 @@ def _convert_samples(files: Snapshot) -> None:
                 len(sample.choices),
                 encode(sample),
             )
-            for sample in read_lines(files, SAMPLE.decode)
+            for sample in read_lines(files, decode_sample)
         )
         _write_parquet(files.parquet_path, _sample_schema(), rows, long_columns=(5,))
     files.lines_path.unlink()
@@ -184,7 +194,7 @@ def _convert_samples(files: Snapshot) -> None:
 def _write_parquet(
     path: Path, schema: Any, rows: Iterable[tuple[Any, ...]], *, long_columns: tuple[int, ...]
 ) -> None:
-    """Write rows in batches of bounded size; `long_columns`: indices of the columns with long texts."""
+    """Write rows in batches of limited size. `long_columns`: indices of the columns with long texts, which determine the size."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -209,10 +219,10 @@ def _write_parquet(
             buffered.append(row)
             size += sum(len(row[column]) for column in long_columns)
             if size >= BATCH_BYTES:
-                writer.write_batch(_batch(pa, schema, buffered))
+                writer.write_batch(_record_batch(pa, schema, buffered))
                 buffered, size = [], 0
         if buffered:
-            writer.write_batch(_batch(pa, schema, buffered))
+            writer.write_batch(_record_batch(pa, schema, buffered))
     with temporary.open("rb") as written_file:
         os.fsync(written_file.fileno())
     temporary.replace(path)
@@ -220,14 +230,14 @@ def _write_parquet(
     pa.default_memory_pool().release_unused()
 
 
-def _batch(pa: Any, schema: Any, rows: list[tuple[Any, ...]]) -> Any:
+def _record_batch(pa: Any, schema: Any, rows: list[tuple[Any, ...]]) -> Any:
     columns = zip(*rows, strict=True)
     arrays = [_column(pa, field.type, column) for column, field in zip(columns, schema, strict=True)]
     return pa.record_batch(arrays, schema=schema)
 
 
 def _column(pa: Any, arrow_type: Any, values: Sequence[Any]) -> Any:
-    """Return a column built from buffers; `pyarrow.array` would import pandas, which takes 45 MB of memory."""
+    """Build an array from buffers, since `pyarrow.array` would import pandas, which takes 45 MB of memory."""
     import numpy as np
 
     valid = [value is not None for value in values]
@@ -243,7 +253,7 @@ def _column(pa: Any, arrow_type: Any, values: Sequence[Any]) -> Any:
 
 
 def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
-    """Yield the record batches of a Parquet file, up to 256 rows each; raises StoreError, e.g. for a wrong checksum."""
+    """Yield the Arrow record batches of a Parquet file, up to 256 rows each; raises StoreError, e.g. for a wrong checksum."""
     with store_errors(files.parquet_path):
         schema = files.parquet.schema_arrow
         types = {field.name: field.type for field in (*_record_schema(), *_sample_schema())}
@@ -254,22 +264,26 @@ def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
         yield from files.parquet.iter_batches(batch_size=256, columns=columns)
 
 
+def _rows(files: Snapshot, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a Parquet file, each as a tuple of the given columns; raises StoreError like `batches`."""
+    for batch in batches(files, columns):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
 def parquet_golds(files: Snapshot) -> dict[str, Gold]:
     """Return sample id -> the part of the sample that reports need, in the order of the run."""
     decode_target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
     golds = {}
-    for batch in batches(files, ["id", "group", "cluster", "target", "options"]):
-        for id_, group, cluster, encoded, options in zip(
-            *(c.to_pylist() for c in batch.columns), strict=True
-        ):
-            target = decode_target(encoded)
-            # a hundred thousand samples share a few dozen strings
-            golds[id_] = Gold(
-                sys.intern(group),
-                id_ if cluster == id_ else sys.intern(cluster),
-                sys.intern(target) if isinstance(target, str) else target,
-                options,
-            )
+    columns = ["id", "group", "cluster", "target", "options"]
+    for id_, group, cluster, encoded, options in _rows(files, columns):
+        target = decode_target(encoded)
+        # interned, since a hundred thousand samples share a few dozen strings
+        golds[id_] = Gold(
+            sys.intern(group),
+            id_ if cluster == id_ else sys.intern(cluster),
+            sys.intern(target) if isinstance(target, str) else target,
+            options,
+        )
     return golds
 
 
@@ -277,23 +291,20 @@ def parquet_records(files: Snapshot) -> Iterator[Record]:
     """Yield the records of a finalized run."""
     decode_prompt = msgspec.json.Decoder(Prompt).decode
     decode_outcome = msgspec.json.Decoder(Reply | Failure).decode
-    columns = ["sample", "repeat", "prompt", "outcome", "scores", "started"]
-    for batch in batches(files, columns):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield Record(
-                sample=row[0], repeat=row[1], prompt=decode_prompt(row[2]), outcome=decode_outcome(row[3]),
-                scores=_FULL_SCORES.decode(row[4]), started=row[5],
-            )  # fmt: skip
+    for sample, repeat, prompt, outcome, scores, started in _rows(files, RECORD_COLUMNS):
+        yield Record(
+            sample=sample, repeat=repeat, prompt=decode_prompt(prompt), outcome=decode_outcome(outcome),
+            scores=_decode_scores(scores), started=started,
+        )  # fmt: skip
 
 
 def parquet_briefs(files: Snapshot) -> Iterator[Brief]:
     """Yield the part of each record of a finalized run that reports need."""
     columns = ["sample", "repeat", "scores", "verdict", "stop", "seconds", "input_tokens", "output_tokens"]
     columns += ["reasoning_tokens", "cached_tokens"]
-    for batch in batches(files, columns):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield Brief(
-                sample=row[0], repeat=row[1], scores=_FULL_SCORES.decode(row[2]),
-                failure=failed.kind if not row[4] and (failed := Failed.parse(row[3])) else "", stop=row[4],
-                seconds=row[5], input=row[6], output=row[7], reasoning=row[8], cached=row[9],
-            )  # fmt: skip
+    for row in _rows(files, columns):
+        yield Brief(
+            sample=row[0], repeat=row[1], scores=_decode_scores(row[2]),
+            failure=failed.kind if not row[4] and (failed := Failed.parse(row[3])) else "", stop=row[4],
+            seconds=row[5], input=row[6], output=row[7], reasoning=row[8], cached=row[9],
+        )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Promises: preregistrations of a measurement (`evals gate promise`), which a run keeps or breaks.
+"""Promises: preregistrations of runs (`evals gate promise`). A run keeps its promise, or breaks it.
 
-A promise is a small JSON file: the policy's hash and, for each suite, protocol, version, data, seed, subset, repeats, judge
-and estimand. It is stored on a run's card (`evals run --promise FILE`) to show that the configuration was chosen before
-the numbers were known. It is not signed: to prove its date, commit the file.
+A promise is a small JSON file with the hash of the gate's policy and, for each suite, its protocol, version, data, seed,
+subset, repeats, judge and estimand. It is stored on a run's card (`evals run --promise FILE`) to show that the configuration was chosen before
+the results were known. It is not signed: to prove its date, commit the file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMAT = 1
 
 
 def read(path: Path) -> Promise:
-    """Read a promise file; raises UsageError."""
+    """Read a promise from a file; raises UsageError."""
     try:
         promise = msgspec.json.decode(disk.read_small(path), type=Promise)
     except OSError as error:
@@ -31,20 +31,20 @@ def read(path: Path) -> Promise:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} was not written by `evals gate promise`: {cause(error, Promise)}") from None
     if promise.format != FORMAT:
-        raise UsageError(f"{path}: a promise of format {promise.format}; this version reads {FORMAT}")
+        raise UsageError(f"{path}: a promise of format {promise.format}; this version reads format {FORMAT}")
     return promise
 
 
-def changes(promise: Promise, card: Card) -> Iterator[str]:
-    """Yield the differences between a promise and a run; the gate checks the policy's hash."""
+def _differences(promise: Promise, card: Card) -> Iterator[str]:
+    """Yield the differences between a promise and a run, except that of the policy's hash, which the gate checks."""
     config = card.config
-    plans = {(plan.suite, plan.protocol): plan for plan in promise.suites}
-    expected = plans.get((config.suite, config.protocol))
-    if expected is None:
+    promised_suites = {(suite.suite, suite.protocol): suite for suite in promise.suites}
+    promised_suite = promised_suites.get((config.suite, config.protocol))
+    if promised_suite is None:
         yield f"{config.suite} ({config.protocol}) is not part of the promise"
         return
     for name in ("version", "data_sha256", "seed", "repeats", "limit", "judge"):
-        promised, actual = getattr(expected, name), getattr(config, name)
+        promised, actual = getattr(promised_suite, name), getattr(config, name)
         if promised != actual:
             formatted = [
                 str(value)[:16] if value not in (None, "") else "none" for value in (actual, promised)
@@ -53,12 +53,12 @@ def changes(promise: Promise, card: Card) -> Iterator[str]:
     if config.sample_ids:
         yield "samples were selected by id"
     if card.started < promise.made:
-        yield f"it was written after the run began ({strftime('%Y-%m-%d %H:%M', gmtime(card.started))} UTC)"
+        yield f"the promise was made after the run began ({strftime('%Y-%m-%d %H:%M', gmtime(card.started))} UTC)"
 
 
 def promise_status(card: Card) -> str:
     """Return `none`, `kept`, or `broken: ` followed by the differences."""
     if card.promise is None:
         return NONE
-    broken = "; ".join(changes(card.promise, card))
+    broken = "; ".join(_differences(card.promise, card))
     return f"{BROKEN}: {broken}" if broken else KEPT

@@ -2,13 +2,13 @@
 
     results/<suite>@<version>/<model>/<run>/
         card.json         configuration and results
-        samples.jsonl     the expected samples with their gold answers (imports: also with questions)
-        records.jsonl     outcomes and scores, appended in whole lines while running
-        *.parquet         samples and records once the run has ended (zstd); later records stay in the JSON lines
+        samples.jsonl     the expected samples with their gold answers; in imported runs, also with their questions
+        records.jsonl     outcomes and scores, appended in whole lines while the run is in progress
+        *.parquet         samples and records once the run has ended (zstd); records added later are JSON lines again
 
-A record is written in the same iteration of the event loop in which its reply arrived, so kill -9 loses none; fsync once a
-second limits the loss in a power failure. A truncated last line is dropped with a warning. Later records of the same sample
-and repeat replace earlier ones.
+A record is written in the same iteration of the event loop in which its reply arrived, so kill -9 loses none; an fsync every
+second limits the loss in a power failure. A truncated last line is dropped with a warning. A later record of the same sample
+and repeat replaces an earlier one.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from evals.errors import StoreError
 from evals.records import mirror, names
 from evals.records.card import Card, Config, parse
 from evals.records.files import (
-    SAMPLE,
     Brief,
     Gold,
     Snapshot,
     brief,
     check_files,
     check_foreign,
+    decode_sample,
     encode,
     read_lines,
     snapshot,
@@ -47,10 +47,9 @@ from evals.remote.address import Address, is_address
 from evals.remote.address import parse as parse_address
 from evals.types import Record, Sample
 
-_RECORD = msgspec.json.Decoder(Record)
+_decode_record = msgspec.json.Decoder(Record).decode
 
-
-DEFAULT = Path("results")
+DEFAULT_FOLDER = Path("results")
 """The default results folder."""
 BATCHES = "batches.jsonl"
 """Log of batches submitted to a vendor's batch endpoint, written by `evals/run/batch.py`."""
@@ -64,27 +63,26 @@ class Run:
 
     @property
     def card(self) -> Card:
-        """Return the card; raises StoreError if it is broken or has an unknown format."""
+        """Return the card; raises StoreError if it is missing or broken, or has an unknown format."""
         return read_card(self.path)
 
     def samples(self) -> Iterator[Sample]:
-        """Yield every expected sample, with questions only in imported runs; raises StoreError if the file is missing or broken."""
+        """Yield every expected sample; only imported runs store questions. Raises StoreError if the file is missing or broken."""
         with snapshot(self.path, "samples") as files:
             self._check_files(files)
             if files.parquet is not None:
                 with store_errors(files.parquet_path):
                     for batch in batches(files, ["json"]):
-                        yield from (SAMPLE.decode(value.as_py()) for value in batch.column(0))
+                        yield from (decode_sample(value.as_py()) for value in batch.column(0))
             else:
-                yield from read_lines(files, SAMPLE.decode)
+                yield from read_lines(files, decode_sample)
 
     def gold(self) -> dict[str, Gold]:
         """Return sample id -> the part of the sample that reports need, in the order of the run."""
         with snapshot(self.path, "samples") as files:
             self._check_files(files)
             if files.parquet is None:
-                samples = read_lines(files, SAMPLE.decode)
-                return {s.id: Gold.of(s) for s in samples}
+                return {sample.id: Gold.of(sample) for sample in read_lines(files, decode_sample)}
             with store_errors(files.parquet_path):
                 return parquet_golds(files)
 
@@ -108,41 +106,36 @@ class Run:
     def _all_records(self, files: Snapshot) -> Iterator[Record]:
         if files.parquet is not None:
             yield from parquet_records(files)
-        yield from read_lines(files, _RECORD.decode)
+        yield from read_lines(files, _decode_record)
 
     def _all_briefs(self, files: Snapshot) -> Iterator[Brief]:
         if files.parquet is not None:
             yield from parquet_briefs(files)
-        yield from map(brief, read_lines(files, _RECORD.decode))
+        yield from map(brief, read_lines(files, _decode_record))
 
     def _check_files(self, files: Snapshot) -> None:
         """Raise StoreError if a file of the run is missing (an incomplete copy) or does not match its card."""
         if not os.path.lexists(self.path / "card.json"):  # without a card there is nothing to check against
             return
-        if files.parquet is None and not files.size and (missing := missing_file(self.path, files.name)):
-            raise StoreError(
-                f"{self.path / missing} is missing: the run is incomplete, copy it again; nothing was written"
-            )
+        check_presence(files)
         check_files(self.path, self.card)
 
 
 def read_card(path: Path) -> Card:
-    """Return a run's card; raises StoreError if it is missing, broken or has an unknown format."""
+    """Read a run's card; raises StoreError if it is missing or broken, or has an unknown format."""
     try:
         raw = disk.read_small(path / "card.json")
     except FileNotFoundError:
         if has_records(str(path)):
-            raise StoreError(
-                f"{path / 'card.json'} is missing: the run is incomplete, copy it again"
-            ) from None
-        raise StoreError(f"{path}: not a run (card.json is missing)") from None
+            raise StoreError(_missing_message(path / "card.json")) from None
+        raise StoreError(f"{path} is not a run: it has no card.json") from None
     except OSError as error:
         raise StoreError(f"{path}/card.json: {error.strerror or error}") from error
     return parse(raw, f"{path}/card.json")
 
 
 def check(path: Path, card: Card | None = None) -> Card:
-    """Return a run's card; raises StoreError if a file of the run is missing, broken, or does not match the card.
+    """Check the files of a run and return its card; raises StoreError if a file is missing, broken, or does not match the card.
 
     `card`: the run's card, if it has been read already.
     """
@@ -154,16 +147,15 @@ def check(path: Path, card: Card | None = None) -> Card:
             check_foreign(path / f"{name}.parquet")
             continue  # its hash is checked below
         with snapshot(path, name) as files:
-            if files.parquet is None and not files.size and (missing := missing_file(path, name)):
-                raise StoreError(f"{path / missing} is missing: the run is incomplete, copy it again")
+            check_presence(files)
     check_files(path, card)
     return card
 
 
 def damage(path: Path, card: Card) -> str:
-    """Return a message if a file of a run is missing or differs in size from its card; empty otherwise.
+    """Return which file of a run is missing or differs in size from what the card states; empty if none does.
 
-    Only looks up sizes; `check` also hashes the files.
+    Only sizes are compared; `check` also hashes the files.
     """
     if card.status == "running":
         return ""
@@ -173,19 +165,29 @@ def damage(path: Path, card: Card) -> str:
         except OSError:
             if cache.is_pending(path / name):
                 continue
-            return f"{path / name} is missing: the run is incomplete, copy it again"
+            return _missing_message(path / name)
         if size != stated.size:
             return f"{path / name}: it is not the file from which the card's numbers were computed"
     for name in ("records", "samples") if not card.files and not cache.is_copy(path) else ():
-        if not (path / f"{name}.jsonl").exists() and (missing := missing_file(path, name)):
-            return f"{path / missing} is missing: the run is incomplete, copy it again"
+        if not (path / f"{name}.jsonl").exists() and (missing := _missing_file(path, name)):
+            return _missing_message(path / missing)
     return ""
 
 
-def missing_file(path: Path, name: str) -> str:
-    """Return the file that a run without `name` (`samples` or `records`) lacks; empty if none is required.
+def check_presence(files: Snapshot) -> None:
+    """Raise StoreError if a run has no samples, or no records, although its other files show that it had."""
+    if files.parquet is None and not files.size and (missing := _missing_file(files.folder, files.name)):
+        raise StoreError(_missing_message(files.folder / missing))
 
-    It must exist if the run was finalized (the other Parquet file exists) or if the card counts replies.
+
+def _missing_message(path: Path) -> str:
+    return f"{path} is missing: the run is incomplete, copy it again"
+
+
+def _missing_file(path: Path, name: str) -> str:
+    """Return the Parquet file that a run without JSON lines of this `name` must have; empty if it need not have one.
+
+    It must have one if it was finalized, as the other Parquet file shows, or if its card counts replies.
     """
     other = "records" if name == "samples" else "samples"
     finalized = (path / f"{other}.parquet").exists()
@@ -200,7 +202,7 @@ def write_card(path: Path, card: Card) -> None:
 
 
 def slug(name: str) -> str:
-    """Return a model's name as a folder name."""
+    """Return a model's name in a form that can name a folder."""
     cleaned = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name).strip("-.")
     return cleaned[:80] or "model"
 
@@ -216,7 +218,7 @@ def new_id(config: Config) -> str:
 
 
 def runs(results: Path) -> list[Run]:
-    """Return all runs of a results folder, the newest last; a folder with a card is itself a run."""
+    """Return all runs in a results folder, the newest last. A folder with a card is itself a run."""
     return [Run(Path(folder)) for folder in stamps(results)]
 
 
@@ -227,7 +229,7 @@ The folder's time changes when a file is added, replaced or deleted."""
 
 
 def stamps(results: Path) -> dict[str, Stamp]:
-    """Return folder -> stamp for all runs, the newest last; several times as fast as `Path.glob`."""
+    """Return folder -> stamp for all runs in a results folder, the newest last; several times as fast as `Path.glob`."""
     if (own_stamp := stamp(str(results))) is not None:
         return {str(results): own_stamp}
     folders = [
@@ -242,18 +244,20 @@ def stamps(results: Path) -> dict[str, Stamp]:
 
 
 def stamp(folder: str) -> Stamp | None:
-    """Return the stamp of a run, which changes with its files; None if the folder is not a run."""
+    """Return the stamp of a run, which changes when a file of the run does; None if the folder is not a run."""
     card = Path(f"{folder}/card.json")
     try:
         stat = card.stat()
         return stat.st_mtime_ns, Path(folder).stat().st_mtime_ns, stat.st_size
     except OSError:
-        broken = card.is_symlink() or has_records(folder)  # a dangling link, or a copy without its card
-        return (0, 0, 0) if broken else None
+        is_broken_run = card.is_symlink() or has_records(
+            folder
+        )  # a dangling link, or a copy without its card
+        return (0, 0, 0) if is_broken_run else None
 
 
 def has_records(folder: str) -> bool:
-    """Return whether a folder contains records or samples of a run, even without a card."""
+    """Return whether a folder contains the records or samples of a run, with or without a card."""
     if any(Path(f"{folder}/{name}.parquet").is_file() for name in ("records", "samples")):
         return True
     try:
@@ -293,7 +297,9 @@ def find(results: Path, name: str) -> list[Run]:
         return [Run(newest.path)]
     selected = names.select_runs(named, name, partial=not runs_below)
     if selected and runs_below:
-        raise StoreError(f"{name!r} names a run and is a folder with runs; for the folder write ./{name}")
+        raise StoreError(
+            f"{name!r} is both the name of a run and a folder of runs; write ./{name} for the folder"
+        )
     if selected or runs_below:
         return [Run(match.path) for match in selected] or runs_below
     similar = names.similar_names(named, name)
@@ -302,7 +308,7 @@ def find(results: Path, name: str) -> list[Run]:
 
 
 def _find_remote(address: Address) -> list[Run]:
-    """Return the runs at an address: those that the name after `#` matches, or else all of them."""
+    """Return the runs at an address: those that match the name after `#`, or all of them if there is no name."""
     folder = mirror.local_folder(address)
     if address.run:
         return find(folder, address.run)
@@ -330,11 +336,11 @@ def _runs_below(folder: Path) -> list[Run]:
 
 
 def check_level(results: Path) -> None:
-    """Raise StoreError for a results folder without runs if there are runs up to two levels above or one below it.
+    """Raise StoreError if a results folder without runs is probably a mistake.
 
-    Also raise it for a missing folder other than the default one.
+    It is if there are runs up to two levels above or one level below it, or if it does not exist and is not the default one.
     """
-    if results != DEFAULT and not results.exists():
+    if results != DEFAULT_FOLDER and not results.exists():
         siblings = [path.name for path in results.parent.glob("*") if path.is_dir()]
         matches = get_close_matches(results.name, siblings, n=1, cutoff=0.5)
         suggestion = str(results.with_name(matches[0])) if matches else ""
@@ -360,7 +366,7 @@ def find_suites(results: Path, name: str) -> list[Run]:
         duplicates = [run.path.name for run, suite_ in zip(matches, suites, strict=True) if suite_ == suite]
         if len(duplicates) > 1:
             raise StoreError(
-                f"{name} matches {len(duplicates)} runs of {suite}: {names.format_candidates(duplicates)}; name one"
+                f"{name!r} matches {len(duplicates)} runs of {suite}: {names.format_candidates(duplicates)}; name one of them"
             )
     return matches
 
@@ -382,7 +388,7 @@ def _named_run(run: Run) -> names.NamedRun:
     try:
         card = run.card
         return names.NamedRun(
-            run.path, run.path.name, card.config.suite, card.model, names.when(card, run.path)
+            run.path, run.path.name, card.config.suite, card.model, names.start_time(card, run.path)
         )
     except (StoreError, OSError):  # a broken run still has its id
         return names.NamedRun(run.path, run.path.name, "", "", 0.0)

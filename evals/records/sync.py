@@ -1,16 +1,16 @@
 """Copy finished runs to a remote store: first the objects, then one immutable manifest per run.
 
-An interrupted copy leaves objects without a manifest, which the next attempt reuses. Two machines that send the same run
-write the same bytes under the same names.
+An interrupted copy leaves objects without a manifest; the next attempt reuses them. Two machines that send the same run write
+the same bytes under the same names.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
-from io import BytesIO
+from hashlib import file_digest, sha256
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -30,9 +30,9 @@ class SentRun(Struct, frozen=True, kw_only=True):
     run: str
     folder: str
     version: int
-    """1 for a new run; higher if the run was sent before and has changed, e.g. was rescored."""
+    """1 for a new run; higher if the run was sent before and has changed since, e.g. because it was rescored."""
     bytes: int
-    """Size in bytes of the objects that were sent; objects that already existed are not counted."""
+    """Total size of the objects that were sent; objects that the store already contained are not counted."""
 
 
 class SyncResult(Struct, kw_only=True):
@@ -42,13 +42,13 @@ class SyncResult(Struct, kw_only=True):
     present: int = 0
     """Number of runs that the store already contained."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Run -> why it was not sent, or a remark on a run that was."""
+    """Run -> why it was not sent; if it was, the state of another machine that takes precedence."""
     failed: dict[str, str] = field(default_factory=dict)
     """Run -> the error that occurred while it was sent."""
 
 
 class _PreparedRun(NamedTuple):
-    """A finished run and its manifest."""
+    """A finished run, with what its manifest will contain."""
 
     path: Path
     folder: str
@@ -62,9 +62,9 @@ class _PreparedRun(NamedTuple):
 
 
 def push(results: Path, address: Address, *, gated: bool = False) -> SyncResult:
-    """Send the finished runs of a results folder; `gated`: include those of gated suites, whose records contain texts.
+    """Send the finished runs of a results folder; raises StoreError if the store cannot be read.
 
-    Raises StoreError if the store cannot be read; a run that cannot be sent is named in `failed`.
+    `gated`: whether to send runs of gated suites, whose records contain texts of the data set.
     """
     remote = RemoteStore(address)
     heads = manifest.heads(remote.sizes(manifest.FOLDER))
@@ -78,12 +78,14 @@ def push(results: Path, address: Address, *, gated: bool = False) -> SyncResult:
             continue
         if isinstance(prepared, str):
             result.skipped[str(run.path)] = prepared
-        elif remote_state := _remote_state(prepared, heads.get(prepared.folder, [])):
-            result.present += 1
-            if remote_state != "newest":
-                result.skipped[str(run.path)] = remote_state
-        else:
+            continue
+        versions = [(head.digest, head.size) for head in heads.get(prepared.folder, [])]
+        if (prepared.digest, prepared.size) not in versions:
             ready.append(prepared)
+            continue
+        result.present += 1
+        if (prepared.digest, prepared.size) != versions[0]:
+            result.skipped[str(run.path)] = "the store has a newer version, which is kept"
     _send_all(remote, ready, heads, result)
     if result.sent:
         _note_conflicts(result, manifest.heads(remote.sizes(manifest.FOLDER)), ready)
@@ -91,7 +93,7 @@ def push(results: Path, address: Address, *, gated: bool = False) -> SyncResult:
 
 
 def _prepare(path: Path, *, gated: bool) -> _PreparedRun | str:
-    """Return a run prepared for sending, or the reason why it is not sent; raises StoreError for a broken run."""
+    """Return a run prepared for sending, or the reason why it cannot be sent; raises StoreError for a broken run."""
     raw = disk.read_small(path / "card.json")
     card = store.check(path, parse(raw, f"{path}/card.json"))
     if card.status not in manifest.FINAL_STATUSES:
@@ -113,27 +115,16 @@ def _prepare(path: Path, *, gated: bool) -> _PreparedRun | str:
 
 
 def _stored_file(path: Path, card: Card) -> StoredFile:
-    """Return the size and hash of a file: from the card (verified by `store.check`) if it lists the file, else computed."""
+    """Return the size and hash of a file, from the card if they are on it (`store.check` has verified them), else computed."""
     if (facts := card.files.get(path.name)) is not None:
         return StoredFile(facts.sha256, facts.size)
     with disk.open_regular(path) as stream:
         return _hash_stream(stream)
 
 
-def _hash_stream(stream: BinaryIO) -> StoredFile:
-    digest, size = sha256(), 0
-    while chunk := stream.read(1 << 20):
-        digest.update(chunk)
-        size += len(chunk)
-    return StoredFile(digest.hexdigest(), size)
-
-
-def _remote_state(run: _PreparedRun, versions: list[Head]) -> str:
-    """Return `newest` if this state is the newest in the store, a remark if the store has a newer one, empty if it has no such state."""
-    matching = [head for head in versions if head.digest == run.digest and head.size == run.size]
-    if not matching:
-        return ""
-    return "newest" if matching[0] == versions[0] else "the store has a newer version, which is kept"
+def _hash_stream(stream: BufferedReader) -> StoredFile:
+    digest = file_digest(stream, "sha256").hexdigest()
+    return StoredFile(digest, stream.tell())
 
 
 def _send_all(
@@ -168,7 +159,7 @@ def _send(remote: RemoteStore, run: _PreparedRun, versions: list[Head]) -> SentR
             continue
         with disk.open_regular(run.path / name) as stream:
             if _hash_stream(stream) != file:
-                raise StoreError(f"{run.path / name}: it changed while being sent; repeat the command")
+                raise StoreError(f"{run.path / name} changed while it was being sent; repeat the command")
             stream.seek(0)
             remote.write(object_name(file.sha256), stream)
         bytes_sent += file.size
@@ -176,13 +167,13 @@ def _send(remote: RemoteStore, run: _PreparedRun, versions: list[Head]) -> SentR
     version = partly_written[0] if partly_written else 1 + max((head.version for head in versions), default=0)
     content = manifest.encode(run.folder, run.files, disk.read_small(run.path / "card.json"))
     if sha256(content).hexdigest() != run.digest:
-        raise StoreError(f"{run.path}: it changed while being sent; repeat the command")
+        raise StoreError(f"{run.path} changed while it was being sent; repeat the command")
     remote.write(manifest.name(run.folder, version, run.digest), BytesIO(content))
     return SentRun(run=run.path.name, folder=run.folder, version=version, bytes=bytes_sent)
 
 
 def _name_conflict(remote: RemoteStore, run: _PreparedRun, head: Head) -> str:
-    """Return why a run is not a version of the run of the same name in the store; empty if it is one."""
+    """Return why a run cannot be a new version of the run of the same name in the store; empty if it can."""
     if head.size > manifest.MAX_BYTES:
         return f"{head.name}: a manifest of {head.size} bytes is too large"
     ((_, content),) = remote.read_many({head.name: head.size})
@@ -192,11 +183,11 @@ def _name_conflict(remote: RemoteStore, run: _PreparedRun, head: Head) -> str:
         return ""
     if (remote_card.started, remote_card.model) == run.origin:
         return ""
-    return f"the store has a different run named {run.folder} (other start or model); rename this one"
+    return f"the store has a different run named {run.folder} (with another start time or model); rename this run"
 
 
 def _note_conflicts(result: SyncResult, heads: dict[str, list[Head]], ready: list[_PreparedRun]) -> None:
-    """Note each run for which another machine sent, at the same time, a different state that takes precedence."""
+    """Note each run of which another machine has sent a different state at the same time, if that state takes precedence."""
     digests = {run.folder: (run.digest, str(run.path)) for run in ready}
     for sent in result.sent:
         digest, path = digests[sent.folder]

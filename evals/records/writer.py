@@ -20,15 +20,15 @@ from evals.records.card import Card
 from evals.records.files import check_files, encode, file_facts, snapshot
 from evals.records.mirror import writable_folder
 from evals.records.parquet import convert
-from evals.records.store import BATCHES, missing_file, read_card, write_card
+from evals.records.store import BATCHES, check_presence, read_card, write_card
 from evals.types import Record, Sample
 
-_TEMPORARY_FILE = re.compile(
+_TEMPORARY_NAME = re.compile(
     r"\.(card\.json|samples\.jsonl|records\.jsonl|records\.parquet|samples\.parquet)(\.\d+)?"
 )
-"""Names of temporary files left behind by an interrupted write."""
+"""The name of a temporary file, which an interrupted write may leave behind."""
 MAX_BUFFERED_BYTES = 1 << 20
-"""Maximum number of buffered bytes before a flush."""
+"""Number of buffered bytes above which `add` flushes the buffer."""
 
 
 class Writer:
@@ -60,7 +60,7 @@ class Writer:
         self._lines = bytearray()
 
     def _acquire_lock(self) -> bool:
-        """Acquire the lock; it is valid only while its file exists, since the previous holder removes the file."""
+        """Acquire the lock and return whether that succeeded; the lock is void if its previous holder has removed its file."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return os.path.samestat(os.fstat(self._lock.fileno()), (self.path / "lock").stat())
@@ -68,28 +68,21 @@ class Writer:
             return False
 
     def _check_files(self) -> None:
-        """Raise StoreError if files are missing or do not match the card, as in an incomplete copy of a run."""
+        """Raise StoreError if files of an existing run are missing or do not match its card, as in an incomplete copy."""
         if (self.path / "card.json").exists():
             for name in ("samples", "records"):
                 with snapshot(self.path, name) as files:
-                    if (
-                        files.parquet is None
-                        and not files.size
-                        and (missing := missing_file(self.path, name))
-                    ):
-                        raise StoreError(
-                            f"{self.path / missing} is missing: the run is incomplete, copy it again; nothing was written"
-                        )
+                    check_presence(files)
             check_files(self.path, read_card(self.path))
 
     def _remove_temporary_files(self) -> None:
-        """Remove temporary files left behind by a killed process; other hidden files are kept."""
+        """Remove the temporary files that a killed process left behind; other hidden files are kept."""
         for path in self.path.glob(".*"):
-            if _TEMPORARY_FILE.fullmatch(path.name) and not path.is_dir():
+            if _TEMPORARY_NAME.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
 
     def _has_current_card(self) -> bool:
-        """Return whether the card on disk contains the numbers of the current records."""
+        """Return whether the numbers on the stored card are those of the current records."""
         return (self.path / "card.json").exists() and read_card(self.path).status != "running"
 
     def _mark_running(self) -> None:
@@ -137,7 +130,7 @@ class Writer:
         temporary.replace(self.path / "samples.jsonl")
 
     def append(self, record: Record) -> None:
-        """Write one record; raises StoreError if writing fails, e.g. on a full disk."""
+        """Write a record immediately; raises StoreError if that fails, e.g. on a full disk."""
         self.add(record)
         self.flush()
 
@@ -149,7 +142,7 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write the buffered records in one call; raises StoreError if writing fails, e.g. on a full disk."""
+        """Write the buffered records with one system call; raises StoreError if that fails, e.g. on a full disk."""
         lines, self._lines = self._lines, bytearray()
         with _writing(self.path):
             self._mark_running()
@@ -163,7 +156,7 @@ class Writer:
         self._dirty = True
 
     def replace(self, records: Iterable[Record]) -> None:
-        """Replace all records atomically."""
+        """Replace all records of the run atomically."""
         temporary = self.path / ".records.jsonl"
         with _writing(self.path), os.fdopen(disk.create(temporary, new=True), "wb", 1 << 20) as stream:
             for record in records:
@@ -180,7 +173,7 @@ class Writer:
 
     @property
     def needs_sync(self) -> bool:
-        """Return whether there are unsynced records and a second has passed since the last fsync."""
+        """Return whether there are unsynced records, and the last fsync was at least a second ago."""
         return self._dirty and time.monotonic() - self._last_sync_s >= 1.0
 
     def sync(self) -> None:
@@ -210,7 +203,7 @@ class Writer:
         self.card.files = file_facts(self.path)
 
     def close(self) -> None:
-        """Release the lock; remove the folder of an empty run, unless a batch is pending."""
+        """Release the lock; remove the run's folder if it has neither records nor batches."""
         self._close_lines()
         # unlink before releasing the lock: afterwards the file could belong to another process
         (self.path / "lock").unlink(missing_ok=True)
@@ -245,7 +238,7 @@ def _open_lines(path: Path) -> int:
 
 
 def _end_of_last_line(stream: Any) -> int:
-    """Return the offset just after the last newline."""
+    """Return the offset just after the last newline; 0 if there is none."""
     position = stream.seek(0, os.SEEK_END)
     while position > 0:
         start = max(0, position - (1 << 16))

@@ -23,7 +23,7 @@ PACKAGES = {
 """Scheme -> the package that fsspec needs for it. Other schemes (http, zip, reference, ...) are refused."""
 DISPLAYED_SCHEMES = ("s3", "gs", "az", "sftp", "hf", "file")
 """The schemes that error messages list."""
-WITH_USER = ("sftp", "abfs", "abfss")
+SCHEMES_WITH_USER = ("sftp", "abfs", "abfss")
 """Schemes whose addresses may contain a user (or container) before the host."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 """`Path` collapses `//` into `/`, hence `/+`. A one-letter scheme would be a Windows drive."""
@@ -39,7 +39,7 @@ class Address(NamedTuple):
     """Name of a run at the address, given after `#`."""
 
     def __str__(self) -> str:
-        """Return the address as displayed and stored, without the name of a run."""
+        """Return the address as it is displayed and stored, without the run's name."""
         return f"{self.scheme}://{self.rest}"
 
 
@@ -78,7 +78,7 @@ def _fault(scheme: str, rest: str, run: str) -> str:
         user, password = parts.username, parts.password
     except ValueError:
         return "it is not a valid address"
-    if password is not None or (user is not None and scheme not in WITH_USER):
+    if password is not None or (user is not None and scheme not in SCHEMES_WITH_USER):
         return "an address must not contain credentials; they are read from the environment or your configuration files"
     if parts.query or "?" in rest:
         return "an address must not contain a ?query: it may contain credentials, which are read from the environment"

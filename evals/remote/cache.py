@@ -1,8 +1,8 @@
-"""The local cache of remote results: read-only copies of runs, whose files are fetched when they are opened.
+"""The local cache of remote results: read-only copies of runs. A run's file is fetched when it is first opened.
 
     <cache>/remote/objects/<sha256>          files of runs, by their hash
-    <cache>/remote/runs/<key>/card.json      a finalized run; its other files are links into `objects`, dangling until fetched
-    <cache>/remote/runs/<key>/.remote.json   where its files come from, their sizes and hashes
+    <cache>/remote/runs/<key>/card.json      a finalized run; its other files are links into `objects`, which dangle until a file is fetched
+    <cache>/remote/runs/<key>/.remote.json   where the run's files come from, with their sizes and hashes
     <cache>/remote/views/<key>/              the results folder of an address: links into `runs`
 
 It may be deleted at any time; the next command fetches what it needs again.
@@ -26,11 +26,11 @@ from evals.remote.stores import RemoteStore, open_store
 
 ORIGIN = ".remote.json"
 ADDRESS = ".address"
-"""The file of a view that contains its address."""
+"""The file in a view's folder that contains the remote address."""
 
 
 class StoredFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """Size and hash of a file, as stated in a manifest."""
+    """Size and hash of a file in a remote store, as stated in a manifest."""
 
     sha256: str
     size: int
@@ -47,7 +47,7 @@ class Origin(Struct, frozen=True):
 
 
 def root() -> Path:
-    """Return the cache folder, which may not exist."""
+    """Return the folder of the cache; it may not exist yet."""
     return Path(os.path.realpath(harness_environments.cache() / "remote"))
 
 
@@ -66,14 +66,14 @@ def view_folder(address: str) -> Path:
 
 
 def is_copy(path: Path) -> bool:
-    """Return whether a path lies in the cache, i.e. is a copy of remote results, which is read-only."""
+    """Return whether a path lies in the cache, and thus belongs to a read-only copy of remote results."""
     folder = root()
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links are not resolved
     return any(folder in (candidate, *candidate.parents) for candidate in (absolute, path.resolve()))
 
 
 def display_path(path: Path) -> str:
-    """Return a path for display, with its address in place of a view's folder."""
+    """Return a path for display; if it lies in a view, with the remote address in place of the view's folder."""
     views = root() / "views"
     if views not in path.parents:
         return str(path)
@@ -120,14 +120,14 @@ def _download(store: RemoteStore, file: StoredFile, time_ns: int | None) -> None
     if (size := store.size(name)) is None:
         raise StoreError(f"{location} is missing: the remote run is incomplete; sync it again")
     if size != file.size:
-        raise StoreError(f"{location}: it has {size} bytes, but its manifest states {file.size}")
+        raise StoreError(f"{location}: its size in bytes is {size}, but its manifest states {file.size}")
     partial = target.with_name(f".{file.sha256[:16]}.{uuid4().hex[:8]}")
     digest = sha256()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(target.parent).free) < size:
             raise StoreError(
-                f"{location}: {size / 1e9:.1f} GB, but {root()} has only {free / 1e9:.1f} GB free"
+                f"{location} has {size / 1e9:.1f} GB, but {root()} has only {free / 1e9:.1f} GB free"
             )
         with os.fdopen(disk.create(partial, new=True), "wb") as stream:
             for chunk in store.chunks(name, file.size):

@@ -1,4 +1,4 @@
-"""List, read and write a folder on a remote file system through fsspec. Every error message is a single line without secrets.
+"""Access to a folder on a remote file system through fsspec. Every error message is a single line without secrets.
 
 Object stores guarantee neither renames nor locks, so this module relies on neither: objects are written whole and read up
 to a size limit, and callers verify their hashes.
@@ -18,13 +18,12 @@ from uuid import uuid4
 from evals.errors import EvalsError, StoreError, install
 from evals.remote.address import PACKAGES, Address
 
-BATCH = 256
-BATCH_BYTES = 64 << 20
+MAX_BATCH_OBJECTS, MAX_BATCH_BYTES = 256, 64 << 20
 """Maximum number and total size of small objects that are requested at once."""
-CHUNK = 8 << 20
+CHUNK_BYTES = 8 << 20
 """Number of bytes that are read at once."""
 RENAME_SCHEMES = ("file", "sftp")
-"""Schemes of file systems where a half-written file is visible: files are written under another name and renamed."""
+"""Schemes of file systems on which others can see a half-written file: files are written under another name and then renamed."""
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
 
 
@@ -32,7 +31,7 @@ class RemoteStore:
     """The folder at an address; names are relative to it and separated by slashes."""
 
     def __init__(self, address: Address) -> None:
-        """Raise StoreError if the package for the scheme is missing or the address is invalid."""
+        """Open the store; raises StoreError if the package for the scheme is missing, or if the address cannot be opened."""
         self.address = address
         with self._errors("open"):
             self._fs, self._base = _open(address)
@@ -65,7 +64,7 @@ class RemoteStore:
                 return None
 
     def read_many(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes | None]]:
-        """Yield (name, content) of small objects, given as name -> size; the content is None if the object cannot be read."""
+        """Yield (name, content) for small objects; the content is None if an object cannot be read. `sizes`: name -> size."""
         for names in _batches(sizes):
             paths = {self._path(name): name for name in names}
             with self._errors("read"):
@@ -77,17 +76,17 @@ class RemoteStore:
                 yield name, content if isinstance(content, bytes) else None
 
     def chunks(self, name: str, max_bytes: int) -> Iterator[bytes]:
-        """Yield an object in chunks; raises StoreError if it is longer than `max_bytes`."""
+        """Yield the content of an object in chunks; raises StoreError if it is longer than `max_bytes`."""
         with self._errors("read"), self._fs.open(self._path(name), "rb") as stream:
             remaining = max_bytes
-            while chunk := stream.read(min(CHUNK, remaining + 1)):
+            while chunk := stream.read(min(CHUNK_BYTES, remaining + 1)):
                 remaining -= len(chunk)
                 if remaining < 0:
-                    raise StoreError(f"{self.address}/{name}: it is larger than its manifest states")
+                    raise StoreError(f"{self.address}/{name} is larger than its manifest states")
                 yield chunk
 
     def write(self, name: str, source: BinaryIO) -> None:
-        """Write an object whole; if half-written files would be visible, under another name first (`RENAME_SCHEMES`)."""
+        """Write a whole object; on file systems in `RENAME_SCHEMES`, write it under another name first."""
         path = self._path(name)
         must_rename = self.address.scheme in RENAME_SCHEMES
         partial = f"{path}.{uuid4().hex[:12]}.part" if must_rename else path
@@ -95,7 +94,7 @@ class RemoteStore:
             if must_rename:
                 self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
             with self._fs.open(partial, "wb") as target:
-                shutil.copyfileobj(source, target, CHUNK)
+                shutil.copyfileobj(source, target, CHUNK_BYTES)
             if must_rename:
                 self._fs.mv(partial, path)
 
@@ -120,7 +119,7 @@ class RemoteStore:
 
 @lru_cache(maxsize=16)
 def open_store(address: Address) -> RemoteStore:
-    """Return the store at an address, opened once per process, since opening a session takes half a second."""
+    """Return the store at an address; it is opened once per process, since opening a session takes half a second."""
     return RemoteStore(address)
 
 
@@ -128,7 +127,7 @@ def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
     names: list[str] = []
     total = 0
     for name, size in sizes.items():
-        if names and (len(names) >= BATCH or total + size > BATCH_BYTES):
+        if names and (len(names) >= MAX_BATCH_OBJECTS or total + size > MAX_BATCH_BYTES):
             yield names
             names, total = [], 0
         names.append(name)
@@ -138,7 +137,7 @@ def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
 
 
 def _open(address: Address) -> tuple[Any, str]:
-    """Return fsspec's file system and the path in it."""
+    """Return fsspec's file system for an address, and the path in it."""
     import fsspec
 
     if address.scheme == "sftp":
@@ -149,7 +148,7 @@ def _open(address: Address) -> tuple[Any, str]:
 
 
 def _open_sftp(address: Address) -> tuple[Any, str]:
-    """Open SFTP through asyncssh, which verifies the host key; fsspec's own client accepts any.
+    """Open SFTP through asyncssh, which verifies the host key; fsspec's own client accepts any key.
 
     `known_hosts=()` selects the user's known_hosts file; the default of sshfs would disable verification.
     """
@@ -172,7 +171,7 @@ def _install_hint(scheme: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return a short reason why an operation failed, without values of secret environment variables."""
+    """Return in one line why an operation failed, without the values of secret environment variables."""
     name = type(error).__name__
     if isinstance(error, FileNotFoundError):
         return f"there is no such bucket or folder ({_masked_message(error)})"

@@ -1,8 +1,8 @@
-"""Batch endpoints: samples without a reply are submitted at half the price and answered within a day.
+"""Batch endpoints: requests without a reply are submitted in batches, at half the price, and answered within a day.
 
-Every submission is logged in the run's folder (`batches.jsonl`), before it is sent and again with the vendor's id. A
-command that is stopped or killed in between is resumed by repeating it, and no sample is submitted twice. The runner
-processes the results like replies to direct calls.
+Every batch is logged in the run's folder (`batches.jsonl`), once before it is submitted and again with the vendor's id. To
+resume a command that was stopped or killed in between, repeat it: no request is submitted twice. The runner processes the
+results like replies to direct calls.
 """
 
 from __future__ import annotations
@@ -25,36 +25,38 @@ from evals.errors import Crash, Expired, Fatal, ModelError, Rejected, StoreError
 from evals.records.store import BATCHES
 from evals.run.batch_log import LoggedBatch, LoggedChange, append, pending_batches, read_batches
 from evals.run.job import Job
-from evals.run.order import calling_order
+from evals.run.order import PlannedCall, calling_order
 from evals.run.sampling import with_repeat_seed
 from evals.seams import BatchEndpoint, notes_of
 from evals.types import Model, Prompt, Reply, Sampling
 
 POLL_S, MAX_POLL_S = 10.0, 120.0
+"""Initial and maximum pause between two polls of the pending batches."""
 DEADLINE_S = 1800.0
-"""Deadline for polling a batch and fetching its results."""
+"""Deadline for polling one batch and, if it has ended, fetching its results."""
 MAX_ATTEMPTS = 6
-"""Attempts to submit a batch; each retry is preceded by a check whether the vendor has the batch already."""
+"""Maximum number of attempts to submit a batch; before each retry, the vendor is asked whether it has the batch already."""
 _encode = msgspec.json.Encoder().encode
 
 
 class _Request(NamedTuple):
-    """The request for a sample and repeat that has no reply yet."""
+    """A request that has no reply yet."""
 
     sample: str
     repeat: int
     prompt: Prompt
     sampling: Sampling
     key: str
+    """See `request_key`."""
 
 
 def request_key(prompt: Prompt, sampling: Sampling) -> str:
-    """Return a hash that identifies a prompt with its sampling parameters."""
+    """Return a hash that identifies a request: its prompt and its sampling parameters."""
     return sha256(_encode((prompt.messages, sampling))).hexdigest()[:16]
 
 
 class CollectedBatches:
-    """A model that replies from collected batch results."""
+    """A stand-in for a model that replies with the results of the model's batches."""
 
     accepts: frozenset[str]
     slots: int | None = None
@@ -64,12 +66,13 @@ class CollectedBatches:
         self.pending = 0
         """Number of batches in progress."""
         self.faults: list[str] = []
+        """A message for each batch that was rejected as a whole."""
         self._results: dict[str, deque[Reply | Exception]] = defaultdict(deque)
         self._collected: list[tuple[Path, LoggedChange]] = []
 
     @property
     def notes(self) -> list[str]:
-        """Return notes on the requests for the run's card."""
+        """Return the model's notes for the run's card, e.g. on request fields that were omitted."""
         return list(notes_of(self.model))
 
     def add_results(self, run: Path, batch: LoggedBatch, results: Mapping[str, Reply | Exception]) -> None:
@@ -90,10 +93,10 @@ class CollectedBatches:
         """Store the error of a request that could not be built."""
         self._results[key].append(error)
 
-    def queue(self, jobs: Sequence[Job]) -> list[tuple[int, int, int]]:
-        """Return (job, position, repeat) of every result, replies first, since a run ends if its first calls all fail."""
+    def queue(self, jobs: Sequence[Job]) -> list[PlannedCall]:
+        """Return the calls that have a result, replies before errors, since a run ends if its first calls all fail."""
         unused = {key: deque(results) for key, results in self._results.items()}
-        ranked: list[tuple[bool, tuple[int, int, int]]] = []
+        ranked: list[tuple[bool, PlannedCall]] = []
         for job_index, job in enumerate(jobs):
             for (position, repeat), request in _open_requests(job):
                 if request is None or unused.get(request.key):
@@ -102,7 +105,7 @@ class CollectedBatches:
         return [call for _, call in sorted(ranked)]
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the stored reply; raises the stored error, which is not retried."""
+        """Return the stored reply to a prompt, or raise the stored error; no error is one that would be retried."""
         await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
         result = self._results[request_key(prompt, sampling)].popleft()
         if isinstance(result, Reply):
@@ -114,13 +117,13 @@ class CollectedBatches:
         await self.model.close()
 
     def log_collected(self) -> None:
-        """Log the batches as collected, once their replies are on disk."""
+        """Log that the batches have been collected; to be called once their replies are on disk."""
         for run, change in self._collected:
             append(run, change)
 
 
 def _open_requests(job: Job) -> Iterator[tuple[tuple[int, int], _Request | None]]:
-    """Yield (position, repeat) and request of each missing reply; the request is None if its prompt cannot be built."""
+    """Yield ((position, repeat), request) for each missing reply; the request is None if its prompt cannot be built."""
     for _, position, repeat in calling_order([job]):
         sample = job.samples[position]
         sampling = with_repeat_seed(job.sampling, repeat)
@@ -137,7 +140,7 @@ def _open_requests(job: Job) -> Iterator[tuple[tuple[int, int], _Request | None]
 
 
 def _requests_of_batch(job: Job, batch: LoggedBatch) -> list[_Request]:
-    """Return the requests of a batch that have no reply yet."""
+    """Return those requests of a batch that have no reply yet."""
     keys = {(sample, repeat) for sample, repeat, _ in batch.samples}
     return [
         request for _, request in _open_requests(job) if request and (request.sample, request.repeat) in keys
@@ -158,7 +161,7 @@ class _BatchCollector:
         """Batch id -> number of completed requests when last reported to the user."""
 
     async def add_job(self, job: Job) -> None:
-        """Resume the pending batches of a run, and submit its other samples that have no reply."""
+        """Resume the pending batches of a run, and submit its other requests that have no reply."""
         run = job.writer.path
         requests = {
             (request.sample, request.repeat): request for _, request in _open_requests(job) if request
@@ -175,14 +178,14 @@ class _BatchCollector:
                     f"{run.name}: batch {batch.id or batch.label} was submitted with prompts that differ from those of this "
                     f"version: collect it with the version that submitted it, or abandon it by deleting {run / BATCHES}"
                 )
-            if await self._exists(run, batch):
+            if await self._was_submitted(run, batch):
                 self._active.append((job, batch))
                 for sample, repeat, _ in batch.samples:
                     requests.pop((sample, repeat), None)
         await self._submit(job, list(requests.values()))
 
-    async def _exists(self, run: Path, batch: LoggedBatch) -> bool:
-        """Return whether a logged batch exists at the vendor; looks up its id if the command was killed before logging it."""
+    async def _was_submitted(self, run: Path, batch: LoggedBatch) -> bool:
+        """Return whether the vendor has a logged batch; if its id was not logged before the command was killed, look the id up."""
         if batch.id:
             return True
         batch_id = await self._batches.find(
@@ -225,7 +228,7 @@ class _BatchCollector:
     async def _start(
         self, job: Job, label: str, lines: Sequence[bytes], requests: Sequence[_Request]
     ) -> None:
-        """Log the batch, submit it, and log its id; after a transient error, look it up before submitting again."""
+        """Log a batch, submit it, and log its id; after a transient error, look the batch up before submitting it again."""
         run, at = job.writer.path, time.time()
         batch = LoggedBatch(
             label, at, [(request.sample, request.repeat, request.key) for request in requests]
@@ -246,11 +249,11 @@ class _BatchCollector:
         append(run, LoggedChange(label, id=batch.id))
         self._active.append((job, batch))
         self._say(
-            f"{job.suite.id}: batch {batch.id} ({len(lines)} requests) submitted; you may interrupt this command and collect the batch later"
+            f"{job.suite.id}: submitted batch {batch.id} (requests: {len(lines)}); you may interrupt this command and repeat it later"
         )
 
     async def wait(self) -> None:
-        """Collect batches as they end, until all have ended or the user interrupts."""
+        """Collect batches as they end, until all have ended or the user interrupts the wait."""
         pause_s = POLL_S
         while self._active:
             for job, batch in list(self._active):
@@ -259,7 +262,7 @@ class _BatchCollector:
                         if await self._collect(job, batch):
                             self._active.remove((job, batch))
                 except (Transient, TimeoutError) as error:
-                    self._say(f"batch {batch.id}: {error or 'no response'}; will be polled again")
+                    self._say(f"batch {batch.id}: {error or 'no response'}; it will be polled again")
             if not self._active or self._stop.is_set():
                 break
             try:
@@ -278,7 +281,7 @@ class _BatchCollector:
             return True
         if not state.ended:
             if state.done > self._last_reported.get(batch.id, 0):
-                self._say(f"{job.suite.id}: batch {batch.id}: {state.done} of {len(batch.samples)}")
+                self._say(f"{job.suite.id}: batch {batch.id}: {state.done} of {len(batch.samples)} done")
                 self._last_reported[batch.id] = state.done
             return False
         results = await self._batches.results(batch.id, job.sampling)
@@ -288,13 +291,15 @@ class _BatchCollector:
         if await self._resubmit_without_field(job, batch, results):
             return True
         self.collected.add_results(run, batch, results)
-        self._say(f"{job.suite.id}: batch {batch.id} collected, {len(results)} of {len(batch.samples)}")
+        self._say(
+            f"{job.suite.id}: collected batch {batch.id}: results for {len(results)} of {len(batch.samples)}"
+        )
         return True
 
     async def _resubmit_without_field(
         self, job: Job, batch: LoggedBatch, results: Mapping[str, Reply | Exception]
     ) -> bool:
-        """Resubmit a batch without the field for which every request was rejected; return whether there was such a field."""
+        """If all requests of a batch were rejected because of one field, submit them again without it; return whether they were."""
         rejections = [result for result in results.values() if isinstance(result, Rejected)]
         if not rejections or len(rejections) < len(results):
             return False
@@ -305,16 +310,16 @@ class _BatchCollector:
             return False
         append(job.writer.path, LoggedChange(batch.label, closed=f"rejected: {error}"))
         self._say(
-            f"{job.suite.id}: batch {batch.id} was rejected ({error}): submitted again without the field"
+            f"{job.suite.id}: batch {batch.id} was rejected ({error}) and is submitted again without the field"
         )
         await self._submit(job, requests)
         return True
 
     async def _replace_wrong_id(self, job: Job, batch: LoggedBatch) -> None:
-        """Drop an id that belongs to another batch; look up the right one, or submit the samples again."""
+        """Drop an id that belongs to another batch; look up the right id, or submit the requests again."""
         append(job.writer.path, LoggedChange(batch.label, never=batch.id))
         batch.never, batch.id = [*batch.never, batch.id], ""
-        if await self._exists(job.writer.path, batch):
+        if await self._was_submitted(job.writer.path, batch):
             self._active.append((job, batch))
             return
         await self._submit(job, _requests_of_batch(job, batch))
@@ -328,7 +333,7 @@ async def collect_batches(
     say: Callable[[str], None],
     stop: asyncio.Event,
 ) -> CollectedBatches:
-    """Submit all samples without a reply, and wait for the results or `stop`; raises Fatal if every batch was rejected."""
+    """Submit all requests without a reply, and wait for the results or `stop`; raises Fatal if every batch was rejected."""
     collector = _BatchCollector(model, batches, say, stop)
     for job in jobs:
         await collector.add_job(job)

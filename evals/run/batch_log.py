@@ -1,4 +1,4 @@
-"""The log of a run's batches, `batches.jsonl`: a line before a batch is submitted, and one for each change of its state."""
+"""The log of a run's batches, `batches.jsonl`: one line before a batch is submitted, and one for each later change of its state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from evals.errors import StoreError
 from evals.records.store import BATCHES
 
 MAX_LOG_BYTES = 1 << 30
-"""Size limit of a run's batch log."""
+"""Size limit of a run's batch log in bytes."""
 _encode = msgspec.json.Encoder().encode
 
 
 class LoggedBatch(Struct):
-    """A submitted batch, merged from its lines in `batches.jsonl`."""
+    """A batch, merged from its lines in `batches.jsonl`."""
 
     label: str
     at: float
@@ -30,14 +30,15 @@ class LoggedBatch(Struct):
     never: list[str] = []
     """Ids of batches that were mistaken for this one."""
     left_out: dict[str, str] = {}
-    """Fields that were omitted or renamed because the vendor rejected them."""
+    """Request fields that were omitted or renamed because the vendor rejected them; see `BatchEndpoint.left_out`."""
     closed: str = ""
-    """`collected`, or why there is nothing to collect."""
+    """`collected`, or why there is nothing to collect; empty while the batch is pending."""
     tokens: dict[str, int] = {}
+    """Kind of token -> sum over the batch's replies."""
 
 
 class LoggedChange(Struct, omit_defaults=True):
-    """One line of `batches.jsonl`: a change of a batch's state."""
+    """One line of `batches.jsonl`: new values for the fields of a `LoggedBatch`; empty fields do not change."""
 
     label: str
     at: float = 0.0
@@ -50,9 +51,9 @@ class LoggedChange(Struct, omit_defaults=True):
 
 
 def read_batches(run: Path) -> list[LoggedBatch]:
-    """Read the batch log of a run; a truncated last line is ignored, as nothing was submitted after it."""
+    """Read the batch log of a run; a truncated last line is ignored, since nothing was submitted after it was written."""
     batches: dict[str, LoggedBatch] = {}
-    for line in _read_bytes(run).splitlines():
+    for line in _read_log(run).splitlines():
         try:
             change = msgspec.json.decode(line, type=LoggedChange)
         except msgspec.MsgspecError:
@@ -65,8 +66,8 @@ def read_batches(run: Path) -> list[LoggedBatch]:
     return list(batches.values())
 
 
-def _read_bytes(run: Path) -> bytes:
-    """Return the content of a run's batch log, empty if there is none; raises StoreError if it is unreadable or too large."""
+def _read_log(run: Path) -> bytes:
+    """Return the content of a run's batch log, empty if there is no log; raises StoreError if it is unreadable or too large."""
     try:
         return disk.read_small(run / BATCHES, MAX_LOG_BYTES)
     except FileNotFoundError:
@@ -76,7 +77,7 @@ def _read_bytes(run: Path) -> bytes:
 
 
 def pending_batches(run: Path) -> list[LoggedBatch]:
-    """Return the batches of a run whose results have not been collected."""
+    """Return the batches of a run that have not been closed."""
     return [batch for batch in read_batches(run) if not batch.closed]
 
 
@@ -89,9 +90,9 @@ def batch_tokens(run: Path) -> dict[str, int]:
 
 
 def append(run: Path, change: LoggedChange) -> None:
-    """Append a change to the batch log of a run, and wait until it is on disk; raises StoreError."""
+    """Append a change to a run's batch log, and wait until the change is on disk; raises StoreError."""
     path = run / BATCHES
-    log = _read_bytes(run)
+    log = _read_log(run)
     separator = b"" if not log or log.endswith(b"\n") else b"\n"
     try:
         with os.fdopen(disk.create(path, append=True), "ab") as stream:

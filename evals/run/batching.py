@@ -1,4 +1,4 @@
-"""`--batch`: submit, wait and collect, before the runner processes the results."""
+"""`evals run --batch`: collect the batches of a model, which the user may interrupt, before its runner starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class BatchCollection:
-    """Waits for the batches of one model."""
+    """Collects the batches of one model."""
 
     def __init__(self, *, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
         """`say`: called with progress messages; `warn`: with errors and the number of pending batches."""
@@ -25,7 +25,7 @@ class BatchCollection:
         self.interrupted = False
 
     async def collect(self, model: Any, jobs: Sequence[Job]) -> CollectedBatches:
-        """Submit samples without a reply and wait for the results; an interrupt ends the wait without losing anything.
+        """Submit requests without a reply and wait for the results; an interrupt ends the wait, and no batch is lost.
 
         Raises CancelledError after a second interrupt.
         """
@@ -37,8 +37,8 @@ class BatchCollection:
         for fault in collected.faults:
             self._warn(f"evals: {fault}")
         if collected.pending:
-            batches = f"{collected.pending} batch" + ("es" if collected.pending > 1 else "")
-            self._warn(f"{batches} still pending: repeat the command later to collect the results")
+            subject = "1 batch is" if collected.pending == 1 else f"{collected.pending} batches are"
+            self._warn(f"{subject} still pending: repeat the command later to collect the results")
         return collected
 
     def interrupt_from_thread(self) -> None:

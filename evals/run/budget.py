@@ -9,7 +9,7 @@ from evals.types import Failure, Reply, Score, Usage
 
 
 class Spending:
-    """Limits on the cost and tokens of a command, and the spending of all its models; None: no limit."""
+    """Limits on the cost and tokens of a command, and what all its models have spent so far."""
 
     def __init__(
         self,
@@ -18,13 +18,16 @@ class Spending:
         tokens: int | None = None,
         on_exhausted: Callable[[str], None] | None = None,
     ) -> None:
-        """`on_exhausted`: called with the limit when it is reached, and again whenever spending is added after that."""
+        """`cost_usd`, `tokens`: the limits; None: no limit.
+
+        `on_exhausted`: called with `reached_limit` when a limit is reached, and again for each call after that.
+        """
         self.cost_usd, self.tokens = cost_usd, tokens
         self.spent_usd, self.spent_tokens = 0.0, 0
         self._on_exhausted = on_exhausted
 
     def add(self, *, usd: float, tokens: int) -> None:
-        """Add the spending of one call."""
+        """Add the cost and tokens of one call."""
         self.spent_usd += usd
         self.spent_tokens += tokens
         if self._on_exhausted is not None and (limit := self.reached_limit):
@@ -32,7 +35,7 @@ class Spending:
 
     @property
     def reached_limit(self) -> str:
-        """Return the limit that has been reached; empty if none has."""
+        """Return a message that names the limit that has been reached; empty if none has."""
         if self.tokens is not None and self.spent_tokens >= self.tokens:
             return f"--max-total-tokens {self.tokens} reached"
         if self.cost_usd is not None and self.spent_usd >= self.cost_usd:
@@ -41,7 +44,7 @@ class Spending:
 
 
 class Budget:
-    """Budget and spending of one model and its judge, at their prices."""
+    """Spending of one model and its judge at their prices, counted against the limits of the command."""
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Budget:
         self.spent_usd = 0.0
 
     def add(self, reply: Reply) -> None:
-        """Add the tokens of a reply."""
+        """Add the tokens of a reply of the model."""
         self._add(reply.usage, self.price, self.price_factor)
 
     def add_judge(
@@ -86,5 +89,5 @@ class Budget:
 
     @property
     def reached_limit(self) -> str:
-        """Return the limit of the command that has been reached; empty if none has."""
+        """Return `Spending.reached_limit` of the command."""
         return self.spending.reached_limit

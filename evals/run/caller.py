@@ -1,7 +1,7 @@
 """Calls to the model of a run: concurrency, deadlines, retries and the limits on them.
 
 Limits are stricter before the first reply: a wrong address fails within seconds, a server that is warming up has
-a minute or the time it requests, and a server that accepts calls without answering is abandoned within two minutes.
+a minute or the time that it requests, and a server that accepts calls without answering is abandoned within two minutes.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ MAX_ATTEMPTS = 6
 MAX_ATTEMPTS_BEFORE_REPLY = 3
 """Attempts per call before the first reply of a run, so that a wrong address fails quickly."""
 MAX_ATTEMPTS_RATE_LIMITED = 12
+"""Attempts per call once the server has replied, if the last attempt failed because of a rate limit."""
 WARM_UP_S = 60.0
-"""Maximum wait for a busy or loading server before the first reply, unless it requests more."""
+"""Maximum wait for a busy or loading server before its first reply, unless it requests a longer wait."""
 SILENCE_S = 60.0
 """Time without any response after which the server is probed with a call for one token."""
 PROBE_S = 45.0
@@ -68,21 +69,21 @@ class Caller:
         other calls may take its slot; `say`: notifies the user while calls wait for the server.
         """
         self.replies = 0
-        """Number of calls with a reply."""
+        """Number of calls that have been answered with a reply."""
         self.backing_off = self.rate_limited = 0
-        """Calls waiting for a retry, after a fault and because of a rate limit."""
+        """Numbers of calls that wait for a retry: after faults, and because of rate limits."""
         self._model, self._pace, self._timeout_s = model, pace, timeout_s
         self._stop, self._end, self._on_back_off, self._say = stop, end, on_back_off, say
         self._ready = model.ready if isinstance(model, HasStartup) else None
         self._spacing = spacing_of(model)
         self._deadlines: dict[float, Deadline] = {}
-        """Deadlines by their length in seconds."""
+        """Time allowed for a call in seconds -> the deadline that such calls share."""
         self._in_flight = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._failing_since: float | None = None
-        """Time of the first failure; only used before the first reply."""
+        """Time of the first failed call; only used before the first reply."""
         self._has_announced_wait = False
-        """Whether the user has been told about the wait for the server."""
+        """Whether the user has been notified of the wait for the server."""
         self._requested_wait_s = 0.0
         """Longest `retry_after_s` that the server has requested during warm-up."""
         self._has_responded = False
@@ -92,7 +93,7 @@ class Caller:
         """Message saying that the server does not respond; empty if it does."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply | Failure | None:
-        """Call until there is a reply or a final failure; return None if the run ends first."""
+        """Call the model until it replies or the failure is final; return None if the run ends first."""
         attempt = 0
         while True:
             attempt += 1
@@ -149,7 +150,7 @@ class Caller:
 
     @property
     def failing_s(self) -> float:
-        """Return the seconds since calls began to fail; starts the clock on first use."""
+        """Return the seconds since calls began to fail; the first use starts the clock."""
         now_s = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now_s
@@ -174,7 +175,7 @@ class Caller:
             ready.cancel()
 
     async def _call(self, prompt: Prompt, sampling: Sampling) -> Reply | None:
-        """Call once, when the concurrency limit allows it; return None if the run ends first."""
+        """Call the model once, as soon as the concurrency limit allows it; return None if the run ends first."""
         limit_s = self._timeout_s or 60.0 + 0.1 * (sampling.max_tokens or 4096)
         deadline = self._deadlines.get(limit_s) or self._deadlines.setdefault(limit_s, Deadline(limit_s))
         while self._in_flight >= self._pace.limit:
@@ -227,7 +228,7 @@ class Caller:
             if not self._has_responded and not self._stop.is_set():
                 self._silence_message = (
                     f"the server accepts calls but does not answer: not even one token in {SILENCE_S + PROBE_S:.0f} s "
-                    "(--timeout S waits longer)"
+                    "(--timeout S allows more time)"
                 )
                 for deadline in self._deadlines.values():
                     deadline.expire()
@@ -239,7 +240,7 @@ class Caller:
 
         A waiting call does not occupy a slot.
         """
-        self._count_waiting(error, 1)
+        self._change_waiting_count(error, 1)
         self._on_back_off()
         try:
             async with asyncio.timeout(wait_s(attempt, error)):
@@ -247,10 +248,10 @@ class Caller:
         except TimeoutError:
             return True
         finally:
-            self._count_waiting(error, -1)
+            self._change_waiting_count(error, -1)
         return False
 
-    def _count_waiting(self, error: Transient, change: int) -> None:
+    def _change_waiting_count(self, error: Transient, change: int) -> None:
         if error.slow_down:
             self.rate_limited += change
         else:

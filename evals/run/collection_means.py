@@ -17,13 +17,13 @@ CONDITIONS: Mapping[str, Callable[[Card], object]] = {
     "max pixels": lambda card: card.config.max_pixels,
     "system prompt": lambda card: card.config.system,
 }
-"""Settings that all runs of one mean share; each column's protocol defines the sampling and the judge."""
+"""Settings that all runs in one mean must share; the sampling and the judge are those of each column's protocol."""
 
 
 def collection_means(cards: Sequence[Card]) -> list[dict[str, Any]]:
-    """Return an entry for each model, collection and protocol for which at least half of the columns have been run.
+    """Return a mean for each model, collection and protocol, if at least half of the collection's columns have been run.
 
-    The value is None while a column is missing. An incomplete entry is left out if a complete one contains all of its runs.
+    The value of a mean is None while a column is missing. An incomplete mean is left out if a complete one contains all of its runs.
     """
     return [
         entry
@@ -34,7 +34,7 @@ def collection_means(cards: Sequence[Card]) -> list[dict[str, Any]]:
 
 
 def _without_subsets(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out incomplete entries whose runs all belong to a complete one, since protocols share columns."""
+    """Leave out each incomplete mean whose runs all belong to a complete one, since several protocols may share a column."""
     complete = [set(entry["runs"]) for entry in entries if not entry["missing"]]
     return [
         entry
@@ -73,7 +73,7 @@ def _entries_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator
 
 
 def _mean(collection: Collection, protocol: str, cards: Sequence[Card]) -> dict[str, Any]:
-    """Return the mean over all columns, with the newest run of each suite."""
+    """Return the mean over all columns of the newest run of each suite."""
     newest = {card.config.suite: card for card in cards}
     values = [(column, _column_value(column, newest)) for column in collection.columns]
     available = [(column, value) for column, value in values if value is not None]
@@ -96,7 +96,7 @@ def _mean(collection: Collection, protocol: str, cards: Sequence[Card]) -> dict[
 
 
 def _column_value(column: Column, cards: Mapping[str, Card]) -> Interval | None:
-    """Return a column's value with its interval; None unless each of its suites has one."""
+    """Return a column's value with its interval; None unless all of its suites have a value."""
     headlines = [cards[suite].headline for suite in column.suites if suite in cards]
     values = [
         Interval(headline.value, headline.low, headline.high, headline.method)
@@ -109,7 +109,7 @@ def _column_value(column: Column, cards: Mapping[str, Card]) -> Interval | None:
 
 
 def marks_of(cards: Sequence[Card]) -> list[str]:
-    """Return labels that qualify a mean over these runs: sample items, subsets, missing scores."""
+    """Return the labels that qualify a mean over these runs, e.g. because they cover only subsets or some scores are missing."""
     marks = ["sample items"] if cards[0].data == "sample" else []
     if cards[0].config.limit is not None:
         marks.append(f"subsets of {cards[0].config.limit} items")

@@ -1,4 +1,4 @@
-"""Checks for options of a request that cannot be combined."""
+"""Check that the options of a request can be combined."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from evals.run.request import RunRequest, options
 from evals.run.request_extras import parse_extra_body, parse_headers
 
 BATCH_EXCLUDES = ("max_cost", "max_total_tokens", "until_decided", "against", "timeout", "concurrency")
+"""Options that cannot be combined with --batch."""
 
 
 def check_conflicts(request: RunRequest) -> None:
-    """Raise UsageError for options that cannot be combined or are malformed."""
+    """Raise UsageError if options cannot be combined or are malformed, or if there is no model."""
     for line in _conflicts(request):
         raise UsageError(line)
     parse_extra_body(request.extra_body)

@@ -1,4 +1,4 @@
-"""Create a card, and record its suite, scoring rules and package versions."""
+"""Create the card of a run, and record its suite, scoring rules and package versions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from evals.records import card as cards
 from evals.records.card import Card, Config
 from evals.suite import Suite
 
-Origin = Literal["hub", "local", "sample"]
+DataOrigin = Literal["hub", "local", "sample"]
 
 
-def new_card(config: Config, suite: Suite, *, run: str, model: str, data: Origin, started: float) -> Card:
+def new_card(config: Config, suite: Suite, *, run: str, model: str, data: DataOrigin, started: float) -> Card:
     """Return the card of a run that has no replies yet."""
     card = Card(run=run, config=config, model=model, started=started)
     record_suite(card, suite, data=data)
@@ -19,12 +19,12 @@ def new_card(config: Config, suite: Suite, *, run: str, model: str, data: Origin
     return card
 
 
-def record_suite(card: Card, suite: Suite, *, data: Origin) -> None:
-    """Record the suite's properties and the package versions on a card."""
+def record_suite(card: Card, suite: Suite, *, data: DataOrigin) -> None:
+    """Record a suite's properties and the package versions on a card."""
     card.data, card.gated, card.chance = data, suite.gated, suite.chance
     card.commit, card.packages = cards.commit(), cards.packages()
 
 
 def record_rules(card: Card, suite: Suite) -> None:
-    """Record the versions of the scorers and errata on a card."""
+    """Record the versions of a suite's scorers and errata on a card."""
     card.scorers, card.errata = suite.scorer_versions(), suite.errata.version

@@ -1,4 +1,4 @@
-"""Forecast of a request: items, calls, tokens, cost, time, and replies that exist already.
+"""Forecast of a request: its items, calls, tokens, cost and time, and the replies that exist already.
 
 Output tokens and times are taken from the newest earlier run of the suite by this model; without one, max_tokens is an
 upper bound. Prompt tokens are estimated at four characters each, without images. No call is made and nothing is
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from evals.suite import Suite
 
 CHARACTERS_PER_TOKEN = 4.0
-"""Approximate characters per token, for English prose and formulas with tokenizers of 2024 and later."""
+"""Approximate number of characters per token in English prose and formulas, for tokenizers of 2024 and later."""
 MAX_PROMPTS = 200
 """Maximum number of prompts built to estimate their length."""
 
@@ -46,34 +46,34 @@ class Forecast(Struct, frozen=True, kw_only=True):
     protocol: str
     model: str
     items: int = 0
-    """Selected items."""
+    """Number of selected items."""
     total: int = 0
-    """Items in the data set."""
+    """Number of items in the data set."""
     repeats: int = 1
     calls: int = 0
-    """Calls left to make."""
+    """Number of calls that remain to be made."""
     done: int = 0
-    """Replies that exist already."""
+    """Number of replies that exist already."""
     run: str = ""
-    """The run that is resumed or reused; empty: a new one."""
+    """Id of the run that is resumed or reused; empty: a new run."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     """None if unknown."""
     bound: bool = False
-    """Whether the output tokens are an upper bound: every reply as long as max_tokens allows."""
+    """Whether `output_tokens` is an upper bound, for replies that are all as long as max_tokens allows."""
     basis: str = ""
-    """Source of the output tokens."""
+    """What `output_tokens` is based on."""
     cost_usd: float | None = None
     """None if the price or the tokens are unknown."""
     hours: float | None = None
     at_once: int = INITIAL_LIMIT
-    """Concurrency assumed for `hours`."""
+    """Number of concurrent calls assumed for `hours`."""
     half_width: float | None = None
     """Half the width of the expected 95 % interval, in the unit of the headline; None if unknown."""
     half_width_bound: bool = False
-    """Whether `half_width` is an upper bound, reached at an accuracy of 50 %."""
+    """Whether `half_width` is an upper bound, which is reached at an accuracy of 50 %."""
     half_width_basis: str = ""
-    """Source of the half width."""
+    """What `half_width` is based on."""
     unit: str = ""
     """Unit of the headline."""
     in_turn: bool = False
@@ -84,7 +84,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
 
 
 def forecast(session: Session) -> list[Forecast]:
-    """Return a forecast for every suite and model of a request; raises UsageError for unreadable data."""
+    """Return a forecast for every suite and model of a request; raises UsageError if data cannot be read."""
     return [
         suite_forecast
         for entry in session.models
@@ -93,9 +93,9 @@ def forecast(session: Session) -> list[Forecast]:
 
 
 def hours_together(forecasts: Sequence[Forecast]) -> float:
-    """Return the hours of all models of a command, over the suites whose time is known.
+    """Return the hours that all models of a command take together, without the suites whose time is unknown.
 
-    The suites of a model share a queue; models run concurrently unless `in_turn`.
+    Models run concurrently, except those whose forecasts are `in_turn`.
     """
     hours_by_lane: dict[str, float] = {}
     for forecast in forecasts:
@@ -147,7 +147,7 @@ def _forecast_of_plan(
     plan: Plan, request: RunRequest, *, budget: Budget, model: Model | None, fault: str
 ) -> Forecast:
     config, expected = plan.config, len(plan.samples) * plan.config.repeats
-    calls = max(0, expected - (done := _count_done(plan)))
+    calls = max(0, expected - (done := _count_replies(plan)))
     has_text = CLASSES not in plan.suite.needs
     lengths = plan.lengths(own_model=True)
     seconds = calls * fmean(seconds for _, seconds in lengths.values()) if lengths else None
@@ -188,7 +188,7 @@ def _forecast_of_plan(
 def _output_tokens(
     plan: Plan, calls: int, lengths: Mapping[str, tuple[float, float]]
 ) -> tuple[int | None, bool, str]:
-    """Return the output tokens of the calls, whether they are an upper bound, and their source."""
+    """Return the number of output tokens, whether it is an upper bound, and what it is based on."""
     if lengths:
         mean = fmean(tokens for tokens, _ in lengths.values())
         return round(calls * mean), False, "as long as in the newest earlier run"
@@ -197,7 +197,7 @@ def _output_tokens(
     return None, False, ""
 
 
-def _count_done(plan: Plan) -> int:
+def _count_replies(plan: Plan) -> int:
     if not plan.resumes:
         return 0
     try:
@@ -207,7 +207,10 @@ def _count_done(plan: Plan) -> int:
 
 
 def _hours(seconds: float | None, at_once: int, calls: int, model: Model | None) -> float | None:
-    """Return the hours that calls take at this concurrency and under the vendor's rate limit; None if unknown."""
+    """Return the hours that the calls take, given the concurrency and the vendor's rate limit; None if unknown.
+
+    `seconds`: sum of the calls' durations.
+    """
     spacing = spacing_of(model)
     if seconds is None and spacing is None:
         return None
@@ -215,7 +218,7 @@ def _hours(seconds: float | None, at_once: int, calls: int, model: Model | None)
 
 
 def _prompt_tokens(plan: Plan) -> float:
-    """Return the mean prompt tokens, estimated over evenly spaced samples; prompts that fail are skipped."""
+    """Return the estimated mean number of tokens per prompt, over evenly spaced samples; prompts that cannot be built are skipped."""
     samples, prompter = plan.samples, plan.prompter
     lengths = []
     for position in range(0, len(samples), max(1, ceil(len(samples) / MAX_PROMPTS))):

@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from evals.run.job import Job
+from evals.run.order import PlannedCall
 from evals.run.progress import ModelProgress
 from evals.run.runner import Runner, Watcher
 from evals.types import Record
 
 
 class StoppingRule(Protocol):
-    """Decides when a run has reached a verdict and can stop (`verdicts.sequential.SequentialGate`)."""
+    """Decides when a model's runs can stop because the verdict is certain (`verdicts.sequential.SequentialGate`)."""
 
     @property
     def notes(self) -> Sequence[str]:
-        """Return notes for the cards."""
+        """Return notes for the runs' cards."""
         ...
 
-    def queue(self) -> list[tuple[int, int, int]]:
-        """Return (job, position, repeat) in calling order."""
+    def queue(self) -> list[PlannedCall]:
+        """Return all calls in calling order."""
         ...
 
     def skips(self, job: int) -> bool:
@@ -28,11 +29,11 @@ class StoppingRule(Protocol):
         ...
 
     def details(self, job: int) -> str:
-        """Return the state of a job, for the progress display."""
+        """Return the state of a job's test, for the progress display."""
         ...
 
     def record(self, job: int, record: Record) -> None:
-        """Add a record."""
+        """Add a record to the test."""
         ...
 
     def attach(self, runner: Runner) -> None:
@@ -41,10 +42,10 @@ class StoppingRule(Protocol):
 
 
 class EarlyStop(Protocol):
-    """Creates the sequential test for prepared jobs."""
+    """Creates a `StoppingRule`."""
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> StoppingRule:
-        """Start the sequential test."""
+        """Return the rule for these jobs, which have been prepared."""
         ...
 
 
@@ -60,5 +61,5 @@ class StoppingWatcher(Watcher):
         self._progress.record(job, record)
 
     def count_rescored(self, job: int) -> None:
-        """Count the reply in the progress display."""
+        """Count a rescored reply in the progress display."""
         self._progress.count_rescored(job)

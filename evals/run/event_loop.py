@@ -1,4 +1,4 @@
-"""Ctrl-C handlers and garbage-collection threshold shared by all runners of an event loop."""
+"""Running on an event loop: Ctrl-C handlers, the garbage-collection threshold, and blocking work in threads."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from weakref import WeakKeyDictionary
 T = TypeVar("T")
 
 GC_THRESHOLD = 50_000
-"""Garbage-collection threshold (generation 0); at the default of 700, collection took a third of the run time."""
+"""Garbage-collection threshold (generation 0); at the default of 700, garbage collection took a third of the run time."""
 
 _handlers: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[], None]]] = WeakKeyDictionary()
 """The interrupt handlers of each running event loop."""
 _saved_thresholds: list[tuple[int, int, int]] = []
-"""Thresholds to restore, one for each nested context; the first is the original one."""
+"""The thresholds found by each context that is open; the first is the original one."""
 
 
 @contextmanager
 def on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
-    """Call a handler on SIGINT and SIGTERM while the context is open, along with the handlers of the loop's other contexts.
+    """Call a handler on SIGINT and SIGTERM while the context is open, besides the handlers of other contexts on the same loop.
 
     Has no effect on event loops without signal handlers, e.g. outside the main thread.
     """
@@ -62,7 +62,7 @@ def _remove_handlers(loop: asyncio.AbstractEventLoop) -> None:
 
 @contextmanager
 def infrequent_gc() -> Iterator[None]:
-    """Raise the garbage-collection threshold while any of these contexts is open."""
+    """Raise the garbage-collection threshold while at least one context of this kind is open."""
     _saved_thresholds.append(gc.get_threshold())
     gc.set_threshold(GC_THRESHOLD, *_saved_thresholds[0][1:])
     try:
@@ -75,7 +75,7 @@ def infrequent_gc() -> Iterator[None]:
 
 
 def run_on_new_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a new event loop, uvloop if installed."""
+    """Run a coroutine on a new event loop, with uvloop if that is installed."""
     try:
         import uvloop
     except ImportError:
@@ -84,7 +84,7 @@ def run_on_new_loop(main: Coroutine[Any, Any, T]) -> T:
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """Call a function in a thread; if the task is cancelled in the meantime, wait for the thread first."""
+    """Call a function in a thread; if the task is cancelled in the meantime, wait for the function to end first."""
     future = asyncio.ensure_future(asyncio.to_thread(function))
     try:
         return await asyncio.shield(future)

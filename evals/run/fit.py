@@ -1,4 +1,4 @@
-"""Check that a model can run a suite: its inputs, and the head of a classifier."""
+"""Check that a model can run a suite: that it accepts the suite's inputs, and that a classifier's head fits."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def mismatch(suite: Suite, model: Model, name: str) -> str:
     if CLASSES in suite.needs - accepts:
         return f"{suite.id} needs an image classifier, -m timm:NAME@CHECKPOINT or petl:RECIPE.toml; {name} is not one"
     if missing := suite.needs - accepts - AS_TEXT - {"judge"}:
-        kinds = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(missing))
-        return f"{suite.id} needs a model that takes {kinds}; {name} does not"
+        inputs = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(missing))
+        return f"{suite.id} needs a model that takes {inputs}; {name} does not"
     return _head_mismatch(suite, model, name)
 
 

@@ -1,11 +1,12 @@
-"""Checks that detect a broken run while it is in progress: replies emptied by the server's parser, all truncated, or all identical.
+"""Checks that detect a broken run while it is in progress.
 
-    empty      every reply is empty, or has all of its text in the reasoning: a fault that makes the score meaningless
+    empty      every reply is empty, or has all of its text in the reasoning, e.g. because of the server's parser
     truncated  every reply is truncated
     same       every reply is the same text
     unread     no answer could be extracted from 95 % of the first replies
 
-All but `empty` are warnings. Stored on the card (`Card.health`), shown by `evals show` and the dashboard.
+`empty` is a fault, which makes the score meaningless; the others are warnings. Findings are stored on the card
+(`Card.health`), and shown by `evals show` and the dashboard.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Literal
 
 from msgspec import Struct
 
@@ -26,10 +26,10 @@ MIN_REPLIES_SAME = 10
 """Minimum number of replies for `same`."""
 UNREAD_WINDOW = 50
 """Number of replies at the beginning of a run from which `unread` is computed."""
-MAX_UNREAD = 0.95
+MIN_UNREAD_FRACTION = 0.95
+"""Fraction of these replies without an answer from which `unread` is reported."""
 EXEMPT = frozenset({"scripted", "baseline", "replay", "function", "tokens"})
 """Adapters whose models may give identical or empty replies on purpose."""
-Kind = Literal["empty", "truncated", "same", "unread"]
 
 
 class FinishReasons(Struct):
@@ -38,7 +38,7 @@ class FinishReasons(Struct):
     counts: Counter[str]
 
     def notes(self) -> list[str]:
-        """Return notes for the card, the most frequent reason first."""
+        """Return a note for each reason, for the card; the most frequent reason comes first."""
         notes = []
         for finish, count in self.counts.most_common():
             reason = finish.removeprefix(UNKNOWN_FINISH)
@@ -46,7 +46,7 @@ class FinishReasons(Struct):
             if finish == TOOL_CALLS:
                 notes.append(f"{subject} ended in a tool call, although no tool was offered")
             elif reason == "none given":
-                notes.append(f"{subject} without a finish reason: whether they are truncated is unknown")
+                notes.append(f"{subject} without a finish reason: it is unknown whether any is truncated")
             else:
                 notes.append(f"{subject} ended for an unknown reason, {reason!r}: taken as complete")
         return notes
@@ -56,7 +56,7 @@ class Health:
     """Checks the replies of one run, record by record."""
 
     def __init__(self, *, enabled: bool = True) -> None:
-        """`enabled`: whether findings are reported; see `is_checked`."""
+        """`enabled`: whether there may be findings; see `is_checked`. Finish reasons are counted in any case."""
         self._enabled = enabled
         self._replies = self._unfiltered = self._empty = self._reasoning_only = self._truncated = 0
         self._first_digest: bytes | None = None
@@ -64,7 +64,7 @@ class Health:
         self._unread = self._scored = 0
         self.finish_reasons = FinishReasons(Counter())
         self.findings: tuple[Finding, ...] = ()
-        """Current findings."""
+        """The findings so far."""
 
     def add(self, record: Record) -> list[Finding]:
         """Add a record and return the findings that are new."""
@@ -98,7 +98,7 @@ class Health:
         if self._truncated == self._replies:
             yield Finding(
                 kind="truncated",
-                message=f"{self._all_replies} are truncated: --max-tokens is too small for this model",
+                message=f"{self._n_of_n_replies} are truncated: --max-tokens is too small for this model",
             )
         elif self._unfiltered >= MIN_REPLIES and self._empty == self._unfiltered:
             cause = (
@@ -106,18 +106,18 @@ class Health:
                 if self._reasoning_only
                 else "check the server's parser or chat template"
             )
-            yield Finding(kind="empty", message=f"{self._all_replies} are empty, {cause}", fault=True)
+            yield Finding(kind="empty", message=f"{self._n_of_n_replies} are empty, {cause}", fault=True)
             return
         if self._replies >= MIN_REPLIES_SAME and self._all_identical:
-            yield Finding(kind="same", message=f"{self._all_replies} are identical")
-        if self._scored >= UNREAD_WINDOW and self._unread >= MAX_UNREAD * UNREAD_WINDOW:
+            yield Finding(kind="same", message=f"{self._n_of_n_replies} are identical")
+        if self._scored >= UNREAD_WINDOW and self._unread >= MIN_UNREAD_FRACTION * UNREAD_WINDOW:
             yield Finding(
                 kind="unread",
                 message=f"no answer could be extracted from {self._unread} of the first {self._scored} replies",
             )
 
     @property
-    def _all_replies(self) -> str:
+    def _n_of_n_replies(self) -> str:
         return f"{self._replies} of {self._replies} replies"
 
 

@@ -1,4 +1,4 @@
-"""Options that all suites of a command share, and a suite that is ready to run."""
+"""The options that all suites of a command share, and a suite that is ready to run."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Options(Struct, frozen=True, kw_only=True):
     force_recommended: bool = False
     """Use the recommendation even if the protocol specifies a temperature."""
     recommended_by: str = ""
-    """Profile that states the recommendation, for the card."""
+    """Name of the profile that states the recommendation, for the card."""
     run: str | None = None
-    """Id of the run to create or resume; None: the run with this configuration, or a new one."""
+    """Id of the run to create or resume; None: resume the run with this configuration, or create one."""
     max_pixels: int | None = None
     max_pixels_source: str = ""
-    """Profile that sets the limit; empty if the user does."""
+    """Name of the profile that sets `max_pixels`; empty if the user does."""
     judge: str = ""
     """Spec of the judge on the command line, without secrets."""
     engine: str = ""
-    """See `Config`."""
+    """See `Config.engine`."""
     system: str = ""
     """The user's system prompt; empty: none."""
     fresh: bool = False
@@ -59,11 +59,11 @@ class Job(Struct, kw_only=True):
     prompter: Prompter
     writer: Writer
     done: set[tuple[str, int]]
-    """(sample, repeat) pairs that have a reply; if their scoring failed, they are rescored without a call."""
+    """(sample, repeat) of the replies that exist; if their scores are stale, they are rescored without a call."""
     lengths: dict[str, tuple[float, float]]
-    """Sample id -> (output tokens, seconds) in an earlier run."""
+    """Sample id -> (output tokens, seconds) of its reply in an earlier run."""
     notes: list[str]
-    stale: bool = False
-    """Whether stored replies must be rescored: the scorer has changed, or some have no score."""
-    reused: str = ""
+    is_stale: bool = False
+    """Whether stored replies must be rescored: the scorers or errata have changed, or some replies have no score."""
+    reuse_message: str = ""
     """Message saying that a finished run is reused; empty if samples remain to be run."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def make_judge(spec: str, *, name: str, price: Price | None) -> Judge:
-    """Return a judge; `name`: its spec without secrets; `price`: None for the price in its profile."""
+    """Return a judge. `name`: its spec without secrets. `price`: the price of its tokens; None: as in its profile."""
     from evals import load, profiles
     from evals.scorers.judge.judge import Judge
 
@@ -33,8 +33,8 @@ def with_judge(
 ) -> list[Suite]:
     """Return the suites, with the judge attached to those that use one.
 
-    Without `spec`, replies that the rules cannot score stay unscored. Raises UsageError if a suite cannot score anything
-    without a judge, unless `allow_missing`, or if no suite uses the judge.
+    Without `spec`, replies that need a judge stay unscored. Raises UsageError if a suite cannot score any reply without a
+    judge, unless `allow_missing`, or if a judge is given but no suite uses one.
     """
     from evals.scorers.judge.judged import lacks_judge, with_judge
 

@@ -1,4 +1,4 @@
-"""Run one model of a request: prepare its suites, call it through a `Runner`, and complete the cards."""
+"""Run one model of a request: prepare its suites, call the model through a `Runner`, and complete the cards."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
     paths: list[Path]
     interrupted: bool = False
     total_failure: str = ""
-    """The error if every call failed, else empty."""
+    """The error of the calls if every call failed; else empty."""
     failed: str = ""
-    """The error that ended the runs of this model only, else empty."""
+    """The error that ended the runs of this model, but not of the others; else empty."""
     left_out: str = ""
     """Why no call was made, e.g. the budget was already spent; else empty."""
     unhealthy: bool = False
-    """Whether --strict-health is set and a health check failed."""
+    """Whether there is a health finding and --strict-health is set."""
 
     @property
     def fault(self) -> str:
@@ -65,7 +65,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class RunContext(Struct, frozen=True, kw_only=True):
-    """State that all models of a request share."""
+    """What all models of a request share."""
 
     request: RunRequest
     suites: Sequence[Suite]
@@ -79,7 +79,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
     """Create the model for a spec; raises UsageError."""
     quiet: bool
     finish_lock: asyncio.Lock
-    """Held while metrics are computed: one model at a time, to save memory."""
+    """Held while metrics are computed, so that only one model at a time uses memory for them."""
 
     def print_line(self, line: str) -> None:
         """Show a line to the user, above the progress bars if there are any."""
@@ -90,7 +90,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
 
 
 class ModelRun:
-    """Execution of one model: all suites of the request in one queue."""
+    """The runs of one model: all suites of the request, in one queue."""
 
     name = ""
     """Name of the model in messages; empty if it is the only one."""
@@ -122,13 +122,13 @@ class ModelRun:
 
     @property
     def is_sequential(self) -> bool:
-        """Return whether the model must not run concurrently with other such models, e.g. a model on this machine."""
+        """Return whether the model must not run concurrently with others for which this is true, e.g. those on this machine."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
     @property
     def display_spec(self) -> str:
-        """Return the spec without secrets."""
+        """Return the model's spec without secrets."""
         return load.without_secrets(self.spec)
 
     @property
@@ -141,7 +141,7 @@ class ModelRun:
         self.context.print_line(f"{self.name}: {line}" if self.name else line)
 
     def check_suites(self) -> list[list[str]]:
-        """Return the model's remarks for each suite's card; raises UsageError if the model cannot run a suite."""
+        """Return the model's notes for each suite's card; raises UsageError if the model cannot run a suite."""
         _check_data_path(self.request, self.suites)
         if self.request.batch and not isinstance(self.model, HasBatchEndpoint):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
@@ -149,20 +149,20 @@ class ModelRun:
         for suite in self.suites:
             if reason := mismatch(suite, self.model, self.display_spec):
                 raise UsageError(reason)
-        return [_remarks(self.model, resolve_sampling(suite, options)[0]) for suite in self.suites]
+        return [_notes_before_run(self.model, resolve_sampling(suite, options)[0]) for suite in self.suites]
 
     def _options(self) -> Options:
         profile = profiles.find(self.spec)
         return structs.replace(plan_options(self.request, profile), engine=engine_of(self.model))
 
     def prepare(self) -> None:
-        """Open every suite's run, and rescore stale replies; blocks."""
+        """Open the run of every suite, and rescore replies whose scores are stale; blocks."""
         if not self._is_created:
             self._set_model(self.context.create_model(self.spec))
-        remarks, options = self.check_suites(), self._options()
+        notes_by_suite, options = self.check_suites(), self._options()
         jobs: list[Job] = []
         with ExitStack() as cleanup:
-            for suite, notes in zip(self.suites, remarks, strict=True):
+            for suite, notes in zip(self.suites, notes_by_suite, strict=True):
                 jobs.append(self._prepare_job(suite, options))
                 jobs[-1].notes += notes
                 jobs[-1].notes += [
@@ -187,9 +187,9 @@ class ModelRun:
         return job
 
     def _begin(self) -> None:
-        """Rescore stale replies, and set up early stopping and progress."""
+        """Rescore replies whose scores are stale, and set up early stopping and the progress display."""
         for job in self.jobs:
-            if job.stale and not job.suite.judged:
+            if job.is_stale and not job.suite.judged:
                 rescore(job.writer, job.suite)
         if isinstance(self.model, HasLaunchedServer):
             self.model.log_to(self.jobs[0].writer.path)
@@ -205,7 +205,7 @@ class ModelRun:
         )
 
     def _on_finding(self, job_index: int, finding: Finding) -> None:
-        """Store the health findings on the card, and end the model's runs if --strict-health is set."""
+        """Store a job's health findings on its card, and end all runs of the model if --strict-health is set."""
         writer = self.jobs[job_index].writer
         writer.card.health = self.progress.tallies[job_index].health.findings
         writer.write_card()
@@ -238,14 +238,14 @@ class ModelRun:
         return batch_interrupted or (self.runner is not None and self.runner.interrupted)
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does, from another thread."""
+        """Do what Ctrl-C does; may be called from another thread."""
         if self.runner is not None:
             self.runner.interrupt()
         elif self._batch_collection is not None:
             self._batch_collection.interrupt_from_thread()
 
     def _create_runner(self) -> Runner:
-        """Return a new runner; called on its event loop."""
+        """Return a new runner; to be called on the runner's event loop."""
         rule, collected = self._stopping_rule, self._collected
         queue = collected.queue(self.jobs) if collected else rule.queue() if rule else None
         self.runner = Runner(
@@ -284,7 +284,7 @@ class ModelRun:
         )
 
     def report_failure(self, error: EvalsError) -> Outcome:
-        """Report an error that ends the runs of this model only, and return the outcome with its finished runs."""
+        """Report an error that ends the runs of this model only; return the outcome, with the runs that are finished."""
         self.say(f"{error}; the other models are not affected")
         return structs.replace(self._outcome(finished=True), failed=str(error))
 
@@ -294,7 +294,7 @@ class ModelRun:
         return structs.replace(self._outcome(finished=True), left_out=reason)
 
     def _outcome(self, *, finished: bool = False) -> Outcome:
-        """Return the outcome of all runs, or of the finished ones."""
+        """Return the outcome of all runs; `finished`: only of those that are finished."""
         jobs = [job for job in self.jobs if not finished or job.writer.card.finished is not None]
         return Outcome(
             model=self.name or self.model_name,
@@ -303,13 +303,13 @@ class ModelRun:
         )
 
     def finalize_partial(self) -> None:
-        """Finalize the runs that have records, after a fatal error."""
+        """Finalize the runs that have new records; for use after a fatal error."""
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
             if self.runner is not None and tally.done:
                 _finalize(job, self.runner, self.budget, health=tally.health)
 
     async def release(self) -> None:
-        """Close all files, and the model if its runner has not done so."""
+        """Close all files, and also the model if there is no runner that closes it."""
         self.close()
         if self._is_created and self.runner is None:
             await self.model.close()
@@ -340,8 +340,8 @@ def _check_data_path(request: RunRequest, suites: Sequence[Suite]) -> None:
         )
 
 
-def _remarks(model: Model, sampling: Sampling) -> list[str]:
-    """Return a hosted model's remarks for the card; raises UsageError for sampling parameters that it does not support."""
+def _notes_before_run(model: Model, sampling: Sampling) -> list[str]:
+    """Return a model's notes for the card before the run; raises UsageError for sampling parameters that it does not support."""
     return list(model.remarks(sampling)) if isinstance(model, HasRemarks) else []
 
 
@@ -362,16 +362,16 @@ def _warnings(job: Job) -> list[str]:
         warnings.append(
             f"warning: {job.repeats} repeats at temperature 0 will be identical; set --temperature"
         )
-    if job.reused:
-        warnings.append(job.reused)
+    if job.reuse_message:
+        warnings.append(job.reuse_message)
     elif job.done:
-        progress_text = f"{len(job.done)} of {len(job.samples) * job.repeats}"
-        warnings.append(f"resuming {job.writer.card.run}: {progress_text} are done")
+        count = len(job.samples) * job.repeats
+        warnings.append(f"resuming {job.writer.card.run}: {len(job.done)} of {count} replies exist")
     return warnings
 
 
 def _finalize(job: Job, runner: Runner, budget: Budget, *, health: Health) -> None:
-    """Finalize the run, compute its metrics, and write its card."""
+    """Finalize a job's run, compute its metrics, and write its card."""
     card = job.writer.card
     job.writer.finalize()
     card.notes = (*job.notes, *health.finish_reasons.notes())

@@ -1,4 +1,4 @@
-"""Derive plan options and budget from a request and its model's profile."""
+"""Derive the options of a run and the budget from a request and the model's profile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) -> Budget:
     """Return the budget of one model; raises UsageError if the cost is limited but the price is unknown.
 
-    `spending`: limits and total of the command.
+    `spending`: limits and spending of the whole command; None: no limit.
     """
     price = profiles.parse_price(request.price) or profiles.price(spec)
     if request.max_cost is not None and price is None:
@@ -32,7 +32,7 @@ def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) 
 
 
 def plan_options(request: RunRequest, profile: Profile | None = None) -> Options:
-    """Return the plan options of a request, with defaults from the model's profile."""
+    """Return the options of a request, with defaults from the model's profile; raises UsageError."""
     if request.recommended and not (profile and profile.sampling):
         raise UsageError("--recommended: no profile states the sampling recommended for this model")
     return Options(

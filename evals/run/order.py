@@ -1,9 +1,9 @@
-"""Order of calls: longest expected reply first, so that no long reply is left for the end.
+"""The order of calls: longest expected reply first, so that no long reply is left for the end.
 
-Expected lengths are estimated from the replies of the run: a linear regression of the logarithm of the output tokens on a
-predictor, with an effect for each group. The predictor is the sample's length in an earlier run of any model; without one,
-the size of its question. On the recorded replies of three models to MMLU-Pro, size and group together have a correlation
-of .40 to .51 with the logarithm of the length.
+Expected lengths are estimated from the replies of the run, by a linear regression of the logarithm of the output tokens on
+a predictor, with an effect for each group. The predictor is the sample's length in an earlier run of any model; without one,
+the size of its question. In the recorded replies of three models to MMLU-Pro, predictions from size and group have a
+correlation of .40 to .51 with the logarithm of the length.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from evals.run.job import Job
 MIN_REPLIES = 16
 """Number of replies of a suite needed to estimate lengths in tokens; with fewer, only ranks are used."""
 MIN_CALLS, MAX_CALLS = 256, 50_000
-"""Queue sizes between which the order is updated during the run. In smaller queues the order hardly matters; in larger ones
-the tail is a small part of the run, and writing records out of data order takes more memory."""
+"""Numbers of calls between which the order is updated during the run. With fewer calls the order hardly matters; with more,
+the last calls are a small part of the run, and writing records out of data order takes more memory."""
 SHRINKAGE = 8.0
-"""Number of replies at which the effect of a group, and the slope, are shrunk to half."""
+"""Number of replies at which the effect of a group, or the slope, is shrunk to half of its estimate."""
 RESORT_INTERVAL = 100.0
 """Minimum time between two sorts of the queue, as a multiple of the time that a sort takes."""
 
@@ -73,7 +73,7 @@ class Queue:
         return self._calls[::-1]
 
     def add_reply(self, call: PlannedCall, tokens: float) -> None:
-        """Update the expected lengths with a reply; sorts the queue again from time to time."""
+        """Update the expected lengths with the length of a reply, and sort the queue again from time to time."""
         if not self._is_adaptive:
             return
         job_index, position, _ = call
@@ -85,7 +85,7 @@ class Queue:
             self._earliest_sort = now - self._started + RESORT_INTERVAL * (self._clock() - now)
 
     def _sort(self) -> None:
-        """Sort by expected tokens if every suite has estimates, else by rank within the suite."""
+        """Sort by expected tokens if there are estimates for every suite, else by the rank within each suite."""
         by_tokens = not self._is_adaptive or all(predictor.has_estimates for predictor in self._predictors)
         sort_keys = [
             predictor.log_tokens() if by_tokens else predictor.ranks() for predictor in self._predictors
@@ -106,7 +106,7 @@ def _data_order(jobs: Sequence[Job]) -> list[PlannedCall]:
 
 
 class LengthPredictor:
-    """Predicts the lengths of replies in one suite."""
+    """Predicts the lengths of the replies to one suite."""
 
     def __init__(self, job: Job) -> None:
         self._groups = job.samples.groups
@@ -129,7 +129,7 @@ class LengthPredictor:
             (self._group_sums.get(group) or self._group_sums.setdefault(group, _Sums())).add(x, y)
 
     def log_tokens(self) -> array[float]:
-        """Return the logarithm of the expected tokens of every sample; without estimates, of `max_tokens`."""
+        """Return the logarithm of the expected tokens for every sample; without estimates, of the sampling's `max_tokens`."""
         if not self.has_estimates:
             return array("d", [self._log_limit]) * len(self._predictor_values)
         if self._suite_sums.n < MIN_REPLIES:
@@ -144,7 +144,7 @@ class LengthPredictor:
         return array("d", (intercept + slope * x + effects.get(group, 0.0) for x, group in pairs))
 
     def ranks(self) -> array[float]:
-        """Return each sample's rank by expected length in the suite, from 0 to 1; among ties, the first ranks higher."""
+        """Return each sample's rank by expected length within the suite, from 0 to 1; of equal samples, the first ranks higher."""
         values = self.log_tokens() if self.has_estimates else self._predictor_values
         ranks = array("d", [0.0]) * len(values)
         for rank, position in enumerate(sorted(range(len(values) - 1, -1, -1), key=values.__getitem__)):
@@ -153,11 +153,11 @@ class LengthPredictor:
 
 
 def _log_lengths(job: Job) -> array[float]:
-    """Return the logarithm of each sample's length in an earlier run, in tokens (in milliseconds if they were not counted)."""
+    """Return the logarithm of each reply's length in an earlier run, in tokens or, if those were not counted, in milliseconds."""
     has_tokens = any(tokens for tokens, _ in job.lengths.values())
     log_lengths = {
         sample_id: log1p(tokens if has_tokens else 1000 * seconds)
-        + 1e-9 * seconds  # among equal lengths, the slower one first
+        + 1e-9 * seconds  # of equally long replies, the slower one comes first
         for sample_id, (tokens, seconds) in job.lengths.items()
     }
     mean = sum(log_lengths.values()) / len(log_lengths)
@@ -165,7 +165,7 @@ def _log_lengths(job: Job) -> array[float]:
 
 
 class _Sums:
-    """Running sums of a regression."""
+    """Running sums for a linear regression."""
 
     __slots__ = ("n", "x", "xx", "xy", "y", "yy")
 
@@ -182,7 +182,7 @@ class _Sums:
         self.yy += y * y
 
     def fit_line(self) -> tuple[float, float, float, float]:
-        """Return the slope, shrunk towards 0, the means of x and y, and the variance around the line."""
+        """Return the slope (shrunk towards 0), the means of x and y, and the variance around the line."""
         mean_x, mean_y = self.x / self.n, self.y / self.n
         sxx = max(self.xx - self.n * mean_x**2, 0.0)
         sxy, syy = self.xy - self.n * mean_x * mean_y, self.yy - self.n * mean_y**2
@@ -193,9 +193,10 @@ class _Sums:
 def earlier_lengths(
     folder: Path, pattern: str, *, prefer: Path, samples: SampleStore
 ) -> dict[str, tuple[float, float]]:
-    """Return output tokens and seconds by sample in the newest earlier run of the suite, preferably of this model.
+    """Return sample id -> (output tokens, seconds) in an earlier run of the suite, preferably the newest run of this model.
 
-    `prefer`: folder of this model's runs. Empty if no run contains half of the samples.
+    `folder`: folder of the suite; `pattern`: pattern of record files in it; `prefer`: folder of this model's runs. Empty if
+    none of the first three runs has replies to half of the samples.
     """
     runs = sorted(
         folder.glob(pattern),

@@ -1,4 +1,4 @@
-"""Cards of runs for display; the metrics of an unfinished run are recomputed from its records."""
+"""Cards of runs for display; the metrics of an unfinished run are computed from its records so far."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from evals.types import Estimate, Metric, Point
 def suite_of(card: Card) -> Suite:
     """Return the suite of a run, to compute its metrics.
 
-    If its code is not trusted by the user, or the suite existed only in the process that ran it (`Suite.of`), return
-    `suite_from_card`. Raises UnknownName if this version has no such suite and the card has no estimates.
+    If the user does not trust the suite's code, or if the suite existed only in the process that ran it (`Suite.of`), return
+    `suite_from_card`. Raises UnknownName if there is no such suite and the card has no estimates.
     """
     try:
         return load.recorded_suite(card.config.suite, card.config.protocol)[0]
@@ -39,7 +39,7 @@ def suite_of(card: Card) -> Suite:
 
 
 def suite_from_card(card: Card) -> Suite:
-    """Return a suite with the metrics of a card's estimates; it can neither build prompts nor score."""
+    """Return a suite with the metrics that a card has estimates of; it can neither build prompts nor score."""
     name, _, variant = card.config.suite.partition(":")
     names = tuple(card.scorers) or ("score",)
     metrics = tuple(_metric_from_card(estimate, names) for estimate in card.estimates if not estimate.group)
@@ -59,12 +59,12 @@ def suite_from_card(card: Card) -> Suite:
 
 
 def is_from_card(suite: Suite) -> bool:
-    """Return whether a suite is the result of `suite_from_card`."""
+    """Return whether a suite was made by `suite_from_card`."""
     return suite.prompter is _not_loaded
 
 
 def _metric_from_card(estimate: Estimate, scorers: Sequence[str]) -> Metric:
-    """Return a metric over recorded scores; `reproducible_metrics` checks that it yields the card's value."""
+    """Return a metric over recorded scores, which may not yield the card's value; `reproducible_metrics` checks that."""
     name, _, scorer = estimate.metric.rpartition(",")
     has_scorer = bool(name) and scorer in scorers
     part = name if has_scorer else estimate.metric
@@ -83,9 +83,9 @@ def _metric_from_card(estimate: Estimate, scorers: Sequence[str]) -> Metric:
 def reproducible_metrics(
     card: Card, suite: Suite, points: Mapping[str, Sequence[Point]]
 ) -> tuple[Metric, ...]:
-    """Return those metrics of a `suite_from_card` that yield the card's values when computed from the records.
+    """Return those metrics of a suite made by `suite_from_card` that reproduce the card's values from the records.
 
-    `points`: the points of each scorer. Raises Untrusted if the headline metric is not among those returned.
+    `points`: scorer -> its points. Raises Untrusted if the headline metric is not reproduced.
     """
     estimates = {estimate.metric: estimate for estimate in card.estimates if not estimate.group}
     metrics = []
@@ -124,7 +124,7 @@ def _not_loaded(*_: Any, **__: Any) -> Any:
 
 
 def current_card(run: Run) -> Card:
-    """Return a run's card; for an unfinished run, with the metrics of its records so far."""
+    """Return a run's card; that of an unfinished run gets the metrics of its records so far."""
     card = run.card
     if card.status in ("finished", "partial") and card.estimates:
         return card
@@ -143,7 +143,7 @@ class Overview(Struct, kw_only=True):
 
 
 def overview(runs: Sequence[Run], *, hashes: bool = False) -> Overview:
-    """Return the overview of runs. `hashes`: also verify the hashes of their files."""
+    """Return the overview of runs. `hashes`: whether to verify the hashes of their files, not only the sizes."""
     cards, broken, damaged = [], [], []
     for run in runs:
         try:
@@ -170,9 +170,9 @@ def _damage(run: Run, card: Card, *, hashes: bool) -> str:
 def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     """Return the aggregates that suites define over their variants, and means over the columns of collections.
 
-    The value is None if a variant or a column is missing. Runs are combined only if they share all `CONDITIONS`. If there are
-    several such sets, the one with the most variants represents the model; ties go to full benchmarks, then to the newest
-    set. `left_out` lists the other runs and their differences.
+    The value is None if a variant or a column is missing. Runs are combined only if they agree in all `CONDITIONS`. If there
+    are several such sets of runs, the one with the most variants represents the model; of equal sets, full benchmarks come
+    first, then the newest. `left_out` has a line for each variant that only other sets have, with the differences.
     """
     results = []
     groups: dict[tuple[str, str, str], list[Card]] = {}
@@ -195,11 +195,11 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
 
 
 AggregationRule: TypeAlias = Callable[[str, Mapping[str, Any]], Aggregates]
-"""See `Benchmark.aggregate`."""
+"""The type of `Benchmark.aggregate`."""
 
 
 def _aggregation_rule(name: str) -> AggregationRule | None:
-    """Return a suite's aggregation rule over its variants; None if it has none, or may not be loaded."""
+    """Return a suite's aggregation rule over its variants; None if there is none, or if the suite may not be loaded."""
     try:
         return load.recorded_benchmark(name).aggregate
     except (Untrusted, UnknownName):
@@ -239,7 +239,7 @@ CONDITIONS: Mapping[str, Callable[[Card], object]] = {
     "max pixels": lambda card: card.config.max_pixels,
     "system prompt": lambda card: card.config.system,
 }
-"""Settings that runs must share to be combined."""
+"""Settings in which runs must agree to be combined."""
 
 
 def _conditions(card: Card) -> tuple[object, ...]:

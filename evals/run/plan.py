@@ -29,11 +29,11 @@ from evals.suite import Digest, Suite, checked_samples
 from evals.types import Failure, Prompter, Sampling
 
 MEDIA_KINDS = frozenset({"image", "time_series", "structure"})
-"""Kinds of media stored beside the runs."""
+"""Kinds of media, which are stored in the folder of the suite's runs."""
 
 
 def data_for(suite: Suite, options: Options, *, accepts: frozenset[str] = frozenset()) -> Data:
-    """Return the data source of a suite; `accepts`: modalities that the model accepts besides text."""
+    """Return the data source of a suite. `accepts`: what the model accepts as input besides text."""
     data = Data(suite=suite.name, local=options.data, sample=options.sample, model_inputs=accepts)
     if not suite.needs & MEDIA_KINDS:
         return data
@@ -45,7 +45,7 @@ def data_for(suite: Suite, options: Options, *, accepts: frozenset[str] = frozen
 def read_samples(suite: Suite, data: Data, *, accepted_hash: str | None = None) -> tuple[SampleStore, str]:
     """Return all samples of a suite, and the hash of the data set.
 
-    Raises DataError if hub rows match neither the pinned hash nor the prefix of a hash in `accepted_hash`.
+    Raises DataError if the hash does not begin with `accepted_hash`; if that is None, hub rows must have the pinned hash.
     """
     samples, digest = SampleStore(), Digest()
     try:
@@ -72,8 +72,8 @@ def subset(
 ) -> list[int]:
     """Return the positions, in data order, of a seeded random subset stratified by group.
 
-    `keep_pairs`: samples that share cluster and group, e.g. both assertions of a pair, are not separated; the subset may
-    then be slightly larger than `limit`.
+    `keep_pairs`: do not separate samples of one group and cluster, e.g. the two assertions of a pair, so that the subset may
+    be slightly larger than `limit`.
     """
     if limit is None or limit >= len(samples):
         return list(range(len(samples)))
@@ -84,26 +84,26 @@ def subset(
         {group: len(members) for group, members in strata.items()}, limit, f"{suite}\x1f{seed}"
     )
 
-    def unit(position: int) -> str:
+    def sampling_unit(position: int) -> str:
         return (keep_pairs and samples.clusters[position]) or samples.ids[position]
 
     def random_key(position: int) -> bytes:
-        return sha256(f"{suite}\x1f{seed}\x1f{unit(position)}".encode()).digest()
+        return sha256(f"{suite}\x1f{seed}\x1f{sampling_unit(position)}".encode()).digest()
 
     selected: list[int] = []
     for group, members in strata.items():
         ordered, end = sorted(members, key=random_key), shares[group]
-        while 0 < end < len(ordered) and unit(ordered[end]) == unit(ordered[end - 1]):
+        while 0 < end < len(ordered) and sampling_unit(ordered[end]) == sampling_unit(ordered[end - 1]):
             end += 1
         selected += ordered[:end]
     return sorted(selected)
 
 
 def _apportion(sizes: Mapping[str, int], total: int, seed: str) -> dict[str, int]:
-    """Apportion `total` in proportion to the sizes, with random rounding so that every item is equally likely to be selected.
+    """Divide `total` among groups in proportion to their sizes, rounding at random so that every item is equally likely selected.
 
-    Systematic sampling of the groups in random order (Cox 1987, *controlled rounding*): each share is within 1 of its exact
-    value.
+    Systematic sampling of the groups in random order (Cox 1987, *controlled rounding*): each share differs from its
+    exact value by less than 1.
     """
     population = sum(sizes.values())
     order = sorted(sizes, key=lambda group: sha256(f"{seed}\x1f{group}".encode()).digest())
@@ -117,13 +117,13 @@ def _apportion(sizes: Mapping[str, int], total: int, seed: str) -> dict[str, int
 
 
 class Plan(Struct, kw_only=True):
-    """The plan of a run, before anything is written."""
+    """The plan of a run, before its folder is written."""
 
     suite: Suite
     data: Data
     samples: SampleStore
     total: int
-    """Number of samples in the data set; `samples` contains the selected ones."""
+    """Number of samples in the data set; `samples` contains only the selected ones."""
     absent_groups: tuple[str, ...]
     """Groups of the data set without a selected sample."""
     config: Config
@@ -135,7 +135,7 @@ class Plan(Struct, kw_only=True):
 
     @property
     def resumes(self) -> bool:
-        """Return whether the run exists already."""
+        """Return whether the run exists already, so that it is resumed."""
         return (self.path / "card.json").exists()
 
     @property
@@ -145,7 +145,7 @@ class Plan(Struct, kw_only=True):
         return with_system(base, self.config.system) if self.config.system else base
 
     def lengths(self, *, own_model: bool = False) -> dict[str, tuple[float, float]]:
-        """Return output tokens and seconds by sample in an earlier run, of this model if `own_model`; empty if there is none."""
+        """Return sample id -> (output tokens, seconds) in an earlier run; empty if there is none. `own_model`: only of this model."""
         pattern = f"{self.folder.name if own_model else '*'}/*/records.parquet"
         return earlier_lengths(self.folder.parent, pattern, prefer=self.folder, samples=self.samples)
 
@@ -159,7 +159,7 @@ def resolve(
     accepts: frozenset[str] = frozenset(),
     store_media: bool = True,
 ) -> Plan:
-    """Read the data, select the samples and choose the run folder; writes only media, and only if `store_media`."""
+    """Read the data, select the samples and choose the run's folder; writes nothing but media, and only if `store_media`."""
     if suite.refuses:
         raise UsageError(suite.refuses)
     if options.system and CLASSES in suite.needs:
@@ -170,9 +170,9 @@ def resolve(
     if store_media or not suite.needs & MEDIA_KINDS:
         _require_questions(suite, samples)
     total, groups = len(samples), set(samples.groups)
-    selected = _select(samples, suite, options)
-    is_subset = len(selected) < total
-    samples = _subset_of(samples, selected) if is_subset else samples
+    positions = _selected_positions(samples, suite, options)
+    is_subset = len(positions) < total
+    samples = _copy_selected(samples, positions) if is_subset else samples
     sampling, sampling_notes = resolve_sampling(suite, options)
     config = _make_config(
         suite, options, digest=digest, spec=spec, sampling=sampling, count=len(samples), is_subset=is_subset
@@ -191,7 +191,7 @@ def resolve(
 def _make_config(
     suite: Suite, options: Options, *, digest: str, spec: str, sampling: Sampling, count: int, is_subset: bool
 ) -> Config:
-    """Return the configuration that identifies a run; `count`: number of selected samples, fewer than all if `is_subset`."""
+    """Return the configuration that identifies a run. `count`: number of selected samples; `is_subset`: whether it is not all."""
     return Config(
         suite=suite.id,
         version=suite.version,
@@ -211,7 +211,7 @@ def _make_config(
     )
 
 
-def _select(samples: SampleStore, suite: Suite, options: Options) -> list[int]:
+def _selected_positions(samples: SampleStore, suite: Suite, options: Options) -> list[int]:
     """Return the positions of the samples to run: those named by the user, else a subset, else all."""
     if not options.sample_ids:
         keep_pairs = any(metric.together for metric in suite.metrics)
@@ -226,10 +226,10 @@ def _select(samples: SampleStore, suite: Suite, options: Options) -> list[int]:
 def prepare(
     suite: Suite, options: Options, *, model: str, spec: str, accepts: frozenset[str] = frozenset()
 ) -> Job:
-    """Read the data, open or create the run on disk, and return the job with the outcomes that exist already."""
+    """Read the data, open or create the run on disk, and return the job, with the replies that exist already marked as done."""
     plan = resolve(suite, options, model=model, spec=spec, accepts=accepts)
     prompter, lengths = plan.prompter, plan.lengths()
-    writer, done, stale = _open_run(plan, model=model)
+    writer, done, is_stale = _open_run(plan, model=model)
     return Job(
         suite=suite,
         repeats=plan.config.repeats,
@@ -240,8 +240,8 @@ def prepare(
         done=done,
         lengths=lengths,
         notes=plan.notes,
-        stale=stale,
-        reused=_reuse_message(writer.card, len(done)),
+        is_stale=is_stale,
+        reuse_message=_reuse_message(writer.card, len(done)),
     )
 
 
@@ -255,7 +255,7 @@ def _reuse_message(card: Card, done: int) -> str:
 
 
 def _notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
-    """Yield notes on images, system prompt, data and subset; `groups`: number of groups in the data set."""
+    """Yield notes for the card on the images, the prompts, the data and the subset. `groups`: number of groups in the data set."""
     suite, config, absent = plan.suite, plan.config, plan.absent_groups
     if config.max_pixels is not None and options.max_pixels_source:
         yield f"images of more than {config.max_pixels:,} pixels, the limit of {options.max_pixels_source}, are scaled down"
@@ -263,7 +263,8 @@ def _notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
         yield "with the user's system prompt (--system)"
     if (protocol := ProtocolName.parse(suite.protocol)).shots is not None:
         base = protocol._replace(shots=None)
-        yield f"{protocol.shots} few-shot examples (--shots) instead of the number in {base}: {protocol} is never ranked with {base}"
+        examples = "1 few-shot example" if protocol.shots == 1 else f"{protocol.shots} few-shot examples"
+        yield f"{examples} (--shots) instead of the number in {base}: {protocol} is never ranked with {base}"
     if plan.data.origin == "hub" and not suite.sha256 and not suite.in_memory:
         yield f"no hash of this data set is pinned; its rows have sha256 {config.data_sha256[:16]}"
     if plan.data.origin == "local" and suite.sha256 and suite.sha256 != config.data_sha256:
@@ -286,17 +287,21 @@ def _require_questions(suite: Suite, samples: SampleStore) -> None:
         )
 
 
-def _subset_of(samples: SampleStore, selected: Sequence[int]) -> SampleStore:
-    subset_store = SampleStore()
-    for position in selected:
-        subset_store.add(samples[position])
-    subset_store.freeze()
+def _copy_selected(samples: SampleStore, positions: Sequence[int]) -> SampleStore:
+    """Copy the samples at these positions to a new store, and close the old one."""
+    selected = SampleStore()
+    for position in positions:
+        selected.add(samples[position])
+    selected.freeze()
     samples.close()
-    return subset_store
+    return selected
 
 
 def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool) -> tuple[Path, list[str]]:
-    """Return the folder of the run that this configuration resumes, or an unused one, and notes for the user."""
+    """Return the folder of the run to resume, or of a new run, with a note on why a new run is necessary.
+
+    `run`: the id chosen by the user; if a run with another configuration has it, a number is appended.
+    """
     if run is not None and (run != store.slug(run) or "@" in run):
         raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
     cards = _cards_in(folder, run)
@@ -311,31 +316,27 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
         if identical:
             return folder / identical[-1], []
         previous = next(reversed(newest_last), None)
-        notes = (
-            [f"a new run, since {_differences_text(config, cards[previous].config, previous)}"]
-            if previous
-            else []
-        )
+        notes = [f"a new run, since {_differences_text(config, cards, previous)}"] if previous else []
         return folder / _unused_name(folder, store.new_id(config)), notes
     for name in (run, *(f"{run}-{n}" for n in range(2, 1000))):
         if name not in cards:
             if store.has_records(str(folder / name)):
                 store.read_card(folder / name)  # raises, since a card is missing: records are not overwritten
-            notes = (
-                []
-                if name == run
-                else [
-                    f"run {run} exists, so this is {name}: {_differences_text(config, cards[run].config, run)}"
-                ]
-            )
-            return folder / name, notes
+            if name == run:
+                return folder / name, []
+            return folder / name, [
+                f"run {run} exists, so this is {name}: {_differences_text(config, cards, run)}"
+            ]
         if cards[name].config == config and not fresh:
             return folder / name, []
     raise StoreError(f"run {run!r} exists a thousand times in {folder}")
 
 
 def _cards_in(folder: Path, run: str | None) -> dict[str, Card]:
-    """Return the cards of a model's runs by name; raises StoreError only if the card of the named run is unreadable."""
+    """Return run id -> card for a model's runs; unreadable cards are skipped.
+
+    Raises StoreError if the unreadable card is that of the run named by the user, or of one of its numbered successors.
+    """
     cards = {}
     for path in folder.glob("*/card.json"):
         name = path.parent.name
@@ -347,8 +348,8 @@ def _cards_in(folder: Path, run: str | None) -> dict[str, Card]:
     return cards
 
 
-def _differences_text(config: Config, earlier: Config, name: str) -> str:
-    return f"{'; '.join(config.changes(earlier)) or 'nothing differs'} in {name}"
+def _differences_text(config: Config, cards: Mapping[str, Card], name: str) -> str:
+    return f"{'; '.join(config.changes(cards[name].config)) or 'nothing differs'} in {name}"
 
 
 def _unused_name(folder: Path, name: str) -> str:
@@ -356,7 +357,7 @@ def _unused_name(folder: Path, name: str) -> str:
 
 
 def _open_run(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool]:
-    """Open a plan's run for writing; returns the writer, (sample, repeat) of existing replies, and whether to rescore them."""
+    """Open a plan's run for writing; return the writer, (sample, repeat) of the existing replies, and whether to rescore these."""
     suite, config, path, resumed = plan.suite, plan.config, plan.path, plan.resumes
     data = "local" if suite.in_memory else plan.data.origin
     card = (
@@ -365,21 +366,20 @@ def _open_run(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], 
         else new_card(config, suite, run=path.name, model=model, data=data, started=time.time())
     )
     writer = Writer(path, card)
-    scorer_versions = suite.scorer_versions()
     done: set[tuple[str, int]] = set()
     is_stale = False
     if resumed:
         briefs = [brief for brief in store.Run(path).briefs() if not brief.failure]
         scored_by = (card.scorers, card.errata)
-        changed = bool(card.scorers) and scored_by != (scorer_versions, suite.errata.version)
-        is_stale = changed or any(map(_lacks_score, briefs))
+        rules_changed = bool(card.scorers) and scored_by != (suite.scorer_versions(), suite.errata.version)
+        is_stale = rules_changed or any(map(_lacks_score, briefs))
         done = {(brief.sample, brief.repeat) for brief in briefs}
     card.status, card.finished = "running", None
     record_suite(card, suite, data=data)
     card.expected, card.absent_groups = len(plan.samples) * config.repeats, plan.absent_groups
     card.wording = suite.upstream.card() if suite.upstream else {}
     card.host = host()
-    if not is_stale:  # otherwise rescoring updates the rules when it is done
+    if not is_stale:  # otherwise they are recorded after rescoring
         record_rules(card, suite)
     writer.write_card()
     writer.write_samples(plan.samples)

@@ -17,23 +17,26 @@ if TYPE_CHECKING:
 
 
 class Precision(NamedTuple):
-    """Half the width of the 95 % interval of a run's headline."""
+    """Expected precision of a run's headline."""
 
     half_width: float
-    """In the unit of the headline."""
+    """Half the width of the 95 % interval, in the unit of the headline."""
     bound: bool
-    """Whether `half_width` is an upper bound, reached at an accuracy of 50 %."""
+    """Whether `half_width` is an upper bound, which is reached at an accuracy of 50 %."""
     basis: str
+    """What `half_width` is based on, for display."""
 
 
 def expected_precision(plan: Plan) -> Precision | None:
     """Return the expected precision of a planned run; None if it cannot be estimated.
 
     The interval of an earlier run of the suite under this protocol, preferably of this model, is scaled by the square root of
-    the ratio of independent clusters. Without one, the interval at 50 % is an upper bound for a mean of values between 0 and
-    1. Repeats are ignored: as replies to one item are correlated, they narrow the interval by an unknown factor.
+    the ratio of the numbers of clusters. Without such a run, the interval at a mean of 50 % is an upper bound, if values are
+    between 0 and 1. Repeats are ignored: since replies to one item are correlated, they narrow the interval by an unknown
+    factor.
     """
-    clusters = len(_clusters(plan))
+    cluster_keys = _cluster_keys(plan)
+    clusters = len(cluster_keys)
     earlier_headline = _earlier_headline(plan)
     if earlier_headline is not None and clusters:
         run, headline = earlier_headline
@@ -48,13 +51,13 @@ def expected_precision(plan: Plan) -> Precision | None:
     if metric.pool == "micro":
         interval = wilson(clusters / 2, clusters)
         return Precision(((interval.high or 0.0) - (interval.low or 0.0)) / 2, bound=True, basis=basis)
-    sizes = Counter(group for group, _ in _clusters(plan))
+    sizes = Counter(group for group, _ in cluster_keys)
     standard_error = sqrt(sum(0.25 / size for size in sizes.values())) / len(sizes)
     return Precision(z_quantile(0.975) * standard_error, bound=True, basis=basis)
 
 
-def _clusters(plan: Plan) -> set[tuple[str, str]]:
-    """Return (group, cluster) of the selected samples."""
+def _cluster_keys(plan: Plan) -> set[tuple[str, str]]:
+    """Return the (group, cluster) pairs of the selected samples."""
     samples = plan.samples
     return {
         (group, cluster or sample_id)
@@ -63,7 +66,7 @@ def _clusters(plan: Plan) -> set[tuple[str, str]]:
 
 
 def _earlier_headline(plan: Plan) -> tuple[str, Estimate] | None:
-    """Return the newest comparable run, preferably of this model, and its headline; None if there is none."""
+    """Return the id and headline of the newest comparable run, preferably of this model; None if there is none."""
     runs: list[tuple[bool, float, Card]] = []
     for path in plan.folder.parent.glob("*/*/card.json"):
         try:

@@ -1,4 +1,4 @@
-"""Live progress: bars on a terminal, a line every `LINE_EVERY_S` seconds on a pipe, nothing with --quiet."""
+"""Live progress: bars on a terminal or in a notebook, a line every `LINE_EVERY_S` seconds elsewhere, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from evals.types import Record, Reply, Score
 
 LINE_EVERY_S = 10.0
 BAR_FORMAT = "{desc} {bar:20} {n_fmt}/{total_fmt}  "
-"""Format of a bar on a terminal; rates and scores follow it."""
+"""tqdm's format of a bar; the text from `ModelProgress.rows` is appended."""
 MAX_MESSAGE = 300
-"""Maximum number of characters shown of a failure's message."""
+"""Maximum number of characters of a failure's message that are shown."""
 
 
 class Tally:
-    """Running totals of one suite."""
+    """Running totals of one suite on one model, in this session."""
 
     def __init__(self, job: Job, *, model: str = "") -> None:
         """`model`: prefix of the suite's name if several models are run."""
@@ -34,16 +34,16 @@ class Tally:
         self.total = len(job.samples) * job.repeats
         self.done_before = len(job.done)
         self.done = self.truncated = self.tokens = self.scored = self.rescored = 0
-        self.score_sum = self.squared_sum = 0.0
+        self.score_sum = self.sum_of_squares = 0.0
         self.is_binary = True
         self.totals_by_sample: dict[str, tuple[int, float]] | None = {} if job.repeats > 1 else None
-        """(count, sum) of the scores by sample if there are repeats, since only samples are independent."""
+        """Sample id -> (count, sum) of its scores; None without repeats, as only then all scores are independent."""
         self.failure_counts: Counter[str] = Counter()
         self.first_messages: dict[str, str] = {}
         """Message of the first failure of each kind."""
         self.health = restore_health(job)
         self._started_s = self._ended_s = 0.0
-        """Start of the first call and end of the last, on the monotonic clock."""
+        """Start of the first call and end of the last one, in monotonic time."""
 
     @property
     def remaining(self) -> int:
@@ -52,7 +52,7 @@ class Tally:
 
     @property
     def seconds(self) -> float:
-        """Return the time since the suite's first call began; for a finished suite, until its last reply."""
+        """Return the time since the first call began; if no calls remain, the time from then to the last reply."""
         return max((time.monotonic() if self.remaining else self._ended_s) - self._started_s, 1e-3)
 
     def add(self, record: Record) -> None:
@@ -73,7 +73,7 @@ class Tally:
         if isinstance(score, Score) and score.value is not None:
             self.scored += 1
             self.score_sum += score.value
-            self.squared_sum += score.value**2
+            self.sum_of_squares += score.value**2
             if self.totals_by_sample is not None:
                 count, total = self.totals_by_sample.get(record.sample, (0, 0.0))
                 self.totals_by_sample[record.sample] = count + 1, total + score.value
@@ -82,12 +82,12 @@ class Tally:
     def failure_lines(self) -> list[str]:
         """Return a line for each kind of failure, with its count and first message."""
         return [
-            f"{self.name}: {count} failed {kind}: {self.first_messages[kind][:MAX_MESSAGE]}"
+            f"{self.name}: {count} failed ({kind}): {self.first_messages[kind][:MAX_MESSAGE]}"
             for kind, count in self.failure_counts.most_common()
         ]
 
     def score_text(self) -> str:
-        """Return the score of this session so far, with its interval."""
+        """Return the mean score so far, with its interval, as text."""
         if not self.scored:
             return ""
         mean = self.score_sum / self.scored
@@ -96,11 +96,11 @@ class Tally:
             if interval.low is None:
                 return f"{100 * mean:.1f} %"
             return f"{100 * mean:.1f} % [{100 * (interval.low or 0):.1f}, {100 * (interval.high or 0):.1f}]"
-        variance_of_mean = max(self.squared_sum / self.scored - mean**2, 0.0) / self.scored
+        variance_of_mean = max(self.sum_of_squares / self.scored - mean**2, 0.0) / self.scored
         return f"{mean:.3g} ± {stats.z_quantile(0.975) * variance_of_mean**0.5:.2g}"
 
     def _interval(self) -> stats.Interval:
-        """Return the interval of a fraction, computed over samples rather than repeats."""
+        """Return the interval of a mean of scores that are 0 or 1, computed over samples rather than repeats."""
         if self.totals_by_sample is None:
             return stats.proportion(self.score_sum, self.scored)
         return stats.mean(
@@ -109,7 +109,7 @@ class Tally:
 
 
 def restore_health(job: Job) -> Health:
-    """Return the health checks of a run with the replies of earlier sessions added."""
+    """Return the health checks of a run, to which the records of earlier sessions have been added."""
     health = Health(enabled=is_checked(job.writer.card.config.model))
     if job.done:
         for record in Run(job.writer.path).records():
@@ -125,7 +125,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._quiet = quiet
         self._last_update = time.monotonic()
         self._last_states: dict[int, tuple[int, int]] = {}
-        """(replies, rescored replies) when the line of each row was last printed; used without a terminal."""
+        """Row -> (records, rescored replies) when its line was last printed; used without a terminal."""
         self._is_on_terminal = False
         self._bars: list[Any] = []
         self._notebook_display: Any = None
@@ -155,7 +155,7 @@ class Progress(AbstractContextManager["Progress"]):
             self._print_lines()
 
     def add(self, model: ModelProgress) -> None:
-        """Show the rows of one more model from now on."""
+        """Show the rows of another model from now on."""
         self._models.append(model)
         if self._is_on_terminal:
             self._add_bars(model)
@@ -164,7 +164,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     @property
     def draws_bars(self) -> bool:
-        """Return whether bars are shown, so lines must be printed by `say`."""
+        """Return whether bars are shown, so that other lines must be printed by `say`."""
         return bool(self._bars)
 
     @property
@@ -228,7 +228,7 @@ class Progress(AbstractContextManager["Progress"]):
         ]
 
     def _print_lines(self) -> None:
-        """Print a line for each suite that has begun and changed since its last line."""
+        """Print a line for each row that has changed since its last line."""
         for number, (tally, line) in enumerate(zip(self._tallies, self._texts(), strict=True)):
             state = (tally.done, tally.rescored)
             if any(state) and self._last_states.get(number) != state:
@@ -237,7 +237,7 @@ class Progress(AbstractContextManager["Progress"]):
 
 
 class ModelProgress:
-    """The rows of one model; its runner reports every record to it."""
+    """The rows of one model, to which the model's runner reports every record."""
 
     def __init__(
         self,
@@ -249,9 +249,9 @@ class ModelProgress:
         extra: Callable[[int], str] | None = None,
         on_finding: Callable[[int, Finding], None] | None = None,
     ) -> None:
-        """`model`: name of the model if several are run. `spent`: returns its cost so far, as text.
+        """`model`: name of the model if several models are run. `spent`: returns the model's cost so far, as text.
 
-        `extra`: returns additional text for a job. `on_finding`: called with each new health finding of a job.
+        `extra`: returns additional text for a job. `on_finding`: called with a job and its new health finding.
         """
         self.tallies = [Tally(job, model=model) for job in jobs]
         self._display, self._spent, self._extra, self._on_finding = display, spent, extra, on_finding
@@ -276,7 +276,7 @@ class ModelProgress:
                 self._on_finding(job, finding)
 
     def rows(self) -> list[tuple[Tally, str]]:
-        """Return each suite's tally with the text after its bar."""
+        """Return (tally, text that follows the bar) for each suite."""
         return [
             (tally, self._details(number, tally) + _remaining_time(tally))
             for number, tally in enumerate(self.tallies)
@@ -295,14 +295,14 @@ class ModelProgress:
 
 
 def _remaining_time(tally: Tally) -> str:
-    """Return the remaining time of a suite at the pace so far."""
+    """Return the remaining time of a suite at its rate so far, as text."""
     if not tally.done or not tally.remaining:
         return ""
     return f"  {duration_text(tally.remaining * tally.seconds / tally.done)} left"
 
 
 def rate_text(count: int, seconds: float) -> str:
-    """Return a rate per second; if that is below 1, per minute; if that is below 1, per hour.
+    """Return a rate as text: per second; if that is below 1, per minute; if that is below 1 too, per hour.
 
     >>> rate_text(30, 10.0), rate_text(3, 60.0), rate_text(1, 600.0), rate_text(12_000, 10.0)
     ('3.0/s', '3.0/min', '6/h', '1,200/s')
@@ -314,7 +314,7 @@ def rate_text(count: int, seconds: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration in its two largest units.
+    """Return a duration as text: seconds, minutes, or hours and minutes.
 
     >>> duration_text(42), duration_text(750), duration_text(7500)
     ('42 s', '12 min', '2 h 05 min')

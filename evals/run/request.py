@@ -1,4 +1,4 @@
-"""The request for a run: a class that declares every option with its bounds, help text and help section.
+"""The request for runs: a class that declares every option with its bounds, its help text and its section in the help.
 
 `RunRequest` defines the options of `evals run`, the keys of a request file (`nightly.toml`, with hyphens or underscores),
 the keyword arguments of `evals.evaluate`, and their documentation.
@@ -23,19 +23,19 @@ from evals.run.request_extras import option_from_table
 from evals.validation import cause
 
 Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
-"""Heading in the help."""
+"""Section of the help that lists an option."""
 
 Count = Annotated[int, Meta(gt=0)]
 Positive = Annotated[float, Meta(gt=0)]
 
 
 def option(text: str, group: Group, *, metavar: str = "", advanced: bool = False) -> Meta:
-    """Return the metadata of an option; `advanced` options are listed only by `--help-all`."""
+    """Return the metadata of an option. `advanced`: whether only `--help-all` lists it."""
     return Meta(description=text, extra={"group": group, "metavar": metavar, "advanced": advanced})
 
 
 class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Every option of a run."""
+    """The options of `evals run`."""
 
     suites: Annotated[list[str], option("Suites, e.g. `gpqa:diamond`.", "What to run")] = []
     models: Annotated[
@@ -273,7 +273,7 @@ class Option(Struct, frozen=True, kw_only=True):
 
 @cache
 def options() -> dict[str, Option]:
-    """Return every option of a request by its name, in the order of the help."""
+    """Return name -> option for every option of a request, in the order of the help."""
     hints = get_type_hints(RunRequest, include_extras=True)
     fields = structs.fields(RunRequest)
     return {field.name: _make_option(field.name, hints[field.name], field) for field in fields}
@@ -301,7 +301,7 @@ def _make_option(name: str, hint: Any, field: structs.FieldInfo) -> Option:
 
 
 def _unwrap(hint: Any) -> tuple[type, list[Meta]]:
-    """Return the bare type of a field and its metadata, innermost first."""
+    """Return the bare type of an annotated field, and its metadata, the innermost first."""
     if get_origin(hint) is Annotated:
         inner, *metas = get_args(hint)
         kind, inner_metas = _unwrap(inner)
@@ -313,9 +313,9 @@ def _unwrap(hint: Any) -> tuple[type, list[Meta]]:
 
 
 def make_request(settings: Mapping[str, Any], *, source: str = "") -> RunRequest:
-    """Return a request with these options; raises UsageError with a one-line message.
+    """Return a request with these settings; raises UsageError with a one-line message.
 
-    `source`: file from which they were read; empty for a command line or a call.
+    `source`: file from which the settings were read; empty for a command line or a call.
     """
     declared = options()
     values: dict[str, Any] = {}
@@ -388,11 +388,11 @@ def read_request(path: Path) -> RunRequest:
     """Return the request in a file; raises UsageError with a one-line message."""
     request = make_request(read_settings(path), source=str(path))
     if not request.suites:
-        raise UsageError(f"{path}: no suites")
+        raise UsageError(f"{path} names no suites")
     return request
 
 
 def changed_options(request: RunRequest) -> dict[str, Any]:
-    """Return the options that differ from their defaults."""
+    """Return name -> value for the options of a request that differ from their defaults."""
     values = ((option, getattr(request, name)) for name, option in options().items())
     return {option.name: value for option, value in values if value != option.default}

@@ -1,4 +1,4 @@
-"""User-defined additions to every request: body fields, headers, a system prompt."""
+"""The user's additions to every request to a model: body fields, headers and a system prompt."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from evals.types import Message, Model, Part, Prompt, Prompter, Sample, Text
 from evals.validation import cause
 
 RESERVED_FIELDS = ("model", "messages", "contents", "prompt", "input", "stream", "n")
-"""Request fields set by the harness."""
+"""Request fields that only the harness sets."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_HEADERS = ("content-length", "content-type", "transfer-encoding", "host", "connection")
 
 
 def option_from_table(option: str, table: dict[str, Any]) -> Any:
-    """Convert a table in a request file to its option's form on the command line; tables without one are unchanged."""
+    """Convert a table in a request file to the form that its option has on the command line; other tables are unchanged."""
     if option == "extra_body":
         return msgspec.json.encode(table).decode()
     if option == "slurm":
@@ -46,7 +46,7 @@ def parse_extra_body(text: str | None) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise UsageError(f"--extra-body must be a JSON object, {{...}}, not {type(fields).__name__}")
     if reserved := [name for name in RESERVED_FIELDS if name in fields]:
-        raise UsageError(f"--extra-body: {', '.join(reserved)} is set by the harness")
+        raise UsageError(f"--extra-body: {reserved[0]} is set by the harness")
     if secret := secret_argument([text]):
         raise UsageError(
             f"--extra-body: {secret} looks like a secret, and body fields are stored on the card; "
@@ -56,8 +56,8 @@ def parse_extra_body(text: str | None) -> dict[str, Any]:
 
 
 def parse_headers(entries: Sequence[str]) -> dict[str, str]:
-    """Parse --header NAME=ENV_VARIABLE; values are read from the environment only. Raises UsageError."""
-    values = {}
+    """Parse --header NAME=ENV_VARIABLE and return header -> value from that environment variable; raises UsageError."""
+    headers = {}
     for entry in entries:
         name, _, variable = entry.partition("=")
         if not _HEADER_NAME.fullmatch(name) or not _VARIABLE_NAME.fullmatch(variable):
@@ -68,12 +68,12 @@ def parse_headers(entries: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--header: {name} is set by the harness")
         if not os.environ.get(variable, "").strip():
             raise UsageError(f"--header {name}: the environment variable {variable} is not set")
-        values[name] = environment_secret(variable, allow_spaces=True)
-    return values
+        headers[name] = environment_secret(variable, allow_spaces=True)
+    return headers
 
 
 def with_headers(model: Model, *, header: Sequence[str], extra_body: str | None, name: str) -> Model:
-    """Add the user's headers to a model; raises UsageError for headers and body fields if it is not called over HTTP."""
+    """Add the user's headers to a model; raises UsageError if there are headers or body fields and the model does not use HTTP."""
     if header or extra_body is not None:
         if not isinstance(model, SupportsHeaders):
             option = "--header" if header else "--extra-body"
@@ -83,7 +83,7 @@ def with_headers(model: Model, *, header: Sequence[str], extra_body: str | None,
 
 
 def with_system(prompter: Prompter, text: str) -> Prompter:
-    """Return a prompter that prepends a system prompt, merged with the protocol's own system message if it has one."""
+    """Return a prompter that prepends a system prompt, merged with the protocol's own system prompt if it has one."""
 
     def with_prefix(sample: Sample, repeat: int) -> Prompt:
         prompt = prompter(sample, repeat)

@@ -1,4 +1,4 @@
-"""Rescore stored replies, and compute the metrics of a run; needs neither a model nor the data set."""
+"""Rescore stored replies, and compute the metrics of a run; neither the run's model nor the data set is needed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from evals.suite import Suite
 from evals.types import Record, Reply, Sample, Score
 
 MAX_FAILED_FRACTION = 0.01
-"""Fraction of expected outcomes above which scorer failures are noted on the card."""
+"""Fraction of the expected outcomes above which outcomes that the scorer failed to score are noted on the card."""
 BATCH_SIZE = 256
-"""Number of records scored concurrently by slow scorers."""
+"""Number of records that slow scorers score concurrently."""
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """A sample whose first score changed."""
+    """A reply whose first score has another verdict, value or answer than before."""
 
     id: str
+    """Id of the sample."""
     repeat: int
     before: str
     """Verdict and answer of the earlier score."""
@@ -50,7 +51,8 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
 
         def rescored_pairs() -> Iterator[tuple[Record, Record]]:
             for before, after in rescore_records(scoring, samples, run.records()):
-                changes.extend(_changes(before, after))
+                if change := _change(before, after):
+                    changes.append(change)
                 yield before, after
 
         if suite.judged:  # verdicts cost money: each is appended immediately, so that an interrupt loses none
@@ -95,11 +97,11 @@ async def _rescore_batch(
     return list(await asyncio.gather(*map(rescore_record, batch)))
 
 
-def _changes(before: Record, after: Record) -> list[Change]:
+def _change(before: Record, after: Record) -> Change | None:
     old, new = (next(iter(record.scores.values()), None) for record in (before, after))
-    if old == new or _compared_fields(old) == _compared_fields(new):
-        return []
-    return [Change(id=after.sample, repeat=after.repeat, before=_score_text(old), after=_score_text(new))]
+    if _compared_fields(old) == _compared_fields(new):
+        return None
+    return Change(id=after.sample, repeat=after.repeat, before=_score_text(old), after=_score_text(new))
 
 
 def _compared_fields(score: object) -> object:
@@ -115,7 +117,7 @@ def _score_text(score: object) -> str:
 def store_metrics(
     card: Card, run: store.Run, suite: Suite, *, briefs: Iterable[Brief] | None = None
 ) -> Summary:
-    """Compute the metrics of a run from its records, or from their `briefs`, and store them on the card."""
+    """Compute the metrics of a run, and store them on the card. `briefs`: those of its records; None: read them."""
     golds = run.gold()
     summary = summarize(
         run.briefs() if briefs is None else briefs,
@@ -132,7 +134,7 @@ def store_metrics(
 
 
 def _count_failures(briefs: Iterable[Brief], scorer: str, failures: Counter[str]) -> Iterator[Brief]:
-    """Yield briefs, and count in `failures` the replies on which the scorer failed: scored as invalid, or not scored."""
+    """Yield the briefs, and count in `failures` the replies on which the scorer failed: scored as `invalid`, or not scored."""
     for brief in briefs:
         score = brief.scores.get(scorer)
         if isinstance(score, Score):
@@ -144,7 +146,7 @@ def _count_failures(briefs: Iterable[Brief], scorer: str, failures: Counter[str]
 
 
 def _note_failures(card: Card, failures: Counter[str]) -> None:
-    """Note on the card how many replies the scorer failed on: scored as invalid, or excluded from means."""
+    """Note on the card on how many replies the scorer failed: those scored as `invalid`, and those excluded from means."""
     notes = [note for note in card.notes if not Note.parse(note, SCORER_NOTE)]
     of_replies = f"of {failures['replies']} replies"
     if failures["invalid"]:
@@ -157,7 +159,7 @@ def _note_failures(card: Card, failures: Counter[str]) -> None:
 
 
 def store_final_metrics(writer: Writer, suite: Suite) -> Summary:
-    """Compute the metrics of a finished run, including those of its judge, and store them on the card."""
+    """Compute the metrics of a run that has ended, including those of its judge, and store them on the card."""
     run, card = store.Run(writer.path), writer.card
     failures: Counter[str] = Counter()
     summary = store_metrics(

@@ -1,4 +1,4 @@
-"""Run suites on a model and write the records.
+"""Run suites on a model, and write the records.
 
 A queue over all suites of a command, longest expected reply first, feeds as many workers as the pace allows. A worker
 calls the model, scores the reply and writes the record; slow scorers run in separate tasks.
@@ -32,22 +32,22 @@ from evals.scorers.scoring import Scoring, failure_record
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 
 MAX_FAILURES = 8
-"""Number of failed samples after which a run without any reply ends."""
+"""Number of failed calls after which a run without any reply ends."""
 MAX_SLOW_FAILURES = 3
-"""The same limit once calls have failed for a minute, as each failure may take a long time."""
+"""The same limit once calls have failed for a minute, since further failures may take as long."""
 MAX_UNSCORED = 256
-"""Maximum number of replies that wait for a slow scorer; workers pause above it."""
+"""Maximum number of replies that wait for a slow scorer; at this number, workers pause."""
 
 
 class Watcher(Protocol):
-    """Observer of a run."""
+    """Observes the runs of a model."""
 
     def record(self, job: int, record: Record) -> None:
-        """Receive a record that was written."""
+        """Receive a record that has been written."""
         ...
 
     def count_rescored(self, job: int) -> None:
-        """Count a reply of an earlier session that was rescored."""
+        """Count a reply of an earlier session that has been rescored."""
         ...
 
 
@@ -67,17 +67,17 @@ class Runner:
         skips: Callable[[int], bool] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        """`timeout_s`: deadline of a call; None: see `Caller`. `queue`: a fixed calling order; None: longest first.
+        """`timeout_s`: deadline of a call; None: see `Caller`. `queue`: a fixed calling order; None: longest expected reply first.
 
-        `skips`: returns whether a job needs no more samples. `say`: notifies the user while calls wait for the server.
+        `skips`: returns whether a job needs no more replies. `say`: notifies the user while calls wait for the server.
         """
         self.model, self.jobs, self.budget = model, jobs, budget or Budget()
         self.pace = pace_of(model, concurrency)
         self.interrupted, self.end_reason = False, ""
-        """`end_reason`: why the run ended before its queue was empty."""
+        """`end_reason`: why the run ends before its queue is empty; else empty."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watcher, self._skips = watcher, skips
-        self._unwritten: set[Writer] = set()
+        self._unflushed: set[Writer] = set()
         self._pool = Pool()
         self._scoring = [
             Scoring(job.suite.scorers, self._pool, job.suite.errata, ideal=job.suite.ideal) for job in jobs
@@ -86,7 +86,7 @@ class Runner:
         self._workers: set[asyncio.Task[None]] = set()
         self._scoring_tasks: set[asyncio.Task[None]] = set()
         self._stop, self._idle = asyncio.Event(), asyncio.Event()
-        """`_idle` is set when no task is left; `asyncio.wait` would check every task whenever one ends."""
+        """`_idle` is set when no task is left; it is faster than `asyncio.wait`, which checks every task whenever one ends."""
         self._caller = Caller(
             model, self.pace,
             timeout_s=timeout_s, stop=self._stop, end=self.end, on_back_off=self._start_workers, say=say,
@@ -97,7 +97,7 @@ class Runner:
     async def run(self) -> None:
         """Process the queue; raises Fatal or StoreError if the run cannot continue."""
         loop = self._loop = asyncio.get_running_loop()
-        sync_task = loop.create_task(self._sync())
+        sync_task = loop.create_task(self._sync_writers())
         for scoring in self._scoring:
             scoring.share_judges()
         try:
@@ -108,7 +108,7 @@ class Runner:
                     await self._idle.wait()
         except asyncio.CancelledError:
             self.interrupted = True
-            # before the workers are cancelled, since new ones would be started otherwise
+            # before the workers are cancelled, since otherwise new ones would be started
             self.end("interrupted")
         finally:
             sync_task.cancel()
@@ -125,7 +125,7 @@ class Runner:
             raise self._fault
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does, from another thread."""
+        """Do what Ctrl-C does; may be called from another thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._interrupt)
 
@@ -142,7 +142,7 @@ class Runner:
         self.end_reason = self.end_reason or reason
         self._stop.set()
 
-    async def _sync(self) -> None:
+    async def _sync_writers(self) -> None:
         while True:
             await asyncio.sleep(0.25)
             for job in self.jobs:
@@ -154,17 +154,18 @@ class Runner:
                         self.end(str(error))
 
     def _start_workers(self) -> None:
-        """Start workers up to the target number."""
+        """Start workers until there are `_target_workers`, or one for each call in the queue."""
         while len(self._workers) < min(self._target_workers, len(self._workers) + len(self._queue)):
-            worker = asyncio.get_running_loop().create_task(self._work())
+            worker = asyncio.get_running_loop().create_task(self._process_queue())
             self._workers.add(worker)
             worker.add_done_callback(self._on_task_done)
 
     @property
     def _target_workers(self) -> int:
-        """Return the target number of workers: the pace, plus one for each worker that waits for a retry.
+        """Return the target number of workers: the limit of the pace, plus one for each worker that waits for a retry.
 
-        At most as many rate-limited workers as the ceiling of the pace are replaced; before the first reply, none.
+        Of workers that wait because of a rate limit, at most as many as the ceiling of the pace are replaced. Before the first
+        reply, no worker is replaced.
         """
         caller = self._caller
         if not caller.replies:
@@ -181,13 +182,13 @@ class Runner:
             self._fault = self._fault or (error if isinstance(error, EvalsError) else EvalsError(repr(error)))
             self.end(str(error))
         elif self._queue and not self._stop.is_set():
-            self._start_workers()  # several workers may have ended at once after the target fell
+            self._start_workers()  # too many workers may have ended at once when the target fell
         if not self._workers and not self._scoring_tasks:
             self._idle.set()
         if error is not None and not isinstance(error, EvalsError):
             raise error
 
-    async def _work(self) -> None:
+    async def _process_queue(self) -> None:
         while (
             self._queue and not self._stop.is_set() and len(self._workers) <= (target := self._target_workers)
         ):
@@ -199,7 +200,7 @@ class Runner:
             await self._run_sample(call)
 
     async def _run_sample(self, call: PlannedCall) -> None:
-        """Produce one record: prompt, call, score, write. Slow scoring does not delay the next call."""
+        """Produce one record: build the prompt, call the model, score the reply, write. Slow scorers do not delay the next call."""
         job_index, position, repeat = call
         job = self.jobs[job_index]
         sample = job.samples[position]
@@ -214,7 +215,7 @@ class Runner:
             outcome = await self._caller.reply(prompt, with_repeat_seed(job.sampling, repeat))
         if outcome is None:
             return  # the run ended before there was a reply
-        self._add_outcome(outcome)
+        self._count_outcome(outcome)
         if isinstance(outcome, Reply):
             self._queue.add_reply(call, _output_tokens(outcome))
         scoring = self._scoring[job_index]
@@ -245,9 +246,9 @@ class Runner:
             self.end(reason)
 
     def _start_rescoring(self) -> None:
-        """Start rescoring stale replies of earlier sessions in judged suites."""
+        """Start to rescore the stale replies of earlier sessions in suites that use a judge."""
         for job_index, job in enumerate(self.jobs):
-            if job.stale and job.suite.judged:
+            if job.is_stale and job.suite.judged:
                 task = asyncio.get_running_loop().create_task(self._rescore_job(job_index))
                 self._scoring_tasks.add(task)
                 task.add_done_callback(self._on_task_done)
@@ -296,20 +297,20 @@ class Runner:
                 record, prompt=Prompt(), outcome=failure_record("model", error), scores={}
             )
             writer.add(record)
-        if not self._unwritten:
+        if not self._unflushed:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._unwritten.add(writer)
+        self._unflushed.add(writer)
 
     def _flush(self) -> None:
         """Flush the writers that received records in this iteration of the event loop."""
-        while self._unwritten:
+        while self._unflushed:
             try:
-                self._unwritten.pop().flush()
+                self._unflushed.pop().flush()
             except StoreError as error:
                 self._fault = self._fault or error
                 self.end(str(error))
 
-    def _add_outcome(self, outcome: Reply | Failure) -> None:
+    def _count_outcome(self, outcome: Reply | Failure) -> None:
         if isinstance(outcome, Reply):
             self.budget.add(outcome)
             if reason := self.budget.reached_limit:
@@ -323,7 +324,7 @@ class Runner:
 
     @property
     def total_failure(self) -> str:
-        """Return the last failure if no call has succeeded in this or an earlier session; else empty."""
+        """Return the message of the last failure if no call has succeeded in this or an earlier session; else empty."""
         succeeded = self._caller.replies or any(job.done for job in self.jobs)
         return self._last_failure if self._failures and not succeeded else ""
 
@@ -336,12 +337,12 @@ def _output_tokens(reply: Reply) -> float:
 
 
 def execute(create_runner: Callable[[], Runner]) -> Runner:
-    """Run to the end on a new event loop."""
+    """Create a runner and run it to its end, on a new event loop."""
     return run_on_new_loop(drive(create_runner))
 
 
 async def drive(create_runner: Callable[[], Runner]) -> Runner:
-    """Run to the end on the current event loop, and close the model."""
+    """Create a runner and run it to its end, on the current event loop; then close the model."""
     runner = create_runner()
     try:
         await runner.run()

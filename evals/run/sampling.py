@@ -1,4 +1,4 @@
-"""Sampling parameters: fixed by the protocol, recommended by the model's developers, or set by the user."""
+"""Sampling parameters: those of the protocol, of the model's developers, and of the user."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def resolve_sampling(suite: Suite, options: Options) -> tuple[Sampling, list[str
 
 
 def override(base: Sampling, requested: Sampling, *, seed: int) -> Sampling:
-    """Return the suite's sampling with the user's overrides; the run's seed is set unless the temperature is 0."""
+    """Return `base` with the parameters in `requested` that are set; the seed is set too, unless the temperature is 0."""
     overrides = {
         name: value
         for name in requested.__struct_fields__
@@ -45,7 +45,7 @@ def override(base: Sampling, requested: Sampling, *, seed: int) -> Sampling:
 
 
 def with_repeat_seed(sampling: Sampling, repeat: int) -> Sampling:
-    """Return the sampling parameters of a repeat, with its own seed so that repeats differ."""
+    """Return the sampling parameters of a repeat, which has a seed of its own, so that repeats differ."""
     if repeat == 0 or sampling.seed is None:
         return sampling
     return structs.replace(sampling, seed=sampling.seed + repeat)

@@ -1,7 +1,7 @@
-"""From a request to finished runs: resolve names, prepare, call, store. Used by the command line and the library.
+"""Execute a request: resolve its names, prepare the runs, call the models and store the results.
 
 Models run concurrently on one event loop, each in a `ModelRun`. Models that share a lane run one after the other: those
-that compute on this machine, and repeated entries of one model. All models are created and checked, and the first of each
+that compute on this machine share one, and so do repeated entries of one model. All models are created and checked, and the first of each
 lane is prepared, before any call is made, so that mistakes are reported before money is spent.
 """
 
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 Say: TypeAlias = Callable[[str], None]
 """Show one line to the user."""
 Lane: TypeAlias = "list[ModelRun]"
-"""Models that are run one after the other."""
+"""Models that run one after the other."""
 
 
 class NamedModel(Struct, frozen=True):
-    """A model with the name that is stored on the card."""
+    """A model, and its name on cards."""
 
     spec: str
-    """As given on the command line, secrets included; for a model object, a name chosen by the caller."""
+    """As given on the command line, which may include secrets; for a model object, a name chosen by the caller."""
     model: Model | None = None
-    """None: loaded from `spec`."""
+    """None: the model is created from `spec`."""
 
 
 class Session:
-    """Execution of one request; `suites` and `models` are objects that replace or supplement the names in the request."""
+    """Execution of one request. `suites` are run besides those in the request; `models` replace the request's models."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Session:
         self._say, self._quiet, self._early_stop = say, quiet, early_stop
         self._progress = Progress(quiet=quiet)
         self._spending = Spending(
-            cost_usd=request.max_cost, tokens=request.max_total_tokens, on_exhausted=self._end
+            cost_usd=request.max_cost, tokens=request.max_total_tokens, on_exhausted=self._end_calls
         )
         self._model_runs: list[ModelRun] = []
         self._interrupted = False
@@ -132,7 +132,7 @@ class Session:
         )
 
     def _lanes(self) -> list[Lane]:
-        """Return the models by lane, in the order of the request."""
+        """Return the lanes, with the models in the order of the request."""
         lanes: dict[str, Lane] = {}
         for model_run in self._model_runs:
             key = "" if model_run.is_sequential else model_run.display_spec
@@ -140,7 +140,7 @@ class Session:
         return list(lanes.values())
 
     async def _run(self, lanes: Sequence[Lane]) -> list[Outcome]:
-        """Run the lanes concurrently; an error that is not specific to one of several models ends all of them."""
+        """Run the lanes concurrently; an error that `_run_lane` raises ends all of them."""
         tasks = [asyncio.create_task(self._run_lane(lane)) for lane in lanes]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -160,7 +160,7 @@ class Session:
 
     async def _run_lane(self, lane: Lane) -> None:
         for model_run in lane:
-            if self._has_stopped():
+            if self._was_interrupted():
                 return
             if reason := self._spending.reached_limit:
                 model_run.outcome = model_run.report_skipped(reason)
@@ -168,7 +168,7 @@ class Session:
             try:
                 if not model_run.jobs:
                     await in_thread(model_run.prepare)
-                if self._has_stopped():
+                if self._was_interrupted():
                     return
                 model_run.outcome = await model_run.run()
             except EvalsError as error:
@@ -178,24 +178,24 @@ class Session:
             finally:
                 await model_run.release()
 
-    def _has_stopped(self) -> bool:
+    def _was_interrupted(self) -> bool:
         """Return whether the user has interrupted the command, or any of its models."""
         return self._interrupted or any(model_run.interrupted for model_run in self._model_runs)
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does, from another thread: the first time, calls in flight are completed."""
+        """Do what Ctrl-C does; may be called from another thread. The first time, calls in flight are completed."""
         self._interrupted = True
         for model_run in self._model_runs:
             model_run.interrupt()
 
-    def _end(self, reason: str) -> None:
+    def _end_calls(self, reason: str) -> None:
         """Start no new calls to any model."""
         for model_run in self._model_runs:
             if model_run.runner is not None:
                 model_run.runner.end(reason)
 
     def create_model(self, spec: str) -> Model:
-        """Create the model in this process, or its replicas on a cluster."""
+        """Create the model for a spec, in this process or as replicas on a cluster; raises UsageError."""
         request = self.request
         options = {
             "data": request.data,
@@ -215,7 +215,7 @@ class Session:
                 options=options,
                 entries=request.slurm,
                 results=request.results,
-                stopped=self._has_stopped,
+                stopped=self._was_interrupted,
             )
         from evals.run.cluster.ray_replicas import connect
 
@@ -223,7 +223,7 @@ class Session:
 
 
 def _set_names(model_runs: Sequence[ModelRun]) -> None:
-    """If there are several models, set the name of each in messages: its own, or its spec if several have that name."""
+    """If there are several models, set the name of each in messages: the model's name or, if several have it, the spec."""
     if len(model_runs) == 1:
         return
     counts = Counter(model_run.model_name for model_run in model_runs)
@@ -234,7 +234,7 @@ def _set_names(model_runs: Sequence[ModelRun]) -> None:
 
 
 def _with_available_prompts(suites: Sequence[Suite], say: Say) -> list[Suite]:
-    """Replace unavailable upstream prompts with reworded ones, under the protocol marked as reworded."""
+    """Return the suites; one whose upstream prompts are not available gets reworded prompts, and a protocol marked as such."""
     available = [load.with_available_prompts(suite) for suite in suites]
     suites_by_line: dict[str, list[str]] = {}
     for suite, reworded in zip(suites, available, strict=True):
@@ -248,9 +248,9 @@ def _with_available_prompts(suites: Sequence[Suite], say: Say) -> list[Suite]:
 
 def _with_judge(request: RunRequest, suites: Sequence[Suite]) -> Sequence[Suite]:
     """Return the suites with the judge attached; raises UsageError for suites that cannot be run."""
-    refusal = next((suite.refuses for suite in suites if suite.refuses), "")
-    if refusal:
-        raise UsageError(refusal)
+    for suite in suites:
+        if suite.refuses:  # the reason why it cannot be run
+            raise UsageError(suite.refuses)
     if not request.judge and not any(suite.judged for suite in suites):
         return suites
     return judging.with_judge(

@@ -1,8 +1,8 @@
 """Sweeps: models x suites x protocols x repeats, defined in a request file and executed in as few sessions as possible.
 
-A file is a sweep if it has tables `[[sweep]]`, a key `protocols`, or a list as `repeats`. Keys above the tables are defaults
-for all tables. A table is the product of its models, suites, protocols and repeats; its other keys are options of a run.
-Combinations with the same models and options share a session, and thus a queue for each model.
+A request file defines a sweep if it has tables `[[sweep]]`, a key `protocols`, or a list as `repeats`. Keys above the tables
+are defaults for all tables. A table stands for all combinations of its models, suites, protocols and repeats; its other keys
+are options of a run. Combinations with the same models and options share a session, and thus one queue for each model.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from evals.run.session import Session
 from evals.suite import Suite
 
 TABLES, PROTOCOLS, REPEATS = "sweep", "protocols", "repeats"
+"""Keys of a sweep's file."""
 SINGLE_RUN_OPTIONS = ("run", "dry_run", "until_decided", "against", "policy", "promise", "detach")
-"""Options of single runs, which are not allowed as keys of a sweep; `--detach` on the command line applies to the whole sweep."""
+"""Options that are not allowed in a sweep, except for `--detach` on the command line, which applies to the whole sweep."""
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ class Part(Struct, frozen=True, kw_only=True):
     request: RunRequest
     """Models and options, without suites, protocol and repeats."""
     suites: tuple[Suite, ...]
-    """Each with its protocol and number of repeats."""
+    """The suites, each with its protocol and number of repeats."""
 
 
 class SweepResult(Struct, kw_only=True):
@@ -48,9 +49,9 @@ class SweepResult(Struct, kw_only=True):
 def plan_sweep(
     settings: Mapping[str, Any], overrides: Mapping[str, Any], source: str
 ) -> tuple[list[Part], list[str]]:
-    """Return the parts of a sweep, and a line for each mistake in its file.
+    """Return the parts of a sweep, and a line for each mistake in its settings.
 
-    `overrides`: options of the command line, which take precedence over those of the file.
+    `overrides`: options from the command line, which take precedence over the file's.
     """
     faults: list[str] = []
     parts = []
@@ -63,7 +64,7 @@ def plan_sweep(
 def _levels(
     settings: Mapping[str, Any], source: str, faults: list[str]
 ) -> Iterator[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
-    """Yield the name of each table with the levels of settings that apply to it: the keys above the tables, then its own."""
+    """Yield (name, levels) for each table. Its levels are (source, settings): the keys above all tables, then the table's own."""
     defaults = source, {key: value for key, value in settings.items() if key != TABLES}
     tables = settings.get(TABLES, [{}])
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
@@ -77,7 +78,7 @@ def _levels(
 def _merge_levels(
     levels: Sequence[tuple[str, Mapping[str, Any]]], name: str, faults: list[str]
 ) -> dict[str, Any]:
-    """Return the options of a table; mistakes are added to `faults`."""
+    """Merge the levels of a table, of which later ones take precedence; mistakes are added to `faults`."""
     allowed = [key for key in (*options(), PROTOCOLS) if key not in SINGLE_RUN_OPTIONS]
     merged: dict[str, Any] = {}
     for source, level in levels:
@@ -101,9 +102,11 @@ def _merge_levels(
 
 
 def _table_parts(table: dict[str, Any], name: str, faults: list[str]) -> list[Part]:
-    """Return one part per suite, protocol and number of repeats of a table; mistakes are added to `faults`."""
-    protocols = _axis(table.pop(PROTOCOLS, None), str, f"{name}: {PROTOCOLS} must be names", faults)
-    repeats = _axis(table.pop(REPEATS, None), int, f"{name}: {REPEATS} must be whole numbers above 0", faults)
+    """Return a part for each suite, protocol and number of repeats in a table; mistakes are added to `faults`."""
+    protocols = _axis_values(table.pop(PROTOCOLS, None), str, f"{name}: {PROTOCOLS} must be names", faults)
+    repeats = _axis_values(
+        table.pop(REPEATS, None), int, f"{name}: {REPEATS} must be whole numbers above 0", faults
+    )
     try:
         request = make_request(table, source=name)
     except UsageError as error:
@@ -125,8 +128,8 @@ def _table_parts(table: dict[str, Any], name: str, faults: list[str]) -> list[Pa
     return parts
 
 
-def _axis(value: Any, kind: type, fault: str, faults: list[str]) -> list[Any]:
-    """Return the values of one axis, [None] if it is not set; adds `fault` to `faults` if they are invalid."""
+def _axis_values(value: Any, kind: type, fault: str, faults: list[str]) -> list[Any]:
+    """Return the values of one axis of a sweep, [None] if it is not set; if they are invalid, add `fault` to `faults`."""
     if value is None:
         return [None]
     values = value if isinstance(value, list | tuple) else [value]
@@ -138,7 +141,7 @@ def _axis(value: Any, kind: type, fault: str, faults: list[str]) -> list[Any]:
 
 
 def _merge_parts(parts: Sequence[Part]) -> list[Part]:
-    """Merge parts with the same models and options; a suite with several numbers of repeats needs several parts."""
+    """Merge parts with the same models and options; a suite with several numbers of repeats needs as many parts."""
     sessions: dict[tuple[bytes, int], tuple[RunRequest, dict[tuple[str, str], Suite]]] = {}
     for part in parts:
         encoded = msgspec.json.encode(part.request, enc_hook=str)
@@ -162,14 +165,16 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
 
     A part that fails is reported and the others are executed; an interrupt ends the sweep.
     """
-    for part in parts:  # finds options that cannot be combined before the first call
+    for part in parts:  # so that conflicting options are found before the first call
         Session(part.request, suites=part.suites, say=lambda _: None)
     result = SweepResult(outcomes=[], faults=[])
     spending = _Spending()
     for number, part in enumerate(parts, 1):
         request = spending.limit_to_remaining(part.request)
         if request is None:
-            result.faults.append(f"part {number} of {len(parts)} is skipped: the limit has been reached")
+            result.faults.append(
+                f"part {number} of {len(parts)} is skipped: the limit on cost or tokens has been reached"
+            )
             continue
         if len(parts) > 1:
             say(f"part {number} of {len(parts)}: {', '.join(dict.fromkeys(s.id for s in part.suites))}")
@@ -190,7 +195,7 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
 
 
 def _spending_by_run(runs: Sequence[store.Run]) -> dict[str, tuple[float, int]]:
-    """Return the cost in USD and the tokens of each run, by its folder."""
+    """Return folder -> (cost in USD, tokens) for each run."""
     amounts = {}
     for run in runs:
         try:
@@ -203,20 +208,20 @@ def _spending_by_run(runs: Sequence[store.Run]) -> dict[str, tuple[float, int]]:
 
 
 class _Spending:
-    """Spending of the parts of a sweep so far."""
+    """What the parts of a sweep have spent so far."""
 
     def __init__(self) -> None:
         self.cost_usd, self.tokens = 0.0, 0
 
     def add(self, before: Mapping[str, tuple[float, int]], after: Mapping[str, tuple[float, int]]) -> None:
-        """Add the increase in cost and tokens."""
+        """Add the increase in cost and tokens between two results of `_spending_by_run`."""
         for path, (cost_usd, tokens) in after.items():
             earlier = before.get(path, (0.0, 0))
             self.cost_usd += max(0.0, cost_usd - earlier[0])
             self.tokens += max(0, tokens - earlier[1])
 
     def limit_to_remaining(self, request: RunRequest) -> RunRequest | None:
-        """Return the request with what remains of its limits; None if one has been reached."""
+        """Return the request with what remains of its limits on cost and tokens; None if a limit has been reached."""
         cost = None if request.max_cost is None else request.max_cost - self.cost_usd
         tokens = None if request.max_total_tokens is None else request.max_total_tokens - self.tokens
         if (cost is not None and cost <= 0) or (tokens is not None and tokens <= 0):

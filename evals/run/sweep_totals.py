@@ -1,4 +1,4 @@
-"""Totals over the forecasts of a sweep: runs, calls, tokens, cost and hours."""
+"""Totals over the forecasts of a sweep."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from evals.run.dry_run import Forecast, hours_together
 
 
 class Totals(Struct, frozen=True, kw_only=True):
-    """Totals over the forecasts of a sweep."""
+    """Totals of runs, calls, tokens, cost and hours."""
 
     runs: int
     existing: int
-    """Runs that have all replies and are reused."""
+    """Number of runs that have all replies and are reused."""
     resumed: int
     new: int
     calls: int
@@ -25,13 +25,13 @@ class Totals(Struct, frozen=True, kw_only=True):
     cost_usd: float | None
     """Cost of the runs whose price is known; None if there are none."""
     unpriced: int
-    """Runs with calls to make whose cost is unknown."""
+    """Number of runs with calls to make whose cost is unknown."""
     hours: float
     """Hours if the models run one after the other, over the runs whose time is known."""
     hours_side_by_side: float
     """Hours if the models of each part of the sweep run concurrently, except those that take turns (`Forecast.in_turn`)."""
     untimed: int
-    """Runs with calls to make whose time is unknown."""
+    """Number of runs with calls to make whose time is unknown."""
 
 
 def totals(parts: Sequence[Sequence[Forecast]]) -> Totals:

@@ -120,7 +120,7 @@ def _unique_runs(
     by_suite: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
     for run in runs:
         card = run.card
-        start = names.when(card, run.path)
+        start = names.start_time(card, run.path)
         by_suite.setdefault((card.config.suite, card.config.protocol), []).append((start, card.model, run))
     if latest:
         for key, entries in by_suite.items():

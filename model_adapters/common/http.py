@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from evals.calls.open_files import connection_limit, raise_open_files
+from evals.calls.open_files import first_reserved_descriptor, raise_file_limit
 from evals.calls.secrets import Mask, api_key, url_secrets
 from evals.data.loose_json import to_strict_json
 from evals.errors import BadReply, Disconnected, Fatal, ModelError, RateLimit, UsageError, from_status
@@ -192,7 +192,7 @@ class Client:
     def _open_session(self) -> ClientSession:
         import aiohttp
 
-        raise_open_files()
+        raise_file_limit()
         return aiohttp.ClientSession(
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=30),
@@ -265,7 +265,7 @@ def _create_socket(address: tuple[Any, ...]) -> socket.socket:
     """Return a socket with TCP keep-alive, since firewalls drop idle connections and a model may reason for minutes."""
     family, kind, protocol = address[:3]
     sock = socket.socket(family, kind, protocol)
-    if sock.fileno() >= connection_limit():
+    if sock.fileno() >= first_reserved_descriptor():
         sock.close()
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -61,7 +61,7 @@ async def test_cancelled_by_both_it_is_cancelled() -> None:
     await asyncio.sleep(0)
     task.cancel()
     deadline._due[task] = 0.0
-    deadline._sweep()
+    deadline._expire_due()
     with pytest.raises(asyncio.CancelledError):
         await task
 

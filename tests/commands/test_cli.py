@@ -58,7 +58,7 @@ def test_run_with_one_failure_ends_with_1_and_shows_the_bounds(here):
     assert entry["coverage"] == 15 / 16
     head = headline(entry)
     assert (head["value"], head["n"], head["worst"], head["best"]) == (1.0, 15, 15 / 16, 1.0)
-    assert "mmlu-pro: 1 failed rejected: HTTP 400: as scripted" in done.err.splitlines()
+    assert "mmlu-pro: 1 failed (rejected): HTTP 400: as scripted" in done.err.splitlines()
 
 
 def test_the_same_command_asks_again_only_what_failed(here):

@@ -550,7 +550,8 @@ def test_a_folder_with_runs_is_never_taken_for_the_end_of_an_id(
     for name in ("a", "a/", "./a", "a/toy@1", "a/toy@1/m"):  # an id ends in a
         assert [run.path.name for run in store.find(results, name)] == ["theirs"]
     with pytest.raises(
-        StoreError, match=r"'mine' names a run and is a folder with runs; for the folder write \./mine"
+        StoreError,
+        match=r"'mine' is both the name of a run and a folder of runs; write \./mine for the folder",
     ):
         store.find(results, "mine")
     assert [run.path.name for run in store.find(results, "./mine")] == ["theirs"]
@@ -638,7 +639,7 @@ def test_a_run_is_found_by_every_name(many: Path, name: str, suites: list[str]) 
         ("20260101", "run '20260101' is the beginning of 2 ids"),
         ("big", "run 'big' is the model of 2 runs: .*aaaaaa/gpqa:diamond"),
         ("gpqa", "run 'gpqa' is the suite of 2 runs: week1/gpqa:main, .*aaaaaa/gpqa:diamond"),
-        ("last:6", "there is no run last:6; there are 5"),
+        ("last:6", "there is no run last:6; the number of runs is 5"),
         ("last:0", "there is no run last:0"),
         ("week1/aime", "no run 'week1/aime'"),
         ("/", "no run '/'"),

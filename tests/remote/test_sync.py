@@ -269,7 +269,7 @@ def test_a_huge_manifest_is_not_read(folder: Path) -> None:
             lambda path: path.write_bytes(b"x" * path.stat().st_size),
             "its content does not match the hash in its manifest",
         ),
-        (lambda path: path.write_bytes(b"x"), "it has 1 bytes, but its manifest states"),
+        (lambda path: path.write_bytes(b"x"), "its size in bytes is 1, but its manifest states"),
         (lambda path: path.unlink(), "is missing: the remote run is incomplete"),
     ],
     ids=["other bytes", "cut", "missing"],

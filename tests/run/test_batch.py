@@ -112,7 +112,7 @@ def test_stopped_while_it_runs_and_picked_up_later(vendor: Vendor, model: str) -
     with interrupted_at_the_first_poll():
         first = evals(*RUN, "-m", model)
     assert first.status == 130
-    assert "1 batch still pending: repeat the command" in first.err
+    assert "1 batch is still pending: repeat the command" in first.err
     assert card()["status"] == "interrupted"
     (noted,) = batch_log.pending_batches(run_folder())
     assert noted.id in vendor.batches

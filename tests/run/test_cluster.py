@@ -114,7 +114,7 @@ async def test_what_a_dead_replica_had_goes_to_others_once(tmp_path: Path) -> No
     assert max(r.outcome.attempts for r in records) == 2
     (note,) = cluster.notes
     assert re.fullmatch(
-        r"cluster: replica 2 was lost \(its node is gone\); [1-6] samples are sent to others", note
+        r"cluster: replica 2 was lost \(its node is gone\); pending requests sent to others: [1-6]", note
     )
 
 
@@ -282,13 +282,13 @@ async def test_images_travel_with_the_question(tmp_path: Path, monkeypatch) -> N
     from PIL import Image
 
     from evals.data import media
-    from evals.run.cluster.queue import _images
+    from evals.run.cluster.queue import _read_images
 
     stream = BytesIO()
     Image.new("RGB", (8, 8), "red").save(stream, format="PNG")
     kept = media.store_image(tmp_path, stream.getvalue())
     prompt = Prompt(messages=(Message("user", (kept,)),))
-    question = ReplicaRequest(1, prompt, ANYTHING, _images(prompt))
+    question = ReplicaRequest(1, prompt, ANYTHING, _read_images(prompt))
     monkeypatch.setattr(media, "_FOLDERS", {})  # another machine, which does not see the driver's folder
     seen = []
 
@@ -350,7 +350,7 @@ def test_the_environment_of_replicas_holds_the_engines_words_and_no_keys(monkeyp
     monkeypatch.setenv("EVALS_ENGINE_ARGS", "--seed 1")
     monkeypatch.setenv("EVALS_SERVER_KEY", "secret")
     recorded = Recorded()
-    assert len(replicas._actors(recorded, "vllm:x/y", placement.Placement(3, 4), {})) == 3
+    assert len(replicas._start_actors(recorded, "vllm:x/y", placement.Placement(3, 4), {})) == 3
     assert (recorded.asked["num_gpus"], recorded.asked["scheduling_strategy"]) == (4, "SPREAD")
     assert recorded.asked["runtime_env"]["env_vars"] == {
         "EVALS_ENGINE_ARGS": "--seed 1",
@@ -375,7 +375,7 @@ def test_a_replica_goes_over_as_few_nodes_as_can_be(need, gpus, fits) -> None:
 @pytest.mark.parametrize(
     ("nodes", "gpus", "words"),
     [
-        ([{"CPU": 8.0}] * 3, None, "no node of the cluster has any (3 nodes, 24 CPUs)"),
+        ([{"CPU": 8.0}] * 3, None, "no node of the cluster has any (nodes: 3, CPUs: 24)"),
         (
             [{"CPU": 8.0, "GPU": 2.0}] * 2,
             8,

@@ -221,7 +221,7 @@ def test_no_gpus_on_any_node_is_one_line(place: Place, tmp_path: Path) -> None:
         env=place.env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "no node of the cluster has any (3 nodes, 3 CPUs)" in done.stderr.strip().splitlines()[-1]
+    assert "no node of the cluster has any (nodes: 3, CPUs: 3)" in done.stderr.strip().splitlines()[-1]
 
 
 def test_a_node_killed_at_half_way(place: Place, one: tuple[Run, float]) -> None:

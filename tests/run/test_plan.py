@@ -252,7 +252,7 @@ def test_a_reply_whose_scorer_broke_is_scored_again_and_not_asked_again(tmp_path
     written(tmp_path, broken)
     job = toy.job(tmp_path)
     assert job.done == {("q000", 0)}
-    assert job.stale  # the run scores it, not the plan
+    assert job.is_stale  # the run scores it, not the plan
     rescore(job.writer, job.suite)
     (record,) = store.Run(job.writer.path).records()
     assert record.scores["exact"] == toy.Exact()(toy.sample("q000"), record.prompt, record.outcome)
@@ -262,7 +262,7 @@ def test_a_reply_whose_scorer_broke_is_scored_again_and_not_asked_again(tmp_path
 def test_a_changed_rule_scores_stored_replies_again(tmp_path: Path) -> None:
     written(tmp_path, toy.record("q000", text="B", value=1.0))  # by an older rule B was right
     job = toy.job(tmp_path, toy.suite(scorers={"exact": toy.Exact(2)}))
-    assert job.stale
+    assert job.is_stale
     assert job.writer.card.scorers == {"exact": "Exact(1)@1"}  # until it is so
     rescore(job.writer, job.suite)
     (record,) = store.Run(job.writer.path).records()

@@ -106,7 +106,7 @@ def test_a_run_with_other_shots_is_a_run_of_another_protocol(here: Path) -> None
         "4",
     )
     own, other = evals(*words), evals(*words, "--shots", "1")
-    assert "1 few-shot examples (--shots) instead of the number in official" in other.err
+    assert "1 few-shot example (--shots) instead of the number in official" in other.err
     assert "--shots" not in own.err
     cards = [run.card for run in store.runs(here / "results")]
     assert sorted(card.config.protocol for card in cards) == ["official", "official+1-shot"]

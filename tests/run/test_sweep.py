@@ -278,7 +278,7 @@ def test_a_limit_on_tokens_holds_for_all_parts(here: Path) -> None:
     with FaultyServer(lambda call: completion("ANSWER: A")) as server:
         done = evals("run", file, "-m", server.model, "--max-total-tokens", "700", "--concurrency", "4")
         assert done.status == 1, done.err
-        assert "is skipped: the limit has been reached" in done.err
+        assert "is skipped: the limit on cost or tokens has been reached" in done.err
         assert 40 <= len(server.calls) <= 60  # of 15 tokens each
 
 

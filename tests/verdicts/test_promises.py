@@ -70,7 +70,7 @@ def test_a_promise_made_after_the_run_is_broken(place: Path) -> None:
     assert evals("gate", "promise", "policy.toml", "promise.json", "--sample", "--seed", "3").status == 0
     assert run("--seed", "3", "--run", "new").status == 0
     (card,) = [one.card for one in store.runs(place / "results")]
-    assert "written after the run began" in promise_status(card)
+    assert "the promise was made after the run began" in promise_status(card)
 
 
 def test_bad_input_is_one_line(place: Path) -> None:

@@ -1,6 +1,6 @@
-"""The replica's side of a cluster: one model in a process on a node, which answers the driver's requests.
+"""The node's side of a replica: a process with one model, which answers the requests of the driver (the `evals run` process).
 
-Its messages, which are bytes, are carried by Ray (`ray_replicas.py`) or by Slurm jobs (`slurm/node.py`).
+Messages between the two are bytes, carried by Ray (`ray_replicas.py`) or over a WebSocket (`slurm/node.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from evals.boundary import foreign_code
 from evals.calls.call import call_model
 from evals.data import media
 from evals.errors import EvalsError, Gone, ModelError, UsageError
-from evals.run.cluster.multi_node import Followers
+from evals.run.cluster.multi_node import FollowerGroup
 from evals.run.cluster.queue import (
     POLL_S,
     RemoteError,
@@ -34,16 +34,16 @@ from evals.run.cluster.queue import (
 from evals.seams import HasStartup, notes_of, slots_of
 
 LINGER_S = 0.005
-"""Responses that arrive within this time share one message."""
+"""Responses that are ready within this time share one message."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_requests = msgspec.msgpack.Decoder(RequestBatch).decode
 
 
 class ReplicaHost:
-    """A replica process on a node: one model that answers concurrent requests. Messages are bytes."""
+    """A replica on a node: one model that answers concurrent requests."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], *, nodes: int = 1, gpus: int = 0) -> None:
-        """`nodes`: number of nodes of the replica; `gpus`: number of GPUs over all of them."""
+        """`nodes`: number of nodes that the replica spans; `gpus`: number of GPUs on all of them together."""
         self._folder = Path(tempfile.mkdtemp(prefix="evals-replica-"))
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._responses: list[ReplicaResponse] = []
@@ -51,16 +51,16 @@ class ReplicaHost:
         self._fault = ""
         self._start_number = 0
         self._sent_notes: set[str] = set()
-        """Notes already sent to the driver."""
+        """The model's notes that the driver has received."""
         self._is_closing = False
-        self._followers = Followers(spec, options, nodes=nodes, gpus=gpus) if nodes > 1 else None
+        self._followers = FollowerGroup(spec, options, nodes=nodes, gpus=gpus) if nodes > 1 else None
         try:
             self._model = load.model(spec, results=self._folder, **options)
         except EvalsError as error:  # reported by `info`, since Ray would wrap it in a traceback
             self._fault = str(error)
 
     async def info(self) -> bytes:
-        """Return an encoded `ReplicaInfo`, with a fault if the model cannot run."""
+        """Return an encoded `ReplicaInfo`, which states a fault if the model cannot run."""
         info = ReplicaInfo(node=socket.gethostname(), version=version("science-evals"), fault=self._fault)
         if self._fault:
             return _encode(info)
@@ -70,7 +70,7 @@ class ReplicaHost:
         return _encode(replace(info, name=model.name, **capabilities))
 
     async def start(self) -> tuple[int, bytes]:
-        """Cancel all requests and wait until the model is ready; returns the number of this start and the encoded info."""
+        """Cancel all requests and wait until the model is ready; return the number of this start, and the result of `info`."""
         self._start_number += 1
         for task in self._tasks.values():
             task.cancel()
@@ -84,7 +84,7 @@ class ReplicaHost:
         return self._start_number, await self.info()
 
     async def _wait_for_server(self, waiting: Awaitable[None]) -> None:
-        """Wait for the server; raises UsageError at once if its part on another node ends."""
+        """Wait for the model's server; raises UsageError as soon as a part of the server on another node ends."""
         if self._followers is None:
             await waiting
             return
@@ -138,7 +138,10 @@ class ReplicaHost:
         return new_notes
 
     async def receive(self, start: int) -> bytes:
-        """Return the responses so far; waits up to `POLL_S` for the first and `LINGER_S` for others."""
+        """Return the responses that are ready; wait up to `POLL_S` for the first, and then `LINGER_S` for others.
+
+        `start`: the number that `start` returned to the caller; after a later start, there are no responses.
+        """
         if not self._responses:
             self._has_responses.clear()
             try:
@@ -153,7 +156,7 @@ class ReplicaHost:
         return _encode(responses)
 
     async def close(self) -> None:
-        """Stop the model, and the server that it launched."""
+        """Stop the model, and its server if it has launched one."""
         self._is_closing = True
         if self._followers is not None:
             await self._followers.close()

@@ -1,7 +1,7 @@
-"""Replicas that span several nodes: the server has one part per node, and the first part receives the requests.
+"""Replicas that span several nodes: the model's server has a part on each node, of which the first receives the requests.
 
-Ray reserves all GPUs or none (a placement group with one bundle per node), and the engine runs in its multi-node mode. If
-one part ends, the replica exits; Ray then stops the other parts and restarts the replica.
+Ray reserves either all GPUs or none (a placement group with one bundle per node), and the engine runs in its multi-node
+mode. If a part ends, the replica's process exits; Ray then stops the other parts and restarts the replica.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evals.errors import EvalsError
 
 
 class Follower:
-    """The part of a replica's server on a node other than the first."""
+    """A part of a replica's server on a node other than the first."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         """`environment`: variables for the engine on this node."""
@@ -32,28 +32,28 @@ class Follower:
             self._fault = str(error)
 
     async def follow(self) -> str:
-        """Run the server part until it ends; returns the reason."""
+        """Run this part of the server until it ends; return the reason."""
         reason = self._fault or await self._model.follow()
         return f"{reason} (on {socket.gethostname()})"
 
     async def close(self) -> None:
-        """Stop the server part."""
+        """Stop this part of the server."""
         if not self._fault:
             await self._model.close()
 
 
-class Followers:
-    """The parts of a replica after the first, in bundles 1, 2, ... of its placement group."""
+class FollowerGroup:
+    """The parts of a replica's server after the first, in bundles 1, 2, ... of the replica's placement group."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], *, nodes: int, gpus: int) -> None:
-        """Start the parts, and set the engine's environment variables on this node. `gpus`: total over all nodes."""
+        """Start the parts, and set the engine's environment variables on this node. `gpus`: number on all nodes together."""
         import ray
         from ray.util import get_current_placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         environment = {
             "EVALS_ENGINE_NODES": str(nodes),
-            "EVALS_ENGINE_MASTER": _with_free_port(ray.util.get_node_ip_address()),
+            "EVALS_ENGINE_MASTER": _address_with_free_port(ray.util.get_node_ip_address()),
         }
         os.environ.update(environment, EVALS_ENGINE_RANK="0")
         group = get_current_placement_group()
@@ -73,7 +73,7 @@ class Followers:
         self._tasks: set[asyncio.Task[str]] = set()
 
     async def wait_for_first_end(self) -> str:
-        """Run the parts and wait until one of them ends; returns the reason."""
+        """Run the parts and wait until one of them ends; return the reason."""
         self._tasks = self._tasks or {asyncio.create_task(_follow(actor)) for actor in self._actors}
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
@@ -99,7 +99,7 @@ async def _follow(actor: Any) -> str:
     return reason
 
 
-def _with_free_port(host: str) -> str:
+def _address_with_free_port(host: str) -> str:
     with socket.socket() as probe:
         probe.bind(("", 0))
         return f"{host}:{probe.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Placement: the number of replicas of a model that fit on a cluster, and the nodes that each spans."""
+"""How many replicas of a model fit on a cluster, and how many nodes each of them spans."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from evals import load, profiles
 from evals.errors import UsageError
 
 ENGINES = ("vllm", "lmdeploy", "sglang")
+"""Adapters that launch an inference server, which needs at least one GPU."""
 
 
 class Placement(Struct, frozen=True):
@@ -17,9 +18,9 @@ class Placement(Struct, frozen=True):
 
     replicas: int
     gpus: int
-    """GPUs of one replica over all its nodes; 0: none are reserved."""
+    """Number of GPUs of one replica, on all its nodes together; 0: none are reserved."""
     nodes: int = 1
-    """Nodes of one replica, with the same number of GPUs on each; above 1 only if it does not fit on a node."""
+    """Number of nodes of one replica, with equally many GPUs on each; more than 1 only if the replica does not fit on a node."""
     kind: str = ""
     """GPU type that all nodes of a multi-node replica must have."""
 
@@ -27,7 +28,10 @@ class Placement(Struct, frozen=True):
 def place(
     spec: str, nodes: Sequence[Mapping[str, float]], *, replicas: int | None, gpus: int | None
 ) -> Placement:
-    """Return the placement on nodes with these resources; raises UsageError. `gpus`: GPUs per replica, if set by the user."""
+    """Return the placement on nodes with these resources; raises UsageError if no replica fits.
+
+    `replicas`, `gpus`: number of replicas, and of GPUs per replica, if set by the user.
+    """
     adapter = spec.partition(":")[0]
     node_gpus = [int(node.get("GPU", 0)) for node in nodes]
     largest = max(node_gpus, default=0)
@@ -38,7 +42,7 @@ def place(
     if required and not largest:
         cpus = int(sum(node.get("CPU", 0) for node in nodes))
         raise UsageError(
-            f"{spec} needs GPUs ({required} per replica), but no node of the cluster has any ({len(nodes)} nodes, {cpus} CPUs)"
+            f"{spec} needs GPUs ({required} per replica), but no node of the cluster has any (nodes: {len(nodes)}, CPUs: {cpus})"
         )
     if required <= largest:
         return Placement(
@@ -58,11 +62,11 @@ def place(
 
 
 def multi_node_fit(required: int, node_gpus: Sequence[int]) -> tuple[int, int]:
-    """Return (replicas that fit, nodes per replica) with as few nodes per replica as possible; (0, 0) if none fits."""
+    """Return (number of replicas that fit, nodes per replica), with as few nodes per replica as possible; (0, 0) if none fits."""
     for nodes_per_replica in range(2, len(node_gpus) + 1):
         if required % nodes_per_replica:
             continue
-        # a replica takes at most one slot per node
+        # the number of replicas that could use each node; a replica uses a node at most once
         slots = [gpus // (required // nodes_per_replica) for gpus in node_gpus]
         fitting = [
             n
@@ -75,7 +79,7 @@ def multi_node_fit(required: int, node_gpus: Sequence[int]) -> tuple[int, int]:
 
 
 def gpus_needed(spec: str, kind: str) -> int:
-    """Return how many GPUs of a type a model needs according to its profile; 0 if unknown."""
+    """Return how many GPUs of a type a model needs according to its profile; 0 if that is unknown."""
     profile = profiles.find(spec)
     if profile is None or spec.partition(":")[0] not in (*ENGINES, "hf"):
         return 0

@@ -1,8 +1,8 @@
-"""Replicas of one model behind a single `reply`; the runner's queue, pace, retries and records are unchanged.
+"""Replicas of one model as a single model: the runner's queue, pace, retries and records are those of any other model.
 
 A request goes to the replica with the fewest pending requests; requests made at the same moment share one message. If a
-replica is lost, or silent for longer than its lease, its pending requests fail with Disconnected and the runner retries
-them on other replicas. Late responses are discarded, so the driver writes each record once.
+replica is lost, or silent for too long (`LEASE_S`), its pending requests fail with Disconnected, and the runner retries them
+on other replicas. Late responses are discarded, so that each record is written once.
 A `ReplicaLink` connects to a replica: over Ray (`ray_replicas.py`), Slurm (`slurm/link.py`), or within this process (tests).
 """
 
@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from heapq import heapify, heappop, heappush, heapreplace
+from importlib.metadata import version
 from itertools import count
 from typing import Protocol
 
@@ -27,9 +28,9 @@ from evals.plain import notice
 from evals.types import Media, Prompt, Reply, Sampling
 
 POLL_S = 5.0
-"""Maximum interval between a replica's messages; responses are sent at once."""
+"""Maximum time between two messages from a replica; responses are sent without waiting for it to pass."""
 LEASE_S = 30.0
-"""Silence after which a replica's requests are retried on others."""
+"""Maximum silence of a replica; after it, the replica's requests are retried on others."""
 SHUTDOWN_S = 10.0
 """Time allowed for replicas to shut down cleanly."""
 
@@ -41,7 +42,7 @@ class ReplicaRequest(Struct, frozen=True, array_like=True):
     prompt: Prompt
     sampling: Sampling
     images: dict[str, bytes] = {}
-    """SHA-256 -> stored bytes, since a node need not share a disk with the driver."""
+    """SHA-256 of an image -> its stored bytes, since the node may not share a disk with the driver."""
 
 
 class RequestBatch(Struct, frozen=True, array_like=True):
@@ -53,7 +54,7 @@ class RequestBatch(Struct, frozen=True, array_like=True):
 
 
 class RemoteError(Struct, frozen=True, tag="fault"):
-    """An adapter's error, serialized for the driver."""
+    """An error of the replica's model, serialized for the driver."""
 
     kind: str
     """Class name in `errors.py`."""
@@ -63,7 +64,7 @@ class RemoteError(Struct, frozen=True, tag="fault"):
 
     @classmethod
     def of(cls, error: Exception) -> RemoteError:
-        """Serialize an error; foreign exceptions become ModelError."""
+        """Serialize an error; exceptions of other classes become ModelError."""
         if not isinstance(error, ModelError | UsageError):
             return cls("ModelError", f"{type(error).__name__}: {error}")
         retry_after_s = error.retry_after_s if isinstance(error, RateLimit) else None
@@ -86,7 +87,7 @@ class ReplicaResponse(Struct, frozen=True, array_like=True):
     number: int
     outcome: Reply | RemoteError
     notes: tuple[str, ...] = ()
-    """Notes of the replica's model that are new, for the card."""
+    """New notes of the replica's model, for the card."""
 
 
 class ReplicaInfo(Struct, frozen=True, kw_only=True):
@@ -96,23 +97,31 @@ class ReplicaInfo(Struct, frozen=True, kw_only=True):
     accepts: frozenset[str] = frozenset()
     slots: int | None = None
     node: str = ""
-    """Name of its node."""
+    """Name of the node."""
     version: str = ""
     """Version of this package on the node."""
     notes: tuple[str, ...] = ()
     fault: str = ""
-    """Why it cannot run, in one line; empty if it can."""
+    """Why the replica cannot run, in one line; empty if it can."""
+
+
+def require_same_version(info: ReplicaInfo) -> None:
+    """Raise UsageError if a replica runs another version of this package than the driver."""
+    if info.version != (own_version := version("science-evals")):
+        raise UsageError(
+            f"science-evals {info.version} on {info.node}, {own_version} here: install the same version"
+        )
 
 
 class ReplicaLost(Exception):
-    """The replica cannot be reached; its link may reconnect."""
+    """A replica cannot be reached any more; its link may reconnect."""
 
 
 class ReplicaLink(Protocol):
     """Connection to one replica."""
 
     async def start(self) -> ReplicaInfo:
-        """Wait until the replica is ready, initially and after a loss; raises UsageError if it cannot be started."""
+        """Wait until the replica is ready, initially and after each loss; raises UsageError if it cannot be started."""
         ...
 
     def send(self, raw: bytes) -> None:
@@ -120,7 +129,7 @@ class ReplicaLink(Protocol):
         ...
 
     async def receive(self) -> bytes:
-        """Wait for responses, at most `POLL_S`; returns an encoded list of `ReplicaResponse`. Raises ReplicaLost."""
+        """Wait for responses, at most `POLL_S`, and return an encoded list of `ReplicaResponse`; raises ReplicaLost."""
         ...
 
     async def close(self) -> None:
@@ -133,41 +142,43 @@ _decode_responses = msgspec.msgpack.Decoder(list[ReplicaResponse]).decode
 
 
 class Replica:
-    """The driver's side of one replica: its pending requests."""
+    """The driver's side of one replica, with the pending requests."""
 
     def __init__(self, number: int, link: ReplicaLink) -> None:
         self.number, self.link = number, link
         self.is_up = False
         self.pending: dict[int, asyncio.Future[Reply]] = {}
         self.notes: list[str] = []
-        """Notes of its model, received with responses."""
-        self._outgoing: list[ReplicaRequest] = []
-        self._outgoing_cancelled: list[int] = []
+        """Notes of the replica's model that were received with responses."""
+        self._unsent_requests: list[ReplicaRequest] = []
+        self._unsent_cancellations: list[int] = []
 
     def submit(self, request: ReplicaRequest) -> asyncio.Future[Reply]:
         """Add a request to the next message, which is sent in the next iteration of the event loop."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Reply] = loop.create_future()
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.pending[request.number] = future
-        if not self._outgoing and not self._outgoing_cancelled:
-            loop.call_soon(self._send)
-        self._outgoing.append(request)
+        self._schedule_send()
+        self._unsent_requests.append(request)
         return future
 
     def cancel(self, number: int) -> None:
         """Cancel a request."""
         if self.pending.pop(number, None) is not None and self.is_up:
-            if not self._outgoing and not self._outgoing_cancelled:
-                asyncio.get_running_loop().call_soon(self._send)
-            self._outgoing_cancelled.append(number)
+            self._schedule_send()
+            self._unsent_cancellations.append(number)
+
+    def _schedule_send(self) -> None:
+        """Call `_send` in the next iteration of the event loop, unless that is scheduled already."""
+        if not self._unsent_requests and not self._unsent_cancellations:
+            asyncio.get_running_loop().call_soon(self._send)
 
     def _send(self) -> None:
         if self.is_up:
-            self.link.send(_encode(RequestBatch(self._outgoing, self._outgoing_cancelled)))
-        self._outgoing, self._outgoing_cancelled = [], []
+            self.link.send(_encode(RequestBatch(self._unsent_requests, self._unsent_cancellations)))
+        self._unsent_requests, self._unsent_cancellations = [], []
 
     def resolve(self, raw: bytes) -> None:
-        """Set the results of pending requests from an encoded list of responses; raises Gone if the replica's server is gone."""
+        """Set the results of pending requests from an encoded list of responses; raises Gone if a response says that the server is gone."""
         server_gone = None
         for response in _decode_responses(raw):
             self.notes += response.notes
@@ -185,7 +196,7 @@ class Replica:
             raise server_gone
 
     def fail_pending(self, reason: str) -> int:
-        """Fail all pending requests with Disconnected, so that they are retried elsewhere; returns their number."""
+        """Fail all pending requests with Disconnected, so that they are retried elsewhere; return their number."""
         self.is_up = False
         pending, self.pending = self.pending, {}
         for future in pending.values():
@@ -198,7 +209,7 @@ class Cluster:
     """A model that sends each request to the least loaded replica."""
 
     def __init__(self, links: Sequence[ReplicaLink], info: ReplicaInfo, *, lease_s: float = LEASE_S) -> None:
-        """`info`: description of one replica, taken to apply to all. The first call of `ready` starts the replicas."""
+        """`info`: description of one replica, assumed to apply to all. The first call of `ready` starts the replicas."""
         self.name, self.accepts = info.name, info.accepts
         self.slots: int | None = len(links) * (info.slots or MAX_LIMIT)
         self._notes: list[str] = list(info.notes)
@@ -206,21 +217,21 @@ class Cluster:
         self._lease_s = lease_s
         self._numbers = count()
         self._load_heap: list[tuple[int, int]] = []
-        """Heap of (pending requests, replica index); stale entries are discarded when popped."""
+        """Heap of (number of pending requests, replica index); outdated entries are discarded when they are popped."""
         self._tasks: list[asyncio.Task[None]] = []
         self._state_changed = asyncio.Event()
         self._ready_count = 0
         self._loss_reason = ""
-        """Why the last replica was lost permanently."""
+        """Why a replica was last lost permanently."""
         self._has_been_up = False
 
     @property
     def notes(self) -> list[str]:
-        """Return notes for the card, e.g. on the cluster and on request fields that its servers reject."""
+        """Return notes for the card, e.g. on the cluster, and on request fields that the servers rejected."""
         return list(dict.fromkeys([*self._notes, *(note for r in self._replicas for note in r.notes)]))
 
     def ready(self) -> Awaitable[None] | None:
-        """Return None if a replica is ready, else an awaitable for one; it raises UsageError, or Gone during a run."""
+        """See `HasStartup`; the awaitable waits until a replica is ready."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._serve(replica)) for replica in self._replicas]
         return None if self._ready_count else self._wait_for_replica()
@@ -237,8 +248,8 @@ class Cluster:
             await self._state_changed.wait()
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Call the least loaded replica; raises the adapter's errors, and Disconnected if the replica is lost."""
-        images = _images(prompt)
+        """Call the least loaded replica; raises the errors of its model, and Disconnected if the replica is lost."""
+        images = _read_images(prompt)
         replica = self._least_loaded()
         number = next(self._numbers)
         future = replica.submit(ReplicaRequest(number, prompt, sampling, images))
@@ -250,7 +261,7 @@ class Cluster:
             raise
 
     def _least_loaded(self) -> Replica:
-        """Return the replica with the fewest pending requests, and count one more for it."""
+        """Return the replica with the fewest pending requests, and count one more request for it."""
         while self._load_heap:
             requests, index = self._load_heap[0]
             replica = self._replicas[index]
@@ -286,11 +297,11 @@ class Cluster:
                 self._say(f"replica {replica.number} will not come back: {error}")
             await asyncio.gather(replica.link.close(), return_exceptions=True)  # frees its GPUs
         finally:
-            # set once this task is done, since waiters check whether all tasks are done
+            # only once this task is done, since waiters check whether all tasks are done
             asyncio.get_running_loop().call_soon(self._state_changed.set)
 
     async def _listen(self, replica: Replica) -> None:
-        """Process a replica's responses; a single deadline is rescheduled, which avoids a timer per message."""
+        """Process a replica's responses; one deadline is rescheduled for all messages, since a timer for each would be slow."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._lease_s) as lease:
@@ -318,7 +329,9 @@ class Cluster:
     def _on_lost(self, replica: Replica, reason: str) -> None:
         self._ready_count -= 1
         failed_count = replica.fail_pending(f"replica {replica.number} was lost: {reason}")
-        line = f"replica {replica.number} was lost ({reason}); {failed_count} samples are sent to others"
+        line = (
+            f"replica {replica.number} was lost ({reason}); pending requests sent to others: {failed_count}"
+        )
         self._notes.append(f"cluster: {line}")
         self._say(line)
 
@@ -335,7 +348,7 @@ class Cluster:
                 await asyncio.gather(*(r.link.close() for r in self._replicas), return_exceptions=True)
 
 
-def _images(prompt: Prompt) -> dict[str, bytes]:
+def _read_images(prompt: Prompt) -> dict[str, bytes]:
     images = {}
     for message in prompt.messages:
         for part in message.parts:

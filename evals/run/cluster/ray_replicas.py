@@ -1,7 +1,7 @@
-"""Replicas as Ray actors: `--cluster ray`, or `ray://HOST:PORT`.
+"""Replicas as Ray actors: `--cluster ray` or `--cluster ray://HOST:PORT`.
 
 Ray starts the replicas (`host.py`), places them on free GPUs, and restarts them if their process or node dies. A replica
-loads its model on its node as `evals run` would, so an adapter that launches a server launches it on the GPUs that Ray
+loads its model on its node as `evals run` would, so that an adapter that launches a server does so on the GPUs that Ray has
 assigned. A replica that does not fit on a node gets a placement group: GPUs on several nodes, all or none (`multi_node.py`).
 """
 
@@ -13,7 +13,6 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,20 +23,21 @@ from evals.boundary import foreign_code
 from evals.errors import Crash, UsageError, install
 from evals.run.cluster.host import ReplicaHost
 from evals.run.cluster.placement import Placement, place
-from evals.run.cluster.queue import Cluster, ReplicaInfo, ReplicaLost
+from evals.run.cluster.queue import Cluster, ReplicaInfo, ReplicaLost, require_same_version
 
 MAX_RESTARTS = 3
 """Maximum number of restarts of a replica by Ray."""
 CONNECT_S = 5.0
+"""Deadline for connecting to the address of a Ray cluster."""
 PLACEMENT_S = 60.0
 """Deadline for Ray to place the first replica and start its process."""
 LOSS_REASONS = {
     "ActorDiedError": "its process or its node died",
     "ActorUnavailableError": "it cannot be reached",
 }
-"""Ray error class -> explanation."""
+"""Class of a Ray error -> explanation for the user."""
 ENVIRONMENT_PREFIX = "EVALS_ENGINE_"
-"""Prefix of environment variables that are passed from the driver to replicas; secrets are set on the nodes."""
+"""Prefix of the environment variables that the driver passes to replicas; secrets must be set on the nodes."""
 _decode_info = msgspec.msgpack.Decoder(ReplicaInfo).decode
 
 
@@ -49,7 +49,7 @@ class RayLink:
         self._start = 0
 
     async def start(self) -> ReplicaInfo:
-        """See `ReplicaLink`; Ray queues the actor until a node is free, and repeats the call if the actor dies in the meantime."""
+        """See `ReplicaLink`; Ray waits for a free node, and repeats the call if the actor dies in the meantime."""
         from ray.exceptions import RayError
 
         try:
@@ -97,7 +97,7 @@ class RayCluster(Cluster):
 
 
 def _short_message(error: BaseException) -> str:
-    """Return the informative line of a Ray error."""
+    """Return the most informative line of a Ray error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     informative = [line for line in lines if "Error" in line or "died" in line or "node" in line.lower()]
     return (informative or lines or [type(error).__name__])[-1][:300]
@@ -117,12 +117,9 @@ def connect(
         cleanup.callback(ray.shutdown)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         placement = place(spec, nodes, replicas=replicas, gpus=gpus)
-        links = [RayLink(actor) for actor in _actors(ray, spec, placement, options)]
+        links = [RayLink(actor) for actor in _start_actors(ray, spec, placement, options)]
         info = _first_info(ray, links)
-        if info.version != version("science-evals"):
-            raise UsageError(
-                f"science-evals {info.version} on {info.node}, {version('science-evals')} here: install the same version"
-            )
+        require_same_version(info)
         cleanup.pop_all()
     gpu_text = f"{placement.gpus} GPUs each" + (
         f" over {placement.nodes} nodes" if placement.nodes > 1 else ""
@@ -165,7 +162,7 @@ def _join_or_start(ray: Any, options: Mapping[str, Any]) -> None:
 
 
 def _check_reachable(address: str) -> None:
-    """Raise UsageError if the address refuses connections; Ray itself would try for 30 s and fail with a long traceback."""
+    """Raise UsageError if the address refuses connections; Ray itself would try for 30 s, and fail with a long traceback."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port or 10001
@@ -181,7 +178,7 @@ def _check_reachable(address: str) -> None:
         ) from None
 
 
-def _actors(ray: Any, spec: str, placement: Placement, options: Mapping[str, Any]) -> list[Any]:
+def _start_actors(ray: Any, spec: str, placement: Placement, options: Mapping[str, Any]) -> list[Any]:
     environment = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT_PREFIX)}
     if placement.gpus:
         environment["EVALS_ENGINE_GPUS"] = str(placement.gpus)
@@ -196,15 +193,15 @@ def _actors(ray: Any, spec: str, placement: Placement, options: Mapping[str, Any
         ray.remote(ReplicaHost)
         .options(
             **actor_options,
-            scheduling_strategy=_reserve(placement) if placement.nodes > 1 else "SPREAD",
+            scheduling_strategy=_reserve_nodes(placement) if placement.nodes > 1 else "SPREAD",
         )
         .remote(spec, dict(options), nodes=placement.nodes, gpus=placement.gpus)
         for _ in range(placement.replicas)
     ]
 
 
-def _reserve(placement: Placement) -> Any:
-    """Reserve the GPUs of one replica, all or none, while this process runs; returns the strategy for its first node."""
+def _reserve_nodes(placement: Placement) -> Any:
+    """Reserve the GPUs of one replica, all or none, while this process runs; return the strategy that selects its first node."""
     from ray.util import placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -216,7 +213,7 @@ def _reserve(placement: Placement) -> Any:
 
 
 def _first_info(ray: Any, links: Sequence[RayLink]) -> ReplicaInfo:
-    """Return the description of the first replica that is up; raises UsageError with the last fault if all fail."""
+    """Return the description of the first replica that is up; raises UsageError with the last fault if no replica starts."""
     waiting = [link.actor.info.remote() for link in links]
     reason = f"Ray has placed no replica within {PLACEMENT_S:.0f} s: are its nodes busy? (`ray status`)"
     while waiting:

@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from evals.run.request import RunRequest
 
 DRIVER_VARIABLE = "EVALS_DETACHED"
-"""Environment variable that is set in the driver's job."""
+"""Environment variable that is set only in the job of a detached driver."""
 
 
 class SubmittedDriver(NamedTuple):
-    """A submitted driver job."""
+    """A driver that was submitted as a job."""
 
     job: str
     log: Path
 
 
 class DriverJob:
-    """A command line to run as a job, pickled by submitit. If the job is requeued, the run resumes."""
+    """A command line to run as a job, to be pickled by submitit. If the job is requeued, the run resumes."""
 
     def __init__(self, arguments: list[str], folder: Path) -> None:
         self.arguments, self.folder = arguments, folder
 
     def __call__(self) -> None:
-        """Run the command; ends the process with its exit status."""
+        """Run the command, and end the process with the command's exit status."""
         from importlib import import_module
 
         os.environ[DRIVER_VARIABLE] = "1"
@@ -45,14 +45,14 @@ class DriverJob:
         import_module("evals.cli").main()  # imported by name, since it belongs to a higher layer
 
     def checkpoint(self) -> DelayedSubmission:
-        """Return the job to run after requeuing; called by submitit before the time limit."""
+        """Return the job to run after requeuing; submitit calls this before the time limit."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 def is_driver_job() -> bool:
-    """Return whether this process is the driver of a detached run."""
+    """Return whether this process is the driver of a detached command."""
     return bool(os.environ.get(DRIVER_VARIABLE))
 
 

@@ -1,6 +1,6 @@
-"""Mutual authentication of driver and job over a WebSocket, with the key that both read from the shared folder.
+"""Mutual authentication of driver and job over a WebSocket, with a key that the job writes to the shared folder.
 
-Each side sends 32 random bytes, and proves that it knows the key by an HMAC of the other side's bytes.
+Each side sends 32 random bytes, and proves that it knows the key by returning an HMAC of the other side's bytes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aiohttp.web import WebSocketResponse
 
 HANDSHAKE_S = 10.0
+"""Maximum wait for each message of the other side."""
 DIGEST_SIZE = 32
 DRIVER, JOB = b"driver", b"job"
 
@@ -27,7 +28,7 @@ class Unauthenticated(Exception):
 async def authenticate(
     socket: ClientWebSocketResponse | WebSocketResponse, key: bytes, *, role: bytes, peer: bytes
 ) -> None:
-    """Prove knowledge of the key, and verify that the other side has it; raises Unauthenticated."""
+    """Prove that this side, `role`, knows the key, and verify that the other side, `peer`, does; raises Unauthenticated."""
     nonce = secrets.token_bytes(DIGEST_SIZE)
     await socket.send_bytes(nonce)
     await socket.send_bytes(_proof(key, role, await _receive(socket)))

@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     import aiohttp
 
 POLL_INTERVAL_S = 1.0
-"""Interval at which the shared folder is searched for a job's address."""
+"""Interval at which the shared folder is searched for a job's announcement."""
 UNREACHABLE_S = 60.0
 """Time after which the user is told that a job cannot be reached at its address."""
 
 
 class SlurmLink:
-    """A `ReplicaLink` to one job, which may be requeued and started again."""
+    """A `ReplicaLink` to a job, which Slurm may requeue and start again."""
 
     def __init__(self, job: str, folder: Path, scheduler: Scheduler) -> None:
         self.job = job
@@ -52,7 +52,7 @@ class SlurmLink:
         self._unreachable_since: float | None = None
 
     async def start(self) -> ReplicaInfo:
-        """See `ReplicaLink`; waits while the job is pending, initially or after it was requeued."""
+        """See `ReplicaLink`; waits while the job is pending, including after it was requeued."""
         await self._disconnect()
         while True:
             announcement = await asyncio.to_thread(read_announcement, self._folder, self.job)
@@ -93,7 +93,7 @@ class SlurmLink:
         return True
 
     def _note_unreachable(self, error: Exception) -> None:
-        """Notify the user once if a running job stays unreachable for `UNREACHABLE_S`; its address may be outdated."""
+        """Notify the user, once, if a job stays unreachable for `UNREACHABLE_S` although it is running."""
         now = asyncio.get_running_loop().time()
         state = self._scheduler.states.get(self.job)
         if state is not None and state.name != "RUNNING":

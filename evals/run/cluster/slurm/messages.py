@@ -18,25 +18,27 @@ from evals import disk
 from evals.run.cluster.queue import ReplicaInfo
 
 START, REQUESTS, END = b"s", b"w", b"e"
+"""Kinds of messages from the driver to the job."""
 INFO, RESPONSES = b"f", b"a"
+"""Kinds of messages from the job to the driver."""
 BINARY = 2
 """`aiohttp.WSMsgType.BINARY`."""
 PATH = "/replica"
+"""Path of the WebSocket in its URL."""
 HEARTBEAT_S = 30.0
-"""Interval of WebSocket pings from both sides; a connection ends if the answer takes longer than half of it."""
+"""Interval of the WebSocket pings from both sides; a connection ends if an answer takes longer than half of this."""
 MAX_ANNOUNCEMENT = 1 << 20
 """Size limit of an announcement in bytes."""
 MAX_MESSAGE = 1 << 30
-"""Size limit of a message in bytes, enforced before authentication as well."""
+"""Size limit of a message in bytes, which also holds before authentication."""
 
 NO_RESPONSES = msgspec.msgpack.encode([])
 """An encoded empty list of responses."""
-encode_info = msgspec.msgpack.Encoder().encode
 decode_info = msgspec.msgpack.Decoder(ReplicaInfo).decode
 
 
 class Announcement(Struct, frozen=True, kw_only=True):
-    """Address of a job, and the key for connections to it."""
+    """The address of a job, the key for connections to it, and a description of its replica."""
 
     host: str
     port: int
@@ -50,7 +52,7 @@ def announcement_path(folder: Path, job: str) -> Path:
 
 
 def announce(folder: Path, job: str, announcement: Announcement) -> None:
-    """Write an announcement that only this user can read, atomically; an earlier announcement of the job is replaced."""
+    """Write an announcement atomically to a file that only this user can read; it replaces an earlier one of the job."""
     path = announcement_path(folder, job)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -1,7 +1,7 @@
-"""What a Slurm job runs: a replica that serves its driver over a WebSocket, and ends with the driver.
+"""What a Slurm job runs: a replica that serves its driver over a WebSocket, and ends when the driver does.
 
-submitit stores the `NodeJob` in the shared folder, runs it on the node, and has Slurm requeue the job shortly before its
-time limit. After each start, the job listens on a new port with a new key.
+submitit stores a `NodeJob` in the shared folder, calls it on the node, and has Slurm requeue the job shortly before the time
+limit. After each start, the job listens on a new port, with a new key.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
 
 FIRST_CONNECTION_S = 600.0
-"""Maximum wait for the driver's first connection, as it may still be loading data."""
+"""Maximum wait for the first connection of the driver, which may still be loading data."""
 KILL_S = 900.0
-"""Maximum wait for Slurm to kill a job that has received SIGTERM; a job that exits by itself might not be requeued."""
+"""Maximum wait of a job for Slurm to kill it after SIGTERM; if the job exited by itself, it might not be requeued."""
 
 
 class NodeJob:
@@ -51,18 +51,18 @@ class NodeJob:
     def __init__(
         self, spec: str, options: Mapping[str, Any], *, folder: Path, gpus: int, grace_s: float
     ) -> None:
-        """`folder`: shared with the driver; `grace_s`: maximum wait for a driver whose connection has ended."""
+        """`folder`: a folder shared with the driver; `grace_s`: maximum wait for a driver whose connection has ended."""
         self.spec, self.options, self.folder = spec, dict(options), folder
         self.gpus, self.grace_s = gpus, grace_s
 
     def __call__(self) -> str:
-        """Serve until the driver or the job ends; returns the reason."""
+        """Serve the driver until it ends, or until the job does; return the reason."""
         if self.gpus:
             os.environ["EVALS_ENGINE_GPUS"] = str(self.gpus)
         return asyncio.run(_Server(self).run(os.environ["SLURM_JOB_ID"]))
 
     def checkpoint(self) -> DelayedSubmission:
-        """Return the job to run after requeuing; called by submitit before the time limit."""
+        """Return the job to run after requeuing; submitit calls this before the time limit."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -78,14 +78,15 @@ class _Server:
         self._socket: web.WebSocketResponse | None = None
         """The driver's connection."""
         self._idle_since = 0.0
-        """When the last connection ended, or the server started."""
+        """When the last connection ended; before the first connection, when the server started."""
         self._max_idle_s = FIRST_CONNECTION_S
+        """Maximum wait for a connection; changes to `grace_s` once a connection has ended."""
         self._end_reason = ""
         """Why the server ends; empty while it serves."""
         self._end_requested = asyncio.Event()
 
     async def run(self, job: str) -> str:
-        """Listen, announce the address, and serve until `_end` is called; returns the reason."""
+        """Listen, announce the address, and serve until `_end` is called; return the reason. `job`: id of the Slurm job."""
         from aiohttp import web
 
         loop = asyncio.get_running_loop()
@@ -132,7 +133,7 @@ class _Server:
         self._end_requested.set()
 
     async def _serve_driver(self, request: web.Request) -> web.WebSocketResponse:
-        """Serve the driver; a new connection replaces an earlier one."""
+        """Serve a connection of the driver, which replaces an earlier one."""
         from aiohttp import web
 
         connection = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE, compress=False)
@@ -165,19 +166,19 @@ class _Server:
         return connection
 
     async def _send_responses(self, connection: web.WebSocketResponse) -> None:
-        """Start the model, then send responses as they arrive."""
+        """Wait until the model is ready, then send responses as they become ready."""
         start, info = await self._host.start()
         await connection.send_bytes(INFO + info)
         while True:
             responses = await self._host.receive(start)
             if self._end_reason:
-                return  # the model may have received the signal too: its errors are not responses
+                return  # the signal may have ended the model too, so that these may be errors instead of replies
             if responses != NO_RESPONSES:
                 await connection.send_bytes(RESPONSES + responses)
 
 
 def _listen() -> socket.socket:
-    """Return a socket on a free port of all interfaces, over IPv6 as well if the node has it."""
+    """Return a socket that listens on a free port of all interfaces, for IPv6 as well if the node supports it."""
     if socket.has_dualstack_ipv6():
         return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     return socket.create_server(("", 0))

@@ -1,8 +1,8 @@
-"""Cancels Slurm jobs when the process that submitted them ends: `python -I reaper.py JOB...`.
+"""Cancel Slurm jobs when the process that submitted them ends: `python -I reaper.py JOB...`.
 
-It reads from a pipe (standard input) held by that process; when the pipe closes (the process ended, crashed or was killed
-with -9), it runs `scancel`. Jobs that have ended by then are not affected. If this process is killed too, running jobs
-still notice that their connection has ended. It uses only the standard library.
+The reaper reads standard input, a pipe that the submitting process holds open. When the pipe closes, because that process
+has ended, crashed or been killed with -9, the reaper runs `scancel`, which does not affect jobs that have ended. If the
+reaper is killed too, running jobs still notice that their connection has ended. Uses only the standard library.
 """
 
 from __future__ import annotations

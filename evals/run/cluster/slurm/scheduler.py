@@ -20,22 +20,24 @@ POLL_S = 5.0
 """Minimum interval between two calls of squeue."""
 COMMAND_TIMEOUT_S = 60.0
 NOTICE_TIMES_S = (10.0, 60.0, 300.0, 900.0, 3600.0)
-"""Pending times after which the user is notified; later ones follow every hour."""
+"""Pending times at which the user is notified of a job; after the last, once an hour."""
 END_STATES = frozenset(
     {
         "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
         "REVOKED", "TIMEOUT",
     }
 )  # fmt: skip
-"""Final states of a job, unless Slurm is about to requeue it."""
-GONE = "no longer listed by squeue"
+"""States of jobs that have ended, unless Slurm is about to requeue them."""
+NOT_LISTED = "no longer listed by squeue"
+"""State of a job that Slurm has forgotten."""
 MAX_LOG_BYTES = 64 << 10
+"""Number of bytes read from the end of a log."""
 MAX_LINES, MAX_LINE_LENGTH = 4, 200
 """Number of lines shown from the end of a log, and maximum length of each in characters."""
 
 
 class State(NamedTuple):
-    """State of a job, with the scheduler's reason for it."""
+    """State of a job, and Slurm's reason for it."""
 
     name: str = ""
     reason: str = ""
@@ -45,21 +47,21 @@ class Scheduler:
     """The jobs of one driver."""
 
     def __init__(self, jobs: Sequence[str], folder: Path) -> None:
-        """`folder`: folder of their logs."""
+        """`folder`: folder of the jobs' logs."""
         self.jobs, self._folder = list(jobs), folder
         self.states: dict[str, State] = {}
-        """State of each job when Slurm last answered."""
+        """Job -> its state when Slurm last answered."""
         self._polls_ended: dict[str, int] = {}
-        """Number of consecutive polls in which a job had ended."""
+        """Job -> number of the last consecutive polls in which it was listed as ended."""
         self._pending: dict[str, tuple[float, int]] = {}
-        """(start time, notices given) of each pending job."""
+        """Pending job -> (time at which it was first seen pending, number of notices given)."""
         self._last_poll = -POLL_S
         self._lock = threading.Lock()
 
     def end_of(self, job: str) -> str:
-        """Return a one-line description of how a job ended, with the end of its log; empty if it has not ended. Blocks during a poll.
+        """Return in one line how a job ended, with the end of its log; empty if the job has not ended. Blocks during a poll.
 
-        A job counts as ended after two consecutive polls, since preempted jobs are briefly listed as ended.
+        Only two consecutive polls show that a job has ended, since preempted jobs are briefly listed as ended too.
         """
         with self._lock:
             if time.monotonic() - self._last_poll >= POLL_S:
@@ -75,15 +77,15 @@ class Scheduler:
         if states is None:
             return
         for job in self.jobs:
-            self.states[job] = state = states.get(job, State(GONE))
-            has_ended = state.name in END_STATES or state.name == GONE
+            self.states[job] = state = states.get(job, State(NOT_LISTED))
+            has_ended = state.name in END_STATES or state.name == NOT_LISTED
             self._polls_ended[job] = self._polls_ended.get(job, 0) + 1 if has_ended else 0
             if state.name != "PENDING":
                 self._pending.pop(job, None)
         self._notify()
 
     def _notify(self) -> None:
-        """Notify the user of jobs that have been pending for a long time, and why."""
+        """Notify the user of jobs that have been pending for a long time, with Slurm's reason."""
         jobs_by_notice: dict[tuple[str, str], list[str]] = {}
         for job in self.jobs:
             state = self.states[job]
@@ -91,7 +93,7 @@ class Scheduler:
                 continue
             since, notices = self._pending.setdefault(job, (self._last_poll, 0))
             waited_s = self._last_poll - since
-            if waited_s >= _notice_s(notices):
+            if waited_s >= _next_notice_s(notices):
                 self._pending[job] = since, notices + 1
                 jobs_by_notice.setdefault((_duration_text(waited_s), state.reason), []).append(job)
         for (duration, reason), jobs in jobs_by_notice.items():
@@ -104,7 +106,7 @@ class Scheduler:
             run_command("scancel", "--quiet", *self.jobs)
 
     def end(self, ending: Sequence[str], *, wait_s: float) -> None:
-        """Cancel all jobs, those in `ending` only if they do not end by themselves within `wait_s`."""
+        """Cancel all jobs; those in `ending` only if they have not ended by themselves after `wait_s`."""
         if others := [job for job in self.jobs if job not in ending]:
             run_command("scancel", "--quiet", *others)
         deadline = time.monotonic() + wait_s
@@ -116,8 +118,8 @@ class Scheduler:
         self.cancel()
 
 
-def _notice_s(notices: int) -> float:
-    """Return the pending time at which the next notice is due."""
+def _next_notice_s(notices: int) -> float:
+    """Return the pending time at which the next notice is due, after this number of notices."""
     further = notices - len(NOTICE_TIMES_S) + 1
     return NOTICE_TIMES_S[notices] if further <= 0 else NOTICE_TIMES_S[-1] * (1 + further)
 
@@ -129,7 +131,7 @@ def _duration_text(seconds: float) -> str:
 
 
 def run_command(*command: str) -> str | None:
-    """Run one of Slurm's commands and return its output; None if it fails."""
+    """Run one of Slurm's commands and return its output; None if it fails, unless Slurm no longer knows the jobs."""
     try:
         completed = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False, timeout=COMMAND_TIMEOUT_S
@@ -142,7 +144,7 @@ def run_command(*command: str) -> str | None:
 
 
 def query_states(jobs: Sequence[str]) -> dict[str, State] | None:
-    """Return the states of the jobs that Slurm still lists; None if squeue fails."""
+    """Return job -> state for the jobs that Slurm still lists; None if squeue fails."""
     listed = run_command(
         "squeue", "--noheader", "--states=all", f"--jobs={','.join(jobs)}", "--format=%i|%T|%r"
     )
@@ -157,7 +159,7 @@ def query_states(jobs: Sequence[str]) -> dict[str, State] | None:
 
 
 def partitions() -> list[str]:
-    """Return the names of the partitions; empty if sinfo fails."""
+    """Return the names of the cluster's partitions; empty if sinfo fails."""
     return sorted(set((run_command("sinfo", "--noheader", "--format=%R") or "").split()))
 
 
@@ -172,18 +174,18 @@ def require_slurm() -> None:
 
 
 def log_path(folder: Path, job: str) -> Path:
-    """Return the file that a job's output goes to."""
+    """Return the file to which a job's output is written."""
     return folder / f"{job}_0_log.out"
 
 
 def last_lines(log: Path) -> str:
-    """Return the last lines of a log and its path in one line, without secrets and terminal escapes."""
+    """Return the last lines of a log and its path as one line, without secrets or terminal escapes."""
     try:
         with disk.open_regular(log) as stream:
             stream.seek(max(0, os.fstat(stream.fileno()).st_size - MAX_LOG_BYTES))
             text = stream.read(MAX_LOG_BYTES).decode(errors="replace")
     except OSError:
-        return f"it wrote no log at {log}: do its node and this one share that folder?"
+        return f"it wrote no log at {log}: do the job's node and this one share that folder?"
     mask = Mask(value for name, value in os.environ.items() if is_secret_name(name))
     lines = [" ".join(line.split()) for line in plain(mask.text(text)).splitlines()]
     last = [line[:MAX_LINE_LENGTH] for line in lines if line][-MAX_LINES:]

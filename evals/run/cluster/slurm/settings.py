@@ -15,11 +15,12 @@ from evals.errors import UnknownName, UsageError
 from evals.validation import cause
 
 PREFIX = "EVALS_SLURM_"
+"""Prefix of the environment variables that contain settings."""
 _TIME_LIMIT = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Settings of each Slurm job."""
+    """Settings of the Slurm jobs of a command."""
 
     partition: str = ""
     account: str = ""
@@ -37,12 +38,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     mounts: str = ""
     """Value of `srun --container-mounts`."""
     python: str = ""
-    """Command that runs Python on a node, e.g. `apptainer exec --nv IMAGE python3`; empty: this interpreter, or
+    """Command that starts Python on a node, e.g. `apptainer exec --nv IMAGE python3`; empty: this interpreter, or
     `python3` in a container."""
     setup: tuple[str, ...] = ()
     """Shell commands to run before Python."""
     folder: str = ""
-    """Folder that driver and nodes share; empty: `.slurm` in the results folder."""
+    """Folder that the driver and the nodes share; empty: `.slurm` in the results folder."""
     grace: float = 60.0
     """Seconds for which a job waits for a driver whose connection has ended."""
     driver_partition: str = ""
@@ -52,9 +53,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def read(entries: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings of `KEY=VALUE` entries, with defaults from the environment; raises UsageError.
+    """Return the settings in `KEY=VALUE` entries, with defaults from the environment; raises UsageError.
 
-    A key that occurs again replaces the earlier value, except for `setup`, whose lines are collected.
+    If a key occurs several times, its last value is used; of `setup`, all lines are.
     """
     values: dict[str, Any] = {}
     for key in Settings.__struct_fields__:
@@ -79,7 +80,7 @@ def read(entries: Sequence[str], environment: Mapping[str, str] = os.environ) ->
 
 
 def minutes(time_limit: str) -> int:
-    """Return a time limit in minutes, rounded up; raises UsageError.
+    """Return a time limit in minutes, rounded up; raises UsageError if it is malformed.
 
     >>> [minutes(t) for t in ("90", "1:30", "4:00:00", "1-12", "2-00:00:01")]
     [90, 2, 240, 2160, 2881]
@@ -99,7 +100,7 @@ def minutes(time_limit: str) -> int:
 
 
 def _check(settings: Settings) -> None:
-    """Raise UsageError for values that sbatch would reject, and for secrets in shell commands."""
+    """Raise UsageError for values that sbatch would reject, and for secrets in what the job's script will contain."""
     for key in Settings.__struct_fields__:
         value = getattr(settings, key)
         for line in value if isinstance(value, tuple) else (str(value),):

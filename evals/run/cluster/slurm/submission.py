@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from evals.calls.secrets import is_secret_name
 from evals.errors import UsageError, install
 from evals.plain import notice, plain
 from evals.run.cluster.placement import ENGINES, gpus_needed
-from evals.run.cluster.queue import Cluster, ReplicaInfo
+from evals.run.cluster.queue import Cluster, ReplicaInfo, require_same_version
 from evals.run.cluster.slurm import messages, reaper, scheduler
 from evals.run.cluster.slurm import settings as slurm_settings
 from evals.run.cluster.slurm.link import SlurmLink
@@ -32,15 +31,15 @@ from evals.run.cluster.slurm.settings import Settings
 
 POLL_INTERVAL_S = 0.5
 SHUTDOWN_S = 10.0
-"""Time allowed for jobs to end by themselves."""
+"""Time allowed for jobs to end by themselves before they are cancelled."""
 MAX_REQUEUES = 1_000_000
-"""Maximum number of times that submitit requeues a job that reaches its time limit."""
+"""Maximum number of times that submitit requeues a job because of its time limit."""
 SIGNAL_S = 90
-"""Time before the limit at which submitit requeues a job."""
+"""Time before the time limit at which submitit requeues a job."""
 INHERITED_VARIABLES = frozenset(
     {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_TOKEN", "SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
 )
-"""Variables that jobs inherit although they are secrets or begin with `SLURM_`."""
+"""Environment variables that jobs inherit although they are secrets or begin with `SLURM_`."""
 
 
 class SlurmCluster(Cluster):
@@ -49,7 +48,7 @@ class SlurmCluster(Cluster):
     def __init__(
         self, links: Sequence[SlurmLink], info: ReplicaInfo, *, jobs: Scheduler, cleanup: ExitStack
     ) -> None:
-        """`cleanup`: closed after the jobs have ended."""
+        """`jobs`: the jobs behind the links. `cleanup`: closed once these have ended."""
         super().__init__(links, info)
         self._links, self._jobs, self._cleanup = links, jobs, cleanup
 
@@ -71,9 +70,10 @@ def connect(
     results: Path,
     stopped: Callable[[], bool],
 ) -> Cluster:
-    """Submit the jobs and wait until the first is ready; raises UsageError with a one-line message.
+    """Submit the jobs and wait until the first is running; raises UsageError with a one-line message.
 
-    `stopped`: returns whether the user has interrupted the command; polled, since this may run in a thread.
+    `entries`: settings of the jobs. `stopped`: returns whether the user has interrupted the command; it is polled, since this
+    function may run in a thread.
     """
     settings = slurm_settings.read(entries)
     scheduler.require_slurm()
@@ -93,7 +93,7 @@ def connect(
         jobs_text = _jobs_text(run_jobs.jobs)
         notice(f"slurm: submitted {jobs_text}; logs: {folder}")
         info = _first_info(run_jobs, folder, stopped)
-        _require_same_version(info)
+        require_same_version(info)
         links = [SlurmLink(job, folder, run_jobs) for job in run_jobs.jobs]
         partition = f"partition {settings.partition}" if settings.partition else "default partition"
         note = f"cluster: slurm, {jobs_text}, {partition}, {gpus_per_job} GPUs each"
@@ -103,15 +103,8 @@ def connect(
     )
 
 
-def _require_same_version(info: ReplicaInfo) -> None:
-    if info.version != (here := version("science-evals")):
-        raise UsageError(
-            f"science-evals {info.version} on {info.node}, {here} here: install the same version"
-        )
-
-
 def create_executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
-    """Return submitit's executor for jobs whose files are in a folder; raises UsageError."""
+    """Return a submitit executor that keeps the files of its jobs in `folder`; raises UsageError."""
     scheduler.require_slurm()
     try:
         from submitit.slurm.slurm import SlurmExecutor
@@ -124,7 +117,7 @@ def create_executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
 
 
 def _gpus_per_job(spec: str, requested: int | None) -> int:
-    """Return the number of GPUs per job: as requested, else as in the model's profile; at least one for engines."""
+    """Return the number of GPUs per job: as requested, or as in the model's profile, but at least one for an engine."""
     if requested is not None:
         return requested
     return gpus_needed(spec, "") or int(spec.partition(":")[0] in ENGINES)
@@ -135,7 +128,7 @@ def _with_absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_folder(settings: Settings, results: Path) -> Path:
-    """Return a new folder that only this user can enter."""
+    """Return a new folder for the files of jobs, which only this user can enter; raises UsageError."""
     parent = Path(settings.folder) if settings.folder else results / ".slurm"
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -145,17 +138,17 @@ def new_folder(settings: Settings, results: Path) -> Path:
 
 
 def _remove_temporary_files(folder: Path) -> None:
-    """Remove announcements and submitit's files, and the folder if there are no logs in it."""
+    """Remove all files but logs from a folder of jobs, and the folder too if it has no logs."""
     for path in folder.iterdir():
         if path.suffix != ".out":
             with suppress(OSError):
                 path.unlink()
-    with suppress(OSError):  # not empty if there are logs
+    with suppress(OSError):  # it is not empty if there are logs
         folder.rmdir()
 
 
 def _parameters(settings: Settings, *, gpus: int) -> dict[str, Any]:
-    """Return submitit's parameters for the job's script."""
+    """Return submitit's parameters for the script of a job."""
     parameters = {
         "partition": settings.partition,
         "account": settings.account,
@@ -208,7 +201,7 @@ def submit(executor: Any, job: Any, partition: str) -> str:
 
 @contextmanager
 def _job_environment() -> Iterator[None]:
-    """Hide secrets from the submitted job, and variables of the Slurm job that this process may itself be part of."""
+    """Hide secrets from jobs that are submitted in this context, and variables of a Slurm job that this process is part of."""
     hidden = {
         name: value
         for name, value in os.environ.items()
@@ -224,7 +217,7 @@ def _job_environment() -> Iterator[None]:
 
 
 def _start_reaper(jobs: Sequence[str]) -> Any:
-    """Start the process that cancels the jobs when this one ends; returns a function that stops it."""
+    """Start a process that cancels the jobs when this process ends; return a function that makes it do so now."""
     process = subprocess.Popen(
         [sys.executable, "-I", reaper.__file__, *jobs],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -239,7 +232,7 @@ def _start_reaper(jobs: Sequence[str]) -> Any:
 
 
 def _first_info(run_jobs: Scheduler, folder: Path, stopped: Callable[[], bool]) -> ReplicaInfo:
-    """Return the description of the first job that is ready; raises UsageError with the last fault if all fail."""
+    """Return the description of the first replica that is announced; raises UsageError with the last fault if all jobs fail."""
     waiting = list(run_jobs.jobs)
     reason = ""
     while waiting:
