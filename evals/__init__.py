@@ -1,6 +1,6 @@
 """science-evals: an evaluation harness for scientific foundation models.
 
-The public names are loaded on first use: `import evals` and `import evals.x` import nothing else.
+The public names are loaded on first use, so that `import evals` itself imports no other module.
 """
 
 from __future__ import annotations

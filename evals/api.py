@@ -21,6 +21,7 @@ import msgspec
 from evals import load
 from evals.benchmark import Benchmark
 from evals.errors import ModelError, StoreError, UsageError
+from evals.plain import notice
 from evals.records import mirror, store
 from evals.records.store import Run
 from evals.results import Runs
@@ -231,7 +232,7 @@ def _session(
         raise UsageError("detach is only for `evals run`: a Python program cannot be submitted as a job")
     for suite_object in suite_objects:
         load.register(suite_object)
-    say = _line_printer(quiet=quiet)
+    say: Callable[[str], None] = (lambda line: None) if quiet else notice
     return Session(request, suites=suite_objects, models=named_models, say=say, quiet=quiet)
 
 
@@ -251,16 +252,6 @@ def _named_model(model: Any) -> NamedModel:
         function = load.function_model(model)
         return NamedModel(f"function:{function.name}", function)
     raise UsageError(f"a model is a name, a Model or a function, not {type(model).__name__}")
-
-
-def _line_printer(*, quiet: bool) -> Callable[[str], None]:
-    from evals.plain import notice
-
-    def say(line: str) -> None:
-        if not quiet:
-            notice(line)
-
-    return say
 
 
 def _call_outside_loop(function: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:

@@ -74,6 +74,6 @@ MERGEBENCH = Collection(
         _column("refcocog", "refcoco:g-val", qwen="optmerge-qwen", internvl="internvl", images="COCO"),
     ),
 )
-"""The columns of OptMerge's tables. Its two model families were evaluated by different code: `optmerge-qwen` and
-`optmerge-internvl`."""
+"""The columns of OptMerge's tables. The authors evaluated two model families with different code, hence the protocols
+`optmerge-qwen` and `optmerge-internvl`."""
 COLLECTIONS: Mapping[str, Collection] = {MERGEBENCH.name: MERGEBENCH}

@@ -161,16 +161,8 @@ def find(spec: str) -> Profile | None:
         names = {name.lower() for name in profile.names}
         if spec.lower() in names or (adapter in ENGINES and rest.lower() in names | {profile.name.lower()}):
             return profile
-    if adapter in ENGINES and "/" in rest:
-        return next(
-            (
-                profile
-                for profile in all_profiles()
-                if rest.rpartition("/")[2].lower() == profile.name.lower()
-            ),
-            None,
-        )
-    return None
+    folder_name = rest.rpartition("/")[2].lower() if adapter in ENGINES and "/" in rest else ""
+    return next((profile for profile in all_profiles() if profile.name.lower() == folder_name), None)
 
 
 def local_folder(rest: str) -> Path | None:

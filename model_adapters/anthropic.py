@@ -49,20 +49,20 @@ _UNSUPPORTED = frozenset({"min_p", "seed"})
 _THINKING_WITH_BUDGET = {"thinking": {"type": "enabled"}}
 _ADAPTIVE_THINKING = {"thinking": {"type": "adaptive", "display": "summarized"}}
 _NO_THINKING = {"thinking": {"type": "disabled"}}
-_UNSUPPORTED_FROM_CLAUDE_4 = _UNSUPPORTED | {"top_p"}
-"""Claude 4.1 and later accept either temperature or top_p, not both."""
+_UNSUPPORTED_AND_TOP_P = _UNSUPPORTED | {"top_p"}
+"""Of temperature and top_p, only temperature is sent: Claude 4.1 and later reject the two together."""
 RULES = (
     Rule(models=r"claude-(instant|2|3-5|3-(opus|sonnet|haiku))", unsupported=_UNSUPPORTED, thinking_off={}),
     Rule(
         models=r"claude-(3-7|(opus|sonnet|haiku)-4(-[015])?(-20\d{6})?$)",
-        unsupported=_UNSUPPORTED_FROM_CLAUDE_4,
+        unsupported=_UNSUPPORTED_AND_TOP_P,
         unsupported_if_reasoning=SAMPLERS,
         thinking_on=_THINKING_WITH_BUDGET,
         thinking_off={},
     ),
     Rule(
         models=r"claude-(opus|sonnet)-4-6",
-        unsupported=_UNSUPPORTED_FROM_CLAUDE_4,
+        unsupported=_UNSUPPORTED_AND_TOP_P,
         unsupported_if_reasoning=SAMPLERS,
         thinking_on=_ADAPTIVE_THINKING,
         thinking_off={},

@@ -179,7 +179,9 @@ def _load_tiktoken(name: str) -> Tokenizer:
     encoding_name = MODEL_TO_ENCODING.get(name, name)
     if encoding_name not in tiktoken.list_encoding_names():
         raise UnknownName("tokenizer", name, [*known_names, "bytes"])
-    with foreign_code(lambda reason: UsageError(f"tokens:{name}: its table cannot be loaded ({reason})")):
+    with foreign_code(
+        lambda reason: UsageError(f"tokens:{name}: its vocabulary cannot be loaded ({reason})")
+    ):
         encoding = tiktoken.get_encoding(encoding_name)
     return Tokenizer(
         name, lambda text: len(encoding.encode(text, disallowed_special=())), packages=["tiktoken"]

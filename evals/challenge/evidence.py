@@ -7,10 +7,10 @@ If the claimed model wrote the replies, the mean of g is at most m. A bet on a m
 
     1 + (a - m) (g - m) / (m (1 - m)),
 
-the likelihood ratio of a Bernoulli variable if g is 0 or 1. The expectation of this factor is at most 1 under every distribution with
-E g <= m, so the wealth, averaged over features and values of a, exceeds 1/alpha with a probability of at most alpha, at
-any number of replies (Ville; Shafer, *Testing by betting*, JRSS A 2021; Waudby-Smith and Ramdas, *Estimating means of
-bounded random variables by betting*, JRSS B 2024).
+the likelihood ratio of a Bernoulli variable if g is 0 or 1. The expectation of this factor is at most 1 under every
+distribution with E g <= m, so the wealth, averaged over features and values of a, ever exceeds 1/alpha with a probability of
+at most alpha, however many replies there are (Ville; Shafer, *Testing by betting*, JRSS A 2021; Waudby-Smith and Ramdas,
+*Estimating means of bounded random variables by betting*, JRSS B 2024).
 
 The null hypothesis is a neighbourhood of the claimed model, not a point (`Neighbourhood`): engines round differently, and a
 reply's text may be tokenised differently from how it was sampled.
@@ -19,6 +19,7 @@ reply's text may be tokenised differently from how it was sampled.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from evals.challenge.outcome import Verdict
@@ -66,8 +67,6 @@ class Neighbourhood(NamedTuple):
 
     def max_share_beyond(self, gap: float) -> float:
         """Return the largest share of greedy tokens whose gap exceeds `gap`."""
-        from math import exp
-
         return self.stray + self.flips * exp(-gap / self.scale)
 
 

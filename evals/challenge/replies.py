@@ -52,7 +52,7 @@ class Choice(Struct, frozen=True):
 
 
 @contextmanager
-def open_source(name: str, results: Path) -> Iterator[Source]:
+def open_run_or_bundle(name: str, results: Path) -> Iterator[Source]:
     """Open a bundle by its path, or a run by its name.
 
     Raises UsageError if it cannot be opened, and DataError if the bundle was modified.
@@ -63,13 +63,15 @@ def open_source(name: str, results: Path) -> Iterator[Source]:
         folder = None if is_address(name) else run.path
         yield Source(store.check(run.path), run.records(), folder=folder)
         return
-    with bundle.open_bundle(path) as packed:
-        if faults := packed.faults():
+    with bundle.open_bundle(path) as opened_bundle:
+        if faults := opened_bundle.faults():
             raise DataError(f"{path}: {faults[0]}")
         with path.open("rb") as stream:
             digest = file_digest(stream, "sha256").hexdigest()
-        gated = packed.manifest.gated
-        yield Source(packed.card(), () if gated else packed.lines("records.jsonl", Record), digest)
+        gated = opened_bundle.manifest.gated
+        yield Source(
+            opened_bundle.card(), () if gated else opened_bundle.lines("records.jsonl", Record), digest
+        )
 
 
 def choose(records: Iterable[Record], maximum: int, seed: int) -> Choice:

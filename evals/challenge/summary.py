@@ -64,25 +64,14 @@ class Challenge(Struct, frozen=True, kw_only=True):
 
 def summarize(outcome: ChallengeOutcome, fault: str = "", entry: str = "") -> Challenge:
     """Return what is displayed of an outcome. `fault`: why it does not count; empty if it counts."""
-    return Challenge(
-        entry=entry,
-        suite=one_line(outcome.suite),
-        protocol=one_line(outcome.protocol),
-        fault=fault,
-        verdict=outcome.verdict,
-        reason=one_line(outcome.reason),
-        bundle_sha256=one_line(outcome.bundle_sha256),
-        reader=one_line(outcome.reader),
-        backend=one_line(outcome.backend),
-        method=outcome.method,
-        replies=outcome.replies,
-        tokens=outcome.tokens,
-        alpha=outcome.alpha,
-        p_value=outcome.p_value,
-        e_value=outcome.e_value,
-        first_choices=outcome.first_choices,
-        challenged=min(outcome.challenged, MAX_TIME_S),
-    )
+    shared = {
+        name: getattr(outcome, name)
+        for name in Challenge.__struct_fields__
+        if name in ChallengeOutcome.__struct_fields__
+    }
+    texts = {name: one_line(value) for name, value in shared.items() if isinstance(value, str)}
+    changes = {"entry": entry, "fault": fault, "challenged": min(outcome.challenged, MAX_TIME_S)}
+    return Challenge(**(shared | texts | changes))
 
 
 def unreadable_challenge(

@@ -79,12 +79,12 @@ def challenge(
     from evals.challenge import outcome as outcomes
     from evals.challenge.challenge import ChallengeRequest
     from evals.challenge.challenge import challenge as run_challenge
-    from evals.challenge.replies import open_source
+    from evals.challenge.replies import open_run_or_bundle
 
     seed = secrets.randbits(32) if seed is None else seed
     request = ChallengeRequest(replies=replies, alpha=alpha, seed=seed)
     options = {"results": results, "trust_remote_code": trust_remote_code}
-    with open_source(bundle, results) as source:
+    with open_run_or_bundle(bundle, results) as source:
         path = _outcome_path(to, source)
         stored = outcomes.stored_outcome(path) if path else None
         outcome = run_challenge(source, model, request, options)

@@ -16,6 +16,7 @@ from evals.boundary import foreign_code
 from evals.data.media import READABLE_FORMATS, payload
 from evals.errors import ModelError, Rejected, UsageError
 from evals.model_adapters.common.lazy_model import LazyModel
+from evals.model_adapters.common.weights import best_device
 from evals.scorers.classes import MAX_RANKED, Ranking
 from evals.types import Media, Prompt, Reply, Sampling
 from evals.vision.network import Network, latency_ms
@@ -94,9 +95,7 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
         import torch
 
         network = self._build()
-        device = (
-            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        )
+        device = best_device(torch)
         with foreign_code(lambda reason: UsageError(f"{self.name}: {reason[:300]}")):
             module = network.module.to(device)
             probe = torch.zeros((1, *network.preprocessing.input_size), device=device)

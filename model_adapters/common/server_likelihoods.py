@@ -9,13 +9,14 @@ import asyncio
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from evals.errors import BadReply, Context, Fatal, ModelError, Rejected
 from evals.model_adapters.common import top_probabilities
+from evals.model_adapters.common.http import Client
 from evals.model_adapters.common.top_probabilities import Position
 from evals.prompts import plain_text
 from evals.seams import Decoding, TokenLikelihoods
@@ -52,18 +53,6 @@ class _Choice(Struct):
 
 class _Completion(Struct):
     choices: list[_Choice] = []
-
-
-class Client(Protocol):
-    """A client of the server's API."""
-
-    async def post(self, path: str, body: dict[str, Any]) -> tuple[bytes, float]:
-        """Send a JSON body; return the body of the response, and the seconds taken."""
-        ...
-
-    def display_url(self, path: str) -> str:
-        """Return the URL of an endpoint without secrets."""
-        ...
 
 
 class ServerLikelihoods:

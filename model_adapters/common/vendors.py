@@ -26,6 +26,10 @@ def _thinking_type(name: str) -> dict[str, dict[str, str]]:
     return {"thinking": {"type": name}}
 
 
+REASONING_OBJECT = Rule(
+    thinking_on={"reasoning": {"enabled": True}}, thinking_off={"reasoning": {"enabled": False}}
+)
+"""Rule for APIs that switch reasoning by an object `reasoning` in the request."""
 VENDORS = {
     # api-docs.deepseek.com/guides/thinking_mode: sampling settings are accepted in thinking mode, but have no effect
     "deepseek": Vendor(
@@ -74,20 +78,12 @@ VENDORS = {
     # openrouter.ai/docs, Reasoning Tokens and Provider Routing
     "openrouter": Vendor(
         base="https://openrouter.ai/api/v1",
-        rules=(
-            Rule(
-                thinking_on={"reasoning": {"enabled": True}}, thinking_off={"reasoning": {"enabled": False}}
-            ),
-        ),
+        rules=(REASONING_OBJECT,),
         note="OpenRouter chooses the provider, and drops settings that the provider does not support",
     ),
     "together": Vendor(
         base="https://api.together.xyz/v1",
-        rules=(
-            Rule(
-                thinking_on={"reasoning": {"enabled": True}}, thinking_off={"reasoning": {"enabled": False}}
-            ),
-        ),
+        rules=(REASONING_OBJECT,),
     ),
     # docs.x.ai, Reasoning: for older models the name decides; from Grok 4.3 on the effort can be "none"
     "xai": Vendor(

@@ -70,7 +70,7 @@ def load(source: str, *, trusted: bool) -> Checkpoint:
         if has_multiple_gpus:
             options = options | {"device_map": "auto"}
         model = model_class.from_pretrained(location, dtype="auto", trust_remote_code=trusted, **options)
-        model = model.eval() if has_multiple_gpus else model.eval().to(_best_device(torch))
+        model = model.eval() if has_multiple_gpus else model.eval().to(best_device(torch))
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise UsageError(f"hf:{source}: {cause(f'{type(error).__name__}: {error}')}") from None
     tokenizer = getattr(processor, "tokenizer", processor)
@@ -118,7 +118,8 @@ def auto_class(config: Any, *, trusted: bool) -> str:
     return "AutoModelForImageTextToText"
 
 
-def _best_device(torch: Any) -> str:
+def best_device(torch: Any) -> str:
+    """Return the device on which models run fastest: CUDA, else MPS, else the CPU."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

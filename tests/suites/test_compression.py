@@ -217,7 +217,7 @@ def test_a_table_that_cannot_be_downloaded_is_one_line(tmp_path: Path) -> None:
     done = counted_by_tiktoken(
         "tokens:gpt-4o", tmp_path, TIKTOKEN_CACHE_DIR=str(tmp_path / "cache"), PYTHONPATH=str(ROOT), **nowhere
     )
-    assert "tokens:gpt-4o: its table cannot be loaded" in done.complaint
+    assert "tokens:gpt-4o: its vocabulary cannot be loaded" in done.complaint
     assert not (tmp_path / "r").exists()
 
 
