@@ -62,8 +62,8 @@ def _prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
 # --- scoring
 
 
-def _whole_run_metric(name: str, of: Any, *, unit: str = "fraction", headline: bool = True) -> Metric:
-    return Metric(name=name, of=of, pool="whole", unit=unit, headline=headline, bounds=None)
+def _whole_run_metric(name: str, of: Any, *, unit: str = "fraction") -> Metric:
+    return Metric(name=name, of=of, pool="whole", unit=unit, headline=True, bounds=None)
 
 
 def stated_share(points: Sequence[Point]) -> float:

@@ -41,14 +41,9 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
             _parse_table_row(row) if "answer" in row else _parse_query_row(row, number)
         )
         given_id = row.get("question_id")
-        sample_id = str(row.get("index", number) if given_id is None else given_id)
-        if answer not in "ABCD"[: len(choices)] or not answer:
-            raise DataError(
-                f"msearth: {sample_id}: the gold answer {answer!r} is not one of its {len(choices)} options"
-            )
         image = row.get("image") or next(iter(row.get("images") or ()), None)
         yield Sample(
-            id=sample_id,
+            id=str(row.get("index", number) if given_id is None else given_id),
             question=with_image(data, question, image),
             target=answer,
             choices=choices,

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from evals.merging.lora import CONFIG, Adapter
 from evals.merging.tensors import StoredTensor, open_file, require_finite
 from evals.vision import parts, weights
 from evals.vision.parts import Part
-from evals.vision.recipe import Recipe
+from evals.vision.recipe import WITHOUT_PARTS, Recipe
 from evals.vision.weights import Tensors
 
 if TYPE_CHECKING:
@@ -61,14 +61,10 @@ def read(recipe: Recipe, state: Mapping[str, torch.Tensor]) -> TunedWeights:
     if recipe.method == "lora":
         return _read_lora(path, state, label)
     tensors = weights.read(path, label=label)
-    reader: Callable[..., TunedWeights] = {"adapter": _read_adapter, "alore": _read_alore}.get(
-        recipe.method, _read_plain
-    )
-    return reader(tensors, state, label=label, scale=recipe.scale)
-
-
-def _read_plain(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
-    return TunedWeights(parts={}, replaced=tensors)
+    if recipe.method in WITHOUT_PARTS:
+        return TunedWeights(parts={}, replaced=tensors)
+    read_parts = _read_adapter if recipe.method == "adapter" else _read_alore
+    return read_parts(tensors, state, label=label, scale=recipe.scale)
 
 
 def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> TunedWeights:

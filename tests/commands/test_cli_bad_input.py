@@ -352,7 +352,7 @@ def without(column: str) -> dict[str, Any]:
         ([ROW | {"options": None}], "options"),
         ([ROW | {"options": "x, y"}], "options"),
         ([ROW | {"answer": None}], "item 1 cannot be read"),
-        ([ROW | {"category": None}], "sample '1': its group and options must be strings"),
+        ([ROW | {"category": None}], "sample '1': group and options must be strings"),
         (["[1, 2]\n"], "rows.jsonl: line 1"),
     ],
     ids=str,

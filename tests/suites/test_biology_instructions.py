@@ -360,7 +360,7 @@ def test_upstreams_prompt_holds_question_hint_and_system_turn(
         system, user = prompter(sample, 0).messages
         assert (system.role, plain_text(system.parts)) == ("system", "You test.")
         assert (user.role, plain_text(user.parts)) == ("user", question + end)
-    with pytest.raises(DataError, match="no hint for answers of 'Function EC'"):
+    with pytest.raises(DataError, match="no hint for the answer format 'Function EC'"):
         prompter(next(iter(samples(BUNDLED, "Protein-FunctionEC"))), 0)
     upstream_biology.hints.cache_clear()
     _turns.cache_clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +18,7 @@ from evals.extract.upstream.letters import (
     option_msearth,
 )
 from evals.prompts import plain_text
+from evals.suite import checked_samples
 from evals.suites import microvqa, msearth, xlrs
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
@@ -110,8 +110,7 @@ def rows(tmp_path: Path, name: str, *found: dict[str, Any]) -> Data:
 
 
 def read(module: ModuleType, data: Data) -> list[Sample]:
-    found: Iterator[Sample] = module._samples(data)
-    return list(found)
+    return list(checked_samples(module.BENCHMARK.suite(), data))
 
 
 def test_msearth_reads_the_hubs_text_and_vlmevalkits_table(tmp_path: Path) -> None:
@@ -177,7 +176,7 @@ def test_xlrs_copy_lies_in_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "row", "says"),
     [
-        (msearth, "msearth", {"query": "q\nOptions:\nA. x\nB. y", "response": "C. z"}, "not one of its 2 options"),
+        (msearth, "msearth", {"query": "q\nOptions:\nA. x\nB. y", "response": "C. z"}, "not one of its 2 choices"),
         (msearth, "msearth", {"question": "q"}, "lacks column query"),
         (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "E", "multi-choice options": ["(A) x", "(B) y"]}, "not one of its 2"),
         (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "A", "multi-choice options": ["(A) x", "(C) y"]}, "C ...: A, C"),

@@ -233,11 +233,9 @@ def test_opencompass_rule_for_energies(text: str, value: float) -> None:
 class Card:
     def __init__(self, value: float) -> None:
         self.run = "run"
-        self.estimates = (
-            Estimate(
-                metric="m", group="", value=value, low=value, high=value, worst=None, best=None, n=9, clusters=9,
-                unit="fraction", better="higher", method="", headline=True,
-            ),
+        self.headline = Estimate(
+            metric="m", group="", value=value, low=value, high=value, worst=None, best=None, n=9, clusters=9,
+            unit="fraction", better="higher", method="", headline=True,
         )  # fmt: skip
 
 

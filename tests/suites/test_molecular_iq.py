@@ -150,7 +150,7 @@ def test_one_file_of_all_tasks_is_split_by_their_type(tmp_path: Path) -> None:
     ]
     (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
     done = evals("check", "molecular-iq", "--data", tmp_path, "--protocol", "strict")
-    assert (done.status, done.out.count("1 samples")) == (0, 2)
+    assert (done.status, done.out.count("1 sample,")) == (0, 2)
 
 
 @pytest.mark.skipif(find_spec("moleculariq_core") is not None, reason="the authors' package is installed")

@@ -98,12 +98,12 @@ def test_hostile_replies_take_linear_time(piece: str) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"answer_en": ["C"]}, "the gold answer ['C'] is not among its 2 options"),
-        ({"answer_en": []}, "the gold answer [] is not among its 2 options"),
-        ({"options_en": {"A": "x", "C": "y"}}, "its options are not lettered A, B, C ...: A, C"),
-        ({"options_en": "{A"}, "its options are not a JSON object"),
-        ({"question_type": "fill_blank"}, "questions of type 'fill_blank' are not supported"),
-        ({"question_en": "<MultiModal>![a](b.png)</MultiModal>"}, "there is no image 'b.png'"),
+        ({"answer_en": ["C"]}, "sample 'u': the gold answer 'C' is not one of its 2 choices"),
+        ({"answer_en": []}, "sample 'u': there is no gold answer"),
+        ({"options_en": {"A": "x", "C": "y"}}, "u: its options are not lettered A, B, C ...: A, C"),
+        ({"options_en": "{A"}, "u: its options are not a JSON object"),
+        ({"question_type": "fill_blank"}, "u: questions of type 'fill_blank' are not supported"),
+        ({"question_en": "<MultiModal>![a](b.png)</MultiModal>"}, "u: there is no image 'b.png'"),
     ],
 )
 def test_bad_data_are_one_line(change: dict[str, object], complaint: str, tmp_path: Path) -> None:
@@ -111,4 +111,4 @@ def test_bad_data_are_one_line(change: dict[str, object], complaint: str, tmp_pa
     rows.write_text(json.dumps(ROW | change))
     done = evals("check", "superchem:multimodal", "--data", rows)
     assert done.status != 0
-    assert f"superchem: u: {complaint}" in done.err + done.out
+    assert f": {complaint}" in done.err + done.out

@@ -118,4 +118,5 @@ def test_a_gold_answer_beyond_the_options_is_one_line(letter: str, tmp_path: Pat
     rows.write_text(json.dumps(row))
     done = evals("check", "supergpqa", "--data", rows)
     assert done.status != 0
-    assert f"supergpqa: 7: the gold answer {letter!r} is not one of its 3 options" in done.err + done.out
+    fault = f"the gold answer {letter!r} is not one of its 3 choices" if letter else "there is no gold answer"
+    assert f"supergpqa: sample '7': {fault}" in done.err + done.out

@@ -92,8 +92,8 @@ def test_hostile_replies_take_linear_time(piece: str) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"Answer": "C"}, "question 1: the gold answer 'C' is not among its 2 options"),
-        ({"Answer": ""}, "question 1: the gold answer '' is not among its 2 options"),
+        ({"Answer": "C"}, "sample '1': the gold answer 'C' is not one of its 2 choices"),
+        ({"Answer": ""}, "sample '1': there is no gold answer"),
         ({"Options": "{A: w}"}, "question 1: its options are not a JSON object"),
         ({"Options": '{"A": "w", "C": "x"}'}, "question 1: options not lettered A, B, C ...: A, C"),
     ],

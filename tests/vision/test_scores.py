@@ -58,7 +58,7 @@ def card(name: str, value: float | None) -> Any:
         high=None if value is None else value + 0.01, worst=None, best=None, n=9, clusters=9, unit="fraction",
         better="higher", method="Wilson", headline=True,
     )  # fmt: skip
-    return SimpleNamespace(estimates=(estimate,), run=f"run-{name}")
+    return SimpleNamespace(headline=estimate, run=f"run-{name}")
 
 
 def test_vtab_has_two_overall_means_and_says_which() -> None:
