@@ -11,7 +11,7 @@ from evals.terminal.layout import Column, table, width
 
 if TYPE_CHECKING:
     from evals.report.statistics import Interval
-    from evals.verdicts.control_variates import Adjusted
+    from evals.verdicts.control_variates import AdjustedScore
 
 COLUMNS = (
     Column("estimate of the score on all items"),
@@ -39,7 +39,7 @@ def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> 
         _print(score)
 
 
-def _print(score: Adjusted) -> None:
+def _print(score: AdjustedScore) -> None:
     from evals.report.estimand_names import describe_estimand
 
     title = f"{score.suite}: {score.model} on {score.n:,} of {score.population:,} items ({score.metric})"

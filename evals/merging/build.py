@@ -42,11 +42,14 @@ class Plan:
             for name, source in recipe.experts.items()
         }
         base = folder_of(recipe.base, recipe_folder, label="base")
-        if (base / CONFIG).is_file() and not (base / "config.json").is_file():
+        if _is_adapter(base):
             raise UsageError(f"base {base} is a LoRA adapter: name the model that it was trained on instead")
         checks.check_distinct(base, folders)
         self.base = Checkpoint(base, label="the base")
-        self.experts = {name: _open_expert(name, folder) for name, folder in folders.items()}
+        self.experts: dict[str, Expert] = {
+            name: (Adapter if _is_adapter(folder) else Checkpoint)(folder, label=f"expert {name}")
+            for name, folder in folders.items()
+        }
         checks.check_shapes(recipe, self.base, self.experts)
         checks.check_remote_code(self.base, self.tokenizer, trusted=trusted)
         checks.check_tokenizers(recipe, self.base, self.experts)
@@ -131,9 +134,8 @@ class Plan:
         }
 
 
-def _open_expert(name: str, folder: Path) -> Expert:
-    is_adapter = (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
-    return (Adapter if is_adapter else Checkpoint)(folder, label=f"expert {name}")
+def _is_adapter(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
 
 
 def is_complete(target: Path, key: str) -> bool:

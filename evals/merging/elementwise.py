@@ -90,7 +90,7 @@ def trim(flat: Sequence[torch.Tensor], thresholds: Sequence[float]) -> None:
 
 def sum_of_signs(flat: Sequence[torch.Tensor]) -> int:
     """Add the vectors and return the sum of the signs of the result's entries; its sign is the majority sign."""
-    return sum(int(_sum_of_parts(block).sign_().sum()) for block in _blocks(flat))
+    return sum(int(sum_of(block).sign_().sum()) for block in _blocks(flat))
 
 
 def _blocks(flat: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
@@ -99,10 +99,11 @@ def _blocks(flat: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
         yield [tau[start : start + BLOCK] for tau in flat]
 
 
-def _sum_of_parts(block: list[torch.Tensor]) -> torch.Tensor:
-    summed = block[0].clone()
-    for part in block[1:]:
-        summed.add_(part)
+def sum_of(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """Return the sum as a new tensor."""
+    summed = tensors[0].clone()
+    for tensor in tensors[1:]:
+        summed.add_(tensor)
     return summed
 
 
@@ -110,7 +111,7 @@ def _disjoint_merge(block: list[torch.Tensor], majority: int) -> None:
     """Replace the first vector's block by the mean over the entries with the elected sign; 0 if there are none."""
     import torch
 
-    signs = _sum_of_parts(block).sign_()
+    signs = sum_of(block).sign_()
     if majority:
         signs[signs == 0] = majority
     merged, count = torch.zeros_like(signs), torch.zeros_like(signs)

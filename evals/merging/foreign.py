@@ -59,12 +59,8 @@ def merge(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, method
         foreign_code(lambda why: UsageError(f"{method}: {why}")),
     ):
         torch.manual_seed(int.from_bytes(seed))
+        base_index = 0 if has_base else None
         merged: torch.Tensor = merge_tensors(
-            tensors,
-            rule,
-            parameters=parameters,
-            ids=ids,
-            base_index=0 if has_base else None,
-            name=call.tensor,
+            tensors, rule, parameters=parameters, ids=ids, base_index=base_index, name=call.tensor
         )
     return merged.to(weights.dtype) - weights

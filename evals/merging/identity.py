@@ -34,7 +34,7 @@ class Hashes:
             )
 
     def sha256_of(self, path: Path) -> str:
-        """Return the SHA-256 of a file; it is the file name of large files in the hub's cache."""
+        """Return the SHA-256 of a file; large files in the hub's cache are named by it."""
         resolved = path.resolve()
         if resolved.parent.name == "blobs" and _BLOB_NAME.fullmatch(resolved.name):
             return resolved.name

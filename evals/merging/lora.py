@@ -93,7 +93,7 @@ class Adapter:
             return {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
 
     def _find_target(self, name: str, base: Mapping[str, StoredTensor]) -> str:
-        """Return the name of a tensor in the base, which may have another prefix (they differ between model classes)."""
+        """Return the name of a tensor in the base, which may have another prefix, since prefixes differ between model classes."""
         name = name.removeprefix(_PEFT_PREFIX).replace(".base_layer.", ".")
         if name in base:
             return name

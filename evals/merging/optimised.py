@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import UsageError
+from evals.merging.elementwise import sum_of
 from evals.merging.table import Call
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def wudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """
     if "lm_head" in call.tensor:
         return _mean(taus)
-    return _descend(sum_of(taus), taus, taus, taus, call, make_optimizer=_adam)
+    return _descend(sum_of(taus), taus, taus, taus, call, make_optimizer=_make_adam)
 
 
 def optmerge_full(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
@@ -48,7 +49,7 @@ def optmerge_full(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
         left, right = _low_rank(tau - centre, rank)
         targets.append(left @ right + centre)
         axes.append(_low_rank(tau, rank)[1] if call.edition == "original" else right)
-    return _descend(sum_of(taus), targets, axes, taus, call, make_optimizer=_adam)
+    return _descend(sum_of(taus), targets, axes, taus, call, make_optimizer=_make_adam)
 
 
 def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
@@ -64,12 +65,12 @@ def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     parts = [_low_rank(tau, _kept_rank(taus, call)) for tau in taus]
     targets, axes = [left @ right for left, right in parts], [right for _, right in parts]
     if call.edition == "fixed":
-        return _descend(_mean(taus), targets, axes, taus, call, make_optimizer=_sgd)
+        return _descend(_mean(taus), targets, axes, taus, call, make_optimizer=_make_sgd)
     dtype = call.stored if taus[0].dtype != torch.float64 else torch.float64
     norms = torch.stack([tau.square().sum() for tau in taus]).to(dtype)
     merged = torch.nn.Parameter(_mean(taus).to(dtype))
     all_targets, all_axes = torch.stack(targets).to(dtype), torch.stack(axes).to(dtype)
-    optimizer = _sgd(merged, call.parameters.rate)
+    optimizer = _make_sgd(merged, call.parameters.rate)
     for _ in range(call.parameters.steps):
         optimizer.zero_grad()
         residuals = torch.matmul(merged.unsqueeze(0) - all_targets, all_axes.transpose(1, 2))
@@ -90,7 +91,7 @@ def optmerge_modality(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     rank = min(taus[0].shape) // ASSUMED_EXPERTS if call.edition == "original" else _kept_rank(taus, call)
     parts = [_low_rank(tau, rank) for tau in taus]
     return _descend(
-        _mean(taus), [left @ right for left, right in parts], taus, taus, call, make_optimizer=_sgd
+        _mean(taus), [left @ right for left, right in parts], taus, taus, call, make_optimizer=_make_sgd
     )
 
 
@@ -121,25 +122,17 @@ def _low_rank(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tens
     return u[:, :rank].clone(), s[:rank, None] * vt[:rank]
 
 
-def sum_of(taus: list[torch.Tensor]) -> torch.Tensor:
-    """Return the sum of the task vectors as a new tensor."""
-    summed = taus[0].clone()
-    for tau in taus[1:]:
-        summed.add_(tau)
-    return summed
-
-
 def _mean(taus: list[torch.Tensor]) -> torch.Tensor:
     return sum_of(taus).div_(len(taus))
 
 
-def _adam(parameter: torch.Tensor, rate: float) -> Any:
+def _make_adam(parameter: torch.Tensor, rate: float) -> Any:
     import torch
 
     return torch.optim.Adam([parameter], lr=rate)
 
 
-def _sgd(parameter: torch.Tensor, rate: float) -> Any:
+def _make_sgd(parameter: torch.Tensor, rate: float) -> Any:
     import torch
 
     return torch.optim.SGD([parameter], lr=rate, momentum=0.9)

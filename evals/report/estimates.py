@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from evals.labels import Failed
 from evals.records.files import Brief, Gold
 from evals.report import statistics as stats
-from evals.report.metrics import at_repeats, mean_value, substitute_points, unmeasured_groups
+from evals.report.metrics import at_repeats, mean_of_values, mean_value, substitute_points, unmeasured_groups
 from evals.report.strata import stratified_mean
 from evals.seams import HasInterval, HasResamples, SupportsResampling
 from evals.types import Estimate, Metric, Point, Score
@@ -126,14 +126,9 @@ def brief_verdict(brief: Brief, scorer: str) -> str:
 
 
 def estimate_all(
-    points: Sequence[Point],
-    metric: Metric,
-    golds: Golds,
-    *,
-    repeats: int,
-    absent_groups: Sequence[str] = (),
+    points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int, absent_groups: Sequence[str] = ()
 ) -> list[Estimate]:
-    """Estimate a metric for the suite and, unless it is a macro mean or not reported by group, for each of several groups."""
+    """Estimate a metric for the suite and, if the metric is reported by group and no macro mean, for each of several groups."""
     overall = estimate(points, metric, golds, repeats=repeats, absent_groups=absent_groups)
     groups = sorted({gold.group for gold in golds.values()}) if metric.by_group else []
     if len(groups) < 2 or metric.pool == "macro":
@@ -165,12 +160,7 @@ class _Unit(Struct, frozen=True, gc=False):
 
 
 def estimate(
-    points: Sequence[Point],
-    metric: Metric,
-    golds: Golds,
-    *,
-    repeats: int,
-    absent_groups: Sequence[str] = (),
+    points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int, absent_groups: Sequence[str] = ()
 ) -> Estimate:
     """Estimate a metric on the samples of `golds`; a macro mean has no value if one of its groups has no scored sample."""
     unmeasured: set[str] = set()
@@ -310,11 +300,5 @@ def _value_with_missing(
         except ValueError:
             return None
     units = _make_units(all_points, metric)
-    if not units:
-        return None
-    if metric.pool == "micro":
-        return sum(unit.value for unit in units) / len(units)
-    by_group: dict[str, list[float]] = defaultdict(list)
-    for unit in units:
-        by_group[unit.group].append(unit.value)
-    return sum(sum(values) / len(values) for values in by_group.values()) / len(by_group)
+    groups = [unit.group for unit in units] if metric.pool == "macro" else None
+    return mean_of_values([unit.value for unit in units], groups) if units else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from msgspec import structs
@@ -21,6 +22,14 @@ def mean_value(points: Sequence[Point]) -> float:
     return sum(values) / len(values)
 
 
+def mean_of_values(values: Sequence[float], groups: Sequence[str] | None) -> float:
+    """Return the mean of values or, with `groups`, the mean of the group means."""
+    by_group: dict[str, list[float]] = defaultdict(list)
+    for value, group in zip(values, groups or [""] * len(values), strict=True):
+        by_group[group].append(value)
+    return sum(sum(members) / len(members) for members in by_group.values()) / len(by_group)
+
+
 def measured_samples(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> Mapping[str, Gold]:
     """Return the samples that a metric applies to: those on which some outcome would have a value.
 
@@ -34,7 +43,7 @@ def measured_samples(metric: Metric, golds: Mapping[str, Gold], *, repeats: int 
     return {
         sample_id: gold
         for sample_id, gold in golds.items()
-        if has_value(substitute_points(sample_id, gold, range(count), substitute), metric)
+        if _has_value(substitute_points(sample_id, gold, range(count), substitute), metric)
     }
 
 
@@ -52,7 +61,7 @@ def unmeasured_groups(
     return {gold.group for gold in measured.values()} - scored
 
 
-def has_value(points: Sequence[Point], metric: Metric) -> bool:
+def _has_value(points: Sequence[Point], metric: Metric) -> bool:
     """Return whether a metric has a value for these points of one sample."""
     try:
         metric.of(points)
@@ -72,7 +81,7 @@ def substitute_points(sample_id: str, gold: Gold, repeats: Iterable[int], value:
 
 
 def guessed_value(points: Sequence[Point]) -> float:
-    """Return the mean in which an unanswered reply has the expected value of a guess: its score part `draw`, else 1 / options."""
+    """Return the mean in which unanswered replies count as the expected value of a guess (score part `draw`, or 1 / options)."""
     return sum(map(_expected_value, points)) / len(points)
 
 
@@ -82,11 +91,11 @@ def _expected_value(point: Point) -> float:
     return point.value or 0.0
 
 
-def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Metric]:
+def accuracy(*, macro: bool = False) -> tuple[Metric, Metric]:
     """Return the micro and macro accuracy metrics; with `macro`, the latter is the headline."""
     return (
-        Metric(name="accuracy", of=mean_value, headline=headline and not macro),
-        Metric(name="accuracy_macro", of=mean_value, pool="macro", headline=headline and macro),
+        Metric(name="accuracy", of=mean_value, headline=not macro),
+        Metric(name="accuracy_macro", of=mean_value, pool="macro", headline=macro),
     )
 
 

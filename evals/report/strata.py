@@ -45,15 +45,9 @@ def stratified_mean(
     if bounds is None:
         return t_interval(mean.value, mean.error**2, mean.df, level=level, method="t, stratified")
     return bounded_interval(
-        mean.value,
-        mean.error**2,
-        mean.effective,
-        df=mean.df,
-        bounds=bounds,
-        level=level,
-        method="Wilson, effective n, stratified",
-        min_outcomes=MIN_STRATUM_CLUSTERS,
-    )
+        mean.value, mean.error**2, mean.effective, df=mean.df, bounds=bounds, level=level,
+        method="Wilson, effective n, stratified", min_outcomes=MIN_STRATUM_CLUSTERS,
+    )  # fmt: skip
 
 
 def item_weights(
@@ -142,16 +136,9 @@ def _summarize_strata(
         values = array[in_stratum]
         sizes = np.bincount(codes[in_stratum]).astype(float)
         sums = np.bincount(codes[in_stratum], weights=values - values.mean())
-        strata.append(
-            _Stratum(
-                float(values.mean()),
-                len(values),
-                int(np.count_nonzero(sizes)),
-                float(sums @ sums),
-                float(sums @ sizes),
-                float(sizes @ sizes),
-            )
-        )
+        squares, cross, squared_sizes = float(sums @ sums), float(sums @ sizes), float(sizes @ sizes)
+        clusters = int(np.count_nonzero(sizes))
+        strata.append(_Stratum(float(values.mean()), len(values), clusters, squares, cross, squared_sizes))
     return strata
 
 

@@ -52,7 +52,7 @@ class AlphaAccount(NamedTuple):
         return self.alpha / self.series.gates
 
     @property
-    def remaining(self) -> float:
+    def unspent_alpha(self) -> float:
         """Return the alpha that no gate has spent."""
         return max(0.0, self.alpha - sum(gate.alpha for gate in self.gates))
 
@@ -100,7 +100,7 @@ def record(account: AlphaAccount, report: GateReport) -> GateReport:
     repeated = " (these runs were judged before)" if earlier else ""
     note = (
         f"series {account.series.name}: gate {len(account.gates)} of {account.series.gates} at alpha {account.alpha_per_gate:.3g}{repeated}; "
-        f"{account.remaining:.3g} of {account.alpha:g} remains"
+        f"{account.unspent_alpha:.3g} of {account.alpha:g} remains"
     )
     return structs.replace(report, notes=(*report.notes, note))
 

@@ -42,6 +42,7 @@ class Head(Struct, kw_only=True, forbid_unknown_fields=True):
     """The first line of a baseline file."""
 
     baseline: int
+    """`FORMAT` of the file."""
     run: str
     model: str
 
@@ -134,14 +135,8 @@ def _block_lines(run: SuiteRun, scorer: str) -> list[bytes]:
 def _sample_row(sample_id: str, gold: Gold, points: list[Point | None], *, gated: bool) -> list[Any]:
     cluster = "" if gold.cluster == sample_id else gold.cluster
     outcomes = [_outcome_row(point, gated=gated) for point in points]
-    return [
-        sample_id,
-        gold.group,
-        outcomes,
-        cluster,
-        gold.options,
-        _hash_unless_label(gold.target, gated=gated),
-    ]
+    target = _hash_unless_label(gold.target, gated=gated)
+    return [sample_id, gold.group, outcomes, cluster, gold.options, target]
 
 
 def _outcome_row(point: Point | None, *, gated: bool) -> Any:
@@ -228,7 +223,7 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Side:
         sample_id, group, outcomes, cluster, options, target = _ROW_DECODER.decode(line)
         if len(outcomes) != block.repeats or sample_id in golds:
             raise ValueError(
-                f"sample {sample_id} of {block.suite} occurs twice or has other than {block.repeats} repeats"
+                f"sample {sample_id} of {block.suite} occurs twice or does not have {block.repeats} repeats"
             )
         gold_target: Target = tuple(target) if isinstance(target, list) else target
         golds[sample_id] = Gold(group, cluster or sample_id, gold_target, options)

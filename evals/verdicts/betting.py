@@ -72,7 +72,7 @@ class Bets:
         self._pass_wealth, self._regression_wealth = np.zeros(STAKE_COUNT), np.zeros(STAKE_COUNT)
         """Log wealth, by stake, of the bet that the loss is below the margin, and of the bet that it is above."""
         self.max_log_pass_wealth = self.max_log_regression_wealth = 0.0
-        """Largest log wealth of each bet so far, averaged over the stakes."""
+        """For each bet, the log of the largest wealth so far, where the wealth is the mean over the stakes."""
         self._worst_counts: Counter[tuple[float, float]] = Counter()
         self._best_counts: Counter[tuple[float, float]] = Counter()
 

@@ -241,7 +241,7 @@ def _compare_suite(
     limit: float | None,
     cache: ReducedRuns,
 ) -> list[RowWithEvidence]:
-    """Compare two runs of one suite; with `detail`, by every shared metric and by the headline's groups."""
+    """Compare two runs of one suite, with `detail` by every shared metric and by the headline's groups; append to `notes`."""
     names_a, names_b = ({metric.name for metric in run.metrics} for run in (a, b))
     shared = [metric for metric in a.metrics if metric.name in names_b]
     dropped = sorted(names_a ^ names_b)

@@ -32,7 +32,7 @@ MIN_ITEMS = 30
 """Minimum number of items of a subset; each control run requires ten more."""
 
 
-class Adjusted(NamedTuple):
+class AdjustedScore(NamedTuple):
     """The score of a subset, unadjusted and adjusted, in the metric's unit."""
 
     suite: str
@@ -58,7 +58,7 @@ class Adjusted(NamedTuple):
 
 def adjust(
     run: SuiteRun, controls: Sequence[SuiteRun], *, estimand: Estimand = "items-like-these"
-) -> Adjusted:
+) -> AdjustedScore:
     """Adjust the headline score of a run on a subset of the items, using runs of other models on all items.
 
     `this-run` is the score on the whole set; `items-like-these` adds the sampling error of the set itself. Raises
@@ -70,7 +70,7 @@ def adjust(
     _check_controls(run, controls, metric, estimand)
     population = {sample_id: i for i, sample_id in enumerate(controls[0].side.golds)}
     columns = [_imputed_values(control, metric, list(population)) for control in controls]
-    item_predictors = predictors(columns, [gold.group for gold in controls[0].side.golds.values()])
+    item_predictors = build_predictors(columns, [gold.group for gold in controls[0].side.golds.values()])
     sample_values = {
         sample_id: value.value
         for sample_id, value in reduce_samples(run.side_of(metric), metric, run.side.golds).items()
@@ -88,7 +88,7 @@ def adjust(
     unadjusted, adjusted, ratio = intervals(
         scores, rows, codes, item_predictors, metric=metric, estimand=estimand
     )
-    return Adjusted(
+    return AdjustedScore(
         suite=run.suite, metric=metric.name, unit=metric.unit, model=run.model,
         controls=tuple(control.model for control in controls), n=len(scores), population=len(item_predictors.table),
         unadjusted=unadjusted, adjusted=adjusted, variance_ratio=ratio, estimand=estimand,
@@ -100,9 +100,9 @@ def intervals(
 ) -> tuple[Interval, Interval, float]:  # fmt: skip
     """Return the unadjusted and the adjusted score, and the ratio of the adjusted to the unadjusted variance.
 
-    The arguments are those of `cross_fitted`.
+    The arguments are those of `cross_fit`.
     """
-    mean_prediction, residuals = cross_fitted(scores, rows, codes, item_predictors)
+    mean_prediction, residuals = cross_fit(scores, rows, codes, item_predictors)
     sampled_share = len(scores) / len(item_predictors.table)
     score_variance, residual_variance = _variance_of_mean(scores, codes), _variance_of_mean(residuals, codes)
     sampling_variance = score_variance * sampled_share if estimand == "items-like-these" else 0.0
@@ -125,7 +125,7 @@ class Predictors(NamedTuple):
     """(predictors,): ridge penalty of each coefficient, in items."""
 
 
-def predictors(columns: Sequence[Floats], groups: Sequence[str]) -> Predictors:
+def build_predictors(columns: Sequence[Floats], groups: Sequence[str]) -> Predictors:
     """Return the predictors of all items; `columns`: the values in each control run."""
     import numpy as np
 
@@ -139,12 +139,12 @@ def predictors(columns: Sequence[Floats], groups: Sequence[str]) -> Predictors:
     return Predictors(np.column_stack([*table, np.eye(len(names))[codes]]), penalty)
 
 
-def cross_fitted(
+def cross_fit(
     scores: Floats, rows: NDArray[np.intp], codes: NDArray[np.intp], item_predictors: Predictors
 ) -> tuple[float, Floats]:
     """Return the mean prediction over all items and the residuals of the subset, (n,).
 
-    `scores` (n,); `rows` (n,): their rows among the predictors; `codes` (n,): their clusters, each within one fold.
+    `scores` (n,); `rows` (n,): their rows in the table of predictors; `codes` (n,): their clusters, each of which is within one fold.
     """
     import numpy as np
 

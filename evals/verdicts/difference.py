@@ -229,7 +229,7 @@ def mean_evidence(
 
     `width` is the largest minus the smallest possible value of a sample. Without groups or clusters, differences of 0 and
     +-width are tested as counts (Tango); other bounded differences in fewer than `bounded.MAX_CLUSTERS` clusters are tested
-    by Gaffke's test, all others by a t test. If a t test finds only differences of 0, each cluster counts as a concordant pair.
+    by Gaffke's test, all others by a t test (or, if all are 0, as counts in which each cluster is a concordant pair).
     """
     import numpy as np
 

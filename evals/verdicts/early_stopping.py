@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from evals.errors import UsageError
 from evals.records.store import Run
 from evals.verdicts import alpha_spending, noise, policy, suite_runs
 from evals.verdicts.gate import GateReport, check_margins, run_names
 from evals.verdicts.gate import gate as fixed_gate
-from evals.verdicts.sequential import SequentialGate, final_policy
+from evals.verdicts.sequential import SequentialGate
 
 if TYPE_CHECKING:
     from evals.run.job import Job
@@ -50,7 +52,10 @@ class EarlyStoppingGate:
         final_report = None
         if self.gate_policy.final > 0 and "cannot tell" in verdicts:
             runs, baseline_runs = suite_runs.with_common_ids(candidate, self.baseline)
-            final_report = fixed_gate(runs, baseline_runs, final_policy(self.gate_policy))
+            final_policy = structs.replace(
+                self.gate_policy, alpha=self.gate_policy.alpha * self.gate_policy.final
+            )
+            final_report = fixed_gate(runs, baseline_runs, final_policy)
         report = gate.report(
             candidate=run_names(candidate), baseline=run_names(self.baseline), final=final_report
         )

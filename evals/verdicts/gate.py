@@ -320,7 +320,7 @@ def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
     if p > alpha:
         return "", False
     return (
-        f"better by more than {limit:g} ({formatting.format_p_with_name(p)}): check the answer extraction first",
+        f"better by more than {formatting.format_size(limit, case.metric.unit)} ({formatting.format_p_with_name(p)}): check the answer extraction first",
         largest_gain is not None,
     )
 

@@ -148,7 +148,8 @@ def _why_not_applicable(claim: Claim, items: int, runs: int) -> str:
     if not items:
         return "the number of items is unknown"
     if share_on_grid(claim.digits, items * runs) > DENSE_SHARE:
-        return f"averages of {items * runs:,} answers round to most numbers with its {claim.digits} printed decimals"
+        decimals = "one decimal" if claim.digits == 1 else f"{claim.digits} decimals"
+        return f"averages of {items * runs:,} answers round to most numbers with {decimals}"
     return ""
 
 

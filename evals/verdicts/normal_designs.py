@@ -52,7 +52,7 @@ class NormalDesign:
 
 
 class FixedItemsDesign(NormalDesign):
-    """A difference on exactly these items: only the replies vary; `as_observed`, the difference is known without error."""
+    """A difference on exactly these items: only the replies vary or, if it is taken `as_observed`, nothing does."""
 
     def __init__(self, design: Design, *, as_observed: bool) -> None:
         super().__init__(design.error, 1_000_000_000, design.noise)
@@ -62,7 +62,7 @@ class FixedItemsDesign(NormalDesign):
             self.df = 2 * len(design.rows) * changed_share / (1 - changed_share)
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Draw `count` normal differences at a true loss; test both claims, or `as_observed` compare with the margin."""
+        """Draw `count` normal differences at a true loss and test both claims, or `as_observed` compare each with the margin."""
         import numpy as np
         from scipy.special import ndtr
 

@@ -17,7 +17,13 @@ from zlib import crc32
 from msgspec import Struct, structs
 
 from evals.records.files import Gold
-from evals.report.metrics import mean_value, measured_samples, substitute_points, unmeasured_groups
+from evals.report.metrics import (
+    mean_of_values,
+    mean_value,
+    measured_samples,
+    substitute_points,
+    unmeasured_groups,
+)
 from evals.seams import SupportsResampling
 from evals.types import Metric, Point
 from evals.verdicts import difference
@@ -146,7 +152,8 @@ class Pairs:
             return None, None
         is_macro = self.metric.pool == "macro" and group is None
         groups = [row.group for row in rows] if is_macro else None
-        return _mean([row.a.value for row in rows], groups), _mean([row.b.value for row in rows], groups)
+        values_a, values_b = [row.a.value for row in rows], [row.b.value for row in rows]
+        return mean_of_values(values_a, groups), mean_of_values(values_b, groups)
 
     def _is_undefined(self, rows: Sequence[Pair], group: str | None) -> bool:
         """Return whether the metric has no value: nothing is paired, or a group of its macro mean has no pair."""
@@ -214,13 +221,6 @@ class Pairs:
             )
         except ValueError:
             return None
-
-
-def _mean(values: Sequence[float], groups: Sequence[str] | None) -> float:
-    by_group: dict[str, list[float]] = defaultdict(list)
-    for value, group in zip(values, groups or [""] * len(values), strict=True):
-        by_group[group].append(value)
-    return float(sum(sum(members) / len(members) for members in by_group.values()) / len(by_group))
 
 
 def _single_sample_values(side: Side, rows: Sequence[Pair], metric: Metric) -> list[float]:

@@ -73,7 +73,7 @@ def plan(
     simulations: int = 2000,
     seed: int = 0,
 ) -> Plan:
-    """Simulate a gate before its runs exist.
+    """Simulate a gate before the candidate is run.
 
     `second_runs`: a second run of the baseline's model; `runs`: further runs of the suites, from which variance
     components are estimated; `drop`: the loss that budgets are computed for, by default each suite's margin.

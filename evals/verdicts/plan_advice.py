@@ -81,7 +81,7 @@ def plan_notes(suites: Sequence[PlannedSuite]) -> list[str]:
             "--again RUN, or use `evals gate noise`, or set `discordance` in the policy"
         )
     lines += [
-        f"{name}: the estimated noise between runs has a standard error of {100 * error:.0f} %, so the probabilities are approximate"
+        f"{name}: the estimated noise between runs has a relative standard error of {100 * error:.0f} %, so the probabilities are approximate"
         for name, estimates in noises.items()
         if (error := max(noise.error for noise in estimates)) > ROUGH_ERROR
     ]

@@ -175,10 +175,10 @@ def _claims_of(table: _Table) -> Iterator[Claim]:
             digits=max(0, -int(value.as_tuple().exponent)), source=table.source, date=table.date,
             first=table.first, superseded=table.superseded,
             note="; ".join(filter(None, (table.note, table.notes.get(model)))), erratum=table.errata.get(model, ""),
-            knobs=(knobs := _knobs_without_decimals(table.knobs | table.model_knobs.get(model, {}))),
-            told=table.told if knobs else "", inferred=_knobs_without_decimals(table.inferred), items=table.items,
+            knobs=(knobs := _knobs_with_floats(table.knobs | table.model_knobs.get(model, {}))),
+            told=table.told if knobs else "", inferred=_knobs_with_floats(table.inferred), items=table.items,
         )  # fmt: skip
 
 
-def _knobs_without_decimals(knobs: dict[str, Any]) -> dict[str, Any]:
+def _knobs_with_floats(knobs: dict[str, Any]) -> dict[str, Any]:
     return {name: float(value) if isinstance(value, Decimal) else value for name, value in knobs.items()}

@@ -1,6 +1,6 @@
 """A sequential gate: samples in seeded random order, stopped as soon as the verdict is certain.
 
-Each suite is tested by two bets (`betting.py`): that its loss is less than its margin, and that it is more. Records
+Each suite is tested by two bets (`betting.py`): that its loss is below its margin, and that the loss is above. Records
 arrive in any order but are processed in the order of the queue, because the fastest replies are not a random sample.
 A missing outcome enters each bet at its worst value. Every pass is tested at alpha, and every regression at alpha divided
 by the number of critical and supporting suites (Bonferroni; the gate of fixed sample size in `gate.py` uses Holm).
@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from math import exp
 from typing import Protocol
-
-from msgspec import structs
 
 from evals.errors import UsageError
 from evals.records.files import Brief, Gold, brief
@@ -182,7 +180,7 @@ class SequentialGate:
     def __init__(
         self, jobs: Sequence[Job], baseline: Sequence[SuiteRun], policy: Policy, *, seed: int
     ) -> None:
-        """Process the records on disk; raises UsageError if jobs, baseline and policy do not match."""
+        """Raise UsageError if jobs, baseline and policy do not match."""
         if policy.pool:
             raise UsageError(
                 "--until-decided cannot judge pools: remove them from the policy, or judge finished runs with `evals gate`"
@@ -207,11 +205,7 @@ class SequentialGate:
         self.runner: Stoppable | None = None
         self.notes = [BIAS_NOTE]
         """Notes for the runs' cards."""
-        self._resume()
-
-    def _resume(self) -> None:
-        """Process the records of an earlier, interrupted run of the same command."""
-        for test in self.tests.values():
+        for test in self.tests.values():  # process the records of an earlier, interrupted run
             for record in Run(test.job.writer.path).briefs() if test.job.done else ():
                 if (record.sample, record.repeat) in test.job.done:
                     test.add(record)
@@ -357,8 +351,3 @@ def _baseline_of(job: Job, baseline: Sequence[SuiteRun]) -> SuiteRun:
             f"the baseline has no run of {job.suite.id} under {job.suite.protocol}; it has {available}"
         )
     return matching[0]
-
-
-def final_policy(policy: Policy) -> Policy:
-    """Return the policy of the final test, at the reserved alpha."""
-    return structs.replace(policy, alpha=policy.alpha * policy.final)

@@ -29,7 +29,7 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     metrics: tuple[Metric, ...]
     """With the number of repeats for `@k` in their names; exactly one is the headline."""
     sides: Mapping[str, Side]
-    """By scorer, in the suite's order."""
+    """Outcomes and gold answers under each scorer, in the suite's order."""
     tokens: Mapping[str, int] = {}
     cost_usd: float | None = None
     seconds: float | None = None
@@ -48,11 +48,11 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
 
     @property
     def side(self) -> Side:
-        """Return the side of the suite's first scorer."""
+        """Return the outcomes and gold answers under the suite's first scorer."""
         return next(iter(self.sides.values()))
 
     def side_of(self, metric: Metric) -> Side:
-        """Return the side that a metric uses."""
+        """Return the outcomes and gold answers under a metric's scorer."""
         return self.sides[metric.scorer] if metric.scorer else self.side
 
     @property

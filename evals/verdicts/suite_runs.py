@@ -51,7 +51,6 @@ def of_run(run: Run) -> SuiteRun:
 
 
 def _restrictions(card: Card) -> tuple[str, ...]:
-    """Return the restrictions of a run: sample items, a subset, an early stop."""
     restrictions = ["sample items"] if card.data == "sample" else []
     if card.config.limit is not None:
         restrictions.append(f"a subset of {card.config.limit} items")
@@ -151,7 +150,7 @@ def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
 
 
 def subset(run: SuiteRun, limit: int, *, seed: int) -> SuiteRun:
-    """Return a run restricted to a seeded random subset of its samples, as with `evals run --limit`."""
+    """Return a run restricted to a seeded random subset of `limit` samples (not stratified, unlike `evals run --limit`)."""
     sample_ids = sorted(
         run.side.golds, key=lambda sample_id: sha256(f"{seed}\x1f{sample_id}".encode()).digest()
     )[:limit]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from evals.data import errata
 from evals.errors import UsageError
 from evals.records.store import Run
 from evals.types import Score
@@ -42,7 +43,7 @@ class SuspectItemReport(Struct, frozen=True, kw_only=True):
 
 
 def find_suspect_items(runs: Sequence[Run], *, min_models: int | None = None) -> SuspectItemReport:
-    """Return the items to which at least `min_models` models (default: 3/4 of them, or two) give the same wrong answer.
+    """Return the items to which at least `min_models` models (default: three quarters of them, but at least two) give the same wrong answer.
 
     Raises UsageError for runs of different suites or on different data. Of several runs of a model, the last one counts.
     """
@@ -61,18 +62,13 @@ def find_suspect_items(runs: Sequence[Run], *, min_models: int | None = None) ->
         raise UsageError(f"--least {required}: there are only {len(latest)} models")
     answers = {model: _most_frequent_answers(run) for model, run in latest.items()}
     name, _, variant = cards[0].config.suite.partition(":")
-    items = _consensus_against_gold(runs[0], answers, required, _known_errata(name, variant))
+    known_errata = {
+        sample_id: erratum.kind for sample_id, erratum in errata.suite_errata(name, variant).items.items()
+    }
+    items = _consensus_against_gold(runs[0], answers, required, known_errata)
     return SuspectItemReport(
         suite=name, variant=variant, models=tuple(latest), least=required, items=tuple(items)
     )
-
-
-def _known_errata(name: str, variant: str) -> Mapping[str, str]:
-    from evals.data import errata
-
-    return {
-        sample_id: erratum.kind for sample_id, erratum in errata.suite_errata(name, variant).items.items()
-    }
 
 
 def _consensus_against_gold(

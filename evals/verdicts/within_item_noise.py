@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def within_item_variances(side: Side, metric: Metric) -> Mapping[str, float] | None:
     """Return the unbiased variance of each sample's mean over repeats; None if it cannot be estimated.
 
-    There is no estimate without repeats, for joint metrics (pass@k), or for whole-run metrics. Samples with a single
-    repeat are excluded.
+    There is no estimate without repeats, for metrics that score repeats or samples jointly (pass@k), or for whole-run
+    metrics. Samples with a single scored repeat are excluded.
     """
     if metric.joint or metric.together or metric.pool == "whole" or side.repeats < 2:
         return None

@@ -17,7 +17,7 @@ import numpy as np
 
 from evals.extract.upstream.letters import letter_mmlu_pro
 from evals.report.metrics import accuracy
-from evals.verdicts.control_variates import intervals, predictors
+from evals.verdicts.control_variates import build_predictors, intervals
 from tools.mirror import shared_folder
 
 
@@ -68,7 +68,7 @@ def measure(recordings: Recordings, *, n: int, simulations: int) -> Iterator[Row
     groups = list(recordings.groups.values())
     tables = {model: np.array(list(table.values())) for model, table in recordings.results.items()}
     for model, own in tables.items():
-        known = predictors([table for name, table in tables.items() if name != model], groups)
+        known = build_predictors([table for name, table in tables.items() if name != model], groups)
         rng, truth = np.random.default_rng(1), float(own.mean())
         found = []
         for _ in range(simulations):

@@ -11,7 +11,7 @@ from evals.report.strata import stratified_mean_and_error
 from evals.verdicts.betting import Bets, stakes
 from evals.verdicts.budget import RunUsage, budget
 from evals.verdicts.components import components
-from evals.verdicts.control_variates import FOLDS, cross_fitted, predictors
+from evals.verdicts.control_variates import FOLDS, build_predictors, cross_fit
 from evals.verdicts.difference import DiscordantCounts
 from evals.verdicts.simulated_designs import repeats_distribution
 from tests.support.lazy import lazy
@@ -117,11 +117,11 @@ def test_cross_fitted_residuals_by_regression_with_pseudo_items() -> None:
     rng = np.random.default_rng(10)
     groups = [f"g{i % 5}" for i in range(400)]
     columns = [rng.integers(0, 2, 400).astype(float) for _ in range(2)]
-    known = predictors(columns, groups)
+    known = build_predictors(columns, groups)
     seen = rng.choice(400, 100, replace=False)
     scores = columns[0][seen] * 0.5 + rng.random(100)
     codes = np.arange(100)
-    total, residuals = cross_fitted(scores, seen, codes, known)
+    total, residuals = cross_fit(scores, seen, codes, known)
     folds = np.random.default_rng(0).permutation(100) % FOLDS
     want = np.empty(100)
     mean = 0.0
