@@ -185,7 +185,7 @@ def _write_checkpoint(
     checks.check_lora_bases(recipe, plan.experts, accept=accept)
     shards = writing.shards(plan.output())
     partial.mkdir(parents=True, exist_ok=True)
-    pending = writing.unwritten(partial, shards)
+    pending = writing.unwritten_shards(partial, shards)
     checks.check_space(partial, sum(shard.size for shard in pending), target=target)
     with foreign_code(
         lambda why: UsageError(f"{recipe.path}: {recipe.method}: {why}"), passing=(EvalsError, OSError)

@@ -31,7 +31,7 @@ def is_merged(name: str, checkpoint: Checkpoint, exclude: tuple[str, ...]) -> bo
 
 
 def check_shapes(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -> None:
-    """Require tensors to merge, of the same names and shapes in all checkpoints, none of which may be quantized."""
+    """Require that base and experts have the same tensors to merge, in the same shapes, and that none is quantized."""
     checkpoints = {name: expert for name, expert in experts.items() if isinstance(expert, Checkpoint)}
     for checkpoint in (base, *checkpoints.values()):
         if checkpoint.config.get("quantization_config"):
@@ -147,7 +147,7 @@ def _vocabulary(folder: Path) -> object:
 
 
 def check_distances(recipe: Recipe, base: Checkpoint, distances: dict[str, float], *, accept: bool) -> None:
-    """Require, unless `accept`, that no expert is so far from the base that it cannot have been fine-tuned from it."""
+    """Require, unless `accept`, that every expert is close enough to the base to have been fine-tuned from it."""
     for name, distance in distances.items():
         if distance > MAX_DISTANCE and not accept:
             raise UsageError(

@@ -64,7 +64,7 @@ def ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def threshold(tau: torch.Tensor, density: float, *, edition: str) -> float:
-    """Return the smallest magnitude in a flat task vector that TIES keeps."""
+    """Return the smallest magnitude that TIES keeps in a flat task vector."""
     if (rank := rank_of(tau.numel(), density, edition=edition)) is None:
         return 0.0
     selection = Selection(rank, width=8 * tau.element_size())
@@ -75,7 +75,7 @@ def threshold(tau: torch.Tensor, density: float, *, edition: str) -> float:
 
 
 def rank_of(count: int, density: float, *, edition: str) -> int | None:
-    """Return the rank, from 0, of the smallest of `count` magnitudes that TIES keeps; None if it keeps all."""
+    """Return the rank, from 0, of the smallest magnitude that TIES keeps among `count`; None if it keeps all."""
     trimmed = int(count * (1 - density))
     rank = trimmed - 1 if edition == "original" else min(trimmed, count - 1)
     return rank if rank >= 0 else None

@@ -4,11 +4,9 @@ method = "ties"                     # `evals merge --methods` lists them
 base = "OpenGVLab/InternVL2_5-1B"   # a folder, or a hub id in this machine's cache
 serve = "vllm"                      # or "hf"
 lambda = 0.3
-
 [experts]
 ocr = "./experts/ocr"
 vqa = "./experts/vqa"
-
 [parameters]
 density = 0.2
 """
@@ -63,7 +61,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     experts: dict[str, str]
     """Name -> folder or hub id."""
     serve: str
-    """Adapter that serves the checkpoint."""
+    """Model adapter that serves the checkpoint: `vllm` or `hf`."""
     edition: Edition
     """Whether the method follows the released code, with its defects, or the paper; see `table.py`."""
     factor: float
@@ -112,7 +110,7 @@ def read(path: Path) -> Recipe:
 
 
 def _check_values(path: Path, file: _RecipeFile, parameters: Any) -> None:
-    """Raise UsageError for numbers that are not finite and invalid names of experts."""
+    """Raise UsageError if a number is not finite, or if the name of an expert is invalid."""
     values = {"lambda": file.factor, **msgspec.to_builtins(parameters)}
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
@@ -125,6 +123,6 @@ def _check_values(path: Path, file: _RecipeFile, parameters: Any) -> None:
 
 
 def _folder_name(path: Path) -> str:
-    """Return a file's stem as the name of a folder."""
+    """Return a file's stem, with hyphens for all characters but ASCII letters and digits."""
     stem = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.stem)
     return stem.strip("-")[:64] or "merged"

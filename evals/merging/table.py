@@ -58,7 +58,7 @@ class DareTies(Dare, frozen=True, forbid_unknown_fields=True):
 
 
 class Wudi(Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters of WUDI's descent: the number of steps and the rate matter, since it stops before it converges."""
+    """Parameters of WUDI's descent: the number of steps and the rate matter, since WUDI stops before convergence."""
 
     steps: Steps = 300
     rate: Rate = 1e-5

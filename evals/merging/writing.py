@@ -81,7 +81,7 @@ def locked(lock: Path) -> Iterator[None]:
         yield
 
 
-def unwritten(partial: Path, all_shards: list[Shard]) -> list[Shard]:
+def unwritten_shards(partial: Path, all_shards: list[Shard]) -> list[Shard]:
     """Return the shards that have not been written yet."""
     return [shard for shard in all_shards if not (partial / shard.name).is_file()]
 

@@ -16,7 +16,13 @@ from msgspec import Struct, structs
 from evals.labels import Failed
 from evals.records.files import Brief, Gold
 from evals.report import statistics as stats
-from evals.report.metrics import at_repeats, mean_of_values, mean_value, substitute_points, unmeasured_groups
+from evals.report.metrics import (
+    at_repeats,
+    mean_of_group_means,
+    mean_value,
+    substitute_points,
+    unmeasured_groups,
+)
 from evals.report.strata import stratified_mean
 from evals.seams import HasInterval, HasResamples, SupportsResampling
 from evals.types import Estimate, Metric, Point, Score
@@ -178,7 +184,8 @@ def estimate(
     worst, best = (value, value) if is_complete else _bounds(points, metric, golds, repeats)
     if metric.bounds is None or (unmeasured and absent_groups):
         worst = best = None
-    why_undefined = f"none: nothing scored in {len(unmeasured)} groups" if unmeasured else "nothing scored"
+    groups = "one group" if len(unmeasured) == 1 else f"{len(unmeasured)} groups"
+    why_undefined = f"none: nothing scored in {groups}" if unmeasured else "nothing scored"
     return Estimate(
         metric=metric.name, group="", value=value, low=interval.low if interval else None,
         high=interval.high if interval else None, worst=worst, best=best, n=n, clusters=clusters,
@@ -301,4 +308,4 @@ def _value_with_missing(
             return None
     units = _make_units(all_points, metric)
     groups = [unit.group for unit in units] if metric.pool == "macro" else None
-    return mean_of_values([unit.value for unit in units], groups) if units else None
+    return mean_of_group_means([unit.value for unit in units], groups) if units else None

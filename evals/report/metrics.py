@@ -22,8 +22,8 @@ def mean_value(points: Sequence[Point]) -> float:
     return sum(values) / len(values)
 
 
-def mean_of_values(values: Sequence[float], groups: Sequence[str] | None) -> float:
-    """Return the mean of values or, with `groups`, the mean of the group means."""
+def mean_of_group_means(values: Sequence[float], groups: Sequence[str] | None) -> float:
+    """Return the mean of the group means or, without `groups`, the plain mean."""
     by_group: dict[str, list[float]] = defaultdict(list)
     for value, group in zip(values, groups or [""] * len(values), strict=True):
         by_group[group].append(value)
@@ -132,7 +132,7 @@ class MajAt:
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the probability that the vote is right; unanswered repeats do not vote."""
         for point in points:
-            if point.verdict == "missing":
+            if point.verdict == "missing":  # from `substitute_points`: its value is a bound of the metric
                 return point.value or 0.0
         k = self.k or len(points)
         if len(points) < k:

@@ -159,7 +159,7 @@ def _nested_variance(shares: Sequence[float], strata: Sequence[_Stratum]) -> tup
 
 
 def _nested_bounded_variance(shares: Sequence[float], strata: Sequence[_Stratum]) -> tuple[float, float]:
-    """Return `_nested_variance` for bounded values, which may all be equal in a small stratum, so that it has no variance.
+    """Return `_nested_variance` for bounded values: those of a small stratum may all be equal, which does not prove zero variance.
 
     Strata of fewer than `MIN_STRATUM_CLUSTERS` clusters are collapsed into one (Cochran 1977, 5A.12); their differences
     enter the variance, which is conservative.

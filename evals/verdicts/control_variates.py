@@ -100,7 +100,7 @@ def intervals(
 ) -> tuple[Interval, Interval, float]:  # fmt: skip
     """Return the unadjusted and the adjusted score, and the ratio of the adjusted to the unadjusted variance.
 
-    The arguments are those of `cross_fit`.
+    The first four arguments are those of `cross_fit`.
     """
     mean_prediction, residuals = cross_fit(scores, rows, codes, item_predictors)
     sampled_share = len(scores) / len(item_predictors.table)
@@ -120,7 +120,7 @@ class Predictors(NamedTuple):
     """The predictors of an item's value."""
 
     table: Floats
-    """(items, predictors): 1, the value in each control run, the controls' mean in the item's group, and an indicator of each group."""
+    """(items, predictors): 1, the value in each control run, the controls' mean in the item's group, an indicator per group."""
     penalty: Floats
     """(predictors,): ridge penalty of each coefficient, in items."""
 
@@ -144,7 +144,8 @@ def cross_fit(
 ) -> tuple[float, Floats]:
     """Return the mean prediction over all items and the residuals of the subset, (n,).
 
-    `scores` (n,); `rows` (n,): their rows in the table of predictors; `codes` (n,): their clusters, each of which is within one fold.
+    `scores` (n,); `rows` (n,): their rows in the table of predictors; `codes` (n,): their clusters, which are not split
+    between folds.
     """
     import numpy as np
 

@@ -195,7 +195,7 @@ def overall_verdict(judged: Iterable[tuple[Tier, Verdict]]) -> Verdict:
 
 
 class _Claims(NamedTuple):
-    """Evidence and p-values for the two claims about a case: that it passes, and that it regresses."""
+    """Evidence and p-values for the two claims that a gate can make about a case: a pass and a regression."""
 
     observed: Evidence | None
     """Without missing outcomes."""
@@ -276,7 +276,7 @@ def _decide(
         for side, share in zip(("candidate", "baseline"), case.coverage, strict=True)
         if share < policy.coverage
     ]
-    if not case.noise_is_known:
+    if not case.is_noise_known:
         reasons.append(
             "these-items needs within-item noise: repeats in both runs, or a repeatability report (`evals gate noise`)"
         )

@@ -52,7 +52,7 @@ class Case(NamedTuple):
         return MeanDifference(pooled.value, pooled_error, NORMAL_DF, "within-item noise")
 
     @property
-    def noise_is_known(self) -> bool:
+    def is_noise_known(self) -> bool:
         """Return whether the within-item noise is known, or not needed for the estimand."""
         return self.estimand != "these-items" or self.evidence("exclude") is not None
 

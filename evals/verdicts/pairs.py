@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 from evals.records.files import Gold
 from evals.report.metrics import (
-    mean_of_values,
+    mean_of_group_means,
     mean_value,
     measured_samples,
     substitute_points,
@@ -153,7 +153,7 @@ class Pairs:
         is_macro = self.metric.pool == "macro" and group is None
         groups = [row.group for row in rows] if is_macro else None
         values_a, values_b = [row.a.value for row in rows], [row.b.value for row in rows]
-        return mean_of_values(values_a, groups), mean_of_values(values_b, groups)
+        return mean_of_group_means(values_a, groups), mean_of_group_means(values_b, groups)
 
     def _is_undefined(self, rows: Sequence[Pair], group: str | None) -> bool:
         """Return whether the metric has no value: nothing is paired, or a group of its macro mean has no pair."""

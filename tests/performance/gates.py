@@ -230,7 +230,7 @@ class Drawn(NamedTuple):
     protocol: str = "strict"
     coverage: tuple[float, float] = (1.0, 1.0)
     excludes_missing: bool = False
-    noise_is_known: bool = True
+    is_noise_known: bool = True
 
     def evidence(self, missing: Missing) -> Known:
         return self.found

@@ -260,7 +260,7 @@ class Drawn:
     """A case whose evidence was simulated."""
 
     metric, pairings, protocol, coverage, excludes_missing = ACCURACY, (), "strict", (1.0, 1.0), False
-    estimand, noise_is_known = "items-like-these", True
+    estimand, is_noise_known = "items-like-these", True
 
     def __init__(self, rule: Entry, found) -> None:
         self.rule, self.found = rule, found

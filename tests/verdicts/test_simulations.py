@@ -153,7 +153,7 @@ class Drawn(NamedTuple):
     coverage: tuple[float, float] = (1.0, 1.0)
     excludes_missing: bool = False
     estimand: str = "items-like-these"
-    noise_is_known: bool = True
+    is_noise_known: bool = True
 
     def evidence(self, missing: Missing) -> Evidence:
         return self.found
