@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from evals.board import trust
-from evals.challenge.summary import NAME, Challenge, challenge_of_run
+from evals.challenge.summary import FILE_NAME, Challenge, challenge_of_run
 from evals.errors import EvalsError
 from evals.records.card import Card
 from evals.records.promise import promise_status
@@ -32,7 +32,7 @@ def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
     """Return the challenges of runs, read from the outcome files in the runs' folders."""
     challenges = {}
     for run in runs:
-        if (run.path / NAME).exists():
+        if (run.path / FILE_NAME).exists():
             with suppress(EvalsError):  # broken runs are reported elsewhere
                 card = run.card
                 if challenge := challenge_of_run(run.path, card):
