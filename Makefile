@@ -53,10 +53,10 @@ engine: $(BIN)/python  ## real vLLM on a CPU, other engines' parsers: some minut
 	@$(BIN)/python -m tools.engine_parsers
 
 mlflow: $(BIN)/python  ## a real MLflow server, for the tests of its export: a minute and 700 MB, once, in the user's cache folder
-	@$(BIN)/python -m tools.mlflow_environment
+	@$(BIN)/python -m tools.environments mlflow
 
 challenge: $(BIN)/python  ## two small models in transformers, for measuring challenges: some minutes and 2 GB, once, in the user's cache folder
-	@$(BIN)/python -m tools.challenge_environment
+	@$(BIN)/python -m tools.environments challenge
 
 check: $(VENV)/.dev  ## style and types
 	@$(BIN)/ruff check $(CHECKED)

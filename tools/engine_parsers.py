@@ -3,7 +3,7 @@
     python -m tools.engine_parsers                         download the sources of SGLang and LMDeploy (150 MB) once
     ENGINE_PYTHON -m tools.engine_parsers ENGINE < LINES   JSON list of command lines -> JSON list of verdicts
 
-vLLM's parser is imported from the environment of `vllm_environment.py`, whose torch the other two parsers import as well;
+vLLM's parser is imported from the environment `vllm` (`environments.py`), whose torch the other two parsers import as well;
 only the Python files in the wheels of SGLang and LMDeploy are kept. A verdict is {error, values}: the parser's error
 message, or the parsed values.
 """
@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from zipfile import ZipFile
 
-from tools import vllm_environment
-from tools.environments import cache_folder, pip
+from tools.environments import VLLM, cache_folder, pip
 
 WHEELS = ("sglang==0.5.23", "lmdeploy==0.18.0")
 PARSER_DEPENDENCIES = (
@@ -46,7 +45,7 @@ def folder() -> Path:
 
 def make() -> Path:
     """Download the sources if they are missing; return their folder."""
-    sources, environment = folder(), vllm_environment.make()
+    sources, environment = folder(), VLLM.make().parent.parent
     if not (sources / "ready").exists():
         shutil.rmtree(sources, ignore_errors=True)
         pip(environment, "install", "--no-deps", "--target", str(sources), *PARSER_DEPENDENCIES)

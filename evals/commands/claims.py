@@ -62,32 +62,28 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
     common.table("", columns, (_claim_row(name, claim) for name, claim in selected.items()))
 
 
-def _settings_text(conditions: dict[str, Any]) -> str:
+def _conditions_text(conditions: dict[str, Any]) -> str:
     from evals.verdicts.formatting import format_setting
 
     return ", ".join(f"{name} {format_setting(value)}" for name, value in conditions.items())
 
 
-def _select_claims(published: dict[str, Claim], suite: str | None, model: str | None) -> dict[str, Claim]:
+def _select_claims(all_claims: dict[str, Claim], suite: str | None, model: str | None) -> dict[str, Claim]:
     """Return the claims for a suite and a model (None: any); raises UnknownName if there are none."""
     from evals.verdicts.reproduction import same_model
 
     suite_name = None if suite is None else suite.replace("_", "-")
     selected = {
         name: claim
-        for name, claim in published.items()
+        for name, claim in all_claims.items()
         if (suite_name is None or claim.suite == suite_name or claim.suite.startswith(f"{suite_name}:"))
         and (model is None or same_model(claim.model, model))
     }
     if not selected:
-        names = {claim.model for claim in published.values()} | {claim.suite for claim in published.values()}
+        names = {name for claim in all_claims.values() for name in (claim.model, claim.suite)}
         noun = "model" if suite is None else "suite"
-        raise UnknownName(
-            f"{noun} with published numbers",
-            str(model if suite is None else suite),
-            names,
-            see="evals claims list",
-        )
+        unknown = str(model if suite is None else suite)
+        raise UnknownName(f"{noun} with published numbers", unknown, names, see="evals claims list")
     return selected
 
 
@@ -128,9 +124,9 @@ def show(claim: str, results: Path, as_json: bool) -> None:
         ("note", published.note),
         ("superseded", "by a later number of the same source" if published.superseded else ""),
         ("erratum", published.erratum),
-        ("conditions", _settings_text(published.knobs) or "none stated"),
+        ("conditions", _conditions_text(published.knobs) or "none stated"),
         ("stated in", published.told),
-        ("inferred", _settings_text(published.inferred)),
+        ("inferred", _conditions_text(published.inferred)),
         ("unknown", ", ".join(unknown) or "none"),
     ):
         if text:
@@ -235,22 +231,22 @@ def _compare_with_published(
 
     run_overview = overview(runs)
     common.note_broken((*run_overview.broken, *run_overview.damaged))
-    published = claims_by_id(results)
+    all_claims = claims_by_id(results)
     if claim_id is not None:
-        published = {claim_id: published[claim_id]}
+        all_claims = {claim_id: all_claims[claim_id]}
     reports = noise.read_all(results)
     findings = [
         finding
         for measurement in measured_scores(run_overview.cards, run_overview.aggregates)
         for finding in check_claims(
             with_noise(measurement, _suite_runs(runs, measurement), reports),
-            published,
+            all_claims,
             model or (measurement.cards[0].model if measurement.cards else ""),
             margin=within,
         )
     ]
     if not findings:
-        raise UsageError(_no_claims_message(run_overview.cards, published, model=model))
+        raise UsageError(_no_claims_message(run_overview.cards, all_claims, model=model))
     return _report_findings(findings, as_json=as_json)
 
 
@@ -265,23 +261,20 @@ def _report_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
     return next(status for verdict, status in EXIT_STATUS.items() if verdict in verdicts)
 
 
-def _no_claims_message(cards: Sequence[Card], published: dict[str, Claim], *, model: str | None) -> str:
+def _no_claims_message(cards: Sequence[Card], all_claims: dict[str, Claim], *, model: str | None) -> str:
     """Return an error message, with suggestions, for a run whose model has no published numbers on its suites."""
     suites = sorted({card.config.suite for card in cards})
     if not suites:
         return "the run cannot be read"
-    published_models = sorted({claim.model for claim in published.values() if claim.suite in suites})
+    published_models = sorted({claim.model for claim in all_claims.values() if claim.suite in suites})
     models = ", ".join(sorted({model or card.model for card in cards}))
     matches = get_close_matches(models, published_models, n=3)
+    advice = (
+        f"did you mean --model {' or '.join(matches)}?" if matches else "name a published model with --model"
+    )
+    hint = f"{advice} (`evals claims list --suite {suites[0]}` lists them)"
     if not published_models:
         hint = "`evals claims list` lists all published numbers"
-    else:
-        advice = (
-            f"did you mean --model {' or '.join(matches)}?"
-            if matches
-            else "name a published model with --model"
-        )
-        hint = f"{advice} (`evals claims list --suite {suites[0]}` lists them)"
     return f"no published number for {models or 'this run'} on {' or '.join(suites)}; {hint}"
 
 
@@ -302,6 +295,7 @@ def _print_finding(finding: Finding) -> None:
     from evals.report.estimand_names import describe_estimand
 
     unit = finding.unit
+    scale, points = _scale(unit)
     common.say(f"{finding.claim}: {_verdict_text(finding)}")
     interval = (
         f" [{_score_text(finding.low, unit)}, {_score_text(finding.high, unit)}]"
@@ -312,8 +306,6 @@ def _print_finding(finding: Finding) -> None:
         f"    claimed {_score_text(finding.claimed, unit)}, measured {_score_text(finding.measured, unit)}{interval}"
     )
     if finding.difference is not None:
-        points = "points" if unit == "fraction" else unit
-        scale = 100 if unit == "fraction" else 1
         low, high = (scale * (limit or 0.0) for limit in (finding.difference_low, finding.difference_high))
         common.say(
             f"    difference {scale * finding.difference:+.2f} {points} [{low:+.2f}, {high:+.2f}], {describe_estimand(finding.estimand)}"
@@ -329,9 +321,14 @@ def _print_finding(finding: Finding) -> None:
         common.say(f"    not stated by the source: {', '.join(finding.unknown)}")
 
 
+def _scale(unit: str) -> tuple[int, str]:
+    """Return the factor by which differences in a unit are multiplied for display, and the unit that is displayed."""
+    return (100, "points") if unit == "fraction" else (1, unit)
+
+
 def _verdict_text(finding: Finding) -> str:
     """Return the verdict with the figure that decided it."""
-    scale, points = (100, "points") if finding.unit == "fraction" else (1, finding.unit)
+    scale, points = _scale(finding.unit)
     if finding.verdict == "equivalent":
         return f"equivalent within {scale * (finding.within or 0.0):g} {points}"
     if finding.verdict == "different":
@@ -348,16 +345,16 @@ def _score_text(value: float | None, unit: str) -> str:
     return f"{100 * value:.2f} %" if unit == "fraction" else f"{value:.4g} {unit}"
 
 
-def _find_claim(prefix: str, published: dict[str, Claim]) -> tuple[str, Claim]:
-    """Return the claim with this id or unique prefix of an id; raises UnknownName, or UsageError if it is ambiguous."""
-    if prefix in published:
-        return prefix, published[prefix]
-    matches = [name for name in published if name.startswith(prefix.lower())]
+def _find_claim(prefix: str, all_claims: dict[str, Claim]) -> tuple[str, Claim]:
+    """Return the id that is `prefix`, or alone begins with it, and the claim; raises UnknownName or UsageError."""
+    if prefix in all_claims:
+        return prefix, all_claims[prefix]
+    matches = [name for name in all_claims if name.startswith(prefix.lower())]
     if len(matches) == 1:
-        return matches[0], published[matches[0]]
+        return matches[0], all_claims[matches[0]]
     if matches:
         raise UsageError(f"{prefix!r} is a prefix of {len(matches)} claims: {', '.join(matches[:8])}")
-    raise UnknownName("claim", prefix, published, see="evals claims list")
+    raise UnknownName("claim", prefix, all_claims, see="evals claims list")
 
 
 @click.command(cls=GroupedCommand)

@@ -119,7 +119,7 @@ def data_options(function: F) -> F:
 
 
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a run: `last`, MODEL/SUITE if unique, short or full id; the help is its suite and model."""
+    """Complete the name of a run (`last`, MODEL/SUITE if unique, short or full id); its suite and model are shown as help."""
     from collections import Counter
 
     from click.shell_completion import CompletionItem

@@ -100,7 +100,10 @@ COLUMNS = (
     Column("n", right=True, drop=1),
 )  # fmt: skip
 """Columns of a comparison; on a terminal that is too narrow, those with the highest `drop` are omitted first."""
-_WITH_METRIC = tuple(column._replace(drop=0) if column.heading == "metric" else column for column in COLUMNS)
+COLUMNS_WITH_METRIC = tuple(
+    column._replace(drop=0) if column.heading == "metric" else column for column in COLUMNS
+)
+"""The same columns, of which the metric is never omitted."""
 
 
 def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
@@ -116,7 +119,7 @@ def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
         click.echo()
         common.say(f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})")
         one_metric = len({row.metric for row in rows}) == 1  # then `_methods` names it below the table
-        common.table("", COLUMNS if one_metric else _WITH_METRIC, map(_cells, rows))
+        common.table("", COLUMNS if one_metric else COLUMNS_WITH_METRIC, map(_cells, rows))
     if comparison.ranks:
         click.echo()
         _print_ranks(comparison)

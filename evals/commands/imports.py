@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +64,6 @@ def _import_runs(
 
     request = ImportRequest(**options)
     if format_name in DIRECT_READERS:
-        module, _, function = DIRECT_READERS[format_name].partition(":")
-        cards = getattr(import_module(f"evals.interop.{module}"), function)(source, request)
+        cards = formats.load_function(DIRECT_READERS[format_name])(source, request)
         return cards, [f"{card.run}: {note}" for card in cards for note in card.notes]
     return import_all(path, formats.read(format_name, source), request)

@@ -33,7 +33,7 @@ MAX_CHANGES = 40
 def score(
     run: str, protocol: str | None, judge: str | None, judge_price: str | None, results: Path, as_json: bool
 ) -> None:
-    """Rescore a run's stored replies and list the samples that changed; the model is not called.
+    """Rescore a run's stored replies and list the samples whose score changed; the model is not called.
 
     With --judge, a judge model grades the replies that it has not graded yet.
     """

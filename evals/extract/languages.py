@@ -28,7 +28,7 @@ LANGUAGES = {
 }
 """English name of the language -> its phrases."""
 
-FOREIGN_OPTION_WORDS = (
+FOREIGN_OPTIONS = (
     "opción", "opzione", "opção", "alternativa", "вариант", "letra", "lettre", "lettera", "選択肢", "선택지",
 )  # fmt: skip
 """Foreign words for "option" or "letter" whose spelling differs from the English."""

@@ -28,6 +28,7 @@ from evals.types import Estimate, Reply, Score
 SCHEMA_VERSION, INSTANCE_SCHEMA_VERSION = "0.3.0", "0.3.0"
 UNKNOWN = "unknown"
 UNITS = {"fraction": "proportion"}
+"""Our unit -> theirs, if they differ."""
 encode = msgspec.json.Encoder().encode
 
 
@@ -220,7 +221,7 @@ def _write_instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
 
 
 def _sample_hash(row: Row, reference: list[str]) -> str | None:
-    """Hash prompt and gold answer as the converters of every-eval-ever do; None without the prompt."""
+    """Hash the prompt and the gold answer as the converters of every-eval-ever do; None without the prompt."""
     if not row.prompt:
         return None
     content = {"raw": row.prompt, "reference": reference}

@@ -30,7 +30,7 @@ def glob_visible(folder: Path, pattern: str) -> Iterator[Path]:
 def find_files(path: Path, *patterns: str, wanted: str) -> list[Path]:
     """Return the path itself if it is a file; for a folder, the files that match the first pattern with any matches.
 
-    Raises DataError if no pattern matches; `wanted` describes the files in its message.
+    Raises DataError if no pattern matches; `wanted` describes these files in the error message.
     """
     if path.is_file():
         return [path]
@@ -52,7 +52,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path, expected: str) -> dict[str, Any]:
-    """Read a JSON file that contains an object; raises DataError, with `expected` in its message."""
+    """Read a JSON file that contains an object; raises DataError, whose message says what was `expected`."""
     content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: cannot be read as {expected}: not a JSON object")
@@ -66,7 +66,7 @@ def read_optional(path: Path, expected: str) -> dict[str, Any]:
 
 def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield each object of a JSON Lines file or a JSON array, with its location; raises DataError."""
-    number = 0
+    line_number = 0
     try:
         with disk.open_decompressed(path) as stream:
             if stream.read(1) == b"[":
@@ -75,11 +75,11 @@ def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
                 )
                 return
             stream.seek(0)
-            for number, line in enumerate(disk.lines(stream), 1):
+            for line_number, line in enumerate(disk.lines(stream), 1):
                 if line.strip():
-                    yield _require_object(decode_json(line)), f"{path.name}, line {number}"
+                    yield _require_object(decode_json(line)), f"{path.name}, line {line_number}"
     except (OSError, *PARSE_ERRORS) as error:
-        raise DataError(f"{path}, line {number}: {cause(error)}") from None
+        raise DataError(f"{path}, line {line_number}: {cause(error)}") from None
 
 
 def _require_object(value: Any) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _require_object(value: Any) -> dict[str, Any]:
 
 
 def read_contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of a file, or of each file in a zip archive; raises DataError.
+    """Yield the name and the content of a file, or of each file in a zip archive; raises DataError.
 
     Unpacks at most `MAX_BYTES` bytes in all, whatever sizes the archive states.
     """
@@ -98,7 +98,7 @@ def read_contents(path: Path) -> Iterator[tuple[str, bytes]]:
         return
     bytes_left = MAX_BYTES
     try:
-        for name, stream in _streams(path):
+        for name, stream in _open_members(path):
             content = stream.read(bytes_left + 1)
             bytes_left -= len(content)
             if bytes_left < 0:
@@ -108,7 +108,7 @@ def read_contents(path: Path) -> Iterator[tuple[str, bytes]]:
         raise DataError(f"{path}: {error}") from None
 
 
-def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _open_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     if path.name.endswith(".gz"):
         with disk.open_decompressed(path) as stream:
             yield path.name.removesuffix(".gz"), stream
@@ -131,7 +131,7 @@ def unzipped(path: Path) -> Iterator[Path]:
     bytes_left = max(disk.MAX_SMALL_FILE, disk.MAX_EXPANSION * path.stat().st_size)
     with TemporaryDirectory(prefix="evals-import-") as folder:
         try:
-            for name, stream in _streams(path):
+            for name, stream in _open_members(path):
                 parts = PurePosixPath(name).parts
                 if ".." in parts or PurePosixPath(name).is_absolute():
                     raise DataError(f"{path}: {name[:100]!r} points outside the archive")
@@ -151,7 +151,7 @@ def unzipped(path: Path) -> Iterator[Path]:
         yield entries[0] if len(entries) == 1 and entries[0].is_dir() else Path(folder)
 
 
-def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
+def refuse_zip_bomb(path: Path, archive: zipfile.ZipFile) -> None:
     """Raise DataError if the sizes stated in a zip archive add up to too many bytes."""
     unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > min(MAX_BYTES, max(disk.MAX_SMALL_FILE, disk.MAX_EXPANSION * path.stat().st_size)):

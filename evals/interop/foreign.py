@@ -42,7 +42,9 @@ from evals.types import Sampling, Usage
 from evals.validation import cause
 
 THEIRS = "theirs.jsonl"
+"""File in the run's folder with the scores that the source states for single replies."""
 UNMATCHED = "unmatched.txt"
+"""File in the run's folder with the locations of records that match no sample."""
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -338,7 +340,7 @@ def _matching_sample(finder: Finder, item: Item, reply_counts: Counter[str]) -> 
 def _option_order(finder: Finder, item: Item, sample: str) -> tuple[tuple[int, ...] | None, bool]:
     """Return the order of the options shown (None: as in the data set), and whether it is known."""
     options = item.options or tuple(shown_options(item.prompt))
-    order = item.order or (finder.order(sample, options) if options else None)
+    order = item.order or (finder.option_order(sample, options) if options else None)
     is_known = order is not None or not options or finder.option_count(sample) != len(options)
     return (None if order == tuple(range(len(order or ()))) else order), is_known
 

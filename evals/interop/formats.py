@@ -43,9 +43,15 @@ HEAD_BYTES = 1 << 20
 
 def read(format_name: str, path: Path) -> list[Source]:
     """Read a file or folder of the given format; raises DataError."""
-    module, _, function = READERS[format_name].partition(":")
-    reader: Callable[[Path], list[Source]] = getattr(import_module(f"evals.interop.{module}"), function)
-    return reader(path)
+    sources: list[Source] = load_function(READERS[format_name])(path)
+    return sources
+
+
+def load_function(target: str) -> Callable[..., Any]:
+    """Return the function `module:function` in `evals.interop`."""
+    module, _, function = target.partition(":")
+    loaded: Callable[..., Any] = getattr(import_module(f"evals.interop.{module}"), function)
+    return loaded
 
 
 def detect(path: Path) -> str:

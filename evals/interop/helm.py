@@ -17,7 +17,7 @@ from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import as_dict, as_list, join_turns, number, read_sampling, stop_of
 
 FORMAT = "helm"
-STATE = "scenario_state.json"
+STATE_FILE = "scenario_state.json"
 SCORES = (
     "chain_of_thought_correctness",
     "math_equiv_chain_of_thought",
@@ -30,7 +30,9 @@ SCORES = (
 
 def read(path: Path) -> list[Source]:
     """Read a run's folder, its `scenario_state.json`, or all runs below a folder; raises DataError."""
-    return [_source(file) for file in find_files(path, f"**/{STATE}", wanted=f"run of HELM ({STATE})")]
+    return [
+        _source(file) for file in find_files(path, f"**/{STATE_FILE}", wanted=f"run of HELM ({STATE_FILE})")
+    ]
 
 
 def _source(path: Path) -> Source:

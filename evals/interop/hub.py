@@ -14,7 +14,7 @@ from typing import Any
 from evals.errors import UsageError, install
 from evals.interop import outgoing
 from evals.interop.hub_tasks import KNOWN_TASKS, task_of
-from evals.interop.outgoing import ExportedFiles, caveat, require_ended, utc
+from evals.interop.outgoing import ExportedFiles, caveat, require_ended, utc_text
 from evals.records.card import Card
 from evals.records.store import Run, slug
 
@@ -73,7 +73,7 @@ def _entry(card: Card) -> dict[str, Any]:
         "" if card.origin != "run" or card.wording else "reworded prompts",
         f"science-evals, suite version {card.config.version}, run {card.run}",
     ]  # fmt: skip
-    date = {} if card.origin.startswith("import") else {"date": utc(card.finished or card.started)}
+    date = {} if card.origin.startswith("import") else {"date": utc_text(card.finished or card.started)}
     return {
         "dataset": {"id": dataset, "task_id": task},
         "value": round(100 * headline.value, 10),

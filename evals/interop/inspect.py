@@ -21,7 +21,7 @@ from evals import disk
 from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError, install
-from evals.interop.files import MAX_BYTES, glob_visible, refuse_bomb
+from evals.interop.files import MAX_BYTES, glob_visible, refuse_zip_bomb
 from evals.interop.foreign import Item, Source
 from evals.interop.values import count, iso_time, number, read_sampling, stop_of
 from evals.types import Sampling, Usage
@@ -125,7 +125,7 @@ def _refuse_unsafe_log(path: Path, *, is_archive: bool) -> None:
 
     try:
         with ZipFile(path) as zip_file:
-            refuse_bomb(path, zip_file)
+            refuse_zip_bomb(path, zip_file)
             for entry in zip_file.infolist():
                 with zip_file.open(entry) as stream:
                     if entry.file_size <= disk.MAX_SMALL_FILE:

@@ -31,7 +31,9 @@ from evals.interop.values import (
 FORMAT = "lighteval"
 EMPTY_REPLY = "empty: lighteval does not distinguish a failed call from an empty reply"
 COLUMNS = ("doc", "model_response", "metric")
+"""Columns that are read, with or without underscores around their names."""
 OLD_COLUMNS = ("example", "full_prompt", "predictions", "choices", "specifics", "metrics", "cont_tokens")
+"""Columns that are read from files written before 0.10."""
 BATCH_SIZE = 256
 """Number of rows read at a time."""
 _FILE_NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")

@@ -28,13 +28,16 @@ from evals.interop.values import (
 )
 from evals.types import Usage
 
-FILTER = "none"
+DEFAULT_FILTER = "none"
+"""Name of the filter of a task that declares none; it takes the first reply."""
 FORMAT = "lm-eval"
 EMPTY_REPLY = "empty: lm-eval does not distinguish a failed call from an empty reply"
 QUESTION_FIELDS = ("question", "Question", "problem", "Problem", "query", "input", "prompt")
-"""Names of the field with the question, most specific first."""
+"""Names that the field with the question may have, most specific first."""
 OPTION_FIELDS = ("options", "choices", "endings")
+"""Names that the field with the options may have."""
 ID_FIELDS = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
+"""Names that the field with the id may have."""
 
 
 def read(path: Path) -> list[Source]:
@@ -104,7 +107,7 @@ def _run_facts(results: Mapping[str, Any], config: Mapping[str, Any]) -> RunFact
     is_remote = "base_url" in str(run.get("model_args")) or "completions" in str(run.get("model"))
     filters = config.get("filter_list")
     if not isinstance(filters, list):
-        return RunFacts(is_remote, frozenset({FILTER} if config else ()))
+        return RunFacts(is_remote, frozenset({DEFAULT_FILTER} if config else ()))
     step = {"function": "take_first"}
     names = (entry.get("name") for entry in map(as_dict, filters) if step in as_list(entry.get("filter")))
     return RunFacts(is_remote, frozenset(name for name in names if isinstance(name, str)))

@@ -19,13 +19,14 @@ from typing import Any
 import msgspec
 
 from evals.interop import outgoing
-from evals.interop.outgoing import ExportedFiles, Row, as_text, require_ended, rows, utc
+from evals.interop.outgoing import ExportedFiles, Row, require_ended, rows, target_text, utc_text
 from evals.records.card import Card
 from evals.records.store import Run, slug
 from evals.types import Sampling
 
 encode = msgspec.json.Encoder().encode
 FILTER = "none"
+"""Name of the filter (rule that extracts the answer) that lm-eval reports if a task declares none."""
 
 
 def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
@@ -108,7 +109,7 @@ def _config(card: Card, task: str) -> dict[str, Any]:
             "version": card.config.version,
             "protocol": card.config.protocol,
             "data_sha256": card.config.data_sha256,
-            "started": utc(card.started),
+            "started": utc_text(card.started),
             "judge": card.config.judge,
         },
     }
@@ -181,7 +182,7 @@ def _sample_line(doc_id: int, repeats: Sequence[Row], metric: str) -> dict[str, 
     first = repeats[0]
     scored = [(row, *row.scored) for row in repeats if row.scored]
     doc = {"id": first.sample.id, "group": first.sample.group, "choices": list(first.sample.choices)}
-    target = as_text(first.sample.target)
+    target = target_text(first.sample.target)
     return {
         "doc_id": doc_id,
         "doc": doc,

@@ -26,7 +26,7 @@ from evals.records.card import Card
 from evals.run.plan import read_samples
 from evals.suite import Suite
 
-PREFIX = "matbench_"
+TASK_PREFIX = "matbench_"
 
 
 def read_results(path: Path, request: ImportRequest) -> list[Card]:
@@ -40,7 +40,7 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
     data = Data(suite="matbench", local=request.data, sample=request.sample)
     cards: list[Card] = []
     for task, predictions in tasks.items():
-        name = task.removeprefix(PREFIX)
+        name = task.removeprefix(TASK_PREFIX)
         if only_task and name != only_task.replace("-", "_"):
             continue
         suite = _suite(name, request.protocol or "official")

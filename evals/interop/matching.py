@@ -115,7 +115,7 @@ class Finder:
         return self._texts[sample_id] == text
 
     def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
-        """Return the samples with this question; if there are several, those with the same options, if any."""
+        """Return the samples with this question; of several, only those with the same options, if there are any."""
         samples = self._questions.by_hash.get(question_hash(text), [])
         if len(samples) < 2:
             return samples
@@ -150,7 +150,7 @@ class Finder:
             return False
         return ord(ours) - ord("A") != (index if order is None else order[index])
 
-    def order(self, sample_id: str, options: Sequence[str]) -> tuple[int, ...] | None:
+    def option_order(self, sample_id: str, options: Sequence[str]) -> tuple[int, ...] | None:
         """Return the index in the data set of each option shown; None if the options differ from the sample's."""
         choices = self._choices[sample_id]
         if choices == tuple(options):

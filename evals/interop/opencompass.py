@@ -38,6 +38,7 @@ EMPTY_REPLY = "empty: OpenCompass does not distinguish a refused or filtered cal
 TEMPORARY_PREFIX = "tmp_"
 _PART_SUFFIX = re.compile(r"_(\d+)$")
 _CORRECT_FIELDS = ("correct", "is_correct", "cascade_correct")
+"""Fields of the details that say whether a prediction is right; the first one with a number counts."""
 _GRADE = re.compile("A|B")
 """Grade in a judge's reply, found as OpenCompass does: A is right."""
 

@@ -94,12 +94,12 @@ def prompt_text(prompt: Prompt) -> str:
     return "\n\n".join(plain_text(message.parts) for message in prompt.messages)
 
 
-def as_text(target: str | float | tuple[str, ...]) -> str:
+def target_text(target: str | float | tuple[str, ...]) -> str:
     """Return a gold answer as one string."""
     return "; ".join(target) if isinstance(target, tuple) else str(target)
 
 
-def utc(seconds: float | None) -> str:
+def utc_text(seconds: float | None) -> str:
     """Format a time as ISO 8601 in UTC; empty if it is unknown."""
     if not seconds:
         return ""

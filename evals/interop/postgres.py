@@ -20,7 +20,6 @@ from evals.interop.outgoing import require_ended
 from evals.interop.sinks import ExportedRun, ExportResult, State
 from evals.records.card import Card
 from evals.records.store import Run
-from evals.types import Estimate
 
 if TYPE_CHECKING:
     import psycopg
@@ -47,14 +46,10 @@ CREATE TABLE IF NOT EXISTS science_evals.samples (
     reasoning_tokens bigint, prompt_sha256 text NOT NULL, PRIMARY KEY (run_id, sample, repeat)
 );
 """
-RUNS = (
+RUN_COLUMNS = (
     "id", "run", "suite", "version", "protocol", "model", "served", "status", "data", "data_sha256", "gated", "coverage",
     "expected", "cost_usd", "started", "finished", "state_sha256", "card",
 )  # fmt: skip
-SCORES = (
-    "metric", '"group"', "value", "low", "high", "worst", "best", "n", "clusters", "unit", "better", "method", "headline",
-)  # fmt: skip
-SAMPLES = tuple('"group"' if name == "group" else name for name in tables.SAMPLES[4:])
 
 
 def write(runs: Sequence[Run], to: str) -> ExportResult:
@@ -118,18 +113,18 @@ def _write_run(connection: psycopg.Connection[Any], run: Run, card: Card) -> Exp
             state = "new" if row[0] else "updated"
             for table in ("scores", "samples"):
                 connection.execute(f"DELETE FROM science_evals.{table} WHERE run_id = %s", (key,))  # noqa: S608 - ours
-            scores = (_score_row(key, e) for e in card.estimates)
-            _copy_rows(connection, "scores", SCORES, scores)
-            samples = ((key, *row[4:]) for row in tables.sample_rows(run, card))
-            _copy_rows(connection, "samples", SAMPLES, samples)
+            scores = ((key, *tables.score_row(card, e)[tables.ESTIMATE]) for e in card.estimates)
+            _copy_rows(connection, "scores", tables.SCORE_COLUMNS[tables.ESTIMATE], scores)
+            samples = ((key, *row[tables.RECORD]) for row in tables.sample_rows(run, card))
+            _copy_rows(connection, "samples", tables.SAMPLE_COLUMNS[tables.RECORD], samples)
     return ExportedRun(run=card.run, suite=card.config.suite, state=state, place=f"science_evals.runs {key}")
 
 
 def _upsert_statement() -> str:
     """Return the statement that writes a run; it yields no row if the run is already stored in this state."""
-    changes = ", ".join(f"{name} = excluded.{name}" for name in RUNS[1:])
+    changes = ", ".join(f"{name} = excluded.{name}" for name in RUN_COLUMNS[1:])
     return (
-        f"INSERT INTO science_evals.runs AS r ({', '.join(RUNS)}) VALUES ({', '.join(['%s'] * len(RUNS))}) "  # noqa: S608 - ours
+        f"INSERT INTO science_evals.runs AS r ({', '.join(RUN_COLUMNS)}) VALUES ({', '.join(['%s'] * len(RUN_COLUMNS))}) "  # noqa: S608 - ours
         f"ON CONFLICT (id) DO UPDATE SET {changes}, exported = now() "
         "WHERE r.state_sha256 <> excluded.state_sha256 RETURNING xmax = 0"
     )
@@ -146,17 +141,11 @@ def _run_row(card: Card) -> tuple[Any, ...]:
     return tuple(map(_sanitize_cell, row))
 
 
-def _score_row(key: str, e: Estimate) -> tuple[Any, ...]:
-    return (
-        key, e.metric, e.group, e.value, e.low, e.high, e.worst, e.best, e.n, e.clusters, e.unit, e.better, e.method,
-        e.headline,
-    )  # fmt: skip
-
-
 def _copy_rows(
     connection: psycopg.Connection[Any], table: str, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]
 ) -> None:
-    statement = f"COPY science_evals.{table} (run_id, {', '.join(columns)}) FROM STDIN"
+    names = ", ".join(f'"{name}"' for name in ("run_id", *columns))  # `group` is a keyword
+    statement = f"COPY science_evals.{table} ({names}) FROM STDIN"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(tuple(map(_sanitize_cell, row)))

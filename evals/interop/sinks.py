@@ -20,7 +20,7 @@ class ExportedRun(Struct, frozen=True, kw_only=True):
     suite: str
     state: State
     place: str
-    """Its id or key in the store."""
+    """The id or key of the run in the store."""
 
 
 class ExportResult(Struct, kw_only=True):

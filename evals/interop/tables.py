@@ -8,27 +8,32 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from evals.errors import UsageError, install
 from evals.interop import outgoing, sinks
-from evals.interop.outgoing import ExportedFiles, as_text, caveat, require_ended, rows, utc
+from evals.interop.outgoing import ExportedFiles, caveat, require_ended, rows, target_text, utc_text
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.types import Estimate
 
-SCORES = (
+SCORE_COLUMNS = (
     "run", "suite", "version", "protocol", "model", "served", "data", "data_sha256", "metric", "group", "value", "low",
     "high", "worst", "best", "n", "clusters", "unit", "better", "method", "headline", "coverage", "expected",
     "truncated", "chance", "judge", "errata", "started", "commit",
 )  # fmt: skip
-SAMPLES = (
+ESTIMATE = slice(8, 21)
+"""The part of a row of scores that comes from an estimate; the rest describes the run."""
+SAMPLE_COLUMNS = (
     "run", "suite", "protocol", "model", "sample", "repeat", "group", "cluster", "verdict", "value", "answer", "gold",
     "failure", "stop", "seconds", "input_tokens", "output_tokens", "reasoning_tokens", "prompt_sha256",
 )  # fmt: skip
+RECORD = slice(4, None)
+"""The part of a row of samples that comes from a record; the rest describes the run."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""Characters with which a formula may start in a spreadsheet."""
 
 
 def write_csv(runs: Sequence[Run], out: Path) -> ExportedFiles:
@@ -60,30 +65,30 @@ def write_parquet(runs: Sequence[Run], out: Path) -> ExportedFiles:
 
 def _tables(runs: Sequence[Run]) -> Iterator[tuple[str, tuple[str, ...], Iterable[tuple[Any, ...]]]]:
     pairs = require_ended(runs)
-    yield "scores", SCORES, [score_row(card, e) for _, card in pairs for e in card.estimates]
-    yield "samples", SAMPLES, (row for run, card in pairs for row in sample_rows(run, card))
+    yield "scores", SCORE_COLUMNS, [score_row(card, e) for _, card in pairs for e in card.estimates]
+    yield "samples", SAMPLE_COLUMNS, (row for run, card in pairs for row in sample_rows(run, card))
 
 
 def score_row(card: Card, e: Estimate) -> tuple[Any, ...]:
-    """Return an estimate as a row with the columns `SCORES`."""
+    """Return an estimate as a row with the columns `SCORE_COLUMNS`."""
     c = card.config
     return (
         card.run, c.suite, c.version, c.protocol, card.model, card.served, card.data, c.data_sha256, e.metric, e.group,
         e.value, e.low, e.high, e.worst, e.best, e.n, e.clusters, e.unit, e.better, e.method, e.headline,
         card.coverage, card.expected, card.truncated if card.truncation_known else None, card.chance, c.judge,
-        card.errata, utc(card.started), card.commit,
+        card.errata, utc_text(card.started), card.commit,
     )  # fmt: skip
 
 
 def sample_rows(run: Run, card: Card) -> Iterator[tuple[Any, ...]]:
-    """Yield the records of a run as rows with the columns `SAMPLES`."""
+    """Yield the records of a run as rows with the columns `SAMPLE_COLUMNS`."""
     for row in rows(run, gated=card.gated):
         score, reply = row.score, row.reply
         usage = reply.usage if reply else None
         yield (
             card.run, card.config.suite, card.config.protocol, card.model, row.sample.id, row.repeat, row.sample.group,
             row.sample.cluster or row.sample.id, score.verdict if score else None, score.value if score else None,
-            score.answer if score else None, as_text(row.sample.target), row.failure or None,
+            score.answer if score else None, target_text(row.sample.target), row.failure or None,
             reply.stop if reply else None, reply.seconds if reply else None, usage.input if usage else None,
             usage.output if usage else None, usage.reasoning if usage else None, row.prompt_sha256,
         )  # fmt: skip
@@ -112,7 +117,9 @@ def write_latex(runs: Sequence[Run], out: Path) -> ExportedFiles:
     return _write_text_table(runs, out / "scores.tex", "latex_booktabs", escape=str)
 
 
-def _write_text_table(runs: Sequence[Run], path: Path, table_format: str, *, escape: Any) -> ExportedFiles:
+def _write_text_table(
+    runs: Sequence[Run], path: Path, table_format: str, *, escape: Callable[[str], str]
+) -> ExportedFiles:
     try:
         from tabulate import tabulate
     except ImportError:

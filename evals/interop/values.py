@@ -36,6 +36,7 @@ STOPS: dict[str, Literal["stop", "length", "filter"]] = {
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
     "content_filter": "filter",
 }
+"""Reason why a reply ended, in other tools -> in ours."""
 
 
 def number(value: Any) -> float | None:
@@ -135,7 +136,7 @@ def join_turns(messages: Any) -> str:
 
 
 def folder_time(name: str) -> float:
-    """Return the time in a folder's name such as `20260131_235959` as seconds since the epoch; else 0.0.
+    """Return the time in a folder's name such as `20260131_235959` as seconds since the epoch; 0.0 for other names.
 
     >>> folder_time("outputs")
     0.0

@@ -22,12 +22,13 @@ from zipfile import ZipFile
 from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError, install
-from evals.interop.files import glob_visible, read_bytes, read_json, refuse_bomb
+from evals.interop.files import glob_visible, read_bytes, read_json, refuse_zip_bomb
 from evals.interop.foreign import Item, Source
 from evals.interop.values import PARSE_ERRORS, number
 
 FORMAT = "vlmevalkit"
-FAILED = "Failed to obtain answer"
+FAILED_CALL = "Failed to obtain answer"
+"""What VLMEvalKit writes as the prediction if a call failed."""
 EMPTY_REPLY = "empty: an empty reply, or one too long for a cell of a workbook"
 FIRST_CIRCULAR_INDEX = 1_000_000
 """First index of the rows of circular evaluation."""
@@ -36,11 +37,13 @@ DATASETS = (
     "MathVision_MINI", "MathVision", "ChartQA_TEST", "SFE-zh", "SFE", "Physics", "MSEarthMCQ", "XLRS-Bench-lite",
     "ChartBench", "ChartQAPro_CoT", "ChartQAPro", "MicroVQA", "MMMU_VAL", "MMMU_TEST", "MMMU",
 )  # fmt: skip
+"""Data sets in the names of files that are imported."""
 TABLE_SUFFIXES = (".xlsx", ".tsv", ".json")
 OPTION_LETTERS = "ABCDEFGHIJKLMNO"
 _BOOLEANS = {"True": 1, "False": 0}
 """Booleans as written in a plain-text table."""
 _ESCAPE = re.compile("_x(00[01][0-9A-F])_")
+"""A control character as written in a workbook."""
 
 
 def read(path: Path, *, name: str = FORMAT, datasets: Sequence[str] = DATASETS) -> list[Source]:
@@ -94,7 +97,7 @@ def _items(path: Path, derived: Sequence[Path]) -> Iterator[Item]:
         if text != text:  # NaN
             text = None
         text = "" if text is None and reasoning else text
-        failure = EMPTY_REPLY if text is None else "the call failed" if FAILED in str(text) else ""
+        failure = EMPTY_REPLY if text is None else "the call failed" if FAILED_CALL in str(text) else ""
         extracted = verdict.get("res")
         yield Item(
             where=f"{path.name}, row {row_number}", id=index if _is_empty(row.get("id")) else _id_text(row["id"]),
@@ -117,7 +120,7 @@ def _derived_tables(path: Path, datasets: Sequence[str]) -> list[Path]:
 
 
 def _verdicts(derived: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Return the verdicts by index."""
+    """Return index -> the columns `hit` and `res` of the verdicts."""
     verdicts: dict[str, dict[str, Any]] = {}
     for file in derived:
         if not file.stem.endswith(("_acc", "_score")):
@@ -201,7 +204,7 @@ def _workbook_rows(path: Path) -> Iterator[dict[str, Any]]:
     except ImportError:
         raise UsageError(f"reading xlsx needs `{install('import')}`") from None
     with ZipFile(path) as archive:
-        refuse_bomb(path, archive)
+        refuse_zip_bomb(path, archive)
     as_value_error = foreign_code(lambda reason: ValueError(f"unreadable workbook ({reason})"))
     with path.open("rb") as stream, as_value_error:
         yield from _sheet_rows(openpyxl, stream)

@@ -11,14 +11,14 @@ import pytest
 
 from tests.support.paths import ROOT, TESTS
 from tests.support.sizes import size
-from tools import challenge_environment
+from tools.environments import CHALLENGE
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    python = challenge_environment.python()
+    python = CHALLENGE.python()
     if python is None:
         pytest.skip(
             "NOT TESTED ON REAL MODELS: `make challenge` makes their environment (some minutes, 2 GB)"

@@ -416,8 +416,8 @@ def test_the_last_question_of_a_prompt_is_the_one_that_is_asked() -> None:
 def test_of_equal_questions_the_options_decide() -> None:
     finder = Finder([sample("a", "Which?", "x", "y"), sample("b", "Which?", "x", "z")])
     assert finder.by_question("which?", ["z", "x"]) == ["b"]
-    assert finder.order("b", ["z", "x"]) == (1, 0)
-    assert finder.order("b", ["z", "w"]) is None
+    assert finder.option_order("b", ["z", "x"]) == (1, 0)
+    assert finder.option_order("b", ["z", "w"]) is None
 
 
 @pytest.mark.slow

@@ -419,6 +419,6 @@ def test_names_of_tasks_elsewhere(task: str, suite: str | None) -> None:
 def test_options_that_a_harness_cleaned_before_it_asked_are_told_by_what_is_left() -> None:
     choices = ("An acid [strong]", "A  base [weak]", "Salt", "Water")
     finder = Finder([Sample(id="a", question=(Text("Which?"),), target="A", choices=choices)])
-    assert finder.order("a", ["Salt", "A base", "An acid", "Water"]) == (2, 1, 0, 3)
-    assert finder.order("a", ["Salt", "Water", "An acid", "A basis, reworded"]) == (2, 3, 0, 1)
-    assert finder.order("a", ["Salt", "Water", "x", "y"]) is None
+    assert finder.option_order("a", ["Salt", "A base", "An acid", "Water"]) == (2, 1, 0, 3)
+    assert finder.option_order("a", ["Salt", "Water", "An acid", "A basis, reworded"]) == (2, 3, 0, 1)
+    assert finder.option_order("a", ["Salt", "Water", "x", "y"]) is None

@@ -392,11 +392,11 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     from evals.model_adapters.common import launch, server_process
     from evals.model_adapters.vllm import ENGINE
-    from tools import vllm_environment
+    from tools.environments import VLLM
 
-    python = vllm_environment.python()
+    python = VLLM.python()
     if python is None:
-        pytest.skip("NOT TESTED ON REAL VLLM: python -m tools.vllm_environment makes its environment")
+        pytest.skip("NOT TESTED ON REAL VLLM: python -m tools.environments vllm makes its environment")
     folder = tmp_path_factory.mktemp("vllm")
     weights = folder / "words"
     script = TESTS / "support" / "tiny_checkpoint.py"

@@ -19,7 +19,7 @@ from evals.records import store
 from tests.support.command import evals
 from tests.support.pages import free_port
 from tests.support.paths import ROOT
-from tools import mlflow_environment
+from tools.environments import MLFLOW
 
 pytestmark = pytest.mark.slow  # a real server
 
@@ -28,7 +28,7 @@ REPLY = "the second of these compounds is what was asked for. ANSWER: 70"
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    made = mlflow_environment.python()
+    made = MLFLOW.python()
     if made is None:
         pytest.skip("NOT TESTED ON REAL MLFLOW: `make mlflow` makes its environment (a minute, 700 MB)")
     return made

@@ -14,7 +14,7 @@ import pytest
 from tests.support import engine
 from tests.support.merging import TORCH
 from tests.support.paths import ROOT
-from tools import mergekit_environment
+from tools.environments import MERGEKIT
 
 EXPERTS = 5
 
@@ -67,7 +67,7 @@ def bound(taken: dict[str, Any]) -> float:
 def test_ties_is_not_slower_than_mergekit(tmp_path):
     """A Qwen2 of 1.0e9 weights and five experts: the same files, all tensors, in one run."""
     try:
-        python = mergekit_environment.make()
+        python = MERGEKIT.make()
     except (OSError, subprocess.SubprocessError) as error:
         pytest.skip(f"NOT COMPARED WITH MERGEKIT: its environment could not be created: {error}")
     run(python, tmp_path, "make", 1536, 26, EXPERTS)

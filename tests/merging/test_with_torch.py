@@ -13,7 +13,7 @@ import pytest
 from tests.support import engine
 from tests.support.merging import TORCH
 from tests.support.paths import ROOT, TESTS
-from tools import mergekit_environment
+from tools.environments import MERGEKIT
 
 
 @pytest.mark.slow
@@ -27,9 +27,9 @@ def test_the_tests_that_need_torch_pass_with_it():
 @pytest.mark.slow
 @pytest.mark.skipif(TORCH, reason="torch is installed: the tests run as they are")
 def test_the_tests_that_need_mergekit_pass_with_it():
-    if (python := mergekit_environment.python()) is None:
+    if (python := MERGEKIT.python()) is None:
         pytest.skip(
-            "NOT TESTED WITHOUT MERGEKIT: python -m tools.mergekit_environment creates its environment"
+            "NOT TESTED WITHOUT MERGEKIT: python -m tools.environments mergekit creates its environment"
         )
     out = output_with(python, TESTS / "merging" / "test_merge_mergekit.py")
     assert "NOT TESTED WITHOUT" not in out

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.paths import TESTS
-from tools import vllm_environment
+from tools.environments import VLLM
 
 ARGUMENTS = "--dtype float32 --enforce-eager"
 """Precision as in transformers, and no compilation, which would take a minute."""
@@ -23,7 +23,7 @@ ARGUMENTS = "--dtype float32 --enforce-eager"
 
 def python() -> Path:
     """Return the interpreter with vLLM and transformers; skips the test if there is none."""
-    interpreter = vllm_environment.python()
+    interpreter = VLLM.python()
     if interpreter is None:
         pytest.skip("NOT TESTED ON REAL VLLM: `make engine` makes its environment (some minutes, 4 GB)")
     return interpreter

@@ -3,7 +3,7 @@
     ENGINE_PYTHON tests/support/tiny_checkpoint.py FOLDER
 
 It has 160 thousand parameters; tokenizer and chat template are created here. Real servers load it by the same classes as
-Intern-S1. Needs transformers and torch, so it runs in the environment of `vllm_environment.py`.
+Intern-S1. Needs transformers and torch, so it runs in the environment `vllm` (`tools/environments.py`).
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ import pytest
 
 from evals.seams import TokenLikelihoods
 from tests.support.paths import ROOT
-from tools import challenge_environment, challenge_power, vllm_environment
+from tools import challenge_power
 from tools.challenge_models import RecordedReply, prompts
 from tools.challenge_power import GREEDY, Condition, Pools, edit_replies, row, sentences
+from tools.environments import CHALLENGE, VLLM
 
 TEXTS = (
     "Water boils at 100 degrees.  It is a liquid.\n\nPressure changes that considerably.",
@@ -61,7 +62,7 @@ def test_a_trial_of_edited_replies_edits_a_twentieth_of_the_sentences(tmp_path):
 @pytest.mark.slow
 @pytest.mark.heavy
 def test_a_small_instance_on_real_models(tmp_path):
-    python = challenge_environment.python()
+    python = CHALLENGE.python()
     if python is None:
         pytest.skip("NOT MEASURED: `make challenge` makes its environment (some minutes, 2 GB)")
     words = ("-m", "tools.challenge_power", str(tmp_path), "--replies", "64", "--tokens", "32", "--quick")
@@ -83,12 +84,12 @@ def test_a_small_instance_on_real_models(tmp_path):
 @pytest.mark.nightly
 def test_challenges_in_full(tmp_path):
     """The bars of the promise: see docs/trust.md."""
-    python = challenge_environment.python()
+    python = CHALLENGE.python()
     if python is None:
         pytest.skip("NOT MEASURED: `make challenge` makes its environment (some minutes, 2 GB)")
     env = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     words = ["-m", "tools.challenge_power", str(tmp_path), "--page", "docs/trust.md"]
-    words += ["--vllm"] if vllm_environment.python() is not None else []
+    words += ["--vllm"] if VLLM.python() is not None else []
     done = subprocess.run(
         [str(python), *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=4 * 3600
     )

@@ -11,16 +11,17 @@ import pytest
 
 from tests.support.paths import ROOT, TESTS
 from tests.support.vision_training import TIMM
-from tools import timm_environment
+from tools.environments import TIMM as ENVIRONMENT
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(TIMM, reason="torch and timm are installed: the tests run as they are")
 def test_the_tests_that_need_timm_pass_with_it():
     try:
-        packages = timm_environment.packages() or timm_environment.make()
+        python = ENVIRONMENT.make()
     except subprocess.CalledProcessError as error:
         pytest.skip(f"NOT TESTED WITH TIMM: its environment cannot be made ({error})")
+    (packages,) = (python.parent.parent / "lib").glob("python3*/site-packages")
     env = os.environ | {"EVALS_TEST_TIMM": str(packages), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     env.pop("PYTEST_XDIST_WORKER", None)
     words = [sys.executable, "-m", "pytest", str(TESTS / "vision"), "-q", "-m", "not slow and not nightly"]
