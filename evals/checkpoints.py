@@ -13,8 +13,8 @@ from msgspec import Struct
 from evals import disk, harness_environments
 from evals.profiles import local_folder
 
-INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-SUFFIXES = (".safetensors", ".bin", ".gguf", ".pt")
+INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf", ".pt")
 CACHE_TOKENS = 32_768
 """Tokens for which the cache is estimated if the context length is unknown."""
 CACHE_BYTES = 2
@@ -66,7 +66,7 @@ def estimate_size(folder: Path, *, context: int | None = None) -> Size | None:
 
 
 def _weight_bytes(folder: Path) -> int:
-    for name in INDEXES:
+    for name in INDEX_FILES:
         metadata = _read_json(folder / name).get("metadata", {})
         total = metadata.get("total_size") if isinstance(metadata, dict) else None
         if isinstance(total, int | float) and total > 0:
@@ -74,7 +74,7 @@ def _weight_bytes(folder: Path) -> int:
     try:
         sizes = {
             ending: sum(file.stat().st_size for file in folder.iterdir() if file.suffix == ending)
-            for ending in SUFFIXES
+            for ending in WEIGHT_SUFFIXES
         }
     except OSError:
         return 0

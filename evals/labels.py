@@ -80,7 +80,7 @@ class Note(NamedTuple):
 
 
 class AsPng(NamedTuple):
-    """The image is converted to a PNG of this size."""
+    """An image that is converted to a PNG of this size."""
 
     width: int
     height: int
@@ -90,7 +90,7 @@ class AsPng(NamedTuple):
 
 
 class AsText(NamedTuple):
-    """The time series or structure is sent as text in the prompt."""
+    """A time series or structure that is sent as text in the prompt."""
 
     characters: int
 
@@ -99,7 +99,7 @@ class AsText(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The file cannot be sent."""
+    """A file that cannot be sent."""
 
     reason: str
 

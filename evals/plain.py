@@ -31,7 +31,7 @@ def one_line(text: str) -> str:
 
 
 def count_of(number: int, singular: str, plural: str = "") -> str:
-    """Return a number with its noun: `1 sample`, `2 samples`; `plural` is needed unless it ends in an added s."""
+    """Return a number with its noun: `1 sample`, `2 samples`; `plural`: if it is not the singular with an s."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 

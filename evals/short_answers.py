@@ -4,8 +4,7 @@
 reply is compared with the gold answers (evals/scorers/upstream/vqa.py). `qwen2-vl` does the same with the sentence and the
 sampling of VLMEvalKit's wrapper for Qwen2-VL. Both sentences are read from VLMEvalKit's wheel; `official~` and `qwen2-vl~`
 use our own. `strict` asks for a line `Answer: X` and scores the stated answer. To show what words around the answer cost,
-every run reports two metrics: if the whole reply is scored, also `..._stated`, and if the stated answer is scored, also
-`..._whole`.
+every run also reports the other score: `..._stated` under `official` and `qwen2-vl`, `..._whole` under `strict`.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def _upstream_instruction(*location: Any) -> UpstreamPrompts:
 DATA_SET = _upstream_instruction("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3)
 QWEN2_VL = _upstream_instruction("vlm/qwen2_vl/prompt.py", "Qwen2VLPromptMixin._build_vqa_prompt")
 INTERNVL = _upstream_instruction("vlm/internvl/internvl_chat.py", "InternVLChat.build_prompt", 57)
-"""The instructions of VLMEvalKit: for these data sets, of its wrapper for Qwen2-VL, and of its wrapper for InternVL."""
+"""VLMEvalKit's instructions: for these data sets in general, and those of its wrappers for Qwen2-VL and InternVL."""
 
 
 def short_answer_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -121,7 +120,7 @@ def too_little_agreement(sample: Sample) -> str:
 
 
 def gold_answers(row: Row, *columns: str, suite: str, sample_id: str) -> str | tuple[str, ...]:
-    """Return the gold answers in the first of `columns` that a row has, as a list, a Python literal of a list, or one answer."""
+    """Return the gold answers in the first of `columns` that a row has: a list, a list as a Python literal, or one answer."""
     column = next((column for column in columns if row.get(column) is not None), None)
     if column is None:
         raise DataError(f"{suite}: {sample_id}: there is no gold answer in {' or '.join(map(repr, columns))}")
@@ -146,7 +145,7 @@ def short_answer_benchmark(
     cluster_column: str = "",
     **fields: Any,
 ) -> Benchmark:
-    """Return the benchmark of a data set with a question, its answers and an image in every row.
+    """Return the benchmark for a data set with a question, its answers and an image in every row.
 
     `fields`: further fields of the benchmark.
     """

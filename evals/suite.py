@@ -183,7 +183,9 @@ def _read_samples(suite: Suite, data: Data) -> Iterator[Sample]:
     try:
         for sample in suite.samples(data):
             count += 1
-            if not isinstance(sample.group, str) or not all(isinstance(c, str) for c in sample.choices):
+            if not isinstance(sample.group, str) or not all(
+                isinstance(choice, str) for choice in sample.choices
+            ):
                 raise DataError(f"{suite.id}: sample {sample.id!r}: group and options must be strings")
             yield sample
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

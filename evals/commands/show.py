@@ -315,7 +315,7 @@ def _show_sample(run: str, sample: str | None, next_verdict: str | None, options
         return
     with molecule_describer() as describe:
         common.print_lines(
-            single_sample.layout(view, width(), reasoning=options["reasoning"], describe=describe)
+            single_sample.layout(view, width(), show_reasoning=options["reasoning"], describe=describe)
         )
     click.echo()
     common.say(f"Next: {_next_command(run, view.sample.id, next_verdict or 'not-right', options['results'])}")

@@ -31,7 +31,7 @@ def tag_content_start(text: str, begin: int, end: int) -> int:
 
 
 def json_field_value(text: str, begin: int, end: int) -> Statement | None:
-    """Return the value of the JSON field whose key contains the word from `begin` to `end`; None if there is no such field."""
+    """Return the value of the JSON field whose key contains the word from `begin` to `end`; None without such a field."""
     left = _FIELD_LEFT.search(text, max(0, begin - 32), begin)
     right = _FIELD_RIGHT.match(text, end) if left else None
     if left is None or right is None:
@@ -79,10 +79,10 @@ _CONFIRMATION = lazy_pattern(
 def after_correction(
     text: str, reading: Reading, parse: Parser, read_rest: Callable[[str], Reading | None]
 ) -> Reading | None:
-    """Return the correction that follows a reading, or the reading itself; None if it is retracted without a replacement.
+    """Return the correction that follows a reading; None if the reply retracts the reading without a replacement.
 
-    `read_rest` reads the lines after a retraction by their layout; it is passed the reply with spaces in place of all
-    earlier lines.
+    Without a retraction, return the reading itself. `read_rest` reads the lines after a retraction by their layout; its
+    argument is the reply with spaces in place of all earlier lines.
     """
     retraction = _RETRACTION.search(text, reading.end, reading.end + 400)
     if retraction is None or _CONFIRMATION.search(text, retraction.end(), retraction.end() + 300):
@@ -155,7 +155,7 @@ def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
 
 
 def asserted_reading(text: str, reading: Reading | None) -> Reading | None:
-    """Return a reading found by layout, narrowed to the answer; None if its sentence does not assert it."""
+    """Return a reading found by layout, narrowed to the answer; None if the sentence does not assert the answer."""
     if reading is None:
         return None
     narrowed = narrow_reading(text, reading)
@@ -189,7 +189,7 @@ def without_denial(content: str) -> str | None:
 
 
 def narrow_reading(text: str, reading: Reading) -> Reading:
-    """Return a reading narrowed to the answer itself, if its statement contains it literally."""
+    """Return a reading with the extent of the answer itself, if the statement contains the answer literally."""
     answer_text = reading.value if isinstance(reading.value, str) else reading.value.text
     position = text.find(answer_text, reading.begin, reading.end) if answer_text else -1
     return reading if position < 0 else reading._replace(begin=position, end=position + len(answer_text))

@@ -53,7 +53,7 @@ _FENCE = lazy_pattern(r"```[A-Za-z]{0,12}[ \t]*\n?")
 _REMARK = lazy_pattern(
     r"(?<=\S)\s+\([^()\n]{0,200}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,5}\)(?=\s*(?:$|[,.;:!。]|\n))|（[^（）\n]{0,300}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}\)|\s\[[^\[\]\n]{0,200}\](?=\s*\.?\s*$)"
 )
-_LINE = lazy_pattern(r"[^\n]*\S[^\n]*")
+_NONBLANK_LINE = lazy_pattern(r"[^\n]*\S[^\n]*")
 _CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff60]+")
 _NOUNS = {
     "formula": r"(?:(?:molecular|chemical|empirical|sum|condensed)\s+)*formula|分子式|化学式",
@@ -102,8 +102,8 @@ _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
 """Words that are also formulas or element symbols; read only if a statement contains nothing else."""
 
 
-def _undecorated(text: str) -> str:
-    """Remove the formatting around a statement: code fences, bold, quotes, dollar signs, brackets, LaTeX wrappers, a full stop."""
+def _without_formatting(text: str) -> str:
+    """Remove code fences, bold, quotes, dollar signs, brackets, LaTeX wrappers and a full stop around a statement."""
     text = _FENCE.sub("", text[:MAX_CHARS])
     for _ in range(6):
         previous = text
@@ -135,6 +135,7 @@ class _AnswerKind(NamedTuple):
     parse_line: Callable[[str], str | None]
     """Reads a one-line reply."""
     parse_last_line: Callable[[str], str | None] | None = None
+    """Reads the last line of a longer reply; None: that line is not read."""
 
 
 def _read_stated_answer(text: str, kind: _AnswerKind, *, truncated: bool) -> Reading | None:
@@ -183,7 +184,7 @@ def _make_parser(kind: _AnswerKind) -> Parser:
 def _make_cue_reader(
     kind: _AnswerKind, noun: str, budget: Iterator[int], *, strong: bool
 ) -> Callable[[str, int], CueReading | None]:
-    """Return the function that reads the context of a noun, which may name a tag or JSON field, or be part of a label."""
+    """Return the function that reads the context of a noun, which names a tag or JSON field, or is part of a label."""
 
     def read_cue(text: str, begin: int) -> CueReading | None:
         end = begin + len(noun)
@@ -230,7 +231,7 @@ def stated_formula(
 
     kind = _AnswerKind(
         "molformula", ("formula", "分子式", "化学式"), _LABELS["formula"], parse,
-        read_delimited=lambda content: _undecorated(content) or None, parse_span=parse,
+        read_delimited=lambda content: _without_formatting(content) or None, parse_span=parse,
         parse_line=lambda line: parse(line) or _formula_like_word(line), parse_last_line=parse,
     )  # fmt: skip
     return _read_stated_answer(text, kind, truncated=truncated)
@@ -244,7 +245,7 @@ def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
 def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
     """Read the answer from the layout: the only answer in bold or code, a one-line reply, or the last line."""
     begin = max(0, len(text) - MAX_TAIL_CHARS)
-    lines = list(_LINE.finditer(text, begin))
+    lines = list(_NONBLANK_LINE.finditer(text, begin))
     if (
         not lines
         or gives_up(text, lines[-1].start())
@@ -273,42 +274,42 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
 
 
 def _formula_like_word(line: str) -> str | None:
-    """Return a line that is a single word with digits, i.e. a malformed formula."""
-    undecorated = _undecorated(line)
-    return undecorated if len(undecorated.split()) == 1 and re.search(r"\d", undecorated) else None
+    """Return a line that is a single word with digits, probably a malformed formula; None for any other line."""
+    unformatted = _without_formatting(line)
+    return unformatted if len(unformatted.split()) == 1 and re.search(r"\d", unformatted) else None
 
 
 def read_formula(text: str, is_formula: Callable[[str], bool]) -> str | None:
     """Read the formula in a statement: the whole statement, or its only token that is a formula."""
-    text = _undecorated(text[:_MAX_LINE_CHARS])
+    text = _without_formatting(text[:_MAX_LINE_CHARS])
     if is_formula(text):
         return text
     text = _LEADING_LABEL.sub("", _REMARK.sub("", text)).strip()
     text = re.split(r",?\s+(?:not|rather\s+than|instead\s+of)\s", text, maxsplit=1)[0]
-    if is_formula(undecorated := _undecorated(text)):
-        return undecorated
+    if is_formula(unformatted := _without_formatting(text)):
+        return unformatted
     if (remainder := re.split(r"[=→]", text)[-1]) != text and is_formula(
-        right_side := _undecorated(remainder.rstrip("✓✔✅ "))
+        right_side := _without_formatting(remainder.rstrip("✓✔✅ "))
     ):
         return right_side
     if "\\cdot" in text:
-        hydrate_tokens = _undecorated_tokens(re.sub(r"\s*\\cdot\s*", "·", text.replace("\\,", "")))
+        hydrate_tokens = _unformatted_tokens(re.sub(r"\s*\\cdot\s*", "·", text.replace("\\,", "")))
         if len(formulas := {token for token in hydrate_tokens if "·" in token and is_formula(token)}) == 1:
             return formulas.pop()
     unwrapped = _LATEX_WRAPPER.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
-    tokens = {*_undecorated_tokens(unwrapped)} - _AMBIGUOUS_WORDS - {""}
+    tokens = {*_unformatted_tokens(unwrapped)} - _AMBIGUOUS_WORDS - {""}
     formulas = {token for token in tokens if re.search(r"\d|[A-Z].*[A-Z]|[₀-₉]", token) and is_formula(token)}
     return formulas.pop() if len(formulas) == 1 else None
 
 
-def _undecorated_tokens(text: str) -> list[str]:
-    return [_undecorated(token) for token in _SEPARATORS.split(text)]
+def _unformatted_tokens(text: str) -> list[str]:
+    return [_without_formatting(token) for token in _SEPARATORS.split(text)]
 
 
 def _without_label(text: str) -> str:
     """Return the content of a tag without its label, formatting and remarks."""
-    undecorated = _undecorated(_LEADING_LABEL.sub("", _undecorated(text)))
-    return _undecorated(_REMARK.sub("", undecorated)) or undecorated
+    unformatted = _without_formatting(_LEADING_LABEL.sub("", _without_formatting(text)))
+    return _without_formatting(_REMARK.sub("", unformatted)) or unformatted
 
 
 def read_name(text: str) -> str | None:
@@ -326,7 +327,7 @@ def read_name(text: str) -> str | None:
     if _CJK.search(text):
         text = _latin_part(_REMARK.sub("", text))
     clause_end = _CLAUSE_END.search(text)
-    text = _undecorated(_REMARK.sub("", text[: clause_end.start()] if clause_end else text))
+    text = _without_formatting(_REMARK.sub("", text[: clause_end.start()] if clause_end else text))
     text = re.sub(r"^(?:therefore|thus|then|probably|likely|most\s+likely)\s+", "", text)
     if (
         _SENTENCE_START.match(text)
@@ -354,10 +355,6 @@ _ENCLOSED = lazy_pattern(r"\((?:[^()]|\([^()]*\))*\)")
 """Text in brackets, with at most one level of brackets inside."""
 
 
-def _read_name_span(span: str) -> str | None:
-    return None if span.rstrip().endswith(":") else read_name(span)
-
-
 _SUBJECT = lazy_pattern(r"(?:(?:the|this|that)\s+(?:\w+\s+){1,3}|it\s+)is\s+", re.IGNORECASE)
 
 
@@ -370,6 +367,6 @@ def _read_name_line(line: str) -> str | None:
 
 _NAME = _AnswerKind(
     "iupac", ("name", "named", "called", "名称", "命名", "名"), _LABELS["name"], read_name,
-    read_delimited=lambda content: _without_label(content) or None, parse_span=_read_name_span,
-    parse_line=_read_name_line,
+    read_delimited=lambda content: _without_label(content) or None,
+    parse_span=lambda span: None if span.rstrip().endswith(":") else read_name(span), parse_line=_read_name_line,
 )  # fmt: skip

@@ -38,7 +38,7 @@ _NO_OPTION_STATEMENT = lazy_pattern(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|neither\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b|以上(?:都|皆|均)[不非]|无正确|没有正确)",
     re.IGNORECASE,
 )
-"""A statement that no option fits."""
+"""A statement that none of the options is the answer."""
 _LETTER_BESIDE_TEXT = lazy_pattern(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
 """A letter next to an option's text."""
 _NONE_OF_THEM = lazy_pattern(
@@ -146,7 +146,7 @@ class _Parser:
 
     @property
     def options(self) -> Options:
-        """Return the options' texts, prepared on first use."""
+        """Return the options, prepared for comparison on first use."""
         if self._options is None:
             self._options = Options(self._option_texts)
         return self._options
@@ -164,7 +164,7 @@ class _Parser:
         return outcome
 
     def read_option_text(self, text: str) -> Reading | None:
-        """Read an option's own text from a reply that states no answer."""
+        """Read an option's text in a reply that states no answer."""
         if not self._option_texts:
             return None
         return read_layout(text, self._parse_unstated_option) or self._read_sentence_end(text)
@@ -194,8 +194,8 @@ class _Parser:
             return None
         return Reading(final_letter, "prose", option_begin, end)
 
-    def follows_own_text(self, line: str, label: re.Match[str], *, offset: int = 0) -> bool:
-        """Return whether a letter in brackets follows its own option's text: "the nucleus (D)".
+    def follows_option_text(self, line: str, label: re.Match[str], *, offset: int = 0) -> bool:
+        """Return whether a letter in brackets follows the text of its option: "the nucleus (D)".
 
         `offset`: position of the line in the text in which the label was matched.
         """
@@ -209,7 +209,7 @@ class _Parser:
         return before[:-2].casefold().endswith(self._option_texts[index].strip().casefold())
 
     def _checked_letters(self, content: str, letters: str) -> Any:
-        """Return the letters of a statement, or the option whose text is the stated symbol; REJECTED if letter and text disagree."""
+        """Return the letters of a statement, or of the option with the stated symbol; REJECTED if letter and text disagree."""
         if (symbol := _SYMBOL.fullmatch(content)) and (
             symbol_letter := self._letter_of_symbol(symbol["small"], letters)
         ):
@@ -222,7 +222,7 @@ class _Parser:
         return letters
 
     def _letter_of_symbol(self, symbol: str, letters: str) -> str | None:
-        """Return the letter of the only option whose text is the lower-case `symbol`, unless that letter is the stated one."""
+        """Return the letter of the only option whose text is the lower-case `symbol`; None if it is the stated letter."""
         letters_of_symbol = [
             chr(65 + i) for i, text in enumerate(self._option_texts) if text.strip(" $") == symbol
         ]
@@ -231,7 +231,7 @@ class _Parser:
         )
 
     def _parse_stated_option(self, content: str, form: Form) -> Any:
-        """Read an option by its own text; REJECTED for an answer that is not an option."""
+        """Read an option by its text; REJECTED for an answer that is not an option."""
         if self._option_texts and (letter := self.options.letter_of_text(content)):
             letter_beside_text = _LETTER_BESIDE_TEXT.search(content)
             return (
@@ -286,7 +286,7 @@ _CALLS_WRONG = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|�
 
 
 def _read_layout(text: str, parser: _Parser) -> Reading | None:
-    """Read a reply without an answer statement: a line with a single letter, a label, verdicts on all options, or an option's text."""
+    """Read a reply without an answer statement: a lone letter, a label, verdicts on all options, or an option's text."""
     text, unclosed = visible(text)
     if unclosed or breaks_off(text):
         return None
@@ -297,7 +297,7 @@ def _read_layout(text: str, parser: _Parser) -> Reading | None:
     if (label := _LAST_LABEL.search(text, tail_begin)) and len(_BRACKETED.findall(text, line_begin)) <= 1:
         return Reading(label[str(label.lastgroup)], "prose", *label.span(str(label.lastgroup)))
     bracketed = _BRACKETED_END.search(text, tail_begin)
-    if bracketed and parser.follows_own_text(text[line_begin:], bracketed, offset=line_begin):
+    if bracketed and parser.follows_option_text(text[line_begin:], bracketed, offset=line_begin):
         return Reading(bracketed[1], "prose", *bracketed.span(1))
     lines = [line for line in re.finditer(r"[^\n]+", text[-20_000:]) if _ALNUM.search(line[0])]
     offset = max(0, len(text) - 20_000)
@@ -338,7 +338,7 @@ def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -
     index = 0 if 0 in labels else len(lines) - 1
     line = lines[0][0][:2_000]
     if len(lines) == 1 and any(
-        other[1] not in letters and not parser.follows_own_text(line, other)
+        other[1] not in letters and not parser.follows_option_text(line, other)
         for other in _INLINE_LABEL.finditer(line)
     ):
         return None

@@ -28,11 +28,11 @@ _MAX_WORDS = 4
 
 
 def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated expression; the value is a tuple: the unformatted answer, then versions without trailing explanations."""
-    return read_answer(half_width(text), _parse, truncated=truncated)
+    """Read the stated expression; the value is a tuple of versions, first with and then without a trailing explanation."""
+    return read_answer(half_width(text), _parse_expression, truncated=truncated)
 
 
-def _parse(content: str, form: Form) -> Any:
+def _parse_expression(content: str, form: Form) -> Any:
     if form in UNMARKED_FORMS or form == "whole":
         content = _LEAD_IN.sub("", content)
     versions = tuple(
@@ -92,7 +92,7 @@ _INEQUALITY = lazy_pattern(
 _LEFT_HAND_SIDE = lazy_pattern(
     r"\s*(?:m?\s*\\(?:angle|measuredangle|triangle|overline|widehat|operatorname)\s*)?\{?\\?[A-Za-z]{1,20}\}?(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)"
 )
-_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
+_NUMBER_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
 _PI = lazy_pattern(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _LATEX_SYMBOLS = str.maketrans({
     "π": "\\pi ", "∞": "\\infty ", "√": "\\sqrt", "×": "\\times ", "·": "\\cdot ", "≤": "\\leq ", "≥": "\\geq ",
@@ -141,4 +141,4 @@ def right_hand_side(text: str) -> str:
 
 def without_base(text: str) -> str:
     """Remove the base of a number: 2516 for 2516_8."""
-    return _BASE.sub("", text)
+    return _NUMBER_BASE.sub("", text)

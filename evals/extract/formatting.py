@@ -15,13 +15,8 @@ from evals.extract.lazy_pattern import lazy_pattern
 
 MAX_CHARS = 2_000
 """Maximum number of characters of an answer that are kept."""
-_FULL_WIDTH = {0xFF01 + i: chr(0x21 + i) for i in range(94)} | {
-    0x3000: " ",
-    0x2212: "-",
-    0x00A0: " ",
-    0x202F: " ",
-    0x2009: " ",
-}
+_FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
+_FULL_WIDTH |= str.maketrans("\u3000\u2212\u00a0\u202f\u2009", " -   ")
 _FULL_WIDTH_PRESENT = lazy_pattern("[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009]")
 _INVISIBLE = lazy_pattern("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _WRAPPER_COMMAND = (
@@ -29,10 +24,10 @@ _WRAPPER_COMMAND = (
     r"|boxed|fbox|operatorname|displaystyle|textstyle|bf|rm|it|sf|tt|large|Large|LARGE|huge|Huge|small|normalsize)\b\*?\s*"
 )
 _WRAPPED = lazy_pattern(rf"(?:{_WRAPPER_COMMAND})?\{{(?P<inner>.*)\}}", re.DOTALL)
-_SWITCH = lazy_pattern(
+_STYLE_COMMAND = lazy_pattern(
     r"\\(?:displaystyle|textstyle|bf|rm|it|sf|tt|large|Large|LARGE|huge|Huge|small|normalsize|left|right)\b\s*"
 )
-_COLOUR = lazy_pattern(r"\\(?:textcolor|colorbox|color)\s*\{[^{}]{0,40}\}\s*")
+_COLOUR_COMMAND = lazy_pattern(r"\\(?:textcolor|colorbox|color)\s*\{[^{}]{0,40}\}\s*")
 _EMPTY_BOX = lazy_pattern(r"\\(?:boxed|fbox)\s*(?:\{\s*\}|(?![\s{\w]*\w))")
 _ALIGNMENT = lazy_pattern(
     r"\\(?:begin|end)\{(?:aligned|align|equation|gathered|split|center)\*?\}\s*|^\s*&|&(?==)"
@@ -49,12 +44,12 @@ _PAIRS_BY_FIRST_CHARACTER = {
 }
 _UNFORMATTED = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
 """Text without formatting; most options are of this form."""
-_LEADING = lazy_pattern(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
-_TRAILING = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
+_LEADING_MARKUP = lazy_pattern(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
+_TRAILING_MARKUP = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
 _TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t")
-"""The characters that can end a match of `_TRAILING`."""
+"""The characters that can end a match of `_TRAILING_MARKUP`."""
 _TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")
-"""The characters other than spaces that can occur in a match of `_TRAILING`."""
+"""The characters other than spaces that can occur in a match of `_TRAILING_MARKUP`."""
 _COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _EXPLANATION_START = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
@@ -85,7 +80,7 @@ def strip_formatting(text: str) -> str:
     if "<" in text:
         text = _HTML_TAG.sub("", text)
     if "\\" in text:
-        text = _EMPTY_BOX.sub("", _COLOUR.sub("", _ALIGNMENT.sub("", text)))
+        text = _EMPTY_BOX.sub("", _COLOUR_COMMAND.sub("", _ALIGNMENT.sub("", text)))
     for _ in range(24):
         previous = text
         text = _strip_delimiters(text.strip())
@@ -95,13 +90,13 @@ def strip_formatting(text: str) -> str:
 
 
 def _strip_delimiters(text: str) -> str:
-    if match := _LEADING.match(text):
+    if match := _LEADING_MARKUP.match(text):
         text = text[match.end() :]
     if text[-1:] in _TRAILING_CHARACTERS:
         begin = len(text)
         while begin and (text[begin - 1] in _TRAILING_RUN or text[begin - 1].isspace()):
             begin -= 1
-        if trailing := _TRAILING.search(text, begin):
+        if trailing := _TRAILING_MARKUP.search(text, begin):
             text = text[: trailing.start()]
     if not text.isascii():
         text = _COPULA_ENDING.sub("", text)
@@ -116,13 +111,12 @@ def _strip_delimiters(text: str) -> str:
         return text[1:]
     if text.endswith("}") and (match := _WRAPPED.fullmatch(text)) and _is_balanced(match["inner"]):
         return match["inner"]
-    if match := _SWITCH.match(text):
+    if match := _STYLE_COMMAND.match(text):
         return text[match.end() :]
     return text
 
 
 def _is_balanced(text: str) -> bool:
-    """Return whether the braces in the text are balanced."""
     depth = 0
     for token in re.finditer(r"\\.|[{}]", text, re.DOTALL):
         depth += (token[0] == "{") - (token[0] == "}")

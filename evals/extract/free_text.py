@@ -23,7 +23,7 @@ _SENTENCE_VERB = lazy_pattern(
     r"\s(?:is|are|was|were|has|had|have|shows|equals|measures|(?:occur(?:s|red)|happen(?:s|ed)|peak(?:s|ed)|beg[ai]ns?|start(?:s|ed)|end(?:s|ed))\s+in)\s",
     re.IGNORECASE,
 )
-_DECLINES = lazy_pattern(
+_REFUSAL = lazy_pattern(
     r"(?:I|we)\s+(?:do\s?n[o'’]t|don['’]t|can\s?not|can['’]t|am\s+(?:not|unable))\b|(?:sorry|unable)\b|抱歉|无法",
     re.IGNORECASE,
 )
@@ -34,8 +34,8 @@ _MAX_SENTENCE_CHARS = 240
 
 
 def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated free-form answer; the value is a tuple: the unformatted answer, then versions without trailing explanations."""
-    return read_answer(half_width(text), _parse, truncated=truncated)
+    """Read the stated free-form answer; the value is a tuple of versions, first with and then without a trailing explanation."""
+    return read_answer(half_width(text), _parse_free_text, truncated=truncated)
 
 
 _SHARE_SENTENCE = lazy_pattern(
@@ -48,13 +48,13 @@ _CALCULATION = lazy_pattern(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−
 """Left-hand side of a calculation whose right-hand side is the answer."""
 
 
-def _parse(content: str, form: Form) -> Any:
+def _parse_free_text(content: str, form: Form) -> Any:
     if calculation := _CALCULATION.match(content):
         content = content[calculation.end() :]
     versions = tuple(version for version in shortened_answers(content) if version)
     if not versions:
         return None
-    if _DECLINES.match(versions[0]):
+    if _REFUSAL.match(versions[0]):
         return REJECTED
     if (
         form == "whole"
@@ -92,9 +92,11 @@ _NUMBER = lazy_pattern(
     r"\s*(?P<scale>(?:thousand|million|billion|trillion|mio|mn|bn|(?<=\d)\s?[kKMB]|(?<=\d)[mb])(?![A-Za-z/²³^])|百万|千|万|亿)?\s*(?P<percent>%|percent(?:age)?(?:\s+points?)?|个百分点)?\s*(?P<rest>.*)",
     re.DOTALL,
 )
-_REMAINDER = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
+_UNIT = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
 _SECOND_NUMBER = lazy_pattern(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
-_LATEX = lazy_pattern(r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~")
+_LATEX_COMMAND = lazy_pattern(
+    r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~"
+)
 _VARIABLE = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d.$\\])")
 
 
@@ -115,9 +117,9 @@ def number(text: str, *, scaled: bool = True) -> float | None:
         return NUMBER_WORDS[text[0]]
     if fraction := _FRACTION.match(text):
         return _fraction_value(fraction, text)
-    cleaned = re.sub(r"[{}]", "", _LATEX.sub(" ", text)).strip()
+    cleaned = re.sub(r"[{}]", "", _LATEX_COMMAND.sub(" ", text)).strip()
     match = _NUMBER.fullmatch(cleaned)
-    if match is None or not _REMAINDER.fullmatch(match["rest"]) or _SECOND_NUMBER.match(match["rest"]):
+    if match is None or not _UNIT.fullmatch(match["rest"]) or _SECOND_NUMBER.match(match["rest"]):
         return None
     return _number_value(match, scaled=scaled)
 
@@ -130,7 +132,7 @@ def _fraction_value(fraction: re.Match[str], text: str) -> float | None:
     numerator = float(fraction["numerator"] or fraction["dividend"])
     denominator = float(fraction["denominator"] or fraction["divisor"])
     remainder = text[fraction.end() :]
-    if not denominator or _has_digit(remainder) or not _REMAINDER.fullmatch(remainder.strip()):
+    if not denominator or _has_digit(remainder) or not _UNIT.fullmatch(remainder.strip()):
         return None
     value = float(fraction["whole"] or 0) + numerator / denominator
     return -value if fraction["sign"] == "-" else value

@@ -28,7 +28,7 @@ LANGUAGES = {
 }
 """English name of the language -> its phrases."""
 
-FOREIGN_OPTIONS = (
+FOREIGN_OPTION_WORDS = (
     "opción", "opzione", "opção", "alternativa", "вариант", "letra", "lettre", "lettera", "選択肢", "선택지",
 )  # fmt: skip
 """Foreign words for "option" or "letter" whose spelling differs from the English."""

@@ -22,7 +22,7 @@ _GUESS = lazy_pattern(
     r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
     re.IGNORECASE,
 )
-"""A phrase that introduces an answer although `_GIVES_UP` matches."""
+"""A phrase that introduces an answer even in a reply that `_GIVES_UP` matches."""
 
 
 def gives_up(text: str, begin: int = 0) -> bool:
@@ -31,7 +31,7 @@ def gives_up(text: str, begin: int = 0) -> bool:
 
 
 def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
-    """Yield the candidates in a reply from `begin` on, the most likely first."""
+    """Yield the candidates for the answer after `begin`, the most likely first."""
     lines = list(_nonblank_lines(text, begin))
     if not lines:
         return
@@ -64,7 +64,7 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
 
 
 def _sentence_candidates(text: str, begin: int) -> Iterator[Statement]:
-    """Yield the predicate of the last sentence on the line that begins at `begin`, and the subject of some sentences."""
+    """Yield the predicate of the last sentence on the line at `begin`, and its subject if that may be the answer."""
     for sentence_end in _SENTENCE_END.finditer(text, begin, max(begin, len(text.rstrip()) - 1)):
         begin = sentence_end.end()
     if predicate := _find_predicate(text, begin):
@@ -96,7 +96,7 @@ def _is_emphasised_answer(text: str, span: re.Match[str]) -> bool:
 
 
 def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> Statement | None:
-    """Return the count that a sentence states, or else its predicate without a reason ("because ..."); None if not asserted."""
+    """Return the count that a sentence asserts, or else its predicate, without a reason ("because ..."); None if it has neither."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
     reason = _REASON.search(text, sentence_begin, end)
     if reason and not text[sentence_begin : reason.start()].isspace() and reason.start() > sentence_begin:

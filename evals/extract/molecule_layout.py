@@ -130,7 +130,7 @@ def _read_chosen_option(text: str, request: MoleculeRequest) -> Reading | None:
 
 
 def _read_last_paragraph(text: str, request: MoleculeRequest) -> Reading | None:
-    """Read the last paragraph if it is a set of molecules, listed or joined, or a reaction."""
+    """Read the last paragraph if it is a reaction or a set of molecules."""
     end = len(text.rstrip())
     begin = max(text.rfind("\n\n", 0, end) + 2, end - MAX_TOKEN_CHARS) if "\n\n" in text[:end] else 0
     if not request.is_set or end - begin > MAX_TOKEN_CHARS:
@@ -140,7 +140,7 @@ def _read_last_paragraph(text: str, request: MoleculeRequest) -> Reading | None:
 
 
 def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
-    """Read a reaction, the only token of a reply that can only be SMILES, or the result in the last line."""
+    """Read a reaction, the single unmistakable SMILES of a reply, or the result in the last line."""
     text = text.rstrip()
     if text.endswith("?"):
         return None
@@ -166,7 +166,7 @@ def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
 
 
 def _read_result_line(text: str, last_molecule: str) -> str | None:
-    """Return the molecule that the last line states as the result; of several, the last if it is `last_molecule` of the reply."""
+    """Return the molecule that the last line states as the result; of several, the last, if it is also the reply's last."""
     molecules = unmistakable_smiles(_REMARK.sub("", text[_last_line_start(text) :]))
     results = [molecule for molecule in molecules if _is_result(text, text.rfind(molecule))]
     if not results:

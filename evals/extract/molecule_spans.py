@@ -30,10 +30,10 @@ _SEPARATORS = lazy_pattern(
     r"\s*(?:[+.,;&，、]|and|plus|和|与|\d{1,2}[.)]|[-*•]|\([^()\n]{0,80}\)|[A-Z][\w ()-]{0,40}:|[\u4e00-\u9fff]{1,8}\d?:|\s)*\s*",
     re.IGNORECASE,
 )
-_HEAD_END = lazy_pattern(
+_ANSWER_CLAUSE_END = lazy_pattern(
     r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|,\s?(?:而)?(?:不是|非)|\s[–—]\s|,?\s(?:not|but|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
 )
-_CODE = lazy_pattern(r"`([^`\n]+)`")
+_CODE_SPAN = lazy_pattern(r"`([^`\n]+)`")
 _EXPLANATION = lazy_pattern(r"\bwhere\b|:\s|\bor\b")
 _MARKUP = lazy_pattern(r"</?\s*SMILES\s*>|`|\*\*", re.IGNORECASE)
 _FOLLOWING_REMARK = lazy_pattern(
@@ -48,7 +48,7 @@ class MoleculeRequest(NamedTuple):
     side: Side = ""
 
     def read(self, content: str) -> str | None:
-        """Read a short statement as a molecule, or as a set joined by dots; None if it has other content."""
+        """Read a short statement as a molecule, or as a set joined by dots; None if it does not state one."""
         return (
             parse_molecule_set(content, self.side)
             if self.is_set
@@ -66,7 +66,7 @@ class Span(NamedTuple):
 
 def answer_part(line: str, *, is_set: bool) -> str:
     """Return the part of a line that states the answer: a code span (or several for a set), or else the first clause."""
-    head_end = None if "\n" in line else _HEAD_END.search(line)
+    head_end = None if "\n" in line else _ANSWER_CLAUSE_END.search(line)
     head = line[: head_end.start()] if head_end else line
     if is_set and (byproduct := BY_PRODUCT.search(head)) and unmistakable_smiles(head[: byproduct.start()]):
         head = head[: byproduct.start()]
@@ -80,7 +80,7 @@ def answer_part(line: str, *, is_set: bool) -> str:
 
 
 def _code_spans(text: str) -> list[str]:
-    return [span for span in _CODE.findall(text) if can_be_smiles(strip_token(span))]
+    return [span for span in _CODE_SPAN.findall(text) if can_be_smiles(strip_token(span))]
 
 
 def tag_spans(text: str) -> list[Span]:

@@ -78,7 +78,7 @@ _LABEL = lazy_pattern(
     r"(?P<mark>[:=|→]|\b(?:is|are|was|has|should[ \t]+be|would[ \t]+be|must[ \t]+be)\b|(?:表示|写|记)?[为是作]|(?<=[Ss])[ \t](?=[*_`]{0,3}\S{2,}))[*_]{0,3}:?",
     re.IGNORECASE,
 )
-_ITEM = lazy_pattern(r"\s*(?:[-*•+–]\s|\(?\d{1,2}[.):、]|[①-⑳]|\||[*_]{0,3}[^:\n`|]{1,80}:)")
+_LIST_ITEM = lazy_pattern(r"\s*(?:[-*•+–]\s|\(?\d{1,2}[.):、]|[①-⑳]|\||[*_]{0,3}[^:\n`|]{1,80}:)")
 _REACTANTS_FIELD = lazy_pattern(r"\"(?:reactants?|precursors?|starting[_ ]materials?)\"\s*:", re.IGNORECASE)
 _OTHER_SIDE = {
     "reactants": lazy_pattern(r"产物|^products?", re.IGNORECASE),
@@ -140,7 +140,7 @@ class _Reader:
     # --- statements
 
     def _read_cue(self, text: str, noun_begin: int) -> CueReading | None:
-        """Read the tag or JSON field that a noun names, or the text after it if it is a label."""
+        """Read the tag or JSON field that a noun names, or the text after the label that begins with the noun."""
         end = noun_begin + 6
         if text[noun_begin:end].lower() == "smiles" and text[max(0, noun_begin - 4) : noun_begin].rstrip()[
             -1:
@@ -215,7 +215,7 @@ class _Reader:
 
     def _list_around(self, text: str, line_begin: int) -> CueReading | None:
         """Read the labelled, numbered or bulleted lines around a label as one set, if there are several of them."""
-        if not _ITEM.match(text, line_begin):
+        if not _LIST_ITEM.match(text, line_begin):
             return None
         after = text[line_begin : line_begin + _MAX_LIST_CHARS].split("\n")[:_MAX_LIST_LINES]
         before = text[max(0, line_begin - _MAX_LIST_CHARS) : max(0, line_begin - 1)].split("\n")[
@@ -237,7 +237,7 @@ class _Reader:
         """Return the molecules of the leading list items ("" for an empty line), and the number of characters of these lines."""
         components, length = [], 0
         for line in lines:
-            component = parse_component(line, self.request.side) if _ITEM.match(line) else None
+            component = parse_component(line, self.request.side) if _LIST_ITEM.match(line) else None
             if component is None and line.strip():
                 break
             components.append(component or "")

@@ -33,15 +33,16 @@ _CLOSING_WORDS = lazy_pattern(
     r"(?:\s+(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether)|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组])?\s*[.。!！]?\s*"
 )
 TWO_EQUATIONS = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
+"""Two equations, which do not state a single integer."""
 _EQUALS = lazy_pattern(r"=|\\approx\b|\\equiv\b|≡|≈")
-NOT_THE_ANSWER_AFTER = lazy_pattern(
+_OPERATION_OR_BOUND = lazy_pattern(
     r"\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[a-z]\b(?<!\ba))|(?:plus|minus|multiplied|divided|less\s+than|more\s+than|or\s+(?:more|less|fewer))\b|-?fold\b|倍)",
     re.IGNORECASE,
 )
 """Text after a number that is a factor, term or bound rather than the answer."""
 _DIGIT = lazy_pattern(r"\d")
 _WORD = lazy_pattern(r"\w")
-_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
+_DECIMAL_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
 _VERB = lazy_pattern(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
 _MAX_ANSWER_CHARS = 60
 """Maximum length of a sentence with a digit, or of another statement without a digit, that is rejected if it is no integer.
@@ -62,18 +63,18 @@ def integer(text: str) -> int | None:
 
 def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
     """Read the stated integer with its position; `truncated`: the reply was cut off, so its last number may be incomplete."""
-    reading = read_answer(text, _PARSER, truncated=truncated)
+    reading = read_answer(text, _parse_versions, truncated=truncated)
     if truncated:
         return reading
     reading_or_box = read_answer(text, _parse_or_box, use_layout=False) if reading is None else reading
     visible_text = half_width(visible(text).text)
     if reading_or_box is None or is_alternative(visible_text, reading_or_box):
         return None
-    concluded = concluding_reading(visible_text, reading_or_box, _PARSER)
+    concluded = concluding_reading(visible_text, reading_or_box, _parse_versions)
     return reading if concluded is reading_or_box else concluded
 
 
-def _parse(content: str, form: Form) -> Any:
+def _parse_statement(content: str, form: Form) -> Any:
     if form in ("whole", "last line") and _VERB.search(content):
         return None  # the predicate of the sentence is read instead, as prose
     value = parse_integer(content, bare=form in UNMARKED_FORMS)
@@ -85,18 +86,18 @@ def _parse(content: str, form: Form) -> Any:
     return REJECTED if is_answer and form not in UNMARKED_FORMS and form != "whole" else None
 
 
-_PARSER = parse_shortened(_parse)
+_parse_versions = parse_shortened(_parse_statement)
 
 
 def _parse_or_box(content: str, form: Form) -> Any:
     """Parse an integer; for a box without an integer, return its content."""
-    value = _PARSER(content, form)
+    value = _parse_versions(content, form)
     return content if value is REJECTED and form == "box" else value
 
 
 def parse_integer(text: str, *, bare: bool = False) -> int | None:
     """Read a short answer that is one integer, optionally with a name and `=` before it and, unless `bare`, a unit after it."""
-    cleaned = _BASE.sub("", _MODULO.sub("", _UNIT_SIGNS.sub("", strip_formatting(text))))
+    cleaned = _DECIMAL_BASE.sub("", _MODULO.sub("", _UNIT_SIGNS.sub("", strip_formatting(text))))
     cleaned = _SPACING_AND_MARKUP.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
     if TWO_EQUATIONS.search(cleaned):
         return None
@@ -110,7 +111,7 @@ def parse_integer(text: str, *, bare: bool = False) -> int | None:
         integer = _INTEGER.match(side)
         if (
             integer is not None
-            and not NOT_THE_ANSWER_AFTER.match(side, integer.end())
+            and not _OPERATION_OR_BOUND.match(side, integer.end())
             and (_CLOSING_WORDS if bare else _UNIT).fullmatch(side, integer.end())
         ):
             return integer_from_digits(integer[0])

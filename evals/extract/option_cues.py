@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from evals.extract import option_cues_foreign as foreign
 from evals.extract import statement_mood
-from evals.extract.languages import FOREIGN_OPTIONS
+from evals.extract.languages import FOREIGN_OPTION_WORDS
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.letters_at_cue import (
     MAX_CONTEXT_CHARS,
@@ -307,7 +307,7 @@ def _find_all(text: str, mark: str) -> list[int]:
     return positions
 
 
-_STRONG: dict[str, OptionCueReader] = {
+_STRONG_CUES: dict[str, OptionCueReader] = {
     **dict.fromkeys(("choice", "option", "letter", "statement"), _read_noun),
     **dict.fromkeys(
         ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"),
@@ -324,11 +324,11 @@ _STRONG: dict[str, OptionCueReader] = {
     "正确": foreign.read_correct,
     "符合": foreign.read_fitting,
     **dict.fromkeys(("应为", "应该", "不对"), foreign.read_should_be),
-    **dict.fromkeys(FOREIGN_OPTIONS, foreign.read_foreign_option),
+    **dict.fromkeys(FOREIGN_OPTION_WORDS, foreign.read_foreign_option),
     "</": _read_closing_tag,
     **dict.fromkeys(("只有", "唯有", "仅有"), foreign.read_only),
 }
-_WEAK: dict[str, OptionCueReader] = {
+_WEAK_CUES: dict[str, OptionCueReader] = {
     **dict.fromkeys(
         ("it", "that"), _after_link(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
     ),
@@ -364,7 +364,7 @@ def _make_cue(word: str, reader: OptionCueReader, *, weak: bool) -> Cue:
 
 
 CUES = Cues(
-    _make_cue(word, reader, weak=readers is _WEAK)
-    for readers in (_STRONG, _WEAK)
+    _make_cue(word, reader, weak=readers is _WEAK_CUES)
+    for readers in (_STRONG_CUES, _WEAK_CUES)
     for word, reader in readers.items()
 )

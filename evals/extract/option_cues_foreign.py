@@ -1,4 +1,4 @@
-"""Cues for options in Chinese and in other languages."""
+"""Cues for options in Chinese and other languages except English."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AFTER_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:�
 
 
 def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
-    """Read 故选C, 选项C, 选择C选项."""
+    """Read "故选C", "选项C", "选择C选项"."""
     if text.startswith(("择题", "项是", "项有"), begin + 1) and not text.startswith("项是", begin + 1):
         return None
     is_option_noun = text.startswith("项", begin + 1)
@@ -38,7 +38,7 @@ _AFTER_CORRECT = lazy_pattern(r"(?:的)?(?:选项|答案|说法|项|一项|选�
 
 
 def read_correct(text: str, begin: int, word: str) -> CueReading | None:
-    """Read C选项正确, 正确的是C."""
+    """Read "C选项正确", "正确的是C"."""
     context = text[max(0, begin - 24) : begin]
     if context.endswith("不"):
         return None
@@ -52,7 +52,7 @@ def read_correct(text: str, begin: int, word: str) -> CueReading | None:
 
 
 def read_fitting(text: str, begin: int, word: str) -> CueReading | None:
-    """Read B 选项最符合题意."""
+    """Read "B 选项最符合题意"."""
     context = text[max(0, begin - 24) : begin]
     subject = None if context.endswith("不") else _CHINESE_SUBJECT.search(context)
     if subject is None:
@@ -61,7 +61,7 @@ def read_fitting(text: str, begin: int, word: str) -> CueReading | None:
 
 
 def read_should_be(text: str, begin: int, word: str) -> CueReading | None:
-    """Read 应为C, 应该是C, 不对, C."""
+    """Read "应为C", "应该是C", "不对, C"."""
     link = re.compile(r"(?:[是为选]|[,，。:：\s]{1,3})?").match(text, begin + len(word))
     end = link.end() if link else begin
     letters, start, stop = parse_letters(text, end, end + 40, allow_unmarked=True)
@@ -74,7 +74,7 @@ _CHINESE_FITS = lazy_pattern(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|
 
 
 def read_only(text: str, begin: int, word: str) -> CueReading | None:
-    """Read 只有C符合题意."""
+    """Read "只有C符合题意"."""
     letters, start, stop = parse_letters(text, begin + len(word), begin + 40, allow_unmarked=True)
     if len(letters) != 1 or not text[start].isupper() or not _CHINESE_FITS.match(text, stop):
         return None

@@ -1,4 +1,4 @@
-"""Parse the option letters at a given position, as opposed to words, the pronoun "I", formulas and molecules."""
+"""Parse the option letters at a given position; words, the pronoun "I", formulas and molecules are not options."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CLAUSE_END = lazy_pattern(
     r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not|with|though|although|while|whereas|followed)\b|\s+(?:rather\s+than|instead\s+of|over)\b)",
     re.IGNORECASE,
 )
-"""The end of a statement whose letter is unmarked: a full stop, the end of the line, or a reason or contrast."""
+"""The end of a statement whose letter is unmarked: a full stop, the end of the line, the start of a reason or contrast."""
 _CONTINUATION = lazy_pattern(
     r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are|here|though|over|instead|rather|after|from)\b|\s*[(（—–,:;.\-\n]|\s*[和或与及、]",
     re.IGNORECASE,

@@ -1,4 +1,4 @@
-r"""Recognise options by their own text: "the ribosome", `\frac{27}{64}` for 27/64, "None of the above".
+r"""Recognise options by their texts: "the ribosome", `\frac{27}{64}` for 27/64, "None of the above".
 
 >>> Options(["mitochondrion", "ribosome"]).letter_of_text("the **ribosome**.")
 'B'
@@ -15,7 +15,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 
 _FRACTION = lazy_pattern(r"\\[dtc]?frac\s*\{([^{}]{1,80})\}\s*\{([^{}]{1,80})\}")
 _SHORT_FRACTION = lazy_pattern(r"\\[dtc]?frac\s*(\d)\s*(\d)")
-_LATEX = lazy_pattern(
+_LATEX_COMMAND = lazy_pattern(
     r"\\(?:ce|pu|text|textbf|textrm|mathrm|mathbf|mathit|rm|left|right|displaystyle|mbox)(?![A-Za-z])|\\[,;:! ]"
 )
 _DELETE_MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
@@ -100,7 +100,7 @@ class Options:
 
     @cached_property
     def _normalised(self) -> tuple[list[str], list[str], bool]:
-        """Return the normalised options, the same in lower case, and whether to ignore case: no two differ in case alone."""
+        """Return the normalised options, the same in lower case, and whether case can be ignored (no two differ in it alone)."""
         exact = [normalise_text(option) for option in self._texts]
         folded = [text.casefold() for text in exact]
         return exact, folded, len(set(folded)) == len(set(exact))
@@ -164,7 +164,7 @@ def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
     return (texts, units.pop()) if len(units) == 1 else (list(options), "")
 
 
-_COMMAND = lazy_pattern(r"\\[a-z]+|\}\s*\{")
+_MACRO_OR_BRACES = lazy_pattern(r"\\[a-z]+|\}\s*\{")
 _DELETE_LATEX_SIGNS = str.maketrans("", "", "^_{}$")
 _WORD = lazy_pattern(r"[a-z0-9]+")
 
@@ -177,7 +177,9 @@ def _longest_word(option: str) -> str:
 def _without_latex(text: str) -> str:
     """Return the text in lower case without LaTeX commands and signs; exponents directly follow their base."""
     text = _ascii_digits(text).casefold()
-    return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_DELETE_LATEX_SIGNS)
+    return (_MACRO_OR_BRACES.sub(" ", text) if "\\" in text or "}" in text else text).translate(
+        _DELETE_LATEX_SIGNS
+    )
 
 
 def _ascii_digits(text: str) -> str:
@@ -191,7 +193,7 @@ def normalise_text(text: str) -> str:
         text = text[article.end() :]
     if "\\" in text:
         text = _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", text))
-        text = _LATEX.sub("", text)
+        text = _LATEX_COMMAND.sub("", text)
     return "".join(text.split()).translate(_DELETE_MARKUP).rstrip(".")
 
 

@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 from evals.extract.lazy_pattern import lazy_pattern
 
-_LINE = lazy_pattern(r"[^\n]+")
+_NONEMPTY_LINE = lazy_pattern(r"[^\n]+")
 _NEXT_OPTION = lazy_pattern(
     r"(?<=[.;,。；])\s+(?=[*_(\[]{0,3}(?:[Oo]ption\s+)?[*_(\[]{0,3}[A-Z][*_)\]]{0,3}\s*(?:[.:)=]|is\b|[✓✔✅☑✗✘❌]))"
 )
 _RIGHT, _WRONG = r"[✓✔✅☑🟢]|\[x\]", r"[✗✘❌✖🔴]|\[ \]"
-_ITEM = lazy_pattern(
+_OPTION_LINE = lazy_pattern(
     rf"[\s*_>|#•-]*(?:\d[.)]\s+)?(?:(?P<tick>{_RIGHT})|(?P<cross>{_WRONG}))?[\s*_:|]*(?:(?:option|choice|statement)\s+)?[(\[]?(?P<letter>[A-Z])[)\]]?(?![A-Za-z0-9])[*_]*\s*(?P<rest>.*)",
     re.IGNORECASE,
 )
-_MARK = lazy_pattern(rf"(?P<tick>{_RIGHT})|(?P<cross>{_WRONG})")
+_TICK_OR_CROSS = lazy_pattern(rf"(?P<tick>{_RIGHT})|(?P<cross>{_WRONG})")
 _VERDICT_WORD = lazy_pattern(
     r"(?:[.:)|—–=-]|\bis\b)*+[\s*_|:]*+(?:is\s+)?(?:(?P<tick>true|correct|yes|right|valid)|(?P<cross>false|incorrect|wrong|no|not\s+\w+|invalid))\b(?P<after>[^\n]*)",
     re.IGNORECASE,
@@ -25,7 +25,7 @@ _CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|u
 _MAX_VERDICT_CHARS = 300
 """Maximum length of the verdict on one option in characters; the rest is ignored."""
 _MAX_LINES = 200
-_RULE = lazy_pattern(r"[\s|:=-]*")
+_TABLE_RULE = lazy_pattern(r"[\s|:=-]*")
 
 
 class OptionVerdict(NamedTuple):
@@ -43,7 +43,7 @@ def option_verdicts(text: str, count: int) -> list[OptionVerdict]:
     [('A', True), ('B', False), ('C', True)]
     """
     verdicts: list[OptionVerdict] = []
-    for line in list(_LINE.finditer(text))[-_MAX_LINES:]:
+    for line in list(_NONEMPTY_LINE.finditer(text))[-_MAX_LINES:]:
         begin = line.start()
         for piece in _NEXT_OPTION.split(line[0][: 4 * _MAX_VERDICT_CHARS]):
             piece_begin = text.find(piece, begin)
@@ -58,10 +58,10 @@ def option_verdicts(text: str, count: int) -> list[OptionVerdict]:
 
 
 def _parse_verdict(piece: str, piece_begin: int, count: int) -> OptionVerdict | None:
-    item = _ITEM.match(piece)
+    item = _OPTION_LINE.match(piece)
     if item is None or not item["letter"].isupper() or ord(item["letter"]) - ord("A") >= count:
         return None
-    marks = {str(mark.lastgroup) for mark in _MARK.finditer(piece)}
+    marks = {str(mark.lastgroup) for mark in _TICK_OR_CROSS.finditer(piece)}
     word = _VERDICT_WORD.match(item["rest"])
     if word is not None and _CONDITION.match(word["after"]):
         return None
@@ -79,5 +79,5 @@ def _is_ignorable(piece: str) -> bool:
         not stripped
         or stripped.startswith(("|", "#"))
         or stripped.endswith(":")
-        or bool(_RULE.fullmatch(stripped))
+        or bool(_TABLE_RULE.fullmatch(stripped))
     )

@@ -1,4 +1,4 @@
-r"""Split answers with several parts: a reply into its boxes, a box into answers, an answer into its name and content.
+r"""Split answers with several parts: a reply into boxes, a box into answers, an answer into the part's name and the rest.
 
 >>> innermost_boxes(r"\boxed{\frac{1}{2}} and \boxed{\boxed{3}}")
 ['\\frac{1}{2}', '3']

@@ -37,11 +37,11 @@ _MAX_STATEMENT_CHARS = 60
 
 
 def stated(text: str, unit: str = "") -> Reading | None:
-    """Return the number that a reply states in a box, tag, answer line or "answer is", as a Quantity with its position.
+    """Return the number stated in a box, a tag, an answer line or a sentence ("the answer is ..."), with its unit and position.
 
     Without any of these, the only number in bold or code, the only number of the reply, the only one with a compatible
-    unit, or the number in the last line ("... is 1.42 eV.") is read. Being the last number does not make it an answer, and if the
-    stated answer is not a single number ("Answer: unknown", "5 or 6"), no earlier number is read.
+    unit, or the number in the last line ("... is 1.42 eV.") is read. Being the last number does not make it an answer. If
+    the stated answer is not a single number ("Answer: unknown", "5 or 6"), no earlier number is read.
     """
     visible_text, in_reasoning = visible(text[-MAX_CHARS:])
     if in_reasoning:

@@ -88,7 +88,7 @@ _UNFINISHED_END = lazy_pattern(
 
 
 def parse_shortened(parse: Parser) -> Parser:
-    """Return a parser that tries a statement without its formatting, then without the explanation that follows the answer."""
+    """Return a parser that tries a statement without its formatting, then also without a trailing explanation."""
 
     def parse_versions(content: str, form: Form) -> Any:
         outcome = None

@@ -30,16 +30,16 @@ MAX_REGIONS = 1_000
 _NUMBER = r"\s*([-+]?\d{0,9}\.?\d{1,12}(?:[eE][-+]?\d{1,3})?)\s*"
 _FOUR_NUMBERS = rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}"
 _POINTS = rf"[(\[<]{_NUMBER},{_NUMBER}[)\]>]\s*,?\s*[(\[<]{_NUMBER},{_NUMBER}[)\]>]"
-_TAGGED = lazy_pattern(
+_TAGGED_BOX = lazy_pattern(
     r"(?:<ref>(?P<ref>[^<]{0,300})</ref>|<\|object_ref_start\|>(?P<ref2>[^<]{0,300})<\|object_ref_end\|>)?\s*"
     r"(?:<box>(?P<box>[^<]{0,2000})</box>|<\|box_start\|>(?P<box2>[^<]{0,2000})<\|box_end\|>)"
 )
-_OBJECT = lazy_pattern(r"\{[^{}]{0,2000}\}")
-_KEY = lazy_pattern(rf'["\'](?:bbox(?:_2d)?|box(?:_2d)?|bounding_box)["\']\s*:\s*\[{_FOUR_NUMBERS}\]')
-_LABEL = lazy_pattern(r'["\'](?:label|name|object|ref)["\']\s*:\s*"(?P<label>[^"\\]{0,300})"')
+_JSON_OBJECT = lazy_pattern(r"\{[^{}]{0,2000}\}")
+_BOX_FIELD = lazy_pattern(rf'["\'](?:bbox(?:_2d)?|box(?:_2d)?|bounding_box)["\']\s*:\s*\[{_FOUR_NUMBERS}\]')
+_LABEL_FIELD = lazy_pattern(r'["\'](?:label|name|object|ref)["\']\s*:\s*"(?P<label>[^"\\]{0,300})"')
 _NUMBERS = lazy_pattern(rf"{_POINTS}|{_FOUR_NUMBERS}")
-_BRACKETED = lazy_pattern(rf"{_POINTS}|[\[(]{_FOUR_NUMBERS}[\])]")
-_BARE = lazy_pattern(rf"\A\W{{0,5}}{_FOUR_NUMBERS}\W{{0,5}}\Z")
+_BRACKETED_NUMBERS = lazy_pattern(rf"{_POINTS}|[\[(]{_FOUR_NUMBERS}[\])]")
+_BARE_NUMBERS = lazy_pattern(rf"\A\W{{0,5}}{_FOUR_NUMBERS}\W{{0,5}}\Z")
 
 
 class Region(NamedTuple):
@@ -68,16 +68,16 @@ def regions(text: str) -> list[Region]:
 
 
 def _tagged_regions(text: str) -> Iterator[Region]:
-    for tag in _TAGGED.finditer(text):
+    for tag in _TAGGED_BOX.finditer(text):
         label = (tag["ref"] or tag["ref2"] or "").strip()
         for match in _NUMBERS.finditer(tag["box"] or tag["box2"] or ""):
             yield from _finite_region(match, "tag", tag.span(), label)
 
 
 def _json_regions(text: str) -> Iterator[Region]:
-    for json_object in _OBJECT.finditer(text):
-        label = _LABEL.search(json_object[0])
-        for match in _KEY.finditer(json_object[0]):
+    for json_object in _JSON_OBJECT.finditer(text):
+        label = _LABEL_FIELD.search(json_object[0])
+        for match in _BOX_FIELD.finditer(json_object[0]):
             label_text = label["label"].strip() if label else ""
             yield from _finite_region(match, "json", json_object.span(), label_text)
 
@@ -85,10 +85,10 @@ def _json_regions(text: str) -> Iterator[Region]:
 def _bracketed_regions(text: str) -> Iterator[Region]:
     rectangles = [
         region
-        for match in _BRACKETED.finditer(text)
+        for match in _BRACKETED_NUMBERS.finditer(text)
         for region in _finite_region(match, "line", match.span())
     ]
-    if not rectangles and (match := _BARE.match(stated_answer(text) or text.strip())):
+    if not rectangles and (match := _BARE_NUMBERS.match(stated_answer(text) or text.strip())):
         rectangles = list(_finite_region(match, "line", (0, len(text))))
     yield from rectangles
 

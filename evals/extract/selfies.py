@@ -1,4 +1,4 @@
-r"""Rewrite SELFIES in replies as SMILES, so that they can be read as SMILES.
+r"""Rewrite SELFIES in replies as SMILES, so that the readers of SMILES apply to them.
 
 >>> rewrite_selfies("The product is <SELFIES>[C][C][=O]</SELFIES>.").text
 'The product is <SMILES>CC=O</SMILES>.'
@@ -21,13 +21,13 @@ MAX_RUN_CHARS = 5_000
 """Maximum length of a run that is decoded."""
 MAX_RUNS = 200
 """Maximum number of runs that are decoded, from the end of a reply."""
-_RUN = lazy_pattern(
+_SYMBOL_RUN = lazy_pattern(
     r"(?:\[(?!/?SELFIES\])[^\[\]\s]{1,24}\])++(?:\.(?:\[(?!/?SELFIES\])[^\[\]\s]{1,24}\])++)*+", re.IGNORECASE
 )
 _ONLY_SELFIES = re.compile(r"\[[=#/\\]*(?:Branch|Ring)\d\]|\[[=#/\\]")
-_NOTATION = lazy_pattern(r"\[(?P<closing>/?)SELFIES\]|SELFIES", re.IGNORECASE)
-_TAGGED = lazy_pattern(r"<SELFIES>([^<>]{1,5000})</SELFIES>", re.IGNORECASE)
-_OTHER_NOTATION = lazy_pattern(
+_NOTATION_NAME = lazy_pattern(r"\[(?P<closing>/?)SELFIES\]|SELFIES", re.IGNORECASE)
+_TAGGED_SELFIES = lazy_pattern(r"<SELFIES>([^<>]{1,5000})</SELFIES>", re.IGNORECASE)
+_SMILES_LINE = lazy_pattern(
     r"^[^\w\n\[]{0,12}(?:(?:canonical|isomeric|equivalent|corresponding)\s)?SMILES\b[^\n]*", re.IGNORECASE | re.MULTILINE
 )  # fmt: skip
 _CALLED_SMILES = re.compile(r"SMILES[^\n\[\]A-Za-z]{0,12}$", re.IGNORECASE)
@@ -48,7 +48,7 @@ class RewrittenReply(NamedTuple):
     text: str
     changes: tuple[_Change, ...] = ()
 
-    def original(self, reading: Reading) -> Reading:
+    def with_original_position(self, reading: Reading) -> Reading:
         """Return a reading with its position in the original reply."""
         return reading._replace(
             begin=self._original_position(reading.begin),
@@ -95,7 +95,7 @@ def rewrite_selfies(text: str) -> RewrittenReply:
         return _replace_pieces(text, _notation_names(text))
     pieces = {**_notation_names(text), **_selfies_runs(text)}
     if any("[" in text[begin:end] for begin, end in pieces):
-        pieces |= {match.span(): "" for match in _OTHER_NOTATION.finditer(text) if "[" not in match[0]}
+        pieces |= {match.span(): "" for match in _SMILES_LINE.finditer(text) if "[" not in match[0]}
     return _replace_pieces(text, pieces)
 
 
@@ -103,19 +103,19 @@ def _notation_names(text: str) -> dict[tuple[int, int], str]:
     """Return extent -> replacement for each tag or word "SELFIES"."""
     return {
         match.span(): "SMILES" if match["closing"] is None else f"<{match['closing']}SMILES>"
-        for match in _NOTATION.finditer(text)
+        for match in _NOTATION_NAME.finditer(text)
     }
 
 
 def _selfies_runs(text: str) -> dict[tuple[int, int], str]:
-    """Return the extent of each SELFIES string, and the same molecule as SMILES."""
+    """Return extent -> SMILES for each SELFIES string in the text."""
     smiles_by_span: dict[tuple[int, int], str] = {}
-    for tag in list(_TAGGED.finditer(text))[-MAX_RUNS:]:
+    for tag in list(_TAGGED_SELFIES.finditer(text))[-MAX_RUNS:]:
         smiles = _decode_run("".join(tag[1].strip(" `\n\t*$").split()))
         if smiles:
             smiles_by_span[tag.span(1)] = smiles
     tagged_spans = sorted(smiles_by_span)
-    for run in list(_RUN.finditer(text))[-MAX_RUNS:]:
+    for run in list(_SYMBOL_RUN.finditer(text))[-MAX_RUNS:]:
         begin, end = run.span()
         if any(
             tag_begin <= begin and end <= tag_end for tag_begin, tag_end in tagged_spans

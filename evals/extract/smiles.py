@@ -22,7 +22,7 @@ MAX_TOKEN_CHARS = 5_000
 _MAX_LINE_CHARS = 2_000
 """Maximum length of a line of a list in characters."""
 
-_TOKEN = lazy_pattern(
+_SMILES = lazy_pattern(
     r"""(?:\[[^\[\]\s]{1,60}\]              # an atom in brackets
         |Cl|Br|[BCNOPSFI]|[bcnops]|\*      # the organic subset
         |->|<-                             # bonds from a donor to a metal
@@ -30,7 +30,7 @@ _TOKEN = lazy_pattern(
         |%\d\d|%\(\d{1,5}\)|\d)+""",
     re.VERBOSE,
 )
-_ORGANIC = lazy_pattern(r"(?:Cl|Br|[BCNOPSFI])+")
+_ORGANIC_ATOMS = lazy_pattern(r"(?:Cl|Br|[BCNOPSFI])+")
 _AMBIGUOUS = "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP"
 ENGLISH_WORDS = frozenset(_AMBIGUOUS.split())
 """English words that are also SMILES; read only if marked as an answer."""
@@ -38,7 +38,7 @@ ENGLISH_WORDS = frozenset(_AMBIGUOUS.split())
 
 def looks_like_smiles(token: str) -> bool:
     """Return whether a token consists of SMILES characters, with as many closing as opening round brackets."""
-    return bool(_TOKEN.fullmatch(token)) and token.count("(") == token.count(")")
+    return bool(_SMILES.fullmatch(token)) and token.count("(") == token.count(")")
 
 
 def smiles_fault(text: str) -> str:
@@ -47,7 +47,7 @@ def smiles_fault(text: str) -> str:
         return "it contains several words"
     if text.count("[") != text.count("]"):
         return "a square bracket is not closed"
-    prefix = _TOKEN.match(text)
+    prefix = _SMILES.match(text)
     end = prefix.end() if prefix else 0
     if end < len(text):
         return f"unexpected {text[end]!r} at character {end + 1}"
@@ -68,7 +68,7 @@ def can_only_be_smiles(token: str) -> bool:
         return False
     letters = sum(c.isalpha() for c in token)
     if letters == len(token):
-        return "CC" in token and _ORGANIC.fullmatch(token) is not None  # excludes I, NON, COS
+        return "CC" in token and _ORGANIC_ATOMS.fullmatch(token) is not None  # excludes I, NON, COS
     if letters < 3 or re.fullmatch(r"[A-Z]?[a-z]+[-./][A-Za-z]+", token):
         return False
     return any(c.isupper() or c in "=#" for c in token) or bool(re.match(r"[cnops]1?[cnops(\d]*\d", token))
@@ -78,13 +78,15 @@ def can_only_be_smiles(token: str) -> bool:
 
 
 _DELIMITERS = "`*\"'“”‘’<>{}$「」| \t\r\n"
-_WRAPPED = lazy_pattern(r"\\(?:text|mathrm|texttt|ce|mathtt|verb|textbf|mathbf)\s*[{|]([^{}|]{0,5000})[}|]")
+_LATEX_WRAPPED = lazy_pattern(
+    r"\\(?:text|mathrm|texttt|ce|mathtt|verb|textbf|mathbf)\s*[{|]([^{}|]{0,5000})[}|]"
+)
 _FENCE = lazy_pattern(r"```[A-Za-z]*\s*\n?|```")
 _REMARK = lazy_pattern(
     r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|（[^（）\n]{0,500}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}(?:\([^()\n]{0,80}\)[^()\n]{0,80})?\)"
 )
 """A remark in brackets after a molecule and a space, in full-width brackets, or in Chinese."""
-_NUMBERED = lazy_pattern(r"(?:^|(?<=\s))(?:(?:\(?\d{1,2}[.):]|[-•–*])\s+|[①-⑳]\s*)", re.MULTILINE)
+_LIST_NUMBER = lazy_pattern(r"(?:^|(?<=\s))(?:(?:\(?\d{1,2}[.):]|[-•–*])\s+|[①-⑳]\s*)", re.MULTILINE)
 _CONNECTIVE = lazy_pattern(
     r"\s*(?:[;,，；、\n]|\s[+&.]\s|\s(?:and|plus|with|和|与|及)\s|(?<=\S)\s?\+\s|(?<=[^\s\[\]>])\+(?=[A-Z\[]))\s*(?:and\s+)?"
 )
@@ -106,7 +108,7 @@ _ENCLOSED = lazy_pattern(r"\((?:[^()]|\((?:[^()]|\([^()]*+\))*+\))*+\)")
 
 
 def tokens_of(text: str) -> Iterator[str]:
-    """Yield the words of the text; Chinese characters separate words."""
+    """Yield the tokens of a text, stripped; Chinese characters separate tokens like spaces."""
     return filter(None, map(strip_token, _CJK.sub(" ", text).split()))
 
 
@@ -120,7 +122,7 @@ def can_be_smiles(token: str) -> bool:
 
 
 def _without_markup(text: str) -> str:
-    return _FENCE.sub("\n", _WRAPPED.sub(r" \1 ", text))
+    return _FENCE.sub("\n", _LATEX_WRAPPED.sub(r" \1 ", text))
 
 
 def reaction_side(text: str, side: Side) -> str:
@@ -141,9 +143,9 @@ def reaction_side(text: str, side: Side) -> str:
 
 
 def parse_whole(text: str) -> str | None:
-    """Read a text that consists of a single molecule, with an optional label, remark or line breaks; None for any other text."""
+    """Read a text that is a single molecule, possibly with a label, a remark or line breaks; None for any other text."""
     text = _REMARK.sub("", _without_markup(text)).strip()
-    text = strip_token(_LABELLED.sub("", text) if ":" in text else text)
+    text = strip_token(_COMPONENT_LABEL.sub("", text) if ":" in text else text)
     lines = [strip_token(line) for line in text.split("\n")]
     joined = "".join(lines) if len(lines) > 1 and all(map(looks_like_smiles, lines)) else text
     return joined if can_be_smiles(joined) else None
@@ -175,11 +177,11 @@ def parse_molecule_set(text: str, side: Side = "") -> str | None:
     if _DOUBT.search(text):
         return None
     has_by_product = side == "products" and BY_PRODUCT.search(text) is not None
-    unlabelled = _LABELLED.sub(r"\1", _NUMBERED.sub("\n", _REMARK.sub("", text)))
+    unlabelled = _COMPONENT_LABEL.sub(r"\1", _LIST_NUMBER.sub("\n", _REMARK.sub("", text)))
     pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", unlabelled)) if (piece := strip_token(part))]
     if pieces and not has_by_product and all(map(can_be_smiles, pieces)):
         return ".".join(pieces)
-    lines = [line for line in text.splitlines() if line.strip() and not _RULE.fullmatch(line)]
+    lines = [line for line in text.splitlines() if line.strip() and not _TABLE_RULE.fullmatch(line)]
     lines = [line for line in lines if not _BRACKETED_LINE.fullmatch(line) or unmistakable_smiles(line)]
     if len(lines) < 2:
         return _bracket_contents(text)
@@ -205,7 +207,7 @@ def _bracket_contents(text: str) -> str | None:
 
 
 def parse_component(line: str, side: Side = "") -> str | None:
-    """Read the molecule on one line of a list or table; empty if it is on the other side of the reaction, None if there is none."""
+    """Read the molecule on one line of a list or table; empty for the other side of the reaction, None without a molecule."""
     if len(line) > _MAX_LINE_CHARS:
         return None
     if label := _LINE_LABEL.match(line):
@@ -213,17 +215,17 @@ def parse_component(line: str, side: Side = "") -> str | None:
             return ""
         if _REMARK_LABEL.search(label[0]):
             return None
-        if side and _CONDITION.search(label[0]) and not unmistakable_smiles(line[label.end() :]):
+        if side and _CONDITION_LABEL.search(label[0]) and not unmistakable_smiles(line[label.end() :]):
             return ""
     line = line.strip()
-    number = _NUMBERED.match(line)
+    number = _LIST_NUMBER.match(line)
     line = line[number.end() :] if number else line
     if "|" in line:
         cells = [cell for cell in map(strip_token, line.strip("| ").split("|")) if can_be_smiles(cell)]
         return cells[0] if len(cells) == 1 else None
     without_remarks = _REMARK.sub("", line)
     for candidate in (without_remarks, line):
-        spans = map(strip_token, (code or bold for code, bold in _MARKED_SPAN.findall(candidate)))
+        spans = map(strip_token, (code or bold for code, bold in _EMPHASIS.findall(candidate)))
         if marked := dict.fromkeys(filter(can_be_smiles, spans)):
             return ".".join(marked)
     inner_label = _LINE_LABEL.match(without_remarks)
@@ -241,7 +243,7 @@ def parse_component(line: str, side: Side = "") -> str | None:
     return in_remarks[0] if len(in_remarks) == 1 else None
 
 
-_LABELLED = lazy_pattern(
+_COMPONENT_LABEL = lazy_pattern(
     r"(^|[\n,;])\s*[*_]{0,3}(?:[A-Za-z][A-Za-z /()-]{1,38}[A-Za-z)](?:\s\d{1,2}|\s[A-H])?|[A-Z]|[\u4e00-\u9fff]{1,12}\s?[\dA-H一二三四]?)[*_]{0,3}\s*[:：][*_]{0,3}(?=\s|\S*[\u4e00-\u9fff]|[A-Za-z\[`])",
     re.MULTILINE,
 )
@@ -250,9 +252,9 @@ _LINE_LABEL = lazy_pattern(
     r"\s*(?:[-•–*+]\s+|\(?\d{1,2}[.):、]\s*|[①-⑳]\s*)?[*_]{0,3}[^:：\n`]{1,80}[:：][*_]{0,3}\s*"
 )
 _HEADING = lazy_pattern(r"[^\n]{1,120}[:：][*_]{0,3}\s*")
-_RULE = lazy_pattern(r"[\s|:+=-]+")
+_TABLE_RULE = lazy_pattern(r"[\s|:+=-]+")
 _BRACKETED_LINE = lazy_pattern(r"\s*\([^\n]*\)\s*")
-_MARKED_SPAN = lazy_pattern(r"`([^`\n]{1,5000})`|\*\*([^*\n]{1,5000})\*\*")
+_EMPHASIS = lazy_pattern(r"`([^`\n]{1,5000})`|\*\*([^*\n]{1,5000})\*\*")
 _DOUBT = lazy_pattern(r"若|如果|假设|不是|可能(?!的)|错|或")
 _FIRST_TOKEN = lazy_pattern(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")
 _REMARK_LABEL = lazy_pattern(
@@ -260,7 +262,7 @@ _REMARK_LABEL = lazy_pattern(
     re.IGNORECASE,
 )
 """Labels of lines that comment on a reaction."""
-_CONDITION = lazy_pattern(
+_CONDITION_LABEL = lazy_pattern(
     r"\b(?:catalysts?|ligands?|bases?|solvents?|additives?|conditions?|temperature|time|yield)\b|催化剂|配体|碱|溶剂|条件|温度",
     re.IGNORECASE,
 )

@@ -1,4 +1,4 @@
-"""Classify the mood of a statement: whether its sentence asserts, denies, assumes or questions the answer, or attributes it.
+"""Classify the mood of a statement: whether its sentence asserts, denies, assumes, questions or merely reports the answer.
 
 The mood is determined from the clause before the statement and the words directly after it, within bounded windows.
 """
@@ -31,7 +31,7 @@ _CONDITION = lazy_pattern(
 _COUNTERFACTUAL = lazy_pattern(
     r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)"
 )
-_OTHER = lazy_pattern(
+_OTHER_ANSWER = lazy_pattern(
     r"\b(?:(?:common|typical|frequent|usual|easy|classic)\s+(?:mistake|error|misconception|trap|wrong|incorrect)|misconception|distractor|mistake|tempt"
     r"|(?:some|many|most|several|other|certain)\s+(?:people|students?|readers?|candidates?|sources?|textbooks?|models?|test-takers?|might|may|would|will|could)\b"
     r"|(?:students?|people|others|readers|candidates|beginners|learners|colleagues?|friends?|someone|somebody|one|you|they|he|she)\s+(?:often|usually|sometimes|commonly|frequently|typically|wrongly|mistakenly|might|may|could|would|will|say|said|think|claim|argue|believe|pick|choose|select|guess|miss)"
@@ -50,7 +50,7 @@ _INSTRUCTS = lazy_pattern(
     r"(?:[\s:：\"'“(*`]+(?:the|an?|this|that|your|following|exact|last|final|format|form|line|sentence|phrase|words?|of))*[\s:：\"'“(*`]*$"
 )
 """As in 'reply in the form "ANSWER: X"'."""
-_OTHER_CHINESE = lazy_pattern(
+_OTHER_ANSWER_CHINESE = lazy_pattern(
     r"(?:错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|上一题|下一题|另一题)"
     r"[^.。;；\n]{0,90}$"
 )
@@ -75,9 +75,9 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     if clause and not clause.isspace():
         if _NEGATED.search(clause) and not _NOT_NEGATED.search(clause):
             return "negated"
-        if _OTHER.search(clause) or _DEPENDS.match(clause) or _INSTRUCTS.search(clause):
+        if _OTHER_ANSWER.search(clause) or _DEPENDS.match(clause) or _INSTRUCTS.search(clause):
             return "other"
-        if not clause.isascii() and _OTHER_CHINESE.search(clause):
+        if not clause.isascii() and _OTHER_ANSWER_CHINESE.search(clause):
             return "other"
         if _CONDITION.search(clause) or ("would" in link and _COUNTERFACTUAL.search(clause)):
             return "conditional"

@@ -25,7 +25,7 @@ Form: TypeAlias = Literal[
 
 MAX_CHARS = 100_000
 """Maximum number of characters that are read, from the end of a reply."""
-MAX_WORDS = 400
+MAX_CUES = 400
 """Maximum number of cue words that are examined, from the end of a reply."""
 MAX_STATEMENT_CHARS = 2_000
 """Maximum length of a statement in characters."""
@@ -54,13 +54,13 @@ _JSON_RIGHT = lazy_pattern(
     r"s?(?:[_ ][A-Za-z]{1,12}){0,2}[\"']\s*:\s*(?:\"(?P<string>(?:[^\"\\\n]|\\.){0,2000})\"|\[(?P<list>[^\[\]\n]{0,400})\]|(?P<bare>[^\s,{}\[\]\"][^,{}\n]{0,80}))",
     re.IGNORECASE,
 )
-_FORMAT = r"[*_\"'’”`)\]】}~]{0,6}"
+_FORMATTING = r"[*_\"'’”`)\]】}~]{0,6}"
 _VERB = (
     r"\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|comes\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b"
     r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|actually|given\s+by|as\s+follows))?"
 )
-_MARK = rf"{_FORMAT}\s{{0,3}}(?P<mark>[:：=]|[-=]>|→|\s[—–-]\s|\|){_FORMAT}"
-_LINK = rf"(?:{_MARK}|(?P<verb>{_VERB})(?:{_FORMAT}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMAT}[^\S\n]*\n))"
+_SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：=]|[-=]>|→|\s[—–-]\s|\|){_FORMATTING}"
+_LINK = rf"(?:{_SIGN}|(?P<verb>{_VERB})(?:{_FORMATTING}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMATTING}[^\S\n]*\n))"
 """The text between a noun such as "answer" and the answer itself."""
 _ENGLISH_LINK = lazy_pattern(
     rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter|value|key))?(?:\s*\([^()\n]{{0,40}}\))?"
@@ -70,8 +70,8 @@ _ENGLISH_LINK = lazy_pattern(
 _ABBREVIATION_LINK = lazy_pattern(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S))", re.IGNORECASE)
 _CHINESE_LINK = lazy_pattern(
     r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?P<verb>是|为|选择?|等于)\s*(?P<colon>[:：])?|"
-    + _MARK
-    + rf"|(?P<line>{_FORMAT}[^\S\n]*\n)|(?<=】)(?P<tagged>))"
+    + _SIGN
+    + rf"|(?P<line>{_FORMATTING}[^\S\n]*\n)|(?<=】)(?P<tagged>))"
 )
 _EMPTY_LINK = lazy_pattern(r"(?P<mark>)")
 """After a noun that includes its colon."""
@@ -81,28 +81,29 @@ _DOTTED_LINK = lazy_pattern(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
 """As in "Answer. B"."""
 _BRACKET_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
 """As in "giving the answer (C)"."""
-_LINE_LEFT = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
+_LINE_START = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
 _SENTENCE_END = lazy_pattern(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
 NEGATED_ANSWER = lazy_pattern(
     r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)",
     re.IGNORECASE,
 )
-_DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
-_ITEM = lazy_pattern(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
+_DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
+_LABELLED_LINE = lazy_pattern(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 HEADINGS = ("final:", "result:", "结果:")
 """Headings that introduce an answer."""
-RESULTS = ("final result", "final value")
+RESULT_NOUNS = ("final result", "final value")
 """Nouns for the result of a calculation."""
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
-_WORDS = (
-    "answer", *RESULTS, "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", "correction:", *HEADINGS, "更正:",
+_GENERAL_CUE_WORDS = (
+    "answer", *RESULT_NOUNS, "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", "correction:", *HEADINGS, "更正:",
     *NOUNS,
 )  # fmt: skip
 """Words that may introduce an answer of any kind."""
+_FORMULA_END = lazy_pattern(r"[$\n]")
 INCOMPLETE_BOX = ("\\boxed", "\\fbox{")
 """What is read of a box that the reply does not close; it cannot be parsed."""
 _PLURALS = frozenset(("answer", "option", "choice", "letter", "statement"))
-_BASE_WORDS = frozenset(_WORDS)
+_GENERAL_CUES = frozenset(_GENERAL_CUE_WORDS)
 
 
 class Cue(NamedTuple):
@@ -118,13 +119,11 @@ class Cue(NamedTuple):
 
 LATE_CHARS, EARLY_CHARS = 500, 200
 """Numbers of characters at the end and at the start of a reply that are searched for weak cues ("so C.")."""
-_MARGIN = 60
+_WEAK_STATEMENT_CHARS = 60
 """Maximum number of characters between the word of a weak cue and the end of its statement."""
 
 
 class _WordIndex(NamedTuple):
-    """Words to search for."""
-
     letter_words: dict[str, str]
     """Singular or plural -> word, for words of lower-case ASCII letters."""
     symbols: tuple[str, ...]
@@ -133,18 +132,17 @@ class _WordIndex(NamedTuple):
     """Those of `symbols` that consist of ASCII characters."""
 
 
-_RUN = re.compile("[a-z]+")
+_LETTER_RUN = re.compile("[a-z]+")
 _NON_LETTERS_TO_BLANKS = str.maketrans({code: " " for code in range(128) if not chr(code).isalpha()})
 
 
 def _letter_runs(lower: str) -> list[str]:
-    """Return the runs of ASCII letters in a lower-case text."""
-    return lower.translate(_NON_LETTERS_TO_BLANKS).split() if lower.isascii() else _RUN.findall(lower)
+    return lower.translate(_NON_LETTERS_TO_BLANKS).split() if lower.isascii() else _LETTER_RUN.findall(lower)
 
 
 @cache
 def _index_words(words: tuple[str, ...]) -> _WordIndex:
-    letter_words = {word: word for word in words if _RUN.fullmatch(word)}
+    letter_words = {word: word for word in words if _LETTER_RUN.fullmatch(word)}
     symbols = tuple(word for word in words if word not in letter_words)
     plurals = {word + "s": word for word in letter_words if word in _PLURALS}
     return _WordIndex(plurals | letter_words, symbols, tuple(sign for sign in symbols if sign.isascii()))
@@ -155,7 +153,9 @@ class Cues:
 
     def __init__(self, cues: Iterable[Cue] = ()) -> None:
         self.by_word = {cue.word: cue for cue in cues}
-        strong = dict.fromkeys((*_WORDS, *(word for word, cue in self.by_word.items() if not cue.weak)))
+        strong = dict.fromkeys(
+            (*_GENERAL_CUE_WORDS, *(word for word, cue in self.by_word.items() if not cue.weak))
+        )
         self.strong = _index_words(tuple(strong))
         self.all = _index_words(tuple(dict.fromkeys((*strong, *self.by_word))))
 
@@ -165,9 +165,9 @@ NO_CUES = Cues()
 
 def statements_backwards(text: str, begin: int, end: int, cues: Cues) -> Iterator[CueReading]:
     """Yield the statements in a part of the text, the last one first."""
-    window, searched_from, word_count = LATE_CHARS + _MARGIN, end, 0
-    early, late = begin + EARLY_CHARS, end - LATE_CHARS - _MARGIN
-    while searched_from > begin and word_count < MAX_WORDS:
+    window, searched_from, word_count = LATE_CHARS + _WEAK_STATEMENT_CHARS, end, 0
+    early, late = begin + EARLY_CHARS, end - LATE_CHARS - _WEAK_STATEMENT_CHARS
+    while searched_from > begin and word_count < MAX_CUES:
         start = max(begin, end - window)
         words = cues.all if searched_from > late or start < early else cues.strong
         for position, word in reversed(_word_positions(text, start, searched_from, words)):
@@ -175,11 +175,13 @@ def statements_backwards(text: str, begin: int, end: int, cues: Cues) -> Iterato
             if cue is not None and cue.weak and early <= position < late:
                 continue
             word_count += 1
-            if word_count > MAX_WORDS:
+            if word_count > MAX_CUES:
                 return
             if cue is not None and (cue_reading := cue.read(text, position)):
                 yield cue_reading
-            elif word in _BASE_WORDS and (parsed := _parse_statement(text, position, word, end)) is not None:
+            elif (
+                word in _GENERAL_CUES and (parsed := _parse_statement(text, position, word, end)) is not None
+            ):
                 yield None, parsed, True
         searched_from, window = start, window * 8
 
@@ -231,7 +233,7 @@ def _parse_statement(text: str, begin: int, word: str, limit: int) -> Statement 
                 "json", *field, statement_mood.mood(text, brace if brace >= 0 else begin, field[1])
             )
     link = _match_link(text, word, begin, word_end, limit)
-    return None if link is None else _parse_linked(text, begin, link, limit)
+    return None if link is None else _parse_after_link(text, begin, link, limit)
 
 
 def json_value_extent(text: str, begin: int, end: int, limit: int | None = None) -> tuple[int, int] | None:
@@ -244,14 +246,14 @@ def json_value_extent(text: str, begin: int, end: int, limit: int | None = None)
 
 def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Match[str] | None:
     """Match the text between a noun and the answer."""
-    if word == "answer" or word in RESULTS:
+    if word == "answer" or word in RESULT_NOUNS:
         link = _ENGLISH_LINK.match(text, end, min(limit, end + 320))
-        if link is None and _LINE_LEFT.search(text, max(0, begin - 24), begin):
+        if link is None and _LINE_START.search(text, max(0, begin - 24), begin):
             link = _BARE_LINK.match(text, end, limit) or _DOTTED_LINK.match(text, end, limit)
         return link or _BRACKET_LINK.match(text, end, limit)
     if word == "ans":
         return _ABBREVIATION_LINK.match(text, end, min(limit, end + 320))
-    if word in HEADINGS and not _LINE_LEFT.search(text, max(0, begin - 24), begin):
+    if word in HEADINGS and not _LINE_START.search(text, max(0, begin - 24), begin):
         return None
     if word[-1] == ":":
         return _EMPTY_LINK.match(text, end)
@@ -263,7 +265,7 @@ def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Ma
 @cache
 def _foreign_link_pattern(link: str) -> re.Pattern[str]:
     return re.compile(
-        rf"(?:\s+(?:correcta|correcte|corretta|correta|exacta|exacte|exata|esatta|giusta|juste|certa|final|finale|definitiva))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_MARK}|(?P<line>{_FORMAT}[^\S\n]*\n)|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))",
+        rf"(?:\s+(?:correcta|correcte|corretta|correta|exacta|exacte|exata|esatta|giusta|juste|certa|final|finale|definitiva))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_SIGN}|(?P<line>{_FORMATTING}[^\S\n]*\n)|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))",
         re.IGNORECASE,
     )
 
@@ -279,17 +281,11 @@ def _parse_box(text: str, begin: int, limit: int) -> Statement | None:
     opening = window.find("{", 0, 12)
     if opening < 0:
         return None
-    line_ends = [
-        position for position in (window.find("$", opening), window.find("\n", opening)) if position >= 0
-    ]
-    if not line_ends:
+    formula_end = _FORMULA_END.search(window, opening)
+    if formula_end is None:
         return Statement("box", begin, min(len(text), begin + len(INCOMPLETE_BOX[0])))
-    return Statement(
-        "box",
-        begin + opening + 1,
-        begin + min(line_ends),
-        statement_mood.mood(text, begin, begin + min(line_ends)),
-    )
+    end = begin + formula_end.start()
+    return Statement("box", begin + opening + 1, end, statement_mood.mood(text, begin, end))
 
 
 def _parse_tag(text: str, tag_begin: int, begin: int, limit: int) -> Statement | None:
@@ -304,7 +300,7 @@ def _parse_tag(text: str, tag_begin: int, begin: int, limit: int) -> Statement |
     return Statement("tag", begin, close.start(), statement_mood.mood(text, tag_begin, close.end()))
 
 
-def _parse_linked(text: str, noun_begin: int, link: re.Match[str], limit: int) -> Statement | None:
+def _parse_after_link(text: str, noun_begin: int, link: re.Match[str], limit: int) -> Statement | None:
     groups = link.groupdict()
     begin = link.end()
     stop = min(limit, begin + MAX_STATEMENT_CHARS)
@@ -331,26 +327,26 @@ def _parse_linked(text: str, noun_begin: int, link: re.Match[str], limit: int) -
 
 def _begins_option_list(text: str, link_end: int, begin: int, stop: int) -> bool:
     """Return whether the next line begins a list of all options instead of a choice among them."""
-    if "\n" not in text[link_end:begin] or (label := _ITEM.match(text, begin)) is None:
+    if "\n" not in text[link_end:begin] or (label := _LABELLED_LINE.match(text, begin)) is None:
         return False
     newline = text.find("\n", begin, stop)
-    following = _ITEM.match(text, newline, stop) if newline >= 0 else None
+    following = _LABELLED_LINE.match(text, newline, stop) if newline >= 0 else None
     return following is not None and ord(following[1].upper()) == ord(label[1].upper()) + 1
 
 
 def _items_end(text: str, begin: int, end: int, stop: int) -> int:
     """Return the end of a list of labelled lines that begins at an answer line."""
-    while _ITEM.match(text, begin, end) and end < stop:
+    while _LABELLED_LINE.match(text, begin, end) and end < stop:
         begin, following = end + 1, text.find("\n", end + 1, stop)
         following = stop if following < 0 else following
-        if _ITEM.match(text, begin, following) is None:
+        if _LABELLED_LINE.match(text, begin, following) is None:
             break
         end = following
     return end
 
 
 def _line_extent(text: str, begin: int, stop: int) -> tuple[int, int]:
-    """Return the extent of the rest of the line; if it is empty, of the next line with content; or of a displayed formula."""
+    """Return the extent of the rest of the line, or of the next line with content, or of a displayed formula on it."""
     while begin < stop and (text[begin].isspace() or text[begin] in "*_"):
         begin += 1
     end = text.find("\n", begin, stop)
@@ -360,7 +356,7 @@ def _line_extent(text: str, begin: int, stop: int) -> tuple[int, int]:
     opening = text[begin:end].strip()
     if opening.startswith("```") and opening[3:].isalpha():
         opening = "```"
-    if (closing := _DISPLAY.get(opening)) is not None:
+    if (closing := _DISPLAY_DELIMITERS.get(opening)) is not None:
         close = text.find(closing, end, stop)
         return (begin + len(text[begin:end].strip()), close) if close >= 0 else (begin, end)
     return begin, end

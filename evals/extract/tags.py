@@ -9,7 +9,7 @@ from typing import Any
 
 from evals.extract.lazy_pattern import lazy_pattern
 
-_BOX = lazy_pattern(r"\\(?:boxed|fbox)\b")
+_BOX_COMMAND = lazy_pattern(r"\\(?:boxed|fbox)\b")
 _BOX_TOKEN = lazy_pattern(
     r"\\+(?:boxed|fbox)\s*\{|\\+(?:boxed|fbox)[^\S\n]+(?P<bare>[^\s${}\\]+)|\\.|[{}]", re.DOTALL
 )
@@ -22,7 +22,7 @@ def boxes(text: str, start: int = 0) -> list[tuple[int, int, str]]:
 
     Braces may be nested to any depth; escaped braces (`\{`) are ignored.
     """
-    first = _BOX.search(text, start)
+    first = _BOX_COMMAND.search(text, start)
     if first is None:
         return []
     spans: list[tuple[int, int, str]] = []
@@ -82,7 +82,7 @@ def last_tag(text: str, tag: str) -> str | None:
 def json_object(text: str, *, unique: bool = False) -> dict[str, Any] | None:
     """Return the last balanced JSON object that can be parsed; for nested objects, the outermost one.
 
-    Objects with NaN, infinities or more than 200 levels are skipped, as are, if `unique`, those with two values for a key.
+    Objects with NaN, infinities or more than 200 levels are skipped. If `unique`, so are objects with two values for a key.
     """
     hook = _unambiguous_object if unique else None
     for begin, end in reversed(_outermost_braces(text)):
@@ -108,7 +108,7 @@ def _reject_constant(constant: str) -> float:
 
 
 def _outermost_braces(text: str) -> list[tuple[int, int]]:
-    """Return the extents of the outermost balanced braces without too many levels inside; braces in strings are ignored."""
+    """Return the extents of outermost balanced braces with at most 200 levels; braces in strings are ignored."""
     first = text.find("{")
     if first < 0:
         return []

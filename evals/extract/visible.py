@@ -17,18 +17,19 @@ from typing import NamedTuple
 
 from evals.extract.lazy_pattern import lazy_pattern
 
-_TAGS = r"think(?:ing)?|thoughts?|thought_process|reasoning|scratchpad|inner_monologue|(?:seed|ant|antml):?_?think(?:ing)?"
+_REASONING_TAGS = r"think(?:ing)?|thoughts?|thought_process|reasoning|scratchpad|inner_monologue|(?:seed|ant|antml):?_?think(?:ing)?"
 _BRACKET_TAGS = r"\[/?THINK(?:ING)?\]|◁/?think(?:ing)?▷"
 _REASONING_TOKENS = (
     r"<\|(?:START|END)_THINKING\|>|<\|(?:begin|end)_of_thought\|>|<\|/?think(?:ing)?\|>"
     r"|<unused9[45]>(?:thought\b)?|<\|channel>(?:thought|analysis)\b|<channel\|>"
 )
-_HARMONY = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary|final)[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>"
+_HARMONY_CHANNEL = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary|final)[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>"
 _MARK = lazy_pattern(
-    rf"</?(?:{_TAGS})\b[^<>\n]{{0,60}}>|{_BRACKET_TAGS}|{_REASONING_TOKENS}|{_HARMONY}", re.IGNORECASE
+    rf"</?(?:{_REASONING_TAGS})\b[^<>\n]{{0,60}}>|{_BRACKET_TAGS}|{_REASONING_TOKENS}|{_HARMONY_CHANNEL}",
+    re.IGNORECASE,
 )
 """A mark that opens or closes reasoning."""
-_CLOSES = lazy_pattern(
+_CLOSING_MARK = lazy_pattern(
     r"</|\[/|◁/|<\|END_|<\|end_of_thought|<\|/|<unused95|<channel\||.*<\|channel\|>\s*final",
     re.IGNORECASE | re.DOTALL,
 )
@@ -45,7 +46,7 @@ _SPECIAL_TOKEN = lazy_pattern(
     r"|\[/?INST\]|▁|\x08oxed(?=\{)",
     re.IGNORECASE,
 )
-_HINT = lazy_pattern(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
+_MAY_BE_REASONING = lazy_pattern(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
 """A necessary condition for `_BARE_CHANNEL` and `_REASONING_SENTENCE` that is faster to check."""
 _MAX_SPECIAL_TOKENS = 10_000
 """Maximum number of special tokens that are removed."""
@@ -103,7 +104,9 @@ def _has_no_mark(text: str) -> bool:
     """Return whether a reply certainly has no marks of reasoning and no special tokens."""
     if "<" in text or "[/" in text or "[T" in text or "[t" in text or "[INST" in text:
         return False
-    return ("◁" not in text and "▁" not in text and "\x08" not in text) and _HINT.match(text) is None
+    return ("◁" not in text and "▁" not in text and "\x08" not in text) and _MAY_BE_REASONING.match(
+        text
+    ) is None
 
 
 def _to_spaces(token: re.Match[str]) -> str:
@@ -120,7 +123,7 @@ def _answer_bounds(text: str) -> tuple[int, int, bool]:
     if sentence := _REASONING_SENTENCE.match(text):
         return _bounds_between(text, sentence, _ANSWER_SENTENCE)
     for mark in _MARK.finditer(text):
-        if _CLOSES.match(mark[0]):
+        if _CLOSING_MARK.match(mark[0]):
             begin, open_begin = mark.end(), -1
         elif open_begin < 0:
             open_begin = mark.start()

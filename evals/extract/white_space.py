@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 MAX_RUN = 64
 """Length of a shortened run in characters."""
-_RUN = re.compile(rf"(?<!\s)\s{{{MAX_RUN}}}\s++")
+_LONG_RUN = re.compile(rf"(?<!\s)\s{{{MAX_RUN}}}\s++")
 
 RemovedRuns: TypeAlias = Sequence[tuple[int, int]]
 """(position in the shortened text, number of characters removed at it), in ascending order."""
@@ -27,7 +27,7 @@ def shorten_runs(text: str) -> tuple[str, RemovedRuns]:
 
     A line or paragraph break in a run is kept.
     """
-    if len(text) <= MAX_RUN or (run := _RUN.search(text)) is None:
+    if len(text) <= MAX_RUN or (run := _LONG_RUN.search(text)) is None:
         return text, ()
     pieces, removed, end, length = [], [], 0, 0
     while run is not None:
@@ -37,7 +37,7 @@ def shorten_runs(text: str) -> tuple[str, RemovedRuns]:
         length += len(piece)
         removed.append((length, run.end() - run.start() - MAX_RUN))
         end = run.end()
-        run = _RUN.search(text, end)
+        run = _LONG_RUN.search(text, end)
     return "".join((*pieces, text[end:])), removed
 
 

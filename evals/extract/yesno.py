@@ -19,10 +19,10 @@ _NO = (
     r"no|nope|not|false|incorrect|wrong|untrue|negative|不是|不对|不能|不会|不正确|否|不|错误?|没有|假|不成立"
 )
 _STATED = lazy_pattern(rf"\W{{0,6}}{_HEDGE}(?:(?P<no>{_NO})|(?P<yes>{_YES}))(?![\w/'’-])", re.IGNORECASE)
-_CHINESE = lazy_pattern(
+_STATED_CHINESE = lazy_pattern(
     r"\W{0,6}(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"
 )
-_BOTH = lazy_pattern(
+_ALTERNATIVES = lazy_pattern(
     r"\W{0,6}(?:yes|no|true|false|是|否)\s*(?:/|\bor\b|\band\b|或|和|\|)\s*(?:yes|no|true|false|是|否)\b",
     re.IGNORECASE,
 )
@@ -40,7 +40,7 @@ _CLOSING_VERDICT = lazy_pattern(
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
 )
-_FALSE = frozenset(("incorrect", "false", "wrong", "untrue", "不正确", "错误", "不对", "假", "不成立"))
+_FALSE_WORDS = frozenset(("incorrect", "false", "wrong", "untrue", "不正确", "错误", "不对", "假", "不成立"))
 
 
 def yes_no(text: str) -> bool | None:
@@ -57,15 +57,15 @@ def yes_no(text: str) -> bool | None:
 def stated_yes_no(text: str) -> Reading | None:
     """Read the stated yes or no with its position; the value is a bool."""
     text = half_width(text)
-    reading = read_answer(text, _parse, use_layout=False)
+    reading = read_answer(text, _parse_yes_no, use_layout=False)
     return reading if reading is not None else _read_prose(visible(text).text)
 
 
-def _parse(content: str, form: Form) -> Any:
+def _parse_yes_no(content: str, form: Form) -> Any:
     content = strip_formatting(content)
-    if _BOTH.match(content):
+    if _ALTERNATIVES.match(content):
         return REJECTED
-    stated = _STATED.match(content) or _CHINESE.match(content)
+    stated = _STATED.match(content) or _STATED_CHINESE.match(content)
     if stated is None:
         return None
     word = (stated["no"] or stated["yes"]).lower()
@@ -80,12 +80,12 @@ def _parse(content: str, form: Form) -> Any:
 
 
 def _read_prose(text: str) -> Reading | None:
-    """Read a reply without an answer statement: the last yes or no that is the answer, or else a verdict on the statement."""
+    """Read a reply without an answer statement: the last yes or no that is an answer, or else a verdict such as "It is false."."""
     begin = max(0, len(text) - MAX_CHARS)
     text_begin = begin + len(text[begin:]) - len(text[begin:].lstrip())
     answer: Reading | None = None
-    opening = _CHINESE.match(text, text_begin) or _OPENING.match(text, text_begin)
-    if opening is not None and not _BOTH.match(text, text_begin):
+    opening = _STATED_CHINESE.match(text, text_begin) or _OPENING_WORD.match(text, text_begin)
+    if opening is not None and not _ALTERNATIVES.match(text, text_begin):
         group = "no" if opening["no"] else "yes"
         answer = Reading(group == "yes", "whole", *opening.span(group))
     for word in _YES_OR_NO.finditer(text, begin):
@@ -113,11 +113,11 @@ def _read_opening_verdict(text: str, text_begin: int) -> Reading | None:
     opening = _OPENING_VERDICT.match(text, text_begin)
     if opening is None:
         return None
-    is_yes = (opening["verdict"].lower() not in _FALSE) == (opening["not"] is None)
+    is_yes = (opening["verdict"].lower() not in _FALSE_WORDS) == (opening["not"] is None)
     return Reading(is_yes, "prose", *opening.span("verdict"))
 
 
-_OPENING = lazy_pattern(
+_OPENING_WORD = lazy_pattern(
     r"\W{0,6}(?:(?P<no>false|incorrect|wrong|nope|no)|(?P<yes>true|correct|yes|yep|yeah))(?=\W*(?:$|\n|[.,;:!—–]))",
     re.IGNORECASE,
 )
@@ -130,5 +130,5 @@ def _read_closing_verdict(text: str) -> Reading | None:
     if verdict is None:
         return None
     group = "english" if verdict["english"] else "chinese"
-    is_yes = (verdict[group].lower() not in _FALSE) == (verdict["not"] is None)
+    is_yes = (verdict[group].lower() not in _FALSE_WORDS) == (verdict["not"] is None)
     return Reading(is_yes, "prose", *verdict.span(group))

@@ -35,7 +35,7 @@ class SelfiesMolecule(Molecule, frozen=True):
         reading = super().read(replace(reply, text=rewriting.text))
         if reading is None:
             return None
-        original = rewriting.original(reading)
+        original = rewriting.with_original_position(reading)
         may_be_incomplete = reply.stop == "length" and original.end >= len(reply.text.rstrip())
         return None if may_be_incomplete else original
 

@@ -28,17 +28,12 @@ def figure(estimate: Estimate | None) -> str:
 
 
 def interval(estimate: Estimate | None, *, separator: str = " to ") -> str:
-    """Return the interval of an estimate, without its unit."""
+    """Return the interval of an estimate without its unit; `separator` is placed between fractions, otherwise " to "."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return "-"
     if estimate.unit == "fraction":
         return f"{100 * estimate.low:.1f}{separator}{100 * estimate.high:.1f}"
     return f"{estimate.low:.4g} to {estimate.high:.4g}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count and its noun in the singular or plural: `1 call`, `2 calls`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def utc_time(seconds: float, time_format: str = "%Y-%m-%d %H:%M") -> str:

@@ -9,11 +9,12 @@ from typing import Any
 from msgspec import structs
 
 from evals import profiles
+from evals.plain import count_of
 from evals.records.card import Card
 from evals.run.dry_run import Forecast, hours_together
 from evals.run.progress import duration_text
 from evals.run.sweep_totals import Totals
-from evals.terminal.figures import counted, percent
+from evals.terminal.figures import percent
 from evals.terminal.layout import Column, table, wrap
 from evals.verdicts.reported import Claim
 
@@ -141,8 +142,8 @@ def totals_line(totals: Totals) -> str:
     """Return the totals of a sweep as one line."""
     at_most = "<= " if totals.bound else ""
     facts = [
-        f"{counted(totals.runs, 'run')}: {totals.existing:,} exist, {totals.resumed:,} are resumed, {totals.new:,} are new",
-        counted(totals.calls, "call"),
+        f"{count_of(totals.runs, 'run')}: {totals.existing:,} exist, {totals.resumed:,} are resumed, {totals.new:,} are new",
+        count_of(totals.calls, "call"),
         f"{totals.input_tokens:,} tokens in, {at_most}{totals.output_tokens:,} out",
     ]
     if totals.cost_usd is not None:
@@ -158,7 +159,7 @@ def totals_line(totals: Totals) -> str:
 
 
 def _published_lines(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
-    """Return a line with the published numbers under the same protocol, this model's first, and the names of other protocols."""
+    """Return a line with the published numbers under the same protocol, this model's first, and the other protocols' names."""
     published = [claim for claim in claims if claim.suite == forecast.suite and not claim.superseded]
     comparable = sorted(
         (c for c in published if c.protocol == forecast.protocol),
@@ -170,7 +171,7 @@ def _published_lines(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
     values = "; ".join(f"{c.model} {_value_text(c)}" for c in comparable[:MAX_NAMED])
     suffix = f" and {len(comparable) - MAX_NAMED} more" if len(comparable) > MAX_NAMED else ""
     return [
-        f"compares with {counted(len(comparable), 'published number')} under {forecast.protocol}: {values}{suffix}{others}"
+        f"compares with {count_of(len(comparable), 'published number')} under {forecast.protocol}: {values}{suffix}{others}"
     ]
 
 

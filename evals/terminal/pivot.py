@@ -1,4 +1,4 @@
-"""A leaderboard for the terminal: models by suites. A cell shows the newest complete run, or the mean over its seeds."""
+"""A leaderboard for the terminal: models by suites. A cell shows one run, or the mean over the seeds of a configuration."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Pivot(NamedTuple):
 
 
 def pivot(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> Pivot:
-    """Return a table with the newest complete run, or the mean over its seeds, for each model and column."""
+    """Return a table with one row of `pool` for each model and column: the newest complete one, or else the newest."""
     rows: dict[tuple[str, ColumnKey], RunRow] = {}
     for row in sorted(pool(cards, challenges), key=lambda row: (row.card.complete, row.started)):
         if row.headline is not None and row.headline.value is not None:

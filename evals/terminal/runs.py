@@ -10,21 +10,21 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
 from evals.challenge.summary import Challenge
+from evals.plain import count_of
 from evals.records.card import Card
 from evals.records.names import short_ids
 from evals.report.estimand_names import describe_estimand
 from evals.terminal import trust_marks
-from evals.terminal.figures import counted, figure, interval, percent, utc_time
+from evals.terminal.figures import figure, interval, percent, utc_time
 from evals.terminal.layout import Column, Section, table, wrap
 from evals.terminal.trust_marks import Challenges
 from evals.types import VERDICTS, Estimate
 
-Cell = TypeVar("Cell")
 Sort: TypeAlias = Literal["when", "score", "model", "n"]
 MIN_CLUSTERS = 30
 """If there are fewer clusters (passages, images), the interval is marked as rough."""
@@ -163,7 +163,7 @@ def marks(row: RunRow) -> dict[str, str]:
     if headline is not None and (unscored := _unscored_replies(row, headline)):
         descriptions["A"] = f"answered items only, {headline.n:,} of {headline.n + unscored:,}"
     if headline is not None and _has_few_clusters(headline, card.config.repeats):
-        descriptions["F"] = f"{counted(headline.clusters, 'cluster')} (rough interval)"
+        descriptions["F"] = f"{count_of(headline.clusters, 'cluster')} (rough interval)"
     if headline is not None and headline.value is None and headline.clusters:
         descriptions["G"] = headline.method.removeprefix("none: ")
     return descriptions | trust_marks.trust_marks(row.cards, row.challenges)
@@ -223,30 +223,26 @@ def layout(
     titles = _titles(groups)
     ordered = {titles[key]: sort_rows(groups[key], sort) for key in sorted(groups)}
     has_sizes = any(any(row.sizes) for row in rows)
-    wide_sections: list[Section] = [
-        (title, [_with_sizes(_wide_row(row, names), row.sizes, has_sizes=has_sizes) for row in section_rows])
-        for title, section_rows in ordered.items()
-    ]
-    columns = _with_sizes(WIDE_COLUMNS, SIZE_COLUMNS, has_sizes=has_sizes)
-    wide_table = table([c._replace(drop=0) if c.drop < 4 else c for c in columns], wide_sections, max_width)
+
+    def sections(*, is_wide: bool) -> list[Section]:
+        return [
+            (title, [_table_row(row, names, is_wide=is_wide, has_sizes=has_sizes) for row in section_rows])
+            for title, section_rows in ordered.items()
+        ]
+
+    columns = _with_sizes(WIDE_COLUMNS, has_sizes=has_sizes)
+    columns = [column._replace(drop=0) if column.drop < 4 else column for column in columns]
+    wide_table = table(columns, sections(is_wide=True), max_width)
     if max_width is None or len(wide_table) <= 2 + len(rows) + 2 * len(titles):
         return [*wide_table, *_legend(rows, max_width, names, letters=False, bounds=bounds)]
-    narrow_sections: list[Section] = [
-        (
-            title,
-            [_with_sizes(_narrow_row(row, names), row.sizes, has_sizes=has_sizes) for row in section_rows],
-        )
-        for title, section_rows in ordered.items()
-    ]
     return [
-        *table(_with_sizes(NARROW_COLUMNS, SIZE_COLUMNS, has_sizes=has_sizes), narrow_sections, max_width),
+        *table(_with_sizes(NARROW_COLUMNS, has_sizes=has_sizes), sections(is_wide=False), max_width),
         *_legend(rows, max_width, names, letters=True, bounds=bounds),
     ]
 
 
-def _with_sizes(cells: Sequence[Cell], sizes: Sequence[Cell], *, has_sizes: bool) -> list[Cell]:
-    """Insert `sizes` (cells or columns) after the number of items if `has_sizes`."""
-    return [*cells[:4], *sizes, *cells[4:]] if has_sizes else list(cells)
+def _with_sizes(columns: Sequence[Column], *, has_sizes: bool) -> list[Column]:
+    return [*columns[:4], *SIZE_COLUMNS, *columns[4:]] if has_sizes else list(columns)
 
 
 def _group_key(card: Card) -> tuple[str, ...]:
@@ -307,38 +303,24 @@ def _run_name(row: RunRow, names: Mapping[str, str]) -> str:
     return names[row.card.run]
 
 
-def _wide_row(row: RunRow, names: Mapping[str, str]) -> list[str]:
-    card, headline = row.card, row.headline
-    sampling = card.config.sampling
-    truncated = "-" if row.truncated is None else f"{percent(row.truncated)} %"
-    seeds = ", ".join(str(card.config.seed) for card in row.cards)
-    return [
-        card.model,
-        figure(headline),
-        interval(headline),
-        _item_count(row),
-        f"{percent(row.coverage)} %",
-        truncated,
-        "" if sampling.temperature is None else f"{sampling.temperature:g}",
-        seeds if card.origin == "run" else "",
-        _run_name(row, names),
-        utc_time(row.started),
-        "; ".join(marks(row).values()),
+def _table_row(row: RunRow, names: Mapping[str, str], *, is_wide: bool, has_sizes: bool) -> list[str]:
+    card, headline, temperature = row.card, row.headline, row.card.config.sampling.temperature
+    settings = [
+        "" if temperature is None else f"{temperature:g}",
+        ", ".join(str(card.config.seed) for card in row.cards) if card.origin == "run" else "",
     ]
-
-
-def _narrow_row(row: RunRow, names: Mapping[str, str]) -> list[str]:
-    card, headline = row.card, row.headline
     return [
         card.model,
         figure(headline),
-        interval(headline, separator="–"),
+        interval(headline, separator=" to " if is_wide else "–"),
         _item_count(row),
+        *(row.sizes if has_sizes else ()),
         f"{percent(row.coverage)} %",
         "-" if row.truncated is None else f"{percent(row.truncated)} %",
+        *(settings if is_wide else ()),
         _run_name(row, names),
-        utc_time(row.started, "%m-%d"),
-        " ".join(marks(row)),
+        utc_time(row.started, "%Y-%m-%d %H:%M" if is_wide else "%m-%d"),
+        "; ".join(marks(row).values()) if is_wide else " ".join(marks(row)),
     ]
 
 

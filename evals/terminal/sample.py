@@ -168,10 +168,10 @@ def layout(
     view: SampleView,
     max_width: int | None,
     *,
-    reasoning: bool = False,
+    show_reasoning: bool = False,
     describe: Describer | None = None,
 ) -> list[str]:
-    """Lay out a sample; `reasoning`: whether to show it in full; `describe`: used to show formulas of molecules."""
+    """Lay out a sample; `show_reasoning`: whether to show it in full; `describe`: used to show the formulas of molecules."""
     card, sample = view.card, view.sample
     group = f" ({sample.group})" if sample.group and not card.gated else ""
     repeat = f", repeat {view.repeat}" if card.config.repeats > 1 else ""
@@ -181,7 +181,7 @@ def layout(
     if card.gated:
         return [*lines, *_gated_lines(view, max_width)]
     lines += _block("Prompt", _prompt_text(view), max_width)
-    lines += _outcome_lines(view, max_width, reasoning=reasoning)
+    lines += _outcome_lines(view, max_width, show_reasoning=show_reasoning)
     lines += _block("Molecules", _molecules_text(view, describe), max_width)
     lines += _block("Answer", _answer_text(view, describe), max_width)
     lines += _block("Gold", _gold_text(view, describe), max_width)
@@ -230,14 +230,14 @@ def _prompt_text(view: SampleView) -> str:
     return "\n\n".join(f"[{message.role}]\n{plain_text(message.parts)}" for message in messages)
 
 
-def _outcome_lines(view: SampleView, max_width: int | None, *, reasoning: bool) -> list[str]:
+def _outcome_lines(view: SampleView, max_width: int | None, *, show_reasoning: bool) -> list[str]:
     outcome = view.record.outcome if view.record else None
     if outcome is None:
         return []
     if isinstance(outcome, Failure):
         return _block("Failed", f"{outcome.stage}, {outcome.kind}: {outcome.message}", max_width)
     lines: list[str] = []
-    if outcome.reasoning and reasoning:
+    if outcome.reasoning and show_reasoning:
         lines += _block("Reasoning", outcome.reasoning, max_width)
     elif outcome.reasoning:
         hint = f"Reasoning: {len(outcome.reasoning.split())} words; --reasoning shows them"
@@ -313,7 +313,6 @@ def _question(view: SampleView) -> str:
 
 
 def _molecules_text(view: SampleView, describe: Describer | None) -> str:
-    """Return the molecules in the prompt with their descriptions."""
     if describe is None:
         return ""
     molecules = [
@@ -330,7 +329,7 @@ def _describe_if_scored_as_molecule(view: SampleView, text: str, describe: Descr
 
 
 def _describe(view: SampleView, smiles: str, describe: Describer) -> str:
-    """Return a SMILES with its formula and, on a second line, its name; without a known name, also with its canonical form."""
+    """Return a SMILES with its formula, and with its name if known, or else with its canonical form if that differs."""
     formula, canonical = describe(smiles)
     if not formula:
         return smiles
@@ -342,7 +341,7 @@ def _describe(view: SampleView, smiles: str, describe: Describer) -> str:
 
 
 def _named_molecule(view: SampleView) -> tuple[str, str]:
-    """Return a molecule's SMILES and IUPAC name if one is in the prompt and the other is the gold answer; else two empty strings."""
+    """Return a molecule's SMILES and IUPAC name if the prompt has one and the gold answer is the other; else empty strings."""
     target = view.sample.target
     names, smiles = _tagged_molecules(view, "IUPAC"), _tagged_molecules(view, "SMILES")
     if isinstance(target, str) and len(names) == 1 and not smiles:

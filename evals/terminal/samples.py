@@ -87,7 +87,7 @@ def cell(value: Any) -> str:
 
 
 def safe_cell(value: Any) -> Any:
-    """Return a value for CSV: without control characters, and with an apostrophe before text that a spreadsheet would evaluate."""
+    """Return a value for CSV, without control characters; an apostrophe precedes what a spreadsheet would evaluate."""
     if not isinstance(value, str):
         return value
     text = plain(value)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from evals.board import trust
-from evals.challenge.summary import NAME, Challenge, challenge_of_run
+from evals.challenge.summary import FILE_NAME, Challenge, challenge_of_run
 from evals.errors import EvalsError
 from evals.records.card import Card
 from evals.records.promise import promise_status
@@ -32,7 +32,7 @@ def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
     """Return the challenges of runs, read from the outcome files in the runs' folders."""
     challenges = {}
     for run in runs:
-        if (run.path / NAME).exists():
+        if (run.path / FILE_NAME).exists():
             with suppress(EvalsError):  # broken runs are reported elsewhere
                 card = run.card
                 if challenge := challenge_of_run(run.path, card):
@@ -41,7 +41,7 @@ def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
 
 
 def trust_marks(cards: Sequence[Card], challenges: Sequence[Challenge | None]) -> dict[str, str]:
-    """Return symbol -> words for the marks of pooled runs: the worst mark of any run; a good one only if all runs have one."""
+    """Return symbol -> words for the marks of pooled runs: the worst of any run, and a good one only if all runs have one."""
     states = [trust.promise_state(promise_status(card)) for card in cards]
     promise = next((state for state in ("broken", "none", "kept") if state in states), "none")
     verdicts = [challenge.counting_verdict if challenge else None for challenge in challenges]

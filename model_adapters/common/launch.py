@@ -73,6 +73,7 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     python: str = ""
     """Interpreter; empty: this one."""
     arguments: tuple[str, ...] = ()
+    """The user's options for the engine."""
     trust_remote_code: bool = False
     start_timeout_s: float = START_TIMEOUT_S
     gpus: int = 0
@@ -80,6 +81,7 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     nodes: int = 1
     rank: int = 0
     master: str = ""
+    """`nodes`, `rank`, `master`: see the variables EVALS_ENGINE_NODES, _RANK and _MASTER."""
 
     @property
     def folder(self) -> Path | None:

@@ -24,9 +24,9 @@ from evals.types import Message, Prompt, Reply, Text
 
 T = TypeVar("T")
 
-LIKELIEST = 20
+REQUESTED_TOKENS = 20
 """Number of likeliest tokens requested for each position: vLLM's default limit (`--max-logprobs`)."""
-VOCABULARY = 1 << 18
+MAX_VOCABULARY = 1 << 18
 """Upper bound on the size of the vocabulary."""
 MAX_CONCURRENT = 8
 """Maximum number of replies processed concurrently."""
@@ -87,7 +87,7 @@ class ServerLikelihoods:
                 positions = await self._fetch_positions(prompt_tokens, reply_tokens)
             except Rejected as error:
                 return error
-        return top_probabilities.make_likelihoods(positions, decoding, VOCABULARY, reply.usage.output)
+        return top_probabilities.make_likelihoods(positions, decoding, MAX_VOCABULARY, reply.usage.output)
 
     async def _tokenize_reply(self, prompt_tokens: list[int], reply: Reply) -> list[int]:
         """Tokenise a reply and its reasoning; raises Rejected."""
@@ -119,7 +119,7 @@ class ServerLikelihoods:
             raise Context(f"prompt and reply have {len(tokens)} tokens, but the context has {self._context}")
         completion = await self._post(
             "/completions",
-            {"prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": LIKELIEST},
+            {"prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": REQUESTED_TOKENS},
             _Completion,
         )
         rows = completion.choices[0].prompt_logprobs if completion.choices else None
@@ -174,5 +174,7 @@ def _position(row: dict[str, _LogProb] | None, token: int) -> Position:
     own = (row or {}).get(str(token))
     if row is None or own is None or own.rank is None or math.isnan(own.logprob):
         raise BadReply(f"no likelihood for token {token}")
-    top = [entry.logprob for entry in row.values() if entry.rank is not None and entry.rank <= LIKELIEST]
+    top = [
+        entry.logprob for entry in row.values() if entry.rank is not None and entry.rank <= REQUESTED_TOKENS
+    ]
     return Position(own.logprob, own.rank, top or [own.logprob])

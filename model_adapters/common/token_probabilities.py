@@ -6,19 +6,21 @@ from typing import Any
 
 from evals.seams import Decoding, TokenLikelihoods
 
-ROWS = 128
+BLOCK_POSITIONS = 128
 """Number of positions whose probabilities are computed at once, in float32."""
-LIKELIEST = 256
+SORTED_TOKENS = 256
 """Number of likeliest tokens that are sorted to find those that can be drawn; if more can be drawn, all are sorted."""
 
 
 def columns(logits: Any, tokens: Any, decoding: Decoding) -> Any:
-    """Return logprob, rank, gap, above and mass of one token per row of logits, as a tensor of five rows on the CPU."""
+    """Return logprob, rank, gap, above and mass of one token per row of logits: the five rows of a tensor on the CPU."""
     import torch
 
     parts = [
-        _columns_of_block(logits[begin : begin + ROWS].float(), tokens[begin : begin + ROWS], decoding)
-        for begin in range(0, len(tokens), ROWS)
+        _columns_of_block(
+            logits[begin : begin + BLOCK_POSITIONS].float(), tokens[begin : begin + BLOCK_POSITIONS], decoding
+        )
+        for begin in range(0, len(tokens), BLOCK_POSITIONS)
     ]
     return torch.cat(parts, dim=1) if parts else torch.zeros(5, 0, dtype=torch.float64)
 
@@ -27,25 +29,25 @@ def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
     import torch
 
     logprobs = torch.log_softmax(logits, dim=-1)
-    own = logprobs.gather(1, tokens[:, None])
-    better = logprobs > own
+    token_logprobs = logprobs.gather(1, tokens[:, None])
+    better = logprobs > token_logprobs
     rank = better.sum(dim=-1) + 1
-    gap = (logprobs.max(dim=-1, keepdim=True).values - own)[:, 0]
+    gap = (logprobs.max(dim=-1, keepdim=True).values - token_logprobs)[:, 0]
     if decoding.temperature == 0:
         above, mass = (rank > 1).double(), (rank == 1).double()
     elif decoding.truncates:
-        above, mass = _truncated_columns(logprobs, tokens, decoding, LIKELIEST)
+        above, mass = _truncated_columns(logprobs, tokens, decoding, SORTED_TOKENS)
     else:
         probabilities = torch.softmax(logprobs / decoding.temperature, dim=-1)
         has_lower_id = torch.arange(logprobs.shape[1], device=logprobs.device) < tokens[:, None]
-        better |= (logprobs == own) & has_lower_id  # equally likely tokens are ordered by id
+        better |= (logprobs == token_logprobs) & has_lower_id  # equally likely tokens are ordered by id
         above = (probabilities * better).sum(dim=-1)
         mass = probabilities.gather(1, tokens[:, None])[:, 0]
-    return torch.stack([own[:, 0].double(), rank.double(), gap.double(), above.double(), mass.double()]).cpu()
+    return torch.stack([column.double() for column in (token_logprobs[:, 0], rank, gap, above, mass)]).cpu()
 
 
 def _truncated_columns(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
-    """Return above and mass under truncated sampling, from the `count` likeliest tokens, or from all in rows where more can be drawn."""
+    """Return above and mass under truncated sampling, from the `count` likeliest tokens; from all where more can be drawn."""
     top, order = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
     drawable = _drawable_mask(logprobs, top, decoding)
     weights = ((top - top[:, :1]) / decoding.temperature).double().exp() * drawable

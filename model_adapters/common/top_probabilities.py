@@ -55,12 +55,12 @@ def make_likelihoods(
 
 def _columns(position: Position, decoding: Decoding, vocabulary: int) -> tuple[float, ...]:
     logprob, rank, top = position.logprob, position.rank, sorted(position.top, reverse=True)
-    known = (logprob, float(rank), max(top[0] - logprob, 0.0))
+    exact_columns = (logprob, float(rank), max(top[0] - logprob, 0.0))
     if decoding.temperature == 0:
         first = float(rank == 1)
-        return (*known, 1 - first, first, 1 - first, first)
+        return (*exact_columns, 1 - first, first, 1 - first, first)
     above, mass = _bounds(logprob, rank, top, decoding, vocabulary)
-    return (*known, above.low, mass.low, above.high, mass.high)
+    return (*exact_columns, above.low, mass.low, above.high, mass.high)
 
 
 def _bounds(
@@ -77,11 +77,14 @@ def _bounds(
     )
     if rank > drawable.possible and not drawable.others.high:
         return _Range(1.0, 1.0), _Range(0.0, 0.0)
-    own = _clamped_exp((logprob - top[0]) * power)
-    between = max(0, rank - 1 - len(top))  # tokens ranked before it that are not returned
-    before = sum(weights[: rank - 1])
-    above = _Range((before + between * own) / total.high, (before + between * weights[-1]) / total.low)
-    mass = _Range(own / total.high, own / total.low)
+    token_weight = _clamped_exp((logprob - top[0]) * power)
+    tokens_between = max(0, rank - 1 - len(top))  # ranked before it, but not returned
+    weight_before = sum(weights[: rank - 1])
+    above = _Range(
+        (weight_before + tokens_between * token_weight) / total.high,
+        (weight_before + tokens_between * weights[-1]) / total.low,
+    )
+    mass = _Range(token_weight / total.high, token_weight / total.low)
     if rank > drawable.certain:  # the token may be excluded
         return _Range(min(above.low, 1.0), 1.0), _Range(0.0, min(mass.high, 1.0))
     return _Range(min(above.low, 1.0), min(above.high, 1.0)), _Range(min(mass.low, 1.0), min(mass.high, 1.0))
@@ -113,8 +116,10 @@ def _drawable_tokens(
         certain = possible = decoding.top_k
         others = _Range(0.0, 0.0)
     if decoding.top_p < 1:
-        before = [0.0, *accumulate(relative[:possible])]
-        low, high = (bisect_left(before, decoding.top_p * (before[-1] + weight)) for weight in others)
+        weights_before = [0.0, *accumulate(relative[:possible])]
+        low, high = (
+            bisect_left(weights_before, decoding.top_p * (weights_before[-1] + weight)) for weight in others
+        )
         certain, possible = min(certain, low), min(possible, high)
         others = others if high > len(relative) else _Range(0.0, 0.0)
     if decoding.min_p:

@@ -16,7 +16,7 @@ pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed"
 
 from streamlit.testing.v1 import AppTest
 
-from evals.challenge.summary import NAME
+from evals.challenge.summary import FILE_NAME
 from evals.dashboard import downloads, export, state
 from evals.dashboard.foreign.text import JOINER
 from evals.dashboard.tables import frames
@@ -45,7 +45,7 @@ def challenge(path: Path, card: Card, **changes: Any) -> None:
         "backend": "transformers 5.2.0", "method": "greedy", "replies": 60, "tokens": 600, "alpha": 0.01, "seed": 0,
         "verdict": "consistent", "reason": HOSTILE,
     }  # fmt: skip
-    (path / NAME).write_text(json.dumps(stated | changes), encoding="utf-8")
+    (path / FILE_NAME).write_text(json.dumps(stated | changes), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_marks_are_in_the_cells_and_the_legend(results: Path, opened: Callable[.
     marks = {row.model: "".join(cell.marks) for (row, _), cell in board.cells.items()}
     by_verdict = {verdict: marks[entry.card.model] for verdict, entry in entries(results).items()}
     assert by_verdict == {
-        "consistent": "✓●", "different": "✗≠", "untestable": "○", f"{NAME} belongs to another run": "",
+        "consistent": "✓●", "different": "✗≠", "untestable": "○", f"{FILE_NAME} belongs to another run": "",
     }  # fmt: skip
     legend = captions(opened("leaderboard"))
     for words in (
@@ -131,9 +131,9 @@ def test_a_run_says_more(results: Path, opened: Callable[..., AppTest], page: st
     assert "Challenge untestable" in text
     for hostile in ("<script>", "**bold**", "\x1b", "$x$", "[a]("):
         assert hostile not in text
-    fault = entries(results)[f"{NAME} belongs to another run"]
+    fault = entries(results)[f"{FILE_NAME} belongs to another run"]
     text = captions(opened(page, run=fault.card.run, suite=fault.card.config.suite))
-    assert f"Challenge does not count: {NAME} belongs to another run" in text
+    assert f"Challenge does not count: {FILE_NAME} belongs to another run" in text
 
 
 def test_the_list_of_runs_has_the_columns_only_if_needed(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evals.challenge.summary import NAME, Challenge
+from evals.challenge.summary import FILE_NAME, Challenge
 from evals.records import store
 from evals.terminal.trust_marks import trust_marks
 from tests.support.command import evals
@@ -41,7 +41,7 @@ def challenge(results: Path, name: str, **changes: Any) -> None:
         "backend": "transformers 5.2.0", "method": "greedy", "replies": 60, "tokens": 600, "alpha": 0.01, "seed": 0,
         "verdict": "consistent",
     }  # fmt: skip
-    (stored.path / NAME).write_text(json.dumps(stated | changes), encoding="utf-8")
+    (stored.path / FILE_NAME).write_text(json.dumps(stated | changes), encoding="utf-8")
 
 
 def shown(*words: str) -> dict[str, str]:

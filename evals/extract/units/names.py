@@ -19,6 +19,7 @@ _PREFIXED = (
     *"mgsAKNJWCVFΩSTHLlM",
     "mol", "cd", "Hz", "Pa", "Wb", "lm", "lx", "Bq", "Gy", "Sv", "eV", "bar", "cal", "Da",
 )  # fmt: skip
+"""Symbols of units that take the short prefixes."""
 _UNIT_NAMES = (
     "meter", "metre", "gram", "second", "kelvin", "mole", "mol", "hertz", "newton", "joule", "pascal", "watt",
     "coulomb", "volt", "farad", "ohm", "siemens", "tesla", "henry", "liter", "litre", "molar", "electronvolt",
@@ -51,10 +52,8 @@ def _vocabulary() -> dict[str, str]:
     names_by_spelling |= {prefix + symbol: prefix + symbol for prefix in _PREFIXES for symbol in _PREFIXED}
     for name in _UNIT_NAMES:
         for prefix in _LONG_PREFIXES:
-            for suffix in ("", "s"):
-                names_by_spelling[prefix + name + suffix] = names_by_spelling[
-                    (prefix + name + suffix).capitalize()
-                ] = prefix + name
+            for spelling in (f"{prefix}{name}", f"{prefix}{name}s"):
+                names_by_spelling |= dict.fromkeys((spelling, spelling.capitalize()), prefix + name)
     for ambiguous in ("as", "am", "al", "hm", "ac", "ha", "at", "cd", "has", "fs", "MM", "hl", "aL", "dl"):
         names_by_spelling.pop(ambiguous, None)
     names_by_spelling |= {

@@ -56,7 +56,7 @@ def _mixed_fraction_value(match: re.Match[str]) -> str:
 
 
 def normalise_notation(text: str) -> str:
-    """Replace LaTeX commands, vulgar fractions, superscripts, Chinese units and special signs and spaces by plain notation."""
+    """Replace LaTeX, vulgar fractions, superscripts, Chinese units, special signs and special spaces by plain notation."""
     text = text[-MAX_CHARS:].translate(_CHARACTERS)
     for sign, value in _VULGAR_FRACTIONS.items():
         if sign in text:

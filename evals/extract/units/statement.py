@@ -50,7 +50,6 @@ _BEGINS_WITH_NUMBER = lazy_pattern(
     re.IGNORECASE,
 )
 _EQUALS = lazy_pattern(r"(?:=|≈|→|⇒|~)\s?(?=[-+]?\s?[\d.])")
-_BOUNDS = lazy_pattern(r"\s*\(?[-+]?\d[\d.]*\s*[<≤]\s*\w+\s*[<≤]")
 _MULTIPLE = lazy_pattern(
     r"[^\d=]*(?:\b(?:twice|thrice|double|triple|half\s+(?:of|the|that|as)|(?:two|three|four|five|ten)\s+times)\b"
     r"|\d[\d.,]*[a-z]?\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[b-z]\b)|(?:plus|minus|multiplied|divided)\b|-?fold\b|倍)[^=]*\Z)",
@@ -106,7 +105,6 @@ def _without_remarks(text: str) -> str:
 
 
 def _first_clause(text: str) -> list[Quantity]:
-    """Return the numbers of the first clause."""
     first_digit = re.search(r"\d", text)
     if first_digit is None:
         return []
@@ -130,7 +128,7 @@ def _unit_fit(quantity: Quantity, unit: str) -> Literal["unit", "none", "other"]
 
 
 def _single_number(numbers: list[Quantity], unit: str) -> Quantity | None:
-    """Return the number with a convertible unit, or else without a unit, or else with another; None if several numbers differ."""
+    """Return the number with a convertible unit, or else without a unit, or else with another; None if such numbers differ."""
     for fit in ("unit", "none", "other"):
         candidates = [number for number in numbers if _unit_fit(number, unit) == fit]
         if candidates:

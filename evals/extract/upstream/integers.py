@@ -19,7 +19,7 @@ _UNIT = lazy_pattern(r"(?:\s*[.。]?\s*|\s*[A-Za-z][A-Za-z ]{0,40}[.。]?)\s*")
 _DIGIT_RUN = lazy_pattern(r"[-−]?\d+(?:,\d{3})*")
 
 
-def _parse(text: str) -> int | None:
+def _parse_integer(text: str) -> int | None:
     """Read a short answer that is one integer, optionally with a name and `=` before it and a unit after it."""
     cleaned = _UNIT_SIGNS.sub("", text)
     cleaned = _SPACING_AND_MARKUP.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
@@ -35,13 +35,13 @@ def _parse(text: str) -> int | None:
 def integer(text: str) -> int | None:
     r"""Read the last box with an integer, or else the last stated answer: the frozen rule of `intern-s1`, used before its judge."""
     for _, _, content in reversed(boxes(text)):
-        if len(content) <= 2000 and (value := _parse(content)) is not None:
+        if len(content) <= 2000 and (value := _parse_integer(content)) is not None:
             return value
     stated_text = stated_answer(text)
-    return _parse(stated_text) if stated_text else None
+    return _parse_integer(stated_text) if stated_text else None
 
 
-_IGNORED = lazy_pattern(
+_IGNORED_COMMANDS = lazy_pattern(
     r"\\(?:left|right|[bB]ig[lr]?|[lL]arge|displaystyle|hline|vline)(?![A-Za-z])|\\[,;:! ]|\\q?quad\b|\\text\{[^{}]*\}|\^\s*\{?\\circ\}?|\$"
 )
 _THOUSANDS_COMMA = lazy_pattern(r"(?<=\d),(?=\d)")
@@ -61,7 +61,7 @@ def integer_matharena(text: str) -> int | None:
         content = spans[-1][2]
         if len(content) > 2000:
             return None
-        stated_integer = _parse(content)
+        stated_integer = _parse_integer(content)
         return stated_integer if stated_integer is not None else _evaluate_expression(content)
     size = 256
     while True:
@@ -76,7 +76,7 @@ def integer_matharena(text: str) -> int | None:
 
 def _evaluate_expression(content: str) -> int | None:
     """Evaluate the text after the last equals sign; None if it is not an integer."""
-    content = _IGNORED.sub(" ", content).rpartition("=")[2].partition("\\approx")[0]
+    content = _IGNORED_COMMANDS.sub(" ", content).rpartition("=")[2].partition("\\approx")[0]
     number = latex_value(
         _THOUSANDS_COMMA.sub("", content.replace("[", "(").replace("]", ")")).strip().rstrip(".")
     )

@@ -17,12 +17,8 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_letters import is_ascending, next_label_pattern
 from evals.extract.tags import boxes
 
-_FULL_WIDTH = {0xFF21 + i: chr(0x41 + i) for i in range(26)} | {
-    0xFF08: "(",
-    0xFF09: ")",
-    0xFF1A: ":",
-    0xFF0E: ".",
-}
+_FULL_WIDTH = {0xFF21 + i: 0x41 + i for i in range(26)}
+_FULL_WIDTH |= str.maketrans("\uff08\uff09\uff1a\uff0e", "():.")
 _FULL_WIDTH_PRESENT = lazy_pattern("[Ａ-Ｚ（）：．]")
 
 _MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『,:：>#"
@@ -147,7 +143,7 @@ _COLON = lazy_pattern(r"s?\s*[*_]*:")
 _ADJECTIVES = frozenset(
     ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "正确")
 )
-_READ_BACKWARDS = frozenset(("answer", "choice", "option")) | _ADJECTIVES
+_WORDS_AFTER_LETTERS = frozenset(("answer", "choice", "option")) | _ADJECTIVES
 _PLACEHOLDER = "X"
 """Placeholder for a letter, as in 'the format "The answer is (X)"'; no benchmark has 24 options."""
 _NO_OPTION = "?"
@@ -217,7 +213,7 @@ def _read_cue(text: str, word: str, begin: int) -> str:
     if before.isalnum() and before.isascii():
         return ""
     context = text[max(0, begin - _CONTEXT_CHARS) : begin]
-    if word in _READ_BACKWARDS and (letters := _letters_before(text, context, end, limit)):
+    if word in _WORDS_AFTER_LETTERS and (letters := _letters_before(text, context, end, limit)):
         return letters
     near_begin = max(0, len(context) - _NEAR_CHARS)
     if (
@@ -235,7 +231,6 @@ def _read_cue(text: str, word: str, begin: int) -> str:
 
 
 def _letters_after(text: str, word: str, context: str, end: int, limit: int) -> str:
-    """Return the letters after a cue word."""
     if word in _ADJECTIVES:
         return ""
     if (pattern := _LINKS.get(word)) is not None:

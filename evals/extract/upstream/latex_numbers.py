@@ -11,8 +11,8 @@ _TOKEN = re.compile(r"\s*(\d+\.?\d*|\.\d+|\\d?frac|\\t?frac|\\sqrt|\\pi|pi|\\cdo
 def up_to_unmatched_brace(text: str) -> str:
     r"""Return a formula up to its first unmatched closing brace, where upstream's LaTeX parser stops.
 
-    >>> up_to_unmatched_brace(r"\\frac{1}{2}}{cm")
-    '\\\\frac{1}{2}'
+    >>> up_to_unmatched_brace(r"\frac{1}{2}}{cm")
+    '\\frac{1}{2}'
     """
     depth = 0
     for position, character in enumerate(text):
@@ -23,7 +23,7 @@ def up_to_unmatched_brace(text: str) -> str:
 
 
 def latex_value(text: str) -> float | None:
-    r"""Compute a LaTeX number (`2\sqrt{3}`, `\frac{1}{2}`, `3\pi/4`); None for anything else."""
+    r"""Return the value of a number in LaTeX (`2\sqrt{3}`, `\frac{1}{2}`, `3\pi/4`); None for anything else."""
     text = text.replace("$", "").replace("\\displaystyle", "")
     if not text or len(text) > 200:
         return None

@@ -16,9 +16,9 @@ _ISOLATED = lazy_pattern(r"\b[A-J]\b")
 
 
 def letter_mmlu_pro(text: str) -> str | None:
-    """Read a letter A-J by the first of three patterns of MMLU-Pro's authors that matches.
+    """Read a letter A-J by the first matching pattern of three that MMLU-Pro's authors use.
 
-    They are: the first "answer is X"; the last "answer: X" of the first line that has one; the last isolated capital A-J,
+    They match the first "answer is X"; the last "answer: X" of the first line that has one; the last isolated capital A-J,
     including pronouns. `**` is deleted first, as in their API script but not in their local script; on their recordings of
     gemini-1.5-flash-002 and Mistral-7B-v0.2, both give the same letters. Source: TIGER-AI-Lab/MMLU-Pro @ f418b116,
     evaluate_from_api.py.

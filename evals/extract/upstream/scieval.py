@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from evals.extract.visible import visible
 
 MAX_LETTERS = 10
-_CHOICE = re.compile(r"<(/?)choice>", re.IGNORECASE)
-_GLM_BOX = re.compile(r"<\|(begin|end)_of_box\|>")
+_CHOICE_TAG = re.compile(r"<(/?)choice>", re.IGNORECASE)
+_GLM_BOX_TOKEN = re.compile(r"<\|(begin|end)_of_box\|>")
 _BOX = re.compile(r"\\boxed\s*+\{([^}]++)\}")
 _AFTER_KEYWORD = re.compile(r"(?:answer|option|correct choice)s?\s*+[:\-]([a-z\s,]++)(?:$|\.)", re.IGNORECASE)
-_IGNORED = re.compile(r"[\s,.*`]")
+_IGNORED_CHARACTER = re.compile(r"[\s,.*`]")
 
 
 def letters_scieval(text: str, options: Sequence[str]) -> tuple[str, ...] | None:
@@ -32,11 +32,11 @@ def letters_scieval(text: str, options: Sequence[str]) -> tuple[str, ...] | None
 
 
 def _candidates(text: str) -> Iterator[str]:
-    yield from reversed(list(_between_tags(_CHOICE, text, opens="", closes="/")))
+    yield from reversed(list(_between_tags(_CHOICE_TAG, text, opens="", closes="/")))
     yield from _BOX.findall(text)[-1:]
-    yield from list(_between_tags(_GLM_BOX, text, opens="begin", closes="end"))[-1:]
+    yield from list(_between_tags(_GLM_BOX_TOKEN, text, opens="begin", closes="end"))[-1:]
     yield from _AFTER_KEYWORD.findall(text)[-1:]
-    line = _IGNORED.sub("", _without_tags(text.rpartition("\n")[2]).upper())
+    line = _IGNORED_CHARACTER.sub("", _without_tags(text.rpartition("\n")[2]).upper())
     if line.isalpha() and len(line) <= 5:
         yield line
 

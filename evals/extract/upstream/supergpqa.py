@@ -2,7 +2,7 @@ r"""Options by SuperGPQA's rule, including its known defects.
 
 Source: SuperGPQA/SuperGPQA @ 03a3e278, eval/eval.py (zero-shot); OpenCompass @ a5acc4bb has the same rule. The last line,
 then the whole reply, is searched for a letter ("The (final) answer is X", "Answer: X", a letter at the beginning), and
-then for an option's own text. In the whole reply the *first* match counts. Letters are matched in upper and lower case
+then for an option's text. In the whole reply the *first* match counts. Letters are matched in upper and lower case
 but compared in upper case, so that "the answer is (c)" is read but wrong, and "The answer is a multiple of 7" states the
 option a. Upstream's patterns time out after five seconds; the patterns here are equivalent and take linear time.
 """
@@ -14,17 +14,17 @@ from collections.abc import Iterator, Sequence
 
 _MACRO = r"\\(?:boxed|mathbf|mathrm|text)\{"
 _LETTER = rf"(?:{_MACRO}|[*${{(\[\\])*+\s*+([A-J])(?:[\\}}$\]]*+\)|[\\}})$\]]*+(?:[\s:.*]|$))"
-_THE = r"the\s++(?:\w++\s++)?(?:answer|option)(?:\w++\s)?\s++"
+_THE_ANSWER = r"the\s++(?:\w++\s++)?(?:answer|option)(?:\w++\s)?\s++"
 _LETTER_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"{_THE}is?:?\s*+{_LETTER}",
+        rf"{_THE_ANSWER}is?:?\s*+{_LETTER}",
         rf"answer[*\s]*+:\s*+{_LETTER}",
         rf"^(?:(?!{_MACRO})[^\w\r\n])*+{_LETTER}",
     )
 )
 _LABELS = (
-    re.compile(rf"[Tt]{_THE[1:]}is:?\s*+"),
+    re.compile(rf"[Tt]{_THE_ANSWER[1:]}is:?\s*+"),
     re.compile(r"[Aa][Nn][Ss][Ww][Ee][Rr]\s*+"),
     re.compile(r"^"),
 )

@@ -33,7 +33,6 @@ def hints() -> dict[str, str]:
 
 
 def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns of upstream's loader."""
     form = str(sample.meta.get("form", "cls"))
     if form == "dict":
         keys = ", ".join(f'"{key}": xx' for key in sample.meta["keys"])

@@ -100,7 +100,6 @@ class _Evaluator:
         return None if node is None else Deferred(node, deferred.names)
 
     def evaluate(self, deferred: Deferred) -> Any:
-        """Evaluate an expression."""
         node, names = deferred
         match node:
             case ast.Constant(value=constant):
