@@ -33,7 +33,7 @@ def normalise_answer(text: str) -> str:
 
 
 def same_words(gold: str, stated: str) -> bool:
-    """Return whether two normalised answers are equal, except that the stated one may end with a generic noun."""
+    """Return whether two answers are equal after normalisation, ignoring a generic noun (bar, line) that ends the stated one."""
     gold_words, stated_words = normalise_answer(gold), normalise_answer(stated)
     return bool(gold_words) and (
         gold_words == stated_words or gold_words == _TRAILING_GENERIC_NOUN.sub("", stated_words)
@@ -41,7 +41,7 @@ def same_words(gold: str, stated: str) -> bool:
 
 
 def same_name_set(gold: str, stated: str) -> bool:
-    """Return whether two lists contain the same names; False if the gold list has fewer than two, or no comma or bracket."""
+    """Return whether two lists contain the same names; False if the gold list has a single name, or no comma or bracket."""
     if "," not in gold and "[" not in gold:
         return False
     gold_names, stated_names = (

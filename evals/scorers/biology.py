@@ -74,7 +74,10 @@ _FILLER = re.compile(r"\([^()]{0,80}\)|\b(?:and|ec|the|is|number)\b|[^\w]|_", re
 
 
 def asserted_text(content: str, form: Form) -> str | None:
-    """Return the part of a statement before a negation; None if it expresses a doubt, a condition or a question."""
+    """Return the part of a statement before a negation; None if its first clause expresses a denial, doubt, condition or question.
+
+    The content of a box, a tag or JSON is returned unchanged.
+    """
     if form in ("box", "tag", "json"):
         return content
     negation = _NEGATION.search(content)
@@ -198,7 +201,7 @@ def _if_plausible(number: float | None) -> float | None:
 
 
 def numbers_by_key(text: str, keys: Sequence[str]) -> dict[str, float]:
-    """Return the number after the last mention of each key: `"ON": 0.5`, `**ON** = 0.5`, `ON is about 0.5`."""
+    """Return the number after the last mention of each key, as in `"ON": 0.5`, `**ON** = 0.5` or `ON is about 0.5`."""
     numbers = {}
     for key in keys:
         pattern = re.compile(

@@ -63,17 +63,17 @@ class Boxes(Struct, frozen=True):
         size = float(sample.meta["width"]), float(sample.meta["height"])
         located = [self._to_pixels(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
         boxes = list(dict.fromkeys(box for box, _ in located))
-        overlaps = matched_overlaps(golds, boxes, self.threshold)
-        hits = sum(overlap >= self.threshold for overlap in overlaps)
+        ious = matched_ious(golds, boxes, self.threshold)
+        hits = sum(value >= self.threshold for value in ious)
         value = 2 * hits / (len(golds) + len(boxes))
         return partial_score(
             value,
             answer=", ".join(f"[{', '.join(f'{v:g}' for v in box)}]" for box in boxes)[:200],
-            why=f"{hits} of {len(golds)} found, {len(boxes)} stated, best overlap {max(overlaps, default=0.0):.2f}",
+            why=f"{hits} of {len(golds)} found, {len(boxes)} stated, best IoU {max(ious, default=0.0):.2f}",
             suspect=any(read_as_fractions for _, read_as_fractions in located),
             form=stated[-1].form,
             span=(stated[0 if len(golds) > 1 else -1].begin, stated[-1].end),
-            parts={"iou": sum(overlaps) / len(golds)},
+            parts={"iou": sum(ious) / len(golds)},
         )
 
     def _to_pixels(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
@@ -97,17 +97,17 @@ def gold_box(text: str) -> Box:
     return Box(x1, y1, x2, y2)
 
 
-def matched_overlaps(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) -> list[float]:
-    """Return the IoUs of the matching with the most IoUs at or above the threshold; of several, that with the largest sum."""
+def matched_ious(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) -> list[float]:
+    """Return the IoUs of the one-to-one matching with the most IoUs at or above the threshold and then the largest sum."""
     if len(golds) == 1 or len(boxes) == 1:
         return [max(iou(gold, box) for gold in golds for box in boxes)] if golds and boxes else []
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
-    overlaps = np.array([[iou(gold, box) for box in boxes] for gold in golds]).reshape(len(golds), -1)
-    bonus = (overlaps >= threshold) * float(min(overlaps.shape) + 1)  # exceeds any sum of overlaps
-    rows, columns = linear_sum_assignment(overlaps + bonus, maximize=True)
-    return [float(overlap) for overlap in overlaps[rows, columns]]
+    ious = np.array([[iou(gold, box) for box in boxes] for gold in golds]).reshape(len(golds), -1)
+    bonus = (ious >= threshold) * float(min(ious.shape) + 1)  # exceeds any sum of IoUs
+    rows, columns = linear_sum_assignment(ious + bonus, maximize=True)
+    return [float(value) for value in ious[rows, columns]]
 
 
 class _AccuracyAtIou(Struct, frozen=True):
@@ -119,10 +119,10 @@ class _AccuracyAtIou(Struct, frozen=True):
 
 def _recorded_iou(points: Sequence[Point]) -> float:
     point = points[0]
-    overlap = point.value if point.verdict == "missing" else point.parts.get("iou")
-    if overlap is None:
+    iou_value = point.value if point.verdict == "missing" else point.parts.get("iou")
+    if iou_value is None:
         raise ValueError("no IoU")
-    return overlap
+    return iou_value
 
 
 def grounding(*, scorer: str = "") -> tuple[Metric, ...]:

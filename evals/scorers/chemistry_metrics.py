@@ -33,7 +33,7 @@ SIMILARITIES = tuple(mean(f"{name}_of_valid", PartMean(name)) for name in ("morg
 
 
 def by_structure(*, several: bool) -> tuple[Metric, ...]:
-    """Return the metrics of `Molecule`: accuracy, the share of replies at each level of agreement, validity and similarities.
+    """Return the metrics of `Molecule`: accuracy, the share of replies at each rung of agreement, validity and similarities.
 
     With `several`, for answers that are sets of molecules, the F1 of the components is added.
     """
@@ -64,8 +64,9 @@ def meteor_name() -> str:
 
 
 def captions(headline: str, absent: float | None, suffix: str = "") -> tuple[Metric, ...]:
-    """Return the metrics for captions; a missing caption has the value `absent`, or is excluded if `absent` is None.
+    """Return the metrics for captions, with `headline` as the headline.
 
+    A missing caption has the value `absent`, or is excluded if `absent` is None.
     `suffix` is appended to the names of metrics that upstream computes on SciBERT's word pieces and we compute on words.
     """
     name, count_empty = meteor_name(), absent is not None

@@ -34,14 +34,17 @@ class Ranking(Struct, frozen=True, omit_defaults=True):
     trained: Amount | None = None
     """Number of parameters trained for the task, without the classifier head; None: unknown."""
     latency_ms: Amount | None = None
-    """Inference time of a single image, without loading it."""
+    """Inference time of a single image, excluding the time to load it."""
 
 
 _decode = msgspec.json.Decoder(Ranking | int).decode
 
 
 class Classes(Struct, frozen=True):
-    """Scores 1 if the target is ranked first, else 0; in a ranking of five classes, the part `top5` is 1 if it contains the target."""
+    """Scores 1 if the target is ranked first, else 0.
+
+    The part `top5` of a ranking of five classes is 1 if the ranking contains the target.
+    """
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; the target is the number of a class."""
@@ -59,7 +62,7 @@ class Classes(Struct, frozen=True):
         return binary_score(
             right=right,
             answer=ranked[0],
-            why="" if right else f"class {ranked[0]}",
+            why="" if right else f"class {ranked[0]} ranked first",
             parts=_score_parts(ranking, in_top5=sample.target in ranked),
         )
 

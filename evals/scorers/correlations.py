@@ -74,7 +74,7 @@ class Correlation(_RowStatistic, frozen=True):
     """Correlation over items, times the share of items with a stated number; averaged over the numbers if items have several.
 
     `r2` is the square of Pearson's correlation; with `signed` it keeps the correlation's sign. `constant` is the value if
-    all stated numbers are equal; None makes the statistic undefined.
+    all gold or all stated numbers are equal; None makes the statistic undefined.
     """
 
     kind: Kind
@@ -182,7 +182,9 @@ class Fmax(_RowStatistic, frozen=True):
     """
 
     labels: Callable[[], tuple[str, ...]]
+    """Returns the list; raises DataError if it is not available."""
     split: Callable[[str], Sequence[str]]
+    """Splits an answer into labels."""
     resamples: int = 200
 
     def of(self, gold: Floats, stated: Floats) -> float:

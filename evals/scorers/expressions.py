@@ -1,4 +1,7 @@
-"""Compare two mathematical answers by spelling, then symbolically; an answer that the parser would read only in part is unequal."""
+"""Compare two mathematical answers by spelling, then symbolically.
+
+An answer of which the parser would read only a part counts as different.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ from evals.extract.option_text import normalise_text
 from evals.scorers.math import LETTER_OR_COMMAND, equal_if_positive, equivalent, is_hostile, quotient
 
 _RELATION = re.compile(r"[<>]|\\(?:[lg]eq?|[lg]t|neq?|approx|sim|ge|le)(?![a-z])|\\not|\\pm")
+"""A relation, or a sign that makes the answer ambiguous."""
 _NON_SYMBOL_COMMANDS = frozenset(
     re.findall(r"\\\w+", r"\frac\sqrt\cdot\times\pi\infty\cup\ln\log\sin\cos\tan\binom\emptyset\pm\div\circ")
 )
 """LaTeX commands that are functions, operators or constants rather than symbols."""
 _PROSE = re.compile(r"(?<![\\A-Za-z])(?!sqrt|sin|cos|tan|log|exp|frac|pi\b|or\b|and\b)[A-Za-z]{3,}")
 _RANGE = re.compile(r"\d\s+to\s+\d|\bbetween\b|\d\s*[-–]\s*\d+\s*$", re.IGNORECASE)
-_RATIO = re.compile(r"(?<![:\w])[\d.]+\s*:\s*[\d.]+")
-_NUMBER_RATIO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*:\s*(\d{1,9}(?:\.\d{1,9})?)")
+_RATIO_ANYWHERE = re.compile(r"(?<![:\w])[\d.]+\s*:\s*[\d.]+")
+_RATIO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*:\s*(\d{1,9}(?:\.\d{1,9})?)")
 _FRACTION = re.compile(r"\\frac\{(\d{1,9})\}\{(\d{1,9})\}|(\d{1,9})/(\d{1,9})")
 _DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _LARGE_NUMBER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
@@ -41,10 +45,10 @@ def same_expression(gold: str, stated: str) -> bool:
         gold_text, stated_text
     ):
         return True
-    if (parts := _NUMBER_RATIO.fullmatch(stated_text)) and (gold_parts := _FRACTION.fullmatch(gold_text)):
+    if (parts := _RATIO.fullmatch(stated_text)) and (gold_parts := _FRACTION.fullmatch(gold_text)):
         numerator, denominator = (float(part) for part in gold_parts.groups() if part)
         return _is_close(float(parts[1]) * denominator, float(parts[2]) * numerator)
-    if (parts := _NUMBER_RATIO.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
+    if (parts := _RATIO.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
         return float(parts[2]) != 0 and _is_close(float(gold_text), float(parts[1]) / float(parts[2]))
     if not _is_comparable(gold_text, stated_text):
         return False
@@ -53,7 +57,7 @@ def same_expression(gold: str, stated: str) -> bool:
     if is_hostile(gold_text) or is_hostile(stated_text):
         return False  # huge factorials and power towers are equal only if spelled the same
     if _LARGE_NUMBER.search(gold_text) or _LARGE_NUMBER.search(stated_text):
-        return _is_quotient_one(gold_text, stated_text)
+        return _are_large_numbers_equal(gold_text, stated_text)
     gold_tex, stated_tex = f"${gold_text}$", f"${stated_text}$"
     if equivalent(gold_tex, stated_tex) is True:
         return True
@@ -64,12 +68,15 @@ def same_expression(gold: str, stated: str) -> bool:
     return all("sqrt" in side for side in right_sides) and equal_if_positive(gold_tex, stated_tex)
 
 
-_ROUNDED = re.compile(r"\s*(?:\\approx(?![a-z])|\\simeq(?![a-z])|≈)\s*[-+]?\d[\d.,]*\s*")
+_ROUNDED_VALUE = re.compile(r"\s*(?:\\approx(?![a-z])|\\simeq(?![a-z])|≈)\s*[-+]?\d[\d.,]*\s*")
 
 
 def _without_rounded_value(text: str) -> str:
-    """Return an answer without the rounded value that follows the exact one, as in "2\\sqrt{5} \\approx 4.47"."""
-    rounded = _ROUNDED.search(text)
+    """Return an answer without the rounded value after the exact one, as in "2\\sqrt{5} \\approx 4.47".
+
+    If the value before it is a decimal or contains symbols, it is not the exact one, and the answer is returned unchanged.
+    """
+    rounded = _ROUNDED_VALUE.search(text)
     exact = text[: rounded.start()] if rounded and rounded.end() == len(text) else text
     return text if _DECIMAL.fullmatch(exact) or _symbols(right_hand_side(exact)) else exact
 
@@ -94,7 +101,7 @@ def _is_comparable(gold: str, stated: str) -> bool:
     only_stated_has_relation = _RELATION.search(stated) and not _RELATION.search(gold)
     if only_stated_has_relation and not any(bracket in gold for bracket in "()[]{"):
         return False
-    if bool(_RATIO.search(stated)) != bool(_RATIO.search(gold)):
+    if bool(_RATIO_ANYWHERE.search(stated)) != bool(_RATIO_ANYWHERE.search(gold)):
         return False
     return not (_symbols(right_hand_side(stated)) and not _symbols(gold)) or "=" in right_hand_side(stated)
 
@@ -103,8 +110,8 @@ def _symbols(text: str) -> set[str]:
     return {match[0] for match in LETTER_OR_COMMAND.finditer(text)} - _NON_SYMBOL_COMMANDS - {"e", "i"}
 
 
-def _is_quotient_one(gold: str, stated: str) -> bool:
-    """Return whether two answers are equivalent and not shown to differ by their quotient: `equivalent` rounds large numbers."""
+def _are_large_numbers_equal(gold: str, stated: str) -> bool:
+    """Return whether two answers are equivalent and have a quotient of 1, if it exists, as `equivalent` rounds large numbers."""
     if equivalent(f"${gold}$", f"${stated}$") is not True:
         return False
     ratio = quotient(f"${gold}$", f"${stated}$")

@@ -74,7 +74,7 @@ def is_formula(text: str) -> bool:
 
 
 def _sum_of_ions(ions: list[str]) -> dict[str, int] | None:
-    """Sum the ions of a salt written with their charges, as in C6H5NH3+Cl-."""
+    """Return the element counts of a salt whose ions have charges, as in C6H5NH3+Cl-; None if an ion is not a formula."""
     total: Counter[str] = Counter()
     for ion in ions:
         if (elements := element_counts(ion)) is None:

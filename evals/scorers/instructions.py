@@ -58,7 +58,7 @@ def _sentence_tokenizer() -> Any:
 
 
 def _count_capital_words(text: str) -> int:
-    """Return the number of words in capitals; sentences are not split first, since a trailing full stop does not matter."""
+    """Return the number of words in capitals; splitting the text into sentences first would only affect full stops."""
     from nltk.tokenize import word_tokenize
 
     return sum(word.isupper() for word in word_tokenize(text, preserve_line=True))
@@ -188,7 +188,7 @@ OFFICIAL: dict[str, Rule] = {
         (stripped := text.strip())[:1] == stripped[-1:] == '"' and len(stripped) > 1
     ),
 }
-"""Instruction type -> upstream's rule. Like upstream, it uses keywords, markers and section names as regular expressions."""
+"""Instruction type -> upstream's rule. Like upstream's, the rules use keywords, markers and section names as regular expressions."""
 
 
 def _count_whole_word(word: str, text: str) -> int:

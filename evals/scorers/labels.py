@@ -21,7 +21,7 @@ from evals.scorers.outcomes import binary_score, unanswered, with_reading
 from evals.scorers.run_intervals import (
     Columns,
     balanced_accuracy_interval,
-    no_interval_if_few,
+    empty_interval_if_class_is_small,
     roc_auc_interval,
 )
 from evals.types import Metric, Prompt, Reply, Sample, Score
@@ -153,7 +153,7 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
 
 INTERVAL_RULES[balanced_accuracy_of] = balanced_accuracy_interval
 INTERVAL_RULES[roc_auc_of] = roc_auc_interval
-INTERVAL_RULES.update(dict.fromkeys((f1_of, mcc_of, mcc_with_silence_of), no_interval_if_few))
+INTERVAL_RULES.update(dict.fromkeys((f1_of, mcc_of, mcc_with_silence_of), empty_interval_if_class_is_small))
 accuracy, balanced_accuracy = Pooled(accuracy_of), Pooled(balanced_accuracy_of)
 f1, mcc, roc_auc = Pooled(f1_of), Pooled(mcc_of), Pooled(roc_auc_of)
 mcc_with_silence = Pooled(mcc_with_silence_of)

@@ -28,7 +28,7 @@ _FORMULA_TOKEN = re.compile(r"([A-Z][a-z]?|[()\[\]])(\d+\.?\d*|\.\d+)?")
 
 
 def plain_formula(text: str) -> str:
-    """Remove LaTeX wrappers, subscripts and white space from a formula."""
+    """Return a formula without LaTeX and white space, with plain digits for subscripts and round brackets for square ones."""
     formula = _LATEX.sub("", text.translate(_SUBSCRIPTS)).strip().rstrip(".,;:")
     return re.sub(r"\s+", "", formula).replace("[", "(").replace("]", ")")
 
@@ -50,14 +50,6 @@ def looks_like_formula(text: str) -> bool:
     return depth == 0
 
 
-def _pymatgen() -> Any:
-    try:
-        import pymatgen.core
-    except ImportError:
-        raise UsageError(f"parsing crystal structures needs pymatgen: {install('materials')}") from None
-    return pymatgen.core
-
-
 @contextmanager
 def _suppress_warnings() -> Iterator[None]:
     """Suppress the warnings of pymatgen and spglib, such as those about rounded CIFs."""
@@ -68,14 +60,14 @@ def _suppress_warnings() -> Iterator[None]:
 
 def parse_structure(document: dict[str, Any] | str) -> Structure:
     """Parse a structure from pymatgen's own dictionary, or from CIF or POSCAR text; raises ValueError if it is malformed."""
-    core = _pymatgen()
+    try:
+        from pymatgen.core.structure import Structure
+    except ImportError:
+        raise UsageError(f"parsing crystal structures needs pymatgen: {install('materials')}") from None
     if isinstance(document, dict):
-        structure: Structure = core.Structure.from_dict(document)
-        return structure
-    file_format = "cif" if "_cell_length_a" in document else "poscar"
+        return Structure.from_dict(document)
     with _suppress_warnings():
-        parsed: Structure = core.Structure.from_str(document, fmt=file_format)
-    return parsed
+        return Structure.from_str(document, fmt="cif" if "_cell_length_a" in document else "poscar")
 
 
 def space_group(crystal: Structure) -> str:

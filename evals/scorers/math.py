@@ -38,7 +38,7 @@ def equivalent(
     `gold` may be a bare expression (`\frac12`), one between dollar signs, or a solution that contains it. `timeout_s`
     limits each step of math-verify with a signal, in the main thread only; leave it None in a worker with its own deadline.
     With `symbols`, every letter is a symbol as written. Otherwise math-verify drops letters that may be a unit (`5m` is 5)
-    and converts the rest to lower case (M is m, E is Euler's e).
+    and converts the rest to lower case (M is m, E is Euler's e). Numbers are compared to `precision` decimal places.
 
     Raises UsageError if math-verify is not installed.
     """
@@ -93,7 +93,9 @@ def equal_if_positive(gold: str, reply: str) -> bool:
 
     notations = [LatexExtractionConfig(), ExprExtractionConfig()]
     sides = [parsed[0] for text in (gold, reply) if (parsed := parse(text, notations, parsing_timeout=None))]
-    if len(sides) < 2 or not all(isinstance(side, sympy.Expr) and _is_short_root(side) for side in sides):
+    if len(sides) < 2 or not all(
+        isinstance(side, sympy.Expr) and _is_short_with_root(side) for side in sides
+    ):
         return False
     names = [sorted(symbol.name for symbol in side.free_symbols) for side in sides]
     if names[0] != names[1] or not 0 < len(names[0]) <= len(_TEST_POINTS):
@@ -112,8 +114,8 @@ def equal_if_positive(gold: str, reply: str) -> bool:
     return True
 
 
-def _is_short_root(side: Any) -> bool:
-    """Return whether an expression is short, contains a root of a symbol and no absolute value."""
+def _is_short_with_root(side: Any) -> bool:
+    """Return whether an expression is short and contains a root of a symbol, but no absolute value."""
     from sympy import Abs, Pow, count_ops
 
     roots = [

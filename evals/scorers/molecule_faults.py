@@ -12,26 +12,29 @@ _MAX_MATCHES = 64
 _DOUBLE_BOND_LABELS = {"STEREOE": "E", "STEREOTRANS": "E", "STEREOZ": "Z", "STEREOCIS": "Z"}
 
 
-def tautomer_fault(a: MoleculeForms, t: MoleculeForms) -> str:
+def tautomer_fault(answer: MoleculeForms, target: MoleculeForms) -> str:
     """Describe whether two tautomers differ only in hydrogens on heteroatoms, or also in hydrogens on carbon."""
     answer_hydrogens, target_hydrogens = (
         sorted(atom.GetTotalNumHs() for atom in forms.parent_mol.GetAtoms() if atom.GetAtomicNum() == 6)
-        for forms in (a, t)
+        for forms in (answer, target)
     )
     if answer_hydrogens == target_hydrogens:
         return "another tautomer of the right molecule"
     return "an isomer: a hydrogen is on another carbon (keto and enol, aldose and ketose are such pairs)"
 
 
-def parent_fault(a: MoleculeForms, t: MoleculeForms) -> str:
+def parent_fault(answer: MoleculeForms, target: MoleculeForms) -> str:
     """Describe how two molecules with the same parent differ: in isotopes, charge or additional components."""
-    answer_components, target_components = a.flat.split("."), t.flat.split(".")
+    answer_components, target_components = answer.flat.split("."), target.flat.split(".")
     extra = [c for c in answer_components if answer_components.count(c) > target_components.count(c)]
     missing = [c for c in target_components if target_components.count(c) > answer_components.count(c)]
     isotopes = [
-        sorted(filter(None, (atom.GetIsotope() for atom in forms.flat_mol.GetAtoms()))) for forms in (a, t)
+        sorted(filter(None, (atom.GetIsotope() for atom in forms.flat_mol.GetAtoms())))
+        for forms in (answer, target)
     ]
-    charges = [sum(atom.GetFormalCharge() for atom in forms.flat_mol.GetAtoms()) for forms in (a, t)]
+    charges = [
+        sum(atom.GetFormalCharge() for atom in forms.flat_mol.GetAtoms()) for forms in (answer, target)
+    ]
     if isotopes[0] != isotopes[1]:
         return "isotopes differ"
     if charges[0] != charges[1]:
@@ -41,12 +44,12 @@ def parent_fault(a: MoleculeForms, t: MoleculeForms) -> str:
     return f"{'.'.join(extra)} is extra" if extra else f"{'.'.join(missing)} is missing"
 
 
-def stereo_fault(a: MoleculeForms, t: MoleculeForms) -> str:
+def stereo_fault(answer: MoleculeForms, target: MoleculeForms) -> str:
     """Describe the atoms and double bonds whose stereo differs; atoms are numbered from 1 as in the target's SMILES."""
-    answer_labels, target_labels = _stereo_labels(a), _stereo_labels(t)
-    matches = t.flat_mol.GetSubstructMatches(a.flat_mol, uniquify=False, maxMatches=_MAX_MATCHES)
+    answer_labels, target_labels = _stereo_labels(answer), _stereo_labels(target)
+    matches = target.flat_mol.GetSubstructMatches(answer.flat_mol, uniquify=False, maxMatches=_MAX_MATCHES)
     faults = min(
-        (list(_differences(t.mol, match, answer_labels, target_labels)) for match in matches),
+        (list(_differences(target.mol, match, answer_labels, target_labels)) for match in matches),
         key=len,
         default=None,
     )
@@ -75,13 +78,13 @@ def _stereo_labels(forms: MoleculeForms) -> _Labels:
 
 
 def _differences(
-    target: Any, match: tuple[int, ...], answer_labels: _Labels, target_labels: _Labels
+    target_mol: Any, match: tuple[int, ...], answer_labels: _Labels, target_labels: _Labels
 ) -> Iterator[str]:
     """Yield the labels that differ under a mapping of the answer's atoms to the target's."""
     atoms = {match[i]: label for i, label in answer_labels[0].items()}
     for i in sorted(atoms.keys() | target_labels[0].keys()):
         if atoms.get(i) != target_labels[0].get(i):
-            symbol = target.GetAtomWithIdx(i).GetSymbol()
+            symbol = target_mol.GetAtomWithIdx(i).GetSymbol()
             yield f"atom {i + 1} ({symbol}) {_describe_difference(atoms.get(i), target_labels[0].get(i))}"
     bonds = {frozenset(match[i] for i in pair): label for pair, label in answer_labels[1].items()}
     for pair in sorted(bonds.keys() | target_labels[1].keys(), key=sorted):

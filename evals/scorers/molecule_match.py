@@ -7,9 +7,9 @@
 
 The levels of agreement are called rungs. From the highest: the same string; the same canonical SMILES; the same
 compound drawn differently; the same without stereo; the same parent (largest fragment, neutral and without isotopes);
-a tautomer of the parent. A rung implies all lower ones. For a set of molecules (reactants) the components are compared as a multiset.
-Tautomers are compared only if formula and heavy-atom skeleton agree; RDKit's enumeration is limited by counts instead
-of time, which makes scores reproducible.
+a tautomer of the parent. A rung implies all lower ones. For a set of molecules (reactants) the components are compared as
+a multiset. Tautomers are compared only if formula and heavy-atom skeleton agree; RDKit's enumeration is limited by counts
+instead of time, which makes scores reproducible.
 
 Two drawings represent the same compound if their InChIs with fixed hydrogens agree (options `-FixedH -RecMet`) after group 1
 and group 2 metals are disconnected. They may then differ in resonance form, in ionic or covalent bonds of a salt, and in stereo
@@ -37,7 +37,7 @@ RUNGS = {
 }
 """Rung -> its number in records. `compound` was inserted later, without changing the numbers in existing records."""
 _MAX_DRAWINGS = 4
-"""Maximum number of components on either side that are compared as drawings."""
+"""Maximum number of components on either side that `same_compound` compares."""
 
 
 class MoleculeMatch(Struct, frozen=True):
@@ -121,9 +121,7 @@ def _match_parents(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
         return MoleculeMatch(RUNGS["tautomer"], tautomer_fault(a, t))
     if complete and target_complete:
         return MoleculeMatch(0, "right atoms and skeleton, but bonds or hydrogens elsewhere; not a tautomer")
-    return MoleculeMatch(
-        0, "right atoms and skeleton; whether it is a tautomer was not decided", undecided=True
-    )
+    return MoleculeMatch(0, "right atoms and skeleton; whether it is a tautomer is unknown", undecided=True)
 
 
 class Components(NamedTuple):
@@ -150,15 +148,11 @@ class Components(NamedTuple):
 
 def compare_components(a: MoleculeForms, t: MoleculeForms) -> Components:
     """Match components one to one; drawings of the same compound match even if their canonical SMILES differ."""
-    if a.components.total() == t.components.total() == 1:  # drawings are left to `compare_molecules`
-        right = a.canonical == t.canonical
-        return Components(
-            [a.canonical] if right else [], [] if right else [t.canonical], [] if right else [a.canonical]
-        )
     shared = list((a.components & t.components).elements())
     extra = list((a.components - t.components).elements())
     missing = list((t.components - a.components).elements())
-    for component in extra[:_MAX_DRAWINGS]:
+    are_single = a.components.total() == t.components.total() == 1  # and left to `compare_molecules`
+    for component in () if are_single else extra[:_MAX_DRAWINGS]:
         forms = MoleculeForms(component)
         target_component = next(
             (smiles for smiles in missing[:_MAX_DRAWINGS] if same_compound(forms, MoleculeForms(smiles))),

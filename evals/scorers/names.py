@@ -52,7 +52,7 @@ _MARKUP = re.compile(
     r"</?(?:i|b|em|strong|su[bp]|span)>|\\(?:text|textit|mathit|mathrm|textbf|emph|mathbf)\s?\{([^{}]{0,200})\}|\\(alpha|beta|gamma|delta|omega|lambda)\b\s?"
 )
 _PRIME = re.compile(r"(\d)('+)([a-h])(?=[rsez,)-])")
-"""A prime before the locant's letter, 3'a for 3a'."""
+"""A prime before the letter of a locant, as in 3'a, which is normalised to 3a'."""
 _RACEMATE = re.compile(r"^(?:\(±\)|\(\+/-\)|±|rac|racemic)[-\s]")
 _STEREO_LOCANT = re.compile(r"(?<![\w'(])(\d+[a-h]?'*)([EZ])(?=[,-])")
 

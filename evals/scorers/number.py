@@ -140,7 +140,6 @@ class Within(Struct, frozen=True):
         load_units()
 
     def __repr__(self) -> str:
-        """Return the rule with its tolerances."""
         return f"Within({self.read.__name__}, relative={self.relative}, absolute={self.absolute})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

@@ -53,7 +53,7 @@ _ALTERNATIVES = re.compile(
 )
 """Two options joined by "or"."""
 _MAX_ANSWER_CHARS = 60
-"""Maximum length of a tag, line or JSON value that is an answer even if it names no option."""
+"""Maximum length of a tag, line or JSON value that is rejected, rather than skipped, if it names no option."""
 
 
 def options_stated(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
@@ -246,7 +246,7 @@ def score_options(sample: Sample, prompt: Prompt, letters: Iterable[str]) -> Sco
     source_letters = (prompt.source_letter(letter) for letter in letters if letter not in not_offered)
     stated = {letter for letter in source_letters if letter}
     if not stated:
-        why = "states no existing option"
+        why = "no stated letter is an option"
         return Score(value=0.0, verdict="invalid", answer=",".join(letters), why=why)
     right = set(sample.targets)
     hits = len(stated & right)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from evals.errors import ScorerError, UnknownName, UsageError
 from evals.extract import integer, letter, split_reasoning, stated_answer
+from evals.plain import count_of
 from evals.scorers.choice import Choice
 from evals.scorers.integer import Integer
 from evals.scorers.outcomes import binary_score, unanswered
@@ -76,5 +77,7 @@ def scorer_of(spec: str | Scorer | Callable[[str, Any], bool | float] | None, *,
         raise UsageError(f"a scorer is a name, a function or a Scorer, not {type(spec).__name__}")
     parameter_count = len(inspect.signature(spec).parameters)
     if parameter_count not in (2, 3):
-        raise UsageError("a scorer takes (reply's text, target), or (sample, prompt, reply)")
+        raise UsageError(
+            f"a scorer takes (reply's text, target) or (sample, prompt, reply), not {count_of(parameter_count, 'argument')}"
+        )
     return FunctionScorer(spec) if parameter_count == 2 else spec  # type: ignore[arg-type,return-value] # the count implies the type

@@ -176,7 +176,7 @@ def whole_number(value: Any) -> int | None:
 
 
 def index_set(value: Any) -> frozenset[int] | None:
-    """Return the atom indices in a list of whole numbers, or in the text of one; None for any other value."""
+    """Return the atom indices in a list of whole numbers, or in a text such as "[0, 2]"; None for any other value."""
     if isinstance(value, frozenset):
         return value
     if isinstance(value, str):

@@ -45,7 +45,7 @@ IntervalRule = Callable[[Columns, Sequence[str], Sequence[int]], Interval | None
 MIN_RARER_CLASS = 15
 """Minimum number of items of the rarer class for which rank statistics, MCC and F1 get an interval."""
 MIN_EFFECTIVE_COUNT, MIN_EFFECTIVE_SHARE = 20.0, 0.25
-"""Minimum effective number of squared errors (Kish) for which their root mean gets an interval, absolute and as a share."""
+"""Minimum effective number (Kish) of squared errors, absolute and as a share, for which an RMSE gets an interval."""
 RESAMPLES = 800
 
 MAX_LOG_HALF_WIDTH = 50.0
@@ -65,7 +65,9 @@ def balanced_accuracy_interval(
     return interval._replace(method=f"{interval.method} (by class)")
 
 
-def no_interval_if_few(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
+def empty_interval_if_class_is_small(
+    columns: Columns, groups: Sequence[str], clusters: Sequence[int]
+) -> Interval | None:
     """Return an empty interval if a class is too small; None if the bootstrap is to be used."""
     positive = int(columns.positive.sum())
     if min(positive, len(columns.positive) - positive) >= MIN_RARER_CLASS:
@@ -80,8 +82,8 @@ def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence
     """
     import numpy as np
 
-    if (too_few := no_interval_if_few(columns, groups, clusters)) is not None:
-        return too_few
+    if (empty_interval := empty_interval_if_class_is_small(columns, groups, clusters)) is not None:
+        return empty_interval
     if len(set(groups)) > 1 or len(set(clusters)) < len(clusters):
         return None
     positive = columns.positive

@@ -32,6 +32,7 @@ MAX_NGRAM = 4
 MAX_TOKENS = 2_000
 """Maximum number of tokens of a reply that are scored; upstream truncates at 512."""
 TokenKind: TypeAlias = Literal["words", "blanks", "characters"]
+"""`words`: the tokens of BERT's basic tokenizer; `blanks`: texts between white space."""
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 
@@ -42,7 +43,7 @@ def bert_words(text: str) -> list[str]:
 
 
 def tokenize(text: str, tokens: TokenKind) -> list[str]:
-    """Split a text into at most `MAX_TOKENS` words, or five times as many characters; `blanks` splits at white space."""
+    """Split a text into at most `MAX_TOKENS` tokens, or five times as many characters."""
     if tokens == "characters":
         return list(text[: MAX_TOKENS * 5])
     text = text[: MAX_TOKENS * 50]
@@ -179,7 +180,6 @@ class _Lemma(NamedTuple):
     text: str
 
     def name(self) -> str:
-        """Return the word."""
         return self.text
 
 
@@ -189,7 +189,6 @@ class _Synset(NamedTuple):
     words: tuple[_Lemma, ...]
 
     def lemmas(self) -> tuple[_Lemma, ...]:
-        """Return the synonyms."""
         return self.words
 
 
@@ -209,7 +208,6 @@ class _NoSynonyms:
     """A stand-in for WordNet that contains no words."""
 
     def synsets(self, word: str) -> list[Any]:
-        """Return no synsets."""
         return []
 
 

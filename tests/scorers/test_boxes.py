@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from evals.extract.regions import regions
 from evals.records.files import Gold
 from evals.report.estimates import estimate
-from evals.scorers.boxes import Box, Boxes, grounding, iou, matched_overlaps
+from evals.scorers.boxes import Box, Boxes, grounding, iou, matched_ious
 from evals.types import Point, Prompt, Reply, Sample
 from tests.support.paths import TESTS
 from tests.support.tables import table
@@ -128,14 +128,14 @@ def test_several_rectangles(text: str, found: tuple[float, str, float]) -> None:
 def test_the_matching_is_the_best_and_not_the_first() -> None:
     golds = [Box(0, 0, 10, 10), Box(3, 0, 13, 10)]
     boxes = [Box(2, 0, 12, 10), Box(-4, 0, 6, 10)]
-    assert matched_overlaps(golds, boxes) == pytest.approx([6 / 14, 9 / 11])
+    assert matched_ious(golds, boxes) == pytest.approx([6 / 14, 9 / 11])
 
 
 def test_two_sufficient_overlaps_are_better_than_a_perfect_one() -> None:
     golds = [Box(0, 0, 10, 10), Box(3, 0, 13, 10)]
     boxes = [Box(0, 0, 10, 10), Box(-3, 0, 7, 10)]  # 1 and 0.18, or 0.54 and 0.54
-    assert matched_overlaps(golds, boxes) == pytest.approx([7 / 13, 7 / 13])
-    assert matched_overlaps(golds, boxes, 0.75) == pytest.approx([1.0, 4 / 16])
+    assert matched_ious(golds, boxes) == pytest.approx([7 / 13, 7 / 13])
+    assert matched_ious(golds, boxes, 0.75) == pytest.approx([1.0, 4 / 16])
 
 
 def test_silence_and_gold_faults() -> None:

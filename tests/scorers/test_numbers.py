@@ -147,7 +147,7 @@ MULTI = Sample(id="m", target=("A", "C"), choices=SHOWN)
         ("[ANSWER]C,A[/ANSWER]", "right", "A,C", ""),
         ("[ANSWER]A[/ANSWER]", "wrong", "A", "misses C"),
         ("[ANSWER]A, B, C[/ANSWER]", "wrong", "A,B,C", "adds B"),
-        ("[ANSWER]X[/ANSWER]", "invalid", "X", "states no existing option"),
+        ("[ANSWER]X[/ANSWER]", "invalid", "X", "no stated letter is an option"),
         ("nothing", "unanswered", None, "no option stated"),
     ],
 )

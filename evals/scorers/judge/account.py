@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import structs
 
+from evals.plain import count_of
 from evals.records.card import JudgeCard
 from evals.report import statistics as stats
 from evals.scorers.judge.agreement import Agreement, agreement, pairs_of
@@ -39,9 +40,8 @@ def judge_card(
         sampling=judge.sampling if judge else SAMPLING,
     )
     judge_scores: list[Score] = []
-    draw_chances: list[
-        float
-    ] = []  # for each unreadable verdict, the chance that upstream's random draw is right
+    # the chance that upstream's random draw is right, for each reply without a readable verdict
+    draw_chances: list[float] = []
     tokens = Counter[str]()
     for by_scorer, option_count in zip(scores, repeat(0) if options is None else options, strict=False):
         score = by_scorer.get(name)
@@ -112,16 +112,14 @@ def summary_lines(card: JudgeCard) -> list[str]:
     name = card.model or "a judge"
     lines = []
     if card.verdicts:
-        noun = "verdict" if card.verdicts == 1 else "verdicts"
-        lines.append(f"{card.verdicts} {noun} by {card.served or name} on {', '.join(card.templates)}")
+        verdicts = count_of(card.verdicts, "verdict")
+        lines.append(f"{verdicts} by {card.served or name} on {', '.join(card.templates)}")
     if card.waiting:
-        subject = "1 reply waits" if card.waiting == 1 else f"{card.waiting} replies wait"
-        lines.append(f"{subject} for a judge: evals score RUN --judge MODEL")
+        waiting = count_of(card.waiting, "reply waits", "replies wait")
+        lines.append(f"{waiting} for a judge: evals score RUN --judge MODEL")
     if card.unreadable:
-        subject = (
-            "1 reply is a failure" if card.unreadable == 1 else f"{card.unreadable} replies are failures"
-        )
-        lines.append(f"{subject}: no readable verdict from judge {name}")
+        failures = count_of(card.unreadable, "reply is a failure", "replies are failures")
+        lines.append(f"{failures}: no readable verdict from judge {name}")
     if (draws := card.drawn) is not None:
         lines.append(
             "without a readable verdict, upstream draws an option, or none of them, at random: "
@@ -151,7 +149,7 @@ def summary_lines(card: JudgeCard) -> list[str]:
 
 
 def format_interval(interval: Any, scale: float, unit: str) -> str:
-    """Format an interval (value, low, high)."""
+    """Format an interval (value, low, high), multiplied by `scale`, in a unit."""
     if interval is None:
         return "no replies"
     digits = 2 if scale == 1.0 else 1

@@ -1,6 +1,6 @@
 """Agreement of a judge with a rule or with people, and scores corrected for the judge's errors.
 
-Rogan-Gladen 1978 (doi 10.1093/oxfordjournals.aje.a112510); prediction-powered inference with its tuned weight
+Rogan-Gladen 1978 (doi 10.1093/oxfordjournals.aje.a112510); prediction-powered inference with a tuned weight
 (Angelopoulos et al., arXiv 2301.09633 and 2311.01453).
 """
 
@@ -87,7 +87,7 @@ def pairs_of(scores: Iterable[Score], *, audit: float) -> list[RatedPair]:
     return [RatedPair(rule, judge, 1 / audit if rule else 1.0) for rule, judge in verdicts]
 
 
-class Corrected(Struct, frozen=True, kw_only=True):
+class CorrectedShare(Struct, frozen=True, kw_only=True):
     """A share of right answers, corrected for the judge's known errors."""
 
     value: float
@@ -96,18 +96,18 @@ class Corrected(Struct, frozen=True, kw_only=True):
     method: str
 
 
-def rogan_gladen(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Corrected:
+def rogan_gladen(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> CorrectedShare:
     """Return a judge's share of `right`, corrected by its error rates on an independent labelled set.
 
     (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError if the judge does hardly
     better than chance, or no reply is labelled right or none is labelled wrong.
     """
     right, wrong = ([p.judge for p in labels if p.reference == label] for label in (True, False))
-    if not right or not wrong or not judged:
+    if not right or not wrong or not verdicts:
         raise UsageError(
             "Rogan-Gladen needs verdicts, and replies labelled right as well as replies labelled wrong"
         )
-    p, tpr = sum(judged) / len(judged), sum(right) / len(right)
+    p, tpr = sum(verdicts) / len(verdicts), sum(right) / len(right)
     tnr = 1 - sum(wrong) / len(wrong)
     youden_index = tpr + tnr - 1
     if youden_index <= 0.05:
@@ -116,7 +116,7 @@ def rogan_gladen(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Correct
         )
     value = (p + tnr - 1) / youden_index
     variance = (
-        _variance(p, len(judged))
+        _variance(p, len(verdicts))
         + value**2 * _variance(tpr, len(right))
         + (1 - value) ** 2 * _variance(tnr, len(wrong))
     ) / youden_index**2
@@ -129,26 +129,28 @@ def _variance(share: float, n: int) -> float:
     return smoothed * (1 - smoothed) / n
 
 
-def ppi(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Corrected:
+def ppi(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> CorrectedShare:
     """Return the prediction-powered estimate of the share of right answers from labelled and unlabelled replies.
 
-    theta = mean_N(lambda f) + mean_n(y - lambda f); `judged` contains the judge's verdicts on the N unlabelled
+    theta = mean_N(lambda f) + mean_n(y - lambda f); `verdicts` contains the judge's verdicts on the N unlabelled
     replies. Raises UsageError if there are fewer than two replies of either kind.
     """
     import numpy as np
 
-    n, unlabelled_count = len(labels), len(judged)
+    n, unlabelled_count = len(labels), len(verdicts)
     if n < 2 or unlabelled_count < 2:
-        raise UsageError("prediction-powered inference needs at least two labels and two other verdicts")
+        raise UsageError(
+            "prediction-powered inference needs at least two labelled and two unlabelled replies"
+        )
     y = np.array([p.reference for p in labels], dtype=float)
     f = np.array([p.judge for p in labels], dtype=float)
-    verdicts = np.array(judged, dtype=float)
-    variance = float(np.concatenate([f, verdicts]).var(ddof=1))
+    unlabelled = np.array(verdicts, dtype=float)
+    variance = float(np.concatenate([f, unlabelled]).var(ddof=1))
     weight = float(np.cov(y, f, ddof=1)[0, 1]) / ((1 + n / unlabelled_count) * variance) if variance else 0.0
     weight = min(1.0, max(0.0, weight))
-    value = weight * float(verdicts.mean()) + float((y - weight * f).mean())
+    value = weight * float(unlabelled.mean()) + float((y - weight * f).mean())
     error = sqrt(
-        weight**2 * float(verdicts.var(ddof=1)) / unlabelled_count + float((y - weight * f).var(ddof=1)) / n
+        weight**2 * float(unlabelled.var(ddof=1)) / unlabelled_count + float((y - weight * f).var(ddof=1)) / n
     )
     return _clipped_interval(
         value,
@@ -157,7 +159,7 @@ def ppi(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Corrected:
     )
 
 
-def _clipped_interval(value: float, error: float, method: str) -> Corrected:
+def _clipped_interval(value: float, error: float, method: str) -> CorrectedShare:
     z = stats.z_quantile(0.975)
     low, high = (min(1.0, max(0.0, bound)) for bound in (value - z * error, value + z * error))
-    return Corrected(value=min(1.0, max(0.0, value)), low=low, high=high, method=method)
+    return CorrectedShare(value=min(1.0, max(0.0, value)), low=low, high=high, method=method)

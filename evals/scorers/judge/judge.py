@@ -32,6 +32,7 @@ MAX_CALL_ATTEMPTS = 6
 """Maximum number of attempts per call if the server fails."""
 MAX_CONCURRENT_CALLS = 32
 DEADLINE_S = 600.0
+"""Maximum duration of an attempt."""
 MAX_CANDIDATE_CHARS = 60_000
 """The judge sees only the last characters of a candidate, up to this number."""
 KINDS = ("number", "text", "option")
@@ -94,10 +95,9 @@ def template(name: str) -> Template:
     """Return the judge template with this name."""
     text = (files("evals.scorers.judge") / "templates" / f"{name}.md").read_text(encoding="utf-8")
     header, _, prompt_text = text.partition("\n\n")
-    allowed = tuple(header.removeprefix("allowed:").split())
-    if allowed[0] in KINDS:
-        return Template(name=name, allowed=(), kind=allowed[0], text=prompt_text, sha256=digest(text))  # type: ignore[arg-type]
-    return Template(name=name, allowed=allowed, text=prompt_text, sha256=digest(text))
+    words = tuple(header.removeprefix("allowed:").split())
+    kind, allowed = (words[0], ()) if words[0] in KINDS else ("verdict", words)
+    return Template(name=name, allowed=allowed, kind=kind, text=prompt_text, sha256=digest(text))  # type: ignore[arg-type]
 
 
 def upstream_template(name: str, kind: Literal["verdict", "number", "option", "points"]) -> Template:

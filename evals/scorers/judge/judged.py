@@ -184,11 +184,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         text = prompts.judge_prompt(
             sample, prompt, question_of(sample, prompt), candidate, options(shown_options)
         )
-        if verdict := _reused_verdict(judge_template, self.judge, earlier, (text, "")):
-            return verdict
-        if self.judge is None:
-            raise Waiting("waits for a judge: evals score RUN --judge MODEL")
-        return await self.judge.ask_until_verdict(judge_template, text, "")
+        return await self._ask_filled(judge_template, text, "", earlier)
 
     async def ask(
         self,
@@ -199,13 +195,17 @@ class Judged(Struct, frozen=True, kw_only=True):
         earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
         """Return the verdict on one candidate, reusing an earlier one on the same prompt; raises Waiting if there is no judge."""
-        if verdict := _reused_verdict(
-            judge_template, self.judge, earlier, judge_template.fill(question, gold, candidate)
-        ):
+        text, case = judge_template.fill(question, gold, candidate)
+        return await self._ask_filled(judge_template, text, case, earlier)
+
+    async def _ask_filled(
+        self, judge_template: Template, text: str, case: str, earlier: Score | Failure | None
+    ) -> tuple[str | float, Judgement]:
+        if verdict := _reused_verdict(judge_template, self.judge, earlier, (text, case)):
             return verdict
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
-        return await self.judge.decide(judge_template, question, gold, candidate)
+        return await self.judge.ask_until_verdict(judge_template, text, case)
 
     def _score_of_number(
         self, sample: Sample, prompt: Prompt, reply: Reply, verdict: str | float, judgement: Judgement

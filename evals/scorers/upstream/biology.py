@@ -1,6 +1,6 @@
 r"""OpenCompass' rules for Biology-Instructions (opencompass 0.5.4, datasets/biodata.py), with their known defects.
 
-* Labels and sets of labels are read from the last `\boxed{}`, with braces nested once; `\boxed{Yes.}` is not a label. A
+* Labels and sets of labels are read from the last `\boxed{}`, whose braces may be nested once; `\boxed{Yes.}` is not a label. A
   label that cannot be read counts as the *opposite* of the right one, which can make MCC negative; accuracy counts it as
   wrong.
 * A number must be the whole content of a box or `<NUMBER>`, without `+`, exponent, unit or percent sign. Several numbers
@@ -90,7 +90,7 @@ def enzymes(text: str) -> list[str]:
 
 @cache
 def enzyme_labels() -> tuple[str, ...]:
-    """Return upstream's list of EC numbers, read from its wheel; raises DataError."""
+    """Return upstream's list of EC numbers, read from its wheel; raises DataError if that fails."""
     tree = ast.parse(wheel.read(OPENCOMPASS, SOURCE_PATH))
     for node in ast.walk(tree):
         match node:
@@ -115,7 +115,7 @@ def gold_numbers(sample: Sample) -> list[float]:
 
 
 def score_numbers(sample: Sample, reply: Reply, stated: Sequence[float | None]) -> Score:
-    """Score stated numbers; metrics use the parts, and the value, share stated / (1 + mean error), is only displayed."""
+    """Score stated numbers; metrics use the parts, and the value, (share of stated numbers) / (1 + mean error), is only displayed."""
     gold = gold_numbers(sample)
     parts = number_parts(gold, stated)
     stated_pairs = [(x, y) for x, y in zip(gold, stated, strict=True) if y is not None]
@@ -181,7 +181,7 @@ def label_parts(gold: set[str], stated: set[str]) -> dict[str, float]:
 
 
 class Modifications(Struct, frozen=True):
-    """Scores the F1 of the labels in the last box; a missing answer counts as all labels in the parts."""
+    """Scores the F1 of the labels in the last box; in the score's parts, a missing answer counts as all labels."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

@@ -5,8 +5,8 @@ r"""Score rectangles as four evaluators of RefCOCO do; a reply is right if the I
   pairs of parentheses; thousandths if any number is outside [0, 1], else fractions.
 * `lmms-eval`: lmms-eval itself (EvolvingLMMs-Lab/lmms-eval @ 75571cfe, same file): only fractions in brackets.
 * `internvl`: InternVL's evaluator (MLLMerging, InternVL/internvl_chat/eval/refcoco/evaluate_grounding.py): the four
-  comma-separated fields after the first bracket of a line; thousandths if their **sum** is 4 or more, else fractions. A field that is not
-  a number makes the reply wrong.
+  comma-separated fields after the first bracket of a line; thousandths if their **sum** is 4 or more, else fractions. A
+  reply with a field that is not a number is wrong.
 * `vlmevalkit`: VLMEvalKit (@ e8e78f05, dataset/refcoco.py): four numbers in brackets, else the first four numbers anywhere;
   fractions if none exceeds 1.5, thousandths if none exceeds 1000, else pixels; clipped to the image, corners sorted.
 
@@ -36,14 +36,14 @@ Rule: TypeAlias = Callable[[str, float, float], "Box | None"]
 
 _SIMPLE_NUMBER = r"(-?\d++(?:\.\d++)?+)"
 _FOUR_NUMBERS = rf"\s*+{_SIMPLE_NUMBER},\s*+{_SIMPLE_NUMBER},\s*+{_SIMPLE_NUMBER},\s*+{_SIMPLE_NUMBER}\s*+"
-_BRACKETS = re.compile(rf"\[{_FOUR_NUMBERS}\]")
-_PARENTHESES = re.compile(rf"\({_FOUR_NUMBERS}\)")
-_PAIRS = re.compile(
+_SIMPLE_NUMBERS_IN_BRACKETS = re.compile(rf"\[{_FOUR_NUMBERS}\]")
+_SIMPLE_NUMBERS_IN_PARENTHESES = re.compile(rf"\({_FOUR_NUMBERS}\)")
+_TWO_PAIRS = re.compile(
     rf"\(\s*+{_SIMPLE_NUMBER},\s*+{_SIMPLE_NUMBER}\),\s*+\(\s*+{_SIMPLE_NUMBER},\s*+{_SIMPLE_NUMBER}\)"
 )
 _NUMBER = r"[-+]?(?:\d++(?:\.\d++)?+|\.\d++)(?:[eE][-+]?\d++)?+"
 _SEPARATOR = r"(?:\s*+,\s*+|\s++)"
-_BRACKETED_NUMBERS = re.compile(
+_NUMBERS_IN_BRACKETS = re.compile(
     rf"\[\s*+({_NUMBER}){_SEPARATOR}({_NUMBER}){_SEPARATOR}({_NUMBER}){_SEPARATOR}({_NUMBER})\s*+\]"
 )
 _ANY_NUMBER = re.compile(_NUMBER)
@@ -63,13 +63,16 @@ def _parse_match(match: re.Match[str] | None) -> FourNumbers | None:
 
 def lmms_eval(text: str, width: float, height: float) -> Box | None:
     """Read fractions in brackets."""
-    numbers = _parse_match(_BRACKETS.search(text))
+    numbers = _parse_match(_SIMPLE_NUMBERS_IN_BRACKETS.search(text))
     return numbers and _scale(numbers, width, height)
 
 
 def optmerge_qwen(text: str, width: float, height: float) -> Box | None:
     """Read fractions or thousandths in brackets, in parentheses or in two pairs of parentheses."""
-    matches = (pattern.search(text) for pattern in (_BRACKETS, _PARENTHESES, _PAIRS))
+    matches = (
+        pattern.search(text)
+        for pattern in (_SIMPLE_NUMBERS_IN_BRACKETS, _SIMPLE_NUMBERS_IN_PARENTHESES, _TWO_PAIRS)
+    )
     numbers = _parse_match(next(filter(None, matches), None))
     if numbers is None:
         return None
@@ -98,7 +101,7 @@ def _bracket_fields(line: str) -> list[str] | None:
 
 def vlmevalkit(text: str, width: float, height: float) -> Box | None:
     """Read four numbers in brackets, else the first four numbers; the largest magnitude determines the scale."""
-    numbers = _parse_match(_BRACKETED_NUMBERS.search(text))
+    numbers = _parse_match(_NUMBERS_IN_BRACKETS.search(text))
     if numbers is None:
         matches = [match for match, _ in zip(_ANY_NUMBER.finditer(text), range(4), strict=False)]
         if len(matches) < 4:

@@ -7,6 +7,9 @@ stereochemistry of sulfoxides are lost. A question may have several gold answers
 Differences from upstream: InChIs are computed from the cleaned molecule, not from its Kekulé SMILES (no verdict differed on
 1,500 answers by MolT5 and 62 edge cases); captions are split into words, not into SciBERT's word pieces, whose vocabulary
 is not on a package index.
+
+Tasks: in I2F, I2S, S2F and S2I the letters stand for IUPAC name, SMILES and formula; molecule generation (MG), forward
+synthesis (FS), retrosynthesis (RS).
 """
 
 from __future__ import annotations
@@ -126,11 +129,11 @@ class ExactMatch(Struct, frozen=True):
         return _score(answer, right=right, parts=parts)
 
 
-_Fragments = tuple[Any, frozenset[str]]
+_MoleculeAndInchis = tuple[Any, frozenset[str]]
 """A molecule, and the InChIs of its fragments."""
 
 
-def _fragments(smiles: str) -> _Fragments | None:
+def _fragments(smiles: str) -> _MoleculeAndInchis | None:
     """Return a molecule, cleaned as upstream does, and the InChIs of its fragments; None if it is invalid."""
     rd = rdkit()
     fragments = []
@@ -161,7 +164,7 @@ def _fragments(smiles: str) -> _Fragments | None:
 
 
 def _compare_fragments(
-    answer_fragments: _Fragments, gold_fragments: Sequence[_Fragments]
+    answer_fragments: _MoleculeAndInchis, gold_fragments: Sequence[_MoleculeAndInchis]
 ) -> dict[str, float]:
     fingerprints = compute_fingerprints(answer_fragments[0])
     similarities = [

@@ -2,8 +2,8 @@
 
 Source: `lm_eval/evaluator.py`, `api/task.py` (`process_results`), `api/filter.py` at v0.4.13. What lm_eval computes for a
 document is stored in the score: values that lm_eval averages in `parts`, by metric; the inputs of its other aggregations
-(BLEU, perplexity, F1) as JSON in `answer`. Generated text is scored in
-a worker process, because a task's regular expressions and parsers are not designed for hostile text.
+(BLEU, perplexity, F1) as JSON in `answer`. Generated text is scored in a worker process, because a task's regular
+expressions and parsers are not designed for hostile text.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ class Aggregate(Struct, frozen=True):
 
     @property
     def resamples(self) -> int | None:
-        """Return the number of bootstrap resamples: None (the default), or fewer for a slow aggregation (lm_eval uses 100)."""
+        """Return the number of bootstrap resamples for a slow aggregation (lm_eval uses 100); None, the default, for a fast one."""
         is_fast = self.metric in FAST_METRICS or is_averaged(load_task(self.task_file), self.metric)
         return None if is_fast else 200
 

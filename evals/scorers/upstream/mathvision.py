@@ -30,7 +30,7 @@ MAX_CHARS = 100_000
 
 
 def is_number(text: str) -> bool:
-    """Return whether Python parses a text as a float."""
+    """Return whether Python's `float` parses a text."""
     try:
         float(text)
     except ValueError:
@@ -68,7 +68,7 @@ def _text_after(text: str, phrase: str) -> str:
 
 
 def _box_content(text: str) -> str:
-    """Return the content of the box, or a text without one, from which units and layout commands are removed."""
+    """Return the content of the box, else the text, without units and layout commands."""
     text = text.replace("{}", "")
     start, end = text.find("oxed{"), text.rfind("}")
     if start >= 0 and start + 5 <= end:

@@ -5,9 +5,9 @@ MMMU: mmmu/utils/eval_utils.py. MMMU-Pro: mmmu-pro/evaluate.py, which first read
 Known defects, kept: the article "A" is read as an option; the last of several options counts; an open answer is right if
 the gold text occurs anywhere after words such as "is", "so" or "final", so "1960" matches "60"; upstream's look-ahead
 for a capital letter never matches, since the text is already in lower case. Where upstream draws an option at random, the
-sample is unanswered, and the metric `accuracy_guess` is the expected accuracy with the draw. MMMU-Pro: letters are read inside words,
-so "Answer: Because" is B and "NASA launched it" is A; if several letters follow "Answer:", none of them counts; of
-several letters without brackets, the last one between spaces counts.
+sample is unanswered, and the metric `accuracy_guess` is the expected accuracy with the draw. MMMU-Pro: letters are read
+inside words, so "Answer: Because" is B and "NASA launched it" is A; if several letters follow "Answer:", none of them
+counts; of several letters without brackets, the last one between spaces counts.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_option(text: str, choices: tuple[str, ...]) -> str | None:
         }
         if positions:
             return max(positions, key=positions.__getitem__)
-    return _last_option_text(text, choices)
+    return _letter_of_last_option_text(text, choices)
 
 
 def read_option_pro(text: str, choices: tuple[str, ...]) -> str | None:
@@ -58,7 +58,7 @@ def read_option_pro(text: str, choices: tuple[str, ...]) -> str | None:
     for form, form_of_last in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
         if named_letters := [letter for letter in letters if form.format(letter) in text]:
             return max(named_letters, key=lambda letter: text.rfind(form_of_last.format(letter)))
-    return _last_option_text(text, choices)
+    return _letter_of_last_option_text(text, choices)
 
 
 def _without_outer_punctuation(text: str) -> str:
@@ -67,7 +67,7 @@ def _without_outer_punctuation(text: str) -> str:
     return f" {text} "
 
 
-def _last_option_text(text: str, choices: tuple[str, ...]) -> str | None:
+def _letter_of_last_option_text(text: str, choices: tuple[str, ...]) -> str | None:
     """Return the letter of the option whose text occurs last; None if there is none, or the text has at most five words."""
     if len(text.split()) <= 5:
         return None
@@ -129,6 +129,7 @@ class Official(Struct, frozen=True, omit_defaults=True):
     """Scores 1 if upstream counts the reply as correct."""
 
     pro: bool = False
+    """Whether to use the rule of MMMU-Pro."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

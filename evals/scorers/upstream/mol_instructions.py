@@ -41,7 +41,7 @@ class _Molecule(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _decode_selfies(selfies: str) -> _Molecule | None:
+def _upstream_molecule(selfies: str) -> _Molecule | None:
     """Return the molecule of a SELFIES string as upstream decodes it; None if upstream drops it."""
     rd = rdkit()
     smiles = decode_selfies(selfies)
@@ -56,7 +56,7 @@ def _decode_selfies(selfies: str) -> _Molecule | None:
 
 
 def text_up_to_last(text: str, mark: str) -> str:
-    """Return a text up to its last `mark`, which is added if there is none."""
+    """Return a text up to and including its last `mark`, which is appended to a text without one."""
     return text.rpartition(mark)[0] + mark if mark in text else text + mark
 
 
@@ -77,7 +77,7 @@ class Generated(Struct, frozen=True):
 
     def warm(self) -> None:
         """Import RDKit and selfies."""
-        _decode_selfies("[C]")
+        _upstream_molecule("[C]")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -85,8 +85,10 @@ class Generated(Struct, frozen=True):
         if not text or reply.stop == "filter":
             return no_answer(reply, "no text", parts={"valid": 0.0})
         answer, target = text_up_to_last(text, "]"), str(sample.target)
-        gold = _decode_selfies(target)
-        molecule = _decode_selfies(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * len(target)) else None
+        gold = _upstream_molecule(target)
+        molecule = (
+            _upstream_molecule(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * len(target)) else None
+        )
         if molecule is None or gold is None:
             why = "upstream decodes no molecule" if molecule is None else "the gold answer is not a molecule"
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why=why, parts={"valid": 0.0})

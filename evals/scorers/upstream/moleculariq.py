@@ -40,6 +40,7 @@ class Compared(Struct, frozen=True):
 
     kind: Literal["count", "index"]
     first: bool = False
+    """Whether the first tag counts and missing braces are added, as in OpenCompass."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -107,18 +108,13 @@ def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
 
 
 def _named_values(stated: Any) -> dict[str, Any] | None:
-    """Return the values by key in an object, in JSON text or in `key: value` pairs; None if there are no keys or one recurs."""
-    pairs = (
-        list(stated.items())
-        if isinstance(stated, dict)
-        else _parse_pairs(stated)
-        if isinstance(stated, str)
-        else []
-    )
-    keys = [normalise_key(key) for key, _ in pairs]
-    return (
-        {normalise_key(key): value for key, value in pairs} if keys and len(set(keys)) == len(keys) else None
-    )
+    """Return the values by key in an object, in JSON text or in `key: value` pairs; None if there are no keys or a key is repeated."""
+    if isinstance(stated, dict):
+        pairs = list(stated.items())
+    else:
+        pairs = _parse_pairs(stated) if isinstance(stated, str) else []
+    values = {normalise_key(key): value for key, value in pairs}
+    return values if values and len(values) == len(pairs) else None
 
 
 def _parse_pairs(text: str) -> list[tuple[str, Any]]:
@@ -197,9 +193,10 @@ def _named_lists(stated: Any) -> dict[str, Any] | None:
         parsed = _parse_json(stated)
         pairs = (part.strip().partition(":")[::2] for part in stated.split(";") if ":" in part)
         stated = {key.strip(): value for key, value in pairs} if parsed is None else parsed
-    if not isinstance(stated, dict) or len({normalise_key(key) for key in stated}) != len(stated):
+    if not isinstance(stated, dict):
         return None
-    return {normalise_key(key): value for key, value in stated.items()}
+    lists = {normalise_key(key): value for key, value in stated.items()}
+    return lists if len(lists) == len(stated) else None
 
 
 def _index_set(value: Any) -> set[int] | None:

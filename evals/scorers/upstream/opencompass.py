@@ -10,7 +10,8 @@ They produced the column "SmolInstruct" of the Intern-S1 tables. Known defects, 
   an empty answer is the empty molecule (`Similarity`);
 * syntheses are scored by similarity, never by equality.
 
-Each pattern below accepts the same texts as upstream's, in linear time.
+Each pattern below accepts the same texts as upstream's, in linear time. Tasks are abbreviated as in `llm4chem`, with the
+prefixes NC (name conversion) and PP (property prediction); MC: molecule captioning.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ r"""OpenCompass' rules for Mol-Instructions (opencompass 0.5.4, datasets/mol_ins
 * The energy is the last number that is the whole content of a box or `<NUMBER>` (without `+`, exponent or unit). A missing
   number counts as 0 hartree, which the aggregate (3 - error) / 3 rewards with about 95 of 100, while an answer in eV gets 0.
 * A description is compared as a whole, including any introduction.
+
+Tasks are abbreviated as in `mol_instructions`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def last_number(text: str) -> float | None:
 
 
 def last_tag_content(text: str, tag: str) -> str:
-    """Return the content of the last pair of tags, empty if there is none; a pair ends at the first closing tag after it begins."""
+    """Return the content of the last pair of tags; empty if there is none."""
     content, position = "", 0
     opening, closing = f"<{tag}>", f"</{tag}>"
     while (begin := text.find(opening, position)) >= 0:

@@ -3,8 +3,8 @@ r"""MathVista and MathVision as scored by VLMEvalKit, which produced the publish
 Source: VLMEvalKit @ e8e78f05, dataset/utils/mathvista.py and mathv.py (the same at 09818277 and 1344ef21): a rule first,
 then a judge that extracts the final answer, then the same rule on the extracted answer. Known defects, kept:
 
-* options are read by the rule for multiple choice, with its own defects (evals/extract/upstream/vlmevalkit.py), whose result
-  is final; a free-form answer is final only if it is right, so the judge can only raise the score;
+* options are read by the rule for multiple choice (evals/extract/upstream/vlmevalkit.py, with its own defects), and its
+  result is final; a free-form answer is final only if it is right, so the judge can only raise the score;
 * MathVista: an integer is parsed by `int`, so `7.0` and `7 cm` are wrong; a decimal must be equal, not rounded; a list
   is never compared and always wrong (two problems);
 * MathVision: a box is read up to its first closing brace, so `\boxed{\frac{1}{2}}` is `\frac{1`; the first box counts.

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from msgspec import Struct
 
@@ -108,36 +108,33 @@ def _similarity(gold: str, stated: str) -> float:
     return 1.0 - edit_distance(second, first) / length
 
 
-class VqaScore(Struct, frozen=True):
+class _WholeReplyScorer(Struct, frozen=True):
+    rule: ClassVar[Rule]
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        if reply.stop == "filter":
+            return Score(value=0.0, verdict="refused", why="stopped by a content filter")
+        if len(reply.text) > MAX_CHARS:
+            return Score(value=0.0, verdict="wrong", why=f"longer than {MAX_CHARS} characters")
+        value, text = type(self).rule(sample.targets, reply.text), reply.text.strip()
+        if not text:
+            return no_answer(reply, "no text", value=value, suspect=value > 0)
+        return partial_score(value, answer=text[:200])
+
+
+class VqaScore(_WholeReplyScorer, frozen=True):
     """Scores a whole reply by its agreement with the annotators."""
 
-    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Score one reply."""
-        return _score_whole_reply(vqa_score, sample, reply)
+    rule: ClassVar[Rule] = vqa_score
 
 
-class WholeReply(Struct, frozen=True):
+class WholeReply(_WholeReplyScorer, frozen=True):
     """Scores 1 if the whole reply equals a gold answer, ignoring case and surrounding white space."""
 
-    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Score one reply."""
-        return _score_whole_reply(same_text, sample, reply)
+    rule: ClassVar[Rule] = same_text
 
 
-class Anls(Struct, frozen=True):
+class Anls(_WholeReplyScorer, frozen=True):
     """Scores a whole reply by its edit distance from a gold answer."""
 
-    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Score one reply."""
-        return _score_whole_reply(anls, sample, reply)
-
-
-def _score_whole_reply(rule: Rule, sample: Sample, reply: Reply) -> Score:
-    if reply.stop == "filter":
-        return Score(value=0.0, verdict="refused", why="stopped by a content filter")
-    if len(reply.text) > MAX_CHARS:
-        return Score(value=0.0, verdict="wrong", why=f"longer than {MAX_CHARS} characters")
-    value, text = rule(sample.targets, reply.text), reply.text.strip()
-    if not text:
-        return no_answer(reply, "no text", value=value, suspect=value > 0)
-    return partial_score(value, answer=text[:200])
+    rule: ClassVar[Rule] = anls
