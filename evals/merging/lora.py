@@ -43,7 +43,7 @@ class Adapter:
         self.config = read_json(folder / CONFIG)
         peft_type = str(self.config.get("peft_type"))
         if peft_type.upper() != "LORA":
-            raise UsageError(f"{label} {folder}: its peft_type is {peft_type}, but only LORA can be merged")
+            raise UsageError(f"{label} {folder}: its peft_type is {peft_type}, but only LoRA can be merged")
         for option in UNSUPPORTED:
             if self.config.get(option):
                 raise UsageError(

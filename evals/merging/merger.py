@@ -79,7 +79,7 @@ class Merger:
         recipe = self._recipe
         return Call(
             tensor=name, experts=tuple(recipe.experts), parameters=recipe.parameters, edition=recipe.edition,
-            seed=recipe.seed, factor=recipe.factor, stored=dtype_of(self._base.tensors[name]), global_ties=global_ties,
+            seed=recipe.seed, factor=recipe.factor, stored_dtype=dtype_of(self._base.tensors[name]), global_ties=global_ties,
         )  # fmt: skip
 
     def _base_weights(self, name: str) -> torch.Tensor:

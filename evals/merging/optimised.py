@@ -66,7 +66,7 @@ def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     targets, axes = [left @ right for left, right in parts], [right for _, right in parts]
     if call.edition == "fixed":
         return _descend(_mean(taus), targets, axes, taus, call, make_optimizer=_make_sgd)
-    dtype = call.stored if taus[0].dtype != torch.float64 else torch.float64
+    dtype = call.stored_dtype if taus[0].dtype != torch.float64 else torch.float64
     norms = torch.stack([tau.square().sum() for tau in taus]).to(dtype)
     merged = torch.nn.Parameter(_mean(taus).to(dtype))
     all_targets, all_axes = torch.stack(targets).to(dtype), torch.stack(axes).to(dtype)

@@ -116,6 +116,7 @@ class Call(Struct, frozen=True, kw_only=True):
     """The arguments of a merging method for one tensor, besides the task vectors."""
 
     tensor: str
+    """Name of the tensor."""
     experts: tuple[str, ...]
     """Names of the experts, in the order of the task vectors."""
     parameters: Any
@@ -123,7 +124,7 @@ class Call(Struct, frozen=True, kw_only=True):
     seed: int
     factor: float
     """lambda, by which the caller multiplies the result."""
-    stored: Any
+    stored_dtype: Any
     """dtype of the tensor in the checkpoints."""
     global_ties: GlobalTies | None = None
     """Set for TIES with `scope = "model"`, else None."""

@@ -101,7 +101,7 @@ def variance_from_report(
 ) -> float:
     """Return the variance of a weighted mean difference, given the `deviation` of a repeatability report.
 
-    This is twice the squared deviation, or the observed variance of the differences if that is larger: a report covers
+    This is twice the squared deviation, or the variance estimated from the differences if that is larger: a report covers
     one model only, and the differences vary more if the candidate sometimes fails items that the baseline always solves.
     With the report alone, a loss equal to the margin would pass in 7 % of cases.
     """

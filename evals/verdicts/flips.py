@@ -49,7 +49,7 @@ def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
 
 
 def _sort_key(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
-    """Return the sort key: worse before better, then ids in natural order (`item-9` before `item-10`)."""
+    """Return the sort key: lower, higher, then equal scores; then ids in natural order (`item-9` before `item-10`)."""
     parts = [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGIT_RUN.split(flip.id[:200])]
     return 0 if flip.worse else 1 if flip.improved else 2, parts, flip.repeat
 
@@ -75,5 +75,5 @@ def _make_flip(
 
 
 def count_verdict_changes(changed: Iterable[Flip]) -> dict[str, int]:
-    """Count changes of verdict, e.g. `right -> unanswered`."""
+    """Count the changes of verdict, such as `right -> unanswered`, the most frequent first."""
     return dict(Counter(f"{flip.a} -> {flip.b}" for flip in changed).most_common())

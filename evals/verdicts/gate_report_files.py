@@ -47,7 +47,7 @@ def remarks(report: GateReport) -> Iterator[str]:
             description = f"{describe_estimand(suite_verdict.estimand)}, tested by {suite_verdict.method}"
             methods.setdefault(description, []).append(suite_verdict.suite)
         if suite_verdict.noise is not None:
-            limit = formatting.format_amount(suite_verdict.noise, suite_verdict.unit)
+            limit = formatting.format_size(suite_verdict.noise, suite_verdict.unit)
             yield f"{suite_verdict.suite}: 95 % of differences between two runs of one model are at most {limit}"
     yield from (f"{', '.join(suites)}: {description}" for description, suites in methods.items())
     for alarm in report.alarms:
@@ -72,14 +72,14 @@ def markdown(report: GateReport) -> str:
         f"- candidate `{report.candidate}`, baseline `{report.baseline}`; {level} intervals, missing outcomes included"
     )
     remark_lines = formatting.shorten_list(remark_lines, 16, "remarks")
-    remaining = MAX_LINES - len(heading_lines) - len(table) - len(remark_lines) - 3
+    lines_left = MAX_LINES - len(heading_lines) - len(table) - len(remark_lines) - 3
     flips = discordant_samples(report.flips)
     flip_lines = [f"- {formatting.flip_line(flip, quote='`')}" for flip in flips]
     worse_count = sum(flip.worse for flip in flips)
     flip_heading = [
         "", f"Samples with a different score: {len(flips)}, of which {worse_count} with a lower one:", "",
     ] if flips else []  # fmt: skip
-    flip_lines = formatting.shorten_list(flip_lines, min(20, remaining), "samples")
+    flip_lines = formatting.shorten_list(flip_lines, min(20, lines_left), "samples")
     return "\n".join([*heading_lines, *table, *remark_lines, *flip_heading, *flip_lines]) + "\n"
 
 

@@ -7,6 +7,7 @@ run, a repeatability report, the policy (`discordance`) or the baseline's own re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
@@ -84,12 +85,13 @@ def plan(
     check_margins(policy, {suite: report.limit for suite, report in reports.items()}, baseline)
     suites = [_prepare_suite(rule, policy, baseline, second_runs, reports) for rule in policy.judged_rules]
     rng = np.random.default_rng(seed)
-    unchanged, at_margin, at_twice_margin = claims = tuple(
+    unchanged, at_margin, at_twice_margin = (
         [suite.simulate(multiple, count=simulations, rng=rng) for suite in suites] for multiple in (0, 1, 2)
     )
     scenarios = _scenarios(suites, unchanged, at_margin, at_twice_margin, policy)
     plans = tuple(
-        _suite_plan(suite, policy, *simulated) for suite, *simulated in zip(suites, *claims, strict=True)
+        _suite_plan(suite, policy, *claims)
+        for suite, *claims in zip(suites, unchanged, at_margin, at_twice_margin, strict=True)
     )
     components_by_entry = _components_by_entry(policy, baseline, [*second_runs, *runs], reports)
     suite_components = tuple(estimated for _, estimated in components_by_entry)
@@ -215,7 +217,7 @@ def _scenarios(
     at_twice_margin: Sequence[Claims],
     policy: Policy,
 ) -> list[Scenario]:
-    scenarios = [_scenario("unchanged", suites, {}, unchanged, policy)]
+    scenarios = [_apply_policy("unchanged", suites, {}, unchanged, policy)]
     for i, suite in enumerate(suites):
         if suite.rule.tier == "advisory":
             continue
@@ -225,21 +227,23 @@ def _scenarios(
         ):
             mixed = [claims[j] if j == i else unchanged[j] for j in range(len(suites))]
             losses = {suite.rule.label: suite.rule.margin * multiple}
-            scenarios.append(_scenario(f"{suite.rule.label} worse by {size}", suites, losses, mixed, policy))
+            scenarios.append(
+                _apply_policy(f"{suite.rule.label} worse by {size}", suites, losses, mixed, policy)
+            )
     if len(suites) > 1:
         losses = {suite.rule.label: suite.rule.margin for suite in suites}
-        scenarios.append(_scenario("all worse by their margins", suites, losses, at_margin, policy))
+        scenarios.append(_apply_policy("all worse by their margins", suites, losses, at_margin, policy))
     return scenarios
 
 
-def _scenario(
+def _apply_policy(
     name: str,
     suites: Sequence[PlannedSuite],
     losses: dict[str, float],
     claims: Sequence[Claims],
     policy: Policy,
 ) -> Scenario:
-    """Apply the policy to every simulated set of runs."""
+    """Return the verdicts of the policy on every simulated set of runs."""
     import numpy as np
 
     non_advisory = [i for i, suite in enumerate(suites) if suite.rule.tier != "advisory"]
@@ -259,10 +263,9 @@ def _suite_plan(
     alpha = policy.alpha
     adjusted_alpha = alpha / (family_size if suite.rule.tier != "advisory" else 1)
     z_power, error = stats.z_quantile(0.8), suite.error
-    tokens: dict[str, int] = {}
+    tokens: Counter[str] = Counter()
     for run in suite.baselines:
-        for kind, count in run.tokens.items():
-            tokens[kind] = tokens.get(kind, 0) + count
+        tokens.update(run.tokens)
     costs = [run.cost_usd for run in suite.baselines if run.cost_usd is not None]
     seconds = [run.seconds for run in suite.baselines if run.seconds is not None]
     noises = [design.noise for design in suite.designs]
@@ -276,7 +279,7 @@ def _suite_plan(
         detects=(stats.z_quantile(1 - alpha) + z_power) * error,
         passes_unchanged=float((unchanged.p_pass <= alpha).mean()),
         passes_at_margin=float((at_margin.p_pass <= alpha).mean()),
-        regression_at_twice=float((at_twice_margin.p_regression <= adjusted_alpha).mean()), tokens=tokens,
+        regression_at_twice=float((at_twice_margin.p_regression <= adjusted_alpha).mean()), tokens=dict(tokens),
         cost_usd=sum(costs) if len(costs) == len(suite.baselines) else None,
         seconds=sum(seconds) if len(seconds) == len(suite.baselines) else None,
     )  # fmt: skip

@@ -44,15 +44,7 @@ class Stoppable(Protocol):
 class SuiteTest:
     """The sequential test of one suite."""
 
-    def __init__(
-        self,
-        job: Job,
-        entry: Entry,
-        baseline: SuiteRun,
-        *,
-        seed: int,
-        estimand: Estimand = "items-like-these",
-    ) -> None:
+    def __init__(self, job: Job, entry: Entry, baseline: SuiteRun, *, seed: int, estimand: Estimand) -> None:
         self.entry, self.job, self.estimand = entry, job, estimand
         candidate = _without_outcomes(job)
         if reasons := incomparability_reasons(baseline, candidate):
@@ -71,13 +63,12 @@ class SuiteTest:
         self.clusters = self._shuffled_clusters(seed)
         self.weights = self._weights()
         cluster_weights = [sum(self.weights[sample_id] for sample_id in cluster) for cluster in self.clusters]
+        max_weight, total_weight = max(cluster_weights), sum(cluster_weights)
         self.bets = Bets(
-            margin=entry.margin,
-            width=self.width,
-            max_weight=max(cluster_weights),
-            evenness=max(cluster_weights) * sum(cluster_weights) / sum(w * w for w in cluster_weights),
-            population=sum(cluster_weights) if estimand == "this-run" else None,
-        )
+            margin=entry.margin, width=self.width, max_weight=max_weight,
+            evenness=max_weight * total_weight / sum(weight * weight for weight in cluster_weights),
+            population=total_weight if estimand == "this-run" else None,
+        )  # fmt: skip
         self.outcomes: dict[str, dict[int, Point | None]] = {}
         self.next_cluster = 0
         """Index of the first incomplete cluster."""
@@ -110,7 +101,9 @@ class SuiteTest:
             if self.baseline_ids[sample_id] in self.baseline_values:
                 clusters.setdefault(gold.cluster, []).append(sample_id)
         if len(clusters) < 2:
-            raise UsageError(f"{self.job.suite.id}: baseline and candidate share fewer than two samples")
+            raise UsageError(
+                f"{self.job.suite.id}: baseline and candidate share fewer than two clusters of samples"
+            )
 
         def sort_key(cluster: str) -> bytes:
             return sha256(f"{self.job.suite.id}\x1f{seed}\x1f{cluster}".encode()).digest()

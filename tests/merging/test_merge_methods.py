@@ -47,7 +47,7 @@ def call(
         edition=edition,
         seed=seed,
         factor=1.0,
-        stored=torch.float64,
+        stored_dtype=torch.float64,
     )
 
 
@@ -268,7 +268,7 @@ def test_the_original_optmerge_for_lora_loses_updates_in_float16():
     runs = {}
     for edition in ("fixed", "original"):
         job = call("optmerge-lora", edition=edition)
-        job = structs.replace(job, stored=torch.float16)
+        job = structs.replace(job, stored_dtype=torch.float16)
         runs[edition] = optimised.optmerge_lora([tau.clone() for tau in given], job)
     mean = sum(given) / 3
     assert int((runs["fixed"] == mean).sum()) == 0

@@ -107,7 +107,7 @@ def merge(place: Path, method: str, experts: int, parameters: str = "") -> None:
     rule = plan.recipe.rule  # run once before measuring, to load its kernels
     job = Call(
         tensor="x", experts=tuple(plan.experts), parameters=plan.recipe.parameters, edition="fixed", seed=0,
-        factor=1.0, stored=torch.bfloat16,
+        factor=1.0, stored_dtype=torch.bfloat16,
     )  # fmt: skip
     rule.load()([torch.randn(1024, 1024) for _ in plan.experts], job)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
