@@ -36,18 +36,18 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for row in data.rows(QUESTIONS, required=("question", "answer")):
         sample_id = str(row.get("id") or row.get("index"))
         if images is None:
-            images = {} if row.get("image") else _images(data)
+            images = {} if row.get("image") else _store_images(data)
         types = row.get("types")
         yield Sample(
             id=sample_id,
-            question=_question(data, row, images, sample_id),
+            question=_question_parts(data, row, images, sample_id),
             target=short_answers.gold_answers(row, "answer", suite="gqa", sample_id=sample_id),
             group=str(types.get("structural") or "") if isinstance(types, Mapping) else "",
             cluster=str(row.get("imageId") or ""),
         )
 
 
-def _images(data: Data) -> dict[str, Media]:
+def _store_images(data: Data) -> dict[str, Media]:
     """Store all images and return them by id; empty if no model is called."""
     if data.media is None:
         return {}
@@ -55,7 +55,7 @@ def _images(data: Data) -> dict[str, Media]:
     return {str(row["id"]): media for row in rows if (media := image(data, row["image"])) is not None}
 
 
-def _question(data: Data, row: Row, images: Mapping[str, Media], sample_id: str) -> tuple[Part, ...]:
+def _question_parts(data: Data, row: Row, images: Mapping[str, Media], sample_id: str) -> tuple[Part, ...]:
     text = Text(str(row["question"]))
     if data.media is None:
         return (text,)

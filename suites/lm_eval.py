@@ -49,7 +49,7 @@ GATED_SETS = frozenset({"Idavidrein/gpqa", "cais/hle"})
 PROTOCOL = "lm-eval"
 SEED = 1234
 """lm_eval's default seed for few-shot examples."""
-_files: dict[str, Path] = {}
+_file_by_task: dict[str, Path] = {}
 """Task -> its file, for tasks resolved in this process."""
 
 
@@ -63,7 +63,7 @@ def resolve_tasks(rest: str) -> list[str]:
     import_quietly()
     if name.endswith((".yaml", ".yml")):
         return [_with_shots(_register_file(Path(name)), shots)]
-    if name in _files or _register_builtin_file(name):
+    if name in _file_by_task or _register_builtin_file(name):
         return [_with_shots(name, shots)]
     return [_with_shots(member, shots) for member in dict.fromkeys(_members(name))]
 
@@ -87,7 +87,7 @@ def _register_file(path: Path) -> str:
         raise UsageError(f"lm-eval:{path}: no such file, or no task in it")
     if entry.kind is Kind.GROUP:
         raise UsageError(f"lm-eval:{path} is a group; set EVALS_LM_EVAL_INCLUDE={path.parent} and name it")
-    _files[entry.name] = path.resolve()
+    _file_by_task[entry.name] = path.resolve()
     return str(entry.name)
 
 
@@ -100,12 +100,12 @@ def _register_builtin_file(name: str) -> bool:
     for path in sorted(task_folder().rglob(f"{name}.yaml")):
         entry = TaskIndex.entry_from_path(path)
         if entry is not None and entry.name == name and entry.kind is not Kind.GROUP:
-            _files[name] = path
+            _file_by_task[name] = path
             return True
     return False
 
 
-def _index() -> Mapping[str, Any]:
+def _task_index() -> Mapping[str, Any]:
     """Return lm_eval's index of all tasks, including those in the user's folders."""
     return _read_index(os.environ.get("EVALS_LM_EVAL_INCLUDE", ""), defaults=True)
 
@@ -128,9 +128,9 @@ def _index_entry(name: str) -> Any:
     include = os.environ.get("EVALS_LM_EVAL_INCLUDE", "")
     entry = _read_index(include, defaults=False).get(name) if include else None
     if entry is None:
-        entry = _index().get(name)
+        entry = _task_index().get(name)
     if entry is None:
-        raise UnknownName("task of lm-eval", name, _index())
+        raise UnknownName("task of lm-eval", name, _task_index())
     return entry
 
 
@@ -143,7 +143,7 @@ def _members(name: str) -> Iterator[str]:
     if entry.kind is Kind.TAG:
         yield from sorted(entry.tags)
     elif entry.kind is not Kind.GROUP:
-        _files[name] = entry.yaml_path
+        _file_by_task[name] = entry.yaml_path
         yield name
     else:
         settings = set(entry.cfg) - GROUP_FIELD_NAMES - {"include"}
@@ -158,9 +158,9 @@ def _members(name: str) -> Iterator[str]:
 
 
 def _task_file(name: str) -> TaskFile:
-    if name not in _files:
+    if name not in _file_by_task:
         resolve_tasks(name)
-    return TaskFile(name, str(_files[name]))
+    return TaskFile(name, str(_file_by_task[name]))
 
 
 def _shot_count(task: Any, requested: int | None, name: str) -> int:
@@ -190,7 +190,7 @@ def _samples(data: Data, task_file: TaskFile, shots: int) -> Iterator[Sample]:
             doc=doc, ctx=context, metadata=(task_file.name, position, 1), apply_chat_template=is_chat
         )
         request_list = requests if isinstance(requests, list) else [requests]
-        yield _sample(task, str(position), doc, [request.args for request in request_list])
+        yield _make_sample(task, str(position), doc, [request.args for request in request_list])
 
 
 def _keep_turns(turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
@@ -198,7 +198,7 @@ def _keep_turns(turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bo
     return json.dumps(turns, ensure_ascii=False)
 
 
-def _sample(
+def _make_sample(
     task: Any, sample_id: str, doc: Mapping[str, Any], arguments: Sequence[tuple[Any, ...]]
 ) -> Sample:
     meta: dict[str, Any] = {"doc": msgspec.to_builtins(doc)}
@@ -263,7 +263,7 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     )
 
 
-def _refusal(task: Any, name: str) -> str:
+def _refusal_reason(task: Any, name: str) -> str:
     """Return why a task cannot be run; empty if it can."""
     reason = ""
     if getattr(task, "UNSAFE_CODE", False):
@@ -336,7 +336,7 @@ def _suite(variant: str) -> Suite:
         metrics=_metrics(task, task_file),
         sampling=Sampling() if by_likelihood else sampling_of(task.config.generation_kwargs or {}),
         needs=frozenset({"logprobs"} if by_likelihood else ()),
-        refuses=_refusal(task, name),
+        refuses=_refusal_reason(task, name),
         gated=task.config.dataset_path in GATED_SETS,
         cite=f"lm-evaluation-harness {version()}",
     )

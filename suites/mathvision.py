@@ -78,8 +78,8 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     return gold if gold.startswith("\\boxed") else f"\\boxed{{{gold}}}"
 
 
-def _unwinnable(*markers: str) -> Callable[[Sample], str]:
-    """Return a check for markers that upstream removes from replies, but not from gold answers (six contain one)."""
+def _gold_contains(*markers: str) -> Callable[[Sample], str]:
+    """Return a check for any of `markers`, which upstream removes from replies, but not from gold answers (six contain one)."""
 
     def reason(sample: Sample) -> str:
         marker = next((marker for marker in markers if marker in str(sample.target)), "")
@@ -101,11 +101,11 @@ def _vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
         upstream=UNAVAILABLE,
         sampling=sampling,
         ideal=gold_answer,
-        unwinnable=_unwinnable("\\boxed"),
+        unwinnable=_gold_contains("\\boxed"),
     )
 
 
-UNWINNABLE_OFFICIAL = _unwinnable("\\boxed", "^{\\circ}", "\\left")
+UNWINNABLE_OFFICIAL = _gold_contains("\\boxed", "^{\\circ}", "\\left")
 BENCHMARK = Benchmark(
     name="mathvision",
     title="MathVision: 3,040 competition problems with an image, 16 subjects, 5 levels (Wang et al. 2024, arXiv 2402.14804).",

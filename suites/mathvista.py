@@ -46,7 +46,7 @@ LABEL_SEPARATOR = " + "
 def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for row in data.rows(ROWS, required=("pid", "answer", "choices", "answer_type")):
         metadata = row.get("metadata") or {}
-        group = _labels(metadata) if variant else str(metadata.get("task", ""))
+        group = _geometry_labels(metadata) if variant else str(metadata.get("task", ""))
         if variant and not group:
             continue
         choices = tuple(map(str, row["choices"] or ()))
@@ -62,7 +62,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         )
 
 
-def _labels(metadata: Mapping[str, Any]) -> str:
+def _geometry_labels(metadata: Mapping[str, Any]) -> str:
     """Return an item's labels among `GEOMETRY`; empty if it has none of them."""
     labels = {str(metadata.get("task", "")), *map(str, metadata.get("skills") or ())}
     return LABEL_SEPARATOR.join(label for label in GEOMETRY if label in labels)

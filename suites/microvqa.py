@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from evals.benchmark import Benchmark, Protocol, Variant, gold_answer
 from evals.data import Data, Split
-from evals.data.media import image
+from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import first_match
 from evals.prompts import LETTERS, SELECT_INSTRUCTION, ask_with_images, options, plain_text
@@ -32,10 +32,9 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
             raise DataError(
                 f"microvqa: {row['key_question']}: the gold answer {gold_index} is not an index of its {len(choices)} options"
             )
-        images = [image(data, value) for value in row.get("images_list") or ()]
         yield Sample(
             id=str(row["key_question"]),
-            question=(*(part for part in images if part is not None), Text(str(row["question"]))),
+            question=(*images(data, row.get("images_list") or ()), Text(str(row["question"]))),
             target=LETTERS[gold_index],
             choices=choices,
             group=str(row.get("task_str") or row.get("task") or ""),

@@ -32,12 +32,12 @@ TEST = Split(hub=HUB, revision=REVISION, stems=("test", "mmlu_pro", "mmlu-pro"),
 EXAMPLES = Split(
     hub=HUB, revision=REVISION, split="validation", stems=("validation",), in_single_file=False, rows=70
 )
-COLUMNS = ("question_id", "options", "answer", "category")
+REQUIRED_COLUMNS = ("question_id", "options", "answer", "category")
 
 
 def samples(data: Data, variant: str = "") -> Iterator[Sample]:
     """Yield samples without the filler options `N/A`, which upstream drops before it assigns letters."""
-    for row in data.rows(TEST, required=COLUMNS):
+    for row in data.rows(TEST, required=REQUIRED_COLUMNS):
         if not isinstance(row["options"], list):
             raise DataError(f"mmlu-pro: question {row['question_id']}: its options are not a list")
         positions = [i for i, option in enumerate(row["options"]) if option != "N/A"]
@@ -80,7 +80,7 @@ def _few_shot_prompter(data: Data, variant: str, shots: int) -> Prompter:
             "mmlu-pro: protocol official needs the validation split for its worked examples, and there is no file "
             "named validation in the local data; add it, or use --protocol strict"
         )
-    for row in data.rows(EXAMPLES, required=(*COLUMNS, "question", "cot_content")):
+    for row in data.rows(EXAMPLES, required=(*REQUIRED_COLUMNS, "question", "cot_content")):
         choices = [option for option in row["options"] if option != "N/A"]
         reasoning = row["cot_content"].removeprefix("A: ")
         examples.setdefault(row["category"], []).append(

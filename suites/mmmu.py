@@ -130,19 +130,19 @@ def _question_parts(data: Data, row: Row, choices: tuple[str, ...]) -> Iterator[
     question = str(row["question"])
     end = 0
     for mark in _IMAGE_MARK.finditer(question):
-        if (media := _image(data, row, mark[1])) is not None:
+        if (media := _numbered_image(data, row, mark[1])) is not None:
             yield Text(question[end : mark.end()])
             yield media
             end = mark.end()
     yield Text(question[end:])
     mentioned = set(_IMAGE_MARK.findall(question))
     for number in sorted({n for choice in choices for n in _IMAGE_MARK.findall(choice)} - mentioned):
-        if (media := _image(data, row, number)) is not None:
+        if (media := _numbered_image(data, row, number)) is not None:
             yield Text(f"\n<image {number}>")
             yield media
 
 
-def _image(data: Data, row: Row, number: str) -> Part | None:
+def _numbered_image(data: Data, row: Row, number: str) -> Part | None:
     value = row.get(f"image_{number}")
     if not value and data.media is not None:
         raise DataError(f"mmmu: {row['id']}: its image {number} is not in the data")
@@ -190,6 +190,7 @@ REPLACEMENTS = {
         upstream_texts=(TextLocation(*PRO_PROMPT_FUNCTION, 2), TextLocation(*PRO_PROMPT_FUNCTION, 4)),
     ),
 }
+"""Variant -> our instruction, with the location of VLMEvalKit's."""
 
 
 def _vlmevalkit_prompter(data: Data, variant: str) -> Prompter:

@@ -183,6 +183,7 @@ INTERN_S1_RULES = {
         lambda: (chemistry_metrics.error("mae_unread_as_0", number.mae, unit="hartree", headline=True),),
     ),
 }
+"""Kind of answer -> rule; an empty key stands for all other kinds."""
 SCORER_NAMES = {"caption": "caption", "number": "number"}
 """Kind of answer -> name of its scorer; `selfies` for molecules."""
 

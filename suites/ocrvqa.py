@@ -17,13 +17,13 @@ from evals.data.media import with_image
 from evals.errors import DataError
 from evals.types import Sample
 
-CORE = Split(hub="", stems=("OCRVQA_TESTCORE", "testcore", "items"))
-COVERS = Split(hub="howard-hou/OCR-VQA", split="test", stems=("test",), rows=20_796)
+TESTCORE = Split(hub="", stems=("OCRVQA_TESTCORE", "testcore", "items"))
+TEST = Split(hub="howard-hou/OCR-VQA", split="test", stems=("test",), rows=20_796)
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     if variant == "test":
-        for row in data.rows(COVERS, required=("image_id", "questions", "answers")):
+        for row in data.rows(TEST, required=("image_id", "questions", "answers")):
             yield from _cover_samples(data, row)
         return
     if data.origin == "hub":
@@ -31,7 +31,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
             "ocrvqa: VLMEvalKit's subset is not on the hub: pass its table with --data OCRVQA_TESTCORE.tsv, "
             "run ocrvqa:test, or try --sample"
         )
-    for number, row in enumerate(data.rows(CORE, required=("question", "answer"))):
+    for number, row in enumerate(data.rows(TESTCORE, required=("question", "answer"))):
         sample_id = str(row.get("index") or number)
         yield Sample(
             id=sample_id,

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
-from evals.data.media import image
+from evals.data.media import images
 from evals.errors import DataError
 from evals.prompts import ask_with_images, images_of, plain_text
 from evals.prompts.upstream import UNAVAILABLE
@@ -57,19 +57,14 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         answers = tuple(str(answer).strip() for answer in row["final_answers"])
         if not answers or not all(answers):
             raise DataError(f"physics: {row['id']}: a gold answer is missing or empty")
-        question = Text(str(row["questions"]).strip()) if row.get("questions") else None
+        figure_paths = [graph["image_url"]["url"] for graph in row.get("graphs") or ()]
+        text = str(row.get("questions") or "")
         yield Sample(
             id=str(row["id"]),
-            question=(question, *_figures(data, row)) if question else (),
+            question=(Text(text.strip()), *images(data, figure_paths)) if text else (),
             target=answers if len(answers) > 1 else answers[0],
             group=str(row["id"]).partition("/")[0],
         )
-
-
-def _figures(data: Data, row: Row) -> Iterator[Part]:
-    for graph in row.get("graphs") or ():
-        if (figure := image(data, graph["image_url"]["url"])) is not None:
-            yield figure
 
 
 def _official_prompt(sample: Sample, repeat: int) -> Prompt:

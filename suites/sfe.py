@@ -52,7 +52,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         choices = tuple(str(row[column]) for column in OPTION_LETTERS if row.get(column) not in (None, ""))
         yield Sample(
             id=str(row["index"]),
-            question=tuple(_parts(data, row)) if row.get("question") else (),
+            question=tuple(_question_parts(data, row)) if row.get("question") else (),
             target=str(row["answer"]).strip(),
             choices=choices if row["question_type"] == "mcq" else (),
             group=str(row["category"]),
@@ -60,7 +60,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _parts(data: Data, row: Row) -> Iterator[Part]:
+def _question_parts(data: Data, row: Row) -> Iterator[Part]:
     """Yield the question with its images in place of the placeholders."""
     column = row.get("image") or []
     images = [image(data, value) for value in (column if isinstance(column, list) else [column])]
@@ -134,7 +134,7 @@ class Compared(Struct, frozen=True):
         if not answer:
             return no_answer(reply, "no answer stated")
         gold = str(sample.target)
-        numbers = (_number(gold), _number(answer))
+        numbers = (_parse_number(gold), _parse_number(answer))
         if _normalise(gold) == _normalise(answer) or (numbers[0] is not None and numbers[0] == numbers[1]):
             return Score(value=1.0, verdict="right", answer=answer[:200])
         if None not in numbers:
@@ -146,7 +146,7 @@ def _normalise(text: str) -> str:
     return " ".join(text.casefold().strip(" .*`\"'$").split())
 
 
-def _number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     try:
         return float(text.replace(",", "").strip(" .$"))
     except ValueError:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
-from evals.data.media import image
+from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import first_match
 from evals.prompts import LETTERS, ask, ask_with_images, options, plain_text
@@ -26,7 +26,7 @@ from evals.scorers.chart import Stated
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.last_tag import LastTag
 from evals.suite import GREEDY_32K
-from evals.types import Part, Prompt, Prompter, Sample, Text
+from evals.types import Prompt, Prompter, Sample, Text
 
 SPLITS = {
     "reasoning": Split(hub="InternScience/SGI-Reasoning", stems=("reasoning", "SGI-Reasoning"), rows=291),
@@ -50,10 +50,9 @@ def _reasoning_sample(data: Data, row: Row) -> Sample:
         raise DataError(
             f"sgi-bench: {row['idx']}: the gold answer {gold_index} is not an index of its {len(choices)} options"
         )
-    images: list[Part | None] = [image(data, value) for value in row.get("images") or ()]
     return Sample(
         id=str(row["idx"]),
-        question=(*(part for part in images if part is not None), Text(str(row["question"]))),
+        question=(*images(data, row.get("images") or ()), Text(str(row["question"]))),
         target=LETTERS[int(gold_index)],
         choices=choices,
         group=str(row["discipline"]),

@@ -48,7 +48,11 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         text = f"{row['question_en']}\n\n" + "".join(
             f"{letter}: {choice}\n" for letter, choice in zip(LETTERS, choices, strict=False)
         )
-        parts = (Text(_with_descriptions(text)),) if variant == "text" else tuple(_parts(data, row, text))
+        parts = (
+            (Text(_with_descriptions(text)),)
+            if variant == "text"
+            else tuple(_question_parts(data, row, text))
+        )
         yield Sample(
             id=str(row["uuid"]),
             question=parts,
@@ -90,7 +94,7 @@ def _parse_link(tag: re.Match[str]) -> tuple[str, str]:
     return (link[1], link[2]) if link else (tag[1], "")
 
 
-def _parts(data: Data, row: Row, text: str) -> Iterator[Part]:
+def _question_parts(data: Data, row: Row, text: str) -> Iterator[Part]:
     """Yield the text and images in order; no images if no model is called."""
     images: dict[str, object] = {}
     for column in ("question_images", "options_images"):

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
-from evals.data.media import image
+from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import letters_all_distinct, letters_xlrs
 from evals.prompts import ask_with_images, options, plain_text
@@ -53,11 +53,11 @@ def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
         task = "/".join(str(row[c]) for c in ("category", "l2-category") if row.get(c))
         sample_id = str(row["index"]) if row.get("l2-category") else f"{task}/{row['index']}"
         gold_letters = tuple(sorted(set(re.findall("[A-E]", str(row["answer"]).upper()))))
-        values = row.get("image") or ()
-        images = [image(data, value) for value in (values if isinstance(values, list | tuple) else (values,))]
+        column = row.get("image") or ()
+        image_values = column if isinstance(column, list | tuple) else (column,)
         yield Sample(
             id=sample_id,
-            question=(*(part for part in images if part is not None), Text(str(row["question"]))),
+            question=(*images(data, image_values), Text(str(row["question"]))),
             target=gold_letters[0] if len(gold_letters) == 1 else gold_letters,
             choices=_choices(row),
             group=task,

@@ -40,7 +40,7 @@ SEARCHED_BYTES = 1 << 20
 """Number of bytes at the start and at the end of a file that are searched for the manifest's name."""
 MAX_COMPRESSION_RATIO = 1100
 """Deflate compresses at most 1032-fold; an entry that claims clearly more is a zip bomb."""
-_EPOCH = (1980, 1, 1, 0, 0, 0)
+_ENTRY_TIME = (1980, 1, 1, 0, 0, 0)
 _CHECKSUM_LENGTH = len(f"sha256:{'0' * 64}")
 FILES = ("card.json", "samples.jsonl", "records.jsonl")
 GATED_FILES = ("card.json", "samples.jsonl", "withheld.jsonl")
@@ -130,7 +130,7 @@ def _contents(run: Run, *, gated: bool) -> Iterator[tuple[str, Iterable[bytes]]]
 
 def _add_file(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> File:
     digest, size = sha256(), 0
-    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry = zipfile.ZipInfo(name, _ENTRY_TIME)
     entry.compress_type = zipfile.ZIP_DEFLATED
     with archive.open(entry, "w", force_zip64=True) as stream:
         for chunk in chunks:

@@ -38,6 +38,7 @@ TOLERANCE = 1e-9
 """Tolerance for floats, because the last digits of a mean may differ between processors."""
 SUMMARY_FIELDS = ("expected", "counts", "coverage", "truncated", "tokens")
 JUDGE_FIELDS = ("verdicts", "unreadable", "waiting", "tokens", "drawn", "agreement", "both_sides")
+"""Fields of the card, and of the card's `judge`, that are recomputed."""
 
 
 class Verification(Struct, frozen=True, kw_only=True):

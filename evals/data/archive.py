@@ -51,7 +51,7 @@ class Tree:
         return self._prefix + name in self._names if self._zip else (self.root / name).is_file()
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading; raises DataError if it is missing."""
+        """Open a file for reading; raises DataError if it is missing or cannot be opened."""
         try:
             return self._zip.open(self._prefix + name) if self._zip else disk.open_regular(self.root / name)
         except (KeyError, *UNREADABLE) as error:

@@ -35,7 +35,7 @@ from evals.validation import cause
 
 Kind = Literal["gold", "question", "duplicate"]
 EXCLUDED, CORRECTED = "excluded", "corrected"
-SUFFIX = "_corrected"
+CORRECTED_SUFFIX = "_corrected"
 
 
 class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +74,7 @@ class Errata(Struct, frozen=True):
     @property
     def excluded(self) -> frozenset[str]:
         """Return the ids that corrected metrics exclude."""
-        return frozenset(item for item, erratum in self.items.items() if parts(erratum, 0.0).get(EXCLUDED))
+        return frozenset(item for item, erratum in self.items.items() if marks_of(erratum, 0.0).get(EXCLUDED))
 
     def affects_any(self, ids: Iterable[str]) -> bool:
         """Return whether any of the samples has an erratum."""
@@ -140,7 +140,7 @@ def corrected_metrics(metrics: Sequence[Metric], errata: Errata, ids: Iterable[s
             if metric.headline and metric.pool != "whole" and not metric.scorer:
                 corrected = structs.replace(
                     metric,
-                    name=metric.name + SUFFIX,
+                    name=metric.name + CORRECTED_SUFFIX,
                     of=CorrectedMetric(metric.of, errata.excluded),
                     headline=False,
                 )
@@ -175,6 +175,6 @@ def _as_corrected(point: Point) -> Point:
     return point if value is None else structs.replace(point, value=value)
 
 
-def parts(erratum: Erratum, value: float | None) -> Mapping[str, float]:
-    """Return the score's `parts` that mark an erratum; `value`: the value under the correct gold answer, None if unknown."""
+def marks_of(erratum: Erratum, value: float | None) -> Mapping[str, float]:
+    """Return the entries of a score's `parts` that mark an erratum; `value`: under the correct gold answer, None if unknown."""
     return {EXCLUDED: 1.0} if erratum.kind != "gold" or value is None else {CORRECTED: value}

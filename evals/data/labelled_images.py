@@ -63,14 +63,14 @@ class LabelledImage(NamedTuple):
 
 
 def samples(data: Data, source: Source) -> Iterator[Sample]:
-    """Yield a sample per image, whose group is its class; raises DataError, e.g. for a label out of range."""
+    """Yield a sample per image, with its class as the group; raises DataError, e.g. for a label out of range."""
     for labelled in _labelled_images(data, source):
         if not 0 <= labelled.label < source.classes:
             raise DataError(
                 f"{data.suite}: {labelled.id}: label {labelled.label}, "
                 f"but {source.name} has the classes 0 to {source.classes - 1}"
             )
-        media = _media(data, labelled.image)
+        media = _stored_media(data, labelled.image)
         yield Sample(
             id=labelled.id,
             question=() if media is None else (media,),
@@ -79,7 +79,7 @@ def samples(data: Data, source: Source) -> Iterator[Sample]:
         )
 
 
-def _media(data: Data, value: object) -> Media | None:
+def _stored_media(data: Data, value: object) -> Media | None:
     if data.media is None:
         return None
     if isinstance(value, Path):
@@ -108,7 +108,7 @@ def _labelled_images(data: Data, source: Source) -> Iterator[LabelledImage]:
 
 def _from_rows(data: Data, split: Split, source: Source) -> Iterator[LabelledImage]:
     for number, row in enumerate(data.rows(split)):
-        image_value, label = _column(data, row, IMAGE_COLUMNS), _column(data, row, LABEL_COLUMNS)
+        image_value, label = _first_value(data, row, IMAGE_COLUMNS), _first_value(data, row, LABEL_COLUMNS)
         if isinstance(label, bool) or not isinstance(label, int):
             raise DataError(f"{data.suite}: row {number + 1}: the label {str(label)[:40]!r} is not a number")
         if source.original_classes and data.origin == "hub":
@@ -117,7 +117,7 @@ def _from_rows(data: Data, split: Split, source: Source) -> Iterator[LabelledIma
         yield LabelledImage(str(name), image_value, label, str(row.get("class") or ""))
 
 
-def _column(data: Data, row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+def _first_value(data: Data, row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     for name in names:
         if row.get(name) is not None:
             return row[name]

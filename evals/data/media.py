@@ -11,7 +11,7 @@ import asyncio
 import os
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -32,6 +32,7 @@ MAX_BYTES = 200_000_000
 INLINE_BYTES = 256 * 1024
 """Files up to this size are read on the event loop, since a thread would take longer."""
 UNCONVERTED_FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+"""Formats that are sent as they are -> MIME type."""
 READABLE_FORMATS = (*UNCONVERTED_FORMATS, "TIFF", "BMP")
 EXIF_ORIENTATION = 0x0112
 _FOLDERS: dict[str, None] = {}
@@ -55,6 +56,11 @@ def image(data: Data, value: object) -> Media | None:
     if data.media is None:
         return None
     return store_image(data.media, _image_bytes(data, value), max_pixels=data.max_pixels)
+
+
+def images(data: Data, values: Iterable[object]) -> list[Media]:
+    """Store the images of a row, see `image`; empty if no model is called."""
+    return [media for value in values if (media := image(data, value)) is not None]
 
 
 def image_size(data: Data, value: object) -> tuple[int, int]:

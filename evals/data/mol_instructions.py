@@ -44,7 +44,7 @@ _TAGGED_ANSWER = re.compile(r"\s*<(SELFIES|SMILES|NUMBER)>\s*([^<>]*?)\s*</\1>\s
 
 def rows(data: Data, task: Task) -> Iterator[Row]:
     """Yield a task's test rows, unchanged."""
-    tree = _archive(data)
+    tree = _open_archive(data)
     if tree is None:
         all_rows = data.rows(Split(hub=HUB, revision=REVISION, stems=(task.name,), rows=task.rows or None))
     else:
@@ -61,7 +61,7 @@ def rows(data: Data, task: Task) -> Iterator[Row]:
         raise DataError(f"mol-instructions: {HUB} has {count} test rows of {task.name}, expected {task.rows}")
 
 
-def _archive(data: Data) -> Tree | None:
+def _open_archive(data: Data) -> Tree | None:
     """Return the hub's archive; None if the rows are in one file per task."""
     if data.origin == "hub":
         return Tree(download_archive("mol-instructions", HUB, ARCHIVE, REVISION))
@@ -94,7 +94,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
         yield Sample(
             id=f"{task.name}.{position}",
             question=(Text(question),),
-            target=_number(gold, task, position) if task.kind == "number" else gold,
+            target=_parse_number(gold, task, position) if task.kind == "number" else gold,
             unit="hartree" if task.kind == "number" else "",
             group=_energy_kind(question) if task.kind == "number" else "",
             cluster=input_text if counts[input_text] > 1 else "",
@@ -119,7 +119,7 @@ def _parse_row(row: Row, task: Task, position: int) -> tuple[str, str, str]:
     return input_text, question, (tag[2] if tag else gold).strip()
 
 
-def _number(gold: str, task: Task, position: int) -> float:
+def _parse_number(gold: str, task: Task, position: int) -> float:
     try:
         return float(gold)
     except ValueError:

@@ -42,7 +42,7 @@ def _samples(rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
         yield Sample(
             id=str(row.get("id", number)),
             question=(Text("" if question is None else str(question)),),
-            target=_letter(target, choices, number) if choices else _target(target),
+            target=_gold_letter(target, choices, number) if choices else _gold_answer(target),
             choices=choices,
             group=str(row.get("group") or row.get("subject") or ""),
             meta={"row": {str(key): value for key, value in row.items()}},
@@ -53,13 +53,13 @@ def _first_value(row: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 
-def _target(target: Any) -> str | float | tuple[str, ...]:
+def _gold_answer(target: Any) -> str | float | tuple[str, ...]:
     if isinstance(target, list | tuple):
         return tuple(map(str, target))
     return float(target) if isinstance(target, float) else str(target)
 
 
-def _letter(target: Any, choices: Sequence[str], number: int) -> str:
+def _gold_letter(target: Any, choices: Sequence[str], number: int) -> str:
     letters = string.ascii_uppercase[: len(choices)]
     if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < len(choices):
         return letters[target]

@@ -19,11 +19,11 @@ from msgspec import structs
 
 from evals.types import Media, Sample, Text
 
-_decode = msgspec.msgpack.Decoder(Sample).decode
-_encode = msgspec.msgpack.Encoder().encode
+_decode_sample = msgspec.msgpack.Decoder(Sample).decode
+_encode_sample = msgspec.msgpack.Encoder().encode
 
 
-def _close(file: IO[bytes]) -> None:
+def _close_quietly(file: IO[bytes]) -> None:
     with suppress(OSError):  # flushing its buffer fails on a full disk
         file.close()
 
@@ -53,7 +53,7 @@ class SampleStore:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="evals-")  # noqa: SIM115 - lives as long as the store
-        weakref.finalize(self, _close, self._file)
+        weakref.finalize(self, _close_quietly, self._file)
         self._offsets = array("Q", [0])
         self.ids: list[str] = []
         self.groups: list[str] = []
@@ -72,8 +72,8 @@ class SampleStore:
             first = self._first_positions.setdefault(key, len(self.ids))
             if first != len(self.ids):
                 self._links.append((first, len(self.ids)))
-        written = self._file.write(_encode(sample))
-        self._offsets.append(self._offsets[-1] + written)
+        size = self._file.write(_encode_sample(sample))
+        self._offsets.append(self._offsets[-1] + size)
         self.ids.append(sample.id)
         self.groups.append(sys.intern(sample.group))
         self.clusters.append(sys.intern(sample.cluster))
@@ -106,7 +106,7 @@ class SampleStore:
 
     def __getitem__(self, position: int) -> Sample:
         start, end = self._offsets[position], self._offsets[position + 1]
-        sample = _decode(os.pread(self._file.fileno(), end - start, start))
+        sample = _decode_sample(os.pread(self._file.fileno(), end - start, start))
         cluster = self.clusters[position]
         return sample if sample.cluster == cluster else structs.replace(sample, cluster=cluster)
 

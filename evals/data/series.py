@@ -36,8 +36,8 @@ MAX_VALUES = 20_000_000
 MAX_CHANNELS = 4_096
 MAX_TEXT_CHARS = 60_000
 """Maximum characters of a time series or structure as text."""
-NPY = "application/x-npy"
-CIF = "chemical/x-cif"
+NPY_TYPE = "application/x-npy"
+CIF_TYPE = "chemical/x-cif"
 
 
 def series(
@@ -56,16 +56,18 @@ def series(
     raw = read_below_folder(data, value) if isinstance(value, str) else value
     raw = raw if isinstance(raw, bytes) else b""
     try:
-        array = _checked_values(_array(raw, value), rate_hz, channels)
+        array = _checked_values(_parse_array(raw, value), rate_hz, channels)
     except (ValueError, TypeError, EOFError, OSError) as error:
-        return _refused_media(data.media, "time_series", NPY, raw or repr(value)[:1000].encode(), str(error))
+        return _refused_media(
+            data.media, "time_series", NPY_TYPE, raw or repr(value)[:1000].encode(), str(error)
+        )
     stream = BytesIO()
     np.save(stream, array, allow_pickle=False)
     digest = store_bytes(data.media, stream.getvalue())
     length, count = array.shape
     names = tuple(channels) or tuple(str(n) for n in range(1, count + 1))
     media = Media(
-        "time_series", NPY, digest, stream.tell(), rate_hz=float(rate_hz), length=length, channels=names
+        "time_series", NPY_TYPE, digest, stream.tell(), rate_hz=float(rate_hz), length=length, channels=names
     )
     if "time_series" in data.model_inputs:
         return media
@@ -78,7 +80,7 @@ def series(
     return structs.replace(media, sent=str(AsText(len(text))))
 
 
-def _array(raw: bytes, value: object) -> NDArray[Any]:
+def _parse_array(raw: bytes, value: object) -> NDArray[Any]:
     """Return the array of a value in any form that `series` accepts, time on its first axis."""
     import numpy as np
 
@@ -166,8 +168,8 @@ def structure(data: Data, value: object) -> Media | None:
     try:
         text = _cif_text(raw)
     except ValueError as error:
-        return _refused_media(data.media, "structure", CIF, raw, str(error))
-    return Media("structure", CIF, store_bytes(data.media, raw), len(raw), sent=str(AsText(len(text))))
+        return _refused_media(data.media, "structure", CIF_TYPE, raw, str(error))
+    return Media("structure", CIF_TYPE, store_bytes(data.media, raw), len(raw), sent=str(AsText(len(text))))
 
 
 def _cif_text(raw: bytes) -> str:
@@ -196,11 +198,11 @@ def inline_text_media(prompt: Prompt) -> Prompt:
     """Return a prompt in which media sent as text are inlined; raises Rejected for a time series or structure marked refused."""
     if not any(isinstance(p, Media) and p.kind in AS_TEXT for m in prompt.messages for p in m.parts):
         return prompt
-    messages = tuple(Message(m.role, tuple(_inlined(part) for part in m.parts)) for m in prompt.messages)
+    messages = tuple(Message(m.role, tuple(_inline(part) for part in m.parts)) for m in prompt.messages)
     return structs.replace(prompt, messages=messages)
 
 
-def _inlined(part: Part) -> Part:
+def _inline(part: Part) -> Part:
     if not isinstance(part, Media) or part.kind not in AS_TEXT:
         return part
     if isinstance(parse_sent(part.sent), Refused):

@@ -48,7 +48,7 @@ class Split(Struct, frozen=True, kw_only=True):
     config: str | None = None
     split: str = "test"
     stems: tuple[str, ...]
-    """File names without extension; `stem-*` (shards) and the folder `data/` are searched, too."""
+    """File names without extension; shards (`stem-*`, `stem_part*`) and the folder `data/` are searched for, too."""
     in_single_file: bool = True
     """Whether a single file passed by the user contains this split."""
     rows: int | None = None

@@ -207,7 +207,7 @@ def _with_erratum(
     if isinstance(score, Failure):
         return score
     value = corrected.value if isinstance(corrected, Score) else None
-    return structs.replace(score, parts={**score.parts, **data_errata.parts(erratum, value)})
+    return structs.replace(score, parts={**score.parts, **data_errata.marks_of(erratum, value)})
 
 
 def without_hidden_text(reply: Reply) -> Reply:

@@ -26,7 +26,7 @@ from evals.vision import preprocessing, weights
 from evals.vision.preprocessing import Preprocessing
 from evals.vision.weights import Tensors
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 Dimension = Annotated[int, Meta(ge=0, le=65_536)]
 Argument = bool | Dimension | float | str | None | list[Dimension | float | str]
 MAX_DEPTH = 512
@@ -120,7 +120,7 @@ class Backbone:
         """Return the weights in the folder; raises UsageError."""
         if self.folder is None:
             raise UsageError(f"{self.label}: {self.source} is not a folder")
-        return weights.read(self.folder / WEIGHTS, label=self.label)
+        return weights.read(self.folder / WEIGHTS_FILE, label=self.label)
 
 
 def _find_folder(source: str, recipe_folder: Path) -> Path | None:
@@ -134,9 +134,9 @@ def _find_folder(source: str, recipe_folder: Path) -> Path | None:
 
 
 def _read_config(folder: Path, label: str) -> _Config:
-    path = folder / CONFIG
+    path = folder / CONFIG_FILE
     if not path.is_file():
-        raise UsageError(f"{label}: {folder} has no {CONFIG}: it is not a timm checkpoint folder")
+        raise UsageError(f"{label}: {folder} has no {CONFIG_FILE}: it is not a timm checkpoint folder")
     try:
         raw = disk.read_small(path)
         fields = msgspec.json.decode(raw, type=dict[str, Any])

@@ -15,7 +15,7 @@ from evals.merging import identity
 from evals.vision import recipe as recipes
 from evals.vision import tuned as tuning
 from evals.vision import weights
-from evals.vision.backbone import CONFIG, WEIGHTS, Backbone, require_libraries
+from evals.vision.backbone import CONFIG_FILE, WEIGHTS_FILE, Backbone, require_libraries
 from evals.vision.preprocessing import Preprocessing
 from evals.vision.recipe import WITHOUT_PARTS, Recipe
 from evals.vision.tuned import TunedWeights
@@ -62,7 +62,7 @@ def from_recipe(path: Path) -> Network:
     if head not in tuned.replaced or tuned.replaced[head].dim() != 2:
         raise UsageError(f"tuned {recipe.tuned} has no {head}: without a classifier head it cannot classify")
     module = backbone.create(len(tuned.replaced[head]))
-    _load(module, _tuned_state(recipe, backbone, tuned), label=str(recipe.path))
+    _load_state(module, _tuned_state(recipe, backbone, tuned), label=str(recipe.path))
     difference = _attach_parts(module, tuned, preprocessing, merge=recipe.merge, label=str(recipe.path))
     key = identity.hash_json(
         {
@@ -77,7 +77,7 @@ def from_recipe(path: Path) -> Network:
         name=f"{recipe.name}-{key[:8]}", module=module, preprocessing=preprocessing,
         classes=len(tuned.replaced[head]), parameters=network_size + (0 if recipe.merge else tuned.parameter_count),
         trained=_trained_count(tuned, module, backbone.classifier), key=key,
-        notes=(_summary(recipe, backbone, difference), f"images: {preprocessing}"),
+        notes=(_tuning_note(recipe, backbone, difference), f"images: {preprocessing}"),
     )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def _create_pretrained(backbone: Backbone, *, classes: int | None) -> Any:
     return backbone.create(pretrained_classes if classes is None else classes, pretrained=True)
 
 
-def _load(module: Any, state: Tensors, *, label: str) -> None:
+def _load_state(module: Any, state: Tensors, *, label: str) -> None:
     weights.require_matching(state, module.state_dict(), label=label)
     with foreign_code(lambda why: UsageError(f"{label}: {why[:300]}")):
         module.load_state_dict(state)
@@ -166,7 +166,7 @@ def _trained_count(tuned: TunedWeights, module: Any, classifier: str) -> int:
     return tuned.parameter_count + sum(counts)
 
 
-def _summary(recipe: Recipe, backbone: Backbone, difference: float | None) -> str:
+def _tuning_note(recipe: Recipe, backbone: Backbone, difference: float | None) -> str:
     tag = (
         f" (weights {backbone.tag})"
         if backbone.tag and not recipe.weights and backbone.folder is None
@@ -194,7 +194,7 @@ def from_name(rest: str) -> Network:
     if Path(rest).expanduser().is_dir():
         name, checkpoint = rest, ""
     path = Path(checkpoint).expanduser() if checkpoint else None
-    is_folder = path is not None and (path / CONFIG).is_file()
+    is_folder = path is not None and (path / CONFIG_FILE).is_file()
     backbone = Backbone(str(path) if is_folder else name, recipe_folder=Path(), label=label)
     if is_folder and backbone.name != name:
         raise UsageError(f"{label}: {path} contains a {backbone.name}, not a {name}")
@@ -202,7 +202,7 @@ def from_name(rest: str) -> Network:
         module = _create_with_weights(backbone, backbone.weights(), label)
         short_name = backbone.folder.resolve().name
     elif path is not None:
-        file = path / WEIGHTS if path.is_dir() else path
+        file = path / WEIGHTS_FILE if path.is_dir() else path
         module = _create_with_weights(backbone, weights.read(file, label=label), label)
         short_name = path.resolve().stem
     else:
@@ -218,7 +218,7 @@ def _create_with_weights(backbone: Backbone, state: Tensors, label: str) -> Any:
             f"{label}: no {backbone.classifier}.weight: without a classifier head it cannot classify"
         )
     module = backbone.create(len(head))
-    _load(module, state, label=label)
+    _load_state(module, state, label=label)
     return module
 
 

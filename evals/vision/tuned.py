@@ -35,7 +35,7 @@ _ADAPTER_TENSOR = re.compile(
     r"(?P<block>.+)\.adapter_(?P<site>attn|mlp)\.conv_(?P<half>[AB])\.(?P<kind>weight|bias)"
 )
 _EXPERTS_TENSOR = re.compile(r"(?P<block>.+)\.alore_(?P<site>attn|mlp)\.(?P<half>down|up)")
-SCALES = "alore.scales"
+SCALES_NAME = "alore.scales"
 
 
 class TunedWeights(Struct, frozen=True, kw_only=True):
@@ -135,12 +135,12 @@ def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, sca
 def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
     grouped, others = _group_by_layer(tensors, _EXPERTS_TENSOR)
     _require_nonempty(grouped, label, "alore_attn")
-    scales = others.pop(SCALES, None)
+    scales = others.pop(SCALES_NAME, None)
     if scales is None:
-        raise UsageError(f"{label}: {SCALES}, the matrices that all layers share, is missing")
+        raise UsageError(f"{label}: {SCALES_NAME}, the matrices that all layers share, is missing")
     count = scales.shape[0] if scales.dim() else 0
     if count < 1 or tuple(scales.shape) != (count, count, count):
-        raise UsageError(f"{label}: {SCALES} is {list(scales.shape)}, not n x n x n for n experts")
+        raise UsageError(f"{label}: {SCALES_NAME} is {list(scales.shape)}, not n x n x n for n experts")
     by_layer: dict[str, Part] = {}
     for layer, part in grouped.items():
         down, up = _require_tensors(part, ("down", "up"), label=label, layer=layer)

@@ -49,7 +49,7 @@ def test_pictures_stand_at_their_marks(tmp_path: Path) -> None:
         assert isinstance(sample.question[0], Media)
     row = {"index": 1, "question": "<image> and <image>?", "image": ["images/bars.png"]}
     with pytest.raises(DataError, match="2 placeholders for 1 images"):
-        list(sfe._parts(data, row))
+        list(sfe._question_parts(data, row))
 
 
 @pytest.mark.parametrize(
