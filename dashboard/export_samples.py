@@ -49,9 +49,7 @@ def body(entry: Entry, title: str, *, limit: int) -> Iterator[str]:
 def _sample_html(item: Item) -> Iterator[str]:
     yield f"<details><summary>Question</summary><pre>{_escape(item.prompt_text)}</pre></details>"
     answer = item.score.answer if item.score else None
-    target = item.sample.target if item.sample else ""
-    gold = ", ".join(target) if isinstance(target, tuple) else str(target)
-    yield f"<p>answer: {_escape(answer or 'no answer')} · gold: {_escape(gold)}</p>"
+    yield f"<p>answer: {_escape(answer or 'no answer')} · gold: {_escape(item.gold)}</p>"
     if item.score and item.score.why:
         yield f'<p class="pale">{_escape(item.score.why)}</p>'
     if isinstance(item.outcome, Failure):

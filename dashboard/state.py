@@ -6,7 +6,7 @@ A page keeps its state in the URL: give its widgets a `key` and `bind="query-par
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -105,6 +105,12 @@ def draw_trust(entry: Entry) -> None:
     if facts:
         text = "; ".join(facts)
         st.caption(safe.label(f"{text[0].upper()}{text[1:]}", 900))
+
+
+def marks_legend(meanings: Mapping[str, str]) -> str:
+    """Return the legend of these marks as Markdown; empty if there are none."""
+    marks = "; ".join(f"**{mark}** {safe.literal(meaning)}" for mark, meaning in meanings.items())
+    return f"Marks: {marks}." if marks else ""
 
 
 def draw_estimate(estimate: Estimate, coverage: float) -> None:

@@ -6,7 +6,7 @@ Colour is never the only carrier of information: shape, position or text conveys
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import altair as alt
@@ -72,17 +72,14 @@ LEGEND = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=170)
 
 def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
     """Draw science against general ability: measured models as filled points with error bars, reported ones as hollow."""
+    colours = alt.Scale(domain=list(KINDS), range=list(palette(dark=dark)[:2]))
+    shapes = alt.Scale(domain=list(KINDS), range=["circle", "diamond"])
+    kind_shape = alt.Shape("kind:N", scale=shapes, legend=LEGEND)
     base = alt.Chart(place_labels(points, "general", "science")).encode(
         _axis(alt.X, "general"),
         _axis(alt.Y, "science"),
-        _kind_colour(dark=dark),
-        tooltip=[
-            "model:N",
-            "kind:N",
-            "protocol:N",
-            alt.Tooltip("general:Q", format=".1f"),
-            alt.Tooltip("science:Q", format=".1f"),
-        ],
+        alt.Color("kind:N", scale=colours, legend=LEGEND),
+        tooltip=["model:N", "kind:N", "protocol:N", *_tooltips(("general", "science"), ".1f")],
     )
     layers = _point_labels(base, _axis(alt.Y, "science", "_name"), dark=dark)
     kinds = set(points["kind"])
@@ -90,7 +87,7 @@ def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetCh
         hollow = base.transform_filter("datum.kind == 'reported'").mark_point(
             size=90, strokeWidth=2, opacity=1
         )
-        layers.append(hollow.encode(shape=_kind_shape()))
+        layers.append(hollow.encode(shape=kind_shape))
     if "measured" in kinds:
         measured = base.transform_filter("datum.kind == 'measured'")
         horizontal_bars = measured.mark_rule(strokeWidth=1.5).encode(
@@ -99,9 +96,13 @@ def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetCh
         vertical_bars = measured.mark_rule(strokeWidth=1.5).encode(
             _axis(alt.Y, "science", "_low"), alt.Y2("science_high:Q")
         )
-        markers = measured.mark_point(size=90, filled=True, opacity=1).encode(shape=_kind_shape())
+        markers = measured.mark_point(size=90, filled=True, opacity=1).encode(shape=kind_shape)
         layers += [horizontal_bars, vertical_bars, markers]
     return alt.layer(*layers).properties(height=460)
+
+
+def _tooltips(names: Sequence[str], number_format: str) -> list[alt.Tooltip]:
+    return [alt.Tooltip(f"{name}:Q", format=number_format) for name in names]
 
 
 def _axis(channel: type[alt.X] | type[alt.Y], name: str, suffix: str = "") -> Any:
@@ -233,7 +234,7 @@ def grouped_bars(
     colours = alt.Scale(domain=models, range=[palette(dark=dark)[i % 8] for i in range(len(models))])
     legend = alt.Legend(title=None, orient="bottom", columns=columns, labelLimit=300)
     y_scale, digits = (alt.Scale(domain=[0, 100]), 1) if unit == "%" else (alt.Scale(zero=True), 2)
-    numbers = (alt.Tooltip(f"{name}:Q", format=f".{digits}f") for name in ("value", "low", "high"))
+    numbers = _tooltips(("value", "low", "high"), f".{digits}f")
     base = alt.Chart(bars_frame).encode(tooltip=["model:N", "kind:N", "suite:N", *numbers])
     measured = "datum.kind == 'measured'"
     bars = base.mark_bar(strokeWidth=1.5).encode(
@@ -252,24 +253,13 @@ def grouped_bars(
     return alt.layer(*layers).properties(height=340 + 30 * len(models) // columns)
 
 
-def _kind_colour(*, dark: bool) -> alt.Color:
-    blue, orange, *_ = palette(dark=dark)
-    return alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS), range=[blue, orange]), legend=LEGEND)
-
-
-def _kind_shape() -> alt.Shape:
-    return alt.Shape(
-        "kind:N", scale=alt.Scale(domain=list(KINDS), range=["circle", "diamond"]), legend=LEGEND
-    )
-
-
 def running_mean(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
     """Draw a running mean with its confidence band, in percent."""
     blue = palette(dark=dark)[0]
     frame = table.assign(**{name: 100 * table[name] for name in ("mean", "low", "high")})
     base = alt.Chart(frame).encode(
         alt.X("n:Q", title="records scored", axis=alt.Axis(tickMinStep=1, tickCount=6)),
-        tooltip=["n:Q", *(alt.Tooltip(f"{name}:Q", format=".1f") for name in ("mean", "low", "high"))],
+        tooltip=["n:Q", *_tooltips(("mean", "low", "high"), ".1f")],
     )
     band = base.mark_area(color=blue, opacity=0.2).encode(
         alt.Y("low:Q", title="%", scale=alt.Scale(domain=[0, 100])), alt.Y2("high:Q")
@@ -297,12 +287,7 @@ def pareto(
     base = alt.Chart(place_labels(frame, cost, "value", name="name")).encode(
         alt.X(f"{cost}:Q", title=cost_title, scale=_padded_scale(table[cost]), axis=alt.Axis(tickCount=6)),
         alt.Color("status:N", scale=kinds, legend=LEGEND),
-        tooltip=[
-            "model:N",
-            alt.Tooltip("value:Q", format=".4g"),
-            alt.Tooltip(f"{cost}:Q", format=".4g"),
-            "n:Q",
-        ],
+        tooltip=["model:N", *_tooltips(("value", cost), ".4g"), "n:Q"],
     )
     score = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=6))
     line = base.transform_filter("datum.optimal").mark_line(interpolate="step-after", color=blue, opacity=0.6)
@@ -330,6 +315,7 @@ def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | a
     domain = [name or "first" for name in GATE_VERDICTS]
     colours = alt.Scale(domain=domain, range=[green, orange, yellow, grey, blue])
     shapes = alt.Scale(domain=domain, range=["circle", "triangle-down", "square", "cross", "diamond"])
+    started = alt.Tooltip("started:T", format="%Y-%m-%d %H:%M")
     base = alt.Chart(frame).encode(
         alt.X(
             "started:T",
@@ -338,12 +324,10 @@ def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | a
             axis=alt.Axis(tickCount=5, format="%Y-%m-%d", labelOverlap=True),
         ),
         tooltip=[
-            alt.Tooltip("started:T", format="%Y-%m-%d %H:%M"),
+            started,
             "model:N",
             "run:N",
-            alt.Tooltip("value:Q", format=".4g"),
-            alt.Tooltip("low:Q", format=".4g"),
-            alt.Tooltip("high:Q", format=".4g"),
+            *_tooltips(("value", "low", "high"), ".4g"),
             "n:Q",
             "gate:N",
             "changed:N",

@@ -128,17 +128,21 @@ def lengths(frame: pd.DataFrame, *, unit: str, score: str, dark: bool) -> alt.La
     )
     tooltip = [alt.Tooltip("length:N", title=unit), alt.Tooltip("value:Q", format=".4g"), alt.Tooltip("n:Q", format=","),
            alt.Tooltip("others:Q", format=".4g"), alt.Tooltip("truncated:Q", format=".1%")]  # fmt: skip
-    scale = alt.Scale(domain=["this run", "other runs, same samples"], range=[blue, orange])
+    series = ["this run", "other runs, same samples"]
     legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
-    shapes = alt.Scale(domain=["this run", "other runs, same samples"], range=["circle", "diamond"])
+    colour = alt.Color("series:N", scale=alt.Scale(domain=series, range=[blue, orange]), legend=legend)
+    shape = alt.Shape("series:N", scale=alt.Scale(domain=series, range=["circle", "diamond"]), legend=legend)
     lines = base.mark_rule(color=blue, strokeWidth=2).encode(
         alt.Y("value_low:Q", title=score, scale=alt.Scale(zero=True), axis=AXIS), alt.Y2("value_high:Q")
     )
-    this_run = base.transform_calculate(who="'this run'").mark_point(filled=True, size=70, opacity=1).encode(
-        alt.Y("value:Q"), alt.Color("who:N", scale=scale, legend=legend), alt.Shape("who:N", scale=shapes, legend=legend), tooltip=tooltip
-    )  # fmt: skip
-    other_runs = base.transform_calculate(who="'other runs, same samples'").mark_point(size=60, opacity=1).encode(
-        alt.Y("others:Q"), alt.Color("who:N", scale=scale, legend=legend), alt.Shape("who:N", scale=shapes, legend=legend), tooltip=tooltip
-    )  # fmt: skip
+    this_run, other_runs = (
+        base.transform_calculate(series=f"'{name}'")
+        .mark_point(filled=is_filled, size=size, opacity=1)
+        .encode(alt.Y(f"{column}:Q"), colour, shape, tooltip=tooltip)
+        for name, column, is_filled, size in (
+            (series[0], "value", True, 70),
+            (series[1], "others", False, 60),
+        )
+    )
     layers = [lines, this_run, other_runs] if frame["others"].notna().any() else [lines, this_run]
     return alt.layer(*layers).properties(height=360, width="container")

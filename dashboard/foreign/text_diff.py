@@ -51,7 +51,6 @@ def diff(left: str, right: str) -> Sides:
 
 
 def _diff_words(left_lines: Sequence[str], right_lines: Sequence[str]) -> tuple[list[Line], list[Line]]:
-    """Return the lines of two passages, with the differing words marked."""
     left_words, right_words = (
         re.findall(r"\n|[^\S\n]+|[\w.]+|[^\w\s]", "\n".join(lines)) for lines in (left_lines, right_lines)
     )

@@ -132,17 +132,14 @@ def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[En
     except StoreError as error:
         run, is_deferred = BrokenRun(Path(path), str(error)), False
     _RUNS[path] = (current_stamp, run)
-    if is_deferred:
-        _enqueue_check(path, current_stamp)
-    return run, 0 if is_deferred else size
-
-
-def _enqueue_check(path: str, current_stamp: store.Stamp) -> None:
+    if not is_deferred:
+        return run, size
     _PENDING.put((path, current_stamp))
     with _CHECKER_LOCK:
         if not _CHECKER:
             _CHECKER.append(Thread(target=_check_queued, daemon=True))
             _CHECKER[0].start()
+    return run, 0
 
 
 def _check_queued() -> None:

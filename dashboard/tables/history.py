@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import pandas as pd
 
 from evals.dashboard.tables.frames import Entry, Stamp, stamp
+from evals.dashboard.tables.leaderboard import run_marks
 from evals.errors import EvalsError
 from evals.records.store import Run
 from evals.types import Estimate
@@ -102,7 +103,7 @@ def _verdict(
 
 
 def table(history: History, *, margin: float, against: BaselineChoice) -> pd.DataFrame:
-    """Return a table with a row per run: score, interval, gate verdict, and changes since the previous run.
+    """Return a table with a row per run: score, interval, marks, gate verdict, and changes since the previous run.
 
     `segment` numbers the sequences of runs without such a change; only within one are scores comparable.
     """
@@ -128,6 +129,7 @@ def table(history: History, *, margin: float, against: BaselineChoice) -> pd.Dat
                 "model": entry.card.model,
                 "run": entry.card.run,
                 "value": value,
+                "marks": "".join(run_marks(entry)),
                 "low": low,
                 "high": high,
                 "n": headline.n,

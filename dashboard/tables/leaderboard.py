@@ -106,15 +106,30 @@ class Cell(Struct, frozen=True, kw_only=True):
 
     @property
     def marks(self) -> dict[str, str]:
-        """Return the run's marks, letter or symbol -> description, as in `evals show`."""
+        """Return the score's marks, letter or symbol -> description."""
         if self.entry is None:
             return {}
-        descriptions = marks(
-            RunRow(cards=(self.entry.card,), headline=self.estimate, challenges=(self.entry.challenge,))
-        )
+        descriptions = run_marks(self.entry)
         if self.has_odd_temperature:
             descriptions["T"] = f"unusual temperature, {temperature(self.entry.card)}"
-        return {letter: text for letter, text in descriptions.items() if letter not in REDUNDANT_MARKS}
+        return descriptions
+
+
+def run_marks(entry: Entry) -> dict[str, str]:
+    """Return a run's marks, letter or symbol -> description, as in `evals show`."""
+    row = RunRow(cards=(entry.card,), headline=entry.headline, challenges=(entry.challenge,))
+    return {mark: text for mark, text in marks(row).items() if mark not in REDUNDANT_MARKS}
+
+
+def mark_meanings(scores: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return each mark of some scores with its meaning for a legend, letters first."""
+    meanings = {
+        mark: MEANINGS.get(mark) or re.sub(r"[, ]*\d.*", "", description) or "few clusters"
+        for descriptions in scores
+        for mark, description in descriptions.items()
+    }
+    letters = sorted(meanings.keys() - MEANINGS.keys())
+    return {mark: meanings[mark] for mark in (*letters, *MEANINGS) if mark in meanings}
 
 
 _CellKey: TypeAlias = tuple[Row, str]
@@ -143,15 +158,8 @@ class Board(NamedTuple):
 
     def marks(self, labels: Iterable[str]) -> dict[str, str]:
         """Return the marks of the scores in these columns with their meanings, letters first."""
-        chosen, meanings = set(labels), dict[str, str]()
-        for (_, label), cell in self.cells.items():
-            if label in chosen:
-                meanings |= {
-                    mark: MEANINGS.get(mark) or re.sub(r"[, ]*\d.*", "", description) or "few clusters"
-                    for mark, description in cell.marks.items()
-                }
-        letters = sorted(meanings.keys() - MEANINGS.keys())
-        return {mark: meanings[mark] for mark in (*letters, *MEANINGS) if mark in meanings}
+        chosen = set(labels)
+        return mark_meanings(cell.marks for (_, label), cell in self.cells.items() if label in chosen)
 
     def chance(self, label: str) -> float | None:
         """Return the expected score of guessing in a column; None if it is unknown."""
@@ -208,16 +216,12 @@ def _mark_temperatures(cells: Mapping[_CellKey, Cell]) -> dict[_CellKey, Cell]:
     for (row, label), cell in cells.items():
         if cell.entry and not row.is_baseline:
             counts[label][temperature(cell.entry.card)] += 1
-    most_frequent = {label: count.most_common(1)[0][0] for label, count in counts.items() if len(count) > 1}
-    return {
-        (row, label): structs.replace(cell, has_odd_temperature=True)
-        if label in most_frequent
-        and cell.entry
-        and not row.is_baseline
-        and temperature(cell.entry.card) != most_frequent[label]
-        else cell
-        for (row, label), cell in cells.items()
-    }
+    marked = dict(cells)
+    for (row, label), cell in cells.items():
+        if cell.entry and not row.is_baseline:
+            is_odd = temperature(cell.entry.card) != counts[label].most_common(1)[0][0]
+            marked[row, label] = structs.replace(cell, has_odd_temperature=is_odd)
+    return marked
 
 
 def newest(runs: Sequence[Entry]) -> Entry:
@@ -286,7 +290,6 @@ def _aggregate_column(suite: str, protocol: str, version: str, estimate: Estimat
 
 @cache
 def _defines_aggregate(suite: str) -> bool:
-    """Return whether a suite defines an aggregate over its variants."""
     try:
         return load.recorded_benchmark(suite).aggregate is not None
     except EvalsError:  # unknown to this version

@@ -39,24 +39,17 @@ def listing(entries: Sequence[Entry]) -> pd.DataFrame:
     Columns: `sample`, `repeat`, `group`, `value` in the first run, and the verdicts in each run, `verdict0`, `verdict1`, ...
     A verdict is `absent` if the run has no record.
     """
-    first_entry, *other_entries = entries
-    repeats = max(1, first_entry.card.config.repeats)
-    joins = "".join(
-        f" LEFT JOIN (SELECT sample, repeat, verdict FROM records WHERE path = ?) AS r{i + 1} "
-        f"ON r{i + 1}.sample = s.id AND r{i + 1}.repeat = t.k"
-        for i in range(len(other_entries))
-    )
-    columns = "".join(
-        f", coalesce(r{i + 1}.verdict, 'absent') AS verdict{i + 1}" for i in range(len(other_entries))
+    repeats = max(1, entries[0].card.config.repeats)
+    columns = "".join(f", coalesce(r{i}.verdict, 'absent') AS verdict{i}" for i in range(len(entries)))
+    joins = " ".join(
+        f"LEFT JOIN (SELECT sample, repeat, verdict, value FROM records WHERE path = ?) AS r{i} "
+        f"ON r{i}.sample = s.id AND r{i}.repeat = t.k"
+        for i in range(len(entries))
     )
     sql = f"""
-        SELECT s.id AS sample, t.k::INT AS repeat, s."group" AS "group", r0.value AS value,
-            coalesce(r0.verdict, 'absent') AS verdict0{columns}
+        SELECT s.id AS sample, t.k::INT AS repeat, s."group" AS "group", r0.value AS value{columns}
         FROM (SELECT id, "group", row_number() OVER () AS position FROM samples WHERE path = ?) AS s
-        CROSS JOIN (SELECT unnest(range(?)) AS k) AS t
-        LEFT JOIN (SELECT sample, repeat, verdict, value FROM records WHERE path = ?) AS r0
-            ON r0.sample = s.id AND r0.repeat = t.k{joins}
-        ORDER BY s.position, t.k"""
+        CROSS JOIN (SELECT unnest(range(?)) AS k) AS t {joins} ORDER BY s.position, t.k"""
     paths = [str(entry.path) for entry in entries]
     return query([entry.path for entry in entries], sql, (paths[0], repeats, *paths))
 
@@ -133,6 +126,12 @@ class Item(Struct, frozen=True, kw_only=True):
     def reply(self) -> Reply | None:
         """Return the reply; None if the call failed."""
         return self.outcome if isinstance(self.outcome, Reply) else None
+
+    @property
+    def gold(self) -> str:
+        """Return the gold answer as text; empty if the suite is gated."""
+        target = self.sample.target if self.sample else ""
+        return ", ".join(target) if isinstance(target, tuple) else str(target)
 
     @property
     def prompt_text(self) -> str:

@@ -243,19 +243,12 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
     for name in [name for name in order if (frame["outcome"] == name).any()]:
         part = frame[frame["outcome"] == name]
         scored = part.dropna(subset=["value"])
-        mean = (
-            stats.clustered_mean(scored["value"].tolist(), scored["cluster"].tolist(), bounds=(0.0, 1.0))
-            if len(scored) > 1
-            else None
-        )
-        rows.append(
-            (
-                name,
-                len(part),
-                len(part) / len(frame),
-                *((mean.value, mean.low, mean.high) if mean else (nan, nan, nan)),
-            )
-        )
+        mean: tuple[float | None, ...] = (nan, nan, nan)
+        if len(scored) > 1:
+            values, clusters = scored["value"].tolist(), scored["cluster"].tolist()
+            interval = stats.clustered_mean(values, clusters, bounds=(0.0, 1.0))
+            mean = (interval.value, interval.low, interval.high)
+        rows.append((name, len(part), len(part) / len(frame), *mean))
     return pd.DataFrame(rows, columns=["outcome", "n", "share", "others", "low", "high"])
 
 

@@ -18,6 +18,7 @@ from evals.dashboard.tables import frames, outcomes
 from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.compare import Match, PairedSamples
 from evals.dashboard.tables.frames import Entry, Index
+from evals.dashboard.tables.leaderboard import mark_meanings, run_marks
 from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
 from evals.plain import count_of
@@ -86,13 +87,9 @@ def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row
     if len(names) == 2:
         for sentence in comparison_text.sentences(Comparison(pairs=tuple(rows), comparable=True, why_not=())):
             st.markdown(safe.label(sentence, 1000))
-    labels = [
-        (match.label, f"{LETTERS[i]} → {LETTERS[j]}")
-        for match in matches
-        if not match.why_not
-        for i, j in combinations(range(len(names)), 2)
-    ]
-    frame = pd.DataFrame([_table_row(*labels[i], rows[i]) for i in comparison.order_by_size(rows)])
+    comparable = [match for match in matches if not match.why_not]
+    pairs = [(match, *pair) for match in comparable for pair in combinations(range(len(names)), 2)]
+    frame = pd.DataFrame([_table_row(*pairs[i], rows[i]) for i in comparison.order_by_size(rows)])
     if len(names) == 2:
         frame = frame.drop(columns="pair").rename(
             columns={"first": "A", "second": "B", "difference": "B − A"}
@@ -110,21 +107,28 @@ def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row
             "coverage": column(help="Share of expected samples and repeats that are scored, in each run.", alignment="right"),
         },
     )  # fmt: skip
+    if legend := state.marks_legend(
+        mark_meanings(run_marks(e) for match in comparable for e in match.entries)
+    ):
+        st.caption(legend)
     return rows
 
 
-def _table_row(label: str, pair: str, row: Row) -> dict[str, object]:
-    first, second = pair.split(" → ")
-    better = {"A better": first, "B better": second}
+def _table_row(match: Match, i: int, j: int, row: Row) -> dict[str, object]:
+    better = {"A better": LETTERS[i], "B better": LETTERS[j]}
+    first, second = (
+        f"{formatting.format_amount(value, row.unit)} {''.join(run_marks(match.entries[k]))}".rstrip()
+        for value, k in ((row.value_a, i), (row.value_b, j))
+    )
     return {
-        "suite": safe.visible(label),
-        "pair": pair,
+        "suite": safe.visible(match.label),
+        "pair": f"{LETTERS[i]} → {LETTERS[j]}",
         "difference": formatting.format_amount(row.difference, row.unit, signed=True),
         "95 % interval": formatting.format_interval(*row.adjusted_interval, row.unit),
         "p (Holm)": formatting.format_p(row.p_adjusted),
         "better": better.get(comparison.better_side(row), comparison.better_side(row)),
-        "first": formatting.format_amount(row.value_a, row.unit),
-        "second": formatting.format_amount(row.value_b, row.unit),
+        "first": first,
+        "second": second,
         "n": row.n,
         "coverage": f"{100 * row.coverage_a:.1f} % / {100 * row.coverage_b:.1f} %",
         "metric": row.metric,
@@ -188,8 +192,8 @@ def draw_quadrants(paired: PairedSamples, row: Row, letters: tuple[str, str]) ->
     st.markdown(
         f"Difference {safe.literal(formatting.format_amount(row.difference, row.unit, signed=True))}, 95 % interval "
         f"{safe.literal(formatting.format_interval(*row.adjusted_interval, row.unit))}, p {safe.literal(formatting.format_p(row.p_adjusted))}, "
-        f"both adjusted by Holm over the table above ({safe.literal(row.test)}, {describe_estimand(row.estimand)}), n = {row.n:,} samples scored in both runs."
-        f"{safe.literal(bounds)}"
+        f"n = {row.n:,} samples scored in both runs. Interval and p are adjusted by Holm over the table above.{safe.literal(bounds)} "
+        f"Test: {safe.literal(row.test)}; it is {describe_estimand(row.estimand)}."
     )
 
 

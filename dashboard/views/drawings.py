@@ -134,7 +134,6 @@ def _draw_image(image: molecules.Drawing | str, alt: str, title: str = "", *, wi
 
 
 def _draw_crystal(description: str, key: str) -> None:
-    """Draw a crystal's unit cell and its properties."""
     cell = _draw_in_worker(crystals.read, "crystal", description, dark=state.is_dark())
     if isinstance(cell, str):
         st.caption(f"Not drawn: {safe.label(cell)}")

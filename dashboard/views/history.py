@@ -11,6 +11,7 @@ from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, history, styling
 from evals.dashboard.tables.history import BaselineChoice, History
+from evals.dashboard.tables.leaderboard import mark_meanings, run_marks
 from evals.plain import count_of
 
 BASELINES: tuple[BaselineChoice, ...] = ("the first", "the one before")
@@ -45,8 +46,9 @@ def draw_history(suite_history: History, margin: float, against: BaselineChoice)
             f"Changed on {row['started']:%Y-%m-%d}: {safe.label(row['changed'], 300)}. Scores before and after it are not comparable."
         )
     number_format = "%.1f" if unit == "fraction" else "%.4g"
+    legend = state.marks_legend(mark_meanings(map(run_marks, suite_history.entries)))
     st.dataframe(
-        table.drop(columns="segment"), hide_index=True, placeholder="", alt=f"Runs of {suite_history.label}",
+        table.drop(columns=["segment"] if legend else ["segment", "marks"]), hide_index=True, placeholder="", alt=f"Runs of {suite_history.label}",
         column_config={
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
             **{field: st.column_config.NumberColumn(format=number_format) for field in ("value", "low", "high")},
@@ -55,6 +57,8 @@ def draw_history(suite_history: History, margin: float, against: BaselineChoice)
             "verdict": st.column_config.Column(help="Decision of `evals gate`: pass, regression or inconclusive."),
         },
     )  # fmt: skip
+    if legend:
+        st.caption(legend)
 
 
 def margin_in_unit(suite_history: History, share: float) -> float:

@@ -179,10 +179,8 @@ def _width(table: styling.Table, label: str) -> int:
 
 def draw_legend(board: Board, filters: Filters) -> None:
     """Draw the legend of the table and of the marks in it."""
-    marks = board.marks(filters.columns)
-    mark_list = "; ".join(f"**{mark}** {safe.literal(meaning)}" for mark, meaning in marks.items())
-    hint = "Select a score or a model for details."
-    st.caption(f"{LEGEND}{f' Marks: {mark_list}.' if mark_list else ''} {hint}")
+    marks = state.marks_legend(board.marks(filters.columns))
+    st.caption(f"{LEGEND} {marks} Select a score or a model for details.")
 
 
 def draw_mean_note(board: Board, filters: Filters) -> None:

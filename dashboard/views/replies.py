@@ -66,8 +66,6 @@ def _draw_answers(item: Item) -> None:
         gold = "; ".join(_option_text(option) for option in options if option.is_gold)
         st.markdown(f":{safe.ANSWER_COLOUR}-badge[answer] {answer_text}\n\n:green-badge[gold] {gold}")
         return
-    target = item.sample.target if item.sample else ""
-    gold = ", ".join(target) if isinstance(target, tuple) else str(target)
     unit = f" {item.sample.unit}" if item.sample and item.sample.unit else ""
     left, right = st.columns(2)
     with left:
@@ -78,7 +76,7 @@ def _draw_answers(item: Item) -> None:
             _draw_verbatim(safe.shorten(answer, 2_000).text)
     with right:
         st.caption("Gold")
-        _draw_verbatim(safe.shorten(f"{gold}{unit}", 2_000).text)
+        _draw_verbatim(safe.shorten(f"{item.gold}{unit}", 2_000).text)
 
 
 def _option_text(option: Option) -> str:

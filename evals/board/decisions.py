@@ -24,9 +24,9 @@ import msgspec
 from msgspec import Struct
 
 from evals import disk
+from evals.board.policy import parse_toml
 from evals.board.submission import unsuitable_text
 from evals.errors import UsageError
-from evals.validation import cause
 
 NAME = "decisions.toml"
 Kind: TypeAlias = Literal["withdrawn", "disputed", "superseded", "accepted"]
@@ -57,10 +57,7 @@ def read(folder: Path) -> tuple[Decision, ...]:
         return ()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    try:
-        decisions = msgspec.toml.decode(content, type=_DecisionFile).decision
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {cause(error, _DecisionFile)}") from None
+    decisions: tuple[Decision, ...] = parse_toml(content, _DecisionFile, str(path)).decision
     for number, decision in enumerate(decisions, 1):
         for name in ("entry", "by", "reason"):
             text = getattr(decision, name)

@@ -16,7 +16,7 @@ from evals.board import checks, decisions, items, levels, policy, results
 from evals.board.decisions import Decision
 from evals.board.examine import Examination, examine, within_limits
 from evals.board.policy import BoardPolicy
-from evals.board.results import EntryResult, Index, SuiteResult
+from evals.board.results import EntryResult, Index
 from evals.board.submission import SUFFIX, ModelCard
 from evals.errors import UsageError
 from evals.plain import one_line
@@ -163,7 +163,6 @@ def _result_of(
 
 
 def _other_models(examination: Examination, others: Iterable[EntryResult]) -> list[EntryResult]:
-    """Return the results of models other than the examined one."""
     assert examination.submission is not None  # noqa: S101 - an entry without a readable submission is refused earlier
     model = examination.submission.model.casefold()
     return [other for other in others if other.model is not None and other.model.model.casefold() != model]
@@ -185,12 +184,7 @@ def _doubts(
 ) -> Iterator[str]:
     published = [other for other in _other_models(examination, others) if other.status == "accepted"]
     for result in examination.suites:
-        for line in checks.plausibility_doubts(result, _rule(board_policy, result), published):
+        rule = board_policy.rule_of(result.suite, result.protocol)
+        assert rule is not None  # noqa: S101 - `examine` refuses suites without a rule
+        for line in checks.plausibility_doubts(result, rule, published):
             yield f"{result.label}: {line}"
-
-
-def _rule(board_policy: BoardPolicy, result: SuiteResult) -> policy.SuiteRule:
-    rule = board_policy.rule_of(result.suite, result.protocol)
-    if rule is None:
-        raise UsageError(f"{result.label} is not part of the board")
-    return rule

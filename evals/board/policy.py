@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -121,12 +121,17 @@ class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return sha256(msgspec.json.encode(fields)).hexdigest()
 
 
+def parse_toml(content: bytes, kind: Any, source: str) -> Any:
+    """Parse TOML into a struct type; raises UsageError."""
+    try:
+        return msgspec.toml.decode(content, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{source}: {cause(error, kind)}") from None
+
+
 def parse(content: bytes, source: str = NAME) -> BoardPolicy:
     """Parse and check a policy; raises UsageError."""
-    try:
-        policy = msgspec.toml.decode(content, type=BoardPolicy)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{source}: {cause(error, BoardPolicy)}") from None
+    policy: BoardPolicy = parse_toml(content, BoardPolicy, source)
     if policy.format != FORMAT:
         raise UsageError(f"{source}: format {policy.format}; this version reads {FORMAT}")
     if not _BOARD_ID.fullmatch(policy.id):

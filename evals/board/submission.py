@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from evals import disk
-from evals.board.policy import BoardPolicy, Limits
+from evals.board.policy import BoardPolicy, Limits, parse_toml
 from evals.bundles import bundle
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
@@ -114,20 +114,13 @@ def check_model_card(card: ModelCard, source: str) -> None:
         raise UsageError(f"{source}: active_b requires parameters_b, and must not be larger")
 
 
-def _decode(content: bytes, kind: Any, source: str) -> Any:
-    try:
-        return msgspec.toml.decode(content, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{source}: {cause(error, kind)}") from None
-
-
 def read_model_card(path: Path) -> ModelCard:
     """Read and check a `--model-card` file; raises UsageError."""
     try:
         content = disk.read_small(path, MAX_TOML_BYTES)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    card: ModelCard = _decode(content, ModelCard, str(path))
+    card: ModelCard = parse_toml(content, ModelCard, str(path))
     check_model_card(card, str(path))
     return card
 
@@ -244,7 +237,7 @@ def _read_submission(archive: zipfile.ZipFile) -> Submission:
     if info.file_size > MAX_TOML_BYTES:
         raise DataError(f"{NAME} is larger than {MAX_TOML_BYTES >> 10} KB")
     with archive.open(info) as stream:
-        submission: Submission = _decode(stream.read(MAX_TOML_BYTES), Submission, NAME)
+        submission: Submission = parse_toml(stream.read(MAX_TOML_BYTES), Submission, NAME)
     if submission.format != FORMAT:
         raise DataError(f"{NAME}: format {submission.format}; this version reads {FORMAT}")
     check_model_card(submission, NAME)

@@ -115,6 +115,30 @@ def test_marks_are_in_the_cells_and_the_legend(results: Path, opened: Callable[.
         assert words in legend
 
 
+def test_history_and_compare_show_the_marks(results: Path, opened: Callable[..., AppTest]) -> None:
+    different, kept = (entries(results)[verdict].card for verdict in ("different", "consistent"))
+    page = opened("history", model="intern/step-")
+    marks = page.dataframe[0].value.set_index("run")["marks"]
+    assert (marks[different.run], marks[kept.run]) == ("✗≠", "✓●")
+    page.query_params["runs"] = [kept.run, different.run]
+    page.switch_page(state.PAGES["compare"][0]).run()
+    (row,) = page.dataframe[0].value.to_dict("records")
+    assert (row["A"].split()[-1], row["B"].split()[-1]) == ("✓●", "✗≠")
+    for text in (captions(opened("history", model="intern/step-")), captions(page)):
+        assert "**✗** promise broken" in text
+        assert "**≠** challenge: different" in text
+
+
+def test_unmarked_runs_need_no_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synthetic_results.checkpoints(tmp_path, count=2, samples=60)
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(tmp_path))
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60).run()
+    for name in ("history", "compare"):
+        app.switch_page(state.PAGES[name][0]).run()
+        assert "marks" not in app.dataframe[0].value
+        assert "Marks:" not in captions(app)
+
+
 def test_a_number_says_more(results: Path, opened: Callable[..., AppTest]) -> None:
     entry = entries(results)["different"]
     board = build(frames.index(results).entries)

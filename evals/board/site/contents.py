@@ -198,20 +198,15 @@ def _load_results(folder: Path) -> Contents:
         runs = {key: run for (name, key), run in newest.items() if name == model}
         measured = {key: _measure(run) for key, run in runs.items()}
         name = url_name(model)
-        challenges = {key: challenge_of_run(run.path, run.card) for key, run in runs.items()}
+        run_results = {key: result for key, (result, _) in measured.items()}
+        challenges = {
+            key: challenge for key, run in runs.items() if (challenge := challenge_of_run(run.path, run.card))
+        }
+        for key, challenge in challenges.items():
+            if challenge.passed:
+                run_results[key] = run_results[key].with_level("challenged")
         entrants.append(
-            Entrant(
-                name=name,
-                label=model,
-                model=None,
-                results={
-                    key: result.with_level("challenged")
-                    if (challenge := challenges[key]) and challenge.passed
-                    else result
-                    for key, (result, _) in measured.items()
-                },
-                challenges={key: challenge for key, challenge in challenges.items() if challenge},
-            )
+            Entrant(name=name, label=model, model=None, results=run_results, challenges=challenges)
         )
         items_by_entrant[name] = {key: run_items for key, (_, run_items) in measured.items()}
     if not entrants:

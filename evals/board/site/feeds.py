@@ -259,14 +259,13 @@ def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
         ElementTree.SubElement(
             svg, "rect", {"x": str(x), "width": str(width), "height": "20", "fill": colour}
         )
+    font = {
+        "y": "14",
+        "fill": "#fff",
+        "text-anchor": "middle",
+        "font-family": "sans-serif",
+        "font-size": "11",
+    }
     for x, width, text in ((0, left, column.label), (left, right, score)):
-        label = {
-            "x": str(x + width / 2),
-            "y": "14",
-            "fill": "#fff",
-            "text-anchor": "middle",
-            "font-family": "sans-serif",
-            "font-size": "11",
-        }
-        ElementTree.SubElement(svg, "text", label).text = text
+        ElementTree.SubElement(svg, "text", {"x": str(x + width / 2), **font}).text = text
     return bytes(ElementTree.tostring(svg, encoding="utf-8"))

@@ -245,7 +245,6 @@ def _card_rows(entrant: Entrant) -> list[tuple[str, Any]]:
 
 
 def _run_variables(entrant: Entrant, column: Column) -> dict[str, Any]:
-    """Return the template variables of a run's page."""
     result, challenge = entrant.results[column.key], entrant.challenges.get(column.key)
     sampling = result.sampling
     settings = {
