@@ -130,7 +130,7 @@ def test_history_and_compare_show_the_marks(results: Path, opened: Callable[...,
 
 
 def test_unmarked_runs_need_no_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synthetic_results.checkpoints(tmp_path, count=2, samples=60)
+    synthetic_results.write_checkpoints(tmp_path, count=2, samples=60)
     monkeypatch.setenv(state.RESULTS_VARIABLE, str(tmp_path))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60).run()
     for name in ("history", "compare"):
