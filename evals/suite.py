@@ -30,6 +30,8 @@ states that thinking is switched off for scientific benchmarks."""
 GREEDY = Sampling(temperature=0.0)
 GREEDY_32K = Sampling(temperature=0.0, max_tokens=32_768)
 """Greedy decoding with enough tokens for reasoning."""
+MAX_FAULTS = 20
+"""Number of faults after which `check` stops."""
 
 
 class Suite(Struct, frozen=True, kw_only=True):
@@ -243,8 +245,8 @@ class Check(Struct, frozen=True, kw_only=True):
     """Ids of samples for which upstream's rule accepts no reply."""
 
 
-def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
-    """Check, without a model, that the ideal reply to every sample gets full marks; stop after `most` faults.
+def check(suite: Suite, data: Data) -> Check:
+    """Check, without a model, that the ideal reply to every sample gets full marks; stop after `MAX_FAULTS` faults.
 
     If a scorer rejects a gold answer, the data or the scorer is wrong, and no model could get that point.
     """
@@ -264,13 +266,13 @@ def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
                 else [f"{sample.id}: gets full marks, but is listed as unwinnable ({reason})"]
             )
         faults += sample_faults
-        if len(faults) >= most:
+        if len(faults) >= MAX_FAULTS:
             break
     return Check(
         suite=suite.id,
         protocol=suite.protocol,
         samples=count,
-        faults=tuple(faults[:most]),
+        faults=tuple(faults[:MAX_FAULTS]),
         unwinnable=tuple(unwinnable),
     )
 

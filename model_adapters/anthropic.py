@@ -144,7 +144,7 @@ class Claude(HttpModel):
             request["stop_sequences"] = stops
         return merge_fields(request, supported.extra)
 
-    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
+    def parse_response(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Parse a 200 response, and apply stop sequences that the API does not support."""
         reply = parse(raw, seconds=seconds, display_url=self.display_url)
         if "stop" in {*unsupported_settings(self.rule, sampling), *self.rejected_fields.settings}:

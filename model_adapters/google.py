@@ -100,7 +100,7 @@ class Gemini(HttpModel):
         """See `HasRemarks`."""
         return remarks(self.rule, self.name, sampling)
 
-    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
+    def parse_response(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Parse a 200 response, and apply stop sequences that the API does not support."""
         reply = parse(raw, seconds=seconds, display_url=self.display_url)
         return truncate_at_stop(

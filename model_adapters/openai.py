@@ -86,7 +86,7 @@ class Chat(HttpModel):
         """Return the body of a request."""
         return body(self.name, prompt, sampling, await encode_as_data_urls(prompt), switch=self.switch)
 
-    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
+    def parse_response(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Parse a 200 response; raises the error that it reports."""
         reply = parse(raw, seconds=seconds, display_url=self.display_url)
         if sampling.stop and "stop" in self.rejected_fields.settings:
@@ -116,9 +116,9 @@ class Hosted(Chat):
             request[self.max_tokens_field] = request.pop("max_tokens")
         return merge_fields(thinking, request)
 
-    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
+    def parse_response(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Parse a 200 response, and apply stop sequences that the vendor does not support."""
-        reply = super().read(raw, sampling, seconds=seconds)
+        reply = super().parse_response(raw, sampling, seconds=seconds)
         return (
             truncate_at_stop(reply, sampling.stop)
             if "stop" in unsupported_settings(self.rule, sampling)

@@ -31,7 +31,7 @@ from evals.model_adapters.common.retry_after import requested_wait_s
 from evals.model_adapters.common.rules import template_variables
 from evals.model_adapters.common.server_likelihoods import ServerLikelihoods
 from evals.model_adapters.openai import Chat
-from evals.plain import notice
+from evals.plain import count_of, notice
 from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
@@ -97,7 +97,9 @@ class Server(Chat):
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadReply(self.client.without_key(str(invalid_response(raw, error, url)))) from None
         if len(choices) != len(prompts):
-            raise BadReply(f"{len(choices)} replies to {len(prompts)} prompts from {url}")
+            raise BadReply(
+                f"{count_of(len(choices), 'reply', 'replies')} to {len(prompts)} prompts from {url}"
+            )
         echoes = [
             _prompt_logprobs(choice, text, url)
             for choice, text in zip(sorted(choices, key=lambda c: c.index), prompts, strict=True)
@@ -145,7 +147,9 @@ def _likelihood(echo: _LogProbs, start: int, text: str) -> Likelihood:
         raise BadReply("a likelihood is null or NaN")
     top_logprobs = (echo.top_logprobs or [])[start:]
     if len(top_logprobs) != len(token_logprobs):
-        raise BadReply(f"{len(top_logprobs)} top tokens for {len(token_logprobs)} tokens")
+        raise BadReply(
+            f"the server returned the likeliest token for {len(top_logprobs)} of {count_of(len(token_logprobs), 'token')}"
+        )
     greedy = all(
         value >= max((top or {}).values(), default=math.inf)
         for value, top in zip(token_logprobs, top_logprobs, strict=True)

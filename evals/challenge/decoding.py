@@ -93,7 +93,7 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
 
 
 def unrecorded_settings(config: Config, sampling: Sampling) -> str:
-    """Return which settings the card leaves open, so that a server may have set them (vLLM: from `generation_config.json`)."""
+    """Name the settings that are not on the card, so that a server may have set them (vLLM: from `generation_config.json`)."""
     if config.model.partition(":")[0] in ("hf", "smollm2") or not sampling.temperature:
         return ""
     return " and ".join(name for name in ("top_p", "top_k") if getattr(sampling, name) is None)

@@ -50,7 +50,7 @@ def _parse_outcome(model: HttpModel, status: int, raw: bytes, sampling: Sampling
     """Return the reply or the error that the same direct call would have produced."""
     try:
         if 200 <= status < 300:
-            return model.read(raw, sampling, seconds=0.0)
+            return model.parse_response(raw, sampling, seconds=0.0)
         fault = parse_fault(raw)
         raise from_status(status, model.client.without_key(fault.message), code=fault.code)
     except Filtered as error:

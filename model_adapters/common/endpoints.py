@@ -15,7 +15,7 @@ from evals.calls.pace import MAX_LIMIT, Pace
 from evals.errors import Disconnected, Fatal, ModelError, RateLimit, Transient
 from evals.model_adapters.common.balance import Balance
 from evals.model_adapters.common.http import without_secrets
-from evals.plain import notice
+from evals.plain import count_of, notice
 from evals.seams import Decoding, SupportsHeaders, SupportsReplyLikelihoods, TokenLikelihoods
 from evals.types import Likelihood, LogProbs, Model, Prompt, Reply, Sampling
 
@@ -165,16 +165,15 @@ class Endpoint:
         return now - oldest > MIN_SPEEDUP_UNMEASURED * other.mean_s
 
     def remaining_s(self, call: Call, now: float) -> float:
-        """Return the estimated time until a call ends: the difference between its age and the mean duration."""
+        """Return the estimated time until a call ends: how far its age is below, or already above, the mean duration."""
         return abs(self.mean_s - (now - call.started))
 
     @property
     def note(self) -> str:
         """Return the note on the server for the run's card."""
-        replies = "1 reply" if self.replies == 1 else f"{self.replies:,} replies"
         lost = f", lost {self.losses} times" if self.losses > 1 else ", lost once" if self.losses else ""
         reason = f"; not called again: {self.rejection}" if self.rejection else ""
-        return f"endpoint {self.url}: {replies}{lost}{reason}"
+        return f"endpoint {self.url}: {count_of(self.replies, 'reply', 'replies')}{lost}{reason}"
 
 
 class SharedPace:
@@ -308,7 +307,7 @@ class Endpoints:
             reason = next(
                 (e.rejection for e in self._endpoints.values() if e.rejection), "no address is listed"
             )
-            raise Fatal(f"none of the {len(self._endpoints)} servers is left: {reason}")
+            raise Fatal(f"no server is left: {reason}")
         return min([e for e in usable if e not in tried] or usable, key=lambda e: e.load)
 
     def _handle_failure(self, endpoint: Endpoint, error: ModelError, tried: Collection[Endpoint]) -> bool:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class HttpModel:
-    """A model behind one endpoint; subclasses build the request (`body`) and parse the response (`read`)."""
+    """A model behind one endpoint; subclasses build the request (`body`) and parse the response (`parse_response`)."""
 
     accepts: frozenset[str] = frozenset({"image"})
     required_fields: frozenset[str] = frozenset()
@@ -56,7 +56,7 @@ class HttpModel:
                 self.path,
                 body,
                 keep=keep,
-                read=lambda raw, seconds: self.read(raw, sampling, seconds=seconds),
+                parse=lambda raw, seconds: self.parse_response(raw, sampling, seconds=seconds),
             )
         except Filtered as error:
             return Reply(text=str(error), stop="filter", model=self.name)
@@ -65,7 +65,7 @@ class HttpModel:
         """Return the request's body; unset fields are left to the server's defaults."""
         raise NotImplementedError
 
-    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
+    def parse_response(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Parse the body of a 200 response; raises the error that it reports."""
         raise NotImplementedError
 

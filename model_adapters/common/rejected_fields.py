@@ -106,18 +106,18 @@ class RejectedFields:
         body: Body,
         *,
         keep: Mapping[str, Any],
-        read: Callable[[bytes, float], T],
+        parse: Callable[[bytes, float], T],
     ) -> T:
         """Post a body without the rejected fields; if the server names another one, repeat the call without it.
 
-        `keep`: fields that are never omitted. `read`: parses the body of a response and its duration in seconds; it runs
-        inside the retry loop, since some gateways reject a field in a 200 response. Raises the errors of `Client.post` and `read`.
+        `keep`: fields that are never omitted. `parse`: (body of a response, its duration in seconds) -> result; it is called
+        inside the loop, since some gateways reject a field in a 200 response. Raises the errors of `Client.post` and `parse`.
         """
         omitted = dict(self.left_out)
         while True:
             reduced_body = _without_fields(body, omitted)
             try:
-                response = read(*await client.post(path, reduced_body))
+                response = parse(*await client.post(path, reduced_body))
             except (Rejected, ServerFault) as error:
                 field = field_named_in(error, reduced_body, keep)
                 if field is None or field in omitted:

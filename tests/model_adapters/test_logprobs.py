@@ -116,7 +116,7 @@ async def test_spaces_at_the_prompts_end_are_the_continuations() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
-        ({"choices": [PROMPT]}, BadReply, "1 replies to 2 prompts"),
+        ({"choices": [PROMPT]}, BadReply, "1 reply to 2 prompts"),
         ({"choices": [PROMPT, choice("ab", FIRST, index=1)]}, Rejected, "'b' adds no token"),
         ({"choices": [PROMPT, choice("ab", FIRST, (None, -1.0), index=1)]}, BadReply, "null or NaN"),
         ({"choices": [PROMPT, choice("abc", FIRST, (-1.0, -1.0), index=1)]}, Fatal, "ignores `echo`"),
