@@ -94,7 +94,7 @@ def lines(stream: IO[bytes]) -> Iterator[bytes]:
 def create(path: Path, *, append: bool = False, new: bool = False) -> int:
     """Open a file for writing without truncating it, and return its descriptor.
 
-    `new`: remove an existing file first. Raises OSError if the path is a link, a device or a pipe, or if the file has hard links.
+    `new`: remove an existing file first. Raises OSError for a link, a device or a pipe, and for a file with several hard links.
     """
     if new:
         path.unlink(missing_ok=True)

@@ -59,7 +59,7 @@ def visible_gpus() -> list[Gpu]:
 
 
 def _visible_indices(uuids: Sequence[str]) -> list[int]:
-    """Return the indices of the GPUs in CUDA_VISIBLE_DEVICES, which CUDA reads up to the first entry that does not match one GPU."""
+    """Return the indices of the GPUs in CUDA_VISIBLE_DEVICES, which CUDA reads up to the first entry that does not identify a GPU."""
     devices = os.environ.get("CUDA_VISIBLE_DEVICES")
     if devices is None:
         return list(range(len(uuids)))
@@ -93,14 +93,11 @@ def shortfall(profile: Profile, available: Sequence[Gpu]) -> str:
     if not required_gpus(profile) or _suffices(profile, available):
         return ""
     title = profile.name if profile.precision in profile.name else f"{profile.name} {profile.precision}"
-    multi_node = f"--cluster ray with {profile.nodes} such nodes"
-    alternatives = (
-        [multi_node] if profile.nodes > 1 and _suffices(profile, [*available] * profile.nodes) else []
-    )
-    suggestions = ", or ".join([*alternatives, *(_alternative(name) for name in profile.smaller)])
-    return f"{title} needs {required_gpus(profile)}; found {_describe_gpus(available)}" + (
-        f": try {suggestions}" if suggestions else ""
-    )
+    alternatives = [_alternative(name) for name in profile.smaller]
+    if profile.nodes > 1 and _suffices(profile, [*available] * profile.nodes):
+        alternatives.insert(0, f"--cluster ray with {profile.nodes} such nodes")
+    advice = f": try {', or '.join(alternatives)}" if alternatives else ""
+    return f"{title} needs {required_gpus(profile)}; found {_describe_gpus(available)}{advice}"
 
 
 SKIP_HINT = "--no-gpu-check starts the server anyway"
@@ -115,10 +112,8 @@ def check_gpus(profile: Profile, available: Sequence[Gpu], size: Size | None) ->
     if not (reason := shortfall(profile, available)):
         return "", ""
     if size is None:
-        return (
-            f"{reason}; the size of its weights is not known, as they are not on this machine; {SKIP_HINT}",
-            "",
-        )
+        unknown = "the size of its weights is not known, as they are not on this machine"
+        return f"{reason}; {unknown}; {SKIP_HINT}", ""
     total_gb = sum(gpu.gb for gpu in available)
     weights = f"its weights take {size.weights:.1f} GB"
     if size.weights > total_gb:

@@ -50,7 +50,7 @@ BATCH_TARGET_S = 0.05
 GRACE_S = 60.0
 """Time allowed to a worker for starting, and for imports of a scorer, before the parent kills it."""
 MAX_ATTEMPTS = 3
-"""Number of consecutive workers that die before they have received their calls, after which the calls fail."""
+"""Maximum number of attempts to send calls to a worker, if workers die before they have received them."""
 MAX_CALLS = 20_000
 """Number of calls after which a worker is replaced, to limit the effect of memory leaks in libraries."""
 
@@ -119,7 +119,7 @@ class Pool:
         """Score one reply in a worker; the scorer gets neither the question, nor the messages, nor the reasoning.
 
         The scorer is a module-level function or a frozen dataclass. Its method `warm()`, if it has one, does slow
-        imports: it is called outside any deadline, once in each worker for each `repr` of a scorer.
+        imports; a worker calls it outside any deadline, and once for all scorers that have the same `repr`.
         """
         reduced = replace(sample, question=()), replace(prompt, messages=()), replace(reply, reasoning=None)
         score = await self.run(scorer, *reduced, timeout_s=timeout_s)
@@ -226,7 +226,7 @@ class _Worker:
         """Send a batch to the worker; return False if the worker dies before it has read the batch."""
         try:
             connection = self._start()
-            connection.send_bytes(pickle.dumps([blob for blob, _ in pending]))
+            connection.send_bytes(pickle.dumps([encoded for encoded, _ in pending]))
             if connection.poll(GRACE_S):
                 connection.recv_bytes()
                 return True
@@ -356,10 +356,10 @@ def _serve(fd: int, memory_mib: int) -> None:
     with Connection(fd) as connection:
         try:
             while True:
-                blobs = _unpickle(connection.recv_bytes())
-                connection.send_bytes(b"")
-                for blob in blobs:
-                    connection.send_bytes(_run_call(blob, warmed))
+                encoded_calls = _unpickle(connection.recv_bytes())
+                connection.send_bytes(b"")  # acknowledges the batch
+                for encoded in encoded_calls:
+                    connection.send_bytes(_run_call(encoded, warmed))
         except (EOFError, OSError):
             return
 
@@ -368,11 +368,11 @@ class _ForeignError(EvalsError):
     """Wraps an exception that is not one of `evals.errors`; `__cause__` holds the exception."""
 
 
-def _run_call(blob: bytes, warmed: set[str]) -> bytes:
-    """Run one call under the kernel's timer; return its pickled result or error."""
+def _run_call(encoded: bytes, warmed: set[str]) -> bytes:
+    """Run one call under the kernel's timer; return its result or error, pickled."""
     try:
         with foreign_code(_ForeignError, passing=(EvalsError, MemoryError)):
-            timeout_s, function, args = _unpickle(blob)
+            timeout_s, function, args = _unpickle(encoded)
             if isinstance(function, SupportsWarmUp) and (name := repr(function)) not in warmed:
                 warmed.add(name)
                 function.warm()

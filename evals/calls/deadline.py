@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Deadline:
-    """A context manager that several tasks may be in at the same time; it raises TimeoutError in each task that stays too long.
+    """A context manager shared by concurrent tasks; a task that stays in it for too long gets TimeoutError.
 
     Do not enter it in a task that is already being cancelled: the two cancellations could not be distinguished.
     """

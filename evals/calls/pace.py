@@ -86,8 +86,8 @@ class Spacing:
     """Starts calls at even intervals: `per_minute` calls per minute.
 
     A leaky bucket (aiolimiter) would admit the calls of one minute at once and then refill, which allows twice the limit in
-    the first minute. A bucket with a capacity of one call would be equivalent, but takes twice the CPU time, and cannot
-    be interrupted while it waits.
+    the first minute. A bucket with a capacity of one call would be equivalent, but would take twice the CPU time, and its
+    wait cannot be interrupted.
     """
 
     def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -95,7 +95,7 @@ class Spacing:
         self._clock = clock
         self._next_start = 0.0
 
-    def delay_s(self) -> float:
+    def reserve_start(self) -> float:
         """Reserve the next start time; return the seconds until then."""
         now = self._clock()
         start = max(now, self._next_start)
@@ -104,7 +104,7 @@ class Spacing:
 
     async def wait(self, stop: asyncio.Event | None = None) -> None:
         """Wait for the next start time, or until `stop` is set; the start time of a stopped call stays unused."""
-        if (delay_s := self.delay_s()) <= 0:
+        if (delay_s := self.reserve_start()) <= 0:
             return
         if stop is None:
             await asyncio.sleep(delay_s)

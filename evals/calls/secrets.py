@@ -117,13 +117,8 @@ def url_secrets(url: str) -> list[str]:
         return []
     secrets = [value for _, value in parse_qsl(parts.query) if len(value) >= MIN_SECRET_CHARS_IN_REPLIES]
     if password:
-        credentials = f"{unquote(user or '')}:{unquote(password)}"
-        secrets += [
-            password,
-            unquote(password),
-            b64encode(credentials.encode()).decode(),
-            f"{user}:{password}",
-        ]
+        credentials = b64encode(f"{unquote(user or '')}:{unquote(password)}".encode()).decode()
+        secrets += [password, unquote(password), credentials, f"{user}:{password}"]
     return secrets
 
 
@@ -138,11 +133,10 @@ class Mask:
     def add(self, secrets: Iterable[str]) -> None:
         """Mask these secrets too, including as escaped in JSON and URLs; too short ones are ignored."""
         for secret in secrets:
-            spellings = _spellings(secret) if len(secret) >= MIN_SECRET_CHARS else []
-            self._secrets += spellings
-            self._secret_bytes += [
-                spelling.encode() for spelling in spellings if len(secret) >= MIN_SECRET_CHARS_IN_REPLIES
-            ]
+            if len(secret) >= MIN_SECRET_CHARS:
+                self._secrets += _spellings(secret)
+            if len(secret) >= MIN_SECRET_CHARS_IN_REPLIES:
+                self._secret_bytes += map(str.encode, _spellings(secret))
         self._secrets.sort(key=len, reverse=True)
         self._secret_bytes.sort(key=len, reverse=True)
 

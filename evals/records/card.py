@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -296,23 +297,11 @@ def packages() -> dict[str, str]:
     """Return the versions of Python and of installed packages that may affect a run's numbers."""
     from importlib.metadata import PackageNotFoundError, version
 
+    names = "science-evals aiohttp msgspec numpy datasets rdkit pymatgen lm-eval math-verify xllamacpp"
     versions = {"python": platform.python_version()}
-    for name in (
-        "science-evals",
-        "aiohttp",
-        "msgspec",
-        "numpy",
-        "datasets",
-        "rdkit",
-        "pymatgen",
-        "lm-eval",
-        "math-verify",
-        "xllamacpp",
-    ):
-        try:
+    for name in names.split():
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return versions
 
 

@@ -137,14 +137,10 @@ def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
 def _file_identities(files: Snapshot) -> tuple[Any, ...]:
     identities: list[Any] = []
     for path in (files.parquet_path, files.lines_path):
-        try:
+        with suppress(OSError):
             stat = path.stat()
-        except OSError:
-            identities.append(None)
-        else:
-            identities.append(
-                (stat.st_dev, stat.st_ino, stat.st_mtime_ns if path == files.parquet_path else 0)
-            )
+            mtime_ns = stat.st_mtime_ns if path == files.parquet_path else 0
+            identities.append((path, stat.st_dev, stat.st_ino, mtime_ns))
     return tuple(identities)
 
 

@@ -109,7 +109,7 @@ def _update_view(store: RemoteStore, heads: dict[str, list[Head]]) -> tuple[Path
             pending = _store_newest(store, pending, cache_keys, faults)
         folder.mkdir(parents=True, exist_ok=True)
         if cache.display_path(folder) != address:
-            disk.replace(folder / cache.ADDRESS, address.encode())
+            disk.replace(folder / cache.ADDRESS_FILE, address.encode())
         _update_links(folder, cache_keys)
     except OSError as error:
         raise StoreError(f"cannot write to {cache.root()}: {error.strerror or error}") from None
@@ -158,7 +158,7 @@ def _store_run(address: Address, run_manifest: Manifest, card: Card, head: Head)
     folder = cache.root() / "runs" / key
     partial = folder.with_name(f".{key}.{uuid4().hex[:8]}")
     partial.mkdir(parents=True)
-    (partial / cache.ORIGIN).write_bytes(encode(_origin(address, run_manifest, card)))
+    (partial / cache.ORIGIN_FILE).write_bytes(encode(_origin(address, run_manifest, card)))
     for name, file in run_manifest.files.items():
         (partial / name).symlink_to(Path("../../objects") / file.sha256)
     (partial / "card.json").write_bytes(bytes(run_manifest.card))

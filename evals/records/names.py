@@ -27,7 +27,7 @@ NOISE_PREFIX = "noise-"
 """Prefix of the ids of runs made by `evals gate noise`; `evals run` never reuses them."""
 _LAST_NAME = re.compile(r"last(?::(\d{1,6}))?")
 _GENERATED_ID = re.compile(r"\d{8}T(\d{6}-([0-9a-f]{6}.*))", re.DOTALL)
-"""A generated id: date, time, fingerprint."""
+"""An id made by `store.new_id`: date, time and fingerprint."""
 
 
 class NamedRun(NamedTuple):
@@ -47,7 +47,7 @@ class NamedRun(NamedTuple):
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
-    """Return the shortest unambiguous suffix of each id: the fingerprint, preceded by the time if several ids share it.
+    """Return id -> its shortest unambiguous suffix: the fingerprint, preceded by the time if several ids share it.
 
     >>> short_ids(["20261129T101500-ab12cd", "week1"])
     {'20261129T101500-ab12cd': 'ab12cd', 'week1': 'week1'}
@@ -115,11 +115,10 @@ def _match_by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> li
         matches = [run for run in runs if rule(run)]
         ids = sorted({run.id for run in matches})
         if len(ids) > 1:
-            newest = sorted(matches, key=lambda run: -run.started)
-            labels = ids if "id" in description else list(dict.fromkeys(run.label for run in newest))
-            raise StoreError(
-                f"run {name!r} is the {description.format(len(ids))}: {format_candidates(labels)}"
-            )
+            newest_first = sorted(matches, key=lambda run: -run.started)
+            labels = ids if "ids" in description else list(dict.fromkeys(run.label for run in newest_first))
+            description = description.format(len(ids))
+            raise StoreError(f"run {name!r} is the {description}: {format_candidates(labels)}")
         if matches:
             return matches
     return []

@@ -25,7 +25,7 @@ from evals.records.files import (
     snapshot,
     store_errors,
 )
-from evals.types import Failure, Prompt, Record, Reply, Score
+from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 BATCH_BYTES = 1 << 20
 """Size in bytes of the buffered rows at which they are written to the Parquet file."""
@@ -52,27 +52,14 @@ class _Line(Struct):
 def _record_schema() -> Any:
     import pyarrow as pa
 
-    text = pa.string()
-    return pa.schema(
-        [
-            ("sample", text),
-            ("repeat", pa.int32()),
-            ("verdict", text),
-            ("value", pa.float64()),
-            ("answer", text),
-            ("stop", text),
-            ("seconds", pa.float64()),
-            ("input_tokens", pa.int64()),
-            ("output_tokens", pa.int64()),
-            ("reasoning_tokens", pa.int64()),
-            ("cached_tokens", pa.int64()),
-            ("started", pa.float64()),
-            ("scores", text),
-            ("prompt", text),
-            ("outcome", text),
-        ],
-        metadata={"science-evals": str(FORMAT)},
-    )
+    text, number, count = pa.string(), pa.float64(), pa.int64()
+    fields = [
+        ("sample", text), ("repeat", pa.int32()), ("verdict", text), ("value", number), ("answer", text),
+        ("stop", text), ("seconds", number), ("input_tokens", count), ("output_tokens", count),
+        ("reasoning_tokens", count), ("cached_tokens", count), ("started", number), ("scores", text),
+        ("prompt", text), ("outcome", text),
+    ]  # fmt: skip
+    return pa.schema(fields, metadata={"science-evals": str(FORMAT)})
 
 
 def _sample_schema() -> Any:
@@ -130,6 +117,11 @@ def _record_row(line: _Line) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _sample_row(sample: Sample) -> tuple[Any, ...]:
+    cluster = sample.cluster or sample.id
+    return sample.id, sample.group, cluster, encode(sample.target), len(sample.choices), encode(sample)
+
+
 def convert(folder: Path) -> None:
     """Write all records and samples to Parquet, then remove the JSON lines."""
     with snapshot(folder, "records") as files:
@@ -145,21 +137,15 @@ def _convert_records(files: Snapshot) -> None:
     if files.parquet is None or files.size:
         lines = _raw_lines(files)
         if files.parquet is not None or _may_have_duplicates(files):
-            last_positions = {
-                (line.sample, line.repeat): position for position, line in enumerate(_raw_lines(files))
-            }
-            lines = (
-                line
-                for position, line in enumerate(lines)
-                if last_positions[line.sample, line.repeat] == position
-            )
+            last = {(line.sample, line.repeat): n for n, line in enumerate(_raw_lines(files))}
+            lines = (line for n, line in enumerate(lines) if last[line.sample, line.repeat] == n)
         _write_parquet(path, _record_schema(), map(_record_row, lines), long_columns=(12, 13, 14))
     files.lines_path.unlink()
     disk.sync_folder(files.folder)
 
 
 def _may_have_duplicates(files: Snapshot) -> bool:
-    """Return whether a sample and repeat may occur twice, judged by their hashes, which need a third of the memory."""
+    """Return whether a sample and repeat may occur twice, judged by hashes, which need a third of the memory of the keys."""
     hashes = array("q", (hash((line.sample, line.repeat)) for line in read_lines(files, _decode_key)))
     return len(set(hashes)) < len(hashes)
 
@@ -175,17 +161,7 @@ def _raw_lines(files: Snapshot) -> Iterator[_Line]:
 def _convert_samples(files: Snapshot) -> None:
     """Write the samples to Parquet, unless an interrupted conversion has done so; then remove the JSON lines."""
     if files.parquet is None:
-        rows = (
-            (
-                sample.id,
-                sample.group,
-                sample.cluster or sample.id,
-                encode(sample.target),
-                len(sample.choices),
-                encode(sample),
-            )
-            for sample in read_lines(files, decode_sample)
-        )
+        rows = map(_sample_row, read_lines(files, decode_sample))
         _write_parquet(files.parquet_path, _sample_schema(), rows, long_columns=(5,))
     files.lines_path.unlink()
     disk.sync_folder(files.folder)

@@ -1,8 +1,8 @@
 """Promises: preregistrations of runs (`evals gate promise`). A run keeps its promise, or breaks it.
 
 A promise is a small JSON file with the hash of the gate's policy and, for each suite, its protocol, version, data, seed,
-subset, repeats, judge and estimand. It is stored on a run's card (`evals run --promise FILE`) to show that the configuration was chosen before
-the results were known. It is not signed: to prove its date, commit the file.
+subset, repeats, judge and estimand. It is stored on a run's card (`evals run --promise FILE`) to show that the configuration
+was chosen before the results were known. It is not signed: to prove its date, commit the file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read(path: Path) -> Promise:
 
 
 def _differences(promise: Promise, card: Card) -> Iterator[str]:
-    """Yield the differences between a promise and a run, except that of the policy's hash, which the gate checks."""
+    """Yield the differences between a promise and a run; comparing the policy's hash is left to the gate."""
     config = card.config
     promised_suites = {(suite.suite, suite.protocol): suite for suite in promise.suites}
     promised_suite = promised_suites.get((config.suite, config.protocol))

@@ -343,10 +343,8 @@ def check_level(results: Path) -> None:
     if results != DEFAULT_FOLDER and not results.exists():
         siblings = [path.name for path in results.parent.glob("*") if path.is_dir()]
         matches = get_close_matches(results.name, siblings, n=1, cutoff=0.5)
-        suggestion = str(results.with_name(matches[0])) if matches else ""
-        raise StoreError(
-            f"there is no folder {results}" + (f"; did you mean {suggestion}?" if suggestion else "")
-        )
+        hint = f"; did you mean {results.with_name(matches[0])}?" if matches else ""
+        raise StoreError(f"there is no folder {results}{hint}")
     try:
         below = sorted(path for path in results.iterdir() if path.is_dir() and not disk.is_ignored(path.name))
     except OSError:
@@ -361,9 +359,10 @@ def check_level(results: Path) -> None:
 def find_suites(results: Path, name: str) -> list[Run]:
     """Return the runs that a name matches, one per suite; raises StoreError if it matches several runs of a suite."""
     matches = find(results, name)
-    suites = [_named_run(run).suite for run in matches]
-    for suite in dict.fromkeys(suites):
-        duplicates = [run.path.name for run, suite_ in zip(matches, suites, strict=True) if suite_ == suite]
+    ids_by_suite: dict[str, list[str]] = {}
+    for run in matches:
+        ids_by_suite.setdefault(_named_run(run).suite, []).append(run.path.name)
+    for suite, duplicates in ids_by_suite.items():
         if len(duplicates) > 1:
             raise StoreError(
                 f"{name!r} matches {len(duplicates)} runs of {suite}: {names.format_candidates(duplicates)}; name one of them"
@@ -387,8 +386,7 @@ def find_one(results: Path, name: str) -> Run:
 def _named_run(run: Run) -> names.NamedRun:
     try:
         card = run.card
-        return names.NamedRun(
-            run.path, run.path.name, card.config.suite, card.model, names.start_time(card, run.path)
-        )
+        started = names.start_time(card, run.path)
+        return names.NamedRun(run.path, run.path.name, card.config.suite, card.model, started)
     except (StoreError, OSError):  # a broken run still has its id
         return names.NamedRun(run.path, run.path.name, "", "", 0.0)

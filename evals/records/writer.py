@@ -120,14 +120,18 @@ class Writer:
         """
         if (self.path / "samples.jsonl").exists() or (self.path / "samples.parquet").exists():
             return
-        temporary = self.path / ".samples.jsonl"
+        stored = (sample if questions else structs.replace(sample, question=()) for sample in samples)
+        self._write_temporary("samples.jsonl", stored).replace(self.path / "samples.jsonl")
+
+    def _write_temporary(self, name: str, items: Iterable[Sample | Record]) -> Path:
+        """Write items as JSON lines to a temporary file, and return its path."""
+        temporary = self.path / f".{name}"
         with _writing(self.path), os.fdopen(disk.create(temporary, new=True), "wb", 1 << 20) as stream:
-            for sample in samples:
-                stored = sample if questions else structs.replace(sample, question=())
-                stream.write(encode(stored) + b"\n")
+            for item in items:
+                stream.write(encode(item) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(self.path / "samples.jsonl")
+        return temporary
 
     def append(self, record: Record) -> None:
         """Write a record immediately; raises StoreError if that fails, e.g. on a full disk."""
@@ -157,12 +161,7 @@ class Writer:
 
     def replace(self, records: Iterable[Record]) -> None:
         """Replace all records of the run atomically."""
-        temporary = self.path / ".records.jsonl"
-        with _writing(self.path), os.fdopen(disk.create(temporary, new=True), "wb", 1 << 20) as stream:
-            for record in records:
-                stream.write(encode(record) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        temporary = self._write_temporary("records.jsonl", records)
         with _writing(self.path):
             self._mark_running()
         self._close_lines()

@@ -1,7 +1,7 @@
 """The local cache of remote results: read-only copies of runs. A run's file is fetched when it is first opened.
 
     <cache>/remote/objects/<sha256>          files of runs, by their hash
-    <cache>/remote/runs/<key>/card.json      a finalized run; its other files are links into `objects`, which dangle until a file is fetched
+    <cache>/remote/runs/<key>/               a finalized run: its card, and links into `objects`, dangling until fetched
     <cache>/remote/runs/<key>/.remote.json   where the run's files come from, with their sizes and hashes
     <cache>/remote/views/<key>/              the results folder of an address: links into `runs`
 
@@ -24,9 +24,8 @@ from evals.errors import StoreError
 from evals.remote.address import parse
 from evals.remote.stores import RemoteStore, open_store
 
-ORIGIN = ".remote.json"
-ADDRESS = ".address"
-"""The file in a view's folder that contains the remote address."""
+ORIGIN_FILE, ADDRESS_FILE = ".remote.json", ".address"
+"""Name of the file with a run's `Origin`, and of the file with the remote address of a view."""
 
 
 class StoredFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +42,7 @@ class Origin(Struct, frozen=True):
     address: str
     files: dict[str, StoredFile]
     times: dict[str, int] = {}
-    """Modification times (ns) from the card, set on fetched files so that they are not hashed again."""
+    """File -> modification time (ns) on the card. A fetched file gets it, so that readers need not hash the file again."""
 
 
 def root() -> Path:
@@ -52,7 +51,7 @@ def root() -> Path:
 
 
 def object_name(digest: str) -> str:
-    """Return the name of an object in a store.
+    """Return the name under which a remote store keeps the file with this SHA-256.
 
     >>> object_name("ab34")
     'objects/ab/ab34'
@@ -79,7 +78,7 @@ def display_path(path: Path) -> str:
         return str(path)
     key, *rest = path.relative_to(views).parts
     try:
-        address = disk.read_small(views / key / ADDRESS).decode()
+        address = disk.read_small(views / key / ADDRESS_FILE).decode()
     except OSError:
         return str(path)
     return "/".join([address, *rest])
@@ -97,8 +96,9 @@ def is_available(path: Path) -> bool:
 
 def fetch_all(folder: Path) -> None:
     """Fetch all files of a cached run; do nothing for other folders. Raises StoreError."""
-    for path in folder.iterdir() if is_copy(folder) and folder.is_dir() else ():
-        fetch(path)
+    if folder.is_dir() and is_copy(folder):
+        for path in folder.iterdir():
+            fetch(path)
 
 
 def fetch(path: Path) -> None:
@@ -106,7 +106,7 @@ def fetch(path: Path) -> None:
     if not is_pending(path):
         return
     try:
-        origin = msgspec.json.decode(disk.read_small(path.parent / ORIGIN), type=Origin)
+        origin = msgspec.json.decode(disk.read_small(path.parent / ORIGIN_FILE), type=Origin)
         file = origin.files[path.name]
     except (OSError, msgspec.MsgspecError, KeyError) as error:
         raise StoreError(f"{path}: the cache is damaged; delete {root()}") from error

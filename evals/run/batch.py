@@ -55,7 +55,7 @@ def request_key(prompt: Prompt, sampling: Sampling) -> str:
     return sha256(_encode((prompt.messages, sampling))).hexdigest()[:16]
 
 
-class CollectedBatches:
+class BatchReplies:
     """A stand-in for a model that replies with the results of the model's batches."""
 
     accepts: frozenset[str]
@@ -79,9 +79,8 @@ class CollectedBatches:
         """Store the results of a batch."""
         tokens = Counter[str]()
         for index, (_, _, key) in enumerate(batch.samples):
-            result = results.get(f"{batch.label}-{index}") or Expired(
-                "the batch ended without a result for this request"
-            )
+            missing = Expired("the batch ended without a result for this request")
+            result = results.get(f"{batch.label}-{index}", missing)
             self._results[key].append(result)
             if isinstance(result, Reply):
                 tokens.update(
@@ -98,14 +97,14 @@ class CollectedBatches:
         unused = {key: deque(results) for key, results in self._results.items()}
         ranked: list[tuple[bool, PlannedCall]] = []
         for job_index, job in enumerate(jobs):
-            for (position, repeat), request in _open_requests(job):
+            for position, repeat, request in _open_requests(job):
                 if request is None or unused.get(request.key):
                     has_failed = request is None or not isinstance(unused[request.key].popleft(), Reply)
                     ranked.append((has_failed, (job_index, position, repeat)))
         return [call for _, call in sorted(ranked)]
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the stored reply to a prompt, or raise the stored error; no error is one that would be retried."""
+        """Return the stored reply to a prompt; raises the stored error, in a class that the runner does not retry."""
         await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
         result = self._results[request_key(prompt, sampling)].popleft()
         if isinstance(result, Reply):
@@ -122,8 +121,8 @@ class CollectedBatches:
             append(run, change)
 
 
-def _open_requests(job: Job) -> Iterator[tuple[tuple[int, int], _Request | None]]:
-    """Yield ((position, repeat), request) for each missing reply; the request is None if its prompt cannot be built."""
+def _open_requests(job: Job) -> Iterator[tuple[int, int, _Request | None]]:
+    """Yield (position, repeat, request) for each missing reply; the request is None if its prompt cannot be built."""
     for _, position, repeat in calling_order([job]):
         sample = job.samples[position]
         sampling = with_repeat_seed(job.sampling, repeat)
@@ -131,20 +130,17 @@ def _open_requests(job: Job) -> Iterator[tuple[tuple[int, int], _Request | None]
             with foreign_code(Crash):
                 prompt = inline_text_media(job.prompter(sample, repeat))
         except Crash:
-            yield (position, repeat), None
+            yield position, repeat, None
         else:
-            yield (
-                (position, repeat),
-                _Request(sample.id, repeat, prompt, sampling, request_key(prompt, sampling)),
-            )
+            key = request_key(prompt, sampling)
+            yield position, repeat, _Request(sample.id, repeat, prompt, sampling, key)
 
 
 def _requests_of_batch(job: Job, batch: LoggedBatch) -> list[_Request]:
     """Return those requests of a batch that have no reply yet."""
     keys = {(sample, repeat) for sample, repeat, _ in batch.samples}
-    return [
-        request for _, request in _open_requests(job) if request and (request.sample, request.repeat) in keys
-    ]
+    requests = (request for *_, request in _open_requests(job) if request)
+    return [request for request in requests if (request.sample, request.repeat) in keys]
 
 
 class _BatchCollector:
@@ -153,7 +149,7 @@ class _BatchCollector:
     def __init__(
         self, model: Model, batches: BatchEndpoint, say: Callable[[str], None], stop: asyncio.Event
     ) -> None:
-        self.collected = CollectedBatches(model)
+        self.replies = BatchReplies(model)
         self._batches = batches
         self._say, self._stop = say, stop
         self._active: list[tuple[Job, LoggedBatch]] = []
@@ -163,9 +159,7 @@ class _BatchCollector:
     async def add_job(self, job: Job) -> None:
         """Resume the pending batches of a run, and submit its other requests that have no reply."""
         run = job.writer.path
-        requests = {
-            (request.sample, request.repeat): request for _, request in _open_requests(job) if request
-        }
+        requests = {(r.sample, r.repeat): r for *_, r in _open_requests(job) if r}
         for batch in read_batches(run):
             self._batches.left_out.update(batch.left_out)
         for batch in pending_batches(run):
@@ -185,7 +179,7 @@ class _BatchCollector:
         await self._submit(job, list(requests.values()))
 
     async def _was_submitted(self, run: Path, batch: LoggedBatch) -> bool:
-        """Return whether the vendor has a logged batch; if its id was not logged before the command was killed, look the id up."""
+        """Return whether a logged batch was submitted; if its id was not logged, ask the vendor."""
         if batch.id:
             return True
         batch_id = await self._batches.find(
@@ -211,7 +205,7 @@ class _BatchCollector:
                     f"{label}-{len(lines)}", request.prompt, request.sampling
                 )
             except ModelError as error:
-                self.collected.add_error(request.key, error)
+                self.replies.add_error(request.key, error)
                 continue
             if lines and (
                 len(lines) >= self._batches.max_requests or size + len(line) > self._batches.max_bytes
@@ -270,14 +264,14 @@ class _BatchCollector:
                     await self._stop.wait()
             except TimeoutError:
                 pause_s = min(1.5 * pause_s, MAX_POLL_S)
-        self.collected.pending = len(self._active)
+        self.replies.pending = len(self._active)
 
     async def _collect(self, job: Job, batch: LoggedBatch) -> bool:
         state = await self._batches.state(batch.id)
         run = job.writer.path
         if state.fault:
             append(run, LoggedChange(batch.label, closed=f"rejected: {state.fault}"))
-            self.collected.faults.append(f"batch {batch.id} was rejected: {state.fault}")
+            self.replies.faults.append(f"batch {batch.id} was rejected: {state.fault}")
             return True
         if not state.ended:
             if state.done > self._last_reported.get(batch.id, 0):
@@ -290,7 +284,7 @@ class _BatchCollector:
             return True
         if await self._resubmit_without_field(job, batch, results):
             return True
-        self.collected.add_results(run, batch, results)
+        self.replies.add_results(run, batch, results)
         self._say(
             f"{job.suite.id}: collected batch {batch.id}: results for {len(results)} of {len(batch.samples)}"
         )
@@ -332,13 +326,13 @@ async def collect_batches(
     *,
     say: Callable[[str], None],
     stop: asyncio.Event,
-) -> CollectedBatches:
+) -> BatchReplies:
     """Submit all requests without a reply, and wait for the results or `stop`; raises Fatal if every batch was rejected."""
     collector = _BatchCollector(model, batches, say, stop)
     for job in jobs:
         await collector.add_job(job)
     await collector.wait()
-    collected = collector.collected
-    if collected.faults and not collected.queue(jobs) and not collected.pending:
-        raise Fatal(collected.faults[0])
-    return collected
+    replies = collector.replies
+    if replies.faults and not replies.queue(jobs) and not replies.pending:
+        raise Fatal(replies.faults[0])
+    return replies

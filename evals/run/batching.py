@@ -1,4 +1,4 @@
-"""`evals run --batch`: collect the batches of a model, which the user may interrupt, before its runner starts."""
+"""`evals run --batch`: wait for the batches of a model before its runner starts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from evals.run.event_loop import on_interrupt
 
 if TYPE_CHECKING:
-    from evals.run.batch import CollectedBatches
+    from evals.run.batch import BatchReplies
     from evals.run.job import Job
 
 
-class BatchCollection:
-    """Collects the batches of one model."""
+class BatchWait:
+    """The wait for the batches of one model, which the user may interrupt."""
 
     def __init__(self, *, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
         """`say`: called with progress messages; `warn`: with errors and the number of pending batches."""
@@ -24,7 +24,7 @@ class BatchCollection:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.interrupted = False
 
-    async def collect(self, model: Any, jobs: Sequence[Job]) -> CollectedBatches:
+    async def collect(self, model: Any, jobs: Sequence[Job]) -> BatchReplies:
         """Submit requests without a reply and wait for the results; an interrupt ends the wait, and no batch is lost.
 
         Raises CancelledError after a second interrupt.

@@ -86,8 +86,3 @@ class Budget:
         usd = price_factor * price.cost(tokens) if price else 0.0
         self.spent_usd += usd
         self.spending.add(usd=usd, tokens=tokens["input"] + tokens["output"])
-
-    @property
-    def reached_limit(self) -> str:
-        """Return `Spending.reached_limit` of the command."""
-        return self.spending.reached_limit

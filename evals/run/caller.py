@@ -1,6 +1,6 @@
-"""Calls to the model of a run: concurrency, deadlines, retries and the limits on them.
+"""Calls to the model of a run, with limits on their concurrency, time and retries.
 
-Limits are stricter before the first reply: a wrong address fails within seconds, a server that is warming up has
+These limits are stricter before the first reply: a wrong address fails within seconds, a server that is warming up has
 a minute or the time that it requests, and a server that accepts calls without answering is abandoned within two minutes.
 """
 
@@ -130,7 +130,10 @@ class Caller:
                 return reply if attempt == 1 else structs.replace(reply, attempts=attempt)
 
     def _is_final(self, error: Transient, attempt: int) -> bool:
-        """Return whether a call should not be retried; before the first reply, a server that is warming up gets more time."""
+        """Return whether a call should not be retried; before the first reply, a server that is warming up gets more time.
+
+        Notifies the user, once, of the wait for such a server.
+        """
         if self.replies:
             return attempt >= (MAX_ATTEMPTS_RATE_LIMITED if isinstance(error, RateLimit) else MAX_ATTEMPTS)
         if not isinstance(error, RateLimit):
@@ -138,11 +141,8 @@ class Caller:
         if self.failing_s >= max(WARM_UP_S, self._requested_wait_s):
             return True
         if not self._has_announced_wait and self._say is not None:
-            duration = (
-                f"{error.retry_after_s:.3g} s, as it requests"
-                if error.retry_after_s
-                else f"up to {WARM_UP_S:.0f} s"
-            )
+            requested_s = error.retry_after_s
+            duration = f"{requested_s:.3g} s, as it requests" if requested_s else f"up to {WARM_UP_S:.0f} s"
             self._say(f"waiting for the server: {error}; {duration}")
         self._has_announced_wait = True
         self._requested_wait_s = max(self._requested_wait_s, error.retry_after_s or 0.0)
@@ -204,9 +204,7 @@ class Caller:
             return reply
         finally:
             self._in_flight -= 1
-            for _ in range(
-                min(len(self._waiters), self._pace.limit - self._in_flight) if self._waiters else 0
-            ):
+            for _ in range(min(len(self._waiters), self._pace.limit - self._in_flight)):
                 if not (waiter := self._waiters.popleft()).done():
                     waiter.set_result(None)
 

@@ -23,7 +23,8 @@ CONDITIONS: Mapping[str, Callable[[Card], object]] = {
 def collection_means(cards: Sequence[Card]) -> list[dict[str, Any]]:
     """Return a mean for each model, collection and protocol, if at least half of the collection's columns have been run.
 
-    The value of a mean is None while a column is missing. An incomplete mean is left out if a complete one contains all of its runs.
+    The value of a mean is None while a column is missing. An incomplete mean is left out if a complete one contains all of
+    its runs.
     """
     return [
         entry
@@ -53,6 +54,7 @@ def _by_model(collection: Collection, cards: Sequence[Card]) -> dict[str, list[C
 
 
 def _entries_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
+    """Yield one mean for each protocol, over the comparable runs with the fewest missing columns."""
     for protocol in collection.protocol_names:
         cards_by_conditions: dict[tuple[object, ...], list[Card]] = {}
         required = set(collection.suites("", protocol))
@@ -73,7 +75,7 @@ def _entries_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator
 
 
 def _mean(collection: Collection, protocol: str, cards: Sequence[Card]) -> dict[str, Any]:
-    """Return the mean over all columns of the newest run of each suite."""
+    """Return the mean over all columns, of which each uses the newest runs of its suites."""
     newest = {card.config.suite: card for card in cards}
     values = [(column, _column_value(column, newest)) for column in collection.columns]
     available = [(column, value) for column, value in values if value is not None]

@@ -14,8 +14,8 @@ BATCH_EXCLUDES = ("max_cost", "max_total_tokens", "until_decided", "against", "t
 
 def check_conflicts(request: RunRequest) -> None:
     """Raise UsageError if options cannot be combined or are malformed, or if there is no model."""
-    for line in _conflicts(request):
-        raise UsageError(line)
+    if conflict := next(_conflicts(request), ""):
+        raise UsageError(conflict)
     parse_extra_body(request.extra_body)
     parse_headers(request.header)
 

@@ -85,11 +85,8 @@ class Forecast(Struct, frozen=True, kw_only=True):
 
 def forecast(session: Session) -> list[Forecast]:
     """Return a forecast for every suite and model of a request; raises UsageError if data cannot be read."""
-    return [
-        suite_forecast
-        for entry in session.models
-        for suite_forecast in _model_forecasts(session, entry.spec, entry.model)
-    ]
+    by_model = (_model_forecasts(session, entry.spec, entry.model) for entry in session.models)
+    return [suite_forecast for forecasts in by_model for suite_forecast in forecasts]
 
 
 def hours_together(forecasts: Sequence[Forecast]) -> float:

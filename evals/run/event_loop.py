@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -46,18 +46,14 @@ def _install_handlers(loop: asyncio.AbstractEventLoop) -> None:
             handler()
 
     for signum in (signal.SIGINT, signal.SIGTERM):
-        try:
+        with suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(signum, call_all)
-        except (NotImplementedError, RuntimeError, ValueError):
-            continue
 
 
 def _remove_handlers(loop: asyncio.AbstractEventLoop) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
-        try:
+        with suppress(NotImplementedError, RuntimeError, ValueError):
             loop.remove_signal_handler(signum)
-        except (NotImplementedError, RuntimeError, ValueError):
-            continue
 
 
 @contextmanager

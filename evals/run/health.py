@@ -15,8 +15,6 @@ from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
 
-from msgspec import Struct
-
 from evals.records.card import Finding
 from evals.types import TOOL_CALLS, UNKNOWN_FINISH, Record, Reply, Score
 
@@ -27,29 +25,9 @@ MIN_REPLIES_SAME = 10
 UNREAD_WINDOW = 50
 """Number of replies at the beginning of a run from which `unread` is computed."""
 MIN_UNREAD_FRACTION = 0.95
-"""Fraction of these replies without an answer from which `unread` is reported."""
+"""Fraction of replies without an answer, in this window, at which `unread` is reported."""
 EXEMPT = frozenset({"scripted", "baseline", "replay", "function", "tokens"})
 """Adapters whose models may give identical or empty replies on purpose."""
-
-
-class FinishReasons(Struct):
-    """Counts of finish reasons other than stop, length and filter."""
-
-    counts: Counter[str]
-
-    def notes(self) -> list[str]:
-        """Return a note for each reason, for the card; the most frequent reason comes first."""
-        notes = []
-        for finish, count in self.counts.most_common():
-            reason = finish.removeprefix(UNKNOWN_FINISH)
-            subject = f"{count} {'reply' if count == 1 else 'replies'}"
-            if finish == TOOL_CALLS:
-                notes.append(f"{subject} ended in a tool call, although no tool was offered")
-            elif reason == "none given":
-                notes.append(f"{subject} without a finish reason: it is unknown whether any is truncated")
-            else:
-                notes.append(f"{subject} ended for an unknown reason, {reason!r}: taken as complete")
-        return notes
 
 
 class Health:
@@ -62,7 +40,8 @@ class Health:
         self._first_digest: bytes | None = None
         self._all_identical = True
         self._unread = self._scored = 0
-        self.finish_reasons = FinishReasons(Counter())
+        self._finish_reasons: Counter[str] = Counter()
+        """Counts of finish reasons other than stop, length and filter."""
         self.findings: tuple[Finding, ...] = ()
         """The findings so far."""
 
@@ -73,7 +52,7 @@ class Health:
             return []
         self._replies += 1
         if reply.finish:
-            self.finish_reasons.counts[reply.finish] += 1
+            self._finish_reasons[reply.finish] += 1
         self._truncated += reply.stop == "length"
         if reply.stop != "filter":
             self._unfiltered += 1
@@ -91,6 +70,20 @@ class Health:
         reported = {finding.kind for finding in self.findings}
         self.findings = tuple(self._current_findings()) if self._enabled else ()
         return [finding for finding in self.findings if finding.kind not in reported]
+
+    def finish_notes(self) -> list[str]:
+        """Return a note for the card on each unusual finish reason; the most frequent reason comes first."""
+        notes = []
+        for finish, count in self._finish_reasons.most_common():
+            reason = finish.removeprefix(UNKNOWN_FINISH)
+            subject = f"{count} {'reply' if count == 1 else 'replies'}"
+            if finish == TOOL_CALLS:
+                notes.append(f"{subject} ended in a tool call, although no tool was offered")
+            elif reason == "none given":
+                notes.append(f"{subject} without a finish reason: it is unknown whether any is truncated")
+            else:
+                notes.append(f"{subject} ended for an unknown reason, {reason!r}: taken as complete")
+        return notes
 
     def _current_findings(self) -> Iterable[Finding]:
         if self._replies < MIN_REPLIES:

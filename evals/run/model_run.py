@@ -15,7 +15,7 @@ from evals.errors import EvalsError, Fatal, UsageError
 from evals.records import promise
 from evals.records.store import BATCHES
 from evals.run import batch_log
-from evals.run.batching import BatchCollection
+from evals.run.batching import BatchWait
 from evals.run.budget import Budget, Spending
 from evals.run.early_stop import EarlyStop, StoppingRule, StoppingWatcher
 from evals.run.event_loop import in_thread
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evals.records.card import Card, Finding
-    from evals.run.batch import CollectedBatches
+    from evals.run.batch import BatchReplies
     from evals.run.health import Health
 
 
@@ -54,7 +54,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     failed: str = ""
     """The error that ended the runs of this model, but not of the others; else empty."""
     left_out: str = ""
-    """Why no call was made, e.g. the budget was already spent; else empty."""
+    """Why no call was made, e.g. because the budget was spent before; else empty."""
     unhealthy: bool = False
     """Whether there is a health finding and --strict-health is set."""
 
@@ -110,8 +110,8 @@ class ModelRun:
         self.runner: Runner | None = None
         self.outcome: Outcome | None = None
         self._stopping_rule: StoppingRule | None = None
-        self._batch_collection: BatchCollection | None = None
-        self._collected: CollectedBatches | None = None
+        self._batch_wait: BatchWait | None = None
+        self._batch_replies: BatchReplies | None = None
 
     def _set_model(self, model: Model) -> None:
         request = self.request
@@ -122,7 +122,7 @@ class ModelRun:
 
     @property
     def is_sequential(self) -> bool:
-        """Return whether the model must not run concurrently with others for which this is true, e.g. those on this machine."""
+        """Return whether the model shares a lane with other such models, e.g. with those on this machine (see `session.py`)."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
@@ -163,13 +163,11 @@ class ModelRun:
         jobs: list[Job] = []
         with ExitStack() as cleanup:
             for suite, notes in zip(self.suites, notes_by_suite, strict=True):
-                jobs.append(self._prepare_job(suite, options))
-                jobs[-1].notes += notes
-                jobs[-1].notes += [
-                    f"header sent: {header.partition('=')[0]}" for header in self.request.header
-                ]
-                cleanup.callback(jobs[-1].writer.close)
-                _check_pending_batches(self.request, jobs[-1])
+                job = self._prepare_job(suite, options)
+                job.notes += [*notes, *(f"header sent: {h.partition('=')[0]}" for h in self.request.header)]
+                jobs.append(job)
+                cleanup.callback(job.writer.close)
+                _check_pending_batches(self.request, job)
             cleanup.pop_all()
         self.jobs = jobs
         for job in jobs:
@@ -220,10 +218,10 @@ class ModelRun:
         self.context.progress.add(self.progress)
         try:
             if self.request.batch:
-                self._batch_collection = BatchCollection(
+                self._batch_wait = BatchWait(
                     say=(lambda _: None) if self.context.quiet else self.say, warn=self.say
                 )
-                self._collected = await self._batch_collection.collect(self.model, self.jobs)
+                self._batch_replies = await self._batch_wait.collect(self.model, self.jobs)
             runner = await drive(self._create_runner)
         except Fatal:
             await in_thread(self.finalize_partial)
@@ -234,22 +232,22 @@ class ModelRun:
     @property
     def interrupted(self) -> bool:
         """Return whether the user has interrupted the calls, or the wait for batches."""
-        batch_interrupted = self._batch_collection is not None and self._batch_collection.interrupted
-        return batch_interrupted or (self.runner is not None and self.runner.interrupted)
+        interruptible = (self._batch_wait, self.runner)
+        return any(part is not None and part.interrupted for part in interruptible)
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does; may be called from another thread."""
         if self.runner is not None:
             self.runner.interrupt()
-        elif self._batch_collection is not None:
-            self._batch_collection.interrupt_from_thread()
+        elif self._batch_wait is not None:
+            self._batch_wait.interrupt_from_thread()
 
     def _create_runner(self) -> Runner:
         """Return a new runner; to be called on the runner's event loop."""
-        rule, collected = self._stopping_rule, self._collected
-        queue = collected.queue(self.jobs) if collected else rule.queue() if rule else None
+        rule, batch_replies = self._stopping_rule, self._batch_replies
+        queue = batch_replies.queue(self.jobs) if batch_replies else rule.queue() if rule else None
         self.runner = Runner(
-            collected or self.model,
+            batch_replies or self.model,
             self.jobs,
             concurrency=self.request.concurrency,
             budget=self.budget,
@@ -265,13 +263,13 @@ class ModelRun:
 
     def finish(self, runner: Runner) -> Outcome:
         """Finalize the runs, compute their metrics, write their cards, and report failures."""
-        if self._collected is not None:
+        if self._batch_replies is not None:
             if not runner.interrupted:
                 for job in self.jobs:
                     job.writer.sync()
-                self._collected.log_collected()
-            runner.interrupted = runner.interrupted or self._collected.pending > 0
-        model = self._collected or self.model
+                self._batch_replies.log_collected()
+            runner.interrupted = runner.interrupted or self._batch_replies.pending > 0
+        model = self._batch_replies or self.model
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
             job.notes += [*(self._stopping_rule.notes if self._stopping_rule else []), *notes_of(model)]
             _finalize(job, runner, self.budget, health=tally.health)
@@ -374,7 +372,7 @@ def _finalize(job: Job, runner: Runner, budget: Budget, *, health: Health) -> No
     """Finalize a job's run, compute its metrics, and write its card."""
     card = job.writer.card
     job.writer.finalize()
-    card.notes = (*job.notes, *health.finish_reasons.notes())
+    card.notes = (*job.notes, *health.finish_notes())
     card.health = health.findings
     store_final_metrics(job.writer, job.suite)
     card.status = "interrupted" if runner.interrupted else "finished" if card.coverage == 1.0 else "partial"

@@ -85,7 +85,7 @@ class Queue:
             self._earliest_sort = now - self._started + RESORT_INTERVAL * (self._clock() - now)
 
     def _sort(self) -> None:
-        """Sort by expected tokens if there are estimates for every suite, else by the rank within each suite."""
+        """Sort by expected tokens; while a suite of an adaptive queue has no estimates, by the rank within each suite."""
         by_tokens = not self._is_adaptive or all(predictor.has_estimates for predictor in self._predictors)
         sort_keys = [
             predictor.log_tokens() if by_tokens else predictor.ranks() for predictor in self._predictors
@@ -195,8 +195,8 @@ def earlier_lengths(
 ) -> dict[str, tuple[float, float]]:
     """Return sample id -> (output tokens, seconds) in an earlier run of the suite, preferably the newest run of this model.
 
-    `folder`: folder of the suite; `pattern`: pattern of record files in it; `prefer`: folder of this model's runs. Empty if
-    none of the first three runs has replies to half of the samples.
+    `folder`: folder of the suite; `pattern`: pattern of record files in it; `prefer`: folder of this model's runs. Runs
+    of this model come first, then newer ones; empty if none of the first three has replies to half of the samples.
     """
     runs = sorted(
         folder.glob(pattern),

@@ -91,16 +91,11 @@ def reproducible_metrics(
     metrics = []
     for metric in suite.metrics:
         metric_points = points[metric.scorer or next(iter(suite.scorers))]
-        candidates = (structs.replace(metric, of=of) for of in (metric.of, mean_value))
-        reproducible = next(
-            (
-                candidate
-                for candidate in candidates
-                if _reproduces(candidate, metric_points, estimates[metric.name])
-            ),
-            None,
-        )
-        metrics += [reproducible] if reproducible else []
+        for statistic in (metric.of, mean_value):
+            candidate = structs.replace(metric, of=statistic)
+            if _reproduces(candidate, metric_points, estimates[metric.name]):
+                metrics.append(candidate)
+                break
     if not any(metric.headline for metric in metrics):
         raise Untrusted(
             f"{card.run}: the headline of {card.config.suite} cannot be computed from its records without the "

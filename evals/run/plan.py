@@ -100,7 +100,7 @@ def subset(
 
 
 def _apportion(sizes: Mapping[str, int], total: int, seed: str) -> dict[str, int]:
-    """Divide `total` among groups in proportion to their sizes, rounding at random so that every item is equally likely selected.
+    """Divide `total` among groups in proportion to their sizes; rounding is random, so that all items are equally likely.
 
     Systematic sampling of the groups in random order (Cox 1987, *controlled rounding*): each share differs from its
     exact value by less than 1.
@@ -191,7 +191,7 @@ def resolve(
 def _make_config(
     suite: Suite, options: Options, *, digest: str, spec: str, sampling: Sampling, count: int, is_subset: bool
 ) -> Config:
-    """Return the configuration that identifies a run. `count`: number of selected samples; `is_subset`: whether it is not all."""
+    """Return the configuration that identifies a run. `count`: number of selected samples; `is_subset`: whether these are not all."""
     return Config(
         suite=suite.id,
         version=suite.version,

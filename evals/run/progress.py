@@ -21,7 +21,7 @@ from evals.types import Record, Reply, Score
 LINE_EVERY_S = 10.0
 BAR_FORMAT = "{desc} {bar:20} {n_fmt}/{total_fmt}  "
 """tqdm's format of a bar; the text from `ModelProgress.rows` is appended."""
-MAX_MESSAGE = 300
+MAX_MESSAGE_CHARS = 300
 """Maximum number of characters of a failure's message that are shown."""
 
 
@@ -37,7 +37,7 @@ class Tally:
         self.score_sum = self.sum_of_squares = 0.0
         self.is_binary = True
         self.totals_by_sample: dict[str, tuple[int, float]] | None = {} if job.repeats > 1 else None
-        """Sample id -> (count, sum) of its scores; None without repeats, as only then all scores are independent."""
+        """Sample id -> (count, sum) of its scores; None without repeats, when all scores are independent."""
         self.failure_counts: Counter[str] = Counter()
         self.first_messages: dict[str, str] = {}
         """Message of the first failure of each kind."""
@@ -82,7 +82,7 @@ class Tally:
     def failure_lines(self) -> list[str]:
         """Return a line for each kind of failure, with its count and first message."""
         return [
-            f"{self.name}: {count} failed ({kind}): {self.first_messages[kind][:MAX_MESSAGE]}"
+            f"{self.name}: {count} failed ({kind}): {self.first_messages[kind][:MAX_MESSAGE_CHARS]}"
             for kind, count in self.failure_counts.most_common()
         ]
 

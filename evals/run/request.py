@@ -25,6 +25,7 @@ from evals.validation import cause
 Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
 """Section of the help that lists an option."""
 
+TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", list: "a list of names"}
 Count = Annotated[int, Meta(gt=0)]
 Positive = Annotated[float, Meta(gt=0)]
 
@@ -344,13 +345,7 @@ def _convert(option: Option, value: Any, source: str) -> Any:
     if option.type is list and isinstance(value, Sequence):
         value = list(value)
     if not _has_type(option, value):
-        type_names = {
-            bool: "true or false",
-            int: "a whole number",
-            float: "a number",
-            list: "a list of names",
-        }
-        raise UsageError(f"{name} must be {type_names.get(option.type, 'text')}, got {value!r}")
+        raise UsageError(f"{name} must be {TYPE_NAMES.get(option.type, 'text')}, got {value!r}")
     if isinstance(value, int | float) and not (isfinite(value) and _in_bounds(option, value)):
         raise UsageError(f"{name} must be {option.bounds or 'finite'}, got {value}")
     return value

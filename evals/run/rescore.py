@@ -88,10 +88,9 @@ async def _rescore_batch(
     scoring: Scoring, samples: Mapping[str, Sample], batch: list[Record]
 ) -> list[Record]:
     async def rescore_record(record: Record) -> Record:
-        if not isinstance(record.outcome, Reply):
+        if not isinstance(reply := record.outcome, Reply):
             return record
-        sample = samples[record.sample]
-        scores = await scoring.score_all(sample, record.prompt, record.outcome, record.scores)
+        scores = await scoring.score_all(samples[record.sample], record.prompt, reply, record.scores)
         return structs.replace(record, scores=scores)
 
     return list(await asyncio.gather(*map(rescore_record, batch)))

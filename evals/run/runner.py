@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import structs
 
@@ -142,6 +142,10 @@ class Runner:
         self.end_reason = self.end_reason or reason
         self._stop.set()
 
+    def _end_at_limit(self) -> None:
+        if reason := self.budget.spending.reached_limit:
+            self.end(reason)
+
     async def _sync_writers(self) -> None:
         while True:
             await asyncio.sleep(0.25)
@@ -200,7 +204,7 @@ class Runner:
             await self._run_sample(call)
 
     async def _run_sample(self, call: PlannedCall) -> None:
-        """Produce one record: build the prompt, call the model, score the reply, write. Slow scorers do not delay the next call."""
+        """Produce one record, and write it; a slow scorer does so later, without delaying the next call."""
         job_index, position, repeat = call
         job = self.jobs[job_index]
         sample = job.samples[position]
@@ -219,39 +223,36 @@ class Runner:
         if isinstance(outcome, Reply):
             self._queue.add_reply(call, _output_tokens(outcome))
         scoring = self._scoring[job_index]
-        scores = (
-            scoring.score_light(sample, prompt, outcome)
-            if isinstance(outcome, Reply) and scoring.all_light
-            else {}
-        )
+        is_slow = isinstance(outcome, Reply) and not scoring.all_light
+        scores = {}
+        if isinstance(outcome, Reply) and not is_slow:
+            scores = scoring.score_light(sample, prompt, outcome)
         record = Record(
             sample=sample.id, repeat=repeat, prompt=prompt, outcome=outcome, scores=scores, started=started
         )
-        if scoring.all_light or not isinstance(outcome, Reply):
+        if not isinstance(outcome, Reply) or not is_slow:
             self._write(job_index, record)
-        else:
-            while len(self._scoring_tasks) >= MAX_UNSCORED:
-                await asyncio.wait(self._scoring_tasks, return_when=asyncio.FIRST_COMPLETED)
-            task = asyncio.get_running_loop().create_task(
-                self._score_and_write(job_index, sample, record, outcome)
-            )
-            self._scoring_tasks.add(task)
-            task.add_done_callback(self._on_task_done)
+            return
+        while len(self._scoring_tasks) >= MAX_UNSCORED:
+            await asyncio.wait(self._scoring_tasks, return_when=asyncio.FIRST_COMPLETED)
+        self._start_scoring(self._score_and_write(job_index, sample, record, outcome))
+
+    def _start_scoring(self, scoring: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(scoring)
+        self._scoring_tasks.add(task)
+        task.add_done_callback(self._on_task_done)
 
     async def _score_and_write(self, job_index: int, sample: Sample, record: Record, reply: Reply) -> None:
         scores = await self._scoring[job_index].score_all(sample, record.prompt, reply)
         self.budget.add_judge(scores)
         self._write(job_index, structs.replace(record, scores=scores))
-        if reason := self.budget.reached_limit:
-            self.end(reason)
+        self._end_at_limit()
 
     def _start_rescoring(self) -> None:
         """Start to rescore the stale replies of earlier sessions in suites that use a judge."""
         for job_index, job in enumerate(self.jobs):
             if job.is_stale and job.suite.judged:
-                task = asyncio.get_running_loop().create_task(self._rescore_job(job_index))
-                self._scoring_tasks.add(task)
-                task.add_done_callback(self._on_task_done)
+                self._start_scoring(self._rescore_job(job_index))
 
     async def _rescore_job(self, job_index: int) -> None:
         job, scoring, slots = self.jobs[job_index], self._scoring[job_index], asyncio.Semaphore(MAX_UNSCORED)
@@ -269,8 +270,7 @@ class Runner:
                     self._append(job_index, structs.replace(record, scores=scores))
                 if self._watcher is not None:
                     self._watcher.count_rescored(job_index)
-                if reason := self.budget.reached_limit:
-                    self.end(reason)
+                self._end_at_limit()
 
         while batch := await asyncio.to_thread(lambda: list(islice(records, MAX_UNSCORED))):
             async with asyncio.TaskGroup() as group:
@@ -313,8 +313,7 @@ class Runner:
     def _count_outcome(self, outcome: Reply | Failure) -> None:
         if isinstance(outcome, Reply):
             self.budget.add(outcome)
-            if reason := self.budget.reached_limit:
-                self.end(reason)
+            self._end_at_limit()
             return
         self._failures += 1
         self._last_failure = outcome.message

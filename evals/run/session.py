@@ -1,8 +1,8 @@
 """Execute a request: resolve its names, prepare the runs, call the models and store the results.
 
 Models run concurrently on one event loop, each in a `ModelRun`. Models that share a lane run one after the other: those
-that compute on this machine share one, and so do repeated entries of one model. All models are created and checked, and the first of each
-lane is prepared, before any call is made, so that mistakes are reported before money is spent.
+that compute on this machine share one, and so do repeated entries of one model. All models are created and checked, and the
+first of each lane is prepared, before any call is made, so that mistakes are reported before money is spent.
 """
 
 from __future__ import annotations
@@ -101,7 +101,17 @@ class Session:
         models = [
             entry.model or (None if on_cluster else self.create_model(entry.spec)) for entry in self.models
         ]
-        context = self._context()
+        context = RunContext(
+            request=self.request,
+            suites=_with_judge(self.request, self.suites),
+            spending=self._spending,
+            progress=self._progress,
+            early_stop=self._early_stop,
+            say=self._say,
+            create_model=self.create_model,
+            quiet=self._quiet,
+            finish_lock=asyncio.Lock(),
+        )
         self._model_runs = [
             ModelRun(context, entry.spec, model) for entry, model in zip(self.models, models, strict=True)
         ]
@@ -117,19 +127,6 @@ class Session:
         finally:
             for model_run in self._model_runs:
                 model_run.close()
-
-    def _context(self) -> RunContext:
-        return RunContext(
-            request=self.request,
-            suites=_with_judge(self.request, self.suites),
-            spending=self._spending,
-            progress=self._progress,
-            early_stop=self._early_stop,
-            say=self._say,
-            create_model=self.create_model,
-            quiet=self._quiet,
-            finish_lock=asyncio.Lock(),
-        )
 
     def _lanes(self) -> list[Lane]:
         """Return the lanes, with the models in the order of the request."""

@@ -106,7 +106,7 @@ def test_replies_without_any_time_between_them_are_no_division_by_nought() -> No
 def test_a_beat_starts_no_more_calls_in_any_minute_than_it_may() -> None:
     clock = Clock()
     spacing = Spacing(30, clock=clock)
-    starts = [clock() + spacing.delay_s() for _ in range(100)]  # all want to start at once
+    starts = [clock() + spacing.reserve_start() for _ in range(100)]  # all want to start at once
     assert starts[:3] == [starts[0], starts[0] + 2.0, starts[0] + 4.0]
     assert max(sum(start <= other < start + 60 for other in starts) for start in starts) == 30
 
@@ -114,9 +114,9 @@ def test_a_beat_starts_no_more_calls_in_any_minute_than_it_may() -> None:
 def test_a_beat_saves_nothing_up_while_nobody_asks() -> None:
     clock = Clock()
     spacing = Spacing(60, clock=clock)
-    assert spacing.delay_s() == 0.0
+    assert spacing.reserve_start() == 0.0
     clock.now += 100.0
-    assert [spacing.delay_s() for _ in range(3)] == [0.0, 1.0, 2.0]
+    assert [spacing.reserve_start() for _ in range(3)] == [0.0, 1.0, 2.0]
 
 
 async def test_who_waits_for_a_beat_leaves_when_the_run_ends() -> None:

@@ -482,7 +482,7 @@ async def what_becomes(
     assert outcome.reasoning == wanted.reasoning
     if wanted.used != -1:
         assert outcome.usage.output == wanted.used
-    notes = health.finish_reasons.notes()
+    notes = health.finish_notes()
     assert len(notes) == bool(wanted.note)
     assert wanted.note in "".join(notes)
 

@@ -296,7 +296,7 @@ def test_a_folder_of_a_stranger_makes_no_request(results: Path, folder: Path) ->
     (path / "records.parquet").unlink()
     (path / "records.parquet").symlink_to("../nowhere")
     origin = cache.Origin(f"file://{folder}", {"records.parquet": cache.StoredFile(digest, size)})
-    (path / cache.ORIGIN).write_bytes(msgspec.json.encode(origin))
+    (path / cache.ORIGIN_FILE).write_bytes(msgspec.json.encode(origin))
     assert "records.parquet is missing" in evals("show", path, "--samples").complaint
     assert not cache.root().exists()
 

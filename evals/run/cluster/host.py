@@ -128,11 +128,11 @@ class ReplicaHost:
             for digest in request.images:
                 (self._folder / digest).unlink(missing_ok=True)
         if self._tasks.pop(request.number, None) is not None:
-            self._responses.append(ReplicaResponse(request.number, outcome, self._new_notes()))
+            self._responses.append(ReplicaResponse(request.number, outcome, self._take_new_notes()))
             self._has_responses.set()
 
-    def _new_notes(self) -> tuple[str, ...]:
-        """Return the model's notes that have not been sent yet."""
+    def _take_new_notes(self) -> tuple[str, ...]:
+        """Return the model's notes that have not been sent yet, and mark them as sent."""
         new_notes = tuple(note for note in notes_of(self._model) if note not in self._sent_notes)
         self._sent_notes.update(new_notes)
         return new_notes

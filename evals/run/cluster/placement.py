@@ -45,9 +45,8 @@ def place(
             f"{spec} needs GPUs ({required} per replica), but no node of the cluster has any (nodes: {len(nodes)}, CPUs: {cpus})"
         )
     if required <= largest:
-        return Placement(
-            replicas or (sum(n // required for n in node_gpus) if required else len(nodes)), required
-        )
+        fitting = sum(n // required for n in node_gpus) if required else len(nodes)
+        return Placement(replicas or fitting, required)
     if adapter not in ENGINES or not load.engine(adapter).span:
         raise UsageError(
             f"{spec} needs {required} GPUs per replica, but a node has at most {largest}: only vllm: and sglang: can span several nodes"

@@ -28,7 +28,7 @@ from evals.plain import notice
 from evals.types import Media, Prompt, Reply, Sampling
 
 POLL_S = 5.0
-"""Maximum time between two messages from a replica; responses are sent without waiting for it to pass."""
+"""Maximum time between two messages from a replica, which may contain no responses."""
 LEASE_S = 30.0
 """Maximum silence of a replica; after it, the replica's requests are retried on others."""
 SHUTDOWN_S = 10.0
@@ -178,7 +178,7 @@ class Replica:
         self._unsent_requests, self._unsent_cancellations = [], []
 
     def resolve(self, raw: bytes) -> None:
-        """Set the results of pending requests from an encoded list of responses; raises Gone if a response says that the server is gone."""
+        """Complete pending requests from an encoded list of responses; raises Gone if the replica's server is gone."""
         server_gone = None
         for response in _decode_responses(raw):
             self.notes += response.notes
@@ -239,11 +239,8 @@ class Cluster:
     async def _wait_for_replica(self) -> None:
         while not self._ready_count:
             if all(task.done() for task in self._tasks):
-                raise (
-                    Gone(f"no replica is left: {self._loss_reason}")
-                    if self._has_been_up
-                    else UsageError(self._loss_reason)
-                )
+                reason = self._loss_reason
+                raise Gone(f"no replica is left: {reason}") if self._has_been_up else UsageError(reason)
             self._state_changed.clear()
             await self._state_changed.wait()
 

@@ -121,11 +121,9 @@ def connect(
         info = _first_info(ray, links)
         require_same_version(info)
         cleanup.pop_all()
-    gpu_text = f"{placement.gpus} GPUs each" + (
-        f" over {placement.nodes} nodes" if placement.nodes > 1 else ""
-    )
+    span = f" over {placement.nodes} nodes" if placement.nodes > 1 else ""
     replica_text = f"{placement.replicas} replica{'s' if placement.replicas > 1 else ''}"
-    note = f"cluster: {address}, {replica_text} on {len(nodes)} nodes, {gpu_text}"
+    note = f"cluster: {address}, {replica_text} on {len(nodes)} nodes, {placement.gpus} GPUs each{span}"
     return RayCluster(links, replace(info, notes=(note, *info.notes)))
 
 

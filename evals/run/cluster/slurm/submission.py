@@ -181,18 +181,11 @@ def submit(executor: Any, job: Any, partition: str) -> str:
         with _job_environment(), redirect_stderr(io.StringIO()):
             return str(executor.submit(job).job_id)
     except (FailedJobError, FailedSubmissionError, OSError) as error:
-        lines = [
-            re.sub(r"^sbatch: (?:error|fatal): ", "", line)
-            for line in plain(str(error)).splitlines()
-            if line.strip()
-        ]
+        message = re.sub(r"^sbatch: (?:error|fatal): ", "", plain(str(error)), flags=re.MULTILINE)
+        lines = [line for line in message.splitlines() if line.strip()]
         reason = " / ".join(lines[-2:]) or type(error).__name__
-    if (
-        "partition" in reason.lower()
-        and partition
-        and (names := scheduler.partitions())
-        and partition not in names
-    ):
+    names = scheduler.partitions() if partition and "partition" in reason.lower() else []
+    if names and partition not in names:
         raise UsageError(
             f"--cluster slurm: there is no partition {partition!r}; available: {', '.join(names)}"
         )
