@@ -89,7 +89,7 @@ def test_a_server_that_loads_its_model_is_waited_for_when_it_is_asked_what_it_se
 
     monkeypatch.setattr(fetching, "fetch", fetch)
     assert load.model("server:http://gpu7:8000/v1").name == "the-one"
-    assert capsys.readouterr().err.count("waiting for it") == 1
+    assert capsys.readouterr().err.count("waiting for the server") == 1
 
 
 def test_results_a_level_off(here: Path) -> None:
