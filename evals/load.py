@@ -132,7 +132,7 @@ def _import(module: str, origin: plugins.Origin | None) -> ModuleType:
 
 
 def normalise_suite_name(name: str) -> str:
-    """Return the normalised name of a suite; raises UnknownName with similar names."""
+    """Return the normalised name of a suite; raises UsageError for the name of a model or a collection, or an unknown name."""
     normalised = name.replace("_", "-").lower()
     if normalised not in _builtin_suites() and normalised not in plugins.origins(plugins.SUITES):
         if {normalised, f"{normalised}:"} & set(model_name_forms()):
@@ -153,7 +153,7 @@ def listing(name: str) -> Listing:
     origin = suite_origin(requested)
     if origin is not None:
         return plugins.listing(origin.module)
-    if (summary := _listings().get(requested)) is not None:
+    if (summary := _read_index().get(requested)) is not None:
         return summary
     from evals.benchmark import make_listing
 
@@ -171,7 +171,7 @@ def item_counts() -> dict[str, int]:
 
 
 @cache
-def _listings() -> dict[str, Listing]:
+def _read_index() -> dict[str, Listing]:
     path = Path(suites.__path__[0]) / "index.json"
     return msgspec.json.decode(path.read_bytes(), type=dict[str, Listing])
 

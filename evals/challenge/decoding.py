@@ -16,7 +16,7 @@ LLAMA_CPP_DEFAULTS = Sampling(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05)
 """Defaults of llama.cpp (`common_params_sampling` in common/common.h), which applies the temperature after top-k, top-p and min-p."""
 GREEDY_BELOW = 1e-5
 """Temperatures below this are greedy, as in vLLM (`_SAMPLING_EPS` in vllm/v1/sample)."""
-NEUTRAL: Mapping[str, Any] = {
+NEUTRAL_VALUES: Mapping[str, Any] = {
     "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1, "repeat_penalty": 1, "n": 1,
     "logit_bias": {}, "ignore_eos": False, "min_tokens": 0, "use_beam_search": False, "typical_p": 1,
 }  # fmt: skip
@@ -45,7 +45,7 @@ def sampling_of(config: Config) -> Sampling:
     _check_template(template)
     values = {name: fields.pop(name) for name in SAMPLING_FIELDS if name in fields}
     for name, value in fields.items():
-        if name not in WITHOUT_EFFECT and not (name in NEUTRAL and value == NEUTRAL[name]):
+        if name not in WITHOUT_EFFECT and not (name in NEUTRAL_VALUES and value == NEUTRAL_VALUES[name]):
             raise UsageError(f"the request field {name} may affect sampling in a way that cannot be computed")
     for name in ("temperature", "top_p", "top_k", "min_p"):
         value = values.get(name, 0)
@@ -86,7 +86,8 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
         temperature_last=adapter == "smollm2",
     )
     if not (decoding.temperature <= 100 and 0 < decoding.top_p <= 1 and 0 <= decoding.min_p < 1):
-        raise UsageError("temperature, top_p or min_p is out of range")
+        values = f"temperature {decoding.temperature:g}, top_p {decoding.top_p:g}, min_p {decoding.min_p:g}"
+        raise UsageError(f"one of these settings is out of range: {values}")
     if decoding.temperature < GREEDY_BELOW:
         return Decoding(0.0)
     return decoding

@@ -1,7 +1,8 @@
 """Token likelihoods from a server that returns only the likeliest tokens at each position: `above` and `mass` are bounds.
 
-The tokens that are not returned share the remaining probability, and none is more likely than the least likely token
-returned. The sum of p ** (1 / T) over them is bounded by two extremes: probabilities as equal, and as unequal, as possible.
+The weight of a token with probability p is p ** (1 / T), relative to that of the likeliest token. The tokens that are not
+returned share the remaining probability, and none is more likely than the least likely token returned. Their total weight is
+bounded by two extremes: probabilities as equal, and as unequal, as possible.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _clamped_exp(value: float) -> float:
 
 
 def _weight_of_others(top: Sequence[float], power: float, vocabulary: int) -> _Range:
-    """Return the total weight of the tokens that are not returned, relative to the weight of the likeliest token."""
+    """Return the total weight of the tokens that are not returned."""
     first = _clamped_exp(top[0])
     remaining = max(1 - sum(_clamped_exp(value) for value in top), 0.0) / first
     count = vocabulary - len(top)
