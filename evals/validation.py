@@ -81,7 +81,7 @@ def _allowed_names(kind: Any) -> list[str]:
 def _type_at(kind: Any, path: str) -> Any:
     """Return the type at a path like `suite[0].better`."""
     for step in _PATH_STEP.finditer(path):
-        kind = _unwrapped(kind)
+        kind = _unwrap(kind)
         if step[1] is None or not _is_struct(kind):
             inner = get_args(kind)
             kind = inner[-1] if len(inner) == 2 and inner[-1] is not Ellipsis else inner[0] if inner else Any
@@ -89,16 +89,16 @@ def _type_at(kind: Any, path: str) -> Any:
             fields = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
             hints = get_type_hints(kind)
             kind = next((hints[field] for key, field in fields if key == step[1]), Any)
-    return _unwrapped(kind)
+    return _unwrap(kind)
 
 
-def _unwrapped(kind: Any) -> Any:
+def _unwrap(kind: Any) -> Any:
     """Return a type without `Annotated`, and without None if one other type remains."""
     if get_origin(kind) is Annotated:
-        return _unwrapped(get_args(kind)[0])
+        return _unwrap(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
         members = [member for member in get_args(kind) if member is not type(None)]
-        return _unwrapped(members[0]) if len(members) == 1 else kind
+        return _unwrap(members[0]) if len(members) == 1 else kind
     return kind
 
 

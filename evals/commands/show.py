@@ -221,7 +221,9 @@ def print_overview(
     from evals.terminal.layout import width
 
     table_rows = (runs.separate if separate else runs.pool)(run_overview.cards, challenges)
-    common.print_lines(runs.layout(table_rows, width(), ids=_run_ids(results), sort=sort, bounds=not details))
+    common.print_lines(
+        runs.layout(table_rows, width(), ids=_run_ids(results), sort=sort, show_bounds=not details)
+    )
     if details:
         _print_details(run_overview.cards, challenges)
     _print_aggregates(run_overview)
@@ -386,8 +388,8 @@ def _print_samples(fields: Sequence[str], sections: Mapping[str, Sequence[Mappin
 
 
 def _write_csv(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    from evals.terminal.samples import safe_cell
+    from evals.terminal.samples import csv_cell
 
     writer = csv.DictWriter(sys.stdout, fields)
     writer.writeheader()
-    writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)

@@ -158,7 +158,7 @@ class _Parser:
             self.has_rejected = True
             return REJECTED
         if letters:
-            return self._checked_letters(content, letters)
+            return self._check_letters(content, letters)
         outcome = self._parse_stated_option(content, form)
         self.has_rejected = self.has_rejected or outcome is REJECTED
         return outcome
@@ -208,7 +208,7 @@ class _Parser:
             return False
         return before[:-2].casefold().endswith(self._option_texts[index].strip().casefold())
 
-    def _checked_letters(self, content: str, letters: str) -> Any:
+    def _check_letters(self, content: str, letters: str) -> Any:
         """Return the letters of a statement, or of the option with the stated symbol; REJECTED if letter and text disagree."""
         if (symbol := _SYMBOL.fullmatch(content)) and (
             symbol_letter := self._letter_of_symbol(symbol["small"], letters)
@@ -223,24 +223,15 @@ class _Parser:
 
     def _letter_of_symbol(self, symbol: str, letters: str) -> str | None:
         """Return the letter of the only option whose text is the lower-case `symbol`; None if it is the stated letter."""
-        letters_of_symbol = [
-            chr(65 + i) for i, text in enumerate(self._option_texts) if text.strip(" $") == symbol
-        ]
-        return (
-            letters_of_symbol[0] if len(letters_of_symbol) == 1 and letters_of_symbol[0] != letters else None
-        )
+        matching = [chr(65 + i) for i, text in enumerate(self._option_texts) if text.strip(" $") == symbol]
+        return matching[0] if len(matching) == 1 and matching[0] != letters else None
 
     def _parse_stated_option(self, content: str, form: Form) -> Any:
         """Read an option by its text; REJECTED for an answer that is not an option."""
         if self._option_texts and (letter := self.options.letter_of_text(content)):
-            letter_beside_text = _LETTER_BESIDE_TEXT.search(content)
-            return (
-                REJECTED
-                if letter_beside_text
-                and letter_beside_text[1] != letter
-                and letter_beside_text[1] < chr(65 + self.count)
-                else letter
-            )
+            beside_text = _LETTER_BESIDE_TEXT.search(content)
+            is_contradicted = beside_text and letter != beside_text[1] < chr(65 + self.count)
+            return REJECTED if is_contradicted else letter
         if _NO_OPTION_STATEMENT.match(content):
             undetermined = UNDETERMINED.search(content) and self.options.letter_of_undetermined()
             return undetermined or (self._option_texts and self.options.letter_of_none()) or REJECTED

@@ -62,7 +62,7 @@ def _parse_expression(content: str, form: Form) -> Any:
 
 
 def _value_position(content: str) -> int:
-    """Return the position after the first equals sign, since words before it determine the mood ("let x = 3"); else 0."""
+    """Return the position after the first equals sign, or else 0: words before it, as in "let x = 3", determine the mood."""
     equals = _EQUALS.search(content)
     return equals.end() if equals else 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import TypeAlias
 
 from evals.extract import option_cues_foreign as foreign
@@ -271,13 +272,17 @@ TICKS = ("✓", "✔", "✅", "☑", "[x]")
 _TICK_LINE = lazy_pattern(r"[\s*_>|-]*[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*[.:)|、—–-][^\n]*$")
 _TICKED_LETTER = lazy_pattern(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.:]*\s*$")
 """As in "A ✗, B ✗ → C ✓"."""
+_MAX_TICKS = 50
+"""Maximum number of ticks of one kind that are examined."""
 
 
 def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
-    """Read the option on the only line that has a tick."""
+    """Read the option on the only line that has a tick, or beside the only tick of the reply."""
     line_begin = text.rfind("\n", 0, tick_position) + 1
     label = _TICK_LINE.match(text, line_begin, tick_position)
-    ticks = [i for mark in TICKS for i in _find_all(text, mark)]
+    ticks = [
+        tick.start() for sign in TICKS for tick in islice(re.finditer(re.escape(sign), text), _MAX_TICKS)
+    ]
     if (
         label is None
         and len(ticks) == 1
@@ -286,25 +291,13 @@ def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
     ):
         label = _TICKED_LETTER.search(text, max(line_begin, tick_position - 12), tick_position)
     elif label is None:
-        end = tick_position + len(word)
-        return (
-            read_cue(text, tick_position, end, is_strong=False, allow_unmarked=True)
-            if len(ticks) == 1
-            else None
-        )
+        if len(ticks) != 1:
+            return None
+        return read_cue(text, tick_position, tick_position + len(word), is_strong=False, allow_unmarked=True)
     if label is None or len({text.rfind("\n", 0, i) for i in ticks}) > 1:
         return None
     start = label.start("letter")
     return label["letter"], Statement("mark", start, start + 1), False
-
-
-def _find_all(text: str, mark: str) -> list[int]:
-    positions: list[int] = []
-    position = text.find(mark)
-    while position >= 0 and len(positions) < 50:
-        positions.append(position)
-        position = text.find(mark, position + 1)
-    return positions
 
 
 _STRONG_CUES: dict[str, OptionCueReader] = {

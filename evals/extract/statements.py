@@ -164,7 +164,7 @@ NO_CUES = Cues()
 
 
 def statements_backwards(text: str, begin: int, end: int, cues: Cues) -> Iterator[CueReading]:
-    """Yield the statements in a part of the text, the last one first."""
+    """Yield the statements in a part of the text, the last one first, with the answers that cues have already parsed."""
     window, searched_from, word_count = LATE_CHARS + _WEAK_STATEMENT_CHARS, end, 0
     early, late = begin + EARLY_CHARS, end - LATE_CHARS - _WEAK_STATEMENT_CHARS
     while searched_from > begin and word_count < MAX_CUES:

@@ -102,11 +102,9 @@ def visible(text: str) -> Visible:
 
 def _has_no_mark(text: str) -> bool:
     """Return whether a reply certainly has no marks of reasoning and no special tokens."""
-    if "<" in text or "[/" in text or "[T" in text or "[t" in text or "[INST" in text:
+    if any(sign in text for sign in ("<", "[/", "[T", "[t", "[INST", "◁", "▁", "\x08")):
         return False
-    return ("◁" not in text and "▁" not in text and "\x08" not in text) and _MAY_BE_REASONING.match(
-        text
-    ) is None
+    return _MAY_BE_REASONING.match(text) is None
 
 
 def _to_spaces(token: re.Match[str]) -> str:

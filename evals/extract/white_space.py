@@ -19,7 +19,7 @@ MAX_RUN = 64
 _LONG_RUN = re.compile(rf"(?<!\s)\s{{{MAX_RUN}}}\s++")
 
 RemovedRuns: TypeAlias = Sequence[tuple[int, int]]
-"""(position in the shortened text, number of characters removed at it), in ascending order."""
+"""(position in the shortened text, number of characters removed there), in ascending order."""
 
 
 def shorten_runs(text: str) -> tuple[str, RemovedRuns]:

@@ -18,7 +18,7 @@ COLUMNS = (
     Column("model"), Column("score", right=True), Column("95 % interval", right=True), Column("n", right=True, drop=2),
     Column("coverage", right=True, drop=3), Column("level"), Column("promise"), Column("entry", drop=4),
 )  # fmt: skip
-PROMISE = 6
+PROMISE_COLUMN = 6
 """Index of the column `promise`, which is left out if no run has a promise."""
 
 
@@ -82,7 +82,7 @@ def layout(numbers: Sequence[Number], max_width: int | None) -> list[str]:
 
 
 def _visible_cells(cells: Sequence[Cell], *, with_promise: bool) -> list[Cell]:
-    return list(cells) if with_promise else [*cells[:PROMISE], *cells[PROMISE + 1 :]]
+    return list(cells) if with_promise else [*cells[:PROMISE_COLUMN], *cells[PROMISE_COLUMN + 1 :]]
 
 
 def _score_order(number: Number) -> tuple[bool, float]:

@@ -99,10 +99,10 @@ def _row(forecast: Forecast) -> list[str]:
         else f"{forecast.items:,} of {forecast.total:,}"
     )
     items += f" x {forecast.repeats}" if forecast.repeats > 1 else ""
-    at_most = "<= " if forecast.bound else ""
+    bound_sign = "<= " if forecast.bound else ""
     hours = "-" if forecast.hours is None else duration_text(3600 * forecast.hours)
-    cost = "-" if forecast.cost_usd is None else f"{at_most}{forecast.cost_usd:,.2f}"
-    output_tokens = "-" if forecast.output_tokens is None else f"{at_most}{forecast.output_tokens:,}"
+    cost = "-" if forecast.cost_usd is None else f"{bound_sign}{forecast.cost_usd:,.2f}"
+    output_tokens = "-" if forecast.output_tokens is None else f"{bound_sign}{forecast.output_tokens:,}"
     input_tokens = "-" if forecast.input_tokens is None else f"{forecast.input_tokens:,}"
     return [
         forecast.suite, forecast.protocol, items, f"{forecast.calls:,}", input_tokens, output_tokens, cost, hours, _half_width(forecast),
@@ -140,15 +140,15 @@ def _remarks(forecast: Forecast) -> list[str]:
 
 def totals_line(totals: Totals) -> str:
     """Return the totals of a sweep as one line."""
-    at_most = "<= " if totals.bound else ""
+    bound_sign = "<= " if totals.bound else ""
     facts = [
         f"{count_of(totals.runs, 'run')}: {totals.existing:,} exist, {totals.resumed:,} are resumed, {totals.new:,} are new",
         count_of(totals.calls, "call"),
-        f"{totals.input_tokens:,} tokens in, {at_most}{totals.output_tokens:,} out",
+        f"{totals.input_tokens:,} tokens in, {bound_sign}{totals.output_tokens:,} out",
     ]
     if totals.cost_usd is not None:
         suffix = f" ({totals.unpriced} without a known price)" if totals.unpriced else ""
-        facts.append(f"{at_most}{totals.cost_usd:,.2f} USD{suffix}")
+        facts.append(f"{bound_sign}{totals.cost_usd:,.2f} USD{suffix}")
     if totals.hours:
         time_text = duration_text(3600 * totals.hours_side_by_side)
         if totals.hours > totals.hours_side_by_side:

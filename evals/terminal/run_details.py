@@ -5,6 +5,7 @@ from __future__ import annotations
 from evals.challenge.summary import Challenge
 from evals.extract.reading import UNMARKED_FORMS
 from evals.labels import JUDGE_NOTE, Note
+from evals.plain import count_of
 from evals.records import promise
 from evals.records.card import Card
 from evals.report.estimand_names import describe_estimand
@@ -24,7 +25,9 @@ def details_line(card: Card, challenge: Challenge | None, *, label: str) -> str:
     if bounds := missing_bounds(RunRow(cards=(card,), headline=headline)):
         facts.append(bounds)
     if headline and (corrected := _corrected_estimate(card, headline)) is not None:
-        facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n:,}")
+        facts.append(
+            f"corrected (errata v{card.errata}): {figure(corrected)} on {count_of(corrected.n, 'item')}"
+        )
     facts += [
         f"{'looks broken' if finding.fault else 'warning'}: {finding.message}" for finding in card.health
     ]

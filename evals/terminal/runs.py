@@ -209,11 +209,11 @@ def layout(
     *,
     ids: Iterable[str] = (),
     sort: Sort = "when",
-    bounds: bool = True,
+    show_bounds: bool = True,
 ) -> list[str]:
     """Lay out rows, grouped by suite and protocol.
 
-    `ids`: ids of other runs, from which the short ids must differ; `bounds`: whether to list, below the table, the bounds of
+    `ids`: ids of other runs, from which the short ids must differ; `show_bounds`: whether to list, below the table, the bounds of
     scores with missing outcomes.
     """
     names = short_ids([*ids, *(card.run for row in rows for card in row.cards)])
@@ -234,10 +234,10 @@ def layout(
     columns = [column._replace(drop=0) if column.drop < 4 else column for column in columns]
     wide_table = table(columns, sections(is_wide=True), max_width)
     if max_width is None or len(wide_table) <= 2 + len(rows) + 2 * len(titles):
-        return [*wide_table, *_legend(rows, max_width, names, letters=False, bounds=bounds)]
+        return [*wide_table, *_legend(rows, max_width, names, use_letters=False, show_bounds=show_bounds)]
     return [
         *table(_with_sizes(NARROW_COLUMNS, has_sizes=has_sizes), sections(is_wide=False), max_width),
-        *_legend(rows, max_width, names, letters=True, bounds=bounds),
+        *_legend(rows, max_width, names, use_letters=True, show_bounds=show_bounds),
     ]
 
 
@@ -325,25 +325,30 @@ def _table_row(row: RunRow, names: Mapping[str, str], *, is_wide: bool, has_size
 
 
 def _legend(
-    rows: Sequence[RunRow], max_width: int | None, names: Mapping[str, str], *, letters: bool, bounds: bool
+    rows: Sequence[RunRow],
+    max_width: int | None,
+    names: Mapping[str, str],
+    *,
+    use_letters: bool,
+    show_bounds: bool,
 ) -> list[str]:
     """Return explanations of the marks in use, pooled rows and intervals, and the bounds of scores."""
     in_use = {letter for row in rows for letter in marks(row)}
     legend = (
         [f"{letter}: {description}" for letter, description in MARKS.items() if letter in in_use]
-        if letters
+        if use_letters
         else []
     )
-    if not letters and "S" in in_use:
+    if not use_letters and "S" in in_use:
         legend.append(MARKS["S"])
     if any(len(row.cards) > 1 for row in rows):
         legend.append("seeds: mean of runs that differ only in their seed; --runs lists them")
-    if bounds and any(row.headline and row.headline.low is not None for row in rows):
+    if show_bounds and any(row.headline and row.headline.low is not None for row in rows):
         legend.append(f"95 % intervals: {describe_estimand('items-like-these')}")
     legend += [
         f"{_run_name(row, names)}: {missing_bounds(row)}"
         for row in rows
-        if bounds and {"E", "C", "R"} & marks(row).keys() and missing_bounds(row)
+        if show_bounds and {"E", "C", "R"} & marks(row).keys() and missing_bounds(row)
     ]
     return ["", *(line for text in legend for line in wrap(text, max_width, indent="   "))] if legend else []
 

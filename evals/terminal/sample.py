@@ -95,7 +95,7 @@ def find_sample(run: Run, sample: str | None, *, repeat: int = 0, verdict: str |
     if (match := _next_match(run, card, samples, start, verdict)) is None:
         after = f" after {sample}" if sample is not None else ""
         counts = counts_line(card.counts) or "nothing recorded yet"
-        raise StoreError(f"{card.run} has no sample that is {verdict}{after}; it has {counts}")
+        raise StoreError(f"{card.run} has no sample with the verdict {verdict}{after}; it has {counts}")
     return match
 
 

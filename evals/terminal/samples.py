@@ -86,7 +86,7 @@ def cell(value: Any) -> str:
     return line if len(line) <= MAX_CELL_CHARS else f"{line[: MAX_CELL_CHARS - 1]}…"
 
 
-def safe_cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
     """Return a value for CSV, without control characters; an apostrophe precedes what a spreadsheet would evaluate."""
     if not isinstance(value, str):
         return value

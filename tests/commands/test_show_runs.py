@@ -178,7 +178,10 @@ def test_next_goes_on_to_the_next_of_a_verdict(cards: list[Card]) -> None:
         seen.append(evals("show", run, *now, "--json", "--results", FOLDER[0]).json["id"])
         now = ("--sample", seen[-1], "--next", "wrong")
     assert seen == wrong
-    assert "has no sample that is wrong after" in evals("show", run, *now, "--results", FOLDER[0]).complaint
+    assert (
+        "has no sample with the verdict wrong after"
+        in evals("show", run, *now, "--results", FOLDER[0]).complaint
+    )
     assert "has no sample 'x'" in evals("show", run, "--sample", "x", "--results", FOLDER[0]).complaint
 
 

@@ -157,10 +157,7 @@ def test_a_wheel_that_changed_is_not_read_and_is_mended(synthetic_wheel: Path, t
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (
-            ("opencompass", "--from", "nowhere"),
-            "--from nowhere does not contain opencompass-0.5.4-py3-none-any.whl",
-        ),
+        (("opencompass", "--from", "nowhere"), "--from nowhere does not exist"),
         (("opencompass", "--from", "."), "--from . does not contain opencompass-0.5.4"),
         (("mmlu-pro", "--from", "."), "--from requires `opencompass` or `vlmevalkit` as the only name"),
     ],

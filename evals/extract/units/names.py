@@ -218,7 +218,7 @@ def convert(value: float, unit: str, target: str) -> float | None:
 
     - energies, frequencies and wave numbers (E = h nu = h c / lambda): 15.6 THz is 520 cm**-1;
     - an energy per mole to one per atom or cell: 96.5 kJ/mol is 1 eV/atom; an energy without "per" is assumed to be per
-      atom or cell, but not the reverse;
+      atom or cell, but one per atom or cell is not converted to an energy without "per";
     - a quantity to its logarithm: 50 GPa is 1.7 in log10(GPa).
     """
     unit, target = normalise_unit(unit), normalise_unit(target)

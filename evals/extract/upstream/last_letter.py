@@ -265,7 +265,7 @@ def _read_box(text: str, begin: int) -> str:
 def _parse_letters(
     text: str, begin: int, limit: int, *, allow_unmarked: bool, allow_run: bool = False
 ) -> str:
-    """Return the letters at `begin` ("B", "(B)", "A, C and D"); `allow_run`: also "AC"."""
+    """Return the letters at `begin` ("B", "(B)", "A, C and D"); for `allow_...` see `option_letters.parse_letters`."""
     first = _FIRST_LETTER.match(text, begin, limit)
     if first is None:
         letter_run = _LETTER_RUN.match(text, begin, limit) if allow_run else None

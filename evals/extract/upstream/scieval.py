@@ -1,8 +1,8 @@
 """Letters by SciEvalKit's rule for questions with several right options, including its known defects.
 
 Source: InternScience/SciEvalKit @ 0817251a, scieval/dataset/trqa.py. The first of these that contains a letter
-is read: the last `<choice>` tag, the last box, GLM's last box tokens, the last "Answer:" or "Option -" before a full stop or
-the end of the reply, a last line of at most five letters. *Every* letter counts as an option:
+is read: the last `<choice>` tag, the last box, GLM's last box tokens, the text from the last "Answer:" or "Option -" to a
+full stop or the end of the reply, a last line of at most five letters. *Every* letter counts as an option:
 `<choice>none</choice>` states E, N and O, and the last line "Cab." states A, B and C. More than ten different letters are
 not an answer.
 """

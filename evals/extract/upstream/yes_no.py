@@ -25,7 +25,7 @@ _CHINESE = {"是": True, "是的": True, "对": True, "否": False, "不是": Fa
 
 
 def last_yes_no(text: str) -> bool | None:
-    """Return the last yes or no that ends a clause and begins a line, sentence or bracket, or follows "is", "so" or a similar word."""
+    """Return the last yes or no that ends a clause and either begins a line, sentence or bracket or follows a word like "so"."""
     reply = text.strip()
     if reply.rstrip("。.") in _CHINESE:
         return _CHINESE[reply.rstrip("。.")]

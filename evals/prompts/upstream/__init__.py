@@ -47,7 +47,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
     gold_column: str = ""
     """The column with the gold answer; left empty in prompts for the model."""
     kind: Literal["verdict", "number", "option", "points"] = "verdict"
-    """Form of the judge's reply: A or B, a number, an option's letter or Z, or 0 to 9."""
+    """The judge's reply: `verdict`: A or B; `number`: any number; `option`: a letter, Z for none; `points`: 0 to 9."""
 
     @property
     def source(self) -> str:
@@ -214,10 +214,10 @@ def _turns(
     except UnicodeDecodeError:
         raise DataError(f"{name} is not UTF-8 text") from None
     template = configs.evaluate(code, path, file=name, loop_values=dict(loop_values))
-    return _checked_turns(template, f"{name}: {path}")
+    return _check_turns(template, f"{name}: {path}")
 
 
-def _checked_turns(template: Any, source: str) -> tuple[tuple[str, str], ...]:
+def _check_turns(template: Any, source: str) -> tuple[tuple[str, str], ...]:
     """Return the role and the text of each turn of a template; raises DataError if it has another structure."""
     if not isinstance(template, dict) or not {"round"} <= set(template) <= {"begin", "round"}:
         raise DataError(f"{source} is not a template of the form {{begin, round}}")

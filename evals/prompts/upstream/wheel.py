@@ -133,6 +133,8 @@ def fetch(wheel: Wheel, source: Path | None = None) -> Path:
 
 
 def _wheel_in(wheel: Wheel, source: Path) -> Path:
+    if not source.exists():
+        raise UsageError(f"--from {source} does not exist")
     path = source / wheel.file if source.is_dir() else source
     if not path.is_file():
         raise UsageError(f"--from {source} does not contain {wheel.file}")
