@@ -33,7 +33,7 @@ def normalise_answer(text: str) -> str:
 
 
 def same_words(gold: str, stated: str) -> bool:
-    """Return whether two answers are equal after normalisation, ignoring a generic noun (bar, line) that ends the stated one."""
+    """Return whether two answers agree once normalised, ignoring a generic noun (bar, line) at the end of the stated one."""
     gold_words, stated_words = normalise_answer(gold), normalise_answer(stated)
     return bool(gold_words) and (
         gold_words == stated_words or gold_words == _TRAILING_GENERIC_NOUN.sub("", stated_words)

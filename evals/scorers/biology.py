@@ -1,4 +1,4 @@
-"""Scorers for Biology-Instructions that read a number, a label, a set of labels or EC numbers anywhere in a reply."""
+"""Score Biology-Instructions: a number, a label, a set of labels or EC numbers, read anywhere in a reply."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ _FILLER = re.compile(r"\([^()]{0,80}\)|\b(?:and|ec|the|is|number)\b|[^\w]|_", re
 
 
 def asserted_text(content: str, form: Form) -> str | None:
-    """Return the part of a statement before a negation; None if its first clause expresses a denial, doubt, condition or question.
+    """Return the part of a statement before a negation, or the whole content of a box, a tag or JSON.
 
-    The content of a box, a tag or JSON is returned unchanged.
+    None if the first clause expresses a denial, a doubt, a condition or a question.
     """
     if form in ("box", "tag", "json"):
         return content

@@ -77,7 +77,7 @@ class Boxes(Struct, frozen=True):
         )
 
     def _to_pixels(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
-        """Return a stated rectangle in pixels, and whether it was read as fractions although the prompt asks for another scale."""
+        """Return a stated rectangle in pixels, and whether it was read as fractions against the prompt's scale."""
         numbers = region.numbers
         a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if self.form == "yxyx" else numbers
         if self.form == "xywh":

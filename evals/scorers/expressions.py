@@ -74,7 +74,7 @@ _ROUNDED_VALUE = re.compile(r"\s*(?:\\approx(?![a-z])|\\simeq(?![a-z])|≈)\s*[-
 def _without_rounded_value(text: str) -> str:
     """Return an answer without the rounded value after the exact one, as in "2\\sqrt{5} \\approx 4.47".
 
-    If the value before it is a decimal or contains symbols, it is not the exact one, and the answer is returned unchanged.
+    The answer is returned unchanged if the value before the rounded one is a decimal or contains symbols.
     """
     rounded = _ROUNDED_VALUE.search(text)
     exact = text[: rounded.start()] if rounded and rounded.end() == len(text) else text
@@ -111,7 +111,7 @@ def _symbols(text: str) -> set[str]:
 
 
 def _are_large_numbers_equal(gold: str, stated: str) -> bool:
-    """Return whether two answers are equivalent and have a quotient of 1, if it exists, as `equivalent` rounds large numbers."""
+    """Return whether two answers are equivalent and have no quotient other than 1, as `equivalent` rounds large numbers."""
     if equivalent(f"${gold}$", f"${stated}$") is not True:
         return False
     ratio = quotient(f"${gold}$", f"${stated}$")

@@ -113,7 +113,7 @@ def _mean(numbers: Iterable[float]) -> float:
 
 
 def weighted_mean(values: Floats, weights: Floats, value_noun: str) -> float:
-    """Return the weighted mean of the values other than NaN; raises ValueError, naming a `value_noun`, if they have no weight."""
+    """Return the weighted mean of the values other than NaN; raises ValueError, naming `value_noun`, if their weights are 0."""
     import numpy as np
 
     has_value = ~np.isnan(values)

@@ -188,7 +188,7 @@ OFFICIAL: dict[str, Rule] = {
         (stripped := text.strip())[:1] == stripped[-1:] == '"' and len(stripped) > 1
     ),
 }
-"""Instruction type -> upstream's rule. Like upstream's, the rules use keywords, markers and section names as regular expressions."""
+"""Instruction type -> upstream's rule, in which keywords, markers and section names are regular expressions."""
 
 
 def _count_whole_word(word: str, text: str) -> int:

@@ -24,7 +24,7 @@ def tautomer_fault(answer: MoleculeForms, target: MoleculeForms) -> str:
 
 
 def parent_fault(answer: MoleculeForms, target: MoleculeForms) -> str:
-    """Describe how two molecules with the same parent differ: in isotopes, charge or additional components."""
+    """Describe how two molecules with the same parent differ: in isotopes, charge or components."""
     answer_components, target_components = answer.flat.split("."), target.flat.split(".")
     extra = [c for c in answer_components if answer_components.count(c) > target_components.count(c)]
     missing = [c for c in target_components if target_components.count(c) > answer_components.count(c)]

@@ -12,10 +12,10 @@ from evals.errors import UsageError, install
 
 MAX_TAUTOMERS = 250
 """Maximum number of tautomers and of transforms per enumeration (about half a second)."""
-_METALS = frozenset((3, 11, 19, 37, 55, 87, 4, 12, 20, 38, 56, 88))
+_SALT_METALS = frozenset((3, 11, 19, 37, 55, 87, 4, 12, 20, 38, 56, 88))
 """Atomic numbers of the group 1 and group 2 metals."""
-_METAL_ATOM = re.compile(r"\[\d*(?:Li|Na|K|Rb|Cs|Fr|Be|Mg|Ca|Sr|Ba|Ra|#\d)")
-"""A group 1 or group 2 metal atom in a SMILES."""
+_POSSIBLE_SALT_METAL = re.compile(r"\[\d*(?:Li|Na|K|Rb|Cs|Fr|Be|Mg|Ca|Sr|Ba|Ra|#\d)")
+"""The beginning of a bracket atom that is, or by its atomic number may be, a group 1 or group 2 metal."""
 _NONMETALS = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 33, 34, 35, 36, 52, 53, 54, 85, 86))
 _STEREO_BEYOND_INCHI = re.compile(r"@(?:SP|TB|OH|AL)")
 """Stereo descriptors that InChI cannot express: square planar, bipyramidal, octahedral, allene-like."""
@@ -23,7 +23,7 @@ _ISOTOPE = re.compile(r"\[\d")
 _CHARGE = re.compile(r"[-+]\d*(?::\d+)?\]|\+\+|--")
 _HYDROGENS = re.compile(r"H\d*(?![a-z\d])")
 _MAX_REWRITES = 3
-"""Maximum number of round trips of a canonical SMILES; RDKit's phantom stereo may change in each."""
+"""Maximum number of round trips of a canonical SMILES; each may change the spurious stereo marks that RDKit adds."""
 _RDKIT_ERRORS = (ValueError, RuntimeError, OverflowError)
 """Exceptions that RDKit raises on input that it cannot handle."""
 
@@ -134,7 +134,7 @@ class MoleculeForms:
 
     @cached_property
     def fixed_inchi(self) -> str:
-        """Return the InChI with fixed hydrogens and with group 1 and group 2 metals disconnected; empty if InChI fails."""
+        """Return the InChI with fixed hydrogens and disconnected group 1 and group 2 metals; empty if InChI cannot express it."""
         if _STEREO_BEYOND_INCHI.search(self.smiles):
             return ""
         try:
@@ -146,19 +146,19 @@ class MoleculeForms:
     @cached_property
     def may_have_salt_metal(self) -> bool:
         """Return whether the SMILES may have a group 1 or group 2 metal atom, whose bonds may be drawn or omitted."""
-        return _METAL_ATOM.search(self.smiles) is not None
+        return _POSSIBLE_SALT_METAL.search(self.smiles) is not None
 
     def _disconnect_metals(self) -> Any:
         """Return the molecule with the bonds of group 1 and group 2 metals broken heterolytically."""
         if not self.may_have_salt_metal:
             return self.mol
-        if not any(atom.GetAtomicNum() in _METALS and atom.GetDegree() for atom in self.mol.GetAtoms()):
+        if not any(atom.GetAtomicNum() in _SALT_METALS and atom.GetDegree() for atom in self.mol.GetAtoms()):
             return self.mol
         mol, dative = self._rd.Chem.RWMol(self.mol), self._rd.Chem.BondType.DATIVE
         for bond in list(mol.GetBonds()):
             begin, end = bond.GetBeginAtom(), bond.GetEndAtom()
-            metal, partner = (begin, end) if begin.GetAtomicNum() in _METALS else (end, begin)
-            if metal.GetAtomicNum() not in _METALS or partner.GetAtomicNum() in _METALS:
+            metal, partner = (begin, end) if begin.GetAtomicNum() in _SALT_METALS else (end, begin)
+            if metal.GetAtomicNum() not in _SALT_METALS or partner.GetAtomicNum() in _SALT_METALS:
                 continue
             order = 0 if bond.GetBondType() == dative else int(bond.GetBondTypeAsDouble())
             mol.RemoveBond(begin.GetIdx(), end.GetIdx())
@@ -168,7 +168,7 @@ class MoleculeForms:
 
     @cached_property
     def rewritten(self) -> frozenset[str]:
-        """Return the SMILES after each of several round trips through RDKit; they differ if RDKit adds phantom stereo."""
+        """Return the SMILES after each of several round trips through RDKit; they differ if RDKit adds spurious stereo marks."""
         versions = [self.canonical]
         for _ in range(_MAX_REWRITES):
             mol = self._rd.Chem.MolFromSmiles(versions[-1])
@@ -183,9 +183,9 @@ class MoleculeForms:
         return Counter(self.canonical.split("."))
 
     def repaired(self) -> MoleculeForms | None:
-        """Return this invalid molecule with a positive charge on each atom that has one bond too many; None if that fails.
+        """Return a valid version of this invalid molecule; None if there is none.
 
-        The positions of the hydrogens are guesses.
+        Atoms with too many bonds are charged, then the molecule is neutralised, so the positions of hydrogens are guesses.
         """
         if self.raw is None:
             return None

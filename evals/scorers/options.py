@@ -102,7 +102,7 @@ class _Parser:
         return letters
 
     def parse_layout(self, content: str, form: Form) -> Any:
-        """Return the letters of a reply that consists of, or ends with, letters or option texts alone."""
+        """Return the letters of a reply or last line of letters or option texts; in any other layout, only texts are read."""
         if form not in ("whole", "last line"):
             return _parse_texts(content, self._texts)
         return (

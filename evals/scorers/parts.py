@@ -185,7 +185,7 @@ def _encode(matching: BoxMatching, golds: Sequence[str]) -> dict[str, float]:
 
 
 def _decode(score: Score) -> BoxMatching:
-    """Decode the score parts that `_encode` wrote in a worker."""
+    """Decode the score parts that `_encode` returned."""
     entries = [(key.split(" "), value) for key, value in score.parts.items() if key.startswith("box ")]
     matches = {int(words[1]) - 1: int(value) - 1 for words, value in entries if len(words) == 2}
     different = frozenset((int(words[1]) - 1, int(words[3]) - 1) for words, _ in entries if len(words) == 4)
@@ -193,7 +193,7 @@ def _decode(score: Score) -> BoxMatching:
 
 
 def allowed_pairs(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the pairs of box and gold part that labels allow: "(b)" is the second part, "v =" the only one with that left side."""
+    """Return the pairs of box and gold part that labels allow: "(b)" is part 2, "v =" the only part with that left side."""
     gold_sides = [_left_hand_side(gold) for gold in golds]
     gold_letters = [split_part_name(gold)[0] for gold in golds]
     box_letters = [split_part_name(box)[0] for box in boxes]
@@ -250,7 +250,7 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Call the judge after the rule; if the rule timed out, spellings are compared instead.
+        """Call the judge after the rule; if the rule failed, for instance by a timeout, spellings are compared instead.
 
         Raises Waiting if pairs are undecided and there is no judge, Unreadable if the judge's reply has no verdict.
         """

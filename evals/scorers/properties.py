@@ -26,6 +26,7 @@ from evals.types import Prompt, Reply, Sample, Score
 
 Kind = Literal["count", "index"]
 FORMULA = "molecular_formula"
+"""Part of the name of every property that is a formula rather than a count."""
 _PROPERTY_LINE = re.compile(
     r"^[\s*\-•>|\"'`]*+([A-Za-z][\w ()-]{0,80}?)[\"'`*\s]*[:=|]\s*(\S.{0,2000})$", re.MULTILINE
 )
@@ -163,7 +164,7 @@ def _same_indices(key: str, gold: Any, stated: Any) -> bool:
 
 
 def whole_number(value: Any) -> int | None:
-    """Return the whole number in a value such as 5, 5.0, "5", "five" or "5 rings"; None for any other value, including booleans."""
+    """Return the whole number in a value such as 5, 5.0, "5", "five" or "5 rings"; None for others, including booleans."""
     if isinstance(value, str):
         match = _COUNT.fullmatch(value.strip().strip("*`$"))
         if match is None:

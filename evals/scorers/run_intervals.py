@@ -2,8 +2,8 @@
 
 With 198 items, 5 % of them positive, it covered the balanced accuracy in 60 % of cases instead of 95 %. The replacements
 were chosen by simulation (docs/statistics.md): balanced accuracy is treated as a mean over strata (class by fold); mean
-errors use a studentised bootstrap on the log scale; a root mean square dominated by a few errors, and rank statistics
-with a small class, get a note instead of an interval.
+errors use a studentised bootstrap on the log scale; a root mean square dominated by a few errors gets a note instead
+of an interval, as do rank statistics, MCC and F1 if a class is small.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Scoring:
         *,
         ideal: Callable[[Sample, Prompt], str] | None = None,
     ) -> None:
-        """Prepare the scorers; `ideal` returns the text of a reply that must get full marks, on which only a broken scorer fails."""
+        """Prepare the scorers; `ideal` returns the text of a reply with full marks, on which only a broken scorer fails."""
         self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
         self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
         self._two_stage = {name: s for name, s in self._slow.items() if isinstance(s, TwoStage)}
@@ -129,7 +129,7 @@ class Scoring:
     async def _add_corrected_value(
         self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
-        """Return a slow scorer's score with an erratum and, unless it has a judge, the value under the corrected gold answer."""
+        """Return a slow scorer's score with an erratum and, unless a judge is needed, the value under the corrected gold."""
         name = self._names[0]
         corrected: Score | Failure | None = None
         if erratum.kind == "gold" and name not in self._two_stage:

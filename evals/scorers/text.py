@@ -72,7 +72,7 @@ class CorpusBleu(Struct, frozen=True):
     count_empty: bool = True
     """Whether a reply without text counts as a text of length 0 instead of being excluded."""
     tokens: TokenKind = "words"
-    """How the gold answers that replace missing outcomes are split into tokens."""
+    """How the gold answers for missing outcomes and empty replies are split into tokens."""
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the statistic; raises ValueError if no reply has text."""

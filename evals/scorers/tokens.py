@@ -29,7 +29,7 @@ class Tokens(Struct, frozen=True):
     """Scores the characters per token of a string; a reply without a positive token count is `invalid`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Score one reply; parts: `characters` and `inner_tokens` of the string, `all_characters` and `tokens` with its tags."""
+        """Score one reply; parts: `characters` and `inner_tokens` without tags, `all_characters` and `tokens` with them."""
         try:
             counts = _decode(reply.text).tokens
         except msgspec.DecodeError as error:

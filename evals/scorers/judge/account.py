@@ -89,7 +89,7 @@ def _without_texts(score: Score) -> Score:
 
 
 def two_sided_estimate(scores: Iterable[Score], measured: Agreement) -> dict[str, Any] | None:
-    """Estimate the score under a judge that overrules in both directions; None if it audited no reply that the rule calls right."""
+    """Estimate the score if the judge overruled in both directions; None if it saw no reply that the rule calls right."""
     judge_scores = list(scores)
     if measured.wrongly_wrong is None or not judge_scores:
         return None

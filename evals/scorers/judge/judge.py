@@ -156,13 +156,13 @@ class Judge:
                         usage=usage,
                         attempts=attempt,
                     )
-        tokens = f"{usage.input or 0} + {usage.output or 0} tokens"
+        tokens = f"{usage.input or 0} input and {usage.output or 0} output tokens"
         raise Unreadable(
             f"no verdict from {self.spec} in {len(RETRY_TEMPERATURES)} attempts ({tokens}); last reply: {answer[:1000]!r}"
         )
 
     async def _call(self, text: str, schema: dict[str, Any], temperature: float) -> Reply:
-        """Call the judge, with retries after transient errors; raises UsageError if every call so far has failed."""
+        """Call the judge, retrying after transient errors; raises ScorerError, or UsageError if no call has succeeded yet."""
         for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
             self.calls += 1
             extra = self.sampling.extra | (schema if self._is_constrained else {})

@@ -57,7 +57,7 @@ class ExtractionRule(Protocol):
 
 
 class Judged(Struct, frozen=True, kw_only=True):
-    """Scores with a rule and a judge model; without the model, replies that the rule leaves undecided get no verdict."""
+    """Scores with a rule and a judge model; without the model, replies that need it are not scored."""
 
     rule: Scorer
     mode: Literal["whole", "cascade", "rest", "read", "points"] = "cascade"
@@ -113,7 +113,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     ) -> Score:
         """Call the judge on a reply that the rule scored as `first`; verdicts in `earlier`, the previous score, are reused.
 
-        Raises Waiting if there is no judge, Unreadable if the judge's reply contains no verdict.
+        Raises Waiting if the reply needs a judge and there is none, Unreadable if the judge's replies contain no verdict.
         """
         if reply.stop == "filter" or not reply.text.strip():
             if self.mode == "read":
@@ -194,7 +194,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         candidate: str,
         earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
-        """Return the verdict on one candidate, reusing an earlier one on the same prompt; raises Waiting if there is no judge."""
+        """Return the verdict on a candidate, reusing an earlier one on the same prompt; raises Waiting if there is no judge."""
         text, case = judge_template.fill(question, gold, candidate)
         return await self._ask_filled(judge_template, text, case, earlier)
 

@@ -8,8 +8,8 @@ r"""OpenCompass' rules for Biology-Instructions (opencompass 0.5.4, datasets/bio
   numbers and are multiplied by the share of readable ones.
 * R2 is the square of Pearson's correlation: a perfect negative correlation scores 100.
 * Modifications: a missing or empty answer counts as *all thirteen*, and unknown names have no effect.
-* Enzymes: EC numbers that are not on the list of 538 have no effect; those with a letter or without a third field are not
-  read.
+* Enzymes: EC numbers that are not on upstream's list of 538 have no effect; those with a letter or without a third field
+  are not read.
 * siRNA: a missing number counts as an efficiency of 0 %, which is in the rewarded range; a number above 1,000 stops
   upstream's evaluation with an error, but scores 0 here.
 """
@@ -115,7 +115,7 @@ def gold_numbers(sample: Sample) -> list[float]:
 
 
 def score_numbers(sample: Sample, reply: Reply, stated: Sequence[float | None]) -> Score:
-    """Score stated numbers; metrics use the parts, and the value, (share of stated numbers) / (1 + mean error), is only displayed."""
+    """Score stated numbers; the value, (share stated) / (1 + mean error), is only displayed, as metrics use the parts."""
     gold = gold_numbers(sample)
     parts = number_parts(gold, stated)
     stated_pairs = [(x, y) for x, y in zip(gold, stated, strict=True) if y is not None]

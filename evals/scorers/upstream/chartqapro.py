@@ -12,9 +12,10 @@ VLMEvalKit (@ e8e78f05, dataset/utils/chartqapro.py) has the same rule. Its know
 * a percent sign is ignored, a number with a thousands separator is a text, and years are compared exactly only if the data
   mark them as years.
 
-`Strict` compares the stated answer by our rule for ChartQA, a list item by item in any order, without partial credit.
+`Strict` compares the stated answer by our rule for ChartQA, without partial credit; the items of a list may be in any order.
 
-ANLS is computed as in the package anls 0.0.2: 1 - edits / length of the longer text, or 0 if the edits reach half of that length.
+ANLS is computed as in the package anls 0.0.2: 1 - edits / length of the longer text, or 0 if the edits reach half of that
+length.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Multiple choice as in VLMEvalKit: the rule of `evals/extract/upstream/vlmevalkit.py`, then a judge if it reads no option.
 
-Source: VLMEvalKit @ e8e78f05, dataset/utils/multiple_choice.py, used for the image columns of the Intern-S1 tables. Upstream asks its
-judge up to three times for the closest option, or `Z` for none, which is wrong; after three unreadable replies it draws a
-letter or `Z` at random, unseeded. Here a missing verdict of the judge counts as a failure, and the run's notes state the
-expected value of the random draw. Under upstream's `exact_matching` there is neither a judge nor a draw: replies that the
-rule cannot read are wrong.
+Source: VLMEvalKit @ e8e78f05, dataset/utils/multiple_choice.py, used for the image columns of the Intern-S1 tables.
+Upstream asks its judge up to three times for the closest option, or `Z` for none, which is wrong; after three unreadable
+replies it draws a letter or `Z` at random, unseeded. Here a missing verdict of the judge counts as a failure, and the
+run's notes state the expected value of the random draw. Under upstream's `exact_matching` there is neither a judge nor a
+draw: replies that the rule cannot read are wrong.
 
     closest_option()        with a judge; replies that the rule cannot read wait for one
     Inferred(exact=True)    only the rule

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from msgspec import Struct
 
 from evals.extract.visible import visible
@@ -21,10 +19,11 @@ class LastTag(Struct, frozen=True):
         text = "" if reply.stop == "filter" else visible(reply.text).text.strip()
         if not text:
             return no_answer(reply, "nothing stated")
-        _, opening, content = text.rpartition(f"<{self.tag}>")
-        closing = re.search(rf"</{self.tag}>", content) if opening else None
-        answer = content[: closing.start()].strip() if closing else text
+        _, opening, rest = text.rpartition(f"<{self.tag}>")
+        content, closing, _ = rest.partition(f"</{self.tag}>")
+        has_tag = bool(opening and closing)
+        answer = content.strip() if has_tag else text
         right = answer == str(sample.target).strip()
-        if not right and closing is None:
+        if not right and not has_tag:
             return no_answer(reply, f"no <{self.tag}>")
         return binary_score(right=right, answer=answer[:200])

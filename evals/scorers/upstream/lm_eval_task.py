@@ -1,8 +1,8 @@
 """Score replies with the filters and metrics of a task of lm-evaluation-harness, one sample at a time.
 
 Source: `lm_eval/evaluator.py`, `api/task.py` (`process_results`), `api/filter.py` at v0.4.13. What lm_eval computes for a
-document is stored in the score: values that lm_eval averages in `parts`, by metric; the inputs of its other aggregations
-(BLEU, perplexity, F1) as JSON in `answer`. Generated text is scored in a worker process, because a task's regular
+document is stored in the score: in `parts`, by metric, the values that lm_eval averages; in `answer`, as JSON, the inputs of
+its other aggregations (BLEU, perplexity, F1). Generated text is scored in a worker process, because a task's regular
 expressions and parsers are not designed for hostile text.
 """
 
@@ -154,7 +154,7 @@ def sampling_of(settings: Mapping[str, Any]) -> Sampling:
 
 
 def reply_functions(task: Any) -> list[Callable[..., Any]]:
-    """Return the functions that process a reply: those of the task, its metrics and its filters."""
+    """Return the functions of a task, its metrics and its filters that process a reply, except lm_eval's own."""
     methods = (task.config.process_results, type(task).process_results, type(task).aggregation)
     task_functions = [method for method in methods if callable(method)]
     metrics = [value for value in task._metric_fn_list.values() if callable(value)]
@@ -246,7 +246,7 @@ class Aggregate(Struct, frozen=True):
 
     @property
     def resamples(self) -> int | None:
-        """Return the number of bootstrap resamples for a slow aggregation (lm_eval uses 100); None, the default, for a fast one."""
+        """Return how many bootstrap resamples a slow aggregation gets (lm_eval uses 100); None, the default, for a fast one."""
         is_fast = self.metric in FAST_METRICS or is_averaged(load_task(self.task_file), self.metric)
         return None if is_fast else 200
 

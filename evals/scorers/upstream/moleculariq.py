@@ -92,7 +92,7 @@ def _parse_json(text: str) -> Any:
 
 
 def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
-    """Return whether every gold value is stated: a number within 1e-6, the same text, or a formula with the same element counts."""
+    """Return whether every gold value is stated: a number within 1e-6, the same text, or a formula with equal element counts."""
     stated_values = _named_values(stated)
     if len(gold_values) > 1:
         return stated_values is not None and all(
@@ -108,7 +108,7 @@ def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
 
 
 def _named_values(stated: Any) -> dict[str, Any] | None:
-    """Return the values by key in an object, in JSON text or in `key: value` pairs; None if there are no keys or a key is repeated."""
+    """Return the values by key of an object, JSON text or `key: value` pairs; None without keys or if a key is repeated."""
     if isinstance(stated, dict):
         pairs = list(stated.items())
     else:

@@ -52,7 +52,7 @@ _YES_NO_PATTERNS = tuple(
 
 
 def last_chemistry_tag(text: str) -> str:
-    """Return the content of the last chemistry tag; without tags, the code block after one of five phrases, else the text."""
+    """Return the content of the last chemistry tag; without tags, the line after one of five phrases, else the text."""
     content = None
     position = 0
     ends: dict[str, int] = {}

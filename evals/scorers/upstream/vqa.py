@@ -98,7 +98,7 @@ def anls(golds: Sequence[str], stated: str) -> float:
 
 
 def _similarity(gold: str, stated: str) -> float:
-    """Return 1 - edits / length of the longer text; a value below one half may be only an upper bound."""
+    """Return 1 - edits / length of the longer text; a value below one half may be a bound from the lengths alone."""
     length = max(len(gold.upper()), len(stated.upper()))
     first, second = (" ".join(text.strip().lower().split()) for text in (gold, stated))
     if not length:
