@@ -20,7 +20,7 @@ from evals.report.metrics import mean_value
 from evals.types import Metric, Point
 from evals.verdicts import compare, suite_runs
 from evals.verdicts.compare import Row, RowWithEvidence
-from evals.verdicts.pairs import Pairs, Side
+from evals.verdicts.pairs import Pairing, Side
 from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, pair
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _suite_run(key: _RunKey) -> SuiteRun:
 
 
 @lru_cache(maxsize=4)
-def _pairs(key_a: _RunKey, key_b: _RunKey) -> Pairs:
+def _pairs(key_a: _RunKey, key_b: _RunKey) -> Pairing:
     a, b = _suite_run(key_a), _suite_run(key_b)
     return pair(a, b, a.headline)
 

@@ -66,7 +66,7 @@ class Plan:
         hashes = identity.Hashes()
         sources = {name: identity.hash_files(expert.files, hashes) for name, expert in self.experts.items()}
         settings = [
-            identity.hash_files(_settings_files(checkpoint.folder), hashes)
+            identity.hash_files(_copied_files(checkpoint.folder), hashes)
             for checkpoint in (self.base, self.tokenizer)
         ]
         weights = identity.hash_files(self.base.files, hashes)
@@ -195,7 +195,7 @@ def _write_checkpoint(
         checks.check_distances(recipe, plan.base, distances, accept=accept)
         size = writing.format_bytes(sum(shard.size for shard in shards))
         log(f"merging {', '.join(recipe.experts)} by {recipe.method} into {target} ({size})")
-        _write_settings(plan, partial)
+        _write_other_files(plan, partial)
         if len(pending) < len(shards):
             log(f"resuming after shard {len(shards) - len(pending)} of {len(shards)}")
         for shard in pending:
@@ -203,17 +203,17 @@ def _write_checkpoint(
             if len(shards) > 1:
                 log(f"wrote {shard.name}")
     writing.write_index(partial, shards)
-    writing.finish(partial, target, _card(plan, distances))
+    writing.finish(partial, target, _merge_card(plan, distances))
     return target
 
 
-def _settings_files(folder: Path) -> list[Path]:
+def _copied_files(folder: Path) -> list[Path]:
     """Return the files of a checkpoint that a merge copies and that can affect replies."""
     suffixes = (".json", ".jinja", ".model", ".txt", ".py")
     return sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
 
 
-def _write_settings(plan: Plan, partial: Path) -> None:
+def _write_other_files(plan: Plan, partial: Path) -> None:
     """Copy the base's configuration and code, and the tokenizer and chat template of the checkpoint that the recipe chooses."""
     writing.copy_files(plan.base.folder, partial, wanted=lambda name: not _belongs_to_tokenizer(name))
     writing.copy_files(plan.tokenizer.folder, partial, wanted=_belongs_to_tokenizer)
@@ -231,7 +231,7 @@ def _belongs_to_tokenizer(name: str) -> bool:
     return any(word in name for word in words) and not name.startswith("generation")
 
 
-def _card(plan: Plan, distances: dict[str, float]) -> dict[str, Any]:
+def _merge_card(plan: Plan, distances: dict[str, float]) -> dict[str, Any]:
     recipe = plan.recipe
     return {
         "key": plan.key,

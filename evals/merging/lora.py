@@ -64,7 +64,7 @@ class Adapter:
 
     def bind(self, base: Mapping[str, StoredTensor]) -> None:
         """Find the base's tensor for each tensor of the adapter; raises UsageError if there is none, or of another shape."""
-        shapes = self._shapes()
+        shapes = self._tensor_shapes()
         halves: dict[str, dict[str, str]] = {}
         for name in shapes:
             if match := _FACTOR_NAME.fullmatch(name):
@@ -88,7 +88,7 @@ class Adapter:
                 )
             self.pairs[target] = FactorPair(half["A"], half["B"], self._scale(target, rank))
 
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
+    def _tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         with open_file(self.files[0], label=self.label) as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
 

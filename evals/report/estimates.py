@@ -156,7 +156,7 @@ def estimate_all(
     ]
 
 
-class _Unit(Struct, frozen=True, gc=False):
+class _Term(Struct, frozen=True, gc=False):
     """A term of a mean: a sample-repeat, a sample (joint metrics), or several samples scored together."""
 
     value: float
@@ -173,15 +173,15 @@ def estimate(
     if metric.pool == "whole":
         interval, n, clusters = _whole_run_interval(points, metric)
     else:
-        units = _make_units(points, metric)
+        terms = _make_terms(points, metric)
         unmeasured = unmeasured_groups(
-            metric, golds, absent_groups, {unit.group for unit in units}, repeats=repeats
+            metric, golds, absent_groups, {term.group for term in terms}, repeats=repeats
         )
-        interval = None if unmeasured else _mean_interval(units, metric)
-        n, clusters = sum(unit.point_count for unit in units), len({unit.cluster for unit in units})
+        interval = None if unmeasured else _mean_interval(terms, metric)
+        n, clusters = sum(term.point_count for term in terms), len({term.cluster for term in terms})
     value = interval.value if interval else None
     is_complete = len(points) == len(golds) * repeats
-    worst, best = (value, value) if is_complete else _bounds(points, metric, golds, repeats)
+    worst, best = (value, value) if is_complete else _bounds_with_missing(points, metric, golds, repeats)
     if metric.bounds is None or (unmeasured and absent_groups):
         worst = best = None
     groups = "one group" if len(unmeasured) == 1 else f"{len(unmeasured)} groups"
@@ -194,36 +194,36 @@ def estimate(
     )  # fmt: skip
 
 
-def _make_units(points: Iterable[Point], metric: Metric) -> list[_Unit]:
+def _make_terms(points: Iterable[Point], metric: Metric) -> list[_Term]:
     if metric.of is mean_value:
         return [
-            _Unit(point.value, point.group, point.cluster, 1) for point in points if point.value is not None
+            _Term(point.value, point.group, point.cluster, 1) for point in points if point.value is not None
         ]
     if not metric.joint and not metric.together:
-        return [unit for point in points if (unit := _make_unit([point], metric)) is not None]
-    by_unit: dict[tuple[str | int, ...], list[Point]] = defaultdict(list)
+        return [term for point in points if (term := _make_term([point], metric)) is not None]
+    by_term: dict[tuple[str | int, ...], list[Point]] = defaultdict(list)
     for point in points:
         key = (point.cluster, point.group, point.repeat) if metric.together else (point.id,)
-        by_unit[key].append(point)
-    return [unit for members in by_unit.values() if (unit := _make_unit(members, metric)) is not None]
+        by_term[key].append(point)
+    return [term for members in by_term.values() if (term := _make_term(members, metric)) is not None]
 
 
-def _make_unit(points: list[Point], metric: Metric) -> _Unit | None:
+def _make_term(points: list[Point], metric: Metric) -> _Term | None:
     try:
-        return _Unit(metric.of(points), points[0].group, points[0].cluster, len(points))
+        return _Term(metric.of(points), points[0].group, points[0].cluster, len(points))
     except ValueError:
         return None  # excluded by the metric
 
 
-def _mean_interval(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
-    if not units:
+def _mean_interval(terms: Sequence[_Term], metric: Metric) -> stats.Interval | None:
+    if not terms:
         return None
-    values = [unit.value for unit in units]
-    clusters = [unit.cluster for unit in units]
+    values = [term.value for term in terms]
+    clusters = [term.cluster for term in terms]
     if metric.pool == "macro":
-        groups = [unit.group for unit in units]
+        groups = [term.group for term in terms]
         return stratified_mean(values, groups, clusters=clusters, bounds=metric.bounds)
-    is_unclustered = len(set(clusters)) == len(units)
+    is_unclustered = len(set(clusters)) == len(terms)
     if is_unclustered and metric.bounds == (0.0, 1.0) and all(value in (0.0, 1.0) for value in values):
         return stats.proportion(sum(values), len(values))
     return stats.clustered_mean(values, clusters, bounds=metric.bounds)
@@ -278,7 +278,7 @@ def _own_interval(
     return interval._replace(value=value)
 
 
-def _bounds(
+def _bounds_with_missing(
     points: Sequence[Point], metric: Metric, golds: Golds, repeats: int
 ) -> tuple[float | None, float | None]:
     """Return the worst and the best value that the missing outcomes allow."""
@@ -306,6 +306,6 @@ def _value_with_missing(
             return metric.of(all_points)
         except ValueError:
             return None
-    units = _make_units(all_points, metric)
-    groups = [unit.group for unit in units] if metric.pool == "macro" else None
-    return mean_of_group_means([unit.value for unit in units], groups) if units else None
+    terms = _make_terms(all_points, metric)
+    groups = [term.group for term in terms] if metric.pool == "macro" else None
+    return mean_of_group_means([term.value for term in terms], groups) if terms else None

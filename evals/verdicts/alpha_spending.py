@@ -95,7 +95,7 @@ def record(account: AlphaAccount, report: GateReport) -> GateReport:
             verdict=report.verdict,
             when=time.time(),
         )
-        _append(account.path, msgspec.json.encode(gate) + b"\n")
+        _append_line(account.path, msgspec.json.encode(gate) + b"\n")
         account = account._replace(gates=(*account.gates, gate))
     repeated = " (these runs were judged before)" if earlier else ""
     note = (
@@ -110,7 +110,7 @@ def _earlier_gate(account: AlphaAccount, candidate: str, baseline: str) -> Recor
     return next(matches, None)
 
 
-def _append(path: Path, line: bytes) -> None:
+def _append_line(path: Path, line: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(disk.create(path, append=True), "ab") as stream:

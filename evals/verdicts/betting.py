@@ -158,16 +158,18 @@ class Bets:
 
     def limits(self, alpha: float) -> tuple[float, float]:
         """Return the confidence sequence's current limits of the mean gain; each is ever wrong with probability at most `alpha`."""
-        return self._limit(self._worst_counts, 1.0, alpha), -self._limit(self._best_counts, -1.0, alpha)
+        return self._lower_limit(self._worst_counts, 1.0, alpha), -self._lower_limit(
+            self._best_counts, -1.0, alpha
+        )
 
-    def _limit(self, totals: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
+    def _lower_limit(self, totals: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
         """Return the largest mean that is rejected, found by bisection, since the wealth decreases with the mean."""
         import numpy as np
 
         if not totals:
             return -self.width
         if self.population is not None:
-            return self._limit_without_replacement(sign, alpha)
+            return self._lower_limit_without_replacement(sign, alpha)
         keys = np.array(list(totals))
         counts = np.fromiter(totals.values(), np.float64, len(totals))
         low, high = -self.width, self.width
@@ -178,8 +180,8 @@ class Bets:
             low, high = (middle, high) if is_rejected else (low, middle)
         return low
 
-    def _limit_without_replacement(self, sign: float, alpha: float) -> float:
-        """Return `_limit` for draws without replacement, from the largest wealth so far."""
+    def _lower_limit_without_replacement(self, sign: float, alpha: float) -> float:
+        """Return `_lower_limit` for draws without replacement, from the largest wealth so far."""
         import numpy as np
 
         clusters = np.array(self._clusters_in_order)

@@ -70,7 +70,9 @@ class BoundedDifference(NamedTuple):
     def interval(self, level: float) -> tuple[float, float]:
         """Return the two-sided interval, each end from its own one-sided test."""
         tail = (1 - level) / 2
-        return self._limit(self.sums, tail, self.value), -self._limit(-self.sums, tail, -self.value)
+        return self._lower_limit(self.sums, tail, self.value), -self._lower_limit(
+            -self.sums, tail, -self.value
+        )
 
     def p_above(self, margin: float) -> float:
         """Return the one-sided p-value against "the true difference is at most `margin`"."""
@@ -91,7 +93,7 @@ class BoundedDifference(NamedTuple):
             return 1.0
         return float(gaffke(sums, self.shares, margin, self.width, counts=self.counts)[0])
 
-    def _limit(self, sums: Array, tail: float, upper: float) -> float:
+    def _lower_limit(self, sums: Array, tail: float, upper: float) -> float:
         from scipy.optimize import brentq
 
         low = -self.width

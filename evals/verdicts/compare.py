@@ -21,7 +21,7 @@ from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import evidence_of
 from evals.verdicts.flips import Flip, changed_outcomes, count_verdict_changes
 from evals.verdicts.formatting import format_p
-from evals.verdicts.pairs import Pairs, ReducedRun, reduce_run
+from evals.verdicts.pairs import Pairing, ReducedRun, reduce_run
 from evals.verdicts.ranks import Rank, ranks
 from evals.verdicts.suite_run import SuiteRun, incomparability_reasons
 
@@ -252,7 +252,7 @@ def _compare_suite(
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
     compared = []
     for metric in sorted(shared if detail else [a.headline], key=lambda metric: not metric.headline):
-        pairs = Pairs(_cached_reduction(a, metric, cache), _cached_reduction(b, metric, cache), metric)
+        pairs = Pairing(_cached_reduction(a, metric, cache), _cached_reduction(b, metric, cache), metric)
         if pairs.unshared_count:
             notes.append(pairs.note_on_unshared(a.suite))
         whole_suite = compare_metric(a, b, pairs, estimand=estimand, limit=limit)
@@ -277,7 +277,7 @@ def _cached_reduction(run: SuiteRun, metric: Metric, cache: ReducedRuns) -> Redu
 def compare_metric(
     a: SuiteRun,
     b: SuiteRun,
-    pairs: Pairs,
+    pairs: Pairing,
     *,
     group: str = "",
     estimand: Estimand = "items-like-these",
@@ -315,15 +315,15 @@ def adjust_for_multiplicity(compared: Sequence[RowWithEvidence]) -> list[Row]:
     p_values = [rows[i].p or 0.0 for i in headlines]
     levels = difference.holm_levels(p_values, LEVEL)
     for i, p, level in zip(headlines, difference.holm(p_values), levels, strict=True):
-        rows[i] = _adjust(compared[i], p, level, "holm")
+        rows[i] = _with_adjustment(compared[i], p, level, "holm")
     p_values = [rows[i].p or 0.0 for i in groups]
     level = difference.fcr_level(p_values, LEVEL)
     for i, p in zip(groups, difference.benjamini_hochberg(p_values), strict=True):
-        rows[i] = _adjust(compared[i], p, level, "benjamini-hochberg")
+        rows[i] = _with_adjustment(compared[i], p, level, "benjamini-hochberg")
     return rows
 
 
-def _adjust(
+def _with_adjustment(
     compared: RowWithEvidence, p: float, level: float, method: Literal["holm", "benjamini-hochberg"]
 ) -> Row:
     low, high = (compared.evidence.interval(level) if compared.evidence else None) or (None, None)

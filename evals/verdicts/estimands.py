@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from evals.report.estimand_names import Estimand
 from evals.report.strata import item_weights
 from evals.verdicts.difference import Evidence, MeanDifference
-from evals.verdicts.pairs import Missing, Pairs
+from evals.verdicts.pairs import Missing, Pairing
 from evals.verdicts.within_item_noise import floor_at_one_change, weighted_variance, within_item_variances
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ObservedDifference(NamedTuple):
 
 
 def evidence_of(
-    pairs: Pairs,
+    pairs: Pairing,
     estimand: Estimand,
     *,
     group: str | None = None,
@@ -74,7 +74,7 @@ def evidence_of(
     return MeanDifference(evidence.value, error, NORMAL_DF, "within-item noise", pairs.metric.width)
 
 
-def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None = None) -> float | None:
+def noise_error(pairs: Pairing, *, group: str | None = None, limit: float | None = None) -> float | None:
     """Return the standard error of a difference over the models' own sampling on these items; None: unknown."""
     if group is not None or not pairs.metric.headline:
         limit = None  # a repeatability limit is valid for the headline only

@@ -244,8 +244,8 @@ def verdicts(
 def _judge_case(
     case: Case, claims: _Claims, p_regression: float | None, policy: Policy, noise: float | None
 ) -> SuiteVerdict:
-    alarm, prevents_pass = _alarm(case, claims, policy.alpha)
-    verdict, reasons = _decide(case, claims, p_regression, policy)
+    alarm, prevents_pass = _gain_alarm(case, claims, policy.alpha)
+    verdict, reasons = _verdict_and_reasons(case, claims, p_regression, policy)
     if verdict == "pass" and prevents_pass:
         verdict, reasons = "cannot tell", [alarm]
     values = case.pairings[0].values() if len(case.pairings) == 1 else (None, None)
@@ -263,7 +263,7 @@ def _judge_case(
     )  # fmt: skip
 
 
-def _decide(
+def _verdict_and_reasons(
     case: Case, claims: _Claims, p_regression: float | None, policy: Policy
 ) -> tuple[Verdict, list[str]]:
     margin = formatting.format_size(case.rule.margin, case.metric.unit)
@@ -310,7 +310,7 @@ def _interval_with_missing(case: Case, claims: _Claims, level: float) -> tuple[f
     return (intervals[0][0] if intervals[0] else None), (intervals[1][1] if intervals[1] else None)
 
 
-def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
+def _gain_alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
     """Return a warning if a gain is implausibly large, and whether it prevents a pass."""
     largest_gain = case.rule.plausible
     limit = 3 * case.rule.margin if largest_gain is None else largest_gain

@@ -15,7 +15,7 @@ from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence, MeanDifference
 from evals.verdicts.estimands import NORMAL_DF, ObservedDifference, evidence_of, noise_error
-from evals.verdicts.pairs import Missing, Pairs
+from evals.verdicts.pairs import Missing, Pairing
 from evals.verdicts.policy import Entry, Pool
 from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, normalise_suite_name, pair
 
@@ -25,7 +25,7 @@ class Case(NamedTuple):
 
     rule: Entry | Pool
     metric: Metric
-    pairings: tuple[Pairs, ...]
+    pairings: tuple[Pairing, ...]
     """One for a suite, several for a pool."""
     protocol: str
     estimand: Estimand = "items-like-these"
@@ -167,7 +167,7 @@ def with_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
     return structs.replace(suite_run, sides={**suite_run.sides, scorer: side._replace(points=points)})
 
 
-def _pooled_evidence(pairings: Sequence[Pairs], missing: Missing) -> Evidence | None:
+def _pooled_evidence(pairings: Sequence[Pairing], missing: Missing) -> Evidence | None:
     """Return the evidence on the mean of the suites' differences, with samples weighted as in their own suite."""
     import numpy as np
 

@@ -22,7 +22,7 @@ from evals.errors import StoreError, UsageError
 from evals.report.strata import item_weights
 from evals.validation import cause
 from evals.verdicts.estimands import LIMIT_FACTOR
-from evals.verdicts.pairs import Pairs, merge_joint_samples
+from evals.verdicts.pairs import Pairing, merge_joint_samples
 from evals.verdicts.suite_run import SuiteRun, pair
 
 FORMAT = 1
@@ -93,7 +93,7 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
     )  # fmt: skip
 
 
-def _sum_of_squared_weights(pairing: Pairs, common_ids: set[str]) -> float:
+def _sum_of_squared_weights(pairing: Pairing, common_ids: set[str]) -> float:
     """Return the sum of squared sample weights in the metric's mean: 1/n, or more for a macro mean."""
     rows = [row for row in pairing.rows if row.id in common_ids]
     groups = [row.group for row in rows] if pairing.metric.pool == "macro" else None

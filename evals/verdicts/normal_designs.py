@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from evals.errors import UsageError
 from evals.report import statistics as stats
 from evals.types import Point
-from evals.verdicts.pairs import Pairs, resampled_statistic
+from evals.verdicts.pairs import Pairing, resampled_statistic
 from evals.verdicts.simulated_designs import Claims, Design, Noise
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class NormalDesign:
         self.noise = noise or Noise(error**2 * max(1, clusters), "standard error")
 
     @classmethod
-    def of(cls, pairs: Pairs, *, from_second_run: bool) -> NormalDesign:
+    def of(cls, pairs: Pairing, *, from_second_run: bool) -> NormalDesign:
         """Estimate the standard error from a second run, or from the baseline alone, assuming a correlation of one half."""
         rows = pairs.rows_of(None)
         clusters = len({row.cluster for row in rows})

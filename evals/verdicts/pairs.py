@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Missing: TypeAlias = Literal["exclude", "worst", "best"]
-"""Missing outcomes: excluded, counted against B and for A, or counted for B and against A."""
+"""What happens to missing outcomes: they are excluded, counted against B and for A, or counted for B and against A."""
 
 
 class Side(NamedTuple):
@@ -82,8 +82,8 @@ class Pair(Struct, frozen=True, gc=False):
         return not isnan(self.a.value) and not isnan(self.b.value)
 
 
-class Pairs:
-    """All samples that both runs expect, under one metric."""
+class Pairing:
+    """Two runs of a suite, paired by the samples that both expect, under one metric."""
 
     def __init__(self, a: Side | ReducedRun, b: Side | ReducedRun, metric: Metric) -> None:
         run_a, run_b = (run if isinstance(run, ReducedRun) else reduce_run(run, metric) for run in (a, b))
@@ -251,37 +251,36 @@ def _by_cluster(side: Side, cluster_of: Mapping[str, int]) -> list[list[Point]]:
 
 
 def merge_joint_samples(side: Side, metric: Metric) -> Side:
-    """Return a side in which samples that a metric scores together (same cluster and group) are merged into one unit.
+    """Return a side in which samples that a metric scores together (same cluster and group) are merged into one.
 
-    A unit is missing in a repeat if one of its samples is. Units for which the metric has no value are excluded.
+    A merged sample is missing in a repeat if one of its members is. It is excluded if the metric has no value for it.
     """
     if not metric.together or side.merged:
         return side
     members: dict[str, list[str]] = defaultdict(list)
     for sample_id, gold in side.golds.items():
         members[f"{gold.cluster}\x1f{gold.group}"].append(sample_id)
-    unit_of = {sample_id: unit for unit, sample_ids in members.items() for sample_id in sample_ids}
+    merged_id_of = {member: merged_id for merged_id, sample_ids in members.items() for member in sample_ids}
     golds = {}
-    for unit, sample_ids in members.items():
+    for merged_id, sample_ids in members.items():
         substitutes = [
             point
             for sample_id in sample_ids
             for point in substitute_points(sample_id, side.golds[sample_id], (0,), 0.0)
         ]
         if _value_and_count(substitutes, structs.replace(metric, joint=True))[1]:
-            golds[unit] = side.golds[sample_ids[0]]
-    by_unit: dict[tuple[str, int], list[Point]] = defaultdict(list)
+            golds[merged_id] = side.golds[sample_ids[0]]
+    by_repeat: dict[tuple[str, int], list[Point]] = defaultdict(list)
     for point in side.points:
-        if unit_of.get(point.id) in golds:
-            by_unit[unit_of[point.id], point.repeat].append(point)
+        if merged_id_of.get(point.id) in golds:
+            by_repeat[merged_id_of[point.id], point.repeat].append(point)
     points = []
-    for (unit, repeat), unit_points in by_unit.items():
-        value, scored_count = _value_and_count(unit_points, structs.replace(metric, joint=True))
+    for (merged_id, _), member_points in by_repeat.items():
+        value, scored_count = _value_and_count(member_points, structs.replace(metric, joint=True))
         if scored_count:
             verdict = "right" if value == 1 else "wrong"
-            first = unit_points[0]
             points.append(
-                structs.replace(first, id=unit, repeat=repeat, value=value, verdict=verdict, parts={})
+                structs.replace(member_points[0], id=merged_id, value=value, verdict=verdict, parts={})
             )
     return side._replace(points=points, golds=golds, merged=True)
 

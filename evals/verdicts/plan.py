@@ -132,7 +132,7 @@ def _prepare_suite(
         noise = estimate_noise(
             pairing, stated=entry.discordance, from_second_run=is_second_run, reported=reported
         )
-        design = _design(case, index, noise, from_second_run=is_second_run, estimand=estimand)
+        design = _make_design(case, index, noise, from_second_run=is_second_run, estimand=estimand)
         noise_from_repeats = within_item_sd(pairing.a, pairing.metric)
         if estimand == "these-items" and report is None and noise_from_repeats is None:
             design = UnknownNoise(design.error, 0, noise)
@@ -140,7 +140,7 @@ def _prepare_suite(
     return PlannedSuite(rule, case, tuple(designs), tuple(baseline_run for baseline_run, _, _ in run_pairs))
 
 
-def _design(
+def _make_design(
     case: Case, index: int, noise: Noise, *, from_second_run: bool, estimand: Estimand
 ) -> Design | NormalDesign:
     pairing = case.pairings[index]

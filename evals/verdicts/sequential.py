@@ -265,10 +265,10 @@ class SequentialGate:
     def details(self, job: int) -> str:
         """Return the verdict so far and the confidence sequence's limits, for the progress bar."""
         test = self.tests[job]
-        low, high = self._limits(test)
+        low, high = self._difference_limits(test)
         return f"{self.verdict_of(test)} so far, difference in {format_interval(low, high, test.metric.unit)}"
 
-    def _limits(self, test: SuiteTest) -> tuple[float, float]:
+    def _difference_limits(self, test: SuiteTest) -> tuple[float, float]:
         low, high = test.bets.limits(self.alpha)
         return (low, high) if test.metric.better == "higher" else (-high, -low)
 
@@ -285,10 +285,10 @@ class SequentialGate:
             ]
         return GateReport(
             verdict=overall_verdict((suite.tier, suite.verdict) for suite in suites), suites=tuple(suites), candidate=candidate, baseline=baseline,
-            alpha=self.policy.alpha, level=1 - 2 * self.alpha, notes=tuple(self._notes()), sequential=True,
+            alpha=self.policy.alpha, level=1 - 2 * self.alpha, notes=tuple(self._sample_counts()), sequential=True,
         )  # fmt: skip
 
-    def _notes(self) -> list[str]:
+    def _sample_counts(self) -> list[str]:
         return [
             f"{test.entry.name}: decided after {test.processed} of {len(test.weights)} samples"
             if self.verdict_of(test) != "cannot tell"
@@ -298,7 +298,7 @@ class SequentialGate:
 
     def _suite_verdict(self, test: SuiteTest) -> SuiteVerdict:
         verdict = self.verdict_of(test)
-        low, high = self._limits(test)
+        low, high = self._difference_limits(test)
         unit, margin = test.metric.unit, format_size(test.entry.margin, test.metric.unit)
         reasons = {
             "pass": f"non-inferior within {margin}, after {test.processed} samples",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from evals.verdicts.bounded import MAX_CLUSTERS, gaffke
 from evals.verdicts.difference import DiscordantCounts
-from evals.verdicts.pairs import Pairs
+from evals.verdicts.pairs import Pairing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ class GainDistribution(NamedTuple):
 class Design:
     """The design of one suite. Differences are gains in the metric's unit, so their expected value is minus the `loss`."""
 
-    def __init__(self, pairs: Pairs, noise: Noise) -> None:
+    def __init__(self, pairs: Pairing, noise: Noise) -> None:
         """`pairs`: the baseline paired with itself, or with a second run of the same model."""
         import numpy as np
 
@@ -323,7 +323,7 @@ def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> Clai
 
 
 def estimate_noise(
-    pairing: Pairs, *, stated: float | None, from_second_run: bool, reported: float | None
+    pairing: Pairing, *, stated: float | None, from_second_run: bool, reported: float | None
 ) -> Noise:
     """Return the noise between runs: from a second run, a report, the policy, own repeats or, without these, assumed."""
     import numpy as np

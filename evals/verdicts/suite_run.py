@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from evals.types import Metric
 from evals.verdicts.formatting import format_rule
-from evals.verdicts.pairs import Pairs, Side
+from evals.verdicts.pairs import Pairing, Side
 
 
 def normalise_suite_name(suite: str) -> str:
@@ -83,6 +83,6 @@ def _shorten_hash(digest: str) -> str:
     return digest[:12] if len(digest) == 64 else digest
 
 
-def pair(a: SuiteRun, b: SuiteRun, metric: Metric) -> Pairs:
+def pair(a: SuiteRun, b: SuiteRun, metric: Metric) -> Pairing:
     """Pair two runs under a metric."""
-    return Pairs(a.side_of(metric), b.side_of(metric), metric)
+    return Pairing(a.side_of(metric), b.side_of(metric), metric)

@@ -19,7 +19,7 @@ from evals.report.statistics import clustered_mean
 from evals.scorers.chartbench import Published, Strict, acc_plus, both_wrong, confusion, metrics
 from evals.suites import chartbench
 from evals.types import Metric, Point, Prompt, Reply, Sample
-from evals.verdicts.pairs import Pairs, Side, merge_joint_samples
+from evals.verdicts.pairs import Pairing, Side, merge_joint_samples
 from tests.support.command import evals
 from tests.support.paths import TESTS
 from tests.support.tables import table
@@ -161,7 +161,7 @@ def test_two_runs_are_compared_pair_by_pair() -> None:
     b = [p for i in range(30) for p in pair(i, "yes", "no" if i < 25 else "yes")]
     number = [point(99, "7", "7", task="NQA")]
     sides = [Side([*points, *number], golds([*points, *number]), 1) for points in (a, b)]
-    pairs = Pairs(*sides, metric("acc+"))
+    pairs = Pairing(*sides, metric("acc+"))
     assert len(pairs.rows) == 30
     assert pairs.is_complete
     assert pairs.values() == (pytest.approx(20 / 30), pytest.approx(25 / 30))
@@ -171,8 +171,8 @@ def test_two_runs_are_compared_pair_by_pair() -> None:
     assert evidence.value == pytest.approx(5 / 30)
     merged = merge_joint_samples(sides[0], metric("acc+"))
     assert merge_joint_samples(merged, metric("acc+")) is merged
-    assert Pairs(merged, merged, metric("acc+")).values() == (pytest.approx(20 / 30),) * 2
-    torn = Pairs(Side(a[1:], golds(a), 1), sides[1], metric("acc+"))
+    assert Pairing(merged, merged, metric("acc+")).values() == (pytest.approx(20 / 30),) * 2
+    torn = Pairing(Side(a[1:], golds(a), 1), sides[1], metric("acc+"))
     assert not torn.is_complete
     assert len(torn.rows_of(None)) == 29
     assert torn.bounds() != (None, None)

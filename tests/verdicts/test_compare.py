@@ -12,7 +12,7 @@ from evals.report.metrics import accuracy, at_repeats, mean_value, repeat_metric
 from evals.types import Metric
 from evals.verdicts.compare import compare
 from evals.verdicts.flips import changed_outcomes, count_verdict_changes
-from evals.verdicts.pairs import Pairs, Side
+from evals.verdicts.pairs import Pairing, Side
 from evals.verdicts.suite_run import incomparability_reasons
 from tests.support.lazy import lazy
 from tests.support.synthetic_runs import binary, point, side, side_of, suite_run
@@ -44,7 +44,7 @@ def test_wins_losses_and_mcnemar_of_a_table():
 def test_repeats_are_averaged_before_pairing():
     a = side({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2)
     b = side({"1": [1.0, 1.0, 1.0, 0.0], "2": [1.0, 0.0, 0.0, 0.0]}, repeats=4)
-    pairs = Pairs(a, b, MICRO)
+    pairs = Pairing(a, b, MICRO)
     assert pairs.differences(pairs.rows).tolist() == [0.25, 0.25]
     assert pairs.evidence().test == "Gaffke"
 
@@ -65,18 +65,18 @@ def test_a_mean_over_groups_needs_a_pair_of_each():
         part._replace(absent_groups=("z",)),
         side({"s00000": 1.0, "s00002": 0.0, "s00003": None}, groups=["x", "y", "z"]),
     ):
-        pairs = Pairs(whole, other, MACRO)
+        pairs = Pairing(whole, other, MACRO)
         assert pairs.evidence() is None
         assert pairs.values() == (None, None)
-        assert Pairs(whole, other, accuracy()[0]).evidence() is not None
-    assert Pairs(part, part, MACRO).evidence() is not None
-    assert Pairs(part._replace(absent_groups=("z",)), part, MACRO).evidence() is None
+        assert Pairing(whole, other, accuracy()[0]).evidence() is not None
+    assert Pairing(part, part, MACRO).evidence() is not None
+    assert Pairing(part._replace(absent_groups=("z",)), part, MACRO).evidence() is None
 
 
 def test_macro_is_the_mean_of_group_means():
     a = side({"1": 1.0, "2": 0.0, "3": 0.0, "4": 0.0}, groups=list("xxxy"))
     b = side({"1": 1.0, "2": 1.0, "3": 0.0, "4": 1.0}, groups=list("xxxy"))
-    pairs = Pairs(a, b, MACRO)
+    pairs = Pairing(a, b, MACRO)
     assert pairs.evidence().value == pytest.approx((1 / 3 + 1) / 2)
     assert pairs.values() == pytest.approx((1 / 6, 5 / 6))
     assert pairs.evidence(group="y").value == 1
@@ -87,8 +87,8 @@ def test_clusters_widen_the_interval():
     values = {f"{i}": float(v) for i, v in enumerate(np.repeat(rng.integers(0, 2, 20), 5))}
     zeros = dict.fromkeys(values, 0.0)
     clusters = [f"c{i // 5}" for i in range(100)]
-    alone = Pairs(side(zeros), side(values), MICRO).evidence().interval(0.95)
-    shared = Pairs(side(zeros, clusters=clusters), side(values, clusters=clusters), MICRO).evidence()
+    alone = Pairing(side(zeros), side(values), MICRO).evidence().interval(0.95)
+    shared = Pairing(side(zeros, clusters=clusters), side(values, clusters=clusters), MICRO).evidence()
     assert shared.test == "Gaffke, clustered"
     low, high = shared.interval(0.95)
     assert high - low > 1.8 * (alone[1] - alone[0])
@@ -139,7 +139,7 @@ def test_missing_outcomes_bound_the_difference_from_both_sides():
 def test_missing_repeats_bound_their_sample():
     a = side({"1": [1.0, 1.0], "2": [0.0, 0.0]}, repeats=2)
     b = side({"1": [1.0, None], "2": [0.0, 0.0]}, repeats=2)
-    pairs = Pairs(a, b, MICRO)
+    pairs = Pairing(a, b, MICRO)
     assert pairs.evidence().value == 0
     assert pairs.bounds() == (-0.25, 0.0)
 
@@ -148,13 +148,13 @@ def test_missing_repeats_bound_joint_metrics():
     metric = next(m for m in at_repeats(repeat_metrics(), 2) if m.name == "pass@2")
     a = side({"1": [0.0, 0.0], "2": [1.0, 0.0]}, repeats=2)
     b = side({"1": [0.0, None], "2": [1.0, None]}, repeats=2)
-    assert Pairs(a, b, metric).bounds() == (0.0, 0.5)
+    assert Pairing(a, b, metric).bounds() == (0.0, 0.5)
 
 
 def test_without_bounds_there_is_no_worst_case():
     a, b = side({"1": 2.0, "2": 3.0, "3": 1.0}), side({"1": 1.0, "2": None, "3": 4.0})
-    assert Pairs(a, b, MAE).bounds() == (None, None)
-    assert Pairs(a, a, MAE).bounds() == (0.0, 0.0)
+    assert Pairing(a, b, MAE).bounds() == (None, None)
+    assert Pairing(a, a, MAE).bounds() == (0.0, 0.0)
 
 
 def test_nothing_paired_is_said_and_not_zero():

@@ -11,7 +11,7 @@ from evals.verdicts.betting import Bets
 from evals.verdicts.compare import compare
 from evals.verdicts.estimands import evidence_of, noise_error
 from evals.verdicts.gate import gate
-from evals.verdicts.pairs import Pairs
+from evals.verdicts.pairs import Pairing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import parse
 from tests.support.sizes import size
@@ -73,7 +73,7 @@ def test_comparison_of_single_replies_says_that_noise_is_not_known():
 
 def test_repeats_that_all_agree_do_not_show_certainty():
     one = side_of([[1.0, 1.0]] * 10 + [[0.0, 0.0]] * 10, repeats=2)
-    assert noise_error(Pairs(one, one, AVG)) > 0
+    assert noise_error(Pairing(one, one, AVG)) > 0
 
 
 @pytest.mark.parametrize(("items", "repeats"), [(30, 4), (30, 16), (198, 4)])
@@ -85,7 +85,7 @@ def test_a_loss_at_the_margin_passes_as_seldom_as_promised_on_these_items(items,
     wrong, runs = 0, size(120, 400)
     for _ in range(runs):
         a, b = drawn(rng, chance, repeats), drawn(rng, lost, repeats)
-        found = evidence_of(Pairs(a, b, AVG), "these-items")
+        found = evidence_of(Pairing(a, b, AVG), "these-items")
         wrong += found is not None and found.p_above(-margin) <= 0.05
     assert wrong / runs <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
 

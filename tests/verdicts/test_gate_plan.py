@@ -15,7 +15,7 @@ from evals.verdicts import difference
 from evals.verdicts.difference import DiscordantCounts
 from evals.verdicts.gate import gate, overall_verdict, verdicts
 from evals.verdicts.normal_designs import NormalDesign
-from evals.verdicts.pairs import Pairs
+from evals.verdicts.pairs import Pairing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy, Pool, parse
 from evals.verdicts.simulated_designs import (
@@ -58,7 +58,7 @@ def test_vectorised_t_is_the_gates_t(metric):
     groups = [f"g{i % 3}" for i in range(60)]
     clusters = [f"{i % 3}/{i // 6}" for i in range(60)]
     one = side_of(rng.random(60).tolist(), groups=groups, clusters=clusters)
-    design = Design(Pairs(one, one, metric), Noise(0.1, "policy"))
+    design = Design(Pairing(one, one, metric), Noise(0.1, "policy"))
     drawn = rng.normal(-0.02, 0.2, (5, 60))
     found = design._test_sums(np.add.reduceat(drawn, design.cluster_starts, axis=1), 0.05)
     for i in range(5):
@@ -76,7 +76,7 @@ def test_vectorised_t_is_the_gates_t(metric):
 def test_stratified_counts_are_the_gates_t():
     groups = [f"g{i % 4}" for i in range(2400)]
     one = side_of([1.0] * 2400, groups=groups)
-    design = Design(Pairs(one, one, MACRO), Noise(0.2, "policy"))
+    design = Design(Pairing(one, one, MACRO), Noise(0.2, "policy"))
     rng = np.random.default_rng(6)
     drawn = rng.choice([-1.0, 0.0, 1.0], (4, 2400), p=[0.1, 0.8, 0.1])
     by_group = drawn.reshape(4, 600, 4)

@@ -88,7 +88,7 @@ def theirs(python: Path) -> dict[str, float | None]:
     for suite in dict.fromkeys(case.suite for case in cases):
         rule = rules.find_rule("scieval", suite, None)
         of_suite = [case for case in cases if case.suite == suite]
-        questions = [RecordedReply(case.reply, rule.doc(case.sample, Prompt())) for case in of_suite]
+        questions = [RecordedReply(case.reply, rule.build_doc(case.sample, Prompt())) for case in of_suite]
         opinion = score_replies(rule, questions, python)
         scores |= {case.name: verdict.score for case, verdict in zip(of_suite, opinion.verdicts, strict=True)}
     return scores

@@ -1,8 +1,8 @@
 """Compare our scoring rule with another harness's on the same replies, to explain a difference in scores item by item.
 
-The other scores are those stated in the source of an imported run (`theirs.jsonl` in the run's folder), or those of the
-other harness's own code on the recorded replies (`opinion.py`). Neither rule sees reasoning that is stored apart from
-the answer.
+The other scores are those stated in the source of an imported run (`theirs.jsonl` in the run's folder), or those that the
+code of the other harness, called a peer, gives to the recorded replies (`opinion.py`). Neither rule sees reasoning that is
+stored apart from the answer.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Audit(Struct, frozen=True, kw_only=True):
 
 
 def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule: str | None = None) -> Audit:
-    """Compare our scores with those of a peer's rule or of an imported run's source; raises UsageError if there are none.
+    """Compare our scores with those of a peer's rule or of an imported run's source; raises UsageError if no reply has both.
 
     `peer`: lm-eval, opencompass or scieval, run on the recorded replies with `python`, an interpreter that has it installed;
     None: the scores stated by the source. `rule`: the peer's rule for this suite, by default its first one.
@@ -125,8 +125,8 @@ def _compare_scores(run: Run, peer_scores: PeerScores, score_part: str, *, gated
     for brief in run.briefs():
         score = next(iter(brief.scores.values()), None)
         peer_verdict = peer_scores.pop((brief.sample, brief.repeat), None)
-        own_value = _own_score(score, score_part)
-        if peer_verdict is None and own_value is None:  # the call failed
+        own_value = _comparable_value(score, score_part)
+        if peer_verdict is None and own_value is None:  # there is no reply, since the call failed
             continue
         if peer_verdict is None or (own_value is None and peer_verdict.score is not None):
             comparison.alone += 1
@@ -143,8 +143,8 @@ def _compare_scores(run: Run, peer_scores: PeerScores, score_part: str, *, gated
     return comparison
 
 
-def _own_score(score: Score | Failure | None, score_part: str) -> float | None:
-    """Return the comparable part of our score, by default its value; None without a score."""
+def _comparable_value(score: Score | Failure | None, score_part: str) -> float | None:
+    """Return the value of our score, or the part of it that the peer's rule scores; None without a score."""
     if not isinstance(score, Score):
         return None
     return score.parts.get(score_part) if score_part else score.value
@@ -168,7 +168,7 @@ def _scores_of_source(run: Run) -> PeerScores:
 
 
 def _scores_of_peer(run: Run, rule: Rule, python: Path) -> tuple[PeerScores, str]:
-    """Score every reply of a run with a peer's rule; returns the verdicts, and the rule's version and name."""
+    """Score every reply of a run with a peer's rule; return the verdicts, and the rule's version and name."""
     samples = {sample.id: sample for sample in run.samples()}
     replies: list[tuple[str, int, Prompt]] = []
 
@@ -177,7 +177,7 @@ def _scores_of_peer(run: Run, rule: Rule, python: Path) -> tuple[PeerScores, str
             sample, outcome = samples.get(record.sample), record.outcome
             if sample is not None and isinstance(outcome, Reply):
                 replies.append((record.sample, record.repeat, Prompt(order=record.prompt.order)))
-                yield RecordedReply(outcome.text, rule.doc(sample, record.prompt))
+                yield RecordedReply(outcome.text, rule.build_doc(sample, record.prompt))
 
     opinion = score_replies(rule, recorded_replies(), python)
     return {

@@ -41,7 +41,7 @@ class Splits(dict[str, Docs]):
         return self._docs
 
 
-class Rule:
+class LmEvalRule:
     """One filter and metric of a task."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -83,4 +83,4 @@ class Rule:
         }
 
 
-open_rule = Rule
+open_rule = LmEvalRule

@@ -15,7 +15,7 @@ SCORE_FIELDS = ("correct", "score", "error")
 """Fields of an evaluator's details that may contain the score of a reply."""
 
 
-class Rule:
+class OpenCompassRule:
     """One data set's evaluator."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -71,4 +71,4 @@ def _verdict(value: Any, answer: Any) -> dict[str, Any]:
     return {"score": float(value), "answer": answer, "why": "nothing found" if answer in ("", None) else ""}
 
 
-open_rule = Rule
+open_rule = OpenCompassRule

@@ -103,7 +103,7 @@ def options_scorer() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
 RULES = {"trqa": trqa_scorer, "proteinlmbench": proteinlmbench_scorer, "options": options_scorer}
 
 
-class Rule:
+class SciEvalRule:
     """One of the rules in `RULES`."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -119,4 +119,4 @@ class Rule:
         return {**result, "why": "" if result["answer"] else "nothing found"}
 
 
-open_rule = Rule
+open_rule = SciEvalRule

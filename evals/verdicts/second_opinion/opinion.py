@@ -1,6 +1,6 @@
 """Score recorded replies with another harness's own code, in a separate Python environment.
 
-Its dependencies clash with ours, so `worker.py` runs in the other environment's interpreter (`PYTHON -I worker.py`),
+The harness's dependencies clash with ours, so `worker.py` runs in the other environment's interpreter (`PYTHON -I worker.py`),
 offline, in an empty working folder and with a minimal environment. Each reply has a deadline and a memory limit; a
 failure is recorded for that reply only.
 """
@@ -32,7 +32,7 @@ START_DEADLINE_S = 300.0
 REPLY_DEADLINE_S = {"lm-eval": 10.0, "opencompass": 30.0, "scieval": 10.0}
 """Seconds for one reply; OpenCompass limits its symbolic comparison to 10 s itself."""
 MEMORY_MIB = 4096
-"""Memory limit in addition to that of the imported harness."""
+"""Memory that scoring may use beyond that of the imported harness."""
 WORKER_FOLDER = Path(__file__).parent
 """Folder of the worker and of the rules that it runs."""
 INHERITED_VARIABLES = ("PATH", "LANG", "LC_ALL", "NLTK_DATA", "LD_LIBRARY_PATH")
@@ -55,7 +55,7 @@ class PeerVerdict(Struct, frozen=True):
     """The verdict of a peer's rule on a reply."""
 
     score: float | None
-    """In our unit; None: no score, for the reason in `why`."""
+    """In the unit of our score; None: the rule gave no score, for the reason in `why`."""
     answer: str = ""
     why: str = ""
 
@@ -227,7 +227,7 @@ def _read_verdict(line: bytes, scale: float, python: Path) -> PeerVerdict:
     try:
         verdict = _VERDICT_DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UsageError(f"{python}: malformed verdict in its output: {line[:80]!r}") from None
+        raise UsageError(f"{python}: malformed verdict in the worker's output: {line[:80]!r}") from None
     if verdict.score is None:
         return verdict
     return PeerVerdict(verdict.score * scale, verdict.answer, verdict.why)

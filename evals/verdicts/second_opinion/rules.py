@@ -29,12 +29,12 @@ class Rule(Struct, frozen=True, kw_only=True):
     """Our name, with the variant."""
     spec: dict[str, Any]
     """Location of the rule in the peer's code: see `of_*.py` beside this module."""
-    doc: DocBuilder
+    build_doc: DocBuilder
     """(sample, prompt) -> the columns that the rule reads."""
     scale: float = 1.0
     """Factor that converts the peer's score to our unit."""
     part: str = ""
-    """The part of our score that is comparable; empty: its value."""
+    """The part of our score that is compared with the peer's; empty: the score's value."""
 
 
 def rules(peer: str, suite: str) -> list[Rule]:
@@ -43,7 +43,7 @@ def rules(peer: str, suite: str) -> list[Rule]:
 
 
 def find_rule(peer: str, suite: str, name: str | None) -> Rule:
-    """Return a rule by its name, or the default one; raises UsageError if there is none."""
+    """Return a peer's rule for a suite by its name, or the default one; raises UsageError if there is none."""
     candidates = rules(peer, suite)
     if not candidates:
         suites = dict.fromkeys(rule.suite for rule in _rules_of_peer(peer))
@@ -68,7 +68,7 @@ def _lm_eval_rules() -> Iterator[Rule]:
         task = name or path.rpartition("/")[2].removesuffix(".yaml")
         criterion = filter_name if filter_name != "none" else metric
         spec = {"path": path, "filter": filter_name, "metric": metric}
-        return Rule(peer="lm-eval", name=f"{task},{criterion}", suite=suite, spec=spec, doc=doc)
+        return Rule(peer="lm-eval", name=f"{task},{criterion}", suite=suite, spec=spec, build_doc=doc)
 
     # its 14 subjects share one template
     yield rule(
@@ -156,7 +156,7 @@ def _opencompass_rules() -> Iterator[Rule]:
     def rule(suite: str, config: str, list_name: str, abbr: str, doc: DocBuilder, **options: Any) -> Rule:
         spec = {"config": config, "list": list_name, "abbr": abbr}
         name = config.rpartition(".")[2]
-        return Rule(peer="opencompass", name=name, suite=suite, spec=spec, doc=doc, **options)
+        return Rule(peer="opencompass", name=name, suite=suite, spec=spec, build_doc=doc, **options)
 
     for name, doc in (
         ("mmlu_pro_0shot_cot_gen_08c1de", _gold_letter_doc),
@@ -228,7 +228,7 @@ SINGLE_OPTION_SUITES = ("microvqa", "mmstar", "msearth")
 
 def _scieval_rules() -> Iterator[Rule]:
     def rule(name: str, suite: str, doc: DocBuilder) -> Rule:
-        return Rule(peer="scieval", name=name, suite=suite, spec={"rule": name}, doc=doc)
+        return Rule(peer="scieval", name=name, suite=suite, spec={"rule": name}, build_doc=doc)
 
     yield rule("trqa", "trqa", _right_letters_doc)
     yield rule("proteinlmbench", "proteinlmbench", _option_number_doc)

@@ -30,7 +30,6 @@ CHUNK = 256
 MAX_ANSWER_CHARS = 200
 """Maximum length of an answer."""
 MAX_WHY_CHARS = 300
-
 MAX_FILE_BYTES = 1 << 28
 """Maximum size of a file that a child may write."""
 
@@ -58,16 +57,16 @@ def main() -> None:
 
 def score_chunk(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -> Iterator[Json]:
     """Yield a verdict on every reply: in one batch if the rule supports it, and one by one after a failure."""
-    batched, done = hasattr(rule, "score_batch"), 0
-    while done < len(chunk):
-        verdicts = list(_score_in_child(rule, chunk[done:], seconds, memory_mib, batched=batched))
+    batched, scored = hasattr(rule, "score_batch"), 0
+    while scored < len(chunk):
+        verdicts = list(_score_in_child(rule, chunk[scored:], seconds, memory_mib, batched=batched))
         yield from verdicts
-        done += len(verdicts)
-        if done == len(chunk):
+        scored += len(verdicts)
+        if scored == len(chunk):
             return
         if not batched:
-            yield _failed_verdict(f"no verdict within {seconds:g} s and {memory_mib} MiB, or it crashed")
-            done += 1
+            yield _failed_verdict(f"it crashed, or gave no verdict within {seconds:g} s and {memory_mib} MiB")
+            scored += 1
         batched = False
 
 
