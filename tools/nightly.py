@@ -24,15 +24,18 @@ PARTS = {
     "components": ("-m", "slow and not heavy and not alone and not nightly", "-n", "2", *BY_FILE),
     "heavy": ("-m", "heavy and not nightly", "-n", "2", *BY_FILE),
     "alone": ("-m", "alone and not nightly"),
-    "nightly": ("-m", "nightly"),
+    "pages": ("-m", "nightly", "tests/dashboard"),
+    "models": ("-m", "nightly", "tests/interop", "tests/merging", "tests/model_adapters", "tests/tools"),
+    "statistics": ("-m", "nightly", "tests/conformance", "tests/verdicts"),
+    "scale": ("-m", "nightly", "tests/performance", "tests/run"),
 }
-"""Name -> arguments of pytest."""
+"""Name -> arguments of pytest; `tests/tools/test_nightly.py` checks that every test is in one of them."""
 FULL_SIZES = {"EVALS_FUZZ_S": "600", "EVALS_KILLS": "50", "EVALS_FULL_SIZE": "1"}
 """Environment of every part: duration of fuzzing, number of kills, full size of simulations."""
 TITLE = "# The last nightly run"
 INTRODUCTION = (
     "Written by `make nightly` (`python -m tools.nightly PART` repeats one part); do not edit. `fast` is `make test`; "
-    "`components`, `heavy` and `alone` are `make slow`; `nightly` runs nowhere else."
+    "`components`, `heavy` and `alone` are `make slow`; the others run only here."
 )
 HEAD = ("| part | passed | failed | skipped | minutes | date | commit |", "|---|--:|--:|--:|--:|---|---|")
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")

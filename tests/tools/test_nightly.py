@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from tools import nightly
 
 
@@ -37,6 +38,16 @@ def test_each_part_has_a_row_and_a_repeated_part_replaces_its_own(
         ["| good", "2"],
         ["| bad", "1"],
     ]
+
+
+def test_every_nightly_test_is_in_a_part() -> None:
+    folders = {
+        word for arguments in nightly.PARTS.values() for word in arguments if word.startswith("tests/")
+    }
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        source = file.read_text(encoding="utf-8")
+        if "mark.nightly" in source or "tiers(" in source:
+            assert file.relative_to(ROOT).parent.as_posix() in folders, file
 
 
 def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]) -> None:
