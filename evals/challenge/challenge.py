@@ -60,7 +60,7 @@ def challenge(
     model = load.model(spec, **options)
     if not isinstance(model, SupportsReplyLikelihoods):
         return structs.replace(empty_outcome, reason=_missing_capability(spec))
-    outcome = _test(empty_outcome, model, choice, sampling, decoding)
+    outcome = _test_replies(empty_outcome, model, choice, sampling, decoding)
     missing = unrecorded_settings(source.card.config, sampling)
     if outcome.verdict == "different" and missing:
         reason = (
@@ -98,7 +98,7 @@ def _missing_capability(spec: str) -> str:
     )
 
 
-def _test(
+def _test_replies(
     empty_outcome: ChallengeOutcome,
     model: ClaimedModel,
     choice: Choice,
@@ -127,7 +127,7 @@ def _test(
         p_value=evidence.p_value,
         e_value=evidence.e_value,
         first_choices=evidence.first_choices,
-        reason=_reason(evidence, tested),
+        reason=_untestable_reason(evidence, tested),
         left_out=dict(choice.left_out + tested.left_out),
         retokenised=tested.retokenised,
         reading_s=seconds,
@@ -156,7 +156,7 @@ async def _run_model(
         await model.close()
 
 
-def _reason(evidence: Evidence, tested: TestedReplies) -> str:
+def _untestable_reason(evidence: Evidence, tested: TestedReplies) -> str:
     if evidence.verdict != "untestable":
         return ""
     (reason, _), *_ = tested.left_out.most_common(1) or [("they have no tokens", 0)]

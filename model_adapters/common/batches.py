@@ -25,8 +25,8 @@ MAX_RESULTS_BYTES = 4 << 30
 _encode = msgspec.json.Encoder().encode
 
 
-class _Endpoint:
-    """Base of both endpoints; builds requests without the fields that the vendor has rejected."""
+class _VendorBatches:
+    """Base class of both endpoints; builds requests without the fields that the vendor has rejected."""
 
     def __init__(self, model: HttpModel) -> None:
         self._model, self._client = model, model.client
@@ -39,8 +39,7 @@ class _Endpoint:
     async def omit_rejected_field(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
         """See `BatchEndpoint`."""
         body = await self._model.body(prompt, sampling)
-        keep = {**sampling.extra, **dict.fromkeys(self._model.required_fields)}
-        return self._model.rejected_fields.add_from_error(error, body, keep)
+        return self._model.rejected_fields.add_from_error(error, body, self._model.fields_to_keep(sampling))
 
     async def _request_body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         return self._model.rejected_fields.without(await self._model.body(prompt, sampling))
@@ -99,7 +98,7 @@ class _File(Struct):
     id: str
 
 
-class OpenAIBatches(_Endpoint):
+class OpenAIBatches(_VendorBatches):
     """OpenAI's batches: requests and results are files, and a batch is identified by its metadata."""
 
     max_requests = 50_000
@@ -201,7 +200,7 @@ class _AnthropicLine(Struct):
     result: _Result
 
 
-class AnthropicBatches(_Endpoint):
+class AnthropicBatches(_VendorBatches):
     """Anthropic's batches: created in one call, and without metadata, so the request names in its results identify a batch."""
 
     max_requests = 100_000

@@ -215,7 +215,7 @@ class Endpoints:
         self._headers: dict[str, str] = {}
         self._fixed: int | None = None
         self._pending_check: asyncio.TimerHandle | None = None
-        self._update()
+        self._update_addresses()
         self.accepts = next(iter(self._endpoints.values())).server.accepts
 
     def pace(self, fixed: int | None) -> SharedPace:
@@ -269,7 +269,7 @@ class Endpoints:
 
     async def _call_with_failover(self, send: Callable[[ServerClient], Coroutine[Any, Any, T]]) -> T:
         """Call a server, and others if it fails or is slow; raises the last error."""
-        self._update()
+        self._update_addresses()
         loop, task, tried = asyncio.get_running_loop(), asyncio.current_task(), set[Endpoint]()
         if task is None:
             raise RuntimeError("a server can only be called in a task")
@@ -320,7 +320,7 @@ class Endpoints:
             endpoint.pause(pause_s)
         return any(e.usable and e not in tried for e in self._endpoints.values())
 
-    def _update(self) -> None:
+    def _update_addresses(self) -> None:
         """Apply changes in the file of addresses: connect to added servers, and stop using removed ones."""
         urls = self._addresses()
         if urls is None:

@@ -42,20 +42,20 @@ class HttpModel:
         """Send additional headers with every call."""
         self.client.add_headers(headers)
 
+    def fields_to_keep(self, sampling: Sampling) -> Mapping[str, Any]:
+        """Return the request fields that are never omitted, as keys: the user's own, and those that the API requires."""
+        nested = as_object(sampling.extra.get(NESTED_SETTINGS))
+        return {**sampling.extra, **nested, **dict.fromkeys(self.required_fields)}
+
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Call once and return the reply; raises a ModelError of `errors.py`."""
         body = await self.body(prompt, sampling)
-        keep = {
-            **sampling.extra,
-            **as_object(sampling.extra.get(NESTED_SETTINGS)),
-            **dict.fromkeys(self.required_fields),
-        }
         try:
             return await self.rejected_fields.post(
                 self.client,
                 self.path,
                 body,
-                keep=keep,
+                keep=self.fields_to_keep(sampling),
                 parse=lambda raw, seconds: self.parse_response(raw, sampling, seconds=seconds),
             )
         except Filtered as error:
