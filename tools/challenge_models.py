@@ -19,9 +19,9 @@ from evals.types import Reply
 from tools.environments import VLLM
 
 VARIANTS = ("bfloat16", "float32", "8-bit", "4-bit", "fine-tuned", "gemma")
-"""All but float32 compute in bfloat16."""
+"""Models that replies are tested with: variants of SmolLM2, and Gemma. All but float32 compute in bfloat16."""
 GROUP_SIZE = 64
-"""Number of weights that share a scale in the 4-bit variant; unlike the 32 of the file, so that rounding changes them."""
+"""Number of weights that share a scale in the 4-bit variant; not the 32 of the file, so that rounding changes the weights."""
 TUNING_STEPS, LEARNING_RATE = 12, 2e-5
 TOP_K = 512
 """Number of likeliest tokens to sample from, before top-p; enough for the values of top-p used here."""
@@ -176,7 +176,7 @@ def sample_tokens(logits: Any, decoding: Decoding, generator: Any) -> Any:
 def reply_likelihoods(
     loaded: LoadedModel, replies: Sequence[RecordedReply], decoding: Decoding, *, batch: int
 ) -> list[TokenLikelihoods]:
-    """Return a model's likelihoods of each reply, computed in batches of similar length, padded on the right."""
+    """Return the likelihoods of each reply's tokens, computed in batches of similar length, padded on the right."""
     import torch
 
     pairs = [(loaded.prompt_ids(reply.prompt), loaded.reply_ids(reply)) for reply in replies]
@@ -221,7 +221,7 @@ def llama_cpp_replies(
 def vllm_replies(
     loaded: LoadedModel, prompts: Sequence[str], decoding: Decoding, *, tokens: int, folder: Path
 ) -> Iterator[RecordedReply]:
-    """Yield replies of real vLLM, run by the harness, which sends the same seed with every prompt.
+    """Yield replies of real vLLM to prompts that the harness sends, all with the same seed.
 
     The checkpoint is saved in `folder`.
     """
@@ -263,57 +263,14 @@ def save(loaded: LoadedModel, folder: Path) -> None:
 
 
 SUBJECTS = (
-    "photosynthesis",
-    "plate tectonics",
-    "the greenhouse effect",
-    "DNA replication",
-    "osmosis",
-    "superconductivity",
-    "black holes",
-    "entropy",
-    "catalysis",
-    "the periodic table",
-    "enzymes",
-    "vaccines",
-    "radioactive decay",
-    "semiconductors",
-    "tides",
-    "erosion",
-    "the water cycle",
-    "natural selection",
-    "antibiotic resistance",
-    "chemical bonds",
-    "acids and bases",
-    "electric motors",
-    "sound waves",
-    "the nervous system",
-    "the carbon cycle",
-    "fermentation",
-    "crystal growth",
-    "magnetism",
-    "gravity",
-    "the ozone layer",
-    "stem cells",
-    "lasers",
-    "friction",
-    "buoyancy",
-    "corrosion",
-    "distillation",
-    "mitochondria",
-    "viruses",
-    "hurricanes",
-    "earthquakes",
-    "volcanoes",
-    "solar cells",
-    "batteries",
-    "glass",
-    "concrete",
-    "steel",
-    "polymers",
-    "soap",
-    "proteins",
-    "hormones",
-)
+    "photosynthesis", "plate tectonics", "the greenhouse effect", "DNA replication", "osmosis", "superconductivity",
+    "black holes", "entropy", "catalysis", "the periodic table", "enzymes", "vaccines", "radioactive decay",
+    "semiconductors", "tides", "erosion", "the water cycle", "natural selection", "antibiotic resistance",
+    "chemical bonds", "acids and bases", "electric motors", "sound waves", "the nervous system", "the carbon cycle",
+    "fermentation", "crystal growth", "magnetism", "gravity", "the ozone layer", "stem cells", "lasers", "friction",
+    "buoyancy", "corrosion", "distillation", "mitochondria", "viruses", "hurricanes", "earthquakes", "volcanoes",
+    "solar cells", "batteries", "glass", "concrete", "steel", "polymers", "soap", "proteins", "hormones",
+)  # fmt: skip
 QUESTIONS = (
     "Explain {} to a student in a few sentences.",
     "Why does {} matter? Answer briefly.",

@@ -196,7 +196,7 @@ def edit_replies(replies: list[RecordedReply]) -> list[RecordedReply]:
 
 
 def edit_sentence(sentence: str, random: Random, words: list[str], other_sentences: list[str]) -> str:
-    """Return a sentence edited in a random one of the ways that are possible."""
+    """Return a sentence edited in one of the possible ways, chosen at random."""
     ways: list[Callable[[], str]] = [lambda: random.choice(other_sentences)]
     if re.search(r"\d", sentence):
         ways.append(
@@ -212,7 +212,7 @@ def edit_sentence(sentence: str, random: Random, words: list[str], other_sentenc
 def trials(
     pools: Pools, condition: Condition, null: Neighbourhood, *, one_seed: bool
 ) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield, for each trial, whether the null hypothesis is rejected with the numbers of replies in `SIZES`."""
+    """Yield, for each trial, whether the null hypothesis is rejected with each number of replies in `SIZES`."""
     rng = np.random.default_rng(3)
     greedy = condition.greedy
     original = [features_of(tokens, greedy=greedy) for tokens in pools.likelihoods(condition)]
@@ -285,7 +285,7 @@ def table(pools: Pools, chosen: Iterable[Condition]) -> str:
 
 
 def update_page(page: Path, new_table: str) -> None:
-    """Replace the table in a page, with date and commit."""
+    """Replace the table in a page, and state the date and the commit above it."""
     git = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     text = page.read_text(encoding="utf-8")

@@ -18,14 +18,9 @@ from typing import Any
 
 SAMPLES = Path(__file__).resolve().parent.parent / "suites" / "samples"
 FILES = (
-    "mmlu_pro/test.jsonl",
-    "mmlu_pro/validation.jsonl",
-    "gpqa/diamond.jsonl",
-    "gpqa/main.jsonl",
-    "gpqa/extended.jsonl",
-    "aime/2024.jsonl",
-    "aime/2025.jsonl",
-)
+    "mmlu_pro/test.jsonl", "mmlu_pro/validation.jsonl", "gpqa/diamond.jsonl", "gpqa/main.jsonl",
+    "gpqa/extended.jsonl", "aime/2024.jsonl", "aime/2025.jsonl",
+)  # fmt: skip
 
 CHECKS: dict[str, Callable[[], str]] = {}
 """`<suite>/<id>` -> a function that computes the gold answer's text."""
@@ -192,7 +187,7 @@ def dieterici() -> str:
         return t / (v - 1) * exp(-1 / (t * v))
 
     def slope(t: float) -> tuple[float, float]:
-        """Return the largest slope of the isotherm and its volume; the slope is 0 at the critical temperature."""
+        """Return the largest slope of the isotherm, which is 0 at the critical temperature, and the volume there."""
         h = 1e-6
         return max(
             ((pressure(v + h, t) - pressure(v - h, t)) / (2 * h), v)

@@ -38,7 +38,7 @@ def task_ids(tasks: Path) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def without_markup(option: str) -> str:
-    """Return an option without markup and case, with powers of ten in the short form that some prompts use."""
+    """Return an option in lower case without markup, with powers of ten in the short form that some prompts use."""
     return _MARKUP.sub("", re.sub(r"\\cdot\s*10\^", "e", option)).casefold()
 
 

@@ -61,7 +61,7 @@ def main(results: Path) -> int:
     for title, words, expected in steps:
         if (status := _run_step(title, words, results)) not in expected:
             return status or 1
-    print(f"\nIn a browser:  {_dashboard(results)}\nMore:          {_command()} --help")
+    print(f"\nIn a browser:  {_dashboard_command(results)}\nMore:          {_evals_command()} --help")
     return 0
 
 
@@ -78,14 +78,14 @@ def _run_words(name: str) -> list[str]:
     return ["run", *SUITES, "--sample", "-m", f"demo:{name}", "--run", name, "--quiet"]
 
 
-def _command() -> str:
+def _evals_command() -> str:
     return os.environ.get("EVALS", "evals")
 
 
-def _dashboard(results: Path) -> str:
+def _dashboard_command(results: Path) -> str:
     """Return the command that opens the dashboard, after one that installs its extra if it is missing."""
     install = "" if find_spec("streamlit") else f"{sys.executable} -m pip install -e '.[dashboard]' && "
-    return f"{install}{_command()} dashboard --results {results}"
+    return f"{install}{_evals_command()} dashboard --results {results}"
 
 
 def _run_step(title: str, words: list[str], results: Path) -> int:

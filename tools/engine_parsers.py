@@ -25,16 +25,8 @@ from tools.environments import VLLM, cache_folder, pip
 
 WHEELS = ("sglang==0.5.23", "lmdeploy==0.18.0")
 PARSER_DEPENDENCIES = (
-    "addict",
-    "ipython",
-    "mmengine",
-    "orjson",
-    "platformdirs",
-    "shortuuid",
-    "termcolor",
-    "traitlets",
-    "yapf",
-)
+    "addict", "ipython", "mmengine", "orjson", "platformdirs", "shortuuid", "termcolor", "traitlets", "yapf",
+)  # fmt: skip
 """Packages that the parsers of SGLang and LMDeploy import."""
 
 

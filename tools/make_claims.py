@@ -46,15 +46,8 @@ SUITES = {
 """Benchmark without hyphens, spaces and capitals -> suite, if its name differs."""
 
 TEXT_SUITES = (
-    "mmlu-pro",
-    "gpqa:diamond",
-    "aime:2025",
-    "smolinstruct",
-    "chembench:4k",
-    "matbench",
-    "ifeval",
-    "proteinlmbench",
-)
+    "mmlu-pro", "gpqa:diamond", "aime:2025", "smolinstruct", "chembench:4k", "matbench", "ifeval", "proteinlmbench",
+)  # fmt: skip
 """Suites measured with OpenCompass; its example configurations state max tokens and repeats of the data sets for every
 model, but sampling only for the developers' own models."""
 OPENCOMPASS = "https://github.com/open-compass/opencompass/blob/a5acc4bb/examples"
@@ -122,49 +115,18 @@ INFERRED: dict[str, dict[str, Any]] = {
 }
 """Facts implied by the printed numbers, of which (nearly) all are multiples of 1 / (items x repeats) (`claims check --grid`)."""
 TOOLKITS = {
-    "OpenCompass": [
-        "aime:2024",
-        "aime:2025",
-        "biology-instructions",
-        "chembench:4k",
-        "gpqa:diamond",
-        "hle-text-only",
-        "hmmt:2026",
-        "ifbench",
-        "ifeval",
-        "imo-answerbench",
-        "lcb-v6",
-        "matbench",
-        "mmlu-pro",
-        "mol-instructions",
-        "molecular-iq",
-        "proteinlmbench",
-        "scicode",
-        "scireasoner",
-        "simpleqa-verified",
-        "smolinstruct",
-    ],
-    "VLMEvalKit": [
-        "chartqapro",
-        "hle-multimodal",
-        "mathvision",
-        "mathvista",
-        "microvqa",
-        "mmmu",
-        "mmmu-pro",
-        "mmstar",
-        "msearth",
-        "ocrbench-v2-chn",
-        "ocrbench-v2-eng",
-        "physics:all",
-        "refcoco-avg",
-        "sarena-icon",
-        "screenspot-v2",
-        "sfe:en",
+    "OpenCompass": (
+        "aime:2024", "aime:2025", "biology-instructions", "chembench:4k", "gpqa:diamond", "hle-text-only", "hmmt:2026",
+        "ifbench", "ifeval", "imo-answerbench", "lcb-v6", "matbench", "mmlu-pro", "mol-instructions", "molecular-iq",
+        "proteinlmbench", "scicode", "scireasoner", "simpleqa-verified", "smolinstruct",
+    ),
+    "VLMEvalKit": (
+        "chartqapro", "hle-multimodal", "mathvision", "mathvista", "microvqa", "mmmu", "mmmu-pro", "mmstar", "msearth",
+        "ocrbench-v2-chn", "ocrbench-v2-eng", "physics:all", "refcoco-avg", "sarena-icon", "screenspot-v2", "sfe:en",
         "xlrs:lite",
-    ],
-    "AgentCompass": ["gaia-text-only", "pinchbench", "swe-bench-verified", "tau2-bench"],
-}
+    ),
+    "AgentCompass": ("gaia-text-only", "pinchbench", "swe-bench-verified", "tau2-bench"),
+}  # fmt: skip
 """Toolkit -> benchmarks in its code; the developers name these three toolkits for all their tables."""
 TOOLKIT = {name: toolkit for toolkit, names in TOOLKITS.items() for name in names}
 
@@ -192,9 +154,9 @@ class Source(NamedTuple):
     note: str
 
 
-def rows(shared: Path) -> list[Row]:
-    """Return the rows of the shared table that have a score."""
-    with (shared / "reference" / "published_scores.csv").open(encoding="utf-8", newline="") as stream:
+def rows(shared: Path, file: str = "published_scores.csv") -> list[Row]:
+    """Return the rows of a shared table that have a score."""
+    with (shared / "reference" / file).open(encoding="utf-8", newline="") as stream:
         return [Row(**row) for row in csv.DictReader(stream) if row["score"]]
 
 
@@ -211,8 +173,12 @@ def parse_source(text: str) -> Source:
 
 def suite_name(benchmark: str) -> str:
     """Return the suite of a benchmark, or a name in the same form if there is none."""
-    letters = re.sub(r"[^a-z0-9]", "", benchmark.lower())
-    return SUITES.get(letters) or re.sub(r"[^a-z0-9]+", "-", benchmark.lower()).strip("-")
+    return SUITES.get(re.sub(r"[^a-z0-9]", "", benchmark.lower())) or hyphenate(benchmark)
+
+
+def hyphenate(name: str) -> str:
+    """Return a name in lower case, with hyphens between its words."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def claim_tables(all_rows: Iterable[Row]) -> Iterator[list[str]]:
@@ -296,10 +262,15 @@ def inline(table: Mapping[str, Any]) -> str:
     return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
 
 
+def join_tables(comment: str, tables: Iterable[list[str]]) -> str:
+    """Return the content of a file of claims."""
+    return f"# {comment}\n" + "".join("\n" + "\n".join(lines) + "\n" for lines in tables)
+
+
 def file_content(shared: Path) -> str:
     """Return the content of the file of claims."""
-    head = "# Published numbers of the Intern-S1 family and its rivals. Written by tools/make_claims.py; do not edit.\n"
-    return head + "".join("\n" + "\n".join(lines) + "\n" for lines in claim_tables(rows(shared)))
+    comment = "Published numbers of the Intern-S1 family and its rivals. Written by tools/make_claims.py; do not edit."
+    return join_tables(comment, claim_tables(rows(shared)))
 
 
 if __name__ == "__main__":

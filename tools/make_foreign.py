@@ -119,7 +119,7 @@ def _text_of(content: Any) -> str:
 
 
 def inspect(python: Path, url: str, out: Path) -> None:
-    """Run four tasks: two epochs, options shuffled by the solver, options shuffled in the data, and free-form answers as JSON."""
+    """Run four tasks: in two epochs, with options shuffled by the solver or in the data, and with free-form answers (JSON log)."""
     for name, log_format, *more in (
         ("mmlu_pro", "eval", "--epochs", "2"),
         ("mmlu_pro_shuffled", "eval"),

@@ -6,15 +6,14 @@ taken from a digest by others and not compared with the paper, its note says so.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tools import mirror
-from tools.make_claims import Row, inline
+from tools import make_claims, mirror
+from tools.make_claims import Row, hyphenate, inline, join_tables
 from tools.optmerge_errata import Errata, errata
 
 TARGET = Path(__file__).resolve().parent.parent / "results" / "claims" / "further.toml"
@@ -104,15 +103,12 @@ UNVERIFIED = "taken from a digest by others, not compared with the paper"
 
 def rows(shared: Path) -> list[Row]:
     """Return the rows of the second shared table that have a score."""
-    with (shared / "reference" / "published_more.csv").open(encoding="utf-8", newline="") as stream:
-        return [Row(**row) for row in csv.DictReader(stream) if row["score"]]
+    return make_claims.rows(shared, "published_more.csv")
 
 
 def suite_name(benchmark: str) -> str:
     """Return the suite of a benchmark, or a name in the same form if there is none."""
-    if benchmark in SUITES:
-        return SUITES[benchmark]
-    return re.sub(r"[^a-z0-9]+", "-", benchmark.removeprefix("OptMerge ").lower()).strip("-")
+    return SUITES.get(benchmark) or hyphenate(benchmark.removeprefix("OptMerge "))
 
 
 def address(source: str) -> str:
@@ -168,8 +164,8 @@ def claim_lines(
 
 def file_content(shared: Path) -> str:
     """Return the content of the file of claims."""
-    head = "# Published numbers beyond those of intern-s1.toml. Written by tools/make_further_claims.py; do not edit.\n"
-    return head + "".join("\n" + "\n".join(lines) + "\n" for lines in claim_tables(rows(shared)))
+    comment = "Published numbers beyond those of intern-s1.toml. Written by tools/make_further_claims.py; do not edit."
+    return join_tables(comment, claim_tables(rows(shared)))
 
 
 if __name__ == "__main__":

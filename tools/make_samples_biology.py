@@ -32,7 +32,7 @@ class Rule(NamedTuple):
 
 
 def share(letters: str) -> Callable[[str], float]:
-    """Return a function of a sequence that returns the share of these letters."""
+    """Return a function that returns the share of these letters in a sequence."""
     return lambda sequence: round(sum(sequence.count(letter) for letter in letters) / len(sequence), 3)
 
 

@@ -73,7 +73,7 @@ def question_row(text: str, right: str, wrong: Sequence[str], number: int) -> Ro
 
 
 def rows_from_table(table: Sequence[tuple[str, ...]], template: str, key: int, answer: int) -> list[Row]:
-    """Return a row per entry: `template` with column `key`; options from column `answer` of this and later entries."""
+    """Return a question per entry: `template` with column `key`; its options are column `answer` of this and other entries."""
     rows = []
     for number, entry in enumerate(table):
         others = [table[(number + step) % len(table)][answer] for step in (1, 3, 5, 7, 9)]

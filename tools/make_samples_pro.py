@@ -83,7 +83,7 @@ def draw(folder: Path) -> None:
 
 
 def page(question: Question, options: list[str], folder: Path) -> None:
-    """Draw question, image and options as one image."""
+    """Draw a question with its image and options as one image."""
     figure = plt.figure(figsize=(4.6, 4.2), dpi=80)
     figure.text(0.04, 0.94, question.text, fontsize=8)
     axes = figure.add_axes((0.1, 0.35, 0.8, 0.55))

@@ -103,7 +103,7 @@ def _without_suffix(prompt: str) -> str:
 
 @suite("mmmu")
 def mmmu(source: Path, dest: Path) -> Counts:
-    """Write MMMU's 900 validation answers with the choices of a recorded run, without questions; MMMU-Pro in `pro/`."""
+    """Write MMMU's 900 validation answers with the choices of a recorded run, without questions; and MMMU-Pro to `pro/`."""
     folder = source / "mmmu"
     golds = document(folder / "answer_dict_val.json")
     choices: dict[str, list[str]] = {}

@@ -48,12 +48,17 @@ def errata(rows: Sequence[Row]) -> Errata:
     """Return the remarks on single numbers."""
     remarks: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     paper = [row for row in rows if row.source.startswith("arXiv 2505.19892")]
-    for row, remark in (*_averages(paper), *_gains(paper), *_impossible_scores(paper), *_code_remarks(paper)):
+    for row, remark in (
+        *_wrong_averages(paper),
+        *_gains(paper),
+        *_impossible_scores(paper),
+        *_code_remarks(paper),
+    ):
         remarks[row.model, row.benchmark, row.source].append(remark)
     return {key: "; ".join(own_remarks) for key, own_remarks in remarks.items()}
 
 
-def _averages(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
+def _wrong_averages(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
     """Yield averages that differ from the mean of the scores that they are said to average."""
     scores: dict[tuple[str, str], list[float]] = defaultdict(list)
     averages: dict[tuple[str, str], Row] = {}

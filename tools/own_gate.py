@@ -57,7 +57,7 @@ STYLES: dict[str, Callable[[str, str], Reply]] = {
 
 
 def suites() -> Iterator[Suite]:
-    """Yield every variant of every suite under the protocols that need no judge."""
+    """Yield every variant of every suite under each of `PROTOCOLS` that can be run and needs no judge."""
     for name in load.suite_names():
         listing = load.listing(name)
         for variant in listing.variants:
@@ -78,7 +78,7 @@ def prompt_hash(prompt: Prompt) -> str:
     return sha256(msgspec.json.encode(prompt)).hexdigest()[:16]
 
 
-def bundled(suite: Suite, media: str | None = None) -> Data:
+def bundled_data(suite: Suite, media: str | None = None) -> Data:
     """Return the bundled items as data; `media`: folder for their images."""
     return Data(suite=suite.name, sample=True, media=Path(media) if media else None)
 
@@ -149,7 +149,7 @@ def check(checked: Iterator[Suite] | None = None) -> list[str]:
     faults = []
     with Pool() as pool, TemporaryDirectory() as media:
         for suite in suites() if checked is None else checked:
-            data = bundled(suite, media)
+            data = bundled_data(suite, media)
             lines = committed_lines(suite)
             if not lines and samples_of(suite, data):
                 faults.append(
@@ -188,7 +188,7 @@ def write() -> int:
     by_file: dict[str, list[Line]] = {}
     with Pool() as pool, TemporaryDirectory() as media:
         for suite in suites():
-            data = bundled(suite, media)
+            data = bundled_data(suite, media)
             lines = committed_lines(suite)
             samples = samples_of(suite, data)
             if not lines and samples:

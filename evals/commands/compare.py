@@ -118,13 +118,13 @@ def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
         rows = [row for row in rows_to_show if (row.a, row.b) == (a, b)]
         click.echo()
         common.say(f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})")
-        one_metric = len({row.metric for row in rows}) == 1  # then `_methods` names it below the table
+        one_metric = len({row.metric for row in rows}) == 1  # then `_method_lines` names it below the table
         common.table("", COLUMNS if one_metric else COLUMNS_WITH_METRIC, map(_cells, rows))
     if comparison.ranks:
         click.echo()
         _print_ranks(comparison)
     click.echo()
-    for line in (*_methods(comparison), *_remarks(comparison), *comparison.notes):
+    for line in (*_method_lines(comparison), *_remark_lines(comparison), *comparison.notes):
         common.say(line)
     for line in changed_prediction_lines(comparison.flips):
         common.say(line)
@@ -134,7 +134,7 @@ def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
         common.say(f"  {line}")
 
 
-def _methods(comparison: Comparison) -> Iterator[str]:
+def _method_lines(comparison: Comparison) -> Iterator[str]:
     """Yield the method and the estimand of the headline intervals."""
     from evals.report.estimand_names import describe_estimand
 
@@ -149,7 +149,7 @@ def _methods(comparison: Comparison) -> Iterator[str]:
         yield f"intervals beside a p (Holm) are adjusted too, for {adjusted} comparisons; --json also has the unadjusted ones"
 
 
-def _remarks(comparison: Comparison) -> Iterator[str]:
+def _remark_lines(comparison: Comparison) -> Iterator[str]:
     """Yield remarks on coverage, bounds for missing outcomes, measured noise, tokens and cost."""
     for row in comparison.pairs:
         if row.group or not row.headline:
@@ -226,8 +226,8 @@ def as_markdown(comparison: Comparison, rows_to_show: Sequence[Row]) -> list[str
     lines += [
         f"- {formatting.markdown_text(line)}"
         for line in (
-            *_methods(comparison),
-            *_remarks(comparison),
+            *_method_lines(comparison),
+            *_remark_lines(comparison),
             *comparison.notes,
             *changed_prediction_lines(comparison.flips),
         )

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from evals.verdicts.control_variates import AdjustedScore
 
 COLUMNS = (
-    Column("estimate of the score on all items"),
-    Column("value", right=True),
-    Column("95 %", right=True),
+    Column("estimate of the score on all items"), Column("value", right=True), Column("95 %", right=True),
     Column("items", right=True),
-)
+)  # fmt: skip
 
 
 def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> None:

@@ -83,13 +83,7 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
         f"{count_of(len(suspects.items), 'item')} of {suspects.suite} on which at least {suspects.least} of {len(suspects.models)} models "
         "agree against the gold answer"
     )
-    columns = [
-        ("id", "left"),
-        ("group", "left"),
-        ("gold", "left"),
-        ("their answer", "left"),
-        ("models", "right"),
-    ]
+    columns = [(name, "left") for name in ("id", "group", "gold", "their answer")] + [("models", "right")]
     rows = (
         [
             item.id,

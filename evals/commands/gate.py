@@ -257,7 +257,7 @@ _COMPARED_WITH = {"same model": "a changed version of the model", "another model
 """`Budget.change` -> the candidate, in words."""
 
 
-def _duration(seconds: float | None) -> str:
+def _duration_text(seconds: float | None) -> str:
     from evals.run.progress import duration_text
 
     return duration_text(seconds) if seconds else ""
@@ -270,7 +270,7 @@ def _budget_cells(row: Budget) -> tuple[str, ...]:
         row.suite,
         *(design or (in_unit(row.drop), "-", "-", f"unreachable: at best {in_unit(row.limit)}")),
         "-" if row.cost_usd is None else f"{row.cost_usd:.2f} USD",
-        _duration(row.seconds) or "-",
+        _duration_text(row.seconds) or "-",
         in_unit(row.least),
         f"{row.discordance:.2g}",
         row.source,
@@ -288,6 +288,8 @@ def _plan_cells(row: SuitePlan) -> tuple[str, ...]:
         formatting.format_size(row.finds, row.unit),
         f"{100 * row.passes_unchanged:.1f} %",
         f"{100 * row.passes_at_margin:.1f} %",
-        ", ".join(filter(None, [formatting.format_usage(row.tokens, row.cost_usd), _duration(row.seconds)]))
+        ", ".join(
+            filter(None, [formatting.format_usage(row.tokens, row.cost_usd), _duration_text(row.seconds)])
+        )
         or "-",
     )

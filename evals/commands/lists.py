@@ -130,13 +130,9 @@ def _list_models(results: Path, *, as_json: bool) -> None:
     from evals.terminal.layout import Column
 
     columns = [
-        Column("profile"),
-        Column("model"),
-        Column("context", right=True, drop=3),
-        Column("input", drop=1, no_wrap=True),
-        Column("needs", drop=4, no_wrap=True),
-        Column("USD per million in, out", drop=2, no_wrap=True),
-    ]
+        Column("profile"), Column("model"), Column("context", right=True, drop=3), Column("input", drop=1, no_wrap=True),
+        Column("needs", drop=4, no_wrap=True), Column("USD per million in, out", drop=2, no_wrap=True),
+    ]  # fmt: skip
     click.echo()
     common.table("", columns, map(_profile_row, known_profiles))
 
@@ -218,11 +214,8 @@ def _list_protocols(results: Path, *, as_json: bool) -> None:
     from evals.terminal.layout import Column, Section, table, width
 
     columns = [
-        Column("protocol", no_wrap=True),
-        Column("metric", drop=2),
-        Column("repeats", right=True, drop=1),
-        Column("scored by"),
-    ]
+        Column("protocol", no_wrap=True), Column("metric", drop=2), Column("repeats", right=True, drop=1), Column("scored by"),
+    ]  # fmt: skip
     suites = list(dict.fromkeys(entry["suite"] for entry in entries))
     sections: list[Section] = [
         (name, [_protocol_row(entry) for entry in entries if entry["suite"] == name]) for name in suites

@@ -337,14 +337,16 @@ def _show_samples(run: str, options: Mapping[str, Any]) -> None:
     verdict, texts = options["verdict"], options["texts"]
     if options["as_json"]:
         rows = [
-            row for stored in runs for row in _rows(stored, verdict, texts=texts, with_suite=len(runs) > 1)
+            row
+            for stored in runs
+            for row in _sample_rows(stored, verdict, texts=texts, with_suite=len(runs) > 1)
         ]
         common.print_json({"samples": rows})
         return
     by_fields: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
     for stored in runs:
-        fields = _fields(stored)
-        samples = [{name: row[name] for name in fields} for row in _rows(stored, verdict)]
+        fields = _field_names(stored)
+        samples = [{name: row[name] for name in fields} for row in _sample_rows(stored, verdict)]
         by_fields.setdefault(fields, {})[_title(stored.card) if len(runs) > 1 else ""] = samples
     for i, (fields, sections) in enumerate(by_fields.items()):
         if options["as_csv"]:
@@ -360,13 +362,13 @@ def _title(card: Card) -> str:
     return f"{card.config.suite} · {card.config.protocol} · {card.model}"
 
 
-def _fields(run: Run) -> tuple[str, ...]:
+def _field_names(run: Run) -> tuple[str, ...]:
     from evals.terminal.samples import FIELDS, GATED_FIELDS
 
     return GATED_FIELDS if run.card.gated else FIELDS
 
 
-def _rows(
+def _sample_rows(
     run: Run, verdict: str | None, *, texts: bool = False, with_suite: bool = False
 ) -> Iterable[dict[str, Any]]:
     from evals.terminal.samples import sample_rows

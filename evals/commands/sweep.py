@@ -31,7 +31,7 @@ def run(
     if parts[0].request.detach and detached.submit(parts[0].request, as_json=as_json):
         return 0
     result = sweep.run_sweep(parts, say=note, quiet=quiet)
-    return _report(result, parts[0].request.results, as_json=as_json)
+    return _print_result(result, parts[0].request.results, as_json=as_json)
 
 
 def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
@@ -53,7 +53,7 @@ def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
     return 2 if all(run_forecast.fault for run_forecast in run_forecasts) else 0
 
 
-def _report(result: SweepResult, results: Path, *, as_json: bool) -> int:
+def _print_result(result: SweepResult, results: Path, *, as_json: bool) -> int:
     """Print models by suites, with further tables for suites with several repeat counts; return the exit status."""
     from evals.terminal import pivot
     from evals.terminal.layout import width

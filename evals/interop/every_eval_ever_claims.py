@@ -171,15 +171,15 @@ def _add_score(record: Aggregate, result: Result, tables: Tables, skipped: Count
     if percent is None or not 0 <= percent <= 100:
         skipped["scores without a known scale"] += 1
         return
-    model = _clean(record.model_info.id or record.model_info.name)
+    model = _clean_line(record.model_info.id or record.model_info.name)
     key = (
         suite,
-        _clean(result.evaluation_name),
-        _clean(result.metric_config.metric_name or result.metric_config.metric_id),
-        _source(record, result),
-        _day(record, result),
-        _note(record),
-        _conditions(result),
+        _clean_line(result.evaluation_name),
+        _clean_line(result.metric_config.metric_name or result.metric_config.metric_id),
+        _source_text(record, result),
+        _iso_day(record, result),
+        _note_text(record),
+        _conditions_toml(result),
     )
     if tables[key].setdefault(model, percent) != percent:
         skipped["further scores of a model from one source"] += 1
@@ -196,7 +196,7 @@ def _percent(result: Result) -> Decimal | None:
     return None
 
 
-def _source(record: Aggregate, result: Result) -> str:
+def _source_text(record: Aggregate, result: Result) -> str:
     """Return the URL of a score's source, else the name of the organisation that stated it."""
     stated = result.source_data.get("url")
     candidates = [
@@ -206,10 +206,10 @@ def _source(record: Aggregate, result: Result) -> str:
     if (repository := result.source_data.get("hf_repo")) and isinstance(repository, str):
         candidates.insert(0, f"https://huggingface.co/datasets/{repository}")
     urls = (c for c in candidates if isinstance(c, str) and re.fullmatch(r"https?://[^\s<>\"']+", c))
-    return _clean(next(urls, record.source_metadata.source_organization_name))
+    return _clean_line(next(urls, record.source_metadata.source_organization_name))
 
 
-def _day(record: Aggregate, result: Result) -> str:
+def _iso_day(record: Aggregate, result: Result) -> str:
     """Return the day of a score as an ISO date; empty if it is unknown."""
     for timestamp in (result.evaluation_timestamp, record.evaluation_timestamp, record.retrieved_timestamp):
         try:
@@ -223,13 +223,13 @@ def _day(record: Aggregate, result: Result) -> str:
     return ""
 
 
-def _note(record: Aggregate) -> str:
+def _note_text(record: Aggregate) -> str:
     source = record.source_metadata
-    name = _clean(source.source_name or source.source_organization_name)
-    return f"Every Eval Ever {_clean(record.schema_version)}: {name}, {_clean(source.evaluator_relationship)}"
+    name = _clean_line(source.source_name or source.source_organization_name)
+    return f"Every Eval Ever {_clean_line(record.schema_version)}: {name}, {_clean_line(source.evaluator_relationship)}"
 
 
-def _conditions(result: Result) -> str:
+def _conditions_toml(result: Result) -> str:
     """Return the stated sampling settings as the entries of a TOML inline table; empty if none are stated."""
     stated = result.generation_config.get("generation_args")
     arguments = stated if isinstance(stated, dict) else {}
@@ -250,7 +250,7 @@ def _conditions(result: Result) -> str:
     )
 
 
-def _clean(text: str) -> str:
+def _clean_line(text: str) -> str:
     """Return a text of the record as one line of limited length, without control characters."""
     return plain(" ".join(text.split()))[:MAX_TEXT_LENGTH]
 

@@ -106,7 +106,7 @@ def _file_format(path: Path) -> str | None:
     except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
     if suffix == ".jsonl" and head[:1] != b"[":
-        return _match_fields(_decode(head.partition(b"\n")[0]), LINE_FORMATS)
+        return _match_fields(_decode_or_none(head.partition(b"\n")[0]), LINE_FORMATS)
     return _json_format(head)
 
 
@@ -176,7 +176,7 @@ def _match_fields(row: Any, table: Iterable[tuple[str, set[str]]]) -> str | None
 
 
 def _json_format(head: bytes) -> str | None:
-    content = _decode(head)
+    content = _decode_or_none(head)
     if isinstance(content, list):
         return _match_fields(content[0] if content else None, ARRAY_FORMATS)
     if not isinstance(content, dict):
@@ -191,7 +191,7 @@ def _json_format(head: bytes) -> str | None:
     return _match_fields(first, FIRST_VALUE_FORMATS)
 
 
-def _decode(raw: bytes) -> Any:
+def _decode_or_none(raw: bytes) -> Any:
     try:
         return decode_json(raw)
     except PARSE_ERRORS:

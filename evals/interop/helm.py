@@ -19,12 +19,8 @@ from evals.interop.values import as_dict, as_list, join_turns, number, read_samp
 FORMAT = "helm"
 STATE_FILE = "scenario_state.json"
 SCORES = (
-    "chain_of_thought_correctness",
-    "math_equiv_chain_of_thought",
-    "math_equiv",
-    "quasi_exact_match",
-    "exact_match",
-)
+    "chain_of_thought_correctness", "math_equiv_chain_of_thought", "math_equiv", "quasi_exact_match", "exact_match",
+)  # fmt: skip
 """Metrics for the correctness of a single reply, in HELM's order of preference."""
 
 

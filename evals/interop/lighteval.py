@@ -140,7 +140,7 @@ def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
     row = row if "doc" in row else _upgrade_row(row)
     doc, response, metric = row["doc"], row["model_response"], row["metric"] or {}
     choices = [str(choice) for choice in doc.get("choices") or ()]
-    texts, reasonings = _texts(response, choices), response.get("reasonings") or []
+    texts, reasonings = _reply_texts(response, choices), response.get("reasonings") or []
     scores = [score for score in map(number, metric.values()) if score is not None]
     extracted = as_dict(doc.get("specific")).get("extracted_predictions") or []
     prompt, query = response.get("input"), str(doc["query"])
@@ -158,7 +158,7 @@ def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
         )  # fmt: skip
 
 
-def _texts(response: Mapping[str, Any], choices: list[str]) -> list[str | None]:
+def _reply_texts(response: Mapping[str, Any], choices: list[str]) -> list[str | None]:
     """Return the replies; if options were scored by likelihood, the letter of the likeliest one."""
     texts, logprobs = response.get("text") or [], as_list(response.get("logprobs"))
     if not texts and choices and len(logprobs) == len(choices):

@@ -43,13 +43,13 @@ ID_FIELDS = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
 def read(path: Path) -> list[Source]:
     """Read a folder of results, a results file or a samples file; raises DataError."""
     read_results = cache(lambda file: read_optional(file, "lm-eval results"))  # shared by the tasks of a run
-    sources = [_source(file, *_task_and_results(file, read_results)) for file in _files(path)]
+    sources = [_source(file, *_task_and_results(file, read_results)) for file in _samples_files(path)]
     if not sources:
         raise DataError(f"{path}: no samples_*.jsonl found; lm-eval writes them with --log_samples")
     return sources
 
 
-def _files(path: Path) -> list[Path]:
+def _samples_files(path: Path) -> list[Path]:
     """Return the samples files: the path itself, those of a folder, or those of a results file."""
     if path.is_file() and not path.name.startswith("results"):
         return [path]
@@ -128,7 +128,7 @@ def _items(row: Mapping[str, Any], where: str, *, run_facts: RunFacts) -> Iterat
     options = next((tuple(map(str, doc[n])) for n in OPTION_FIELDS if isinstance(doc.get(n), list)), ())
     metrics = [name for name in row.get("metrics") or () if isinstance(row.get(name), int | float)]
     our_records = row.get("science_evals") or []  # written by lm_eval_export.py
-    texts = _texts(row["resps"])
+    texts = _reply_texts(row["resps"])
     for repeat, text in enumerate(texts):
         is_scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in run_facts.first_reply_filters)
         is_empty = not text and run_facts.is_remote and not our_records
@@ -147,7 +147,7 @@ def _items(row: Mapping[str, Any], where: str, *, run_facts: RunFacts) -> Iterat
             order=tuple(extra["order"]) if extra.get("order") else None,
             repeat=extra.get("repeat", repeat if len(texts) > 1 else None),
             score=number(row[metrics[0]]) if metrics and is_scored else None,
-            answer=_answer(row.get("filtered_resps"), repeat),
+            answer=_extracted_answer(row.get("filtered_resps"), repeat),
         )  # fmt: skip
 
 
@@ -161,7 +161,7 @@ def _prompt(argument: Any) -> str:
     return join_turns(first) if isinstance(first, list) else str(first)
 
 
-def _texts(resps: Any) -> list[str]:
+def _reply_texts(resps: Any) -> list[str]:
     """Return the replies; if options were scored by likelihood, the letter of the likeliest one."""
     if resps and all(len(resp) == 1 and isinstance(resp[0], list | tuple) for resp in resps):
         likelihoods = [float(resp[0][0]) for resp in resps]
@@ -169,7 +169,7 @@ def _texts(resps: Any) -> list[str]:
     return [str(text) for text in (resps[0] if resps and isinstance(resps[0], list) else resps)]
 
 
-def _answer(filtered: Any, repeat: int) -> str:
+def _extracted_answer(filtered: Any, repeat: int) -> str:
     if not isinstance(filtered, list) or not filtered:
         return ""
     answer = filtered[repeat] if repeat < len(filtered) else filtered[0]

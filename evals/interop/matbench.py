@@ -36,14 +36,14 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
     suite_name, _, only_task = (request.suite or "matbench").partition(":")
     if suite_name != "matbench":
         raise UsageError(f"import matbench imports runs of matbench, not of {request.suite}")
-    tasks = _tasks(path)
+    tasks = _predictions_by_task(path)
     data = Data(suite="matbench", local=request.data, sample=request.sample)
     cards: list[Card] = []
     for task, predictions in tasks.items():
         name = task.removeprefix(TASK_PREFIX)
         if only_task and name != only_task.replace("-", "_"):
             continue
-        suite = _suite(name, request.protocol or "official")
+        suite = _suite_of_task(name, request.protocol or "official")
         if suite is None or (samples_and_hash := _read_samples(suite, data)) is None:
             continue
         samples, digest = samples_and_hash
@@ -58,7 +58,7 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
     return cards
 
 
-def _tasks(path: Path) -> dict[str, dict[str, Any]]:
+def _predictions_by_task(path: Path) -> dict[str, dict[str, Any]]:
     """Return task -> mbid -> prediction, over all folds."""
     try:
         tasks = files.read_json(path)["tasks"]
@@ -81,7 +81,7 @@ def _note_left_out(message: object) -> None:
     sys.stderr.write(f"left out: {message}\n")
 
 
-def _suite(name: str, protocol: str) -> Suite | None:
+def _suite_of_task(name: str, protocol: str) -> Suite | None:
     module = load.benchmark("matbench")
     if name not in module.variants:
         _note_left_out(f"{name} is not a task of matbench v0.1")

@@ -162,9 +162,9 @@ def _log_run(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, 
         _log_fields(client, id_, card, time_ms=int(1000 * (card.finished or card.started or time.time())))
         client.log_text(id_, msgspec.json.format(msgspec.json.encode(card), indent=1).decode(), "card.json")
         samples = [row[tables.RECORD] for row in tables.sample_rows(run, card)]
-        client.log_text(id_, _table(tables.SAMPLE_COLUMNS[tables.RECORD], samples), "samples.json")
+        client.log_text(id_, _table_json(tables.SAMPLE_COLUMNS[tables.RECORD], samples), "samples.json")
         scores = [tables.score_row(card, e)[tables.ESTIMATE] for e in card.estimates]
-        client.log_text(id_, _table(tables.SCORE_COLUMNS[tables.ESTIMATE], scores), "scores.json")
+        client.log_text(id_, _table_json(tables.SCORE_COLUMNS[tables.ESTIMATE], scores), "scores.json")
         artifacts = [{"path": path, "type": "table"} for path in ("samples.json", "scores.json")]
         client.set_tag(id_, "mlflow.loggedArtifacts", msgspec.json.encode(artifacts).decode())
         client.set_terminated(id_, "FINISHED", int(1000 * card.finished) if card.finished else None)
@@ -189,13 +189,13 @@ def _log_fields(client: MlflowClient, id_: str, card: Card, *, time_ms: int) -> 
     settings = msgspec.to_builtins(card.config)
     settings |= {f"sampling.{name}": value for name, value in settings.pop("sampling").items()}
     parameters = {
-        name: _text(value)[:MAX_PARAMETER_LENGTH]
+        name: _tag_text(value)[:MAX_PARAMETER_LENGTH]
         for name, value in settings.items()
         if value not in (None, "", [])
     }
     fields = msgspec.to_builtins(card)
     tags = {
-        name: _text(fields[name])[:MAX_TAG_LENGTH]
+        name: _tag_text(fields[name])[:MAX_TAG_LENGTH]
         for name in CARD_TAGS
         if fields[name] not in (None, "", [], {})
     }
@@ -221,10 +221,10 @@ def _metrics(card: Card) -> dict[str, float]:
     return metrics
 
 
-def _text(value: Any) -> str:
+def _tag_text(value: Any) -> str:
     return sinks.sanitize(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
-def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
+def _table_json(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
     """Return a table as JSON in the layout that MLflow displays."""
     return msgspec.json.encode({"columns": columns, "data": rows}).decode()

@@ -128,19 +128,19 @@ def _all_details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
-    end = 0
+    predictions_read = 0
     """Number of predictions in the parts read so far."""
     for file in files:
-        offset, next_index = None, end
+        offset, next_index = None, predictions_read
         for name, row in _rows(file):
             if not isinstance(row, dict) or "prediction" not in row:
                 raise DataError(f"{file}: {name} has no prediction")
             index = int(name) if str(name).isdecimal() else next_index
             if offset is None:  # the numbers in a part start at 0 or continue those of the previous part
-                offset = end if index < end else 0
+                offset = predictions_read if index < predictions_read else 0
             index += offset
             next_index = max(next_index, index + 1)
-            texts = _texts(row)
+            texts = _reply_texts(row)
             detail = _prediction_details(details, index) if len(texts) == 1 else {}
             for repeat, text in enumerate(texts):
                 yield Item(
@@ -150,9 +150,9 @@ def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
                     failure=EMPTY_REPLY if text in (None, "") else "",
                     repeat=repeat if len(texts) > 1 else None,
                     score=_score(detail),
-                    answer=_answer(detail),
+                    answer=_extracted_answer(detail),
                 )
-        end = next_index
+        predictions_read = next_index
 
 
 def _rows(path: Path) -> Iterator[tuple[Any, Any]]:
@@ -163,7 +163,7 @@ def _rows(path: Path) -> Iterator[tuple[Any, Any]]:
         yield row.get("idx", where), row
 
 
-def _texts(row: Mapping[str, Any]) -> list[Any]:
+def _reply_texts(row: Mapping[str, Any]) -> list[Any]:
     """Return the replies; if labels were compared by likelihood, a reply that states the chosen one."""
     prediction = row["prediction"]
     labels = [key.removeprefix("label: ") for key in row if key.startswith("label: ")]
@@ -200,14 +200,14 @@ def _prediction_details(details: list[dict[str, Any]], index: int) -> Mapping[st
     """
     if not details:
         return {}
-    copy, sample = divmod(index, len(details))
-    lists = {name: value for name, value in details[sample].items() if isinstance(value, list)}
-    return details[sample] | {
+    copy, position = divmod(index, len(details))
+    lists = {name: value for name, value in details[position].items() if isinstance(value, list)}
+    return details[position] | {
         name: value[copy] if copy < len(value) else None for name, value in lists.items()
     }
 
 
-def _answer(detail: Mapping[str, Any]) -> str:
+def _extracted_answer(detail: Mapping[str, Any]) -> str:
     answer = detail.get("pred", detail.get("predictions"))
     return str(answer)[:200] if isinstance(answer, str | int) else ""
 

@@ -277,7 +277,7 @@ def write_run(
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
             scored = rescore_records(scoring, _SamplesById(samples), map(_unscored_record, replies))
-            writer.replace(_monitor((record for _, record in scored), health))
+            writer.replace(_add_to_health((record for _, record in scored), health))
         writer.finalize()
         card.health = health.findings
         store_final_metrics(writer, suite)
@@ -313,7 +313,8 @@ def _unused_id(card: Card, folder: Path) -> str:
     return next(id_ for id_ in (first, *others) if not (folder / id_).exists())
 
 
-def _monitor(records: Iterator[Record], health: Health) -> Iterator[Record]:
+def _add_to_health(records: Iterator[Record], health: Health) -> Iterator[Record]:
+    """Yield the records, each after it was added to `health`."""
     for record in records:
         health.add(record)
         yield record

@@ -13,13 +13,8 @@ from evals.interop.foreign import Source
 
 FORMAT = "scieval"
 DATASETS = (
-    "TRQA",
-    "ProteinLMBench",
-    "SGI-DeepResearch",
-    "SGI-Experimental-Reasoning",
-    "PHYSICS",
-    *vlmevalkit.DATASETS,
-)
+    "TRQA", "ProteinLMBench", "SGI-DeepResearch", "SGI-Experimental-Reasoning", "PHYSICS", *vlmevalkit.DATASETS,
+)  # fmt: skip
 
 
 def read(path: Path) -> list[Source]:

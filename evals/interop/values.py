@@ -17,15 +17,8 @@ from typing import Any, Literal
 from evals.types import Sampling
 
 PARSE_ERRORS = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-    EOFError,
-    zlib.error,
-)
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, EOFError, zlib.error,
+)  # fmt: skip
 """Exceptions that a truncated, broken or unexpected file may cause; msgspec's errors are ValueErrors."""
 MAX_EXACT_INTEGER = 1 << 53
 """Integers up to this one are exact as doubles."""

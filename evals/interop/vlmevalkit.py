@@ -73,18 +73,18 @@ def _split_name(path: Path, datasets: Sequence[str]) -> tuple[str, str]:
 def _source(path: Path, name: str, datasets: Sequence[str]) -> Source:
     model, dataset = _split_name(path, datasets)
     task = dataset or path.stem
-    derived = _derived_tables(path, datasets)
+    derived_tables = _derived_tables(path, datasets)
     return Source(
         format=name,
         tasks=(task,),
         model=model,
-        items=lambda: _items(path, derived),
-        stated={f"{task} {label}": score for label, score in _stated_scores(derived)},
+        items=lambda: _items(path, derived_tables),
+        stated={f"{task} {label}": score for label, score in _stated_scores(derived_tables)},
     )
 
 
-def _items(path: Path, derived: Sequence[Path]) -> Iterator[Item]:
-    verdicts = _verdicts(derived)
+def _items(path: Path, derived_tables: Sequence[Path]) -> Iterator[Item]:
+    verdicts = _verdicts(derived_tables)
     for row_number, row in enumerate(_rows(path), 1):
         if "prediction" not in row:
             raise DataError(f"{path}: no column `prediction`; it has {', '.join(map(str, row))[:200]}")
@@ -119,10 +119,10 @@ def _derived_tables(path: Path, datasets: Sequence[str]) -> list[Path]:
     ]
 
 
-def _verdicts(derived: Sequence[Path]) -> dict[str, dict[str, Any]]:
+def _verdicts(derived_tables: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """Return index -> the columns `hit` and `res` of the verdicts."""
     verdicts: dict[str, dict[str, Any]] = {}
-    for file in derived:
+    for file in derived_tables:
         if not file.stem.endswith(("_acc", "_score")):
             for row in _rows(file):
                 if "index" in row and ("hit" in row or "res" in row):
@@ -130,12 +130,12 @@ def _verdicts(derived: Sequence[Path]) -> dict[str, dict[str, Any]]:
     return verdicts
 
 
-def _stated_scores(derived: Sequence[Path]) -> Iterator[tuple[str, float]]:
+def _stated_scores(derived_tables: Sequence[Path]) -> Iterator[tuple[str, float]]:
     """Yield aggregate scores with their labels.
 
     They are in a column `Overall` (or `...Acc(%)`) with a row per split, or in the column `acc` of a row `Overall`.
     """
-    for file in derived:
+    for file in derived_tables:
         kind = file.stem.rpartition("_")[2]
         for row in _rows(file) if kind in ("acc", "score") else ():
             label = next(iter(row.values()), "")

@@ -31,7 +31,7 @@ def test_one_suite_is_as_committed():
 
 def test_every_style_is_committed_for_every_suite():
     for suite in own_gate.suites():
-        if not own_gate.samples_of(suite, own_gate.bundled(suite)):
+        if not own_gate.samples_of(suite, own_gate.bundled_data(suite)):
             continue
         lines = [
             one
