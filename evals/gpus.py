@@ -132,7 +132,7 @@ def _suffices(profile: Profile, available: Sequence[Gpu]) -> bool:
     kinds = {gpu.kind for gpu in available}
     if len(kinds) == 1 and (kind := kinds.pop()):
         return kind in profile.gpus and len(available) >= profile.gpus[kind]
-    return any(  # GPUs of a type that profiles do not mention, or of several: compare their memory
+    return any(  # several types, or one that no profile mentions: compare the memory
         sum(
             gpu.gb >= MEMORY_TOLERANCE * GPU_GB[kind] and gpu.kind in ("", *profile.gpus) for gpu in available
         )

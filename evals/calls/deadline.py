@@ -33,7 +33,7 @@ class Deadline:
         task = asyncio.current_task()
         if task is None or self._due.pop(task, None) is not None:
             return
-        if task.uncancel() == 0 and kind is asyncio.CancelledError:  # cancelled by the deadline only
+        if task.uncancel() == 0 and kind is asyncio.CancelledError:  # only the deadline has cancelled it
             raise TimeoutError from error
 
     def expire(self) -> None:

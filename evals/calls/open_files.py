@@ -9,7 +9,7 @@ from functools import cache
 MAX_FILES = 65_536
 """Highest limit that is requested, far above the maximum number of concurrent calls."""
 RESERVED_FILES = 64
-"""Number of file descriptors that are reserved for records, cards and worker processes, unless it is above a quarter of the limit."""
+"""Number of file descriptors reserved for records, cards and worker processes; if the limit is below 256, a quarter of it."""
 
 
 def first_reserved_descriptor() -> int:

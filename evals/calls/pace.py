@@ -13,9 +13,9 @@ from evals.seams import Concurrency, HasAccount, HasPace, HasRateLimit, slots_of
 INITIAL_LIMIT = 16
 MAX_LIMIT = 1024
 MIN_GAIN = 1.1
-"""Minimum factor by which a doubling must raise the replies per second for the concurrency to be doubled again."""
+"""The concurrency is doubled again if the last doubling raised the replies per second by at least this factor."""
 HALVING_S = 1.0
-"""Time after a halving from which the concurrency may be halved again even if no window has ended."""
+"""After this time, the concurrency may be halved again even if no window has ended since the last halving."""
 
 
 class Pace:

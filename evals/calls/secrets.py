@@ -131,7 +131,7 @@ class Mask:
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Mask these secrets too, including as escaped in JSON and URLs; too short ones are ignored."""
+        """Mask these secrets too, including their escaped forms in JSON and URLs; secrets that are too short are ignored."""
         for secret in secrets:
             if len(secret) >= MIN_SECRET_CHARS:
                 self._secrets += _spellings(secret)

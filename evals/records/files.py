@@ -115,7 +115,7 @@ class Snapshot(Struct):
 
 @contextmanager
 def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
-    """Open the files of a run's `records` or `samples`; raises StoreError if one is not a regular file or not Parquet.
+    """Open the files of a run's `records` or `samples`; raises StoreError if a file is irregular or damaged.
 
     A conversion to Parquet puts the Parquet file in place before it removes the JSON lines, so that the two files together are
     complete at any moment. Both are reopened until neither has changed while they were being opened.
@@ -214,7 +214,7 @@ def read_lines(files: Snapshot, decode: Callable[[bytes], Any]) -> Iterator[Any]
 
 
 def read_run_lines(path: Path, decode: Callable[[bytes], Any]) -> Iterator[Any]:
-    """Yield the decoded lines of another file in a run's folder, or nothing if it is absent."""
+    """Yield the decoded lines of another JSON-lines file in a run's folder, or nothing if it is absent."""
     with snapshot(path.parent, path.stem) as files:
         yield from read_lines(files, decode)
 
@@ -250,7 +250,7 @@ def check_files(folder: Path, card: Card) -> None:
 
 
 def unread_bytes(folder: Path, card: Card) -> int:
-    """Return how many bytes a check of a run's Parquet files would read, to hash them and, if foreign, to decode them."""
+    """Return how many bytes a check of a run's Parquet files would read, to hash them and, if another installation wrote them, to decode them."""
     from evals.data import parquet
 
     total = 0

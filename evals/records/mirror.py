@@ -95,7 +95,7 @@ def _report_faults(faults: list[str]) -> None:
     for line in faults[:MAX_LISTED]:
         notice(f"left out: {line}")
     if len(faults) > MAX_LISTED:
-        notice(f"left out: {len(faults) - MAX_LISTED} more manifests")
+        notice(f"left out: {len(faults) - MAX_LISTED} more")
 
 
 def _update_view(store: RemoteStore, heads: dict[str, list[Head]]) -> tuple[Path, list[str]]:

@@ -103,7 +103,7 @@ def select_runs(runs: Sequence[NamedRun], name: str, *, partial: bool = True) ->
 
 def _match_by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> list[NamedRun]:
     rules: list[tuple[str, MatchRule]] = [
-        ("name of {} ids", lambda run: run.id == name),
+        ("id of {} runs", lambda run: run.id == name),
         ("model of {} runs", lambda run: run.model.lower() == name.lower()),
         ("suite of {} runs", lambda run: _has_suite(run, name)),
     ]

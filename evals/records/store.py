@@ -261,7 +261,9 @@ def has_records(folder: str) -> bool:
     if any(Path(f"{folder}/{name}.parquet").is_file() for name in ("records", "samples")):
         return True
     try:
-        return Path(f"{folder}/records.jsonl").stat().st_size > 0  # written after the card
+        return (
+            Path(f"{folder}/records.jsonl").stat().st_size > 0
+        )  # written after the card, which must have existed
     except OSError:
         return False
 
@@ -336,9 +338,9 @@ def _runs_below(folder: Path) -> list[Run]:
 
 
 def check_level(results: Path) -> None:
-    """Raise StoreError if a results folder without runs is probably a mistake.
+    """Raise StoreError if a results folder without runs is probably not the one that was meant.
 
-    It is if there are runs up to two levels above or one level below it, or if it does not exist and is not the default one.
+    That is so if it does not exist, unless it is the default one, or if there are runs up to two levels above it or one below.
     """
     if results != DEFAULT_FOLDER and not results.exists():
         siblings = [path.name for path in results.parent.glob("*") if path.is_dir()]

@@ -42,7 +42,7 @@ class SyncResult(Struct, kw_only=True):
     present: int = 0
     """Number of runs that the store already contained."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Run -> why it was not sent; if it was, the state of another machine that takes precedence."""
+    """Run -> why it was not sent; for a run that was sent, that another machine's state takes precedence."""
     failed: dict[str, str] = field(default_factory=dict)
     """Run -> the error that occurred while it was sent."""
 
@@ -194,5 +194,5 @@ def _note_conflicts(result: SyncResult, heads: dict[str, list[Head]], ready: lis
         versions = heads.get(sent.folder, [])
         if versions and versions[0].digest != digest:
             result.skipped[path] = (
-                "another machine sent a different state at the same time, which takes precedence"
+                "at the same time, another machine sent a different state, which takes precedence"
             )

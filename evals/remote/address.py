@@ -81,7 +81,7 @@ def _fault(scheme: str, rest: str, run: str) -> str:
     if password is not None or (user is not None and scheme not in SCHEMES_WITH_USER):
         return "an address must not contain credentials; they are read from the environment or your configuration files"
     if parts.query or "?" in rest:
-        return "an address must not contain a ?query: it may contain credentials, which are read from the environment"
+        return "an address must not contain a ?query, which may hold credentials; they are read from the environment"
     if not rest or "::" in rest or not (rest + run).isprintable():
         return "expected a bucket or host, and a path in it"
     if any(part in ("", ".", "..") for part in rest.split("/")) or set("*[]") & set(rest):

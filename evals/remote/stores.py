@@ -28,7 +28,7 @@ _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|SAS|CONN
 
 
 class RemoteStore:
-    """The folder at an address; names are relative to it and separated by slashes."""
+    """The folder at an address; names of objects are relative to it, and separated by slashes."""
 
     def __init__(self, address: Address) -> None:
         """Open the store; raises StoreError if the package for the scheme is missing, or if the address cannot be opened."""

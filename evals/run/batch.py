@@ -56,7 +56,7 @@ def request_key(prompt: Prompt, sampling: Sampling) -> str:
 
 
 class BatchReplies:
-    """A stand-in for a model that replies with the results of the model's batches."""
+    """Stands in for a model, and replies with the results of the model's batches."""
 
     accepts: frozenset[str]
     slots: int | None = None
@@ -275,7 +275,9 @@ class _BatchCollector:
             return True
         if not state.ended:
             if state.done > self._last_reported.get(batch.id, 0):
-                self._say(f"{job.suite.id}: batch {batch.id}: {state.done} of {len(batch.samples)} done")
+                self._say(
+                    f"{job.suite.id}: batch {batch.id}: {state.done} of {len(batch.samples)} requests done"
+                )
                 self._last_reported[batch.id] = state.done
             return False
         results = await self._batches.results(batch.id, job.sampling)
@@ -286,7 +288,7 @@ class _BatchCollector:
             return True
         self.replies.add_results(run, batch, results)
         self._say(
-            f"{job.suite.id}: collected batch {batch.id}: results for {len(results)} of {len(batch.samples)}"
+            f"{job.suite.id}: collected batch {batch.id}: results for {len(results)} of {len(batch.samples)} requests"
         )
         return True
 

@@ -54,7 +54,7 @@ class Budget:
         price_factor: float = 1.0,
         judge_price: Price | None = None,
     ) -> None:
-        """`spending`: limits and total of the command; None: no limit.
+        """`spending`: limits and spending of the command; None: no limit.
 
         `price_factor`: fraction of the price that is charged for batches; `judge_price`: price of the judge model's tokens.
         """
@@ -63,13 +63,13 @@ class Budget:
         self.spent_usd = 0.0
 
     def add(self, reply: Reply) -> None:
-        """Add the tokens of a reply of the model."""
+        """Add the cost and tokens of one of the model's replies."""
         self._add(reply.usage, self.price, self.price_factor)
 
     def add_judge(
         self, scores: Mapping[str, Score | Failure], earlier: Mapping[str, Score | Failure] | None = None
     ) -> None:
-        """Add the judge's tokens for these scores, except for verdicts already paid for in `earlier`."""
+        """Add the cost and tokens of the judge's verdicts in these scores, except for verdicts that `earlier` contains too."""
         paid = {
             judgement
             for score in (earlier or {}).values()

@@ -37,7 +37,7 @@ class StoppingRule(Protocol):
         ...
 
     def attach(self, runner: Runner) -> None:
-        """Set the runner to be stopped once a verdict is reached."""
+        """Set the runner that is stopped once a verdict is reached."""
         ...
 
 

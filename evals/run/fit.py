@@ -25,7 +25,9 @@ def mismatch(suite: Suite, model: Model, name: str) -> str:
     if CLASSES in suite.needs - accepts:
         return f"{suite.id} needs an image classifier, -m timm:NAME@CHECKPOINT or petl:RECIPE.toml; {name} is not one"
     if missing := suite.needs - accepts - AS_TEXT - {"judge"}:
-        inputs = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(missing))
+        inputs = ", ".join(
+            "images" if kind == "image" else kind.replace("_", " ") for kind in sorted(missing)
+        )
         return f"{suite.id} needs a model that takes {inputs}; {name} does not"
     return _head_mismatch(suite, model, name)
 

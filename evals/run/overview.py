@@ -204,7 +204,7 @@ def _aggregation_rule(name: str) -> AggregationRule | None:
 def _comparable(cards: Sequence[Card]) -> tuple[list[Card], list[str]]:
     """Return the runs to combine, one for each variant, and a line for each variant that only other runs have."""
     runs_by_conditions: dict[tuple[object, ...], dict[str, Card]] = {}
-    for card in sorted(cards, key=lambda card: card.started):  # keeps the newest run of a variant
+    for card in sorted(cards, key=lambda card: card.started):  # so that the newest run of a variant is kept
         runs_by_conditions.setdefault(_conditions(card), {})[card.config.suite] = card
 
     def rank(runs: Mapping[str, Card]) -> tuple[object, ...]:

@@ -329,7 +329,7 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
             ]
         if cards[name].config == config and not fresh:
             return folder / name, []
-    raise StoreError(f"run {run!r} exists a thousand times in {folder}")
+    raise StoreError(f"--run {run}: {folder} has a thousand runs of this name; choose another")
 
 
 def _cards_in(folder: Path, run: str | None) -> dict[str, Card]:
@@ -379,7 +379,7 @@ def _open_run(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], 
     card.expected, card.absent_groups = len(plan.samples) * config.repeats, plan.absent_groups
     card.wording = suite.upstream.card() if suite.upstream else {}
     card.host = host()
-    if not is_stale:  # otherwise they are recorded after rescoring
+    if not is_stale:  # otherwise rescoring records the rules when it is done
         record_rules(card, suite)
     writer.write_card()
     writer.write_samples(plan.samples)

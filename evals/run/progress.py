@@ -52,7 +52,7 @@ class Tally:
 
     @property
     def seconds(self) -> float:
-        """Return the time since the first call began; if no calls remain, the time from then to the last reply."""
+        """Return the seconds since the first call began; if no calls remain, those between the first call and the last reply."""
         return max((time.monotonic() if self.remaining else self._ended_s) - self._started_s, 1e-3)
 
     def add(self, record: Record) -> None:
@@ -109,7 +109,7 @@ class Tally:
 
 
 def restore_health(job: Job) -> Health:
-    """Return the health checks of a run, to which the records of earlier sessions have been added."""
+    """Return a run's health checks, with the records of earlier sessions added."""
     health = Health(enabled=is_checked(job.writer.card.config.model))
     if job.done:
         for record in Run(job.writer.path).records():

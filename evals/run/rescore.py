@@ -23,7 +23,7 @@ from evals.suite import Suite
 from evals.types import Record, Reply, Sample, Score
 
 MAX_FAILED_FRACTION = 0.01
-"""Fraction of the expected outcomes above which outcomes that the scorer failed to score are noted on the card."""
+"""If the scorer leaves more than this fraction of the expected outcomes unscored because it fails, the card says so."""
 BATCH_SIZE = 256
 """Number of records that slow scorers score concurrently."""
 
@@ -149,10 +149,10 @@ def _note_failures(card: Card, failures: Counter[str]) -> None:
     notes = [note for note in card.notes if not Note.parse(note, SCORER_NOTE)]
     of_replies = f"of {failures['replies']} replies"
     if failures["invalid"]:
-        text = f"it failed on {failures['invalid']} {of_replies}, which count as invalid answers"
+        text = f"its failures on {failures['invalid']} {of_replies} count as invalid answers"
         notes.append(str(Note(SCORER_NOTE, text)))
     if failures["failed"] > MAX_FAILED_FRACTION * card.expected:
-        text = f"it failed on {failures['failed']} {of_replies}, which are excluded from means: do not quote this score"
+        text = f"its failures on {failures['failed']} {of_replies} are excluded from means: do not quote this score"
         notes.append(str(Note(SCORER_NOTE, text)))
     card.notes = tuple(notes)
 

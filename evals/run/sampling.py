@@ -32,7 +32,7 @@ def resolve_sampling(suite: Suite, options: Options) -> tuple[Sampling, list[str
 
 
 def override(base: Sampling, requested: Sampling, *, seed: int) -> Sampling:
-    """Return `base` with the parameters in `requested` that are set; the seed is set too, unless the temperature is 0."""
+    """Return `base` with the parameters that `requested` sets; `seed` is added unless a seed is set or the temperature is 0."""
     overrides = {
         name: value
         for name in requested.__struct_fields__

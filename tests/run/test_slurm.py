@@ -23,7 +23,7 @@ from evals.run.cluster.slurm import messages, scheduler, settings, submission
 from evals.run.cluster.slurm.handshake import DRIVER, JOB, Unauthenticated, authenticate
 from evals.run.cluster.slurm.link import SlurmLink
 from evals.run.cluster.slurm.node import NodeJob, _Server
-from evals.run.cluster.slurm.scheduler import Scheduler, State
+from evals.run.cluster.slurm.scheduler import SlurmJobs, State
 from evals.types import Sampling
 from tests.support.command import evals
 
@@ -142,7 +142,7 @@ class Job:
         return address
 
     def link(self) -> SlurmLink:
-        return SlurmLink("7", self.folder, Scheduler([], self.folder))
+        return SlurmLink("7", self.folder, SlurmJobs([], self.folder))
 
 
 async def test_a_job_answers_and_ends_with_the_run(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ async def test_a_process_at_the_port_that_does_not_know_the_key_is_asked_nothing
     address = messages.Announcement(
         host="127.0.0.1", port=runner.addresses[0][1], key=b"right", info=ReplicaInfo(name="m")
     )
-    link = SlurmLink("7", tmp_path, Scheduler([], tmp_path))
+    link = SlurmLink("7", tmp_path, SlurmJobs([], tmp_path))
     assert not await link._connect(address)
     await link.close()
     await runner.cleanup()
@@ -296,11 +296,11 @@ def test_the_end_of_a_log_has_no_secrets_and_no_escapes(tmp_path: Path, monkeypa
 def test_pending_jobs_are_named_with_the_reason_of_the_scheduler(tmp_path: Path, monkeypatch, capsys) -> None:
     states = {"7": State("PENDING", "Priority"), "8": State("PENDING", "Priority"), "9": State("RUNNING")}
     monkeypatch.setattr(scheduler, "query_states", lambda jobs: states)
-    jobs = Scheduler(["7", "8", "9"], tmp_path)
+    jobs = SlurmJobs(["7", "8", "9"], tmp_path)
     start = 1000.0
     for seconds in (0, 5, 10, 15, 60, 65, 300, 900, 3600, 7190, 7200):
         monkeypatch.setattr(scheduler.time, "monotonic", lambda now=start + seconds: now)
-        jobs.end_of("7")
+        jobs.describe_end("7")
     assert capsys.readouterr().err.splitlines() == [
         f"slurm: jobs 7, 8 have been pending for {duration}: Priority"
         for duration in ("10 s", "1 minute", "5 minutes", "15 minutes", "60 minutes", "120 minutes")
@@ -311,12 +311,14 @@ def test_a_job_that_slurm_is_about_to_requeue_has_not_ended(tmp_path: Path, monk
     answers = iter([{"7": State("PREEMPTED")}, {"7": State("PENDING", "BeginTime")}, None, {}, {}])
     monkeypatch.setattr(scheduler, "query_states", lambda jobs: next(answers))
     monkeypatch.setattr(scheduler, "POLL_S", 0.0)
-    jobs = Scheduler(["7"], tmp_path)
-    assert [jobs.end_of("7") for _ in range(4)] == [""] * 4
-    assert jobs.end_of("7").startswith("Slurm job 7 ended (no longer listed by squeue): it wrote no log at")
+    jobs = SlurmJobs(["7"], tmp_path)
+    assert [jobs.describe_end("7") for _ in range(4)] == [""] * 4
+    assert jobs.describe_end("7").startswith(
+        "Slurm job 7 ended (no longer listed by squeue): it wrote no log at"
+    )
 
 
 def test_waiting_for_the_first_job_ends_when_the_command_is_interrupted(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(scheduler, "query_states", lambda jobs: {"7": State("PENDING", "Resources")})
     with pytest.raises(UsageError, match="interrupted while waiting for job 7"):
-        submission._first_info(Scheduler(["7"], tmp_path), tmp_path, lambda: True)
+        submission._first_info(SlurmJobs(["7"], tmp_path), tmp_path, lambda: True)

@@ -51,7 +51,7 @@ class ReplicaHost:
         self._fault = ""
         self._start_number = 0
         self._sent_notes: set[str] = set()
-        """The model's notes that the driver has received."""
+        """The model's notes that have been sent to the driver."""
         self._is_closing = False
         self._followers = FollowerGroup(spec, options, nodes=nodes, gpus=gpus) if nodes > 1 else None
         try:

@@ -64,7 +64,7 @@ class RemoteError(Struct, frozen=True, tag="fault"):
 
     @classmethod
     def of(cls, error: Exception) -> RemoteError:
-        """Serialize an error; exceptions of other classes become ModelError."""
+        """Serialize an error; one that is neither a ModelError nor a UsageError becomes a ModelError."""
         if not isinstance(error, ModelError | UsageError):
             return cls("ModelError", f"{type(error).__name__}: {error}")
         retry_after_s = error.retry_after_s if isinstance(error, RateLimit) else None

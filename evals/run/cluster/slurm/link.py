@@ -26,7 +26,7 @@ from evals.run.cluster.slurm.messages import (
     decode_info,
     read_announcement,
 )
-from evals.run.cluster.slurm.scheduler import Scheduler
+from evals.run.cluster.slurm.scheduler import SlurmJobs
 
 if TYPE_CHECKING:
     import aiohttp
@@ -40,11 +40,11 @@ UNREACHABLE_S = 60.0
 class SlurmLink:
     """A `ReplicaLink` to a job, which Slurm may requeue and start again."""
 
-    def __init__(self, job: str, folder: Path, scheduler: Scheduler) -> None:
+    def __init__(self, job: str, folder: Path, slurm_jobs: SlurmJobs) -> None:
         self.job = job
         self.end_sent = False
         """Whether the job has been notified that the run is over."""
-        self._folder, self._scheduler = folder, scheduler
+        self._folder, self._slurm_jobs = folder, slurm_jobs
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._send_tasks: set[asyncio.Task[None]] = set()
@@ -62,7 +62,7 @@ class SlurmLink:
                         raise UsageError(f"{info.fault} (Slurm job {self.job} on {info.node})")
                     return info
                 await self._disconnect()
-            if end_message := await asyncio.to_thread(self._scheduler.end_of, self.job):
+            if end_message := await asyncio.to_thread(self._slurm_jobs.describe_end, self.job):
                 raise UsageError(end_message)
             await asyncio.sleep(POLL_INTERVAL_S)
 
@@ -95,7 +95,7 @@ class SlurmLink:
     def _note_unreachable(self, error: Exception) -> None:
         """Notify the user, once, if a job stays unreachable for `UNREACHABLE_S` although it is running."""
         now = asyncio.get_running_loop().time()
-        state = self._scheduler.states.get(self.job)
+        state = self._slurm_jobs.states.get(self.job)
         if state is not None and state.name != "RUNNING":
             self._unreachable_since = None
             return

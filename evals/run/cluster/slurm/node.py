@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 FIRST_CONNECTION_S = 600.0
 """Maximum wait for the first connection of the driver, which may still be loading data."""
 KILL_S = 900.0
-"""Maximum wait of a job for Slurm to kill it after SIGTERM; if the job exited by itself, it might not be requeued."""
+"""Time that a job waits after SIGTERM for Slurm to kill it; a job that exits by itself might not be requeued."""
 
 
 class NodeJob:

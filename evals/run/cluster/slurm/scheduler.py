@@ -43,8 +43,8 @@ class State(NamedTuple):
     reason: str = ""
 
 
-class Scheduler:
-    """The jobs of one driver."""
+class SlurmJobs:
+    """The Slurm jobs of one driver."""
 
     def __init__(self, jobs: Sequence[str], folder: Path) -> None:
         """`folder`: folder of the jobs' logs."""
@@ -52,13 +52,13 @@ class Scheduler:
         self.states: dict[str, State] = {}
         """Job -> its state when Slurm last answered."""
         self._polls_ended: dict[str, int] = {}
-        """Job -> number of the last consecutive polls in which it was listed as ended."""
+        """Job -> number of consecutive polls, up to the last one, in which it was listed as ended."""
         self._pending: dict[str, tuple[float, int]] = {}
         """Pending job -> (time at which it was first seen pending, number of notices given)."""
         self._last_poll = -POLL_S
         self._lock = threading.Lock()
 
-    def end_of(self, job: str) -> str:
+    def describe_end(self, job: str) -> str:
         """Return in one line how a job ended, with the end of its log; empty if the job has not ended. Blocks during a poll.
 
         Only two consecutive polls show that a job has ended, since preempted jobs are briefly listed as ended too.
@@ -131,7 +131,7 @@ def _duration_text(seconds: float) -> str:
 
 
 def run_command(*command: str) -> str | None:
-    """Run one of Slurm's commands and return its output; None if it fails, unless Slurm no longer knows the jobs."""
+    """Run one of Slurm's commands and return its output; None if it fails, empty if Slurm no longer knows a job."""
     try:
         completed = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False, timeout=COMMAND_TIMEOUT_S

@@ -55,7 +55,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 def read(entries: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings in `KEY=VALUE` entries, with defaults from the environment; raises UsageError.
 
-    If a key occurs several times, its last value is used; of `setup`, all lines are.
+    If a key occurs several times, its last value counts; but all lines of `setup` are kept.
     """
     values: dict[str, Any] = {}
     for key in Settings.__struct_fields__:

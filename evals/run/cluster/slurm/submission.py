@@ -26,7 +26,7 @@ from evals.run.cluster.slurm import messages, reaper, scheduler
 from evals.run.cluster.slurm import settings as slurm_settings
 from evals.run.cluster.slurm.link import SlurmLink
 from evals.run.cluster.slurm.node import NodeJob
-from evals.run.cluster.slurm.scheduler import Scheduler
+from evals.run.cluster.slurm.scheduler import SlurmJobs
 from evals.run.cluster.slurm.settings import Settings
 
 POLL_INTERVAL_S = 0.5
@@ -35,7 +35,7 @@ SHUTDOWN_S = 10.0
 MAX_REQUEUES = 1_000_000
 """Maximum number of times that submitit requeues a job because of its time limit."""
 SIGNAL_S = 90
-"""Time before the time limit at which submitit requeues a job."""
+"""submitit requeues a job this long before its time limit."""
 INHERITED_VARIABLES = frozenset(
     {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_TOKEN", "SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
 )
@@ -46,7 +46,7 @@ class SlurmCluster(Cluster):
     """A cluster that ends its jobs when closed."""
 
     def __init__(
-        self, links: Sequence[SlurmLink], info: ReplicaInfo, *, jobs: Scheduler, cleanup: ExitStack
+        self, links: Sequence[SlurmLink], info: ReplicaInfo, *, jobs: SlurmJobs, cleanup: ExitStack
     ) -> None:
         """`jobs`: the jobs behind the links. `cleanup`: closed once these have ended."""
         super().__init__(links, info)
@@ -85,7 +85,7 @@ def connect(
             spec, _with_absolute_paths(options), folder=folder, gpus=gpus_per_job, grace_s=settings.grace
         )
         executor = create_executor(settings, folder, gpus=gpus_per_job)
-        run_jobs = Scheduler([], folder)
+        run_jobs = SlurmJobs([], folder)
         cleanup.callback(run_jobs.cancel)
         for _ in range(replicas or 1):
             run_jobs.jobs.append(submit(executor, node_job, settings.partition))
@@ -224,7 +224,7 @@ def _start_reaper(jobs: Sequence[str]) -> Any:
     return stop
 
 
-def _first_info(run_jobs: Scheduler, folder: Path, stopped: Callable[[], bool]) -> ReplicaInfo:
+def _first_info(run_jobs: SlurmJobs, folder: Path, stopped: Callable[[], bool]) -> ReplicaInfo:
     """Return the description of the first replica that is announced; raises UsageError with the last fault if all jobs fail."""
     waiting = list(run_jobs.jobs)
     reason = ""
@@ -236,7 +236,7 @@ def _first_info(run_jobs: Scheduler, folder: Path, stopped: Callable[[], bool]) 
             if announcement is not None:
                 failure = f"{announcement.info.fault} (Slurm job {job} on {announcement.info.node})"
             else:
-                failure = run_jobs.end_of(job)
+                failure = run_jobs.describe_end(job)
             if failure:
                 waiting.remove(job)
                 reason = failure
