@@ -20,6 +20,7 @@ from evals.benchmark import Benchmark, Protocol, Variant, gold_answer_line
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
+from evals.plain import count_of
 from evals.prompts import ask_with_images, plain_text
 from evals.scorers.upstream.chartqapro import Published, Strict, parse_list_literal, split_gold
 from evals.types import Prompt, Sample, Sampling
@@ -55,7 +56,9 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
                 f"chartqapro: {sample_id}: question type {question_type!r} is not one of {', '.join(QUESTION_TYPES)}"
             )
         if len(turns) != len(golds):
-            raise DataError(f"chartqapro: {sample_id}: {len(turns)} questions, but {len(golds)} answers")
+            raise DataError(
+                f"chartqapro: {sample_id}: {count_of(len(turns), 'question')}, but {count_of(len(golds), 'answer')}"
+            )
         previous_turns = [text for turn in zip(turns[:-1], golds[:-1], strict=True) for text in turn]
         yield Sample(
             id=sample_id,

@@ -15,6 +15,7 @@ from evals.data import Data, Split
 from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import first_match
+from evals.plain import count_of
 from evals.prompts import LETTERS, SELECT_INSTRUCTION, ask_with_images, options, plain_text
 from evals.prompts.upstream.sentences import OPTION_JUDGE, SELECT_OPTION, sentence_prompts
 from evals.scorers.choice import Choice, StatedChoice
@@ -30,7 +31,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         choices, gold_index = tuple(map(str, row["choices"])), int(row["correct_index"])
         if not 0 <= gold_index < len(choices):
             raise DataError(
-                f"microvqa: {row['key_question']}: the gold answer {gold_index} is not an index of its {len(choices)} options"
+                f"microvqa: {row['key_question']}: the gold answer {gold_index} is not an index of its {count_of(len(choices), 'option')}"
             )
         yield Sample(
             id=str(row["key_question"]),

@@ -15,6 +15,7 @@ from evals.benchmark import Benchmark, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
+from evals.plain import count_of
 from evals.types import Sample
 
 TESTCORE = Split(hub="", stems=("OCRVQA_TESTCORE", "testcore", "items"))
@@ -43,7 +44,9 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 def _cover_samples(data: Data, row: Row) -> Iterator[Sample]:
     image_id, questions, answers = str(row["image_id"]), row["questions"], row["answers"]
     if len(questions) != len(answers):
-        raise DataError(f"ocrvqa: {image_id}: {len(questions)} questions, but {len(answers)} answers")
+        raise DataError(
+            f"ocrvqa: {image_id}: {count_of(len(questions), 'question')}, but {count_of(len(answers), 'answer')}"
+        )
     for number, (question, answer) in enumerate(zip(questions, answers, strict=True)):
         yield Sample(
             id=f"{image_id}-{number}",

@@ -18,6 +18,7 @@ from evals.errors import DataError
 from evals.extract.upstream.last_letter import letter
 from evals.extract.upstream.letters import first_match
 from evals.intern_s1 import intern_s1_protocol
+from evals.plain import count_of
 from evals.prompts import LETTERS, ask, options, plain_text
 from evals.prompts.upstream import opencompass_prompts
 from evals.scorers.choice import Choice, StatedChoice
@@ -41,7 +42,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         gold_number = re.search(r"(\d+)\s*$", str(row["answer"]))
         if gold_number is None or not 0 < int(gold_number[1]) <= len(choices):
             raise DataError(
-                f"proteinlmbench: question {position}: the gold answer {row['answer']!r} is not one of its {len(choices)} options"
+                f"proteinlmbench: question {position}: the gold answer {row['answer']!r} is not one of its {count_of(len(choices), 'option')}"
             )
         yield Sample(
             id=str(row.get("id") or position),

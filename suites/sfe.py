@@ -26,6 +26,7 @@ from evals.data.media import image
 from evals.errors import DataError
 from evals.extract import stated_answer
 from evals.extract.upstream.last_letter import letter
+from evals.plain import count_of
 from evals.prompts import append_to_question, images_first, options
 from evals.prompts.upstream.sentences import Replacement, TextLocation, sentence_prompts
 from evals.scorers.choice import Choice, StatedChoice
@@ -66,7 +67,8 @@ def _question_parts(data: Data, row: Row) -> Iterator[Part]:
     images = [image(data, value) for value in (column if isinstance(column, list) else [column])]
     texts = str(row["question"]).split("<image>")
     if data.media is not None and len(texts) != len(images) + 1:
-        raise DataError(f"sfe: {row['index']}: {len(texts) - 1} placeholders for {len(images)} images")
+        placeholders = count_of(len(texts) - 1, "placeholder")
+        raise DataError(f"sfe: {row['index']}: {placeholders} for {count_of(len(images), 'image')}")
     for number, text in enumerate(texts):
         if text.strip():
             yield Text(text)

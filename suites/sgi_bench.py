@@ -21,6 +21,7 @@ from evals.data import Data, Row, Split
 from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import first_match
+from evals.plain import count_of
 from evals.prompts import LETTERS, ask, ask_with_images, options, plain_text
 from evals.scorers.chart import Stated
 from evals.scorers.choice import Choice, StatedChoice
@@ -48,7 +49,7 @@ def _reasoning_sample(data: Data, row: Row) -> Sample:
     gold_index = str(row["answer"])
     if not gold_index.isdecimal() or int(gold_index) >= len(choices):
         raise DataError(
-            f"sgi-bench: {row['idx']}: the gold answer {gold_index} is not an index of its {len(choices)} options"
+            f"sgi-bench: {row['idx']}: the gold answer {gold_index} is not an index of its {count_of(len(choices), 'option')}"
         )
     return Sample(
         id=str(row["idx"]),

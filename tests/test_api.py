@@ -239,7 +239,7 @@ def test_rows_of_a_file(here: Path) -> None:
         (lambda: evals.Suite.of([]), "there are no rows"),
         (lambda: evals.Suite.of([{"question": "x"}]), "row 1 has no target; it has question"),
         (lambda: evals.Suite.of(["x"]), "row 1 is str"),
-        (lambda: evals.Suite.of([{"choices": ["a"], "answer": "b"}]), "not one of its 1 choices"),
+        (lambda: evals.Suite.of([{"choices": ["a"], "answer": "b"}]), "not one of its 1 choice"),
         (lambda: evals.Suite.of(ROWS, scorer="exactly"), "did you mean exact"),
         (lambda: evals.Suite.of(ROWS, scorer=lambda reply: True), "a scorer takes"),
         (lambda: evals.evaluate(evals.Suite.of(ROWS, name="gpqa"), answers_a), "give the suite another name"),

@@ -23,6 +23,7 @@ from evals.data import Data
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
 from evals.labels import Failed
+from evals.plain import count_of
 from evals.profiles import Price
 from evals.records import promise
 from evals.records.files import Brief, Gold, brief
@@ -170,14 +171,14 @@ class _Verifier:
         for sample_id, stated in self.samples.items():
             gold = golds.get(sample_id)
             if gold is None:
-                raise DataError(f"{sample_id} is not in the data")
+                raise DataError(f"sample {sample_id!r} is not in the data")
             texts = tuple(part for part in stated.question if isinstance(part, Text))  # imported replies only
             question = gold.question if texts else ()
             expected = (
                 sample_without_texts(gold) if self.card.gated else structs.replace(gold, question=question)
             )
             if structs.replace(stated, question=texts) != expected:
-                self.differences.append(f"{sample_id} differs from the data")
+                self.differences.append(f"sample {sample_id!r} differs from the data")
         self.samples = golds
         if self.card.origin == "run":  # the prompts of imported replies are not ours
             try:
@@ -214,7 +215,7 @@ class _Verifier:
                 stored_scores = {name: _without_reason(score) for name, score in record.scores.items()}
                 yield structs.replace(record, scores=stored_scores), structs.replace(record, scores=scores)
         if unverified:
-            subject = "1 record" if unverified == 1 else f"{unverified} records"
+            subject = count_of(unverified, "record")
             self.differences.append(f"{subject} cannot be rescored: the texts of a gated suite are withheld")
         self.notes.append("texts are withheld: the verdicts were checked against the recorded answer letters")
 
@@ -257,7 +258,7 @@ class _Verifier:
                 raise DataError(f"record of {record.sample}, which is not a sample of the bundle")
             if not 0 <= record.repeat < self.card.config.repeats:
                 raise DataError(
-                    f"record of {record.sample} [{record.repeat}], but the run has {self.card.config.repeats} repeats"
+                    f"record of {record.sample} [{record.repeat}], but the run has {count_of(self.card.config.repeats, 'repeat')}"
                 )
             if (key := (record.sample, record.repeat)) in keys:
                 raise DataError(f"record of {record.sample} [{record.repeat}] occurs twice")

@@ -54,8 +54,10 @@ class Tree:
         """Open a file for reading; raises DataError if it is missing or cannot be opened."""
         try:
             return self._zip.open(self._prefix + name) if self._zip else disk.open_regular(self.root / name)
-        except (KeyError, *UNREADABLE) as error:
+        except (KeyError, FileNotFoundError) as error:
             raise DataError(f"{self.root} does not contain {name}") from error
+        except UNREADABLE as error:
+            raise DataError(f"cannot read {name} in {self.root}: {error}") from error
 
     def json(self, name: str) -> Any:
         """Return the content of a JSON file."""

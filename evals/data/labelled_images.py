@@ -23,13 +23,14 @@ from evals.data import torchvision_layouts
 from evals.data.media import image, read_below_folder, store_image
 from evals.data.sources import Data, Split
 from evals.errors import DataError
+from evals.plain import count_of
 from evals.types import Media, Sample
 from evals.validation import cause
 
 IMAGE_COLUMNS = ("image", "img", "webp", "jpg", "jpeg", "png")
 LABEL_COLUMNS = ("label", "cls", "fine_label")
 """Accepted column names; the first that exists is used. `webp` and `cls` occur in WebDataset files."""
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Suffixes that torchvision's ImageFolder reads."""
 MAX_LIST_BYTES = 1 << 28
 
@@ -45,6 +46,7 @@ class Source(Struct, frozen=True, kw_only=True):
     images: str = ""
     """Subfolder to which the paths in test.json are relative."""
     hub: str = ""
+    """Repository id of its copy on the hub; empty: none."""
     layout: str = ""
     """Name in `torchvision_layouts.LAYOUTS`; empty: none."""
     original_classes: int = 0
@@ -177,7 +179,7 @@ def _from_json(path: Path, base: Path, source: Source) -> Iterator[LabelledImage
     ids = sorted(set(class_ids.values()))
     if len(ids) != source.classes:
         raise DataError(
-            f"{path} has {len(ids)} classes, but {source.name} has {source.classes}: classes are numbered in the order of "
+            f"{path} has {count_of(len(ids), 'class', 'classes')}, but {source.name} has {source.classes}: classes are numbered in the order of "
             "their ids, so labels would be wrong"
         )
     numbers = {class_id: number for number, class_id in enumerate(ids)}
@@ -190,10 +192,10 @@ def _from_class_folders(folder: Path, base: Path, source: Source) -> Iterator[La
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     if len(names) != source.classes:
         raise DataError(
-            f"{folder} has {len(names)} class folders, but {source.name} has {source.classes} classes"
+            f"{folder} has {count_of(len(names), 'class folder')}, but {source.name} has {source.classes} classes"
         )
     for label, name in enumerate(names):
         for path in sorted((folder / name).rglob("*")):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
                 relative_path = path.relative_to(folder)
                 yield LabelledImage(relative_path.as_posix(), base / relative_path, label, name)

@@ -23,6 +23,7 @@ from evals.data import Data
 from evals.data.media import read_below_folder, store_bytes, stored_path
 from evals.errors import DataError, Rejected
 from evals.labels import AsText, Refused, parse_sent
+from evals.plain import count_of
 from evals.types import Media, Message, Part, Prompt, Text
 
 if TYPE_CHECKING:
@@ -117,7 +118,9 @@ def _rectangular_array(rows: Sequence[Sequence[float]], noun: str) -> NDArray[An
     """Return an array; raises ValueError if the lists differ in length."""
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
-            raise ValueError(f"ragged: {noun} {number} has {len(row)} values, {noun} 1 has {len(rows[0])}")
+            raise ValueError(
+                f"ragged: {noun} {number} has {count_of(len(row), 'value')}, {noun} 1 has {len(rows[0])}"
+            )
     import numpy as np
 
     return np.array(rows)
@@ -142,7 +145,9 @@ def _checked_values(array: NDArray[Any], rate_hz: float, channels: Sequence[str]
     if values.shape[1] > MAX_CHANNELS:
         raise ValueError(f"{values.shape[1]} channels, more than {MAX_CHANNELS}")
     if channels and len(channels) != values.shape[1]:
-        raise ValueError(f"{len(channels)} channel names for {values.shape[1]} channels")
+        raise ValueError(
+            f"{count_of(len(channels), 'channel name')} for {count_of(values.shape[1], 'channel')}"
+        )
     return values
 
 

@@ -19,7 +19,7 @@ HUB, REVISION = "osunlp/SMolInstruct", "b3e028007c6abc043f62ed0aef4824dc9e86bacc
 
 
 class Task(NamedTuple):
-    """One task: name on the hub, rows in the test split, kind of answer, tag, and description of the answer."""
+    """One task: name on the hub, rows in the test split, kind of answer, tag around the answer, and description of the answer."""
 
     name: str
     rows: int
@@ -140,7 +140,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _training_statistics(data: Data, task: Task) -> dict[str, float]:
-    """Return the mean and range of the training targets, for imputing missing answers; empty without the archive."""
+    """Return the mean and range of the training targets, for imputing missing answers; empty if the data lack them."""
     tree = open_archive(data)
     name = f"raw/train/{task.name}.jsonl"
     if tree is None or not tree.has(name):

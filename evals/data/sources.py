@@ -26,6 +26,7 @@ from evals.boundary import foreign_code
 from evals.data import parquet
 from evals.data.loose_json import to_strict_json
 from evals.errors import DataError, install
+from evals.plain import count_of
 from evals.validation import cause
 
 Row: TypeAlias = dict[str, Any]
@@ -90,7 +91,7 @@ class Data(Struct, frozen=True, kw_only=True):
             yield row
         if self.origin == "hub" and split.rows is not None and count != split.rows:
             raise DataError(
-                f"{self.suite}: {split.hub or split.folder} has {count} rows, expected {split.rows}"
+                f"{self.suite}: {split.hub or split.folder} has {count_of(count, 'row')}, expected {split.rows:,}"
             )
         if count == 0:
             raise DataError(f"{self.suite}: the data set is empty")

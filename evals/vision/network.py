@@ -143,7 +143,9 @@ def _attach_parts(
         module.float()
     difference = float((before - after).abs().max() / before.abs().max().clamp(min=1.0))
     if not difference <= TOLERANCE:
-        raise UsageError(f"{label}: folding changes the logits by {difference:.1e}, more than {TOLERANCE:g}")
+        raise UsageError(
+            f"{label}: folding changes the logits by {difference:.1e} of the largest, more than {TOLERANCE:g}"
+        )
     return difference
 
 

@@ -34,7 +34,7 @@ def read(path: Path, *, label: str) -> Tensors:
         tensors = _unpickle(path, label)
     else:
         raise UsageError(
-            f"{label}: {path} is not one of {', '.join((SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES))}: save the weights as safetensors"
+            f"{label}: {path} has none of the suffixes {', '.join((SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES))}: save the weights as safetensors"
         )
     for name, tensor in tensors.items():
         if tensor.is_floating_point():
@@ -62,18 +62,20 @@ def _unpickle(path: Path, label: str) -> Tensors:
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def require_matching(tensors: Tensors, wanted: Mapping[str, Any], *, label: str) -> None:
-    """Raise UsageError unless tensors have the names and shapes of `wanted`, the tensors of a network."""
-    for present_in, absent_from, kind in ((wanted, tensors, "missing"), (tensors, wanted, "unexpected")):
+def require_matching(tensors: Tensors, expected: Mapping[str, Any], *, label: str) -> None:
+    """Raise UsageError unless tensors have the names and shapes of `expected`, the tensors of a network."""
+    for present_in, absent_from, kind in ((expected, tensors, "missing"), (tensors, expected, "unexpected")):
         if names := [name for name in present_in if name not in absent_from]:
             raise UsageError(
                 f"{label}: {kind} tensors ({len(names)}, e.g. {names[0][:100]}): the architecture or the tensor names differ"
             )
     for name, tensor in tensors.items():
-        have, want = list(tensor.shape), list(wanted[name].shape)
-        if have != want:
+        shape, expected_shape = list(tensor.shape), list(expected[name].shape)
+        if shape != expected_shape:
             hint = ": it was made for images of another size" if "pos_embed" in name else ""
-            raise UsageError(f"{label}: {name} has shape {have}, but the network expects {want}{hint}")
+            raise UsageError(
+                f"{label}: {name} has shape {shape}, but the network expects {expected_shape}{hint}"
+            )
 
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:

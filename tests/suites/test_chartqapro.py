@@ -118,7 +118,7 @@ def test_the_table_of_vlmevalkit_gives_the_same_samples(tmp_path: Path) -> None:
         ({"answer": "7"}, "0: column 'answer' is not a list or is empty"),
         ({"answer": "[open('x')]"}, "0: column 'answer' is not a list or is empty"),
         ({"year": None}, "0: column 'year' is not a list or is empty"),
-        ({"answer": "['7', '8']"}, "0: 1 questions, but 2 answers"),
+        ({"answer": "['7', '8']"}, "0: 1 question, but 2 answers"),
     ],
 )
 def test_a_row_of_another_form_is_one_line(tmp_path: Path, changed: dict[str, object], says: str) -> None:

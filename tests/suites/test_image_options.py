@@ -180,7 +180,7 @@ def test_xlrs_copy_lies_in_parts(tmp_path: Path) -> None:
         (msearth, "msearth", {"question": "q"}, "lacks column query"),
         (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "E", "multi-choice options": ["(A) x", "(B) y"]}, "not one of its 2"),
         (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "A", "multi-choice options": ["(A) x", "(C) y"]}, "C ...: A, C"),
-        (microvqa, "microvqa", {"key_question": "k", "question": "?", "choices": ["x"], "correct_index": 1}, "not an index of its 1 options"),
+        (microvqa, "microvqa", {"key_question": "k", "question": "?", "choices": ["x"], "correct_index": 1}, "not an index of its 1 option"),
     ],
 )  # fmt: skip
 def test_faulty_rows_are_refused_in_one_line(

@@ -48,7 +48,7 @@ def test_pictures_stand_at_their_marks(tmp_path: Path) -> None:
     for sample in sfe._samples(data, "en"):
         assert isinstance(sample.question[0], Media)
     row = {"index": 1, "question": "<image> and <image>?", "image": ["images/bars.png"]}
-    with pytest.raises(DataError, match="2 placeholders for 1 images"):
+    with pytest.raises(DataError, match="2 placeholders for 1 image"):
         list(sfe._question_parts(data, row))
 
 

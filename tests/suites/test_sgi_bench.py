@@ -61,4 +61,4 @@ def test_a_gold_option_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     )
     done = evals("check", "sgi-bench:reasoning", "--data", rows)
     assert done.status != 0
-    assert "sgi-bench: 4: the gold answer 1 is not an index of its 1 options" in done.err + done.out
+    assert "sgi-bench: 4: the gold answer 1 is not an index of its 1 option" in done.err + done.out

@@ -276,7 +276,7 @@ def test_a_cover_with_more_questions_than_answers_is_refused(tmp_path: Path) -> 
         json.dumps({"image_id": "c", "questions": ["a", "b"], "answers": ["x"]})
     )
     (suite,) = load.suite("ocrvqa:test", "strict")
-    with pytest.raises(DataError, match="ocrvqa: c: 2 questions, but 1 answers"):
+    with pytest.raises(DataError, match="ocrvqa: c: 2 questions, but 1 answer"):
         list(suite.samples(Data(suite="ocrvqa", local=tmp_path / "test.jsonl")))
 
 
