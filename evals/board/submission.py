@@ -22,7 +22,7 @@ from msgspec import Meta, Struct, structs
 from evals import disk
 from evals.board.policy import BoardPolicy, Limits, parse_toml
 from evals.bundles import bundle
-from evals.data.archive import UNREADABLE
+from evals.data.archive import ARCHIVE_ERRORS
 from evals.errors import DataError, UsageError
 from evals.records.store import Run, slug
 from evals.validation import cause
@@ -204,7 +204,7 @@ def unpacked(path: Path, policy: BoardPolicy) -> Iterator[tuple[Submission, dict
     with TemporaryDirectory(prefix="evals-board-") as temporary:
         try:
             submission = _unpack(path, Path(temporary), policy.limits)
-        except UNREADABLE as error:
+        except ARCHIVE_ERRORS as error:
             raise DataError(f"not a readable zip file: {cause(error)}") from None
         yield submission, {run.file: Path(temporary) / run.file for run in submission.runs}
 

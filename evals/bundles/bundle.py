@@ -25,7 +25,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from evals import disk
-from evals.data.archive import UNREADABLE
+from evals.data.archive import ARCHIVE_ERRORS
 from evals.errors import DataError, UsageError
 from evals.records import card as cards
 from evals.records.card import Card
@@ -286,5 +286,5 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
             yield Bundle(path, archive, manifest)
     except KeyError:
         raise DataError(f"{path}: a zip without bundle.json") from None
-    except UNREADABLE as error:
+    except ARCHIVE_ERRORS as error:
         raise DataError(f"{path}: {error}") from None

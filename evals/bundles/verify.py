@@ -20,7 +20,7 @@ from evals.bundles.bundle import (
     sample_without_texts,
 )
 from evals.data import Data
-from evals.data.archive import UNREADABLE
+from evals.data.archive import ARCHIVE_ERRORS
 from evals.errors import DataError, UsageError
 from evals.labels import Failed
 from evals.plain import count_of
@@ -73,7 +73,7 @@ def verify(path: Path, data: Path | None = None) -> Verification:
             return _Verifier(bundle, data).verify()
     except DataError as error:
         return Verification(bundle=path.name, differences=(str(error),))
-    except UNREADABLE as error:
+    except ARCHIVE_ERRORS as error:
         return Verification(bundle=path.name, differences=(f"{path}: {error}",))
 
 

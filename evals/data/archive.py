@@ -23,7 +23,16 @@ import msgspec
 from evals import disk
 from evals.errors import DataError, install
 
-UNREADABLE = (BadZipFile, OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, LZMAError)
+ARCHIVE_ERRORS = (
+    BadZipFile,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    LZMAError,
+)
 """Exceptions that zipfile and gzip raise for truncated, corrupt or malicious files: RuntimeError for encryption and for
 unsupported versions and compression methods, ValueError for invalid names and offsets.
 """
@@ -40,7 +49,7 @@ class Tree:
         if root.is_file():
             try:
                 self._zip = ZipFile(root)
-            except UNREADABLE as error:
+            except ARCHIVE_ERRORS as error:
                 raise DataError(f"cannot read {root}: {error}") from error
             self._names = frozenset(self._zip.namelist())
             top_folders = {name.partition("/")[0] for name in self._names if not name.startswith("__MACOSX")}
@@ -56,7 +65,7 @@ class Tree:
             return self._zip.open(self._prefix + name) if self._zip else disk.open_regular(self.root / name)
         except (KeyError, FileNotFoundError) as error:
             raise DataError(f"{self.root} does not contain {name}") from error
-        except UNREADABLE as error:
+        except ARCHIVE_ERRORS as error:
             raise DataError(f"cannot read {name} in {self.root}: {error}") from error
 
     def json(self, name: str) -> Any:
@@ -64,7 +73,7 @@ class Tree:
         with self.open(name) as stream:
             try:
                 return msgspec.json.decode(stream.read())
-            except UNREADABLE as error:
+            except ARCHIVE_ERRORS as error:
                 raise DataError(f"{self.root}: {name}: {error}") from error
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
@@ -76,7 +85,7 @@ class Tree:
                 for line in stream:
                     number += 1
                     yield decode(line)
-            except UNREADABLE as error:
+            except ARCHIVE_ERRORS as error:
                 raise DataError(f"{self.root}: {name}, line {number}: {error}") from error
 
     def close(self) -> None:

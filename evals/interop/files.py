@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from evals import disk
-from evals.data.archive import UNREADABLE
+from evals.data.archive import ARCHIVE_ERRORS
 from evals.data.loose_json import decode_json
 from evals.errors import DataError
 from evals.interop.values import PARSE_ERRORS
@@ -104,7 +104,7 @@ def read_contents(path: Path) -> Iterator[tuple[str, bytes]]:
             if bytes_left < 0:
                 raise DataError(f"{path}: larger than {MAX_BYTES >> 30} GiB when unpacked")
             yield name, content
-    except UNREADABLE as error:
+    except ARCHIVE_ERRORS as error:
         raise DataError(f"{path}: {error}") from None
 
 
@@ -145,7 +145,7 @@ def unzipped(path: Path) -> Iterator[Path]:
                                 f"{path}: it would unpack to more than {disk.MAX_EXPANSION} times its size"
                             )
                         out.write(chunk)
-        except UNREADABLE as error:
+        except ARCHIVE_ERRORS as error:
             raise DataError(f"{path}: {error}") from None
         entries = list(glob_visible(Path(folder), "*"))
         yield entries[0] if len(entries) == 1 and entries[0].is_dir() else Path(folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evals import disk
-from evals.data.archive import UNREADABLE
+from evals.data.archive import ARCHIVE_ERRORS
 from evals.data.loose_json import decode_json
 from evals.errors import UsageError
 from evals.interop import inspect
@@ -103,7 +103,7 @@ def _file_format(path: Path) -> str | None:
             head = stream.read(HEAD_BYTES)
             if (suffix == ".json" or head[:1] == b"[") and len(head) == HEAD_BYTES:
                 head += stream.read(MAX_BYTES)
-    except UNREADABLE as error:
+    except ARCHIVE_ERRORS as error:
         raise UsageError(f"{path}: {error}") from None
     if suffix == ".jsonl" and head[:1] != b"[":
         return _match_fields(_decode_or_none(head.partition(b"\n")[0]), LINE_FORMATS)
@@ -114,7 +114,7 @@ def _archive_format(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
-    except UNREADABLE as error:
+    except ARCHIVE_ERRORS as error:
         raise UsageError(f"{path}: {error}") from None
     if "bundle.json" in names:
         raise UsageError(f"{path} is a science-evals bundle; use evals bundle verify {path}")

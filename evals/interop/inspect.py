@@ -19,7 +19,7 @@ from msgspec import structs
 
 from evals import disk
 from evals.boundary import foreign_code
-from evals.data.archive import UNREADABLE
+from evals.data.archive import ARCHIVE_ERRORS
 from evals.errors import DataError, UsageError, install
 from evals.interop.files import MAX_BYTES, glob_visible, refuse_zip_bomb
 from evals.interop.foreign import Item, Source
@@ -132,7 +132,7 @@ def _refuse_unsafe_log(path: Path, *, is_archive: bool) -> None:
                         _refuse_deep_nesting(path, stream.read(disk.MAX_SMALL_FILE))
                     while stream.read(CHUNK_BYTES):
                         pass
-    except UNREADABLE as error:
+    except ARCHIVE_ERRORS as error:
         raise DataError(f"{path}: {error}") from None
 
 

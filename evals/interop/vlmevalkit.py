@@ -20,7 +20,7 @@ from typing import Any
 from zipfile import ZipFile
 
 from evals.boundary import foreign_code
-from evals.data.archive import UNREADABLE
+from evals.data.archive import ARCHIVE_ERRORS
 from evals.errors import DataError, UsageError, install
 from evals.interop.files import glob_visible, read_bytes, read_json, refuse_zip_bomb
 from evals.interop.foreign import Item, Source
@@ -173,7 +173,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from _csv_rows(path)
         else:
             yield from _json_rows(path)
-    except (csv.Error, *UNREADABLE, *PARSE_ERRORS) as error:
+    except (csv.Error, *ARCHIVE_ERRORS, *PARSE_ERRORS) as error:
         raise DataError(f"{path}: {error}") from None
 
 

@@ -90,7 +90,7 @@ def read(wheel: Wheel, file: str) -> bytes:
     """Return the bytes of a file in a wheel; raises DataError."""
     from zipfile import ZipFile
 
-    from evals.data.archive import UNREADABLE
+    from evals.data.archive import ARCHIVE_ERRORS
 
     if why := fault(wheel):
         raise DataError(why)
@@ -101,7 +101,7 @@ def read(wheel: Wheel, file: str) -> bytes:
             return archive.read(file)
     except KeyError:
         raise DataError(f"{wheel.package} does not contain {file}") from None
-    except UNREADABLE as error:
+    except ARCHIVE_ERRORS as error:
         raise DataError(f"{wheel_path(wheel)} cannot be read: {error}") from None
 
 
