@@ -13,7 +13,7 @@ rectangle costs as much as a missed one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -125,14 +125,10 @@ def _recorded_iou(points: Sequence[Point]) -> float:
     return iou_value
 
 
-def grounding(*, scorer: str = "") -> tuple[Metric, ...]:
+def grounding() -> tuple[Metric, ...]:
     """Return Acc@0.5 (the headline), Acc@0.75 and the mean IoU for samples with one rectangle."""
-
-    def metric(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
-        return Metric(name=name, of=of, headline=headline, scorer=scorer)
-
     return (
-        metric("acc@0.5", _AccuracyAtIou(0.5), headline=True),
-        metric("acc@0.75", _AccuracyAtIou(0.75)),
-        metric("mean_iou", _recorded_iou),
+        Metric(name="acc@0.5", of=_AccuracyAtIou(0.5), headline=True),
+        Metric(name="acc@0.75", of=_AccuracyAtIou(0.75)),
+        Metric(name="mean_iou", of=_recorded_iou),
     )

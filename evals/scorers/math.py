@@ -30,20 +30,17 @@ _CJK_BOUNDARY = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00
 LETTER_OR_COMMAND = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 
-def equivalent(
-    gold: str, reply: str, *, timeout_s: float | None = None, precision: int = 6, symbols: bool = False
-) -> bool | None:
+def equivalent(gold: str, reply: str, *, precision: int = 6, symbols: bool = False) -> bool | None:
     r"""Return whether the last stated expression of `reply` equals `gold`; None if either cannot be parsed.
 
-    `gold` may be a bare expression (`\frac12`), one between dollar signs, or a solution that contains it. `timeout_s`
-    limits each step of math-verify with a signal, in the main thread only; leave it None in a worker with its own deadline.
-    With `symbols`, every letter is a symbol as written. Otherwise math-verify drops letters that may be a unit (`5m` is 5)
-    and converts the rest to lower case (M is m, E is Euler's e). Numbers are compared to `precision` decimal places.
+    `gold` may be a bare expression (`\frac12`), one between dollar signs, or a solution that contains it. With `symbols`,
+    every letter is a symbol as written. Otherwise math-verify drops letters that may be a unit (`5m` is 5) and converts the
+    rest to lower case (M is m, E is Euler's e). Numbers are compared to `precision` decimal places.
 
     Raises UsageError if math-verify is not installed.
     """
     try:
-        from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+        from math_verify import LatexExtractionConfig, verify
     except ImportError:
         raise UsageError(f"math answers need math-verify: {install('math')}") from None
     for name in ("math_verify.parser", "math_verify.grader", "math_verify.utils"):
@@ -55,25 +52,24 @@ def equivalent(
     if symbols:
         gold, reply = with_lowercase_symbols(gold, reply)
         latex = replace(latex, normalization_config=replace(latex.normalization_config, units=False))
-    notations = [latex, ExprExtractionConfig()]
-    limit_s = None if timeout_s is None else max(1, round(timeout_s))
-    target = parse(gold, notations, parsing_timeout=limit_s)
+    target = _parse(gold, latex)
     if not target and "$" not in gold:
-        target = parse(f"${gold}$", notations, parsing_timeout=limit_s)
-    if not target:
+        target = _parse(f"${gold}$", latex)
+    if not target or not (answer := _parse(reply, latex)):
         return None
-    answer = parse(reply, notations, parsing_timeout=limit_s)
-    if not answer:
-        return None
-    return bool(verify(target, answer, float_rounding=precision, timeout_seconds=limit_s))
+    return bool(verify(target, answer, float_rounding=precision, timeout_seconds=None))
+
+
+def _parse(text: str, latex: Any = None) -> list[Any]:
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
+
+    notations = [latex or LatexExtractionConfig(), ExprExtractionConfig()]
+    return list(parse(text, notations, parsing_timeout=None))
 
 
 def quotient(gold: str, reply: str) -> float | None:
     """Return the quotient of two numbers, computed to 20 digits; None if either is not a number."""
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
-
-    notations = [LatexExtractionConfig(), ExprExtractionConfig()]
-    parsed = [parse(text, notations, parsing_timeout=None) for text in (gold, reply)]
+    parsed = [_parse(text) for text in (gold, reply)]
     if not all(parsed):
         return None
     value = (parsed[0][0] / parsed[1][0]).evalf(20)
@@ -89,10 +85,8 @@ def equal_if_positive(gold: str, reply: str) -> bool:
     Expressions without roots are left to `equivalent`: only a root, such as that of x squared, depends on a symbol's sign.
     """
     import sympy
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
-    notations = [LatexExtractionConfig(), ExprExtractionConfig()]
-    sides = [parsed[0] for text in (gold, reply) if (parsed := parse(text, notations, parsing_timeout=None))]
+    sides = [parsed[0] for text in (gold, reply) if (parsed := _parse(text))]
     if len(sides) < 2 or not all(
         isinstance(side, sympy.Expr) and _is_short_with_root(side) for side in sides
     ):

@@ -258,8 +258,8 @@ def answered(points: Sequence[Point]) -> float:
     return answered_count / len(points)
 
 
-def regression(unit: str, *, headline: str = "mae") -> tuple[Metric, ...]:
-    """Return regression metrics, averaged over groups (folds).
+def regression(unit: str) -> tuple[Metric, ...]:
+    """Return regression metrics, averaged over groups (folds), with `mae` as the headline.
 
     In `mae` a missing answer counts as the error of the training mean, in `mae_worst` as the largest error within
     the training range; `mae_answered`, `rmse`, `max_error` and `mape` exclude it, and `answered` is the share of
@@ -273,8 +273,6 @@ def regression(unit: str, *, headline: str = "mae") -> tuple[Metric, ...]:
         "max_error": max_error_of,
         "mape": mape_of,
     }
-    if headline not in reductions:
-        raise ValueError(f"{headline=} is not one of {', '.join(reductions)}")
     errors = tuple(
         Metric(
             name=name,
@@ -282,7 +280,7 @@ def regression(unit: str, *, headline: str = "mae") -> tuple[Metric, ...]:
             pool="whole",
             unit="fraction" if name == "mape" else unit,
             better="lower",
-            headline=name == headline,
+            headline=name == "mae",
             bounds=None,
         )
         for name, reduction in reductions.items()

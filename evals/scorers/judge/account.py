@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from math import sqrt
 from typing import Any
@@ -13,7 +13,7 @@ from msgspec import structs
 from evals.plain import count_of
 from evals.records.card import JudgeCard
 from evals.report import statistics as stats
-from evals.scorers.judge.agreement import Agreement, agreement, pairs_of
+from evals.scorers.judge.agreement import Agreement, agreement, rated_pairs
 from evals.scorers.judge.judge import SAMPLING
 from evals.scorers.judge.judged import Judged
 from evals.types import Failure, Score, Scorer
@@ -74,7 +74,7 @@ def _count_verdicts(card: JudgeCard, score: Score, tokens: Counter[str]) -> None
 
 def _compare_with_rule(card: JudgeCard, scorer: Judged, judge_scores: list[Score]) -> None:
     """Add the agreement of judge and rule to the card, if any reply has a verdict of both."""
-    pairs = pairs_of(judge_scores, audit=scorer.audit if scorer.mode == "cascade" else 1.0)
+    pairs = rated_pairs(judge_scores, audit=scorer.audit if scorer.mode == "cascade" else 1.0)
     if not pairs:
         return
     measured = agreement(pairs)
@@ -88,9 +88,8 @@ def _without_texts(score: Score) -> Score:
     return structs.replace(score, judged=tuple(structs.replace(j, text="") for j in score.judged))
 
 
-def two_sided_estimate(scores: Iterable[Score], measured: Agreement) -> dict[str, Any] | None:
+def two_sided_estimate(judge_scores: Sequence[Score], measured: Agreement) -> dict[str, Any] | None:
     """Estimate the score if the judge overruled in both directions; None if it saw no reply that the rule calls right."""
-    judge_scores = list(scores)
     if measured.wrongly_wrong is None or not judge_scores:
         return None
     right_by_rule = [

@@ -74,7 +74,7 @@ def _error_rate(errors: Sequence[bool]) -> tuple[float, float, float] | None:
     return interval.value, interval.low or 0.0, interval.high if interval.high is not None else 1.0
 
 
-def pairs_of(scores: Iterable[Score], *, audit: float) -> list[RatedPair]:
+def rated_pairs(scores: Iterable[Score], *, audit: float) -> list[RatedPair]:
     """Return the verdicts of rule and judge on each reply that has both.
 
     Of the replies that the rule calls right, the judge saw only the share `audit`, so their weight is 1 / `audit`.

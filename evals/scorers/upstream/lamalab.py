@@ -115,7 +115,7 @@ _NUMBER_PHRASE = re.compile(rf"(?:{_NUMBER_WORD})(?:\s+(?:{_NUMBER_WORD}))*", re
 """The alternatives are in upstream's order: "six" precedes "sixteen" and "sixty", so both are read as 6."""
 
 
-def number_lamalab(text: str, unit: str = "") -> Quantity | None:
+def number_lamalab(text: str) -> Quantity | None:
     """Return the first number in the first answer tag, as written.
 
     Without a tag, return the first number words anywhere in the reply, even inside another word ("often" is 10, "weight" is
