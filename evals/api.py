@@ -220,9 +220,13 @@ def _session(
     models = list(model) if isinstance(model, list | tuple) else [model]
     suite_objects: list[Suite] = []
     for suite in suite_list:
-        if not isinstance(suite, str | Suite | Benchmark):
+        if isinstance(suite, Benchmark):
+            protocol = options.get("protocol") or ""
+            suite_objects += [suite.suite(variant, protocol) for variant in suite.resolve(None)]
+        elif isinstance(suite, Suite):
+            suite_objects.append(suite)
+        elif not isinstance(suite, str):
             raise UsageError(f"a suite is a name or a Suite (see Suite.of), not {type(suite).__name__}")
-        suite_objects += _suites_of_object(suite, options.get("protocol"))
     named_models = [_named_model(entry) for entry in models]
     if any(callable(entry) and not isinstance(entry, Model) for entry in models):
         options = {"fresh": True, **options}  # a function's name does not identify its replies
@@ -234,13 +238,6 @@ def _session(
         load.register(suite_object)
     say: Callable[[str], None] = (lambda line: None) if quiet else notice
     return Session(request, suites=suite_objects, models=named_models, say=say, quiet=quiet)
-
-
-def _suites_of_object(suite: SuiteLike, protocol: str | None) -> list[Suite]:
-    """Return a Suite itself, or a Benchmark's default variants under a protocol; empty for a name."""
-    if isinstance(suite, Benchmark):
-        return [suite.suite(variant, protocol or "") for variant in suite.resolve(None)]
-    return [suite] if isinstance(suite, Suite) else []
 
 
 def _named_model(model: Any) -> NamedModel:

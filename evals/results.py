@@ -72,13 +72,13 @@ class Runs(Sequence[Run]):
             return Runs(self._runs[key])
         if not isinstance(key, str):
             return self._runs[key]
-        names: set[str] = set()
-        cards = self.cards
-        for names_of in (_suite_names, _model_names, _run_names):
-            if matches := [run for run, card in zip(self._runs, cards, strict=True) if key in names_of(card)]:
+        names = [_names(card) for card in self.cards]
+        for kind in range(3):
+            if matches := [run for run, of_run in zip(self._runs, names, strict=True) if key in of_run[kind]]:
                 return Runs(matches)
-            names |= {name for card in cards for name in names_of(card)}
-        raise UnknownName("suite, model or run", key, names)
+        raise UnknownName(
+            "suite, model or run", key, {name for of_run in names for of_kind in of_run for name in of_kind}
+        )
 
     def __repr__(self) -> str:
         """Return a line per run: suite, protocol, model, headline with its interval."""
@@ -171,16 +171,10 @@ class Runs(Sequence[Run]):
                     yield row if not hides_texts else {k: v for k, v in row.items() if k not in TEXT_COLUMNS}
 
 
-def _suite_names(card: Card) -> tuple[str, ...]:
-    return card.config.suite, card.config.suite.partition(":")[0]
-
-
-def _model_names(card: Card) -> tuple[str, ...]:
-    return card.model, card.config.model
-
-
-def _run_names(card: Card) -> tuple[str, ...]:
-    return (card.run,)
+def _names(card: Card) -> tuple[tuple[str, ...], ...]:
+    """Return the names by which a run can be selected: those of its suite, those of its model, and its id."""
+    suite = card.config.suite
+    return (suite, suite.partition(":")[0]), (card.model, card.config.model), (card.run,)
 
 
 def _run_columns(card: Card) -> dict[str, str]:

@@ -11,7 +11,6 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -161,7 +160,9 @@ class ServerProcess:
         process = self._watchdog
         if process is None:
             return
-        _close(process.stdin)
+        if process.stdin is not None:
+            with suppress(OSError):
+                process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S + 5.0)
         for _ in range(2):  # the process group outlives a watchdog that was killed
@@ -170,14 +171,6 @@ class ServerProcess:
             except OSError:
                 break
         process.wait()
-
-
-def _close(pipe: IO[bytes] | None) -> None:
-    if pipe is not None:
-        try:
-            pipe.close()
-        except OSError:
-            return
 
 
 def _environment(engine: Engine) -> dict[str, str]:

@@ -81,14 +81,12 @@ def _bounds(
     token_weight = _clamped_exp((logprob - top[0]) * power)
     tokens_between = max(0, rank - 1 - len(top))  # ranked before it, but not returned
     weight_before = sum(weights[: rank - 1])
-    above = _Range(
-        (weight_before + tokens_between * token_weight) / total.high,
-        (weight_before + tokens_between * weights[-1]) / total.low,
-    )
-    mass = _Range(token_weight / total.high, token_weight / total.low)
+    above_low = min((weight_before + tokens_between * token_weight) / total.high, 1.0)
+    above_high = min((weight_before + tokens_between * weights[-1]) / total.low, 1.0)
+    mass_low, mass_high = min(token_weight / total.high, 1.0), min(token_weight / total.low, 1.0)
     if rank > drawable.certain:  # the token may be excluded
-        return _Range(min(above.low, 1.0), 1.0), _Range(0.0, min(mass.high, 1.0))
-    return _Range(min(above.low, 1.0), min(above.high, 1.0)), _Range(min(mass.low, 1.0), min(mass.high, 1.0))
+        above_high, mass_low = 1.0, 0.0
+    return _Range(above_low, above_high), _Range(mass_low, mass_high)
 
 
 def _clamped_exp(value: float) -> float:
