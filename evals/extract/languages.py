@@ -33,7 +33,7 @@ FOREIGN_OPTION_WORDS = (
 )  # fmt: skip
 """Foreign words for "option" or "letter" whose spelling differs from the English."""
 
-NOUNS = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
+LANGUAGE_BY_NOUN = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
 """Noun -> its language."""
 
 FILLERS = (

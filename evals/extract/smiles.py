@@ -129,16 +129,14 @@ def reaction_side(text: str, side: Side) -> str:
     """Return the requested side of a reaction; other text is returned unchanged."""
     if ">" in text and len(text.split()) == 1 and _REACTION.fullmatch(text.strip()):
         parts = re.split(r"(?<!-)>", text.strip(), maxsplit=2)
-        if len(parts) < 3:
+        if not side or len(parts) < 3:
             return text
         left, agents, right = parts
-        requested = right if side == "products" else ".".join(filter(None, (left, agents))) if side else text
-        return requested or text
+        return (right if side == "products" else ".".join(filter(None, (left, agents)))) or text
     if side and len(parts := _ARROW.split(text)) == 2 and all(parts):
-        is_retrosynthetic = re.search("[⟹⇒]", text) and len(unmistakable_smiles(parts[1])) > len(
-            unmistakable_smiles(parts[0])
-        )
-        return parts[1 if (side == "products") != bool(is_retrosynthetic) else 0]
+        counts = [len(unmistakable_smiles(part)) for part in parts]
+        is_retrosynthetic = re.search("[⟹⇒]", text) is not None and counts[1] > counts[0]
+        return parts[1 if (side == "products") != is_retrosynthetic else 0]
     return text
 
 

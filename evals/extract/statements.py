@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from evals.extract import statement_mood
-from evals.extract.languages import NOUNS
+from evals.extract.languages import LANGUAGE_BY_NOUN
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.statement_mood import Mood
 from evals.extract.tags import boxes
@@ -96,7 +96,7 @@ RESULT_NOUNS = ("final result", "final value")
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
 _GENERAL_CUE_WORDS = (
     "answer", *RESULT_NOUNS, "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", "correction:", *HEADINGS, "更正:",
-    *NOUNS,
+    *LANGUAGE_BY_NOUN,
 )  # fmt: skip
 """Words that may introduce an answer of any kind."""
 _FORMULA_END = lazy_pattern(r"[$\n]")
@@ -259,7 +259,7 @@ def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Ma
         return _EMPTY_LINK.match(text, end)
     if word == "答案":
         return _CHINESE_LINK.match(text, end, min(limit, end + 60))
-    return _foreign_link_pattern(NOUNS[word].link).match(text, end, min(limit, end + 60))
+    return _foreign_link_pattern(LANGUAGE_BY_NOUN[word].link).match(text, end, min(limit, end + 60))
 
 
 @cache

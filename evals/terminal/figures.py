@@ -28,7 +28,7 @@ def figure(estimate: Estimate | None) -> str:
 
 
 def interval(estimate: Estimate | None, *, separator: str = " to ") -> str:
-    """Return the interval of an estimate without its unit; `separator` is placed between fractions, otherwise " to "."""
+    """Return the interval of an estimate without its unit; `separator` is used only for fractions."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return "-"
     if estimate.unit == "fraction":

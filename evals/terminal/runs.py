@@ -213,8 +213,8 @@ def layout(
 ) -> list[str]:
     """Lay out rows, grouped by suite and protocol.
 
-    `ids`: ids of other runs, from which the short ids must differ; `show_bounds`: whether to list, below the table, the bounds of
-    scores with missing outcomes.
+    `ids`: ids of other runs, from which the short ids must differ; `show_bounds`: whether to list the bounds of scores with
+    missing outcomes below the table.
     """
     names = short_ids([*ids, *(card.run for row in rows for card in row.cards)])
     groups: dict[tuple[str, ...], list[RunRow]] = defaultdict(list)

@@ -88,7 +88,11 @@ UNREAD = {
         "line 2: 'm' is not built from literals",
     ),
     "a field with a format": ("y = '{a:>99}'\nx = y.format(a='b')", "x", "line 2"),
-    "a field's attribute": ("y = '{a.b}'\nx = y.format(a='b')", "x", "the field 'a.b' is not supported"),
+    "a field's attribute": (
+        "y = '{a.b}'\nx = y.format(a='b')",
+        "x",
+        "the replacement field 'a.b' is not supported",
+    ),
     "a field by place": ("y = '{}'\nx = y.format(a='b')", "x", "line 2"),
     "a torn field": ("y = '{a'\nx = y.format(a='b')", "x", "line 2: ValueError"),
     "a format": (

@@ -148,7 +148,7 @@ class _Evaluator:
         pieces = []
         for literal, field, format_spec, conversion in Formatter().parse(self.evaluate(template)):
             if field is not None and (field not in values or format_spec or conversion):
-                raise self._error(template.node, f"the field {field!r:.40} is not supported")
+                raise self._error(template.node, f"the replacement field {field!r:.40} is not supported")
             pieces.append(literal + ("" if field is None else str(values[field])))
         return "".join(pieces)
 
