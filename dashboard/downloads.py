@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import io
 from collections.abc import Sequence
 
 import pandas as pd
@@ -41,7 +40,7 @@ def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.D
 
 
 def iso_time(seconds: float) -> str:
-    """Return a time as an ISO date and time in UTC."""
+    """Return a time, given in seconds since the epoch, as an ISO date and time in UTC."""
     return datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC).isoformat(timespec="seconds")
 
 
@@ -52,6 +51,5 @@ def csv(frame: pd.DataFrame) -> bytes:
 
 def parquet(frame: pd.DataFrame) -> bytes:
     """Return a table as Parquet."""
-    stream = io.BytesIO()
-    frame.to_parquet(stream, index=False)
-    return stream.getvalue()
+    content: bytes = frame.to_parquet(index=False)
+    return content

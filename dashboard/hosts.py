@@ -20,7 +20,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def names_this_machine(host: str, address: str) -> bool:
-    """Return, without a DNS lookup, whether a Host header names this machine; `address`: that on which it listens."""
+    """Return, without a DNS lookup, whether a Host header names this machine; `address`: where the dashboard listens."""
     try:
         name = (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:

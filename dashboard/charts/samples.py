@@ -8,7 +8,7 @@ import pandas as pd
 from evals.dashboard.charts.colours import palette
 
 AXIS = alt.Axis(tickCount=6)
-"""An axis with at most eight ticks, of which Vega chooses the number."""
+"""An axis for which Vega draws at most eight ticks."""
 GREY = "#8a93a0"
 
 
@@ -119,7 +119,9 @@ def groups(frame: pd.DataFrame, *, overall: float, unit: str, dark: bool) -> alt
     return _intervals(frame, shapes, title=unit, reference=overall, number_format=".4g", dark=dark)
 
 
-def lengths(frame: pd.DataFrame, *, unit: str, score: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
+def lengths(
+    frame: pd.DataFrame, *, unit: str, score_title: str, dark: bool
+) -> alt.LayerChart | alt.FacetChart:
     """Plot scores by the length of the reply, from the columns of `LengthBins.frame` and `length`, the label of a bin."""
     blue, orange = palette(dark=dark)[:2]
     order = list(frame["length"])
@@ -128,20 +130,22 @@ def lengths(frame: pd.DataFrame, *, unit: str, score: str, dark: bool) -> alt.La
     )
     tooltip = [alt.Tooltip("length:N", title=unit), alt.Tooltip("value:Q", format=".4g"), alt.Tooltip("n:Q", format=","),
            alt.Tooltip("others:Q", format=".4g"), alt.Tooltip("truncated:Q", format=".1%")]  # fmt: skip
-    series = ["this run", "other runs, same samples"]
+    series_names = ["this run", "other runs, same samples"]
     legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
-    colour = alt.Color("series:N", scale=alt.Scale(domain=series, range=[blue, orange]), legend=legend)
-    shape = alt.Shape("series:N", scale=alt.Scale(domain=series, range=["circle", "diamond"]), legend=legend)
+    colour = alt.Color("series:N", scale=alt.Scale(domain=series_names, range=[blue, orange]), legend=legend)
+    shape = alt.Shape(
+        "series:N", scale=alt.Scale(domain=series_names, range=["circle", "diamond"]), legend=legend
+    )
     lines = base.mark_rule(color=blue, strokeWidth=2).encode(
-        alt.Y("value_low:Q", title=score, scale=alt.Scale(zero=True), axis=AXIS), alt.Y2("value_high:Q")
+        alt.Y("value_low:Q", title=score_title, scale=alt.Scale(zero=True), axis=AXIS), alt.Y2("value_high:Q")
     )
     this_run, other_runs = (
         base.transform_calculate(series=f"'{name}'")
         .mark_point(filled=is_filled, size=size, opacity=1)
         .encode(alt.Y(f"{column}:Q"), colour, shape, tooltip=tooltip)
         for name, column, is_filled, size in (
-            (series[0], "value", True, 70),
-            (series[1], "others", False, 60),
+            (series_names[0], "value", True, 70),
+            (series_names[1], "others", False, 60),
         )
     )
     layers = [lines, this_run, other_runs] if frame["others"].notna().any() else [lines, this_run]

@@ -229,18 +229,15 @@ def _draw_svg(
         else _DIFFERENCE_COLOUR[dark]
         for bond in (mol.GetBonds() if shared is not None and highlight_shared else ())
     }
-    options = {
-        "highlightAtoms": list(atoms),
-        "highlightAtomColors": atoms,
-        "highlightBonds": list(bonds),
-        "highlightBondColors": bonds,
-    }
     if mol.NeedsUpdatePropertyCache():
         mol.UpdatePropertyCache(False)  # noqa: FBT003 - RDKit takes it by position
     is_valid = chem.Chem.DetectChemistryProblems(mol) == ()
     prepared = chem.Draw.PrepareMolForDrawing(mol, kekulize=is_valid, addChiralHs=is_valid)
     drawer.drawOptions().prepareMolsBeforeDrawing = False
-    drawer.DrawMolecule(prepared, **options)
+    drawer.DrawMolecule(
+        prepared, highlightAtoms=list(atoms), highlightAtomColors=atoms, highlightBonds=list(bonds),
+        highlightBondColors=bonds,
+    )  # fmt: skip
     return _svg_text(drawer)
 
 

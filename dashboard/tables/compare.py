@@ -7,7 +7,7 @@ models, and by Benjamini-Hochberg over the groups of a suite. Prompts and replie
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 from math import nan
@@ -40,7 +40,7 @@ def candidates(index: Index) -> dict[str, tuple[Entry, ...]]:
         if cell.entry:
             runs[row.label].append(cell.entry)
     for entry in reversed(index.entries):
-        if entry.headline and entry.headline.value is not None:
+        if entry.is_scored:
             runs.setdefault(entry.card.run, []).append(entry)
     return {name: tuple(entries) for name, entries in runs.items()}
 
@@ -61,30 +61,23 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
     A suite on which the models have no protocol or no data in common is included, with the reasons why it is not comparable.
     """
     first = sides[0]
-    matched, matched_suites = [], set()
+    suite_matches, matched_suites = [], set()
     for entry in first:
-        counterparts = [_counterpart(entry, other) for other in sides[1:]]
+        counterparts = [
+            next((run for run in side if run.configuration == entry.configuration), None)
+            for side in sides[1:]
+        ]
         if all(counterparts):
             matched_suites.add(entry.card.config.suite)
-            matched.append(_match((entry, *(run for run in counterparts if run))))
+            suite_matches.append(_match((entry, *(run for run in counterparts if run))))
     for suite in dict.fromkeys(entry.card.config.suite for entry in first):
         newest_runs = [
             next((candidate for candidate in side if candidate.card.config.suite == suite), None)
             for side in sides
         ]
         if suite not in matched_suites and all(newest_runs):
-            matched.append(_match(tuple(run for run in newest_runs if run)))
-    return sorted(matched, key=lambda match: (bool(match.why_not), match.label))
-
-
-def _counterpart(entry: Entry, others: Iterable[Entry]) -> Entry | None:
-    """Return the run with the same suite, protocol and data as `entry`; None if there is none."""
-    return next((other for other in others if _configuration(other) == _configuration(entry)), None)
-
-
-def _configuration(entry: Entry) -> tuple[str, str, str]:
-    config = entry.card.config
-    return config.suite, config.protocol, config.data_sha256
+            suite_matches.append(_match(tuple(run for run in newest_runs if run)))
+    return sorted(suite_matches, key=lambda match: (bool(match.why_not), match.label))
 
 
 def _match(entries: tuple[Entry, ...]) -> Match:
@@ -134,15 +127,15 @@ def _headline_row(key_a: _RunKey, key_b: _RunKey) -> RowWithEvidence:
     return compare.compare_metric(_suite_run(key_a), _suite_run(key_b), _pairs(key_a, key_b))
 
 
-def compare_headlines(matched: Sequence[Match]) -> list[Row]:
-    """Compare the headlines of all pairs of runs on every comparable suite, adjusted by Holm over all comparisons."""
-    compared = [
+def compare_headlines(suite_matches: Sequence[Match]) -> list[Row]:
+    """Compare the headlines of all pairs of runs on every comparable suite, adjusted by Holm over all suites and pairs."""
+    comparisons = [
         _headline_row(_run_key(a), _run_key(b))
-        for match in matched
+        for match in suite_matches
         if not match.why_not
         for a, b in combinations(match.entries, 2)
     ]
-    return compare.adjust_for_multiplicity(compared)
+    return compare.adjust_for_multiplicity(comparisons)
 
 
 def better_side(row: Row) -> str:
@@ -160,21 +153,23 @@ def default_pair(candidates: Mapping[str, Sequence[Entry]]) -> list[str]:
         return names
 
     def rating(model_pair: tuple[str, str]) -> tuple[int, float]:
-        common = [match for match in matches([candidates[name] for name in model_pair]) if not match.why_not]
-        return len(common), _largest_scaled_difference(common)
+        common_suites = [
+            match for match in matches([candidates[name] for name in model_pair]) if not match.why_not
+        ]
+        return len(common_suites), _largest_scaled_difference(common_suites)
 
     best: tuple[str, str] = max(pairs, key=rating)
     return list(best)
 
 
-def _largest_scaled_difference(matched: Sequence[Match]) -> float:
+def _largest_scaled_difference(suite_matches: Sequence[Match]) -> float:
     """Return the largest difference between two headlines, in units of the first one's distance to its lower limit."""
-    scaled = [0.0]
-    for match in matched:
+    ratios = [0.0]
+    for match in suite_matches:
         a, b = (entry.headline for entry in match.entries[:2])
         if a and b and a.value is not None and b.value is not None and a.low is not None:
-            scaled.append(abs(a.value - b.value) / max(a.value - a.low, 1e-9))
-    return max(scaled)
+            ratios.append(abs(a.value - b.value) / max(a.value - a.low, 1e-9))
+    return max(ratios)
 
 
 def order_by_size(rows: Sequence[Row]) -> list[int]:
@@ -320,11 +315,11 @@ def _quadrants(frame: pd.DataFrame, metric: Metric, *, is_binary: bool) -> Any:
 
 def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
     """Return the weights of samples in the headline: all equal or, if it is a mean over groups, equal within a group."""
-    paired = frame["quadrant"] != NOT_PAIRED
+    is_paired = frame["quadrant"] != NOT_PAIRED
     if metric.pool == "macro":
-        sizes = frame["group"].map(frame.loc[paired, "group"].value_counts())
-        return 1.0 / (sizes * max(1, frame.loc[paired, "group"].nunique()))
-    return paired.map({True: 1.0 / max(1, int(paired.sum())), False: nan})
+        sizes = frame["group"].map(frame.loc[is_paired, "group"].value_counts())
+        return 1.0 / (sizes * max(1, frame.loc[is_paired, "group"].nunique()))
+    return is_paired.map({True: 1.0 / max(1, int(is_paired.sum())), False: nan})
 
 
 def _other_runs(others: Sequence[_RunKey]) -> pd.DataFrame:
@@ -336,27 +331,27 @@ def _other_runs(others: Sequence[_RunKey]) -> pd.DataFrame:
     )
 
 
-def discordant(paired: PairedSamples) -> pd.DataFrame:
+def discordant(sample_pairs: PairedSamples) -> pd.DataFrame:
     """Return the samples on which two runs differ, those with the largest absolute contribution to the difference first.
 
     Among equal contributions, the most surprising come first: losses on samples that most other runs get right, and gains
     on samples that few get right.
     """
-    frame = paired.frame
+    frame = sample_pairs.frame
     is_changed = frame["quadrant"].isin(["only A", "only B", "A better", "B better"]) | (
         (frame["quadrant"] == NOT_PAIRED) & (frame["a"] != frame["b"])
     )
-    changed_rows = frame[is_changed].copy()
-    others_right = changed_rows["others"].fillna(0.5)
-    is_lost = changed_rows["quadrant"].isin(["only A", "A better", NOT_PAIRED])
-    changed_rows["surprise"] = others_right.where(is_lost, 1.0 - others_right)
-    changed_rows["size"] = changed_rows["contribution"].abs().fillna(0.0).round(12)
-    changed_rows = changed_rows.sort_values(["size", "surprise"], ascending=False, kind="stable")
-    return changed_rows.drop(columns=["surprise", "size"]).reset_index(drop=True)
+    rows = frame[is_changed].copy()
+    others_right = rows["others"].fillna(0.5)
+    is_lost = rows["quadrant"].isin(["only A", "A better", NOT_PAIRED])
+    rows["surprise"] = others_right.where(is_lost, 1.0 - others_right)
+    rows["size"] = rows["contribution"].abs().fillna(0.0).round(12)
+    rows = rows.sort_values(["size", "surprise"], ascending=False, kind="stable")
+    return rows.drop(columns=["surprise", "size"]).reset_index(drop=True)
 
 
-def quadrants(paired: PairedSamples) -> dict[str, int]:
+def quadrants(sample_pairs: PairedSamples) -> dict[str, int]:
     """Return the number of samples in each quadrant; `NOT_PAIRED` is included only if there are such samples."""
-    counts = paired.frame["quadrant"].value_counts()
-    names = (*(BINARY_QUADRANTS if paired.is_binary else GRADED_QUADRANTS), NOT_PAIRED)
+    counts = sample_pairs.frame["quadrant"].value_counts()
+    names = (*(BINARY_QUADRANTS if sample_pairs.is_binary else GRADED_QUADRANTS), NOT_PAIRED)
     return {name: int(counts.get(name, 0)) for name in names if name != NOT_PAIRED or counts.get(name, 0)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -48,6 +49,16 @@ class Entry(Struct, frozen=True, kw_only=True):
         """Return the run's headline estimate; None if nothing is scored yet."""
         return self.card.headline
 
+    @property
+    def is_scored(self) -> bool:
+        """Return whether the headline has a value."""
+        return self.headline is not None and self.headline.value is not None
+
+    @property
+    def configuration(self) -> tuple[str, str, str]:
+        """Return the suite, the protocol and the hash of the data, which comparable runs have in common."""
+        return self.card.config.suite, self.card.config.protocol, self.card.config.data_sha256
+
 
 class BrokenRun(NamedTuple):
     """A run that cannot be read."""
@@ -63,7 +74,7 @@ class Index(NamedTuple):
     broken: tuple[BrokenRun, ...]
 
     def find(self, run: str, suite: str = "") -> Entry | None:
-        """Return the newest run with this id; if a command ran several suites, their runs share it, and `suite` selects one."""
+        """Return the newest run with this id; `suite` selects among the runs of one command, which share their id."""
         for entry in reversed(self.entries):
             if entry.card.run == run and suite in ("", entry.card.config.suite):
                 return entry
@@ -75,11 +86,12 @@ _RUNS: dict[str, tuple[store.Stamp | None, Entry | BrokenRun]] = {}
 
 
 MAX_CHECKED_BYTES = 8 << 20
-"""Maximum number of bytes that one call of `index` checks in files of other installations; takes about half a second."""
+"""Maximum number of bytes that one call of `index` checks in other installations' files; checking takes half a second."""
 _PENDING: SimpleQueue[tuple[str, store.Stamp]] = SimpleQueue()
 """Paths and stamps of the runs to check in the background."""
-_CHECKER_LOCK = Lock()
 _CHECKER: list[Thread] = []
+"""The thread that checks them, once there are any."""
+_CHECKER_LOCK = Lock()
 
 
 def index(results: Path) -> Index:
@@ -106,10 +118,7 @@ def index(results: Path) -> Index:
 
 
 def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[Entry | BrokenRun, int]:
-    """Return a run, and how many bytes were read to check its files: 0 if there are more than `max_bytes` to check.
-
-    Such files are checked in the background.
-    """
+    """Return a run, and how many bytes were read to check it: 0 if it needs more than `max_bytes`, and is checked later."""
     cached = _RUNS.get(path)
     if cached and cached[0] == current_stamp:
         return cached[1], 0
@@ -137,12 +146,12 @@ def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[En
     _PENDING.put((path, current_stamp))
     with _CHECKER_LOCK:
         if not _CHECKER:
-            _CHECKER.append(Thread(target=_check_queued, daemon=True))
+            _CHECKER.append(Thread(target=_check_pending, daemon=True))
             _CHECKER[0].start()
     return run, 0
 
 
-def _check_queued() -> None:
+def _check_pending() -> None:
     """Check the files of pending runs in an endless loop; a run with an unreadable file becomes a broken run."""
     while True:
         path, current_stamp = _PENDING.get()
@@ -153,7 +162,7 @@ def _check_queued() -> None:
 
 
 def fault(path: Path) -> str:
-    """Return why a run cannot be read; empty if it can. Unlike `index`, detect data files that changed without the card."""
+    """Return why a run cannot be read; empty if it can. Changes of data files are detected, not only those of the card."""
     return _fault(path, stamp(path, ("card.json", *FILES)))
 
 
@@ -174,14 +183,12 @@ def group_estimates(path: Path) -> tuple[Estimate, ...]:
 
 
 def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:
-    """Return the stamp of a run's files."""
+    """Return the stamp of those of these files that the run has."""
     stats = []
     for name in files:
-        try:
+        with suppress(OSError):
             stat = (path / name).stat()
-        except OSError:
-            continue
-        stats.append((name, stat.st_mtime_ns, stat.st_size))
+            stats.append((name, stat.st_mtime_ns, stat.st_size))
     return tuple(stats)
 
 

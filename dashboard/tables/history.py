@@ -45,11 +45,13 @@ def histories(entries: Sequence[Entry], model: str) -> list[History]:
 
     Runs on sample items are omitted, and so are runs that were stopped early if the history has a complete one.
     """
-    exact = [entry for entry in entries if entry.card.model == model]
-    matching = exact or [entry for entry in entries if model and entry.card.model.startswith(model)]
+    exact_matches = [entry for entry in entries if entry.card.model == model]
+    model_entries = exact_matches or [
+        entry for entry in entries if model and entry.card.model.startswith(model)
+    ]
     groups: dict[tuple[str, str], list[Entry]] = {}
-    for entry in sorted(matching, key=lambda entry: entry.card.started):
-        if entry.headline and entry.headline.value is not None and entry.card.data != "sample":
+    for entry in sorted(model_entries, key=lambda entry: entry.card.started):
+        if entry.is_scored and entry.card.data != "sample":
             groups.setdefault((entry.card.config.suite, entry.card.config.protocol), []).append(entry)
     model_histories = [
         History(suite, protocol, tuple([e for e in runs if e.card.complete] or runs))
@@ -61,8 +63,8 @@ def histories(entries: Sequence[Entry], model: str) -> list[History]:
 def models_with_history(entries: Sequence[Entry]) -> list[str]:
     """Return the models, and the common prefixes of checkpoints' names, that have a history; longest history first."""
     models = {entry.card.model for entry in entries if entry.headline}
-    families = Counter(match[1] for model in models if (match := re.fullmatch(r"(.*?\D)\d+", model)))
-    names = [*models, *(family for family, count in families.items() if count > 1)]
+    prefix_counts = Counter(match[1] for model in models if (match := re.fullmatch(r"(.*?\D)\d+", model)))
+    names = [*models, *(prefix for prefix, count in prefix_counts.items() if count > 1)]
     lengths = {name: len(found[0].entries) for name in names if (found := histories(entries, name))}
     return sorted(lengths, key=lambda name: (-lengths[name], name))
 
@@ -70,18 +72,18 @@ def models_with_history(entries: Sequence[Entry]) -> list[str]:
 def changes(before: Entry, after: Entry) -> list[str]:
     """Return the changes between two runs, other than of the model, that make their scores incomparable."""
     old, new = before.card, after.card
-    changed = []
+    lines = []
     if old.config.version != new.config.version:
-        changed.append(f"suite version {old.config.version} → {new.config.version} (prompt or scoring rule)")
+        lines.append(f"suite version {old.config.version} → {new.config.version} (prompt or scoring rule)")
     if old.config.data_sha256 != new.config.data_sha256:
-        changed.append(f"data {old.config.data_sha256[:8]} → {new.config.data_sha256[:8]}")
+        lines.append(f"data {old.config.data_sha256[:8]} → {new.config.data_sha256[:8]}")
     if old.scorers != new.scorers and old.config.version == new.config.version:
-        changed.append("scorer")
+        lines.append("scorer")
     if old.config.limit != new.config.limit:
-        changed.append(f"items {old.config.limit or 'all'} → {new.config.limit or 'all'}")
+        lines.append(f"items {old.config.limit or 'all'} → {new.config.limit or 'all'}")
     if old.config.judge != new.config.judge:
-        changed.append(f"judge {old.config.judge or 'none'} → {new.config.judge or 'none'}")
-    return changed
+        lines.append(f"judge {old.config.judge or 'none'} → {new.config.judge or 'none'}")
+    return lines
 
 
 def verdict(candidate: Entry, baseline: Entry, margin: float) -> tuple[str, str]:
@@ -111,8 +113,8 @@ def table(history: History, *, margin: float, against: BaselineChoice) -> pd.Dat
     segment = 0
     for i, entry in enumerate(history.entries):
         previous = history.entries[i - 1] if i else None
-        changed = changes(previous, entry) if previous else []
-        segment += bool(changed)
+        entry_changes = changes(previous, entry) if previous else []
+        segment += bool(entry_changes)
         baseline = previous if against == "the one before" else history.entries[0] if i else None
         gate_verdict, reason = "", "the first run has no baseline"
         if baseline:
@@ -136,7 +138,7 @@ def table(history: History, *, margin: float, against: BaselineChoice) -> pd.Dat
                 "coverage": 100 * entry.card.coverage,
                 "verdict": VERDICT_LABELS.get(gate_verdict, gate_verdict),
                 "why": reason,
-                "changed": "; ".join(changed),
+                "changed": "; ".join(entry_changes),
                 "segment": segment,
             }
         )

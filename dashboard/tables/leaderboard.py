@@ -88,7 +88,7 @@ class Row(NamedTuple):
 
     @property
     def facts(self) -> ModelFacts:
-        """Return size and openness of the model."""
+        """Return what is known about the model: its size, and whether its weights are open."""
         return model_facts(self.model)
 
 
@@ -97,11 +97,11 @@ class Cell(Struct, frozen=True, kw_only=True):
 
     estimate: Estimate
     entry: Entry | None
-    """None if the score is aggregated over several runs."""
+    """None if the score is an aggregate over several runs."""
     coverage: float
     runs: int = 1
     """Number of runs of this model in this column."""
-    has_odd_temperature: bool = False
+    has_unusual_temperature: bool = False
     """Whether its temperature is not the most frequent one in the column."""
 
     @property
@@ -110,7 +110,7 @@ class Cell(Struct, frozen=True, kw_only=True):
         if self.entry is None:
             return {}
         descriptions = run_marks(self.entry)
-        if self.has_odd_temperature:
+        if self.has_unusual_temperature:
             descriptions["T"] = f"unusual temperature, {temperature(self.entry.card)}"
         return descriptions
 
@@ -122,7 +122,7 @@ def run_marks(entry: Entry) -> dict[str, str]:
 
 
 def mark_meanings(scores: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Return each mark of some scores with its meaning for a legend, letters first."""
+    """Return the marks in `scores` with their meanings for a legend, letters first; `scores`: the marks of each score."""
     meanings = {
         mark: MEANINGS.get(mark) or re.sub(r"[, ]*\d.*", "", description) or "few clusters"
         for descriptions in scores
@@ -219,8 +219,8 @@ def _mark_temperatures(cells: Mapping[_CellKey, Cell]) -> dict[_CellKey, Cell]:
     marked = dict(cells)
     for (row, label), cell in cells.items():
         if cell.entry and not row.is_baseline:
-            is_odd = temperature(cell.entry.card) != counts[label].most_common(1)[0][0]
-            marked[row, label] = structs.replace(cell, has_odd_temperature=is_odd)
+            is_unusual = temperature(cell.entry.card) != counts[label].most_common(1)[0][0]
+            marked[row, label] = structs.replace(cell, has_unusual_temperature=is_unusual)
     return marked
 
 
@@ -250,7 +250,7 @@ def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) 
         if column.limit is None:
             suite = column.suite.partition(":")[0]
             groups[row, suite, column.protocol, column.version, column.sample].append(cell)
-    aggregated = {}
+    aggregate_cells = {}
     for (row, suite, protocol, version, sample), variants in groups.items():
         cards = [cell.entry.card for cell in variants if cell.entry]
         has_aggregate = len(cards) > 1 and _defines_aggregate(suite)
@@ -259,8 +259,8 @@ def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) 
             column = _aggregate_column(suite_name, protocol, version, estimate, sample=sample)
             label = labels.setdefault(column, name_columns([column])[column])
             coverage = min(cell.coverage for cell in variants)
-            aggregated[row, label] = Cell(estimate=estimate, entry=None, coverage=coverage)
-    return aggregated
+            aggregate_cells[row, label] = Cell(estimate=estimate, entry=None, coverage=coverage)
+    return aggregate_cells
 
 
 def _collection_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
@@ -273,13 +273,13 @@ def _collection_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str])
     means = {}
     for (row, sample), cards in groups.items():
         for mean in collection_means(cards):
-            averaged = [card for card in cards if card.run in mean["runs"]]
-            estimate = _mean_estimate(mean, averaged, metric="mean of all columns")
+            averaged_cards = [card for card in cards if card.run in mean["runs"]]
+            estimate = _mean_estimate(mean, averaged_cards, metric="mean of all columns")
             if estimate is None:
                 continue
             column = _aggregate_column(mean["suite"], mean["protocol"], "", estimate, sample=sample)
             label = labels.setdefault(column, name_columns([column])[column])
-            coverage = min(card.coverage for card in averaged)
+            coverage = min(card.coverage for card in averaged_cards)
             means[row, label] = Cell(estimate=estimate, entry=None, coverage=coverage)
     return means
 
@@ -299,8 +299,10 @@ def _defines_aggregate(suite: str) -> bool:
 def _aggregate_estimates(cards: list[Card]) -> Iterator[tuple[str, Estimate]]:
     """Yield a suite's aggregates over its variants, with their names if there are several."""
     for mean in aggregates(cards):
-        averaged = [card for card in cards if card.run in mean["runs"]] if "metric" in mean else cards
-        estimate = _mean_estimate(mean, averaged, metric=mean.get("metric", f"mean of {len(averaged)} tasks"))
+        averaged_cards = [card for card in cards if card.run in mean["runs"]] if "metric" in mean else cards
+        estimate = _mean_estimate(
+            mean, averaged_cards, metric=mean.get("metric", f"mean of {len(averaged_cards)} tasks")
+        )
         if estimate is not None:
             yield (mean["name"] if "metric" in mean else "", estimate)
 

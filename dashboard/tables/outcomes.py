@@ -26,7 +26,7 @@ def count_outcomes(entry: Entry) -> dict[str, int]:
     frame = query(
         entry.path,
         f"""
-        WITH judged AS (
+        WITH answers AS (
             SELECT r.verdict, TRY_CAST(r.answer AS DOUBLE) AS answer, TRY_CAST(trim(s.target, '"') AS DOUBLE) AS target,
                 TRY_CAST(json_extract(r.scores, '$.*.parts.rung')[1] AS DOUBLE) AS rung,
                 json_extract_string(r.scores, '$.*.why')[1] AS why
@@ -41,7 +41,7 @@ def count_outcomes(entry: Entry) -> dict[str, int]:
             WHEN answer / target > 0 AND abs(round(log10(answer / target))) >= 1
                 AND abs(log10(answer / target) - round(log10(answer / target))) < 0.005 THEN 'wrong: power of ten'
             ELSE 'wrong' END AS outcome, count(*) AS n
-        FROM judged GROUP BY outcome""",
+        FROM answers GROUP BY outcome""",
     )
     counts = {str(outcome): int(n) for outcome, n in zip(frame["outcome"], frame["n"], strict=True)}
     if absent := entry.card.expected - sum(counts.values()):

@@ -92,18 +92,19 @@ def table(claims: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
     If several scores were reported for a cell, slashes separate them.
     """
     names = list(dict.fromkeys(name for suite in suites for name in suite_names(suite)))
-    selected = [claim for claim in claims if claim.suite in names and not claim.superseded]
+    selected_claims = [claim for claim in claims if claim.suite in names and not claim.superseded]
     cells: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for claim in selected:
+    for claim in selected_claims:
         score = format_value(claim.value, claim.unit)
         if score not in (scores := cells[claim.model][claim_label(claim)]):
             scores.append(score)
     columns = sorted(
-        {claim_label(claim) for claim in selected}, key=lambda name: names.index(name.partition(" · ")[0])
+        {claim_label(claim) for claim in selected_claims},
+        key=lambda name: names.index(name.partition(" · ")[0]),
     )
-    fits = _fits_by_model(selected)
+    fits = _fits_by_model(selected_claims)
     errata_by_model: dict[str, list[str]] = defaultdict(list)
-    for claim in selected:
+    for claim in selected_claims:
         if claim.erratum:
             errata_by_model[claim.model].append(
                 f"{claim.suite} {format_value(claim.value, claim.unit)}: {claim.erratum}"
@@ -127,12 +128,12 @@ POSSIBLE_SCORES = "possible scores"
 """Heading of the column on whether the scores can be shares of their benchmarks' items."""
 
 
-def _fits_by_model(selected: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit]]]:
+def _fits_by_model(claims: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit]]]:
     """Return, by model, each claim with the test of whether its score is possible."""
-    tables = examine_claims({str(i): claim for i, claim in enumerate(selected)}, load_suites.item_counts())
+    tables = examine_claims({str(i): claim for i, claim in enumerate(claims)}, load_suites.item_counts())
     fits: dict[str, list[tuple[Claim, Fit]]] = defaultdict(list)
-    for fit in (fit for tested in tables for fit in tested.fits):
-        claim = selected[int(fit.claim)]
+    for fit in (fit for suite_table in tables for fit in suite_table.fits):
+        claim = claims[int(fit.claim)]
         fits[claim.model].append((claim, fit))
     return fits
 

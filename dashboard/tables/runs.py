@@ -16,7 +16,7 @@ from evals.run.overview import suite_of
 from evals.verdicts.betting import Bets
 
 POINTS = 40
-"""Number of points of the running mean."""
+"""Number of points at which the running mean is drawn."""
 
 COSTS = {
     "cost": ("USD per 1,000 samples", "cost"),
@@ -64,15 +64,15 @@ def running_mean(entry: Entry) -> pd.DataFrame:
     values = query(entry.path, sql)["value"] if is_mean else pd.Series(dtype=float)
     if values.empty or values.min() < 0 or values.max() > 1:
         return pd.DataFrame(columns=["n", "mean", "low", "high"])
-    gains = values.to_numpy() - 0.5
-    sizes = sorted({round(len(gains) * (step / POINTS) ** 2) or 1 for step in range(1, POINTS + 1)})
+    centred = values.to_numpy() - 0.5
+    sizes = sorted({round(len(centred) * (step / POINTS) ** 2) or 1 for step in range(1, POINTS + 1)})
     bets, rows, start = Bets(margin=0.1, width=0.5), [], 0
-    best_low, best_high = 0.0, 1.0
+    lower_limit, upper_limit = 0.0, 1.0
     for size in sizes:
-        bets.add(gains[start:size].tolist())
+        bets.add(centred[start:size].tolist())
         low, high = bets.limits(0.025)
-        best_low, best_high = max(best_low, low + 0.5), min(best_high, high + 0.5)
-        rows.append({"n": size, "mean": 0.5 + gains[:size].mean(), "low": best_low, "high": best_high})
+        lower_limit, upper_limit = max(lower_limit, low + 0.5), min(upper_limit, high + 0.5)
+        rows.append({"n": size, "mean": 0.5 + centred[:size].mean(), "low": lower_limit, "high": upper_limit})
         start = size
     return pd.DataFrame(rows)
 
@@ -92,9 +92,9 @@ def costs(board: Board, label: str) -> pd.DataFrame:
                 "low": estimate.low,
                 "high": estimate.high,
                 "n": estimate.n,
-                "cost": _cost_per(card.cost_usd, replies, 1000),
+                "cost": _cost_per(1000, card.cost_usd, replies),
                 "seconds": seconds.get(str(run.path)) or float("nan"),
-                "tokens": _cost_per(card.tokens.get("output"), replies, 1),
+                "tokens": _cost_per(1, card.tokens.get("output"), replies),
             }
         )
     return pd.DataFrame(rows)
@@ -109,19 +109,22 @@ def count_known_costs(board: Board, label: str, cost_name: str) -> int:
     )
 
 
-def _cost_per(total: float | None, replies: int, unit: int) -> float:
-    """Return the cost of `unit` replies; NaN if it is unknown."""
-    return unit * total / replies if total is not None and replies else float("nan")
+def _cost_per(count: int, total: float | None, replies: int) -> float:
+    """Return the cost per `count` replies; NaN if it is unknown."""
+    return count * total / replies if total is not None and replies else float("nan")
 
 
 def latencies(paths: Sequence[Path]) -> dict[str, float]:
-    """Return the median seconds per reply by run."""
+    """Return each run's median seconds per reply, by the run's path."""
     medians = query(paths, "SELECT path, median(seconds) AS seconds FROM records WHERE seconds>0 GROUP BY 1")
     return dict(zip(medians["path"], medians["seconds"], strict=True))
 
 
 def pareto(table: pd.DataFrame, cost_column: str, *, better: str) -> pd.DataFrame:
-    """Return the rows with a known cost and score; `optimal`: whether the score is better than all that cost no more."""
+    """Return the rows with a known cost and score, with a column `optimal` that marks the Pareto front.
+
+    A model is on it if its score is better than that of every model at the same or a lower cost.
+    """
     priced = table.dropna(subset=[cost_column, "value"]).sort_values(
         [cost_column, "value"], ascending=[True, better == "lower"]
     )

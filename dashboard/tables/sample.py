@@ -224,9 +224,11 @@ def options(item: Item) -> list[Option]:
     order = item.prompt.order if item.prompt and item.prompt.order is not None else range(count)
     golds = set(sample.target) if isinstance(sample.target, tuple) else {str(sample.target)}
     answer = item.score.answer if item.score else None
-    chosen = set(re.findall(r"\b[A-Z]\b", answer)) if answer else set()
+    chosen_letters = set(re.findall(r"\b[A-Z]\b", answer)) if answer else set()
     return [
-        Option(chr(ord("A") + position), letter, sample.choices[index], letter in golds, letter in chosen)
+        Option(
+            chr(ord("A") + position), letter, sample.choices[index], letter in golds, letter in chosen_letters
+        )
         for position, index in enumerate(order)
         if 0 <= index < count
         for letter in [chr(ord("A") + index)]

@@ -62,9 +62,9 @@ def suites(numbers: Numbers, *, general: bool) -> list[str]:
     """Return either the suites of general ability or those of science; the suites of the paper come first."""
     paper_suites = PAPER_GENERAL if general else PAPER_SCIENCE
     all_suites = dict.fromkeys(suite for scores in numbers.values() for suite in scores)
-    of_kind = [suite for suite in all_suites if (suite.partition(":")[0] in GENERAL_SUITES) == general]
+    suites_of_kind = [suite for suite in all_suites if (suite.partition(":")[0] in GENERAL_SUITES) == general]
     return sorted(
-        of_kind,
+        suites_of_kind,
         key=lambda suite: (paper_suites.index(suite) if suite in paper_suites else len(paper_suites), suite),
     )
 
@@ -86,8 +86,8 @@ def default_suites(numbers: Numbers, *, general: bool) -> list[str]:
     if not counts:
         return [suite for suite in (PAPER_GENERAL if general else PAPER_SCIENCE) if suite in available]
     protocol = max(counts, key=lambda name: (counts[name], name))
-    selected = [numbers[source] for source in complete_sources if source.protocol == protocol]
-    counts_by_suite = Counter(suite for scores in selected for suite in scores)
+    model_scores = [numbers[source] for source in complete_sources if source.protocol == protocol]
+    counts_by_suite = Counter(suite for scores in model_scores for suite in scores)
     highest = max(counts_by_suite[suite] for suite in available)
     return [suite for suite in available if counts_by_suite[suite] == highest][:6]
 

@@ -28,12 +28,12 @@ class Mean(NamedTuple):
 def averaging_fault(board: Board, labels: Sequence[str]) -> str:
     """Return why these columns cannot be averaged; empty if they can."""
     columns = [board.columns[label] for label in labels]
-    if unsuitable := next((c for c in columns if c.unit != "fraction" or c.better == "lower"), None):
-        return f"{unsuitable.suite} (in {unsuitable.unit}, {unsuitable.better} is better) cannot be averaged with fractions."
-    repeated = [name for name, count in Counter(c.suite for c in columns).items() if count > 1]
+    if unsuitable_column := next((c for c in columns if c.unit != "fraction" or c.better == "lower"), None):
+        return f"{unsuitable_column.suite} (in {unsuitable_column.unit}, {unsuitable_column.better} is better) cannot be averaged with fractions."
+    repeated_suites = [name for name, count in Counter(c.suite for c in columns).items() if count > 1]
     return (
-        f"{repeated[0]} is selected several times (with different protocols, versions or data)."
-        if repeated
+        f"{repeated_suites[0]} is selected several times (with different protocols, versions or data)."
+        if repeated_suites
         else ""
     )
 
@@ -92,19 +92,19 @@ def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, flo
     conservative for models that answered the same items. Rows without an interval have no standing; if no difference is
     significant, no row has one.
     """
-    scored: list[tuple[Row, float, float, float]] = []
+    scored_rows: list[tuple[Row, float, float, float]] = []
     for row, estimate in estimates.items():
         if estimate.value is not None and estimate.low is not None and estimate.high is not None:
-            scored.append((row, estimate.value, estimate.low, estimate.high))
-    pairs = [(a, b) if a[1] >= b[1] else (b, a) for a, b in combinations(scored, 2)]
+            scored_rows.append((row, estimate.value, estimate.low, estimate.high))
+    pairs = [(a, b) if a[1] >= b[1] else (b, a) for a, b in combinations(scored_rows, 2)]
     adjusted = difference.holm([_p_value(a, b) for a, b in pairs])
-    significant = [(a[0], b[0]) for (a, b), p in zip(pairs, adjusted, strict=True) if p <= ALPHA]
-    wins, losses = Counter(row for row, _ in significant), Counter(row for _, row in significant)
+    significant_pairs = [(a[0], b[0]) for (a, b), p in zip(pairs, adjusted, strict=True) if p <= ALPHA]
+    wins, losses = Counter(row for row, _ in significant_pairs), Counter(row for _, row in significant_pairs)
     sign = 1 if better == "higher" else -1
-    if not significant:
+    if not significant_pairs:
         return {}
-    opponents = len(scored) - 1
-    return {row: 0.5 + sign * (wins[row] - losses[row]) / (2 * opponents) for row, *_ in scored}
+    opponents = len(scored_rows) - 1
+    return {row: 0.5 + sign * (wins[row] - losses[row]) / (2 * opponents) for row, *_ in scored_rows}
 
 
 def _p_value(higher: tuple[Row, float, float, float], lower: tuple[Row, float, float, float]) -> float:

@@ -32,23 +32,15 @@ def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
 
     The run is the model's newest complete one, or the newest if none is complete.
     """
-    newest: dict[str, Entry] = {}
+    runs_by_model: dict[str, Entry] = {}
     for other in entries:
-        card, config = other.card, other.card.config
-        has_same_configuration = (config.suite, config.protocol, config.data_sha256) == (
-            entry.card.config.suite, entry.card.config.protocol, entry.card.config.data_sha256,
-        )  # fmt: skip
-        if (
-            not has_same_configuration
-            or card.model == entry.card.model
-            or card.model.startswith(BASELINE)
-            or other.path == entry.path
-        ):
-            continue
-        current = newest.get(card.model)
-        if current is None or card.complete or not current.card.complete:
-            newest[card.model] = other
-    return list(newest.values())[-40:]
+        model = other.card.model
+        is_other_model = model != entry.card.model and not model.startswith(BASELINE)
+        if is_other_model and other.configuration == entry.configuration:
+            current = runs_by_model.get(model)
+            if current is None or other.card.complete or not current.card.complete:
+                runs_by_model[model] = other
+    return list(runs_by_model.values())[-40:]
 
 
 def breakdown(entry: Entry) -> pd.DataFrame:
@@ -68,8 +60,8 @@ def breakdown(entry: Entry) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=columns)
     frame["coverage"] = frame["group"].map(_coverage(entry))
     tests = _test_groups(entry) if not frame.empty and _is_testable(entry, metric) else {}
-    frame["difference"] = [tests[name].difference if name in tests else nan for name in frame["group"]]
-    frame["p"] = [tests[name].p if name in tests else nan for name in frame["group"]]
+    for position, name in enumerate(("difference", "p")):
+        frame[name] = [tests[group][position] if group in tests else nan for group in frame["group"]]
     frame["flagged"] = frame["p"] <= 1 - LEVEL
     return frame
 
@@ -101,13 +93,8 @@ def _coverage(entry: Entry) -> dict[str, float]:
     }
 
 
-class _GroupTest(NamedTuple):
-    difference: float
-    p: float
-    """Adjusted by Benjamini-Hochberg."""
-
-
-def _test_groups(entry: Entry) -> dict[str, _GroupTest]:
+def _test_groups(entry: Entry) -> dict[str, tuple[float, float]]:
+    """Return each group's difference from all other samples, and its p-value adjusted by Benjamini-Hochberg."""
     frame = query(
         entry.path,
         """SELECT s."group" AS name, s.cluster, avg(r.value) AS value, count(*) AS repeats
@@ -124,7 +111,7 @@ def _test_groups(entry: Entry) -> dict[str, _GroupTest]:
         differences.append(gap)
         p_values.append(_fisher_p(in_group, outside) if is_binary else _welch_p(gap, in_group, outside))
     adjusted = difference.benjamini_hochberg(p_values)
-    return {name: _GroupTest(gap, p) for name, gap, p in zip(names, differences, adjusted, strict=True)}
+    return dict(zip(names, zip(differences, adjusted, strict=True), strict=True))
 
 
 def _fisher_p(in_group: pd.DataFrame, outside: pd.DataFrame) -> float:
@@ -193,12 +180,12 @@ def lengths(entry: Entry, others: Sequence[Entry] = ()) -> LengthBins | None:
     return LengthBins(pd.DataFrame(rows, columns=columns), unit)
 
 
-def _bin_row(part: pd.DataFrame) -> tuple[Any, ...]:
-    mean = _mean(part["value"].tolist(), part["cluster"].tolist())
-    others = part["others"].mean()
+def _bin_row(samples: pd.DataFrame) -> tuple[Any, ...]:
+    mean = _mean(samples["value"].tolist(), samples["cluster"].tolist())
+    others = samples["others"].mean()
     return (
-        int(part["tokens"].min()), int(part["tokens"].max()), len(part), mean.value, mean.low, mean.high,
-        float(part["truncated"].mean()), others,
+        int(samples["tokens"].min()), int(samples["tokens"].max()), len(samples), mean.value, mean.low, mean.high,
+        float(samples["truncated"].mean()), others,
     )  # fmt: skip
 
 
@@ -264,19 +251,20 @@ def unsolved(entries: Sequence[Entry]) -> pd.DataFrame:
     columns = ["sample", "group", "gold", "runs", "answer", "agree", "verdicts"]
     if len(entries) < 2:
         return pd.DataFrame(columns=columns)
-    hard = query(
+    unsolved_items = query(
         [entry.path for entry in entries],
         """
-        WITH judged AS (SELECT sample, path, verdict, answer FROM records WHERE verdict NOT LIKE 'failed%'),
-        hard AS (SELECT sample FROM judged GROUP BY sample
+        WITH replies AS (SELECT sample, path, verdict, answer FROM records WHERE verdict NOT LIKE 'failed%'),
+        unsolved AS (SELECT sample FROM replies GROUP BY sample
             HAVING count(*) FILTER (verdict IN ('right', 'graded')) = 0 AND count(DISTINCT path) >= 2)
-        SELECT j.sample, any_value(s."group") AS "group", any_value(s.target) AS gold, count(DISTINCT j.path) AS runs,
-            list(j.answer) AS answers, list(j.verdict) AS verdicts
-        FROM judged j JOIN hard USING (sample) JOIN (SELECT DISTINCT id, "group", target FROM samples) s ON s.id = j.sample
-        GROUP BY j.sample ORDER BY j.sample""",
+        SELECT r.sample, any_value(s."group") AS "group", any_value(s.target) AS gold, count(DISTINCT r.path) AS runs,
+            list(r.answer) AS answers, list(r.verdict) AS verdicts
+        FROM replies r JOIN unsolved USING (sample)
+            JOIN (SELECT DISTINCT id, "group", target FROM samples) s ON s.id = r.sample
+        GROUP BY r.sample ORDER BY r.sample""",
     )
     is_gated = any(entry.card.gated for entry in entries)
-    rows = [_unsolved_row(row, is_gated=is_gated) for row in hard.itertuples(index=False)]
+    rows = [_unsolved_row(row, is_gated=is_gated) for row in unsolved_items.itertuples(index=False)]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.sort_values(["agree", "runs"], ascending=False, kind="stable").reset_index(drop=True)
 

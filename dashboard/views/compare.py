@@ -155,23 +155,19 @@ def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Ro
     a, b = match.entries[i], match.entries[j]
     titles = names[i], names[j]
     row = rows[list(comparable).index(match.label) * len(pairs) + pairs.index(pair)]
-    runs_on_same_data = [
-        e for e in index.entries
-        if e.card.config.suite == a.card.config.suite and e.card.config.protocol == a.card.config.protocol
-        and e.card.config.data_sha256 == a.card.config.data_sha256
-    ]  # fmt: skip
-    paired = comparison.pair_samples(a, b, runs_on_same_data)
+    runs_on_same_data = [run for run in index.entries if run.configuration == a.configuration]
+    sample_pairs = comparison.pair_samples(a, b, runs_on_same_data)
     letters = pair[0], pair[-1]
-    draw_quadrants(paired, row, letters)
+    draw_quadrants(sample_pairs, row, letters)
     draw_groups(a, b, row, titles, letters)
     draw_outcomes([(names[k], entry) for k, entry in enumerate(match.entries)])
-    draw_discordant(a, b, paired, titles, row, letters=letters)
+    draw_discordant(a, b, sample_pairs, titles, row, letters=letters)
 
 
-def draw_quadrants(paired: PairedSamples, row: Row, letters: tuple[str, str]) -> None:
+def draw_quadrants(sample_pairs: PairedSamples, row: Row, letters: tuple[str, str]) -> None:
     """Draw the counts of concordant and discordant samples, and the test of the difference; `letters`: those of the pair."""
     st.header("Agreement", anchor=False)
-    counts = comparison.quadrants(paired)
+    counts = comparison.quadrants(sample_pairs)
     total = sum(counts.values())
     first, second = letters
     titles = {
@@ -266,11 +262,17 @@ def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
 
 
 def draw_discordant(
-    a: Entry, b: Entry, paired: PairedSamples, names: tuple[str, str], row: Row, *, letters: tuple[str, str]
+    a: Entry,
+    b: Entry,
+    sample_pairs: PairedSamples,
+    names: tuple[str, str],
+    row: Row,
+    *,
+    letters: tuple[str, str],
 ) -> None:
     """Draw a table of the samples on which two runs differ, and both replies to the selected sample."""
     st.header("Discordant samples", anchor=False)
-    discordant = comparison.discordant(paired)
+    discordant = comparison.discordant(sample_pairs)
     if discordant.empty:
         st.caption("None.")
         return
@@ -349,11 +351,10 @@ def _shorten(answer: object) -> str:
 
 def draw_replies(a: Entry, b: Entry, sample: str) -> None:
     """Draw both runs' replies to a sample, with their differences marked."""
-    items = [samples.item(entry, sample) for entry in (a, b)]
-    left, right = items
+    left, right = (samples.item(entry, sample) for entry in (a, b))
     if left is None or right is None:
         return
-    st.markdown(f"**Sample {replies.heading([left])}**")
+    st.markdown(f"**Sample {replies.heading(left)}**")
     state.draw_link(
         "sample",
         "Details of this sample",

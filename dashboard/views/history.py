@@ -19,16 +19,14 @@ MAX_DEFAULT_SUITES = 3
 
 
 def draw_history(suite_history: History, margin: float, against: BaselineChoice) -> None:
-    """Draw the history of a suite under a protocol."""
+    """Draw the history of a suite under a protocol; `margin`: a share, of the first run's score if that is no fraction."""
     headline = history.headline_of(suite_history.entries[-1])
     unit = headline.unit
     st.header(safe.label(suite_history.label), anchor=False)
+    if unit != "fraction":
+        margin *= abs(history.headline_of(suite_history.entries[0]).value or 1.0)
     with st.spinner("Comparing each run, sample by sample ..."):
-        table = history.table(
-            suite_history,
-            margin=margin if unit == "fraction" else margin_in_unit(suite_history, margin),
-            against=against,
-        )
+        table = history.table(suite_history, margin=margin, against=against)
     if len(table) == 1:
         st.caption("Only one run so far.")
     else:
@@ -59,11 +57,6 @@ def draw_history(suite_history: History, margin: float, against: BaselineChoice)
     )  # fmt: skip
     if legend:
         st.caption(legend)
-
-
-def margin_in_unit(suite_history: History, share: float) -> float:
-    """Return the margin in the suite's unit that is this share of the first run's score, or of 1 if that is 0."""
-    return share * abs(history.headline_of(suite_history.entries[0]).value or 1.0)
 
 
 def main() -> None:

@@ -111,7 +111,7 @@ def select_run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, li
 
 def _first_scored(entries: Sequence[Entry]) -> Entry:
     """Return the first run with a score, or the first run if none has a score."""
-    return next((run for run in entries if run.headline and run.headline.value is not None), entries[0])
+    return next((run for run in entries if run.is_scored), entries[0])
 
 
 def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:

@@ -29,12 +29,11 @@ def verdict_badge(verdict: str) -> str:
     return f":{VERDICT_COLOURS.get(verdict, 'gray')}-badge[{safe.literal(verdict)}]"
 
 
-def heading(items: Sequence[Item]) -> str:
-    """Return the title of a sample."""
-    first = items[0]
-    repeat = f", repeat {first.repeat}" if first.entry.card.config.repeats > 1 else ""
-    group = f", {safe.label(first.group)}" if first.group else ""
-    return f"{safe.label(first.id)}{repeat}{group}"
+def heading(item: Item) -> str:
+    """Return the title of a sample: its id, repeat and group."""
+    repeat = f", repeat {item.repeat}" if item.entry.card.config.repeats > 1 else ""
+    group = f", {safe.label(item.group)}" if item.group else ""
+    return f"{safe.label(item.id)}{repeat}{group}"
 
 
 def draw_score(item: Item) -> None:

@@ -31,13 +31,15 @@ MAX_ROWS = 26  # above which the table scrolls
 @st.fragment(run_every="3s")
 def draw_active_runs() -> None:
     """Draw the active runs, updated every three seconds."""
-    running = [entry for entry in frames.index(state.results()).entries if entry.card.status == "running"]
-    for entry in running:
+    active_entries = [
+        entry for entry in frames.index(state.results()).entries if entry.card.status == "running"
+    ]
+    for entry in active_entries:
         try:
             draw_active_run(entry)
         except EvalsError as error:
             st.warning(safe.label(error, 600))
-    if not running:
+    if not active_entries:
         st.caption("No active runs.")
 
 
@@ -196,8 +198,8 @@ def draw_score_vs_cost(board: Board) -> None:
     )
     title, cost_column = run_tables.COSTS[cost_name or "tokens"]
     known_counts = [run_tables.count_known_costs(board, label, cost_name or "tokens") for label in labels]
-    best = known_counts.index(max(known_counts))
-    label = left.selectbox("Suite and protocol", labels, index=best, key="column", bind="query-params")
+    best_known = known_counts.index(max(known_counts))
+    label = left.selectbox("Suite and protocol", labels, index=best_known, key="column", bind="query-params")
     score_column = board.columns[label]
     table = run_tables.costs(board, label)
     pareto_table = run_tables.pareto(table, cost_column, better=score_column.better)
@@ -227,20 +229,22 @@ def main() -> None:
     draw_active_runs()
     state.list_broken_runs(index.broken)
     entries = sorted(index.entries, key=lambda entry: -entry.card.started)
-    matching = draw_filters(entries)
-    selected_of = "" if len(matching) == len(entries) else f"{len(matching):,} of "
+    matching_entries = draw_filters(entries)
+    selected_of = "" if len(matching_entries) == len(entries) else f"{len(matching_entries):,} of "
     st.header(f"{selected_of}{count_of(len(entries), 'run')}", anchor=False)
-    totals = run_tables.totals(matching)
-    parts = [f"{totals['input']:,} input and {totals['output']:,} output tokens"] if totals["output"] else []
+    totals = run_tables.totals(matching_entries)
+    totals_texts = (
+        [f"{totals['input']:,} input and {totals['output']:,} output tokens"] if totals["output"] else []
+    )
     if totals["priced"]:
-        parts.append(f"{totals['cost']:,.2f} USD for the {totals['priced']:,} runs with a known price")
-    total_text = f"Total: {'; '.join(parts)}. " if parts else ""
+        totals_texts.append(f"{totals['cost']:,.2f} USD for the {totals['priced']:,} runs with a known price")
+    total_text = f"Total: {'; '.join(totals_texts)}. " if totals_texts else ""
     st.caption(f"{total_text}Select a run for its details.")
-    selected = draw_run_list(matching) if matching else None
-    if not matching:
+    selected_entry = draw_run_list(matching_entries) if matching_entries else None
+    if not matching_entries:
         st.info("No run matches these filters.", icon=":material/filter_alt:")
-    if selected:
-        draw_details(selected)
+    if selected_entry:
+        draw_details(selected_entry)
     draw_score_vs_cost(build(index.entries))
 
 

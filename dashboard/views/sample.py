@@ -104,7 +104,7 @@ def _draw_step_button(label: str, target: tuple[str, int] | None, shortcut: str,
 def draw_sample(items: Sequence[Item]) -> None:
     """Draw a sample in one or several runs."""
     first = items[0]
-    st.header(replies.heading(items), anchor=False)
+    st.header(replies.heading(first), anchor=False)
     if first.entry.card.gated:
         draw_gated(items)
         return

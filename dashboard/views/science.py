@@ -38,7 +38,7 @@ def select_suites(numbers: Numbers) -> tuple[list[str], list[str]]:
 def draw_figure(
     light: alt.LayerChart | alt.FacetChart, themed: alt.LayerChart | alt.FacetChart, name: str, alt_text: str
 ) -> None:
-    """Draw a figure, and buttons to download it for print in the light theme."""
+    """Draw a figure, and buttons to download it for print; `light`, `themed`: the figure for print and for the page."""
     state.draw_chart(themed, alt=alt_text)
     with st.container(horizontal=True):
         for label, file_format, mime_type in (
@@ -75,10 +75,10 @@ def draw_scatter(numbers: Numbers, general_suites: list[str], science_suites: li
 def draw_bars(numbers: Numbers, suites: list[str], order: list[str]) -> None:
     """Draw the scores on each suite as bars; `order`: models that are listed first."""
     st.header("Suite by suite", anchor=False)
-    measured_models = [
+    scored_models = [
         source.label for source, scores in numbers.items() if any(suite in scores for suite in suites)
     ]
-    available = list(dict.fromkeys([*order, *measured_models]))
+    available = list(dict.fromkeys([*order, *scored_models]))
     models = st.multiselect(
         "Models",
         available,
@@ -98,7 +98,7 @@ def draw_bars(numbers: Numbers, suites: list[str], order: list[str]) -> None:
 
 
 def draw_tokenizers(board: Board) -> None:
-    """Draw characters per token by kind of text, if it was measured."""
+    """Draw tokenizers' characters per token by kind of text, if any were measured."""
     protocols = science.compression_protocols(board)
     if not protocols:
         return

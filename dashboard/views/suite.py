@@ -135,7 +135,7 @@ def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
         else f"mean, {estimate.unit}"
     )
     state.draw_chart(
-        item_charts.lengths(frame, unit=lengths.unit, score=score_title, dark=state.is_dark()),
+        item_charts.lengths(frame, unit=lengths.unit, score_title=score_title, dark=state.is_dark()),
         alt="Scores by the length of the reply",
     )
     n = int(lengths.frame["n"].sum())

@@ -56,15 +56,15 @@ class Counts(Struct):
 
 
 def count(
-    records: Iterable[Record], samples: Mapping[str, Sample], errata: Errata, limit: int | None
+    records: Iterable[Record], samples: Mapping[str, Sample], errata: Errata, max_tokens: int | None
 ) -> Counts:
-    """Count what the checks need; `limit`: the card's max_tokens."""
+    """Count the replies that the checks need; `max_tokens`: the limit that the card states."""
     counts, first_replies = Counts(), dict[str, int]()
     for record in records:
         reply, sample = record.outcome, samples[record.sample]
         if not isinstance(reply, Reply):
             continue
-        counts.over_limit += limit is not None and (reply.usage.output or 0) > limit
+        counts.over_limit += max_tokens is not None and (reply.usage.output or 0) > max_tokens
         if isinstance(sample.target, str) and len(sample.target) >= MIN_GOLD_CHARACTERS:
             counts.long_gold += 1
             counts.gold_repeated += sample.target in reply.text

@@ -92,15 +92,15 @@ def _pending(
     names: Sequence[str],
 ) -> Iterator[Path]:
     """Yield the files to examine: those of known entries in order of arrival, then new ones by name."""
-    chosen = [Path(name).name.removesuffix(SUFFIX) for name in names]
-    if missing := [name for name in chosen if name not in files]:
+    requested = [Path(name).name.removesuffix(SUFFIX) for name in names]
+    if missing := [name for name in requested if name not in files]:
         raise UsageError(f"no entry {one_line(missing[0])!r} in {ENTRIES}/")
     last = len(entries) + 1
     order = sorted(files, key=lambda name: (entries[name].sequence if name in entries else last, name))
     for name in order:
         result = entries.get(name)
-        if name in chosen or (
-            not chosen
+        if name in requested or (
+            not requested
             and (result is None or not _is_current(result, files[name], board_policy, all_decisions))
         ):
             yield files[name]

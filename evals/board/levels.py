@@ -97,7 +97,7 @@ def add_rerun(folder: Path, entry: str, run: Run) -> Path:
 def update(
     folder: Path, board_policy: BoardPolicy, entries: Mapping[str, EntryResult], gold: Path | None
 ) -> None:
-    """Compare every rerun with its entry, check every challenge, and write both; comparisons already stored are reused."""
+    """Compare every rerun with its entry, check every challenge, and write `levels.json`; earlier comparisons are reused."""
     earlier = {(r.entry, r.bundle_sha256, r.margin): r for r in read(folder).reruns}
     reruns = []
     for path, result, rule in _existing_files(folder / RERUNS, rerun_name, board_policy, entries):

@@ -21,7 +21,7 @@ class Mark(NamedTuple):
 
     symbol: str
     words: str
-    """The symbol in words, where there is space for them."""
+    """What the symbol means, in a word or three."""
     meaning: str
     """Explanation for a legend."""
     warning: bool = False
@@ -56,7 +56,7 @@ MARKS = (*PROMISES.values(), *CHALLENGES.values(), RERUN)
 
 
 def level_words(level: Level, verdict: Verdict | None) -> str:
-    """Return a verification level in words, with the challenge's verdict; None if no challenge counts."""
+    """Return a verification level in words; `verdict`: that of the challenge, or None if no challenge counts."""
     if verdict is None:
         return level
     words = CHALLENGES[verdict].words
@@ -64,5 +64,5 @@ def level_words(level: Level, verdict: Verdict | None) -> str:
 
 
 def promise_state(status: str) -> str:
-    """Return `none`, `kept` or `broken` from a text of `promise_status`, which appends reasons."""
+    """Return `none`, `kept` or `broken` from the result of `promise_status`, which also states reasons."""
     return status.partition(":")[0]

@@ -185,17 +185,17 @@ def _load_board(folder: Path) -> Contents:
 
 
 def _load_results(folder: Path) -> Contents:
-    newest: dict[tuple[str, Key], Run] = {}
+    newest_runs: dict[tuple[str, Key], Run] = {}
     for run in store.runs(folder):
         try:
             card = run.card
         except EvalsError:
             continue  # a broken run has no score; `evals show` lists it
         if card.complete and card.headline is not None and card.data != "sample":
-            newest[card.model, (card.config.suite, card.config.protocol)] = run
+            newest_runs[card.model, (card.config.suite, card.config.protocol)] = run
     entrants, items_by_entrant = [], {}
-    for model in dict.fromkeys(model for model, _ in newest):
-        runs = {key: run for (name, key), run in newest.items() if name == model}
+    for model in dict.fromkeys(model for model, _ in newest_runs):
+        runs = {key: run for (name, key), run in newest_runs.items() if name == model}
         measured = {key: _measure(run) for key, run in runs.items()}
         name = url_name(model)
         run_results = {key: result for key, (result, _) in measured.items()}

@@ -51,7 +51,7 @@ def environment() -> Environment:
 
 
 def figure(estimate: Estimate) -> str:
-    """Format a value with the half-width of its interval: `54.2 ±1.3`; fractions are in percent, without the sign."""
+    """Format a value with the half-width of its interval: `54.2 ±1.3`; a fraction is in percent, without the percent sign."""
     if estimate.value is None:
         return "-"
     scale, digits = (100.0, ".1f") if estimate.unit == "fraction" else (1.0, ".4g")
@@ -154,7 +154,7 @@ def _suite_title(column: Column) -> str:
 
 
 def sentence(site: Contents, column: Column) -> str:
-    """Return a sentence on how many pairs of entrants in a column differ significantly."""
+    """Return a sentence that states how many pairs of entrants in a column are significantly different."""
     if column.comparison.reason:
         return f"Not compared: {column.comparison.reason}."
     count = len(site.entrants_of(column))
@@ -185,13 +185,12 @@ def _groups(site: Contents) -> list[dict[str, Any]]:
     groups = _by_protocol(site.columns)
     for group in groups:
         keys = [column.key for column in group["columns"]]
-        first = site.entrants_of(group["columns"][0])
-        rest = [
+        group["entrants"] = site.entrants_of(group["columns"][0])
+        group["entrants"] += [
             e
             for e in site.entrants
-            if e.is_ranked and e not in first and any(key in e.results for key in keys)
+            if e.is_ranked and e not in group["entrants"] and any(key in e.results for key in keys)
         ]
-        group["entrants"] = [*first, *rest]
     return groups
 
 
@@ -227,8 +226,9 @@ def _other_versions(site: Contents, entrant: Entrant) -> list[Entrant]:
     """Return the other versions of a model, the latest first."""
     if entrant.model is None:
         return []
-    same = [e for e in site.entrants if e is not entrant and e.model and e.model.model == entrant.model.model]
-    return sorted(same, key=lambda other: other.latest_start, reverse=True)
+    model = entrant.model.model
+    versions = [e for e in site.entrants if e is not entrant and e.model and e.model.model == model]
+    return sorted(versions, key=lambda other: other.latest_start, reverse=True)
 
 
 def _card_rows(entrant: Entrant) -> list[tuple[str, Any]]:
