@@ -86,8 +86,8 @@ def _count_highlights(text: str) -> int:
 
 
 def _has_sections(text: str, arguments: Arguments) -> bool:
-    marks = re.findall(r"\s?" + str(arguments["section_spliter"]).strip() + r"\s?\d+\s?", text)
-    return len(marks) >= int(arguments["num_sections"])
+    headings = re.findall(r"\s?" + str(arguments["section_spliter"]).strip() + r"\s?\d+\s?", text)
+    return len(headings) >= int(arguments["num_sections"])
 
 
 def _has_postscript(text: str, arguments: Arguments) -> bool:
@@ -122,9 +122,8 @@ def _has_letter_frequency(text: str, arguments: Arguments) -> bool:
     )
 
 
-def _words_argument(arguments: Arguments, key: str) -> list[str]:
-    words = arguments[key]
-    return [str(word) for word in words] if isinstance(words, list | tuple) else [str(words)]
+def _as_words(value: Any) -> list[str]:
+    return [str(word) for word in value] if isinstance(value, list | tuple) else [str(value)]
 
 
 def _count_matches(pattern: str, text: str) -> int:
@@ -132,59 +131,61 @@ def _count_matches(pattern: str, text: str) -> int:
 
 
 OFFICIAL: dict[str, Rule] = {
-    "keywords:existence": lambda text, a: all(
-        _count_matches(word, text) for word in _words_argument(a, "keywords")
+    "keywords:existence": lambda text, args: all(
+        _count_matches(word, text) for word in _as_words(args["keywords"])
     ),
-    "keywords:frequency": lambda text, a: _satisfies_relation(
-        _count_matches(str(a["keyword"]).strip(), text), a, "relation", "frequency"
+    "keywords:frequency": lambda text, args: _satisfies_relation(
+        _count_matches(str(args["keyword"]).strip(), text), args, "relation", "frequency"
     ),
-    "keywords:forbidden_words": lambda text, a: (
-        not any(_count_matches(rf"\b{word}\b", text) for word in _words_argument(a, "forbidden_words"))
+    "keywords:forbidden_words": lambda text, args: (
+        not any(_count_matches(rf"\b{word}\b", text) for word in _as_words(args["forbidden_words"]))
     ),
     "keywords:letter_frequency": _has_letter_frequency,
-    "language:response_language": lambda text, a: _detect_language(text) in ("", a["language"]),
-    SENTENCE_COUNT: lambda text, a: _satisfies_relation(
-        len(_sentence_tokenizer().tokenize(text)), a, "relation", "num_sentences"
+    "language:response_language": lambda text, args: _detect_language(text) in ("", args["language"]),
+    SENTENCE_COUNT: lambda text, args: _satisfies_relation(
+        len(_sentence_tokenizer().tokenize(text)), args, "relation", "num_sentences"
     ),
     "length_constraints:number_paragraphs": _has_required_paragraphs,
-    "length_constraints:number_words": lambda text, a: _satisfies_relation(
-        len(re.findall(r"\w+", text)), a, "relation", "num_words"
+    "length_constraints:number_words": lambda text, args: _satisfies_relation(
+        len(re.findall(r"\w+", text)), args, "relation", "num_words"
     ),
     "length_constraints:nth_paragraph_first_word": _has_required_first_word,
-    "detectable_content:number_placeholders": lambda text, a: (
-        len(re.findall(r"\[.*?\]", text)) >= int(a["num_placeholders"])
+    "detectable_content:number_placeholders": lambda text, args: (
+        len(re.findall(r"\[.*?\]", text)) >= int(args["num_placeholders"])
     ),
     "detectable_content:postscript": _has_postscript,
-    "detectable_format:number_bullet_lists": lambda text, a: (
+    "detectable_format:number_bullet_lists": lambda text, args: (
         len(re.findall(r"^\s*\*[^\*].*$", text, re.MULTILINE))
         + len(re.findall(r"^\s*-.*$", text, re.MULTILINE))
-        == int(a["num_bullets"])
+        == int(args["num_bullets"])
     ),
-    "detectable_format:constrained_response": lambda text, a: any(
+    "detectable_format:constrained_response": lambda text, args: any(
         option in text for option in _CONSTRAINED_RESPONSES
     ),
-    "detectable_format:number_highlighted_sections": lambda text, a: (
-        _count_highlights(text) >= int(a["num_highlights"])
+    "detectable_format:number_highlighted_sections": lambda text, args: (
+        _count_highlights(text) >= int(args["num_highlights"])
     ),
     "detectable_format:multiple_sections": _has_sections,
     "detectable_format:json_format": _is_json,
-    "detectable_format:title": lambda text, a: any(
+    "detectable_format:title": lambda text, args: any(
         title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", text)
     ),
     "combination:two_responses": _has_two_responses,
-    "combination:repeat_prompt": lambda text, a: (
-        text.strip().lower().startswith(str(a["prompt_to_repeat"]).strip().lower())
+    "combination:repeat_prompt": lambda text, args: (
+        text.strip().lower().startswith(str(args["prompt_to_repeat"]).strip().lower())
     ),
-    "startend:end_checker": lambda text, a: (
-        text.strip().strip('"').lower().endswith(str(a["end_phrase"]).strip().lower())
+    "startend:end_checker": lambda text, args: (
+        text.strip().strip('"').lower().endswith(str(args["end_phrase"]).strip().lower())
     ),
-    "change_case:capital_word_frequency": lambda text, a: _satisfies_relation(
-        _count_capital_words(text), a, "capital_relation", "capital_frequency"
+    "change_case:capital_word_frequency": lambda text, args: _satisfies_relation(
+        _count_capital_words(text), args, "capital_relation", "capital_frequency"
     ),
-    "change_case:english_capital": lambda text, a: text.isupper() and _detect_language(text) in ("", "en"),
-    "change_case:english_lowercase": lambda text, a: text.islower() and _detect_language(text) in ("", "en"),
-    "punctuation:no_comma": lambda text, a: "," not in text,
-    "startend:quotation": lambda text, a: (
+    "change_case:english_capital": lambda text, args: text.isupper() and _detect_language(text) in ("", "en"),
+    "change_case:english_lowercase": lambda text, args: (
+        text.islower() and _detect_language(text) in ("", "en")
+    ),
+    "punctuation:no_comma": lambda text, args: "," not in text,
+    "startend:quotation": lambda text, args: (
         (stripped := text.strip())[:1] == stripped[-1:] == '"' and len(stripped) > 1
     ),
 }
@@ -201,32 +202,35 @@ def _is_quoted(text: str, arguments: Arguments) -> bool:
 
 
 CORRECTED: dict[str, Rule] = OFFICIAL | {
-    "keywords:existence": lambda text, a: all(
-        _count_whole_word(word, text) for word in _words_argument(a, "keywords")
+    "keywords:existence": lambda text, args: all(
+        _count_whole_word(word, text) for word in _as_words(args["keywords"])
     ),
-    "keywords:frequency": lambda text, a: _satisfies_relation(
-        _count_whole_word(str(a["keyword"]), text), a, "relation", "frequency"
+    "keywords:frequency": lambda text, args: _satisfies_relation(
+        _count_whole_word(str(args["keyword"]), text), args, "relation", "frequency"
     ),
-    "keywords:forbidden_words": lambda text, a: (
-        not any(_count_whole_word(word, text) for word in _words_argument(a, "forbidden_words"))
+    "keywords:forbidden_words": lambda text, args: (
+        not any(_count_whole_word(word, text) for word in _as_words(args["forbidden_words"]))
     ),
-    "language:response_language": lambda text, a: _detect_language(text) == a["language"],
-    "detectable_content:number_placeholders": lambda text, a: (
-        len(re.findall(r"\[[^\[\]\n]+\](?![(\[])", text)) >= int(a["num_placeholders"])
+    "language:response_language": lambda text, args: _detect_language(text) == args["language"],
+    "detectable_content:number_placeholders": lambda text, args: (
+        len(re.findall(r"\[[^\[\]\n]+\](?![(\[])", text)) >= int(args["num_placeholders"])
     ),
-    "detectable_content:postscript": lambda text, a: any(
-        line.lstrip("*_ ").lower().startswith(str(a["postscript_marker"]).strip().lower().rstrip("."))
+    "detectable_content:postscript": lambda text, args: any(
+        line.lstrip("*_ ").lower().startswith(str(args["postscript_marker"]).strip().lower().rstrip("."))
         for line in text.splitlines()
     ),
-    "detectable_format:number_bullet_lists": lambda text, a: (
-        len(re.findall(r"^[ \t]*[*\-+•][ \t]+\S", text, re.MULTILINE)) == int(a["num_bullets"])
+    "detectable_format:number_bullet_lists": lambda text, args: (
+        len(re.findall(r"^[ \t]*[*\-+•][ \t]+\S", text, re.MULTILINE)) == int(args["num_bullets"])
     ),
-    "detectable_format:number_highlighted_sections": lambda text, a: (
-        len(re.findall(r"(?<!\*)(\*{1,3})(?![\s*])[^\n*]*[^\s*]\1(?!\*)", text)) >= int(a["num_highlights"])
+    "detectable_format:number_highlighted_sections": lambda text, args: (
+        len(re.findall(r"(?<!\*)(\*{1,3})(?![\s*])[^\n*]*[^\s*]\1(?!\*)", text))
+        >= int(args["num_highlights"])
     ),
-    "change_case:english_capital": lambda text, a: text.isupper() and _detect_language(text.lower()) == "en",
-    "change_case:english_lowercase": lambda text, a: text.islower() and _detect_language(text) == "en",
-    "punctuation:no_comma": lambda text, a: not re.search("[,，、]", text),
+    "change_case:english_capital": lambda text, args: (
+        text.isupper() and _detect_language(text.lower()) == "en"
+    ),
+    "change_case:english_lowercase": lambda text, args: text.islower() and _detect_language(text) == "en",
+    "punctuation:no_comma": lambda text, args: not re.search("[,，、]", text),
     "startend:quotation": _is_quoted,
 }
 """Instruction type -> the rule with upstream's defects corrected."""

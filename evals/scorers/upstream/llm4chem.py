@@ -8,8 +8,8 @@ Differences from upstream: InChIs are computed from the cleaned molecule, not fr
 1,500 answers by MolT5 and 62 edge cases); captions are split into words, not into SciBERT's word pieces, whose vocabulary
 is not on a package index.
 
-Tasks: in I2F, I2S, S2F and S2I the letters stand for IUPAC name, SMILES and formula; molecule generation (MG), forward
-synthesis (FS), retrosynthesis (RS).
+Tasks: I2F, I2S, S2F and S2I convert between IUPAC name, SMILES and formula; MG is molecule generation, FS forward
+synthesis, RS retrosynthesis.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ _MoleculeAndInchis = tuple[Any, frozenset[str]]
 
 
 def _fragments(smiles: str) -> _MoleculeAndInchis | None:
-    """Return a molecule, cleaned as upstream does, and the InChIs of its fragments; None if it is invalid."""
+    """Return a molecule, cleaned as by upstream, and the InChIs of its fragments; None if it is invalid."""
     rd = rdkit()
     fragments = []
     for fragment_smiles in smiles.split("."):

@@ -76,7 +76,7 @@ class Official(Struct, frozen=True):
 
 
 class Strict(Struct, frozen=True):
-    """Scores the stated option, or the stated number to the precision of the gold number."""
+    """Scores the stated option, the stated number to the precision of the gold number, or the stated list of numbers."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -92,7 +92,7 @@ def _same_answer(gold: str, answer: str, meta: dict[str, object]) -> bool:
         return _find_numbers(gold) == _find_numbers(answer)
     target, stated = _parse_float(gold), extract.number(answer)
     if target is None or stated is None:
-        return False  # no number, or several
+        return False  # the answer has no number, or several
     digits = int(float(str(meta.get("precision") or 0))) if meta.get("answer_type") == "float" else 0
     tolerance = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
     return abs(target - stated) <= tolerance

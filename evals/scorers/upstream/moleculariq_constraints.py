@@ -1,4 +1,4 @@
-"""Check constraints on a stated molecule with the authors' package `moleculariq_core`, if it is installed.
+"""Check whether a stated molecule satisfies constraints; needs the authors' package `moleculariq_core`.
 
 The properties (ring systems, oxidation states, 135 functional groups, 58 reaction templates) are defined only by that
 package, which is on GitHub (MIT, ml-jku/moleculariq-core), not on PyPI.
