@@ -268,7 +268,8 @@ class TokenLikelihoods(NamedTuple):
     """Likelihoods that a model assigns to the tokens of a given reply; arrays of equal length, one value per token.
 
     `above` and `mass` refer to the recorded decoding: a token sampled from the model has the probability integral transform
-    `above + V * mass`, with V uniform on (0, 1). At temperature 0, `above` and `mass` are 0 and 1 for the first choice, else 1 and 0.
+    `above + V * mass`, with V uniform on (0, 1). At temperature 0, `above` and `mass` are 0 and 1 for the first choice, and
+    1 and 0 for any other token.
     """
 
     logprob: Floats

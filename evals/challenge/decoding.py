@@ -13,7 +13,7 @@ from evals.seams import Decoding
 from evals.types import Sampling
 
 LLAMA_CPP_DEFAULTS = Sampling(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05)
-"""Defaults of llama.cpp (`common_params_sampling` in common/common.h), which applies the temperature after top-k, top-p and min-p."""
+"""Defaults of llama.cpp (`common_params_sampling` in common/common.h), which applies the temperature last."""
 GREEDY_BELOW = 1e-5
 """Temperatures below this are greedy, as in vLLM (`_SAMPLING_EPS` in vllm/v1/sample)."""
 NEUTRAL_VALUES: Mapping[str, Any] = {
@@ -39,7 +39,7 @@ TEMPLATE_ARGUMENTS = frozenset(
 
 
 def sampling_of(config: Config) -> Sampling:
-    """Return the sampling with the extra request fields applied; raises UsageError for a field whose effect cannot be computed."""
+    """Return the sampling parameters after the extra request fields; raises UsageError if a field's effect cannot be computed."""
     sampling, fields = config.sampling, dict(config.sampling.extra)
     template = fields.pop("chat_template_kwargs", {})
     _check_template(template)

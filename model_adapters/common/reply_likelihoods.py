@@ -1,4 +1,4 @@
-"""Likelihoods of recorded replies under a checkpoint in this process: one forward pass over prompt and reply. All calls block."""
+"""Likelihoods of recorded replies under a checkpoint in this process: one forward pass over prompt and reply. Calls block."""
 
 from __future__ import annotations
 

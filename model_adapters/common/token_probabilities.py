@@ -89,6 +89,6 @@ def _drawable_mask(logprobs: Any, top: Any, decoding: Decoding) -> Any:
 
 
 def make_likelihoods(five_columns: Any, recorded: int | None) -> TokenLikelihoods:
-    """Return the likelihoods with the given `columns`; `recorded`: see `TokenLikelihoods.recorded_tokens`."""
+    """Return the likelihoods with the given `columns`; `recorded`: the recorded number of tokens."""
     logprob, rank, gap, above, mass = (column.numpy() for column in five_columns)
     return TokenLikelihoods(logprob, rank, gap, above, mass, recorded_tokens=recorded)

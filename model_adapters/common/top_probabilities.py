@@ -44,7 +44,7 @@ class _DrawableTokens(NamedTuple):
 def make_likelihoods(
     positions: Sequence[Position], decoding: Decoding, vocabulary: int, recorded: int | None
 ) -> TokenLikelihoods:
-    """Return the likelihoods of a reply; `vocabulary`: upper bound on its size; `recorded`: see `TokenLikelihoods.recorded_tokens`."""
+    """Return the likelihoods of a reply; `vocabulary`: upper bound on its size; `recorded`: the recorded number of tokens."""
     import numpy as np
 
     table = (
