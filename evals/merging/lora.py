@@ -64,7 +64,8 @@ class Adapter:
 
     def bind(self, base: Mapping[str, StoredTensor]) -> None:
         """Find the base's tensor for each tensor of the adapter; raises UsageError if there is none, or of another shape."""
-        shapes = self._tensor_shapes()
+        with open_file(self.files[0], label=self.label) as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
         halves: dict[str, dict[str, str]] = {}
         for name in shapes:
             if match := _FACTOR_NAME.fullmatch(name):
@@ -84,13 +85,9 @@ class Adapter:
             (rank, inputs), (outputs, inner) = shapes[half["A"]], shapes[half["B"]]
             if (outputs, inputs) != base[target].shape or rank != inner:
                 raise UsageError(
-                    f"{self.label}: {target} is {outputs} x {inputs}, but {_format_shape(base[target].shape)} in the base"
+                    f"{self.label}: {target} is {outputs} x {inputs}, but {' x '.join(map(str, base[target].shape)) or 'a scalar'} in the base"
                 )
             self.pairs[target] = FactorPair(half["A"], half["B"], self._scale(target, rank))
-
-    def _tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        with open_file(self.files[0], label=self.label) as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
 
     def _find_target(self, name: str, base: Mapping[str, StoredTensor]) -> str:
         """Return the name of a tensor in the base, which may have another prefix, since prefixes differ between model classes."""
@@ -144,7 +141,3 @@ class Adapter:
     def changes(self, name: str) -> bool:
         """Return whether the LoRA changes a tensor of the base."""
         return name in self.pairs or name in self.replacements
-
-
-def _format_shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a scalar"

@@ -53,7 +53,8 @@ class Merger:
     def tensor(self, name: str) -> torch.Tensor:
         """Return a tensor of the result, which the next call overwrites; raises UsageError if it is not finite."""
         recipe = self._recipe
-        if not checks.is_merged(name, self._base, recipe.exclude) or not self._is_changed(name):
+        is_changed = any(not isinstance(e, Adapter) or e.changes(name) for e in self._experts.values())
+        if not is_changed or not checks.is_merged(name, self._base, recipe.exclude):
             return self._base_tensor(name)
         call = self._call(name, self._global_ties)  # before this tensor is read into the buffers
         weights = self._base_weights(name)
@@ -71,9 +72,6 @@ class Merger:
         if dtype_of(self._base.tensors[name]) is not None:
             require_finite(stored, f"{self._base.label}: {name}")
         return stored
-
-    def _is_changed(self, name: str) -> bool:
-        return any(not isinstance(e, Adapter) or e.changes(name) for e in self._experts.values())
 
     def _call(self, name: str, global_ties: GlobalTies | None) -> Call:
         recipe = self._recipe

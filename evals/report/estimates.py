@@ -94,7 +94,8 @@ def summarize(
             continue
         counts[brief_verdict(brief, scorers[0])] += 1
         truncated += brief.stop == "length"
-        forms[_answer_form(brief, scorers[0])] += 1
+        if isinstance(score := brief.scores.get(scorers[0]), Score) and score.form:
+            forms[score.form] += 1
         for kind in ("input", "output", "reasoning", "cached"):
             if (count := getattr(brief, kind)) is not None:
                 tokens[kind] += count
@@ -104,7 +105,6 @@ def summarize(
     expected = len(golds) * repeats
     if absent := expected - counts.total():
         counts["absent"] = absent
-    del forms[""]
     estimates: list[Estimate] = []
     for metric in at_repeats(metrics, repeats):
         scored_points = by_scorer[metric.scorer or scorers[0]]
@@ -114,11 +114,6 @@ def summarize(
         coverage=len(by_scorer[scorers[0]]) / expected if expected else 0.0, estimates=tuple(estimates),
         forms=dict(forms.most_common()),
     )  # fmt: skip
-
-
-def _answer_form(brief: Brief, scorer: str) -> str:
-    score = brief.scores.get(scorer)
-    return score.form if isinstance(score, Score) else ""
 
 
 def brief_verdict(brief: Brief, scorer: str) -> str:

@@ -62,7 +62,6 @@ def unmeasured_groups(
 
 
 def _has_value(points: Sequence[Point], metric: Metric) -> bool:
-    """Return whether a metric has a value for these points of one sample."""
     try:
         metric.of(points)
     except ValueError:

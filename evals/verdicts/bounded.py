@@ -153,7 +153,6 @@ def probability_below_zero(terms: Array, counts: Array | None = None) -> Array:
 
 
 def _weighted_row_sums(counts: Array, terms: Array) -> Array:
-    """Return the sum of each row's terms, weighted by their counts."""
     import numpy as np
 
     sums: Array = np.einsum("ij,ij->i", counts, terms)

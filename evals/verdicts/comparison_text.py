@@ -36,7 +36,11 @@ def _two_run_sentence(headlines: Sequence[Row]) -> str:
     """Return a sentence on two runs: the suites on which B is better, worse, or not significantly different."""
     name = f"B ({headlines[0].model_b})" if headlines[0].model_b != headlines[0].model_a else "B"
     suite_count = len(headlines)
-    significant = sorted(filter(_is_significant, headlines), key=_difference_size, reverse=True)
+    significant = sorted(
+        filter(_is_significant, headlines),
+        key=lambda row: abs(row.difference or 0.0) if row.unit == "fraction" else 0.0,
+        reverse=True,
+    )
     clauses = [
         _difference_clause(row, family_size=suite_count, is_first=not index)
         for index, row in enumerate(significant)
@@ -61,17 +65,10 @@ def _is_significant(row: Row) -> bool:
     return row.difference is not None and p is not None and p < ALPHA
 
 
-def _is_better(row: Row) -> bool:
-    return (row.difference or 0.0) > 0 if row.better == "higher" else (row.difference or 0.0) < 0
-
-
-def _difference_size(row: Row) -> float:
-    return abs(row.difference or 0.0) if row.unit == "fraction" else 0.0
-
-
 def _difference_clause(row: Row, *, family_size: int, is_first: bool) -> str:
     """Return a clause on one suite; only the first of a sentence has a verb, and names the interval's level and adjustment."""
-    direction = "better" if _is_better(row) else "worse"
+    sign = 1 if row.better == "higher" else -1
+    direction = "better" if sign * (row.difference or 0.0) > 0 else "worse"
     interval = _interval_clause(row, family_size, is_first=is_first)
     return f"{'is ' if is_first else ''}{_format_points(abs(row.difference or 0.0), row.unit)} {direction} on {row.suite} ({interval})"
 

@@ -206,7 +206,6 @@ def _imputed_values(control: SuiteRun, metric: Metric, sample_ids: Sequence[str]
 
 
 def _variance_of_mean(values: Floats, codes: NDArray[np.intp]) -> float:
-    """Return the cluster-robust variance of a mean."""
     return cluster_variance(values - values.mean(), codes, int(codes.max()) + 1) / len(values) ** 2
 
 

@@ -102,7 +102,6 @@ def _sum_of_squared_weights(pairing: Pairing, common_ids: set[str]) -> float:
 
 
 def _headline_over(run: SuiteRun, *, sample_ids: set[str]) -> float:
-    """Return a run's headline score over the given samples."""
     side = merge_joint_samples(run.side_of(run.headline), run.headline)
     kept_side = side._replace(
         golds={sample_id: gold for sample_id, gold in side.golds.items() if sample_id in sample_ids}

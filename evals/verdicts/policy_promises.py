@@ -33,14 +33,14 @@ def make_promise(policy_file: Path, options: Options, *, suites: Sequence[str] =
 
 def promise_remarks(candidate: Sequence[SuiteRun], policy: Policy) -> list[str]:
     """Return a line for each run with a promise: whether it was kept under this policy."""
-    return [_promise_remark(suite_run, policy) for suite_run in candidate if suite_run.promise != NONE]
-
-
-def _promise_remark(suite_run: SuiteRun, policy: Policy) -> str:
-    status = suite_run.promise
-    if suite_run.promised_policy != policy.sha256:
-        status = f"{BROKEN}: the policy changed" if status == KEPT else f"{status}; the policy changed"
-    return f"{suite_run.suite}: promise {status}"
+    lines = []
+    for suite_run in candidate:
+        if (status := suite_run.promise) == NONE:
+            continue
+        if suite_run.promised_policy != policy.sha256:
+            status = f"{BROKEN}: the policy changed" if status == KEPT else f"{status}; the policy changed"
+        lines.append(f"{suite_run.suite}: promise {status}")
+    return lines
 
 
 def _promised_suites(entry: Entry, policy: Policy, options: Options) -> list[PromisedSuite]:
