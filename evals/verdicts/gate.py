@@ -242,7 +242,7 @@ def verdicts(
 
 
 def _judge_case(
-    case: Case, claims: _Claims, p_regression: float | None, policy: Policy, noise: float | None
+    case: Case, claims: _Claims, p_regression: float | None, policy: Policy, limit: float | None
 ) -> SuiteVerdict:
     alarm, prevents_pass = _gain_alarm(case, claims, policy.alpha)
     verdict, reasons = _verdict_and_reasons(case, claims, p_regression, policy)
@@ -259,7 +259,7 @@ def _judge_case(
         margin=case.rule.margin, better=case.metric.better, unit=case.metric.unit,
         n=sum(len(pairing.rows_of(None)) for pairing in case.pairings), coverage=candidate, coverage_baseline=baseline,
         p_pass=claims.p_pass, p_regression=p_regression, estimand=case.estimand,
-        method=claims.observed.test if claims.observed else "", alarm=alarm, noise=noise,
+        method=claims.observed.test if claims.observed else "", alarm=alarm, noise=limit,
     )  # fmt: skip
 
 

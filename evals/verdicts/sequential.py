@@ -25,7 +25,7 @@ from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets
 from evals.verdicts.formatting import format_interval, format_size
-from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, overall_verdict
+from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, displayed_verdict, overall_verdict
 from evals.verdicts.gate_cases import metric_of
 from evals.verdicts.pairs import Side, reduce_sample, reduce_samples
 from evals.verdicts.policy import Entry, Policy
@@ -266,7 +266,8 @@ class SequentialGate:
         """Return the verdict so far and the confidence sequence's limits, for the progress bar."""
         test = self.tests[job]
         low, high = self._difference_limits(test)
-        return f"{self.verdict_of(test)} so far, difference in {format_interval(low, high, test.metric.unit)}"
+        verdict = displayed_verdict(self.verdict_of(test))
+        return f"{verdict} so far, difference in {format_interval(low, high, test.metric.unit)}"
 
     def _difference_limits(self, test: SuiteTest) -> tuple[float, float]:
         low, high = test.bets.limits(self.alpha)
@@ -289,6 +290,7 @@ class SequentialGate:
         )  # fmt: skip
 
     def _sample_counts(self) -> list[str]:
+        """Return a note for each suite on the number of samples that were processed."""
         return [
             f"{test.entry.name}: decided after {test.processed} of {len(test.weights)} samples"
             if self.verdict_of(test) != "cannot tell"
