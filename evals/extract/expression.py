@@ -28,7 +28,7 @@ _MAX_WORDS = 4
 
 
 def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated expression; the value is a tuple of versions, first with and then without a trailing explanation."""
+    """Read the stated expression; the value is a tuple: the answer, then versions without a trailing explanation."""
     return read_answer(half_width(text), _parse_expression, truncated=truncated)
 
 

@@ -34,7 +34,7 @@ _MAX_SENTENCE_CHARS = 240
 
 
 def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated free-form answer; the value is a tuple of versions, first with and then without a trailing explanation."""
+    """Read the stated free-form answer; the value is a tuple: the answer, then versions without a trailing explanation."""
     return read_answer(half_width(text), _parse_free_text, truncated=truncated)
 
 

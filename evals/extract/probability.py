@@ -32,10 +32,8 @@ def probability(text: str) -> float | None:
         value = _VALUE.match(text, begin, begin + 120)
         if value is not None:
             answer = value
-    return None if answer is None else _value_in_bounds(answer)
-
-
-def _value_in_bounds(value: re.Match[str]) -> float | None:
-    power = int((value["exponent"] or value["ten"] or "0").replace("−", "-"))
-    probability = float(value["number"].replace(",", ".")) * 10.0**power / (100 if value["percent"] else 1)
-    return probability if 0 <= probability <= 1 else None
+    if answer is None:
+        return None
+    power = int((answer["exponent"] or answer["ten"] or "0").replace("−", "-"))
+    stated_value = float(answer["number"].replace(",", ".")) * 10.0**power / (100 if answer["percent"] else 1)
+    return stated_value if 0 <= stated_value <= 1 else None

@@ -80,7 +80,7 @@ def _parse_yes_no(content: str, form: Form) -> Any:
 
 
 def _read_prose(text: str) -> Reading | None:
-    """Read a reply without an answer statement: the last yes or no that is an answer, or else a verdict such as "It is false."."""
+    """Read a reply without an answer statement: its last yes or no that is an answer, or else a verdict ("It is false.")."""
     begin = max(0, len(text) - MAX_CHARS)
     text_begin = begin + len(text[begin:]) - len(text[begin:].lstrip())
     answer: Reading | None = None

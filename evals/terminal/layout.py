@@ -27,7 +27,7 @@ class Column(NamedTuple):
     drop: int = 0
     """Columns with the highest value are dropped first if the table is too wide; 0: never."""
     spill: int = 0
-    """First column only: a wider cell gets its own line above the row; 0: never."""
+    """First column only: width to which it may shrink; a wider cell then gets its own line above the row. 0: never."""
     no_wrap: bool = False
     """Whether cells are never wrapped."""
 

@@ -116,11 +116,10 @@ def _pool_seeds(cards: Sequence[Card]) -> RunRow:
         return RunRow(cards=tuple(cards), headline=newest)
     headline = structs.replace(
         newest,
-        value=_mean([headline.value for headline in headlines]),
-        low=_mean([headline.low for headline in headlines]),
-        high=_mean([headline.high for headline in headlines]),
-        worst=_mean([headline.worst for headline in headlines]),
-        best=_mean([headline.best for headline in headlines]),
+        **{
+            name: _mean([getattr(headline, name) for headline in headlines])
+            for name in ("value", "low", "high", "worst", "best")
+        },
         n=sum(headline.n for headline in headlines),
         method="mean over seeds; the interval is the mean of their intervals",
     )

@@ -1,6 +1,6 @@
 """One sample of a run in full: prompt, reply with the extracted answer marked, gold answer, verdict and reason.
 
-Gated suites are shown with ids, letters and verdicts only.
+Of gated suites, only ids, letters and verdicts are shown.
 """
 
 from __future__ import annotations
