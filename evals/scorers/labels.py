@@ -141,7 +141,7 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
     positive = columns.positive
     score = np.where(columns.answered, columns.score, (positive == (columns.value == 1.0)).astype(float))
     if np.isnan(score).any():
-        raise ValueError("ROC-AUC needs a score for each reply; there are only labels")
+        raise ValueError("ROC-AUC needs a score for each reply; some replies have only a label")
     levels, level_indices = np.unique(score, return_inverse=True)
     positive_weights = np.bincount(level_indices, weights=weights * positive, minlength=len(levels))
     negative_weights = np.bincount(level_indices, weights=weights * ~positive, minlength=len(levels))

@@ -48,12 +48,12 @@ _DASHES_PRIMES_BRACKETS = str.maketrans(
     | dict.fromkeys("[{", "(")
     | dict.fromkeys("]}", ")")
 )
-_MARKUP = re.compile(
+_MARKUP_OR_GREEK_COMMAND = re.compile(
     r"</?(?:i|b|em|strong|su[bp]|span)>|\\(?:text|textit|mathit|mathrm|textbf|emph|mathbf)\s?\{([^{}]{0,200})\}|\\(alpha|beta|gamma|delta|omega|lambda)\b\s?"
 )
-_PRIME = re.compile(r"(\d)('+)([a-h])(?=[rsez,)-])")
+_PRIME_BEFORE_LETTER = re.compile(r"(\d)('+)([a-h])(?=[rsez,)-])")
 """A prime before the letter of a locant, as in 3'a, which is normalised to 3a'."""
-_RACEMATE = re.compile(r"^(?:\(±\)|\(\+/-\)|±|rac|racemic)[-\s]")
+_RACEMATE_PREFIX = re.compile(r"^(?:\(±\)|\(\+/-\)|±|rac|racemic)[-\s]")
 _STEREO_LOCANT = re.compile(r"(?<![\w'(])(\d+[a-h]?'*)([EZ])(?=[,-])")
 
 
@@ -76,7 +76,7 @@ def same_name(answer: str, gold: str) -> bool:
 
 def normalise_name(text: str) -> tuple[str, ...]:
     """Return the components of a name, split at `;` and sorted, with punctuation, case, spacing and spelling normalised."""
-    text = _MARKUP.sub(lambda match: match[1] or match[2] or "", text[:MAX_CHARS])
+    text = _MARKUP_OR_GREEK_COMMAND.sub(lambda match: match[1] or match[2] or "", text[:MAX_CHARS])
     text = unicodedata.normalize(
         "NFKC", text.replace("″", "''").replace('"', "''").translate(_DASHES_PRIMES_BRACKETS)
     )
@@ -85,7 +85,7 @@ def normalise_name(text: str) -> tuple[str, ...]:
         text = text.replace(greek, latin)
     for british, american in _BRITISH_AND_AMERICAN:
         text = text.replace(british, american)
-    text = _RACEMATE.sub("", _PRIME.sub(r"\1\3\2", text.strip()))
+    text = _RACEMATE_PREFIX.sub("", _PRIME_BEFORE_LETTER.sub(r"\1\3\2", text.strip()))
     text = re.sub(r"\s{0,99}([-,()\[\]'~])\s{0,99}", r"\1", text.replace("*", "").replace("$", ""))
     components = (" ".join(component.split()).strip(" .") for component in text.split(";"))
     return tuple(sorted(filter(None, components)))

@@ -284,7 +284,7 @@ def test_the_area_under_hard_labels_is_the_balanced_accuracy() -> None:
 
 
 def test_the_area_needs_a_score_and_says_so() -> None:
-    with pytest.raises(ValueError, match="needs a score for each reply; there are only labels"):
+    with pytest.raises(ValueError, match="needs a score for each reply; some replies have only a label"):
         labels.roc_auc([point(1.0, "yes", answer="yes"), point(1.0, "no", answer="no")])
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 EVAL_NAMES = frozenset({"eval", "exec", "parse_expr", "sympify", "__import__"})
-PROCESS_MODULES = frozenset({"subprocess", "pickle", "marshal", "ctypes"})
+UNSAFE_MODULES = frozenset({"subprocess", "pickle", "marshal", "ctypes"})
 COMMAND_FUNCTIONS = frozenset({"system", "popen", "execv", "execve", "spawnl", "spawnv"})
+"""Functions of `os` that run commands."""
 UNSAFE_METRICS = frozenset({"code_eval", "apps_metric"})
 """Metrics of the package `evaluate` that execute code."""
 
@@ -66,13 +67,13 @@ def _dangerous_name(node: ast.AST) -> str:
             return function.id
         if isinstance(function, ast.Attribute):
             owner = function.value.id if isinstance(function.value, ast.Name) else ""
-            if owner in PROCESS_MODULES or (owner == "os" and function.attr in COMMAND_FUNCTIONS):
+            if owner in UNSAFE_MODULES or (owner == "os" and function.attr in COMMAND_FUNCTIONS):
                 return f"{owner}.{function.attr}"
             if function.attr in {"parse_expr", "sympify"} or (
                 owner == "builtins" and function.attr in EVAL_NAMES
             ):
                 return function.attr
-    if isinstance(node, ast.ImportFrom) and node.module in PROCESS_MODULES:
+    if isinstance(node, ast.ImportFrom) and node.module in UNSAFE_MODULES:
         return str(node.module)
     if (
         isinstance(node, ast.Name)

@@ -37,14 +37,8 @@ def options_lamalab(text: str, options: Sequence[str]) -> tuple[str, ...] | None
 
     A tag with an option's text, as in `[ANSWER]C2v[/ANSWER]`, is not read; upstream then calls a language model.
     """
-    letters = sorted(
-        {
-            letter
-            for letter_list in _tagged_letters(text[-MAX_CHARS:])
-            for letter in re.findall("[A-Z]", letter_list)
-        }
-    )
-    return tuple(letters) or None
+    letters = set(re.findall("[A-Z]", " ".join(_tagged_letters(text[-MAX_CHARS:]))))
+    return tuple(sorted(letters)) or None
 
 
 def _tagged_letters(text: str) -> Iterator[str]:
