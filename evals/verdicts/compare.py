@@ -252,18 +252,18 @@ def _compare_suite(
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
     compared = []
     for metric in sorted(shared if detail else [a.headline], key=lambda metric: not metric.headline):
-        pairs = Pairing(_cached_reduction(a, metric, cache), _cached_reduction(b, metric, cache), metric)
-        if pairs.unshared_count:
-            notes.append(pairs.note_on_unshared(a.suite))
-        whole_suite = compare_metric(a, b, pairs, estimand=estimand, limit=limit)
+        pairing = Pairing(_cached_reduction(a, metric, cache), _cached_reduction(b, metric, cache), metric)
+        if pairing.unshared_count:
+            notes.append(pairing.note_on_unshared(a.suite))
+        whole_suite = compare_metric(a, b, pairing, estimand=estimand, limit=limit)
         row = whole_suite.row
         if metric.headline and row.clusters < min(FEW_CLUSTERS, row.n):
             clusters = "one cluster" if row.clusters == 1 else f"{row.clusters} clusters"
             notes.append(f"{a.suite}: {row.n} samples in only {clusters}: the interval is rough")
         compared.append(whole_suite)
-        groups = sorted({row.group for row in pairs.rows})
+        groups = sorted({row.group for row in pairing.rows})
         if metric.headline and detail and len(groups) > 1:
-            compared += [compare_metric(a, b, pairs, group=group, estimand=estimand) for group in groups]
+            compared += [compare_metric(a, b, pairing, group=group, estimand=estimand) for group in groups]
     return compared
 
 
@@ -277,7 +277,7 @@ def _cached_reduction(run: SuiteRun, metric: Metric, cache: ReducedRuns) -> Redu
 def compare_metric(
     a: SuiteRun,
     b: SuiteRun,
-    pairs: Pairing,
+    pairing: Pairing,
     *,
     group: str = "",
     estimand: Estimand = "items-like-these",
@@ -285,24 +285,24 @@ def compare_metric(
 ) -> RowWithEvidence:
     """Compare two runs by one metric, within one group if given."""
     group_filter = group or None
-    observed = pairs.evidence(group=group_filter)
-    evidence = evidence_of(pairs, estimand, group=group_filter, limit=limit)
+    observed = pairing.evidence(group=group_filter)
+    evidence = evidence_of(pairing, estimand, group=group_filter, limit=limit)
     low, high = (evidence.interval(LEVEL) if evidence else None) or (None, None)
     estimable = evidence if low is not None else None
     unknown_noise = "within-item noise unknown (needs repeats in both runs, or a repeatability report)"
     test = evidence.test if evidence else unknown_noise if observed else "nothing paired"
-    value_a, value_b = pairs.values(group_filter)
+    value_a, value_b = pairing.values(group_filter)
     value = observed.value if observed else None
-    worst, best = (value, value) if observed and pairs.is_complete else pairs.bounds(group_filter)
-    wins, losses, ties = pairs.tally(group_filter) or (None, None, None)
-    rows, metric = pairs.rows_of(group_filter), pairs.metric
+    worst, best = (value, value) if observed and pairing.is_complete else pairing.bounds(group_filter)
+    wins, losses, ties = pairing.tally(group_filter) or (None, None, None)
+    rows, metric = pairing.rows_of(group_filter), pairing.metric
     row = Row(
         a=a.run, b=b.run, model_a=a.model, model_b=b.model, suite=a.suite, protocol=a.protocol, metric=metric.name,
         group=group, value_a=value_a, value_b=value_b, difference=value, low=low, high=high,
-        p=estimable.p_equal() if estimable else None, test=test, estimand=estimand, n=len(rows), repeats_a=pairs.a.repeats,
-        repeats_b=pairs.b.repeats, clusters=len({row.cluster for row in rows}), wins=wins, losses=losses, ties=ties,
-        better=metric.better, unit=metric.unit, headline=metric.headline and not group, coverage_a=pairs.coverage_a,
-        coverage_b=pairs.coverage_b, worst=worst, best=best,
+        p=estimable.p_equal() if estimable else None, test=test, estimand=estimand, n=len(rows), repeats_a=pairing.a.repeats,
+        repeats_b=pairing.b.repeats, clusters=len({row.cluster for row in rows}), wins=wins, losses=losses, ties=ties,
+        better=metric.better, unit=metric.unit, headline=metric.headline and not group, coverage_a=pairing.coverage_a,
+        coverage_b=pairing.coverage_b, worst=worst, best=best,
     )  # fmt: skip
     return RowWithEvidence(row, estimable)
 

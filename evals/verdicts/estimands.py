@@ -52,7 +52,7 @@ class ObservedDifference(NamedTuple):
 
 
 def evidence_of(
-    pairs: Pairing,
+    pairing: Pairing,
     estimand: Estimand,
     *,
     group: str | None = None,
@@ -63,37 +63,39 @@ def evidence_of(
 
     None if nothing is paired, or if the noise that `these-items` needs is unknown.
     """
-    evidence = pairs.evidence(group=group, missing=missing)
+    evidence = pairing.evidence(group=group, missing=missing)
     if evidence is None or estimand == "items-like-these":
         return evidence
     if estimand == "this-run":
         return ObservedDifference(evidence.value)
-    error = noise_error(pairs, group=group, limit=limit)
+    error = noise_error(pairing, group=group, limit=limit)
     if error is None:
         return None
-    return MeanDifference(evidence.value, error, NORMAL_DF, "within-item noise", pairs.metric.width)
+    return MeanDifference(evidence.value, error, NORMAL_DF, "within-item noise", pairing.metric.width)
 
 
-def noise_error(pairs: Pairing, *, group: str | None = None, limit: float | None = None) -> float | None:
+def noise_error(pairing: Pairing, *, group: str | None = None, limit: float | None = None) -> float | None:
     """Return the standard error of a difference over the models' own sampling on these items; None: unknown."""
-    if group is not None or not pairs.metric.headline:
+    if group is not None or not pairing.metric.headline:
         limit = None  # a repeatability limit is valid for the headline only
-    if pairs.metric.pool == "whole":
+    if pairing.metric.pool == "whole":
         return None if limit is None else sqrt(2) * limit / LIMIT_FACTOR
-    rows = pairs.rows_of(group)
-    is_macro = pairs.metric.pool == "macro" and group is None
+    rows = pairing.rows_of(group)
+    is_macro = pairing.metric.pool == "macro" and group is None
     weights = item_weights(len(rows), [row.group for row in rows] if is_macro else None)
-    variances_a, variances_b = (within_item_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
+    variances_a, variances_b = (
+        within_item_variances(side, pairing.metric) for side in (pairing.a, pairing.b)
+    )
     if variances_a is not None and variances_b is not None:
         sample_ids = [row.id for row in rows]
         variance = sum(
             weighted_variance(sample_ids, variances, weights) for variances in (variances_a, variances_b)
         )
     elif limit is not None:
-        variance = variance_from_report(limit / LIMIT_FACTOR, pairs.differences(rows), weights)
+        variance = variance_from_report(limit / LIMIT_FACTOR, pairing.differences(rows), weights)
     else:
         return None
-    return sqrt(floor_at_one_change(variance, weights, pairs.metric))
+    return sqrt(floor_at_one_change(variance, weights, pairing.metric))
 
 
 def variance_from_report(

@@ -59,9 +59,8 @@ class Case(NamedTuple):
     @property
     def coverage(self) -> tuple[float, float]:
         """Return the lowest coverage of the candidate and of the baseline over all suites."""
-        return min(pairs.coverage_b for pairs in self.pairings), min(
-            pairs.coverage_a for pairs in self.pairings
-        )
+        candidate = min(pairing.coverage_b for pairing in self.pairings)
+        return candidate, min(pairing.coverage_a for pairing in self.pairings)
 
     @property
     def excludes_missing(self) -> bool:

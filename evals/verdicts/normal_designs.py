@@ -7,36 +7,40 @@ from typing import TYPE_CHECKING
 from evals.errors import UsageError
 from evals.report import statistics as stats
 from evals.types import Point
+from evals.verdicts.estimands import NORMAL_DF
 from evals.verdicts.pairs import Pairing, resampled_statistic
 from evals.verdicts.simulated_designs import Claims, Design, Noise
 
 if TYPE_CHECKING:
     import numpy as np
 
+ONE_SE_LEVEL = 0.68
+"""Level of an interval that extends one standard error to each side."""
+
 
 class NormalDesign:
-    """A difference of which only the standard error is known, for a whole-run metric or a pool of suites."""
+    """A difference of which only the standard error (`error`) is known, for a whole-run metric or a pool of suites."""
 
     def __init__(self, error: float, clusters: int, noise: Noise | None = None) -> None:
         self.error, self.clusters = error, clusters
         self.noise = noise or Noise(error**2 * max(1, clusters), "standard error")
 
     @classmethod
-    def of(cls, pairs: Pairing, *, from_second_run: bool) -> NormalDesign:
+    def of(cls, pairing: Pairing, *, from_second_run: bool) -> NormalDesign:
         """Estimate the standard error from a second run, or from the baseline alone, assuming a correlation of one half."""
-        rows = pairs.rows_of(None)
+        rows = pairing.rows_of(None)
         clusters = len({row.cluster for row in rows})
-        evidence = pairs.evidence() if from_second_run else None
-        if evidence is not None and (limits := evidence.interval(0.68)) is not None:
+        evidence = pairing.evidence() if from_second_run else None
+        if evidence is not None and (limits := evidence.interval(ONE_SE_LEVEL)) is not None:
             error = max((limits[1] - limits[0]) / 2, 1e-12)
             return cls(error, clusters, Noise(error**2 * clusters, "second run"))
         by_cluster: dict[str, list[Point]] = {}
-        for point in pairs.a.points:
+        for point in pairing.a.points:
             by_cluster.setdefault(point.cluster, []).append(point)
-        statistic = resampled_statistic(pairs.metric, list(by_cluster.values()))
-        single_run = stats.bootstrap(len(by_cluster), statistic, seed=0, resamples=200, level=0.68)
+        statistic = resampled_statistic(pairing.metric, list(by_cluster.values()))
+        single_run = stats.bootstrap(len(by_cluster), statistic, seed=0, resamples=200, level=ONE_SE_LEVEL)
         if single_run.low is None or single_run.high is None:
-            raise UsageError(f"{pairs.metric.name}: too few samples to plan with")
+            raise UsageError(f"{pairing.metric.name}: too few samples to plan with")
         error = max((single_run.high - single_run.low) / 2, 1e-12)
         return cls(error, clusters, Noise(error**2 * clusters, "assumed"))
 
@@ -55,9 +59,9 @@ class FixedItemsDesign(NormalDesign):
     """A difference on exactly these items: only the replies vary or, if it is taken `as_observed`, nothing does."""
 
     def __init__(self, design: Design, *, as_observed: bool) -> None:
-        super().__init__(design.error, 1_000_000_000, design.noise)
+        super().__init__(design.error, int(NORMAL_DF), design.noise)
         self.as_observed, self.df = as_observed, 0.0
-        if design.is_binary and design.pairs.a.repeats == 1:
+        if design.is_binary and design.pairing.a.repeats == 1:
             changed_share = min(0.99, design.noise.discordance / (design.width or 1.0) ** 2)
             self.df = 2 * len(design.rows) * changed_share / (1 - changed_share)
 

@@ -52,13 +52,13 @@ class GainDistribution(NamedTuple):
 class Design:
     """The design of one suite. Differences are gains in the metric's unit, so their expected value is minus the `loss`."""
 
-    def __init__(self, pairs: Pairing, noise: Noise) -> None:
-        """`pairs`: the baseline paired with itself, or with a second run of the same model."""
+    def __init__(self, pairing: Pairing, noise: Noise) -> None:
+        """`pairing`: the baseline paired with itself, or with a second run of the same model."""
         import numpy as np
 
-        self.pairs, self.noise = pairs, noise
-        rows = pairs.rows_of(None)
-        is_macro = pairs.metric.pool == "macro"
+        self.pairing, self.noise = pairing, noise
+        rows = pairing.rows_of(None)
+        is_macro = pairing.metric.pool == "macro"
         order = sorted(range(len(rows)), key=lambda i: (rows[i].group if is_macro else "", rows[i].cluster))
         self.rows = [rows[i] for i in order]
         keys = [(row.group if is_macro else "", row.cluster) for row in self.rows]
@@ -74,8 +74,8 @@ class Design:
             if len(self.stratum_starts)
             else self.cluster_sizes
         )
-        self.width = pairs.metric.width
-        self.lowest_value = pairs.metric.bounds[0] if pairs.metric.bounds else 0.0
+        self.width = pairing.metric.width
+        self.lowest_value = pairing.metric.bounds[0] if pairing.metric.bounds else 0.0
         at_bounds = (row.a.value - self.lowest_value in (0.0, self.width) for row in self.rows)
         self.is_binary = self.width is not None and all(at_bounds)
         self.is_unclustered = len(self.cluster_starts) == len(self.rows)
@@ -107,7 +107,7 @@ class Design:
         """Return the distribution of one sample's difference; None if it is assumed normal."""
         import numpy as np
 
-        repeats = self.pairs.a.repeats
+        repeats = self.pairing.a.repeats
         if self.width is None:
             return None
         if repeats > 1 and self.noise.source == "own repeats":
@@ -124,9 +124,9 @@ class Design:
 
     def _repeats_distribution(self, loss: float) -> GainDistribution:
         """Return the distribution for repeats drawn from a sample's success rate before and after the loss."""
-        repeats, width = self.pairs.a.repeats, self.width or 1.0
+        repeats, width = self.pairing.a.repeats, self.width or 1.0
         shares = [(row.a.value - self.lowest_value) / width for row in self.rows]
-        if self.pairs.metric.better == "lower":  # a larger error is a smaller share of successes
+        if self.pairing.metric.better == "lower":  # a larger error is a smaller share of successes
             shares = [1 - share for share in shares]
         distribution = repeats_distribution(*fit_beta(shares, repeats), repeats=repeats, loss=loss / width)
         return GainDistribution(width * distribution.values, distribution.probabilities)
@@ -140,8 +140,8 @@ class Design:
         counts = rng.multinomial(
             self.stratum_sizes, distribution.probabilities, size=(count, len(self.stratum_sizes))
         ).astype(float)
-        is_macro, width = self.pairs.metric.pool == "macro", self.width or 1.0
-        if not is_macro and self.pairs.a.repeats == 1:
+        is_macro, width = self.pairing.metric.pool == "macro", self.width or 1.0
+        if not is_macro and self.pairing.a.repeats == 1:
             return tango_p_values(
                 counts[:, 0, 2], counts[:, 0, 0], float(self.stratum_sizes[0]), margin / width
             )
