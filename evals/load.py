@@ -110,12 +110,9 @@ def benchmark(name: str) -> Benchmark:
     from evals.benchmark import benchmark_of
 
     requested = normalise_suite_name(name)
-    return benchmark_of(_import(_suite_module(requested), suite_origin(requested)), requested)
-
-
-def _suite_module(requested: str) -> str:
     origin = suite_origin(requested)
-    return origin.module if origin else f"evals.suites.{requested.replace('-', '_')}"
+    module = origin.module if origin else f"evals.suites.{requested.replace('-', '_')}"
+    return benchmark_of(_import(module, origin), requested)
 
 
 def suite_origin(name: str) -> plugins.Origin | None:

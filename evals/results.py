@@ -162,10 +162,11 @@ class Runs(Sequence[Run]):
             for record in run.records():
                 gold = golds.get(record.sample)
                 if gold is not None:
+                    target = gold.target
                     row = {
                         **_run_columns(card),
                         "group": gold.group,
-                        "target": _target_text(gold.target),
+                        "target": target if isinstance(target, str) else msgspec.json.encode(target).decode(),
                         **_record_columns(record),
                     }
                     yield row if not hides_texts else {k: v for k, v in row.items() if k not in TEXT_COLUMNS}
@@ -218,7 +219,3 @@ def _record_columns(record: Record) -> dict[str, Any]:
     else:
         row["verdict"] = "unscored"
     return row
-
-
-def _target_text(target: object) -> str:
-    return target if isinstance(target, str) else msgspec.json.encode(target).decode()

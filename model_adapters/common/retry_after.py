@@ -87,11 +87,10 @@ def _parse_wait(text: str, now: float) -> float | None:
 
 
 def _parse_duration(text: str) -> float:
-    return sum(float(number) * _UNITS[_normalise_unit(unit)] for number, unit in _QUANTITY.findall(text))
-
-
-def _normalise_unit(unit: str) -> str:
-    return "ms" if unit.startswith(("ms", "milli")) else unit[0]
+    return sum(
+        float(number) * _UNITS["ms" if unit.startswith(("ms", "milli")) else unit[0]]
+        for number, unit in _QUANTITY.findall(text)
+    )
 
 
 def _parse_date(text: str) -> float | None:

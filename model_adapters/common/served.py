@@ -125,16 +125,12 @@ class LaunchedModel:
     def _connect(self, url: str, models: dict[str, int | None]) -> None:
         names = (self.name, self.spec.model, str(self.spec.folder))
         name = next((name for name in names if name in models), self.name)
-        self._client = Server(name, base=url, switch=self._thinking_switch)
+        profile, engine = self.spec.profile, self.spec.engine
+        switch = (profile.thinking.get(engine.name) if profile else None) or engine.thinking
+        self._client = Server(name, base=url, switch=switch)
         self._client.add_headers(self._headers)
         self._clients.append(self._client)
         self._context = models.get(name)
-
-    @property
-    def _thinking_switch(self) -> str:
-        profile = self.spec.profile
-        engine = self.spec.engine
-        return (profile.thinking.get(engine.name) if profile else None) or engine.thinking
 
     async def _wait_until_ready(self) -> Server:
         if (waiting := self.ready()) is not None:
