@@ -90,11 +90,11 @@ def required_gpus(profile: Profile) -> str:
 
 def shortfall(profile: Profile, available: Sequence[Gpu]) -> str:
     """Return in one line why the available GPUs do not suffice for a profile, and what to try instead; empty if they suffice."""
-    if not required_gpus(profile) or _suffices(profile, available):
+    if not required_gpus(profile) or _gpus_suffice(profile, available):
         return ""
     title = profile.name if profile.precision in profile.name else f"{profile.name} {profile.precision}"
-    alternatives = [_alternative(name) for name in profile.smaller]
-    if profile.nodes > 1 and _suffices(profile, [*available] * profile.nodes):
+    alternatives = [_describe_alternative(name) for name in profile.smaller]
+    if profile.nodes > 1 and _gpus_suffice(profile, [*available] * profile.nodes):
         alternatives.insert(0, f"--cluster ray with {profile.nodes} such nodes")
     advice = f": try {', or '.join(alternatives)}" if alternatives else ""
     return f"{title} needs {required_gpus(profile)}; found {_describe_gpus(available)}{advice}"
@@ -126,7 +126,7 @@ def check_gpus(profile: Profile, available: Sequence[Gpu], size: Size | None) ->
     )
 
 
-def _suffices(profile: Profile, available: Sequence[Gpu]) -> bool:
+def _gpus_suffice(profile: Profile, available: Sequence[Gpu]) -> bool:
     if not profile.gpus:
         return len(available) >= (profile.tensor_parallel or 0)
     kinds = {gpu.kind for gpu in available}
@@ -146,7 +146,7 @@ def _describe_gpus(available: Sequence[Gpu]) -> str:
     return ", ".join(f"{count} x {gpu.name} ({gpu.gb:.0f} GB)" for gpu, count in counts.items()) or "0 GPUs"
 
 
-def _alternative(name: str) -> str:
+def _describe_alternative(name: str) -> str:
     profile = next((profile for profile in profiles.all_profiles() if profile.name == name), None)
     count = profile.gpus.get("H100") if profile else None
     return f"{name} ({count} x H100)" if count else name

@@ -63,7 +63,7 @@ async def _request_likelihoods(model: LogProbs, prompt: Prompt) -> Reply:
 
 def encode_likelihoods(likelihoods: Sequence[Likelihood]) -> str:
     """Encode log-likelihoods as the text of a reply, without loss of precision."""
-    return msgspec.json.encode(likelihoods).decode()
+    return _encode(likelihoods).decode()
 
 
 def decode_likelihoods(text: str) -> list[Likelihood]:

@@ -30,6 +30,7 @@ _VOCABULARY_WORDS = frozenset(
 )
 """Words that mark a following `token` as a token of a vocabulary, not a secret."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+"""One word of a name such as `hf-token`, `API_KEY2` or `awsSecretKey`."""
 _FIELD_NAME = re.compile(r"""([A-Za-z][\w.-]*+)\\*+["']?+\s*+[:=]\s*+(?!null\b|""|''|$)""")
 """The name in `name=value`, `name: value` or `"name": value`, at any depth of a JSON text."""
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*+:[^/\s@]++@")

@@ -320,8 +320,8 @@ def commit() -> str:
     from subprocess import SubprocessError
 
     try:
-        head = _git(root, "rev-parse", "HEAD")
-        dirty = _git(
+        head = _git_output(root, "rev-parse", "HEAD")
+        dirty = _git_output(
             root, "status", "--porcelain", "--untracked-files=no", "--", "evals", "suites", "model_adapters"
         )
     except (OSError, SubprocessError):
@@ -329,7 +329,7 @@ def commit() -> str:
     return f"{head}+dirty" if dirty else head
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _git_output(root: Path, *arguments: str) -> str:
     import subprocess
 
     command = ["git", "-C", str(root), *arguments]

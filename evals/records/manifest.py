@@ -34,7 +34,7 @@ FINAL_STATUSES = ("finished", "partial")
 MAX_BYTES = disk.MAX_SMALL_FILE
 """Maximum size of a manifest."""
 _MANIFEST_NAME = re.compile(rf"{FOLDER}/([^/]+/[^/]+/[^/]+)/(\d{{1,9}})-([0-9a-f]{{64}})\.json")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,7 +132,7 @@ def _fault(manifest: Manifest, card: Card, folder: str) -> str:
 
 def _file_fault(files: dict[str, StoredFile], card: Card) -> str:
     for path, stated in files.items():
-        if not _DIGEST.fullmatch(stated.sha256) or not 0 <= stated.size <= MAX_UNCOMPRESSED_BYTES:
+        if not _SHA256.fullmatch(stated.sha256) or not 0 <= stated.size <= MAX_UNCOMPRESSED_BYTES:
             return f"the size or hash of {path} is impossible"
         on_card = card.files.get(path)
         if on_card is not None and (on_card.sha256, on_card.size) != (stated.sha256, stated.size):

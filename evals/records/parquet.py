@@ -208,11 +208,11 @@ def _write_parquet(
 
 def _record_batch(pa: Any, schema: Any, rows: list[tuple[Any, ...]]) -> Any:
     columns = zip(*rows, strict=True)
-    arrays = [_column(pa, field.type, column) for column, field in zip(columns, schema, strict=True)]
+    arrays = [_build_column(pa, field.type, column) for column, field in zip(columns, schema, strict=True)]
     return pa.record_batch(arrays, schema=schema)
 
 
-def _column(pa: Any, arrow_type: Any, values: Sequence[Any]) -> Any:
+def _build_column(pa: Any, arrow_type: Any, values: Sequence[Any]) -> Any:
     """Build an array from buffers, since `pyarrow.array` would import pandas, which takes 45 MB of memory."""
     import numpy as np
 

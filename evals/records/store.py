@@ -88,13 +88,15 @@ class Run:
 
     def records(self) -> Iterator[Record]:
         """Yield the latest record of each sample and repeat."""
-        return self._latest(self._all_records, lambda record: (record.sample, record.repeat))
+        return self._latest_items(self._all_records, lambda record: (record.sample, record.repeat))
 
     def briefs(self) -> Iterator[Brief]:
         """Yield the part of each record that reports need; for a finalized run, no texts are read."""
-        return self._latest(self._all_briefs, lambda brief: (brief.sample, brief.repeat))
+        return self._latest_items(self._all_briefs, lambda brief: (brief.sample, brief.repeat))
 
-    def _latest(self, read: Callable[[Snapshot], Iterator[Any]], key: Callable[[Any], Any]) -> Iterator[Any]:
+    def _latest_items(
+        self, read: Callable[[Snapshot], Iterator[Any]], key: Callable[[Any], Any]
+    ) -> Iterator[Any]:
         with snapshot(self.path, "records") as files:
             self._check_files(files)
             if not files.size:

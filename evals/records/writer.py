@@ -60,7 +60,7 @@ class Writer:
         self._lines = bytearray()
 
     def _acquire_lock(self) -> bool:
-        """Acquire the lock and return whether that succeeded; the lock is void if its previous holder has removed its file."""
+        """Acquire the lock and return whether that succeeded; a lock on a file that its holder has removed meanwhile is no lock."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return os.path.samestat(os.fstat(self._lock.fileno()), (self.path / "lock").stat())

@@ -33,7 +33,7 @@ class RemoteStore:
     def __init__(self, address: Address) -> None:
         """Open the store; raises StoreError if the package for the scheme is missing, or if the address cannot be opened."""
         self.address = address
-        with self._errors("open"):
+        with self._as_store_errors("open"):
             self._fs, self._base = _open(address)
 
     @property
@@ -43,7 +43,7 @@ class RemoteStore:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return name -> size in bytes of every object below a folder; empty if there is none."""
-        with self._errors("read"):
+        with self._as_store_errors("read"):
             objects = self._fs.find(self._path(folder), detail=True)
             if not objects and self.address.scheme not in RENAME_SCHEMES:
                 self._fs.ls(self._bucket())  # a missing bucket is an error, an empty one is not
@@ -57,7 +57,7 @@ class RemoteStore:
 
     def size(self, name: str) -> int | None:
         """Return an object's size in bytes; None if it does not exist."""
-        with self._errors("read"):
+        with self._as_store_errors("read"):
             try:
                 return int(self._fs.info(self._path(name)).get("size") or 0)
             except FileNotFoundError:
@@ -67,7 +67,7 @@ class RemoteStore:
         """Yield (name, content) for small objects; the content is None if an object cannot be read. `sizes`: name -> size."""
         for names in _batches(sizes):
             paths = {self._path(name): name for name in names}
-            with self._errors("read"):
+            with self._as_store_errors("read"):
                 contents = self._fs.cat(list(paths), on_error="return")
             if isinstance(contents, bytes):  # fsspec's result for a single path
                 contents = dict.fromkeys(paths, contents)
@@ -77,7 +77,7 @@ class RemoteStore:
 
     def chunks(self, name: str, max_bytes: int) -> Iterator[bytes]:
         """Yield the content of an object in chunks; raises StoreError if it is longer than `max_bytes`."""
-        with self._errors("read"), self._fs.open(self._path(name), "rb") as stream:
+        with self._as_store_errors("read"), self._fs.open(self._path(name), "rb") as stream:
             remaining = max_bytes
             while chunk := stream.read(min(CHUNK_BYTES, remaining + 1)):
                 remaining -= len(chunk)
@@ -90,7 +90,7 @@ class RemoteStore:
         path = self._path(name)
         must_rename = self.address.scheme in RENAME_SCHEMES
         partial = f"{path}.{uuid4().hex[:12]}.part" if must_rename else path
-        with self._errors("write"):
+        with self._as_store_errors("write"):
             if must_rename:
                 self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
             with self._fs.open(partial, "wb") as target:
@@ -105,7 +105,7 @@ class RemoteStore:
         return "/".join(self._base.split("/")[: 3 if self.address.scheme == "hf" else 1])
 
     @contextmanager
-    def _errors(self, action: str) -> Iterator[None]:
+    def _as_store_errors(self, action: str) -> Iterator[None]:
         """Re-raise errors of fsspec and its packages as StoreError, in one line without secrets."""
         try:
             yield

@@ -176,7 +176,7 @@ class _BatchCollector:
                 self._active.append((job, batch))
                 for sample, repeat, _ in batch.samples:
                     requests.pop((sample, repeat), None)
-        await self._submit(job, list(requests.values()))
+        await self._submit_requests(job, list(requests.values()))
 
     async def _was_submitted(self, run: Path, batch: LoggedBatch) -> bool:
         """Return whether a logged batch was submitted; if its id was not logged, ask the vendor."""
@@ -192,7 +192,7 @@ class _BatchCollector:
         append(run, LoggedChange(batch.label, id=batch_id))
         return True
 
-    async def _submit(self, job: Job, requests: Sequence[_Request]) -> None:
+    async def _submit_requests(self, job: Job, requests: Sequence[_Request]) -> None:
         label = secrets.token_hex(8)
         lines: list[bytes] = []
         requests_in_batch: list[_Request] = []
@@ -210,16 +210,16 @@ class _BatchCollector:
             if lines and (
                 len(lines) >= self._batches.max_requests or size + len(line) > self._batches.max_bytes
             ):
-                await self._start(job, label, lines, requests_in_batch)
+                await self._submit_batch(job, label, lines, requests_in_batch)
                 label, lines, requests_in_batch, size = secrets.token_hex(8), [], [], 0
                 line = await self._batches.encode_request(f"{label}-0", request.prompt, request.sampling)
             lines.append(line)
             requests_in_batch.append(request)
             size += len(line)
         if lines and not self._stop.is_set():
-            await self._start(job, label, lines, requests_in_batch)
+            await self._submit_batch(job, label, lines, requests_in_batch)
 
-    async def _start(
+    async def _submit_batch(
         self, job: Job, label: str, lines: Sequence[bytes], requests: Sequence[_Request]
     ) -> None:
         """Log a batch, submit it, and log its id; after a transient error, look the batch up before submitting it again."""
@@ -253,7 +253,7 @@ class _BatchCollector:
             for job, batch in list(self._active):
                 try:
                     async with asyncio.timeout(DEADLINE_S):
-                        if await self._collect(job, batch):
+                        if await self._collect_if_ended(job, batch):
                             self._active.remove((job, batch))
                 except (Transient, TimeoutError) as error:
                     self._say(f"batch {batch.id}: {error or 'no response'}; it will be polled again")
@@ -266,7 +266,7 @@ class _BatchCollector:
                 pause_s = min(1.5 * pause_s, MAX_POLL_S)
         self.replies.pending = len(self._active)
 
-    async def _collect(self, job: Job, batch: LoggedBatch) -> bool:
+    async def _collect_if_ended(self, job: Job, batch: LoggedBatch) -> bool:
         state = await self._batches.state(batch.id)
         run = job.writer.path
         if state.fault:
@@ -308,7 +308,7 @@ class _BatchCollector:
         self._say(
             f"{job.suite.id}: batch {batch.id} was rejected ({error}) and is submitted again without the field"
         )
-        await self._submit(job, requests)
+        await self._submit_requests(job, requests)
         return True
 
     async def _replace_wrong_id(self, job: Job, batch: LoggedBatch) -> None:
@@ -318,7 +318,7 @@ class _BatchCollector:
         if await self._was_submitted(job.writer.path, batch):
             self._active.append((job, batch))
             return
-        await self._submit(job, _requests_of_batch(job, batch))
+        await self._submit_requests(job, _requests_of_batch(job, batch))
 
 
 async def collect_batches(

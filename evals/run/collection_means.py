@@ -65,7 +65,9 @@ def _entries_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator
                 cards_by_conditions.setdefault(conditions, []).append(card)
         if not cards_by_conditions:
             continue
-        entries = [_mean(collection, protocol, comparable) for comparable in cards_by_conditions.values()]
+        entries = [
+            _collection_mean(collection, protocol, comparable) for comparable in cards_by_conditions.values()
+        ]
         best = min(
             entries, key=lambda entry: (len(entry["missing"]), entry["marks"] != [], -entry["started"])
         )
@@ -74,7 +76,7 @@ def _entries_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator
             yield best
 
 
-def _mean(collection: Collection, protocol: str, cards: Sequence[Card]) -> dict[str, Any]:
+def _collection_mean(collection: Collection, protocol: str, cards: Sequence[Card]) -> dict[str, Any]:
     """Return the mean over all columns, of which each uses the newest runs of its suites."""
     newest = {card.config.suite: card for card in cards}
     values = [(column, _column_value(column, newest)) for column in collection.columns]

@@ -126,13 +126,9 @@ def _suite_forecast(
     fault = fault or (mismatch(suite, model, display_name) if model else "")
     if suite.refuses:
         return Forecast(suite=suite.id, protocol=suite.protocol, model=display_name, fault=suite.refuses)
-    name = (
-        model.name
-        if model
-        else display_name.rpartition("#")[2].partition(":")[2] or display_name.rpartition("#")[2]
-    )
-    engine = engine_of(model)
-    options = structs.replace(plan_options(request, profile), engine=engine)
+    name_in_spec = display_name.rpartition("#")[2]
+    name = model.name if model else name_in_spec.partition(":")[2] or name_in_spec
+    options = structs.replace(plan_options(request, profile), engine=engine_of(model))
     plan = resolve(suite, options, model=name, spec=display_name, accepts=accepts, store_media=False)
     try:
         return _forecast_of_plan(plan, request, budget=budget_of(request, spec), model=model, fault=fault)
@@ -170,7 +166,7 @@ def _forecast_of_plan(
         bound=bound,
         basis=basis,
         cost_usd=cost,
-        hours=_hours(seconds, at_once, calls, model),
+        hours=_expected_hours(seconds, at_once, calls, model),
         at_once=at_once,
         half_width=precision.half_width if precision else None,
         half_width_bound=precision is not None and precision.bound,
@@ -203,7 +199,7 @@ def _count_replies(plan: Plan) -> int:
         return 0
 
 
-def _hours(seconds: float | None, at_once: int, calls: int, model: Model | None) -> float | None:
+def _expected_hours(seconds: float | None, at_once: int, calls: int, model: Model | None) -> float | None:
     """Return the hours that the calls take, given the concurrency and the vendor's rate limit; None if unknown.
 
     `seconds`: sum of the calls' durations.

@@ -145,13 +145,13 @@ class ModelRun:
         _check_data_path(self.request, self.suites)
         if self.request.batch and not isinstance(self.model, HasBatchEndpoint):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
-        options = self._options()
+        options = self._plan_options()
         for suite in self.suites:
             if reason := mismatch(suite, self.model, self.display_spec):
                 raise UsageError(reason)
         return [_notes_before_run(self.model, resolve_sampling(suite, options)[0]) for suite in self.suites]
 
-    def _options(self) -> Options:
+    def _plan_options(self) -> Options:
         profile = profiles.find(self.spec)
         return structs.replace(plan_options(self.request, profile), engine=engine_of(self.model))
 
@@ -159,7 +159,7 @@ class ModelRun:
         """Open the run of every suite, and rescore replies whose scores are stale; blocks."""
         if not self._is_created:
             self._set_model(self.context.create_model(self.spec))
-        notes_by_suite, options = self.check_suites(), self._options()
+        notes_by_suite, options = self.check_suites(), self._plan_options()
         jobs: list[Job] = []
         with ExitStack() as cleanup:
             for suite, notes in zip(self.suites, notes_by_suite, strict=True):
@@ -173,7 +173,7 @@ class ModelRun:
         for job in jobs:
             for line in (*job.notes, *job.writer.warnings, *_warnings(job)):
                 self.say(f"{job.suite.id}: {line}")
-        self._begin()
+        self._set_up()
 
     def _prepare_job(self, suite: Suite, options: Options) -> Job:
         job = prepare(
@@ -184,7 +184,7 @@ class ModelRun:
             job.writer.write_card()
         return job
 
-    def _begin(self) -> None:
+    def _set_up(self) -> None:
         """Rescore replies whose scores are stale, and set up early stopping and the progress display."""
         for job in self.jobs:
             if job.is_stale and not job.suite.judged:

@@ -147,12 +147,12 @@ def overview(runs: Sequence[Run], *, hashes: bool = False) -> Overview:
             broken.append(str(error))
             continue
         cards.append(card)
-        if line := _damage(run, card, hashes=hashes):
+        if line := _damage_line(run, card, hashes=hashes):
             damaged.append(f"{line}; the figures shown are the card's")
     return Overview(cards=cards, broken=broken, aggregates=aggregates(cards), damaged=damaged)
 
 
-def _damage(run: Run, card: Card, *, hashes: bool) -> str:
+def _damage_line(run: Run, card: Card, *, hashes: bool) -> str:
     if (line := store.damage(run.path, card)) or not hashes:
         return line
     try:
@@ -178,7 +178,7 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     for (name, protocol, model), group in sorted(groups.items()):
         if (rule := rules[name]) is None:
             continue
-        comparable, left_out = _comparable(group)
+        comparable, left_out = _comparable_runs(group)
         combined = rule(protocol, {card.config.suite.partition(":")[2]: card for card in comparable})
         common = {"suite": name, "protocol": protocol, "model": model}
         results += [
@@ -201,7 +201,7 @@ def _aggregation_rule(name: str) -> AggregationRule | None:
         return None
 
 
-def _comparable(cards: Sequence[Card]) -> tuple[list[Card], list[str]]:
+def _comparable_runs(cards: Sequence[Card]) -> tuple[list[Card], list[str]]:
     """Return the runs to combine, one for each variant, and a line for each variant that only other runs have."""
     runs_by_conditions: dict[tuple[object, ...], dict[str, Card]] = {}
     for card in sorted(cards, key=lambda card: card.started):  # so that the newest run of a variant is kept

@@ -184,7 +184,7 @@ def resolve(
         absent_groups=tuple(sorted(groups.difference(samples.groups))),
         config=config, folder=folder, path=path, notes=[*notes, *sampling_notes],
     )  # fmt: skip
-    plan.notes += _notes(plan, options, groups=len(groups))
+    plan.notes += _plan_notes(plan, options, groups=len(groups))
     return plan
 
 
@@ -254,7 +254,7 @@ def _reuse_message(card: Card, done: int) -> str:
     )
 
 
-def _notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
+def _plan_notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
     """Yield notes for the card on the images, the prompts, the data and the subset. `groups`: number of groups in the data set."""
     suite, config, absent = plan.suite, plan.config, plan.absent_groups
     if config.max_pixels is not None and options.max_pixels_source:

@@ -136,7 +136,7 @@ class Progress(AbstractContextManager["Progress"]):
             import IPython.display as notebook
 
             display: Callable[..., Any] = notebook.display
-            self._notebook_display = display(_NotebookText(self._texts()), display_id=True)
+            self._notebook_display = display(_NotebookText(self._row_texts()), display_id=True)
         elif not self._quiet and sys.stderr.isatty():
             self._is_on_terminal = True
         return self
@@ -212,7 +212,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _draw(self) -> None:
         if self._notebook_display is not None:
-            self._notebook_display.update(_NotebookText(self._texts()))
+            self._notebook_display.update(_NotebookText(self._row_texts()))
             return
         rows = [row for model in self._models for row in model.rows()]
         for bar, (tally, details) in zip(self._bars, rows, strict=True):
@@ -220,7 +220,7 @@ class Progress(AbstractContextManager["Progress"]):
             bar.bar_format = BAR_FORMAT + details.replace("{", "{{").replace("}", "}}")
             bar.refresh()
 
-    def _texts(self) -> list[str]:
+    def _row_texts(self) -> list[str]:
         return [
             f"{tally.name}: {tally.done_before + tally.done}/{tally.total}  {details}"
             for model in self._models
@@ -229,7 +229,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _print_lines(self) -> None:
         """Print a line for each row that has changed since its last line."""
-        for number, (tally, line) in enumerate(zip(self._tallies, self._texts(), strict=True)):
+        for number, (tally, line) in enumerate(zip(self._tallies, self._row_texts(), strict=True)):
             state = (tally.done, tally.rescored)
             if any(state) and self._last_states.get(number) != state:
                 self._last_states[number] = state
@@ -278,11 +278,11 @@ class ModelProgress:
     def rows(self) -> list[tuple[Tally, str]]:
         """Return (tally, text that follows the bar) for each suite."""
         return [
-            (tally, self._details(number, tally) + _remaining_time(tally))
+            (tally, self._details_text(number, tally) + _remaining_time(tally))
             for number, tally in enumerate(self.tallies)
         ]
 
-    def _details(self, number: int, tally: Tally) -> str:
+    def _details_text(self, number: int, tally: Tally) -> str:
         seconds = tally.seconds
         details = [rate_text(tally.done, seconds)] if tally.done else []
         details += [f"{tally.tokens / seconds:.0f} tok/s"] if tally.tokens else []

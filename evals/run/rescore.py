@@ -51,7 +51,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
 
         def rescored_pairs() -> Iterator[tuple[Record, Record]]:
             for before, after in rescore_records(scoring, samples, run.records()):
-                if change := _change(before, after):
+                if change := _find_change(before, after):
                     changes.append(change)
                 yield before, after
 
@@ -96,7 +96,7 @@ async def _rescore_batch(
     return list(await asyncio.gather(*map(rescore_record, batch)))
 
 
-def _change(before: Record, after: Record) -> Change | None:
+def _find_change(before: Record, after: Record) -> Change | None:
     old, new = (next(iter(record.scores.values()), None) for record in (before, after))
     if _compared_fields(old) == _compared_fields(new):
         return None

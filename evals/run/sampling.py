@@ -12,8 +12,8 @@ from evals.types import Sampling
 def resolve_sampling(suite: Suite, options: Options) -> tuple[Sampling, list[str]]:
     """Return the sampling parameters of a run, and a note if they follow the developers' recommendation.
 
-    If the protocol specifies no temperature, the recommendation of the model's developers is adopted as a whole, unless
-    the user sets a temperature.
+    The recommendation is adopted as a whole if the protocol specifies no temperature, or if the user asks for it, but never
+    if the user sets a temperature.
     """
     base, requested, recommended_sampling = suite.sampling, options.sampling, options.recommended
     notes = []

@@ -55,13 +55,13 @@ def plan_sweep(
     """
     faults: list[str] = []
     parts = []
-    for name, levels in _levels(settings, source, faults):
+    for name, levels in _settings_levels(settings, source, faults):
         table = _merge_levels([*levels, ("", overrides)], name, faults)
         parts += _table_parts(table, name, faults)
     return _merge_parts(parts), list(dict.fromkeys(faults))
 
 
-def _levels(
+def _settings_levels(
     settings: Mapping[str, Any], source: str, faults: list[str]
 ) -> Iterator[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
     """Yield (name, levels) for each table. Its levels are (source, settings): the keys above all tables, then the table's own."""

@@ -83,7 +83,9 @@ def test_what_is_written_into_the_script(tmp_path: Path) -> None:
         ["partition=gpu", "container=evals.sqsh", "mounts=/data:/data", "setup=module load x", "memory=64G"],
         {},
     )
-    script = slurm._make_sbatch_string("python3 job", tmp_path, **submission._parameters(read, gpus=8))
+    script = slurm._make_sbatch_string(
+        "python3 job", tmp_path, **submission._submitit_parameters(read, gpus=8)
+    )
     for line in (
         "#SBATCH --partition=gpu", "#SBATCH --gpus-per-node=8", "#SBATCH --mem=64G", "#SBATCH --time=240",
         "#SBATCH --requeue", "#SBATCH --signal=USR2@90", "module load x",

@@ -74,7 +74,7 @@ class FollowerGroup:
 
     async def wait_for_first_end(self) -> str:
         """Run the parts and wait until one of them ends; return the reason."""
-        self._tasks = self._tasks or {asyncio.create_task(_follow(actor)) for actor in self._actors}
+        self._tasks = self._tasks or {asyncio.create_task(_run_follower(actor)) for actor in self._actors}
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
 
@@ -89,7 +89,7 @@ class FollowerGroup:
             ray.kill(actor)
 
 
-async def _follow(actor: Any) -> str:
+async def _run_follower(actor: Any) -> str:
     from ray.exceptions import RayError
 
     try:

@@ -75,7 +75,7 @@ def read(entries: Sequence[str], environment: Mapping[str, str] = os.environ) ->
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"Slurm setting: {cause(error)}") from None
-    _check(settings)
+    _check_settings(settings)
     return settings
 
 
@@ -99,7 +99,7 @@ def minutes(time_limit: str) -> int:
     return -(-seconds // 60)
 
 
-def _check(settings: Settings) -> None:
+def _check_settings(settings: Settings) -> None:
     """Raise UsageError for values that sbatch would reject, and for secrets in what the job's script will contain."""
     for key in Settings.__struct_fields__:
         value = getattr(settings, key)

@@ -112,7 +112,7 @@ def create_executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
         raise UsageError(f"--cluster slurm needs submitit: {install('slurm')}") from None
     python = settings.python or ("python3" if settings.container else None)
     executor = SlurmExecutor(folder, max_num_timeout=MAX_REQUEUES, python=python)
-    executor.update_parameters(**_parameters(settings, gpus=gpus))
+    executor.update_parameters(**_submitit_parameters(settings, gpus=gpus))
     return executor
 
 
@@ -147,7 +147,7 @@ def _remove_temporary_files(folder: Path) -> None:
         folder.rmdir()
 
 
-def _parameters(settings: Settings, *, gpus: int) -> dict[str, Any]:
+def _submitit_parameters(settings: Settings, *, gpus: int) -> dict[str, Any]:
     """Return submitit's parameters for the script of a job."""
     parameters = {
         "partition": settings.partition,
