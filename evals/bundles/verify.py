@@ -313,7 +313,9 @@ class _Verifier:
         from evals.scorers.judge.account import judge_card
 
         options = (golds[brief.sample].options for brief in self.briefs)
-        computed = judge_card((brief.scores for brief in self.briefs), self.suite.scorers, options=options)
+        computed = judge_card(
+            (brief.scores for brief in self.briefs), self.suite.scorers, option_counts=options
+        )
         recomputed = structs.asdict(computed) if computed is not None else {}
         self._compare_fields(structs.asdict(stated), recomputed, JUDGE_FIELDS, prefix="judge, ")
         return len(JUDGE_FIELDS)

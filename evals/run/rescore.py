@@ -172,7 +172,7 @@ def store_final_metrics(writer: Writer, suite: Suite) -> Summary:
         briefs = [brief for brief in run.briefs() if brief.sample in golds]
         options = (golds[brief.sample].options for brief in briefs)
         earlier = card.judge.templates if card.judge else {}
-        card.judge = judge_card((brief.scores for brief in briefs), suite.scorers, options=options)
+        card.judge = judge_card((brief.scores for brief in briefs), suite.scorers, option_counts=options)
         if card.judge is not None:
             card.judge.templates = {
                 name: template_hash or earlier.get(name, "")

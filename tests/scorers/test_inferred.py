@@ -119,7 +119,7 @@ def test_the_audit_compares_both_ways_and_changes_no_score() -> None:
 def test_the_draw_of_upstream_stands_beside_the_score() -> None:
     lost = {"c": Failure(stage="scorer", kind="unreadable", message="")}
     kept = [{"c": Score(value=1.0, verdict="right")}, {"c": Score(value=0.0, verdict="wrong")}]
-    card = judge_card([*kept, lost, lost], {"c": WAITS}, options=[3, 3, 3, 0])
+    card = judge_card([*kept, lost, lost], {"c": WAITS}, option_counts=[3, 3, 3, 0])
     assert card is not None
     assert card.drawn == {"n": 2, "value": pytest.approx((1 + 1 / 4 + 1 / 3) / 4)}
     assert any("39.58 % in expectation" in line for line in summary_lines(card))

@@ -23,12 +23,9 @@ def judge_card(
     scores: Iterable[Mapping[str, Score | Failure]],
     scorers: Mapping[str, Scorer],
     *,
-    options: Iterable[int] | None = None,
+    option_counts: Iterable[int] | None = None,
 ) -> JudgeCard | None:
-    """Return the judge's entry in the card of a suite's run; None if no scorer uses a judge.
-
-    `options` contains the number of options of the question behind each of the `scores`.
-    """
+    """Return the judge's entry in a run's card; None if no scorer uses a judge."""
     judged_scorer = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
     if judged_scorer is None:
         return None
@@ -40,10 +37,9 @@ def judge_card(
         sampling=judge.sampling if judge else SAMPLING,
     )
     judge_scores: list[Score] = []
-    # the chance that upstream's random draw is right, for each reply without a readable verdict
-    draw_chances: list[float] = []
+    draw_chances: list[float] = []  # of upstream's random draw being right, if a verdict is unreadable
     tokens = Counter[str]()
-    for by_scorer, option_count in zip(scores, repeat(0) if options is None else options, strict=False):
+    for by_scorer, option_count in zip(scores, option_counts or repeat(0), strict=False):
         score = by_scorer.get(name)
         if isinstance(score, Failure):
             if score.kind == "unreadable":
