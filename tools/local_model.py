@@ -134,15 +134,15 @@ def main() -> int:
         mirror.build(path / "mirror", mirror.shared_folder())
         comparison = compare(path / "mirror", path / "results", **vars(options))
     score = comparison.score
-    print(f"coverage {[f'{100 * c:.0f} %' for c in comparison.coverage]} (bar: 100 %)")
+    print(f"coverage {[f'{100 * c:.0f} %' for c in comparison.coverage]} (expected: 100 %)")
     print(
         f"MMLU-Pro {100 * score['value']:.1f} % [{100 * score['low']:.1f}, {100 * score['high']:.1f}] of {score['n']},"
-        f" guessing {100 * CHANCE:.2f} % (bar: inside the interval)"
+        f" guessing {100 * CHANCE:.2f} % (expected: inside the interval)"
     )
     identical = sum(pair.in_process.text == pair.over_http.text for pair in comparison.pairs)
     print(
         f"{len(comparison.pairs)} samples both ways: {identical} identical replies, "
-        f"{len(comparison.differing)} different verdicts (bar: 0, or explained); {comparison.seconds[0]:.0f} s in process, "
+        f"{len(comparison.differing)} different verdicts (expected: 0, or explained); {comparison.seconds[0]:.0f} s in process, "
         f"{comparison.seconds[1]:.0f} s over HTTP"
     )
     for pair in comparison.pairs:

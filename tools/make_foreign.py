@@ -27,10 +27,10 @@ import zipfile_zstd as zipfile  # Inspect's archives are zstandard; the package 
 from evals import harness_environments as environments
 from tests.support.faults import Answer, Call, FaultyServer, completion, error
 
-HERE = Path(__file__).resolve().parent.parent / "tests"
-SAMPLES = HERE.parent / "suites" / "samples"
-FOREIGN = HERE / "foreign"
-TASKS = HERE / "foreign_tasks"
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+SAMPLES = TESTS.parent / "suites" / "samples"
+FOREIGN = TESTS / "foreign"
+TASKS = TESTS / "foreign_tasks"
 RECIPES = {
     "inspect": ("inspect-ai==0.3.285 openai",),
     "evalscope": ("evalscope==1.14.1",),
@@ -372,7 +372,7 @@ def make(tool: str, out: Path) -> None:
         work = Path(folder) / "out"
         work.mkdir()
         run_tool(python, f"http://127.0.0.1:{server.port}/v1", work)
-        scrub(work, {folder: "/somewhere", str(HERE.parent): "/science-evals", str(server.port): "8000"})
+        scrub(work, {folder: "/somewhere", str(TESTS.parent): "/science-evals", str(server.port): "8000"})
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(work, out)
 

@@ -3,10 +3,10 @@
     python -m tools.make_samples_materials            write suites/samples/chembench/ and suites/samples/matbench/
     python -m tools.make_samples_materials --check    list files that differ; exit status 1 if there are any
 
-Computed with pymatgen are molar masses, yields, atomic fractions of alloys from weight percentages, crystals from space
-group and lattice constant, Voigt-Reuss-Hill moduli from elastic constants, energies per atom and per cell from enthalpies,
-longitudinal phonons of fluorites from transverse ones (Lyddane, Sachs and Teller), and ideal perovskites from Shannon's
-radii. Values that are looked up are in materials_facts.py, with their sources. All reactions are checked for balance.
+These are computed, with pymatgen: molar masses, yields, atomic fractions of alloys from weight percentages, crystals from
+space group and lattice constant, Voigt-Reuss-Hill moduli from elastic constants, energies per atom and per cell from
+enthalpies, longitudinal phonons of fluorites from transverse ones (Lyddane, Sachs and Teller), and ideal perovskites from
+Shannon's radii. Values that are looked up are in materials_facts.py, with their sources. All reactions are checked for balance.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draw the sample items of MMMU-Pro: `python -m tools.make_samples_pro` writes suites/samples/mmmu/pro/.
 
-Charts are drawn by matplotlib, molecules by RDKit, and every answer is computed from the same facts. In `standard`, questions
+Charts are drawn by matplotlib, molecules by RDKit, and every answer is computed from what is drawn. In `standard`, questions
 have ten options and refer to their images; one has images as its options. In `vision`, the whole question is one image.
 """
 

@@ -27,7 +27,9 @@ class Item(NamedTuple):
     options: tuple[str, ...]
     answer: str
     subject: str
+    """As MATH-Vision names it."""
     field: str
+    """The subject as MMMU names it."""
 
 
 def bars(values: dict[str, int]) -> DrawFunction:

@@ -40,6 +40,7 @@ COVERS = {
     "tides": ("The Tides of Kelm", "Ada Brook", "Science"),
     "bread": ("Bread at Dawn", "Jon Mills", "Cookbooks"),
 }
+"""Image -> title, author and genre on the cover of a book."""
 PAGES: dict[str, tuple[tuple[str, str], ...]] = {
     "invoice": (("Invoice", "4471"), ("Date", "12 March 1998"), ("Total", "$318.50"), ("Signed", "R. Hale")),
     "memo": (("To", "Plant managers"), ("From", "L. Ortega"), ("Subject", "Boiler inspection")),

@@ -37,8 +37,11 @@ INTRODUCTION = (
     "Written by `make nightly` (`python -m tools.nightly PART` repeats one part); do not edit. `fast` is `make test`; "
     "`components`, `heavy` and `alone` are `make slow`; the others run only here."
 )
-HEAD = ("| part | passed | failed | skipped | minutes | date | commit |", "|---|--:|--:|--:|--:|---|---|")
-COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
+TABLE_HEAD = (
+    "| part | passed | failed | skipped | minutes | date | commit |",
+    "|---|--:|--:|--:|--:|---|---|",
+)
+OUTCOME_COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
 
 
 def run(name: str, commit: str) -> tuple[str, int]:
@@ -51,7 +54,7 @@ def run(name: str, commit: str) -> tuple[str, int]:
         for line in process.stdout or ():
             sys.stdout.write(line)
             summary = line.strip() or summary
-    counts = {outcome.rstrip("s"): int(count) for count, outcome in COUNT.findall(summary)}
+    counts = {outcome.rstrip("s"): int(count) for count, outcome in OUTCOME_COUNT.findall(summary)}
     cells = (
         name,
         counts.get("passed", 0),
@@ -82,7 +85,7 @@ def main(parts: list[str]) -> int:
     for name in parts or PARTS:
         rows[name], status = run(name, commit)
         failed |= bool(status)
-        table = [*HEAD, *(rows[part] for part in PARTS if part in rows)]
+        table = [*TABLE_HEAD, *(rows[part] for part in PARTS if part in rows)]
         PAGE.write_text("\n".join([TITLE, "", INTRODUCTION, "", *table, ""]), encoding="utf-8")
     return int(failed)
 

@@ -41,8 +41,10 @@ def import_(arguments: tuple[str, ...], as_json: bool, **options: Any) -> None:
     path = Path(arguments[-1])
     if len(arguments) == 2 and arguments[0] not in formats.READERS and arguments[0] not in DIRECT_READERS:
         raise UnknownName("format", arguments[0], [*DIRECT_READERS, *formats.READERS])
+    if not path.exists():
+        raise UsageError(f"{path} does not exist")
     if not (path.is_file() or path.is_dir()):  # pipes and devices may block
-        raise UsageError(f"{path} does not exist, or is neither a file nor a folder")
+        raise UsageError(f"{path} is neither a file nor a folder")
     with formats.opened(path, arguments[0] if len(arguments) == 2 else None) as (source, format_name):
         cards, notes = _import_runs(format_name, source, path, options)
     for line in notes:

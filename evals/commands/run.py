@@ -94,7 +94,7 @@ def _read_sweep(suites: Sequence[str]) -> tuple[dict[str, Any], str] | None:
     if len(files) != 1 or not is_sweep(settings := read_settings(Path(files[0]))):
         return None
     if len(suites) > 1:
-        raise UsageError(f"{files[0]} is a sweep, which lists its suites itself")
+        raise UsageError(f"{files[0]} is a sweep, which lists its suites itself; name no others")
     return settings, files[0]
 
 

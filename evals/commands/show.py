@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     type=click.Choice(["when", "score", "model", "n"]),
     default="when",
     show_default=True,
-    help="Order within a suite and protocol: newest last, or best first.",
+    help="Order within a suite and protocol: `when` puts the newest last, `score` the best first.",
 )
 @click.option("--runs", "separate", is_flag=True, help="One row per run, without pooling seeds.")
 @click.option("--pivot", is_flag=True, help="Table of models by suites, from the newest complete runs.")

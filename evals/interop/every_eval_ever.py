@@ -72,7 +72,7 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Exp
 
 
 def _uuid(card: Card) -> str:
-    """Return a run's UUID in the datastore: version 4 in form, but derived from suite, protocol, run and model."""
+    """Return a run's UUID in the datastore: version 4 in form, but derived from suite, protocol, run id and model."""
     name = f"{card.config.suite}\x1f{card.config.protocol}\x1f{card.run}\x1f{card.model}"
     return str(UUID(bytes=sha256(name.encode()).digest()[:16], version=4))
 

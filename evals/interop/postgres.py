@@ -1,7 +1,7 @@
 """Export to PostgreSQL: the tables `runs`, `scores` and `samples` in the schema `science_evals`.
 
-A run is identified by suite, protocol, model, run and start, and written in one transaction. A second export changes
-nothing; if the run was scored again, it replaces the rows.
+A run is identified by suite, protocol, model, run id and start time, and written in one transaction. A second export
+changes nothing, unless the run was scored again: then its rows are replaced.
 """
 
 from __future__ import annotations

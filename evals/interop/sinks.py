@@ -32,7 +32,7 @@ class ExportResult(Struct, kw_only=True):
 
 
 def run_key(card: Card) -> str:
-    """Return a hash of suite, protocol, model, run and start, which identifies a run in a store."""
+    """Return a hash of suite, protocol, model, run id and start time, which identifies a run in a store."""
     parts = (card.config.suite, card.config.protocol, card.model, card.run, repr(card.started))
     return sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
