@@ -150,7 +150,7 @@ def _method_lines(comparison: Comparison) -> Iterator[str]:
 
 
 def _remark_lines(comparison: Comparison) -> Iterator[str]:
-    """Yield remarks on coverage, bounds for missing outcomes, measured noise, tokens and cost."""
+    """Yield remarks on coverage, bounds for missing outcomes, repeatability limits, tokens and cost."""
     for row in comparison.pairs:
         if row.group or not row.headline:
             continue
@@ -161,7 +161,8 @@ def _remark_lines(comparison: Comparison) -> Iterator[str]:
                 f"the difference lies in {difference_bounds}"
             )
         if (limit := comparison.noise.get(row.suite)) is not None:
-            yield f"{row.suite}: repeated runs of a model differ by up to {formatting.format_amount(limit, row.unit)} (measured noise)"
+            size = formatting.format_size(limit, row.unit)
+            yield f"{row.suite}: 95 % of differences between two runs of one model are at most {size}"
     for suite in dict.fromkeys(run.suite for run in comparison.runs):
         runs = [run for run in comparison.runs if run.suite == suite]
         if not any(formatting.format_usage(run.tokens, run.cost_usd) for run in runs):

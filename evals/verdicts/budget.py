@@ -74,11 +74,11 @@ def budget(
     z = stats.z_quantile(1 - alpha) + stats.z_quantile(POWER)
     items, repeats = difference_variance.smallest_size(max_variance=(drop / z) ** 2) or (None, None)
     calls = None if items is None or repeats is None else items * repeats
-    same_model = change == "same model"
+    is_same_model = change == "same model"
     return Budget(
         suite=components.suite, change=change, drop=drop, unit=components.unit,
-        discordance=components.discordance if same_model else components.discordance_of_models,
-        source=components.within.source if same_model else components.models.source, items=items,
+        discordance=components.discordance if is_same_model else components.discordance_of_models,
+        source=components.within.source if is_same_model else components.models.source, items=items,
         repeats=repeats, calls=calls, cost_usd=_extrapolate(usage.cost_usd, usage, calls),
         seconds=_extrapolate(usage.seconds, usage, calls), least=z * sqrt(difference_variance.at(components.n, components.repeats)),
         limit=z * sqrt(difference_variance.at(components.n, None)),

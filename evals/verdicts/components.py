@@ -111,7 +111,7 @@ def components(
     base = _run_values(baseline)
     key = (baseline.suite, baseline.data_sha256)
     others = [_run_values(run) for run in runs if (run.suite, run.data_sha256) == key]
-    same_model = [other for other in others if _same_model(base, other)]
+    same_model_runs = [other for other in others if _have_same_model(base, other)]
     values = np.array(list(base.values.values()))
     if len(values) < 2:
         return None
@@ -125,8 +125,8 @@ def components(
         suite=baseline.suite, metric=metric.name, unit=metric.unit, n=len(values), repeats=base.repeats,
         value=float(values.mean()), range=width, between=Component(variance=between, source=baseline.run),
         within=within_component, models=_model_variance(base, others, within_component, between),
-        wording=_score_variance(base, [other for other in same_model if not _same_protocol(base, other)]),
-        judge=_score_variance(base, [other for other in same_model if _differ_only_in_judge(base, other)]),
+        wording=_score_variance(base, [other for other in same_model_runs if not _have_same_protocol(base, other)]),
+        judge=_score_variance(base, [other for other in same_model_runs if _differ_only_in_judge(base, other)]),
         design=_design_effect(base),
     )  # fmt: skip
 
@@ -145,16 +145,16 @@ def _run_values(suite_run: SuiteRun) -> _RunValues:
     return _RunValues(suite_run, scored, within_variance)
 
 
-def _same_model(a: _RunValues, b: _RunValues) -> bool:
+def _have_same_model(a: _RunValues, b: _RunValues) -> bool:
     return a.suite_run.model == b.suite_run.model
 
 
-def _same_protocol(a: _RunValues, b: _RunValues) -> bool:
+def _have_same_protocol(a: _RunValues, b: _RunValues) -> bool:
     return a.suite_run.protocol == b.suite_run.protocol
 
 
 def _differ_only_in_judge(a: _RunValues, b: _RunValues) -> bool:
-    return _same_model(a, b) and _same_protocol(a, b) and a.suite_run.judge != b.suite_run.judge
+    return _have_same_model(a, b) and _have_same_protocol(a, b) and a.suite_run.judge != b.suite_run.judge
 
 
 def _within_variance(
@@ -166,7 +166,9 @@ def _within_variance(
     repetitions = [
         run
         for run in others
-        if _same_model(base, run) and _same_protocol(base, run) and not _differ_only_in_judge(base, run)
+        if _have_same_model(base, run)
+        and _have_same_protocol(base, run)
+        and not _differ_only_in_judge(base, run)
     ]
     runs = [run for run in (base, *repetitions) if run.within is not None]
     estimates = [(run.within or 0.0, len(run.values), run.suite_run.run) for run in runs]
@@ -189,7 +191,7 @@ def _model_variance(
 ) -> Component:
     estimates = []
     for other in others:
-        if _same_model(base, other) or not _same_protocol(base, other):
+        if _have_same_model(base, other) or not _have_same_protocol(base, other):
             continue
         differences = _differences(base, other)
         if len(differences) > 1:

@@ -105,11 +105,11 @@ def format_usage(tokens: Mapping[str, int], cost_usd: float | None) -> str:
 
 
 def format_usage_difference(
-    a: Mapping[str, int], b: Mapping[str, int], cost_a: float | None, cost_b: float | None
+    tokens_a: Mapping[str, int], tokens_b: Mapping[str, int], cost_a: float | None, cost_b: float | None
 ) -> str:
     """Format the difference in usage, B minus A."""
     token_text = ", ".join(
-        f"{b.get(kind, 0) - a.get(kind, 0):+,} {kind} tokens" for kind in ("input", "output")
+        f"{tokens_b.get(kind, 0) - tokens_a.get(kind, 0):+,} {kind} tokens" for kind in ("input", "output")
     )
     return token_text if cost_a is None or cost_b is None else f"{token_text}, {cost_b - cost_a:+.2f} USD"
 

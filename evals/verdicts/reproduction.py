@@ -119,7 +119,7 @@ def check_claims(
 def with_noise(
     score: MeasuredScore, suite_runs: Sequence[SuiteRun], reports: Iterable[RepeatabilityReport]
 ) -> MeasuredScore:
-    """Add the run-to-run noise to a measured score, from its own repeats or from a matching repeatability report."""
+    """Return a score with its run-to-run noise, from the run's repeats or a matching report; unchanged without either."""
     if len(score.cards) != 1:
         return score
     key = (score.suite, score.protocol)
