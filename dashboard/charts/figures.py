@@ -66,12 +66,12 @@ def render_for_print(chart: alt.LayerChart | alt.FacetChart, file_format: str) -
 
 KINDS = ("measured", "reported")
 MAX_LABELS = 14
-"""Maximum number of points for which all are labelled; of more points, only the Pareto-optimal ones are."""
+"""Maximum number of points that are all labelled; if there are more, only the Pareto-optimal points are labelled."""
 LEGEND = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=170)
 
 
 def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Draw science against general ability: measured models as filled points with error bars, reported ones as hollow."""
+    """Draw science against general ability: measured models as filled points with error bars, reported ones as hollow points."""
     colours = alt.Scale(domain=list(KINDS), range=list(palette(dark=dark)[:2]))
     shapes = alt.Scale(domain=list(KINDS), range=["circle", "diamond"])
     kind_shape = alt.Shape("kind:N", scale=shapes, legend=LEGEND)

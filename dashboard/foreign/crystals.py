@@ -81,8 +81,8 @@ def looks_like_crystal(text: str) -> bool:
 def read(text: str, *, dark: bool = False) -> Crystal:
     """Parse and draw a crystal; raises DataError if the text contains none that can be drawn."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen and numpy warn about input that _parse_checked rejects
-        crystal = _parse_checked(text)
+        warnings.simplefilter("ignore")  # pymatgen and numpy warn about input that is rejected here
+        crystal = _parse_and_check(text)
         lattice = crystal.lattice
         sites = tuple(Site(s.species_string, *(float(x) % 1.0 for x in s.frac_coords)) for s in crystal)
         return Crystal(
@@ -97,7 +97,7 @@ def read(text: str, *, dark: bool = False) -> Crystal:
         )
 
 
-def _parse_checked(text: str) -> Structure:
+def _parse_and_check(text: str) -> Structure:
     """Parse a structure; raises DataError if it is unreadable or too large, or if spglib would crash on its cell."""
     if len(text) > MAX_CHARS:
         raise DataError(f"{len(text):,} characters are too many for a crystal")
@@ -160,12 +160,12 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
         return 30 + (point[0] - min(xs)) * scale, 30 + (max(ys) - point[1]) * scale
 
     elements = list(dict.fromkeys(site.element for site in sites))
-    colour = {name: palette(dark=dark)[i % 8] for i, name in enumerate(elements)}
+    colours = {name: palette(dark=dark)[i % 8] for i, name in enumerate(elements)}
     height = 60 + (max(ys) - min(ys)) * scale + 24
-    lines = [_edge(to_pixels(corners[start]), to_pixels(corners[end]), ink(dark=dark)) for start in corners for end in corners
+    edges = [_edge(to_pixels(corners[start]), to_pixels(corners[end]), ink(dark=dark)) for start in corners for end in corners
              if start < end and sum(a != b for a, b in zip(start, end, strict=True)) == 1]  # fmt: skip
     circles = [
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour[name]}" stroke="{ink(dark=dark)}" stroke-width="0.8"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colours[name]}" stroke="{ink(dark=dark)}" stroke-width="0.8"/>'
         for point, name in atoms
         for x, y in [to_pixels(point)]
     ]
@@ -174,12 +174,12 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
         for end, name in (((1, 0, 0), "a"), ((0, 1, 0), "b"), ((0, 0, 1), "c"))
     ]
     legend = [
-        _legend_entry(16 + i * 62, height - 12, name, colour[name], ink(dark=dark))
+        _legend_entry(16 + i * 62, height - 12, name, colours[name], ink(dark=dark))
         for i, name in enumerate(elements[:5])
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIZE}" height="{height:.0f}" '
-        f'viewBox="0 0 {SIZE} {height:.0f}" font-family="sans-serif">{"".join((*lines, *circles, *axis_labels, *legend))}</svg>'
+        f'viewBox="0 0 {SIZE} {height:.0f}" font-family="sans-serif">{"".join((*edges, *circles, *axis_labels, *legend))}</svg>'
     )
 
 

@@ -60,9 +60,9 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
 
     A suite on which the models have no protocol or no data in common is included, with the reasons why it is not comparable.
     """
-    first = sides[0]
+    first_side = sides[0]
     suite_matches, matched_suites = [], set()
-    for entry in first:
+    for entry in first_side:
         counterparts = [
             next((run for run in side if run.configuration == entry.configuration), None)
             for side in sides[1:]
@@ -70,7 +70,7 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
         if all(counterparts):
             matched_suites.add(entry.card.config.suite)
             suite_matches.append(_match((entry, *(run for run in counterparts if run))))
-    for suite in dict.fromkeys(entry.card.config.suite for entry in first):
+    for suite in dict.fromkeys(entry.card.config.suite for entry in first_side):
         newest_runs = [
             next((candidate for candidate in side if candidate.card.config.suite == suite), None)
             for side in sides
@@ -117,14 +117,14 @@ def _suite_run(key: _RunKey) -> SuiteRun:
 
 
 @lru_cache(maxsize=4)
-def _pairs(key_a: _RunKey, key_b: _RunKey) -> Pairing:
+def _pairing(key_a: _RunKey, key_b: _RunKey) -> Pairing:
     a, b = _suite_run(key_a), _suite_run(key_b)
     return pair(a, b, a.headline)
 
 
 @lru_cache(maxsize=512)
 def _headline_row(key_a: _RunKey, key_b: _RunKey) -> RowWithEvidence:
-    return compare.compare_metric(_suite_run(key_a), _suite_run(key_b), _pairs(key_a, key_b))
+    return compare.compare_metric(_suite_run(key_a), _suite_run(key_b), _pairing(key_a, key_b))
 
 
 def compare_headlines(suite_matches: Sequence[Match]) -> list[Row]:
@@ -186,12 +186,12 @@ def order_by_size(rows: Sequence[Row]) -> list[int]:
 
 @lru_cache(maxsize=32)
 def _compare_groups(key_a: _RunKey, key_b: _RunKey) -> tuple[Row, ...]:
-    a, b, pairs = _suite_run(key_a), _suite_run(key_b), _pairs(key_a, key_b)
-    names = sorted({row.group for row in pairs.rows})
+    a, b, pairing = _suite_run(key_a), _suite_run(key_b), _pairing(key_a, key_b)
+    names = sorted({row.group for row in pairing.rows})
     if len(names) < 2:
         return ()
     return tuple(
-        compare.adjust_for_multiplicity([compare.compare_metric(a, b, pairs, group=name) for name in names])
+        compare.adjust_for_multiplicity([compare.compare_metric(a, b, pairing, group=name) for name in names])
     )
 
 

@@ -7,6 +7,7 @@ from shlex import quote
 
 import msgspec
 
+from evals.plain import count_of
 from evals.records import promise
 from evals.records.card import Card, Config
 from evals.terminal.figures import utc_time
@@ -94,7 +95,7 @@ def facts(card: Card) -> list[tuple[str, str]]:
 def _item_selection(config: Config) -> str:
     if config.sample_ids:
         return ", ".join(config.sample_ids)
-    return "all" if config.limit is None else f"a seeded subset of {config.limit}"
+    return "all" if config.limit is None else f"a seeded subset of {count_of(config.limit, 'item')}"
 
 
 def _upstream_prompt(card: Card) -> str:

@@ -86,7 +86,7 @@ def decimal_places(half_width: float) -> int:
 
 
 def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, float]:
-    """Return each row's standing: 0 if it is significantly worse than all others, 1 if significantly better.
+    """Return each row's standing: 0 if it is significantly worse than all other rows, 1 if it is better than all.
 
     Differences are tested at 5 %, adjusted by Holm over all pairs, with MOVER's interval for independent estimates, which is
     conservative for models that answered the same items. Rows without an interval have no standing; if no difference is
@@ -97,8 +97,8 @@ def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, flo
         if estimate.value is not None and estimate.low is not None and estimate.high is not None:
             scored_rows.append((row, estimate.value, estimate.low, estimate.high))
     pairs = [(a, b) if a[1] >= b[1] else (b, a) for a, b in combinations(scored_rows, 2)]
-    adjusted = difference.holm([_p_value(a, b) for a, b in pairs])
-    significant_pairs = [(a[0], b[0]) for (a, b), p in zip(pairs, adjusted, strict=True) if p <= ALPHA]
+    p_values = difference.holm([_p_value(a, b) for a, b in pairs])
+    significant_pairs = [(a[0], b[0]) for (a, b), p in zip(pairs, p_values, strict=True) if p <= ALPHA]
     wins, losses = Counter(row for row, _ in significant_pairs), Counter(row for _, row in significant_pairs)
     sign = 1 if better == "higher" else -1
     if not significant_pairs:

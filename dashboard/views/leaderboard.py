@@ -52,12 +52,13 @@ def draw_filters(board: Board) -> Filters:
     with top[3].popover("More", icon=":material/tune:", width="stretch"):
         filters = draw_more_filters(board, Filters(kind=kind or "all", protocols=tuple(protocols)))
     labels = filters.columns or matching_columns(board, filters)[:MAX_DEFAULT_COLUMNS]
-    rank = top[2].selectbox(
+    ranked_label = top[2].selectbox(
         "Rank by", labels, key="rank", bind="query-params",
         help="Models are sorted by this column, and compared sample by sample to find those that are not significantly different.",
     )  # fmt: skip
-    others = (label for label in labels if label != rank)
-    return filters._replace(columns=(*([rank] if rank else []), *others), rank_by=rank or "")
+    other_labels = (label for label in labels if label != ranked_label)
+    columns = (*([ranked_label] if ranked_label else []), *other_labels)
+    return filters._replace(columns=columns, rank_by=ranked_label or "")
 
 
 def draw_more_filters(board: Board, filters: Filters) -> Filters:
@@ -99,16 +100,16 @@ def sort_rows(board: Board, filters: Filters, reported: Sequence[ReportedRow]) -
 
     def key(row: TableRow) -> tuple[bool, bool, bool, float, str]:
         if isinstance(row, ReportedRow):
-            value, name, baseline = row.values.get(filters.rank_by), row.model, False
+            value, name, is_baseline = row.values.get(filters.rank_by), row.model, False
         else:
             cell = board.cells.get((row, filters.rank_by))
-            value, name, baseline = cell.estimate.value if cell else None, row.label, row.is_baseline
-        return name not in filters.pinned, baseline, value is None, sign * (value or 0.0), name
+            value, name, is_baseline = cell.estimate.value if cell else None, row.label, row.is_baseline
+        return name not in filters.pinned, is_baseline, value is None, sign * (value or 0.0), name
 
     return sorted([*matching_rows(board, filters), *reported], key=key)
 
 
-def rank_models(board: Board, filters: Filters) -> significance.ColumnRanks:
+def draw_ranking(board: Board, filters: Filters) -> significance.ColumnRanks:
     """Draw a sentence on the comparison of the models in the ranked column, and return their ranks."""
     visible_rows = set(matching_rows(board, filters))
     runs = {row: run for row, run in board.runs(filters.rank_by).items() if row in visible_rows}
@@ -347,7 +348,7 @@ def main() -> None:
     except EvalsError as error:
         claims = ()
         st.warning(safe.label(error, 2000))
-    column_ranks = rank_models(board, filters)
+    column_ranks = draw_ranking(board, filters)
     rows = sort_rows(board, filters, select_reported_rows(board, filters, claims))
     table = styling.table(board, filters, rows, column_ranks)
     row, label = draw_table(board, filters, rows, table) or (None, "")

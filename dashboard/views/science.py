@@ -41,12 +41,9 @@ def draw_figure(
     """Draw a figure, and buttons to download it for print; `light`, `themed`: the figure for print and for the page."""
     state.draw_chart(themed, alt=alt_text)
     with st.container(horizontal=True):
-        for label, file_format, mime_type in (
-            ("SVG", "svg", "image/svg+xml"),
-            ("PDF", "pdf", "application/pdf"),
-        ):
+        for file_format, mime_type in (("svg", "image/svg+xml"), ("pdf", "application/pdf")):
             st.download_button(
-                label, partial(charts.render_for_print, light, file_format), f"{name}.{file_format}", mime_type, key=f"{name}-{file_format}",
+                file_format.upper(), partial(charts.render_for_print, light, file_format), f"{name}.{file_format}", mime_type, key=f"{name}-{file_format}",
                 icon=":material/download:", on_click="ignore", help="Vector graphics on white.",
             )  # fmt: skip
 

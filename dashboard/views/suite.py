@@ -198,7 +198,9 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
     number = st.column_config.NumberColumn
     config: dict[str, Any] = {"runs": number("of runs", format="%d")}
     if is_error:
-        st.caption(f"The largest errors of the best of {len(runs)} models; check the gold answers.")
+        st.caption(
+            f"Items on which even the best of {len(runs)} models has a large error; check the gold answers."
+        )
         config["error"] = number(f"smallest error, {estimate.unit}", format="%.4g")
         config["answer"] = "best answer"
     else:

@@ -1,7 +1,7 @@
 """Checks of a verified run against the board's rules and against the other entries.
 
-Each check yields messages. Those of `..._refusals` (broken rules, tampering) refuse the entry; those of `..._doubts`
-(implausible results) hold it until a maintainer accepts it.
+Each check yields messages. An entry with a message from `..._refusals` (broken rules, tampering) is refused; one with a
+message from `..._doubts` (implausible results) is held until a maintainer accepts it.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ class Counts(Struct):
 
     long_gold: int = 0
     """Replies to samples with a long gold answer."""
-    gold_repeated: int = 0
+    gold_copies: int = 0
     """Replies that contain a long gold answer verbatim."""
-    faulty: int = 0
+    faulty_gold: int = 0
     """Replies to samples whose gold answer is known to be wrong."""
-    faulty_right: int = 0
+    faulty_gold_matches: int = 0
     """Replies that agree with a gold answer known to be wrong."""
-    over_limit: int = 0
+    overlong_replies: int = 0
     """Replies with more output tokens than the card's max_tokens."""
-    repeated: int = 0
+    later_replies: int = 0
     """Long replies in the second and later repeats."""
-    repeated_equal: int = 0
+    identical_later_replies: int = 0
     """Long replies in later repeats that equal the reply in the first."""
 
 
@@ -64,20 +64,20 @@ def count(
         reply, sample = record.outcome, samples[record.sample]
         if not isinstance(reply, Reply):
             continue
-        counts.over_limit += max_tokens is not None and (reply.usage.output or 0) > max_tokens
+        counts.overlong_replies += max_tokens is not None and (reply.usage.output or 0) > max_tokens
         if isinstance(sample.target, str) and len(sample.target) >= MIN_GOLD_CHARACTERS:
             counts.long_gold += 1
-            counts.gold_repeated += sample.target in reply.text
+            counts.gold_copies += sample.target in reply.text
         if (erratum := errata.of(sample)) is not None and erratum.kind == "gold":
             score = next(iter(record.scores.values()), None)
-            counts.faulty += 1
-            counts.faulty_right += isinstance(score, Score) and score.value == 1.0
+            counts.faulty_gold += 1
+            counts.faulty_gold_matches += isinstance(score, Score) and score.value == 1.0
         if len(reply.text) >= MIN_LONG_CHARACTERS:
             if record.repeat == 0:
                 first_replies[record.sample] = hash(reply.text)
             elif record.sample in first_replies:
-                counts.repeated += 1
-                counts.repeated_equal += first_replies[record.sample] == hash(reply.text)
+                counts.later_replies += 1
+                counts.identical_later_replies += first_replies[record.sample] == hash(reply.text)
     return counts
 
 
@@ -87,13 +87,16 @@ def judge_of(card: Card) -> str:
 
 
 def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
-    """Yield the rules of the board that a run breaks."""
+    """Yield a message for each rule of the board that a run breaks."""
     config = card.config
     if card.origin != "run" and not rule.imports:
         yield f"its replies were imported ({card.origin}); the board accepts only runs made by evals"
     if card.data == "sample" and not rule.data_sha256:
         yield "it ran on the built-in samples, not on the suite's data"
-    yield from _subset_refusals(card, rule)
+    has_same_seed = rule.limit is None or config.seed == rule.seed
+    if config.sample_ids or config.limit != rule.limit or not has_same_seed:
+        subset = "all items" if rule.limit is None else f"{rule.limit} items chosen with seed {rule.seed}"
+        yield f"it covers another subset; the board requires {subset}"
     if suite.gated and not card.gated:
         yield "the suite is gated, but the bundle contains its texts"
     if _AUTOMATIC_ID.fullmatch(card.run) and card.run.rpartition("-")[2] != fingerprint(config):
@@ -119,36 +122,29 @@ def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
             yield f"the card's {name} {why}"
 
 
-def _subset_refusals(card: Card, rule: SuiteRule) -> Iterator[str]:
-    config = card.config
-    if (
-        config.sample_ids
-        or config.limit != rule.limit
-        or (rule.limit is not None and config.seed != rule.seed)
-    ):
-        expected = "all items" if rule.limit is None else f"{rule.limit} items chosen with seed {rule.seed}"
-        yield f"it covers another subset; the board requires {expected}"
-
-
 def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:
     """Yield evidence that replies were not sampled as the card states."""
-    if counts.over_limit:
+    if counts.overlong_replies:
         limit = card.config.sampling.max_tokens
-        yield f"replies longer than the card's max_tokens ({limit}): {counts.over_limit}"
+        yield f"replies longer than the card's max_tokens ({limit}): {counts.overlong_replies}"
     is_sampled = (card.config.sampling.temperature or 0.0) > 0
-    if is_sampled and counts.repeated >= MIN_REPEATED_REPLIES and counts.repeated_equal == counts.repeated:
+    if (
+        is_sampled
+        and counts.later_replies >= MIN_REPEATED_REPLIES
+        and counts.identical_later_replies == counts.later_replies
+    ):
         yield (
-            f"all {counts.repeated} repeated replies are identical to the first, at a temperature of "
+            f"all {counts.later_replies} repeated replies are identical to the first, at a temperature of "
             f"{card.config.sampling.temperature:g}"
         )
 
 
 def leak_refusals(counts: Counts) -> Iterator[str]:
     """Yield evidence that the gold answers were known."""
-    if counts.gold_repeated >= max(MIN_GOLD_COPIES, MIN_GOLD_SHARE * counts.long_gold):
-        yield f"{counts.gold_repeated} of {counts.long_gold} replies to items with a long gold answer contain it verbatim"
-    if counts.faulty >= MIN_FAULTY_REPLIES and counts.faulty_right == counts.faulty:
-        yield f"all {counts.faulty} replies to items whose gold answer is known to be wrong agree with the gold answer"
+    if counts.gold_copies >= max(MIN_GOLD_COPIES, MIN_GOLD_SHARE * counts.long_gold):
+        yield f"{counts.gold_copies} of {counts.long_gold} replies to items with a long gold answer contain it verbatim"
+    if counts.faulty_gold >= MIN_FAULTY_REPLIES and counts.faulty_gold_matches == counts.faulty_gold:
+        yield f"all {counts.faulty_gold} replies to items whose gold answer is known to be wrong agree with the gold answer"
 
 
 def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[EntryResult]) -> Iterator[str]:

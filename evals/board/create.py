@@ -40,7 +40,10 @@ def create(folder: Path, title: str, suites: Sequence[Suite]) -> list[Path]:
         "title": title,
         "version": packages()["science-evals"],
         "example": suites[0].id,
-        "suites": "\n".join(map(_suite_table, suites)),
+        "suites": "\n".join(
+            f'\n[[suite]]\nname = "{suite.id}"\nprotocol = "{suite.protocol}"\nminimum_coverage = 0.98'
+            for suite in suites
+        ),
     }
     templates = files("evals") / "templates" / "board"
     texts = {
@@ -57,7 +60,3 @@ def _fill_in(template: str, values: dict[str, str]) -> str:
     for name, value in values.items():
         template = template.replace(f"{{{{{name}}}}}", value)
     return template
-
-
-def _suite_table(suite: Suite) -> str:
-    return f'\n[[suite]]\nname = "{suite.id}"\nprotocol = "{suite.protocol}"\nminimum_coverage = 0.98'

@@ -41,10 +41,10 @@ def ingest(
     files = _entry_files(folder)
     _check_none_missing(index, files, all_decisions)
     pending = list(_pending(board_policy, files, entries, all_decisions, names))
-    new = [path for path in pending if path.stem not in entries]
-    if len(new) > board_policy.limits.new_entries:
+    new_count = sum(path.stem not in entries for path in pending)
+    if new_count > board_policy.limits.new_entries:
         raise UsageError(
-            f"{len(new)} new entries; one ingest accepts at most {board_policy.limits.new_entries}"
+            f"{new_count} new entries; one ingest accepts at most {board_policy.limits.new_entries}"
         )
     for path in pending:
         examination = _examine(path, board_policy, entries, gold)
@@ -95,9 +95,10 @@ def _pending(
     requested = [Path(name).name.removesuffix(SUFFIX) for name in names]
     if missing := [name for name in requested if name not in files]:
         raise UsageError(f"no entry {one_line(missing[0])!r} in {ENTRIES}/")
-    last = len(entries) + 1
-    order = sorted(files, key=lambda name: (entries[name].sequence if name in entries else last, name))
-    for name in order:
+    new_sequence = len(entries) + 1
+    for name in sorted(
+        files, key=lambda name: (entries[name].sequence if name in entries else new_sequence, name)
+    ):
         result = entries.get(name)
         if name in requested or (
             not requested

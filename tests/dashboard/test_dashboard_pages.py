@@ -328,7 +328,7 @@ def test_large_runs_open_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         app = opened(page, **params)  # imports
         for cached in (
             pairs._suite_run,
-            pairs._pairs,
+            pairs._pairing,
             pairs._headline_row,
             pairs._compare_groups,
             pairs._pair_samples,

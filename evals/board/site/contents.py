@@ -120,20 +120,14 @@ class Contents(NamedTuple):
 
     def entrants_of(self, column: Column) -> list[Entrant]:
         """Return the ranked entrants of a column, the best first."""
-        ranked = [e for e in self.entrants if e.is_ranked and column.key in e.results]
         sign = -1.0 if column.headline.better == "higher" else 1.0
-        return sorted(
-            ranked,
-            key=lambda e: (
-                _value(e.results[column.key]) is None,
-                sign * (_value(e.results[column.key]) or 0),
-            ),
-        )
 
+        def sort_key(entrant: Entrant) -> tuple[bool, float]:
+            headline = entrant.results[column.key].headline
+            value = headline.value if headline is not None else None
+            return value is None, sign * (value or 0.0)
 
-def _value(result: SuiteResult) -> float | None:
-    headline = result.headline
-    return headline.value if headline is not None else None
+        return sorted((e for e in self.entrants if e.is_ranked and column.key in e.results), key=sort_key)
 
 
 def url_name(name: str) -> str:
@@ -157,21 +151,26 @@ def load(folder: Path) -> Contents:
 def _load_board(folder: Path) -> Contents:
     board_policy, all_decisions = policy.read(folder), decisions.read(folder)
     stored_levels = levels.read(folder)
-    published = [result for result in results.read_all(folder).values() if result.status == "accepted"]
     entrants, items_by_entrant = [], {}
-    for result in published:
+    for result in results.read_all(folder).values():
+        if result.status != "accepted":
+            continue
         assert result.model is not None  # noqa: S101 - accepted results contain their model
-        levels_by_key = {
-            (s.suite, s.protocol): (s, *stored_levels.level_and_challenge(result.entry, s.suite, s.protocol))
-            for s in result.suites
-        }
+        suite_results: dict[Key, SuiteResult] = {}
+        challenges: dict[Key, Challenge] = {}
+        for suite_result in result.suites:
+            key = suite_result.suite, suite_result.protocol
+            level, challenge = stored_levels.level_and_challenge(result.entry, *key)
+            suite_results[key] = suite_result.with_level(level)
+            if challenge:
+                challenges[key] = challenge
         entrants.append(
             Entrant(
                 name=result.entry,
                 label=f"{result.model.model} ({result.model.revision})",
                 model=result.model,
-                results={key: s.with_level(level) for key, (s, level, _) in levels_by_key.items()},
-                challenges={key: challenge for key, (_, _, challenge) in levels_by_key.items() if challenge},
+                results=suite_results,
+                challenges=challenges,
                 decision=decisions.latest(all_decisions, result.entry),
                 content_sha256=result.content_sha256,
             )
@@ -196,19 +195,19 @@ def _load_results(folder: Path) -> Contents:
     entrants, items_by_entrant = [], {}
     for model in dict.fromkeys(model for model, _ in newest_runs):
         runs = {key: run for (name, key), run in newest_runs.items() if name == model}
-        measured = {key: _measure(run) for key, run in runs.items()}
+        measurements = {key: _measure(run) for key, run in runs.items()}
         name = url_name(model)
-        run_results = {key: result for key, (result, _) in measured.items()}
+        suite_results = {key: result for key, (result, _) in measurements.items()}
         challenges = {
             key: challenge for key, run in runs.items() if (challenge := challenge_of_run(run.path, run.card))
         }
         for key, challenge in challenges.items():
             if challenge.passed:
-                run_results[key] = run_results[key].with_level("challenged")
+                suite_results[key] = suite_results[key].with_level("challenged")
         entrants.append(
-            Entrant(name=name, label=model, model=None, results=run_results, challenges=challenges)
+            Entrant(name=name, label=model, model=None, results=suite_results, challenges=challenges)
         )
-        items_by_entrant[name] = {key: run_items for key, (_, run_items) in measured.items()}
+        items_by_entrant[name] = {key: run_items for key, (_, run_items) in measurements.items()}
     if not entrants:
         raise UsageError(f"{folder} contains no complete run of a benchmark")
     return Contents(
@@ -228,17 +227,20 @@ def _columns(
 ) -> tuple[Column, ...]:
     columns = []
     for key in sorted({key for entrant in entrants for key in entrant.results}):
-        ranked = {e.name: e.results[key] for e in entrants if e.is_ranked and key in e.results}
-        headline = next((result.headline for result in ranked.values() if result.headline is not None), None)
+        ranked_results = {e.name: e.results[key] for e in entrants if e.is_ranked and key in e.results}
+        headlines = (result.headline for result in ranked_results.values())
+        headline = next((estimate for estimate in headlines if estimate is not None), None)
         if headline is None:
             continue
         columns.append(
             Column(
                 suite=key[0],
                 protocol=key[1],
-                version=next(iter(ranked.values())).version,
+                version=next(iter(ranked_results.values())).version,
                 headline=headline,
-                comparison=compare(ranked, {name: items_by_entrant[name].get(key) for name in ranked}),
+                comparison=compare(
+                    ranked_results, {name: items_by_entrant[name].get(key) for name in ranked_results}
+                ),
                 claims=tuple(claim for claim in claims if claim.suite == key[0] and not claim.superseded),
             )
         )
