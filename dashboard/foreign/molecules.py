@@ -71,16 +71,16 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
         return PairDrawing(answer=draw_molecule(answer, dark=dark), gold=draw_molecule(gold, dark=dark))
     answer_mol, gold_mol = chem.Chem.Mol(answer_form.mol), chem.Chem.Mol(gold_form.mol)
     atom_pairs, is_search_complete = _common_substructure(chem, answer_mol, gold_mol)
-    differing = _stereo_differences(chem, answer_mol, gold_mol, atom_pairs)
+    differing_pairs = _stereo_differences(chem, answer_mol, gold_mol, atom_pairs)
     chem.Depict.Compute2DCoords(gold_mol)
     _align_layout(chem, answer_mol, gold_mol, atom_pairs)
-    left, right = ({pair[side] for pair in atom_pairs if pair not in differing} for side in (0, 1))
+    shared_pairs = [pair for pair in atom_pairs if pair not in differing_pairs]
     return PairDrawing(
-        answer=_draw(chem, answer_mol, left, dark=dark),
-        gold=_draw(chem, gold_mol, right, dark=dark),
+        answer=_draw(chem, answer_mol, {i for i, _ in shared_pairs}, dark=dark),
+        gold=_draw(chem, gold_mol, {j for _, j in shared_pairs}, dark=dark),
         shared=sum(answer_mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atom_pairs),
         is_search_complete=is_search_complete,
-        stereo_differences=len(differing),
+        stereo_differences=len(differing_pairs),
         tanimoto=similarities(answer_form, gold_form),
     )
 

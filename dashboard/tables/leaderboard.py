@@ -216,12 +216,12 @@ def _mark_temperatures(cells: Mapping[_CellKey, Cell]) -> dict[_CellKey, Cell]:
     for (row, label), cell in cells.items():
         if cell.entry and not row.is_baseline:
             counts[label][temperature(cell.entry.card)] += 1
-    marked = dict(cells)
+    marked_cells = dict(cells)
     for (row, label), cell in cells.items():
         if cell.entry and not row.is_baseline:
             is_unusual = temperature(cell.entry.card) != counts[label].most_common(1)[0][0]
-            marked[row, label] = structs.replace(cell, has_unusual_temperature=is_unusual)
-    return marked
+            marked_cells[row, label] = structs.replace(cell, has_unusual_temperature=is_unusual)
+    return marked_cells
 
 
 def newest(runs: Sequence[Entry]) -> Entry:

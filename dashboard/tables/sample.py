@@ -112,7 +112,7 @@ class Item(Struct, frozen=True, kw_only=True):
     sample: Sample | None = None
     """None if the suite is gated."""
     prompt: Prompt | None = None
-    """None if the suite is gated or there is no record."""
+    """None if the suite is gated or there is no record; so is `outcome`."""
     outcome: Reply | Failure | None = None
     scores: dict[str, Score | Failure] = {}
 
@@ -124,7 +124,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def reply(self) -> Reply | None:
-        """Return the reply; None if the call failed."""
+        """Return the reply; None if there is no record, or the call failed."""
         return self.outcome if isinstance(self.outcome, Reply) else None
 
     @property
@@ -172,13 +172,15 @@ def _read_items(entry: Entry, ids: Sequence[str], repeat: int) -> list[Item]:
     records_by_id = {row["sample"]: row for row in records.to_dict("records")}
     samples_by_id = {row["id"]: row for row in samples.to_dict("records")}
     return [
-        _item(entry, repeat, samples_by_id[id_], records_by_id.get(id_, {"verdict": ABSENT}))
+        _decode_item(entry, repeat, samples_by_id[id_], records_by_id.get(id_, {"verdict": ABSENT}))
         for id_ in ids
         if id_ in samples_by_id
     ]
 
 
-def _item(entry: Entry, repeat: int, sample: Mapping[Hashable, Any], record: Mapping[Hashable, Any]) -> Item:
+def _decode_item(
+    entry: Entry, repeat: int, sample: Mapping[Hashable, Any], record: Mapping[Hashable, Any]
+) -> Item:
     item = Item(entry=entry, id=sample["id"], repeat=repeat, group=sample["group"], verdict=record["verdict"])
     if entry.card.gated:
         return item

@@ -57,13 +57,8 @@ def table(board: Board, filters: Filters, rows: Sequence[TableRow], column_ranks
     ranks = {rank.model: rank for rank in column_ranks.ranks}
     means = [MEAN] if filters.averaged else []
     ranked_column, *other_columns = filters.columns
-    names = [
-        MODEL,
-        ranked_column,
-        RANK,
-        *means,
-        *other_columns,
-    ]  # the ranked column first, so that a phone shows it
+    # the ranked column comes first, so that a phone shows it
+    names = [MODEL, ranked_column, RANK, *means, *other_columns]
     numbers = pd.DataFrame([_row_numbers(board, filters, row, ranks) for row in rows], columns=names)
     texts = pd.DataFrame([_row_texts(board, filters, row, ranks) for row in rows], columns=names)
     texts[MODEL] = _short_names(texts[MODEL].tolist())

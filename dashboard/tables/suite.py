@@ -81,16 +81,13 @@ def _is_testable(entry: Entry, metric: str) -> bool:
 
 
 def _coverage(entry: Entry) -> dict[str, float]:
-    counts = query(
+    shares = query(
         entry.path,
-        """SELECT s."group" AS name, count(r.sample)::DOUBLE AS scored, count(DISTINCT s.id) AS items
+        """SELECT s."group" AS name, least(1.0, count(r.sample)::DOUBLE / (count(DISTINCT s.id) * ?)) AS coverage
         FROM samples s LEFT JOIN records r ON r.sample = s.id AND r.verdict NOT LIKE 'failed%' GROUP BY 1""",
+        [max(1, entry.card.config.repeats)],
     )
-    repeats = max(1, entry.card.config.repeats)
-    return {
-        name: min(1.0, scored / (items * repeats))
-        for name, scored, items in zip(counts["name"], counts["scored"], counts["items"], strict=True)
-    }
+    return dict(zip(shares["name"], shares["coverage"], strict=True))
 
 
 def _test_groups(entry: Entry) -> dict[str, tuple[float, float]]:

@@ -81,18 +81,11 @@ def _draw_pair(item_molecules: samples.Molecules, drawing: molecules.PairDrawing
         )
     if not drawing.tanimoto:
         return
-    search_note = (
-        ""
-        if drawing.is_search_complete
-        else " (the search was stopped, or the molecules are too large for it)"
-    )
-    stereo = (
-        f"; {drawing.stereo_differences} of them differ in stereochemistry"
-        if drawing.stereo_differences
-        else ""
-    )
+    search_note = "" if drawing.is_search_complete else " (the search was stopped or skipped)"
+    stereo_count = drawing.stereo_differences
+    stereo_note = f"; {stereo_count} of them differ in stereochemistry" if stereo_count else ""
     st.caption(
-        f":blue-background[blue]: the largest common substructure, {drawing.shared} atoms{search_note}{stereo}; "
+        f":blue-background[blue]: the largest common substructure, {drawing.shared} atoms{search_note}{stereo_note}; "
         f":orange-background[orange]: differences. Answer {drawing.answer.atoms}, gold {drawing.gold.atoms} heavy atoms."
     )
     for cell, (name, value) in zip(st.columns(3), drawing.tanimoto.items(), strict=False):
@@ -107,11 +100,8 @@ def _draw_reaction(item_molecules: samples.Molecules) -> None:
     question_smiles = next(iter(item_molecules.question_molecules), "")
     for name, smiles in (("Gold", item_molecules.gold), ("Answer", item_molecules.answer)):
         if smiles and question_smiles:
-            sides = (
-                (question_smiles, smiles)
-                if item_molecules.reaction == "forward"
-                else (smiles, question_smiles)
-            )
+            is_forward = item_molecules.reaction == "forward"
+            sides = (question_smiles, smiles) if is_forward else (smiles, question_smiles)
             st.caption(name)
             drawing = _draw_in_worker(molecules.draw_reaction, "reaction", *sides, dark=state.is_dark())
             _draw_image(drawing, f"reaction: {sides[0]} gives {sides[1]}", wide=True)

@@ -193,12 +193,8 @@ def draw_mean_note(board: Board, filters: Filters) -> None:
         return
     rows = [row for row in matching_rows(board, filters) if not row.is_baseline]
     incomplete_models = [row.label for row in rows if mean(board, row, filters.averaged) is None]
-    ellipsis = " ..." if len(incomplete_models) > 5 else ""
-    missing = (
-        f"Not measured on all of them: {', '.join(incomplete_models[:5])}{ellipsis}."
-        if incomplete_models
-        else ""
-    )
+    listed_models = ", ".join(incomplete_models[:5]) + (" ..." if len(incomplete_models) > 5 else "")
+    missing = f"Not measured on all of them: {listed_models}." if incomplete_models else ""
     names = safe.literal(", ".join(filters.averaged))
     st.caption(f"Mean of {names}, with its joint 95 % interval. {safe.literal(missing)}")
 

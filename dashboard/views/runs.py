@@ -160,12 +160,8 @@ def draw_details(entry: Entry) -> None:
     state.draw_trust(entry)
     st.code(provenance.command(card), language=None, wrap_lines=True)
     mirror_note = " MIRROR stands for the folder of local data." if card.data == "local" else ""
-    fresh_note = (
-        " Add `--fresh` to start a new run; otherwise the finished one is reused."
-        if card.origin == "run"
-        else ""
-    )
-    st.caption(f"Command that repeats the run.{fresh_note}{mirror_note}")
+    fresh_note = " Add `--fresh` to start a new run; otherwise the finished one is reused."
+    st.caption(f"Command that repeats the run.{fresh_note if card.origin == 'run' else ''}{mirror_note}")
     _draw_cost(card)
     counts = pd.DataFrame(sorted(card.counts.items(), key=lambda item: -item[1]), columns=["outcome", "n"])
     left, right = st.columns([3, 2])

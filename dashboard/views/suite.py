@@ -127,23 +127,15 @@ def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
     )
     for name in ("value", "value_low", "value_high", "others"):
         frame[name] = frame[name].astype(float) * (100.0 if is_fraction else 1.0)
-    score_title = (
-        "mean score, %"
-        if is_fraction
-        else f"mean error, {estimate.unit}"
-        if estimate.better == "lower"
-        else f"mean, {estimate.unit}"
-    )
+    quantity = "mean score" if is_fraction else "mean error" if estimate.better == "lower" else "mean"
+    score_title = f"{quantity}, {styling.unit(estimate.unit)}"
     state.draw_chart(
         item_charts.lengths(frame, unit=lengths.unit, score_title=score_title, dark=state.is_dark()),
         alt="Scores by the length of the reply",
     )
     n = int(lengths.frame["n"].sum())
-    others_note = (
-        f" Hollow points: {count_of(len(others), 'other run')} on the same samples; if both curves fall, the items are hard."
-        if others
-        else ""
-    )
+    hollow_points = f"Hollow points: {count_of(len(others), 'other run')} on the same samples"
+    others_note = f" {hollow_points}; if both curves fall, the items are hard." if others else ""
     st.caption(
         f"{n:,} replies in {len(frame)} bins of about equal size, 95 % intervals; lengths in {lengths.unit}"
         f"{', reasoning included' if lengths.unit == 'tokens' else ' of the answer, because tokens were not recorded'}.{others_note}"

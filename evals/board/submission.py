@@ -137,7 +137,7 @@ def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise UsageError(f"{count} of the runs are of {name.removesuffix(SUFFIX)}: submit only one of them")
-    submitted = tuple(
+    submitted_runs = tuple(
         SubmittedRun(
             file=name,
             suite=run.card.config.suite,
@@ -147,23 +147,23 @@ def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path
         )
         for run, name in zip(runs, names, strict=True)
     )
-    submission = Submission(**structs.asdict(card), board=policy.id, runs=submitted)
-    partial = out.with_name(f".{out.name}.part")
+    submission = Submission(**structs.asdict(card), board=policy.id, runs=submitted_runs)
+    partial_path = out.with_name(f".{out.name}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder, prefix=".submit-") as temporary:
-            partial.unlink(missing_ok=True)
-            with zipfile.ZipFile(partial, "x", zipfile.ZIP_STORED) as archive:
+            partial_path.unlink(missing_ok=True)
+            with zipfile.ZipFile(partial_path, "x", zipfile.ZIP_STORED) as archive:
                 archive.writestr(zipfile.ZipInfo(NAME, _ZIP_TIME), _toml(submission))
                 for run, name in zip(runs, names, strict=True):
-                    packed = Path(temporary) / name
-                    bundle.pack(run, packed)
-                    _store(archive, name, packed)
-            partial.replace(out)
+                    bundle_path = Path(temporary) / name
+                    bundle.pack(run, bundle_path)
+                    _store(archive, name, bundle_path)
+            partial_path.replace(out)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror or error}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        partial_path.unlink(missing_ok=True)
     return out
 
 
@@ -248,10 +248,10 @@ def _read_submission(archive: zipfile.ZipFile) -> Submission:
 
 def _check_names(archive: zipfile.ZipFile, submission: Submission) -> None:
     """Raise DataError unless the archive contains exactly the files that `submission.toml` lists."""
-    listed = [run.file for run in submission.runs]
-    if any(not BUNDLE.fullmatch(name) for name in listed):
+    listed_files = [run.file for run in submission.runs]
+    if any(not BUNDLE.fullmatch(name) for name in listed_files):
         raise DataError(f"{NAME} lists a file whose name is not SUITE@PROTOCOL.zip")
-    if sorted(archive.namelist()) != sorted([NAME, *listed]):
+    if sorted(archive.namelist()) != sorted([NAME, *listed_files]):
         raise DataError(f"its files are not those listed in {NAME}")
 
 

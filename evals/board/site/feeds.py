@@ -158,18 +158,18 @@ def _format_time(seconds: float) -> str:
 
 
 def _atom(site: Contents) -> bytes:
-    """Return an Atom feed (RFC 4287) of entries and decisions, the latest first."""
+    """Return an Atom feed (RFC 4287) of the entrants with their scores and decisions, the latest run first."""
     ElementTree.register_namespace("", ATOM)
     feed = ElementTree.Element(f"{{{ATOM}}}feed")
     base = site.url or "urn:science-evals:board:"
-    latest = sorted(site.entrants, key=lambda entrant: entrant.latest_start, reverse=True)
+    entrants = sorted(site.entrants, key=lambda entrant: entrant.latest_start, reverse=True)
     _add_child(feed, "id", base)
     _add_child(feed, "title", site.title)
-    _add_child(feed, "updated", _format_time(latest[0].latest_start if latest else 0.0))
+    _add_child(feed, "updated", _format_time(entrants[0].latest_start if entrants else 0.0))
     _add_child(_add_child(feed, "author", None), "name", site.title)
     if site.url:
         feed.append(ElementTree.Element(f"{{{ATOM}}}link", rel="self", href=f"{site.url}feed.atom"))
-    for entrant in latest:
+    for entrant in entrants:
         entry = _add_child(feed, "entry", None)
         _add_child(entry, "id", f"{base}models/{entrant.name}.html")
         _add_child(entry, "title", entrant.label)
@@ -182,8 +182,8 @@ def _atom(site: Contents) -> bytes:
 def _last_change(entrant: Entrant) -> float:
     changes = [entrant.latest_start, *(challenge.challenged for challenge in entrant.challenges.values())]
     if entrant.decision is not None:
-        decided = datetime.combine(entrant.decision.date, datetime.min.time(), tzinfo=UTC)
-        changes.append(decided.timestamp())
+        decision_time = datetime.combine(entrant.decision.date, datetime.min.time(), tzinfo=UTC)
+        changes.append(decision_time.timestamp())
     return max(changes)
 
 
@@ -210,7 +210,7 @@ def _bibtex(site: Contents, entrant: Entrant | None) -> str:
     started = max((0.0, *(e.latest_start for e in site.entrants)))
     address = site.url + (f"models/{entrant.name}.html" if entrant else "") if site.url else ""
     lines = [
-        f"@misc{{{key},", f"  title = {{{{{_escape(title)}}}}},", f"  year = {{{datetime.fromtimestamp(started, tz=UTC).year}}},",
+        f"@misc{{{key},", f"  title = {{{{{_escape_tex(title)}}}}},", f"  year = {{{datetime.fromtimestamp(started, tz=UTC).year}}},",
         *([f"  url = {{{address}}},"] if address else []),
         *([f"  note = {{sha256:{entrant.content_sha256}}},"] if entrant and entrant.content_sha256 else []),
         "}", "",
@@ -218,7 +218,7 @@ def _bibtex(site: Contents, entrant: Entrant | None) -> str:
     return "\n".join(lines)
 
 
-def _escape(text: str) -> str:
+def _escape_tex(text: str) -> str:
     """Return text in which the special characters of TeX are escaped or omitted."""
     return "".join(f"\\{c}" if c in "&%$#_" else c for c in text if c not in "\\{}~^")
 
@@ -228,14 +228,14 @@ def _citation(site: Contents) -> str:
     lines = [
         "cff-version: 1.2.0",
         "type: dataset",
-        f"title: {_quoted(site.title)}",
+        f"title: {_quote(site.title)}",
         "message: Cite the board by its title and address.",
     ]
-    lines += [f"url: {_quoted(site.url)}"] if site.url else []
-    return "\n".join([*lines, f"authors:\n  - name: {_quoted(site.contact or site.title)}", ""])
+    lines += [f"url: {_quote(site.url)}"] if site.url else []
+    return "\n".join([*lines, f"authors:\n  - name: {_quote(site.contact or site.title)}", ""])
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 

@@ -36,7 +36,7 @@ def challenge_facts(challenge: Challenge) -> list[tuple[str, Any]]:
         ("test", f"{challenge.method}, alpha {challenge.alpha:g}"),
         ("p-value", formatting.format_p(challenge.p_value) if challenge.p_value is not None else None),
         ("e-value", f"{challenge.e_value:.3g}" if challenge.e_value is not None else None),
-        ("tokens that are the reader's first choice", percent(share) if share is not None else None),
+        ("tokens that this model ranks first", percent(share) if share is not None else None),
     ]  # fmt: skip
 
 
