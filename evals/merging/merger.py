@@ -56,7 +56,7 @@ class Merger:
         is_changed = any(not isinstance(e, Adapter) or e.changes(name) for e in self._experts.values())
         if not is_changed or not checks.is_merged(name, self._base, recipe.exclude):
             return self._base_tensor(name)
-        call = self._call(name, self._global_ties)  # before this tensor is read into the buffers
+        call = self._call_for(name, self._global_ties)  # before this tensor is read into the buffers
         weights = self._base_weights(name)
         weights.add_(self._merged_task_vector(weights, call), alpha=recipe.factor)
         if not is_finite(weights):
@@ -73,7 +73,7 @@ class Merger:
             require_finite(stored, f"{self._base.label}: {name}")
         return stored
 
-    def _call(self, name: str, global_ties: GlobalTies | None) -> Call:
+    def _call_for(self, name: str, global_ties: GlobalTies | None) -> Call:
         recipe = self._recipe
         return Call(
             tensor=name, experts=tuple(recipe.experts), parameters=recipe.parameters, edition=recipe.edition,
@@ -173,5 +173,5 @@ class Merger:
 
         taus = self._task_vectors(self._base_weights(name), name)
         if isinstance(self._recipe.parameters, DareTies):
-            drop_at_random(taus, self._call(name, None))
+            drop_at_random(taus, self._call_for(name, None))
         return taus

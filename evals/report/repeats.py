@@ -60,7 +60,7 @@ def _winning_probability(votes: int, others: Sequence[int], abstentions: int, k:
 def _add_answer(
     ways: Mapping[tuple[int, int], int], count: int, own_drawn: int, remaining: int
 ) -> dict[tuple[int, int], int]:
-    """Add another answer with `count` votes, of which at most `own_drawn` may be drawn; exactly that many make a tie."""
+    """Extend the ways of drawing votes by another answer, which has `count` votes; it ties if `own_drawn` of them are drawn."""
     extended: dict[tuple[int, int], int] = {}
     for (drawn, ties), way_count in ways.items():
         for votes in range(min(count, own_drawn, remaining - drawn) + 1):

@@ -1,6 +1,6 @@
 """Apply a rule of SciEvalKit (InternScience/SciEvalKit @ 0817251a) to a recorded reply, for `worker.py`.
 
-Importing its package requires torch and some fifty other packages, none of which these rules use. Therefore only the
+Importing the package `scieval` requires torch and some fifty other packages, none of which these rules use. Therefore only the
 functions of a rule are loaded from the package's files, and `pip install --no-deps` is enough. A rule that would call a
 judge model uses its own fallback (`exact_matching`).
 """
