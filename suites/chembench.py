@@ -42,6 +42,7 @@ TASKS = (
     "Retrosynthesis", "Yield_Prediction", "Temperature_Prediction", "Solvent_Prediction",
 )  # fmt: skip
 EXCLUDED_TASK = "Solvent_Prediction"
+"""The task that the headline of `4k` leaves out."""
 TOPICS = (
     "analytical-chemistry", "chemical-preference", "general-chemistry", "inorganic-chemistry", "materials-science",
     "organic-chemistry", "physical-chemistry", "technical-chemistry", "toxicity-and-safety",

@@ -78,7 +78,7 @@ def _with_shots(name: str, shots: int | None) -> str:
 
 
 def _register_file(path: Path) -> str:
-    """Register the task of a file and return its name."""
+    """Register the task that a file defines, and return the task's name."""
     from lm_eval.tasks._index import Kind, TaskIndex
 
     with foreign_code(lambda why: UsageError(f"lm-eval:{path}: {why}")):
@@ -86,7 +86,9 @@ def _register_file(path: Path) -> str:
     if entry is None:
         raise UsageError(f"lm-eval:{path}: no such file, or no task in it")
     if entry.kind is Kind.GROUP:
-        raise UsageError(f"lm-eval:{path} is a group; set EVALS_LM_EVAL_INCLUDE={path.parent} and name it")
+        raise UsageError(
+            f"lm-eval:{path} is a group; set EVALS_LM_EVAL_INCLUDE={path.parent} and pass the group's name"
+        )
     _file_by_task[entry.name] = path.resolve()
     return str(entry.name)
 
@@ -214,7 +216,7 @@ def _make_sample(
 
 
 def _group_by_context(arguments: Sequence[tuple[Any, ...]]) -> tuple[list[str], list[list[str]]]:
-    """Group consecutive continuations of the same context."""
+    """Return the contexts in order and the continuations of each; only consecutive requests share a context."""
     contexts: list[str] = []
     continuations: list[list[str]] = []
     for context, continuation in arguments:

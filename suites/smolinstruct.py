@@ -106,6 +106,9 @@ def _upstream_prompts(variant: str) -> UpstreamPrompts:
     )
 
 
+BOX_FORMAT, TAG_FORMAT = "\\boxed{{{}}}", "<NUMBER> {} </NUMBER>"
+
+
 def _ideal(task: Task, number_format: str, sample: Sample, prompt: Prompt) -> str:
     """Return the gold answer in the requested format; `number_format`: format string for numbers."""
     if task.kind == "caption":
@@ -120,9 +123,6 @@ def _ideal_intern_s1(task: Task, sample: Sample, prompt: Prompt) -> str:
     if task.kind == "caption":
         return str(sample.meta.get("output") or sample.target)
     return _ideal(task, BOX_FORMAT, sample, prompt)
-
-
-BOX_FORMAT, TAG_FORMAT = "\\boxed{{{}}}", "<NUMBER> {} </NUMBER>"
 
 
 # --- scoring

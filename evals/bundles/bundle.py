@@ -58,6 +58,7 @@ class Manifest(Struct, kw_only=True, forbid_unknown_fields=True):
     """The content of `bundle.json`."""
 
     bundle: int = FORMAT
+    """Version of the format."""
     run: str
     suite: str
     protocol: str

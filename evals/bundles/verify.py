@@ -57,7 +57,7 @@ class Verification(Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...] = ()
     """One line each; empty if the bundle is verified."""
     notes: tuple[str, ...] = ()
-    """What this verification did not cover, one line each."""
+    """What was not verified, and whether a preregistration (promise) was kept; one line each."""
 
 
 def verify(path: Path, data: Path | None = None) -> Verification:
@@ -96,7 +96,7 @@ class _Verifier:
             if sample.id in self.samples:
                 raise DataError(f"samples.jsonl: {sample.id} occurs twice")
             self.samples[sample.id] = sample
-        self._check_rules()
+        self._compare_suite()
         self._check_data(data)
 
     def verify(self) -> Verification:
@@ -125,7 +125,7 @@ class _Verifier:
         if stated != (card.run, card.config.suite, card.config.protocol, card.gated):
             raise DataError("bundle.json and card.json name different runs")
 
-    def _check_rules(self) -> None:
+    def _compare_suite(self) -> None:
         card = self.card
         if self.suite.gated and not card.gated:
             self.differences.append(f"{self.suite.id} is gated, but the bundle contains texts")
@@ -211,8 +211,8 @@ class _Verifier:
                 ((_, rescored),) = rescore_records(
                     scoring, self.samples, iter([self._restate_answer(record)])
                 )
-                scores = {name: _without_reason(score) for name, score in rescored.scores.items()}
-                stored_scores = {name: _without_reason(score) for name, score in record.scores.items()}
+                scores = {name: _recomputable_part(score) for name, score in rescored.scores.items()}
+                stored_scores = {name: _recomputable_part(score) for name, score in record.scores.items()}
                 yield structs.replace(record, scores=stored_scores), structs.replace(record, scores=scores)
         if unverified:
             subject = count_of(unverified, "record")
@@ -339,7 +339,8 @@ class _Verifier:
             self.differences.append(f"cost_usd: {card.cost_usd} in the card, recomputed {cost}")
 
 
-def _without_reason(score: Score | Failure) -> Score | Failure:
+def _recomputable_part(score: Score | Failure) -> Score | Failure:
+    """Return a score with only those fields that an answer letter determines."""
     if isinstance(score, Failure):
         return score
     return Score(value=score.value, verdict=score.verdict, answer=score.answer, parts=score.parts)

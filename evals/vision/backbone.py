@@ -29,6 +29,7 @@ from evals.vision.weights import Tensors
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 Dimension = Annotated[int, Meta(ge=0, le=65_536)]
 Argument = bool | Dimension | float | str | None | list[Dimension | float | str]
+"""A value in `model_args`."""
 MAX_DEPTH = 512
 
 
@@ -58,7 +59,7 @@ class Backbone:
     """An architecture with its settings; `label` is its name in messages."""
 
     def __init__(self, source: str, *, recipe_folder: Path, label: str) -> None:
-        """`source`: a timm name, or a folder relative to `recipe_folder`; raises UsageError."""
+        """`source`: a timm name or a folder, which may be relative to `recipe_folder`. Raises UsageError."""
         self.source, self.label = source, label
         require_libraries(label)
         folder = _find_folder(source, recipe_folder)
