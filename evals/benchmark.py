@@ -86,8 +86,9 @@ ProtocolOrFactory: TypeAlias = Protocol | Callable[[str], Protocol]
 
 
 def answer_line(sample: Sample, prompt: Prompt) -> str:
-    """Return `ANSWER: ` and the gold letter as shown in the prompt, or the gold answer if there are no choices."""
-    return f"ANSWER: {prompt.shown_letter(str(sample.target)) if sample.choices else sample.target}"
+    """Return `ANSWER: ` and the gold letters as shown in the prompt, or the gold answer if there are no choices."""
+    letters = ", ".join(sorted(map(prompt.shown_letter, sample.targets))) if sample.choices else ""
+    return f"ANSWER: {letters or sample.target}"
 
 
 def gold_answer(sample: Sample, prompt: Prompt) -> str:

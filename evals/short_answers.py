@@ -53,11 +53,6 @@ def short_answer_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask_with_images(sample, f"{plain_text(sample.question)}{INSTRUCTION}")
 
 
-def question_prompt(sample: Sample, repeat: int) -> Prompt:
-    """Return the question with its image, without an instruction."""
-    return ask_with_images(sample, plain_text(sample.question))
-
-
 def answer_line_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return a prompt that asks for a line with the answer."""
     instruction = "Finish with a line of the form `Answer: X`, where X is a word or a short phrase."

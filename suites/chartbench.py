@@ -24,7 +24,7 @@ from evals.benchmark import Benchmark, Protocol, Variant, gold_answer
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import ask_with_images, plain_text
+from evals.prompts import ask_with_images, plain_text, question_prompt
 from evals.scorers.chartbench import YES_NO, Published, Strict, metrics
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1
@@ -105,10 +105,6 @@ def _official_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask_with_images(sample, f"{text}\nReply with a single word or number.")
 
 
-def _question_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask_with_images(sample, plain_text(sample.question))
-
-
 def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
     text = plain_text(sample.question)
     if sample.target in YES_NO:
@@ -144,7 +140,7 @@ BENCHMARK = Benchmark(
             chance=0.25,
         ),
         "intern-s1": Protocol(
-            prompt=_question_prompt,
+            prompt=question_prompt,
             verbatim=True,
             scorers={"answer": Judged(rule=Published(bare=True), mode="rest", form="answer")},
             metrics=metrics(pool=True),

@@ -19,7 +19,7 @@ from msgspec import structs
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
 from evals.errors import DataError
-from evals.prompts import ask, plain_text
+from evals.prompts import plain_text, question_prompt
 from evals.scorers.tokens import (
     Tokens,
     characters_per_token,
@@ -62,10 +62,6 @@ def _samples(data: Data, domain: str) -> Iterator[Sample]:
         )
     if not count:
         raise DataError(f"compression: no row of the data has the domain {domain!r}")
-
-
-def _bare_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(plain_text(sample.question))
 
 
 def _tagged_prompter(domain: str) -> Prompter:
@@ -127,7 +123,7 @@ BENCHMARK = Benchmark(
     samples=_samples,
     protocols={
         "bare": Protocol(
-            prompt=_bare_prompt,
+            prompt=question_prompt,
             scorers={"tokens": Tokens()},
             metrics=METRICS,
             sampling=GREEDY,

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
 from evals.errors import DataError
-from evals.prompts import ask, plain_text
+from evals.prompts import question_prompt
 from evals.scorers.instructions import METRICS, Instructions, checked_arguments, missing_packages
 from evals.suite import GREEDY_32K, INTERN_S1
-from evals.types import Prompt, Sample, Sampling, Text
+from evals.types import Sample, Sampling, Text
 
 ROWS = Split(
     hub="google/IFEval",
@@ -43,17 +43,13 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(plain_text(sample.question))
-
-
 def _unwinnable(sample: Sample) -> str:
     return "" if sample.meta["ideal"] else "the data contain no reply that follows its instructions"
 
 
 def _protocol(rules: str, sampling: Sampling) -> Protocol:
     return Protocol(
-        prompt=_prompt,
+        prompt=question_prompt,
         scorers={"instructions": Instructions(rules)},
         metrics=METRICS,
         sampling=sampling,

@@ -26,7 +26,7 @@ from evals.extract.reading import Reading
 from evals.extract.smiles import Side
 from evals.extract.units import Quantity
 from evals.labels import ProtocolName
-from evals.prompts import ask, plain_text
+from evals.prompts import ask, plain_text, question_prompt
 from evals.prompts.upstream import UpstreamPrompts
 from evals.report.aggregate import mean_of_variants
 from evals.report.part_mean import PartMean
@@ -67,10 +67,6 @@ ANSWER_FORMATS = {
     "number": "State it as \\boxed{number}, in hartree.",
 }
 TAG_FORMAT = "Write it in SELFIES between <SELFIES> and </SELFIES>, and write nothing else."
-
-
-def _verbatim_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(plain_text(sample.question))
 
 
 def _instructed_prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
@@ -209,7 +205,7 @@ def _official(variant: str) -> Protocol:
     return _protocol(
         OFFICIAL_RULES,
         task,
-        prompt=_verbatim_prompt,
+        prompt=question_prompt,
         verbatim=True,
         sampling=Sampling(temperature=0.1, top_p=0.75, top_k=40, max_tokens=1024),
         ideal=partial(_ideal, task, BARE_FORMATS),

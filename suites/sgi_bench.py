@@ -26,7 +26,6 @@ from evals.prompts import LETTERS, ask, ask_with_images, options, plain_text
 from evals.scorers.chart import Stated
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.last_tag import LastTag
-from evals.suite import GREEDY_32K
 from evals.types import Prompt, Prompter, Sample, Text
 
 SPLITS = {
@@ -99,22 +98,18 @@ BOX_INSTRUCTION = "Give the reasoning, then the letter of that option alone in a
 LINE_INSTRUCTION = "Finish with a line of the form `ANSWER: X`, where X is the letter of one option."
 PROTOCOLS: Mapping[tuple[str, str], Protocol] = {
     ("strict", "reasoning"): Protocol(
-        prompt=_choice_prompter(LINE_INSTRUCTION), scorers={"answer": StatedChoice()}, sampling=GREEDY_32K
+        prompt=_choice_prompter(LINE_INSTRUCTION), scorers={"answer": StatedChoice()}
     ),
     ("strict", "deep-research"): Protocol(
-        prompt=_answer_prompt,
-        scorers={"answer": Stated(tolerance=0.001)},
-        sampling=GREEDY_32K,
-        ideal=_ideal_tag,
+        prompt=_answer_prompt, scorers={"answer": Stated(tolerance=0.001)}, ideal=_ideal_tag
     ),
     ("official", "reasoning"): Protocol(
         prompt=_choice_prompter(BOX_INSTRUCTION),
         scorers={"answer": Choice(first_boxed_letter)},
-        sampling=GREEDY_32K,
         ideal=_ideal_box,
     ),
     ("official", "deep-research"): Protocol(
-        prompt=_answer_prompt, scorers={"answer": LastTag("answer")}, sampling=GREEDY_32K, ideal=_ideal_tag
+        prompt=_answer_prompt, scorers={"answer": LastTag("answer")}, ideal=_ideal_tag
     ),
 }
 """(name of the protocol, variant) -> protocol."""

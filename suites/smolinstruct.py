@@ -27,7 +27,7 @@ from evals.extract import last_tag, stated_yes_no
 from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
 from evals.labels import ProtocolName
-from evals.prompts import ask, plain_text
+from evals.prompts import ask, plain_text, question_prompt
 from evals.prompts.upstream import UpstreamPrompts, opencompass_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.report.part_mean import PartMean
@@ -56,10 +56,6 @@ ANSWER_FORMATS = {
     "boolean": "Your reply must be Yes or No and nothing else.",
     "caption": "Reply with the description alone, in plain English.",
 }
-
-
-def _verbatim_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(plain_text(sample.question))
 
 
 def _instruction(task: Task) -> str:
@@ -290,7 +286,7 @@ def _official(variant: str) -> Protocol:
     return _protocol(
         OFFICIAL_RULES,
         task,
-        prompt=_verbatim_prompt,
+        prompt=question_prompt,
         verbatim=True,
         sampling=Sampling(temperature=0.0, max_tokens=1024),
         ideal=partial(_ideal, task, TAG_FORMAT),

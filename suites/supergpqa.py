@@ -17,7 +17,6 @@ from evals.extract.upstream.supergpqa import option_supergpqa
 from evals.prompts import LETTERS, ask, options, plain_text
 from evals.scorers.choice import StatedChoice
 from evals.scorers.options import OptionSet
-from evals.suite import GREEDY_32K
 from evals.types import Prompt, Sample, Text
 
 ROWS = Split(
@@ -64,10 +63,8 @@ BENCHMARK = Benchmark(
     variants={"": Variant(26_529)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}, sampling=GREEDY_32K),
-        "official": Protocol(
-            prompt=_official_prompt, scorers={"choice": OptionSet(option_supergpqa)}, sampling=GREEDY_32K
-        ),
+        "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}),
+        "official": Protocol(prompt=_official_prompt, scorers={"choice": OptionSet(option_supergpqa)}),
     },
     chance=0.104,
     licence="ODC-BY",

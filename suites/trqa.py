@@ -21,7 +21,6 @@ from evals.errors import DataError
 from evals.extract.upstream.scieval import letters_scieval
 from evals.prompts import LETTERS, ask, options, plain_text
 from evals.scorers.options import OptionSet, StatedOptions
-from evals.suite import GREEDY_32K
 from evals.types import Prompt, Sample, Text
 
 ROWS = Split(
@@ -87,16 +86,8 @@ def _line_prompt(sample: Sample, repeat: int) -> Prompt:
     )
 
 
-def _gold_letters(sample: Sample, prompt: Prompt) -> str:
-    return ", ".join(sorted(map(prompt.shown_letter, sample.targets)))
-
-
-def _ideal_line(sample: Sample, prompt: Prompt) -> str:
-    return f"ANSWER: {_gold_letters(sample, prompt)}"
-
-
 def _ideal_tag(sample: Sample, prompt: Prompt) -> str:
-    return f"<choice>{_gold_letters(sample, prompt)}</choice>"
+    return f"<choice>{', '.join(sorted(map(prompt.shown_letter, sample.targets)))}</choice>"
 
 
 BENCHMARK = Benchmark(
@@ -105,17 +96,9 @@ BENCHMARK = Benchmark(
     variants={"": Variant(172)},
     samples=_samples,
     protocols={
-        "strict": Protocol(
-            prompt=_line_prompt,
-            scorers={"choice": StatedOptions()},
-            sampling=GREEDY_32K,
-            ideal=_ideal_line,
-        ),
+        "strict": Protocol(prompt=_line_prompt, scorers={"choice": StatedOptions()}),
         "official": Protocol(
-            prompt=_tag_prompt,
-            scorers={"choice": OptionSet(letters_scieval)},
-            sampling=GREEDY_32K,
-            ideal=_ideal_tag,
+            prompt=_tag_prompt, scorers={"choice": OptionSet(letters_scieval)}, ideal=_ideal_tag
         ),
     },
     chance=1 / 15,

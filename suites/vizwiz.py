@@ -8,6 +8,7 @@ evals/short_answers.py for the protocols.
 
 from evals import short_answers
 from evals.data import Split
+from evals.prompts import question_prompt
 from evals.short_answers import short_answer_benchmark
 
 BENCHMARK = short_answer_benchmark(
@@ -20,7 +21,7 @@ BENCHMARK = short_answer_benchmark(
     rule="vqa",
     protocols=short_answers.protocols("vqa")
     | {
-        "official": short_answers.whole_reply("vqa", prompt=short_answers.question_prompt, upstream=None),
+        "official": short_answers.whole_reply("vqa", prompt=question_prompt, upstream=None),
         "internvl": short_answers.whole_reply("vqa", upstream=short_answers.INTERNVL),
     },
     licence="CC-BY-4.0",

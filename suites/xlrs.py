@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from evals.benchmark import Benchmark, Protocol, Variant
+from evals.benchmark import Benchmark, Protocol, Variant, answer_line
 from evals.data import Data, Row, Split
 from evals.data.media import images
 from evals.errors import DataError
@@ -141,7 +141,7 @@ BENCHMARK = Benchmark(
             prompt=_strict_prompt,
             scorers={"options": StatedOptions()},
             metrics=accuracy(macro=True),
-            ideal=lambda sample, prompt: f"ANSWER: {', '.join(sample.targets)}",
+            ideal=answer_line,
         ),
         "official": Protocol(
             prompt=_official_prompt, scorers={"options": Letters()}, metrics=accuracy(macro=True)

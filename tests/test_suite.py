@@ -18,6 +18,7 @@ from evals.data import Data
 from evals.errors import DataError, UnknownName
 from evals.prompts import plain_text
 from evals.run.plan import read_samples
+from evals.seams import TwoStage
 from evals.suite import Digest, Suite, check, checked_samples, data_sha256
 from evals.suites import gpqa
 from evals.types import Prompt, Reply, Sample, Score
@@ -136,7 +137,7 @@ def test_a_reply_of_another_kind_never_breaks_a_scorer(name: str) -> None:
         samples = [s for s, _ in zip(suite.samples(bundled(suite)), range(3), strict=False)]
         for sample, text, scorer in product(samples, HOSTILE, suite.scorers.values()):
             for stop in ("stop", "length", "filter"):
-                rule = getattr(scorer, "rule", scorer)  # of a judge: what stands before it
+                rule = scorer.rule if isinstance(scorer, TwoStage) else scorer
                 score = rule(sample, Prompt(), Reply(text=text, stop=stop))
                 assert isinstance(score, Score)
                 if not text or (stop == "filter" and (name, suite.protocol) not in READ_AS_THEY_ARE):

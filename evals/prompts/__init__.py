@@ -14,6 +14,7 @@ from evals.prompts.layout import (
     option_block,
     options,
     plain_text,
+    question_prompt,
     rng,
     shuffled,
 )
@@ -21,5 +22,5 @@ from evals.prompts.layout import (
 __all__ = [
     "ANSWER_LINE", "LETTERS", "SELECT_INSTRUCTION", "append_to_question", "ask", "ask_with_images",
     "hinted_question", "images_first", "images_of", "images_only", "option_block", "options", "plain_text",
-    "rng", "shuffled",
+    "question_prompt", "rng", "shuffled",
 ]  # fmt: skip

@@ -61,6 +61,11 @@ def ask_with_images(sample: Sample, text: str) -> Prompt:
     return Prompt(messages=(Message("user", (*images_of(sample), Text(text))),))
 
 
+def question_prompt(sample: Sample, repeat: int) -> Prompt:
+    """Return a prompt with a single user turn: the question's images, then its text, without an added instruction."""
+    return ask_with_images(sample, plain_text(sample.question))
+
+
 def append_to_question(sample: Sample, text: str) -> Prompt:
     """Return a prompt with a single user turn: the question with its images in place, then `text`."""
     return Prompt(messages=(Message("user", (*sample.question, Text(text))),))
