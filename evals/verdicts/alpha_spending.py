@@ -89,12 +89,9 @@ def record(account: AlphaAccount, report: GateReport) -> GateReport:
     earlier = _earlier_gate(account, report.candidate, report.baseline)
     if earlier is None:
         gate = RecordedGate(
-            candidate=report.candidate,
-            baseline=report.baseline,
-            alpha=account.alpha_per_gate,
-            verdict=report.verdict,
-            when=time.time(),
-        )
+            candidate=report.candidate, baseline=report.baseline, alpha=account.alpha_per_gate,
+            verdict=report.verdict, when=time.time(),
+        )  # fmt: skip
         _append_line(account.path, msgspec.json.encode(gate) + b"\n")
         account = account._replace(gates=(*account.gates, gate))
     repeated = " (these runs were judged before)" if earlier else ""
