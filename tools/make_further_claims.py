@@ -52,6 +52,7 @@ ITEMS = {
     "SGI-Bench Dry experiment": 271,
     "OptMerge ChartQA": 2500,
 }
+"""Benchmark -> number of items."""
 INFERRED: dict[str, dict[str, Any]] = {
     "SGI-Bench Dry experiment": {"rule": "at least five of an item's unit tests passed; not pass@5"},
     "OptMerge VizWiz": {
@@ -153,13 +154,13 @@ def claim_lines(
     table = re.search(r"Table \d+|abstract|README leaderboard|Skills/Results.*", source)
     notes = (table and table[0], NOTES.get(benchmark), UNVERIFIED if "UNVERIFIED" in source else "")
     yield f"note = {json.dumps('; '.join(filter(None, notes)))}"
-    own_remarks = {
+    table_remarks = {
         json.dumps(row.model): remark
         for row in members
         if (remark := remarks.get((row.model, benchmark, source)))
     }
-    if own_remarks:
-        yield f"errata = {inline(own_remarks)}"
+    if table_remarks:
+        yield f"errata = {inline(table_remarks)}"
 
 
 def file_content(shared: Path) -> str:

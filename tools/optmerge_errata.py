@@ -48,14 +48,10 @@ def errata(rows: Sequence[Row]) -> Errata:
     """Return the remarks on single numbers."""
     remarks: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     paper = [row for row in rows if row.source.startswith("arXiv 2505.19892")]
-    for row, remark in (
-        *_wrong_averages(paper),
-        *_gains(paper),
-        *_impossible_scores(paper),
-        *_code_remarks(paper),
-    ):
-        remarks[row.model, row.benchmark, row.source].append(remark)
-    return {key: "; ".join(own_remarks) for key, own_remarks in remarks.items()}
+    for find in (_wrong_averages, _gains, _impossible_scores, _code_remarks):
+        for row, remark in find(paper):
+            remarks[row.model, row.benchmark, row.source].append(remark)
+    return {key: "; ".join(texts) for key, texts in remarks.items()}
 
 
 def _wrong_averages(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:

@@ -25,6 +25,7 @@ class Label(Struct, frozen=True, kw_only=True):
     """A human verdict on the given texts, or on a reply of a run."""
 
     label: bool
+    """Whether the candidate, or the reply, is right."""
     question: str = ""
     reference: str | None = None
     candidate: str | None = None

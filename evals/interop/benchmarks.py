@@ -109,7 +109,7 @@ def mmlu_pro(path: Path) -> list[Source]:
             tasks=("mmlu_pro",),
             model=model,
             items=lambda: (item for file in files for item in _mmlu_pro_items(file)),
-            stated={} if accuracy is None else {label: accuracy},
+            stated_scores={} if accuracy is None else {label: accuracy},
         )
     ]
 

@@ -57,7 +57,7 @@ def _source(model: str, files: Iterable[Path], summary_file: Path) -> Source:
         items=lambda: (
             item for file in files for item in read_items(file, _reports(file), _items, "a ChemBench report")
         ),
-        stated={
+        stated_scores={
             label: value
             for name, label in SUMMARY_LABELS.items()
             if (value := number(summary.get(name))) is not None

@@ -56,7 +56,7 @@ def _source(path: Path) -> Source:
         items=lambda: _items(path, root / "reviews" / model / path.name),
         sampling=_sampling(root / "configs"),
         started=folder_time(root.name),
-        stated={f"{benchmark} {label}": score for label, score in _stated_scores(report)},
+        stated_scores={f"{benchmark} {label}": score for label, score in _stated_scores(report)},
     )
 
 

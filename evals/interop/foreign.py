@@ -48,7 +48,7 @@ UNMATCHED = "unmatched.txt"
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One reply as recorded in a foreign file; fields that the file does not state are empty or None."""
+    """One reply as recorded in a foreign file; fields that the file does not state keep their defaults."""
 
     where: str
     """Location in the source, for messages."""
@@ -90,8 +90,8 @@ class Source(Struct, frozen=True, kw_only=True):
     items: Callable[[], Iterator[Item]]
     sampling: Sampling = Sampling()
     started: float = 0.0
-    stated: dict[str, float] = {}
-    """Aggregate scores that the source states."""
+    stated_scores: dict[str, float] = {}
+    """Label -> aggregate score that the source states."""
 
 
 class StatedScore(Struct, frozen=True, kw_only=True):
@@ -189,7 +189,7 @@ def _merge(sources: list[Source]) -> Source:
         tasks=tuple(task for source in sources for task in source.tasks),
         items=lambda: chain.from_iterable(source.items() for source in sources),
         started=min(source.started for source in sources),
-        stated={name: value for source in sources for name, value in source.stated.items()},
+        stated_scores={name: value for source in sources for name, value in source.stated_scores.items()},
     )
 
 
@@ -220,7 +220,7 @@ def _prepare(path: Path, source: Source, suite: Suite, request: ImportRequest) -
     card = new_card(
         suite, data, digest, model=model, source=path.name, origin=source.format,
         repeats=1 + max(reply.repeat for reply in matched.replies), sampling=source.sampling, started=source.started,
-        notes=(*matched.notes, *(f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items())),
+        notes=(*matched.notes, *(f"{source.format} states {name} {value:.6g}" for name, value in source.stated_scores.items())),
     )  # fmt: skip
     return PreparedRun(suite, data, card, samples, matched)
 

@@ -45,7 +45,7 @@ def _source(path: Path) -> Source:
         items=lambda: _items(path),
         sampling=read_sampling(adapter, stop="stop_sequences"),
         started=float(started) if isinstance(started, int) and 0 < started < 1 << 33 else 0.0,
-        stated=_stated_scores(task, path.with_name("stats.json")),
+        stated_scores=_stated_scores(task, path.with_name("stats.json")),
     )
 
 

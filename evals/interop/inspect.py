@@ -72,14 +72,16 @@ def _source(path: Path) -> Source:
     )
     task = log.eval.task.rpartition("/")[2]
     results = log.results
-    stated = {
+    stated_scores = {
         f"{task} {score.name} {metric.name}": value
         for score in (results.scores if results else ())
         for metric in score.metrics.values()
         if (value := number(metric.value)) is not None
     }
     if results is not None and results.completed_samples < results.total_samples:
-        stated[f"{task} samples not completed"] = float(results.total_samples - results.completed_samples)
+        stated_scores[f"{task} samples not completed"] = float(
+            results.total_samples - results.completed_samples
+        )
     return Source(
         format=FORMAT,
         tasks=(task,),
@@ -87,7 +89,7 @@ def _source(path: Path) -> Source:
         items=lambda: _items(path, is_shuffled=is_shuffled),
         sampling=_sampling(log),
         started=iso_time(log.stats.started_at or log.eval.created),
-        stated=stated,
+        stated_scores=stated_scores,
     )
 
 

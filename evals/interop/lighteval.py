@@ -66,7 +66,7 @@ def _source(path: Path) -> Source:
             stop="stop_tokens",
         ),
         started=iso_time(f"{day}T{clock.replace('-', ':')}"),
-        stated={
+        stated_scores={
             f"{short_name} {name}": score
             for name, score in numeric_fields(as_dict(results.get("results")).get(task)).items()
             if not name.endswith("_stderr")

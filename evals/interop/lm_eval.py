@@ -79,7 +79,7 @@ def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
         ),
         sampling=read_sampling(sampling, max_tokens=max_tokens_field, stop="until"),
         started=number(results.get("date")) or 0.0,
-        stated=dict(_stated_scores(task, results)),
+        stated_scores=dict(_stated_scores(task, results)),
     )
 
 

@@ -161,10 +161,10 @@ def _log_run(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, 
         cleanup.callback(_delete_run, client, id_)
         _log_fields(client, id_, card, time_ms=int(1000 * (card.finished or card.started or time.time())))
         client.log_text(id_, msgspec.json.format(msgspec.json.encode(card), indent=1).decode(), "card.json")
-        samples = [row[tables.RECORD] for row in tables.sample_rows(run, card)]
-        client.log_text(id_, _table_json(tables.SAMPLE_COLUMNS[tables.RECORD], samples), "samples.json")
-        scores = [tables.score_row(card, e)[tables.ESTIMATE] for e in card.estimates]
-        client.log_text(id_, _table_json(tables.SCORE_COLUMNS[tables.ESTIMATE], scores), "scores.json")
+        samples = [row[tables.RECORD_CELLS] for row in tables.sample_rows(run, card)]
+        client.log_text(id_, _table_json(tables.SAMPLE_COLUMNS[tables.RECORD_CELLS], samples), "samples.json")
+        scores = [tables.score_row(card, e)[tables.ESTIMATE_CELLS] for e in card.estimates]
+        client.log_text(id_, _table_json(tables.SCORE_COLUMNS[tables.ESTIMATE_CELLS], scores), "scores.json")
         artifacts = [{"path": path, "type": "table"} for path in ("samples.json", "scores.json")]
         client.set_tag(id_, "mlflow.loggedArtifacts", msgspec.json.encode(artifacts).decode())
         client.set_terminated(id_, "FINISHED", int(1000 * card.finished) if card.finished else None)

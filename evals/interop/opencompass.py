@@ -103,7 +103,7 @@ def _source(task: Task, config: dict[str, Any]) -> Source:
             min_p="",
         ),
         started=folder_time(task.root.name),
-        stated={f"{task.name} {name}": score for name, score in numeric_fields(results).items()},
+        stated_scores={f"{task.name} {name}": score for name, score in numeric_fields(results).items()},
     )
 
 

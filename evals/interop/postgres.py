@@ -113,10 +113,10 @@ def _write_run(connection: psycopg.Connection[Any], run: Run, card: Card) -> Exp
             state = "new" if row[0] else "updated"
             for table in ("scores", "samples"):
                 connection.execute(f"DELETE FROM science_evals.{table} WHERE run_id = %s", (key,))  # noqa: S608 - ours
-            scores = ((key, *tables.score_row(card, e)[tables.ESTIMATE]) for e in card.estimates)
-            _copy_rows(connection, "scores", tables.SCORE_COLUMNS[tables.ESTIMATE], scores)
-            samples = ((key, *row[tables.RECORD]) for row in tables.sample_rows(run, card))
-            _copy_rows(connection, "samples", tables.SAMPLE_COLUMNS[tables.RECORD], samples)
+            scores = ((key, *tables.score_row(card, e)[tables.ESTIMATE_CELLS]) for e in card.estimates)
+            _copy_rows(connection, "scores", tables.SCORE_COLUMNS[tables.ESTIMATE_CELLS], scores)
+            samples = ((key, *row[tables.RECORD_CELLS]) for row in tables.sample_rows(run, card))
+            _copy_rows(connection, "samples", tables.SAMPLE_COLUMNS[tables.RECORD_CELLS], samples)
     return ExportedRun(run=card.run, suite=card.config.suite, state=state, place=f"science_evals.runs {key}")
 
 

@@ -24,14 +24,14 @@ SCORE_COLUMNS = (
     "high", "worst", "best", "n", "clusters", "unit", "better", "method", "headline", "coverage", "expected",
     "truncated", "chance", "judge", "errata", "started", "commit",
 )  # fmt: skip
-ESTIMATE = slice(8, 21)
-"""The part of a row of scores that comes from an estimate; the rest describes the run."""
+ESTIMATE_CELLS = slice(8, 21)
+"""The cells of a row of `scores` that come from an estimate; the others describe the run."""
 SAMPLE_COLUMNS = (
     "run", "suite", "protocol", "model", "sample", "repeat", "group", "cluster", "verdict", "value", "answer", "gold",
     "failure", "stop", "seconds", "input_tokens", "output_tokens", "reasoning_tokens", "prompt_sha256",
 )  # fmt: skip
-RECORD = slice(4, None)
-"""The part of a row of samples that comes from a record; the rest describes the run."""
+RECORD_CELLS = slice(4, None)
+"""The cells of a row of `samples` that come from a record and its sample; the others describe the run."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """Characters with which a formula may start in a spreadsheet."""
 

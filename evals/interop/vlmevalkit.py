@@ -79,7 +79,7 @@ def _source(path: Path, name: str, datasets: Sequence[str]) -> Source:
         tasks=(task,),
         model=model,
         items=lambda: _items(path, derived_tables),
-        stated={f"{task} {label}": score for label, score in _stated_scores(derived_tables)},
+        stated_scores={f"{task} {label}": score for label, score in _stated_scores(derived_tables)},
     )
 
 
