@@ -158,7 +158,9 @@ def _store_run(address: Address, run_manifest: Manifest, card: Card, head: Head)
     folder = cache.root() / "runs" / key
     partial = folder.with_name(f".{key}.{uuid4().hex[:8]}")
     partial.mkdir(parents=True)
-    (partial / cache.ORIGIN_FILE).write_bytes(encode(_make_origin(address, run_manifest, card)))
+    times = {name: facts.mtime_ns for name, facts in card.files.items() if 0 < facts.mtime_ns < 1 << 62}
+    origin = cache.Origin(str(address), run_manifest.files, times)
+    (partial / cache.ORIGIN_FILE).write_bytes(encode(origin))
     for name, file in run_manifest.files.items():
         (partial / name).symlink_to(Path("../../objects") / file.sha256)
     (partial / "card.json").write_bytes(bytes(run_manifest.card))
@@ -171,11 +173,6 @@ def _store_run(address: Address, run_manifest: Manifest, card: Card, head: Head)
         if not folder.is_dir():
             raise
     return key
-
-
-def _make_origin(address: Address, run_manifest: Manifest, card: Card) -> cache.Origin:
-    times = {name: facts.mtime_ns for name, facts in card.files.items() if 0 < facts.mtime_ns < 1 << 62}
-    return cache.Origin(str(address), run_manifest.files, times)
 
 
 def _update_links(folder: Path, cache_keys: dict[str, str]) -> None:

@@ -37,7 +37,9 @@ def on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
     finally:
         handlers.remove(handler)
         if not handlers:
-            _remove_handlers(loop)
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                with suppress(NotImplementedError, RuntimeError, ValueError):
+                    loop.remove_signal_handler(signum)
 
 
 def _install_handlers(loop: asyncio.AbstractEventLoop) -> None:
@@ -48,12 +50,6 @@ def _install_handlers(loop: asyncio.AbstractEventLoop) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(signum, call_all)
-
-
-def _remove_handlers(loop: asyncio.AbstractEventLoop) -> None:
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.remove_signal_handler(signum)
 
 
 @contextmanager

@@ -29,10 +29,6 @@ def mismatch(suite: Suite, model: Model, name: str) -> str:
             "images" if kind == "image" else kind.replace("_", " ") for kind in sorted(missing)
         )
         return f"{suite.id} needs a model that takes {inputs}; {name} does not"
-    return _head_mismatch(suite, model, name)
-
-
-def _head_mismatch(suite: Suite, model: Model, name: str) -> str:
     if suite.classes is None or not isinstance(model, ImageClassifier) or model.classes == suite.classes:
         return ""
     return (

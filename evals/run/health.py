@@ -88,10 +88,11 @@ class Health:
     def _current_findings(self) -> Iterable[Finding]:
         if self._replies < MIN_REPLIES:
             return
+        all_replies = f"{self._replies} of {self._replies} replies"
         if self._truncated == self._replies:
             yield Finding(
                 kind="truncated",
-                message=f"{self._n_of_n_replies} are truncated: --max-tokens is too small for this model",
+                message=f"{all_replies} are truncated: --max-tokens is too small for this model",
             )
         elif self._unfiltered >= MIN_REPLIES and self._empty == self._unfiltered:
             cause = (
@@ -99,19 +100,15 @@ class Health:
                 if self._reasoning_only
                 else "check the server's parser or chat template"
             )
-            yield Finding(kind="empty", message=f"{self._n_of_n_replies} are empty, {cause}", fault=True)
+            yield Finding(kind="empty", message=f"{all_replies} are empty, {cause}", fault=True)
             return
         if self._replies >= MIN_REPLIES_SAME and self._all_identical:
-            yield Finding(kind="same", message=f"{self._n_of_n_replies} are identical")
+            yield Finding(kind="same", message=f"{all_replies} are identical")
         if self._scored >= UNREAD_WINDOW and self._unread >= MIN_UNREAD_FRACTION * UNREAD_WINDOW:
             yield Finding(
                 kind="unread",
                 message=f"no answer could be extracted from {self._unread} of the first {self._scored} replies",
             )
-
-    @property
-    def _n_of_n_replies(self) -> str:
-        return f"{self._replies} of {self._replies} replies"
 
 
 def is_checked(spec: str) -> bool:

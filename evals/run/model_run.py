@@ -31,7 +31,7 @@ from evals.run.runner import Runner, drive
 from evals.run.sampling import resolve_sampling
 from evals.seams import HasBatchEndpoint, HasLaunchedServer, HasRemarks, engine_of, is_local, notes_of
 from evals.suite import Suite
-from evals.types import Model, Sampling
+from evals.types import Model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +141,7 @@ class ModelRun:
         self.context.print_line(f"{self.name}: {line}" if self.name else line)
 
     def check_suites(self) -> list[list[str]]:
-        """Return the model's notes for each suite's card; raises UsageError if the model cannot run a suite."""
+        """Return the model's notes for each suite's card; raises UsageError if it cannot run a suite, or with that sampling."""
         _check_data_path(self.request, self.suites)
         if self.request.batch and not isinstance(self.model, HasBatchEndpoint):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
@@ -149,7 +149,9 @@ class ModelRun:
         for suite in self.suites:
             if reason := mismatch(suite, self.model, self.display_spec):
                 raise UsageError(reason)
-        return [_notes_before_run(self.model, resolve_sampling(suite, options)[0]) for suite in self.suites]
+        if not isinstance(self.model, HasRemarks):
+            return [[] for _ in self.suites]
+        return [list(self.model.remarks(resolve_sampling(suite, options)[0])) for suite in self.suites]
 
     def _plan_options(self) -> Options:
         profile = profiles.find(self.spec)
@@ -336,11 +338,6 @@ def _check_data_path(request: RunRequest, suites: Sequence[Suite]) -> None:
         raise UsageError(
             f"--data {request.data} is one file, but there are {len(suites)} suites: pass a folder"
         )
-
-
-def _notes_before_run(model: Model, sampling: Sampling) -> list[str]:
-    """Return a model's notes for the card before the run; raises UsageError for sampling parameters that it does not support."""
-    return list(model.remarks(sampling)) if isinstance(model, HasRemarks) else []
 
 
 def _check_pending_batches(request: RunRequest, job: Job) -> None:

@@ -205,7 +205,8 @@ def _comparable_runs(cards: Sequence[Card]) -> tuple[list[Card], list[str]]:
     """Return the runs to combine, one for each variant, and a line for each variant that only other runs have."""
     runs_by_conditions: dict[tuple[object, ...], dict[str, Card]] = {}
     for card in sorted(cards, key=lambda card: card.started):  # so that the newest run of a variant is kept
-        runs_by_conditions.setdefault(_conditions(card), {})[card.config.suite] = card
+        conditions = tuple(condition(card) for condition in CONDITIONS.values())
+        runs_by_conditions.setdefault(conditions, {})[card.config.suite] = card
 
     def rank(runs: Mapping[str, Card]) -> tuple[object, ...]:
         first = next(iter(runs.values()))
@@ -235,10 +236,6 @@ CONDITIONS: Mapping[str, Callable[[Card], object]] = {
     "system prompt": lambda card: card.config.system,
 }
 """Settings in which runs must agree to be combined."""
-
-
-def _conditions(card: Card) -> tuple[object, ...]:
-    return tuple(condition(card) for condition in CONDITIONS.values())
 
 
 def _differences(first: Card, other: Card) -> list[str]:

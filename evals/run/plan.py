@@ -167,8 +167,11 @@ def resolve(
     data = data_for(suite, options, accepts=accepts)
     data = data if store_media else structs.replace(data, media=None)
     samples, digest = read_samples(suite, data, accepted_hash=options.data_hash)
-    if store_media or not suite.needs & MEDIA_KINDS:
-        _require_questions(suite, samples)
+    if samples.first_without_question and (store_media or not suite.needs & MEDIA_KINDS):
+        raise DataError(
+            f"{suite.id}: sample {samples.first_without_question!r} has no question, so no model can be called; "
+            "the data need a column with the question"
+        )
     total, groups = len(samples), set(samples.groups)
     positions = _selected_positions(samples, suite, options)
     is_subset = len(positions) < total
@@ -276,14 +279,6 @@ def _plan_notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
         yield (
             f"the subset has no items from {len(absent)} of {groups} groups ({', '.join(absent[:3])} ...): "
             f"{suite.headline.name} cannot be computed"
-        )
-
-
-def _require_questions(suite: Suite, samples: SampleStore) -> None:
-    if samples.first_without_question:
-        raise DataError(
-            f"{suite.id}: sample {samples.first_without_question!r} has no question, so no model can be called; "
-            "the data need a column with the question"
         )
 
 

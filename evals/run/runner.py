@@ -23,7 +23,7 @@ from evals.records.writer import Writer
 from evals.run.budget import Budget
 from evals.run.caller import Caller
 from evals.run.describe import record_rules
-from evals.run.event_loop import infrequent_gc, on_interrupt, run_on_new_loop
+from evals.run.event_loop import infrequent_gc, on_interrupt
 from evals.run.job import Job
 from evals.run.order import PlannedCall, Queue
 from evals.run.sampling import with_repeat_seed
@@ -333,11 +333,6 @@ def _output_tokens(reply: Reply) -> float:
     if reply.usage.output is not None:
         return reply.usage.output
     return (len(reply.text) + len(reply.reasoning or "")) / 4
-
-
-def execute(create_runner: Callable[[], Runner]) -> Runner:
-    """Create a runner and run it to its end, on a new event loop."""
-    return run_on_new_loop(drive(create_runner))
 
 
 async def drive(create_runner: Callable[[], Runner]) -> Runner:

@@ -22,7 +22,7 @@ from evals.model_adapters.scripted import Scripted
 from evals.prompts import plain_text
 from evals.run import plan
 from evals.run.job import Options
-from evals.run.runner import Runner, execute
+from evals.run.runner import Runner, drive
 from evals.suite import Suite
 from evals.types import Failure, Media, Message, Prompt, Reply, Sample, Sampling, Text
 from tests.support import toy
@@ -216,7 +216,7 @@ def test_the_record_says_what_was_sent_and_holds_no_values(
     model = Watching(takes)
     wanted = Options(results=tmp_path, sample=True)
     job = plan.prepare(signals([WAVE, [math.nan]]), wanted, model="toy", spec="scripted:toy", accepts=takes)
-    execute(lambda: Runner(model, [job]))
+    asyncio.run(drive(lambda: Runner(model, [job])))
     found = {record.sample: record for record in plan.store.Run(job.writer.path).records()}
     assert model.seen == [["Text", seen]]
     part = found["q0"].prompt.messages[0].parts[1]

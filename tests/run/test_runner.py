@@ -591,11 +591,11 @@ async def test_cancelled_from_outside_it_counts_as_interrupted(made: Made) -> No
 
 def test_execute_closes_the_model_whatever_happens(made: Made) -> None:
     good, bad = Told(lambda name, turn: "A"), Told(lambda name, turn: Fatal("no"))
-    assert runners.execute(lambda: made.runner(good)).end_reason == ""
+    assert asyncio.run(runners.drive(lambda: made.runner(good))).end_reason == ""
     for job in made.jobs:
         toy.close_job(job)
     with pytest.raises(Fatal):
-        runners.execute(lambda: made.runner(bad, toy.suite(2, name="other")))
+        asyncio.run(runners.drive(lambda: made.runner(bad, toy.suite(2, name="other"))))
     assert good.closed
     assert bad.closed
 
@@ -606,7 +606,7 @@ COMMAND = """
     import asyncio, json, sys
     from pathlib import Path
     from tests.support import toy
-    from evals.run.runner import Runner, execute
+    from evals.run.runner import Runner, drive
     from evals.types import Reply
 
     class Slow:
@@ -623,7 +623,7 @@ COMMAND = """
 
     job = toy.job(Path(sys.argv[1]), toy.suite(200), run="mine")
     model = Slow()
-    runner = execute(lambda: Runner(model, [job], concurrency=4))
+    runner = asyncio.run(drive(lambda: Runner(model, [job], concurrency=4)))
     toy.close_job(job)
     print(json.dumps([model.calls, runner.interrupted, runner.end_reason]), flush=True)
 """
@@ -667,17 +667,17 @@ def test_interrupted_twice_it_leaves_now(tmp_path: Path) -> None:
 
 def test_a_model_that_never_waits_does_not_keep_ctrl_c_waiting(tmp_path: Path) -> None:
     code = textwrap.dedent("""
-        import sys
+        import asyncio, sys
         from pathlib import Path
         from tests.support import toy
-        from evals.run.runner import Runner, execute
+        from evals.run.runner import Runner, drive
         from evals.model_adapters.scripted import Scripted
         job = toy.job(Path(sys.argv[1]), toy.suite(60_000), run="mine")
         def says(prompt):
             if toy.sample_id_in(prompt) == "q100":
                 print("begun", flush=True)
             return "A"
-        runner = execute(lambda: Runner(Scripted(says), [job]))
+        runner = asyncio.run(drive(lambda: Runner(Scripted(says), [job])))
         toy.close_job(job)
         print(runner.end_reason)
     """)

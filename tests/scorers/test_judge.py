@@ -117,9 +117,9 @@ def test_no_verdict_is_asked_for_again_and_then_a_failure(tmp_path: Path) -> Non
     job = toy.job(
         tmp_path, toy.suite(2, scorers={"judge": Judged(rule=toy.Exact(), mode="whole", judge=judge)})
     )
-    from evals.run.runner import Runner, execute
+    from evals.run.runner import Runner, drive
 
-    execute(lambda: Runner(Scripted("A"), [job]))
+    asyncio.run(drive(lambda: Runner(Scripted("A"), [job])))
     assert judge.calls == 6
     found = [r.scores["judge"] for r in runner_records(job)]
     assert [f.kind for f in found if isinstance(f, Failure)] == ["unreadable", "unreadable"]

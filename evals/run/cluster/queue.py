@@ -291,7 +291,7 @@ class Cluster:
                 self._on_lost(replica, str(error))
             self._loss_reason = str(error)
             if self._has_been_up:
-                self._say(f"replica {replica.number} will not come back: {error}")
+                notice(f"cluster: replica {replica.number} will not come back: {error}")
             await asyncio.gather(replica.link.close(), return_exceptions=True)  # frees its GPUs
         finally:
             # only once this task is done, since waiters check whether all tasks are done
@@ -319,21 +319,15 @@ class Cluster:
         self._update_load(replica)
         self._state_changed.set()
         if len(self._replicas) <= 16:  # too many lines for larger clusters
-            self._say(
-                f"replica {replica.number} on {info.node} is ready ({self._ready_count} of {len(self._replicas)})"
-            )
+            ready = f"{self._ready_count} of {len(self._replicas)}"
+            notice(f"cluster: replica {replica.number} on {info.node} is ready ({ready})")
 
     def _on_lost(self, replica: Replica, reason: str) -> None:
         self._ready_count -= 1
-        failed_count = replica.fail_pending(f"replica {replica.number} was lost: {reason}")
-        line = (
-            f"replica {replica.number} was lost ({reason}); pending requests sent to others: {failed_count}"
-        )
-        self._notes.append(f"cluster: {line}")
-        self._say(line)
-
-    def _say(self, line: str) -> None:
-        notice(f"cluster: {line}")
+        failed = replica.fail_pending(f"replica {replica.number} was lost: {reason}")
+        note = f"cluster: replica {replica.number} was lost ({reason}); pending requests sent to others: {failed}"
+        self._notes.append(note)
+        notice(note)
 
     async def close(self) -> None:
         """Stop all replicas."""
