@@ -11,9 +11,9 @@ from evals.dashboard.foreign import text as safe
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 
-icon = str(Path(__file__).with_name("icon.png"))
+favicon = str(Path(__file__).with_name("icon.png"))
 # must precede `st.navigation`: otherwise Streamlit loads an icon from another host
-st.set_page_config(page_icon=icon, layout="wide")
+st.set_page_config(page_icon=favicon, layout="wide")
 if state.is_dark():
     st.html(Path(__file__).with_name("style.css"))
 page = st.navigation(

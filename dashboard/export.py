@@ -197,16 +197,16 @@ def _table_html(
 ) -> Iterator[str]:
     filters = Filters(columns=tuple(labels), rank_by=labels[0])
     order = {row: row_index for row_index, row in enumerate(board.column(labels[0]))}
-    measured = [row for row in rows if any((row, label) in board.cells for label in labels)]
-    measured.sort(key=lambda row: (row.is_baseline, order.get(row, len(order)), row.label))
-    table = styling.table(board, filters, measured, column_ranks)
+    measured_rows = [row for row in rows if any((row, label) in board.cells for label in labels)]
+    measured_rows.sort(key=lambda row: (row.is_baseline, order.get(row, len(order)), row.label))
+    table = styling.table(board, filters, measured_rows, column_ranks)
     headings = [("model", ""), ("rank", ""), *((label, board.columns[label].measure) for label in labels)]
     yield '<div class="scroll" tabindex="0"><table><thead><tr>'
     for name, measure in headings:
         yield f'<th scope="col"><button>{escape(name)}{f"<br>{escape(measure)}" if measure else ""}</button></th>'
     yield "</tr></thead><tbody>"
     for row_index, (_, texts) in enumerate(table.texts.iterrows()):
-        row = measured[row_index] if row_index < len(measured) else None
+        row = measured_rows[row_index] if row_index < len(measured_rows) else None
         rank = table.numbers[styling.RANK][row_index]
         yield f'<tr><th scope="row">{escape(row.label if row else texts[styling.MODEL])}</th>'
         yield f'<td data-value="{_sort_value(rank)}">{escape(texts[styling.RANK])}</td>'

@@ -76,8 +76,8 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
     _align_layout(chem, answer_mol, gold_mol, atom_pairs)
     shared_pairs = [pair for pair in atom_pairs if pair not in differing_pairs]
     return PairDrawing(
-        answer=_draw(chem, answer_mol, {i for i, _ in shared_pairs}, dark=dark),
-        gold=_draw(chem, gold_mol, {j for _, j in shared_pairs}, dark=dark),
+        answer=_draw_valid(chem, answer_mol, {i for i, _ in shared_pairs}, dark=dark),
+        gold=_draw_valid(chem, gold_mol, {j for _, j in shared_pairs}, dark=dark),
         shared=sum(answer_mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atom_pairs),
         is_search_complete=is_search_complete,
         stereo_differences=len(differing_pairs),
@@ -93,7 +93,7 @@ def draw_molecule(smiles: str, *, dark: bool) -> Drawing:
         if not _is_drawable(form.mol):
             count = form.mol.GetNumAtoms()
             return Drawing(svg="", note=f"{count} atoms, too many to draw", atoms=form.mol.GetNumHeavyAtoms())
-        return _draw(chem, form.mol, None, dark=dark)
+        return _draw_valid(chem, form.mol, None, dark=dark)
     note = form.fault()
     if not _is_drawable(form.raw):
         return Drawing(svg="", note=note)
@@ -106,7 +106,7 @@ def draw_molecule(smiles: str, *, dark: bool) -> Drawing:
     )
 
 
-def _draw(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool) -> Drawing:
+def _draw_valid(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool) -> Drawing:
     return Drawing(
         svg=_draw_svg(chem, mol, shared, dark=dark),
         atoms=mol.GetNumHeavyAtoms(),
@@ -211,9 +211,9 @@ def _problem_atoms(problem: Any) -> list[int]:
 def _draw_svg(
     chem: Any, mol: Any, shared: set[int] | None, *, dark: bool, highlight_shared: bool = True
 ) -> str:
-    """Draw a molecule with the atoms other than `shared` highlighted, and those in `shared` too, in another colour.
+    """Draw a molecule with the atoms in `shared` highlighted in one colour, and all others in another.
 
-    If `shared` is None, nothing is highlighted; without `highlight_shared`, only the other atoms are.
+    If `shared` is None, nothing is highlighted; if `highlight_shared` is false, only the other atoms are.
     """
     drawer = _canvas(chem, MOLECULE_SIZE, dark=dark)
     all_atoms = range(mol.GetNumAtoms()) if shared is not None else ()

@@ -251,7 +251,7 @@ def _sql_string(text: object) -> str:
 
 
 def _sql_path(path: Path) -> str:
-    """Return a path as an SQL string in which DuckDB, which reads file names as patterns, finds no wildcard."""
+    """Return a path as an SQL string, with wildcards escaped, because DuckDB reads file names as patterns."""
     return _sql_string("".join(f"[{c}]" if c in "*?[" else c for c in str(path)))
 
 

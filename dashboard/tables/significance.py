@@ -89,7 +89,9 @@ def _compare_means(column: Column, metric: Metric, runs: _LabelledRuns) -> Colum
             return ColumnRanks(why_not="two of the runs have no sample in common")
         scored_indices = np.flatnonzero(scored)
         if is_macro and len({groups[i] for i in scored_indices}) < len(set(groups)):
-            return ColumnRanks(why_not="two of the runs have no scored sample in common in some group")
+            return ColumnRanks(
+                why_not="in one of the groups, two of the runs have no scored sample in common"
+            )
         comparisons[a, b] = difference.mean_evidence(
             differences[scored_indices],
             [clusters[i] for i in scored_indices] if is_clustered else range(len(scored_indices)),

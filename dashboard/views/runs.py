@@ -60,8 +60,8 @@ def draw_active_run(entry: Entry) -> None:
             st.caption(
                 f"No record for {provenance.duration(silence_s)}: if the run was interrupted, repeat its command to resume it."
             )
-        failed = sum(n for name, n in progress.verdicts.items() if name.startswith("failed:"))
-        st.caption(f"{progress.output_tokens:,} output tokens, {count_of(failed, 'failure')} so far.")
+        failures = sum(n for name, n in progress.verdicts.items() if name.startswith("failed:"))
+        st.caption(f"{progress.output_tokens:,} output tokens, {count_of(failures, 'failure')} so far.")
         table = run_tables.running_mean(entry)
         if not table.empty:
             state.draw_chart(
@@ -194,8 +194,10 @@ def draw_score_vs_cost(board: Board) -> None:
     )
     title, cost_column = run_tables.COSTS[cost_name or "tokens"]
     known_counts = [run_tables.count_known_costs(board, label, cost_name or "tokens") for label in labels]
-    best_known = known_counts.index(max(known_counts))
-    label = left.selectbox("Suite and protocol", labels, index=best_known, key="column", bind="query-params")
+    default_index = known_counts.index(max(known_counts))
+    label = left.selectbox(
+        "Suite and protocol", labels, index=default_index, key="column", bind="query-params"
+    )
     score_column = board.columns[label]
     table = run_tables.costs(board, label)
     pareto_table = run_tables.pareto(table, cost_column, better=score_column.better)
@@ -213,7 +215,9 @@ def draw_score_vs_cost(board: Board) -> None:
     state.draw_chart(chart, alt=f"Score on {label} against {title}")
     missing = sorted(set(table["model"]) - set(pareto_table["model"]))
     missing_note = f" Unknown for {', '.join(missing)}." if missing else ""
-    st.caption(f"Pareto-optimal: no other model is both better and cheaper.{safe.literal(missing_note)}")
+    st.caption(
+        f"Pareto-optimal: no other model is as good at the same or a lower cost.{safe.literal(missing_note)}"
+    )
 
 
 def main() -> None:
@@ -229,12 +233,14 @@ def main() -> None:
     selected_of = "" if len(matching_entries) == len(entries) else f"{len(matching_entries):,} of "
     st.header(f"{selected_of}{count_of(len(entries), 'run')}", anchor=False)
     totals = run_tables.totals(matching_entries)
-    totals_texts = (
-        [f"{totals['input']:,} input and {totals['output']:,} output tokens"] if totals["output"] else []
-    )
+    texts = []
+    if totals["output"]:
+        texts.append(f"{totals['input']:,} input and {totals['output']:,} output tokens")
     if totals["priced"]:
-        totals_texts.append(f"{totals['cost']:,.2f} USD for the {totals['priced']:,} runs with a known price")
-    total_text = f"Total: {'; '.join(totals_texts)}. " if totals_texts else ""
+        texts.append(
+            f"{totals['cost']:,.2f} USD for {count_of(int(totals['priced']), 'run')} with a known price"
+        )
+    total_text = f"Total: {'; '.join(texts)}. " if texts else ""
     st.caption(f"{total_text}Select a run for its details.")
     selected_entry = draw_run_list(matching_entries) if matching_entries else None
     if not matching_entries:

@@ -116,7 +116,10 @@ class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     @property
     def sha256(self) -> str:
-        """Return the hash of the rules on which the results of entries depend, whatever the file's layout and comments."""
+        """Return the hash of all but the rule for challenges, on which entries' results do not depend.
+
+        It does not change with the layout and comments of the file.
+        """
         fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "challenge"}
         return sha256(msgspec.json.encode(fields)).hexdigest()
 

@@ -69,6 +69,7 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
     """What the verification could not check."""
     fingerprint: Fingerprint = Fingerprint()
     items: int = 0
+    """Number of items."""
     items_sha256: str = ""
     """Hash of the ids of the items whose values `items.py` stores; empty if the headline is not a mean over items."""
     macro: bool = False
@@ -82,7 +83,7 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
         return f"{self.suite} ({self.protocol})"
 
     def with_level(self, level: Level) -> SuiteResult:
-        """Return the result at another level."""
+        """Return the result with this verification level."""
         return structs.replace(self, level=level)
 
     @property

@@ -20,7 +20,7 @@ def percent(share: float) -> str:
 
 
 def day(seconds: float) -> str:
-    """Format a time as a date, UTC."""
+    """Format a time, in seconds since the epoch, as a date in UTC; empty for 0, which stands for an unknown time."""
     return datetime.fromtimestamp(seconds, tz=UTC).date().isoformat() if seconds else ""
 
 
