@@ -7,7 +7,7 @@ first; placeholders such as `<image1>` in a question refer to parts of it. VLMEv
 reworded, so runs made here are `intern-s1~`. `vlmevalkit` is `intern-s1` with greedy sampling.
 
 `geometry` is the subset of testmini that OptMerge (arXiv 2505.19892) reports: four subjects of 19 items, **76 items in
-all**, so that one item is worth 1.3 percentage points and the standard error of a score is about 5 points. Its headline is
+all**, so that one item is worth 1.3 percentage points and the standard error of a score is about 5 points. The headline is
 the mean of the four subjects' accuracies.
 """
 

@@ -8,7 +8,7 @@ with a hint on the answer format, which is reworded, so runs made here are `inte
 greedy sampling.
 
 `geometry` is the subset that OptMerge (arXiv 2505.19892) reports: the items with at least one of three labels, namely the
-skills algebraic reasoning and geometry reasoning, and the task geometry problem solving. Its headline is the unweighted mean
+skills algebraic reasoning and geometry reasoning, and the task geometry problem solving. The headline is the unweighted mean
 of the three labels' accuracies. The labels overlap: the 304 items have 728 labels, and 206 of the items have all three.
 `accuracy` counts each item once.
 """

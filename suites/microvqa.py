@@ -42,7 +42,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         )
 
 
-first_number = first_match("numbered", r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
+digit_after_answer_is = first_match("numbered", r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
 """The authors' rule: the first digit after "answer is"; "The answer is 12 um" is read as 1."""
 
 
@@ -78,7 +78,7 @@ BENCHMARK = Benchmark(
         "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}),
         "official": Protocol(
             prompt=_numbered_prompt,
-            scorers={"choice": Choice(first_number)},
+            scorers={"choice": Choice(digit_after_answer_is)},
             ideal=lambda sample, prompt: f"The answer is ({LETTERS.index(str(sample.target)) + 1}).",
         ),
         "intern-s1": Protocol(

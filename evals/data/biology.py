@@ -1,6 +1,6 @@
 """Rows of Biology-Instructions in OpenCompass' layout: a JSON Lines file per task, in a folder or an archive.
 
-They are not on the hub; OpenCompass' utils/datasets_info.py lists the archive `biology-instruction-fixed.zip` (MD5
+The rows are not on the hub; OpenCompass' utils/datasets_info.py lists the archive `biology-instruction-fixed.zip` (MD5
 5e9bc19f403372bed50c7c46afed8291).
 """
 

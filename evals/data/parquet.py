@@ -36,7 +36,7 @@ MEMORY_MIB = 6144
 
 
 def check(path: Path, *, max_bytes: int = MAX_UNCOMPRESSED_BYTES) -> None:
-    """Raise DataError if a worker cannot decode a Parquet file within its limits, or if it states more than `max_bytes` bytes."""
+    """Raise DataError for a Parquet file that a worker cannot decode within its limits, or that states more than `max_bytes` bytes."""
     try:
         with disk.open_regular(path):
             status = path.stat()
@@ -89,12 +89,12 @@ def check_once(path: Path) -> None:
 
 
 def is_known(path: Path) -> bool:
-    """Return whether `check_once` would not have to decode a file."""
+    """Return whether `check_once` need not decode a file, because a result is remembered or the file cannot be found."""
     return (key := _file_key(path)) is None or key in _remembered_faults()
 
 
 def mark_as_known(path: Path) -> None:
-    """Remember a file that was just written or checked."""
+    """Remember as readable a file that was just written or checked."""
     if (key := _file_key(path)) is not None and key not in _remembered_faults():
         _remember(key, "")
 

@@ -38,7 +38,7 @@ def split(text: str) -> list[str | None] | None:
 RULES = {
     "letters_xlrs": letters_xlrs,
     "letters_all_distinct": letters_all_distinct,
-    "microvqa": lambda text: microvqa.first_number(text, 9),
+    "microvqa": lambda text: microvqa.digit_after_answer_is(text, 9),
     "msearth": split,
 }
 
