@@ -262,7 +262,7 @@ class _Result(NamedTuple):
 def _results_by_id(side: Side, metric: Metric) -> dict[str, _Result]:
     """Return the result of each sample over its repeats.
 
-    Its value is the mean of the scored values or, if the metric is another function of single samples, of the metric.
+    The value is the mean over repeats: of the scored values or, if the metric is another function of a sample, of the metric.
     """
     points_by_id: dict[str, list[Point]] = defaultdict(list)
     for point in side.points:
@@ -303,11 +303,11 @@ def _quadrants(frame: pd.DataFrame, metric: Metric, *, is_binary: bool) -> Any:
         indices = 2 * (value_a <= 0.5) + (value_b <= 0.5)
         labels = np.array(BINARY_QUADRANTS, dtype=object)[indices]
     else:
-        better = (value_b > value_a) == (metric.better == "higher")
+        is_b_better = (value_b > value_a) == (metric.better == "higher")
         labels = np.where(
             np.abs(value_a - value_b) <= 1e-12,
             GRADED_QUADRANTS[2],
-            np.array(GRADED_QUADRANTS, dtype=object)[better.astype(int)],
+            np.array(GRADED_QUADRANTS, dtype=object)[is_b_better.astype(int)],
         )
     labels[np.isnan(value_a) | np.isnan(value_b)] = NOT_PAIRED
     return labels

@@ -19,7 +19,7 @@ MAX_DEFAULT_SUITES = 3
 
 
 def draw_history(suite_history: History, margin: float, against: BaselineChoice) -> None:
-    """Draw the history of a suite under a protocol; `margin`: a share, of the first run's score if that is no fraction."""
+    """Draw the history of a suite under a protocol; `margin`: a fraction or, for other units, a share of the first score."""
     headline = history.headline_of(suite_history.entries[-1])
     unit = headline.unit
     st.header(safe.label(suite_history.label), anchor=False)

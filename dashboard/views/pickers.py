@@ -115,7 +115,7 @@ def _first_scored(entries: Sequence[Entry]) -> Entry:
 
 
 def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:
-    """Stop the page with an error if the URL names a broken run."""
+    """Stop the page with an error if one of these ids, from the URL, is that of a broken run."""
     reasons = {run.path.name: run.reason for run in index.broken}
     for name in names:
         runs = [entry for entry in index.entries if entry.card.run == name]
@@ -137,8 +137,10 @@ def run_labels(entries: Sequence[Entry]) -> dict[str, str]:
         entry.card.run: f"{entry.card.model} · {entry.card.config.protocol} · {iso_time(entry.card.started)[:16].replace('T', ' ')}"
         for entry in entries
     }
-    count = Counter(titles.values())
-    return {run: safe.visible(f"{name} · {run}" if count[name] > 1 else name) for run, name in titles.items()}
+    counts = Counter(titles.values())
+    return {
+        run: safe.visible(f"{name} · {run}" if counts[name] > 1 else name) for run, name in titles.items()
+    }
 
 
 def _is_new(param: str, url_value: str | list[str] | None) -> bool:

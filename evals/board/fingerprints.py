@@ -20,7 +20,7 @@ MIN_COPIED_SHARE = 0.02
 MIN_COPIED_REPLIES = 5
 """Replies count as copied if at least this share and this number of the long ones are identical."""
 MIN_WRONG_ANSWERS = 20
-"""Minimum number of wrong answers in two runs for their answers, if all are equal, to count as copied."""
+"""Minimum number of wrong answers in each of two runs; if there are fewer, equal answers do not count as copied."""
 
 
 def _hash(text: str, digits: int) -> str:

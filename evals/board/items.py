@@ -48,10 +48,10 @@ def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], re
     if metric.pool == "whole":
         return Items("", np.zeros(0), [], [])
     scorer = metric.scorer or next(iter(suite.scorers))
-    reduced = reduce_run(Side(points(briefs, golds, scorer), golds, repeats), metric)
-    ids = sorted(reduced.side.golds)
-    values = [reduced.values[id_].value if id_ in reduced.values else np.nan for id_ in ids]
-    golds_in_order = [reduced.side.golds[id_] for id_ in ids]
+    reduced_run = reduce_run(Side(points(briefs, golds, scorer), golds, repeats), metric)
+    ids = sorted(reduced_run.side.golds)
+    values = [reduced_run.values[id_].value if id_ in reduced_run.values else np.nan for id_ in ids]
+    golds_in_order = [reduced_run.side.golds[id_] for id_ in ids]
     return Items(
         sha256("\n".join(ids).encode()).hexdigest(),
         np.array(values, dtype=np.float64),

@@ -56,22 +56,22 @@ class ColumnComparison(NamedTuple):
 def compare(
     results: Mapping[str, SuiteResult], items_by_entrant: Mapping[str, Items | None]
 ) -> ColumnComparison:
-    """Compare all pairs of entrants if they were run on the same items; `results`: by entrant."""
+    """Compare all pairs of entrants if they were run on the same items; `results`: entrant -> result in the column."""
     if len(results) < 2:
         return ColumnComparison(reason="there is only one entrant")
     hashes = {result.items_sha256 for result in results.values()}
-    measured = {name: items for name, items in items_by_entrant.items() if items and len(items.values)}
-    if "" in hashes or len(measured) < len(results):
+    scored_items = {name: items for name, items in items_by_entrant.items() if items and len(items.values)}
+    if "" in hashes or len(scored_items) < len(results):
         return ColumnComparison(
             reason="the metric is not a mean over items; `evals compare` compares two runs"
         )
     if len(hashes) > 1:
         return ColumnComparison(reason="the entrants were not run on the same items")
-    evidence = _evidence_by_pair(results, measured)
+    evidence = _evidence_by_pair(results, scored_items)
     if not evidence:
         return ColumnComparison(reason="two of the entrants have no scored item in common")
-    pairs = dict(zip(evidence, _differences(list(evidence.values())), strict=True))
-    return ColumnComparison(_rank_entrants(results, pairs), pairs)
+    differences = dict(zip(evidence, _differences(list(evidence.values())), strict=True))
+    return ColumnComparison(_rank_entrants(results, differences), differences)
 
 
 def _evidence_by_pair(
