@@ -192,7 +192,7 @@ def test_the_dashboard_runs_nothing(mark: Path, here: Path, monkeypatch: pytest.
 def test_what_cannot_be_recomputed_is_said_and_trust_is_the_users(mark: Path, here: Path) -> None:
     foreign(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
     assert evals("show", "theirs").status == 0
-    said = evals("score", "theirs").complaint
+    said = evals("score", "theirs").error_line
     assert "named by data and not by you" in said
     assert "--trust-tasks" in said
     evals("score", "theirs", "--trust-tasks")
@@ -216,13 +216,13 @@ def test_a_number_that_the_records_do_not_give_is_not_taken_on_trust(mark: Path,
         type(HEADLINE)(**{f: getattr(HEADLINE, f) for f in HEADLINE.__struct_fields__} | {"value": 0.9}),
     )
     store.write_card(path, card)
-    assert "cannot be computed from its records" in evals("compare", "theirs", "again").complaint
+    assert "cannot be computed from its records" in evals("compare", "theirs", "again").error_line
 
 
 def test_a_bundle_names_no_code(mark: Path, here: Path) -> None:
     path = foreign(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
     pack(store.Run(path), here / "b.zip")
-    assert "--trust-tasks" in evals("bundle", "verify", here / "b.zip").complaint
+    assert "--trust-tasks" in evals("bundle", "verify", here / "b.zip").error_line
     assert not mark.exists()
 
 

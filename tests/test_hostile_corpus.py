@@ -129,7 +129,7 @@ def answer(folder: Path, reader: str, kind: str) -> tuple[str, str]:
         else:
             done = evals(*words, *(() if words[0] in NO_RESULTS else ("--results", folder / "results")))
     assert "Traceback" not in done.err
-    said = done.complaint if done.status == 2 else (done.out + done.err).strip().splitlines()[-1]
+    said = done.error_line if done.status == 2 else (done.out + done.err).strip().splitlines()[-1]
     named = said.replace(str(path), path.name).replace(str(folder), "FOLDER")
     assert done.status == 0 or path.name in named or "one" in named, named
     assert "\x00" not in named

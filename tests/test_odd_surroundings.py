@@ -29,14 +29,15 @@ HALF = "half \ud83d an emoji"
     ],
 )
 def test_an_argument_that_is_not_utf_8_is_one_line(here: Path, words: tuple[str, ...]) -> None:
-    assert evals(*words).complaint.startswith("an argument is not UTF-8")
+    assert evals(*words).error_line.startswith("an argument is not UTF-8")
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("call", ["../x:y", ".x:y", ":y", "os:", "os", "no.such:thing", "os:sep", "x/y:z"])
 def test_a_scripted_function_that_is_none_is_one_line(here: Path, call: str) -> None:
     assert (
-        f"scripted:call={call}: " in evals("run", "aime", "--sample", "-m", f"scripted:call={call}").complaint
+        f"scripted:call={call}: "
+        in evals("run", "aime", "--sample", "-m", f"scripted:call={call}").error_line
     )
 
 

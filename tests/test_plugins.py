@@ -89,7 +89,7 @@ def test_a_suite_of_another_package_runs_and_is_listed_with_its_origin(
     own.write_text('{"id": 1, "country": "Peru", "cities": ["Lima", "Cusco"], "answer": "A"}\n')
     assert "1 right;" in evals("run", "capital_cities", "--data", own, *words).out
     (tmp_path / "evals_x" / "capital_cities" / "test.jsonl").unlink()
-    assert "no file named test" in evals("run", "capital_cities", *words).complaint
+    assert "no file named test" in evals("run", "capital_cities", *words).error_line
 
 
 OLDER = """
@@ -162,19 +162,19 @@ def test_a_broken_plugin_is_one_line_and_hides_nothing(install: Install, text: s
     protocols = evals("list", "protocols")
     assert (protocols.status, "mmlu-pro" in protocols.out) == (0, True)
     assert "skipped: broken of evals_b 1.2" in protocols.err
-    assert said in evals("check", "broken", "--sample").complaint
+    assert said in evals("check", "broken", "--sample").error_line
 
 
 def test_an_adapter_that_is_no_python_hides_no_other(install: Install) -> None:
     install("evals_c", plugins.ADAPTERS, {"torn": "torn_adapter"}, torn_adapter="def (")
     done = evals("list", "models")
     assert (done.status, "openai:" in done.out) == (0, True)
-    assert "SyntaxError" in evals("run", "aime", "--sample", "-m", "torn:x").complaint
+    assert "SyntaxError" in evals("run", "aime", "--sample", "-m", "torn:x").error_line
 
 
 def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
     install("evals_n", plugins.SUITES, {"polymers": "nowhere"})
-    assert "did you mean polymers?" in evals("check", "polymer", "--sample").complaint
+    assert "did you mean polymers?" in evals("check", "polymer", "--sample").error_line
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,10 @@ def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
     ],
 )
 def test_a_name_that_cannot_be_is_one_line(words: tuple[str, str], said: str, here: Path) -> None:
-    assert said in evals("new", *words).complaint
+    assert said in evals("new", *words).error_line
     assert list(here.iterdir()) == []
 
 
 def test_new_never_writes_over_a_folder(here: Path) -> None:
     (here / "mine").mkdir()
-    assert "already exists" in evals("new", "suite", "mine").complaint
+    assert "already exists" in evals("new", "suite", "mine").error_line

@@ -292,7 +292,7 @@ def test_no_thinking_takes_what_is_recommended_without_reasoning():
 
 def test_recommended_without_a_profile_is_one_line(here):
     words = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--recommended")
-    assert "no profile states" in evals(*words).complaint
+    assert "no profile states" in evals(*words).error_line
 
 
 def test_a_profile_reaches_the_card(here, monkeypatch):

@@ -201,7 +201,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(packed: Path, tmp_path: Path) -
 def test_a_file_that_is_no_zip_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
     done = evals("bundle", "verify", tmp_path / "x.zip")
-    assert "x.zip is not a bundle: " in done.complaint
+    assert "x.zip is not a bundle: " in done.error_line
 
 
 def test_another_prompt_with_fresh_hashes_is_found_in_the_data(packed: Path, tmp_path: Path) -> None:
@@ -234,19 +234,19 @@ def test_a_judges_agreement_is_computed_again(tmp_path: Path) -> None:
 
 
 def test_a_missing_bundle_is_a_mistake_of_the_user(tmp_path: Path) -> None:
-    assert "does not exist" in evals("bundle", "verify", tmp_path / "none.zip").complaint
+    assert "does not exist" in evals("bundle", "verify", tmp_path / "none.zip").error_line
 
 
 def test_data_that_cannot_be_read_are_no_fault_of_the_bundle(packed: Path, tmp_path: Path) -> None:
-    assert "does not exist" in evals("bundle", "verify", packed, "--data", tmp_path / "none").complaint
+    assert "does not exist" in evals("bundle", "verify", packed, "--data", tmp_path / "none").error_line
     (tmp_path / "empty" / "mmlu_pro").mkdir(parents=True)
-    assert "no file named test" in evals("bundle", "verify", packed, "--data", tmp_path / "empty").complaint
+    assert "no file named test" in evals("bundle", "verify", packed, "--data", tmp_path / "empty").error_line
 
 
 def test_a_bundle_is_never_overwritten(packed: Path) -> None:
     name = store.runs(packed.parent / "results")[-1].path.name
     done = evals("bundle", name, packed, "--results", packed.parent / "results")
-    assert done.complaint == f"{packed} already exists"
+    assert done.error_line == f"{packed} already exists"
 
 
 def test_a_gated_bundle_holds_no_texts(gated: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_gated_bundle_holds_no_texts(gated: Path) -> None:
 
 
 def test_a_gated_bundle_is_verified_by_its_letters_with_the_data(gated: Path) -> None:
-    assert "is gated, so its data are required: add --data DIR" in evals("bundle", "verify", gated).complaint
+    assert "is gated, so its data are required: add --data DIR" in evals("bundle", "verify", gated).error_line
     assert evals("bundle", "verify", gated, "--data", SAMPLES).status == 0
 
 

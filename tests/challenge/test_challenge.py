@@ -130,7 +130,7 @@ def test_a_changed_bundle_is_refused(runs: dict[str, Run], tmp_path: Path) -> No
     bundle.pack(runs["sampled"], packed)
     with zipfile.ZipFile(packed, "a") as archive:
         archive.writestr("more.txt", "more")
-    complaint = command.evals("board", "challenge", packed, "-m", "bigram:1").complaint
+    complaint = command.evals("board", "challenge", packed, "-m", "bigram:1").error_line
     assert "the archive's checksum does not match" in complaint
 
 
@@ -292,7 +292,7 @@ def test_a_file_that_is_no_outcome_is_not_replaced(runs: dict[str, Run], tmp_pat
     run = replaced(runs["greedy"], tmp_path, {})
     card = (run.path / "card.json").read_bytes()
     done = challenge(run, "--to", run.path / "card.json")
-    assert "is not the outcome of a challenge, so it is not replaced" in done.complaint
+    assert "is not the outcome of a challenge, so it is not replaced" in done.error_line
     assert (run.path / "card.json").read_bytes() == card
 
 
@@ -321,4 +321,4 @@ def test_a_count_that_is_no_whole_number_is_refused_in_plain_words(runs: dict[st
 
 def test_copies_of_a_reply_are_refused(runs: dict[str, Run], tmp_path: Path) -> None:
     packed = packed_with(runs["greedy"], tmp_path / "x.zip", list(runs["greedy"].records())[:5] * 12)
-    assert "a reply occurs twice" in command.evals("board", "challenge", packed, "-m", "bigram:1").complaint
+    assert "a reply occurs twice" in command.evals("board", "challenge", packed, "-m", "bigram:1").error_line

@@ -144,7 +144,7 @@ def test_two_processes_on_one_run_the_second_is_refused(here):
             time.sleep(0.01)
         second = evals(*words)
         done = wait(first)
-    assert second.complaint.startswith("run a is being written by another process")
+    assert second.error_line.startswith("run a is being written by another process")
     assert done.status == 0
     assert done.json["runs"][0]["coverage"] == 1.0
     assert len(server.calls) == 16
@@ -350,7 +350,7 @@ def test_max_cost_needs_a_price_and_stops_at_it(here):
             "--concurrency",
             1,
         )
-        assert "add --price IN,OUT" in evals(*words).complaint
+        assert "add --price IN,OUT" in evals(*words).error_line
         done = evals(*words, "--price", "10,20")  # 0.0002 USD a call
     assert done.status == 1
     assert "--max-cost 0.001 USD reached" in done.err
@@ -406,7 +406,7 @@ def test_one_run_id_may_hold_the_suites_of_one_command(here):
     assert {entry["run"] for entry in done.json["runs"]} == {"week1"}
     assert len(evals("show", "week1", "--json").json["runs"]) == 3
     assert len(evals("show", "week1", "--samples", "--json").json["samples"]) == 16 + 12 + 12
-    assert "matches 3 suites" in evals("show", "week1", "--sample", "900001").complaint
+    assert "matches 3 suites" in evals("show", "week1", "--sample", "900001").error_line
     assert evals("show", "week1/mmlu-pro", "--sample", "900001").status == 0
     assert evals("show", "results/mmlu-pro@2/scripted/week1", "--samples").status == 0
 
@@ -864,7 +864,7 @@ def test_import_builds_no_prompt_and_needs_no_question(here):
     assert done.status == 0, done.err
     assert done.json["runs"][0]["data"] == "local"
     refused = evals("run", "mmlu-pro", "--data", "bare.jsonl", "-m", "scripted:x")
-    assert "'1' has no question" in refused.complaint
+    assert "'1' has no question" in refused.error_line
 
 
 def test_import_then_score_by_another_protocol(here):
@@ -875,7 +875,7 @@ def test_import_then_score_by_another_protocol(here):
 def test_import_does_not_write_over_a_run(here):
     line = {"id": IDS[0], "text": "ANSWER: D"}
     imported([line], "--run", "r")
-    assert "run r already exists" in imported([line], "--run", "r").complaint
+    assert "run r already exists" in imported([line], "--run", "r").error_line
 
 
 # --- data ---------------------------------------------------------------------------------------------------
@@ -895,7 +895,7 @@ def test_data_verifies_a_local_mirror(here):
 def test_a_single_file_serves_one_suite_alone(here):
     Path("rows.jsonl").write_text("{}\n")
     done = evals("run", "mmlu-pro", "aime:2025", "--data", "rows.jsonl", "-m", "scripted:x")
-    assert "is one file, but there are 2 suites: pass a folder" in done.complaint
+    assert "is one file, but there are 2 suites: pass a folder" in done.error_line
 
 
 def test_local_data_is_named_as_such(here):

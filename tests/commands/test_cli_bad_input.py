@@ -45,7 +45,7 @@ def quick_retries(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def refused(*words: object, **options: Any) -> str:
     """The one line that a command complains with; it must have made no run."""
     before = _files()
-    complaint = evals(*words, **options).complaint
+    complaint = evals(*words, **options).error_line
     assert _files() == before
     return complaint
 
@@ -279,7 +279,7 @@ def test_a_fault_of_one_sample_is_its_own_failure(here, name):
 def test_where_every_call_fails_the_run_ends_early_with_one_line(here, name):
     with FaultyServer(BROKEN[name]) as server:
         done = run("--concurrency", "4", model=server.model)
-    assert done.complaint.startswith("every call fails: ")
+    assert done.error_line.startswith("every call fails: ")
     assert len(server.calls) <= 8 * 3 + 12
     assert done.json["runs"][0]["coverage"] == 0.0
     assert done.json["runs"][0]["estimates"][0]["value"] is None
@@ -287,7 +287,7 @@ def test_where_every_call_fails_the_run_ends_early_with_one_line(here, name):
 
 def test_three_samples_that_all_fail_get_the_line_too(here):
     with FaultyServer(error(400)) as server:
-        assert "HTTP 400" in run("--limit", "3", model=server.model).complaint
+        assert "HTTP 400" in run("--limit", "3", model=server.model).error_line
 
 
 @pytest.mark.parametrize("name", ["HTML", "truncated JSON", "content null", "cut connection", "500", "429"])
@@ -429,7 +429,7 @@ def unsealed(stored: store.Run) -> Path:
 def test_an_unknown_format_version_is_refused(stored):
     card = stored.path / "card.json"
     card.write_text(card.read_text().replace('"format": 1', '"format": 99'))
-    assert "written in format 99; this version reads format 1" in evals("score", "a").complaint
+    assert "written in format 99; this version reads format 1" in evals("score", "a").error_line
     done = evals("show", "--json")
     assert "format 99" in done.err
     assert done.json["runs"] == []
@@ -452,7 +452,7 @@ def test_a_corrupt_record_is_named_by_its_line(stored):
     content = lines.read_bytes().splitlines(keepends=True)
     lines.write_bytes(b"".join([*content[:3], b'{"sample": 5}\n', *content[3:]]))
     for words in (("score", "a"), ("show", "a", "--samples")):
-        assert "records.jsonl, line 4: not a valid record" in evals(*words).complaint
+        assert "records.jsonl, line 4: not a valid record" in evals(*words).error_line
     shown = evals("show", "a", "--json")
     assert "records.jsonl, line 4" in shown.err
 
@@ -460,7 +460,7 @@ def test_a_corrupt_record_is_named_by_its_line(stored):
 def test_a_record_with_nan_is_refused(stored):
     lines = unsealed(stored)
     lines.write_bytes(lines.read_bytes().replace(b'"value":1.0', b'"value":NaN', 1))
-    assert "records.jsonl, line 1" in evals("score", "a").complaint
+    assert "records.jsonl, line 1" in evals("score", "a").error_line
 
 
 def test_a_torn_last_line_is_dropped_with_a_warning(stored):
@@ -478,8 +478,8 @@ def test_a_torn_last_line_is_dropped_with_a_warning(stored):
 def test_a_torn_parquet_file_of_a_run_is_named(stored, name):
     path = stored.path / name
     path.write_bytes(path.read_bytes()[:100])
-    assert name in evals("show", "a", "--samples").complaint
-    assert name in evals("score", "a").complaint
+    assert name in evals("show", "a", "--samples").error_line
+    assert name in evals("score", "a").error_line
 
 
 def test_a_results_folder_that_cannot_be_written_is_named(here):
@@ -509,7 +509,7 @@ def test_a_full_disk_in_mid_run_keeps_what_was_recorded(here, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("evals.records.writer.os.write", write)
         done = evals("run", "mmlu-pro", "--sample", "-m", RIGHT, "--quiet", "--run", "a")
-    assert "No space left on device" in done.complaint
+    assert "No space left on device" in done.error_line
     [entry] = evals("show", "a", "--json").json["runs"]
     assert entry["counts"] == {"right": 5, "absent": 11}
     assert run("--run", "a").json["runs"][0]["counts"] == {"right": 16}
@@ -528,7 +528,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk_too(here, limit):
     )
     assert done.status == 2, done.err
     assert "Traceback" not in done.err
-    assert done.complaint.startswith("cannot ")
+    assert done.error_line.startswith("cannot ")
     assert "too large" in done.err or "No space left" in done.err
     assert run("--run", "a").json["runs"][0]["counts"] == {"right": 16}
 

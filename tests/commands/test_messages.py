@@ -98,7 +98,7 @@ def test_results_a_level_off(here: Path) -> None:
         if not Path(wrong).is_dir():
             (wrong,) = map(str, Path("a b/runs").glob("mmlu-pro@*"))
         for words in (("show",), ("show", "last"), ("list", "runs"), ("score", "last")):
-            assert "a b/runs'" in evals(*words, "--results", wrong).complaint
+            assert "a b/runs'" in evals(*words, "--results", wrong).error_line
     Path("empty").mkdir()
     assert evals("show", "--results", "empty").out.startswith("No runs yet.")
 
@@ -107,7 +107,7 @@ def test_results_a_level_off(here: Path) -> None:
 def test_what_is_no_bundle_is_not_verified(here: Path, content: bytes) -> None:
     Path("x.zip").write_bytes(content)
     assert (
-        evals("bundle", "verify", "x.zip").complaint
+        evals("bundle", "verify", "x.zip").error_line
         == "x.zip is not a bundle: not a zip file; `evals bundle` creates one"
     )
 
@@ -115,7 +115,7 @@ def test_what_is_no_bundle_is_not_verified(here: Path, content: bytes) -> None:
 def test_another_zip_is_no_bundle(here: Path) -> None:
     with zipfile.ZipFile("x.zip", "w") as archive:
         archive.writestr("a", "b")
-    assert "x.zip is not a bundle: a zip without bundle.json" in evals("bundle", "verify", "x.zip").complaint
+    assert "x.zip is not a bundle: a zip without bundle.json" in evals("bundle", "verify", "x.zip").error_line
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_a_wrong_value_in_a_policy_is_answered_with_those_that_are_known(
     here: Path, policy: str, said: str
 ) -> None:
     Path("p.toml").write_text(policy)
-    assert said in evals("gate", "plan", "p.toml", "--baseline", "r").complaint
+    assert said in evals("gate", "plan", "p.toml", "--baseline", "r").error_line
 
 
 def test_keys_of_a_request_file_have_near_names(here: Path) -> None:
     for key, near in (("max-token", "max_tokens"), ("suite", "suites"), ("model", "models")):
         Path("o.toml").write_text(f'suites = ["mmlu-pro"]\n{key} = "x"\n')
-        assert f"did you mean {near}" in evals("run", "o.toml").complaint
+        assert f"did you mean {near}" in evals("run", "o.toml").error_line

@@ -103,9 +103,9 @@ def test_a_score_of_the_answered_items_alone_is_marked(here: Path, suite: str, r
     [("lst", "last"), ("gpt-4.l", "gpt-4.1"), ("gpt-4.1/gpqa:diamnd", "gpt-4.1/gpqa:diamond")],
 )
 def test_a_mistyped_name_of_a_run_gets_near_ones(cards: list[Card], name: str, near: str) -> None:
-    assert f"did you mean {near}" in evals("show", name, "--results", FOLDER[0]).complaint
+    assert f"did you mean {near}" in evals("show", name, "--results", FOLDER[0]).error_line
     end = short_ids(card.run for card in cards)[cards[0].run]
-    assert end in evals("show", f"{end[:-1]}-", "--results", FOLDER[0]).complaint
+    assert end in evals("show", f"{end[:-1]}-", "--results", FOLDER[0]).error_line
 
 
 def test_seeds_are_one_row_that_opens(cards: list[Card]) -> None:
@@ -127,7 +127,7 @@ def test_last_and_since_choose_by_time(cards: list[Card]) -> None:
     assert found
     assert all(run["started"] >= 1_790_812_800 for run in found)
     assert "No run matches" in show("--model", "nobody").out
-    assert "expected a date" in evals("show", "--since", "soon", "--results", FOLDER[0]).complaint
+    assert "expected a date" in evals("show", "--since", "soon", "--results", FOLDER[0]).error_line
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
@@ -180,9 +180,9 @@ def test_next_goes_on_to_the_next_of_a_verdict(cards: list[Card]) -> None:
     assert seen == wrong
     assert (
         "has no sample with the verdict wrong after"
-        in evals("show", run, *now, "--results", FOLDER[0]).complaint
+        in evals("show", run, *now, "--results", FOLDER[0]).error_line
     )
-    assert "has no sample 'x'" in evals("show", run, "--sample", "x", "--results", FOLDER[0]).complaint
+    assert "has no sample 'x'" in evals("show", run, "--sample", "x", "--results", FOLDER[0]).error_line
 
 
 def test_of_a_gated_suite_ids_and_letters_alone(cards: list[Card]) -> None:

@@ -40,12 +40,12 @@ def wait_for(port: int, *, timeout_s: float = 30) -> None:
 def test_without_the_extra_it_says_what_to_install(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "results").mkdir()
     monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
-    complaint = command.evals("dashboard").complaint
+    complaint = command.evals("dashboard").error_line
     assert "[dashboard]'" in complaint
 
 
 def test_without_a_results_folder_it_says_what_makes_one(here: Path) -> None:
-    assert "no results folder at results" in command.evals("dashboard").complaint
+    assert "no results folder at results" in command.evals("dashboard").error_line
 
 
 def test_a_taken_port_is_one_line(here: Path) -> None:
@@ -54,12 +54,12 @@ def test_a_taken_port_is_one_line(here: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert f"cannot listen on 127.0.0.1:{port}" in command.evals("dashboard", "--port", port).complaint
+        assert f"cannot listen on 127.0.0.1:{port}" in command.evals("dashboard", "--port", port).error_line
 
 
 def test_an_address_that_is_not_ours_is_one_line(here: Path) -> None:
     (here / "results").mkdir()
-    assert "cannot listen on 203.0.113.7" in command.evals("dashboard", "--address", "203.0.113.7").complaint
+    assert "cannot listen on 203.0.113.7" in command.evals("dashboard", "--address", "203.0.113.7").error_line
 
 
 @pytest.mark.slow

@@ -48,9 +48,9 @@ def test_a_gzip_bomb_is_one_line_wherever_it_is_read(bomb: Path, tmp_path: Path)
 
 def test_a_bomb_as_data_or_as_an_import_ends_the_command(bomb: Path, here: Path) -> None:
     done = evals("run", "mmlu-pro", "--data", bomb, "-m", "scripted:A")
-    assert "unpacks to more than 200 times" in done.complaint
+    assert "unpacks to more than 200 times" in done.error_line
     done = evals("import", "lm-eval", bomb, "--suite", "mmlu-pro", "--model", "m", "--sample")
-    assert "unpacks to more than 200 times" in done.complaint
+    assert "unpacks to more than 200 times" in done.error_line
 
 
 def test_a_file_that_compresses_well_is_read(tmp_path: Path) -> None:

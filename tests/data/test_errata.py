@@ -172,7 +172,7 @@ def test_a_draft_is_refused_until_a_person_has_decided(tmp_path: Path) -> None:
 
 def test_one_model_alone_shows_nothing(tmp_path: Path) -> None:
     names = runs(tmp_path / "r", ("one", ["B"]))
-    assert "at least two models" in evals("errata", "suggest", *names, "--results", tmp_path / "r").complaint
+    assert "at least two models" in evals("errata", "suggest", *names, "--results", tmp_path / "r").error_line
 
 
 def test_the_card_says_which_errata_its_scores_are_marked_with(tmp_path: Path) -> None:

@@ -30,5 +30,5 @@ def test_an_unreachable_hub_is_said_at_once(
     started = time.monotonic()
     done = evals("run", "aime:2025", "-m", "scripted:x", "--quiet")
     assert time.monotonic() - started < 15
-    assert "cannot load math-ai/aime25 from the hub; go online once" in done.complaint
+    assert "cannot load math-ai/aime25 from the hub; go online once" in done.error_line
     assert not constants.HF_HUB_OFFLINE  # as it was: a notebook may be online later

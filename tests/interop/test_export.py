@@ -169,7 +169,7 @@ def test_one_models_name_is_not_given_to_two(results: Path, tmp_path: Path) -> N
         words = ("--suite", "mmlu-pro", "--sample", "--model", name, "--run", name)
         assert evals("import", "replies", path, *words, "--results", tmp_path / "r").status == 0
     words = ("--out", tmp_path / "out", "--model-id", "lab/a", "--results", tmp_path / "r")
-    assert "but the runs are of a, b" in evals("export", "every-eval-ever", "a", "b", *words).complaint
+    assert "but the runs are of a, b" in evals("export", "every-eval-ever", "a", "b", *words).error_line
 
 
 def test_every_eval_ever_keeps_interval_coverage_and_protocol(results: Path, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_the_hub_gets_percent_and_is_told_the_interval(
 
 def test_sample_items_are_no_score_for_the_hub(results: Path, tmp_path: Path) -> None:
     done = evals("export", "hub", "m", "--out", tmp_path, "--results", results)
-    assert "sample items, not a benchmark score" in done.complaint
+    assert "sample items, not a benchmark score" in done.error_line
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_sample_items_are_no_score_for_the_hub(results: Path, tmp_path: Path) ->
     ],
 )
 def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, results: Path, tmp_path: Path) -> None:
-    assert said in evals("export", *words, "--out", tmp_path, "--results", results).complaint
+    assert said in evals("export", *words, "--out", tmp_path, "--results", results).error_line
 
 
 def test_a_run_that_has_not_ended_is_refused(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_run_that_has_not_ended_is_refused(tmp_path: Path) -> None:
     writer.close()
     assert (
         "has not ended"
-        in evals("export", "csv", "one", "--out", tmp_path, "--results", tmp_path / "r").complaint
+        in evals("export", "csv", "one", "--out", tmp_path, "--results", tmp_path / "r").error_line
     )
 
 
@@ -235,7 +235,7 @@ def test_a_place_that_cannot_be_written_is_one_line(results: Path, tmp_path: Pat
     for form in FORMATS:
         assert (
             "cannot write"
-            in evals("export", form, "m", "--out", tmp_path / "file" / "x", "--results", results).complaint
+            in evals("export", form, "m", "--out", tmp_path / "file" / "x", "--results", results).error_line
         )
 
 

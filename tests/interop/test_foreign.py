@@ -338,7 +338,7 @@ def test_a_bad_table_of_scieval_is_one_line(tmp_path: Path, name: str, content: 
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / name).write_text(content)
     done = evals("import", "scieval", tmp_path / "in", "--sample", "--results", tmp_path / "r")
-    assert says in done.complaint
+    assert says in done.error_line
     assert not (tmp_path / "r").exists()
 
 
@@ -346,7 +346,7 @@ def test_a_workbook_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m_MMStar.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", b"0" * (80 << 20))
     done = evals("import", tmp_path / "m_MMStar.xlsx", "--sample", "--results", tmp_path / "r")
-    assert "would unpack to" in done.complaint
+    assert "would unpack to" in done.error_line
 
 
 def test_pickles_are_never_read(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_pickles_are_never_read(tmp_path: Path) -> None:
     done = evals(
         "import", "vlmevalkit", tmp_path / "x.pkl", "--suite", "mmstar", "--sample", "--results", tmp_path
     )
-    assert "pickles are never read" in done.complaint
+    assert "pickles are never read" in done.error_line
 
 
 # --- what bad input gets -------------------------------------------------------------------------------------------
@@ -373,7 +373,7 @@ def test_a_broken_or_foreign_file_is_one_line(form: str, content: bytes, tmp_pat
     done = evals(
         "import", form, path, "--suite", "mmlu-pro", "--sample", "--model", "m", "--results", tmp_path / "r"
     )
-    assert done.complaint
+    assert done.error_line
     assert not list((tmp_path / "r").glob("**/card.json"))
 
 
@@ -388,14 +388,14 @@ def test_a_broken_or_foreign_file_is_one_line(form: str, content: bytes, tmp_pat
 def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     named = [word.format(tmp_path / "x") for word in words]
-    assert said in evals("import", *named, "--results", tmp_path / "r").complaint
+    assert said in evals("import", *named, "--results", tmp_path / "r").error_line
 
 
 def test_a_task_that_is_no_suite_of_ours_asks_which_one(tmp_path: Path) -> None:
     path = tmp_path / "samples_winogrande_2026-01-01T00-00-00.jsonl"
     path.write_text(json.dumps(lm_eval_line(ITEMS[0], 0, [["A"]])) + "\n")
     done = evals("import", path, "--model", "m", "--results", tmp_path / "r")
-    assert "unknown lm-eval task winogrande: name its suite with --suite NAME" in done.complaint
+    assert "unknown lm-eval task winogrande: name its suite with --suite NAME" in done.error_line
 
 
 # --- matching ------------------------------------------------------------------------------------------------------
@@ -454,7 +454,7 @@ def test_an_audit_lists_every_difference_with_both_answers(tmp_path: Path) -> No
 
 
 def test_a_run_of_our_own_has_nothing_to_audit(ran: Path) -> None:
-    assert "has no scores stated by a source" in evals("audit", "one", "--results", ran / "r").complaint
+    assert "has no scores stated by a source" in evals("audit", "one", "--results", ran / "r").error_line
 
 
 def test_our_verdicts_on_recordings_are_theirs(shared: Path, mirror: Path, tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def survives(specimen: Specimen, change: Callable[[bytes], bytes], folder: Path)
     done = evals("import", specimen.form, root, *words)
     assert {one: one.stat().st_size for one in work.rglob("*")} == before
     if done.status:
-        assert len(done.complaint) < 1500
+        assert len(done.error_line) < 1500
         assert list(folder.glob("r/**/*.*")) == []
     else:
         (card,) = folder.glob("r/**/card.json")
@@ -371,13 +371,13 @@ def test_an_archive_of_a_version_that_nobody_knows_is_one_line(name: str, tmp_pa
         assert "zip file version 25.5" in evals("bundle", "verify", tmp_path / name).out
     else:
         done = evals("import", tmp_path / name, "--sample", "--results", tmp_path / "r")
-        assert "zip file version 25.5" in done.complaint
+        assert "zip file version 25.5" in done.error_line
 
 
 def test_a_bomb_of_a_log_is_refused_before_it_is_opened(tmp_path: Path) -> None:
     path = archive(tmp_path / "x.eval", {"header.json": b" " * (80 << 20)})
     assert (
-        "it would unpack to 83,886,080 bytes" in evals("import", path, "--results", tmp_path / "r").complaint
+        "it would unpack to 83,886,080 bytes" in evals("import", path, "--results", tmp_path / "r").error_line
     )
 
 
@@ -394,7 +394,7 @@ def test_a_log_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
     start = len(local) + len(name) + len(content)
     end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), start, 0)
     path.write_bytes(local + name + content + bytes(central) + end)
-    assert evals("import", path, "--results", tmp_path / "r").complaint
+    assert evals("import", path, "--results", tmp_path / "r").error_line
 
 
 def test_paths_that_lead_out_of_an_archive_write_nothing(tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_paths_that_lead_out_of_an_archive_write_nothing(tmp_path: Path) -> None
         for start, end in (("../../", ""), ("/", ""), ("samples/../../", "_epoch_1"))
     }
     path = archive(tmp_path / "in" / "x.eval", members)
-    assert evals("import", path, "--results", tmp_path / "r").complaint
+    assert evals("import", path, "--results", tmp_path / "r").error_line
     assert [one.name for one in tmp_path.rglob("*") if one.is_file()] == ["x.eval"]
 
 
@@ -421,7 +421,7 @@ def test_a_parquet_that_says_it_is_huge_is_refused(tmp_path: Path) -> None:
     table_ = pa.concat_tables([pa.table(rows_)] * 4500)
     pq.write_table(table_, tmp_path / "details_mmlu_pro|0_2026-01-01T00-00-00.0.parquet", row_group_size=64)
     done = evals("import", tmp_path, "--sample", "--model", "m", "--results", tmp_path / "r")
-    assert "it would decompress to" in done.complaint
+    assert "it would decompress to" in done.error_line
 
 
 def test_a_table_of_another_kind_names_the_columns_that_it_lacks(tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ def test_a_table_of_another_kind_names_the_columns_that_it_lacks(tmp_path: Path)
 
     pq.write_table(pa.table({"a": [1]}), tmp_path / "details_mmlu_pro|0_2026-01-01T00-00-00.0.parquet")
     done = evals("import", tmp_path, "--sample", "--model", "m", "--results", tmp_path / "r")
-    assert "expected the columns doc, metric, model_response" in done.complaint
+    assert "expected the columns doc, metric, model_response" in done.error_line
 
 
 @pytest.mark.parametrize("form", ["evalscope", "lm-eval"])
@@ -449,7 +449,7 @@ def test_a_number_of_a_repeat_that_no_run_has_is_one_line(form: str, tmp_path: P
         }
         path.write_bytes(msgspec.json.encode(first))
     done = evals("import", tmp_path / "in", "--sample", "--results", tmp_path / "r")
-    assert "is not a valid repeat" in done.complaint
+    assert "is not a valid repeat" in done.error_line
     assert list(tmp_path.glob("r/**/card.json")) == []
 
 
@@ -460,5 +460,5 @@ def test_a_log_of_inspect_that_is_nested_deeply_holds_up_nothing(tmp_path: Path,
     (tmp_path / "log.json").write_text('{"version": 2, "status": "success", "eval": ' + opening * 100_000)
     began = time.process_time()
     done = evals("import", "inspect", tmp_path / "log.json", "--results", tmp_path / "r")
-    assert "it is nested too deeply" in done.complaint
+    assert "it is nested too deeply" in done.error_line
     assert time.process_time() - began < 10  # most of it the import of Inspect

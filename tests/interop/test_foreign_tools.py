@@ -269,7 +269,7 @@ def test_a_chat_that_lm_eval_rendered_is_read_as_its_text(imported: Any) -> None
 def test_replies_to_other_questions_are_no_run(case: Case, tmp_path: Path) -> None:
     other = "aime:2024" if "aime" not in case.path else "mmlu-pro"
     done = evals("import", FOREIGN / case.path, "--suite", other, "--sample", "--results", tmp_path)
-    assert "none of its replies matches a sample of" in done.complaint
+    assert "none of its replies matches a sample of" in done.error_line
     assert list(tmp_path.rglob("card.json")) == []
 
 
@@ -302,7 +302,7 @@ def test_a_log_that_stands_twice_is_two_runs(tmp_path: Path) -> None:
 def test_without_the_extra_one_line_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "inspect_ai.log", None)
     done = evals("import", FOREIGN / "inspect" / "aime2025.json", "--sample", "--results", tmp_path)
-    assert "[inspect]'" in done.complaint
+    assert "[inspect]'" in done.error_line
 
 
 @pytest.mark.slow

@@ -179,7 +179,7 @@ def test_texts_of_python_which_lighteval_wrote_before_0_6_are_refused_and_not_sc
     pq.write_table(pa.Table.from_pylist([row]), path)
     done = evals("import", path, "--model", "m", "--sample", "--results", tmp_path / "r")
     assert done.status == 2
-    assert "before 0.6" in done.complaint
+    assert "before 0.6" in done.error_line
 
 
 def test_likelihoods_of_an_older_lighteval_are_the_letter_that_was_chosen(tmp_path: Path) -> None:
@@ -397,7 +397,7 @@ def test_a_hostile_archive_is_one_line(name: str, content: bytes, why: str, tmp_
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("b.json", b"{}")
         archive.writestr(name, content)
-    assert why in evals("import", tmp_path / "x.zip", "--sample", "--results", tmp_path / "r").complaint
+    assert why in evals("import", tmp_path / "x.zip", "--sample", "--results", tmp_path / "r").error_line
     assert not (tmp_path / "evil.json").exists()
 
 

@@ -56,7 +56,7 @@ GOOD = {"id": FIRST, "text": "ANSWER: A"}
     ],
 )  # fmt: skip
 def test_a_mistyped_line_is_refused_and_nothing_is_written(here: Path, line: Any, said: str) -> None:
-    assert said in replies(Path("r.jsonl"), line).complaint
+    assert said in replies(Path("r.jsonl"), line).error_line
     assert not Path("results").exists()
 
 
@@ -69,14 +69,14 @@ def test_lines_of_an_id_and_a_text_are_replies_however_their_fields_are_called(
     Path("r.jsonl").write_text(json.dumps(line) + "\n")
     assert (
         "r.jsonl contains recorded replies: add --suite NAME --model NAME"
-        in evals("import", "r.jsonl").complaint
+        in evals("import", "r.jsonl").error_line
     )
     done = evals("import", "r.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
     assert done.status == (0 if line is GOOD else 2)
     if line is not GOOD:
         assert (
             f"unknown field {next(name for name in line if name not in GOOD)!r}; did you mean"
-            in done.complaint
+            in done.error_line
         )
 
 

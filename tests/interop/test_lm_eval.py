@@ -253,17 +253,17 @@ def test_a_mistake_is_one_line(tasks, monkeypatch, spec: str, error: type[Except
     ],
 )
 def test_what_cannot_be_run_says_why(here, tasks, server, task: str, why: str) -> None:
-    assert why in ours(server[0], task).complaint
+    assert why in ours(server[0], task).error_line
 
 
 def test_data_is_the_tasks_own(here, tasks, server) -> None:
-    assert "--sample cannot be used" in ours(server[0], "toy_mc", "--sample").complaint
+    assert "--sample cannot be used" in ours(server[0], "toy_mc", "--sample").error_line
     Path("mirror").mkdir()
-    assert "--data cannot be used" in ours(server[0], "toy_mc", "--data", "mirror").complaint
+    assert "--data cannot be used" in ours(server[0], "toy_mc", "--data", "mirror").error_line
 
 
 def test_likelihoods_need_a_model_that_tells_them(here, tasks) -> None:
-    complaint = evals("run", "lm-eval:toy_mc", "-m", "scripted:A", "--quiet").complaint
+    complaint = evals("run", "lm-eval:toy_mc", "-m", "scripted:A", "--quiet").error_line
     assert complaint.startswith("lm-eval:toy_mc needs a model that takes logprobs")
 
 

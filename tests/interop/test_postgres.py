@@ -192,5 +192,5 @@ def test_one_line_without_the_password(
 ) -> None:
     words = ("--to", to.format(password=postgres.PASSWORD)) if to else ()
     done = evals("export", "postgres", "one/aime:2025", *words, "--results", results, env=env)
-    assert message in done.complaint
+    assert message in done.error_line
     assert postgres.PASSWORD not in done.out + done.err

@@ -33,7 +33,7 @@ def results(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_options(line: str, message: str, results: Path) -> None:
     done = evals("export", *line.split(), "--results", results)
-    assert message in done.complaint
+    assert message in done.error_line
     assert "hunter22" not in done.err
 
 
@@ -43,4 +43,4 @@ def test_without_the_extra(module: str, kind: str, results: Path, monkeypatch: p
     done = evals(
         "export", kind, "one", "--to", "http://127.0.0.1:1" if kind == "mlflow" else "", "--results", results
     )
-    assert f"export {kind} needs `pip install" in done.complaint
+    assert f"export {kind} needs `pip install" in done.error_line

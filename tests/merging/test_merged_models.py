@@ -28,9 +28,9 @@ serve = "hf"
 def test_without_torch_the_extra_is_named(here):
     Path("five.toml").write_text(RECIPE.format(method="ties"))
     for words in (("merge", "five.toml"), ("run", "mmlu-pro", "--sample", "-m", "merge:five.toml")):
-        assert evals(*words).complaint.startswith("merge:five.toml needs torch: pip install")
+        assert evals(*words).error_line.startswith("merge:five.toml needs torch: pip install")
     Path("five.toml").write_text(RECIPE.format(method="tise"))
-    complaint = evals("run", "mmlu-pro", "--sample", "-m", "merge:five.toml").complaint
+    complaint = evals("run", "mmlu-pro", "--sample", "-m", "merge:five.toml").error_line
     assert complaint == "unknown merging method 'tise'; did you mean ties or tsv?"
 
 

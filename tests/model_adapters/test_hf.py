@@ -29,7 +29,7 @@ class ToyModel(InternVLForConditionalGeneration):
 
 @pytest.mark.skipif(find_spec("torch") is not None, reason="torch is installed here")
 def test_without_torch_the_line_names_the_extra(here):
-    line = evals("run", "mmlu-pro", "--sample", "-m", "hf:internlm/Intern-S1-mini").complaint
+    line = evals("run", "mmlu-pro", "--sample", "-m", "hf:internlm/Intern-S1-mini").error_line
     assert line.startswith("hf:internlm/Intern-S1-mini needs torch")
 
 

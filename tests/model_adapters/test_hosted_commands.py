@@ -52,7 +52,7 @@ def test_a_card_says_what_was_not_sent(vendor: FaultyServer) -> None:
 
 
 def test_a_wish_that_cannot_be_met_leaves_no_run_behind(vendor: FaultyServer) -> None:
-    assert evals(*RUN, "-m", "openai:o3", "--no-thinking").complaint == "--no-thinking: o3 always reasons"
+    assert evals(*RUN, "-m", "openai:o3", "--no-thinking").error_line == "--no-thinking: o3 always reasons"
     assert not list(Path().rglob("card.json"))
     assert vendor.calls == []
 
@@ -76,14 +76,14 @@ def test_max_cost_needs_no_price_where_a_profile_knows_it(vendor: FaultyServer) 
     assert len(vendor.calls) == 2
     assert (
         "the price of openai:nobody is not known"
-        in evals(*RUN, "-m", "openai:nobody", "--max-cost", 1).complaint
+        in evals(*RUN, "-m", "openai:nobody", "--max-cost", 1).error_line
     )
 
 
 def test_a_price_with_its_own_for_cached_input(vendor: FaultyServer) -> None:
     card = card_of(evals(*RUN, "-m", "openai:nobody", "--price", "1,2,0.1"))
     assert card["price"] == {"input": 1.0, "output": 2.0, "cached": 0.1}
-    assert "write IN,OUT" in evals(*RUN, "-m", "openai:nobody", "--price", "1,2,3,4").complaint
+    assert "write IN,OUT" in evals(*RUN, "-m", "openai:nobody", "--price", "1,2,3,4").error_line
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_no_call_can_mend_is_one_line(vendor: FaultyServer, answer: Answer,
         body = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
         answer = Answer(429, json.dumps(body).encode())
     vendor.behave = lambda call: answer
-    found = evals(*RUN, "-m", "openai:gpt-4.1").complaint
+    found = evals(*RUN, "-m", "openai:gpt-4.1").error_line
     assert found.startswith(said)
     assert KEY not in found
     assert len(vendor.calls) == 1

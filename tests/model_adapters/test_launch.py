@@ -267,7 +267,7 @@ def test_a_server_that_fails_is_one_line_and_nothing_is_left_of_a_standin(
     engine, monkeypatch, behaviour, line
 ):
     monkeypatch.setenv("STANDIN", behaviour)
-    assert line in run().complaint
+    assert line in run().error_line
     assert left(engine) == []
 
 
@@ -296,7 +296,7 @@ def test_what_speaks_no_http_on_the_usual_port_is_no_server_of_the_model(engine)
 def test_a_server_that_never_gets_healthy_is_one_line_on_a_standin(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "deaf")
     monkeypatch.setenv("EVALS_ENGINE_START_S", "1")
-    assert "is not ready after 1 s: loading shards" in run().complaint
+    assert "is not ready after 1 s: loading shards" in run().error_line
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_a_server_that_never_gets_healthy_is_one_line_on_a_standin(engine, monke
 )
 def test_a_setting_that_cannot_be_read_is_one_line_that_names_it(engine, monkeypatch, name, value, line):
     monkeypatch.setenv(name, value)
-    assert run().complaint == line
+    assert run().error_line == line
 
 
 @pytest.mark.slow
@@ -329,19 +329,19 @@ def test_a_port_that_somebody_took_is_another_one_on_a_standin(engine, monkeypat
     ],
 )
 def test_a_wrong_model_path_is_one_line(engine, model, line):
-    assert line in run(model).complaint
+    assert line in run(model).error_line
 
 
 def test_an_engine_that_is_not_installed_is_one_line(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "lacks")
-    assert "sglang is not installed for" in run("sglang:weights/tiny").complaint
+    assert "sglang is not installed for" in run("sglang:weights/tiny").error_line
     monkeypatch.setenv("EVALS_ENGINE_PYTHON", "/nowhere/python")
-    assert "EVALS_ENGINE_PYTHON=/nowhere/python: it cannot be run" in run().complaint
+    assert "EVALS_ENGINE_PYTHON=/nowhere/python: it cannot be run" in run().error_line
 
 
 def test_a_model_that_cannot_see_is_refused_before_it_is_started(engine):
     done = evals("run", "mathvision", "--sample", "-m", "vllm:weights/blind")
-    assert "needs a model that takes image" in done.complaint
+    assert "needs a model that takes image" in done.error_line
     assert not (engine / "pids").exists()
 
 
@@ -350,10 +350,10 @@ def test_the_gpus_are_looked_at_before_the_engine_s_package(engine, monkeypatch,
     monkeypatch.setenv("STANDIN", "lacks")
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 2)
     words = ("run", "mmlu-pro", "--sample", "-m") if command == "run" else ("serve",)
-    line = evals(*words, "vllm:internlm/Intern-S1-FP8").complaint
+    line = evals(*words, "vllm:internlm/Intern-S1-FP8").error_line
     assert line.startswith("Intern-S1-FP8 needs 4 x 80 GB or 2 x 141 GB; found 2 x NVIDIA H100")
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 4)
-    assert "vllm is not installed" in evals(*words, "vllm:internlm/Intern-S1-FP8").complaint
+    assert "vllm is not installed" in evals(*words, "vllm:internlm/Intern-S1-FP8").error_line
 
 
 def test_doctor_asks_for_the_engine_where_the_gpus_suffice(engine, monkeypatch):
@@ -409,13 +409,13 @@ def test_serve_passes_options_on_to_a_standin(engine, monkeypatch):
 
 def test_serve_says_what_it_cannot(engine, monkeypatch):
     for model in ("scripted:A", "smollm2", "hf:internlm/Intern-S1-mini"):
-        assert "has no server to start" in evals("serve", model).complaint
-    assert "did you mean vllm:?" in evals("serve", "vlm:a/b").complaint
+        assert "has no server to start" in evals("serve", model).error_line
+    assert "did you mean vllm:?" in evals("serve", "vlm:a/b").error_line
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert evals("serve", "vllm:weights/tiny", "--port", port).complaint == f"--port {port} is taken"
+        assert evals("serve", "vllm:weights/tiny", "--port", port).error_line == f"--port {port} is taken"
     monkeypatch.setenv("STANDIN", "oom")
-    assert "out of memory" in evals("serve", "vllm:weights/tiny").complaint
+    assert "out of memory" in evals("serve", "vllm:weights/tiny").error_line
 
 
 def test_what_a_dead_owner_left_in_the_register_is_removed(engine):

@@ -163,13 +163,14 @@ def test_a_header_of_the_users_is_sent_and_nowhere_kept(here: Path) -> None:
 )
 def test_an_option_that_is_none_is_refused(here: Path, words: tuple[str, ...], said: str) -> None:
     assert (
-        said in evals("run", "mmlu-pro", "--sample", "-m", "server:http://127.0.0.1:9/v1#m", *words).complaint
+        said
+        in evals("run", "mmlu-pro", "--sample", "-m", "server:http://127.0.0.1:9/v1#m", *words).error_line
     )
 
 
 def test_a_model_that_makes_no_requests_takes_no_headers(here: Path) -> None:
     done = evals("run", "mmlu-pro", "--sample", "-m", "scripted:right", "--extra-body", '{"top_k": 3}')
-    assert "--extra-body: scripted:right is not called over HTTP by this process" in done.complaint
+    assert "--extra-body: scripted:right is not called over HTTP by this process" in done.error_line
 
 
 @pytest.mark.parametrize("status", [407, 502])

@@ -143,7 +143,7 @@ def test_another_wheel_is_refused_and_the_good_one_stays(synthetic_wheel: Path, 
     other.write_bytes(good + b"\n")
     assert (
         f"{other} is not the expected wheel of opencompass==0.5.4"
-        in evals("data", "opencompass", "--from", other).complaint
+        in evals("data", "opencompass", "--from", other).error_line
     )
     assert synthetic_wheel.read_bytes() == good
 
@@ -167,7 +167,7 @@ def test_a_wheel_that_changed_is_not_read_and_is_mended(synthetic_wheel: Path, t
     ],
 )
 def test_mistakes_with_the_wheel_are_one_line(here: Path, words: tuple[str, ...], complaint: str) -> None:
-    assert complaint in evals("data", *words).complaint
+    assert complaint in evals("data", *words).error_line
 
 
 def test_without_pip_or_without_an_index_the_way_out_is_said(
@@ -178,12 +178,12 @@ def test_without_pip_or_without_an_index_the_way_out_is_said(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert (
         "pip is not installed: run `pip download --no-deps opencompass==0.5.4` elsewhere"
-        in evals("data", "opencompass").complaint
+        in evals("data", "opencompass").error_line
     )
     pip = tmp_path / "pip3"
     pip.write_text("#!/bin/sh\necho 'ERROR: no such index' >&2\nexit 1\n")
     pip.chmod(0o755)
-    assert "cannot fetch opencompass==0.5.4 (ERROR: no such index)" in evals("data", "opencompass").complaint
+    assert "cannot fetch opencompass==0.5.4 (ERROR: no such index)" in evals("data", "opencompass").error_line
     assert list(synthetic_wheel.parent.iterdir()) == []
 
 
@@ -376,7 +376,7 @@ def test_ours_can_be_asked_for_by_name(synthetic_wheel: Path, tmp_path: Path) ->
     assert "in ours" not in done.err
     assert (
         "did you mean intern-s1?"
-        in saying(tmp_path, "chartbench", "--sample", "--protocol", "intern-s1~").complaint
+        in saying(tmp_path, "chartbench", "--sample", "--protocol", "intern-s1~").error_line
     )
 
 
@@ -452,7 +452,7 @@ def test_a_variable_that_is_gone_is_one_line_and_nothing_is_begun(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     wheels.install(monkeypatch, tmp_path, dict.fromkeys(wheels.files(), "x = 'one'"))
-    complaint = saying(tmp_path, *ASKED).complaint
+    complaint = saying(tmp_path, *ASKED).error_line
     assert "mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py: cannot read mmlu_pro_infer_cfg" in complaint
     assert not list((tmp_path / "results").rglob("card.json"))
 
@@ -481,7 +481,7 @@ def test_scoring_again_wants_no_wheel_unless_it_asks_a_judge(synthetic_wheel: Pa
     assert (again.status, again.json["changes"]) == (0, [])
     assert again.json["run"]["estimates"] == first["estimates"]
     assert again.json["run"]["judge"] == first["judge"]  # with the hash of the words
-    assert "uses upstream's judge prompt" in scoring(tmp_path, "r", "--judge", "scripted:B").complaint
+    assert "uses upstream's judge prompt" in scoring(tmp_path, "r", "--judge", "scripted:B").error_line
 
 
 def test_another_judge_is_asked_the_same(synthetic_wheel: Path, tmp_path: Path) -> None:
@@ -542,7 +542,7 @@ def test_what_was_asked_elsewhere_keeps_its_protocol(tmp_path: Path) -> None:
     assert done.status in (0, 1), done.err
     (run,) = done.json["runs"]
     assert (run["protocol"], run["counts"]) == ("intern-s1", {"failed:waiting": 16})
-    assert "upstream's judge prompt" in scoring(tmp_path, run["run"], "--judge", "scripted:A").complaint
+    assert "upstream's judge prompt" in scoring(tmp_path, run["run"], "--judge", "scripted:A").error_line
 
 
 def test_a_bundle_is_verified_without_the_wheel(synthetic_wheel: Path, tmp_path: Path) -> None:

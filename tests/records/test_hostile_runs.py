@@ -75,7 +75,7 @@ def test_a_missing_file_is_named_by_every_reader_and_nothing_is_written(
     )
     for said in words:
         done = evals(*said, "--results", results)
-        assert f"{name} is missing" in done.complaint, said
+        assert f"{name} is missing" in done.error_line, said
         assert {one.name: one.read_bytes() for one in path.iterdir()} == before, said
 
 
@@ -228,7 +228,7 @@ def test_show_names_a_run_whose_bytes_changed(run: Path) -> None:
     content[100] ^= 1
     (run / "records.parquet").write_bytes(content)
     done = evals("show", "--samples", "run", "--results", run.parents[2])
-    assert "records.parquet" in done.complaint
+    assert "records.parquet" in done.error_line
 
 
 @pytest.fixture
@@ -450,11 +450,11 @@ def test_a_file_that_would_fill_the_memory_is_one_line(
     began = time.monotonic()
     done = evals("show", "run", "--samples")
     first_s = time.monotonic() - began
-    assert "records.parquet: cannot be read: " in done.complaint
+    assert "records.parquet: cannot be read: " in done.error_line
     parquet._remembered_faults.cache_clear()  # as in another process, which knows the refusal from the list
     parquet._decode_in_worker.cache_clear()
     began = time.monotonic()
-    assert evals("show", "run", "--samples").complaint == done.complaint
+    assert evals("show", "run", "--samples").error_line == done.error_line
     assert time.monotonic() - began < first_s / 2
     with pytest.raises(StoreError, match=r"records\.parquet: cannot be read"):
         store.check(stranger)

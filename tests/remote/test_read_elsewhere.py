@@ -78,10 +78,10 @@ def test_a_run_is_named_by_an_address(address: str, here: Path) -> None:
     assert len(evals("show", f"{address}/aime-2025@2", "--json").json["runs"]) == 2
     assert len(evals("show", address, "--json").json["runs"]) == 3
     assert evals("compare", f"{address}#two", f"{address}#two").status == 0
-    assert "no run 'three'" in evals("show", f"{address}#three").complaint
+    assert "no run 'three'" in evals("show", f"{address}#three").error_line
     assert (
         "no run aime-2025@2/scripted/three"
-        in evals("show", f"{address}/aime-2025@2/scripted/three").complaint
+        in evals("show", f"{address}/aime-2025@2/scripted/three").error_line
     )
 
 
@@ -110,7 +110,7 @@ def test_writing_commands_refuse_an_address(line: str, address: str, here: Path)
     (here / "replies.jsonl").write_text('{"id": "2025-I-1", "text": "ANSWER: 1"}\n')
     (here / "series.toml").write_text(f'{POLICY}[series]\nname = "nightly"\ngates = 5\n')
     before = sorted(cache.root().rglob("*"))
-    assert "is read-only; write to a local folder" in evals(*line.format(address=address).split()).complaint
+    assert "is read-only; write to a local folder" in evals(*line.format(address=address).split()).error_line
     left = {path for path in sorted(cache.root().rglob("*")) if path not in before}
     assert {path.parent.name for path in left} <= {
         "objects",
@@ -189,7 +189,7 @@ def test_no_secret_is_shown_or_kept(address: str, results: Path, monkeypatch: py
 def test_an_address_holds_no_credentials(place: str, results: Path) -> None:
     for words in (("show", "--results"), ("sync", results), ("compare", "one")):
         done = evals(*words, place.format(SECRET))
-        assert "credentials" in done.complaint
+        assert "credentials" in done.error_line
         assert SECRET not in done.out + done.err
 
 
@@ -208,7 +208,7 @@ def test_an_address_holds_no_credentials(place: str, results: Path) -> None:
     ],
 )
 def test_addresses_that_cannot_be_read(place: str, message: str | None, s3: str) -> None:
-    complaint = evals("show", "--results", place).complaint
+    complaint = evals("show", "--results", place).error_line
     assert message is None or message in complaint
 
 
@@ -217,11 +217,11 @@ def test_without_credentials(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    assert "no credentials were found" in evals("show", "--results", s3).complaint
+    assert "no credentials were found" in evals("show", "--results", s3).error_line
 
 
 def test_without_the_extra(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    assert "s3:// needs `pip install" in evals("show", "--results", s3).complaint
+    assert "s3:// needs `pip install" in evals("show", "--results", s3).error_line

@@ -88,7 +88,7 @@ def test_a_broken_run_is_named_and_the_others_are_sent(results: Path, tmp_path: 
     path = store.find_one(results, "two").path / "records.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     done = evals("sync", results, f"file://{tmp_path / 'store'}")
-    assert "records.parquet" in done.complaint
+    assert "records.parquet" in done.error_line
     assert shown(f"file://{tmp_path / 'store'}") == ["one"]
 
 
@@ -114,7 +114,7 @@ def test_a_rescored_run_is_a_further_version(results: Path, folder: Path) -> Non
 def test_another_run_of_the_same_name_is_refused(results: Path, folder: Path) -> None:
     words = ("--sample", "-m", "scripted:ANSWER: 5", "--run", "two", "--results", "other")
     assert evals("run", "aime:2025", *words).status == 0
-    assert "a different run named" in evals("sync", "other", f"file://{folder}").complaint
+    assert "a different run named" in evals("sync", "other", f"file://{folder}").error_line
     forget()
     assert store.find(Path(), f"file://{folder}#two")[0].card == store.find_one(results, "two").card
 
@@ -284,7 +284,7 @@ def test_objects_are_checked(spoil: Callable[[Path], Any], message: str, folder:
         ("export", "csv", "two", "--out", "csv"),
     ):
         forget()
-        assert message in evals(*words, "--results", f"file://{folder}").complaint
+        assert message in evals(*words, "--results", f"file://{folder}").error_line
     assert not (cache.root() / "objects" / digest).exists()
     assert not Path("b.zip").exists()
 
@@ -297,7 +297,7 @@ def test_a_folder_of_a_stranger_makes_no_request(results: Path, folder: Path) ->
     (path / "records.parquet").symlink_to("../nowhere")
     origin = cache.Origin(f"file://{folder}", {"records.parquet": cache.StoredFile(digest, size)})
     (path / cache.ORIGIN_FILE).write_bytes(msgspec.json.encode(origin))
-    assert "records.parquet is missing" in evals("show", path, "--samples").complaint
+    assert "records.parquet is missing" in evals("show", path, "--samples").error_line
     assert not cache.root().exists()
 
 

@@ -117,7 +117,7 @@ def test_stopped_while_it_runs_and_picked_up_later(vendor: Vendor, model: str) -
     (noted,) = batch_log.pending_batches(run_folder())
     assert noted.id in vendor.batches
     alone = evals("run", "aime:2025", "--sample", "-m", model)
-    assert "is pending: add --batch to collect it" in alone.complaint
+    assert "is pending: add --batch to collect it" in alone.error_line
     assert card()["status"] == "interrupted"
     vendor.done = True
     second = evals(*RUN, "-m", model)
@@ -306,7 +306,7 @@ def test_a_result_that_never_comes_is_a_failure(vendor: Vendor) -> None:
 def test_a_batch_that_is_refused_as_a_whole_is_one_line_and_stays_open(vendor: Vendor) -> None:
     vendor.rejection = "Enqueued token limit reached for o3.\nLimit: 90,000"
     done = evals(*RUN, "-m", MODELS["openai"])
-    assert "was rejected: Enqueued token limit reached for o3. Limit: 90,000" in done.complaint
+    assert "was rejected: Enqueued token limit reached for o3. Limit: 90,000" in done.error_line
     vendor.rejection = ""
     assert evals(*RUN, "-m", MODELS["openai"]).status == 0
     assert len(vendor.batches) == 2
@@ -365,7 +365,7 @@ def test_faults_on_the_way_are_tried_again_and_hand_nothing_in_twice(vendor: Ven
 @pytest.mark.parametrize("status", [401, 402])
 def test_a_wrong_key_and_an_empty_account_are_one_line(vendor: Vendor, model: str, status: int) -> None:
     vendor.next_errors = [status] * 9
-    assert evals(*RUN, "-m", model).complaint.startswith(f"HTTP {status}: as scripted")
+    assert evals(*RUN, "-m", model).error_line.startswith(f"HTTP {status}: as scripted")
     assert vendor.batches == {}
     vendor.next_errors = []
     assert evals(*RUN, "-m", model).status == 0
@@ -409,7 +409,7 @@ def test_words_that_changed_meanwhile_are_refused(vendor: Vendor, model: str) ->
     notes.write_text("\n".join(map(json.dumps, lines)) + "\n")
     assert (
         "was submitted with prompts that differ from those of this version"
-        in evals(*RUN, "-m", model).complaint
+        in evals(*RUN, "-m", model).error_line
     )
 
 
@@ -429,7 +429,7 @@ def test_what_cannot_be_a_batch_is_refused(
     vendor: Vendor, words: Any, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "x")
-    assert evals(*RUN, *words).complaint.startswith(said)
+    assert evals(*RUN, *words).error_line.startswith(said)
     assert not list(Path().rglob("card.json"))
 
 

@@ -413,7 +413,7 @@ def test_what_cannot_go_over_several_nodes_says_so(spec) -> None:
 def test_a_mistake_is_one_line(here, words, complaint) -> None:
     pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
     found = evals("run", "mmlu-pro", "--sample", "-m", "scripted:A", "--quiet", *words)
-    assert found.complaint.startswith(complaint)
+    assert found.error_line.startswith(complaint)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -431,10 +431,10 @@ def test_a_ray_that_does_not_come_up_is_one_line(here, monkeypatch, kind) -> Non
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     found = evals("run", "mmlu-pro", "--sample", "-m", "scripted:A", "--cluster", "ray")
-    assert found.complaint == "--cluster ray: The current node timed out during startup."
+    assert found.error_line == "--cluster ray: The current node timed out during startup."
 
 
 def test_without_ray_the_extra_is_named(here, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     found = evals("run", "mmlu-pro", "--sample", "-m", "scripted:A", "--cluster", "ray")
-    assert "[ray]'" in found.complaint
+    assert "[ray]'" in found.error_line

@@ -113,12 +113,12 @@ def test_protocols_that_share_columns_are_told_apart(tmp_path: Path) -> None:
     ],
 )
 def test_unknown_names_are_one_line(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
-    assert says in evals("run", *words, "-m", REPLY, "--results", tmp_path).complaint
+    assert says in evals("run", *words, "-m", REPLY, "--results", tmp_path).error_line
     assert not any(tmp_path.iterdir())
 
 
 def test_what_is_about_one_suite_says_which_there_are() -> None:
-    said = evals("errata", "list", "mergebench").complaint
+    said = evals("errata", "list", "mergebench").error_line
     assert said.startswith(
         "mergebench is a collection; name a suite of it: vizwiz, gqa, mathvista:geometry, "
     )

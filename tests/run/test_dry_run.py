@@ -86,8 +86,8 @@ def test_single_items_are_a_run_of_their_own(here: Path) -> None:
     assert store.find(Path("results"), run["run"])[0].card.config.sample_ids == (ids[1], ids[3])
     assert "--sample-id is sample-2025-I-3, sample-2025-I-6 and was not set" in done.err
     assert evals(*AIME, *ids, "--json").json["runs"][0]["run"] == run["run"]
-    assert "did you mean" in evals(*AIME, "--sample-id", "sample-2025-I-33").complaint
-    assert "cannot be combined" in evals(*AIME, *ids, "--limit", "1").complaint
+    assert "did you mean" in evals(*AIME, "--sample-id", "sample-2025-I-33").error_line
+    assert "cannot be combined" in evals(*AIME, *ids, "--limit", "1").error_line
 
 
 def test_the_time_of_all_models_is_that_of_the_slowest_or_the_sum_of_those_that_take_turns() -> None:

@@ -106,7 +106,7 @@ def test_what_is_written_into_the_script(tmp_path: Path) -> None:
 )
 def test_without_slurm(here: Path, words: list[str], line: str) -> None:
     done = evals("run", "gpqa", "--sample", "-m", "demo:careful", *words, env={"PATH": str(here)})
-    assert done.complaint.startswith(line)
+    assert done.error_line.startswith(line)
     assert not (here / "results").exists()
 
 
@@ -115,7 +115,7 @@ def test_a_sweep_can_be_detached(here: Path) -> None:
         'cluster = "slurm"\nsample = true\n[[sweep]]\nmodels = ["demo:careful"]\nsuites = ["gpqa"]\n'
     )
     done = evals("run", "sweep.toml", "--detach", env={"PATH": str(here)})
-    assert done.complaint.startswith("--cluster slurm: there is no sbatch")
+    assert done.error_line.startswith("--cluster slurm: there is no sbatch")
     assert not (here / "results").exists()
 
 

@@ -249,7 +249,7 @@ def test_where_nothing_is_scored_no_table_is_printed(here: Path) -> None:
 
 
 def test_suites_beside_a_sweep_are_refused(here: Path) -> None:
-    assert "which lists its suites itself" in evals("run", write(TWO), "mmlu-pro").complaint
+    assert "which lists its suites itself" in evals("run", write(TWO), "mmlu-pro").error_line
 
 
 def test_a_part_that_cannot_be_run_stops_no_other(here: Path) -> None:

@@ -368,7 +368,7 @@ def test_what_is_wrong_with_a_judge_is_said_before_the_first_call(
     tmp_path: Path, words: tuple[str, ...], complaint: str
 ) -> None:
     found = evals("run", *words, "--sample", "-m", "scripted:A", "--results", tmp_path)
-    assert complaint in found.complaint
+    assert complaint in found.error_line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -435,4 +435,4 @@ def test_labels_of_the_same_run_correct_it_without_asking(tmp_path: Path) -> Non
 def test_labels_that_cannot_be_used_are_said_in_one_line(tmp_path: Path, line: str, words: str) -> None:
     labels = tmp_path / "labels.jsonl"
     labels.write_text(line)
-    assert words in evals("judge", "calibrate", "scripted:A", "--labels", labels).complaint
+    assert words in evals("judge", "calibrate", "scripted:A", "--labels", labels).error_line

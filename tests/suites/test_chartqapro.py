@@ -134,5 +134,5 @@ def test_a_row_of_another_form_is_one_line(tmp_path: Path, changed: dict[str, ob
         tmp_path / "r",
     )
     assert done.status == 2
-    assert says in done.complaint
+    assert says in done.error_line
     assert not (tmp_path / "r").exists() or not list((tmp_path / "r").rglob("*.jsonl"))

@@ -272,4 +272,4 @@ def test_intern_s1_refuses_in_one_line(variant: str, words: str, tmp_path: Path)
         "--results",
         tmp_path,
     )
-    assert words in done.complaint
+    assert words in done.error_line

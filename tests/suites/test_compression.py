@@ -155,7 +155,7 @@ def test_a_tokenizer_of_the_folder_s_own_code_runs_if_it_is_trusted(folder: Path
     )
     words = ("compression:smiles", "-m", f"tokens:{place}")
     refused = evals("run", *words, "--results", tmp_path / "r")
-    assert "read it, then add --trust-remote-code" in refused.complaint
+    assert "read it, then add --trust-remote-code" in refused.error_line
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "r").exists()
     trusted = run(*words, "--trust-remote-code", results=tmp_path / "r")
@@ -217,7 +217,7 @@ def test_a_table_that_cannot_be_downloaded_is_one_line(tmp_path: Path) -> None:
     done = counted_by_tiktoken(
         "tokens:gpt-4o", tmp_path, TIKTOKEN_CACHE_DIR=str(tmp_path / "cache"), PYTHONPATH=str(ROOT), **nowhere
     )
-    assert "tokens:gpt-4o: its vocabulary cannot be loaded" in done.complaint
+    assert "tokens:gpt-4o: its vocabulary cannot be loaded" in done.error_line
     assert not (tmp_path / "r").exists()
 
 
@@ -293,20 +293,20 @@ def test_bad_sources_are_one_line(tmp_path: Path) -> None:
     ):
         done = evals("run", "compression:smiles", "-m", spec, "--results", tmp_path / "results")
         assert done.status == 2, (spec, done.err)
-        assert line in done.complaint
+        assert line in done.error_line
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "results").exists()
 
 
 def test_models_and_tokenizers_are_not_mixed_up(tmp_path: Path) -> None:
     asked = evals("run", "mmlu-pro", "--sample", "-m", "tokens:bytes", "--results", tmp_path)
-    assert (asked.status, "can only run compression" in asked.complaint) == (2, True)
+    assert (asked.status, "can only run compression" in asked.error_line) == (2, True)
     counted = evals("run", "compression:smiles", "-m", "scripted:A", "--results", tmp_path)
-    assert (counted.status, "tokens:NAME" in counted.complaint) == (2, True)
+    assert (counted.status, "tokens:NAME" in counted.error_line) == (2, True)
     tagless = evals(
         "run", "compression:english", "--protocol", "tagged", "-m", "tokens:bytes", "--results", tmp_path
     )
-    assert (tagless.status, "compression:science" in tagless.complaint) == (2, True)
+    assert (tagless.status, "compression:science" in tagless.error_line) == (2, True)
 
 
 def test_strings_of_ones_own(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_strings_of_ones_own(tmp_path: Path) -> None:
     refused = evals("compare", "ours", other, "--results", tmp_path / "t")
     assert "not comparable: compression:smiles: data_sha256 differs" in refused.err + refused.out
     done = evals("run", "compression:cif", "--data", rows, "-m", "tokens:bytes", "--results", tmp_path / "r")
-    assert "no row of the data has the domain 'cif'" in done.complaint
+    assert "no row of the data has the domain 'cif'" in done.error_line
 
 
 def test_the_bundled_strings_are_what_they_are_called() -> None:

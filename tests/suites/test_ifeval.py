@@ -55,5 +55,5 @@ def test_an_instruction_that_no_rule_knows_is_one_line(
     )
     done = evals("run", "ifeval", "--data", rows, "-m", "scripted:A", "--results", tmp_path / "results")
     assert done.status == 2
-    assert line in done.complaint
+    assert line in done.error_line
     assert not list((tmp_path / "results").rglob("card.json"))

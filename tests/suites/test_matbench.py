@@ -139,7 +139,7 @@ def test_intern_s1_asks_fold_0_of_four_tasks(mirror: Path, tmp_path: Path) -> No
         "--results",
         tmp_path,
     )
-    assert "add --judge MODEL" in done.complaint
+    assert "add --judge MODEL" in done.error_line
 
 
 class Fake:
@@ -296,7 +296,7 @@ def test_scores_of_a_label_give_the_true_area_beside_the_packages_own(tmp_path: 
 def test_bad_predictions_are_one_line(tasks: dict[str, dict[str, Any]], words: str, tmp_path: Path) -> None:
     path = results_file(tmp_path / "r.json", tasks)
     done = evals("import", "matbench", path, "--model", "m", "--sample", "--results", tmp_path / "r")
-    assert words in done.complaint
+    assert words in done.error_line
 
 
 @pytest.mark.parametrize(
@@ -314,13 +314,13 @@ def test_bad_files_are_one_line(make: Callable[[Path], Any], words: str, tmp_pat
     path = tmp_path / "r.json"
     make(path)
     done = evals("import", "matbench", path, "--model", "m", "--sample", "--results", tmp_path / "r")
-    assert words in done.complaint
+    assert words in done.error_line
 
 
 def test_import_wants_a_model_and_matbench(tmp_path: Path) -> None:
     path = results_file(tmp_path / "r.json", {})
-    assert "needs --model" in evals("import", "matbench", path).complaint
-    assert "not of gpqa" in evals("import", "matbench", path, "--model", "m", "--suite", "gpqa").complaint
+    assert "needs --model" in evals("import", "matbench", path).error_line
+    assert "not of gpqa" in evals("import", "matbench", path, "--model", "m", "--suite", "gpqa").error_line
 
 
 def test_a_missing_prediction_is_a_missing_outcome(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_the_two_settings_have_one_name_to_be_run_by(tmp_path: Path) -> None:
     made = evals(
         "import", "replies", tmp_path / "x", "--suite", "mmmu:pro", "--model", "m", "--data", tmp_path
     )
-    assert "mmmu:pro-standard, mmmu:pro-vision; name one" in made.complaint
+    assert "mmmu:pro-standard, mmmu:pro-vision; name one" in made.error_line
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_one_file_of_all_tasks_is_split_by_their_type(tmp_path: Path) -> None:
 def test_generation_is_refused_without_the_package(tmp_path: Path) -> None:
     done = evals("run", "molecular-iq:generation", "--sample", "-m", "scripted:x", "--results", tmp_path)
     assert done.status == 2
-    assert "molecular-iq:generation needs moleculariq_core: pip install git+" in done.complaint
+    assert "molecular-iq:generation needs moleculariq_core: pip install git+" in done.error_line
 
 
 @pytest.mark.parametrize(

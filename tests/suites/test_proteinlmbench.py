@@ -47,4 +47,4 @@ def test_a_gold_answer_beyond_the_options_is_one_line(answer: str, tmp_path: Pat
     )
     done = evals("run", "proteinlmbench", "--data", rows, "-m", "scripted:A", "--results", tmp_path / "r")
     assert done.status == 2
-    assert f"question 1: the gold answer '{answer}' is not one of its 2 options" in done.complaint
+    assert f"question 1: the gold answer '{answer}' is not one of its 2 options" in done.error_line

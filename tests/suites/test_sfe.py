@@ -40,7 +40,7 @@ def test_points_that_cannot_be_read_are_failures_and_no_zeros(tmp_path: Path) ->
 
 def test_without_a_judge_it_says_so_first(tmp_path: Path) -> None:
     found = evals("run", "sfe", "--sample", "-m", "scripted:A", "--results", tmp_path)
-    assert "add --judge MODEL" in found.complaint
+    assert "add --judge MODEL" in found.error_line
 
 
 def test_pictures_stand_at_their_marks(tmp_path: Path) -> None:

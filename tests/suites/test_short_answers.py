@@ -282,7 +282,7 @@ def test_a_cover_with_more_questions_than_answers_is_refused(tmp_path: Path) -> 
 
 def test_the_subset_that_is_on_no_hub_says_what_to_do(tmp_path: Path) -> None:
     done = evals("run", "ocrvqa", "-m", "scripted:x", "--results", tmp_path)
-    assert "OCRVQA_TESTCORE.tsv" in done.complaint
+    assert "OCRVQA_TESTCORE.tsv" in done.error_line
 
 
 def test_what_too_few_annotators_agree_on_cannot_be_won() -> None:

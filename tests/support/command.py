@@ -29,8 +29,8 @@ class Outcome(NamedTuple):
         return json.loads(self.out)
 
     @property
-    def complaint(self) -> str:
-        """The one-line message of a usage error, without its prefix."""
+    def error_line(self) -> str:
+        """The one-line message of a usage error, without its `evals: ` prefix."""
         lines = [line for line in self.err.splitlines() if line.startswith("evals: ")]
         assert self.status == 2, (self.status, self.out, self.err)
         assert len(lines) == 1, self.err

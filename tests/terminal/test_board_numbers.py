@@ -69,7 +69,7 @@ def test_a_board_without_promises_has_no_column_of_them() -> None:
 def test_options_of_runs_are_refused(board: Path, option: str) -> None:
     done = evals("show", board, option)
     assert done.status == 2
-    assert "is a board" in done.complaint
+    assert "is a board" in done.error_line
 
 
 def test_it_fits_a_narrow_terminal(board: Path) -> None:

@@ -154,7 +154,7 @@ def test_every_reply_fails_and_the_command_says_why(
     words = ("mmlu-pro", "--sample", "-m", "scripted:raise", "--run", "two", "--quiet")
     assert evals("run", *words).status == 0
     python = peer_of(tmp_path, monkeypatch)
-    said = evals("audit", "two", "--with", "lm-eval", "--python", python).complaint
+    said = evals("audit", "two", "--with", "lm-eval", "--python", python).error_line
     assert "their rule failed: ValueError: a reply that it does not like" in said
 
 
@@ -173,13 +173,13 @@ def test_a_mistake_is_one_line(
     words: tuple[str, ...], said: str, ran: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(ran / "empty"))
-    assert said in evals("audit", "one", *words).complaint
+    assert said in evals("audit", "one", *words).error_line
 
 
 def test_a_suite_that_the_peer_does_not_judge_is_said(here: Path) -> None:
     words = ("matbench:steels", "--sample", "-m", "scripted:Answer: 1", "--run", "m", "--quiet")
     assert evals("run", *words).status == 0
-    assert "no rule for matbench:steels" in evals("audit", "m", "--with", "lm-eval").complaint
+    assert "no rule for matbench:steels" in evals("audit", "m", "--with", "lm-eval").error_line
 
 
 def test_ctrl_c_leaves_nothing_behind(ran: Path) -> None:

@@ -75,9 +75,9 @@ def test_a_promise_made_after_the_run_is_broken(place: Path) -> None:
 
 def test_bad_input_is_one_line(place: Path) -> None:
     again = evals("gate", "promise", "policy.toml", "promise.json", "--sample")
-    assert (again.status, "not overwritten" in again.complaint) == (2, True)
+    assert (again.status, "not overwritten" in again.error_line) == (2, True)
     unknown = evals("gate", "promise", "policy.toml", "other.json", "--sample", "--suites", "gpqa")
-    assert (unknown.status, "no suite gpqa" in unknown.complaint) == (2, True)
+    assert (unknown.status, "no suite gpqa" in unknown.error_line) == (2, True)
     for content in (
         "",
         "[]",
@@ -86,4 +86,4 @@ def test_bad_input_is_one_line(place: Path) -> None:
     ):
         (place / "promise.json").write_text(content)
         refused = run("--run", "x")
-        assert (refused.status, "promise" in refused.complaint) == (2, True), content
+        assert (refused.status, "promise" in refused.error_line) == (2, True), content

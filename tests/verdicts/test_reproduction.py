@@ -248,15 +248,15 @@ def test_sample_items_reproduce_nothing(own: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, here: Path) -> None:
-    assert said in evals(*words).complaint
+    assert said in evals(*words).error_line
 
 
 def test_a_run_of_which_nothing_is_published_says_so(tmp_path: Path) -> None:
     evals("run", "mmlu-pro", "--sample", "-m", "scripted:x", "--results", tmp_path)
     name = next(tmp_path.glob("mmlu-pro@*/*/*"))
-    said = evals("claims", "check", name, "--results", tmp_path).complaint
+    said = evals("claims", "check", name, "--results", tmp_path).error_line
     assert "no published number for scripted on mmlu-pro" in said
-    said = evals("claims", "check", name, "--results", tmp_path, "--model", "o33").complaint
+    said = evals("claims", "check", name, "--results", tmp_path, "--model", "o33").error_line
     assert "no published number for o33 on mmlu-pro" in said
 
 
@@ -267,4 +267,4 @@ def test_a_claim_of_a_suite_that_does_not_exist_here_cannot_be_measured(tmp_path
         'source = "https://example.org"\npercent = { "Own" = 50.0 }\n'
     )
     done = evals("claims", "reproduce", "own/nowhere", "-m", "scripted:x", "--results", tmp_path)
-    assert (done.status, "there is no suite nowhere" in done.complaint) == (2, True)
+    assert (done.status, "there is no suite nowhere" in done.error_line) == (2, True)

@@ -130,9 +130,9 @@ def test_without_it_the_command_says_how_to_have_it(here: Path, monkeypatch: pyt
     monkeypatch.setenv("XDG_CACHE_HOME", str(here / "empty"))
     assert evals("run", "trqa", "--sample", "-m", "scripted:A", "--run", "t", "--quiet").status == 0
     assert "pip install --no-deps git+https://github.com/InternScience/SciEvalKit@0817251a" in (
-        evals("audit", "t", "--with", "scieval").complaint
+        evals("audit", "t", "--with", "scieval").error_line
     )
-    fault = evals("audit", "t", "--with", "scieval", "--python", sys.executable).complaint
+    fault = evals("audit", "t", "--with", "scieval", "--python", sys.executable).error_line
     assert "the package scieval is not installed" in fault
 
 

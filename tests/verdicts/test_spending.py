@@ -36,7 +36,7 @@ def test_alpha_is_shared_and_runs_out(place: Path) -> None:
     assert "judged before); 0.1 of 0.2 remains" in gate("a").out
     assert "gate 2 of 2 at alpha 0.1; 0 of 0.2 remains" in gate("b").out
     refused = gate("c")
-    assert (refused.status, "all 2 gates" in refused.complaint) == (2, True)
+    assert (refused.status, "all 2 gates" in refused.error_line) == (2, True)
     assert gate("b").status == 0
     assert len((place / "results/series/nightly.jsonl").read_text().splitlines()) == 2
     assert {run["run"] for run in evals("show", "--json").json["runs"]} == {"base", "a", "b", "c"}
@@ -47,7 +47,7 @@ def test_a_broken_file_is_one_line_and_stays(place: Path) -> None:
     path.parent.mkdir()
     path.write_text('{"candidate": 1}\n')
     refused = gate("a")
-    assert (refused.status, "nightly.jsonl" in refused.complaint) == (2, True)
+    assert (refused.status, "nightly.jsonl" in refused.error_line) == (2, True)
     assert path.read_text() == '{"candidate": 1}\n'
 
 

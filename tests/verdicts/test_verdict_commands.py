@@ -134,7 +134,7 @@ def test_compare_refuses_other_data_and_says_so(place, tmp_path):
     ],
 )
 def test_compare_of_what_is_not_there_is_one_line(place, words, complaint):
-    assert complaint in compare(place, *words).complaint
+    assert complaint in compare(place, *words).error_line
 
 
 # gate
@@ -221,14 +221,14 @@ def test_saving_a_baseline_twice_gives_the_same_bytes(place, tmp_path):
 )
 def test_a_broken_baseline_is_one_line(place, tmp_path, content, complaint):
     (tmp_path / "b.jsonl").write_text(content)
-    assert complaint in gate(place, "worse", baseline=tmp_path / "b.jsonl").complaint
+    assert complaint in gate(place, "worse", baseline=tmp_path / "b.jsonl").error_line
 
 
 def test_a_torn_baseline_is_one_line(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
     evals("gate", "baseline", "steady", file, "--results", place / "results")
     file.write_text("\n".join(file.read_text().splitlines()[:400]) + "\n")
-    assert "not a baseline of this format" in gate(place, "worse", baseline=file).complaint
+    assert "not a baseline of this format" in gate(place, "worse", baseline=file).error_line
 
 
 def test_gate_help_says_both_ways():
@@ -237,7 +237,7 @@ def test_gate_help_says_both_ways():
 
 
 def test_gate_needs_baseline_and_policy(place):
-    assert "baseline" in evals("gate", "worse").complaint
+    assert "baseline" in evals("gate", "worse").error_line
 
 
 # gate plan
@@ -314,7 +314,7 @@ def test_noise_of_finished_runs_is_kept_and_used(place, tmp_path):
         ("gate", "two", "--baseline", "one", "--policy", tight),
         ("gate", "plan", tight, "--baseline", "one"),
     ):
-        assert "below the repeatability limit" in evals(*words, *where).complaint
+        assert "below the repeatability limit" in evals(*words, *where).error_line
 
 
 def test_noise_runs_the_model_itself(place, tmp_path):
@@ -334,7 +334,7 @@ def test_noise_runs_the_model_itself(place, tmp_path):
     ],
 )
 def test_noise_of_nothing_is_one_line(place, words, complaint):
-    assert complaint in evals("gate", "noise", *words, "--results", place / "results").complaint
+    assert complaint in evals("gate", "noise", *words, "--results", place / "results").error_line
 
 
 # --until-decided
@@ -402,10 +402,10 @@ def test_a_race_against_a_baseline_file(place, tmp_path):
 
 
 def test_the_three_options_go_together(place):
-    assert "must be given together" in run(place, "unchanged", "--until-decided").complaint
-    assert "must be given together" in run(place, "unchanged", "--against", "steady").complaint
+    assert "must be given together" in run(place, "unchanged", "--until-decided").error_line
+    assert "must be given together" in run(place, "unchanged", "--against", "steady").error_line
     two = ("-m", "scripted:A")
-    assert "one model at a time" in until(place, "unchanged", *two).complaint
+    assert "one model at a time" in until(place, "unchanged", *two).error_line
 
 
 def test_what_a_model_said_stays_text_in_markdown():
@@ -440,7 +440,7 @@ def test_compare_takes_a_baseline_file(place, tmp_path):
 def test_a_margin_as_wide_as_the_scale_is_refused_in_a_race(place, tmp_path):
     (tmp_path / "wide.toml").write_text(POLICY.format(1.0))
     words = ("--against", "steady", "--policy", tmp_path / "wide.toml", "--until-decided", "--run", "wide")
-    assert "must be below 1, the range of accuracy" in run(place, "unchanged", *words).complaint
+    assert "must be below 1, the range of accuracy" in run(place, "unchanged", *words).error_line
 
 
 def test_a_race_in_a_file_of_orders(place, tmp_path):
