@@ -115,7 +115,7 @@ class Snapshot(Struct):
 
 @contextmanager
 def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
-    """Open the files of a run's `records` or `samples`; raises StoreError if a file is irregular or damaged.
+    """Open the files of a run's `records` or `samples`; raises StoreError if a file is irregular or damaged, or keeps changing.
 
     A conversion to Parquet puts the Parquet file in place before it removes the JSON lines, so that the two files together are
     complete at any moment. Both are reopened until neither has changed while they were being opened.
@@ -128,6 +128,8 @@ def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
             if _file_identities(files) == identities_before:
                 break
         _close_files(files)
+    else:
+        raise StoreError(f"{folder}: its {name} changed while they were being opened; repeat the command")
     try:
         yield files
     finally:

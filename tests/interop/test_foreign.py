@@ -413,6 +413,11 @@ def test_the_last_question_of_a_prompt_is_the_one_that_is_asked() -> None:
     assert finder.by_prompt(prompt) == ["b"]
 
 
+def test_options_match_if_a_harness_has_removed_their_tags() -> None:
+    finder = Finder([sample("a", "Which molecule?", "[START_SMILES]CCO[END_SMILES]", r"\ce{H2O}")])
+    assert finder.option_order("a", ["H2O", "CCO"]) == (1, 0)
+
+
 def test_of_equal_questions_the_options_decide() -> None:
     finder = Finder([sample("a", "Which?", "x", "y"), sample("b", "Which?", "x", "z")])
     assert finder.by_question("which?", ["z", "x"]) == ["b"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from msgspec import structs
 
 from evals.errors import StoreError
-from evals.records import store
+from evals.records import files, store
 from evals.records.files import brief
 from evals.records.names import short_ids
 from evals.records.store import Run
@@ -711,3 +712,15 @@ def test_a_results_folder_that_is_not_there_is_named_with_its_neighbour(
     ):
         store.check_level(tmp_path / "results-wek1")
     store.check_level(Path("results"))
+
+
+def test_files_that_keep_changing_are_an_error_and_not_an_empty_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = itertools.count()
+    monkeypatch.setattr(files, "_file_identities", lambda _: (next(counter),))
+    with (
+        pytest.raises(StoreError, match="changed while they were being opened"),
+        files.snapshot(tmp_path, "records"),
+    ):
+        pass
