@@ -39,7 +39,7 @@ def test_a_gzip_bomb_is_one_line_wherever_it_is_read(bomb: Path, tmp_path: Path)
         lambda: list(read_file(whole)),
         lambda: list(files.read_objects(bomb)),
         lambda: files.read_json(whole),
-        lambda: matbench._tasks(whole),
+        lambda: matbench._predictions_by_task(whole),
     )
     for read in readers:
         with pytest.raises(DataError, match="unpacks to more than 200 times its size"):
