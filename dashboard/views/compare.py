@@ -189,7 +189,7 @@ def draw_quadrants(sample_pairs: PairedSamples, row: Row, letters: tuple[str, st
         f"Difference {safe.literal(formatting.format_amount(row.difference, row.unit, signed=True))}, 95 % interval "
         f"{safe.literal(formatting.format_interval(*row.adjusted_interval, row.unit))}, p {safe.literal(formatting.format_p(row.p_adjusted))}, "
         f"n = {row.n:,} samples scored in both runs. Interval and p are adjusted by Holm over the table above.{safe.literal(bounds)} "
-        f"Test: {safe.literal(row.test)}; it is {describe_estimand(row.estimand)}."
+        f"The test ({safe.literal(row.test)}) is {describe_estimand(row.estimand)}."
     )
 
 
