@@ -1,4 +1,4 @@
-"""Files of strangers that are small on disk and huge when read: each is a line, within seconds and bounded memory."""
+"""Untrusted files that are small on disk and huge when read are rejected within seconds and in bounded memory."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_gzip_bomb_is_one_line_wherever_it_is_read(bomb: Path, tmp_path: Path) -> None:
+def test_a_gzip_bomb_is_rejected_by_every_reader(bomb: Path, tmp_path: Path) -> None:
     assert bomb.stat().st_size < 1 << 18
-    whole = tmp_path / "results.json.gz"
-    whole.write_bytes(bomb.read_bytes())
+    json_bomb = tmp_path / "results.json.gz"
+    json_bomb.write_bytes(bomb.read_bytes())
     readers = (
         lambda: list(read_file(bomb)),
-        lambda: list(read_file(whole)),
+        lambda: list(read_file(json_bomb)),
         lambda: list(files.read_objects(bomb)),
-        lambda: files.read_json(whole),
-        lambda: matbench._predictions_by_task(whole),
+        lambda: files.read_json(json_bomb),
+        lambda: matbench._predictions_by_task(json_bomb),
     )
     for read in readers:
         with pytest.raises(DataError, match="unpacks to more than 200 times its size"):
             read()
 
 
-def test_a_bomb_as_data_or_as_an_import_ends_the_command(bomb: Path, here: Path) -> None:
-    done = evals("run", "mmlu-pro", "--data", bomb, "-m", "scripted:A")
-    assert "unpacks to more than 200 times" in done.error_line
-    done = evals("import", "lm-eval", bomb, "--suite", "mmlu-pro", "--model", "m", "--sample")
-    assert "unpacks to more than 200 times" in done.error_line
+def test_a_gzip_bomb_as_data_or_import_is_a_usage_error(bomb: Path, here: Path) -> None:
+    outcome = evals("run", "mmlu-pro", "--data", bomb, "-m", "scripted:A")
+    assert "unpacks to more than 200 times" in outcome.error_line
+    outcome = evals("import", "lm-eval", bomb, "--suite", "mmlu-pro", "--model", "m", "--sample")
+    assert "unpacks to more than 200 times" in outcome.error_line
 
 
-def test_a_file_that_compresses_well_is_read(tmp_path: Path) -> None:
+def test_a_well_compressed_file_below_the_limit_is_read(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl.gz"
     with gzip.open(path, "wb", 9) as stream:
         for _ in range(20):
@@ -61,7 +61,7 @@ def test_a_file_that_compresses_well_is_read(tmp_path: Path) -> None:
     assert len(list(read_file(path))) == 20
 
 
-def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overlong_line_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "MAX_LINE", 1000)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"a": "' + b"x" * 2000)
@@ -70,18 +70,20 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("shape", [(1 << 40,), (1 << 20, 1 << 20), (9,)])
-def test_an_array_is_no_larger_than_its_file(shape: tuple[int, ...]) -> None:
+def test_an_array_header_that_states_more_values_than_the_file_has_is_rejected(
+    shape: tuple[int, ...],
+) -> None:
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": shape})
     stream.write(b"\x00" * 64)
     with pytest.raises(ValueError, match="its header states"):
         parse_npy(stream.getvalue())
-    good = io.BytesIO()
-    np.save(good, np.arange(6.0).reshape(2, 3))
-    assert parse_npy(good.getvalue()).shape == (2, 3)
+    valid = io.BytesIO()
+    np.save(valid, np.arange(6.0).reshape(2, 3))
+    assert parse_npy(valid.getvalue()).shape == (2, 3)
 
 
-def test_a_cell_in_the_last_corner_of_a_sheet_is_no_million_rows(tmp_path: Path) -> None:
+def test_a_cell_in_the_last_corner_of_a_sheet_does_not_make_a_million_rows(tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
     from evals.interop.vlmevalkit import _workbook_rows
 
@@ -96,12 +98,14 @@ def test_a_cell_in_the_last_corner_of_a_sheet_is_no_million_rows(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_parquet_is_read_through_in_a_worker_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parquet_bomb_is_rejected_by_a_worker_with_limited_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"a": ["x" * 1000] * 1000}), path)
     assert len(list(read_file(path))) == 1000
     large = tmp_path / "large.parquet"
-    # 900 MB in one page: a dictionary of one long text, three hundred rows of it
+    # 900 MB in one page: 300 rows that refer to a dictionary of one long text
     pq.write_table(pa.table({"a": ["x" * (3 << 20)] * 300}), large, compression="zstd")
     monkeypatch.setattr(parquet, "MEMORY_MIB", 1200)
     with pytest.raises(DataError, match=r"large.parquet: "):

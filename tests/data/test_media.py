@@ -1,4 +1,4 @@
-"""Images in prompts: kept once, sent as decided, hostile ones refused in one line; through the adapter as it is."""
+"""Images in prompts: stored once, converted if servers would disagree, rejected if hostile, and sent by the OpenAI adapter."""
 
 from __future__ import annotations
 
@@ -24,45 +24,55 @@ from evals.types import Media, Message, Prompt, Sampling, Text
 Image = pytest.importorskip("PIL.Image")
 
 
-def drawn(mode: str = "RGB", size: tuple[int, int] = (40, 30), form: str = "PNG", **options: Any) -> bytes:
+def encoded_image(
+    mode: str = "RGB", size: tuple[int, int] = (40, 30), form: str = "PNG", **options: Any
+) -> bytes:
     stream = BytesIO()
-    found = Image.new(mode, size)
-    found.paste({"RGB": (200, 10, 10), "RGBA": (200, 10, 10, 0), "CMYK": (0, 255, 255, 0), "L": 7, "LA": (7, 0), "P": 3,
+    picture = Image.new(mode, size)
+    picture.paste({"RGB": (200, 10, 10), "RGBA": (200, 10, 10, 0), "CMYK": (0, 255, 255, 0), "L": 7, "LA": (7, 0), "P": 3,
                  "I;16": 65535, "1": 1}[mode], (0, 0, size[0] // 2, size[1]))  # fmt: skip
-    found.save(stream, format=form, **options)
+    picture.save(stream, format=form, **options)
     return stream.getvalue()
 
 
-def sent(media: Media) -> Any:
-    kind, raw = asyncio.run(payload(media))
-    found = Image.open(BytesIO(raw))
-    assert kind == f"image/{found.format.lower()}"
-    return found
+def sent_image(media: Media) -> Any:
+    media_type, raw = asyncio.run(payload(media))
+    picture = Image.open(BytesIO(raw))
+    assert media_type == f"image/{picture.format.lower()}"
+    return picture
 
 
-def turned() -> bytes:
+def rotated_by_exif() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
-    return drawn(form="JPEG", exif=exif)
+    return encoded_image(form="JPEG", exif=exif)
 
 
 def bomb() -> bytes:
-    """A small PNG that says it is 50,000 pixels wide and high."""
-    head = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    """Return a small PNG whose header states 50,000 by 50,000 pixels."""
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return (
             struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
         )
 
-    parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(bytes(1000))), chunk(b"IEND", b""))
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(1000))), chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 @pytest.mark.parametrize(
-    "raw", [drawn(), drawn(form="JPEG"), drawn(form="WEBP"), drawn("L"), drawn("P", form="GIF"), drawn("1")]
+    "raw",
+    [
+        encoded_image(),
+        encoded_image(form="JPEG"),
+        encoded_image(form="WEBP"),
+        encoded_image("L"),
+        encoded_image("P", form="GIF"),
+        encoded_image("1"),
+    ],
 )
-def test_what_servers_agree_on_is_sent_as_it_is(tmp_path: Path, raw: bytes) -> None:
+def test_common_image_formats_are_sent_unchanged(tmp_path: Path, raw: bytes) -> None:
     media = store_image(tmp_path, raw)
     assert (media.width, media.height, media.size, media.sent) == (40, 30, len(raw), "")
     assert asyncio.run(payload(media)) == (media.media_type, raw)
@@ -73,45 +83,52 @@ def test_what_servers_agree_on_is_sent_as_it_is(tmp_path: Path, raw: bytes) -> N
 @pytest.mark.parametrize(
     ("raw", "pixel"),
     [
-        (drawn("CMYK", form="JPEG"), (254, 0, 0)),
-        (drawn("RGBA"), (255, 255, 255)),
-        (drawn("LA"), (255, 255, 255)),
-        (drawn("I;16"), (255, 255, 255)),
-        (drawn(form="TIFF"), (200, 10, 10)),
-        (drawn(form="BMP"), (200, 10, 10)),
-        (drawn(form="GIF", save_all=True, append_images=[Image.new("RGB", (40, 30), "blue")]), (200, 10, 10)),
+        (encoded_image("CMYK", form="JPEG"), (254, 0, 0)),
+        (encoded_image("RGBA"), (255, 255, 255)),
+        (encoded_image("LA"), (255, 255, 255)),
+        (encoded_image("I;16"), (255, 255, 255)),
+        (encoded_image(form="TIFF"), (200, 10, 10)),
+        (encoded_image(form="BMP"), (200, 10, 10)),
+        (
+            encoded_image(form="GIF", save_all=True, append_images=[Image.new("RGB", (40, 30), "blue")]),
+            (200, 10, 10),
+        ),
     ],
     ids=["cmyk", "alpha", "grey-alpha", "16-bit", "tiff", "bmp", "animated"],
 )
-def test_what_they_do_not_is_drawn_anew(tmp_path: Path, raw: bytes, pixel: tuple[int, int, int]) -> None:
+def test_formats_that_servers_decode_differently_are_converted_to_rgb_png(
+    tmp_path: Path, raw: bytes, pixel: tuple[int, int, int]
+) -> None:
     media = store_image(tmp_path, raw)
     assert media.sent == "png 40x30"
-    found = sent(media)
-    assert (found.mode, found.size, getattr(found, "n_frames", 1)) == ("RGB", (40, 30), 1)
-    assert all(abs(a - b) <= 3 for a, b in zip(found.getpixel((2, 2)), pixel, strict=True))
+    picture = sent_image(media)
+    assert (picture.mode, picture.size, getattr(picture, "n_frames", 1)) == ("RGB", (40, 30), 1)
+    assert all(abs(a - b) <= 3 for a, b in zip(picture.getpixel((2, 2)), pixel, strict=True))
 
 
-def test_a_turned_photo_stands_upright(tmp_path: Path) -> None:
-    media = store_image(tmp_path, turned())
+def test_the_exif_rotation_of_a_photo_is_applied(tmp_path: Path) -> None:
+    media = store_image(tmp_path, rotated_by_exif())
     assert (media.width, media.height, media.sent) == (40, 30, "png 30x40")
-    assert sent(media).size == (30, 40)
+    assert sent_image(media).size == (30, 40)
 
 
-@pytest.mark.parametrize(("most", "size"), [(1200, (40, 30)), (300, (20, 15)), (1, (1, 1))])
-def test_a_limit_of_pixels_keeps_the_shape(tmp_path: Path, most: int, size: tuple[int, int]) -> None:
-    media = store_image(tmp_path, drawn(), max_pixels=most)
+@pytest.mark.parametrize(("max_pixels", "size"), [(1200, (40, 30)), (300, (20, 15)), (1, (1, 1))])
+def test_reducing_an_image_to_max_pixels_keeps_its_aspect_ratio(
+    tmp_path: Path, max_pixels: int, size: tuple[int, int]
+) -> None:
+    media = store_image(tmp_path, encoded_image(), max_pixels=max_pixels)
     assert (media.width, media.height) == (40, 30)
-    assert sent(media).size == size
+    assert sent_image(media).size == size
 
 
 BROKEN = {
-    "empty": b"", "text": b"<html>404</html>", "cut png": drawn(size=(400, 300))[:-40], "cut jpeg": drawn(form="JPEG")[:300],
-    "head alone": drawn()[:20], "bomb": bomb(), "svg": b"<svg onload='x'/>", "pdf": b"%PDF-1.7\n", "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    "empty": b"", "text": b"<html>404</html>", "truncated png": encoded_image(size=(400, 300))[:-40], "truncated jpeg": encoded_image(form="JPEG")[:300],
+    "header only": encoded_image()[:20], "bomb": bomb(), "svg": b"<svg onload='x'/>", "pdf": b"%PDF-1.7\n", "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
-def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, raw: bytes) -> None:
+def test_a_hostile_file_is_rejected_with_a_message_of_one_line(tmp_path: Path, raw: bytes) -> None:
     media = store_image(tmp_path, raw)
     assert media.sent.startswith("refused: ")
     with pytest.raises(Rejected, match="refused") as caught:
@@ -119,62 +136,64 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, raw: bytes) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_a_bomb_is_seen_before_it_is_decoded() -> None:
+def test_a_decompression_bomb_is_detected_before_decoding() -> None:
     assert inspect_image(bomb())[3] == "refused: 50000x50000 pixels"
-    assert MAX_DECODED_PIXELS >= 10_000 * 10_000  # XLRS-Bench's are that large
+    assert MAX_DECODED_PIXELS >= 10_000 * 10_000  # XLRS-Bench has images of that size
 
 
-def test_rows_hold_images_in_many_ways(tmp_path: Path) -> None:
-    raw = drawn()
+def test_an_image_in_a_row_may_be_a_path_bytes_or_base64(tmp_path: Path) -> None:
+    raw = encoded_image()
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "a.png").write_bytes(raw)
     data = Data(suite="toy", local=tmp_path, media=tmp_path / "media")
-    ways = [
+    forms = [
         "a.png",
         raw,
         {"bytes": raw, "path": None},
         {"bytes": None, "path": "a.png"},
         b64encode(raw).decode(),
     ]
-    assert len({image(data, way) for way in ways}) == 1
+    assert len({image(data, form) for form in forms}) == 1
     assert image(Data(suite="toy", local=tmp_path), "a.png") is None  # scoring reads no images
-    for way in ("../a.png", "/etc/host.conf", "b.png", "not base64!", 5):
+    for invalid in ("../a.png", "/etc/host.conf", "b.png", "not base64!", 5):
         with pytest.raises(DataError):
-            image(data, way)
+            image(data, invalid)
 
 
-async def test_the_openai_protocol_gets_data_urls_in_their_places(tmp_path: Path) -> None:
-    raw = drawn()
+async def test_the_openai_adapter_sends_images_as_data_urls_between_the_texts(tmp_path: Path) -> None:
+    raw = encoded_image()
     media = store_image(tmp_path, raw)
     prompt = Prompt(messages=(Message("user", (Text("Look at "), media, Text(" and say."))),))
     content = body("m", prompt, Sampling(), await encode_as_data_urls(prompt))["messages"][0]["content"]
     assert [part["type"] for part in content] == ["text", "image_url", "text"]
-    kind, _, encoded = content[1]["image_url"]["url"].partition(";base64,")
-    assert (kind, b64decode(encoded)) == ("data:image/png", raw)
+    prefix, _, encoded = content[1]["image_url"]["url"].partition(";base64,")
+    assert (prefix, b64decode(encoded)) == ("data:image/png", raw)
 
 
-async def test_bytes_that_are_gone_are_the_samples_failure(tmp_path: Path) -> None:
-    media = store_image(tmp_path, drawn(size=(41, 31)))
+async def test_an_image_deleted_from_the_results_folder_is_an_error_of_its_sample(tmp_path: Path) -> None:
+    media = store_image(tmp_path, encoded_image(size=(41, 31)))
     (tmp_path / media.sha256).unlink()
     with pytest.raises(Rejected, match="missing from the results folder"):
         await payload(media)
 
 
 @pytest.mark.parametrize("kind", ["link", "other", "longer", "pipe"])
-def test_what_somebody_put_under_an_images_name_is_not_sent(tmp_path: Path, kind: str) -> None:
-    raw = drawn()
+def test_a_foreign_file_under_the_name_of_an_image_is_replaced_and_not_sent(
+    tmp_path: Path, kind: str
+) -> None:
+    raw = encoded_image()
     private = tmp_path / "private"
     private.write_bytes(b"not an image, and mine")
     store = tmp_path / "media"
     store.mkdir()
     path = store / sha256(raw).hexdigest()
-    make: dict[str, Callable[[], object]] = {
+    place: dict[str, Callable[[], object]] = {
         "link": lambda: path.symlink_to(private),
         "other": lambda: path.write_bytes(bytes(len(raw))),
         "longer": lambda: path.write_bytes(raw + b"x"),
         "pipe": lambda: os.mkfifo(path),
     }
-    make[kind]()
+    place[kind]()
     media = store_image(store, raw)
     assert asyncio.run(payload(media)) == (media.media_type, raw)
     assert private.read_bytes() == b"not an image, and mine"

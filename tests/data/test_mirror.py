@@ -1,4 +1,4 @@
-"""The local mirror of the shared real data: nothing lost, ids as they should be, nothing changed."""
+"""The local mirror of the shared real data has all rows, unchanged and with correct ids."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ ROWS = {
     "matbench/matbench_expt_is_metal": 4_921,
     "matbench/matbench_glass": 5_680,
 }
-ID = {"mmlu-pro": "question_id", "mathvista": "pid", "chembench": "path", "matbench": "mbid"}
-"""The column that tells rows apart, where it is not `id`."""
+ID_COLUMN = {"mmlu-pro": "question_id", "mathvista": "pid", "chembench": "path", "matbench": "mbid"}
+"""Suite -> column that identifies a row, if it is not `id`."""
 
 
 def read(mirror: Path, file: str) -> list[script.Row]:
@@ -38,7 +38,7 @@ def read(mirror: Path, file: str) -> list[script.Row]:
     return list(script.lines(path))
 
 
-def test_counts_are_reported_and_building_again_changes_nothing(shared: Path, tmp_path: Path) -> None:
+def test_building_reports_row_counts_and_building_again_changes_nothing(shared: Path, tmp_path: Path) -> None:
     def content() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
@@ -49,16 +49,16 @@ def test_counts_are_reported_and_building_again_changes_nothing(shared: Path, tm
 
 
 @table("file", ROWS)
-def test_all_rows_with_unique_ids(mirror: Path, file: str) -> None:
-    found = read(mirror, file)
-    names = [row[ID.get(file.split("/")[0], "id")] for row in found]
+def test_every_file_has_all_rows_with_unique_ids(mirror: Path, file: str) -> None:
+    rows = read(mirror, file)
+    names = [row[ID_COLUMN.get(file.split("/")[0], "id")] for row in rows]
     assert len(names) == ROWS[file]
     assert len(set(names)) == len(names)
 
 
-def test_chembench_has_two_uuids_that_stand_twice_upstream(mirror: Path) -> None:
-    found = read(mirror, "chembench/lamalab/tasks")
-    assert len(found) - len({row["task"]["uuid"] for row in found}) == 2
+def test_chembench_has_two_duplicate_uuids_as_upstream(mirror: Path) -> None:
+    rows = read(mirror, "chembench/lamalab/tasks")
+    assert len(rows) - len({row["task"]["uuid"] for row in rows}) == 2
 
 
 @table(
@@ -70,16 +70,16 @@ def test_chembench_has_two_uuids_that_stand_twice_upstream(mirror: Path) -> None
         ("2025-II-1", "468"), ("2025-II-2", "49"), ("2025-II-15", "240"),
     ],
 )  # fmt: skip
-def test_aime_ids_stand_by_the_right_problems(mirror: Path, name: str, answer: str) -> None:
+def test_aime_ids_belong_to_the_right_problems(mirror: Path, name: str, answer: str) -> None:
     (row,) = (row for row in read(mirror, f"aime/{name[:4]}") if row["id"] == name)
     assert row["answer"] == answer
 
 
 @pytest.mark.parametrize("year", [2024, 2025])
 def test_aime_rows_are_in_the_order_of_the_contest_without_the_instruction(mirror: Path, year: int) -> None:
-    found = read(mirror, f"aime/{year}")
-    assert [row["id"] for row in found] == [f"{year}-{p}-{n}" for p in ("I", "II") for n in range(1, 16)]
-    for row in found:
+    rows = read(mirror, f"aime/{year}")
+    assert [row["id"] for row in rows] == [f"{year}-{p}-{n}" for p in ("I", "II") for n in range(1, 16)]
+    for row in rows:
         assert list(row) == ["id", "problem", "answer"]
         assert "boxed" not in row["problem"]
         assert "reason step by step" not in row["problem"]
@@ -91,35 +91,35 @@ def test_mmlu_pro_has_no_worked_examples(mirror: Path) -> None:
     assert [path.name for path in (mirror / "mmlu-pro").iterdir()] == ["test.jsonl.gz"]
 
 
-def test_one_mmlu_pro_question_disagrees_with_itself_upstream(mirror: Path) -> None:
-    # the recorded runs were scored by the letter, so the letter counts and the index does not
-    found = [row for row in read(mirror, "mmlu-pro/test") if ord(row["answer"]) - 65 != row["answer_index"]]
-    assert [(row["question_id"], row["answer"], row["answer_index"]) for row in found] == [(3983, "C", 1)]
+def test_the_letter_and_the_index_of_one_mmlu_pro_answer_disagree_as_upstream(mirror: Path) -> None:
+    # the recorded runs were scored by the letter, so the index is ignored
+    rows = [row for row in read(mirror, "mmlu-pro/test") if ord(row["answer"]) - 65 != row["answer_index"]]
+    assert [(row["question_id"], row["answer"], row["answer_index"]) for row in rows] == [(3983, "C", 1)]
 
 
-def test_mmmu_takes_its_choices_from_the_recorded_run(mirror: Path) -> None:
-    found = read(mirror, "mmmu/validation")
-    kinds = [row["question_type"] for row in found]
+def test_mmmu_options_are_those_of_the_recorded_run(mirror: Path) -> None:
+    rows = read(mirror, "mmmu/validation")
+    kinds = [row["question_type"] for row in rows]
     assert (kinds.count("multiple-choice"), kinds.count("open")) == (847, 53)
-    assert len({row["subject"] for row in found}) == 30
-    for row in found:
-        options = literal_eval(row["options"])  # how the hub writes that column
+    assert len({row["subject"] for row in rows}) == 30
+    for row in rows:
+        options = literal_eval(row["options"])  # the hub stores this column as a Python literal
         assert bool(options) == (row["question_type"] == "multiple-choice")
         if options:
             assert "ABCDEFGHI".index(row["answer"]) < len(options)
 
 
-def test_images_that_rows_name_are_there(mirror: Path) -> None:
-    named = [("mathvision", row["image"]) for row in read(mirror, "mathvision/testmini")]
+def test_every_image_named_in_a_row_exists(mirror: Path) -> None:
+    images = [("mathvision", row["image"]) for row in read(mirror, "mathvision/testmini")]
     for file in ("mmmu/pro/examples", "mmmu/pro/standard"):
-        named += [
+        images += [
             ("mmmu", v) for row in read(mirror, file) for k, v in row.items() if k.startswith("image_") and v
         ]
-    assert len(named) > 304 + 2 * 11
-    assert [name for folder, name in named if not (mirror / folder / name).is_file()] == []
+    assert len(images) > 304 + 2 * 11
+    assert [name for folder, name in images if not (mirror / folder / name).is_file()] == []
 
 
-def test_mmmu_pro_rows_hold_no_recorded_reply(mirror: Path) -> None:
+def test_mmmu_pro_rows_contain_no_recorded_reply(mirror: Path) -> None:
     for file in ("mmmu/pro/standard", "mmmu/pro/vision"):
         assert not {"response", "pred_indexs", "if_right"} & set(read(mirror, file)[0])
 
@@ -127,18 +127,18 @@ def test_mmmu_pro_rows_hold_no_recorded_reply(mirror: Path) -> None:
 def test_matbench_folds_are_the_official_ones(mirror: Path) -> None:
     official = script.document(mirror / "matbench" / script.MATBENCH_FILES[0])["splits"]
     for task in script.MATBENCH_TASKS:
-        found = read(mirror, f"matbench/{task}")
+        rows = read(mirror, f"matbench/{task}")
         for fold, parts in official[task].items():
-            assert [row["mbid"] for row in found if f"fold_{row['fold']}" == fold] == parts["test"]
+            assert [row["mbid"] for row in rows if f"fold_{row['fold']}" == fold] == parts["test"]
 
 
-def test_compressed_data_stay_compressed(mirror: Path) -> None:
+def test_compressed_sources_remain_compressed(mirror: Path) -> None:
     for file in ("chembench/lamalab/tasks", "mathvista/testmini", "mmlu-pro/test"):
         assert (mirror / f"{file}.jsonl.gz").is_file()
         assert not (mirror / f"{file}.jsonl").exists()
 
 
-def test_a_suite_without_its_source_is_left_out_and_named(
+def test_a_suite_without_source_data_is_skipped_with_a_message(
     shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "shared" / "data").mkdir(parents=True)
@@ -147,15 +147,15 @@ def test_a_suite_without_its_source_is_left_out_and_named(
     assert "mmlu-pro is skipped" in capsys.readouterr().err
 
 
-def test_without_shared_data_one_line_and_exit_2(tmp_path: Path) -> None:
-    done = subprocess.run(
+def test_without_shared_data_the_exit_status_is_2_with_a_message_of_one_line(tmp_path: Path) -> None:
+    process = subprocess.run(
         [sys.executable, script.__file__, str(tmp_path / "mirror")],
         env={"EVALS_SHARED": str(tmp_path / "nowhere")},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "EVALS_SHARED" in done.stderr
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    assert "EVALS_SHARED" in process.stderr
     assert not (tmp_path / "mirror").exists()

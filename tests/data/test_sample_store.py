@@ -1,4 +1,4 @@
-"""Samples that share a file or a question are one cluster, in every suite that names none itself."""
+"""Samples that share a file or a question form one cluster, unless the suite states other clusters."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ def sample(name: str, *question: Text | Media, cluster: str = "", choices: tuple
     return Sample(id=name, question=question, target="A", cluster=cluster, choices=choices)
 
 
-def test_samples_on_one_image_are_a_cluster_and_chains_are_one():
-    found = clusters(
+def test_samples_connected_by_shared_images_form_one_cluster():
+    names = clusters(
         sample("1", Text("a"), image("x")),
         sample("2", Text("b"), image("y")),
         sample("3", Text("c"), image("x"), image("y")),
         sample("4", Text("d"), image("z")),
     )
-    assert found[0] == found[1] == found[2] != ""
-    assert found[3] == ""
+    assert names[0] == names[1] == names[2] != ""
+    assert names[3] == ""
 
 
-def test_the_same_input_is_a_cluster_and_the_same_words_above_other_options_are_not():
+def test_equal_questions_form_a_cluster_only_if_their_options_are_equal():
     assert clusters(sample("1", Text("CCO")), sample("2", Text("CCO")), sample("3", Text("CCN")))[0] != ""
-    which = Text("Which of these is right?")
-    assert clusters(sample("1", which, choices=("a", "b")), sample("2", which, choices=("c", "d"))) == [
+    question = Text("Which of these is right?")
+    assert clusters(sample("1", question, choices=("a", "b")), sample("2", question, choices=("c", "d"))) == [
         "",
         "",
     ]
 
 
-def test_a_suite_s_own_cluster_keeps_its_name_and_is_joined_by_what_shares_a_file():
-    alone = clusters(sample("1", image("x"), cluster="own"), sample("2", image("y"), cluster="own"))
-    assert alone == ["own", "own"]
-    joined = clusters(
+def test_a_cluster_stated_by_the_suite_is_kept_and_extended_by_samples_with_the_same_file():
+    stated = clusters(sample("1", image("x"), cluster="own"), sample("2", image("y"), cluster="own"))
+    assert stated == ["own", "own"]
+    extended = clusters(
         sample("1", image("x"), cluster="own"),
         sample("2", image("y"), cluster="own"),
         sample("3", image("y")),
         sample("4", image("z"), cluster="other"),
     )
-    assert joined[0] == joined[1] == joined[2] != ""
-    assert joined[3] == "other"
+    assert extended[0] == extended[1] == extended[2] != ""
+    assert extended[3] == "other"
 
 
-def test_a_sample_that_shows_one_image_twice_stands_alone():
+def test_a_sample_with_the_same_image_twice_forms_no_cluster():
     assert clusters(sample("1", image("x"), image("x"))) == [""]

@@ -1,4 +1,4 @@
-"""The bundled sample items are true, well formed and small enough for the demo."""
+"""The bundled sample items are correct, well formed and small enough for the demo."""
 
 from __future__ import annotations
 
@@ -18,49 +18,51 @@ MMLU_PRO = {
     "question_id": int, "question": str, "options": list, "answer": str, "answer_index": int,
     "cot_content": str, "category": str, "src": str,
 }  # fmt: skip
-WRONG = [f"Incorrect Answer {i}" for i in (1, 2, 3)]
+INCORRECT_ANSWERS = [f"Incorrect Answer {i}" for i in (1, 2, 3)]
 
 
 def options(row: dict[str, Any]) -> list[str]:
     if "options" in row:
         return list(row["options"])
-    return [row["Correct Answer"], *(row[column] for column in WRONG)] if "Record ID" in row else []
+    return (
+        [row["Correct Answer"], *(row[column] for column in INCORRECT_ANSWERS)] if "Record ID" in row else []
+    )
 
 
 def value(text: str) -> float | str:
-    """Read an option as its number, so that 1/2 and 0.5 would be seen as the same."""
-    found = re.fullmatch(r"([+-]?[\d,]*\.?\d+)(?:/(\d+))?", text)
+    """Return the numeric value of an option, so that 1/2 equals 0.5, or its normalised text."""
+    match = re.fullmatch(r"([+-]?[\d,]*\.?\d+)(?:/(\d+))?", text)
     return (
-        float(found[1].replace(",", "")) / float(found[2] or 1)
-        if found
+        float(match[1].replace(",", "")) / float(match[2] or 1)
+        if match
         else " ".join(text.casefold().split())
     )
 
 
-def test_every_answer_is_computed_again_or_argued_for() -> None:
+def test_every_answer_is_recomputed_or_justified() -> None:
     assert problems() == []
 
 
-def test_every_argument_says_something() -> None:
+def test_every_justification_has_at_least_ten_characters() -> None:
     assert all(len(why) >= 10 for why in PROSE.values())
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_at_least_twelve_with_unique_ids(file: str) -> None:
+def test_every_file_has_at_least_twelve_items_with_unique_ids(file: str) -> None:
     names = [gold(row)[0] for row in rows(file)]
     assert len(names) >= 12
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_no_option_stands_twice(file: str) -> None:
+def test_the_options_of_an_item_are_distinct(file: str) -> None:
     for row in rows(file):
-        shown = [value(option) for option in options(row)]
-        assert len(set(shown)) == len(shown), gold(row)[0]
+        values = [value(option) for option in options(row)]
+        assert len(set(values)) == len(values), gold(row)[0]
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_plain_text_without_stray_blanks(file: str) -> None:
+def test_texts_have_no_line_breaks_or_surrounding_white_space(file: str) -> None:
     for row in rows(file):
         for text in (
             t for v in row.values() for t in (v if isinstance(v, list) else [v]) if isinstance(t, str)
@@ -80,7 +82,7 @@ def test_mmlu_pro_has_the_hubs_columns(split: str) -> None:
         assert len(row["question"]) + sum(map(len, row["options"])) <= 500
 
 
-def test_mmlu_pro_spreads_over_categories_and_letters() -> None:
+def test_mmlu_pro_items_cover_eight_categories_and_all_letters() -> None:
     test = rows("mmlu_pro/test.jsonl")
     assert len({row["category"] for row in test}) >= 8
     assert {row["answer"] for row in test} == set(LETTERS)
@@ -98,12 +100,19 @@ def test_mmlu_pro_has_worked_examples_for_each_category() -> None:
     assert not {row["question_id"] for row in test} & {row["question_id"] for row in examples}
 
 
-def test_gpqa_has_the_hubs_columns_and_is_nested() -> None:
+def test_gpqa_has_the_hubs_columns_and_nested_subsets() -> None:
     diamond, main, extended = (rows(f"gpqa/{name}.jsonl") for name in ("diamond", "main", "extended"))
     assert main[: len(diamond)] == diamond
     assert extended[: len(main)] == main
     assert len(diamond) < len(main) < len(extended)
-    columns = ["Record ID", "Question", "Correct Answer", *WRONG, "High-level domain", "Subdomain"]
+    columns = [
+        "Record ID",
+        "Question",
+        "Correct Answer",
+        *INCORRECT_ANSWERS,
+        "High-level domain",
+        "Subdomain",
+    ]
     for row in extended:
         assert list(row) == columns
         assert all(isinstance(cell, str) and cell for cell in row.values())

@@ -1,4 +1,4 @@
-"""Time series and structures in prompts: kept once, sent as they are or as text, refused in one line."""
+"""Time series and structures in prompts: stored once, sent as arrays or as text, and rejected if invalid."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ Cl 0.5
 WAVE = [math.sin(n / 3) for n in range(40)]
 
 
-def place(tmp_path: Path, *, takes: bool = False) -> Data:
+def data_source(tmp_path: Path, *, accepts_series: bool = False) -> Data:
     (tmp_path / "toy").mkdir(exist_ok=True)
-    kinds = frozenset({"time_series"}) if takes else frozenset()
+    kinds = frozenset({"time_series"}) if accepts_series else frozenset()
     return Data(suite="toy", local=tmp_path, media=tmp_path / "media", model_inputs=kinds)
 
 
@@ -52,37 +52,39 @@ def npy(array: Any) -> bytes:
     return stream.getvalue()
 
 
-def kept(found: Media | None) -> Media:
-    assert found is not None
-    return found
+def not_none(media: Media | None) -> Media:
+    assert media is not None
+    return media
 
 
-def asked(*media: Media) -> Prompt:
+def prompt_with(*media: Media) -> Prompt:
     return Prompt(messages=(Message("user", (Text("Look: "), *media, Text(" What is it?"))),))
 
 
-def test_every_form_of_a_series_is_the_same_bytes_kept_once(tmp_path: Path) -> None:
-    data, two = place(tmp_path), [WAVE, [2 * v for v in WAVE]]
-    rows = np.array(two).T
+def test_a_series_in_different_formats_is_stored_once_as_the_same_bytes(tmp_path: Path) -> None:
+    data, channels = data_source(tmp_path), [WAVE, [2 * v for v in WAVE]]
+    rows = np.array(channels).T
     (tmp_path / "toy" / "a.npy").write_bytes(npy(rows))
     (tmp_path / "toy" / "a.csv").write_text(
         "\n".join(",".join(repr(float(v)) for v in row) for row in rows) + "\n"
     )
-    forms = [two, npy(rows), "a.npy", "a.csv", npy(np.asfortranarray(rows))]
-    found = {kept(series(data, form, rate_hz=100.0, channels=("Z", "N"))) for form in forms}
-    assert len(found) == 1
-    (media,) = found
+    forms = [channels, npy(rows), "a.npy", "a.csv", npy(np.asfortranarray(rows))]
+    stored = {not_none(series(data, form, rate_hz=100.0, channels=("Z", "N"))) for form in forms}
+    assert len(stored) == 1
+    (media,) = stored
     assert (media.kind, media.length, media.channels, media.rate_hz) == ("time_series", 40, ("Z", "N"), 100.0)
     path = tmp_path / "media" / media.sha256
     assert [p.name for p in (tmp_path / "media").iterdir()] == [media.sha256]
     assert path.stat().st_size == media.size
     assert np.array_equal(np.load(path, allow_pickle=False), rows)
-    assert series(structs.replace(data, media=None), two, rate_hz=1.0) is None  # scoring reads none
+    assert (
+        series(structs.replace(data, media=None), channels, rate_hz=1.0) is None
+    )  # scoring stores no series
 
 
-def test_a_model_that_takes_none_is_sent_text_and_the_record_says_so(tmp_path: Path) -> None:
-    media = kept(series(place(tmp_path), [WAVE, WAVE], rate_hz=50.0, channels=("Z", "N")))
-    (message,) = inline_text_media(asked(media)).messages
+def test_a_model_that_does_not_accept_series_is_sent_text_and_the_record_says_so(tmp_path: Path) -> None:
+    media = not_none(series(data_source(tmp_path), [WAVE, WAVE], rate_hz=50.0, channels=("Z", "N")))
+    (message,) = inline_text_media(prompt_with(media)).messages
     text = plain_text(message.parts)
     assert "40 values per channel, 50 samples per second" in text
     assert f"\nZ: 0, {WAVE[1]:.6g}, " in text
@@ -92,26 +94,26 @@ def test_a_model_that_takes_none_is_sent_text_and_the_record_says_so(tmp_path: P
     assert media.sent == f"text {len(shown.text.strip())} characters"
 
 
-def test_a_model_that_takes_them_gets_the_array(tmp_path: Path) -> None:
-    media = kept(series(place(tmp_path, takes=True), WAVE, rate_hz=50.0))
+def test_a_model_that_accepts_series_is_sent_the_array(tmp_path: Path) -> None:
+    media = not_none(series(data_source(tmp_path, accepts_series=True), WAVE, rate_hz=50.0))
     assert media.sent == ""
-    prompt = asked(media)
+    prompt = prompt_with(media)
     assert inline_text_media(prompt) == prompt
     urls = asyncio.run(encode_as_data_urls(prompt))
     content = body("m", prompt, Sampling(), urls)["messages"][0]["content"]
     assert [part["type"] for part in content] == ["text", "time_series_url", "text"]
     assert content[1]["time_series_url"]["sampling_rate"] == 50.0
-    kind, _, encoded = content[1]["time_series_url"]["url"].partition(";base64,")
-    assert kind == "data:time_series/npy"
+    prefix, _, encoded = content[1]["time_series_url"]["url"].partition(";base64,")
+    assert prefix == "data:time_series/npy"
     assert np.load(BytesIO(b64decode(encoded)), allow_pickle=False).shape == (40, 1)
 
 
 @pytest.mark.parametrize(
-    ("name", "takes"),
+    ("name", "accepts_series"),
     [("internlm/Intern-S1-Pro", True), ("intern-s2-preview", True), ("Intern-S1", False), ("qwen", False)],
 )
-def test_servers_of_models_with_an_encoder_take_series(name: str, takes: bool) -> None:
-    assert ("time_series" in server.model(f"http://127.0.0.1:9/v1#{name}").accepts) == takes
+def test_series_are_accepted_by_served_models_with_a_series_encoder(name: str, accepts_series: bool) -> None:
+    assert ("time_series" in server.model(f"http://127.0.0.1:9/v1#{name}").accepts) == accepts_series
 
 
 FAULTS: dict[str, tuple[Any, float, tuple[str, ...], str]] = {
@@ -123,68 +125,70 @@ FAULTS: dict[str, tuple[Any, float, tuple[str, ...], str]] = {
     "complex": (npy([1j, 2j]), 1.0, (), "not real numbers"),
     "three axes": (npy(np.zeros((2, 2, 2))), 1.0, (), r"shape \(2, 2, 2\)"),
     "no rate": ([1.0], 0.0, (), "sampling rate of 0"),
-    "a rate that is none": ([1.0], math.nan, (), "sampling rate of nan"),
+    "rate is nan": ([1.0], math.nan, (), "sampling rate of nan"),
     "names": ([1.0], 1.0, ("Z", "N"), "2 channel names for 1 channel"),
     "pickle": (npy(np.array([{}], dtype=object)), 1.0, (), "header states object"),
-    "torn": (npy([1.0, 2.0])[:-3], 1.0, (), "."),
-    "bytes of something": (b"<html>", 1.0, (), "could not convert"),
+    "truncated": (npy([1.0, 2.0])[:-3], 1.0, (), "."),
+    "other bytes": (b"<html>", 1.0, (), "could not convert"),
     "csv": (b"1,2\n3\n", 1.0, (), "ragged: row 2"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("value", "rate", "names", "says"), FAULTS.values(), ids=FAULTS)
-def test_what_is_no_series_is_refused_in_one_line(
-    tmp_path: Path, value: Any, rate: float, names: tuple[str, ...], says: str
+@pytest.mark.parametrize(("value", "rate", "names", "message"), FAULTS.values(), ids=FAULTS)
+def test_an_invalid_series_is_rejected_with_a_message_of_one_line(
+    tmp_path: Path, value: Any, rate: float, names: tuple[str, ...], message: str
 ) -> None:
-    media = kept(series(place(tmp_path), value, rate_hz=rate, channels=names))
+    media = not_none(series(data_source(tmp_path), value, rate_hz=rate, channels=names))
     assert media.sent.startswith("refused: ")
-    with pytest.raises(Rejected, match=says) as caught:
-        inline_text_media(asked(media))
+    with pytest.raises(Rejected, match=message) as caught:
+        inline_text_media(prompt_with(media))
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_too_long_for_text_is_said_before_the_first_call(tmp_path: Path) -> None:
+def test_a_series_too_long_to_send_as_text_is_an_error_when_it_is_read(tmp_path: Path) -> None:
     long = [0.125] * MAX_TEXT_CHARS
     with pytest.raises(DataError, match="needs a model that accepts time series"):
-        series(place(tmp_path), long, rate_hz=1.0, name="quake-7")
-    assert kept(series(place(tmp_path, takes=True), long, rate_hz=1.0)).sent == ""
+        series(data_source(tmp_path), long, rate_hz=1.0, name="quake-7")
+    assert not_none(series(data_source(tmp_path, accepts_series=True), long, rate_hz=1.0)).sent == ""
 
 
-def test_a_structure_goes_as_text_whatever_the_model(tmp_path: Path) -> None:
-    data = place(tmp_path, takes=True)
+def test_a_structure_is_sent_as_text_to_every_model(tmp_path: Path) -> None:
+    data = data_source(tmp_path, accepts_series=True)
     (tmp_path / "toy" / "salt.cif").write_text(CIF)
-    media = kept(structure(data, CIF))
+    media = not_none(structure(data, CIF))
     assert {media, structure(data, "salt.cif"), structure(data, CIF.encode())} == {media}
     assert (media.kind, media.sent, media.size) == (
         "structure",
         f"text {len(CIF.strip())} characters",
         len(CIF),
     )
-    assert f"```cif\n{CIF.strip()}\n```" in plain_text(inline_text_media(asked(media)).messages[0].parts)
+    assert f"```cif\n{CIF.strip()}\n```" in plain_text(
+        inline_text_media(prompt_with(media)).messages[0].parts
+    )
     with pytest.raises(ModelError, match="structure"):
-        body("m", asked(media), Sampling(), {})
+        body("m", prompt_with(media), Sampling(), {})
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [("Na Cl\n", "no data_ block"), ("data_x\nloop_\n", "no cell or no atoms"), (CIF + "\x1b[31m\n", "control characters"),
      (CIF + "# " + "x" * MAX_TEXT_CHARS + "\n", "more than"), (CIF.encode() + b"\xff\xfe", "not UTF-8")],
 )  # fmt: skip
-def test_what_is_no_structure_is_refused_in_one_line(tmp_path: Path, text: str | bytes, says: str) -> None:
-    with pytest.raises(Rejected, match=says):
-        inline_text_media(asked(kept(structure(place(tmp_path), text))))
+def test_an_invalid_structure_is_rejected(tmp_path: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(Rejected, match=message):
+        inline_text_media(prompt_with(not_none(structure(data_source(tmp_path), text))))
 
 
-def test_files_outside_the_data_are_not_read(tmp_path: Path) -> None:
+def test_missing_files_and_files_outside_the_data_folder_are_errors(tmp_path: Path) -> None:
     for name in ("../a.npy", "/etc/hostname", "absent.csv"):
         with pytest.raises(DataError):
-            series(place(tmp_path), name, rate_hz=1.0)
+            series(data_source(tmp_path), name, rate_hz=1.0)
 
 
 # --- a whole run --------------------------------------------------------------------------------------------
 
 
-def signals(values: list[list[float]]) -> Suite:
+def suite_of_series(values: list[list[float]]) -> Suite:
     def samples(data: Data) -> Any:
         for number, value in enumerate(values):
             media = series(data, value, rate_hz=10.0, name=f"q{number}")
@@ -197,40 +201,45 @@ def signals(values: list[list[float]]) -> Suite:
     return toy.suite(0, samples=samples, prompter=lambda data: prompt, needs=frozenset({"time_series"}))
 
 
-class Watching(Scripted):
-    def __init__(self, takes: frozenset[str]) -> None:
-        super().__init__(self._look)
-        self.accepts, self.seen = takes, []
+class RecordingModel(Scripted):
+    """A model that records the types of the prompt parts it is sent."""
 
-    def _look(self, prompt: Prompt) -> str:
-        self.seen.append([type(part).__name__ for part in prompt.messages[0].parts])
+    def __init__(self, accepts: frozenset[str]) -> None:
+        super().__init__(self._record)
+        self.accepts, self.part_types = accepts, []
+
+    def _record(self, prompt: Prompt) -> str:
+        self.part_types.append([type(part).__name__ for part in prompt.messages[0].parts])
         return "A"
 
 
 @pytest.mark.parametrize(
-    ("takes", "seen", "sent"), [(frozenset(), "Text", "text"), (frozenset({"time_series"}), "Media", "")]
+    ("accepts", "part_type", "sent"),
+    [(frozenset(), "Text", "text"), (frozenset({"time_series"}), "Media", "")],
 )
-def test_the_record_says_what_was_sent_and_holds_no_values(
-    tmp_path: Path, takes: frozenset[str], seen: str, sent: str
+def test_the_record_states_what_was_sent_without_the_values(
+    tmp_path: Path, accepts: frozenset[str], part_type: str, sent: str
 ) -> None:
-    model = Watching(takes)
-    wanted = Options(results=tmp_path, sample=True)
-    job = plan.prepare(signals([WAVE, [math.nan]]), wanted, model="toy", spec="scripted:toy", accepts=takes)
+    model = RecordingModel(accepts)
+    options = Options(results=tmp_path, sample=True)
+    job = plan.prepare(
+        suite_of_series([WAVE, [math.nan]]), options, model="toy", spec="scripted:toy", accepts=accepts
+    )
     asyncio.run(drive(lambda: Runner(model, [job])))
-    found = {record.sample: record for record in plan.store.Run(job.writer.path).records()}
-    assert model.seen == [["Text", seen]]
-    part = found["q0"].prompt.messages[0].parts[1]
+    records = {record.sample: record for record in plan.store.Run(job.writer.path).records()}
+    assert model.part_types == [["Text", part_type]]
+    part = records["q0"].prompt.messages[0].parts[1]
     assert isinstance(part, Media)
     assert part.sent[:4] == sent
-    assert isinstance(found["q0"].outcome, Reply)
-    refused = found["q1"].outcome
+    assert isinstance(records["q0"].outcome, Reply)
+    refused = records["q1"].outcome
     assert isinstance(refused, Failure)
     assert (refused.kind, "nan" in refused.message) == ("rejected", True)
-    assert f"{WAVE[5]:.6g}" not in str(found["q0"])
+    assert f"{WAVE[5]:.6g}" not in str(records["q0"])
     toy.close_job(job)
 
 
-def test_a_series_that_no_text_can_hold_ends_the_command(tmp_path: Path) -> None:
-    wanted = Options(results=tmp_path, sample=True)
+def test_a_series_too_long_to_send_as_text_ends_the_command(tmp_path: Path) -> None:
+    options = Options(results=tmp_path, sample=True)
     with pytest.raises(UsageError, match="q0: a time series of 60000 x 1"):
-        plan.prepare(signals([[0.125] * MAX_TEXT_CHARS]), wanted, model="toy", spec="scripted:toy")
+        plan.prepare(suite_of_series([[0.125] * MAX_TEXT_CHARS]), options, model="toy", spec="scripted:toy")

@@ -1,4 +1,4 @@
-"""Formulas by their elements, names as names and, where OPSIN is installed, by structure."""
+"""Formulas are compared by element counts, chemical names as text and, if OPSIN is installed, by structure."""
 
 import json
 import time
@@ -28,22 +28,22 @@ def judge(scorer, text, target):
 
 
 @table("case", cases("formula"))
-def test_formulas(case):
+def test_formulas_are_compared_by_element_counts(case):
     score = judge(Formula(), f"<MOLFORMULA> {case['answer']} </MOLFORMULA>", case["target"])
     assert score.value == case["same"], score
 
 
 @pytest.mark.parametrize("case", cases("name"))
-def test_names(case):
+def test_names_are_compared_after_normalisation(case):
     assert judge(Name(), f"<IUPAC> {case['answer']} </IUPAC>", case["target"]).value == case["same"]
 
 
-def test_the_difference_is_told_by_element():
+def test_the_explanation_lists_the_difference_for_each_element():
     assert judge(Formula(), "C6H12", "C6H14O").why == "H 12, should be 14; O 0, should be 1"
 
 
 @pytest.mark.parametrize("text", ["water", "", "((((", "C6H12)", "5", "C" * 5000, "Cl2.", "H2O and more"])
-def test_what_is_no_formula(text):
+def test_text_that_is_not_a_formula_has_no_element_counts(text):
     assert element_counts(text) in (None, {"Cl": 2})
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_formula(text):
         ("", None),
     ],
 )
-def test_where_a_name_is_read(text, answer):
+def test_the_stated_name_is_read_from_tags_markup_and_sentences(text, answer):
     reading = stated_name(text)
     assert (reading and reading.value) == answer
 
@@ -71,14 +71,14 @@ def test_where_a_name_is_read(text, answer):
 @pytest.mark.parametrize(
     "text", ["<IUPAC>" * 700_000, "<IUPAC>" + " " * 5_000_000, "**" * 2_500_000, "`" * 5_000_000]
 )
-def test_hostile_texts_take_no_time(text):
-    began = time.process_time()
+def test_hostile_texts_are_scored_within_seconds(text):
+    start = time.process_time()
     judge(Name(), text, "ethanol")
     judge(Formula(), text, "C2H6O")
-    assert time.process_time() - began < 3
+    assert time.process_time() - start < 3
 
 
-def test_components_of_a_name_are_sorted():
+def test_the_order_of_components_in_a_name_does_not_matter():
     assert normalise_name("sodium;acetate") == normalise_name("Acetate; sodium")
 
 
@@ -88,14 +88,14 @@ needs_opsin = pytest.mark.skipif(
 
 
 @pytest.fixture
-def reader():
+def name_parser():
     yield opsin()
     opsin().close()
 
 
 @pytest.mark.slow
 @needs_opsin
-def test_another_name_of_the_same_molecule_is_right_by_structure(reader):
+def test_a_synonym_is_correct_if_structures_are_compared(name_parser):
     scorer = Name(structure=True)
     assert scorer.heavy
     score = judge(scorer, "<IUPAC> isopropanol </IUPAC>", "propan-2-ol")
@@ -111,7 +111,7 @@ def test_another_name_of_the_same_molecule_is_right_by_structure(reader):
 
 @pytest.mark.slow
 @needs_opsin
-def test_the_gold_structure_of_the_data_is_preferred(reader):
+def test_the_gold_smiles_is_preferred_to_the_gold_name(name_parser):
     sample = Sample(id="1", target="no name at all", meta={"smiles": "CC(C)O"})
     assert Name(structure=True)(sample, Prompt(), Reply(text="isopropanol")).value == 1.0
 
@@ -119,48 +119,48 @@ def test_the_gold_structure_of_the_data_is_preferred(reader):
 @pytest.mark.slow
 @needs_opsin
 @table("text", ["a\nb", "-" * 400, "(" * 400, "methyl" * 80, "\0", "; ; ;"])
-def test_odd_names_do_not_derail_opsin(reader, text):
-    reader(text)
-    assert reader("ethanol") in ("CCO", "C(C)O")
+def test_opsin_reads_the_next_name_after_a_malformed_one(name_parser, text):
+    name_parser(text)
+    assert name_parser("ethanol") in ("CCO", "C(C)O")
 
 
 @pytest.mark.slow
 @needs_opsin
-def test_an_opsin_that_was_killed_is_started_anew(reader):
-    reader._process.kill()
-    reader._process.wait()
+def test_opsin_is_restarted_after_it_was_killed(name_parser):
+    name_parser._process.kill()
+    name_parser._process.wait()
     with pytest.raises(ScorerError, match="OPSIN"):
         opsin()("ethanol")
     assert opsin()("ethanol")
 
 
 @needs_opsin
-def test_opsin_runs_in_a_worker_and_ends_with_it():
+def test_opsin_runs_in_the_process_group_of_a_worker_and_ends_with_it():
     with Pool(1, timeout_s=30) as pool:
         sample = Sample(id="1", target="propan-2-ol")
         assert pool.call(Name(structure=True), sample, Prompt(), Reply(text="isopropanol")).value == 1.0
         (pid,) = pool.pids()
-        assert len(group(pid)) == 2
+        assert len(processes_in_group(pid)) == 2
     deadline = time.monotonic() + 10
-    while group(pid) and time.monotonic() < deadline:
+    while processes_in_group(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert group(pid) == []
+    assert processes_in_group(pid) == []
 
 
-def group(leader):
-    """Processes of a group, as /proc tells them."""
-    found = []
+def processes_in_group(leader):
+    """Return the ids of the live processes in a process group, read from /proc."""
+    pids = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[2]) == leader and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
+            pids.append(int(stat.parent.name))
+    return pids
 
 
-def test_without_opsin_one_line_names_the_extra(monkeypatch):
+def test_without_java_the_error_names_the_chemistry_extra(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(UsageError, match=r"\[chemistry\]"):
         Opsin()

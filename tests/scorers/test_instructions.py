@@ -1,4 +1,4 @@
-"""IFEval's checkers: parity with lm-evaluation-harness' own code, and what the mended rules decide otherwise."""
+"""IFEval's checkers: parity with lm-evaluation-harness' own code, and where the corrected rules decide differently."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def test_all_25_types_have_a_rule_and_cases() -> None:
     assert set(REQUIRED_ARGUMENTS) <= set(OFFICIAL)
 
 
-def texts() -> list[str]:
-    """Return the fixed texts, and 120 that splice them."""
+def reply_texts() -> list[str]:
+    """Return the fixed texts, and up to 120 texts joined from them at random."""
     rng = random.Random(3)
     spliced = [
         rng.choice(("\n", "\n\n", " ", "")).join(rng.sample(TEXTS[2:], rng.randint(2, 4))) for _ in range(120)
@@ -107,7 +107,7 @@ def texts() -> list[str]:
 
 @pytest.fixture
 def upstream(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """lm_eval's own code, which looks for nltk's sentence data when it is imported."""
+    """Return lm_eval's own checkers, which try to download nltk's sentence data when they are imported."""
     import langdetect
     import nltk
 
@@ -118,8 +118,10 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Any:
     return utils
 
 
-def both(upstream: Any, name: str, arguments: dict[str, Any], text: str) -> tuple[list[bool], list[bool]]:
-    """Return (strict, loose) by upstream's code, and by ours."""
+def upstream_and_ours(
+    upstream: Any, name: str, arguments: dict[str, Any], text: str
+) -> tuple[list[bool], list[bool]]:
+    """Return [strict, loose] by upstream's code, and the same by ours."""
 
     item = upstream.InputExample(key=1, instruction_id_list=[name], prompt="Repeat this.", kwargs=[arguments])
     theirs = [
@@ -135,19 +137,26 @@ def both(upstream: Any, name: str, arguments: dict[str, Any], text: str) -> tupl
     return theirs, [score.value == 1.0, score.parts["loose"] == 1.0]
 
 
-DETECTS = {"language:response_language", "change_case:english_lowercase", "change_case:english_capital"}
-"""Instructions that detect a language: half a minute."""
-WITHOUT_DATA = sorted(set(OFFICIAL) - {SENTENCE_COUNT, "change_case:capital_word_frequency"})
+DETECTS_LANGUAGE = {
+    "language:response_language",
+    "change_case:english_lowercase",
+    "change_case:english_capital",
+}
+"""Instructions that detect a language, whose tests take half a minute."""
+WITHOUT_SENTENCE_DATA = sorted(set(OFFICIAL) - {SENTENCE_COUNT, "change_case:capital_word_frequency"})
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in DETECTS else name for name in WITHOUT_DATA],
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in DETECTS_LANGUAGE else name
+        for name in WITHOUT_SENTENCE_DATA
+    ],
 )
-def test_as_the_harness_decides(name: str, upstream: Any) -> None:
+def test_the_official_rule_agrees_with_lm_eval(name: str, upstream: Any) -> None:
     differences = []
-    for arguments, text in itertools.product(CASES[name], texts()):
-        theirs, ours = both(upstream, name, arguments, text)
+    for arguments, text in itertools.product(CASES[name], reply_texts()):
+        theirs, ours = upstream_and_ours(upstream, name, arguments, text)
         if theirs != ours:
             differences.append((arguments, text, theirs, ours))
     assert differences == []
@@ -155,15 +164,17 @@ def test_as_the_harness_decides(name: str, upstream: Any) -> None:
 
 @pytest.fixture(scope="module")
 def punkt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """nltk's sentence data, as a package of another project brings it; skipped loudly if no registry can be reached."""
+    """Return a folder with nltk's sentence data from another project's package; skip the test if it cannot be downloaded."""
     folder = tmp_path_factory.mktemp("punkt")
     package = "llama-index-core==0.14.25"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), package],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    if done.returncode:
-        pytest.skip(f"NOT TESTED: {package} with nltk's sentence data cannot be had: {done.stderr[-200:]}")
+    if process.returncode:
+        pytest.skip(
+            f"NOT TESTED: {package} with nltk's sentence data cannot be downloaded: {process.stderr[-200:]}"
+        )
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         prefix = "llama_index/core/_static/nltk_cache/"
         for name in wheel.namelist():
@@ -176,7 +187,7 @@ def punkt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [SENTENCE_COUNT, "change_case:capital_word_frequency"])
-def test_as_the_harness_decides_with_sentence_data(
+def test_the_official_rule_that_needs_sentence_data_agrees_with_lm_eval(
     name: str, punkt: Path, monkeypatch: pytest.MonkeyPatch, upstream: Any
 ) -> None:
     import nltk
@@ -184,13 +195,13 @@ def test_as_the_harness_decides_with_sentence_data(
     monkeypatch.setattr(nltk.data, "path", [str(punkt)])
     differences = [
         (arguments, text)
-        for arguments, text in itertools.product(CASES[name], texts())
-        if len(set(map(tuple, both(upstream, name, arguments, text)))) > 1
+        for arguments, text in itertools.product(CASES[name], reply_texts())
+        if len(set(map(tuple, upstream_and_ours(upstream, name, arguments, text)))) > 1
     ]
     assert differences == []
 
 
-def test_the_loose_versions_are_eight() -> None:
+def test_the_loose_rule_tries_eight_variants_of_a_reply() -> None:
     assert list(loose_variants("a\n*b*\nc")) == [
         "a\n*b*\nc",
         "a\nb\nc",
@@ -203,7 +214,7 @@ def test_the_loose_versions_are_eight() -> None:
     ]
 
 
-def mended(name: str, text: str, **arguments: Any) -> tuple[bool, bool]:
+def official_and_corrected(name: str, text: str, **arguments: Any) -> tuple[bool, bool]:
     return OFFICIAL[name](text, arguments), CORRECTED[name](text, arguments)
 
 
@@ -220,13 +231,13 @@ def mended(name: str, text: str, **arguments: Any) -> tuple[bool, bool]:
         ("punctuation:no_comma", "一，二", {}),
     ],
 )
-def test_what_only_upstream_accepts(name: str, text: str, arguments: dict[str, Any]) -> None:
-    by_upstream, by_ours = mended(name, text, **arguments)
+def test_replies_that_only_the_official_rule_accepts(name: str, text: str, arguments: dict[str, Any]) -> None:
+    official, corrected = official_and_corrected(name, text, **arguments)
     if name == "detectable_format:number_highlighted_sections":
         assert OFFICIAL[name]("**one** *two*", arguments)
-        assert not by_ours
+        assert not corrected
         return
-    assert (by_upstream, by_ours) == (True, False)
+    assert (official, corrected) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -239,12 +250,12 @@ def test_what_only_upstream_accepts(name: str, text: str, arguments: dict[str, A
         ("change_case:english_capital", "THE NEW LIBRARY OPENS ITS DOORS TO ALL READERS ON MONDAY.", {}),
     ],
 )
-def test_what_the_mended_rule_accepts(name: str, text: str, arguments: dict[str, Any]) -> None:
+def test_replies_that_the_corrected_rule_accepts(name: str, text: str, arguments: dict[str, Any]) -> None:
     assert CORRECTED[name](text, arguments)
 
 
 @pytest.mark.parametrize(
-    ("names", "arguments", "line"),
+    ("names", "arguments", "message"),
     [
         (["keywords:rhyme"], [{}], "no rule for the instruction 'keywords:rhyme'"),
         (["keywords:frequency"], [{"keyword": "a", "frequency": 2}], "lacks the argument 'relation'"),
@@ -256,28 +267,34 @@ def test_what_the_mended_rule_accepts(name: str, text: str, arguments: dict[str,
         (["punctuation:no_comma"], [], r"instructions \(1\) and of sets of arguments \(0\) differ"),
     ],
 )
-def test_what_no_rule_can_decide_is_one_line(names: list[str], arguments: list[Any], line: str) -> None:
-    with pytest.raises(DataError, match=line):
+def test_unknown_instructions_and_malformed_arguments_are_data_errors(
+    names: list[str], arguments: list[Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
         checked_arguments(names, arguments)
 
 
-def judged(text: str, **reply: Any) -> Score:
+def score_of(text: str, **reply: Any) -> Score:
     names = ["punctuation:no_comma", "startend:quotation"]
     sample = Sample(id="1", target=tuple(names), meta={"instructions": names, "arguments": [{}, {}]})
     return Instructions()(sample, Prompt(), Reply(text=text, **reply))
 
 
-def test_nested_brackets_are_no_json_and_no_crash() -> None:
-    """Upstream's own code ends with a RecursionError."""
+def test_deeply_nested_brackets_are_rejected_as_json_without_a_crash() -> None:
+    """Upstream's own code raises a RecursionError here."""
     assert not OFFICIAL["detectable_format:json_format"]("[" * 100_000, {})
 
 
-def test_four_figures_and_verdicts() -> None:
-    assert judged('"fine"').verdict == "right"
-    half = judged("fine")
-    assert (half.value, half.parts["followed"], half.why) == (0.0, 1, "not followed: startend:quotation")
-    assert judged('Sure!\n"fine"').parts["loose"] == 1.0
-    assert judged('<think>a, b</think>\n"fine"').verdict == "right"
-    assert judged("").verdict == "unanswered"
-    assert judged("<think>a, b", stop="length").verdict == "truncated"
-    assert judged("a, b", stop="length").verdict == "truncated"
+def test_strict_and_loose_scores_and_verdicts() -> None:
+    assert score_of('"fine"').verdict == "right"
+    half_followed = score_of("fine")
+    assert (half_followed.value, half_followed.parts["followed"], half_followed.why) == (
+        0.0,
+        1,
+        "not followed: startend:quotation",
+    )
+    assert score_of('Sure!\n"fine"').parts["loose"] == 1.0
+    assert score_of('<think>a, b</think>\n"fine"').verdict == "right"
+    assert score_of("").verdict == "unanswered"
+    assert score_of("<think>a, b", stop="length").verdict == "truncated"
+    assert score_of("a, b", stop="length").verdict == "truncated"

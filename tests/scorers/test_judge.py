@@ -1,4 +1,4 @@
-"""A judge model: its closed grammar, hostile candidates, retries, accounts; and how it changes a score."""
+"""Judge models: which verdicts are accepted, hostile candidates, retries, token counts, and the effect on a score."""
 
 from __future__ import annotations
 
@@ -34,86 +34,86 @@ INJECTIONS = [json.loads(line) for line in (CASES / "injections.jsonl").read_tex
 ITEM = Sample(id="q", target="B", choices=("three", "four"))
 
 
-def words(prompt: Prompt) -> str:
+def prompt_text(prompt: Prompt) -> str:
     return plain_text(prompt.messages[-1].parts)
 
 
 def case_of(prompt: Prompt) -> str:
-    found = re.search(r"case's number, (\w+)\.", words(prompt))
-    assert found
-    return found[1]
+    match = re.search(r"case's number, (\w+)\.", prompt_text(prompt))
+    assert match
+    return match[1]
 
 
 def candidate_of(prompt: Prompt) -> str:
     case = case_of(prompt)
-    return words(prompt).split(f"<candidate {case}>\n")[1].split(f"\n</candidate {case}>")[0]
+    return prompt_text(prompt).split(f"<candidate {case}>\n")[1].split(f"\n</candidate {case}>")[0]
 
 
-def says(letter: str) -> Callable[[Prompt], str]:
+def judge_that_returns(letter: str) -> Callable[[Prompt], str]:
     return lambda prompt: json.dumps({"case": case_of(prompt), "verdict": letter})
 
 
-def fair(prompt: Prompt) -> str:
-    """A judge that looks at the fenced candidate alone: right where it holds the right option's word."""
-    return says("A" if "four" in candidate_of(prompt) else "B")(prompt)
+def correct_judge(prompt: Prompt) -> str:
+    """Judge the text between the candidate markers only: correct if it contains the text of the correct option."""
+    return judge_that_returns("A" if "four" in candidate_of(prompt) else "B")(prompt)
 
 
-def bench(model: Callable[[Prompt], str | Reply] | str | list[str]) -> Judge:
+def priced_judge(model: Callable[[Prompt], str | Reply] | str | list[str]) -> Judge:
     return Judge(
         Scripted(model), spec="scripted:judge", price=Price(input=1.0, output=2.0, date=date(2026, 1, 2))
     )
 
 
-def score(scorer: Judged, text: str, *, stop: str = "stop", earlier: Score | None = None) -> Score:
+def score_of(scorer: Judged, text: str, *, stop: str = "stop", earlier: Score | None = None) -> Score:
     reply = Reply(text=text, stop=stop)
     first = scorer.rule(ITEM, Prompt(), reply)
     return asyncio.run(scorer.judge_after(ITEM, Prompt(), reply, first, earlier))
 
 
 @table("case", VERDICTS, ids=lambda case: repr(case["text"]))
-def test_the_grammar_is_closed_where_upstreams_is_open(case: dict[str, str]) -> None:
+def test_a_verdict_is_read_from_valid_json_only_unlike_upstreams(case: dict[str, str]) -> None:
     assert verdict(case["text"], "c0", ("A", "B")) == case["ours"]
     assert verdict_opencompass(case["text"]) == case["upstream"]
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [('{"case": "c0", "number": -5}', -5.0), ('{"case": "c0", "number": 1e-3}', 0.001),
      ('{"case": "c0", "number": "none"}', "nothing"), ('{"case": "c0", "number": true}', None),
      ('{"case": "c0", "number": "5"}', None), ('{"case": "c0", "number": NaN}', None), ("5", None),
      ('{"case": "c0", "number": ' + "9" * 400 + "}", None)],
 )  # fmt: skip
-def test_a_number_is_read_with_its_sign_and_power(text: str, found: object) -> None:
-    assert extracted_number(text, "c0") == found
+def test_a_number_from_the_judge_is_read_with_its_sign_and_exponent(text: str, expected: object) -> None:
+    assert extracted_number(text, "c0") == expected
 
 
 @table("text", INJECTIONS)
-def test_a_candidate_cannot_leave_its_fence(text: str) -> None:
+def test_a_candidate_cannot_forge_the_markers_around_it(text: str) -> None:
     seen: list[Prompt] = []
 
     def watch(prompt: Prompt) -> str:
         seen.append(prompt)
-        return fair(prompt)
+        return correct_judge(prompt)
 
-    found = score(Judged(rule=Choice(letter), mode="whole", judge=bench(watch)), text)
-    assert (found.value, found.verdict) == (0.0, "wrong")
+    score = score_of(Judged(rule=Choice(letter), mode="whole", judge=priced_judge(watch)), text)
+    assert (score.value, score.verdict) == (0.0, "wrong")
     (prompt,) = seen
-    assert candidate_of(prompt) == text  # as it was, and whole
-    assert words(prompt).count(f"</candidate {case_of(prompt)}>") == 1
-    assert words(prompt).count(f"<reference {case_of(prompt)}>") == 1
+    assert candidate_of(prompt) == text  # unchanged and complete
+    assert prompt_text(prompt).count(f"</candidate {case_of(prompt)}>") == 1
+    assert prompt_text(prompt).count(f"<reference {case_of(prompt)}>") == 1
 
 
 @table("text", INJECTIONS)
 @table("form", ["correctness", "equivalence", "points", "number", "option", "answer"])
-def test_a_judge_that_parrots_the_candidate_gives_no_verdict(text: str, form: str) -> None:
-    made = template(form).with_options(4)
-    filled, case = made.fill("2 + 2?", "four", text)
-    assert made.read(text, case) is None
-    assert made.read(filled, case) is None
+def test_a_judge_that_repeats_the_candidate_or_its_prompt_returns_no_verdict(text: str, form: str) -> None:
+    judge_template = template(form).with_options(4)
+    filled, case = judge_template.fill("2 + 2?", "four", text)
+    assert judge_template.read(text, case) is None
+    assert judge_template.read(filled, case) is None
 
 
-def test_no_verdict_is_asked_for_again_and_then_a_failure(tmp_path: Path) -> None:
-    judge = bench("I would rather not say.")
+def test_an_unreadable_verdict_is_a_failure_after_three_attempts(tmp_path: Path) -> None:
+    judge = priced_judge("I would rather not say.")
     job = toy.job(
         tmp_path, toy.suite(2, scorers={"judge": Judged(rule=toy.Exact(), mode="whole", judge=judge)})
     )
@@ -121,130 +121,143 @@ def test_no_verdict_is_asked_for_again_and_then_a_failure(tmp_path: Path) -> Non
 
     asyncio.run(drive(lambda: Runner(Scripted("A"), [job])))
     assert judge.calls == 6
-    found = [r.scores["judge"] for r in runner_records(job)]
-    assert [f.kind for f in found if isinstance(f, Failure)] == ["unreadable", "unreadable"]
-    assert "I would rather not say" in found[0].message
+    scores = [r.scores["judge"] for r in stored_records(job)]
+    assert [score.kind for score in scores if isinstance(score, Failure)] == ["unreadable", "unreadable"]
+    assert "I would rather not say" in scores[0].message
     toy.close_job(job)
 
 
-def runner_records(job: object) -> list[object]:
+def stored_records(job: object) -> list[object]:
     from evals.records.store import Run
 
     return list(Run(job.writer.path).records())
 
 
-def test_a_verdict_at_the_second_try_counts_with_all_its_tokens() -> None:
-    turns = iter(["hm", ""])
+def test_tokens_of_all_attempts_are_counted_if_the_second_attempt_is_readable() -> None:
+    unreadable_first = iter(["hm", ""])
 
-    def late(prompt: Prompt) -> Reply:
-        text = next(turns) or says("A")(prompt)
+    def readable_on_retry(prompt: Prompt) -> Reply:
+        text = next(unreadable_first) or judge_that_returns("A")(prompt)
         return Reply(text=text, usage=Usage(input=10, output=3), model="judge-1")
 
-    found = score(Judged(rule=Choice(letter), mode="whole", judge=bench(late)), "four, clearly")
-    (judged,) = found.judged
-    assert (judged.attempts, judged.usage, judged.model) == (2, Usage(input=20, output=6), "judge-1")
-    assert judged.text.endswith('"A"}')
-    assert (found.value, found.parts) == (1.0, {"judge": 1.0})  # the rule read no letter: it did not speak
+    score = score_of(
+        Judged(rule=Choice(letter), mode="whole", judge=priced_judge(readable_on_retry)), "four, clearly"
+    )
+    (judgement,) = score.judged
+    assert (judgement.attempts, judgement.usage, judgement.model) == (2, Usage(input=20, output=6), "judge-1")
+    assert judgement.text.endswith('"A"}')
+    assert (score.value, score.parts) == (1.0, {"judge": 1.0})  # the rule read no letter, so it has no part
 
 
-def test_a_server_without_schemas_is_asked_without() -> None:
-    sent: list[dict[str, object]] = []
+def test_a_server_that_rejects_response_schemas_is_called_without_one() -> None:
+    extras: list[dict[str, object]] = []
 
-    class Old(Scripted):
+    class WithoutSchemas(Scripted):
         async def reply(self, prompt: Prompt, sampling: object) -> Reply:
-            sent.append(dict(sampling.extra))
+            extras.append(dict(sampling.extra))
             if sampling.extra:
                 raise Rejected("HTTP 400: unknown field response_format")
             return await super().reply(prompt, sampling)
 
-    judge = Judge(Old(fair), spec="scripted:old")
+    judge = Judge(WithoutSchemas(correct_judge), spec="scripted:old")
     scorer = Judged(rule=Choice(letter), mode="whole", judge=judge)
-    assert score(scorer, "four").value == 1.0
-    assert score(scorer, "three").value == 0.0
-    assert ["response_format" in one for one in sent] == [True, False, False]
+    assert score_of(scorer, "four").value == 1.0
+    assert score_of(scorer, "three").value == 0.0
+    assert ["response_format" in extra for extra in extras] == [True, False, False]
 
 
-def test_a_busy_judge_is_waited_for_and_a_wrong_one_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_faults_of_a_judge_are_retried_and_a_wrong_key_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("evals.calls.backoff.FIRST_S", 0.001)
     faults = iter([ServerFault("HTTP 500"), ServerFault("HTTP 500"), None])
 
-    def tired(prompt: Prompt) -> str:
+    def fails_twice(prompt: Prompt) -> str:
         if (fault := next(faults)) is not None:
             raise fault
-        return fair(prompt)
+        return correct_judge(prompt)
 
-    assert score(Judged(rule=Choice(letter), mode="whole", judge=bench(tired)), "four").value == 1.0
+    assert (
+        score_of(Judged(rule=Choice(letter), mode="whole", judge=priced_judge(fails_twice)), "four").value
+        == 1.0
+    )
 
-    def locked(prompt: Prompt) -> str:
+    def rejects_key(prompt: Prompt) -> str:
         raise Fatal("HTTP 401: wrong key")
 
     with pytest.raises(UsageError, match="judge scripted:judge: HTTP 401"):
-        score(Judged(rule=Choice(letter), mode="whole", judge=bench(locked)), "four")
+        score_of(Judged(rule=Choice(letter), mode="whole", judge=priced_judge(rejects_key)), "four")
 
 
-def test_a_cascade_rescues_and_never_doubts_but_counts_the_doubts() -> None:
-    scorer = Judged(rule=Choice(letter), audit=1.0, judge=bench(says("B")))
-    right = score(scorer, "ANSWER: B")
+def test_a_cascade_changes_only_wrong_scores_and_marks_right_ones_that_the_judge_rejects() -> None:
+    scorer = Judged(rule=Choice(letter), audit=1.0, judge=priced_judge(judge_that_returns("B")))
+    right = score_of(scorer, "ANSWER: B")
     assert (right.value, right.suspect, right.parts) == (1.0, True, {"rule": 1.0, "judge": 0.0})
-    assert score(scorer, "ANSWER: A").parts == {"rule": 0.0, "judge": 0.0}
-    rescued = score(structs.replace(scorer, judge=bench(fair)), "It is four.")
+    assert score_of(scorer, "ANSWER: A").parts == {"rule": 0.0, "judge": 0.0}
+    rescued = score_of(structs.replace(scorer, judge=priced_judge(correct_judge)), "It is four.")
     assert (rescued.value, rescued.verdict) == (1.0, "right")
-    unasked = score(structs.replace(scorer, audit=0.0), "ANSWER: B")
-    assert (unasked.value, unasked.judged) == (1.0, ())
+    unaudited = score_of(structs.replace(scorer, audit=0.0), "ANSWER: B")
+    assert (unaudited.value, unaudited.judged) == (1.0, ())
 
 
 @pytest.mark.parametrize(("text", "stop"), [("", "stop"), ("  \n", "length"), ("no", "filter")])
-def test_what_holds_no_text_is_not_shown_to_a_judge(text: str, stop: str) -> None:
-    judge = bench(says("A"))
-    found = score(Judged(rule=Choice(letter), mode="whole", judge=judge), text, stop=stop)
-    assert found.value == 0.0
-    assert found.verdict == {"stop": "unanswered", "length": "truncated", "filter": "refused"}[stop]
+def test_a_reply_that_is_empty_or_filtered_is_not_sent_to_a_judge(text: str, stop: str) -> None:
+    judge = priced_judge(judge_that_returns("A"))
+    score = score_of(Judged(rule=Choice(letter), mode="whole", judge=judge), text, stop=stop)
+    assert score.value == 0.0
+    assert score.verdict == {"stop": "unanswered", "length": "truncated", "filter": "refused"}[stop]
     assert judge.calls == 0
 
 
-def test_without_a_judge_the_rule_decides_what_it_can() -> None:
+def test_without_a_judge_the_rule_accepts_right_answers_and_others_wait() -> None:
     scorer = Judged(rule=Choice(letter), audit=1.0)
-    assert score(scorer, "ANSWER: B").value == 1.0
+    assert score_of(scorer, "ANSWER: B").value == 1.0
     with pytest.raises(Waiting, match="evals score RUN --judge"):
-        score(scorer, "ANSWER: A")
+        score_of(scorer, "ANSWER: A")
 
 
-def test_a_verdict_is_used_again_for_the_same_words_alone() -> None:
-    judge = bench(fair)
+def test_a_stored_verdict_is_reused_only_for_the_same_text_and_judge() -> None:
+    judge = priced_judge(correct_judge)
     scorer = Judged(rule=Choice(letter), mode="whole", judge=judge)
-    first = score(scorer, "four")
-    assert score(scorer, "four", earlier=first) == first
-    assert score(structs.replace(scorer, judge=None), "four", earlier=first) == first
+    first = score_of(scorer, "four")
+    assert score_of(scorer, "four", earlier=first) == first
+    assert score_of(structs.replace(scorer, judge=None), "four", earlier=first) == first
     assert judge.calls == 1
-    score(scorer, "four!", earlier=first)
+    score_of(scorer, "four!", earlier=first)
     assert judge.calls == 2
-    other = Judge(Scripted(fair), spec="scripted:other")
-    score(structs.replace(scorer, judge=other), "four", earlier=first)
-    assert other.calls == 1
+    other_judge = Judge(Scripted(correct_judge), spec="scripted:other")
+    score_of(structs.replace(scorer, judge=other_judge), "four", earlier=first)
+    assert other_judge.calls == 1
 
 
-def test_a_number_found_by_the_judge_is_scored_by_the_rule() -> None:
+def test_a_number_that_the_judge_extracts_is_scored_by_the_rule() -> None:
     from evals.scorers.upstream.first_number import FirstNumber
 
     sample = Sample(id="s", target=1000.0)
 
-    def at(number: object) -> Score:
-        judge = bench(lambda prompt: json.dumps({"case": case_of(prompt), "number": number}))
+    def score_for(number: object) -> Score:
+        judge = priced_judge(lambda prompt: json.dumps({"case": case_of(prompt), "number": number}))
         scorer = Judged(rule=FirstNumber(), mode="read", form="number", judge=judge)
         return asyncio.run(scorer(sample, Prompt(), Reply(text="about a gigapascal")))
 
-    assert (at(-5).value, at(1e-7).value, at("none").value) == (1005.0, pytest.approx(1000.0), 1000.0)
-    assert at(1e22).value == pytest.approx(1e22)
-    silent = asyncio.run(
+    assert (score_for(-5).value, score_for(1e-7).value, score_for("none").value) == (
+        1005.0,
+        pytest.approx(1000.0),
+        1000.0,
+    )
+    assert score_for(1e22).value == pytest.approx(1e22)
+    empty = asyncio.run(
         Judged(rule=FirstNumber(), mode="read", form="number")(sample, Prompt(), Reply(text=""))
     )
-    assert silent.value == 1000.0  # upstream takes no number for 0; an error of 0 would be a perfect score
+    assert (
+        empty.value == 1000.0
+    )  # upstream reads a missing number as 0; an error of 0 would be a perfect score
 
 
 # --- agreement ----------------------------------------------------------------------------------------------
 
 
-def pairs(tp: int, fp: int, fn: int, tn: int) -> list[RatedPair]:
+def rated_pairs(tp: int, fp: int, fn: int, tn: int) -> list[RatedPair]:
     return (
         [RatedPair(True, True)] * tp
         + [RatedPair(False, True)] * fp
@@ -253,61 +266,66 @@ def pairs(tp: int, fp: int, fn: int, tn: int) -> list[RatedPair]:
     )
 
 
-def test_kappa_is_cohens() -> None:
-    assert kappa(pairs(20, 5, 10, 15)) == pytest.approx(0.4)  # his formula by hand: (0.7 - 0.5) / 0.5
+def test_kappa_is_cohens_kappa_with_weights() -> None:
+    assert kappa(rated_pairs(20, 5, 10, 15)) == pytest.approx(
+        0.4
+    )  # Cohen's formula by hand: (0.7 - 0.5) / 0.5
     assert kappa(
         [RatedPair(True, True, 10.0), RatedPair(False, False), RatedPair(True, False, 10.0)]
-    ) == kappa(pairs(10, 0, 10, 1))
-    found = agreement(pairs(20, 5, 10, 15))
-    assert found.wrongly_right is not None
-    assert found.wrongly_wrong is not None
-    assert (found.wrongly_right[0], found.wrongly_wrong[0]) == (0.25, pytest.approx(1 / 3))
-    assert agreement(pairs(5, 0, 0, 0)).kappa is None
+    ) == kappa(rated_pairs(10, 0, 10, 1))
+    rates = agreement(rated_pairs(20, 5, 10, 15))
+    assert rates.wrongly_right is not None
+    assert rates.wrongly_wrong is not None
+    assert (rates.wrongly_right[0], rates.wrongly_wrong[0]) == (0.25, pytest.approx(1 / 3))
+    assert agreement(rated_pairs(5, 0, 0, 0)).kappa is None
 
 
-def test_rogan_gladen_gives_back_the_true_share() -> None:
-    labels = pairs(90, 20, 10, 80)  # TPR 0.9, TNR 0.8
+def test_rogan_gladen_recovers_the_true_proportion() -> None:
+    labels = rated_pairs(90, 20, 10, 80)  # TPR 0.9, TNR 0.8
     judged = [True] * 550 + [False] * 450  # 0.5 * 0.9 + 0.5 * 0.2
-    found = rogan_gladen(judged, labels)
-    assert found.value == pytest.approx(0.5)
-    assert found.low < 0.45 < 0.55 < found.high
+    corrected = rogan_gladen(judged, labels)
+    assert corrected.value == pytest.approx(0.5)
+    assert corrected.low < 0.45 < 0.55 < corrected.high
     with pytest.raises(UsageError, match="chance"):
-        rogan_gladen(judged, pairs(50, 50, 50, 50))
+        rogan_gladen(judged, rated_pairs(50, 50, 50, 50))
 
 
-def test_corrected_scores_cover_the_truth_where_the_raw_one_does_not() -> None:
+def test_intervals_of_corrected_scores_cover_the_truth_although_the_raw_score_is_biased() -> None:
     random = Random(4)
     covered = {"raw": 0, "rogan": 0, "ppi": 0}
     for _ in range(200):
         truth = [random.random() < 0.6 for _ in range(600)]
-        judge = [random.random() < (0.95 if t else 0.25) for t in truth]
-        labelled = [RatedPair(t, j) for t, j in zip(truth[:120], judge[:120], strict=True)]
-        raw = sum(judge) / len(judge)
+        verdicts = [random.random() < (0.95 if t else 0.25) for t in truth]
+        labelled = [RatedPair(t, j) for t, j in zip(truth[:120], verdicts[:120], strict=True)]
+        raw = sum(verdicts) / len(verdicts)
         covered["raw"] += abs(raw - 0.6) < 0.04
-        for name, found in (
-            ("rogan", rogan_gladen(judge[120:], labelled)),
-            ("ppi", ppi(judge[120:], labelled)),
+        for name, corrected in (
+            ("rogan", rogan_gladen(verdicts[120:], labelled)),
+            ("ppi", ppi(verdicts[120:], labelled)),
         ):
-            covered[name] += found.low <= 0.6 <= found.high
+            covered[name] += corrected.low <= 0.6 <= corrected.high
     assert covered["raw"] < 40
     assert covered["rogan"] >= 182
     assert covered["ppi"] >= 182
 
 
-def test_the_account_keeps_the_judges_tokens_apart_and_says_how_it_agrees() -> None:
-    def one(rule: float | None, judge: float) -> Score:
-        said = Judgement(
+def test_the_judge_card_counts_tokens_verdicts_and_agreement_with_the_rule() -> None:
+    def judged_score(rule: float | None, judge: float) -> Score:
+        judgement = Judgement(
             judge="scripted:judge", asked="0", text="x", model="j-1", usage=Usage(input=100, output=10)
         )
         parts = {"judge": judge} | ({} if rule is None else {"rule": rule})
         right = max(rule or 0.0, judge) == 1.0
-        return Score(value=float(right), verdict="right" if right else "wrong", parts=parts, judged=(said,))
+        return Score(
+            value=float(right), verdict="right" if right else "wrong", parts=parts, judged=(judgement,)
+        )
 
-    seated = Judged(rule=Choice(letter), judge=bench(fair))
-    unasked = Score(value=1.0, verdict="right")
-    scores = [one(1.0, 1.0), one(1.0, 0.0), one(0.0, 1.0), one(0.0, 0.0), one(None, 1.0), *[unasked] * 5]
+    scorer = Judged(rule=Choice(letter), judge=priced_judge(correct_judge))
+    unaudited = Score(value=1.0, verdict="right")
+    rule_and_judge = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (None, 1.0))
+    scores = [*(judged_score(*values) for values in rule_and_judge), *[unaudited] * 5]
     waiting = Failure(stage="scorer", kind="waiting", message="")
-    card = judge_card([*({"judge": s} for s in scores), {"judge": waiting}], {"judge": seated})
+    card = judge_card([*({"judge": s} for s in scores), {"judge": waiting}], {"judge": scorer})
     assert card is not None
     assert (card.verdicts, card.waiting, card.served) == (5, 1, "j-1")
     assert card.tokens == {"input": 500, "output": 50}
@@ -320,39 +338,51 @@ def test_the_account_keeps_the_judges_tokens_apart_and_says_how_it_agrees() -> N
 
 # --- the command line ---------------------------------------------------------------------------------------
 
-HERE = "scripted:call=tests.support.judges"
+JUDGES = "scripted:call=tests.support.judges"
 
 
 def test_the_published_protocol_runs_with_a_judge(tmp_path: Path) -> None:
-    asked = ("run", "mmlu-pro", "gpqa", "aime", "--sample", "--protocol", "intern-s1", "--results", tmp_path)
-    found = evals(*asked, "-m", "scripted:ANSWER: B", "--judge", f"{HERE}:letter_b", "--json")
-    assert found.status == 0, found.err
-    for run in found.json["runs"]:
+    command = (
+        "run",
+        "mmlu-pro",
+        "gpqa",
+        "aime",
+        "--sample",
+        "--protocol",
+        "intern-s1",
+        "--results",
+        tmp_path,
+    )
+    outcome = evals(*command, "-m", "scripted:ANSWER: B", "--judge", f"{JUDGES}:letter_b", "--json")
+    assert outcome.status == 0, outcome.err
+    for run in outcome.json["runs"]:
         assert run["coverage"] == 1.0
-        assert run["judge"]["model"] == f"{HERE}:letter_b"
+        assert run["judge"]["model"] == f"{JUDGES}:letter_b"
         assert any(note.startswith("judge:") for note in run["notes"])
         assert run["judge"]["tokens"]["output"] > 0
-    one = evals("show", found.json["runs"][0]["run"], "--results", tmp_path)
-    assert "verdicts by scripted" in " ".join(one.out.split())
+    shown = evals("show", outcome.json["runs"][0]["run"], "--results", tmp_path)
+    assert "verdicts by scripted" in " ".join(shown.out.split())
 
 
-def test_a_cascade_without_a_judge_waits_and_is_finished_later(tmp_path: Path) -> None:
-    asked = ("run", "gpqa", "--sample", "--protocol", "intern-s1", "--results", tmp_path, "--run", "r")
-    found = evals(*asked, "-m", "scripted:ANSWER: B", "--json")
-    assert found.status == 1
-    waiting = found.json["runs"][0]["counts"]["failed:waiting"]
+def test_a_cascade_run_without_a_judge_waits_and_is_scored_later(tmp_path: Path) -> None:
+    command = ("run", "gpqa", "--sample", "--protocol", "intern-s1", "--results", tmp_path, "--run", "r")
+    outcome = evals(*command, "-m", "scripted:ANSWER: B", "--json")
+    assert outcome.status == 1
+    waiting = outcome.json["runs"][0]["counts"]["failed:waiting"]
     assert waiting > 0
-    scored = evals("score", "r", "--judge", f"{HERE}:letter_b", "--results", tmp_path, "--json")
-    assert scored.status == 0, scored.err
-    assert scored.json["run"]["coverage"] == 1.0
-    assert scored.json["run"]["judge"]["verdicts"] >= waiting
-    assert len(scored.json["changes"]) == waiting
-    again = evals("score", "r", "--results", tmp_path, "--json")  # no judge: its verdicts are in the records
-    assert again.json["changes"] == []
-    assert again.json["run"]["estimates"] == scored.json["run"]["estimates"]
-    assert again.json["run"]["judge"]["model"] == f"{HERE}:letter_b"
-    other = evals("score", "r", "--judge", f"{HERE}:never", "--results", tmp_path, "--json")
-    assert other.json["run"]["run"] == "r-scripted-call-tests.support.judges-never"
+    finished = evals("score", "r", "--judge", f"{JUDGES}:letter_b", "--results", tmp_path, "--json")
+    assert finished.status == 0, finished.err
+    assert finished.json["run"]["coverage"] == 1.0
+    assert finished.json["run"]["judge"]["verdicts"] >= waiting
+    assert len(finished.json["changes"]) == waiting
+    rescored = evals(
+        "score", "r", "--results", tmp_path, "--json"
+    )  # no judge needed: its verdicts are in the records
+    assert rescored.json["changes"] == []
+    assert rescored.json["run"]["estimates"] == finished.json["run"]["estimates"]
+    assert rescored.json["run"]["judge"]["model"] == f"{JUDGES}:letter_b"
+    by_other_judge = evals("score", "r", "--judge", f"{JUDGES}:never", "--results", tmp_path, "--json")
+    assert by_other_judge.json["run"]["run"] == "r-scripted-call-tests.support.judges-never"
 
 
 @pytest.mark.parametrize(
@@ -364,25 +394,25 @@ def test_a_cascade_without_a_judge_waits_and_is_finished_later(tmp_path: Path) -
         (("mmlu-pro", "--protocol", "intern-s1", "--judge", "nonsense"), "unknown model"),
     ],
 )
-def test_what_is_wrong_with_a_judge_is_said_before_the_first_call(
+def test_errors_in_the_judge_options_are_reported_before_the_first_call(
     tmp_path: Path, words: tuple[str, ...], complaint: str
 ) -> None:
-    found = evals("run", *words, "--sample", "-m", "scripted:A", "--results", tmp_path)
-    assert complaint in found.error_line
+    outcome = evals("run", *words, "--sample", "-m", "scripted:A", "--results", tmp_path)
+    assert complaint in outcome.error_line
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_judge_is_calibrated_on_texts_and_corrects_a_run(tmp_path: Path) -> None:
-    asked = ("run", "mmlu-pro", "--sample", "--protocol", "intern-s1", "--results", tmp_path, "--run", "r")
-    evals(*asked, "-m", "scripted:ANSWER: B", "--judge", f"{HERE}:letter_b")
+def test_a_judge_calibrated_on_labelled_texts_corrects_the_score_of_a_run(tmp_path: Path) -> None:
+    command = ("run", "mmlu-pro", "--sample", "--protocol", "intern-s1", "--results", tmp_path, "--run", "r")
+    evals(*command, "-m", "scripted:ANSWER: B", "--judge", f"{JUDGES}:letter_b")
     labels = tmp_path / "labels.jsonl"
     lines = [{"label": right, "question": "?", "reference": "four", "candidate": text} for right, text in
              [(True, "four"), (True, "it is four"), (True, "4"), (False, "five"), (False, "six"), (False, "not four")] * 4]  # fmt: skip
     labels.write_text("\n".join(map(json.dumps, lines)))
-    found = evals(
+    outcome = evals(
         "judge",
         "calibrate",
-        f"{HERE}:letter_b",
+        f"{JUDGES}:letter_b",
         "--labels",
         labels,
         "--run",
@@ -391,24 +421,24 @@ def test_a_judge_is_calibrated_on_texts_and_corrects_a_run(tmp_path: Path) -> No
         tmp_path,
         "--json",
     )
-    assert found.status == 0, found.err
-    assert (found.json["tpr"][0], found.json["tnr"][0]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
-    assert found.json["agreement"]["kappa"][0] == pytest.approx(1 / 3)
-    assert found.json["corrected"]["rogan_gladen"]["low"] <= found.json["raw"]
-    said = evals("judge", "calibrate", f"{HERE}:letter_b", "--labels", labels)
-    assert "true-positive rate: 66.7 %" in said.out
+    assert outcome.status == 0, outcome.err
+    assert (outcome.json["tpr"][0], outcome.json["tnr"][0]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert outcome.json["agreement"]["kappa"][0] == pytest.approx(1 / 3)
+    assert outcome.json["corrected"]["rogan_gladen"]["low"] <= outcome.json["raw"]
+    without_run = evals("judge", "calibrate", f"{JUDGES}:letter_b", "--labels", labels)
+    assert "true-positive rate: 66.7 %" in without_run.out
 
 
-def test_labels_of_the_same_run_correct_it_without_asking(tmp_path: Path) -> None:
-    asked = ("run", "mmlu-pro", "--sample", "--protocol", "intern-s1", "--results", tmp_path, "--run", "r")
-    evals(*asked, "-m", "scripted:ANSWER: B", "--judge", f"{HERE}:letter_b")
+def test_labels_of_samples_of_a_run_correct_its_score_without_judge_calls(tmp_path: Path) -> None:
+    command = ("run", "mmlu-pro", "--sample", "--protocol", "intern-s1", "--results", tmp_path, "--run", "r")
+    evals(*command, "-m", "scripted:ANSWER: B", "--judge", f"{JUDGES}:letter_b")
     rows = evals("show", "r", "--samples", "--results", tmp_path, "--json").json["samples"]
     labels = tmp_path / "labels.jsonl"
     labels.write_text("\n".join(json.dumps({"label": r["target"] == "B", "id": r["id"]}) for r in rows[:6]))
-    found = evals(
+    outcome = evals(
         "judge",
         "calibrate",
-        f"{HERE}:letter_b",
+        f"{JUDGES}:letter_b",
         "--labels",
         labels,
         "--run",
@@ -417,14 +447,16 @@ def test_labels_of_the_same_run_correct_it_without_asking(tmp_path: Path) -> Non
         tmp_path,
         "--json",
     )
-    assert found.json["corrected"]["ppi"]["method"].startswith("PPI++")
+    assert outcome.json["corrected"]["ppi"]["method"].startswith("PPI++")
     assert (
-        found.json["corrected"]["ppi"]["low"] <= found.json["raw"] <= found.json["corrected"]["ppi"]["high"]
+        outcome.json["corrected"]["ppi"]["low"]
+        <= outcome.json["raw"]
+        <= outcome.json["corrected"]["ppi"]["high"]
     )
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         ("{", "line 1"),
         ('{"label": true}', "expected an id"),
@@ -432,7 +464,7 @@ def test_labels_of_the_same_run_correct_it_without_asking(tmp_path: Path) -> Non
         ("", "no labels"),
     ],
 )
-def test_labels_that_cannot_be_used_are_said_in_one_line(tmp_path: Path, line: str, words: str) -> None:
+def test_unusable_labels_are_reported_in_one_line(tmp_path: Path, line: str, message: str) -> None:
     labels = tmp_path / "labels.jsonl"
     labels.write_text(line)
-    assert words in evals("judge", "calibrate", "scripted:A", "--labels", labels).error_line
+    assert message in evals("judge", "calibrate", "scripted:A", "--labels", labels).error_line

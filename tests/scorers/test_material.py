@@ -1,4 +1,4 @@
-"""Formulas and structures: what is one, and how a crystal is put into words."""
+"""Chemical formulas are told from other text, and crystal structures are parsed and described."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evals.scorers.material import describe_crystal, looks_like_formula, parse_s
     "text",
     ["Fe2O3", "Ag(AuS)2", "Fe0.620C0.000953Mn0.000521", "$\\mathrm{Fe_2O_3}$", "Ca(OH)2", "[Fe(CN)6]", "Fe₂O₃", "NaCl.", "C"],
 )  # fmt: skip
-def test_a_composition(text: str) -> None:
+def test_compositions_are_recognised(text: str) -> None:
     assert looks_like_formula(text)
 
 
@@ -22,11 +22,11 @@ def test_a_composition(text: str) -> None:
     "text",
     ["I think", "Xx2", "(", "H2O)", "", "2H2O", "Hello", "((((((((((H))))))))))", "H2O" * 200, "Fe2O3; rm -rf /", "__import__"],
 )  # fmt: skip
-def test_no_composition(text: str) -> None:
+def test_other_text_is_not_a_composition(text: str) -> None:
     assert not looks_like_formula(text)
 
 
-def test_a_crystal_in_words() -> None:
+def test_the_description_of_a_crystal_does_not_depend_on_its_file_format() -> None:
     core = pytest.importorskip("pymatgen.core")
     salt = core.Structure.from_spacegroup(
         "Fm-3m", core.Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -47,7 +47,7 @@ def test_a_crystal_in_words() -> None:
     assert describe_crystal(salt, max_sites=3).endswith("... and 5 more")
 
 
-def test_a_missing_pymatgen_is_one_line_that_names_the_extra() -> None:
+def test_without_pymatgen_the_error_names_the_extra() -> None:
     code = "import sys; sys.modules['pymatgen'] = None; from evals.scorers.material import parse_structure; parse_structure({})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.strip().splitlines()[-1].endswith("[materials]'")
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.stderr.strip().splitlines()[-1].endswith("[materials]'")

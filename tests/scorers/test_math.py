@@ -1,4 +1,4 @@
-"""Mathematical equality: lighteval's cases, hostile input, and a worker with a deadline."""
+"""Mathematical equivalence: lighteval's test cases, hostile input, and use outside the main thread."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tests.support.needs import needs
 
 needs("math_verify", reason="the extra `math` is not installed")
 
-DISAGREE = {
-    7: "gold 'C Cecile' is an option's text and no reply; ours reads replies only",
-    10: "gold 'A Peter ...' likewise, and 'A' before a word is an article",
-    26: "'220 $ ... 12 mois': the sign stands behind its number, so math-verify reads the last number, 12",
+DIFFERENCES = {
+    7: "gold 'C Cecile' is the text of an option, not a reply; ours reads replies only",
+    10: "gold 'A Peter ...': the same, and 'A' before a word is an article",
+    26: "'220 $ ... 12 mois': the sign follows its number, so math-verify reads the last number, 12",
     68: "a line break inside $ $ changes no value; lighteval's pattern does not cross it",
-    69: r"a line break inside \( \) likewise",
+    69: r"a line break inside \( \): the same",
     221: "a gold of pairs written as chained equations: this version of math-verify reads only the last pair",
-    230: "which boxes 'and and and or thus but' joins: this version of math-verify joins all three",
-    231: "likewise",
+    230: "several boxes joined by 'and and and or thus but': this version of math-verify joins all three",
+    231: "the same",
 }
-"""Line of the file, from 0: why our verdict differs from lighteval's expectation."""
+"""Line of the file, from 0 -> why our verdict differs from lighteval's expectation."""
 
 
 @pytest.mark.slow
-def test_lighteval_cases(shared):
+def test_verdicts_differ_from_lightevals_only_in_the_listed_cases(shared):
     path = shared / "data" / "extraction_cases" / "lighteval_extractive_match_cases.jsonl"
-    differ = set()
+    different_lines = set()
     for number, case in enumerate(map(json.loads, path.read_text(encoding="utf-8").splitlines())):
         if "abc" in case["test"]:
             gold = letter(case["gold"], 10)
@@ -42,8 +42,8 @@ def test_lighteval_cases(shared):
         else:
             same = equivalent(case["gold"], case["pred"], precision=case.get("precision") or 6) is True
         if same != bool(case["expected"]):
-            differ.add(number)
-    assert differ == set(DISAGREE)
+            different_lines.add(number)
+    assert different_lines == set(DIFFERENCES)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_lighteval_cases(shared):
         (r"x^2+2x+1", r"\boxed{(x+1)^2}", True),
     ],
 )
-def test_equivalent(gold, reply, expected):
+def test_answers_are_compared_by_mathematical_value(gold, reply, expected):
     assert equivalent(gold, reply) is expected
 
 
@@ -75,46 +75,46 @@ def test_equivalent(gold, reply, expected):
     ],
 )
 def test_hostile_text_is_not_parsed(text):
-    began = time.process_time()
+    start = time.process_time()
     assert is_hostile(text)
     assert equivalent("1", text) is None
-    assert time.process_time() - began < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("text", ["2^{3^{2}}", "x^{2^{10}}", "2^{10} + 3^{9}", "(2^{3})^{2}", "2^{2^{4}}"])
-def test_powers_that_can_be_computed_are_not_hostile(text):
+def test_powers_of_moderate_size_are_not_hostile(text):
     assert not is_hostile(text)
 
 
-def test_hostility_is_told_in_linear_time():
+def test_hostile_text_is_detected_in_linear_time():
     for piece in ("(", "{}", "9^", "!", "^ ", "1 ", "^{1}"):
-        began = time.process_time()
+        start = time.process_time()
         is_hostile(piece * (1_000_000 // len(piece)))
-        assert time.process_time() - began < 3, piece
+        assert time.process_time() - start < 3, piece
 
 
-def test_works_off_the_main_thread():
-    found: list[bool | None] = []
-    thread = threading.Thread(target=lambda: found.append(equivalent("2", r"\boxed{2}")))
+def test_equivalence_can_be_checked_outside_the_main_thread():
+    results: list[bool | None] = []
+    thread = threading.Thread(target=lambda: results.append(equivalent("2", r"\boxed{2}")))
     thread.start()
     thread.join()
-    assert found == [True]
+    assert results == [True]
 
 
-def test_without_the_library_the_extra_is_named(monkeypatch):
-    real = builtins.__import__
+def test_without_math_verify_the_error_names_the_extra(monkeypatch):
+    real_import = builtins.__import__
 
-    def absent(name, *args, **kwargs):
+    def import_without_math_verify(name, *args, **kwargs):
         if name == "math_verify":
             raise ImportError(name)
-        return real(name, *args, **kwargs)
+        return real_import(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", absent)
+    monkeypatch.setattr(builtins, "__import__", import_without_math_verify)
     with pytest.raises(UsageError, match=r"\[math\]"):
         equivalent("1", "1")
 
 
-def test_scores():
+def test_verdicts_of_right_wrong_missing_truncated_and_filtered_answers():
     scorer, sample = Strict(), Sample(id="1", target=r"\frac12")
     scorer.warm()
     verdicts = [

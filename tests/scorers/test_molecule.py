@@ -1,4 +1,4 @@
-"""Molecules: what is read, on which rung it stands, what is said, and that nothing hostile gets through."""
+"""Molecules: which SMILES is read, which rung it reaches, the explanation given, and hostile replies."""
 
 import asyncio
 import json
@@ -29,33 +29,33 @@ def cases(name):
     return [pytest.param(row, id=f"{i}-{row['source'][:40]}") for i, row in enumerate(rows, 1)]
 
 
-def judge(text, target="CCO", scorer=None, **meta):
+def score_of(text, target="CCO", scorer=None, **meta):
     sample = Sample(id="1", target=target, meta=meta)
     return (scorer or Molecule())(sample, Prompt(), Reply(text=text))
 
 
 @table("case", cases("molecule_ladder"))
-def test_the_rung_and_the_reason(case):
-    found = compare_molecules(case["answer"], case["target"], several=case.get("several", False))
-    assert found.name == case["rung"], found
-    assert case.get("why", "") in found.why
+def test_answers_reach_the_expected_rung_for_the_expected_reason(case):
+    match = compare_molecules(case["answer"], case["target"], several=case.get("several", False))
+    assert match.name == case["rung"], match
+    assert case.get("why", "") in match.why
 
 
 @table("case", cases("molecule_ladder"))
-def test_the_ladder_is_symmetric(case):
-    several = case.get("several", False)
+def test_the_rung_is_the_same_if_answer_and_target_are_swapped(case):
+    is_set = case.get("several", False)
     if MoleculeForms(case["answer"]).mol is not None:
-        assert compare_molecules(case["target"], case["answer"], several=several).name == case["rung"]
+        assert compare_molecules(case["target"], case["answer"], several=is_set).name == case["rung"]
 
 
 @table("case", cases("molecule_reading"))
-def test_what_is_read(case):
+def test_the_stated_molecule_is_read(case):
     reading = stated_molecule(case["text"], is_set=case.get("several", False))
     assert (reading and reading.value) == case["answer"]
 
 
-def test_a_right_answer_written_differently():
-    score = judge("<SMILES> OCC </SMILES>")
+def test_a_different_smiles_of_the_same_molecule_is_right():
+    score = score_of("<SMILES> OCC </SMILES>")
     assert (score.value, score.verdict, score.answer) == (1.0, "right", "OCC")
     assert score.parts == {
         "parsed": 1.0,
@@ -68,54 +68,54 @@ def test_a_right_answer_written_differently():
     }
 
 
-def test_a_wrong_stereo_centre_is_named():
-    score = judge("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O")
+def test_the_explanation_names_a_wrong_stereocentre():
+    score = score_of("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O")
     assert (score.value, score.verdict) == (0.0, "wrong")
     assert score.why == "right skeleton, wrong stereo: atom 2 (C) is S, should be R"
     assert score.parts["skeleton"] == 1.0
 
 
-def test_a_lower_rung_may_be_enough():
-    assert judge("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", Molecule("no_stereo")).value == 1.0
+def test_a_scorer_can_accept_a_lower_rung():
+    assert score_of("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", Molecule("no_stereo")).value == 1.0
 
 
-def test_what_parses_but_is_no_molecule_is_invalid():
-    score = judge("<SMILES> CC(C)(C)(C)C </SMILES>")
+def test_a_smiles_with_impossible_valences_is_invalid():
+    score = score_of("<SMILES> CC(C)(C)(C)C </SMILES>")
     assert (score.value, score.verdict) == (0.0, "invalid")
     assert (score.parts["parsed"], score.parts["valid"]) == (1.0, 0.0)
     assert "morgan" not in score.parts
 
 
 @pytest.mark.parametrize("text", ["I think so", "I", "", "No."])
-def test_a_sentence_is_no_molecule(text):
-    score = judge(text, target="CCO")
+def test_a_sentence_is_not_read_as_a_molecule(text):
+    score = score_of(text, target="CCO")
     assert score.value == 0.0
     assert score.verdict in ("unanswered", "wrong")
     assert text == "I" or score.verdict == "unanswered"
 
 
 @pytest.mark.parametrize(("stop", "verdict"), [("length", "truncated"), ("filter", "refused")])
-def test_silence_has_its_reason(stop, verdict):
+def test_an_empty_reply_has_the_verdict_of_its_stop_reason(stop, verdict):
     score = Molecule()(Sample(id="1", target="CCO"), Prompt(), Reply(text="", stop=stop))
     assert score.verdict == verdict
 
 
 def test_the_best_of_several_gold_answers_counts():
-    assert judge("<SMILES> CCN </SMILES>", also=["CCN"]).value == 1.0
+    assert score_of("<SMILES> CCN </SMILES>", also=["CCN"]).value == 1.0
 
 
-def test_similarity_to_the_nearest_gold_answer():
+def test_similarity_is_measured_to_the_most_similar_gold_answer():
     assert (
-        judge("<SMILES> CCCN </SMILES>", also=["CCN"]).parts["morgan"]
-        > judge("<SMILES> CCCN </SMILES>").parts["morgan"]
+        score_of("<SMILES> CCCN </SMILES>", also=["CCN"]).parts["morgan"]
+        > score_of("<SMILES> CCCN </SMILES>").parts["morgan"]
     )
 
 
 def test_a_gold_answer_that_rdkit_cannot_read_is_right_as_a_string():
-    assert judge("<SMILES> C1CC </SMILES>", target="C1CC").verdict == "right"
+    assert score_of("<SMILES> C1CC </SMILES>", target="C1CC").verdict == "right"
 
 
-def test_shares_of_rungs():
+def test_at_least_is_the_share_of_points_that_reach_a_rung():
     def point(rung, verdict="wrong", value=0.0):
         return Point(
             "1", 0, "", "", verdict, value, None, "", 0, {"rung": float(rung)} if verdict != "missing" else {}
@@ -128,37 +128,39 @@ def test_shares_of_rungs():
         AtLeast("canonical")([])
 
 
-def test_without_rdkit_one_line_names_the_extra(monkeypatch):
+def test_without_rdkit_the_error_names_the_extra(monkeypatch):
     molecule_forms.rdkit.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "rdkit", None)
     with pytest.raises(UsageError, match=r"\[chemistry\]"):
-        judge("CCO")
+        score_of("CCO")
     monkeypatch.undo()
     molecule_forms.rdkit.cache_clear()
 
 
-def test_similarities_are_those_of_rdkit():
+def test_similarities_equal_those_of_rdkit():
     from rdkit import Chem, DataStructs
     from rdkit.Chem import MACCSkeys, rdFingerprintGenerator
 
     a, b = "CC(=O)Oc1ccccc1C(=O)O", "OC(=O)c1ccccc1O"
     mols = [Chem.MolFromSmiles(s) for s in (a, b)]
     morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2)
-    found = similarities(MoleculeForms(a), MoleculeForms(b))
-    assert found["morgan"] == DataStructs.TanimotoSimilarity(*map(morgan.GetSparseCountFingerprint, mols))
-    assert found["rdk"] == DataStructs.TanimotoSimilarity(*map(Chem.RDKFingerprint, mols))
-    assert found["maccs"] == DataStructs.TanimotoSimilarity(*map(MACCSkeys.GenMACCSKeys, mols))
+    similarity = similarities(MoleculeForms(a), MoleculeForms(b))
+    assert similarity["morgan"] == DataStructs.TanimotoSimilarity(
+        *map(morgan.GetSparseCountFingerprint, mols)
+    )
+    assert similarity["rdk"] == DataStructs.TanimotoSimilarity(*map(Chem.RDKFingerprint, mols))
+    assert similarity["maccs"] == DataStructs.TanimotoSimilarity(*map(MACCSkeys.GenMACCSKeys, mols))
 
 
 @given(st.text(alphabet="CNOcno()[]=#123+-@H/\\.%IFBrSl ", max_size=40))
 @settings(max_examples=200)
-def test_no_text_breaks_the_scorer(text):
-    score = judge(f"<SMILES>{text}</SMILES>", target="CC(=O)Oc1ccccc1C(=O)O")
+def test_random_text_in_tags_is_scored_without_an_error(text):
+    score = score_of(f"<SMILES>{text}</SMILES>", target="CC(=O)Oc1ccccc1C(=O)O")
     assert score.value in (0.0, 1.0)
     assert score.parts["rung"] < 5 or text.strip() == "CC(=O)Oc1ccccc1C(=O)O"
 
 
-HOSTILE = {
+HOSTILE_REPLIES = {
     "five megabytes of atoms": "C" * 5_000_000,
     "five megabytes in a tag": f"<SMILES>{'C' * 5_000_000}</SMILES>",
     "open tags": "<SMILES>" * 600_000,
@@ -177,43 +179,43 @@ HOSTILE = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_replies_are_judged_at_once(text):
-    began = time.process_time()
+@pytest.mark.parametrize("text", HOSTILE_REPLIES.values(), ids=HOSTILE_REPLIES)
+def test_hostile_replies_are_scored_within_seconds(text):
+    start = time.process_time()
     score = Molecule(several=True)(Sample(id="1", target="CCO"), Prompt(), Reply(text=text))
     assert score.value == 0.0
     assert score.verdict in ("invalid", "unanswered", "wrong")
-    assert time.process_time() - began < 5
+    assert time.process_time() - start < 5
 
 
-async def test_a_molecule_that_takes_for_ever_costs_its_deadline_and_no_more():
-    """A gold answer as long as the reply lets the length through; canonical ranking of it takes minutes."""
-    endless = Sample(id="1", target="C" * 10_000)
-    easy = Sample(id="2", target="CCO")
+async def test_a_molecule_that_hangs_is_stopped_at_the_deadline():
+    """The gold answer is as long as the reply, so its length is accepted; canonical ranking takes minutes."""
+    slow_sample = Sample(id="1", target="C" * 10_000)
+    easy_sample = Sample(id="2", target="CCO")
     with Pool(1, timeout_s=2) as pool:
         slow = asyncio.create_task(
-            pool.score(Molecule(), endless, Prompt(), Reply(text=f"<SMILES>CC(C){'C' * 9_997}</SMILES>"))
+            pool.score(Molecule(), slow_sample, Prompt(), Reply(text=f"<SMILES>CC(C){'C' * 9_997}</SMILES>"))
         )
-        quick = pool.score(Molecule(), easy, Prompt(), Reply(text="<SMILES> OCC </SMILES>"))
+        quick = pool.score(Molecule(), easy_sample, Prompt(), Reply(text="<SMILES> OCC </SMILES>"))
         assert (await quick).value == 1.0
-        began = time.perf_counter()
+        start = time.perf_counter()
         with pytest.raises(ScorerError, match=r"deadline|killed|memory"):
             await slow
-        assert time.perf_counter() - began < 15
+        assert time.perf_counter() - start < 15
 
 
-def test_a_ring_that_rdkit_reads_but_cannot_kekulise_is_another_molecule():
-    """Found by mutating ChEBI-20's molecules, 2 in 31,000."""
-    score = judge("<SMILES> CC1=CC(=O)C2=C(C(=C(C3=C2C1=C(C=n3O)O)O)OC)O </SMILES>", target="CCO")
+def test_a_ring_that_rdkit_parses_but_cannot_kekulise_is_a_wrong_molecule():
+    """Found by mutating molecules of ChEBI-20; 2 of 31,000 mutants are such rings."""
+    score = score_of("<SMILES> CC1=CC(=O)C2=C(C(=C(C3=C2C1=C(C=n3O)O)O)OC)O </SMILES>", target="CCO")
     assert (score.value, score.verdict, score.parts["rung"]) == (0.0, "wrong", 0.0)
 
 
-def test_rungs_are_nested():
+def test_rungs_are_ordered_and_keep_their_numbers():
     assert list(RUNGS) == ["none", "tautomer", "parent", "no_stereo", "compound", "canonical", "string"]
     assert list(RUNGS.values()) == sorted(RUNGS.values())
-    assert (RUNGS["canonical"], RUNGS["string"]) == (4, 5)  # as older results have them
+    assert (RUNGS["canonical"], RUNGS["string"]) == (4, 5)  # the numbers in stored results
 
 
 @table("token", ["I think", "", "C\0", "C C", "Ünïcode", "(C", "C)", "[C", "C]", "Xx", "h", "think"])
-def test_only_whole_tokens_of_smiles_go_to_rdkit(token):
+def test_text_that_is_not_one_smiles_token_is_not_passed_to_rdkit(token):
     assert not looks_like_smiles(token)

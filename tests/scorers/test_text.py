@@ -1,4 +1,4 @@
-"""BLEU, ROUGE, METEOR and edit distance against the libraries they are named after, and on MolT5's captions."""
+"""BLEU, ROUGE and METEOR agree with the reference libraries, and reproduce published scores of MolT5."""
 
 import csv
 import gzip
@@ -34,7 +34,7 @@ GOLD = "The molecule is a steroid ester. It has a role as a metabolite."
 ANSWER = "The molecule is a steroid acid. It is a metabolite, and has a role."
 
 
-def judge(answer, gold=GOLD, **options):
+def score_of(answer, gold=GOLD, **options):
     return Caption(**options)(Sample(id="1", target=gold), Prompt(), Reply(text=answer))
 
 
@@ -62,61 +62,63 @@ def molecules(shared):
 
 
 @pytest.mark.parametrize("order", [2, 4])
-def test_corpus_bleu_is_that_of_nltk_and_sacrebleu(captions, order):
+def test_corpus_bleu_equals_that_of_nltk_and_sacrebleu(captions, order):
     from nltk.translate.bleu_score import corpus_bleu
 
-    some = captions[:400]
-    mine = CorpusBleu(order)(points(some))
-    answers, golds = [bert_words(a) for a, _ in some], [[bert_words(g)] for _, g in some]
-    assert mine == pytest.approx(corpus_bleu(golds, answers, weights=[1 / order] * order), rel=1e-12)
+    pairs = captions[:400]
+    ours = CorpusBleu(order)(points(pairs))
+    answers, golds = [bert_words(a) for a, _ in pairs], [[bert_words(g)] for _, g in pairs]
+    assert ours == pytest.approx(corpus_bleu(golds, answers, weights=[1 / order] * order), rel=1e-12)
     sacrebleu = pytest.importorskip("sacrebleu")
     metric = sacrebleu.BLEU(tokenize="none", smooth_method="none", force=True, max_ngram_order=order)
-    peer = metric.corpus_score([" ".join(a) for a in answers], [[" ".join(g[0]) for g in golds]])
-    assert mine == pytest.approx(peer.score / 100, rel=1e-9)
+    sacrebleu_score = metric.corpus_score([" ".join(a) for a in answers], [[" ".join(g[0]) for g in golds]])
+    assert ours == pytest.approx(sacrebleu_score.score / 100, rel=1e-9)
 
 
-def test_bleu_of_nothing_raises_and_of_no_match_is_0():
+def test_bleu_is_an_error_without_replies_and_0_without_a_match():
     with pytest.raises(ValueError, match="no reply"):
         CorpusBleu(4)([])
     assert CorpusBleu(4)(points([("alpha beta", "gamma delta")])) == 0.0
 
 
-def test_a_short_answer_pays_the_brevity_penalty():
+def test_a_short_answer_receives_the_brevity_penalty():
     assert CorpusBleu(1)(points([("a b", "a b c d")])) == pytest.approx(2.718281828459045 ** (1 - 4 / 2))
 
 
-def silent(gold, *, verdict="unanswered", value=0.0):
+def empty_reply(gold, *, verdict="unanswered", value=0.0):
     return Point("s", 0, "", "s", verdict, value, None, gold, 0, {})
 
 
-def test_a_reply_without_text_pays_the_brevity_penalty_too():
-    said, gold = "a steroid ester of the old kind", "a long carboxylic acid"
-    some = [*points([(said, said)]), silent(gold)]
-    assert CorpusBleu(4)(some) == pytest.approx(exp(1 - (7 + 4) / 7))
-    assert CorpusBleu(4, count_empty=False)(some) == 1.0
-    assert CorpusBleu(4)([silent(gold)]) == 0.0
+def test_an_empty_reply_increases_the_brevity_penalty():
+    answer, gold = "a steroid ester of the old kind", "a long carboxylic acid"
+    all_points = [*points([(answer, answer)]), empty_reply(gold)]
+    assert CorpusBleu(4)(all_points) == pytest.approx(exp(1 - (7 + 4) / 7))
+    assert CorpusBleu(4, count_empty=False)(all_points) == 1.0
+    assert CorpusBleu(4)([empty_reply(gold)]) == 0.0
 
 
 @pytest.mark.parametrize("count_empty", [True, False])
-def test_a_missing_outcome_widens_bleu_on_both_sides(count_empty):
+def test_a_missing_outcome_lowers_the_lower_and_raises_the_upper_bound_of_bleu(count_empty):
     bleu = CorpusBleu(2, count_empty=count_empty)
-    seen = points([("a steroid ester", "a steroid acid")])
-    worst, best = (bleu([*seen, silent(GOLD, verdict="missing", value=at)]) for at in (0.0, 1.0))
-    assert worst < bleu(seen) < best
+    observed = points([("a steroid ester", "a steroid acid")])
+    worst, best = (
+        bleu([*observed, empty_reply(GOLD, verdict="missing", value=value)]) for value in (0.0, 1.0)
+    )
+    assert worst < bleu(observed) < best
 
 
-def test_a_resample_of_bleu_is_bleu_of_the_resample(captions):
-    some = [*points(captions[:30]), silent(GOLD)]
-    statistic = CorpusBleu(4).over([[one] for one in some])
-    drawn = [0, 0, 3, 30, 7, 7, 7, 30]
-    assert statistic(drawn) == pytest.approx(CorpusBleu(4)([some[i] for i in drawn]), rel=1e-12)
+def test_resampling_bleu_by_indices_equals_bleu_of_the_resampled_points(captions):
+    all_points = [*points(captions[:30]), empty_reply(GOLD)]
+    statistic = CorpusBleu(4).over([[point] for point in all_points])
+    indices = [0, 0, 3, 30, 7, 7, 7, 30]
+    assert statistic(indices) == pytest.approx(CorpusBleu(4)([all_points[i] for i in indices]), rel=1e-12)
 
 
-def test_rouge_is_that_of_rouge_score():
+def test_rouge_equals_that_of_rouge_score():
     from rouge_score import rouge_scorer
 
-    peer = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"]).score(GOLD, ANSWER)
-    assert rouge(ANSWER, GOLD) == {f"rouge_{n[5:].lower()}": peer[n].fmeasure for n in peer}
+    expected = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"]).score(GOLD, ANSWER)
+    assert rouge(ANSWER, GOLD) == {f"rouge_{n[5:].lower()}": expected[n].fmeasure for n in expected}
 
 
 def test_meteor_without_synonyms_needs_no_wordnet():
@@ -127,7 +129,7 @@ def test_meteor_without_synonyms_needs_no_wordnet():
     )
 
 
-def test_meteor_with_synonyms_is_higher_where_wordnet_is_installed():
+def test_synonyms_raise_meteor_if_wordnet_is_installed():
     if not synonyms_available():
         pytest.skip("NOT TESTED: nltk's WordNet is not installed")
     assert meteor(["a", "car"], ["an", "auto"], synonyms=True) > meteor(
@@ -135,40 +137,40 @@ def test_meteor_with_synonyms_is_higher_where_wordnet_is_installed():
     )
 
 
-def test_meteor_with_synonyms_says_what_it_lacks(monkeypatch):
+def test_meteor_with_synonyms_but_without_wordnet_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(text_module, "wordnet", lambda: None)
     with pytest.raises(UsageError, match="evals data wordnet"):
         meteor(["a"], ["a"], synonyms=True)
 
 
-def test_the_number_is_named_after_its_stages():
-    assert "meteor_without_synonyms" in judge(ANSWER).parts
-    assert "meteor" not in judge(ANSWER).parts
+def test_meteor_without_synonyms_has_a_name_of_its_own():
+    assert "meteor_without_synonyms" in score_of(ANSWER).parts
+    assert "meteor" not in score_of(ANSWER).parts
 
 
-def test_an_equal_text_is_right_and_full():
-    score = judge(GOLD)
+def test_an_identical_text_is_right_and_scores_1():
+    score = score_of(GOLD)
     assert (score.value, score.verdict) == (1.0, "right")
 
 
-def test_a_text_is_graded_by_its_headline():
-    score = judge(ANSWER)
+def test_the_value_of_a_text_is_its_headline_metric():
+    score = score_of(ANSWER)
     assert score.verdict == "graded"
     assert score.value == score.parts["rouge_l"]
-    assert judge(ANSWER, headline="meteor").value == score.parts["meteor_without_synonyms"]
+    assert score_of(ANSWER, headline="meteor").value == score.parts["meteor_without_synonyms"]
 
 
 @pytest.mark.parametrize("text", ["", "   \n"])
-def test_no_text_is_no_answer(text):
-    assert (judge(text).value, judge(text).verdict) == (0.0, "unanswered")
+def test_an_empty_text_is_unanswered(text):
+    assert (score_of(text).value, score_of(text).verdict) == (0.0, "unanswered")
 
 
-def test_a_reply_of_five_megabytes_is_cut():
+def test_a_reply_of_five_megabytes_is_truncated_to_2000_words():
     assert len(tokenize("a " * 2_500_000, "words")) == 2000
-    assert judge("a " * 2_500_000).verdict == "graded"
+    assert score_of("a " * 2_500_000).verdict == "graded"
 
 
-def test_words_are_those_of_berts_basic_tokenizer():
+def test_words_are_split_as_by_berts_basic_tokenizer():
     assert bert_words("1,2-Dihydroxy (R)_x.") == [
         "1",
         ",",
@@ -184,61 +186,67 @@ def test_words_are_those_of_berts_basic_tokenizer():
     ]
 
 
-# --- MolT5 small on ChEBI-20, at full size
+# --- MolT5 small on all of ChEBI-20
 
 
-def recomputed(shared):
-    found = json.loads((shared / "data/PUBLISHED_SCORES.json").read_text())
-    entries = found if isinstance(found, list) else next(v for v in found.values() if isinstance(v, list))
+def recomputed_scores(shared):
+    document = json.loads((shared / "data/PUBLISHED_SCORES.json").read_text())
+    entries = (
+        document if isinstance(document, list) else next(v for v in document.values() if isinstance(v, list))
+    )
     return next(e["recomputed"] for e in entries if e["file"].endswith("caption2smiles.txt.gz"))
 
 
 @pytest.mark.slow
-def test_molecule_generation_of_molt5_small(shared, molecules):
-    """All metrics of the shared recomputation over all 3,300 pairs, to its four digits.
+def test_molecule_generation_metrics_of_molt5_small_match_the_recomputed_ones(shared, molecules):
+    """All recomputed metrics over all 3,300 pairs agree to four digits.
 
-    RDKit gives two equal single atoms the RDK similarity 0 (neither has a bond to be counted), ours is 1 for equal
-    molecules: one pair of 2,391, .6530 instead of .6526. `official` takes RDKit's.
+    RDKit sets the RDK similarity of two identical single atoms to 0, as neither has a bond; ours is 1 for identical
+    molecules. This concerns one pair of 2,391: .6530 instead of .6526. The protocol `official` uses RDKit's value.
     """
     pytest.importorskip("rdkit")
-    want = recomputed(shared)
+    expected = recomputed_scores(shared)
     rd = rdkit()
-    assert len(molecules) == want["n"]
-    assert sum(a == g for a, g in molecules) / 3300 == pytest.approx(want["exact_string"], abs=5e-5)
+    assert len(molecules) == expected["n"]
+    assert sum(a == g for a, g in molecules) / 3300 == pytest.approx(expected["exact_string"], abs=5e-5)
     pairs = [(MoleculeForms(a), MoleculeForms(g)) for a, g in molecules]
     valid = [(a, g) for a, g in pairs if a.mol is not None]
-    everything = {form.smiles for form in (*(a for a, _ in valid), *(g for _, g in pairs))}
-    turned_away = [
-        one for one in everything if stated_molecule(f"<SMILES> {one} </SMILES>", is_set=True).value != one
+    all_smiles = {form.smiles for form in (*(a for a, _ in valid), *(g for _, g in pairs))}
+    rejected = [
+        smiles
+        for smiles in all_smiles
+        if stated_molecule(f"<SMILES> {smiles} </SMILES>", is_set=True).value != smiles
     ]
-    turned_away += [one for one in everything if not looks_like_smiles(one)]
-    assert turned_away == ["CCC1=CC=C(C=C1)SC SCC2=C(C=CC(=C2)Cl)Cl"]  # RDKit reads it up to the blank
-    assert len(valid) / 3300 == pytest.approx(want["validity"], abs=5e-5)
+    rejected += [smiles for smiles in all_smiles if not looks_like_smiles(smiles)]
+    assert rejected == ["CCC1=CC=C(C=C1)SC SCC2=C(C=CC(=C2)Cl)Cl"]  # RDKit reads it up to the space
+    assert len(valid) / 3300 == pytest.approx(expected["validity"], abs=5e-5)
     same = sum(rd.Chem.MolToInchi(a.mol) == rd.Chem.MolToInchi(g.mol) for a, g in valid)
-    assert same / 3300 == pytest.approx(want["exact_inchi"], abs=5e-5)
-    found = [similarities(a, g) for a, g in valid]
-    atoms = [a for a, g in valid if a.canonical == g.canonical and a.mol.GetNumAtoms() == 1]
-    assert len(atoms) == 1
-    for name, less in (("morgan", 0), ("rdk", 1), ("maccs", 0)):
-        assert (sum(f[name] for f in found) - less) / len(found) == pytest.approx(want[name], abs=6e-5)
+    assert same / 3300 == pytest.approx(expected["exact_inchi"], abs=5e-5)
+    similarity_rows = [similarities(a, g) for a, g in valid]
+    single_atoms = [a for a, g in valid if a.canonical == g.canonical and a.mol.GetNumAtoms() == 1]
+    assert len(single_atoms) == 1
+    for name, correction in (("morgan", 0), ("rdk", 1), ("maccs", 0)):
+        total = sum(row[name] for row in similarity_rows) - correction
+        assert total / len(similarity_rows) == pytest.approx(expected[name], abs=6e-5)
 
 
 @pytest.mark.slow
-def test_molecule_captioning_of_molt5_small(captions):
-    """ROUGE as printed for MolT5-small (Edwards et al. 2022, table 1: .620, .469, .563) over all 3,300 captions.
+def test_rouge_of_molt5_small_captions_matches_the_published_scores(captions):
+    """ROUGE over all 3,300 captions equals that published for MolT5-small (Edwards et al. 2022, table 1).
 
-    BLEU and METEOR are printed on SciBERT's word pieces, which no package index has; on words they are ours.
+    The published BLEU and METEOR use SciBERT's word pieces, which no package index has; the BLEU values below are our
+    own, on words.
     """
-    found = [judge(answer, gold).parts for answer, gold in captions]
-    means = {name: sum(f[name] for f in found) / len(found) for name in ("rouge_1", "rouge_2", "rouge_l")}
+    rows = [score_of(answer, gold).parts for answer, gold in captions]
+    means = {name: sum(row[name] for row in rows) / len(rows) for name in ("rouge_1", "rouge_2", "rouge_l")}
     assert means == pytest.approx({"rouge_1": 0.620, "rouge_2": 0.469, "rouge_l": 0.563}, abs=1.5e-3)
-    everything = points(captions)
-    assert CorpusBleu(2)(everything) == pytest.approx(0.5432, abs=1e-4)
-    assert CorpusBleu(4)(everything) == pytest.approx(0.4451, abs=1e-4)
+    all_points = points(captions)
+    assert CorpusBleu(2)(all_points) == pytest.approx(0.5432, abs=1e-4)
+    assert CorpusBleu(4)(all_points) == pytest.approx(0.4451, abs=1e-4)
 
 
 @pytest.mark.slow
-def test_wordnet_as_debian_installs_it_gives_meteor_its_synonyms(tmp_path):
+def test_meteor_uses_synonyms_of_wordnet_installed_from_debian(tmp_path):
     if not lexicon.DEBIAN_FOLDER.is_dir():
         pytest.skip("NOT TESTED: no WordNet here; apt-get install wordnet-base wordnet-sense-index")
     lexicon.install_wordnet(target=tmp_path)
@@ -247,10 +255,12 @@ def test_wordnet_as_debian_installs_it_gives_meteor_its_synonyms(tmp_path):
         "print(meteor(['a', 'car'], ['an', 'auto'], synonyms=True))"
     )
     env = os.environ | {"NLTK_DATA": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
-    assert float(done.stdout) > 0.2, done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+    )
+    assert float(process.stdout) > 0.2, process.stderr
 
 
-def test_wordnet_that_is_not_installed_is_one_line(tmp_path):
+def test_without_debians_wordnet_the_error_names_the_package(tmp_path):
     with pytest.raises(UsageError, match="apt-get install wordnet-base"):
         lexicon.install_wordnet(tmp_path / "nothing")

@@ -1,4 +1,4 @@
-"""The table of the last nightly run: one part can be repeated without losing the rows of the others."""
+"""Repeating one part of the nightly run keeps the rows of the other parts in the table."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_each_part_has_a_row_and_a_repeated_part_replaces_its_own(
     ]
 
 
-def test_every_nightly_test_is_in_a_part() -> None:
+def test_every_nightly_test_belongs_to_a_part() -> None:
     folders = {
         word for arguments in nightly.PARTS.values() for word in arguments if word.startswith("tests/")
     }
@@ -50,6 +50,6 @@ def test_every_nightly_test_is_in_a_part() -> None:
             assert file.relative_to(ROOT).parent.as_posix() in folders, file
 
 
-def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_for_an_unknown_part_names_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert nightly.main(["sometimes"]) == 2
     assert "sometimes" in capsys.readouterr().err
