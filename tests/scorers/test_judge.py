@@ -386,7 +386,7 @@ def test_a_cascade_run_without_a_judge_waits_and_is_scored_later(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("arguments", "message"),
     [
         (("mmlu-pro", "--protocol", "intern-s1"), "add --judge MODEL"),
         (("mmlu-pro", "--judge", "scripted:A"), "uses no judge"),
@@ -395,10 +395,10 @@ def test_a_cascade_run_without_a_judge_waits_and_is_scored_later(tmp_path: Path)
     ],
 )
 def test_errors_in_the_judge_options_are_reported_before_the_first_call(
-    tmp_path: Path, words: tuple[str, ...], complaint: str
+    tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    outcome = evals("run", *words, "--sample", "-m", "scripted:A", "--results", tmp_path)
-    assert complaint in outcome.error_line
+    outcome = evals("run", *arguments, "--sample", "-m", "scripted:A", "--results", tmp_path)
+    assert message in outcome.error_line
     assert list(tmp_path.iterdir()) == []
 
 
