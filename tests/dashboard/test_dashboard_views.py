@@ -116,7 +116,7 @@ def test_a_mean_over_one_suite_twice_is_refused(shown: Opener) -> None:
     columns = [name for name, _ in app.dataframe[0].value if name.startswith("mmlu")]
     assert len(columns) == 2  # two versions of the rules
     app.multiselect(key="mean").set_value(columns).run()
-    assert "several protocols" in said(app)
+    assert "selected several times" in said(app)
 
 
 def test_claims_stand_under_a_heading_of_their_own(shown: Opener) -> None:
