@@ -1,4 +1,4 @@
-"""One timer for many calls: who is late, who is not, and who was cancelled by somebody else."""
+"""One timer for many calls: only calls that take too long time out, and other cancellations are kept."""
 
 from __future__ import annotations
 
@@ -18,35 +18,36 @@ async def call(deadline: Deadline, seconds: float) -> str:
     return "done"
 
 
-async def test_those_who_are_late_are_told_and_no_others() -> None:
+async def test_only_calls_that_take_too_long_time_out() -> None:
     deadline = Deadline(0.1)
     began = asyncio.get_running_loop().time()
-    found = await asyncio.gather(*(call(deadline, wanted) for wanted in (0.0, 9.0, 0.05, 9.0)))
-    assert found == ["done", "late", "done", "late"]
+    results = await asyncio.gather(*(call(deadline, seconds) for seconds in (0.0, 9.0, 0.05, 9.0)))
+    assert results == ["done", "late", "done", "late"]
     assert 0.09 < asyncio.get_running_loop().time() - began < 0.5
 
 
-async def test_each_has_its_own_time() -> None:
+async def test_each_call_s_time_starts_when_it_enters() -> None:
     deadline = Deadline(0.2)
     first = asyncio.create_task(call(deadline, 9.0))
     await asyncio.sleep(0.12)
-    second = asyncio.create_task(call(deadline, 0.15))  # behind the first one's end, before its own
+    # the second call ends after the deadline of the first and before its own
+    second = asyncio.create_task(call(deadline, 0.15))
     third = asyncio.create_task(call(deadline, 9.0))
     assert await asyncio.gather(first, second, third) == ["late", "done", "late"]
 
 
-async def test_a_task_may_use_it_again_and_again() -> None:
+async def test_a_task_can_enter_a_deadline_repeatedly() -> None:
     deadline = Deadline(0.05)
 
     async def work() -> list[str]:
-        return [await call(deadline, wanted) for wanted in (0.0, 9.0, 0.0, 9.0)]
+        return [await call(deadline, seconds) for seconds in (0.0, 9.0, 0.0, 9.0)]
 
     task = asyncio.create_task(work())
     assert await task == ["done", "late", "done", "late"]
     assert task.cancelling() == 0
 
 
-async def test_what_somebody_else_cancels_is_no_timeout() -> None:
+async def test_a_cancellation_from_elsewhere_is_not_a_timeout() -> None:
     deadline = Deadline(9.0)
     task = asyncio.create_task(call(deadline, 9.0))
     await asyncio.sleep(0)
@@ -55,7 +56,7 @@ async def test_what_somebody_else_cancels_is_no_timeout() -> None:
         await task
 
 
-async def test_cancelled_by_both_it_is_cancelled() -> None:
+async def test_a_call_cancelled_by_both_the_deadline_and_others_is_cancelled() -> None:
     deadline = Deadline(9.0)
     task = asyncio.create_task(call(deadline, 9.0))
     await asyncio.sleep(0)
@@ -66,7 +67,7 @@ async def test_cancelled_by_both_it_is_cancelled() -> None:
         await task
 
 
-async def test_a_reply_that_comes_in_spite_of_it_is_kept() -> None:
+async def test_a_reply_returned_in_spite_of_the_cancellation_is_kept() -> None:
     deadline = Deadline(0.02)
 
     async def stubborn() -> str:
@@ -82,7 +83,7 @@ async def test_a_reply_that_comes_in_spite_of_it_is_kept() -> None:
     assert task.cancelling() == 0
 
 
-async def test_inside_a_timeout_of_asyncio() -> None:
+async def test_a_deadline_works_inside_a_timeout_of_asyncio() -> None:
     deadline = Deadline(9.0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):

@@ -1,4 +1,4 @@
-"""More calls at once than a process may have open files: the limit is raised if it can be, else fewer calls are made."""
+"""More concurrent calls than a process may have open files: the limit is raised if possible, otherwise fewer calls are made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 from tests.support.faults import Answer, FaultyServer, completion
 
 
-def rows(path: Path, count: int) -> Path:
+def write_rows(path: Path, count: int) -> Path:
+    """Write rows of MMLU-Pro to a file; return its path."""
     row = {
         "options": ["a", "b"],
         "answer": "A",
@@ -30,16 +31,18 @@ def rows(path: Path, count: int) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", ["-Sn 128", "-n 128"])
-def test_a_run_outlives_the_limit_on_open_files(here: Path, limit: str) -> None:
-    def slowly(call: object) -> Answer:
+def test_a_run_with_more_calls_than_allowed_open_files_is_complete(here: Path, limit: str) -> None:
+    def answer_slowly(call: object) -> Answer:
         time.sleep(0.3)
         return completion("ANSWER: A")
 
-    with FaultyServer(slowly) as server:
-        words = ["run", "mmlu-pro", "--data", str(rows(here / "rows.jsonl", 400)), "-m", server.model]
+    with FaultyServer(answer_slowly) as server:
+        words = ["run", "mmlu-pro", "--data", str(write_rows(here / "rows.jsonl", 400)), "-m", server.model]
         command = [sys.executable, "-c", "from evals.cli import main; main()", *words]
-        more = ["--concurrency", "200", "--quiet", "--json", "--max-tokens", "9"]
-        text = f"ulimit {limit}; exec {shlex.join([*command, *more])}"
-        done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["runs"][0]["counts"] == {"right": 400}
+        options = ["--concurrency", "200", "--quiet", "--json", "--max-tokens", "9"]
+        script = f"ulimit {limit}; exec {shlex.join([*command, *options])}"
+        completed = subprocess.run(
+            ["bash", "-c", script], capture_output=True, text=True, timeout=300, check=False
+        )
+    assert completed.returncode == 0, completed.stderr
+    assert json.loads(completed.stdout)["runs"][0]["counts"] == {"right": 400}

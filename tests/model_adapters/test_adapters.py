@@ -1,6 +1,6 @@
-"""One table of answers, every adapter that speaks HTTP: the same reply, or the same error, from all of them.
+"""Responses in OpenAI's protocol become the same replies and errors with `openai:` and `server:`.
 
-The server is real and on loopback; what it sends is below, byte for byte where that matters.
+A real server on loopback sends the responses below.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ Maker = Callable[..., Awaitable[Model]]
 ADAPTERS = ("openai", "server")
 
 
-@pytest.fixture(params=ADAPTERS)  # what vendors do not take and call otherwise: test_hosted.py
+@pytest.fixture(params=ADAPTERS)  # other vendors' protocols: test_hosted.py
 async def make(
     request: pytest.FixtureRequest, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Maker]:
-    """Makes a model of each adapter in turn, as the command line names it."""
+    """Yield a function that returns a model of each adapter in turn on the test server."""
     models: list[Model] = []
 
-    async def of(base: str | None = None, *, name: str = "some/model") -> Model:
+    async def make_model(base: str | None = None, *, name: str = "some/model") -> Model:
         url = base or server.base
         if request.param == "openai":
             monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -58,7 +58,7 @@ async def make(
             models.append(load.model(f"server:{url}#{name}"))
         return models[-1]
 
-    yield of
+    yield make_model
     for model in models:
         await model.close()
 
@@ -139,13 +139,13 @@ REPLIES: dict[str, tuple[Any, Reply]] = {
 
 
 @table("case", REPLIES)
-async def test_a_reply(make: Maker, server: Server, case: str) -> None:
+async def test_a_completion_becomes_a_reply(make: Maker, server: Server, case: str) -> None:
     body, expected = REPLIES[case]
     server.answer = Answer(body)
-    found = await (await make()).reply(PROMPT, Sampling())
-    assert found.seconds > 0
-    assert found.model == "served"
-    assert (found.text, found.reasoning, found.stop, found.usage) == (
+    reply = await (await make()).reply(PROMPT, Sampling())
+    assert reply.seconds > 0
+    assert reply.model == "served"
+    assert (reply.text, reply.reasoning, reply.stop, reply.usage) == (
         expected.text,
         expected.reasoning,
         expected.stop,
@@ -156,18 +156,18 @@ async def test_a_reply(make: Maker, server: Server, case: str) -> None:
 @pytest.mark.parametrize(
     ("thinking", "finish", "text", "reasoning"),
     [
-        (False, "stop", "4", None),  # the whole answer, which a parser took for reasoning
-        (False, "length", "", "4"),  # who knows what was cut
+        (False, "stop", "4", None),  # the whole answer, which the server's parser took for reasoning
+        (False, "length", "", "4"),  # it may have been truncated while reasoning
         (None, "stop", "", "4"),
         (True, "stop", "", "4"),
     ],
 )
-async def test_an_answer_that_a_reasoning_parser_put_aside_is_one_where_thinking_is_off(
+async def test_reasoning_without_an_answer_is_the_answer_if_thinking_is_off_and_the_reply_is_complete(
     make: Maker, server: Server, thinking: bool | None, finish: str, text: str, reasoning: str | None
 ) -> None:
     server.answer = Answer(completion(None, finish=finish, reasoning="4"))
-    found = await (await make()).reply(PROMPT, Sampling(thinking=thinking))
-    assert (found.text, found.reasoning, found.stop) == (text, reasoning, finish)
+    reply = await (await make()).reply(PROMPT, Sampling(thinking=thinking))
+    assert (reply.text, reply.reasoning, reply.stop) == (text, reasoning, finish)
 
 
 def fault(message: str) -> dict[str, Any]:
@@ -230,17 +230,17 @@ ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
 
 
 @table("case", ERRORS)
-async def test_an_error(make: Maker, server: Server, case: str) -> None:
-    answer, kind, said = ERRORS[case]
+async def test_a_fault_becomes_an_error(make: Maker, server: Server, case: str) -> None:
+    answer, kind, message = ERRORS[case]
     server.answer = answer
     model = await make()
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         await model.reply(PROMPT, Sampling())
     assert type(caught.value) is kind
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
     server.answer = Answer(completion())
-    assert (await model.reply(PROMPT, Sampling())).text == "4"  # the next call is none the worse
+    assert (await model.reply(PROMPT, Sampling())).text == "4"  # the fault does not affect the next call
 
 
 @table("status", [429, 503])
@@ -255,7 +255,7 @@ async def test_an_error(make: Maker, server: Server, case: str) -> None:
         ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0),
     ],
 )
-async def test_retry_after(
+async def test_the_wait_in_retry_after_is_read(
     make: Maker, server: Server, status: int, header: str | None, seconds: float | None
 ) -> None:
     server.answer = Answer(fault("slow"), status, {"Retry-After": header} if header else {})
@@ -264,7 +264,7 @@ async def test_retry_after(
     assert caught.value.retry_after_s == seconds
 
 
-async def test_a_server_that_is_not_there_is_unreachable(make: Maker) -> None:
+async def test_a_port_without_a_server_is_unreachable(make: Maker) -> None:
     with pytest.raises(
         Disconnected, match=r"cannot reach http://127\.0\.0\.1:9/v1/chat/completions"
     ) as caught:
@@ -272,16 +272,16 @@ async def test_a_server_that_is_not_there_is_unreachable(make: Maker) -> None:
     assert caught.value.unreachable
 
 
-async def test_a_host_that_is_not_there_is_unreachable(make: Maker) -> None:
+async def test_a_host_that_does_not_exist_is_unreachable(make: Maker) -> None:
     with pytest.raises(Disconnected) as caught:
         await (await make("http://no-such-host.invalid/v1")).reply(PROMPT, Sampling())
     assert caught.value.unreachable
 
 
-# --- what is sent -------------------------------------------------------------------------------------------
+# --- requests -----------------------------------------------------------------------------------------------
 
 
-async def test_the_request_holds_what_was_set_and_nothing_else(make: Maker, server: Server) -> None:
+async def test_the_request_contains_only_fields_that_were_set(make: Maker, server: Server) -> None:
     server.answer = Answer(completion())
     model = await make()
     await model.reply(PROMPT, Sampling())
@@ -335,10 +335,12 @@ async def test_a_conversation_is_sent_turn_by_turn(make: Maker, server: Server) 
     ]
 
 
-async def test_what_cannot_be_sent_is_no_call(make: Maker, server: Server) -> None:
-    picture = Prompt(messages=(Message("user", (Text("See"), Media("time_series", "audio/wav", "ab"))),))
+async def test_unsupported_media_are_refused_without_a_call(make: Maker, server: Server) -> None:
+    time_series_prompt = Prompt(
+        messages=(Message("user", (Text("See"), Media("time_series", "audio/wav", "ab"))),)
+    )
     with pytest.raises(ModelError):
-        await (await make()).reply(picture, Sampling())
+        await (await make()).reply(time_series_prompt, Sampling())
     assert server.calls == []
 
 
@@ -353,7 +355,7 @@ LEAKY = {
 
 
 @pytest.mark.parametrize("case", LEAKY)
-async def test_the_key_is_in_no_message(make: Maker, server: Server, case: str) -> None:
+async def test_no_message_contains_the_key(make: Maker, server: Server, case: str) -> None:
     server.answer = LEAKY[case]
     with pytest.raises(ModelError) as caught:
         await (await make()).reply(PROMPT, Sampling())
@@ -367,7 +369,7 @@ async def test_the_key_is_in_no_message(make: Maker, server: Server, case: str) 
     [Answer(b"", 500), Answer(HTML), Answer({}, cut=0), Answer(b"", 404)],
     ids=["500", "HTML", "cut", "404"],
 )
-async def test_user_and_password_of_a_url_are_in_no_message(
+async def test_no_message_contains_the_user_and_password_of_a_url(
     server: Server, answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("EVALS_SERVER_KEY", raising=False)
@@ -378,11 +380,11 @@ async def test_user_and_password_of_a_url_are_in_no_message(
     assert "geheim" not in str(caught.value)
     assert "anna" not in str(caught.value)
     assert "geheim" not in model.name
-    assert server.calls[0][1]["Authorization"].startswith("Basic ")  # but they are used
+    assert server.calls[0][1]["Authorization"].startswith("Basic ")  # the server does get them
     await model.close()
 
 
-async def test_user_and_password_of_an_unreachable_url_are_in_no_message() -> None:
+async def test_no_message_contains_the_user_and_password_of_an_unreachable_url() -> None:
     model = load.model("server:http://anna:geheim@127.0.0.1:9/v1#m")
     with pytest.raises(Disconnected) as caught:
         await model.reply(PROMPT, Sampling())
@@ -390,7 +392,7 @@ async def test_user_and_password_of_an_unreachable_url_are_in_no_message() -> No
     await model.close()
 
 
-async def test_the_vendors_key_never_goes_to_another_server(
+async def test_openai_s_key_is_not_sent_to_other_servers(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -402,23 +404,23 @@ async def test_the_vendors_key_never_goes_to_another_server(
     await model.close()
 
 
-# --- making a model -----------------------------------------------------------------------------------------
+# --- names of models ----------------------------------------------------------------------------------------
 
 
-def test_without_a_key_its_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UsageError, match=r"openai:gpt-4\.1 needs a key: set OPENAI_API_KEY"):
         load.model("openai:gpt-4.1")
 
 
 @pytest.mark.parametrize("rest", ["localhost:8000/v1#m", "ftp://host/v1#m", "http:///v1#m", "#m"])
-def test_an_address_that_is_none_is_refused(rest: str) -> None:
+def test_an_invalid_address_is_refused(rest: str) -> None:
     with pytest.raises(UsageError, match="write server:http://HOST:PORT/v1#NAME"):
         load.model(f"server:{rest}")
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ("opnai:x", "did you mean openai"),
         ("smollm", "did you mean smollm2"),
@@ -426,19 +428,21 @@ def test_an_address_that_is_none_is_refused(rest: str) -> None:
         ("server", "model 'server' has no name"),
     ],
 )
-def test_a_model_that_is_not_known_suggests_one(spec: str, said: str) -> None:
+def test_an_unknown_or_missing_name_is_refused_with_a_hint(spec: str, message: str) -> None:
     with pytest.raises((UnknownName, UsageError)) as caught:
         load.model(spec)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [(["a", "b"], "serves a, b: add #NAME"), ([], "serves nothing: add #NAME")],
 )
-async def test_a_server_of_several_models_wants_a_name(server: Server, names: list[str], said: str) -> None:
+async def test_a_server_of_several_models_or_none_needs_a_name(
+    server: Server, names: list[str], message: str
+) -> None:
     server.answer = Answer({"data": [{"id": name} for name in names]})
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         await asyncio.to_thread(load.model, f"server:{server.base}")
 
 
@@ -451,16 +455,16 @@ async def test_a_server_of_one_model_needs_no_name(server: Server) -> None:
 @pytest.mark.parametrize(
     "answer", [Answer(HTML), Answer(b"", 500), Answer({"data": 1})], ids=["HTML", "500", "odd"]
 )
-async def test_a_server_that_does_not_say_what_it_serves_wants_a_name(server: Server, answer: Answer) -> None:
+async def test_a_server_that_cannot_list_its_models_needs_a_name(server: Server, answer: Answer) -> None:
     server.answer = answer
     with pytest.raises(UsageError, match=r"cannot list the models of .*/v1/models .*; add #NAME"):
         await asyncio.to_thread(load.model, f"server:{server.base.replace('://', '://anna:geheim@')}")
 
 
-def test_half_an_emoji_at_the_end_of_a_cut_reply_is_no_fault() -> None:
-    # servers that cut between two UTF-16 halves send a lone surrogate escape, which is no Unicode text
+def test_a_lone_surrogate_at_the_end_of_a_truncated_reply_is_not_a_fault() -> None:
+    # servers that truncate between the two halves of a UTF-16 pair send the escape of a lone surrogate
     from evals.model_adapters.openai import parse
 
     raw = b'{"choices":[{"message":{"content":"fine \\ud83d"},"finish_reason":"length"}]}'
-    found = parse(raw, seconds=0.0, display_url="here")
-    assert (found.text, found.stop) == ("fine \ufffd", "length")
+    reply = parse(raw, seconds=0.0, display_url="here")
+    assert (reply.text, reply.stop) == ("fine \ufffd", "length")

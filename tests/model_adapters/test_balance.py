@@ -1,4 +1,4 @@
-"""The choice of the least loaded server agrees with a look at each of them, whatever happens to them."""
+"""`Balance` chooses the same server as a search through all of them, after any sequence of changes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ class Server:
         return self.calls / self.capacity
 
 
-def change(server: Server, chance: random.Random) -> None:
-    match chance.randrange(10):
+def change(server: Server, rng: random.Random) -> None:
+    """Change the state of a server at random."""
+    match rng.randrange(10):
         case 0:
             server.usable = not server.usable
         case 1:
-            server.capacity = chance.randint(1, 8)
+            server.capacity = rng.randint(1, 8)
         case 2:
-            server.max_capacity = chance.randint(8, 16)
+            server.max_capacity = rng.randint(8, 16)
         case 3 | 4 | 5:
             server.calls = max(0, server.calls - 1)
         case _:
@@ -33,15 +34,15 @@ def change(server: Server, chance: random.Random) -> None:
 
 
 @table("seed", range(20))
-def test_it_agrees_with_a_look_at_each(seed: int) -> None:
-    chance = random.Random(seed)
-    balance, servers = Balance[Server](), [Server(place) for place in range(chance.randint(1, 12))]
+def test_the_least_loaded_server_is_that_of_a_search_through_all(seed: int) -> None:
+    rng = random.Random(seed)
+    balance, servers = Balance[Server](), [Server(place) for place in range(rng.randint(1, 12))]
     assert balance.least_loaded() is None
     for server in servers:
         balance.update(server)
     for _ in range(2000):
-        changed = chance.choice(servers)
-        change(changed, chance)
+        changed = rng.choice(servers)
+        change(changed, rng)
         balance.update(changed)
         usable = [server for server in servers if server.usable]
         expected = min(usable, key=lambda server: (server.load, server.place), default=None)

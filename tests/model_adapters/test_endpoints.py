@@ -1,4 +1,4 @@
-"""Several servers of one model: they share the work, and one that is lost, slow or refuses costs no sample."""
+"""Several servers of one model share the calls, and no sample is lost if one of them is lost, slow or rejects calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiohttp import web
 
 from evals import load
 from evals.errors import Disconnected, Fatal, RateLimit, ServerFault, UsageError
-from evals.model_adapters import server
+from evals.model_adapters import server as server_adapter
 from evals.model_adapters.common.addresses import Addresses, split_urls
 from evals.model_adapters.common.endpoints import Endpoints
 from evals.records.store import Run
@@ -24,15 +24,15 @@ from tests.support import toy
 from tests.support.command import evals
 
 
-class Simulated:
-    """A server in this process with `slots` places, each of which takes `seconds` a call."""
+class SimulatedServer:
+    """A server in this process that answers up to `slots` calls at the same time, each in `seconds`."""
 
     accepts = frozenset({"image"})
 
     def __init__(self, seconds: float = 0.005, *, slots: int = 16) -> None:
         self.seconds, self._slots = seconds, asyncio.Semaphore(slots)
         self.fault: Exception | None = None
-        self.asked = 0
+        self.calls = 0
         self.notes: list[str] = []
         self.headers: dict[str, str] = {}
         self.closed = False
@@ -41,7 +41,7 @@ class Simulated:
         self.headers |= headers
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        self.asked += 1
+        self.calls += 1
         async with self._slots:
             await asyncio.sleep(self.seconds)
             if self.fault is not None:
@@ -55,8 +55,8 @@ class Simulated:
         self.closed = True
 
 
-class Made:
-    """What a run left."""
+class RunResult:
+    """The records of a run, and its duration."""
 
     def __init__(self, job: Job, model: Endpoints, seconds: float) -> None:
         self.job, self.model, self.seconds = job, model, seconds
@@ -64,24 +64,24 @@ class Made:
 
     @property
     def replies(self) -> Counter[str]:
-        """How often each sample has a reply."""
+        """Return the number of replies to each sample."""
         return Counter(record.sample for record in self.records if isinstance(record.outcome, Reply))
 
     @property
-    def once(self) -> bool:
-        """Whether each sample was recorded once, with a reply."""
+    def is_complete(self) -> bool:
+        """Return whether each sample has exactly one record, with a reply."""
         return self.replies == dict.fromkeys(self.job.samples.ids, 1) and len(self.records) == len(
             self.replies
         )
 
 
-def several(*servers: Simulated) -> Endpoints:
-    """A model on these servers, named http://s0/v1 and so on."""
-    named = {f"http://s{number}/v1": each for number, each in enumerate(servers)}
-    return Endpoints("m", Addresses(",".join(named), lambda url: None), lambda url: named[url])
+def model_on(*servers: SimulatedServer) -> Endpoints:
+    """Return a model on these servers, whose URLs are http://s0/v1 and so on."""
+    by_url = {f"http://s{number}/v1": server for number, server in enumerate(servers)}
+    return Endpoints("m", Addresses(",".join(by_url), lambda url: None), lambda url: by_url[url])
 
 
-async def run(folder: Path, model: Endpoints, count: int = 120, **options: object) -> Made:
+async def run(folder: Path, model: Endpoints, count: int = 120, **options: object) -> RunResult:
     job = toy.job(folder, toy.suite(count), model="m")
     began = time.perf_counter()
     try:
@@ -90,108 +90,111 @@ async def run(folder: Path, model: Endpoints, count: int = 120, **options: objec
         seconds = time.perf_counter() - began
         await model.close()
         toy.close_job(job)
-    return Made(job, model, seconds)
+    return RunResult(job, model, seconds)
 
 
-def after(server: Simulated | Real, asked: int, act: Callable[[], object]) -> None:
-    """Do something once a server was asked so often."""
-    if server.asked >= asked:
+def after(server: SimulatedServer | HttpServer, calls: int, act: Callable[[], object]) -> None:
+    """Call `act` once a server has had this number of calls."""
+    if server.calls >= calls:
         act()
     else:
-        asyncio.get_running_loop().call_later(0.001, after, server, asked, act)
+        asyncio.get_running_loop().call_later(0.001, after, server, calls, act)
 
 
-async def test_all_servers_share_the_work_and_the_card_says_who_answered_how_many(tmp_path: Path) -> None:
-    servers = [Simulated() for _ in range(3)]
-    made = await run(tmp_path, several(*servers), concurrency=12)
-    assert made.once
-    assert [each.asked for each in servers] == pytest.approx([40] * 3, abs=6)
-    assert made.model.notes == [
-        f"endpoint http://s{n}/v1: {each.asked} replies" for n, each in enumerate(servers)
+async def test_all_servers_share_the_calls_and_the_card_has_the_number_of_replies_of_each(
+    tmp_path: Path,
+) -> None:
+    servers = [SimulatedServer() for _ in range(3)]
+    result = await run(tmp_path, model_on(*servers), concurrency=12)
+    assert result.is_complete
+    assert [server.calls for server in servers] == pytest.approx([40] * 3, abs=6)
+    assert result.model.notes == [
+        f"endpoint http://s{n}/v1: {server.calls} replies" for n, server in enumerate(servers)
     ]
-    assert all(each.closed for each in servers)
+    assert all(server.closed for server in servers)
 
 
 @pytest.mark.parametrize(
     "fault", [Disconnected("connection reset"), Disconnected("refused", unreachable=True), ServerFault("500")]
 )
-async def test_of_a_server_that_dies_each_sample_is_recorded_once(tmp_path: Path, fault: Exception) -> None:
-    servers = [Simulated() for _ in range(3)]
+async def test_each_sample_is_recorded_once_if_a_server_dies(tmp_path: Path, fault: Exception) -> None:
+    servers = [SimulatedServer() for _ in range(3)]
     after(servers[0], 20, lambda: setattr(servers[0], "fault", fault))
-    made = await run(tmp_path, several(*servers), concurrency=12)
-    assert made.once
-    assert "lost once" in made.model.notes[0]
-    assert servers[0].asked < 60
+    result = await run(tmp_path, model_on(*servers), concurrency=12)
+    assert result.is_complete
+    assert "lost once" in result.model.notes[0]
+    assert servers[0].calls < 60
 
 
-async def test_a_server_that_comes_back_is_asked_again(
+async def test_a_server_that_recovers_is_called_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("evals.model_adapters.common.endpoints.MIN_PAUSE_S", 0.02)
-    servers = [Simulated(), Simulated()]
+    servers = [SimulatedServer(), SimulatedServer()]
     servers[0].fault = Disconnected("refused", unreachable=True)
     after(servers[1], 40, lambda: setattr(servers[0], "fault", None))
-    made = await run(tmp_path, several(*servers), count=300, concurrency=8)
-    assert made.once
-    assert Counter(made.model.notes[0].split())["replies,"] == 1
-    said = capsys.readouterr().err.splitlines()
-    assert [line.split(" (")[0] for line in said] == [
+    result = await run(tmp_path, model_on(*servers), count=300, concurrency=8)
+    assert result.is_complete
+    assert Counter(result.model.notes[0].split())["replies,"] == 1
+    messages = capsys.readouterr().err.splitlines()
+    assert [line.split(" (")[0] for line in messages] == [
         "endpoints: http://s0/v1 is lost",
         "endpoints: http://s0/v1 responds again",
     ]
 
 
-async def test_a_server_that_rejects_every_call_is_left_out_and_noted(tmp_path: Path) -> None:
-    servers = [Simulated(), Simulated()]
+async def test_a_server_that_rejects_every_call_is_not_called_again_and_noted(tmp_path: Path) -> None:
+    servers = [SimulatedServer(), SimulatedServer()]
     servers[0].fault = Fatal("HTTP 401: wrong key")
-    made = await run(tmp_path, several(*servers), concurrency=8)
-    assert made.once
-    assert made.model.notes[0].endswith("not called again: HTTP 401: wrong key")
-    assert servers[0].asked <= 8
+    result = await run(tmp_path, model_on(*servers), concurrency=8)
+    assert result.is_complete
+    assert result.model.notes[0].endswith("not called again: HTTP 401: wrong key")
+    assert servers[0].calls <= 8
 
 
-async def test_if_no_server_is_left_the_error_is_theirs(tmp_path: Path) -> None:
-    servers = [Simulated(), Simulated()]
-    for each in servers:
-        each.fault = Fatal("HTTP 401: wrong key")
+async def test_if_every_server_rejects_the_calls_their_error_is_raised(tmp_path: Path) -> None:
+    servers = [SimulatedServer(), SimulatedServer()]
+    for server in servers:
+        server.fault = Fatal("HTTP 401: wrong key")
     with pytest.raises(Fatal, match="wrong key"):
-        await run(tmp_path, several(*servers), concurrency=8)
+        await run(tmp_path, model_on(*servers), concurrency=8)
 
 
-async def test_a_rate_limit_slows_one_server_down_and_the_others_take_over(tmp_path: Path) -> None:
-    servers = [Simulated(), Simulated()]
+async def test_calls_to_a_server_at_its_rate_limit_move_to_the_others(tmp_path: Path) -> None:
+    servers = [SimulatedServer(), SimulatedServer()]
     servers[0].fault = RateLimit("HTTP 429", retry_after_s=60.0)
-    made = await run(tmp_path, several(*servers))
-    assert made.once
-    assert servers[0].asked <= 20
-    assert made.seconds < 30  # nobody waits for it
-    assert servers[1].asked >= 100
+    result = await run(tmp_path, model_on(*servers))
+    assert result.is_complete
+    assert servers[0].calls <= 20
+    assert result.seconds < 30  # the run does not wait for the 60 s
+    assert servers[1].calls >= 100
 
 
 @pytest.mark.slow
 async def test_three_servers_are_nearly_three_times_as_fast_as_one(tmp_path: Path) -> None:
-    alone = await run(tmp_path / "1", several(Simulated(0.1)), count=480, concurrency=16)
+    alone = await run(tmp_path / "1", model_on(SimulatedServer(0.1)), count=480, concurrency=16)
     three = await run(
-        tmp_path / "3", several(*(Simulated(0.1) for _ in range(3))), count=1440, concurrency=48
+        tmp_path / "3", model_on(*(SimulatedServer(0.1) for _ in range(3))), count=1440, concurrency=48
     )
-    assert alone.once
-    assert three.once
-    assert 3 * alone.seconds / three.seconds > 2.5  # 2.9 at rest: see tests/performance/bench_endpoints.py
+    assert alone.is_complete
+    assert three.is_complete
+    # 2.9 on an idle machine: see tests/performance/bench_endpoints.py
+    assert 3 * alone.seconds / three.seconds > 2.5
 
 
 async def test_calls_of_a_slow_server_move_to_an_idle_one(tmp_path: Path) -> None:
-    """By the servers' rates 2.1 x 16 samples in .05 s; without moving, the slow one holds its last ones for .5 s."""
-    servers = [Simulated(0.05), Simulated(0.05), Simulated(5.0)]
-    made = await run(tmp_path, several(*servers), count=200, concurrency=48)
-    assert made.once
-    assert made.seconds < 4.0
-    assert servers[2].asked == 16
+    """The two fast servers need 0.3 s; without moving calls, the run would wait 5 s for the calls of the slow one."""
+    servers = [SimulatedServer(0.05), SimulatedServer(0.05), SimulatedServer(5.0)]
+    result = await run(tmp_path, model_on(*servers), count=200, concurrency=48)
+    assert result.is_complete
+    assert result.seconds < 4.0
+    assert servers[2].calls == 16
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
 async def test_a_call_that_is_moved_can_still_be_cancelled(*, interrupted: bool) -> None:
-    servers = [Simulated(5.0), Simulated(0.0)]
-    model = several(*servers)
+    servers = [SimulatedServer(5.0), SimulatedServer(0.0)]
+    model = model_on(*servers)
     task = asyncio.create_task(model.reply(Prompt(), Sampling()))
     await asyncio.sleep(0)
     (call,) = next(iter(model._endpoints.values())).calls
@@ -203,37 +206,39 @@ async def test_a_call_that_is_moved_can_still_be_cancelled(*, interrupted: bool)
     else:
         assert (await task).text == "A"
         assert task.cancelling() == 0
-    assert [each.asked for each in servers] == [1, 0 if interrupted else 1]
+    assert [server.calls for server in servers] == [1, 0 if interrupted else 1]
     await model.close()
 
 
-async def test_a_file_of_addresses_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_changes_to_a_file_of_addresses_are_followed_during_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("evals.model_adapters.common.addresses.CHECK_INTERVAL_S", 0.0)
-    servers = {f"http://s{n}/v1": Simulated() for n in range(3)}
+    servers = {f"http://s{n}/v1": SimulatedServer() for n in range(3)}
     path = tmp_path / "addresses.txt"
     path.write_text("# the first two\nhttp://s0/v1  # a comment\n\nhttp://s1/v1\n")
     model = Endpoints("m", Addresses(f"@{path}", lambda url: None), lambda url: servers[url])
     model.add_headers({"X": "1"})
     first, last = servers["http://s0/v1"], servers["http://s2/v1"]
     after(first, 20, lambda: path.write_text("http://s1/v1\nhttp://s2/v1\n"))
-    made = await run(tmp_path / "run", model, count=300, concurrency=8)
-    assert made.once
-    assert first.asked < 60
-    assert last.asked > 60
+    result = await run(tmp_path / "run", model, count=300, concurrency=8)
+    assert result.is_complete
+    assert first.calls < 60
+    assert last.calls > 60
     assert last.headers == {"X": "1"}
 
 
-async def test_a_file_of_addresses_that_vanishes_changes_nothing(
+async def test_a_run_continues_if_its_file_of_addresses_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("evals.model_adapters.common.addresses.CHECK_INTERVAL_S", 0.0)
     path = tmp_path / "addresses.txt"
     path.write_text("http://s0/v1\n")
-    only = Simulated()
+    only = SimulatedServer()
     model = Endpoints("m", Addresses(f"@{path}", lambda url: None), lambda url: only)
     after(only, 20, path.unlink)
-    made = await run(tmp_path / "run", model, concurrency=8)
-    assert made.once
+    result = await run(tmp_path / "run", model, concurrency=8)
+    assert result.is_complete
     assert capsys.readouterr().err.count("cannot read the addresses") == 1
 
 
@@ -247,7 +252,7 @@ async def test_a_file_of_addresses_that_vanishes_changes_nothing(
         ("server:@odd.txt#m", "is not a valid http URL"),
     ],
 )
-def test_wrong_addresses_are_one_line(here: Path, spec: str, message: str) -> None:
+def test_invalid_addresses_are_refused_in_one_line(here: Path, spec: str, message: str) -> None:
     (here / "empty.txt").write_text("# nothing yet\n")
     (here / "odd.txt").write_text("gpu7:8000\n")
     with pytest.raises(UsageError, match=message) as error:
@@ -255,17 +260,17 @@ def test_wrong_addresses_are_one_line(here: Path, spec: str, message: str) -> No
     assert "\n" not in str(error.value)
 
 
-def test_no_secret_of_any_address_is_shown() -> None:
+def test_the_secrets_of_all_addresses_are_hidden() -> None:
     spec = "server:http://u:hunter2@a/v1,https://v:swordfish@b/v1?sig=x#m"
     assert load.without_secrets(spec) == "server:http://a/v1,https://b/v1#m"
     assert split_urls("http://a/v1?x=1,2,http://b/v1") == ["http://a/v1?x=1,2", "http://b/v1"]
 
 
-class Real:
-    """A real HTTP server of a model."""
+class HttpServer:
+    """A real HTTP server that always replies A."""
 
     def __init__(self, name: str = "m") -> None:
-        self.name, self.asked, self.url = name, 0, ""
+        self.name, self.calls, self.url = name, 0, ""
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -283,7 +288,7 @@ class Real:
             await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
-        self.asked += 1
+        self.calls += 1
         await asyncio.sleep(0.005)
         choice = {"message": {"role": "assistant", "content": "A"}, "finish_reason": "stop"}
         return web.json_response({"choices": [choice], "model": self.name})
@@ -292,51 +297,52 @@ class Real:
         return web.json_response({"data": [{"id": self.name}]})
 
 
-async def served(names: Sequence[str], act: Callable[[list[Real]], Awaitable[None]]) -> None:
-    servers = [Real(name) for name in names]
-    for each in servers:
-        await each.start()
+async def with_servers(names: Sequence[str], act: Callable[[list[HttpServer]], Awaitable[None]]) -> None:
+    """Call `act` with servers of models of these names."""
+    servers = [HttpServer(name) for name in names]
+    for server in servers:
+        await server.start()
     try:
         await act(servers)
     finally:
-        for each in servers:
-            await each.stop()
+        for server in servers:
+            await server.stop()
 
 
-async def test_a_real_server_that_is_shut_down_costs_no_sample(tmp_path: Path) -> None:
-    async def act(servers: list[Real]) -> None:
-        model = server.model(",".join(each.url for each in servers) + "#m")
+async def test_no_sample_is_lost_if_a_real_server_is_shut_down(tmp_path: Path) -> None:
+    async def act(servers: list[HttpServer]) -> None:
+        model = server_adapter.model(",".join(server.url for server in servers) + "#m")
         assert isinstance(model, Endpoints)
 
         stopping: list[asyncio.Task[None]] = []
         after(servers[0], 30, lambda: stopping.append(asyncio.create_task(servers[0].stop())))
-        made = await run(tmp_path, model, count=200, concurrency=12)
+        result = await run(tmp_path, model, count=200, concurrency=12)
         await stopping[0]
-        assert made.once
-        assert "lost once" in made.model.notes[0]
-        assert servers[1].asked + servers[2].asked >= 150
+        assert result.is_complete
+        assert "lost once" in result.model.notes[0]
+        assert servers[1].calls + servers[2].calls >= 150
 
-    await served(["m", "m", "m"], act)
+    await with_servers(["m", "m", "m"], act)
 
 
-async def test_without_a_name_all_servers_must_list_one_model(here: Path) -> None:
-    async def act(servers: list[Real]) -> None:
-        urls = [each.url for each in servers]
-        same = await asyncio.to_thread(server.model, f"{urls[0]},{urls[1]}")
+async def test_without_a_name_all_servers_must_serve_the_same_model(here: Path) -> None:
+    async def act(servers: list[HttpServer]) -> None:
+        urls = [server.url for server in servers]
+        same = await asyncio.to_thread(server_adapter.model, f"{urls[0]},{urls[1]}")
         assert same.name == "m"
         await same.close()
         with pytest.raises(
             UsageError, match=r"serves m and .* serves other: all servers of a run must serve the same model"
         ):
-            await asyncio.to_thread(server.model, ",".join(urls))
+            await asyncio.to_thread(server_adapter.model, ",".join(urls))
 
-    await served(["m", "m", "other"], act)
+    await with_servers(["m", "m", "other"], act)
 
 
-async def test_the_command_takes_several_servers(here: Path) -> None:
-    async def act(servers: list[Real]) -> None:
-        (here / "addresses.txt").write_text("\n".join(each.url for each in servers))
-        done = await asyncio.to_thread(
+async def test_the_command_reads_a_file_of_several_servers(here: Path) -> None:
+    async def act(servers: list[HttpServer]) -> None:
+        (here / "addresses.txt").write_text("\n".join(server.url for server in servers))
+        outcome = await asyncio.to_thread(
             evals,
             "run",
             "mmlu-pro",
@@ -347,10 +353,10 @@ async def test_the_command_takes_several_servers(here: Path) -> None:
             "X=XVALUE",
             env={"XVALUE": "1"},
         )
-        assert done.status == 0, done.err
+        assert outcome.status == 0, outcome.err
         shown = await asyncio.to_thread(evals, "show", "last", "--json")
         notes = shown.json["runs"][0]["notes"]
         assert sum(note.startswith("endpoint http://127.0.0.1:") for note in notes) == 2
-        assert all(each.asked for each in servers)
+        assert all(server.calls for server in servers)
 
-    await served(["m", "m"], act)
+    await with_servers(["m", "m"], act)

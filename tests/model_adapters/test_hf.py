@@ -1,4 +1,4 @@
-"""`hf:` with real transformers on the tiny checkpoint, and with one that brings its own code."""
+"""`hf:` with real transformers on the tiny checkpoint, and on one that has its own code."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class ToyModel(InternVLForConditionalGeneration):
 
 
 @pytest.mark.skipif(find_spec("torch") is not None, reason="torch is installed here")
-def test_without_torch_the_line_names_the_extra(here):
+def test_without_torch_the_message_says_that_it_is_needed(here):
     line = evals("run", "mmlu-pro", "--sample", "-m", "hf:internlm/Intern-S1-mini").error_line
     assert line.startswith("hf:internlm/Intern-S1-mini needs torch")
 
 
-def with_its_own_code(weights: Path, folder: Path) -> Path:
-    """The same weights under a class of their own, which only their own code knows."""
+def checkpoint_with_code(weights: Path, folder: Path) -> Path:
+    """Create a checkpoint of the same weights whose model class is defined in its own code; return its folder."""
     folder.mkdir()
     for path in weights.iterdir():
         if path.name != "config.json":
@@ -49,85 +49,88 @@ def with_its_own_code(weights: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the results of `hf_checks.py`."""
     python = engine.python()
     place = tmp_path_factory.mktemp("hf")
     weights = engine.checkpoint(python, place / "tiny-s1")
-    remote = with_its_own_code(weights, place / "remote")
+    remote = checkpoint_with_code(weights, place / "remote")
     env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "HF_HOME": str(place / "cache")}
     words = [str(python), str(TESTS / "support" / "hf_checks.py"), str(weights), str(remote)]
-    done = subprocess.run(words, env=env, cwd=place, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    completed = subprocess.run(
+        words, env=env, cwd=place, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert completed.returncode == 0, completed.stderr[-3000:]
+    return dict(json.loads(completed.stdout.splitlines()[-1]))
 
 
 @pytest.mark.slow
-def test_a_checkpoint_without_code_is_loaded_by_the_class_for_images_and_text(found):
-    assert found["native"] == "InternVLForConditionalGeneration"
+def test_a_checkpoint_without_code_is_loaded_as_a_model_of_images_and_text(results):
+    assert results["native"] == "InternVLForConditionalGeneration"
 
 
 @pytest.mark.slow
-def test_a_checkpoint_with_code_is_loaded_by_the_class_that_its_auto_map_names(found):
-    assert found["remote"] == "ToyModel"
+def test_a_checkpoint_with_code_is_loaded_as_the_class_in_its_auto_map(results):
+    assert results["remote"] == "ToyModel"
 
 
 @pytest.mark.slow
-def test_code_that_is_not_trusted_is_not_run(found):
-    assert found["remote, not trusted"].startswith("UsageError: hf:")
-    assert "--trust-remote-code" in found["remote, not trusted"]
+def test_code_that_is_not_trusted_is_not_run(results):
+    assert results["remote, not trusted"].startswith("UsageError: hf:")
+    assert "--trust-remote-code" in results["remote, not trusted"]
 
 
 @pytest.mark.slow
-def test_weights_that_are_not_there_are_one_line(found):
-    assert found["nowhere"].startswith("UsageError: hf:nobody/nothing-at-all: ")
-    assert "\n" not in found["nowhere"]
+def test_missing_weights_are_reported_in_one_line(results):
+    assert results["nowhere"].startswith("UsageError: hf:nobody/nothing-at-all: ")
+    assert "\n" not in results["nowhere"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["greedy", "sampled"])
-def test_a_batch_changes_no_reply(found, how):
-    alone, together = found[how]
+@pytest.mark.parametrize("decoding", ["greedy", "sampled"])
+def test_replies_in_a_batch_are_the_same_as_alone(results, decoding):
+    alone, together = results[decoding]
     assert alone == together
     assert len({reply[0] for reply in alone}) >= 4
 
 
 @pytest.mark.slow
-def test_calls_that_come_while_a_batch_is_computed_do_not_break_it(found):
-    """Their tokens are counted beside it: with one tokenizer for both, every ninth call failed here."""
-    assert sum(found["crowd"].values()) == 300
-    assert set(found["crowd"]) <= {"stop", "length"}, found["crowd"]
+def test_calls_can_arrive_while_a_batch_is_computed(results):
+    """Their prompts are tokenized at the same time; when both used one tokenizer, every ninth call failed here."""
+    assert sum(results["crowd"].values()) == 300
+    assert set(results["crowd"]) <= {"stop", "length"}, results["crowd"]
 
 
 @pytest.mark.slow
-def test_other_seeds_draw_other_replies(found):
-    drawn = found["sampled"][0]
-    differ = [a[0] != b[0] for a, b in zip(drawn, found["other seeds"], strict=True)]
-    assert sum(differ) >= len(differ) - 1  # two short draws of a tiny model may coincide
-    assert drawn != found["greedy"][0]
+def test_other_seeds_give_other_replies(results):
+    sampled = results["sampled"][0]
+    differs = [a[0] != b[0] for a, b in zip(sampled, results["other seeds"], strict=True)]
+    assert sum(differs) >= len(differs) - 1  # two short replies of a tiny model may be equal by chance
+    assert sampled != results["greedy"][0]
 
 
 @pytest.mark.slow
-def test_a_stop_string_ends_a_reply_and_is_not_in_it(found):
-    text = found["greedy"][0][0][0]
-    assert found["stopped"][:2] == [text[: text.index(text[3:5])], "stop"]
+def test_a_stop_sequence_ends_the_reply_and_is_not_part_of_it(results):
+    text = results["greedy"][0][0][0]
+    assert results["stopped"][:2] == [text[: text.index(text[3:5])], "stop"]
 
 
 @pytest.mark.slow
-def test_likelihoods_are_finite_and_begin_behind_the_prompt(found):
-    assert all(logprob < 0 and tokens >= 1 for logprob, tokens, _ in found["likelihoods"])
+def test_likelihoods_are_finite_and_those_of_at_least_one_token(results):
+    assert all(logprob < 0 and tokens >= 1 for logprob, tokens, _ in results["likelihoods"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("weights", "token"), [*((one, "") for one in hub.REJECTIONS), ("org/gated", "hf_of_somebody")]
+    ("weights", "token"), [*((name, "") for name in hub.REJECTIONS), ("org/gated", "hf_of_somebody")]
 )
-def test_weights_that_the_hub_refuses_are_one_line(tmp_path, weights, token):
+def test_weights_that_the_hub_refuses_are_reported_in_one_line(tmp_path, weights, token):
     python = engine.python()
     with hub.serve() as address:
         env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "cache")}
         env |= {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": address, "HF_TOKEN": token}
         words = ("run", "mmlu-pro", "--sample", "-m", f"hf:{weights}")
-        done = engine.run_evals(*words, env=env, cwd=tmp_path, python=str(python))
-    assert done.returncode == 2
-    lines = [line for line in done.stderr.splitlines() if line.startswith("evals: ")]
-    assert lines == [f"evals: hf:{weights}: {hub.REJECTIONS[weights]}"], done.stderr
+        completed = engine.run_evals(*words, env=env, cwd=tmp_path, python=str(python))
+    assert completed.returncode == 2
+    lines = [line for line in completed.stderr.splitlines() if line.startswith("evals: ")]
+    assert lines == [f"evals: hf:{weights}: {hub.REJECTIONS[weights]}"], completed.stderr

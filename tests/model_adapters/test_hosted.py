@@ -1,6 +1,6 @@
-"""One table for every adapter that speaks HTTP: the same answers and faults, and the same reply or error from each.
+"""Every adapter that uses HTTP gives the same reply or error for the same response or fault.
 
-The server is real and on loopback; `protocols.py` words what it sends as each vendor documents it.
+A real server on loopback sends them as each vendor documents its protocol (`protocols.py`).
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ VENDORS = [name for name in ADAPTERS if name != "server"]
 
 @pytest.fixture
 async def make(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Maker]:
-    """Makes a model of an adapter, as the command line names it."""
+    """Yield a function that returns an adapter's model on the test server."""
     models: list[Model] = []
 
-    async def of(adapter: str, name: str = "") -> Model:
+    async def make_model(adapter: str, name: str = "") -> Model:
         row = ADAPTERS[adapter]
         monkeypatch.setenv(row.key, KEY)
         rest = name or row.name
@@ -57,24 +57,24 @@ async def make(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         models.append(load.model(f"{adapter}:{rest}"))
         return models[-1]
 
-    yield of
+    yield make_model
     for model in models:
         await model.close()
 
 
-def test_the_table_walks_every_adapter_that_speaks_http() -> None:
+def test_every_adapter_that_uses_http_is_tested() -> None:
     from evals.model_adapters.common import vendors
 
-    engines = {"vllm", "lmdeploy", "sglang"}  # a started server is a `server:`
-    inside = {"replay", "scripted", "baseline", "hf", "demo", "tokens", "merge", "petl", "timm"}
-    assert set(load.adapter_names()) - engines - inside <= set(ADAPTERS)
+    engines = {"vllm", "lmdeploy", "sglang"}  # the server that they start is called like `server:`
+    without_http = {"replay", "scripted", "baseline", "hf", "demo", "tokens", "merge", "petl", "timm"}
+    assert set(load.adapter_names()) - engines - without_http <= set(ADAPTERS)
     assert set(vendors.VENDORS) <= set(ADAPTERS)
 
 
-# --- answers ------------------------------------------------------------------------------------------------
+# --- replies ------------------------------------------------------------------------------------------------
 
 USED = Usage(input=9, output=4, reasoning=0, cached=0)
-SAYS: dict[str, tuple[Completion, Reply]] = {
+REPLIES: dict[str, tuple[Completion, Reply]] = {
     "plain": (Completion(), Reply(text="4", usage=USED)),
     "reasoning": (
         Completion(reasoning="2 and 2", output=7, thoughts=5),
@@ -95,37 +95,39 @@ SAYS: dict[str, tuple[Completion, Reply]] = {
 
 
 @table("adapter", ADAPTERS)
-@table("case", SAYS)
-async def test_an_answer(make: Maker, server: Server, adapter: str, case: str) -> None:
-    says, expected = SAYS[case]
-    server.answer = Answer(ADAPTERS[adapter].protocol.completion(says))
-    found = await (await make(adapter)).reply(PROMPT, Sampling())
-    assert (found.text, found.reasoning, found.stop) == (expected.text, expected.reasoning, expected.stop)
-    assert found.usage == expected.usage
-    assert found.model == "served"
-    assert found.seconds > 0
+@table("case", REPLIES)
+async def test_a_completion_becomes_the_same_reply_with_every_adapter(
+    make: Maker, server: Server, adapter: str, case: str
+) -> None:
+    completion, expected = REPLIES[case]
+    server.answer = Answer(ADAPTERS[adapter].protocol.completion(completion))
+    reply = await (await make(adapter)).reply(PROMPT, Sampling())
+    assert (reply.text, reply.reasoning, reply.stop) == (expected.text, expected.reasoning, expected.stop)
+    assert reply.usage == expected.usage
+    assert reply.model == "served"
+    assert reply.seconds > 0
 
 
 @table("adapter", ADAPTERS)
-async def test_half_an_emoji_at_the_end_is_no_fault(make: Maker, server: Server, adapter: str) -> None:
+async def test_a_lone_surrogate_at_the_end_is_not_a_fault(make: Maker, server: Server, adapter: str) -> None:
     raw = json.dumps(ADAPTERS[adapter].protocol.completion(Completion("fine \ud83d", stop="length"))).encode()
     assert b"\\ud83d" in raw
     server.answer = Answer(raw)
-    found = await (await make(adapter)).reply(PROMPT, Sampling())
-    assert (found.text, found.stop) == ("fine \ufffd", "length")
+    reply = await (await make(adapter)).reply(PROMPT, Sampling())
+    assert (reply.text, reply.stop) == ("fine \ufffd", "length")
 
 
 @table("adapter", ADAPTERS)
-async def test_a_prompt_that_the_filter_refuses_is_a_refusal_and_no_fault(
+async def test_a_prompt_that_the_vendor_s_filter_rejects_gives_a_refusal_and_not_a_fault(
     make: Maker,
     server: Server,
     adapter: str,
 ) -> None:
     status, body = ADAPTERS[adapter].protocol.filtered
     server.answer = Answer(body, status)
-    found = await (await make(adapter)).reply(PROMPT, Sampling())
-    assert found.stop == "filter"
-    assert found.text  # the vendor's words, for a person
+    reply = await (await make(adapter)).reply(PROMPT, Sampling())
+    assert reply.stop == "filter"
+    assert reply.text  # the vendor's explanation, for the user
 
 
 # --- faults -------------------------------------------------------------------------------------------------
@@ -135,7 +137,9 @@ def fault(status: int, kind: str = "api_error") -> Callable[[protocols.Protocol]
     return lambda protocol: Answer(protocol.error(status, kind, "as scripted"), status)
 
 
-def of(field: str) -> Callable[[protocols.Protocol], Answer]:
+def documented_response(field: str) -> Callable[[protocols.Protocol], Answer]:
+    """Return the response that a vendor's protocol documents for a kind of fault."""
+
     def answer(protocol: protocols.Protocol) -> Answer:
         status, body = getattr(protocol, field)
         return Answer(body, status)
@@ -143,7 +147,7 @@ def of(field: str) -> Callable[[protocols.Protocol], Answer]:
     return answer
 
 
-def long(protocol: protocols.Protocol) -> bytes:
+def long_completion(protocol: protocols.Protocol) -> bytes:
     return json.dumps(protocol.completion(Completion("x" * 5000))).encode()
 
 
@@ -155,9 +159,13 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
     "504": (fault(504), Timeout, "HTTP 504"),
     "529": (fault(529, "overloaded_error"), RateLimit, "HTTP 529: as scripted"),
     "cut before a byte": (lambda protocol: Answer({}, cut=0), Disconnected, "Server ?[Dd]isconnected"),
-    "cut in the body": (lambda protocol: Answer(long(protocol), cut=100), Disconnected, "ClientPayloadError"),
+    "cut in the body": (
+        lambda protocol: Answer(long_completion(protocol), cut=100),
+        Disconnected,
+        "ClientPayloadError",
+    ),
     "truncated JSON": (
-        lambda protocol: Answer(long(protocol)[:100]),
+        lambda protocol: Answer(long_completion(protocol)[:100]),
         BadReply,
         "200 with no completion from",
     ),
@@ -180,31 +188,35 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
         Fatal,
         "location is not supported",
     ),
-    "wrong key": (of("wrong_key"), Fatal, "HTTP 40[01]: "),
-    "out of quota": (of("quota"), OutOfQuota, "HTTP 4"),
-    "context": (of("overflow"), Context, "HTTP 400: "),
+    "wrong key": (documented_response("wrong_key"), Fatal, "HTTP 40[01]: "),
+    "out of quota": (documented_response("quota"), OutOfQuota, "HTTP 4"),
+    "context": (documented_response("overflow"), Context, "HTTP 400: "),
 }
 
 
 @table("adapter", ADAPTERS)
 @table("case", FAULTS)
-async def test_a_fault(make: Maker, server: Server, adapter: str, case: str) -> None:
-    answer, kind, said = FAULTS[case]
+async def test_a_fault_becomes_the_same_error_with_every_adapter(
+    make: Maker, server: Server, adapter: str, case: str
+) -> None:
+    answer, kind, message = FAULTS[case]
     protocol = ADAPTERS[adapter].protocol
     server.answer = answer(protocol)
     model = await make(adapter)
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         await model.reply(PROMPT, Sampling())
     assert type(caught.value) is kind
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
     server.answer = Answer(protocol.completion(Completion()))
-    assert (await model.reply(PROMPT, Sampling())).text == "4"  # the next call is none the worse
+    assert (await model.reply(PROMPT, Sampling())).text == "4"  # the fault does not affect the next call
 
 
 @table("adapter", ADAPTERS)
 @table("status", [429, 503, 529])
-async def test_retry_after(make: Maker, server: Server, adapter: str, status: int) -> None:
+async def test_the_wait_in_retry_after_is_read(
+    make: Maker, server: Server, adapter: str, status: int
+) -> None:
     body = ADAPTERS[adapter].protocol.error(status, "x", "slow")
     for header, seconds in (("7", 7.0), ("0.25", 0.25), (None, None), ("soon", None), ("²", None)):
         server.answer = Answer(body, status, {"Retry-After": header} if header else {})
@@ -214,67 +226,71 @@ async def test_retry_after(make: Maker, server: Server, adapter: str, status: in
 
 
 @pytest.mark.parametrize(
-    "words", ["insufficient balance", "considered high risk", "api key", "context length"]
+    "phrase", ["insufficient balance", "considered high risk", "api key", "context length"]
 )
-async def test_a_prompt_that_a_server_repeats_decides_nothing(
-    make: Maker, server: Server, words: str
+async def test_phrases_in_a_prompt_that_the_error_repeats_do_not_classify_the_error(
+    make: Maker, server: Server, phrase: str
 ) -> None:
-    said = f"1 validation error: {{'loc': 'body.messages', 'msg': 'no', 'input': '{'word ' * 40} {words}'}}"
-    server.answer = Answer({"error": {"message": said, "code": 400}}, 400)
+    message = (
+        f"1 validation error: {{'loc': 'body.messages', 'msg': 'no', 'input': '{'word ' * 40} {phrase}'}}"
+    )
+    server.answer = Answer({"error": {"message": message, "code": 400}}, 400)
     with pytest.raises(Rejected) as caught:
         await (await make("server")).reply(PROMPT, Sampling())
     assert type(caught.value) is Rejected
 
 
 @table("adapter", ADAPTERS)
-async def test_a_wait_of_hours_is_a_quota(make: Maker, server: Server, adapter: str) -> None:
+async def test_a_wait_of_hours_is_an_exhausted_quota(make: Maker, server: Server, adapter: str) -> None:
     server.answer = Answer(ADAPTERS[adapter].protocol.error(429, "x", "slow"), 429, {"Retry-After": "36000"})
     with pytest.raises(OutOfQuota, match=r"no more calls for 10\.0 hours"):
         await (await make(adapter)).reply(PROMPT, Sampling())
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-async def test_a_redirect_is_not_followed_with_the_key(make: Maker, server: Server, adapter: str) -> None:
+async def test_a_redirect_is_not_followed(make: Maker, server: Server, adapter: str) -> None:
     server.answer = Answer(b"", 307, {"Location": f"{server.base}/elsewhere?key={KEY}"})
     with pytest.raises(Fatal, match=r"HTTP 307: .* has moved to .*/elsewhere$"):
         await (await make(adapter)).reply(PROMPT, Sampling())
     assert len(server.calls) == 1
 
 
-async def test_a_vendor_is_asked_through_the_proxy_of_the_environment(
+async def test_a_vendor_is_called_through_the_proxy_of_the_environment_unless_no_proxy_excepts_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    heard: list[bytes] = []
+    request_lines: list[bytes] = []
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.readuntil(b"\r\n"))
+        request_lines.append(await reader.readuntil(b"\r\n"))
         writer.write(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
     proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    for excepted, calls in (("", 1), ("api.openai.invalid", 1)):
-        monkeypatch.setenv("no_proxy", excepted)
+    for no_proxy, calls in (("", 1), ("api.openai.invalid", 1)):
+        monkeypatch.setenv("no_proxy", no_proxy)
         monkeypatch.setenv("OPENAI_BASE_URL", "https://api.openai.invalid/v1")
         model = load.model("openai:o3")
         with pytest.raises(Disconnected):
             await model.reply(PROMPT, Sampling())
         await model.close()
-        assert heard == [b"CONNECT api.openai.invalid:443 HTTP/1.1\r\n"] * calls
+        assert request_lines == [b"CONNECT api.openai.invalid:443 HTTP/1.1\r\n"] * calls
     proxy.close()
 
 
-async def test_a_model_of_others_behind_openai_takes_what_a_server_takes(make: Maker, server: Server) -> None:
+async def test_models_that_openai_does_not_host_get_the_same_fields_as_with_a_server(
+    make: Maker, server: Server
+) -> None:
     server.answer = Answer(protocols.openai_body(Completion()))
     for name in ("Qwen/Qwen3", "gpt-oss-120b"):
         await (await make("openai", name)).reply(PROMPT, Sampling(temperature=0.0, top_k=5, thinking=False))
-        sent = server.calls[-1][2]
-        assert (sent["temperature"], sent["top_k"]) == (0.0, 5)
-        assert sent["chat_template_kwargs"] == {"enable_thinking": False}
+        body = server.calls[-1][2]
+        assert (body["temperature"], body["top_k"]) == (0.0, 5)
+        assert body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
-async def test_google_says_in_the_body_how_long_to_wait(make: Maker, server: Server) -> None:
+async def test_the_wait_in_google_s_error_body_is_read(make: Maker, server: Server) -> None:
     body = protocols.google_error(429, "RESOURCE_EXHAUSTED", "slow down", retryDelay="34.07s")
     server.answer = Answer(body, 429)
     with pytest.raises(RateLimit) as caught:
@@ -292,7 +308,7 @@ LEAKY = {
 
 @table("adapter", ADAPTERS)
 @table("case", LEAKY)
-async def test_the_key_is_in_no_message(make: Maker, server: Server, adapter: str, case: str) -> None:
+async def test_no_message_contains_the_key(make: Maker, server: Server, adapter: str, case: str) -> None:
     server.calls.clear()
     server.answer = LEAKY[case]
     model = await make(adapter)
@@ -300,12 +316,12 @@ async def test_the_key_is_in_no_message(make: Maker, server: Server, adapter: st
         await model.reply(PROMPT, Sampling())
     assert KEY not in str(caught.value) + repr(caught.value) + repr(model)
     path, headers, _ = server.calls[0]
-    assert KEY not in path  # a key in an address ends in logs
+    assert KEY not in path  # logs would contain the key
     assert any(KEY in value for value in headers.values())
 
 
 @pytest.mark.parametrize("adapter", VENDORS)
-def test_without_a_key_its_name_is_said(adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_named(adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
     row = ADAPTERS[adapter]
     monkeypatch.delenv(row.key, raising=False)
     monkeypatch.delenv("GEMINI_API_KEY", raising=False)
@@ -314,11 +330,15 @@ def test_without_a_key_its_name_is_said(adapter: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("adapter", VENDORS)
-async def test_a_conversation_and_what_cannot_be_sent(make: Maker, server: Server, adapter: str) -> None:
+async def test_turns_are_sent_in_order_and_unsupported_media_are_refused(
+    make: Maker, server: Server, adapter: str
+) -> None:
     model = await make(adapter)
-    crystal = Prompt(messages=(Message("user", (Text("See"), Media("structure", "chemical/x-cif", "ab"))),))
+    structure_prompt = Prompt(
+        messages=(Message("user", (Text("See"), Media("structure", "chemical/x-cif", "ab"))),)
+    )
     with pytest.raises(ModelError, match="cannot send a structure"):
-        await model.reply(crystal, Sampling())
+        await model.reply(structure_prompt, Sampling())
     assert server.calls == []
     server.answer = Answer(ADAPTERS[adapter].protocol.completion(Completion()))
     turns = (
@@ -328,13 +348,13 @@ async def test_a_conversation_and_what_cannot_be_sent(make: Maker, server: Serve
         Message("user", (Text("Three"),)),
     )
     await model.reply(Prompt(messages=turns), Sampling())
-    sent = json.dumps(server.calls[0][2])
-    places = [sent.index(f'"{word}"') for word in ("One", "Two", "Yes", "Three")]
-    assert places == sorted(places)
-    assert '"Be brief."' in sent
+    body = json.dumps(server.calls[0][2])
+    positions = [body.index(f'"{word}"') for word in ("One", "Two", "Yes", "Three")]
+    assert positions == sorted(positions)
+    assert '"Be brief."' in body
 
 
-# --- what is sent, and what is not --------------------------------------------------------------------------
+# --- request fields -----------------------------------------------------------------------------------------
 
 EVERYTHING = Sampling(
     temperature=0.5, top_p=0.9, top_k=40, min_p=0.05, max_tokens=4096, stop=("\n\n", "END"), seed=7
@@ -456,25 +476,25 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("spec", SENT)
-async def test_what_a_model_takes_is_sent_and_what_it_does_not_is_said(
+async def test_fields_that_a_model_supports_are_sent_and_the_others_are_remarked(
     make: Maker,
     server: Server,
     spec: str,
 ) -> None:
     adapter, _, name = spec.partition(":")
-    sampling, sent, said = SENT[spec]
+    sampling, expected_body, remarks = SENT[spec]
     server.answer = Answer(ADAPTERS[adapter].protocol.completion(Completion()))
     model = await make(adapter, name)
     await model.reply(PROMPT, sampling)
     body = server.calls[0][2]
     for field in ("model", "messages", "contents"):
         body.pop(field, None)
-    assert body == sent
-    assert model.remarks(sampling) == said
+    assert body == expected_body
+    assert model.remarks(sampling) == remarks
 
 
 @pytest.mark.parametrize(
-    ("spec", "thinking", "said"),
+    ("spec", "thinking", "message"),
     [
         ("openai:gpt-4.1", True, "--thinking: gpt-4.1 does not reason"),
         ("openai:o3", False, "--no-thinking: o3 always reasons"),
@@ -485,16 +505,16 @@ async def test_what_a_model_takes_is_sent_and_what_it_does_not_is_said(
         ("google:gemini-2.0-flash", True, "does not reason"),
     ],
 )
-async def test_a_wish_that_a_model_cannot_meet_is_refused(
-    make: Maker, spec: str, thinking: bool, said: str
+async def test_a_thinking_switch_that_a_model_does_not_support_is_refused(
+    make: Maker, spec: str, thinking: bool, message: str
 ) -> None:
     adapter, _, name = spec.partition(":")
     model = await make(adapter, name)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         model.remarks(Sampling(thinking=thinking))
 
 
-async def test_a_budget_of_thinking_needs_room(make: Maker) -> None:
+async def test_max_tokens_below_the_minimum_for_thinking_are_refused(make: Maker) -> None:
     model = await make("anthropic", "claude-haiku-4-5")
     with pytest.raises(
         UsageError, match="--thinking needs --max-tokens of at least 2048 for this model, not 512"
@@ -503,7 +523,7 @@ async def test_a_budget_of_thinking_needs_room(make: Maker) -> None:
 
 
 @pytest.mark.parametrize("spec", ["openai:o3", "xai:grok-4", "anthropic:claude-haiku-4-5"])
-async def test_a_stop_sequence_that_is_not_sent_ends_the_reply_here(
+async def test_a_stop_sequence_that_is_not_sent_is_applied_to_the_reply(
     make: Maker,
     server: Server,
     spec: str,
@@ -512,11 +532,11 @@ async def test_a_stop_sequence_that_is_not_sent_ends_the_reply_here(
     server.answer = Answer(
         ADAPTERS[adapter].protocol.completion(Completion("4\n\nQuestion: 3 + 3?", stop="length"))
     )
-    found = await (await make(adapter, name)).reply(PROMPT, Sampling(stop=("\n\n",)))
-    assert (found.text, found.stop) == ("4", "stop")
+    reply = await (await make(adapter, name)).reply(PROMPT, Sampling(stop=("\n\n",)))
+    assert (reply.text, reply.stop) == ("4", "stop")
 
 
-async def test_the_version_of_anthropics_api_is_the_models(make: Maker, server: Server) -> None:
+async def test_the_version_of_anthropic_s_api_depends_on_the_model(make: Maker, server: Server) -> None:
     server.answer = Answer(protocols.anthropic_body(Completion()))
     for name, version in (("claude-haiku-4-5", "2023-06-01"), ("claude-opus-5-5", "2026-10-21")):
         await (await make("anthropic", name)).reply(PROMPT, Sampling())
@@ -527,7 +547,7 @@ async def test_the_version_of_anthropics_api_is_the_models(make: Maker, server: 
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (Answer({"data": [{"id": "intern-s1"}]}), "is not a known alias; known: intern-s1"),
         (Answer({"data": [{"id": "intern-latest"}]}), "is not a known alias"),
@@ -541,15 +561,15 @@ async def test_an_alias_that_cannot_be_resolved_is_refused(
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
     answer: Answer,
-    said: str,
+    message: str,
 ) -> None:
     server.answer = answer
-    with pytest.raises(EvalsError, match=said):
+    with pytest.raises(EvalsError, match=message):
         await _intern(server, monkeypatch, "intern-latest")
-    assert len(server.calls) == 1  # no redirect is followed: the key would go along
+    assert len(server.calls) == 1  # a redirect is not followed, as the key would be sent with it
 
 
-async def test_an_alias_is_the_model_behind_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_alias_is_resolved_to_its_model(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.answer = Answer({"data": [{"id": "intern-latest", "ref_model": "intern-s1-pro"}]})
     model = await _intern(server, monkeypatch, "intern-latest")
     assert model.name == "intern-s1-pro"
@@ -560,7 +580,7 @@ async def test_an_alias_is_the_model_behind_it(server: Server, monkeypatch: pyte
     await model.close()
 
 
-async def test_the_pace_of_the_hosted_api_is_the_users_own(
+async def test_the_rate_limit_of_the_hosted_api_can_be_set_by_the_user(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await _intern(server, monkeypatch, "intern-s1")).per_minute == 30
@@ -579,10 +599,10 @@ async def _intern(server: Server, monkeypatch: pytest.MonkeyPatch, name: str) ->
     return await asyncio.to_thread(load.model, f"intern:{name}")
 
 
-# --- particulars of vendors ---------------------------------------------------------------------------------
+# --- peculiarities of vendors -------------------------------------------------------------------------------
 
 
-async def test_xai_counts_reasoning_beside_the_answer(make: Maker, server: Server) -> None:
+async def test_xai_s_reasoning_tokens_are_added_to_the_output_tokens(make: Maker, server: Server) -> None:
     body = protocols.openai_body(Completion())
     body["usage"] = {
         "prompt_tokens": 32,
@@ -591,43 +611,43 @@ async def test_xai_counts_reasoning_beside_the_answer(make: Maker, server: Serve
         "completion_tokens_details": {"reasoning_tokens": 94},
     }
     server.answer = Answer(body)
-    found = await (await make("xai")).reply(PROMPT, Sampling())
-    assert found.usage == Usage(input=32, output=103, reasoning=94)
+    reply = await (await make("xai")).reply(PROMPT, Sampling())
+    assert reply.usage == Usage(input=32, output=103, reasoning=94)
 
 
 @pytest.mark.parametrize(
     ("adapter", "usage"),
     [("moonshot", {"cached_tokens": 8}), ("deepseek", {"prompt_cache_hit_tokens": 8})],
 )
-async def test_cached_tokens_by_other_names(make: Maker, server: Server, adapter: str, usage: Any) -> None:
+async def test_cached_tokens_are_read_from_each_vendor_s_field(
+    make: Maker, server: Server, adapter: str, usage: Any
+) -> None:
     server.answer = Answer(protocols.openai_body(Completion()) | {"usage": {"prompt_tokens": 9, **usage}})
     assert (await (await make(adapter)).reply(PROMPT, Sampling())).usage == Usage(input=9, cached=8)
 
 
 @pytest.mark.parametrize(
-    ("choice", "kind", "said"),
+    ("choice", "kind", "message"),
     [
         ({"error": {"code": 429, "message": "upstream is full"}}, RateLimit, "HTTP 429: upstream is full"),
         ({"error": {"message": "odd"}, "finish_reason": "error"}, ServerFault, "odd"),
         ({"finish_reason": "insufficient_system_resource"}, ServerFault, "broke off"),
     ],
 )
-async def test_a_fault_inside_a_choice(
+async def test_an_error_inside_a_choice_is_raised(
     make: Maker,
     server: Server,
     choice: Any,
     kind: Any,
-    said: str,
+    message: str,
 ) -> None:
     server.answer = Answer({"choices": [{"message": {"content": "The"}, **choice}]})
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         await (await make("openrouter")).reply(PROMPT, Sampling())
 
 
 @pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_RESPONSE"])
-async def test_a_reply_that_google_breaks_off_is_tried_again(
-    make: Maker, server: Server, reason: str
-) -> None:
+async def test_a_reply_that_google_aborts_is_a_server_fault(make: Maker, server: Server, reason: str) -> None:
     body = protocols.google_body(Completion("The"))
     body["candidates"][0]["finishReason"] = reason
     server.answer = Answer(body)
@@ -635,7 +655,9 @@ async def test_a_reply_that_google_breaks_off_is_tried_again(
         await (await make("google")).reply(PROMPT, Sampling())
 
 
-async def test_redacted_thinking_and_unknown_blocks_are_no_text(make: Maker, server: Server) -> None:
+async def test_redacted_thinking_and_unknown_blocks_are_not_part_of_the_text(
+    make: Maker, server: Server
+) -> None:
     body = protocols.anthropic_body(Completion())
     body["content"] = [
         {"type": "redacted_thinking", "data": "xx"},
@@ -643,5 +665,5 @@ async def test_redacted_thinking_and_unknown_blocks_are_no_text(make: Maker, ser
         {"type": "new_kind", "x": 1},
     ]
     server.answer = Answer(body)
-    found = await (await make("anthropic")).reply(PROMPT, Sampling())
-    assert (found.text, found.reasoning) == ("4", None)
+    reply = await (await make("anthropic")).reply(PROMPT, Sampling())
+    assert (reply.text, reply.reasoning) == ("4", None)

@@ -1,4 +1,4 @@
-"""Hosted models through the command: what a card says, what it costs, and what a user's or an account's fault gets."""
+"""Hosted models on the command line: notes on the card, costs, and messages about faults of the user or the account."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "sk-very-secret"
 
 @pytest.fixture
 def vendor(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
-    """Stands for OpenAI and for the hosted Intern-S1."""
+    """Yield a server in place of OpenAI and the hosted Intern-S1."""
     with FaultyServer(completion("ANSWER: 1")) as server:
         for name in ("OPENAI", "INTERN"):
             monkeypatch.setenv(f"{name}_API_KEY", KEY)
@@ -28,36 +28,37 @@ def vendor(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer
         yield server
 
 
-def card_of(done: Outcome) -> dict[str, Any]:
-    (run,) = done.json["runs"]
+def card_of(outcome: Outcome) -> dict[str, Any]:
+    """Return the stored card of a command's only run, which must not contain the key."""
+    (run,) = outcome.json["runs"]
     (path,) = Path("results").glob(f"*/*/{run['run']}/card.json")
     text = path.read_text()
     assert KEY not in text
-    found: dict[str, Any] = json.loads(text)
-    return found
+    card: dict[str, Any] = json.loads(text)
+    return card
 
 
-def test_a_card_says_the_context_beside_that_of_the_published_numbers(vendor: FaultyServer) -> None:
+def test_the_card_states_the_context_and_that_of_the_published_numbers(vendor: FaultyServer) -> None:
     card = card_of(evals(*RUN, "-m", "intern:intern-s1"))
     assert any("32,768 tokens, but 65,536 for the published numbers" in note for note in card["notes"])
     assert all(call.body["thinking_mode"] is True for call in vendor.calls)
 
 
-def test_a_card_says_what_was_not_sent(vendor: FaultyServer) -> None:
-    done = evals(*RUN, "-m", "openai:o3")
-    said = "temperature not sent: o3 does not support it"
-    assert said in card_of(done)["notes"]
-    assert said in done.err
+def test_the_card_states_which_fields_were_not_sent(vendor: FaultyServer) -> None:
+    outcome = evals(*RUN, "-m", "openai:o3")
+    note = "temperature not sent: o3 does not support it"
+    assert note in card_of(outcome)["notes"]
+    assert note in outcome.err
     assert all("temperature" not in call.body for call in vendor.calls)
 
 
-def test_a_wish_that_cannot_be_met_leaves_no_run_behind(vendor: FaultyServer) -> None:
+def test_an_unsupported_option_is_refused_before_a_run_is_created(vendor: FaultyServer) -> None:
     assert evals(*RUN, "-m", "openai:o3", "--no-thinking").error_line == "--no-thinking: o3 always reasons"
     assert not list(Path().rglob("card.json"))
     assert vendor.calls == []
 
 
-def test_the_price_is_the_profiles_with_its_date(vendor: FaultyServer) -> None:
+def test_the_price_and_its_date_are_those_of_the_profile(vendor: FaultyServer) -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 600}}
     body = json.loads(completion("ANSWER: 1").body) | {"usage": usage}
     vendor.behave = lambda call: Answer(200, json.dumps(body).encode())
@@ -70,9 +71,9 @@ def test_the_price_is_the_profiles_with_its_date(vendor: FaultyServer) -> None:
     assert card["price_date"] == str(price.date)
 
 
-def test_max_cost_needs_no_price_where_a_profile_knows_it(vendor: FaultyServer) -> None:
-    done = evals(*RUN, "-m", "openai:o3", "--max-cost", "0.0001")  # 60 millionths a call
-    assert "--max-cost 0.0001 USD reached" in done.err
+def test_max_cost_needs_no_price_option_if_the_profile_has_the_price(vendor: FaultyServer) -> None:
+    outcome = evals(*RUN, "-m", "openai:o3", "--max-cost", "0.0001")  # 0.00006 USD per call
+    assert "--max-cost 0.0001 USD reached" in outcome.err
     assert len(vendor.calls) == 2
     assert (
         "the price of openai:nobody is not known"
@@ -80,14 +81,14 @@ def test_max_cost_needs_no_price_where_a_profile_knows_it(vendor: FaultyServer) 
     )
 
 
-def test_a_price_with_its_own_for_cached_input(vendor: FaultyServer) -> None:
+def test_the_price_option_may_include_a_price_of_cached_input(vendor: FaultyServer) -> None:
     card = card_of(evals(*RUN, "-m", "openai:nobody", "--price", "1,2,0.1"))
     assert card["price"] == {"input": 1.0, "output": 2.0, "cached": 0.1}
     assert "write IN,OUT" in evals(*RUN, "-m", "openai:nobody", "--price", "1,2,3,4").error_line
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (
             error(401, "Incorrect API key provided: sk-very-secret"),
@@ -99,18 +100,22 @@ def test_a_price_with_its_own_for_cached_input(vendor: FaultyServer) -> None:
     ],
     ids=["key", "model", "region", "busy"],
 )
-def test_what_no_call_can_mend_is_one_line(vendor: FaultyServer, answer: Answer, said: str) -> None:
+def test_a_fault_that_affects_every_call_is_reported_in_one_line(
+    vendor: FaultyServer, answer: Answer, message: str
+) -> None:
     if answer.status == 429:
         body = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
         answer = Answer(429, json.dumps(body).encode())
     vendor.behave = lambda call: answer
-    found = evals(*RUN, "-m", "openai:gpt-4.1").error_line
-    assert found.startswith(said)
-    assert KEY not in found
+    error_line = evals(*RUN, "-m", "openai:gpt-4.1").error_line
+    assert error_line.startswith(message)
+    assert KEY not in error_line
     assert len(vendor.calls) == 1
 
 
-def test_out_of_quota_in_mid_run_ends_it_and_the_next_day_goes_on(vendor: FaultyServer) -> None:
+def test_a_run_ends_when_the_quota_is_exhausted_and_the_same_command_continues_it(
+    vendor: FaultyServer,
+) -> None:
     body = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
 
     def behave(call: Call) -> Answer:
@@ -120,7 +125,7 @@ def test_out_of_quota_in_mid_run_ends_it_and_the_next_day_goes_on(vendor: Faulty
     first = evals(*RUN, "-m", "openai:gpt-4.1")
     assert first.status == 1
     assert "ended early: HTTP 429: You exceeded your current quota" in first.err
-    assert len(vendor.calls) == 3  # the refused one was not tried again
+    assert len(vendor.calls) == 3  # the rejected call was not retried
     vendor.behave = lambda call: completion("ANSWER: 1")
     second = evals(*RUN, "-m", "openai:gpt-4.1")
     assert second.status == 0
@@ -128,14 +133,14 @@ def test_out_of_quota_in_mid_run_ends_it_and_the_next_day_goes_on(vendor: Faulty
     assert len(vendor.calls) == 3 + second.json["runs"][0]["expected"] - 2
 
 
-def test_a_prompt_too_long_for_the_context_is_that_samples_failure(vendor: FaultyServer) -> None:
+def test_a_prompt_that_exceeds_the_context_is_a_failure_of_its_sample(vendor: FaultyServer) -> None:
     long = error(400, "This model's maximum context length is 4096 tokens")
     vendor.behave = lambda call: long if call.number == 1 else completion("ANSWER: 1")
     (run,) = evals(*RUN, "-m", "openai:gpt-4.1").json["runs"]
     assert run["counts"]["failed:context"] == 1
 
 
-def test_every_vendor_is_listed_with_its_words(here: Path) -> None:
-    models = {one["name"]: one for one in evals("list", "models", "--json").json["models"]}
-    for form in ("intern:", "anthropic:", "google:", "deepseek:", "xai:"):
-        assert form in models
+def test_vendors_are_listed(here: Path) -> None:
+    models = {model["name"]: model for model in evals("list", "models", "--json").json["models"]}
+    for name in ("intern:", "anthropic:", "google:", "deepseek:", "xai:"):
+        assert name in models

@@ -1,6 +1,6 @@
-"""What a server may send to break whoever asks: each is the fault of one call, in one line, whatever its size.
+"""Malformed and huge responses that could break a client: each makes one call fail, with a message of one line.
 
-The server is a bare socket: no HTTP library would send these.
+The server is a bare socket, as no HTTP library would send these.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ MB = b"a" * (1 << 20)
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
-def body(raw: bytes, head: bytes = JSON) -> tuple[bytes, ...]:
+def response(raw: bytes, head: bytes = JSON) -> tuple[bytes, ...]:
+    """Return a response in two pieces: the head and the body."""
     return (head + b"Content-Length: %d\r\n\r\n" % len(raw), raw)
 
 
 ENDLESS = (JSON + b'\r\n{"choices": "', MB)
-"""And the last piece for ever."""
+"""The server repeats the last piece until the client disconnects."""
 BOMB = gzip.compress(b'{"choices": "' + b"a" * (80 << 20), 1)
 NESTED = b'{"choices": [], "error": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001
 
@@ -48,14 +49,14 @@ ANSWERS: dict[str, tuple[Pieces, type[ModelError], str]] = {
     "a body without end": (ENDLESS, BadReply, "more than 64 MiB from http"),
     "an error without end": ((b"HTTP/1.1 400 No\r\n\r\n", MB), BadReply, "more than 64 MiB"),
     "80 MB in 400 kB of gzip": (
-        body(BOMB, JSON + b"Content-Encoding: gzip\r\n"),
+        response(BOMB, JSON + b"Content-Encoding: gzip\r\n"),
         BadReply,
         "more than 64 MiB",
     ),
-    "nested 100,000 deep": (body(NESTED), BadReply, "nested too deeply"),
-    "an error nested 100,000 deep": (body(NESTED, b"HTTP/1.1 400 No\r\n"), Rejected, "HTTP 400"),
+    "nested 100,000 deep": (response(NESTED), BadReply, "nested too deeply"),
+    "an error nested 100,000 deep": (response(NESTED, b"HTTP/1.1 400 No\r\n"), Rejected, "HTTP 400"),
     "invalid UTF-8": (
-        body(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
+        response(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
         BadReply,
         "[Uu][Tt][Ff]-8",
     ),
@@ -63,18 +64,18 @@ ANSWERS: dict[str, tuple[Pieces, type[ModelError], str]] = {
 
 
 @pytest.fixture
-def sends() -> Iterator[Callable[[Pieces], str]]:
-    """Starts a server that answers whatever it is asked with these pieces; gives its base URL."""
-    listening: list[socket.socket] = []
+def start_server() -> Iterator[Callable[[Pieces], str]]:
+    """Yield a function that starts a server which answers every request with these pieces, and returns its base URL."""
+    listeners: list[socket.socket] = []
 
     def start(pieces: Pieces) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
-        listening.append(listener)
+        listeners.append(listener)
         threading.Thread(target=_serve, args=(listener, pieces), daemon=True).start()
         return f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
 
     yield start
-    for listener in listening:
+    for listener in listeners:
         listener.close()
 
 
@@ -90,51 +91,55 @@ def _serve(listener: socket.socket, pieces: Pieces) -> None:
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-async def test_it_is_the_fault_of_one_call(case: str, sends: Callable[[Pieces], str]) -> None:
-    pieces, kind, said = ANSWERS[case]
-    model = Server("m", base=sends(pieces))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ModelError, match=said) as caught:
+async def test_a_hostile_response_makes_one_call_fail(
+    case: str, start_server: Callable[[Pieces], str]
+) -> None:
+    pieces, kind, message = ANSWERS[case]
+    model = Server("m", base=start_server(pieces))
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match=message) as caught:
         await model.reply(ask("What is 2 + 2?"), Sampling())
     await model.close()
     assert type(caught.value) is kind
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
-    grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown_kb < 3 * http.MAX_RESPONSE_BYTES / 1024
+    growth_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb
+    assert growth_kb < 3 * http.MAX_RESPONSE_BYTES / 1024
 
 
 @pytest.mark.parametrize("case", ["no HTTP", "a header of 5 MB", "a broken chunk", "a body without end"])
-def test_a_call_outside_the_event_loop_fails_in_one_way(case: str, sends: Callable[[Pieces], str]) -> None:
+def test_a_hostile_response_makes_a_call_outside_the_event_loop_fail(
+    case: str, start_server: Callable[[Pieces], str]
+) -> None:
     with pytest.raises(OSError, match=r"not an HTTP response|too large or takes too long"):
-        fetch.fetch(sends(ANSWERS[case][0]))
+        fetch.fetch(start_server(ANSWERS[case][0]))
 
 
 @pytest.mark.parametrize(
     ("pieces", "length"),
     [
-        (body(b"no such key", b"HTTP/1.1 401 No\r\n"), 11),
+        (response(b"no such key", b"HTTP/1.1 401 No\r\n"), 11),
         (ANSWERS["an error without end"][0], fetch.MAX_ERROR_BYTES),
     ],
 )
-def test_what_a_refusal_says_is_read_up_to_a_bound(
-    pieces: Pieces, length: int, sends: Callable[[Pieces], str]
+def test_the_body_of_an_error_is_read_up_to_a_limit(
+    pieces: Pieces, length: int, start_server: Callable[[Pieces], str]
 ) -> None:
     with pytest.raises(fetch.HttpStatusError) as caught:
-        fetch.fetch(sends(pieces))
+        fetch.fetch(start_server(pieces))
     assert len(caught.value.body) == length
     assert str(caught.value) == f"HTTP Error {caught.value.status}: No"
 
 
 @pytest.mark.parametrize("tokens", [-1_000_000, 10**30, 10**400], ids=["below 0", "10^30", "10^400"])
-def test_a_count_that_no_server_can_mean_is_not_counted(here: Path, tokens: int) -> None:
+def test_an_impossible_token_count_is_recorded_as_unknown(here: Path, tokens: int) -> None:
     choice = {"message": {"role": "assistant", "content": "ANSWER: A"}, "finish_reason": "stop"}
     usage = f'{{"prompt_tokens": {tokens}, "completion_tokens": 5}}'
     raw = f'{{"choices": [{json.dumps(choice)}], "usage": {usage}}}'.encode()
     with FaultyServer(Answer(200, raw)) as server:
-        done = evals("run", "mmlu-pro", "--sample", "-m", server.model, "--price", "1,1", "--json")
-    (found,) = done.json["runs"]
-    assert (done.status, found["coverage"]) == (0, 1.0)
+        outcome = evals("run", "mmlu-pro", "--sample", "-m", server.model, "--price", "1,1", "--json")
+    (run,) = outcome.json["runs"]
+    assert (outcome.status, run["coverage"]) == (0, 1.0)
     for record in Run(next(here.glob("results/*/*/*"))).records():
         assert not isinstance(record.outcome, Failure)
         assert (record.outcome.usage.input, record.outcome.usage.output) == (None, 5)

@@ -1,6 +1,6 @@
-"""Starting, watching and stopping an inference server, against a stand-in for the engine (`standin.py`).
+"""Starting, monitoring and stopping an inference server, with a fake engine (`standin.py`).
 
-What the real engines do on this launcher is in `test_vllm.py`; LMDeploy and SGLang run only where CUDA is.
+`test_vllm.py` tests the launcher with real vLLM; LMDeploy and SGLang need CUDA.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ H200 = Gpu("NVIDIA H200", 150.7)
 
 @pytest.fixture
 def engine(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The stand-in's folder; nothing that it started may be left in the end."""
+    """Yield the fake engine's folder; fail if a process that it started is still running after the test."""
     folder = here / "standin"
     monkeypatch.setenv("EVALS_ENGINE_PYTHON", str(standin.install(folder)))
     monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
@@ -47,26 +47,27 @@ def engine(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (here / "weights" / "blind").mkdir()
     (here / "weights" / "blind" / "config.json").write_text("{}")
     yield folder
-    assert left(folder) == []
+    assert remaining_processes(folder) == []
 
 
-def left(folder: Path, *, within_s: float = 5.0) -> list[int]:
-    """What the stand-in started and still runs."""
+def remaining_processes(folder: Path, *, within_s: float = 5.0) -> list[int]:
+    """Wait until the processes that the fake engine started have ended; return those that have not."""
     pids = [int(pid) for pid in (folder / "pids").read_text().split()] if (folder / "pids").exists() else []
-    until = time.monotonic() + within_s
-    while (living := [pid for pid in pids if runs(pid)]) and time.monotonic() < until:
+    end = time.monotonic() + within_s
+    while (running := [pid for pid in pids if is_running(pid)]) and time.monotonic() < end:
         time.sleep(0.05)
-    return living
+    return running
 
 
-def runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-def asked(folder: Path) -> list[dict[str, Any]]:
+def logged_requests(folder: Path) -> list[dict[str, Any]]:
+    """Return the bodies of the requests that the fake engine received."""
     return [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
 
 
@@ -74,41 +75,41 @@ def run(model: str = "vllm:weights/tiny", *words: object) -> Any:
     return evals("run", "mmlu-pro", "--sample", "--max-tokens", 64, "-m", model, "--json", *words)
 
 
-def process(*words: object, **env: str) -> subprocess.Popen[str]:
-    """The command as a process of its own, to be stopped in unkind ways."""
+def start_process(*words: object, **env: str) -> subprocess.Popen[str]:
+    """Start the command as a separate process, which tests can stop by signals."""
     return subprocess.Popen(
         [sys.executable, "-c", "from evals.cli import main; main()", *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | env, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # whoever started the tests with nohup
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup, if the tests run under it, ignores it
     )  # fmt: skip
 
 
-def until(true: Callable[[], Any], within_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], Any], within_s: float = 30.0) -> None:
     end = time.monotonic() + within_s
-    while not true():
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
 
 
-# --- the way of a run ---------------------------------------------------------------------------------------
+# --- runs ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_a_run_starts_a_server_and_stops_it_on_a_standin(engine, name):
-    done = run(f"{name}:weights/tiny")
-    assert done.status == 0, done.err
-    (card,) = done.json["runs"]
+def test_a_run_starts_and_stops_a_fake_engine(engine, name):
+    outcome = run(f"{name}:weights/tiny")
+    assert outcome.status == 0, outcome.err
+    (card,) = outcome.json["runs"]
     assert (card["coverage"], card["model"]) == (1.0, "tiny")
-    words = json.loads((engine / "command.json").read_text())
-    assert standin.flag(words, "--host", "--server-name") == "127.0.0.1"
+    arguments = json.loads((engine / "command.json").read_text())
+    assert standin.flag(arguments, "--host", "--server-name") == "127.0.0.1"
     assert any(note.startswith(f"server: {name} 0.99: ") for note in card["notes"])
-    found = store.find_one(Path("results"), card["run"]).path
-    assert (found / f"{name}.log").read_text().startswith("# 20")
-    assert asked(engine)[0]["messages"][0]["content"] == "Say yes."  # proof of life, no sample
-    assert len(asked(engine)) == 1 + card["expected"]
+    run_folder = store.find_one(Path("results"), card["run"]).path
+    assert (run_folder / f"{name}.log").read_text().startswith("# 20")
+    assert logged_requests(engine)[0]["messages"][0]["content"] == "Say yes."  # a probe, which is no sample
+    assert len(logged_requests(engine)) == 1 + card["expected"]
 
 
-def test_no_key_of_ours_reaches_the_server_of_a_standin(engine, monkeypatch):
+def test_a_fake_engine_does_not_get_the_user_s_api_keys(engine, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("EVALS_SERVER_KEY", "secret")
     monkeypatch.setenv("HF_TOKEN", "hf_for_gated_weights")
@@ -120,19 +121,19 @@ def test_no_key_of_ours_reaches_the_server_of_a_standin(engine, monkeypatch):
 
 
 @pytest.mark.slow
-def test_other_options_of_the_server_make_another_run_on_a_standin(engine, monkeypatch):
+def test_other_engine_options_start_a_new_run_with_a_fake_engine(engine, monkeypatch):
     first = run().json["runs"][0]
     monkeypatch.setenv("EVALS_ENGINE_ARGS", "--quantization fp8")
-    done = run()
-    assert done.json["runs"][0]["run"] != first["run"]
-    assert "engine is --quantization fp8 and was not set" in done.err
+    outcome = run()
+    assert outcome.json["runs"][0]["run"] != first["run"]
+    assert "engine is --quantization fp8 and was not set" in outcome.err
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
-def test_the_thinking_switch_is_the_server_s_own_on_a_standin(engine, name):
+def test_the_thinking_switch_is_sent_in_each_engine_s_own_field_to_a_fake_engine(engine, name):
     assert run(f"{name}:weights/tiny", "--no-thinking", "--limit", 1).status == 0
-    body = asked(engine)[-1]
+    body = logged_requests(engine)[-1]
     if name == "lmdeploy":
         assert (body["enable_thinking"], "chat_template_kwargs" in body) == (False, False)
     else:
@@ -143,54 +144,53 @@ def test_the_thinking_switch_is_the_server_s_own_on_a_standin(engine, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("max_tokens", [4050, 32_768])  # the prompt leaves less; more than the context itself
+@pytest.mark.parametrize("max_tokens", [4050, 32_768])  # more than the prompt leaves; more than the context
 @pytest.mark.parametrize("name", ENGINES)
-def test_max_tokens_beyond_the_context_are_the_context_s_rest_and_noted_on_a_standin(
-    engine, name, max_tokens
-):
+def test_max_tokens_that_exceed_the_context_are_noted_and_not_sent_to_a_fake_engine(engine, name, max_tokens):
     (card,) = run(f"{name}:weights/tiny", "--max-tokens", max_tokens).json["runs"]
     assert card["coverage"] == 1.0
-    assert "max_tokens" not in asked(engine)[-1]
-    assert any(f"max_tokens {max_tokens} exceeds the context of 4096" in n for n in card["notes"])
+    assert "max_tokens" not in logged_requests(engine)[-1]
+    assert any(f"max_tokens {max_tokens} exceeds the context of 4096" in note for note in card["notes"])
 
 
 @pytest.mark.slow
-def test_a_context_that_is_too_small_is_the_sample_s_failure_on_a_standin(engine, monkeypatch):
+def test_prompts_that_exceed_the_context_of_a_fake_engine_end_a_run_in_which_all_fail(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "narrow")
-    done = run("sglang:weights/tiny")
-    assert done.status == 2
-    assert "maximum context length" in done.err
+    outcome = run("sglang:weights/tiny")
+    assert outcome.status == 2
+    assert "maximum context length" in outcome.err
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_is_started_again_once_on_a_standin(engine, monkeypatch):
+def test_a_fake_engine_that_dies_is_restarted_once(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "once")
-    monkeypatch.setenv("STANDIN_AGAIN_S", "4")  # longer than a call would be tried again
+    monkeypatch.setenv("STANDIN_AGAIN_S", "4")  # longer than the retries of a call last
     monkeypatch.setattr(backoff, "FIRST_S", 0.05)
-    done = run("vllm:weights/tiny", "--concurrency", 2)
-    assert done.status == 0, done.err
-    (card,) = done.json["runs"]
+    outcome = run("vllm:weights/tiny", "--concurrency", 2)
+    assert outcome.status == 0, outcome.err
+    (card,) = outcome.json["runs"]
     assert card["coverage"] == 1.0
     assert "server: it died during the run and was restarted" in card["notes"]
     assert len((engine / "pids").read_text().split()) == 2
 
 
-def test_a_server_that_dies_twice_ends_the_run_and_its_samples_stay_open_on_a_standin(engine, monkeypatch):
+def test_a_fake_engine_that_dies_twice_ends_the_run_and_the_same_command_continues_it(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "mortal:4")
-    done = run("vllm:weights/tiny", "--concurrency", 1)
-    assert done.status == 1, done.err
-    (card,) = done.json["runs"]
-    assert set(card["counts"]) <= {"right", "wrong", "absent"}  # no failure is made up
+    outcome = run("vllm:weights/tiny", "--concurrency", 1)
+    assert outcome.status == 1, outcome.err
+    (card,) = outcome.json["runs"]
+    # samples that were not run are not recorded as failures
+    assert set(card["counts"]) <= {"right", "wrong", "absent"}
     assert 0 < card["coverage"] < 1
-    assert "died again: RuntimeError: the engine's heart stopped" in done.err
-    assert "\x1b" not in done.err  # a log's escapes reach no terminal
+    assert "died again: RuntimeError: the engine's heart stopped" in outcome.err
+    assert "\x1b" not in outcome.err  # escape sequences in a log do not reach the terminal
     monkeypatch.setenv("STANDIN", "")
-    again = run("vllm:weights/tiny", "--concurrency", 1)  # the same command goes on
-    assert again.json["runs"][0]["run"] == card["run"]
-    assert again.json["runs"][0]["coverage"] == 1.0
+    continued = run("vllm:weights/tiny", "--concurrency", 1)
+    assert continued.json["runs"][0]["run"] == card["run"]
+    assert continued.json["runs"][0]["coverage"] == 1.0
 
 
-# --- every way out ------------------------------------------------------------------------------------------
+# --- how runs end -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -204,42 +204,46 @@ def test_a_server_that_dies_twice_ends_the_run_and_its_samples_stay_open_on_a_st
         pytest.param("stubborn", signal.SIGKILL, marks=pytest.mark.slow),
     ],
 )
-def test_no_orphan_whatever_ends_the_run_of_a_standin(engine, signum, behaviour):
-    """`deaf`: while it starts. `stubborn`: in mid-run, deaf to SIGTERM, with a child that left its group."""
+def test_no_process_of_a_fake_engine_outlives_a_command_that_is_stopped_by_a_signal(
+    engine, signum, behaviour
+):
+    """`deaf`: stopped during the start. `stubborn`: stopped during the run; ignores SIGTERM and has a child outside its process group."""
     words = ("run", "mmlu-pro", "--sample", "-m", "vllm:weights/tiny")
-    running = process(*words, STANDIN=behaviour, STANDIN_S="0.2")
-    wanted = 2 if behaviour == "stubborn" else 1
-    until(lambda: (engine / "pids").exists() and len((engine / "pids").read_text().split()) == wanted)
+    command = start_process(*words, STANDIN=behaviour, STANDIN_S="0.2")
+    process_count = 2 if behaviour == "stubborn" else 1
+    wait_until(
+        lambda: (engine / "pids").exists() and len((engine / "pids").read_text().split()) == process_count
+    )
     if behaviour == "stubborn":
-        until(lambda: (engine / "requests.jsonl").exists() and len(asked(engine)) > 2)
-    running.send_signal(signum)
-    _, err = running.communicate(timeout=60)
-    assert left(engine, within_s=20.0) == []
+        wait_until(lambda: (engine / "requests.jsonl").exists() and len(logged_requests(engine)) > 2)
+    command.send_signal(signum)
+    _, err = command.communicate(timeout=60)
+    assert remaining_processes(engine, within_s=20.0) == []
     assert "Traceback" not in err, err
     if signum in (signal.SIGINT, signal.SIGTERM):
-        assert running.returncode == 130, err
+        assert command.returncode == 130, err
 
 
 @pytest.mark.slow
-def test_no_orphan_when_the_watchdog_is_killed_beside_a_standin(engine):
-    running = process(
+def test_a_fake_engine_is_stopped_if_its_watchdog_is_killed(engine):
+    command = start_process(
         "run", "mmlu-pro", "--sample", "-m", "vllm:weights/tiny", STANDIN="stubborn", STANDIN_S="0.2"
     )
-    until(lambda: (engine / "requests.jsonl").exists() and len(asked(engine)) > 2)
-    first = int((engine / "pids").read_text().split()[0])
-    dog = int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(dog, signal.SIGKILL)
-    until(lambda: not runs(first), within_s=10.0)
-    running.send_signal(signal.SIGINT)
-    running.communicate(timeout=60)
+    wait_until(lambda: (engine / "requests.jsonl").exists() and len(logged_requests(engine)) > 2)
+    engine_pid = int((engine / "pids").read_text().split()[0])
+    watchdog = int(Path(f"/proc/{engine_pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(watchdog, signal.SIGKILL)
+    wait_until(lambda: not is_running(engine_pid), within_s=10.0)
+    command.send_signal(signal.SIGINT)
+    command.communicate(timeout=60)
     pids = [int(pid) for pid in (engine / "pids").read_text().split()]
-    for pid in pids:  # what had left the group as well is the one that nothing can find without its watchdog
-        if runs(pid):
+    for pid in pids:  # without the watchdog, nothing finds a child outside the process group
+        if is_running(pid):
             assert os.getsid(pid) == pid
             os.kill(pid, signal.SIGKILL)
 
 
-# --- what bad input gets ------------------------------------------------------------------------------------
+# --- faults and bad input -----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -263,37 +267,37 @@ def test_no_orphan_when_the_watchdog_is_killed_beside_a_standin(engine):
         ),
     ],
 )
-def test_a_server_that_fails_is_one_line_and_nothing_is_left_of_a_standin(
+def test_a_failure_of_a_fake_engine_is_reported_in_one_line_and_no_process_remains(
     engine, monkeypatch, behaviour, line
 ):
     monkeypatch.setenv("STANDIN", behaviour)
     assert line in run().error_line
-    assert left(engine) == []
+    assert remaining_processes(engine) == []
 
 
 @pytest.mark.slow
-def test_a_proxy_of_the_user_s_is_not_asked_for_a_server_of_this_machine_on_a_standin(engine, monkeypatch):
+def test_the_user_s_proxy_is_not_used_for_a_fake_engine_on_this_machine(engine, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("EVALS_ENGINE_START_S", "20")
     assert run().json["runs"][0]["coverage"] == 1.0
 
 
-def test_what_speaks_no_http_on_the_usual_port_is_no_server_of_the_model(engine):
-    def greet(listener: socket.socket) -> None:
+def test_a_service_on_the_usual_port_that_does_not_speak_http_serves_no_models(engine):
+    def greet(server: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection:
             connection.recv(1000)
             connection.sendall(b"SSH-2.0-OpenSSH_9.3\r\n")
 
-    with socket.create_server((launch.HOST, 0)) as other:
-        greeting = threading.Thread(target=greet, args=(other,))
+    with socket.create_server((launch.HOST, 0)) as listener:
+        greeting = threading.Thread(target=greet, args=(listener,))
         greeting.start()
-        assert server_process.served_models(f"http://{launch.HOST}:{other.getsockname()[1]}/v1") == {}
+        assert server_process.served_models(f"http://{launch.HOST}:{listener.getsockname()[1]}/v1") == {}
         greeting.join()
 
 
 @pytest.mark.slow
-def test_a_server_that_never_gets_healthy_is_one_line_on_a_standin(engine, monkeypatch):
+def test_a_fake_engine_that_is_never_ready_is_reported_in_one_line(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "deaf")
     monkeypatch.setenv("EVALS_ENGINE_START_S", "1")
     assert "is not ready after 1 s: loading shards" in run().error_line
@@ -308,13 +312,13 @@ def test_a_server_that_never_gets_healthy_is_one_line_on_a_standin(engine, monke
         ("EVALS_ENGINE_ARGS", "--x 'y", "EVALS_ENGINE_ARGS cannot be split into words: No closing quotation"),
     ],
 )
-def test_a_setting_that_cannot_be_read_is_one_line_that_names_it(engine, monkeypatch, name, value, line):
+def test_an_invalid_setting_is_named_in_one_line(engine, monkeypatch, name, value, line):
     monkeypatch.setenv(name, value)
     assert run().error_line == line
 
 
 @pytest.mark.slow
-def test_a_port_that_somebody_took_is_another_one_on_a_standin(engine, monkeypatch):
+def test_a_fake_engine_is_started_on_another_port_if_the_first_is_taken(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "taken")
     assert run().json["runs"][0]["coverage"] == 1.0
 
@@ -328,63 +332,63 @@ def test_a_port_that_somebody_took_is_another_one_on_a_standin(engine, monkeypat
         ("vllm:", "has no name"),
     ],
 )
-def test_a_wrong_model_path_is_one_line(engine, model, line):
+def test_an_invalid_model_path_is_reported_in_one_line(engine, model, line):
     assert line in run(model).error_line
 
 
-def test_an_engine_that_is_not_installed_is_one_line(engine, monkeypatch):
+def test_a_missing_engine_is_reported_in_one_line(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "lacks")
     assert "sglang is not installed for" in run("sglang:weights/tiny").error_line
     monkeypatch.setenv("EVALS_ENGINE_PYTHON", "/nowhere/python")
     assert "EVALS_ENGINE_PYTHON=/nowhere/python: it cannot be run" in run().error_line
 
 
-def test_a_model_that_cannot_see_is_refused_before_it_is_started(engine):
-    done = evals("run", "mathvision", "--sample", "-m", "vllm:weights/blind")
-    assert "needs a model that takes image" in done.error_line
+def test_a_model_without_image_input_is_refused_before_its_server_is_started(engine):
+    outcome = evals("run", "mathvision", "--sample", "-m", "vllm:weights/blind")
+    assert "needs a model that takes image" in outcome.error_line
     assert not (engine / "pids").exists()
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])
-def test_the_gpus_are_looked_at_before_the_engine_s_package(engine, monkeypatch, command):
+def test_the_gpus_are_checked_before_the_engine_s_package(engine, monkeypatch, command):
     monkeypatch.setenv("STANDIN", "lacks")
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 2)
     words = ("run", "mmlu-pro", "--sample", "-m") if command == "run" else ("serve",)
-    line = evals(*words, "vllm:internlm/Intern-S1-FP8").error_line
-    assert line.startswith("Intern-S1-FP8 needs 4 x 80 GB or 2 x 141 GB; found 2 x NVIDIA H100")
+    error_line = evals(*words, "vllm:internlm/Intern-S1-FP8").error_line
+    assert error_line.startswith("Intern-S1-FP8 needs 4 x 80 GB or 2 x 141 GB; found 2 x NVIDIA H100")
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 4)
     assert "vllm is not installed" in evals(*words, "vllm:internlm/Intern-S1-FP8").error_line
 
 
-def test_doctor_asks_for_the_engine_where_the_gpus_suffice(engine, monkeypatch):
+def test_doctor_reports_a_missing_engine_only_for_models_that_the_gpus_can_hold(engine, monkeypatch):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100])
-    found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
-    assert found["Intern-S1-mini"]["detail"] == "the GPUs suffice; vllm 0.99, sglang 0.99, lmdeploy 0.99"
+    findings = {row["what"]: row for row in evals("doctor", "--json").json["findings"]}
+    assert findings["Intern-S1-mini"]["detail"] == "the GPUs suffice; vllm 0.99, sglang 0.99, lmdeploy 0.99"
     monkeypatch.setenv("STANDIN", "lacks")
-    found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
-    assert (found["Intern-S1-mini"]["ok"], "no engine is installed" in found["Intern-S1-mini"]["detail"]) == (
-        False,
-        True,
-    )
-    assert "needs 8 x 80 GB" in found["Intern-S1"]["detail"]
+    findings = {row["what"]: row for row in evals("doctor", "--json").json["findings"]}
+    mini = findings["Intern-S1-mini"]
+    assert (mini["ok"], "no engine is installed" in mini["detail"]) == (False, True)
+    assert "needs 8 x 80 GB" in findings["Intern-S1"]["detail"]
 
 
 # --- serve and reuse ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_serve_prints_a_url_that_run_reuses_and_leaves_running_on_a_standin(engine):
-    serving = process("serve", "vllm:weights/tiny", "--log", "here.log")
+def test_serve_prints_the_url_of_a_fake_engine_that_run_reuses_and_leaves_running(engine):
+    serving = start_process("serve", "vllm:weights/tiny", "--log", "here.log")
     assert serving.stdout is not None
     url = serving.stdout.readline().strip()
     assert url.startswith("http://127.0.0.1:")
     assert url.endswith("/v1#tiny")
-    done = run()
-    assert done.json["runs"][0]["coverage"] == 1.0
-    assert any("already running and not started for this run" in n for n in done.json["runs"][0]["notes"])
+    outcome = run()
+    assert outcome.json["runs"][0]["coverage"] == 1.0
+    assert any(
+        "already running and not started for this run" in note for note in outcome.json["runs"][0]["notes"]
+    )
     assert len((engine / "pids").read_text().split()) == 1
     assert serving.poll() is None
-    assert run("sglang:weights/tiny", "--limit", 1).status == 0  # another engine starts its own
+    assert run("sglang:weights/tiny", "--limit", 1).status == 0  # another engine is started separately
     assert len((engine / "pids").read_text().split()) == 2
     serving.send_signal(signal.SIGINT)
     _, err = serving.communicate(timeout=30)
@@ -394,20 +398,20 @@ def test_serve_prints_a_url_that_run_reuses_and_leaves_running_on_a_standin(engi
 
 
 @pytest.mark.slow
-def test_serve_passes_options_on_to_a_standin(engine, monkeypatch):
+def test_serve_passes_options_to_a_fake_engine(engine, monkeypatch):
     monkeypatch.setenv("EVALS_ENGINE_ARGS", "--seed 1")
-    serving = process(
+    serving = start_process(
         "serve", "vllm:weights/tiny", "--trust-remote-code", "--", "--gpu-memory-utilization", "0.8"
     )
     assert serving.stdout is not None
     serving.stdout.readline()
-    words = json.loads((engine / "command.json").read_text())
-    assert words[-5:] == ["--trust-remote-code", "--seed", "1", "--gpu-memory-utilization", "0.8"]
+    arguments = json.loads((engine / "command.json").read_text())
+    assert arguments[-5:] == ["--trust-remote-code", "--seed", "1", "--gpu-memory-utilization", "0.8"]
     serving.terminate()
     serving.communicate(timeout=30)
 
 
-def test_serve_says_what_it_cannot(engine, monkeypatch):
+def test_serve_refuses_what_it_cannot_start_in_one_line(engine, monkeypatch):
     for model in ("scripted:A", "smollm2", "hf:internlm/Intern-S1-mini"):
         assert "has no server to start" in evals("serve", model).error_line
     assert "did you mean vllm:?" in evals("serve", "vlm:a/b").error_line
@@ -418,19 +422,19 @@ def test_serve_says_what_it_cannot(engine, monkeypatch):
     assert "out of memory" in evals("serve", "vllm:weights/tiny").error_line
 
 
-def test_what_a_dead_owner_left_in_the_register_is_removed(engine):
-    order = launch.launch_spec(load.engine("vllm"), "org/name", None)
-    path = registry.register(order, "http://127.0.0.1:1/v1")
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    path.write_bytes(path.read_bytes().replace(str(os.getpid()).encode(), str(dead.pid).encode()))
+def test_the_registry_entry_of_a_process_that_ended_is_removed(engine):
+    spec = launch.launch_spec(load.engine("vllm"), "org/name", None)
+    path = registry.register(spec, "http://127.0.0.1:1/v1")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    path.write_bytes(path.read_bytes().replace(str(os.getpid()).encode(), str(ended.pid).encode()))
     assert registry.registered_servers("vllm") == []
     assert not path.exists()
 
 
-def test_an_entry_of_a_process_that_ended_is_not_another_ones_with_its_id(engine):
-    order = launch.launch_spec(load.engine("vllm"), "org/name", None)
-    path = registry.register(order, "http://127.0.0.1:1/v1")
+def test_a_registry_entry_is_not_attributed_to_a_later_process_with_the_same_id(engine):
+    spec = launch.launch_spec(load.engine("vllm"), "org/name", None)
+    path = registry.register(spec, "http://127.0.0.1:1/v1")
     assert registry.registered_servers("vllm")
     entry = json.loads(path.read_bytes())
     assert entry["began"]
@@ -440,21 +444,22 @@ def test_an_entry_of_a_process_that_ended_is_not_another_ones_with_its_id(engine
 
 
 @pytest.mark.slow
-def test_a_server_of_other_weights_or_of_a_stranger_is_not_reused(engine):
-    serving = process("serve", "vllm:weights/tiny", "--log", "here.log")
+def test_a_server_that_has_other_weights_or_is_not_registered_is_not_reused(engine):
+    serving = start_process("serve", "vllm:weights/tiny", "--log", "here.log")
     assert serving.stdout is not None
     url = serving.stdout.readline().strip()
     try:
-        twin = Path("other") / "tiny"
-        twin.mkdir(parents=True)
-        (twin / "config.json").write_bytes(Path("weights/tiny/config.json").read_bytes())
-        done = run("vllm:other/tiny")
-        assert not any("already running" in n for n in done.json["runs"][0]["notes"])
+        same_name = Path("other") / "tiny"
+        same_name.mkdir(parents=True)
+        (same_name / "config.json").write_bytes(Path("weights/tiny/config.json").read_bytes())
+        outcome = run("vllm:other/tiny")
+        assert not any("already running" in note for note in outcome.json["runs"][0]["notes"])
         assert len((engine / "pids").read_text().split()) == 2
         entry = next((Path("cache") / "science-evals" / "servers").iterdir())
-        entry.unlink()  # what nobody of ours announced is a stranger
+        entry.unlink()
         assert not any(
-            "already running" in n for n in run("vllm:weights/tiny", "--limit", 1).json["runs"][0]["notes"]
+            "already running" in note
+            for note in run("vllm:weights/tiny", "--limit", 1).json["runs"][0]["notes"]
         )
         assert url.endswith("#tiny")
     finally:
@@ -463,7 +468,7 @@ def test_a_server_of_other_weights_or_of_a_stranger_is_not_reused(engine):
 
 
 @pytest.mark.parametrize(
-    ("words", "trusted"),
+    ("description", "trusted"),
     [
         ("internlm/Intern-S1-mini", True),
         ("Intern-S1-mini", True),
@@ -473,21 +478,21 @@ def test_a_server_of_other_weights_or_of_a_stranger_is_not_reused(engine):
         ("internlm/Intern-S1-mini as a folder", False),
     ],
 )
-def test_code_of_weights_is_trusted_by_the_full_name_of_the_makers_alone(
-    words, trusted, tmp_path, monkeypatch
+def test_the_code_of_weights_is_trusted_only_under_their_full_name_on_the_hub(
+    description, trusted, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    name = words.removesuffix(" as a folder")
-    if name != words or name.startswith("."):
+    name = description.removesuffix(" as a folder")
+    if name != description or name.startswith("."):
         Path(name).mkdir(parents=True)
     profile = profiles.find(f"vllm:{name}")
     assert profile is not None
-    order = launch.launch_spec(load.engine("vllm"), profiles.full_name(name, profile), profile)
-    assert ("--trust-remote-code" in launch.command_line(order, port=1)) is trusted
-    told = launch.launch_spec(
+    spec = launch.launch_spec(load.engine("vllm"), profiles.full_name(name, profile), profile)
+    assert ("--trust-remote-code" in launch.command_line(spec, port=1)) is trusted
+    trusting_spec = launch.launch_spec(
         load.engine("vllm"), profiles.full_name(name, profile), profile, trust_remote_code=True
     )
-    assert launch.command_line(told, port=1).count("--trust-remote-code") == 1
+    assert launch.command_line(trusting_spec, port=1).count("--trust-remote-code") == 1
 
 
 @pytest.mark.parametrize(
@@ -511,7 +516,7 @@ def test_code_of_weights_is_trusted_by_the_full_name_of_the_makers_alone(
         "--note aw-value-of-a-variable-hf_x",
     ],
 )
-def test_a_secret_among_the_engines_options_is_refused_unseen(words, monkeypatch):
+def test_a_secret_among_the_engine_s_options_is_refused_and_not_shown(words, monkeypatch):
     monkeypatch.setenv("EVALS_ENGINE_ARGS", words)
     monkeypatch.setenv("MY_SERVICE_KEY", "value-of-a-variable-hf_x")
     with pytest.raises(UsageError, match="environment") as caught:
@@ -521,16 +526,16 @@ def test_a_secret_among_the_engines_options_is_refused_unseen(words, monkeypatch
     with pytest.raises(UsageError) as caught:
         launch.launch_spec(load.engine("vllm"), "a/b", None)
     assert "hf_x" not in str(caught.value)
-    usual = (
+    harmless = (
         "--max-num-batched-tokens 8 --tokenizer x --image-token-id 3 --max-model-len 9 --ssl-keyfile k.pem "
         """--hf-overrides '{"eos_token": "x", "num_key_value_heads": 4, "api_key": null}' """
         "--limit-mm-per-prompt image=4 --lora-modules a=b"
     )
-    monkeypatch.setenv("EVALS_ENGINE_ARGS", usual)
+    monkeypatch.setenv("EVALS_ENGINE_ARGS", harmless)
     assert len(launch.launch_spec(load.engine("vllm"), "a/b", None).arguments) == 16
 
 
-def test_an_engine_sees_no_secret_but_those_for_weights(monkeypatch):
+def test_the_only_secret_that_an_engine_gets_is_the_token_for_weights(monkeypatch):
     for name in (
         "AWS_SECRET_ACCESS_KEY",
         "GITHUB_TOKEN",
@@ -544,11 +549,11 @@ def test_an_engine_sees_no_secret_but_those_for_weights(monkeypatch):
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     monkeypatch.setenv("DATABASE_URL", "postgres://me:word@db/x")
     monkeypatch.setenv("HTTPS_PROXY", "http://me:word@proxy:3128")
-    seen = server_process._environment(load.engine("vllm"))
-    assert {n for n in seen if seen[n] == "x"} == {"HF_TOKEN"}
-    assert "DATABASE_URL" not in seen
-    assert "HTTPS_PROXY" in seen  # weights are downloaded through it
-    assert seen["TOKENIZERS_PARALLELISM"] == "false"
+    environment = server_process._environment(load.engine("vllm"))
+    assert {name for name in environment if environment[name] == "x"} == {"HF_TOKEN"}
+    assert "DATABASE_URL" not in environment
+    assert "HTTPS_PROXY" in environment  # weights are downloaded through it
+    assert environment["TOKENIZERS_PARALLELISM"] == "false"
 
 
 # --- the command line ---------------------------------------------------------------------------------------
@@ -574,56 +579,56 @@ GUIDE_PRO = {
 }
 
 
-def options(words: list[str], *, after: str) -> set[tuple[str, ...]]:
-    """The options of a command line with their values, from behind the port's."""
+def option_set(words: list[str], *, after: str) -> set[tuple[str, ...]]:
+    """Return the options of a command line with their values: those after the option `after`, or all if it is absent."""
     rest = words[words.index(after) + 2 :] if after in words else words
-    found: list[tuple[str, ...]] = []
+    options: list[tuple[str, ...]] = []
     for word in rest:
         if word.startswith("--"):
-            found.append((word,))
+            options.append((word,))
         else:
-            found[-1] += (word,)
-    return set(found)
+            options[-1] += (word,)
+    return set(options)
 
 
 @pytest.mark.parametrize(("engine_name", "model"), GUIDE)
-def test_the_command_line_is_the_makers_guide_s(monkeypatch, engine_name, model):
+def test_the_command_line_has_the_options_of_the_model_s_deployment_guide(monkeypatch, engine_name, model):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 8)
-    found = _words(engine_name, model)
-    assert options(found, after=_port_option(engine_name)) == options(
+    words = _command_words(engine_name, model)
+    assert option_set(words, after=_port_option(engine_name)) == option_set(
         GUIDE[engine_name, model].split(), after=""
     )
-    assert f"internlm/{model}" in found
+    assert f"internlm/{model}" in words
 
 
 @pytest.mark.parametrize("engine_name", GUIDE_PRO)
-def test_the_command_line_of_pro_is_the_makers_guide_s(monkeypatch, engine_name):
+def test_the_command_line_of_pro_has_the_options_of_its_deployment_guide(monkeypatch, engine_name):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H200] * 16)
-    found = _words(engine_name, "Intern-S1-Pro")
-    assert options(found, after=_port_option(engine_name)) == options(
+    words = _command_words(engine_name, "Intern-S1-Pro")
+    assert option_set(words, after=_port_option(engine_name)) == option_set(
         GUIDE_PRO[engine_name].split(), after=""
     )
 
 
-def test_fewer_of_a_larger_gpu_are_shared_over(monkeypatch):
+def test_a_model_is_split_over_all_gpus_that_are_visible(monkeypatch):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H200] * 4)
-    assert standin.flag(_words("vllm", "Intern-S1"), "--tensor-parallel-size") == "4"
+    assert standin.flag(_command_words("vllm", "Intern-S1"), "--tensor-parallel-size") == "4"
 
 
-def _part(monkeypatch: pytest.MonkeyPatch, engine_name: str, rank: int) -> list[str]:
+def _node_command(monkeypatch: pytest.MonkeyPatch, engine_name: str, rank: int) -> list[str]:
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H200] * 8)
     for name, value in (("NODES", "2"), ("RANK", str(rank)), ("MASTER", "10.0.0.1:29500")):
         monkeypatch.setenv(f"EVALS_ENGINE_{name}", value)
-    return _words(engine_name, "Intern-S1-Pro")
+    return _command_words(engine_name, "Intern-S1-Pro")
 
 
-def test_pro_over_two_nodes_of_vllm(monkeypatch):
-    """vLLM's own processes and not Ray's workers: the server is no Ray actor, so it would see no placement group."""
-    first, second = (_part(monkeypatch, "vllm", rank) for rank in (0, 1))
+def test_the_command_line_of_pro_on_two_nodes_with_vllm(monkeypatch):
+    """By vLLM's own processes instead of Ray's workers: the server is not a Ray actor, so it has no placement group."""
+    first, second = (_node_command(monkeypatch, "vllm", rank) for rank in (0, 1))
     for rank, words in enumerate((first, second)):
-        said = " ".join(words)
-        assert f"--nnodes 2 --node-rank {rank} --master-addr 10.0.0.1 --master-port 29500" in said
-        assert "--tensor-parallel-size 16" in said
+        line = " ".join(words)
+        assert f"--nnodes 2 --node-rank {rank} --master-addr 10.0.0.1 --master-port 29500" in line
+        assert "--tensor-parallel-size 16" in line
         assert words[len(words) - 1 - words[::-1].index("--distributed-executor-backend") + 1] == "mp"
     assert "--port" in first
     assert "--headless" not in first
@@ -632,31 +637,31 @@ def test_pro_over_two_nodes_of_vllm(monkeypatch):
     assert "--headless" in second
 
 
-def test_pro_over_two_nodes_of_sglang(monkeypatch):
+def test_the_command_line_of_pro_on_two_nodes_with_sglang(monkeypatch):
     for rank in (0, 1):
-        words = " ".join(_part(monkeypatch, "sglang", rank))
+        words = " ".join(_node_command(monkeypatch, "sglang", rank))
         assert f"--nnodes 2 --node-rank {rank} --dist-init-addr 10.0.0.1:29500" in words
         assert "--tp 16" in words
 
 
-def test_lmdeploy_over_two_nodes_is_refused_in_one_line(monkeypatch):
+def test_lmdeploy_on_two_nodes_is_refused_in_one_line(monkeypatch):
     monkeypatch.setenv("EVALS_ENGINE_NODES", "2")
     monkeypatch.setenv("EVALS_ENGINE_MASTER", "10.0.0.1:29500")
     with pytest.raises(UsageError, match="only vllm: and sglang: can span several nodes"):
         load.model("lmdeploy:a/b", results=Path())
 
 
-def test_gpus_that_a_replica_was_given_are_shared_over_without_a_profile(monkeypatch):
+def test_a_model_without_a_profile_is_split_over_the_gpus_of_its_replica(monkeypatch):
     monkeypatch.setenv("EVALS_ENGINE_GPUS", "4")
-    wanted = launch.launch_spec(load.engine("vllm"), "a/b", None)
-    assert standin.flag(launch.command_line(wanted, port=1), "--tensor-parallel-size") == "4"
+    spec = launch.launch_spec(load.engine("vllm"), "a/b", None)
+    assert standin.flag(launch.command_line(spec, port=1), "--tensor-parallel-size") == "4"
 
 
-def _words(engine_name: str, model: str) -> list[str]:
+def _command_words(engine_name: str, model: str) -> list[str]:
     profile = profiles.find(f"{engine_name}:{model}")
     assert profile is not None
-    wanted = launch.launch_spec(load.engine(engine_name), f"internlm/{model}", profile)
-    return launch.command_line(wanted, port=1234)
+    spec = launch.launch_spec(load.engine(engine_name), f"internlm/{model}", profile)
+    return launch.command_line(spec, port=1234)
 
 
 def _port_option(engine_name: str) -> str:
@@ -664,7 +669,7 @@ def _port_option(engine_name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["EVALS_ENGINE_ARGS", "EVALS_ENGINE_START_S", "EVALS_ENGINE_NODES"])
-def test_settings_that_cannot_be_read_are_one_line(monkeypatch, name):
+def test_invalid_settings_are_refused_in_one_line(monkeypatch, name):
     monkeypatch.setenv(name, "'")
     with pytest.raises(UsageError, match=name):
         launch.launch_spec(load.engine("vllm"), "a/b", None)
@@ -674,7 +679,7 @@ def test_settings_that_cannot_be_read_are_one_line(monkeypatch, name):
 
 
 @pytest.mark.slow
-def test_of_a_log_without_end_the_end_is_read(tmp_path):
+def test_only_the_end_of_a_huge_log_is_read(tmp_path):
     weights = tmp_path / "tiny"
     weights.mkdir()
     (weights / "config.json").write_text("{}")
@@ -688,7 +693,7 @@ def test_of_a_log_without_end_the_end_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("log", "why"),
+    ("log", "cause"),
     [
         ("(EngineCore pid=1) ERROR 11-25 12:00:00 [core.py:8] ValueError: no such quantization\nlater", "ValueError: no such quantization"),
         ("INFO 11-25 12:00:00 [config.py:1] trust_remote_code=True, dtype=bfloat16\nbye", "bye"),
@@ -700,40 +705,42 @@ def test_of_a_log_without_end_the_end_is_read(tmp_path):
         ("ValidationError: 1 error for Config\n  Value error, no such architecture\n  more", "ValidationError: 1 error for Config Value error, no such architecture"),
     ],
 )  # fmt: skip
-def test_a_log_is_read_for_its_cause(log, why):
-    assert logs.cause(log) == why
+def test_the_cause_of_a_failure_is_found_in_the_log(log, cause):
+    assert logs.cause(log) == cause
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_at_its_first_sample_is_started_again_on_a_standin(engine, monkeypatch):
-    """Before any reply a refused connection would end the run; here it is known to be the server's death."""
+def test_a_fake_engine_that_dies_at_the_first_sample_is_restarted(engine, monkeypatch):
+    """A refused connection before the first reply would end the run, but the server is known to have died."""
     monkeypatch.setenv("STANDIN", "once:1")
-    done = run("vllm:weights/tiny", "--concurrency", 2)
-    assert done.status == 0, done.err
-    assert done.json["runs"][0]["coverage"] == 1.0
+    outcome = run("vllm:weights/tiny", "--concurrency", 2)
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["runs"][0]["coverage"] == 1.0
 
 
-# --- several models of one command --------------------------------------------------------------------------
+# --- several models in one command --------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_servers_of_this_machine_take_turns_beside_other_models_on_a_standin(engine, monkeypatch):
+def test_fake_engines_on_this_machine_run_one_after_the_other_and_other_models_at_the_same_time(
+    engine, monkeypatch
+):
     started: list[server_process.ServerProcess] = []
     start = server_process.ServerProcess.start
 
-    def noted(self: server_process.ServerProcess) -> None:
+    def record_and_start(self: server_process.ServerProcess) -> None:
         assert not any(process.alive for process in started)
         started.append(self)
         start(self)
 
-    monkeypatch.setattr(server_process.ServerProcess, "start", noted)
-    done = run("vllm:weights/tiny", "-m", "demo:careful", "-m", "vllm:weights/blind")
-    assert done.status == 0, done.err
-    cards = {card["model"]: card for card in done.json["runs"]}
+    monkeypatch.setattr(server_process.ServerProcess, "start", record_and_start)
+    outcome = run("vllm:weights/tiny", "-m", "demo:careful", "-m", "vllm:weights/blind")
+    assert outcome.status == 0, outcome.err
+    cards = {card["model"]: card for card in outcome.json["runs"]}
     assert list(cards) == ["tiny", "careful", "blind"]
     assert len(started) == 2
     assert cards["careful"]["finished"] < cards["blind"]["finished"]
     for name in ("tiny", "blind"):
-        found = store.find_one(Path("results"), cards[name]["run"]).path
+        run_folder = store.find_one(Path("results"), cards[name]["run"]).path
         assert f"served-model-name {name}" in " ".join(cards[name]["notes"])
-        assert (found / "vllm.log").is_file()
+        assert (run_folder / "vllm.log").is_file()

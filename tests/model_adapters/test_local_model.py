@@ -1,6 +1,6 @@
-"""The embedded model on real items, in process and over HTTP: the same replies, the same verdicts.
+"""The embedded model gives the same replies and verdicts for real items in process and over HTTP.
 
-`python -m tools.local_model` does the same with more items and prints the figures.
+`python -m tools.local_model` compares more items and prints the figures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TOKENS = size(64, 96)
 
 
 @pytest.fixture(scope="module")
-def found(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> local_model.Comparison:
+def comparison(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> local_model.Comparison:
     if find_spec("xllamacpp") is None:
         pytest.skip("NOT TESTED ON A REAL MODEL: xllamacpp is not installed (extra `local`)")
     from evals.model_adapters import llamacpp
@@ -33,24 +33,27 @@ def found(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> local_model
     )
 
 
-def test_every_sample_is_answered_both_ways(found):
-    assert found.coverage == [1.0] * 4
-    assert len(found.pairs) == 9
-    for pair in found.pairs:
+def test_every_sample_has_a_reply_in_process_and_over_http(comparison):
+    assert comparison.coverage == [1.0] * 4
+    assert len(comparison.pairs) == 9
+    for pair in comparison.pairs:
         assert pair.verdicts[0].split()[0] in VERDICTS
 
 
-def test_greedy_replies_and_verdicts_are_the_same_both_ways(found):
-    differing = [(p.suite, p.sample, p.verdicts, local_model.first_difference(p)) for p in found.differing]
+def test_greedy_replies_and_verdicts_are_the_same_in_process_and_over_http(comparison):
+    differing = [
+        (pair.suite, pair.sample, pair.verdicts, local_model.first_difference(pair))
+        for pair in comparison.differing
+    ]
     assert not differing
 
 
-def test_a_small_model_scores_about_what_guessing_does(found):
-    assert found.score["low"] <= local_model.CHANCE <= found.score["high"]
+def test_the_score_is_compatible_with_guessing(comparison):
+    assert comparison.score["low"] <= local_model.CHANCE <= comparison.score["high"]
 
 
-def test_tokens_and_stops_are_the_server_s_own(found):
-    for pair in found.pairs:
+def test_token_counts_and_stop_reasons_are_the_same_in_process_and_over_http(comparison):
+    for pair in comparison.pairs:
         assert pair.in_process.usage.output == pair.over_http.usage.output
         assert pair.in_process.stop == pair.over_http.stop
         assert pair.in_process.usage.output is not None

@@ -1,6 +1,6 @@
-"""The second protocol: how likely a text is as the continuation of another; on what real servers said.
+"""Log-likelihoods of continuations (the protocol `LogProbs`), from recorded responses of real servers.
 
-The answers are in `cases/recorded.jsonl` (see `record_servers.py`); what vLLM never says is made by hand here.
+The recordings are in `cases/recorded.jsonl` (see `record_servers.py`); responses that vLLM does not give are written here.
 """
 
 from __future__ import annotations
@@ -20,17 +20,22 @@ RECORDED = {
     (line["server"], line["case"]): line
     for line in map(json.loads, (TESTS / "cases" / "recorded.jsonl").read_text("utf-8").splitlines())
 }
-ASKED = ("Two and two make ", ("four", "四"))
+PROMPT = "Two and two make "
+CONTINUATIONS = ("four", "四")
 
 
-async def told(
-    answer: Any, *, status: int = 200, prompt: str = ASKED[0], continuations: tuple[str, ...] = ASKED[1]
+async def call_logprobs(
+    answer: Any,
+    *,
+    status: int = 200,
+    prompt: str = PROMPT,
+    continuations: tuple[str, ...] = CONTINUATIONS,
 ) -> tuple[tuple[Likelihood, ...], Any]:
-    """What the adapter makes of one answer, and what it asked."""
-    asked = []
+    """Return the likelihoods that the adapter computes from one response, and its first request."""
+    requests = []
 
     async def handle(request: web.Request) -> web.Response:
-        asked.append((request.path, await request.json()))
+        requests.append((request.path, await request.json()))
         return web.Response(text=answer if isinstance(answer, str) else json.dumps(answer), status=status)
 
     app = web.Application()
@@ -43,70 +48,74 @@ async def told(
     assert isinstance(model, LogProbs)
     assert "logprobs" in model.accepts
     try:
-        return await model.logprobs(prompt, continuations), asked[0]
+        return await model.logprobs(prompt, continuations), requests[0]
     finally:
         await model.close()
         await runner.cleanup()
 
 
-async def test_what_vllm_says_is_summed_over_the_continuations_tokens() -> None:
+async def test_log_likelihoods_from_vllm_are_summed_over_the_tokens_of_each_continuation() -> None:
     recorded = RECORDED["vLLM 0.32.0", "echo"]
-    found, (path, body) = await told(recorded["body"])
+    likelihoods, (path, body) = await call_logprobs(recorded["body"])
     assert path == "/v1/completions"
-    assert body == recorded["request"]  # the very request that the recording answers
-    alone, *whole = (
+    assert body == recorded["request"]  # the request whose response was recorded
+    prompt_values, *full_values = (
         choice["logprobs"]["token_logprobs"] for choice in json.loads(recorded["body"])["choices"]
     )
-    assert [f.logprob for f in found] == [sum(values[len(alone) :]) for values in whole]
-    assert [f.tokens for f in found] == [len(values) - len(alone) for values in whole]
-    assert [f.tokens for f in found] == [3, 4]
-    assert not any(f.greedy for f in found)
+    assert [likelihood.logprob for likelihood in likelihoods] == [
+        sum(values[len(prompt_values) :]) for values in full_values
+    ]
+    assert [likelihood.tokens for likelihood in likelihoods] == [
+        len(values) - len(prompt_values) for values in full_values
+    ]
+    assert [likelihood.tokens for likelihood in likelihoods] == [3, 4]
+    assert not any(likelihood.greedy for likelihood in likelihoods)
 
 
 async def test_a_server_that_ignores_echo_is_refused_in_one_line() -> None:
     with pytest.raises(
         Fatal, match=r"does not return likelihoods: it ignores `echo` with `logprobs`"
     ) as caught:
-        await told(RECORDED["llama.cpp", "echo"]["body"])
+        await call_logprobs(RECORDED["llama.cpp", "echo"]["body"])
     assert "\n" not in str(caught.value)
 
 
-async def test_a_text_longer_than_the_context_is_its_own_kind_of_fault() -> None:
+async def test_a_text_that_exceeds_the_context_raises_its_own_error() -> None:
     recorded = RECORDED["vLLM 0.32.0", "overflow"]
     with pytest.raises(Context):
-        await told(recorded["body"], status=recorded["status"])
+        await call_logprobs(recorded["body"], status=recorded["status"])
 
 
 def choice(text: str, *tokens: tuple[float | None, float | None], index: int = 0) -> dict[str, Any]:
-    """As vLLM says it; `tokens`: (its own, the likeliest)."""
+    """Return a choice in vLLM's format; `tokens`: log-likelihoods of each token and of the likeliest one at its position."""
     tops = [None if top is None else {"top": top} for _, top in tokens]
     logprobs = {"token_logprobs": [own for own, _ in tokens], "top_logprobs": tops}
     return {"index": index, "text": text, "logprobs": logprobs}
 
 
-FIRST = (None, None)
-PROMPT = choice("a", FIRST)
-ONE = {"prompt": "a", "continuations": ("b",)}
+FIRST_TOKEN = (None, None)
+PROMPT_CHOICE = choice("a", FIRST_TOKEN)
+ARGUMENTS = {"prompt": "a", "continuations": ("b",)}
 
 
-async def test_greedy_is_what_has_nothing_likelier_at_any_token() -> None:
+async def test_a_continuation_is_greedy_if_each_of_its_tokens_is_the_likeliest() -> None:
     answer = {
-        "choices": [  # in whatever order they come
-            choice("a no", FIRST, (-1.0, -1.0), (-1.5, -1.25), index=2),
-            choice("a yes", FIRST, (-0.5, -0.5), (-0.25, -0.25), index=1),
-            PROMPT,
+        "choices": [  # in any order
+            choice("a no", FIRST_TOKEN, (-1.0, -1.0), (-1.5, -1.25), index=2),
+            choice("a yes", FIRST_TOKEN, (-0.5, -0.5), (-0.25, -0.25), index=1),
+            PROMPT_CHOICE,
         ]
     }
-    found, _ = await told(answer, prompt="a", continuations=(" yes", " no"))
-    assert found == (
+    likelihoods, _ = await call_logprobs(answer, prompt="a", continuations=(" yes", " no"))
+    assert likelihoods == (
         Likelihood(logprob=-0.75, tokens=2, greedy=True),
         Likelihood(logprob=-2.5, tokens=2, greedy=False),
     )
 
 
-async def test_spaces_at_the_prompts_end_are_the_continuations() -> None:
-    _, (_, body) = await told(
-        {"choices": [PROMPT, choice("a  b", FIRST, (-1.0, -1.0), index=1)]},
+async def test_spaces_at_the_end_of_the_prompt_are_moved_to_the_continuation() -> None:
+    _, (_, body) = await call_logprobs(
+        {"choices": [PROMPT_CHOICE, choice("a  b", FIRST_TOKEN, (-1.0, -1.0), index=1)]},
         prompt="a  ",
         continuations=("b",),
     )
@@ -114,28 +123,43 @@ async def test_spaces_at_the_prompts_end_are_the_continuations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "said"),
+    ("answer", "kind", "message"),
     [
-        ({"choices": [PROMPT]}, BadReply, "1 reply to 2 prompts"),
-        ({"choices": [PROMPT, choice("ab", FIRST, index=1)]}, Rejected, "'b' adds no token"),
-        ({"choices": [PROMPT, choice("ab", FIRST, (None, -1.0), index=1)]}, BadReply, "null or NaN"),
-        ({"choices": [PROMPT, choice("abc", FIRST, (-1.0, -1.0), index=1)]}, Fatal, "ignores `echo`"),
-        ({"choices": [PROMPT, {"index": 1, "text": "ab"}]}, Fatal, "ignores `echo`"),
-        ({"choices": [PROMPT, choice("ab", (-1.0, -1.0), index=1)]}, Fatal, "ignores `echo`"),
+        ({"choices": [PROMPT_CHOICE]}, BadReply, "1 reply to 2 prompts"),
+        ({"choices": [PROMPT_CHOICE, choice("ab", FIRST_TOKEN, index=1)]}, Rejected, "'b' adds no token"),
+        (
+            {"choices": [PROMPT_CHOICE, choice("ab", FIRST_TOKEN, (None, -1.0), index=1)]},
+            BadReply,
+            "null or NaN",
+        ),
+        (
+            {"choices": [PROMPT_CHOICE, choice("abc", FIRST_TOKEN, (-1.0, -1.0), index=1)]},
+            Fatal,
+            "ignores `echo`",
+        ),
+        ({"choices": [PROMPT_CHOICE, {"index": 1, "text": "ab"}]}, Fatal, "ignores `echo`"),
+        ({"choices": [PROMPT_CHOICE, choice("ab", (-1.0, -1.0), index=1)]}, Fatal, "ignores `echo`"),
         ("<html>", BadReply, "200 with HTML"),
         ('{"choices": [', BadReply, "200 with no completion"),
     ],
-    ids=["one short", "no token", "null", "more than asked", "none", "an answer", "HTML", "torn"],
+    ids=[
+        "one choice missing",
+        "no token",
+        "null",
+        "generated text",
+        "no logprobs",
+        "no echo",
+        "HTML",
+        "truncated",
+    ],
 )
-async def test_an_answer_that_is_none_is_no_likelihood(
-    answer: Any, kind: type[EvalsError], said: str
-) -> None:
-    with pytest.raises(kind, match=said) as caught:
-        await told(answer, **ONE)
+async def test_an_invalid_response_raises_an_error(answer: Any, kind: type[EvalsError], message: str) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        await call_logprobs(answer, **ARGUMENTS)
     assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("prompt", ["", "  "])
-async def test_the_first_token_of_a_text_has_no_likelihood(prompt: str) -> None:
+async def test_an_empty_prompt_is_refused_as_the_first_token_has_no_likelihood(prompt: str) -> None:
     with pytest.raises(Rejected, match="need a prompt"):
-        await told({}, prompt=prompt, continuations=("b",))
+        await call_logprobs({}, prompt=prompt, continuations=("b",))

@@ -1,7 +1,8 @@
-"""Every adapter that speaks HTTP x answers and faults as they came in the wild x what becomes of them in a run.
+"""How a run handles responses and faults of real servers, with every adapter that uses HTTP.
 
-The second of three samples gets the answer in question, once, and good ones after it; the first has proven the server.
-A case says what its record holds, how often it was asked, how long the server was waited for, and what the card says.
+Of three samples, the second gets the response under test, once, and good ones after it. The first sample gets a good
+response, so that the server is known to work. A case states the sample's record, whether the call was retried, how long the
+server asked to wait, and the note on the card.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ Make = Callable[[Protocol], Answer]
 
 
 class Case(NamedTuple):
-    """An answer and what becomes of it."""
+    """A response and its expected outcome in a run."""
 
     make: Make
     outcome: str = "stop"
-    """How the recorded reply ended, or the kind of the failure; `open`: there is no record, and the run ended."""
+    """Stop reason of the recorded reply, or kind of the failure; `open`: the run ended without a record of the sample."""
     retried: str = ""
-    """Kind of the error after which it was asked again; empty: once was enough, or there was no second time."""
+    """Kind of the error after which the call was retried; empty: it was not retried."""
     wait_s: float | None = None
-    """As long the server asked to wait; None: it did not."""
+    """Wait that the server asked for; None: it did not ask for one."""
     text: str | None = None
     reasoning: str | None = None
     note: str = ""
-    """What the card says."""
-    used: int | None = -1
-    """Output tokens; -1: whatever."""
+    """Text of the card's note; empty: there is none."""
+    output_tokens: int | None = -1
+    """Output tokens; -1: not checked."""
 
 
 def fault(status: int, kind: str = "x", message: str = "as scripted", **headers: str) -> Make:
@@ -58,7 +59,9 @@ def fault(status: int, kind: str = "x", message: str = "as scripted", **headers:
     return lambda protocol: Answer(protocol.error(status, kind, message), status, named)
 
 
-def of(field: str) -> Make:
+def documented_response(field: str) -> Make:
+    """Return the response that a vendor's protocol documents for a kind of fault."""
+
     def answer(protocol: Protocol) -> Answer:
         status, body = getattr(protocol, field)
         return Answer(body, status)
@@ -70,8 +73,8 @@ def family(protocol: Protocol) -> str:
     return {"/v1/messages": "anthropic", ":generateContent": "google"}.get(protocol.path, "openai")
 
 
-def ends(reason: Any, text: str = "A") -> Make:
-    """An answer that ends for a reason, in each protocol's field."""
+def with_finish_reason(reason: Any, text: str = "A") -> Make:
+    """Return a response with a finish reason, in each protocol's field."""
 
     def answer(protocol: Protocol) -> Answer:
         body = protocol.completion(Completion(text))
@@ -86,8 +89,8 @@ def ends(reason: Any, text: str = "A") -> Make:
     return answer
 
 
-def used(value: Any, *, whole: bool = False) -> Make:
-    """An answer whose count of output tokens is odd; `whole`: whose usage is."""
+def with_usage(value: Any, *, whole: bool = False) -> Make:
+    """Return a response with this value as its number of output tokens, or, if `whole`, as its usage."""
 
     def answer(protocol: Protocol) -> Answer:
         body = protocol.completion(Completion("A"))
@@ -106,44 +109,45 @@ def used(value: Any, *, whole: bool = False) -> Make:
     return answer
 
 
-def body(change: Callable[[Any], Any], status: int = 200) -> Make:
-    """A good answer, changed; `change` gives another body or changes this one."""
+def changed_body(change: Callable[[Any], Any], status: int = 200) -> Make:
+    """Return a good response after `change`, which returns another body or changes this one in place."""
 
     def answer(protocol: Protocol) -> Answer:
-        found = deepcopy(protocol.completion(Completion("A")))
-        return Answer(change(found) or found, status)
+        body = deepcopy(protocol.completion(Completion("A")))
+        return Answer(change(body) or body, status)
 
     return answer
 
 
-def content(of_openai: Any, of_anthropic: Any, of_google: Any) -> Make:
-    """An answer with another content, in each protocol's place; None: a plain one."""
+def content(openai: Any, anthropic: Any, google: Any) -> Make:
+    """Return a response with this content in each protocol's place; None: with plain text."""
 
     def answer(protocol: Protocol) -> Answer:
-        found = protocol.completion(Completion("A"))
+        body = protocol.completion(Completion("A"))
         if family(protocol) == "openai":
-            found["choices"][0]["message"] = {"role": "assistant", **of_openai}
-        elif family(protocol) == "anthropic" and of_anthropic is not None:
-            found["content"] = of_anthropic
-        elif family(protocol) == "google" and of_google is not None:
-            found["candidates"][0]["content"]["parts"] = of_google
-        return Answer(found)
+            body["choices"][0]["message"] = {"role": "assistant", **openai}
+        elif family(protocol) == "anthropic" and anthropic is not None:
+            body["content"] = anthropic
+        elif family(protocol) == "google" and google is not None:
+            body["candidates"][0]["content"]["parts"] = google
+        return Answer(body)
 
     return answer
 
 
-def inside(error: Any) -> Make:
-    """A 200 with an error beside an empty answer."""
+def error_in_200(error: Any) -> Make:
+    """Return a response with status 200, an error and an empty reply."""
 
-    def change(found: Any) -> None:
-        found["error"] = error
-        if "choices" in found:
-            found["choices"][0]["message"]["content"] = ""
+    def change(body: Any) -> None:
+        body["error"] = error
+        if "choices" in body:
+            body["choices"][0]["message"]["content"] = ""
 
-    return body(change)
+    return changed_body(change)
 
 
-def alone(**fields: Any) -> Make:
+def only_fields(**fields: Any) -> Make:
+    """Return a response with these fields and no reply."""
     return lambda protocol: Answer(fields)
 
 
@@ -155,21 +159,22 @@ BLOCKS = [{"type": "thinking", "thinking": "2 and 2"}, {"type": "text", "text": 
 THOUGHTS = [{"text": "2 and 2", "thought": True}, {"text": "A"}]
 
 
-def reasons(**fields: Any) -> Case:
+def with_reasoning(**fields: Any) -> Case:
+    """Return the case of a response with reasoning; `fields`: those of OpenAI's protocol."""
     return Case(content({"content": "A", **fields}, BLOCKS, THOUGHTS), text="A", reasoning="2 and 2")
 
 
-SOON = formatdate(2_000_000_007, usegmt=True)
+LATER = formatdate(2_000_000_007, usegmt=True)
 NOW = formatdate(2_000_000_000, usegmt=True)
 CASES: dict[str, Case] = {
     # --- how replies end
-    "stop": Case(body(lambda found: None), text="A"),
+    "stop": Case(changed_body(lambda body: None), text="A"),
     **{
-        f"ends: {reason}": Case(ends(reason), text="A")
+        f"ends: {reason}": Case(with_finish_reason(reason), text="A")
         for reason in ("stop", "end_turn", "eos", "stop_sequence", "STOP", "COMPLETE", "FinishReason.STOP")
     },
     **{
-        f"ends: {reason}": Case(ends(reason), "length", text="A")
+        f"ends: {reason}": Case(with_finish_reason(reason), "length", text="A")
         for reason in (
             "length",
             "max_tokens",
@@ -180,11 +185,11 @@ CASES: dict[str, Case] = {
         )
     },
     **{
-        f"ends: {reason}": Case(ends(reason), "filter", text="A")
+        f"ends: {reason}": Case(with_finish_reason(reason), "filter", text="A")
         for reason in ("content_filter", "SAFETY", "refusal", "sensitive", "guardrail_intervened")
     },
     **{
-        f"ends: {reason}": Case(ends(reason, ""), "stop", retried="serverfault", text="A")
+        f"ends: {reason}": Case(with_finish_reason(reason, ""), "stop", retried="serverfault", text="A")
         for reason in (
             "abort",
             "cancelled",
@@ -195,17 +200,19 @@ CASES: dict[str, Case] = {
             "network_error",
         )
     },
-    "aborted with half a text": Case(ends("abort", "The ans"), retried="serverfault", text="A"),
+    "aborted with half a text": Case(with_finish_reason("abort", "The ans"), retried="serverfault", text="A"),
     "ends: odd": Case(
-        ends("odd"), text="A", note="1 reply ended for an unknown reason, 'odd': taken as complete"
+        with_finish_reason("odd"),
+        text="A",
+        note="1 reply ended for an unknown reason, 'odd': taken as complete",
     ),
-    "ends: 7": Case(ends(7), text="A", note="unknown reason, '7'"),
-    "ends: an object": Case(ends({"type": "length"}), "length", text="A"),
-    "ends: tool_calls": Case(ends("tool_calls"), text="A", note="ended in a tool call"),
-    "ends: null": Case(ends(None), text="A", note="1 reply without a finish reason"),
-    # --- replies that are kept
-    "201": Case(body(lambda found: None, 201), text="A"),
-    "206": Case(body(lambda found: None, 206), text="A"),
+    "ends: 7": Case(with_finish_reason(7), text="A", note="unknown reason, '7'"),
+    "ends: an object": Case(with_finish_reason({"type": "length"}), "length", text="A"),
+    "ends: tool_calls": Case(with_finish_reason("tool_calls"), text="A", note="ended in a tool call"),
+    "ends: null": Case(with_finish_reason(None), text="A", note="1 reply without a finish reason"),
+    # --- replies that are accepted
+    "201": Case(changed_body(lambda body: None, 201), text="A"),
+    "206": Case(changed_body(lambda body: None, 206), text="A"),
     "parts": Case(content({"content": THINKING}, BLOCKS, THOUGHTS), text="A", reasoning="2 and 2"),
     "one part that is no list": Case(
         content({"content": {"type": "text", "text": "A"}}, None, None), text="A"
@@ -219,72 +226,82 @@ CASES: dict[str, Case] = {
         ),
         text="A",
     ),
-    "reasoning_content": reasons(reasoning_content="2 and 2"),
-    "reasoning": reasons(reasoning="2 and 2"),
-    "thinking": reasons(thinking="2 and 2"),
-    "reasoning_details": reasons(reasoning_details=[{"type": "reasoning.text", "text": "2 and 2"}]),
-    "a summary in reasoning_details": reasons(
+    "reasoning_content": with_reasoning(reasoning_content="2 and 2"),
+    "reasoning": with_reasoning(reasoning="2 and 2"),
+    "thinking": with_reasoning(thinking="2 and 2"),
+    "reasoning_details": with_reasoning(reasoning_details=[{"type": "reasoning.text", "text": "2 and 2"}]),
+    "a summary in reasoning_details": with_reasoning(
         reasoning_details=[{"type": "reasoning.summary", "summary": "2 and 2"}]
     ),
-    "thinking_blocks": reasons(thinking_blocks=[{"type": "thinking", "thinking": "2 and 2"}]),
-    "reasoning is empty, thinking is not": reasons(reasoning_content="", thinking="2 and 2"),
-    "usage with a fraction": Case(used(2.25), text="A"),
-    "usage in words": Case(used("10"), text="A"),
-    "usage is a list": Case(used([]), text="A"),
-    "usage is negative": Case(used(-1), text="A"),
-    "usage is null": Case(used(None, whole=True), text="A", used=None),
-    "usage is a word": Case(used("many", whole=True), text="A", used=None),
-    "usage is a list as a whole": Case(used([1, 2], whole=True), text="A", used=None),
-    "fields that nobody knows": Case(body(lambda found: found.update(x={"y": [1]}, system=7)), text="A"),
-    "the model's name is a number": Case(body(lambda found: found.update(model=7, modelVersion=7)), text="A"),
-    "error: null beside a reply": Case(body(lambda found: found.update(error=None)), text="A"),
-    "error: {} beside a reply": Case(body(lambda found: found.update(error={})), text="A"),
+    "thinking_blocks": with_reasoning(thinking_blocks=[{"type": "thinking", "thinking": "2 and 2"}]),
+    "reasoning is empty, thinking is not": with_reasoning(reasoning_content="", thinking="2 and 2"),
+    "usage with a fraction": Case(with_usage(2.25), text="A"),
+    "usage in words": Case(with_usage("10"), text="A"),
+    "usage is a list": Case(with_usage([]), text="A"),
+    "usage is negative": Case(with_usage(-1), text="A"),
+    "usage is null": Case(with_usage(None, whole=True), text="A", output_tokens=None),
+    "usage is a word": Case(with_usage("many", whole=True), text="A", output_tokens=None),
+    "usage is a list as a whole": Case(with_usage([1, 2], whole=True), text="A", output_tokens=None),
+    "fields that nobody knows": Case(
+        changed_body(lambda body: body.update(x={"y": [1]}, system=7)), text="A"
+    ),
+    "the model's name is a number": Case(
+        changed_body(lambda body: body.update(model=7, modelVersion=7)), text="A"
+    ),
+    "error: null beside a reply": Case(changed_body(lambda body: body.update(error=None)), text="A"),
+    "error: {} beside a reply": Case(changed_body(lambda body: body.update(error={})), text="A"),
     "error of empty fields beside a reply": Case(
-        body(lambda found: found.update(error={"code": None, "message": ""}, errors=[])), text="A"
+        changed_body(lambda body: body.update(error={"code": None, "message": ""}, errors=[])), text="A"
     ),
     "error with the code of success": Case(
-        body(lambda found: found.update(error={"code": 0, "message": "ok"})), text="A"
+        changed_body(lambda body: body.update(error={"code": 0, "message": "ok"})), text="A"
     ),
     "half an emoji": Case(
         lambda protocol: Answer(json.dumps(protocol.completion(Completion("A \ud83d"))).encode()),
         text="A \ufffd",
     ),
     # --- errors inside a 200
-    "200 with 429": Case(inside({"code": 429, "message": "slow down"}), retried="ratelimit", text="A"),
-    "200 with '429'": Case(inside({"code": "429", "message": "slow down"}), retried="ratelimit", text="A"),
+    "200 with 429": Case(error_in_200({"code": 429, "message": "slow down"}), retried="ratelimit", text="A"),
+    "200 with '429'": Case(
+        error_in_200({"code": "429", "message": "slow down"}), retried="ratelimit", text="A"
+    ),
     "200 with rate_limit_exceeded": Case(
-        inside({"code": "rate_limit_exceeded", "message": "try again in 3.5s"}),
+        error_in_200({"code": "rate_limit_exceeded", "message": "try again in 3.5s"}),
         retried="ratelimit",
         wait_s=3.5,
     ),
-    "200 with words of a full server": Case(inside("Rate limit exceeded"), retried="ratelimit"),
-    "200 with 500": Case(inside({"code": 500, "message": "boom"}), retried="serverfault", text="A"),
-    "200 with 503": Case(inside({"code": 503, "message": "busy"}), retried="ratelimit", text="A"),
-    "200 with 408": Case(inside({"code": 408, "message": "slow"}), retried="timeout", text="A"),
-    "200 with 402": Case(inside({"code": 402, "message": "Insufficient credits"}), "open"),
-    "200 with insufficient_quota": Case(inside({"code": "insufficient_quota", "message": "no"}), "open"),
-    "200 with 400": Case(inside({"code": 400, "message": "no such thing"}), "rejected"),
+    "200 with words of a full server": Case(error_in_200("Rate limit exceeded"), retried="ratelimit"),
+    "200 with 500": Case(error_in_200({"code": 500, "message": "boom"}), retried="serverfault", text="A"),
+    "200 with 503": Case(error_in_200({"code": 503, "message": "busy"}), retried="ratelimit", text="A"),
+    "200 with 408": Case(error_in_200({"code": 408, "message": "slow"}), retried="timeout", text="A"),
+    "200 with 402": Case(error_in_200({"code": 402, "message": "Insufficient credits"}), "open"),
+    "200 with insufficient_quota": Case(
+        error_in_200({"code": "insufficient_quota", "message": "no"}), "open"
+    ),
+    "200 with 400": Case(error_in_200({"code": 400, "message": "no such thing"}), "rejected"),
     "200 with an error without a code": Case(
-        inside({"message": "out of memory"}), retried="badreply", text="A"
+        error_in_200({"message": "out of memory"}), retried="badreply", text="A"
     ),
     "200 with an error alone, 402": Case(
-        alone(error={"code": 402, "message": "Insufficient credits"}), "open"
+        only_fields(error={"code": 402, "message": "Insufficient credits"}), "open"
     ),
-    "200 with an error alone, 429": Case(alone(error={"code": 429, "message": "slow"}), retried="ratelimit"),
+    "200 with an error alone, 429": Case(
+        only_fields(error={"code": 429, "message": "slow"}), retried="ratelimit"
+    ),
     "200 and null for an answer": Case(
-        alone(choices=None, content=None, candidates=None, error={"code": 502, "message": "up"}),
+        only_fields(choices=None, content=None, candidates=None, error={"code": 502, "message": "up"}),
         retried="serverfault",
     ),
     "200 of a gateway with a code of its own": Case(
-        alone(choices=None, code=429, message="too many requests"), retried="ratelimit"
+        only_fields(choices=None, code=429, message="too many requests"), retried="ratelimit"
     ),
     "200 with a list of errors beside the answer": Case(
-        body(lambda found: found.update(errors=[{"code": 429, "message": "slow"}])),
+        changed_body(lambda body: body.update(errors=[{"code": 429, "message": "slow"}])),
         retried="ratelimit",
         text="A",
     ),
     "200 that failed": Case(
-        body(lambda found: found.update(success=False, message="boom", code=500)),
+        changed_body(lambda body: body.update(success=False, message="boom", code=500)),
         retried="serverfault",
         text="A",
     ),
@@ -306,9 +323,9 @@ CASES: dict[str, Case] = {
     "504": Case(fault(504), retried="timeout", text="A"),
     "520": Case(fault(520), retried="serverfault", text="A"),
     "529": Case(fault(529, "overloaded_error"), retried="ratelimit", text="A"),
-    "out of quota": Case(of("quota"), "open"),
-    "context": Case(of("overflow"), "context"),
-    "the prompt is filtered": Case(of("filtered"), "filter"),
+    "out of quota": Case(documented_response("quota"), "open"),
+    "context": Case(documented_response("overflow"), "context"),
+    "the prompt is filtered": Case(documented_response("filtered"), "filter"),
     "cut before a byte": Case(lambda protocol: Answer({}, cut=0), retried="disconnected", text="A"),
     "cut in the body": Case(
         lambda protocol: Answer(json.dumps(protocol.completion(Completion("x" * 5000))).encode(), cut=100),
@@ -322,14 +339,14 @@ CASES: dict[str, Case] = {
     "HTML with 200": Case(lambda protocol: Answer(b"<html>Sign in</html>"), retried="badreply"),
     "204": Case(lambda protocol: Answer(b"", 204), retried="badreply"),
     "nothing with 200": Case(lambda protocol: Answer(b""), retried="badreply"),
-    "an empty object": Case(alone(), retried="badreply"),
+    "an empty object": Case(only_fields(), retried="badreply"),
     "no answer in it": Case(lambda protocol: Answer(protocol.no_reply), retried="badreply"),
     # --- how long to wait
     "Retry-After in seconds": Case(fault(429, Retry_After="7"), retried="ratelimit", wait_s=7.0),
     "Retry-After with its unit": Case(fault(429, Retry_After="7s"), retried="ratelimit", wait_s=7.0),
-    "Retry-After as a date": Case(fault(429, Retry_After=SOON, Date=NOW), retried="ratelimit", wait_s=7.0),
+    "Retry-After as a date": Case(fault(429, Retry_After=LATER, Date=NOW), retried="ratelimit", wait_s=7.0),
     "Retry-After as a date gone by": Case(
-        fault(503, Retry_After=NOW, Date=SOON), retried="ratelimit", wait_s=0.0
+        fault(503, Retry_After=NOW, Date=LATER), retried="ratelimit", wait_s=0.0
     ),
     "retry-after-ms": Case(fault(429, retry_after_ms="2500"), retried="ratelimit", wait_s=2.5),
     "x-ms-retry-after-ms": Case(fault(429, x_ms_retry_after_ms="250"), retried="ratelimit", wait_s=0.25),
@@ -369,7 +386,10 @@ CASES: dict[str, Case] = {
 
 
 @pytest.fixture
-async def made(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[str], Model]]:
+async def load_model(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[[str], Model]]:
+    """Yield a function that returns an adapter's model on the test server."""
     models: list[Model] = []
 
     def of_adapter(adapter: str) -> Model:
@@ -385,8 +405,8 @@ async def made(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         await model.close()
 
 
-def recorded(line: dict[str, Any]) -> Case:
-    """The case of an answer that a real server gave, with what becomes of it in mid-run."""
+def recorded_case(line: dict[str, Any]) -> Case:
+    """Return the case of a recorded response of a real server."""
     expected = EXPECTED[server_of(line), line["case"]]
 
     def answer(protocol: Protocol) -> Answer:
@@ -394,18 +414,18 @@ def recorded(line: dict[str, Any]) -> Case:
 
     if not isinstance(expected, Reply):
         return Case(answer, expected.__name__.lower())
-    if (
-        line["case"] == "thinking switched off" and "deepseek_r1" in line["server"]
-    ):  # nobody told this run's model not to reason
+    # the runs of these tests do not switch thinking off
+    if line["case"] == "thinking switched off" and "deepseek_r1" in line["server"]:
         return Case(answer, expected.stop, text="", reasoning=expected.text)
     return Case(answer, expected.stop, text=expected.text, reasoning=expected.reasoning)
 
 
-REAL = {f"{line['server']}: {line['case']}": recorded(line) for line in CHAT}
-OF_ADAPTERS: dict[str, list[str]] = {
-    adapter: [*CASES, *(REAL if adapter in ("server", "openai", "together") else ())] for adapter in ADAPTERS
+RECORDED = {f"{line['server']}: {line['case']}": recorded_case(line) for line in CHAT}
+CASES_BY_ADAPTER: dict[str, list[str]] = {
+    adapter: [*CASES, *(RECORDED if adapter in ("server", "openai", "together") else ())]
+    for adapter in ADAPTERS
 }
-"""What real vLLM and llama.cpp sent goes through the adapters that speak their protocol."""
+"""The recorded responses of vLLM and llama.cpp are tested only with adapters that use their protocol."""
 
 
 @pytest.mark.parametrize(
@@ -416,8 +436,8 @@ OF_ADAPTERS: dict[str, list[str]] = {
         slow=lambda name: name in ("openai", "deepseek", "openrouter"),
     ),
 )
-async def test_what_becomes_of_an_answer(
-    made: Callable[[str], Model],
+async def test_each_response_has_its_outcome_in_a_run(
+    load_model: Callable[[str], Model],
     server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -425,15 +445,15 @@ async def test_what_becomes_of_an_answer(
 ) -> None:
     monkeypatch.setenv("INTERN_PER_MINUTE", "1000000")
 
-    @table(("number", "case"), list(enumerate(OF_ADAPTERS[adapter])))
-    async def becomes(number: int, case: str) -> None:
+    @table(("number", "case"), list(enumerate(CASES_BY_ADAPTER[adapter])))
+    async def check(number: int, case: str) -> None:
         server.calls.clear()
-        await what_becomes(adapter, case, made(adapter), server, tmp_path / str(number), monkeypatch)
+        await check_case(adapter, case, load_model(adapter), server, tmp_path / str(number), monkeypatch)
 
-    await becomes()
+    await check()
 
 
-async def what_becomes(
+async def check_case(
     adapter: str,
     case: str,
     model: Model,
@@ -441,53 +461,55 @@ async def what_becomes(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    waited: list[Exception | None] = []
+    retried: list[Exception | None] = []
 
-    def at_once(attempt: int, error: Exception | None = None) -> float:
-        waited.append(error)
+    def no_wait(attempt: int, error: Exception | None = None) -> float:
+        retried.append(error)
         return 0.0
 
-    monkeypatch.setattr(callers, "wait_s", at_once)
+    monkeypatch.setattr(callers, "wait_s", no_wait)
     protocol = ADAPTERS[adapter].protocol
-    wanted = {**CASES, **REAL}[case]
+    expected = {**CASES, **RECORDED}[case]
     good = Answer(protocol.completion(Completion("A")))
     server.answer = good
-    server.first = [good, wanted.make(protocol)]
+    server.first = [good, expected.make(protocol)]
     job = toy.job(folder, toy.suite(3))
-    one = Runner(model, [job], concurrency=1)
-    await one.run()
+    runner = Runner(model, [job], concurrency=1)
+    await runner.run()
     records = {record.sample: record for record in Run(job.writer.path).records()}
     health = Health()
     for record in records.values():
         health.add(record)
     toy.close_job(job)
 
-    assert [type(error).__name__.lower() for error in waited] == ([wanted.retried] if wanted.retried else [])
-    if waited:
-        assert getattr(waited[0], "retry_after_s", None) == pytest.approx(wanted.wait_s, abs=1e-6)
-    if wanted.outcome == "open":
+    assert [type(error).__name__.lower() for error in retried] == (
+        [expected.retried] if expected.retried else []
+    )
+    if retried:
+        assert getattr(retried[0], "retry_after_s", None) == pytest.approx(expected.wait_s, abs=1e-6)
+    if expected.outcome == "open":
         assert "q001" not in records
-        assert one.end_reason.endswith("run the same command again to continue")
+        assert runner.end_reason.endswith("run the same command again to continue")
         return
-    assert len(server.calls) == 3 + len(waited)
+    assert len(server.calls) == 3 + len(retried)
     assert set(records) == {"q000", "q001", "q002"}
     outcome = records["q001"].outcome
     if isinstance(outcome, Failure):
-        assert (outcome.kind, outcome.attempts) == (wanted.outcome, 1)
+        assert (outcome.kind, outcome.attempts) == (expected.outcome, 1)
         return
     assert isinstance(outcome, Reply)
-    assert (outcome.stop, outcome.attempts) == (wanted.outcome, 1 + len(waited))
-    if wanted.text is not None:
-        assert outcome.text == wanted.text
-    assert outcome.reasoning == wanted.reasoning
-    if wanted.used != -1:
-        assert outcome.usage.output == wanted.used
+    assert (outcome.stop, outcome.attempts) == (expected.outcome, 1 + len(retried))
+    if expected.text is not None:
+        assert outcome.text == expected.text
+    assert outcome.reasoning == expected.reasoning
+    if expected.output_tokens != -1:
+        assert outcome.usage.output == expected.output_tokens
     notes = health.finish_notes()
-    assert len(notes) == bool(wanted.note)
-    assert wanted.note in "".join(notes)
+    assert len(notes) == bool(expected.note)
+    assert expected.note in "".join(notes)
 
 
-def test_the_matrix_is_as_large_as_promised() -> None:
+def test_there_are_at_least_60_cases() -> None:
     assert len(CASES) >= 60
 
 
@@ -495,8 +517,8 @@ def test_the_matrix_is_as_large_as_promised() -> None:
 
 
 @pytest.mark.parametrize("adapter", ["server", "anthropic", "google"])
-async def test_a_server_that_warms_up_is_waited_for(
-    made: Callable[[str], Model],
+async def test_a_run_waits_for_a_server_that_is_warming_up(
+    load_model: Callable[[str], Model],
     server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -507,46 +529,46 @@ async def test_a_server_that_warms_up_is_waited_for(
     protocol = ADAPTERS[adapter].protocol
     server.answer = Answer(protocol.completion(Completion("A")))
     server.first = [Answer(protocol.error(503, "x", "Loading model"), 503)] * 20
-    said: list[str] = []
+    messages: list[str] = []
     job = toy.job(tmp_path, toy.suite(2))
-    one = Runner(made(adapter), [job], concurrency=1, say=said.append)
-    await one.run()
+    runner = Runner(load_model(adapter), [job], concurrency=1, say=messages.append)
+    await runner.run()
     toy.close_job(job)
     assert len(list(Run(job.writer.path).records())) == 2
-    assert (one.total_failure, len(said)) == ("", 1)
-    assert said[0].startswith("waiting for the server: HTTP 503: Loading model")
-    assert said[0].endswith("; up to 60 s")
+    assert (runner.total_failure, len(messages)) == ("", 1)
+    assert messages[0].startswith("waiting for the server: HTTP 503: Loading model")
+    assert messages[0].endswith("; up to 60 s")
 
 
-async def test_a_server_that_never_warms_up_is_given_up_after_a_while(
-    made: Callable[[str], Model], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_run_stops_waiting_for_a_server_that_never_warms_up(
+    load_model: Callable[[str], Model], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.001)
     monkeypatch.setattr(backoff, "MAX_S", 0.01)
     monkeypatch.setattr(callers, "WARM_UP_S", 0.2)
     server.answer = Answer({"error": {"message": "Loading model"}}, 503)
     job = toy.job(tmp_path, toy.suite(100))
-    one = Runner(made("server"), [job], concurrency=1)
-    await one.run()
+    runner = Runner(load_model("server"), [job], concurrency=1)
+    await runner.run()
     toy.close_job(job)
-    failed = [r.outcome for r in Run(job.writer.path).records()]
-    assert len(failed) == runners.MAX_SLOW_FAILURES
-    assert one.total_failure.startswith("HTTP 503: Loading model")
-    assert one.end_reason.startswith("every call fails")
+    failures = [record.outcome for record in Run(job.writer.path).records()]
+    assert len(failures) == runners.MAX_SLOW_FAILURES
+    assert runner.total_failure.startswith("HTTP 503: Loading model")
+    assert runner.end_reason.startswith("every call fails")
 
 
-async def test_a_server_that_asks_for_more_than_a_minute_is_given_it(
-    made: Callable[[str], Model], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_wait_that_the_server_asks_for_may_exceed_the_warm_up_time(
+    load_model: Callable[[str], Model], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callers, "WARM_UP_S", 0.05)
     server.answer = Answer(protocols.openai_body(Completion("A")))
     server.first = [Answer({"error": {"message": "Loading"}}, 503, {"Retry-After": "0.3"})]
     job = toy.job(tmp_path, toy.suite(1))
-    one = Runner(made("server"), [job], concurrency=1)
-    await one.run()
+    runner = Runner(load_model("server"), [job], concurrency=1)
+    await runner.run()
     toy.close_job(job)
     assert len(server.calls) == 2
-    assert one.total_failure == ""
+    assert runner.total_failure == ""
 
 
 LOADING: list[tuple[int, Any, float | None]] = [
@@ -561,16 +583,16 @@ LOADING: list[tuple[int, Any, float | None]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "wait_s"), LOADING)
-async def test_a_server_that_says_it_is_loading_is_waited_for_whatever_its_status(
-    made: Callable[[str], Model], server: Server, status: int, body: Any, wait_s: float | None
+async def test_a_message_about_loading_is_a_rate_limit_whatever_its_status(
+    load_model: Callable[[str], Model], server: Server, status: int, body: Any, wait_s: float | None
 ) -> None:
     server.answer = Answer(body, status)
     with pytest.raises(RateLimit) as caught:
-        await made("server").reply(callers.PROBE_PROMPT, Sampling())
+        await load_model("server").reply(callers.PROBE_PROMPT, Sampling())
     assert caught.value.retry_after_s == wait_s
 
 
-# --- fields that a server refuses ---------------------------------------------------------------------------
+# --- fields that a server rejects ---------------------------------------------------------------------------
 
 EVERYTHING = Sampling(temperature=0.5, top_p=0.9, top_k=40, max_tokens=64, stop=("END",), seed=7)
 REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -613,30 +635,30 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-async def test_a_field_that_is_refused_by_name_is_left_out_from_then_on(
-    made: Callable[[str], Model], server: Server, case: str
+async def test_a_field_that_the_server_rejects_by_name_is_omitted_from_then_on(
+    load_model: Callable[[str], Model], server: Server, case: str
 ) -> None:
     error, field, note = REFUSALS[case]
     server.answer = Answer(protocols.openai_body(Completion("A END and more")))
     server.first = [Answer({"error": error}, 400)]
-    model: Any = made("server")
+    model: Any = load_model("server")
     for _ in range(2):
-        found = await model.reply(toy_prompt(), EVERYTHING)
-    assert found.text == ("A " if field == "stop" else "A END and more")
-    sent = [call[2] for call in server.calls]
-    assert [field in one for one in sent] == [True, False, False]
-    assert ("max_completion_tokens" in sent[-1]) is (field == "max_tokens")
-    assert len(sent[0]) - len(sent[-1]) == (field != "max_tokens")
+        reply = await model.reply(toy_prompt(), EVERYTHING)
+    assert reply.text == ("A " if field == "stop" else "A END and more")
+    bodies = [call[2] for call in server.calls]
+    assert [field in body for body in bodies] == [True, False, False]
+    assert ("max_completion_tokens" in bodies[-1]) is (field == "max_tokens")
+    assert len(bodies[0]) - len(bodies[-1]) == (field != "max_tokens")
     assert model.notes == [note]
 
 
-async def test_fastapi_and_google_name_the_field_in_their_own_ways(
-    made: Callable[[str], Model], server: Server
+async def test_the_rejected_field_is_found_in_messages_of_fastapi_and_google(
+    load_model: Callable[[str], Model], server: Server
 ) -> None:
     server.answer = Answer(protocols.openai_body(Completion("A")))
     detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
     server.first = [Answer({"detail": detail}, 422)]
-    model: Any = made("server")
+    model: Any = load_model("server")
     await model.reply(toy_prompt(), EVERYTHING)
     assert model.notes == ["seed is not sent: the server rejects the field"]
     server.answer = Answer(protocols.google_body(Completion("A")))
@@ -644,7 +666,7 @@ async def test_fastapi_and_google_name_the_field_in_their_own_ways(
         "Invalid JSON payload received. Unknown name \"topK\" at 'generation_config': Cannot find field."
     )
     server.first = [Answer(protocols.google_error(400, "INVALID_ARGUMENT", unknown), 400)]
-    model = made("google")
+    model = load_model("google")
     await model.reply(toy_prompt(), EVERYTHING)
     assert model.notes == ["topK is not sent: the server rejects the field"]
     assert "topK" not in server.calls[-1][2]["generationConfig"]
@@ -659,11 +681,11 @@ async def test_fastapi_and_google_name_the_field_in_their_own_ways(
         "no such thing",
     ],
 )
-async def test_a_field_that_a_message_merely_mentions_stays(
-    made: Callable[[str], Model], server: Server, message: str
+async def test_a_field_that_a_message_merely_mentions_is_still_sent(
+    load_model: Callable[[str], Model], server: Server, message: str
 ) -> None:
     server.answer = Answer({"error": {"message": message}}, 400)
-    model: Any = made("server")
+    model: Any = load_model("server")
     with pytest.raises(Exception, match="HTTP 400"):
         await model.reply(toy_prompt(), EVERYTHING)
     assert model.notes == []
@@ -676,7 +698,7 @@ async def test_a_field_that_a_message_merely_mentions_stays(
 
 
 @pytest.mark.parametrize(
-    ("behind", "path"),
+    ("suffix", "path"),
     [
         ("", "/v1/chat/completions"),
         ("/", "/v1/chat/completions"),
@@ -688,38 +710,40 @@ async def test_a_field_that_a_message_merely_mentions_stays(
         ("/chat/completions?a=b", "/v1/chat/completions?a=b"),
     ],
 )
-async def test_a_base_url_as_users_write_it(
-    made: Callable[[str], Model], server: Server, behind: str, path: str
+async def test_base_urls_are_accepted_in_the_forms_that_users_write(
+    load_model: Callable[[str], Model], server: Server, suffix: str, path: str
 ) -> None:
     server.answer = Answer(protocols.openai_body(Completion("A")))
-    server.base += behind
-    await made("server").reply(toy_prompt(), Sampling())
+    server.base += suffix
+    await load_model("server").reply(toy_prompt(), Sampling())
     assert server.calls[0][0] == path
 
 
-async def test_a_base_url_without_its_version_is_named_aright(
-    made: Callable[[str], Model], server: Server
+async def test_a_404_at_a_base_url_without_a_version_suggests_the_url_with_one(
+    load_model: Callable[[str], Model], server: Server
 ) -> None:
     server.base = server.base.removesuffix("/v1")
     server.answer = Answer(b"Not Found", 404)
     with pytest.raises(Exception, match=rf"base URLs usually end in /v1: try {server.base}/v1$"):
-        await made("server").reply(toy_prompt(), Sampling())
+        await load_model("server").reply(toy_prompt(), Sampling())
 
 
-async def test_a_page_of_html_at_a_base_url_without_its_version_is_named_too(
-    made: Callable[[str], Model], server: Server
+async def test_html_from_a_base_url_without_a_version_suggests_the_url_with_one(
+    load_model: Callable[[str], Model], server: Server
 ) -> None:
     server.base = server.base.removesuffix("/v1")
     server.answer = Answer(b"<!DOCTYPE html><html></html>")
     with pytest.raises(Exception, match=rf"200 with HTML from .*: try {server.base}/v1$"):
-        await made("server").reply(toy_prompt(), Sampling())
+        await load_model("server").reply(toy_prompt(), Sampling())
 
 
-async def test_anthropics_base_url_may_hold_the_version(made: Callable[[str], Model], server: Server) -> None:
+async def test_anthropic_s_base_url_may_contain_the_version(
+    load_model: Callable[[str], Model], server: Server
+) -> None:
     server.answer = Answer(protocols.anthropic_body(Completion("A")))
     for base in (server.base, server.base.removesuffix("/v1"), f"{server.base}/messages"):
         server.base = base
-        await made("anthropic").reply(toy_prompt(), Sampling())
+        await load_model("anthropic").reply(toy_prompt(), Sampling())
         assert server.calls[-1][0] == "/v1/messages"
 
 

@@ -1,4 +1,4 @@
-"""What real servers said to the adapter's own requests: `cases/recorded.jsonl`, made by `record_servers.py`."""
+"""Recorded responses of real servers to the adapter's requests: `cases/recorded.jsonl`, made by `record_servers.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.tables import table
 
 LINES = list(map(json.loads, (TESTS / "cases" / "recorded.jsonl").read_text("utf-8").splitlines()))
 R1, QWEN3 = "--reasoning-parser deepseek_r1", "--reasoning-parser qwen3"
-"""Those of Intern-S1-Pro and Intern-S2-Preview."""
+"""The reasoning parsers for Intern-S1-Pro and Intern-S2-Preview."""
 EXPECTED: dict[tuple[str, str], Reply | type[ModelError]] = {
     ("vLLM", "stop"): Reply(text="4"),
     ("vLLM", "think"): Reply(text="4", reasoning="2 and 2"),
@@ -41,22 +41,23 @@ EXPECTED: dict[tuple[str, str], Reply | type[ModelError]] = {
     ("llama.cpp", "half an emoji"): Reply(text="\ufffd", stop="length"),
     ("llama.cpp", "overflow"): Context,
     ("llama.cpp", "no such value"): Rejected,
-    ("llama.cpp", "no such model"): Reply(text="The", stop="length"),  # it serves one, whatever it is called
+    # llama.cpp serves one model under any name
+    ("llama.cpp", "no such model"): Reply(text="The", stop="length"),
 }
 CHAT = [line for line in LINES if line["case"] != "echo"]
 
 
 def server_of(line: dict[str, Any]) -> str:
-    """Its name and options, without its version."""
+    """Return the server's name and options, without its version."""
     return re.sub(r" \d[\d.]*", "", line["server"])
 
 
-def test_every_recording_is_read() -> None:
+def test_every_recording_has_an_expected_reply() -> None:
     assert {(server_of(line), line["case"]) for line in CHAT} == set(EXPECTED)
 
 
 @table("line", CHAT, ids=lambda line: f"{line['server']}: {line['case']}")
-async def test_a_recorded_answer(server: Server, line: dict[str, Any]) -> None:
+async def test_a_recorded_response_becomes_a_reply_or_an_error(server: Server, line: dict[str, Any]) -> None:
     server.answer = Answer(line["body"].encode(), line["status"])
     expected = EXPECTED[server_of(line), line["case"]]
     sampling = Sampling(thinking=False if line["case"] == "thinking switched off" else None)
@@ -68,12 +69,12 @@ async def test_a_recorded_answer(server: Server, line: dict[str, Any]) -> None:
             assert type(caught.value) is expected
             assert "\n" not in str(caught.value)
             return
-        found = await model.reply(ask("What is 2 + 2?"), sampling)
+        reply = await model.reply(ask("What is 2 + 2?"), sampling)
     finally:
         await model.close()
-    assert (found.text, found.stop) == (expected.text, expected.stop)
-    assert found.reasoning == expected.reasoning
+    assert (reply.text, reply.stop) == (expected.text, expected.stop)
+    assert reply.reasoning == expected.reasoning
     usage = json.loads(line["body"])["usage"]
-    assert (found.usage.input, found.usage.output) == (usage["prompt_tokens"], usage["completion_tokens"])
-    assert found.usage.reasoning == (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    assert found.usage != Usage()
+    assert (reply.usage.input, reply.usage.output) == (usage["prompt_tokens"], usage["completion_tokens"])
+    assert reply.usage.reasoning == (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    assert reply.usage != Usage()

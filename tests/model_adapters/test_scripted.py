@@ -1,4 +1,4 @@
-"""The model that says what it is told, from code and from the command line."""
+"""The model with scripted replies, from code and from the command line."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ from evals.types import Model, Prompt, Reply, Sampling, Usage
 from tests.support import toy
 
 
-async def say(model: Model, *questions: str) -> list[str]:
-    return [(await model.reply(ask(q), Sampling())).text for q in questions]
+async def texts(model: Model, *questions: str) -> list[str]:
+    """Return the texts of the model's replies to questions."""
+    return [(await model.reply(ask(question), Sampling())).text for question in questions]
 
 
-async def test_a_text_is_said_every_time() -> None:
-    assert await say(Scripted("ANSWER: A"), "1", "2") == ["ANSWER: A"] * 2
+async def test_a_single_text_is_the_reply_to_every_prompt() -> None:
+    assert await texts(Scripted("ANSWER: A"), "1", "2") == ["ANSWER: A"] * 2
 
 
-async def test_a_list_is_given_out_in_turn_and_from_the_start() -> None:
+async def test_the_texts_of_a_list_are_replies_in_turn_and_start_again_at_the_end() -> None:
     model = Scripted(["x", "y"])
-    assert await say(model, "1", "2", "3") == ["x", "y", "x"]
+    assert await texts(model, "1", "2", "3") == ["x", "y", "x"]
     assert model.calls == 3
 
 
-async def test_a_function_sees_the_prompt() -> None:
-    assert await say(Scripted(toy.sample_id_in), "what is q7", "and q8") == ["q7", "q8"]
+async def test_a_function_gets_the_prompt() -> None:
+    assert await texts(Scripted(toy.sample_id_in), "what is q7", "and q8") == ["q7", "q8"]
 
 
-async def test_a_function_may_give_a_whole_reply() -> None:
+async def test_a_function_may_return_a_reply_object() -> None:
     reply = Reply(text="cut", stop="length", usage=Usage(output=96))
     assert await Scripted(lambda prompt: reply).reply(ask("1"), Sampling()) is reply
 
 
 async def test_a_function_may_raise() -> None:
-    def says(prompt: Prompt) -> str:
+    def fail(prompt: Prompt) -> str:
         raise RateLimit("HTTP 429")
 
     with pytest.raises(RateLimit):
-        await say(Scripted(says), "1")
+        await texts(Scripted(fail), "1")
 
 
 async def test_words_are_counted_as_tokens() -> None:
     assert (await Scripted("one two three").reply(ask("1"), Sampling())).usage == Usage(input=0, output=3)
 
 
-def test_it_takes_every_medium() -> None:
+def test_it_accepts_all_media() -> None:
     assert isinstance(Scripted("x"), Model)
     assert Scripted("x").accepts == {"image", "time_series", "structure"}
 
@@ -60,17 +61,17 @@ def test_it_takes_every_medium() -> None:
 
 
 @pytest.mark.parametrize("text", ["ANSWER: B", "a=b", "list of things", "x:y"])
-async def test_what_follows_the_colon_is_said(text: str) -> None:
-    assert await say(load.model(f"scripted:{text}"), "1") == [text]
+async def test_the_text_after_the_colon_is_the_reply(text: str) -> None:
+    assert await texts(load.model(f"scripted:{text}"), "1") == [text]
 
 
-async def test_a_list_comes_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "said.json").write_text('["x", "é"]')
-    assert await say(load.model(f"scripted:list={tmp_path / 'said.json'}"), "1", "2") == ["x", "é"]
+async def test_a_list_is_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "replies.json").write_text('["x", "é"]')
+    assert await texts(load.model(f"scripted:list={tmp_path / 'replies.json'}"), "1", "2") == ["x", "é"]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "No such file"),
         ("[]", "the list is empty"),
@@ -80,33 +81,36 @@ async def test_a_list_comes_from_a_file(tmp_path: Path) -> None:
         ('["\udcff"]', "not a JSON list of strings"),
     ],
 )
-def test_a_file_that_is_no_list_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
-    path = tmp_path / "said.json"
+def test_a_file_that_is_not_a_list_of_strings_is_refused(
+    tmp_path: Path, content: str | None, message: str
+) -> None:
+    path = tmp_path / "replies.json"
     if content is not None:
         path.write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         load.model(f"scripted:list={path}")
 
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    found = ModuleType("their_model")
-    monkeypatch.setitem(sys.modules, "their_model", found)
-    return found
+    """Return an importable module `their_model`."""
+    module = ModuleType("their_model")
+    monkeypatch.setitem(sys.modules, "their_model", module)
+    return module
 
 
-async def test_a_function_comes_from_a_module(module: ModuleType) -> None:
+async def test_a_function_is_imported_from_a_module(module: ModuleType) -> None:
     module.says = toy.sample_id_in
-    assert await say(load.model("scripted:call=their_model:says"), "what is q7") == ["q7"]
+    assert await texts(load.model("scripted:call=their_model:says"), "what is q7") == ["q7"]
 
 
 @pytest.mark.parametrize("spec", ["their_model:nothing", "no_such_module:says", "their_model", ":says", ""])
-def test_a_function_that_is_not_there_is_refused(module: ModuleType, spec: str) -> None:
+def test_a_function_that_does_not_exist_is_refused(module: ModuleType, spec: str) -> None:
     with pytest.raises(UsageError, match=f"scripted:call={spec}: "):
         load.model(f"scripted:call={spec}")
 
 
-def test_what_cannot_be_called_is_refused(module: ModuleType) -> None:
+def test_an_attribute_that_is_not_callable_is_refused(module: ModuleType) -> None:
     module.says = 7
     with pytest.raises(UsageError, match="not a function"):
         load.model("scripted:call=their_model:says")

@@ -1,4 +1,4 @@
-"""Real vLLM (its CPU build) with a tiny checkpoint of Intern-S1's architecture, started, watched and stopped by us."""
+"""Real vLLM (its CPU build) with a tiny checkpoint of Intern-S1's architecture, started, monitored and stopped by the launcher."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
 
 class Bench(NamedTuple):
-    """What all tests share: one server, started by `evals serve`."""
+    """The server of all tests, started by `evals serve`."""
 
     weights: Path
     env: dict[str, str]
@@ -39,17 +39,17 @@ class Bench(NamedTuple):
     url: str
 
     def run(self, *words: object) -> list[dict[str, Any]]:
-        """Run suites through `vllm:PATH`, which finds the server; gives the runs."""
-        done = engine.run_evals("run", *words, "--json", "--quiet", env=self.env, cwd=self.place)
-        assert done.returncode == 0, done.stderr
-        return list(json.loads(done.stdout)["runs"])
+        """Run suites with `vllm:PATH`, which finds the server; return the runs of the JSON output."""
+        completed = engine.run_evals("run", *words, "--json", "--quiet", env=self.env, cwd=self.place)
+        assert completed.returncode == 0, completed.stderr
+        return list(json.loads(completed.stdout)["runs"])
 
     def replies(self, run: dict[str, Any]) -> dict[str, Reply]:
-        """The replies of a run by sample."""
+        """Return the replies of a run by sample."""
         records = store.find_one(self.place / "results", run["run"]).records()
-        found = {record.sample: record.outcome for record in records}
-        assert all(isinstance(reply, Reply) for reply in found.values())
-        return found
+        replies = {record.sample: record.outcome for record in records}
+        assert all(isinstance(reply, Reply) for reply in replies.values())
+        return replies
 
     @property
     def model(self) -> str:
@@ -66,7 +66,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield Bench(weights, env, place, url)
 
 
-def test_vllm_serves_it_by_the_class_of_intern_s1(bench):
+def test_vllm_serves_the_checkpoint_with_its_class_for_intern_s1(bench):
     (registry,) = Path(bench.env["EVALS_ENGINE_PYTHON"]).parent.parent.glob(
         "lib/*/site-packages/vllm/**/models/registry.py"
     )
@@ -81,7 +81,7 @@ def test_text_suites_run_and_thinking_can_be_switched_off(bench):
     on, off = bench.run(*words, "--thinking"), bench.run(*words, "--no-thinking")
     for run in (*on, *off):
         assert run["coverage"] == 1.0
-        assert any("already running" in note for note in run["notes"])  # the one that `evals serve` keeps
+        assert any("already running" in note for note in run["notes"])  # the server of `evals serve`
     closed = 6  # tokens of the empty <think></think> that the template adds
     for a, b in zip(on, off, strict=True):
         replies = bench.replies(b)
@@ -90,15 +90,17 @@ def test_text_suites_run_and_thinking_can_be_switched_off(bench):
         assert a["tokens"]["output"] > 0
 
 
-def test_greedy_replies_are_the_same_again(bench):
+def test_greedy_replies_are_reproducible(bench):
     words = ("mmlu-pro", "--sample", "-m", bench.model, "--max-tokens", 16)
-    one, two = bench.run(*words, "--run", "one"), bench.run(*words, "--run", "two", "--concurrency", 2)
-    a, b = bench.replies(one[0]), bench.replies(two[0])
-    assert {sample: reply.text for sample, reply in a.items()} == {s: r.text for s, r in b.items()}
+    first, second = bench.run(*words, "--run", "one"), bench.run(*words, "--run", "two", "--concurrency", 2)
+    a, b = bench.replies(first[0]), bench.replies(second[0])
+    assert {sample: reply.text for sample, reply in a.items()} == {
+        sample: reply.text for sample, reply in b.items()
+    }
 
 
-def test_mathvision_with_its_images_the_whole_way(bench, mirror, shared):
-    """All items through `server:`, 40 in CI: all are answered, and the records hold what was sent."""
+def test_mathvision_is_run_with_its_images_and_the_records_contain_what_was_sent(bench, mirror, shared):
+    """With `server:`; all items in the nightly, 40 in CI."""
     items = size(40, 304)
     words = (
         "mathvision:testmini",
@@ -135,12 +137,14 @@ def test_mathvision_with_its_images_the_whole_way(bench, mirror, shared):
     assert pictures == items
 
 
-def test_an_image_changes_what_is_said(bench):
-    """The pixels reach the model: the same words with another picture get another reply."""
-    first, second = (bench.run("mathvision", "--sample", "-m", bench.model, "--max-tokens", 12, *more)[0]
-                     for more in ((), ("--max-pixels", "400")))  # fmt: skip
+def test_an_image_changes_the_reply(bench):
+    """The same prompts with smaller images get other replies, so the pixels reach the model."""
+    first, second = (bench.run("mathvision", "--sample", "-m", bench.model, "--max-tokens", 12, *options)[0]
+                     for options in ((), ("--max-pixels", "400")))  # fmt: skip
     a, b = bench.replies(first), bench.replies(second)
-    assert {s: r.usage.input for s, r in a.items()} == {s: r.usage.input for s, r in b.items()}
+    assert {sample: reply.usage.input for sample, reply in a.items()} == {
+        sample: reply.usage.input for sample, reply in b.items()
+    }
     assert any(a[sample].text != b[sample].text for sample in a)
 
 
@@ -153,24 +157,27 @@ async def _likelihoods(bench: Bench, prompt: str, continuations: list[str]) -> t
         await model.close()
 
 
-def test_likelihoods(bench):
-    found = asyncio.run(_likelihoods(bench, "Two and two are", [" four", " five"]))
-    assert all(math.isfinite(one.logprob) and one.logprob < 0 and one.tokens >= 1 for one in found)
-    assert found[0].logprob != found[1].logprob
+def test_likelihoods_of_continuations_are_finite_and_differ(bench):
+    likelihoods = asyncio.run(_likelihoods(bench, "Two and two are", [" four", " five"]))
+    assert all(
+        math.isfinite(likelihood.logprob) and likelihood.logprob < 0 and likelihood.tokens >= 1
+        for likelihood in likelihoods
+    )
+    assert likelihoods[0].logprob != likelihoods[1].logprob
 
 
-def test_transformers_in_process_says_the_same_as_vllm(bench):
-    """39 prompts, 11 of them with images: replies equal to the letter, and so are the counted tokens."""
+def test_transformers_in_process_gives_the_same_replies_as_vllm(bench):
+    """39 prompts, 11 of them with images: the texts, token counts and stop reasons are identical."""
     words = ("mmlu-pro", "aime:2025", "mmstar", "--sample", "--max-tokens", 24, "--no-thinking")
-    outside = bench.run(*words, "-m", bench.model)
-    done = engine.run_evals(
+    vllm_runs = bench.run(*words, "-m", bench.model)
+    completed = engine.run_evals(
         "run", *words, "-m", f"hf:{bench.weights}", "--json", "--quiet",
         env=bench.env | {"PYTHONPATH": str(ROOT)}, cwd=bench.place, python=bench.env["EVALS_ENGINE_PYTHON"],
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
     pairs = [
         (sample, reply, bench.replies(b)[sample])
-        for a, b in zip(outside, json.loads(done.stdout)["runs"], strict=True)
+        for a, b in zip(vllm_runs, json.loads(completed.stdout)["runs"], strict=True)
         for sample, reply in bench.replies(a).items()
     ]
     assert len(pairs) == 39
@@ -183,31 +190,32 @@ def test_transformers_in_process_says_the_same_as_vllm(bench):
 
 
 @pytest.mark.nightly
-def test_likelihoods_in_process_are_vllm_s(bench):
+def test_likelihoods_from_transformers_in_process_equal_those_from_vllm(bench):
     texts = ("Two and two are", [" four", " five", " what?"])
     code = (
         "import asyncio, json, sys; from evals.model_adapters import hf\n"
-        "found = asyncio.run(hf.model(sys.argv[1]).logprobs(sys.argv[2], sys.argv[3:]))\n"
-        "print(json.dumps([[one.logprob, one.tokens, one.greedy] for one in found]))"
+        "likelihoods = asyncio.run(hf.model(sys.argv[1]).logprobs(sys.argv[2], sys.argv[3:]))\n"
+        "print(json.dumps([[row.logprob, row.tokens, row.greedy] for row in likelihoods]))"
     )
     words = [bench.env["EVALS_ENGINE_PYTHON"], "-c", code, str(bench.weights), texts[0], *texts[1]]
     env = bench.env | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
-    inside = json.loads(done.stdout.splitlines()[-1])
-    outside = asyncio.run(_likelihoods(bench, *texts))
-    assert [one[1:] for one in inside] == [[one.tokens, one.greedy] for one in outside]
-    assert [one[0] for one in inside] == pytest.approx([one.logprob for one in outside], abs=1e-4)
+    completed = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    in_process = json.loads(completed.stdout.splitlines()[-1])
+    from_vllm = asyncio.run(_likelihoods(bench, *texts))
+    assert [row[1:] for row in in_process] == [[row.tokens, row.greedy] for row in from_vllm]
+    assert [row[0] for row in in_process] == pytest.approx([row.logprob for row in from_vllm], abs=1e-4)
 
 
-GUARD = 1.25
-"""Of our wall to theirs, on any machine; the bar of 1.10 is measured on a quiet one."""
+MAX_TIME_RATIO = 1.25
+"""Maximum ratio of our time to that of `vllm bench serve` on any machine; the bound of 1.10 holds on an idle one."""
 
 
 @pytest.mark.nightly
-def test_throughput_is_vllm_s_own(bench, shared):
-    """From the first call to the end of the run, at most 1.10 times the wall of `vllm bench serve`.
+def test_throughput_is_close_to_that_of_vllm_s_benchmark(bench, shared):
+    """From the first call to the end of the run, it takes at most `MAX_TIME_RATIO` times as long as `vllm bench serve`.
 
-    The same 400 prompts of MMLU-Pro, the same output lengths, 32 calls at once; the best of two to five, taken in turns.
+    Both send the same 400 prompts of MMLU-Pro for the same output lengths, in 32 concurrent calls. They run alternately, two
+    to five times, and the shortest times are compared.
     """
     with gzip.open(shared / "data" / "mmlu_pro" / "test_items.jsonl.gz", "rt") as stream:
         rows = [
@@ -225,24 +233,24 @@ def test_throughput_is_vllm_s_own(bench, shared):
             stream.write(json.dumps({"prompt": text, "output_tokens": tokens}) + "\n")
     ours, theirs = [], []
     for turn in range(5):
-        if turn >= 2 and min(ours) <= GUARD * min(theirs):
+        if turn >= 2 and min(ours) <= MAX_TIME_RATIO * min(theirs):
             break  # the machine may have been busy in a turn
-        found = engine.benchmark(bench.url, prompts, weights=bench.weights, concurrency=32, env=bench.env)
-        theirs.append(found["duration"])
+        benchmark = engine.benchmark(bench.url, prompts, weights=bench.weights, concurrency=32, env=bench.env)
+        theirs.append(benchmark["duration"])
         (run,) = bench.run(*words, "--run", f"turn-{turn}")
         records = store.find_one(bench.place / "results", run["run"]).records()
         ours.append(run["finished"] - min(record.started for record in records))
-        assert found["completed"] == run["expected"] == 400
-        assert (found["total_output_tokens"], found["total_input_tokens"]) == (
+        assert benchmark["completed"] == run["expected"] == 400
+        assert (benchmark["total_output_tokens"], benchmark["total_input_tokens"]) == (
             run["tokens"]["output"],
             run["tokens"]["input"],
         )
     print(f"ours {min(ours):.1f} s, vllm bench serve {min(theirs):.1f} s: {min(ours) / min(theirs):.2f}")
-    assert min(ours) <= GUARD * min(theirs)
+    assert min(ours) <= MAX_TIME_RATIO * min(theirs)
 
 
-def test_a_context_that_is_too_small_is_the_failure_context(bench):
-    """Prompts of more than 2,048 tokens: vLLM's 400 is the sample's failure; the others are scored."""
+def test_a_prompt_that_exceeds_the_context_is_recorded_as_the_failure_context(bench):
+    """vLLM returns status 400 for a prompt of more than 2,048 tokens; the other samples are scored."""
     rows = [
         {
             "question_id": n,
@@ -256,23 +264,22 @@ def test_a_context_that_is_too_small_is_the_failure_context(bench):
     data = bench.place / "long.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ("run", "mmlu-pro", "--data", data, "-m", bench.model, "--max-tokens", 8, "--json", "--quiet")
-    done = engine.run_evals(*words, env=bench.env, cwd=bench.place)
-    assert done.returncode == 1, done.stderr
-    (run,) = json.loads(done.stdout)["runs"]
-    assert sum(n for kind, n in run["counts"].items() if kind.startswith("failed:context")) >= 1, run[
-        "counts"
-    ]
+    completed = engine.run_evals(*words, env=bench.env, cwd=bench.place)
+    assert completed.returncode == 1, completed.stderr
+    (run,) = json.loads(completed.stdout)["runs"]
+    counts = run["counts"]
+    assert sum(n for kind, n in counts.items() if kind.startswith("failed:context")) >= 1, counts
     assert run["coverage"] > 0
 
 
 @pytest.mark.nightly
-def test_a_server_killed_in_mid_run_is_started_again_and_nothing_is_left(bench):
-    """Its own server (another folder, so none is found); kill -9 on vLLM's processes; then the run's end, no orphan."""
-    other = bench.place / "other"
-    other.mkdir()
-    (other / "weights-s1").mkdir()
+def test_a_server_killed_during_a_run_is_restarted_and_no_process_remains(bench):
+    """The run starts a server, as no running server has these weights; its first process is killed by SIGKILL."""
+    place = bench.place / "other"
+    place.mkdir()
+    (place / "weights-s1").mkdir()
     for path in bench.weights.iterdir():
-        (other / "weights-s1" / path.name).symlink_to(path)
+        (place / "weights-s1" / path.name).symlink_to(path)
     words = (
         "mmlu-pro",
         "gpqa",
@@ -285,30 +292,30 @@ def test_a_server_killed_in_mid_run_is_started_again_and_nothing_is_left(bench):
         "--json",
         "--quiet",
     )
-    running = subprocess.Popen(
+    command = subprocess.Popen(
         [sys.executable, "-c", "from evals.cli import main; main()", "run", *map(str, words), "-m", "vllm:./weights-s1"],
-        env=bench.env, cwd=other, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=bench.env, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        until = time.monotonic() + 300
-        while not any(path.stat().st_size > 3000 for path in other.glob("results/*/*/*/records.jsonl")):
-            assert running.poll() is None, running.communicate()
-            assert time.monotonic() < until
+        deadline = time.monotonic() + 300
+        while not any(path.stat().st_size > 3000 for path in place.glob("results/*/*/*/records.jsonl")):
+            assert command.poll() is None, command.communicate()
+            assert time.monotonic() < deadline
             time.sleep(0.05)
-        (dog,) = [pid for pid in engine.process_tree(running.pid)[1:] if "watchdog" in _command(pid)]
-        victims = [pid for pid in engine.process_tree(dog) if pid != dog]
+        (watchdog,) = [pid for pid in engine.process_tree(command.pid)[1:] if "watchdog" in _command(pid)]
+        victims = [pid for pid in engine.process_tree(watchdog) if pid != watchdog]
         assert len(victims) >= 2  # the API server, its engine, its worker
         os.kill(victims[0], signal.SIGKILL)
-        out, err = running.communicate(timeout=400)
+        out, err = command.communicate(timeout=400)
     finally:
-        running.kill()
-    assert running.returncode == 0, err
+        command.kill()
+    assert command.returncode == 0, err
     runs = json.loads(out)["runs"]
     assert all(run["coverage"] == 1.0 for run in runs)
     assert "server: it died during the run and was restarted" in runs[0]["notes"]
     assert "restarting it once" in err
-    assert [pid for pid in victims if _runs(pid)] == []
-    assert _strays(other) == []
+    assert [pid for pid in victims if _is_running(pid)] == []
+    assert _processes_in(place) == []
 
 
 def _command(pid: int) -> str:
@@ -318,56 +325,57 @@ def _command(pid: int) -> str:
         return ""
 
 
-def _runs(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-def _strays(place: Path) -> list[int]:
-    """Processes whose working folder is that of the command."""
-    found = []
+def _processes_in(folder: Path) -> list[int]:
+    """Return the processes whose working folder this is."""
+    pids = []
     for path in Path("/proc").glob("[0-9]*/cwd"):
         try:
-            if path.resolve(strict=True) == place:
-                found.append(int(path.parent.name))
+            if path.resolve(strict=True) == folder:
+                pids.append(int(path.parent.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 @pytest.mark.nightly
-def test_wrong_weights_are_one_line_of_vllm_s_own(bench):
-    """An architecture that vLLM does not know: it ends by itself, and its log's cause is shown."""
-    strange = bench.place / "strange"
-    strange.mkdir()
+def test_weights_of_an_unknown_architecture_are_reported_in_one_line_of_vllm_s_log(bench):
+    """vLLM ends by itself, and the cause is shown from its log."""
+    unknown = bench.place / "strange"
+    unknown.mkdir()
     config = json.loads((bench.weights / "config.json").read_text())
-    (strange / "config.json").write_text(json.dumps(config | {"architectures": ["NobodyForCausalLM"]}))
+    (unknown / "config.json").write_text(json.dumps(config | {"architectures": ["NobodyForCausalLM"]}))
     for path in bench.weights.iterdir():
         if path.name != "config.json":
-            (strange / path.name).symlink_to(path)
-    words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{strange}")
-    done = engine.run_evals(*words, env=bench.env, cwd=bench.place)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("evals: ")]
-    assert (done.returncode, len(lines)) == (2, 1), done.stderr
+            (unknown / path.name).symlink_to(path)
+    words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{unknown}")
+    completed = engine.run_evals(*words, env=bench.env, cwd=bench.place)
+    lines = [line for line in completed.stderr.splitlines() if line.startswith("evals: ")]
+    assert (completed.returncode, len(lines)) == (2, 1), completed.stderr
     assert "ended before it served anything" in lines[0]
     assert "NobodyForCausalLM" in lines[0], lines[0]
-    assert server_process.served_models(bench.url.partition("#")[0])  # the other server has not noticed
+    assert server_process.served_models(bench.url.partition("#")[0])  # the other server is still running
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("weights", hub.REJECTIONS)
-def test_weights_that_the_hub_refuses_are_one_line_of_vllm_s_own(bench, weights):
-    """Which speaks of gated weights in every one of these logs."""
+def test_weights_that_the_hub_refuses_are_reported_in_one_line_with_vllm(bench, weights):
+    """vLLM's log mentions gated weights in each of these cases."""
     with hub.serve() as address:
         env = bench.env | {
             "HF_HUB_OFFLINE": "0",
             "HF_ENDPOINT": address,
-            "HF_HOME": str(bench.place / "hub" / weights),  # a folder `weights` would be one of weights
+            # a folder `weights` in the working folder would be taken for the weights
+            "HF_HOME": str(bench.place / "hub" / weights),
         }
         words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{weights}")
-        done = engine.run_evals(*words, env=env, cwd=bench.place)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("evals: ")]
-    assert (done.returncode, len(lines)) == (2, 1), done.stderr
+        completed = engine.run_evals(*words, env=env, cwd=bench.place)
+    lines = [line for line in completed.stderr.splitlines() if line.startswith("evals: ")]
+    assert (completed.returncode, len(lines)) == (2, 1), completed.stderr
     assert f"ended before it served anything: {hub.REJECTIONS[weights]} (log: " in lines[0], lines[0]

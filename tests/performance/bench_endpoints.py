@@ -12,21 +12,21 @@ import tempfile
 from pathlib import Path
 
 from evals.errors import Disconnected
-from tests.model_adapters.test_endpoints import Simulated, after, run, several
+from tests.model_adapters.test_endpoints import SimulatedServer, after, model_on, run
 
 SLOTS, SECONDS = 16, 0.1
 
 
-async def _seconds(servers: list[Simulated], count: int) -> float:
+async def _seconds(servers: list[SimulatedServer], count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        made = await run(Path(folder), several(*servers), count=count, concurrency=SLOTS * len(servers))
-    if not made.once:
+        result = await run(Path(folder), model_on(*servers), count=count, concurrency=SLOTS * len(servers))
+    if not result.is_complete:
         raise AssertionError("a sample was not recorded exactly once")
-    return made.seconds
+    return result.seconds
 
 
 async def _dying(count: int) -> float:
-    servers = [Simulated(SECONDS) for _ in range(3)]
+    servers = [SimulatedServer(SECONDS) for _ in range(3)]
     fault = Disconnected("refused", unreachable=True)
     after(servers[0], count // 6, lambda: setattr(servers[0], "fault", fault))
     return await _seconds(servers, count)
@@ -35,14 +35,16 @@ async def _dying(count: int) -> float:
 async def main() -> None:
     """Print a row per case: seconds, and their ratio to the ideal."""
     count, rate = 3200, SLOTS / SECONDS
-    one = await _seconds([Simulated(SECONDS)], count)
-    three = await _seconds([Simulated(SECONDS) for _ in range(3)], 3 * count)
+    one = await _seconds([SimulatedServer(SECONDS)], count)
+    three = await _seconds([SimulatedServer(SECONDS) for _ in range(3)], 3 * count)
     print(
         f"one {one:.2f} s; three with three times the samples {three:.2f} s: {3 * one / three:.2f} times the speed"
     )
     tenth = statistics.median(
         [
-            await _seconds([Simulated(SECONDS), Simulated(SECONDS), Simulated(10 * SECONDS)], count)
+            await _seconds(
+                [SimulatedServer(SECONDS), SimulatedServer(SECONDS), SimulatedServer(10 * SECONDS)], count
+            )
             for _ in range(3)
         ]
     )

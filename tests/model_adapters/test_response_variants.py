@@ -1,4 +1,4 @@
-"""Spellings met in the wild: finish reasons, waits, errors inside a 200, refused fields."""
+"""Variants that real servers use for finish reasons, requested waits, errors with status 200 and rejected fields."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ REASONS = {
 
 
 @table(("reason", "expected"), [(r, k) for k, words in REASONS.items() for r in words.split()])
-def test_spellings_of_a_finish_reason(reason: str, expected: str | None) -> None:
+def test_variants_of_a_finish_reason_have_the_same_meaning(reason: str, expected: str | None) -> None:
     assert meaning(reason) == expected
 
 
@@ -77,7 +77,7 @@ HEADERS = [
 
 
 @table(("name", "value", "expected"), HEADERS)
-def test_headers_that_ask_to_wait(name: str, value: str, expected: float | None) -> None:
+def test_the_requested_wait_is_read_from_headers(name: str, value: str, expected: float | None) -> None:
     assert requested_wait_s({name: value}, now=NOW) == expected
 
 
@@ -98,7 +98,7 @@ def test_headers_that_ask_to_wait(name: str, value: str, expected: float | None)
         ("the model has 30 seconds of audio", None),
     ],
 )
-def test_messages_that_ask_to_wait(message: str, expected: float | None) -> None:
+def test_the_requested_wait_is_read_from_messages(message: str, expected: float | None) -> None:
     assert wait_in_message_s(message) == expected
 
 
@@ -132,7 +132,7 @@ def test_messages_that_ask_to_wait(message: str, expected: float | None) -> None
         ({"error": True, "message": "who knows"}, BadReply),
     ],
 )
-def test_errors_inside_a_200(body: dict[str, Any], expected: type[Exception]) -> None:
+def test_an_error_with_status_200_is_classified(body: dict[str, Any], expected: type[Exception]) -> None:
     error = error_in_200(json.dumps(body).encode(), "the server", "without choices")
     assert type(error) is expected
 
@@ -143,7 +143,7 @@ def reply_of(**fields: Any) -> dict[str, Any]:
     return {"choices": [{**choice, **fields.pop("choice", {})}], **fields}
 
 
-BESIDE = [
+ERROR_FIELDS = [
     {"errors": [{"code": 429, "message": "slow"}]},
     {"object": "error", "message": "slow", "code": 429},
     {"success": False, "message": "slow", "code": 429},
@@ -156,8 +156,8 @@ BESIDE = [
 ]
 
 
-@pytest.mark.parametrize("fields", BESIDE, ids=str)
-def test_errors_beside_an_empty_reply(fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fields", ERROR_FIELDS, ids=str)
+def test_an_error_next_to_an_empty_reply_is_raised(fields: dict[str, Any]) -> None:
     with pytest.raises(RateLimit):
         parse(json.dumps(reply_of(**fields)).encode(), seconds=0.0, display_url="the server")
 
@@ -170,12 +170,12 @@ def test_errors_beside_an_empty_reply(fields: dict[str, Any]) -> None:
     [[{"error": {"code": 429, "message": "slow"}}], {"type": "error", "code": 429, "message": "slow"}],
     ids=str,
 )
-def test_errors_inside_a_200_of_other_protocols(parse_other: Any, body: Any) -> None:
+def test_an_error_with_status_200_is_raised_in_other_protocols(parse_other: Any, body: Any) -> None:
     with pytest.raises(RateLimit):
         parse_other(json.dumps(body).encode(), seconds=0.0, display_url="the server")
 
 
-KEPT: list[tuple[str, str, str, str | None]] = [
+ACCEPTED: list[tuple[str, str, str, str | None]] = [
     ('{"content": "A"}', ', "usage": {"completion_tokens": NaN}', "A", None),
     ('{"content": "A"}', ', "usage": {"completion_tokens": -Infinity}', "A", None),
     ('{"content": "A\nB"}', "", "A\nB", None),
@@ -191,14 +191,14 @@ KEPT: list[tuple[str, str, str, str | None]] = [
     ('{"content": [{"type": "think", "think": "2 and 2"}, {"text": "A"}]}', "", "A", "2 and 2"),
     ('{"content": [{"type": "redacted_thinking", "data": "x"}, "A"]}', "", "A", None),
 ]
-"""Message as JSON, what stands behind the choices, text, reasoning."""
+"""Message as JSON, text of the body after the choices, expected text, expected reasoning."""
 
 
-@table(("message", "beside", "text", "reasoning"), KEPT)
-def test_a_reply_is_kept_whatever_is_beside_it(
-    message: str, beside: str, text: str, reasoning: str | None
+@table(("message", "other_fields", "text", "reasoning"), ACCEPTED)
+def test_a_reply_is_accepted_with_unusual_fields_next_to_it(
+    message: str, other_fields: str, text: str, reasoning: str | None
 ) -> None:
-    raw = f'{{"choices": [{{"finish_reason": "stop", "message": {message}}}]{beside}}}'
+    raw = f'{{"choices": [{{"finish_reason": "stop", "message": {message}}}]{other_fields}}}'
     reply = parse(raw.encode(), seconds=0.0, display_url="the server")
     assert (reply.text, reply.reasoning, reply.stop, reply.finish) == (text, reasoning, "stop", "")
 
@@ -207,7 +207,7 @@ CALL = {"name": "search", "arguments": "{}"}
 
 
 @pytest.mark.parametrize(
-    ("parse_it", "body"),
+    ("parse_reply", "body"),
     [
         (parse, reply_of(choice={"message": {"content": None, "tool_calls": [CALL]}})),
         (parse, reply_of(choice={"message": {"content": None, "function_call": CALL}})),
@@ -218,8 +218,10 @@ CALL = {"name": "search", "arguments": "{}"}
         (anthropic.parse, {"content": [{"type": "tool_use", **CALL}], "stop_reason": "end_turn"}),
     ],
 )
-def test_a_tool_call_that_is_said_to_be_a_stop_is_a_reply(parse_it: Any, body: dict[str, Any]) -> None:
-    reply = parse_it(json.dumps(body).encode(), seconds=0.0, display_url="the server")
+def test_a_tool_call_with_a_normal_finish_reason_is_marked_as_a_tool_call(
+    parse_reply: Any, body: dict[str, Any]
+) -> None:
+    reply = parse_reply(json.dumps(body).encode(), seconds=0.0, display_url="the server")
     assert (reply.text, reply.stop, reply.finish) == ("", "stop", TOOL_CALLS)
 
 
@@ -261,7 +263,7 @@ REFUSALS: list[tuple[str | None, int, Any]] = [
 
 
 @table(("field", "status", "error"), REFUSALS)
-def test_refusals_that_name_a_field(field: str | None, status: int, error: Any) -> None:
+def test_the_rejected_field_is_found_in_the_message(field: str | None, status: int, error: Any) -> None:
     body = {"error": error if isinstance(error, dict) else {"message": error}}
     fault = parse_fault(json.dumps(body).encode())
     refusal = from_status(status, fault.message, code=fault.code, param=fault.param)
@@ -272,20 +274,20 @@ def test_refusals_that_name_a_field(field: str | None, status: int, error: Any) 
 DIGITS = "9" * 5000
 
 
-async def test_a_field_that_is_refused_in_a_200_is_left_out(server: Server) -> None:
+async def test_a_field_that_is_rejected_with_status_200_is_omitted_from_then_on(server: Server) -> None:
     refusal = Answer({"error": {"message": "unknown parameter: seed", "code": 400}})
     server.first = [refusal]
     server.answer = Answer({"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}]})
     model = load.model(f"server:{server.base}#m")
     replies = [await model.reply(PROBE_PROMPT, Sampling(seed=7)) for _ in range(2)]
     assert [reply.text for reply in replies] == ["A", "A"]
-    assert ["seed" in sent for _, _, sent in server.calls] == [True, False, False]
+    assert ["seed" in body for _, _, body in server.calls] == [True, False, False]
     await model.close()
 
 
-async def test_a_query_of_5000_digits_is_sent_and_never_shown(server: Server) -> None:
-    says = {"message": {"content": "A"}, "finish_reason": "stop"}
-    server.answer = Answer({"choices": [says]})
+async def test_a_query_of_5000_digits_is_sent_and_not_shown(server: Server) -> None:
+    choice = {"message": {"content": "A"}, "finish_reason": "stop"}
+    server.answer = Answer({"choices": [choice]})
     model = load.model(f"server:{server.base}/chat/completions?api-version={DIGITS}#m")
     assert (await model.reply(PROBE_PROMPT, Sampling())).text == "A"
     assert server.calls[-1][0] == f"/v1/chat/completions?api-version={DIGITS}"
@@ -308,20 +310,20 @@ async def test_a_query_of_5000_digits_is_sent_and_never_shown(server: Server) ->
         ("https://x.example/openai/deployments/gpt", ""),
     ],
 )
-def test_the_url_that_was_probably_meant(url: str, expected: str) -> None:
+def test_a_base_url_with_v1_is_suggested(url: str, expected: str) -> None:
     assert suggest_base_url(url) == expected
 
 
 @pytest.mark.parametrize("ending", ["", "/", "//", "/chat/completions", "/chat", "/models", "/completions/"])
-def test_a_copied_path_is_no_part_of_the_base(ending: str) -> None:
+def test_the_path_of_an_endpoint_is_removed_from_the_base_url(ending: str) -> None:
     assert parse_base_url(f"http://gpu7:8000/v1{ending}").join("/models") == "http://gpu7:8000/v1/models"
 
 
-async def test_a_server_without_tls_is_named(server: Server) -> None:
+async def test_https_for_a_server_without_tls_suggests_http(server: Server) -> None:
     spec = f"server:{server.base.replace('http:', 'https:')}"
     with pytest.raises(UsageError, match=r"does not speak TLS .*: is the server's URL http:// instead\?"):
         await asyncio.to_thread(load.model, spec)
-    named = load.model(f"{spec}#m")
+    model = load.model(f"{spec}#m")
     with pytest.raises(Fatal, match=r"does not speak TLS .*: is the server's URL http:// instead\?"):
-        await named.reply(PROBE_PROMPT, Sampling())
-    await named.close()
+        await model.reply(PROBE_PROMPT, Sampling())
+    await model.close()
