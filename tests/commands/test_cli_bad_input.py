@@ -1,4 +1,4 @@
-"""Bad input gets one clear line and exit status 2, or becomes the sample's own failure; nothing is lost."""
+"""Bad input ends with a one-line message and exit status 2, or fails only the sample concerned; no results are lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from evals.records import store
 from evals.records.writer import Writer
 from tests.support import answers
-from tests.support.command import evals, files_with, start, wait
+from tests.support.command import Outcome, evals, files_with, start, wait
 from tests.support.faults import (
     CUT,
     ERROR_200,
@@ -43,19 +43,20 @@ def quick_retries(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(*words: object, **options: Any) -> str:
-    """The one line that a command complains with; it must have made no run."""
+    """Return the error line of a command, which must have changed no files."""
     before = _files()
-    complaint = evals(*words, **options).error_line
+    error_line = evals(*words, **options).error_line
     assert _files() == before
-    return complaint
+    return error_line
 
 
 def _files() -> set[Path]:
-    """Return all files here but those that Hypothesis keeps while it runs."""
+    """Return all files below the working folder except those that Hypothesis writes."""
     return {path for path in Path().rglob("*") if path.is_file() and ".hypothesis" not in path.parts}
 
 
-def run(*words: object, model: str = RIGHT) -> Any:
+def run(*words: object, model: str = RIGHT) -> Outcome:
+    """Run the sample items of MMLU-Pro with --quiet and --json."""
     return evals("run", "mmlu-pro", "--sample", "-m", model, "--quiet", "--json", *words)
 
 
@@ -63,7 +64,7 @@ def run(*words: object, model: str = RIGHT) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("words", "near"),
+    ("words", "suggestion"),
     [
         (("run", "mmlupro", "--sample", "-m", RIGHT), "unknown suite 'mmlupro'; did you mean mmlu-pro"),
         (
@@ -82,11 +83,11 @@ def run(*words: object, model: str = RIGHT) -> Any:
         (("run", "", "--sample", "-m", RIGHT), "unknown suite ''"),
     ],
 )
-def test_a_wrong_name_gets_near_ones(here, words, near):
-    assert near in refused(*words)
+def test_an_unknown_name_is_answered_with_similar_names(here, words, suggestion):
+    assert suggestion in refused(*words)
 
 
-def test_a_wrong_verdict_gets_near_ones(here):
+def test_an_unknown_verdict_is_answered_with_similar_verdicts(here):
     run("--run", "a")
     assert "did you mean wrong?" in refused("show", "a", "--samples", "--verdict", "wrnog")
 
@@ -125,7 +126,7 @@ def test_a_wrong_verdict_gets_near_ones(here):
         ),
     ],
 )
-def test_a_wrong_command_gets_one_line(here, words, line):
+def test_a_wrong_command_ends_with_a_one_line_message(here, words, line):
     assert line in refused(*words)
 
 
@@ -158,7 +159,7 @@ def test_a_wrong_command_gets_one_line(here, words, line):
     ],
     ids=" ".join,
 )
-def test_a_number_out_of_range_is_refused_by_its_name(here, words):
+def test_a_number_out_of_range_is_refused_with_the_name_of_its_option(here, words):
     assert words[0] in refused("run", "mmlu-pro", "--sample", "-m", RIGHT, *words)
 
 
@@ -180,7 +181,7 @@ def test_a_number_out_of_range_is_refused_by_its_name(here, words):
         ),
     ],
 )
-def test_a_wrong_file_of_orders_gets_one_line(here, text, line):
+def test_a_wrong_toml_file_ends_with_a_one_line_message(here, text, line):
     Path("weekly.toml").write_text(text)
     assert line in refused("run", "weekly.toml")
 
@@ -188,32 +189,32 @@ def test_a_wrong_file_of_orders_gets_one_line(here, text, line):
 # --- servers ------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_is_down_is_found_by_the_first_call(here):
+def test_an_unreachable_server_ends_the_run_at_the_first_call(here):
     with FaultyServer(GOOD) as server:
         pass
     assert "cannot reach http://127.0.0.1:" in refused(
         "run", "mmlu-pro", "--sample", "-m", server.model, "--quiet"
     )
-    nameless = server.model.partition("#")[0]
-    assert "is the server running there?" in refused("run", "mmlu-pro", "--sample", "-m", nameless)
+    model = server.model.partition("#")[0]
+    assert "is the server running there?" in refused("run", "mmlu-pro", "--sample", "-m", model)
 
 
-@pytest.mark.parametrize(("status", "says_so"), [(401, "HTTP 401"), (403, "HTTP 403"), (404, "HTTP 404")])
-def test_wrong_key_wrong_path_and_wrong_model_end_the_run_with_one_line(here, status, says_so):
+@pytest.mark.parametrize(("status", "message"), [(401, "HTTP 401"), (403, "HTTP 403"), (404, "HTTP 404")])
+def test_a_wrong_key_path_or_model_ends_the_run_with_a_one_line_message(here, status, message):
     with FaultyServer(error(status, "as scripted")) as server:
-        complaint = refused("run", "mmlu-pro", "--sample", "-m", server.model, "--quiet", "--concurrency", 2)
-    assert says_so in complaint
-    assert "as scripted" in complaint
+        error_line = refused("run", "mmlu-pro", "--sample", "-m", server.model, "--quiet", "--concurrency", 2)
+    assert message in error_line
+    assert "as scripted" in error_line
     assert len(server.calls) <= 2
 
 
-def test_a_wrong_path_is_named(here):
+def test_a_wrong_url_path_is_in_the_message(here):
     with FaultyServer(GOOD) as server:
         model = server.model.replace("/v1", "/v2")
         assert "/v2/chat/completions" in refused("run", "mmlu-pro", "--sample", "-m", model, "--quiet")
 
 
-def test_what_a_later_model_lacks_is_said_before_the_first_is_asked(here, monkeypatch):
+def test_a_missing_key_of_a_later_model_is_reported_before_the_first_call(here, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with FaultyServer(GOOD) as server:
         assert "set OPENAI_API_KEY" in refused(
@@ -222,10 +223,10 @@ def test_what_a_later_model_lacks_is_said_before_the_first_is_asked(here, monkey
         assert not server.calls
 
 
-def test_a_server_with_several_models_wants_a_name(here):
+def test_a_server_with_several_models_requires_a_model_name(here):
     with FaultyServer(GOOD, serves=("one", "two")) as server:
-        nameless = server.model.partition("#")[0]
-        assert "serves one, two: add #NAME" in refused("run", "mmlu-pro", "--sample", "-m", nameless)
+        model = server.model.partition("#")[0]
+        assert "serves one, two: add #NAME" in refused("run", "mmlu-pro", "--sample", "-m", model)
     with FaultyServer(GOOD, serves=("only",)) as server:
         assert run(model=server.model.partition("#")[0]).json["runs"][0]["model"] == "only"
 
@@ -234,9 +235,9 @@ BROKEN = {
     "HTML": HTML,
     "truncated JSON": TORN,
     "content null": NULL,
-    "cut connection": CUT,
+    "closed connection": CUT,
     "200 with an error body": ERROR_200,
-    "a number that is none": Answer(200, GOOD.body.replace(b"10", b"1_0")),
+    "a malformed number": Answer(200, GOOD.body.replace(b"10", b"1_0")),
     "broken UTF-8": Answer(200, GOOD.body.replace(b"ANSWER", b"\xff")),
     "an empty body": Answer(200, b""),
     "500": error(500),
@@ -244,64 +245,66 @@ BROKEN = {
     "429": error(429, **{"Retry-After": "0"}),
     "400": error(400),
 }
-KINDS = {
-    "cut connection": "disconnected",
+FAILURES = {
+    "closed connection": "disconnected",
     "500": "serverfault",
     "200 with an error body": "serverfault",
     "503": "ratelimit",
     "429": "ratelimit",
     "400": "rejected",
 }
-WAITED = ("429", "503")
-"""A server that says so is waited for: 15 seconds each."""
+SLOW_FAULTS = ("429", "503")
+"""Faults after which the run waits for the server, for 15 seconds in each test."""
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in WAITED else ()) for name in BROKEN],
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW_FAULTS else ()) for name in BROKEN],
 )
-def test_a_fault_of_one_sample_is_its_own_failure(here, name):
-    def behave(call: Call) -> Answer:
+def test_a_server_fault_at_one_sample_fails_that_sample_alone(here, name):
+    def respond(call: Call) -> Answer:
         return BROKEN[name] if "parent of the node" in call.text else completion("ANSWER: D")
 
-    with FaultyServer(behave) as server:
-        done = run(model=server.model)
-    [entry] = done.json["runs"]
-    assert done.status == 1
-    assert entry["counts"][f"failed:{KINDS.get(name, 'badreply')}"] == 1
+    with FaultyServer(respond) as server:
+        outcome = run(model=server.model)
+    [entry] = outcome.json["runs"]
+    assert outcome.status == 1
+    assert entry["counts"][f"failed:{FAILURES.get(name, 'badreply')}"] == 1
     assert entry["coverage"] == 15 / 16
     head = next(e for e in entry["estimates"] if e["headline"])
     assert (head["n"], head["best"] - head["worst"]) == (15, pytest.approx(1 / 16))
-    assert "Traceback" not in done.err
+    assert "Traceback" not in outcome.err
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_where_every_call_fails_the_run_ends_early_with_one_line(here, name):
+def test_a_run_in_which_every_call_fails_ends_early_with_a_one_line_message(here, name):
     with FaultyServer(BROKEN[name]) as server:
-        done = run("--concurrency", "4", model=server.model)
-    assert done.error_line.startswith("every call fails: ")
+        outcome = run("--concurrency", "4", model=server.model)
+    assert outcome.error_line.startswith("every call fails: ")
     assert len(server.calls) <= 8 * 3 + 12
-    assert done.json["runs"][0]["coverage"] == 0.0
-    assert done.json["runs"][0]["estimates"][0]["value"] is None
+    assert outcome.json["runs"][0]["coverage"] == 0.0
+    assert outcome.json["runs"][0]["estimates"][0]["value"] is None
 
 
-def test_three_samples_that_all_fail_get_the_line_too(here):
+def test_a_run_of_three_failing_samples_ends_with_the_message_too(here):
     with FaultyServer(error(400)) as server:
         assert "HTTP 400" in run("--limit", "3", model=server.model).error_line
 
 
-@pytest.mark.parametrize("name", ["HTML", "truncated JSON", "content null", "cut connection", "500", "429"])
-def test_a_passing_fault_costs_a_retry_and_nothing_else(here, name):
+@pytest.mark.parametrize(
+    "name", ["HTML", "truncated JSON", "content null", "closed connection", "500", "429"]
+)
+def test_a_temporary_fault_is_retried_once(here, name):
     seen: set[str] = set()
 
-    def behave(call: Call) -> Answer:
-        first = call.text not in seen
+    def respond(call: Call) -> Answer:
+        is_first = call.text not in seen
         seen.add(call.text)
-        return BROKEN[name] if first else completion("ANSWER: A")
+        return BROKEN[name] if is_first else completion("ANSWER: A")
 
-    with FaultyServer(behave) as server:
-        done = run(model=server.model)
-    assert done.status == 0, done.err
+    with FaultyServer(respond) as server:
+        outcome = run(model=server.model)
+    assert outcome.status == 0, outcome.err
     assert len(server.calls) == 32
     records = store.runs(Path("results"))[0].records()
     assert {record.outcome.attempts for record in records} == {2}
@@ -312,11 +315,11 @@ def test_retry_after_is_honoured(here):
 
     times: list[float] = []
 
-    def behave(call: Call) -> Answer:
+    def respond(call: Call) -> Answer:
         times.append(time.monotonic())
         return error(429, **{"Retry-After": "1"}) if call.number == 0 else GOOD
 
-    with FaultyServer(behave) as server:
+    with FaultyServer(respond) as server:
         assert run("--limit", "1", model=server.model).status == 0
     assert times[1] - times[0] >= 1.0
 
@@ -325,12 +328,13 @@ def test_retry_after_is_honoured(here):
 
 
 def data_file(*rows: Any) -> Path:
+    """Write rows, strings as they are and others as JSON, and return the file."""
     path = Path("rows.jsonl")
     path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
     return path
 
 
-def without(column: str) -> dict[str, Any]:
+def row_without(column: str) -> dict[str, Any]:
     return {name: value for name, value in ROW.items() if name != column}
 
 
@@ -338,10 +342,10 @@ def without(column: str) -> dict[str, Any]:
     ("rows", "line"),
     [
         (
-            [without("options")],
+            [row_without("options")],
             "row 1 lacks column 'options'; it has answer, category, question, question_id",
         ),
-        ([without("question")], "sample '1' has no question, so no model can be called"),
+        ([row_without("question")], "sample '1' has no question, so no model can be called"),
         ([ROW, ROW], "sample id '1' occurs twice"),
         ([ROW | {"answer": "C"}], "question 1: the gold answer 'C' is not one of its options"),
         ([ROW | {"answer": ""}], "the gold answer '' is not one of its options"),
@@ -357,24 +361,24 @@ def without(column: str) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_a_bad_mirror_is_refused_in_one_line(here, rows, line):
+def test_a_bad_data_file_is_refused_with_a_one_line_message(here, rows, line):
     assert line in refused("run", "mmlu-pro", "--data", data_file(*rows), "-m", RIGHT)
 
 
 @pytest.mark.parametrize("content", [b"\x00\x01\x02", b"PAR1 but no Parquet"])
-def test_a_torn_parquet_file_is_refused(here, content):
+def test_a_malformed_parquet_file_is_refused(here, content):
     Path("rows.parquet").write_bytes(content)
     assert "cannot read rows.parquet" in refused("run", "mmlu-pro", "--data", "rows.parquet", "-m", RIGHT)
 
 
-def test_data_that_is_absent_names_both_ways_to_get_it(here, monkeypatch):
+def test_missing_data_without_the_hub_client_names_both_ways_to_get_them(here, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    complaint = refused("run", "mmlu-pro", "-m", RIGHT)
-    assert "[hub]" in complaint
-    assert "--data DIR" in complaint
+    error_line = refused("run", "mmlu-pro", "-m", RIGHT)
+    assert "[hub]" in error_line
+    assert "--data DIR" in error_line
 
 
-def test_data_that_is_absent_offline_names_both_ways_to_get_it(here, monkeypatch):
+def test_missing_data_offline_names_both_ways_to_get_them(here, monkeypatch):
     import types
 
     def load_dataset(name: str, *args: Any, **options: Any) -> Any:
@@ -384,26 +388,26 @@ def test_data_that_is_absent_offline_names_both_ways_to_get_it(here, monkeypatch
             )
         raise ConnectionError("Couldn't reach the hub (offline)\nwith a second line")
 
-    stand_in = types.ModuleType("datasets")
-    stand_in.load_dataset = load_dataset
-    monkeypatch.setitem(sys.modules, "datasets", stand_in)
-    complaint = refused("run", "mmlu-pro", "-m", RIGHT)
-    assert "go online once (`evals data mmlu-pro`)" in complaint
-    assert "--data DIR" in complaint
-    gated = refused("run", "gpqa", "-m", RIGHT)
-    assert "set HF_TOKEN" in gated
-    assert "--data DIR" in gated
+    fake_datasets = types.ModuleType("datasets")
+    fake_datasets.load_dataset = load_dataset
+    monkeypatch.setitem(sys.modules, "datasets", fake_datasets)
+    error_line = refused("run", "mmlu-pro", "-m", RIGHT)
+    assert "go online once (`evals data mmlu-pro`)" in error_line
+    assert "--data DIR" in error_line
+    gated_line = refused("run", "gpqa", "-m", RIGHT)
+    assert "set HF_TOKEN" in gated_line
+    assert "--data DIR" in gated_line
 
 
-def test_a_mirror_that_is_not_there_is_named(here):
+def test_a_missing_mirror_is_named(here):
     assert "nowhere does not exist" in refused("run", "mmlu-pro", "--data", "nowhere", "-m", RIGHT)
     Path("empty").mkdir()
     assert "no file named test" in refused("run", "mmlu-pro", "--data", "empty", "-m", RIGHT)
 
 
-def test_official_without_worked_examples_names_what_is_missing(here):
-    complaint = refused("run", "mmlu-pro", "--data", data_file(ROW), "-m", RIGHT, "--protocol", "official")
-    assert "no file named validation" in complaint
+def test_the_official_protocol_names_a_missing_file_of_worked_examples(here):
+    error_line = refused("run", "mmlu-pro", "--data", data_file(ROW), "-m", RIGHT, "--protocol", "official")
+    assert "no file named validation" in error_line
 
 
 # --- runs on disk -------------------------------------------------------------------------------------------
@@ -411,12 +415,13 @@ def test_official_without_worked_examples_names_what_is_missing(here):
 
 @pytest.fixture
 def stored(here: Path) -> store.Run:
+    """Return a finished run of the sample items, with id a."""
     run("--run", "a")
     return store.find_one(Path("results"), "a")
 
 
-def unsealed(stored: store.Run) -> Path:
-    """Turn a sealed run back into lines; gives the file of records."""
+def reopen(stored: store.Run) -> Path:
+    """Turn a finished run back into one in progress and return its records file of JSON lines."""
     writer = Writer(stored.path, stored.card)
     writer.replace(list(stored.records()))
     card = stored.card
@@ -430,52 +435,50 @@ def test_an_unknown_format_version_is_refused(stored):
     card = stored.path / "card.json"
     card.write_text(card.read_text().replace('"format": 1', '"format": 99'))
     assert "written in format 99; this version reads format 1" in evals("score", "a").error_line
-    done = evals("show", "--json")
-    assert "format 99" in done.err
-    assert done.json["runs"] == []
+    outcome = evals("show", "--json")
+    assert "format 99" in outcome.err
+    assert outcome.json["runs"] == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', '{"format": 1, "run": 3}'])
-def test_a_corrupt_card_is_named_and_hides_no_other_run(stored, content):
+def test_a_corrupt_card_is_named_and_other_runs_are_shown(stored, content):
     run("--run", "b", "--limit", "3")
     (stored.path / "card.json").write_text(content)
-    done = evals("show", "--json")
-    assert [entry["run"] for entry in done.json["runs"]] == ["b"]
-    assert "broken run: " in done.err
-    assert "card.json" in done.err or "format" in done.err
+    outcome = evals("show", "--json")
+    assert [entry["run"] for entry in outcome.json["runs"]] == ["b"]
+    assert "broken run: " in outcome.err
+    assert "card.json" in outcome.err or "format" in outcome.err
     assert evals("list", "runs", "--json").json["runs"][0]["run"] == "b"
-    assert "Traceback" not in done.err
+    assert "Traceback" not in outcome.err
 
 
-def test_a_corrupt_record_is_named_by_its_line(stored):
-    lines = unsealed(stored)
-    content = lines.read_bytes().splitlines(keepends=True)
-    lines.write_bytes(b"".join([*content[:3], b'{"sample": 5}\n', *content[3:]]))
+def test_a_corrupt_record_is_reported_with_file_and_line(stored):
+    records = reopen(stored)
+    lines = records.read_bytes().splitlines(keepends=True)
+    records.write_bytes(b"".join([*lines[:3], b'{"sample": 5}\n', *lines[3:]]))
     for words in (("score", "a"), ("show", "a", "--samples")):
         assert "records.jsonl, line 4: not a valid record" in evals(*words).error_line
-    shown = evals("show", "a", "--json")
-    assert "records.jsonl, line 4" in shown.err
+    assert "records.jsonl, line 4" in evals("show", "a", "--json").err
 
 
 def test_a_record_with_nan_is_refused(stored):
-    lines = unsealed(stored)
-    lines.write_bytes(lines.read_bytes().replace(b'"value":1.0', b'"value":NaN', 1))
+    records = reopen(stored)
+    records.write_bytes(records.read_bytes().replace(b'"value":1.0', b'"value":NaN', 1))
     assert "records.jsonl, line 1" in evals("score", "a").error_line
 
 
-def test_a_torn_last_line_is_dropped_with_a_warning(stored):
-    lines = unsealed(stored)
-    content = lines.read_bytes()
-    lines.write_bytes(content[:-20])
+def test_a_truncated_last_record_is_dropped_with_a_warning(stored):
+    records = reopen(stored)
+    records.write_bytes(records.read_bytes()[:-20])
     [entry] = evals("show", "a", "--json").json["runs"]
     assert entry["counts"] == {"right": 15, "absent": 1}
-    done = run("--run", "a")
-    assert "dropped a truncated last line" in done.err
-    assert done.json["runs"][0]["counts"] == {"right": 16}
+    outcome = run("--run", "a")
+    assert "dropped a truncated last line" in outcome.err
+    assert outcome.json["runs"][0]["counts"] == {"right": 16}
 
 
 @pytest.mark.parametrize("name", ["records.parquet", "samples.parquet"])
-def test_a_torn_parquet_file_of_a_run_is_named(stored, name):
+def test_a_truncated_parquet_file_of_a_run_is_named(stored, name):
     path = stored.path / name
     path.write_bytes(path.read_bytes()[:100])
     assert name in evals("show", "a", "--samples").error_line
@@ -491,45 +494,46 @@ def test_a_results_folder_below_proc_cannot_be_written(here):
     assert "cannot write" in refused("run", "mmlu-pro", "--sample", "-m", RIGHT, "--results", "/proc/evals")
 
 
-def test_a_full_disk_in_mid_run_keeps_what_was_recorded(here, monkeypatch):
-    room = [5]
-    real = os.write
+def test_a_disk_that_fills_up_during_a_run_keeps_the_recorded_samples(here, monkeypatch):
+    free = 5
+    real_write = os.write
 
     def write(fd: int, content: bytes) -> int:
-        """Take five records and a piece of the sixth, as a disk does that fills up."""
+        """Write five records and part of the sixth, as on a disk that fills up."""
+        nonlocal free
         if not content.startswith(b'{"sample"'):
-            return real(fd, content)
-        if not room[0]:
+            return real_write(fd, content)
+        if not free:
             raise OSError(28, "No space left on device")
         lines = content.splitlines(keepends=True)
-        whole, torn = lines[: room[0]], b"".join(lines[room[0] :])[:10]
-        room[0] -= len(whole)
-        return real(fd, b"".join(whole) + torn)
+        whole, partial = lines[:free], b"".join(lines[free:])[:10]
+        free -= len(whole)
+        return real_write(fd, b"".join(whole) + partial)
 
     with monkeypatch.context() as patch:
         patch.setattr("evals.records.writer.os.write", write)
-        done = evals("run", "mmlu-pro", "--sample", "-m", RIGHT, "--quiet", "--run", "a")
-    assert "No space left on device" in done.error_line
+        outcome = evals("run", "mmlu-pro", "--sample", "-m", RIGHT, "--quiet", "--run", "a")
+    assert "No space left on device" in outcome.error_line
     [entry] = evals("show", "a", "--json").json["runs"]
     assert entry["counts"] == {"right": 5, "absent": 11}
     assert run("--run", "a").json["runs"][0]["counts"] == {"right": 16}
 
 
 @pytest.mark.parametrize(
-    "limit", [200, *(pytest.param(bytes_, marks=pytest.mark.slow) for bytes_ in (4_000, 9_000))]
+    "limit", [200, *(pytest.param(size, marks=pytest.mark.slow) for size in (4_000, 9_000))]
 )
-def test_a_file_that_may_not_grow_is_a_full_disk_too(here, limit):
-    done = wait(
+def test_a_file_size_limit_is_handled_like_a_full_disk(here, limit):
+    outcome = wait(
         start(
             *("run", "mmlu-pro", "--sample", "-m", RIGHT, "--quiet", "--json", "--run", "a"),
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         )
     )
-    assert done.status == 2, done.err
-    assert "Traceback" not in done.err
-    assert done.error_line.startswith("cannot ")
-    assert "too large" in done.err or "No space left" in done.err
+    assert outcome.status == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    assert outcome.error_line.startswith("cannot ")
+    assert "too large" in outcome.err or "No space left" in outcome.err
     assert run("--run", "a").json["runs"][0]["counts"] == {"right": 16}
 
 
@@ -565,17 +569,17 @@ def test_a_file_that_may_not_grow_is_a_full_disk_too(here, limit):
 )
 def test_a_bad_file_of_replies_is_refused_before_anything_is_written(here, lines, line):
     Path("replies.jsonl").write_text("\n".join(lines))
-    complaint = refused(
+    error_line = refused(
         "import", "replies", "replies.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample"
     )
-    assert line in complaint
+    assert line in error_line
 
 
-def test_many_strange_ids_are_listed_in_part(here):
+def test_a_long_list_of_unknown_ids_is_abbreviated(here):
     Path("r.jsonl").write_text("".join(f'{{"id": "s{n}", "text": "A"}}\n' for n in range(30)))
-    complaint = refused("import", "replies", "r.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
-    assert "30 ids not in the suite: s0, s1" in complaint
-    assert "and 20 more" in complaint
+    error_line = refused("import", "replies", "r.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
+    assert "30 ids not in the suite: s0, s1" in error_line
+    assert "and 20 more" in error_line
 
 
 @pytest.mark.parametrize(
@@ -591,7 +595,7 @@ def test_many_strange_ids_are_listed_in_part(here):
         (("--suite", "mmlu-pro", "--model", "m", "--run", "../x"), "use letters, digits"),
     ],
 )
-def test_a_wrong_import_gets_one_line(here, words, line):
+def test_a_wrong_import_command_ends_with_a_one_line_message(here, words, line):
     Path("r.jsonl").write_text('{"id": "900001", "text": "A"}\n')
     assert line in refused("import", "replies", "r.jsonl", "--sample", *words)
 
@@ -601,8 +605,8 @@ def test_a_wrong_import_gets_one_line(here, words, line):
 KEY = "sk-verysecret123456"
 
 
-def test_keys_are_in_no_file_and_in_no_output(here):
-    def behave(call: Call) -> Answer:
+def test_api_keys_appear_in_no_file_and_no_output(here):
+    def respond(call: Call) -> Answer:
         assert call.headers["Authorization"] == f"Bearer {KEY}"
         if "parent of the node" in call.text:
             return error(400, f"Incorrect API key provided: {KEY}")
@@ -610,43 +614,43 @@ def test_keys_are_in_no_file_and_in_no_output(here):
             return Answer(200, json.dumps({"error": {"message": f"key {KEY} is odd"}}).encode())
         return GOOD
 
-    with FaultyServer(behave) as server:
+    with FaultyServer(respond) as server:
         base = server.model.removeprefix("server:").partition("#")[0]
         env = {"EVALS_SERVER_KEY": KEY, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base}
         for model in (server.model, "openai:faulty"):
-            done = evals("run", "mmlu-pro", "--sample", "-m", model, "--json", "--concurrency", 1, env=env)
-            assert done.status == 1
-            assert KEY not in done.out + done.err
+            outcome = evals("run", "mmlu-pro", "--sample", "-m", model, "--json", "--concurrency", 1, env=env)
+            assert outcome.status == 1
+            assert KEY not in outcome.out + outcome.err
     with FaultyServer(error(401, f"Incorrect API key provided: {KEY}")) as server:
-        done = evals("run", "mmlu-pro", "--sample", "-m", server.model, env=env)
-        assert done.status == 2
-        assert KEY not in done.out + done.err
+        outcome = evals("run", "mmlu-pro", "--sample", "-m", server.model, env=env)
+        assert outcome.status == 2
+        assert KEY not in outcome.out + outcome.err
     assert len(store.runs(Path("results"))) == 2
     assert files_with(here, [KEY.encode()]) == []
 
 
-def test_a_user_and_password_in_a_url_are_in_no_file_and_in_no_output(here):
-    def behave(call: Call) -> Answer:
+def test_user_and_password_of_a_url_appear_in_no_file_and_no_output(here):
+    def respond(call: Call) -> Answer:
         assert call.headers["Authorization"].startswith("Basic ")
         return CUT if "parent of the node" in call.text else GOOD
 
-    with FaultyServer(behave) as server:
+    with FaultyServer(respond) as server:
         model = server.model.replace("://", "://joe:hunter22@").replace("/v1", "/v1")
-        done = run(model=model)
-        assert done.status == 1
-        shown = [done, evals("show"), evals("show", "--json"), evals("list", "runs", "--json")]
-        nameless = run("--limit", "3", model=model.partition("#")[0])
-        assert nameless.status == 1 or nameless.status == 0
-    down = run("--limit", "4", model=model)
-    assert down.status == 2
-    for bad in (
+        first = run(model=model)
+        assert first.status == 1
+        outcomes = [first, evals("show"), evals("show", "--json"), evals("list", "runs", "--json")]
+        without_name = run("--limit", "3", model=model.partition("#")[0])
+        assert without_name.status == 1 or without_name.status == 0
+    unreachable = run("--limit", "4", model=model)
+    assert unreachable.status == 2
+    for url in (
         "ftp://joe:hunter22@h/v1#m",
         "http://joe:hunter22@h:port/v1#m",
         "http://joe:hunter22@[::1/v1#m",
     ):
-        shown.append(evals("run", "mmlu-pro", "--sample", "-m", f"server:{bad}"))
-        assert shown[-1].status == 2
-    for outcome in (*shown, nameless, down):
+        outcomes.append(evals("run", "mmlu-pro", "--sample", "-m", f"server:{url}"))
+        assert outcomes[-1].status == 2
+    for outcome in (*outcomes, without_name, unreachable):
         assert "hunter22" not in outcome.out + outcome.err
     assert files_with(here, [b"hunter22", b"joe:"]) == []
 
@@ -657,20 +661,20 @@ def test_the_key_for_openai_is_never_sent_to_another_server(here):
     assert all("Authorization" not in call.headers for call in server.calls)
 
 
-def test_a_key_and_a_user_in_the_url_exclude_each_other(here):
+def test_a_key_and_a_user_in_the_url_are_mutually_exclusive(here):
     model = "server:http://joe:hunter22@127.0.0.1:1/v1#m"
-    complaint = refused("run", "mmlu-pro", "--sample", "-m", model, env={"EVALS_SERVER_KEY": KEY})
-    assert "not both" in complaint
-    assert "hunter22" not in complaint
+    error_line = refused("run", "mmlu-pro", "--sample", "-m", model, env={"EVALS_SERVER_KEY": KEY})
+    assert "not both" in error_line
+    assert "hunter22" not in error_line
 
 
 # --- terminals ----------------------------------------------------------------------------------------------
 
 
 def on_terminal(*words: object) -> bytes:
-    """Run a command on a terminal; gives all that reached it."""
+    """Run a command on a terminal and return everything that was written to it."""
     leader, follower = pty.openpty()
-    started = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", "from evals.cli import main; main()", *map(str, words)],
         stdin=subprocess.DEVNULL,
         stdout=follower,
@@ -684,29 +688,29 @@ def on_terminal(*words: object) -> bytes:
         },
     )
     os.close(follower)
-    found = b""
+    output = b""
     while True:
         try:
-            part = os.read(leader, 65536)
+            chunk = os.read(leader, 65536)
         except OSError:  # the other end is closed
             break
-        if not part:
+        if not chunk:
             break
-        found += part
+        output += chunk
     os.close(leader)
-    started.wait()
-    return found
+    process.wait()
+    return output
 
 
 @pytest.mark.slow
-def test_escapes_in_replies_and_data_never_reach_the_terminal(here):
-    evil = answers.ESCAPES
+def test_escape_sequences_in_replies_and_data_never_reach_the_terminal(here):
+    escapes = answers.ESCAPES
     data_file(
-        ROW | {"category": f"law{evil}", "question_id": f"id{evil}"},
+        ROW | {"category": f"law{escapes}", "question_id": f"id{escapes}"},
         ROW | {"category": "b", "question_id": 2},
     )
     words = ("--data", "rows.jsonl", "-m", "scripted:call=tests.support.answers:escape_sequences")
-    seen = on_terminal("run", "mmlu-pro", *words, "--run", "a")
+    output = on_terminal("run", "mmlu-pro", *words, "--run", "a")
     evals(
         "run",
         "aime:2025",
@@ -717,21 +721,21 @@ def test_escapes_in_replies_and_data_never_reach_the_terminal(here):
         "b",
     )
     for form in ((), ("--csv",), ("--json",)):
-        seen += on_terminal("show", "a", "--samples", *form)
-        seen += on_terminal("show", "b", "--samples", *form)
-    seen += on_terminal("show", "a", "--by", "group")
-    seen += on_terminal("score", "a", "--protocol", "official")
-    data_file(ROW | {"answer": "C", "question_id": f"id{evil}"})
-    seen += on_terminal("run", "mmlu-pro", *words)
-    with FaultyServer(error(401, f"no {evil}")) as server:
-        seen += on_terminal("run", "mmlu-pro", "--sample", "-m", server.model)
-    assert b"hidden" in seen or b"law" in seen
-    for sign in (b"\x1b]0;", b"\x1b[2J", b"\x07", b"\xc2\x9b", b"\x1b[8m", b"\xe2\x80\xae"):
-        assert sign not in seen, sign
+        output += on_terminal("show", "a", "--samples", *form)
+        output += on_terminal("show", "b", "--samples", *form)
+    output += on_terminal("show", "a", "--by", "group")
+    output += on_terminal("score", "a", "--protocol", "official")
+    data_file(ROW | {"answer": "C", "question_id": f"id{escapes}"})
+    output += on_terminal("run", "mmlu-pro", *words)
+    with FaultyServer(error(401, f"no {escapes}")) as server:
+        output += on_terminal("run", "mmlu-pro", "--sample", "-m", server.model)
+    assert b"hidden" in output or b"law" in output
+    for sequence in (b"\x1b]0;", b"\x1b[2J", b"\x07", b"\xc2\x9b", b"\x1b[8m", b"\xe2\x80\xae"):
+        assert sequence not in output, sequence
 
 
-def test_a_complaint_that_quotes_a_long_text_leaves_its_middle_out() -> None:
-    complaint = refused("run", "x" * 5000, "-m", "smollm2")
-    assert complaint.startswith("unknown suite")
-    assert " ... " in complaint
-    assert len(complaint) < 1300
+def test_a_long_text_quoted_in_a_message_is_shortened_in_the_middle() -> None:
+    error_line = refused("run", "x" * 5000, "-m", "smollm2")
+    assert error_line.startswith("unknown suite")
+    assert " ... " in error_line
+    assert len(error_line) < 1300

@@ -1,4 +1,4 @@
-"""The fields that `--json` prints are a contract: named here, each of them, and nothing else."""
+"""The fields that `--json` prints are a contract: this file lists them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUN = {
     ),
     *("cost_usd", "estimates"),
 }
-"""Promised by the contract; more may stand beside them."""
+"""Fields of a run that the contract guarantees; there may be others."""
 ESTIMATE = {
     *(
         "metric",
@@ -42,11 +42,14 @@ ESTIMATE = {
     ),
     "headline",
 }
+"""All fields of an estimate."""
 SUITE = {"name", "variants", "protocols", "version", "needs", "rows", "gated"}
+"""Fields of a suite that the contract guarantees; there may be others."""
 
 
 @pytest.fixture
 def document(here: Any) -> Any:
+    """Return what `evals show --json` prints for runs of three suites, one sample of which failed."""
     words = (
         "mmlu-pro",
         "gpqa",
@@ -59,7 +62,7 @@ def document(here: Any) -> Any:
     return evals("show", "--json").json
 
 
-def test_show_has_the_promised_fields(document):
+def test_show_prints_the_fields_of_the_contract(document):
     assert {"runs", "aggregates"} == set(document)
     assert len(document["runs"]) == 4
     for entry in document["runs"]:
@@ -70,13 +73,13 @@ def test_show_has_the_promised_fields(document):
         assert set(entry) >= {"suite", "protocol", "model", "value", "low", "high", "runs", "missing"}
 
 
-def test_exactly_one_estimate_of_a_run_is_the_headline_and_stands_for_the_whole(document):
+def test_exactly_one_estimate_of_a_run_is_the_headline_and_it_covers_all_groups(document):
     for entry in document["runs"]:
         [head] = [estimate for estimate in entry["estimates"] if estimate["headline"]]
         assert head["group"] == ""
 
 
-def test_fractions_are_fractions_and_numbers_are_finite(document):
+def test_fractions_lie_between_0_and_1_and_all_numbers_are_finite(document):
     for entry in document["runs"]:
         assert 0 <= entry["coverage"] <= 1
         assert len(entry["data_sha256"]) == 64
@@ -89,23 +92,23 @@ def test_fractions_are_fractions_and_numbers_are_finite(document):
                     assert 0 <= number <= 1
 
 
-def test_list_suites_has_the_promised_fields(here):
-    found = evals("list", "suites", "--json").json
-    assert set(found) == {"suites", "collections"}
-    for entry in found["suites"]:
+def test_list_suites_prints_the_fields_of_the_contract(here):
+    document = evals("list", "suites", "--json").json
+    assert set(document) == {"suites", "collections"}
+    for entry in document["suites"]:
         assert set(entry) >= SUITE
         assert "_" not in entry["name"]
 
 
-def test_run_prints_what_show_prints(here):
+def test_run_and_show_print_the_same_json(here):
     words = ("mmlu-pro", "--sample", "-m", "scripted:A", "--run", "a", "--json", "--quiet")
     assert evals("run", *words).json == evals("show", "a", "--json").json
 
 
-def test_score_prints_the_run_and_what_changed(document):
+def test_score_prints_the_run_and_the_changed_samples(document):
     run = next(
         entry for entry in evals("list", "runs", "--json").json["runs"] if entry["suite"] == "mmlu-pro"
     )
-    found = evals("score", run["path"], "--json").json
-    assert set(found) == {"run", "changes"}
-    assert set(found["run"]) >= RUN
+    rescored = evals("score", run["path"], "--json").json
+    assert set(rescored) == {"run", "changes"}
+    assert set(rescored["run"]) >= RUN

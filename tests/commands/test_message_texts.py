@@ -1,7 +1,7 @@
-"""The text of every message that matters, in one file: `tests/cases/messages.txt`. Other tests assert an error's kind.
+"""The texts of error messages are recorded in `tests/cases/messages.txt`, so that a change of wording shows in a diff.
 
-A block is a command line as somebody types it, and the line that answers. `python -m tests.commands.test_message_texts`
-writes the file anew; look at the difference before you commit it.
+A block of the file is a command line and the line that it prints. `python -m tests.commands.test_message_texts FOLDER`
+rewrites the file, building its runs in the new folder FOLDER; review the diff before you commit it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ SUITES = ("mmlu-pro", "gpqa", "aime:2025")
 
 
 def blocks() -> Iterator[tuple[str, str]]:
+    """Yield the command and the expected line of each block of the file."""
     for block in FILE.read_text(encoding="utf-8").split("\n\n"):
-        command, _, answer = block.strip().partition("\n")
+        command, _, message = block.strip().partition("\n")
         if command.startswith("$ evals"):
-            yield command.removeprefix("$ "), answer
+            yield command.removeprefix("$ "), message
 
 
 def build(folder: Path) -> None:
-    """Two models on three suites, and files that are not what a command wants."""
+    """Fill a folder with runs of two models on three suites, and with input files, most of them wrong."""
     for name, text in FILES.items():
         (folder / name).write_text(text)
     for name in ("careful", "careless"):
@@ -45,16 +46,19 @@ def build(folder: Path) -> None:
         assert evals("run", *SUITES, *words).status == 0
 
 
-def answer(command: str) -> str:
-    """The last line on standard error, else the first on standard output; paths of this checkout are `CHECKOUT`."""
-    done = evals(*shlex.split(command)[1:])
-    assert "Traceback" not in done.err
-    line = done.err.strip().splitlines()[-1] if done.err.strip() else done.out.strip().splitlines()[0]
+def message_of(command: str) -> str:
+    """Return the last line of stderr, or the first of stdout if stderr is empty; this checkout becomes `CHECKOUT`."""
+    outcome = evals(*shlex.split(command)[1:])
+    assert "Traceback" not in outcome.err
+    line = (
+        outcome.err.strip().splitlines()[-1] if outcome.err.strip() else outcome.out.strip().splitlines()[0]
+    )
     return line.replace(str(ROOT), "CHECKOUT")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a working folder with the runs and files that the commands use."""
     folder = tmp_path_factory.mktemp("messages")
     build(folder)
     return folder
@@ -63,18 +67,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        pytest.param(*block, marks=pytest.mark.slow if " lm-eval:" in block[0] else ())  # loads all its tasks
+        pytest.param(
+            *block, marks=pytest.mark.slow if " lm-eval:" in block[0] else ()
+        )  # loads all of lm-eval's tasks
         for block in blocks()
     ],
 )
-def test_a_mistake_is_answered_in_one_clear_line(
+def test_a_command_prints_the_recorded_message(
     place: Path, monkeypatch: pytest.MonkeyPatch, command: str, expected: str
 ) -> None:
     monkeypatch.chdir(place)
     for name in [name for name in os.environ if name.endswith("_API_KEY") or name.startswith("EVALS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert answer(command) == expected
+    assert message_of(command) == expected
 
 
 if __name__ == "__main__":
@@ -85,5 +91,5 @@ if __name__ == "__main__":
     build(folder)
     os.chdir(folder)
     FILE.write_text(
-        "\n\n".join(f"$ {command}\n{answer(command)}" for command in commands) + "\n", encoding="utf-8"
+        "\n\n".join(f"$ {command}\n{message_of(command)}" for command in commands) + "\n", encoding="utf-8"
     )

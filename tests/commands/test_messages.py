@@ -1,4 +1,4 @@
-"""What somebody reads who has made a mistake: one line that names it and what to do."""
+"""Messages about common mistakes: one line that names the mistake and says what to do."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import pytest
 from evals import load
 from evals.errors import UsageError
 from tests.support.command import evals
-from tests.support.faults import Answer, FaultyServer
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ("http://gpu7:8000/v1", "write server:http://gpu7:8000/v1#NAME"),
         ("https://gpu7/v1#intern-s1", "write server:https://gpu7/v1#intern-s1"),
@@ -23,23 +22,15 @@ from tests.support.faults import Answer, FaultyServer
         ("gpu7:8000/v1", "write server:http://gpu7:8000/v1#NAME"),
     ],
 )
-def test_an_address_without_its_adapter(spec: str, said: str) -> None:
+def test_a_mistyped_server_address_is_answered_with_the_right_form(spec: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         load.model(spec)
-    assert str(caught.value).endswith(said)
+    assert str(caught.value).endswith(message)
     assert "hunter22" not in str(caught.value)
 
 
-class Refusing(FaultyServer):
-    """Refuses to say what it serves."""
-
-    def __init__(self, status: int, **headers: str) -> None:
-        super().__init__(Answer())
-        self.status, self.headers = status, headers
-
-
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [
         (401, "the server requires a key: set EVALS_SERVER_KEY"),
         (403, "the server requires a key: set EVALS_SERVER_KEY"),
@@ -47,33 +38,33 @@ class Refusing(FaultyServer):
         (503, "it is still busy or loading its model: try again later"),
     ],
 )
-async def test_a_server_that_does_not_say_what_it_serves(
-    monkeypatch: pytest.MonkeyPatch, status: int, said: str
+async def test_a_server_that_refuses_to_list_its_models_is_reported_with_advice(
+    monkeypatch: pytest.MonkeyPatch, status: int, message: str
 ) -> None:
     from evals.model_adapters import server
-    from evals.model_adapters.common import fetch as fetching
+    from evals.model_adapters.common import fetch as fetch_module
     from evals.model_adapters.common.fetch import HttpStatusError
 
     def refuse(*_: object, **__: object) -> bytes:
         raise HttpStatusError(f"HTTP Error {status}", status, b'{"error": {"message": "no"}}')
 
-    monkeypatch.setattr(fetching, "fetch", refuse)
+    monkeypatch.setattr(fetch_module, "fetch", refuse)
     monkeypatch.setattr(server, "WARM_UP_S", 0.0)
     with pytest.raises(UsageError) as caught:
         load.model("server:http://gpu7:8000/v1")
-    assert str(caught.value) == f"http://gpu7:8000/v1/models responded with HTTP {status}: no; {said}"
+    assert str(caught.value) == f"http://gpu7:8000/v1/models responded with HTTP {status}: no; {message}"
     if status == 404:
         with pytest.raises(UsageError, match=r"usually end in /v1: server:http://gpu7:8000/v1#NAME"):
             load.model("server:http://gpu7:8000")
 
 
-def test_a_server_that_loads_its_model_is_waited_for_when_it_is_asked_what_it_serves(
+def test_listing_the_models_waits_for_a_server_that_is_loading(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from evals.model_adapters.common import fetch as fetching
+    from evals.model_adapters.common import fetch as fetch_module
     from evals.model_adapters.common.fetch import HttpStatusError
 
-    answers: list[object] = [
+    responses: list[object] = [
         HttpStatusError(
             "HTTP Error 503", 503, b'{"error": {"message": "Loading model"}}', {"retry-after": "0.01"}
         ),
@@ -82,21 +73,20 @@ def test_a_server_that_loads_its_model_is_waited_for_when_it_is_asked_what_it_se
     ]
 
     def fetch(*_: object, **__: object) -> bytes:
-        answer = answers.pop(0)
-        if isinstance(answer, bytes):
-            return answer
-        raise answer
+        response = responses.pop(0)
+        if isinstance(response, bytes):
+            return response
+        raise response
 
-    monkeypatch.setattr(fetching, "fetch", fetch)
+    monkeypatch.setattr(fetch_module, "fetch", fetch)
     assert load.model("server:http://gpu7:8000/v1").name == "the-one"
     assert capsys.readouterr().err.count("waiting for the server") == 1
 
 
-def test_results_a_level_off(here: Path) -> None:
+def test_a_results_folder_one_level_too_high_or_too_low_is_answered_with_the_right_one(here: Path) -> None:
     assert evals("run", "mmlu-pro", "--sample", "-m", "scripted:right", "--results", "a b/runs").status == 0
-    for wrong in ("a b", "a b/runs/mmlu-pro@2"):
-        if not Path(wrong).is_dir():
-            (wrong,) = map(str, Path("a b/runs").glob("mmlu-pro@*"))
+    (suite_folder,) = map(str, Path("a b/runs").glob("mmlu-pro@*"))
+    for wrong in ("a b", suite_folder):
         for words in (("show",), ("show", "last"), ("list", "runs"), ("score", "last")):
             assert "a b/runs'" in evals(*words, "--results", wrong).error_line
     Path("empty").mkdir()
@@ -104,7 +94,7 @@ def test_results_a_level_off(here: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"suites = []", b"\x89PNG"])
-def test_what_is_no_bundle_is_not_verified(here: Path, content: bytes) -> None:
+def test_verify_refuses_a_file_that_is_not_a_bundle(here: Path, content: bytes) -> None:
     Path("x.zip").write_bytes(content)
     assert (
         evals("bundle", "verify", "x.zip").error_line
@@ -112,28 +102,28 @@ def test_what_is_no_bundle_is_not_verified(here: Path, content: bytes) -> None:
     )
 
 
-def test_another_zip_is_no_bundle(here: Path) -> None:
+def test_verify_refuses_a_zip_file_that_is_not_a_bundle(here: Path) -> None:
     with zipfile.ZipFile("x.zip", "w") as archive:
         archive.writestr("a", "b")
     assert "x.zip is not a bundle: a zip without bundle.json" in evals("bundle", "verify", "x.zip").error_line
 
 
 @pytest.mark.parametrize(
-    ("policy", "said"),
+    ("policy", "message"),
     [
         ('[[suite]]\nname = "gpqa"\nmargin = 0.1\ntier = "crucial"', "did you mean critical?"),
         ('[[suite]]\nname = "gpqa"\nmargin = 0.1\nmissing = "best"', "known: worst, tolerate"),
         ('[[suite]]\nname = "gpqa"\nmargn = 0.1', "did you mean margin?"),
     ],
 )
-def test_a_wrong_value_in_a_policy_is_answered_with_those_that_are_known(
-    here: Path, policy: str, said: str
+def test_a_wrong_value_in_a_policy_is_answered_with_the_known_values(
+    here: Path, policy: str, message: str
 ) -> None:
     Path("p.toml").write_text(policy)
-    assert said in evals("gate", "plan", "p.toml", "--baseline", "r").error_line
+    assert message in evals("gate", "plan", "p.toml", "--baseline", "r").error_line
 
 
-def test_keys_of_a_request_file_have_near_names(here: Path) -> None:
-    for key, near in (("max-token", "max_tokens"), ("suite", "suites"), ("model", "models")):
+def test_an_unknown_key_in_a_request_file_is_answered_with_a_similar_one(here: Path) -> None:
+    for key, suggestion in (("max-token", "max_tokens"), ("suite", "suites"), ("model", "models")):
         Path("o.toml").write_text(f'suites = ["mmlu-pro"]\n{key} = "x"\n')
-        assert f"did you mean {near}" in evals("run", "o.toml").error_line
+        assert f"did you mean {suggestion}" in evals("run", "o.toml").error_line

@@ -1,4 +1,4 @@
-"""Every command on a folder of forty runs, at four widths: no line too long, no broken word, no Python in the output."""
+"""Output of all commands on forty runs at four terminal widths: no overlong lines, broken words or Python reprs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ margin = 0.02
 PYTHON = re.compile(
     r"Struct\(|\b[A-Z]\w*\([^)]*=|\w\(\w*\)@\d|<[\w.]+ object|\bNone\b|\bTrue\b|\bFalse\b|frozenset|datetime\."
 )
-"""What only Python writes so."""
+"""Python reprs, which must not appear in output."""
 CARD = """model = "acme/other"
 revision = "v2"
 weights = "open"
@@ -57,33 +57,35 @@ WIDTHS = (60, 80, 120, 200)
 
 
 class Folder(NamedTuple):
+    """Files and runs that the commands are given."""
+
     results: Path
     policy: Path
     replies: Path
     bundle: Path
     board: Path
-    """A board with an entry that it refuses."""
+    """A board with a submission that it refuses."""
     bundled: Path
     """The results folder of the bundle's run."""
     runs: list[str]
-    """Of MMLU-Pro, complete, under one protocol."""
+    """Ids of complete runs of MMLU-Pro under one protocol."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    place = tmp_path_factory.mktemp("w")
-    cards = many_runs.build(place / "r")
-    policy = place / "p.toml"
+    root = tmp_path_factory.mktemp("w")
+    cards = many_runs.build(root / "r")
+    policy = root / "p.toml"
     policy.write_text(POLICY)
     runs = [
         card.run for card in cards
         if (card.config.suite, card.config.protocol) == ("mmlu-pro", "strict") and card.complete and card.data == "hub"
     ]  # fmt: skip
     assert len(cards) >= 40
-    replies = place / "theirs.jsonl"
+    replies = root / "theirs.jsonl"
     replies.write_text('{"id": "900001", "text": "ANSWER: D"}\n')
-    bundle = place / "run.zip"
-    asked = (
+    bundle = root / "run.zip"
+    words = (
         "run",
         "mmlu-pro",
         "--sample",
@@ -91,21 +93,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
         "scripted:A",
         "--quiet",
         "--results",
-        place / "b",
+        root / "b",
         "--run",
         "b",
     )
-    assert evals(*asked).status == 0
-    assert evals("bundle", "b", bundle, "--results", place / "b").status == 0
-    boards.write_board(place / "board")
-    boards.submit(place / "board", store.find_one(place / "b", "b"))
-    (place / "board" / "card.toml").write_text(CARD)
-    (place / "eee").mkdir()
-    (place / "eee" / "record.json").write_text(RECORD)
-    return Folder(place / "r", policy, replies, bundle, place / "board", place / "b", runs)
+    assert evals(*words).status == 0
+    assert evals("bundle", "b", bundle, "--results", root / "b").status == 0
+    boards.write_board(root / "board")
+    boards.submit(root / "board", store.find_one(root / "b", "b"))
+    (root / "board" / "card.toml").write_text(CARD)
+    (root / "eee").mkdir()
+    (root / "eee" / "record.json").write_text(RECORD)
+    return Folder(root / "r", policy, replies, bundle, root / "board", root / "b", runs)
 
 
-SHOWN = {
+WITH_RESULTS = {
     "show": "show",
     "show --runs": "show --runs",
     "show sorted": "show --sort score --suite mmlu-pro",
@@ -133,7 +135,8 @@ SHOWN = {
     "claims check": "claims check {a} --model Intern-S1",
     "export": "export csv {a} {b} --out {out}",
 }
-ELSEWHERE = {
+"""Commands that read the folder of runs: they are given `--results`."""
+WITHOUT_RESULTS = {
     "list suites": "list suites",
     "list models": "list models",
     "list protocols": "list protocols",
@@ -157,10 +160,10 @@ ELSEWHERE = {
     "board challenge": "board challenge {bundle} -m demo:careful --to {out}",
     "board site": "board site {board}/../r --out {out}",
 }
-STANDS_FOR = {"gate judge": "gate", "bundle pack": "bundle", "baseline": "gate baseline", "baseline save": "gate baseline",
+CURRENT_NAMES = {"gate judge": "gate", "bundle pack": "bundle", "baseline": "gate baseline", "baseline save": "gate baseline",
               "noise": "gate noise", "verify": "bundle verify", "reproduce": "claims reproduce"}  # fmt: skip
-"""Older and implied names -> today's."""
-NOT_HERE = {
+"""Old and implied names of commands, and the current ones."""
+UNTESTED = {
     "board",
     "gate schema",
     "dashboard",
@@ -172,32 +175,33 @@ NOT_HERE = {
     "claims reproduce",
     "errata",
 }
-"""JSON alone, groups alone, and commands that need a browser, an engine, the network or a judge."""
+"""Groups, commands that print only JSON, and those that need a browser, an engine, the network or a judge."""
 
 
-def commands(group: LazyGroup, *above: str) -> list[str]:
-    """Every command and subcommand, but lm-eval's own."""
+def commands(group: LazyGroup, *parents: str) -> list[str]:
+    """Return the names of all commands and subcommands except `lm-eval`, which passes its options on."""
     names = []
     for name, command in ((name, group.get_command(click.Context(group), name)) for name in group.entries):
-        names.append(" ".join([*above, name]))
+        names.append(" ".join([*parents, name]))
         if isinstance(command, LazyGroup):
-            names += commands(command, *above, name)
+            names += commands(command, *parents, name)
     return [name for name in names if name != "lm-eval"]
 
 
-def fits(done: Outcome, columns: int) -> None:
-    assert done.status in (0, 1, 2, 3), done.err
-    assert done.out or done.status
-    assert "Traceback" not in done.err
-    for line in done.out.splitlines():
-        assert text_width(line) <= columns or len(line.split()) == 1, (
-            line
-        )  # a word that is longer stands alone
+def check_width(outcome: Outcome, columns: int) -> None:
+    """Assert that a command ended properly and that its output fits the width."""
+    assert outcome.status in (0, 1, 2, 3), outcome.err
+    assert outcome.out or outcome.status
+    assert "Traceback" not in outcome.err
+    for line in outcome.out.splitlines():
+        is_long_word = len(line.split()) == 1  # a word longer than the width has a line to itself
+        assert text_width(line) <= columns or is_long_word, line
         assert not PYTHON.search(line), line
 
 
-def words_of(done: Outcome) -> set[str]:
-    return {word for line in done.out.splitlines() for word in line.split() if not set(word) <= {"─"}}
+def words_of(outcome: Outcome) -> set[str]:
+    """Return the words of the output, without horizontal rules."""
+    return {word for line in outcome.out.splitlines() for word in line.split() if not set(word) <= {"─"}}
 
 
 @pytest.mark.parametrize(
@@ -207,9 +211,9 @@ def words_of(done: Outcome) -> set[str]:
         *(pytest.param(columns, marks=pytest.mark.slow) for columns in WIDTHS if columns != 60),
     ],
 )
-@pytest.mark.parametrize("name", [*SHOWN, *ELSEWHERE])
-def test_it_fits(folder: Folder, tmp_path: Path, name: str, columns: int) -> None:
-    line = SHOWN.get(name) or ELSEWHERE[name]
+@pytest.mark.parametrize("name", [*WITH_RESULTS, *WITHOUT_RESULTS])
+def test_output_fits_the_terminal(folder: Folder, tmp_path: Path, name: str, columns: int) -> None:
+    line = WITH_RESULTS.get(name) or WITHOUT_RESULTS[name]
     a, b, c = folder.runs[:3]
     files = {
         "policy": folder.policy,
@@ -220,37 +224,37 @@ def test_it_fits(folder: Folder, tmp_path: Path, name: str, columns: int) -> Non
         "out": tmp_path / "o",
     }
     words = line.format(a=a, b=b, c=c, **files).split()
-    where = ("--results", folder.results) if name in SHOWN else ()
-    fits(evals(*words, *where, env={"COLUMNS": str(columns)}), columns)
+    options = ("--results", folder.results) if name in WITH_RESULTS else ()
+    check_width(evals(*words, *options, env={"COLUMNS": str(columns)}), columns)
 
 
-def test_every_command_is_tried() -> None:
-    tried = {line.partition(" {")[0] for line in (*SHOWN.values(), *ELSEWHERE.values())}
-    for command in {STANDS_FOR.get(name, name) for name in commands(cli)} - NOT_HERE:
-        assert any(line == command or line.startswith(f"{command} ") for line in tried), command
+def test_the_width_of_every_command_is_tested() -> None:
+    tested = {line.partition(" {")[0] for line in (*WITH_RESULTS.values(), *WITHOUT_RESULTS.values())}
+    for command in {CURRENT_NAMES.get(name, name) for name in commands(cli)} - UNTESTED:
+        assert any(line == command or line.startswith(f"{command} ") for line in tested), command
 
 
 @table("columns", WIDTHS)
 @table("command", commands(cli))
-def test_help_fits(command: str, columns: int) -> None:
-    fits(evals(*command.split(), "--help", env={"COLUMNS": str(columns)}), columns)
+def test_help_fits_the_terminal(command: str, columns: int) -> None:
+    check_width(evals(*command.split(), "--help", env={"COLUMNS": str(columns)}), columns)
 
 
 @pytest.mark.parametrize("line", ["show --runs", "show --pivot", "list runs", "compare {a} {b}"])
-def test_no_word_is_broken(folder: Folder, line: str) -> None:
+def test_narrow_tables_do_not_break_words(folder: Folder, line: str) -> None:
     a, b, _ = folder.runs[:3]
     words = [*line.format(a=a, b=b).split(), "--results", folder.results]
     known = words_of(evals(*words))
     known |= {part for word in known for part in (f"{word}:", *word.split(" "))}
     for columns in WIDTHS:
-        odd = words_of(evals(*words, env={"COLUMNS": str(columns)})) - known
-        for word in odd:  # narrow tables have letters for marks, shorter heads and dates
+        unknown = words_of(evals(*words, env={"COLUMNS": str(columns)})) - known
+        for word in unknown:  # narrow tables have letters for marks, shorter headings and shorter dates
             assert not any(word != whole and whole.startswith(word) and len(word) > 5 for whole in known), (
                 word
             )
 
 
-def test_piped_without_columns_a_row_is_a_line(folder: Folder) -> None:
+def test_piped_output_without_columns_has_a_line_per_run(folder: Folder) -> None:
     lines = evals("show", "--runs", "--results", folder.results).out.splitlines()
     models = [line for line in lines if any(model in line for model in many_runs.MODELS)]
     assert len(models) == len(evals("show", "--json", "--results", folder.results).json["runs"])

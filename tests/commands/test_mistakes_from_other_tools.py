@@ -1,4 +1,4 @@
-"""Mistakes of people who come from other tools: one line that names the thing and what to write instead."""
+"""Mistakes of users of other tools: one line that names the mistake and says what to write instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RIGHT = "scripted:call=tests.support.answers:correct_answer"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ((*RUN, "gemini:x"), "unknown model 'gemini:'; write google:NAME"),
         ((*RUN, "Claude:opus"), "unknown model 'Claude:'; write anthropic:NAME"),
@@ -28,22 +28,22 @@ RIGHT = "scripted:call=tests.support.answers:correct_answer"
         (("list", "runs", "--results", "nix"), "there is no folder nix"),
     ],
 )  # fmt: skip
-def test_a_mistake_names_what_was_meant(here: Path, words: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_answered_with_the_right_form(here: Path, words: tuple[str, ...], message: str) -> None:
     refused = evals(*words)
     assert refused.status == 2
-    assert said in refused.err
+    assert message in refused.err
     assert refused.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", ['suite = "mmlu-pro"\n', "[suite.mmlu-pro]\nmargin = 0.1\n"])
-def test_a_policy_without_a_list_of_suites_says_how_to_write_one(here: Path, text: str) -> None:
+def test_a_policy_without_a_list_of_suites_is_answered_with_the_right_form(here: Path, text: str) -> None:
     Path("policy.toml").write_text(text)
     refused = evals("gate", "a", "--baseline", "b", "--policy", "policy.toml")
     assert refused.status == 2
     assert "policy policy.toml: write [[suite]]" in refused.err
 
 
-def test_nothing_is_written_over_a_copy_without_its_card(here: Path) -> None:
+def test_a_copy_of_a_run_without_its_card_is_not_overwritten(here: Path) -> None:
     evals(*RUN, RIGHT, "--run", "week1", "--quiet")
     (run,) = store.find(Path("results"), "week1")
     (run.path / "card.json").unlink()
