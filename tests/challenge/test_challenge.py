@@ -1,4 +1,4 @@
-"""`evals board challenge` on runs and bundles of a small model that returns likelihoods: verdicts, exit status, outcomes, refusals."""
+"""`evals board challenge` on runs and bundles of a small model that computes likelihoods: verdicts, exit codes, outcomes and refusals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 import evals
 from evals.bundles import bundle
-from evals.challenge import outcome
+from evals.challenge import outcome as challenge_outcome
 from evals.challenge.replies import choose
 from evals.records import store
 from evals.records.store import Run
@@ -26,10 +26,10 @@ SUITE = evals.Suite.of(ROWS, name="letters", scorer="exact")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
-    """A greedy run and one at temperature 0.8, both by `bigram:1`."""
+    """Yield a greedy run and one at temperature 0.8, both of `bigram:1`."""
     folder = tmp_path_factory.mktemp("challenge")
     with bigram.install(folder):
-        made = {}
+        runs = {}
         for name, temperature in (("greedy", 0.0), ("sampled", 0.8)):
             results = folder / name
             evals.evaluate(
@@ -41,101 +41,105 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
                 results=results,
                 quiet=True,
             )
-            (made[name],) = store.runs(results)
-        yield made
+            (runs[name],) = store.runs(results)
+        yield runs
 
 
 def challenge(run: Run, *words: object, model: str = "bigram:1") -> command.Outcome:
     return command.evals("board", "challenge", run.path, "-m", model, "--seed", 5, *words)
 
 
-def replaced(run: Run, folder: Path, edit: dict[str, object]) -> Run:
-    """A copy of a run whose card says something else."""
+def copy_with_config(run: Run, folder: Path, config: dict[str, object]) -> Run:
+    """Copy a run into a folder, with these fields of the card's configuration replaced; return the copy."""
     path = folder / run.path.name
     shutil.copytree(run.path, path)
     card = msgspec.json.decode((path / "card.json").read_bytes())
-    card["config"] |= edit
+    card["config"] |= config
     (path / "card.json").write_bytes(msgspec.json.encode(card))
     return Run(path)
 
 
 @pytest.mark.parametrize("kind", ["greedy", "sampled"])
-def test_the_model_that_wrote_the_replies_is_consistent(runs: dict[str, Run], kind: str) -> None:
-    done = challenge(runs[kind])
-    assert done.status == 0, done.err
-    assert "consistent: no deviation" in done.out
-    assert "60 replies" in done.out
-    assert f", {kind}, by bigram 1, seed 5" in done.out
+def test_the_model_that_generated_the_replies_is_consistent(runs: dict[str, Run], kind: str) -> None:
+    outcome = challenge(runs[kind])
+    assert outcome.status == 0, outcome.err
+    assert "consistent: no deviation" in outcome.out
+    assert "60 replies" in outcome.out
+    assert f", {kind}, by bigram 1, seed 5" in outcome.out
 
 
 @pytest.mark.parametrize("kind", ["greedy", "sampled"])
-def test_another_model_did_not_write_them(runs: dict[str, Run], kind: str, tmp_path: Path) -> None:
+def test_another_model_is_different(runs: dict[str, Run], kind: str, tmp_path: Path) -> None:
     temperature = 0.0 if kind == "greedy" else 0.8
     sampling = {"temperature": temperature, "top_p": 1.0, "top_k": 0, "max_tokens": 60}
-    done = challenge(replaced(runs[kind], tmp_path, {"sampling": sampling}), model="bigram:2")
-    assert done.status == 1
-    assert "different: this model did not write these replies" in done.out
+    outcome = challenge(copy_with_config(runs[kind], tmp_path, {"sampling": sampling}), model="bigram:2")
+    assert outcome.status == 1
+    assert "different: this model did not write these replies" in outcome.out
 
 
-def test_another_temperature_is_found(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_another_temperature_on_the_card_is_different(runs: dict[str, Run], tmp_path: Path) -> None:
     sampling = {"temperature": 2.5, "max_tokens": 60}
-    stated = replaced(runs["sampled"], tmp_path, {"sampling": {**sampling, "top_p": 1.0, "top_k": 0}})
-    assert challenge(stated).status == 1
+    changed = copy_with_config(
+        runs["sampled"], tmp_path, {"sampling": {**sampling, "top_p": 1.0, "top_k": 0}}
+    )
+    assert challenge(changed).status == 1
 
 
-def test_a_server_s_own_top_p_is_no_reason_to_call_replies_different(
+def test_replies_are_untestable_if_the_card_does_not_state_top_p_and_top_k(
     runs: dict[str, Run], tmp_path: Path
 ) -> None:
-    done = challenge(
-        replaced(runs["sampled"], tmp_path, {"sampling": {"temperature": 2.5, "max_tokens": 60}})
+    outcome = challenge(
+        copy_with_config(runs["sampled"], tmp_path, {"sampling": {"temperature": 2.5, "max_tokens": 60}})
     )
-    assert done.status == 3
-    assert "without top_p and top_k, which the card does not state" in " ".join(done.out.split())
+    assert outcome.status == 3
+    assert "without top_p and top_k, which the card does not state" in " ".join(outcome.out.split())
 
 
-def test_drawn_replies_are_not_greedy(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_sampled_replies_that_are_recorded_as_greedy_are_different(
+    runs: dict[str, Run], tmp_path: Path
+) -> None:
     sampling = {"temperature": 0.0, "max_tokens": 60}
-    assert challenge(replaced(runs["sampled"], tmp_path, {"sampling": sampling})).status == 1
+    assert challenge(copy_with_config(runs["sampled"], tmp_path, {"sampling": sampling})).status == 1
 
 
-def test_json_is_the_outcome_and_lies_beside_the_run(runs: dict[str, Run]) -> None:
-    done = challenge(runs["greedy"], "--json", "--replies", 10, "--alpha", 0.05)
-    stated = outcome.read(runs["greedy"].path / "challenge.json")
-    assert done.json == json.loads(msgspec.json.encode(stated))
-    assert (stated.replies, stated.alpha, stated.seed) == (10, 0.05, 5)
-    assert (stated.suite, stated.run) == ("letters", runs["greedy"].card.run)
-    assert (stated.claimed, stated.reader, stated.backend) == ("bigram:1", "bigram:1", "bigram 1")
-    assert stated.first_choices == 1.0
-    assert stated.retokenised == 0
-    assert stated.generation_s == 10.0
+def test_json_output_is_the_outcome_that_is_stored_in_the_run_s_folder(runs: dict[str, Run]) -> None:
+    outcome = challenge(runs["greedy"], "--json", "--replies", 10, "--alpha", 0.05)
+    stored = challenge_outcome.read(runs["greedy"].path / "challenge.json")
+    assert outcome.json == json.loads(msgspec.json.encode(stored))
+    assert (stored.replies, stored.alpha, stored.seed) == (10, 0.05, 5)
+    assert (stored.suite, stored.run) == ("letters", runs["greedy"].card.run)
+    assert (stored.claimed, stored.reader, stored.backend) == ("bigram:1", "bigram:1", "bigram 1")
+    assert stored.first_choices == 1.0
+    assert stored.retokenised == 0
+    assert stored.generation_s == 10.0
 
 
-def test_a_bundle_s_outcome_names_its_bytes_and_goes_to_the_board(
+def test_the_outcome_for_a_bundle_has_its_checksum_and_is_written_to_the_board(
     runs: dict[str, Run], tmp_path: Path
 ) -> None:
     from hashlib import sha256
 
-    packed = tmp_path / "letters@own.zip"
-    bundle.pack(runs["sampled"], packed)
-    done = command.evals(
-        "board", "challenge", packed, "-m", "bigram:1", "--to", tmp_path / "challenges" / "acme@1"
+    archive = tmp_path / "letters@own.zip"
+    bundle.pack(runs["sampled"], archive)
+    outcome = command.evals(
+        "board", "challenge", archive, "-m", "bigram:1", "--to", tmp_path / "challenges" / "acme@1"
     )
-    assert done.status == 0, done.err
-    stated = outcome.read(tmp_path / "challenges" / "acme@1" / "letters@own.json")
-    assert stated.bundle_sha256 == sha256(packed.read_bytes()).hexdigest()
+    assert outcome.status == 0, outcome.err
+    stored = challenge_outcome.read(tmp_path / "challenges" / "acme@1" / "letters@own.json")
+    assert stored.bundle_sha256 == sha256(archive.read_bytes()).hexdigest()
 
 
 def test_a_changed_bundle_is_refused(runs: dict[str, Run], tmp_path: Path) -> None:
-    packed = tmp_path / "letters@own.zip"
-    bundle.pack(runs["sampled"], packed)
-    with zipfile.ZipFile(packed, "a") as archive:
+    path = tmp_path / "letters@own.zip"
+    bundle.pack(runs["sampled"], path)
+    with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("more.txt", "more")
-    complaint = command.evals("board", "challenge", packed, "-m", "bigram:1").error_line
-    assert "the archive's checksum does not match" in complaint
+    error_line = command.evals("board", "challenge", path, "-m", "bigram:1").error_line
+    assert "the archive's checksum does not match" in error_line
 
 
 @pytest.mark.parametrize(
-    ("edit", "line"),
+    ("config", "reason"),
     [
         ({"sampling": {"max_tokens": 60}}, "the temperature is not recorded"),
         ({"sampling": {"temperature": 1.0, "extra": {"repetition_penalty": 1.1}}}, "repetition_penalty"),
@@ -153,22 +157,22 @@ def test_a_changed_bundle_is_refused(runs: dict[str, Run], tmp_path: Path) -> No
         ({"sampling": {"temperature": 1.0, "extra": {"top_p": True}}}, "top_p is not a number"),
     ],
 )
-def test_what_cannot_be_computed_is_untestable(
-    runs: dict[str, Run], tmp_path: Path, edit: dict[str, object], line: str
+def test_unsupported_or_invalid_sampling_is_untestable(
+    runs: dict[str, Run], tmp_path: Path, config: dict[str, object], reason: str
 ) -> None:
-    done = challenge(replaced(runs["sampled"], tmp_path, edit))
-    assert done.status == 3
-    assert "untestable: " in done.out
-    assert line in " ".join(done.out.split())
+    outcome = challenge(copy_with_config(runs["sampled"], tmp_path, config))
+    assert outcome.status == 3
+    assert "untestable: " in outcome.out
+    assert reason in " ".join(outcome.out.split())
 
 
-def test_a_model_without_likelihoods_is_untestable_in_one_line(runs: dict[str, Run]) -> None:
-    done = challenge(runs["sampled"], model="demo:careful")
-    assert done.status == 3
-    assert "demo:careful does not return the likelihoods of a given text" in " ".join(done.out.split())
+def test_a_model_that_does_not_compute_likelihoods_is_untestable(runs: dict[str, Run]) -> None:
+    outcome = challenge(runs["sampled"], model="demo:careful")
+    assert outcome.status == 3
+    assert "demo:careful does not return the likelihoods of a given text" in " ".join(outcome.out.split())
 
 
-def test_the_choice_is_reproducible_and_random(runs: dict[str, Run]) -> None:
+def test_the_choice_of_replies_depends_only_on_the_seed(runs: dict[str, Run]) -> None:
     records = list(runs["sampled"].records())
     first = choose(records, 20, 1).exchanges
     assert choose(reversed(records), 20, 1).exchanges == first
@@ -198,127 +202,125 @@ def test_replies_that_cannot_be_tested_are_counted(runs: dict[str, Run]) -> None
     assert len(choice.left_out) == 5
 
 
-def packed_with(source: Run, path: Path, records: list[Record] | None = None, **card: object) -> Path:
-    """A bundle of a run whose card says something else, or whose records are others, sealed as if by `evals bundle`."""
+def pack_changed(source: Run, path: Path, records: list[Record] | None = None, **card: object) -> Path:
+    """Write a valid bundle of a run with other fields on its card, or with other records; return its path."""
     from hashlib import sha256
 
     bundle.pack(source, path)
     with zipfile.ZipFile(path) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
-    stated = msgspec.json.decode(contents["card.json"])
-    stated["config"] |= {name: card.pop(name) for name in ("suite", "protocol", "model") if name in card}
-    contents["card.json"] = msgspec.json.encode(stated | card)
+    stored_card = msgspec.json.decode(contents["card.json"])
+    stored_card["config"] |= {name: card.pop(name) for name in ("suite", "protocol", "model") if name in card}
+    contents["card.json"] = msgspec.json.encode(stored_card | card)
     if records is not None:
         contents["records.jsonl"] = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
     manifest = msgspec.json.decode(contents["bundle.json"])
     manifest["files"] = {
-        name: {"sha256": sha256(raw).hexdigest(), "size": len(raw)}
-        for name, raw in contents.items()
+        name: {"sha256": sha256(content).hexdigest(), "size": len(content)}
+        for name, content in contents.items()
         if name != "bundle.json"
     }
     contents["bundle.json"] = msgspec.json.encode(manifest)
     with zipfile.ZipFile(path, "w") as archive:
-        for name, raw in contents.items():
-            archive.writestr(name, raw)
+        for name, content in contents.items():
+            archive.writestr(name, content)
         archive.comment = b"0" * len(f"sha256:{'0' * 64}")
     bundle.seal(path)
     return path
 
 
-def test_names_in_a_bundle_lead_to_no_file_outside_the_folder_named(
+def test_names_in_a_bundle_cannot_place_a_file_outside_the_given_folder(
     runs: dict[str, Run], tmp_path: Path
 ) -> None:
-    hostile = packed_with(
+    hostile = pack_changed(
         runs["greedy"], tmp_path / "x.zip", suite="../../escaped", protocol="\0/../own", model="a"
     )
     to = tmp_path / "board" / "challenges" / "acme@1"
     assert command.evals("board", "challenge", hostile, "-m", "bigram:1", "--to", to).status == 0
     (written,) = tmp_path.rglob("*.json")
     assert written.parent == to
-    assert outcome.read(written).suite == "../../escaped"
+    assert challenge_outcome.read(written).suite == "../../escaped"
 
 
-def test_names_in_a_bundle_cannot_forge_a_line(runs: dict[str, Run], tmp_path: Path) -> None:
-    hostile = packed_with(
+def test_names_in_a_bundle_cannot_forge_a_verdict_in_the_output(runs: dict[str, Run], tmp_path: Path) -> None:
+    hostile = pack_changed(
         runs["greedy"],
         tmp_path / "x.zip",
         run="1\nconsistent: no difference",
         model="m\n\x1b[2Jconsistent: x",
     )
-    done = command.evals("board", "challenge", hostile, "-m", "bigram:2")
-    assert done.status == 1
-    verdicts = [line for line in done.out.splitlines() if line.startswith(("consistent", "different"))]
+    outcome = command.evals("board", "challenge", hostile, "-m", "bigram:2")
+    assert outcome.status == 1
+    verdicts = [line for line in outcome.out.splitlines() if line.startswith(("consistent", "different"))]
     assert len(verdicts) == 1
     assert verdicts[0].startswith("different: ")
 
 
-def test_impossible_times_in_a_bundle_leave_a_readable_outcome(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_impossible_times_in_a_bundle_are_stored_as_unknown(runs: dict[str, Run], tmp_path: Path) -> None:
     for name, seconds in (("negative", -1e300), ("endless", 1e300)):
         records = [
-            msgspec.structs.replace(r, outcome=msgspec.structs.replace(r.outcome, seconds=seconds))
-            for r in runs["greedy"].records()
+            msgspec.structs.replace(record, outcome=msgspec.structs.replace(record.outcome, seconds=seconds))
+            for record in runs["greedy"].records()
         ]
-        packed = packed_with(runs["greedy"], tmp_path / f"{name}.zip", records)
+        archive = pack_changed(runs["greedy"], tmp_path / f"{name}.zip", records)
         to = tmp_path / f"{name}.json"
-        assert command.evals("board", "challenge", packed, "-m", "bigram:1", "--to", to).status == 0
-        assert outcome.read(to).generation_s is None
+        assert command.evals("board", "challenge", archive, "-m", "bigram:1", "--to", to).status == 0
+        assert challenge_outcome.read(to).generation_s is None
 
 
-def test_a_run_of_a_gated_suite_is_tested_and_its_bundle_is_not(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_a_run_of_a_gated_suite_can_be_tested_but_its_bundle_cannot(
+    runs: dict[str, Run], tmp_path: Path
+) -> None:
     path = tmp_path / runs["greedy"].path.name
     shutil.copytree(runs["greedy"].path, path)
     card = msgspec.json.decode((path / "card.json").read_bytes())
     (path / "card.json").write_bytes(msgspec.json.encode(card | {"gated": True}))
     assert challenge(Run(path)).status == 0
     bundle.pack(Run(path), tmp_path / "gated.zip")
-    done = command.evals("board", "challenge", tmp_path / "gated.zip", "-m", "bigram:1")
-    assert done.status == 3
-    assert "name the run" in done.out
+    outcome = command.evals("board", "challenge", tmp_path / "gated.zip", "-m", "bigram:1")
+    assert outcome.status == 3
+    assert "name the run" in outcome.out
 
 
-def test_an_untestable_challenge_does_not_replace_a_verdict(runs: dict[str, Run], tmp_path: Path) -> None:
-    run = replaced(runs["greedy"], tmp_path, {})
+def test_an_untestable_outcome_does_not_replace_a_verdict(runs: dict[str, Run], tmp_path: Path) -> None:
+    run = copy_with_config(runs["greedy"], tmp_path, {})
     assert challenge(run, model="demo:careful").status == 3
     assert challenge(run).status == 0
-    done = challenge(run, model="demo:careful")
-    assert done.status == 3
-    assert "challenge.json keeps its verdict consistent: the new outcome" in " ".join(done.err.split())
-    assert outcome.read(run.path / "challenge.json").verdict == "consistent"
+    outcome = challenge(run, model="demo:careful")
+    assert outcome.status == 3
+    assert "challenge.json keeps its verdict consistent: the new outcome" in " ".join(outcome.err.split())
+    assert challenge_outcome.read(run.path / "challenge.json").verdict == "consistent"
     assert challenge(run, model="bigram:2").status == 1
-    assert outcome.read(run.path / "challenge.json").verdict == "different"
+    assert challenge_outcome.read(run.path / "challenge.json").verdict == "different"
 
 
-def test_a_file_that_is_no_outcome_is_not_replaced(runs: dict[str, Run], tmp_path: Path) -> None:
-    run = replaced(runs["greedy"], tmp_path, {})
+def test_a_file_that_is_not_an_outcome_is_not_replaced(runs: dict[str, Run], tmp_path: Path) -> None:
+    run = copy_with_config(runs["greedy"], tmp_path, {})
     card = (run.path / "card.json").read_bytes()
-    done = challenge(run, "--to", run.path / "card.json")
-    assert "is not the outcome of a challenge, so it is not replaced" in done.error_line
+    outcome = challenge(run, "--to", run.path / "card.json")
+    assert "is not the outcome of a challenge, so it is not replaced" in outcome.error_line
     assert (run.path / "card.json").read_bytes() == card
 
 
-def test_what_was_tested_is_printed_even_if_it_cannot_be_written(
-    runs: dict[str, Run], tmp_path: Path
-) -> None:
+def test_the_outcome_is_printed_even_if_it_cannot_be_written(runs: dict[str, Run], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = challenge(runs["greedy"], "--to", tmp_path / "file" / "x.json")
-    assert done.status == 2
-    assert "consistent: " in done.out
-    assert "cannot write" in done.err
+    outcome = challenge(runs["greedy"], "--to", tmp_path / "file" / "x.json")
+    assert outcome.status == 2
+    assert "consistent: " in outcome.out
+    assert "cannot write" in outcome.err
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "2", "x"])
-def test_an_alpha_that_is_no_rate_is_refused_before_anything_is_tested(
-    runs: dict[str, Run], value: str
-) -> None:
-    done = challenge(runs["greedy"], "--alpha", value)
-    assert done.status == 2
-    assert "Invalid value for '--alpha'" in done.err
+def test_an_invalid_alpha_is_refused(runs: dict[str, Run], value: str) -> None:
+    outcome = challenge(runs["greedy"], "--alpha", value)
+    assert outcome.status == 2
+    assert "Invalid value for '--alpha'" in outcome.err
 
 
-def test_a_count_that_is_no_whole_number_is_refused_in_plain_words(runs: dict[str, Run]) -> None:
+def test_a_number_of_replies_that_is_not_an_integer_is_refused(runs: dict[str, Run]) -> None:
     assert "'1e9' is not a whole number (see" in challenge(runs["greedy"], "--replies", "1e9").err
 
 
-def test_copies_of_a_reply_are_refused(runs: dict[str, Run], tmp_path: Path) -> None:
-    packed = packed_with(runs["greedy"], tmp_path / "x.zip", list(runs["greedy"].records())[:5] * 12)
-    assert "a reply occurs twice" in command.evals("board", "challenge", packed, "-m", "bigram:1").error_line
+def test_a_bundle_with_duplicate_replies_is_refused(runs: dict[str, Run], tmp_path: Path) -> None:
+    archive = pack_changed(runs["greedy"], tmp_path / "x.zip", list(runs["greedy"].records())[:5] * 12)
+    assert "a reply occurs twice" in command.evals("board", "challenge", archive, "-m", "bigram:1").error_line

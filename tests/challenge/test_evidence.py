@@ -1,4 +1,4 @@
-"""The tests of a challenge on simulated next-token probabilities, where the writer is known."""
+"""The statistical test of a challenge on simulated next-token probabilities, for which the writer is known."""
 
 from __future__ import annotations
 
@@ -9,63 +9,65 @@ from evals.challenge.evidence import CLOSE, SAME, cumulative_log_wealth, factors
 from evals.errors import UsageError
 from evals.seams import TokenLikelihoods
 
-WORDS = 40
+VOCABULARY = 40
 LENGTH = 24
 
 
 def reply(rng, *, length=LENGTH, temperature=1.0, noise=0.0, edited=0.0, greedy=False, top_p=1.0):
-    """A reply of a writer with its own temperature and noisy logits, with its likelihoods under the model itself.
+    """Return the likelihoods, under the claimed model, of a reply of a writer with another temperature and noisy logits.
 
-    A share of its tokens is replaced by any word.
+    `edited`: share of tokens that are replaced by random ones.
     """
-    logits = -np.sort(-3 * rng.normal(size=(length, WORDS)), axis=1)
+    logits = -np.sort(-3 * rng.normal(size=(length, VOCABULARY)), axis=1)
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     logprob = np.log(p)
     p = np.where(p.cumsum(axis=1) - p < top_p, p, 0.0)
     p /= p.sum(axis=1, keepdims=True)
-    own = logits / temperature + noise * rng.normal(size=logits.shape)
-    own = np.where(p > 0, own, -np.inf)
-    drawn = own - (0.0 if greedy else np.log(-np.log(rng.random(own.shape))))  # Gumbel's trick
-    token = drawn.argmax(axis=1)
-    token = np.where(rng.random(length) < edited, rng.integers(0, WORDS, length), token)
-    at = np.arange(length)
+    writer_logits = logits / temperature + noise * rng.normal(size=logits.shape)
+    writer_logits = np.where(p > 0, writer_logits, -np.inf)
+    # the Gumbel-max trick
+    perturbed_logits = writer_logits - (0.0 if greedy else np.log(-np.log(rng.random(writer_logits.shape))))
+    token = perturbed_logits.argmax(axis=1)
+    token = np.where(rng.random(length) < edited, rng.integers(0, VOCABULARY, length), token)
+    positions = np.arange(length)
     above = p.cumsum(axis=1) - p
     return TokenLikelihoods(
-        logprob[at, token],
+        logprob[positions, token],
         token + 1.0,
-        logprob[:, 0] - logprob[at, token],
-        np.clip(above[at, token], 0.0, 1.0),
-        p[at, token],
+        logprob[:, 0] - logprob[positions, token],
+        np.clip(above[positions, token], 0.0, 1.0),
+        p[positions, token],
     )
 
 
-def replies(seed, number=30, **how):
+def replies(seed, number=30, **options):
     rng = np.random.default_rng(seed)
-    return [reply(rng, **how) for _ in range(number)]
+    return [reply(rng, **options) for _ in range(number)]
 
 
-def factors(likelihoods, near, *, greedy=False):
+def factors(likelihoods, neighbourhood, *, greedy=False):
     return factors_by_reply(
-        [features_of(tokens, greedy=greedy) for tokens in likelihoods], near, greedy=greedy
+        [features_of(tokens, greedy=greedy) for tokens in likelihoods], neighbourhood, greedy=greedy
     )
 
 
-def alarms(near, runs=2000, number=12):
-    """How many runs of an honest writer reach 1/alpha at any reply."""
+def false_alarms(neighbourhood, runs=2000, number=12):
+    """Return the number of runs of the claimed model whose wealth reaches 1/alpha after any number of replies."""
     rng = np.random.default_rng(20)
-    pool = factors([reply(rng) for _ in range(600)], near)
-    chosen = np.stack([rng.choice(600, number, replace=False) for _ in range(runs)])
-    return int((cumulative_log_wealth(pool[chosen]).max(axis=1) >= np.log(100)).sum())
+    pool = factors([reply(rng) for _ in range(600)], neighbourhood)
+    samples = np.stack([rng.choice(600, number, replace=False) for _ in range(runs)])
+    return int((cumulative_log_wealth(pool[samples]).max(axis=1) >= np.log(100)).sum())
 
 
-def test_an_honest_run_is_consistent_and_rarely_called_anything_else_whenever_one_stops():
+def test_replies_of_the_claimed_model_are_consistent_and_false_alarms_are_rare_at_any_stopping_time():
     assert weigh(replies(1), greedy=False).verdict == "consistent"
-    assert alarms(SAME) <= 30  # of 2,000 at .01: 20 expected at most, and 30 with chance .99
-    assert alarms(CLOSE) <= 2
+    # at alpha 0.01, at most 20 of 2,000 are expected, and at most 30 with probability 0.99
+    assert false_alarms(SAME) <= 30
+    assert false_alarms(CLOSE) <= 2
 
 
-def test_the_expected_wealth_is_at_most_one_at_the_edge_of_the_neighbourhood():
+def test_the_expected_wealth_is_one_at_the_boundary_of_the_neighbourhood():
     """Tokens whose tails have exactly the largest mean that the neighbourhood allows: wealth has expectation 1."""
     rng = np.random.default_rng(3)
     share = SAME.max_share_beyond(0.03)
@@ -75,13 +77,12 @@ def test_the_expected_wealth_is_at_most_one_at_the_edge_of_the_neighbourhood():
         ones = np.ones(20)
         tokens = TokenLikelihoods(-ones, ones, gap, 0 * ones, ones)
         logs.append(factors([tokens], SAME, greedy=True)[0, 0])
-    assert np.exp(logs).mean(axis=0)[:5] == pytest.approx(
-        1.0, abs=0.05
-    )  # the longest odds pay too seldom to see
+    # bets at the longest odds win too rarely for their mean to be estimated
+    assert np.exp(logs).mean(axis=0)[:5] == pytest.approx(1.0, abs=0.05)
 
 
 @pytest.mark.parametrize(
-    "how",
+    "options",
     [
         {"temperature": 1.5},
         {"temperature": 0.6},
@@ -92,25 +93,29 @@ def test_the_expected_wealth_is_at_most_one_at_the_edge_of_the_neighbourhood():
     ],
     ids=str,
 )
-def test_what_another_writer_drew_is_found_and_more_replies_tell_more(how):
-    logs = np.stack([cumulative_log_wealth(factors(replies(seed, 60, **how), CLOSE)) for seed in range(10)])
-    found = (np.maximum.accumulate(logs, axis=1) >= np.log(100)).mean(axis=0)
-    assert found[-1] == 1
-    assert (np.diff(found) >= 0).all()
+def test_replies_of_another_writer_are_detected_and_the_evidence_grows_with_their_number(options):
+    logs = np.stack(
+        [cumulative_log_wealth(factors(replies(seed, 60, **options), CLOSE)) for seed in range(10)]
+    )
+    detection_rate = (np.maximum.accumulate(logs, axis=1) >= np.log(100)).mean(axis=0)
+    assert detection_rate[-1] == 1
+    assert (np.diff(detection_rate) >= 0).all()
     assert logs[:, 59].mean() > logs[:, 19].mean() > logs[:, 4].mean()
 
 
-def test_a_slightly_noisy_engine_is_close_at_most():
+def test_slightly_noisy_logits_are_consistent_or_close():
     for noise in (0.02, 0.1):
-        assert {weigh(replies(s, noise=noise), greedy=False).verdict for s in range(5)} <= {
+        assert {weigh(replies(seed, noise=noise), greedy=False).verdict for seed in range(5)} <= {
             "consistent",
             "close",
         }
-        greedy = {weigh(replies(s, noise=noise, greedy=True), greedy=True).verdict for s in range(5)}
-        assert greedy <= {"consistent", "close"}
+        greedy_verdicts = {
+            weigh(replies(seed, noise=noise, greedy=True), greedy=True).verdict for seed in range(5)
+        }
+        assert greedy_verdicts <= {"consistent", "close"}
 
 
-def test_greedy_replies():
+def test_greedy_replies_of_the_claimed_model_are_consistent_and_of_others_different():
     own = weigh(replies(1, greedy=True), greedy=True)
     assert (own.verdict, own.first_choices, own.e_value < 1) == ("consistent", 1.0, True)
     assert weigh(replies(1, greedy=True, edited=0.05), greedy=True).verdict == "different"
@@ -118,56 +123,61 @@ def test_greedy_replies():
     assert weigh(replies(1), greedy=True).verdict == "different"
 
 
-def test_the_order_of_replies_changes_when_it_is_decided_and_not_the_last_wealth():
-    found = replies(5, temperature=1.4)
-    each = factors(found, CLOSE)
-    assert cumulative_log_wealth(each)[-1] == pytest.approx(cumulative_log_wealth(each[::-1])[-1])
-    assert weigh(found, greedy=False) == weigh(found, greedy=False)
-    assert weigh(found, greedy=False).verdict == weigh(found[::-1], greedy=False).verdict == "different"
+def test_the_order_of_replies_changes_neither_the_final_wealth_nor_the_verdict():
+    likelihoods = replies(5, temperature=1.4)
+    reply_factors = factors(likelihoods, CLOSE)
+    assert cumulative_log_wealth(reply_factors)[-1] == pytest.approx(
+        cumulative_log_wealth(reply_factors[::-1])[-1]
+    )
+    assert weigh(likelihoods, greedy=False) == weigh(likelihoods, greedy=False)
+    assert (
+        weigh(likelihoods, greedy=False).verdict
+        == weigh(likelihoods[::-1], greedy=False).verdict
+        == "different"
+    )
 
 
-def test_bounds_of_a_backend_that_returns_few_tokens_never_add_evidence():
-    for how in ({"temperature": 1.5}, {"temperature": 0.6}, {}):
-        exact = replies(6, **how)
+def test_bounds_never_give_more_evidence_than_exact_likelihoods():
+    for options in ({"temperature": 1.5}, {"temperature": 0.6}, {}):
+        exact = replies(6, **options)
         loose = [
-            r._replace(
-                above=0.9 * r.above,
-                mass=0.9 * r.mass,
-                above_upper=np.minimum(1, r.above + 0.02),
-                mass_upper=np.minimum(1, r.mass + 0.02),
+            tokens._replace(
+                above=0.9 * tokens.above,
+                mass=0.9 * tokens.mass,
+                above_upper=np.minimum(1, tokens.above + 0.02),
+                mass_upper=np.minimum(1, tokens.mass + 0.02),
             )
-            for r in exact
+            for tokens in exact
         ]
         assert (factors(loose, CLOSE) <= factors(exact, CLOSE) + 1e-9).all()
 
 
-def nothing():
+def no_tokens():
     return TokenLikelihoods(*(np.empty(0) for _ in range(5)))
 
 
-def test_no_tokens_one_reply_and_certain_tokens():
-    assert weigh([], greedy=False).verdict == weigh([nothing()], greedy=True).verdict == "untestable"
-    one = np.ones(1)
-    certain = TokenLikelihoods(0 * one, one, 0 * one, 0 * one, one)
+def test_replies_without_tokens_are_untestable_and_tokens_of_probability_one_consistent():
+    assert weigh([], greedy=False).verdict == weigh([no_tokens()], greedy=True).verdict == "untestable"
+    ones = np.ones(1)
+    certain = TokenLikelihoods(0 * ones, ones, 0 * ones, 0 * ones, ones)
     for greedy in (True, False):
         alone = weigh([certain], greedy=greedy)
         assert (alone.verdict, alone.tokens, alone.first_choices) == ("consistent", 1, 1.0)
-        assert (
-            weigh([certain] * 500, greedy=greedy).verdict == "consistent"
-        )  # U is uniform, whatever was drawn
-    assert weigh([nothing(), certain], greedy=True).replies == 2
+        # V alone decides U, so U is uniform
+        assert weigh([certain] * 500, greedy=greedy).verdict == "consistent"
+    assert weigh([no_tokens(), certain], greedy=True).replies == 2
 
 
-def test_tokens_that_the_sampling_excludes():
-    one = np.ones(1)
-    excluded = TokenLikelihoods(-9 * one, 80 * one, 8 * one, one, 0 * one)
-    certain = TokenLikelihoods(0 * one, one, 0 * one, 0 * one, one)
+def test_replies_of_excluded_tokens_are_different_but_a_single_such_token_is_not_enough():
+    ones = np.ones(1)
+    excluded = TokenLikelihoods(-9 * ones, 80 * ones, 8 * ones, ones, 0 * ones)
+    certain = TokenLikelihoods(0 * ones, ones, 0 * ones, 0 * ones, ones)
     assert weigh([excluded] * 4, greedy=False).verdict == "different"
     assert weigh([certain] * 400 + [excluded], greedy=False).verdict != "different"
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "words"),
+    ("field", "value", "message"),
     [
         ("mass", np.nan, "not a number"),
         ("mass", 1.5, "not a probability"),
@@ -176,17 +186,17 @@ def test_tokens_that_the_sampling_excludes():
         ("rank", np.nan, "rank of a token is not a number"),
     ],
 )
-def test_invalid_likelihoods_are_refused_in_one_line(field, value, words):
-    bad = replies(1, 1)[0]
-    values = getattr(bad, field).copy()
+def test_invalid_likelihoods_are_refused_in_one_line(field, value, message):
+    likelihoods = replies(1, 1)[0]
+    values = getattr(likelihoods, field).copy()
     values[3] = value
-    with pytest.raises(UsageError, match=words):
-        weigh([bad._replace(**{field: values})], greedy=False)
+    with pytest.raises(UsageError, match=message):
+        weigh([likelihoods._replace(**{field: values})], greedy=False)
     with pytest.raises(UsageError, match="24 tokens, but its gap"):
-        weigh([bad._replace(gap=bad.gap[:3])], greedy=True)
+        weigh([likelihoods._replace(gap=likelihoods.gap[:3])], greedy=True)
 
 
 @pytest.mark.parametrize("alpha", [0, 1, float("nan")])
-def test_alpha_lies_between_0_and_1(alpha):
+def test_an_alpha_that_is_not_between_0_and_1_is_refused(alpha):
     with pytest.raises(UsageError, match="alpha"):
         weigh(replies(1, 1), greedy=False, alpha=alpha)

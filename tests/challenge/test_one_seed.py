@@ -1,4 +1,4 @@
-"""Replies drawn with one seed: an engine's random numbers are the same in each of them, position by position."""
+"""Replies sampled with the same seed: an engine uses the same random number at the same position of each reply."""
 
 from __future__ import annotations
 
@@ -12,43 +12,48 @@ VOCABULARY, TOKENS, REPLIES = 40, 200, 15
 RECORDED_TEMPERATURE = 0.8
 
 
-def written(seed: int, temperature: float) -> list[TokenLikelihoods]:
-    """Replies drawn by inversion in the order of probability, as llama.cpp draws them, each with the same numbers."""
+def replies_of_one_seed(seed: int, temperature: float) -> list[TokenLikelihoods]:
+    """Return likelihoods of replies sampled by inversion of the CDF, as in llama.cpp, with the same random numbers in each reply."""
     rng = np.random.default_rng(seed)
     uniform = rng.random(TOKENS)
     likelihoods = []
     for _ in range(REPLIES):
         logits = -np.sort(-rng.normal(scale=2.0, size=(TOKENS, VOCABULARY)), axis=1)
-        p, drawn_from = (np.exp(logits / t) for t in (RECORDED_TEMPERATURE, temperature))
-        p, drawn_from = p / p.sum(1, keepdims=True), drawn_from / drawn_from.sum(1, keepdims=True)
-        own = (drawn_from.cumsum(1) < uniform[:, None]).sum(1).clip(max=VOCABULARY - 1)
-        at = np.arange(TOKENS)
-        logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        above = p.cumsum(1)[at, own] - p[at, own]
+        p, sampled_p = (np.exp(logits / t) for t in (RECORDED_TEMPERATURE, temperature))
+        p, sampled_p = p / p.sum(1, keepdims=True), sampled_p / sampled_p.sum(1, keepdims=True)
+        token = (sampled_p.cumsum(1) < uniform[:, None]).sum(1).clip(max=VOCABULARY - 1)
+        positions = np.arange(TOKENS)
+        logprobs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        above = p.cumsum(1)[positions, token] - p[positions, token]
         likelihoods.append(
             TokenLikelihoods(
-                logs[at, own], own + 1.0, logs[:, 0] - logs[at, own], above.clip(min=0), p[at, own]
+                logprobs[positions, token],
+                token + 1.0,
+                logprobs[:, 0] - logprobs[positions, token],
+                above.clip(min=0),
+                p[positions, token],
             )
         )
     return likelihoods
 
 
-def alarms(temperature: float, *, one_seed: bool, verdict: str, trials: int) -> int:
+def verdict_count(temperature: float, *, one_seed: bool, verdict: str, trials: int) -> int:
+    """Return in how many trials the verdict is `verdict`."""
     return sum(
-        weigh(written(seed, temperature), greedy=False, one_seed=one_seed).verdict == verdict
+        weigh(replies_of_one_seed(seed, temperature), greedy=False, one_seed=one_seed).verdict == verdict
         for seed in range(trials)
     )
 
 
-def test_honest_replies_of_one_seed_raise_few_false_alarms():
+def test_false_alarms_are_rare_for_replies_of_one_seed():
     """At alpha 0.01, 4 or more in 60 trials have a probability of 0.3 %."""
-    assert alarms(RECORDED_TEMPERATURE, one_seed=True, verdict="consistent", trials=60) >= 57
+    assert verdict_count(RECORDED_TEMPERATURE, one_seed=True, verdict="consistent", trials=60) >= 57
 
 
-def test_pooled_as_if_they_were_independent_they_raise_many():
-    assert alarms(RECORDED_TEMPERATURE, one_seed=False, verdict="consistent", trials=20) <= 17
+def test_false_alarms_are_frequent_if_replies_of_one_seed_are_treated_as_independent():
+    assert verdict_count(RECORDED_TEMPERATURE, one_seed=False, verdict="consistent", trials=20) <= 17
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.6])
-def test_another_temperature_is_found_all_the_same(temperature: float):
-    assert alarms(temperature, one_seed=True, verdict="different", trials=20) >= 17
+def test_another_temperature_is_detected_for_replies_of_one_seed(temperature: float):
+    assert verdict_count(temperature, one_seed=True, verdict="different", trials=20) >= 17

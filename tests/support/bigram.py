@@ -1,6 +1,6 @@
-"""A model whose next character depends only on the previous one: `bigram:SEED`; `bigram:SEED~0.2` is shifted towards another.
+"""A model whose next character depends only on the previous one: `bigram:SEED`; in `bigram:SEED~0.2` the logits are perturbed.
 
-It generates replies and computes the likelihoods of given ones: a small real model for challenges, without torch.
+It generates replies and computes the likelihoods of given replies, so challenges can be tested without torch.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Bigram:
 
     def __init__(self, rest: str) -> None:
         self.name = rest
-        seed, _, distance = rest.partition("~")
-        self.logits = self._table(int(seed)) + float(distance or 0) * self._table(int(seed) + 1)
+        seed, _, perturbation = rest.partition("~")
+        self.logits = self._table(int(seed)) + float(perturbation or 0) * self._table(int(seed) + 1)
 
     @staticmethod
     def _table(seed: int) -> Any:
@@ -73,23 +73,24 @@ class Bigram:
 
     def _likelihoods(self, reply: Reply, decoding: Decoding) -> TokenLikelihoods | ModelError:
         if set(reply.text) - set(ALPHABET):
-            return Rejected("it has characters that are no tokens")
+            return Rejected("it has characters that are not tokens")
         tokens = [ALPHABET.index(character) for character in reply.text]
         tokens += [END] if reply.stop == "stop" else []
         rows = [
-            self._columns(before, own, decoding)
-            for before, own in zip([START, *tokens], tokens, strict=False)
+            self._token_values(before, token, decoding)
+            for before, token in zip([START, *tokens], tokens, strict=False)
         ]
         return TokenLikelihoods(*np.array(rows).T, recorded_tokens=reply.usage.output)  # type: ignore[misc]
 
-    def _columns(self, before: int, own: int, decoding: Decoding) -> tuple[float, ...]:
-        logs = np.log(self.probabilities(before, 1.0))
-        better = logs > logs[own]
-        known = (logs[own], better.sum() + 1, logs.max() - logs[own])
+    def _token_values(self, before: int, token: int, decoding: Decoding) -> tuple[float, ...]:
+        """Return the first five fields of `TokenLikelihoods` for a token."""
+        logprobs = np.log(self.probabilities(before, 1.0))
+        likelier = logprobs > logprobs[token]
+        logprob_rank_gap = (logprobs[token], likelier.sum() + 1, logprobs.max() - logprobs[token])
         if not decoding.temperature:
-            return (*known, float(better.any()), float(not better.any()))
+            return (*logprob_rank_gap, float(likelier.any()), float(not likelier.any()))
         p = self.probabilities(before, decoding.temperature)
-        return (*known, p[better].sum(), p[own])
+        return (*logprob_rank_gap, p[likelier].sum(), p[token])
 
     async def close(self) -> None:
         pass
@@ -101,7 +102,7 @@ def model(rest: str) -> Bigram:
 
 @contextmanager
 def install(folder: Path) -> Iterator[None]:
-    """Make `bigram:` an adapter, as an installed package would."""
+    """Register the adapter `bigram:`, as an installed package would."""
     info = folder / "bigram" / "bigram-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bigram\nVersion: 1.0\n")

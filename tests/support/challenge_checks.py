@@ -1,8 +1,8 @@
-"""Likelihoods from `hf:`, with real transformers: run by `tests/challenge/test_hf_likelihoods.py` in the engine's environment.
+"""Likelihoods from `hf:` with real transformers; `tests/challenge/test_hf_likelihoods.py` runs this file in vLLM's environment.
 
     ENGINE_PYTHON tests/support/challenge_checks.py FOLDER
 
-FOLDER: the tiny checkpoint. Prints one line of JSON.
+FOLDER: the tiny checkpoint. The results are printed as one line of JSON.
 """
 
 from __future__ import annotations
@@ -39,136 +39,151 @@ DECODINGS = (
 )
 
 
-def plainly(p: Any, token: int, decoding: Decoding) -> tuple[float, float]:
-    """Return above and mass by the definition, token by token."""
-    warm = p ** (1 / decoding.temperature)
-    warm /= warm.sum()
-    judged = p if decoding.temperature_last else warm
-    kept = list(np.argsort(-judged, kind="stable"))
-    first = judged[kept[0]]
+def above_and_mass(p: Any, token: int, decoding: Decoding) -> tuple[float, float]:
+    """Return the fields `above` and `mass` of `TokenLikelihoods` for one token, computed by their definition.
+
+    `p`: the probabilities of all tokens at temperature 1.
+    """
+    tempered = p ** (1 / decoding.temperature)
+    tempered /= tempered.sum()
+    # top_k, top_p and min_p refer to these probabilities
+    ranking = p if decoding.temperature_last else tempered
+    candidates = list(np.argsort(-ranking, kind="stable"))
+    largest = ranking[candidates[0]]
     if decoding.top_k:
-        kept = kept[: decoding.top_k]
-    among, total = 0.0, judged[kept].sum()
+        candidates = candidates[: decoding.top_k]
+    cumulative, total = 0.0, ranking[candidates].sum()
     nucleus = []
-    for candidate in kept:
-        if among < decoding.top_p * total or decoding.top_p == 1:
+    for candidate in candidates:
+        if cumulative < decoding.top_p * total or decoding.top_p == 1:
             nucleus.append(candidate)
-        among += judged[candidate]
-    kept = [candidate for candidate in nucleus if judged[candidate] >= decoding.min_p * first]
-    total = warm[kept].sum()
-    mass = warm[token] / total if token in kept else 0.0
-    return sum(warm[k] for k in kept if judged[k] > judged[token]) / total, mass
+        cumulative += ranking[candidate]
+    candidates = [candidate for candidate in nucleus if ranking[candidate] >= decoding.min_p * largest]
+    total = tempered[candidates].sum()
+    mass = tempered[token] / total if token in candidates else 0.0
+    return sum(tempered[c] for c in candidates if ranking[c] > ranking[token]) / total, mass
 
 
-def probabilities() -> dict[str, Any]:
-    """Compare the columns with the definition, and the bounds of the likeliest tokens with the columns."""
+def probability_errors() -> dict[str, Any]:
+    """Compare exact likelihoods with their definition, and bounds from the likeliest tokens with the exact likelihoods.
+
+    Returns the maximum error, and the number of tokens whose exact likelihoods lie outside the bounds.
+    """
     torch.manual_seed(0)
     logits = torch.randn(200, VOCABULARY) * 3
     logs = torch.log_softmax(logits, -1)
     tokens = torch.multinomial(torch.softmax(logits / 1.2, -1), 1)[:, 0]
     top = logs.topk(20, -1).values
-    errors, outside = [], 0
+    errors, outside_count = [], 0
     for decoding in DECODINGS:
         exact = token_probabilities.make_likelihoods(
             token_probabilities.columns(logits, tokens, decoding), None
         )
         if decoding.temperature:
-            for row, token in enumerate(tokens.tolist()):
-                above, mass = plainly(logs[row].double().exp().numpy(), token, decoding)
-                errors += [abs(above - exact.above[row]), abs(mass - exact.mass[row])]
+            for n, token in enumerate(tokens.tolist()):
+                above, mass = above_and_mass(logs[n].double().exp().numpy(), token, decoding)
+                errors += [abs(above - exact.above[n]), abs(mass - exact.mass[n])]
         positions = [
             Position(float(logs[n, token]), int(exact.rank[n]), top[n].tolist())
             for n, token in enumerate(tokens.tolist())
         ]
-        outside += _outside(exact, top_probabilities.make_likelihoods(positions, decoding, VOCABULARY, None))
-    return {"error": max(errors), "outside": outside}
+        outside_count += _outside_count(
+            exact, top_probabilities.make_likelihoods(positions, decoding, VOCABULARY, None)
+        )
+    return {"error": max(errors), "outside": outside_count}
 
 
-def _outside(exact: TokenLikelihoods, bounds: TokenLikelihoods) -> int:
-    slack = 1e-5
+def _outside_count(exact: TokenLikelihoods, bounds: TokenLikelihoods) -> int:
+    tolerance = 1e-5
     assert bounds.above_upper is not None
     assert bounds.mass_upper is not None
     inside = (
-        (bounds.above <= exact.above + slack)
-        & (exact.above <= bounds.above_upper + slack)
-        & (bounds.mass <= exact.mass + slack)
-        & (exact.mass <= bounds.mass_upper + slack)
+        (bounds.above <= exact.above + tolerance)
+        & (exact.above <= bounds.above_upper + tolerance)
+        & (bounds.mass <= exact.mass + tolerance)
+        & (exact.mass <= bounds.mass_upper + tolerance)
     )
     return int((~inside).sum())
 
 
-async def checkpoint(folder: str) -> dict[str, Any]:
-    """Return the tiny checkpoint's likelihoods of its own replies and of others."""
+async def checkpoint_results(folder: str) -> dict[str, Any]:
+    """Return the tiny checkpoint's likelihoods of its own replies and of the written ones."""
     model = hf.model(folder)
     loaded = await model.loaded()
-    end = reply_likelihoods.end_of_turn(loaded, {})
-    rows = {
-        name: reply_likelihoods.tokenize(loaded, PROMPTS[0], reply, {}, end)
+    end_of_turn = reply_likelihoods.end_of_turn(loaded, {})
+    tokenized = {
+        name: reply_likelihoods.tokenize(loaded, PROMPTS[0], reply, {}, end_of_turn)
         for name, reply in REPLIES.items()
     }
     texts = {
-        name: loaded.tokenizer.convert_ids_to_tokens(row.tokens[row.start :]) for name, row in rows.items()
+        name: loaded.tokenizer.convert_ids_to_tokens(tokenized_reply.tokens[tokenized_reply.start :])
+        for name, tokenized_reply in tokenized.items()
     }
     greedy = Sampling(temperature=0.0, max_tokens=40)
     own = await asyncio.gather(*(model.reply(prompt, greedy) for prompt in PROMPTS))
-    written = list(zip(PROMPTS, own, strict=True))
-    together = await model.reply_likelihoods(written, greedy, Decoding(0.0))
-    alone = [(await model.reply_likelihoods([pair], greedy, Decoding(0.0)))[0] for pair in written]
+    exchanges = list(zip(PROMPTS, own, strict=True))
+    in_batch = await model.reply_likelihoods(exchanges, greedy, Decoding(0.0))
+    alone = [(await model.reply_likelihoods([pair], greedy, Decoding(0.0)))[0] for pair in exchanges]
     reply_likelihoods.MAX_LOGITS = 1 << 14
-    pieces = await model.reply_likelihoods(written, greedy, Decoding(0.0))
-    long = [(PROMPTS[0], Reply(text="word " * 4000)), written[0]]
-    refused, beside = await model.reply_likelihoods(long, greedy, Decoding(0.0))
+    in_pieces = await model.reply_likelihoods(exchanges, greedy, Decoding(0.0))
+    too_long = [(PROMPTS[0], Reply(text="word " * 4000)), exchanges[0]]
+    error, other_likelihoods = await model.reply_likelihoods(too_long, greedy, Decoding(0.0))
     stopped = await model.reply_likelihoods(
         [(PROMPTS[0], REPLIES["plain"])], structs.replace(greedy, stop=("x",)), Decoding(0.0)
     )
-    fixed = await model.reply_likelihoods(
+    written_likelihoods = await model.reply_likelihoods(
         [(PROMPTS[0], reply) for reply in REPLIES.values()], greedy, Decoding(0.0)
     )
     return {
         "logprobs": {
-            name: each.logprob.tolist()
-            for name, each in zip(REPLIES, fixed, strict=True)
-            if isinstance(each, TokenLikelihoods)
+            name: likelihoods.logprob.tolist()
+            for name, likelihoods in zip(REPLIES, written_likelihoods, strict=True)
+            if isinstance(likelihoods, TokenLikelihoods)
         },
         "tokens": texts,
-        "apart": {"alone": _apart(together, alone), "pieces": _apart(together, pieces)},
-        "too long": str(refused),
-        "beside": isinstance(beside, TokenLikelihoods),
-        "with stop sequences": [len(each.rank) for each in stopped if isinstance(each, TokenLikelihoods)],
+        "max_difference": {
+            "alone": _max_difference(in_batch, alone),
+            "pieces": _max_difference(in_batch, in_pieces),
+        },
+        "too long": str(error),
+        "other reply": isinstance(other_likelihoods, TokenLikelihoods),
+        "with stop sequences": [
+            len(likelihoods.rank) for likelihoods in stopped if isinstance(likelihoods, TokenLikelihoods)
+        ],
         "backend": model.backend(),
     }
 
 
 async def batches_after_cancelling(folder: str) -> int:
     """Return how many of ten batches are computed if the computation is cancelled during the first one."""
-    model, begun = hf.model(folder), 0
-    compute_batch, loop, first = (
+    model, started = hf.model(folder), 0
+    compute_batch, loop, first_started = (
         reply_likelihoods._batch_likelihoods,
         asyncio.get_running_loop(),
         asyncio.Event(),
     )
 
-    def slowly(*arguments: Any) -> Any:
-        nonlocal begun
-        begun += 1
-        loop.call_soon_threadsafe(first.set)
+    def compute_slowly(*arguments: Any) -> Any:
+        nonlocal started
+        started += 1
+        loop.call_soon_threadsafe(first_started.set)
         time.sleep(0.2)
         return compute_batch(*arguments)
 
     pairs = [(PROMPTS[0], REPLIES["plain"])] * (10 * reply_likelihoods.MAX_BATCH_ROWS)
-    with patch.object(reply_likelihoods, "_batch_likelihoods", slowly):
+    with patch.object(reply_likelihoods, "_batch_likelihoods", compute_slowly):
         task = asyncio.create_task(model.reply_likelihoods(pairs, Sampling(), Decoding(0.0)))
-        await first.wait()
+        await first_started.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await loop.shutdown_default_executor()
-    return begun
+    return started
 
 
-def _apart(some: Any, others: Any) -> float:
-    return max(float(np.abs(a.logprob - b.logprob).max()) for a, b in zip(some, others, strict=True))
+def _max_difference(first: Any, second: Any) -> float:
+    return max(float(np.abs(a.logprob - b.logprob).max()) for a, b in zip(first, second, strict=True))
 
 
 if __name__ == "__main__":
-    found = {**probabilities(), **asyncio.run(checkpoint(sys.argv[1]))}
-    print(json.dumps({**found, "batches": asyncio.run(batches_after_cancelling(sys.argv[1]))}))
+    results = {**probability_errors(), **asyncio.run(checkpoint_results(sys.argv[1]))}
+    print(json.dumps({**results, "batches": asyncio.run(batches_after_cancelling(sys.argv[1]))}))

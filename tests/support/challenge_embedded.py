@@ -1,9 +1,9 @@
-"""Replies of the embedded model, tested with transformers: run by `tests/challenge/test_embedded.py`.
+"""Challenges of the embedded model's replies with transformers; `tests/challenge/test_embedded.py` runs this file.
 
-    CHALLENGE_PYTHON tests/support/challenge_embedded.py FOLDER
+    CHALLENGE_PYTHON tests/support/challenge_embedded.py FOLDER [WEIGHTS]
 
-Prints one line of JSON: outcomes by name. 16 replies generated greedily and 16 sampled at temperature 0.8, of up to 32 tokens each;
-24 of each in the nightly.
+The outcomes are printed as one line of JSON. There are 16 greedy replies and 16 sampled at temperature 0.8, of up to 32 tokens
+each, and 24 of each in the nightly. WEIGHTS: those of another model to test the replies with.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ TOPICS = (
     "photosynthesis", "plate tectonics", "the greenhouse effect", "DNA", "osmosis", "superconductors", "black holes",
     "entropy",
 )  # fmt: skip
-ASKED = ("What is {}?", "Why does {} matter?", "Give one everyday example that involves {}.")
+QUESTIONS = ("What is {}?", "Why does {} matter?", "Give one everyday example that involves {}.")
 ROWS = [
-    {"id": f"{n}-{topic}", "question": ask.format(topic), "answer": "x"}
+    {"id": f"{n}-{topic}", "question": question.format(topic), "answer": "x"}
     for topic in TOPICS
-    for n, ask in enumerate(ASKED[: size(2, 3)])
+    for n, question in enumerate(QUESTIONS[: size(2, 3)])
 ]
 
 
-def made(folder: Path, temperature: float) -> store.Run:
-    """The run of the embedded model at a temperature; a run that is there is used."""
+def run_model(folder: Path, temperature: float) -> store.Run:
+    """Return a run of the embedded model at a temperature; an existing run is reused."""
     suite = evals.Suite.of(
         ROWS, name="science-questions", scorer="exact", prompt=lambda row: str(row["question"])
     )
@@ -46,15 +46,18 @@ def made(folder: Path, temperature: float) -> store.Run:
 
 
 def outcome(
-    run: store.Run, model: Path, sampling: Sampling | None = None, *, exchanged: bool = False
+    run: store.Run, model: Path, sampling: Sampling | None = None, *, shuffled: bool = False
 ) -> object:
-    """The outcome of a challenge, by the card's sampling or another; `exchanged`: each reply is said to be of another prompt."""
+    """Return the outcome of a challenge.
+
+    `sampling` replaces the sampling on the card; `shuffled`: each reply is recorded with the prompt of another reply.
+    """
     card = run.card
     if sampling is not None:
         card.config = msgspec.structs.replace(card.config, sampling=sampling)
     request = ChallengeRequest(seed=1)
     records = list(run.records())
-    if exchanged:
+    if shuffled:
         prompts = [record.prompt for record in records]
         records = [
             msgspec.structs.replace(record, prompt=prompt)
@@ -64,16 +67,16 @@ def outcome(
 
 
 def main(folder: Path) -> None:
-    greedy, drawn = made(folder, 0.0), made(folder, 0.8)
-    own = Path(sys.argv[2]) if sys.argv[2:] else llamacpp.weights_path()
-    assert own is not None
-    found = {
-        "greedy": outcome(greedy, own),
-        "drawn": outcome(drawn, own),
-        "drawn, said to be greedy": outcome(drawn, own, Sampling(temperature=0.0, max_tokens=32)),
-        "greedy, to other prompts": outcome(greedy, own, exchanged=True),
+    greedy, sampled = run_model(folder, 0.0), run_model(folder, 0.8)
+    weights = Path(sys.argv[2]) if sys.argv[2:] else llamacpp.weights_path()
+    assert weights is not None
+    outcomes = {
+        "greedy": outcome(greedy, weights),
+        "sampled": outcome(sampled, weights),
+        "sampled, recorded as greedy": outcome(sampled, weights, Sampling(temperature=0.0, max_tokens=32)),
+        "greedy, shuffled prompts": outcome(greedy, weights, shuffled=True),
     }
-    print(json.dumps(msgspec.to_builtins(found)))
+    print(json.dumps(msgspec.to_builtins(outcomes)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Tiny checkpoints of one small ViT, tuned here in seconds on drawn pictures: full, linear probe, LoRA, adapter, ALoRE.
+"""Tiny checkpoints of one small ViT, tuned in seconds on generated drawings: full, linear probe, LoRA, adapter, ALoRE.
 
-Training is no feature of the product: it lives here, to make the files that people bring.
+The product does not train; the tests do, to create files like those that users have.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 
 from tools.make_samples_classes import drawing
 
-if folder := os.environ.get("EVALS_TEST_TIMM"):  # site-packages with torch and timm, behind all others
+if folder := os.environ.get("EVALS_TEST_TIMM"):  # site-packages with torch and timm, searched last
     sys.path.append(folder)
 TIMM = all(find_spec(name) for name in ("torch", "torchvision", "timm", "safetensors"))
 needs_timm = pytest.mark.skipif(
@@ -26,7 +26,7 @@ needs_timm = pytest.mark.skipif(
 )
 CLASSES, SIZE, WIDTH, RANK, EXPERTS = 10, 32, 48, 2, 4
 NOISE = 90.0
-"""Standard deviation, of 255."""
+"""Standard deviation of the pixel noise; pixels are 0 to 255."""
 ARGUMENTS = {
     "img_size": SIZE, "patch_size": 8, "embed_dim": WIDTH, "depth": 2, "num_heads": 3, "mlp_ratio": 2.0,
 }  # fmt: skip
@@ -44,17 +44,17 @@ STEPS = {"backbone": 250, "full": 120, "linear": 120, "lora": 120, "adapter": 12
 
 
 def noisy(task: str, label: int, classes: int, seed: int) -> Any:
-    """Return a drawing under so much noise that no two are equal and no network is always right; uint8, height first."""
+    """Return a drawing with so much noise that no two are equal and no network is always right, as an array of uint8, height first."""
     import numpy as np
 
     generator = np.random.default_rng([seed, label])
     clean = np.asarray(drawing(task, label, classes, seed).convert("RGB"), dtype=float)
-    shown = generator.uniform(0.3, 1.0) * clean + generator.normal(60, NOISE, clean.shape)
-    return shown.clip(0, 255).astype("uint8")
+    image = generator.uniform(0.3, 1.0) * clean + generator.normal(60, NOISE, clean.shape)
+    return image.clip(0, 255).astype("uint8")
 
 
 def noisy_images(task: str, labels: Iterable[int], classes: int, *, first: int) -> tuple[Any, Any]:
-    """Return drawings as a batch normalised as `CONFIG` says, and their labels."""
+    """Return drawings as a batch with the normalisation in `CONFIG`, and their labels."""
     import numpy as np
     import torch
 
@@ -80,7 +80,7 @@ def write_data(place: Path, *, items: int, name: str = "eurosat") -> Path:
     return place / "vtab-1k"
 
 
-def create(classes: int) -> Any:
+def create_vit(classes: int) -> Any:
     """Return the small ViT with random weights."""
     import timm
     import torch
@@ -90,7 +90,7 @@ def create(classes: int) -> Any:
 
 
 def train(module: Any, parameters: Iterable[Any], data: tuple[Any, Any], steps: int, rate: float) -> None:
-    """Minimise the cross entropy by Adam in batches of 64."""
+    """Minimise the cross-entropy with Adam in batches of 64."""
     import torch
 
     images, labels = data
@@ -98,8 +98,8 @@ def train(module: Any, parameters: Iterable[Any], data: tuple[Any, Any], steps: 
     generator = torch.Generator().manual_seed(0)
     module.train()
     for _ in range(steps):
-        chosen = torch.randint(len(labels), (64,), generator=generator)
-        loss = torch.nn.functional.cross_entropy(module(images[chosen]), labels[chosen])
+        batch = torch.randint(len(labels), (64,), generator=generator)
+        loss = torch.nn.functional.cross_entropy(module(images[batch]), labels[batch])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -120,48 +120,49 @@ def write_folder(folder: Path, tensors: dict[str, Any], *, classes: int) -> Path
     return folder
 
 
-def parts_of(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return layer -> part, and the file's tensors, which are those of the parts and are trained."""
+def create_parts(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parts by layer, and the tensors to train and to store, by name in the file."""
     import torch
 
     from evals.vision import parts
 
     generator = torch.Generator().manual_seed(1)
 
-    def drawn(*shape: int, scale: float = 0.2) -> Any:
+    def random(*shape: int, scale: float = 0.2) -> Any:
         return (scale * torch.randn(shape, generator=generator)).requires_grad_()
 
-    made: dict[str, Any] = {}
+    parts_by_layer: dict[str, Any] = {}
     tensors: dict[str, Any] = {}
     if method == "alore":
-        tensors["alore.scales"] = drawn(EXPERTS, EXPERTS, EXPERTS, scale=0.5)
+        tensors["alore.scales"] = random(EXPERTS, EXPERTS, EXPERTS, scale=0.5)
     for block in (0, 1):
         for site, layer, outputs in (("attn", "attn.qkv", 3 * WIDTH), ("mlp", "mlp.fc1", 2 * WIDTH)):
             name = f"blocks.{block}.{layer}"
             if method == "lora":
-                down, up = drawn(RANK, WIDTH), drawn(outputs, RANK, scale=0.01)
+                down, up = random(RANK, WIDTH), random(outputs, RANK, scale=0.01)
                 tensors |= {
-                    f"base_model.model.{name}.lora_{half}.weight": t for half, t in (("A", down), ("B", up))
+                    f"base_model.model.{name}.lora_{half}.weight": tensor
+                    for half, tensor in (("A", down), ("B", up))
                 }
-                made[name] = parts.LowRank(1.0, down, up)
+                parts_by_layer[name] = parts.LowRank(1.0, down, up)
             elif method == "adapter":
                 names = f"blocks.{block}.adapter_{site}.conv_"
-                down, first, second = drawn(2 * RANK, WIDTH, 1), drawn(2 * RANK), drawn(WIDTH)
-                up = drawn(WIDTH, 2 * RANK, 1)  # one group
+                down, down_bias, up_bias = random(2 * RANK, WIDTH, 1), random(2 * RANK), random(WIDTH)
+                up = random(WIDTH, 2 * RANK, 1)  # one group
                 tensors |= {
-                    f"{names}A.weight": down, f"{names}A.bias": first, f"{names}B.weight": up, f"{names}B.bias": second,
+                    f"{names}A.weight": down, f"{names}A.bias": down_bias, f"{names}B.weight": up, f"{names}B.bias": up_bias,
                 }  # fmt: skip
-                made[name] = parts.Bottleneck(1.0, down[..., 0], up[..., 0], first, second, 0)
+                parts_by_layer[name] = parts.Bottleneck(1.0, down[..., 0], up[..., 0], down_bias, up_bias, 0)
             elif method == "alore":
-                down, up = drawn(EXPERTS, WIDTH // EXPERTS, RANK), drawn(EXPERTS, RANK, WIDTH // EXPERTS)
+                down, up = random(EXPERTS, WIDTH // EXPERTS, RANK), random(EXPERTS, RANK, WIDTH // EXPERTS)
                 tensors |= {f"blocks.{block}.alore_{site}.down": down, f"blocks.{block}.alore_{site}.up": up}
-                made[name] = parts.Experts(1.0, tensors["alore.scales"], down, up)
-    return made, tensors
+                parts_by_layer[name] = parts.Experts(1.0, tensors["alore.scales"], down, up)
+    return parts_by_layer, tensors
 
 
 def tune(method: str, backbone: dict[str, Any], data: tuple[Any, Any]) -> dict[str, Any]:
-    """Tune a copy of the backbone; return the tensors of the file that a user would have."""
-    module = create(CLASSES)
+    """Tune a copy of the backbone; return the tensors of the tuned file."""
+    module = create_vit(CLASSES)
     module.load_state_dict({**module.state_dict(), **backbone})
     if method == "full":
         train(module, module.parameters(), data, STEPS[method], 1e-3)
@@ -169,8 +170,8 @@ def tune(method: str, backbone: dict[str, Any], data: tuple[Any, Any]) -> dict[s
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     module.head.requires_grad_(True)
-    made, tensors = parts_of(method)
-    for name, part in made.items():
+    parts_by_layer, tensors = create_parts(method)
+    for name, part in parts_by_layer.items():
         part.attach(module.get_submodule(name))
     train(module, [*module.head.parameters(), *tensors.values()], data, STEPS[method], 5e-3)
     prefix = "base_model.model." if method == "lora" else ""
@@ -181,43 +182,47 @@ def tune(method: str, backbone: dict[str, Any], data: tuple[Any, Any]) -> dict[s
 
 
 def write_lora(folder: Path, tensors: dict[str, Any]) -> Path:
-    """Write a folder as peft does."""
+    """Write a LoRA folder as peft does."""
     from safetensors.torch import save_file
 
     folder.mkdir()
     config = {"peft_type": "LORA", "r": RANK, "lora_alpha": RANK, "base_model_name_or_path": "backbone"}
     (folder / "adapter_config.json").write_text(json.dumps(config))
-    save_file({n: t.detach().contiguous() for n, t in tensors.items()}, folder / "adapter_model.safetensors")
+    save_file(
+        {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+        folder / "adapter_model.safetensors",
+    )
     return folder
 
 
-def write_recipe(path: Path, method: str, tuned: str, more: str = "") -> Path:
+def write_recipe(path: Path, method: str, tuned: str, extra_lines: str = "") -> Path:
     """Write a recipe beside the backbone."""
-    path.write_text(f'method = "{method}"\nbackbone = "./backbone"\ntuned = "{tuned}"\n{more}\n')
+    path.write_text(f'method = "{method}"\nbackbone = "./backbone"\ntuned = "{tuned}"\n{extra_lines}\n')
     return path
 
 
 def write_family(
     place: Path, *, methods: Iterable[str] = ("full", "linear", "lora", "adapter", "alore")
 ) -> Path:
-    """Train and write a backbone (on another task) and its tuned files with their recipes; return the folder."""
+    """Train a backbone on another task, tune it with each method, and write all files and recipes; return the folder."""
     from safetensors.torch import save_file
 
-    other = 12
-    module = create(other)
-    data = noisy_images("dsprites_ori", (n % other for n in range(600)), other, first=0)
+    backbone_classes = 12
+    module = create_vit(backbone_classes)
+    data = noisy_images("dsprites_ori", (n % backbone_classes for n in range(600)), backbone_classes, first=0)
     train(module, module.parameters(), data, STEPS["backbone"], 1e-3)
     backbone = {name: value for name, value in module.state_dict().items() if not name.startswith("head.")}
     write_folder(place / "backbone", backbone, classes=0)
-    task = noisy_images("eurosat", (n % CLASSES for n in range(400)), CLASSES, first=0)
+    tuning_data = noisy_images("eurosat", (n % CLASSES for n in range(400)), CLASSES, first=0)
     for method in methods:
-        tensors = tune(method, backbone, task)
+        tensors = tune(method, backbone, tuning_data)
         if method == "lora":
             write_lora(place / method, tensors)
             write_recipe(place / f"{method}.toml", method, "./lora")
         else:
             save_file(
-                {n: t.detach().contiguous() for n, t in tensors.items()}, place / f"{method}.safetensors"
+                {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+                place / f"{method}.safetensors",
             )
             write_recipe(place / f"{method}.toml", method, f"./{method}.safetensors")
     return place

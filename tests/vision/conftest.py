@@ -1,4 +1,4 @@
-"""One family of tiny checkpoints and one run of each for all tests of this folder."""
+"""Tiny checkpoints and a run of each, shared by all tests in this folder."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ METHODS = ("full", "linear", "lora", "adapter", "alore")
 
 @pytest.fixture(scope="session")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backbone and its tuned files with recipes, trained here, and a test split of 300 drawings in `vtab-1k`."""
+    """Return a folder with a trained backbone, tuned files and recipes, and a test split of 300 drawings in `vtab-1k`."""
     import torch
 
-    torch.set_num_threads(1)  # two processes with two threads each take ten times as long
+    torch.set_num_threads(1)  # with two threads in each of two processes, training takes ten times as long
     place = tmp_path_factory.mktemp("vision")
     vision_training.write_family(place, methods=METHODS)
     vision_training.write_data(place, items=300)
@@ -26,7 +26,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def results(family: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of all five on vtab:eurosat, and of ALoRE beside the backbone."""
+    """Return the folder of one run per method on vtab:eurosat."""
     folder = tmp_path_factory.mktemp("results")
     outcome = run(family, *(f"petl:{family / method}.toml" for method in METHODS), results=folder)
     assert outcome.status == 0, outcome.err
@@ -36,7 +36,7 @@ def results(family: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     family: Path, *models: str, results: Path, suite: str = "vtab:eurosat", more: tuple[str, ...] = ()
 ) -> Outcome:
-    named = [word for model in models for word in ("-m", model)]
+    options = [word for model in models for word in ("-m", model)]
     return evals(
-        "run", suite, "--data", family / "vtab-1k", *named, "--results", results, "--quiet", "--json", *more
+        "run", suite, "--data", family / "vtab-1k", *options, "--results", results, "--quiet", "--json", *more
     )

@@ -1,4 +1,4 @@
-"""The suites with a classifier written here, on the bundled drawings: every task, the means, terminal and dashboard; no torch."""
+"""All tasks of the suites with a custom classifier, without torch, on the bundled drawings: scores, means, terminal and dashboard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.command import evals as command
 
 
 class Constant:
-    """Always names class 0, which is right for one drawing in eight, or more where there are few classes."""
+    """A classifier that always returns class 0, which is right for one drawing in eight, or for more if there are few classes."""
 
     accepts = frozenset({"classes", "image"})
 
@@ -22,27 +22,28 @@ class Constant:
         self.name = "constant"
         if classes is not None:
             self.classes = classes
-        self.seen: list[Prompt] = []
+        self.prompts: list[Prompt] = []
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        self.seen.append(prompt)
+        self.prompts.append(prompt)
         return Reply(text='{"classes": [0, 1], "parameters": 5e6, "latency_ms": 2}', model="constant")
 
     async def close(self) -> None: ...
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of runs of the constant classifier on all tasks."""
     folder = tmp_path_factory.mktemp("constant")
     model = Constant()
     evals.evaluate(["vtab", "fgvc"], model, sample=True, results=folder, quiet=True)
-    assert len(model.seen) == 24 * 8
-    assert all(type(part) is Media for prompt in model.seen for m in prompt.messages for part in m.parts)
+    assert len(model.prompts) == 24 * 8
+    assert all(type(part) is Media for prompt in model.prompts for m in prompt.messages for part in m.parts)
     return folder
 
 
-def test_every_task_has_its_number_and_every_mean_its_name(place: Path) -> None:
-    shown = command("show", "--json", "--results", place).json
+def test_every_task_has_a_score_and_every_mean_a_name(results: Path) -> None:
+    shown = command("show", "--json", "--results", results).json
     top1 = {entry["suite"]: entry["estimates"][0]["value"] for entry in shown["runs"]}
     assert len(top1) == 24
     assert top1["vtab:patch_camelyon"] == 0.5  # two classes, alternating
@@ -53,15 +54,15 @@ def test_every_task_has_its_number_and_every_mean_its_name(place: Path) -> None:
     }
     tasks = [value for name, value in top1.items() if name.startswith("vtab:")]
     assert means["vtab:tasks"]["value"] == pytest.approx(sum(tasks) / 19)
-    three = [means[f"vtab:{name}"]["value"] for name in ("natural", "specialized", "structured")]
-    assert means["vtab:groups"]["value"] == pytest.approx(sum(three) / 3)
-    text = command("show", "--results", place, "--suite", "vtab").out
+    group_means = [means[f"vtab:{name}"]["value"] for name in ("natural", "specialized", "structured")]
+    assert means["vtab:groups"]["value"] == pytest.approx(sum(group_means) / 3)
+    text = command("show", "--results", results, "--suite", "vtab").out
     assert "vtab:groups (official) constant: " in text
     assert "5 M" in text
 
 
-def test_the_leaderboard_has_a_column_for_each_mean(place: Path) -> None:
-    board = leaderboard.build(frames.index(place).entries)
+def test_the_leaderboard_has_a_column_for_each_mean(results: Path) -> None:
+    board = leaderboard.build(frames.index(results).entries)
     means = {column.suite: column.metric for column in board.columns.values() if "mean of" in column.metric}
     assert means == {
         "fgvc": "mean of 5 tasks", "vtab:natural": "mean of 7 tasks", "vtab:specialized": "mean of 4 tasks",
@@ -69,7 +70,7 @@ def test_the_leaderboard_has_a_column_for_each_mean(place: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_head_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+def test_a_head_with_another_number_of_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"vtab:dtd has 47 classes, but the head of .* has 10 outputs"):
         evals.evaluate("vtab:dtd", Constant(classes=10), sample=True, results=tmp_path, quiet=True)
 
@@ -81,13 +82,15 @@ def test_a_head_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         (("vtab:dtd", "-m", "baseline:copy"), "vtab:dtd needs an image classifier, -m timm:NAME@CHECKPOINT or petl:RECIPE.toml"),
     ],
 )  # fmt: skip
-def test_a_model_of_another_kind_is_refused(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+def test_a_model_that_is_not_a_classifier_is_refused(
+    tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
     outcome = command("run", *words, "--sample", "--results", tmp_path)
     assert outcome.status == 2
     assert message in outcome.err
 
 
-def test_lists_say_what_is_known_of_the_sizes() -> None:
+def test_the_list_of_suites_states_sizes_and_needs_and_no_reworded_prompts() -> None:
     text = command("list", "suites").out
     assert "at least 213,456 items" in text
     assert "needs classes, image" in text

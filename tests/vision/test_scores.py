@@ -1,4 +1,4 @@
-"""Scores of rankings, and the means of the two benchmarks; no torch is needed."""
+"""Scores of predicted classes, and the means of the two benchmarks; torch is not needed."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ SAMPLE = Sample(id="1", target="3")
         ("[" * 100_000, "invalid", None, None),
     ],
 )
-def test_a_reply_is_a_ranking_or_a_class(
+def test_replies_with_ranked_classes_or_one_class_are_scored(
     text: str, verdict: str, answer: str | None, top5: float | None
 ) -> None:
     score = Classes()(SAMPLE, Prompt(), Reply(text=text))
     assert (score.verdict, score.answer, score.parts.get("top5")) == (verdict, answer, top5)
 
 
-def test_size_and_latency_come_from_the_replies() -> None:
+def test_model_size_and_latency_are_read_from_the_replies() -> None:
     text = '{"classes": [3], "parameters": 5500000, "trained": 150000, "latency_ms": 4.5}'
     score = Classes()(SAMPLE, Prompt(), Reply(text=text))
     point = Point("1", 0, "", "1", "right", 1.0, "3", "3", 0, score.parts)
@@ -61,7 +61,7 @@ def card(name: str, value: float | None) -> Any:
     return SimpleNamespace(headline=estimate, run=f"run-{name}")
 
 
-def test_vtab_has_two_overall_means_and_says_which() -> None:
+def test_vtab_has_means_over_groups_and_over_tasks() -> None:
     values = {"natural": 0.8, "specialized": 0.9, "structured": 0.4}
     cards = {name: card(name, values[group]) for group, names in vtab.GROUPS.items() for name in names}
     means = {mean["name"]: mean for mean in aggregate(vtab, "official", cards)}
@@ -73,11 +73,11 @@ def test_vtab_has_two_overall_means_and_says_which() -> None:
     assert means["tasks"]["metric"] == "mean of 19 tasks"
     assert means["groups"]["metric"] == "mean of three group means"
     assert len(means["groups"]["runs"]) == 19
-    assert "add up" in means["structured"]["method"]  # tasks on the same images
+    assert "add up" in means["structured"]["method"]  # as some tasks have the same images
     assert means["natural"]["low"] < 0.8 < means["natural"]["high"]
 
 
-def test_a_mean_that_lacks_a_task_has_no_value() -> None:
+def test_a_mean_without_all_of_its_tasks_has_no_value() -> None:
     cards = {name: card(name, 0.5) for name in vtab.GROUPS["natural"]}
     (natural,) = aggregate(vtab, "official", cards)
     assert natural["value"] == 0.5
@@ -95,7 +95,7 @@ def test_a_mean_that_lacks_a_task_has_no_value() -> None:
     ]
 
 
-def test_the_groups_are_those_of_the_paper() -> None:
+def test_the_groups_have_the_tasks_of_the_paper() -> None:
     assert [len(names) for names in vtab.GROUPS.values()] == [7, 4, 8]
     assert [suite.variant for suite in load.suite("vtab:specialized")] == [
         "patch_camelyon", "eurosat", "resisc45", "diabetic_retinopathy",
@@ -104,9 +104,11 @@ def test_the_groups_are_those_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["official", "per-class"])
-def test_the_headline_is_mean_per_class_where_the_set_says_so(protocol: str) -> None:
+def test_the_headline_of_protocol_per_class_is_mean_per_class_for_the_sets_that_define_it(
+    protocol: str,
+) -> None:
     suites = [*load.suite("vtab", protocol), *load.suite("fgvc", protocol)]
     per_class = {suite.variant for suite in suites if suite.headline.name == "mean_per_class"}
-    wanted = {"caltech101", "oxford_flowers102", "oxford_iiit_pet", "flowers"}
-    assert per_class == (wanted if protocol == "per-class" else set())
+    expected = {"caltech101", "oxford_flowers102", "oxford_iiit_pet", "flowers"}
+    assert per_class == (expected if protocol == "per-class" else set())
     assert all(suite.chance == pytest.approx(1 / suite.classes) for suite in suites if suite.classes)

@@ -1,4 +1,4 @@
-"""The tests that need torch and timm, run with those of an environment of their own, which is made here if there is none."""
+"""Run the tests that need torch and timm with the packages of a separate environment, which is created if it is missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.environments import TIMM as ENVIRONMENT
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(TIMM, reason="torch and timm are installed: the tests run as they are")
+@pytest.mark.skipif(TIMM, reason="torch and timm are installed: the tests run directly")
 def test_the_tests_that_need_timm_pass_with_it():
     try:
         python = ENVIRONMENT.make()
@@ -25,10 +25,10 @@ def test_the_tests_that_need_timm_pass_with_it():
     env = os.environ | {"EVALS_TEST_TIMM": str(packages), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     env.pop("PYTEST_XDIST_WORKER", None)
     words = [sys.executable, "-m", "pytest", str(TESTS / "vision"), "-q", "-m", "not slow and not nightly"]
-    done = subprocess.run(
+    completed = subprocess.run(
         [*words, "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"],
         env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1200,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert int(re.findall(r"(\d+) passed", done.stdout)[-1]) >= 75
-    assert "NOT TESTED WITHOUT TORCH" not in done.stdout
+    assert completed.returncode == 0, completed.stdout[-4000:]
+    assert int(re.findall(r"(\d+) passed", completed.stdout)[-1]) >= 75
+    assert "NOT TESTED WITHOUT TORCH" not in completed.stdout
