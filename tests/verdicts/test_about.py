@@ -1,4 +1,4 @@
-"""Every place that states an interval or a verdict says what it is about."""
+"""Every output with an interval or a verdict names its estimand."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import pytest
 
 from tests.support.command import evals
 
-LIKE = "about other items like these (items-like-these)"
-THESE = "about these items, with new replies (these-items)"
+ITEMS_LIKE_THESE = "about other items like these (items-like-these)"
+THESE_ITEMS = "about these items, with new replies (these-items)"
 POLICY = '{}[[suite]]\nname = "gpqa:diamond"\nmargin = 0.4\n'
 
 
 @pytest.fixture
 def runs(here: Path) -> Path:
+    """Return a folder with two runs and a policy for each estimand."""
     for name, letter in (("a", "A"), ("b", "B")):
         evals("run", "gpqa:diamond", "--sample", "-m", f"scripted:ANSWER: {letter}", "--run", name, "--quiet")
     (here / "like.toml").write_text(POLICY.format(""))
@@ -30,25 +31,25 @@ def test_scores_comparisons_gates_and_plans_name_their_estimand(runs: Path) -> N
         ("gate", "b", "--baseline", "a", "--policy", "like.toml"),
         ("gate", "plan", "like.toml", "--baseline", "a"),
     ):
-        assert LIKE in " ".join(evals(*words).out.split()), words
+        assert ITEMS_LIKE_THESE in " ".join(evals(*words).out.split()), words
     assert "interval: " in evals("show", "a").out
     for words in (
         ("compare", "a", "b", "--estimand", "these-items"),
         ("gate", "plan", "these.toml", "--baseline", "a"),
     ):
-        assert THESE in " ".join(evals(*words).out.split()), words
+        assert THESE_ITEMS in " ".join(evals(*words).out.split()), words
 
 
-def test_a_plan_does_not_promise_what_the_gate_cannot_tell(runs: Path) -> None:
-    judged = evals("gate", "b", "--baseline", "a", "--policy", "these.toml")
-    planned = evals("gate", "plan", "these.toml", "--baseline", "a", "--json")
-    assert (judged.status, planned.status) == (3, 2)
-    (suite,) = planned.json["suites"]
+def test_if_the_gate_is_inconclusive_for_lack_of_repeats_the_plan_is_refused(runs: Path) -> None:
+    gate = evals("gate", "b", "--baseline", "a", "--policy", "these.toml")
+    plan = evals("gate", "plan", "these.toml", "--baseline", "a", "--json")
+    assert (gate.status, plan.status) == (3, 2)
+    (suite,) = plan.json["suites"]
     assert (suite["passes_unchanged"], suite["estimand"]) == (0.0, "these-items")
-    assert "evals gate noise" in planned.json["nearest"][0]
+    assert "evals gate noise" in plan.json["nearest"][0]
 
 
-def test_items_are_counted_with_the_replies_to_each(runs: Path) -> None:
+def test_show_prints_items_times_replies_per_item(runs: Path) -> None:
     evals(
         "run",
         "gpqa:diamond",

@@ -1,4 +1,4 @@
-"""Baselines: what each learns, that it learns from the other folds alone, and what it refuses."""
+"""Baseline models: what each predicts, that it is trained only on the other folds, and what it refuses."""
 
 from __future__ import annotations
 
@@ -24,48 +24,51 @@ ROWS = [
 
 
 def headline(tmp_path: Path, name: str, suite: str, *more: object) -> float:
-    done = evals("run", suite, "-m", f"baseline:{name}", "--results", tmp_path, "--json", "--quiet", *more)
-    assert done.status == 0, done.err
-    (found,) = [e["value"] for e in done.json["runs"][0]["estimates"] if e["headline"]]
-    return float(found)
+    """Run a baseline and return its headline score."""
+    outcome = evals("run", suite, "-m", f"baseline:{name}", "--results", tmp_path, "--json", "--quiet", *more)
+    assert outcome.status == 0, outcome.err
+    (value,) = [e["value"] for e in outcome.json["runs"][0]["estimates"] if e["headline"]]
+    return float(value)
 
 
-def test_mean_and_majority_by_hand() -> None:
+def test_mean_and_majority_of_four_rows() -> None:
     assert baseline.mean(ROWS, ROWS[:2]) == [3.75, 3.75]
     assert baseline.majority(ROWS, ROWS[:1]) == [3.0]
 
 
 @pytest.mark.slow
-def test_the_mean_of_the_other_folds_makes_the_imputed_error(tmp_path: Path) -> None:
-    """A silent model is given the error of the training mean, so the baseline `mean` scores the same."""
-    silent = evals(
+def test_the_baseline_mean_scores_the_error_that_is_imputed_for_missing_answers(tmp_path: Path) -> None:
+    """A model that gives no answers is assigned the error of the training mean, so the baseline `mean` scores the same."""
+    outcome = evals(
         "run", "matbench:steels", "--sample", "-m", "scripted:no", "--results", tmp_path, "--json", "--quiet"
     )
-    (imputed,) = [e["value"] for e in silent.json["runs"][0]["estimates"] if e["headline"]]
+    (imputed,) = [e["value"] for e in outcome.json["runs"][0]["estimates"] if e["headline"]]
     assert headline(tmp_path, "mean", "matbench:steels", "--sample") == pytest.approx(imputed)
 
 
 @pytest.mark.parametrize("task", ["steels", pytest.param("expt_gap", marks=pytest.mark.slow)])
-def test_the_mean_is_the_recorded_dummy(task: str, shared: Path, mirror: Path, tmp_path: Path) -> None:
+def test_the_baseline_mean_has_the_published_score_of_matbenchs_dummy(
+    task: str, shared: Path, mirror: Path, tmp_path: Path
+) -> None:
     published = json.loads((shared / "data" / "PUBLISHED_SCORES.json").read_text())
-    wanted = next(
+    score = next(
         p["published"] for p in published if p["file"] == f"matbench/results/dummy/results.json.gz#{task}"
     )
-    found = headline(tmp_path, "mean", f"matbench:{task}", "--data", mirror, "--protocol", "official")
-    assert found == pytest.approx(wanted, abs=1e-6)
+    value = headline(tmp_path, "mean", f"matbench:{task}", "--data", mirror, "--protocol", "official")
+    assert value == pytest.approx(score, abs=1e-6)
 
 
-def test_labels_come_with_their_probability(tmp_path: Path) -> None:
-    done = evals(
+def test_for_labels_the_baseline_mean_scores_a_half(tmp_path: Path) -> None:
+    outcome = evals(
         "run", "matbench:glass", "--sample", "-m", "baseline:mean", "--results", tmp_path, "--json", "--quiet"
     )
-    found = {e["metric"]: e["value"] for e in done.json["runs"][0]["estimates"] if not e["group"]}
-    assert found["roc_auc"] == 0.5
-    assert found["balanced_accuracy"] == 0.5
+    scores = {e["metric"]: e["value"] for e in outcome.json["runs"][0]["estimates"] if not e["group"]}
+    assert scores["roc_auc"] == 0.5
+    assert scores["balanced_accuracy"] == 0.5
 
 
 @pytest.mark.slow
-def test_the_forest_beats_the_mean_on_the_sample_items(
+def test_the_random_forest_is_better_than_the_mean_on_the_sample_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for package in ("matminer", "sklearn"):
@@ -76,25 +79,25 @@ def test_the_forest_beats_the_mean_on_the_sample_items(
     assert headline(tmp_path, "magpie-rf", "matbench:glass", "--sample") > 0.5
 
 
-def test_magpie_has_132_features_and_most_are_known() -> None:
+def test_magpie_has_132_features_all_known_for_iron_oxide() -> None:
     pytest.importorskip("matminer")
-    found = baseline.features("Fe2O3")
-    assert len(found) == 132
-    assert sum(value != value for value in found) == 0
+    features = baseline.features("Fe2O3")
+    assert len(features) == 132
+    assert sum(value != value for value in features) == 0  # NaN
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "low", "high"), [("steels", 101.0, 107.0)])
-def test_the_forest_is_within_the_spread_of_seeds_of_the_recorded_one(
+def test_the_random_forest_is_within_the_spread_over_seeds_of_the_published_one(
     task: str, low: float, high: float, mirror: Path, tmp_path: Path
 ) -> None:
-    """Recorded: 103.51 MPa; seeds 0 to 5 of ours: 103.2 to 104.8."""
+    """Published: 103.51 MPa; ours, with seeds 0 to 5: 103.2 to 104.8."""
     pytest.importorskip("matminer")
-    found = headline(tmp_path, "magpie-rf", f"matbench:{task}", "--data", mirror, "--protocol", "official")
-    assert low < found < high
+    score = headline(tmp_path, "magpie-rf", f"matbench:{task}", "--data", mirror, "--protocol", "official")
+    assert low < score < high
 
 
-async def test_copy_says_the_last_tag_or_line() -> None:
+async def test_copy_repeats_the_last_tag_or_line() -> None:
     copy = baseline.model("copy")
     tagged = await copy.reply(ask("What is <SMILES> CCO </SMILES> called?"), Sampling())
     assert tagged.text == "<SMILES> CCO </SMILES>"
@@ -112,8 +115,8 @@ async def test_other_suites_and_unknown_materials_end_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("men", "did you mean mean"), ("mean", "add --data DIR or --sample")]
+    ("name", "message"), [("men", "did you mean mean"), ("mean", "add --data DIR or --sample")]
 )
-def test_what_is_lacking_is_said(name: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_an_unknown_baseline_or_missing_data_is_reported(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         baseline.model(name)

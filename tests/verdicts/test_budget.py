@@ -1,4 +1,4 @@
-"""Components of variance and budgets: known truths come out, and the promised power holds in simulation."""
+"""Variance components and budgets: known variances are recovered, and simulations confirm the stated power."""
 
 from __future__ import annotations
 
@@ -18,91 +18,100 @@ from tests.support.synthetic_runs import side, side_of, suite_run
 N = 4000
 
 
-def run(name: str, chances: np.ndarray, *, repeats: int = 1, seed: int = 0, **changes):
+def random_run(name: str, chances: np.ndarray, *, repeats: int = 1, seed: int = 0, **changes):
     rng = np.random.default_rng(seed)
     values = {f"s{i:05}": (rng.random(repeats) < p).astype(float).tolist() for i, p in enumerate(chances)}
     return suite_run(name, side(values, repeats=repeats), metrics=repeat_metrics(), **changes)
 
 
-def chances(seed: int = 0) -> np.ndarray:
+def random_chances(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).beta(1, 1, N)
 
 
-def test_repeats_tell_between_and_within_apart():
-    found = components(run("a", chances(), repeats=8))
-    assert found.between.variance == pytest.approx(1 / 12, abs=0.006)
-    assert found.within.variance == pytest.approx(1 / 6, abs=0.006)
-    assert found.within.source == "a"
+def test_repeats_separate_variance_between_and_within_items():
+    estimated = components(random_run("a", random_chances(), repeats=8))
+    assert estimated.between.variance == pytest.approx(1 / 12, abs=0.006)
+    assert estimated.within.variance == pytest.approx(1 / 6, abs=0.006)
+    assert estimated.within.source == "a"
 
 
-def test_a_second_run_tells_the_noise_within_items():
-    first, second = run("a", chances(), seed=1), run("b", chances(), seed=2, model="model-a")
+def test_the_noise_within_items_is_estimated_from_a_second_run():
+    first, second = (
+        random_run("a", random_chances(), seed=1),
+        random_run("b", random_chances(), seed=2, model="model-a"),
+    )
     assert components(first).within.source == "assumed"
-    found = components(first, [second])
-    assert found.within.variance == pytest.approx(1 / 6, abs=0.01)
-    assert found.within.source == "b"
+    estimated = components(first, [second])
+    assert estimated.within.variance == pytest.approx(1 / 6, abs=0.01)
+    assert estimated.within.source == "b"
 
 
-def test_another_model_tells_the_variance_of_true_differences():
-    own = chances()
+def test_the_variance_of_true_differences_is_estimated_from_another_models_run():
+    own = random_chances()
     other = np.clip(own + np.random.default_rng(5).choice([-0.2, 0.2], N), 0, 1)
-    found = components(run("a", own, repeats=8, seed=1), [run("b", other, repeats=8, seed=2)])
-    assert found.models.variance == pytest.approx((other - own).var(), abs=0.004)
-    assert found.models.source == "b"
+    estimated = components(
+        random_run("a", own, repeats=8, seed=1), [random_run("b", other, repeats=8, seed=2)]
+    )
+    assert estimated.models.variance == pytest.approx((other - own).var(), abs=0.004)
+    assert estimated.models.source == "b"
 
 
-def test_assumed_discordance_between_models_is_that_of_recordings():
-    found = components(suite_run("a", side_of([float(i % 2) for i in range(N)])))
-    assert found.models.source == "assumed"
-    assert 0.32 <= found.discordance_of_models <= 0.44
+def test_the_assumed_discordance_between_models_is_in_the_range_of_recordings():
+    estimated = components(suite_run("a", side_of([float(i % 2) for i in range(N)])))
+    assert estimated.models.source == "assumed"
+    assert 0.32 <= estimated.discordance_of_models <= 0.44
 
 
-def test_wording_and_judge_move_the_score_beyond_what_items_explain():
-    own = chances() * 0.8
-    base = run("a", own, repeats=4, seed=1)
-    same = run("b", own, repeats=4, seed=2, model="model-a", protocol="other")
-    moved = run("c", own + 0.1, repeats=4, seed=3, model="model-a", protocol="third")
+def test_variance_of_wording_and_judge_excludes_that_of_items_and_replies():
+    own = random_chances() * 0.8
+    base = random_run("a", own, repeats=4, seed=1)
+    same = random_run("b", own, repeats=4, seed=2, model="model-a", protocol="other")
+    moved = random_run("c", own + 0.1, repeats=4, seed=3, model="model-a", protocol="third")
     assert sqrt(components(base, [same]).wording.variance) < 0.006
-    found = components(base, [moved])
-    assert sqrt(found.wording.variance) == pytest.approx(0.1 / sqrt(2), abs=0.01)
-    assert found.judge is None
-    judged = run("d", own + 0.1, repeats=4, seed=4, model="model-a", judge="strict")
-    assert components(base, [judged]).judge.variance == pytest.approx(found.wording.variance, rel=0.2)
+    estimated = components(base, [moved])
+    assert sqrt(estimated.wording.variance) == pytest.approx(0.1 / sqrt(2), abs=0.01)
+    assert estimated.judge is None
+    judged = random_run("d", own + 0.1, repeats=4, seed=4, model="model-a", judge="strict")
+    assert components(base, [judged]).judge.variance == pytest.approx(estimated.wording.variance, rel=0.2)
 
 
-def test_macro_means_and_clusters_need_more_items():
+def test_clusters_of_four_equal_items_have_a_design_effect_of_four():
     values = (np.random.default_rng(0).random(N) < 0.5).astype(float)
-    plain = suite_run("a", side_of(values.tolist()))
-    shared = suite_run(
+    independent = suite_run("a", side_of(values.tolist()))
+    clustered = suite_run(
         "a", side_of(np.repeat(values[: N // 4], 4).tolist(), clusters=[f"c{i // 4}" for i in range(N)])
     )
-    assert components(plain).design == pytest.approx(1)
-    assert components(shared).design == pytest.approx(4, rel=0.05)
+    assert components(independent).design == pytest.approx(1)
+    assert components(clustered).design == pytest.approx(4, rel=0.05)
 
 
 @pytest.mark.parametrize("change", ["same model", "another model"])
-def test_a_budget_has_the_promised_power(change):
-    own = chances()
+def test_a_budget_has_a_power_of_80_percent(change):
+    own = random_chances()
     spread = 0.2 if change == "another model" else 0.0
     rng = np.random.default_rng(3)
-    other = np.clip(own + rng.choice([-spread, spread], N), 0, 1)
-    parts = components(run("a", own, repeats=16, seed=1), [run("b", other, repeats=16, seed=2)])
+    candidate = np.clip(own + rng.choice([-spread, spread], N), 0, 1)
+    parts = components(
+        random_run("a", own, repeats=16, seed=1), [random_run("b", candidate, repeats=16, seed=2)]
+    )
     drop = 0.05
-    found = budget(
+    budgeted = budget(
         parts, drop, change, alpha=0.05, estimand="items-like-these", usage=RunUsage(N * 16, 32.0, 640.0)
     )
-    assert found.repeats == 1
-    assert found.cost_usd == pytest.approx(found.calls * 32 / (N * 16))
-    seen = 0
+    assert budgeted.repeats == 1
+    assert budgeted.cost_usd == pytest.approx(budgeted.calls * 32 / (N * 16))
+    detections = 0
     for _ in range(1000):
-        chosen = rng.choice(N, found.items, replace=True)
-        fall = other[chosen] - other.mean() + own.mean() - drop
-        d = (rng.random(found.items) < fall).astype(float) - (rng.random(found.items) < own[chosen])
-        seen += d.mean() / (d.std(ddof=1) / sqrt(found.items)) < -1.645
-    assert seen / 1000 == pytest.approx(0.8, abs=0.06)
+        chosen = rng.choice(N, budgeted.items, replace=True)
+        candidate_chance = candidate[chosen] - candidate.mean() + own.mean() - drop
+        differences = (rng.random(budgeted.items) < candidate_chance).astype(float) - (
+            rng.random(budgeted.items) < own[chosen]
+        )
+        detections += differences.mean() / (differences.std(ddof=1) / sqrt(budgeted.items)) < -1.645
+    assert detections / 1000 == pytest.approx(0.8, abs=0.06)
 
 
-def test_items_come_before_replies_and_replies_end_where_items_are_the_limit():
+def test_a_budget_uses_all_items_before_repeats_and_is_none_if_even_both_lack_power():
     parts = components(suite_run("a", side_of([float(i % 3 > 0) for i in range(200)])))
     used = RunUsage(200, None, None)
     rows = [
@@ -123,18 +132,23 @@ def test_items_come_before_replies_and_replies_end_where_items_are_the_limit():
     assert rows[3].repeats == 1
 
 
-def test_a_plan_ranks_suites_by_what_a_drop_costs():
-    def priced(name: str, n: int, cost: float):
+def test_a_plan_orders_budgets_by_cost():
+    def run_with_cost(name: str, n: int, cost: float):
         values = (np.random.default_rng(1).random(n) < 0.6).astype(float).tolist()
         return structs.replace(suite_run("base", side_of(values), suite=name), cost_usd=cost)
 
-    rules = Policy(suite=(Entry(name="dear", margin=0.1), Entry(name="cheap", margin=0.1)))
-    found = plan([priced("dear", 2000, 90.0), priced("cheap", 2000, 10.0)], rules, drop=0.04, simulations=200)
-    assert [(row.suite, row.change) for row in found.budgets] == [
+    rules = Policy(suite=(Entry(name="expensive", margin=0.1), Entry(name="cheap", margin=0.1)))
+    planned = plan(
+        [run_with_cost("expensive", 2000, 90.0), run_with_cost("cheap", 2000, 10.0)],
+        rules,
+        drop=0.04,
+        simulations=200,
+    )
+    assert [(row.suite, row.change) for row in planned.budgets] == [
         ("cheap", "same model"),
-        ("dear", "same model"),
+        ("expensive", "same model"),
         ("cheap", "another model"),
-        ("dear", "another model"),
+        ("expensive", "another model"),
     ]
-    assert {row.drop for row in found.budgets} == {0.04}
-    assert found.budgets[0].cost_usd == pytest.approx(10 * found.budgets[0].calls / 2000)
+    assert {row.drop for row in planned.budgets} == {0.04}
+    assert planned.budgets[0].cost_usd == pytest.approx(10 * planned.budgets[0].calls / 2000)

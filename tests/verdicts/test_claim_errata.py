@@ -1,4 +1,4 @@
-"""What does not follow from OptMerge's tables is said wherever its numbers are shown."""
+"""Errata for the numbers of the OptMerge paper: derived from its tables, and shown wherever the numbers are."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FILE = make_further_claims.TARGET
 HEAD = '[[claim]]\nsuite = "gqa"\nbenchmark = "GQA"\nsource = "https://example.org"\npercent = { "A" = 61.00, "B" = 62.00 }\n'
 
 
-def test_every_remark_follows_from_the_tables_or_the_authors_code(shared: Path) -> None:
+def test_the_errata_follow_from_the_papers_tables_and_the_authors_code(shared: Path) -> None:
     rows = make_further_claims.rows(shared)
-    found = optmerge_errata.errata(rows)
+    errata = optmerge_errata.errata(rows)
     gains = {
         optmerge_errata.table_of(source): text
-        for (model, _, source), text in found.items()
+        for (model, _, source), text in errata.items()
         if model.endswith(": OptMerge")
     }
     assert {table: text.partition(" points")[0] for table, text in gains.items()} == {
@@ -31,42 +31,42 @@ def test_every_remark_follows_from_the_tables_or_the_authors_code(shared: Path) 
         "not over the best rival (+0.51)" in gains[table] for table in ("Table 2", "Table 3", "Table 5")
     )
     impossible = sorted(
-        text.rsplit(" is ", 1)[1] for text in found.values() if text.startswith("no whole number")
+        text.rsplit(" is ", 1)[1] for text in errata.values() if text.startswith("no whole number")
     )
     assert impossible == ["26.95 %", "27.94 %", "27.95 %", "69.19 %", "79.67 %"]
-    wrong_means = [(model, text) for (model, _, _), text in found.items() if "have the mean" in text]
+    wrong_means = [(model, text) for (model, _, _), text in errata.items() if "have the mean" in text]
     assert wrong_means == [
         ("InternVL2.5-1B merge: TIES-Merging", "the ten columns of its row have the mean 56.60")
     ]
-    assert sum("original code" in text for text in found.values()) == 3
+    assert sum("original code" in text for text in errata.values()) == 3
 
 
-def test_all_tables_of_the_paper_are_claims(shared: Path) -> None:
-    of_paper = [row for row in make_further_claims.rows(shared) if "2505.19892" in row.source]
-    tables = {optmerge_errata.table_of(row.source) for row in of_paper}
+def test_the_claims_contain_all_numbers_of_the_papers_tables(shared: Path) -> None:
+    paper_rows = [row for row in make_further_claims.rows(shared) if "2505.19892" in row.source]
+    tables = {optmerge_errata.table_of(row.source) for row in paper_rows}
     assert {f"Table {number}" for number in range(2, 11)} <= tables
     claims = [claim for claim in reported.read(FILE) if "2505.19892" in claim.source]
-    assert len(claims) == len(of_paper)
+    assert len(claims) == len(paper_rows)
 
 
-def test_an_erratum_is_listed_and_shown() -> None:
+def test_claims_list_and_claims_show_print_an_erratum() -> None:
     name = "internvl2.5-1b-merge-ties-merging/mergebench"
     shown = evals("claims", "show", name)
     assert "erratum          the ten columns of its row have the mean 56.60" in shown.out
     assert evals("claims", "show", name, "--json").json["claim"]["erratum"].endswith("56.60")
     listed = evals("claims", "list", "--suite", "mergebench", "--model", "InternVL2.5-1B merge: TIES-Merging")
     assert listed.out.rstrip().endswith("erratum")
-    sound = evals("claims", "show", "internvl2.5-1b-merge-iso-c/mergebench")
-    assert "erratum" not in sound.out
+    without_erratum = evals("claims", "show", "internvl2.5-1b-merge-iso-c/mergebench")
+    assert "erratum" not in without_erratum.out
 
 
-def test_a_comparison_says_what_is_wrong_with_the_number(tmp_path: Path) -> None:
+def test_claims_check_prints_the_erratum_of_the_number(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     (tmp_path / "claims").mkdir()
     (tmp_path / "claims" / "own.toml").write_text(HEAD + 'errata = { "A" = "a typing mistake" }\n')
     evals("run", "gqa", "--sample", "-m", "scripted:yes", "--results", tmp_path, "--run", "mine")
-    done = evals("claims", "check", "mine", "--model", "A", "--results", tmp_path)
-    assert "    erratum: a typing mistake" in done.out
+    outcome = evals("claims", "check", "mine", "--model", "A", "--results", tmp_path)
+    assert "    erratum: a typing mistake" in outcome.out
     (finding,) = evals("claims", "check", "mine", "--model", "A", "--results", tmp_path, "--json").json[
         "findings"
     ]
@@ -74,14 +74,14 @@ def test_a_comparison_says_what_is_wrong_with_the_number(tmp_path: Path) -> None
     assert "erratum" not in evals("claims", "check", "mine", "--model", "B", "--results", tmp_path).out
 
 
-def test_an_erratum_of_a_number_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_an_erratum_for_a_model_without_a_number_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(HEAD + f"errata = {{ {json.dumps('C' * 200)} = 'x' }}\n")
     with pytest.raises(DataError, match=r"GQA: erratum for 'C{80}', which has no number here$"):
         reported.read(path)
 
 
-def test_the_dashboard_says_it_beside_the_numbers(tmp_path: Path) -> None:
+def test_the_dashboard_shows_errata_beside_the_numbers(tmp_path: Path) -> None:
     pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
     from evals.dashboard.tables import reported as tables
 

@@ -1,4 +1,4 @@
-"""Each estimand keeps its own promise: by cases at the edge, and by simulation at the margin."""
+"""The estimands this-run, these-items and items-like-these: edge cases, and error rates at the margin by simulation."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def policy(estimand: str, margin: float = 0.05):
     return parse(f'estimand = "{estimand}"\n[[suite]]\nname = "toy"\nmargin = {margin}\n'.encode())
 
 
-def drawn(rng: np.random.Generator, chance: np.ndarray, repeats: int):
+def random_side(rng: np.random.Generator, chance: np.ndarray, repeats: int):
     return side_of([rng.binomial(1, p, repeats).astype(float).tolist() for p in chance], repeats=repeats)
 
 
-def test_a_policy_names_its_estimand_and_a_suite_its_own():
+def test_a_suites_estimand_overrides_that_of_the_policy():
     rules = parse(
         b'estimand = "this-run"\n[[suite]]\nname = "a"\nmargin = 1\nestimand = "these-items"\n'
         b'[[suite]]\nname = "b"\nmargin = 1\n'
@@ -38,10 +38,10 @@ def test_a_policy_names_its_estimand_and_a_suite_its_own():
         policy("those-items")
 
 
-def test_thirty_items_with_sixteen_repeats_pass_on_these_items_alone():
+def test_thirty_items_with_sixteen_repeats_pass_about_these_items_but_not_about_items_like_them():
     rng = np.random.default_rng(1)
     chance = rng.beta(1, 1, 30)
-    a, b = (suite_run(n, drawn(rng, chance, 16), metrics=repeat_metrics()) for n in ("base", "cand"))
+    a, b = (suite_run(n, random_side(rng, chance, 16), metrics=repeat_metrics()) for n in ("base", "cand"))
     assert gate([b], [a], policy("these-items", 0.1)).verdict == "pass"
     assert gate([b], [a], policy("items-like-these", 0.1)).verdict == "cannot tell"
     assert gate([b], [a], policy("these-items", 0.1)).suites[0].estimand == "these-items"
@@ -49,88 +49,95 @@ def test_thirty_items_with_sixteen_repeats_pass_on_these_items_alone():
 
 def test_without_repeats_these_items_are_inconclusive_unless_noise_was_measured():
     a, b = (suite_run(n, binary(300, 500)) for n in ("base", "cand"))
-    found = gate([b], [a], policy("these-items"))
-    assert found.verdict == "cannot tell"
-    assert "within-item noise" in found.suites[0].reasons[0]
+    report = gate([b], [a], policy("these-items"))
+    assert report.verdict == "cannot tell"
+    assert "within-item noise" in report.suites[0].reasons[0]
     assert gate([b], [a], policy("these-items"), noise={"toy": 0.03}).verdict == "pass"
 
 
-def test_this_run_is_what_was_seen():
+def test_the_estimand_this_run_is_the_observed_difference_without_uncertainty():
     a, b = suite_run("base", binary(300, 500)), suite_run("cand", binary(276, 500))
-    assert gate([b], [a], policy("this-run")).verdict == "pass"  # 4.8 points, seen
+    assert gate([b], [a], policy("this-run")).verdict == "pass"  # a loss of 4.8 points
     worse = suite_run("cand", binary(270, 500))
     assert gate([worse], [a], policy("this-run")).verdict == "regression"
     row = compare([[a], [b]], estimand="this-run").pairs[0]
     assert (row.low, row.high) == (row.difference, row.difference)
 
 
-def test_comparison_of_single_replies_says_that_noise_is_not_known():
+def test_a_comparison_of_single_replies_about_these_items_has_no_interval():
     a, b = suite_run("base", binary(300, 500)), suite_run("cand", binary(276, 500))
     row = compare([[a], [b]], estimand="these-items").pairs[0]
     assert (row.p, row.low, round(row.difference, 3)) == (None, None, -0.048)
     assert "unknown" in row.test
 
 
-def test_repeats_that_all_agree_do_not_show_certainty():
-    one = side_of([[1.0, 1.0]] * 10 + [[0.0, 0.0]] * 10, repeats=2)
-    assert noise_error(Pairing(one, one, AVG)) > 0
+def test_the_noise_of_repeats_that_all_agree_is_not_zero():
+    run_side = side_of([[1.0, 1.0]] * 10 + [[0.0, 0.0]] * 10, repeats=2)
+    assert noise_error(Pairing(run_side, run_side, AVG)) > 0
 
 
 @pytest.mark.parametrize(("items", "repeats"), [(30, 4), (30, 16), (198, 4)])
-def test_a_loss_at_the_margin_passes_as_seldom_as_promised_on_these_items(items, repeats):
+def test_a_loss_at_the_margin_passes_about_these_items_at_most_at_alpha(items, repeats):
     rng = np.random.default_rng(items + repeats)
     chance = rng.beta(1, 0.7, items)
-    lost = np.clip(chance - 0.06, 0, 1)
-    margin = float((chance - lost).mean())
-    wrong, runs = 0, size(120, 400)
+    candidate_chance = np.clip(chance - 0.06, 0, 1)
+    margin = float((chance - candidate_chance).mean())
+    passes, runs = 0, size(120, 400)
     for _ in range(runs):
-        a, b = drawn(rng, chance, repeats), drawn(rng, lost, repeats)
-        found = evidence_of(Pairing(a, b, AVG), "these-items")
-        wrong += found is not None and found.p_above(-margin) <= 0.05
-    assert wrong / runs <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
+        a, b = random_side(rng, chance, repeats), random_side(rng, candidate_chance, repeats)
+        evidence = evidence_of(Pairing(a, b, AVG), "these-items")
+        passes += evidence is not None and evidence.p_above(-margin) <= 0.05
+    assert passes / runs <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
 
 
-def passes(rng: np.random.Generator, d: np.ndarray, margin: float) -> bool:
-    bets = Bets(margin=margin, population=float(len(d)))
-    for start in range(0, len(d), 11):
-        bets.add(rng.permutation(d)[start : start + 11] if start == 0 else d[start : start + 11])
+def passes_this_run(rng: np.random.Generator, differences: np.ndarray, margin: float) -> bool:
+    bets = Bets(margin=margin, population=float(len(differences)))
+    for start in range(0, len(differences), 11):
+        bets.add(
+            rng.permutation(differences)[start : start + 11]
+            if start == 0
+            else differences[start : start + 11]
+        )
         if bets.passes(0.05):
             return True
     return False
 
 
-def test_an_unchanged_model_of_gpqas_size_passes_early_about_this_run():
+def test_an_unchanged_model_passes_about_this_run_on_as_many_items_as_gpqa_diamond():
     rng = np.random.default_rng(3)
-    done = [passes(rng, rng.choice([1.0, 0.0, -1.0], 198, p=[0.075, 0.85, 0.075]), 0.08) for _ in range(200)]
-    assert np.mean(done) >= 0.9
+    decisions = [
+        passes_this_run(rng, rng.choice([1.0, 0.0, -1.0], 198, p=[0.075, 0.85, 0.075]), 0.08)
+        for _ in range(200)
+    ]
+    assert np.mean(decisions) >= 0.9
 
 
-def test_a_run_that_lost_exactly_the_margin_passes_as_seldom_as_promised():
+def test_a_run_that_loses_exactly_the_margin_rarely_passes_about_this_run():
     rng = np.random.default_rng(4)
-    wrong = 0
+    passes = 0
     for _ in range(400):
-        d = rng.permutation(np.repeat([1.0, -1.0, 0.0], [15, 25, 158]))
+        differences = rng.permutation(np.repeat([1.0, -1.0, 0.0], [15, 25, 158]))
         bets = Bets(margin=10 / 198, population=198.0)
-        bets.add(d)
-        wrong += bets.passes(0.05)
-    assert wrong / 400 <= 0.07
+        bets.add(differences)
+        passes += bets.passes(0.05)
+    assert passes / 400 <= 0.07
 
 
-def test_the_plan_foresees_each_estimand():
+def test_the_plans_forecast_depends_on_the_estimand():
     rng = np.random.default_rng(5)
-    base = suite_run("base", drawn(rng, rng.beta(1, 1, 30), 16), metrics=repeat_metrics())
-    forecast = {
+    base = suite_run("base", random_side(rng, rng.beta(1, 1, 30), 16), metrics=repeat_metrics())
+    pass_rates = {
         name: plan([base], policy(name), simulations=400).suites[0].passes_unchanged
         for name in ("items-like-these", "these-items", "this-run")
     }
-    assert forecast["items-like-these"] < 0.1 < 0.3 < forecast["these-items"] < forecast["this-run"]
+    assert pass_rates["items-like-these"] < 0.1 < 0.3 < pass_rates["these-items"] < pass_rates["this-run"]
 
 
-def test_accuracy_has_the_same_value_under_every_estimand():
+def test_the_observed_difference_is_the_same_under_every_estimand():
     a, b = suite_run("base", binary(30, 50)), suite_run("cand", binary(28, 50))
-    found = {
+    differences = {
         compare([[a], [b]], estimand=name).pairs[0].difference
         for name in ("items-like-these", "these-items", "this-run")
     }
-    assert len(found) == 1
+    assert len(differences) == 1
     assert accuracy()[0].headline

@@ -1,4 +1,4 @@
-"""The simulations of tests/performance/gates.py: wrong passes are as rare as promised, true ones as planned."""
+"""Simulations of tests/performance/gates.py: wrong passes are at most as frequent as alpha, true passes as forecast."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from tests.performance import gates
 
 CI = 30
 NIGHTLY = 2000
-PARTS = pytest.mark.parametrize("part", [gates.cells, gates.of_policies], ids=["suites", "policies"])
+SIMULATIONS = pytest.mark.parametrize(
+    "simulate", [gates.cells, gates.of_policies], ids=["suites", "policies"]
+)
 
 
-def check(part: Callable[[int], Iterator[gates.Cell]], count: int) -> None:
-    rows = list(part(count))
+def check(simulate: Callable[[int], Iterator[gates.Cell]], count: int) -> None:
+    rows = list(simulate(count))
     print(*rows, sep="\n")
     assert gates.too_many(rows) == []
     assert [str(row) for row in rows if not row.as_forecast] == []
 
 
 @pytest.mark.slow
-@PARTS
-def test_some_gates_pass_what_they_promise(part):
-    check(part, CI)
+@SIMULATIONS
+def test_in_few_simulations_gates_pass_as_often_as_they_should(simulate):
+    check(simulate, CI)
 
 
 @pytest.mark.nightly
-@PARTS
-def test_gates_pass_what_they_promise(part):
-    check(part, NIGHTLY)
+@SIMULATIONS
+def test_gates_pass_as_often_as_they_should(simulate):
+    check(simulate, NIGHTLY)

@@ -1,4 +1,4 @@
-"""The project's own gate passes as things are, and fails when a prompt, an extractor or a scorer changes."""
+"""tools/own_gate.py: passes on the current suites, and fails if a prompt, an extractor or a scorer changes."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def mmlu_pro(**changes: Any) -> Suite:
 
 
 @pytest.mark.slow
-def test_every_suite_is_as_committed():
+def test_prompts_and_scores_of_every_suite_are_as_committed():
     assert own_gate.check() == []
 
 
-def test_one_suite_is_as_committed():
+def test_prompts_and_scores_of_one_suite_are_as_committed():
     assert own_gate.check(iter([mmlu_pro()])) == []
 
 
-def test_every_style_is_committed_for_every_suite():
+def test_replies_in_every_style_are_committed_for_every_suite():
     for suite in own_gate.suites():
         if not own_gate.samples_of(suite, own_gate.bundled_data(suite)):
             continue
         lines = [
-            one
-            for one in own_gate.read(suite.name)
-            if (one["suite"], one["protocol"]) == (suite.id, suite.protocol)
+            line
+            for line in own_gate.read(suite.name)
+            if (line["suite"], line["protocol"]) == (suite.id, suite.protocol)
         ]
-        assert [one["style"] for one in lines] == list(own_gate.STYLES), (
+        assert [line["style"] for line in lines] == list(own_gate.STYLES), (
             f"{suite.id} {suite.protocol}: python -m tools.own_gate write, then commit tests/cases/own"
         )
 
@@ -56,18 +56,18 @@ def test_a_broken_extractor_fails_the_gate():
 
 
 @dataclass(frozen=True)
-class Generous:
-    """Finds every answer right."""
+class LenientScorer:
+    """A scorer that counts wrong answers as right."""
 
     rule: Any
 
     def __call__(self, sample: Any, prompt: Any, reply: Any) -> Score:
-        found = self.rule(sample, prompt, reply)
-        return structs.replace(found, value=1.0, verdict="right") if found.verdict == "wrong" else found
+        score = self.rule(sample, prompt, reply)
+        return structs.replace(score, value=1.0, verdict="right") if score.verdict == "wrong" else score
 
 
 def test_a_broken_scorer_fails_the_gate():
-    broken = mmlu_pro(scorers={"choice": Generous(mmlu_pro().scorers["choice"])})
+    broken = mmlu_pro(scorers={"choice": LenientScorer(mmlu_pro().scorers["choice"])})
     faults = own_gate.check(iter([broken]))
     assert faults
     assert all("'wrong'" in fault and "'right'" in fault for fault in faults)

@@ -1,4 +1,4 @@
-"""Whether printed scores can arise: against brute force, and on published tables with known answers."""
+"""The GRIM test, whether a printed score is possible for a number of items: against brute force and on published tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def printed(k: int, cells: int, digits: int, rounding: str) -> str:
 
 
 @given(st.integers(1, 120), st.integers(1, 4), st.integers(0, 2), st.integers(0, 10_000))
-def test_as_by_trying_every_number_of_right_answers(items: int, runs: int, digits: int, value: int) -> None:
+def test_on_grid_agrees_with_trying_every_number_of_right_answers(
+    items: int, runs: int, digits: int, value: int
+) -> None:
     cells = items * runs
     number = str((Decimal(value % (100 * 10**digits + 1)) / 10**digits).quantize(Decimal(1).scaleb(-digits)))
     possible = {
@@ -33,39 +35,40 @@ def test_as_by_trying_every_number_of_right_answers(items: int, runs: int, digit
     assert on_grid(number, items=items, runs=runs) == (number in possible)
 
 
-def test_the_share_is_that_of_the_numbers_that_can_be_printed() -> None:
+def test_the_share_on_the_grid_counts_the_numbers_that_can_be_printed() -> None:
     for items, digits in ((30, 1), (198, 2), (541, 2)):
         numbers = {printed(k, items, digits, ROUND_HALF_UP) for k in range(items + 1)}
         assert share_on_grid(digits, items) == len(numbers) / (100 * 10**digits + 1)
 
 
-def shipped() -> dict[tuple[str, str], TableFit]:
+def shipped_tables() -> dict[tuple[str, str], TableFit]:
     tables = examine_claims(reported.claims_by_id(), load.item_counts())
     return {(table.suite, table.source): table for table in tables}
 
 
-def fitting(table: TableFit) -> set[str]:
+def models_that_fit(table: TableFit) -> set[str]:
     return {fit.claim.partition("/")[0] for fit in table.fits if fit.fits}
 
 
-def test_published_tables_have_the_known_denominators() -> None:
-    tables = shipped()
+def test_published_tables_fit_the_known_numbers_of_items() -> None:
+    tables = shipped_tables()
     (deep,) = (table for (suite, _), table in tables.items() if suite == "sgi-bench:deep-research")
     assert deep.items == 318
-    off = {fit.claim.partition("/")[0] for fit in deep.fits if fit.fits is False}
-    assert off == {
+    impossible = {fit.claim.partition("/")[0] for fit in deep.fits if fit.fits is False}
+    assert impossible == {
         "gemini-3-pro", "qwen3-max", "claude-opus-4.1", "grok-4", "qwen3-vl-235b-a22b", "intern-s1", "intern-s1-mini",
     }  # fmt: skip
     assert next(fit for fit in deep.fits if fit.printed == "15.74").fewer_items == (305,)
     (reasoning,) = (table for (suite, _), table in tables.items() if suite == "sgi-bench:reasoning")
-    assert len(fitting(reasoning)) == 19
+    assert len(models_that_fit(reasoning)) == 19
     (hmmt,) = (table for (suite, _), table in tables.items() if suite == "hmmt:2026")
-    assert (len(fitting(hmmt)), hmmt.common_runs) == (0, 32)
+    assert (len(models_that_fit(hmmt)), hmmt.common_runs) == (0, 32)
     assert hmmt.p is not None
     assert hmmt.p < 1e-6
     ifeval = [table for (suite, _), table in tables.items() if suite == "ifeval"]
     assert {"81.15", "71.53"} <= {fit.printed for table in ifeval for fit in table.fits if fit.fits}
-    assert on_grid("86.7", items=541)  # among more than half of all numbers, so the table says nothing of it
+    # with one decimal more than half of all numbers are possible, so this table is not tested
+    assert on_grid("86.7", items=541)
     aime = [fit for (suite, _), table in tables.items() if suite == "aime:2024" for fit in table.fits]
     assert 8 in next(fit for fit in aime if fit.printed == "84.58").runs_that_fit
 
@@ -79,7 +82,9 @@ def test_published_tables_have_the_known_denominators() -> None:
         ('percent = { "m" = 50 }\nitems = 5000', "round to most numbers"),
     ],
 )
-def test_what_cannot_be_examined_says_why(tmp_path: Path, line: str, why_not: str) -> None:
+def test_claims_that_cannot_be_tested_are_reported_with_the_reason(
+    tmp_path: Path, line: str, why_not: str
+) -> None:
     path = tmp_path / "own.toml"
     path.write_text(f'[[claim]]\nsuite = "s"\nbenchmark = "S"\nsource = "https://example.org"\n{line}\n')
     (table,) = examine_claims({"m/s": reported.read(path)[0]}, {})
@@ -88,7 +93,7 @@ def test_what_cannot_be_examined_says_why(tmp_path: Path, line: str, why_not: st
     assert why_not in fit.why_not
 
 
-def test_repeats_that_the_source_states_are_part_of_the_grid(tmp_path: Path) -> None:
+def test_repeats_stated_by_the_source_are_counted_in_the_grid(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
         '[[claim]]\nsuite = "aime:2025"\nbenchmark = "AIME"\nsource = "https://example.org"\n'
@@ -98,10 +103,10 @@ def test_repeats_that_the_source_states_are_part_of_the_grid(tmp_path: Path) -> 
     assert (table.fits[0].runs, table.fits[0].fits) == (16, True)
 
 
-def test_the_command_names_tables_and_exits_with_1_if_a_number_cannot_arise(tmp_path: Path) -> None:
-    done = evals("claims", "check", "--grid", "--suite", "hmmt:2026")
-    assert done.status == 1
-    assert "33 items x 32 runs" in done.out
+def test_claims_check_grid_exits_with_1_if_a_number_is_impossible(tmp_path: Path) -> None:
+    outcome = evals("claims", "check", "--grid", "--suite", "hmmt:2026")
+    assert outcome.status == 1
+    assert "33 items x 32 runs" in outcome.out
     assert evals("claims", "check", "--grid", "--suite", "sgi-bench:reasoning").status == 0
     tables = evals("claims", "check", "--grid", "--suite", "hmmt:2026", "--json").json["tables"]
     assert {fit["fits"] for fit in tables[0]["fits"]} == {False}
@@ -109,22 +114,22 @@ def test_the_command_names_tables_and_exits_with_1_if_a_number_cannot_arise(tmp_
     assert "cannot be combined with a run" in evals("claims", "check", "some-run", "--grid").err
 
 
-def test_the_further_file_is_what_the_script_makes_of_the_shared_table(shared: Path) -> None:
+def test_the_file_of_further_claims_is_generated_from_the_shared_table(shared: Path) -> None:
     assert make_further_claims.TARGET.read_text(encoding="utf-8") == make_further_claims.file_content(shared)
     assert len(reported.read(make_further_claims.TARGET)) == len(make_further_claims.rows(shared)) == 783
 
 
-def test_nine_of_ten_numbers_say_something_of_how_they_were_measured() -> None:
+def test_90_percent_of_the_claims_state_a_condition_of_their_measurement() -> None:
     claims = reported.load_claims()
-    carded = [claim for claim in claims if claim.protocol or claim.knobs or claim.inferred]
-    assert len(carded) >= 0.9 * len(claims)
+    with_condition = [claim for claim in claims if claim.protocol or claim.knobs or claim.inferred]
+    assert len(with_condition) >= 0.9 * len(claims)
     unverified = [claim for claim in claims if "2603.25040" in claim.source]
     assert unverified
     assert all(re.search("not compared with the paper", claim.note) for claim in unverified)
 
 
-def test_a_metric_that_is_known_by_inference_alone_counts_too() -> None:
-    """ChartQAPro's items are worth 0 to 1 each, so its printed numbers are no shares of 1,948."""
+def test_an_inferred_metric_that_is_not_a_proportion_is_not_tested() -> None:
+    """ChartQAPro's items score from 0 to 1, so its printed numbers are not multiples of 1/1,948."""
     claims = {name: claim for name, claim in reported.claims_by_id().items() if claim.suite == "chartqapro"}
     assert claims
     fits = [fit for table in examine_claims(claims, load.item_counts()) for fit in table.fits]

@@ -1,4 +1,4 @@
-"""A promise written before a run is kept, broken, or none; every reader of the run says which."""
+"""Preregistration: a promise file written before a run is kept or broken, which show, gate and bundle verify report."""
 
 from __future__ import annotations
 
@@ -16,21 +16,30 @@ POLICY = '[[suite]]\nname = "aime:2025"\nmargin = 0.9\n'
 
 @pytest.fixture
 def place(here: Path) -> Path:
+    """Return a folder with a policy and a promise of seed 3."""
     (here / "policy.toml").write_text(POLICY)
     assert evals("gate", "promise", "policy.toml", "promise.json", "--sample", "--seed", "3").status == 0
     return here
 
 
 def run(*words: str) -> Outcome:
-    always = ("aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--quiet", "--promise", "promise.json")
-    return evals("run", *always, *words)
+    fixed_words = (
+        "aime:2025",
+        "--sample",
+        "-m",
+        "scripted:ANSWER: 1",
+        "--quiet",
+        "--promise",
+        "promise.json",
+    )
+    return evals("run", *fixed_words, *words)
 
 
 def gate(*words: str) -> Outcome:
     return evals("gate", "new", "--baseline", "new", "--policy", "policy.toml", *words)
 
 
-def test_a_kept_promise(place: Path) -> None:
+def test_a_kept_promise_is_reported_until_the_policy_changes(place: Path) -> None:
     assert run("--seed", "3", "--run", "new").status == 0
     assert "promise kept" in evals("show", "new").out
     assert evals("show", "new", "--json").json["runs"][0]["promise"] == "kept"
@@ -52,7 +61,9 @@ def test_a_kept_promise(place: Path) -> None:
         (("--seed", "3", "--protocol", "official"), "aime:2025 (official) is not part of the promise"),
     ],
 )
-def test_a_broken_promise_says_what_changed(place: Path, words: tuple[str, ...], change: str) -> None:
+def test_a_broken_promise_is_reported_with_what_changed(
+    place: Path, words: tuple[str, ...], change: str
+) -> None:
     assert run(*words, "--run", "new").status == 0
     assert evals("show", "new", "--json").json["runs"][0]["promise"].startswith(f"broken: {change}")
 
@@ -64,18 +75,18 @@ def test_a_promise_made_after_the_run_is_broken(place: Path) -> None:
         ).status
         == 0
     )
-    (card,) = [one.card for one in store.runs(place / "results")]
+    (card,) = [stored.card for stored in store.runs(place / "results")]
     assert promise_status(card) == "none"
     (place / "promise.json").unlink()
     assert evals("gate", "promise", "policy.toml", "promise.json", "--sample", "--seed", "3").status == 0
     assert run("--seed", "3", "--run", "new").status == 0
-    (card,) = [one.card for one in store.runs(place / "results")]
+    (card,) = [stored.card for stored in store.runs(place / "results")]
     assert "the promise was made after the run began" in promise_status(card)
 
 
-def test_bad_input_is_one_line(place: Path) -> None:
-    again = evals("gate", "promise", "policy.toml", "promise.json", "--sample")
-    assert (again.status, "not overwritten" in again.error_line) == (2, True)
+def test_invalid_promises_are_reported_in_one_line(place: Path) -> None:
+    rewrite = evals("gate", "promise", "policy.toml", "promise.json", "--sample")
+    assert (rewrite.status, "not overwritten" in rewrite.error_line) == (2, True)
     unknown = evals("gate", "promise", "policy.toml", "other.json", "--sample", "--suites", "gpqa")
     assert (unknown.status, "no suite gpqa" in unknown.error_line) == (2, True)
     for content in (

@@ -1,4 +1,4 @@
-"""A run held against a published number, and a published number measured again."""
+"""`claims check`: a run against a published number; `claims reproduce`: a published number measured again."""
 
 from __future__ import annotations
 
@@ -46,71 +46,73 @@ def card(value: float | None = 0.83, low: float = 0.82, high: float = 0.84, **ch
         metric="accuracy", group="", value=value, low=low, high=high, worst=None, best=None, n=100, clusters=100,
         unit="fraction", better="higher", method="Wilson", headline=True,
     )  # fmt: skip
-    found = Card(run="r", config=config, model="internlm/intern_s1", coverage=1.0, estimates=(estimate,))
-    return structs.replace(found, **changes)
+    default = Card(run="r", config=config, model="internlm/intern_s1", coverage=1.0, estimates=(estimate,))
+    return structs.replace(default, **changes)
 
 
-def finding(one: Card, claim: Claim = CLAIM, model: str = "Intern-S1") -> Any:
-    ((found,),) = [check_claims(m, {"c": claim}, model) for m in measured_scores([one], [])]
-    return found
+def check_card(run_card: Card, claim: Claim = CLAIM, model: str = "Intern-S1") -> Any:
+    """Return the finding on a run with this card."""
+    ((finding,),) = [check_claims(m, {"c": claim}, model) for m in measured_scores([run_card], [])]
+    return finding
 
 
-def judged(value: float, noise: float, **options: Any) -> Any:
-    (one,) = measured_scores([card(value)], [])
-    one = structs.replace(one, noise=noise, noise_from="own repeats")
-    ((found,),) = [check_claims(one, {"c": CLAIM}, "Intern-S1", **options)]
-    return found
+def check_score(value: float, noise: float, **options: Any) -> Any:
+    """Return the finding on a run with this score and this standard deviation between runs."""
+    (score,) = measured_scores([card(value)], [])
+    score = structs.replace(score, noise=noise, noise_from="own repeats")
+    (finding,) = check_claims(score, {"c": CLAIM}, "Intern-S1", **options)
+    return finding
 
 
-def test_a_small_difference_under_small_noise_is_equivalent() -> None:
-    found = judged(0.83, 0.003)
-    assert (found.verdict, round(found.difference, 9), found.within) == ("equivalent", -0.005, 0.02)
+def test_a_small_difference_with_little_noise_is_equivalent() -> None:
+    finding = check_score(0.83, 0.003)
+    assert (finding.verdict, round(finding.difference, 9), finding.within) == ("equivalent", -0.005, 0.02)
     half = 0.0005 + NormalDist().inv_cdf(0.975) * 2**0.5 * 0.003
-    assert (found.difference_low, found.difference_high) == pytest.approx((-0.005 - half, -0.005 + half))
-    assert found.unknown == ("top_p", "top_k", "max_tokens", "thinking", "judge")
+    assert (finding.difference_low, finding.difference_high) == pytest.approx((-0.005 - half, -0.005 + half))
+    assert finding.unknown == ("top_p", "top_k", "max_tokens", "thinking", "judge")
 
 
-def test_a_difference_beyond_noise_is_different_by_so_many_points() -> None:
-    found = judged(0.80, 0.005)
-    assert (found.verdict, round(100 * found.difference, 6)) == ("different", -3.5)
+def test_a_difference_larger_than_the_noise_is_different() -> None:
+    finding = check_score(0.80, 0.005)
+    assert (finding.verdict, round(100 * finding.difference, 6)) == ("different", -3.5)
 
 
-def test_what_noise_hides_is_inconclusive_and_says_what_would_have_been_seen() -> None:
-    found = judged(0.80, 0.02)
-    assert found.verdict == "inconclusive"
-    assert found.detectable == pytest.approx(0.0005 + 2**0.5 * 0.02 * (1.959964 + 0.841621), abs=1e-6)
-    assert finding(card()).noise_from.startswith("not measured")
+def test_a_difference_within_the_noise_is_inconclusive_with_the_minimum_detectable_difference() -> None:
+    finding = check_score(0.80, 0.02)
+    assert finding.verdict == "inconclusive"
+    assert finding.detectable == pytest.approx(0.0005 + 2**0.5 * 0.02 * (1.959964 + 0.841621), abs=1e-6)
+    assert check_card(card()).noise_from.startswith("not measured")
 
 
-def test_the_caller_says_what_counts_as_no_difference() -> None:
-    assert judged(0.83, 0.003, margin=0.006).verdict == "inconclusive"
-    assert judged(0.80, 0.01, margin=0.08).verdict == "equivalent"
+def test_the_margin_of_equivalence_can_be_set() -> None:
+    assert check_score(0.83, 0.003, margin=0.006).verdict == "inconclusive"
+    assert check_score(0.80, 0.01, margin=0.08).verdict == "equivalent"
 
 
 @pytest.mark.slow
-def test_a_real_shift_of_five_points_is_hardly_ever_equivalent() -> None:
-    # 198 items: the issue's case, in which "consistent" was said of 69 %
+def test_a_true_difference_of_five_points_is_rarely_equivalent() -> None:
+    # on 198 items, an earlier rule called 69 % of such pairs consistent
     rng = np.random.default_rng(4)
     chance = rng.beta(1, 0.5, 198)
     noise = float(np.sqrt((chance * (1 - chance)).sum()) / 198)
-    here = rng.binomial(1, np.clip(chance - 0.05 * chance / chance.mean(), 0, 1), (2000, 198)).mean(axis=1)
-    there = rng.binomial(1, chance, (2000, 198)).mean(axis=1)
-    found = [
+    ours = rng.binomial(1, np.clip(chance - 0.05 * chance / chance.mean(), 0, 1), (2000, 198)).mean(axis=1)
+    theirs = rng.binomial(1, chance, (2000, 198)).mean(axis=1)
+    verdicts = [
         check_claims(
             structs.replace(measured_scores([card(float(a))], [])[0], noise=noise),
             {"c": structs.replace(CLAIM, value=round(float(b), 3))},
             "Intern-S1",
             margin=0.05,
         )[0].verdict
-        for a, b in zip(here, there, strict=True)
+        for a, b in zip(ours, theirs, strict=True)
     ]
-    assert found.count("equivalent") / len(found) <= 0.06
+    assert verdicts.count("equivalent") / len(verdicts) <= 0.06
 
 
-def test_the_last_printed_digit_is_allowed_for() -> None:
-    assert judged(0.83, 1e-9, margin=0.0056).verdict == "equivalent"
-    assert judged(0.83, 1e-9, margin=0.0054).verdict == "different"  # 83.5 may have been 83.45 or 83.55
-    assert judged(0.8346, 1e-9, margin=0.0001).verdict == "inconclusive"
+def test_the_rounding_of_the_published_number_is_allowed_for() -> None:
+    assert check_score(0.83, 1e-9, margin=0.0056).verdict == "equivalent"
+    assert check_score(0.83, 1e-9, margin=0.0054).verdict == "different"  # 83.5 may have been 83.45 or 83.55
+    assert check_score(0.8346, 1e-9, margin=0.0001).verdict == "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -122,17 +124,17 @@ def test_the_last_printed_digit_is_allowed_for() -> None:
         (103.512486, "MPa", 5e-7),
     ],
 )
-def test_half_of_the_last_digit(value: float, unit: str, half: float) -> None:
+def test_the_rounding_error_is_half_of_the_last_digit(value: float, unit: str, half: float) -> None:
     assert rounding_error(structs.replace(CLAIM, value=value, unit=unit)) == pytest.approx(half)
 
 
 @pytest.mark.parametrize(("digits", "half"), [(0, 0.005), (1, 0.0005), (2, 0.00005)])
-def test_a_zero_that_is_printed_counts(digits: int, half: float) -> None:
+def test_printed_trailing_zeros_are_counted_as_digits(digits: int, half: float) -> None:
     assert rounding_error(structs.replace(CLAIM, value=0.8, digits=digits)) == pytest.approx(half)
 
 
 @pytest.mark.parametrize(
-    ("one", "claim", "because"),
+    ("run_card", "claim", "reason"),
     [
         (card(), structs.replace(CLAIM, protocol=""), "the claim's protocol is not known"),
         (card(), structs.replace(CLAIM, protocol="intern-s1"), "protocol strict here, intern-s1 there"),
@@ -145,52 +147,55 @@ def test_a_zero_that_is_printed_counts(digits: int, half: float) -> None:
         (card(None), CLAIM, "nothing was scored"),
     ],
 )  # fmt: skip
-def test_what_is_not_the_same_is_not_compared_and_says_why(one: Card, claim: Claim, because: str) -> None:
-    found = finding(one, claim)
-    assert found.verdict == "not comparable"
-    assert any(because in reason for reason in found.because), found.because
+def test_runs_under_other_conditions_are_not_comparable_with_the_reason(
+    run_card: Card, claim: Claim, reason: str
+) -> None:
+    finding = check_card(run_card, claim)
+    assert finding.verdict == "not comparable"
+    assert any(reason in text for text in finding.because), finding.because
 
 
-def test_spellings_of_one_model_and_two_models() -> None:
+def test_same_model_ignores_spelling_but_not_the_variant() -> None:
     assert same_model("internlm/Intern-S1", "intern_s1")
     assert not same_model("Intern-S1", "Intern-S1-mini")
 
 
-def test_a_judge_that_is_not_named_is_among_the_unknown() -> None:
+def test_a_judge_that_the_source_does_not_name_is_an_unknown_condition() -> None:
     claim = claims.claims_by_id()["intern-s1/mmlu-pro"]
-    done = evals("claims", "show", "intern-s1/mmlu-pro", "--json")
-    assert done.json["unknown"] == ["top_k", "judge"]
+    outcome = evals("claims", "show", "intern-s1/mmlu-pro", "--json")
+    assert outcome.json["unknown"] == ["top_k", "judge"]
     assert claim.knobs["max_tokens"] == 65_536
     assert claim.told.endswith("eval_bench_intern_s1.py")
 
 
-def test_where_nobody_says_how_it_was_done_the_judge_is_unknown_too_and_a_rule_has_none() -> None:
-    known = claims.claims_by_id()
-    assert relevant_conditions(known["intern-s1-pro/matbench"])[-1] == "judge"  # its protocol is not known
-    assert relevant_conditions(known["intern-s1/proteinlmbench"])[-1] == "judge"  # its suite is not ours
-    assert known["intern-s1/ifeval"].knobs["judge"] == known["intern-s1-mini/ifeval"].knobs["judge"] == "none"
+def test_the_judge_is_unknown_if_the_scorer_is_and_none_if_a_rule_scores() -> None:
+    by_id = claims.claims_by_id()
+    assert relevant_conditions(by_id["intern-s1-pro/matbench"])[-1] == "judge"  # its protocol is not known
+    assert relevant_conditions(by_id["intern-s1/proteinlmbench"])[-1] == "judge"  # its suite is not ours
+    assert by_id["intern-s1/ifeval"].knobs["judge"] == by_id["intern-s1-mini/ifeval"].knobs["judge"] == "none"
 
 
-def asked(model: str = "server:x#y", origin: str = "run", suite: str = "chembench:lamalab") -> Any:
-    """Give the finding of a run that asked by the authors' protocol."""
+def check_official(model: str = "server:x#y", origin: str = "run", suite: str = "chembench:lamalab") -> Any:
+    """Return the finding on a run under the authors' protocol."""
     config = structs.replace(toy.config(), suite=suite, protocol="official", model=model)
     claim = structs.replace(CLAIM, suite=suite, protocol="official", knobs={})
-    return finding(card(config=config, origin=origin), claim)
+    return check_card(card(config=config, origin=origin), claim)
 
 
-def test_what_was_asked_in_our_sentences_is_no_measure_of_what_was_asked_in_the_authors() -> None:
-    found = asked()
-    assert found.verdict == "not comparable"
-    assert found.because == (
+def test_a_run_with_reworded_prompts_is_not_comparable() -> None:
+    finding = check_official()
+    assert finding.verdict == "not comparable"
+    assert finding.because == (
         "prompts are reworded here (official keeps the authors' rule and settings), the original ones there",
     )
-    assert (found.claimed, found.measured) == (0.835, 0.83)
+    assert (finding.claimed, finding.measured) == (0.835, 0.83)
 
 
-def test_replies_that_their_authors_recorded_and_models_that_read_no_words_compare() -> None:
-    assert asked(origin="import chembench").verdict != "not comparable"
-    assert asked("baseline:mean", suite="matbench:steels").verdict != "not comparable"
-    assert asked(suite="smolinstruct:NC-I2F").verdict != "not comparable"  # its questions are the data's
+def test_imported_replies_baselines_and_suites_without_reworded_prompts_are_comparable() -> None:
+    assert check_official(origin="import chembench").verdict != "not comparable"
+    assert check_official("baseline:mean", suite="matbench:steels").verdict != "not comparable"
+    # the prompts of SmolInstruct are part of its data
+    assert check_official(suite="smolinstruct:NC-I2F").verdict != "not comparable"
 
 
 def test_every_claim_has_an_id_of_its_own() -> None:
@@ -198,8 +203,8 @@ def test_every_claim_has_an_id_of_its_own() -> None:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Path:
-    """A results folder with a claim of its own about the sample items, which are local data here."""
+def results(tmp_path: Path) -> Path:
+    """Return a results folder with claims of its own about the sample items, which the tests pass as local data."""
     (tmp_path / "r" / "claims").mkdir(parents=True)
     (tmp_path / "r" / "claims" / "own.toml").write_text(
         '[[claim]]\nsuite = "mmlu-pro"\nbenchmark = "x"\nprotocol = "strict"\nsource = "https://example.org"\n'
@@ -211,31 +216,38 @@ def own(tmp_path: Path) -> Path:
 SAMPLES = ROOT / "suites" / "samples"
 
 
-def test_a_claim_is_measured_again_under_its_conditions(own: Path) -> None:
-    words = ("-m", "scripted:ANSWER: B", "--results", own, "--data", SAMPLES)
-    done = evals("claims", "reproduce", "scripted/mmlu-pro", *words)
-    assert done.status == 3, done.err
-    assert "scripted/mmlu-pro: inconclusive: a difference below" in done.out
-    assert "not stated by the source: top_p" in done.out
-    (path,) = own.glob("mmlu-pro@*/*/*/card.json")
+def test_claims_reproduce_measures_a_claim_under_its_conditions(results: Path) -> None:
+    words = ("-m", "scripted:ANSWER: B", "--results", results, "--data", SAMPLES)
+    outcome = evals("claims", "reproduce", "scripted/mmlu-pro", *words)
+    assert outcome.status == 3, outcome.err
+    assert "scripted/mmlu-pro: inconclusive: a difference below" in outcome.out
+    assert "not stated by the source: top_p" in outcome.out
+    (path,) = results.glob("mmlu-pro@*/*/*/card.json")
     assert json.loads(path.read_text())["config"]["sampling"]["temperature"] == 0.25
-    assert evals("claims", "check", path.parent, "--results", own).status == 3
-    assert evals("claims", "check", path.parent, "--results", own, "--model", "rival").status == 1
-    again = evals("claims", "reproduce", "rival/mmlu-pro", *words)
-    assert again.status == 1
-    assert "difference" in again.out
+    assert evals("claims", "check", path.parent, "--results", results).status == 3
+    assert evals("claims", "check", path.parent, "--results", results, "--model", "rival").status == 1
+    rival_outcome = evals("claims", "reproduce", "rival/mmlu-pro", *words)
+    assert rival_outcome.status == 1
+    assert "difference" in rival_outcome.out
 
 
-def test_sample_items_reproduce_nothing(own: Path) -> None:
-    done = evals(
-        "claims", "reproduce", "scripted/mmlu-pro", "-m", "scripted:ANSWER: B", "--results", own, "--sample"
+def test_claims_cannot_be_reproduced_on_sample_items(results: Path) -> None:
+    outcome = evals(
+        "claims",
+        "reproduce",
+        "scripted/mmlu-pro",
+        "-m",
+        "scripted:ANSWER: B",
+        "--results",
+        results,
+        "--sample",
     )
-    assert done.status == 3
-    assert "not comparable: sample items here" in done.out
+    assert outcome.status == 3
+    assert "not comparable: sample items here" in outcome.out
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("claims", "show", "intern-s2/mmlu"), "unknown claim"),
         (("claims", "show", "intern-s1"), "is a prefix of"),
@@ -247,24 +259,24 @@ def test_sample_items_reproduce_nothing(own: Path) -> None:
         (("claims", "check", "nobody"), "no results folder"),
     ],
 )
-def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, here: Path) -> None:
-    assert said in evals(*words).error_line
+def test_usage_errors_are_reported_in_one_line(words: tuple[str, ...], message: str, here: Path) -> None:
+    assert message in evals(*words).error_line
 
 
-def test_a_run_of_which_nothing_is_published_says_so(tmp_path: Path) -> None:
+def test_a_run_without_a_published_number_is_reported(tmp_path: Path) -> None:
     evals("run", "mmlu-pro", "--sample", "-m", "scripted:x", "--results", tmp_path)
     name = next(tmp_path.glob("mmlu-pro@*/*/*"))
-    said = evals("claims", "check", name, "--results", tmp_path).error_line
-    assert "no published number for scripted on mmlu-pro" in said
-    said = evals("claims", "check", name, "--results", tmp_path, "--model", "o33").error_line
-    assert "no published number for o33 on mmlu-pro" in said
+    message = evals("claims", "check", name, "--results", tmp_path).error_line
+    assert "no published number for scripted on mmlu-pro" in message
+    message = evals("claims", "check", name, "--results", tmp_path, "--model", "o33").error_line
+    assert "no published number for o33 on mmlu-pro" in message
 
 
-def test_a_claim_of_a_suite_that_does_not_exist_here_cannot_be_measured(tmp_path: Path) -> None:
+def test_a_claim_about_an_unknown_suite_cannot_be_reproduced(tmp_path: Path) -> None:
     (tmp_path / "claims").mkdir()
     (tmp_path / "claims" / "own.toml").write_text(
         '[[claim]]\nsuite = "nowhere"\nbenchmark = "Nowhere"\nprotocol = "official"\n'
         'source = "https://example.org"\npercent = { "Own" = 50.0 }\n'
     )
-    done = evals("claims", "reproduce", "own/nowhere", "-m", "scripted:x", "--results", tmp_path)
-    assert (done.status, "there is no suite nowhere" in done.error_line) == (2, True)
+    outcome = evals("claims", "reproduce", "own/nowhere", "-m", "scripted:x", "--results", tmp_path)
+    assert (outcome.status, "there is no suite nowhere" in outcome.error_line) == (2, True)

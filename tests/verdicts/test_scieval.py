@@ -1,7 +1,8 @@
-"""SciEvalKit's own rules on 200 fixed replies: where they differ from ours is listed, case by case, with its reason.
+"""SciEvalKit's rules and ours on 200 fixed replies: the file of cases lists every disagreement with its reason.
 
-They run where the user's cache has an environment with it (`evals audit --with scieval` says how to make one), or on a
-checkout named by EVALS_SCIEVALKIT; our side is held without them. `python -m tests.verdicts.test_scieval` lists what differs now.
+SciEvalKit is taken from its environment in the user's cache (`evals audit --with scieval` prints how to install it) or
+from the checkout at EVALS_SCIEVALKIT; without it, only our scores are tested. `python -m tests.verdicts.test_scieval
+PYTHON` prints the current disagreements, with the Python that has SciEvalKit.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tests.support.paths import TESTS
 from tests.test_suite import one
 
 CASES = TESTS / "cases" / "scieval.jsonl"
-AUDITED = (("trqa", "strict"), ("trqa", "official"), ("proteinlmbench", "official"), ("mmstar", "strict"))
+SUITES = (("trqa", "strict"), ("trqa", "official"), ("proteinlmbench", "official"), ("mmstar", "strict"))
 FORMS = (
     "{g}", "{w}", "({g})", "{g}.", "**{g}**", "Answer: {g}", "ANSWER: {g}", "Answer: {w}", "answer is {g}", "The answer is {g}.",
     "The answer is ({g}).", "The correct option is {g}.", "The correct option is Option {g}.", "Option {g}", "option {g}: {t}", "{t}",
@@ -39,7 +40,7 @@ FORMS = (
     "<think>It could be {w}.</think>{g}", "The answer is {g} because of the {t} that is shown, as was said before.",
     "Final answer: {g}", "CAB",
 )  # fmt: skip
-"""50 replies; `g` states what is right (letters, or a number), `w` something wrong, `t` and `v` their texts."""
+"""50 replies; `g` is the right answer (letters, or a number), `w` a wrong one, and `t` and `v` are the texts of the two options."""
 
 
 class Case(NamedTuple):
@@ -55,8 +56,8 @@ class Case(NamedTuple):
 
 
 def replies() -> Iterator[Case]:
-    """Yield the 200 replies, each to an item whose right options are not the first alone."""
-    for suite, protocol in AUDITED:
+    """Yield the 200 replies, to items with several right options, or with one that is not the first."""
+    for suite, protocol in SUITES:
         samples = list(one(suite, protocol).samples(Data(suite=suite, sample=True)))
         sample = next(
             s for s in samples if (isinstance(s.target, tuple) if suite == "trqa" else s.target != "A")
@@ -66,12 +67,12 @@ def replies() -> Iterator[Case]:
         g, w = ", ".join(right), wrong
         if suite == "proteinlmbench":
             g, w = (str(ord(letter) - 64) for letter in (right[0], wrong))
-        text, other = (sample.choices[ord(letter) - 65] for letter in (right[0], wrong))
+        right_text, wrong_text = (sample.choices[ord(letter) - 65] for letter in (right[0], wrong))
         for form in FORMS:
-            yield Case(suite, protocol, form, form.format(g=g, w=w, t=text, v=other), sample)
+            yield Case(suite, protocol, form, form.format(g=g, w=w, t=right_text, v=wrong_text), sample)
 
 
-def ours() -> dict[str, float]:
+def our_scores() -> dict[str, float]:
     """Return our scores by case."""
     scores = {}
     for case in replies():
@@ -81,16 +82,20 @@ def ours() -> dict[str, float]:
     return scores
 
 
-def theirs(python: Path) -> dict[str, float | None]:
+def their_scores(python: Path) -> dict[str, float | None]:
     """Return SciEvalKit's scores by case."""
     scores: dict[str, float | None] = {}
     cases = list(replies())
     for suite in dict.fromkeys(case.suite for case in cases):
         rule = rules.find_rule("scieval", suite, None)
-        of_suite = [case for case in cases if case.suite == suite]
-        questions = [RecordedReply(case.reply, rule.build_doc(case.sample, Prompt())) for case in of_suite]
-        opinion = score_replies(rule, questions, python)
-        scores |= {case.name: verdict.score for case, verdict in zip(of_suite, opinion.verdicts, strict=True)}
+        suite_cases = [case for case in cases if case.suite == suite]
+        recorded_replies = [
+            RecordedReply(case.reply, rule.build_doc(case.sample, Prompt())) for case in suite_cases
+        ]
+        opinion = score_replies(rule, recorded_replies, python)
+        scores |= {
+            case.name: verdict.score for case, verdict in zip(suite_cases, opinion.verdicts, strict=True)
+        }
     return scores
 
 
@@ -104,50 +109,46 @@ def interpreter(folder: Path) -> Path | None:
     return folder / "bin" / "python"
 
 
-def cases() -> dict[str, dict[str, object]]:
+def disagreements() -> dict[str, dict[str, object]]:
+    """Return the listed disagreements by case."""
     lines = [json.loads(line) for line in CASES.read_text("utf-8").splitlines()]
     return {line["case"]: line for line in lines}
 
 
-def test_there_are_200_replies_and_our_side_of_each_listed_one_holds() -> None:
-    scores = ours()
+def test_our_scores_are_as_listed_and_every_disagreement_has_a_reason() -> None:
+    scores, listed = our_scores(), disagreements()
     assert len(scores) == 200
-    assert {name: line["ours"] for name, line in cases().items()} == {name: scores[name] for name in cases()}
-    assert all(line["why"] for line in cases().values())
+    assert {name: line["ours"] for name, line in listed.items()} == {name: scores[name] for name in listed}
+    assert all(line["why"] for line in listed.values())
 
 
-def test_every_disagreement_with_scievalkit_is_a_named_case(tmp_path: Path) -> None:
+def test_the_listed_disagreements_are_all_disagreements_with_scievalkit(tmp_path: Path) -> None:
     python = interpreter(tmp_path / "env")
     if python is None:
         pytest.skip(f"NOT AUDITED BY SciEvalKit: {environments.install_commands('scieval')}")
-    mine, other = ours(), theirs(python)
-    assert {name: other[name] for name in mine if mine[name] != other[name]} == {
-        name: line["theirs"] for name, line in cases().items()
+    ours, theirs = our_scores(), their_scores(python)
+    assert {name: theirs[name] for name in ours if ours[name] != theirs[name]} == {
+        name: line["theirs"] for name, line in disagreements().items()
     }
 
 
-def test_without_it_the_command_says_how_to_have_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scievalkit_the_command_prints_how_to_install_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(here / "empty"))
     assert evals("run", "trqa", "--sample", "-m", "scripted:A", "--run", "t", "--quiet").status == 0
     assert "pip install --no-deps git+https://github.com/InternScience/SciEvalKit@0817251a" in (
         evals("audit", "t", "--with", "scieval").error_line
     )
-    fault = evals("audit", "t", "--with", "scieval", "--python", sys.executable).error_line
-    assert "the package scieval is not installed" in fault
+    message = evals("audit", "t", "--with", "scieval", "--python", sys.executable).error_line
+    assert "the package scieval is not installed" in message
 
 
 if __name__ == "__main__":
-    known, mine, other = cases() if CASES.exists() else {}, ours(), theirs(Path(sys.argv[1]))
-    for name, score in mine.items():
-        if score != other[name]:
-            print(
-                json.dumps(
-                    {
-                        "case": name,
-                        "ours": score,
-                        "theirs": other[name],
-                        "why": known.get(name, {}).get("why", ""),
-                    },
-                    ensure_ascii=False,
-                )
-            )
+    known = disagreements() if CASES.exists() else {}
+    ours, theirs = our_scores(), their_scores(Path(sys.argv[1]))
+    for name, score in ours.items():
+        if score != theirs[name]:
+            why = known.get(name, {}).get("why", "")
+            line = {"case": name, "ours": score, "theirs": theirs[name], "why": why}
+            print(json.dumps(line, ensure_ascii=False))

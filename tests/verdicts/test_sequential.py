@@ -1,4 +1,4 @@
-"""The sequential gate: order fixed by the seed, records taken in that order, refusals, macro weights, several suites."""
+"""The sequential gate: order by the seed, processing in that order, missing outcomes, macro weights, several suites, refusals."""
 
 from __future__ import annotations
 
@@ -20,42 +20,43 @@ from tests.support.sizes import size
 from tests.support.synthetic_runs import suite_run
 
 
-def job(folder: Path, count: int, **changes):
-    made = toy.suite(toy.samples(count, groups=changes.pop("groups", ("",))), **changes)
-    found = toy.job(folder, made)
-    found.writer.close()
-    return found
+def candidate_job(folder: Path, count: int, **changes):
+    """Return the job of a candidate on `count` toy samples, before its first call."""
+    suite = toy.suite(toy.samples(count, groups=changes.pop("groups", ("",))), **changes)
+    job = toy.job(folder, suite)
+    job.writer.close()
+    return job
 
 
-def before(found, value=1.0, **changes):
-    """A baseline in which every sample has one value (or what a function of its number says)."""
+def baseline_run(job, value=1.0, **changes):
+    """Return a baseline whose samples all have this value, or the value of a function of their index (None: missing)."""
     golds, points = {}, []
-    for i, sample in enumerate(found.samples):
+    for i, sample in enumerate(job.samples):
         golds[sample.id] = Gold(sample.group, sample.cluster or sample.id, sample.target, len(sample.choices))
-        one = value(i) if callable(value) else value
-        if one is not None:
-            verdict = "right" if one == 1 else "wrong"
+        score = value(i) if callable(value) else value
+        if score is not None:
+            verdict = "right" if score == 1 else "wrong"
             points.append(
-                Point(sample.id, 0, sample.group, sample.id, verdict, one, "A", sample.target, 2, {})
+                Point(sample.id, 0, sample.group, sample.id, verdict, score, "A", sample.target, 2, {})
             )
-    made = suite_run(
+    run = suite_run(
         "base",
         Side(points, golds, 1),
-        suite=found.suite.id,
-        metrics=found.suite.metrics,
-        protocol=found.suite.protocol,
+        suite=job.suite.id,
+        metrics=job.suite.metrics,
+        protocol=job.suite.protocol,
     )
     return structs.replace(
-        made,
-        data_sha256=found.writer.card.config.data_sha256,
-        scorers=found.suite.scorer_versions(),
-        sides=dict.fromkeys(found.suite.scorers, made.side),
+        run,
+        data_sha256=job.writer.card.config.data_sha256,
+        scorers=job.suite.scorer_versions(),
+        sides=dict.fromkeys(job.suite.scorers, run.side),
         **changes,
     )
 
 
 def brief(sample: str, value: float | None = 1.0) -> Brief:
-    """What comes back; None: a failure."""
+    """Return a record of the candidate; `value` None: a failed call."""
     if value is None:
         return Brief(sample=sample, repeat=0, scores={}, failure="rejected")
     score = Score(value=value, verdict="right" if value == 1 else "wrong", answer="A")
@@ -65,39 +66,39 @@ def brief(sample: str, value: float | None = 1.0) -> Brief:
 def gate(
     folder: Path, count: int = 400, *, margin: float = 0.1, seed: int = 0, value=1.0, rules=None, **changes
 ):
-    found = job(folder, count, **changes)
+    job = candidate_job(folder, count, **changes)
     policy = rules or Policy(suite=(Entry(name="toy", margin=margin),))
-    return SequentialGate([found], [before(found, value)], policy, seed=seed)
+    return SequentialGate([job], [baseline_run(job, value)], policy, seed=seed)
 
 
-def order(one: SequentialGate) -> list[str]:
-    return [one.jobs[n].samples.ids[position] for n, position, _ in one.queue()]
+def queued_ids(sequential_gate: SequentialGate) -> list[str]:
+    return [sequential_gate.jobs[n].samples.ids[position] for n, position, _ in sequential_gate.queue()]
 
 
-def test_the_order_is_random_fixed_by_the_seed_and_complete(tmp_path):
-    first, again, other = (gate(tmp_path / n, 50, seed=s) for n, s in (("a", 1), ("b", 1), ("c", 2)))
-    assert order(first) == order(again) != order(other)
-    assert sorted(order(first)) == sorted(first.jobs[0].samples.ids)
-    assert order(first) != sorted(order(first))
+def test_the_queue_contains_all_samples_in_a_random_order_fixed_by_the_seed(tmp_path):
+    first, same_seed, other_seed = (gate(tmp_path / n, 50, seed=s) for n, s in (("a", 1), ("b", 1), ("c", 2)))
+    assert queued_ids(first) == queued_ids(same_seed) != queued_ids(other_seed)
+    assert sorted(queued_ids(first)) == sorted(first.jobs[0].samples.ids)
+    assert queued_ids(first) != sorted(queued_ids(first))
 
 
-def test_records_are_taken_in_the_order_of_asking_whatever_comes_first(tmp_path):
-    one = gate(tmp_path, 60)
-    names = order(one)
-    test = one.tests[0]
-    for name in reversed(names[1:]):
-        test.add(brief(name, 0.0))
-    assert test.processed == 0  # the first is not back yet: nothing may be concluded from the others
-    test.add(brief(names[0], 0.0))
+def test_records_are_processed_in_the_order_of_the_queue_whatever_order_they_arrive_in(tmp_path):
+    sequential_gate = gate(tmp_path, 60)
+    ids = queued_ids(sequential_gate)
+    test = sequential_gate.tests[0]
+    for sample_id in reversed(ids[1:]):
+        test.add(brief(sample_id, 0.0))
+    assert test.processed == 0  # the first record is missing, so the others must wait
+    test.add(brief(ids[0], 0.0))
     assert test.processed == 60
 
 
-def test_an_equal_model_passes_and_a_broken_one_fails(tmp_path):
+def test_an_equal_model_passes_early_and_one_that_is_always_wrong_is_a_regression_earlier(tmp_path):
     good, bad = gate(tmp_path / "a"), gate(tmp_path / "b")
-    for one, value in ((good, 1.0), (bad, 0.0)):
-        for name in order(one):
-            if not one.is_decided:
-                one.tests[0].add(brief(name, value))
+    for sequential_gate, value in ((good, 1.0), (bad, 0.0)):
+        for sample_id in queued_ids(sequential_gate):
+            if not sequential_gate.is_decided:
+                sequential_gate.tests[0].add(brief(sample_id, value))
     assert (good.verdict, bad.verdict) == ("pass", "regression")
     assert bad.tests[0].processed < good.tests[0].processed < 100
     report = good.report(candidate="c", baseline="b")
@@ -106,57 +107,59 @@ def test_an_equal_model_passes_and_a_broken_one_fails(tmp_path):
     assert report.suites[0].p_pass <= 0.05
 
 
-def test_failures_enter_at_their_worst(tmp_path):
-    one = gate(tmp_path, 300)
-    for i, name in enumerate(order(one)):
-        one.tests[0].add(brief(name, None if i % 4 == 0 else 1.0))
-    assert one.verdict == "cannot tell"
-    assert one.tests[0].coverage == 0.75
-    assert one.tests[0].bets.passes(0.05) is False
+def test_failed_calls_count_at_their_worst_value(tmp_path):
+    sequential_gate = gate(tmp_path, 300)
+    for i, sample_id in enumerate(queued_ids(sequential_gate)):
+        sequential_gate.tests[0].add(brief(sample_id, None if i % 4 == 0 else 1.0))
+    assert sequential_gate.verdict == "cannot tell"
+    assert sequential_gate.tests[0].coverage == 0.75
+    assert sequential_gate.tests[0].bets.passes(0.05) is False
 
 
-def test_missing_outcomes_of_the_baseline_enter_at_their_worst_too(tmp_path):
-    one = gate(tmp_path, 300, value=lambda i: None if i % 4 == 0 else 1.0)
-    for name in order(one):
-        one.tests[0].add(brief(name))
-    _, high = one.tests[0].bets.limits(0.05)
-    assert one.verdict == "pass"  # the candidate is right there, so the worst case is no loss
+def test_missing_outcomes_of_the_baseline_count_at_their_worst_value_too(tmp_path):
+    sequential_gate = gate(tmp_path, 300, value=lambda i: None if i % 4 == 0 else 1.0)
+    for sample_id in queued_ids(sequential_gate):
+        sequential_gate.tests[0].add(brief(sample_id))
+    _, high = sequential_gate.tests[0].bets.limits(0.05)
+    assert sequential_gate.verdict == "pass"  # the candidate is right there, so the worst case is no loss
     assert high > 0.2
 
 
-def test_macro_weighs_groups_alike(tmp_path):
-    found = job(tmp_path, 200, metrics=accuracy(macro=True), groups=("x", "x", "x", "y"))
+def test_a_macro_mean_gives_groups_equal_weight(tmp_path):
+    job = candidate_job(tmp_path, 200, metrics=accuracy(macro=True), groups=("x", "x", "x", "y"))
     policy = Policy(suite=(Entry(name="toy", margin=0.2),))
-    one = SequentialGate([found], [before(found)], policy, seed=0)
-    weights = one.tests[0].weights
-    groups = dict(zip(found.samples.ids, found.samples.groups, strict=True))
+    sequential_gate = SequentialGate([job], [baseline_run(job)], policy, seed=0)
+    weights = sequential_gate.tests[0].weights
+    groups = dict(zip(job.samples.ids, job.samples.groups, strict=True))
     for group in "xy":
-        assert sum(w for name, w in weights.items() if groups[name] == group) == pytest.approx(100)
-    for name in order(one):
-        one.tests[0].add(brief(name, float(groups[name] == "x")))
-    assert one.tests[0].gain_total / one.tests[0].weight_total == pytest.approx(-0.5)
+        assert sum(
+            weight for sample_id, weight in weights.items() if groups[sample_id] == group
+        ) == pytest.approx(100)
+    for sample_id in queued_ids(sequential_gate):
+        sequential_gate.tests[0].add(brief(sample_id, float(groups[sample_id] == "x")))
+    assert sequential_gate.tests[0].gain_total / sequential_gate.tests[0].weight_total == pytest.approx(-0.5)
 
 
-def test_several_suites_share_alpha_for_alarms(tmp_path):
-    jobs = [job(tmp_path / n, 100, name=n) for n in ("one", "two")]
+def test_suites_share_alpha_for_regressions(tmp_path):
+    jobs = [candidate_job(tmp_path / n, 100, name=n) for n in ("one", "two")]
     rules = Policy(suite=tuple(Entry(name=n, margin=0.1) for n in ("one", "two")))
-    both = SequentialGate(jobs, [before(found) for found in jobs], rules, seed=0)
-    assert both.family_size == 2
-    for number, found in enumerate(jobs):
-        for name in [found.samples.ids[p] for n, p, _ in both.queue() if n == number]:
-            both.tests[number].add(brief(name, 1.0))
-    assert both.verdict == "pass"
-    assert both.skips(0)
+    sequential_gate = SequentialGate(jobs, [baseline_run(job) for job in jobs], rules, seed=0)
+    assert sequential_gate.family_size == 2
+    for number, job in enumerate(jobs):
+        for sample_id in [job.samples.ids[p] for n, p, _ in sequential_gate.queue() if n == number]:
+            sequential_gate.tests[number].add(brief(sample_id, 1.0))
+    assert sequential_gate.verdict == "pass"
+    assert sequential_gate.skips(0)
 
 
-def test_advisory_suites_do_not_hold_the_gate_up(tmp_path):
-    jobs = [job(tmp_path / n, 100, name=n) for n in ("one", "two")]
+def test_advisory_suites_do_not_delay_the_decision(tmp_path):
+    jobs = [candidate_job(tmp_path / n, 100, name=n) for n in ("one", "two")]
     rules = Policy(suite=(Entry(name="one", margin=0.1), Entry(name="two", margin=0.1, tier="advisory")))
-    both = SequentialGate(jobs, [before(found) for found in jobs], rules, seed=0)
-    for name in jobs[0].samples.ids:
-        both.tests[0].add(brief(name, 1.0))
-    assert both.is_decided
-    assert both.verdict == "pass"
+    sequential_gate = SequentialGate(jobs, [baseline_run(job) for job in jobs], rules, seed=0)
+    for sample_id in jobs[0].samples.ids:
+        sequential_gate.tests[0].add(brief(sample_id, 1.0))
+    assert sequential_gate.is_decided
+    assert sequential_gate.verdict == "pass"
 
 
 WHOLE = Metric(name="rmse", of=mean_value, pool="whole", bounds=None, headline=True)
@@ -164,52 +167,55 @@ UNBOUNDED = Metric(name="mae", of=mean_value, bounds=None, better="lower", headl
 
 
 @pytest.mark.parametrize("metric", [WHOLE, UNBOUNDED], ids=["whole", "unbounded"])
-def test_metrics_that_cannot_be_bet_on_are_refused(tmp_path, metric):
+def test_metrics_without_a_bounded_value_per_sample_are_refused(tmp_path, metric):
     with pytest.raises(UsageError, match="needs a mean of bounded values"):
         gate(tmp_path, 20, metrics=(metric,))
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
-    found = job(tmp_path, 20)
-    old = before(found)
+def test_policies_and_baselines_that_do_not_match_the_job_are_refused(tmp_path):
+    job = candidate_job(tmp_path, 20)
+    matching = baseline_run(job)
     good = Policy(suite=(Entry(name="toy", margin=0.1),))
-    for rules, baseline, words in (
-        (Policy(suite=(Entry(name="other", margin=0.1),)), old, "does not run"),
-        (Policy(suite=(*good.suite, Entry(name="more", margin=0.1))), old, "does not run"),
+    for rules, baseline, message in (
+        (Policy(suite=(Entry(name="other", margin=0.1),)), matching, "does not run"),
+        (Policy(suite=(*good.suite, Entry(name="more", margin=0.1))), matching, "does not run"),
         (
             Policy(suite=(Entry(name="toy", margin=0.1, pool="p"),), pool=(Pool(name="p", margin=0.1),)),
-            old,
+            matching,
             "cannot judge pools",
         ),
-        (good, structs.replace(old, data_sha256="1" * 64), "cannot be compared"),
-        (good, structs.replace(old, protocol="official"), "the baseline has no run of toy under strict"),
-        (good, before(job(tmp_path / "one", 1)), "cannot be compared|fewer than two"),
+        (good, structs.replace(matching, data_sha256="1" * 64), "cannot be compared"),
+        (good, structs.replace(matching, protocol="official"), "the baseline has no run of toy under strict"),
+        (good, baseline_run(candidate_job(tmp_path / "one", 1)), "cannot be compared|fewer than two"),
     ):
-        with pytest.raises(UsageError, match=words):
-            SequentialGate([found], [baseline], rules, seed=0)
+        with pytest.raises(UsageError, match=message):
+            SequentialGate([job], [baseline], rules, seed=0)
 
 
 @pytest.mark.slow
-def test_wrong_verdicts_at_the_margin_are_rare_in_a_whole_run(tmp_path):
-    # product code end to end: 800 samples, true loss = margin, discordance .2
+def test_wrong_verdicts_at_the_margin_are_at_most_as_frequent_as_both_alphas(tmp_path):
+    # complete gates: 800 samples, true loss equal to the margin, discordance .2
     rng = np.random.default_rng(20261130)
-    found = job(tmp_path, 800)
-    luck = rng.random((size(40, 100), 800, 2))
+    job = candidate_job(tmp_path, 800)
+    uniforms = rng.random((size(40, 100), 800, 2))
     wrong = 0
-    for one in luck:
-        old = before(found, lambda i, one=one: float(one[i, 0] < 0.5))
-        trial = SequentialGate(
-            [found], [old], Policy(suite=(Entry(name="toy", margin=0.1),)), seed=int(one[0, 0] * 1e6)
+    for uniform in uniforms:
+        baseline = baseline_run(job, lambda i, uniform=uniform: float(uniform[i, 0] < 0.5))
+        sequential_gate = SequentialGate(
+            [job],
+            [baseline],
+            Policy(suite=(Entry(name="toy", margin=0.1),)),
+            seed=int(uniform[0, 0] * 1e6),
         )
-        numbers = {name: i for i, name in enumerate(found.samples.ids)}
-        for name in order(trial):
-            i = numbers[name]
-            flips = one[i, 1] < (0.3 if one[i, 0] < 0.5 else 0.1)
-            trial.tests[0].add(brief(name, float((one[i, 0] < 0.5) != flips)))
-            if trial.verdict != "cannot tell":
+        indices = {sample_id: i for i, sample_id in enumerate(job.samples.ids)}
+        for sample_id in queued_ids(sequential_gate):
+            i = indices[sample_id]
+            is_changed = uniform[i, 1] < (0.3 if uniform[i, 0] < 0.5 else 0.1)
+            sequential_gate.tests[0].add(brief(sample_id, float((uniform[i, 0] < 0.5) != is_changed)))
+            if sequential_gate.verdict != "cannot tell":
                 wrong += 1
                 break
     print(
-        f"at the margin: wrong verdicts {wrong / len(luck):.3f} of {len(luck)} (pass and regression together)"
+        f"at the margin: {wrong / len(uniforms):.3f} of {len(uniforms)} verdicts are wrong (pass or regression)"
     )
-    assert wrong / len(luck) <= 0.10 + 3 * np.sqrt(0.1 * 0.9 / len(luck))
+    assert wrong / len(uniforms) <= 0.10 + 3 * np.sqrt(0.1 * 0.9 / len(uniforms))

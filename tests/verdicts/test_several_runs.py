@@ -1,4 +1,4 @@
-"""A folder or name that stands for several runs: refused with their list, or the newest by its card, which is named."""
+"""A folder or name that matches several runs: refused with their list; with --latest, the newest by its card, which is named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAILING = "scripted:call=tests.support.answers:heap_question_rejected"
 
 @pytest.fixture
 def place(here: Path) -> Path:
-    """Three runs of one suite, in this order; the oldest card was written last."""
+    """Return a folder with three runs of one suite, made in this order; the file of the oldest card is the newest."""
     for run, model in (("first", RIGHT), ("second", RIGHT), ("third", FAILING)):
         evals("run", "mmlu-pro", "--sample", "-m", model, "--run", run, "--quiet", "--fresh")
     (oldest,) = store.find(Path("results"), "first")
@@ -35,7 +35,7 @@ def place(here: Path) -> Path:
         ("compare", "third", "results"),
     ],
 )
-def test_several_runs_are_refused_with_their_list(place: Path, words: tuple[str, ...]) -> None:
+def test_a_folder_with_several_runs_is_refused_with_their_list(place: Path, words: tuple[str, ...]) -> None:
     refused = evals(*words)
     assert refused.status == 2
     assert refused.err.startswith("evals: results matches 3 runs of mmlu-pro (strict): first (")
@@ -60,7 +60,7 @@ def test_commands_without_latest_do_not_offer_it(place: Path, words: tuple[str, 
     assert not list(place.glob("*.zip"))
 
 
-def test_the_latest_is_that_of_the_card_and_never_the_candidate_itself(place: Path) -> None:
+def test_latest_is_the_newest_run_by_its_card_other_than_the_candidate(place: Path) -> None:
     words = ("--baseline", "results", "--latest", "--policy", "policy.toml")
     assert "candidate first, baseline third" in evals("gate", "first", *words).out
     assert "candidate third, baseline second" in evals("gate", "third", *words).out
@@ -68,7 +68,7 @@ def test_the_latest_is_that_of_the_card_and_never_the_candidate_itself(place: Pa
     assert "samples of third" in evals("gate", "baseline", "results", "base.jsonl", "--latest").out
 
 
-def test_more_sides_than_runs_are_refused_in_one_line(place: Path) -> None:
+def test_comparing_more_sides_than_there_are_runs_is_refused_in_one_line(place: Path) -> None:
     refused = evals("compare", "results", "results", "results", "results", "--latest")
     assert (refused.status, refused.out) == (2, "")
     assert (

@@ -1,4 +1,4 @@
-"""Gates of a series share one alpha: each is judged at its part, judged again it spends nothing, and then it is spent."""
+"""Gates of a series share one alpha: each new candidate spends a part, a repeated gate spends nothing, and then none is left."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ POLICY = 'alpha = 0.2\n[series]\nname = "nightly"\ngates = 2\n[[suite]]\nname = 
 
 @pytest.fixture
 def place(here: Path) -> Path:
+    """Return a folder with a policy for a series of two gates, a baseline and three candidates."""
     (here / "policy.toml").write_text(POLICY)
     for name in ("base", "a", "b", "c"):
-        done = evals(
+        outcome = evals(
             "run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--run", name, "--fresh", "--quiet"
         )
-        assert done.status == 0
+        assert outcome.status == 0
     return here
 
 
@@ -28,7 +29,7 @@ def gate(candidate: str, *words: str) -> Outcome:
     return evals("gate", candidate, "--baseline", "base", "--policy", "policy.toml", *words)
 
 
-def test_alpha_is_shared_and_runs_out(place: Path) -> None:
+def test_two_gates_share_alpha_and_a_third_is_refused(place: Path) -> None:
     first = gate("a", "--json").json
     assert first["alpha"] == pytest.approx(0.1)
     assert first["level"] == pytest.approx(0.8)
@@ -42,7 +43,7 @@ def test_alpha_is_shared_and_runs_out(place: Path) -> None:
     assert {run["run"] for run in evals("show", "--json").json["runs"]} == {"base", "a", "b", "c"}
 
 
-def test_a_broken_file_is_one_line_and_stays(place: Path) -> None:
+def test_a_malformed_series_file_is_reported_in_one_line_and_not_changed(place: Path) -> None:
     path = place / "results/series/nightly.jsonl"
     path.parent.mkdir()
     path.write_text('{"candidate": 1}\n')
@@ -51,7 +52,7 @@ def test_a_broken_file_is_one_line_and_stays(place: Path) -> None:
     assert path.read_text() == '{"candidate": 1}\n'
 
 
-def test_a_link_is_not_written_through(place: Path) -> None:
+def test_a_series_file_that_is_a_symbolic_link_is_refused(place: Path) -> None:
     (place / "results/series").mkdir()
     (place / "elsewhere").write_text("")
     (place / "results/series/nightly.jsonl").symlink_to(place / "elsewhere")
@@ -63,7 +64,7 @@ def test_a_link_is_not_written_through(place: Path) -> None:
     ("line", "message"),
     [('name = "../x"\ngates = 2', "name may contain"), ('name = "x"\ngates = 0', "gates must lie")],
 )
-def test_odd_series_are_refused(line: str, message: str) -> None:
+def test_invalid_series_are_refused(line: str, message: str) -> None:
     text = f'[series]\n{line}\n[[suite]]\nname = "aime"\nmargin = 0.1\n'
     with pytest.raises(ValueError, match=message):
         policy.parse(text.encode())

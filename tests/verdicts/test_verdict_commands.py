@@ -1,4 +1,4 @@
-"""compare, gate, gate plan, baseline, noise and --until-decided through the real command, on made-up questions."""
+"""compare, gate, gate plan, gate baseline, gate noise and run --until-decided through the real command, on generated questions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLICY = '[[suite]]\nname = "mmlu-pro"\nprotocol = "strict"\nmargin = {}\n'
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with a baseline, an unchanged model, a worse one, and one that often failed."""
+    """Return a folder with runs of a baseline, an unchanged model, a worse one, and one whose calls are often rejected."""
     place = tmp_path_factory.mktemp("verdicts")
     scripted_accuracy.write_questions(place / "mirror" / "mmlu_pro" / "test.jsonl", 900)
     for name in ("steady", "unchanged", "worse", "often_rejecting"):
@@ -50,20 +50,20 @@ def gate(
     place: Path, candidate: str, *words: object, margin: float = 0.12, baseline: object = "steady"
 ) -> Outcome:
     policy = place / f"{margin}.toml"
-    where = ("--results", place / "results")
-    return evals("gate", candidate, "--baseline", baseline, "--policy", policy, *where, *words)
+    results_option = ("--results", place / "results")
+    return evals("gate", candidate, "--baseline", baseline, "--policy", policy, *results_option, *words)
 
 
 # compare
 
 
 def test_compare_prints_one_json_document_with_the_documented_fields(place):
-    found = compare(place, "steady", "unchanged", "--json")
-    assert found.status == 0
-    row = found.json["pairs"][0]
-    wanted = "a b suite protocol metric group value_a value_b difference low high p p_adjusted test n wins losses ties better"
-    assert set(wanted.split()) <= set(row)
-    assert (found.json["comparable"], found.json["why_not"]) == (True, [])
+    outcome = compare(place, "steady", "unchanged", "--json")
+    assert outcome.status == 0
+    row = outcome.json["pairs"][0]
+    documented = "a b suite protocol metric group value_a value_b difference low high p p_adjusted test n wins losses ties better"
+    assert set(documented.split()) <= set(row)
+    assert (outcome.json["comparable"], outcome.json["why_not"]) == (True, [])
     assert row["difference"] == pytest.approx(row["value_b"] - row["value_a"])
     assert row["n"] == row["wins"] + row["losses"] + row["ties"] == 900
     assert (row["a"], row["b"], row["better"]) == ("steady", "unchanged", "higher")
@@ -80,43 +80,43 @@ def test_compare_agrees_with_show(place):
     ]
 
 
-def test_compare_for_people_names_flips_and_cost(place):
-    found = compare(place, "steady", "worse", "--by", "group")
-    assert found.status == 0
-    for words in ("subject 1", "pp", "right -> wrong", "right → wrong", "tokens"):
-        assert words in found.out
+def test_compare_as_text_shows_groups_changed_verdicts_and_tokens(place):
+    outcome = compare(place, "steady", "worse", "--by", "group")
+    assert outcome.status == 0
+    for text in ("subject 1", "pp", "right -> wrong", "right → wrong", "tokens"):
+        assert text in outcome.out
 
 
 def test_compare_in_markdown_has_a_table(place):
-    found = compare(place, "steady", "worse", "--markdown")
-    assert "| suite | metric |" in found.out
+    outcome = compare(place, "steady", "worse", "--markdown")
+    assert "| suite | metric |" in outcome.out
 
 
-def test_compare_of_many_ranks_them(place):
-    found = compare(place, "steady", "unchanged", "worse", "--json").json
-    assert len([row for row in found["pairs"] if row["headline"]]) == 3
-    ranks = {rank["run"]: (rank["rank_low"], rank["rank_high"]) for rank in found["ranks"]}
+def test_compare_of_three_runs_ranks_them(place):
+    comparison = compare(place, "steady", "unchanged", "worse", "--json").json
+    assert len([row for row in comparison["pairs"] if row["headline"]]) == 3
+    ranks = {rank["run"]: (rank["rank_low"], rank["rank_high"]) for rank in comparison["ranks"]}
     assert ranks["worse"] == (3, 3)
     assert "not significantly different" in compare(place, "steady", "unchanged", "worse").out
 
 
-def test_compare_says_what_missing_outcomes_could_change(place):
-    found = compare(place, "steady", "often_rejecting", "--json").json["pairs"][0]
-    assert found["coverage_b"] < 0.9
-    assert found["worst"] < found["difference"] < found["best"]
+def test_compare_bounds_the_difference_for_missing_outcomes(place):
+    row = compare(place, "steady", "often_rejecting", "--json").json["pairs"][0]
+    assert row["coverage_b"] < 0.9
+    assert row["worst"] < row["difference"] < row["best"]
     assert (
         "depending on the missing outcomes, the difference lies in"
         in compare(place, "steady", "often_rejecting").out
     )
 
 
-def test_compare_refuses_other_data_and_says_so(place, tmp_path):
+def test_compare_refuses_runs_on_different_data_unless_forced(place, tmp_path):
     scripted_accuracy.write_questions(tmp_path / "mmlu_pro" / "test.jsonl", 50)
     words = ("--data", tmp_path, "--results", place / "results", "--quiet", "--run", "other-data")
     evals("run", "mmlu-pro", "-m", "scripted:call=tests.support.scripted_accuracy:steady", *words)
-    found = compare(place, "steady", "other-data")
-    assert found.status == 2
-    assert "data_sha256 differs" in found.err
+    refused = compare(place, "steady", "other-data")
+    assert refused.status == 2
+    assert "data_sha256 differs" in refused.err
     as_json = compare(place, "steady", "other-data", "--json")
     assert (as_json.status, as_json.json["comparable"], as_json.json["pairs"]) == (2, False, [])
     forced = compare(place, "steady", "other-data", "--force")
@@ -125,7 +125,7 @@ def test_compare_refuses_other_data_and_says_so(place, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         (("steady",), "name two runs"),
         (("steady", "nope"), "no run 'nope'"),
@@ -133,8 +133,8 @@ def test_compare_refuses_other_data_and_says_so(place, tmp_path):
         (("steady", "none.jsonl"), "no baseline file"),
     ],
 )
-def test_compare_of_what_is_not_there_is_one_line(place, words, complaint):
-    assert complaint in compare(place, *words).error_line
+def test_compare_reports_what_it_cannot_find_in_one_line(place, words, message):
+    assert message in compare(place, *words).error_line
 
 
 # gate
@@ -151,9 +151,9 @@ def test_compare_of_what_is_not_there_is_one_line(place, words, complaint):
     ],
 )
 def test_gate_verdicts_and_exit_statuses(place, candidate, margin, verdict, status):
-    found = gate(place, candidate, "--json", margin=margin)
-    assert (found.status, found.json["verdict"]) == (status, verdict)
-    suite = found.json["suites"][0]
+    outcome = gate(place, candidate, "--json", margin=margin)
+    assert (outcome.status, outcome.json["verdict"]) == (status, verdict)
+    suite = outcome.json["suites"][0]
     assert {"suite", "tier", "verdict", "difference", "low", "high", "margin", "n", "coverage"} <= set(suite)
     assert {"cannot tell": "inconclusive"}.get(verdict, verdict) in gate(place, candidate, margin=margin).out
 
@@ -175,13 +175,13 @@ def test_gate_writes_junit_that_counts_failures(place, tmp_path):
     assert ElementTree.parse(tmp_path / "gate.xml").getroot().get("errors") == "1"
 
 
-def test_gate_writes_short_markdown_with_the_verdict_first(place, tmp_path):
+def test_gate_writes_short_markdown_with_the_verdicts_before_the_changed_samples(place, tmp_path):
     gate(place, "worse", "--markdown", tmp_path / "gate.md", margin=0.06)
     lines = (tmp_path / "gate.md").read_text().splitlines()
     assert lines[0] == COMMENT_MARKER
     assert len(lines) <= MAX_LINES
-    first_flip = next(i for i, line in enumerate(lines) if "→" in line)
-    assert first_flip > next(i for i, line in enumerate(lines) if line.startswith("|"))
+    first_change = next(i for i, line in enumerate(lines) if "→" in line)
+    assert first_change > next(i for i, line in enumerate(lines) if line.startswith("|"))
 
 
 def test_gate_against_a_saved_baseline_gives_the_same_verdict(place, tmp_path):
@@ -189,12 +189,14 @@ def test_gate_against_a_saved_baseline_gives_the_same_verdict(place, tmp_path):
     saved = evals("gate", "baseline", "steady", file, "--results", place / "results")
     assert saved.status == 0
     for candidate in ("unchanged", "worse", "often_rejecting"):
-        direct, filed = (gate(place, candidate, "--json", baseline=b).json for b in ("steady", file))
-        assert {**direct, "flips": []} == {**filed, "flips": []}
-        assert sorted(f["id"] for f in direct["flips"]) == sorted(f["id"] for f in filed["flips"])
+        direct, from_file = (
+            gate(place, candidate, "--json", baseline=source).json for source in ("steady", file)
+        )
+        assert {**direct, "flips": []} == {**from_file, "flips": []}
+        assert sorted(f["id"] for f in direct["flips"]) == sorted(f["id"] for f in from_file["flips"])
 
 
-def test_a_baseline_is_small_and_holds_no_ids_questions_or_replies(place, tmp_path):
+def test_a_baseline_file_is_small_and_contains_no_questions_or_replies(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
     evals("gate", "baseline", "steady", file, "--results", place / "results")
     text = file.read_text()
@@ -211,7 +213,7 @@ def test_saving_a_baseline_twice_gives_the_same_bytes(place, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         ("", "is not a baseline"),
         ("nonsense\n", "is not a baseline"),
@@ -219,51 +221,51 @@ def test_saving_a_baseline_twice_gives_the_same_bytes(place, tmp_path):
         ('{"baseline": 1, "run": "r", "model": "m"}\n{"suite": "x"}\n', "not a baseline"),
     ],
 )
-def test_a_broken_baseline_is_one_line(place, tmp_path, content, complaint):
+def test_a_malformed_baseline_file_is_reported_in_one_line(place, tmp_path, content, message):
     (tmp_path / "b.jsonl").write_text(content)
-    assert complaint in gate(place, "worse", baseline=tmp_path / "b.jsonl").error_line
+    assert message in gate(place, "worse", baseline=tmp_path / "b.jsonl").error_line
 
 
-def test_a_torn_baseline_is_one_line(place, tmp_path):
+def test_a_truncated_baseline_file_is_reported_in_one_line(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
     evals("gate", "baseline", "steady", file, "--results", place / "results")
     file.write_text("\n".join(file.read_text().splitlines()[:400]) + "\n")
     assert "not a baseline of this format" in gate(place, "worse", baseline=file).error_line
 
 
-def test_gate_help_says_both_ways():
+def test_gate_help_shows_gate_plan():
     assert "gate plan POLICY.toml" in evals("gate", "--help").out
     assert "POLICY.toml" in evals("gate", "plan", "--help").out
 
 
-def test_gate_needs_baseline_and_policy(place):
+def test_gate_requires_a_baseline(place):
     assert "baseline" in evals("gate", "worse").error_line
 
 
 # gate plan
 
 
-def plan(place: Path, margin: float, *words: object) -> Outcome:
+def gate_plan(place: Path, margin: float, *words: object) -> Outcome:
     policy = place / f"{margin}.toml"
     return evals("gate", "plan", policy, "--baseline", "steady", "--results", place / "results", *words)
 
 
-def test_plan_of_a_policy_that_can_decide(place):
-    found = plan(place, 0.06, "--json")
-    assert found.status == 0
-    assert found.json["decides"]
-    suite = found.json["suites"][0]
+def test_plan_accepts_a_policy_with_enough_power(place):
+    outcome = gate_plan(place, 0.06, "--json")
+    assert outcome.status == 0
+    assert outcome.json["decides"]
+    suite = outcome.json["suites"][0]
     assert suite["source"] == "assumed"
     assert suite["passes_unchanged"] > 0.99
     assert suite["tokens"]["output"] == 1800
-    assert any("assumed, not measured" in note for note in found.json["notes"])
+    assert any("assumed, not measured" in note for note in outcome.json["notes"])
 
 
-def test_plan_refuses_what_cannot_decide_and_names_what_could(place, tmp_path):
-    found = plan(place, 0.03, "--json")
-    assert found.status == 2
-    assert "an unchanged model passes in" in found.json["why"]
-    margin = float(found.json["nearest"][0].split("margin = ")[1].split(",")[0])
+def test_plan_refuses_a_policy_without_enough_power_and_proposes_a_margin_with_it(place, tmp_path):
+    outcome = gate_plan(place, 0.03, "--json")
+    assert outcome.status == 2
+    assert "an unchanged model passes in" in outcome.json["why"]
+    margin = float(outcome.json["nearest"][0].split("margin = ")[1].split(",")[0])
     (tmp_path / "wider.toml").write_text(POLICY.format(margin))
     wider = evals(
         "gate",
@@ -276,20 +278,20 @@ def test_plan_refuses_what_cannot_decide_and_names_what_could(place, tmp_path):
         "--json",
     )
     assert (wider.status, wider.json["decides"]) == (0, True)
-    assert "refused" in plan(place, 0.03).out
+    assert "refused" in gate_plan(place, 0.03).out
 
 
 def test_plan_takes_noise_from_a_second_run(place):
-    found = plan(place, 0.06, "--again", "unchanged", "--json").json["suites"][0]
+    suite = gate_plan(place, 0.06, "--again", "unchanged", "--json").json["suites"][0]
     row = compare(place, "steady", "unchanged", "--json").json["pairs"][0]
-    assert found["source"] == "second run"
-    assert found["discordance"] == pytest.approx((row["wins"] + row["losses"]) / 900)
+    assert suite["source"] == "second run"
+    assert suite["discordance"] == pytest.approx((row["wins"] + row["losses"]) / 900)
 
 
 # noise
 
 
-def test_noise_of_finished_runs_is_kept_and_used(place, tmp_path):
+def test_noise_of_finished_runs_is_stored_and_used_by_compare_and_gate(place, tmp_path):
     results = tmp_path / "results"
     for name, seed in (("one", 1), ("two", 2)):
         words = ("--data", place / "mirror", "--results", results, "--quiet", "--run", name, "--seed", seed)
@@ -300,47 +302,51 @@ def test_noise_of_finished_runs_is_kept_and_used(place, tmp_path):
             f"scripted:call=tests.support.scripted_accuracy:{('steady', 'unchanged')[seed - 1]}",
             *words,
         )
-    where = ("--results", results)
-    found = evals("gate", "noise", "--from", "one", "--from", "two", "--precision", "bf16", *where, "--json")
-    assert found.status == 0
-    certificate = found.json["certificates"][0]
-    assert certificate["limit"] == pytest.approx(2.8 * certificate["deviation"])
-    assert certificate["conditions"]["precision"] == "bf16"
+    results_option = ("--results", results)
+    outcome = evals(
+        "gate", "noise", "--from", "one", "--from", "two", "--precision", "bf16", *results_option, "--json"
+    )
+    assert outcome.status == 0
+    report = outcome.json["certificates"][0]
+    assert report["limit"] == pytest.approx(2.8 * report["deviation"])
+    assert report["conditions"]["precision"] == "bf16"
     assert len(list((results / "noise").glob("*.json"))) == 1
-    assert compare(tmp_path, "one", "two", "--json").json["noise"] == {"mmlu-pro": certificate["limit"]}
-    tight = tmp_path / "tight.toml"
-    tight.write_text(POLICY.format(certificate["limit"] / 2))
+    assert compare(tmp_path, "one", "two", "--json").json["noise"] == {"mmlu-pro": report["limit"]}
+    narrow = tmp_path / "tight.toml"
+    narrow.write_text(POLICY.format(report["limit"] / 2))
     for words in (
-        ("gate", "two", "--baseline", "one", "--policy", tight),
-        ("gate", "plan", tight, "--baseline", "one"),
+        ("gate", "two", "--baseline", "one", "--policy", narrow),
+        ("gate", "plan", narrow, "--baseline", "one"),
     ):
-        assert "below the repeatability limit" in evals(*words, *where).error_line
+        assert "below the repeatability limit" in evals(*words, *results_option).error_line
 
 
-def test_noise_runs_the_model_itself(place, tmp_path):
+def test_noise_of_a_model_runs_it_several_times(place, tmp_path):
     words = ("--data", place / "mirror", "--results", tmp_path / "results", "--times", 3, "--json")
-    found = evals("gate", "noise", "scripted:call=tests.support.scripted_accuracy:steady", "mmlu-pro", *words)
-    assert found.status == 0
-    assert found.json["certificates"][0]["deviation"] == 0
-    assert len(found.json["certificates"][0]["runs"]) == 3
+    outcome = evals(
+        "gate", "noise", "scripted:call=tests.support.scripted_accuracy:steady", "mmlu-pro", *words
+    )
+    assert outcome.status == 0
+    assert outcome.json["certificates"][0]["deviation"] == 0
+    assert len(outcome.json["certificates"][0]["runs"]) == 3
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         ((), "expected a model"),
         (("scripted:A", "mmlu-pro", "--times", 1), "--times must be 2"),
         (("--from", "steady"), "at least two runs"),
     ],
 )
-def test_noise_of_nothing_is_one_line(place, words, complaint):
-    assert complaint in evals("gate", "noise", *words, "--results", place / "results").error_line
+def test_noise_reports_missing_or_invalid_arguments_in_one_line(place, words, message):
+    assert message in evals("gate", "noise", *words, "--results", place / "results").error_line
 
 
 # --until-decided
 
 
-def until(
+def run_until_decided(
     place: Path, name: str, *words: object, margin: float = 0.12, against: object = "steady"
 ) -> Outcome:
     policy = place / f"{margin}.toml"
@@ -352,63 +358,65 @@ def until(
 @pytest.mark.parametrize(
     ("name", "verdict", "status"), [("unchanged", "pass", 0), ("worse", "regression", 1)]
 )
-def test_a_run_stops_when_it_is_decided(place, name, verdict, status):
-    found = until(place, name, "--run", f"until-{name}", "--json", margin=0.12 if status == 0 else 0.06)
-    assert (found.status, found.json["verdict"], found.json["sequential"]) == (status, verdict, True)
-    suite = found.json["suites"][0]
+def test_a_sequential_run_stops_once_decided(place, name, verdict, status):
+    outcome = run_until_decided(
+        place, name, "--run", f"until-{name}", "--json", margin=0.12 if status == 0 else 0.06
+    )
+    assert (outcome.status, outcome.json["verdict"], outcome.json["sequential"]) == (status, verdict, True)
+    suite = outcome.json["suites"][0]
     assert suite["n"] < 500
-    asked = evals("show", f"until-{name}", "--results", place / "results", "--json").json["runs"][0]
-    assert sum(count for kind, count in asked["counts"].items() if kind != "absent") <= suite["n"] + 8
-    assert any("must not be quoted" in note for note in asked["notes"])
+    shown = evals("show", f"until-{name}", "--results", place / "results", "--json").json["runs"][0]
+    assert sum(count for kind, count in shown["counts"].items() if kind != "absent") <= suite["n"] + 8
+    assert any("must not be quoted" in note for note in shown["notes"])
 
 
-def test_a_decided_run_asks_nothing_more_when_called_again(place):
-    first = until(place, "unchanged", "--run", "again", "--json").json
-    second = until(place, "unchanged", "--run", "again", "--json").json
+def test_a_decided_run_makes_no_further_calls_when_repeated(place):
+    first = run_until_decided(place, "unchanged", "--run", "again", "--json").json
+    second = run_until_decided(place, "unchanged", "--run", "again", "--json").json
     assert (second["verdict"], second["suites"][0]["n"]) == (first["verdict"], first["suites"][0]["n"])
 
 
-def test_items_run_out_undecided(place):
-    found = until(place, "unchanged", "--run", "undecided", "--json", margin=0.002)
-    assert (found.status, found.json["verdict"]) == (3, "cannot tell")
-    assert found.json["suites"][0]["n"] == 900
+def test_a_run_that_uses_all_items_without_a_decision_is_inconclusive(place):
+    outcome = run_until_decided(place, "unchanged", "--run", "undecided", "--json", margin=0.002)
+    assert (outcome.status, outcome.json["verdict"]) == (3, "cannot tell")
+    assert outcome.json["suites"][0]["n"] == 900
 
 
-def test_a_second_test_only_at_the_alpha_that_was_kept(place, tmp_path):
+def test_the_final_test_uses_the_alpha_reserved_for_it(place, tmp_path):
     policy = tmp_path / "split.toml"
     policy.write_text("final = 0.5\n" + POLICY.format(0.06))
     words = ("--against", "steady", "--policy", policy, "--until-decided", "--run", "split", "--json")
-    found = run(place, "unchanged", *words).json
-    assert found["verdict"] == "pass"
+    report = run(place, "unchanged", *words).json
+    assert report["verdict"] == "pass"
     (tmp_path / "alone.toml").write_text("alpha = 0.025\n" + POLICY.format(0.06))
-    where = ("--results", place / "results", "--json")
-    fixed = evals(
-        "gate", "unchanged", "--baseline", "steady", "--policy", tmp_path / "alone.toml", *where
+    results_option = ("--results", place / "results", "--json")
+    fixed_report = evals(
+        "gate", "unchanged", "--baseline", "steady", "--policy", tmp_path / "alone.toml", *results_option
     ).json
-    assert fixed["verdict"] == "pass"
+    assert fixed_report["verdict"] == "pass"
 
 
-def test_missing_outcomes_keep_a_race_undecided(place):
-    found = until(place, "often_rejecting", "--run", "down", "--json")
-    assert (found.status, found.json["verdict"]) == (3, "cannot tell")
-    assert found.json["suites"][0]["coverage"] < 0.9
+def test_missing_outcomes_leave_a_sequential_gate_inconclusive(place):
+    outcome = run_until_decided(place, "often_rejecting", "--run", "down", "--json")
+    assert (outcome.status, outcome.json["verdict"]) == (3, "cannot tell")
+    assert outcome.json["suites"][0]["coverage"] < 0.9
 
 
-def test_a_race_against_a_baseline_file(place, tmp_path):
+def test_a_sequential_gate_accepts_a_baseline_file(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
     evals("gate", "baseline", "steady", file, "--results", place / "results")
-    found = until(place, "unchanged", "--run", "filed", "--json", against=file)
-    assert found.json["verdict"] == "pass"
+    outcome = run_until_decided(place, "unchanged", "--run", "filed", "--json", against=file)
+    assert outcome.json["verdict"] == "pass"
 
 
-def test_the_three_options_go_together(place):
+def test_until_decided_requires_against_and_policy_and_a_single_model(place):
     assert "must be given together" in run(place, "unchanged", "--until-decided").error_line
     assert "must be given together" in run(place, "unchanged", "--against", "steady").error_line
-    two = ("-m", "scripted:A")
-    assert "one model at a time" in until(place, "unchanged", *two).error_line
+    second_model = ("-m", "scripted:A")
+    assert "one model at a time" in run_until_decided(place, "unchanged", *second_model).error_line
 
 
-def test_what_a_model_said_stays_text_in_markdown():
+def test_markup_in_answers_is_escaped_in_markdown():
     from evals.verdicts.flips import Flip
     from evals.verdicts.formatting import flip_line
 
@@ -427,28 +435,30 @@ def test_what_a_model_said_stays_text_in_markdown():
     line = flip_line(flip, quote="`")
     assert "\x1b" not in line
     assert "\n" not in line
-    assert line.count("`") == 6  # id and both answers are code: no tag, link or mention in them is alive
+    assert (
+        line.count("`") == 6
+    )  # id and both answers are code spans: tags, links and mentions in them have no effect
 
 
-def test_compare_takes_a_baseline_file(place, tmp_path):
+def test_compare_accepts_a_baseline_file(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
     evals("gate", "baseline", "steady", file, "--results", place / "results")
-    direct, filed = (compare(place, a, "worse", "--json").json for a in ("steady", file))
-    assert direct["pairs"] == filed["pairs"]
+    direct, from_file = (compare(place, source, "worse", "--json").json for source in ("steady", file))
+    assert direct["pairs"] == from_file["pairs"]
 
 
-def test_a_margin_as_wide_as_the_scale_is_refused_in_a_race(place, tmp_path):
+def test_a_sequential_gate_refuses_a_margin_as_wide_as_the_scale(place, tmp_path):
     (tmp_path / "wide.toml").write_text(POLICY.format(1.0))
     words = ("--against", "steady", "--policy", tmp_path / "wide.toml", "--until-decided", "--run", "wide")
     assert "must be below 1, the range of accuracy" in run(place, "unchanged", *words).error_line
 
 
-def test_a_race_in_a_file_of_orders(place, tmp_path):
+def test_a_request_file_can_run_a_sequential_gate(place, tmp_path):
     file = tmp_path / "weekly.toml"
     file.write_text(
         f'suites = ["mmlu-pro"]\nmodels = ["scripted:call=tests.support.scripted_accuracy:worse"]\ndata = "{place / "mirror"}"\n'
         f'results = "{place / "results"}"\nrun = "weekly"\nagainst = "steady"\npolicy = "{place / "0.06.toml"}"\n'
         "until_decided = true\n"
     )
-    found = evals("run", file, "--json")
-    assert (found.status, found.json["verdict"]) == (1, "regression")
+    outcome = evals("run", file, "--json")
+    assert (outcome.status, outcome.json["verdict"]) == (1, "regression")
