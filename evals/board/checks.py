@@ -7,9 +7,10 @@ message from `..._doubts` (implausible results) is held until a maintainer accep
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from evals.board.fingerprints import MIN_LONG_CHARACTERS, copy_evidence
 from evals.board.policy import SuiteRule
@@ -26,8 +27,8 @@ MIN_GOLD_CHARACTERS = 40
 MIN_GOLD_COPIES = 10
 MIN_GOLD_SHARE = 0.5
 """Gold answers count as copied if at least this number and this share of the long ones appear verbatim in the replies."""
-MIN_FAULTY_REPLIES = 4
-"""Minimum number of replies that agree with a wrong gold answer to conclude that the gold answers were known."""
+MIN_FAULTY_ITEMS = 4
+"""Minimum number of items with a wrong gold answer, all answered with it, to conclude that the gold answers were known."""
 MIN_CEILING_ITEMS = 50
 """Minimum number of items for which a value above the ceiling is implausible."""
 MIN_REPEATED_REPLIES = 20
@@ -37,16 +38,12 @@ _AUTOMATIC_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 
 
 class Counts(Struct):
-    """Numbers of replies that the checks need, from one pass over a run's records."""
+    """What the checks need to know of the replies, from one pass over a run's records."""
 
-    long_gold: int = 0
-    """Replies to samples with a long gold answer."""
-    gold_copies: int = 0
-    """Replies that contain a long gold answer verbatim."""
-    faulty_gold: int = 0
-    """Replies to samples whose gold answer is known to be wrong."""
-    faulty_gold_matches: int = 0
-    """Replies that agree with a gold answer known to be wrong."""
+    gold_copies: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
+    """Sample with a long gold answer -> whether each of its replies contains that answer verbatim."""
+    faulty_gold_matches: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
+    """Sample with a gold answer known to be wrong -> whether each of its replies agrees with it."""
     overlong_replies: int = 0
     """Replies with more output tokens than the card's max_tokens."""
     later_replies: int = 0
@@ -58,7 +55,7 @@ class Counts(Struct):
 def count(
     records: Iterable[Record], samples: Mapping[str, Sample], errata: Errata, max_tokens: int | None
 ) -> Counts:
-    """Count the replies that the checks need; `max_tokens`: the limit that the card states."""
+    """Return the counts of a run's records; `max_tokens`: the limit that the card states."""
     counts, first_replies = Counts(), dict[str, int]()
     for record in records:
         reply, sample = record.outcome, samples[record.sample]
@@ -66,12 +63,10 @@ def count(
             continue
         counts.overlong_replies += max_tokens is not None and (reply.usage.output or 0) > max_tokens
         if isinstance(sample.target, str) and len(sample.target) >= MIN_GOLD_CHARACTERS:
-            counts.long_gold += 1
-            counts.gold_copies += sample.target in reply.text
+            counts.gold_copies[sample.id].append(sample.target in reply.text)
         if (erratum := errata.of(sample)) is not None and erratum.kind == "gold":
             score = next(iter(record.scores.values()), None)
-            counts.faulty_gold += 1
-            counts.faulty_gold_matches += isinstance(score, Score) and score.value == 1.0
+            counts.faulty_gold_matches[sample.id].append(isinstance(score, Score) and score.value == 1.0)
         if len(reply.text) >= MIN_LONG_CHARACTERS:
             if record.repeat == 0:
                 first_replies[record.sample] = hash(reply.text)
@@ -140,11 +135,14 @@ def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:
 
 
 def leak_refusals(counts: Counts) -> Iterator[str]:
-    """Yield evidence that the gold answers were known."""
-    if counts.gold_copies >= max(MIN_GOLD_COPIES, MIN_GOLD_SHARE * counts.long_gold):
-        yield f"{counts.gold_copies} of {counts.long_gold} replies to items with a long gold answer contain it verbatim"
-    if counts.faulty_gold >= MIN_FAULTY_REPLIES and counts.faulty_gold_matches == counts.faulty_gold:
-        yield f"all {counts.faulty_gold} replies to items whose gold answer is known to be wrong agree with the gold answer"
+    """Yield evidence that the gold answers were known; repeats of an item are one piece of evidence."""
+    items = len(counts.gold_copies)
+    copied = sum(2 * sum(copies) > len(copies) for copies in counts.gold_copies.values())
+    if copied >= max(MIN_GOLD_COPIES, MIN_GOLD_SHARE * items):
+        yield f"most replies to {copied} of {items} items with a long gold answer contain it verbatim"
+    faulty = counts.faulty_gold_matches.values()
+    if len(faulty) >= MIN_FAULTY_ITEMS and all(map(all, faulty)):
+        yield f"all replies to the {len(faulty)} items whose gold answer is known to be wrong agree with the gold answer"
 
 
 def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[EntryResult]) -> Iterator[str]:
