@@ -1,11 +1,11 @@
-"""Word prompts by OpenCompass' own code; run by its own interpreter (an environment of its own).
+"""Build prompts with OpenCompass' own code; run with the Python of its environment.
 
-    ITS_PYTHON opencompass_prompts.py FOLDER < jobs.json > prompts.json
+    PYTHON opencompass_prompts.py FOLDER < jobs.json > prompts.json
 
-A job is {file, abbr, loader, rows}: the data set of that name in a configuration, and rows in the form that the data set
-is published in, each with the candidate's text under `prediction`. Its loaders, its configurations, its templates and
-its parser for models behind an API are at work, the latter with the two roles that the published models were given. A
-result is {asks: [messages of a row, ...], judges: [...]}; a message is [role, text].
+A job is {file, abbr, loader, rows}: a configuration file, the data set of that name in it, and rows in the published format
+of the data set, each with the candidate's reply under `prediction`. OpenCompass' loaders, configurations, templates and
+parser for API models are used, the parser with the two roles of the published models. A result is {asks: [messages of a
+row, ...], judges: [...]}, where a message is [role, text].
 """
 
 import csv
@@ -19,8 +19,8 @@ ROLES = {
 }
 
 
-def loaded(loader, rows):
-    """Let upstream's loader read the rows, wherever it wants them."""
+def load_rows(loader, rows):
+    """Return the rows as upstream's loader returns them, after writing them to the files that it reads."""
     if loader == "mmlu_pro":
         from opencompass.datasets.mmlu_pro import _parse
 
@@ -42,38 +42,48 @@ def loaded(loader, rows):
 
 
 def dataset(config, abbr):
-    """Find a data set in a configuration by its name, else the only kind that there is."""
-    found = [
-        one for value in config.values() if isinstance(value, list) for one in value if "infer_cfg" in one
+    """Return the data set of that name in a configuration, or its first data set if the name is empty."""
+    datasets = [
+        entry
+        for value in config.values()
+        if isinstance(value, list)
+        for entry in value
+        if "infer_cfg" in entry
     ]
-    return next((one for one in found if one["abbr"] == abbr), found[0] if not abbr else None)
+    return next((entry for entry in datasets if entry["abbr"] == abbr), datasets[0] if not abbr else None)
 
 
-def worded(template, row, output):
+def messages(template, row, output):
+    """Return the messages of a row; `output` is the column that the template leaves empty."""
     from opencompass.models.base_api import APITemplateParser
     from opencompass.openicl.icl_prompt_template import PromptTemplate
 
-    made = PromptTemplate(**{name: value for name, value in template.items() if name != "type"})
-    item = made.generate_item(row, output_field=output, output_field_replace_token="")
-    return [[one["role"], one["prompt"]] for one in APITemplateParser(ROLES).parse_template(item, mode="gen")]
+    prompt_template = PromptTemplate(**{name: value for name, value in template.items() if name != "type"})
+    item = prompt_template.generate_item(row, output_field=output, output_field_replace_token="")
+    return [
+        [turn["role"], turn["prompt"]] for turn in APITemplateParser(ROLES).parse_template(item, mode="gen")
+    ]
 
 
-def result(job):
+def build_prompts(job):
     import opencompass
     from mmengine.config import Config
 
     config = Config.fromfile(f"{opencompass.__path__[0]}/configs/datasets/{job['file']}")
-    one = dataset(config, job["abbr"])
-    rows = loaded(job["loader"], job["rows"])
-    gold = one["reader_cfg"]["output_column"]
-    found = {"asks": [worded(one["infer_cfg"]["prompt_template"], row, gold) for row in rows], "judges": []}
-    evaluator = one["eval_cfg"]["evaluator"]
+    data_config = dataset(config, job["abbr"])
+    rows = load_rows(job["loader"], job["rows"])
+    gold = data_config["reader_cfg"]["output_column"]
+    prompt_template = data_config["infer_cfg"]["prompt_template"]
+    prompts = {"asks": [messages(prompt_template, row, gold) for row in rows], "judges": []}
+    evaluator = data_config["eval_cfg"]["evaluator"]
     evaluator = evaluator.get("llm_evaluator", evaluator)
     if "prompt_template" in evaluator:
-        said = [{**row, "prediction": raw["prediction"]} for row, raw in zip(rows, job["rows"], strict=True)]
-        said = [{**row, "obj_gold": row[gold], "reference": row[gold]} for row in said]
-        found["judges"] = [worded(evaluator["prompt_template"], row, "reference") for row in said]
-    return found
+        judged_rows = [
+            {**row, "prediction": raw["prediction"], "obj_gold": row[gold], "reference": row[gold]}
+            for row, raw in zip(rows, job["rows"], strict=True)
+        ]
+        prompts["judges"] = [messages(evaluator["prompt_template"], row, "reference") for row in judged_rows]
+    return prompts
 
 
-print(json.dumps([result(job) for job in json.load(sys.stdin)]))
+print(json.dumps([build_prompts(job) for job in json.load(sys.stdin)]))

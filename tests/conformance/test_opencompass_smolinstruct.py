@@ -1,7 +1,7 @@
-"""Protocol `intern-s1` against OpenCompass itself, on some 500 replies made of corrupted gold answers.
+"""Scores of protocol `intern-s1` agree with OpenCompass' own on about 500 variants of gold answers of SMolInstruct.
 
-Its evaluators run as in `evals audit --with opencompass`, in the environment that this names; METEOR also needs nltk's
-WordNet (NLTK_DATA). Every disagreement must stand in `EXPLAINED`.
+OpenCompass' evaluators run as in `evals audit --with opencompass`, in the same environment; METEOR also needs nltk's
+WordNet (NLTK_DATA).
 """
 
 from random import Random
@@ -26,19 +26,19 @@ pytestmark = [
     ),
 ]
 PER_TASK = 36
-EXPLAINED = {
-    "a formula of more than about 900 symbols": "upstream recurses once a symbol and gives up: invalid; ours counts",
-    "a caption of more than 2,000 tokens": "ours is cut there; upstream's score of it is about 0",
-    "no answer to METEOR's synonyms": "without WordNet upstream dies; ours names the number meteor_without_synonyms",
+KNOWN_DIFFERENCES = {
+    "a formula of more than about 900 symbols": "upstream exceeds the recursion limit and scores invalid; ours counts the elements",
+    "a caption of more than 2,000 tokens": "ours is truncated there; upstream's score is about 0",
+    "METEOR without WordNet": "upstream fails; ours reports meteor_without_synonyms",
 }
-"""Kinds of replies on which we are right to differ; none is among the corruptions below."""
+"""Kind of reply -> why our score differs rightly; none of them is among the variants below."""
 
 
-def wrapped(tag, text):
+def in_tag(tag, text):
     return f"<{tag}> {text} </{tag}>" if tag else text
 
 
-def shuffled_smiles(gold, draw):
+def rerooted_smiles(gold, rng):
     from rdkit import Chem
 
     mol = Chem.MolFromSmiles(gold.replace(";", "."))
@@ -46,31 +46,31 @@ def shuffled_smiles(gold, draw):
         gold
         if mol is None
         else Chem.MolToSmiles(
-            mol, doRandom=False, canonical=False, rootedAtAtom=draw.randrange(mol.GetNumAtoms())
+            mol, doRandom=False, canonical=False, rootedAtAtom=rng.randrange(mol.GetNumAtoms())
         )
         if "." not in gold
         else Chem.MolToSmiles(mol)
     )
 
 
-def corruptions(task, gold, draw):
-    """Give replies around a gold answer: right ones in other clothes, near misses, rubbish."""
+def variants(task, gold, rng):
+    """Yield replies derived from a gold answer: right answers in other formats, wrong answers similar to it, and nonsense."""
     tag = task.tag
-    yield wrapped(tag, gold)
+    yield in_tag(tag, gold)
     yield gold
-    yield f"Sure! {wrapped(tag, gold)} I hope this helps."
-    yield wrapped(tag, gold).replace(" ", "")
-    yield f"{wrapped(tag, 'C')} no, rather {wrapped(tag, gold)}"
-    yield f"{wrapped(tag, gold)} no, rather {wrapped(tag, 'C')}"
+    yield f"Sure! {in_tag(tag, gold)} I hope this helps."
+    yield in_tag(tag, gold).replace(" ", "")
+    yield f"{in_tag(tag, 'C')} no, rather {in_tag(tag, gold)}"
+    yield f"{in_tag(tag, gold)} no, rather {in_tag(tag, 'C')}"
     yield f"<{tag}> {gold}" if tag else gold[: len(gold) // 2]
-    yield wrapped(tag.lower(), gold)
+    yield in_tag(tag.lower(), gold)
     yield ""
     yield "I think so"
     yield "I do not know."
-    cut = draw.randrange(1, max(2, len(gold)))
-    yield wrapped(tag, gold[:cut])
-    yield wrapped(tag, gold[::-1])
-    yield wrapped(tag, gold.upper())
+    length = rng.randrange(1, max(2, len(gold)))
+    yield in_tag(tag, gold[:length])
+    yield in_tag(tag, gold[::-1])
+    yield in_tag(tag, gold.upper())
     yield f"```\n{gold}\n```"
     yield f"**Answer:** {gold}"
     yield f"Answer: {gold}"
@@ -82,15 +82,15 @@ def corruptions(task, gold, draw):
     yield f"The reactants and reagents are:\n```\n{gold}\n```\nNote C."
     if task.kind in ("molecule", "molecules"):
         for _ in range(4):
-            yield wrapped(tag, shuffled_smiles(gold, draw))
-        yield wrapped(tag, gold + ".O")
-        yield wrapped(tag, gold.replace("@", ""))
-        yield wrapped(tag, gold + " is it")
+            yield in_tag(tag, rerooted_smiles(gold, rng))
+        yield in_tag(tag, gold + ".O")
+        yield in_tag(tag, gold.replace("@", ""))
+        yield in_tag(tag, gold + " is it")
     if task.kind == "formula":
-        yield wrapped(tag, gold + "xyz")
-        yield wrapped(tag, gold + "+")
-        yield wrapped(tag, f"({gold})2")
-        yield wrapped(tag, gold.replace("2", "₂"))
+        yield in_tag(tag, gold + "xyz")
+        yield in_tag(tag, gold + "+")
+        yield in_tag(tag, f"({gold})2")
+        yield in_tag(tag, gold.replace("2", "₂"))
     if task.kind == "number":
         value = float(gold)
         for text in (
@@ -103,14 +103,14 @@ def corruptions(task, gold, draw):
             "0",
         ):
             yield f"\\boxed{{{text}}}"
-            yield wrapped(tag, text)
+            yield in_tag(tag, text)
     if task.kind == "boolean":
         for text in ("yes", "NO", "Yes.", "No!", "Not at all", "a piano", "It may be yes or no", "**Answer**: Yes", "**Answer:** no",
                      "the answer is - no", "The answer is\n\nYes", "Yes\n", "no\nYes", "<|begin_of_box|>Yes<|end_of_box|>", "hhe answer is yes"):  # fmt: skip
             yield text
     if task.kind == "caption":
         words = gold.split()
-        draw.shuffle(words)
+        rng.shuffle(words)
         yield " ".join(words)
         yield gold.lower()
         yield gold.replace("molecule", "compound")
@@ -118,59 +118,59 @@ def corruptions(task, gold, draw):
 
 
 def replies(name):
-    """Give (gold sentence, sample, reply) for one task, the same on every machine."""
-    task, draw = TASKS[name], Random(name)
+    """Return (gold sentence, sample, reply) for some replies to one task, the same on every machine."""
+    task, rng = TASKS[name], Random(name)
     data = Data(suite="smolinstruct", sample=True)
     outputs = {row["sample_id"]: row["output"] for row in rows(data, task.name, task.rows)}
-    found = [
+    triples = [
         (outputs[sample.id], sample, text)
         for sample in samples(data, name)
-        for text in corruptions(
-            task, str(sample.target).title() if task.kind == "boolean" else str(sample.target), draw
+        for text in variants(
+            task, str(sample.target).title() if task.kind == "boolean" else str(sample.target), rng
         )
     ]
-    draw.shuffle(found)
-    return found[:PER_TASK]
+    rng.shuffle(triples)
+    return triples[:PER_TASK]
 
 
 @pytest.fixture(scope="module")
-def work():
+def replies_by_task():
     return {name: replies(name) for name in TASKS}
 
 
-def theirs(name, found):
-    """Give their verdicts, of the data set's output sentences."""
+def upstream_verdicts(name, triples):
+    """Return OpenCompass' verdicts, which use the output sentences of the data set as gold answers."""
     rule = find_rule("opencompass", f"smolinstruct:{name}", None)
     return score_replies(
-        rule, [RecordedReply(text, {"gold": output}) for output, _, text in found], PYTHON
+        rule, [RecordedReply(text, {"gold": output}) for output, _, text in triples], PYTHON
     ).verdicts
 
 
-def ours(name, found):
+def our_scores(name, triples):
     (scorer,) = BENCHMARK.suite(name, "intern-s1").scorers.values()
     with Pool(1) as pool:
         return [
             pool.call(
                 scorer, Sample(id="1", target=sample.target, meta=sample.meta), Prompt(), Reply(text=text)
             )
-            for _, sample, text in found
+            for _, sample, text in triples
         ]
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_item_agrees(name, work):
-    found = theirs(name, work[name])
-    if any("LookupError" in one.why for one in found):
+def test_our_scores_equal_those_of_opencompass(name, replies_by_task):
+    verdicts = upstream_verdicts(name, replies_by_task[name])
+    if any("LookupError" in verdict.why for verdict in verdicts):
         pytest.skip("NOT TESTED AGAINST OPENCOMPASS: METEOR needs nltk's WordNet in both environments")
-    scores = ours(name, work[name])
-    mine = [score.parts.get("meteor", 0.0) if name == "MC" else score.value for score in scores]
-    differ = [
-        f"{text!r} for {sample.target!r}: {a} against {b}"
-        for a, b, (_, sample, text) in zip(mine, found, work[name], strict=True)
-        if b.score is None or a != pytest.approx(b.score, abs=1e-9)
+    scores = our_scores(name, replies_by_task[name])
+    our_values = [score.parts.get("meteor", 0.0) if name == "MC" else score.value for score in scores]
+    differences = [
+        f"{text!r} for {sample.target!r}: {ours} instead of {theirs.score}"
+        for ours, theirs, (_, sample, text) in zip(our_values, verdicts, replies_by_task[name], strict=True)
+        if theirs.score is None or ours != pytest.approx(theirs.score, abs=1e-9)
     ]
-    assert not differ, "\n".join(differ)
+    assert not differences, "\n".join(differences)
 
 
-def test_there_are_some_five_hundred(work):
-    assert sum(map(len, work.values())) == 14 * PER_TASK >= 500
+def test_at_least_500_replies_are_compared(replies_by_task):
+    assert sum(map(len, replies_by_task.values())) == 14 * PER_TASK >= 500

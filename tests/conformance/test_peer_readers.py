@@ -1,8 +1,8 @@
-"""Our readers beside other harnesses' own code on the hand-judged replies: `make nightly`.
+"""Our answer extraction compared with other harnesses' on replies judged by a human; run by `make nightly`.
 
-    python -m tests.conformance.test_peer_readers      make the environments, read, and write docs/reading.md
+    python -m tests.conformance.test_peer_readers      create the environments, compare, and write docs/reading.md
 
-Each harness has an environment of its own below the user's cache folder, which is made if it is absent.
+Each harness has an environment of its own below the user's cache folder, which is created if it is absent.
 """
 
 from __future__ import annotations
@@ -28,33 +28,34 @@ PAGE = ROOT / "docs" / "reading.md"
 INSTALL_S, READ_S = 900, 900
 
 
-def own_free(case: dict[str, Any]) -> tuple[str, str | None]:
+def our_free_form_verdict(case: dict[str, Any]) -> tuple[str, str | None]:
     score = free_case(case)
     return score.verdict, score.answer
 
 
 class Kind(NamedTuple):
-    """Cases of one kind of answer, our reader, and the peers that read it."""
+    """Cases of one kind of answer, and the harnesses compared on them."""
 
     cases: list[dict[str, Any]]
     ours: Callable[[dict[str, Any]], tuple[str, str | None]]
+    """Returns our verdict and answer for a case."""
     peers: tuple[str, ...]
 
 
-def free(suite: str) -> list[dict[str, Any]]:
+def free_form_cases(suite: str) -> list[dict[str, Any]]:
     return [case for case in CASES if case["suite"].startswith(suite) and not case.get("options")]
 
 
 KINDS = {
     "options": Kind(OPTIONS, options_case, ("evalscope", "lmms-eval")),
-    "integers": Kind(free("aime"), own_free, ("math-verify",)),
-    "expressions": Kind(free("mathvision"), own_free, ("math-verify",)),
+    "integers": Kind(free_form_cases("aime"), our_free_form_verdict, ("math-verify",)),
+    "expressions": Kind(free_form_cases("mathvision"), our_free_form_verdict, ("math-verify",)),
 }
-SILENT = ("unanswered", "truncated", "refused")
+UNANSWERED_VERDICTS = ("unanswered", "truncated", "refused")
 
 
 class Agreement(NamedTuple):
-    """How often a reader's verdicts are a human's, and how often it credits an answer that a human does not."""
+    """How often a reader agrees with a human, and how often it accepts an answer that the human does not."""
 
     same: int
     false_credits: int
@@ -65,10 +66,12 @@ class Agreement(NamedTuple):
 
 
 def interpreter(peer: str) -> str:
-    """Return a peer's Python, its environment made if absent; OSError or CalledProcessError if that fails."""
-    folder = harnesses.environment_folder(
-        f"readers-{peer}"
-    )  # without most of its dependencies: not the environment of the whole harness
+    """Return the Python of a peer's environment, which is created if it is absent.
+
+    Raises OSError or CalledProcessError if that fails.
+    """
+    # separate from the environment of the whole harness, as most dependencies are left out
+    folder = harnesses.environment_folder(f"readers-{peer}")
     python, pins = folder / "bin" / "python", folder / "pins.json"
     if not pins.exists() or json.loads(pins.read_text()) != list(PINS[peer]):
         subprocess.run(["python3", "-m", "venv", "--clear", folder], check=True, timeout=INSTALL_S)
@@ -79,7 +82,7 @@ def interpreter(peer: str) -> str:
 
 
 def read_by(peer: str, cases: list[dict[str, Any]]) -> list[str]:
-    """Return what a peer reads in each reply."""
+    """Return the answer that a peer reads in each reply."""
     script = ROOT / "tests" / "support" / "peer_readers.py"
     text = "".join(
         json.dumps(
@@ -88,24 +91,25 @@ def read_by(peer: str, cases: list[dict[str, Any]]) -> list[str]:
         + "\n"
         for case in cases
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [interpreter(peer), script, peer], input=text, capture_output=True, text=True, timeout=READ_S
     )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    assert process.returncode == 0, process.stderr
+    return [json.loads(line) for line in process.stdout.splitlines()]
 
 
 def peer_verdict(case: dict[str, Any], answer: str) -> tuple[str, str | None]:
-    """Return the verdict that a peer's answer comes to; it tells no kinds of silence apart."""
+    """Return the verdict for a peer's answer; a missing answer has the verdict that the human allows, as peers do not
+    distinguish unanswered, truncated and refused replies."""
     if not answer:
-        return next((kind for kind in SILENT if kind in case["right"]), "unanswered"), None
+        return next((kind for kind in UNANSWERED_VERDICTS if kind in case["right"]), "unanswered"), None
     if answer in ("right", "wrong"):
         return answer, None
     return ("right" if set(answer) == set(case["target"]) else "wrong"), answer
 
 
 def agreement(cases: list[dict[str, Any]], verdicts: list[tuple[str, str | None]]) -> Agreement:
-    """Compare verdicts with a human's."""
+    """Return the agreement of verdicts with a human's."""
     pairs = list(zip(cases, verdicts, strict=True))
     return Agreement(
         sum(accepts(case, *verdict) for case, verdict in pairs),
@@ -114,15 +118,15 @@ def agreement(cases: list[dict[str, Any]], verdicts: list[tuple[str, str | None]
     )
 
 
-def of_peer(kind: Kind, peer: str) -> Agreement:
-    """Return how far a peer agrees with a human on one kind of answer."""
+def peer_agreement(kind: Kind, peer: str) -> Agreement:
+    """Return a peer's agreement with a human on one kind of answer."""
     answers = read_by(peer, kind.cases)
     verdicts = [peer_verdict(case, answer) for case, answer in zip(kind.cases, answers, strict=True)]
     return agreement(kind.cases, verdicts)
 
 
-def of_ours(kind: Kind) -> Agreement:
-    """Return how far `strict` agrees with a human on one kind of answer."""
+def our_agreement(kind: Kind) -> Agreement:
+    """Return the agreement of `strict` with a human on one kind of answer."""
     return agreement(kind.cases, [kind.ours(case) for case in kind.cases])
 
 
@@ -135,7 +139,7 @@ def test_strict_agrees_with_a_human_more_often_than_a_peer(name: str, peer: str)
         interpreter(peer)
     except (OSError, subprocess.SubprocessError) as error:
         pytest.skip(f"NOT COMPARED WITH {peer}: it does not install here ({error})")
-    ours, theirs = of_ours(KINDS[name]), of_peer(KINDS[name], peer)
+    ours, theirs = our_agreement(KINDS[name]), peer_agreement(KINDS[name], peer)
     assert ours.same > theirs.same, (name, ours, theirs)
     assert ours.false_credits <= theirs.false_credits, (name, ours, theirs)
 
@@ -155,11 +159,11 @@ not know the options' texts, and do not distinguish truncated replies from unans
 def main() -> None:
     """Write the page."""
     versions = (pins[0].replace("==", " ") for pins in PINS.values())
-    head = ["kind of answer", "replies", "`strict`", *versions]
-    rows = [head, ["---", "--:", *["--:"] * (len(head) - 2)]]
+    header = ["kind of answer", "replies", "`strict`", *versions]
+    rows = [header, ["---", "--:", *["--:"] * (len(header) - 2)]]
     for name, kind in KINDS.items():
-        cells = [str(of_peer(kind, peer)) if peer in kind.peers else "" for peer in PINS]
-        rows.append([name, str(len(kind.cases)), str(of_ours(kind)), *cells])
+        cells = [str(peer_agreement(kind, peer)) if peer in kind.peers else "" for peer in PINS]
+        rows.append([name, str(len(kind.cases)), str(our_agreement(kind)), *cells])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     PAGE.write_text(
         f"{INTRODUCTION}\n{table}\n\nMeasured on {time.strftime('%Y-%m-%d', time.gmtime())}.\n",

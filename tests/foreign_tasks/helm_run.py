@@ -1,4 +1,4 @@
-"""HELM's own command, with two data sets taken from our sample items in the place of the hub's; see `make_foreign.py`."""
+"""Run HELM's command with our sample items instead of the hub's MMLU-Pro and GPQA; see `make_foreign.py`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SAMPLES = Path(os.environ["SAMPLES"])
 
 
 def rows(name: str) -> datasets.Dataset:
-    found = [json.loads(line) for line in (SAMPLES / name).read_text(encoding="utf-8").splitlines()]
-    return datasets.Dataset.from_list(found)
+    items = [json.loads(line) for line in (SAMPLES / name).read_text(encoding="utf-8").splitlines()]
+    return datasets.Dataset.from_list(items)
 
 
 def load_dataset(name: str, *_: Any, **__: Any) -> Any:

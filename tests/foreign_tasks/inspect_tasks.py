@@ -1,4 +1,4 @@
-"""Tasks of Inspect over our sample items; run by its own command, see `make_foreign.py`."""
+"""Inspect tasks on our sample items, run by Inspect's command; see `make_foreign.py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rows(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (SAMPLES / name).read_text(encoding="utf-8").splitlines()]
 
 
-def questions() -> MemoryDataset:
+def mmlu_pro_data() -> MemoryDataset:
     return MemoryDataset(
         [
             Sample(input=row["question"], choices=row["options"], target=row["answer"], id=row["question_id"])
@@ -32,18 +32,18 @@ def questions() -> MemoryDataset:
 
 @task
 def mmlu_pro() -> Task:
-    return Task(dataset=questions(), solver=multiple_choice(cot=True), scorer=choice())
+    return Task(dataset=mmlu_pro_data(), solver=multiple_choice(cot=True), scorer=choice())
 
 
 @task
 def mmlu_pro_shuffled() -> Task:
-    """The solver shuffles, and then rewrites the log as though it had not."""
-    return Task(dataset=questions(), solver=multiple_choice(shuffle=Random(7)), scorer=choice())
+    """MMLU-Pro with options shuffled by the solver, whose log states the original order."""
+    return Task(dataset=mmlu_pro_data(), solver=multiple_choice(shuffle=Random(7)), scorer=choice())
 
 
 @task
 def gpqa_diamond() -> Task:
-    """The data set is shuffled as it is read, and has ids of its own."""
+    """GPQA Diamond with options shuffled when the data set is read, and with ids other than those of our items."""
     data = MemoryDataset(
         [
             Sample(

@@ -1,4 +1,4 @@
-"""Tasks of lighteval over our sample items, asked as its own tasks ask; see `make_foreign.py`."""
+"""lighteval tasks on our sample items, with prompts like those of its own tasks; see `make_foreign.py`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from lighteval.tasks.lighteval_task import LightevalTaskConfig
 from lighteval.tasks.requests import Doc
 
 DATA = Path(os.environ["DATA"])
-ORDER = random.Random(3)
+GOLD_POSITIONS = random.Random(3)
 
 
-def asked(question: str, options: list[str], gold: int, name: str) -> Doc:
-    shown = "\n".join(f"{letter}) {text}" for letter, text in zip(ascii_uppercase, options, strict=False))
-    query = f"Think step by step and end with 'Answer: $LETTER'.\n\n{question}\n\n{shown}"
+def multiple_choice_doc(question: str, options: list[str], gold: int, name: str) -> Doc:
+    options_text = "\n".join(
+        f"{letter}) {text}" for letter, text in zip(ascii_uppercase, options, strict=False)
+    )
+    query = f"Think step by step and end with 'Answer: $LETTER'.\n\n{question}\n\n{options_text}"
     letters = list(ascii_uppercase[: len(options)])
     return Doc(
         task_name=name, query=query, choices=letters, gold_index=gold, instruction="Think step by step."
@@ -26,14 +28,14 @@ def asked(question: str, options: list[str], gold: int, name: str) -> Doc:
 
 
 def mmlu_pro(line: dict[str, Any], task_name: str) -> Doc:
-    return asked(line["question"], line["options"], line["answer_index"], task_name)
+    return multiple_choice_doc(line["question"], line["options"], line["answer_index"], task_name)
 
 
 def gpqa(line: dict[str, Any], task_name: str) -> Doc:
     options = [line[f"Incorrect Answer {n}"] for n in (1, 2, 3)]
-    gold = ORDER.randint(0, 3)
+    gold = GOLD_POSITIONS.randint(0, 3)
     options.insert(gold, line["Correct Answer"])
-    return asked(line["Question"], options, gold, task_name)
+    return multiple_choice_doc(line["Question"], options, gold, task_name)
 
 
 def aime(line: dict[str, Any], task_name: str) -> Doc:

@@ -1,4 +1,4 @@
-"""A configuration of OpenCompass over our sample items; `make_foreign.py` puts the places in for DATA and URL."""
+"""An OpenCompass configuration for our sample items; `make_foreign.py` replaces DATA and URL."""
 
 from opencompass.datasets import CustomDataset
 from opencompass.models import OpenAISDK
@@ -8,7 +8,7 @@ from opencompass.openicl.icl_prompt_template import PromptTemplate
 from opencompass.openicl.icl_retriever import ZeroRetriever
 from opencompass.utils.text_postprocessors import match_answer_pattern
 
-asked = (
+question_prompt = (
     "Answer the question.\n\nQuestion:\n{question}\n\nOptions:\n{options_str}\n\nEnd with a line ANSWER: X."
 )
 datasets = [
@@ -20,7 +20,7 @@ datasets = [
         "infer_cfg": {
             "prompt_template": {
                 "type": PromptTemplate,
-                "template": {"round": [{"role": "HUMAN", "prompt": asked}]},
+                "template": {"round": [{"role": "HUMAN", "prompt": question_prompt}]},
             },
             "retriever": {"type": ZeroRetriever},
             "inferencer": {"type": GenInferencer, "max_out_len": 512},

@@ -1,4 +1,4 @@
-"""Every Eval Ever's corpus as reported numbers: what is taken, what is not, and that hostile records stay data."""
+"""Scores in the Every Eval Ever format become reported results; other scores are skipped, and hostile text remains text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evals.verdicts import reported
 from tests.support.command import evals
 
 
-def record(model: str = "01-ai/yi-1.5-34b-chat", *results: dict[str, Any], **more: Any) -> dict[str, Any]:
+def record(model: str = "01-ai/yi-1.5-34b-chat", *results: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {
         "schema_version": "0.3.0",
         "evaluation_id": "x",
@@ -28,12 +28,12 @@ def record(model: str = "01-ai/yi-1.5-34b-chat", *results: dict[str, Any], **mor
         "eval_library": {"name": "unknown", "version": "unknown"},
         "model_info": {"name": model.rpartition("/")[2], "id": model},
         "evaluation_results": list(results) or [score()],
-        **more,
+        **fields,
     }
 
 
 def score(
-    name: str = "mmlu_pro/overall", value: float = 0.5229, unit: str = "proportion", **more: Any
+    name: str = "mmlu_pro/overall", value: float = 0.5229, unit: str = "proportion", **fields: Any
 ) -> dict[str, Any]:
     return {
         "evaluation_result_id": name,
@@ -41,23 +41,23 @@ def score(
         "source_data": {"dataset_name": "x", "source_type": "hf_dataset", "hf_repo": "TIGER-Lab/results"},
         "metric_config": {"lower_is_better": False, "metric_id": name, "metric_unit": unit},
         "score_details": {"score": value},
-        **more,
+        **fields,
     }
 
 
-def write(folder: Path, *records: dict[str, Any]) -> Path:
+def write_corpus(folder: Path, *records: dict[str, Any]) -> Path:
     (folder / "eee" / "data").mkdir(parents=True)
     for number, document in enumerate(records):
         (folder / "eee" / "data" / f"{number}.json").write_text(json.dumps(document))
     return folder / "eee"
 
 
-def claims(folder: Path) -> list[reported.Claim]:
+def read_claims(folder: Path) -> list[reported.Claim]:
     return reported.read(folder / "results" / "claims" / "every-eval-ever.toml")
 
 
-def test_whole_benchmarks_become_claims(tmp_path: Path) -> None:
-    source = write(
+def test_scores_of_whole_benchmarks_become_claims_and_others_are_skipped(tmp_path: Path) -> None:
+    source = write_corpus(
         tmp_path,
         record("a/one", score(), score("mmlu_pro/biology", 0.9)),
         record(
@@ -67,10 +67,10 @@ def test_whole_benchmarks_become_claims(tmp_path: Path) -> None:
             score("aime_2025", 3.0, ""),
         ),
     )
-    done = import_claims(source, tmp_path / "results")
-    assert done.claims == 2
-    assert done.skipped == {"scores of other benchmarks or parts": 2, "scores without a known scale": 1}
-    by_suite = {claim.suite: claim for claim in claims(tmp_path)}
+    summary = import_claims(source, tmp_path / "results")
+    assert summary.claims == 2
+    assert summary.skipped == {"scores of other benchmarks or parts": 2, "scores without a known scale": 1}
+    by_suite = {claim.suite: claim for claim in read_claims(tmp_path)}
     assert (by_suite["mmlu-pro"].model, by_suite["mmlu-pro"].value, by_suite["mmlu-pro"].digits) == (
         "a/one",
         0.5229,
@@ -82,8 +82,8 @@ def test_whole_benchmarks_become_claims(tmp_path: Path) -> None:
     assert "third_party" in by_suite["mmlu-pro"].note
 
 
-def test_conditions_are_kept(tmp_path: Path) -> None:
-    stated = {
+def test_only_known_generation_settings_are_imported(tmp_path: Path) -> None:
+    generation_config = {
         "generation_args": {
             "temperature": 0.6,
             "max_tokens": 32768,
@@ -91,47 +91,50 @@ def test_conditions_are_kept(tmp_path: Path) -> None:
             "execution_command": "rm -rf /",
         }
     }
-    import_claims(write(tmp_path, record("a/one", score(generation_config=stated))), tmp_path / "results")
-    (claim,) = claims(tmp_path)
+    import_claims(
+        write_corpus(tmp_path, record("a/one", score(generation_config=generation_config))),
+        tmp_path / "results",
+    )
+    (claim,) = read_claims(tmp_path)
     assert claim.knobs == {"temperature": 0.6, "max_tokens": 32768, "thinking": True}
 
 
-def test_it_can_be_repeated(tmp_path: Path) -> None:
-    source = write(tmp_path, record())
+def test_importing_again_writes_the_same_bytes(tmp_path: Path) -> None:
+    source = write_corpus(tmp_path, record())
     first = import_claims(source, tmp_path / "results").path.read_bytes()
     assert import_claims(source, tmp_path / "results").path.read_bytes() == first
     assert first.startswith(HEADER.encode())
 
 
-def test_a_file_of_others_is_kept(tmp_path: Path) -> None:
+def test_a_file_not_written_by_the_command_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "results" / "claims" / "every-eval-ever.toml"
     path.parent.mkdir(parents=True)
     path.write_text("# mine\n")
     with pytest.raises(UsageError, match="was not written by this command"):
-        import_claims(write(tmp_path, record()), tmp_path / "results")
+        import_claims(write_corpus(tmp_path, record()), tmp_path / "results")
     assert path.read_text() == "# mine\n"
 
 
-def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
+def test_hostile_text_is_escaped_in_the_claims_file(tmp_path: Path) -> None:
     name = 'x" = 1 }\n[[claim]]\nsuite = "gpqa"\u001b[2J<script>'
     import_claims(
-        write(tmp_path, record(name, score(source_data={"url": ["javascript:alert(1)"]}))),
+        write_corpus(tmp_path, record(name, score(source_data={"url": ["javascript:alert(1)"]}))),
         tmp_path / "results",
     )
-    (claim,) = claims(tmp_path)
+    (claim,) = read_claims(tmp_path)
     assert claim.suite == "mmlu-pro"
     assert "\x1b" not in claim.model
     assert claim.source == "TIGER-Lab"
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, 1e30])
-def test_impossible_scores_are_not_taken(tmp_path: Path, value: float) -> None:
+def test_scores_outside_0_to_1_are_not_imported(tmp_path: Path, value: float) -> None:
     with pytest.raises(UsageError, match="contains no score that belongs to a suite"):
-        import_claims(write(tmp_path, record("a/one", score(value=value))), tmp_path / "results")
+        import_claims(write_corpus(tmp_path, record("a/one", score(value=value))), tmp_path / "results")
 
 
-def test_broken_and_foreign_files(tmp_path: Path) -> None:
-    source = write(tmp_path, record(), {"other": 1})
+def test_other_json_files_are_skipped_and_invalid_json_is_an_error(tmp_path: Path) -> None:
+    source = write_corpus(tmp_path, record(), {"other": 1})
     assert import_claims(source, tmp_path / "results").skipped == {"other JSON files": 1}
     (source / "broken.json").write_text("{")
     with pytest.raises(DataError) as error:
@@ -139,15 +142,15 @@ def test_broken_and_foreign_files(tmp_path: Path) -> None:
     assert "broken.json" in str(error.value)
 
 
-def test_the_command(tmp_path: Path) -> None:
-    source = write(tmp_path, record())
-    done = evals("claims", "import", "every-eval-ever", source, "--results", tmp_path / "results")
-    assert done.status == 0, done.err
-    assert "1 published numbers" in done.out
+def test_imported_claims_are_listed_and_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    source = write_corpus(tmp_path, record())
+    outcome = evals("claims", "import", "every-eval-ever", source, "--results", tmp_path / "results")
+    assert outcome.status == 0, outcome.err
+    assert "1 published numbers" in outcome.out
     listed = evals("claims", "list", "--suite", "mmlu-pro", "--results", tmp_path / "results", "--json")
     assert "01-ai/yi-1.5-34b-chat" in listed.out
-    done = evals(
+    outcome = evals(
         "claims", "import", "every-eval-ever", tmp_path / "nothing", "--results", tmp_path / "results"
     )
-    assert done.status == 2
-    assert "is not a folder" in done.err
+    assert outcome.status == 2
+    assert "is not a folder" in outcome.err

@@ -1,7 +1,8 @@
-"""Files of other harnesses become runs: recordings as they were published, the rest hand-made in the documented shape.
+"""Files of other harnesses are imported as runs.
 
-Real: ChemBench reports, MathVista and MATH-Vision outputs, lm-eval's format by our own export. Hand-made after the
-documents of their makers: OpenCompass, VLMEvalKit.
+Some files are published recordings: ChemBench reports, outputs of MathVista, MATH-Vision, MMLU-Pro and MMMU. Files of
+lm-eval are written by our own export; those of OpenCompass, VLMEvalKit and SciEvalKit are written here as their
+documentation describes them.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ SAMPLES = ROOT / "suites" / "samples"
 ITEMS = [json.loads(row) for row in (SAMPLES / "mmlu_pro" / "test.jsonl").read_text().splitlines()]
 
 
-def imported(*words: object, results: Path) -> Any:
-    done = evals("import", *words, "--results", results, "--json")
-    assert done.status == 0, done.err
-    (run,) = done.json["runs"]
+def import_run(*words: object, results: Path) -> Any:
+    outcome = evals("import", *words, "--results", results, "--json")
+    assert outcome.status == 0, outcome.err
+    (run,) = outcome.json["runs"]
     return run
 
 
-# --- real recordings -----------------------------------------------------------------------------------------------
+# --- published recordings --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -80,90 +81,92 @@ def imported(*words: object, results: Path) -> Any:
         pytest.param("mmmu_pro/gpt-4o_vision_direct.jsonl.gz", 725, "import mmmu", marks=pytest.mark.slow),
     ],
 )
-def test_recordings_import_by_their_looks_with_the_published_counts(
+def test_formats_of_published_recordings_are_detected_and_scores_match_the_published_ones(
     path: str, right: int, origin: str, shared: Path, mirror: Path, tmp_path: Path
 ) -> None:
     words = (shared / "data" / path, "--data", mirror, "--protocol", "official")
-    run = imported(*words, results=tmp_path)
+    run = import_run(*words, results=tmp_path)
     assert (run["counts"]["right"], run["origin"]) == (right, origin)
 
 
 @pytest.mark.slow
-def test_replies_judged_by_another_gold_answer_are_named(shared: Path, mirror: Path, tmp_path: Path) -> None:
+def test_records_scored_upstream_with_another_gold_answer_are_reported(
+    shared: Path, mirror: Path, tmp_path: Path
+) -> None:
     path = shared / "data" / "mmlu_pro" / "outputs" / "model_outputs_gemini-1.5-flash-002_5shots.zip"
-    done = evals("import", path, "--data", mirror, "--protocol", "official", "--results", tmp_path)
-    assert "30 records scored against a gold answer that differs from ours" in done.err
+    outcome = evals("import", path, "--data", mirror, "--protocol", "official", "--results", tmp_path)
+    assert "30 records scored against a gold answer that differs from ours" in outcome.err
     (run,) = store.runs(tmp_path)
     assert run.card.model == "gemini-1.5-flash-002"
-    stated = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]
-    assert sum(bool(row.get("gold")) for row in stated) == 30
-    assert sum(row["score"] or 0.0 for row in stated) == 7699  # .6409 of 12,012
+    upstream_rows = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]
+    assert sum(bool(row.get("gold")) for row in upstream_rows) == 30
+    assert sum(row["score"] or 0.0 for row in upstream_rows) == 7699  # .6409 of 12,012
     items = evals("audit", run.card.run, "--results", tmp_path, "--json").json["items"]
     assert [item["their_why"].startswith("their gold answer is") for item in items].count(False) == 0
 
 
-def test_a_folder_of_mmlu_pro_subjects_and_a_null_that_upstream_draws(tmp_path: Path) -> None:
+def test_an_mmlu_pro_folder_is_one_run_and_an_unread_answer_has_no_upstream_score(tmp_path: Path) -> None:
     folder = tmp_path / "some-model"
     folder.mkdir()
     rows = [
-        item | {"pred": pred, "model_outputs": said}
-        for item, pred, said in zip(ITEMS, ("A", None, "B"), ("ANSWER: A", "Well.", None), strict=False)
+        item | {"pred": pred, "model_outputs": output}
+        for item, pred, output in zip(ITEMS, ("A", None, "B"), ("ANSWER: A", "Well.", None), strict=False)
     ]
     (folder / "math_result.json").write_text(json.dumps(rows))
     (folder / "summary.json").write_text('{"total": {"corr": 1.0, "wrong": 2.0, "acc": 0.3333}}')
-    run = imported(folder, "--sample", results=tmp_path / "r")
+    run = import_run(folder, "--sample", results=tmp_path / "r")
     assert run["model"] == "some-model"
     assert "mmlu-pro states mmlu_pro accuracy (random letter if none was parsed) 0.3333" in run["notes"]
     assert (run["counts"]["unanswered"], run["counts"]["absent"]) == (1, len(ITEMS) - 3)
-    stated = [
+    upstream_rows = [
         json.loads(row)
         for row in (store.runs(tmp_path / "r")[0].path / "theirs.jsonl").read_text().splitlines()
     ]
-    assert [row.get("score") for row in stated] == [float(ITEMS[0]["answer"] == "A"), None, None]
+    assert [row.get("score") for row in upstream_rows] == [float(ITEMS[0]["answer"] == "A"), None, None]
 
 
-def test_a_zip_archive_of_subjects_and_one_of_something_else(tmp_path: Path) -> None:
+def test_a_zip_archive_of_mmlu_pro_subjects_is_imported_and_other_archives_are_errors(tmp_path: Path) -> None:
     path = tmp_path / "model_outputs_a-model_5shots.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for number, name in enumerate(("out/math_result.json", "out/law_result.json")):
             archive.writestr(name, json.dumps([ITEMS[number] | {"pred": "A", "generated_text": "ANSWER: A"}]))
         archive.writestr("out/law_summary.json", "{}")
-    run = imported(path, "--sample", results=tmp_path / "r")
+    run = import_run(path, "--sample", results=tmp_path / "r")
     assert (run["model"], run["counts"]["absent"]) == ("a-model", len(ITEMS) - 2)
-    for form, said in (("mmmu", "contains 3 files, not one"), ("mmlu-pro", "none of its replies")):
+    for form, message in (("mmmu", "contains 3 files, not one"), ("mmlu-pro", "none of its replies")):
         with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
             for name in ("../a.json", "b.json", "c.txt"):
                 archive.writestr(name, "[]")
-        done = evals(
+        outcome = evals(
             "import", form, tmp_path / "x.zip", "--suite", "mmlu-pro", "--sample", "--results", tmp_path / "s"
         )
-        assert (done.status, done.err.count("\n")) == (2, 1)
-        assert said in done.err
+        assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+        assert message in outcome.err
     assert not (tmp_path / "a.json").exists()
 
 
-def test_a_bundle_of_ours_is_no_foreign_file_and_a_broken_archive_is_one_line(ran: Path) -> None:
-    assert evals("bundle", "one", ran / "b.zip", "--results", ran / "r").status == 0
-    done = evals("import", ran / "b.zip", "--sample", "--results", ran / "s")
-    assert (done.status, done.err.count("\n")) == (2, 1)
-    assert f"is a science-evals bundle; use evals bundle verify {ran / 'b.zip'}" in done.err
-    (ran / "broken.zip").write_bytes((ran / "b.zip").read_bytes()[:1000])
-    done = evals("import", ran / "broken.zip", "--sample", "--results", ran / "s")
-    assert (done.status, done.err.count("\n")) == (2, 1)
+def test_importing_a_bundle_or_a_truncated_archive_is_a_usage_error(run_folder: Path) -> None:
+    assert evals("bundle", "one", run_folder / "b.zip", "--results", run_folder / "r").status == 0
+    outcome = evals("import", run_folder / "b.zip", "--sample", "--results", run_folder / "s")
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+    assert f"is a science-evals bundle; use evals bundle verify {run_folder / 'b.zip'}" in outcome.err
+    (run_folder / "broken.zip").write_bytes((run_folder / "b.zip").read_bytes()[:1000])
+    outcome = evals("import", run_folder / "broken.zip", "--sample", "--results", run_folder / "s")
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
 
 
 # --- lm-eval -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def ran(tmp_path: Path) -> Path:
-    said = tmp_path / "said.json"
-    said.write_text(json.dumps(["I think. ANSWER: B", "ANSWER: A", "I cannot say", ""]))
+def run_folder(tmp_path: Path) -> Path:
+    replies = tmp_path / "replies.json"
+    replies.write_text(json.dumps(["I think. ANSWER: B", "ANSWER: A", "I cannot say", ""]))
     words = (
         "mmlu-pro",
         "--sample",
         "-m",
-        f"scripted:list={said}",
+        f"scripted:list={replies}",
         "--repeats",
         2,
         "--run",
@@ -175,80 +178,77 @@ def ran(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_round_trip_through_lm_eval_loses_nothing_that_it_can_hold(ran: Path) -> None:
-    assert evals("export", "lm-eval", "one", "--out", ran / "out", "--results", ran / "r").status == 0
-    run = imported(ran / "out" / "scripted", "--sample", results=ran / "again")
-    before = store.find_one(ran / "r", "one")
-    after = store.find_one(ran / "again", run["run"])
+def test_a_round_trip_through_the_lm_eval_format_keeps_records_scores_and_sampling(run_folder: Path) -> None:
+    assert (
+        evals("export", "lm-eval", "one", "--out", run_folder / "out", "--results", run_folder / "r").status
+        == 0
+    )
+    run = import_run(run_folder / "out" / "scripted", "--sample", results=run_folder / "again")
+    before = store.find_one(run_folder / "r", "one")
+    after = store.find_one(run_folder / "again", run["run"])
     assert run["counts"] == before.card.counts
     assert [e.value for e in after.card.estimates] == [e.value for e in before.card.estimates]
     assert after.card.config.sampling == before.card.config.sampling
-    held = {
-        (r.sample, r.repeat): (
-            r.outcome.text,
-            r.outcome.reasoning,
-            r.outcome.usage,
-            r.outcome.seconds,
-            r.prompt.order,
-        )
-        for r in before.records()
-    }
-    assert held == {
-        (r.sample, r.repeat): (
-            r.outcome.text,
-            r.outcome.reasoning,
-            r.outcome.usage,
-            r.outcome.seconds,
-            r.prompt.order,
-        )
-        for r in after.records()
-    }
+    original, reimported = (
+        {
+            (r.sample, r.repeat): (
+                r.outcome.text,
+                r.outcome.reasoning,
+                r.outcome.usage,
+                r.outcome.seconds,
+                r.prompt.order,
+            )
+            for r in stored.records()
+        }
+        for stored in (before, after)
+    )
+    assert original == reimported
 
 
-def lm_eval_line(item: dict[str, Any], number: int, resps: Any, **more: Any) -> dict[str, Any]:
-    asked = f"Question: {item['question']}\nOptions:\n" + "\n".join(
+def lm_eval_line(item: dict[str, Any], number: int, resps: Any, **fields: Any) -> dict[str, Any]:
+    prompt = f"Question: {item['question']}\nOptions:\n" + "\n".join(
         f"{chr(65 + i)}. {option}" for i, option in enumerate(item["options"])
     )
     return {
         "doc_id": number, "doc": {"question": item["question"].upper(), "options": item["options"]}, "target": "X",
-        "arguments": {"gen_args_0": {"arg_0": asked, "arg_1": {}}}, "resps": resps, "filtered_resps": ["B"],
+        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": {}}}, "resps": resps, "filtered_resps": ["B"],
         "filter": "custom-extract", "metrics": ["exact_match"], "exact_match": 1.0,
-    } | more  # fmt: skip
+    } | fields  # fmt: skip
 
 
-def test_lm_eval_is_matched_by_the_question_and_shown_order_counts(tmp_path: Path) -> None:
-    turned = ITEMS[0] | {"options": ITEMS[0]["options"][::-1]}
-    letter = chr(ord("A") + len(turned["options"]) - 1 - ITEMS[0]["answer_index"])
+def test_lm_eval_records_are_matched_by_question_and_letters_follow_the_shown_order(tmp_path: Path) -> None:
+    reversed_item = ITEMS[0] | {"options": ITEMS[0]["options"][::-1]}
+    letter = chr(ord("A") + len(reversed_item["options"]) - 1 - ITEMS[0]["answer_index"])
     lines = [
-        lm_eval_line(turned, 0, [[f"The answer is ({letter})."]]),
-        lm_eval_line(turned, 0, [[f"The answer is ({letter})."]], filter="another"),
+        lm_eval_line(reversed_item, 0, [[f"The answer is ({letter})."]]),
+        lm_eval_line(reversed_item, 0, [[f"The answer is ({letter})."]], filter="another"),
         lm_eval_line({"question": "What of it?", "options": ["a"]}, 1, [["A"]]),
     ]
     path = tmp_path / "samples_mmlu_pro_math_2026-01-01T00-00-00.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = evals(
+    outcome = evals(
         "import", path, "--sample", "--model", "m", "--protocol", "official", "--results", tmp_path / "r"
     )
-    assert "1 record without a matching sample" in done.err
+    assert "1 record without a matching sample" in outcome.err
     run = store.runs(tmp_path / "r")[0]
     assert run.card.counts["right"] == 1
-    (stated,) = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]
-    assert (stated["score"], stated["answer"]) == (1.0, "B")
+    (upstream_row,) = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]
+    assert (upstream_row["score"], upstream_row["answer"]) == (1.0, "B")
 
 
-def test_likelihoods_are_the_letter_that_they_chose(tmp_path: Path) -> None:
+def test_likelihoods_become_the_most_likely_letter(tmp_path: Path) -> None:
     resps = [[["-3.0", "False"]], [["-0.5", "True"]], [["-9", "False"]]]
     path = tmp_path / "samples_mmlu_pro_2026-01-01T00-00-00.jsonl"
     path.write_text(json.dumps(lm_eval_line(ITEMS[1], 0, resps)) + "\n")
-    imported(path, "--sample", "--model", "m", results=tmp_path / "r")
+    import_run(path, "--sample", "--model", "m", results=tmp_path / "r")
     (record,) = store.runs(tmp_path / "r")[0].records()
     assert record.outcome.text == "ANSWER: B"
 
 
-# --- hand-made in the documented shape -----------------------------------------------------------------------------
+# --- written here as documented -----------------------------------------------------------------------------------
 
 
-def test_opencompass_predictions_in_parts_with_their_verdicts(tmp_path: Path) -> None:
+def test_opencompass_predictions_split_over_files_are_imported_with_upstream_scores(tmp_path: Path) -> None:
     folder = tmp_path / "out" / "predictions" / "intern-s1-api"
     folder.mkdir(parents=True)
     results = tmp_path / "out" / "results" / "intern-s1-api"
@@ -262,28 +262,28 @@ def test_opencompass_predictions_in_parts_with_their_verdicts(tmp_path: Path) ->
         for i, item in enumerate(ITEMS[:4])
     }
     for part in (0, 1):
-        some = {k: v for k, v in rows.items() if int(k) // 2 == part}
-        (folder / f"mmlu_pro_math_{part}.json").write_text(json.dumps(some))
+        part_rows = {k: v for k, v in rows.items() if int(k) // 2 == part}
+        (folder / f"mmlu_pro_math_{part}.json").write_text(json.dumps(part_rows))
     details = [{"pred": "A", "correct": i != 3} for i in range(4)]
     (results / "mmlu_pro_math.json").write_text(json.dumps({"accuracy": 75.0, "details": details}))
-    run = imported(tmp_path / "out", "--sample", results=tmp_path / "r")
+    run = import_run(tmp_path / "out", "--sample", results=tmp_path / "r")
     assert (run["counts"]["right"], run["model"]) == (4, "intern-s1-api")
     assert "opencompass states mmlu_pro_math accuracy 75" in run["notes"]
-    theirs = (store.runs(tmp_path / "r")[0].path / "theirs.jsonl").read_text().splitlines()
-    assert [json.loads(row)["score"] for row in theirs] == [1.0, 1.0, 1.0, 0.0]
+    upstream_lines = (store.runs(tmp_path / "r")[0].path / "theirs.jsonl").read_text().splitlines()
+    assert [json.loads(row)["score"] for row in upstream_lines] == [1.0, 1.0, 1.0, 0.0]
 
 
-def test_vlmevalkit_failed_calls_are_failures_and_a_formula_is_a_text(tmp_path: Path) -> None:
+def test_vlmevalkit_failed_calls_are_failures_and_cells_with_formulas_are_texts(tmp_path: Path) -> None:
     items = [json.loads(row) for row in (SAMPLES / "mmstar" / "items.jsonl").read_text().splitlines()][:3]
     book = openpyxl.Workbook()
     sheet = book.active
     sheet.append(["index", "question", "answer", "prediction", "hit"])
-    said = ["Failed to obtain answer via API.", "=1+1", f"The answer is {items[2]['answer']}"]
-    for item, text in zip(items, said, strict=True):
+    predictions = ["Failed to obtain answer via API.", "=1+1", f"The answer is {items[2]['answer']}"]
+    for item, text in zip(items, predictions, strict=True):
         sheet.append([item["index"], item["question"], item["answer"], text, 0])
     sheet.append([1_000_000 + int(items[0]["index"]), "circular", "A", "A", 1])
     book.save(tmp_path / "m_MMStar.xlsx")
-    run = imported(tmp_path / "m_MMStar.xlsx", "--sample", results=tmp_path / "r")
+    run = import_run(tmp_path / "m_MMStar.xlsx", "--sample", results=tmp_path / "r")
     assert run["model"] == "m"
     assert run["counts"]["failed:imported"] == 1
     texts = [r.outcome.text for r in store.runs(tmp_path / "r")[0].records() if hasattr(r.outcome, "text")]
@@ -291,17 +291,19 @@ def test_vlmevalkit_failed_calls_are_failures_and_a_formula_is_a_text(tmp_path: 
 
 
 def scieval_folder(folder: Path) -> Path:
-    """What SciEvalKit leaves of TRQA and ProteinLMBench: replies, its verdicts beside them, its scores."""
+    """Write the files of a SciEvalKit run of TRQA: replies, verdicts and scores."""
     out = folder / "outputs" / "m" / "T20260617_G0817251a"
     out.mkdir(parents=True)
     rows = [json.loads(line) for line in (SAMPLES / "trqa" / "TRQA.jsonl").read_text().splitlines()]
-    heads = ("index", "question", "answer", "prediction")
-    said = [f"<choice>{row['Answer']}</choice>" for row in rows[:-1]] + ["Failed to obtain answer via API."]
+    header = ("index", "question", "answer", "prediction")
+    predictions = [f"<choice>{row['Answer']}</choice>" for row in rows[:-1]] + [
+        "Failed to obtain answer via API."
+    ]
     table = [
         (row.get("index", n), row["Question"], row["Answer"], text)
-        for n, (row, text) in enumerate(zip(rows, said, strict=True), 1)
+        for n, (row, text) in enumerate(zip(rows, predictions, strict=True), 1)
     ]
-    tsv = ["\t".join(map(str, line)) for line in (heads, *table)]
+    tsv = ["\t".join(map(str, line)) for line in (header, *table)]
     (out / "m_TRQA.tsv").write_text("\n".join(tsv) + "\n")
     hits = [
         f"{line}\t{hit}" for line, hit in zip(tsv, ["hit", "False", *["True"] * (len(rows) - 1)], strict=True)
@@ -311,91 +313,93 @@ def scieval_folder(folder: Path) -> Path:
     return folder
 
 
-def test_scieval_s_tables_with_their_verdicts_and_scores(tmp_path: Path) -> None:
+def test_scieval_tables_are_imported_with_upstream_verdicts_and_scores(tmp_path: Path) -> None:
     folder = scieval_folder(tmp_path)
-    done = evals("import", "scieval", folder, "--sample", "--protocol", "official", "--results", tmp_path / "r", "--json")  # fmt: skip
-    assert done.status == 0, done.err
-    (run,) = done.json["runs"]
+    outcome = evals("import", "scieval", folder, "--sample", "--protocol", "official", "--results", tmp_path / "r", "--json")  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    (run,) = outcome.json["runs"]
     assert (run["suite"], run["model"]) == ("trqa", "m")
     assert run["counts"]["failed:imported"] == 1
     assert run["counts"]["right"] == sum(run["counts"].values()) - 1
     assert "scieval states TRQA Overall score 87.5" in run["notes"]
-    audited = evals("audit", run["run"], "--results", tmp_path / "r", "--json").json
-    assert [(item["ours"], item["theirs"]) for item in audited["items"] if item["ours"] == 1.0] == [
-        (1.0, 0.0)
-    ]
+    audit = evals("audit", run["run"], "--results", tmp_path / "r", "--json").json
+    assert [(item["ours"], item["theirs"]) for item in audit["items"] if item["ours"] == 1.0] == [(1.0, 0.0)]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("m_TRQA.tsv", "index\tquestion\n1\tWhy?\n", "no column `prediction`"),
         ("m_TRQA.json", "{", "m_TRQA.json"),
         ("m_Other.tsv", "index\tprediction\n1\tA\n", "no <model>_<dataset>.xlsx, .tsv or .json found"),
     ],
 )
-def test_a_bad_table_of_scieval_is_one_line(tmp_path: Path, name: str, content: str, says: str) -> None:
+def test_an_invalid_scieval_table_is_a_usage_error(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / name).write_text(content)
-    done = evals("import", "scieval", tmp_path / "in", "--sample", "--results", tmp_path / "r")
-    assert says in done.error_line
+    outcome = evals("import", "scieval", tmp_path / "in", "--sample", "--results", tmp_path / "r")
+    assert message in outcome.error_line
     assert not (tmp_path / "r").exists()
 
 
-def test_a_workbook_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
+def test_a_workbook_that_is_a_zip_bomb_is_rejected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m_MMStar.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", b"0" * (80 << 20))
-    done = evals("import", tmp_path / "m_MMStar.xlsx", "--sample", "--results", tmp_path / "r")
-    assert "would unpack to" in done.error_line
+    outcome = evals("import", tmp_path / "m_MMStar.xlsx", "--sample", "--results", tmp_path / "r")
+    assert "would unpack to" in outcome.error_line
 
 
 def test_pickles_are_never_read(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(b"cos\nsystem\n(S'touch /tmp/hacked'\ntR.")
-    done = evals(
+    outcome = evals(
         "import", "vlmevalkit", tmp_path / "x.pkl", "--suite", "mmstar", "--sample", "--results", tmp_path
     )
-    assert "pickles are never read" in done.error_line
+    assert "pickles are never read" in outcome.error_line
 
 
-# --- what bad input gets -------------------------------------------------------------------------------------------
+# --- invalid input -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", formats.READERS)
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"\x00\xff\x00", b'{"a": 1}', b"[[1]]", b"null\n", b"PK\x03\x04"]
 )
-def test_a_broken_or_foreign_file_is_one_line(form: str, content: bytes, tmp_path: Path) -> None:
+def test_a_broken_or_unrelated_file_is_a_usage_error(form: str, content: bytes, tmp_path: Path) -> None:
     ending = {"vlmevalkit": "tsv", "mathvision": "jsonl", "chembench": "jsonl", "lm-eval": "jsonl"}.get(
         form, "json"
     )
     path = tmp_path / f"samples_x.{ending}"
     path.write_bytes(content)
-    done = evals(
+    outcome = evals(
         "import", form, path, "--suite", "mmlu-pro", "--sample", "--model", "m", "--results", tmp_path / "r"
     )
-    assert done.error_line
+    assert outcome.error_line
     assert not list((tmp_path / "r").glob("**/card.json"))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (("lmeval", "{}"), "did you mean lm-eval"),
         (("{}",), "format not recognized"),
         (("{}/none",), "does not exist"),
     ],
 )
-def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+def test_a_mistyped_format_or_path_is_a_usage_error(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
     (tmp_path / "x").mkdir()
-    named = [word.format(tmp_path / "x") for word in words]
-    assert said in evals("import", *named, "--results", tmp_path / "r").error_line
+    words = [argument.format(tmp_path / "x") for argument in arguments]
+    assert message in evals("import", *words, "--results", tmp_path / "r").error_line
 
 
-def test_a_task_that_is_no_suite_of_ours_asks_which_one(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_task_asks_for_the_suite(tmp_path: Path) -> None:
     path = tmp_path / "samples_winogrande_2026-01-01T00-00-00.jsonl"
     path.write_text(json.dumps(lm_eval_line(ITEMS[0], 0, [["A"]])) + "\n")
-    done = evals("import", path, "--model", "m", "--results", tmp_path / "r")
-    assert "unknown lm-eval task winogrande: name its suite with --suite NAME" in done.error_line
+    outcome = evals("import", path, "--model", "m", "--results", tmp_path / "r")
+    assert "unknown lm-eval task winogrande: name its suite with --suite NAME" in outcome.error_line
 
 
 # --- matching ------------------------------------------------------------------------------------------------------
@@ -405,7 +409,7 @@ def sample(name: str, question: str, *choices: str) -> Sample:
     return Sample(id=name, question=(Text(question),), target="A", choices=choices)
 
 
-def test_the_last_question_of_a_prompt_is_the_one_that_is_asked() -> None:
+def test_a_few_shot_prompt_matches_its_last_question() -> None:
     finder = Finder(
         [sample("a", "What is the capital of France?"), sample("b", "What is the capital of Italy?")]
     )
@@ -418,7 +422,7 @@ def test_options_match_if_a_harness_has_removed_their_tags() -> None:
     assert finder.option_order("a", ["H2O", "CCO"]) == (1, 0)
 
 
-def test_of_equal_questions_the_options_decide() -> None:
+def test_samples_with_equal_questions_are_distinguished_by_their_options() -> None:
     finder = Finder([sample("a", "Which?", "x", "y"), sample("b", "Which?", "x", "z")])
     assert finder.by_question("which?", ["z", "x"]) == ["b"]
     assert finder.option_order("b", ["z", "x"]) == (1, 0)
@@ -427,14 +431,14 @@ def test_of_equal_questions_the_options_decide() -> None:
 
 @pytest.mark.slow
 @given(st.text(max_size=200))
-def test_normalised_words_stay_as_they_are(text: str) -> None:
+def test_normalisation_is_idempotent(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
 
 
 # --- audit ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_audit_lists_every_difference_with_both_answers(tmp_path: Path) -> None:
+def test_an_audit_lists_every_disagreement_with_both_answers(tmp_path: Path) -> None:
     golds = [chr(ord("A") + item["answer_index"]) for item in ITEMS[:6]]
     lines = [
         lm_eval_line(item, i, [[f"ANSWER: {gold}"]], exact_match=float(i != 2), filtered_resps=["Z"])
@@ -443,27 +447,34 @@ def test_an_audit_lists_every_difference_with_both_answers(tmp_path: Path) -> No
     lines[4] |= {"resps": [["ANSWER: none"]], "exact_match": 0.0}
     path = tmp_path / "samples_mmlu_pro_2026-01-01T00-00-00.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    run = imported(path, "--sample", "--model", "m", results=tmp_path / "r")
-    found = evals("audit", run["run"], "--results", tmp_path / "r", "--json").json
-    assert (found["n"], found["agreed"], found["only_ours"], found["only_theirs"]) == (6, 5, 1, 0)
-    (item,) = found["items"]
+    run = import_run(path, "--sample", "--model", "m", results=tmp_path / "r")
+    audit = evals("audit", run["run"], "--results", tmp_path / "r", "--json").json
+    assert (audit["n"], audit["agreed"], audit["only_ours"], audit["only_theirs"]) == (6, 5, 1, 0)
+    (item,) = audit["items"]
     assert (item["id"], item["verdict"], item["theirs"], item["their_answer"]) == (
         str(ITEMS[2]["question_id"]),
         "right",
         0.0,
         "Z",
     )
-    assert found["kappa"][0] == pytest.approx(0.5714, abs=1e-3)
-    assert found["kappa"][1] <= found["kappa"][0] <= found["kappa"][2]
+    assert audit["kappa"][0] == pytest.approx(0.5714, abs=1e-3)
+    assert audit["kappa"][1] <= audit["kappa"][0] <= audit["kappa"][2]
     assert "5 of 6 agree" in evals("audit", run["run"], "--results", tmp_path / "r").out
 
 
-def test_a_run_of_our_own_has_nothing_to_audit(ran: Path) -> None:
-    assert "has no scores stated by a source" in evals("audit", "one", "--results", ran / "r").error_line
+def test_auditing_a_run_that_was_not_imported_is_a_usage_error(run_folder: Path) -> None:
+    assert (
+        "has no scores stated by a source" in evals("audit", "one", "--results", run_folder / "r").error_line
+    )
 
 
-def test_our_verdicts_on_recordings_are_theirs(shared: Path, mirror: Path, tmp_path: Path) -> None:
+def test_our_verdicts_on_mathvision_recordings_agree_with_upstreams(
+    shared: Path, mirror: Path, tmp_path: Path
+) -> None:
     words = (shared / "data" / "mathvision" / "outputs" / "Gemini-Pro.jsonl.gz", "--data", mirror)
-    run = imported(*words, "--protocol", "official", results=tmp_path)
-    found = evals("audit", run["run"], "--results", tmp_path, "--json").json
-    assert (found["n"], found["agreed"]) == (3040, 3039)  # one that upstream's own code reads anew
+    run = import_run(*words, "--protocol", "official", results=tmp_path)
+    audit = evals("audit", run["run"], "--results", tmp_path, "--json").json
+    assert (audit["n"], audit["agreed"]) == (
+        3040,
+        3039,
+    )  # upstream's own code, run again, reads the remaining reply differently

@@ -1,4 +1,4 @@
-"""Registered benchmarks are found in the data sets' own `eval.yaml`, through the hub's own client and a hub of ours."""
+"""Registered benchmarks are found in the `eval.yaml` of data sets, through the hub's client and a local stand-in hub."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def card(suite: str, source: str = "", data: str = "hub") -> Card:
     ("suite", "source", "data", "task"),
     [
         ("strange:hard", "org/coded@abc", "hub", ("org/coded", "coded/hard")),
-        ("strange", "org/coded@abc", "hub", None),  # two tasks may be meant
+        ("strange", "org/coded@abc", "hub", None),  # two tasks are possible
         ("strange:other", "org/coded", "hub", None),
         ("strange:hard", "org/missing", "hub", None),
         ("strange:hard", "org/gated", "hub", None),
@@ -44,7 +44,9 @@ def card(suite: str, source: str = "", data: str = "hub") -> Card:
         ("mmlu-pro", "items.jsonl", "local", ("TIGER-Lab/MMLU-Pro", "mmlu_pro")),
     ],
 )
-def test_tasks(tmp_path: Path, suite: str, source: str, data: str, task: tuple[str, str] | None) -> None:
+def test_the_task_of_a_suite_is_found_in_its_data_set_on_the_hub(
+    tmp_path: Path, suite: str, source: str, data: str, task: tuple[str, str] | None
+) -> None:
     program = (
         "import sys; from tests.interop.test_hub_tasks import card; from evals.interop.hub_tasks import task_of;"
         "print(task_of(card(*sys.argv[1:])))"
@@ -52,17 +54,17 @@ def test_tasks(tmp_path: Path, suite: str, source: str, data: str, task: tuple[s
     with hub.serve() as address:
         env = {k: v for k, v in os.environ.items() if k not in ("HF_HUB_OFFLINE", "HF_TOKEN")}
         env |= {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", program, suite, source, data],
             env=env,
             capture_output=True,
             text=True,
             check=True,
         )
-    assert done.stdout.strip() == str(task)
+    assert process.stdout.strip() == str(task)
 
 
-def test_without_the_hub_the_known_ones_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_hub_the_built_in_tasks_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     hub_tasks.tasks_of.cache_clear()
     assert hub_tasks.task_of(card("gpqa:diamond")) == ("Idavidrein/gpqa", "diamond")

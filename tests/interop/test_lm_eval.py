@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness under our command, and our models under its: the same prompts, the same last digit."""
+"""Tasks of lm-evaluation-harness run by our command, and our models run by lm_eval, give identical prompts and scores."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.support.logprob_server import logprob_server
 from tests.support.paths import TESTS
 
 lm_eval = pytest.importorskip("lm_eval", reason="NOT TESTED: lm-eval is not installed")
-pytestmark = pytest.mark.filterwarnings("ignore")  # what lm_eval and its dependencies deprecate is theirs
+pytestmark = pytest.mark.filterwarnings("ignore")  # deprecation warnings of lm_eval and its dependencies
 
 COLOURS = (("red", "fire"), ("blue", "sky"), ("green", "grass"), ("white", "snow"))
-HEAD = """
+TASK_HEADER = """
 dataset_path: json
 dataset_kwargs: {data_files: {test: DATA}}
 test_split: test
@@ -95,12 +95,12 @@ num_fewshot: 0
 metric_list: [{metric: exact_match}]
 """,
 }
-ASKED = ("toy_gen", "toy_mc", "toy_ll")
+PARITY_TASKS = ("toy_gen", "toy_mc", "toy_ll")
 
 
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of tasks with their data, known to both sides."""
+    """Yield a folder of tasks with their data, which our command and lm_eval both search."""
     folder = tmp_path_factory.mktemp("tasks")
     rows = [
         {
@@ -114,7 +114,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     data = folder / "items.jsonl"
     data.write_text("\n".join(map(json.dumps, rows)))
     for name, text in TASKS.items():
-        (folder / f"{name}.yaml").write_text(f"task: {name}{HEAD.replace('DATA', str(data))}{text}")
+        (folder / f"{name}.yaml").write_text(f"task: {name}{TASK_HEADER.replace('DATA', str(data))}{text}")
     (folder / "both.yaml").write_text("group: toy_both\ntask: [toy_mc, toy_ll]\n")
     (folder / "more.yaml").write_text("group: toy_more\ntask: [{task: toy_mc, num_fewshot: 3}]\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -129,15 +129,15 @@ def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield running
 
 
-def theirs(base: str, folder: Path, task: str) -> dict[str, Any]:
-    """lm_eval's own result through its own client."""
+def lm_eval_scores(base: str, folder: Path, task: str) -> dict[str, Any]:
+    """Return the scores that lm_eval computes with its own client."""
     from lm_eval.tasks import TaskManager
 
     chat = task.startswith("toy_gen")
     arguments: dict[str, Any] = {"model": "words", "base_url": f"{base}/v1/{'chat/' * chat}completions"}
     if not chat:
         arguments["tokenizer_backend"] = "remote"
-    found = lm_eval.simple_evaluate(
+    output = lm_eval.simple_evaluate(
         model="local-chat-completions" if chat else "local-completions",
         model_args=arguments,
         tasks=[task],
@@ -145,64 +145,64 @@ def theirs(base: str, folder: Path, task: str) -> dict[str, Any]:
         apply_chat_template=chat,
         bootstrap_iters=0,
     )
-    return _numbers(found["results"][task])
+    return _main_scores(output["results"][task])
 
 
-def _numbers(found: dict[str, Any]) -> dict[str, float]:
+def _main_scores(result: dict[str, Any]) -> dict[str, float]:
     return {
         key.removesuffix(",none"): float(value)
-        for key, value in found.items()
+        for key, value in result.items()
         if "," in key and "_stderr" not in key
     }
 
 
-def ours(base: str, task: str, *words: object) -> Outcome:
+def run_task(base: str, task: str, *words: object) -> Outcome:
     return evals("run", f"lm-eval:{task}", "-m", f"server:{base}/v1#words", "--json", "--quiet", *words)
 
 
-def values(found: Outcome) -> dict[str, float]:
-    (run,) = found.json["runs"]
-    return {one["metric"]: one["value"] for one in run["estimates"]}
+def scores(outcome: Outcome) -> dict[str, float]:
+    (run,) = outcome.json["runs"]
+    return {estimate["metric"]: estimate["value"] for estimate in run["estimates"]}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ASKED)
-def test_parity_with_lm_eval_on_a_stand_in_for_vllm(here, tasks, server, task: str) -> None:
-    base, asked = server
-    asked.clear()
-    wanted = theirs(base, tasks, task)
-    sent = [body.get("messages") for body in asked]
-    asked.clear()
-    found = ours(base, task)
-    assert found.status == 0, found.err
-    assert values(found) == wanted  # floats, to the last digit
-    (run,) = found.json["runs"]
+@pytest.mark.parametrize("task", PARITY_TASKS)
+def test_scores_and_prompts_equal_lm_evals_on_a_stand_in_for_vllm(here, tasks, server, task: str) -> None:
+    base, requests = server
+    requests.clear()
+    expected = lm_eval_scores(base, tasks, task)
+    lm_eval_messages = [body.get("messages") for body in requests]
+    requests.clear()
+    outcome = run_task(base, task)
+    assert outcome.status == 0, outcome.err
+    assert scores(outcome) == expected  # floats equal to the last digit
+    (run,) = outcome.json["runs"]
     assert run["coverage"] == 1.0
-    assert all(one["low"] is not None for one in run["estimates"] if one["headline"])
+    assert all(estimate["low"] is not None for estimate in run["estimates"] if estimate["headline"])
     if task == "toy_gen":
-        key = json.dumps
-        assert sorted(map(key, (body["messages"] for body in asked))) == sorted(map(key, sent))
-        assert asked[0]["stop"] == ["\n\n"]
-        assert asked[0]["max_tokens"] == 64
+        our_messages = [body["messages"] for body in requests]
+        assert sorted(map(json.dumps, our_messages)) == sorted(map(json.dumps, lm_eval_messages))
+        assert requests[0]["stop"] == ["\n\n"]
+        assert requests[0]["max_tokens"] == 64
         assert 0 < run["counts"]["unanswered"] < 40
 
 
 @pytest.mark.slow
-def test_a_run_is_scored_again_and_replayed_without_asking(here, tasks, server) -> None:
-    base, asked = server
-    first = values(ours(base, "toy_mc"))
+def test_a_run_is_rescored_and_replayed_without_requests(here, tasks, server) -> None:
+    base, requests = server
+    first = scores(run_task(base, "toy_mc"))
     (run,) = runs(Path("results"))
-    again = evals("score", run.path.name, "--json")
-    assert again.status == 0, again.err
+    rescored = evals("score", run.path.name, "--json")
+    assert rescored.status == 0, rescored.err
     assert {e.metric: e.value for e in Run(run.path).card.estimates} == first
-    asked.clear()
+    requests.clear()
     replayed = evals("run", "lm-eval:toy_mc", "-m", f"replay:{run.path.name}", "--json", "--quiet")
-    assert values(replayed) == first
-    assert not asked
+    assert scores(replayed) == first
+    assert not requests
 
 
 @pytest.mark.slow
-def test_what_fails_is_in_no_mean(here, tasks) -> None:
+def test_failed_calls_are_excluded_from_the_score_and_widen_its_bounds(here, tasks) -> None:
     evals("run", "lm-eval:toy_gen", "-m", "scripted:call=test_lm_eval:half_fails", "--quiet")
     (run,) = runs(Path("results"))
     card = Run(run.path).card
@@ -214,21 +214,21 @@ def test_what_fails_is_in_no_mean(here, tasks) -> None:
 
 
 def half_fails(prompt: Any) -> str:
-    """Answer the even items."""
+    """Answer the even items, and raise RuntimeError for the odd ones."""
     item = prompt.messages[-1].parts[0].text.split("Item ")[1].split(":")[0]
     if int(item) % 2:
         raise RuntimeError("an odd item")
     return "red"
 
 
-@pytest.mark.parametrize("task", ASKED)
-def test_ideal_replies_score_full_marks(here, tasks, task: str) -> None:
-    found = evals("check", f"lm-eval:{task}")
-    assert (found.status, "40 samples, OK" in found.out) == (task == "toy_gen", task != "toy_gen")
+@pytest.mark.parametrize("task", PARITY_TASKS)
+def test_the_check_accepts_tasks_whose_reference_answers_score_1(here, tasks, task: str) -> None:
+    outcome = evals("check", f"lm-eval:{task}")
+    assert (outcome.status, "40 samples, OK" in outcome.out) == (task == "toy_gen", task != "toy_gen")
 
 
 @pytest.mark.parametrize(
-    ("spec", "error", "words"),
+    ("spec", "error", "message"),
     [
         ("lm-eval", UsageError, "specify a task, a group or a file"),
         pytest.param("lm-eval:toy_genn", UnknownName, "did you mean toy_gen", marks=pytest.mark.slow),
@@ -238,56 +238,60 @@ def test_ideal_replies_score_full_marks(here, tasks, task: str) -> None:
         ("lm-eval:toy_bare:5", UsageError, "defined to have no few-shot examples"),
     ],
 )
-def test_a_mistake_is_one_line(tasks, monkeypatch, spec: str, error: type[Exception], words: str) -> None:
+def test_an_unusable_task_name_is_an_error(
+    tasks, monkeypatch, spec: str, error: type[Exception], message: str
+) -> None:
     monkeypatch.chdir(tasks)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         load.suite(spec)
 
 
 @pytest.mark.parametrize(
-    ("task", "why"),
+    ("task", "reason"),
     [
         ("toy_rolling", "a text without context"),
         ("toy_many", "scores 4 replies to each question together"),
         ("toy_unsafe", "executes what the model writes"),
     ],
 )
-def test_what_cannot_be_run_says_why(here, tasks, server, task: str, why: str) -> None:
-    assert why in ours(server[0], task).error_line
+def test_the_error_for_an_unsupported_task_states_the_reason(
+    here, tasks, server, task: str, reason: str
+) -> None:
+    assert reason in run_task(server[0], task).error_line
 
 
-def test_data_is_the_tasks_own(here, tasks, server) -> None:
-    assert "--sample cannot be used" in ours(server[0], "toy_mc", "--sample").error_line
+def test_the_options_sample_and_data_are_rejected_as_tasks_define_their_data(here, tasks, server) -> None:
+    assert "--sample cannot be used" in run_task(server[0], "toy_mc", "--sample").error_line
     Path("mirror").mkdir()
-    assert "--data cannot be used" in ours(server[0], "toy_mc", "--data", "mirror").error_line
+    assert "--data cannot be used" in run_task(server[0], "toy_mc", "--data", "mirror").error_line
 
 
-def test_likelihoods_need_a_model_that_tells_them(here, tasks) -> None:
+def test_tasks_with_likelihoods_need_a_model_that_returns_them(here, tasks) -> None:
     complaint = evals("run", "lm-eval:toy_mc", "-m", "scripted:A", "--quiet").error_line
     assert complaint.startswith("lm-eval:toy_mc needs a model that takes logprobs")
 
 
-def test_a_group_is_its_tasks_and_shots_are_part_of_the_name(tasks, monkeypatch) -> None:
+def test_a_group_becomes_its_tasks_and_the_number_of_shots_is_part_of_the_name(tasks, monkeypatch) -> None:
     assert [suite.id for suite in load.suite("lm-eval:toy_both")] == ["lm-eval:toy_mc", "lm-eval:toy_ll"]
-    (more,) = load.suite("lm-eval:toy_mc:3")
-    assert (more.id, more.folder.partition("@")[0]) == ("lm-eval:toy_mc:3", "lm-eval-toy_mc-3")
-    (file,) = load.suite(f"lm-eval:{tasks / 'toy_mc.yaml'}")
-    assert file.id == "lm-eval:toy_mc"
-    assert file.version == load.suite("lm-eval:toy_mc")[0].version
+    (three_shot,) = load.suite("lm-eval:toy_mc:3")
+    assert (three_shot.id, three_shot.folder.partition("@")[0]) == ("lm-eval:toy_mc:3", "lm-eval-toy_mc-3")
+    (from_file,) = load.suite(f"lm-eval:{tasks / 'toy_mc.yaml'}")
+    assert from_file.id == "lm-eval:toy_mc"
+    assert from_file.version == load.suite("lm-eval:toy_mc")[0].version
 
 
-def test_an_edited_task_is_another_version(tasks, tmp_path) -> None:
+def test_an_edited_task_has_another_version(tasks, tmp_path) -> None:
     edited = tmp_path / "edited.yaml"
     text = (tasks / "toy_mc.yaml").read_text().replace("toy_mc", "toy_edited")
     versions = []
-    for words in ("{{question}}", "Well: {{question}}"):
-        edited.write_text(text.replace("{{question}}", words))
+    for template in ("{{question}}", "Well: {{question}}"):
+        edited.write_text(text.replace("{{question}}", template))
         lm_eval_task.load_task.cache_clear()  # as in another process
         versions.append(load.suite(f"lm-eval:{edited}")[0].version)
     assert versions[0] != versions[1]
 
 
-def test_the_seed_that_a_task_is_loaded_with_stays_with_it(tasks) -> None:
+def test_loading_a_task_keeps_the_state_of_the_global_random_generator(tasks) -> None:
     lm_eval_task.load_task.cache_clear()
     random.seed(7)
     before = random.getstate()
@@ -296,29 +300,31 @@ def test_the_seed_that_a_task_is_loaded_with_stays_with_it(tasks) -> None:
     assert random.getstate() == before
 
 
-def test_without_lm_eval_the_extra_is_named(tasks, monkeypatch) -> None:
+def test_without_lm_eval_the_error_names_the_extra(tasks, monkeypatch) -> None:
     monkeypatch.setattr(lm_eval_task, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install .*\[lm-eval\]"):
         load.suite("lm-eval:toy_mc")
 
 
-def test_a_task_that_cannot_be_loaded_is_one_line(tasks, tmp_path) -> None:
+def test_a_task_that_cannot_be_loaded_is_a_data_error(tasks, tmp_path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text(
-        f"task: toy_broken{HEAD.replace('DATA', str(tmp_path / 'none.jsonl'))}{TASKS['toy_mc']}"
+        f"task: toy_broken{TASK_HEADER.replace('DATA', str(tmp_path / 'none.jsonl'))}{TASKS['toy_mc']}"
     )
     with pytest.raises(DataError, match="lm-eval:toy_broken cannot be loaded"):
         load.suite(f"lm-eval:{broken}")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ASKED)
-def test_our_models_as_models_of_lm_eval(tasks, server, task: str) -> None:
+@pytest.mark.parametrize("task", PARITY_TASKS)
+def test_lm_eval_computes_the_same_scores_with_our_model_and_with_its_own_client(
+    tasks, server, task: str
+) -> None:
     from lm_eval.tasks import TaskManager
 
     base, _ = server
     back.register()
-    found = lm_eval.simple_evaluate(
+    output = lm_eval.simple_evaluate(
         model="evals",
         model_args=f"model=server:{base}/v1#words,concurrency=4",
         tasks=[task],
@@ -326,10 +332,10 @@ def test_our_models_as_models_of_lm_eval(tasks, server, task: str) -> None:
         apply_chat_template=task == "toy_gen",
         bootstrap_iters=0,
     )
-    assert _numbers(found["results"][task]) == theirs(base, tasks, task)
+    assert _main_scores(output["results"][task]) == lm_eval_scores(base, tasks, task)
 
 
-def test_a_failed_request_is_no_score_of_lm_eval_either(tasks) -> None:
+def test_a_failed_request_ends_an_lm_eval_run_without_a_score(tasks) -> None:
     caller = back.BatchCaller(load.model("scripted:call=test_lm_eval:half_fails"))
     try:
         with pytest.raises(ModelError, match="1 of 2 requests failed, so nothing is scored"):
@@ -338,7 +344,7 @@ def test_a_failed_request_is_no_score_of_lm_eval_either(tasks) -> None:
         caller.close()
 
 
-def test_likelihoods_under_a_chat_template_are_refused(tasks) -> None:
+def test_likelihoods_with_a_chat_template_are_a_usage_error(tasks) -> None:
     caller = back.BatchCaller(load.model("scripted:A"))
     try:
         with pytest.raises(UsageError, match="plain text"):
@@ -347,15 +353,17 @@ def test_likelihoods_under_a_chat_template_are_refused(tasks) -> None:
         caller.close()
 
 
-def test_nothing_of_lm_eval_is_imported_before_it_is_named(tmp_path) -> None:
+def test_loading_the_lm_eval_benchmark_does_not_import_lm_eval(tmp_path) -> None:
     import subprocess
 
     code = "import sys; from evals import load; load.benchmark('lm-eval'); print('lm_eval' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
-    assert done.stdout.strip() == "False", done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
+    )
+    assert process.stdout.strip() == "False", process.stderr
 
 
-MOCKED = """
+MOCK_TASK = """
 output_type: generate_until
 doc_to_text: "{{question}} Options: {{options|join('; ')}}"
 doc_to_target: "{{answer}}"
@@ -366,28 +374,28 @@ filter_list: [{name: letter, filter: [{function: regex, regex_pattern: "ANSWER: 
 
 
 @pytest.mark.slow
-def test_parity_with_lm_eval_on_the_shared_mock(here, tasks, tmp_path) -> None:
-    """400 items of the bench; it tells no likelihoods, so what is generated."""
+def test_scores_equal_lm_evals_on_the_mock_server_of_the_benchmarks(here, tasks, tmp_path) -> None:
+    """Runs 400 items of a generative task, as the mock server returns no likelihoods."""
     from tests.performance import workbench
 
     try:
         data = workbench.head(workbench.make_data(tmp_path / "data"), 400)
     except FileNotFoundError as error:
         pytest.skip(f"NOT TESTED ON THE MOCK: {error}")
-    text = f"task: toy_gen_mocked{HEAD.replace('DATA', str(data))}{MOCKED}"
+    text = f"task: toy_gen_mocked{TASK_HEADER.replace('DATA', str(data))}{MOCK_TASK}"
     (tmp_path / "mocked.yaml").write_text(text)
     with workbench.mock() as server:
         server.configure({"dist": "zero", "slots": 0})
         base = f"http://127.0.0.1:{server.port}"
-        wanted = theirs(base, tmp_path, "toy_gen_mocked")
-        found = ours(base, str(tmp_path / "mocked.yaml"))
-    assert values(found) == {"exact_match": wanted["exact_match,letter"]}
-    assert 0.5 < wanted["exact_match,letter"] < 0.75
+        expected = lm_eval_scores(base, tmp_path, "toy_gen_mocked")
+        outcome = run_task(base, str(tmp_path / "mocked.yaml"))
+    assert scores(outcome) == {"exact_match": expected["exact_match,letter"]}
+    assert 0.5 < expected["exact_match,letter"] < 0.75
 
 
 @pytest.fixture(scope="module")
 def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Real vLLM with the tiny checkpoint, where its environment has been made; gives the base URL, without /v1."""
+    """Start vLLM with the tiny checkpoint, if its environment exists, and yield the base URL without /v1."""
     import subprocess
 
     from evals.model_adapters.common import launch, server_process
@@ -405,8 +413,10 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         patch.setenv("HF_HUB_OFFLINE", "1")
-        order = launch.LaunchSpec(engine=ENGINE, model=str(weights), python=str(python), arguments=words)
-        process = server_process.ServerProcess(order, folder / "vllm.log")
+        launch_spec = launch.LaunchSpec(
+            engine=ENGINE, model=str(weights), python=str(python), arguments=words
+        )
+        process = server_process.ServerProcess(launch_spec, folder / "vllm.log")
         process.start()
     try:
         yield process.url.removesuffix("/v1")
@@ -415,10 +425,10 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("task", ASKED)
-def test_parity_with_lm_eval_on_real_vllm(here, tasks, vllm, task: str) -> None:
-    wanted = theirs(vllm, tasks, task)
-    found = ours(vllm, task, "--concurrency", 1)
-    assert found.status == 0, found.err
-    print(f"\n{task}: {values(found)}")
-    assert values(found) == wanted
+@pytest.mark.parametrize("task", PARITY_TASKS)
+def test_scores_equal_lm_evals_on_vllm(here, tasks, vllm, task: str) -> None:
+    expected = lm_eval_scores(vllm, tasks, task)
+    outcome = run_task(vllm, task, "--concurrency", 1)
+    assert outcome.status == 0, outcome.err
+    print(f"\n{task}: {scores(outcome)}")
+    assert scores(outcome) == expected

@@ -1,4 +1,7 @@
-"""Export to a real MLflow server, read back through its REST API: nothing twice, versions, gated suites, kills, rivals."""
+"""Export to a real MLflow server, read back through its REST API.
+
+Covers repeated exports, versions of a run, gated suites, killed exports and concurrent exports.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,10 @@ REPLY = "the second of these compounds is what was asked for. ANSWER: 70"
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    made = MLFLOW.python()
-    if made is None:
-        pytest.skip("NOT TESTED ON REAL MLFLOW: `make mlflow` makes its environment (a minute, 700 MB)")
-    return made
+    interpreter = MLFLOW.python()
+    if interpreter is None:
+        pytest.skip("NOT TESTED ON REAL MLFLOW: `make mlflow` creates its environment (a minute, 700 MB)")
+    return interpreter
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,7 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "r"
 
 
-def start(python: Path, server: str, results: Path, *words: str) -> subprocess.Popen[str]:
+def start_export(python: Path, server: str, results: Path, *words: str) -> subprocess.Popen[str]:
     command = [
         python,
         "-c",
@@ -94,8 +97,8 @@ def start(python: Path, server: str, results: Path, *words: str) -> subprocess.P
     )  # fmt: skip
 
 
-def states(python: Path, server: str, results: Path, *words: str) -> list[str]:
-    process = start(python, server, results, *words)
+def export_states(python: Path, server: str, results: Path, *words: str) -> list[str]:
+    process = start_export(python, server, results, *words)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return [run["state"] for run in json.loads(out)["runs"]]
@@ -109,13 +112,13 @@ def call(server: str, method: str, **body: Any) -> Any:
         return json.load(response)
 
 
-def logged(server: str, experiment: str) -> list[dict[str, Any]]:
-    """The active runs of an experiment: {id, tags, params, metrics}."""
+def logged_runs(server: str, experiment: str) -> list[dict[str, Any]]:
+    """Return the active runs of an experiment as {id, status, tags, params, metrics}."""
     with urllib.request.urlopen(
         f"{server}/api/2.0/mlflow/experiments/get-by-name?experiment_name={experiment}", timeout=60
     ) as response:
-        id_ = json.load(response)["experiment"]["experiment_id"]
-    runs = call(server, "runs/search", experiment_ids=[id_], max_results=1000).get("runs", [])
+        experiment_id = json.load(response)["experiment"]["experiment_id"]
+    runs = call(server, "runs/search", experiment_ids=[experiment_id], max_results=1000).get("runs", [])
     return [
         {"id": run["info"]["run_id"], "status": run["info"]["status"]}
         | {
@@ -131,18 +134,18 @@ def artifact(server: str, run: str, path: str) -> Any:
         return json.load(response)
 
 
-def test_a_run_is_exported_once_and_again_when_it_changes(python: Path, server: str, results: Path) -> None:
-    assert states(python, server, results, "one", "--experiment", "first") == ["new", "new"]
-    before = logged(server, "first")
+def test_a_run_is_exported_again_only_if_it_has_changed(python: Path, server: str, results: Path) -> None:
+    assert export_states(python, server, results, "one", "--experiment", "first") == ["new", "new"]
+    before = logged_runs(server, "first")
     run, gated = sorted(before, key=lambda run: str(run["params"]["suite"]))
     _check_gated(server, gated, results)
     path = store.find_one(results, "one/aime:2025").path
     card = store.read_card(path)
-    head = card.headline
-    assert head is not None
-    name = head.metric.replace("@", "_")
+    headline = card.headline
+    assert headline is not None
+    name = headline.metric.replace("@", "_")
     numbers = [run["metrics"][f"{name}{part}"] for part in ("", ".low", ".high", ".n")]
-    assert numbers == pytest.approx([head.value, head.low, head.high, head.n])
+    assert numbers == pytest.approx([headline.value, headline.low, headline.high, headline.n])
     assert (run["status"], run["params"]["suite"], run["tags"]["card.model"]) == (
         "FINISHED",
         "aime:2025",
@@ -150,14 +153,14 @@ def test_a_run_is_exported_once_and_again_when_it_changes(python: Path, server: 
     )
     table = artifact(server, run["id"], "samples.json")
     assert (len(table["data"]), table["columns"][:2]) == (12, ["sample", "repeat"])
-    assert artifact(server, run["id"], "scores.json")["data"][0][:2] == [head.metric, ""]
+    assert artifact(server, run["id"], "scores.json")["data"][0][:2] == [headline.metric, ""]
     assert artifact(server, run["id"], "card.json")["run"] == "one"
-    assert states(python, server, results, "one", "--experiment", "first") == ["unchanged"] * 2
-    assert logged(server, "first") == before
+    assert export_states(python, server, results, "one", "--experiment", "first") == ["unchanged"] * 2
+    assert logged_runs(server, "first") == before
     card.notes = (*card.notes, "scored again")
     store.write_card(path, card)
-    assert states(python, server, results, "one/aime:2025", "--experiment", "first") == ["new version"]
-    versions = [run for run in logged(server, "first") if run["params"]["suite"] == "aime:2025"]
+    assert export_states(python, server, results, "one/aime:2025", "--experiment", "first") == ["new version"]
+    versions = [run for run in logged_runs(server, "first") if run["params"]["suite"] == "aime:2025"]
     newer, older = sorted(versions, key=lambda run: -int(run["tags"]["science_evals.version"]))
     assert older["id"] == run["id"]
     assert older["tags"]["science_evals.superseded_by"] == newer["id"]
@@ -165,47 +168,57 @@ def test_a_run_is_exported_once_and_again_when_it_changes(python: Path, server: 
 
 
 def _check_gated(server: str, run: dict[str, Any], results: Path) -> None:
-    kept = repr(run) + repr(
+    exported = repr(run) + repr(
         [artifact(server, run["id"], f"{name}.json") for name in ("samples", "scores", "card")]
     )
     records = store.find_one(results, "one/gpqa").records()
     prompts = [plain_text(record.prompt.messages[-1].parts) for record in records]
     lines = [line for text in prompts for line in text.splitlines() if len(line) > 16]
     assert len(lines) > 12
-    assert not [line for line in lines if line in kept]
-    assert REPLY not in repr(artifact(server, run["id"], "samples.json"))  # it is the name of the model, too
+    assert not [line for line in lines if line in exported]
+    assert REPLY not in repr(
+        artifact(server, run["id"], "samples.json")
+    )  # only checked here, as the reply is also the name of the model
 
 
 @pytest.mark.nightly
-def test_several_processes_and_kill_9(python: Path, server: str, results: Path) -> None:
+def test_concurrent_exports_after_killed_ones_create_one_complete_run(
+    python: Path, server: str, results: Path
+) -> None:
     for _ in range(2):
-        process = start(python, server, results, "one/aime:2025", "--experiment", "rivals")
+        process = start_export(python, server, results, "one/aime:2025", "--experiment", "concurrent")
         end = time.monotonic() + 120
         while time.monotonic() < end and process.poll() is None:
             try:
-                if logged(server, "rivals"):
+                if logged_runs(server, "concurrent"):
                     break
             except (urllib.error.URLError, KeyError):
                 time.sleep(0.05)
         process.kill()
         process.communicate()
-    started = [start(python, server, results, "one/aime:2025", "--experiment", "rivals") for _ in range(2)]
-    outputs = [process.communicate(timeout=300) for process in started]
-    assert [process.returncode for process in started] == [0, 0], outputs
-    complete = [run for run in logged(server, "rivals") if "science_evals.state_sha256" in run["tags"]]
+    processes = [
+        start_export(python, server, results, "one/aime:2025", "--experiment", "concurrent") for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    complete = [
+        run for run in logged_runs(server, "concurrent") if "science_evals.state_sha256" in run["tags"]
+    ]
     assert len(complete) == 1
-    assert states(python, server, results, "one/aime:2025", "--experiment", "rivals") == ["unchanged"]
+    assert export_states(python, server, results, "one/aime:2025", "--experiment", "concurrent") == [
+        "unchanged"
+    ]
 
 
 @pytest.mark.nightly
-def test_a_database_without_a_server(python: Path, results: Path, tmp_path: Path) -> None:
+def test_export_to_a_database_without_a_server(python: Path, results: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/ml.db"
-    assert states(python, uri, results, "one/aime:2025") == ["new"]
-    assert states(python, uri, results, "one/aime:2025") == ["unchanged"]
+    assert export_states(python, uri, results, "one/aime:2025") == ["new"]
+    assert export_states(python, uri, results, "one/aime:2025") == ["unchanged"]
 
 
-def test_a_server_that_is_not_there(python: Path, results: Path) -> None:
-    process = start(python, "http://127.0.0.1:1", results, "one/aime:2025")
+def test_an_unreachable_server_is_a_usage_error(python: Path, results: Path) -> None:
+    process = start_export(python, "http://127.0.0.1:1", results, "one/aime:2025")
     out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (2, "")
     (line,) = [line for line in err.splitlines() if line.startswith("evals: ")]

@@ -1,4 +1,8 @@
-"""Export to a real PostgreSQL server: nothing twice, a rescored run replaced, no texts of gated suites, no password."""
+"""Export to a real PostgreSQL server.
+
+Repeated and concurrent exports create no duplicates, a rescored run is replaced, and no texts of gated suites or passwords
+are written.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def database(port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """An empty database, and libpq's variables for it."""
+    """Create an empty database, set libpq's environment variables for it, and yield a connection."""
     settings = {
         "PGHOST": "127.0.0.1",
         "PGPORT": str(port),
@@ -49,62 +53,62 @@ def database(port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("results")
+    folder = tmp_path_factory.mktemp("results")
     words = ("aime:2025", "gpqa", "--sample", "-m", "scripted:ANSWER: 70", "--run", "one")
-    assert evals("run", *words, "--results", place).status == 0
-    return place
+    assert evals("run", *words, "--results", folder).status == 0
+    return folder
 
 
 def rows(database: Any, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
-    return sorted(database.execute(f"SELECT {columns} FROM science_evals.{table}").fetchall(), key=repr)  # noqa: S608 - ours
+    return sorted(database.execute(f"SELECT {columns} FROM science_evals.{table}").fetchall(), key=repr)  # noqa: S608 - the names are constants of this file
 
 
-def states(*words: object) -> list[str]:
-    done = evals("export", "postgres", *words, "--json")
-    assert done.status == 0, done.err
-    return [run["state"] for run in done.json["runs"]]
+def export_states(*words: object) -> list[str]:
+    outcome = evals("export", "postgres", *words, "--json")
+    assert outcome.status == 0, outcome.err
+    return [run["state"] for run in outcome.json["runs"]]
 
 
-def test_a_run_with_its_scores_and_samples(database: Any, results: Path) -> None:
+def test_a_run_is_exported_with_its_scores_and_samples(database: Any, results: Path) -> None:
     run = store.find_one(results, "one/aime:2025")
-    assert states("one/aime:2025", "--results", results) == ["new"]
-    ((id_, suite, model, card),) = rows(database, "runs", "id, suite, model, card")
+    assert export_states("one/aime:2025", "--results", results) == ["new"]
+    ((run_id, suite, model, card),) = rows(database, "runs", "id, suite, model, card")
     assert (suite, model, card["run"]) == ("aime:2025", run.card.model, "one")
-    head = run.card.headline
-    assert head is not None
+    headline = run.card.headline
+    assert headline is not None
     numbers = database.execute(
         "SELECT value, low, high, n FROM science_evals.scores WHERE headline AND run_id = %s AND \"group\" = ''",
-        (id_,),
+        (run_id,),
     ).fetchone()
-    assert numbers == (head.value, head.low, head.high, head.n)
+    assert numbers == (headline.value, headline.low, headline.high, headline.n)
     samples = rows(database, "samples", "sample, repeat, verdict, value, answer, gold")
     assert len(samples) == 12
     assert {sample for sample, *_ in samples} == {sample.id for sample in run.samples()}
 
 
-def test_nothing_changes_the_second_time(database: Any, results: Path) -> None:
-    assert states("one/aime:2025", "one/gpqa", "--results", results) == ["new", "new"]
+def test_exporting_again_changes_nothing(database: Any, results: Path) -> None:
+    assert export_states("one/aime:2025", "one/gpqa", "--results", results) == ["new", "new"]
     before = [rows(database, table, "xmin, *") for table in ("runs", "scores", "samples")]
-    assert states("one/aime:2025", "one/gpqa", "--results", results) == ["unchanged", "unchanged"]
+    assert export_states("one/aime:2025", "one/gpqa", "--results", results) == ["unchanged", "unchanged"]
     assert [rows(database, table, "xmin, *") for table in ("runs", "scores", "samples")] == before
 
 
 def test_a_rescored_run_replaces_its_rows(database: Any, results: Path, tmp_path: Path) -> None:
     words = ("--sample", "-m", "scripted:ANSWER: 1", "--run", "two", "--results", tmp_path / "r")
     assert evals("run", "aime:2025", *words).status == 0
-    assert states("two", "--results", tmp_path / "r") == ["new"]
+    assert export_states("two", "--results", tmp_path / "r") == ["new"]
     path = store.find_one(tmp_path / "r", "two").path
     card = store.read_card(path)
     card.estimates = card.estimates[:1]
     card.notes = (*card.notes, "scored\0 again")
     store.write_card(path, card)
-    assert states("two", "--results", tmp_path / "r") == ["updated"]
+    assert export_states("two", "--results", tmp_path / "r") == ["updated"]
     assert rows(database, "runs", "card->'notes'->>-1") == [("scored\ufffd again",)]
     assert len(rows(database, "scores")) == 1
     assert len(rows(database, "samples")) == 12
 
 
-def test_no_text_of_a_gated_suite(database: Any, tmp_path: Path) -> None:
+def test_no_text_of_a_gated_suite_is_exported(database: Any, tmp_path: Path) -> None:
     reply = "the second of these compounds is the one that was asked for"
     words = (
         "gpqa",
@@ -117,19 +121,21 @@ def test_no_text_of_a_gated_suite(database: Any, tmp_path: Path) -> None:
         tmp_path / "r",
     )
     assert evals("run", *words).status == 0
-    assert states("g", "--results", tmp_path / "r") == ["new"]
-    kept = repr([rows(database, table) for table in ("runs", "scores", "samples")])
+    assert export_states("g", "--results", tmp_path / "r") == ["new"]
+    exported = repr([rows(database, table) for table in ("runs", "scores", "samples")])
     prompts = [
         plain_text(record.prompt.messages[-1].parts)
         for record in store.find_one(tmp_path / "r", "g").records()
     ]
     lines = [line for text in prompts for line in text.splitlines() if len(line) > 16]
     assert len(lines) > 12
-    assert not [line for line in lines if line in kept]
-    assert reply not in repr(rows(database, "samples"))  # it is the name of the model, too
+    assert not [line for line in lines if line in exported]
+    assert reply not in repr(
+        rows(database, "samples")
+    )  # only checked here, as the reply is also the name of the model
 
 
-def test_several_processes_at_once(database: Any, results: Path) -> None:
+def test_concurrent_exports_of_a_run_create_it_once(database: Any, results: Path) -> None:
     command = [
         sys.executable,
         "-c",
@@ -139,19 +145,19 @@ def test_several_processes_at_once(database: Any, results: Path) -> None:
         "one/aime:2025",
         "--json",
     ]
-    started = [
+    processes = [
         subprocess.Popen(
             [*command, "--results", str(results)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         for _ in range(3)
     ]
-    outputs = [process.communicate(timeout=120) for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0], outputs
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
     assert sum('"new"' in out for out, _ in outputs) == 1
     assert (len(rows(database, "runs")), len(rows(database, "samples"))) == (1, 12)
 
 
-def test_kill_9_leaves_whole_runs_alone(database: Any, results: Path) -> None:
+def test_a_killed_export_leaves_only_complete_runs(database: Any, results: Path) -> None:
     command = [
         sys.executable,
         "-c",
@@ -168,10 +174,10 @@ def test_kill_9_leaves_whole_runs_alone(database: Any, results: Path) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        there = database.execute("SELECT to_regclass('science_evals.samples')").fetchone()[0]
-        if there is not None:
+        samples_table = database.execute("SELECT to_regclass('science_evals.samples')").fetchone()[0]
+        if samples_table is not None:
             assert len(rows(database, "samples")) == 12 * len(rows(database, "runs"))
-    assert set(states("one/aime:2025", "one/gpqa", "--results", results)) <= {"new", "unchanged"}
+    assert set(export_states("one/aime:2025", "one/gpqa", "--results", results)) <= {"new", "unchanged"}
     assert (len(rows(database, "runs")), len(rows(database, "samples"))) == (2, 24)
 
 
@@ -187,10 +193,10 @@ def test_kill_9_leaves_whole_runs_alone(database: Any, results: Path) -> None:
         ("", {"PGPORT": "1"}, "PostgreSQL: "),
     ],
 )
-def test_one_line_without_the_password(
+def test_connection_errors_are_usage_errors_that_do_not_contain_the_password(
     to: str, env: dict[str, str], message: str, database: Any, results: Path
 ) -> None:
     words = ("--to", to.format(password=postgres.PASSWORD)) if to else ()
-    done = evals("export", "postgres", "one/aime:2025", *words, "--results", results, env=env)
-    assert message in done.error_line
-    assert postgres.PASSWORD not in done.out + done.err
+    outcome = evals("export", "postgres", "one/aime:2025", *words, "--results", results, env=env)
+    assert message in outcome.error_line
+    assert postgres.PASSWORD not in outcome.out + outcome.err

@@ -1,4 +1,4 @@
-"""Options of exports to stores of other tools, and what is said without their packages or addresses."""
+"""Usage errors of exports to MLflow and PostgreSQL: unsuitable options, missing packages and addresses with credentials."""
 
 from __future__ import annotations
 
@@ -31,16 +31,20 @@ def results(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("mlflow one --to http://127.0.0.1:1?token=hunter22", "must not contain credentials"),
     ],
 )
-def test_options(line: str, message: str, results: Path) -> None:
-    done = evals("export", *line.split(), "--results", results)
-    assert message in done.error_line
-    assert "hunter22" not in done.err
+def test_unsuitable_options_and_addresses_with_credentials_are_usage_errors(
+    line: str, message: str, results: Path
+) -> None:
+    outcome = evals("export", *line.split(), "--results", results)
+    assert message in outcome.error_line
+    assert "hunter22" not in outcome.err
 
 
 @pytest.mark.parametrize(("module", "kind"), [("psycopg", "postgres"), ("mlflow", "mlflow")])
-def test_without_the_extra(module: str, kind: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_error_names_the_extra(
+    module: str, kind: str, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    done = evals(
+    outcome = evals(
         "export", kind, "one", "--to", "http://127.0.0.1:1" if kind == "mlflow" else "", "--results", results
     )
-    assert f"export {kind} needs `pip install" in done.error_line
+    assert f"export {kind} needs `pip install" in outcome.error_line

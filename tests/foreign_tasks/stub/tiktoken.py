@@ -1,4 +1,4 @@
-"""In the place of the tokenizer that OpenCompass would fetch from the network: it counts words."""
+"""A stand-in for tiktoken, whose tokenizers OpenCompass would download: tokens are words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class Encoding:
         return text.split()
 
 
-class model:  # noqa: N801 - a module there
+class model:  # noqa: N801 - a module in tiktoken
     MODEL_TO_ENCODING = {"gpt-4": "words"}
 
 

@@ -1,0 +1,188 @@
+"""Imported files with common irregularities: misspelt fields, duplicate rows, editors' backup files, byte order marks."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals import load
+from evals.data import Data
+from evals.run.plan import read_samples
+from tests.support.command import Outcome, evals
+
+SUITE = load.suite("mmlu-pro")[0]
+
+
+def sample_ids() -> list[str]:
+    samples, _ = read_samples(SUITE, Data(suite="mmlu-pro", sample=True))
+    return list(samples.ids)
+
+
+def import_replies(path: Path, *lines: Any) -> Outcome:
+    content = b"".join(
+        line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines
+    )
+    path.write_bytes(content)
+    return evals("import", "replies", path, "--suite", "mmlu-pro", "--model", "m", "--sample", "--json")
+
+
+FIRST_ID = sample_ids()[0]
+VALID_LINE = {"id": FIRST_ID, "text": "ANSWER: A"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"id": FIRST_ID, "response": "ANSWER: A"}, "unknown field 'response'; did you mean text?"),
+        ({"id": FIRST_ID, "completion": "ANSWER: A"}, "unknown field 'completion'; did you mean text?"),
+        ({"id": FIRST_ID, "txet": "ANSWER: A"}, "unknown field 'txet'; did you mean text?"),
+        ({"ID": FIRST_ID, "text": "ANSWER: A"}, "unknown field 'ID'; did you mean id?"),
+        ({"id": FIRST_ID, "Text": "ANSWER: A"}, "unknown field 'Text'; did you mean text?"),
+        ({"id": FIRST_ID, "respnse": "ANSWER: A"}, "unknown field 'respnse'; did you mean text?"),
+        ({"id": FIRST_ID, "text": "ANSWER: A", "finsh_reason": "stop"}, "unknown field 'finsh_reason'; did you mean stop?"),
+        ({"question_id": FIRST_ID, "text": "A"}, "unknown field 'question_id'; did you mean id?"),
+        ({"id": FIRST_ID, "text": "A", "finish_reason": "stop"}, "unknown field 'finish_reason'; did you mean stop?"),
+        ({"id": FIRST_ID, "text": "A", "xyz": 1}, "unknown field 'xyz'; known: id, repeat, text"),
+        ({"id": FIRST_ID}, "neither `text` nor `failure`"),
+        ({"id": FIRST_ID, "text": 7}, "Expected `str | null`, got `int` - at `$.text`"),
+        ({"id": FIRST_ID, "text": "A", "stop": "eos"}, "stop is 'eos'; known: stop, length, filter"),
+        ({"id": FIRST_ID, "text": "A", "repeat": 1_000_000_000}, "repeat is 1000000000; expected 0 to 9999"),
+        ({"id": FIRST_ID, "text": "A", "repeat": 70}, "repeat 70 in a file of 1 reply"),
+        ({"id": FIRST_ID, "text": "A", "repeat": -1}, "repeat is -1"),
+        ({"id": "x" * 5000, "text": "A"}, "the id has 5000 characters"),
+        (["a"], "expected an object with id and text, got list"),
+    ],
+)  # fmt: skip
+def test_an_invalid_line_is_a_usage_error_and_nothing_is_written(here: Path, line: Any, message: str) -> None:
+    assert message in import_replies(Path("r.jsonl"), line).error_line
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    "line", [VALID_LINE, {"id": FIRST_ID, "response": "A"}, {"question_id": FIRST_ID, "output": "A"}]
+)
+def test_lines_with_an_id_and_a_text_are_detected_as_replies_even_with_other_field_names(
+    here: Path, line: dict[str, str]
+) -> None:
+    Path("r.jsonl").write_text(json.dumps(line) + "\n")
+    assert (
+        "r.jsonl contains recorded replies: add --suite NAME --model NAME"
+        in evals("import", "r.jsonl").error_line
+    )
+    outcome = evals("import", "r.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
+    assert outcome.status == (0 if line is VALID_LINE else 2)
+    if line is not VALID_LINE:
+        assert (
+            f"unknown field {next(name for name in line if name not in VALID_LINE)!r}; did you mean"
+            in outcome.error_line
+        )
+
+
+def test_replies_with_a_byte_order_mark_and_a_lone_surrogate_are_read(here: Path) -> None:
+    lines = [
+        b"\xef\xbb\xbf" + json.dumps(VALID_LINE).encode() + b"\n",
+        b'{"id": "%s", "text": "x \\ud83d"}\n' % sample_ids()[1].encode(),
+    ]
+    outcome = import_replies(Path("r.jsonl"), *lines)
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["runs"][0]["counts"]["absent"] == len(sample_ids()) - 2
+
+
+def test_data_rows_with_a_byte_order_mark_and_a_lone_surrogate_are_read(tmp_path: Path) -> None:
+    from evals.data.sources import read_file
+
+    for name, raw in (
+        ("a.jsonl", b'\xef\xbb\xbf{"q": "x \\ud83d"}\n'),
+        ("a.json", b'\xef\xbb\xbf[{"q": "x \\ud83d"}]'),
+    ):
+        (tmp_path / name).write_bytes(raw)
+        assert list(read_file(tmp_path / name)) == [{"q": "x \ufffd"}]
+
+
+def mmlu_pro_rows() -> list[dict[str, Any]]:
+    data = Data(suite="mmlu-pro", sample=True)
+    from evals.suites.mmlu_pro import TEST
+
+    return [
+        {**row, "model_outputs": f"The answer is ({'AB'[n % 2]}).", "pred": "AB"[n % 2]}
+        for n, row in enumerate(data.rows(TEST))
+    ]
+
+
+def import_mmlu_pro(path: Path) -> Outcome:
+    return evals("import", "mmlu-pro", path, "--model", "m", "--sample", "--json")
+
+
+def test_a_duplicate_row_is_left_out_with_a_note(here: Path) -> None:
+    rows = mmlu_pro_rows()
+    Path("biology_result.json").write_text(json.dumps([*rows, rows[3]]))
+    outcome = import_mmlu_pro(Path("biology_result.json"))
+    assert outcome.status == 0, outcome.err
+    (card,) = outcome.json["runs"]
+    assert (card["coverage"], card["expected"]) == (1.0, len(rows))
+    assert any("1 duplicate record left out: " in note for note in card["notes"])
+
+
+def test_a_file_with_every_row_twice_has_two_repeats(here: Path) -> None:
+    rows = mmlu_pro_rows()
+    Path("biology_result.json").write_text(json.dumps([*rows, *rows]))
+    (card,) = import_mmlu_pro(Path("biology_result.json")).json["runs"]
+    assert (card["coverage"], card["expected"]) == (1.0, 2 * len(rows))
+    assert not any("duplicates" in note for note in card["notes"])
+
+
+HIDDEN_FOLDERS = (".ipynb_checkpoints", "@eaDir", "__MACOSX", ".hidden")
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+def test_hidden_files_of_editors_and_file_managers_are_ignored(here: Path, zipped: bool) -> None:
+    rows = json.dumps(mmlu_pro_rows())
+    files = {"all_result.json": rows, "._all_result.json": "\x00", ".DS_Store": "x", "Thumbs.db": "x"}
+    files |= {f"{folder}/all_result.json": rows for folder in HIDDEN_FOLDERS}
+    source = Path("out")
+    for name, content in files.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(content)
+    if zipped:
+        with zipfile.ZipFile("out.zip", "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        source = Path("out.zip")
+    outcome = import_mmlu_pro(source)
+    assert outcome.status == 0, outcome.err
+    (card,) = outcome.json["runs"]
+    assert (card["coverage"], card["expected"]) == (1.0, len(sample_ids()))
+
+
+def test_notebook_checkpoints_of_lm_eval_samples_are_ignored(here: Path) -> None:
+    from evals.interop.files import glob_visible
+
+    for name in ("m/samples_a.jsonl", "m/.ipynb_checkpoints/samples_a-checkpoint.jsonl", "._samples_a.jsonl"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert list(glob_visible(Path(), "**/samples_*.json*")) == [Path("m/samples_a.jsonl")]
+
+
+def import_raw_replies(lines: list[bytes]) -> Any:
+    Path("replies.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    return evals("import", "replies", "replies.jsonl", "--suite", "aime:2025", "--model", "m", "--sample")
+
+
+AIME_LINE = b'{"id": "sample-2025-I-1", "text": "\\\\boxed{272}"}'
+
+
+def test_duplicate_lines_of_replies_are_left_out_with_a_message(here: Path) -> None:
+    outcome = import_raw_replies([AIME_LINE] * 3)
+    assert outcome.status == 0
+    assert "2 lines repeat earlier ones and are left out: lines 2, 3" in outcome.out + outcome.err
+    (card,) = evals("show", "--json").json["runs"]
+    assert card["counts"] == {"right": 1, "absent": 11}
+
+
+def test_a_lone_surrogate_encoded_as_bytes_is_read(here: Path) -> None:
+    outcome = import_raw_replies([AIME_LINE.replace(b"272", b"272\xed\xa0\xbd\xed\xb8\x80 \xed\xa0\xbd")])
+    assert outcome.status == 0, outcome.err
