@@ -22,8 +22,7 @@ from msgspec import structs
 from evals import harness_environments as environments
 from evals import load
 from evals.data import Data
-from evals.prompts import plain_text
-from evals.prompts import upstream
+from evals.prompts import plain_text, upstream
 from evals.prompts.upstream import UpstreamPrompts, wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.types import Message, Prompt, Sample, Text

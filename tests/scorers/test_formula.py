@@ -23,23 +23,23 @@ def cases(file):
     return [pytest.param(row, id=f"{i}-{row['source'][:40]}") for i, row in enumerate(rows, 1)]
 
 
-def judge(scorer, text, target):
+def score_of(scorer, text, target):
     return scorer(Sample(id="1", target=target), Prompt(), Reply(text=text))
 
 
 @table("case", cases("formula"))
 def test_formulas_are_compared_by_element_counts(case):
-    score = judge(Formula(), f"<MOLFORMULA> {case['answer']} </MOLFORMULA>", case["target"])
+    score = score_of(Formula(), f"<MOLFORMULA> {case['answer']} </MOLFORMULA>", case["target"])
     assert score.value == case["same"], score
 
 
 @pytest.mark.parametrize("case", cases("name"))
 def test_names_are_compared_after_normalisation(case):
-    assert judge(Name(), f"<IUPAC> {case['answer']} </IUPAC>", case["target"]).value == case["same"]
+    assert score_of(Name(), f"<IUPAC> {case['answer']} </IUPAC>", case["target"]).value == case["same"]
 
 
 def test_the_explanation_lists_the_difference_for_each_element():
-    assert judge(Formula(), "C6H12", "C6H14O").why == "H 12, should be 14; O 0, should be 1"
+    assert score_of(Formula(), "C6H12", "C6H14O").why == "H 12, should be 14; O 0, should be 1"
 
 
 @pytest.mark.parametrize("text", ["water", "", "((((", "C6H12)", "5", "C" * 5000, "Cl2.", "H2O and more"])
@@ -73,8 +73,8 @@ def test_the_stated_name_is_read_from_tags_markup_and_sentences(text, answer):
 )
 def test_hostile_texts_are_scored_within_seconds(text):
     start = time.process_time()
-    judge(Name(), text, "ethanol")
-    judge(Formula(), text, "C2H6O")
+    score_of(Name(), text, "ethanol")
+    score_of(Formula(), text, "C2H6O")
     assert time.process_time() - start < 3
 
 
@@ -98,13 +98,13 @@ def name_parser():
 def test_a_synonym_is_correct_if_structures_are_compared(name_parser):
     scorer = Name(structure=True)
     assert scorer.heavy
-    score = judge(scorer, "<IUPAC> isopropanol </IUPAC>", "propan-2-ol")
+    score = score_of(scorer, "<IUPAC> isopropanol </IUPAC>", "propan-2-ol")
     assert (score.value, score.why) == (1.0, "a different name of the same molecule")
     assert score.parts == {"string": 0.0, "name": 0.0, "structure": 1.0}
-    score = judge(scorer, "<IUPAC> (2S)-butan-2-ol </IUPAC>", "(2R)-butan-2-ol")
+    score = score_of(scorer, "<IUPAC> (2S)-butan-2-ol </IUPAC>", "(2R)-butan-2-ol")
     assert (score.value, score.why[:28]) == (0.0, "right skeleton, wrong stereo")
     assert (
-        judge(scorer, "<IUPAC> gibberish </IUPAC>", "propan-2-ol").why
+        score_of(scorer, "<IUPAC> gibberish </IUPAC>", "propan-2-ol").why
         == "a different name, which OPSIN cannot read"
     )
 
