@@ -1,4 +1,4 @@
-"""Runs that somebody else made or broke: links, pipes, missing files, changed bytes, writers beside readers."""
+"""Runs that are damaged or come from untrusted sources: links, pipes, missing files, changed bytes, concurrent writers and readers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from tests.support import toy
 from tests.support.command import evals
 
 
-def sealed(path: Path, count: int = 20, **changes: object) -> Path:
+def write_finished_run(path: Path, count: int = 20) -> Path:
+    """Write a finished run of `count` samples, half of them right, and return its path."""
     writer = toy.writer(path)
     writer.write_samples(toy.samples(count))
     for n in range(count):
@@ -40,15 +41,15 @@ def sealed(path: Path, count: int = 20, **changes: object) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return sealed(tmp_path / "toy@1" / "model" / "run")
+    return write_finished_run(tmp_path / "toy@1" / "model" / "run")
 
 
-def everything(path: Path) -> tuple[int, int]:
-    found = store.Run(path)
-    return len(list(found.samples())), len(list(found.records()))
+def sample_and_record_counts(path: Path) -> tuple[int, int]:
+    run = store.Run(path)
+    return len(list(run.samples())), len(list(run.records()))
 
 
-# --- what is missing ------------------------------------------------------------------------------------------
+# --- missing files --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["records.parquet", "samples.parquet"])
@@ -56,15 +57,15 @@ def test_a_missing_file_is_named_by_every_reader_and_nothing_is_written(
     tmp_path: Path, name: str, here: Path
 ) -> None:
     results = here / "results"
-    done = evals(
+    outcome = evals(
         "run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--results", results, "--run", "one"
     )
-    assert done.status == 0, done.err
+    assert outcome.status == 0, outcome.err
     evals("run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 2", "--results", results, "--run", "two")
     (path,) = results.glob("*@*/*/one")
     (path / name).unlink()
-    before = {one.name: one.read_bytes() for one in path.iterdir()}
-    words: tuple[tuple[object, ...], ...] = (
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    commands: tuple[tuple[object, ...], ...] = (
         ("score", "one"),
         ("show", "one", "--samples"),
         ("compare", "one", "two"),
@@ -73,13 +74,13 @@ def test_a_missing_file_is_named_by_every_reader_and_nothing_is_written(
         ("gate", "baseline", "one", here / "b.jsonl"),
         ("run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--run", "one"),
     )
-    for said in words:
-        done = evals(*said, "--results", results)
-        assert f"{name} is missing" in done.error_line, said
-        assert {one.name: one.read_bytes() for one in path.iterdir()} == before, said
+    for words in commands:
+        outcome = evals(*words, "--results", results)
+        assert f"{name} is missing" in outcome.error_line, words
+        assert {file.name: file.read_bytes() for file in path.iterdir()} == before, words
 
 
-def test_hidden_files_are_left_alone(run: Path) -> None:
+def test_hidden_files_of_others_are_kept_and_unfinished_writes_removed(run: Path) -> None:
     (run / ".notes").write_text("mine")
     (run / ".ipynb_checkpoints").mkdir()
     (run / ".card.json.12345").write_text("half")
@@ -91,13 +92,13 @@ def test_hidden_files_are_left_alone(run: Path) -> None:
     assert not (run / ".records.jsonl").exists()
 
 
-def test_folders_of_editors_and_drives_are_no_runs(run: Path) -> None:
+def test_hidden_folders_of_editors_and_file_systems_are_not_runs(run: Path) -> None:
     results = run.parents[2]
     for name in (".ipynb_checkpoints", "@eaDir", "._run"):
         copy = run.with_name(name)
         copy.mkdir()
         (copy / "card.json").write_bytes((run / "card.json").read_bytes())
-    assert [one.path for one in store.runs(results)] == [run]
+    assert [run_info.path for run_info in store.runs(results)] == [run]
 
 
 # --- links, pipes, devices ------------------------------------------------------------------------------------
@@ -105,7 +106,7 @@ def test_folders_of_editors_and_drives_are_no_runs(run: Path) -> None:
 
 @pytest.mark.parametrize("name", ["lock", "records.jsonl"])
 @pytest.mark.parametrize("hard", [False, True])
-def test_no_link_is_written_through(run: Path, tmp_path: Path, name: str, hard: bool) -> None:
+def test_the_writer_never_follows_a_link(run: Path, tmp_path: Path, name: str, hard: bool) -> None:
     target = tmp_path / "precious"
     target.write_text("not yours")
     (os.link if hard else os.symlink)(target, run / name)
@@ -118,42 +119,42 @@ def test_no_link_is_written_through(run: Path, tmp_path: Path, name: str, hard: 
     "name",
     [".card.json.PID", ".records.jsonl", ".records.parquet", ".samples.jsonl", ".samples.parquet"],
 )
-def test_a_link_in_the_place_of_a_half_written_file_goes(run: Path, tmp_path: Path, name: str) -> None:
+def test_a_link_in_place_of_a_temporary_file_is_removed(run: Path, tmp_path: Path, name: str) -> None:
     target = tmp_path / "precious"
     target.write_text("not yours")
     name = name.replace("PID", str(os.getpid()))
     (run / name).symlink_to(target)
     writer = Writer(run, store.read_card(run))
-    (run / name).symlink_to(target)  # put there again while it runs
+    (run / name).symlink_to(target)  # created again while the writer is open
     writer.replace(list(store.Run(run).records()))
     writer.finalize()
     writer.write_card()
     writer.close()
     assert target.read_text() == "not yours"
-    assert everything(run) == (20, 20)
+    assert sample_and_record_counts(run) == (20, 20)
 
 
 @pytest.mark.parametrize("name", ["card.json", "records.jsonl", "samples.parquet", "records.parquet"])
 @pytest.mark.parametrize("kind", ["pipe", "zero", "folder", "nowhere", "itself"])
-def test_what_is_no_file_is_one_line_at_once(run: Path, name: str, kind: str) -> None:
+def test_anything_but_a_regular_file_is_rejected_at_once(run: Path, name: str, kind: str) -> None:
     path = run / name
     path.unlink(missing_ok=True)
-    make = {
+    create = {
         "pipe": lambda: os.mkfifo(path),
         "zero": lambda: path.symlink_to("/dev/zero"),
         "folder": path.mkdir,
         "nowhere": lambda: path.symlink_to("/nowhere/at/all"),
         "itself": lambda: path.symlink_to(path),
     }
-    make[kind]()
+    create[kind]()
     if (name, kind) in (("records.jsonl", "nowhere"), ("records.jsonl", "itself")):
-        assert everything(run) == (20, 20)  # the sealed file is all there is
+        assert sample_and_record_counts(run) == (20, 20)  # all records are in the Parquet file
         return
     with pytest.raises(StoreError):
-        everything(run)
+        sample_and_record_counts(run)
 
 
-def test_a_card_of_endless_size_is_not_read(run: Path) -> None:
+def test_a_card_of_excessive_size_is_not_read(run: Path) -> None:
     with (run / "card.json").open("ab") as stream:
         stream.truncate(1 << 40)
     with pytest.raises(StoreError, match="larger than"):
@@ -176,7 +177,7 @@ def test_a_card_of_endless_size_is_not_read(run: Path) -> None:
         ),
     ],
 )
-def test_a_card_that_no_run_can_have_is_broken(run: Path, old: str, new: str) -> None:
+def test_a_card_with_impossible_values_is_rejected(run: Path, old: str, new: str) -> None:
     text = (run / "card.json").read_text()
     assert old in text
     (run / "card.json").write_text(text.replace(old, new))
@@ -188,68 +189,69 @@ def test_a_card_that_no_run_can_have_is_broken(run: Path, old: str, new: str) ->
 
 
 @pytest.mark.parametrize("name", ["records.parquet", "samples.parquet"])
-def test_no_changed_byte_is_read_in_silence(run: Path, name: str) -> None:
-    path, whole = run / name, (run / name).read_bytes()
-    draw = random.Random(7)
+def test_every_changed_bit_and_truncation_is_detected(run: Path, name: str) -> None:
+    path, original = run / name, (run / name).read_bytes()
+    rng = random.Random(7)
     for _ in range(300):
-        content = bytearray(whole)
-        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        content = bytearray(original)
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         path.write_bytes(content)
         with pytest.raises(StoreError):
-            everything(run)
+            sample_and_record_counts(run)
     for _ in range(60):
-        path.write_bytes(whole[: draw.randrange(len(whole))])
+        path.write_bytes(original[: rng.randrange(len(original))])
         with pytest.raises(StoreError):
-            everything(run)
-    path.write_bytes(whole)
-    assert everything(run) == (20, 20)
+            sample_and_record_counts(run)
+    path.write_bytes(original)
+    assert sample_and_record_counts(run) == (20, 20)
 
 
-def test_flips_inside_pages_are_found_without_the_cards_hash(run: Path) -> None:
+def test_changed_bits_in_pages_are_detected_even_without_the_hash_on_the_card(run: Path) -> None:
     card = store.read_card(run)
     card.files = {}
     store.write_card(run, card)
-    whole = (run / "records.parquet").read_bytes()
-    draw = random.Random(3)
-    kept = list(store.Run(run).records())
+    original = (run / "records.parquet").read_bytes()
+    rng = random.Random(3)
+    original_records = list(store.Run(run).records())
     for _ in range(300):
-        content = bytearray(whole)
-        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        content = bytearray(original)
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         (run / "records.parquet").write_bytes(content)
         try:
-            found = list(store.Run(run).records())
+            records = list(store.Run(run).records())
         except StoreError:
             continue
-        assert found == kept  # a byte that no reader looks at: statistics, padding
+        # otherwise the changed bit is in statistics or padding, which no reader uses
+        assert records == original_records
 
 
 def test_show_names_a_run_whose_bytes_changed(run: Path) -> None:
     content = bytearray((run / "records.parquet").read_bytes())
     content[100] ^= 1
     (run / "records.parquet").write_bytes(content)
-    done = evals("show", "--samples", "run", "--results", run.parents[2])
-    assert "records.parquet" in done.error_line
+    outcome = evals("show", "--samples", "run", "--results", run.parents[2])
+    assert "records.parquet" in outcome.error_line
 
 
 @pytest.fixture
-def real(here: Path) -> Path:
-    """A run of a suite that the overview knows."""
+def real_run(here: Path) -> Path:
+    """The folder of a run of a bundled suite, which `evals show` lists."""
     words = ("--sample", "--limit", "3", "-m", "scripted:1", "--run", "run")
     assert evals("run", "aime:2025", *words).status == 0
     (path,) = (here / "results").glob("*@*/*/run")
     return path
 
 
-@pytest.mark.parametrize("left", [b"", b"precious", b'{"id": "x", "target": "1"}\n'])
-def test_lines_left_beside_sealed_samples_replace_nothing(real: Path, left: bytes) -> None:
-    before = [sample.id for sample in store.Run(real).samples()]
-    (real / "samples.jsonl").write_bytes(left)
+@pytest.mark.parametrize("content", [b"", b"precious", b'{"id": "x", "target": "1"}\n'])
+def test_stray_lines_do_not_replace_the_samples_in_parquet(real_run: Path, content: bytes) -> None:
+    before = [sample.id for sample in store.Run(real_run).samples()]
+    (real_run / "samples.jsonl").write_bytes(content)
     assert evals("score", "run").status == 0
-    assert [sample.id for sample in store.Run(real).samples()] == before
+    assert [sample.id for sample in store.Run(real_run).samples()] == before
     assert evals("show", "run", "--json").json["runs"][0]["counts"] == {"wrong": 3}
 
 
-def test_samples_whose_last_line_is_cut_are_refused(tmp_path: Path) -> None:
+def test_samples_with_a_truncated_last_line_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "toy@1" / "model" / "run"
     writer = toy.writer(path)
     writer.write_samples(toy.samples(5))
@@ -263,76 +265,76 @@ def test_samples_whose_last_line_is_cut_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [("show",), ("show", "run"), ("list", "runs"), ("show", "run", "--json")])
 @pytest.mark.parametrize("name", ["records.parquet", "samples.parquet"])
-@pytest.mark.parametrize("change", ["missing", "cut"])
-def test_an_overview_names_a_file_that_is_missing_or_cut(
-    real: Path, words: tuple[str, ...], name: str, change: str
+@pytest.mark.parametrize("change", ["missing", "truncated"])
+def test_overviews_name_a_missing_or_truncated_file(
+    real_run: Path, words: tuple[str, ...], name: str, change: str
 ) -> None:
-    content = (real / name).read_bytes()
-    (real / name).unlink()
-    if change == "cut":
-        (real / name).write_bytes(content[:-9])
-    done = evals(*words)
-    assert done.status == 0
-    assert name in done.err
-    assert "scripted" in done.out  # its card is shown
+    content = (real_run / name).read_bytes()
+    (real_run / name).unlink()
+    if change == "truncated":
+        (real_run / name).write_bytes(content[:-9])
+    outcome = evals(*words)
+    assert outcome.status == 0
+    assert name in outcome.err
+    assert "scripted" in outcome.out  # the run is still listed
 
 
-def test_show_of_one_run_compares_the_hashes_of_its_files(real: Path) -> None:
-    content = bytearray((real / "records.parquet").read_bytes())
+def test_show_of_one_run_checks_the_hashes_of_its_files(real_run: Path) -> None:
+    content = bytearray((real_run / "records.parquet").read_bytes())
     content[100] ^= 1
-    (real / "records.parquet").write_bytes(content)
+    (real_run / "records.parquet").write_bytes(content)
     assert "records.parquet" in evals("show", "run").err
 
 
 def test_show_of_a_folder_of_runs_reads_none_of_their_records(
-    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    real_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """10,000,000 records that were copied or made elsewhere take minutes to read."""
+    """Reading 10,000,000 records of runs that were copied or made elsewhere would take minutes."""
     copy = tmp_path / "copy"
     for suite in ("toy@1", "toy@2"):
-        shutil.copytree(real, copy / suite / "model" / suite, copy_function=shutil.copyfile)
-    read: list[str] = []
-    monkeypatch.setattr(disk, "open_regular", lambda path: read.append(path.name) or path.open("rb"))
-    done = evals("show", copy)
-    assert done.status == 0, done.err
-    assert "scripted" in done.out
-    assert not [name for name in read if name.endswith(".parquet")]
+        shutil.copytree(real_run, copy / suite / "model" / suite, copy_function=shutil.copyfile)
+    opened: list[str] = []
+    monkeypatch.setattr(disk, "open_regular", lambda path: opened.append(path.name) or path.open("rb"))
+    outcome = evals("show", copy)
+    assert outcome.status == 0, outcome.err
+    assert "scripted" in outcome.out
+    assert not [name for name in opened if name.endswith(".parquet")]
 
 
-# --- writers beside readers -----------------------------------------------------------------------------------
+# --- concurrent writers and readers ---------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_a_reader_beside_a_run_that_is_sealed_sees_all_of_it(tmp_path: Path) -> None:
+def test_readers_see_all_samples_and_records_while_the_run_is_finalized(tmp_path: Path) -> None:
     path = tmp_path / "toy@1" / "model" / "run"
     writer = toy.writer(path)
     writer.write_samples(toy.samples(200))
     for n in range(200):
         writer.append(toy.record(f"q{n:03}"))
-    seen: list[tuple[int, int]] = []
+    counts: list[tuple[int, int]] = []
     stop = threading.Event()
 
     def read() -> None:
         while not stop.is_set():
-            seen.append(everything(path))
+            counts.append(sample_and_record_counts(path))
 
     readers = [threading.Thread(target=read) for _ in range(3)]
-    for one in readers:
-        one.start()
+    for reader in readers:
+        reader.start()
     for _ in range(12):
         writer.finalize()
         writer.replace(list(store.Run(path).records()))
         writer.finalize()
         writer.append(toy.record("q007"))
     stop.set()
-    for one in readers:
-        one.join()
+    for reader in readers:
+        reader.join()
     writer.close()
-    assert set(seen) == {(200, 200)}
-    assert len(seen) > 10
+    assert set(counts) == {(200, 200)}
+    assert len(counts) > 10
 
 
-KILLED = """
+KILLED_WRITER = """
 import os, signal, sys, threading, time
 from collections.abc import Iterator
 from pathlib import Path
@@ -350,7 +352,7 @@ while True:
     writer = Writer(path, card)
     card.notes = (str(time.time()),)
     new = {"exact": Score(value=float(card.counts.get("right", 0) != 20), verdict="right")}
-    writer.replace(structs.replace(one, scores=new) for one in list(store.Run(path).records()))
+    writer.replace(structs.replace(record, scores=new) for record in list(store.Run(path).records()))
     writer.finalize()
     right = int(next(iter(new.values())).value * 20)
     card.counts, card.status = {"right": right, "wrong": 20 - right}, "finished"
@@ -360,23 +362,23 @@ while True:
 
 
 @pytest.mark.slow
-def test_kills_while_scores_are_replaced_leave_no_old_card_over_new_records(run: Path) -> None:
-    draw = random.Random(11)
+def test_a_kill_while_scores_are_replaced_never_leaves_an_old_card_with_new_records(run: Path) -> None:
+    rng = random.Random(11)
     for _ in range(12):
-        command = [sys.executable, "-c", KILLED, str(run), str(draw.uniform(0.3, 0.7))]
+        command = [sys.executable, "-c", KILLED_WRITER, str(run), str(rng.uniform(0.3, 0.7))]
         assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-        assert everything(run) == (20, 20)
+        assert sample_and_record_counts(run) == (20, 20)
         card = store.read_card(run)
         if card.status == "finished" and card.notes:
-            right = sum(one.scores["exact"].value == 1.0 for one in store.Run(run).records())
+            right = sum(record.scores["exact"].value == 1.0 for record in store.Run(run).records())
             assert card.counts["right"] == right
 
 
-def test_scoring_again_mends_the_card_that_a_kill_left(here: Path) -> None:
+def test_scoring_again_completes_the_card_of_a_killed_run(here: Path) -> None:
     evals("run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--run", "one")
     (path,) = (here / "results").glob("*@*/*/one")
     card = store.read_card(path)
-    right = card.counts
+    counts = card.counts
     store.write_card(
         path,
         type(card)(
@@ -384,77 +386,77 @@ def test_scoring_again_mends_the_card_that_a_kill_left(here: Path) -> None:
             | {"status": "running", "files": {}, "counts": {}}
         ),
     )
-    assert evals("show", "one", "--json").json["runs"][0]["counts"] == right
+    assert evals("show", "one", "--json").json["runs"][0]["counts"] == counts
     assert evals("score", "one").status == 0
-    again = store.read_card(path)
-    assert (again.status, again.counts) == (card.status, right)
-    assert set(again.files) == {"records.parquet", "samples.parquet"}
+    completed = store.read_card(path)
+    assert (completed.status, completed.counts) == (card.status, counts)
+    assert set(completed.files) == {"records.parquet", "samples.parquet"}
 
 
-# --- Parquet files of strangers -------------------------------------------------------------------------------
+# --- untrusted Parquet files ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def stranger(real: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A run whose files another machine wrote: nothing here knows them."""
+def foreign_run(real_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """The folder of a run whose files are treated as written by another machine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     parquet._remembered_faults.cache_clear()
     parquet._decode_in_worker.cache_clear()
-    yield real
+    yield real_run
     parquet._remembered_faults.cache_clear()
 
 
-def test_a_strangers_file_is_decoded_in_a_worker_once(
-    stranger: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_foreign_file_is_checked_in_a_worker_once(
+    foreign_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[Path] = []
     check = parquet.check
     monkeypatch.setattr(parquet, "check", lambda path: (checked.append(path), check(path)))
     for _ in range(2):
         parquet._remembered_faults.cache_clear()  # as in another process
-        assert len(list(store.Run(stranger).records())) == 3
-    assert checked == [stranger / "records.parquet"]
-    (stranger / "records.parquet").touch()
-    list(store.Run(stranger).records())
+        assert len(list(store.Run(foreign_run).records())) == 3
+    assert checked == [foreign_run / "records.parquet"]
+    (foreign_run / "records.parquet").touch()
+    list(store.Run(foreign_run).records())
     assert len(checked) == 2
 
 
-def test_ones_own_files_are_never_checked(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_written_by_this_machine_are_never_checked(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "check", lambda path: pytest.fail(f"{path} was checked"))
-    path = sealed(here / "toy@1" / "model" / "run")
-    assert everything(path) == (20, 20)
+    path = write_finished_run(here / "toy@1" / "model" / "run")
+    assert sample_and_record_counts(path) == (20, 20)
     store.check(path)
 
 
 @pytest.mark.slow
-def test_a_file_that_would_fill_the_memory_is_one_line(
-    stranger: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_would_fill_the_memory_is_rejected(
+    foreign_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One string of 64 MB in a dictionary, 20,000 times: 10 kB on disk, 1.3 TB decoded."""
+    """Use a dictionary with one string of 64 MB in 20,000 rows, which is small on disk and 1.3 TB decoded."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = stranger / "records.parquet"
+    path = foreign_run / "records.parquet"
     table = pq.read_table(path)
     rows = 20_000
     columns = {name: pa.repeat(table.column(name)[0], rows) for name in table.schema.names}
-    big = pa.array(["x" * (64 << 20)])
-    columns["scores"] = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), big)
+    dictionary = pa.array(["x" * (64 << 20)])
+    columns["scores"] = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), dictionary)
     pq.write_table(
         pa.table(columns), path, compression="zstd", dictionary_pagesize_limit=1 << 30, store_schema=False
     )
     assert path.stat().st_size < 1 << 20
-    card = store.read_card(stranger)
-    card.files = file_facts(stranger)
-    store.write_card(stranger, card)
+    card = store.read_card(foreign_run)
+    card.files = file_facts(foreign_run)
+    store.write_card(foreign_run, card)
     began = time.monotonic()
-    done = evals("show", "run", "--samples")
+    outcome = evals("show", "run", "--samples")
     first_s = time.monotonic() - began
-    assert "records.parquet: cannot be read: " in done.error_line
-    parquet._remembered_faults.cache_clear()  # as in another process, which knows the refusal from the list
+    assert "records.parquet: cannot be read: " in outcome.error_line
+    parquet._remembered_faults.cache_clear()  # as in another process, which reads the stored fault
     parquet._decode_in_worker.cache_clear()
     began = time.monotonic()
-    assert evals("show", "run", "--samples").error_line == done.error_line
+    assert evals("show", "run", "--samples").error_line == outcome.error_line
     assert time.monotonic() - began < first_s / 2
     with pytest.raises(StoreError, match=r"records\.parquet: cannot be read"):
-        store.check(stranger)
+        store.check(foreign_run)

@@ -1,4 +1,4 @@
-"""Runs on disk: nothing that was recorded is lost, whatever ends the process, and what is broken says so."""
+"""Runs on disk: no record is lost however the process ends, and damaged files are reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,26 +32,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "toy@1" / "model" / "run-a"
 
 
-@pytest.fixture
-def opened(path: Path) -> Iterator[Callable[[], Writer]]:
-    """Opens the run, and closes what is left open in the end."""
-    writers: list[Writer] = []
-
-    def open_() -> Writer:
-        writers.append(toy.writer(path))
-        return writers[-1]
-
-    yield open_
-    for writer in writers:
-        if not writer._lock.closed:
-            writer.close()
-
-
-def names(path: Path) -> list[str]:
+def sample_ids(path: Path) -> list[str]:
     return [record.sample for record in Run(path).records()]
 
 
-def filled(path: Path, count: int = 5) -> Writer:
+def write_records(path: Path, count: int = 5) -> Writer:
+    """Return the writer of a run with `count` samples and their records, in lines."""
     writer = toy.writer(path)
     writer.write_samples(toy.samples(count))
     for i in range(count):
@@ -59,7 +45,7 @@ def filled(path: Path, count: int = 5) -> Writer:
     return writer
 
 
-# --- reading what was written -------------------------------------------------------------------------------
+# --- writing and reading ------------------------------------------------------------------------------------
 
 EVERY_KIND = [
     toy.record("plain"),
@@ -91,7 +77,7 @@ EVERY_KIND = [
 
 
 @pytest.mark.parametrize("record", EVERY_KIND, ids=lambda r: r.sample.split()[0])
-def test_parquet_gives_back_what_the_lines_held(path: Path, record: Record) -> None:
+def test_finalizing_keeps_every_field_of_a_record(path: Path, record: Record) -> None:
     writer = toy.writer(path)
     writer.append(record)
     as_lines = list(Run(path).records()), list(Run(path).briefs())
@@ -101,7 +87,7 @@ def test_parquet_gives_back_what_the_lines_held(path: Path, record: Record) -> N
     writer.close()
 
 
-def test_the_gold_side_is_kept_without_the_questions(path: Path) -> None:
+def test_gold_answers_are_stored_without_the_questions(path: Path) -> None:
     items = [
         Sample(
             id="1", question=toy.sample("1").question, target="B", choices=("x", "y"), group="g", cluster="c"
@@ -111,12 +97,12 @@ def test_the_gold_side_is_kept_without_the_questions(path: Path) -> None:
     ]
     writer = toy.writer(path)
     writer.write_samples(items)
-    found = list(Run(path).samples()), Run(path).gold()
+    samples, gold_answers = list(Run(path).samples()), Run(path).gold()
     writer.finalize()
-    assert (list(Run(path).samples()), Run(path).gold()) == found
-    assert found[0] == [structs.replace(item, question=()) for item in items]
-    assert [gold.cluster for gold in found[1].values()] == ["c", "2", "3"]
-    assert [gold.target for gold in found[1].values()] == ["B", 0.1, ("A", "B")]
+    assert (list(Run(path).samples()), Run(path).gold()) == (samples, gold_answers)
+    assert samples == [structs.replace(item, question=()) for item in items]
+    assert [gold.cluster for gold in gold_answers.values()] == ["c", "2", "3"]
+    assert [gold.target for gold in gold_answers.values()] == ["B", 0.1, ("A", "B")]
     assert "Question" not in "".join(p.read_text(errors="ignore") for p in path.iterdir())
     writer.close()
 
@@ -132,23 +118,23 @@ def test_a_later_record_replaces_an_earlier_one(path: Path) -> None:
     writer.close()
 
 
-def test_a_resumed_run_is_sealed_again_with_all_of_it(path: Path) -> None:
-    first = filled(path)
+def test_a_resumed_run_is_finalized_again_with_all_records(path: Path) -> None:
+    first = write_records(path)
     first.append(toy.failed_record("q004"))
     first.finalize()
     first.close()
     second = toy.writer(path)
     second.append(toy.record("q004", text="again"))
-    mixed = list(Run(path).records())
+    merged = list(Run(path).records())
     second.finalize()
-    assert list(Run(path).records()) == mixed
-    assert [r.sample for r in mixed] == [f"q{i:03}" for i in range(5)]
-    assert mixed[-1].outcome.text == "again"
+    assert list(Run(path).records()) == merged
+    assert [r.sample for r in merged] == [f"q{i:03}" for i in range(5)]
+    assert merged[-1].outcome.text == "again"
     second.close()
     assert not list(path.glob("*.jsonl"))
 
 
-def test_sealing_in_several_batches_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finalizing_in_several_batches_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evals.records.parquet.BATCH_BYTES", 2000)
     writer = toy.writer(path)
     records = [toy.record(f"q{i:03}", size=i * 7) for i in range(100)]
@@ -159,7 +145,7 @@ def test_sealing_in_several_batches_loses_nothing(path: Path, monkeypatch: pytes
     writer.close()
 
 
-def test_duckdb_and_pandas_find_plain_columns(path: Path) -> None:
+def test_parquet_files_have_columns_for_verdict_value_and_tokens(path: Path) -> None:
     import pyarrow.parquet as pq
 
     writer = toy.writer(path)
@@ -179,25 +165,25 @@ def test_duckdb_and_pandas_find_plain_columns(path: Path) -> None:
     assert table["output_tokens"] == [2, 2, None, 2, 2]
 
 
-# --- torn and broken files ----------------------------------------------------------------------------------
+# --- damaged files ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("left", [1, 40, -1])
-def test_a_torn_last_line_is_dropped_with_a_warning(path: Path, left: int) -> None:
-    filled(path).close()
-    whole = (path / "records.jsonl").read_bytes()
-    last = whole.splitlines(keepends=True)[-1]
-    (path / "records.jsonl").write_bytes(whole[: -len(last)] + last[:left])
-    if left != -1:  # without its newline alone it can still be read
-        assert names(path) == ["q000", "q001", "q002", "q003"]
+@pytest.mark.parametrize("end", [1, 40, -1])
+def test_a_truncated_last_line_is_dropped_with_a_warning(path: Path, end: int) -> None:
+    write_records(path).close()
+    content = (path / "records.jsonl").read_bytes()
+    last = content.splitlines(keepends=True)[-1]
+    (path / "records.jsonl").write_bytes(content[: -len(last)] + last[:end])
+    if end != -1:  # if only its newline is missing, the line can still be read
+        assert sample_ids(path) == ["q000", "q001", "q002", "q003"]
     writer = toy.writer(path)
     assert writer.warnings == [f"{path / 'records.jsonl'}: dropped a truncated last line"]
     writer.append(toy.record("new"))
-    assert names(path) == ["q000", "q001", "q002", "q003", "new"]
+    assert sample_ids(path) == ["q000", "q001", "q002", "q003", "new"]
     writer.close()
 
 
-def test_a_torn_line_longer_than_a_block_is_dropped_whole(path: Path) -> None:
+def test_a_truncated_line_longer_than_a_block_is_dropped_completely(path: Path) -> None:
     writer = toy.writer(path)
     writer.append(toy.record("a"))
     writer.append(toy.record("b", size=300_000))
@@ -206,21 +192,21 @@ def test_a_torn_line_longer_than_a_block_is_dropped_whole(path: Path) -> None:
         stream.truncate((path / "records.jsonl").stat().st_size - 10)
     writer = toy.writer(path)
     assert len(writer.warnings) == 1
-    assert names(path) == ["a"]
+    assert sample_ids(path) == ["a"]
     writer.close()
 
 
-def test_a_broken_line_in_the_middle_is_named_by_its_number(path: Path) -> None:
-    filled(path).close()
+def test_a_malformed_line_in_the_middle_is_reported_with_its_number(path: Path) -> None:
+    write_records(path).close()
     lines = (path / "records.jsonl").read_bytes().splitlines(keepends=True)
-    for broken in (b'{"sample": \n', b"\xff\xfe\n", b'{"sample":"1"}\n', lines[2].replace(b"0.0", b"NaN")):
-        (path / "records.jsonl").write_bytes(b"".join([*lines[:2], broken, *lines[3:]]))
+    for malformed in (b'{"sample": \n', b"\xff\xfe\n", b'{"sample":"1"}\n', lines[2].replace(b"0.0", b"NaN")):
+        (path / "records.jsonl").write_bytes(b"".join([*lines[:2], malformed, *lines[3:]]))
         with pytest.raises(StoreError, match=r"records.jsonl, line 3: not a valid record"):
-            names(path)
+            sample_ids(path)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b'{"format": 2, "anything": 1}', "written in format 2; this version reads format 1"),
         (b"{}", "written in format 0"),
@@ -231,27 +217,27 @@ def test_a_broken_line_in_the_middle_is_named_by_its_number(path: Path) -> None:
     ],
     ids=["newer", "none", "empty", "incomplete", "binary", "no UTF-8"],
 )
-def test_a_card_that_cannot_be_read_says_why(path: Path, content: bytes, said: str) -> None:
-    filled(path).close()
+def test_an_unreadable_card_is_reported_with_the_reason(path: Path, content: bytes, message: str) -> None:
+    write_records(path).close()
     (path / "card.json").write_bytes(content)
-    with pytest.raises(StoreError, match=said):
+    with pytest.raises(StoreError, match=message):
         _ = Run(path).card
 
 
-def test_a_rotten_parquet_file_is_named(path: Path) -> None:
-    writer = filled(path)
+def test_a_corrupt_parquet_file_is_named(path: Path) -> None:
+    writer = write_records(path)
     writer.finalize()
     writer.close()
     (path / "records.parquet").write_bytes(b"PAR1 rotten")
     with pytest.raises(StoreError, match=r"records.parquet: "):
-        names(path)
+        sample_ids(path)
 
 
 # --- two processes ------------------------------------------------------------------------------------------
 
 
-def test_the_second_writer_is_refused_until_the_first_is_closed(path: Path) -> None:
-    first = filled(path)
+def test_a_second_writer_is_rejected_until_the_first_is_closed(path: Path) -> None:
+    first = write_records(path)
     with pytest.raises(StoreError, match="run run-a is being written by another process"):
         toy.writer(path)
     first.close()
@@ -259,9 +245,9 @@ def test_the_second_writer_is_refused_until_the_first_is_closed(path: Path) -> N
     assert not (path / "lock").exists()
 
 
-def test_a_lock_whose_file_is_gone_is_no_lock(path: Path) -> None:
-    # the first one closes while the second waits between opening and locking; a third would make a new file
-    first = filled(path)
+def test_a_lock_on_a_deleted_file_does_not_block(path: Path) -> None:
+    # as when the first writer closes after the second has opened the lock file and before it locks it
+    first = write_records(path)
     (path / "lock").unlink()
     first._lock.close()
     second = toy.writer(path)
@@ -271,7 +257,7 @@ def test_a_lock_whose_file_is_gone_is_no_lock(path: Path) -> None:
     os.close(first._fd)
 
 
-def test_a_killed_writer_holds_no_lock(path: Path) -> None:
+def test_a_killed_writer_leaves_no_lock(path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", script(path, "print('open', flush=True); time.sleep(60)")],
         stdout=subprocess.PIPE,
@@ -285,14 +271,14 @@ def test_a_killed_writer_holds_no_lock(path: Path) -> None:
     child.wait()
     child.stdout.close()
     toy.writer(path).close()
-    assert names(path) == [f"q{i:03}" for i in range(20)]
+    assert sample_ids(path) == [f"q{i:03}" for i in range(20)]
 
 
 # --- kill -9 ------------------------------------------------------------------------------------------------
 
 
 def script(path: Path, then: str) -> str:
-    """A process that writes twenty records and then does something."""
+    """Return a Python program that writes twenty records and then runs `then`."""
     return textwrap.dedent(f"""
         import os, sys, time
         from pathlib import Path
@@ -345,22 +331,22 @@ KILLS = {
 
 @pytest.mark.parametrize("moment", KILLS)
 def test_a_kill_at_any_moment_loses_nothing(path: Path, moment: str) -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", script(path, KILLS[moment])],
         env=environment(),
         capture_output=True,
         check=False,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert completed.returncode == -signal.SIGKILL, completed.stderr.decode()
     expected = [f"q{i:03}" for i in range(20)]
-    assert sorted(names(path)) == expected
+    assert sorted(sample_ids(path)) == expected
     assert list(Run(path).gold()) == expected
-    writer = toy.writer(path)  # and the same command goes on
+    writer = toy.writer(path)  # and the run can be resumed
     assert writer.warnings == []
     writer.append(toy.record("q007", text="later"))
     writer.finalize()
     writer.close()
-    assert sorted(names(path)) == expected
+    assert sorted(sample_ids(path)) == expected
     assert sum(b.sample == "q007" for b in Run(path).briefs()) == 1
     assert not [p.name for p in path.iterdir() if p.suffix == ".jsonl" or p.name.startswith(".records")]
 
@@ -368,43 +354,42 @@ def test_a_kill_at_any_moment_loses_nothing(path: Path, moment: str) -> None:
 # --- disks --------------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_torn_middle(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer = filled(path)
+def test_after_a_full_disk_the_truncated_line_is_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = write_records(path)
     write = os.write
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", lambda fd, data: write(fd, data[:25]))  # the disk takes only a part
+        # the disk accepts only part of the line
+        patch.setattr(os, "write", lambda fd, data: write(fd, data[:25]))
         with pytest.raises(StoreError, match=r"cannot write to .*run-a: No space left on device"):
             writer.append(toy.record("half"))
-    writer.append(toy.record("after"))  # somebody made room
-    assert names(path) == [*(f"q{i:03}" for i in range(5)), "after"]
+    writer.append(toy.record("after"))  # there is space again
+    assert sample_ids(path) == [*(f"q{i:03}" for i in range(5)), "after"]
     writer.close()
 
 
-def test_a_full_disk_keeps_the_whole_lines_that_it_took(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = filled(path)
+def test_after_a_full_disk_complete_lines_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = write_records(path)
     write = os.write
-    for name in ("fits", "does-not"):
+    for name in ("fits", "does-not-fit"):
         writer.add(toy.record(name))
-    assert names(path) == [f"q{i:03}" for i in range(5)]  # not written yet
+    assert sample_ids(path) == [f"q{i:03}" for i in range(5)]  # not written yet
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda fd, data: write(fd, data[:-3]))
         with pytest.raises(StoreError, match="No space left on device"):
             writer.flush()
     writer.append(toy.record("after"))
-    assert names(path) == [*(f"q{i:03}" for i in range(5)), "fits", "after"]
+    assert sample_ids(path) == [*(f"q{i:03}" for i in range(5)), "fits", "after"]
     writer.close()
 
 
-def test_records_that_wait_to_be_written_are_bounded(path: Path) -> None:
+def test_the_buffer_of_unwritten_records_is_bounded(path: Path) -> None:
     writer = toy.writer(path)
     writer.add(toy.record("long", size=MAX_BUFFERED_BYTES))
-    assert names(path) == ["long"]
+    assert sample_ids(path) == ["long"]
     writer.close()
 
 
-def full(*_: object, **__: object) -> None:
+def raise_disk_full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -416,97 +401,97 @@ def full(*_: object, **__: object) -> None:
         lambda writer: writer.write_card(),
         lambda writer: writer.replace([toy.record("x")]),
     ],
-    ids=["append", "seal", "card", "replace"],
+    ids=["append", "finalize", "card", "replace"],
 )
-def test_a_full_disk_is_one_line_wherever_it_shows(
+def test_a_full_disk_loses_no_earlier_record_during_any_write(
     path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Writer], None]
 ) -> None:
-    writer = filled(path)
+    writer = write_records(path)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", full)
-        patch.setattr(os, "fsync", full)
+        patch.setattr(os, "write", raise_disk_full)
+        patch.setattr(os, "fsync", raise_disk_full)
         with pytest.raises(StoreError, match=r"cannot write to .*: No space left on device"):
             act(writer)
-    assert names(path) == [f"q{i:03}" for i in range(5)]
+    assert sample_ids(path) == [f"q{i:03}" for i in range(5)]
     assert Run(path).card.run == "run-a"
     writer.finalize()
-    assert names(path) == [f"q{i:03}" for i in range(5)]
+    assert sample_ids(path) == [f"q{i:03}" for i in range(5)]
     writer.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+def test_a_real_full_disk_keeps_all_complete_records(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount")
+        pytest.skip("this machine does not allow mounting")
     try:
         path = disk / "run-a"
         writer = toy.writer(path)
-        kept: list[str] = []
+        written: list[str] = []
 
         def fill() -> None:
             for i in range(1000):
                 writer.append(toy.record(f"q{i:03}", size=700))
-                kept.append(f"q{i:03}")
+                written.append(f"q{i:03}")
 
         with pytest.raises(StoreError, match="No space left on device"):
             fill()
-        assert len(kept) > 10
-        assert names(path) == kept
+        assert len(written) > 10
+        assert sample_ids(path) == written
         with pytest.raises(StoreError, match="No space left on device"):
             writer.finalize()
-        assert names(path) == kept
+        assert sample_ids(path) == written
         writer.close()
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_folder_that_is_not_ours_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_created_gives_a_one_line_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"cannot write to .*run: Not a directory"):
         toy.writer(tmp_path / "file" / "run")
 
-    def refuse(*_: object, **__: object) -> None:
+    def deny(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "mkdir", refuse)  # root may write anywhere
+    monkeypatch.setattr(Path, "mkdir", deny)  # root may write anywhere
     with pytest.raises(StoreError, match=r"cannot write to .*run: Permission denied"):
         toy.writer(tmp_path / "run")
 
 
-def test_what_is_new_is_forced_to_the_disk_after_a_second(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_records_are_synced_to_disk_after_a_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    writer = filled(path)
+    writer = write_records(path)
     assert not writer.needs_sync
     now += 1.1
     assert writer.needs_sync
     writer.sync()
     assert not writer.needs_sync
     now += 60
-    assert not writer.needs_sync  # nothing new
+    assert not writer.needs_sync  # no new record
     writer.append(toy.record("x"))
     assert writer.needs_sync
     writer.close()
 
 
-def test_a_run_in_which_nothing_happened_leaves_no_folder(tmp_path: Path) -> None:
+def test_a_run_without_records_leaves_no_folder(tmp_path: Path) -> None:
     writer = toy.writer(tmp_path / "toy@1" / "model" / "run")
     writer.write_samples(toy.samples(3))
     writer.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_in_which_nothing_new_happened_stays(path: Path) -> None:
+def test_a_resumed_run_without_new_records_is_kept(path: Path) -> None:
     for _ in range(2):
-        writer = filled(path) if not path.exists() else toy.writer(path)
+        writer = write_records(path) if not path.exists() else toy.writer(path)
         writer.finalize()
         writer.close()
-    assert len(names(path)) == 5
+    assert len(sample_ids(path)) == 5
 
 
 # --- names --------------------------------------------------------------------------------------------------
@@ -514,18 +499,18 @@ def test_a_run_in_which_nothing_new_happened_stays(path: Path) -> None:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    for place in (
+    for folder in (
         "toy@1/m/20250101T000000-aaaaaa",
         "toy@1/m/20250102T000000-bbbbbb",
         "other@1/m/mine",
         "toy@1/m/mine",
     ):
-        filled(tmp_path / place).close()
+        write_records(tmp_path / folder).close()
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "expected"),
     [
         ("20250101T000000-aaaaaa", ["20250101T000000-aaaaaa"]),
         ("20250102", ["20250102T000000-bbbbbb"]),
@@ -533,8 +518,8 @@ def results(tmp_path: Path) -> Path:
         ("mi", ["mine", "mine"]),
     ],
 )
-def test_a_run_is_found_by_its_id_or_a_unique_beginning(results: Path, name: str, found: list[str]) -> None:
-    assert [run.path.name for run in store.find(results, name)] == found
+def test_a_run_is_found_by_its_id_or_a_unique_prefix(results: Path, name: str, expected: list[str]) -> None:
+    assert [run.path.name for run in store.find(results, name)] == expected
 
 
 def test_a_run_is_found_by_its_folder(results: Path) -> None:
@@ -542,13 +527,13 @@ def test_a_run_is_found_by_its_folder(results: Path) -> None:
     assert len(store.find(results, str(results))) == 4
 
 
-def test_a_folder_with_runs_is_never_taken_for_the_end_of_an_id(
+def test_a_folder_of_runs_takes_precedence_over_the_end_of_an_id(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    filled(tmp_path / "a/toy@1/m/theirs").close()
-    filled(tmp_path / "mine/toy@1/m/theirs").close()
-    for name in ("a", "a/", "./a", "a/toy@1", "a/toy@1/m"):  # an id ends in a
+    write_records(tmp_path / "a/toy@1/m/theirs").close()
+    write_records(tmp_path / "mine/toy@1/m/theirs").close()
+    for name in ("a", "a/", "./a", "a/toy@1", "a/toy@1/m"):  # an id ends in `a`
         assert [run.path.name for run in store.find(results, name)] == ["theirs"]
     with pytest.raises(
         StoreError,
@@ -561,29 +546,29 @@ def test_a_folder_with_runs_is_never_taken_for_the_end_of_an_id(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("2025", "run '2025' is the beginning of 2 ids: 20250101T000000-aaaaaa, 20250102T000000-bbbbbb"),
         ("nothing", "no run 'nothing' in .*; `evals list runs` lists all runs"),
         ("", "no run ''"),
     ],
 )
-def test_a_name_that_is_none_says_what_there_is(
-    results: Path, name: str, said: str, monkeypatch: pytest.MonkeyPatch
+def test_an_unknown_or_ambiguous_name_lists_the_alternatives(
+    results: Path, name: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(results / "toy@1" / "m" / "mine" / ".." / ".." / ".." / "other@1" / "m" / "mine")
-    (Path.cwd() / "card.json").rename("card")  # else the empty name would be this folder
-    with pytest.raises(StoreError, match=said):
+    (Path.cwd() / "card.json").rename("card")  # otherwise the empty name would mean this folder
+    with pytest.raises(StoreError, match=message):
         store.find(results, name)
 
 
-def test_one_run_is_wanted_where_a_name_stands_for_two(results: Path) -> None:
+def test_find_one_rejects_a_name_of_two_runs(results: Path) -> None:
     with pytest.raises(StoreError, match="run 'mine' matches 2 suites; name one by its folder"):
         store.find_one(results, "mine")
 
 
-def stamped(results: Path, run: str, *, suite: str, model: str, started: float) -> None:
-    """A run that a card places: suite, model and second."""
+def write_run(results: Path, run: str, *, suite: str, model: str, started: float) -> None:
+    """Write a run with this suite, model and start time on its card."""
     path = results / f"{suite.replace(':', '-')}@1" / model / run
     writer = toy.writer(path, suite=suite)
     writer.append(toy.record("q000"))
@@ -593,9 +578,9 @@ def stamped(results: Path, run: str, *, suite: str, model: str, started: float) 
 
 
 @pytest.fixture
-def many(tmp_path: Path) -> Path:
-    """Runs of one command begin alike; they were not written in the order in which they were started."""
-    for place, (run, suite, model) in enumerate(
+def five_runs(tmp_path: Path) -> Path:
+    """A results folder of five runs, some with the same prefix, that were written in another order than they started."""
+    for index, (run, suite, model) in enumerate(
         (
             ("20260101T101500-aaaaaa", "gpqa:diamond", "big"),
             ("20260101T101500-bbbbbb", "aime:2025", "big"),
@@ -604,14 +589,14 @@ def many(tmp_path: Path) -> Path:
             ("20260102T101500-cccccc-official", "chembench:4k", "lone"),
         )
     ):
-        stamped(tmp_path, run, suite=suite, model=model.replace("/", "-"), started=1e9 + (place * 7) % 5)
+        write_run(tmp_path, run, suite=suite, model=model.replace("/", "-"), started=1e9 + (index * 7) % 5)
     return tmp_path
 
 
 @pytest.mark.parametrize(
     ("name", "suites"),
     [
-        ("bbbbbb", ["aime:2025"]),  # an end of its id
+        ("bbbbbb", ["aime:2025"]),  # the end of its id
         ("101500-aaaaaa", ["gpqa:diamond"]),
         ("cccccc-official", ["chembench:4k"]),
         ("lone", ["chembench:4k"]),  # a model with one run
@@ -624,18 +609,18 @@ def many(tmp_path: Path) -> Path:
         ("week1/mmlu-pro", ["mmlu-pro"]),
         ("week1/gpqa", ["gpqa:main"]),
         ("big/aime", ["aime:2025"]),
-        ("last", ["gpqa:main"]),  # 4 = 2 * 7 % 5
+        ("last", ["gpqa:main"]),  # the run with index 2, since 2 * 7 % 5 = 4 is the latest start
         ("last:1", ["gpqa:main"]),
         ("last:2", ["chembench:4k"]),
         ("last:5", ["gpqa:diamond"]),
     ],
 )
-def test_a_run_is_found_by_every_name(many: Path, name: str, suites: list[str]) -> None:
-    assert sorted(run.card.config.suite for run in store.find(many, name)) == suites
+def test_a_run_is_found_by_id_model_suite_or_order(five_runs: Path, name: str, suites: list[str]) -> None:
+    assert sorted(run.card.config.suite for run in store.find(five_runs, name)) == suites
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("20260101", "run '20260101' is the beginning of 2 ids"),
         ("big", "run 'big' is the model of 2 runs: .*aaaaaa/gpqa:diamond"),
@@ -646,20 +631,22 @@ def test_a_run_is_found_by_every_name(many: Path, name: str, suites: list[str]) 
         ("/", "no run '/'"),
     ],
 )
-def test_a_name_that_fits_several_is_refused_with_what_it_fits(many: Path, name: str, said: str) -> None:
-    with pytest.raises(StoreError, match=said):
-        store.find(many, name)
+def test_an_ambiguous_or_unknown_name_is_rejected_with_its_matches(
+    five_runs: Path, name: str, message: str
+) -> None:
+    with pytest.raises(StoreError, match=message):
+        store.find(five_runs, name)
 
 
-def test_short_ids_are_ends_that_name_one_run(many: Path) -> None:
-    ids = [run.path.name for run in store.runs(many)]
+def test_short_ids_are_unique_ends_of_ids(five_runs: Path) -> None:
+    ids = [run.path.name for run in store.runs(five_runs)]
     for id_, end in short_ids(ids).items():
-        assert {run.path.name for run in store.find(many, end)} == {id_}
-    same = ["20260101T101500-aaaaaa", "20260102T101501-aaaaaa", "20260103T101501-aaaaaa"]
-    assert short_ids(same) == {same[0]: "101500-aaaaaa", same[1]: same[1], same[2]: same[2]}
+        assert {run.path.name for run in store.find(five_runs, end)} == {id_}
+    first, second, third = "20260101T101500-aaaaaa", "20260102T101501-aaaaaa", "20260103T101501-aaaaaa"
+    assert short_ids([first, second, third]) == {first: "101500-aaaaaa", second: second, third: third}
 
 
-def test_without_a_results_folder_it_is_named(tmp_path: Path) -> None:
+def test_a_missing_results_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no results folder at .*nowhere; `evals run` creates one"):
         store.find(tmp_path / "nowhere", "x")
     assert store.runs(tmp_path / "nowhere") == []
@@ -676,24 +663,24 @@ def test_without_a_results_folder_it_is_named(tmp_path: Path) -> None:
         ("gpt-4.1_x+y", "gpt-4.1_x+y"),
     ],
 )
-def test_a_models_name_makes_a_folder_that_stays_where_it_is(name: str, folder: str) -> None:
+def test_folder_names_of_models_cannot_leave_the_results_folder(name: str, folder: str) -> None:
     assert store.slug(name) == folder
 
 
-def test_the_id_tells_configurations_apart_and_nothing_else() -> None:
+def test_the_fingerprint_in_an_id_depends_only_on_the_configuration() -> None:
     assert store.fingerprint(toy.config()) == store.fingerprint(toy.config())
     assert store.fingerprint(toy.config()) != store.fingerprint(toy.config(seed=1))
     assert store.new_id(toy.config()).endswith(store.fingerprint(toy.config()))
 
 
-def test_the_runs_of_a_folder_are_called_runs(results: Path) -> None:
+def test_the_message_for_a_folder_of_several_runs_counts_them(results: Path) -> None:
     with pytest.raises(StoreError, match=r"matches 4 runs; name one by its folder, or as "):
         store.find_one(results, str(results))
 
 
-def test_a_copy_without_its_card_is_named(results: Path) -> None:
+def test_a_copied_run_without_its_card_is_named(results: Path) -> None:
     path = results / "toy@1" / "m" / "mine"
-    writer = filled(path)
+    writer = write_records(path)
     writer.finalize()
     writer.close()
     (path / "card.json").unlink()
@@ -702,7 +689,7 @@ def test_a_copy_without_its_card_is_named(results: Path) -> None:
         _ = run.card
 
 
-def test_a_results_folder_that_is_not_there_is_named_with_its_neighbour(
+def test_a_missing_results_folder_is_named_with_a_similar_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the checkout has results once `make demo` has run

@@ -1,4 +1,4 @@
-"""A results folder, a cache of its own for each test, and a real S3 server."""
+"""Fixtures: a results folder, a separate cache for each test, and a real S3 server."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SECRET = "a-secret-key-that-must-not-be-shown"
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs of AIME and one of a gated suite."""
-    results = tmp_path_factory.mktemp("made") / "results"
+def shared_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with two runs of AIME and one of a gated suite; tests get copies of it."""
+    results = tmp_path_factory.mktemp("shared") / "results"
     for name, text, suites in (
         ("one", "ANSWER: 1", ("aime:2025", "gpqa")),
         ("two", "ANSWER: 70", ("aime:2025",)),
@@ -34,25 +34,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def results(made: Path, here: Path) -> Path:
-    """The runs in a folder of the test's own, which is the current one."""
-    shutil.copytree(made, here / "results")
+def results(shared_results: Path, here: Path) -> Path:
+    """A copy of the shared results folder, in the current folder."""
+    shutil.copytree(shared_results, here / "results")
     return here / "results"
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty current folder, an empty cache, and nothing that an earlier test has opened."""
+    """An empty current folder, with an empty cache and no open stores of earlier tests."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    forget()
+    clear_caches()
     yield tmp_path / "here"
-    forget()
+    clear_caches()
 
 
-def forget() -> None:
-    """As in another process: addresses are read anew."""
+def clear_caches() -> None:
+    """Clear what this process has cached of remote addresses, as if it were a new one."""
     mirror._MIRRORED.clear()
     stores.open_store.cache_clear()
 

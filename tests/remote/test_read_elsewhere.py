@@ -1,4 +1,4 @@
-"""Runs in an object store are read as from a folder: every command that reads, nothing that writes, real S3."""
+"""Runs in an object store: every command that reads accepts an address as it does a folder, and no command writes to one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import evals as library
 from evals.errors import StoreError
 from evals.records import mirror, store
 from evals.remote import cache
-from tests.remote.conftest import SECRET, forget
+from tests.remote.conftest import SECRET, clear_caches
 from tests.support.command import Outcome, evals
 
-pytestmark = pytest.mark.slow  # a real server
+pytestmark = pytest.mark.slow  # needs a real S3 server
 
 POLICY = '[[suite]]\nname = "aime:2025"\nprotocol = "strict"\nmargin = 0.5\n'
-READING = {
+READING_COMMANDS = {
     "show": "show",
     "show RUN": "show two",
     "show --pivot": "show --pivot",
@@ -41,39 +41,42 @@ READING = {
 
 @pytest.fixture
 def address(results: Path, s3: str) -> str:
-    """Where the runs were copied to; the folder is gone."""
+    """The address in S3 to which all runs were copied."""
     (results.parent / "policy.toml").write_text(POLICY)
     assert evals("sync", results, s3, "--gated").status == 0
     return s3
 
 
-def shown(done: Outcome, *names: str) -> tuple[int, str]:
-    text = re.sub(r"[\d.]+ (?:s|MB|bytes)\b|\d{2}:\d{2}:\d{2}", "", done.out)
+def normalised_output(outcome: Outcome, *names: str) -> tuple[int, str]:
+    """Return status and output, without durations and sizes and with these names replaced."""
+    text = re.sub(r"[\d.]+ (?:s|MB|bytes)\b|\d{2}:\d{2}:\d{2}", "", outcome.out)
     for name in names:
         text = text.replace(name, "RESULTS")
-    return done.status, " ".join(text.split())
+    return outcome.status, " ".join(text.split())
 
 
-@pytest.mark.parametrize("name", READING)
-def test_reading_commands_take_an_address(name: str, address: str, results: Path) -> None:
+@pytest.mark.parametrize("name", READING_COMMANDS)
+def test_reading_commands_accept_an_address(name: str, address: str, results: Path) -> None:
     sample = next(store.find_one(results, "two").samples()).id
-    (local, far) = (
-        evals(*READING[name].format(out=out, sample=sample).split(), "--results", place)
-        for out, place in (("out-local", results), ("out-far", address))
+    (local, remote) = (
+        evals(*READING_COMMANDS[name].format(out=out, sample=sample).split(), "--results", source)
+        for out, source in (("out-local", results), ("out-remote", address))
     )
     assert local.status in (0, 1, 3), local.err
     folder = str(cache.view_folder(address))
-    assert shown(far, address, folder, "out-far") == shown(local, str(results), "out-local")
+    assert normalised_output(remote, address, folder, "out-remote") == normalised_output(
+        local, str(results), "out-local"
+    )
 
 
-def test_a_run_is_named_by_an_address(address: str, here: Path) -> None:
+def test_an_address_can_name_a_single_run(address: str, here: Path) -> None:
     shutil.rmtree("results")
     for name in (
         f"{address}#two",
         f"{address}/aime-2025@2/scripted/two",
         f"{address}/runs/aime-2025@2/scripted/two",
     ):
-        forget()
+        clear_caches()
         assert [run["run"] for run in evals("show", name, "--json").json["runs"]] == ["two"]
     assert len(evals("show", f"{address}/aime-2025@2", "--json").json["runs"]) == 2
     assert len(evals("show", address, "--json").json["runs"]) == 3
@@ -85,7 +88,7 @@ def test_a_run_is_named_by_an_address(address: str, here: Path) -> None:
     )
 
 
-def test_the_library_takes_an_address(address: str) -> None:
+def test_the_library_accepts_an_address(address: str) -> None:
     runs = library.runs(address)
     assert len(runs) == 3
     assert runs["two"].to_arrow("samples").num_rows == 12
@@ -106,23 +109,23 @@ def test_the_library_takes_an_address(address: str) -> None:
         "gate two --baseline one --policy series.toml --results {address}",
     ],
 )
-def test_writing_commands_refuse_an_address(line: str, address: str, here: Path) -> None:
+def test_writing_commands_reject_an_address(line: str, address: str, here: Path) -> None:
     (here / "replies.jsonl").write_text('{"id": "2025-I-1", "text": "ANSWER: 1"}\n')
     (here / "series.toml").write_text(f'{POLICY}[series]\nname = "nightly"\ngates = 5\n')
     before = sorted(cache.root().rglob("*"))
     assert "is read-only; write to a local folder" in evals(*line.format(address=address).split()).error_line
-    left = {path for path in sorted(cache.root().rglob("*")) if path not in before}
-    assert {path.parent.name for path in left} <= {
+    created = {path for path in sorted(cache.root().rglob("*")) if path not in before}
+    assert {path.parent.name for path in created} <= {
         "objects",
         "remote",
         "runs",
         "views",
-        *(p.name for p in left),
+        *(p.name for p in created),
     }
-    assert not [path for path in left if path.name in ("lock", "records.jsonl", "series")]
+    assert not [path for path in created if path.name in ("lock", "records.jsonl", "series")]
 
 
-def test_only_what_is_read_is_fetched(address: str) -> None:
+def test_only_files_that_are_read_are_downloaded(address: str) -> None:
     assert evals("show", "--results", address).status == 0
     assert not (cache.root() / "objects").exists()
     assert evals("show", "two", "--samples", "--results", address).status == 0
@@ -131,16 +134,16 @@ def test_only_what_is_read_is_fetched(address: str) -> None:
     assert fetched == {facts.sha256 for facts in card.files.values()}
 
 
-def test_the_cache_may_be_deleted(address: str) -> None:
+def test_the_cache_can_be_deleted_at_any_time(address: str) -> None:
     for _ in range(2):
-        forget()
+        clear_caches()
         assert evals("show", "two", "--samples", "--results", address).status == 0
         shutil.rmtree(cache.root() / "objects")
         assert evals("show", "two", "--samples", "--results", address).status == 0
         shutil.rmtree(cache.root())
 
 
-def test_a_new_run_appears_and_a_deleted_one_goes(address: str, results: Path) -> None:
+def test_a_refresh_shows_new_runs_and_drops_deleted_ones(address: str, results: Path) -> None:
     view = mirror.readable_folder(address)
     assert len(store.runs(view)) == 3
     words = ("--sample", "-m", "scripted:ANSWER: 3", "--run", "three", "--results", results)
@@ -165,36 +168,36 @@ def test_the_dashboard_reads_an_address(address: str) -> None:
     assert not (cache.root() / "objects").exists()
     frame = query(entries[0].path, "SELECT count(*) AS n FROM records")
     assert frame["n"][0] == 12
-    done = evals("dashboard", "--results", address, "--export", "board")
-    assert done.status == 0, done.err
+    outcome = evals("dashboard", "--results", address, "--export", "board")
+    assert outcome.status == 0, outcome.err
     assert "scripted" in Path("board/index.html").read_text()
 
 
-def test_no_secret_is_shown_or_kept(address: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_is_printed_or_stored(address: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = [evals("show", "two", "--json", "--results", address), evals("sync", results, address)]
-    forget()
+    clear_caches()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:1/{SECRET}")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     outputs.append(evals("show", "--results", address))
     assert outputs[-1].status == 2
-    assert all(word not in done.out + done.err for done in outputs for word in (SECRET, "AKIAEXAMPLE"))
-    kept = [path for folder in (cache.root(), results) for path in folder.rglob("*") if path.is_file()]
-    assert len(kept) > 8
-    assert not [path for path in kept if SECRET.encode() in path.read_bytes()]
+    assert all(word not in output.out + output.err for output in outputs for word in (SECRET, "AKIAEXAMPLE"))
+    files = [path for folder in (cache.root(), results) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
 @pytest.mark.parametrize(
-    "place", ["s3://key:{}@team/x", "sftp://me:{}@host/x", "s3://team/x?X-Amz-Signature={}"]
+    "location", ["s3://key:{}@team/x", "sftp://me:{}@host/x", "s3://team/x?X-Amz-Signature={}"]
 )
-def test_an_address_holds_no_credentials(place: str, results: Path) -> None:
+def test_an_address_with_credentials_is_rejected(location: str, results: Path) -> None:
     for words in (("show", "--results"), ("sync", results), ("compare", "one")):
-        done = evals(*words, place.format(SECRET))
-        assert "credentials" in done.error_line
-        assert SECRET not in done.out + done.err
+        outcome = evals(*words, location.format(SECRET))
+        assert "credentials" in outcome.error_line
+        assert SECRET not in outcome.out + outcome.err
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("location", "message"),
     [
         ("s3://no-such-bucket/x", "there is no such bucket or folder"),
         ("s3://team/nothing-here", "no runs in s3://team/nothing-here"),
@@ -207,12 +210,14 @@ def test_an_address_holds_no_credentials(place: str, results: Path) -> None:
         ("az://team/x", "az:// needs the package adlfs: `pip install adlfs`"),
     ],
 )
-def test_addresses_that_cannot_be_read(place: str, message: str | None, s3: str) -> None:
-    complaint = evals("show", "--results", place).error_line
-    assert message is None or message in complaint
+def test_an_address_that_cannot_be_read_is_reported_with_the_reason(
+    location: str, message: str | None, s3: str
+) -> None:
+    error_line = evals("show", "--results", location).error_line
+    assert message is None or message in error_line
 
 
-def test_without_credentials(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_credentials_are_reported(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -220,7 +225,7 @@ def test_without_credentials(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "no credentials were found" in evals("show", "--results", s3).error_line
 
 
-def test_without_the_extra(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "fsspec", None)

@@ -1,4 +1,4 @@
-"""`evals sync`: objects first, a manifest last; kills, rivals, hostile stores. On a folder, in memory, S3 and SFTP."""
+"""`evals sync` to a folder, memory, S3 and SFTP: interrupted and concurrent uploads leave complete runs, and hostile stores are rejected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evals.records import manifest, store
 from evals.remote import cache
 from evals.remote.address import parse
 from evals.remote.stores import RemoteStore
-from tests.remote.conftest import forget
+from tests.remote.conftest import clear_caches
 from tests.support.command import evals
 from tests.support.paths import ROOT
 
@@ -28,71 +28,71 @@ COMMAND = [sys.executable, "-c", "from evals.cli import main; main()"]
 
 @pytest.fixture
 def folder(results: Path, tmp_path: Path) -> Path:
-    """A store in a folder."""
+    """A folder that is used as a store, with the two ungated runs."""
     assert evals("sync", results, f"file://{tmp_path / 'store'}").status == 0
     return tmp_path / "store"
 
 
-def shown(address: object) -> list[str]:
-    forget()
+def listed_runs(address: object) -> list[str]:
+    clear_caches()
     return [run["run"] for run in evals("show", "--results", address, "--json").json["runs"]]
 
 
-def whole(remote: RemoteStore) -> int:
-    """The number of manifests, each of whose objects is there with its hash."""
+def verified_runs(remote: RemoteStore) -> int:
+    """Check that the objects of every manifest exist and match their hashes, and return the number of manifests."""
     listed = manifest.heads(remote.sizes("runs"))
     for folder, (head, *_) in listed.items():
         ((_, content),) = remote.read_many({head.name: head.size})
-        stated, _ = manifest.decode(content or b"", head, folder)
-        for file in stated.files.values():
-            parts = remote.chunks(cache.object_name(file.sha256), file.size)
-            assert sha256(b"".join(parts)).hexdigest() == file.sha256
+        decoded, _ = manifest.decode(content or b"", head, folder)
+        for file in decoded.files.values():
+            chunks = remote.chunks(cache.object_name(file.sha256), file.size)
+            assert sha256(b"".join(chunks)).hexdigest() == file.sha256
     return len(listed)
 
 
 @pytest.mark.parametrize("kind", ["file", "memory", pytest.param("s3", marks=pytest.mark.slow)])
-def test_what_is_there_is_not_sent_again(kind: str, results: Path, tmp_path: Path, request: Any) -> None:
+def test_runs_in_the_store_are_not_sent_again(kind: str, results: Path, tmp_path: Path, request: Any) -> None:
     address = {"file": f"file://{tmp_path / 'store'}", "memory": f"memory://{tmp_path.name}"}.get(kind)
     address = address or request.getfixturevalue("s3")
     first = evals("sync", results, address, "--json").json
-    assert [(sent["run"], sent["version"]) for sent in first["sent"]] == [("one", 1), ("two", 1)]
+    assert [(upload["run"], upload["version"]) for upload in first["sent"]] == [("one", 1), ("two", 1)]
     remote = RemoteStore(parse(address))
     before = remote.sizes("")
-    again = evals("sync", results, address, "--json").json
-    assert (again["sent"], again["present"]) == ([], 2)
+    second = evals("sync", results, address, "--json").json
+    assert (second["sent"], second["present"]) == ([], 2)
     assert remote.sizes("") == before
-    assert whole(remote) == 2
-    assert shown(address) == ["one", "two"]
+    assert verified_runs(remote) == 2
+    assert listed_runs(address) == ["one", "two"]
 
 
-def test_gated_runs_are_sent_on_request_alone(results: Path, tmp_path: Path) -> None:
+def test_gated_runs_are_sent_only_on_request(results: Path, tmp_path: Path) -> None:
     address = f"file://{tmp_path / 'store'}"
-    done = evals("sync", results, address)
-    assert "gpqa:diamond is gated, and the records contain its texts" in done.err
-    assert whole(RemoteStore(parse(address))) == 2
+    outcome = evals("sync", results, address)
+    assert "gpqa:diamond is gated, and the records contain its texts" in outcome.err
+    assert verified_runs(RemoteStore(parse(address))) == 2
     assert evals("sync", results, address, "--gated").status == 0
-    assert whole(RemoteStore(parse(address))) == 3
+    assert verified_runs(RemoteStore(parse(address))) == 3
 
 
-def test_runs_that_have_not_ended_stay(results: Path, tmp_path: Path) -> None:
+def test_unfinished_runs_are_skipped(results: Path, tmp_path: Path) -> None:
     path = store.find_one(results, "two").path
     card = store.read_card(path)
     card.status = "interrupted"
     store.write_card(path, card)
-    done = evals("sync", results, f"file://{tmp_path / 'store'}", "--json").json
-    assert [sent["run"] for sent in done["sent"]] == ["one"]
-    assert "it is interrupted" in done["skipped"][str(path)]
+    report = evals("sync", results, f"file://{tmp_path / 'store'}", "--json").json
+    assert [upload["run"] for upload in report["sent"]] == ["one"]
+    assert "it is interrupted" in report["skipped"][str(path)]
 
 
 def test_a_broken_run_is_named_and_the_others_are_sent(results: Path, tmp_path: Path) -> None:
     path = store.find_one(results, "two").path / "records.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    done = evals("sync", results, f"file://{tmp_path / 'store'}")
-    assert "records.parquet" in done.error_line
-    assert shown(f"file://{tmp_path / 'store'}") == ["one"]
+    outcome = evals("sync", results, f"file://{tmp_path / 'store'}")
+    assert "records.parquet" in outcome.error_line
+    assert listed_runs(f"file://{tmp_path / 'store'}") == ["one"]
 
 
-def test_a_rescored_run_is_a_further_version(results: Path, folder: Path) -> None:
+def test_a_rescored_run_is_sent_as_a_new_version(results: Path, folder: Path) -> None:
     stale = results.parent / "stale"
     shutil.copytree(results, stale)
     path = store.find_one(results, "two").path
@@ -100,40 +100,40 @@ def test_a_rescored_run_is_a_further_version(results: Path, folder: Path) -> Non
     card.notes = (*card.notes, "scored again")
     store.write_card(path, card)
     address = f"file://{folder}"
-    (sent,) = evals("sync", results, address, "--json").json["sent"]
-    assert (sent["run"], sent["version"], sent["bytes"]) == ("two", 2, 0)
-    forget()
+    (upload,) = evals("sync", results, address, "--json").json["sent"]
+    assert (upload["run"], upload["version"], upload["bytes"]) == ("two", 2, 0)
+    clear_caches()
     assert store.find(Path(), f"{address}#two")[0].card.notes == card.notes
-    old = evals("sync", stale, address, "--json").json  # a machine with the earlier state
-    assert (old["sent"], old["present"]) == ([], 2)
-    assert "the store has a newer version" in " ".join(old["skipped"].values())
-    forget()
+    report = evals("sync", stale, address, "--json").json  # as from a machine with the earlier version
+    assert (report["sent"], report["present"]) == ([], 2)
+    assert "the store has a newer version" in " ".join(report["skipped"].values())
+    clear_caches()
     assert store.find(Path(), f"{address}#two")[0].card.notes == card.notes
 
 
-def test_another_run_of_the_same_name_is_refused(results: Path, folder: Path) -> None:
+def test_a_different_run_of_the_same_name_is_rejected(results: Path, folder: Path) -> None:
     words = ("--sample", "-m", "scripted:ANSWER: 5", "--run", "two", "--results", "other")
     assert evals("run", "aime:2025", *words).status == 0
     assert "a different run named" in evals("sync", "other", f"file://{folder}").error_line
-    forget()
+    clear_caches()
     assert store.find(Path(), f"file://{folder}#two")[0].card == store.find_one(results, "two").card
 
 
 @pytest.mark.slow
-def test_two_processes_at_once(many: Path, s3: str) -> None:
-    started = [
+def test_two_concurrent_processes_send_every_run(many_runs: Path, s3: str) -> None:
+    processes = [
         subprocess.Popen([*COMMAND, "sync", "many", s3], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    ended = [(process.communicate(timeout=120), process.returncode) for process in started]
-    assert [status for _, status in ended] == [0, 0], ended
-    assert whole(RemoteStore(parse(s3))) == 12
-    assert len(shown(s3)) == 12
+    results = [(process.communicate(timeout=120), process.returncode) for process in processes]
+    assert [status for _, status in results] == [0, 0], results
+    assert verified_runs(RemoteStore(parse(s3))) == 12
+    assert len(listed_runs(s3)) == 12
 
 
 @pytest.fixture
-def many(results: Path, here: Path) -> Path:
-    """A dozen runs."""
+def many_runs(results: Path, here: Path) -> Path:
+    """A results folder of twelve runs."""
     for number in range(12):
         path = here / "many/aime-2025@2/scripted" / f"r{number:02}"
         shutil.copytree(store.find_one(results, "two").path, path)
@@ -145,97 +145,101 @@ def many(results: Path, here: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "s3"])
-def test_kill_9_in_the_middle(kind: str, many: Path, tmp_path: Path, request: Any) -> None:
+def test_every_listed_run_is_complete_after_kill_9(
+    kind: str, many_runs: Path, tmp_path: Path, request: Any
+) -> None:
     address = f"file://{tmp_path / 'store'}" if kind == "file" else request.getfixturevalue("s3")
-    draw, counts = random.Random(7), [0]
+    rng, counts = random.Random(7), [0]
     for _ in range(40):
         process = subprocess.Popen([*COMMAND, "sync", "many", address], stdout=subprocess.DEVNULL)
         time.sleep(0.3)
         began = time.monotonic()
         while process.poll() is None and time.monotonic() - began < 20:
-            now = len(manifest.heads(RemoteStore(parse(address)).sizes("runs")))
-            if now > counts[-1] and draw.random() < 0.5:
+            finished = len(manifest.heads(RemoteStore(parse(address)).sizes("runs")))
+            if finished > counts[-1] and rng.random() < 0.5:
                 break
             time.sleep(0.01)
         process.kill()
         process.wait()
-        counts.append(whole(RemoteStore(parse(address))))
+        counts.append(verified_runs(RemoteStore(parse(address))))
         if counts[-1] == 12:
             break
     assert counts == sorted(counts)
-    assert evals("sync", many, address).status == 0
-    assert whole(RemoteStore(parse(address))) == 12
-    assert len(shown(address)) == 12
+    assert evals("sync", many_runs, address).status == 0
+    assert verified_runs(RemoteStore(parse(address))) == 12
+    assert len(listed_runs(address)) == 12
 
 
-def test_a_manifest_written_in_part_is_written_again(results: Path, folder: Path) -> None:
+def test_truncated_manifests_and_objects_are_sent_again(results: Path, folder: Path) -> None:
     (path,) = folder.glob("runs/*/*/two/*.json")
     content = path.read_bytes()
     path.write_bytes(content[:100])
-    assert shown(f"file://{folder}") == ["one"]
-    (sent,) = evals("sync", results, f"file://{folder}", "--json").json["sent"]
-    assert (sent["run"], sent["version"]) == ("two", 1)
+    assert listed_runs(f"file://{folder}") == ["one"]
+    (upload,) = evals("sync", results, f"file://{folder}", "--json").json["sent"]
+    assert (upload["run"], upload["version"]) == ("two", 1)
     assert path.read_bytes() == content
-    one = next(folder.glob("objects/*/*"))
-    one.write_bytes(one.read_bytes()[:50])  # an object cut short, and no manifest of it yet
+    stored_object = next(folder.glob("objects/*/*"))
+    # a truncated object without a manifest
+    stored_object.write_bytes(stored_object.read_bytes()[:50])
     for manifest_path in folder.glob("runs/*/*/*/*.json"):
         manifest_path.unlink()
     assert evals("sync", results, f"file://{folder}").status == 0
-    assert whole(RemoteStore(parse(f"file://{folder}"))) == 2
+    assert verified_runs(RemoteStore(parse(f"file://{folder}"))) == 2
 
 
 # --- hostile stores ---------------------------------------------------------------------------------------------
 
 
-def file(**changes: Any) -> Callable[[dict[str, Any]], None]:
-    return lambda stated: stated["files"]["records.parquet"].update(changes)
+def change_file(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    """Return an edit of a manifest that changes its entry for the records."""
+    return lambda m: m["files"]["records.parquet"].update(changes)
 
 
 HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a file above": (lambda m: m["files"].update({"../../x": {"sha256": "0" * 64, "size": 1}}), "'../../x' is not a file of a run"),
     "an absolute file": (lambda m: m["files"].update({"/etc/passwd": {"sha256": "0" * 64, "size": 1}}), "is not a file of a run"),
     "a card as a file": (lambda m: m["files"].update({"card.json": {"sha256": "0" * 64, "size": 1}}), "is not a file of a run"),
-    "a hash with a path": (file(sha256="../../../../../../etc/passwd"), "is impossible"),
-    "a huge size": (file(size=1 << 62), "is impossible"),
-    "a size beyond all": (file(size=1 << 70), "is impossible"),
-    "a negative size": (file(size=-1), "is impossible"),
-    "another hash": (file(sha256="0" * 64), "is not the file described on its card"),
-    "another size": (file(size=5), "is not the file described on its card"),
+    "a hash with a path": (change_file(sha256="../../../../../../etc/passwd"), "is impossible"),
+    "a huge size": (change_file(size=1 << 62), "is impossible"),
+    "a size beyond 64 bits": (change_file(size=1 << 70), "is impossible"),
+    "a negative size": (change_file(size=-1), "is impossible"),
+    "another hash": (change_file(sha256="0" * 64), "is not the file described on its card"),
+    "another size": (change_file(size=5), "is not the file described on its card"),
     "another run": (lambda m: m["card"].update(run="one"), "its card belongs to run 'one'"),
     "another folder": (lambda m: m.update(folder="aime-2025@2/scripted/one"), "manifest of another run's folder"),
-    "a run at work": (lambda m: m["card"].update(status="running"), "its run is running, not finished"),
+    "an unfinished run": (lambda m: m["card"].update(status="running"), "its run is running, not finished"),
     "no records": (lambda m: m["files"].pop("records.parquet"), "it lists no records.parquet"),
-    "a later format": (lambda m: m.update(manifest=2), "a manifest of format 2"),
-    "a further field": (lambda m: m.update(command="rm"), "unknown field `command`"),
+    "a newer format": (lambda m: m.update(manifest=2), "a manifest of format 2"),
+    "an unknown field": (lambda m: m.update(command="rm"), "unknown field `command`"),
     "an impossible card": (lambda m: m["card"].update(started=1e300), "not a plausible time"),
     "a card of text": (lambda m: m.update(card="x"), "Expected `object`"),
-    "escapes": (lambda m: m["card"].update(run="\x1b[2Jtwo"), "its card belongs to run"),
+    "escape codes": (lambda m: m["card"].update(run="\x1b[2Jtwo"), "its card belongs to run"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_manifests_are_left_out(name: str, folder: Path) -> None:
+def test_hostile_manifests_are_skipped_with_a_message(name: str, folder: Path) -> None:
     change, message = HOSTILE[name]
     (path,) = folder.glob("runs/*/*/two/*.json")
-    stated = msgspec.json.decode(path.read_bytes())
-    change(stated)
-    content = msgspec.json.encode(stated)
+    edited = msgspec.json.decode(path.read_bytes())
+    change(edited)
+    content = msgspec.json.encode(edited)
     path.unlink()
     (path.parent / f"0001-{sha256(content).hexdigest()}.json").write_bytes(content)
-    done = evals("show", "--results", f"file://{folder}")
-    assert done.status == 0
-    (line,) = done.err.splitlines()
+    outcome = evals("show", "--results", f"file://{folder}")
+    assert outcome.status == 0
+    (line,) = outcome.err.splitlines()
     assert line.startswith("left out: runs/aime-2025@2/scripted/two/")
     assert message in line
     assert "\x1b" not in line
-    assert shown(f"file://{folder}") == ["one"]
+    assert listed_runs(f"file://{folder}") == ["one"]
 
 
-def test_a_hostile_later_version_does_not_hide_the_earlier(folder: Path) -> None:
+def test_a_hostile_newer_version_does_not_hide_the_older(folder: Path) -> None:
     (path,) = folder.glob("runs/*/*/two/*.json")
     (path.parent / f"0009-{'0' * 64}.json").write_bytes(b"{}")
     (path.parent / f"0010-{'1' * 64}.json").touch()
-    assert shown(f"file://{folder}") == ["one", "two"]
+    assert listed_runs(f"file://{folder}") == ["one", "two"]
 
 
 def test_names_that_leave_the_folder_are_ignored(folder: Path) -> None:
@@ -257,13 +261,13 @@ def test_a_huge_manifest_is_not_read(folder: Path) -> None:
     (path,) = folder.glob("runs/*/*/two/*.json")
     with (path.parent / f"0002-{'0' * 64}.json").open("wb") as stream:
         stream.truncate(1 << 40)
-    done = evals("show", "--results", f"file://{folder}")
-    assert "a manifest of 1099511627776 bytes" in done.err
-    assert shown(f"file://{folder}") == ["one", "two"]
+    outcome = evals("show", "--results", f"file://{folder}")
+    assert "a manifest of 1099511627776 bytes" in outcome.err
+    assert listed_runs(f"file://{folder}") == ["one", "two"]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (
             lambda path: path.write_bytes(b"x" * path.stat().st_size),
@@ -272,24 +276,24 @@ def test_a_huge_manifest_is_not_read(folder: Path) -> None:
         (lambda path: path.write_bytes(b"x"), "its size in bytes is 1, but its manifest states"),
         (lambda path: path.unlink(), "is missing: the remote run is incomplete"),
     ],
-    ids=["other bytes", "cut", "missing"],
+    ids=["other bytes", "truncated", "missing"],
 )
-def test_objects_are_checked(spoil: Callable[[Path], Any], message: str, folder: Path) -> None:
+def test_damaged_objects_are_rejected(damage: Callable[[Path], Any], message: str, folder: Path) -> None:
     card = store.find(Path(), f"file://{folder}#two")[0].card
     digest = card.files["records.parquet"].sha256
-    spoil(folder / cache.object_name(digest))
+    damage(folder / cache.object_name(digest))
     for words in (
         ("show", "two", "--samples"),
         ("bundle", "two", "b.zip"),
         ("export", "csv", "two", "--out", "csv"),
     ):
-        forget()
+        clear_caches()
         assert message in evals(*words, "--results", f"file://{folder}").error_line
     assert not (cache.root() / "objects" / digest).exists()
     assert not Path("b.zip").exists()
 
 
-def test_a_folder_of_a_stranger_makes_no_request(results: Path, folder: Path) -> None:
+def test_a_foreign_origin_file_causes_no_download(results: Path, folder: Path) -> None:
     path = store.find_one(results, "two").path
     digest = sha256((path / "records.parquet").read_bytes()).hexdigest()
     size = (path / "records.parquet").stat().st_size
@@ -306,44 +310,47 @@ def test_a_folder_of_a_stranger_makes_no_request(results: Path, folder: Path) ->
 
 @pytest.fixture
 def sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
-    """Asyncssh's SFTP server over a folder; yields its address, and the file of known hosts."""
+    """Run asyncssh's SFTP server on a folder; yields its address and the path of the `known_hosts` file."""
     import asyncssh
 
     home = tmp_path / "home"
     monkeypatch.setenv("HOME", str(home))
     (home / ".ssh").mkdir(parents=True)
     (tmp_path / "served").mkdir()
-    host, own = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
-    host.write_private_key(str(tmp_path / "host"))
-    own.write_private_key(str(home / ".ssh/id_ed25519"))
-    (tmp_path / "authorized").write_bytes(own.export_public_key())
-    places = [str(tmp_path / name) for name in ("served", "host", "authorized")]
-    words = [sys.executable, "-m", "tests.support.sftp_server", *places]
+    host_key, user_key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+    host_key.write_private_key(str(tmp_path / "host"))
+    user_key.write_private_key(str(home / ".ssh/id_ed25519"))
+    (tmp_path / "authorized").write_bytes(user_key.export_public_key())
+    paths = [str(tmp_path / name) for name in ("served", "host", "authorized")]
+    words = [sys.executable, "-m", "tests.support.sftp_server", *paths]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        known = home / ".ssh/known_hosts"
-        known.write_text(f"[127.0.0.1]:{port} {host.export_public_key().decode()}")
-        yield f"sftp://me@127.0.0.1:{port}/team/evals", known
+        known_hosts = home / ".ssh/known_hosts"
+        known_hosts.write_text(f"[127.0.0.1]:{port} {host_key.export_public_key().decode()}")
+        yield f"sftp://me@127.0.0.1:{port}/team/evals", known_hosts
         process.kill()
 
 
 @pytest.mark.slow
-def test_sftp(results: Path, sftp: tuple[str, Path], tmp_path: Path) -> None:
-    address, known = sftp
+def test_sync_and_show_over_sftp(results: Path, sftp: tuple[str, Path], tmp_path: Path) -> None:
+    address, known_hosts = sftp
 
-    def ran(*words: str) -> tuple[int, str, str]:
-        done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, timeout=60)
-        return done.returncode, done.stdout, done.stderr
+    def run_command(*words: str) -> tuple[int, str, str]:
+        completed = subprocess.run(
+            [*COMMAND, *words], capture_output=True, text=True, check=False, timeout=60
+        )
+        return completed.returncode, completed.stdout, completed.stderr
 
-    assert ran("sync", "results", address)[0] == 0
+    assert run_command("sync", "results", address)[0] == 0
     assert not list((tmp_path / "served").rglob("*.part"))
     assert [
-        run["run"] for run in msgspec.json.decode(ran("show", "--results", address, "--json")[1])["runs"]
+        run["run"]
+        for run in msgspec.json.decode(run_command("show", "--results", address, "--json")[1])["runs"]
     ] == ["one", "two"]
-    assert ran("show", "two", "--samples", "--results", address)[0] == 0
-    assert msgspec.json.decode(ran("sync", "results", address, "--json")[1])["present"] == 2
-    known.write_text("")
-    status, _, complaint = ran("show", "--results", address)  # an unknown host is not trusted
+    assert run_command("show", "two", "--samples", "--results", address)[0] == 0
+    assert msgspec.json.decode(run_command("sync", "results", address, "--json")[1])["present"] == 2
+    known_hosts.write_text("")
+    status, _, stderr = run_command("show", "--results", address)  # the host is now unknown
     assert status == 2
-    assert "Host key is not trusted" in complaint
+    assert "Host key is not trusted" in stderr

@@ -1,4 +1,4 @@
-"""Bars on a terminal: as wide as it is, one for each suite, with the last state left on the screen."""
+"""Progress bars fit the width of the terminal, there is one for each suite, and their final state stays on the screen."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ pty = pytest.importorskip("pty", reason="needs a Unix terminal")
 CODES = re.compile("\x1b\\[[0-9;]*[A-Za-z]")
 
 
-def on_a_terminal(columns: int, *words: str) -> str:
-    """Run the command with a terminal of this width as its standard error; returns what it writes there."""
-    ours, theirs = pty.openpty()
+def run_on_a_terminal(columns: int, *words: str) -> str:
+    """Run the command with a terminal of this width as its standard error, and return what it writes there."""
+    master, terminal = pty.openpty()
     import fcntl
     import struct
     import termios
 
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", "from evals.cli import main; main()", *words]
-    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs, env=env)
-    os.close(theirs)
-    written = b""
+    process = subprocess.Popen(command, stdin=terminal, stdout=subprocess.DEVNULL, stderr=terminal, env=env)
+    os.close(terminal)
+    output = b""
     while True:
         try:
-            part = os.read(ours, 65_536)
-        except OSError:  # the terminal is closed at the other end
+            chunk = os.read(master, 65_536)
+        except OSError:  # the command has closed the terminal
             break
-        if not part:
+        if not chunk:
             break
-        written += part
-    os.close(ours)
-    assert process.wait(60) in (0, 1), written
-    return written.decode()
+        output += chunk
+    os.close(master)
+    assert process.wait(60) in (0, 1), output
+    return output.decode()
 
 
 @pytest.mark.parametrize("columns", [60, 120])
@@ -54,18 +54,18 @@ def test_bars_fit_the_terminal_and_stay(columns: int, tmp_path: Path) -> None:
         "--results",
         str(tmp_path),
     )
-    shown = on_a_terminal(columns, *words)
-    lines = [CODES.sub("", line) for line in re.split(r"[\r\n]+", shown)]
+    output = run_on_a_terminal(columns, *words)
+    lines = [CODES.sub("", line) for line in re.split(r"[\r\n]+", output)]
     bars = [line for line in lines if "16/16" in line or "12/12" in line]
     assert {line.split()[0] for line in bars} == {"mmlu-pro", "aime:2025"}
     assert max(map(len, lines)) <= columns
 
 
 @pytest.mark.parametrize("columns", [60, 120])
-def test_a_bar_for_each_model_and_suite(columns: int, tmp_path: Path) -> None:
+def test_each_model_has_a_bar_for_each_suite(columns: int, tmp_path: Path) -> None:
     models = ("-m", "demo:careful", "-m", "demo:careless", "--results", str(tmp_path))
-    shown = on_a_terminal(columns, "run", "mmlu-pro", "gpqa", "--sample", *models)
-    lines = [CODES.sub("", line) for line in re.split(r"[\r\n]+", shown)]
+    output = run_on_a_terminal(columns, "run", "mmlu-pro", "gpqa", "--sample", *models)
+    lines = [CODES.sub("", line) for line in re.split(r"[\r\n]+", output)]
     names = {tuple(line.split()[:2]) for line in lines if "16/16" in line or "12/12" in line}
     assert names == {
         (f"{model}:", suite) for model in ("careful", "careless") for suite in ("mmlu-pro", "gpqa:diamond")

@@ -1,6 +1,6 @@
-"""`--batch`: half the price, stopped and picked up, killed between handing in and noting, and nothing asked twice.
+"""`--batch`: costs half the price, survives interruption and a kill at any point, and submits no request twice.
 
-The vendors are stand-ins on loopback (`batch_vendors.py`); their own SDKs drive these at the end.
+The vendors are stand-ins on loopback (`batch_vendors.py`); at the end, the vendors' own SDKs call them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,16 @@ def model(request: pytest.FixtureRequest) -> str:
 def vendor(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
     monkeypatch.setattr(batch, "POLL_S", 0.02)
     monkeypatch.setattr(backoff, "FIRST_S", 0.01)
-    with Vendor() as found:
+    with Vendor() as stand_in:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-        monkeypatch.setenv("OPENAI_BASE_URL", f"{found.base}/v1")
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{stand_in.base}/v1")
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", found.base)
-        yield found
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", stand_in.base)
+        yield stand_in
 
 
-def counts(done: Outcome) -> dict[str, int]:
-    (run,) = done.json["runs"]
+def counts(outcome: Outcome) -> dict[str, int]:
+    (run,) = outcome.json["runs"]
     return dict(run["counts"])
 
 
@@ -59,16 +59,16 @@ def run_folder() -> Path:
 
 
 def card() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run_folder() / "card.json").read_text())
-    return found
+    fields: dict[str, Any] = json.loads((run_folder() / "card.json").read_text())
+    return fields
 
 
-def test_the_replies_are_those_of_single_calls(vendor: Vendor, model: str) -> None:
-    done = evals(*RUN, "-m", model)
-    assert done.status == 0, done.err
+def test_each_sample_is_requested_once_and_gets_a_reply(vendor: Vendor, model: str) -> None:
+    outcome = evals(*RUN, "-m", model)
+    assert outcome.status == 0, outcome.err
     assert len(vendor.request_texts) == len(set(vendor.request_texts)) == SAMPLES
-    assert sum(counts(done).values()) == SAMPLES
-    assert "failed" not in str(counts(done))
+    assert sum(counts(outcome).values()) == SAMPLES
+    assert "failed" not in str(counts(outcome))
     run = store.Run(run_folder())
     for record in run.records():
         assert record.outcome.text.startswith("ANSWER: ")
@@ -76,10 +76,13 @@ def test_the_replies_are_those_of_single_calls(vendor: Vendor, model: str) -> No
     assert not batch_log.pending_batches(run_folder())
     assert "sk-secret" not in "".join(path.read_text() for path in run_folder().glob("*.json*"))
     again = evals(*RUN, "-m", model)
-    assert (again.status, len(vendor.request_texts)) == (0, SAMPLES)  # all done: nothing is handed in
+    assert (again.status, len(vendor.request_texts)) == (
+        0,
+        SAMPLES,
+    )  # all samples have replies: nothing is submitted
 
 
-def test_it_costs_half(vendor: Vendor, model: str) -> None:
+def test_batch_tokens_cost_half_the_price(vendor: Vendor, model: str) -> None:
     vendor.answers = lambda text: Completion("ANSWER: 1", input=1000, cached=400, output=100)
     evals(*RUN, "-m", model)
     price = profiles.price(model)
@@ -94,7 +97,7 @@ def test_it_costs_half(vendor: Vendor, model: str) -> None:
     }
 
 
-def test_what_comes_one_by_one_later_costs_the_whole(vendor: Vendor, model: str) -> None:
+def test_a_sample_that_expired_costs_half_the_price_in_the_next_batch(vendor: Vendor, model: str) -> None:
     vendor.answers = lambda text: (
         "expired" if text == vendor.request_texts[0] else Completion("ANSWER: 1", input=1000, output=0)
     )
@@ -103,21 +106,21 @@ def test_what_comes_one_by_one_later_costs_the_whole(vendor: Vendor, model: str)
     half = card()["cost_usd"]
     assert card()["batch_tokens"]["input"] == 1000 * (SAMPLES - 1)
     vendor.answers = lambda text: Completion("ANSWER: 1", input=1000, output=0)
-    evals(*RUN, "-m", model)  # by batch again
+    evals(*RUN, "-m", model)  # another batch
     assert card()["cost_usd"] == pytest.approx(half * SAMPLES / (SAMPLES - 1))
 
 
-def test_stopped_while_it_runs_and_picked_up_later(vendor: Vendor, model: str) -> None:
+def test_a_run_interrupted_while_its_batch_is_pending_collects_it_later(vendor: Vendor, model: str) -> None:
     vendor.done = False
     with interrupted_at_the_first_poll():
         first = evals(*RUN, "-m", model)
     assert first.status == 130
     assert "1 batch is still pending: repeat the command" in first.err
     assert card()["status"] == "interrupted"
-    (noted,) = batch_log.pending_batches(run_folder())
-    assert noted.id in vendor.batches
-    alone = evals("run", "aime:2025", "--sample", "-m", model)
-    assert "is pending: add --batch to collect it" in alone.error_line
+    (pending,) = batch_log.pending_batches(run_folder())
+    assert pending.id in vendor.batches
+    without_batch = evals("run", "aime:2025", "--sample", "-m", model)
+    assert "is pending: add --batch to collect it" in without_batch.error_line
     assert card()["status"] == "interrupted"
     vendor.done = True
     second = evals(*RUN, "-m", model)
@@ -126,7 +129,7 @@ def test_stopped_while_it_runs_and_picked_up_later(vendor: Vendor, model: str) -
     assert sum(counts(second).values()) == SAMPLES
 
 
-def test_stopped_twice_it_leaves_at_once_and_is_picked_up_later(vendor: Vendor, model: str) -> None:
+def test_a_run_interrupted_twice_exits_at_once_and_can_be_resumed(vendor: Vendor, model: str) -> None:
     with interrupted_at_the_first_poll(times=2):
         assert evals(*RUN, "-m", model).status == 130
     assert len(batch_log.pending_batches(run_folder())) == 1
@@ -135,7 +138,7 @@ def test_stopped_twice_it_leaves_at_once_and_is_picked_up_later(vendor: Vendor, 
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_batches_of_several_models_are_waited_for_side_by_side(
+def test_batches_of_several_models_are_awaited_concurrently(
     vendor: Vendor, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from evals.model_adapters.common import batches
@@ -144,7 +147,7 @@ def test_batches_of_several_models_are_waited_for_side_by_side(
     for kind in (batches.OpenAIBatches, batches.AnthropicBatches):
 
         async def state(self: Any, id_: str, real: Any = kind.state) -> Any:
-            if len(vendor.batches) < 2:  # neither is waited for before the other is handed in
+            if len(vendor.batches) < 2:  # both must be submitted before either is awaited
                 return BatchState(ended=False)
             while signals:
                 os.kill(os.getpid(), signals.pop())
@@ -166,6 +169,7 @@ def test_batches_of_several_models_are_waited_for_side_by_side(
 
 @contextlib.contextmanager
 def interrupted_at_the_first_poll(times: int = 1) -> Iterator[None]:
+    """Send SIGINT to this process `times` times when the state of a batch is first requested."""
     from evals.model_adapters.common import batches
 
     with pytest.MonkeyPatch.context() as patch:
@@ -181,34 +185,34 @@ def interrupted_at_the_first_poll(times: int = 1) -> Iterator[None]:
         yield
 
 
-def test_a_death_between_handing_in_and_noting_asks_nothing_twice(
+def test_a_crash_between_submitting_and_logging_submits_nothing_twice(
     vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others(vendor, model)
+    add_foreign_batches(vendor, model)
     real = batch_log.append
 
-    def dies(run: Path, change: Any) -> None:
+    def append_and_die(run: Path, change: Any) -> None:
         if change.id:
             raise SystemExit(137)
         real(run, change)
 
-    monkeypatch.setattr(batch, "append", dies)
+    monkeypatch.setattr(batch, "append", append_and_die)
     assert evals(*RUN, "-m", model).status == 137
-    (noted,) = batch_log.pending_batches(run_folder())
-    assert noted.id == ""
+    (pending,) = batch_log.pending_batches(run_folder())
+    assert pending.id == ""
     monkeypatch.setattr(batch, "append", real)
-    others(vendor, model)
+    add_foreign_batches(vendor, model)
     before = len(vendor.request_texts)
-    done = evals(*RUN, "-m", model)
-    assert done.status == 0
+    outcome = evals(*RUN, "-m", model)
+    assert outcome.status == 0
     assert len(vendor.request_texts) == before
-    assert sum(counts(done).values()) == SAMPLES
-    assert "failed" not in str(counts(done))
+    assert sum(counts(outcome).values()) == SAMPLES
+    assert "failed" not in str(counts(outcome))
 
 
-def others(vendor: Vendor, model: str, many: int = 3) -> None:
-    """Batches of somebody else, as many requests in one of them as in ours."""
-    for size in (1, SAMPLES, 2)[:many]:
+def add_foreign_batches(vendor: Vendor, model: str) -> None:
+    """Create three batches of another user of the account, one of them with as many requests as the run's own."""
+    for size in (1, SAMPLES, 2):
         names = [f"theirs-{n}" for n in range(size)]
         if model.startswith("openai"):
             request = {
@@ -229,97 +233,103 @@ def others(vendor: Vendor, model: str, many: int = 3) -> None:
             vendor.create_messages({"requests": [{"custom_id": name, "params": params} for name in names]})
 
 
-def test_a_batch_that_looks_like_ours_and_is_not_is_given_back(
+def test_a_batch_mistaken_for_the_runs_own_is_dropped_and_the_requests_are_submitted(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Anthropic shows no label: while a batch runs, only its time and size can be seen
+    # Anthropic stores no label: while a batch is processed, only its creation time and size are visible
     model = MODELS["anthropic"]
     vendor.done = False
     real = batch_log.append
 
-    def dies(run: Path, change: Any) -> None:
+    def append_and_die(run: Path, change: Any) -> None:
         real(run, change)
-        raise SystemExit(137)  # noted, and never handed in
+        raise SystemExit(137)  # logged, but never submitted
 
-    monkeypatch.setattr(batch, "append", dies)
+    monkeypatch.setattr(batch, "append", append_and_die)
     assert evals(*RUN, "-m", model).status == 137
     assert vendor.batches == {}
-    others(vendor, model)
+    add_foreign_batches(vendor, model)
     monkeypatch.setattr(batch, "append", real)
 
-    def ends() -> None:
+    def end_batches() -> None:
         vendor.done = True
 
-    _then(monkeypatch, ends)
-    done = evals(*RUN, "-m", model)
-    assert done.status == 0
+    _call_after_the_first_poll(monkeypatch, end_batches)
+    outcome = evals(*RUN, "-m", model)
+    assert outcome.status == 0
     assert len(vendor.batches) == 4
     assert len(vendor.request_texts) == 1 + SAMPLES + 2 + SAMPLES
-    assert "failed" not in str(counts(done))
+    assert "failed" not in str(counts(outcome))
 
 
-def _then(monkeypatch: pytest.MonkeyPatch, ends: Any) -> None:
-    """The vendor's batches end after the first poll."""
+def _call_after_the_first_poll(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Call `act` after each response to a poll."""
     from evals.model_adapters.common import batches
 
     real = batches.AnthropicBatches.state
 
     async def state(self: Any, id_: str) -> Any:
-        found = await real(self, id_)
-        ends()
-        return found
+        batch_state = await real(self, id_)
+        act()
+        return batch_state
 
     monkeypatch.setattr(batches.AnthropicBatches, "state", state)
 
 
-def test_parts_that_fail_are_failures_and_are_asked_again(vendor: Vendor, model: str) -> None:
-    overflow = (protocols.ANTHROPIC if "anthropic" in model else protocols.OPENAI).overflow
-    filtered = (protocols.ANTHROPIC if "anthropic" in model else protocols.OPENAI).filtered
-    fault = (
-        500,
-        (protocols.ANTHROPIC if "anthropic" in model else protocols.OPENAI).error(500, "api_error", "boom"),
-    )
-    kinds: list[Any] = ["expired", overflow, fault, filtered, Completion("ANSWER: 1", stop="length")]
+def test_failed_requests_of_a_batch_are_recorded_and_repeated_by_the_next_run(
+    vendor: Vendor, model: str
+) -> None:
+    protocol = protocols.ANTHROPIC if "anthropic" in model else protocols.OPENAI
+    fault = (500, protocol.error(500, "api_error", "boom"))
+    results: list[Any] = [
+        "expired",
+        protocol.overflow,
+        fault,
+        protocol.filtered,
+        Completion("ANSWER: 1", stop="length"),
+    ]
 
     def answers(text: str) -> Any:
-        place = vendor.request_texts.index(text)
-        return kinds[place] if place < len(kinds) else Completion("ANSWER: 1")
+        index = vendor.request_texts.index(text)
+        return results[index] if index < len(results) else Completion("ANSWER: 1")
 
     vendor.answers = answers
-    done = evals(*RUN, "-m", model)
-    assert done.status == 1
-    found = counts(done)
-    assert (found["failed:expired"], found["failed:context"], found["failed:modelerror"]) == (1, 1, 1)
-    assert found["refused"] == 1
-    assert sum(found.values()) == SAMPLES
+    outcome = evals(*RUN, "-m", model)
+    assert outcome.status == 1
+    tally = counts(outcome)
+    assert (tally["failed:expired"], tally["failed:context"], tally["failed:modelerror"]) == (1, 1, 1)
+    assert tally["refused"] == 1
+    assert sum(tally.values()) == SAMPLES
     vendor.answers = lambda text: Completion("ANSWER: 1")
     again = evals(*RUN, "-m", model)
     assert again.status == 0
-    assert len(vendor.request_texts) == SAMPLES + 3  # those three, and nothing else
+    assert len(vendor.request_texts) == SAMPLES + 3  # only those three are repeated
 
 
-def test_a_result_that_never_comes_is_a_failure(vendor: Vendor) -> None:
+def test_a_missing_result_counts_as_expired(vendor: Vendor) -> None:
     vendor.answers = lambda text: None if text == vendor.request_texts[0] else Completion("ANSWER: 1")
     assert counts(evals(*RUN, "-m", MODELS["openai"]))["failed:expired"] == 1
 
 
-def test_a_batch_that_is_refused_as_a_whole_is_one_line_and_stays_open(vendor: Vendor) -> None:
+def test_a_batch_that_is_rejected_as_a_whole_gives_a_one_line_message_and_can_be_repeated(
+    vendor: Vendor,
+) -> None:
     vendor.rejection = "Enqueued token limit reached for o3.\nLimit: 90,000"
-    done = evals(*RUN, "-m", MODELS["openai"])
-    assert "was rejected: Enqueued token limit reached for o3. Limit: 90,000" in done.error_line
+    outcome = evals(*RUN, "-m", MODELS["openai"])
+    assert "was rejected: Enqueued token limit reached for o3. Limit: 90,000" in outcome.error_line
     vendor.rejection = ""
     assert evals(*RUN, "-m", MODELS["openai"]).status == 0
     assert len(vendor.batches) == 2
 
 
-def test_all_that_fails_alike_says_so_once(vendor: Vendor, model: str) -> None:
+def test_when_every_request_expires_the_message_appears_once(vendor: Vendor, model: str) -> None:
     vendor.answers = lambda text: "expired"
-    done = evals(*RUN, "-m", model)
-    assert done.status == 2
-    assert done.err.count("every call fails: ") == 1
+    outcome = evals(*RUN, "-m", model)
+    assert outcome.status == 2
+    assert outcome.err.count("every call fails: ") == 1
 
 
-REFUSED = {
+REJECTED_FIELDS = {
     "openai:o3": (
         "max_completion_tokens",
         "Unsupported parameter: 'max_completion_tokens'. Use 'max_tokens' instead.",
@@ -333,37 +343,41 @@ REFUSED = {
 }
 
 
-def test_a_field_that_is_refused_by_name_is_left_out_of_the_next_batch(vendor: Vendor, model: str) -> None:
-    field, message, note = REFUSED[model]
+def test_a_field_that_the_vendor_rejects_by_name_is_left_out_of_the_next_batch(
+    vendor: Vendor, model: str
+) -> None:
+    field, message, note = REJECTED_FIELDS[model]
     fault = protocols.openai_error if model.startswith("openai") else protocols.anthropic_error
-    refusal = (400, fault(400, "invalid_request_error", message))
-    vendor.answers = lambda text: refusal if len(vendor.batches) == 1 else Completion("ANSWER: 1")
-    done = evals(*RUN, "-m", model)
-    assert done.status == 0, done.err
+    rejection = (400, fault(400, "invalid_request_error", message))
+    vendor.answers = lambda text: rejection if len(vendor.batches) == 1 else Completion("ANSWER: 1")
+    outcome = evals(*RUN, "-m", model)
+    assert outcome.status == 0, outcome.err
     assert len(vendor.batches) == 2
     key = "body" if model.startswith("openai") else "params"
-    first, second = ([line[key] for line in one["lines"]] for one in vendor.batches.values())
+    first, second = ([line[key] for line in submitted["lines"]] for submitted in vendor.batches.values())
     assert all(field in body for body in first)
     assert not any(field in body for body in second)
-    assert note in done.json["runs"][0]["notes"]
+    assert note in outcome.json["runs"][0]["notes"]
     assert not batch_log.pending_batches(run_folder())
 
 
-def test_faults_on_the_way_are_tried_again_and_hand_nothing_in_twice(vendor: Vendor, model: str) -> None:
-    def breaks() -> None:
-        vendor.next_errors[:] = [503, 500]  # while looking for it
+def test_transient_faults_are_retried_and_nothing_is_submitted_twice(vendor: Vendor, model: str) -> None:
+    def disconnect() -> None:
+        vendor.next_errors[:] = [503, 500]  # for the requests that look for the batch
         vendor.on_create = lambda: None
-        raise ConnectionError  # the batch is there; who made it hears nothing
+        raise ConnectionError  # the batch exists, but the client gets no response
 
-    vendor.on_create = breaks
-    done = evals(*RUN, "-m", model)
-    assert done.status == 0, done.err
+    vendor.on_create = disconnect
+    outcome = evals(*RUN, "-m", model)
+    assert outcome.status == 0, outcome.err
     assert len(vendor.batches) == 1
     assert len(vendor.request_texts) == SAMPLES
 
 
 @pytest.mark.parametrize("status", [401, 402])
-def test_a_wrong_key_and_an_empty_account_are_one_line(vendor: Vendor, model: str, status: int) -> None:
+def test_a_wrong_key_and_an_empty_account_give_a_one_line_message(
+    vendor: Vendor, model: str, status: int
+) -> None:
     vendor.next_errors = [status] * 9
     assert evals(*RUN, "-m", model).error_line.startswith(f"HTTP {status}: as scripted")
     assert vendor.batches == {}
@@ -372,7 +386,9 @@ def test_a_wrong_key_and_an_empty_account_are_one_line(vendor: Vendor, model: st
     assert len(vendor.request_texts) == SAMPLES
 
 
-def test_more_than_fits_goes_in_several(vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_above_the_vendors_limit_are_split_over_several_batches(
+    vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from evals.model_adapters.common import batches
 
     monkeypatch.setattr(batches.OpenAIBatches, "max_requests", 5)
@@ -381,32 +397,32 @@ def test_more_than_fits_goes_in_several(vendor: Vendor, model: str, monkeypatch:
     assert (len(vendor.batches), len(vendor.request_texts)) == (3, SAMPLES)
 
 
-def test_repeats_are_asked_as_often(vendor: Vendor, model: str) -> None:
-    done = evals(*RUN, "-m", model, "--repeats", 3)
-    assert done.status == 0
+def test_each_repeat_is_a_request_of_its_own(vendor: Vendor, model: str) -> None:
+    outcome = evals(*RUN, "-m", model, "--repeats", 3)
+    assert outcome.status == 0
     assert len(vendor.request_texts) == 3 * SAMPLES
-    assert sum(counts(done).values()) == 3 * SAMPLES
+    assert sum(counts(outcome).values()) == 3 * SAMPLES
 
 
-def test_several_suites_are_handed_in_together(vendor: Vendor, model: str) -> None:
-    done = evals("run", "aime:2025", "gpqa", "--sample", "--limit", 4, "--json", "--batch", "-m", model)
-    assert done.status == 0
-    assert len(vendor.batches) == len(done.json["runs"])
+def test_batches_of_all_suites_are_submitted_before_the_first_poll(vendor: Vendor, model: str) -> None:
+    outcome = evals("run", "aime:2025", "gpqa", "--sample", "--limit", 4, "--json", "--batch", "-m", model)
+    assert outcome.status == 0
+    assert len(vendor.batches) == len(outcome.json["runs"])
     polls = [path for path in vendor.paths if path.startswith("GET") and "batch" in path]
     assert vendor.paths.index(polls[0]) > max(
-        place for place, path in enumerate(vendor.paths) if path.startswith("POST")
+        index for index, path in enumerate(vendor.paths) if path.startswith("POST")
     )
 
 
-def test_words_that_changed_meanwhile_are_refused(vendor: Vendor, model: str) -> None:
+def test_a_pending_batch_with_other_prompts_than_now_is_rejected(vendor: Vendor, model: str) -> None:
     vendor.done = False
     with interrupted_at_the_first_poll():
         evals(*RUN, "-m", model)
     vendor.done = True
-    notes = run_folder() / store.BATCHES
-    lines = [json.loads(line) for line in notes.read_text().splitlines()]
+    log = run_folder() / store.BATCHES
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
     lines[0]["samples"][0][2] = "0" * 16
-    notes.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    log.write_text("\n".join(map(json.dumps, lines)) + "\n")
     assert (
         "was submitted with prompts that differ from those of this version"
         in evals(*RUN, "-m", model).error_line
@@ -414,7 +430,7 @@ def test_words_that_changed_meanwhile_are_refused(vendor: Vendor, model: str) ->
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (
             ("-m", "google:gemini-2.5-pro"),
@@ -425,63 +441,63 @@ def test_words_that_changed_meanwhile_are_refused(vendor: Vendor, model: str) ->
         (("-m", "openai:o3", "--concurrency", 2), "--batch and --concurrency cannot be combined"),
     ],
 )
-def test_what_cannot_be_a_batch_is_refused(
-    vendor: Vendor, words: Any, said: str, monkeypatch: pytest.MonkeyPatch
+def test_models_and_options_that_batches_do_not_support_are_rejected(
+    vendor: Vendor, words: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "x")
-    assert evals(*RUN, *words).error_line.startswith(said)
+    assert evals(*RUN, *words).error_line.startswith(message)
     assert not list(Path().rglob("card.json"))
 
 
-def test_a_note_torn_by_a_kill_was_never_acted_upon(tmp_path: Path) -> None:
+def test_a_truncated_line_of_the_batch_log_is_ignored(tmp_path: Path) -> None:
     batch_log.append(tmp_path, batch_log.LoggedChange("aa", at=1.0, samples=[("q1", 0, "k")]))
-    notes = tmp_path / store.BATCHES
-    notes.write_bytes(notes.read_bytes() + b'{"label":"bb","at":2.0,"samp')
+    log = tmp_path / store.BATCHES
+    log.write_bytes(log.read_bytes() + b'{"label":"bb","at":2.0,"samp')
     batch_log.append(tmp_path, batch_log.LoggedChange("aa", id="batch_1"))
-    (found,) = batch_log.pending_batches(tmp_path)
-    assert (found.label, found.id, found.samples) == ("aa", "batch_1", [("q1", 0, "k")])
+    (pending,) = batch_log.pending_batches(tmp_path)
+    assert (pending.label, pending.id, pending.samples) == ("aa", "batch_1", [("q1", 0, "k")])
 
 
 @pytest.mark.slow
-def test_kill_9_between_handing_in_and_noting(vendor: Vendor, model: str) -> None:
+def test_kill_9_between_submitting_and_logging_submits_nothing_twice(vendor: Vendor, model: str) -> None:
     started = start(*RUN, "-m", model)
-    vendor.on_create = started.kill  # the batch exists, and its maker is dead before it hears so
+    vendor.on_create = started.kill  # the batch exists, but the client is killed before it gets the response
     assert wait(started).status == -signal.SIGKILL
     vendor.on_create = lambda: None
-    (noted,) = batch_log.pending_batches(run_folder())
-    assert (noted.id, len(vendor.batches)) == ("", 1)
-    done = evals(*RUN, "-m", model)
-    assert done.status == 0, done.err
+    (pending,) = batch_log.pending_batches(run_folder())
+    assert (pending.id, len(vendor.batches)) == ("", 1)
+    outcome = evals(*RUN, "-m", model)
+    assert outcome.status == 0, outcome.err
     assert (len(vendor.batches), len(vendor.request_texts)) == (1, SAMPLES)
 
 
 @pytest.mark.slow
-async def test_openais_own_sdk_drives_the_stand_in(vendor: Vendor) -> None:
+async def test_the_stand_in_works_with_openais_own_sdk(vendor: Vendor) -> None:
     openai = pytest.importorskip("openai")
     body = {"model": "o3", "messages": [{"role": "user", "content": "Say 1"}]}
     line = {"custom_id": "a-0", "method": "POST", "url": "/v1/chat/completions", "body": body}
     async with openai.AsyncOpenAI(api_key="x", base_url=f"{vendor.base}/v1") as client:
         file = await client.files.create(file=("a.jsonl", json.dumps(line).encode()), purpose="batch")
-        made = await client.batches.create(
+        created = await client.batches.create(
             input_file_id=file.id,
             endpoint="/v1/chat/completions",
             completion_window="24h",
             metadata={"science_evals": "a"},
         )
-        found = await client.batches.retrieve(made.id)
-        assert (found.status, found.request_counts.completed) == ("completed", 1)
-        assert [one.id async for one in client.batches.list()] == [made.id]
-        (result,) = (await client.files.content(found.output_file_id)).text.splitlines()
+        retrieved = await client.batches.retrieve(created.id)
+        assert (retrieved.status, retrieved.request_counts.completed) == ("completed", 1)
+        assert [listed.id async for listed in client.batches.list()] == [created.id]
+        (result,) = (await client.files.content(retrieved.output_file_id)).text.splitlines()
         answer = openai.types.chat.ChatCompletion.model_validate(json.loads(result)["response"]["body"])
         assert answer.choices[0].message.content == "ANSWER: 1"
 
 
 @pytest.mark.slow
-async def test_anthropics_own_sdk_drives_the_stand_in(vendor: Vendor) -> None:
+async def test_the_stand_in_works_with_anthropics_own_sdk(vendor: Vendor) -> None:
     anthropic = pytest.importorskip("anthropic")
     params = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Say 1"}]}
     async with anthropic.AsyncAnthropic(api_key="x", base_url=vendor.base) as client:
-        made = await client.messages.batches.create(requests=[{"custom_id": "a-0", "params": params}])
-        found = await client.messages.batches.retrieve(made.id)
-        assert (found.processing_status, found.request_counts.succeeded) == ("ended", 1)
-        assert [one.id async for one in client.messages.batches.list()] == [made.id]
+        created = await client.messages.batches.create(requests=[{"custom_id": "a-0", "params": params}])
+        retrieved = await client.messages.batches.retrieve(created.id)
+        assert (retrieved.processing_status, retrieved.request_counts.succeeded) == ("ended", 1)
+        assert [listed.id async for listed in client.messages.batches.list()] == [created.id]

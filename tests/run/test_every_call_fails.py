@@ -1,4 +1,4 @@
-"""Runs of which every call failed: they end soon, and are listed with their counts."""
+"""Runs in which every call fails end early and are listed with their counts."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from tests.support.faults import CUT, HTML, FaultyServer, error
 @pytest.fixture
 def silent() -> Iterator[int]:
     """A port that accepts connections and never sends a byte."""
-    held = []
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+    connections = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
 
         def accept() -> None:
             while True:
                 try:
-                    held.append(listening.accept()[0])
+                    connections.append(listener.accept()[0])
                 except OSError:
                     return
 
         threading.Thread(target=accept, daemon=True).start()
-        yield listening.getsockname()[1]
-    for connection in held:
+        yield listener.getsockname()[1]
+    for connection in connections:
         connection.close()
 
 
-def test_a_server_that_accepts_and_never_answers(
+def test_a_run_ends_early_if_the_server_accepts_calls_but_never_answers(
     here: Path, silent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert caller.SILENCE_S + caller.PROBE_S < 120
     monkeypatch.setattr(caller, "SILENCE_S", 0.3)
     monkeypatch.setattr(caller, "PROBE_S", 0.3)
     began = time.monotonic()
-    done = evals("run", "mmlu-pro", "--sample", "-m", f"server:http://127.0.0.1:{silent}/v1#m")
+    outcome = evals("run", "mmlu-pro", "--sample", "-m", f"server:http://127.0.0.1:{silent}/v1#m")
     assert time.monotonic() - began < 20
-    assert done.status == 2
-    assert "the server accepts calls but does not answer" in done.err
+    assert outcome.status == 2
+    assert "the server accepts calls but does not answer" in outcome.err
     (run,) = evals("show", "--json").json["runs"]
     assert run["counts"]["failed:timeout"] >= 1
     assert run["counts"].get("absent", 0) == run["expected"] - run["counts"]["failed:timeout"]
@@ -61,9 +61,9 @@ def test_a_server_that_fails_every_call_leaves_a_run_with_its_counts(
 ) -> None:
     monkeypatch.setattr("evals.calls.backoff.FIRST_S", 0.001)
     with FaultyServer(lambda call: answer) as server:
-        done = evals("run", "mmlu-pro", "--sample", "-m", server.model)
-    assert done.status == 2
-    assert "every call fails" in done.err
+        outcome = evals("run", "mmlu-pro", "--sample", "-m", server.model)
+    assert outcome.status == 2
+    assert "every call fails" in outcome.err
     (run,) = evals("show", "--json").json["runs"]
     assert run["counts"][f"failed:{kind}"] >= 8
     assert run["coverage"] == 0

@@ -1,4 +1,4 @@
-"""Runs that look broken: what is said while they run, what their card keeps, and how the command ends."""
+"""Runs that look broken: the messages while they run, the findings on their card, and the exit status."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def texts(count: int, **fields: object) -> list[Reply]:
     return [Reply(text=f"reply {n}", **fields) for n in range(count)]
 
 
-def test_what_is_found_and_from_when_on() -> None:
+def test_findings_need_a_minimum_number_and_share_of_replies() -> None:
     empty, hidden = Reply(text=" \n"), Reply(text="", reasoning="so B")
     assert kinds(*[empty] * 4) == []
     assert kinds(*[empty] * 5) == ["empty"]
@@ -49,16 +49,16 @@ def test_what_is_found_and_from_when_on() -> None:
     assert kinds(*[failed] * 20, *[empty] * 5) == ["empty"]
 
 
-def test_no_answer_in_the_first_replies_is_a_warning() -> None:
+def test_first_replies_that_are_all_unanswered_are_a_finding() -> None:
     assert kinds(*texts(UNREAD_WINDOW - 1), verdict="unanswered") == []
     assert kinds(*texts(UNREAD_WINDOW), verdict="unanswered") == ["unread"]
     assert kinds(*texts(UNREAD_WINDOW), verdict="wrong") == []
 
 
-def test_a_fault_is_said_once_and_goes_where_it_does_not_hold_to_the_end() -> None:
+def test_a_fault_is_reported_once_and_dropped_if_later_replies_contradict_it() -> None:
     health = Health()
-    said = [health.add(record(Reply(text=""), n)) for n in range(8)]
-    assert [len(one) for one in said] == [0, 0, 0, 0, 1, 0, 0, 0]
+    messages = [health.add(record(Reply(text=""), n)) for n in range(8)]
+    assert [len(new) for new in messages] == [0, 0, 0, 0, 1, 0, 0, 0]
     assert health.findings[0].fault
     assert health.findings[0].message.startswith("8 of 8 replies are empty")
     health.add(record(GOOD, 9))
@@ -76,20 +76,20 @@ def test_a_fault_is_said_once_and_goes_where_it_does_not_hold_to_the_end() -> No
         ("smollm2", True),
     ],
 )
-def test_what_answers_alike_on_purpose_is_not_looked_at(spec: str, expected: bool) -> None:
+def test_models_that_repeat_a_reply_on_purpose_are_not_checked(spec: str, expected: bool) -> None:
     assert is_checked(spec) is expected
     assert kinds(*[Reply(text="")] * 9, enabled=expected) == (["empty"] if expected else [])
 
 
-def ran(behave: Behaviour | Answer, *options: object) -> Outcome:
+def run_on_server(behave: Behaviour | Answer, *options: object) -> Outcome:
     with FaultyServer(behave) as server:
         return evals("run", "mmlu-pro", "--sample", "-m", server.model, "--json", *options)
 
 
-def test_a_run_of_empty_replies_is_never_graded_in_silence(here: Path) -> None:
-    done = ran(completion("", reasoning_content="So it is B."))
-    assert done.status == 1
-    (card,) = done.json["runs"]
+def test_a_run_of_empty_replies_is_reported_as_broken(here: Path) -> None:
+    outcome = run_on_server(completion("", reasoning_content="So it is B."))
+    assert outcome.status == 1
+    (card,) = outcome.json["runs"]
     assert card["health"] == [
         {
             "kind": "empty",
@@ -97,70 +97,70 @@ def test_a_run_of_empty_replies_is_never_graded_in_silence(here: Path) -> None:
             "fault": True,
         }
     ]
-    assert done.err.count("replies are empty, with all text in the reasoning") == 1
+    assert outcome.err.count("replies are empty, with all text in the reasoning") == 1
     assert "looks broken: 16 of 16 replies are empty" in " ".join(evals("show", "last").out.split())
     assert "looks broken" in evals("show").out
     (shown,) = evals("show", "--json").json["runs"]
     assert shown["health"] == card["health"]
 
 
-def test_quiet_is_no_reason_to_hide_it(here: Path) -> None:
-    assert "replies are empty" in ran(completion(""), "--quiet").err
+def test_quiet_does_not_hide_findings(here: Path) -> None:
+    assert "replies are empty" in run_on_server(completion(""), "--quiet").err
 
 
-def test_truncated_and_equal_replies_are_warnings_and_change_no_status(here: Path) -> None:
-    done = ran(completion("The answer", finish="max_tokens"))
-    assert done.status == 0
-    assert [one["kind"] for one in done.json["runs"][0]["health"]] == ["truncated", "same"]
-    assert not any(one.get("fault") for one in done.json["runs"][0]["health"])
+def test_truncated_and_identical_replies_are_warnings_that_keep_the_exit_status(here: Path) -> None:
+    outcome = run_on_server(completion("The answer", finish="max_tokens"))
+    assert outcome.status == 0
+    assert [finding["kind"] for finding in outcome.json["runs"][0]["health"]] == ["truncated", "same"]
+    assert not any(finding.get("fault") for finding in outcome.json["runs"][0]["health"])
 
 
 def test_strict_health_ends_the_run(here: Path) -> None:
-    done = ran(completion("The answer", finish="length"), "--strict-health", "--concurrency", 1)
-    assert done.status == 1
-    (card,) = done.json["runs"]
+    outcome = run_on_server(completion("The answer", finish="length"), "--strict-health", "--concurrency", 1)
+    assert outcome.status == 1
+    (card,) = outcome.json["runs"]
     assert card["counts"] == {"truncated": 5, "absent": 11}
-    assert "ended early: --strict-health: mmlu-pro: 5 of 5 replies are truncated" in done.err
+    assert "ended early: --strict-health: mmlu-pro: 5 of 5 replies are truncated" in outcome.err
 
 
-def test_strict_health_is_a_failure_even_if_every_call_was_under_way(here: Path) -> None:
-    done = ran(completion("The answer", finish="length"), "--strict-health", "--concurrency", 16)
-    assert done.status == 1
+def test_strict_health_fails_even_if_all_calls_were_in_flight(here: Path) -> None:
+    outcome = run_on_server(completion("The answer", finish="length"), "--strict-health", "--concurrency", 16)
+    assert outcome.status == 1
 
 
-def test_a_resumed_run_remembers_what_its_first_session_saw(here: Path) -> None:
+def test_a_resumed_run_counts_the_replies_of_its_first_session(here: Path) -> None:
     with FaultyServer(completion("")) as server:
         words = ("run", "mmlu-pro", "--sample", "-m", server.model, "--json", "--concurrency", 1)
         assert evals(*words, "--max-total-tokens", 40).json["runs"][0]["health"] == []
-        done = evals(*words)
-    assert done.json["runs"][0]["health"][0]["message"].startswith("16 of 16 replies are empty")
+        outcome = evals(*words)
+    assert outcome.json["runs"][0]["health"][0]["message"].startswith("16 of 16 replies are empty")
 
 
 def test_a_run_in_which_every_call_failed_is_listed_with_its_counts(here: Path) -> None:
-    assert ran(error(400)).status == 2
+    assert run_on_server(error(400)).status == 2
     (card,) = evals("show", "--json").json["runs"]
     assert (card["status"], card["counts"]) == ("partial", {"failed:rejected": 16})
     assert card["coverage"] == 0.0
 
 
-def test_what_fails_for_good_after_other_failures_leaves_a_card(here: Path) -> None:
-    done = ran(lambda call: error(401) if call.number == 3 else error(400), "--concurrency", 1)
-    assert done.status == 2
+def test_a_fatal_error_after_other_failures_leaves_a_card(here: Path) -> None:
+    outcome = run_on_server(lambda call: error(401) if call.number == 3 else error(400), "--concurrency", 1)
+    assert outcome.status == 2
     (card,) = evals("show", "--json").json["runs"]
     assert (card["status"], card["counts"]) == ("partial", {"failed:rejected": 3, "absent": 13})
 
 
 def test_an_unknown_finish_reason_is_counted_on_the_card(here: Path) -> None:
-    done = ran(
+    outcome = run_on_server(
         lambda call: completion(
             f"ANSWER: {'AB'[call.number % 2]}", finish="odd" if call.number < 3 else "stop"
         )
     )
-    assert done.status == 0
-    assert done.json["runs"][0]["notes"] == [
+    assert outcome.status == 0
+    assert outcome.json["runs"][0]["notes"] == [
         "3 replies ended for an unknown reason, 'odd': taken as complete"
     ]
 
 
-def test_a_finding_is_data() -> None:
+def test_findings_are_compared_by_value() -> None:
     assert Finding(kind="same", message="m") == Finding(kind="same", message="m", fault=False)

@@ -1,6 +1,6 @@
-"""A replica over several nodes of a Ray cluster with GPUs in name only: where its parts land, and what is left of them.
+"""A replica that spans several nodes of a Ray cluster with simulated GPUs: the placement of its ranks, and their removal at the end.
 
-The engine is a stand-in, whose parts meet as real ones do; vLLM itself comes last, over two of the nodes.
+The engine is a stand-in whose ranks connect as those of a real engine do; the last test runs vLLM itself on two of the nodes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ray = pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.heavy, pytest.mark.filterwarnings("ignore")]
 
 STANDIN = '''#!{python}
-"""Stands in for an engine: parts meet at the first one's address, which then answers; the log says where each is."""
+"""A stand-in for an engine: the ranks connect to the first one, which answers requests; each writes a line to the log."""
 import json, os, socket, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -35,14 +35,14 @@ if "-c" in words:
     print("vllm 0.0")
     sys.exit(0)
 
-def option(name, usual=None):
-    return words[words.index(name) + 1] if name in words else usual
+def option(name, default=None):
+    return words[words.index(name) + 1] if name in words else default
 
 nodes, rank = int(option("--nnodes", "1")), int(option("--node-rank", "0"))
-meeting = (option("--master-addr"), int(option("--master-port", "0")))
+master = (option("--master-addr"), int(option("--master-port", "0")))
 with open({log!r}, "a") as stream:
     stream.write(json.dumps(dict(
-        pid=os.getpid(), rank=rank, nodes=nodes, meeting=meeting, share=option("--tensor-parallel-size"),
+        pid=os.getpid(), rank=rank, nodes=nodes, master=master, tensor_parallel=option("--tensor-parallel-size"),
         gpus=os.environ.get("CUDA_VISIBLE_DEVICES"), words=words,
     )) + "\\n")
 if os.path.exists({broken!r}) and rank:
@@ -51,20 +51,20 @@ if os.path.exists({broken!r}) and rank:
 if rank:
     while True:
         try:
-            with socket.create_connection(meeting, timeout=60) as line:
-                line.settimeout(None)
-                line.recv(1)
+            with socket.create_connection(master, timeout=60) as connection:
+                connection.settimeout(None)
+                connection.recv(1)
             sys.exit("the first node is gone")
         except ConnectionRefusedError:
             time.sleep(0.05)
 if nodes > 1:
-    door = socket.create_server(("", meeting[1]))
-    lines = [door.accept()[0] for _ in range(nodes - 1)]
-    def watch(line):
-        if not line.recv(1):
+    listener = socket.create_server(("", master[1]))
+    connections = [listener.accept()[0] for _ in range(nodes - 1)]
+    def watch(connection):
+        if not connection.recv(1):
             os._exit(1)
-    for line in lines:
-        threading.Thread(target=watch, args=(line,), daemon=True).start()
+    for connection in connections:
+        threading.Thread(target=watch, args=(connection,), daemon=True).start()
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -91,12 +91,12 @@ ThreadingHTTPServer(("127.0.0.1", int(option("--port"))), Handler).serve_forever
 GPUS, NODES = 1, 4
 
 
-class Place:
-    """Four nodes of one GPU in name, an engine, weights in name."""
+class LocalCluster:
+    """Four nodes with one simulated GPU each, a stand-in engine, and an empty folder of weights."""
 
     def __init__(self, cluster: Any, folder: Path) -> None:
         self.cluster, self.folder = cluster, folder
-        self.log, self.broken = folder / "parts.jsonl", folder / "broken"
+        self.log, self.broken = folder / "ranks.jsonl", folder / "broken"
         standin = folder / "standin"
         standin.write_text(
             STANDIN.format(python=sys.executable, log=str(self.log), broken=str(self.broken), latency=0.1)
@@ -119,39 +119,39 @@ class Place:
             env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
-    def parts(self) -> list[dict[str, Any]]:
-        """What each part of an engine said when it began."""
+    def ranks(self) -> list[dict[str, Any]]:
+        """Return what each rank of an engine logged when it started."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [json.loads(line) for line in lines]
 
-    def left(self) -> list[int]:
-        """Engines that still run."""
-        return [p["pid"] for p in self.parts() if Path(f"/proc/{p['pid']}").exists()]
+    def running_engines(self) -> list[int]:
+        """Return the process ids of engines that are still running."""
+        return [p["pid"] for p in self.ranks() if Path(f"/proc/{p['pid']}").exists()]
 
-    def reserved(self) -> list[dict[int, str]]:
-        """Placement groups that hold GPUs or wait for some: their nodes."""
+    def placement_groups(self) -> list[dict[int, str]]:
+        """Return the nodes of each placement group that holds GPUs or waits for some."""
         groups = ray.util.placement_group_table().values()
         return [group["bundles_to_node_id"] for group in groups if group["state"] != "REMOVED"]
 
-    def nothing_is_left(self) -> None:
-        """All GPUs are free again, and no part of an engine runs."""
-        until(lambda: not self.left() and not self.reserved())
-        until(lambda: ray.available_resources().get("GPU") == GPUS * len(self.cluster.list_all_nodes()))
+    def wait_until_free(self) -> None:
+        """Wait until all GPUs are free and no rank of an engine runs."""
+        wait_until(lambda: not self.running_engines() and not self.placement_groups())
+        wait_until(lambda: ray.available_resources().get("GPU") == GPUS * len(self.cluster.list_all_nodes()))
 
 
-def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def records(results: Path) -> int:
+def record_count(results: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in results.glob("*/*/*/records.jsonl"))
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def local_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -163,126 +163,134 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     cluster.wait_for_nodes()
     ray.init(cluster.address, log_to_driver=False)
     try:
-        yield Place(cluster, tmp_path_factory.mktemp("spanning"))
+        yield LocalCluster(cluster, tmp_path_factory.mktemp("multi-node"))
     finally:
         ray.shutdown()
         cluster.shutdown()
 
 
-def test_two_standin_replicas_of_two_nodes_each_share_four_nodes(place: Place, tmp_path: Path) -> None:
-    process = place.start(tmp_path, "--gpus", 2)
-    until(lambda: records(tmp_path) > 0)
-    one, two = place.reserved()
-    assert len({*one.values(), *two.values()}) == 4  # each part has a node of its own
+def test_two_standin_replicas_of_two_nodes_each_share_four_nodes(
+    local_cluster: LocalCluster, tmp_path: Path
+) -> None:
+    process = local_cluster.start(tmp_path, "--gpus", 2)
+    wait_until(lambda: record_count(tmp_path) > 0)
+    first, second = local_cluster.placement_groups()
+    assert len({*first.values(), *second.values()}) == 4  # each rank has a node of its own
     assert ray.available_resources().get("GPU", 0) == 0
-    said, _ = process.communicate(timeout=180)
-    assert process.returncode == 0, said
-    parts = place.parts()
-    assert sorted(p["rank"] for p in parts) == [0, 0, 1, 1]
-    assert {(p["share"], p["gpus"], p["nodes"]) for p in parts} == {("2", "0", 2)}
-    assert set(Counter(tuple(p["meeting"]) for p in parts).values()) == {2}
-    assert {"--headless" in p["words"] for p in parts if p["rank"]} == {True}
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    ranks = local_cluster.ranks()
+    assert sorted(p["rank"] for p in ranks) == [0, 0, 1, 1]
+    assert {(p["tensor_parallel"], p["gpus"], p["nodes"]) for p in ranks} == {("2", "0", 2)}
+    assert set(Counter(tuple(p["master"]) for p in ranks).values()) == {2}
+    assert {"--headless" in p["words"] for p in ranks if p["rank"]} == {True}
     (run,) = runs(tmp_path)
     assert run.card.coverage == 1.0
     assert any("2 replicas on 4 nodes, 2 GPUs each over 2 nodes" in note for note in run.card.notes)
-    place.nothing_is_left()
+    local_cluster.wait_until_free()
 
 
-@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
-def test_a_driver_that_ends_leaves_no_group_and_no_standin(place: Place, tmp_path: Path, word: int) -> None:
-    process = place.start(tmp_path, "--gpus", 2)
-    until(lambda: records(tmp_path) > 8)
-    assert len(place.reserved()) == 2
-    process.send_signal(word)
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_a_driver_that_is_interrupted_or_killed_leaves_no_placement_group_and_no_engine(
+    local_cluster: LocalCluster, tmp_path: Path, signum: int
+) -> None:
+    process = local_cluster.start(tmp_path, "--gpus", 2)
+    wait_until(lambda: record_count(tmp_path) > 8)
+    assert len(local_cluster.placement_groups()) == 2
+    process.send_signal(signum)
     process.communicate(timeout=60)
-    place.nothing_is_left()
+    local_cluster.wait_until_free()
 
 
-def test_a_replica_whose_second_standin_dies_is_made_again_as_a_whole(place: Place, tmp_path: Path) -> None:
-    process = place.start(tmp_path, "--gpus", 2, "--replicas", 1, "--repeats", 16)
-    until(lambda: records(tmp_path) > 8)
-    (second,) = (p["pid"] for p in place.parts() if p["rank"])
+def test_all_ranks_of_a_replica_restart_if_one_dies(local_cluster: LocalCluster, tmp_path: Path) -> None:
+    process = local_cluster.start(tmp_path, "--gpus", 2, "--replicas", 1, "--repeats", 16)
+    wait_until(lambda: record_count(tmp_path) > 8)
+    (second,) = (p["pid"] for p in local_cluster.ranks() if p["rank"])
     os.kill(second, signal.SIGKILL)
-    said, _ = process.communicate(timeout=180)
-    assert process.returncode == 0, said
-    assert "replica 1 was lost" in said
-    assert [p["rank"] for p in place.parts()].count(0) == 2
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    assert "replica 1 was lost" in output
+    assert [p["rank"] for p in local_cluster.ranks()].count(0) == 2
     (run,) = runs(tmp_path)
     assert run.card.coverage == 1.0
     assert set(Counter((r.sample, r.repeat) for r in Run(run.path).records()).values()) == {1}
-    place.nothing_is_left()
+    local_cluster.wait_until_free()
 
 
-def test_a_second_standin_that_cannot_start_is_one_line(place: Place, tmp_path: Path) -> None:
-    place.broken.touch()
+def test_a_rank_that_cannot_start_gives_a_one_line_message(
+    local_cluster: LocalCluster, tmp_path: Path
+) -> None:
+    local_cluster.broken.touch()
     try:
-        process = place.start(tmp_path, "--gpus", 4)
-        said, _ = process.communicate(timeout=180)
+        process = local_cluster.start(tmp_path, "--gpus", 4)
+        output, _ = process.communicate(timeout=180)
     finally:
-        place.broken.unlink()
-    assert process.returncode == 2, said
-    assert "Traceback" not in said
-    assert "ended: " in said.strip().splitlines()[-1]
-    assert "out of memory" in said.strip().splitlines()[-1]
-    place.nothing_is_left()
+        local_cluster.broken.unlink()
+    assert process.returncode == 2, output
+    assert "Traceback" not in output
+    assert "ended: " in output.strip().splitlines()[-1]
+    assert "out of memory" in output.strip().splitlines()[-1]
+    local_cluster.wait_until_free()
 
 
 @pytest.mark.parametrize(
-    ("gpus", "adapter", "words"),
+    ("gpus", "adapter", "message"),
     [
         (5, "vllm", "needs 5 GPUs per replica, the same number on each of its nodes; the cluster has 4, at most 1 on a node"),
         (2, "lmdeploy", "needs 2 GPUs per replica, but a node has at most 1: only vllm: and sglang: can span several nodes"),
     ],
 )  # fmt: skip
-def test_not_enough_room_is_one_line(
-    place: Place, tmp_path: Path, gpus: int, adapter: str, words: str
+def test_too_few_gpus_give_a_one_line_message(
+    local_cluster: LocalCluster, tmp_path: Path, gpus: int, adapter: str, message: str
 ) -> None:
-    process = place.start(tmp_path, "--gpus", gpus, adapter=adapter)
-    said, _ = process.communicate(timeout=60)
+    process = local_cluster.start(tmp_path, "--gpus", gpus, adapter=adapter)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert words in said.strip().splitlines()[-1]
-    place.nothing_is_left()
+    assert message in output.strip().splitlines()[-1]
+    local_cluster.wait_until_free()
 
 
-@pytest.mark.nightly  # a minute of waiting
-def test_gpus_that_others_hold_are_waited_for_and_said_in_one_line(place: Place, tmp_path: Path) -> None:
-    held = ray.util.placement_group([{"GPU": 1}] * NODES, strategy="STRICT_SPREAD")
-    ray.get(held.ready())
+@pytest.mark.nightly  # waits for a minute
+def test_waiting_for_gpus_in_use_ends_after_a_minute_with_a_one_line_message(
+    local_cluster: LocalCluster, tmp_path: Path
+) -> None:
+    other_group = ray.util.placement_group([{"GPU": 1}] * NODES, strategy="STRICT_SPREAD")
+    ray.get(other_group.ready())
     try:
         began = time.monotonic()
-        process = place.start(tmp_path, "--gpus", 2)
-        said, _ = process.communicate(timeout=180)
+        process = local_cluster.start(tmp_path, "--gpus", 2)
+        output, _ = process.communicate(timeout=180)
     finally:
-        ray.util.remove_placement_group(held)
-    assert process.returncode == 2, said
-    assert said.strip().splitlines()[-1].startswith("evals: Ray has placed no replica within 60 s")
+        ray.util.remove_placement_group(other_group)
+    assert process.returncode == 2, output
+    assert output.strip().splitlines()[-1].startswith("evals: Ray has placed no replica within 60 s")
     assert time.monotonic() - began < 90
-    place.nothing_is_left()
+    local_cluster.wait_until_free()
 
 
 @pytest.mark.nightly
-def test_real_vllm_goes_over_two_nodes(place: Place, tmp_path: Path) -> None:
-    """Tensor parallel over two nodes of one Ray cluster on this machine's CPUs: gloo between them, not NCCL."""
+def test_real_vllm_spans_two_nodes(local_cluster: LocalCluster, tmp_path: Path) -> None:
+    """Run tensor parallel on two nodes of a Ray cluster on this machine's CPUs, with gloo instead of NCCL."""
     python = engine.python()
     weights = engine.checkpoint(python, tmp_path / "tiny-s1")
-    # the CPU build has another name than its command looks up
-    named = tmp_path / "named" / "vllm-0.32.0+cpu.dist-info"
-    named.mkdir(parents=True)
-    (named / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n")
-    wrapped = tmp_path / "python"
-    more = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    exports = "".join(f"export {name}={value}\n" for name, value in more.items())
-    wrapped.write_text(
-        f'#!/bin/sh\n{exports}export PYTHONPATH={shlex.quote(str(named.parent))}\nexec {shlex.quote(str(python))} "$@"\n'
+    # the CPU build's distribution has a name that vLLM's own command does not look up
+    metadata = tmp_path / "metadata" / "vllm-0.32.0+cpu.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n")
+    wrapper = tmp_path / "python"
+    settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    exports = "".join(f"export {name}={value}\n" for name, value in settings.items())
+    wrapper.write_text(
+        f'#!/bin/sh\n{exports}export PYTHONPATH={shlex.quote(str(metadata.parent))}\nexec {shlex.quote(str(python))} "$@"\n'
     )
-    wrapped.chmod(0o755)
-    env = place.env | {"EVALS_ENGINE_PYTHON": str(wrapped), "EVALS_ENGINE_ARGS": engine.ARGUMENTS}
+    wrapper.chmod(0o755)
+    env = local_cluster.env | {"EVALS_ENGINE_PYTHON": str(wrapper), "EVALS_ENGINE_ARGS": engine.ARGUMENTS}
     words = ("mmlu-pro", "--sample", "-m", f"vllm:{weights}", "--max-tokens", 16, "--limit", 4, "--json")
-    over = ("--cluster", "ray", "--gpus", 2, "--replicas", 1)
-    done = engine.run_evals("run", *words, *over, env=env, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    (run,) = json.loads(done.stdout)["runs"]
+    cluster = ("--cluster", "ray", "--gpus", 2, "--replicas", 1)
+    completed = engine.run_evals("run", *words, *cluster, env=env, cwd=tmp_path)
+    assert completed.returncode == 0, completed.stderr
+    (run,) = json.loads(completed.stdout)["runs"]
     assert run["coverage"] == 1.0
     (server,) = (note for note in run["notes"] if note.startswith("server: vllm"))
     assert "--tensor-parallel-size 2 --nnodes 2 --node-rank 0" in server
-    place.nothing_is_left()
+    local_cluster.wait_until_free()

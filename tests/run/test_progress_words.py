@@ -1,4 +1,4 @@
-"""A pace and a time left that say something, however slow a model is."""
+"""The pace and the remaining time are readable, however slow a model is."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests.support.command import evals
 
 
 @pytest.mark.parametrize(
-    ("count", "seconds", "said"),
+    ("count", "seconds", "text"),
     [(30, 10.0, "3.0/s"), (3, 60.0, "3.0/min"), (1, 600.0, "6/h"), (0, 5.0, "0.0/s")],
 )
-def test_a_slow_pace_is_not_rounded_to_nothing(count: int, seconds: float, said: str) -> None:
-    assert rate_text(count, seconds) == said
+def test_a_slow_pace_is_not_rounded_to_nothing(count: int, seconds: float, text: str) -> None:
+    assert rate_text(count, seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [(0.2, "0 s"), (42, "42 s"), (750, "12 min"), (7500, "2 h 05 min"), (360_000, "100 h 00 min")],
 )
-def test_a_time_left_is_for_people(seconds: float, said: str) -> None:
-    assert duration_text(seconds) == said
+def test_durations_are_readable(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
 
 
 def test_a_p_value_is_never_zero() -> None:
@@ -39,12 +39,12 @@ def test_a_p_value_is_never_zero() -> None:
     ]
 
 
-def test_off_a_terminal_a_finished_suite_is_not_printed_again(
+def test_without_a_terminal_a_finished_suite_is_not_printed_again(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)  # a line after every reply
-    done = evals("run", "mmlu-pro", "gpqa", "--sample", "-m", "scripted:ANSWER: A", "--concurrency", "1")
-    lines = [line for line in done.err.splitlines() if re.match(r"\S+: \d+/\d+ ", line)]
+    outcome = evals("run", "mmlu-pro", "gpqa", "--sample", "-m", "scripted:ANSWER: A", "--concurrency", "1")
+    lines = [line for line in outcome.err.splitlines() if re.match(r"\S+: \d+/\d+ ", line)]
     assert len(lines) == 16 + 12
     assert set(Counter(line.partition("  ")[0] for line in lines).values()) == {1}
     assert not any(" left" in line for line in lines if "16/16" in line or "12/12" in line)

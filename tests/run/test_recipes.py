@@ -1,4 +1,4 @@
-"""The recipes of docs/cluster.md: Ray inside a Slurm job, run on a real Slurm; a Kubernetes Job, by its published schema."""
+"""The recipes of docs/cluster.md: Ray inside a job of a real Slurm, and a Kubernetes Job checked against its published schema."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECIPES: dict[str, str] = dict(RECIPE.findall((ROOT / "docs" / "cluster.md").rea
 
 
 def options(words: list[str]) -> dict[str, Any]:
-    """Return the options of `evals run ...` as the command line reads them."""
+    """Return the options of `evals run ...` as the command line parses them."""
     assert words[:2] == ["evals", "run"]
     context = cli.make_context("evals", words[1:])
     name, command, rest = cli.resolve_command(context, [*context._protected_args, *context.args])
@@ -37,18 +37,18 @@ def test_the_kubernetes_job_follows_the_published_schema() -> None:
     job = yaml.safe_load(RECIPES["job.yaml"])
     for version in ("1.31", kubernetes.latest_version()):
         kubernetes.validate(job, version, strict=True)
-    with pytest.raises(kubernetes.ValidationError):  # the schema does say something
+    with pytest.raises(kubernetes.ValidationError):  # the schema rejects unknown fields
         kubernetes.validate(job | {"spec": {**job["spec"], "backoffLimits": 1}}, "1.31", strict=True)
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    read = options([*container["command"], *container["args"]])
-    assert read["results"] == Path("/results")
-    assert read["run"]  # a pod that is started again goes on with the same run
+    parsed = options([*container["command"], *container["args"]])
+    assert parsed["results"] == Path("/results")
+    assert parsed["run"]  # so that a restarted pod resumes the same run
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert mounts["results"] == "/results"
     assert set(mounts) == {volume["name"] for volume in job["spec"]["template"]["spec"]["volumes"]}
 
 
-def test_the_command_inside_ray_is_known() -> None:
+def test_the_command_of_the_ray_recipe_is_valid() -> None:
     command = RECIPES["ray.sbatch"].partition(" -- ")[2].replace("\\\n", " ")
     assert options(shlex.split(command))["cluster"] == "ray"
 
@@ -57,17 +57,17 @@ def test_the_command_inside_ray_is_known() -> None:
 @pytest.mark.alone
 @pytest.mark.filterwarnings("ignore")
 def test_ray_inside_a_slurm_job(tmp_path: Path) -> None:
-    """As printed, but for one node without GPUs and a model of the demo."""
+    """Run the recipe as printed, except that it uses one node without GPUs and a demo model."""
     pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
     script = RECIPES["ray.sbatch"]
-    for printed, here in (
+    for printed, replacement in (
         ("--nodes=4", "--nodes=1"),
         ("--gpus-per-node=8 ", ""),
         ("--cpus-per-task=64", "--cpus-per-task=2"),
         ("-m vllm:internlm/Intern-S1-Pro", "-m demo:careful --sample --replicas 2"),
     ):
         assert printed in script
-        script = script.replace(printed, here)
+        script = script.replace(printed, replacement)
     (tmp_path / "ray.sbatch").write_text(script)
     (tmp_path / "evals").write_text(
         f'#!/bin/sh\nexec {sys.executable} -c "from evals.cli import main; main()" "$@"\n'

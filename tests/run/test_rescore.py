@@ -1,4 +1,4 @@
-"""The same replies judged again: no model, no prompt, no data set, and a list of what changed."""
+"""Stored replies are scored again without the model, the prompts or the data set, and the changed scores are listed."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from evals.types import Failure, Prompt, Reply, Sample, Score
 from tests.support import toy
 
 
-def never(*_: object, **__: object) -> object:
+def fail_if_called(*_: object, **__: object) -> object:
     raise AssertionError("scoring again needs neither data nor prompts")
 
 
 def other_rule(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-    """Right is what the old rule called wrong."""
+    """Grade the replies as right that the old rule grades as wrong."""
     right = reply.text.strip() != sample.target
     return Score(value=float(right), verdict="right" if right else "wrong", answer=reply.text.strip())
 
 
 def suite(scorer: object, **changes: object) -> Suite:
-    return toy.suite(samples=never, prompter=never, scorers={"exact": scorer}, **changes)
+    return toy.suite(samples=fail_if_called, prompter=fail_if_called, scorers={"exact": scorer}, **changes)
 
 
-@pytest.fixture(params=[True, False], ids=["sealed", "open"])
+@pytest.fixture(params=[True, False], ids=["finalized", "open"])
 def writer(tmp_path: Path, request: pytest.FixtureRequest) -> Writer:
-    """A run of four samples: three replies, of which one is wrong, and a failure."""
-    found = toy.writer(tmp_path / "run")
-    found.write_samples(toy.samples(4))
+    """The writer of a run of four samples: three replies, of which one is wrong, and a failure."""
+    run_writer = toy.writer(tmp_path / "run")
+    run_writer.write_samples(toy.samples(4))
     for record in (
         toy.record("q000"),
         toy.record("q001"),
         toy.record("q002", text="B", value=0.0),
         toy.failed_record("q003"),
     ):
-        found.append(record)
+        run_writer.append(record)
     if request.param:
-        found.finalize()
-    return found
+        run_writer.finalize()
+    return run_writer
 
 
 def scores(writer: Writer) -> dict[str, object]:
@@ -80,22 +80,22 @@ def test_replies_and_failures_stay_as_they_were(writer: Writer) -> None:
     writer.close()
 
 
-def test_a_rule_that_breaks_leaves_a_failure_and_the_reply(writer: Writer) -> None:
-    def broken(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+def test_a_rule_that_crashes_leaves_a_failure_and_keeps_the_reply(writer: Writer) -> None:
+    def crash(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         raise KeyError(sample.id)
 
-    changes = rescore(writer, suite(broken))
+    changes = rescore(writer, suite(crash))
     assert [c.after for c in changes] == ["no score"] * 3
     assert scores(writer)["q000"] == Failure(stage="scorer", kind="crash", message="KeyError: 'q000'")
     assert all(isinstance(r.outcome, Reply) for r in Run(writer.path).records() if r.sample != "q003")
     writer.close()
 
 
-def test_another_reason_for_the_same_score_is_no_change(writer: Writer) -> None:
-    def wordy(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+def test_another_reason_for_the_same_score_is_stored_but_not_listed(writer: Writer) -> None:
+    def rule_with_reason(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         return structs.replace(toy.Exact()(sample, prompt, reply), why="because")
 
-    assert rescore(writer, suite(wordy)) == []
+    assert rescore(writer, suite(rule_with_reason)) == []
     assert scores(writer)["q000"].why == "because"
     writer.close()
 
@@ -109,17 +109,17 @@ def test_a_judge_is_awaited(writer: Writer) -> None:
     writer.close()
 
 
-def test_a_question_that_is_not_kept_is_not_needed(writer: Writer) -> None:
-    def curious(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+def test_scoring_again_does_not_need_the_question(writer: Writer) -> None:
+    def check_sample(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         assert sample.question == ()
         assert sample.choices == ("yes", "no")
         return toy.Exact()(sample, prompt, reply)
 
-    assert rescore(writer, suite(curious)) == []
+    assert rescore(writer, suite(check_sample)) == []
     writer.close()
 
 
-def test_finish_puts_the_numbers_on_the_card(writer: Writer) -> None:
+def test_final_metrics_are_stored_on_the_card(writer: Writer) -> None:
     store_final_metrics(writer, suite(toy.Exact()))
     writer.write_card()
     card = Run(writer.path).card

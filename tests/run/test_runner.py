@@ -1,4 +1,4 @@
-"""The loop around a model that does what it is told: order, retries, deadlines, interrupts, budgets, broken plug-ins."""
+"""The runner, with a scripted model: order, retries, deadlines, interrupts, budgets and plug-ins that fail."""
 
 from __future__ import annotations
 
@@ -47,129 +47,131 @@ from tests.support import toy
 from tests.support.paths import ROOT
 
 PRICE = Price(input=1.0, output=10.0, date=date(2026, 1, 2))
-Does = Callable[[str, int], Any]
-"""(sample id, how often it was asked before) -> text, Reply, an error to raise, or something to await."""
+Behaviour = Callable[[str, int], Any]
+"""(sample id, number of earlier calls for it) -> text, Reply, an exception to raise, or an awaitable of one of these."""
 
 
-class Told:
-    """A model that does what a function says, and remembers what it was asked."""
+class ScriptedModel:
+    """A model that behaves as a function determines, and records the ids of the samples it is called for."""
 
-    name = "told"
+    name = "scripted"
     accepts: frozenset[str] = frozenset()
 
-    def __init__(self, does: Does) -> None:
-        self.does = does
-        self.asked: list[str] = []
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self.called: list[str] = []
         self.sampling: list[Sampling] = []
-        self.at_once = self.most_at_once = 0
+        self.in_flight = self.max_in_flight = 0
         self.closed = False
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         name = toy.sample_id_in(prompt)
-        found = self.does(name, self.asked.count(name))
-        self.asked.append(name)
+        result = self.behaviour(name, self.called.count(name))
+        self.called.append(name)
         self.sampling.append(sampling)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             await asyncio.sleep(0)
-            if isinstance(found, Awaitable):
-                found = await found
+            if isinstance(result, Awaitable):
+                result = await result
         finally:
-            self.at_once -= 1
-        if isinstance(found, BaseException):
-            raise found
-        return Reply(text=found, usage=Usage(input=10, output=1)) if isinstance(found, str) else found
+            self.in_flight -= 1
+        if isinstance(result, BaseException):
+            raise result
+        return Reply(text=result, usage=Usage(input=10, output=1)) if isinstance(result, str) else result
 
     async def close(self) -> None:
         self.closed = True
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.001)
     monkeypatch.setattr(backoff, "MAX_S", 0.02)
 
 
-class Made:
-    """A run of the toy suite: its jobs, and what it left on disk."""
+class ToyRun:
+    """A run of toy suites: its jobs, and the records on disk."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
         self.jobs: list[Job] = []
 
     def runner(self, model: Any, *suites: Suite, **options: Any) -> Runner:
-        of_job = {k: options.pop(k) for k in ("repeats", "sampling") if k in options}
-        self.jobs = [toy.job(self.results, suite, **of_job) for suite in suites or (toy.suite(),)]
+        job_options = {k: options.pop(k) for k in ("repeats", "sampling") if k in options}
+        self.jobs = [toy.job(self.results, suite, **job_options) for suite in suites or (toy.suite(),)]
         return Runner(model, self.jobs, **options)
 
     def records(self, job: int = 0) -> dict[str, Record]:
-        found = list(Run(self.jobs[job].writer.path).records())
-        return {r.sample if not r.repeat else f"{r.sample}.{r.repeat}": r for r in found}
+        records = Run(self.jobs[job].writer.path).records()
+        return {r.sample if not r.repeat else f"{r.sample}.{r.repeat}": r for r in records}
 
     def outcomes(self) -> dict[str, str]:
-        """Verdict or kind of failure by sample."""
-        found = {}
+        """Return the verdict or the kind of failure by sample."""
+        by_sample = {}
         for name, record in self.records().items():
-            score = record.scores.get("exact")
-            one = record.outcome if isinstance(record.outcome, Failure) else score
-            found[name] = one.kind if isinstance(one, Failure) else one.verdict if one else "unscored"
-        return found
+            result = record.outcome if isinstance(record.outcome, Failure) else record.scores.get("exact")
+            if isinstance(result, Failure):
+                by_sample[name] = result.kind
+            else:
+                by_sample[name] = result.verdict if result else "unscored"
+        return by_sample
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Made]:
-    found = Made(tmp_path)
-    yield found
-    for job in found.jobs:
+def toy_run(tmp_path: Path) -> Iterator[ToyRun]:
+    toy_run = ToyRun(tmp_path)
+    yield toy_run
+    for job in toy_run.jobs:
         toy.close_job(job)
 
 
 RIGHT = {f"q{i:03}": "right" for i in range(4)}
 
 
-async def test_every_sample_is_asked_once_and_recorded(made: Made) -> None:
-    model = Told(lambda name, turn: "B" if name == "q002" else "A")
-    await made.runner(model).run()
-    assert sorted(model.asked) == sorted(RIGHT)
-    assert made.outcomes() == RIGHT | {"q002": "wrong"}
-    assert toy.sample_id_in(made.records()["q001"].prompt) == "q001"
+async def test_every_sample_is_called_once_and_recorded(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: "B" if name == "q002" else "A")
+    await toy_run.runner(model).run()
+    assert sorted(model.called) == sorted(RIGHT)
+    assert toy_run.outcomes() == RIGHT | {"q002": "wrong"}
+    assert toy.sample_id_in(toy_run.records()["q001"].prompt) == "q001"
 
 
-async def test_with_one_call_at_once_the_order_is_the_plans(made: Made) -> None:
-    model = Told(lambda name, turn: "A")
-    await made.runner(model, toy.suite(10), concurrency=1).run()
-    assert model.asked == [f"q{i:03}" for i in range(10)]
-    assert model.most_at_once == 1
+async def test_with_a_concurrency_of_one_samples_are_called_in_order(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: "A")
+    await toy_run.runner(model, toy.suite(10), concurrency=1).run()
+    assert model.called == [f"q{i:03}" for i in range(10)]
+    assert model.max_in_flight == 1
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 7])
-async def test_a_given_concurrency_is_reached_and_never_exceeded(made: Made, concurrency: int) -> None:
-    model = Told(lambda name, turn: asyncio.sleep(0.001, "A"))
-    await made.runner(model, toy.suite(40), concurrency=concurrency).run()
-    assert model.most_at_once == concurrency
-    assert len(model.asked) == 40
+async def test_a_given_concurrency_is_reached_and_never_exceeded(toy_run: ToyRun, concurrency: int) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: asyncio.sleep(0.001, "A"))
+    await toy_run.runner(model, toy.suite(40), concurrency=concurrency).run()
+    assert model.max_in_flight == concurrency
+    assert len(model.called) == 40
 
 
-async def test_without_one_it_starts_at_sixteen_and_grows(made: Made) -> None:
-    model = Told(lambda name, turn: asyncio.sleep(0.01, "A"))
-    await made.runner(model, toy.suite(150)).run()
-    assert model.most_at_once > 16
+async def test_without_a_given_concurrency_it_starts_at_sixteen_and_grows(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: asyncio.sleep(0.01, "A"))
+    await toy_run.runner(model, toy.suite(150)).run()
+    assert model.max_in_flight > 16
 
 
-async def test_a_model_with_slots_is_asked_no_more_at_once(made: Made) -> None:
-    model = Told(lambda name, turn: asyncio.sleep(0.001, "A"))
+async def test_a_model_never_has_more_calls_in_flight_than_slots(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: asyncio.sleep(0.001, "A"))
     model.slots = 3
-    await made.runner(model, toy.suite(30)).run()
-    assert model.most_at_once == 3
+    await toy_run.runner(model, toy.suite(30)).run()
+    assert model.max_in_flight == 3
 
 
-async def test_two_suites_share_one_queue(made: Made) -> None:
-    model = Told(lambda name, turn: asyncio.sleep(0.002, "A"))
+async def test_two_suites_share_one_queue(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: asyncio.sleep(0.002, "A"))
     other = toy.suite([toy.sample(f"z{i}") for i in range(6)], name="tiny")
-    await made.runner(model, toy.suite(6), other, concurrency=12).run()
-    assert model.most_at_once == 12  # no suite waits for the other's tail
-    assert set(made.records(1)) == {f"z{i}" for i in range(6)}
+    await toy_run.runner(model, toy.suite(6), other, concurrency=12).run()
+    assert model.max_in_flight == 12  # calls of both suites are in flight together
+    assert set(toy_run.records(1)) == {f"z{i}" for i in range(6)}
 
 
 # --- errors and retries -------------------------------------------------------------------------------------
@@ -184,260 +186,278 @@ TRANSIENT = [
 
 
 @pytest.mark.parametrize("error", TRANSIENT, ids=lambda e: type(e).__name__)
-async def test_a_passing_fault_costs_a_second_call_and_no_score(made: Made, error: ModelError) -> None:
-    model = Told(lambda name, turn: error if name == "q001" and turn == 0 else "A")
-    await made.runner(model).run()
-    assert made.outcomes() == RIGHT
-    assert Counter(model.asked)["q001"] == 2
-    assert made.records()["q001"].outcome.attempts == 2
+async def test_a_transient_fault_is_retried_and_the_sample_gets_a_score(
+    toy_run: ToyRun, error: ModelError
+) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: error if name == "q001" and earlier_calls == 0 else "A")
+    await toy_run.runner(model).run()
+    assert toy_run.outcomes() == RIGHT
+    assert Counter(model.called)["q001"] == 2
+    assert toy_run.records()["q001"].outcome.attempts == 2
 
 
 @pytest.mark.parametrize("error", TRANSIENT, ids=lambda e: type(e).__name__)
-async def test_a_lasting_fault_is_a_failure_and_in_no_mean(made: Made, error: ModelError) -> None:
-    model = Told(lambda name, turn: error if name == "q003" else "A")
-    await made.runner(model, concurrency=1).run()
+async def test_a_persistent_fault_is_a_failure_and_left_out_of_the_mean(
+    toy_run: ToyRun, error: ModelError
+) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: error if name == "q003" else "A")
+    await toy_run.runner(model, concurrency=1).run()
     kind = type(error).__name__.lower()
     tries = callers.MAX_ATTEMPTS_RATE_LIMITED if isinstance(error, RateLimit) else callers.MAX_ATTEMPTS
-    assert made.outcomes() == RIGHT | {"q003": kind}
-    assert Counter(model.asked)["q003"] == tries
-    record = made.records()["q003"]
+    assert toy_run.outcomes() == RIGHT | {"q003": kind}
+    assert Counter(model.called)["q003"] == tries
+    record = toy_run.records()["q003"]
     assert record.outcome == Failure(stage="model", kind=kind, message=str(error), attempts=tries)
     assert record.scores == {}
-    summary = store_final_metrics(made.jobs[0].writer, made.jobs[0].suite)
+    summary = store_final_metrics(toy_run.jobs[0].writer, toy_run.jobs[0].suite)
     assert (summary.coverage, summary.counts) == (0.75, {"right": 3, f"failed:{kind}": 1})
     headline = next(e for e in summary.estimates if e.headline)
     assert (headline.value, headline.worst, headline.n) == (1.0, 0.75, 3)
 
 
 @pytest.mark.parametrize("error", [Rejected("HTTP 400"), Context("too long"), ModelError("odd")])
-async def test_what_will_not_pass_is_asked_once(made: Made, error: ModelError) -> None:
-    model = Told(lambda name, turn: error if name == "q001" else "A")
-    await made.runner(model).run()
-    assert Counter(model.asked)["q001"] == 1
-    assert made.outcomes() == RIGHT | {"q001": type(error).__name__.lower()}
+async def test_permanent_errors_are_not_retried(toy_run: ToyRun, error: ModelError) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: error if name == "q001" else "A")
+    await toy_run.runner(model).run()
+    assert Counter(model.called)["q001"] == 1
+    assert toy_run.outcomes() == RIGHT | {"q001": type(error).__name__.lower()}
 
 
-async def test_an_account_without_money_ends_the_run_and_leaves_the_rest_open(made: Made) -> None:
-    model = Told(lambda name, turn: OutOfQuota("HTTP 402: no money") if name > "q004" else "A")
-    one = made.runner(model, toy.suite(100), concurrency=1)
-    await one.run()
-    assert len(made.records()) == 5  # no failures: the rest is asked on another day
-    assert len(model.asked) == 6
-    assert one.end_reason == "HTTP 402: no money; run the same command again to continue"
+async def test_an_account_that_runs_out_of_money_ends_the_run_and_the_rest_stays_absent(
+    toy_run: ToyRun,
+) -> None:
+    model = ScriptedModel(
+        lambda name, earlier_calls: OutOfQuota("HTTP 402: no money") if name > "q004" else "A"
+    )
+    runner = toy_run.runner(model, toy.suite(100), concurrency=1)
+    await runner.run()
+    assert len(toy_run.records()) == 5  # the others have no record, not even a failure
+    assert len(model.called) == 6
+    assert runner.end_reason == "HTTP 402: no money; run the same command again to continue"
 
 
-async def test_an_account_that_never_had_any_is_one_line(made: Made) -> None:
+async def test_an_account_without_money_at_the_first_call_is_an_error(toy_run: ToyRun) -> None:
     with pytest.raises(OutOfQuota, match="no money"):
-        await made.runner(Told(lambda name, turn: OutOfQuota("no money"))).run()
-    assert made.records() == {}
+        await toy_run.runner(ScriptedModel(lambda name, earlier_calls: OutOfQuota("no money"))).run()
+    assert toy_run.records() == {}
 
 
-async def test_calls_per_minute_are_the_runners(made: Made) -> None:
+async def test_the_runner_spaces_calls_by_the_models_rate_limit(toy_run: ToyRun) -> None:
     times: list[float] = []
 
-    def does(name: str, turn: int) -> object:
+    def respond(name: str, earlier_calls: int) -> object:
         times.append(time.monotonic())
-        return ServerFault("HTTP 500") if name == "q001" and turn == 0 else "A"
+        return ServerFault("HTTP 500") if name == "q001" and earlier_calls == 0 else "A"
 
-    model = Told(does)
+    model = ScriptedModel(respond)
     model.per_minute = 1200.0
-    await made.runner(model, toy.suite(6), concurrency=4).run()
-    assert len(times) == 7  # a second try is a call too
+    await toy_run.runner(model, toy.suite(6), concurrency=4).run()
+    assert len(times) == 7  # the retry is a call too
     times.sort()
     assert times[-1] - times[0] > 6 * 0.05 * 0.9
-    assert min(b - a for a, b in pairwise(times)) > 0.02  # one that came late does not hold up the next
+    assert min(b - a for a, b in pairwise(times)) > 0.02  # a late call does not delay the next
 
 
-async def test_an_interrupted_run_waits_for_no_beat(made: Made) -> None:
-    def does(name: str, turn: int) -> str:
-        asyncio.get_running_loop().call_later(0.05, one.end, "enough")
+async def test_a_run_that_ends_does_not_wait_for_the_rate_limit(toy_run: ToyRun) -> None:
+    def respond(name: str, earlier_calls: int) -> str:
+        asyncio.get_running_loop().call_later(0.05, runner.end, "enough")
         return "A"
 
-    model = Told(does)
+    model = ScriptedModel(respond)
     model.per_minute = 1.0
-    one = made.runner(model, toy.suite(6), concurrency=4)
-    await asyncio.wait_for(one.run(), 5)
-    assert len(made.records()) == 1
+    runner = toy_run.runner(model, toy.suite(6), concurrency=4)
+    await asyncio.wait_for(runner.run(), 5)
+    assert len(toy_run.records()) == 1
 
 
-async def test_retry_after_is_honoured(made: Made) -> None:
+async def test_retry_after_is_honoured(toy_run: ToyRun) -> None:
     times: list[float] = []
 
-    def does(name: str, turn: int) -> object:
+    def respond(name: str, earlier_calls: int) -> object:
         times.append(time.monotonic())
-        return RateLimit("HTTP 429", retry_after_s=0.15) if turn == 0 else "A"
+        return RateLimit("HTTP 429", retry_after_s=0.15) if earlier_calls == 0 else "A"
 
-    await made.runner(Told(does), toy.suite(1)).run()
+    await toy_run.runner(ScriptedModel(respond), toy.suite(1)).run()
     assert 0.15 <= times[1] - times[0] < 1.0
 
 
-async def test_the_wait_grows_with_every_attempt(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_wait_grows_with_every_attempt(toy_run: ToyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.02)
     monkeypatch.setattr(backoff, "MAX_S", 1.0)
     times: list[float] = []
 
-    def does(name: str, turn: int) -> object:
+    def respond(name: str, earlier_calls: int) -> object:
         times.append(time.monotonic())
-        return "A" if name == "q000" or turn == 4 else ServerFault("HTTP 500")
+        return "A" if name == "q000" or earlier_calls == 4 else ServerFault("HTTP 500")
 
-    await made.runner(Told(does), toy.suite(2), concurrency=1).run()
+    await toy_run.runner(ScriptedModel(respond), toy.suite(2), concurrency=1).run()
     waits = [b - a for a, b in pairwise(times[1:])]
     for attempt, wait in enumerate(waits):
-        assert wait >= 0.02 * 2**attempt * 0.5  # jitter takes half at most
+        assert wait >= 0.02 * 2**attempt * 0.5  # jitter shortens a wait by half at most
 
 
 @pytest.mark.parametrize("error", [RateLimit("429"), Timeout("slow")])
-async def test_a_server_that_asks_for_less_gets_less(made: Made, error: ModelError) -> None:
-    model = Told(lambda name, turn: error if name == "q000" and turn == 0 else asyncio.sleep(0.001, "A"))
-    one = made.runner(model, toy.suite(12), concurrency=8)
-    await one.run()
-    assert len(made.records()) == 12
-    assert one.pace.limit < 8
+async def test_rate_limits_and_timeouts_lower_the_concurrency(toy_run: ToyRun, error: ModelError) -> None:
+    model = ScriptedModel(
+        lambda name, earlier_calls: (
+            error if name == "q000" and earlier_calls == 0 else asyncio.sleep(0.001, "A")
+        )
+    )
+    runner = toy_run.runner(model, toy.suite(12), concurrency=8)
+    await runner.run()
+    assert len(toy_run.records()) == 12
+    assert runner.pace.limit < 8
 
 
-async def test_workers_that_leave_at_once_leave_nothing_unasked(made: Made) -> None:
+async def test_all_samples_are_called_when_many_workers_end_together(toy_run: ToyRun) -> None:
     # all calls in flight end in the same turn of the loop, just after the limit was halved
     gate = asyncio.Event()
 
-    async def held() -> str:
+    async def wait_for_gate() -> str:
         await gate.wait()
         return "A"
 
-    def does(name: str, turn: int) -> object:
-        if name == "q000" and turn == 0:
+    def respond(name: str, earlier_calls: int) -> object:
+        if name == "q000" and earlier_calls == 0:
             asyncio.get_running_loop().call_later(0.05, gate.set)
             return RateLimit("HTTP 429", retry_after_s=0.0)
-        return held()
+        return wait_for_gate()
 
-    one = made.runner(Told(does), toy.suite(30), concurrency=16)
-    await one.run()
-    assert len(made.records()) == 30
-    assert one.end_reason == ""
-
-
-async def test_a_call_ends_at_its_deadline(made: Made) -> None:
-    def does(name: str, turn: int) -> object:
-        return asyncio.sleep(60) if name == "q001" and turn == 0 else "A"
-
-    await made.runner(Told(does), timeout_s=0.1).run()
-    assert made.outcomes() == RIGHT
-    assert made.records()["q001"].outcome.attempts == 2
+    runner = toy_run.runner(ScriptedModel(respond), toy.suite(30), concurrency=16)
+    await runner.run()
+    assert len(toy_run.records()) == 30
+    assert runner.end_reason == ""
 
 
-async def test_a_call_that_never_ends_is_a_failure(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_is_stopped_at_its_deadline_and_retried(toy_run: ToyRun) -> None:
+    def respond(name: str, earlier_calls: int) -> object:
+        return asyncio.sleep(60) if name == "q001" and earlier_calls == 0 else "A"
+
+    await toy_run.runner(ScriptedModel(respond), timeout_s=0.1).run()
+    assert toy_run.outcomes() == RIGHT
+    assert toy_run.records()["q001"].outcome.attempts == 2
+
+
+async def test_a_call_that_always_hangs_is_a_failure(
+    toy_run: ToyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(callers, "MAX_ATTEMPTS", 2)
-    model = Told(lambda name, turn: asyncio.sleep(60) if name == "q003" else "A")
-    await made.runner(model, concurrency=1, timeout_s=0.05).run()
-    assert made.outcomes() == RIGHT | {"q003": "timeout"}
-    assert "no reply within 0 s" in made.records()["q003"].outcome.message
+    model = ScriptedModel(lambda name, earlier_calls: asyncio.sleep(60) if name == "q003" else "A")
+    await toy_run.runner(model, concurrency=1, timeout_s=0.05).run()
+    assert toy_run.outcomes() == RIGHT | {"q003": "timeout"}
+    assert "no reply within 0 s" in toy_run.records()["q003"].outcome.message
 
 
-# --- a run that makes no sense ------------------------------------------------------------------------------
+# --- runs in which all calls fail ---------------------------------------------------------------------------
 
 
-async def test_a_wrong_key_is_found_by_the_first_call(made: Made) -> None:
-    model = Told(lambda name, turn: Fatal("HTTP 401: wrong key"))
+async def test_a_wrong_key_at_the_first_call_ends_the_run(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: Fatal("HTTP 401: wrong key"))
     with pytest.raises(Fatal, match="HTTP 401: wrong key"):
-        await made.runner(model, toy.suite(100), concurrency=4).run()
-    assert len(model.asked) <= 4
-    assert made.records() == {}
+        await toy_run.runner(model, toy.suite(100), concurrency=4).run()
+    assert len(model.called) <= 4
+    assert toy_run.records() == {}
 
 
-async def test_a_server_that_is_not_there_is_found_by_the_first_call(made: Made) -> None:
-    model = Told(lambda name, turn: Disconnected("cannot reach it", unreachable=True))
+async def test_an_unreachable_server_at_the_first_call_ends_the_run(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: Disconnected("cannot reach it", unreachable=True))
     with pytest.raises(Fatal, match="cannot reach it"):
-        await made.runner(model, toy.suite(100), concurrency=1).run()
-    assert len(model.asked) == 1
+        await toy_run.runner(model, toy.suite(100), concurrency=1).run()
+    assert len(model.called) == 1
 
 
-async def test_a_key_that_ends_in_mid_run_is_a_failure_of_what_is_left(made: Made) -> None:
-    model = Told(lambda name, turn: "A" if name == "q000" else Fatal("HTTP 401"))
-    await made.runner(model, concurrency=1).run()
-    assert made.outcomes() == {"q000": "right", "q001": "fatal", "q002": "fatal", "q003": "fatal"}
+async def test_samples_after_a_key_becomes_invalid_are_failures(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: "A" if name == "q000" else Fatal("HTTP 401"))
+    await toy_run.runner(model, concurrency=1).run()
+    assert toy_run.outcomes() == {"q000": "right", "q001": "fatal", "q002": "fatal", "q003": "fatal"}
 
 
-async def test_a_server_that_goes_away_for_a_moment_is_waited_for(made: Made) -> None:
-    def does(name: str, turn: int) -> object:
-        return Disconnected("refused", unreachable=True) if name == "q002" and turn < 3 else "A"
+async def test_a_server_that_is_briefly_unreachable_is_retried(toy_run: ToyRun) -> None:
+    def respond(name: str, earlier_calls: int) -> object:
+        return Disconnected("refused", unreachable=True) if name == "q002" and earlier_calls < 3 else "A"
 
-    await made.runner(Told(does), concurrency=1).run()
-    assert made.outcomes() == RIGHT
-
-
-async def test_where_every_call_fails_the_run_ends_early_and_says_why(made: Made) -> None:
-    model = Told(lambda name, turn: Rejected("HTTP 400: no such field"))
-    one = made.runner(model, toy.suite(100), concurrency=1)
-    await one.run()
-    assert len(model.asked) == runners.MAX_FAILURES
-    assert one.end_reason == "every call fails: HTTP 400: no such field"
-    assert "HTTP 400: no such field" in one.total_failure
+    await toy_run.runner(ScriptedModel(respond), concurrency=1).run()
+    assert toy_run.outcomes() == RIGHT
 
 
-async def test_while_nothing_ever_worked_patience_is_short(made: Made) -> None:
-    model = Told(lambda name, turn: ServerFault("HTTP 500"))
-    one = made.runner(model, toy.suite(1))
-    await one.run()
-    assert len(model.asked) == callers.MAX_ATTEMPTS_BEFORE_REPLY
-    assert one.total_failure
+async def test_when_every_call_fails_the_run_ends_early_with_the_reason(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: Rejected("HTTP 400: no such field"))
+    runner = toy_run.runner(model, toy.suite(100), concurrency=1)
+    await runner.run()
+    assert len(model.called) == runners.MAX_FAILURES
+    assert runner.end_reason == "every call fails: HTTP 400: no such field"
+    assert "HTTP 400: no such field" in runner.total_failure
 
 
-async def test_where_calls_take_long_to_fail_fewer_of_them_are_enough(
-    made: Made, monkeypatch: pytest.MonkeyPatch
+async def test_before_the_first_reply_a_call_has_fewer_attempts(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: ServerFault("HTTP 500"))
+    runner = toy_run.runner(model, toy.suite(1))
+    await runner.run()
+    assert len(model.called) == callers.MAX_ATTEMPTS_BEFORE_REPLY
+    assert runner.total_failure
+
+
+async def test_fewer_failures_end_the_run_when_they_are_slow(
+    toy_run: ToyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callers, "WARM_UP_S", 0.1)
-    model = Told(lambda name, turn: asyncio.sleep(60))
-    one = made.runner(model, toy.suite(100), concurrency=1, timeout_s=0.06)
-    await one.run()
-    assert len(made.records()) == runners.MAX_SLOW_FAILURES
-    assert len(model.asked) <= 2 + runners.MAX_SLOW_FAILURES
-    assert one.end_reason.startswith("every call fails")
+    model = ScriptedModel(lambda name, earlier_calls: asyncio.sleep(60))
+    runner = toy_run.runner(model, toy.suite(100), concurrency=1, timeout_s=0.06)
+    await runner.run()
+    assert len(toy_run.records()) == runners.MAX_SLOW_FAILURES
+    assert len(model.called) <= 2 + runners.MAX_SLOW_FAILURES
+    assert runner.end_reason.startswith("every call fails")
 
 
-async def test_many_failures_beside_one_reply_do_not_end_a_run(made: Made) -> None:
-    model = Told(lambda name, turn: "A" if name == "q000" else Rejected("HTTP 400"))
-    one = made.runner(model, toy.suite(40), concurrency=1)
-    await one.run()
-    assert len(made.records()) == 40
-    assert (one.end_reason, one.total_failure) == ("", "")
+async def test_a_run_with_a_reply_continues_despite_many_failures(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: "A" if name == "q000" else Rejected("HTTP 400"))
+    runner = toy_run.runner(model, toy.suite(40), concurrency=1)
+    await runner.run()
+    assert len(toy_run.records()) == 40
+    assert (runner.end_reason, runner.total_failure) == ("", "")
 
 
 # --- budgets ------------------------------------------------------------------------------------------------
 
 
-async def test_a_token_budget_ends_the_run_with_what_there_is(made: Made) -> None:
-    one = made.runner(
-        Told(lambda name, turn: "A"),
+async def test_a_token_budget_ends_the_run_and_keeps_its_records(toy_run: ToyRun) -> None:
+    runner = toy_run.runner(
+        ScriptedModel(lambda name, earlier_calls: "A"),
         toy.suite(100),
         concurrency=1,
         budget=Budget(spending=Spending(tokens=33)),
     )
-    await one.run()
-    assert len(made.records()) == 3  # eleven tokens each
-    assert one.end_reason == "--max-total-tokens 33 reached"
-    assert store_final_metrics(made.jobs[0].writer, made.jobs[0].suite).coverage == 0.03
+    await runner.run()
+    assert len(toy_run.records()) == 3  # eleven tokens each
+    assert runner.end_reason == "--max-total-tokens 33 reached"
+    assert store_final_metrics(toy_run.jobs[0].writer, toy_run.jobs[0].suite).coverage == 0.03
 
 
-async def test_a_budget_in_dollars_counts_input_and_output(made: Made) -> None:
+async def test_a_budget_in_dollars_counts_input_and_output(toy_run: ToyRun) -> None:
     budget = Budget(spending=Spending(cost_usd=0.0001), price=PRICE)  # 20 millionths a call
-    one = made.runner(Told(lambda name, turn: "A"), toy.suite(100), concurrency=1, budget=budget)
-    await one.run()
-    assert len(made.records()) == 5
+    runner = toy_run.runner(
+        ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(100), concurrency=1, budget=budget
+    )
+    await runner.run()
+    assert len(toy_run.records()) == 5
     assert budget.spent_usd == pytest.approx(0.0001)
-    assert one.end_reason == "--max-cost 0.0001 USD reached"
+    assert runner.end_reason == "--max-cost 0.0001 USD reached"
 
 
-# --- plug-ins that break ------------------------------------------------------------------------------------
+# --- plug-ins that fail -------------------------------------------------------------------------------------
 
 
-async def test_a_prompt_that_crashes_is_that_samples_failure(made: Made) -> None:
+async def test_a_prompter_that_crashes_is_a_failure_of_that_sample_only(toy_run: ToyRun) -> None:
     def prompter(sample: Sample, repeat: int) -> Prompt:
         if sample.id == "q001":
             raise KeyError("image")
         return toy.prompt_of(sample, repeat)
 
-    await made.runner(Told(lambda name, turn: "A"), toy.suite(prompter=lambda data: prompter)).run()
-    assert made.outcomes() == RIGHT | {"q001": "crash"}
-    assert made.records()["q001"].outcome == Failure(
+    await toy_run.runner(
+        ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(prompter=lambda data: prompter)
+    ).run()
+    assert toy_run.outcomes() == RIGHT | {"q001": "crash"}
+    assert toy_run.records()["q001"].outcome == Failure(
         stage="prompt", kind="crash", message="KeyError: 'image'"
     )
 
@@ -448,123 +468,135 @@ def crash(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
     return Score(value=1.0, verdict="right")
 
 
-async def test_a_scorer_that_crashes_keeps_the_reply(made: Made) -> None:
-    await made.runner(Told(lambda name, turn: "A"), toy.suite(scorers={"exact": crash})).run()
-    record = made.records()["q001"]
+async def test_a_scorer_that_crashes_keeps_the_reply(toy_run: ToyRun) -> None:
+    await toy_run.runner(
+        ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(scorers={"exact": crash})
+    ).run()
+    record = toy_run.records()["q001"]
     assert isinstance(record.outcome, Reply)
     assert record.scores == {
         "exact": Failure(stage="scorer", kind="crash", message="ZeroDivisionError: no atoms")
     }
 
 
-async def test_a_judge_is_awaited_and_its_crash_recorded(made: Made) -> None:
+async def test_a_judge_is_awaited_and_its_crash_recorded(toy_run: ToyRun) -> None:
     async def judge(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         await asyncio.sleep(0)
         return crash(sample, prompt, reply)
 
     suite = toy.suite(scorers={"exact": toy.Exact(), "judge": judge})
-    await made.runner(Told(lambda name, turn: "A"), suite).run()
-    found = {name: list(record.scores.items()) for name, record in made.records().items()}
-    assert [key for key, _ in found["q000"]] == ["exact", "judge"]
-    assert found["q001"][1][1].kind == "crash"
-    assert found["q001"][0][1].value == 1.0
+    await toy_run.runner(ScriptedModel(lambda name, earlier_calls: "A"), suite).run()
+    scores = {name: list(record.scores.items()) for name, record in toy_run.records().items()}
+    assert [key for key, _ in scores["q000"]] == ["exact", "judge"]
+    assert scores["q001"][1][1].kind == "crash"
+    assert scores["q001"][0][1].value == 1.0
 
 
 @pytest.mark.parametrize("nonsense", [None, 1.0, "right", float("nan")])
-async def test_a_scorer_that_gives_no_score_leaves_a_readable_run(made: Made, nonsense: object) -> None:
+async def test_a_scorer_that_returns_no_score_leaves_failures_and_a_readable_run(
+    toy_run: ToyRun, nonsense: object
+) -> None:
     suite = toy.suite(scorers={"exact": lambda sample, prompt, reply: nonsense})
-    await made.runner(Told(lambda name, turn: "A"), suite).run()
-    assert made.outcomes() == dict.fromkeys(RIGHT, "scorererror")
+    await toy_run.runner(ScriptedModel(lambda name, earlier_calls: "A"), suite).run()
+    assert toy_run.outcomes() == dict.fromkeys(RIGHT, "scorererror")
 
 
-async def test_a_scorer_with_numpys_numbers_is_as_good_as_another(made: Made) -> None:
+async def test_scores_that_are_numpy_numbers_are_stored(toy_run: ToyRun) -> None:
     import numpy as np
 
     def numeric(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         half: Any = np.float64(0.5)
         return Score(value=half, verdict="graded", parts={"x": np.float32(0.25)})
 
-    await made.runner(Told(lambda name, turn: "A"), toy.suite(scorers={"exact": numeric})).run()
-    assert made.records()["q000"].scores["exact"] == Score(value=0.5, verdict="graded", parts={"x": 0.25})
+    await toy_run.runner(
+        ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(scorers={"exact": numeric})
+    ).run()
+    assert toy_run.records()["q000"].scores["exact"] == Score(value=0.5, verdict="graded", parts={"x": 0.25})
 
 
-async def test_an_adapter_that_gives_no_reply_is_a_failure(made: Made) -> None:
-    await made.runner(Told(lambda name, turn: None if name == "q001" else "A")).run()
-    assert made.outcomes() == RIGHT | {"q001": "modelerror"}
+async def test_an_adapter_that_returns_no_reply_is_a_failure(toy_run: ToyRun) -> None:
+    await toy_run.runner(ScriptedModel(lambda name, earlier_calls: None if name == "q001" else "A")).run()
+    assert toy_run.outcomes() == RIGHT | {"q001": "modelerror"}
 
 
-async def test_an_adapter_that_crashes_is_a_failure(made: Made) -> None:
-    await made.runner(Told(lambda name, turn: KeyError("x") if name == "q001" else "A")).run()
-    assert made.records()["q001"].outcome.message == "KeyError: 'x'"
+async def test_an_adapter_that_crashes_is_a_failure(toy_run: ToyRun) -> None:
+    await toy_run.runner(
+        ScriptedModel(lambda name, earlier_calls: KeyError("x") if name == "q001" else "A")
+    ).run()
+    assert toy_run.records()["q001"].outcome.message == "KeyError: 'x'"
 
 
-async def test_text_that_no_json_can_hold_is_mended(made: Made) -> None:
-    await made.runner(Told(lambda name, turn: "\ud83d" if name == "q001" else "A")).run()
-    assert made.outcomes() == RIGHT | {"q001": "wrong"}
-    assert made.records()["q001"].outcome.text == "\ufffd"
+async def test_text_that_utf_8_cannot_encode_is_replaced(toy_run: ToyRun) -> None:
+    await toy_run.runner(ScriptedModel(lambda name, earlier_calls: "\ud83d" if name == "q001" else "A")).run()
+    assert toy_run.outcomes() == RIGHT | {"q001": "wrong"}
+    assert toy_run.records()["q001"].outcome.text == "\ufffd"
 
 
-async def test_a_missing_extra_ends_the_run_in_one_line(made: Made) -> None:
+async def test_a_missing_extra_ends_the_run_with_its_message(toy_run: ToyRun) -> None:
     def scorer(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         raise UsageError("molecules need: pip install 'science-evals[chemistry]'")
 
     with pytest.raises(UsageError, match="chemistry"):
-        await made.runner(Told(lambda name, turn: "A"), toy.suite(scorers={"exact": scorer})).run()
+        await toy_run.runner(
+            ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(scorers={"exact": scorer})
+        ).run()
 
 
-async def test_a_full_disk_ends_the_run_in_one_line(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = made.runner(Told(lambda name, turn: "A"), toy.suite(50), concurrency=1)
+async def test_a_full_disk_ends_the_run_and_keeps_earlier_records(
+    toy_run: ToyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = toy_run.runner(ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(50), concurrency=1)
     write = os.write
 
-    def small(fd: int, data: bytes) -> int:
+    def write_until_full(fd: int, data: bytes) -> int:
         if b"q010" in data:
             raise OSError(28, "No space left on device")
         return write(fd, data)
 
-    monkeypatch.setattr(os, "write", small)
+    monkeypatch.setattr(os, "write", write_until_full)
     with pytest.raises(StoreError, match="No space left on device"):
-        await one.run()
-    # what was in flight when the disk was full is kept, and nothing more is asked
-    assert set(made.records()) == {*(f"q{i:03}" for i in range(10)), "q011"}
+        await runner.run()
+    # the call in flight when the write failed is recorded, and no further call is made
+    assert set(toy_run.records()) == {*(f"q{i:03}" for i in range(10)), "q011"}
 
 
-async def test_a_disk_that_fails_while_it_is_synced_ends_the_run(
-    made: Made, monkeypatch: pytest.MonkeyPatch
+async def test_a_disk_error_during_sync_ends_the_run(
+    toy_run: ToyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(writer: Any) -> None:
+    def fail(writer: Any) -> None:
         raise StoreError("cannot write: Input/output error")
 
     async def answer() -> str:
         await asyncio.sleep(0.3)
         return "A"
 
-    one = made.runner(Told(lambda name, turn: answer()), toy.suite(50), concurrency=1)
-    monkeypatch.setattr(type(one.jobs[0].writer), "needs_sync", True)
-    monkeypatch.setattr(type(one.jobs[0].writer), "sync", refuse)
+    runner = toy_run.runner(ScriptedModel(lambda name, earlier_calls: answer()), toy.suite(50), concurrency=1)
+    monkeypatch.setattr(type(runner.jobs[0].writer), "needs_sync", True)
+    monkeypatch.setattr(type(runner.jobs[0].writer), "sync", fail)
     with pytest.raises(StoreError, match="Input/output error"):
-        await one.run()
-    assert one.model.asked == ["q000"]
+        await runner.run()
+    assert runner.model.called == ["q000"]
 
 
 # --- repeats ------------------------------------------------------------------------------------------------
 
 
-async def test_repeats_of_a_sample_get_different_seeds(made: Made) -> None:
-    model = Told(lambda name, turn: "A")
-    drawn = Sampling(temperature=1.0)
-    await made.runner(model, toy.suite(2, repeats=3, sampling=drawn), concurrency=1).run()
+async def test_repeats_of_a_sample_get_different_seeds(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: "A")
+    sampling = Sampling(temperature=1.0)
+    await toy_run.runner(model, toy.suite(2, repeats=3, sampling=sampling), concurrency=1).run()
     assert [s.seed for s in model.sampling] == [0, 0, 1, 1, 2, 2]
     assert {s.temperature for s in model.sampling} == {1.0}
-    assert set(made.records()) == {"q000", "q001", "q000.1", "q001.1", "q000.2", "q001.2"}
+    assert set(toy_run.records()) == {"q000", "q001", "q000.1", "q001.1", "q000.2", "q001.2"}
 
 
-async def test_greedy_repeats_get_no_seed(made: Made) -> None:
-    model = Told(lambda name, turn: "A")
-    await made.runner(model, toy.suite(1, repeats=2)).run()
+async def test_greedy_repeats_get_no_seed(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: "A")
+    await toy_run.runner(model, toy.suite(1, repeats=2)).run()
     assert [s.seed for s in model.sampling] == [None, None]
 
 
-async def test_a_watcher_is_told_of_every_record(made: Made) -> None:
+async def test_a_watcher_receives_every_record(toy_run: ToyRun) -> None:
     class Watcher:
         seen: list[tuple[int, str]] = []
 
@@ -575,27 +607,34 @@ async def test_a_watcher_is_told_of_every_record(made: Made) -> None:
             raise AssertionError("nothing was scored again")
 
     other = toy.suite([toy.sample("z")], name="tiny")
-    await made.runner(Told(lambda name, turn: "A"), toy.suite(2), other, watcher=Watcher()).run()
+    await toy_run.runner(
+        ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(2), other, watcher=Watcher()
+    ).run()
     assert sorted(Watcher.seen) == [(0, "q000"), (0, "q001"), (1, "z")]
 
 
-async def test_cancelled_from_outside_it_counts_as_interrupted(made: Made) -> None:
-    one = made.runner(Told(lambda name, turn: "A" if name == "q000" else asyncio.sleep(60)), concurrency=2)
-    task = asyncio.create_task(one.run())
+async def test_a_cancelled_run_counts_as_interrupted(toy_run: ToyRun) -> None:
+    runner = toy_run.runner(
+        ScriptedModel(lambda name, earlier_calls: "A" if name == "q000" else asyncio.sleep(60)), concurrency=2
+    )
+    task = asyncio.create_task(runner.run())
     await asyncio.sleep(0.05)
     task.cancel()
     await task
-    assert one.interrupted
-    assert set(made.records()) == {"q000"}
+    assert runner.interrupted
+    assert set(toy_run.records()) == {"q000"}
 
 
-def test_execute_closes_the_model_whatever_happens(made: Made) -> None:
-    good, bad = Told(lambda name, turn: "A"), Told(lambda name, turn: Fatal("no"))
-    assert asyncio.run(runners.drive(lambda: made.runner(good))).end_reason == ""
-    for job in made.jobs:
+def test_drive_closes_the_model_even_after_an_error(toy_run: ToyRun) -> None:
+    good, bad = (
+        ScriptedModel(lambda name, earlier_calls: "A"),
+        ScriptedModel(lambda name, earlier_calls: Fatal("no")),
+    )
+    assert asyncio.run(runners.drive(lambda: toy_run.runner(good))).end_reason == ""
+    for job in toy_run.jobs:
         toy.close_job(job)
     with pytest.raises(Fatal):
-        asyncio.run(runners.drive(lambda: made.runner(bad, toy.suite(2, name="other"))))
+        asyncio.run(runners.drive(lambda: toy_run.runner(bad, toy.suite(2, name="other"))))
     assert good.closed
     assert bad.closed
 
@@ -629,8 +668,8 @@ COMMAND = """
 """
 
 
-def interrupted(results: Path, signals: list[int], *, seconds: float) -> tuple[list[Any], float]:
-    """Send signals to a run of four calls at once; gives its calls, flags and time, and the records' number."""
+def interrupt(results: Path, signals: list[int], *, seconds: float) -> tuple[list[Any], float]:
+    """Send signals to a run with four calls in flight; return [calls, interrupted, end reason] and the seconds it took to end."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     code = textwrap.dedent(COMMAND).format(seconds=seconds)
     child = subprocess.Popen(
@@ -652,20 +691,20 @@ def count(results: Path) -> int:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_once_what_is_in_flight_is_kept(tmp_path: Path, signum: int) -> None:
-    (calls, flag, ended), _ = interrupted(tmp_path, [signum], seconds=0.5)
-    assert (calls, flag, ended) == (4, True, "interrupted")
+def test_one_interrupt_lets_the_calls_in_flight_finish(tmp_path: Path, signum: int) -> None:
+    (calls, is_interrupted, end_reason), _ = interrupt(tmp_path, [signum], seconds=0.5)
+    assert (calls, is_interrupted, end_reason) == (4, True, "interrupted")
     assert count(tmp_path) == 4
 
 
-def test_interrupted_twice_it_leaves_now(tmp_path: Path) -> None:
-    (calls, flag, _), seconds = interrupted(tmp_path, [signal.SIGINT] * 2, seconds=60)
-    assert (calls, flag) == (4, True)
+def test_two_interrupts_end_the_run_at_once(tmp_path: Path) -> None:
+    (calls, is_interrupted, _), seconds = interrupt(tmp_path, [signal.SIGINT] * 2, seconds=60)
+    assert (calls, is_interrupted) == (4, True)
     assert seconds < 10
     assert count(tmp_path) == 0
 
 
-def test_a_model_that_never_waits_does_not_keep_ctrl_c_waiting(tmp_path: Path) -> None:
+def test_ctrl_c_works_with_a_model_that_replies_without_waiting(tmp_path: Path) -> None:
     code = textwrap.dedent("""
         import asyncio, sys
         from pathlib import Path
@@ -673,11 +712,11 @@ def test_a_model_that_never_waits_does_not_keep_ctrl_c_waiting(tmp_path: Path) -
         from evals.run.runner import Runner, drive
         from evals.model_adapters.scripted import Scripted
         job = toy.job(Path(sys.argv[1]), toy.suite(60_000), run="mine")
-        def says(prompt):
+        def respond(prompt):
             if toy.sample_id_in(prompt) == "q100":
                 print("begun", flush=True)
             return "A"
-        runner = asyncio.run(drive(lambda: Runner(Scripted(says), [job])))
+        runner = asyncio.run(drive(lambda: Runner(Scripted(respond), [job])))
         toy.close_job(job)
         print(runner.end_reason)
     """)
@@ -691,45 +730,49 @@ def test_a_model_that_never_waits_does_not_keep_ctrl_c_waiting(tmp_path: Path) -
     assert 100 <= count(tmp_path) < 60_000
 
 
-class Deaf(Told):
-    """A model behind HTTP whose server accepts every call and answers none."""
+class HttpModel(ScriptedModel):
+    """A scripted model that is treated as one behind HTTP: its server is probed if it does not answer."""
 
     notes: ClassVar[list[str]] = []
 
     def add_headers(self, headers: Any) -> None:
-        """Send nothing."""
+        """Add no headers."""
 
 
-async def test_a_server_that_answers_nobody_is_given_up(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_answers_no_call_ends_the_run(
+    toy_run: ToyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(callers, "SILENCE_S", 0.1)
     monkeypatch.setattr(callers, "PROBE_S", 0.1)
-    model = Deaf(lambda name, turn: asyncio.sleep(60))
-    one = made.runner(model, toy.suite(100), concurrency=8)
-    await asyncio.wait_for(one.run(), 5)
-    assert one.total_failure.startswith("the server accepts calls but does not answer")
-    assert set(made.outcomes().values()) == {"timeout"}
-    assert len(made.outcomes()) == 8
+    model = HttpModel(lambda name, earlier_calls: asyncio.sleep(60))
+    runner = toy_run.runner(model, toy.suite(100), concurrency=8)
+    await asyncio.wait_for(runner.run(), 5)
+    assert runner.total_failure.startswith("the server accepts calls but does not answer")
+    assert set(toy_run.outcomes().values()) == {"timeout"}
+    assert len(toy_run.outcomes()) == 8
 
 
-async def test_a_server_that_answers_a_short_call_is_waited_for(
-    made: Made, monkeypatch: pytest.MonkeyPatch
+async def test_a_slow_server_that_answers_a_short_call_is_awaited(
+    toy_run: ToyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callers, "SILENCE_S", 0.05)
     monkeypatch.setattr(callers, "PROBE_S", 0.5)
 
-    class Slow(Deaf):
+    class SlowModel(HttpModel):
         async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
             await asyncio.sleep(0.01 if sampling.max_tokens == 1 else 0.8)
             return Reply(text="A")
 
-    one = made.runner(Slow(lambda name, turn: "A"))
-    await one.run()
-    assert made.outcomes() == RIGHT
+    runner = toy_run.runner(SlowModel(lambda name, earlier_calls: "A"))
+    await runner.run()
+    assert toy_run.outcomes() == RIGHT
 
 
-async def test_a_deadline_of_the_users_is_not_cut_short(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_deadline_set_by_the_user_is_not_shortened(
+    toy_run: ToyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(callers, "SILENCE_S", 0.01)
     monkeypatch.setattr(callers, "PROBE_S", 0.01)
-    model = Deaf(lambda name, turn: asyncio.sleep(0.2, "A"))
-    await made.runner(model, timeout_s=5).run()
-    assert made.outcomes() == RIGHT
+    model = HttpModel(lambda name, earlier_calls: asyncio.sleep(0.2, "A"))
+    await toy_run.runner(model, timeout_s=5).run()
+    assert toy_run.outcomes() == RIGHT

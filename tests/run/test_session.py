@@ -1,4 +1,4 @@
-"""What is scored again on resume, and at whose expense."""
+"""Replies that wait for a judge are scored when the run resumes with one, within its budget."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ WORDS = (
 JUDGE = "scripted:call=tests.support.judges:letter_b"
 
 
-def waiting(results: Path) -> list[Run]:
-    """A run whose replies wait for a judge that a later session brings."""
-    found = evals(*WORDS, "--results", results, "--json").json["runs"][0]
-    assert found["counts"]["failed:waiting"] > 0
+def run_without_judge(results: Path) -> list[Run]:
+    """Create a run whose replies wait for a judge, and return the runs of the folder."""
+    card = evals(*WORDS, "--results", results, "--json").json["runs"][0]
+    assert card["counts"]["failed:waiting"] > 0
     return [Run(path.parent) for path in results.glob("*/*/*/card.json")]
 
 
-def test_planning_asks_no_judge_and_the_run_does(tmp_path: Path) -> None:
-    (run,) = waiting(tmp_path)
+def test_waiting_replies_are_judged_when_the_run_resumes_with_a_judge(tmp_path: Path) -> None:
+    (run,) = run_without_judge(tmp_path)
     card = run.card
     card.config = type(card.config)(
         **{f: getattr(card.config, f) for f in card.config.__struct_fields__} | {"judge": JUDGE}
@@ -37,14 +37,14 @@ def test_planning_asks_no_judge_and_the_run_does(tmp_path: Path) -> None:
     from evals.records.store import write_card
 
     write_card(run.path, card)
-    found = evals(*WORDS, "--results", tmp_path, "--judge", JUDGE, "--json")
-    assert found.status == 0, found.err
-    assert found.json["runs"][0]["coverage"] == 1.0
-    assert found.json["runs"][0]["run"] == "r"
+    outcome = evals(*WORDS, "--results", tmp_path, "--judge", JUDGE, "--json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["runs"][0]["coverage"] == 1.0
+    assert outcome.json["runs"][0]["run"] == "r"
 
 
-def test_a_budget_ends_scoring_again(tmp_path: Path) -> None:
-    (run,) = waiting(tmp_path)
+def test_a_token_limit_ends_judging_and_a_later_session_completes_it(tmp_path: Path) -> None:
+    (run,) = run_without_judge(tmp_path)
     card = run.card
     card.config = type(card.config)(
         **{f: getattr(card.config, f) for f in card.config.__struct_fields__} | {"judge": JUDGE}
@@ -52,7 +52,7 @@ def test_a_budget_ends_scoring_again(tmp_path: Path) -> None:
     from evals.records.store import write_card
 
     write_card(run.path, card)
-    found = evals(*WORDS, "--results", tmp_path, "--judge", JUDGE, "--max-total-tokens", 1, "--json")
-    assert "--max-total-tokens 1 reached" in found.err
+    outcome = evals(*WORDS, "--results", tmp_path, "--judge", JUDGE, "--max-total-tokens", 1, "--json")
+    assert "--max-total-tokens 1 reached" in outcome.err
     finished = evals(*WORDS, "--results", tmp_path, "--judge", JUDGE, "--json")
     assert finished.json["runs"][0]["coverage"] == 1.0

@@ -1,4 +1,4 @@
-"""`--shots`: the number of few-shot examples is part of a protocol's name, and so of everything that compares runs."""
+"""`--shots`: the number of few-shot examples is part of the protocol's name, by which runs are compared."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.support.command import evals
 
 
 def prompt(suite: str, protocol: str, group: str, data: Data | None = None) -> str:
-    """Return the text of the prompt for a made question of a group."""
-    (chosen,) = load.suite(suite, protocol)
+    """Return the text of the prompt for an invented question of a group."""
+    (loaded,) = load.suite(suite, protocol)
     sample = Sample(id="1", question=(Text("Which?"),), target="A", choices=("a", "b", "c", "d"), group=group)
-    shown = chosen.prompter(data or Data(suite=chosen.name, sample=True))(sample, 0)
+    rendered = loaded.prompter(data or Data(suite=loaded.name, sample=True))(sample, 0)
     return "".join(
-        part.text for message in shown.messages for part in message.parts if isinstance(part, Text)
+        part.text for message in rendered.messages for part in message.parts if isinstance(part, Text)
     )
 
 
@@ -30,24 +30,26 @@ def prompt(suite: str, protocol: str, group: str, data: Data | None = None) -> s
     [("mmlu-pro", "math", "\nOptions:\n"), ("chembench:4k", "Name_Conversion", "\nAnswer:")],
 )
 @pytest.mark.parametrize("shots", [0, 1])
-def test_the_prompt_shows_as_many_examples(suite: str, group: str, mark: str, shots: int) -> None:
+def test_the_prompt_contains_the_requested_number_of_examples(
+    suite: str, group: str, mark: str, shots: int
+) -> None:
     text = prompt(suite, f"official+{shots}-shot", group)
     assert text.count(mark) == shots + 1
     assert ("each with its reasoning" in text) == (shots > 0 and suite == "mmlu-pro")
 
 
-def test_the_official_number_has_the_official_name() -> None:
+def test_the_official_number_of_shots_keeps_the_official_name() -> None:
     for suite in ("mmlu-pro", "chembench:4k"):
-        assert [each.protocol for each in load.suite(suite, "official", shots=5)] == ["official"]
-        assert [each.protocol for each in load.suite(suite, "official+5-shot")] == ["official"]
-        assert [(each.protocol, each.shots) for each in load.suite(suite, "official", shots=2)] == [
+        assert [variant.protocol for variant in load.suite(suite, "official", shots=5)] == ["official"]
+        assert [variant.protocol for variant in load.suite(suite, "official+5-shot")] == ["official"]
+        assert [(variant.protocol, variant.shots) for variant in load.suite(suite, "official", shots=2)] == [
             ("official+2-shot", 2)
         ]
     assert load.suite("mmlu-pro", "strict")[0].shots is None
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("words", "message"),
     [
         (
             ("mmlu-pro", "strict", 3),
@@ -63,12 +65,14 @@ def test_the_official_number_has_the_official_name() -> None:
         (("mmlu-pro", "official+6-shot", None), "--shots 6: mmlu-pro has 5 worked examples per question"),
     ],
 )
-def test_refused_in_one_line(words: tuple[str, str | None, int | None], why: str) -> None:
+def test_unsupported_shots_give_a_one_line_message(
+    words: tuple[str, str | None, int | None], message: str
+) -> None:
     suite, protocol, shots = words
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as raised:
         load.suite(suite, protocol, shots=shots)
-    assert why in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -79,12 +83,12 @@ def test_malformed_names_are_unknown(name: str) -> None:
         load.suite("mmlu-pro", name)
 
 
-def test_names_are_parsed_as_they_are_written() -> None:
+def test_parsed_protocol_names_have_the_same_text() -> None:
     for text in ("official", "official+0-shot", "intern-s1+4-shot~", "intern-s1~"):
         assert str(ProtocolName.parse(text)) == text
 
 
-def test_local_data_with_too_few_examples_are_refused(tmp_path: Path) -> None:
+def test_local_data_with_too_few_examples_are_rejected(tmp_path: Path) -> None:
     row = '{"question_id": 1, "question": "Q?", "options": ["x", "y"], "answer": "A", "category": "math", "cot_content": "A: x"}'
     (tmp_path / "validation.jsonl").write_text(f"{row}\n{row}\n")
     data = Data(suite="mmlu-pro", local=tmp_path)
@@ -93,7 +97,7 @@ def test_local_data_with_too_few_examples_are_refused(tmp_path: Path) -> None:
         prompt("mmlu-pro", "official", "math", data)
 
 
-def test_a_run_with_other_shots_is_a_run_of_another_protocol(here: Path) -> None:
+def test_a_run_with_another_number_of_shots_has_another_protocol(here: Path) -> None:
     words = (
         "run",
         "mmlu-pro",
@@ -105,13 +109,13 @@ def test_a_run_with_other_shots_is_a_run_of_another_protocol(here: Path) -> None
         "--limit",
         "4",
     )
-    own, other = evals(*words), evals(*words, "--shots", "1")
-    assert "1 few-shot example (--shots) instead of the number in official" in other.err
-    assert "--shots" not in own.err
+    official, one_shot = evals(*words), evals(*words, "--shots", "1")
+    assert "1 few-shot example (--shots) instead of the number in official" in one_shot.err
+    assert "--shots" not in official.err
     cards = [run.card for run in store.runs(here / "results")]
     assert sorted(card.config.protocol for card in cards) == ["official", "official+1-shot"]
-    compared = evals("compare", *(card.run for card in cards))
-    assert compared.status == 2
-    assert "protocol" in compared.err
-    scored = evals("score", next(c.run for c in cards if "+" in c.config.protocol))
-    assert scored.status == 0, scored.err
+    comparison = evals("compare", *(card.run for card in cards))
+    assert comparison.status == 2
+    assert "protocol" in comparison.err
+    rescored = evals("score", next(c.run for c in cards if "+" in c.config.protocol))
+    assert rescored.status == 0, rescored.err

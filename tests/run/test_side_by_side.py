@@ -1,4 +1,4 @@
-"""Several models in one command: what they share, what they do not take from each other, and what stays as it was."""
+"""Several models in one command: they share a budget, interrupts and judges, and their runs are the same as separate ones."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ from tests.support import toy
 from tests.support.command import evals as command
 from tests.support.paths import ROOT
 
-Says = Callable[[], Awaitable[str]]
+Respond = Callable[[], Awaitable[str]]
 JUDGE = "scripted:call=tests.support.judges:letter_b"
 
 
-class Watched:
-    """A model that notes when it is called and closed."""
+class RecordingModel:
+    """A model that counts its calls and records which other models are called at the same time."""
 
     accepts: frozenset[str] = frozenset()
     slots: int | None = 4
     active: set[str]
     """Names of all models with a call in flight."""
 
-    def __init__(self, name: str, says: Says | None = None, *, local: bool = False) -> None:
-        self.name, self.local, self._says = name, local, says
-        self.calls = self.closed = self._flying = 0
-        self.beside: set[str] = set()
+    def __init__(self, name: str, respond: Respond | None = None, *, local: bool = False) -> None:
+        self.name, self.local, self._respond = name, local, respond
+        self.calls = self.closed = self._in_flight = 0
+        self.concurrent_models: set[str] = set()
         """Other models that had a call in flight during one of this model."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         self.calls += 1
-        self._flying += 1
-        Watched.active.add(self.name)
+        self._in_flight += 1
+        RecordingModel.active.add(self.name)
         try:
-            text = await self._says() if self._says else await _letter()
-            self.beside |= Watched.active - {self.name}
+            text = await self._respond() if self._respond else await _letter()
+            self.concurrent_models |= RecordingModel.active - {self.name}
         finally:
-            self._flying -= 1
-            if not self._flying:
-                Watched.active.discard(self.name)
+            self._in_flight -= 1
+            if not self._in_flight:
+                RecordingModel.active.discard(self.name)
         return Reply(text=text, usage=Usage(input=10, output=1))
 
     async def close(self) -> None:
@@ -76,10 +76,12 @@ async def _no_key() -> str:
 
 @pytest.fixture(autouse=True)
 def active(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Watched, "active", set(), raising=False)
+    monkeypatch.setattr(RecordingModel, "active", set(), raising=False)
 
 
-def session(results: Path, *models: Watched, says: list[str] | None = None, **options: Any) -> Session:
+def session(
+    results: Path, *models: RecordingModel, messages: list[str] | None = None, **options: Any
+) -> Session:
     request = make_request(
         {"results": results, "sample": True, "models": [m.name for m in models], **options}
     )
@@ -87,71 +89,75 @@ def session(results: Path, *models: Watched, says: list[str] | None = None, **op
         request,
         suites=[toy.suite(20), toy.suite(12, name="other")],
         models=[NamedModel(f"object:{model.name}", model) for model in models],
-        say=(says if says is not None else []).append,
+        say=(messages if messages is not None else []).append,
         quiet=True,
     )
 
 
-def test_models_elsewhere_run_side_by_side_and_those_of_this_machine_in_turn(tmp_path: Path) -> None:
-    a, b = Watched("a"), Watched("b")
-    here, there = Watched("here", local=True), Watched("there", local=True)
+def test_remote_models_run_concurrently_and_local_models_in_turn(tmp_path: Path) -> None:
+    a, b = RecordingModel("a"), RecordingModel("b")
+    here, there = RecordingModel("here", local=True), RecordingModel("there", local=True)
     outcomes = session(tmp_path, a, here, b, there).run()
     assert [outcome.model for outcome in outcomes] == ["a", "here", "b", "there"]
     assert [card.coverage for outcome in outcomes for card in outcome.cards] == [1.0] * 8
-    assert {"b", "here"} <= a.beside
-    assert here.beside == {"a", "b"}
-    assert "here" not in there.beside
+    assert {"b", "here"} <= a.concurrent_models
+    assert here.concurrent_models == {"a", "b"}
+    assert "here" not in there.concurrent_models
     assert [model.closed for model in (a, b, here, there)] == [1, 1, 1, 1]
 
 
-def test_one_model_at_a_time_is_the_order_of_the_command_line(tmp_path: Path) -> None:
-    a, b = Watched("a"), Watched("b")
+def test_one_model_at_a_time_runs_no_two_models_together(tmp_path: Path) -> None:
+    a, b = RecordingModel("a"), RecordingModel("b")
     session(tmp_path, a, b, one_model_at_a_time=True).run()
-    assert (a.beside, b.beside) == (set(), set())
+    assert (a.concurrent_models, b.concurrent_models) == (set(), set())
     assert a.calls == b.calls == 32
 
 
 def test_two_entries_that_are_the_same_model_share_one_run(tmp_path: Path) -> None:
-    first, second = Watched("a"), Watched("a")
+    first, second = RecordingModel("a"), RecordingModel("a")
     outcomes = session(tmp_path, first, second).run()
     assert (first.calls, second.calls) == (32, 0)
     assert outcomes[0].paths == outcomes[1].paths
 
 
-def test_a_model_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
-    said: list[str] = []
-    good, bad, late = Watched("good"), Watched("bad", _no_key), Watched("late", local=True)
-    outcomes = session(tmp_path, bad, good, late, says=said).run()
+def test_a_model_that_fails_does_not_affect_the_others(tmp_path: Path) -> None:
+    messages: list[str] = []
+    good, bad, late = (
+        RecordingModel("good"),
+        RecordingModel("bad", _no_key),
+        RecordingModel("late", local=True),
+    )
+    outcomes = session(tmp_path, bad, good, late, messages=messages).run()
     assert [outcome.fault for outcome in outcomes] == ["HTTP 401: invalid key", "", ""]
     assert [len(outcome.cards) for outcome in outcomes] == [0, 2, 2]
-    assert "bad: HTTP 401: invalid key; the other models are not affected" in said
+    assert "bad: HTTP 401: invalid key; the other models are not affected" in messages
     assert bad.closed == 1
     assert not list(tmp_path.glob("*/bad"))
 
 
-def test_one_that_fails_among_those_of_this_machine_makes_room_for_the_next(tmp_path: Path) -> None:
-    bad, good = Watched("bad", _no_key, local=True), Watched("good", local=True)
+def test_after_a_local_model_fails_the_next_one_runs(tmp_path: Path) -> None:
+    bad, good = RecordingModel("bad", _no_key, local=True), RecordingModel("good", local=True)
     bad_outcome, good_outcome = session(tmp_path, bad, good).run()
     assert (bad_outcome.failed, good_outcome.failed) == ("HTTP 401: invalid key", "")
     assert good.calls == 32
 
 
-def test_a_model_alone_that_fails_is_an_error_as_before(tmp_path: Path) -> None:
+def test_a_single_model_that_fails_raises_its_error(tmp_path: Path) -> None:
     with pytest.raises(Fatal, match="invalid key"):
-        session(tmp_path, Watched("bad", _no_key)).run()
+        session(tmp_path, RecordingModel("bad", _no_key)).run()
 
 
-def test_a_defect_ends_all_of_them_and_keeps_their_replies(
+def test_a_defect_ends_all_models_and_keeps_their_replies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = Watched("slow", lambda: asyncio.sleep(0.3, "A"))
+    slow = RecordingModel("slow", lambda: asyncio.sleep(0.3, "A"))
 
-    def broken(self: model_run.ModelRun, runner: object) -> None:
+    def crash(self: model_run.ModelRun, runner: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(model_run.ModelRun, "_report_failures", broken)
+    monkeypatch.setattr(model_run.ModelRun, "_report_failures", crash)
     with pytest.raises(ZeroDivisionError):
-        session(tmp_path, Watched("a", lambda: asyncio.sleep(0, "A")), slow).run()
+        session(tmp_path, RecordingModel("a", lambda: asyncio.sleep(0, "A")), slow).run()
     runs = [Run(path.parent) for path in tmp_path.glob("*/slow/*/card.json")]
     assert {run.card.status for run in runs} == {"interrupted"}
     assert slow.calls - 4 <= sum(len(list(run.records())) for run in runs) <= slow.calls
@@ -160,7 +166,7 @@ def test_a_defect_ends_all_of_them_and_keeps_their_replies(
 def test_in_a_library_call_the_error_names_the_model_and_the_others_are_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    models: list[Any] = [Watched("good"), Watched("bad", _no_key)]
+    models: list[Any] = [RecordingModel("good"), RecordingModel("bad", _no_key)]
     with pytest.raises(
         ModelError, match=r"bad failed: HTTP 401: invalid key; the runs of the others are stored"
     ):
@@ -170,20 +176,20 @@ def test_in_a_library_call_the_error_names_the_model_and_the_others_are_stored(
 
 
 async def test_several_models_in_a_running_loop(tmp_path: Path) -> None:
-    models: list[Any] = [Watched("a"), Watched("b")]
+    models: list[Any] = [RecordingModel("a"), RecordingModel("b")]
     runs = await evals.aevaluate(toy.suite(8), models, results=tmp_path, quiet=True)
     assert [run.card.model for run in runs] == ["a", "b"]
-    assert models[0].beside == {"b"}
+    assert models[0].concurrent_models == {"b"}
 
 
-def test_an_unsuitable_model_is_refused_before_anything_is_written_or_called(tmp_path: Path) -> None:
-    good, blind = Watched("good"), Watched("blind")
-    seeing = toy.suite(4, name="seeing", needs=frozenset({"image"}))
+def test_an_unsuitable_model_is_rejected_before_any_call_or_file(tmp_path: Path) -> None:
+    good, blind = RecordingModel("good"), RecordingModel("blind")
+    with_images = toy.suite(4, name="with-images", needs=frozenset({"image"}))
     good.accepts = frozenset({"image"})
-    one = session(tmp_path, good, blind)
-    one.suites = [seeing]
+    unsuitable = session(tmp_path, good, blind)
+    unsuitable.suites = [with_images]
     with pytest.raises(UsageError, match="blind does not"):
-        one.run()
+        unsuitable.run()
     assert good.calls == 0
     assert not list(tmp_path.iterdir())
 
@@ -191,20 +197,20 @@ def test_an_unsuitable_model_is_refused_before_anything_is_written_or_called(tmp
 # --- one budget ---------------------------------------------------------------------------------------------
 
 
-def test_the_budget_is_of_all_models_and_ends_them_all(tmp_path: Path) -> None:
-    a, b, late = Watched("a"), Watched("b"), Watched("late", local=True)
-    first = Watched("first", local=True)
-    said: list[str] = []
+def test_all_models_share_one_budget(tmp_path: Path) -> None:
+    a, b, late = RecordingModel("a"), RecordingModel("b"), RecordingModel("late", local=True)
+    first = RecordingModel("first", local=True)
+    messages: list[str] = []
     options = {"max_total_tokens": 220, "concurrency": 1}
-    outcomes = session(tmp_path, a, b, first, late, says=said, **options).run()
-    assert 20 <= a.calls + b.calls + first.calls <= 22  # eleven tokens each, and what was in flight
+    outcomes = session(tmp_path, a, b, first, late, messages=messages, **options).run()
+    assert 20 <= a.calls + b.calls + first.calls <= 22  # eleven tokens each, plus the calls in flight
     assert (late.calls, outcomes[-1].left_out) == (0, "--max-total-tokens 220 reached")
-    assert {line for line in said if "reached" in line} == {
+    assert {line for line in messages if "reached" in line} == {
         *(f"{name}: ended early: --max-total-tokens 220 reached" for name in ("a", "b", "first")),
         "late: not run: --max-total-tokens 220 reached",
     }
-    again = session(tmp_path, a, b, first, late).run()
-    assert [card.coverage for outcome in again for card in outcome.cards] == [1.0] * 8
+    resumed = session(tmp_path, a, b, first, late).run()
+    assert [card.coverage for outcome in resumed for card in outcome.cards] == [1.0] * 8
     assert a.calls + b.calls + first.calls + late.calls == 4 * 32
 
 
@@ -214,17 +220,17 @@ INTERRUPTED = """
     import asyncio, json, sys
     from pathlib import Path
     import evals
-    from tests.run.test_side_by_side import Watched
+    from tests.run.test_side_by_side import RecordingModel
     from tests.support import toy
 
-    Watched.active, told = set(), []
+    RecordingModel.active, announced = set(), []
     async def slow():
         await asyncio.sleep(0)
-        if sum(model.calls for model in models) == 12 and not told:
-            told.append(print("called", flush=True))
+        if sum(model.calls for model in models) == 12 and not announced:
+            announced.append(print("called", flush=True))
         await asyncio.sleep({seconds})
         return "A"
-    models = [Watched("a", slow), Watched("b", slow), Watched("c", slow, local=True), Watched("d", slow, local=True)]
+    models = [RecordingModel("a", slow), RecordingModel("b", slow), RecordingModel("c", slow, local=True), RecordingModel("d", slow, local=True)]
     try:
         evals.evaluate(toy.suite(40), models, results=sys.argv[1], quiet=True, concurrency=4)
     except KeyboardInterrupt:
@@ -233,7 +239,7 @@ INTERRUPTED = """
 
 
 @pytest.mark.parametrize(("signals", "seconds"), [(1, 0.6), (2, 60.0)])
-def test_ctrl_c_once_drains_all_of_them_and_twice_stops_them(
+def test_one_ctrl_c_lets_calls_of_all_models_finish_and_a_second_stops_them(
     tmp_path: Path, signals: int, seconds: float
 ) -> None:
     code = textwrap.dedent(INTERRUPTED).format(seconds=seconds)
@@ -253,47 +259,47 @@ def test_ctrl_c_once_drains_all_of_them_and_twice_stops_them(
         child.wait(30)
     assert calls == [4, 4, 4, 0]
     runs = {run.card.model: run for run in (Run(path.parent) for path in tmp_path.glob("*/*/*/card.json"))}
-    kept = {name: len(list(run.records())) for name, run in runs.items()}
-    assert kept == dict.fromkeys("abc", 4 if signals == 1 else 0)
+    records = {name: len(list(run.records())) for name, run in runs.items()}
+    assert records == dict.fromkeys("abc", 4 if signals == 1 else 0)
     assert all(run.card.status == "interrupted" for run in runs.values())
 
 
-def test_handlers_and_the_collector_are_as_before_when_all_are_done(tmp_path: Path) -> None:
+def test_signal_handlers_and_collector_thresholds_are_restored_at_the_end(tmp_path: Path) -> None:
     before, handler = gc.get_threshold(), signal.getsignal(signal.SIGINT)
-    seen = []
+    thresholds = []
 
-    async def says() -> str:
-        seen.append(gc.get_threshold())
+    async def respond() -> str:
+        thresholds.append(gc.get_threshold())
         return "A"
 
-    session(tmp_path, Watched("a", says), Watched("b")).run()
-    assert seen[0][0] > before[0]
+    session(tmp_path, RecordingModel("a", respond), RecordingModel("b")).run()
+    assert thresholds[0][0] > before[0]
     assert (gc.get_threshold(), signal.getsignal(signal.SIGINT)) == (before, handler)
 
 
 # --- one judge, one rate limit ------------------------------------------------------------------------------
 
 
-def test_all_models_share_one_judge_which_stays_open_until_the_last(
+def test_all_models_share_one_judge_that_closes_after_the_last(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judges: list[Judge] = []
     closed: list[int] = []
     make_judge, close = Judge.__init__, Judge.close
 
-    def noted(self: Judge, *args: Any, **options: Any) -> None:
+    def record_judge(self: Judge, *args: Any, **options: Any) -> None:
         judges.append(self)
         make_judge(self, *args, **options)
 
-    async def closing(self: Judge) -> None:
+    async def record_close(self: Judge) -> None:
         await close(self)
         closed.append(self._users)
 
-    monkeypatch.setattr(Judge, "__init__", noted)
-    monkeypatch.setattr(Judge, "close", closing)
+    monkeypatch.setattr(Judge, "__init__", record_judge)
+    monkeypatch.setattr(Judge, "close", record_close)
     words = ("run", "gpqa", "--sample", "--protocol", "intern-s1", "--judge", JUDGE, "--json")
-    done = command(*words, "-m", "scripted:I would say B, or C.", "-m", "scripted:B it is, I would say.")
-    assert [run["coverage"] for run in done.json["runs"]] == [1.0, 1.0], done.err
+    outcome = command(*words, "-m", "scripted:I would say B, or C.", "-m", "scripted:B it is, I would say.")
+    assert [run["coverage"] for run in outcome.json["runs"]] == [1.0, 1.0], outcome.err
     assert len(judges) == 1
     assert closed == [1, 0]
 
@@ -305,62 +311,64 @@ def test_models_of_one_account_share_its_rate_limit() -> None:
         def __init__(self, account: str) -> None:
             self.account = account
 
-    one, other = Metered("lab"), Metered("lab")
-    spacing = spacing_of(one)
-    assert spacing is spacing_of(other)
+    first, second = Metered("lab"), Metered("lab")
+    spacing = spacing_of(first)
+    assert spacing is spacing_of(second)
     assert spacing is not spacing_of(Metered("other lab"))
 
 
-# --- what is shown, and what is stored ----------------------------------------------------------------------
+# --- output and stored runs ---------------------------------------------------------------------------------
 
 
-def test_messages_and_progress_say_which_model(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_lines_start_with_the_model(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
-    done = command("run", "mmlu-pro", "--sample", "-m", "demo:careful", "-m", "demo:careless")
-    rows = {line.partition(" ")[0] for line in done.err.splitlines() if re.search(r"\d+/16 ", line)}
+    outcome = command("run", "mmlu-pro", "--sample", "-m", "demo:careful", "-m", "demo:careless")
+    rows = {line.partition(" ")[0] for line in outcome.err.splitlines() if re.search(r"\d+/16 ", line)}
     assert rows == {"careful:", "careless:"}
-    assert re.search(r"^careful: mmlu-pro: 16/16 ", done.err, re.MULTILINE)
+    assert re.search(r"^careful: mmlu-pro: 16/16 ", outcome.err, re.MULTILINE)
 
 
-def test_models_of_one_name_are_told_apart_by_their_specs(here: Path) -> None:
-    done = command("run", "mmlu-pro", "--sample", "-m", "scripted:A", "-m", "scripted:B")
-    assert re.search(r"^scripted:A: mmlu-pro: 16/16 ", done.err, re.MULTILINE)
-    assert re.search(r"^scripted:B: mmlu-pro: 16/16 ", done.err, re.MULTILINE)
+def test_models_with_the_same_name_are_shown_by_their_specs(here: Path) -> None:
+    outcome = command("run", "mmlu-pro", "--sample", "-m", "scripted:A", "-m", "scripted:B")
+    assert re.search(r"^scripted:A: mmlu-pro: 16/16 ", outcome.err, re.MULTILINE)
+    assert re.search(r"^scripted:B: mmlu-pro: 16/16 ", outcome.err, re.MULTILINE)
 
 
-def test_a_model_alone_is_not_named(here: Path) -> None:
-    done = command("run", "mmlu-pro", "--sample", "-m", "demo:careful")
-    assert re.search(r"^mmlu-pro: 16/16 ", done.err, re.MULTILINE)
+def test_progress_lines_of_a_single_model_do_not_name_it(here: Path) -> None:
+    outcome = command("run", "mmlu-pro", "--sample", "-m", "demo:careful")
+    assert re.search(r"^mmlu-pro: 16/16 ", outcome.err, re.MULTILINE)
 
 
-def test_the_exit_status_and_the_last_lines_say_which_model_failed(here: Path) -> None:
-    done = command(
+def test_the_exit_status_and_the_last_line_report_the_model_that_failed(here: Path) -> None:
+    outcome = command(
         "run", "mmlu-pro", "--sample", "-m", "server:http://127.0.0.1:9/v1#x", "-m", "demo:careful"
     )
-    assert done.status == 2
-    assert done.err.splitlines()[-1].startswith("evals: x failed: cannot reach http://127.0.0.1:9/v1")
-    assert "careful" in done.out
-    assert " x " not in done.out
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1].startswith("evals: x failed: cannot reach http://127.0.0.1:9/v1")
+    assert "careful" in outcome.out
+    assert " x " not in outcome.out
 
 
-def _stored(results: Path) -> dict[str, Any]:
-    """Cards and records by suite and model, without what differs between any two runs: times, ids, order of calls."""
-    stored = {}
+def _comparable_runs(results: Path) -> dict[str, Any]:
+    """Return cards and records by suite and model, without what differs between any two runs: times, ids, order of calls."""
+    comparable = {}
     for path in sorted(results.glob("*/*/*/card.json")):
         card = json.loads(path.read_text())
         for name in ("run", "started", "finished", "files"):
             card.pop(name)
-        for estimate in card["estimates"]:  # sums of floats in another order
+        for estimate in card["estimates"]:  # floats that were added in another order differ slightly
             estimate |= {name: float(f"{v:.12g}") for name, v in estimate.items() if isinstance(v, float)}
         records = sorted(
             Run(path.parent).records(),
             key=lambda record: record.sample,
         )
-        stored[f"{path.parent.parent.parent.name} {path.parent.parent.name} {card['config']['model']}"] = (
+        comparable[
+            f"{path.parent.parent.parent.name} {path.parent.parent.name} {card['config']['model']}"
+        ] = (
             card,
             [(r.sample, r.repeat, r.prompt, r.outcome.text, r.outcome.usage, r.scores) for r in records],
         )
-    return stored
+    return comparable
 
 
 def test_runs_are_stored_as_if_each_model_had_been_run_by_itself(here: Path) -> None:
@@ -371,25 +379,25 @@ def test_runs_are_stored_as_if_each_model_had_been_run_by_itself(here: Path) -> 
     command(*words, "turn", "--one-model-at-a-time", *entries)
     for model in models:
         command(*words, "alone", "-m", model)
-    together = _stored(here / "together")
+    together = _comparable_runs(here / "together")
     assert len(together) == 6
-    assert together == _stored(here / "turn") == _stored(here / "alone")
+    assert together == _comparable_runs(here / "turn") == _comparable_runs(here / "alone")
 
 
 def test_a_notebook_has_one_display_with_a_row_for_each_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notebook = pytest.importorskip("IPython.display")
-    shown: list[str] = []
+    updates: list[str] = []
 
     class Cell:
         def update(self, content: object) -> None:
-            shown.append(repr(content))
+            updates.append(repr(content))
 
     displays: list[object] = []
     monkeypatch.setattr(progress, "in_notebook", lambda: True)
     monkeypatch.setattr(notebook, "display", lambda *args, **options: displays.append(args) or Cell())
-    models: list[Any] = [Watched("a"), Watched("b"), Watched("c", local=True)]
+    models: list[Any] = [RecordingModel("a"), RecordingModel("b"), RecordingModel("c", local=True)]
     evals.evaluate(toy.suite(8), models, results=tmp_path)
     assert len(displays) == 1
-    assert [line.split("  ")[0] for line in shown[-1].splitlines()] == [f"{m}: toy: 8/8" for m in "abc"]
+    assert [line.split("  ")[0] for line in updates[-1].splitlines()] == [f"{m}: toy: 8/8" for m in "abc"]

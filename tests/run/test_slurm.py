@@ -1,6 +1,6 @@
-"""`--cluster slurm` without Slurm: settings, the connection of driver and job, what is said of a job's end.
+"""`--cluster slurm` without Slurm: settings, the connection between driver and job, and messages about the end of a job.
 
-`test_slurm_real.py` has a real Slurm.
+`test_slurm_real.py` uses a real Slurm.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def test_settings_come_from_the_command_line_the_file_and_the_environment() -> N
     environment = {"EVALS_SLURM_PARTITION": "cpu", "EVALS_SLURM_ACCOUNT": "lab", "EVALS_SLURM_SETUP": "a\nb"}
     table = {"partition": "gpu", "gpus": 8, "time": "1-00:00:00"}
     entries = [*request.make_request({"slurm": table}).slurm, "gpus=4"]
-    read = settings.read(entries, environment)
-    assert (read.partition, read.account, read.gpus, read.setup) == ("gpu", "lab", 4, ("a", "b"))
-    assert settings.minutes(read.time) == 1440
+    merged = settings.read(entries, environment)
+    assert (merged.partition, merged.account, merged.gpus, merged.setup) == ("gpu", "lab", 4, ("a", "b"))
+    assert settings.minutes(merged.time) == 1440
 
 
-def test_lines_of_setup_are_collected() -> None:
-    made = request.make_request(
+def test_setup_may_be_a_list_of_lines() -> None:
+    run_request = request.make_request(
         {"slurm": {"setup": ["module load cuda", "source venv/bin/activate"]}}, source="f.toml"
     )
-    assert settings.read(made.slurm, {}).setup == ("module load cuda", "source venv/bin/activate")
+    assert settings.read(run_request.slurm, {}).setup == ("module load cuda", "source venv/bin/activate")
 
 
 def test_a_key_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_a_key_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> 
     path.write_text(
         'suites = ["gpqa"]\nmodels = ["vllm:a/b"]\ncluster = "slurm"\n[slurm]\npartition = "gpu"\naccount = "lab"\n'
     )
-    read = settings.read(_make_request([str(path)], {"slurm": ("partition=debug",)}).slurm, {})
-    assert (read.partition, read.account) == ("debug", "lab")
+    merged = settings.read(_make_request([str(path)], {"slurm": ("partition=debug",)}).slurm, {})
+    assert (merged.partition, merged.account) == ("debug", "lab")
 
 
 @pytest.mark.parametrize(
@@ -70,21 +70,21 @@ def test_a_key_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> 
         ("setup=export HF_TOKEN=hf_0123456789abcdefghijkl", "Slurm setting: HF_TOKEN in setup or python"),
     ],
 )
-def test_a_wrong_setting_is_one_line(entry: str, line: str) -> None:
-    with pytest.raises((UsageError, UnknownName)) as caught:
+def test_a_wrong_setting_gives_a_one_line_message(entry: str, line: str) -> None:
+    with pytest.raises((UsageError, UnknownName)) as raised:
         settings.read([entry], {})
-    assert str(caught.value).startswith(line)
-    assert "\n" not in str(caught.value)
+    assert str(raised.value).startswith(line)
+    assert "\n" not in str(raised.value)
 
 
-def test_what_is_written_into_the_script(tmp_path: Path) -> None:
+def test_settings_appear_in_the_batch_script(tmp_path: Path) -> None:
     slurm = pytest.importorskip("submitit.slurm.slurm", reason="NOT TESTED: submitit is not installed")
-    read = settings.read(
+    merged = settings.read(
         ["partition=gpu", "container=evals.sqsh", "mounts=/data:/data", "setup=module load x", "memory=64G"],
         {},
     )
     script = slurm._make_sbatch_string(
-        "python3 job", tmp_path, **submission._submitit_parameters(read, gpus=8)
+        "python3 job", tmp_path, **submission._submitit_parameters(merged, gpus=8)
     )
     for line in (
         "#SBATCH --partition=gpu", "#SBATCH --gpus-per-node=8", "#SBATCH --mem=64G", "#SBATCH --time=240",
@@ -104,18 +104,20 @@ def test_what_is_written_into_the_script(tmp_path: Path) -> None:
         (["--cluster", "slurm", "--detach"], "--cluster slurm: there is no sbatch on this machine's PATH"),
     ],
 )
-def test_without_slurm(here: Path, words: list[str], line: str) -> None:
-    done = evals("run", "gpqa", "--sample", "-m", "demo:careful", *words, env={"PATH": str(here)})
-    assert done.error_line.startswith(line)
+def test_without_slurm_the_message_names_the_missing_command_or_option(
+    here: Path, words: list[str], line: str
+) -> None:
+    outcome = evals("run", "gpqa", "--sample", "-m", "demo:careful", *words, env={"PATH": str(here)})
+    assert outcome.error_line.startswith(line)
     assert not (here / "results").exists()
 
 
-def test_a_sweep_can_be_detached(here: Path) -> None:
+def test_a_sweep_accepts_detach(here: Path) -> None:
     (here / "sweep.toml").write_text(
         'cluster = "slurm"\nsample = true\n[[sweep]]\nmodels = ["demo:careful"]\nsuites = ["gpqa"]\n'
     )
-    done = evals("run", "sweep.toml", "--detach", env={"PATH": str(here)})
-    assert done.error_line.startswith("--cluster slurm: there is no sbatch")
+    outcome = evals("run", "sweep.toml", "--detach", env={"PATH": str(here)})
+    assert outcome.error_line.startswith("--cluster slurm: there is no sbatch")
     assert not (here / "results").exists()
 
 
@@ -129,8 +131,8 @@ def test_a_python_program_cannot_be_detached(here: Path) -> None:
 # --- driver and job
 
 
-class Job:
-    """A job in this process."""
+class LocalJob:
+    """A job that runs in this process."""
 
     def __init__(self, folder: Path, model: str = "scripted:A", grace_s: float = 0.5) -> None:
         self.folder = folder
@@ -148,7 +150,7 @@ class Job:
 
 
 async def test_a_job_answers_and_ends_with_the_run(tmp_path: Path) -> None:
-    job = Job(tmp_path)
+    job = LocalJob(tmp_path)
     address = await job.address()
     assert messages.announcement_path(tmp_path, "7").stat().st_mode & 0o777 == 0o600
     cluster = Cluster([job.link()], address.info)
@@ -161,45 +163,45 @@ async def test_a_job_answers_and_ends_with_the_run(tmp_path: Path) -> None:
     assert messages.read_announcement(tmp_path, "7") is None
 
 
-async def test_after_sigterm_a_job_answers_nothing_more(tmp_path: Path) -> None:
-    """Slurm signals the model, too: its end is no answer, as the job may be requeued."""
-    job = Job(tmp_path)
+async def test_after_sigterm_a_job_sends_no_more_responses(tmp_path: Path) -> None:
+    """Slurm signals the model too; its failed calls must not count as responses, since the job may be requeued."""
+    job = LocalJob(tmp_path)
     await job.address()
     link = job.link()
     await link.start()
     job.server._end("SIGTERM")
-    link.send(question("x"))
+    link.send(request_message("x"))
 
-    async def answers() -> None:
+    async def receive_until_lost() -> None:
         while True:
             assert await link.receive() == msgspec.msgpack.encode([])
 
     with pytest.raises(ReplicaLost):
-        await answers()
+        await receive_until_lost()
     await link.close()
-    job.task.cancel()  # it would wait to be killed
+    job.task.cancel()  # it would otherwise run until Slurm kills it
     await asyncio.gather(job.task, return_exceptions=True)
     assert messages.read_announcement(tmp_path, "7") is None
 
 
-def question(text: str) -> bytes:
-    """Return a message with one question."""
+def request_message(text: str) -> bytes:
+    """Return a message with one request."""
     return msgspec.msgpack.encode(RequestBatch([ReplicaRequest(1, ask(text), Sampling())], []))
 
 
-async def test_a_job_ends_when_its_driver_does_not_come_back(tmp_path: Path) -> None:
-    job = Job(tmp_path)
+async def test_a_job_ends_if_its_driver_does_not_reconnect(tmp_path: Path) -> None:
+    job = LocalJob(tmp_path)
     await job.address()
     link = job.link()
     await link.start()
     assert link._session is not None
-    await link._disconnect()  # without a word, as the kernel does for a process that is killed
+    await link._disconnect()  # without a farewell message, as when a process is killed
     await link._session.close()
     assert await job.task == "no connection from the driver for 0 s"
 
 
-async def test_a_connection_that_was_lost_is_made_again(tmp_path: Path) -> None:
-    job = Job(tmp_path, grace_s=30)
+async def test_a_lost_connection_is_restored(tmp_path: Path) -> None:
+    job = LocalJob(tmp_path, grace_s=30)
     cluster = Cluster([job.link()], (await job.address()).info)
     await cluster.ready()  # type: ignore[misc]
     assert job.server._socket is not None
@@ -213,9 +215,11 @@ async def test_a_connection_that_was_lost_is_made_again(tmp_path: Path) -> None:
     await job.task
 
 
-async def test_a_node_whose_name_cannot_be_resolved_states_its_address(tmp_path: Path, monkeypatch) -> None:
+async def test_a_node_whose_name_cannot_be_resolved_announces_its_address(
+    tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "node-7.invalid")
-    job = Job(tmp_path)
+    job = LocalJob(tmp_path)
     assert (await job.address()).host.replace(".", "").isdecimal()
     link = job.link()
     assert (await link.start()).node == "node-7.invalid"
@@ -223,15 +227,15 @@ async def test_a_node_whose_name_cannot_be_resolved_states_its_address(tmp_path:
     await job.task
 
 
-async def test_without_the_key_a_job_answers_nothing(tmp_path: Path) -> None:
-    job = Job(tmp_path)
+async def test_a_job_rejects_connections_without_the_key(tmp_path: Path) -> None:
+    job = LocalJob(tmp_path)
     address = await job.address()
     link = job.link()
     assert not await link._connect(structs.replace(address, key=b"another"))
     async with aiohttp.ClientSession() as session:
         connection = await session.ws_connect(f"http://{address.host}:{address.port}{messages.PATH}")
         nonce = await connection.receive_bytes()
-        await connection.send_bytes(nonce)  # reflected, in the hope of a proof
+        await connection.send_bytes(nonce)  # a reflection attack: the nonce itself as the proof
         assert await connection.receive_bytes() != nonce
         await connection.send_bytes(bytes(32))
         assert (await connection.receive()).type is aiohttp.WSMsgType.CLOSE
@@ -241,12 +245,12 @@ async def test_without_the_key_a_job_answers_nothing(tmp_path: Path) -> None:
     assert await job.task == "the driver has finished"
 
 
-async def test_a_process_at_the_port_that_does_not_know_the_key_is_asked_nothing(tmp_path: Path) -> None:
+async def test_a_process_at_the_port_without_the_key_receives_no_request(tmp_path: Path) -> None:
     from aiohttp import web
 
     received: list[Any] = []
 
-    async def pretend(request: web.Request) -> web.WebSocketResponse:
+    async def impersonate(request: web.Request) -> web.WebSocketResponse:
         connection = web.WebSocketResponse()
         await connection.prepare(request)
         with pytest.raises(Unauthenticated):
@@ -255,7 +259,7 @@ async def test_a_process_at_the_port_that_does_not_know_the_key_is_asked_nothing
         return connection
 
     app = web.Application()
-    app.router.add_get(messages.PATH, pretend)
+    app.router.add_get(messages.PATH, impersonate)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -269,7 +273,7 @@ async def test_a_process_at_the_port_that_does_not_know_the_key_is_asked_nothing
     assert not received
 
 
-def test_an_address_that_others_could_have_written_is_ignored(tmp_path: Path) -> None:
+def test_an_address_file_that_other_users_could_have_written_is_ignored(tmp_path: Path) -> None:
     address = messages.Announcement(host="h", port=1, key=b"k", info=ReplicaInfo())
     messages.announce(tmp_path, "7", address)
     assert messages.read_announcement(tmp_path, "7") == address
@@ -281,10 +285,10 @@ def test_an_address_that_others_could_have_written_is_ignored(tmp_path: Path) ->
     assert messages.read_announcement(tmp_path, "9") is None
 
 
-# --- what is said of jobs
+# --- messages about jobs
 
 
-def test_the_end_of_a_log_has_no_secrets_and_no_escapes(tmp_path: Path, monkeypatch) -> None:
+def test_the_last_lines_of_a_log_contain_no_secrets_and_no_escape_codes(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
     log = scheduler.log_path(tmp_path, "7")
     log.write_text("x\n" * 1000 + "key 0123456789abcdef\n\x1b]0;title\x07\x1b[31mValueError:\tbad\n\n")

@@ -1,6 +1,6 @@
 """`--cluster slurm` on a real Slurm of one node, whose jobs launch a stand-in engine.
 
-Each job goes the whole way: sbatch through submitit, `srun`, the launcher, an engine process, the connection back.
+Each job is complete: sbatch through submitit, `srun`, the launcher, an engine process and the connection to the driver.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ GRACE_S = 3
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
-    with controller(cpus=2) as running:
-        yield running
+    with controller(cpus=2) as instance:
+        yield instance
 
 
-class Place:
-    """A folder with weights, the stand-in's log, and the command."""
+class Workspace:
+    """A folder with weights, a stand-in engine and its log, and the command to test."""
 
     def __init__(self, slurm: Slurm, folder: Path) -> None:
         self.slurm, self.folder = slurm, folder
@@ -76,14 +76,14 @@ class Place:
     def text(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def until(
+    def wait_until(
         self, condition: Callable[[], object], process: subprocess.Popen[bytes], seconds: float = 90
     ) -> None:
         """Wait for a condition while the command runs."""
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         while not condition():
             assert process.poll() is None, self.text
-            assert time.monotonic() < until, self.text
+            assert time.monotonic() < deadline, self.text
             time.sleep(0.05)
 
     @property
@@ -91,11 +91,11 @@ class Place:
         (run,) = runs(self.results)
         return Run(run.path)
 
-    def recorded(self) -> int:
+    def record_count(self) -> int:
         """Return the number of records on disk."""
         return sum(path.read_bytes().count(b"\n") for path in self.results.glob("*/*/*/records.jsonl"))
 
-    def replied(self) -> list[tuple[str, int]]:
+    def replies(self) -> list[tuple[str, int]]:
         """Return the prompt and seed of every record with a reply."""
         return [
             (plain_text(record.prompt.messages[-1].parts), record.repeat)
@@ -103,22 +103,22 @@ class Place:
             if isinstance(record.outcome, Reply)
         ]
 
-    def asked(self) -> list[tuple[str, int]]:
-        """Return the prompt and seed of every call that has arrived at any engine, apart from the launcher's own."""
+    def calls(self) -> list[tuple[str, int]]:
+        """Return the prompt and seed of every call that any engine has received, without the launcher's own calls."""
         lines = (self.folder / "engine" / "requests.jsonl").read_text().splitlines()
         bodies = [body for line in lines if (body := json.loads(line)).get("max_tokens") != 1]
         return [(body["messages"][-1]["content"], body["seed"]) for body in bodies]
 
-    def ready(self) -> int:
+    def ready_count(self) -> int:
         """Return how many times a replica became ready."""
         return len(re.findall(r"replica \d on \S+ is ready", self.text))
 
 
 @pytest.fixture
-def place(slurm: Slurm, tmp_path: Path) -> Iterator[Place]:
-    place = Place(slurm, tmp_path)
-    yield place
-    for process in place.processes:
+def workspace(slurm: Slurm, tmp_path: Path) -> Iterator[Workspace]:
+    workspace = Workspace(slurm, tmp_path)
+    yield workspace
+    for process in workspace.processes:
         process.kill()
         process.wait()
     slurm.run("scancel", "--user=root")
@@ -126,96 +126,96 @@ def place(slurm: Slurm, tmp_path: Path) -> Iterator[Place]:
 
 
 def reaper_of(driver: int) -> int:
-    """Return the process that cancels the jobs of a driver that is gone."""
+    """Return the id of the process that cancels the jobs of a dead driver."""
     (pid,) = [
         pid for pid in process_tree(driver) if b"reaper.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return pid
 
 
-def disrupted(place: Place, *, with_reaper: bool) -> None:
-    """One run through preemption, kill -9 of the driver, and scancel of a job; nothing may be lost.
+def run_with_disruptions(workspace: Workspace, *, with_reaper: bool) -> None:
+    """Preempt a job, kill -9 the driver and scancel a job during one run; check that no reply is lost or repeated.
 
     `with_reaper`: whether the process that cancels the jobs of a killed driver survives; if it does not, the jobs end
     because their connection has ended.
     """
-    slurm = place.slurm
-    first = place.start()
-    place.until(lambda: place.recorded() >= 20 and place.ready() >= 2, first)
+    slurm = workspace.slurm
+    first = workspace.start()
+    workspace.wait_until(lambda: workspace.record_count() >= 20 and workspace.ready_count() >= 2, first)
     slurm.submit("sleep 1", "--partition=high")
-    place.until(lambda: place.ready() >= 3, first)  # the preempted job has joined again
-    assert "was lost" in place.text
+    workspace.wait_until(lambda: workspace.ready_count() >= 3, first)  # the preempted job has rejoined
+    assert "was lost" in workspace.text
     reaper = reaper_of(first.pid)
     first.kill()
     if not with_reaper:
         os.kill(reaper, signal.SIGKILL)
     first.wait()
     slurm.wait_until_empty(seconds=30)
-    before, asked_before = set(place.replied()), len(place.asked())
+    before, calls_before = set(workspace.replies()), len(workspace.calls())
     assert 0 < len(before) < CALLS
 
-    second = place.start()
-    place.until(lambda: "resuming" in place.text and place.ready() >= 5, second)
+    second = workspace.start()
+    workspace.wait_until(lambda: "resuming" in workspace.text and workspace.ready_count() >= 5, second)
     slurm.run("scancel", slurm.jobs("RUNNING")[0])
-    assert second.wait(120) == 0, place.text
+    assert second.wait(120) == 0, workspace.text
     slurm.wait_until_empty(seconds=30)
 
-    replied, later = Counter(place.replied()), place.asked()[asked_before:]
-    assert len(replied) == CALLS
-    assert set(replied.values()) == {1}
-    assert place.run.card.coverage == 1.0
-    assert before.isdisjoint(later)  # nothing that was recorded
-    assert len(later) - len(set(later)) <= CONCURRENCY  # what was in flight when a job was cancelled
-    assert not list(place.results.glob(".slurm/*/*.address"))
+    replies, later_calls = Counter(workspace.replies()), workspace.calls()[calls_before:]
+    assert len(replies) == CALLS
+    assert set(replies.values()) == {1}
+    assert workspace.run.card.coverage == 1.0
+    assert before.isdisjoint(later_calls)  # no recorded reply was requested again
+    assert len(later_calls) - len(set(later_calls)) <= CONCURRENCY  # calls in flight when a job was cancelled
+    assert not list(workspace.results.glob(".slurm/*/*.address"))
 
 
-def test_preempted_killed_and_cancelled_nothing_is_lost(place: Place) -> None:
-    disrupted(place, with_reaper=False)
+def test_preemption_a_killed_driver_and_a_cancelled_job_lose_no_reply(workspace: Workspace) -> None:
+    run_with_disruptions(workspace, with_reaper=False)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("number", range(10))
-def test_ten_times(place: Place, number: int) -> None:
-    disrupted(place, with_reaper=number % 2 == 0)
+def test_ten_disrupted_runs_lose_no_reply(workspace: Workspace, number: int) -> None:
+    run_with_disruptions(workspace, with_reaper=number % 2 == 0)
 
 
-def test_pending_jobs_are_explained_and_end_with_a_killed_driver(place: Place) -> None:
-    slurm = place.slurm
+def test_pending_jobs_are_explained_and_end_with_a_killed_driver(workspace: Workspace) -> None:
+    slurm = workspace.slurm
     blocker = slurm.submit("sleep 300", "--ntasks=2")
-    process = place.start()
-    place.until(lambda: "been pending for" in place.text, process)
-    assert re.search(r"slurm: jobs? .+ been pending for 1\d s: (Resources|Priority)\n", place.text), (
-        place.text
+    process = workspace.start()
+    workspace.wait_until(lambda: "been pending for" in workspace.text, process)
+    assert re.search(r"slurm: jobs? .+ been pending for 1\d s: (Resources|Priority)\n", workspace.text), (
+        workspace.text
     )
     process.kill()
     process.wait()
     slurm.run("scancel", blocker)
     slurm.wait_until_empty(seconds=30)
-    assert not place.recorded()
+    assert not workspace.record_count()
 
 
-def complaint(place: Place, *more: object) -> str:
+def error_line(workspace: Workspace, *more: object) -> str:
     """Return the last line of a command that cannot be started."""
-    process = place.start("--replicas", 1, *more)
-    assert process.wait(60) == 2, place.text
-    assert "Traceback" not in place.text
-    place.slurm.wait_until_empty()
-    return place.text.strip().splitlines()[-1]
+    process = workspace.start("--replicas", 1, *more)
+    assert process.wait(60) == 2, workspace.text
+    assert "Traceback" not in workspace.text
+    workspace.slurm.wait_until_empty()
+    return workspace.text.strip().splitlines()[-1]
 
 
-def test_no_such_partition(place: Place) -> None:
-    line = complaint(place, "--slurm", "partition=gpus")
+def test_an_unknown_partition_gives_a_one_line_message(workspace: Workspace) -> None:
+    line = error_line(workspace, "--slurm", "partition=gpus")
     assert line == "evals: --cluster slurm: there is no partition 'gpus'; available: high, low"
 
 
-def test_no_gpus(place: Place) -> None:
-    assert complaint(place, "--gpus", 8).startswith("evals: --cluster slurm: sbatch: ")
+def test_gpus_that_the_cluster_lacks_give_a_one_line_message(workspace: Workspace) -> None:
+    assert error_line(workspace, "--gpus", 8).startswith("evals: --cluster slurm: sbatch: ")
 
 
-def test_a_job_that_dies_at_once(place: Place) -> None:
-    place.env["HF_TOKEN"] = "hf_0123456789abcdefghij"  # the one secret that jobs get
+def test_a_job_that_fails_at_once_is_reported_with_its_log(workspace: Workspace) -> None:
+    workspace.env["HF_TOKEN"] = "hf_0123456789abcdefghij"  # the only secret that jobs receive
     setup = r"printf 'module: cuda/99\n\033[31mnot found, %s\n' $HF_TOKEN; exit 7"
-    line = complaint(place, "--slurm", f"setup={setup}")
+    line = error_line(workspace, "--slurm", f"setup={setup}")
     match = re.fullmatch(
         r"evals: Slurm job \d+ ended \(failed\): module: cuda/99 / not found, \*\*\* \(log: (\S+)\)", line
     )
@@ -223,24 +223,26 @@ def test_a_job_that_dies_at_once(place: Place) -> None:
     assert Path(match[1]).is_file()
 
 
-def test_an_engine_that_dies_at_start(place: Place) -> None:
-    place.env["STANDIN"] = "oom"
-    line = complaint(place)
+def test_an_engine_that_fails_at_start_is_reported_with_its_reason(workspace: Workspace) -> None:
+    workspace.env["STANDIN"] = "oom"
+    line = error_line(workspace)
     assert "out of memory" in line
     assert "Slurm job" in line
 
 
-def test_only_this_user_can_read_the_key_and_no_secret_reaches_a_job(place: Place) -> None:
-    process = place.start("--replicas", 1)
-    place.until(lambda: place.recorded() >= 4, process)
-    (address,) = place.results.glob(".slurm/*/*.address")
+def test_the_key_is_private_and_no_secret_reaches_a_job(workspace: Workspace) -> None:
+    process = workspace.start("--replicas", 1)
+    workspace.wait_until(lambda: workspace.record_count() >= 4, process)
+    (address,) = workspace.results.glob(".slurm/*/*.address")
     assert address.stat().st_mode & 0o777 == 0o600
     assert address.parent.stat().st_mode & 0o777 == 0o700
-    environment = json.loads((place.folder / "engine" / "environment.json").read_text())
+    environment = json.loads((workspace.folder / "engine" / "environment.json").read_text())
     assert "SOME_API_KEY" not in environment
-    (job,) = place.slurm.jobs("RUNNING")
-    assert place.env["SOME_API_KEY"] not in place.slurm.run("scontrol", "write", "batch_script", job, "-")
-    (log,) = place.results.glob(".slurm/*/*.out")
+    (job,) = workspace.slurm.jobs("RUNNING")
+    assert workspace.env["SOME_API_KEY"] not in workspace.slurm.run(
+        "scontrol", "write", "batch_script", job, "-"
+    )
+    (log,) = workspace.results.glob(".slurm/*/*.out")
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes()
@@ -249,34 +251,34 @@ def test_only_this_user_can_read_the_key_and_no_secret_reaches_a_job(place: Plac
         assert b"never-to-be-seen" not in words
     process.send_signal(signal.SIGINT)
     process.wait(60)
-    place.slurm.wait_until_empty(seconds=30)
+    workspace.slurm.wait_until_empty(seconds=30)
     assert not address.exists()
     assert log.exists()
 
 
-def test_a_detached_driver_is_a_job_and_its_run_resumes(place: Place) -> None:
-    process = place.start("--detach", "--slurm", "driver_partition=high", "--replicas", 1, "--repeats", 4)
-    assert process.wait(60) == 0, place.text
-    driver = re.search(r"Slurm job (\d+) runs this command; log: (\S+);", place.text)
+def test_a_detached_driver_is_a_job_and_its_run_resumes(workspace: Workspace) -> None:
+    process = workspace.start("--detach", "--slurm", "driver_partition=high", "--replicas", 1, "--repeats", 4)
+    assert process.wait(60) == 0, workspace.text
+    driver = re.search(r"Slurm job (\d+) runs this command; log: (\S+);", workspace.text)
     assert driver
-    until = time.monotonic() + 60
-    while place.recorded() < 8:
-        assert time.monotonic() < until, Path(driver[2]).read_text()
+    deadline = time.monotonic() + 60
+    while workspace.record_count() < 8:
+        assert time.monotonic() < deadline, Path(driver[2]).read_text()
         time.sleep(0.1)
-    place.slurm.run("scontrol", "requeue", driver[1])
-    until = time.monotonic() + 90
-    while place.slurm.run("squeue", "--noheader", "--format=%i") and time.monotonic() < until:
+    workspace.slurm.run("scontrol", "requeue", driver[1])
+    deadline = time.monotonic() + 90
+    while workspace.slurm.run("squeue", "--noheader", "--format=%i") and time.monotonic() < deadline:
         time.sleep(0.2)
     assert "resuming" in Path(driver[2]).read_text()
-    assert Counter(Counter(place.replied()).values()) == {1: 64}
+    assert Counter(Counter(workspace.replies()).values()) == {1: 64}
 
 
-def test_a_job_that_reaches_its_time_limit_is_requeued_and_joins_again(place: Place) -> None:
-    process = place.start("--replicas", 1)
-    place.until(lambda: place.ready() >= 1 and place.recorded() >= 4, process)
-    (job,) = place.slurm.jobs("RUNNING")
-    place.slurm.run("scancel", "--signal=USR2", job)  # what Slurm sends before the limit
-    place.until(lambda: place.ready() >= 2, process)
-    assert place.slurm.jobs("RUNNING") == [job]
+def test_a_job_that_reaches_its_time_limit_is_requeued_and_rejoins(workspace: Workspace) -> None:
+    process = workspace.start("--replicas", 1)
+    workspace.wait_until(lambda: workspace.ready_count() >= 1 and workspace.record_count() >= 4, process)
+    (job,) = workspace.slurm.jobs("RUNNING")
+    workspace.slurm.run("scancel", "--signal=USR2", job)  # the signal that Slurm sends before the limit
+    workspace.wait_until(lambda: workspace.ready_count() >= 2, process)
+    assert workspace.slurm.jobs("RUNNING") == [job]
     process.send_signal(signal.SIGINT)
     process.wait(60)

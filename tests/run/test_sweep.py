@@ -1,4 +1,4 @@
-"""Sweeps: models x suites x protocols x repeats from one file, planned, executed, resumed; mistakes in the file."""
+"""Sweeps: models x suites x protocols x repeats from one file are planned, run and resumed, and mistakes in the file are reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from evals.types import Reply
 from tests.support.command import evals
 from tests.support.faults import FaultyServer, completion
 
-TWO = """
+TWO_TABLES = """
 sample = true
 models = ["demo:careful", "demo:careless"]
 
@@ -46,7 +46,7 @@ def cells(cards: list[Card]) -> Counter[tuple[str, str, str, int]]:
     )
 
 
-def stored() -> list[Card]:
+def stored_cards() -> list[Card]:
     return [run.card for run in store.runs(Path("results"))]
 
 
@@ -58,49 +58,49 @@ EXPECTED = Counter(
         ("mmlu-pro", "strict", 1),
         ("mmlu-pro", "official", 1),
         ("gpqa:diamond", "strict", 1),
-        ("gpqa:diamond", "official", 4),  # as the protocol has it
+        ("gpqa:diamond", "official", 4),  # the default of the protocol
         ("aime:2025", "strict", 1),
         ("aime:2025", "strict", 2),
     )
 )
 
 
-def test_a_sweep_is_the_product_of_its_tables_and_ends_with_models_by_suites(here: Path) -> None:
-    file = write(TWO)
-    done = evals("run", file)
-    assert done.status == 0, done.err
-    assert cells(stored()) == EXPECTED
-    assert all(card.status == "finished" for card in stored())
-    head, _, careful, careless, *_ = done.out.splitlines()
+def test_a_sweep_runs_all_combinations_and_prints_a_table_of_models_by_suites(here: Path) -> None:
+    file = write(TWO_TABLES)
+    outcome = evals("run", file)
+    assert outcome.status == 0, outcome.err
+    assert cells(stored_cards()) == EXPECTED
+    assert all(card.status == "finished" for card in stored_cards())
+    head, _, careful, careless, *_ = outcome.out.splitlines()
     assert " ".join(head.split()) == HEAD
     assert careful.startswith("careful")
     assert careless.startswith("careless")
-    assert "With 2 repeats per item:" in done.out
+    assert "With 2 repeats per item:" in outcome.out
     document = evals("run", file, "--json").json
     assert len(document["runs"]) == 12
     assert [pivot["repeats"] for pivot in document["pivots"]] == [None, 2]
     assert len(document["pivots"][0]["cells"]) == 10
-    assert len(stored()) == 12  # all were reused
+    assert len(stored_cards()) == 12  # all runs were reused
 
 
-def test_the_forecast_counts_what_exists_and_what_is_to_be_run(here: Path) -> None:
-    file = write(TWO)
-    plain = evals("run", file, "--dry-run")
-    assert plain.status == 0, plain.err
-    assert "Sweep: 12 runs: 0 exist, 0 are resumed, 12 are new; 256 calls" in plain.out
+def test_the_forecast_counts_existing_and_new_runs(here: Path) -> None:
+    file = write(TWO_TABLES)
+    forecast_table = evals("run", file, "--dry-run")
+    assert forecast_table.status == 0, forecast_table.err
+    assert "Sweep: 12 runs: 0 exist, 0 are resumed, 12 are new; 256 calls" in forecast_table.out
     assert not Path("results").exists()
-    only = write(
+    single = write(
         'sample = true\nmodels = ["demo:careful"]\nsuites = ["mmlu-pro"]\nprotocols = ["strict"]\n',
         "one.toml",
     )
-    assert evals("run", only).status == 0
+    assert evals("run", single).status == 0
     document = evals("run", file, "--dry-run", "--json").json
     totals = document["totals"]
     assert (totals["runs"], totals["existing"], totals["resumed"], totals["new"]) == (12, 1, 0, 11)
     assert totals["calls"] == 256 - 16
     assert totals["input_tokens"] == sum(row["input_tokens"] for row in document["dry_run"])
     assert totals["cost_usd"] is None
-    assert len(stored()) == 1
+    assert len(stored_cards()) == 1
 
 
 def forecast(*words: object) -> dict[str, Any]:
@@ -108,15 +108,15 @@ def forecast(*words: object) -> dict[str, Any]:
     return dict(row)
 
 
-def test_the_interval_to_expect_is_at_most_that_of_half_or_an_earlier_runs(here: Path) -> None:
+def test_the_expected_interval_is_that_of_an_accuracy_of_one_half_or_of_an_earlier_run(here: Path) -> None:
     first = forecast("mmlu-pro", "--sample", "-m", "demo:careful")
     assert first["half_width_bound"]
-    assert first["half_width"] == pytest.approx(0.2197, abs=1e-3)  # Wilson's at 8 of 16
+    assert first["half_width"] == pytest.approx(0.2197, abs=1e-3)  # the Wilson interval of 8 of 16
     (run,) = evals("run", "mmlu-pro", "--sample", "-m", "demo:careful", "--json").json["runs"]
     head = next(estimate for estimate in run["estimates"] if estimate["headline"])
-    again = forecast("mmlu-pro", "--sample", "-m", "demo:careful", "--fresh")
-    assert not again["half_width_bound"]
-    assert again["half_width"] == pytest.approx((head["high"] - head["low"]) / 2)
+    repeated = forecast("mmlu-pro", "--sample", "-m", "demo:careful", "--fresh")
+    assert not repeated["half_width_bound"]
+    assert repeated["half_width"] == pytest.approx((head["high"] - head["low"]) / 2)
     quarter = forecast("mmlu-pro", "--sample", "-m", "demo:careful", "--limit", "4")
     assert quarter["half_width"] == pytest.approx(head["high"] - head["low"])
     assert forecast("matbench:steels", "--sample", "-m", "scripted:1")["half_width"] is None  # MAE
@@ -130,20 +130,20 @@ def test_suites_under_the_same_options_share_a_session(here: Path) -> None:
             {"suites": ["mmlu-pro"], "protocols": ["strict", "official"]},
             {"suites": ["aime:2025"], "repeats": 3},
             {"suites": ["mmlu-pro"], "temperature": 0.5},
-            {"suites": ["mmlu-pro"], "protocol": "strict"},  # the same again
+            {"suites": ["mmlu-pro"], "protocol": "strict"},  # the same combination again
         ],
     }
     parts, faults = sweep.plan_sweep(settings, {}, "s.toml")
     assert faults == []
-    made = [[(s.id, s.protocol, s.repeats) for s in part.suites] for part in parts]
-    assert made == [
+    planned = [[(s.id, s.protocol, s.repeats) for s in part.suites] for part in parts]
+    assert planned == [
         [("mmlu-pro", "strict", 1), ("mmlu-pro", "official", 1), ("aime:2025", "strict", 3)],
         [("mmlu-pro", "strict", 1)],
     ]
 
 
 def test_options_of_the_command_line_take_precedence(here: Path) -> None:
-    file = write(TWO)
+    file = write(TWO_TABLES)
     words = (
         "--limit",
         "2",
@@ -164,7 +164,7 @@ def test_options_of_the_command_line_take_precedence(here: Path) -> None:
     assert {card.config.limit for card in cards} == {2}
 
 
-def test_every_mistake_of_a_file_is_a_line_and_nothing_is_run(here: Path) -> None:
+def test_every_mistake_in_a_file_gives_one_line_and_nothing_is_run(here: Path) -> None:
     file = write(
         """
         model = ["demo:careful"]
@@ -189,11 +189,11 @@ def test_every_mistake_of_a_file_is_a_line_and_nothing_is_run(here: Path) -> Non
         repeat = 3
         """
     )
-    done = evals("run", file)
-    assert done.status == 2
-    assert done.out == ""
+    outcome = evals("run", file)
+    assert outcome.status == 2
+    assert outcome.out == ""
     assert not Path("results").exists()
-    lines = done.err.splitlines()
+    lines = outcome.err.splitlines()
     expected = (
         "sweep.toml: unknown key in sweep.toml 'model'; did you mean models",
         "sweep.toml 'limitt'; did you mean limit",
@@ -226,33 +226,33 @@ def test_every_mistake_of_a_file_is_a_line_and_nothing_is_run(here: Path) -> Non
         ("models = ['demo:careful']\nsuites = ['aime']\nrepeats = [true]", "repeats must be whole numbers"),
     ],
 )
-def test_odd_files_are_one_line(here: Path, text: str, message: str) -> None:
-    done = evals("run", write(text))
-    assert done.status == 2
-    assert len(done.err.splitlines()) == 1
-    assert message in done.err
+def test_malformed_files_give_a_one_line_message(here: Path, text: str, message: str) -> None:
+    outcome = evals("run", write(text))
+    assert outcome.status == 2
+    assert len(outcome.err.splitlines()) == 1
+    assert message in outcome.err
 
 
-def test_the_table_keeps_the_interval_at_80_columns(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_includes_the_interval_at_80_columns(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    done = evals("run", write(TWO), "--dry-run")
-    assert "95 % ±" in done.out.splitlines()[0]
-    assert all(len(line) <= 80 for line in done.out.splitlines()), done.out
+    outcome = evals("run", write(TWO_TABLES), "--dry-run")
+    assert "95 % ±" in outcome.out.splitlines()[0]
+    assert all(len(line) <= 80 for line in outcome.out.splitlines()), outcome.out
 
 
-def test_where_nothing_is_scored_no_table_is_printed(here: Path) -> None:
+def test_without_any_score_no_table_is_printed(here: Path) -> None:
     file = write("sample = true\nmodels = ['demo:careful']\nsuites = ['aime:2024']\nrepeats = [2, 3]\n")
-    done = evals("run", file)
-    assert done.status == 2
-    assert "replies to each item" not in done.out
-    assert "careful failed" in done.err or "every call fails" in done.err
+    outcome = evals("run", file)
+    assert outcome.status == 2
+    assert "replies to each item" not in outcome.out
+    assert "careful failed" in outcome.err or "every call fails" in outcome.err
 
 
-def test_suites_beside_a_sweep_are_refused(here: Path) -> None:
-    assert "which lists its suites itself" in evals("run", write(TWO), "mmlu-pro").error_line
+def test_suites_on_the_command_line_of_a_sweep_are_rejected(here: Path) -> None:
+    assert "which lists its suites itself" in evals("run", write(TWO_TABLES), "mmlu-pro").error_line
 
 
-def test_a_part_that_cannot_be_run_stops_no_other(here: Path) -> None:
+def test_a_part_that_cannot_run_does_not_stop_the_others(here: Path) -> None:
     file = write(
         """
         sample = true
@@ -265,32 +265,32 @@ def test_a_part_that_cannot_be_run_stops_no_other(here: Path) -> None:
         protocols = ["strict"]
         """
     )
-    done = evals("run", file)
-    assert done.status == 1, done.err
-    assert "part 1 of 2: " in done.err
-    assert "OPENAI_API_KEY" in done.err
-    assert "careful" in done.out
-    assert cells(stored()) == Counter([("careful", "aime:2025", "strict", 1)])
+    outcome = evals("run", file)
+    assert outcome.status == 1, outcome.err
+    assert "part 1 of 2: " in outcome.err
+    assert "OPENAI_API_KEY" in outcome.err
+    assert "careful" in outcome.out
+    assert cells(stored_cards()) == Counter([("careful", "aime:2025", "strict", 1)])
 
 
 def test_a_limit_on_tokens_holds_for_all_parts(here: Path) -> None:
-    file = write(TWO + "\n[[sweep]]\nsuites = ['mmlu-pro']\ntemperature = 0.5\n")
+    file = write(TWO_TABLES + "\n[[sweep]]\nsuites = ['mmlu-pro']\ntemperature = 0.5\n")
     with FaultyServer(lambda call: completion("ANSWER: A")) as server:
-        done = evals("run", file, "-m", server.model, "--max-total-tokens", "700", "--concurrency", "4")
-        assert done.status == 1, done.err
-        assert "is skipped: the limit on cost or tokens has been reached" in done.err
-        assert 40 <= len(server.calls) <= 60  # of 15 tokens each
+        outcome = evals("run", file, "-m", server.model, "--max-total-tokens", "700", "--concurrency", "4")
+        assert outcome.status == 1, outcome.err
+        assert "is skipped: the limit on cost or tokens has been reached" in outcome.err
+        assert 40 <= len(server.calls) <= 60  # 15 tokens each
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_goes_on_where_it_was(here: Path) -> None:
-    file = write(TWO)
+def test_a_killed_sweep_resumes(here: Path) -> None:
+    file = write(TWO_TABLES)
 
-    def slowly(call: object) -> Any:
+    def respond_slowly(call: object) -> Any:
         time.sleep(0.05)
         return completion("ANSWER: A")
 
-    with FaultyServer(slowly) as server:
+    with FaultyServer(respond_slowly) as server:
         words = ["run", file, "-m", server.model, "--concurrency", "4", "--quiet"]
         command = [sys.executable, "-c", "from evals.cli import main; main()", *words]
         for goal in (20, 50, 90):
@@ -303,12 +303,12 @@ def test_a_killed_sweep_goes_on_where_it_was(here: Path) -> None:
         assert 70 <= recorded <= 100
         assert planned["resumed"] >= 1
         before = len(server.calls)
-        done = evals(*words, "--json")
-        assert done.status == 0, done.err
+        outcome = evals(*words, "--json")
+        assert outcome.status == 0, outcome.err
         assert len(server.calls) - before == planned["calls"]
-    assert len(done.json["runs"]) == 6
+    assert len(outcome.json["runs"]) == 6
     for run in store.runs(Path("results")):
         replies = Counter((r.sample, r.repeat) for r in run.records() if isinstance(r.outcome, Reply))
         assert set(replies.values()) == {1}
         assert sum(replies.values()) == run.card.expected
-    assert json.dumps(done.json["pivots"])
+    assert json.dumps(outcome.json["pivots"])
