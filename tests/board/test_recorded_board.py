@@ -12,7 +12,7 @@ pytest.importorskip("jinja2", reason="the extra `board` is not installed")
 from evals.board.ingest import ingest
 from evals.board.policy import Limits
 from evals.board.site.write import write
-from tests.suites.test_parity import recorded
+from tests.suites.test_parity import recorded_rows
 from tests.support import boards
 from tests.support.command import evals
 
@@ -39,7 +39,7 @@ def board(shared: Path, mirror: Path, tmp_path_factory: pytest.TempPathFactory) 
     )
     for name, model in MODELS.items():
         replies = folder / f"{name}.jsonl"
-        rows = ({"id": row["question_id"], "text": row["text"]} for row in recorded(shared, name))
+        rows = ({"id": row["question_id"], "text": row["text"]} for row in recorded_rows(shared, name))
         replies.write_text("".join(json.dumps(row) + "\n" for row in rows))
         done = evals(
             "import", "replies", replies, "--suite", "mmlu-pro", "--protocol", "official", "--model", name,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from evals import harness_environments as harnesses
-from tests.extract.test_replies import CASES, OPTIONS, accepts, free_case, options_case
+from tests.extract.test_replies import CASES, OPTIONS, accepts, judge_option_case, score_free_form_case
 from tests.support.paths import ROOT
 
 PINS = {
@@ -29,7 +29,7 @@ INSTALL_S, READ_S = 900, 900
 
 
 def our_free_form_verdict(case: dict[str, Any]) -> tuple[str, str | None]:
-    score = free_case(case)
+    score = score_free_form_case(case)
     return score.verdict, score.answer
 
 
@@ -47,7 +47,7 @@ def free_form_cases(suite: str) -> list[dict[str, Any]]:
 
 
 KINDS = {
-    "options": Kind(OPTIONS, options_case, ("evalscope", "lmms-eval")),
+    "options": Kind(OPTIONS, judge_option_case, ("evalscope", "lmms-eval")),
     "integers": Kind(free_form_cases("aime"), our_free_form_verdict, ("math-verify",)),
     "expressions": Kind(free_form_cases("mathvision"), our_free_form_verdict, ("math-verify",)),
 }

@@ -1,7 +1,7 @@
-"""Replies in the styles of today's models, judged by hand: what is read from them, by kind. None: nothing may be read.
+"""Replies in the styles of current models, each with its hand-judged reading; None if nothing may be read.
 
-The second to fourth files were judged before any of them was run: 101 of 120, 71 of 80, then 34 of 40 were read right at
-first; one case of each of the first two lots is debatable.
+The replies of the second to fourth files were judged before the readers were run on them: at first, 101 of 120, 71 of 80
+and 34 of 40 were read correctly. One case in each of the second and third files is debatable.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CASES = [
 ]
 
 
-def value_of(case: dict[str, Any]) -> Any:
+def read_value(case: dict[str, Any]) -> Any:
     text = case["reply"]
     match case["kind"]:
         case "molecule":
@@ -57,19 +57,19 @@ def value_of(case: dict[str, Any]) -> Any:
 
 @table("case", CASES, ids=lambda case: f"{case['kind']}|{case['reply'][:40]!a}")
 def test_a_reply_is_read_as_a_person_reads_it(case: dict[str, Any]) -> None:
-    value, wanted = value_of(case), case["read"]
+    value, expected = read_value(case), case["read"]
     if case["kind"] == "number":
         pytest.importorskip("pint")
-        assert value == (wanted if wanted is None else pytest.approx(wanted, rel=2e-3))
+        assert value == (expected if expected is None else pytest.approx(expected, rel=2e-3))
     elif case["kind"] == "formula":
-        assert (value and element_counts(value)) == (wanted and element_counts(wanted))
+        assert (value and element_counts(value)) == (expected and element_counts(expected))
     elif case["kind"] in ("reactants", "products"):
-        assert (value and sorted(value.split("."))) == (wanted and sorted(wanted.split(".")))
+        assert (value and sorted(value.split("."))) == (expected and sorted(expected.split(".")))
     else:
-        assert value == wanted
+        assert value == expected
 
 
-def test_what_was_read_and_where_is_part_of_the_score() -> None:
+def test_scores_record_the_form_and_the_span_of_the_answer() -> None:
     pytest.importorskip("rdkit")
     reply = "It is ethanol.\n\nSMILES: `OCC`"
     score = Molecule()(Sample(id="1", target="CCO"), Prompt(), Reply(text=reply))
@@ -89,24 +89,24 @@ def test_what_was_read_and_where_is_part_of_the_score() -> None:
 @pytest.mark.parametrize(
     "text", ["<SMILES>[CH99999]</SMILES>", "<SMILES>[CH128]</SMILES>", "<SMILES>C1CC</SMILES>"]
 )
-def test_an_impossible_molecule_is_invalid_and_no_failure(text: str) -> None:
+def test_an_impossible_molecule_is_scored_as_invalid(text: str) -> None:
     pytest.importorskip("rdkit")
     score = Molecule()(Sample(id="1", target="CCO"), Prompt(), Reply(text=text))
     assert (score.value, score.verdict) == (0.0, "invalid")
 
 
-def test_a_tower_of_powers_is_no_number_and_no_failure() -> None:
+def test_a_power_tower_is_not_evaluated() -> None:
     reply = Reply(text=r"\boxed{9^{9^{9}}}")
     for scorer in (Within(), AbsoluteError()):
         assert scorer(Sample(id="1", target=9.0), Prompt(), reply).verdict in ("unanswered", "wrong")
 
 
-def test_a_reply_cut_in_its_reasoning_is_truncated() -> None:
+def test_a_reply_that_ends_within_its_reasoning_is_truncated() -> None:
     reply = Reply(text="<think>The formula is C2H6O, so <MOLFORMULA> C2H6O </MOLFORMULA>")
     assert Formula()(Sample(id="1", target="C2H6O"), Prompt(), reply).verdict == "truncated"
 
 
-def test_components_are_named_beside_the_strict_verdict() -> None:
+def test_a_wrong_set_is_explained_component_by_component() -> None:
     pytest.importorskip("rdkit")
     sample = Sample(id="1", target="CC(=O)Cl.NCc1ccccc1")
     reply = Reply(text="Reactant 1: CC(=O)Cl\nReactant 2: Cl")

@@ -1,4 +1,4 @@
-"""Readers of answers: tables of cases, hostile text, random text, and other people's recordings.
+"""Readers of answers: tables of cases, hostile text, random text, and published recordings.
 
 Disagreements of `letter` (strict) with the official chain on the recorded MMLU-Pro replies, about 200 of all classes
 read by hand; in each, strict is right or the defensible one:
@@ -14,8 +14,8 @@ read by hand; in each, strict is right or the defensible one:
     a later statement differs (self-correction; answers to the     100       73     10
       five shots listed again before the sixth)
 
-A letter beyond the options ends the search: of the 7 replies in which an earlier statement stands before one,
-5 are real changes of mind, and 1 is the placeholder "(X)", which is passed over.
+A letter beyond the options ends the search. In 7 replies a valid statement precedes such a letter: 5 of them really
+change their answer, and in 1 the letter is the placeholder "(X)", which is skipped.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tests.support.tables import table
 CASES = TESTS / "cases"
 
 
-def rows(name: str) -> list[Any]:
+def cases(name: str) -> list[Any]:
     lines = (CASES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [
         pytest.param(case, id=f"{case['rule']}-{number}")
@@ -57,27 +57,27 @@ def letters(text: str, count: int) -> tuple[str, ...] | None:
     return None if reading is None else tuple(sorted(set(reading.value)))
 
 
-@table("case", rows("extract_letters"))
+@table("case", cases("extract_letters"))
 def test_letters_are_read_as_in_the_table(case):
     if case["rule"] == "letter":
-        got = extract.letter(case["text"], case["options"])
+        value = extract.letter(case["text"], case["options"])
     elif case["rule"] == "letters":
-        got = letters(case["text"], case["options"])
+        value = letters(case["text"], case["options"])
     else:
-        got = READERS[case["rule"]](case["text"])
+        value = READERS[case["rule"]](case["text"])
     expected = tuple(case["expected"]) if isinstance(case["expected"], list) else case["expected"]
-    assert got == expected, case["why"]
+    assert value == expected, case["why"]
 
 
-@table("case", rows("extract_others"))
+@table("case", cases("extract_others"))
 def test_other_answers_are_read_as_in_the_table(case):
     rule = plain if case["rule"] == "plain" else getattr(extract, case["rule"])
-    got = rule(case["text"])
+    value = rule(case["text"])
     expected = tuple(case["expected"]) if isinstance(case["expected"], list) else case["expected"]
-    assert got == expected, case["why"]
+    assert value == expected, case["why"]
 
 
-def test_tags_last_and_torn():
+def test_the_last_closed_tag_and_all_boxes_are_read():
     text = "<x>1</X> <x>2</x> <x>3"
     assert extract.last_tag(text, "x") == "2"
     assert extract.last_tag("x", "x") is None
@@ -108,33 +108,35 @@ HOSTILE = (
 
 
 @table("name", READERS)
-def test_hostile_text_takes_linear_time(name):
+def test_hostile_text_is_read_in_linear_time(name):
     size = 60_000
     for piece in HOSTILE:
         for text in (piece * (size // len(piece)), "answer: " + piece * (size // len(piece)) + "."):
-            began = time.process_time()
+            start = time.process_time()
             READERS[name](text)
-            assert time.process_time() - began < 1.5, f"{name} on {piece!r}"  # quadratic would be minutes
+            assert time.process_time() - start < 1.5, (
+                f"{name} on {piece!r}"
+            )  # quadratic time would be minutes
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", ["A ", r"\boxed{", "answer is answer is", "{", "\0"])
 @pytest.mark.parametrize("name", READERS)
-def test_five_megabytes_of_one_thing(name, piece):
+def test_five_megabytes_of_a_repeated_piece_are_read_within_20_seconds(name, piece):
     text = piece * (5_000_000 // len(piece))
-    began = time.process_time()
+    start = time.process_time()
     READERS[name](text)
-    assert time.process_time() - began < 20
+    assert time.process_time() - start < 20
 
 
 @settings(max_examples=300)
 @given(st.text() | st.text(alphabet="ABI answeris:.()*{}\\boxed\n<>$notor,"), st.integers(1, 26))
-def test_any_text_gives_an_option_or_nothing(text, count):
+def test_any_text_is_read_as_an_option_or_nothing(text, count):
     allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count]
-    one, several = extract.letter(text, count), letters(text, count)
-    assert one is None or one in allowed
-    assert several is None or (several and set(several) <= set(allowed))
-    assert (one,) == several or one is None
+    letter, stated = extract.letter(text, count), letters(text, count)
+    assert letter is None or letter in allowed
+    assert stated is None or (stated and set(stated) <= set(allowed))
+    assert (letter,) == stated or letter is None
     for read in READERS.values():
         read(text)
 
@@ -150,128 +152,132 @@ words = st.lists(
 @given(
     words, st.sampled_from("ABCDEFGHIJ"), st.sampled_from(FORMS), st.sampled_from(["", "\n", "  \n\n", " "])
 )
-def test_an_ideal_reply_survives_noise_before_it(noise, name, form, end):
-    assert extract.letter(f"{noise}\n\n{form.format(name)}{end}", 10) == name
+def test_a_stated_letter_is_read_despite_noise_before_it(noise, letter, form, end):
+    assert extract.letter(f"{noise}\n\n{form.format(letter)}{end}", 10) == letter
 
 
 @given(st.integers(-9999, 9999), words)
-def test_a_boxed_integer_survives_noise(value, noise):
-    """Noise behind the box must not conclude by itself: in "... so x is 5", 5 is the later answer."""
+def test_a_boxed_integer_is_read_despite_noise_around_it(value, noise):
+    """The noise after the box must not state an answer: in "... so x is 5", 5 would be the last one."""
     after = noise.replace(" is 5", " is")
     assert extract.integer(rf"{noise} $\boxed{{{value}}}$ {after}") == value
 
 
-def test_a_box_whose_backslash_a_json_decoder_took_is_read() -> None:
+def test_a_box_whose_backslash_was_lost_in_json_decoding_is_read() -> None:
     assert extract.integer(json.loads(r'"So \boxed{5}, not 7."')) == 5
     assert extract.letter(json.loads(r'"A is tempting, but \boxed{B}."'), 4) == "B"
 
 
-def test_reasoning_is_kept_out_at_no_cost():
+def test_a_reply_without_reasoning_is_split_in_under_50_microseconds():
     text = "The answer is (B). " * 50
-    began = time.process_time()
+    start = time.process_time()
     for _ in range(10_000):
         extract.split_reasoning(text)
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - start < 0.5
 
 
-def test_import_is_cheap():
+def test_importing_takes_less_than_300_milliseconds():
     code = (
         "import time; import re, json, functools, itertools, typing; t = time.process_time();"
         "import evals.extract; print(time.process_time() - t)"
     )
-    took = min(
+    seconds = min(
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
         for _ in range(3)
     )
-    assert took < 0.3  # about 0.005 on a quiet machine: patterns are compiled at first use
+    assert seconds < 0.3  # about 0.005 on a quiet machine: patterns are compiled at first use
 
 
 # ---- recordings -------------------------------------------------------------------------------------------------
 
 
-def mmlu_pro(shared: Path, model: str) -> list[dict[str, Any]]:
+def recorded_rows(shared: Path, model: str) -> list[dict[str, Any]]:
     path = shared / "data" / "mmlu_pro" / "outputs" / f"model_outputs_{model}_5shots.zip"
     with zipfile.ZipFile(path) as archive:
-        found: list[dict[str, Any]] = json.loads(archive.read(archive.namelist()[0]))
-    for row in found:
+        rows: list[dict[str, Any]] = json.loads(archive.read(archive.namelist()[0]))
+    for row in rows:
         row["text"] = row.get("generated_text") or row.get("model_outputs") or ""
-    return found
+    return rows
 
 
-def share(letters: list[str | None], rows: list[dict[str, Any]]) -> float:
-    return sum(got == row["answer"] for got, row in zip(letters, rows, strict=True)) / len(rows)
+def accuracy(letters: list[str | None], rows: list[dict[str, Any]]) -> float:
+    return sum(letter == row["answer"] for letter, row in zip(letters, rows, strict=True)) / len(rows)
 
 
-def test_official_chain_on_gemini_is_the_stored_prediction_on_every_item(shared):
-    found = mmlu_pro(shared, "gemini-1.5-flash-002")
-    letters = [extract.letter_mmlu_pro(row["text"]) for row in found]
-    assert len(found) == 12_012
-    assert letters == [row["pred"] for row in found]
-    assert round(share(letters, found), 4) == 0.6409
+def test_official_chain_on_gemini_equals_the_stored_prediction_on_every_item(shared):
+    rows = recorded_rows(shared, "gemini-1.5-flash-002")
+    letters = [extract.letter_mmlu_pro(row["text"]) for row in rows]
+    assert len(rows) == 12_012
+    assert letters == [row["pred"] for row in rows]
+    assert round(accuracy(letters, rows), 4) == 0.6409
 
 
-def test_official_chain_on_mistral_exceeds_the_stored_prediction_of_its_first_pattern(shared):
-    found = mmlu_pro(shared, "Mistral-7B-Instruct-v0.2")
-    letters = [extract.letter_mmlu_pro(row["text"]) for row in found]
-    assert round(share(letters, found), 4) == 0.3018
-    assert round(share([row["pred"] for row in found], found), 4) == 0.2876  # no second and third pattern
-    assert all(got == row["pred"] for got, row in zip(letters, found, strict=True) if row["pred"])
+def test_official_chain_on_mistral_exceeds_the_stored_predictions_of_the_first_pattern(shared):
+    rows = recorded_rows(shared, "Mistral-7B-Instruct-v0.2")
+    letters = [extract.letter_mmlu_pro(row["text"]) for row in rows]
+    assert round(accuracy(letters, rows), 4) == 0.3018
+    assert (
+        round(accuracy([row["pred"] for row in rows], rows), 4) == 0.2876
+    )  # made without the second and third pattern
+    assert all(letter == row["pred"] for letter, row in zip(letters, rows, strict=True) if row["pred"])
 
 
-def test_official_chain_on_llama_is_the_stored_prediction_but_for_random_fillings(shared):
-    found = mmlu_pro(shared, "Meta-Llama-3_1-8B-Instruct")
-    letters = [extract.letter_mmlu_pro(row["text"]) for row in found]
-    differ = [(got, row) for got, row in zip(letters, found, strict=True) if got != row["pred"]]
-    assert round(share(letters, found), 4) == 0.4358
-    assert len(differ) == 694
-    assert all(got is None for got, _ in differ)  # where the chain finds nothing, upstream drew a letter
+def test_official_chain_on_llama_equals_the_stored_prediction_except_for_upstreams_guesses(shared):
+    rows = recorded_rows(shared, "Meta-Llama-3_1-8B-Instruct")
+    letters = [extract.letter_mmlu_pro(row["text"]) for row in rows]
+    differing = [letter for letter, row in zip(letters, rows, strict=True) if letter != row["pred"]]
+    assert round(accuracy(letters, rows), 4) == 0.4358
+    assert len(differing) == 694
+    assert set(differing) == {None}  # if the chain finds nothing, upstream guesses a letter
 
 
 @pytest.mark.parametrize(
-    ("model", "same", "silent", "other", "score"),
+    ("model", "agreeing", "unread", "differing", "score"),
     [
         ("gemini-1.5-flash-002", 11_498, 414, 100, 0.6404),
         pytest.param("Mistral-7B-Instruct-v0.2", 10_582, 1_377, 73, 0.2837, marks=pytest.mark.slow),
         pytest.param("Meta-Llama-3_1-8B-Instruct", 11_657, 365, 10, 0.4330, marks=pytest.mark.slow),
     ],
 )
-def test_strict_against_the_official_chain(shared, model, same, silent, other, score):
-    """Counts of the classes in the module's docstring; a change here is to be read reply by reply."""
-    found = mmlu_pro(shared, model)
-    strict = [extract.letter(row["text"], len(row["options"])) for row in found]
-    chain = [extract.letter_mmlu_pro(row["text"]) for row in found]
+def test_strict_disagrees_with_the_official_chain_as_often_as_documented(
+    shared, model, agreeing, unread, differing, score
+):
+    """`unread` sums the first four classes of the module's docstring; if a count changes, read the replies concerned."""
+    rows = recorded_rows(shared, model)
+    strict = [extract.letter(row["text"], len(row["options"])) for row in rows]
+    chain = [extract.letter_mmlu_pro(row["text"]) for row in rows]
     pairs = list(zip(strict, chain, strict=True))
-    assert sum(a == b for a, b in pairs) == same
-    assert sum(a is None and b is not None for a, b in pairs) == silent
-    assert sum(a is not None and a != b for a, b in pairs) == other
-    assert round(share(strict, found), 4) == score
+    assert sum(a == b for a, b in pairs) == agreeing
+    assert sum(a is None and b is not None for a, b in pairs) == unread
+    assert sum(a is not None and a != b for a, b in pairs) == differing
+    assert round(accuracy(strict, rows), 4) == score
 
 
-def test_chembench_reports_several_letters(shared):
-    """All disagreements are tags that hold no letters (`C2v`, `sp2`): upstream takes the first capital there."""
-    for model, least in (("gemma-2-9b-it", 2_518), ("llama3.1-8b-instruct", 2_535)):
-        agree = 0
+def test_option_sets_of_chembench_reports_are_read_as_recorded(shared):
+    """All disagreements are tags that contain no option letter (`C2v`, `sp2`), of which upstream takes the first capital."""
+    for model, minimum in (("gemma-2-9b-it", 2_518), ("llama3.1-8b-instruct", 2_535)):
+        agreeing = 0
         with gzip.open(shared / "data" / "chembench" / "reports" / f"{model}.jsonl.gz", "rt") as lines:
             for report in (report for line in lines for report in json.loads(line)["report"]):
                 parsed = report["parsed_output"]
                 names = parsed.split(",") if isinstance(parsed, str) else parsed
                 if isinstance(names, list) and all(
-                    len(n.strip()) == 1 and n.strip().isalpha() for n in names
+                    len(name.strip()) == 1 and name.strip().isalpha() for name in names
                 ):
-                    agree += letters(report["output"]["text"], 26) == tuple(
+                    agreeing += letters(report["output"]["text"], 26) == tuple(
                         sorted({name.strip() for name in names})
                     )
-        assert agree >= least
+        assert agreeing >= minimum
 
 
-def test_mmmu_pro_direct_replies(shared):
-    """Upstream's stored index is the last capital anywhere ("C. A kitchen island" -> A); ours is the label."""
-    for name, silent in (("standard_10_options__direct", 24), ("vision_direct", 211)):
-        nothing = 0
+def test_most_direct_replies_of_mmmu_pro_are_read(shared):
+    """Upstream stores the last capital anywhere ("C. A kitchen island" -> A), so its letters are not compared."""
+    for name, max_unread in (("standard_10_options__direct", 24), ("vision_direct", 211)):
+        unread = 0
         with gzip.open(shared / "data" / "mmmu_pro" / f"gpt-4o_{name}.jsonl.gz", "rt") as lines:
             for row in map(json.loads, lines):
-                nothing += extract.letter(row["response"], 10) is None
-        assert nothing <= silent, name
+                unread += extract.letter(row["response"], 10) is None
+        assert unread <= max_unread, name
 
 
 @pytest.mark.parametrize(
@@ -290,7 +296,9 @@ def test_mmmu_pro_direct_replies(shared):
         ("So B", None),
     ],
 )
-def test_a_letter_of_a_truncated_reply_counts_if_it_stands_complete(reply: str, letter: str | None) -> None:
+def test_a_letter_in_a_truncated_reply_is_read_if_its_statement_is_complete(
+    reply: str, letter: str | None
+) -> None:
     reading = extract.choice(reply, ["1", "2", "3", "4"], truncated=True)
     assert (reading.value if reading else None) == letter
 
@@ -298,7 +306,7 @@ def test_a_letter_of_a_truncated_reply_counts_if_it_stands_complete(reply: str, 
 @pytest.mark.parametrize(
     ("opening", "closing"), [("<answer>", "</answer>"), (r"\boxed{", "}"), ('{"answer": ', "}")]
 )
-def test_a_tag_that_a_truncated_reply_does_not_close_holds_no_answer(opening: str, closing: str) -> None:
+def test_an_unclosed_tag_of_a_truncated_reply_is_not_read(opening: str, closing: str) -> None:
     assert extract.stated_integer(f"So {opening}12", truncated=True) is None
     reading = extract.stated_integer(f"So {opening}12{closing}", truncated=True)
     assert reading is not None
@@ -306,7 +314,7 @@ def test_a_tag_that_a_truncated_reply_does_not_close_holds_no_answer(opening: st
 
 
 @pytest.mark.parametrize("text", ["<SMILES>CC(=O)O", "<SMILES> CC(=O)O "])
-def test_a_molecule_that_is_cut_off_in_its_tag_is_not_read(text: str) -> None:
+def test_a_molecule_in_an_unclosed_tag_of_a_truncated_reply_is_not_read(text: str) -> None:
     from evals.extract.molecules import stated_molecule
 
     assert stated_molecule(text, truncated=True) is None

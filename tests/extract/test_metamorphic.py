@@ -1,7 +1,8 @@
-"""Statements in any dress are read as the base answer or not at all; replies without an answer are read as nothing.
+"""Answers in any wording and markup are read as the base answer or not at all; replies without an answer are read as nothing.
 
-A table is multiplied out: base answers x ways of stating x what follows x what comes before. Readings are compared with the base
-answer; a reading that is another answer fails. A few wrappers must be read (`MUST`), so that reading nothing is no way out.
+The replies are all combinations of a base answer, a form in which it is stated, a text after it and a text before it. A
+reading that differs from the base answer fails. Some forms must be read (`MUST_BE_READ`), so that a reader that never reads
+anything fails, too.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import pytest
 from evals import extract
 from evals.extract.expression import normalise_expression, stated_expression
 from evals.extract.probability import probability
-from evals.extract.upstream.last_letter import letter as last_letter
+from evals.extract.upstream.last_letter import letter as upstream_last_letter
 from evals.scorers.options import options_stated
 from tests.support.sizes import size
 
 OPTIONS = ("mitochondrion", "ribosome", "chloroplast", "nucleus")
-STATED = (
+ANSWER_FORMS = (
     "ANSWER: {}", "Answer: **{}**", "**Answer:** {}", "**Final answer: {}**", "The answer is {}.", "The final answer is **{}**.",
     "The correct answer is ({}).", "<answer>{}</answer>", "<answer>\n{}\n</answer>", r"\boxed{{{}}}", r"$\boxed{{\text{{{}}}}}$",
     r"\[\boxed{{{}}}\]", '{{"answer": "{}"}}', '```json\n{{"reasoning": "short", "answer": "{}"}}\n```', "答案：{}", "答案是{}。", "最终答案：**{}**",
@@ -29,7 +30,7 @@ STATED = (
     "La risposta è {}.", "A resposta é {}.", "Therefore, the answer is `{}`.", "### Final Answer\n\n{}", "ANSWER: {}.", "ＡＮＳＷＥＲ：{}",
     "Hence the answer must be {}.", "I am fairly sure the answer is {}.", "<|begin_of_box|>{}<|end_of_box|>", "ANSWER = {}", "| Answer | {} |",
 )  # fmt: skip
-LETTER_STATED = (
+LETTER_FORMS = (
     "The correct option is {}.", "Option {} is correct.", "({}) is the best choice.", "So {}.", "I choose {}.", "故选{}。", "选项{}正确。", "正确的是{}。",
     "This corresponds to option {}.", "Only {} remains.", "My choice: {}", "I would go with {}.",
 )  # fmt: skip
@@ -43,101 +44,100 @@ BEFORE = (
     "<|channel|>analysis<|message|>maybe {other}<|end|><|start|>assistant<|channel|>final<|message|>", "analysisANSWER: {other}assistantfinal",
     "First I thought the answer is {other}.\n\n", "ANSWER: {other}\n\nWait, I made an error.\n\n", "The answer is {other}. No, that is wrong.\n\n", "\\boxed{{{other}}} Let me recheck.\n\n",
 )  # fmt: skip
-MUST = frozenset((*STATED[:12], *STATED[14:20]))
+MUST_BE_READ = frozenset((*ANSWER_FORMS[:12], *ANSWER_FORMS[14:20]))
 
 
-def made(base: str, other: str, stated: str, after: str, before: str) -> str:
-    return before.format(other=other) + stated.format(base) + after.format(other=other)
+def build_reply(base: str, other: str, form: str, after: str, before: str) -> str:
+    return before.format(other=other) + form.format(base) + after.format(other=other)
 
 
 def letter(text: str) -> str | None:
-    found = extract.choice(text, OPTIONS)
-    return None if found is None else str(found.value)
+    reading = extract.choice(text, OPTIONS)
+    return None if reading is None else str(reading.value)
 
 
 def integer(text: str) -> str | None:
-    found = extract.integer(text)
-    return None if found is None else str(found)
+    reading = extract.integer(text)
+    return None if reading is None else str(reading)
 
 
 def option_text(text: str) -> str | None:
-    found = extract.choice(text, OPTIONS)
-    return None if found is None else OPTIONS[ord(found.value) - ord("A")]
+    reading = extract.choice(text, OPTIONS)
+    return None if reading is None else OPTIONS[ord(reading.value) - ord("A")]
 
 
-def free(text: str) -> str | None:
-    found = extract.stated_text(text)
-    return None if found is None else str(found.value[-1]).casefold()
+def free_form(text: str) -> str | None:
+    reading = extract.stated_text(text)
+    return None if reading is None else str(reading.value[-1]).casefold()
 
 
 def yes_no(text: str) -> str | None:
-    found = extract.yes_no(text)
-    return None if found is None else "yes" if found else "no"
+    reading = extract.yes_no(text)
+    return None if reading is None else "yes" if reading else "no"
 
 
 def number(text: str) -> str | None:
-    found = extract.stated_text(text)
-    value = (
-        None
-        if found is None
-        else next((v for h in found.value if (v := extract.number(h)) is not None), None)
-    )
-    return None if value is None else f"{value:g}"
+    reading = extract.stated_text(text)
+    if reading is None:
+        return None
+    values = (extract.number(candidate) for candidate in reading.value)
+    return next((f"{value:g}" for value in values if value is not None), None)
 
 
-def several(text: str) -> str | None:
-    found = options_stated(text, OPTIONS)
-    return None if found is None else ", ".join(sorted(found.value))
+def option_set(text: str) -> str | None:
+    reading = options_stated(text, OPTIONS)
+    return None if reading is None else ", ".join(sorted(reading.value))
 
 
 def expression(text: str) -> str | None:
-    """Return the base answer that is among the readings, else the first reading."""
-    found = stated_expression(text)
-    if found is None:
+    """Return the base answer that is among the candidates read, or else the first candidate."""
+    reading = stated_expression(text)
+    if reading is None:
         return None
-    plain = [normalise_expression(head).replace(" ", "") for head in found.value]
+    normalised = [normalise_expression(candidate).replace(" ", "") for candidate in reading.value]
     return next(
-        (base for base in FORMULAS if normalise_expression(base).replace(" ", "") in plain), found.value[0]
+        (base for base in FORMULAS if normalise_expression(base).replace(" ", "") in normalised),
+        reading.value[0],
     )
 
 
 FORMULAS = (r"\frac{1}{2}", r"3\sqrt{2}", r"24\pi", "2^{10}", "x^2+1")
 KINDS = {
-    "several options": (several, (("A, C", "B, D"), ("B, D", "A"), ("A, B, D", "C")), STATED),
-    "several options in words": (lambda text: (several(text) or "").replace(", ", " and ") or None, (("A and C", "B and D"),), STATED),
-    "expression": (expression, tuple(itertools.pairwise(FORMULAS)), STATED),
-    "letter": (letter, (("A", "C"), ("B", "D"), ("C", "A"), ("D", "B")), (*STATED, *LETTER_STATED)),
-    "option text": (option_text, (("ribosome", "nucleus"), ("chloroplast", "mitochondrion")), STATED),
-    "integer": (integer, (("113", "204"), ("7", "12"), ("0", "3")), STATED),
-    "number": (number, (("3.14", "2.71"), ("12500", "9")), STATED),
-    "yes or no": (yes_no, (("yes", "no"), ("no", "yes")), STATED),
-    "free": (free, (("germany", "france"), ("light blue", "red")), STATED),
+    "several options": (option_set, (("A, C", "B, D"), ("B, D", "A"), ("A, B, D", "C")), ANSWER_FORMS),
+    "several options in words": (lambda text: (option_set(text) or "").replace(", ", " and ") or None, (("A and C", "B and D"),), ANSWER_FORMS),
+    "expression": (expression, tuple(itertools.pairwise(FORMULAS)), ANSWER_FORMS),
+    "letter": (letter, (("A", "C"), ("B", "D"), ("C", "A"), ("D", "B")), (*ANSWER_FORMS, *LETTER_FORMS)),
+    "option text": (option_text, (("ribosome", "nucleus"), ("chloroplast", "mitochondrion")), ANSWER_FORMS),
+    "integer": (integer, (("113", "204"), ("7", "12"), ("0", "3")), ANSWER_FORMS),
+    "number": (number, (("3.14", "2.71"), ("12500", "9")), ANSWER_FORMS),
+    "yes or no": (yes_no, (("yes", "no"), ("no", "yes")), ANSWER_FORMS),
+    "free": (free_form, (("germany", "france"), ("light blue", "red")), ANSWER_FORMS),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_dressed_answer_is_the_answer_or_nothing(kind: str, step: int) -> None:
-    read, bases, stated = KINDS[kind]
+def test_a_stated_answer_is_read_as_itself_or_not_at_all(kind: str, step: int) -> None:
+    read, bases, forms = KINDS[kind]
     failures, unread = [], []
-    combinations = itertools.product(bases, stated, AFTER, BEFORE)
+    combinations = itertools.product(bases, forms, AFTER, BEFORE)
     for (base, other), form, after, before in itertools.islice(combinations, 0, None, step):
-        text = made(base, other, form, after, before)
-        got = read(text)
-        if got not in (base, None):
-            failures.append((got, text))
-        elif got is None and form in MUST and after == "" and before == "":
+        text = build_reply(base, other, form, after, before)
+        reading = read(text)
+        if reading not in (base, None):
+            failures.append((reading, text))
+        elif reading is None and form in MUST_BE_READ and after == "" and before == "":
             unread.append(text)
     assert failures == []
     assert unread == []
 
 
-def test_there_are_enough_of_them() -> None:
-    total = sum(len(bases) * len(stated) * len(AFTER) * len(BEFORE) for _, bases, stated in KINDS.values())
+def test_there_are_at_least_20_000_combinations() -> None:
+    total = sum(len(bases) * len(forms) * len(AFTER) * len(BEFORE) for _, bases, forms in KINDS.values())
     assert total >= 20_000
 
 
-NOTHING = (
+WITHOUT_ANSWER = (
     "Option {a} describes energy, option {b} describes proteins.", "We have to compare {a}, {b} and {c}.", "(A) mitochondrion\n(B) ribosome\n(C) chloroplast\n(D) nucleus",
     "A. mitochondrion\nB. ribosome\nC. chloroplast\nD. nucleus", "I could not decide between {a} and {b}.", "It is either {a} or {b}.", "I'm sorry, but I can't help with that.",
     "I cannot answer this question.", "Let me think about option {a} first", "Is it {a}? Or {b}?", "The answer cannot be {a}.", "The answer is not {a}.", "If the answer is {a}, then {b} fails.",
@@ -158,19 +158,19 @@ FILLER = (
 
 def test_replies_without_an_answer_are_read_as_nothing() -> None:
     rng = random.Random(1)
-    read = []
+    wrong_readings = []
     for _ in range(size(2_000, 10_000)):
         a, b, c = rng.sample("ABCD", 3)
-        text = rng.choice(NOTHING).format(a=a, b=b, c=c, n=rng.randint(2, 9))
+        text = rng.choice(WITHOUT_ANSWER).format(a=a, b=b, c=c, n=rng.randint(2, 9))
         text = text if text.startswith("analysis") else rng.choice(FILLER) + text
         if rng.random() < 0.3:
-            text += "\n" + rng.choice(NOTHING[:6]).format(a=a, b=b, c=c, n=3)
-        if (found := letter(text) or integer(text) or several(text)) is not None:
-            read.append((found, text))
-    assert len(read) <= size(1, 5), sorted(set(read))[:20]
+            text += "\n" + rng.choice(WITHOUT_ANSWER[:6]).format(a=a, b=b, c=c, n=3)
+        if (reading := letter(text) or integer(text) or option_set(text)) is not None:
+            wrong_readings.append((reading, text))
+    assert len(wrong_readings) <= size(1, 5), sorted(set(wrong_readings))[:20]
 
 
-NO_FORMULA = (
+WITHOUT_EXPRESSION = (
     "Let x = {n}.", "We first need the radius.", "Suppose that the area is {n}\\pi.", "The area lies between {n} and 9.", "\\boxed{{}}", "\\boxed",
     "I could not find the area.", "If the answer were {n}, the sides would not fit.", "The answer is not {n}.", "The answer is either {n} or {m}.", "ANSWER:", "<answer></answer>",
     "Let us compute the area of the square first, then that of the circle", "<think>The answer is {n}. Let me", "Is it $\\frac{{1}}{{{n}}}$?", "I'm sorry, I cannot see the image.",
@@ -180,80 +180,83 @@ NO_FORMULA = (
 
 def test_replies_without_an_expression_are_read_as_nothing() -> None:
     rng = random.Random(2)
-    read = []
+    wrong_readings = []
     for _ in range(size(1_000, 5_000)):
-        text = rng.choice(FILLER) + rng.choice(NO_FORMULA).format(n=rng.randint(2, 9), m=rng.randint(10, 19))
-        if (found := expression(text)) is not None:
-            read.append((found, text))
-    assert len(read) <= size(1, 2), sorted(set(read))[:20]
+        text = rng.choice(FILLER) + rng.choice(WITHOUT_EXPRESSION).format(
+            n=rng.randint(2, 9), m=rng.randint(10, 19)
+        )
+        if (reading := expression(text)) is not None:
+            wrong_readings.append((reading, text))
+    assert len(wrong_readings) <= size(1, 2), sorted(set(wrong_readings))[:20]
 
 
-TRAPS = ("answer ", "the answer is not B. ", "**", "`", "$", "(", "A,", "A and ", "\\boxed{", "选", "is ", "so the option ", "✅ ", "\\text{", "yes or no ", "answer:\n", "<answer>", '"answer": "', "1,000", "x = ", "\n", "答案", "答:", "[x] ", "- A. x\n", "because ", "C, since ", "the ribosome ", "→ ", "wait ", "{", "\\frac{", "<", "|", "A: false\n", "only C ", " or B", "correct: ", "option is ", '"option": "', "ᾳ", "İ", "\u200b", "é ", "0")  # fmt: skip
+HOSTILE_PIECES = ("answer ", "the answer is not B. ", "**", "`", "$", "(", "A,", "A and ", "\\boxed{", "选", "is ", "so the option ", "✅ ", "\\text{", "yes or no ", "answer:\n", "<answer>", '"answer": "', "1,000", "x = ", "\n", "答案", "答:", "[x] ", "- A. x\n", "because ", "C, since ", "the ribosome ", "→ ", "wait ", "{", "\\frac{", "<", "|", "A: false\n", "only C ", " or B", "correct: ", "option is ", '"option": "', "ᾳ", "İ", "\u200b", "é ", "0")  # fmt: skip
 
 
 BOUND_S = 0.05
-"""CPU seconds that a reader may take for 64 KiB of any shape, with the machine to itself."""
-BESIDE_OTHERS = 3
-"""Times that beside other tests, measured for coverage."""
+"""Maximum CPU time of a reader for 64 KiB of any text on an idle machine."""
+BUSY_FACTOR = 3
+"""Factor for this bound if other tests run at the same time and coverage is measured."""
 
 
-def ten(text: str) -> str | None:
-    return last_letter(text, 10)
+def last_letter(text: str) -> str | None:
+    return upstream_last_letter(text, 10)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trap", TRAPS)
-def test_no_reader_holds_up_the_event_loop(trap: str) -> None:
-    hold_up(trap, BESIDE_OTHERS * BOUND_S)
+@pytest.mark.parametrize("piece", HOSTILE_PIECES)
+def test_no_reader_blocks_the_event_loop_on_hostile_text(piece: str) -> None:
+    assert_readers_are_fast(piece, BUSY_FACTOR * BOUND_S)
 
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_no_reader_takes_more_than_the_bound_alone() -> None:
-    for trap in TRAPS:
-        hold_up(trap, BOUND_S)
+def test_no_reader_exceeds_the_bound_on_an_idle_machine() -> None:
+    for piece in HOSTILE_PIECES:
+        assert_readers_are_fast(piece, BOUND_S)
 
 
-def hold_up(trap: str, bound_s: float) -> None:
-    """Assert that no reader takes longer for 64 KiB of a trap."""
+def assert_readers_are_fast(piece: str, bound_s: float) -> None:
+    """Assert that every reader takes less than `bound_s` for 64 KiB of a repeated piece."""
     for text in (
-        trap * (65_536 // len(trap)),
-        "word " * 6_000 + trap * (32_768 // len(trap)),
-        "ANSWER: " + trap * (65_536 // len(trap)),
+        piece * (65_536 // len(piece)),
+        "word " * 6_000 + piece * (32_768 // len(piece)),
+        "ANSWER: " + piece * (65_536 // len(piece)),
     ):
         for read in (
             letter,
             integer,
             yes_no,
             number,
-            several,
+            option_set,
             expression,
             probability,
-            ten,
+            last_letter,
             extract.split_reasoning,
         ):
-            took = _timed(read, text)
-            for _ in range(4):  # a busy machine makes each CPU second longer
-                took = min(took, _timed(read, text)) if took >= bound_s else took
-            assert took < bound_s or took < bound_s * _slowness(), (read.__name__, trap, took)
+            seconds = cpu_seconds(read, text)
+            for _ in range(4):  # on a busy machine, the same work takes more CPU time
+                seconds = min(seconds, cpu_seconds(read, text)) if seconds >= bound_s else seconds
+            assert seconds < bound_s or seconds < bound_s * slowdown(), (read.__name__, piece, seconds)
 
 
-REFERENCE = re.compile(r"\b(?:answer|option|choice)\s+(?:is|was)\b[^\n]{0,40}$", re.IGNORECASE)
+REFERENCE_PATTERN = re.compile(r"\b(?:answer|option|choice)\s+(?:is|was)\b[^\n]{0,40}$", re.IGNORECASE)
 REFERENCE_S = 0.0038
-"""CPU seconds of one search for it in 64 KiB on the machine on which the bound was set.
+"""CPU time of one search for `REFERENCE_PATTERN` in 64 KiB on the machine on which the bound was set.
 
-Inferred: the slowest reader took just under the bound there, and 60 ms on a machine where this search takes 5 ms.
+Inferred, not measured: the slowest reader took just under the bound on that machine, and 60 ms on one on which this search
+takes 5 ms.
 """
 
 
-def _slowness() -> float:
-    """Return how much slower this core is at present than the one on which the bound was set."""
+def slowdown() -> float:
+    """Return by what factor this core is currently slower than the one on which the bound was set."""
     text = "option is " * 6_553
-    return min(_timed(REFERENCE.search, text) for _ in range(9)) / REFERENCE_S
+    return min(cpu_seconds(REFERENCE_PATTERN.search, text) for _ in range(9)) / REFERENCE_S
 
 
-def _timed(read: object, text: str) -> float:
+def cpu_seconds(read: object, text: str) -> float:
     extract.visible.cache_clear()
-    began = time.process_time()
+    start = time.process_time()
     read(text)
-    return time.process_time() - began
+    return time.process_time() - start

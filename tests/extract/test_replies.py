@@ -1,7 +1,8 @@
-"""Hand-judged replies in the styles of today's models: how far the readers agree with a careful human, by kind of answer.
+"""Hand-judged replies in the styles of current models: the readers must agree with a careful human, for each kind of answer.
 
-`cases/replies.jsonl`, and of further lots, judged before any of it was run (281 of 318, 149 of 178, 234 of 263, 106 of 125, 66 of 80, 58 of 72 right at first):
-a line a reply; `right` holds the verdicts that a human accepts, `read` what a human reads. `debatable` ones are not counted.
+`cases/replies*.jsonl` contain one reply per line; `right` lists the verdicts that a human accepts, `read` is what a human
+reads, and cases marked `debatable` are not used. Later lots were judged before the readers were run on them: at first,
+281 of 318, 149 of 178, 234 of 263, 106 of 125, 66 of 80 and 58 of 72 were read correctly.
 """
 
 from __future__ import annotations
@@ -38,30 +39,31 @@ CHOICE = ("mmlu-pro", "mmstar", "chembench:4k", "mathvision", "mathvista", "mmmu
 
 
 def accepts(case: dict[str, Any], verdict: str, answer: str | None) -> bool:
-    """Return whether a verdict is what a human gives, and a wrong letter the one that a human reads."""
+    """Return whether a human accepts a verdict and, if it is `wrong`, reads the same letter."""
     read = str(case.get("read", ""))
     same = verdict != "wrong" or len(read) != 1 or not read.isalpha() or answer == read
     return verdict in case["right"] and same
 
 
-def options_case(case: dict[str, Any]) -> tuple[str, str | None]:
-    found = extract.choice(case["reply"], case["options"], truncated=case.get("stop") == "length")
-    if found is None:
+def judge_option_case(case: dict[str, Any]) -> tuple[str, str | None]:
+    """Return the verdict and the letter that are read from a reply to a multiple-choice question."""
+    reading = extract.choice(case["reply"], case["options"], truncated=case.get("stop") == "length")
+    if reading is None:
         kinds = ("truncated", "unanswered", "refused")
         return next((kind for kind in kinds if kind in case["right"]), "unanswered"), None
-    return ("right" if found.value == case["target"] else "wrong"), found.value
+    return ("right" if reading.value == case["target"] else "wrong"), reading.value
 
 
 OPTIONS = [case for case in CASES if case["suite"] in CHOICE and case.get("options")]
 
 
-APART = {"o35": "an arrow behind a letter: as in a reaction scheme"}
-"""Cases that are read otherwise than by a human, and why."""
-SEVERAL = [case for case in CASES if case["suite"] == "chembench:lamalab" and case.get("options")]
+KNOWN_DIFFERENCES = {"o35": "an arrow behind a letter: as in a reaction scheme"}
+"""Cases that are not read as by a human -> reason."""
+OPTION_SETS = [case for case in CASES if case["suite"] == "chembench:lamalab" and case.get("options")]
 
 
-@table("case", SEVERAL, ids=lambda case: case["id"])
-def test_several_options_are_read_as_a_human_reads_them(case: dict[str, Any]) -> None:
+@table("case", OPTION_SETS, ids=lambda case: case["id"])
+def test_a_set_of_options_is_read_as_a_human_reads_it(case: dict[str, Any]) -> None:
     sample = Sample(id="1", choices=tuple(case["options"]), target=tuple(case["target"]))
     score = StatedOptions()(sample, Prompt(), Reply(text=case["reply"], stop=case.get("stop", "stop")))
     assert isinstance(score, Score)
@@ -70,12 +72,12 @@ def test_several_options_are_read_as_a_human_reads_them(case: dict[str, Any]) ->
 
 @table("case", OPTIONS, ids=lambda case: case["id"])
 def test_an_option_is_read_as_a_human_reads_it(case: dict[str, Any]) -> None:
-    verdict, answer = options_case(case)
-    assert accepts(case, verdict, answer) == (case["id"] not in APART), (answer, case)
+    verdict, answer = judge_option_case(case)
+    assert accepts(case, verdict, answer) == (case["id"] not in KNOWN_DIFFERENCES), (answer, case)
     assert verdict != "right" or "right" in case["right"]
 
 
-def test_a_run_says_how_its_answers_were_stated(tmp_path: Path) -> None:
+def test_a_run_counts_the_forms_in_which_its_answers_were_stated(tmp_path: Path) -> None:
     replies = tmp_path / "replies.jsonl"
     replies.write_text(
         "".join(
@@ -87,10 +89,10 @@ def test_a_run_says_how_its_answers_were_stated(tmp_path: Path) -> None:
     data.write_text(
         "".join(json.dumps({"id": f"2025-I-{n}", "problem": "p", "answer": "7"}) + "\n" for n in (1, 2, 3))
     )
-    common = ("--suite", "aime:2025", "--model", "m", "--protocol", "strict", "--data", data, "--run", "r")
-    done = evals("import", "replies", replies, *common, "--results", tmp_path / "results", "--json")
-    assert done.status in (0, 1), done.err
-    assert done.json["runs"][0]["forms"] == {"box": 1, "line": 1, "prose": 1}
+    options = ("--suite", "aime:2025", "--model", "m", "--protocol", "strict", "--data", data, "--run", "r")
+    outcome = evals("import", "replies", replies, *options, "--results", tmp_path / "results", "--json")
+    assert outcome.status in (0, 1), outcome.err
+    assert outcome.json["runs"][0]["forms"] == {"box": 1, "line": 1, "prose": 1}
     rows = evals("show", "r", "--samples", "--json", "--results", tmp_path / "results").json["samples"]
     assert [row["form"] for row in rows] == ["box", "line", "prose"]
     assert "33.3 % of its answers were extracted without a marker" in evals(
@@ -98,13 +100,13 @@ def test_a_run_says_how_its_answers_were_stated(tmp_path: Path) -> None:
     ).out.replace("\n", " ")
 
 
-def free_case(case: dict[str, Any]) -> Score:
-    """Score a reply that is no choice with its suite's own rule, as it is after an import."""
+def score_free_form_case(case: dict[str, Any]) -> Score:
+    """Score a reply to a question without options by its suite's rule, as after an import."""
     base = case["suite"].partition(":")[0]
     target = str(case["target"])
     meta = {"answer_type": case.get("kind", "integer"), "precision": case.get("precision")}
     golds = (
-        tuple(one.strip() for one in target.strip("[]").split(","))
+        tuple(gold.strip() for gold in target.strip("[]").split(","))
         if base == "mmmu" and target[:1] == "["
         else target
     )
@@ -118,13 +120,13 @@ def free_case(case: dict[str, Any]) -> Score:
 RULES: dict[str, Any] = {
     "aime": StatedInteger(), "chartqa": chart.Stated(), "chartbench": chartbench.Strict(), "mmmu": mmmu.Strict(), "mathvista": mathvista.Strict(), "mathvision": mathvision.Strict(),
 }  # fmt: skip
-FREE = [case for case in CASES if case["suite"].partition(":")[0] in RULES and not case.get("options")]
+FREE_FORM = [case for case in CASES if case["suite"].partition(":")[0] in RULES and not case.get("options")]
 
 
-@table("case", FREE, ids=lambda case: case["id"])
-def test_a_free_answer_is_judged_as_a_human_judges_it(case: dict[str, Any]) -> None:
+@table("case", FREE_FORM, ids=lambda case: case["id"])
+def test_a_free_form_answer_is_judged_as_a_human_judges_it(case: dict[str, Any]) -> None:
     if case["suite"].startswith("mathvision"):
         pytest.importorskip("math_verify")
-    score = free_case(case)
+    score = score_free_form_case(case)
     assert score.verdict in case["right"], (score, case)
     assert score.verdict != "right" or "right" in case["right"]

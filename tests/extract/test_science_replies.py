@@ -1,6 +1,6 @@
 """Hand-judged replies to SMolInstruct, Matbench, ChemBench's numbers and PHYSICS, scored by the scorers of `strict`.
 
-The cases of `test_replies.py` that belong to these suites; every other case is scored there.
+Only the cases of these suites are scored here; `test_replies.py` scores the others.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CASES: list[dict[str, Any]] = [
 
 
 def sample_of(case: dict[str, Any]) -> Sample:
-    """Return the sample that the suite's reader of data makes of a case."""
+    """Return the sample that the suite would build from the data of a case."""
     suite, _, variant = case["suite"].partition(":")
     target, unit, meta = case["target"], "", {}
     if suite == "smolinstruct":
@@ -65,10 +65,10 @@ def test_a_reply_is_judged_as_a_human_judges_it(case: dict[str, Any]) -> None:
     (scorer,) = SUITES[suite].suite(variant, "strict").scorers.values()
     text, _, unclosed = extract.split_reasoning(case["reply"])
     reply = Reply(text=text, stop="length" if unclosed else case.get("stop", "stop"))
-    judged = scorer(sample_of(case), Prompt(), reply)
+    result = scorer(sample_of(case), Prompt(), reply)
     try:
-        score = asyncio.run(judged) if inspect.iscoroutine(judged) else judged
-    except Waiting:  # left to the judge, of whom there is none here
+        score = asyncio.run(result) if inspect.iscoroutine(result) else result
+    except Waiting:  # the rule leaves the reply to a judge, and there is none here
         assert "failed:waiting" in case["right"], case
         return
     assert score.verdict in case["right"], (score, case)

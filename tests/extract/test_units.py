@@ -29,48 +29,52 @@ CASES = [json.loads(line) for line in (TESTS / "cases" / "units.jsonl").read_tex
 
 
 @table("case", CASES, ids=lambda case: f"{case['text'][:30]}|{case['why']}")
-def test_case(case: dict[str, Any]) -> None:
+def test_quantities_are_read_as_in_the_table(case: dict[str, Any]) -> None:
     if case.get("wanted"):
         pytest.importorskip("pint")
-    found = read(case["text"], case.get("wanted", ""))
+    quantity = read(case["text"], case.get("wanted", ""))
     if case["value"] is None:
-        assert found is None
+        assert quantity is None
         return
-    assert found is not None
-    assert found.value == pytest.approx(case["value"], rel=1e-12)
-    assert (found.unit, found.low, found.high) == (case.get("unit", ""), case.get("low"), case.get("high"))
+    assert quantity is not None
+    assert quantity.value == pytest.approx(case["value"], rel=1e-12)
+    assert (quantity.unit, quantity.low, quantity.high) == (
+        case.get("unit", ""),
+        case.get("low"),
+        case.get("high"),
+    )
 
 
 @pytest.mark.parametrize("text", ["about 5", "~5", "≈ 5", "<5", "3-5", "at least 5", "ca. 5"])
-def test_what_is_stated_roughly_says_so(text: str) -> None:
-    found = read(text)
-    assert found is not None
-    assert found.approximate
+def test_approximate_values_are_marked_as_approximate(text: str) -> None:
+    quantity = read(text)
+    assert quantity is not None
+    assert quantity.approximate
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_value=1e15))
-def test_a_float_reads_back_as_itself(value: float) -> None:
-    found = read(f"Answer: {value!r}")
-    assert found is not None
-    assert found.value == value
+def test_the_repr_of_a_float_is_read_back_exactly(value: float) -> None:
+    quantity = read(f"Answer: {value!r}")
+    assert quantity is not None
+    assert quantity.value == value
 
 
 @given(st.text(max_size=300))
-def test_no_text_breaks_it_and_no_value_is_infinite(text: str) -> None:
+def test_any_text_is_read_without_errors_or_infinite_values(text: str) -> None:
     assert all(isfinite(q.value) for q in quantities(text))
 
 
 @given(st.text(alphabet="0123456789.,eE+-−^{}\\ ×x*/()±%°~<>", max_size=120))
-def test_no_text_of_digits_and_marks_breaks_it(text: str) -> None:
+def test_any_text_of_digits_and_signs_is_read_without_errors_or_infinite_values(text: str) -> None:
     assert all(isfinite(q.value) for q in quantities(text))
 
 
 @table("piece", ["1,", "1 ", "-", "1e", "a1 ", "1/", "\\frac{", "1 m ", "(1 ± ", "1.", "^1", "·1"])
-def test_five_megabytes_of_trap_cost_under_two_seconds(piece: str) -> None:
+def test_five_megabytes_of_hostile_text_are_read_in_under_two_seconds(piece: str) -> None:
     text = piece * (5_000_000 // len(piece))
-    started = time.process_time()
+    start = time.process_time()
     read(text)
-    assert time.process_time() - started < 2.0
+    assert time.process_time() - start < 2.0
 
 
 # --- conversion ---------------------------------------------------------------------------------------------
@@ -99,26 +103,26 @@ def test_units_of_one_dimension_are_converted(value: float, unit: str, target: s
 @pytest.mark.parametrize(
     ("unit", "target"), [("K", "eV"), ("g", "mol"), ("J/mol", "J"), ("furlong per moon", "m")]
 )
-def test_another_dimension_is_not_converted(unit: str, target: str) -> None:
+def test_units_of_different_dimensions_are_not_converted(unit: str, target: str) -> None:
     pytest.importorskip("pint")
     assert convert(1.0, unit, target) is None
     assert not same_dimension(unit, target)
 
 
-def test_the_same_unit_needs_no_pint() -> None:
+def test_conversion_to_the_same_unit_does_not_need_pint() -> None:
     code = "import sys; sys.modules['pint'] = None; from evals.extract.units import *; print(convert(2.0, 'MPa', 'MPa'), read('5 GPa').unit)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["2.0", "GPa"]
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["2.0", "GPa"]
 
 
-def test_a_missing_pint_is_one_line_that_names_the_extra() -> None:
+def test_without_pint_the_error_message_names_the_extra() -> None:
     code = "import sys; sys.modules['pint'] = None; from evals.extract.units import convert; convert(2.0, 'GPa', 'MPa')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.strip().splitlines()[-1].endswith("[materials]'`")
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.stderr.strip().splitlines()[-1].endswith("[materials]'`")
 
 
 @pytest.mark.parametrize("unit", ["MPa", "eV/atom", "cm**-1", "J/(mol K)", "g/cm³"])
-def test_a_normal_unit_is_normal(unit: str) -> None:
+def test_normalising_a_unit_twice_equals_normalising_it_once(unit: str) -> None:
     assert normalise_unit(normalise_unit(unit)) == normalise_unit(unit)
 
 
@@ -128,7 +132,7 @@ def test_a_normal_unit_is_normal(unit: str) -> None:
 @pytest.mark.parametrize(
     ("value", "target", "relative", "absolute", "expected"),
     [
-        (-1.004, -1.0, 0.01, 0.0, True),  # upstream's tolerance of 0.01 * target is below zero here
+        (-1.004, -1.0, 0.01, 0.0, True),  # upstream's tolerance of 0.01 * target is negative here
         (-1.02, -1.0, 0.01, 0.0, False),
         (0.0, 0.0, 0.01, 0.0, True),
         (1e-9, 0.0, 0.01, 0.0, False),
@@ -137,14 +141,16 @@ def test_a_normal_unit_is_normal(unit: str) -> None:
         (1.0, -1.0, 0.01, 0.0, False),
     ],
 )
-def test_close(value: float, target: float, relative: float, absolute: float, expected: bool) -> None:
+def test_values_are_close_within_the_relative_or_absolute_tolerance(
+    value: float, target: float, relative: float, absolute: float, expected: bool
+) -> None:
     assert close(value, target, relative=relative, absolute=absolute) is expected
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
-def test_closeness_does_not_know_signs(value: float, target: float) -> None:
+def test_closeness_does_not_change_if_both_signs_are_flipped(value: float, target: float) -> None:
     assert close(value, target, relative=0.01) == close(-value, -target, relative=0.01)
 
 
-def test_plain_takes_wrappers_off() -> None:
+def test_normalised_notation_has_no_latex_wrappers() -> None:
     assert normalise_notation("$1.2 \\times 10^{-3}\\,\\mathrm{mol}$").split() == ["1.2", "×", "10^-3", "mol"]

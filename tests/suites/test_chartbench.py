@@ -1,4 +1,4 @@
-"""ChartBench: its rules case by case, Acc+ and CoR on constructed pairs, pairs with a missing half, both layouts."""
+"""ChartBench: its rules case by case, Acc+ and CoR on constructed pairs, incomplete pairs, both layouts of the data."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from tests.support.tables import table
 CASES = [json.loads(line) for line in (TESTS / "cases" / "chartbench.jsonl").read_text("utf-8").splitlines()]
 
 
-@table("case", CASES, ids=lambda c: f"{c['rule']}: {c['target']} | {c['text']}")
-def test_a_reply(case: dict[str, object]) -> None:
+@table("case", CASES, ids=lambda case: f"{case['rule']}: {case['target']} | {case['text']}")
+def test_replies_are_scored_as_in_the_table(case: dict[str, object]) -> None:
     target = case["target"]
     sample = Sample(id="1_0", target=tuple(target) if isinstance(target, list) else str(target))
     rule = Published() if case["rule"] == "published" else Strict()
@@ -36,7 +36,7 @@ def test_a_reply(case: dict[str, object]) -> None:
     assert (score.value, score.verdict) == (case["value"], case["verdict"]), case["why"]
 
 
-def test_what_a_filter_left_says_neither_yes_nor_no() -> None:
+def test_a_filtered_reply_is_refused_and_has_no_answer() -> None:
     for rule in (Published(), Strict()):
         score = rule(Sample(id="1_1", target="no"), Prompt(), Reply(text="", stop="filter"))
         assert (score.value, score.verdict, score.answer) == (0.0, "refused", None)
@@ -46,16 +46,16 @@ def test_what_a_filter_left_says_neither_yes_nor_no() -> None:
 
 
 def point(
-    item: int, target: str, said: str | None, *, task: str = "VE", chart: str = "", repeat: int = 0
+    item: int, target: str, answer: str | None, *, task: str = "VE", chart: str = "", repeat: int = 0
 ) -> Point:
-    value = float(said == target)
+    value = float(answer == target)
     name = f"{item}_{int(target == 'no')}"
-    verdict = "right" if value else "wrong" if said else "unanswered"
-    return Point(name, repeat, task, chart or f"chart-{item}", verdict, value, said, target, 0, {})
+    verdict = "right" if value else "wrong" if answer else "unanswered"
+    return Point(name, repeat, task, chart or f"chart-{item}", verdict, value, answer, target, 0, {})
 
 
 def pair(item: int, first: str | None, second: str | None, **facts: object) -> list[Point]:
-    """Both assertions of an item: the true one's answer, the false one's."""
+    """Return the points of an item's assertions; `first` is the answer to the true one, `second` to the false one."""
     return [point(item, "yes", first, **facts), point(item, "no", second, **facts)]
 
 
@@ -67,34 +67,36 @@ def metric(name: str, *, pool: bool = False) -> Metric:
     ("first", "second", "plus", "cor", "err"),
     [("yes", "no", 1, 0, 0), ("yes", "yes", 0, 1, 0), ("no", "no", 0, 1, 0), ("no", "yes", 0, 0, 1), (None, "no", 0, 0, 1), (None, None, 0, 0, 1)],
 )  # fmt: skip
-def test_a_pair(first: str | None, second: str | None, plus: int, cor: int, err: int) -> None:
-    both = pair(1, first, second)
-    for order in (both, both[::-1]):
-        assert (acc_plus(order), confusion(order), both_wrong(order)) == (plus, cor, err)
+def test_a_pair_counts_for_either_acc_plus_cor_or_err(
+    first: str | None, second: str | None, plus: int, cor: int, err: int
+) -> None:
+    points = pair(1, first, second)
+    for ordered in (points, points[::-1]):
+        assert (acc_plus(ordered), confusion(ordered), both_wrong(ordered)) == (plus, cor, err)
     assert plus + cor + err == 1
 
 
 @pytest.mark.parametrize(
     "points", [pair(1, "yes", "no")[:1], [*pair(1, "yes", "no"), *pair(2, "yes", "no")], [point(1, "7", "7")]]
 )
-def test_what_is_no_pair_has_no_value(points: list[Point]) -> None:
-    for of in (acc_plus, confusion, both_wrong):
+def test_metrics_of_pairs_reject_points_that_are_not_one_pair(points: list[Point]) -> None:
+    for pair_value in (acc_plus, confusion, both_wrong):
         with pytest.raises(ValueError, match="not a pair"):
-            of(points)
+            pair_value(points)
 
 
 def golds(points: Sequence[Point]) -> dict[str, Gold]:
-    return {p.id: Gold(p.group, p.cluster, p.target, 0) for p in points}
+    return {point.id: Gold(point.group, point.cluster, point.target, 0) for point in points}
 
 
 def test_acc_plus_over_constructed_pairs() -> None:
-    """4 of 8 pairs right, 3 confused, 1 wrong both times; 8 of 16... single assertions: 4 x 2 + 3 = 11 right."""
-    said = [("yes", "no")] * 4 + [("yes", "yes")] * 2 + [("no", "no"), ("no", "yes")]
-    points = [p for item, (a, b) in enumerate(said) for p in pair(item, a, b)]
+    """Of 8 pairs, 4 are right, 3 are confused and 1 is wrong twice; of 16 assertions, 4 x 2 + 3 = 11 are right."""
+    answers = [("yes", "no")] * 4 + [("yes", "yes")] * 2 + [("no", "no"), ("no", "yes")]
+    points = [point for item, (first, second) in enumerate(answers) for point in pair(item, first, second)]
     points += [point(100 + i, "7", answer, task="NQA") for i, answer in enumerate(("7", "8"))]
     Random(1).shuffle(points)
-    found = {m.name: estimate(points, m, golds(points), repeats=1) for m in metrics(pool=True)}
-    values = {name: one.value for name, one in found.items()}
+    estimates = {m.name: estimate(points, m, golds(points), repeats=1) for m in metrics(pool=True)}
+    values = {name: result.value for name, result in estimates.items()}
     assert values == {
         "pooled": 5 / 10,
         "acc+": 4 / 8,
@@ -103,64 +105,73 @@ def test_acc_plus_over_constructed_pairs() -> None:
         "assertions": 11 / 16,
         "nqa": 1 / 2,
     }
-    assert (found["acc+"].n, found["acc+"].clusters) == (16, 8)
-    assert found["acc+"].method.startswith(("Wilson", "Clopper-Pearson"))  # each chart has one pair here
-    assert found["acc+"].worst == found["acc+"].best == 0.5
+    assert (estimates["acc+"].n, estimates["acc+"].clusters) == (16, 8)
+    assert estimates["acc+"].method.startswith(("Wilson", "Clopper-Pearson"))  # each chart has one pair here
+    assert estimates["acc+"].worst == estimates["acc+"].best == 0.5
 
 
 def test_pairs_of_one_chart_are_one_cluster() -> None:
     points = []
     for chart in range(6):
         for number, task in enumerate(("CR", "VE", "VC", "GC")):
-            right = chart % 2 == 0  # a chart is read well or not at all
+            right = chart % 2 == 0  # all pairs of a chart are right, or none is
             points += pair(10 * chart + number, "yes", "no" if right else "yes", task=task, chart=f"c{chart}")
-    found = estimate_all(points, metric("acc+"), golds(points), repeats=1)
-    assert (found[0].value, found[0].n, found[0].clusters) == (0.5, 48, 6)
-    wanted = clustered_mean([1.0, 0.0] * 3, list("abcdef"), bounds=(0.0, 1.0))
-    assert (found[0].low, found[0].high) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
-    assert [one.group for one in found[1:]] == ["CR", "GC", "VC", "VE"]
-    assert all(one.value == 0.5 and one.n == 12 for one in found[1:])
+    estimates = estimate_all(points, metric("acc+"), golds(points), repeats=1)
+    assert (estimates[0].value, estimates[0].n, estimates[0].clusters) == (0.5, 48, 6)
+    expected = clustered_mean([1.0, 0.0] * 3, list("abcdef"), bounds=(0.0, 1.0))
+    assert (estimates[0].low, estimates[0].high) == (
+        pytest.approx(expected.low),
+        pytest.approx(expected.high),
+    )
+    assert [result.group for result in estimates[1:]] == ["CR", "GC", "VC", "VE"]
+    assert all(result.value == 0.5 and result.n == 12 for result in estimates[1:])
 
 
-def test_groups_without_pairs_are_not_listed_and_failed_ones_are() -> None:
+def test_groups_without_pairs_are_omitted_and_groups_without_results_are_listed() -> None:
     points = [*pair(1, "yes", "no"), point(2, "7", "7", task="NQA"), *pair(3, "yes", "no", task="GC")]
     expected = golds(points)
-    listed = estimate_all([p for p in points if p.group != "GC"], metric("acc+"), expected, repeats=1)
-    assert [(one.group, one.value, one.worst, one.best) for one in listed] == [
+    estimates = estimate_all(
+        [point for point in points if point.group != "GC"], metric("acc+"), expected, repeats=1
+    )
+    assert [(result.group, result.value, result.worst, result.best) for result in estimates] == [
         ("", 1.0, 0.5, 1.0), ("GC", None, 0.0, 1.0), ("VE", 1.0, 1.0, 1.0),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("other", "bounds"), [("yes", (0.5, 1.0)), ("no", (0.5, 0.5))], ids=["right", "wrong"]
+    ("answer", "bounds"), [("yes", (0.5, 1.0)), ("no", (0.5, 0.5))], ids=["right", "wrong"]
 )
-def test_a_missing_half_leaves_its_pair_out_and_bounds_it(other: str, bounds: tuple[float, float]) -> None:
-    whole = pair(1, "yes", "no")
-    half = point(2, "yes", other)
-    expected = golds([*whole, *pair(2, "yes", "no")])
-    found = estimate([*whole, half], metric("acc+"), expected, repeats=1)
-    assert (found.value, found.n) == (1.0, 2)
-    assert (found.worst, found.best) == bounds  # a half that is wrong already decides its pair
-    cor = estimate([*whole, half], metric("cor"), expected, repeats=1)
+def test_an_incomplete_pair_is_excluded_and_widens_the_bounds(
+    answer: str, bounds: tuple[float, float]
+) -> None:
+    complete = pair(1, "yes", "no")
+    half = point(2, "yes", answer)
+    expected = golds([*complete, *pair(2, "yes", "no")])
+    acc = estimate([*complete, half], metric("acc+"), expected, repeats=1)
+    assert (acc.value, acc.n) == (1.0, 2)
+    assert (acc.worst, acc.best) == bounds  # a wrong half already decides its pair
+    cor = estimate([*complete, half], metric("cor"), expected, repeats=1)
     assert (cor.value, cor.worst, cor.best) == (0.0, 0.5, 0.0)
 
 
-def test_repeats_are_paired_repeat_by_repeat() -> None:
+def test_assertions_are_paired_within_each_repeat() -> None:
     points = [
         *pair(1, "yes", "no"),
         *pair(1, "yes", "yes", repeat=1),
         *pair(2, "yes", "no"),
         *pair(2, "yes", "no", repeat=1),
     ]
-    found = estimate(points, metric("acc+"), golds(points), repeats=2)
-    assert (found.value, found.n, found.clusters) == (0.75, 8, 2)
+    result = estimate(points, metric("acc+"), golds(points), repeats=2)
+    assert (result.value, result.n, result.clusters) == (0.75, 8, 2)
 
 
 def test_two_runs_are_compared_pair_by_pair() -> None:
-    a = [p for i in range(30) for p in pair(i, "yes", "no" if i < 20 else "yes")]
-    b = [p for i in range(30) for p in pair(i, "yes", "no" if i < 25 else "yes")]
-    number = [point(99, "7", "7", task="NQA")]
-    sides = [Side([*points, *number], golds([*points, *number]), 1) for points in (a, b)]
+    first = [point for i in range(30) for point in pair(i, "yes", "no" if i < 20 else "yes")]
+    second = [point for i in range(30) for point in pair(i, "yes", "no" if i < 25 else "yes")]
+    number_points = [point(99, "7", "7", task="NQA")]
+    sides = [
+        Side([*points, *number_points], golds([*points, *number_points]), 1) for points in (first, second)
+    ]
     pairs = Pairing(*sides, metric("acc+"))
     assert len(pairs.rows) == 30
     assert pairs.is_complete
@@ -172,23 +183,23 @@ def test_two_runs_are_compared_pair_by_pair() -> None:
     merged = merge_joint_samples(sides[0], metric("acc+"))
     assert merge_joint_samples(merged, metric("acc+")) is merged
     assert Pairing(merged, merged, metric("acc+")).values() == (pytest.approx(20 / 30),) * 2
-    torn = Pairing(Side(a[1:], golds(a), 1), sides[1], metric("acc+"))
-    assert not torn.is_complete
-    assert len(torn.rows_of(None)) == 29
-    assert torn.bounds() != (None, None)
+    incomplete = Pairing(Side(first[1:], golds(first), 1), sides[1], metric("acc+"))
+    assert not incomplete.is_complete
+    assert len(incomplete.rows_of(None)) == 29
+    assert incomplete.bounds() != (None, None)
 
 
-def test_a_mean_sees_nothing_together() -> None:
+def test_samples_are_not_merged_for_a_mean() -> None:
     points = pair(1, "yes", "yes")
-    alone = Side(points, golds(points), 1)
-    assert merge_joint_samples(alone, Metric(name="accuracy", of=mean_value)) is alone
+    side = Side(points, golds(points), 1)
+    assert merge_joint_samples(side, Metric(name="accuracy", of=mean_value)) is side
 
 
 # --- the suite ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("protocol", "says", "values"),
+    ("protocol", "reply", "values"),
     [
         ("strict", "Answer: Yes", {"acc+": 0.0, "cor": 1.0, "assertions": 0.5, "nqa": 0.0}),
         ("official", "No", {"acc+": 0.0, "cor": 1.0, "assertions": 0.5, "nqa": 0.0}),
@@ -202,89 +213,92 @@ def test_a_mean_sees_nothing_together() -> None:
         ("intern-s1", "call=tests.support.scripted_experts:charts", {"pooled": 1.0, "acc+": 1.0}),
     ],
 )
-def test_the_samples_run(tmp_path: Path, protocol: str, says: str, values: dict[str, float]) -> None:
+def test_the_samples_run_end_to_end_with_the_expected_values(
+    tmp_path: Path, protocol: str, reply: str, values: dict[str, float]
+) -> None:
     pytest.importorskip("PIL")
     judge = (
         ("--judge", "scripted:call=tests.support.scripted_experts:copyist") if protocol == "intern-s1" else ()
     )
-    found = evals("run", "chartbench", "--sample", "-m", f"scripted:{says}", "--protocol", protocol, *judge,
+    outcome = evals("run", "chartbench", "--sample", "-m", f"scripted:{reply}", "--protocol", protocol, *judge,
                   "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
-    assert found.status == 0, found.err
-    (run,) = found.json["runs"]
+    assert outcome.status == 0, outcome.err
+    (run,) = outcome.json["runs"]
     estimates = {e["metric"]: e["value"] for e in run["estimates"] if not e["group"]}
     assert {name: estimates[name] for name in values} == values
     assert run["coverage"] == 1.0
 
 
-def test_numbers_wait_for_the_judge_of_intern_s1_and_assertions_do_not(tmp_path: Path) -> None:
+def test_under_intern_s1_numbers_wait_for_a_judge_and_assertions_do_not(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", "chartbench", "--sample", "-m", "scripted:I think yes, 7", "--protocol", "intern-s1",
+    outcome = evals("run", "chartbench", "--sample", "-m", "scripted:I think yes, 7", "--protocol", "intern-s1",
                   "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
-    (run,) = found.json["runs"]
+    (run,) = outcome.json["runs"]
     assert run["counts"] == {"failed:waiting": 4, "right": 16, "wrong": 16}
 
 
-def rows_of(tmp_path: Path, *rows: dict[str, object], file: str = "test") -> list[Sample]:
+def read_rows(tmp_path: Path, *rows: dict[str, object], file: str = "test") -> list[Sample]:
     (tmp_path / "chartbench").mkdir(exist_ok=True)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "chartbench" / f"{file}.jsonl").write_text(text)
     return list(chartbench._samples(Data(suite="chartbench", local=tmp_path), "test"))
 
 
-def test_both_layouts_give_the_same_ids(tmp_path: Path) -> None:
+def test_both_layouts_give_the_same_targets_and_groups(tmp_path: Path) -> None:
     turns = [{"label": "Yes", "query": "a"}, {"label": "No", "query": "b"}]
     kind = {"chart": "bar", "image": "vertical_multi", "task": "CR", "QA": "Acc+"}
-    authors = rows_of(
+    authors_samples = read_rows(
         tmp_path,
         {"id": 7, "image": "./data/x.png", "type": kind, "conversation": turns},
         {"id": 8, "image": "./data/x.png", "type": {**kind, "task": "NQA", "QA": "GPT-acc"}, "conversation": [{"label": ["1", "1.5"], "query": "c"}]},
     )  # fmt: skip
-    table = rows_of(
+    vlmevalkit_samples = read_rows(
         tmp_path,
         {"index": "7_0", "question": "a", "answer": "Yes", "QA_type": "Acc+", "task": "CR", "chart_type": "vertical_multi"},
         {"index": "7_1", "question": "b", "answer": "No", "QA_type": "Acc+", "task": "CR", "chart_type": "vertical_multi"},
         {"index": "8", "question": "c", "answer": "['1', '1.5']", "QA_type": "GPT-acc", "task": "", "chart_type": "vertical_multi"},
     )  # fmt: skip
-    assert [(s.id, s.target, s.group) for s in authors] == [
+    assert [(s.id, s.target, s.group) for s in authors_samples] == [
         ("7_0", "yes", "CR"),
         ("7_1", "no", "CR"),
         ("8_0", ("1", "1.5"), "NQA"),
     ]
-    assert [(s.target, s.group) for s in table] == [(s.target, s.group) for s in authors]
-    assert {s.cluster for s in authors} == {"./data/x.png"}
+    assert [(s.target, s.group) for s in vlmevalkit_samples] == [(s.target, s.group) for s in authors_samples]
+    assert {s.cluster for s in authors_samples} == {"./data/x.png"}
 
 
 @pytest.mark.parametrize(
-    ("row", "says"),
+    ("row", "message"),
     [
         ({"index": "1_0", "question": "?", "answer": "Perhaps", "task": "CR"}, "neither yes nor no"),
         ({"index": "1_0", "question": "?", "answer": "[open(", "task": "NQA"}, "not a list"),
         ({"index": "1_0", "question": "?", "task": "CR"}, "lacks column 'answer'"),
     ],
 )
-def test_faulty_rows_are_refused_in_one_line(tmp_path: Path, row: dict[str, object], says: str) -> None:
-    with pytest.raises(DataError, match=says) as caught:
-        rows_of(tmp_path, row)
+def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, row: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read_rows(tmp_path, row)
     assert "\n" not in str(caught.value)
 
 
-def test_two_items_of_one_task_on_one_chart_cannot_be_told_apart(tmp_path: Path) -> None:
+def test_two_items_of_one_task_on_one_chart_are_rejected(tmp_path: Path) -> None:
     kind = {"chart": "bar", "image": "b", "task": "CR", "QA": "Acc+"}
     turns = [{"label": "Yes", "query": "a"}, {"label": "No", "query": "b"}]
     with pytest.raises(DataError, match="two items of task CR"):
-        rows_of(tmp_path, *({"id": i, "image": "x.png", "type": kind, "conversation": turns} for i in (1, 2)))
+        read_rows(
+            tmp_path, *({"id": i, "image": "x.png", "type": kind, "conversation": turns} for i in (1, 2))
+        )
 
 
 @pytest.mark.parametrize("limit", [1, 5, 12, 30])
-def test_a_limited_run_keeps_pairs_whole(tmp_path: Path, limit: int) -> None:
+def test_a_limited_run_contains_only_complete_pairs(tmp_path: Path, limit: int) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", "chartbench", "--sample", "-m", "scripted:call=tests.support.scripted_experts:charts", "--limit", limit,
+    outcome = evals("run", "chartbench", "--sample", "-m", "scripted:call=tests.support.scripted_experts:charts", "--limit", limit,
                   "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
-    assert found.status == 0, found.err
+    assert outcome.status == 0, outcome.err
     names = [record.sample for record in find_one(tmp_path, "r").records()]
-    assertions = [
-        n for n in names if int(n.partition("_")[0]) % 5 != 4
-    ]  # the fifth item of a chart asks for a number
+    # the fifth item of a chart asks for a number
+    assertions = [n for n in names if int(n.partition("_")[0]) % 5 != 4]
     assert len(assertions) % 2 == 0
     assert {n.partition("_")[0] for n in assertions if n.endswith("_0")} == {
         n.partition("_")[0] for n in assertions if n.endswith("_1")

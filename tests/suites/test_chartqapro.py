@@ -1,4 +1,4 @@
-"""ChartQAPro: the published rule with its defects, the mended one, prompts by type, and bad data."""
+"""ChartQAPro: the official rule with its defects, `strict`, prompts by question type, and invalid data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _sample(gold: str, *, kind: str = "Factoid", years: tuple[str, ...] = ("NO",
 
 
 @table(
-    ("gold", "text", "published", "mended"),
+    ("gold", "text", "official", "strict"),
     [
         ("100", "105", 1, 1),
         ("100", "105.1", 0, 0),
@@ -28,7 +28,7 @@ def _sample(gold: str, *, kind: str = "Factoid", years: tuple[str, ...] = ("NO",
         ("0", "0.04", 0, 1),
         ("12%", "12", 1, 1),
         ("1250", "1,250", pytest.approx(0.8), 1),  # ANLS of two numbers
-        ("1950", "1900", 1, 1),  # the data do not call it a year
+        ("1950", "1900", 1, 1),  # not marked as a year in the data
         ("Brazil", "Brasil", pytest.approx(5 / 6), 0),
         ("Brazil", "Chile", 0, 0),
         ("false", "falsey", pytest.approx(5 / 6), 0),
@@ -45,28 +45,31 @@ def _sample(gold: str, *, kind: str = "Factoid", years: tuple[str, ...] = ("NO",
         ("[1,000, 3]", "[1,000, 3]", pytest.approx(1.0), 1),
     ],
 )
-def test_the_published_rule_and_the_mended_one(gold: str, text: str, published: object, mended: int) -> None:
-    assert Published()(_sample(gold), Prompt(), Reply(text=text)).value == published
-    assert Strict()(_sample(gold), Prompt(), Reply(text=f"Because.\nAnswer: {text}")).value == mended
+def test_replies_are_scored_under_official_and_strict(
+    gold: str, text: str, official: object, strict: int
+) -> None:
+    assert Published()(_sample(gold), Prompt(), Reply(text=text)).value == official
+    assert Strict()(_sample(gold), Prompt(), Reply(text=f"Because.\nAnswer: {text}")).value == strict
 
 
-def test_years_are_exact_where_the_data_say_so() -> None:
-    for rule, form in ((Published(), "{}"), (Strict(), "Answer: {}")):
+def test_years_must_be_exact_if_the_data_mark_them() -> None:
+    for rule, reply_format in ((Published(), "{}"), (Strict(), "Answer: {}")):
         for years, text, value in (("NO", "2011", 1.0), ("YES", "2011", 0.0), ("YES", "2012", 1.0)):
             assert (
-                rule(_sample("2012", years=(years,)), Prompt(), Reply(text=form.format(text))).value == value
+                rule(_sample("2012", years=(years,)), Prompt(), Reply(text=reply_format.format(text))).value
+                == value
             )
-    last = _sample("2012", kind="Conversational", years=("YES", "NO"))
-    assert Published()(last, Prompt(), Reply(text="2011")).value == 1.0
+    sample = _sample("2012", kind="Conversational", years=("YES", "NO"))
+    assert Published()(sample, Prompt(), Reply(text="2011")).value == 1.0
 
 
-def test_a_chain_of_thought_is_scored_with_the_rule_for_bare_answers() -> None:
+def test_the_official_rule_compares_the_whole_reply_even_with_reasoning() -> None:
     text = "The bars are 3 and 4 high. The answer is 7"
     assert Published()(_sample("7"), Prompt(), Reply(text=text)).value == 0.0
     assert Strict()(_sample("7"), Prompt(), Reply(text=text)).value == 1.0
 
 
-def test_silence_and_filters_are_no_answers() -> None:
+def test_empty_replies_are_unanswered_and_filtered_ones_refused() -> None:
     for rule in (Published(), Strict()):
         assert rule(_sample("7"), Prompt(), Reply(text="")).verdict == "unanswered"
         assert rule(_sample("7"), Prompt(), Reply(text="7", stop="filter")).verdict == "refused"
@@ -75,24 +78,24 @@ def test_silence_and_filters_are_no_answers() -> None:
 @pytest.mark.parametrize(
     "text", ["[" * 1_999, "(" * 1_999, "['a'," * 400, "[9" + "9" * 1_900 + "]", "[1j, {}]", "[a\x00]"]
 )
-def test_a_reply_is_no_program(text: str) -> None:
+def test_replies_that_look_like_lists_are_parsed_safely(text: str) -> None:
     assert Published()(_sample("7"), Prompt(), Reply(text=text)).value == 0.0
     assert split_gold(text)
 
 
-def test_each_type_has_its_prompt_and_a_conversation_its_turns() -> None:
-    def asked(protocol: str) -> dict[str, str]:
+def test_prompts_depend_on_the_question_type_and_contain_earlier_turns() -> None:
+    def prompts_by_type(protocol: str) -> dict[str, str]:
         suite = chartqapro.BENCHMARK.suite("", protocol)
         data = Data(suite="chartqapro", sample=True)
         prompter = suite.prompter(data)
         return {s.group: str(prompter(s, 0).messages[0].parts[-1].text) for s in suite.samples(data)}
 
-    direct, reasoned = asked("official"), asked("official-cot")
+    direct, with_reasoning = prompts_by_type("official"), prompts_by_type("official-cot")
     assert set(direct) == set(chartqapro.QUESTION_TYPES)
     assert "one letter: a, b, c or d" in direct["Multi Choice"]
     assert "Conversation: ['At which position is the greatest value?', '4']" in direct["Conversational"]
     assert all("answer alone" in text for text in direct.values())
-    assert all("The answer is X" in text for text in reasoned.values())
+    assert all("The answer is X" in text for text in with_reasoning.values())
 
 
 ROW = {
@@ -104,7 +107,7 @@ ROW = {
 }
 
 
-def test_the_table_of_vlmevalkit_gives_the_same_samples(tmp_path: Path) -> None:
+def test_rows_of_vlmevalkit_are_read(tmp_path: Path) -> None:
     (tmp_path / "test.jsonl").write_text(json.dumps(ROW))
     data = Data(suite="chartqapro", local=tmp_path / "test.jsonl")
     (sample,) = chartqapro.BENCHMARK.suite("", "official").samples(data)
@@ -112,7 +115,7 @@ def test_the_table_of_vlmevalkit_gives_the_same_samples(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("change", "message"),
     [
         ({"question_type": "Riddle"}, "0: question type 'Riddle' is not one of Factoid, Multi Choice"),
         ({"answer": "7"}, "0: column 'answer' is not a list or is empty"),
@@ -121,9 +124,11 @@ def test_the_table_of_vlmevalkit_gives_the_same_samples(tmp_path: Path) -> None:
         ({"answer": "['7', '8']"}, "0: 1 question, but 2 answers"),
     ],
 )
-def test_a_row_of_another_form_is_one_line(tmp_path: Path, changed: dict[str, object], says: str) -> None:
-    (tmp_path / "test.jsonl").write_text(json.dumps({**ROW, **changed}))
-    done = evals(
+def test_invalid_rows_are_reported_in_one_line(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    (tmp_path / "test.jsonl").write_text(json.dumps({**ROW, **change}))
+    outcome = evals(
         "run",
         "chartqapro",
         "--data",
@@ -133,6 +138,6 @@ def test_a_row_of_another_form_is_one_line(tmp_path: Path, changed: dict[str, ob
         "--results",
         tmp_path / "r",
     )
-    assert done.status == 2
-    assert says in done.error_line
+    assert outcome.status == 2
+    assert message in outcome.error_line
     assert not (tmp_path / "r").exists() or not list((tmp_path / "r").rglob("*.jsonl"))

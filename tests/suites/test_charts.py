@@ -1,4 +1,4 @@
-"""ChartQA and MMStar: the published rules with their defects, the mended ones, and sample items on their way."""
+"""ChartQA and MMStar: the official rules with their defects, `strict`, and runs on the sample items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.tables import table
 
 
 @table(
-    ("gold", "text", "published", "mended"),
+    ("gold", "text", "official", "strict"),
     [
         ("100", "105", True, True),
         ("100", "105.1", False, False),
@@ -41,12 +41,12 @@ from tests.support.tables import table
         ("7", "inf", False, False),
     ],
 )
-def test_relaxed_accuracy_as_published_and_mended(
-    gold: str, text: str, published: bool, mended: bool
+def test_relaxed_accuracy_under_official_and_strict(
+    gold: str, text: str, official: bool, strict: bool
 ) -> None:
     sample = Sample(id="x", target=gold)
-    assert (Relaxed()(sample, Prompt(), Reply(text=text)).value == 1.0) == published
-    assert (Stated()(sample, Prompt(), Reply(text=f"Because.\nAnswer: {text}")).value == 1.0) == mended
+    assert (Relaxed()(sample, Prompt(), Reply(text=text)).value == 1.0) == official
+    assert (Stated()(sample, Prompt(), Reply(text=f"Because.\nAnswer: {text}")).value == 1.0) == strict
 
 
 @table(
@@ -58,13 +58,13 @@ def test_relaxed_accuracy_as_published_and_mended(
         ("blue", "light blue", 0), ("Brazil", "Chile", 0), ("7", "1.2.3", 0),
     ],
 )  # fmt: skip
-def test_relaxed_accuracy_as_chartmoe_has_it(gold: str, text: str, value: int) -> None:
+def test_relaxed_accuracy_as_computed_by_chartmoe(gold: str, text: str, value: int) -> None:
     score = ChartMoE()(Sample(id="x", target=gold), Prompt(), Reply(text=text))
     assert (score.value, score.verdict) == (value, "right" if value else "wrong")
 
 
 @pytest.mark.parametrize("gold", ["Brazil", "7"])
-def test_an_empty_reply_is_right_to_chartmoe_and_called_unanswered(gold: str) -> None:
+def test_chartmoe_scores_an_empty_reply_1_with_the_verdict_unanswered(gold: str) -> None:
     score = ChartMoE()(Sample(id="x", target=gold), Prompt(), Reply(text=" "))
     assert (score.value, score.verdict, score.suspect) == (1.0, "unanswered", True)
     assert "it is a substring of every target" in score.why
@@ -72,12 +72,16 @@ def test_an_empty_reply_is_right_to_chartmoe_and_called_unanswered(gold: str) ->
     assert (filtered.value, filtered.verdict) == (0.0, "refused")
 
 
-def test_chartmoe_reports_three_tolerances_and_asks_for_the_short_answer_first(tmp_path: Path) -> None:
+def test_chartmoe_reports_three_tolerances_and_begins_with_the_short_answer_instruction(
+    tmp_path: Path,
+) -> None:
     pytest.importorskip("PIL")
-    done = evals("run", "chartqa", "--sample", "-m", "scripted:5.4", "--protocol", "chartmoe", "--results", tmp_path, "--json")  # fmt: skip
-    assert done.status == 0, done.err
-    for run in done.json["runs"]:
-        values = {e["metric"]: e["value"] for e in run["estimates"] if not e["group"]}
+    outcome = evals("run", "chartqa", "--sample", "-m", "scripted:5.4", "--protocol", "chartmoe", "--results", tmp_path, "--json")  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    for run in outcome.json["runs"]:
+        values = {
+            estimate["metric"]: estimate["value"] for estimate in run["estimates"] if not estimate["group"]
+        }
         assert values["accuracy"] < values["accuracy_10"] <= values["accuracy_20"]
     suite = chartqa.BENCHMARK.suite("human", "chartmoe")
     data = Data(suite="chartqa", sample=True)
@@ -90,44 +94,44 @@ def test_the_tolerance_is_an_option() -> None:
     sample = Sample(id="x", target="100")
     assert Relaxed(tolerance=0.1)(sample, Prompt(), Reply(text="109")).value == 1.0
     assert Stated(tolerance=0.0)(sample, Prompt(), Reply(text="Answer: 101")).value == 0.0
-    assert repr(Stated(tolerance=0.1)) == "Stated(tolerance=0.1)"  # so a change of it shows in the card
+    assert repr(Stated(tolerance=0.1)) == "Stated(tolerance=0.1)"  # so the card records it
 
 
-def test_reasoning_costs_the_published_rule_its_answer() -> None:
+def test_the_official_rule_does_not_find_the_answer_after_reasoning() -> None:
     sample = Sample(id="x", target="7")
     reply = Reply(text="The bars are 3 and 4 high.\nAnswer: 7")
     assert (Relaxed()(sample, Prompt(), reply).value, Stated()(sample, Prompt(), reply).value) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("text", ["9" * 50_000, "1," * 50_000, "$ " * 50_000, "%" * 50_000, "- " * 50_000])
-def test_hostile_replies_are_judged_at_once(text: str) -> None:
-    for judge in (Relaxed(), Stated()):
-        judge(Sample(id="x", target="7"), Prompt(), Reply(text=text))
-        judge(Sample(id="x", target="7"), Prompt(), Reply(text=f"Answer: {text}"))
+def test_long_hostile_replies_are_scored_without_delay(text: str) -> None:
+    for scorer in (Relaxed(), Stated()):
+        scorer(Sample(id="x", target="7"), Prompt(), Reply(text=text))
+        scorer(Sample(id="x", target="7"), Prompt(), Reply(text=f"Answer: {text}"))
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "letter"),
     [("B", "B"), ("(b) green", "B"), ("Option C", "C"), ("The answer is D.", "D"), ("A cat is seen", "A"),
      ("I think B", None), ("**B**", None), ("", None)],
 )  # fmt: skip
-def test_mmstars_authors_look_at_the_beginning_alone(text: str, found: str | None) -> None:
-    assert mmstar.beginning(text, 4) == found
+def test_the_official_rule_of_mmstar_reads_only_the_beginning(text: str, letter: str | None) -> None:
+    assert mmstar.beginning(text, 4) == letter
 
 
-def test_parts_of_chartqa_are_told_apart() -> None:
+def test_sample_ids_name_the_part_of_chartqa() -> None:
     data = Data(suite="chartqa", sample=True)
-    human, made = ([s.id for s in chartqa._samples(data, part)] for part in chartqa.BENCHMARK.variants)
+    human, augmented = ([s.id for s in chartqa._samples(data, part)] for part in chartqa.BENCHMARK.variants)
     assert human == [f"human-{n}" for n in range(len(human))]
-    assert made == [f"augmented-{n}" for n in range(len(made))]
-    assert min(len(human), len(made)) >= 8
+    assert augmented == [f"augmented-{n}" for n in range(len(augmented))]
+    assert min(len(human), len(augmented)) >= 8
 
 
 @pytest.mark.parametrize("suite", ["mmstar", "chartqa"])
 @pytest.mark.parametrize("protocol", ["strict", "official"])
-def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path, suite: str, protocol: str) -> None:
+def test_the_samples_run_end_to_end_with_their_images(tmp_path: Path, suite: str, protocol: str) -> None:
     pytest.importorskip("PIL")
-    found = evals(
+    outcome = evals(
         "run",
         suite,
         "--sample",
@@ -139,7 +143,7 @@ def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path, suite:
         tmp_path,
         "--json",
     )
-    assert found.status == 0, found.err
-    for run in found.json["runs"]:
+    assert outcome.status == 0, outcome.err
+    for run in outcome.json["runs"]:
         assert run["coverage"] == 1.0
     assert list(tmp_path.glob("*/media/*"))

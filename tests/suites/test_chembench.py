@@ -1,11 +1,11 @@
 """Both benchmarks called ChemBench: rules, prompts, and parity with the authors' recorded verdicts.
 
-Over the recorded completions of `chembench:lamalab`, 3 x 2,788, what the patterns of `official` read equals the
-recorded `parsed_output` item by item, and so do the verdicts. What the patterns do not read (17 of llama3.1-8b, 27
-of gemma-2-9b, none of the random baseline) stands in cases/chembench_unread.jsonl with what upstream read there by
-asking a language model, and is unanswered here; in 4 and 9 of them upstream got the right letter, and only there do
-the verdicts differ. Two questions of the corpus have options that the report's prompt shows mangled
-("\\pu550 MHz}") or rewritten ("1.50E23"); they are matched all the same.
+On the recorded completions of `chembench:lamalab`, 3 x 2,788, the patterns of `official` read the recorded
+`parsed_output` of each item, and the verdicts are the same. The patterns do not read 17 replies of llama3.1-8b, 27
+of gemma-2-9b and none of the random baseline. These are listed in cases/chembench_unread.jsonl with the answer that
+upstream extracted with a language model, and are unanswered here; upstream's answer is right for 4 and 9 of them, and
+only there do the verdicts differ. Two questions of the corpus have options that the recorded prompt shows garbled
+("\\pu550 MHz}") or rewritten ("1.50E23"); they are matched nevertheless.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ RUNS = {
     "gemma-2-9b-it": (1345, 9, 14),
     "random_baseline": (736, 0, 3),
 }
-"""Run -> right by the published verdicts, differences from them, items that flip under `strict`."""
+"""Run -> number of right published verdicts, of differences from them, and of items whose value changes under `strict`."""
 CASES = TESTS / "cases"
 SAMPLE = Data(suite="chembench", sample=True)
 
 
-def judged(run: str, shared: Path, mirror: Path, protocol: str) -> dict[str, Score]:
+def score_recording(run: str, shared: Path, mirror: Path, protocol: str) -> dict[str, Score]:
     tasks = mirror / "chembench" / "lamalab" / "tasks.jsonl.gz"
     samples = {
         s.id: s for s in chembench.BENCHMARK.suite("lamalab").samples(Data(suite="chembench", local=mirror))
     }
     scorer = chembench.BENCHMARK.suite("lamalab", protocol).scorers["answer"]
-    found: dict[str, Score] = {}
+    scores: dict[str, Score] = {}
     report = shared / "data" / "chembench" / "reports" / f"{run}.jsonl.gz"
     for line in chembench_reports.replies(report, tasks):
         order = tuple(line["order"]) if "order" in line else None
         score = scorer(samples[line["id"]], Prompt(order=order), Reply(text=line["text"]))
         assert isinstance(score, Score)
-        found[line["id"]] = score
-    return found
+        scores[line["id"]] = score
+    return scores
 
 
 @pytest.mark.parametrize(
@@ -62,68 +62,70 @@ def test_verdicts_equal_the_published_ones_item_by_item(run: str, shared: Path, 
     published = chembench_reports.published(
         reports / f"{run}.summary.json", mirror / "chembench" / "lamalab" / "tasks.jsonl.gz"
     )
-    right, differing, flipping = RUNS[run]
+    right, differing_count, changed_count = RUNS[run]
     assert sum(published.values()) == right
-    ours = judged(run, shared, mirror, "official")
-    assert ours.keys() == published.keys()
-    differs = [name for name, score in ours.items() if score.value != published[name]]
-    assert len(differs) == differing <= 12
-    assert {ours[name].verdict for name in differs} <= {"unanswered"}
-    strict = judged(run, shared, mirror, "strict")
-    flips = [name for name in ours if ours[name].value != strict[name].value]
-    assert len(flips) == flipping
+    official = score_recording(run, shared, mirror, "official")
+    assert official.keys() == published.keys()
+    differing = [name for name, score in official.items() if score.value != published[name]]
+    assert len(differing) == differing_count <= 12
+    assert {official[name].verdict for name in differing} <= {"unanswered"}
+    strict = score_recording(run, shared, mirror, "strict")
+    changed = [name for name in official if official[name].value != strict[name].value]
+    assert len(changed) == changed_count
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_what_is_read_is_what_upstream_read(run: str, shared: Path, mirror: Path) -> None:
+def test_answers_of_recorded_replies_are_read_as_upstream_read_them(
+    run: str, shared: Path, mirror: Path
+) -> None:
     tasks = chembench_reports.task_ids(mirror / "chembench" / "lamalab" / "tasks.jsonl.gz")
     report = shared / "data" / "chembench" / "reports" / f"{run}.jsonl.gz"
     unread = {}
     for row in chembench_reports.open_lines(report):
-        one = row["report"][0]
-        name, task = tasks[one["name"]]
-        text, theirs = (
-            one["output"]["text"] if isinstance(one["output"], dict) else one["output"],
-            one["parsed_output"],
-        )
+        report_item = row["report"][0]
+        name, task = tasks[report_item["name"]]
+        output, recorded = report_item["output"], report_item["parsed_output"]
+        text = output["text"] if isinstance(output, dict) else output
         if options := task["examples"][0].get("target_scores"):
             letters = options_lamalab(text, ())
-            ours = None if letters is None else [x for x in letters if ord(x) - ord("A") < len(options)]
-            same = ours == sorted(set(theirs or ()))
+            answer = None if letters is None else [x for x in letters if ord(x) - ord("A") < len(options)]
+            same = answer == sorted(set(recorded or ()))
         else:
             number = number_lamalab(text)
-            ours, same = number and [], number is not None and number.value == pytest.approx(theirs)
-        if ours is None:
-            unread[name] = "".join(theirs or ())
+            answer, same = number and [], number is not None and number.value == pytest.approx(recorded)
+        if answer is None:
+            unread[name] = "".join(recorded or ())
         else:
             assert same, name
     lines = (CASES / "chembench_unread.jsonl").read_text().splitlines()
-    listed = [case for case in map(json.loads, lines) if case["run"] == run]
-    assert unread == {case["id"]: case["upstream"] for case in listed}
-    assert sum(case["published"] for case in listed) == RUNS[run][1] <= 12
+    cases = [case for case in map(json.loads, lines) if case["run"] == run]
+    assert unread == {case["id"]: case["upstream"] for case in cases}
+    assert sum(case["published"] for case in cases) == RUNS[run][1] <= 12
 
 
-def test_strict_flips_signed_targets_and_what_the_patterns_cannot_read(shared: Path, mirror: Path) -> None:
-    official = judged("llama3.1-8b-instruct", shared, mirror, "official")
-    strict = judged("llama3.1-8b-instruct", shared, mirror, "strict")
-    why: Counter[str] = Counter()
-    for name, before in official.items():
-        if before.value == strict[name].value:
+def test_strict_changes_values_for_three_reasons(shared: Path, mirror: Path) -> None:
+    official = score_recording("llama3.1-8b-instruct", shared, mirror, "official")
+    strict = score_recording("llama3.1-8b-instruct", shared, mirror, "strict")
+    reasons: Counter[str] = Counter()
+    for name, score in official.items():
+        if score.value == strict[name].value:
             continue
-        if before.verdict == "unanswered":
-            why["an option spelled out is read"] += 1
+        if score.verdict == "unanswered":
+            reasons["the text of an option is read"] += 1
         elif strict[name].verdict == "unanswered":
-            why["a number word within the reasoning is no answer"] += 1
-        elif "which nothing can meet" in before.why:
-            why["the tolerance has no sign"] += 1
-    assert why == {
-        "the tolerance has no sign": 5,
-        "an option spelled out is read": 4,
-        "a number word within the reasoning is no answer": 1,
+            reasons["a number word in the reasoning is not read"] += 1
+        elif "which nothing can meet" in score.why:
+            reasons["the tolerance is never negative"] += 1
+    assert reasons == {
+        "the tolerance is never negative": 5,
+        "the text of an option is read": 4,
+        "a number word in the reasoning is not read": 1,
     }
 
 
-def test_the_order_of_about_55_prompts_is_not_the_corpus(shared: Path, mirror: Path) -> None:
+def test_55_recorded_prompts_show_options_in_another_order_than_the_corpus(
+    shared: Path, mirror: Path
+) -> None:
     tasks = mirror / "chembench" / "lamalab" / "tasks.jsonl.gz"
     report = shared / "data" / "chembench" / "reports" / "gemma-2-9b-it.jsonl.gz"
     orders = [line["order"] for line in chembench_reports.replies(report, tasks) if "order" in line]
@@ -131,7 +133,7 @@ def test_the_order_of_about_55_prompts_is_not_the_corpus(shared: Path, mirror: P
     assert sum(order != sorted(order) for order in orders) == 55
 
 
-def test_the_corpus_has_the_counts_of_the_paper(mirror: Path) -> None:
+def test_the_corpus_has_the_number_of_questions_of_the_paper(mirror: Path) -> None:
     samples = list(chembench.BENCHMARK.suite("lamalab").samples(Data(suite="chembench", local=mirror)))
     assert len(samples) == len({s.id for s in samples}) == 2788
     assert sum(bool(s.choices) for s in samples) == 2544
@@ -140,56 +142,56 @@ def test_the_corpus_has_the_counts_of_the_paper(mirror: Path) -> None:
         "55d6bef9-ac82-213b-c6ad-effbf9e06b88-2",
     ]
     assert {s.group for s in samples} == set(chembench.TOPICS)
-    single = sum(1 / len(s.choices) for s in samples if s.choices and isinstance(s.target, str))
-    assert chembench.BENCHMARK.suite("lamalab").chance == pytest.approx(single / 2788, abs=1e-4)
+    expected_right = sum(1 / len(s.choices) for s in samples if s.choices and isinstance(s.target, str))
+    assert chembench.BENCHMARK.suite("lamalab").chance == pytest.approx(expected_right / 2788, abs=1e-4)
     unwinnable = chembench.BENCHMARK.suite("lamalab", "official").unwinnable
     assert unwinnable is not None
     assert sum(bool(unwinnable(s)) for s in samples) == 12
 
 
-def test_importing_a_recorded_run(shared: Path, mirror: Path, tmp_path: Path) -> None:
+def test_a_recorded_run_is_imported_with_its_verdicts(shared: Path, mirror: Path, tmp_path: Path) -> None:
     tasks = mirror / "chembench" / "lamalab" / "tasks.jsonl.gz"
     report = shared / "data" / "chembench" / "reports" / "llama3.1-8b-instruct.jsonl.gz"
     replies = tmp_path / "replies.jsonl"
     chembench_reports.main([str(report), str(tasks), str(replies)])
-    done = evals(
+    outcome = evals(
         "import", "replies", replies, "--suite", "chembench:lamalab", "--protocol", "official", "--model", "llama",
         "--data", mirror, "--results", tmp_path / "r", "--json",
     )  # fmt: skip
-    assert done.status == 0, done.err
-    (run,) = done.json["runs"]
+    assert outcome.status == 0, outcome.err
+    (run,) = outcome.json["runs"]
     assert run["counts"] == {"right": 1311, "unanswered": 17, "wrong": 1460}
-    (headline,) = [e for e in run["estimates"] if e["headline"]]
+    (headline,) = [estimate for estimate in run["estimates"] if estimate["headline"]]
     assert headline["value"] == pytest.approx(1311 / 2788)
 
 
 @table(
     "case",
     [json.loads(line) for line in (CASES / "chembench_numbers.jsonl").read_text().splitlines()],
-    ids=lambda c: c["text"],
-)  # source: chembench 0.3.0, utils.py and prompter.py; beside them 60,000 made texts came out the same, but infinities
+    ids=lambda case: case["text"],
+)  # source: chembench 0.3.0, utils.py and prompter.py; 60,000 generated texts also gave the same numbers, except infinities
 def test_numbers_are_read_as_upstream_reads_them(case: dict[str, Any]) -> None:
-    found = number_lamalab(case["text"])
-    assert (found and found.value) == case["value"], case["note"]
+    number = number_lamalab(case["text"])
+    assert (number and number.value) == case["value"], case["note"]
 
 
 # --- lamalab ------------------------------------------------------------------------------------------------
 
 
-def test_markup_is_taken_off_before_asking() -> None:
+def test_markup_is_removed_from_questions() -> None:
     text = r"\ce{H2SO4} at \pu{25 deg C}: $K_a$ of [START_SMILES]CCO[END_SMILES], \ce{[Fe(CN)6]^{3-}}"
     assert chembench.strip_markup(text) == "H2SO4 at 25 deg C: K_a of CCO, [Fe(CN)6]^{3-}"
 
 
-def test_what_is_asked_names_the_tags() -> None:
+def test_prompts_name_the_answer_tags_and_contain_no_latex_commands() -> None:
     suite = chembench.BENCHMARK.suite("lamalab", "official")
     prompter = suite.prompter(SAMPLE)
-    texts = [plain_text(prompter(s, 0).messages[0].parts) for s in suite.samples(SAMPLE)]
+    texts = [plain_text(prompter(sample, 0).messages[0].parts) for sample in suite.samples(SAMPLE)]
     assert all("[ANSWER]" in text and "\\ce" not in text for text in texts)
 
 
 @pytest.mark.parametrize("score", ["1", 1, 1.0, True])
-def test_the_hubs_columns_are_read_too(score: object) -> None:
+def test_option_scores_of_the_hub_are_read_as_text_or_number(score: object) -> None:
     task = {
         "uuid": "u", "keywords": ["organic-chemistry"],
         "examples": [{"input": "?", "target": None, "target_scores": f'{{"a": {float(str(score) == "True" or score)}, "b": 0}}'}],
@@ -199,7 +201,7 @@ def test_the_hubs_columns_are_read_too(score: object) -> None:
 
 
 @pytest.mark.parametrize("example", [{"input": "?", "target": "many"}, {"input": "?"}])
-def test_a_task_without_gold_answer_is_one_line(example: dict[str, str]) -> None:
+def test_a_task_without_gold_answer_is_reported(example: dict[str, str]) -> None:
     with pytest.raises(DataError, match="neither scored options nor a numeric target"):
         chembench._lamalab_sample({"uuid": "u", "examples": [example]}, "u")
 
@@ -216,11 +218,11 @@ def test_a_task_without_gold_answer_is_one_line(example: dict[str, str]) -> None
         ("", None, "nothing"),
     ],
 )  # source: OpenCompass @ a5acc4bb, utils/text_postprocessors.py, lines 45-50
-def test_the_first_capital(text: str, expected: str | None, why: str) -> None:
+def test_the_first_capital_is_read_as_the_answer(text: str, expected: str | None, why: str) -> None:
     assert chembench.first_capital(text, 4) == expected, why
 
 
-def test_the_headline_leaves_solvents_out() -> None:
+def test_the_headline_excludes_solvent_prediction() -> None:
     def point(group: str, value: float) -> Point:
         return Point("x", 0, group, "x", "right", value, "A", "A", 4, {})
 
@@ -229,8 +231,8 @@ def test_the_headline_leaves_solvents_out() -> None:
         chembench.mean_of_eight([point("Solvent_Prediction", 1.0)])
 
 
-def test_nine_groups_and_a_headline_over_eight(tmp_path: Path) -> None:
-    done = evals(
+def test_a_run_reports_nine_groups_and_a_headline_over_eight(tmp_path: Path) -> None:
+    outcome = evals(
         "run",
         "chembench:4k",
         "--sample",
@@ -241,14 +243,14 @@ def test_nine_groups_and_a_headline_over_eight(tmp_path: Path) -> None:
         "--json",
         "--quiet",
     )
-    assert done.status == 0, done.err
-    found = {(e["metric"], e["group"]): e for e in done.json["runs"][0]["estimates"]}
-    assert found["accuracy_8", ""]["headline"]
-    assert found["accuracy_8", ""]["n"] + 12 == found["accuracy_9", ""]["n"] == 116
-    assert sum(metric == "accuracy" and group != "" for metric, group in found) == 9
+    assert outcome.status == 0, outcome.err
+    estimates = {(e["metric"], e["group"]): e for e in outcome.json["runs"][0]["estimates"]}
+    assert estimates["accuracy_8", ""]["headline"]
+    assert estimates["accuracy_8", ""]["n"] + 12 == estimates["accuracy_9", ""]["n"] == 116
+    assert sum(metric == "accuracy" and group != "" for metric, group in estimates) == 9
 
 
-def test_official_shows_worked_examples_of_the_same_task() -> None:
+def test_official_prompts_contain_worked_examples_of_the_same_task() -> None:
     suite = chembench.BENCHMARK.suite("4k", "official")
     prompter = suite.prompter(SAMPLE)
     sample: Sample = next(iter(suite.samples(SAMPLE)))
@@ -258,10 +260,12 @@ def test_official_shows_worked_examples_of_the_same_task() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "words"), [("4k", "add --judge MODEL"), ("lamalab", "the Intern-S1 tables is chembench:4k")]
+    ("variant", "message"), [("4k", "add --judge MODEL"), ("lamalab", "the Intern-S1 tables is chembench:4k")]
 )
-def test_intern_s1_refuses_in_one_line(variant: str, words: str, tmp_path: Path) -> None:
-    done = evals(
+def test_unsupported_runs_under_intern_s1_are_rejected_in_one_line(
+    variant: str, message: str, tmp_path: Path
+) -> None:
+    outcome = evals(
         "run",
         f"chembench:{variant}",
         "--sample",
@@ -272,4 +276,4 @@ def test_intern_s1_refuses_in_one_line(variant: str, words: str, tmp_path: Path)
         "--results",
         tmp_path,
     )
-    assert words in done.error_line
+    assert message in outcome.error_line

@@ -1,4 +1,4 @@
-"""The parts of MathVista and MathVision of which OptMerge reports: which items they hold, and how their rows are averaged."""
+"""The geometry variants of MathVista and MathVision, which OptMerge reports: their items and their means."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def point(number: int, group: str, value: float | None) -> Point:
     return Point(str(number), 0, group, "", "right" if value else "wrong", value, None, "x", 0, {})
 
 
-def test_mathvistas_labels_overlap_and_are_averaged_plainly() -> None:
-    everything = mathvista.LABEL_SEPARATOR.join(mathvista.GEOMETRY)
+def test_mathvistas_headline_is_the_unweighted_mean_over_overlapping_labels() -> None:
+    all_labels = mathvista.LABEL_SEPARATOR.join(mathvista.GEOMETRY)
     points = [
-        point(1, everything, 1.0),
+        point(1, all_labels, 1.0),
         point(2, "algebraic reasoning", 0.0),
         point(3, "geometry reasoning", 1.0),
     ]
@@ -30,7 +30,7 @@ def test_mathvistas_labels_overlap_and_are_averaged_plainly() -> None:
         mathvista.mean_of_labels(points[1:])
 
 
-def test_mathvistas_part_has_304_items_that_count_728_times(mirror: Path) -> None:
+def test_mathvistas_variant_has_304_items_with_728_labels(mirror: Path) -> None:
     (suite,) = load.suite("mathvista:geometry", "strict")
     groups = [
         sample.group.split(mathvista.LABEL_SEPARATOR)
@@ -43,7 +43,7 @@ def test_mathvistas_part_has_304_items_that_count_728_times(mirror: Path) -> Non
     assert Counter(map(len, groups)) == {3: 206, 1: 86, 2: 12}
 
 
-def test_mathvisions_part_has_76_items(mirror: Path) -> None:
+def test_mathvisions_variant_has_76_items(mirror: Path) -> None:
     (suite,) = load.suite("mathvision:geometry", "strict")
     groups = Counter(sample.group for sample in suite.samples(Data(suite="mathvision", local=mirror)))
     assert groups == dict.fromkeys(mathvision.GEOMETRY, 19)
@@ -51,26 +51,28 @@ def test_mathvisions_part_has_76_items(mirror: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["mathvista", "mathvision"])
-def test_the_bare_name_means_what_it_meant(name: str) -> None:
+def test_the_bare_name_selects_the_default_variant(name: str) -> None:
     (suite,) = load.suite(name)
     assert suite.variant == ("" if name == "mathvista" else "testmini")
     assert suite.headline.name == "accuracy"
     assert load.suite(f"{name}:geometry")[0].chance is None or name == "mathvision"
 
 
-def test_the_parts_run_on_the_bundled_items(tmp_path: Path) -> None:
+def test_the_variants_run_on_the_bundled_items(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    done = evals("run", "mathvista:geometry", "mathvision:geometry", "--sample", "-m",
+    outcome = evals("run", "mathvista:geometry", "mathvision:geometry", "--sample", "-m",
                  "scripted:call=tests.support.scripted_vision:without_box", "--results", tmp_path, "--json")  # fmt: skip
-    vista, vision = done.json["runs"]
+    vista, vision = outcome.json["runs"]
     assert vista["estimates"][0]["value"] == 1.0
     assert vista["estimates"][0]["metric"] == "accuracy_of_labels"
     assert vision["expected"] == 3
     assert vision["estimates"][0]["metric"] == "accuracy"
 
 
-def test_vlmevalkits_way_is_greedy_and_the_same_rule() -> None:
+def test_vlmevalkits_protocol_has_the_rule_of_intern_s1_and_greedy_sampling() -> None:
     for name in ("mathvista", "mathvision"):
-        (kit,), (intern,) = (load.suite(f"{name}:geometry", p) for p in ("vlmevalkit~", "intern-s1~"))
-        assert kit.scorer_versions() == intern.scorer_versions()
-        assert (kit.sampling.temperature, intern.sampling.temperature) == (0.0, 0.7)
+        (vlmevalkit,), (intern_s1,) = (
+            load.suite(f"{name}:geometry", protocol) for protocol in ("vlmevalkit~", "intern-s1~")
+        )
+        assert vlmevalkit.scorer_versions() == intern_s1.scorer_versions()
+        assert (vlmevalkit.sampling.temperature, intern_s1.sampling.temperature) == (0.0, 0.7)

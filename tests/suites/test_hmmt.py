@@ -1,4 +1,4 @@
-"""HMMT: equal expressions are right in either protocol, and only a box counts officially."""
+"""HMMT: equal expressions are right under both protocols; `official` reads the last box, or else the last integer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def verdict(protocol: str, sample: Sample, text: str) -> str:
         ("2025-sample-1", r"Hence \boxed{\pi/4}.", "right", "right"),
         ("2025-sample-2", r"\boxed{\sqrt{5} + 2}", "right", "right"),
         ("2025-sample-3", r"\boxed{0.75}", "right", "right"),
-        ("2025-sample-3", r"The answer is $\frac{3}{4}$.", "right", "wrong"),  # the last integer
+        ("2025-sample-3", r"The answer is $\frac{3}{4}$.", "right", "wrong"),  # the last integer is 4
         ("2025-sample-3", r"\boxed{p = \frac{3}{4} \approx 0.8}", "right", "right"),
         ("2025-sample-3", "It is three quarters.", "unanswered", "unanswered"),
         ("2026-sample-1", r"\boxed{5,120.}", "right", "right"),
@@ -42,7 +42,9 @@ def verdict(protocol: str, sample: Sample, text: str) -> str:
         ("2026-sample-5", r"<think>\boxed{9}</think>", "unanswered", "unanswered"),
     ],
 )
-def test_equal_expressions(name: str, text: str, strict: str, official: str) -> None:
+def test_replies_are_scored_under_strict_and_official(
+    name: str, text: str, strict: str, official: str
+) -> None:
     assert (verdict("strict", SAMPLES[name], text), verdict("official", SAMPLES[name], text)) == (
         strict,
         official,
@@ -62,19 +64,19 @@ def test_equal_expressions(name: str, text: str, strict: str, official: str) -> 
         ("none", None),
     ],
 )
-def test_what_matharena_reads(text: str, answer: str | None) -> None:
+def test_answers_are_read_as_matharena_reads_them(text: str, answer: str | None) -> None:
     assert MathArenaBox().stated(text) == answer
 
 
 @pytest.mark.parametrize("piece", ["\\boxed{", "\\text{", "=", "9", "1,", "\\approx"])
 def test_hostile_boxes_are_read_in_linear_time(piece: str) -> None:
-    begin = process_time()
+    start = process_time()
     MathArenaBox().stated(piece * 50_000)
     MathArenaBox().stated(f"\\boxed{{{piece * 20_000}}}")
-    assert process_time() - begin < 3
+    assert process_time() - start < 3
 
 
-def test_decimals_count_to_six_digits_where_matharena_wants_ten() -> None:
-    third = Sample(id="1", target=r"\frac{1}{3}")
-    assert verdict("official", third, r"\boxed{0.333333}") == "right"  # a named difference
-    assert verdict("official", third, r"\boxed{0.3333}") == "wrong"
+def test_official_compares_decimals_to_six_digits_although_matharena_requires_ten() -> None:
+    one_third = Sample(id="1", target=r"\frac{1}{3}")
+    assert verdict("official", one_third, r"\boxed{0.333333}") == "right"  # a documented difference
+    assert verdict("official", one_third, r"\boxed{0.3333}") == "wrong"

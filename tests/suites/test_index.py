@@ -1,6 +1,6 @@
-"""`suites/index.json` says of every benchmark what the benchmark says of itself.
+"""`suites/index.json` contains the listing of every benchmark in this package.
 
-`python -m tests.suites.test_index` writes it.
+`python -m tests.suites.test_index` regenerates it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ PATH = ROOT / "suites" / "index.json"
 
 
 def listings() -> dict[str, Listing]:
-    own = [name for name in load.suite_names() if load.suite_origin(name) is None]
-    return {name: make_listing(load.benchmark(name)) for name in own}
+    own_names = [name for name in load.suite_names() if load.suite_origin(name) is None]
+    return {name: make_listing(load.benchmark(name)) for name in own_names}
 
 
-def test_the_index_is_that_of_the_benchmarks() -> None:
+def test_the_index_equals_the_listings_of_the_benchmarks() -> None:
     assert msgspec.json.decode(PATH.read_bytes(), type=dict[str, Listing]) == listings()
 
 

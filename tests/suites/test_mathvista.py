@@ -1,4 +1,4 @@
-"""MathVista: three recorded runs score as published, item by item; strict beside upstream's rule."""
+"""MathVista: three recorded runs score as published, item by item; the official rule's defects; `strict`."""
 
 from __future__ import annotations
 
@@ -20,42 +20,35 @@ from tools.mirror import document
 @pytest.mark.parametrize(
     ("model", "right"), [("bard", 348), ("llava_llama_2_13b", 261), ("random_guess", 179)]
 )
-def test_every_recorded_extraction_scores_as_published(
-    shared: Path, mirror: Path, model: str, right: int
-) -> None:
+def test_recorded_extractions_score_as_published(shared: Path, mirror: Path, model: str, right: int) -> None:
     folder = shared / "data" / "mathvista" / "outputs"
     samples = {s.id: s for s in mathvista._samples(Data(suite="mathvista", local=mirror))}
-    judge, found = Official(), 0
+    rule, right_count = Official(), 0
     for name, row in document(folder / f"output_{model}.json.gz").items():
-        score = judge(samples[name], Prompt(), Reply(text=row["extraction"]))
+        score = rule(samples[name], Prompt(), Reply(text=row["extraction"]))
         if "true_false" in row:
             assert (score.value == 1.0) == row["true_false"], name
-        found += score.value == 1.0
-    assert found == right
+        right_count += score.value == 1.0
+    assert right_count == right
     assert document(folder / f"scores_{model}.json")["average"]["correct"] in (right, str(right))
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "gap"), [("", "abc", 3), ("kitten", "sitting", 3), ("a", "a", 0), ("flaw", "lawn", 2)]
+    ("first", "second", "distance"),
+    [("", "abc", 3), ("kitten", "sitting", 3), ("a", "a", 0), ("flaw", "lawn", 2)],
 )
-def test_edit_distance(one: str, other: str, gap: int) -> None:
-    assert edit_distance(one, other) == edit_distance(other, one) == gap
+def test_edit_distance(first: str, second: str, distance: int) -> None:
+    assert edit_distance(first, second) == edit_distance(second, first) == distance
 
 
-def test_known_defects_of_upstream() -> None:
+def test_known_defects_of_upstream_are_reproduced() -> None:
     choices = ("larger", "no", "smaller")
-    assert nearest_option("I cannot tell.", choices) in range(3)  # an option is found in anything
+    assert nearest_option("I cannot tell.", choices) in range(3)  # every text has a nearest option
     assert nearest_option("A larger one", choices) == 0
     assert nearest_option("(c) smaller", choices) == 2
-    assert (
-        format_number("7.9", "integer", 0),
-        format_number("5 years", "integer", 0),
-        format_number("inf", "integer", 0),
-    ) == (
-        "7",
-        None,
-        None,
-    )
+    assert format_number("7.9", "integer", 0) == "7"
+    assert format_number("5 years", "integer", 0) is None
+    assert format_number("inf", "integer", 0) is None
 
 
 @pytest.mark.parametrize(
@@ -74,42 +67,46 @@ def test_known_defects_of_upstream() -> None:
         ({"answer_type": "integer"}, "7", "I count 7 of them, or so.", False),
     ],
 )
-def test_strict_wants_one_stated_number(meta: dict[str, object], gold: str, text: str, right: bool) -> None:
+def test_strict_requires_one_stated_number(
+    meta: dict[str, object], gold: str, text: str, right: bool
+) -> None:
     score = Strict()(Sample(id="x", target=gold, meta=meta), Prompt(), Reply(text=text))
     assert (score.value == 1.0) == right
 
 
-def test_strict_takes_silence_for_silence() -> None:
+def test_empty_replies_are_unanswered() -> None:
     sample = Sample(id="x", target="B", choices=("larger", "no"))
     assert Strict()(sample, Prompt(), Reply(text="")).verdict == "unanswered"
     assert Official()(sample, Prompt(), Reply(text=" ")).verdict == "unanswered"
 
 
 @pytest.mark.parametrize("text", ["9" * 50_000, "1," * 25_000, "-" * 50_000, "(" * 50_000, "x" * 200_000])
-def test_hostile_replies_are_judged_at_once(text: str) -> None:
+def test_long_hostile_replies_are_scored_without_delay(text: str) -> None:
     for sample in (
         Sample(id="x", target="7", meta={"answer_type": "float"}),
         Sample(id="x", target="A", choices=("a", "b")),
     ):
-        for judge in (Official(), Strict()):
-            judge(sample, Prompt(), Reply(text=text))
-            judge(sample, Prompt(), Reply(text=f"Answer: {text}"))
+        for rule in (Official(), Strict()):
+            rule(sample, Prompt(), Reply(text=text))
+            rule(sample, Prompt(), Reply(text=f"Answer: {text}"))
 
 
-def test_gold_answers_score_full_marks(mirror: Path) -> None:
+def test_gold_answers_get_full_marks(mirror: Path) -> None:
     for protocol in mathvista.BENCHMARK.protocol_names:
-        found = check(*load.suite("mathvista", protocol), Data(suite="mathvista", local=mirror))
-        assert (found.samples, found.faults) == (1000, ())
+        result = check(*load.suite("mathvista", protocol), Data(suite="mathvista", local=mirror))
+        assert (result.samples, result.faults) == (1000, ())
 
 
 @pytest.mark.parametrize("protocol", mathvista.BENCHMARK.protocol_names)
-def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path, protocol: str) -> None:
+def test_the_samples_run_end_to_end_with_their_images(tmp_path: Path, protocol: str) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", "mathvista", "--sample", "-m", "scripted:call=tests.support.scripted_vision:without_box", "--protocol", protocol,
+    outcome = evals("run", "mathvista", "--sample", "-m", "scripted:call=tests.support.scripted_vision:without_box", "--protocol", protocol,
                   "--results", tmp_path, "--json")  # fmt: skip
-    (run,) = found.json["runs"]
-    waiting = run["counts"].get("failed:waiting", 0)  # what the rule cannot read is a judge's under these
-    assert found.status == bool(waiting), found.err
+    (run,) = outcome.json["runs"]
+    waiting = run["counts"].get(
+        "failed:waiting", 0
+    )  # replies that the rule cannot read, under a protocol with a judge
+    assert outcome.status == bool(waiting), outcome.err
     assert waiting == 0 or protocol.startswith(("intern-s1", "vlmevalkit"))
     assert run["counts"]["right"] == run["expected"] - waiting
     assert run["estimates"][0]["value"] == 1.0

@@ -1,4 +1,4 @@
-"""Mol-Instructions: replies as models write them, the authors' and OpenCompass' rules case by case, data from either source."""
+"""Mol-Instructions: typical replies, the authors' and OpenCompass' rules case by case, and data from both sources."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ pytest.importorskip("selfies", reason="NOT TESTED: the extra `chemistry` is not 
 BUNDLED = Data(suite="mol-instructions", sample=True)
 ACETIC = "[C][C][=Branch1][C][=O][O]"
 ETHANOL = "[C][C][O]"
-BOTH = f"{ETHANOL}.{ACETIC}"
+MIXTURE = f"{ETHANOL}.{ACETIC}"
 
 
-def judged(variant: str, protocol: str, target: str | float, text: str, stop: str = "stop") -> Score:
+def score_reply(variant: str, protocol: str, target: str | float, text: str, stop: str = "stop") -> Score:
     (scorer,) = mol_instructions.BENCHMARK.suite(variant, protocol).scorers.values()
     score = scorer(Sample(id="1", target=target, unit="hartree"), Prompt(), Reply(text=text, stop=stop))
     assert isinstance(score, Score)
@@ -64,7 +64,7 @@ ONE_MOLECULE = [
     (f"<think>{ETHANOL}?</think><SELFIES>{ACETIC}</SELFIES>", "right"),
     ("<SELFIES>[O][C][Branch1][C][C][=O]</SELFIES>", "right"),
     (f"<SELFIES>{ETHANOL}</SELFIES>", "wrong"),
-    (f"<SELFIES>{BOTH}</SELFIES>", "wrong"),
+    (f"<SELFIES>{MIXTURE}</SELFIES>", "wrong"),
     (f"Either {ETHANOL} or {ACETIC}.", "unanswered"),
     (f"It is not {ACETIC}.", "unanswered"),
     (f"No, {ACETIC} does not fit the description.", "unanswered"),
@@ -78,26 +78,26 @@ ONE_MOLECULE = [
 
 
 @table(("text", "verdict"), ONE_MOLECULE)
-def test_a_stated_molecule_is_read_in_either_notation(text: str, verdict: str) -> None:
-    assert judged("MG", "strict", ACETIC, text).verdict == verdict
+def test_a_stated_molecule_is_read_as_selfies_or_smiles(text: str, verdict: str) -> None:
+    assert score_reply("MG", "strict", ACETIC, text).verdict == verdict
 
 
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [
-        (f"<SELFIES>{BOTH}</SELFIES>", "right"),
+        (f"<SELFIES>{MIXTURE}</SELFIES>", "right"),
         (f"<SELFIES>{ACETIC}.{ETHANOL}</SELFIES>", "right"),
         (f"<SELFIES>{ETHANOL}</SELFIES> and <SELFIES>{ACETIC}</SELFIES>", "right"),
         (f"1. {ETHANOL} (ethanol)\n2. {ACETIC} (acetic acid)", "right"),
         (f"Reactants:\n- Ethanol: `{ETHANOL}`\n- Acetic acid: `{ACETIC}`", "right"),
-        (f"SELFIES: {BOTH}\nSMILES: CCO.CC(=O)O", "right"),
-        (f"{BOTH}>>[C][C][O][C][=Branch1][C][=O][C]", "right"),
+        (f"SELFIES: {MIXTURE}\nSMILES: CCO.CC(=O)O", "right"),
+        (f"{MIXTURE}>>[C][C][O][C][=Branch1][C][=O][C]", "right"),
         (f"<SELFIES>{ETHANOL}</SELFIES>", "wrong"),
-        (f"<SELFIES>{BOTH}.[O]</SELFIES>", "wrong"),
+        (f"<SELFIES>{MIXTURE}.[O]</SELFIES>", "wrong"),
     ],
 )
-def test_sets_of_molecules(text: str, verdict: str) -> None:
-    assert judged("RS", "strict", BOTH, text).verdict == verdict
+def test_sets_of_molecules_are_read_and_compared(text: str, verdict: str) -> None:
+    assert score_reply("RS", "strict", MIXTURE, text).verdict == verdict
 
 
 def test_stereochemistry_counts_under_strict_and_not_under_official() -> None:
@@ -105,22 +105,22 @@ def test_stereochemistry_counts_under_strict_and_not_under_official() -> None:
         "[C][C@@H1][Branch1][C][N][C][=Branch1][C][=O][O]",
         "[C][C@H1][Branch1][C][N][C][=Branch1][C][=O][O]",
     )
-    assert judged("MG", "strict", right, f"<SELFIES>{mirror}</SELFIES>").verdict == "wrong"
-    assert judged("MG", "official", right, mirror).verdict == "right"
+    assert score_reply("MG", "strict", right, f"<SELFIES>{mirror}</SELFIES>").verdict == "wrong"
+    assert score_reply("MG", "official", right, mirror).verdict == "right"
 
 
-def test_the_place_of_an_answer_is_that_in_the_reply() -> None:
+def test_the_span_of_an_answer_is_its_position_in_the_reply() -> None:
     text = f"SELFIES of the product: <SELFIES>{ACETIC}</SELFIES>, from {ETHANOL}."
-    score = judged("FS", "strict", ACETIC, text)
+    score = score_reply("FS", "strict", ACETIC, text)
     assert score.span is not None
     assert text[slice(*score.span)] == ACETIC
 
 
-def test_what_is_cut_off_is_not_read() -> None:
-    assert judged("MG", "strict", ACETIC, "<SELFIES>[C][C][=Branch1", "length").verdict == "truncated"
+def test_an_answer_at_the_end_of_a_truncated_reply_is_not_read() -> None:
+    assert score_reply("MG", "strict", ACETIC, "<SELFIES>[C][C][=Branch1", "length").verdict == "truncated"
     for text in ("The SELFIES is [C]", "<SELFIES>[C]", "[C]", "```\n[C]", "SELFIES: [C][C]"):
-        assert judged("MG", "strict", "[C]", text, "length").verdict == "truncated"
-    assert judged("MG", "strict", "[C]", "<SELFIES>[C]</SELFIES>\nTo che", "length").verdict == "right"
+        assert score_reply("MG", "strict", "[C]", text, "length").verdict == "truncated"
+    assert score_reply("MG", "strict", "[C]", "<SELFIES>[C]</SELFIES>\nTo che", "length").verdict == "right"
 
 
 @table(
@@ -141,12 +141,12 @@ def test_what_is_cut_off_is_not_read() -> None:
         ("-0.2482 kg", None),
     ],
 )
-def test_energies_are_converted(text: str, error: float | None) -> None:
-    score = judged("PP", "strict", -0.2482, text)
+def test_energies_are_converted_to_hartree(text: str, error: float | None) -> None:
+    score = score_reply("PP", "strict", -0.2482, text)
     assert score.value is None if error is None else score.value == pytest.approx(error, abs=2e-5)
 
 
-# Figures that the authors' scripts (@ d08a15f8) give for these replies.
+# The values are those that the authors' scripts (@ d08a15f8) give for these replies.
 OFFICIAL = [
     (ACETIC, "right", 1.0),
     (f"The product is {ACETIC}.", "right", 1.0),
@@ -161,17 +161,17 @@ OFFICIAL = [
 
 
 @pytest.mark.parametrize(("text", "verdict", "valid"), OFFICIAL)
-def test_the_authors_rule_for_molecules(text: str, verdict: str, valid: float) -> None:
-    score = judged("MG", "official", ACETIC, text)
+def test_molecules_are_scored_as_by_the_authors(text: str, verdict: str, valid: float) -> None:
+    score = score_reply("MG", "official", ACETIC, text)
     assert (score.verdict, score.parts["valid"]) == (verdict, valid)
 
 
-def test_the_authors_metrics_are_over_valid_answers() -> None:
+def test_metrics_of_the_authors_are_computed_over_valid_answers() -> None:
     suite = mol_instructions.BENCHMARK.suite("MG", "official")
     texts = [ACETIC, ETHANOL, "[C][C][Foo]", "[O]"]
     points = []
     for number, text in enumerate(texts):
-        score = judged("MG", "official", ACETIC, text)
+        score = score_reply("MG", "official", ACETIC, text)
         points.append(
             Point(str(number), 0, "", "", score.verdict, score.value, score.answer, ACETIC, 0, score.parts)
         )
@@ -187,17 +187,20 @@ def test_the_authors_metrics_are_over_valid_answers() -> None:
     ("text", "answer"),
     [
         ("-0.2482", "-0.2482"),
-        ("The energy is -0.2482.", "2482.0"),  # a full stop makes a whole number of the decimals
+        (
+            "The energy is -0.2482.",
+            "2482.0",
+        ),  # with a full stop after it, the decimals are read as an integer
         ("-0.2482 Hartree", None),
         ("x 1.5.25", "5.25"),
         ("-0.2482 </s>", "-0.2482"),
     ],
 )
-def test_the_authors_rule_for_energies(text: str, answer: str | None) -> None:
-    assert judged("PP", "official", -0.25, text).answer == answer
+def test_energies_are_read_as_by_the_authors(text: str, answer: str | None) -> None:
+    assert score_reply("PP", "official", -0.25, text).answer == answer
 
 
-# Figures that OpenCompass' evaluators (0.5.4) give for these replies, per 100.
+# The values are those that OpenCompass' evaluators (0.5.4) give for these replies, divided by 100.
 OPENCOMPASS = [
     (f"<SELFIES>{ACETIC}</SELFIES>", 1.0),
     (f"<SELFIES>{ETHANOL}</SELFIES> no: <SELFIES> {ACETIC} </SELFIES>", 1.0),
@@ -210,8 +213,8 @@ OPENCOMPASS = [
 
 
 @pytest.mark.parametrize(("text", "value"), OPENCOMPASS)
-def test_opencompass_rule_for_molecules(text: str, value: float) -> None:
-    assert judged("MG", "intern-s1", ACETIC, text).value == pytest.approx(value, abs=1e-4)
+def test_molecules_are_scored_as_by_opencompass(text: str, value: float) -> None:
+    assert score_reply("MG", "intern-s1", ACETIC, text).value == pytest.approx(value, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -220,17 +223,19 @@ def test_opencompass_rule_for_molecules(text: str, value: float) -> None:
         (r"\boxed{-0.2}", 0.05),
         (r"\boxed{0.1} then \boxed{-0.25}", 0.0),
         ("<NUMBER> -0.25 </NUMBER>", 0.0),
-        (r"\boxed{-0.25\text{ Ha}}", 0.25),  # a unit: unread, hence 0 hartree
+        (r"\boxed{-0.25\text{ Ha}}", 0.25),  # not read because of the unit, and counted as 0 hartree
         (r"\boxed{-2.5e-1}", 0.25),
         ("-0.25", 0.25),
         (r"\boxed{-6.8}", 6.55),
     ],
 )
-def test_opencompass_rule_for_energies(text: str, value: float) -> None:
-    assert judged("PP", "intern-s1", -0.25, text).value == pytest.approx(value)
+def test_energies_are_scored_as_by_opencompass(text: str, value: float) -> None:
+    assert score_reply("PP", "intern-s1", -0.25, text).value == pytest.approx(value)
 
 
-class Card:
+class FakeCard:
+    """The attributes of a card that an aggregate uses."""
+
     def __init__(self, value: float) -> None:
         self.run = "run"
         self.headline = Estimate(
@@ -239,21 +244,21 @@ class Card:
         )  # fmt: skip
 
 
-def test_the_mean_of_six_rewards_silence_about_energies() -> None:
-    silent = {name: Card(0.0) for name in TASKS} | {"PP": Card(0.15)}
-    in_volts = silent | {"PP": Card(6.5)}
-    assert aggregate("intern-s1", silent)["value"] == pytest.approx(0.95 / 6)
+def test_the_mean_of_six_tasks_is_higher_without_energies_than_with_energies_in_volts() -> None:
+    unanswered = {name: FakeCard(0.0) for name in TASKS} | {"PP": FakeCard(0.15)}
+    in_volts = unanswered | {"PP": FakeCard(6.5)}
+    assert aggregate("intern-s1", unanswered)["value"] == pytest.approx(0.95 / 6)
     assert aggregate("intern-s1", in_volts)["value"] == 0.0
-    assert aggregate("strict", silent) is None
+    assert aggregate("strict", unanswered) is None
 
 
-def test_upstreams_prompt_is_a_system_turn_and_the_question() -> None:
+def test_a_system_turn_without_fallback_role_becomes_a_system_message() -> None:
     from evals.prompts.upstream import NO_FALLBACK, fill_template
 
-    first, second = fill_template(
+    system, user = fill_template(
         ((NO_FALLBACK, "Be exact."), ("HUMAN", "Q: {input}")), {"input": "{output}", "output": ""}
     )
-    assert (first.role, second.role) == ("system", "user")
+    assert (system.role, user.role) == ("system", "user")
 
 
 # --- data
@@ -267,7 +272,7 @@ def rows() -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def test_the_hubs_archive_holds_the_test_rows(tmp_path: Path) -> None:
+def test_only_the_test_rows_of_the_hubs_archive_are_read(tmp_path: Path) -> None:
     path = tmp_path / "Molecule-oriented_Instructions.zip"
     with ZipFile(path, "w") as archive:
         archive.writestr("Molecule-oriented_Instructions/property_prediction.json", json.dumps(rows()))
@@ -276,7 +281,7 @@ def test_the_hubs_archive_holds_the_test_rows(tmp_path: Path) -> None:
     assert first.cluster == second.cluster == "[C]"
 
 
-def test_opencompass_files_are_read(tmp_path: Path) -> None:
+def test_files_of_opencompass_are_read(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "<SELFIES> [C] </SELFIES>"}]
     (tmp_path / "retrosynthesis.jsonl").write_text(json.dumps({"id_ddm": 1, "dialogs": turns}) + "\n")
     (sample,) = samples(Data(suite="mol-instructions", local=tmp_path), "RS")
@@ -293,32 +298,32 @@ def test_opencompass_files_are_read(tmp_path: Path) -> None:
         ({"question": "?"}, "row 1 has neither instruction, input and output, nor a dialogue"),
     ],
 )
-def test_bad_rows_are_one_line(tmp_path: Path, row: dict[str, str], complaint: str) -> None:
+def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, row: dict[str, str], complaint: str) -> None:
     (tmp_path / "property_prediction.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=complaint):
         list(samples(Data(suite="mol-instructions", local=tmp_path), "PP"))
 
 
-def test_the_bundled_items_are_what_the_script_computes() -> None:
-    done = subprocess.run(
+def test_the_bundled_samples_equal_the_output_of_the_script() -> None:
+    process = subprocess.run(
         [sys.executable, "-m", "tools.make_samples_selfies", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
     assert all(len(list(samples(BUNDLED, variant))) == 12 for variant in TASKS)
 
 
 @table(
-    "pump",
+    "piece",
     ["[C]", "[=Branch1][C]", "[Branch1][Ring1]", "[", "[C", "SELFIES:", "<SELFIES>", "<SELFIES>[C]", "[C].", "SMILES: C\n", "9", "[C] [O]\n"],
 )  # fmt: skip
-def test_hostile_replies_are_read_in_bounded_time(pump: str) -> None:
-    text = pump * (65_536 // len(pump))
-    begin = time.process_time()
+def test_hostile_replies_are_read_in_bounded_time(piece: str) -> None:
+    text = piece * (65_536 // len(piece))
+    start = time.process_time()
     rewrite_selfies(text)
-    assert time.process_time() - begin < 2
+    assert time.process_time() - start < 2
     for protocol in ("strict", "official", "intern-s1"):
-        assert judged("MG", protocol, ACETIC, text).verdict != "right"
+        assert score_reply("MG", protocol, ACETIC, text).verdict != "right"
 
 
-def test_the_runs_of_a_suite_are_its_tasks() -> None:
+def test_the_suite_has_one_variant_per_task() -> None:
     assert [suite.variant for suite in load.suite("mol-instructions", "official")] == list(TASKS)

@@ -1,4 +1,4 @@
-"""MolecularIQ: the authors' comparison with its defects, OpenCompass' first tag, the mended reading, bad data."""
+"""MolecularIQ: the official rule with its defects, OpenCompass' rule, `strict`, and invalid data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.command import evals
 from tests.support.tables import table
 
 RINGS: dict[str, Any] = {"ring_count": 5}
-TWO: dict[str, Any] = {"ring_count": 5, "carbon_atom_count": 7}
+TWO_COUNTS: dict[str, Any] = {"ring_count": 5, "carbon_atom_count": 7}
 FORMULA: dict[str, Any] = {"molecular_formula_count": "C6H5NO2"}
 ATOMS: dict[str, Any] = {"ring_index": [0, 2, 3]}
 NO_ATOMS: dict[str, Any] = {"ring_index": []}
@@ -57,15 +57,15 @@ def verdict(protocol: str, target: dict[str, Any], text: str, stop: str = "stop"
         (RINGS, "ANSWER: 5 or 6", "unanswered", "unanswered"),
         (RINGS, "The count is 4.", "unanswered", "wrong"),
         (RINGS, "I do not know.", "unanswered", "unanswered"),
-        (TWO, '<answer>{"ring_count": 5, "carbon_atom_count": 7}</answer>', "right", "right"),
-        (TWO, '<answer>{"Ring-Count": 5, "carbon atom count": 7}</answer>', "wrong", "right"),
-        (TWO, '<answer>{"ring_count": 5}</answer>', "wrong", "wrong"),
-        (TWO, "<answer>ring_count: 5, carbon_atom_count: 7</answer>", "right", "right"),
-        (TWO, "ring_count: 5\ncarbon_atom_count: 7", "unanswered", "right"),
-        (TWO, "| ring count | 5 |\n| carbon atom count | 7 |", "unanswered", "right"),
-        (TWO, "5 and 7", "unanswered", "unanswered"),
+        (TWO_COUNTS, '<answer>{"ring_count": 5, "carbon_atom_count": 7}</answer>', "right", "right"),
+        (TWO_COUNTS, '<answer>{"Ring-Count": 5, "carbon atom count": 7}</answer>', "wrong", "right"),
+        (TWO_COUNTS, '<answer>{"ring_count": 5}</answer>', "wrong", "wrong"),
+        (TWO_COUNTS, "<answer>ring_count: 5, carbon_atom_count: 7</answer>", "right", "right"),
+        (TWO_COUNTS, "ring_count: 5\ncarbon_atom_count: 7", "unanswered", "right"),
+        (TWO_COUNTS, "| ring count | 5 |\n| carbon atom count | 7 |", "unanswered", "right"),
+        (TWO_COUNTS, "5 and 7", "unanswered", "unanswered"),
         (FORMULA, "<answer>C₆H₅NO₂</answer>", "right", "right"),
-        (FORMULA, "<answer>C6H5O2N</answer>", "wrong", "right"),  # upstream's "No"
+        (FORMULA, "<answer>C6H5O2N</answer>", "wrong", "right"),  # upstream reads the element No
         (FORMULA, "<answer>C6H6NO2</answer>", "wrong", "wrong"),
         (ATOMS, '<answer>{"ring_index": [3, 0, 2, 2]}</answer>', "right", "right"),
         (ATOMS, '<answer>{"ring_index": "0,2,3"}</answer>', "right", "right"),
@@ -89,7 +89,9 @@ def verdict(protocol: str, target: dict[str, Any], text: str, stop: str = "stop"
         (SETS, '<answer>{"ring_index": [1, 0]}</answer>', "wrong", "wrong"),
     ],
 )
-def test_replies(target: dict[str, Any], text: str, official: str, strict: str) -> None:
+def test_replies_are_scored_under_official_and_strict(
+    target: dict[str, Any], text: str, official: str, strict: str
+) -> None:
     assert verdict("official", target, text) == official
     assert verdict("strict", target, text) == strict
 
@@ -101,15 +103,15 @@ def test_replies(target: dict[str, Any], text: str, official: str, strict: str) 
         ('<answer>"ring count": 5}</answer>', "right"),
         ('<ANSWER>{"ring_count": 5}</ANSWER>', "right"),
         ('<answer>{"ring_count": 5, "ring_count": 6}</answer>', "wrong"),
-        ('<answer>{"ring_count": 6, "ring_count": 5}</answer>', "right"),  # the last of two keys
+        ('<answer>{"ring_count": 6, "ring_count": 5}</answer>', "right"),  # the last of two equal keys counts
         ('<answer>{"ring_count": 6}</answer> No: <answer>{"ring_count": 5}</answer>', "wrong"),
     ],
 )
-def test_opencompass_takes_the_first_tag(text: str, expected: str) -> None:
+def test_opencompass_reads_the_first_tag(text: str, expected: str) -> None:
     assert verdict("intern-s1", RINGS, text) == expected
 
 
-def test_a_truncated_reply_is_truncated() -> None:
+def test_truncated_replies_get_the_verdict_truncated() -> None:
     assert verdict("strict", RINGS, "The rings are 5", "length") == "truncated"
     assert verdict("strict", RINGS, '<think>{"ring_count": 5}') == "truncated"
 
@@ -117,13 +119,13 @@ def test_a_truncated_reply_is_truncated() -> None:
 @table(
     "piece", ["<answer>", "{", '{"', "[", "0, ", "1 ", "a: ", "ring_count: ", '"ring_count": 5,', "9" * 50]
 )
-@table("target", [RINGS, TWO, FORMULA, ATOMS, SETS])
-def test_hostile_replies_take_linear_time(target: dict[str, Any], piece: str) -> None:
-    begin = process_time()
+@table("target", [RINGS, TWO_COUNTS, FORMULA, ATOMS, SETS])
+def test_hostile_replies_are_read_in_linear_time(target: dict[str, Any], piece: str) -> None:
+    start = process_time()
     for protocol in ("strict", "official", "intern-s1"):
         verdict(protocol, target, piece * (100_000 // len(piece)))
         verdict(protocol, target, f"<answer>{piece * (100_000 // len(piece))}</answer>")
-    assert process_time() - begin < 10
+    assert process_time() - start < 10
 
 
 @pytest.mark.parametrize(
@@ -134,30 +136,30 @@ def test_hostile_replies_take_linear_time(target: dict[str, Any], piece: str) ->
         ({"target": None}, "no target in 'None'"),
     ],
 )
-def test_bad_data_are_one_line(row: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+def test_invalid_data_are_reported_in_one_line(row: dict[str, Any], complaint: str, tmp_path: Path) -> None:
     rows = tmp_path / "count.jsonl"
     rows.write_text(json.dumps({"uid": "u", "question": "?", **row}))
-    done = evals("check", "molecular-iq:count", "--data", rows)
-    assert done.status != 0
-    assert f"molecular-iq: u: {complaint}" in done.err + done.out
+    outcome = evals("check", "molecular-iq:count", "--data", rows)
+    assert outcome.status != 0
+    assert f"molecular-iq: u: {complaint}" in outcome.err + outcome.out
 
 
-def test_one_file_of_all_tasks_is_split_by_their_type(tmp_path: Path) -> None:
+def test_one_file_with_all_tasks_is_split_by_task_type(tmp_path: Path) -> None:
     rows = [
         {"uid": "a", "question": "?", "task_type": "single_count", "target": '{"ring_count": 1}'},
         {"uid": "b", "question": "?", "task_type": "multi_index", "target": '{"ring_index": [1]}'},
         {"uid": "c", "question": "?", "task_type": "constraint_generation", "target": None},
     ]
     (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    done = evals("check", "molecular-iq", "--data", tmp_path, "--protocol", "strict")
-    assert (done.status, done.out.count("1 sample,")) == (0, 2)
+    outcome = evals("check", "molecular-iq", "--data", tmp_path, "--protocol", "strict")
+    assert (outcome.status, outcome.out.count("1 sample,")) == (0, 2)
 
 
 @pytest.mark.skipif(find_spec("moleculariq_core") is not None, reason="the authors' package is installed")
-def test_generation_is_refused_without_the_package(tmp_path: Path) -> None:
-    done = evals("run", "molecular-iq:generation", "--sample", "-m", "scripted:x", "--results", tmp_path)
-    assert done.status == 2
-    assert "molecular-iq:generation needs moleculariq_core: pip install git+" in done.error_line
+def test_generation_is_rejected_without_the_authors_package(tmp_path: Path) -> None:
+    outcome = evals("run", "molecular-iq:generation", "--sample", "-m", "scripted:x", "--results", tmp_path)
+    assert outcome.status == 2
+    assert "molecular-iq:generation needs moleculariq_core: pip install git+" in outcome.error_line
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,9 @@ def test_generation_is_refused_without_the_package(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("protocol", ["strict", "intern-s1"])
-def test_generation_by_the_package(text: str, expected: str, protocol: str) -> None:
+def test_generated_molecules_are_scored_with_the_authors_package(
+    text: str, expected: str, protocol: str
+) -> None:
     pytest.importorskip("moleculariq_core")
     scorer = molecular_iq.BENCHMARK.suite("generation", protocol).scorers["answer"]
     target = json.dumps([{"type": "ring_count", "operator": "=", "value": 2}])

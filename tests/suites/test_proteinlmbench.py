@@ -1,4 +1,4 @@
-"""ProteinLMBench: the two published ways to ask and to read, and bad data."""
+"""ProteinLMBench: the official rule, the prompts of both protocols, and invalid data."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from tests.support.command import evals
         ("0", None),
     ],
 )
-def test_official_reads_the_first_number_anywhere(reply: str, letter: str | None) -> None:
+def test_official_reads_the_first_number_of_a_reply(reply: str, letter: str | None) -> None:
     assert proteinlmbench.first_number(reply, 6) == letter
 
 
-def test_options_are_numbered_for_the_authors_and_lettered_for_us() -> None:
-    def asked(protocol: str) -> str:
+def test_options_are_numbered_under_official_and_lettered_under_strict() -> None:
+    def prompt_text(protocol: str) -> str:
         suite = proteinlmbench.BENCHMARK.suite("", protocol)
         data = Data(suite="proteinlmbench", sample=True)
         sample = next(iter(suite.samples(data)))
         return "".join(part.text for part in suite.prompter(data)(sample, 0).messages[0].parts)
 
-    assert "option 2: Cysteine" in asked("official")
-    assert "option 7" in asked("official")
-    assert "B. Cysteine" in asked("strict")
+    assert "option 2: Cysteine" in prompt_text("official")
+    assert "option 7" in prompt_text("official")
+    assert "B. Cysteine" in prompt_text("strict")
 
 
 @pytest.mark.parametrize("answer", ["option 7", "B", "option 0"])
-def test_a_gold_answer_beyond_the_options_is_one_line(answer: str, tmp_path: Path) -> None:
+def test_a_gold_answer_that_is_not_an_option_is_reported(answer: str, tmp_path: Path) -> None:
     rows = tmp_path / "evaluation.jsonl"
     rows.write_text(
         json.dumps({"question": "?", "options": ["option 1: a", "option 2: b"], "answer": answer})
     )
-    done = evals("run", "proteinlmbench", "--data", rows, "-m", "scripted:A", "--results", tmp_path / "r")
-    assert done.status == 2
-    assert f"question 1: the gold answer '{answer}' is not one of its 2 options" in done.error_line
+    outcome = evals("run", "proteinlmbench", "--data", rows, "-m", "scripted:A", "--results", tmp_path / "r")
+    assert outcome.status == 2
+    assert f"question 1: the gold answer '{answer}' is not one of its 2 options" in outcome.error_line

@@ -1,4 +1,4 @@
-"""RefCOCO: four evaluators' readings of a rectangle, both layouts of the data, whole runs, the mean of eight splits."""
+"""RefCOCO: how four evaluators read a rectangle, both layouts of the data, complete runs, and the mean of eight splits."""
 
 from __future__ import annotations
 
@@ -21,58 +21,61 @@ from tests.support.tables import table
 
 GOLD = "[100, 100, 300, 400]"
 SAMPLE = Sample(id="1", target=GOLD, meta={"width": 500, "height": 500})
-PIXELS, SHARES, THOUSANDTHS = "100, 100, 300, 400", "0.2, 0.2, 0.6, 0.8", "200, 200, 600, 800"
-ORDER = ("optmerge-qwen", "lmms-eval", "internvl", "vlmevalkit")
+PIXELS, FRACTIONS, THOUSANDTHS = "100, 100, 300, 400", "0.2, 0.2, 0.6, 0.8", "200, 200, 600, 800"
+EVALUATORS = ("optmerge-qwen", "lmms-eval", "internvl", "vlmevalkit")
 
 
 @table(
     ("text", "right"),
     [
-        (f"[{SHARES}]", "1111"),
+        (f"[{FRACTIONS}]", "1111"),
         (f"[{THOUSANDTHS}]", "1011"),
-        (f"[{PIXELS}]", "0000"),  # taken for thousandths
+        (f"[{PIXELS}]", "0000"),  # read as thousandths
         (f"[[{THOUSANDTHS}]]", "1011"),
-        (f"({SHARES})", "1001"),
+        (f"({FRACTIONS})", "1001"),
         ("(0.2, 0.2), (0.6, 0.8)", "1001"),
         (f"<ref>a cup</ref><box>[[{THOUSANDTHS}]]</box>", "1011"),
-        (f"box: {SHARES}", "0001"),
+        (f"box: {FRACTIONS}", "0001"),
         ("[0.2 0.2 0.6 0.8]", "0001"),
         ("[0.6, 0.8, 0.2, 0.2]", "0001"),  # corners in the wrong order
-        (f"[0, 0, 0.1, 0.1] no: [{SHARES}]", "0000"),  # the first counts
-        (f"[near the door] [{SHARES}]", "1101"),  # InternVL's first bracket holds words
-        (f"[near the door]\n[{SHARES}]", "1111"),
+        (f"[0, 0, 0.1, 0.1] no: [{FRACTIONS}]", "0000"),  # the first rectangle counts
+        (
+            f"[near the door] [{FRACTIONS}]",
+            "1101",
+        ),  # InternVL: the first field after the bracket is not a number
+        (f"[near the door]\n[{FRACTIONS}]", "1111"),
         ("[0.2, 0.2, 0.6, 0.8 ]", "1111"),
-        (f"It is object 1: {SHARES}", "0000"),  # and 1 its first number
+        (f"It is object 1: {FRACTIONS}", "0000"),  # the first number that is read is 1
         ("no rectangle", "0000"),
         ("[nan, 0, 1, 1]", "0000"),
     ],
 )
-def test_each_evaluator_reads_in_its_way(text: str, right: str) -> None:
-    scores = [UpstreamBox(rule)(SAMPLE, Prompt(), Reply(text=text)) for rule in ORDER]  # type: ignore[arg-type]
+def test_rectangles_are_read_as_each_evaluator_reads_them(text: str, right: str) -> None:
+    scores = [UpstreamBox(rule)(SAMPLE, Prompt(), Reply(text=text)) for rule in EVALUATORS]  # type: ignore[arg-type]
     assert "".join(str(int(score.value or 0)) for score in scores) == right
     assert all(0 <= score.parts["iou"] <= 1 for score in scores)
 
 
-@table("rule", ORDER)
+@table("rule", EVALUATORS)
 @table(
     "text",
     ["[" * 200_000, "[," * 100_000, "[1 " * 60_000, "1" * 200_000, "[" + "9" * 200_000, "(1, 2), (" * 20_000, "[\n" * 90_000, "[1" + " " * 150_000],
 )  # fmt: skip
-def test_hostile_replies_are_read_at_once(rule: str, text: str) -> None:
+def test_long_hostile_replies_are_read_without_delay(rule: str, text: str) -> None:
     assert UpstreamBox(rule)(SAMPLE, Prompt(), Reply(text=text)).value == 0.0  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("rule", ORDER)
-def test_silence_filters_and_truncation(rule: Any) -> None:
+@pytest.mark.parametrize("rule", EVALUATORS)
+def test_empty_filtered_and_truncated_replies_have_their_own_verdicts(rule: Any) -> None:
     scorer = UpstreamBox(rule)
     assert scorer(SAMPLE, Prompt(), Reply(text="")).verdict == "unanswered"
-    assert scorer(SAMPLE, Prompt(), Reply(text=f"[{SHARES}]", stop="filter")).verdict == "refused"
+    assert scorer(SAMPLE, Prompt(), Reply(text=f"[{FRACTIONS}]", stop="filter")).verdict == "refused"
     assert scorer(SAMPLE, Prompt(), Reply(text="[0.2, 0.", stop="length")).verdict == "truncated"
     assert scorer(SAMPLE, Prompt(), Reply(text="no idea")).verdict == "wrong"
-    assert set(RULES) == set(ORDER)
+    assert set(RULES) == set(EVALUATORS)
 
 
-def test_every_phrase_of_the_hubs_rows_is_a_sample(tmp_path: Path) -> None:
+def test_every_phrase_in_a_row_of_the_hub_is_a_sample(tmp_path: Path) -> None:
     pq, pa = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
     row = {"question_id": "469306", "image": {"bytes": png("red"), "path": None}, "question": "Describe it.",
            "answer": ["left cup", "cup"], "bbox": [2.0, 4.0, 20.5, 10.0], "file_name": "COCO_1_0.jpg"}  # fmt: skip
@@ -93,7 +96,7 @@ def test_every_phrase_of_the_hubs_rows_is_a_sample(tmp_path: Path) -> None:
         assert [plain_text(sample.question) for sample in samples[:2]] == ["left cup", "cup"]
 
 
-def test_internvls_files_hold_corners(tmp_path: Path) -> None:
+def test_rectangles_in_files_of_internvl_are_read_as_corners(tmp_path: Path) -> None:
     (tmp_path / "cup.png").write_bytes(png("red"))
     row = {"image": "cup.png", "sent": "the cup", "bbox": [2, 4, 22, 14], "width": 32, "height": 24}
     (tmp_path / "refcoco+_testB.jsonl").write_text(json.dumps(row))
@@ -103,7 +106,7 @@ def test_internvls_files_hold_corners(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("change", "message"),
     [
         ({"bbox": [1, 2, 3]}, "7: its column 'bbox' is not a rectangle"),
         ({"bbox": [1, 2, 0, 3]}, "7: its column 'bbox' is not a rectangle"),
@@ -113,7 +116,7 @@ def test_internvls_files_hold_corners(tmp_path: Path) -> None:
         ({"width": 0, "image": "items.jsonl"}, "7: the size of its image is unknown"),
     ],
 )
-def test_bad_rows_are_one_line(tmp_path: Path, changed: dict[str, Any], says: str) -> None:
+def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     row = {
         "question_id": "7",
         "image": "missing.png",
@@ -122,28 +125,28 @@ def test_bad_rows_are_one_line(tmp_path: Path, changed: dict[str, Any], says: st
         "width": 9,
         "height": 9,
     }
-    (tmp_path / "items.jsonl").write_text(json.dumps(row | changed))
+    (tmp_path / "items.jsonl").write_text(json.dumps(row | change))
     (suite,) = load.suite("refcoco:val", "strict")
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(DataError, match=message):
         list(suite.samples(Data(suite="refcoco", local=tmp_path / "items.jsonl")))
 
 
 @pytest.mark.parametrize("protocol", refcoco.BENCHMARK.protocols)
-def test_the_samples_go_the_whole_way(tmp_path: Path, protocol: str) -> None:
+def test_the_samples_run_end_to_end(tmp_path: Path, protocol: str) -> None:
     pytest.importorskip("PIL")
     protocol = protocol if protocol == "strict" else f"{protocol}~"
-    done = evals("run", "refcoco:val", "refcoco:g-test", "--sample", "-m", "scripted:[0.0833, 0.1667, 0.3333, 0.5]",
+    outcome = evals("run", "refcoco:val", "refcoco:g-test", "--sample", "-m", "scripted:[0.0833, 0.1667, 0.3333, 0.5]",
                  "--protocol", protocol, "--results", tmp_path, "--json")  # fmt: skip
-    assert done.status == 0, done.err
-    for run in done.json["runs"]:
+    assert outcome.status == 0, outcome.err
+    for run in outcome.json["runs"]:
         values = {e["metric"]: e["value"] for e in run["estimates"] if not e["group"]}
         assert set(values) == {"acc@0.5", "acc@0.75", "mean_iou"}
-        assert values["acc@0.5"] == 0.4  # the square of one scene, the circle of the other
+        assert values["acc@0.5"] == 0.4  # right for the square of one scene and for the circle of the other
 
 
-def test_the_mean_of_the_eight_splits_needs_all_of_them(tmp_path: Path) -> None:
+def test_the_mean_of_the_eight_splits_requires_all_of_them(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    common = (
+    options = (
         "--sample",
         "-m",
         "scripted:[0.0833, 0.1667, 0.3333, 0.5]",
@@ -152,10 +155,10 @@ def test_the_mean_of_the_eight_splits_needs_all_of_them(tmp_path: Path) -> None:
         "--results",
         tmp_path,
     )
-    evals("run", "refcoco", *common)
+    evals("run", "refcoco", *options)
     (mean,) = evals("show", "--results", tmp_path, "--json").json["aggregates"]
     assert mean["value"] is None
     assert mean["missing"] == ["plus-val", "plus-testA", "plus-testB", "g-val", "g-test"]
-    evals("run", "refcoco:plus", "refcoco:g", *common)
+    evals("run", "refcoco:plus", "refcoco:g", *options)
     (mean,) = evals("show", "--results", tmp_path, "--json").json["aggregates"]
     assert (mean["name"], mean["value"], mean["missing"]) == ("avg", pytest.approx(0.4), [])

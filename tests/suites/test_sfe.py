@@ -1,4 +1,4 @@
-"""SFE: points of a judge, pictures at their marks, and no zero where the judge cannot be read."""
+"""SFE: points awarded by a judge, images in place of their placeholders, and unreadable judge replies."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from tests.support.command import evals
 pytest.importorskip("PIL")
 
 
-def asked(tmp_path: Path, judge: str, *words: str) -> dict[str, object]:
-    found = evals("run", "sfe", "--sample", "-m", "scripted:Answer: 20", "--judge", judge, "--results", tmp_path,
-                  "--run", "r", "--json", *words)  # fmt: skip
-    assert found.status in (0, 1), found.err
-    (run,) = found.json["runs"]
+def run_with_judge(tmp_path: Path, judge: str, *options: str) -> dict[str, object]:
+    outcome = evals("run", "sfe", "--sample", "-m", "scripted:Answer: 20", "--judge", judge, "--results", tmp_path,
+                  "--run", "r", "--json", *options)  # fmt: skip
+    assert outcome.status in (0, 1), outcome.err
+    (run,) = outcome.json["runs"]
     return dict(run)
 
 
-def test_the_score_is_the_mean_of_points_as_a_share_of_nine(tmp_path: Path) -> None:
-    run = asked(tmp_path, "scripted:call=tests.support.judges:six")
-    (headline,) = [e for e in run["estimates"] if e["headline"]]
+def test_the_score_is_the_mean_of_points_divided_by_nine(tmp_path: Path) -> None:
+    run = run_with_judge(tmp_path, "scripted:call=tests.support.judges:six")
+    (headline,) = [estimate for estimate in run["estimates"] if estimate["headline"]]
     assert headline["value"] == pytest.approx(6 / 9)
     assert run["counts"] == {"graded": 11}
     assert run["coverage"] == 1.0
 
 
-def test_points_that_cannot_be_read_are_failures_and_no_zeros(tmp_path: Path) -> None:
-    run = asked(tmp_path, "scripted:ten of nine", "--limit", "3")
+def test_unreadable_points_are_failures_and_not_zeros(tmp_path: Path) -> None:
+    run = run_with_judge(tmp_path, "scripted:ten of nine", "--limit", "3")
     assert run["counts"] == {"failed:unreadable": 3}
     assert run["coverage"] == 0.0
-    assert all(e["value"] is None for e in run["estimates"])
+    assert all(estimate["value"] is None for estimate in run["estimates"])
 
 
-def test_without_a_judge_it_says_so_first(tmp_path: Path) -> None:
-    found = evals("run", "sfe", "--sample", "-m", "scripted:A", "--results", tmp_path)
-    assert "add --judge MODEL" in found.error_line
+def test_without_a_judge_the_run_does_not_start(tmp_path: Path) -> None:
+    outcome = evals("run", "sfe", "--sample", "-m", "scripted:A", "--results", tmp_path)
+    assert "add --judge MODEL" in outcome.error_line
 
 
-def test_pictures_stand_at_their_marks(tmp_path: Path) -> None:
+def test_images_replace_their_placeholders(tmp_path: Path) -> None:
     data = Data(suite="sfe", sample=True, media=tmp_path)
     for sample in sfe._samples(data, "en"):
         assert isinstance(sample.question[0], Media)
@@ -57,6 +57,8 @@ def test_pictures_stand_at_their_marks(tmp_path: Path) -> None:
     [("exact_match", "Basalt", "Answer: basalt.", "right"), ("exact_match", "basalt", "Answer: granite", "wrong"),
      ("open_ended", "basalt", "Answer: basalt", "unanswered")],
 )  # fmt: skip
-def test_the_rule_beside_the_judge_speaks_where_it_can(kind: str, gold: str, text: str, verdict: str) -> None:
+def test_the_rule_with_which_the_judge_is_compared_scores_exact_matches_only(
+    kind: str, gold: str, text: str, verdict: str
+) -> None:
     sample = Sample(id="x", target=gold, meta={"question_type": kind})
     assert sfe.Rule()(sample, Prompt(), Reply(text=text)).verdict == verdict

@@ -1,4 +1,4 @@
-"""SGI-Bench's two parts by rule: upstream's own traps, and the mended reading beside them."""
+"""SGI-Bench's two parts: the official rules with their defects, and `strict`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from evals.suites import sgi_bench
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
 
-RESEARCH = Sample(id="1", target="2.00")
-CHOICE = Sample(id="1", target="C", choices=("w", "x", "y", "z"))
+RESEARCH_SAMPLE = Sample(id="1", target="2.00")
+CHOICE_SAMPLE = Sample(id="1", target="C", choices=("w", "x", "y", "z"))
 
 
 def verdict(variant: str, protocol: str, sample: Sample, text: str, stop: str = "stop") -> str:
@@ -33,10 +33,10 @@ def verdict(variant: str, protocol: str, sample: Sample, text: str, stop: str = 
         ("<think><answer>2.00</answer>", "truncated", "truncated"),
     ],
 )
-def test_deep_research(text: str, official: str, strict: str) -> None:
+def test_replies_to_deep_research(text: str, official: str, strict: str) -> None:
     stop = "length" if text.startswith("<think>") else "stop"
-    assert verdict("deep-research", "official", RESEARCH, text, stop) == official
-    assert verdict("deep-research", "strict", RESEARCH, text, stop) == strict
+    assert verdict("deep-research", "official", RESEARCH_SAMPLE, text, stop) == official
+    assert verdict("deep-research", "strict", RESEARCH_SAMPLE, text, stop) == strict
 
 
 @pytest.mark.parametrize(
@@ -49,16 +49,16 @@ def test_deep_research(text: str, official: str, strict: str) -> None:
         (r"\boxed{Z}", "unanswered", "unanswered"),
     ],
 )
-def test_reasoning(text: str, official: str, strict: str) -> None:
-    assert verdict("reasoning", "official", CHOICE, text) == official
-    assert verdict("reasoning", "strict", CHOICE, text) == strict
+def test_replies_to_reasoning(text: str, official: str, strict: str) -> None:
+    assert verdict("reasoning", "official", CHOICE_SAMPLE, text) == official
+    assert verdict("reasoning", "strict", CHOICE_SAMPLE, text) == strict
 
 
-def test_a_gold_option_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_gold_answer_that_is_not_an_option_is_reported(tmp_path: Path) -> None:
     rows = tmp_path / "reasoning.jsonl"
     rows.write_text(
         json.dumps({"idx": 4, "question": "?", "options": ["a"], "answer": 1, "discipline": "life"})
     )
-    done = evals("check", "sgi-bench:reasoning", "--data", rows)
-    assert done.status != 0
-    assert "sgi-bench: 4: the gold answer 1 is not an index of its 1 option" in done.err + done.out
+    outcome = evals("check", "sgi-bench:reasoning", "--data", rows)
+    assert outcome.status != 0
+    assert "sgi-bench: 4: the gold answer 1 is not an index of its 1 option" in outcome.err + outcome.out

@@ -1,4 +1,4 @@
-"""SMolInstruct: its data from wherever they lie, its three protocols case by case, and the mean over 14 tasks."""
+"""SMolInstruct: its data in every supported layout, its three protocols case by case, and the mean over 14 tasks."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ BUNDLED = Data(suite="smolinstruct", sample=True)
 @table(
     "case", [pytest.param(row, id=f"{row['protocol']}-{row['task']}-{i}") for i, row in enumerate(ROWS, 1)]
 )
-def test_rules(case):
+def test_rules_score_replies_as_in_the_table(case):
     (scorer,) = suite(case["task"], case["protocol"]).scorers.values()
     score = scorer(Sample(id="1", target=case["target"]), Prompt(), Reply(text=case["text"]))
     assert score.value == pytest.approx(case["value"]), score
@@ -40,35 +40,35 @@ def test_rules(case):
 
 @table("protocol", smolinstruct.BENCHMARK.protocol_names)
 @table("variant", VARIANTS)
-def test_sample_items_score_full_marks(variant, protocol):
-    found = check(*load.suite(f"smolinstruct:{variant}", protocol), BUNDLED)
-    assert found.samples >= 12
-    assert found.faults == ()
+def test_ideal_replies_to_the_bundled_samples_get_full_marks(variant, protocol):
+    result = check(*load.suite(f"smolinstruct:{variant}", protocol), BUNDLED)
+    assert result.samples >= 12
+    assert result.faults == ()
 
 
 @table("protocol", ["strict", "official", "intern-s1~"])
 @table("variant", VARIANTS)
-def test_one_headline_and_a_prompt_that_asks(variant, protocol):
-    (one,) = load.suite(f"smolinstruct:{variant}", protocol)
-    assert sum(metric.headline for metric in one.metrics) == 1
+def test_every_suite_has_one_headline_and_a_prompt_with_the_question(variant, protocol):
+    (variant_suite,) = load.suite(f"smolinstruct:{variant}", protocol)
+    assert sum(metric.headline for metric in variant_suite.metrics) == 1
     sample = next(iter(samples(BUNDLED, variant)))
-    (message,) = one.prompter(BUNDLED)(sample, 0).messages
+    (message,) = variant_suite.prompter(BUNDLED)(sample, 0).messages
     assert sample.question[0].text in message.parts[0].text
     assert (message.parts[0].text == sample.question[0].text) == (protocol == "official")
 
 
-def test_the_tasks_are_those_of_the_test_split():
+def test_the_fourteen_tasks_have_the_row_count_of_the_test_split():
     assert len(VARIANTS) == 14
     assert sum(task.rows for task in TASKS.values()) == 33_061
 
 
-def test_the_bundled_items_are_what_the_script_computes():
+def test_the_bundled_samples_equal_the_output_of_the_script():
     command = [sys.executable, "-m", "tools.make_samples_chemistry", "--check"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
-REAL = {
+VARIANT_OF_HEADING = {
     "IUPAC to Molecular Formula": "NC-I2F", "IUPAC to SMILES": "NC-I2S", "SMILES to Molecular Formula": "NC-S2F",
     "SMILES to IUPAC": "NC-S2I", "ESOL": "PP-ESOL", "LIPO": "PP-Lipo", "BBBP": "PP-BBBP", "Clintox": "PP-ClinTox",
     "HIV": "PP-HIV", "SIDER": "PP-SIDER", "Molecule Captioning": "MC", "Molecule Generation": "MG",
@@ -76,11 +76,11 @@ REAL = {
 }  # fmt: skip
 
 
-def real_examples(shared):
+def authors_examples(shared):
     path = shared / "data/smolinstruct_examples/llm4chem_readme_examples.jsonl"
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
         row = json.loads(line)
-        variant = REAL[row["heading"].rpartition(" - ")[2]]
+        variant = VARIANT_OF_HEADING[row["heading"].rpartition(" - ")[2]]
         tag = TASKS[variant].tag
         output = row["response"]
         raw = output.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0].strip() if tag else output
@@ -88,26 +88,23 @@ def real_examples(shared):
 
 
 @pytest.mark.parametrize("protocol", smolinstruct.BENCHMARK.protocol_names)
-def test_the_authors_own_examples_score_full_marks(shared, tmp_path, protocol):
-    """14 real pairs of LLM4Chem's README, one per task; the recorded response is the reply."""
-    found = dict(real_examples(shared))
-    assert set(found) == set(TASKS)
-    for variant, row in found.items():
+def test_the_authors_own_examples_get_full_marks(shared, tmp_path, protocol):
+    """The 14 examples are those of LLM4Chem's README, one per task; the recorded response is the reply."""
+    examples = dict(authors_examples(shared))
+    assert set(examples) == set(TASKS)
+    for variant, row in examples.items():
         path = tmp_path / f"{TASKS[variant].name}.jsonl"
         path.write_text(json.dumps(row))
         data = Data(suite="smolinstruct", local=tmp_path)
-        (one,) = load.suite(f"smolinstruct:{variant}", protocol)
-        assert check(one, data).faults == ()
+        (variant_suite,) = load.suite(f"smolinstruct:{variant}", protocol)
+        assert check(variant_suite, data).faults == ()
         (sample,) = samples(data, variant)
-        (scorer,) = one.scorers.values()
+        (scorer,) = variant_suite.scorers.values()
         score = scorer(sample, Prompt(), Reply(text=row["output"]))
-        bare_tag_is_read = (variant, protocol) != ("MC", "strict")
-        assert score.value == (0.0 if TASKS[variant].kind == "number" else 1.0) or not bare_tag_is_read, (
-            variant
-        )
+        assert score.value == (0.0 if TASKS[variant].kind == "number" else 1.0), variant
 
 
-# --- the hub's archive
+# --- the archive on the hub
 
 TREE = {
     "sample/instruction_tuning/test/retrosynthesis.json": {
@@ -153,7 +150,7 @@ LINES = {
 }
 
 
-def contents():
+def archive_files():
     yield from ((name, json.dumps(value)) for name, value in TREE.items())
     yield from ((name, "".join(json.dumps(row) + "\n" for row in rows)) for name, rows in LINES.items())
 
@@ -161,18 +158,18 @@ def contents():
 @pytest.fixture(params=["zip", "zip in a folder of the mirror", "zip with one top folder", "unpacked"])
 def archive(request, tmp_path):
     if request.param == "unpacked":
-        for name, text in contents():
+        for name, text in archive_files():
             (tmp_path / "smolinstruct" / "data" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "smolinstruct" / "data" / name).write_text(text)
         return Data(suite="smolinstruct", local=tmp_path)
-    inner = request.param == "zip in a folder of the mirror"
-    path = tmp_path / "smolinstruct" / "data.zip" if inner else tmp_path / "data.zip"
+    in_mirror = request.param == "zip in a folder of the mirror"
+    path = tmp_path / "smolinstruct" / "data.zip" if in_mirror else tmp_path / "data.zip"
     path.parent.mkdir(exist_ok=True)
     with ZipFile(path, "w") as file:
-        for name, text in contents():
+        for name, text in archive_files():
             file.writestr(f"data/{name}" if request.param == "zip with one top folder" else name, text)
         file.writestr("__MACOSX/raw/._x", "")
-    return Data(suite="smolinstruct", local=tmp_path if inner else path)
+    return Data(suite="smolinstruct", local=tmp_path if in_mirror else path)
 
 
 def test_the_archive_is_read_as_the_loading_script_reads_it(archive):
@@ -185,38 +182,38 @@ def test_the_archive_is_read_as_the_loading_script_reads_it(archive):
     assert (first.cluster, second.cluster) == ("", "CCOC(C)=O")
 
 
-def test_side_effects_are_told_apart_by_their_target(archive):
+def test_samples_of_side_effects_are_distinguished_by_their_target(archive):
     heart, ear = checked_samples(suite("PP-SIDER"), archive)
     assert (heart.id, heart.target, heart.group) == ("property_prediction-sider.test.0.heart", "yes", "heart")
     assert (ear.target, ear.group, ear.cluster) == ("no", "ear", "CCO")
     assert "also" not in ear.meta
 
 
-def test_the_pinned_archive_of_the_hub_must_have_its_rows(archive, monkeypatch):
-    (root,) = [tree.root for tree in [read_archive(archive)]]
+def test_the_pinned_archive_must_have_the_expected_number_of_rows(archive, monkeypatch):
+    root = read_archive(archive).root
     monkeypatch.setattr("evals.data.smolinstruct.download_archive", lambda *_: root)
     with pytest.raises(DataError, match="has 3 rows of retrosynthesis, expected 4156"):
         list(samples(Data(suite="smolinstruct"), "RS"))
 
 
-def test_an_archive_without_the_task_says_so(archive):
+def test_a_task_missing_from_the_archive_is_named(archive):
     with pytest.raises(DataError, match="forward_synthesis"):
         list(samples(archive, "FS"))
 
 
-def test_a_torn_archive_is_one_line(tmp_path):
+def test_a_corrupt_archive_is_reported_in_one_line(tmp_path):
     (tmp_path / "data.zip").write_bytes(b"PK nonsense")
     with pytest.raises(DataError, match="cannot read"):
         list(samples(Data(suite="smolinstruct", local=tmp_path / "data.zip"), "FS"))
 
 
-def test_without_the_hubs_client_the_line_names_the_ways(monkeypatch):
+def test_without_huggingface_hub_the_message_names_the_alternatives(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(DataError, match=r"\[hub\].*--data.*--sample"):
         list(samples(Data(suite="smolinstruct"), "FS"))
 
 
-def test_a_mirror_of_one_file_for_all_tasks(tmp_path):
+def test_a_mirror_with_one_file_for_all_tasks_is_read(tmp_path):
     folder = tmp_path / "smolinstruct"
     folder.mkdir()
     rows = [
@@ -225,11 +222,11 @@ def test_a_mirror_of_one_file_for_all_tasks(tmp_path):
         if task.kind != "number"
     ]
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (only,) = checked_samples(suite("FS"), Data(suite="smolinstruct", local=tmp_path))
-    assert (only.target, only.question) == ("CCO", ())
+    (sample,) = checked_samples(suite("FS"), Data(suite="smolinstruct", local=tmp_path))
+    assert (sample.target, sample.question) == ("CCO", ())
 
 
-def test_a_gold_answer_that_is_no_number_is_a_fault_of_the_data(tmp_path):
+def test_a_gold_answer_that_is_not_a_number_is_reported(tmp_path):
     path = tmp_path / "property_prediction-esol.jsonl"
     path.write_text('{"sample_id": "1", "raw_output": "high"}\n')
     with pytest.raises(DataError, match="'high' is not a number"):
@@ -238,14 +235,14 @@ def test_a_gold_answer_that_is_no_number_is_a_fault_of_the_data(tmp_path):
 
 # --- the mean over the tasks
 
-POSTED = dict(
+PUBLISHED = dict(
     zip(
         VARIANTS,
         (86.33, 1.17, 71.40, 5.68, 0.76, 0.81, 83.76, 40.97, 55.86, 65.80, 0.21, 58.93, 72.48, 44.76),
         strict=True,
     )
 )
-"""Qwen3, InternLM/Intern-S1 issue 36 (2026-03-09)."""
+"""Scores of Qwen3 in InternLM/Intern-S1, issue 36 (2026-03-09)."""
 
 
 def card(name, value, *, low=None, high=None):
@@ -256,79 +253,80 @@ def card(name, value, *, low=None, high=None):
     return SimpleNamespace(run=f"run-{name}", headline=estimate)
 
 
-def fraction(name, value):
+def as_fraction(name, value):
     return value if name in ("PP-ESOL", "PP-Lipo", "MC") else value / 100
 
 
-def test_the_fourteen_posted_scores_average_50_19():
-    found = aggregate(
-        "intern-s1", {name: card(name, fraction(name, value)) for name, value in POSTED.items()}
+def test_the_fourteen_published_scores_average_50_19():
+    mean = aggregate(
+        "intern-s1", {name: card(name, as_fraction(name, value)) for name, value in PUBLISHED.items()}
     )
-    assert found["value"] * 100 == pytest.approx(50.19, abs=0.005)
-    assert found["missing"] == []
-    assert len(found["runs"]) == 14
-    assert found["low"] is None
+    assert mean["value"] * 100 == pytest.approx(50.19, abs=0.005)
+    assert mean["missing"] == []
+    assert len(mean["runs"]) == 14
+    assert mean["low"] is None
 
 
 def test_with_a_task_missing_there_is_no_mean():
-    found = aggregate("intern-s1", {name: card(name, 0.5) for name in VARIANTS[:-1]})
-    assert found["value"] is None
-    assert found["missing"] == ["RS"]
+    mean = aggregate("intern-s1", {name: card(name, 0.5) for name in VARIANTS[:-1]})
+    assert mean["value"] is None
+    assert mean["missing"] == ["RS"]
 
 
-def test_the_mean_has_an_interval_where_all_tasks_have_one():
-    found = aggregate("intern-s1", {name: card(name, 0.5, low=0.4, high=0.6) for name in VARIANTS})
-    # four names of the same molecules, two tasks of the same descriptions, two of the same reactions add up
-    halves = [0.1] * 4 + [0.1 / 2, 0.1 / 1.2] + [0.4, 0.2, 0.2]
-    assert found["high"] - found["value"] == pytest.approx(sum(h * h for h in halves) ** 0.5 / 14)
+def test_the_mean_has_an_interval_if_all_tasks_have_one():
+    mean = aggregate("intern-s1", {name: card(name, 0.5, low=0.4, high=0.6) for name in VARIANTS})
+    # the half-widths of tasks on the same items are added: four of names, two of descriptions, two of reactions
+    half_widths = [0.1] * 4 + [0.1 / 2, 0.1 / 1.2] + [0.4, 0.2, 0.2]
+    assert mean["high"] - mean["value"] == pytest.approx(
+        sum(width * width for width in half_widths) ** 0.5 / 14
+    )
 
 
-def test_large_errors_count_as_nothing_and_never_less():
-    found = aggregate(
+def test_large_errors_count_as_zero_in_the_mean():
+    mean = aggregate(
         "intern-s1", {name: card(name, 9.0 if name.startswith("PP-") else 0.0) for name in VARIANTS}
     )
-    assert found["value"] == pytest.approx(4 * 9.0 / 14)
+    assert mean["value"] == pytest.approx(4 * 9.0 / 14)
 
 
 @pytest.mark.parametrize("protocol", ["strict", "official"])
-def test_other_protocols_define_no_mean(protocol):
+def test_other_protocols_have_no_mean(protocol):
     assert aggregate(protocol, {}) is None
 
 
-# --- metrics that no mean of scores can give
+# --- metrics that are not means of scores
 
 
-def metric(variant, protocol, name):
+def metric_function(variant, protocol, name):
     return next(m.of for m in suite(variant, protocol).metrics if m.name == name)
 
 
-def scored(variant, protocol, pairs):
-    one = suite(variant, protocol)
-    (scorer,) = one.scorers.values()
-    found = []
+def score_points(variant, protocol, pairs):
+    (scorer,) = suite(variant, protocol).scorers.values()
+    points = []
     for i, (target, text) in enumerate(pairs):
         score = scorer(Sample(id=str(i), target=target), Prompt(), Reply(text=text))
-        found.append(
+        points.append(
             Point(str(i), 0, "", "", score.verdict, score.value, score.answer, target, 0, score.parts)
         )
-    return found
+    return points
 
 
-def test_rmse_is_a_root_and_leaves_out_what_is_missing():
-    points = scored(
+def test_rmse_excludes_unanswered_samples():
+    points = score_points(
         "PP-ESOL", "official", [(0.0, "<NUMBER> 3 </NUMBER>"), (0.0, "<NUMBER> 4 </NUMBER>"), (0.0, "?")]
     )
-    assert metric("PP-ESOL", "official", "rmse")(points) == pytest.approx(12.5**0.5)
-    assert metric("PP-ESOL", "official", "answered")(points) == pytest.approx(2 / 3)
+    assert metric_function("PP-ESOL", "official", "rmse")(points) == pytest.approx(12.5**0.5)
+    assert metric_function("PP-ESOL", "official", "answered")(points) == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="no"):
-        metric("PP-ESOL", "official", "rmse")(points[2:])
+        metric_function("PP-ESOL", "official", "rmse")(points[2:])
 
 
-def test_missing_numbers_count_as_the_training_mean_or_the_worst(tmp_path):
+def test_missing_numbers_are_imputed_by_the_training_mean_or_the_largest_error(tmp_path):
     task = "property_prediction-esol"
     with ZipFile(tmp_path / "data.zip", "w") as file:
-        plan = {"template_name": "plain", "samples": [{"idx": i, "template_id": 0} for i in range(2)]}
-        file.writestr(f"sample/instruction_tuning/test/{task}.json", json.dumps(plan))
+        split = {"template_name": "plain", "samples": [{"idx": i, "template_id": 0} for i in range(2)]}
+        file.writestr(f"sample/instruction_tuning/test/{task}.json", json.dumps(split))
         file.writestr(f"template/plain/{task}.json", '[{"input": "<INPUT>", "output": "<OUTPUT>"}]')
         file.writestr(f"core_tag/{task}.json", '{"input": [null, null], "output": ["<NUMBER>", "</NUMBER>"]}')
         file.writestr(
@@ -337,48 +335,50 @@ def test_missing_numbers_count_as_the_training_mean_or_the_worst(tmp_path):
         file.writestr(
             f"raw/train/{task}.jsonl", "".join(f'{{"input": "C", "output": "{x}"}}\n' for x in (-4, 1, 6))
         )
-    one = suite("PP-ESOL")
-    (scorer,) = one.scorers.values()
-    found = list(checked_samples(one, Data(suite="smolinstruct", local=tmp_path / "data.zip")))
+    esol = suite("PP-ESOL")
+    (scorer,) = esol.scorers.values()
+    items = list(checked_samples(esol, Data(suite="smolinstruct", local=tmp_path / "data.zip")))
     replies = (Reply(text="\\boxed{4}"), Reply(text="no idea"))
-    scores = [scorer(sample, Prompt(), reply) for sample, reply in zip(found, replies, strict=True)]
+    scores = [scorer(sample, Prompt(), reply) for sample, reply in zip(items, replies, strict=True)]
     points = [
-        Point(s.id, 0, "", "", x.verdict, x.value, x.answer, s.target, 0, x.parts)
-        for s, x in zip(found, scores, strict=True)
+        Point(sample.id, 0, "", "", score.verdict, score.value, score.answer, sample.target, 0, score.parts)
+        for sample, score in zip(items, scores, strict=True)
     ]
-    assert metric("PP-ESOL", "strict", "rmse")(points) == 3.0
-    assert metric("PP-ESOL", "strict", "rmse_imputed")(points) == pytest.approx(((9 + 1) / 2) ** 0.5)
-    assert metric("PP-ESOL", "strict", "rmse_worst")(points) == pytest.approx(((9 + 36) / 2) ** 0.5)
+    assert metric_function("PP-ESOL", "strict", "rmse")(points) == 3.0
+    assert metric_function("PP-ESOL", "strict", "rmse_imputed")(points) == pytest.approx(((9 + 1) / 2) ** 0.5)
+    assert metric_function("PP-ESOL", "strict", "rmse_worst")(points) == pytest.approx(((9 + 36) / 2) ** 0.5)
     with pytest.raises(ValueError, match="not known"):
-        metric("PP-ESOL", "official", "rmse_worst")([])
+        metric_function("PP-ESOL", "official", "rmse_worst")([])
 
 
-def test_opencompass_averages_absolute_errors_and_counts_silence_as_0():
-    points = scored("PP-ESOL", "intern-s1", [(0.0, "\\boxed{3}"), (-5.0, "?")])
-    assert metric("PP-ESOL", "intern-s1", "mae_unread_as_0")(points) == 4.0
+def test_opencompass_reads_unparsed_replies_as_0_in_the_mean_absolute_error():
+    points = score_points("PP-ESOL", "intern-s1", [(0.0, "\\boxed{3}"), (-5.0, "?")])
+    assert metric_function("PP-ESOL", "intern-s1", "mae_unread_as_0")(points) == 4.0
 
 
-def test_similarity_of_valid_answers_and_of_all():
+def test_similarity_is_averaged_over_valid_or_over_all_answers():
     pairs = [("CCO", "<SMILES> CCO </SMILES>"), ("CCO", "<SMILES> C(C)(C)(C)(C)C </SMILES>")]
-    official, ours, theirs = (scored("MG", p, pairs) for p in ("official", "strict", "intern-s1"))
-    assert metric("MG", "official", "morgan_of_valid")(official) == 1.0
-    assert metric("MG", "official", "validity")(official) == 0.5
-    assert metric("MG", "strict", "morgan")(ours) == 0.5
-    assert metric("MG", "strict", "morgan_of_valid")(ours) == 1.0
-    assert metric("MG", "intern-s1", "morgan_bits")(theirs) == 0.5
+    official, strict, intern_s1 = (
+        score_points("MG", protocol, pairs) for protocol in ("official", "strict", "intern-s1")
+    )
+    assert metric_function("MG", "official", "morgan_of_valid")(official) == 1.0
+    assert metric_function("MG", "official", "validity")(official) == 0.5
+    assert metric_function("MG", "strict", "morgan")(strict) == 0.5
+    assert metric_function("MG", "strict", "morgan_of_valid")(strict) == 1.0
+    assert metric_function("MG", "intern-s1", "morgan_bits")(intern_s1) == 0.5
 
 
-def test_reactants_that_are_a_subset_or_share_one():
+def test_subset_and_intersection_count_partly_right_reactants():
     pairs = [("CCO.CN", "<SMILES> CCO </SMILES>"), ("CCO.CN", "<SMILES> CCO.CC </SMILES>"), ("CCO.CN", "?")]
-    points = scored("RS", "official", pairs)
-    assert metric("RS", "official", "subset")(points) == pytest.approx(1 / 3)
-    assert metric("RS", "official", "intersection")(points) == pytest.approx(2 / 3)
+    points = score_points("RS", "official", pairs)
+    assert metric_function("RS", "official", "subset")(points) == pytest.approx(1 / 3)
+    assert metric_function("RS", "official", "intersection")(points) == pytest.approx(2 / 3)
 
 
-def test_mcc_and_f1_of_the_authors_leave_out_invalid_answers():
+def test_mcc_and_f1_of_the_authors_exclude_invalid_answers():
     yes, no = "<BOOLEAN> Yes </BOOLEAN>", "<BOOLEAN> No </BOOLEAN>"
     pairs = [("yes", yes), ("no", no), ("yes", no), ("no", yes), ("yes", yes), ("no", "perhaps")]
-    official = scored("PP-HIV", "official", pairs)
-    assert metric("PP-HIV", "official", "accuracy")(official) == 0.5
-    assert metric("PP-HIV", "official", "f1")(official) == pytest.approx(2 / 3)
-    assert metric("PP-HIV", "official", "mcc")(official) == pytest.approx(1 / 6)
+    official = score_points("PP-HIV", "official", pairs)
+    assert metric_function("PP-HIV", "official", "accuracy")(official) == 0.5
+    assert metric_function("PP-HIV", "official", "f1")(official) == pytest.approx(2 / 3)
+    assert metric_function("PP-HIV", "official", "mcc")(official) == pytest.approx(1 / 6)

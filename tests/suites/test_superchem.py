@@ -1,4 +1,4 @@
-"""SUPERChem: pictures at their places, letters in the box and nothing else, the mended reading beside it."""
+"""SUPERChem: images within the text, the official rule, which reads only boxed letters, and `strict`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
 from tests.support.tables import table
 
-BOTH = Sample(id="1", target=("A", "C"), choices=("methane", "ethane", "propane", "butane"))
-ONE = Sample(id="2", target="C", choices=BOTH.choices)
+TWO_RIGHT = Sample(id="1", target=("A", "C"), choices=("methane", "ethane", "propane", "butane"))
+ONE_RIGHT = Sample(id="2", target="C", choices=TWO_RIGHT.choices)
 ROW = {
     "uuid": "u",
     "question_type": "multiple_choice",
@@ -51,9 +51,9 @@ def verdict(protocol: str, sample: Sample, text: str) -> str:
         ("", "unanswered", "unanswered"),
     ],
 )
-def test_one_right_option(text: str, official: str, strict: str) -> None:
-    assert verdict("official", ONE, text) == official
-    assert verdict("strict", ONE, text) == strict
+def test_replies_to_questions_with_one_right_option(text: str, official: str, strict: str) -> None:
+    assert verdict("official", ONE_RIGHT, text) == official
+    assert verdict("strict", ONE_RIGHT, text) == strict
 
 
 @pytest.mark.parametrize(
@@ -69,30 +69,30 @@ def test_one_right_option(text: str, official: str, strict: str) -> None:
         ("A and C", "unanswered", "right"),
     ],
 )
-def test_several_right_options(text: str, official: str, strict: str) -> None:
-    assert verdict("official", BOTH, text) == official
-    assert verdict("strict", BOTH, text) == strict
+def test_replies_to_questions_with_several_right_options(text: str, official: str, strict: str) -> None:
+    assert verdict("official", TWO_RIGHT, text) == official
+    assert verdict("strict", TWO_RIGHT, text) == strict
 
 
-def test_pictures_stand_where_the_text_refers_to_them(tmp_path: Path) -> None:
+def test_images_are_placed_where_the_text_refers_to_them(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     data = Data(suite="superchem", sample=True, media=tmp_path)
     suite = superchem.BENCHMARK.suite("multimodal", "official")
     sample = next(sample for sample in suite.samples(data) if sample.id == "sample-3")
     parts = suite.prompter(data)(sample, 0).messages[0].parts
-    kinds = ["picture" if isinstance(part, Media) else str(part)[-5:-2] for part in parts]
-    assert kinds[1:5] == ["A: ", "picture", "B: ", "picture"]
-    text = superchem.BENCHMARK.suite("text", "official")
-    described = next(each for each in text.samples(data) if each.id == "sample-3")
-    assert "<MultiModal>a plain hexagon</MultiModal>" in str(described.question)
-    assert "image" not in text.needs
+    kinds = ["image" if isinstance(part, Media) else str(part)[-5:-2] for part in parts]
+    assert kinds[1:5] == ["A: ", "image", "B: ", "image"]
+    text_suite = superchem.BENCHMARK.suite("text", "official")
+    text_sample = next(sample for sample in text_suite.samples(data) if sample.id == "sample-3")
+    assert "<MultiModal>a plain hexagon</MultiModal>" in str(text_sample.question)
+    assert "image" not in text_suite.needs
 
 
 @pytest.mark.parametrize("piece", [r"\boxed{", "}", "{", "<choice>"])
-def test_hostile_replies_take_linear_time(piece: str) -> None:
-    begin = process_time()
-    letters_superchem(piece * 100_000, BOTH.choices)
-    assert process_time() - begin < 5
+def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
+    start = process_time()
+    letters_superchem(piece * 100_000, TWO_RIGHT.choices)
+    assert process_time() - start < 5
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,11 @@ def test_hostile_replies_take_linear_time(piece: str) -> None:
         ({"question_en": "<MultiModal>![a](b.png)</MultiModal>"}, "u: there is no image 'b.png'"),
     ],
 )
-def test_bad_data_are_one_line(change: dict[str, object], complaint: str, tmp_path: Path) -> None:
+def test_invalid_data_are_reported_in_one_line(
+    change: dict[str, object], complaint: str, tmp_path: Path
+) -> None:
     rows = tmp_path / "superchem.jsonl"
     rows.write_text(json.dumps(ROW | change))
-    done = evals("check", "superchem:multimodal", "--data", rows)
-    assert done.status != 0
-    assert f": {complaint}" in done.err + done.out
+    outcome = evals("check", "superchem:multimodal", "--data", rows)
+    assert outcome.status != 0
+    assert f": {complaint}" in outcome.err + outcome.out

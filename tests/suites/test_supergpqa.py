@@ -1,4 +1,4 @@
-"""SuperGPQA: the authors' rule with its traps, the mended reading beside it, and bad data."""
+"""SuperGPQA: the official rule with its defects, `strict`, and invalid data."""
 
 from __future__ import annotations
 
@@ -47,38 +47,35 @@ def verdict(protocol: str, text: str, prompt: Prompt | None = None) -> str:
         ("", "unanswered", "unanswered"),
     ],
 )
-def test_replies(text: str, official: str, strict: str) -> None:
+def test_replies_are_scored_under_official_and_strict(text: str, official: str, strict: str) -> None:
     assert verdict("official", text) == official
     assert verdict("strict", text) == strict
 
 
-def test_official_takes_the_e_of_a_formula_for_a_letter() -> None:
+def test_official_reads_the_e_of_a_formula_as_a_letter() -> None:
     assert verdict("official", "The answer is $e$.") == "invalid"
 
 
 @pytest.mark.parametrize("text", ["The answer is $e$.", "Answer: **$e$**", "ANSWER: C"])
-def test_strict_takes_a_symbol_for_the_option_whose_text_it_is(text: str) -> None:
+def test_strict_reads_a_symbol_as_the_option_with_that_text(text: str) -> None:
     assert verdict("strict", text) == "right"
 
 
-def test_a_symbol_that_is_no_option_is_a_letter() -> None:
+def test_a_symbol_that_is_not_an_option_text_is_read_as_a_letter() -> None:
     assert verdict("strict", "Answer: $c$") == "right"
     assert verdict("strict", "Answer: $b$") == "wrong"
 
 
-def test_reasoning_apart_is_not_read() -> None:
+def test_separate_reasoning_is_not_read() -> None:
     assert verdict("strict", "<think>The answer is A.</think>\n\nAnswer: C") == "right"
     assert verdict("strict", "<think>Answer: C") == "truncated"
 
 
-def test_letters_are_those_shown() -> None:
-    turned = Prompt(order=(4, 3, 2, 1, 0))
-    assert (
-        verdict("official", "The answer is foo.", turned)
-        == verdict("official", "Answer: A", turned)
-        == "wrong"
-    )
-    assert verdict("official", "Answer: C", turned) == "right"
+def test_letters_refer_to_the_options_in_the_order_shown() -> None:
+    reversed_prompt = Prompt(order=(4, 3, 2, 1, 0))
+    assert verdict("official", "The answer is foo.", reversed_prompt) == "wrong"
+    assert verdict("official", "Answer: A", reversed_prompt) == "wrong"
+    assert verdict("official", "Answer: C", reversed_prompt) == "right"
 
 
 @pytest.mark.parametrize(
@@ -91,14 +88,14 @@ def test_letters_are_those_shown() -> None:
         ),
     ],
 )
-def test_hostile_replies_take_linear_time(piece: str) -> None:
-    begin = process_time()
+def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
+    start = process_time()
     option_supergpqa("x" + piece * (200_000 // len(piece)) + "?", QUESTION.choices)
     option_supergpqa(piece * (200_000 // len(piece)) + "?", QUESTION.choices)
-    assert process_time() - begin < 5
+    assert process_time() - start < 5
 
 
-def test_every_option_is_asked_with_its_letter() -> None:
+def test_every_option_is_shown_with_its_letter() -> None:
     suite = supergpqa.BENCHMARK.suite("", "official")
     (part,) = suite.prompter(Data(suite="supergpqa", sample=True))(QUESTION, 0).messages[0].parts
     assert "E) foo" in str(part)
@@ -106,7 +103,7 @@ def test_every_option_is_asked_with_its_letter() -> None:
 
 
 @pytest.mark.parametrize("letter", ["D", "", "AB", "a"])
-def test_a_gold_answer_beyond_the_options_is_one_line(letter: str, tmp_path: Path) -> None:
+def test_a_gold_answer_that_is_not_an_option_is_reported(letter: str, tmp_path: Path) -> None:
     rows = tmp_path / "SuperGPQA-all.jsonl"
     row = {
         "uuid": "7",
@@ -116,7 +113,7 @@ def test_a_gold_answer_beyond_the_options_is_one_line(letter: str, tmp_path: Pat
         "discipline": "Law",
     }
     rows.write_text(json.dumps(row))
-    done = evals("check", "supergpqa", "--data", rows)
-    assert done.status != 0
+    outcome = evals("check", "supergpqa", "--data", rows)
+    assert outcome.status != 0
     fault = f"the gold answer {letter!r} is not one of its 3 choices" if letter else "there is no gold answer"
-    assert f"supergpqa: sample '7': {fault}" in done.err + done.out
+    assert f"supergpqa: sample '7': {fault}" in outcome.err + outcome.out

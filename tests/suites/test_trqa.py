@@ -1,4 +1,4 @@
-"""TRQA: exactly the right set of options, read by SciEvalKit's rule with its traps, and by ours."""
+"""TRQA: the official rule (SciEvalKit's) with its defects, `strict`, and invalid data."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
 from tests.support.tables import table
 
-BOTH = Sample(id="1", target=("A", "C"), choices=("w", "x", "y", "z"))
+TWO_RIGHT = Sample(id="1", target=("A", "C"), choices=("w", "x", "y", "z"))
 ROW = {"Question": "?", "Options": json.dumps({"A": "w", "B": "x"}), "Answer": "A"}
 
 
-def verdict(protocol: str, text: str, sample: Sample = BOTH, prompt: Prompt | None = None) -> str:
+def verdict(protocol: str, text: str, sample: Sample = TWO_RIGHT, prompt: Prompt | None = None) -> str:
     scorer = trqa.BENCHMARK.suite("", protocol).scorers["choice"]
     return str(scorer(sample, prompt or Prompt(), Reply(text=text)).verdict)
 
@@ -29,7 +29,11 @@ def verdict(protocol: str, text: str, sample: Sample = BOTH, prompt: Prompt | No
         ("<choice>A, C</choice>", "right", "right"),
         ("<choice>ca</choice>", "right", "unanswered"),
         (r"\boxed{CA}", "right", "right"),
-        ("<choice>A</choice> No, wait: <choice>C and A</choice>", "wrong", "right"),  # N and D are letters
+        (
+            "<choice>A</choice> No, wait: <choice>C and A</choice>",
+            "wrong",
+            "right",
+        ),  # the letters of "and" are read, too
         ("<choice>(A) and (C)</choice>", "wrong", "right"),
         ("<choice>none</choice>", "invalid", "unanswered"),
         ("<choice>A, C, Z</choice>", "wrong", "unanswered"),
@@ -49,16 +53,16 @@ def verdict(protocol: str, text: str, sample: Sample = BOTH, prompt: Prompt | No
         ("", "unanswered", "unanswered"),
     ],
 )
-def test_replies(text: str, official: str, strict: str) -> None:
+def test_replies_are_scored_under_official_and_strict(text: str, official: str, strict: str) -> None:
     assert verdict("official", text) == official
     assert verdict("strict", text) == strict
 
 
-def test_letters_are_translated_from_the_order_shown() -> None:
-    turned = Prompt(order=(3, 2, 1, 0))
+def test_letters_refer_to_the_options_in_the_order_shown() -> None:
+    reversed_prompt = Prompt(order=(3, 2, 1, 0))
     for protocol in ("official", "strict"):
-        assert verdict(protocol, "ANSWER: D, B", prompt=turned) == "right"
-        assert verdict(protocol, "ANSWER: A, C", prompt=turned) == "wrong"
+        assert verdict(protocol, "ANSWER: D, B", prompt=reversed_prompt) == "right"
+        assert verdict(protocol, "ANSWER: A, C", prompt=reversed_prompt) == "wrong"
 
 
 @pytest.mark.parametrize(
@@ -75,18 +79,18 @@ def test_letters_are_translated_from_the_order_shown() -> None:
         ("<x<choice>>B</choice>", ("B",)),
     ],
 )
-def test_the_rule_of_scievalkit(text: str, letters: tuple[str, ...] | None) -> None:
+def test_letters_are_read_as_scievalkit_reads_them(text: str, letters: tuple[str, ...] | None) -> None:
     assert letters_scieval(text, "wxyz") == letters
 
 
 @pytest.mark.parametrize(
     "piece", ["<", "<choice>", r"\boxed{", "answer: ", "Answer:   ", "<|begin_of_box|>", ">", "</choice>"]
 )
-def test_hostile_replies_take_linear_time(piece: str) -> None:
-    begin = process_time()
+def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
+    start = process_time()
     for protocol in ("official", "strict"):
         verdict(protocol, piece * 30_000)
-    assert process_time() - begin < 5
+    assert process_time() - start < 5
 
 
 @pytest.mark.parametrize(
@@ -98,15 +102,17 @@ def test_hostile_replies_take_linear_time(piece: str) -> None:
         ({"Options": '{"A": "w", "C": "x"}'}, "question 1: options not lettered A, B, C ...: A, C"),
     ],
 )
-def test_bad_data_are_one_line(change: dict[str, str], complaint: str, tmp_path: Path) -> None:
+def test_invalid_data_are_reported_in_one_line(
+    change: dict[str, str], complaint: str, tmp_path: Path
+) -> None:
     rows = tmp_path / "TRQA.jsonl"
     rows.write_text(json.dumps(ROW | change))
-    done = evals("check", "trqa", "--data", rows)
-    assert done.status != 0
-    assert complaint in done.err + done.out
+    outcome = evals("check", "trqa", "--data", rows)
+    assert outcome.status != 0
+    assert complaint in outcome.err + outcome.out
 
 
-def test_the_columns_may_be_capitalised_or_not(tmp_path: Path) -> None:
+def test_column_names_may_be_lower_case(tmp_path: Path) -> None:
     rows = tmp_path / "TRQA.tsv"
     rows.write_text('index\tquestion\toptions\tanswer\n7\t?\t"{""A"": ""w"", ""B"": ""x""}"\tAB\n')
     assert evals("check", "trqa", "--data", rows).status == 0

@@ -1,4 +1,4 @@
-"""VLMEvalKit's way with MathVista and MathVision, and SFE without points for what is near."""
+"""VLMEvalKit's rules for MathVista and MathVision, its prompts, MMStar's options, and SFE under `strict`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ CHOICES = ("larger", "no", "smaller")
     ("rule", "sample", "text", "value"),
     [
         (VISTA, Sample(id="x", target="7", meta=WHOLE), " 7\n", 1.0),
-        (VISTA, Sample(id="x", target="7", meta=WHOLE), "7.0", None),  # DEFECT: `int` takes no point
-        (VISTA, Sample(id="x", target="7", meta=WHOLE), "8", None),  # only a right free-form answer is final
+        (VISTA, Sample(id="x", target="7", meta=WHOLE), "7.0", None),  # DEFECT: `int` rejects a decimal point
+        (
+            VISTA,
+            Sample(id="x", target="7", meta=WHOLE),
+            "8",
+            None,
+        ),  # only a right free-form answer is decided by rule
         (VISTA, Sample(id="x", target="1.2", meta=DECIMAL), "1.20", 1.0),
         (VISTA, Sample(id="x", target="1.2", meta=DECIMAL), "1.21", None),
         (VISTA, Sample(id="x", target="[1, 2]", meta=LIST), "[1, 2]", None),  # DEFECT: never right
@@ -33,20 +38,30 @@ CHOICES = ("larger", "no", "smaller")
         (VISTA, Sample(id="x", target="A", choices=CHOICES), "it is larger", 1.0),
         (VISTA, Sample(id="x", target="A", choices=CHOICES), "it grew quite a lot, I believe", None),
         (VISION, Sample(id="x", target="1/2"), "so \\boxed{0.5}", 1.0),
-        (VISION, Sample(id="x", target="\\frac{1}{2}"), "\\boxed{\\frac{1}{2}}", None),  # DEFECT: `\frac{1`
-        (VISION, Sample(id="x", target="4"), "\\boxed{3} no, \\boxed{4}", None),  # DEFECT: the first box
+        (
+            VISION,
+            Sample(id="x", target="\\frac{1}{2}"),
+            "\\boxed{\\frac{1}{2}}",
+            None,
+        ),  # DEFECT: read as `\frac{1`
+        (
+            VISION,
+            Sample(id="x", target="4"),
+            "\\boxed{3} no, \\boxed{4}",
+            None,
+        ),  # DEFECT: reads the first box
         (VISION, Sample(id="x", target="B", choices=tuple("ABCDE")), "\\boxed{B}", 1.0),
         (VISION, Sample(id="x", target="__import__('os')"), "1", None),
     ],
 )
-def test_answers_are_read_as_upstream_does(
+def test_replies_are_scored_as_upstream_scores_them(
     rule: MathRule, sample: Sample, text: str, value: float | None
 ) -> None:
     assert rule(sample, Prompt(), Reply(text=text)).value == value
 
 
 @pytest.mark.parametrize(
-    ("rule", "sample", "found", "verdict"),
+    ("rule", "sample", "extracted", "verdict"),
     [
         (VISTA, Sample(id="x", target="7", meta=WHOLE), "7", "right"),
         (VISTA, Sample(id="x", target="7", meta=WHOLE), "7 cm", "wrong"),
@@ -56,50 +71,52 @@ def test_answers_are_read_as_upstream_does(
         (VISION, Sample(id="x", target="1/2"), "x", "wrong"),
     ],
 )
-def test_what_a_judge_copied_is_scored_by_the_same_rule(
-    rule: MathRule, sample: Sample, found: str, verdict: str
+def test_answers_extracted_by_a_judge_are_scored_by_the_same_rule(
+    rule: MathRule, sample: Sample, extracted: str, verdict: str
 ) -> None:
-    assert rule.score_extracted(sample, Prompt(), Reply(text="..."), found).verdict == verdict
+    assert rule.score_extracted(sample, Prompt(), Reply(text="..."), extracted).verdict == verdict
 
 
 @pytest.mark.parametrize("scorer", [MATHVISTA, MATHVISION])
-def test_without_a_judge_the_rest_waits(scorer: object) -> None:
+def test_without_a_judge_undecided_replies_wait(scorer: object) -> None:
     sample = Sample(id="x", target="7", meta=WHOLE)
     with pytest.raises(Waiting):
         asyncio.run(scorer(sample, Prompt(), Reply(text="I count seven of them.")))
 
 
 @pytest.mark.parametrize("suite", ["mmmu", "mmstar", "mathvista", "mathvision", "chartqa"])
-def test_the_samples_go_the_whole_way(tmp_path: Path, suite: str) -> None:
+def test_the_samples_run_end_to_end(tmp_path: Path, suite: str) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", suite, "--sample", "-m", "scripted:B", "--protocol", "intern-s1", "--results", tmp_path,
+    outcome = evals("run", suite, "--sample", "-m", "scripted:B", "--protocol", "intern-s1", "--results", tmp_path,
                   *(() if suite == "chartqa" else ("--judge", "scripted:hm")), "--json")  # fmt: skip
-    for run in found.json["runs"]:
+    for run in outcome.json["runs"]:
         assert set(run["counts"]) <= {"right", "wrong", "failed:unreadable"}
         assert ("failed:unreadable" in run["counts"]) == (suite in ("mathvista", "mathvision"))
 
 
-def test_the_draw_of_upstream_stands_in_the_notes(tmp_path: Path) -> None:
+def test_the_notes_contain_the_expectation_of_upstreams_random_choice(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", "mmstar", "--sample", "-m", "scripted:hard to tell", "--protocol", "intern-s1", "--judge",
+    outcome = evals("run", "mmstar", "--sample", "-m", "scripted:hard to tell", "--protocol", "intern-s1", "--judge",
                   "scripted:hm", "--results", tmp_path, "--json")  # fmt: skip
-    (run,) = found.json["runs"]
+    (run,) = outcome.json["runs"]
     assert run["counts"] == {"failed:unreadable": 11}
-    assert any("20.00 % in expectation" in note for note in run["notes"])  # four options and none of them
+    assert any(
+        "20.00 % in expectation" in note for note in run["notes"]
+    )  # upstream chooses among the four options and none of them
 
 
-def test_pictures_come_first(tmp_path: Path) -> None:
+def test_prompts_begin_with_the_image(tmp_path: Path) -> None:
     for module, name in ((mathvista, "mathvista"), (mmstar, "mmstar"), (sfe, "sfe")):
         suite = module.BENCHMARK.suite(next(iter(module.BENCHMARK.variants)), "intern-s1")
         data = Data(suite=name, sample=True, media=tmp_path)
-        ask = suite.prompter(data)
+        prompter = suite.prompter(data)
         for sample in suite.samples(data):
-            (message,) = ask(sample, 0).messages
+            (message,) = prompter(sample, 0).messages
             assert isinstance(message.parts[0], Media)
             assert len(message.parts) == 2
 
 
-def test_options_are_cut_out_of_mmstars_questions() -> None:
+def test_options_are_extracted_from_mmstars_questions() -> None:
     row = {"question": "Which one?\nOptions: A: red, or so, B: blue, C: 1,000, D: none\n"}
     assert mmstar._choices(row) == ("red, or so", "blue", "1,000", "none")
     assert mmstar._choices({"question": "Which one?", **dict(zip("ABCD", "wxyz", strict=True))}) == tuple(
@@ -113,21 +130,21 @@ def test_options_are_cut_out_of_mmstars_questions() -> None:
     [("Basalt", "Answer: basalt.", 1.0), ("20", "Answer: 21", 0.0), ("1,000", "Answer: 1000", 1.0),
      ("basalt", "Answer: a dark volcanic rock", None), ("20", "I cannot say.", 0.0)],
 )  # fmt: skip
-def test_sfe_under_strict_leaves_to_the_judge_what_no_rule_tells(
+def test_sfe_under_strict_leaves_undecided_answers_to_the_judge(
     gold: str, text: str, value: float | None
 ) -> None:
     sample = Sample(id="x", target=gold, meta={"question_type": "exact_match"})
     assert sfe.Compared()(sample, Prompt(), Reply(text=text)).value == value
 
 
-def test_sfe_under_strict_runs_without_a_judge_and_says_what_waits(tmp_path: Path) -> None:
+def test_sfe_under_strict_runs_without_a_judge_and_counts_waiting_replies(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", "sfe", "--sample", "-m", "scripted:Answer: some", "--protocol", "strict", "--results", tmp_path,
+    outcome = evals("run", "sfe", "--sample", "-m", "scripted:Answer: some", "--protocol", "strict", "--results", tmp_path,
                   "--run", "r", "--json")  # fmt: skip
-    assert found.status == 1
-    waiting = found.json["runs"][0]["counts"]["failed:waiting"]
+    assert outcome.status == 1
+    waiting = outcome.json["runs"][0]["counts"]["failed:waiting"]
     assert 0 < waiting < 11
-    judged = evals(
+    rescored = evals(
         "score", "r", "--judge", "scripted:call=tests.support.judges:never", "--results", tmp_path, "--json"
     )
-    assert judged.json["run"]["coverage"] == 1.0
+    assert rescored.json["run"]["coverage"] == 1.0
