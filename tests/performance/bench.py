@@ -1,9 +1,9 @@
-"""The figures that this project promises, measured: `python -m tests.performance.bench [NAME...|all]`.
+"""Measures the performance figures that this project states: `python -m tests.performance.bench [NAME...|all]`.
 
-Names: overhead saturation suites startup memory rescore kill faults. A line per figure: what was measured, its
-ratio to its floor or ideal, and the bar. Everything talks to a mock of the OpenAI protocol on this machine, so
-the figures are ratios of one machine, medians of three runs, interleaved with the floor where there is one.
-Needs node and the shared bench (EVALS_SHARED).
+Names: overhead saturation suites startup memory rescore kill faults. Prints a line per figure: its name,
+its value and its limit. The commands call a mock server of the OpenAI protocol on this machine. Most figures are
+ratios to a baseline on the same machine (a bare client or the ideal), and medians of three runs that alternate with
+runs of the baseline. Needs node and the shared benchmark files (EVALS_SHARED).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from tests.performance.workbench import (
     SATURATION,
     TAIL,
     ZERO,
-    Measured,
+    Measurement,
     Mock,
     bench_folder,
-    evals,
+    evals_command,
     head,
     ideal_s,
     make_data,
-    measured,
+    measure_command,
     mock,
 )
 
 RUNS = 3
 TRUE_SCORE = 0.62775
-"""Share of the 12,000 items that the mock answers right."""
+"""Fraction of the 12,000 items that the mock server answers correctly."""
 
 
 class Figure(NamedTuple):
@@ -48,23 +48,23 @@ class Figure(NamedTuple):
 
     name: str
     value: float
-    bar: float
+    limit: float
     unit: str = ""
     note: str = ""
 
     def __str__(self) -> str:
-        """Write the line."""
-        verdict = "ok" if self.value <= self.bar else "OVER"
+        """Return the line of the report."""
+        verdict = "ok" if self.value <= self.limit else "OVER"
         note = f"  ({self.note})" if self.note else ""
-        return f"{self.name:<52} {self.value:>9.3f} {self.unit:<6} bar {self.bar:g}  {verdict}{note}"
+        return f"{self.name:<52} {self.value:>9.3f} {self.unit:<6} limit {self.limit:g}  {verdict}{note}"
 
 
 def run(
     server: Mock, data: Path, results: Path, *words: object, suites: tuple[str, ...] = ("mmlu-pro",)
 ) -> Any:
-    """Run the command against the mock; gives (measurement, runs)."""
-    done = measured(
-        evals(
+    """Run suites on the mock server; return the measurement and the JSON entries of the runs."""
+    measurement = measure_command(
+        evals_command(
             "run",
             *suites,
             "-m",
@@ -78,75 +78,87 @@ def run(
             *words,
         )
     )
-    if done.status not in (0, 1):
-        raise RuntimeError(done.err)
-    return done, json.loads(done.out)["runs"]
+    if measurement.status not in (0, 1):
+        raise RuntimeError(measurement.err)
+    return measurement, json.loads(measurement.out)["runs"]
 
 
 def value(entry: Any) -> float:
-    """The headline."""
+    """Return the headline value of a run."""
     return float(next(e["value"] for e in entry["estimates"] if e["headline"]))
 
 
-def floor(server: Mock, data: Path, out: Path, concurrency: int) -> Measured:
-    """Run the bare aiohttp client."""
-    script = out.with_name("floor.py")
+def run_baseline(server: Mock, data: Path, out: Path, concurrency: int) -> Measurement:
+    """Run a bare aiohttp client, the baseline."""
+    script = out.with_name("baseline.py")
     source = (bench_folder() / "floor_aiohttp.py").read_text()
     script.write_text(source.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}"))
-    done = measured([sys.executable, script, data, out, concurrency])
-    if done.status:
-        raise RuntimeError(done.err)
-    return done
+    measurement = measure_command([sys.executable, script, data, out, concurrency])
+    if measurement.status:
+        raise RuntimeError(measurement.err)
+    return measurement
 
 
 def overhead(server: Mock, folder: Path, *, items: int = 12_000) -> list[Figure]:
-    """CPU and memory of the whole way at zero latency, against the floor."""
+    """Measure CPU time and memory of a run without latency, and compare them with the bare client."""
     data = head(make_data(folder / "data"), items)
-    ours, floors = [], []
+    runs, baselines = [], []
     for turn in range(RUNS):
         server.configure(ZERO)
-        floors.append(floor(server, data, folder / "floor.jsonl", 64))
+        baselines.append(run_baseline(server, data, folder / "baseline.jsonl", 64))
         server.configure(ZERO)
-        done, [entry] = run(server, data, folder / f"overhead{turn}", "--concurrency", 64)
+        measurement, [entry] = run(server, data, folder / f"overhead{turn}", "--concurrency", 64)
         if items == 12_000 and abs(value(entry) - TRUE_SCORE) > 1e-9:
             raise RuntimeError(f"wrong score: {value(entry)}")
-        ours.append(done)
-    cpu, least = median(d.cpu_s for d in ours), median(d.cpu_s for d in floors)
-    note = f"{cpu:.2f} s over {least:.2f} s of CPU; {1000 * cpu / items:.3f} s per 1,000"
-    peak = max(d.peak_mb for d in ours)
+        runs.append(measurement)
+    cpu, baseline_cpu = median(m.cpu_s for m in runs), median(m.cpu_s for m in baselines)
+    note = f"{cpu:.2f} s over {baseline_cpu:.2f} s of CPU; {1000 * cpu / items:.3f} s per 1,000"
+    peak = max(m.peak_mb for m in runs)
     return [
-        Figure(f"overhead: CPU over the aiohttp floor, {items} items", cpu / least, 2.0, "times", note),
-        Figure("overhead: peak memory", peak, 200, "MB", f"floor {max(d.peak_mb for d in floors):.0f} MB"),
+        Figure(
+            f"overhead: CPU over a bare aiohttp client, {items} items", cpu / baseline_cpu, 2.0, "times", note
+        ),
+        Figure(
+            "overhead: peak memory",
+            peak,
+            200,
+            "MB",
+            f"bare client {max(m.peak_mb for m in baselines):.0f} MB",
+        ),
     ]
 
 
 def saturation(server: Mock, folder: Path, *, items: int = 12_000) -> list[Figure]:
-    """256 slots kept busy: first run (lengths unknown) and repeat run (lengths known)."""
+    """Measure how well 256 slots are kept busy, in a first run (lengths unknown) and a repeat run (lengths known)."""
     data = head(make_data(folder / "data"), items)
     ideal = ideal_s(SATURATION, 0, items)
     figures = []
     spans: dict[str, list[float]] = {"first": [], "repeat": []}
-    around = []
+    outside_span = []
     for turn in range(RUNS):
         for name in spans:
             server.configure(SATURATION)
-            done, _ = run(server, data, folder / f"saturation{turn}", "--concurrency", 256, "--run", name)
+            measurement, _ = run(
+                server, data, folder / f"saturation{turn}", "--concurrency", 256, "--run", name
+            )
             span_s = server.stats()["span_ms"] / 1000
             spans[name].append(span_s / ideal["lower_bound_s"])
-            around.append(done.wall_s - span_s)
+            outside_span.append(measurement.wall_s - span_s)
     in_order = ideal["list_order_s"] / ideal["lower_bound_s"]
-    bars = {"first": 1.16 if items == 12_000 else in_order + 0.05, "repeat": 1.05}
+    limits = {"first": 1.16 if items == 12_000 else in_order + 0.05, "repeat": 1.05}
     for name, ratios in spans.items():
         note = f"ideal {ideal['lower_bound_s']:.1f} s; file order {in_order:.2f}" if name == "first" else ""
         figures.append(
-            Figure(f"saturation: span over the ideal, {name} run", median(ratios), bars[name], "times", note)
+            Figure(
+                f"saturation: span over the ideal, {name} run", median(ratios), limits[name], "times", note
+            )
         )
-    figures.append(Figure("saturation: start-up and end around the span", median(around), 1.5, "s"))
+    figures.append(Figure("saturation: start-up and end around the span", median(outside_span), 1.5, "s"))
     return figures
 
 
 def suites(server: Mock, folder: Path) -> list[Figure]:
-    """Two suites of 3,000 in one queue, long tail."""
+    """Measure two suites of 3,000 items in one queue, with long-tailed latencies."""
     data = make_data(folder / "data")
     mirror = folder / "two"
     (mirror / "mmlu-pro").mkdir(parents=True, exist_ok=True)
@@ -155,13 +167,13 @@ def suites(server: Mock, folder: Path) -> list[Figure]:
     with (mirror / "gpqa" / "gpqa_main.jsonl").open("w") as stream:
         for line in (data / "suite_b.jsonl").read_text().splitlines():
             row = json.loads(line)
-            made = {
+            item = {
                 "Record ID": str(row["question_id"]),
                 "Question": row["question"],
                 "High-level domain": "Physics",
             }
             names = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
-            stream.write(json.dumps(made | dict(zip(names, row["options"], strict=False))) + "\n")
+            stream.write(json.dumps(item | dict(zip(names, row["options"], strict=False))) + "\n")
     ideal = ideal_s(TAIL, 0, 6000)
     spans: dict[str, list[float]] = {"first": [], "repeat": []}
     for turn in range(RUNS):
@@ -177,48 +189,45 @@ def suites(server: Mock, folder: Path) -> list[Figure]:
 
 
 def bare_start() -> float:
-    """CPU of importing what every command imports, in seconds: 0.06 on this project's machine at rest."""
-    return median(measured([sys.executable, "-c", "import click, msgspec"]).cpu_s for _ in range(7))
+    """Return the CPU seconds of importing what every command imports: 0.06 on an idle machine of this project."""
+    return median(measure_command([sys.executable, "-c", "import click, msgspec"]).cpu_s for _ in range(7))
 
 
 def startup(server: Mock, folder: Path) -> list[Figure]:
-    """CPU of the commands that must feel instant."""
+    """Measure the CPU time of the commands that must respond at once."""
     data = head(make_data(folder / "data"), 12_000)
     server.configure(ZERO)
     results = folder / "startup"
     run(server, data, results, "--concurrency", 64, "--run", "a")
     bare = bare_start()
     figures = []
-    for words, bar in ((("--help",), 0.15), (("list", "suites"), 0.15)):
-        cpu = median(measured(evals(*words)).cpu_s for _ in range(7))
-        name, note = (
-            f"start-up: CPU of evals {' '.join(words)}",
-            f"importing click and msgspec alone {bare:.3f} s",
-        )
-        figures.append(Figure(name, cpu, bar, "s", note))
-    shows = [measured(evals("show", "a", "--results", results)) for _ in range(7)]
-    cpu, wall = median(d.cpu_s for d in shows), median(d.wall_s for d in shows)
+    for words, limit in ((("--help",), 0.15), (("list", "suites"), 0.15)):
+        cpu = median(measure_command(evals_command(*words)).cpu_s for _ in range(7))
+        name = f"start-up: CPU of evals {' '.join(words)}"
+        figures.append(Figure(name, cpu, limit, "s", f"importing click and msgspec alone {bare:.3f} s"))
+    shows = [measure_command(evals_command("show", "a", "--results", results)) for _ in range(7)]
+    cpu, wall = median(m.cpu_s for m in shows), median(m.wall_s for m in shows)
     figures.append(Figure("start-up: evals show of 12,000 records, CPU", cpu, 1.0, "s", f"{wall:.2f} s wall"))
-    by_sample = measured(evals("show", "a", "--samples", "--json", "--results", results))
+    by_sample = measure_command(evals_command("show", "a", "--samples", "--json", "--results", results))
     figures.append(
-        Figure("start-up: show --samples --json of 12,000, CPU", by_sample.cpu_s, 2.0, "s", "no bar set")
+        Figure("start-up: show --samples --json of 12,000, CPU", by_sample.cpu_s, 2.0, "s", "no stated limit")
     )
     return figures
 
 
 def memory(server: Mock, folder: Path, *, records: int = 100_000) -> list[Figure]:
-    """Memory does not grow with replies, nor with records."""
+    """Measure the peak memory of a run with long replies and of one with many records; neither may be high."""
     data = make_data(folder / "data")
     server.configure(LONG)
     long, _ = run(server, head(data, 3000), folder / "long", "--concurrency", 64)
-    many = folder / "many.jsonl"
+    data_file = folder / "many.jsonl"
     lines = (data / "mcq.jsonl").read_text().splitlines()
-    with many.open("w") as stream:
+    with data_file.open("w") as stream:
         for number in range(records):
             row = json.loads(lines[number % len(lines)])
             stream.write(json.dumps(row | {"question_id": number}) + "\n")
     server.configure(ZERO)
-    wide, [entry] = run(server, many, folder / "many", "--concurrency", 64)
+    many, [entry] = run(server, data_file, folder / "many", "--concurrency", 64)
     if entry["expected"] != records or entry["coverage"] != 1.0:
         raise RuntimeError(f"{entry['coverage']} of {entry['expected']}")
     disk = sum(path.stat().st_size for path in (folder / "long").rglob("*") if path.is_file()) / 2**20
@@ -226,12 +235,12 @@ def memory(server: Mock, folder: Path, *, records: int = 100_000) -> list[Figure
         Figure(
             "memory: 3,000 replies of 64 KiB, peak", long.peak_mb, 200, "MB", f"{disk:.0f} MB on disk for 188"
         ),
-        Figure(f"memory: {records:,} records, peak", wide.peak_mb, 200, "MB", f"{wide.wall_s:.0f} s"),
+        Figure(f"memory: {records:,} records, peak", many.peak_mb, 200, "MB", f"{many.wall_s:.0f} s"),
     ]
 
 
 def rescore(server: Mock, folder: Path) -> list[Figure]:
-    """12,000 recorded replies from file to estimate, and a run of them scored again."""
+    """Measure the import of 12,000 recorded replies up to the estimate, and rescoring the imported run."""
     data = make_data(folder / "data")
     replies = folder / "replies.jsonl"
     generator = random.Random(0)
@@ -254,53 +263,61 @@ def rescore(server: Mock, folder: Path) -> list[Figure]:
             f"r{turn}",
             "--json",
         )
-        imports.append(measured(evals("import", "replies", replies, *words, "--results", folder / "rescore")))
-        scores.append(measured(evals("score", f"r{turn}", "--json", "--results", folder / "rescore")))
-    for done in (*imports, *scores):
-        if done.status:
-            raise RuntimeError(done.err)
+        imports.append(
+            measure_command(
+                evals_command("import", "replies", replies, *words, "--results", folder / "rescore")
+            )
+        )
+        scores.append(
+            measure_command(evals_command("score", f"r{turn}", "--json", "--results", folder / "rescore"))
+        )
+    for measurement in (*imports, *scores):
+        if measurement.status:
+            raise RuntimeError(measurement.err)
     return [
         Figure(
-            "rescore: 12,000 replies, import to estimate, CPU", median(d.cpu_s for d in imports), 3.0, "s"
+            "rescore: 12,000 replies, import to estimate, CPU", median(m.cpu_s for m in imports), 3.0, "s"
         ),
-        Figure("rescore: evals score of 12,000, CPU", median(d.cpu_s for d in scores), 3.0, "s", "same bar"),
+        Figure(
+            "rescore: evals score of 12,000, CPU", median(m.cpu_s for m in scores), 3.0, "s", "same limit"
+        ),
     ]
 
 
 def kill(server: Mock, folder: Path, *, items: int = 3000, kills: int = 10) -> list[Figure]:
-    """Kill -9 at random moments; what was recorded is never asked again, and the table comes out the same."""
+    """Kill a run at random moments: no recorded sample is requested again, and the final result is the same."""
     data = head(make_data(folder / "data"), items)
     settings = {"dist": "fixed", "median_ms": 40, "slots": 64}
     server.configure(settings)
-    _, [whole] = run(server, data, folder / "whole", "--concurrency", 64)
+    _, [uninterrupted] = run(server, data, folder / "whole", "--concurrency", 64)
     server.configure(settings)
     generator, wasted = random.Random(time.time_ns()), 0
     for number in range(kills):
-        goal = generator.randrange(items // (kills + 1)) + number * items // (kills + 1)
-        wasted += _killed(server, data, folder / "killed", goal)
-    before = dict(_recorded(folder / "killed"))
+        target = generator.randrange(items // (kills + 1)) + number * items // (kills + 1)
+        wasted += _run_and_kill(server, data, folder / "killed", target)
+    before = _recorded_starts(folder / "killed")
     _, [entry] = run(server, data, folder / "killed", "--concurrency", 64)
-    after = _final(folder / "killed")
-    moved = sum(after.get(name) != started for name, started in before.items())
-    twice = server.stats()["requests"] - items - wasted
-    same = entry["estimates"] == whole["estimates"] and entry["counts"] == whole["counts"]
+    after = _final_starts(folder / "killed")
+    replaced = sum(after.get(name) != started for name, started in before.items())
+    repeated = server.stats()["requests"] - items - wasted
+    is_same = entry["estimates"] == uninterrupted["estimates"] and entry["counts"] == uninterrupted["counts"]
     return [
         Figure(
-            f"kill: {kills} kills, recorded samples asked again",
-            max(twice, 0),
+            f"kill: {kills} kills, recorded samples requested again",
+            max(repeated, 0),
             0,
             "",
             f"{wasted} were in flight",
         ),
-        Figure("kill: recorded samples lost or replaced", moved, 0),
-        Figure("kill: final table other than an uninterrupted run's", 0 if same else 1, 0),
+        Figure("kill: recorded samples lost or replaced", replaced, 0),
+        Figure("kill: final table other than an uninterrupted run's", 0 if is_same else 1, 0),
     ]
 
 
-def _killed(server: Mock, data: Path, results: Path, goal: int) -> int:
-    """Start, kill when the server has seen so many calls; gives the calls that left no record."""
-    seen, kept = server.stats()["requests"], len(_recorded(results))
-    command = evals(
+def _run_and_kill(server: Mock, data: Path, results: Path, target: int) -> int:
+    """Start a run, kill it at `target` calls in all, and return the number of calls without a record."""
+    requests, records = server.stats()["requests"], len(_recorded_starts(results))
+    command = evals_command(
         "run",
         "mmlu-pro",
         "-m",
@@ -314,51 +331,52 @@ def _killed(server: Mock, data: Path, results: Path, goal: int) -> int:
         64,
     )
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while server.stats()["requests"] < max(goal, seen + 1) and process.poll() is None:
+    while server.stats()["requests"] < max(target, requests + 1) and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
     while server.stats()["busy"] or server.stats()["waiting"]:
-        time.sleep(0.02)  # what it had sent is served, and wasted
-    return int(server.stats()["requests"] - seen - (len(_recorded(results)) - kept))
+        time.sleep(0.02)  # the server answers the calls in flight, in vain
+    return int(server.stats()["requests"] - requests - (len(_recorded_starts(results)) - records))
 
 
-def _recorded(results: Path) -> dict[str, float]:
-    """Sample -> when it was asked, from the lines of a run that was killed."""
-    found = {}
+def _recorded_starts(results: Path) -> dict[str, float]:
+    """Return the start time of each sample in the JSON lines of a killed run."""
+    starts = {}
     for path in results.glob("*/*/*/records.jsonl"):
         for line in path.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
                 record = json.loads(line)
-                found[record["sample"]] = record["started"]
-    return found
+                starts[record["sample"]] = record["started"]
+    return starts
 
 
-def _final(results: Path) -> dict[str, float]:
+def _final_starts(results: Path) -> dict[str, float]:
+    """Return the start time of each sample of a finished run."""
     from evals.records import store
 
-    [only] = store.runs(results)
-    return {record.sample: record.started for record in only.records()}
+    [stored] = store.runs(results)
+    return {record.sample: record.started for record in stored.records()}
 
 
 def faults(server: Mock, folder: Path, *, items: int = 3000) -> list[Figure]:
-    """Passing faults leave no trace in the scores; lasting ones are failures, counted and bounded."""
+    """Check that temporary faults do not change scores, and that permanent ones count as failures with bounds."""
     data = head(make_data(folder / "data"), items)
     server.configure(ZERO)
     _, [clean] = run(server, data, folder / "clean", "--concurrency", 64, "--run", "a")
-    right = _verdicts(folder / "clean")
+    expected = _verdicts(folder / "clean")
     server.configure(FAULTS)
-    passing, _ = run(server, data, folder / "passing", "--concurrency", 64, "--run", "a")
-    found = _verdicts(folder / "passing")
-    wrong = sum(found[name] != verdict for name, verdict in right.items())
+    temporary, _ = run(server, data, folder / "passing", "--concurrency", 64, "--run", "a")
+    after_retries = _verdicts(folder / "passing")
+    wrong = sum(after_retries[name] != verdict for name, verdict in expected.items())
     server.configure(FAULTS | {"fault_sticky": 1})
     _, [sticky] = run(server, data, folder / "sticky", "--concurrency", 64, "--run", "a")
-    lasting = _verdicts(folder / "sticky")
-    failed = {name for name, verdict in lasting.items() if verdict.startswith("failed:")}
-    misjudged = sum(lasting[name] != right[name] for name in right if name not in failed)
+    permanent = _verdicts(folder / "sticky")
+    failed = {name for name, verdict in permanent.items() if verdict.startswith("failed:")}
+    misjudged = sum(permanent[name] != expected[name] for name in expected if name not in failed)
     estimate = next(e for e in sticky["estimates"] if e["headline"])
-    hits = sum(lasting[name] == "right" for name in lasting)
-    sound = (
+    hits = sum(verdict == "right" for verdict in permanent.values())
+    is_bounded = (
         estimate["n"] == items - len(failed)
         and sticky["coverage"] == (items - len(failed)) / items
         and abs(estimate["worst"] - hits / items) < 1e-12
@@ -366,11 +384,13 @@ def faults(server: Mock, folder: Path, *, items: int = 3000) -> list[Figure]:
     )
     kinds = {name: count for name, count in sticky["counts"].items() if name.startswith("failed:")}
     return [
-        Figure("faults: passing, samples without their right score", wrong, 0, "", f"{passing.wall_s:.1f} s"),
-        Figure("faults: lasting, other samples misjudged", misjudged, 0, "", f"failures {kinds}"),
+        Figure("faults: temporary, samples with another verdict", wrong, 0, "", f"{temporary.wall_s:.1f} s"),
         Figure(
-            "faults: lasting, failures not bounded as they should",
-            0 if sound else 1,
+            "faults: permanent, other samples with another verdict", misjudged, 0, "", f"failures {kinds}"
+        ),
+        Figure(
+            "faults: permanent, wrong coverage or bounds",
+            0 if is_bounded else 1,
             0,
             "",
             f"{clean['coverage']}",
@@ -379,8 +399,9 @@ def faults(server: Mock, folder: Path, *, items: int = 3000) -> list[Figure]:
 
 
 def _verdicts(results: Path) -> dict[str, str]:
-    done = measured(evals("show", "a", "--samples", "--json", "--results", results))
-    return {row["id"]: row["verdict"] for row in json.loads(done.out)["samples"]}
+    """Return the verdict of each sample of run a."""
+    measurement = measure_command(evals_command("show", "a", "--samples", "--json", "--results", results))
+    return {row["id"]: row["verdict"] for row in json.loads(measurement.out)["samples"]}
 
 
 BENCHES: dict[str, Callable[[Mock, Path], list[Figure]]] = {
@@ -396,21 +417,21 @@ BENCHES: dict[str, Callable[[Mock, Path], list[Figure]]] = {
 
 
 def main() -> int:
-    """Run benches and print their figures; 1 where one is over its bar."""
+    """Run benchmarks and print their figures; return 1 if a figure is over its limit."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", default=["all"], choices=[*BENCHES, "all"])
     names = parser.parse_args().names
-    over = False
-    with tempfile.TemporaryDirectory() as place, mock() as server:
+    is_over = False
+    with tempfile.TemporaryDirectory() as root, mock() as server:
         for name in BENCHES if "all" in names else names:
-            folder = Path(place) / name
+            folder = Path(root) / name
             folder.mkdir()
             for figure in BENCHES[name](server, folder):
                 print(figure, flush=True)
-                over = over or figure.value > figure.bar
-    return int(over)
+                is_over = is_over or figure.value > figure.limit
+    return int(is_over)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The dashboard's figures on 2,000,000 records, beside the floor: `python -m tests.performance.bench_dashboard`.
+"""Measures the dashboard on 2,000,000 records, next to a baseline: `python -m tests.performance.bench_dashboard`.
 
-A page of Streamlit with a heading and three numbers is the floor: what Chromium and Streamlit cost by themselves on the
-machine and in the minute at hand. Bars: leaderboard cold half a second above the floor and warm under 0.8 s, a sample under
-0.7 s, two runs of 12,032 samples compared under 1.5 s, memory under 400 MB, of which 100 for mapped files.
+The baseline is a Streamlit page with a heading and three numbers: what Chromium and Streamlit take by themselves on this
+machine at this time. Limits: leaderboard cold half a second above the baseline and warm 0.8 s, a sample 0.7 s, a comparison
+of two runs of 12,032 samples 1.5 s, memory 400 MB, of which 100 for mapped files.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from playwright.sync_api import sync_playwright
 from tests.performance import make_board
 from tests.support import pages
 
-FLOOR = 'import pandas as pd\nimport streamlit as st\nst.title("Floor")\nst.dataframe(pd.DataFrame({"a": [1, 2, 3]}))\n'
+BASELINE = 'import pandas as pd\nimport streamlit as st\nst.title("Baseline")\nst.dataframe(pd.DataFrame({"a": [1, 2, 3]}))\n'
 
 
 class Figure(NamedTuple):
-    """One measured number and what it may be."""
+    """A measured number and its limit."""
 
     name: str
     value: float
-    bar: float
+    limit: float
     unit: str = "s"
 
     def __str__(self) -> str:
-        return f"{self.name:<48}{self.value:8.2f} {self.unit}  (bar {self.bar:g})"
+        return f"{self.name:<48}{self.value:8.2f} {self.unit}  (limit {self.limit:g})"
 
 
 @contextmanager
-def floor(folder: Path) -> Iterator[str]:
-    """Serve the least page that Streamlit can show."""
+def serve_baseline(folder: Path) -> Iterator[str]:
+    """Serve a minimal Streamlit page and yield its address."""
     import subprocess
 
-    script, port = folder / "floor.py", pages.free_port()
-    script.write_text(FLOOR)
+    script, port = folder / "baseline.py", pages.free_port()
+    script.write_text(BASELINE)
     flags = ["--server.headless=true", f"--server.port={port}", "--server.fileWatcherType=none"]
     command = [
         sys.executable,
@@ -61,36 +61,36 @@ def floor(folder: Path) -> Iterator[str]:
         process.wait(20)
 
 
-def opened(page: Any, address: str, selector: str) -> float:
-    """Open an address; gives the seconds until what it is opened for is there."""
-    begun = time.monotonic()
+def open_page(page: Any, address: str, selector: str) -> float:
+    """Open an address and return the seconds until the selector matches."""
+    started = time.monotonic()
     page.goto(address, wait_until="commit")
     page.wait_for_selector(selector, timeout=120_000)
-    taken = time.monotonic() - begun
+    seconds = time.monotonic() - started
     pages.wait_until_stable(page, timeout_s=120)
-    return taken
+    return seconds
 
 
-DRAWN = "text=Run details"
-"""What the page Sample draws last."""
+LAST_ON_SAMPLE_PAGE = "text=Run details"
+"""The element of the page Sample that is drawn last."""
 TABLE = '[data-testid="stDataFrame"] canvas'
 
 
-def leaderboard(browser: Any, address: str, name: str, bars: tuple[float, float]) -> list[Figure]:
-    """First paint in a fresh profile of a fresh server, then again."""
+def leaderboard(browser: Any, address: str, name: str, limits: tuple[float, float]) -> list[Figure]:
+    """Measure the first table, cold in a new browser profile on a new server, then warm."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
-    cold = opened(page, address, TABLE)
-    warm = min(opened(page, address, TABLE) for _ in range(3))
+    cold = open_page(page, address, TABLE)
+    warm = min(open_page(page, address, TABLE) for _ in range(3))
     context.close()
-    return [Figure(f"{name}, cold", cold, bars[0]), Figure(f"{name}, warm", warm, bars[1])]
+    return [Figure(f"{name}, cold", cold, limits[0]), Figure(f"{name}, warm", warm, limits[1])]
 
 
 def private_mb(pid: int) -> float:
-    """Return the most memory a process had, in MB, without the files that it maps.
+    """Return the peak memory of a process in MB, without the files that it maps.
 
-    Of the libraries' files the kernel counts what lies in its cache: 77 MB in one checkout, 124 in a fresh one with the
-    same packages. They are shared and can be dropped. With 100 for them, 300 is the bar of 400 for all of it.
+    The kernel counts the part of the libraries' files that is in its cache: 77 MB in one checkout, 124 in a new one with
+    the same packages. This memory is shared and can be dropped. With 100 MB for it, 300 corresponds to the limit of 400.
     """
     lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     kib = {line[0].rstrip(":"): int(line[1]) for line in lines if line[-1] == "kB"}
@@ -98,29 +98,29 @@ def private_mb(pid: int) -> float:
 
 
 def measure(results: Path) -> list[Figure]:
-    """Measure all of it, the floor first."""
+    """Measure all figures, the baseline first."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=pages.chromium(), args=list(pages.FLAGS))
-        with floor(results.parent) as address:
-            found = leaderboard(browser, address, "floor: Streamlit's least page", (3, 1))
+        with serve_baseline(results.parent) as address:
+            figures = leaderboard(browser, address, "baseline: minimal Streamlit page", (3, 1))
         with pages.serve(results) as (address, process):
-            found += leaderboard(browser, address, "leaderboard", (found[0].value + 0.5, 0.8))
+            figures += leaderboard(browser, address, "leaderboard", (figures[0].value + 0.5, 0.8))
             page = browser.new_page(viewport={"width": 1440, "height": 900})
-            opened(page, f"{address}/runs", "h1")
-            two = [f"made-{number:05}" for number in (1200, 1201)]
-            compare = opened(page, f"{address}/compare?runs={two[0]}&runs={two[1]}", TABLE)
-            found.append(Figure("compare, two runs of 12,032 samples", compare, 1.5))
-            first = f"{address}/sample?run={two[0]}&suite=mmlu-pro"
-            opened(page, first, DRAWN)
-            found.append(Figure("sample", opened(page, first, DRAWN), 0.7))
-            found.append(Figure("memory of the server at its most", private_mb(process.pid), 300, "MB"))
+            open_page(page, f"{address}/runs", "h1")
+            runs = [f"made-{number:05}" for number in (1200, 1201)]
+            compare = open_page(page, f"{address}/compare?runs={runs[0]}&runs={runs[1]}", TABLE)
+            figures.append(Figure("compare, two runs of 12,032 samples", compare, 1.5))
+            sample = f"{address}/sample?run={runs[0]}&suite=mmlu-pro"
+            open_page(page, sample, LAST_ON_SAMPLE_PAGE)  # not measured: the first visit of the page
+            figures.append(Figure("sample", open_page(page, sample, LAST_ON_SAMPLE_PAGE), 0.7))
+            figures.append(Figure("peak memory of the server", private_mb(process.pid), 300, "MB"))
         browser.close()
-    return found
+    return figures
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "results"
-        make_board.build(made)
-        for figure in measure(made):
+        results = Path(folder) / "results"
+        make_board.build(results)
+        for figure in measure(results):
             print(figure)

@@ -1,7 +1,7 @@
-"""What 304 real images cost: `python -m tests.performance.bench_images` prints ratios to the same calls made bare.
+"""Measures 304 real images: `python -m tests.performance.bench_images` prints ratios to the same calls from a bare script.
 
-`whole` is one command against one bare script, start and end included; `per call` takes from both what they need for a
-single item, so that it is the encoding, asking and recording alone. CPU seconds of the process and its children.
+`whole` compares one command with the script, start and end included; for `per_call`, the time for a single item is
+subtracted from both, which leaves encoding, calling and recording. Times are CPU seconds of the process and its children.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.performance.workbench import ZERO, Mock, bench_folder, measured, mock
+from tests.performance.workbench import ZERO, Mock, bench_folder, measure_command, mock
 
 BARE = """
 import asyncio, base64, json, sys
@@ -35,33 +35,33 @@ asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 """
 
 
-def cost(server: Mock, folder: Path, many: int) -> tuple[float, float, float]:
-    """Give CPU seconds bare and of the command, and the command's peak memory in MB."""
+def cost(server: Mock, folder: Path, count: int) -> tuple[float, float, float]:
+    """Return the CPU seconds of the script and of the command, and the peak memory of the command in MB."""
     url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
-    bare = measured([sys.executable, "-W", "ignore", "-c", BARE, url, folder, many])
+    bare = measure_command([sys.executable, "-W", "ignore", "-c", BARE, url, folder, count])
     with tempfile.TemporaryDirectory() as results:
-        ours = measured(
-            [Path(sys.executable).with_name("evals"), "run", "mathvision", "--data", folder, "-m", server.model, "--limit", many,
+        evals_run = measure_command(
+            [Path(sys.executable).with_name("evals"), "run", "mathvision", "--data", folder, "-m", server.model, "--limit", count,
              "--protocol", "official", "--concurrency", 64, "--results", results, "--quiet"]
         )  # fmt: skip
-    assert bare.status == ours.status == 0, (bare.err, ours.err)
-    return bare.cpu_s, ours.cpu_s, ours.peak_mb
+    assert bare.status == evals_run.status == 0, (bare.err, evals_run.err)
+    return bare.cpu_s, evals_run.cpu_s, evals_run.peak_mb
 
 
 def main() -> dict[str, float]:
-    """Measure three times and take the least of each."""
+    """Measure three times and return the ratios and the minima."""
     folder = bench_folder().parent / "data" / "mathvision"
     with mock() as server:
         server.configure(ZERO)
-        all_of_them = [cost(server, folder, 304) for _ in range(3)]
-        one = [cost(server, folder, 1) for _ in range(3)]
-    bare, ours, memory = (min(found) for found in zip(*all_of_them, strict=True))
-    bare_1, ours_1, _ = (min(found) for found in zip(*one, strict=True))
+        all_items = [cost(server, folder, 304) for _ in range(3)]
+        one_item = [cost(server, folder, 1) for _ in range(3)]
+    bare, evals_run, memory = (min(values) for values in zip(*all_items, strict=True))
+    bare_1, ours_1, _ = (min(values) for values in zip(*one_item, strict=True))
     return {
-        "whole": ours / bare,
-        "per_call": (ours - ours_1) / (bare - bare_1),
+        "whole": evals_run / bare,
+        "per_call": (evals_run - ours_1) / (bare - bare_1),
         "bare_cpu_s": bare,
-        "evals_cpu_s": ours,
+        "evals_cpu_s": evals_run,
         "peak_mb": memory,
     }
 

@@ -1,8 +1,8 @@
-"""Four models side by side on three suites: `python -m tests.performance.bench_models [ITEMS]`.
+"""Measures four models side by side on three suites: `python -m tests.performance.bench_models [ITEMS]`.
 
-Every model is a mock server of its own with 64 places and log-normal latencies; the slowest has twice the median of the
-second. Prints the wall time of the four together over that of the slowest alone, and the CPU of the four together over
-the sum of the four alone, of the command line as a user calls it.
+Each model is a mock server of its own with 64 slots and log-normal latencies; the slowest has twice the median latency
+of the second slowest. Prints the wall time of the four together relative to the slowest alone, and the CPU time of the
+four together relative to the sum of the four alone, for the command line as a user calls it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.performance.bench import Figure
-from tests.performance.workbench import Measured, Mock, evals, make_data, measured, mock
+from tests.performance.workbench import Measurement, Mock, evals_command, make_data, measure_command, mock
 
 MEDIANS_MS = (600, 300, 300, 150)
 SLOTS = 64
@@ -25,7 +25,7 @@ GPQA_OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "I
 
 
 def mirror(folder: Path, items: int) -> Path:
-    """Write three suites of so many items, no item in two of them; return their folder."""
+    """Write the data of three suites, `items` each and none in two of them; return their folder."""
     data = make_data(folder / "data")
     rows = (data / "mcq.jsonl").read_text().splitlines()[: 3 * items]
     for name in ("mmlu-pro", "gpqa"):
@@ -49,18 +49,18 @@ def _as_gpqa(row: dict[str, object]) -> dict[str, object]:
     return head | dict(zip(GPQA_OPTIONS, options, strict=False))
 
 
-def run(models: Sequence[str], data: Path, results: Path) -> Measured:
-    """Run models on the three suites, each with as many calls in flight as its server has places."""
+def run(models: Sequence[str], data: Path, results: Path) -> Measurement:
+    """Run models on the three suites, each with as many calls in flight as its server has slots."""
     words = [word for model in models for word in ("-m", model)]
-    done = measured(
-        evals(
+    measurement = measure_command(
+        evals_command(
             *("run", *SUITES, *words, "--data", data, "--results", results),
             *("--concurrency", SLOTS, "--json", "--quiet"),
         )
     )
-    if done.status:
-        raise AssertionError(done.err)
-    return done
+    if measurement.status:
+        raise AssertionError(measurement.err)
+    return measurement
 
 
 def side_by_side(folder: Path, *, items: int) -> list[Figure]:
@@ -73,10 +73,10 @@ def side_by_side(folder: Path, *, items: int) -> list[Figure]:
         alone = [run([name], data, folder / f"alone{n}") for n, name in enumerate(names)]
         _configure(servers)
         together = run(names, data, folder / "together")
-    slowest = max(done.wall_s for done in alone)
-    cpu_s = sum(done.cpu_s for done in alone)
-    walls = ", ".join(f"{done.wall_s:.1f}" for done in alone)
-    peak = max(done.peak_mb for done in alone)
+    slowest = max(measurement.wall_s for measurement in alone)
+    cpu_s = sum(measurement.cpu_s for measurement in alone)
+    walls = ", ".join(f"{measurement.wall_s:.1f}" for measurement in alone)
+    peak = max(measurement.peak_mb for measurement in alone)
     return [
         Figure(
             "models: wall of four together over the slowest alone",

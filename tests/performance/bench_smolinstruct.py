@@ -1,10 +1,10 @@
-"""Score a full SMolInstruct test split, 33,061 replies, in worker processes, beside a running event loop.
+"""Scores a full SMolInstruct test split, 33,061 replies, in worker processes next to a running event loop.
 
     EVALS_SHARED=../shared python -m tests.performance.bench_smolinstruct [--workers 2] [--protocol strict]
 
-Replies are the recorded ones of MolT5 (ChEBI-20: 3,300 molecules, 3,300 captions) and what follows from them, at
-the sizes of the 14 tasks. Prints seconds, replies/s, molecules/s, CPU, and the longest pause between two turns of
-the event loop. The aim is 60 s on 2 cores and 50 ms.
+Replies are the recorded ones of MolT5 (ChEBI-20: 3,300 molecules, 3,300 captions) and others made from them, as many
+as each of the 14 tasks has. Prints seconds, replies/s, molecules/s, CPU time, and the longest time between two
+iterations of the event loop. The aim is 60 s on 2 cores, and 50 ms.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ from evals.types import Failure, Prompt, Reply, Sample
 SHARED = Path(os.environ.get("EVALS_SHARED", Path(__file__).parents[3] / "shared"))
 
 
-def recorded(name):
+def recorded_pairs(name):
+    """Return the gold answers and recorded replies of a file of MolT5."""
     with gzip.open(SHARED / "data" / "molt5_chebi20" / f"molt5-small-{name}.txt.gz", "rt") as stream:
         rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
         return [(row["ground truth"], row["output"].removeprefix("[CLS] ")) for row in rows]
 
 
 def pairs(task, molecules, captions):
-    """Give gold answers and replies of one task."""
+    """Return pairs of gold answer and reply for a task."""
     if task.kind == "caption":
         return captions
     if task.kind == "formula":
-        forms = [CalcMolFormula(Chem.MolFromSmiles(gold)) for gold, _ in molecules[:500]]
+        formulas = [CalcMolFormula(Chem.MolFromSmiles(gold)) for gold, _ in molecules[:500]]
         return [
-            (form, f"<MOLFORMULA> {other} </MOLFORMULA>")
-            for form, other in zip(forms, [*forms[1:], "C"], strict=True)
+            (gold, f"<MOLFORMULA> {next_formula} </MOLFORMULA>")
+            for gold, next_formula in zip(formulas, [*formulas[1:], "C"], strict=True)
         ]
     if task.kind == "name":
         return [(gold, f"<IUPAC> {out} </IUPAC>") for gold, out in captions]
@@ -58,8 +59,9 @@ def pairs(task, molecules, captions):
     return [(gold, f"It is <SMILES> {out} </SMILES> .") for gold, out in molecules]
 
 
-async def score(protocol, workers):
-    molecules, captions = recorded("caption2smiles"), recorded("smiles2caption")
+async def score_all_tasks(protocol, workers):
+    """Score all replies, on the event loop or in worker processes, and print the figures."""
+    molecules, captions = recorded_pairs("caption2smiles"), recorded_pairs("smiles2caption")
     work = []
     with Pool(workers) as pool:
         for name, task in TASKS.items():
@@ -67,64 +69,67 @@ async def score(protocol, workers):
             for i, (gold, text) in enumerate(islice(cycle(pairs(task, molecules, captions)), task.rows)):
                 work.append((scoring, Sample(id=f"{name}-{i}", target=gold), Reply(text=text), task.kind))
         counts = {}
-        longest, busiest, slowest = 0.0, 0.0, (0.0, "")
+        longest_s, longest_cpu_s, slowest = 0.0, 0.0, (0.0, "")
 
-        async def watch():
-            nonlocal longest, busiest
-            last, used = time.perf_counter(), time.thread_time()
+        async def watch_loop():
+            """Measure the time between iterations of the event loop."""
+            nonlocal longest_s, longest_cpu_s
+            last, last_cpu = time.perf_counter(), time.thread_time()
             while True:
                 await asyncio.sleep(0.001)
                 now, cpu = time.perf_counter(), time.thread_time()
-                longest, busiest = max(longest, now - last), max(busiest, cpu - used)
-                last, used = now, cpu
+                longest_s, longest_cpu_s = max(longest_s, now - last), max(longest_cpu_s, cpu - last_cpu)
+                last, last_cpu = now, cpu
 
-        def count(found, kind):
-            key = f"{kind} {'failure' if isinstance(found, Failure) else found.verdict}"
+        def count(score, kind):
+            key = f"{kind} {'failure' if isinstance(score, Failure) else score.verdict}"
             counts[key] = counts.get(key, 0) + 1
 
-        async def light():
+        async def score_on_loop():
+            """Score the replies that take little time, on the event loop."""
             nonlocal slowest
             for scoring, sample, reply, kind in work:
                 if scoring.all_light:
                     start = time.thread_time()
-                    (found,) = scoring.score_light(sample, Prompt(), reply).values()
+                    (score,) = scoring.score_light(sample, Prompt(), reply).values()
                     slowest = max(slowest, (time.thread_time() - start, sample.id))
-                    count(found, kind)
+                    count(score, kind)
                     await asyncio.sleep(0)
 
-        async def heavy(queue):
+        async def score_in_workers(queue):
+            """Score replies from the queue in worker processes."""
             for scoring, sample, reply, kind in queue:
-                (found,) = (await scoring.score_all(sample, Prompt(), reply)).values()
-                count(found, kind)
+                (score,) = (await scoring.score_all(sample, Prompt(), reply)).values()
+                count(score, kind)
 
         gc.collect()
-        gc.freeze()  # what the bench holds is not the harness's to walk
-        watcher = asyncio.create_task(watch())
-        began, queue = time.perf_counter(), (one for one in work if not one[0].all_light)
-        await asyncio.gather(light(), *(heavy(queue) for _ in range(256)))
-        wall = time.perf_counter() - began
+        gc.freeze()  # excludes the objects of this benchmark from garbage collection
+        watcher = asyncio.create_task(watch_loop())
+        started, queue = time.perf_counter(), (entry for entry in work if not entry[0].all_light)
+        await asyncio.gather(score_on_loop(), *(score_in_workers(queue) for _ in range(256)))
+        wall = time.perf_counter() - started
         watcher.cancel()
-    own, theirs = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, workers_usage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     molecular = sum(task.rows for task in TASKS.values() if task.kind in ("molecule", "molecules"))
     print(
         f"{protocol}: {len(work)} replies in {wall:.1f} s with {workers} workers: {len(work) / wall:.0f} replies/s"
     )
     print(
-        f"  molecules: {molecular}, {molecular / wall:.0f}/s; CPU {own.ru_utime + own.ru_stime:.1f} s here, {theirs.ru_utime + theirs.ru_stime:.1f} s in workers"
+        f"  molecules: {molecular}, {molecular / wall:.0f}/s; CPU {own.ru_utime + own.ru_stime:.1f} s here, {workers_usage.ru_utime + workers_usage.ru_stime:.1f} s in workers"
     )
     print(
-        f"  longest turn of the event loop: {longest * 1000:.1f} ms, {busiest * 1000:.1f} ms of it CPU; largest worker {theirs.ru_maxrss / 1024:.0f} MiB"
+        f"  longest iteration of the event loop: {longest_s * 1000:.1f} ms; largest CPU time of one: {longest_cpu_s * 1000:.1f} ms; largest worker {workers_usage.ru_maxrss / 1024:.0f} MiB"
     )
     print(f"  slowest scorer on the loop itself: {slowest[0] * 1000:.1f} ms ({slowest[1]})")
     print(f"  {dict(sorted(counts.items()))}")
 
 
 def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--workers", type=int, default=2)
-    options.add_argument("--protocol", default="strict")
-    given = options.parse_args()
-    uvloop.run(score(given.protocol, given.workers))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--protocol", default="strict")
+    arguments = parser.parse_args()
+    uvloop.run(score_all_tasks(arguments.protocol, arguments.workers))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The tail of a run on a mock with 64 places and log-normal lengths: `python -m tests.performance.bench_tail [SECONDS]`.
+"""Measures the tail of a run on a mock with 64 slots and log-normal lengths: `python -m tests.performance.bench_tail [SECONDS]`.
 
-Each case is a run through the runner: the wall time over the ideal, max(sum of all replies / places, longest reply). Cases:
-the order of the data; a first run, whose lengths are learnt while it runs, with questions whose sizes have a correlation of
-.6 or .45 with the logarithms of the lengths, or none; a repeat run, whose lengths are known. SECONDS is the ideal of a case.
+Each case is a run of the product's runner. Its figure is the wall time relative to the ideal, which is the larger of the
+sum of all replies' times over the slots and the time of the longest reply. Cases: the order of the data; a first run, which
+learns the lengths while it runs, with questions whose sizes have a correlation of .6, .45 or 0 with the logarithms of the
+lengths; a repeat run, whose lengths are known. SECONDS is the ideal time of a case.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from tests.support import toy
 
 SLOTS = 64
 COUNTS = {"one suite": ((4000, 300.0),), "two suites": ((1500, 300.0), (1500, 2000.0))}
-"""Name -> number of items of each suite, and its median length in tokens."""
+"""Number of items and median length in tokens of each suite of a case."""
 
 
-class Paced:
-    """Takes a fixed time for each token of a reply whose length is known beforehand."""
+class PacedModel:
+    """A model whose replies have given lengths and take a fixed time per token."""
 
     name = "mock"
     accepts: frozenset[str] = frozenset()
@@ -40,30 +41,30 @@ class Paced:
         self._tokens, self._token_s = tokens, token_s
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return a reply after its time."""
+        """Return a reply after the time that its tokens take."""
         tokens = self._tokens[toy.sample_id_in(prompt)]
         await asyncio.sleep(tokens * self._token_s)
         return Reply(text="A", usage=Usage(input=10, output=round(tokens)), seconds=tokens * self._token_s)
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing; there is nothing to close."""
 
 
 class Lengths(NamedTuple):
-    """Replies of a case, by suite: their lengths in tokens, and the sizes of the questions in characters."""
+    """Lengths of the replies in tokens and sizes of the questions in characters, one array per suite."""
 
     tokens: list[np.ndarray]
     sizes: list[np.ndarray]
 
     @property
     def ideal(self) -> float:
-        """Return the least possible time with all places, in tokens."""
-        everything = np.concatenate(self.tokens)
-        return float(max(everything.sum() / SLOTS, everything.max()))
+        """Return the least possible time with all slots, in tokens."""
+        all_tokens = np.concatenate(self.tokens)
+        return float(max(all_tokens.sum() / SLOTS, all_tokens.max()))
 
 
-def lengths(suites: Sequence[tuple[int, float]], correlation: float, *, seed: int = 0) -> Lengths:
-    """Draw log-normal lengths (sigma 1) and question sizes with this correlation of the logarithms."""
+def draw_lengths(suites: Sequence[tuple[int, float]], correlation: float, *, seed: int = 0) -> Lengths:
+    """Draw log-normal lengths (sigma 1) and question sizes whose logarithms have this correlation."""
     random = np.random.default_rng(seed)
     tokens, sizes = [], []
     for count, scale in suites:
@@ -75,24 +76,31 @@ def lengths(suites: Sequence[tuple[int, float]], correlation: float, *, seed: in
 
 
 async def ratio(
-    folder: Path, drawn: Lengths, *, ideal_s: float, known: bool = False, data_order: bool = False
+    folder: Path,
+    lengths_of_case: Lengths,
+    *,
+    ideal_s: float,
+    lengths_known: bool = False,
+    data_order: bool = False,
 ) -> float:
-    """Run a case; return its wall time over the ideal."""
+    """Run a case and return its wall time relative to the ideal."""
     jobs, tokens = [], dict[str, float]()
-    for number, (suite_tokens, sizes) in enumerate(zip(drawn.tokens, drawn.sizes, strict=True)):
-        names = [f"q{number}-{place:05}" for place in range(len(sizes))]
+    for number, (suite_tokens, sizes) in enumerate(
+        zip(lengths_of_case.tokens, lengths_of_case.sizes, strict=True)
+    ):
+        names = [f"q{number}-{index:05}" for index in range(len(sizes))]
         tokens |= dict(zip(names, map(float, suite_tokens), strict=True))
         items = [
             toy.sample(name, question=f"{'x' * size} {name}")
             for name, size in zip(names, sizes.tolist(), strict=True)
         ]
         jobs.append(toy.job(folder / str(number), toy.suite(items)))
-        if known:
+        if lengths_known:
             jobs[-1].lengths = {name: (tokens[name], 0.0) for name in names}
-    token_s = ideal_s / drawn.ideal
+    token_s = ideal_s / lengths_of_case.ideal
     try:
         runner = Runner(
-            Paced(tokens, token_s=token_s),
+            PacedModel(tokens, token_s=token_s),
             jobs,
             concurrency=SLOTS,
             queue=_in_data_order(jobs) if data_order else None,
@@ -106,23 +114,23 @@ async def ratio(
 
 
 def _in_data_order(jobs: Sequence[Job]) -> list[PlannedCall]:
-    return [(number, place, 0) for number, job in enumerate(jobs) for place in range(len(job.samples))]
+    return [(number, index, 0) for number, job in enumerate(jobs) for index in range(len(job.samples))]
 
 
 async def measure(name: str, *, ideal_s: float) -> dict[str, float]:
-    """Return the ratio of each case."""
+    """Return the ratio of wall time to ideal for each case."""
     ratios = {}
     with tempfile.TemporaryDirectory() as folder:
-        likely = lengths(COUNTS[name], 0.6)
+        correlated = draw_lengths(COUNTS[name], 0.6)
         cases = {
-            "order of the data": (likely, {"data_order": True}),
-            "first run, correlation .6": (likely, {}),
-            "first run, correlation .45": (lengths(COUNTS[name], 0.45), {}),
-            "first run, no correlation": (lengths(COUNTS[name], 0.0), {}),
-            "repeat run": (likely, {"known": True}),
+            "order of the data": (correlated, {"data_order": True}),
+            "first run, correlation .6": (correlated, {}),
+            "first run, correlation .45": (draw_lengths(COUNTS[name], 0.45), {}),
+            "first run, no correlation": (draw_lengths(COUNTS[name], 0.0), {}),
+            "repeat run": (correlated, {"lengths_known": True}),
         }
-        for case, (drawn, options) in cases.items():
-            ratios[case] = await ratio(Path(folder) / case, drawn, ideal_s=ideal_s, **options)
+        for case, (lengths_of_case, options) in cases.items():
+            ratios[case] = await ratio(Path(folder) / case, lengths_of_case, ideal_s=ideal_s, **options)
     return ratios
 
 

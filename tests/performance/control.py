@@ -1,6 +1,7 @@
-"""How much earlier models' results save: `python -m tests.performance.control` prints the table of docs/statistics.md.
+"""Measures how much the results of earlier models save: `python -m tests.performance.control` prints the table of docs/statistics.md.
 
-Subsets of the three recorded MMLU-Pro runs, each adjusted by the two others; the truth is the run on all items.
+Draws subsets of the three recorded MMLU-Pro runs and adjusts each by the two other runs; the true value is the score on
+all items.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from tools.mirror import shared_folder
 
 
 class Row(NamedTuple):
-    """What was measured for one model."""
+    """Figures of one model: a row of the table."""
 
     model: str
     n: int
     variance_ratio: float
-    """Observed variance of the adjusted estimates / that of the plain ones."""
-    stated: float
-    """Mean of the ratio that each estimate states."""
+    """Observed variance of the adjusted estimates relative to the unadjusted ones."""
+    reported_ratio: float
+    """Mean of the variance ratios that the estimates report."""
     coverage: float
     bias: float
 
@@ -41,8 +42,8 @@ class Recordings(NamedTuple):
     groups: Mapping[str, str]
 
 
-def recorded(shared: Path) -> Recordings:
-    """Read the recorded outputs, by the official reader."""
+def read_recordings(shared: Path) -> Recordings:
+    """Read the recorded outputs and score them with the official answer extraction."""
     folder = shared / "data" / "mmlu_pro"
     with gzip.open(folder / "test_items.jsonl.gz", "rt") as stream:
         items = {str(row["question_id"]): row for row in map(json.loads, stream)}
@@ -56,9 +57,9 @@ def recorded(shared: Path) -> Recordings:
             for name, reply in replies.items()
             if name in items
         }
-    common = sorted(set.intersection(*(set(table) for table in results.values())))
+    common = sorted(set.intersection(*(set(scores) for scores in results.values())))
     return Recordings(
-        {model: {name: table[name] for name in common} for model, table in results.items()},
+        {model: {name: scores[name] for name in common} for model, scores in results.items()},
         {name: items[name]["category"] for name in common},
     )
 
@@ -66,23 +67,25 @@ def recorded(shared: Path) -> Recordings:
 def measure(recordings: Recordings, *, n: int, simulations: int) -> Iterator[Row]:
     """Draw subsets of each model's run and adjust them by the other models' runs."""
     groups = list(recordings.groups.values())
-    tables = {model: np.array(list(table.values())) for model, table in recordings.results.items()}
-    for model, own in tables.items():
-        known = build_predictors([table for name, table in tables.items() if name != model], groups)
+    scores = {model: np.array(list(by_item.values())) for model, by_item in recordings.results.items()}
+    for model, own in scores.items():
+        predictors = build_predictors([other for name, other in scores.items() if name != model], groups)
         rng, truth = np.random.default_rng(1), float(own.mean())
-        found = []
+        results = []
         for _ in range(simulations):
-            seen = rng.choice(len(own), n, replace=False)
-            found.append(
-                intervals(own[seen], seen, np.arange(n), known, metric=accuracy()[0], estimand="this-run")
+            subset = rng.choice(len(own), n, replace=False)
+            results.append(
+                intervals(
+                    own[subset], subset, np.arange(n), predictors, metric=accuracy()[0], estimand="this-run"
+                )
             )
-        estimates = np.array([adjusted.value for _, adjusted, _ in found])
+        estimates = np.array([adjusted.value for _, adjusted, _ in results])
         yield Row(
             model=model,
             n=n,
-            variance_ratio=float(estimates.var() / np.var([plain.value for plain, _, _ in found])),
-            stated=float(np.mean([ratio for _, _, ratio in found])),
-            coverage=float(np.mean([low <= truth <= high for _, (_, low, high, _), _ in found])),  # type: ignore[operator]
+            variance_ratio=float(estimates.var() / np.var([plain.value for plain, _, _ in results])),
+            reported_ratio=float(np.mean([ratio for _, _, ratio in results])),
+            coverage=float(np.mean([low <= truth <= high for _, (_, low, high, _), _ in results])),  # type: ignore[operator]
             bias=float(estimates.mean()) - truth,
         )
 
@@ -91,9 +94,9 @@ def main() -> None:
     """Print the table."""
     simulations = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     print("| model | n | variance / plain | as stated | coverage | bias |\n|---|--:|--:|--:|--:|--:|")
-    for row in measure(recorded(shared_folder()), n=500, simulations=simulations):
+    for row in measure(read_recordings(shared_folder()), n=500, simulations=simulations):
         print(
-            f"| {row.model} | {row.n} | {row.variance_ratio:.2f} | {row.stated:.2f} | {row.coverage:.3f} | {100 * row.bias:+.2f} |"
+            f"| {row.model} | {row.n} | {row.variance_ratio:.2f} | {row.reported_ratio:.2f} | {row.coverage:.3f} | {100 * row.bias:+.2f} |"
         )
 
 

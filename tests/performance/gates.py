@@ -1,11 +1,11 @@
-"""How often a gate passes what it should and what it should not, over sizes of real suites, as a Markdown table.
+"""Simulates how often a gate passes rightly and wrongly, for suites of real sizes, and prints a Markdown table.
 
     nice python -m tests.performance.gates [--simulations 2000]
 
-A model loses exactly its margin (false pass: at most alpha) or nothing (true pass: as `evals gate plan` forecasts from
-runs of the baseline, on average over such runs). `items-like-these`: items are drawn anew each time. `these-items`: one
-set of items, replies anew; with one reply to each the noise comes from a repeatability report of two earlier runs.
-Then whole policies of five suites.
+A model loses exactly the margin (a pass is false; at most alpha of the simulations may pass) or nothing (a pass is true;
+their share should be what `evals gate plan` forecasts, on average over runs of the baseline). For `items-like-these`, each
+simulation draws new items. For `these-items`, there is one set of items and only the replies are drawn anew; with one reply
+per item, the noise comes from a repeatability report of two earlier runs. The last rows are policies of five suites.
 """
 
 from __future__ import annotations
@@ -35,18 +35,20 @@ from tests.support.synthetic_runs import side, side_of, suite_run
 
 ALPHA = 0.05
 SHAPE = (0.6, 0.4)
-"""Beta distribution of items' chances."""
-FLIPS = 2 * SHAPE[0] * SHAPE[1] / (sum(SHAPE) * (sum(SHAPE) + 1))
-"""Share of items that two runs with one reply each decide differently."""
-PLANNED = 2000
-"""Simulations behind each forecast."""
+"""Parameters of the beta distribution of the items' probabilities of a right answer."""
+DISCORDANCE = 2 * SHAPE[0] * SHAPE[1] / (sum(SHAPE) * (sum(SHAPE) + 1))
+"""Expected share of items with different verdicts in two runs with one reply per item."""
+FORECAST_SIMULATIONS = 2000
+"""Number of simulations of each forecast."""
 
 
 class Suite(NamedTuple):
+    """A suite of n items."""
+
     name: str
     n: int
     groups: int = 0
-    """Of a macro mean; 0: a plain mean."""
+    """Number of groups of a macro mean; 0 for a plain mean."""
 
     def group(self, i: int) -> str:
         return f"g{i % self.groups}" if self.groups else ""
@@ -68,22 +70,24 @@ ESTIMANDS: tuple[Estimand, ...] = ("items-like-these", "these-items")
 
 
 class Cell(NamedTuple):
-    """One setting, with shares of simulations."""
+    """Shares of the simulations of one setting: a row of the table."""
 
     name: str
     margin: str
     wrong: float | None
-    """Passes at the margin (whole policies: also alarms if every suite is at its margin); None: not of this cell."""
+    """Share of false passes (of policies also: false alarms), which may be at most alpha; None if not simulated."""
     passed: float | None
-    """Passes of an unchanged model."""
+    """Share of simulations in which an unchanged model passes; None if not simulated."""
     forecast: float | None
+    """What the plan forecasts for `passed`."""
     count: int
+    """Number of simulations."""
     spread: float = 0.0
-    """Standard error of the forecast's mean over baselines."""
+    """Standard error of the mean forecast over baselines."""
 
     @property
     def p_wrong(self) -> float:
-        """Exact one-sided p-value of "the wrong-pass rate is at most alpha"."""
+        """Exact one-sided p-value of "the false-pass rate is at most alpha"."""
         from scipy.stats import binom
 
         return (
@@ -93,21 +97,23 @@ class Cell(NamedTuple):
         )
 
     @property
-    def as_forecast(self) -> bool:
-        """Whether true passes differ from the forecast by at most 5 points and simulation error."""
+    def matches_forecast(self) -> bool:
+        """Whether true passes differ from the forecast by at most 5 points plus the simulation error."""
         if self.passed is None or self.forecast is None:
             return True
-        variance = max(self.forecast * (1 - self.forecast), 0.01) * (1 / self.count + 1 / PLANNED)
+        variance = max(self.forecast * (1 - self.forecast), 0.01) * (
+            1 / self.count + 1 / FORECAST_SIMULATIONS
+        )
         return abs(self.passed - self.forecast) <= 0.05 + 2.5 * sqrt(variance + self.spread**2)
 
     def __str__(self) -> str:
         shares = ("" if x is None else f"{x:.3f}" for x in (self.wrong, self.passed, self.forecast))
-        mark = "" if self.as_forecast else " **not as forecast**"
+        mark = "" if self.matches_forecast else " **not as forecast**"
         return f"| {self.name} | {self.margin} | {' | '.join(shares)}{mark} |"
 
 
 class Setting(NamedTuple):
-    """A suite, its replies and what its verdict is about; draws differences and forecasts."""
+    """A suite, the number of replies per item and the estimand; simulates differences and computes forecasts."""
 
     suite: Suite
     repeats: int
@@ -115,38 +121,38 @@ class Setting(NamedTuple):
 
     @property
     def margin(self) -> float:
-        return min(0.45, 3.2 * sqrt(FLIPS / self.repeats / self.suite.n))
+        return min(0.45, 3.2 * sqrt(DISCORDANCE / self.repeats / self.suite.n))
 
     @property
     def items(self) -> Any:
-        """The one set of items that `these-items` is about."""
+        """Return the probabilities of the one set of items that `these-items` uses."""
         return np.random.default_rng(self.suite.n).beta(*SHAPE, self.suite.n)
 
     def evidence(self, loss: float, rng: np.random.Generator, fixed: Any) -> Evidence:
-        """Draw both runs and weigh their difference as the gate does."""
-        these = self.estimand == "these-items"
-        chance = fixed if these else rng.beta(*SHAPE, self.suite.n)
-        middle = float(fixed.mean()) if these else SHAPE[0] / sum(SHAPE)
-        a, b = (rng.binomial(self.repeats, chance * (1 - x / middle)) / self.repeats for x in (0.0, loss))
+        """Draw both runs and return the evidence on their difference, as the gate computes it."""
+        is_fixed = self.estimand == "these-items"
+        chance = fixed if is_fixed else rng.beta(*SHAPE, self.suite.n)
+        mean = float(fixed.mean()) if is_fixed else SHAPE[0] / sum(SHAPE)
+        a, b = (rng.binomial(self.repeats, chance * (1 - x / mean)) / self.repeats for x in (0.0, loss))
         groups = self.suite.groups_of_items
-        if not these:
+        if not is_fixed:
             return mean_evidence(b - a, range(self.suite.n), groups=groups, width=1.0)
         weights = item_weights(self.suite.n, groups)
         if self.repeats > 1:
             noise = float(sum(x * (1 - x) / (self.repeats - 1) for x in (a, b)) @ weights**2)
-        else:  # as a report states it: discordance of two earlier runs, times the sum of squared weights
-            first, second = (rng.binomial(1, chance) for _ in "ab")
-            deviation = sqrt(float(np.mean((first - second) ** 2) / 2 * (weights @ weights)))
+        else:  # as in a repeatability report: discordance of two earlier runs, times the sum of squared weights
+            earlier, later = (rng.binomial(1, chance) for _ in "ab")
+            deviation = sqrt(float(np.mean((earlier - later) ** 2) / 2 * (weights @ weights)))
             noise = variance_from_report(deviation, b - a, weights)
         error = sqrt(floor_at_one_change(noise, weights, accuracy()[0]))
         return MeanDifference(float((b - a) @ weights), error, NORMAL_DF, "within-item noise", 1.0)
 
     def forecasts(self) -> list[float]:
-        """Return the plan's chance that an unchanged model passes, from one run as a baseline, for several such runs."""
+        """Return the forecast true-pass rate from one baseline run, for several such runs."""
         policy = Policy(suite=(self.entry,))
         count = 40 if self.suite.n < 1000 else 3
         return [
-            plan([self.baseline(i)], policy, reports=self.reports, simulations=PLANNED)
+            plan([self.baseline(i)], policy, reports=self.reports, simulations=FORECAST_SIMULATIONS)
             .suites[0]
             .passes_unchanged
             for i in range(count)
@@ -154,23 +160,26 @@ class Setting(NamedTuple):
 
     @property
     def reports(self) -> dict[str, RepeatabilityReport]:
-        """The repeatability report of a suite with one reply to each item."""
+        """Return the repeatability report by suite name, if there is one reply per item."""
         if self.repeats > 1:
             return {}
-        deviation = sqrt(FLIPS / 2 / self.suite.n)
+        deviation = sqrt(DISCORDANCE / 2 / self.suite.n)
         report = RepeatabilityReport(
             suite=self.suite.name, protocol="strict", data_sha256="0" * 64, model="model-base", repeats=1,
             metric="accuracy", unit="fraction", runs=("a", "b"), values=(0.6, 0.6), deviation=deviation,
-            limit=LIMIT_FACTOR * deviation, discordance=FLIPS,
+            limit=LIMIT_FACTOR * deviation, discordance=DISCORDANCE,
         )  # fmt: skip
         return {self.suite.name: report}
 
     @property
     def entry(self) -> Entry:
-        stated = FLIPS if self.repeats == 1 else None
-        return Entry(name=self.suite.name, margin=self.margin, discordance=stated, estimand=self.estimand)
+        discordance = DISCORDANCE if self.repeats == 1 else None
+        return Entry(
+            name=self.suite.name, margin=self.margin, discordance=discordance, estimand=self.estimand
+        )
 
     def baseline(self, seed: int) -> Any:
+        """Return a simulated run of the baseline."""
         rng = np.random.default_rng(seed)
         chance = self.items if self.estimand == "these-items" else rng.beta(*SHAPE, self.suite.n)
         replies = (rng.random((self.suite.n, self.repeats)) < chance[:, None]).astype(float)
@@ -179,21 +188,23 @@ class Setting(NamedTuple):
         if self.suite.groups:
             metrics = tuple(metric for metric in accuracy(macro=True) if metric.headline)
         if self.repeats == 1:
-            one = side_of(replies[:, 0].tolist(), groups=groups)
+            run = side_of(replies[:, 0].tolist(), groups=groups)
         else:
             rows = {f"s{i:05}": row for i, row in enumerate(replies.tolist())}
-            one = side(rows, groups=groups, repeats=self.repeats)
-        return suite_run("base", one, metrics=metrics, suite=self.suite.name)
+            run = side(rows, groups=groups, repeats=self.repeats)
+        return suite_run("base", run, metrics=metrics, suite=self.suite.name)
 
 
-def cells(count: int, suites: Sequence[Suite] = SUITES) -> Iterator[Cell]:
+def suite_cells(count: int, suites: Sequence[Suite] = SUITES) -> Iterator[Cell]:
+    """Simulate each suite by itself, for all estimands and numbers of repeats."""
     for estimand in ESTIMANDS:
         for suite in suites:
             for repeats in REPEATS:
-                yield cell(Setting(suite, repeats, estimand), count)
+                yield suite_cell(Setting(suite, repeats, estimand), count)
 
 
-def cell(setting: Setting, count: int) -> Cell:
+def suite_cell(setting: Setting, count: int) -> Cell:
+    """Simulate one suite by itself."""
     rng = np.random.default_rng(setting.suite.n + setting.repeats)
     fixed, margin = setting.items, setting.margin
     wrong, passed = (
@@ -209,8 +220,8 @@ def cell(setting: Setting, count: int) -> Cell:
 # --- whole policies ---------------------------------------------------------------------------------------------
 
 
-class Known:
-    """Simulated evidence, each of whose answers is computed once."""
+class CachedEvidence:
+    """Simulated evidence whose intervals and p-values are computed only once."""
 
     def __init__(self, evidence: Evidence) -> None:
         self.value, self.test = evidence.value, evidence.test
@@ -219,12 +230,12 @@ class Known:
         self.p_equal = cache(evidence.p_equal)
 
 
-class Drawn(NamedTuple):
-    """A case whose evidence was simulated."""
+class SimulatedCase(NamedTuple):
+    """A case of a policy with simulated evidence."""
 
     rule: Entry
     metric: Metric
-    found: Known
+    simulated: CachedEvidence
     estimand: Estimand
     pairings: tuple[Any, ...] = ()
     protocol: str = "strict"
@@ -232,12 +243,12 @@ class Drawn(NamedTuple):
     excludes_missing: bool = False
     is_noise_known: bool = True
 
-    def evidence(self, missing: Missing) -> Known:
-        return self.found
+    def evidence(self, missing: Missing) -> CachedEvidence:
+        return self.simulated
 
 
-def of_policies(count: int) -> Iterator[Cell]:
-    """Simulate a policy of all five suites: unchanged, all at their margins, one suite alone at its margin."""
+def policy_cells(count: int) -> Iterator[Cell]:
+    """Simulate a policy of five suites: unchanged, all losing their margins, or only one of them."""
     for estimand in ESTIMANDS:
         repeats = (4 if estimand == "items-like-these" else 16, 4, 4, 4, 1)
         settings = [Setting(suite, k, estimand) for suite, k in zip(SUITES, repeats, strict=True)]
@@ -245,7 +256,7 @@ def of_policies(count: int) -> Iterator[Cell]:
         reports = {name: report for setting in settings for name, report in setting.reports.items()}
         shares = verdict_shares(settings, policy, count)
         forecasts = [
-            plan([s.baseline(i) for s in settings], policy, reports=reports, simulations=PLANNED)
+            plan([s.baseline(i) for s in settings], policy, reports=reports, simulations=FORECAST_SIMULATIONS)
             .scenarios[0]
             .verdicts["pass"]
             for i in range(5)
@@ -263,42 +274,47 @@ def of_policies(count: int) -> Iterator[Cell]:
 
 
 def verdict_shares(settings: Sequence[Setting], policy: Policy, count: int) -> list[dict[Verdict, float]]:
-    """Return how often the gate says what: unchanged, all suites at their margins, each alone at its margin."""
+    """Return the shares of verdicts for an unchanged model, losses in all suites, and a loss in each one alone."""
     rng = np.random.default_rng(len(settings))
     items = [setting.items for setting in settings]
-    worse = [set[int](), set(range(len(settings))), *({i} for i in range(len(settings)))]
-    counts = [dict.fromkeys(get_args(Verdict), 0) for _ in worse]
+    losers_by_case = [set[int](), set(range(len(settings))), *({i} for i in range(len(settings)))]
+    counts = [dict.fromkeys(get_args(Verdict), 0) for _ in losers_by_case]
     for _ in range(count):
-        still, lost = (
+        unchanged, degraded = (
             [
-                Drawn(s.entry, accuracy()[0], Known(s.evidence(times * s.margin, rng, fixed)), s.estimand)
+                SimulatedCase(
+                    s.entry,
+                    accuracy()[0],
+                    CachedEvidence(s.evidence(times * s.margin, rng, fixed)),
+                    s.estimand,
+                )
                 for s, fixed in zip(settings, items, strict=True)
             ]
             for times in (0, 1)
         )
-        for losers, tally in zip(worse, counts, strict=True):
-            cases: list[Any] = [lost[i] if i in losers else still[i] for i in range(len(settings))]
+        for losers, tally in zip(losers_by_case, counts, strict=True):
+            cases: list[Any] = [degraded[i] if i in losers else unchanged[i] for i in range(len(settings))]
             tally[overall_verdict((suite.tier, suite.verdict) for suite in verdicts(cases, policy, {}))] += 1
     return [{verdict: number / count for verdict, number in tally.items()} for tally in counts]
 
 
-def too_many(found: Sequence[Cell]) -> list[Cell]:
-    """Return the cells whose false passes are significantly above alpha (Holm at .01)."""
-    return [row for row, p in zip(found, holm([row.p_wrong for row in found]), strict=True) if p <= 0.01]
+def excess_false_passes(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells whose rate of false passes is significantly above alpha (Holm at .01)."""
+    return [cell for cell, p in zip(cells, holm([cell.p_wrong for cell in cells]), strict=True) if p <= 0.01]
 
 
 def main() -> int:
-    """Print the table; exit status 1 if false passes are too many or true ones not as forecast."""
+    """Print the table; return 1 if false passes are too frequent or true passes not as forecast."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulations", type=int, default=2000)
     options = parser.parse_args()
     print("| suite (items), replies | margin | false pass | true pass | forecast |\n|---|--:|--:|--:|--:|")
-    found = []
-    for part in (cells, of_policies):
-        for row in part(options.simulations):
+    rows = []
+    for simulate in (suite_cells, policy_cells):
+        for row in simulate(options.simulations):
             print(row, flush=True)
-            found.append(row)
-    return int(bool(too_many(found)) or not all(row.as_forecast for row in found))
+            rows.append(row)
+    return int(bool(excess_false_passes(rows)) or not all(row.matches_forecast for row in rows))
 
 
 if __name__ == "__main__":

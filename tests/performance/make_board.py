@@ -1,7 +1,7 @@
-"""A made results folder for measuring the dashboard: `python -m tests.performance.make_board DEST`.
+"""Builds a synthetic results folder for measuring the dashboard: `python -m tests.performance.make_board DEST`.
 
 40 models x 10 suites x 3 protocols with 2,000,400 records, and two runs of MMLU-Pro's 12,032 samples to compare. The
-files are what a finished run leaves, written column by column; skill, difficulty and groups are drawn from one seed.
+files are those of finished runs, but written column by column. Skill, difficulty and answers are random, with fixed seeds.
 """
 
 from __future__ import annotations
@@ -41,61 +41,62 @@ LETTERS = np.array(list("ABCD"))
 DAY = 86_400.0
 
 
-class Data(NamedTuple):
-    """The samples of one suite."""
+class Items(NamedTuple):
+    """The samples of one suite, by column."""
 
     ids: list[str]
     groups: list[str]
     targets: np.ndarray
     difficulty: np.ndarray
     prompts: pa.Array
-    """JSON texts, one a sample."""
+    """The prompt of each sample, as JSON text."""
 
 
-def data(random: np.random.Generator, count: int) -> Data:
+def draw_items(random: np.random.Generator, count: int) -> Items:
+    """Draw the samples of a suite."""
     ids = [f"{i:05}" for i in range(count)]
     prompts = pa.array(
         f'{{"messages":[{{"role":"user","parts":[{{"type":"text","text":"Question {i}: which of the four? A. w B. x C. y D. z"}}]}}]}}'
         for i in ids
     )
     groups = [GROUPS[i % 14] for i in range(count)]
-    return Data(ids, groups, random.choice(LETTERS, count), random.normal(0, 1.2, count), prompts)
+    return Items(ids, groups, random.choice(LETTERS, count), random.normal(0, 1.2, count), prompts)
 
 
-def samples_table(one: Data) -> pa.Table:
-    """The gold side, as `evals.records.parquet` lays it out."""
+def samples_table(items: Items) -> pa.Table:
+    """Return the table of samples, with the columns of `evals.records.parquet`."""
     texts = [
         f'{{"id":"{i}","target":"{t}","choices":["w","x","y","z"],"group":"{g}"}}'
-        for i, t, g in zip(one.ids, one.targets, one.groups, strict=True)
+        for i, t, g in zip(items.ids, items.targets, items.groups, strict=True)
     ]
     columns = {
-        "id": one.ids, "group": one.groups, "cluster": one.ids, "target": [f'"{t}"' for t in one.targets],
-        "options": pa.array([4] * len(one.ids), pa.int32()), "json": texts,
+        "id": items.ids, "group": items.groups, "cluster": items.ids, "target": [f'"{t}"' for t in items.targets],
+        "options": pa.array([4] * len(items.ids), pa.int32()), "json": texts,
     }  # fmt: skip
     return pa.table(columns)
 
 
 @cache
 def scorer_of(suite: str, protocol: str) -> str:
-    """The suite's own first scorer: what reports and comparisons read."""
+    """Return the name of the suite's first scorer, which reports and comparisons use."""
     return next(iter(load.suite(suite, protocol)[0].scorers))
 
 
 def records_table(
-    one: Data, answers: np.ndarray, random: np.random.Generator, started: float, scorer: str
+    items: Items, answers: np.ndarray, random: np.random.Generator, started: float, scorer: str
 ) -> pa.Table:
-    """What happened, as `evals.records.parquet` lays it out."""
-    count = len(one.ids)
-    right = answers == one.targets
+    """Return the table of records, with the columns of `evals.records.parquet`."""
+    count = len(items.ids)
+    right = answers == items.targets
     verdicts = np.where(right, "right", "wrong")
     tokens = random.integers(40, 900, count)
     seconds = np.round(tokens / 80 + random.random(count), 3)
-    kinds = pa.array(
+    variants = pa.array(
         f'{{"{scorer}":{{"type":"score","value":{float(ok)},"verdict":"{"right" if ok else "wrong"}","answer":"{a}","why":"the last ANSWER line"}}}}'
         for ok in (False, True)
         for a in LETTERS
     )
-    scores = kinds.take(pa.array(4 * right + np.searchsorted(LETTERS, answers)))
+    scores = variants.take(pa.array(4 * right + np.searchsorted(LETTERS, answers)))
     replies = pc.binary_join_element_wise(
         '{"type":"reply","text":"Let us see, step by step ... ANSWER: ', pa.array(answers.tolist()),
         '","reasoning":null,"stop":"stop","usage":{"input":90,"output":', pa.array(tokens).cast(pa.string()),
@@ -103,65 +104,65 @@ def records_table(
     )  # fmt: skip
     none = pa.nulls(count, pa.int64())
     columns = [
-        one.ids, pa.array(np.zeros(count, np.int32)), verdicts.tolist(), right.astype(float), answers.tolist(),
+        items.ids, pa.array(np.zeros(count, np.int32)), verdicts.tolist(), right.astype(float), answers.tolist(),
         ["stop"] * count, seconds, pa.array([90] * count), tokens, none, none, started + np.arange(count) * 0.01,
-        scores, one.prompts, replies,
+        scores, items.prompts, replies,
     ]  # fmt: skip
     schema = record_parquet._record_schema()
     arrays = [
-        column if isinstance(column, pa.Array) and column.type == kind.type else pa.array(column, kind.type)
-        for column, kind in zip(columns, schema, strict=True)
+        column if isinstance(column, pa.Array) and column.type == field.type else pa.array(column, field.type)
+        for column, field in zip(columns, schema, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def estimates(right: np.ndarray, groups: np.ndarray) -> tuple[Estimate, ...]:
-    """The whole suite under two metrics, and every group."""
+    """Return the estimates of the suite and of each group, by two metrics."""
 
-    def one(metric: str, group: str, chosen: np.ndarray, *, headline: bool = False) -> Estimate:
-        found, n = stats.wilson(float(chosen.sum()), len(chosen)), len(chosen)
+    def estimate(metric: str, group: str, chosen: np.ndarray, *, headline: bool = False) -> Estimate:
+        interval, n = stats.wilson(float(chosen.sum()), len(chosen)), len(chosen)
         return Estimate(
-            metric=metric, group=group, value=found.value, low=found.low, high=found.high, worst=found.value,
-            best=found.value, n=n, clusters=n, unit="fraction", better="higher", method="Wilson", headline=headline,
+            metric=metric, group=group, value=interval.value, low=interval.low, high=interval.high, worst=interval.value,
+            best=interval.value, n=n, clusters=n, unit="fraction", better="higher", method="Wilson", headline=headline,
         )  # fmt: skip
 
-    parts = [one("accuracy", name, right[groups == name]) for name in GROUPS]
-    parts += [one("accuracy_guess", name, right[groups == name]) for name in GROUPS]
-    return (one("accuracy", "", right, headline=True), one("accuracy_guess", "", right), *parts)
+    parts = [estimate("accuracy", name, right[groups == name]) for name in GROUPS]
+    parts += [estimate("accuracy_guess", name, right[groups == name]) for name in GROUPS]
+    return (estimate("accuracy", "", right, headline=True), estimate("accuracy_guess", "", right), *parts)
 
 
 def write_run(
-    results: Path, suite: str, protocol: str, model: str, one: Data, skill: float, number: int
+    results: Path, suite: str, protocol: str, model: str, items: Items, skill: float, number: int
 ) -> None:
     """Write one finished run."""
     random = np.random.default_rng(number)
-    chance = 1 / (1 + np.exp(one.difficulty - skill))
-    right = random.random(len(one.ids)) < chance
-    wrong = LETTERS[(np.searchsorted(LETTERS, one.targets) + random.integers(1, 4, len(one.ids))) % 4]
-    answers = np.where(right, one.targets, wrong)
+    probability = 1 / (1 + np.exp(items.difficulty - skill))
+    right = random.random(len(items.ids)) < probability
+    wrong = LETTERS[(np.searchsorted(LETTERS, items.targets) + random.integers(1, 4, len(items.ids))) % 4]
+    answers = np.where(right, items.targets, wrong)
     started = 1_790_000_000.0 + DAY * (number % 200)
     config = Config(
-        suite=suite, version="1", protocol=protocol, data_sha256=sha256(f"{suite} {len(one.ids)}".encode()).hexdigest(), model=f"server:made#{model}",
+        suite=suite, version="1", protocol=protocol, data_sha256=sha256(f"{suite} {len(items.ids)}".encode()).hexdigest(), model=f"server:made#{model}",
         sampling=Sampling(temperature=0.0, max_tokens=4096), seed=0, repeats=1,
     )  # fmt: skip
-    count, ok = len(one.ids), int(right.sum())
+    count, right_count = len(items.ids), int(right.sum())
     card = Card(
         run=f"made-{number:05}", config=config, model=model, status="finished", expected=count, started=started,
-        finished=started + 600, counts={"right": ok, "wrong": count - ok}, coverage=1.0, cost_usd=0.02 * (1 + number % 7),
-        tokens={"input": 90 * count, "output": 450 * count}, chance=0.25, estimates=estimates(right, np.array(one.groups)),
+        finished=started + 600, counts={"right": right_count, "wrong": count - right_count}, coverage=1.0, cost_usd=0.02 * (1 + number % 7),
+        tokens={"input": 90 * count, "output": 450 * count}, chance=0.25, estimates=estimates(right, np.array(items.groups)),
         scorers={scorer_of(suite, protocol): "Choice(letter)@1"},
     )  # fmt: skip
     folder = results / f"{suite.replace(':', '-')}@1" / store.slug(model) / card.run
     folder.mkdir(parents=True)
     pq.write_table(
-        records_table(one, answers, random, started, scorer_of(suite, protocol)),
+        records_table(items, answers, random, started, scorer_of(suite, protocol)),
         folder / "records.parquet",
         compression="zstd",
     )
-    pq.write_table(samples_table(one), folder / "samples.parquet", compression="zstd")
+    pq.write_table(samples_table(items), folder / "samples.parquet", compression="zstd")
     card.files = file_facts(folder)
     for name in card.files:
-        data_parquet.mark_as_known(folder / name)  # as if this installation had run it
+        data_parquet.mark_as_known(folder / name)  # as if this installation had written the file
     (folder / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
 
 
@@ -173,23 +174,23 @@ def build(
     samples: int = SAMPLES,
     large: int = 12_032,
 ) -> int:
-    """Fill a folder; gives the number of records. `large`: samples of two further runs, 0 for none."""
+    """Fill a results folder and return the number of records; two more runs have `large` samples each."""
     random, number = np.random.default_rng(7), 0
     skills = np.sort(random.normal(0.4, 0.7, models))
     for suite in SUITES:
-        one = data(random, samples)
+        items = draw_items(random, samples)
         for protocol in protocols:
             for model, skill in zip(MODELS[:models], skills, strict=True):
-                write_run(results, suite, protocol, model, one, float(skill), number)
+                write_run(results, suite, protocol, model, items, float(skill), number)
                 number += 1
     if large:
-        full = data(random, large)
+        large_items = draw_items(random, large)
         for model, skill in (("large/one", 0.5), ("large/two", 0.45)):
-            write_run(results, "mmlu-pro", "official", model, full, skill, number)
+            write_run(results, "mmlu-pro", "official", model, large_items, skill, number)
             number += 1
     return len(SUITES) * len(protocols) * models * samples + 2 * large
 
 
 if __name__ == "__main__":
-    begun = time.time()
-    print(f"{build(Path(sys.argv[1])):,} records in {time.time() - begun:.0f} s")
+    started = time.time()
+    print(f"{build(Path(sys.argv[1])):,} records in {time.time() - started:.0f} s")

@@ -1,4 +1,4 @@
-"""The dashboard's promised figures on 2,000,000 records, guarded with generous bars: a box of checks is shared and slow."""
+"""Checks the stated figures of the dashboard on 2,000,000 records, with generous limits: CI machines are shared and slow."""
 
 from __future__ import annotations
 
@@ -24,11 +24,17 @@ pytestmark = [
 @pytest.mark.parametrize(
     "samples", [make_board.SAMPLES // 10, pytest.param(make_board.SAMPLES, marks=pytest.mark.nightly)]
 )
-def test_pages_on_two_million_records_and_on_a_tenth_in_ci(tmp_path: Path, samples: int) -> None:
+def test_dashboard_pages_open_within_their_limits(tmp_path: Path, samples: int) -> None:
     records = make_board.build(tmp_path / "results", samples=samples)
     assert records > 2_000_000 * samples / make_board.SAMPLES
-    found = {figure.name: figure for figure in bench_dashboard.measure(tmp_path / "results")}
-    slow = max(1.0, found["floor: Streamlit's least page, warm"].value / 0.4)  # how busy the box is
-    over = [str(one) for one in found.values() if one.unit == "s" and one.value > 2 * slow * one.bar]
+    figures = {measured.name: measured for measured in bench_dashboard.measure(tmp_path / "results")}
+    slowdown = max(
+        1.0, figures["baseline: minimal Streamlit page, warm"].value / 0.4
+    )  # how busy the machine is
+    over = [
+        str(figure)
+        for figure in figures.values()
+        if figure.unit == "s" and figure.value > 2 * slowdown * figure.limit
+    ]
     assert over == []
-    assert found["memory of the server at its most"].value < 300
+    assert figures["peak memory of the server"].value < 300

@@ -1,4 +1,4 @@
-"""The shared mock server and data, for the benches: found by EVALS_SHARED, started on a free port of its own."""
+"""The shared mock server and data set of the benchmarks, which are found through EVALS_SHARED."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ FAULTS = {
 
 
 def bench_folder() -> Path:
-    """Find the shared bench; raises FileNotFoundError in one line."""
+    """Return the folder of the shared benchmark files; raise FileNotFoundError if there is none."""
     from tools.mirror import shared_folder
 
     return shared_folder() / "bench"
 
 
 def make_data(folder: Path) -> Path:
-    """Make the data once; gives its folder."""
+    """Generate the benchmark data in a folder unless they exist, and return the folder."""
     if not (folder / "mcq.jsonl").exists():
         command = [sys.executable, str(bench_folder() / "make_data.py"), str(folder)]
         subprocess.run(command, check=True, capture_output=True)
@@ -49,7 +49,7 @@ def make_data(folder: Path) -> Path:
 
 
 def head(data: Path, count: int) -> Path:
-    """Cut a file of the first so many items; gives its path."""
+    """Write a file with the first `count` items and return its path."""
     path = data / f"first{count}.jsonl"
     with (data / "mcq.jsonl").open() as stream:
         path.write_text("".join(line for _, line in zip(range(count), stream, strict=False)))
@@ -57,22 +57,22 @@ def head(data: Path, count: int) -> Path:
 
 
 class Mock:
-    """A running mock."""
+    """A running mock server."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.model = f"server:http://127.0.0.1:{port}/v1#mock"
 
     def configure(self, settings: dict[str, Any]) -> None:
-        """Set the mock's behaviour and its counters to nothing."""
-        self._ask("__config", NO_FAULTS | settings)
+        """Set the behaviour of the mock and reset its counters."""
+        self._request("__config", NO_FAULTS | settings)
 
     def stats(self) -> dict[str, Any]:
-        """Read the mock's counters."""
-        found: dict[str, Any] = self._ask("__stats")
-        return found
+        """Return the counters of the mock."""
+        counters: dict[str, Any] = self._request("__stats")
+        return counters
 
-    def _ask(self, path: str, settings: dict[str, Any] | None = None) -> Any:
+    def _request(self, path: str, settings: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/{path}",
             data=None if settings is None else json.dumps(settings).encode(),
@@ -83,7 +83,7 @@ class Mock:
 
 @contextmanager
 def mock() -> Iterator[Mock]:
-    """Start the mock on a free port, and stop it."""
+    """Start the mock server on a free port, and stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -99,25 +99,25 @@ def mock() -> Iterator[Mock]:
             server.terminate()
 
 
-class Measured(NamedTuple):
-    """One command, measured."""
+class Measurement(NamedTuple):
+    """Outcome and resource use of a command."""
 
     status: int
     out: str
     err: str
     wall_s: float
     cpu_s: float
-    """Of the process and its children."""
+    """CPU time of the process and its children."""
     peak_mb: float
-    """Resident memory of the process tree, polled."""
+    """Peak resident memory of the process tree, sampled every 0.05 s."""
     started: float
     """Seconds since the epoch."""
     ended: float
 
 
-def measured(command: Sequence[object], *, env: dict[str, str] | None = None) -> Measured:
-    """Run a command to its end, by a Python that keeps what it has compiled, as a user's does."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+def measure_command(command: Sequence[object], *, env: dict[str, str] | None = None) -> Measurement:
+    """Run a command and measure it; Python may write compiled modules, as it does for users."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started, clock = time.time(), time.monotonic()
     peak = [0.0]
@@ -126,7 +126,7 @@ def measured(command: Sequence[object], *, env: dict[str, str] | None = None) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=kept | (env or {}),
+        env=environment | (env or {}),
     ) as process:
         watcher = threading.Thread(target=_watch, args=(process, peak))
         watcher.start()
@@ -134,7 +134,7 @@ def measured(command: Sequence[object], *, env: dict[str, str] | None = None) ->
         watcher.join()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measured(
+    return Measurement(
         process.returncode, out, err, time.monotonic() - clock, cpu_s, peak[0], started, time.time()
     )
 
@@ -146,7 +146,7 @@ def _watch(process: subprocess.Popen[str], peak: list[float]) -> None:
 
 
 def tree_mb(root: int) -> float:
-    """Resident memory of a process and all below it, shared pages counted once per process."""
+    """Return the resident memory of a process and its descendants in MB; shared pages count once per process."""
     parents: dict[int, list[int]] = {}
     sizes: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -166,14 +166,14 @@ def tree_mb(root: int) -> float:
     return total / 2**20
 
 
-def evals(*words: object) -> list[object]:
-    """The command as a process; the real entry point."""
+def evals_command(*words: object) -> list[object]:
+    """Return the command line that runs `evals` through its entry point."""
     return [sys.executable, "-c", "from evals.cli import main; main()", *words]
 
 
 def ideal_s(settings: dict[str, Any], low: int, high: int) -> dict[str, float]:
-    """Bounds of the makespan: lower_bound_s, list_order_s, list_lpt_s."""
+    """Return bounds of the makespan of items `low` to `high`: lower_bound_s, list_order_s and list_lpt_s."""
     words = (settings["median_ms"], settings["sigma"], settings["slots"], low, high)
     command = ["node", str(bench_folder() / "ideal.js"), *map(str, words)]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return found
+    bounds: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return bounds

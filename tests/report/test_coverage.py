@@ -13,7 +13,7 @@ from tests.support.sizes import size
     "part", [coverage.means, coverage.macro, coverage.whole], ids=["means", "macro", "whole"]
 )
 def test_intervals_cover_what_they_promise(part):
-    assert [cell for cell in part(size(60, 200)) if not cell.holds] == []
+    assert [cell for cell in part(size(60, 200)) if not cell.is_covered] == []
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ class LocalCluster:
         )
         with self.log.open("w") as stream:
             return subprocess.Popen(
-                [str(word) for word in workbench.evals(*words)], env=self.env, stdout=stream, stderr=stream
+                [str(word) for word in workbench.evals_command(*words)], env=self.env, stdout=stream, stderr=stream
             )
 
     @property
@@ -225,7 +225,7 @@ def test_replicas_that_die_at_start_give_a_one_line_message(
 
 def test_a_cluster_without_gpus_gives_a_one_line_message(local_cluster: LocalCluster, tmp_path: Path) -> None:
     completed = subprocess.run(
-        workbench.evals(
+        workbench.evals_command(
             *("run", "mmlu-pro", "--sample", "--cluster", "ray"),
             *("-m", "vllm:internlm/Intern-S1-FP8", "--results", str(tmp_path)),
         ),

@@ -25,7 +25,7 @@ def write_checkpoints(
     results: Path, model: str = "intern/step", *, count: int = 6, samples: int = 400
 ) -> None:
     """Write checkpoints that improve, regress once, and end with a new version of the suite."""
-    items = make_board.data(np.random.default_rng(3), samples)
+    items = make_board.draw_items(np.random.default_rng(3), samples)
     for i, skill in enumerate(np.linspace(-0.4, 1.0, count)):
         name = f"{model}-{1000 * (i + 1):05}"
         make_board.write_run(
@@ -49,7 +49,7 @@ def write_models(results: Path, *, models: int = 5, samples: int = 200) -> None:
 
 def write_running(results: Path, *, share: float = 0.6) -> Path:
     """Write a run in progress, whose records are JSON lines; returns its folder."""
-    items = make_board.data(np.random.default_rng(5), 300)
+    items = make_board.draw_items(np.random.default_rng(5), 300)
     make_board.write_run(results, "mmlu-pro", "official", "intern/at-work", items, 0.8, 6000)
     path = next(results.glob("mmlu-pro@*/intern-at-work/*"))
     records = list(store.Run(path).records())

@@ -11,15 +11,15 @@ from tests.performance import gates
 CI = 30
 NIGHTLY = 2000
 SIMULATIONS = pytest.mark.parametrize(
-    "simulate", [gates.cells, gates.of_policies], ids=["suites", "policies"]
+    "simulate", [gates.suite_cells, gates.policy_cells], ids=["suites", "policies"]
 )
 
 
 def check(simulate: Callable[[int], Iterator[gates.Cell]], count: int) -> None:
     rows = list(simulate(count))
     print(*rows, sep="\n")
-    assert gates.too_many(rows) == []
-    assert [str(row) for row in rows if not row.as_forecast] == []
+    assert gates.excess_false_passes(rows) == []
+    assert [str(row) for row in rows if not row.matches_forecast] == []
 
 
 @pytest.mark.slow
