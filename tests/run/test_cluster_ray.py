@@ -69,7 +69,10 @@ class LocalCluster:
         )
         with self.log.open("w") as stream:
             return subprocess.Popen(
-                [str(word) for word in workbench.evals_command(*words)], env=self.env, stdout=stream, stderr=stream
+                [str(word) for word in workbench.evals_command(*words)],
+                env=self.env,
+                stdout=stream,
+                stderr=stream,
             )
 
     @property
