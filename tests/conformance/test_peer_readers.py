@@ -55,10 +55,12 @@ UNANSWERED_VERDICTS = ("unanswered", "truncated", "refused")
 
 
 class Agreement(NamedTuple):
-    """How often a reader agrees with a human, and how often it accepts an answer that the human does not."""
+    """How well a reader agrees with a human."""
 
     same: int
+    """Number of replies with the human's verdict and answer."""
     false_credits: int
+    """Number of accepted answers that the human did not accept."""
     cases: int
 
     def __str__(self) -> str:
@@ -99,8 +101,11 @@ def read_by(peer: str, cases: list[dict[str, Any]]) -> list[str]:
 
 
 def peer_verdict(case: dict[str, Any], answer: str) -> tuple[str, str | None]:
-    """Return the verdict for a peer's answer; a missing answer has the verdict that the human allows, as peers do not
-    distinguish unanswered, truncated and refused replies."""
+    """Return the verdict for a peer's answer, and the answer.
+
+    A missing answer has whichever of the verdicts unanswered, truncated and refused the human accepts, as peers do not
+    distinguish them.
+    """
     if not answer:
         return next((kind for kind in UNANSWERED_VERDICTS if kind in case["right"]), "unanswered"), None
     if answer in ("right", "wrong"):

@@ -67,10 +67,8 @@ def test_raw_and_corrected_accuracy_are_both_reported() -> None:
     summary = summarize(briefs, golds, suite.metrics_for(golds), scorers=("exact",), repeats=1)
     overall = {e.metric: (e.value, e.n) for e in summary.estimates if not e.group}
     assert overall["accuracy"] == (0.5, 4)
-    assert overall["accuracy_corrected"] == (
-        0.5,
-        2,
-    )  # q000 is right by the corrected gold answer, q003 is wrong
+    # of the two items that are not excluded, q000 is right by the corrected gold answer and q003 is wrong
+    assert overall["accuracy_corrected"] == (0.5, 2)
 
 
 def test_an_excluded_item_whose_call_failed_does_not_widen_the_corrected_bounds() -> None:
@@ -139,8 +137,8 @@ def import_runs(results: Path, *replies: tuple[str, list[str]]) -> list[str]:
         path = results.parent / f"{model}.jsonl"
         rows = [{"id": name, "text": f"ANSWER: {letter}"} for name, letter in zip(ids, letters, strict=False)]
         path.write_text("\n".join(json.dumps(row) for row in rows))
-        words = ("--suite", "gpqa", "--sample", "--model", model, "--results", results, "--run", model)
-        assert evals("import", "replies", path, *words).status == 0
+        arguments = ("--suite", "gpqa", "--sample", "--model", model, "--results", results, "--run", model)
+        assert evals("import", "replies", path, *arguments).status == 0
     return [model for model, _ in replies]
 
 

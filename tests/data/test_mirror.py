@@ -33,7 +33,7 @@ ID_COLUMN = {"mmlu-pro": "question_id", "mathvista": "pid", "chembench": "path",
 """Suite -> column that identifies a row, if it is not `id`."""
 
 
-def read(mirror: Path, file: str) -> list[script.Row]:
+def read_rows(mirror: Path, file: str) -> list[script.Row]:
     path = next(path for end in (".jsonl", ".jsonl.gz") if (path := mirror / f"{file}{end}").is_file())
     return list(script.lines(path))
 
@@ -50,14 +50,14 @@ def test_building_reports_row_counts_and_building_again_changes_nothing(shared: 
 
 @table("file", ROWS)
 def test_every_file_has_all_rows_with_unique_ids(mirror: Path, file: str) -> None:
-    rows = read(mirror, file)
+    rows = read_rows(mirror, file)
     names = [row[ID_COLUMN.get(file.split("/")[0], "id")] for row in rows]
     assert len(names) == ROWS[file]
     assert len(set(names)) == len(names)
 
 
-def test_chembench_has_two_duplicate_uuids_as_upstream(mirror: Path) -> None:
-    rows = read(mirror, "chembench/lamalab/tasks")
+def test_chembench_has_two_duplicate_uuids_like_upstream(mirror: Path) -> None:
+    rows = read_rows(mirror, "chembench/lamalab/tasks")
     assert len(rows) - len({row["task"]["uuid"] for row in rows}) == 2
 
 
@@ -71,13 +71,13 @@ def test_chembench_has_two_duplicate_uuids_as_upstream(mirror: Path) -> None:
     ],
 )  # fmt: skip
 def test_aime_ids_belong_to_the_right_problems(mirror: Path, name: str, answer: str) -> None:
-    (row,) = (row for row in read(mirror, f"aime/{name[:4]}") if row["id"] == name)
+    (row,) = (row for row in read_rows(mirror, f"aime/{name[:4]}") if row["id"] == name)
     assert row["answer"] == answer
 
 
 @pytest.mark.parametrize("year", [2024, 2025])
 def test_aime_rows_are_in_the_order_of_the_contest_without_the_instruction(mirror: Path, year: int) -> None:
-    rows = read(mirror, f"aime/{year}")
+    rows = read_rows(mirror, f"aime/{year}")
     assert [row["id"] for row in rows] == [f"{year}-{p}-{n}" for p in ("I", "II") for n in range(1, 16)]
     for row in rows:
         assert list(row) == ["id", "problem", "answer"]
@@ -91,14 +91,16 @@ def test_mmlu_pro_has_no_worked_examples(mirror: Path) -> None:
     assert [path.name for path in (mirror / "mmlu-pro").iterdir()] == ["test.jsonl.gz"]
 
 
-def test_the_letter_and_the_index_of_one_mmlu_pro_answer_disagree_as_upstream(mirror: Path) -> None:
+def test_the_letter_and_the_index_of_one_mmlu_pro_answer_disagree_like_upstream(mirror: Path) -> None:
     # the recorded runs were scored by the letter, so the index is ignored
-    rows = [row for row in read(mirror, "mmlu-pro/test") if ord(row["answer"]) - 65 != row["answer_index"]]
+    rows = [
+        row for row in read_rows(mirror, "mmlu-pro/test") if ord(row["answer"]) - 65 != row["answer_index"]
+    ]
     assert [(row["question_id"], row["answer"], row["answer_index"]) for row in rows] == [(3983, "C", 1)]
 
 
 def test_mmmu_options_are_those_of_the_recorded_run(mirror: Path) -> None:
-    rows = read(mirror, "mmmu/validation")
+    rows = read_rows(mirror, "mmmu/validation")
     kinds = [row["question_type"] for row in rows]
     assert (kinds.count("multiple-choice"), kinds.count("open")) == (847, 53)
     assert len({row["subject"] for row in rows}) == 30
@@ -110,10 +112,13 @@ def test_mmmu_options_are_those_of_the_recorded_run(mirror: Path) -> None:
 
 
 def test_every_image_named_in_a_row_exists(mirror: Path) -> None:
-    images = [("mathvision", row["image"]) for row in read(mirror, "mathvision/testmini")]
+    images = [("mathvision", row["image"]) for row in read_rows(mirror, "mathvision/testmini")]
     for file in ("mmmu/pro/examples", "mmmu/pro/standard"):
         images += [
-            ("mmmu", v) for row in read(mirror, file) for k, v in row.items() if k.startswith("image_") and v
+            ("mmmu", v)
+            for row in read_rows(mirror, file)
+            for k, v in row.items()
+            if k.startswith("image_") and v
         ]
     assert len(images) > 304 + 2 * 11
     assert [name for folder, name in images if not (mirror / folder / name).is_file()] == []
@@ -121,13 +126,13 @@ def test_every_image_named_in_a_row_exists(mirror: Path) -> None:
 
 def test_mmmu_pro_rows_contain_no_recorded_reply(mirror: Path) -> None:
     for file in ("mmmu/pro/standard", "mmmu/pro/vision"):
-        assert not {"response", "pred_indexs", "if_right"} & set(read(mirror, file)[0])
+        assert not {"response", "pred_indexs", "if_right"} & set(read_rows(mirror, file)[0])
 
 
 def test_matbench_folds_are_the_official_ones(mirror: Path) -> None:
     official = script.document(mirror / "matbench" / script.MATBENCH_FILES[0])["splits"]
     for task in script.MATBENCH_TASKS:
-        rows = read(mirror, f"matbench/{task}")
+        rows = read_rows(mirror, f"matbench/{task}")
         for fold, parts in official[task].items():
             assert [row["mbid"] for row in rows if f"fold_{row['fold']}" == fold] == parts["test"]
 

@@ -1,4 +1,4 @@
-"""Without a network the command fails at once instead of retrying for most of a minute."""
+"""Without a network the command fails within seconds instead of retrying for almost a minute."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ def test_an_unreachable_hub_is_reported_within_seconds(
     def fail_to_resolve(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(
-        constants, "HF_HUB_OFFLINE", False
-    )  # the module may have been imported in offline mode
+    # the module may have been imported in offline mode
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(socket, "getaddrinfo", fail_to_resolve)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -77,9 +77,8 @@ def test_a_series_in_different_formats_is_stored_once_as_the_same_bytes(tmp_path
     assert [p.name for p in (tmp_path / "media").iterdir()] == [media.sha256]
     assert path.stat().st_size == media.size
     assert np.array_equal(np.load(path, allow_pickle=False), rows)
-    assert (
-        series(structs.replace(data, media=None), channels, rate_hz=1.0) is None
-    )  # scoring stores no series
+    scoring_data = structs.replace(data, media=None)  # scoring stores no series
+    assert series(scoring_data, channels, rate_hz=1.0) is None
 
 
 def test_a_model_that_does_not_accept_series_is_sent_text_and_the_record_says_so(tmp_path: Path) -> None:
@@ -89,9 +88,9 @@ def test_a_model_that_does_not_accept_series_is_sent_text_and_the_record_says_so
     assert "40 values per channel, 50 samples per second" in text
     assert f"\nZ: 0, {WAVE[1]:.6g}, " in text
     assert text.count("\nN: ") == 1
-    shown = message.parts[1]
-    assert isinstance(shown, Text)
-    assert media.sent == f"text {len(shown.text.strip())} characters"
+    series_part = message.parts[1]
+    assert isinstance(series_part, Text)
+    assert media.sent == f"text {len(series_part.text.strip())} characters"
 
 
 def test_a_model_that_accepts_series_is_sent_the_array(tmp_path: Path) -> None:

@@ -33,16 +33,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     replies = folder / "replies.json"
     replies.write_text(json.dumps(["=cmd|' /C calc'!A0 ANSWER: B", "ANSWER: A", "I cannot say"]))
-    for words in (["mmlu-pro", "--repeats", 2, "--run", "m"], ["gpqa", "--run", "g"]):
+    for arguments in (["mmlu-pro", "--repeats", 2, "--run", "m"], ["gpqa", "--run", "g"]):
         outcome = evals(
-            "run", *words, "--sample", "-m", f"scripted:list={replies}", "--results", folder / "r"
+            "run", *arguments, "--sample", "-m", f"scripted:list={replies}", "--results", folder / "r"
         )
         assert outcome.status == 0, outcome.err
     return folder / "r"
 
 
-def export(form: str, run: str, results: Path, out: Path, *words: object) -> list[Path]:
-    outcome = evals("export", form, run, "--out", out, "--results", results, "--json", *words)
+def export(form: str, run: str, results: Path, out: Path, *arguments: object) -> list[Path]:
+    outcome = evals("export", form, run, "--out", out, "--results", results, "--json", *arguments)
     assert outcome.status == 0, outcome.err
     assert outcome.json["lost"], "every format loses something, and says so"
     return [Path(name) for name in outcome.json["files"]]
@@ -103,11 +103,11 @@ def test_csv_cells_that_a_spreadsheet_would_evaluate_are_escaped_except_negative
 
 
 def test_markup_in_names_is_escaped_in_markdown(results: Path, tmp_path: Path) -> None:
-    words = ("--suite", "mmlu-pro", "--sample", "--model", "<b>|x|*y*</b>", "--run", "odd")
+    arguments = ("--suite", "mmlu-pro", "--sample", "--model", "<b>|x|*y*</b>", "--run", "odd")
     path = tmp_path / "r.jsonl"
     name = next(store.find_one(results, "m").samples()).id
     path.write_text(json.dumps({"id": name, "text": "ANSWER: A"}))
-    assert evals("import", "replies", path, *words, "--results", tmp_path / "r").status == 0
+    assert evals("import", "replies", path, *arguments, "--results", tmp_path / "r").status == 0
     (page,) = export("markdown", "odd", tmp_path / "r", tmp_path / "out")
     text = page.read_text()
     assert "<b>" not in text
@@ -135,18 +135,12 @@ def test_lm_eval_export_has_lm_evals_standard_error_and_groups_repeats_by_sample
 
 
 def test_lm_eval_export_omits_the_standard_error_of_a_macro_average(tmp_path: Path) -> None:
-    words = ("mmlu-pro", "--protocol", "intern-s1~", "--sample", "-m", "scripted:ANSWER: B")
+    arguments = ("mmlu-pro", "--protocol", "intern-s1~", "--sample", "-m", "scripted:ANSWER: B")
     # the standard error of the mean over subjects differs from that over samples, unless all answers are wrong
     for judge, error in (("letter_b", "N/A"), ("never", 0.0)):
-        judge_words = (
-            "--judge",
-            f"scripted:call=tests.support.judges:{judge}",
-            "--run",
-            judge,
-            "--results",
-            tmp_path / "r",
-        )
-        assert evals("run", *words, *judge_words).status == 0
+        judge_model = f"scripted:call=tests.support.judges:{judge}"
+        run_options = ("--judge", judge_model, "--run", judge, "--results", tmp_path / "r")
+        assert evals("run", *arguments, *run_options).status == 0
         _, document = export("lm-eval", judge, tmp_path / "r", tmp_path / "out")
         ((_, scores),) = json.loads(document.read_text())["results"].items()
         assert scores["accuracy_macro_stderr,none"] == error
@@ -159,8 +153,18 @@ def test_every_eval_ever_export_separates_protocols_and_omits_what_an_imported_r
     path.write_text("".join(f'{{"id": "90000{n}", "text": "ANSWER: A"}}\n' for n in (1, 2)))
     names = set()
     for protocol in ("strict", "official"):
-        words = ("--suite", "mmlu-pro", "--sample", "--model", "m", "--protocol", protocol, "--run", protocol)
-        assert evals("import", "replies", path, *words, "--results", results).status == 0
+        arguments = (
+            "--suite",
+            "mmlu-pro",
+            "--sample",
+            "--model",
+            "m",
+            "--protocol",
+            protocol,
+            "--run",
+            protocol,
+        )
+        assert evals("import", "replies", path, *arguments, "--results", results).status == 0
         aggregate, samples = export("every-eval-ever", protocol, results, tmp_path / "out")
         exported = json.loads(aggregate.read_text())
         names.add(exported["evaluation_id"].partition("/")[0])
@@ -175,10 +179,10 @@ def test_a_model_id_for_runs_of_two_models_is_a_usage_error(results: Path, tmp_p
     path = tmp_path / "r.jsonl"
     path.write_text('{"id": "900001", "text": "ANSWER: A"}\n')
     for name in ("a", "b"):
-        words = ("--suite", "mmlu-pro", "--sample", "--model", name, "--run", name)
-        assert evals("import", "replies", path, *words, "--results", tmp_path / "r").status == 0
-    words = ("--out", tmp_path / "out", "--model-id", "lab/a", "--results", tmp_path / "r")
-    assert "but the runs are of a, b" in evals("export", "every-eval-ever", "a", "b", *words).error_line
+        arguments = ("--suite", "mmlu-pro", "--sample", "--model", name, "--run", name)
+        assert evals("import", "replies", path, *arguments, "--results", tmp_path / "r").status == 0
+    arguments = ("--out", tmp_path / "out", "--model-id", "lab/a", "--results", tmp_path / "r")
+    assert "but the runs are of a, b" in evals("export", "every-eval-ever", "a", "b", *arguments).error_line
 
 
 def test_every_eval_ever_keeps_interval_coverage_and_protocol(results: Path, tmp_path: Path) -> None:
@@ -228,7 +232,7 @@ def test_runs_on_sample_items_are_not_exported_to_the_hub(results: Path, tmp_pat
         (("every-eval-ever", "m", "--model-id", "ab"), "ORG/NAME"),
     ],
 )
-def test_a_mistyped_export_command_is_a_usage_error(
+def test_an_invalid_export_command_is_a_usage_error(
     arguments: tuple[str, ...], message: str, results: Path, tmp_path: Path
 ) -> None:
     assert message in evals("export", *arguments, "--out", tmp_path, "--results", results).error_line
@@ -288,7 +292,7 @@ def test_exported_files_pass_the_validator_of_the_every_eval_ever_package(
 
 
 def _newer_python(name: str) -> str | None:
-    """Return a Python of that name that can be started, unlike some shims of version managers; None if there is none."""
+    """Return a Python of that name that starts, as shims of version managers may not; otherwise this one if it is 3.12 or newer."""
     pyenv_paths = sorted(Path.home().glob(f".pyenv/versions/{name.removeprefix('python')}*/bin/python"))
     for path in (shutil.which(name), *map(str, pyenv_paths)):
         if path and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:

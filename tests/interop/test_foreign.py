@@ -30,8 +30,8 @@ SAMPLES = ROOT / "suites" / "samples"
 ITEMS = [json.loads(row) for row in (SAMPLES / "mmlu_pro" / "test.jsonl").read_text().splitlines()]
 
 
-def import_run(*words: object, results: Path) -> Any:
-    outcome = evals("import", *words, "--results", results, "--json")
+def import_run(*arguments: object, results: Path) -> Any:
+    outcome = evals("import", *arguments, "--results", results, "--json")
     assert outcome.status == 0, outcome.err
     (run,) = outcome.json["runs"]
     return run
@@ -84,8 +84,8 @@ def import_run(*words: object, results: Path) -> Any:
 def test_formats_of_published_recordings_are_detected_and_scores_match_the_published_ones(
     path: str, right: int, origin: str, shared: Path, mirror: Path, tmp_path: Path
 ) -> None:
-    words = (shared / "data" / path, "--data", mirror, "--protocol", "official")
-    run = import_run(*words, results=tmp_path)
+    arguments = (shared / "data" / path, "--data", mirror, "--protocol", "official")
+    run = import_run(*arguments, results=tmp_path)
     assert (run["counts"]["right"], run["origin"]) == (right, origin)
 
 
@@ -162,7 +162,7 @@ def test_importing_a_bundle_or_a_truncated_archive_is_a_usage_error(run_folder: 
 def run_folder(tmp_path: Path) -> Path:
     replies = tmp_path / "replies.json"
     replies.write_text(json.dumps(["I think. ANSWER: B", "ANSWER: A", "I cannot say", ""]))
-    words = (
+    arguments = (
         "mmlu-pro",
         "--sample",
         "-m",
@@ -174,7 +174,7 @@ def run_folder(tmp_path: Path) -> Path:
         "--temperature",
         0.7,
     )
-    assert evals("run", *words, "--results", tmp_path / "r").status == 0
+    assert evals("run", *arguments, "--results", tmp_path / "r").status == 0
     return tmp_path
 
 
@@ -290,7 +290,7 @@ def test_vlmevalkit_failed_calls_are_failures_and_cells_with_formulas_are_texts(
     assert "=1+1" in texts
 
 
-def scieval_folder(folder: Path) -> Path:
+def write_scieval_folder(folder: Path) -> Path:
     """Write the files of a SciEvalKit run of TRQA: replies, verdicts and scores."""
     out = folder / "outputs" / "m" / "T20260617_G0817251a"
     out.mkdir(parents=True)
@@ -314,7 +314,7 @@ def scieval_folder(folder: Path) -> Path:
 
 
 def test_scieval_tables_are_imported_with_upstream_verdicts_and_scores(tmp_path: Path) -> None:
-    folder = scieval_folder(tmp_path)
+    folder = write_scieval_folder(tmp_path)
     outcome = evals("import", "scieval", folder, "--sample", "--protocol", "official", "--results", tmp_path / "r", "--json")  # fmt: skip
     assert outcome.status == 0, outcome.err
     (run,) = outcome.json["runs"]
@@ -391,8 +391,8 @@ def test_a_mistyped_format_or_path_is_a_usage_error(
     arguments: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "x").mkdir()
-    words = [argument.format(tmp_path / "x") for argument in arguments]
-    assert message in evals("import", *words, "--results", tmp_path / "r").error_line
+    command = [argument.format(tmp_path / "x") for argument in arguments]
+    assert message in evals("import", *command, "--results", tmp_path / "r").error_line
 
 
 def test_the_error_for_an_unknown_task_asks_for_the_suite(tmp_path: Path) -> None:
@@ -471,10 +471,8 @@ def test_auditing_a_run_that_was_not_imported_is_a_usage_error(run_folder: Path)
 def test_our_verdicts_on_mathvision_recordings_agree_with_upstreams(
     shared: Path, mirror: Path, tmp_path: Path
 ) -> None:
-    words = (shared / "data" / "mathvision" / "outputs" / "Gemini-Pro.jsonl.gz", "--data", mirror)
-    run = import_run(*words, "--protocol", "official", results=tmp_path)
+    arguments = (shared / "data" / "mathvision" / "outputs" / "Gemini-Pro.jsonl.gz", "--data", mirror)
+    run = import_run(*arguments, "--protocol", "official", results=tmp_path)
     audit = evals("audit", run["run"], "--results", tmp_path, "--json").json
-    assert (audit["n"], audit["agreed"]) == (
-        3040,
-        3039,
-    )  # upstream's own code, run again, reads the remaining reply differently
+    # upstream's own code, when it is run again, reads the remaining reply differently
+    assert (audit["n"], audit["agreed"]) == (3040, 3039)

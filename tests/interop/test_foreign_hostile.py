@@ -33,10 +33,11 @@ SAMPLES = ROOT / "suites" / "samples"
 ITEMS = [json.loads(row) for row in (SAMPLES / "mmlu_pro" / "test.jsonl").read_text().splitlines()]
 NESTED = "\0nested"
 """Placeholder for lists nested so deeply that a recursive parser fails."""
-VALUES = (
+REPLACEMENTS = (
     None, True, -1, 0.5, 10**40, -(10**400), 1e308, "", "x", "=1+1", "\x00\x1b[2J\u202e", "\ud800", "A" * 100_000, [], {},
     [[]], {"": None}, [None], "attachment://none", "NaN", NESTED,
 )  # fmt: skip
+"""Values that are put in the place of a value of a JSON document."""
 
 
 class Specimen(NamedTuple):
@@ -123,9 +124,11 @@ def remove_timestamps(path: Path) -> None:
             book.writestr(zipfile.ZipInfo(name), content_with_fixed_time, zipfile.ZIP_DEFLATED)
 
 
-def json_writer(name: str, *, lines: bool, record: Callable[[dict[str, Any]], Any]) -> Callable[[Path], Path]:
+def json_writer(
+    name: str, *, lines: bool, make_record: Callable[[dict[str, Any]], Any]
+) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
-        records = [record(row) for row in ITEMS]
+        records = [make_record(row) for row in ITEMS]
         text = "".join(json.dumps(item) + "\n" for item in records) if lines else json.dumps(records)
         if not lines and name.startswith("output_"):
             text = json.dumps({item["pid"]: item for item in records})
@@ -135,32 +138,32 @@ def json_writer(name: str, *, lines: bool, record: Callable[[dict[str, Any]], An
     return write
 
 
-def mathvista(row: dict[str, Any]) -> Any:
+def mathvista_record(row: dict[str, Any]) -> Any:
     return {"pid": str(row["question_id"]), "response": "ANSWER: A", "extraction": "A", "true_false": False}
 
 
-def mathvision(row: dict[str, Any]) -> Any:
+def mathvision_record(row: dict[str, Any]) -> Any:
     return {"id": row["question_id"], "response": "ANSWER: A", "model_answer": "A", "correct": False}
 
 
-def mmlu_pro(row: dict[str, Any]) -> Any:
+def mmlu_pro_record(row: dict[str, Any]) -> Any:
     return row | {"pred": "A", "model_outputs": "ANSWER: A"}
 
 
-def mmmu(row: dict[str, Any]) -> Any:
+def mmmu_record(row: dict[str, Any]) -> Any:
     return {"id": str(row["question_id"]), "response": "ANSWER: A", "pred_indexs": ["A"], "if_right": [False]}
 
 
-def chembench(row: dict[str, Any]) -> Any:
+def chembench_record(row: dict[str, Any]) -> Any:
     report = {"name": str(row["question_id"]), "output": {"text": "ANSWER: A"}, "metrics": {"all_correct": 0}}
     return {"path": "x", "report": [report]}
 
 
-def chembench_question(row: dict[str, Any]) -> Any:
+def chembench_question_record(row: dict[str, Any]) -> Any:
     return {"name": str(row["question_id"]), "output": {"text": "ANSWER: A"}, "metrics": {"hamming": 0.0}}
 
 
-def older_lm_eval(row: dict[str, Any]) -> Any:
+def older_lm_eval_record(row: dict[str, Any]) -> Any:
     return {
         "doc": row,
         "arguments": [[row["question"], {}]],
@@ -194,7 +197,7 @@ def write_chembench_report(folder: Path) -> Path:
     return folder / "law_report.json"
 
 
-def reply(row: dict[str, Any]) -> Any:
+def reply_record(row: dict[str, Any]) -> Any:
     return {
         "id": row["question_id"],
         "repeat": 0,
@@ -224,16 +227,16 @@ SPECIMENS = (
     Specimen("vlmevalkit", "m_MMStar.xlsx", table_writer("xlsx")),
     Specimen("vlmevalkit", "m_MMStar.tsv", table_writer("tsv")),
     Specimen("vlmevalkit", "m_MMStar.json", table_writer("json")),
-    Specimen("chembench", "m.jsonl", json_writer("m.jsonl", lines=True, record=chembench)),
+    Specimen("chembench", "m.jsonl", json_writer("m.jsonl", lines=True, make_record=chembench_record)),
     Specimen("chembench", "law_report.json", write_chembench_report),
-    Specimen("chembench", "x.json", json_writer("x.json", lines=False, record=chembench_question)),
-    Specimen("lm-eval", "m_mmlu_pro.jsonl", json_writer("m_mmlu_pro.jsonl", lines=False, record=older_lm_eval)),
+    Specimen("chembench", "x.json", json_writer("x.json", lines=False, make_record=chembench_question_record)),
+    Specimen("lm-eval", "m_mmlu_pro.jsonl", json_writer("m_mmlu_pro.jsonl", lines=False, make_record=older_lm_eval_record)),
     Specimen("opencompass", "mmlu_pro.json", write_perplexities),
-    Specimen("mathvista", "output_m.json", json_writer("output_m.json", lines=False, record=mathvista)),
-    Specimen("mathvision", "m.jsonl", json_writer("m.jsonl", lines=True, record=mathvision)),
-    Specimen("mmlu-pro", "model_outputs_m.json", json_writer("model_outputs_m.json", lines=False, record=mmlu_pro)),
-    Specimen("mmmu", "m_standard.jsonl", json_writer("m_standard.jsonl", lines=True, record=mmmu)),
-    Specimen("replies", "m.jsonl", json_writer("m.jsonl", lines=True, record=reply)),
+    Specimen("mathvista", "output_m.json", json_writer("output_m.json", lines=False, make_record=mathvista_record)),
+    Specimen("mathvision", "m.jsonl", json_writer("m.jsonl", lines=True, make_record=mathvision_record)),
+    Specimen("mmlu-pro", "model_outputs_m.json", json_writer("model_outputs_m.json", lines=False, make_record=mmlu_pro_record)),
+    Specimen("mmmu", "m_standard.jsonl", json_writer("m_standard.jsonl", lines=True, make_record=mmmu_record)),
+    Specimen("replies", "m.jsonl", json_writer("m.jsonl", lines=True, make_record=reply_record)),
 )  # fmt: skip
 
 
@@ -245,9 +248,9 @@ def import_changed(specimen: Specimen, change: Callable[[bytes], bytes], folder:
     path = root if root.is_file() else root / specimen.file
     path.write_bytes(change(path.read_bytes()))
     suite = "aime:2025" if "aime" in specimen.file else "mmlu-pro"
-    words = ("--suite", suite, "--sample", "--model", "m", "--results", folder / "r")
+    arguments = ("--suite", suite, "--sample", "--model", "m", "--results", folder / "r")
     sizes = {file: file.stat().st_size for file in work.rglob("*")}
-    outcome = evals("import", specimen.form, root, *words)
+    outcome = evals("import", specimen.form, root, *arguments)
     assert {file: file.stat().st_size for file in work.rglob("*")} == sizes
     if outcome.status:
         assert len(outcome.error_line) < 1500
@@ -277,7 +280,7 @@ def replace_bytes(seed: int) -> Callable[[bytes], bytes]:
 
 
 def replace_value(seed: int) -> Callable[[bytes], bytes]:
-    """Return a function that replaces one value of a JSON document, or of one of its lines, by a value of another type."""
+    """Return a function that replaces one value of a JSON document, or of one of its lines, by another value."""
 
     def change(raw: bytes) -> bytes:
         rng = random.Random(seed)
@@ -295,7 +298,7 @@ def replace_value(seed: int) -> Callable[[bytes], bytes]:
 def _replace(value: Any, rng: random.Random) -> Any:
     """Replace or delete a random value at any depth, usually a leaf; return the changed value."""
     if not isinstance(value, dict | list) or not value or rng.random() < 0.1:
-        return rng.choice(VALUES)
+        return rng.choice(REPLACEMENTS)
     keys = list(value) if isinstance(value, dict) else range(len(value))
     key = rng.choice(keys)
     if isinstance(value, dict) and rng.random() < 0.1:

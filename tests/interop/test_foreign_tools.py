@@ -154,7 +154,7 @@ def import_runs(path: Path, results: Path) -> dict[str, store.Run]:
     return {run.card.config.suite: run for run in store.runs(results)}
 
 
-def verdicts(run: store.Run) -> dict[str, int]:
+def verdict_counts(run: store.Run) -> dict[str, int]:
     return {name: n for name, n in run.card.counts.items() if n}
 
 
@@ -179,13 +179,13 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
 def test_the_imported_verdicts_and_stated_scores_are_the_expected_ones(case: Case, imported: Any) -> None:
     assert formats.detect(FOREIGN / case.path) == case.form
     runs = imported[case.path]
-    assert {suite: verdicts(run) for suite, run in runs.items()} == {
+    assert {suite: verdict_counts(run) for suite, run in runs.items()} == {
         s: counts for s, (counts, _) in case.runs.items()
     }
-    for suite, (_, stated) in case.runs.items():
+    for suite, (_, stated_score) in case.runs.items():
         card = runs[suite].card
         assert card.origin == f"import {case.form}"
-        assert [note for note in card.notes if stated in note], card.notes
+        assert [note for note in card.notes if stated_score in note], card.notes
 
 
 @pytest.mark.slow
@@ -233,7 +233,7 @@ def test_options_shown_in_another_order_are_mapped_back(path: str, suite: str, i
     assert len({order for order in orders if order}) > 1
     for record in run.records():
         if record.prompt.order and isinstance(record.outcome, Reply):
-            shown_options = [choices[record.sample][place] for place in record.prompt.order]
+            shown_options = [choices[record.sample][index] for index in record.prompt.order]
             text = record.prompt.messages[0].parts[0].text
             assert f"A) {shown_options[0]}\n" in text or f"(A) {shown_options[0]}\n" in text
 
@@ -250,8 +250,8 @@ def test_sampling_usage_and_reasoning_are_imported_if_the_tool_records_them(impo
         assert (sampling.temperature, sampling.max_tokens) == (0.6, 512)
         replies = [record.outcome for record in run.records() if isinstance(record.outcome, Reply)]
         assert {reply.usage.input for reply in replies} == {tokens}
-        thoughts = {reply.reasoning for reply in replies}
-        assert thoughts == ({None} if path.startswith("lm-eval") else {None, "First, let me see."})
+        reasoning = {reply.reasoning for reply in replies}
+        assert reasoning == ({None} if path.startswith("lm-eval") else {None, "First, let me see."})
     assert imported["helm"]["mmlu-pro"].card.config.sampling.max_tokens == 4096
     assert imported["lm-eval/dummy"]["gpqa:diamond"].card.config.sampling.max_tokens is None
 
@@ -299,7 +299,7 @@ def test_a_log_that_occurs_twice_becomes_two_runs(tmp_path: Path) -> None:
         shutil.copy(FOREIGN / "inspect" / "aime2025.json", tmp_path / "logs" / name)
     evals("import", "inspect", tmp_path / "logs", "--sample", "--results", tmp_path / "r")
     first, second = store.runs(tmp_path / "r")
-    assert verdicts(first) == verdicts(second)
+    assert verdict_counts(first) == verdict_counts(second)
     assert first.card.run != second.card.run
 
 
@@ -316,9 +316,11 @@ def test_files_newly_written_by_the_tool_are_imported_with_the_same_verdicts(
 ) -> None:
     """Detects changes of the format when the environment of a tool is recreated with another version."""
     if environments.interpreter(tool) is None:
-        pytest.skip(f"NOT RUN AGAIN: {tool} has no environment; tools/make_foreign.py {tool} makes it")
+        pytest.skip(f"NOT RUN AGAIN: {tool} has no environment; tools/make_foreign.py {tool} creates it")
     make_foreign.make(tool, tmp_path / tool)
     for case in CASES:
         if case.tool == tool:
             runs = import_runs(tmp_path / case.path, tmp_path / "r" / case.path)
-            assert {s: verdicts(run) for s, run in runs.items()} == {s: n for s, (n, _) in case.runs.items()}
+            assert {s: verdict_counts(run) for s, run in runs.items()} == {
+                s: n for s, (n, _) in case.runs.items()
+            }

@@ -1,5 +1,7 @@
-"""Import of formats that other versions of the tools write: lighteval 0.9, ChemBench up to 0.3.0, early HELM, and complete
-folders of OpenCompass and VLMEvalKit. The files are written here after the source code of the tools.
+"""Files of other versions of the tools are imported: lighteval before 0.10, ChemBench up to 0.3.0, early HELM.
+
+Complete folders of OpenCompass and VLMEvalKit are imported, too. The tests write the files in the formats that the source
+code of the tools writes.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ def write_json(path: Path, content: Any, *, lines: bool = False) -> Path:
     return path
 
 
-def import_run(*words: object, results: Path) -> store.Run:
-    outcome = evals("import", *words, "--sample", "--results", results)
+def import_run(*arguments: object, results: Path) -> store.Run:
+    outcome = evals("import", *arguments, "--sample", "--results", results)
     assert outcome.status == 0, outcome.err
     (run,) = store.runs(results)
     return run
@@ -106,9 +108,8 @@ def test_lm_eval_scores_of_a_task_and_its_group_are_noted_and_nan_is_no_score(tm
     assert upstream_scores(run) == [1.0, 1.0, 1.0, None]
     assert (run.card.config.sampling.temperature, run.card.config.sampling.max_tokens) == (0.0, 64)
     assert "lm-eval states mmlu_pro_math exact_match,none 0.25" in run.card.notes
-    assert (
-        "lm-eval states mmlu_pro exact_match,none 0.5" in run.card.notes
-    )  # the group's score, which is the published one
+    # the score of the group, which is the one that is usually published
+    assert "lm-eval states mmlu_pro exact_match,none 0.5" in run.card.notes
 
 
 def test_files_of_lm_eval_before_0_4_3_are_a_usage_error(tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ def test_opencompass_perplexities_become_the_chosen_label(tmp_path: Path) -> Non
 # --- VLMEvalKit ----------------------------------------------------------------------------------------------------
 
 
-def workbook(path: Path, *rows: list[Any]) -> None:
+def write_workbook(path: Path, *rows: list[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     book = openpyxl.Workbook()
     for row in rows:
@@ -292,13 +293,14 @@ def test_a_vlmevalkit_folder_with_links_verdicts_scores_and_empty_cells_is_impor
     model = tmp_path / "lab-m"
     run_folder = model / "T20260101_G0123abcd"
     texts = [f"Well._x000D_\n{items[0]['answer']}", None, "Failed to obtain answer: <class 'E'> x", None]
-    thoughts = [None, None, None, "Hm."]
+    reasoning = [None, None, None, "Hm."]
     header = ["index", "question", "answer", "prediction", "thinking"]
     rows = [
-        [i["index"], i["question"], i["answer"], t, r] for i, t, r in zip(items, texts, thoughts, strict=True)
+        [i["index"], i["question"], i["answer"], t, r]
+        for i, t, r in zip(items, texts, reasoning, strict=True)
     ]
-    workbook(run_folder / "lab-m_MMStar.xlsx", header, *rows)
-    workbook(
+    write_workbook(run_folder / "lab-m_MMStar.xlsx", header, *rows)
+    write_workbook(
         run_folder / "lab-m_MMStar_exact_matching_result.xlsx",
         ["index", "hit"],
         *([i["index"], 1] for i in items),

@@ -14,7 +14,7 @@ import pytest
 
 from evals import load
 from evals.errors import DataError, ModelError, UnknownName, UsageError
-from evals.interop import harness as back
+from evals.interop import harness
 from evals.records.store import Run, runs
 from evals.scorers.upstream import lm_eval_task
 from tests.support.command import Outcome, evals
@@ -156,8 +156,8 @@ def _main_scores(result: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def run_task(base: str, task: str, *words: object) -> Outcome:
-    return evals("run", f"lm-eval:{task}", "-m", f"server:{base}/v1#words", "--json", "--quiet", *words)
+def run_task(base: str, task: str, *arguments: object) -> Outcome:
+    return evals("run", f"lm-eval:{task}", "-m", f"server:{base}/v1#words", "--json", "--quiet", *arguments)
 
 
 def scores(outcome: Outcome) -> dict[str, float]:
@@ -267,8 +267,8 @@ def test_the_options_sample_and_data_are_rejected_as_tasks_define_their_data(her
 
 
 def test_tasks_with_likelihoods_need_a_model_that_returns_them(here, tasks) -> None:
-    complaint = evals("run", "lm-eval:toy_mc", "-m", "scripted:A", "--quiet").error_line
-    assert complaint.startswith("lm-eval:toy_mc needs a model that takes logprobs")
+    message = evals("run", "lm-eval:toy_mc", "-m", "scripted:A", "--quiet").error_line
+    assert message.startswith("lm-eval:toy_mc needs a model that takes logprobs")
 
 
 def test_a_group_becomes_its_tasks_and_the_number_of_shots_is_part_of_the_name(tasks, monkeypatch) -> None:
@@ -323,7 +323,7 @@ def test_lm_eval_computes_the_same_scores_with_our_model_and_with_its_own_client
     from lm_eval.tasks import TaskManager
 
     base, _ = server
-    back.register()
+    harness.register()
     output = lm_eval.simple_evaluate(
         model="evals",
         model_args=f"model=server:{base}/v1#words,concurrency=4",
@@ -336,19 +336,19 @@ def test_lm_eval_computes_the_same_scores_with_our_model_and_with_its_own_client
 
 
 def test_a_failed_request_ends_an_lm_eval_run_without_a_score(tasks) -> None:
-    caller = back.BatchCaller(load.model("scripted:call=test_lm_eval:half_fails"))
+    caller = harness.BatchCaller(load.model("scripted:call=test_lm_eval:half_fails"))
     try:
         with pytest.raises(ModelError, match="1 of 2 requests failed, so nothing is scored"):
-            back.generate(caller, [(f"Item {n}: colour", {}) for n in range(2)])
+            harness.generate(caller, [(f"Item {n}: colour", {}) for n in range(2)])
     finally:
         caller.close()
 
 
 def test_likelihoods_with_a_chat_template_are_a_usage_error(tasks) -> None:
-    caller = back.BatchCaller(load.model("scripted:A"))
+    caller = harness.BatchCaller(load.model("scripted:A"))
     try:
         with pytest.raises(UsageError, match="plain text"):
-            back.loglikelihoods(caller, [(back.Turns("[]"), "x")])
+            harness.loglikelihoods(caller, [(harness.Turns("[]"), "x")])
     finally:
         caller.close()
 
@@ -404,17 +404,17 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     python = VLLM.python()
     if python is None:
-        pytest.skip("NOT TESTED ON REAL VLLM: python -m tools.environments vllm makes its environment")
+        pytest.skip("NOT TESTED ON REAL VLLM: python -m tools.environments vllm creates its environment")
     folder = tmp_path_factory.mktemp("vllm")
     weights = folder / "words"
     script = TESTS / "support" / "tiny_checkpoint.py"
     subprocess.run([str(python), str(script), str(weights)], check=True, capture_output=True, timeout=300)
-    words = ("--dtype", "float32", "--enforce-eager", "--enable-tokenizer-info-endpoint")
+    server_arguments = ("--dtype", "float32", "--enforce-eager", "--enable-tokenizer-info-endpoint")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         patch.setenv("HF_HUB_OFFLINE", "1")
         launch_spec = launch.LaunchSpec(
-            engine=ENGINE, model=str(weights), python=str(python), arguments=words
+            engine=ENGINE, model=str(weights), python=str(python), arguments=server_arguments
         )
         process = server_process.ServerProcess(launch_spec, folder / "vllm.log")
         process.start()

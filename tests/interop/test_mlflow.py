@@ -41,14 +41,14 @@ def python() -> Path:
 def server(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("mlflow")
     port = free_port()
-    words = [
+    command = [
         python, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/db", "--artifacts-destination",
         folder / "artifacts", "--host", "127.0.0.1", "--port", port, "--workers", "1",
     ]  # fmt: skip
     env = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
     log = (folder / "log").open("wb")
     process = subprocess.Popen(
-        list(map(str, words)), cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
+        list(map(str, command)), cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
     )
     url = f"http://127.0.0.1:{port}"
     try:
@@ -74,19 +74,19 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    words = ("aime:2025", "gpqa", "--sample", "-m", f"scripted:{REPLY}", "--run", "one")
-    assert evals("run", *words, "--results", tmp_path / "r").status == 0
+    arguments = ("aime:2025", "gpqa", "--sample", "-m", f"scripted:{REPLY}", "--run", "one")
+    assert evals("run", *arguments, "--results", tmp_path / "r").status == 0
     return tmp_path / "r"
 
 
-def start_export(python: Path, server: str, results: Path, *words: str) -> subprocess.Popen[str]:
+def start_export(python: Path, server: str, results: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [
         python,
         "-c",
         "from evals.cli import main; main()",
         "export",
         "mlflow",
-        *words,
+        *arguments,
         "--to",
         server,
         "--json",
@@ -97,8 +97,8 @@ def start_export(python: Path, server: str, results: Path, *words: str) -> subpr
     )  # fmt: skip
 
 
-def export_states(python: Path, server: str, results: Path, *words: str) -> list[str]:
-    process = start_export(python, server, results, *words)
+def export_states(python: Path, server: str, results: Path, *arguments: str) -> list[str]:
+    process = start_export(python, server, results, *arguments)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return [run["state"] for run in json.loads(out)["runs"]]
@@ -176,9 +176,8 @@ def _check_gated(server: str, run: dict[str, Any], results: Path) -> None:
     lines = [line for text in prompts for line in text.splitlines() if len(line) > 16]
     assert len(lines) > 12
     assert not [line for line in lines if line in exported]
-    assert REPLY not in repr(
-        artifact(server, run["id"], "samples.json")
-    )  # only checked here, as the reply is also the name of the model
+    # the other artifacts contain the reply as the name of the model
+    assert REPLY not in repr(artifact(server, run["id"], "samples.json"))
 
 
 @pytest.mark.nightly

@@ -54,8 +54,8 @@ def database(port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    words = ("aime:2025", "gpqa", "--sample", "-m", "scripted:ANSWER: 70", "--run", "one")
-    assert evals("run", *words, "--results", folder).status == 0
+    arguments = ("aime:2025", "gpqa", "--sample", "-m", "scripted:ANSWER: 70", "--run", "one")
+    assert evals("run", *arguments, "--results", folder).status == 0
     return folder
 
 
@@ -63,8 +63,8 @@ def rows(database: Any, table: str, columns: str = "*") -> list[tuple[Any, ...]]
     return sorted(database.execute(f"SELECT {columns} FROM science_evals.{table}").fetchall(), key=repr)  # noqa: S608 - the names are constants of this file
 
 
-def export_states(*words: object) -> list[str]:
-    outcome = evals("export", "postgres", *words, "--json")
+def export_states(*arguments: object) -> list[str]:
+    outcome = evals("export", "postgres", *arguments, "--json")
     assert outcome.status == 0, outcome.err
     return [run["state"] for run in outcome.json["runs"]]
 
@@ -94,8 +94,8 @@ def test_exporting_again_changes_nothing(database: Any, results: Path) -> None:
 
 
 def test_a_rescored_run_replaces_its_rows(database: Any, results: Path, tmp_path: Path) -> None:
-    words = ("--sample", "-m", "scripted:ANSWER: 1", "--run", "two", "--results", tmp_path / "r")
-    assert evals("run", "aime:2025", *words).status == 0
+    arguments = ("--sample", "-m", "scripted:ANSWER: 1", "--run", "two", "--results", tmp_path / "r")
+    assert evals("run", "aime:2025", *arguments).status == 0
     assert export_states("two", "--results", tmp_path / "r") == ["new"]
     path = store.find_one(tmp_path / "r", "two").path
     card = store.read_card(path)
@@ -110,7 +110,7 @@ def test_a_rescored_run_replaces_its_rows(database: Any, results: Path, tmp_path
 
 def test_no_text_of_a_gated_suite_is_exported(database: Any, tmp_path: Path) -> None:
     reply = "the second of these compounds is the one that was asked for"
-    words = (
+    arguments = (
         "gpqa",
         "--sample",
         "-m",
@@ -120,7 +120,7 @@ def test_no_text_of_a_gated_suite_is_exported(database: Any, tmp_path: Path) -> 
         "--results",
         tmp_path / "r",
     )
-    assert evals("run", *words).status == 0
+    assert evals("run", *arguments).status == 0
     assert export_states("g", "--results", tmp_path / "r") == ["new"]
     exported = repr([rows(database, table) for table in ("runs", "scores", "samples")])
     prompts = [
@@ -130,9 +130,8 @@ def test_no_text_of_a_gated_suite_is_exported(database: Any, tmp_path: Path) -> 
     lines = [line for text in prompts for line in text.splitlines() if len(line) > 16]
     assert len(lines) > 12
     assert not [line for line in lines if line in exported]
-    assert reply not in repr(
-        rows(database, "samples")
-    )  # only checked here, as the reply is also the name of the model
+    # the other tables contain the reply as the name of the model
+    assert reply not in repr(rows(database, "samples"))
 
 
 def test_concurrent_exports_of_a_run_create_it_once(database: Any, results: Path) -> None:
@@ -196,7 +195,7 @@ def test_a_killed_export_leaves_only_complete_runs(database: Any, results: Path)
 def test_connection_errors_are_usage_errors_that_do_not_contain_the_password(
     to: str, env: dict[str, str], message: str, database: Any, results: Path
 ) -> None:
-    words = ("--to", to.format(password=postgres.PASSWORD)) if to else ()
-    outcome = evals("export", "postgres", "one/aime:2025", *words, "--results", results, env=env)
+    arguments = ("--to", to.format(password=postgres.PASSWORD)) if to else ()
+    outcome = evals("export", "postgres", "one/aime:2025", *arguments, "--results", results, env=env)
     assert message in outcome.error_line
     assert postgres.PASSWORD not in outcome.out + outcome.err

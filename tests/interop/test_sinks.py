@@ -13,8 +13,17 @@ from tests.support.command import evals
 @pytest.fixture
 def results(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    words = ("aime:2025", "--sample", "-m", "scripted:ANSWER: 70", "--run", "one", "--results", here / "r")
-    assert evals("run", *words).status == 0
+    arguments = (
+        "aime:2025",
+        "--sample",
+        "-m",
+        "scripted:ANSWER: 70",
+        "--run",
+        "one",
+        "--results",
+        here / "r",
+    )
+    assert evals("run", *arguments).status == 0
     return here / "r"
 
 

@@ -70,18 +70,18 @@ def test_a_judge_that_names_an_option_that_does_not_exist_is_unreadable() -> Non
 
 
 def test_the_judge_is_shown_the_options_without_the_reference_answer() -> None:
-    seen = []
+    prompts = []
 
-    def watch(prompt: Prompt) -> str:
-        seen.append(plain_text(prompt.messages[-1].parts))
+    def record_prompt(prompt: Prompt) -> str:
+        prompts.append(plain_text(prompt.messages[-1].parts))
         return "no verdict"
 
-    scorer = structs.replace(WITHOUT_JUDGE, judge=Judge(Scripted(watch), spec="s"))
+    scorer = structs.replace(WITHOUT_JUDGE, judge=Judge(Scripted(record_prompt), spec="s"))
     with pytest.raises(Unreadable, match="in 3 attempts"):
         score_of(scorer, "The barking one.", prompt=Prompt(order=(2, 0, 1)))
-    assert len(seen) == 3
-    assert "A. a red bird\nB. a cat\nC. a dog" in seen[0]
-    assert "reference" not in seen[0]
+    assert len(prompts) == 3
+    assert "A. a red bird\nB. a cat\nC. a dog" in prompts[0]
+    assert "reference" not in prompts[0]
 
 
 def test_letters_refer_to_the_shown_order_and_answers_to_the_order_of_the_data_set() -> None:
@@ -116,9 +116,8 @@ def test_the_audit_compares_right_and_wrong_replies_and_changes_no_score() -> No
     assert (right.value, right.suspect, right.parts) == (1.0, False, {"rule": 1.0, "judge": 1.0})
     assert (wrong.value, wrong.suspect, wrong.parts) == (0.0, True, {"rule": 0.0, "judge": 1.0})
     unreadable = structs.replace(scorer, judge=Judge(Scripted("hm"), spec="s"))
-    assert (
-        score_of(unreadable, "B").value == 1.0
-    )  # an unreadable judge does not change a score that the rule decided
+    # an unreadable judge does not change a score that the rule decided
+    assert score_of(unreadable, "B").value == 1.0
 
 
 def test_the_card_has_the_expected_score_with_upstreams_random_draw() -> None:

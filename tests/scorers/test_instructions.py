@@ -37,7 +37,7 @@ TEXTS = (
     "Repeat this.\nThen answer.", "repeat THIS. ok", "Any other questions?", 'Bye. Any other questions?"', "U.S.A. and NATO MEMBERS. OK?",
     "z zz Z", "word " * 40, "Hope to see you there!\nJoe", "*Sure!*\nThe answer is art\nBye", "Intro\nlower text only here\nOutro",
 )  # fmt: skip
-CASES: dict[str, tuple[dict[str, Any], ...]] = {
+ARGUMENTS_BY_TYPE: dict[str, tuple[dict[str, Any], ...]] = {
     "keywords:existence": ({"keywords": ["art"]}, {"keywords": ["party", "art"]}),
     "keywords:frequency": (
         {"keyword": " art ", "frequency": 2, "relation": "at least"},
@@ -90,9 +90,9 @@ CASES: dict[str, tuple[dict[str, Any], ...]] = {
 }  # fmt: skip
 
 
-def test_all_25_types_have_a_rule_and_cases() -> None:
+def test_all_25_types_of_instructions_have_rules_and_test_arguments() -> None:
     assert len(OFFICIAL) == 25
-    assert set(OFFICIAL) == set(CORRECTED) == set(CASES)
+    assert set(OFFICIAL) == set(CORRECTED) == set(ARGUMENTS_BY_TYPE)
     assert set(REQUIRED_ARGUMENTS) <= set(OFFICIAL)
 
 
@@ -155,7 +155,7 @@ WITHOUT_SENTENCE_DATA = sorted(set(OFFICIAL) - {SENTENCE_COUNT, "change_case:cap
 )
 def test_the_official_rule_agrees_with_lm_eval(name: str, upstream: Any) -> None:
     differences = []
-    for arguments, text in itertools.product(CASES[name], reply_texts()):
+    for arguments, text in itertools.product(ARGUMENTS_BY_TYPE[name], reply_texts()):
         theirs, ours = upstream_and_ours(upstream, name, arguments, text)
         if theirs != ours:
             differences.append((arguments, text, theirs, ours))
@@ -195,7 +195,7 @@ def test_the_official_rule_that_needs_sentence_data_agrees_with_lm_eval(
     monkeypatch.setattr(nltk.data, "path", [str(punkt)])
     differences = [
         (arguments, text)
-        for arguments, text in itertools.product(CASES[name], reply_texts())
+        for arguments, text in itertools.product(ARGUMENTS_BY_TYPE[name], reply_texts())
         if len(set(map(tuple, upstream_and_ours(upstream, name, arguments, text)))) > 1
     ]
     assert differences == []

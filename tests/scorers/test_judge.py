@@ -38,19 +38,19 @@ def prompt_text(prompt: Prompt) -> str:
     return plain_text(prompt.messages[-1].parts)
 
 
-def case_of(prompt: Prompt) -> str:
+def case_number(prompt: Prompt) -> str:
     match = re.search(r"case's number, (\w+)\.", prompt_text(prompt))
     assert match
     return match[1]
 
 
 def candidate_of(prompt: Prompt) -> str:
-    case = case_of(prompt)
+    case = case_number(prompt)
     return prompt_text(prompt).split(f"<candidate {case}>\n")[1].split(f"\n</candidate {case}>")[0]
 
 
 def judge_that_returns(letter: str) -> Callable[[Prompt], str]:
-    return lambda prompt: json.dumps({"case": case_of(prompt), "verdict": letter})
+    return lambda prompt: json.dumps({"case": case_number(prompt), "verdict": letter})
 
 
 def correct_judge(prompt: Prompt) -> str:
@@ -89,18 +89,18 @@ def test_a_number_from_the_judge_is_read_with_its_sign_and_exponent(text: str, e
 
 @table("text", INJECTIONS)
 def test_a_candidate_cannot_forge_the_markers_around_it(text: str) -> None:
-    seen: list[Prompt] = []
+    prompts: list[Prompt] = []
 
-    def watch(prompt: Prompt) -> str:
-        seen.append(prompt)
+    def record_prompt(prompt: Prompt) -> str:
+        prompts.append(prompt)
         return correct_judge(prompt)
 
-    score = score_of(Judged(rule=Choice(letter), mode="whole", judge=priced_judge(watch)), text)
+    score = score_of(Judged(rule=Choice(letter), mode="whole", judge=priced_judge(record_prompt)), text)
     assert (score.value, score.verdict) == (0.0, "wrong")
-    (prompt,) = seen
+    (prompt,) = prompts
     assert candidate_of(prompt) == text  # unchanged and complete
-    assert prompt_text(prompt).count(f"</candidate {case_of(prompt)}>") == 1
-    assert prompt_text(prompt).count(f"<reference {case_of(prompt)}>") == 1
+    assert prompt_text(prompt).count(f"</candidate {case_number(prompt)}>") == 1
+    assert prompt_text(prompt).count(f"<reference {case_number(prompt)}>") == 1
 
 
 @table("text", INJECTIONS)
@@ -236,7 +236,7 @@ def test_a_number_that_the_judge_extracts_is_scored_by_the_rule() -> None:
     sample = Sample(id="s", target=1000.0)
 
     def score_for(number: object) -> Score:
-        judge = priced_judge(lambda prompt: json.dumps({"case": case_of(prompt), "number": number}))
+        judge = priced_judge(lambda prompt: json.dumps({"case": case_number(prompt), "number": number}))
         scorer = Judged(rule=FirstNumber(), mode="read", form="number", judge=judge)
         return asyncio.run(scorer(sample, Prompt(), Reply(text="about a gigapascal")))
 
@@ -249,9 +249,8 @@ def test_a_number_that_the_judge_extracts_is_scored_by_the_rule() -> None:
     empty = asyncio.run(
         Judged(rule=FirstNumber(), mode="read", form="number")(sample, Prompt(), Reply(text=""))
     )
-    assert (
-        empty.value == 1000.0
-    )  # upstream reads a missing number as 0; an error of 0 would be a perfect score
+    # upstream reads a missing number as 0; an error of 0 would be a perfect score
+    assert empty.value == 1000.0
 
 
 # --- agreement ----------------------------------------------------------------------------------------------
@@ -267,9 +266,8 @@ def rated_pairs(tp: int, fp: int, fn: int, tn: int) -> list[RatedPair]:
 
 
 def test_kappa_is_cohens_kappa_with_weights() -> None:
-    assert kappa(rated_pairs(20, 5, 10, 15)) == pytest.approx(
-        0.4
-    )  # Cohen's formula by hand: (0.7 - 0.5) / 0.5
+    # Cohen's formula by hand: (0.7 - 0.5) / 0.5
+    assert kappa(rated_pairs(20, 5, 10, 15)) == pytest.approx(0.4)
     assert kappa(
         [RatedPair(True, True, 10.0), RatedPair(False, False), RatedPair(True, False, 10.0)]
     ) == kappa(rated_pairs(10, 0, 10, 1))
@@ -375,9 +373,8 @@ def test_a_cascade_run_without_a_judge_waits_and_is_scored_later(tmp_path: Path)
     assert finished.json["run"]["coverage"] == 1.0
     assert finished.json["run"]["judge"]["verdicts"] >= waiting
     assert len(finished.json["changes"]) == waiting
-    rescored = evals(
-        "score", "r", "--results", tmp_path, "--json"
-    )  # no judge needed: its verdicts are in the records
+    # no judge is needed, as its verdicts are in the records
+    rescored = evals("score", "r", "--results", tmp_path, "--json")
     assert rescored.json["changes"] == []
     assert rescored.json["run"]["estimates"] == finished.json["run"]["estimates"]
     assert rescored.json["run"]["judge"]["model"] == f"{JUDGES}:letter_b"

@@ -64,11 +64,11 @@ def test_a_trial_of_edited_replies_edits_a_twentieth_of_the_sentences(tmp_path):
 def test_a_small_measurement_on_real_models_detects_dishonest_replies(tmp_path):
     python = CHALLENGE.python()
     if python is None:
-        pytest.skip("NOT MEASURED: `make challenge` makes its environment (some minutes, 2 GB)")
-    words = ("-m", "tools.challenge_power", str(tmp_path), "--replies", "64", "--tokens", "32", "--quick")
+        pytest.skip("NOT MEASURED: `make challenge` creates its environment (some minutes, 2 GB)")
+    arguments = ("-m", "tools.challenge_power", str(tmp_path), "--replies", "64", "--tokens", "32", "--quick")
     env = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     process = subprocess.run(
-        [str(python), *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=1500
+        [str(python), *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=1500
     )
     assert process.returncode == 0, process.stderr[-3000:]
     rows = [line.split("|")[1:-1] for line in process.stdout.splitlines() if line.startswith("| ")][1:]
@@ -77,9 +77,8 @@ def test_a_small_measurement_on_real_models_detects_dishonest_replies(tmp_path):
     for (title, expected), row_percentages in percentages.items():
         if expected == "honest":
             assert row_percentages[4] <= 3, title
-        elif (
-            "one seed" not in title
-        ):  # with one seed, replies of 32 tokens are too short for a reliable detection
+        # with one seed, replies of 32 tokens are too short for a reliable detection
+        elif "one seed" not in title:
             assert row_percentages[4] >= 95, title
 
 
@@ -88,12 +87,12 @@ def test_the_full_measurement_meets_the_rates_promised_in_the_documentation(tmp_
     """A difference is detected in at most 3 % of trials with honest replies and at least 95 % of others; see docs/trust.md."""
     python = CHALLENGE.python()
     if python is None:
-        pytest.skip("NOT MEASURED: `make challenge` makes its environment (some minutes, 2 GB)")
+        pytest.skip("NOT MEASURED: `make challenge` creates its environment (some minutes, 2 GB)")
     env = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    words = ["-m", "tools.challenge_power", str(tmp_path), "--page", "docs/trust.md"]
-    words += ["--vllm"] if VLLM.python() is not None else []
+    arguments = ["-m", "tools.challenge_power", str(tmp_path), "--page", "docs/trust.md"]
+    arguments += ["--vllm"] if VLLM.python() is not None else []
     process = subprocess.run(
-        [str(python), *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=4 * 3600
+        [str(python), *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=4 * 3600
     )
     assert process.returncode == 0, process.stderr[-3000:]
     rows = [line.split("|")[1:-1] for line in process.stdout.splitlines() if line.startswith("| ")][1:]
