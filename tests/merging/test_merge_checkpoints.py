@@ -1,4 +1,4 @@
-"""Merging folders of safetensors: what is merged and what stays, LoRAs, resumption, memory, and what bad input gets."""
+"""Merging folders of safetensors: which tensors are merged or copied, LoRAs, resumption, and messages on invalid input."""
 
 from __future__ import annotations
 
@@ -36,40 +36,42 @@ Q = "model.layers.0.self_attn.q_proj.weight"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Redirect the caches to the temporary folder; return the folder of cached merges."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     return tmp_path / "cache" / "science-evals" / "merges"
 
 
-def built(path: Path, **options: Any) -> Path:
+def merge(path: Path, **options: Any) -> Path:
+    """Merge by a recipe and return the folder."""
     return make(Plan(path), log=lambda _: None, **options)
 
 
-def refusal(path: Path, *, trusted: bool = False, accept: bool = False) -> str:
-    """What a recipe is refused with: one line, and nothing is left behind."""
+def refusal_message(path: Path, *, trusted: bool = False, accept: bool = False) -> str:
+    """Return the one-line message with which a recipe is refused; no file may be left behind."""
     before = {file for file in path.parent.rglob("*") if "cache" not in file.parts}
     with pytest.raises(UsageError) as caught:
         make(Plan(path, trusted=trusted), log=lambda _: None, accept=accept)
     assert {file for file in path.parent.rglob("*") if "cache" not in file.parts} == before
-    left = [file.name for file in path.parent.glob("cache/science-evals/merges/*")]
-    assert [name for name in left if name != "hashes.json" and not name.endswith(".lock")] == []
+    cached = [file.name for file in path.parent.glob("cache/science-evals/merges/*")]
+    assert [name for name in cached if name != "hashes.json" and not name.endswith(".lock")] == []
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("files", [1, 3])
-def test_matrices_of_the_language_model_are_merged_and_the_rest_stays(tmp_path, files):
+def test_matrices_of_the_language_model_are_merged_and_other_tensors_are_the_bases(tmp_path, files):
     import torch
 
-    made = write_family(tmp_path, dtype="bfloat16", files=files)
-    folder = built(write_recipe(tmp_path, "task-arithmetic"))
+    family = write_family(tmp_path, dtype="bfloat16", files=files)
+    folder = merge(write_recipe(tmp_path, "task-arithmetic"))
     merged = read_tensors(folder)
-    assert set(merged) == set(made["base"])
-    for name, base in made["base"].items():
+    assert set(merged) == set(family["base"])
+    for name, base in family["base"].items():
         if name in (DOWN, UP, Q):
-            taus = [made[f"e{n}"][name].float() - base.float() for n in range(3)]
-            wanted = (base.float() + 0.3 * sum(taus)).bfloat16()
-            torch.testing.assert_close(merged[name], wanted, rtol=0, atol=0)
+            taus = [family[f"e{n}"][name].float() - base.float() for n in range(3)]
+            expected = (base.float() + 0.3 * sum(taus)).bfloat16()
+            torch.testing.assert_close(merged[name], expected, rtol=0, atol=0)
         else:
             assert torch.equal(merged[name], base), name
     card = json.loads((folder / "merge.json").read_text())
@@ -80,10 +82,10 @@ def test_matrices_of_the_language_model_are_merged_and_the_rest_stays(tmp_path, 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("edition", ["fixed", "original"])
-def test_every_method_makes_a_checkpoint_twice_with_the_same_bytes(tmp_path, method, edition):
+def test_every_method_writes_the_same_bytes_when_repeated(tmp_path, method, edition):
     write_family(tmp_path)
     path = write_recipe(tmp_path, method, more=f'edition = "{edition}"')
-    first, second = built(path, out=tmp_path / "one"), built(path, out=tmp_path / "two")
+    first, second = merge(path, out=tmp_path / "one"), merge(path, out=tmp_path / "two")
     names = sorted(file.name for file in first.iterdir())
     assert names == sorted(file.name for file in second.iterdir())
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
@@ -91,44 +93,44 @@ def test_every_method_makes_a_checkpoint_twice_with_the_same_bytes(tmp_path, met
     assert card["defect"] == (METHODS[method].defect if edition == "original" else "")
 
 
-def test_a_merge_is_made_once_and_again_if_anything_changes(tmp_path, cache):
+def test_a_merge_is_cached_until_the_recipe_or_an_expert_changes(tmp_path, cache):
     write_family(tmp_path)
     path = write_recipe(tmp_path, "ties")
     lines: list[str] = []
     first = make(Plan(path), log=lines.append)
     assert make(Plan(path), log=lines.append) == first
     assert len(lines) == 1
-    renamed = make(
+    other_lambda = make(
         Plan(write_recipe(tmp_path, "ties", more="lambda = 0.4", name="r2.toml")), log=lines.append
     )
     write_checkpoint(tmp_path / "other", random_weights(9, base=read_tensors(tmp_path / "base")))
     shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path / "e0" / "model.safetensors")
-    changed = make(Plan(path), log=lines.append)
-    assert len({first, renamed, changed}) == 3
+    other_expert = make(Plan(path), log=lines.append)
+    assert len({first, other_lambda, other_expert}) == 3
     assert sorted(folder for folder in cache.iterdir() if folder.is_dir()) == sorted(
-        (first, renamed, changed)
+        (first, other_lambda, other_expert)
     )
 
 
-def test_other_dtypes(tmp_path):
+def test_a_recipe_may_set_the_dtype_of_the_result(tmp_path):
     import torch
 
     write_family(tmp_path)
-    folder = built(write_recipe(tmp_path, "ties", more='dtype = "bfloat16"\ncompute = "float64"'))
+    folder = merge(write_recipe(tmp_path, "ties", more='dtype = "bfloat16"\ncompute = "float64"'))
     assert {tensor.dtype for tensor in read_tensors(folder).values()} == {torch.bfloat16}
     assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
 
 
-def test_shards(tmp_path, monkeypatch):
+def test_a_merge_in_several_shards_has_the_same_tensors(tmp_path, monkeypatch):
     import torch
 
-    made = write_family(tmp_path)
-    whole = read_tensors(built(write_recipe(tmp_path, "ties"), out=tmp_path / "whole"))
+    family = write_family(tmp_path)
+    whole = read_tensors(merge(write_recipe(tmp_path, "ties"), out=tmp_path / "whole"))
     monkeypatch.setattr(writing, "shards", lambda tensors: [*_shards(tensors, limit=2000)])
-    folder = built(write_recipe(tmp_path, "ties"), out=tmp_path / "parts")
+    folder = merge(write_recipe(tmp_path, "ties"), out=tmp_path / "parts")
     assert len(list(folder.glob("model-*.safetensors"))) > 3
-    parts = read_tensors(folder)
-    assert all(torch.equal(parts[name], whole[name]) for name in made["base"])
+    sharded = read_tensors(folder)
+    assert all(torch.equal(sharded[name], whole[name]) for name in family["base"])
     index = json.loads((folder / "model.safetensors.index.json").read_text())
     assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in whole.values())
 
@@ -139,28 +141,28 @@ _shards = writing.shards
 def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
     write_family(tmp_path)
     path = write_recipe(tmp_path, "ties", more="seed = 3")
-    whole = built(path, out=tmp_path / "whole")
+    whole = merge(path, out=tmp_path / "whole")
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom evals.merging import writing, build, merger\n"
-        "old = writing.shards\nwriting.shards = lambda tensors: old(tensors, limit=2000)\n"
-        "tensor = merger.Merger.tensor\nasked = []\n"
-        "def dying(self, name):\n    asked.append(name)\n"
-        "    if len(asked) == int(sys.argv[3]): os.kill(os.getpid(), 9)\n    return tensor(self, name)\n"
-        "merger.Merger.tensor = dying\n"
-        "build.make(build.Plan(Path(sys.argv[1])), out=Path(sys.argv[2]), log=print)\nprint('asked', len(asked))"
+        "shards = writing.shards\nwriting.shards = lambda tensors: shards(tensors, limit=2000)\n"
+        "tensor = merger.Merger.tensor\nmerged = []\n"
+        "def merge_or_die(self, name):\n    merged.append(name)\n"
+        "    if len(merged) == int(sys.argv[3]): os.kill(os.getpid(), 9)\n    return tensor(self, name)\n"
+        "merger.Merger.tensor = merge_or_die\n"
+        "build.make(build.Plan(Path(sys.argv[1])), out=Path(sys.argv[2]), log=print)\nprint('merged', len(merged))"
     )
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("EVALS_TEST_TORCH", "")])}
 
-    def run(dies: int) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-c", script, str(path), str(tmp_path / "out"), str(dies)]
+    def run(dies_at: int) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", script, str(path), str(tmp_path / "out"), str(dies_at)]
         return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=300)
 
     assert run(4).returncode == -9
     assert not (tmp_path / "out").exists()
-    done = run(0)
-    assert done.returncode == 0, done.stderr
-    assert "resuming after shard 2 of 4" in done.stdout
-    assert "asked 5" in done.stdout
+    completed = run(0)
+    assert completed.returncode == 0, completed.stderr
+    assert "resuming after shard 2 of 4" in completed.stdout
+    assert "merged 5" in completed.stdout
     resumed = read_tensors(tmp_path / "out")
     for name, tensor in read_tensors(whole).items():
         assert tensor.equal(resumed[name]), name
@@ -170,39 +172,39 @@ def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
 # --- LoRAs
 
 
-def pairs(seed: int, *, layers: tuple[str, ...] = (DOWN, Q)) -> dict[str, Any]:
+def lora_factors(seed: int, *, layers: tuple[str, ...] = (DOWN, Q)) -> dict[str, Any]:
     shapes = {layer.removesuffix(".weight"): tuple(random_weights(0)[layer].shape) for layer in layers}
     return random_lora_factors(shapes, seed=seed)
 
 
-def test_loras_are_folded_in(tmp_path):
+def test_loras_are_added_to_the_base_with_their_scales(tmp_path):
     import torch
 
     base = write_family(tmp_path, experts=0)["base"]
-    first, second = pairs(1), pairs(2, layers=(Q,))
+    first, second = lora_factors(1), lora_factors(2, layers=(Q,))
     write_lora(tmp_path / "e0", first, rank=4, alpha=8)
     write_lora(tmp_path / "e1", second, rank=4, alpha=8, use_rslora=True, alpha_pattern={"q_proj": 2})
-    merged = read_tensors(built(write_recipe(tmp_path, "task-arithmetic", experts=2, more="lambda = 1")))
+    merged = read_tensors(merge(write_recipe(tmp_path, "task-arithmetic", experts=2, more="lambda = 1")))
     (a0, b0), (a1, b1), (c, d) = first[Q[:-7]], second[Q[:-7]], first[DOWN[:-7]]
     torch.testing.assert_close(merged[Q], base[Q] + 2 * b0 @ a0 + (2 / 4**0.5) * b1 @ a1)
     torch.testing.assert_close(merged[DOWN], base[DOWN] + 2 * d @ c)
     assert torch.equal(merged[UP], base[UP])
 
 
-def test_a_lora_and_its_full_checkpoint_merge_alike(tmp_path):
+def test_a_lora_merges_like_the_full_checkpoint_that_it_is_equivalent_to(tmp_path):
     import torch
 
     base = write_family(tmp_path, experts=1)["base"]
-    made = pairs(1)
-    write_lora(tmp_path / "e1", made, rank=4, alpha=4)
-    from_lora = read_tensors(built(write_recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-lora"))
+    factors = lora_factors(1)
+    write_lora(tmp_path / "e1", factors, rank=4, alpha=4)
+    from_lora = read_tensors(merge(write_recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-lora"))
     full = {
-        name: tensor + (made[name[:-7]][1] @ made[name[:-7]][0] if name[:-7] in made else 0)
+        name: tensor + (factors[name[:-7]][1] @ factors[name[:-7]][0] if name[:-7] in factors else 0)
         for name, tensor in base.items()
     }
     shutil.rmtree(tmp_path / "e1")
     write_checkpoint(tmp_path / "e1", full)
-    from_full = read_tensors(built(write_recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-full"))
+    from_full = read_tensors(merge(write_recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-full"))
     assert all(torch.allclose(from_lora[name], from_full[name], atol=1e-5) for name in base)
 
 
@@ -211,7 +213,7 @@ def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
 
     base = write_family(tmp_path, experts=0)["base"]
     for number in range(2):
-        write_lora(tmp_path / f"e{number}", pairs(number + 1, layers=(Q,)), rank=4, alpha=4)
+        write_lora(tmp_path / f"e{number}", lora_factors(number + 1, layers=(Q,)), rank=4, alpha=4)
     path = write_recipe(
         tmp_path,
         "optmerge-modality",
@@ -219,16 +221,16 @@ def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
         more='edition = "original"\nlambda = 0.5',
         parameters="steps = 0",
     )
-    merged = read_tensors(built(path))
-    down = sum(pairs(n + 1, layers=(Q,))[Q[:-7]][0] for n in range(2)) / 2
-    up = sum(pairs(n + 1, layers=(Q,))[Q[:-7]][1] for n in range(2)) / 2
+    merged = read_tensors(merge(path))
+    down = sum(lora_factors(n + 1, layers=(Q,))[Q[:-7]][0] for n in range(2)) / 2
+    up = sum(lora_factors(n + 1, layers=(Q,))[Q[:-7]][1] for n in range(2)) / 2
     torch.testing.assert_close(merged[Q], base[Q] + 0.25 * up @ down)
 
 
-# --- bad input
+# --- invalid input
 
 
-def damage(place: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+def change_tensors(place: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
     tensors = read_tensors(place / name)
     change(tensors)
     config = json.loads((place / name / "config.json").read_text())
@@ -236,92 +238,96 @@ def damage(place: Path, name: str, change: Callable[[dict[str, Any]], None]) -> 
     write_checkpoint(place / name, tensors, config=config)
 
 
-def test_names_and_shapes_that_differ(tmp_path):
+def test_tensors_whose_names_or_shapes_differ_are_refused(tmp_path):
     import torch
 
     write_family(tmp_path)
-    damage(tmp_path, "e1", lambda tensors: tensors.pop(UP))
-    assert f"expert e1 lacks a tensor of the base (e.g. {UP})" in refusal(write_recipe(tmp_path, "ties"))
-    damage(tmp_path, "e1", lambda tensors: tensors.update({UP: torch.zeros(24, 17)}))
-    assert f"{UP} is [24, 17] in expert e1 and [24, 16] in the base" in refusal(
+    change_tensors(tmp_path, "e1", lambda tensors: tensors.pop(UP))
+    assert f"expert e1 lacks a tensor of the base (e.g. {UP})" in refusal_message(
         write_recipe(tmp_path, "ties")
     )
-    damage(
+    change_tensors(tmp_path, "e1", lambda tensors: tensors.update({UP: torch.zeros(24, 17)}))
+    assert f"{UP} is [24, 17] in expert e1 and [24, 16] in the base" in refusal_message(
+        write_recipe(tmp_path, "ties")
+    )
+    change_tensors(
         tmp_path,
         "e1",
         lambda tensors: tensors.update({UP: torch.zeros(24, 16), "model.extra.weight": torch.ones(2, 2)}),
     )
-    assert "the base lacks a tensor of expert e1 (e.g. model.extra.weight)" in refusal(
+    assert "the base lacks a tensor of expert e1 (e.g. model.extra.weight)" in refusal_message(
         write_recipe(tmp_path, "ties")
     )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers(tmp_path, value):
+def test_weights_with_nan_or_infinite_values_are_refused(tmp_path, value):
     write_family(tmp_path)
-    damage(tmp_path, "e2", lambda tensors: tensors[UP][3].fill_(value))
-    assert refusal(write_recipe(tmp_path, "ties")).startswith(
+    change_tensors(tmp_path, "e2", lambda tensors: tensors[UP][3].fill_(value))
+    assert refusal_message(write_recipe(tmp_path, "ties")).startswith(
         f"expert e2: {UP} contains NaN or infinite values"
     )
 
 
-def test_weights_that_are_no_numbers_in_a_tensor_that_stays_the_bases(tmp_path):
+def test_nan_in_a_tensor_that_is_not_merged_is_refused_too(tmp_path):
     write_family(tmp_path)
-    damage(tmp_path, "base", lambda tensors: tensors["model.norm.weight"][3].fill_(float("nan")))
-    message = refusal(write_recipe(tmp_path, "ties"))
+    change_tensors(tmp_path, "base", lambda tensors: tensors["model.norm.weight"][3].fill_(float("nan")))
+    message = refusal_message(write_recipe(tmp_path, "ties"))
     assert message.startswith("the base: model.norm.weight contains NaN or infinite values")
 
 
-def test_a_base_that_is_not_the_experts(tmp_path):
+def test_a_base_far_from_its_experts_must_be_accepted(tmp_path):
     write_family(tmp_path)
     shutil.rmtree(tmp_path / "base")
     write_checkpoint(tmp_path / "base", random_weights(77))
     path = write_recipe(tmp_path, "ties")
-    message = refusal(path)
+    message = refusal_message(path)
     assert message.startswith("expert e0 is far from the base (the norm of its task vector is 1.4")
     assert message.endswith("add --yes to evals merge")
-    assert built(path, accept=True).is_dir()
+    assert merge(path, accept=True).is_dir()
 
 
-def test_division_by_zero_of_the_originals_is_named(tmp_path):
+def test_nan_produced_by_an_original_method_is_reported_with_its_tensor(tmp_path):
     write_family(tmp_path)
     base = read_tensors(tmp_path / "base")
-    damage(tmp_path, "e1", lambda tensors: tensors.update({UP: base[UP]}))
-    message = refusal(write_recipe(tmp_path, "wudi", more='edition = "original"'))
+    change_tensors(tmp_path, "e1", lambda tensors: tensors.update({UP: base[UP]}))
+    message = refusal_message(write_recipe(tmp_path, "wudi", more='edition = "original"'))
     assert f"wudi produces NaN or infinite values for {UP}" in message
     assert 'edition = "fixed"' in message
-    assert built(write_recipe(tmp_path, "wudi")).is_dir()
+    assert merge(write_recipe(tmp_path, "wudi")).is_dir()
 
 
-def test_a_base_without_a_chat_template(tmp_path):
+def test_a_base_without_a_chat_template_is_refused_unless_the_recipe_sets_a_tokenizer(tmp_path):
     write_family(tmp_path, experts=2)
     (tmp_path / "base" / "tokenizer_config.json").write_text("{}")
-    assert 'no chat template, so prompts would be empty: set tokenizer = "e0"' in refusal(
+    assert 'no chat template, so prompts would be empty: set tokenizer = "e0"' in refusal_message(
         write_recipe(tmp_path, "ties", experts=2)
     )
-    folder = built(write_recipe(tmp_path, "ties", experts=2, more='tokenizer = "e1"'))
+    folder = merge(write_recipe(tmp_path, "ties", experts=2, more='tokenizer = "e1"'))
     assert checks.has_template(folder)
     shutil.rmtree(folder)
     for number in range(2):
         (tmp_path / f"e{number}" / "tokenizer_config.json").write_text("{}")
-    assert "put a chat_template.jinja into" in refusal(write_recipe(tmp_path, "ties", experts=2))
+    assert "put a chat_template.jinja into" in refusal_message(write_recipe(tmp_path, "ties", experts=2))
     (tmp_path / "base" / "chat_template.jinja").write_text("{{ messages }}")
-    assert (built(write_recipe(tmp_path, "ties", experts=2)) / "chat_template.jinja").is_file()
+    assert (merge(write_recipe(tmp_path, "ties", experts=2)) / "chat_template.jinja").is_file()
 
 
-def test_another_vocabulary(tmp_path):
+def test_an_expert_with_a_different_vocabulary_is_refused(tmp_path):
     write_family(tmp_path)
     (tmp_path / "e1" / "tokenizer.json").write_text('{"model": {"vocab": {"b": 0}}}')
-    assert "expert e1 has a different vocabulary from the base" in refusal(write_recipe(tmp_path, "ties"))
+    assert "expert e1 has a different vocabulary from the base" in refusal_message(
+        write_recipe(tmp_path, "ties")
+    )
 
 
-def test_code_of_the_checkpoint(tmp_path):
+def test_code_in_a_checkpoint_must_be_trusted(tmp_path):
     write_family(tmp_path)
     (tmp_path / "base" / "tokenizer_config.json").write_text(
         '{"chat_template": "x", "auto_map": {"AutoTokenizer": ["t.T", null]}}'
     )
     (tmp_path / "base" / "t.py").write_text("raise SystemExit")
-    message = refusal(write_recipe(tmp_path, "ties"))
+    message = refusal_message(write_recipe(tmp_path, "ties"))
     assert (
         message
         == "the base: its tokenizer runs code of its own (auto_map in tokenizer_config.json); to trust it: --trust-remote-code"
@@ -330,89 +336,93 @@ def test_code_of_the_checkpoint(tmp_path):
     assert (folder / "t.py").is_file()
 
 
-def test_loras_that_cannot_be_folded_in(tmp_path):
+def test_loras_that_cannot_be_merged_are_refused(tmp_path):
     import torch
 
     write_family(tmp_path, experts=0)
     path = write_recipe(tmp_path, "ties", experts=1)
 
-    def of(made: dict[str, Any], **config: Any) -> str:
+    def message_on(factors: dict[str, Any], **config: Any) -> str:
         shutil.rmtree(tmp_path / "e0", ignore_errors=True)
-        write_lora(tmp_path / "e0", made, **{"rank": 4, "alpha": 4, **config})
-        return refusal(path)
+        write_lora(tmp_path / "e0", factors, **{"rank": 4, "alpha": 4, **config})
+        return refusal_message(path)
 
-    assert "a LoRA with use_dora" in of(pairs(1), use_dora=True)
-    assert "but only LoRA can be merged" in of(pairs(1), peft_type="IA3")
-    assert "expert e0 is a LoRA for org/other, but the base is ./base" in of(pairs(1), base="org/other")
-    assert built(path, accept=True).is_dir()
+    assert "a LoRA with use_dora" in message_on(lora_factors(1), use_dora=True)
+    assert "but only LoRA can be merged" in message_on(lora_factors(1), peft_type="IA3")
+    assert "expert e0 is a LoRA for org/other, but the base is ./base" in message_on(
+        lora_factors(1), base="org/other"
+    )
+    assert merge(path, accept=True).is_dir()
     shutil.rmtree(tmp_path / "cache")
-    assert "the base has no tensor 'model.layers.7.q.weight'" in of(
+    assert "the base has no tensor 'model.layers.7.q.weight'" in message_on(
         {"model.layers.7.q": (torch.ones(4, 2), torch.ones(2, 4))}
     )
-    assert f"{Q} is 16 x 9, but 16 x 16 in the base" in of({Q[:-7]: (torch.ones(4, 9), torch.ones(16, 4))})
+    assert f"{Q} is 16 x 9, but 16 x 16 in the base" in message_on(
+        {Q[:-7]: (torch.ones(4, 9), torch.ones(16, 4))}
+    )
     (tmp_path / "e0" / "adapter_model.safetensors").unlink()
-    assert "adapter_model.safetensors is missing" in refusal(path)
+    assert "adapter_model.safetensors is missing" in refusal_message(path)
 
 
-def test_a_lora_as_base(tmp_path):
+def test_a_lora_as_the_base_is_refused(tmp_path):
     write_family(tmp_path, experts=1)
     shutil.rmtree(tmp_path / "base")
-    write_lora(tmp_path / "base", pairs(1), rank=4, alpha=4)
-    assert "is a LoRA adapter: name the model that it was trained on instead" in refusal(
+    write_lora(tmp_path / "base", lora_factors(1), rank=4, alpha=4)
+    assert "is a LoRA adapter: name the model that it was trained on instead" in refusal_message(
         write_recipe(tmp_path, "ties", experts=1)
     )
 
 
-def test_checkpoints_that_are_not_there(tmp_path):
+def test_missing_and_repeated_checkpoints_are_refused(tmp_path):
     write_family(tmp_path, experts=1)
     path = write_recipe(tmp_path, "ties", experts=2)
-    assert refusal(path) == "expert e1 ./e1: no such folder"
+    assert refusal_message(path) == "expert e1 ./e1: no such folder"
     path.write_text(path.read_text().replace("./e1", "org/name"))
-    assert refusal(path) == "expert e1 org/name is not on this machine: hf download org/name"
+    assert refusal_message(path) == "expert e1 org/name is not on this machine: hf download org/name"
     path.write_text(path.read_text().replace("org/name", "./e0"))
-    assert "e0 and e1 are the same checkpoint" in refusal(path)
+    assert "e0 and e1 are the same checkpoint" in refusal_message(path)
 
 
-def test_files_that_are_no_safetensors(tmp_path):
+def test_weights_that_are_not_safetensors_are_refused(tmp_path):
     write_family(tmp_path)
     path = write_recipe(tmp_path, "ties")
     (tmp_path / "e0" / "model.safetensors").write_bytes(b"\xff" * 100)
-    assert "is not a safetensors file" in refusal(path)
+    assert "is not a safetensors file" in refusal_message(path)
     (tmp_path / "e0" / "model.safetensors").unlink()
     (tmp_path / "e0" / "pytorch_model.bin").write_bytes(b"pickle")
-    assert "convert pickled weights (.bin) to safetensors first" in refusal(path)
+    assert "convert pickled weights (.bin) to safetensors first" in refusal_message(path)
     (tmp_path / "e0" / "model.safetensors.index.json").write_text(
         '{"weight_map": {"a": "../base/model.safetensors"}}'
     )
-    assert "has no weight_map of file names in this folder" in refusal(path)
+    assert "has no weight_map of file names in this folder" in refusal_message(path)
     (tmp_path / "e0" / "config.json").unlink()
-    assert "config.json is missing" in refusal(path)
+    assert "config.json is missing" in refusal_message(path)
 
 
-def test_quantized_weights(tmp_path):
+def test_quantized_weights_are_refused(tmp_path):
     write_family(tmp_path)
     (tmp_path / "e0" / "config.json").write_text('{"quantization_config": {"bits": 4}}')
-    assert "expert e0 is quantized" in refusal(write_recipe(tmp_path, "ties"))
+    assert "expert e0 is quantized" in refusal_message(write_recipe(tmp_path, "ties"))
 
 
-def test_nothing_to_merge(tmp_path):
+def test_a_recipe_that_excludes_all_tensors_is_refused(tmp_path):
     write_family(tmp_path)
-    assert "leaves nothing" in refusal(write_recipe(tmp_path, "ties", more='exclude = ["*"]'))
+    assert "leaves nothing" in refusal_message(write_recipe(tmp_path, "ties", more='exclude = ["*"]'))
 
 
-def test_a_full_disk(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_and_during_the_merge(tmp_path, monkeypatch):
     write_family(tmp_path)
     path = write_recipe(tmp_path, "ties")
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
-    assert "needs 6.5 kB, but only 1.0 kB are free: set XDG_CACHE_HOME" in refusal(path)
+    assert "needs 6.5 kB, but only 1.0 kB are free: set XDG_CACHE_HOME" in refusal_message(path)
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
-    def full(*_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing, "_write_tensor", full)
-    assert refusal(path).endswith("No space left on device")
+    monkeypatch.setattr(writing, "_write_tensor", fail)
+    assert refusal_message(path).endswith("No space left on device")
 
 
 def test_a_file_that_is_too_large_to_copy_is_reported_before_the_merge(tmp_path, monkeypatch):
@@ -421,14 +431,14 @@ def test_a_file_that_is_too_large_to_copy_is_reported_before_the_merge(tmp_path,
     (tmp_path / "base" / "notes.json").write_text(f'"{"x" * 5000}"')
     monkeypatch.setattr(writing, "MAX_FILE_BYTES", 4000)
     monkeypatch.setattr(writing, "write_shard", lambda *_: pytest.fail("merged before the files were copied"))
-    assert "notes.json" in refusal(write_recipe(tmp_path, "ties"))
+    assert "notes.json" in refusal_message(write_recipe(tmp_path, "ties"))
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert not (built(write_recipe(tmp_path, "ties")) / "tf_model.h5").exists()
+    assert not (merge(write_recipe(tmp_path, "ties")) / "tf_model.h5").exists()
 
 
-def test_a_file_that_may_not_grow(tmp_path):
-    """As a full disk, which refuses a write in the middle of a tensor: a real limit on a process of its own."""
+def test_a_failed_write_in_the_middle_of_a_tensor_leaves_no_files(tmp_path):
+    """Like a full disk, a limit on the size of files, set in a process of its own, interrupts the write of a tensor."""
     write_family(tmp_path)
     path = write_recipe(tmp_path, "ties")
     script = (
@@ -438,23 +448,25 @@ def test_a_file_that_may_not_grow(tmp_path):
     )
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("EVALS_TEST_TORCH", "")])}
     words = [sys.executable, "-c", script, str(path), str(tmp_path / "out")]
-    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=300)
-    assert f"UsageError: cannot write {tmp_path / 'out'}: File too large" in done.stderr
+    process = subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=300)
+    assert f"UsageError: cannot write {tmp_path / 'out'}: File too large" in process.stderr
     assert list(tmp_path.glob("*out*")) == []
 
 
-def test_a_folder_that_is_in_use(tmp_path):
+def test_an_existing_folder_that_is_not_this_merge_is_not_overwritten(tmp_path):
     write_family(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("precious")
     with pytest.raises(UsageError, match="exists and is not this merge"):
-        built(write_recipe(tmp_path, "ties"), out=tmp_path / "out")
+        merge(write_recipe(tmp_path, "ties"), out=tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
 
 
-def test_numbers_that_float16_cannot_hold(tmp_path):
+def test_values_beyond_the_range_of_float16_are_refused(tmp_path):
     write_family(tmp_path)
-    damage(tmp_path, "base", lambda tensors: tensors[UP].mul_(1e6))
+    change_tensors(tmp_path, "base", lambda tensors: tensors[UP].mul_(1e6))
     for n in range(3):
-        damage(tmp_path, f"e{n}", lambda tensors: tensors[UP].mul_(1e6))
-    assert "exceed the range of float16" in refusal(write_recipe(tmp_path, "ties", more='dtype = "float16"'))
+        change_tensors(tmp_path, f"e{n}", lambda tensors: tensors[UP].mul_(1e6))
+    assert "exceed the range of float16" in refusal_message(
+        write_recipe(tmp_path, "ties", more='dtype = "float16"')
+    )

@@ -1,4 +1,4 @@
-"""Memory of merging, above what imports take, and its time beside mergekit's on the same files."""
+"""Memory of a merge in addition to that of imports, and its time compared with mergekit on the same files."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ EXPERTS = 5
 
 
 def run(python: Path | str, place: Path, *words: object) -> dict[str, Any]:
+    """Run tests/support/merge_memory.py in a process of its own, and return the figures that it prints."""
     script = ROOT / "tests" / "support" / "merge_memory.py"
     env = os.environ | {
         "PYTHONPATH": str(ROOT),
@@ -27,17 +28,18 @@ def run(python: Path | str, place: Path, *words: object) -> dict[str, Any]:
         "OMP_NUM_THREADS": "1",
     }
     command = [str(python), str(script), str(place), *map(str, words)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=3600)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return dict(json.loads(done.stdout)) if done.stdout else {}
+    process = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=3600)
+    assert process.returncode == 0, process.stderr[-2000:]
+    return dict(json.loads(process.stdout)) if process.stdout else {}
 
 
 SIDE = 1024
-"""The largest tensors have 16 MB in float32, the size at which allocators waste most; the nightly test has 38 MB."""
+"""Hidden size: the largest tensors have 16 MB in float32, the size at which allocators waste most (38 MB in the nightly test)."""
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Return a Python with torch, and a folder with a base and five experts."""
     python = sys.executable if TORCH else str(engine.python())
     folder = tmp_path_factory.mktemp("memory")
     run(python, folder, "make", SIDE, 1, EXPERTS)
@@ -52,20 +54,22 @@ METHODS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "parameters"), METHODS)
-def test_elementwise_methods_need_little_more_than_the_tensors_of_one_name(place, method, parameters):
-    taken = run(*place, method, EXPERTS, parameters)
-    assert taken["largest"] == 4 * SIDE * SIDE * 4
-    assert taken["above"] <= bound(taken)
+def test_elementwise_methods_need_little_more_memory_than_one_tensor_of_each_checkpoint(
+    place, method, parameters
+):
+    measured = run(*place, method, EXPERTS, parameters)
+    assert measured["largest"] == 4 * SIDE * SIDE * 4
+    assert measured["above"] <= max_bytes(measured)
 
 
-def bound(taken: dict[str, Any]) -> float:
-    """Return the bytes that an elementwise method may take."""
-    return 1.3 * float(taken["largest"]) * (EXPERTS + 2)
+def max_bytes(measured: dict[str, Any]) -> float:
+    """Return the maximum memory of an elementwise method, in bytes in addition to imports."""
+    return 1.3 * float(measured["largest"]) * (EXPERTS + 2)
 
 
 @pytest.mark.nightly
-def test_ties_is_not_slower_than_mergekit(tmp_path):
-    """A Qwen2 with 2.5e8 weights and five experts: the same files, all tensors, in one run."""
+def test_ties_is_not_slower_and_needs_no_more_memory_than_mergekit(tmp_path):
+    """Both merge the same files: a Qwen2 with 2.5e8 weights and five experts."""
     try:
         python = MERGEKIT.make()
     except (OSError, subprocess.SubprocessError) as error:
@@ -75,4 +79,4 @@ def test_ties_is_not_slower_than_mergekit(tmp_path):
     theirs = run(python, tmp_path, "mergekit", EXPERTS)
     print(ours, theirs)
     assert ours["seconds"] <= theirs["seconds"]
-    assert ours["above"] <= min(theirs["above"], bound(ours))
+    assert ours["above"] <= min(theirs["above"], max_bytes(ours))

@@ -1,4 +1,4 @@
-"""mergekit's methods through a recipe; they need a Python that has it."""
+"""mergekit's methods in a recipe; most tests need a Python with mergekit."""
 
 from __future__ import annotations
 
@@ -20,41 +20,43 @@ needs_mergekit = pytest.mark.skipif(
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Write a base and two experts, and return their tensors by name."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return write_family(tmp_path, experts=2)
 
 
-def merged(place: Path, method: str, parameters: str = "", more: str = "") -> Any:
+def merge(place: Path, method: str, parameters: str = "", more: str = "") -> Any:
+    """Merge the family and return one tensor of the result."""
     path = write_recipe(place, method, experts=2, parameters=parameters, more=more)
     return read_tensors(make(Plan(path), log=lambda _: None))[Q]
 
 
 @needs_mergekit
-def test_averaging_and_task_arithmetic_are_the_same_there(made, tmp_path):
-    base, first, second = (made[name][Q] for name in ("base", "e0", "e1"))
-    assert merged(tmp_path, "mergekit:linear").allclose((first + second) / 2, atol=1e-6)
-    total = merged(tmp_path, "mergekit:task_arithmetic", "normalize = false\nweight = 0.3")
+def test_mergekits_averaging_and_task_arithmetic_follow_the_formulas(family, tmp_path):
+    base, first, second = (family[name][Q] for name in ("base", "e0", "e1"))
+    assert merge(tmp_path, "mergekit:linear").allclose((first + second) / 2, atol=1e-6)
+    total = merge(tmp_path, "mergekit:task_arithmetic", "normalize = false\nweight = 0.3")
     assert total.allclose(base + 0.3 * (first + second - 2 * base), atol=1e-6)
 
 
 @needs_mergekit
-def test_random_methods_repeat(made, tmp_path):
-    draws = [merged(tmp_path, "mergekit:dare_ties", "density = 0.5", f'name = "{name}"') for name in "ab"]
-    assert draws[0].equal(draws[1])
+def test_mergekits_random_methods_are_repeatable(family, tmp_path):
+    results = [merge(tmp_path, "mergekit:dare_ties", "density = 0.5", f'name = "{name}"') for name in "ab"]
+    assert results[0].equal(results[1])
 
 
 @needs_mergekit
-def test_unknown_methods_and_parameters_are_one_line(made, tmp_path):
+def test_unknown_methods_and_parameters_of_mergekit_are_refused(family, tmp_path):
     with pytest.raises(UsageError, match="did you mean mergekit:slerp"):
-        merged(tmp_path, "mergekit:slurp")
+        merge(tmp_path, "mergekit:slurp")
     with pytest.raises(
         UsageError, match=r"mergekit:ties: TypeError: Unknown parameter\(s\) for ties: densitty"
     ):
-        merged(tmp_path, "mergekit:ties", "densitty = 0.2")
+        merge(tmp_path, "mergekit:ties", "densitty = 0.2")
 
 
 @pytest.mark.skipif(find_spec("mergekit") is not None, reason="mergekit is installed")
-def test_without_mergekit_the_extra_is_named(made, tmp_path):
+def test_without_mergekit_the_message_states_how_to_install_it(family, tmp_path):
     with pytest.raises(UsageError, match="mergekit:slerp needs mergekit: pip install"):
-        merged(tmp_path, "mergekit:slerp")
+        merge(tmp_path, "mergekit:slerp")

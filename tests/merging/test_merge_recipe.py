@@ -1,4 +1,4 @@
-"""Recipes: what is read, and what bad ones get."""
+"""Recipes: defaults, and the messages on invalid ones."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from evals.merging.table import METHODS
 GOOD = 'method = "ties"\nbase = "a/b"\n[experts]\nocr = "./ocr"\nvqa = "org/vqa"\n'
 
 
-def written(tmp_path, text, name="five experts.toml"):
+def write(tmp_path, text, name="five experts.toml"):
     path = tmp_path / name
     path.write_text(text)
     return path
 
 
-def test_defaults_are_the_released_ones(tmp_path):
-    made = recipe.read(written(tmp_path, GOOD))
-    assert (made.name, made.method, made.factor, made.edition, made.serve) == (
+def test_defaults_are_those_of_the_released_code(tmp_path):
+    defaults = recipe.read(write(tmp_path, GOOD))
+    assert (defaults.name, defaults.method, defaults.factor, defaults.edition, defaults.serve) == (
         "five-experts",
         "ties",
         0.3,
         "fixed",
         "vllm",
     )
-    assert made.parameters.density == 0.2
-    assert made.experts == {"ocr": "./ocr", "vqa": "org/vqa"}
+    assert defaults.parameters.density == 0.2
+    assert defaults.experts == {"ocr": "./ocr", "vqa": "org/vqa"}
 
 
 @pytest.mark.parametrize(
     ("method", "factor"),
     [("weight-average", 1.0), ("optmerge-lora", 1.0), ("optmerge-full", 0.1), ("wudi", 0.3)],
 )
-def test_lambda(tmp_path, method, factor):
+def test_lambda_defaults_to_the_methods_factor(tmp_path, method, factor):
     text = GOOD.replace("ties", method)
-    assert recipe.read(written(tmp_path, text)).factor == factor
-    assert recipe.read(written(tmp_path, f"lambda = 2\n{text}")).factor == 2.0
+    assert recipe.read(write(tmp_path, text)).factor == factor
+    assert recipe.read(write(tmp_path, f"lambda = 2\n{text}")).factor == 2.0
 
 
-def test_every_method_is_documented():
+def test_every_method_has_a_title_and_a_function():
     for name, method in METHODS.items():
         module, function = method.function.split(":")
         assert method.title, name
@@ -80,8 +80,8 @@ def test_every_method_is_documented():
         ("\x00", "r.toml: "),
     ],
 )
-def test_bad_recipes_are_one_line(tmp_path, text, message):
-    path = written(tmp_path, text, "r.toml")
+def test_invalid_recipes_are_reported_in_one_line(tmp_path, text, message):
+    path = write(tmp_path, text, "r.toml")
     with pytest.raises(UsageError) as caught:
         recipe.read(path)
     assert message in str(caught.value)
@@ -89,7 +89,7 @@ def test_bad_recipes_are_one_line(tmp_path, text, message):
     assert len(str(caught.value)) < 600
 
 
-def test_no_such_recipe(tmp_path):
+def test_a_recipe_that_is_missing_or_not_a_file_is_reported(tmp_path):
     with pytest.raises(UsageError, match=r"no\.toml: No such file"):
         recipe.read(tmp_path / "no.toml")
     with pytest.raises(UsageError, match="not a regular file"):

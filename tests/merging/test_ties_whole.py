@@ -1,4 +1,4 @@
-"""TIES over one vector of the whole model, against the released code's formula written out on concatenated vectors."""
+"""TIES over one vector of the whole model, against the released code's formula on concatenated vectors."""
 
 from __future__ import annotations
 
@@ -21,44 +21,45 @@ from tests.support.merging import (
     write_recipe,
 )
 
-KIND = {32: np.float32, 64: np.float64}
+DTYPES = {32: np.float32, 64: np.float64}
 
 
-def kth(parts: list[np.ndarray], rank: int, width: int) -> float:
-    wanted = Selection(rank, width=width)
-    while not wanted.is_done:
+def magnitude_of_rank(parts: list[np.ndarray], rank: int, width: int) -> float:
+    """Return the magnitude that `Selection` finds."""
+    selected = Selection(rank, width=width)
+    while not selected.is_done:
         for part in parts:
-            wanted.count(part)
-        wanted.narrow()
-    return wanted.value
+            selected.count(part)
+        selected.narrow()
+    return selected.value
 
 
 @pytest.mark.parametrize("width", [32, 64])
-def test_the_kth_smallest_magnitude_is_that_of_a_sort(width, monkeypatch):
+def test_selected_magnitudes_agree_with_sorting(width, monkeypatch):
     monkeypatch.setattr(selection, "BLOCK", 17)
     rng = np.random.default_rng(0)
-    tiny = np.finfo(KIND[width]).smallest_subnormal
+    tiny = np.finfo(DTYPES[width]).smallest_subnormal
     parts = [
-        rng.normal(size=50).astype(KIND[width]),
-        np.round(rng.normal(size=40), 1).astype(KIND[width]),  # equal magnitudes
-        np.array([0.0, -0.0, tiny, -tiny, 3 * tiny, 1e30, -1e-30, 1.0, -1.0], KIND[width]),
-        np.zeros(0, KIND[width]),
+        rng.normal(size=50).astype(DTYPES[width]),
+        np.round(rng.normal(size=40), 1).astype(DTYPES[width]),  # equal magnitudes
+        np.array([0.0, -0.0, tiny, -tiny, 3 * tiny, 1e30, -1e-30, 1.0, -1.0], DTYPES[width]),
+        np.zeros(0, DTYPES[width]),
     ]
     ordered = np.sort(np.abs(np.concatenate(parts)))
     for rank, magnitude in enumerate(ordered):
-        assert kth(parts, rank, width) == magnitude
+        assert magnitude_of_rank(parts, rank, width) == magnitude
 
 
 # --- with torch
 
 
 def flat_ties(taus: list[np.ndarray], density: float, *, original: bool) -> np.ndarray:
-    """The merged vector of T whole task vectors, as InternVL/internvl_chat/model_merging.py has it."""
+    """Return the TIES merge of whole task vectors, by the formula of InternVL/internvl_chat/model_merging.py."""
     rows = np.array(taus)
     count = rows.shape[1]
     trimmed = int(count * (1 - density))
-    least = np.sort(np.abs(rows), axis=1)[:, trimmed - 1 if original else min(trimmed, count - 1)]
-    rows = np.where(np.abs(rows) >= least[:, None], rows, 0)
+    thresholds = np.sort(np.abs(rows), axis=1)[:, trimmed - 1 if original else min(trimmed, count - 1)]
+    rows = np.where(np.abs(rows) >= thresholds[:, None], rows, 0)
     sign = np.sign(rows.sum(axis=0))
     sign[sign == 0] = np.sign(sign.sum())
     rows = np.where(rows * sign > 0, rows, 0)
@@ -70,12 +71,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def uneven(place: Path, *, experts: int = 3) -> dict[str, Any]:
-    """Checkpoints whose task vectors are larger in some tensors than in others; numbers that float32 adds exactly."""
-    made = write_family(place / "made", experts=experts)
+def write_uneven_family(place: Path, *, experts: int = 3) -> dict[str, Any]:
+    """Write checkpoints whose task vectors differ in size between tensors, with values that float32 adds exactly; return their tensors."""
+    family = write_family(place / "made", experts=experts)
     exact = {
         name: {key: (value * 64).round() / 64 for key, value in tensors.items()}
-        for name, tensors in made.items()
+        for name, tensors in family.items()
     }
     for number in range(experts):
         for index, key in enumerate(sorted(exact["base"])):
@@ -86,7 +87,8 @@ def uneven(place: Path, *, experts: int = 3) -> dict[str, Any]:
     return exact
 
 
-def joined(tensors: dict[str, Any], base: dict[str, Any]) -> np.ndarray:
+def flat_tau(tensors: dict[str, Any], base: dict[str, Any]) -> np.ndarray:
+    """Return the task vector of the whole model."""
     return np.concatenate([(tensors[key] - base[key]).numpy().ravel() for key in sorted(base)])
 
 
@@ -96,33 +98,33 @@ def joined(tensors: dict[str, Any], base: dict[str, Any]) -> np.ndarray:
     [*product(("fixed", "original"), (0.05, 0.2, 0.7)), ("fixed", 1.0)],  # 1.0: the released code fails
 )
 @pytest.mark.parametrize("compute", ["float32", "float64"])
-def test_the_share_is_that_of_all_merged_tensors(tmp_path, edition, density, compute):
-    made = uneven(tmp_path)
+def test_the_density_applies_to_all_merged_tensors_together(tmp_path, edition, density, compute):
+    family = write_uneven_family(tmp_path)
     more = f'edition = "{edition}"\nexclude = []\nlambda = 1\ncompute = "{compute}"'
     path = write_recipe(tmp_path, "ties", more=more, parameters=f'scope = "model"\ndensity = {density}')
     merged = read_tensors(make(Plan(path), log=lambda _: None))
-    taus = [joined(made[f"e{n}"], made["base"]) for n in range(3)]
-    wanted = flat_ties(taus, density, original=edition == "original")
-    np.testing.assert_allclose(joined(merged, made["base"]), wanted, atol=1e-6)
+    taus = [flat_tau(family[f"e{n}"], family["base"]) for n in range(3)]
+    expected = flat_ties(taus, density, original=edition == "original")
+    np.testing.assert_allclose(flat_tau(merged, family["base"]), expected, atol=1e-6)
     per_tensor = write_recipe(tmp_path, "ties", more=more, parameters=f"density = {density}", name="t.toml")
     if density < 1:
-        other = joined(read_tensors(make(Plan(per_tensor), log=lambda _: None)), made["base"])
-        assert np.abs(other - wanted).max() > 0.01
+        by_tensor = flat_tau(read_tensors(make(Plan(per_tensor), log=lambda _: None)), family["base"])
+        assert np.abs(by_tensor - expected).max() > 0.01
 
 
 @needs_torch
-def test_the_majority_is_that_of_the_whole_model(tmp_path):
-    """Two experts cancel in a small tensor of negative signs; the model's other entries are positive."""
-    made = write_family(tmp_path / "made", experts=0)["base"]
-    small, *others = sorted(made, key=lambda key: made[key].numel())
-    first, second = ({key: value.clone() for key, value in made.items()} for _ in range(2))
+def test_the_majority_sign_is_that_of_the_whole_model(tmp_path):
+    """One entry of a tensor of negative changes sums to 0 over the experts; the changes of all other tensors are positive."""
+    base = write_family(tmp_path / "made", experts=0)["base"]
+    small, *others = sorted(base, key=lambda key: base[key].numel())
+    first, second = ({key: value.clone() for key, value in base.items()} for _ in range(2))
     for key in others:
         first[key] += 1.0
         second[key] += 1.0
     first[small] -= 2.0
     second[small] -= 2.0
-    first[small][0], second[small][0] = made[small][0] + 2.0, made[small][0] - 2.0
-    for name, tensors in (("base", made), ("e0", first), ("e1", second)):
+    first[small][0], second[small][0] = base[small][0] + 2.0, base[small][0] - 2.0
+    for name, tensors in (("base", base), ("e0", first), ("e1", second)):
         write_checkpoint(tmp_path / name, tensors)
     for scope, change in (("tensor", -2.0), ("model", 2.0)):
         path = write_recipe(
@@ -130,35 +132,35 @@ def test_the_majority_is_that_of_the_whole_model(tmp_path):
             parameters=f'density = 1\nscope = "{scope}"', name=f"{scope}.toml",
         )  # fmt: skip
         merged = read_tensors(make(Plan(path), log=lambda _: None, accept=True))
-        assert float(merged[small][0] - made[small][0]) == pytest.approx(change, abs=1e-5)
+        assert float(merged[small][0] - base[small][0]) == pytest.approx(change, abs=1e-5)
 
 
 @needs_torch
-def test_the_original_dare_ties_over_the_whole_model_takes_all_experts(tmp_path):
-    made = uneven(tmp_path)
+def test_the_original_dare_ties_over_the_whole_model_uses_all_experts(tmp_path):
+    family = write_uneven_family(tmp_path)
     parameters = 'scope = "model"\ndensity = 0.3\ndrop = 0.0'
     path = write_recipe(
         tmp_path, "dare-ties", more='edition = "original"\nexclude = []\nlambda = 1', parameters=parameters
     )
     merged = read_tensors(make(Plan(path), log=lambda _: None))
-    taus = [joined(made[f"e{n}"], made["base"]) for n in range(3)]
-    wanted = flat_ties(taus, 0.3, original=True)
-    np.testing.assert_allclose(joined(merged, made["base"]), wanted, atol=1e-6)
+    taus = [flat_tau(family[f"e{n}"], family["base"]) for n in range(3)]
+    expected = flat_ties(taus, 0.3, original=True)
+    np.testing.assert_allclose(flat_tau(merged, family["base"]), expected, atol=1e-6)
 
 
 @needs_torch
 def test_dare_drops_the_same_entries_in_every_pass(tmp_path):
-    made = uneven(tmp_path)
+    family = write_uneven_family(tmp_path)
     parameters = 'scope = "model"\ndensity = 0.3\ndrop = 0.5'
     path = write_recipe(tmp_path, "dare-ties", more="exclude = []\nlambda = 1", parameters=parameters)
-    merged = joined(read_tensors(make(Plan(path), log=lambda _: None)), made["base"])
+    merged = flat_tau(read_tensors(make(Plan(path), log=lambda _: None)), family["base"])
     dropped = []
     for n in range(3):
         alone = write_recipe(
             tmp_path, "dare", experts=0, more="exclude = []\nlambda = 1", parameters="drop = 0.5"
         )
         alone.write_text(alone.read_text().replace("[experts]", f'[experts]\ne{n} = "./e{n}"'))
-        dropped.append(joined(read_tensors(make(Plan(alone), log=lambda _: None)), made["base"]))
+        dropped.append(flat_tau(read_tensors(make(Plan(alone), log=lambda _: None)), family["base"]))
     np.testing.assert_allclose(merged, flat_ties(dropped, 0.3, original=False), atol=1e-5)
 
 
@@ -168,9 +170,9 @@ def test_tensors_that_no_lora_changes_count_as_zeros(tmp_path):
 
     base = write_family(tmp_path, experts=0)["base"]
     layer = "model.layers.0.self_attn.q_proj"
-    made = [random_lora_factors({layer: base[f"{layer}.weight"].shape}, seed=n) for n in range(2)]
-    for number, pairs in enumerate(made):
-        write_lora(tmp_path / f"e{number}", pairs, rank=4, alpha=4)
+    loras = [random_lora_factors({layer: base[f"{layer}.weight"].shape}, seed=n) for n in range(2)]
+    for number, factors in enumerate(loras):
+        write_lora(tmp_path / f"e{number}", factors, rank=4, alpha=4)
     path = write_recipe(
         tmp_path,
         "ties",
@@ -181,10 +183,10 @@ def test_tensors_that_no_lora_changes_count_as_zeros(tmp_path):
     merged = read_tensors(make(Plan(path), log=lambda _: None))
     total = sum(tensor.numel() for tensor in base.values())
     taus = [np.zeros(total) for _ in range(2)]
-    for tau, pairs in zip(taus, made, strict=True):
-        down, up = pairs[layer]
+    for tau, factors in zip(taus, loras, strict=True):
+        down, up = factors[layer]
         tau[:256] = (up @ down).numpy().ravel()
-    wanted = flat_ties(taus, 0.1, original=False)[:256]
+    expected = flat_ties(taus, 0.1, original=False)[:256]
     np.testing.assert_allclose(
-        (merged[f"{layer}.weight"] - base[f"{layer}.weight"]).numpy().ravel(), wanted, atol=1e-6
+        (merged[f"{layer}.weight"] - base[f"{layer}.weight"]).numpy().ravel(), expected, atol=1e-6
     )

@@ -1,4 +1,4 @@
-"""The tests of merging that need torch or mergekit, run with those of their environments."""
+"""Run the tests of merging that need torch or mergekit with the packages of an environment that has them."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from tools.environments import MERGEKIT
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(TORCH, reason="torch is installed: the tests run as they are")
+@pytest.mark.skipif(TORCH, reason="torch is installed: the tests run without this")
 def test_the_tests_that_need_torch_pass_with_it():
-    out = output_with(engine.python(), TESTS / "merging")
+    out = run_tests(engine.python(), TESTS / "merging")
     assert int(re.findall(r"(\d+) passed", out)[-1]) > 170
     assert "NOT TESTED WITHOUT TORCH" not in out
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(TORCH, reason="torch is installed: the tests run as they are")
+@pytest.mark.skipif(TORCH, reason="torch is installed: the tests run without this")
 def test_the_tests_that_need_mergekit_pass_with_it():
     if (python := MERGEKIT.python()) is None:
         pytest.skip(
             "NOT TESTED WITHOUT MERGEKIT: python -m tools.environments mergekit creates its environment"
         )
-    out = output_with(python, TESTS / "merging" / "test_merge_mergekit.py")
+    out = run_tests(python, TESTS / "merging" / "test_merge_mergekit.py")
     assert "NOT TESTED WITHOUT" not in out
 
 
-def output_with(python: Path, tests: Path) -> str:
-    """Run fast tests with the packages of another environment behind all others; return what pytest prints."""
+def run_tests(python: Path, tests: Path) -> str:
+    """Run fast tests with the packages of another environment, searched last; return pytest's output."""
     (packages,) = (python.parent.parent / "lib").glob("python3*/site-packages")
     env = os.environ | {"EVALS_TEST_TORCH": str(packages), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     env.pop("PYTEST_XDIST_WORKER", None)
     words = [sys.executable, "-m", "pytest", str(tests), "-q", "-m", "not slow and not nightly"]
-    done = subprocess.run(
+    process = subprocess.run(
         [*words, "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"],
         env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:]
-    return done.stdout
+    assert process.returncode == 0, process.stdout[-4000:]
+    return process.stdout

@@ -1,4 +1,4 @@
-"""Records -> numbers: every figure here can be worked out by hand."""
+"""Estimates from records; every expected number can be computed by hand."""
 
 from __future__ import annotations
 
@@ -15,174 +15,183 @@ from evals.types import Estimate, Failure, Metric, Point, Score
 from tests.support.toy import MAE, brief, gold_answers
 
 
-def summary(
+def summary_of(
     briefs: Sequence[Brief], gold: Golds, metrics: Sequence[Metric] | None = None, *, repeats: int = 1
 ) -> Summary:
     return summarize(briefs, gold, metrics or accuracy(), scorers=("exact",), repeats=repeats)
 
 
-def named(found: Summary, metric: str, group: str = "") -> Estimate:
-    (one,) = (e for e in found.estimates if (e.metric, e.group) == (metric, group))
-    return one
+def estimate_of(summary: Summary, metric: str, group: str = "") -> Estimate:
+    (estimate,) = (e for e in summary.estimates if (e.metric, e.group) == (metric, group))
+    return estimate
 
 
-def test_a_complete_run_is_bounded_by_itself() -> None:
-    found = summary([brief("a", 1.0), brief("b", 0.0)], gold_answers("ab"))
-    one = named(found, "accuracy")
-    assert (one.value, one.worst, one.best) == (0.5, 0.5, 0.5)
-    assert (found.coverage, found.expected, found.counts) == (1.0, 2, {"right": 1, "wrong": 1})
+def test_the_bounds_of_a_complete_run_are_its_value() -> None:
+    summary = summary_of([brief("a", 1.0), brief("b", 0.0)], gold_answers("ab"))
+    estimate = estimate_of(summary, "accuracy")
+    assert (estimate.value, estimate.worst, estimate.best) == (0.5, 0.5, 0.5)
+    assert (summary.coverage, summary.expected, summary.counts) == (1.0, 2, {"right": 1, "wrong": 1})
 
 
-def test_failures_and_absent_samples_are_in_no_mean_but_bound_it() -> None:
-    found = summary([brief("a", 1.0), brief("b", 0.0), brief("c", None)], gold_answers("abcd"))
-    one = named(found, "accuracy")
-    assert (one.value, one.worst, one.best) == (0.5, 0.25, 0.75)
-    assert (one.n, one.clusters) == (2, 2)
-    assert found.coverage == 0.5
-    assert found.counts == {"absent": 1, "failed:timeout": 1, "right": 1, "wrong": 1}
+def test_failures_and_absent_samples_are_excluded_from_the_mean_and_widen_its_bounds() -> None:
+    summary = summary_of([brief("a", 1.0), brief("b", 0.0), brief("c", None)], gold_answers("abcd"))
+    estimate = estimate_of(summary, "accuracy")
+    assert (estimate.value, estimate.worst, estimate.best) == (0.5, 0.25, 0.75)
+    assert (estimate.n, estimate.clusters) == (2, 2)
+    assert summary.coverage == 0.5
+    assert summary.counts == {"absent": 1, "failed:timeout": 1, "right": 1, "wrong": 1}
 
 
 @pytest.mark.parametrize("verdict", ["wrong", "invalid", "unanswered", "refused", "truncated"])
-def test_what_the_model_did_is_in_the_mean(verdict: str) -> None:
-    found = summary([brief("a", 1.0), brief("b", 0.0, verdict=verdict)], gold_answers("ab"))
-    assert named(found, "accuracy").value == 0.5
-    assert found.coverage == 1.0
-    assert found.counts[verdict] == 1
+def test_all_verdicts_on_replies_count_in_the_mean(verdict: str) -> None:
+    summary = summary_of([brief("a", 1.0), brief("b", 0.0, verdict=verdict)], gold_answers("ab"))
+    assert estimate_of(summary, "accuracy").value == 0.5
+    assert summary.coverage == 1.0
+    assert summary.counts[verdict] == 1
 
 
-def test_a_scorer_that_broke_is_a_failure_and_no_score() -> None:
+def test_an_error_in_a_scorer_is_a_failure_without_a_score() -> None:
     broken = Brief(
         sample="b",
         repeat=0,
         scores={"exact": Failure(stage="scorer", kind="crash", message="KeyError")},
         stop="stop",
     )
-    found = summary([brief("a", 1.0), broken], gold_answers("ab"))
-    assert found.counts == {"failed:crash": 1, "right": 1}
-    assert (named(found, "accuracy").value, found.coverage) == (1.0, 0.5)
+    summary = summary_of([brief("a", 1.0), broken], gold_answers("ab"))
+    assert summary.counts == {"failed:crash": 1, "right": 1}
+    assert (estimate_of(summary, "accuracy").value, summary.coverage) == (1.0, 0.5)
 
 
-def test_every_cut_reply_is_counted_whatever_its_verdict() -> None:
+def test_every_truncated_reply_is_counted_whatever_its_verdict() -> None:
     briefs = [
         brief("a", 1.0, stop="length"),
         brief("b", 0.0, verdict="truncated", stop="length"),
         brief("c", 0.0),
     ]
-    assert summary(briefs, gold_answers("abc")).truncated == 2
+    assert summary_of(briefs, gold_answers("abc")).truncated == 2
 
 
 def test_tokens_are_summed_over_replies() -> None:
     briefs = [brief("a", 1.0), brief("b", 0.0), brief("c", None)]
-    assert summary(briefs, gold_answers("abc")).tokens == {"input": 20, "output": 10}
+    assert summary_of(briefs, gold_answers("abc")).tokens == {"input": 20, "output": 10}
 
 
-def test_records_of_samples_that_are_not_expected_are_left_out() -> None:
-    found = summary([brief("a", 1.0), brief("stranger", 1.0)], gold_answers("ab"))
-    assert (found.counts, found.coverage) == ({"absent": 1, "right": 1}, 0.5)
+def test_records_of_unexpected_samples_are_ignored() -> None:
+    summary = summary_of([brief("a", 1.0), brief("unexpected", 1.0)], gold_answers("ab"))
+    assert (summary.counts, summary.coverage) == ({"absent": 1, "right": 1}, 0.5)
 
 
-def test_nothing_scored_has_no_value_but_bounds() -> None:
-    found = summary([brief("a", None), brief("b", None)], gold_answers("ab"))
-    one = named(found, "accuracy")
-    assert (one.value, one.low, one.high) == (None, None, None)
-    assert (one.worst, one.best, one.n) == (0.0, 1.0, 0)
-    assert one.method == "nothing scored"
-    assert found.coverage == 0.0
+def test_without_scores_there_are_bounds_but_no_value() -> None:
+    summary = summary_of([brief("a", None), brief("b", None)], gold_answers("ab"))
+    estimate = estimate_of(summary, "accuracy")
+    assert (estimate.value, estimate.low, estimate.high) == (None, None, None)
+    assert (estimate.worst, estimate.best, estimate.n) == (0.0, 1.0, 0)
+    assert estimate.method == "nothing scored"
+    assert summary.coverage == 0.0
 
 
-def test_no_samples_at_all_are_no_division_by_nought() -> None:
-    found = summary([], {})
-    assert (found.coverage, found.expected) == (0.0, 0)
-    assert {e.value for e in found.estimates} == {None}
+def test_a_run_without_samples_does_not_divide_by_zero() -> None:
+    summary = summary_of([], {})
+    assert (summary.coverage, summary.expected) == (0.0, 0)
+    assert {e.value for e in summary.estimates} == {None}
 
 
 def test_a_binary_mean_of_single_samples_has_a_wilson_interval() -> None:
     names = [f"{i}" for i in range(10)]
-    one = named(
-        summary([brief(n, float(i < 8)) for i, n in enumerate(names)], gold_answers(names)), "accuracy"
+    estimate = estimate_of(
+        summary_of([brief(n, float(i < 8)) for i, n in enumerate(names)], gold_answers(names)), "accuracy"
     )
     expected = stats.proportion(8, 10)
-    assert (one.value, one.low, one.high, one.method) == expected
+    assert (estimate.value, estimate.low, estimate.high, estimate.method) == expected
 
 
-def test_repeats_are_clustered_by_their_sample() -> None:
+def test_repeats_of_a_sample_are_one_cluster() -> None:
     names = [f"{i}" for i in range(8)]
     values = [1, 1, 1, 0, 1, 0, 0, 0]
-    # each sample gives the same reply four times: no more evidence than once
-    four = [brief(n, float(v), r) for n, v in zip(names, values, strict=True) for r in range(4)]
-    once = [brief(n, float(v)) for n, v in zip(names, values, strict=True)]
-    repeated_run = named(summary(four, gold_answers(names), repeats=4), "accuracy")
-    single = stats.clustered_mean([float(v) for v in values], names, bounds=(0.0, 1.0))
-    assert repeated_run.value == named(summary(once, gold_answers(names)), "accuracy").value == 0.5
+    # four equal replies to each sample are no more evidence than one
+    four_each = [brief(n, float(v), r) for n, v in zip(names, values, strict=True) for r in range(4)]
+    one_each = [brief(n, float(v)) for n, v in zip(names, values, strict=True)]
+    repeated_run = estimate_of(summary_of(four_each, gold_answers(names), repeats=4), "accuracy")
+    expected = stats.clustered_mean([float(v) for v in values], names, bounds=(0.0, 1.0))
+    assert (
+        repeated_run.value == estimate_of(summary_of(one_each, gold_answers(names)), "accuracy").value == 0.5
+    )
     assert (repeated_run.n, repeated_run.clusters) == (32, 8)
-    assert repeated_run.low == pytest.approx(single.low)
-    assert repeated_run.high == pytest.approx(single.high)
+    assert repeated_run.low == pytest.approx(expected.low)
+    assert repeated_run.high == pytest.approx(expected.high)
 
 
 def test_samples_that_share_a_passage_are_one_cluster() -> None:
     names = [f"{i}" for i in range(8)]
     gold = gold_answers(names, clusters=("p", "q"))
-    one = named(summary([brief(n, float(i % 2)) for i, n in enumerate(names)], gold), "accuracy")
-    assert (one.n, one.clusters) == (8, 2)
+    estimate = estimate_of(
+        summary_of([brief(n, float(i % 2)) for i, n in enumerate(names)], gold), "accuracy"
+    )
+    assert (estimate.n, estimate.clusters) == (8, 2)
 
 
-def test_macro_is_the_mean_of_the_groups_however_large() -> None:
+def test_a_macro_mean_gives_groups_equal_weight_whatever_their_size() -> None:
     names = [f"{i}" for i in range(10)]
     gold = gold_answers(names, groups=("big",)) | gold_answers(["x", "y"], groups=("small",))
     briefs = [brief(n, float(i < 9)) for i, n in enumerate(names)] + [brief("x", 0.0), brief("y", 1.0)]
-    found = summary(briefs, gold, accuracy(macro=True))
-    macro = named(found, "accuracy_macro")
+    summary = summary_of(briefs, gold, accuracy(macro=True))
+    macro = estimate_of(summary, "accuracy_macro")
     assert macro.value == pytest.approx((0.9 + 0.5) / 2)
     assert macro.headline
-    assert named(found, "accuracy").value == pytest.approx(10 / 12)
-    assert named(found, "accuracy", "small").value == 0.5
-    assert named(found, "accuracy", "big").n == 10
+    assert estimate_of(summary, "accuracy").value == pytest.approx(10 / 12)
+    assert estimate_of(summary, "accuracy", "small").value == 0.5
+    assert estimate_of(summary, "accuracy", "big").n == 10
 
 
-def test_macro_is_bounded_with_a_group_that_is_missing_altogether() -> None:
+def test_a_macro_mean_has_bounds_even_if_a_whole_group_is_missing() -> None:
     gold = gold_answers(["a"], groups=("x",)) | gold_answers(["b"], groups=("y",))
-    one = named(summary([brief("a", 1.0)], gold), "accuracy_macro")
-    assert (one.value, one.worst, one.best) == (None, 0.5, 1.0)
-    assert "one group" in one.method
+    estimate = estimate_of(summary_of([brief("a", 1.0)], gold), "accuracy_macro")
+    assert (estimate.value, estimate.worst, estimate.best) == (None, 0.5, 1.0)
+    assert "one group" in estimate.method
 
 
-def test_a_subset_without_items_of_some_groups_has_no_mean_over_groups() -> None:
+def test_a_subset_that_lacks_a_group_has_no_macro_mean() -> None:
     gold = gold_answers(["a"], groups=("x",)) | gold_answers(["b"], groups=("y",))
     briefs = [brief("a", 1.0), brief("b", 0.0)]
     for absent, value in (((), 0.5), (("z",), None)):
-        found = summarize(briefs, gold, accuracy(), scorers=("exact",), repeats=1, absent_groups=absent)
-        assert named(found, "accuracy_macro").value == value
-        assert named(found, "accuracy").value == 0.5
-    assert (named(found, "accuracy_macro").worst, named(found, "accuracy_macro").best) == (None, None)
+        summary = summarize(briefs, gold, accuracy(), scorers=("exact",), repeats=1, absent_groups=absent)
+        assert estimate_of(summary, "accuracy_macro").value == value
+        assert estimate_of(summary, "accuracy").value == 0.5
+    macro = estimate_of(summary, "accuracy_macro")
+    assert (macro.worst, macro.best) == (None, None)
 
 
-def test_groups_are_listed_and_none_of_them_is_a_headline() -> None:
-    found = summary([brief("a", 1.0), brief("b", 0.0)], gold_answers("ab", groups=("x", "y")))
-    assert [(e.group, e.value) for e in found.estimates if e.metric == "accuracy"] == [
+def test_scores_by_group_are_listed_and_are_not_headlines() -> None:
+    summary = summary_of([brief("a", 1.0), brief("b", 0.0)], gold_answers("ab", groups=("x", "y")))
+    assert [(e.group, e.value) for e in summary.estimates if e.metric == "accuracy"] == [
         ("", 0.5),
         ("x", 1.0),
         ("y", 0.0),
     ]
-    assert [e.metric for e in found.estimates if e.headline] == ["accuracy"]
+    assert [e.metric for e in summary.estimates if e.headline] == ["accuracy"]
 
 
-def test_one_group_needs_no_breakdown() -> None:
-    found = summary([brief("a", 1.0)], gold_answers("a", groups=("x",)))
-    assert {e.group for e in found.estimates} == {""}
+def test_a_single_group_is_not_listed() -> None:
+    summary = summary_of([brief("a", 1.0)], gold_answers("a", groups=("x",)))
+    assert {e.group for e in summary.estimates} == {""}
 
 
-def test_guessing_is_reported_beside_and_bounded() -> None:
+def test_accuracy_with_guessing_is_reported_in_addition_with_bounds() -> None:
     briefs = [brief("a", 1.0), brief("b", 0.0, verdict="unanswered")]
-    found = summary(briefs, gold_answers("abc"), (*accuracy(), accuracy_guess()))
-    one = named(found, "accuracy_guess")
-    assert (one.value, one.worst, one.best) == (0.625, pytest.approx(1.25 / 3), pytest.approx(2.25 / 3))
-    assert named(found, "accuracy").value == 0.5
+    summary = summary_of(briefs, gold_answers("abc"), (*accuracy(), accuracy_guess()))
+    estimate = estimate_of(summary, "accuracy_guess")
+    assert (estimate.value, estimate.worst, estimate.best) == (
+        0.625,
+        pytest.approx(1.25 / 3),
+        pytest.approx(2.25 / 3),
+    )
+    assert estimate_of(summary, "accuracy").value == 0.5
 
 
 # --- several repeats ----------------------------------------------------------------------------------------
 
 
-def test_avg_pass_and_maj_of_full_repeats() -> None:
+def test_avg_pass_and_maj_at_k_of_complete_samples() -> None:
     briefs = [
         Brief(
             sample=name,
@@ -192,85 +201,90 @@ def test_avg_pass_and_maj_of_full_repeats() -> None:
             },
             stop="stop",
         )
-        for name, given in {"a": "7778", "b": "7889"}.items()
-        for repeat, a in enumerate(given)
+        for name, answers in {"a": "7778", "b": "7889"}.items()
+        for repeat, a in enumerate(answers)
     ]
-    found = summary(briefs, gold_answers("ab"), repeat_metrics(), repeats=4)
-    assert named(found, "avg@4").value == 0.5
-    assert named(found, "pass@4").value == 1.0
-    assert named(found, "maj@4").value == 0.5  # a: 7 wins; b: 8 wins
-    assert named(found, "pass@2").value == pytest.approx((1.0 + 0.5) / 2)
+    summary = summary_of(briefs, gold_answers("ab"), repeat_metrics(), repeats=4)
+    assert estimate_of(summary, "avg@4").value == 0.5
+    assert estimate_of(summary, "pass@4").value == 1.0
+    assert estimate_of(summary, "maj@4").value == 0.5  # the majority of a is 7, that of b is 8
+    assert estimate_of(summary, "pass@2").value == pytest.approx((1.0 + 0.5) / 2)
 
 
-def test_with_a_repeat_missing_a_sample_is_in_no_pass_at_k_but_bounds_it() -> None:
+def test_a_sample_with_a_missing_repeat_counts_only_in_the_bounds_of_pass_at_k() -> None:
     complete = [brief("a", 1.0, r) for r in range(4)]
-    torn = [brief("b", 0.0, r) for r in range(3)]
-    found = summary(complete + torn, gold_answers("ab"), repeat_metrics(), repeats=4)
-    one = named(found, "pass@4")
-    assert (one.value, one.n, one.clusters) == (1.0, 4, 1)
-    assert (one.worst, one.best) == (0.5, 1.0)
-    average = named(found, "avg@4")
+    incomplete = [brief("b", 0.0, r) for r in range(3)]
+    summary = summary_of(complete + incomplete, gold_answers("ab"), repeat_metrics(), repeats=4)
+    estimate = estimate_of(summary, "pass@4")
+    assert (estimate.value, estimate.n, estimate.clusters) == (1.0, 4, 1)
+    assert (estimate.worst, estimate.best) == (0.5, 1.0)
+    average = estimate_of(summary, "avg@4")
     assert (average.value, average.n) == (pytest.approx(4 / 7), 7)
     assert (average.worst, average.best) == (0.5, 5 / 8)
-    assert named(found, "maj@4").n == 4
+    assert estimate_of(summary, "maj@4").n == 4
 
 
-def test_with_no_sample_complete_there_is_no_pass_at_k() -> None:
-    found = summary([brief("a", 1.0, 0), brief("b", 0.0, 1)], gold_answers("ab"), repeat_metrics(), repeats=2)
-    one = named(found, "pass@2")
-    assert (one.value, one.n, one.method) == (None, 0, "nothing scored")
-    assert (one.worst, one.best) == (0.5, 1.0)  # a is right already
+def test_without_a_complete_sample_pass_at_k_has_only_bounds() -> None:
+    summary = summary_of(
+        [brief("a", 1.0, 0), brief("b", 0.0, 1)], gold_answers("ab"), repeat_metrics(), repeats=2
+    )
+    estimate = estimate_of(summary, "pass@2")
+    assert (estimate.value, estimate.n, estimate.method) == (None, 0, "nothing scored")
+    assert (estimate.worst, estimate.best) == (0.5, 1.0)  # a is right already
 
 
-# --- metrics of another kind --------------------------------------------------------------------------------
+# --- other kinds of metrics ----------------------------------------------------------------------------------
 
 
-def test_a_metric_without_bounds_has_no_worst_and_best() -> None:
+def test_a_metric_without_bounds_has_no_worst_and_best_case() -> None:
     briefs = [brief("a", 2.0, verdict="graded"), brief("b", 4.0, verdict="graded"), brief("c", None)]
-    one = named(summary(briefs, gold_answers("abc"), (MAE,)), "mae")
-    assert (one.value, one.worst, one.best) == (3.0, None, None)
-    assert (one.unit, one.better) == ("K", "lower")
+    estimate = estimate_of(summary_of(briefs, gold_answers("abc"), (MAE,)), "mae")
+    assert (estimate.value, estimate.worst, estimate.best) == (3.0, None, None)
+    assert (estimate.unit, estimate.better) == ("K", "lower")
 
 
-def test_a_metric_that_is_better_lower_has_its_worst_above() -> None:
+def test_if_lower_is_better_the_worst_case_is_the_larger_value() -> None:
     error = Metric(name="error", of=mean_value, better="lower", headline=True)
-    one = named(summary([brief("a", 0.5, verdict="graded")], gold_answers("ab"), (error,)), "error")
-    assert (one.worst, one.best) == (0.75, 0.25)
+    estimate = estimate_of(
+        summary_of([brief("a", 0.5, verdict="graded")], gold_answers("ab"), (error,)), "error"
+    )
+    assert (estimate.worst, estimate.best) == (0.75, 0.25)
 
 
 def test_a_metric_over_all_points_is_bootstrapped_over_clusters() -> None:
     def spread(points: Sequence[Point]) -> float:
         if len(points) < 2:
-            raise ValueError("nothing to spread")
+            raise ValueError("fewer than two points")
         return statistics.pstdev(p.value or 0.0 for p in points)
 
     metric = Metric(name="spread", of=spread, pool="whole", bounds=None, headline=True)
     names = [f"{i}" for i in range(30)]
     briefs = [brief(n, float(i), verdict="graded") for i, n in enumerate(names)]
-    one = named(summary(briefs, gold_answers(names), (metric,)), "spread")
-    assert one.value == pytest.approx(statistics.pstdev(range(30)))
-    assert one.low is not None
-    assert one.high is not None
-    assert one.low < one.value < one.high
-    assert (one.n, one.clusters) == (30, 30)
-    assert named(summary(briefs, gold_answers(names), (metric,)), "spread") == one  # seeded
+    estimate = estimate_of(summary_of(briefs, gold_answers(names), (metric,)), "spread")
+    assert estimate.value == pytest.approx(statistics.pstdev(range(30)))
+    assert estimate.low is not None
+    assert estimate.high is not None
+    assert estimate.low < estimate.value < estimate.high
+    assert (estimate.n, estimate.clusters) == (30, 30)
+    again = estimate_of(summary_of(briefs, gold_answers(names), (metric,)), "spread")
+    assert again == estimate  # the seed is fixed
 
 
-def test_a_metric_over_all_points_of_nothing_has_no_value() -> None:
+def test_a_metric_over_all_points_has_no_value_without_points() -> None:
     metric = Metric(name="whole", of=mean_value, pool="whole", headline=True)
-    one = named(summary([], gold_answers("ab"), (metric,)), "whole")
-    assert (one.value, one.n) == (None, 0)
-    assert (one.worst, one.best) == (0.0, 1.0)
+    estimate = estimate_of(summary_of([], gold_answers("ab"), (metric,)), "whole")
+    assert (estimate.value, estimate.n) == (None, 0)
+    assert (estimate.worst, estimate.best) == (0.0, 1.0)
 
 
-def test_the_second_scorers_points_go_to_the_metric_that_reads_it() -> None:
-    both = Brief(
+def test_a_metric_uses_the_scores_of_its_own_scorer() -> None:
+    scored_twice = Brief(
         sample="a",
         repeat=0,
         scores={"exact": Score(value=0.0, verdict="wrong"), "loose": Score(value=1.0, verdict="right")},
         stop="stop",
     )
     metrics = (*accuracy(), Metric(name="loose", of=mean_value, scorer="loose"))
-    found = summarize([both], gold_answers("a"), metrics, scorers=("exact", "loose"), repeats=1)
-    assert (named(found, "accuracy").value, named(found, "loose").value) == (0.0, 1.0)
-    assert found.counts == {"wrong": 1}
+    summary = summarize([scored_twice], gold_answers("a"), metrics, scorers=("exact", "loose"), repeats=1)
+    assert (estimate_of(summary, "accuracy").value, estimate_of(summary, "loose").value) == (0.0, 1.0)
+    assert summary.counts == {"wrong": 1}
