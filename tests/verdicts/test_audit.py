@@ -299,7 +299,7 @@ def test_lm_evals_rule_gives_a_recording_its_known_score(shared: Path, mirror: P
     from tests.suites import test_parity
 
     interpreter_or_skip("lm-eval")
-    rows = test_parity.recorded(shared, "Mistral")
+    rows = test_parity.recorded_rows(shared, "Mistral")
     path = tmp_path / "replies.jsonl"
     path.write_text("".join(json.dumps({"id": r["question_id"], "text": r["text"]}) + "\n" for r in rows))
     words = ("--suite", "mmlu-pro", "--model", "m", "--data", mirror, "--protocol", "official", "--run", "m")
