@@ -26,7 +26,7 @@ async def test_only_calls_that_take_too_long_time_out() -> None:
     assert 0.09 < asyncio.get_running_loop().time() - began < 0.5
 
 
-async def test_each_call_s_time_starts_when_it_enters() -> None:
+async def test_each_call_s_time_starts_when_it_enters_the_deadline() -> None:
     deadline = Deadline(0.2)
     first = asyncio.create_task(call(deadline, 9.0))
     await asyncio.sleep(0.12)
@@ -70,7 +70,7 @@ async def test_a_call_cancelled_by_both_the_deadline_and_others_is_cancelled() -
 async def test_a_reply_returned_in_spite_of_the_cancellation_is_kept() -> None:
     deadline = Deadline(0.02)
 
-    async def stubborn() -> str:
+    async def ignore_cancellation() -> str:
         with deadline:
             try:
                 await asyncio.sleep(9.0)
@@ -78,7 +78,7 @@ async def test_a_reply_returned_in_spite_of_the_cancellation_is_kept() -> None:
                 return "an answer"
         return ""
 
-    task = asyncio.create_task(stubborn())
+    task = asyncio.create_task(ignore_cancellation())
     assert await task == "an answer"
     assert task.cancelling() == 0
 

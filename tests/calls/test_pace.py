@@ -79,7 +79,7 @@ def test_the_concurrency_recovers_quickly_to_three_quarters_and_slowly_from_ther
     assert server.run_windows(4)[-1] == 64
 
 
-def test_a_concurrency_of_one_recovers_by_one() -> None:
+def test_a_concurrency_of_one_grows_again() -> None:
     server = Server(slots=1000, fixed=2)
     server.pace.slow_down()
     assert server.run_windows(3)[-1] == 2

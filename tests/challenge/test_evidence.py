@@ -116,8 +116,8 @@ def test_slightly_noisy_logits_are_consistent_or_close():
 
 
 def test_greedy_replies_of_the_claimed_model_are_consistent_and_of_others_different():
-    own = weigh(replies(1, greedy=True), greedy=True)
-    assert (own.verdict, own.first_choices, own.e_value < 1) == ("consistent", 1.0, True)
+    evidence = weigh(replies(1, greedy=True), greedy=True)
+    assert (evidence.verdict, evidence.first_choices, evidence.e_value < 1) == ("consistent", 1.0, True)
     assert weigh(replies(1, greedy=True, edited=0.05), greedy=True).verdict == "different"
     assert weigh(replies(1, greedy=True, noise=1.0), greedy=True).verdict == "different"
     assert weigh(replies(1), greedy=True).verdict == "different"
@@ -140,7 +140,7 @@ def test_the_order_of_replies_changes_neither_the_final_wealth_nor_the_verdict()
 def test_bounds_never_give_more_evidence_than_exact_likelihoods():
     for options in ({"temperature": 1.5}, {"temperature": 0.6}, {}):
         exact = replies(6, **options)
-        loose = [
+        bounds = [
             tokens._replace(
                 above=0.9 * tokens.above,
                 mass=0.9 * tokens.mass,
@@ -149,7 +149,7 @@ def test_bounds_never_give_more_evidence_than_exact_likelihoods():
             )
             for tokens in exact
         ]
-        assert (factors(loose, CLOSE) <= factors(exact, CLOSE) + 1e-9).all()
+        assert (factors(bounds, CLOSE) <= factors(exact, CLOSE) + 1e-9).all()
 
 
 def no_tokens():
@@ -161,8 +161,8 @@ def test_replies_without_tokens_are_untestable_and_tokens_of_probability_one_con
     ones = np.ones(1)
     certain = TokenLikelihoods(0 * ones, ones, 0 * ones, 0 * ones, ones)
     for greedy in (True, False):
-        alone = weigh([certain], greedy=greedy)
-        assert (alone.verdict, alone.tokens, alone.first_choices) == ("consistent", 1, 1.0)
+        single = weigh([certain], greedy=greedy)
+        assert (single.verdict, single.tokens, single.first_choices) == ("consistent", 1, 1.0)
         # V alone decides U, so U is uniform
         assert weigh([certain] * 500, greedy=greedy).verdict == "consistent"
     assert weigh([no_tokens(), certain], greedy=True).replies == 2

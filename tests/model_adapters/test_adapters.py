@@ -35,14 +35,14 @@ KEY = "sk-very-secret-key"
 PROMPT = ask("What is 2 + 2?")
 
 
-Maker = Callable[..., Awaitable[Model]]
+MakeModel = Callable[..., Awaitable[Model]]
 ADAPTERS = ("openai", "server")
 
 
 @pytest.fixture(params=ADAPTERS)  # other vendors' protocols: test_hosted.py
 async def make(
     request: pytest.FixtureRequest, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Maker]:
+) -> AsyncIterator[MakeModel]:
     """Yield a function that returns a model of each adapter in turn on the test server."""
     models: list[Model] = []
 
@@ -77,23 +77,23 @@ REPLIES: dict[str, tuple[Any, Reply]] = {
     "empty": (completion(""), Reply(text="")),
     "reasoning_content": (completion(reasoning_content="2 and 2"), Reply(text="4", reasoning="2 and 2")),
     "reasoning": (completion(reasoning="2 and 2"), Reply(text="4", reasoning="2 and 2")),
-    "both, one of them null": (
+    "reasoning_content null, reasoning not": (
         completion(reasoning_content=None, reasoning="2 and 2"),
         Reply(text="4", reasoning="2 and 2"),
     ),
-    "think closed": (completion("<think>2 and 2</think>\n\n4"), Reply(text="4", reasoning="2 and 2")),
-    "think without its opening tag": (completion("2 and 2</think>4"), Reply(text="4", reasoning="2 and 2")),
-    "think unclosed": (completion("<think>2 and"), Reply(text="", reasoning="2 and", stop="length")),
-    "think unclosed at the limit": (
+    "closed think tag": (completion("<think>2 and 2</think>\n\n4"), Reply(text="4", reasoning="2 and 2")),
+    "think without the opening tag": (completion("2 and 2</think>4"), Reply(text="4", reasoning="2 and 2")),
+    "unclosed think tag": (completion("<think>2 and"), Reply(text="", reasoning="2 and", stop="length")),
+    "unclosed think tag at the token limit": (
         completion("<think>2 and", finish="length"),
         Reply(text="", reasoning="2 and", stop="length"),
     ),
-    "cut while reasoning, content null": (
+    "truncated while reasoning, content null": (
         completion(None, finish="length", reasoning_content="2 and"),
         Reply(text="", reasoning="2 and", stop="length"),
     ),
-    "cut with nothing": (completion(None, finish="length"), Reply(text="", stop="length")),
-    "cut": (completion("The answer", finish="length"), Reply(text="The answer", stop="length")),
+    "truncated, content null": (completion(None, finish="length"), Reply(text="", stop="length")),
+    "truncated": (completion("The answer", finish="length"), Reply(text="The answer", stop="length")),
     "filter": (completion("", finish="content_filter"), Reply(text="", stop="filter")),
     "filter, content null": (completion(None, finish="content_filter"), Reply(text="", stop="filter")),
     "refusal": (completion(None, refusal="I cannot."), Reply(text="I cannot.", stop="filter")),
@@ -116,7 +116,7 @@ REPLIES: dict[str, tuple[Any, Reply]] = {
         },
         Reply(text="4", usage=Usage(input=9, output=4, reasoning=3, cached=8)),
     ),
-    "cut while reasoning, which is counted beside the reply (xAI)": (
+    "truncated while reasoning, which is counted separately (xAI)": (
         completion("", finish="length")
         | {
             "usage": {
@@ -133,13 +133,13 @@ REPLIES: dict[str, tuple[Any, Reply]] = {
         completion() | {"usage": {"prompt_tokens": 9, "completion_tokens_details": None}},
         Reply(text="4", usage=Usage(input=9)),
     ),
-    "fields that nobody knows": (completion(tool_calls=[], audio=None) | {"x": {"y": 1}}, Reply(text="4")),
+    "unknown fields": (completion(tool_calls=[], audio=None) | {"x": {"y": 1}}, Reply(text="4")),
     "unicode": (completion("四 é \u2028 🜚"), Reply(text="四 é \u2028 🜚")),
 }
 
 
 @table("case", REPLIES)
-async def test_a_completion_becomes_a_reply(make: Maker, server: Server, case: str) -> None:
+async def test_a_completion_becomes_a_reply(make: MakeModel, server: Server, case: str) -> None:
     body, expected = REPLIES[case]
     server.answer = Answer(body)
     reply = await (await make()).reply(PROMPT, Sampling())
@@ -163,7 +163,7 @@ async def test_a_completion_becomes_a_reply(make: Maker, server: Server, case: s
     ],
 )
 async def test_reasoning_without_an_answer_is_the_answer_if_thinking_is_off_and_the_reply_is_complete(
-    make: Maker, server: Server, thinking: bool | None, finish: str, text: str, reasoning: str | None
+    make: MakeModel, server: Server, thinking: bool | None, finish: str, text: str, reasoning: str | None
 ) -> None:
     server.answer = Answer(completion(None, finish=finish, reasoning="4"))
     reply = await (await make()).reply(PROMPT, Sampling(thinking=thinking))
@@ -175,7 +175,7 @@ def fault(message: str) -> dict[str, Any]:
 
 
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
-LONG = json.dumps(completion("x" * 5000)).encode()
+LONG_BODY = json.dumps(completion("x" * 5000)).encode()
 ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
     "429": (Answer(fault("slow down"), 429), RateLimit, "HTTP 429: slow down"),
     "429 and HTML": (Answer(HTML, 429), RateLimit, "HTTP 429: <!DOCTYPE"),
@@ -186,27 +186,27 @@ ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
     "503": (Answer(fault("loading"), 503), RateLimit, "HTTP 503: loading"),
     "504": (Answer(b"", 504), Timeout, "HTTP 504"),
     "408": (Answer(b"", 408), Timeout, "HTTP 408"),
-    "cut before a byte": (Answer({}, cut=0), Disconnected, "Server ?[Dd]isconnected"),
-    "cut in the body": (Answer(LONG, cut=100), Disconnected, "ClientPayloadError"),
-    "truncated JSON": (Answer(LONG[:100]), BadReply, "200 with no completion from"),
+    "disconnected before the first byte": (Answer({}, cut=0), Disconnected, "Server ?[Dd]isconnected"),
+    "disconnected within the body": (Answer(LONG_BODY, cut=100), Disconnected, "ClientPayloadError"),
+    "truncated JSON": (Answer(LONG_BODY[:100]), BadReply, "200 with no completion from"),
     "HTML with 200": (Answer(HTML), BadReply, "200 with HTML from"),
-    "nothing with 200": (Answer(b""), BadReply, "200 with no completion"),
+    "200 without a body": (Answer(b""), BadReply, "200 with no completion"),
     "an error body with 200": (
         Answer(fault("out of memory")),
         BadReply,
         "200 without choices.*out of memory",
     ),
-    "a string for an error with 200": (Answer({"error": "out of memory"}), BadReply, "out of memory"),
+    "200 with a string as error": (Answer({"error": "out of memory"}), BadReply, "out of memory"),
     "no choices": (Answer({"choices": []}), BadReply, "200 without choices"),
     "content null": (Answer(completion(None)), BadReply, "200 with content null"),
-    "not a token, and cut (LMDeploy)": (
+    "truncated before the first token (LMDeploy)": (
         Answer(completion("", finish="length") | {"usage": {"prompt_tokens": 9000, "completion_tokens": 0}}),
         Context,
         r"the prompt \(9000 tokens\) fills the context",
     ),
     "content is a number": (Answer(completion(4)), BadReply, "200 with no completion"),
-    "a list": (Answer(b"[]"), BadReply, "200 with no completion"),
-    "no UTF-8": (Answer(b'{"choices": [{"message": {"content": "\xff"}}]}'), BadReply, "[Uu][Tt][Ff]-8"),
+    "a list instead of an object": (Answer(b"[]"), BadReply, "200 with no completion"),
+    "invalid UTF-8": (Answer(b'{"choices": [{"message": {"content": "\xff"}}]}'), BadReply, "[Uu][Tt][Ff]-8"),
     "NaN": (Answer(b'{"choices": NaN}'), BadReply, "200 with no completion"),
     "401": (Answer(fault("bad key"), 401), Fatal, "HTTP 401: bad key"),
     "403": (Answer(fault("not you"), 403), Fatal, "HTTP 403: not you"),
@@ -230,7 +230,7 @@ ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
 
 
 @table("case", ERRORS)
-async def test_a_fault_becomes_an_error(make: Maker, server: Server, case: str) -> None:
+async def test_a_fault_becomes_an_error(make: MakeModel, server: Server, case: str) -> None:
     answer, kind, message = ERRORS[case]
     server.answer = answer
     model = await make()
@@ -256,7 +256,7 @@ async def test_a_fault_becomes_an_error(make: Maker, server: Server, case: str) 
     ],
 )
 async def test_the_wait_in_retry_after_is_read(
-    make: Maker, server: Server, status: int, header: str | None, seconds: float | None
+    make: MakeModel, server: Server, status: int, header: str | None, seconds: float | None
 ) -> None:
     server.answer = Answer(fault("slow"), status, {"Retry-After": header} if header else {})
     with pytest.raises(RateLimit) as caught:
@@ -264,7 +264,7 @@ async def test_the_wait_in_retry_after_is_read(
     assert caught.value.retry_after_s == seconds
 
 
-async def test_a_port_without_a_server_is_unreachable(make: Maker) -> None:
+async def test_a_port_without_a_server_is_unreachable(make: MakeModel) -> None:
     with pytest.raises(
         Disconnected, match=r"cannot reach http://127\.0\.0\.1:9/v1/chat/completions"
     ) as caught:
@@ -272,7 +272,7 @@ async def test_a_port_without_a_server_is_unreachable(make: Maker) -> None:
     assert caught.value.unreachable
 
 
-async def test_a_host_that_does_not_exist_is_unreachable(make: Maker) -> None:
+async def test_a_host_that_does_not_exist_is_unreachable(make: MakeModel) -> None:
     with pytest.raises(Disconnected) as caught:
         await (await make("http://no-such-host.invalid/v1")).reply(PROMPT, Sampling())
     assert caught.value.unreachable
@@ -281,7 +281,7 @@ async def test_a_host_that_does_not_exist_is_unreachable(make: Maker) -> None:
 # --- requests -----------------------------------------------------------------------------------------------
 
 
-async def test_the_request_contains_only_fields_that_were_set(make: Maker, server: Server) -> None:
+async def test_the_request_contains_only_fields_that_were_set(make: MakeModel, server: Server) -> None:
     server.answer = Answer(completion())
     model = await make()
     await model.reply(PROMPT, Sampling())
@@ -291,7 +291,7 @@ async def test_the_request_contains_only_fields_that_were_set(make: Maker, serve
     assert body == {"model": "some/model", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 
 
-async def test_every_setting_has_its_field(make: Maker, server: Server) -> None:
+async def test_every_setting_has_its_field(make: MakeModel, server: Server) -> None:
     server.answer = Answer(completion())
     sampling = Sampling(
         temperature=0.0,
@@ -320,7 +320,7 @@ async def test_every_setting_has_its_field(make: Maker, server: Server) -> None:
     }
 
 
-async def test_a_conversation_is_sent_turn_by_turn(make: Maker, server: Server) -> None:
+async def test_a_conversation_is_sent_turn_by_turn(make: MakeModel, server: Server) -> None:
     server.answer = Answer(completion())
     turns = (
         Message("system", (Text("Be brief."),)),
@@ -335,7 +335,7 @@ async def test_a_conversation_is_sent_turn_by_turn(make: Maker, server: Server) 
     ]
 
 
-async def test_unsupported_media_are_refused_without_a_call(make: Maker, server: Server) -> None:
+async def test_unsupported_media_are_refused_without_a_call(make: MakeModel, server: Server) -> None:
     time_series_prompt = Prompt(
         messages=(Message("user", (Text("See"), Media("time_series", "audio/wav", "ab"))),)
     )
@@ -346,7 +346,7 @@ async def test_unsupported_media_are_refused_without_a_call(make: Maker, server:
 
 # --- secrets ------------------------------------------------------------------------------------------------
 
-LEAKY = {
+RESPONSES_WITH_KEY = {
     "401 that repeats the key": Answer(fault(f"Incorrect API key provided: {KEY}"), 401),
     "500 that repeats the header": Answer(f"Authorization: Bearer {KEY}".encode(), 500),
     "200 that repeats the key": Answer(f"no JSON but {KEY}".encode()),
@@ -354,9 +354,9 @@ LEAKY = {
 }
 
 
-@pytest.mark.parametrize("case", LEAKY)
-async def test_no_message_contains_the_key(make: Maker, server: Server, case: str) -> None:
-    server.answer = LEAKY[case]
+@pytest.mark.parametrize("case", RESPONSES_WITH_KEY)
+async def test_no_message_contains_the_key(make: MakeModel, server: Server, case: str) -> None:
+    server.answer = RESPONSES_WITH_KEY[case]
     with pytest.raises(ModelError) as caught:
         await (await make()).reply(PROMPT, Sampling())
     error: BaseException | None = caught.value
@@ -367,7 +367,7 @@ async def test_no_message_contains_the_key(make: Maker, server: Server, case: st
 @pytest.mark.parametrize(
     "answer",
     [Answer(b"", 500), Answer(HTML), Answer({}, cut=0), Answer(b"", 404)],
-    ids=["500", "HTML", "cut", "404"],
+    ids=["500", "HTML", "disconnected", "404"],
 )
 async def test_no_message_contains_the_user_and_password_of_a_url(
     server: Server, answer: Answer, monkeypatch: pytest.MonkeyPatch
@@ -453,7 +453,7 @@ async def test_a_server_of_one_model_needs_no_name(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(HTML), Answer(b"", 500), Answer({"data": 1})], ids=["HTML", "500", "odd"]
+    "answer", [Answer(HTML), Answer(b"", 500), Answer({"data": 1})], ids=["HTML", "500", "not a list"]
 )
 async def test_a_server_that_cannot_list_its_models_needs_a_name(server: Server, answer: Answer) -> None:
     server.answer = answer

@@ -1,4 +1,4 @@
-"""`Balance` chooses the same server as a search through all of them, after any sequence of changes."""
+"""`Balance` chooses the same server as a linear search, after any sequence of changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def change(server: Server, rng: random.Random) -> None:
 
 
 @table("seed", range(20))
-def test_the_least_loaded_server_is_that_of_a_search_through_all(seed: int) -> None:
+def test_the_least_loaded_server_is_the_one_that_a_linear_search_finds(seed: int) -> None:
     rng = random.Random(seed)
     balance, servers = Balance[Server](), [Server(place) for place in range(rng.randint(1, 12))]
     assert balance.least_loaded() is None

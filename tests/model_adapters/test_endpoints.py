@@ -1,4 +1,4 @@
-"""Several servers of one model share the calls, and no sample is lost if one of them is lost, slow or rejects calls."""
+"""Several servers of one model share the calls, and no sample is lost if one of them is lost, is slow or rejects calls."""
 
 from __future__ import annotations
 
@@ -172,14 +172,14 @@ async def test_calls_to_a_server_at_its_rate_limit_move_to_the_others(tmp_path: 
 
 @pytest.mark.slow
 async def test_three_servers_are_nearly_three_times_as_fast_as_one(tmp_path: Path) -> None:
-    alone = await run(tmp_path / "1", model_on(SimulatedServer(0.1)), count=480, concurrency=16)
-    three = await run(
+    one_server = await run(tmp_path / "1", model_on(SimulatedServer(0.1)), count=480, concurrency=16)
+    three_servers = await run(
         tmp_path / "3", model_on(*(SimulatedServer(0.1) for _ in range(3))), count=1440, concurrency=48
     )
-    assert alone.is_complete
-    assert three.is_complete
+    assert one_server.is_complete
+    assert three_servers.is_complete
     # 2.9 on an idle machine: see tests/performance/bench_endpoints.py
-    assert 3 * alone.seconds / three.seconds > 2.5
+    assert 3 * one_server.seconds / three_servers.seconds > 2.5
 
 
 async def test_calls_of_a_slow_server_move_to_an_idle_one(tmp_path: Path) -> None:
@@ -234,9 +234,9 @@ async def test_a_run_continues_if_its_file_of_addresses_is_deleted(
     monkeypatch.setattr("evals.model_adapters.common.addresses.CHECK_INTERVAL_S", 0.0)
     path = tmp_path / "addresses.txt"
     path.write_text("http://s0/v1\n")
-    only = SimulatedServer()
-    model = Endpoints("m", Addresses(f"@{path}", lambda url: None), lambda url: only)
-    after(only, 20, path.unlink)
+    server = SimulatedServer()
+    model = Endpoints("m", Addresses(f"@{path}", lambda url: None), lambda url: server)
+    after(server, 20, path.unlink)
     result = await run(tmp_path / "run", model, concurrency=8)
     assert result.is_complete
     assert capsys.readouterr().err.count("cannot read the addresses") == 1
@@ -328,9 +328,9 @@ async def test_no_sample_is_lost_if_a_real_server_is_shut_down(tmp_path: Path) -
 async def test_without_a_name_all_servers_must_serve_the_same_model(here: Path) -> None:
     async def act(servers: list[HttpServer]) -> None:
         urls = [server.url for server in servers]
-        same = await asyncio.to_thread(server_adapter.model, f"{urls[0]},{urls[1]}")
-        assert same.name == "m"
-        await same.close()
+        model = await asyncio.to_thread(server_adapter.model, f"{urls[0]},{urls[1]}")
+        assert model.name == "m"
+        await model.close()
         with pytest.raises(
             UsageError, match=r"serves m and .* serves other: all servers of a run must serve the same model"
         ):

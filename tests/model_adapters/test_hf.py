@@ -52,13 +52,13 @@ def checkpoint_with_code(weights: Path, folder: Path) -> Path:
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return the results of `hf_checks.py`."""
     python = engine.python()
-    place = tmp_path_factory.mktemp("hf")
-    weights = engine.checkpoint(python, place / "tiny-s1")
-    remote = checkpoint_with_code(weights, place / "remote")
-    env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "HF_HOME": str(place / "cache")}
+    folder = tmp_path_factory.mktemp("hf")
+    weights = engine.checkpoint(python, folder / "tiny-s1")
+    remote = checkpoint_with_code(weights, folder / "remote")
+    env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "HF_HOME": str(folder / "cache")}
     words = [str(python), str(TESTS / "support" / "hf_checks.py"), str(weights), str(remote)]
     completed = subprocess.run(
-        words, env=env, cwd=place, capture_output=True, text=True, check=False, timeout=300
+        words, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
     assert completed.returncode == 0, completed.stderr[-3000:]
     return dict(json.loads(completed.stdout.splitlines()[-1]))
@@ -116,7 +116,7 @@ def test_a_stop_sequence_ends_the_reply_and_is_not_part_of_it(results):
 
 
 @pytest.mark.slow
-def test_likelihoods_are_finite_and_those_of_at_least_one_token(results):
+def test_log_likelihoods_are_negative_and_cover_at_least_one_token(results):
     assert all(logprob < 0 and tokens >= 1 for logprob, tokens, _ in results["likelihoods"])
 
 

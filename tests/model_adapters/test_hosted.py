@@ -37,12 +37,12 @@ from tests.support.tables import table
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 KEY = "sk-very-secret-key"
 PROMPT = ask("What is 2 + 2?")
-Maker = Callable[..., Awaitable[Model]]
+MakeModel = Callable[..., Awaitable[Model]]
 VENDORS = [name for name in ADAPTERS if name != "server"]
 
 
 @pytest.fixture
-async def make(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Maker]:
+async def make(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeModel]:
     """Yield a function that returns an adapter's model on the test server."""
     models: list[Model] = []
 
@@ -73,31 +73,34 @@ def test_every_adapter_that_uses_http_is_tested() -> None:
 
 # --- replies ------------------------------------------------------------------------------------------------
 
-USED = Usage(input=9, output=4, reasoning=0, cached=0)
+USAGE = Usage(input=9, output=4, reasoning=0, cached=0)
 REPLIES: dict[str, tuple[Completion, Reply]] = {
-    "plain": (Completion(), Reply(text="4", usage=USED)),
+    "plain": (Completion(), Reply(text="4", usage=USAGE)),
     "reasoning": (
         Completion(reasoning="2 and 2", output=7, thoughts=5),
         Reply(text="4", reasoning="2 and 2", usage=Usage(input=9, output=7, reasoning=5, cached=0)),
     ),
-    "cut": (Completion("The answer", stop="length"), Reply(text="The answer", stop="length", usage=USED)),
-    "cut while reasoning": (
-        Completion("", reasoning="2 and", stop="length"),
-        Reply(text="", reasoning="2 and", stop="length", usage=USED),
+    "truncated": (
+        Completion("The answer", stop="length"),
+        Reply(text="The answer", stop="length", usage=USAGE),
     ),
-    "filter": (Completion("I", stop="filter"), Reply(text="I", stop="filter", usage=USED)),
+    "truncated while reasoning": (
+        Completion("", reasoning="2 and", stop="length"),
+        Reply(text="", reasoning="2 and", stop="length", usage=USAGE),
+    ),
+    "filter": (Completion("I", stop="filter"), Reply(text="I", stop="filter", usage=USAGE)),
     "cached": (
         Completion(input=90, cached=80),
         Reply(text="4", usage=Usage(input=90, output=4, reasoning=0, cached=80)),
     ),
-    "unicode": (Completion("四 é \u2028 🜚"), Reply(text="四 é \u2028 🜚", usage=USED)),
+    "unicode": (Completion("四 é \u2028 🜚"), Reply(text="四 é \u2028 🜚", usage=USAGE)),
 }
 
 
 @table("adapter", ADAPTERS)
 @table("case", REPLIES)
 async def test_a_completion_becomes_the_same_reply_with_every_adapter(
-    make: Maker, server: Server, adapter: str, case: str
+    make: MakeModel, server: Server, adapter: str, case: str
 ) -> None:
     completion, expected = REPLIES[case]
     server.answer = Answer(ADAPTERS[adapter].protocol.completion(completion))
@@ -109,7 +112,9 @@ async def test_a_completion_becomes_the_same_reply_with_every_adapter(
 
 
 @table("adapter", ADAPTERS)
-async def test_a_lone_surrogate_at_the_end_is_not_a_fault(make: Maker, server: Server, adapter: str) -> None:
+async def test_a_lone_surrogate_at_the_end_is_not_a_fault(
+    make: MakeModel, server: Server, adapter: str
+) -> None:
     raw = json.dumps(ADAPTERS[adapter].protocol.completion(Completion("fine \ud83d", stop="length"))).encode()
     assert b"\\ud83d" in raw
     server.answer = Answer(raw)
@@ -119,7 +124,7 @@ async def test_a_lone_surrogate_at_the_end_is_not_a_fault(make: Maker, server: S
 
 @table("adapter", ADAPTERS)
 async def test_a_prompt_that_the_vendor_s_filter_rejects_gives_a_refusal_and_not_a_fault(
-    make: Maker,
+    make: MakeModel,
     server: Server,
     adapter: str,
 ) -> None:
@@ -158,8 +163,12 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
     "503": (fault(503), RateLimit, "HTTP 503: as scripted"),
     "504": (fault(504), Timeout, "HTTP 504"),
     "529": (fault(529, "overloaded_error"), RateLimit, "HTTP 529: as scripted"),
-    "cut before a byte": (lambda protocol: Answer({}, cut=0), Disconnected, "Server ?[Dd]isconnected"),
-    "cut in the body": (
+    "disconnected before the first byte": (
+        lambda protocol: Answer({}, cut=0),
+        Disconnected,
+        "Server ?[Dd]isconnected",
+    ),
+    "disconnected within the body": (
         lambda protocol: Answer(long_completion(protocol), cut=100),
         Disconnected,
         "ClientPayloadError",
@@ -170,9 +179,9 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
         "200 with no completion from",
     ),
     "HTML with 200": (lambda protocol: Answer(HTML), BadReply, "200 with HTML from"),
-    "nothing with 200": (lambda protocol: Answer(b""), BadReply, "200 with no completion"),
+    "200 without a body": (lambda protocol: Answer(b""), BadReply, "200 with no completion"),
     "an empty object": (lambda protocol: Answer({}), BadReply, "200 without"),
-    "no answer in it": (lambda protocol: Answer(protocol.no_reply), BadReply, "200 with"),
+    "a response without a reply": (lambda protocol: Answer(protocol.no_reply), BadReply, "200 with"),
     "an error with 200": (
         lambda protocol: Answer(protocol.error(200, "x", "out of memory")),
         BadReply,
@@ -181,7 +190,7 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
     "400": (fault(400, "invalid_request_error"), Rejected, "HTTP 400: as scripted"),
     "403": (fault(403, "permission_error"), Fatal, "HTTP 403: as scripted"),
     "no such model": (fault(404, "not_found_error"), Fatal, "HTTP 404: as scripted"),
-    "the region": (
+    "unsupported region": (
         lambda protocol: Answer(
             protocol.error(400, "FAILED_PRECONDITION", "User location is not supported for the API use."), 400
         ),
@@ -197,7 +206,7 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
 @table("adapter", ADAPTERS)
 @table("case", FAULTS)
 async def test_a_fault_becomes_the_same_error_with_every_adapter(
-    make: Maker, server: Server, adapter: str, case: str
+    make: MakeModel, server: Server, adapter: str, case: str
 ) -> None:
     answer, kind, message = FAULTS[case]
     protocol = ADAPTERS[adapter].protocol
@@ -215,7 +224,7 @@ async def test_a_fault_becomes_the_same_error_with_every_adapter(
 @table("adapter", ADAPTERS)
 @table("status", [429, 503, 529])
 async def test_the_wait_in_retry_after_is_read(
-    make: Maker, server: Server, adapter: str, status: int
+    make: MakeModel, server: Server, adapter: str, status: int
 ) -> None:
     body = ADAPTERS[adapter].protocol.error(status, "x", "slow")
     for header, seconds in (("7", 7.0), ("0.25", 0.25), (None, None), ("soon", None), ("²", None)):
@@ -229,7 +238,7 @@ async def test_the_wait_in_retry_after_is_read(
     "phrase", ["insufficient balance", "considered high risk", "api key", "context length"]
 )
 async def test_phrases_in_a_prompt_that_the_error_repeats_do_not_classify_the_error(
-    make: Maker, server: Server, phrase: str
+    make: MakeModel, server: Server, phrase: str
 ) -> None:
     message = (
         f"1 validation error: {{'loc': 'body.messages', 'msg': 'no', 'input': '{'word ' * 40} {phrase}'}}"
@@ -241,21 +250,23 @@ async def test_phrases_in_a_prompt_that_the_error_repeats_do_not_classify_the_er
 
 
 @table("adapter", ADAPTERS)
-async def test_a_wait_of_hours_is_an_exhausted_quota(make: Maker, server: Server, adapter: str) -> None:
+async def test_a_wait_of_hours_is_treated_as_an_exhausted_quota(
+    make: MakeModel, server: Server, adapter: str
+) -> None:
     server.answer = Answer(ADAPTERS[adapter].protocol.error(429, "x", "slow"), 429, {"Retry-After": "36000"})
     with pytest.raises(OutOfQuota, match=r"no more calls for 10\.0 hours"):
         await (await make(adapter)).reply(PROMPT, Sampling())
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-async def test_a_redirect_is_not_followed(make: Maker, server: Server, adapter: str) -> None:
+async def test_a_redirect_is_not_followed(make: MakeModel, server: Server, adapter: str) -> None:
     server.answer = Answer(b"", 307, {"Location": f"{server.base}/elsewhere?key={KEY}"})
     with pytest.raises(Fatal, match=r"HTTP 307: .* has moved to .*/elsewhere$"):
         await (await make(adapter)).reply(PROMPT, Sampling())
     assert len(server.calls) == 1
 
 
-async def test_a_vendor_is_called_through_the_proxy_of_the_environment_unless_no_proxy_excepts_it(
+async def test_a_vendor_is_called_through_the_proxy_of_the_environment_unless_no_proxy_excludes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     request_lines: list[bytes] = []
@@ -280,7 +291,7 @@ async def test_a_vendor_is_called_through_the_proxy_of_the_environment_unless_no
 
 
 async def test_models_that_openai_does_not_host_get_the_same_fields_as_with_a_server(
-    make: Maker, server: Server
+    make: MakeModel, server: Server
 ) -> None:
     server.answer = Answer(protocols.openai_body(Completion()))
     for name in ("Qwen/Qwen3", "gpt-oss-120b"):
@@ -290,7 +301,7 @@ async def test_models_that_openai_does_not_host_get_the_same_fields_as_with_a_se
         assert body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
-async def test_the_wait_in_google_s_error_body_is_read(make: Maker, server: Server) -> None:
+async def test_the_wait_in_google_s_error_body_is_read(make: MakeModel, server: Server) -> None:
     body = protocols.google_error(429, "RESOURCE_EXHAUSTED", "slow down", retryDelay="34.07s")
     server.answer = Answer(body, 429)
     with pytest.raises(RateLimit) as caught:
@@ -298,7 +309,7 @@ async def test_the_wait_in_google_s_error_body_is_read(make: Maker, server: Serv
     assert caught.value.retry_after_s == 34.07
 
 
-LEAKY = {
+RESPONSES_WITH_KEY = {
     "401 that repeats the key": Answer({"error": {"message": f"Incorrect API key provided: {KEY}"}}, 401),
     "500 that repeats the header": Answer(f"x-api-key: {KEY}".encode(), 500),
     "200 that repeats the key": Answer(f"no JSON but {KEY}".encode()),
@@ -307,10 +318,10 @@ LEAKY = {
 
 
 @table("adapter", ADAPTERS)
-@table("case", LEAKY)
-async def test_no_message_contains_the_key(make: Maker, server: Server, adapter: str, case: str) -> None:
+@table("case", RESPONSES_WITH_KEY)
+async def test_no_message_contains_the_key(make: MakeModel, server: Server, adapter: str, case: str) -> None:
     server.calls.clear()
-    server.answer = LEAKY[case]
+    server.answer = RESPONSES_WITH_KEY[case]
     model = await make(adapter)
     with pytest.raises(ModelError) as caught:
         await model.reply(PROMPT, Sampling())
@@ -331,7 +342,7 @@ def test_a_missing_key_is_named(adapter: str, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("adapter", VENDORS)
 async def test_turns_are_sent_in_order_and_unsupported_media_are_refused(
-    make: Maker, server: Server, adapter: str
+    make: MakeModel, server: Server, adapter: str
 ) -> None:
     model = await make(adapter)
     structure_prompt = Prompt(
@@ -476,8 +487,8 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("spec", SENT)
-async def test_fields_that_a_model_supports_are_sent_and_the_others_are_remarked(
-    make: Maker,
+async def test_fields_that_a_model_supports_are_sent_and_the_others_are_noted(
+    make: MakeModel,
     server: Server,
     spec: str,
 ) -> None:
@@ -506,7 +517,7 @@ async def test_fields_that_a_model_supports_are_sent_and_the_others_are_remarked
     ],
 )
 async def test_a_thinking_switch_that_a_model_does_not_support_is_refused(
-    make: Maker, spec: str, thinking: bool, message: str
+    make: MakeModel, spec: str, thinking: bool, message: str
 ) -> None:
     adapter, _, name = spec.partition(":")
     model = await make(adapter, name)
@@ -514,7 +525,7 @@ async def test_a_thinking_switch_that_a_model_does_not_support_is_refused(
         model.remarks(Sampling(thinking=thinking))
 
 
-async def test_max_tokens_below_the_minimum_for_thinking_are_refused(make: Maker) -> None:
+async def test_max_tokens_below_the_minimum_for_thinking_are_refused(make: MakeModel) -> None:
     model = await make("anthropic", "claude-haiku-4-5")
     with pytest.raises(
         UsageError, match="--thinking needs --max-tokens of at least 2048 for this model, not 512"
@@ -524,7 +535,7 @@ async def test_max_tokens_below_the_minimum_for_thinking_are_refused(make: Maker
 
 @pytest.mark.parametrize("spec", ["openai:o3", "xai:grok-4", "anthropic:claude-haiku-4-5"])
 async def test_a_stop_sequence_that_is_not_sent_is_applied_to_the_reply(
-    make: Maker,
+    make: MakeModel,
     server: Server,
     spec: str,
 ) -> None:
@@ -536,7 +547,7 @@ async def test_a_stop_sequence_that_is_not_sent_is_applied_to_the_reply(
     assert (reply.text, reply.stop) == ("4", "stop")
 
 
-async def test_the_version_of_anthropic_s_api_depends_on_the_model(make: Maker, server: Server) -> None:
+async def test_the_version_of_anthropic_s_api_depends_on_the_model(make: MakeModel, server: Server) -> None:
     server.answer = Answer(protocols.anthropic_body(Completion()))
     for name, version in (("claude-haiku-4-5", "2023-06-01"), ("claude-opus-5-5", "2026-10-21")):
         await (await make("anthropic", name)).reply(PROMPT, Sampling())
@@ -602,7 +613,7 @@ async def _intern(server: Server, monkeypatch: pytest.MonkeyPatch, name: str) ->
 # --- peculiarities of vendors -------------------------------------------------------------------------------
 
 
-async def test_xai_s_reasoning_tokens_are_added_to_the_output_tokens(make: Maker, server: Server) -> None:
+async def test_xai_s_reasoning_tokens_are_added_to_the_output_tokens(make: MakeModel, server: Server) -> None:
     body = protocols.openai_body(Completion())
     body["usage"] = {
         "prompt_tokens": 32,
@@ -620,7 +631,7 @@ async def test_xai_s_reasoning_tokens_are_added_to_the_output_tokens(make: Maker
     [("moonshot", {"cached_tokens": 8}), ("deepseek", {"prompt_cache_hit_tokens": 8})],
 )
 async def test_cached_tokens_are_read_from_each_vendor_s_field(
-    make: Maker, server: Server, adapter: str, usage: Any
+    make: MakeModel, server: Server, adapter: str, usage: Any
 ) -> None:
     server.answer = Answer(protocols.openai_body(Completion()) | {"usage": {"prompt_tokens": 9, **usage}})
     assert (await (await make(adapter)).reply(PROMPT, Sampling())).usage == Usage(input=9, cached=8)
@@ -635,7 +646,7 @@ async def test_cached_tokens_are_read_from_each_vendor_s_field(
     ],
 )
 async def test_an_error_inside_a_choice_is_raised(
-    make: Maker,
+    make: MakeModel,
     server: Server,
     choice: Any,
     kind: Any,
@@ -647,7 +658,9 @@ async def test_an_error_inside_a_choice_is_raised(
 
 
 @pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_RESPONSE"])
-async def test_a_reply_that_google_aborts_is_a_server_fault(make: Maker, server: Server, reason: str) -> None:
+async def test_a_reply_that_google_aborts_is_a_server_fault(
+    make: MakeModel, server: Server, reason: str
+) -> None:
     body = protocols.google_body(Completion("The"))
     body["candidates"][0]["finishReason"] = reason
     server.answer = Answer(body)
@@ -656,7 +669,7 @@ async def test_a_reply_that_google_aborts_is_a_server_fault(make: Maker, server:
 
 
 async def test_redacted_thinking_and_unknown_blocks_are_not_part_of_the_text(
-    make: Maker, server: Server
+    make: MakeModel, server: Server
 ) -> None:
     body = protocols.anthropic_body(Completion())
     body["content"] = [

@@ -42,12 +42,12 @@ NESTED = b'{"choices": [], "error": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_0
 
 Pieces = tuple[bytes, ...]
 ANSWERS: dict[str, tuple[Pieces, type[ModelError], str]] = {
-    "no HTTP": ((b"SSH-2.0-OpenSSH_9.3\r\n",), Disconnected, "Bad"),
+    "not HTTP": ((b"SSH-2.0-OpenSSH_9.3\r\n",), Disconnected, "Bad"),
     "a header of 5 MB": ((JSON + b"X: " + 5 * MB + b"\r\n\r\n",), Disconnected, "more than"),
     "20,000 headers": ((JSON + b"X: y\r\n" * 20_000 + b"\r\n",), Disconnected, "[Hh]eader"),
     "a broken chunk": ((JSON + b"Transfer-Encoding: chunked\r\n\r\nZZZ\r\n{}",), Disconnected, "."),
-    "a body without end": (ENDLESS, BadReply, "more than 64 MiB from http"),
-    "an error without end": ((b"HTTP/1.1 400 No\r\n\r\n", MB), BadReply, "more than 64 MiB"),
+    "an endless body": (ENDLESS, BadReply, "more than 64 MiB from http"),
+    "an endless error": ((b"HTTP/1.1 400 No\r\n\r\n", MB), BadReply, "more than 64 MiB"),
     "80 MB in 400 kB of gzip": (
         response(BOMB, JSON + b"Content-Encoding: gzip\r\n"),
         BadReply,
@@ -107,7 +107,7 @@ async def test_a_hostile_response_makes_one_call_fail(
     assert growth_kb < 3 * http.MAX_RESPONSE_BYTES / 1024
 
 
-@pytest.mark.parametrize("case", ["no HTTP", "a header of 5 MB", "a broken chunk", "a body without end"])
+@pytest.mark.parametrize("case", ["not HTTP", "a header of 5 MB", "a broken chunk", "an endless body"])
 def test_a_hostile_response_makes_a_call_outside_the_event_loop_fail(
     case: str, start_server: Callable[[Pieces], str]
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_hostile_response_makes_a_call_outside_the_event_loop_fail(
     ("pieces", "length"),
     [
         (response(b"no such key", b"HTTP/1.1 401 No\r\n"), 11),
-        (ANSWERS["an error without end"][0], fetch.MAX_ERROR_BYTES),
+        (ANSWERS["an endless error"][0], fetch.MAX_ERROR_BYTES),
     ],
 )
 def test_the_body_of_an_error_is_read_up_to_a_limit(

@@ -80,7 +80,7 @@ def start_process(*words: object, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", "from evals.cli import main; main()", *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | env, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup, if the tests run under it, ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # ignored if the tests run under nohup
     )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_a_run_starts_and_stops_a_fake_engine(engine, name):
     assert any(note.startswith(f"server: {name} 0.99: ") for note in card["notes"])
     run_folder = store.find_one(Path("results"), card["run"]).path
     assert (run_folder / f"{name}.log").read_text().startswith("# 20")
-    assert logged_requests(engine)[0]["messages"][0]["content"] == "Say yes."  # a probe, which is no sample
+    assert logged_requests(engine)[0]["messages"][0]["content"] == "Say yes."  # a probe before the samples
     assert len(logged_requests(engine)) == 1 + card["expected"]
 
 
@@ -154,7 +154,7 @@ def test_max_tokens_that_exceed_the_context_are_noted_and_not_sent_to_a_fake_eng
 
 
 @pytest.mark.slow
-def test_prompts_that_exceed_the_context_of_a_fake_engine_end_a_run_in_which_all_fail(engine, monkeypatch):
+def test_a_run_fails_if_all_prompts_exceed_the_context_of_a_fake_engine(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "narrow")
     outcome = run("sglang:weights/tiny")
     assert outcome.status == 2
@@ -282,9 +282,9 @@ def test_the_user_s_proxy_is_not_used_for_a_fake_engine_on_this_machine(engine, 
     assert run().json["runs"][0]["coverage"] == 1.0
 
 
-def test_a_service_on_the_usual_port_that_does_not_speak_http_serves_no_models(engine):
+def test_a_service_that_does_not_speak_http_serves_no_models(engine):
     def greet(server: socket.socket) -> None:
-        connection, _ = listener.accept()
+        connection, _ = server.accept()
         with connection:
             connection.recv(1000)
             connection.sendall(b"SSH-2.0-OpenSSH_9.3\r\n")
@@ -415,8 +415,8 @@ def test_serve_refuses_what_it_cannot_start_in_one_line(engine, monkeypatch):
     for model in ("scripted:A", "smollm2", "hf:internlm/Intern-S1-mini"):
         assert "has no server to start" in evals("serve", model).error_line
     assert "did you mean vllm:?" in evals("serve", "vlm:a/b").error_line
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         assert evals("serve", "vllm:weights/tiny", "--port", port).error_line == f"--port {port} is taken"
     monkeypatch.setenv("STANDIN", "oom")
     assert "out of memory" in evals("serve", "vllm:weights/tiny").error_line
@@ -425,9 +425,9 @@ def test_serve_refuses_what_it_cannot_start_in_one_line(engine, monkeypatch):
 def test_the_registry_entry_of_a_process_that_ended_is_removed(engine):
     spec = launch.launch_spec(load.engine("vllm"), "org/name", None)
     path = registry.register(spec, "http://127.0.0.1:1/v1")
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    path.write_bytes(path.read_bytes().replace(str(os.getpid()).encode(), str(ended.pid).encode()))
+    process = subprocess.Popen(["true"])
+    process.wait()
+    path.write_bytes(path.read_bytes().replace(str(os.getpid()).encode(), str(process.pid).encode()))
     assert registry.registered_servers("vllm") == []
     assert not path.exists()
 
@@ -622,7 +622,7 @@ def _node_command(monkeypatch: pytest.MonkeyPatch, engine_name: str, rank: int) 
     return _command_words(engine_name, "Intern-S1-Pro")
 
 
-def test_the_command_line_of_pro_on_two_nodes_with_vllm(monkeypatch):
+def test_pro_is_split_over_two_nodes_with_vllm(monkeypatch):
     """By vLLM's own processes instead of Ray's workers: the server is not a Ray actor, so it has no placement group."""
     first, second = (_node_command(monkeypatch, "vllm", rank) for rank in (0, 1))
     for rank, words in enumerate((first, second)):
@@ -637,7 +637,7 @@ def test_the_command_line_of_pro_on_two_nodes_with_vllm(monkeypatch):
     assert "--headless" in second
 
 
-def test_the_command_line_of_pro_on_two_nodes_with_sglang(monkeypatch):
+def test_pro_is_split_over_two_nodes_with_sglang(monkeypatch):
     for rank in (0, 1):
         words = " ".join(_node_command(monkeypatch, "sglang", rank))
         assert f"--nnodes 2 --node-rank {rank} --dist-init-addr 10.0.0.1:29500" in words

@@ -33,13 +33,13 @@ from tests.support.sizes import tiers
 from tests.support.tables import table
 
 KEY = "sk-very-secret-key"
-Make = Callable[[Protocol], Answer]
+MakeAnswer = Callable[[Protocol], Answer]
 
 
 class Case(NamedTuple):
     """A response and its expected outcome in a run."""
 
-    make: Make
+    make: MakeAnswer
     outcome: str = "stop"
     """Stop reason of the recorded reply, or kind of the failure; `open`: the run ended without a record of the sample."""
     retried: str = ""
@@ -54,12 +54,12 @@ class Case(NamedTuple):
     """Output tokens; -1: not checked."""
 
 
-def fault(status: int, kind: str = "x", message: str = "as scripted", **headers: str) -> Make:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda protocol: Answer(protocol.error(status, kind, message), status, named)
+def fault(status: int, kind: str = "x", message: str = "as scripted", **headers: str) -> MakeAnswer:
+    header_values = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda protocol: Answer(protocol.error(status, kind, message), status, header_values)
 
 
-def documented_response(field: str) -> Make:
+def documented_response(field: str) -> MakeAnswer:
     """Return the response that a vendor's protocol documents for a kind of fault."""
 
     def answer(protocol: Protocol) -> Answer:
@@ -73,7 +73,7 @@ def family(protocol: Protocol) -> str:
     return {"/v1/messages": "anthropic", ":generateContent": "google"}.get(protocol.path, "openai")
 
 
-def with_finish_reason(reason: Any, text: str = "A") -> Make:
+def with_finish_reason(reason: Any, text: str = "A") -> MakeAnswer:
     """Return a response with a finish reason, in each protocol's field."""
 
     def answer(protocol: Protocol) -> Answer:
@@ -89,27 +89,27 @@ def with_finish_reason(reason: Any, text: str = "A") -> Make:
     return answer
 
 
-def with_usage(value: Any, *, whole: bool = False) -> Make:
+def with_usage(value: Any, *, whole: bool = False) -> MakeAnswer:
     """Return a response with this value as its number of output tokens, or, if `whole`, as its usage."""
 
     def answer(protocol: Protocol) -> Answer:
         body = protocol.completion(Completion("A"))
-        name = {
+        count_field = {
             "openai": "completion_tokens",
             "anthropic": "output_tokens",
             "google": "candidatesTokenCount",
         }[family(protocol)]
-        place = "usageMetadata" if family(protocol) == "google" else "usage"
+        usage_field = "usageMetadata" if family(protocol) == "google" else "usage"
         if whole:
-            body[place] = value
+            body[usage_field] = value
         else:
-            body[place][name] = value
+            body[usage_field][count_field] = value
         return Answer(body)
 
     return answer
 
 
-def changed_body(change: Callable[[Any], Any], status: int = 200) -> Make:
+def changed_body(change: Callable[[Any], Any], status: int = 200) -> MakeAnswer:
     """Return a good response after `change`, which returns another body or changes this one in place."""
 
     def answer(protocol: Protocol) -> Answer:
@@ -119,7 +119,7 @@ def changed_body(change: Callable[[Any], Any], status: int = 200) -> Make:
     return answer
 
 
-def content(openai: Any, anthropic: Any, google: Any) -> Make:
+def content(openai: Any, anthropic: Any, google: Any) -> MakeAnswer:
     """Return a response with this content in each protocol's place; None: with plain text."""
 
     def answer(protocol: Protocol) -> Answer:
@@ -135,7 +135,7 @@ def content(openai: Any, anthropic: Any, google: Any) -> Make:
     return answer
 
 
-def error_in_200(error: Any) -> Make:
+def error_in_200(error: Any) -> MakeAnswer:
     """Return a response with status 200, an error and an empty reply."""
 
     def change(body: Any) -> None:
@@ -146,7 +146,7 @@ def error_in_200(error: Any) -> Make:
     return changed_body(change)
 
 
-def only_fields(**fields: Any) -> Make:
+def only_fields(**fields: Any) -> MakeAnswer:
     """Return a response with these fields and no reply."""
     return lambda protocol: Answer(fields)
 
@@ -200,8 +200,10 @@ CASES: dict[str, Case] = {
             "network_error",
         )
     },
-    "aborted with half a text": Case(with_finish_reason("abort", "The ans"), retried="serverfault", text="A"),
-    "ends: odd": Case(
+    "aborted in the middle of the text": Case(
+        with_finish_reason("abort", "The ans"), retried="serverfault", text="A"
+    ),
+    "ends: unknown reason": Case(
         with_finish_reason("odd"),
         text="A",
         note="1 reply ended for an unknown reason, 'odd': taken as complete",
@@ -214,11 +216,11 @@ CASES: dict[str, Case] = {
     "201": Case(changed_body(lambda body: None, 201), text="A"),
     "206": Case(changed_body(lambda body: None, 206), text="A"),
     "parts": Case(content({"content": THINKING}, BLOCKS, THOUGHTS), text="A", reasoning="2 and 2"),
-    "one part that is no list": Case(
+    "a single part instead of a list": Case(
         content({"content": {"type": "text", "text": "A"}}, None, None), text="A"
     ),
-    "parts that are texts": Case(content({"content": ["", "A"]}, ["", "A"], None), text="A"),
-    "a part of no known kind": Case(
+    "parts that are strings": Case(content({"content": ["", "A"]}, ["", "A"], None), text="A"),
+    "a part of an unknown kind": Case(
         content(
             {"content": [{"type": "audio"}, {"type": "text", "text": "A"}]},
             [{"type": "new", "x": 1}, {"type": "text", "text": "A"}],
@@ -235,28 +237,26 @@ CASES: dict[str, Case] = {
     ),
     "thinking_blocks": with_reasoning(thinking_blocks=[{"type": "thinking", "thinking": "2 and 2"}]),
     "reasoning is empty, thinking is not": with_reasoning(reasoning_content="", thinking="2 and 2"),
-    "usage with a fraction": Case(with_usage(2.25), text="A"),
-    "usage in words": Case(with_usage("10"), text="A"),
-    "usage is a list": Case(with_usage([]), text="A"),
-    "usage is negative": Case(with_usage(-1), text="A"),
-    "usage is null": Case(with_usage(None, whole=True), text="A", output_tokens=None),
-    "usage is a word": Case(with_usage("many", whole=True), text="A", output_tokens=None),
-    "usage is a list as a whole": Case(with_usage([1, 2], whole=True), text="A", output_tokens=None),
-    "fields that nobody knows": Case(
-        changed_body(lambda body: body.update(x={"y": [1]}, system=7)), text="A"
-    ),
-    "the model's name is a number": Case(
+    "output tokens with a fraction": Case(with_usage(2.25), text="A"),
+    "output tokens as a string": Case(with_usage("10"), text="A"),
+    "output tokens as a list": Case(with_usage([]), text="A"),
+    "negative output tokens": Case(with_usage(-1), text="A"),
+    "usage null": Case(with_usage(None, whole=True), text="A", output_tokens=None),
+    "usage as a string": Case(with_usage("many", whole=True), text="A", output_tokens=None),
+    "usage as a list": Case(with_usage([1, 2], whole=True), text="A", output_tokens=None),
+    "unknown fields": Case(changed_body(lambda body: body.update(x={"y": [1]}, system=7)), text="A"),
+    "a number as the model's name": Case(
         changed_body(lambda body: body.update(model=7, modelVersion=7)), text="A"
     ),
-    "error: null beside a reply": Case(changed_body(lambda body: body.update(error=None)), text="A"),
-    "error: {} beside a reply": Case(changed_body(lambda body: body.update(error={})), text="A"),
-    "error of empty fields beside a reply": Case(
+    "error: null with a reply": Case(changed_body(lambda body: body.update(error=None)), text="A"),
+    "error: {} with a reply": Case(changed_body(lambda body: body.update(error={})), text="A"),
+    "an error with empty fields and a reply": Case(
         changed_body(lambda body: body.update(error={"code": None, "message": ""}, errors=[])), text="A"
     ),
-    "error with the code of success": Case(
+    "an error with code 0 and a reply": Case(
         changed_body(lambda body: body.update(error={"code": 0, "message": "ok"})), text="A"
     ),
-    "half an emoji": Case(
+    "a lone surrogate": Case(
         lambda protocol: Answer(json.dumps(protocol.completion(Completion("A \ud83d"))).encode()),
         text="A \ufffd",
     ),
@@ -270,7 +270,7 @@ CASES: dict[str, Case] = {
         retried="ratelimit",
         wait_s=3.5,
     ),
-    "200 with words of a full server": Case(error_in_200("Rate limit exceeded"), retried="ratelimit"),
+    "200 with a message about the rate limit": Case(error_in_200("Rate limit exceeded"), retried="ratelimit"),
     "200 with 500": Case(error_in_200({"code": 500, "message": "boom"}), retried="serverfault", text="A"),
     "200 with 503": Case(error_in_200({"code": 503, "message": "busy"}), retried="ratelimit", text="A"),
     "200 with 408": Case(error_in_200({"code": 408, "message": "slow"}), retried="timeout", text="A"),
@@ -282,25 +282,25 @@ CASES: dict[str, Case] = {
     "200 with an error without a code": Case(
         error_in_200({"message": "out of memory"}), retried="badreply", text="A"
     ),
-    "200 with an error alone, 402": Case(
+    "200 with only an error, 402": Case(
         only_fields(error={"code": 402, "message": "Insufficient credits"}), "open"
     ),
-    "200 with an error alone, 429": Case(
+    "200 with only an error, 429": Case(
         only_fields(error={"code": 429, "message": "slow"}), retried="ratelimit"
     ),
-    "200 and null for an answer": Case(
+    "200 with null as reply": Case(
         only_fields(choices=None, content=None, candidates=None, error={"code": 502, "message": "up"}),
         retried="serverfault",
     ),
-    "200 of a gateway with a code of its own": Case(
+    "200 of a gateway with a code in the body": Case(
         only_fields(choices=None, code=429, message="too many requests"), retried="ratelimit"
     ),
-    "200 with a list of errors beside the answer": Case(
+    "200 with a list of errors and a reply": Case(
         changed_body(lambda body: body.update(errors=[{"code": 429, "message": "slow"}])),
         retried="ratelimit",
         text="A",
     ),
-    "200 that failed": Case(
+    "200 with success: false": Case(
         changed_body(lambda body: body.update(success=False, message="boom", code=500)),
         retried="serverfault",
         text="A",
@@ -326,8 +326,10 @@ CASES: dict[str, Case] = {
     "out of quota": Case(documented_response("quota"), "open"),
     "context": Case(documented_response("overflow"), "context"),
     "the prompt is filtered": Case(documented_response("filtered"), "filter"),
-    "cut before a byte": Case(lambda protocol: Answer({}, cut=0), retried="disconnected", text="A"),
-    "cut in the body": Case(
+    "disconnected before the first byte": Case(
+        lambda protocol: Answer({}, cut=0), retried="disconnected", text="A"
+    ),
+    "disconnected within the body": Case(
         lambda protocol: Answer(json.dumps(protocol.completion(Completion("x" * 5000))).encode(), cut=100),
         retried="disconnected",
         text="A",
@@ -338,14 +340,14 @@ CASES: dict[str, Case] = {
     ),
     "HTML with 200": Case(lambda protocol: Answer(b"<html>Sign in</html>"), retried="badreply"),
     "204": Case(lambda protocol: Answer(b"", 204), retried="badreply"),
-    "nothing with 200": Case(lambda protocol: Answer(b""), retried="badreply"),
+    "200 without a body": Case(lambda protocol: Answer(b""), retried="badreply"),
     "an empty object": Case(only_fields(), retried="badreply"),
-    "no answer in it": Case(lambda protocol: Answer(protocol.no_reply), retried="badreply"),
+    "a response without a reply": Case(lambda protocol: Answer(protocol.no_reply), retried="badreply"),
     # --- how long to wait
     "Retry-After in seconds": Case(fault(429, Retry_After="7"), retried="ratelimit", wait_s=7.0),
     "Retry-After with its unit": Case(fault(429, Retry_After="7s"), retried="ratelimit", wait_s=7.0),
     "Retry-After as a date": Case(fault(429, Retry_After=LATER, Date=NOW), retried="ratelimit", wait_s=7.0),
-    "Retry-After as a date gone by": Case(
+    "Retry-After as a past date": Case(
         fault(503, Retry_After=NOW, Date=LATER), retried="ratelimit", wait_s=0.0
     ),
     "retry-after-ms": Case(fault(429, retry_after_ms="2500"), retried="ratelimit", wait_s=2.5),
@@ -353,7 +355,7 @@ CASES: dict[str, Case] = {
     "x-ratelimit-reset-requests": Case(
         fault(429, x_ratelimit_reset_requests="1m2s"), retried="ratelimit", wait_s=62.0
     ),
-    "the limit that is used up": Case(
+    "the reset of the exhausted limit": Case(
         fault(
             429,
             x_ratelimit_reset_requests="1s",
@@ -380,7 +382,7 @@ CASES: dict[str, Case] = {
         fault(429, "rate_limit_error", "Please retry after 20 seconds."), retried="ratelimit", wait_s=20.0
     ),
     "try again in 200ms": Case(fault(429, "x", "try again in 200ms"), retried="ratelimit", wait_s=0.2),
-    "a wait that says nothing": Case(fault(429, Retry_After="soon"), retried="ratelimit"),
+    "an invalid Retry-After": Case(fault(429, Retry_After="soon"), retried="ratelimit"),
     "a wait of hours": Case(fault(429, Retry_After="36000"), "open"),
 }
 
@@ -392,7 +394,7 @@ async def load_model(
     """Yield a function that returns an adapter's model on the test server."""
     models: list[Model] = []
 
-    def of_adapter(adapter: str) -> Model:
+    def load_model_of(adapter: str) -> Model:
         row = ADAPTERS[adapter]
         monkeypatch.setenv(row.key, KEY)
         monkeypatch.setenv(row.base or "UNUSED", server.base)
@@ -400,7 +402,7 @@ async def load_model(
         models.append(load.model(f"{adapter}:{rest}"))
         return models[-1]
 
-    yield of_adapter
+    yield load_model_of
     for model in models:
         await model.close()
 
@@ -436,7 +438,7 @@ CASES_BY_ADAPTER: dict[str, list[str]] = {
         slow=lambda name: name in ("openai", "deepseek", "openrouter"),
     ),
 )
-async def test_each_response_has_its_outcome_in_a_run(
+async def test_each_response_has_the_expected_outcome_in_a_run(
     load_model: Callable[[str], Model],
     server: Server,
     tmp_path: Path,
@@ -595,7 +597,7 @@ async def test_a_message_about_loading_is_a_rate_limit_whatever_its_status(
 # --- fields that a server rejects ---------------------------------------------------------------------------
 
 EVERYTHING = Sampling(temperature=0.5, top_p=0.9, top_k=40, max_tokens=64, stop=("END",), seed=7)
-REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
+REJECTIONS: dict[str, tuple[dict[str, Any], str, str]] = {
     "OpenAI": (
         {"message": "Unrecognized request argument supplied: seed", "type": "invalid_request_error"},
         "seed",
@@ -634,11 +636,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSALS)
+@pytest.mark.parametrize("case", REJECTIONS)
 async def test_a_field_that_the_server_rejects_by_name_is_omitted_from_then_on(
     load_model: Callable[[str], Model], server: Server, case: str
 ) -> None:
-    error, field, note = REFUSALS[case]
+    error, field, note = REJECTIONS[case]
     server.answer = Answer(protocols.openai_body(Completion("A END and more")))
     server.first = [Answer({"error": error}, 400)]
     model: Any = load_model("server")

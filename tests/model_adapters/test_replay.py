@@ -32,7 +32,7 @@ async def run_suite(results: Path, model: Model, suite: Suite, *, run: str, fina
 
 
 def reply_to(prompt: Prompt) -> Reply:
-    """Return the right answer for samples of even number; the usage, time and model show whether the recording is used."""
+    """Return the right answer for samples with an even number; usage, time and model show whether the recording is used."""
     number = int(toy.sample_id_in(prompt)[1:])
     return Reply(
         text="BA"[number % 2 == 0], usage=Usage(input=3, output=number), seconds=1.5, model="real-7b"

@@ -49,7 +49,9 @@ REASONS = {
 }
 
 
-@table(("reason", "expected"), [(r, k) for k, words in REASONS.items() for r in words.split()])
+@table(
+    ("reason", "expected"), [(reason, expected) for expected, words in REASONS.items() for reason in words.split()]
+)
 def test_variants_of_a_finish_reason_have_the_same_meaning(reason: str, expected: str | None) -> None:
     assert meaning(reason) == expected
 
@@ -72,7 +74,7 @@ HEADERS = [
     ("x-ratelimit-requests-reset", "7s", 7.0),
     ("ratelimit", "limit=10, remaining=0, reset=7", 7.0),
     ("ratelimit", '"default";r=0;t=7', 7.0),
-    *[("retry-after", odd, None) for odd in ("-1", "inf", "nan", "1e1", "9" * 30, "soon", "2,5", "")],
+    *[("retry-after", invalid, None) for invalid in ("-1", "inf", "nan", "1e1", "9" * 30, "soon", "2,5", "")],
 ]
 
 
@@ -137,7 +139,7 @@ def test_an_error_with_status_200_is_classified(body: dict[str, Any], expected: 
     assert type(error) is expected
 
 
-def reply_of(**fields: Any) -> dict[str, Any]:
+def completion_with(**fields: Any) -> dict[str, Any]:
     """Return a chat completion whose choice and body have further fields."""
     choice = {"message": {"content": ""}, "finish_reason": "stop"}
     return {"choices": [{**choice, **fields.pop("choice", {})}], **fields}
@@ -159,20 +161,20 @@ ERROR_FIELDS = [
 @pytest.mark.parametrize("fields", ERROR_FIELDS, ids=str)
 def test_an_error_next_to_an_empty_reply_is_raised(fields: dict[str, Any]) -> None:
     with pytest.raises(RateLimit):
-        parse(json.dumps(reply_of(**fields)).encode(), seconds=0.0, display_url="the server")
+        parse(json.dumps(completion_with(**fields)).encode(), seconds=0.0, display_url="the server")
 
 
 @pytest.mark.parametrize(
-    "parse_other", [google.parse, anthropic.parse], ids=lambda parse_other: str(parse_other.__module__)
+    "parse_reply", [google.parse, anthropic.parse], ids=lambda parse_reply: str(parse_reply.__module__)
 )
 @pytest.mark.parametrize(
     "body",
     [[{"error": {"code": 429, "message": "slow"}}], {"type": "error", "code": 429, "message": "slow"}],
     ids=str,
 )
-def test_an_error_with_status_200_is_raised_in_other_protocols(parse_other: Any, body: Any) -> None:
+def test_an_error_with_status_200_is_raised_in_other_protocols(parse_reply: Any, body: Any) -> None:
     with pytest.raises(RateLimit):
-        parse_other(json.dumps(body).encode(), seconds=0.0, display_url="the server")
+        parse_reply(json.dumps(body).encode(), seconds=0.0, display_url="the server")
 
 
 ACCEPTED: list[tuple[str, str, str, str | None]] = [
@@ -209,8 +211,8 @@ CALL = {"name": "search", "arguments": "{}"}
 @pytest.mark.parametrize(
     ("parse_reply", "body"),
     [
-        (parse, reply_of(choice={"message": {"content": None, "tool_calls": [CALL]}})),
-        (parse, reply_of(choice={"message": {"content": None, "function_call": CALL}})),
+        (parse, completion_with(choice={"message": {"content": None, "tool_calls": [CALL]}})),
+        (parse, completion_with(choice={"message": {"content": None, "function_call": CALL}})),
         (
             google.parse,
             {"candidates": [{"content": {"parts": [{"functionCall": CALL}]}, "finishReason": "STOP"}]},
@@ -235,7 +237,7 @@ SENT = {
     "stop": ["x"],
     "min_p": 0.1,
 }
-REFUSALS: list[tuple[str | None, int, Any]] = [
+REJECTIONS: list[tuple[str | None, int, Any]] = [
     ("temperature", 400, "`temperature` and `top_p` cannot both be specified for this model."),
     ("temperature", 400, "invalid temperature: only 1 is allowed for this model"),
     ("temperature", 400, "temperature must be 1 for this model"),
@@ -262,21 +264,21 @@ REFUSALS: list[tuple[str | None, int, Any]] = [
 ]
 
 
-@table(("field", "status", "error"), REFUSALS)
+@table(("field", "status", "error"), REJECTIONS)
 def test_the_rejected_field_is_found_in_the_message(field: str | None, status: int, error: Any) -> None:
     body = {"error": error if isinstance(error, dict) else {"message": error}}
     fault = parse_fault(json.dumps(body).encode())
-    refusal = from_status(status, fault.message, code=fault.code, param=fault.param)
-    assert isinstance(refusal, Rejected | ServerFault)
-    assert field_named_in(refusal, SENT, {}) == field
+    rejection = from_status(status, fault.message, code=fault.code, param=fault.param)
+    assert isinstance(rejection, Rejected | ServerFault)
+    assert field_named_in(rejection, SENT, {}) == field
 
 
 DIGITS = "9" * 5000
 
 
 async def test_a_field_that_is_rejected_with_status_200_is_omitted_from_then_on(server: Server) -> None:
-    refusal = Answer({"error": {"message": "unknown parameter: seed", "code": 400}})
-    server.first = [refusal]
+    rejection = Answer({"error": {"message": "unknown parameter: seed", "code": 400}})
+    server.first = [rejection]
     server.answer = Answer({"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}]})
     model = load.model(f"server:{server.base}#m")
     replies = [await model.reply(PROBE_PROMPT, Sampling(seed=7)) for _ in range(2)]

@@ -35,7 +35,7 @@ def faults(protocol: Protocol) -> list[Answer]:
     return [
         fault(400, f"bad request with {KEY}"),
         fault(401, f"Incorrect API key provided: {KEY}"),
-        fault(403, f"{'x' * 480} {KEY}"),  # where messages are truncated
+        fault(403, f"{'x' * 480} {KEY}"),  # the key is where the message is truncated
         fault(404, f"no model for {KEY}"),
         fault(429, f"{KEY} is over its limit"),
         fault(500, f"Authorization: Bearer {KEY}"),
@@ -60,13 +60,13 @@ def faults(protocol: Protocol) -> list[Answer]:
     ]
 
 
-BY_PROTOCOL = tiers(
+ADAPTER_TIERS = tiers(
     ADAPTERS, fast=lambda name: name == "openai", slow=lambda name: name in ("anthropic", "google")
 )
 """One adapter in the fast tests, one for each other protocol in the slow tests, and all others in the nightly."""
 
 
-@pytest.mark.parametrize("adapter", BY_PROTOCOL)
+@pytest.mark.parametrize("adapter", ADAPTER_TIERS)
 def test_the_key_is_neither_printed_nor_written(
     here: Path, monkeypatch: pytest.MonkeyPatch, adapter: str
 ) -> None:
@@ -205,7 +205,7 @@ async def test_no_message_contains_the_password_of_a_proxy(
     await model.close()
     proxy.close()
     traceback_text = "".join(traceback.format_exception(caught.value))
-    assert "g3heim" not in traceback_text.replace("pr%2Fxy-g3heim@127.0.0.1:{port}", "")
+    assert "g3heim" not in traceback_text
     assert KEY not in traceback_text
 
 
@@ -219,17 +219,17 @@ VARIABLES = (
 class Echo(FaultyServer):
     """A server whose responses contain the request: its path, query and headers."""
 
-    def __init__(self, status: int, make: Any) -> None:
+    def __init__(self, status: int, make_body: Any) -> None:
         super().__init__(HTML)
-        self.status, self.make = status, make
+        self.status, self.make_body = status, make_body
         self.requests: list[str] = []
 
     def answer(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         self.requests.append(f"{path} {headers}")
-        return response(self.make(self.requests[-1]), self.status, X_Echo="yes")
+        return response(self.make_body(self.requests[-1]), self.status, X_Echo="yes")
 
 
-@pytest.mark.parametrize("adapter", BY_PROTOCOL)
+@pytest.mark.parametrize("adapter", ADAPTER_TIERS)
 def test_no_secret_is_printed_or_written_if_the_server_echoes_the_request(
     here: Path, monkeypatch: pytest.MonkeyPatch, adapter: str
 ) -> None:
@@ -242,7 +242,7 @@ def test_no_secret_is_printed_or_written_if_the_server_echoes_the_request(
     monkeypatch.setenv("INTERN_PER_MINUTE", "1000000")
     query = "sig=canary-of-the-query-0123"
     secret_values = [*secrets.values(), "canary-of-the-query-0123"]
-    for number, (status, make) in enumerate(
+    for number, (status, make_body) in enumerate(
         [
             (
                 200,
@@ -256,7 +256,7 @@ def test_no_secret_is_printed_or_written_if_the_server_echoes_the_request(
             (502, lambda request: request.encode()),
         ]
     ):
-        with Echo(status, make) as server:
+        with Echo(status, make_body) as server:
             base = f"http://127.0.0.1:{server.port}/v1?{query}"
             monkeypatch.setenv(row.base or "UNUSED", base)
             rest = row.name if row.base else f"{base}#{row.name}"

@@ -35,18 +35,18 @@ class Bench(NamedTuple):
 
     weights: Path
     env: dict[str, str]
-    place: Path
+    folder: Path
     url: str
 
     def run(self, *words: object) -> list[dict[str, Any]]:
         """Run suites with `vllm:PATH`, which finds the server; return the runs of the JSON output."""
-        completed = engine.run_evals("run", *words, "--json", "--quiet", env=self.env, cwd=self.place)
+        completed = engine.run_evals("run", *words, "--json", "--quiet", env=self.env, cwd=self.folder)
         assert completed.returncode == 0, completed.stderr
         return list(json.loads(completed.stdout)["runs"])
 
     def replies(self, run: dict[str, Any]) -> dict[str, Reply]:
         """Return the replies of a run by sample."""
-        records = store.find_one(self.place / "results", run["run"]).records()
+        records = store.find_one(self.folder / "results", run["run"]).records()
         replies = {record.sample: record.outcome for record in records}
         assert all(isinstance(reply, Reply) for reply in replies.values())
         return replies
@@ -59,11 +59,11 @@ class Bench(NamedTuple):
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     python = engine.python()
-    place = tmp_path_factory.mktemp("vllm")
-    weights = engine.checkpoint(python, place / "tiny-s1")
-    env = engine.environment(python) | {"XDG_CACHE_HOME": str(place / "cache")}
-    with engine.serve(weights, env, place) as url:
-        yield Bench(weights, env, place, url)
+    folder = tmp_path_factory.mktemp("vllm")
+    weights = engine.checkpoint(python, folder / "tiny-s1")
+    env = engine.environment(python) | {"XDG_CACHE_HOME": str(folder / "cache")}
+    with engine.serve(weights, env, folder) as url:
+        yield Bench(weights, env, folder, url)
 
 
 def test_vllm_serves_the_checkpoint_with_its_class_for_intern_s1(bench):
@@ -73,20 +73,20 @@ def test_vllm_serves_the_checkpoint_with_its_class_for_intern_s1(bench):
     (architecture,) = json.loads((bench.weights / "config.json").read_text())["architectures"]
     (served_by,) = re.findall(rf'"{architecture}": \(\s*"(\w+)",\s*"(\w+)"', registry.read_text())
     assert served_by == ("interns1", "InternS1ForConditionalGeneration")
-    assert f"Resolved architecture: {architecture}" in (bench.place / "serve.log").read_text()
+    assert f"Resolved architecture: {architecture}" in (bench.folder / "serve.log").read_text()
 
 
 def test_text_suites_run_and_thinking_can_be_switched_off(bench):
     words = ("mmlu-pro", "aime:2025", "--sample", "-m", bench.model, "--max-tokens", 24)
-    on, off = bench.run(*words, "--thinking"), bench.run(*words, "--no-thinking")
-    for run in (*on, *off):
+    thinking_runs, plain_runs = bench.run(*words, "--thinking"), bench.run(*words, "--no-thinking")
+    for run in (*thinking_runs, *plain_runs):
         assert run["coverage"] == 1.0
         assert any("already running" in note for note in run["notes"])  # the server of `evals serve`
-    closed = 6  # tokens of the empty <think></think> that the template adds
-    for a, b in zip(on, off, strict=True):
+    empty_think_tokens = 6  # tokens of the empty <think></think> that the template adds
+    for a, b in zip(thinking_runs, plain_runs, strict=True):
         replies = bench.replies(b)
         for sample, reply in bench.replies(a).items():
-            assert (reply.usage.input or 0) + closed == replies[sample].usage.input
+            assert (reply.usage.input or 0) + empty_think_tokens == replies[sample].usage.input
         assert a["tokens"]["output"] > 0
 
 
@@ -119,9 +119,9 @@ def test_mathvision_is_run_with_its_images_and_the_records_contain_what_was_sent
     for line in (shared / "data" / "mathvision" / "testmini.jsonl").read_text().splitlines():
         row = json.loads(line)
         rows[str(row["id"])] = row
-    stored = store.find_one(bench.place / "results", run["run"])
+    stored = store.find_one(bench.folder / "results", run["run"])
     media = stored.path.parent.parent / "media"
-    pictures = 0
+    image_count = 0
     for record in stored.records():
         row = rows[record.sample]
         parts = [part for message in record.prompt.messages for part in message.parts]
@@ -133,8 +133,8 @@ def test_mathvision_is_run_with_its_images_and_the_records_contain_what_was_sent
         assert row["question"].split("<image")[0].strip()[:40] in text
         assert isinstance(record.outcome, Reply)
         assert record.outcome.usage.output
-        pictures += len(images)
-    assert pictures == items
+        image_count += len(images)
+    assert image_count == items
 
 
 def test_an_image_changes_the_reply(bench):
@@ -172,7 +172,7 @@ def test_transformers_in_process_gives_the_same_replies_as_vllm(bench):
     vllm_runs = bench.run(*words, "-m", bench.model)
     completed = engine.run_evals(
         "run", *words, "-m", f"hf:{bench.weights}", "--json", "--quiet",
-        env=bench.env | {"PYTHONPATH": str(ROOT)}, cwd=bench.place, python=bench.env["EVALS_ENGINE_PYTHON"],
+        env=bench.env | {"PYTHONPATH": str(ROOT)}, cwd=bench.folder, python=bench.env["EVALS_ENGINE_PYTHON"],
     )  # fmt: skip
     assert completed.returncode == 0, completed.stderr
     pairs = [
@@ -221,32 +221,34 @@ def test_throughput_is_close_to_that_of_vllm_s_benchmark(bench, shared):
         rows = [
             row for row in map(json.loads, stream) if len(row["question"]) + len(str(row["options"])) < 800
         ]
-    data = bench.place / "short.jsonl"
+    data = bench.folder / "short.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows[:400]))
     words = ("mmlu-pro", "--data", data, "-m", f"server:{bench.url}", "--max-tokens", 24, "--concurrency", 32)
-    prompts = bench.place / "prompts.jsonl"
+    prompts = bench.folder / "prompts.jsonl"
     (run,) = bench.run(*words, "--run", "warm")
     with prompts.open("w") as stream:
-        for record in store.find_one(bench.place / "results", run["run"]).records():
+        for record in store.find_one(bench.folder / "results", run["run"]).records():
             (text,) = (part.text for part in record.prompt.messages[0].parts)
             tokens = record.outcome.usage.output
             stream.write(json.dumps({"prompt": text, "output_tokens": tokens}) + "\n")
-    ours, theirs = [], []
+    our_times, vllm_times = [], []
     for turn in range(5):
-        if turn >= 2 and min(ours) <= MAX_TIME_RATIO * min(theirs):
+        if turn >= 2 and min(our_times) <= MAX_TIME_RATIO * min(vllm_times):
             break  # the machine may have been busy in a turn
         benchmark = engine.benchmark(bench.url, prompts, weights=bench.weights, concurrency=32, env=bench.env)
-        theirs.append(benchmark["duration"])
+        vllm_times.append(benchmark["duration"])
         (run,) = bench.run(*words, "--run", f"turn-{turn}")
-        records = store.find_one(bench.place / "results", run["run"]).records()
-        ours.append(run["finished"] - min(record.started for record in records))
+        records = store.find_one(bench.folder / "results", run["run"]).records()
+        our_times.append(run["finished"] - min(record.started for record in records))
         assert benchmark["completed"] == run["expected"] == 400
         assert (benchmark["total_output_tokens"], benchmark["total_input_tokens"]) == (
             run["tokens"]["output"],
             run["tokens"]["input"],
         )
-    print(f"ours {min(ours):.1f} s, vllm bench serve {min(theirs):.1f} s: {min(ours) / min(theirs):.2f}")
-    assert min(ours) <= MAX_TIME_RATIO * min(theirs)
+    print(
+        f"ours {min(our_times):.1f} s, vllm bench serve {min(vllm_times):.1f} s: {min(our_times) / min(vllm_times):.2f}"
+    )
+    assert min(our_times) <= MAX_TIME_RATIO * min(vllm_times)
 
 
 def test_a_prompt_that_exceeds_the_context_is_recorded_as_the_failure_context(bench):
@@ -261,10 +263,10 @@ def test_a_prompt_that_exceeds_the_context_is_recorded_as_the_failure_context(be
         }
         for n, length in enumerate((100, 200, 2000))
     ]
-    data = bench.place / "long.jsonl"
+    data = bench.folder / "long.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ("run", "mmlu-pro", "--data", data, "-m", bench.model, "--max-tokens", 8, "--json", "--quiet")
-    completed = engine.run_evals(*words, env=bench.env, cwd=bench.place)
+    completed = engine.run_evals(*words, env=bench.env, cwd=bench.folder)
     assert completed.returncode == 1, completed.stderr
     (run,) = json.loads(completed.stdout)["runs"]
     counts = run["counts"]
@@ -274,12 +276,12 @@ def test_a_prompt_that_exceeds_the_context_is_recorded_as_the_failure_context(be
 
 @pytest.mark.nightly
 def test_a_server_killed_during_a_run_is_restarted_and_no_process_remains(bench):
-    """The run starts a server, as no running server has these weights; its first process is killed by SIGKILL."""
-    place = bench.place / "other"
-    place.mkdir()
-    (place / "weights-s1").mkdir()
+    """The run starts a server, as no running server has these weights; its main process is killed by SIGKILL."""
+    folder = bench.folder / "other"
+    folder.mkdir()
+    (folder / "weights-s1").mkdir()
     for path in bench.weights.iterdir():
-        (place / "weights-s1" / path.name).symlink_to(path)
+        (folder / "weights-s1" / path.name).symlink_to(path)
     words = (
         "mmlu-pro",
         "gpqa",
@@ -294,11 +296,11 @@ def test_a_server_killed_during_a_run_is_restarted_and_no_process_remains(bench)
     )
     command = subprocess.Popen(
         [sys.executable, "-c", "from evals.cli import main; main()", "run", *map(str, words), "-m", "vllm:./weights-s1"],
-        env=bench.env, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=bench.env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 300
-        while not any(path.stat().st_size > 3000 for path in place.glob("results/*/*/*/records.jsonl")):
+        while not any(path.stat().st_size > 3000 for path in folder.glob("results/*/*/*/records.jsonl")):
             assert command.poll() is None, command.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -315,7 +317,7 @@ def test_a_server_killed_during_a_run_is_restarted_and_no_process_remains(bench)
     assert "server: it died during the run and was restarted" in runs[0]["notes"]
     assert "restarting it once" in err
     assert [pid for pid in victims if _is_running(pid)] == []
-    assert _processes_in(place) == []
+    assert _processes_in(folder) == []
 
 
 def _command(pid: int) -> str:
@@ -347,7 +349,7 @@ def _processes_in(folder: Path) -> list[int]:
 @pytest.mark.nightly
 def test_weights_of_an_unknown_architecture_are_reported_in_one_line_of_vllm_s_log(bench):
     """vLLM ends by itself, and the cause is shown from its log."""
-    unknown = bench.place / "strange"
+    unknown = bench.folder / "strange"
     unknown.mkdir()
     config = json.loads((bench.weights / "config.json").read_text())
     (unknown / "config.json").write_text(json.dumps(config | {"architectures": ["NobodyForCausalLM"]}))
@@ -355,7 +357,7 @@ def test_weights_of_an_unknown_architecture_are_reported_in_one_line_of_vllm_s_l
         if path.name != "config.json":
             (unknown / path.name).symlink_to(path)
     words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{unknown}")
-    completed = engine.run_evals(*words, env=bench.env, cwd=bench.place)
+    completed = engine.run_evals(*words, env=bench.env, cwd=bench.folder)
     lines = [line for line in completed.stderr.splitlines() if line.startswith("evals: ")]
     assert (completed.returncode, len(lines)) == (2, 1), completed.stderr
     assert "ended before it served anything" in lines[0]
@@ -372,10 +374,10 @@ def test_weights_that_the_hub_refuses_are_reported_in_one_line_with_vllm(bench, 
             "HF_HUB_OFFLINE": "0",
             "HF_ENDPOINT": address,
             # a folder `weights` in the working folder would be taken for the weights
-            "HF_HOME": str(bench.place / "hub" / weights),
+            "HF_HOME": str(bench.folder / "hub" / weights),
         }
         words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{weights}")
-        completed = engine.run_evals(*words, env=env, cwd=bench.place)
+        completed = engine.run_evals(*words, env=env, cwd=bench.folder)
     lines = [line for line in completed.stderr.splitlines() if line.startswith("evals: ")]
     assert (completed.returncode, len(lines)) == (2, 1), completed.stderr
     assert f"ended before it served anything: {hub.REJECTIONS[weights]} (log: " in lines[0], lines[0]

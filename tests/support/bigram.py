@@ -39,9 +39,9 @@ class Bigram:
         table[:, END] -= 2.0
         return table
 
-    def probabilities(self, before: int, temperature: float) -> Any:
+    def probabilities(self, previous: int, temperature: float) -> Any:
         """Return the probability of each next character."""
-        logits = self.logits[before] / temperature
+        logits = self.logits[previous] / temperature
         weights = np.exp(logits - logits.max())
         return weights / weights.sum()
 
@@ -77,19 +77,19 @@ class Bigram:
         tokens = [ALPHABET.index(character) for character in reply.text]
         tokens += [END] if reply.stop == "stop" else []
         rows = [
-            self._token_values(before, token, decoding)
-            for before, token in zip([START, *tokens], tokens, strict=False)
+            self._token_values(previous, token, decoding)
+            for previous, token in zip([START, *tokens], tokens, strict=False)
         ]
         return TokenLikelihoods(*np.array(rows).T, recorded_tokens=reply.usage.output)  # type: ignore[misc]
 
-    def _token_values(self, before: int, token: int, decoding: Decoding) -> tuple[float, ...]:
+    def _token_values(self, previous: int, token: int, decoding: Decoding) -> tuple[float, ...]:
         """Return the first five fields of `TokenLikelihoods` for a token."""
-        logprobs = np.log(self.probabilities(before, 1.0))
+        logprobs = np.log(self.probabilities(previous, 1.0))
         likelier = logprobs > logprobs[token]
         logprob_rank_gap = (logprobs[token], likelier.sum() + 1, logprobs.max() - logprobs[token])
         if not decoding.temperature:
             return (*logprob_rank_gap, float(likelier.any()), float(not likelier.any()))
-        p = self.probabilities(before, decoding.temperature)
+        p = self.probabilities(previous, decoding.temperature)
         return (*logprob_rank_gap, p[likelier].sum(), p[token])
 
     async def close(self) -> None:

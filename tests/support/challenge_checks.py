@@ -61,7 +61,9 @@ def above_and_mass(p: Any, token: int, decoding: Decoding) -> tuple[float, float
     candidates = [candidate for candidate in nucleus if ranking[candidate] >= decoding.min_p * largest]
     total = tempered[candidates].sum()
     mass = tempered[token] / total if token in candidates else 0.0
-    return sum(tempered[c] for c in candidates if ranking[c] > ranking[token]) / total, mass
+    return sum(
+        tempered[candidate] for candidate in candidates if ranking[candidate] > ranking[token]
+    ) / total, mass
 
 
 def probability_errors() -> dict[str, Any]:
@@ -71,9 +73,9 @@ def probability_errors() -> dict[str, Any]:
     """
     torch.manual_seed(0)
     logits = torch.randn(200, VOCABULARY) * 3
-    logs = torch.log_softmax(logits, -1)
+    logprobs = torch.log_softmax(logits, -1)
     tokens = torch.multinomial(torch.softmax(logits / 1.2, -1), 1)[:, 0]
-    top = logs.topk(20, -1).values
+    top_logprobs = logprobs.topk(20, -1).values
     errors, outside_count = [], 0
     for decoding in DECODINGS:
         exact = token_probabilities.make_likelihoods(
@@ -81,10 +83,10 @@ def probability_errors() -> dict[str, Any]:
         )
         if decoding.temperature:
             for n, token in enumerate(tokens.tolist()):
-                above, mass = above_and_mass(logs[n].double().exp().numpy(), token, decoding)
+                above, mass = above_and_mass(logprobs[n].double().exp().numpy(), token, decoding)
                 errors += [abs(above - exact.above[n]), abs(mass - exact.mass[n])]
         positions = [
-            Position(float(logs[n, token]), int(exact.rank[n]), top[n].tolist())
+            Position(float(logprobs[n, token]), int(exact.rank[n]), top_logprobs[n].tolist())
             for n, token in enumerate(tokens.tolist())
         ]
         outside_count += _outside_count(
@@ -107,7 +109,7 @@ def _outside_count(exact: TokenLikelihoods, bounds: TokenLikelihoods) -> int:
 
 
 async def checkpoint_results(folder: str) -> dict[str, Any]:
-    """Return the tiny checkpoint's likelihoods of its own replies and of the written ones."""
+    """Return the tiny checkpoint's likelihoods of its own replies and of those in `written_replies.py`."""
     model = hf.model(folder)
     loaded = await model.loaded()
     end_of_turn = reply_likelihoods.end_of_turn(loaded, {})
@@ -120,15 +122,15 @@ async def checkpoint_results(folder: str) -> dict[str, Any]:
         for name, tokenized_reply in tokenized.items()
     }
     greedy = Sampling(temperature=0.0, max_tokens=40)
-    own = await asyncio.gather(*(model.reply(prompt, greedy) for prompt in PROMPTS))
-    exchanges = list(zip(PROMPTS, own, strict=True))
+    replies = await asyncio.gather(*(model.reply(prompt, greedy) for prompt in PROMPTS))
+    exchanges = list(zip(PROMPTS, replies, strict=True))
     in_batch = await model.reply_likelihoods(exchanges, greedy, Decoding(0.0))
     alone = [(await model.reply_likelihoods([pair], greedy, Decoding(0.0)))[0] for pair in exchanges]
     reply_likelihoods.MAX_LOGITS = 1 << 14
     in_pieces = await model.reply_likelihoods(exchanges, greedy, Decoding(0.0))
     too_long = [(PROMPTS[0], Reply(text="word " * 4000)), exchanges[0]]
     error, other_likelihoods = await model.reply_likelihoods(too_long, greedy, Decoding(0.0))
-    stopped = await model.reply_likelihoods(
+    with_stop_sequence = await model.reply_likelihoods(
         [(PROMPTS[0], REPLIES["plain"])], structs.replace(greedy, stop=("x",)), Decoding(0.0)
     )
     written_likelihoods = await model.reply_likelihoods(
@@ -148,7 +150,9 @@ async def checkpoint_results(folder: str) -> dict[str, Any]:
         "too long": str(error),
         "other reply": isinstance(other_likelihoods, TokenLikelihoods),
         "with stop sequences": [
-            len(likelihoods.rank) for likelihoods in stopped if isinstance(likelihoods, TokenLikelihoods)
+            len(likelihoods.rank)
+            for likelihoods in with_stop_sequence
+            if isinstance(likelihoods, TokenLikelihoods)
         ],
         "backend": model.backend(),
     }

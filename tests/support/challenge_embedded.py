@@ -3,7 +3,8 @@
     CHALLENGE_PYTHON tests/support/challenge_embedded.py FOLDER [WEIGHTS]
 
 The outcomes are printed as one line of JSON. There are 16 greedy replies and 16 sampled at temperature 0.8, of up to 32 tokens
-each, and 24 of each in the nightly. WEIGHTS: those of another model to test the replies with.
+each, and 24 of each in the nightly. WEIGHTS: the file of weights to test
+the replies with, by default the embedded model's.
 """
 
 from __future__ import annotations

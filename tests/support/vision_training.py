@@ -53,22 +53,22 @@ def noisy(task: str, label: int, classes: int, seed: int) -> Any:
     return image.clip(0, 255).astype("uint8")
 
 
-def noisy_images(task: str, labels: Iterable[int], classes: int, *, first: int) -> tuple[Any, Any]:
+def noisy_images(task: str, labels: Iterable[int], classes: int, *, first_seed: int) -> tuple[Any, Any]:
     """Return drawings as a batch with the normalisation in `CONFIG`, and their labels."""
     import numpy as np
     import torch
 
     labels = list(labels)
-    images = [noisy(task, label, classes, first + number) for number, label in enumerate(labels)]
+    images = [noisy(task, label, classes, first_seed + number) for number, label in enumerate(labels)]
     batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     return (batch - 0.5) / 0.5, torch.tensor(labels)
 
 
-def write_data(place: Path, *, items: int, name: str = "eurosat") -> Path:
+def write_data(parent: Path, *, items: int, name: str = "eurosat") -> Path:
     """Write a test split of drawings in the layout of VTAB-1k's lists; return the folder to give as --data."""
     from PIL import Image
 
-    folder = place / "vtab-1k" / name
+    folder = parent / "vtab-1k" / name
     (folder / "images").mkdir(parents=True)
     lines = []
     for number in range(items):
@@ -77,7 +77,7 @@ def write_data(place: Path, *, items: int, name: str = "eurosat") -> Path:
         Image.fromarray(pixels).save(folder / "images" / f"{number:04}.png")
         lines.append(f"images/{number:04}.png {label}")
     (folder / "test.txt").write_text("\n".join(lines) + "\n")
-    return place / "vtab-1k"
+    return parent / "vtab-1k"
 
 
 def create_vit(classes: int) -> Any:
@@ -89,12 +89,14 @@ def create_vit(classes: int) -> Any:
     return timm.create_model(CONFIG["architecture"], num_classes=classes, **ARGUMENTS)
 
 
-def train(module: Any, parameters: Iterable[Any], data: tuple[Any, Any], steps: int, rate: float) -> None:
+def train(
+    module: Any, parameters: Iterable[Any], data: tuple[Any, Any], steps: int, learning_rate: float
+) -> None:
     """Minimise the cross-entropy with Adam in batches of 64."""
     import torch
 
     images, labels = data
-    optimiser = torch.optim.Adam(list(parameters), lr=rate)
+    optimiser = torch.optim.Adam(list(parameters), lr=learning_rate)
     generator = torch.Generator().manual_seed(0)
     module.train()
     for _ in range(steps):
@@ -141,8 +143,8 @@ def create_parts(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
             if method == "lora":
                 down, up = random(RANK, WIDTH), random(outputs, RANK, scale=0.01)
                 tensors |= {
-                    f"base_model.model.{name}.lora_{half}.weight": tensor
-                    for half, tensor in (("A", down), ("B", up))
+                    f"base_model.model.{name}.lora_{letter}.weight": tensor
+                    for letter, tensor in (("A", down), ("B", up))
                 }
                 parts_by_layer[name] = parts.LowRank(1.0, down, up)
             elif method == "adapter":
@@ -202,27 +204,29 @@ def write_recipe(path: Path, method: str, tuned: str, extra_lines: str = "") -> 
 
 
 def write_family(
-    place: Path, *, methods: Iterable[str] = ("full", "linear", "lora", "adapter", "alore")
+    folder: Path, *, methods: Iterable[str] = ("full", "linear", "lora", "adapter", "alore")
 ) -> Path:
     """Train a backbone on another task, tune it with each method, and write all files and recipes; return the folder."""
     from safetensors.torch import save_file
 
     backbone_classes = 12
     module = create_vit(backbone_classes)
-    data = noisy_images("dsprites_ori", (n % backbone_classes for n in range(600)), backbone_classes, first=0)
+    data = noisy_images(
+        "dsprites_ori", (n % backbone_classes for n in range(600)), backbone_classes, first_seed=0
+    )
     train(module, module.parameters(), data, STEPS["backbone"], 1e-3)
     backbone = {name: value for name, value in module.state_dict().items() if not name.startswith("head.")}
-    write_folder(place / "backbone", backbone, classes=0)
-    tuning_data = noisy_images("eurosat", (n % CLASSES for n in range(400)), CLASSES, first=0)
+    write_folder(folder / "backbone", backbone, classes=0)
+    tuning_data = noisy_images("eurosat", (n % CLASSES for n in range(400)), CLASSES, first_seed=0)
     for method in methods:
         tensors = tune(method, backbone, tuning_data)
         if method == "lora":
-            write_lora(place / method, tensors)
-            write_recipe(place / f"{method}.toml", method, "./lora")
+            write_lora(folder / method, tensors)
+            write_recipe(folder / f"{method}.toml", method, "./lora")
         else:
             save_file(
                 {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
-                place / f"{method}.safetensors",
+                folder / f"{method}.safetensors",
             )
-            write_recipe(place / f"{method}.toml", method, f"./{method}.safetensors")
-    return place
+            write_recipe(folder / f"{method}.toml", method, f"./{method}.safetensors")
+    return folder

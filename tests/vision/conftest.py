@@ -18,10 +18,10 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     torch.set_num_threads(1)  # with two threads in each of two processes, training takes ten times as long
-    place = tmp_path_factory.mktemp("vision")
-    vision_training.write_family(place, methods=METHODS)
-    vision_training.write_data(place, items=300)
-    return place
+    folder = tmp_path_factory.mktemp("vision")
+    vision_training.write_family(folder, methods=METHODS)
+    vision_training.write_data(folder, items=300)
+    return folder
 
 
 @pytest.fixture(scope="session")

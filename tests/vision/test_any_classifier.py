@@ -38,7 +38,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Constant()
     evals.evaluate(["vtab", "fgvc"], model, sample=True, results=folder, quiet=True)
     assert len(model.prompts) == 24 * 8
-    assert all(type(part) is Media for prompt in model.prompts for m in prompt.messages for part in m.parts)
+    assert all(
+        type(part) is Media
+        for prompt in model.prompts
+        for message in prompt.messages
+        for part in message.parts
+    )
     return folder
 
 

@@ -124,7 +124,7 @@ def test_folding_a_part_into_its_layer_changes_no_output(family: Path, method: s
     recipe = (family / f"{method}.toml").read_text()
     (family / f"{method}-attached.toml").write_text(recipe + "merge = false\n")
     attached = from_recipe(family / f"{method}-attached.toml")
-    images, _ = vision_training.noisy_images("eurosat", range(10), 10, first=77)
+    images, _ = vision_training.noisy_images("eurosat", range(10), 10, first_seed=77)
     with torch.inference_mode():
         folded_outputs, attached_outputs = folded.module(images), attached.module(images)
     torch.testing.assert_close(folded_outputs, attached_outputs, rtol=1e-5, atol=1e-5)
@@ -159,11 +159,11 @@ def test_a_recipe_s_key_depends_only_on_its_content(family: Path) -> None:
 # --- timm: --------------------------------------------------------------------------------------------------
 
 
-def write_checkpoint(family: Path, place: Path) -> Path:
+def write_checkpoint(family: Path, folder: Path) -> Path:
     """Write the fully tuned weights as a folder of timm; return it."""
     from safetensors.torch import load_file
 
-    return vision_training.write_folder(place, load_file(family / "full.safetensors"), classes=10)
+    return vision_training.write_folder(folder, load_file(family / "full.safetensors"), classes=10)
 
 
 def test_a_folder_of_timm_has_the_same_accuracy_as_the_recipe(

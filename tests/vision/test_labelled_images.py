@@ -135,8 +135,8 @@ def write_torchvision_flowers(root: Path) -> None:
 def write_torchvision_cars(root: Path) -> None:
     import numpy as np
 
-    kind = [("fname", "O"), ("class", "O")]
-    rows = np.array([[("00001.jpg", 196), ("00002.jpg", 1)]], dtype=kind)
+    dtype = [("fname", "O"), ("class", "O")]
+    rows = np.array([[("00001.jpg", 196), ("00002.jpg", 1)]], dtype=dtype)
     write_matlab(root / "stanford_cars" / "cars_test_annos_withlabels.mat", annotations=rows)
 
 
