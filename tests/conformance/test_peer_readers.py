@@ -83,7 +83,7 @@ def interpreter(peer: str) -> str:
     return str(python)
 
 
-def read_by(peer: str, cases: list[dict[str, Any]]) -> list[str]:
+def peer_answers(peer: str, cases: list[dict[str, Any]]) -> list[str]:
     """Return the answer that a peer reads in each reply."""
     script = ROOT / "tests" / "support" / "peer_readers.py"
     text = "".join(
@@ -125,7 +125,7 @@ def agreement(cases: list[dict[str, Any]], verdicts: list[tuple[str, str | None]
 
 def peer_agreement(kind: Kind, peer: str) -> Agreement:
     """Return a peer's agreement with a human on one kind of answer."""
-    answers = read_by(peer, kind.cases)
+    answers = peer_answers(peer, kind.cases)
     verdicts = [peer_verdict(case, answer) for case, answer in zip(kind.cases, answers, strict=True)]
     return agreement(kind.cases, verdicts)
 
@@ -162,7 +162,7 @@ not know the options' texts, and do not distinguish truncated replies from unans
 
 
 def main() -> None:
-    """Write the page."""
+    """Compare all readers and write docs/reading.md."""
     versions = (pins[0].replace("==", " ") for pins in PINS.values())
     header = ["kind of answer", "replies", "`strict`", *versions]
     rows = [header, ["---", "--:", *["--:"] * (len(header) - 2)]]

@@ -55,6 +55,8 @@ class Specimen(NamedTuple):
 
 
 def copier(path: str) -> Callable[[Path], Path]:
+    """Return a function that copies a file or folder of `tests/foreign` to a folder and returns the path of the copy."""
+
     def copy(folder: Path) -> Path:
         if (FOREIGN / path).is_file():
             return Path(shutil.copy(FOREIGN / path, folder))
@@ -63,7 +65,7 @@ def copier(path: str) -> Callable[[Path], Path]:
     return copy
 
 
-def recorded(form: str, path: str, *patterns: str) -> Iterator[Specimen]:
+def recorded_specimens(form: str, path: str, *patterns: str) -> Iterator[Specimen]:
     """Yield the files of an imported folder that match the patterns, or the single imported file."""
     for pattern in patterns or ("",):
         (file,) = (FOREIGN / path).glob(pattern) if pattern else [FOREIGN / path]
@@ -209,19 +211,19 @@ def reply_record(row: dict[str, Any]) -> Any:
 
 
 SPECIMENS = (
-    *recorded("lm-eval", "lm-eval/standin-1", "samples_mmlu_pro*", "results_*"),
-    *recorded("inspect", "inspect/aime2025.json"),
-    *recorded("inspect", "inspect/mmlu-pro-shuffled.eval"),
-    *recorded("evalscope", "evalscope", "predictions/*/mmlu_pro_physics.jsonl", "reviews/*/mmlu_pro_physics.jsonl",
+    *recorded_specimens("lm-eval", "lm-eval/standin-1", "samples_mmlu_pro*", "results_*"),
+    *recorded_specimens("inspect", "inspect/aime2025.json"),
+    *recorded_specimens("inspect", "inspect/mmlu-pro-shuffled.eval"),
+    *recorded_specimens("evalscope", "evalscope", "predictions/*/mmlu_pro_physics.jsonl", "reviews/*/mmlu_pro_physics.jsonl",
           "reports/*/mmlu_pro.json", "configs/task_config.yaml"),
-    *recorded("lighteval", "lighteval", "details/**/*mmlu_pro*.parquet", "results/**/results_*.json"),
+    *recorded_specimens("lighteval", "lighteval", "details/**/*mmlu_pro*.parquet", "results/**/results_*.json"),
     *(
         specimen
         for run in (FOREIGN / "helm" / "runs" / "ours").glob("mmlu_pro*")
-        for specimen in recorded("helm", str(run.relative_to(FOREIGN)), "scenario_state.json", "run_spec.json", "stats.json",
+        for specimen in recorded_specimens("helm", str(run.relative_to(FOREIGN)), "scenario_state.json", "run_spec.json", "stats.json",
                              "per_instance_stats.json")
     ),
-    *recorded("opencompass", "opencompass/20260101_000000", "predictions/*/*.json", "results/*/*.json"),
+    *recorded_specimens("opencompass", "opencompass/20260101_000000", "predictions/*/*.json", "results/*/*.json"),
     Specimen("opencompass", "predictions/m/mmlu_pro.json", write_opencompass),
     Specimen("opencompass", "results/m/mmlu_pro.json", write_opencompass),
     Specimen("vlmevalkit", "m_MMStar.xlsx", table_writer("xlsx")),
@@ -333,6 +335,7 @@ CASES = [
 
 
 def import_with_seeds(specimen: Specimen, change: str, seeds: range, folder: Path) -> None:
+    """Import a specimen once for each seed; an error names the seed."""
     for seed in seeds:
         try:
             import_changed(specimen, CHANGES[change](seed), folder)

@@ -98,6 +98,7 @@ def start_export(python: Path, server: str, results: Path, *arguments: str) -> s
 
 
 def export_states(python: Path, server: str, results: Path, *arguments: str) -> list[str]:
+    """Export runs and return the reported state of each: new, unchanged or new version."""
     process = start_export(python, server, results, *arguments)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err

@@ -64,6 +64,7 @@ def rows(database: Any, table: str, columns: str = "*") -> list[tuple[Any, ...]]
 
 
 def export_states(*arguments: object) -> list[str]:
+    """Export runs and return the reported state of each: new, unchanged or updated."""
     outcome = evals("export", "postgres", *arguments, "--json")
     assert outcome.status == 0, outcome.err
     return [run["state"] for run in outcome.json["runs"]]

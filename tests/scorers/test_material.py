@@ -1,4 +1,4 @@
-"""Chemical formulas are told from other text, and crystal structures are parsed and described."""
+"""Chemical formulas are distinguished from other text, and crystal structures are parsed and described."""
 
 from __future__ import annotations
 
