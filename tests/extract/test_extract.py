@@ -114,9 +114,8 @@ def test_hostile_text_is_read_in_linear_time(name):
         for text in (piece * (size // len(piece)), "answer: " + piece * (size // len(piece)) + "."):
             start = time.process_time()
             READERS[name](text)
-            assert time.process_time() - start < 1.5, (
-                f"{name} on {piece!r}"
-            )  # quadratic time would be minutes
+            # minutes if the time were quadratic
+            assert time.process_time() - start < 1.5, f"{name} on {piece!r}"
 
 
 @pytest.mark.slow
@@ -216,9 +215,8 @@ def test_official_chain_on_mistral_exceeds_the_stored_predictions_of_the_first_p
     rows = recorded_rows(shared, "Mistral-7B-Instruct-v0.2")
     letters = [extract.letter_mmlu_pro(row["text"]) for row in rows]
     assert round(accuracy(letters, rows), 4) == 0.3018
-    assert (
-        round(accuracy([row["pred"] for row in rows], rows), 4) == 0.2876
-    )  # made without the second and third pattern
+    # the stored predictions were made without the second and third pattern
+    assert round(accuracy([row["pred"] for row in rows], rows), 4) == 0.2876
     assert all(letter == row["pred"] for letter, row in zip(letters, rows, strict=True) if row["pred"])
 
 

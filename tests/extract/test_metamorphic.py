@@ -244,8 +244,8 @@ REFERENCE_PATTERN = re.compile(r"\b(?:answer|option|choice)\s+(?:is|was)\b[^\n]{
 REFERENCE_S = 0.0038
 """CPU time of one search for `REFERENCE_PATTERN` in 64 KiB on the machine on which the bound was set.
 
-Inferred, not measured: the slowest reader took just under the bound on that machine, and 60 ms on one on which this search
-takes 5 ms.
+Inferred, not measured: the slowest reader took 60 ms on a machine on which this search takes 5 ms, and just under the bound
+on the machine on which it was set.
 """
 
 

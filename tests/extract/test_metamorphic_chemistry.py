@@ -1,4 +1,4 @@
-"""Molecules, sets, formulas, names, numbers with units and rectangles are read, in any wording, as stated or not at all."""
+"""Molecules, sets, formulas, names, numbers with units and rectangles, in any wording, are read as stated or not at all."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ def judge_option_case(case: dict[str, Any]) -> tuple[str, str | None]:
 OPTIONS = [case for case in CASES if case["suite"] in CHOICE and case.get("options")]
 
 
-KNOWN_DIFFERENCES = {"o35": "an arrow behind a letter: as in a reaction scheme"}
-"""Cases that are not read as by a human -> reason."""
+KNOWN_DIFFERENCES = {"o35": "an arrow after a letter, as in a reaction scheme"}
+"""Id of a case that is read differently than by a human -> reason."""
 OPTION_SETS = [case for case in CASES if case["suite"] == "chembench:lamalab" and case.get("options")]
 
 

@@ -1,4 +1,4 @@
-"""Numbers with units in free text: the table `cases/units.jsonl`, conversions, hostile text."""
+"""Numbers with units in free text: the cases of `cases/units.jsonl`, conversions and comparisons, and hostile text."""
 
 from __future__ import annotations
 

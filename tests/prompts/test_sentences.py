@@ -145,7 +145,7 @@ def test_every_own_sentence_is_replaced_and_nothing_else_changes(synthetic_wheel
 
 def test_without_the_wheel_reworded_prompts_are_used(tmp_path: Path) -> None:
     outcome = evals("run", "chartqa:human", "--sample", "-m", "scripted:1", "--protocol", "intern-s1",
-                 "--results", tmp_path, "--json")  # fmt: skip
+                    "--results", tmp_path, "--json")  # fmt: skip
     assert outcome.json["runs"][0]["protocol"] == "intern-s1~"
     assert (
         "the prompts of VLMEvalKit are not on this machine: `evals data vlmevalkit` fetches them"
@@ -155,7 +155,7 @@ def test_without_the_wheel_reworded_prompts_are_used(tmp_path: Path) -> None:
 
 def test_with_the_wheel_the_card_records_locations_and_hashes(synthetic_wheel: Path, tmp_path: Path) -> None:
     outcome = evals("run", "chartqa:human", "--sample", "-m", "scripted:1", "--protocol", "intern-s1",
-                 "--results", tmp_path, "--json")  # fmt: skip
+                    "--results", tmp_path, "--json")  # fmt: skip
     (run,) = outcome.json["runs"]
     assert run["protocol"] == "intern-s1"
     file = "vlmeval/dataset/image_vqa.py"
@@ -167,7 +167,7 @@ def test_with_the_wheel_the_card_records_locations_and_hashes(synthetic_wheel: P
 
 
 class ConstantModel(Model):
-    """Return the same reply to every prompt, and record the prompts."""
+    """A model that returns the same reply to every prompt, and records the prompts."""
 
     def __init__(self, text: str) -> None:
         self.text = text

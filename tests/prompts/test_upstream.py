@@ -30,7 +30,7 @@ from tests.support.wheels import FOLDER, synthetic_wheel
 
 __all__ = ["synthetic_wheel"]
 
-# --- evaluating config files ------------------------------------------------------------------------------------
+# --- evaluating config files ---------------------------------------------------------------------------------
 
 SUPPORTED = {
     "a literal": ("x = 'one'", "x", "one"),
@@ -118,11 +118,11 @@ UNSUPPORTED = {
 }
 
 
-@table(("source", "path", "complaint"), UNSUPPORTED.values(), ids=UNSUPPORTED)
-def test_unsupported_expressions_are_reported_in_one_line(source: str, path: str, complaint: str) -> None:
+@table(("source", "path", "message"), UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_unsupported_expressions_are_reported_in_one_line(source: str, path: str, message: str) -> None:
     with pytest.raises(DataError) as caught:
         configs.evaluate(source, path, file="c.py", loop_values={"t": "b"})
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -164,7 +164,7 @@ def test_a_modified_wheel_is_not_read_and_can_be_replaced(synthetic_wheel: Path,
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("arguments", "message"),
     [
         (("opencompass", "--from", "nowhere"), "--from nowhere does not exist"),
         (("opencompass", "--from", "."), "--from . does not contain opencompass-0.5.4"),
@@ -172,9 +172,9 @@ def test_a_modified_wheel_is_not_read_and_can_be_replaced(synthetic_wheel: Path,
     ],
 )
 def test_wrong_uses_of_from_are_reported_in_one_line(
-    here: Path, words: tuple[str, ...], complaint: str
+    here: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    assert complaint in evals("data", *words).error_line
+    assert message in evals("data", *arguments).error_line
 
 
 def test_a_failed_download_is_reported_with_its_reason(
@@ -202,7 +202,7 @@ def test_missing_oversized_and_malformed_config_files_are_reported(
         tmp_path,
         {f"{FOLDER}long.py": "#" * (wheel.MAX_FILE_BYTES + 1), f"{FOLDER}bad.py": "x = 'one'"},
     )
-    for prompts, complaint in (
+    for prompts, message in (
         (
             UpstreamPrompts(file="none.py", prompt_path="x"),
             "does not contain opencompass/configs/datasets/none.py",
@@ -211,7 +211,7 @@ def test_missing_oversized_and_malformed_config_files_are_reported(
         (UpstreamPrompts(file="bad.py", prompt_path="x"), "bad.py: x is not a template"),
         (UpstreamPrompts(file="bad.py", prompt_path="y"), "bad.py: cannot read y"),
     ):
-        with pytest.raises(DataError, match=complaint):
+        with pytest.raises(DataError, match=message):
             prompts.turns(prompts.prompt_path)
 
 
@@ -232,7 +232,7 @@ def test_templates_of_another_structure_are_rejected(
 # --- filling a template -------------------------------------------------------------------------------------
 
 
-def test_columns_are_filled_in_order_and_fill_placeholders_in_earlier_values() -> None:
+def test_placeholders_within_a_value_are_filled_with_later_columns() -> None:
     turns = (("SYSTEM", "Be fair."), ("HUMAN", "{q}? {{q}} {other}"), ("BOT", "{out}"))
     (message,) = fill_template(turns, {"q": "x_{A} {q}", "A": "7", "out": "secret"})
     assert message == Message.user("Be fair.\nx_7 {q}? {x_7 {q}} {other}")
@@ -286,8 +286,8 @@ def test_suites_with_prompts_of_their_own_have_a_reworded_protocol() -> None:
 
 
 def test_prompts_come_from_opencompass_or_vlmevalkit_or_are_unavailable() -> None:
-    # MMLU-Pro, GPQA, ProteinLMBench, two years of AIME, ChemBench4K, and the 14 tasks of SMolInstruct, 6 of
-    # Mol-Instructions and 4 of Matbench
+    # MMLU-Pro, GPQA, ProteinLMBench, two years of AIME, ChemBench4K; 14 tasks of SMolInstruct, 6 of Mol-Instructions,
+    # 4 of Matbench
     assert len(wheels.upstream_prompts_by_suite()) == 30
     for name in ("mathvista", "mathvision", "xlrs", "physics"):
         assert first_variant(name, "intern-s1").upstream is UNAVAILABLE
@@ -336,8 +336,8 @@ def test_options_have_the_order_in_which_upstream_shows_them(synthetic_wheel: Pa
 # --- runs ---------------------------------------------------------------------------------------------------
 
 
-def run_b(tmp_path: Path, *words: object) -> Outcome:
-    return evals("run", *words, "-m", "scripted:ANSWER: B", "--results", tmp_path / "results", "--json")
+def run_scripted(tmp_path: Path, *arguments: object) -> Outcome:
+    return evals("run", *arguments, "-m", "scripted:ANSWER: B", "--results", tmp_path / "results", "--json")
 
 
 def run_of(outcome: Outcome) -> Any:
@@ -353,7 +353,7 @@ JUDGED_RUN = ("mmlu-pro", "--sample", "--protocol", "intern-s1", "--judge", "scr
 
 
 def test_without_the_wheel_reworded_prompts_are_used_under_their_own_protocol(tmp_path: Path) -> None:
-    outcome = run_b(
+    outcome = run_scripted(
         tmp_path,
         "mmlu-pro",
         "aime:2025",
@@ -379,19 +379,19 @@ def test_without_the_wheel_reworded_prompts_are_used_under_their_own_protocol(tm
 
 
 def test_reworded_prompts_can_be_requested_by_name(synthetic_wheel: Path, tmp_path: Path) -> None:
-    outcome = run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~")
+    outcome = run_scripted(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~")
     assert run_of(outcome)["protocol"] == "intern-s1~"
     assert "reworded" not in outcome.err
     assert (
         "did you mean intern-s1?"
-        in run_b(tmp_path, "chartbench", "--sample", "--protocol", "intern-s1~").error_line
+        in run_scripted(tmp_path, "chartbench", "--sample", "--protocol", "intern-s1~").error_line
     )
 
 
 def test_with_the_wheel_the_card_records_the_origin_of_the_prompts(
     synthetic_wheel: Path, tmp_path: Path
 ) -> None:
-    outcome = run_b(tmp_path, *JUDGED_RUN)
+    outcome = run_scripted(tmp_path, *JUDGED_RUN)
     assert run_of(outcome)["protocol"] == "intern-s1"
     card = card_of(tmp_path, run_of(outcome)["run"])
     (suite,) = load.suite("mmlu-pro", "intern-s1")
@@ -412,7 +412,7 @@ def test_with_the_wheel_the_card_records_the_origin_of_the_prompts(
 
 
 def test_the_judge_prompt_is_that_of_the_wheel(synthetic_wheel: Path, tmp_path: Path) -> None:
-    name = run_of(run_b(tmp_path, *JUDGED_RUN))["run"]
+    name = run_of(run_scripted(tmp_path, *JUDGED_RUN))["run"]
     (suite,) = load.suite("mmlu-pro", "intern-s1")
     assert suite.upstream is not None
     samples = {sample.id: sample for sample, _ in bundled_prompts(suite)}
@@ -431,12 +431,12 @@ def test_the_judge_prompt_is_that_of_the_wheel(synthetic_wheel: Path, tmp_path: 
 def test_changed_upstream_prompts_have_another_hash_and_start_another_run(
     synthetic_wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    before = run_of(run_b(tmp_path, *JUDGED_RUN, "--run", "one"))
+    before = run_of(run_scripted(tmp_path, *JUDGED_RUN, "--run", "one"))
     contents = {
         path: text.replace("Asked in this test", "Asked otherwise") for path, text in wheels.files().items()
     }
     wheels.install(monkeypatch, tmp_path, contents)
-    outcome = run_b(tmp_path, *JUDGED_RUN, "--run", "one")
+    outcome = run_scripted(tmp_path, *JUDGED_RUN, "--run", "one")
     after = run_of(outcome)
     assert (before["run"], after["run"]) == ("one", "one-2")
     assert "the hash of upstream's prompts is" in outcome.err
@@ -447,14 +447,18 @@ def test_changed_upstream_prompts_have_another_hash_and_start_another_run(
 def test_a_run_with_reworded_prompts_is_not_continued_with_upstream_ones(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    first = run_of(run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r"))
-    again = run_of(run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r"))
-    assert (first["run"], first["protocol"], again["run"]) == ("r", "intern-s1~", "r")
+    created = run_of(run_scripted(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r"))
+    continued = run_of(
+        run_scripted(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r")
+    )
+    assert (created["run"], created["protocol"], continued["run"]) == ("r", "intern-s1~", "r")
     wheels.install(monkeypatch, tmp_path)
-    outcome = run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r")
+    outcome = run_scripted(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r")
     assert (run_of(outcome)["run"], run_of(outcome)["protocol"]) == ("r-2", "intern-s1")
     assert "protocol is intern-s1 and was intern-s1~" in outcome.err
-    reworded = run_of(run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~", "--run", "r"))
+    reworded = run_of(
+        run_scripted(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~", "--run", "r")
+    )
     assert reworded["run"] == "r"  # continued, since its protocol is named
 
 
@@ -462,14 +466,14 @@ def test_a_missing_variable_is_reported_in_one_line_before_any_run_is_created(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     wheels.install(monkeypatch, tmp_path, dict.fromkeys(wheels.files(), "x = 'one'"))
-    complaint = run_b(tmp_path, *JUDGED_RUN).error_line
-    assert "mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py: cannot read mmlu_pro_infer_cfg" in complaint
+    message = run_scripted(tmp_path, *JUDGED_RUN).error_line
+    assert "mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py: cannot read mmlu_pro_infer_cfg" in message
     assert not list((tmp_path / "results").rglob("card.json"))
 
 
 def test_a_modified_wheel_is_treated_as_missing(synthetic_wheel: Path, tmp_path: Path) -> None:
     synthetic_wheel.write_bytes(synthetic_wheel.read_bytes() + b"\n")
-    outcome = run_b(tmp_path, *JUDGED_RUN)
+    outcome = run_scripted(tmp_path, *JUDGED_RUN)
     assert run_of(outcome)["protocol"] == "intern-s1~"
     assert (
         "its SHA-256 differs): `evals data opencompass` replaces it; using reworded prompts (intern-s1~)"
@@ -477,20 +481,20 @@ def test_a_modified_wheel_is_treated_as_missing(synthetic_wheel: Path, tmp_path:
     )
 
 
-# --- rescoring ------------------------------------------------------------------------------------------
+# --- rescoring ----------------------------------------------------------------------------------------------
 
 
-def rescore(tmp_path: Path, *words: object) -> Outcome:
-    return evals("score", *words, "--results", tmp_path / "results", "--json")
+def rescore(tmp_path: Path, *arguments: object) -> Outcome:
+    return evals("score", *arguments, "--results", tmp_path / "results", "--json")
 
 
 def test_rescoring_needs_the_wheel_only_if_it_calls_a_judge(synthetic_wheel: Path, tmp_path: Path) -> None:
-    first = run_of(run_b(tmp_path, *JUDGED_RUN, "--run", "r"))
+    run = run_of(run_scripted(tmp_path, *JUDGED_RUN, "--run", "r"))
     synthetic_wheel.unlink()
-    again = rescore(tmp_path, "r")
-    assert (again.status, again.json["changes"]) == (0, [])
-    assert again.json["run"]["estimates"] == first["estimates"]
-    assert again.json["run"]["judge"] == first["judge"]  # including the hash of its prompt
+    rescored = rescore(tmp_path, "r")
+    assert (rescored.status, rescored.json["changes"]) == (0, [])
+    assert rescored.json["run"]["estimates"] == run["estimates"]
+    assert rescored.json["run"]["judge"] == run["judge"]  # including the hash of its prompt
     assert "uses upstream's judge prompt" in rescore(tmp_path, "r", "--judge", "scripted:B").error_line
 
 
@@ -507,7 +511,7 @@ def test_another_judge_gets_the_same_prompts(synthetic_wheel: Path, tmp_path: Pa
             "--run",
             suite.replace(":", "-"),
         )
-        run = run_of(run_b(tmp_path, *options))
+        run = run_of(run_scripted(tmp_path, *options))
         rescored = rescore(tmp_path, run["run"], "--judge", "scripted:B").json["run"]
         hashes = [
             {(record.sample, judgement.asked) for record in store.find(tmp_path / "results", name)[0].records()
@@ -520,11 +524,11 @@ def test_another_judge_gets_the_same_prompts(synthetic_wheel: Path, tmp_path: Pa
 def test_replies_to_other_prompts_are_scored_under_the_reworded_protocol(
     synthetic_wheel: Path, tmp_path: Path
 ) -> None:
-    run_b(tmp_path, "aime:2025", "--sample", "--protocol", "strict", "--run", "r")
+    run_scripted(tmp_path, "aime:2025", "--sample", "--protocol", "strict", "--run", "r")
     outcome = rescore(tmp_path, "r", "--protocol", "intern-s1")
     assert outcome.json["run"]["protocol"] == "intern-s1~"
     assert "its prompts are not those of intern-s1, so it is scored as intern-s1~" in outcome.err
-    run_b(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~", "--run", "o")
+    run_scripted(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~", "--run", "o")
     assert rescore(tmp_path, "o", "--protocol", "intern-s1").json["run"]["protocol"] == "intern-s1~"
 
 
@@ -556,18 +560,18 @@ def test_imported_replies_keep_the_requested_protocol(tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_verified_without_the_wheel(synthetic_wheel: Path, tmp_path: Path) -> None:
-    run_b(tmp_path, *JUDGED_RUN, "--run", "r")
+    run_scripted(tmp_path, *JUDGED_RUN, "--run", "r")
     assert evals("bundle", "r", tmp_path / "r.zip", "--results", tmp_path / "results").status == 0
     synthetic_wheel.unlink()
     outcome = evals("bundle", "verify", tmp_path / "r.zip")
     assert outcome.status == 0, outcome.out + outcome.err
 
 
-# --- the reworded protocol is separate ----------------------------------------------------------------------------------
+# --- separate protocols for upstream and reworded prompts ---------------------------------------------------
 
 
 def test_a_claim_is_not_compared_with_reworded_prompts(tmp_path: Path) -> None:
-    name = run_of(run_b(tmp_path, *JUDGED_RUN))["run"]
+    name = run_of(run_scripted(tmp_path, *JUDGED_RUN))["run"]
     claim = Claim(model="scripted", suite="mmlu-pro", benchmark="MMLU-Pro", protocol="intern-s1", value=0.5,
                   unit="fraction", source="https://example.org", knobs={})  # fmt: skip
     (score,) = measured_scores([card_of(tmp_path, name)], [])
@@ -575,7 +579,7 @@ def test_a_claim_is_not_compared_with_reworded_prompts(tmp_path: Path) -> None:
     assert result.verdict == "not comparable"
     assert "prompts are reworded here (intern-s1~), the original ones there" in result.because
     outcome = evals("claims", "reproduce", "intern-s1/mmlu-pro", "-m", "scripted:ANSWER: B", "--sample", "--judge", "scripted:A",
-                 "--limit", 2, "--results", tmp_path / "results")  # fmt: skip
+                    "--limit", 2, "--results", tmp_path / "results")  # fmt: skip
     assert outcome.status == 3
     assert "prompts are reworded here (intern-s1~)" in outcome.out
 
@@ -586,9 +590,9 @@ def test_both_protocols_have_their_own_columns_and_cannot_be_compared(
     from evals.dashboard.tables import frames
     from evals.dashboard.tables import leaderboard as board
 
-    upstream = run_of(run_b(tmp_path, *JUDGED_RUN))["run"]
+    upstream = run_of(run_scripted(tmp_path, *JUDGED_RUN))["run"]
     reworded = run_of(
-        run_b(
+        run_scripted(
             tmp_path,
             "mmlu-pro",
             "--sample",
@@ -609,8 +613,10 @@ def test_both_protocols_have_their_own_columns_and_cannot_be_compared(
     }
 
 
-def test_means_over_variants_have_the_reworded_protocol(tmp_path: Path) -> None:
-    outcome = run_b(tmp_path, "matbench", "--sample", "--protocol", "intern-s1", "--judge", "scripted:1")
+def test_means_of_runs_with_reworded_prompts_have_the_reworded_protocol(tmp_path: Path) -> None:
+    outcome = run_scripted(
+        tmp_path, "matbench", "--sample", "--protocol", "intern-s1", "--judge", "scripted:1"
+    )
     (mean,) = outcome.json["aggregates"]
     assert mean["protocol"] == "intern-s1~"
 
@@ -637,7 +643,9 @@ def test_an_unreadable_judge_reply_is_a_failure_and_not_a_score_of_zero(
     synthetic_wheel: Path, tmp_path: Path
 ) -> None:
     run = run_of(
-        run_b(tmp_path, "mmlu-pro", "--sample", "--protocol", "intern-s1", "--judge", "scripted:Answer: B")
+        run_scripted(
+            tmp_path, "mmlu-pro", "--sample", "--protocol", "intern-s1", "--judge", "scripted:Answer: B"
+        )
     )
     assert run["counts"] == {"failed:unreadable": 16}
 

@@ -290,9 +290,8 @@ def test_fmax_adds_predictions_one_by_one() -> None:
     assert fmax(np.roll(gold, 1, axis=1), gold) < 0.6
     rule = Fmax(lambda: ("1.1.1.1", "2.7.1.1"), enzymes)
     pairs = [("EC1.1.1.1", r"\boxed{EC1.1.1.1, EC9.9.9.9}"), ("EC2.7.1.1", r"\boxed{EC2.7.1.1}")]
-    assert rule(score_points("Protein-FunctionEC", "official", pairs)) == pytest.approx(
-        1.0
-    )  # 9.9.9.9 is not in the list and is ignored
+    # 9.9.9.9 is not in the list and is ignored
+    assert rule(score_points("Protein-FunctionEC", "official", pairs)) == pytest.approx(1.0)
 
 
 def test_statistics_of_resampled_indices_equal_those_of_the_selected_points() -> None:
@@ -398,7 +397,7 @@ def test_an_archive_with_a_top_level_folder_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "gold", "complaint"),
+    ("task", "gold", "message"),
     [
         ("DNA-cpd", "perhaps", "row 1: the gold answer 'perhaps' is neither yes nor no"),
         ("Protein-Stability", "high", "row 1: the gold answer 'high' is not a number"),
@@ -406,10 +405,10 @@ def test_an_archive_with_a_top_level_folder_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_invalid_gold_answers_are_reported_in_one_line(
-    tmp_path: Path, task: str, gold: object, complaint: str
+    tmp_path: Path, task: str, gold: object, message: str
 ) -> None:
     (tmp_path / f"{task}.jsonl").write_text(json_line(gold))
-    with pytest.raises(DataError, match=complaint):
+    with pytest.raises(DataError, match=message):
         list(samples(Data(suite="biology-instructions", local=tmp_path), task))
 
 

@@ -89,7 +89,7 @@ def golds(points: Sequence[Point]) -> dict[str, Gold]:
     return {point.id: Gold(point.group, point.cluster, point.target, 0) for point in points}
 
 
-def test_acc_plus_over_constructed_pairs() -> None:
+def test_metrics_of_constructed_pairs_have_the_expected_values() -> None:
     """Of 8 pairs, 4 are right, 3 are confused and 1 is wrong twice; of 16 assertions, 4 x 2 + 3 = 11 are right."""
     answers = [("yes", "no")] * 4 + [("yes", "yes")] * 2 + [("no", "no"), ("no", "yes")]
     points = [point for item, (first, second) in enumerate(answers) for point in pair(item, first, second)]
@@ -221,7 +221,7 @@ def test_the_samples_run_end_to_end_with_the_expected_values(
         ("--judge", "scripted:call=tests.support.scripted_experts:copyist") if protocol == "intern-s1" else ()
     )
     outcome = evals("run", "chartbench", "--sample", "-m", f"scripted:{reply}", "--protocol", protocol, *judge,
-                  "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+                    "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     assert outcome.status == 0, outcome.err
     (run,) = outcome.json["runs"]
     estimates = {e["metric"]: e["value"] for e in run["estimates"] if not e["group"]}
@@ -232,7 +232,7 @@ def test_the_samples_run_end_to_end_with_the_expected_values(
 def test_under_intern_s1_numbers_wait_for_a_judge_and_assertions_do_not(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", "chartbench", "--sample", "-m", "scripted:I think yes, 7", "--protocol", "intern-s1",
-                  "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+                    "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     (run,) = outcome.json["runs"]
     assert run["counts"] == {"failed:waiting": 4, "right": 16, "wrong": 16}
 
@@ -294,7 +294,7 @@ def test_two_items_of_one_task_on_one_chart_are_rejected(tmp_path: Path) -> None
 def test_a_limited_run_contains_only_complete_pairs(tmp_path: Path, limit: int) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", "chartbench", "--sample", "-m", "scripted:call=tests.support.scripted_experts:charts", "--limit", limit,
-                  "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+                    "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     assert outcome.status == 0, outcome.err
     names = [record.sample for record in find_one(tmp_path, "r").records()]
     # the fifth item of a chart asks for a number

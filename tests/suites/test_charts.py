@@ -41,7 +41,7 @@ from tests.support.tables import table
         ("7", "inf", False, False),
     ],
 )
-def test_relaxed_accuracy_under_official_and_strict(
+def test_relaxed_accuracy_is_computed_under_official_and_strict(
     gold: str, text: str, official: bool, strict: bool
 ) -> None:
     sample = Sample(id="x", target=gold)
@@ -58,7 +58,7 @@ def test_relaxed_accuracy_under_official_and_strict(
         ("blue", "light blue", 0), ("Brazil", "Chile", 0), ("7", "1.2.3", 0),
     ],
 )  # fmt: skip
-def test_relaxed_accuracy_as_computed_by_chartmoe(gold: str, text: str, value: int) -> None:
+def test_relaxed_accuracy_is_computed_as_by_chartmoe(gold: str, text: str, value: int) -> None:
     score = ChartMoE()(Sample(id="x", target=gold), Prompt(), Reply(text=text))
     assert (score.value, score.verdict) == (value, "right" if value else "wrong")
 

@@ -61,7 +61,7 @@ def test_the_bare_name_selects_the_default_variant(name: str) -> None:
 def test_the_variants_run_on_the_bundled_items(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", "mathvista:geometry", "mathvision:geometry", "--sample", "-m",
-                 "scripted:call=tests.support.scripted_vision:without_box", "--results", tmp_path, "--json")  # fmt: skip
+                    "scripted:call=tests.support.scripted_vision:without_box", "--results", tmp_path, "--json")  # fmt: skip
     vista, vision = outcome.json["runs"]
     assert vista["estimates"][0]["value"] == 1.0
     assert vista["estimates"][0]["metric"] == "accuracy_of_labels"

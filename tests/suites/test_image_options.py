@@ -99,7 +99,7 @@ def test_replies_are_scored_under_official_and_strict(
 def test_xlrs_with_a_judge_scores_distinct_letters_by_rule_and_leaves_other_replies_to_the_judge() -> None:
     suite = xlrs.BENCHMARK.suite("lite", "intern-s1")
     assert score_value(suite, ONE_RIGHT, "B") == 1.0
-    assert score_value(suite, ONE_RIGHT, "Red") == 0.0  # read as D and E
+    assert score_value(suite, ONE_RIGHT, "Red") == 0.0  # read as D, E and R
     assert score_value(suite, ONE_RIGHT, "The answer is B") is None
 
 
@@ -210,7 +210,7 @@ def test_a_table_of_vlmevalkit_is_read_with_its_images(tmp_path: Path) -> None:
 def test_the_samples_run_end_to_end_with_their_images(tmp_path: Path, suite: str, protocol: str) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", suite, "--sample", "-m", f"scripted:call=tests.support.scripted_experts:{suite}_{protocol.replace('-', '_')}",
-                  "--protocol", protocol, "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+                    "--protocol", protocol, "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     assert outcome.status == 0, outcome.err
     (run,) = outcome.json["runs"]
     assert run["counts"] == {"right": 9}

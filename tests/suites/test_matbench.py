@@ -171,9 +171,8 @@ def test_the_mean_of_four_tasks_is_computed_as_by_opencompass() -> None:
 
 def test_the_interval_of_the_mean_combines_the_intervals_of_the_tasks() -> None:
     cards = {
-        "steels": FakeCard(
-            200.0, 100.0, 400.0
-        ),  # converted to 0.9, from 0.8 to 0.95: a large error is a low score
+        # converted to 0.9, from 0.8 to 0.95: a large error is a low score
+        "steels": FakeCard(200.0, 100.0, 400.0),
         "expt_gap": FakeCard(0.5, 0.5, 0.5),
         "expt_is_metal": FakeCard(0.8, 0.7, 0.85),
         "glass": FakeCard(1.0, 0.9, 1.0),

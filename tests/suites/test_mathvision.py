@@ -59,9 +59,8 @@ def test_latex_is_evaluated_or_rejected(text: str, value: float | None) -> None:
 def test_known_defects_of_upstream_are_reproduced() -> None:
     assert same_answer("$\\frac{7}{16}$", "0.44")  # both are rounded to 0.44
     sample = Sample(id="x", target="C", choices=tuple("ABCDE"))
-    assert (
-        Official()(sample, Prompt(), Reply(text="I say: C = 5")).value == 0.0
-    )  # only the text after the equals sign is read
+    # only the text after the equals sign is read
+    assert Official()(sample, Prompt(), Reply(text="I say: C = 5")).value == 0.0
 
 
 def test_gold_answers_get_full_marks(mirror: Path) -> None:
@@ -76,7 +75,7 @@ def test_gold_answers_get_full_marks(mirror: Path) -> None:
 def test_the_samples_run_end_to_end_with_their_images(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", "mathvision", "--sample", "-m", "scripted:call=tests.support.scripted_vision:correct_answer", "--protocol", "official",
-                  "--results", tmp_path, "--run", "r", "--max-pixels", "20000", "--json")  # fmt: skip
+                    "--results", tmp_path, "--run", "r", "--max-pixels", "20000", "--json")  # fmt: skip
     assert outcome.status == 0, outcome.err
     (run,) = outcome.json["runs"]
     assert run["estimates"][0]["value"] == 1.0

@@ -37,7 +37,7 @@ def test_recorded_extractions_score_as_published(shared: Path, mirror: Path, mod
     ("first", "second", "distance"),
     [("", "abc", 3), ("kitten", "sitting", 3), ("a", "a", 0), ("flaw", "lawn", 2)],
 )
-def test_edit_distance(first: str, second: str, distance: int) -> None:
+def test_edit_distance_is_symmetric(first: str, second: str, distance: int) -> None:
     assert edit_distance(first, second) == edit_distance(second, first) == distance
 
 
@@ -101,11 +101,10 @@ def test_gold_answers_get_full_marks(mirror: Path) -> None:
 def test_the_samples_run_end_to_end_with_their_images(tmp_path: Path, protocol: str) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", "mathvista", "--sample", "-m", "scripted:call=tests.support.scripted_vision:without_box", "--protocol", protocol,
-                  "--results", tmp_path, "--json")  # fmt: skip
+                    "--results", tmp_path, "--json")  # fmt: skip
     (run,) = outcome.json["runs"]
-    waiting = run["counts"].get(
-        "failed:waiting", 0
-    )  # replies that the rule cannot read, under a protocol with a judge
+    # under a protocol with a judge, replies that the rule cannot read wait for it
+    waiting = run["counts"].get("failed:waiting", 0)
     assert outcome.status == bool(waiting), outcome.err
     assert waiting == 0 or protocol.startswith(("intern-s1", "vlmevalkit"))
     assert run["counts"]["right"] == run["expected"] - waiting

@@ -42,9 +42,8 @@ def test_recorded_replies_are_read_as_upstream_read_them(shared: Path, mirror: P
     assert (right, expected_right) == (329.0, 0.5)
     assert round(right / 900, 4) == 0.3656
     assert round((right + expected_right) / 900, 4) == 0.3661
-    assert (
-        round((right + sum(RANDOM_CHOICES.values())) / 900, 4) == 0.3667
-    )  # as upstream reports it, with its random choices
+    # as upstream reports it, with its random choices
+    assert round((right + sum(RANDOM_CHOICES.values())) / 900, 4) == 0.3667
 
 
 def test_an_import_reports_the_expectation_of_upstreams_random_choices(
@@ -57,7 +56,7 @@ def test_an_import_reports_the_expectation_of_upstreams_random_choices(
     replies = tmp_path / "replies.jsonl"
     replies.write_text("\n".join(json.dumps({"id": r["id"], "text": r["response"]}) for r in rows))
     outcome = evals("import", "replies", replies, "--suite", "mmmu", "--model", "llava-1.5-13b", "--protocol", "official",
-                  "--data", mirror, "--results", tmp_path / "results", "--json")  # fmt: skip
+                    "--data", mirror, "--results", tmp_path / "results", "--json")  # fmt: skip
     assert outcome.status == 0, outcome.err
     values = {e["metric"]: e["value"] for e in outcome.json["runs"][0]["estimates"] if not e["group"]}
     assert values["accuracy"] == pytest.approx(329 / 900)
@@ -76,9 +75,8 @@ def test_options_are_read_as_upstream_reads_them(text: str, letter: str | None) 
 def test_open_answers_are_searched_anywhere_under_official_and_not_under_strict() -> None:
     official, strict = Official(), Strict()
     sixty, ion = Sample(id="x", target="60"), Sample(id="x", target="ion")
-    assert (
-        official(sixty, Prompt(), Reply(text="The year is 1960x")).value == 0.0
-    )  # numbers are compared as a whole
+    # numbers are compared as a whole
+    assert official(sixty, Prompt(), Reply(text="The year is 1960x")).value == 0.0
     assert official(ion, Prompt(), Reply(text="It is a question")).value == 1.0  # a defect
     assert strict(ion, Prompt(), Reply(text="Answer: a question")).value == 0.0
     assert candidate_answers("so 1,234.5 it is 7") >= {7.0}
@@ -134,6 +132,6 @@ def test_images_are_placed_where_the_question_refers_to_them(tmp_path: Path) -> 
 def test_the_samples_run_end_to_end_with_their_images(tmp_path: Path, protocol: str) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", "mmmu", "--sample", "-m", "scripted:call=tests.support.scripted_vision:without_box", "--protocol", protocol,
-                  "--results", tmp_path, "--json")  # fmt: skip
+                    "--results", tmp_path, "--json")  # fmt: skip
     assert outcome.status == 0, outcome.err
     assert outcome.json["runs"][0]["estimates"][0]["value"] == 1.0

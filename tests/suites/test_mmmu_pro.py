@@ -24,7 +24,7 @@ RECORDED = {
     "pro-standard": ("gpt-4o_standard_10_options__direct", 7, 0),
     "pro-vision": ("gpt-4o_vision_direct", 48, 9),
 }
-"""Variant -> file, number of replies for which upstream chose an option at random, number of these that were right."""
+"""Variant -> file, number of replies for which upstream chose an option at random, and how many of these choices were right."""
 
 
 def recorded_rows(shared: Path, variant: str) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def test_recordings_of_both_settings_are_imported_and_combined(
         rows = recorded_rows(shared, variant)
         replies.write_text("\n".join(json.dumps({"id": r["id"], "text": r["response"]}) for r in rows))
         outcome = evals("import", "replies", replies, "--suite", f"mmmu:{variant}", "--model", "gpt-4o", "--protocol", "official",
-                     "--data", mirror, "--results", tmp_path / "results", "--json")  # fmt: skip
+                        "--data", mirror, "--results", tmp_path / "results", "--json")  # fmt: skip
         assert outcome.status == 0, outcome.err
         (run,) = outcome.json["runs"]
         values[variant] = {e["metric"]: e["value"] for e in run["estimates"] if not e["group"]}
@@ -71,7 +71,7 @@ def test_recordings_of_both_settings_are_imported_and_combined(
     assert "mmmu:pro (official) gpt-4o: 41.0" in evals("show", "--results", tmp_path / "results").out
 
 
-def test_the_common_name_of_both_settings_cannot_be_imported_into(tmp_path: Path) -> None:
+def test_an_import_must_name_one_of_the_two_settings(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("{}")
     outcome = evals(
         "import", "replies", tmp_path / "x", "--suite", "mmmu:pro", "--model", "m", "--data", tmp_path
@@ -118,7 +118,7 @@ def test_real_items_are_sent_with_their_images_in_place(mirror: Path, tmp_path: 
     rows = {row["id"]: row for row in lines(items)}
     with serve(lambda body: "Answer: A") as server:
         outcome = evals("run", "mmmu:pro-standard", "--data", items, "-m", server.model, "--protocol", "official",
-                      "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+                        "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     assert outcome.status == 0, outcome.err
     (run,) = outcome.json["runs"]
     assert (run["coverage"], len(server.bodies)) == (1.0, 21)
@@ -151,7 +151,7 @@ def test_intern_s1_exact_sends_images_first_and_enlarges_the_first_one(mirror: P
     items = mirror / "mmmu" / "pro" / "examples.jsonl"
     with serve(lambda body: "Answer: A") as server:
         outcome = evals("run", "mmmu:pro-standard", "--data", items, "-m", server.model, "--protocol", "intern-s1-exact",
-                      "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+                        "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     from evals.records.store import find_one
 
     assert outcome.status == 0, [

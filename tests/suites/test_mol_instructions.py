@@ -187,10 +187,8 @@ def test_metrics_of_the_authors_are_computed_over_valid_answers() -> None:
     ("text", "answer"),
     [
         ("-0.2482", "-0.2482"),
-        (
-            "The energy is -0.2482.",
-            "2482.0",
-        ),  # with a full stop after it, the decimals are read as an integer
+        # with a full stop after them, the decimals are read as an integer
+        ("The energy is -0.2482.", "2482.0"),
         ("-0.2482 Hartree", None),
         ("x 1.5.25", "5.25"),
         ("-0.2482 </s>", "-0.2482"),
@@ -244,11 +242,11 @@ class FakeCard:
         )  # fmt: skip
 
 
-def test_the_mean_of_six_tasks_is_higher_without_energies_than_with_energies_in_volts() -> None:
+def test_the_mean_of_six_tasks_is_higher_without_energies_than_with_energies_in_electronvolts() -> None:
     unanswered = {name: FakeCard(0.0) for name in TASKS} | {"PP": FakeCard(0.15)}
-    in_volts = unanswered | {"PP": FakeCard(6.5)}
+    in_electronvolts = unanswered | {"PP": FakeCard(6.5)}
     assert aggregate("intern-s1", unanswered)["value"] == pytest.approx(0.95 / 6)
-    assert aggregate("intern-s1", in_volts)["value"] == 0.0
+    assert aggregate("intern-s1", in_electronvolts)["value"] == 0.0
     assert aggregate("strict", unanswered) is None
 
 
@@ -289,7 +287,7 @@ def test_files_of_opencompass_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "complaint"),
+    ("row", "message"),
     [
         (
             {"instruction": "?", "input": "[C]", "output": "high"},
@@ -298,9 +296,9 @@ def test_files_of_opencompass_are_read(tmp_path: Path) -> None:
         ({"question": "?"}, "row 1 has neither instruction, input and output, nor a dialogue"),
     ],
 )
-def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, row: dict[str, str], complaint: str) -> None:
+def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, row: dict[str, str], message: str) -> None:
     (tmp_path / "property_prediction.jsonl").write_text(json.dumps(row) + "\n")
-    with pytest.raises(DataError, match=complaint):
+    with pytest.raises(DataError, match=message):
         list(samples(Data(suite="mol-instructions", local=tmp_path), "PP"))
 
 

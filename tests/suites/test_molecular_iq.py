@@ -129,19 +129,19 @@ def test_hostile_replies_are_read_in_linear_time(target: dict[str, Any], piece: 
 
 
 @pytest.mark.parametrize(
-    ("row", "complaint"),
+    ("row", "message"),
     [
         ({"target": {}}, "no target in '{}'"),
         ({"target": "{5"}, "its target is not JSON"),
         ({"target": None}, "no target in 'None'"),
     ],
 )
-def test_invalid_data_are_reported_in_one_line(row: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+def test_invalid_data_are_reported_in_one_line(row: dict[str, Any], message: str, tmp_path: Path) -> None:
     rows = tmp_path / "count.jsonl"
     rows.write_text(json.dumps({"uid": "u", "question": "?", **row}))
     outcome = evals("check", "molecular-iq:count", "--data", rows)
     assert outcome.status != 0
-    assert f"molecular-iq: u: {complaint}" in outcome.err + outcome.out
+    assert f"molecular-iq: u: {message}" in outcome.err + outcome.out
 
 
 def test_one_file_with_all_tasks_is_split_by_task_type(tmp_path: Path) -> None:

@@ -170,14 +170,14 @@ def test_a_formula_that_exceeds_the_time_limit_is_compared_by_spelling() -> None
 
         async def score_slow_formula() -> Score:
             try:
-                first: Score | Failure = await pool.score(
+                rule_score: Score | Failure = await pool.score(
                     Parts(stated), sample, Prompt(), reply, timeout_s=2.0
                 )
             except Exception as error:  # noqa: BLE001 - as in a run
-                first = Failure(stage="scorer", kind="scorererror", message=str(error))
+                rule_score = Failure(stage="scorer", kind="scorererror", message=str(error))
             return await JudgedBoxes(
                 rule=Parts(stated), judge=scripted_judge(lambda gold, box: False)
-            ).judge_after(sample, Prompt(), reply, first, None)
+            ).judge_after(sample, Prompt(), reply, rule_score, None)
 
         assert asyncio.run(score_slow_formula()).parts["share"] == 0.5
 
@@ -201,8 +201,8 @@ def score_with_judge(
     scorer: JudgedBoxes, text: str, golds: tuple[str, ...], earlier: Score | None = None
 ) -> Score:
     sample, reply = Sample(id="q", target=golds), Reply(text=text)
-    first = scorer.rule(sample, Prompt(), reply)
-    return asyncio.run(scorer.judge_after(sample, Prompt(), reply, first, earlier))
+    rule_score = scorer.rule(sample, Prompt(), reply)
+    return asyncio.run(scorer.judge_after(sample, Prompt(), reply, rule_score, earlier))
 
 
 TARGETS = ("\\text{the sky is blue}", "5")
@@ -215,8 +215,8 @@ def test_only_answers_that_the_rule_leaves_undecided_go_to_the_judge() -> None:
     score = score_with_judge(JudgedBoxes(rule=Parts(spelled), judge=judge), text, TARGETS)
     assert (score.value, score.verdict, score.parts["share"]) == (1.0, "right", 1.0)
     assert compared == [(TARGETS[0], "\\text{azure}")]
-    strict_judge = scripted_judge(lambda gold, box: False, compared)
-    rescored = score_with_judge(JudgedBoxes(rule=Parts(spelled), judge=strict_judge), text, TARGETS, score)
+    rejecting_judge = scripted_judge(lambda gold, box: False, compared)
+    rescored = score_with_judge(JudgedBoxes(rule=Parts(spelled), judge=rejecting_judge), text, TARGETS, score)
     assert (rescored.value, len(compared)) == (1.0, 1)  # the earlier judgement of the same judge is reused
 
 
@@ -281,7 +281,7 @@ def test_the_samples_run_with_and_without_a_judge(tmp_path: Path, protocol: str)
     (run,) = outcome.json["runs"]
     assert run["counts"] == {"right": 12}
     outcome = evals("run", "physics", "--sample", "-m", "scripted:\\boxed{\\text{no idea}}", "--protocol", protocol,
-                  "--results", tmp_path, "--run", "w", "--json")  # fmt: skip
+                    "--results", tmp_path, "--run", "w", "--json")  # fmt: skip
     (run,) = outcome.json["runs"]
     assert run["counts"] == {"failed:waiting": 12}
     assert "12 replies wait for a judge" in " ".join(run["notes"])

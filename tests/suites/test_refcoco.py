@@ -39,10 +39,8 @@ EVALUATORS = ("optmerge-qwen", "lmms-eval", "internvl", "vlmevalkit")
         ("[0.2 0.2 0.6 0.8]", "0001"),
         ("[0.6, 0.8, 0.2, 0.2]", "0001"),  # corners in the wrong order
         (f"[0, 0, 0.1, 0.1] no: [{FRACTIONS}]", "0000"),  # the first rectangle counts
-        (
-            f"[near the door] [{FRACTIONS}]",
-            "1101",
-        ),  # InternVL: the first field after the bracket is not a number
+        # for InternVL, the first field after the bracket is not a number
+        (f"[near the door] [{FRACTIONS}]", "1101"),
         (f"[near the door]\n[{FRACTIONS}]", "1111"),
         ("[0.2, 0.2, 0.6, 0.8 ]", "1111"),
         (f"It is object 1: {FRACTIONS}", "0000"),  # the first number that is read is 1
@@ -136,7 +134,7 @@ def test_the_samples_run_end_to_end(tmp_path: Path, protocol: str) -> None:
     pytest.importorskip("PIL")
     protocol = protocol if protocol == "strict" else f"{protocol}~"
     outcome = evals("run", "refcoco:val", "refcoco:g-test", "--sample", "-m", "scripted:[0.0833, 0.1667, 0.3333, 0.5]",
-                 "--protocol", protocol, "--results", tmp_path, "--json")  # fmt: skip
+                    "--protocol", protocol, "--results", tmp_path, "--json")  # fmt: skip
     assert outcome.status == 0, outcome.err
     for run in outcome.json["runs"]:
         values = {e["metric"]: e["value"] for e in run["estimates"] if not e["group"]}

@@ -17,7 +17,7 @@ pytest.importorskip("PIL")
 
 def run_with_judge(tmp_path: Path, judge: str, *options: str) -> dict[str, object]:
     outcome = evals("run", "sfe", "--sample", "-m", "scripted:Answer: 20", "--judge", judge, "--results", tmp_path,
-                  "--run", "r", "--json", *options)  # fmt: skip
+                    "--run", "r", "--json", *options)  # fmt: skip
     assert outcome.status in (0, 1), outcome.err
     (run,) = outcome.json["runs"]
     return dict(run)

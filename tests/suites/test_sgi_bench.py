@@ -33,7 +33,9 @@ def verdict(variant: str, protocol: str, sample: Sample, text: str, stop: str = 
         ("<think><answer>2.00</answer>", "truncated", "truncated"),
     ],
 )
-def test_replies_to_deep_research(text: str, official: str, strict: str) -> None:
+def test_replies_to_deep_research_are_scored_under_official_and_strict(
+    text: str, official: str, strict: str
+) -> None:
     stop = "length" if text.startswith("<think>") else "stop"
     assert verdict("deep-research", "official", RESEARCH_SAMPLE, text, stop) == official
     assert verdict("deep-research", "strict", RESEARCH_SAMPLE, text, stop) == strict
@@ -49,7 +51,9 @@ def test_replies_to_deep_research(text: str, official: str, strict: str) -> None
         (r"\boxed{Z}", "unanswered", "unanswered"),
     ],
 )
-def test_replies_to_reasoning(text: str, official: str, strict: str) -> None:
+def test_replies_to_reasoning_are_scored_under_official_and_strict(
+    text: str, official: str, strict: str
+) -> None:
     assert verdict("reasoning", "official", CHOICE_SAMPLE, text) == official
     assert verdict("reasoning", "strict", CHOICE_SAMPLE, text) == strict
 

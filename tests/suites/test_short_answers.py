@@ -39,7 +39,7 @@ TEN_ANSWERS = ("paris",) * 8 + ("Paris, France", "rome")
         ("somebody'd", "somebodyd"),
         ("a", ""),
         ("a\nb\tc", "b c"),
-        (". " * 33, "."),  # DEFECT: 32 full stops are removed
+        (". " * 33, "."),  # DEFECT: only 32 full stops are removed
     ],
 )
 def test_answers_are_normalised_as_by_upstream(text: str, expected: str) -> None:
@@ -153,7 +153,7 @@ def test_a_run_reports_the_scores_of_whole_replies_and_of_stated_answers(
     pytest.importorskip("PIL")
     protocol = "official" if (name, protocol) == ("vizwiz", "official~") else protocol
     outcome = evals("run", name, "--sample", "-m", "scripted:The answer is yes.", "--protocol", protocol,
-                 "--results", tmp_path, "--json")  # fmt: skip
+                    "--results", tmp_path, "--json")  # fmt: skip
     assert outcome.status == 0, outcome.err
     (run,) = outcome.json["runs"]
     metric = load.suite(name, protocol)[0].headline.name

@@ -51,7 +51,7 @@ def verdict(protocol: str, sample: Sample, text: str) -> str:
         ("", "unanswered", "unanswered"),
     ],
 )
-def test_replies_to_questions_with_one_right_option(text: str, official: str, strict: str) -> None:
+def test_replies_to_questions_with_one_right_option_are_scored(text: str, official: str, strict: str) -> None:
     assert verdict("official", ONE_RIGHT, text) == official
     assert verdict("strict", ONE_RIGHT, text) == strict
 
@@ -69,7 +69,9 @@ def test_replies_to_questions_with_one_right_option(text: str, official: str, st
         ("A and C", "unanswered", "right"),
     ],
 )
-def test_replies_to_questions_with_several_right_options(text: str, official: str, strict: str) -> None:
+def test_replies_to_questions_with_several_right_options_are_scored(
+    text: str, official: str, strict: str
+) -> None:
     assert verdict("official", TWO_RIGHT, text) == official
     assert verdict("strict", TWO_RIGHT, text) == strict
 
@@ -96,7 +98,7 @@ def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         ({"answer_en": ["C"]}, "sample 'u': the gold answer 'C' is not one of its 2 choices"),
         ({"answer_en": []}, "sample 'u': there is no gold answer"),
@@ -107,10 +109,10 @@ def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
     ],
 )
 def test_invalid_data_are_reported_in_one_line(
-    change: dict[str, object], complaint: str, tmp_path: Path
+    change: dict[str, object], message: str, tmp_path: Path
 ) -> None:
     rows = tmp_path / "superchem.jsonl"
     rows.write_text(json.dumps(ROW | change))
     outcome = evals("check", "superchem:multimodal", "--data", rows)
     assert outcome.status != 0
-    assert f": {complaint}" in outcome.err + outcome.out
+    assert f": {message}" in outcome.err + outcome.out

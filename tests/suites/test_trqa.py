@@ -29,11 +29,8 @@ def verdict(protocol: str, text: str, sample: Sample = TWO_RIGHT, prompt: Prompt
         ("<choice>A, C</choice>", "right", "right"),
         ("<choice>ca</choice>", "right", "unanswered"),
         (r"\boxed{CA}", "right", "right"),
-        (
-            "<choice>A</choice> No, wait: <choice>C and A</choice>",
-            "wrong",
-            "right",
-        ),  # the letters of "and" are read, too
+        # the letters of "and" are read, too
+        ("<choice>A</choice> No, wait: <choice>C and A</choice>", "wrong", "right"),
         ("<choice>(A) and (C)</choice>", "wrong", "right"),
         ("<choice>none</choice>", "invalid", "unanswered"),
         ("<choice>A, C, Z</choice>", "wrong", "unanswered"),
@@ -94,7 +91,7 @@ def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         ({"Answer": "C"}, "sample '1': the gold answer 'C' is not one of its 2 choices"),
         ({"Answer": ""}, "sample '1': there is no gold answer"),
@@ -102,14 +99,12 @@ def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
         ({"Options": '{"A": "w", "C": "x"}'}, "question 1: options not lettered A, B, C ...: A, C"),
     ],
 )
-def test_invalid_data_are_reported_in_one_line(
-    change: dict[str, str], complaint: str, tmp_path: Path
-) -> None:
+def test_invalid_data_are_reported_in_one_line(change: dict[str, str], message: str, tmp_path: Path) -> None:
     rows = tmp_path / "TRQA.jsonl"
     rows.write_text(json.dumps(ROW | change))
     outcome = evals("check", "trqa", "--data", rows)
     assert outcome.status != 0
-    assert complaint in outcome.err + outcome.out
+    assert message in outcome.err + outcome.out
 
 
 def test_column_names_may_be_lower_case(tmp_path: Path) -> None:

@@ -25,12 +25,8 @@ CHOICES = ("larger", "no", "smaller")
     [
         (VISTA, Sample(id="x", target="7", meta=WHOLE), " 7\n", 1.0),
         (VISTA, Sample(id="x", target="7", meta=WHOLE), "7.0", None),  # DEFECT: `int` rejects a decimal point
-        (
-            VISTA,
-            Sample(id="x", target="7", meta=WHOLE),
-            "8",
-            None,
-        ),  # only a right free-form answer is decided by rule
+        # only a right free-form answer is decided by rule
+        (VISTA, Sample(id="x", target="7", meta=WHOLE), "8", None),
         (VISTA, Sample(id="x", target="1.2", meta=DECIMAL), "1.20", 1.0),
         (VISTA, Sample(id="x", target="1.2", meta=DECIMAL), "1.21", None),
         (VISTA, Sample(id="x", target="[1, 2]", meta=LIST), "[1, 2]", None),  # DEFECT: never right
@@ -38,18 +34,10 @@ CHOICES = ("larger", "no", "smaller")
         (VISTA, Sample(id="x", target="A", choices=CHOICES), "it is larger", 1.0),
         (VISTA, Sample(id="x", target="A", choices=CHOICES), "it grew quite a lot, I believe", None),
         (VISION, Sample(id="x", target="1/2"), "so \\boxed{0.5}", 1.0),
-        (
-            VISION,
-            Sample(id="x", target="\\frac{1}{2}"),
-            "\\boxed{\\frac{1}{2}}",
-            None,
-        ),  # DEFECT: read as `\frac{1`
-        (
-            VISION,
-            Sample(id="x", target="4"),
-            "\\boxed{3} no, \\boxed{4}",
-            None,
-        ),  # DEFECT: reads the first box
+        # DEFECT: read as `\frac{1`
+        (VISION, Sample(id="x", target="\\frac{1}{2}"), "\\boxed{\\frac{1}{2}}", None),
+        # DEFECT: the first box is read
+        (VISION, Sample(id="x", target="4"), "\\boxed{3} no, \\boxed{4}", None),
         (VISION, Sample(id="x", target="B", choices=tuple("ABCDE")), "\\boxed{B}", 1.0),
         (VISION, Sample(id="x", target="__import__('os')"), "1", None),
     ],
@@ -88,7 +76,7 @@ def test_without_a_judge_undecided_replies_wait(scorer: object) -> None:
 def test_the_samples_run_end_to_end(tmp_path: Path, suite: str) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", suite, "--sample", "-m", "scripted:B", "--protocol", "intern-s1", "--results", tmp_path,
-                  *(() if suite == "chartqa" else ("--judge", "scripted:hm")), "--json")  # fmt: skip
+                    *(() if suite == "chartqa" else ("--judge", "scripted:hm")), "--json")  # fmt: skip
     for run in outcome.json["runs"]:
         assert set(run["counts"]) <= {"right", "wrong", "failed:unreadable"}
         assert ("failed:unreadable" in run["counts"]) == (suite in ("mathvista", "mathvision"))
@@ -97,12 +85,11 @@ def test_the_samples_run_end_to_end(tmp_path: Path, suite: str) -> None:
 def test_the_notes_contain_the_expectation_of_upstreams_random_choice(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", "mmstar", "--sample", "-m", "scripted:hard to tell", "--protocol", "intern-s1", "--judge",
-                  "scripted:hm", "--results", tmp_path, "--json")  # fmt: skip
+                    "scripted:hm", "--results", tmp_path, "--json")  # fmt: skip
     (run,) = outcome.json["runs"]
     assert run["counts"] == {"failed:unreadable": 11}
-    assert any(
-        "20.00 % in expectation" in note for note in run["notes"]
-    )  # upstream chooses among the four options and none of them
+    # upstream chooses among four options and "none of them"
+    assert any("20.00 % in expectation" in note for note in run["notes"])
 
 
 def test_prompts_begin_with_the_image(tmp_path: Path) -> None:
@@ -140,7 +127,7 @@ def test_sfe_under_strict_leaves_undecided_answers_to_the_judge(
 def test_sfe_under_strict_runs_without_a_judge_and_counts_waiting_replies(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", "sfe", "--sample", "-m", "scripted:Answer: some", "--protocol", "strict", "--results", tmp_path,
-                  "--run", "r", "--json")  # fmt: skip
+                    "--run", "r", "--json")  # fmt: skip
     assert outcome.status == 1
     waiting = outcome.json["runs"][0]["counts"]["failed:waiting"]
     assert 0 < waiting < 11
