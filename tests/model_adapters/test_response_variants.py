@@ -50,7 +50,8 @@ REASONS = {
 
 
 @table(
-    ("reason", "expected"), [(reason, expected) for expected, words in REASONS.items() for reason in words.split()]
+    ("reason", "expected"),
+    [(reason, expected) for expected, words in REASONS.items() for reason in words.split()],
 )
 def test_variants_of_a_finish_reason_have_the_same_meaning(reason: str, expected: str | None) -> None:
     assert meaning(reason) == expected
