@@ -1,4 +1,4 @@
-"""One timer for many calls: only calls that take too long time out, and other cancellations are kept."""
+"""One timer for many calls: only calls that take too long time out, and cancellations by other code are not timeouts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_a_task_can_enter_a_deadline_repeatedly() -> None:
     assert task.cancelling() == 0
 
 
-async def test_a_cancellation_from_elsewhere_is_not_a_timeout() -> None:
+async def test_a_cancellation_by_other_code_is_not_a_timeout() -> None:
     deadline = Deadline(9.0)
     task = asyncio.create_task(call(deadline, 9.0))
     await asyncio.sleep(0)
@@ -56,7 +56,7 @@ async def test_a_cancellation_from_elsewhere_is_not_a_timeout() -> None:
         await task
 
 
-async def test_a_call_cancelled_by_both_the_deadline_and_others_is_cancelled() -> None:
+async def test_a_call_that_the_deadline_and_other_code_cancel_is_cancelled() -> None:
     deadline = Deadline(9.0)
     task = asyncio.create_task(call(deadline, 9.0))
     await asyncio.sleep(0)

@@ -71,14 +71,14 @@ def test_the_expected_wealth_is_one_at_the_boundary_of_the_neighbourhood():
     """Tokens whose tails have exactly the largest mean that the neighbourhood allows: wealth has expectation 1."""
     rng = np.random.default_rng(3)
     share = SAME.max_share_beyond(0.03)
-    logs = []
+    log_wealths = []
     for _ in range(4000):
         gap = np.where(rng.random(20) < share, 0.05, 0.0)
         ones = np.ones(20)
         tokens = TokenLikelihoods(-ones, ones, gap, 0 * ones, ones)
-        logs.append(factors([tokens], SAME, greedy=True)[0, 0])
+        log_wealths.append(factors([tokens], SAME, greedy=True)[0, 0])
     # bets at the longest odds win too rarely for their mean to be estimated
-    assert np.exp(logs).mean(axis=0)[:5] == pytest.approx(1.0, abs=0.05)
+    assert np.exp(log_wealths).mean(axis=0)[:5] == pytest.approx(1.0, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_the_expected_wealth_is_one_at_the_boundary_of_the_neighbourhood():
     ids=str,
 )
 def test_replies_of_another_writer_are_detected_and_the_evidence_grows_with_their_number(options):
-    logs = np.stack(
+    log_wealths = np.stack(
         [cumulative_log_wealth(factors(replies(seed, 60, **options), CLOSE)) for seed in range(10)]
     )
-    detection_rate = (np.maximum.accumulate(logs, axis=1) >= np.log(100)).mean(axis=0)
+    detection_rate = (np.maximum.accumulate(log_wealths, axis=1) >= np.log(100)).mean(axis=0)
     assert detection_rate[-1] == 1
     assert (np.diff(detection_rate) >= 0).all()
-    assert logs[:, 59].mean() > logs[:, 19].mean() > logs[:, 4].mean()
+    assert log_wealths[:, 59].mean() > log_wealths[:, 19].mean() > log_wealths[:, 4].mean()
 
 
 def test_slightly_noisy_logits_are_consistent_or_close():

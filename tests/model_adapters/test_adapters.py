@@ -35,18 +35,18 @@ KEY = "sk-very-secret-key"
 PROMPT = ask("What is 2 + 2?")
 
 
-MakeModel = Callable[..., Awaitable[Model]]
+LoadModel = Callable[..., Awaitable[Model]]
 ADAPTERS = ("openai", "server")
 
 
 @pytest.fixture(params=ADAPTERS)  # other vendors' protocols: test_hosted.py
-async def make(
+async def load_model(
     request: pytest.FixtureRequest, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[MakeModel]:
+) -> AsyncIterator[LoadModel]:
     """Yield a function that returns a model of each adapter in turn on the test server."""
     models: list[Model] = []
 
-    async def make_model(base: str | None = None, *, name: str = "some/model") -> Model:
+    async def load_model_of(base: str | None = None, *, name: str = "some/model") -> Model:
         url = base or server.base
         if request.param == "openai":
             monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -58,7 +58,7 @@ async def make(
             models.append(load.model(f"server:{url}#{name}"))
         return models[-1]
 
-    yield make_model
+    yield load_model_of
     for model in models:
         await model.close()
 
@@ -139,10 +139,10 @@ REPLIES: dict[str, tuple[Any, Reply]] = {
 
 
 @table("case", REPLIES)
-async def test_a_completion_becomes_a_reply(make: MakeModel, server: Server, case: str) -> None:
+async def test_a_completion_becomes_a_reply(load_model: LoadModel, server: Server, case: str) -> None:
     body, expected = REPLIES[case]
     server.answer = Answer(body)
-    reply = await (await make()).reply(PROMPT, Sampling())
+    reply = await (await load_model()).reply(PROMPT, Sampling())
     assert reply.seconds > 0
     assert reply.model == "served"
     assert (reply.text, reply.reasoning, reply.stop, reply.usage) == (
@@ -163,10 +163,15 @@ async def test_a_completion_becomes_a_reply(make: MakeModel, server: Server, cas
     ],
 )
 async def test_reasoning_without_an_answer_is_the_answer_if_thinking_is_off_and_the_reply_is_complete(
-    make: MakeModel, server: Server, thinking: bool | None, finish: str, text: str, reasoning: str | None
+    load_model: LoadModel,
+    server: Server,
+    thinking: bool | None,
+    finish: str,
+    text: str,
+    reasoning: str | None,
 ) -> None:
     server.answer = Answer(completion(None, finish=finish, reasoning="4"))
-    reply = await (await make()).reply(PROMPT, Sampling(thinking=thinking))
+    reply = await (await load_model()).reply(PROMPT, Sampling(thinking=thinking))
     assert (reply.text, reply.reasoning, reply.stop) == (text, reasoning, finish)
 
 
@@ -230,10 +235,10 @@ ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
 
 
 @table("case", ERRORS)
-async def test_a_fault_becomes_an_error(make: MakeModel, server: Server, case: str) -> None:
+async def test_a_fault_becomes_an_error(load_model: LoadModel, server: Server, case: str) -> None:
     answer, kind, message = ERRORS[case]
     server.answer = answer
-    model = await make()
+    model = await load_model()
     with pytest.raises(ModelError, match=message) as caught:
         await model.reply(PROMPT, Sampling())
     assert type(caught.value) is kind
@@ -256,34 +261,34 @@ async def test_a_fault_becomes_an_error(make: MakeModel, server: Server, case: s
     ],
 )
 async def test_the_wait_in_retry_after_is_read(
-    make: MakeModel, server: Server, status: int, header: str | None, seconds: float | None
+    load_model: LoadModel, server: Server, status: int, header: str | None, seconds: float | None
 ) -> None:
     server.answer = Answer(fault("slow"), status, {"Retry-After": header} if header else {})
     with pytest.raises(RateLimit) as caught:
-        await (await make()).reply(PROMPT, Sampling())
+        await (await load_model()).reply(PROMPT, Sampling())
     assert caught.value.retry_after_s == seconds
 
 
-async def test_a_port_without_a_server_is_unreachable(make: MakeModel) -> None:
+async def test_a_port_without_a_server_is_unreachable(load_model: LoadModel) -> None:
     with pytest.raises(
         Disconnected, match=r"cannot reach http://127\.0\.0\.1:9/v1/chat/completions"
     ) as caught:
-        await (await make("http://127.0.0.1:9/v1")).reply(PROMPT, Sampling())
+        await (await load_model("http://127.0.0.1:9/v1")).reply(PROMPT, Sampling())
     assert caught.value.unreachable
 
 
-async def test_a_host_that_does_not_exist_is_unreachable(make: MakeModel) -> None:
+async def test_a_host_that_does_not_exist_is_unreachable(load_model: LoadModel) -> None:
     with pytest.raises(Disconnected) as caught:
-        await (await make("http://no-such-host.invalid/v1")).reply(PROMPT, Sampling())
+        await (await load_model("http://no-such-host.invalid/v1")).reply(PROMPT, Sampling())
     assert caught.value.unreachable
 
 
 # --- requests -----------------------------------------------------------------------------------------------
 
 
-async def test_the_request_contains_only_fields_that_were_set(make: MakeModel, server: Server) -> None:
+async def test_the_request_contains_only_fields_that_were_set(load_model: LoadModel, server: Server) -> None:
     server.answer = Answer(completion())
-    model = await make()
+    model = await load_model()
     await model.reply(PROMPT, Sampling())
     path, headers, body = server.calls[0]
     assert path == "/v1/chat/completions"
@@ -291,7 +296,7 @@ async def test_the_request_contains_only_fields_that_were_set(make: MakeModel, s
     assert body == {"model": "some/model", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 
 
-async def test_every_setting_has_its_field(make: MakeModel, server: Server) -> None:
+async def test_every_setting_has_its_field(load_model: LoadModel, server: Server) -> None:
     server.answer = Answer(completion())
     sampling = Sampling(
         temperature=0.0,
@@ -304,7 +309,7 @@ async def test_every_setting_has_its_field(make: MakeModel, server: Server) -> N
         thinking=False,
         extra={"reasoning_effort": "low"},
     )
-    await (await make()).reply(PROMPT, sampling)
+    await (await load_model()).reply(PROMPT, sampling)
     body = server.calls[0][2]
     del body["model"], body["messages"]
     assert body == {
@@ -320,14 +325,14 @@ async def test_every_setting_has_its_field(make: MakeModel, server: Server) -> N
     }
 
 
-async def test_a_conversation_is_sent_turn_by_turn(make: MakeModel, server: Server) -> None:
+async def test_a_conversation_is_sent_turn_by_turn(load_model: LoadModel, server: Server) -> None:
     server.answer = Answer(completion())
     turns = (
         Message("system", (Text("Be brief."),)),
         Message("user", (Text("One"), Text("Two"))),
         Message("assistant", (Text("Yes"),)),
     )
-    await (await make()).reply(Prompt(messages=turns), Sampling())
+    await (await load_model()).reply(Prompt(messages=turns), Sampling())
     assert server.calls[0][2]["messages"] == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "One"}, {"type": "text", "text": "Two"}]},
@@ -335,12 +340,12 @@ async def test_a_conversation_is_sent_turn_by_turn(make: MakeModel, server: Serv
     ]
 
 
-async def test_unsupported_media_are_refused_without_a_call(make: MakeModel, server: Server) -> None:
+async def test_unsupported_media_are_refused_without_a_call(load_model: LoadModel, server: Server) -> None:
     time_series_prompt = Prompt(
         messages=(Message("user", (Text("See"), Media("time_series", "audio/wav", "ab"))),)
     )
     with pytest.raises(ModelError):
-        await (await make()).reply(time_series_prompt, Sampling())
+        await (await load_model()).reply(time_series_prompt, Sampling())
     assert server.calls == []
 
 
@@ -355,10 +360,10 @@ RESPONSES_WITH_KEY = {
 
 
 @pytest.mark.parametrize("case", RESPONSES_WITH_KEY)
-async def test_no_message_contains_the_key(make: MakeModel, server: Server, case: str) -> None:
+async def test_no_message_contains_the_key(load_model: LoadModel, server: Server, case: str) -> None:
     server.answer = RESPONSES_WITH_KEY[case]
     with pytest.raises(ModelError) as caught:
-        await (await make()).reply(PROMPT, Sampling())
+        await (await load_model()).reply(PROMPT, Sampling())
     error: BaseException | None = caught.value
     assert KEY not in str(error)
     assert KEY not in repr(error)

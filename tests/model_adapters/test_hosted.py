@@ -37,16 +37,16 @@ from tests.support.tables import table
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 KEY = "sk-very-secret-key"
 PROMPT = ask("What is 2 + 2?")
-MakeModel = Callable[..., Awaitable[Model]]
+LoadModel = Callable[..., Awaitable[Model]]
 VENDORS = [name for name in ADAPTERS if name != "server"]
 
 
 @pytest.fixture
-async def make(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeModel]:
+async def load_model(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LoadModel]:
     """Yield a function that returns an adapter's model on the test server."""
     models: list[Model] = []
 
-    async def make_model(adapter: str, name: str = "") -> Model:
+    async def load_model_of(adapter: str, name: str = "") -> Model:
         row = ADAPTERS[adapter]
         monkeypatch.setenv(row.key, KEY)
         rest = name or row.name
@@ -57,7 +57,7 @@ async def make(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         models.append(load.model(f"{adapter}:{rest}"))
         return models[-1]
 
-    yield make_model
+    yield load_model_of
     for model in models:
         await model.close()
 
@@ -100,11 +100,11 @@ REPLIES: dict[str, tuple[Completion, Reply]] = {
 @table("adapter", ADAPTERS)
 @table("case", REPLIES)
 async def test_a_completion_becomes_the_same_reply_with_every_adapter(
-    make: MakeModel, server: Server, adapter: str, case: str
+    load_model: LoadModel, server: Server, adapter: str, case: str
 ) -> None:
     completion, expected = REPLIES[case]
     server.answer = Answer(ADAPTERS[adapter].protocol.completion(completion))
-    reply = await (await make(adapter)).reply(PROMPT, Sampling())
+    reply = await (await load_model(adapter)).reply(PROMPT, Sampling())
     assert (reply.text, reply.reasoning, reply.stop) == (expected.text, expected.reasoning, expected.stop)
     assert reply.usage == expected.usage
     assert reply.model == "served"
@@ -113,24 +113,24 @@ async def test_a_completion_becomes_the_same_reply_with_every_adapter(
 
 @table("adapter", ADAPTERS)
 async def test_a_lone_surrogate_at_the_end_is_not_a_fault(
-    make: MakeModel, server: Server, adapter: str
+    load_model: LoadModel, server: Server, adapter: str
 ) -> None:
     raw = json.dumps(ADAPTERS[adapter].protocol.completion(Completion("fine \ud83d", stop="length"))).encode()
     assert b"\\ud83d" in raw
     server.answer = Answer(raw)
-    reply = await (await make(adapter)).reply(PROMPT, Sampling())
+    reply = await (await load_model(adapter)).reply(PROMPT, Sampling())
     assert (reply.text, reply.stop) == ("fine \ufffd", "length")
 
 
 @table("adapter", ADAPTERS)
 async def test_a_prompt_that_the_vendor_s_filter_rejects_gives_a_refusal_and_not_a_fault(
-    make: MakeModel,
+    load_model: LoadModel,
     server: Server,
     adapter: str,
 ) -> None:
     status, body = ADAPTERS[adapter].protocol.filtered
     server.answer = Answer(body, status)
-    reply = await (await make(adapter)).reply(PROMPT, Sampling())
+    reply = await (await load_model(adapter)).reply(PROMPT, Sampling())
     assert reply.stop == "filter"
     assert reply.text  # the vendor's explanation, for the user
 
@@ -206,12 +206,12 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
 @table("adapter", ADAPTERS)
 @table("case", FAULTS)
 async def test_a_fault_becomes_the_same_error_with_every_adapter(
-    make: MakeModel, server: Server, adapter: str, case: str
+    load_model: LoadModel, server: Server, adapter: str, case: str
 ) -> None:
     answer, kind, message = FAULTS[case]
     protocol = ADAPTERS[adapter].protocol
     server.answer = answer(protocol)
-    model = await make(adapter)
+    model = await load_model(adapter)
     with pytest.raises(ModelError, match=message) as caught:
         await model.reply(PROMPT, Sampling())
     assert type(caught.value) is kind
@@ -224,13 +224,13 @@ async def test_a_fault_becomes_the_same_error_with_every_adapter(
 @table("adapter", ADAPTERS)
 @table("status", [429, 503, 529])
 async def test_the_wait_in_retry_after_is_read(
-    make: MakeModel, server: Server, adapter: str, status: int
+    load_model: LoadModel, server: Server, adapter: str, status: int
 ) -> None:
     body = ADAPTERS[adapter].protocol.error(status, "x", "slow")
     for header, seconds in (("7", 7.0), ("0.25", 0.25), (None, None), ("soon", None), ("²", None)):
         server.answer = Answer(body, status, {"Retry-After": header} if header else {})
         with pytest.raises(RateLimit) as caught:
-            await (await make(adapter)).reply(PROMPT, Sampling())
+            await (await load_model(adapter)).reply(PROMPT, Sampling())
         assert caught.value.retry_after_s == seconds
 
 
@@ -238,31 +238,31 @@ async def test_the_wait_in_retry_after_is_read(
     "phrase", ["insufficient balance", "considered high risk", "api key", "context length"]
 )
 async def test_phrases_in_a_prompt_that_the_error_repeats_do_not_classify_the_error(
-    make: MakeModel, server: Server, phrase: str
+    load_model: LoadModel, server: Server, phrase: str
 ) -> None:
     message = (
         f"1 validation error: {{'loc': 'body.messages', 'msg': 'no', 'input': '{'word ' * 40} {phrase}'}}"
     )
     server.answer = Answer({"error": {"message": message, "code": 400}}, 400)
     with pytest.raises(Rejected) as caught:
-        await (await make("server")).reply(PROMPT, Sampling())
+        await (await load_model("server")).reply(PROMPT, Sampling())
     assert type(caught.value) is Rejected
 
 
 @table("adapter", ADAPTERS)
 async def test_a_wait_of_hours_is_treated_as_an_exhausted_quota(
-    make: MakeModel, server: Server, adapter: str
+    load_model: LoadModel, server: Server, adapter: str
 ) -> None:
     server.answer = Answer(ADAPTERS[adapter].protocol.error(429, "x", "slow"), 429, {"Retry-After": "36000"})
     with pytest.raises(OutOfQuota, match=r"no more calls for 10\.0 hours"):
-        await (await make(adapter)).reply(PROMPT, Sampling())
+        await (await load_model(adapter)).reply(PROMPT, Sampling())
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-async def test_a_redirect_is_not_followed(make: MakeModel, server: Server, adapter: str) -> None:
+async def test_a_redirect_is_not_followed(load_model: LoadModel, server: Server, adapter: str) -> None:
     server.answer = Answer(b"", 307, {"Location": f"{server.base}/elsewhere?key={KEY}"})
     with pytest.raises(Fatal, match=r"HTTP 307: .* has moved to .*/elsewhere$"):
-        await (await make(adapter)).reply(PROMPT, Sampling())
+        await (await load_model(adapter)).reply(PROMPT, Sampling())
     assert len(server.calls) == 1
 
 
@@ -291,21 +291,23 @@ async def test_a_vendor_is_called_through_the_proxy_of_the_environment_unless_no
 
 
 async def test_models_that_openai_does_not_host_get_the_same_fields_as_with_a_server(
-    make: MakeModel, server: Server
+    load_model: LoadModel, server: Server
 ) -> None:
     server.answer = Answer(protocols.openai_body(Completion()))
     for name in ("Qwen/Qwen3", "gpt-oss-120b"):
-        await (await make("openai", name)).reply(PROMPT, Sampling(temperature=0.0, top_k=5, thinking=False))
+        await (await load_model("openai", name)).reply(
+            PROMPT, Sampling(temperature=0.0, top_k=5, thinking=False)
+        )
         body = server.calls[-1][2]
         assert (body["temperature"], body["top_k"]) == (0.0, 5)
         assert body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
-async def test_the_wait_in_google_s_error_body_is_read(make: MakeModel, server: Server) -> None:
+async def test_the_wait_in_google_s_error_body_is_read(load_model: LoadModel, server: Server) -> None:
     body = protocols.google_error(429, "RESOURCE_EXHAUSTED", "slow down", retryDelay="34.07s")
     server.answer = Answer(body, 429)
     with pytest.raises(RateLimit) as caught:
-        await (await make("google")).reply(PROMPT, Sampling())
+        await (await load_model("google")).reply(PROMPT, Sampling())
     assert caught.value.retry_after_s == 34.07
 
 
@@ -319,10 +321,12 @@ RESPONSES_WITH_KEY = {
 
 @table("adapter", ADAPTERS)
 @table("case", RESPONSES_WITH_KEY)
-async def test_no_message_contains_the_key(make: MakeModel, server: Server, adapter: str, case: str) -> None:
+async def test_no_message_contains_the_key(
+    load_model: LoadModel, server: Server, adapter: str, case: str
+) -> None:
     server.calls.clear()
     server.answer = RESPONSES_WITH_KEY[case]
-    model = await make(adapter)
+    model = await load_model(adapter)
     with pytest.raises(ModelError) as caught:
         await model.reply(PROMPT, Sampling())
     assert KEY not in str(caught.value) + repr(caught.value) + repr(model)
@@ -342,9 +346,9 @@ def test_a_missing_key_is_named(adapter: str, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("adapter", VENDORS)
 async def test_turns_are_sent_in_order_and_unsupported_media_are_refused(
-    make: MakeModel, server: Server, adapter: str
+    load_model: LoadModel, server: Server, adapter: str
 ) -> None:
-    model = await make(adapter)
+    model = await load_model(adapter)
     structure_prompt = Prompt(
         messages=(Message("user", (Text("See"), Media("structure", "chemical/x-cif", "ab"))),)
     )
@@ -488,14 +492,14 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
 
 @pytest.mark.parametrize("spec", SENT)
 async def test_fields_that_a_model_supports_are_sent_and_the_others_are_noted(
-    make: MakeModel,
+    load_model: LoadModel,
     server: Server,
     spec: str,
 ) -> None:
     adapter, _, name = spec.partition(":")
     sampling, expected_body, remarks = SENT[spec]
     server.answer = Answer(ADAPTERS[adapter].protocol.completion(Completion()))
-    model = await make(adapter, name)
+    model = await load_model(adapter, name)
     await model.reply(PROMPT, sampling)
     body = server.calls[0][2]
     for field in ("model", "messages", "contents"):
@@ -517,16 +521,16 @@ async def test_fields_that_a_model_supports_are_sent_and_the_others_are_noted(
     ],
 )
 async def test_a_thinking_switch_that_a_model_does_not_support_is_refused(
-    make: MakeModel, spec: str, thinking: bool, message: str
+    load_model: LoadModel, spec: str, thinking: bool, message: str
 ) -> None:
     adapter, _, name = spec.partition(":")
-    model = await make(adapter, name)
+    model = await load_model(adapter, name)
     with pytest.raises(UsageError, match=message):
         model.remarks(Sampling(thinking=thinking))
 
 
-async def test_max_tokens_below_the_minimum_for_thinking_are_refused(make: MakeModel) -> None:
-    model = await make("anthropic", "claude-haiku-4-5")
+async def test_max_tokens_below_the_minimum_for_thinking_are_refused(load_model: LoadModel) -> None:
+    model = await load_model("anthropic", "claude-haiku-4-5")
     with pytest.raises(
         UsageError, match="--thinking needs --max-tokens of at least 2048 for this model, not 512"
     ):
@@ -535,7 +539,7 @@ async def test_max_tokens_below_the_minimum_for_thinking_are_refused(make: MakeM
 
 @pytest.mark.parametrize("spec", ["openai:o3", "xai:grok-4", "anthropic:claude-haiku-4-5"])
 async def test_a_stop_sequence_that_is_not_sent_is_applied_to_the_reply(
-    make: MakeModel,
+    load_model: LoadModel,
     server: Server,
     spec: str,
 ) -> None:
@@ -543,14 +547,16 @@ async def test_a_stop_sequence_that_is_not_sent_is_applied_to_the_reply(
     server.answer = Answer(
         ADAPTERS[adapter].protocol.completion(Completion("4\n\nQuestion: 3 + 3?", stop="length"))
     )
-    reply = await (await make(adapter, name)).reply(PROMPT, Sampling(stop=("\n\n",)))
+    reply = await (await load_model(adapter, name)).reply(PROMPT, Sampling(stop=("\n\n",)))
     assert (reply.text, reply.stop) == ("4", "stop")
 
 
-async def test_the_version_of_anthropic_s_api_depends_on_the_model(make: MakeModel, server: Server) -> None:
+async def test_the_version_of_anthropic_s_api_depends_on_the_model(
+    load_model: LoadModel, server: Server
+) -> None:
     server.answer = Answer(protocols.anthropic_body(Completion()))
     for name, version in (("claude-haiku-4-5", "2023-06-01"), ("claude-opus-5-5", "2026-10-21")):
-        await (await make("anthropic", name)).reply(PROMPT, Sampling())
+        await (await load_model("anthropic", name)).reply(PROMPT, Sampling())
         assert server.calls[-1][1]["anthropic-version"] == version
 
 
@@ -576,13 +582,13 @@ async def test_an_alias_that_cannot_be_resolved_is_refused(
 ) -> None:
     server.answer = answer
     with pytest.raises(EvalsError, match=message):
-        await _intern(server, monkeypatch, "intern-latest")
+        await _intern_model(server, monkeypatch, "intern-latest")
     assert len(server.calls) == 1  # a redirect is not followed, as the key would be sent with it
 
 
 async def test_an_alias_is_resolved_to_its_model(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.answer = Answer({"data": [{"id": "intern-latest", "ref_model": "intern-s1-pro"}]})
-    model = await _intern(server, monkeypatch, "intern-latest")
+    model = await _intern_model(server, monkeypatch, "intern-latest")
     assert model.name == "intern-s1-pro"
     assert "intern-latest was an alias of intern-s1-pro when the run started" in model.remarks(Sampling())
     server.answer = Answer(protocols.openai_body(Completion()))
@@ -594,15 +600,15 @@ async def test_an_alias_is_resolved_to_its_model(server: Server, monkeypatch: py
 async def test_the_rate_limit_of_the_hosted_api_can_be_set_by_the_user(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (await _intern(server, monkeypatch, "intern-s1")).per_minute == 30
+    assert (await _intern_model(server, monkeypatch, "intern-s1")).per_minute == 30
     monkeypatch.setenv("INTERN_PER_MINUTE", "120")
-    assert (await _intern(server, monkeypatch, "intern-s1")).per_minute == 120
+    assert (await _intern_model(server, monkeypatch, "intern-s1")).per_minute == 120
     monkeypatch.setenv("INTERN_PER_MINUTE", "many")
     with pytest.raises(UsageError, match="INTERN_PER_MINUTE='many': must be a number"):
-        await _intern(server, monkeypatch, "intern-s1")
+        await _intern_model(server, monkeypatch, "intern-s1")
 
 
-async def _intern(server: Server, monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
+async def _intern_model(server: Server, monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
     import asyncio
 
     monkeypatch.setenv("INTERN_API_KEY", KEY)
@@ -613,7 +619,9 @@ async def _intern(server: Server, monkeypatch: pytest.MonkeyPatch, name: str) ->
 # --- peculiarities of vendors -------------------------------------------------------------------------------
 
 
-async def test_xai_s_reasoning_tokens_are_added_to_the_output_tokens(make: MakeModel, server: Server) -> None:
+async def test_xai_s_reasoning_tokens_are_added_to_the_output_tokens(
+    load_model: LoadModel, server: Server
+) -> None:
     body = protocols.openai_body(Completion())
     body["usage"] = {
         "prompt_tokens": 32,
@@ -622,7 +630,7 @@ async def test_xai_s_reasoning_tokens_are_added_to_the_output_tokens(make: MakeM
         "completion_tokens_details": {"reasoning_tokens": 94},
     }
     server.answer = Answer(body)
-    reply = await (await make("xai")).reply(PROMPT, Sampling())
+    reply = await (await load_model("xai")).reply(PROMPT, Sampling())
     assert reply.usage == Usage(input=32, output=103, reasoning=94)
 
 
@@ -631,10 +639,10 @@ async def test_xai_s_reasoning_tokens_are_added_to_the_output_tokens(make: MakeM
     [("moonshot", {"cached_tokens": 8}), ("deepseek", {"prompt_cache_hit_tokens": 8})],
 )
 async def test_cached_tokens_are_read_from_each_vendor_s_field(
-    make: MakeModel, server: Server, adapter: str, usage: Any
+    load_model: LoadModel, server: Server, adapter: str, usage: Any
 ) -> None:
     server.answer = Answer(protocols.openai_body(Completion()) | {"usage": {"prompt_tokens": 9, **usage}})
-    assert (await (await make(adapter)).reply(PROMPT, Sampling())).usage == Usage(input=9, cached=8)
+    assert (await (await load_model(adapter)).reply(PROMPT, Sampling())).usage == Usage(input=9, cached=8)
 
 
 @pytest.mark.parametrize(
@@ -646,7 +654,7 @@ async def test_cached_tokens_are_read_from_each_vendor_s_field(
     ],
 )
 async def test_an_error_inside_a_choice_is_raised(
-    make: MakeModel,
+    load_model: LoadModel,
     server: Server,
     choice: Any,
     kind: Any,
@@ -654,22 +662,22 @@ async def test_an_error_inside_a_choice_is_raised(
 ) -> None:
     server.answer = Answer({"choices": [{"message": {"content": "The"}, **choice}]})
     with pytest.raises(kind, match=message):
-        await (await make("openrouter")).reply(PROMPT, Sampling())
+        await (await load_model("openrouter")).reply(PROMPT, Sampling())
 
 
 @pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_RESPONSE"])
 async def test_a_reply_that_google_aborts_is_a_server_fault(
-    make: MakeModel, server: Server, reason: str
+    load_model: LoadModel, server: Server, reason: str
 ) -> None:
     body = protocols.google_body(Completion("The"))
     body["candidates"][0]["finishReason"] = reason
     server.answer = Answer(body)
     with pytest.raises(ServerFault, match=f"broke off: {reason}"):
-        await (await make("google")).reply(PROMPT, Sampling())
+        await (await load_model("google")).reply(PROMPT, Sampling())
 
 
 async def test_redacted_thinking_and_unknown_blocks_are_not_part_of_the_text(
-    make: MakeModel, server: Server
+    load_model: LoadModel, server: Server
 ) -> None:
     body = protocols.anthropic_body(Completion())
     body["content"] = [
@@ -678,5 +686,5 @@ async def test_redacted_thinking_and_unknown_blocks_are_not_part_of_the_text(
         {"type": "new_kind", "x": 1},
     ]
     server.answer = Answer(body)
-    reply = await (await make("anthropic")).reply(PROMPT, Sampling())
+    reply = await (await load_model("anthropic")).reply(PROMPT, Sampling())
     assert (reply.text, reply.reasoning) == ("4", None)

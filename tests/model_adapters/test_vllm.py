@@ -82,7 +82,7 @@ def test_text_suites_run_and_thinking_can_be_switched_off(bench):
     for run in (*thinking_runs, *plain_runs):
         assert run["coverage"] == 1.0
         assert any("already running" in note for note in run["notes"])  # the server of `evals serve`
-    empty_think_tokens = 6  # tokens of the empty <think></think> that the template adds
+    empty_think_tokens = 6  # for the empty <think></think> that the template adds
     for a, b in zip(thinking_runs, plain_runs, strict=True):
         replies = bench.replies(b)
         for sample, reply in bench.replies(a).items():
@@ -119,10 +119,10 @@ def test_mathvision_is_run_with_its_images_and_the_records_contain_what_was_sent
     for line in (shared / "data" / "mathvision" / "testmini.jsonl").read_text().splitlines():
         row = json.loads(line)
         rows[str(row["id"])] = row
-    stored = store.find_one(bench.folder / "results", run["run"])
-    media = stored.path.parent.parent / "media"
+    stored_run = store.find_one(bench.folder / "results", run["run"])
+    media = stored_run.path.parent.parent / "media"
     image_count = 0
-    for record in stored.records():
+    for record in stored_run.records():
         row = rows[record.sample]
         parts = [part for message in record.prompt.messages for part in message.parts]
         images = [part for part in parts if isinstance(part, Media)]

@@ -23,13 +23,13 @@ def source(suite: ModuleType, name: str) -> Source:
     return next(source for source in suite.SOURCES if source.name == name)
 
 
-def picture(path: Path, colour: str = "red") -> Path:
+def write_picture(path: Path, colour: str = "red") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 8), colour).save(path)
     return path
 
 
-def read(
+def read_samples(
     folder: Path, source: Source = SOURCE, *, suite: str = "vtab", media: Path | None = None
 ) -> list[Sample]:
     return list(samples(Data(suite=suite, local=folder, media=media), source))
@@ -42,12 +42,12 @@ def summaries(samples: list[Sample]) -> list[tuple[str, str, str]]:
 
 def test_a_list_of_vtab_is_read_from_its_folder_or_its_file(tmp_path: Path) -> None:
     for name in ("a b.png", "c.png"):
-        picture(tmp_path / "pets" / "images" / name)
+        write_picture(tmp_path / "pets" / "images" / name)
     (tmp_path / "pets" / "test.txt").write_text("images/a b.png 2\n\nimages/c.png 0\n")
-    samples_read = read(tmp_path, media=tmp_path / "media")
+    samples_read = read_samples(tmp_path, media=tmp_path / "media")
     assert summaries(samples_read) == [("images/a b.png", "2", "class 2"), ("images/c.png", "0", "class 0")]
     assert [part.width for sample in samples_read for part in sample.question] == [8, 8]  # type: ignore[union-attr]
-    assert summaries(read(tmp_path / "pets" / "test.txt")) == summaries(samples_read)
+    assert summaries(read_samples(tmp_path / "pets" / "test.txt")) == summaries(samples_read)
 
 
 @pytest.mark.parametrize(
@@ -57,35 +57,35 @@ def test_an_invalid_line_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "pets").mkdir()
     (tmp_path / "pets" / "test.txt").write_text(f"images/b.png 1\n{line}\n")
     with pytest.raises(DataError, match=r"line 2: .* is not a path followed by a label"):
-        read(tmp_path)
+        read_samples(tmp_path)
 
 
 def test_a_label_beyond_the_classes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pets").mkdir()
     (tmp_path / "pets" / "test.txt").write_text("a.png 3\n")
     with pytest.raises(DataError, match="label 3, but pets3 has the classes 0 to 2"):
-        read(tmp_path)
+        read_samples(tmp_path)
 
 
 def test_a_path_outside_the_data_folder_is_refused(tmp_path: Path) -> None:
-    picture(tmp_path / "private.png")
+    write_picture(tmp_path / "private.png")
     (tmp_path / "data" / "pets").mkdir(parents=True)
     (tmp_path / "data" / "pets" / "test.txt").write_text("../../private.png 1\n")
     with pytest.raises(DataError, match="outside the data's folder"):
-        read(tmp_path / "data", media=tmp_path / "media")
+        read_samples(tmp_path / "data", media=tmp_path / "media")
 
 
 def test_a_file_of_vpt_is_read_with_classes_numbered_in_ascending_order(tmp_path: Path) -> None:
     (tmp_path / "pets").mkdir()
     path = tmp_path / "pets" / "test.json"
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": 17, "x/3.jpg": 295}))
-    assert [target for _, target, _ in summaries(read(tmp_path))] == ["2", "0", "1"]
+    assert [target for _, target, _ in summaries(read_samples(tmp_path))] == ["2", "0", "1"]
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": 17}))
     with pytest.raises(DataError, match="has 2 classes, but pets3 has 3"):
-        read(tmp_path)
+        read_samples(tmp_path)
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": "17", "x/3.jpg": 295}))
     with pytest.raises(DataError, match="neither all numbers"):
-        read(tmp_path)
+        read_samples(tmp_path)
 
 
 def test_class_folders_are_read_with_classes_numbered_by_name(tmp_path: Path) -> None:
@@ -93,17 +93,17 @@ def test_class_folders_are_read_with_classes_numbered_by_name(tmp_path: Path) ->
         path = tmp_path / "pets" / "test" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    assert summaries(read(tmp_path)) == [
+    assert summaries(read_samples(tmp_path)) == [
         ("ant/1.png", "0", "ant"), ("cat/1.png", "1", "cat"), ("cat/2.PNG", "1", "cat"), ("dog/deep/1.jpg", "2", "dog"),
     ]  # fmt: skip
     (tmp_path / "pets" / "test" / "eel").mkdir()
     with pytest.raises(DataError, match="4 class folders, but pets3 has 3 classes"):
-        read(tmp_path)
+        read_samples(tmp_path)
 
 
 def test_the_message_about_a_missing_split_names_the_expected_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no test split of pets3 .* test\.txt, test\.json"):
-        read(tmp_path)
+        read_samples(tmp_path)
 
 
 def write_matlab(path: Path, **variables: Any) -> None:
@@ -162,12 +162,12 @@ def test_layouts_of_torchvision_and_clevr_are_read(
     tmp_path: Path, write: Any, source: Source, expected: list[tuple[str, str]]
 ) -> None:
     write(tmp_path)
-    assert [(sample.id, sample.target) for sample in read(tmp_path, source)] == expected
+    assert [(sample.id, sample.target) for sample in read_samples(tmp_path, source)] == expected
 
 
 def test_dtd_s_classes_are_numbered_by_name(tmp_path: Path) -> None:
     write_torchvision_dtd(tmp_path)
-    samples_read = read(tmp_path, source(vtab, "dtd"))
+    samples_read = read_samples(tmp_path, source(vtab, "dtd"))
     assert (samples_read[0].target, samples_read[-1].target, len(samples_read)) == ("46", "0", 47)
 
 
@@ -175,20 +175,20 @@ def test_a_broken_matlab_file_is_refused(tmp_path: Path) -> None:
     write_torchvision_flowers(tmp_path)
     (tmp_path / "flowers-102" / "setid.mat").write_bytes(b"MATLAB 5.0 MAT-file" + b"\xff" * 300)
     with pytest.raises(DataError, match="cannot read"):
-        read(tmp_path, source(vtab, "oxford_flowers102"))
+        read_samples(tmp_path, source(vtab, "oxford_flowers102"))
 
 
 def test_rows_of_a_web_dataset_are_read(tmp_path: Path) -> None:
-    raw = picture(tmp_path / "x.png").read_bytes()
+    raw = write_picture(tmp_path / "x.png").read_bytes()
     import base64
 
     rows = [{"__key__": "s0000007", "webp": base64.b64encode(raw).decode(), "cls": 2}]
     (tmp_path / "pets3.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (sample,) = read(tmp_path, media=tmp_path / "media")
+    (sample,) = read_samples(tmp_path, media=tmp_path / "media")
     assert (sample.id, sample.target, len(sample.question)) == ("s0000007", "2", 1)
     (tmp_path / "pets3.jsonl").write_text('{"image": "x.png", "label": "two"}\n')
     with pytest.raises(DataError, match="the label 'two' is not a number"):
-        read(tmp_path)
+        read_samples(tmp_path)
 
 
 def test_without_a_copy_on_the_hub_the_message_asks_for_a_data_folder() -> None:
