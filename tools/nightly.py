@@ -25,9 +25,10 @@ PARTS = {
     "heavy": ("-m", "heavy and not nightly", "-n", "2", *BY_FILE),
     "alone": ("-m", "alone and not nightly"),
     "pages": ("-m", "nightly", "tests/dashboard"),
-    "models": ("-m", "nightly", "tests/interop", "tests/merging", "tests/model_adapters", "tests/tools"),
+    "models": ("-m", "nightly", "tests/interop", "tests/merging", "tests/model_adapters"),
     "statistics": ("-m", "nightly", "tests/conformance", "tests/verdicts"),
     "scale": ("-m", "nightly", "tests/performance", "tests/run"),
+    "challenges": ("-m", "nightly", "tests/tools"),
 }
 """Name -> arguments of pytest; `tests/tools/test_nightly.py` checks that every test is in one of them."""
 FULL_SIZES = {"EVALS_FUZZ_S": "600", "EVALS_KILLS": "50", "EVALS_FULL_SIZE": "1"}
