@@ -65,7 +65,7 @@ def forge(source: Path, out: Path, name: str, change: Callable[[bytes], bytes]) 
 
 
 def edit_line(number: int, edit: Edit) -> Callable[[bytes], bytes]:
-    """Return a change of a file that edits the JSON object in one line."""
+    """Return a change of a JSON Lines file that edits the object in one line."""
 
     def change(raw: bytes) -> bytes:
         lines = raw.splitlines(keepends=True)
@@ -78,7 +78,7 @@ def edit_line(number: int, edit: Edit) -> Callable[[bytes], bytes]:
 
 
 def edit_card(edit: Edit) -> Callable[[bytes], bytes]:
-    """Return a change of a file that edits its only JSON object."""
+    """Return a change of `card.json` that edits its fields."""
 
     def change(raw: bytes) -> bytes:
         fields = json.loads(raw)
@@ -125,7 +125,7 @@ def _raise_value(fields: dict[str, Any]) -> None:
     fields["estimates"][0]["value"] += 0.01
 
 
-def _raise_low(fields: dict[str, Any]) -> None:
+def _raise_lower_bound(fields: dict[str, Any]) -> None:
     fields["estimates"][0]["low"] += 1e-6
 
 
@@ -143,7 +143,7 @@ def _raise_low(fields: dict[str, Any]) -> None:
         ("card.json", edit_card(lambda c: c.update(chance=0.01)), "chance: 0.01 in the card"),
         ("samples.jsonl", edit_line(0, lambda s: s.update(target="B")), "is not the card"),
         ("card.json", edit_card(_raise_value), "recomputed"),
-        ("card.json", edit_card(_raise_low), "recomputed"),
+        ("card.json", edit_card(_raise_lower_bound), "recomputed"),
         ("card.json", edit_card(lambda c: c["counts"].update(right=30)), "counts: {"),
         ("card.json", edit_card(lambda c: c["tokens"].update(output=1)), "tokens: {"),
         ("card.json", edit_card(lambda c: c.update(cost_usd=1.0)), "cost_usd: 1.0 in the card, recomputed 0.0"),

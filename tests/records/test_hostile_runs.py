@@ -1,4 +1,4 @@
-"""Runs that are damaged or come from untrusted sources: links, pipes, missing files, changed bytes, concurrent writers and readers."""
+"""Runs that are damaged or come from untrusted sources: links, pipes, missing files, changed bytes, and concurrent writers and readers."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_hidden_folders_of_editors_and_file_systems_are_not_runs(run: Path) -> N
         copy = run.with_name(name)
         copy.mkdir()
         (copy / "card.json").write_bytes((run / "card.json").read_bytes())
-    assert [run_info.path for run_info in store.runs(results)] == [run]
+    assert [entry.path for entry in store.runs(results)] == [run]
 
 
 # --- links, pipes, devices ------------------------------------------------------------------------------------
@@ -135,19 +135,19 @@ def test_a_link_in_place_of_a_temporary_file_is_removed(run: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["card.json", "records.jsonl", "samples.parquet", "records.parquet"])
-@pytest.mark.parametrize("kind", ["pipe", "zero", "folder", "nowhere", "itself"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "dangling link", "circular link"])
 def test_anything_but_a_regular_file_is_rejected_at_once(run: Path, name: str, kind: str) -> None:
     path = run / name
     path.unlink(missing_ok=True)
     create = {
         "pipe": lambda: os.mkfifo(path),
-        "zero": lambda: path.symlink_to("/dev/zero"),
+        "device": lambda: path.symlink_to("/dev/zero"),
         "folder": path.mkdir,
-        "nowhere": lambda: path.symlink_to("/nowhere/at/all"),
-        "itself": lambda: path.symlink_to(path),
+        "dangling link": lambda: path.symlink_to("/nowhere/at/all"),
+        "circular link": lambda: path.symlink_to(path),
     }
     create[kind]()
-    if (name, kind) in (("records.jsonl", "nowhere"), ("records.jsonl", "itself")):
+    if (name, kind) in (("records.jsonl", "dangling link"), ("records.jsonl", "circular link")):
         assert sample_and_record_counts(run) == (20, 20)  # all records are in the Parquet file
         return
     with pytest.raises(StoreError):
@@ -225,7 +225,7 @@ def test_changed_bits_in_pages_are_detected_even_without_the_hash_on_the_card(ru
         assert records == original_records
 
 
-def test_show_names_a_run_whose_bytes_changed(run: Path) -> None:
+def test_show_names_the_file_whose_bytes_changed(run: Path) -> None:
     content = bytearray((run / "records.parquet").read_bytes())
     content[100] ^= 1
     (run / "records.parquet").write_bytes(content)
@@ -234,7 +234,7 @@ def test_show_names_a_run_whose_bytes_changed(run: Path) -> None:
 
 
 @pytest.fixture
-def real_run(here: Path) -> Path:
+def listed_run(here: Path) -> Path:
     """The folder of a run of a bundled suite, which `evals show` lists."""
     words = ("--sample", "--limit", "3", "-m", "scripted:1", "--run", "run")
     assert evals("run", "aime:2025", *words).status == 0
@@ -243,11 +243,11 @@ def real_run(here: Path) -> Path:
 
 
 @pytest.mark.parametrize("content", [b"", b"precious", b'{"id": "x", "target": "1"}\n'])
-def test_stray_lines_do_not_replace_the_samples_in_parquet(real_run: Path, content: bytes) -> None:
-    before = [sample.id for sample in store.Run(real_run).samples()]
-    (real_run / "samples.jsonl").write_bytes(content)
+def test_stray_lines_do_not_replace_the_samples_in_parquet(listed_run: Path, content: bytes) -> None:
+    before = [sample.id for sample in store.Run(listed_run).samples()]
+    (listed_run / "samples.jsonl").write_bytes(content)
     assert evals("score", "run").status == 0
-    assert [sample.id for sample in store.Run(real_run).samples()] == before
+    assert [sample.id for sample in store.Run(listed_run).samples()] == before
     assert evals("show", "run", "--json").json["runs"][0]["counts"] == {"wrong": 3}
 
 
@@ -267,32 +267,32 @@ def test_samples_with_a_truncated_last_line_are_rejected(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["records.parquet", "samples.parquet"])
 @pytest.mark.parametrize("change", ["missing", "truncated"])
 def test_overviews_name_a_missing_or_truncated_file(
-    real_run: Path, words: tuple[str, ...], name: str, change: str
+    listed_run: Path, words: tuple[str, ...], name: str, change: str
 ) -> None:
-    content = (real_run / name).read_bytes()
-    (real_run / name).unlink()
+    content = (listed_run / name).read_bytes()
+    (listed_run / name).unlink()
     if change == "truncated":
-        (real_run / name).write_bytes(content[:-9])
+        (listed_run / name).write_bytes(content[:-9])
     outcome = evals(*words)
     assert outcome.status == 0
     assert name in outcome.err
     assert "scripted" in outcome.out  # the run is still listed
 
 
-def test_show_of_one_run_checks_the_hashes_of_its_files(real_run: Path) -> None:
-    content = bytearray((real_run / "records.parquet").read_bytes())
+def test_show_of_one_run_checks_the_hashes_of_its_files(listed_run: Path) -> None:
+    content = bytearray((listed_run / "records.parquet").read_bytes())
     content[100] ^= 1
-    (real_run / "records.parquet").write_bytes(content)
+    (listed_run / "records.parquet").write_bytes(content)
     assert "records.parquet" in evals("show", "run").err
 
 
 def test_show_of_a_folder_of_runs_reads_none_of_their_records(
-    real_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    listed_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading 10,000,000 records of runs that were copied or made elsewhere would take minutes."""
     copy = tmp_path / "copy"
     for suite in ("toy@1", "toy@2"):
-        shutil.copytree(real_run, copy / suite / "model" / suite, copy_function=shutil.copyfile)
+        shutil.copytree(listed_run, copy / suite / "model" / suite, copy_function=shutil.copyfile)
     opened: list[str] = []
     monkeypatch.setattr(disk, "open_regular", lambda path: opened.append(path.name) or path.open("rb"))
     outcome = evals("show", copy)
@@ -397,12 +397,12 @@ def test_scoring_again_completes_the_card_of_a_killed_run(here: Path) -> None:
 
 
 @pytest.fixture
-def foreign_run(real_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+def foreign_run(listed_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """The folder of a run whose files are treated as written by another machine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     parquet._remembered_faults.cache_clear()
     parquet._decode_in_worker.cache_clear()
-    yield real_run
+    yield listed_run
     parquet._remembered_faults.cache_clear()
 
 

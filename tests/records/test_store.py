@@ -37,7 +37,7 @@ def sample_ids(path: Path) -> list[str]:
 
 
 def write_records(path: Path, count: int = 5) -> Writer:
-    """Return the writer of a run with `count` samples and their records, in lines."""
+    """Return the writer of a run with `count` samples and their records, not yet converted to Parquet."""
     writer = toy.writer(path)
     writer.write_samples(toy.samples(count))
     for i in range(count):
@@ -47,7 +47,7 @@ def write_records(path: Path, count: int = 5) -> Writer:
 
 # --- writing and reading ------------------------------------------------------------------------------------
 
-EVERY_KIND = [
+RECORDS_OF_EVERY_KIND = [
     toy.record("plain"),
     toy.record("plain", 1, value=0.0),
     toy.failed_record("failed"),
@@ -76,14 +76,14 @@ EVERY_KIND = [
 ]
 
 
-@pytest.mark.parametrize("record", EVERY_KIND, ids=lambda r: r.sample.split()[0])
+@pytest.mark.parametrize("record", RECORDS_OF_EVERY_KIND, ids=lambda r: r.sample.split()[0])
 def test_finalizing_keeps_every_field_of_a_record(path: Path, record: Record) -> None:
     writer = toy.writer(path)
     writer.append(record)
-    as_lines = list(Run(path).records()), list(Run(path).briefs())
+    before = list(Run(path).records()), list(Run(path).briefs())
     writer.finalize()
     assert not (path / "records.jsonl").exists()
-    assert (list(Run(path).records()), list(Run(path).briefs())) == as_lines == ([record], [brief(record)])
+    assert (list(Run(path).records()), list(Run(path).briefs())) == before == ([record], [brief(record)])
     writer.close()
 
 
@@ -153,8 +153,7 @@ def test_parquet_files_have_columns_for_verdict_value_and_tokens(path: Path) -> 
         toy.record("a"),
         toy.record("b", value=0.0),
         toy.failed_record("c"),
-        EVERY_KIND[4],
-        EVERY_KIND[5],
+        *RECORDS_OF_EVERY_KIND[4:],
     ):
         writer.append(record)
     writer.finalize()
@@ -215,7 +214,7 @@ def test_a_malformed_line_in_the_middle_is_reported_with_its_number(path: Path) 
         (b"\xff\xfe", "malformed"),
         (b'{"format": 1, "run": "\xff"}', "[Uu][Tt][Ff]-8"),
     ],
-    ids=["newer", "none", "empty", "incomplete", "binary", "no UTF-8"],
+    ids=["newer", "no format", "empty", "incomplete", "binary", "not UTF-8"],
 )
 def test_an_unreadable_card_is_reported_with_the_reason(path: Path, content: bytes, message: str) -> None:
     write_records(path).close()
@@ -299,12 +298,12 @@ def environment() -> dict[str, str]:
 KILLS = {
     "before conversion": "die()",
     "while writing Parquet": "import pyarrow.parquet as pq; pq.ParquetWriter.write_batch = die; writer.finalize()",
-    "before the Parquet file has its name": "Path.replace = die; writer.finalize()",
-    "before the lines are removed": "Path.unlink = die; writer.finalize()",
+    "before the Parquet file is renamed": "Path.replace = die; writer.finalize()",
+    "before the JSON lines are removed": "Path.unlink = die; writer.finalize()",
     "between records and samples": """
         import evals.records.parquet; evals.records.parquet._convert_samples = die; writer.finalize()
     """,
-    "before the samples' lines are removed": """
+    "before the JSON lines of the samples are removed": """
         unlink = Path.unlink
         Path.unlink = lambda path, **k: die() if path.name == "samples.jsonl" else unlink(path, **k)
         writer.finalize()
@@ -319,7 +318,7 @@ KILLS = {
         Path.replace = die
         writer.replace([toy.record("q000")])
     """,
-    "after replacing the records of a sealed run": """
+    "after replacing the records of a finalized run": """
         import evals.records.store as store
         records = list(store.Run(path).records())
         writer.finalize()
@@ -458,7 +457,7 @@ def test_a_folder_that_cannot_be_created_gives_a_one_line_message(
     def deny(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "mkdir", deny)  # root may write anywhere
+    monkeypatch.setattr(Path, "mkdir", deny)  # chmod would not stop root
     with pytest.raises(StoreError, match=r"cannot write to .*run: Permission denied"):
         toy.writer(tmp_path / "run")
 
@@ -499,6 +498,7 @@ def test_a_resumed_run_without_new_records_is_kept(path: Path) -> None:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
+    """A results folder with four runs of two suites; two of them have the same name."""
     for folder in (
         "toy@1/m/20250101T000000-aaaaaa",
         "toy@1/m/20250102T000000-bbbbbb",
@@ -514,7 +514,7 @@ def results(tmp_path: Path) -> Path:
     [
         ("20250101T000000-aaaaaa", ["20250101T000000-aaaaaa"]),
         ("20250102", ["20250102T000000-bbbbbb"]),
-        ("mine", ["mine", "mine"]),  # one command, two suites
+        ("mine", ["mine", "mine"]),  # two suites of one command
         ("mi", ["mine", "mine"]),
     ],
 )
@@ -678,7 +678,7 @@ def test_the_message_for_a_folder_of_several_runs_counts_them(results: Path) -> 
         store.find_one(results, str(results))
 
 
-def test_a_copied_run_without_its_card_is_named(results: Path) -> None:
+def test_a_run_without_its_card_is_reported_as_incomplete(results: Path) -> None:
     path = results / "toy@1" / "m" / "mine"
     writer = write_records(path)
     writer.finalize()

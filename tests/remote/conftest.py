@@ -52,14 +52,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def clear_caches() -> None:
-    """Clear what this process has cached of remote addresses, as if it were a new one."""
+    """Clear what this process has cached of remote addresses, as if it were a new process."""
     mirror._MIRRORED.clear()
     stores.open_store.cache_clear()
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """Moto's S3 server with a bucket `team`; yields its URL."""
+    """Moto's S3 server; yields its URL."""
     port = free_port()
     words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -83,7 +83,7 @@ def _wait_for(port: int) -> None:
 
 @pytest.fixture
 def s3(s3_server: str, here: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """The address of an empty folder in a bucket."""
+    """The address of an empty folder in the bucket `team`, which is created if necessary."""
     for name, value in {
         "AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",

@@ -1,4 +1,4 @@
-"""Runs in an object store: every command that reads accepts an address as it does a folder, and no command writes to one."""
+"""Runs in an object store: commands that only read accept an address in place of a folder, and commands that write reject it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_library_accepts_an_address(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    "command",
     [
         "run aime:2025 --sample -m scripted:A --results {address}",
         "score two --results {address}",
@@ -109,11 +109,13 @@ def test_the_library_accepts_an_address(address: str) -> None:
         "gate two --baseline one --policy series.toml --results {address}",
     ],
 )
-def test_writing_commands_reject_an_address(line: str, address: str, here: Path) -> None:
+def test_writing_commands_reject_an_address(command: str, address: str, here: Path) -> None:
     (here / "replies.jsonl").write_text('{"id": "2025-I-1", "text": "ANSWER: 1"}\n')
     (here / "series.toml").write_text(f'{POLICY}[series]\nname = "nightly"\ngates = 5\n')
     before = sorted(cache.root().rglob("*"))
-    assert "is read-only; write to a local folder" in evals(*line.format(address=address).split()).error_line
+    assert (
+        "is read-only; write to a local folder" in evals(*command.format(address=address).split()).error_line
+    )
     created = {path for path in sorted(cache.root().rglob("*")) if path not in before}
     assert {path.parent.name for path in created} <= {
         "objects",

@@ -38,16 +38,16 @@ def listed_runs(address: object) -> list[str]:
     return [run["run"] for run in evals("show", "--results", address, "--json").json["runs"]]
 
 
-def verified_runs(remote: RemoteStore) -> int:
+def count_verified_runs(remote: RemoteStore) -> int:
     """Check that the objects of every manifest exist and match their hashes, and return the number of manifests."""
-    listed = manifest.heads(remote.sizes("runs"))
-    for folder, (head, *_) in listed.items():
+    manifests = manifest.heads(remote.sizes("runs"))
+    for folder, (head, *_) in manifests.items():
         ((_, content),) = remote.read_many({head.name: head.size})
         decoded, _ = manifest.decode(content or b"", head, folder)
         for file in decoded.files.values():
             chunks = remote.chunks(cache.object_name(file.sha256), file.size)
             assert sha256(b"".join(chunks)).hexdigest() == file.sha256
-    return len(listed)
+    return len(manifests)
 
 
 @pytest.mark.parametrize("kind", ["file", "memory", pytest.param("s3", marks=pytest.mark.slow)])
@@ -61,7 +61,7 @@ def test_runs_in_the_store_are_not_sent_again(kind: str, results: Path, tmp_path
     second = evals("sync", results, address, "--json").json
     assert (second["sent"], second["present"]) == ([], 2)
     assert remote.sizes("") == before
-    assert verified_runs(remote) == 2
+    assert count_verified_runs(remote) == 2
     assert listed_runs(address) == ["one", "two"]
 
 
@@ -69,9 +69,9 @@ def test_gated_runs_are_sent_only_on_request(results: Path, tmp_path: Path) -> N
     address = f"file://{tmp_path / 'store'}"
     outcome = evals("sync", results, address)
     assert "gpqa:diamond is gated, and the records contain its texts" in outcome.err
-    assert verified_runs(RemoteStore(parse(address))) == 2
+    assert count_verified_runs(RemoteStore(parse(address))) == 2
     assert evals("sync", results, address, "--gated").status == 0
-    assert verified_runs(RemoteStore(parse(address))) == 3
+    assert count_verified_runs(RemoteStore(parse(address))) == 3
 
 
 def test_unfinished_runs_are_skipped(results: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_unfinished_runs_are_skipped(results: Path, tmp_path: Path) -> None:
     assert "it is interrupted" in report["skipped"][str(path)]
 
 
-def test_a_broken_run_is_named_and_the_others_are_sent(results: Path, tmp_path: Path) -> None:
+def test_a_damaged_run_is_named_and_the_others_are_sent(results: Path, tmp_path: Path) -> None:
     path = store.find_one(results, "two").path / "records.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     outcome = evals("sync", results, f"file://{tmp_path / 'store'}")
@@ -125,9 +125,9 @@ def test_two_concurrent_processes_send_every_run(many_runs: Path, s3: str) -> No
         subprocess.Popen([*COMMAND, "sync", "many", s3], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    results = [(process.communicate(timeout=120), process.returncode) for process in processes]
-    assert [status for _, status in results] == [0, 0], results
-    assert verified_runs(RemoteStore(parse(s3))) == 12
+    ended = [(process.communicate(timeout=120), process.returncode) for process in processes]
+    assert [status for _, status in ended] == [0, 0], ended
+    assert count_verified_runs(RemoteStore(parse(s3))) == 12
     assert len(listed_runs(s3)) == 12
 
 
@@ -161,12 +161,12 @@ def test_every_listed_run_is_complete_after_kill_9(
             time.sleep(0.01)
         process.kill()
         process.wait()
-        counts.append(verified_runs(RemoteStore(parse(address))))
+        counts.append(count_verified_runs(RemoteStore(parse(address))))
         if counts[-1] == 12:
             break
     assert counts == sorted(counts)
     assert evals("sync", many_runs, address).status == 0
-    assert verified_runs(RemoteStore(parse(address))) == 12
+    assert count_verified_runs(RemoteStore(parse(address))) == 12
     assert len(listed_runs(address)) == 12
 
 
@@ -184,7 +184,7 @@ def test_truncated_manifests_and_objects_are_sent_again(results: Path, folder: P
     for manifest_path in folder.glob("runs/*/*/*/*.json"):
         manifest_path.unlink()
     assert evals("sync", results, f"file://{folder}").status == 0
-    assert verified_runs(RemoteStore(parse(f"file://{folder}"))) == 2
+    assert count_verified_runs(RemoteStore(parse(f"file://{folder}"))) == 2
 
 
 # --- hostile stores ---------------------------------------------------------------------------------------------
@@ -195,31 +195,31 @@ def change_file(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda m: m["files"]["records.parquet"].update(changes)
 
 
-HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "a file above": (lambda m: m["files"].update({"../../x": {"sha256": "0" * 64, "size": 1}}), "'../../x' is not a file of a run"),
+HOSTILE_EDITS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a file in a parent folder": (lambda m: m["files"].update({"../../x": {"sha256": "0" * 64, "size": 1}}), "'../../x' is not a file of a run"),
     "an absolute file": (lambda m: m["files"].update({"/etc/passwd": {"sha256": "0" * 64, "size": 1}}), "is not a file of a run"),
     "a card as a file": (lambda m: m["files"].update({"card.json": {"sha256": "0" * 64, "size": 1}}), "is not a file of a run"),
     "a hash with a path": (change_file(sha256="../../../../../../etc/passwd"), "is impossible"),
     "a huge size": (change_file(size=1 << 62), "is impossible"),
     "a size beyond 64 bits": (change_file(size=1 << 70), "is impossible"),
     "a negative size": (change_file(size=-1), "is impossible"),
-    "another hash": (change_file(sha256="0" * 64), "is not the file described on its card"),
-    "another size": (change_file(size=5), "is not the file described on its card"),
-    "another run": (lambda m: m["card"].update(run="one"), "its card belongs to run 'one'"),
-    "another folder": (lambda m: m.update(folder="aime-2025@2/scripted/one"), "manifest of another run's folder"),
+    "a wrong hash": (change_file(sha256="0" * 64), "is not the file described on its card"),
+    "a wrong size": (change_file(size=5), "is not the file described on its card"),
+    "a card of another run": (lambda m: m["card"].update(run="one"), "its card belongs to run 'one'"),
+    "the folder of another run": (lambda m: m.update(folder="aime-2025@2/scripted/one"), "manifest of another run's folder"),
     "an unfinished run": (lambda m: m["card"].update(status="running"), "its run is running, not finished"),
     "no records": (lambda m: m["files"].pop("records.parquet"), "it lists no records.parquet"),
     "a newer format": (lambda m: m.update(manifest=2), "a manifest of format 2"),
     "an unknown field": (lambda m: m.update(command="rm"), "unknown field `command`"),
     "an impossible card": (lambda m: m["card"].update(started=1e300), "not a plausible time"),
-    "a card of text": (lambda m: m.update(card="x"), "Expected `object`"),
+    "a card that is text": (lambda m: m.update(card="x"), "Expected `object`"),
     "escape codes": (lambda m: m["card"].update(run="\x1b[2Jtwo"), "its card belongs to run"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", HOSTILE_EDITS)
 def test_hostile_manifests_are_skipped_with_a_message(name: str, folder: Path) -> None:
-    change, message = HOSTILE[name]
+    change, message = HOSTILE_EDITS[name]
     (path,) = folder.glob("runs/*/*/two/*.json")
     edited = msgspec.json.decode(path.read_bytes())
     change(edited)
@@ -245,7 +245,7 @@ def test_a_hostile_newer_version_does_not_hide_the_older(folder: Path) -> None:
 def test_names_that_leave_the_folder_are_ignored(folder: Path) -> None:
     (path,) = folder.glob("runs/*/*/two/*.json")
     sizes = {str(path.relative_to(folder)): 1}
-    for hostile in (
+    for hostile_folder in (
         "runs/aime@2/../x",
         "runs/../../x",
         "runs/a/b/c",
@@ -253,7 +253,7 @@ def test_names_that_leave_the_folder_are_ignored(folder: Path) -> None:
         "runs/a@1/b\n/c",
         "runs//b@/c",
     ):
-        sizes[f"{hostile}/{path.name}"] = 1
+        sizes[f"{hostile_folder}/{path.name}"] = 1
     assert list(manifest.heads(sizes)) == ["aime-2025@2/scripted/two"]
 
 

@@ -75,11 +75,9 @@ def test_each_sample_is_requested_once_and_gets_a_reply(vendor: Vendor, model: s
         assert record.outcome.model == "served"
     assert not batch_log.pending_batches(run_folder())
     assert "sk-secret" not in "".join(path.read_text() for path in run_folder().glob("*.json*"))
-    again = evals(*RUN, "-m", model)
-    assert (again.status, len(vendor.request_texts)) == (
-        0,
-        SAMPLES,
-    )  # all samples have replies: nothing is submitted
+    second = evals(*RUN, "-m", model)
+    # all samples have replies: nothing is submitted
+    assert (second.status, len(vendor.request_texts)) == (0, SAMPLES)
 
 
 def test_batch_tokens_cost_half_the_price(vendor: Vendor, model: str) -> None:
@@ -88,8 +86,8 @@ def test_batch_tokens_cost_half_the_price(vendor: Vendor, model: str) -> None:
     price = profiles.price(model)
     assert price is not None
     cached = price.cached if price.cached is not None else price.input
-    full = SAMPLES * (600 * price.input + 400 * cached + 100 * price.output) / 1e6
-    assert card()["cost_usd"] == pytest.approx(full / 2)
+    full_price = SAMPLES * (600 * price.input + 400 * cached + 100 * price.output) / 1e6
+    assert card()["cost_usd"] == pytest.approx(full_price / 2)
     assert card()["batch_tokens"] == {
         "input": 1000 * SAMPLES,
         "cached": 400 * SAMPLES,
@@ -103,11 +101,11 @@ def test_a_sample_that_expired_costs_half_the_price_in_the_next_batch(vendor: Ve
     )
     first = evals(*RUN, "-m", model)
     assert counts(first)["failed:expired"] == 1
-    half = card()["cost_usd"]
+    first_cost = card()["cost_usd"]
     assert card()["batch_tokens"]["input"] == 1000 * (SAMPLES - 1)
     vendor.answers = lambda text: Completion("ANSWER: 1", input=1000, output=0)
     evals(*RUN, "-m", model)  # another batch
-    assert card()["cost_usd"] == pytest.approx(half * SAMPLES / (SAMPLES - 1))
+    assert card()["cost_usd"] == pytest.approx(first_cost * SAMPLES / (SAMPLES - 1))
 
 
 def test_a_run_interrupted_while_its_batch_is_pending_collects_it_later(vendor: Vendor, model: str) -> None:
@@ -254,7 +252,7 @@ def test_a_batch_mistaken_for_the_runs_own_is_dropped_and_the_requests_are_submi
     def end_batches() -> None:
         vendor.done = True
 
-    _call_after_the_first_poll(monkeypatch, end_batches)
+    _call_after_each_poll(monkeypatch, end_batches)
     outcome = evals(*RUN, "-m", model)
     assert outcome.status == 0
     assert len(vendor.batches) == 4
@@ -262,7 +260,7 @@ def test_a_batch_mistaken_for_the_runs_own_is_dropped_and_the_requests_are_submi
     assert "failed" not in str(counts(outcome))
 
 
-def _call_after_the_first_poll(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+def _call_after_each_poll(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     """Call `act` after each response to a poll."""
     from evals.model_adapters.common import batches
 
@@ -301,9 +299,9 @@ def test_failed_requests_of_a_batch_are_recorded_and_repeated_by_the_next_run(
     assert tally["refused"] == 1
     assert sum(tally.values()) == SAMPLES
     vendor.answers = lambda text: Completion("ANSWER: 1")
-    again = evals(*RUN, "-m", model)
-    assert again.status == 0
-    assert len(vendor.request_texts) == SAMPLES + 3  # only those three are repeated
+    second = evals(*RUN, "-m", model)
+    assert second.status == 0
+    assert len(vendor.request_texts) == SAMPLES + 3  # only the three failed requests are repeated
 
 
 def test_a_missing_result_counts_as_expired(vendor: Vendor) -> None:
@@ -311,7 +309,7 @@ def test_a_missing_result_counts_as_expired(vendor: Vendor) -> None:
     assert counts(evals(*RUN, "-m", MODELS["openai"]))["failed:expired"] == 1
 
 
-def test_a_batch_that_is_rejected_as_a_whole_gives_a_one_line_message_and_can_be_repeated(
+def test_a_rejected_batch_gives_a_one_line_message_and_the_next_run_submits_it_again(
     vendor: Vendor,
 ) -> None:
     vendor.rejection = "Enqueued token limit reached for o3.\nLimit: 90,000"

@@ -38,7 +38,7 @@ from tests.support import toy
 from tests.support.command import evals
 from tests.support.simulated_replicas import FACTS, SimulatedReplica
 
-ANYTHING = Sampling(temperature=0.0)
+GREEDY = Sampling(temperature=0.0)
 
 
 async def run(
@@ -62,7 +62,7 @@ def reply_counts(job: Job) -> Counter[str]:
 
 
 def act_after(replica: SimulatedReplica, requests: int, act: Callable[[], object]) -> None:
-    """Call `act` once a replica has received so many requests; time would be unreliable on a busy machine."""
+    """Call `act` once a replica has received `requests` requests; a fixed delay would be unreliable on a busy machine."""
     if len(replica.received) >= requests:
         act()
     else:
@@ -91,8 +91,8 @@ async def test_a_field_that_a_replicas_server_rejects_is_noted(tmp_path: Path) -
     cluster = Cluster([SimulatedReplica(0.0)], FACTS)
     cluster._replicas = [replica]
     note = "seed is not sent: the server rejects the field"
-    answers = [ReplicaResponse(7, Reply(text="A"), (note,)), ReplicaResponse(8, Reply(text="A"))]
-    replica.resolve(msgspec.msgpack.encode(answers))
+    responses = [ReplicaResponse(7, Reply(text="A"), (note,)), ReplicaResponse(8, Reply(text="A"))]
+    replica.resolve(msgspec.msgpack.encode(responses))
     assert note in cluster.notes
 
 
@@ -110,7 +110,7 @@ async def test_pending_requests_of_a_dead_replica_are_sent_to_others_once(tmp_pa
     job, cluster = await run(tmp_path, simulated, concurrency=12)
     assert reply_counts(job) == dict.fromkeys(job.samples.ids, 1)
     records = list(Run(job.writer.path).records())
-    assert len(records) == 60  # one record a sample, none of them a failure
+    assert len(records) == 60  # one record for each sample, none of them a failure
     assert max(r.outcome.attempts for r in records) == 2
     (note,) = cluster.notes
     assert re.fullmatch(
@@ -145,14 +145,14 @@ async def test_a_lost_replica_gets_requests_again_after_it_restarts(tmp_path: Pa
 
 
 class Broken(SimulatedReplica):
-    """A replica that starts `starts` times and fails at each later start."""
+    """A replica that can start `max_starts` times; each later start fails."""
 
-    def __init__(self, starts: int) -> None:
+    def __init__(self, max_starts: int) -> None:
         super().__init__(0.01)
-        self._good_starts = starts
+        self._max_starts = max_starts
 
     async def start(self):
-        if self.starts >= self._good_starts:
+        if self.starts >= self._max_starts:
             raise UsageError("CUDA out of memory (on node-7)")
         return await super().start()
 
@@ -225,7 +225,7 @@ def test_an_unexpected_exception_of_a_replica_becomes_a_model_error() -> None:
 
 
 class FunctionModel:
-    """A model that replaces the one of a host and replies with the result of a function."""
+    """A model whose replies come from a function; it replaces the model of a host."""
 
     def __init__(self, reply: Callable[[Prompt], Awaitable[Reply]]) -> None:
         self._reply = reply
@@ -241,7 +241,7 @@ async def test_a_host_cancels_the_call_of_a_withdrawn_request() -> None:
 
     host = hosts.ReplicaHost("scripted:A", {})
     host._model = FunctionModel(hang)
-    await host.send(hosts._encode(RequestBatch([ReplicaRequest(1, ask("x"), ANYTHING)], [])))
+    await host.send(hosts._encode(RequestBatch([ReplicaRequest(1, ask("x"), GREEDY)], [])))
     await asyncio.sleep(0.01)
     (task,) = host._tasks.values()
     await host.send(hosts._encode(RequestBatch([], [1])))
@@ -254,14 +254,16 @@ async def test_a_host_returns_replies_and_errors(monkeypatch) -> None:
     import msgspec
 
     host = hosts.ReplicaHost("scripted:call=test_cluster:fail_on_odd_numbers", {})
-    start, facts = await host.start()
-    assert replicas._decode_info(facts).name == "scripted"
+    start, info = await host.start()
+    assert replicas._decode_info(info).name == "scripted"
     await host.send(
-        hosts._encode(RequestBatch([ReplicaRequest(n, ask(str(n)), ANYTHING) for n in range(4)], []))
+        hosts._encode(RequestBatch([ReplicaRequest(n, ask(str(n)), GREEDY) for n in range(4)], []))
     )
-    answers = msgspec.msgpack.decode(await host.receive(start), type=list[ReplicaResponse])
-    texts = {a.number: a.outcome.text if isinstance(a.outcome, Reply) else a.outcome.message for a in answers}
-    assert texts == {0: "even", 1: "ValueError: odd", 2: "even", 3: "ValueError: odd"}
+    responses = msgspec.msgpack.decode(await host.receive(start), type=list[ReplicaResponse])
+    results = {
+        r.number: r.outcome.text if isinstance(r.outcome, Reply) else r.outcome.message for r in responses
+    }
+    assert results == {0: "even", 1: "ValueError: odd", 2: "even", 3: "ValueError: odd"}
     monkeypatch.setattr(hosts, "POLL_S", 0.01)
     restart, _ = await host.start()
     assert await host.receive(start) == await host.receive(restart) == hosts._encode([])
@@ -275,9 +277,9 @@ def fail_on_odd_numbers(prompt: Prompt) -> str:
 
 async def test_a_host_that_cannot_load_its_model_reports_why() -> None:
     host = hosts.ReplicaHost("vllm:nowhere", {})
-    facts = replicas._decode_info(await host.info())
-    assert facts.fault.startswith("vllm:nowhere")
-    assert "\n" not in facts.fault
+    info = replicas._decode_info(await host.info())
+    assert info.fault.startswith("vllm:nowhere")
+    assert "\n" not in info.fault
 
 
 async def test_images_are_sent_with_the_request(tmp_path: Path, monkeypatch) -> None:
@@ -292,10 +294,9 @@ async def test_images_are_sent_with_the_request(tmp_path: Path, monkeypatch) -> 
     Image.new("RGB", (8, 8), "red").save(stream, format="PNG")
     image = media.store_image(tmp_path, stream.getvalue())
     prompt = Prompt(messages=(Message("user", (image,)),))
-    request = ReplicaRequest(1, prompt, ANYTHING, _read_images(prompt))
-    monkeypatch.setattr(
-        media, "_FOLDERS", {}
-    )  # as on another machine, which does not see the driver's folder
+    request = ReplicaRequest(1, prompt, GREEDY, _read_images(prompt))
+    # as on another machine, which does not see the driver's folder
+    monkeypatch.setattr(media, "_FOLDERS", {})
     payloads = []
 
     async def record_image(prompt: Prompt) -> Reply:

@@ -1,4 +1,4 @@
-"""A Ray cluster of three nodes on this machine, whose replicas launch the shared mock as their engine.
+"""A Ray cluster of three nodes on this machine, whose replicas launch the mock server of the benchmarks as their engine.
 
 Each replica is complete: an actor on its node, the launcher, and a server process with slots of its own.
 """
@@ -32,10 +32,10 @@ WEIGHTS = f"weights-{os.getpid()}"
 """A name that no server on this machine serves; a running server of that name would be used instead of a new one."""
 ENGINE = """#!/bin/sh
 case "$*" in *importlib*) echo "vllm 0.0"; exit 0;; esac
-before=
+previous=
 for word in "$@"; do
-  [ "$before" = --port ] && export PORT="$word"
-  before="$word"
+  [ "$previous" = --port ] && export PORT="$word"
+  previous="$word"
 done
 echo $$ >> {pids}
 DIST=fixed MEDIAN_MS={latency} SLOTS={slots} exec node {mock}
@@ -77,13 +77,16 @@ class LocalCluster:
 
     @property
     def log(self) -> Path:
-        """The output of the last command."""
+        """The file with the output of the last command."""
         return self.folder / "log"
 
     def watch(
-        self, process: subprocess.Popen[bytes], results: Path, then: Callable[[], None] | None = None
+        self, process: subprocess.Popen[bytes], results: Path, disrupt: Callable[[], None] | None = None
     ) -> float:
-        """Wait for the command and return records per second since all replicas were ready; call `then` at half of the records."""
+        """Wait for the command and return records per second since all replicas were ready.
+
+        `disrupt`: called once half of the records are on disk.
+        """
         progress: list[tuple[float, int]] = []
         all_ready = re.compile(r"is ready \((\d) of \1\)")
         while process.poll() is None:
@@ -91,16 +94,16 @@ class LocalCluster:
                 lines = path.read_bytes().count(b"\n")
                 if lines and all_ready.search(self.log.read_text()):
                     progress.append((time.monotonic(), lines))
-                if lines >= ITEMS / 2 and then is not None:
-                    then()
-                    then = None
+                if lines >= ITEMS / 2 and disrupt is not None:
+                    disrupt()
+                    disrupt = None
             time.sleep(0.03)
         began, first = progress[0]
-        ended, last = next(state for state in progress if state[1] == progress[-1][1])
+        ended, last = next((at, lines) for at, lines in progress if lines == progress[-1][1])
         return (last - first) / (ended - began)
 
     def orphans(self) -> list[int]:
-        """Return the process ids of engines that are still running."""
+        """Return the process ids of engines that are running; there should be none after the command has ended."""
         pids = map(int, self.pids.read_text().split())
         return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
@@ -144,7 +147,7 @@ def reply_counts(run: Run) -> Counter[str]:
     return Counter(record.sample for record in run.records() if isinstance(record.outcome, Reply))
 
 
-def score(run: Run) -> Any:
+def estimates(run: Run) -> Any:
     return [(e.metric, e.group, e.value, e.low, e.high, e.n) for e in run.card.estimates]
 
 
@@ -161,15 +164,17 @@ def single_replica(local_cluster: LocalCluster) -> tuple[Run, float]:
 def test_the_throughput_of_three_replicas_is_over_2_4_times_that_of_one(
     local_cluster: LocalCluster, single_replica: tuple[Run, float]
 ) -> None:
+    single_run, single_rate = single_replica
     results = local_cluster.folder / "three"
     process = local_cluster.start(results, 3)
     rate = local_cluster.watch(process, results)
     assert process.wait() == 0, local_cluster.log.read_text()
     print(
-        f"\n{single_replica[1]:.0f} records/s with one replica, {rate:.0f} with three: {rate / single_replica[1]:.2f} times"
+        f"\n{single_rate:.0f} records/s with one replica, {rate:.0f} with three: {rate / single_rate:.2f} times"
     )
-    assert rate >= 2.4 * single_replica[1]  # a bound for any machine; the 2.7 was measured on an idle one
-    assert score(only_run(results)) == score(single_replica[0])
+    # a bound for busy machines; docs/cluster.md states the ratio measured on an idle one
+    assert rate >= 2.4 * single_rate
+    assert estimates(only_run(results)) == estimates(single_run)
     assert any("3 replicas on 3 nodes" in note for note in only_run(results).card.notes)
     assert not local_cluster.orphans()
 
@@ -177,6 +182,7 @@ def test_the_throughput_of_three_replicas_is_over_2_4_times_that_of_one(
 def test_a_run_whose_driver_is_killed_half_way_resumes(
     local_cluster: LocalCluster, single_replica: tuple[Run, float]
 ) -> None:
+    single_run, _ = single_replica
     results = local_cluster.folder / "killed"
     process = local_cluster.start(results, 3)
     local_cluster.watch(process, results, lambda: process.send_signal(signal.SIGKILL))
@@ -184,15 +190,14 @@ def test_a_run_whose_driver_is_killed_half_way_resumes(
     deadline = time.monotonic() + 30
     while local_cluster.orphans() and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert (
-        not local_cluster.orphans()
-    )  # Ray ends the actors of a dead driver, and the actors end their servers
+    # Ray ends the actors of a dead driver, and the actors end their servers
+    assert not local_cluster.orphans()
     resumed = local_cluster.start(results, 3)
     assert resumed.wait() == 0, local_cluster.log.read_text()
     assert "resuming" in local_cluster.log.read_text()
     run = only_run(results)
-    assert reply_counts(run) == dict.fromkeys(reply_counts(single_replica[0]), 1)
-    assert score(run) == score(single_replica[0])
+    assert reply_counts(run) == dict.fromkeys(reply_counts(single_run), 1)
+    assert estimates(run) == estimates(single_run)
 
 
 def test_a_run_over_the_ray_client(local_cluster: LocalCluster, tmp_path: Path) -> None:
@@ -241,7 +246,8 @@ def test_a_cluster_without_gpus_gives_a_one_line_message(local_cluster: LocalClu
 def test_a_run_completes_when_a_node_is_killed_half_way(
     local_cluster: LocalCluster, single_replica: tuple[Run, float]
 ) -> None:
-    """Run as the last test: afterwards the cluster has a node less."""
+    """Run as the last test: afterwards the cluster has one node fewer."""
+    single_run, _ = single_replica
     results = local_cluster.folder / "node"
     process = local_cluster.start(results, 3)
     node = local_cluster.cluster.worker_nodes.copy().pop()
@@ -251,7 +257,7 @@ def test_a_run_completes_when_a_node_is_killed_half_way(
     assert process.wait() == 0, local_cluster.log.read_text()
     run = only_run(results)
     # every sample exactly once
-    assert Counter(r.sample for r in run.records()) == dict.fromkeys(reply_counts(single_replica[0]), 1)
-    assert score(run) == score(single_replica[0])
+    assert Counter(r.sample for r in run.records()) == dict.fromkeys(reply_counts(single_run), 1)
+    assert estimates(run) == estimates(single_run)
     assert any("was lost" in note for note in run.card.notes), run.card.notes
     print("\n", json.dumps(run.card.notes, indent=1))

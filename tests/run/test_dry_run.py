@@ -37,16 +37,16 @@ def test_no_model_is_called_and_nothing_is_written(here: Path) -> None:
 
 def test_an_earlier_run_of_the_model_gives_the_tokens_and_the_replies_to_reuse(here: Path) -> None:
     assert evals(*AIME).status == 0
-    (complete,) = dry_run_rows(*AIME)
-    assert (complete["calls"], complete["done"]) == (0, complete["items"])
-    assert complete["run"]
-    (again,) = dry_run_rows(*AIME, "--fresh", "--concurrency", "4")
-    assert (again["calls"], again["run"], again["at_once"]) == (again["items"], "", 4)
-    assert (again["output_tokens"], again["bound"]) == (2 * again["items"], False)
-    assert again["hours"] is not None
-    (other,) = dry_run_rows("run", "aime:2025", "--sample", "-m", "scripted:list=x.json")
-    assert other["bound"]  # the replies of another model are not used for the forecast
-    assert "x.json" in other["fault"]
+    (finished,) = dry_run_rows(*AIME)
+    assert (finished["calls"], finished["done"]) == (0, finished["items"])
+    assert finished["run"]
+    (fresh,) = dry_run_rows(*AIME, "--fresh", "--concurrency", "4")
+    assert (fresh["calls"], fresh["run"], fresh["at_once"]) == (fresh["items"], "", 4)
+    assert (fresh["output_tokens"], fresh["bound"]) == (2 * fresh["items"], False)
+    assert fresh["hours"] is not None
+    (other_model,) = dry_run_rows("run", "aime:2025", "--sample", "-m", "scripted:list=x.json")
+    assert other_model["bound"]  # the replies of another model are not used for the forecast
+    assert "x.json" in other_model["fault"]
 
 
 def test_published_numbers_are_named_with_their_protocol(here: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_run_of_single_items_is_separate_from_the_complete_run(here: Path) -> 
     assert "cannot be combined" in evals(*AIME, *ids, "--limit", "1").error_line
 
 
-def test_the_total_time_is_the_longest_remote_model_or_the_sum_of_the_local_ones() -> None:
+def test_remote_models_take_the_time_of_the_slowest_and_local_models_the_sum() -> None:
     def row(model: str, hours: float | None, *, in_turn: bool = False) -> Forecast:
         return Forecast(suite="s", protocol="p", model=model, calls=9, hours=hours, in_turn=in_turn)
 

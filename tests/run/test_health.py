@@ -20,45 +20,45 @@ def record(outcome: Reply | Failure, number: int, verdict: str = "right") -> Rec
     return Record(sample=f"q{number}", repeat=0, prompt=Prompt(), outcome=outcome, scores=scores)
 
 
-def kinds(*outcomes: Reply | Failure, verdict: str = "right", enabled: bool = True) -> list[str]:
+def finding_kinds(*outcomes: Reply | Failure, verdict: str = "right", enabled: bool = True) -> list[str]:
     health = Health(enabled=enabled)
     for number, outcome in enumerate(outcomes):
         health.add(record(outcome, number, verdict))
     return [finding.kind for finding in health.findings]
 
 
-def texts(count: int, **fields: object) -> list[Reply]:
+def different_replies(count: int, **fields: object) -> list[Reply]:
     return [Reply(text=f"reply {n}", **fields) for n in range(count)]
 
 
 def test_findings_need_a_minimum_number_and_share_of_replies() -> None:
-    empty, hidden = Reply(text=" \n"), Reply(text="", reasoning="so B")
-    assert kinds(*[empty] * 4) == []
-    assert kinds(*[empty] * 5) == ["empty"]
-    assert kinds(*[hidden] * 5) == ["empty"]
-    assert kinds(*[empty] * 15, GOOD) == []
-    assert kinds(*[Reply(text="", stop="filter")] * 9) == []
-    assert kinds(*texts(5, stop="length")) == ["truncated"]
-    assert kinds(*texts(4, stop="length")) == []
-    assert kinds(*[Reply(text="", reasoning="so", stop="length")] * 6) == ["truncated"]
-    assert kinds(*[GOOD] * 9) == []
-    assert kinds(*[GOOD] * 10) == ["same"]
-    assert kinds(*texts(20)) == []
+    empty, reasoning_only = Reply(text=" \n"), Reply(text="", reasoning="so B")
+    assert finding_kinds(*[empty] * 4) == []
+    assert finding_kinds(*[empty] * 5) == ["empty"]
+    assert finding_kinds(*[reasoning_only] * 5) == ["empty"]
+    assert finding_kinds(*[empty] * 15, GOOD) == []
+    assert finding_kinds(*[Reply(text="", stop="filter")] * 9) == []
+    assert finding_kinds(*different_replies(5, stop="length")) == ["truncated"]
+    assert finding_kinds(*different_replies(4, stop="length")) == []
+    assert finding_kinds(*[Reply(text="", reasoning="so", stop="length")] * 6) == ["truncated"]
+    assert finding_kinds(*[GOOD] * 9) == []
+    assert finding_kinds(*[GOOD] * 10) == ["same"]
+    assert finding_kinds(*different_replies(20)) == []
     failed = Failure(stage="model", kind="timeout", message="")
-    assert kinds(*[failed] * 20) == []
-    assert kinds(*[failed] * 20, *[empty] * 5) == ["empty"]
+    assert finding_kinds(*[failed] * 20) == []
+    assert finding_kinds(*[failed] * 20, *[empty] * 5) == ["empty"]
 
 
 def test_first_replies_that_are_all_unanswered_are_a_finding() -> None:
-    assert kinds(*texts(UNREAD_WINDOW - 1), verdict="unanswered") == []
-    assert kinds(*texts(UNREAD_WINDOW), verdict="unanswered") == ["unread"]
-    assert kinds(*texts(UNREAD_WINDOW), verdict="wrong") == []
+    assert finding_kinds(*different_replies(UNREAD_WINDOW - 1), verdict="unanswered") == []
+    assert finding_kinds(*different_replies(UNREAD_WINDOW), verdict="unanswered") == ["unread"]
+    assert finding_kinds(*different_replies(UNREAD_WINDOW), verdict="wrong") == []
 
 
 def test_a_fault_is_reported_once_and_dropped_if_later_replies_contradict_it() -> None:
     health = Health()
-    messages = [health.add(record(Reply(text=""), n)) for n in range(8)]
-    assert [len(new) for new in messages] == [0, 0, 0, 0, 1, 0, 0, 0]
+    new_findings = [health.add(record(Reply(text=""), n)) for n in range(8)]
+    assert [len(findings) for findings in new_findings] == [0, 0, 0, 0, 1, 0, 0, 0]
     assert health.findings[0].fault
     assert health.findings[0].message.startswith("8 of 8 replies are empty")
     health.add(record(GOOD, 9))
@@ -78,11 +78,11 @@ def test_a_fault_is_reported_once_and_dropped_if_later_replies_contradict_it() -
 )
 def test_models_that_repeat_a_reply_on_purpose_are_not_checked(spec: str, expected: bool) -> None:
     assert is_checked(spec) is expected
-    assert kinds(*[Reply(text="")] * 9, enabled=expected) == (["empty"] if expected else [])
+    assert finding_kinds(*[Reply(text="")] * 9, enabled=expected) == (["empty"] if expected else [])
 
 
-def run_on_server(behave: Behaviour | Answer, *options: object) -> Outcome:
-    with FaultyServer(behave) as server:
+def run_on_server(behaviour: Behaviour | Answer, *options: object) -> Outcome:
+    with FaultyServer(behaviour) as server:
         return evals("run", "mmlu-pro", "--sample", "-m", server.model, "--json", *options)
 
 

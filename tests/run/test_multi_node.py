@@ -96,7 +96,9 @@ class LocalCluster:
 
     def __init__(self, cluster: Any, folder: Path) -> None:
         self.cluster, self.folder = cluster, folder
-        self.log, self.broken = folder / "ranks.jsonl", folder / "broken"
+        self.log = folder / "ranks.jsonl"
+        self.broken = folder / "broken"
+        """While this file exists, every rank but the first fails at start."""
         standin = folder / "standin"
         standin.write_text(
             STANDIN.format(python=sys.executable, log=str(self.log), broken=str(self.broken), latency=0.1)
@@ -126,7 +128,7 @@ class LocalCluster:
 
     def running_engines(self) -> list[int]:
         """Return the process ids of engines that are still running."""
-        return [p["pid"] for p in self.ranks() if Path(f"/proc/{p['pid']}").exists()]
+        return [entry["pid"] for entry in self.ranks() if Path(f"/proc/{entry['pid']}").exists()]
 
     def placement_groups(self) -> list[dict[int, str]]:
         """Return the nodes of each placement group that holds GPUs or waits for some."""
@@ -169,7 +171,7 @@ def local_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClu
         cluster.shutdown()
 
 
-def test_two_standin_replicas_of_two_nodes_each_share_four_nodes(
+def test_two_replicas_of_two_nodes_each_are_placed_on_four_nodes(
     local_cluster: LocalCluster, tmp_path: Path
 ) -> None:
     process = local_cluster.start(tmp_path, "--gpus", 2)
@@ -180,10 +182,10 @@ def test_two_standin_replicas_of_two_nodes_each_share_four_nodes(
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 0, output
     ranks = local_cluster.ranks()
-    assert sorted(p["rank"] for p in ranks) == [0, 0, 1, 1]
-    assert {(p["tensor_parallel"], p["gpus"], p["nodes"]) for p in ranks} == {("2", "0", 2)}
-    assert set(Counter(tuple(p["master"]) for p in ranks).values()) == {2}
-    assert {"--headless" in p["words"] for p in ranks if p["rank"]} == {True}
+    assert sorted(entry["rank"] for entry in ranks) == [0, 0, 1, 1]
+    assert {(entry["tensor_parallel"], entry["gpus"], entry["nodes"]) for entry in ranks} == {("2", "0", 2)}
+    assert set(Counter(tuple(entry["master"]) for entry in ranks).values()) == {2}
+    assert {"--headless" in entry["words"] for entry in ranks if entry["rank"]} == {True}
     (run,) = runs(tmp_path)
     assert run.card.coverage == 1.0
     assert any("2 replicas on 4 nodes, 2 GPUs each over 2 nodes" in note for note in run.card.notes)
@@ -205,12 +207,12 @@ def test_a_driver_that_is_interrupted_or_killed_leaves_no_placement_group_and_no
 def test_all_ranks_of_a_replica_restart_if_one_dies(local_cluster: LocalCluster, tmp_path: Path) -> None:
     process = local_cluster.start(tmp_path, "--gpus", 2, "--replicas", 1, "--repeats", 16)
     wait_until(lambda: record_count(tmp_path) > 8)
-    (second,) = (p["pid"] for p in local_cluster.ranks() if p["rank"])
-    os.kill(second, signal.SIGKILL)
+    (second_rank,) = (entry["pid"] for entry in local_cluster.ranks() if entry["rank"])
+    os.kill(second_rank, signal.SIGKILL)
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 0, output
     assert "replica 1 was lost" in output
-    assert [p["rank"] for p in local_cluster.ranks()].count(0) == 2
+    assert [entry["rank"] for entry in local_cluster.ranks()].count(0) == 2
     (run,) = runs(tmp_path)
     assert run.card.coverage == 1.0
     assert set(Counter((r.sample, r.repeat) for r in Run(run.path).records()).values()) == {1}

@@ -20,7 +20,7 @@ SLOTS = 64
 
 
 @contextmanager
-def jobs_of(folder: Path, *sizes: Sequence[int], groups: Sequence[str] = ()) -> Iterator[list[Job]]:
+def open_jobs(folder: Path, *sizes: Sequence[int], groups: Sequence[str] = ()) -> Iterator[list[Job]]:
     """Yield one job for each suite; `sizes` are the lengths of its questions in characters."""
     jobs = []
     for number, suite in enumerate(sizes):
@@ -65,7 +65,7 @@ def relative_duration(
 def random_lengths(
     seed: int, counts: Sequence[int], scales: Sequence[float], correlation: float
 ) -> tuple[list, list]:
-    """Return log-normal lengths (sigma 1) of every suite, and question sizes correlated with them."""
+    """Return log-normal reply lengths (sigma 1) for every suite, and question sizes correlated with them."""
     random = np.random.default_rng(seed)
     tokens, sizes = [], []
     for count, scale in zip(counts, scales, strict=True):
@@ -83,7 +83,7 @@ def median_durations(
     ratios = []
     for seed in range(seeds):
         tokens, sizes = random_lengths(seed, counts, scales, correlation)
-        with jobs_of(folder / str(seed), *sizes) as jobs:
+        with open_jobs(folder / str(seed), *sizes) as jobs:
             data_order = [
                 (number, position, 0) for number, count in enumerate(counts) for position in range(count)
             ]
@@ -105,7 +105,7 @@ def median_durations(
 def test_a_first_run_takes_hardly_longer_than_the_shortest_possible_one(
     tmp_path: Path, counts: tuple[int, ...], scales: tuple[float, ...], bound: float, correlation: float
 ) -> None:
-    """Measured: 1.005 for one suite, 1.005 to 1.016 for two."""
+    """The measured relative durations are 1.005 for one suite and 1.005 to 1.016 for two."""
     assert median_durations(tmp_path, counts, scales, correlation, seeds=size(5, 20))[0] <= bound
 
 
@@ -122,7 +122,7 @@ def test_groups_with_long_replies_are_called_first_once_replies_show_it(tmp_path
     random = np.random.default_rng(1)
     groups = [("short", "long")[i % 2] for i in range(600)]
     tokens = [np.array([(50.0, 900.0)[i % 2] * float(random.lognormal(0, 0.3)) for i in range(600)])]
-    with jobs_of(tmp_path, [100] * 600, groups=groups) as jobs:
+    with open_jobs(tmp_path, [100] * 600, groups=groups) as jobs:
         queue = Queue(jobs, clock=lambda: 0.0)
         for _ in range(100):
             call = queue.pop()
@@ -134,13 +134,13 @@ def test_groups_with_long_replies_are_called_first_once_replies_show_it(tmp_path
 
 
 def test_calls_of_suites_with_unknown_reply_lengths_alternate(tmp_path: Path) -> None:
-    with jobs_of(tmp_path, [100] * 300, [100] * 300) as jobs:
+    with open_jobs(tmp_path, [100] * 300, [100] * 300) as jobs:
         first = calling_order(jobs)[:32]
     assert sum(number for number, _, _ in first) == 16
 
 
 def test_a_short_queue_keeps_the_order_of_the_data(tmp_path: Path) -> None:
-    with jobs_of(tmp_path, [300, 100, 200], [900]) as jobs:
+    with open_jobs(tmp_path, [300, 100, 200], [900]) as jobs:
         queue = Queue(jobs)
         calls = [queue.pop() for _ in range(4)]
         for call in calls:
@@ -158,7 +158,7 @@ def test_sorting_takes_at_most_about_a_hundredth_of_the_time(tmp_path: Path) -> 
             super()._sort()
             now, sorts = now + 1.0, sorts + 1
 
-    with jobs_of(tmp_path, list(range(1, 1001))) as jobs:
+    with open_jobs(tmp_path, list(range(1, 1001))) as jobs:
         queue = SlowQueue(jobs, clock=lambda: now)
         for _ in range(1000):
             now += 0.01

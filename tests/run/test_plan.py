@@ -39,11 +39,11 @@ def fill_store(items: Sequence[Sample]) -> SampleStore:
     return samples
 
 
-def ids(samples: SampleStore, chosen: Sequence[int]) -> set[str]:
-    return {samples.ids[position] for position in chosen}
+def ids(samples: SampleStore, positions: Sequence[int]) -> set[str]:
+    return {samples.ids[position] for position in positions}
 
 
-# --- which samples ------------------------------------------------------------------------------------------
+# --- samples ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("limit", [None, 60, 61, 10_000])
@@ -60,11 +60,11 @@ def test_without_a_limit_below_the_number_of_samples_all_are_selected(
 def test_a_subset_keeps_the_shares_of_the_groups(
     samples: SampleStore, limit: int, shares: dict[str, int] | None
 ) -> None:
-    chosen = subset(samples, limit, seed=0, suite="toy")
-    assert len(set(chosen)) == limit
-    assert chosen == sorted(chosen)
+    positions = subset(samples, limit, seed=0, suite="toy")
+    assert len(set(positions)) == limit
+    assert positions == sorted(positions)
     if shares is not None:
-        assert Counter(samples.groups[p] for p in chosen) == shares
+        assert Counter(samples.groups[p] for p in positions) == shares
 
 
 def test_every_item_is_equally_likely_even_in_a_small_group(samples: SampleStore) -> None:
@@ -84,12 +84,12 @@ def test_a_subset_is_random_and_not_the_first_samples(samples: SampleStore) -> N
 
 
 def test_the_subset_depends_on_the_seed_and_the_suite(samples: SampleStore) -> None:
-    def draw(seed: int, suite: str) -> set[str]:
+    def subset_ids(seed: int, suite: str) -> set[str]:
         return ids(samples, subset(samples, 12, seed=seed, suite=suite))
 
-    assert draw(0, "toy") == draw(0, "toy")
-    assert len({frozenset(draw(seed, "toy")) for seed in range(5)}) == 5
-    assert draw(0, "toy") != draw(0, "other")
+    assert subset_ids(0, "toy") == subset_ids(0, "toy")
+    assert len({frozenset(subset_ids(seed, "toy")) for seed in range(5)}) == 5
+    assert subset_ids(0, "toy") != subset_ids(0, "other")
 
 
 def test_the_subset_does_not_depend_on_the_order_of_rows(samples: SampleStore) -> None:
@@ -142,7 +142,7 @@ def test_a_temperature_of_zero_is_a_setting() -> None:
     assert override(Sampling(temperature=1.0), Sampling(temperature=0.0), seed=0).temperature == 0.0
 
 
-# --- which run ----------------------------------------------------------------------------------------------
+# --- runs ---------------------------------------------------------------------------------------------------
 
 
 def close_and_return_name(job: Job) -> str:
@@ -166,7 +166,7 @@ def test_the_same_command_resumes_the_run(tmp_path: Path, finalize: bool) -> Non
         tmp_path, toy.record("q000"), toy.record("q001"), toy.failed_record("q002"), finalize=finalize
     )
     job = toy.job(tmp_path)
-    assert job.done == {("q000", 0), ("q001", 0)}  # the failed and the absent sample are called
+    assert job.done == {("q000", 0), ("q001", 0)}  # the failed and the absent sample still need a call
     assert [job.samples.ids[p] for _, p, _ in calling_order([job])] == ["q002", "q003"]
     assert (close_and_return_name(job), job.notes) == (name, [])
 
@@ -207,15 +207,15 @@ def test_a_run_of_another_model_starts_without_a_note(tmp_path: Path) -> None:
 
 def test_a_named_run_is_created_resumed_and_numbered_if_the_configuration_differs(tmp_path: Path) -> None:
     assert write_run(tmp_path, toy.record("q000"), run="mine") == "mine"
-    again = toy.job(tmp_path, run="mine")
-    assert again.done == {("q000", 0)}
-    assert close_and_return_name(again) == "mine"
-    other = toy.job(tmp_path, run="mine", seed=1)
-    other.writer.append(toy.record("q000"))
-    assert close_and_return_name(other) == "mine-2"
-    assert "run mine exists, so this is mine-2: seed is 1 and was 0" in other.notes[0]
-    third = toy.job(tmp_path, run="mine", seed=1)
-    assert close_and_return_name(third) == "mine-2"
+    resumed = toy.job(tmp_path, run="mine")
+    assert resumed.done == {("q000", 0)}
+    assert close_and_return_name(resumed) == "mine"
+    changed = toy.job(tmp_path, run="mine", seed=1)
+    changed.writer.append(toy.record("q000"))
+    assert close_and_return_name(changed) == "mine-2"
+    assert "run mine exists, so this is mine-2: seed is 1 and was 0" in changed.notes[0]
+    resumed_changed = toy.job(tmp_path, run="mine", seed=1)
+    assert close_and_return_name(resumed_changed) == "mine-2"
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../up", "a b", "toy@1", ".hidden"])
@@ -234,7 +234,7 @@ def test_an_imported_run_is_not_resumed(tmp_path: Path) -> None:
     assert close_and_return_name(toy.job(tmp_path)) != first
 
 
-def test_a_corrupt_run_beside_it_does_not_prevent_a_new_run(tmp_path: Path) -> None:
+def test_a_corrupt_run_in_the_same_folder_does_not_prevent_a_new_run(tmp_path: Path) -> None:
     write_run(tmp_path, toy.record("q000"), finalize=True)
     path = next(tmp_path.glob("*/*/*/card.json"))
     path.write_bytes(b'{"format": 99}')
@@ -253,10 +253,10 @@ def test_a_second_process_cannot_write_the_same_run(tmp_path: Path) -> None:
 
 
 def test_a_reply_whose_scorer_crashed_is_scored_again_without_a_call(tmp_path: Path) -> None:
-    broken = structs.replace(
+    unscored = structs.replace(
         toy.record("q000"), scores={"exact": Failure(stage="scorer", kind="crash", message="KeyError")}
     )
-    write_run(tmp_path, broken)
+    write_run(tmp_path, unscored)
     job = toy.job(tmp_path)
     assert job.done == {("q000", 0)}
     assert job.is_stale  # it is scored by the run, not by the plan
@@ -313,7 +313,9 @@ def test_rows_other_than_the_pinned_ones_need_their_hash_as_an_option(tmp_path: 
 # --- order of calls -----------------------------------------------------------------------------------------
 
 
-def history(results: Path, tokens: dict[str, int], *, model: str = "toy-model", seconds: float = 1.0) -> Path:
+def write_history(
+    results: Path, tokens: dict[str, int], *, model: str = "toy-model", seconds: float = 1.0
+) -> Path:
     """Write a finished run with these numbers of output tokens and return its records file."""
     job = toy.job(results, model=model, seed=99)
     for name, count in tokens.items():
@@ -340,27 +342,27 @@ def test_without_an_earlier_run_samples_are_called_in_data_order(tmp_path: Path)
 
 
 def test_the_sample_with_the_longest_earlier_reply_is_called_first(tmp_path: Path) -> None:
-    history(tmp_path, {"q000": 5, "q001": 500, "q002": 50, "q003": 5000})
+    write_history(tmp_path, {"q000": 5, "q001": 500, "q002": 50, "q003": 5000})
     assert calls(toy.job(tmp_path)) == ["q003", "q001", "q002", "q000"]
 
 
 def test_a_sample_without_an_earlier_reply_is_assumed_to_have_the_mean_length(tmp_path: Path) -> None:
-    history(tmp_path, {"q000": 10, "q001": 1000, "q002": 100})
+    write_history(tmp_path, {"q000": 10, "q001": 1000, "q002": 100})
     assert calls(toy.job(tmp_path)) == ["q001", "q003", "q002", "q000"]  # q003 is assumed to take 370 tokens
 
 
 def test_an_earlier_run_of_the_same_model_takes_precedence_over_a_newer_one_of_another(
     tmp_path: Path,
 ) -> None:
-    own = history(tmp_path, {"q000": 1, "q001": 2, "q002": 3, "q003": 4})
-    history(tmp_path, {"q000": 4, "q001": 3, "q002": 2, "q003": 1}, model="other")
-    os.utime(own, (1, 1))
+    own_records = write_history(tmp_path, {"q000": 1, "q001": 2, "q002": 3, "q003": 4})
+    write_history(tmp_path, {"q000": 4, "q001": 3, "q002": 2, "q003": 1}, model="other")
+    os.utime(own_records, (1, 1))
     assert calls(toy.job(tmp_path)) == ["q003", "q002", "q001", "q000"]
     assert calls(toy.job(tmp_path, model="third")) == ["q000", "q001", "q002", "q003"]
 
 
 def test_an_earlier_run_of_few_of_the_samples_is_ignored(tmp_path: Path) -> None:
-    history(tmp_path, {"q003": 5000})
+    write_history(tmp_path, {"q003": 5000})
     assert calls(toy.job(tmp_path)) == ["q000", "q001", "q002", "q003"]
 
 
@@ -374,16 +376,16 @@ def test_without_token_counts_the_order_follows_the_seconds(tmp_path: Path) -> N
 
 
 def test_two_suites_share_one_queue(tmp_path: Path) -> None:
-    history(tmp_path, {"q000": 5, "q001": 500, "q002": 50, "q003": 5000})
-    other = toy.suite([toy.sample("long"), toy.sample("short")], name="tiny")
-    job = toy.job(tmp_path, other, seed=99)
+    write_history(tmp_path, {"q000": 5, "q001": 500, "q002": 50, "q003": 5000})
+    tiny_suite = toy.suite([toy.sample("long"), toy.sample("short")], name="tiny")
+    job = toy.job(tmp_path, tiny_suite, seed=99)
     for name, count in (("long", 600), ("short", 1)):
         job.writer.append(
             structs.replace(toy.record(name), outcome=Reply(text="A", usage=Usage(output=count)))
         )
     job.writer.finalize()
     toy.close_job(job)
-    assert calls(toy.job(tmp_path), toy.job(tmp_path, other)) == [
+    assert calls(toy.job(tmp_path), toy.job(tmp_path, tiny_suite)) == [
         "q003",
         "long",
         "q001",

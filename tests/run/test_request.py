@@ -19,13 +19,13 @@ def test_the_command_has_the_options_of_a_request() -> None:
 
 
 def test_the_help_lists_at_most_25_options_and_help_all_lists_all() -> None:
-    common, everything = evals("run", "--help").out, evals("run", "--help-all").out
-    assert sum(line.startswith("  -") for line in common.splitlines()) <= 25
+    common_help, full_help = evals("run", "--help").out, evals("run", "--help-all").out
+    assert sum(line.startswith("  -") for line in common_help.splitlines()) <= 25
     assert all(
-        option.flag in everything for option in options().values() if option.name not in ("suites", "models")
+        option.flag in full_help for option in options().values() if option.name not in ("suites", "models")
     )
-    assert "--replicas" not in common
-    assert "What to run:" in common
+    assert "--replicas" not in common_help
+    assert "What to run:" in common_help
 
 
 def test_keys_of_a_file_may_have_hyphens_or_underscores(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_keys_of_a_file_may_have_hyphens_or_underscores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "line"),
+    ("values", "message"),
     [
         ({"limit": 0}, "--limit must be above 0, got 0"),
         ({"limit": True}, "--limit must be a whole number, got True"),
@@ -49,8 +49,8 @@ def test_keys_of_a_file_may_have_hyphens_or_underscores(tmp_path: Path) -> None:
         ({"repeat": 3}, "did you mean repeats"),
     ],
 )
-def test_values_out_of_bounds_are_named(values: dict[str, object], line: str) -> None:
-    with pytest.raises(UsageError, match=line):
+def test_invalid_values_and_unknown_keys_are_rejected(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         make_request(values)
 
 
@@ -66,15 +66,15 @@ def test_a_run_of_the_repeatability_report_is_not_reused(tmp_path: Path) -> None
     outcome = evals("gate", "noise", "demo:careful", "mmlu-pro", *results)
     assert outcome.status == 0, outcome.err
     words = ("run", "mmlu-pro", "-m", "demo:careful", "--json", *results)
-    run = evals(*words).json["runs"][0]["run"]
-    assert not run.startswith("noise-")
-    assert evals(*words).json["runs"][0]["run"] == run
+    name = evals(*words).json["runs"][0]["run"]
+    assert not name.startswith("noise-")
+    assert evals(*words).json["runs"][0]["run"] == name
 
 
 def test_a_finished_run_is_reused_with_a_note_and_fresh_starts_a_new_one(tmp_path: Path) -> None:
     words = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--results", tmp_path, "--json")
-    first = evals(*words).json["runs"][0]["run"]
+    name = evals(*words).json["runs"][0]["run"]
     repeated = evals(*words)
-    assert repeated.json["runs"][0]["run"] == first
+    assert repeated.json["runs"][0]["run"] == name
     assert "it is reused without any call (--fresh starts a new run)" in repeated.err
-    assert evals(*words, "--fresh").json["runs"][0]["run"] != first
+    assert evals(*words, "--fresh").json["runs"][0]["run"] != name

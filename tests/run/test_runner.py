@@ -168,8 +168,8 @@ async def test_a_model_never_has_more_calls_in_flight_than_slots(toy_run: ToyRun
 
 async def test_two_suites_share_one_queue(toy_run: ToyRun) -> None:
     model = ScriptedModel(lambda name, earlier_calls: asyncio.sleep(0.002, "A"))
-    other = toy.suite([toy.sample(f"z{i}") for i in range(6)], name="tiny")
-    await toy_run.runner(model, toy.suite(6), other, concurrency=12).run()
+    tiny_suite = toy.suite([toy.sample(f"z{i}") for i in range(6)], name="tiny")
+    await toy_run.runner(model, toy.suite(6), tiny_suite, concurrency=12).run()
     assert model.max_in_flight == 12  # calls of both suites are in flight together
     assert set(toy_run.records(1)) == {f"z{i}" for i in range(6)}
 
@@ -606,9 +606,9 @@ async def test_a_watcher_receives_every_record(toy_run: ToyRun) -> None:
         def count_rescored(self, job: int) -> None:
             raise AssertionError("nothing was scored again")
 
-    other = toy.suite([toy.sample("z")], name="tiny")
+    tiny_suite = toy.suite([toy.sample("z")], name="tiny")
     await toy_run.runner(
-        ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(2), other, watcher=Watcher()
+        ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(2), tiny_suite, watcher=Watcher()
     ).run()
     assert sorted(Watcher.seen) == [(0, "q000"), (0, "q001"), (1, "z")]
 

@@ -1,4 +1,4 @@
-"""Replies that wait for a judge are scored when the run resumes with one, within its budget."""
+"""Replies that wait for a judge are scored when the run resumes with a judge, within the limit on tokens."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def run_without_judge(results: Path) -> list[Run]:
 def test_waiting_replies_are_judged_when_the_run_resumes_with_a_judge(tmp_path: Path) -> None:
     (run,) = run_without_judge(tmp_path)
     card = run.card
+    # as if the run had been started with the judge, so that the session below resumes it
     card.config = type(card.config)(
         **{f: getattr(card.config, f) for f in card.config.__struct_fields__} | {"judge": JUDGE}
     )
@@ -46,6 +47,7 @@ def test_waiting_replies_are_judged_when_the_run_resumes_with_a_judge(tmp_path: 
 def test_a_token_limit_ends_judging_and_a_later_session_completes_it(tmp_path: Path) -> None:
     (run,) = run_without_judge(tmp_path)
     card = run.card
+    # as if the run had been started with the judge, so that the session below resumes it
     card.config = type(card.config)(
         **{f: getattr(card.config, f) for f in card.config.__struct_fields__} | {"judge": JUDGE}
     )

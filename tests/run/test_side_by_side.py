@@ -96,14 +96,14 @@ def session(
 
 def test_remote_models_run_concurrently_and_local_models_in_turn(tmp_path: Path) -> None:
     a, b = RecordingModel("a"), RecordingModel("b")
-    here, there = RecordingModel("here", local=True), RecordingModel("there", local=True)
-    outcomes = session(tmp_path, a, here, b, there).run()
-    assert [outcome.model for outcome in outcomes] == ["a", "here", "b", "there"]
+    local_1, local_2 = RecordingModel("local-1", local=True), RecordingModel("local-2", local=True)
+    outcomes = session(tmp_path, a, local_1, b, local_2).run()
+    assert [outcome.model for outcome in outcomes] == ["a", "local-1", "b", "local-2"]
     assert [card.coverage for outcome in outcomes for card in outcome.cards] == [1.0] * 8
-    assert {"b", "here"} <= a.concurrent_models
-    assert here.concurrent_models == {"a", "b"}
-    assert "here" not in there.concurrent_models
-    assert [model.closed for model in (a, b, here, there)] == [1, 1, 1, 1]
+    assert {"b", "local-1"} <= a.concurrent_models
+    assert local_1.concurrent_models == {"a", "b"}
+    assert "local-1" not in local_2.concurrent_models
+    assert [model.closed for model in (a, b, local_1, local_2)] == [1, 1, 1, 1]
 
 
 def test_one_model_at_a_time_runs_no_two_models_together(tmp_path: Path) -> None:

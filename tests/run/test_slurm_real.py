@@ -73,7 +73,7 @@ class Workspace:
         return process
 
     @property
-    def text(self) -> str:
+    def output(self) -> str:
         return self.log.read_text(errors="replace")
 
     def wait_until(
@@ -82,8 +82,8 @@ class Workspace:
         """Wait for a condition while the command runs."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert process.poll() is None, self.text
-            assert time.monotonic() < deadline, self.text
+            assert process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
             time.sleep(0.05)
 
     @property
@@ -111,7 +111,7 @@ class Workspace:
 
     def ready_count(self) -> int:
         """Return how many times a replica became ready."""
-        return len(re.findall(r"replica \d on \S+ is ready", self.text))
+        return len(re.findall(r"replica \d on \S+ is ready", self.output))
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def run_with_disruptions(workspace: Workspace, *, with_reaper: bool) -> None:
     workspace.wait_until(lambda: workspace.record_count() >= 20 and workspace.ready_count() >= 2, first)
     slurm.submit("sleep 1", "--partition=high")
     workspace.wait_until(lambda: workspace.ready_count() >= 3, first)  # the preempted job has rejoined
-    assert "was lost" in workspace.text
+    assert "was lost" in workspace.output
     reaper = reaper_of(first.pid)
     first.kill()
     if not with_reaper:
@@ -155,9 +155,9 @@ def run_with_disruptions(workspace: Workspace, *, with_reaper: bool) -> None:
     assert 0 < len(before) < CALLS
 
     second = workspace.start()
-    workspace.wait_until(lambda: "resuming" in workspace.text and workspace.ready_count() >= 5, second)
+    workspace.wait_until(lambda: "resuming" in workspace.output and workspace.ready_count() >= 5, second)
     slurm.run("scancel", slurm.jobs("RUNNING")[0])
-    assert second.wait(120) == 0, workspace.text
+    assert second.wait(120) == 0, workspace.output
     slurm.wait_until_empty(seconds=30)
 
     replies, later_calls = Counter(workspace.replies()), workspace.calls()[calls_before:]
@@ -179,13 +179,15 @@ def test_ten_disrupted_runs_lose_no_reply(workspace: Workspace, number: int) -> 
     run_with_disruptions(workspace, with_reaper=number % 2 == 0)
 
 
-def test_pending_jobs_are_explained_and_end_with_a_killed_driver(workspace: Workspace) -> None:
+def test_pending_jobs_are_reported_with_the_reason_and_cancelled_after_a_killed_driver(
+    workspace: Workspace,
+) -> None:
     slurm = workspace.slurm
     blocker = slurm.submit("sleep 300", "--ntasks=2")
     process = workspace.start()
-    workspace.wait_until(lambda: "been pending for" in workspace.text, process)
-    assert re.search(r"slurm: jobs? .+ been pending for 1\d s: (Resources|Priority)\n", workspace.text), (
-        workspace.text
+    workspace.wait_until(lambda: "been pending for" in workspace.output, process)
+    assert re.search(r"slurm: jobs? .+ been pending for 1\d s: (Resources|Priority)\n", workspace.output), (
+        workspace.output
     )
     process.kill()
     process.wait()
@@ -197,10 +199,10 @@ def test_pending_jobs_are_explained_and_end_with_a_killed_driver(workspace: Work
 def error_line(workspace: Workspace, *more: object) -> str:
     """Return the last line of a command that cannot be started."""
     process = workspace.start("--replicas", 1, *more)
-    assert process.wait(60) == 2, workspace.text
-    assert "Traceback" not in workspace.text
+    assert process.wait(60) == 2, workspace.output
+    assert "Traceback" not in workspace.output
     workspace.slurm.wait_until_empty()
-    return workspace.text.strip().splitlines()[-1]
+    return workspace.output.strip().splitlines()[-1]
 
 
 def test_an_unknown_partition_gives_a_one_line_message(workspace: Workspace) -> None:
@@ -258,8 +260,8 @@ def test_the_key_is_private_and_no_secret_reaches_a_job(workspace: Workspace) ->
 
 def test_a_detached_driver_is_a_job_and_its_run_resumes(workspace: Workspace) -> None:
     process = workspace.start("--detach", "--slurm", "driver_partition=high", "--replicas", 1, "--repeats", 4)
-    assert process.wait(60) == 0, workspace.text
-    driver = re.search(r"Slurm job (\d+) runs this command; log: (\S+);", workspace.text)
+    assert process.wait(60) == 0, workspace.output
+    driver = re.search(r"Slurm job (\d+) runs this command; log: (\S+);", workspace.output)
     assert driver
     deadline = time.monotonic() + 60
     while workspace.record_count() < 8:
