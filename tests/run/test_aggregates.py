@@ -23,7 +23,7 @@ def card(
     half_width: float = 0.1,
     **changes: Any,
 ) -> Card:
-    head = Estimate(
+    headline = Estimate(
         metric="accuracy", group="", value=value, low=value - half_width, high=value + half_width, worst=None, best=None, n=100,
         clusters=100, unit="fraction", better="higher", method="Wilson", headline=True,
     )  # fmt: skip
@@ -33,7 +33,7 @@ def card(
     )
     return Card(
         run=f"{task}-{started:g}", config=config, model="m", started=started, data=data, coverage=1.0,
-        counts={"right": 100}, status="finished", estimates=(head,),
+        counts={"right": 100}, status="finished", estimates=(headline,),
     )  # fmt: skip
 
 

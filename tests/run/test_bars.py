@@ -13,7 +13,7 @@ import pytest
 from tests.support.paths import ROOT
 
 pty = pytest.importorskip("pty", reason="needs a Unix terminal")
-CODES = re.compile("\x1b\\[[0-9;]*[A-Za-z]")
+ESCAPE_CODES = re.compile("\x1b\\[[0-9;]*[A-Za-z]")
 
 
 def run_on_a_terminal(columns: int, *words: str) -> str:
@@ -43,7 +43,7 @@ def run_on_a_terminal(columns: int, *words: str) -> str:
 
 
 @pytest.mark.parametrize("columns", [60, 120])
-def test_bars_fit_the_terminal_and_stay(columns: int, tmp_path: Path) -> None:
+def test_bars_fit_the_terminal_and_remain_visible(columns: int, tmp_path: Path) -> None:
     words = (
         "run",
         "mmlu-pro",
@@ -55,7 +55,7 @@ def test_bars_fit_the_terminal_and_stay(columns: int, tmp_path: Path) -> None:
         str(tmp_path),
     )
     output = run_on_a_terminal(columns, *words)
-    lines = [CODES.sub("", line) for line in re.split(r"[\r\n]+", output)]
+    lines = [ESCAPE_CODES.sub("", line) for line in re.split(r"[\r\n]+", output)]
     bars = [line for line in lines if "16/16" in line or "12/12" in line]
     assert {line.split()[0] for line in bars} == {"mmlu-pro", "aime:2025"}
     assert max(map(len, lines)) <= columns
@@ -65,7 +65,7 @@ def test_bars_fit_the_terminal_and_stay(columns: int, tmp_path: Path) -> None:
 def test_each_model_has_a_bar_for_each_suite(columns: int, tmp_path: Path) -> None:
     models = ("-m", "demo:careful", "-m", "demo:careless", "--results", str(tmp_path))
     output = run_on_a_terminal(columns, "run", "mmlu-pro", "gpqa", "--sample", *models)
-    lines = [CODES.sub("", line) for line in re.split(r"[\r\n]+", output)]
+    lines = [ESCAPE_CODES.sub("", line) for line in re.split(r"[\r\n]+", output)]
     names = {tuple(line.split()[:2]) for line in lines if "16/16" in line or "12/12" in line}
     assert names == {
         (f"{model}:", suite) for model in ("careful", "careless") for suite in ("mmlu-pro", "gpqa:diamond")

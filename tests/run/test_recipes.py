@@ -56,7 +56,7 @@ def test_the_command_of_the_ray_recipe_is_valid() -> None:
 @pytest.mark.nightly
 @pytest.mark.alone
 @pytest.mark.filterwarnings("ignore")
-def test_ray_inside_a_slurm_job(tmp_path: Path) -> None:
+def test_the_ray_recipe_runs_inside_a_slurm_job(tmp_path: Path) -> None:
     """Run the recipe as printed, except that it uses one node without GPUs and a demo model."""
     pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
     script = RECIPES["ray.sbatch"]

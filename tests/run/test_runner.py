@@ -641,7 +641,7 @@ def test_drive_closes_the_model_even_after_an_error(toy_run: ToyRun) -> None:
 
 # --- Ctrl-C -------------------------------------------------------------------------------------------------
 
-COMMAND = """
+PROGRAM = """
     import asyncio, json, sys
     from pathlib import Path
     from tests.support import toy
@@ -671,7 +671,7 @@ COMMAND = """
 def interrupt(results: Path, signals: list[int], *, seconds: float) -> tuple[list[Any], float]:
     """Send signals to a run with four calls in flight; return [calls, interrupted, end reason] and the seconds it took to end."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    code = textwrap.dedent(COMMAND).format(seconds=seconds)
+    code = textwrap.dedent(PROGRAM).format(seconds=seconds)
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(results)], stdout=subprocess.PIPE, text=True, env=environment
     )
@@ -685,7 +685,7 @@ def interrupt(results: Path, signals: list[int], *, seconds: float) -> tuple[lis
         return json.loads(child.stdout.readline()), time.monotonic() - began
 
 
-def count(results: Path) -> int:
+def record_count(results: Path) -> int:
     path = next(results.glob("*/*/mine"), None)
     return len(list(Run(path).records())) if path else 0
 
@@ -694,14 +694,14 @@ def count(results: Path) -> int:
 def test_one_interrupt_lets_the_calls_in_flight_finish(tmp_path: Path, signum: int) -> None:
     (calls, is_interrupted, end_reason), _ = interrupt(tmp_path, [signum], seconds=0.5)
     assert (calls, is_interrupted, end_reason) == (4, True, "interrupted")
-    assert count(tmp_path) == 4
+    assert record_count(tmp_path) == 4
 
 
 def test_two_interrupts_end_the_run_at_once(tmp_path: Path) -> None:
     (calls, is_interrupted, _), seconds = interrupt(tmp_path, [signal.SIGINT] * 2, seconds=60)
     assert (calls, is_interrupted) == (4, True)
     assert seconds < 10
-    assert count(tmp_path) == 0
+    assert record_count(tmp_path) == 0
 
 
 def test_ctrl_c_works_with_a_model_that_replies_without_waiting(tmp_path: Path) -> None:
@@ -727,7 +727,7 @@ def test_ctrl_c_works_with_a_model_that_replies_without_waiting(tmp_path: Path) 
         assert child.stdout.readline() == "begun\n"
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "interrupted\n"
-    assert 100 <= count(tmp_path) < 60_000
+    assert 100 <= record_count(tmp_path) < 60_000
 
 
 class HttpModel(ScriptedModel):

@@ -26,15 +26,15 @@ def prompt(suite: str, protocol: str, group: str, data: Data | None = None) -> s
 
 
 @pytest.mark.parametrize(
-    ("suite", "group", "mark"),
+    ("suite", "group", "marker"),
     [("mmlu-pro", "math", "\nOptions:\n"), ("chembench:4k", "Name_Conversion", "\nAnswer:")],
 )
 @pytest.mark.parametrize("shots", [0, 1])
 def test_the_prompt_contains_the_requested_number_of_examples(
-    suite: str, group: str, mark: str, shots: int
+    suite: str, group: str, marker: str, shots: int
 ) -> None:
     text = prompt(suite, f"official+{shots}-shot", group)
-    assert text.count(mark) == shots + 1
+    assert text.count(marker) == shots + 1
     assert ("each with its reasoning" in text) == (shots > 0 and suite == "mmlu-pro")
 
 
@@ -49,7 +49,7 @@ def test_the_official_number_of_shots_keeps_the_official_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (
             ("mmlu-pro", "strict", 3),
@@ -66,9 +66,9 @@ def test_the_official_number_of_shots_keeps_the_official_name() -> None:
     ],
 )
 def test_unsupported_shots_give_a_one_line_message(
-    words: tuple[str, str | None, int | None], message: str
+    arguments: tuple[str, str | None, int | None], message: str
 ) -> None:
-    suite, protocol, shots = words
+    suite, protocol, shots = arguments
     with pytest.raises(UsageError) as raised:
         load.suite(suite, protocol, shots=shots)
     assert message in str(raised.value)

@@ -122,12 +122,12 @@ def test_two_entries_that_are_the_same_model_share_one_run(tmp_path: Path) -> No
 
 def test_a_model_that_fails_does_not_affect_the_others(tmp_path: Path) -> None:
     messages: list[str] = []
-    good, bad, late = (
+    good, bad, local = (
         RecordingModel("good"),
         RecordingModel("bad", _no_key),
-        RecordingModel("late", local=True),
+        RecordingModel("local", local=True),
     )
-    outcomes = session(tmp_path, bad, good, late, messages=messages).run()
+    outcomes = session(tmp_path, bad, good, local, messages=messages).run()
     assert [outcome.fault for outcome in outcomes] == ["HTTP 401: invalid key", "", ""]
     assert [len(outcome.cards) for outcome in outcomes] == [0, 2, 2]
     assert "bad: HTTP 401: invalid key; the other models are not affected" in messages
@@ -175,7 +175,7 @@ def test_in_a_library_call_the_error_names_the_model_and_the_others_are_stored(
     assert run.card.coverage == 1.0
 
 
-async def test_several_models_in_a_running_loop(tmp_path: Path) -> None:
+async def test_several_models_run_concurrently_in_a_running_event_loop(tmp_path: Path) -> None:
     models: list[Any] = [RecordingModel("a"), RecordingModel("b")]
     runs = await evals.aevaluate(toy.suite(8), models, results=tmp_path, quiet=True)
     assert [run.card.model for run in runs] == ["a", "b"]
@@ -198,36 +198,37 @@ def test_an_unsuitable_model_is_rejected_before_any_call_or_file(tmp_path: Path)
 
 
 def test_all_models_share_one_budget(tmp_path: Path) -> None:
-    a, b, late = RecordingModel("a"), RecordingModel("b"), RecordingModel("late", local=True)
-    first = RecordingModel("first", local=True)
+    a, b = RecordingModel("a"), RecordingModel("b")
+    local_1, local_2 = RecordingModel("local-1", local=True), RecordingModel("local-2", local=True)
     messages: list[str] = []
     options = {"max_total_tokens": 220, "concurrency": 1}
-    outcomes = session(tmp_path, a, b, first, late, messages=messages, **options).run()
-    assert 20 <= a.calls + b.calls + first.calls <= 22  # eleven tokens each, plus the calls in flight
-    assert (late.calls, outcomes[-1].left_out) == (0, "--max-total-tokens 220 reached")
+    outcomes = session(tmp_path, a, b, local_1, local_2, messages=messages, **options).run()
+    assert 20 <= a.calls + b.calls + local_1.calls <= 22  # eleven tokens each, plus the calls in flight
+    assert (local_2.calls, outcomes[-1].left_out) == (0, "--max-total-tokens 220 reached")
     assert {line for line in messages if "reached" in line} == {
-        *(f"{name}: ended early: --max-total-tokens 220 reached" for name in ("a", "b", "first")),
-        "late: not run: --max-total-tokens 220 reached",
+        *(f"{name}: ended early: --max-total-tokens 220 reached" for name in ("a", "b", "local-1")),
+        "local-2: not run: --max-total-tokens 220 reached",
     }
-    resumed = session(tmp_path, a, b, first, late).run()
+    resumed = session(tmp_path, a, b, local_1, local_2).run()
     assert [card.coverage for outcome in resumed for card in outcome.cards] == [1.0] * 8
-    assert a.calls + b.calls + first.calls + late.calls == 4 * 32
+    assert a.calls + b.calls + local_1.calls + local_2.calls == 4 * 32
 
 
 # --- one interrupt ------------------------------------------------------------------------------------------
 
-INTERRUPTED = """
+INTERRUPTED_PROGRAM = """
     import asyncio, json, sys
     from pathlib import Path
     import evals
     from tests.run.test_side_by_side import RecordingModel
     from tests.support import toy
 
-    RecordingModel.active, announced = set(), []
+    RecordingModel.active, started = set(), asyncio.Event()
     async def slow():
         await asyncio.sleep(0)
-        if sum(model.calls for model in models) == 12 and not announced:
-            announced.append(print("called", flush=True))
+        if sum(model.calls for model in models) == 12 and not started.is_set():
+            started.set()
+            print("called", flush=True)
         await asyncio.sleep({seconds})
         return "A"
     models = [RecordingModel("a", slow), RecordingModel("b", slow), RecordingModel("c", slow, local=True), RecordingModel("d", slow, local=True)]
@@ -242,7 +243,7 @@ INTERRUPTED = """
 def test_one_ctrl_c_lets_calls_of_all_models_finish_and_a_second_stops_them(
     tmp_path: Path, signals: int, seconds: float
 ) -> None:
-    code = textwrap.dedent(INTERRUPTED).format(seconds=seconds)
+    code = textwrap.dedent(INTERRUPTED_PROGRAM).format(seconds=seconds)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
@@ -265,7 +266,7 @@ def test_one_ctrl_c_lets_calls_of_all_models_finish_and_a_second_stops_them(
 
 
 def test_signal_handlers_and_collector_thresholds_are_restored_at_the_end(tmp_path: Path) -> None:
-    before, handler = gc.get_threshold(), signal.getsignal(signal.SIGINT)
+    thresholds_before, handler = gc.get_threshold(), signal.getsignal(signal.SIGINT)
     thresholds = []
 
     async def respond() -> str:
@@ -273,8 +274,8 @@ def test_signal_handlers_and_collector_thresholds_are_restored_at_the_end(tmp_pa
         return "A"
 
     session(tmp_path, RecordingModel("a", respond), RecordingModel("b")).run()
-    assert thresholds[0][0] > before[0]
-    assert (gc.get_threshold(), signal.getsignal(signal.SIGINT)) == (before, handler)
+    assert thresholds[0][0] > thresholds_before[0]
+    assert (gc.get_threshold(), signal.getsignal(signal.SIGINT)) == (thresholds_before, handler)
 
 
 # --- one judge, one rate limit ------------------------------------------------------------------------------
@@ -285,11 +286,11 @@ def test_all_models_share_one_judge_that_closes_after_the_last(
 ) -> None:
     judges: list[Judge] = []
     closed: list[int] = []
-    make_judge, close = Judge.__init__, Judge.close
+    init, close = Judge.__init__, Judge.close
 
     def record_judge(self: Judge, *args: Any, **options: Any) -> None:
         judges.append(self)
-        make_judge(self, *args, **options)
+        init(self, *args, **options)
 
     async def record_close(self: Judge) -> None:
         await close(self)
@@ -323,8 +324,8 @@ def test_models_of_one_account_share_its_rate_limit() -> None:
 def test_progress_lines_start_with_the_model(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     outcome = command("run", "mmlu-pro", "--sample", "-m", "demo:careful", "-m", "demo:careless")
-    rows = {line.partition(" ")[0] for line in outcome.err.splitlines() if re.search(r"\d+/16 ", line)}
-    assert rows == {"careful:", "careless:"}
+    labels = {line.partition(" ")[0] for line in outcome.err.splitlines() if re.search(r"\d+/16 ", line)}
+    assert labels == {"careful:", "careless:"}
     assert re.search(r"^careful: mmlu-pro: 16/16 ", outcome.err, re.MULTILINE)
 
 
@@ -376,12 +377,12 @@ def test_runs_are_stored_as_if_each_model_had_been_run_by_itself(here: Path) -> 
     entries = [word for model in models for word in ("-m", model)]
     words = ("run", "mmlu-pro", "gpqa", "--sample", "--concurrency", 1, "--results")
     command(*words, "together", *entries)
-    command(*words, "turn", "--one-model-at-a-time", *entries)
+    command(*words, "in-turn", "--one-model-at-a-time", *entries)
     for model in models:
         command(*words, "alone", "-m", model)
     together = _comparable_runs(here / "together")
     assert len(together) == 6
-    assert together == _comparable_runs(here / "turn") == _comparable_runs(here / "alone")
+    assert together == _comparable_runs(here / "in-turn") == _comparable_runs(here / "alone")
 
 
 def test_a_notebook_has_one_display_with_a_row_for_each_model(

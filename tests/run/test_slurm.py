@@ -58,7 +58,7 @@ def test_a_key_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("entry", "line"),
+    ("entry", "message"),
     [
         ("partitio=x", "unknown Slurm setting 'partitio'; did you mean partition"),
         ("partition", "--slurm partition: write KEY=VALUE"),
@@ -70,10 +70,10 @@ def test_a_key_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> 
         ("setup=export HF_TOKEN=hf_0123456789abcdefghijkl", "Slurm setting: HF_TOKEN in setup or python"),
     ],
 )
-def test_a_wrong_setting_gives_a_one_line_message(entry: str, line: str) -> None:
+def test_a_wrong_setting_gives_a_one_line_message(entry: str, message: str) -> None:
     with pytest.raises((UsageError, UnknownName)) as raised:
         settings.read([entry], {})
-    assert str(raised.value).startswith(line)
+    assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
 
 
@@ -96,7 +96,7 @@ def test_settings_appear_in_the_batch_script(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("words", "message"),
     [
         (["--cluster", "slurm"], "--cluster slurm: there is no sbatch on this machine's PATH"),
         (["--slurm", "partition=x"], "--slurm and --detach need --cluster slurm"),
@@ -105,10 +105,10 @@ def test_settings_appear_in_the_batch_script(tmp_path: Path) -> None:
     ],
 )
 def test_without_slurm_the_message_names_the_missing_command_or_option(
-    here: Path, words: list[str], line: str
+    here: Path, words: list[str], message: str
 ) -> None:
     outcome = evals("run", "gpqa", "--sample", "-m", "demo:careful", *words, env={"PATH": str(here)})
-    assert outcome.error_line.startswith(line)
+    assert outcome.error_line.startswith(message)
     assert not (here / "results").exists()
 
 

@@ -96,7 +96,7 @@ class Workspace:
         return sum(path.read_bytes().count(b"\n") for path in self.results.glob("*/*/*/records.jsonl"))
 
     def replies(self) -> list[tuple[str, int]]:
-        """Return the prompt and seed of every record with a reply."""
+        """Return the prompt and repeat of every record with a reply; the repeat is also the seed of the call."""
         return [
             (plain_text(record.prompt.messages[-1].parts), record.repeat)
             for record in self.run.records()

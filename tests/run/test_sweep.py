@@ -50,7 +50,7 @@ def stored_cards() -> list[Card]:
     return [run.card for run in store.runs(Path("results"))]
 
 
-HEAD = "model aime:2025 strict gpqa:diamond official gpqa:diamond strict mmlu-pro official mmlu-pro strict"
+HEADER = "model aime:2025 strict gpqa:diamond official gpqa:diamond strict mmlu-pro official mmlu-pro strict"
 EXPECTED = Counter(
     (model, suite, protocol, repeats)
     for model in ("careful", "careless")
@@ -71,8 +71,8 @@ def test_a_sweep_runs_all_combinations_and_prints_a_table_of_models_by_suites(he
     assert outcome.status == 0, outcome.err
     assert cells(stored_cards()) == EXPECTED
     assert all(card.status == "finished" for card in stored_cards())
-    head, _, careful, careless, *_ = outcome.out.splitlines()
-    assert " ".join(head.split()) == HEAD
+    header, _, careful, careless, *_ = outcome.out.splitlines()
+    assert " ".join(header.split()) == HEADER
     assert careful.startswith("careful")
     assert careless.startswith("careless")
     assert "With 2 repeats per item:" in outcome.out
@@ -109,16 +109,16 @@ def forecast(*words: object) -> dict[str, Any]:
 
 
 def test_the_expected_interval_is_that_of_an_accuracy_of_one_half_or_of_an_earlier_run(here: Path) -> None:
-    first = forecast("mmlu-pro", "--sample", "-m", "demo:careful")
-    assert first["half_width_bound"]
-    assert first["half_width"] == pytest.approx(0.2197, abs=1e-3)  # the Wilson interval of 8 of 16
+    without_run = forecast("mmlu-pro", "--sample", "-m", "demo:careful")
+    assert without_run["half_width_bound"]
+    assert without_run["half_width"] == pytest.approx(0.2197, abs=1e-3)  # the Wilson interval of 8 of 16
     (run,) = evals("run", "mmlu-pro", "--sample", "-m", "demo:careful", "--json").json["runs"]
-    head = next(estimate for estimate in run["estimates"] if estimate["headline"])
-    repeated = forecast("mmlu-pro", "--sample", "-m", "demo:careful", "--fresh")
-    assert not repeated["half_width_bound"]
-    assert repeated["half_width"] == pytest.approx((head["high"] - head["low"]) / 2)
+    headline = next(estimate for estimate in run["estimates"] if estimate["headline"])
+    with_run = forecast("mmlu-pro", "--sample", "-m", "demo:careful", "--fresh")
+    assert not with_run["half_width_bound"]
+    assert with_run["half_width"] == pytest.approx((headline["high"] - headline["low"]) / 2)
     quarter = forecast("mmlu-pro", "--sample", "-m", "demo:careful", "--limit", "4")
-    assert quarter["half_width"] == pytest.approx(head["high"] - head["low"])
+    assert quarter["half_width"] == pytest.approx(headline["high"] - headline["low"])
     assert forecast("matbench:steels", "--sample", "-m", "scripted:1")["half_width"] is None  # MAE
 
 
