@@ -155,11 +155,11 @@ class LaunchedModel:
             raise await self._classify_disconnect(error) from None
 
     def _without_max_tokens(self, sampling: Sampling) -> Sampling:
-        """Return the sampling parameters without a max_tokens that exceeds the context.
+        """Return the sampling parameters without max_tokens, which exceeds the context together with the prompt.
 
         Without max_tokens, vLLM, SGLang (0.4.10 to 0.5.23) and LMDeploy (0.9.2 to 0.18) let a reply fill the context.
         """
-        note = f"max_tokens {sampling.max_tokens} exceeds the context of {self._context or 'the server'}: "
+        note = f"prompt and max_tokens {sampling.max_tokens} exceed the context of {self._context or 'the server'}: "
         note += "replies are limited by the context"
         if note not in self._notes:
             self._notes.append(note)
