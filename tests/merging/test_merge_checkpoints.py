@@ -154,8 +154,8 @@ def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("EVALS_TEST_TORCH", "")])}
 
     def run(dies_at: int) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-c", script, str(path), str(tmp_path / "out"), str(dies_at)]
-        return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=300)
+        arguments = [sys.executable, "-c", script, str(path), str(tmp_path / "out"), str(dies_at)]
+        return subprocess.run(arguments, env=env, capture_output=True, text=True, check=False, timeout=300)
 
     assert run(4).returncode == -9
     assert not (tmp_path / "out").exists()
@@ -173,6 +173,7 @@ def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
 
 
 def lora_factors(seed: int, *, layers: tuple[str, ...] = (DOWN, Q)) -> dict[str, Any]:
+    """Return random factors (A, B) of a LoRA by layer."""
     shapes = {layer.removesuffix(".weight"): tuple(random_weights(0)[layer].shape) for layer in layers}
     return random_lora_factors(shapes, seed=seed)
 
@@ -230,12 +231,13 @@ def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
 # --- invalid input
 
 
-def change_tensors(place: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
-    tensors = read_tensors(place / name)
+def change_tensors(folder: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Rewrite a checkpoint with changed tensors."""
+    tensors = read_tensors(folder / name)
     change(tensors)
-    config = json.loads((place / name / "config.json").read_text())
-    shutil.rmtree(place / name)
-    write_checkpoint(place / name, tensors, config=config)
+    config = json.loads((folder / name / "config.json").read_text())
+    shutil.rmtree(folder / name)
+    write_checkpoint(folder / name, tensors, config=config)
 
 
 def test_tensors_whose_names_or_shapes_differ_are_refused(tmp_path):
@@ -447,8 +449,8 @@ def test_a_failed_write_in_the_middle_of_a_tensor_leaves_no_files(tmp_path):
         "make(plan, out=Path(sys.argv[2]), log=print)"
     )
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("EVALS_TEST_TORCH", "")])}
-    words = [sys.executable, "-c", script, str(path), str(tmp_path / "out")]
-    process = subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=300)
+    arguments = [sys.executable, "-c", script, str(path), str(tmp_path / "out")]
+    process = subprocess.run(arguments, env=env, capture_output=True, text=True, check=False, timeout=300)
     assert f"UsageError: cannot write {tmp_path / 'out'}: File too large" in process.stderr
     assert list(tmp_path.glob("*out*")) == []
 

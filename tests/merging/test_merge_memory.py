@@ -19,15 +19,15 @@ from tools.environments import MERGEKIT
 EXPERTS = 5
 
 
-def run(python: Path | str, place: Path, *words: object) -> dict[str, Any]:
+def run(python: Path | str, folder: Path, *arguments: object) -> dict[str, Any]:
     """Run tests/support/merge_memory.py in a process of its own, and return the figures that it prints."""
     script = ROOT / "tests" / "support" / "merge_memory.py"
     env = os.environ | {
         "PYTHONPATH": str(ROOT),
-        "XDG_CACHE_HOME": str(place / "cache"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
         "OMP_NUM_THREADS": "1",
     }
-    command = [str(python), str(script), str(place), *map(str, words)]
+    command = [str(python), str(script), str(folder), *map(str, arguments)]
     process = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=3600)
     assert process.returncode == 0, process.stderr[-2000:]
     return dict(json.loads(process.stdout)) if process.stdout else {}
@@ -38,7 +38,7 @@ SIDE = 1024
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def python_and_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """Return a Python with torch, and a folder with a base and five experts."""
     python = sys.executable if TORCH else str(engine.python())
     folder = tmp_path_factory.mktemp("memory")
@@ -55,9 +55,9 @@ METHODS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "parameters"), METHODS)
 def test_elementwise_methods_need_little_more_memory_than_one_tensor_of_each_checkpoint(
-    place, method, parameters
+    python_and_folder, method, parameters
 ):
-    measured = run(*place, method, EXPERTS, parameters)
+    measured = run(*python_and_folder, method, EXPERTS, parameters)
     assert measured["largest"] == 4 * SIDE * SIDE * 4
     assert measured["above"] <= max_bytes(measured)
 

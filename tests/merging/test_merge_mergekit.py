@@ -26,9 +26,9 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return write_family(tmp_path, experts=2)
 
 
-def merge(place: Path, method: str, parameters: str = "", more: str = "") -> Any:
+def merge(folder: Path, method: str, parameters: str = "", more: str = "") -> Any:
     """Merge the family and return one tensor of the result."""
-    path = write_recipe(place, method, experts=2, parameters=parameters, more=more)
+    path = write_recipe(folder, method, experts=2, parameters=parameters, more=more)
     return read_tensors(make(Plan(path), log=lambda _: None))[Q]
 
 

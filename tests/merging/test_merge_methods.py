@@ -39,6 +39,7 @@ def call(
     seed: int = 0,
     **parameters: Any,
 ) -> Call:
+    """Return the call that merges one tensor."""
     names = tuple(f"e{n}" for n in range(experts))
     return Call(
         tensor=tensor,
@@ -52,6 +53,7 @@ def call(
 
 
 def merge(method: str, taus: list[np.ndarray], **options: Any) -> np.ndarray:
+    """Merge task vectors by a method of the product."""
     tensors = [torch.from_numpy(tau.copy()) for tau in taus]
     return METHODS[method].load()(tensors, call(method, experts=len(taus), **options)).numpy()
 
@@ -71,6 +73,7 @@ def test_averaging_is_the_mean_and_task_arithmetic_the_sum():
 
 
 def reference_ties(taus: list[np.ndarray], density: float, *, original: bool) -> np.ndarray:
+    """Return the TIES merge, entry by entry."""
     trimmed = []
     for tau in taus:
         magnitudes = sorted(abs(float(x)) for x in tau.flat)
@@ -132,8 +135,8 @@ def test_dare_has_the_right_mean_and_variance_and_is_repeatable():
     variance = 0.6 / 0.4 * sum(tau**2 for tau in taus)
     np.testing.assert_allclose(merges.var(axis=0), variance, rtol=0.2)
     assert_close(merge("dare", taus, drop=0.6, seed=7), merges[7], 0)
-    single = merge("dare", [np.ones((50, 50))], drop=0.2)
-    assert set(np.unique(single.round(9))) == {0.0, 1.25}
+    of_ones = merge("dare", [np.ones((50, 50))], drop=0.2)
+    assert set(np.unique(of_ones.round(9))) == {0.0, 1.25}
     assert_close(merge("dare", taus, drop=0.0), sum(taus))
 
 
@@ -196,9 +199,9 @@ def test_iso_c_equalises_the_singular_values_and_keeps_the_nuclear_norm():
     u, s, v = np.linalg.svd(sum(taus), full_matrices=False)
     merged = merge("iso-c", taus)
     assert_close(merged, u @ np.diag(np.full_like(s, s.mean())) @ v)
-    flat = np.linalg.svd(merged, compute_uv=False)
-    np.testing.assert_allclose(flat, s.mean())
-    assert flat.sum() == pytest.approx(s.sum())
+    singular_values = np.linalg.svd(merged, compute_uv=False)
+    np.testing.assert_allclose(singular_values, s.mean())
+    assert singular_values.sum() == pytest.approx(s.sum())
 
 
 # --- gradient descent
@@ -224,10 +227,10 @@ def adam(start: np.ndarray, gradient_at: Any, *, steps: int, rate: float) -> np.
 
 
 def sgd(start: np.ndarray, gradient_at: Any, *, steps: int, rate: float) -> np.ndarray:
-    point, speed = start.copy(), np.zeros_like(start)
+    point, velocity = start.copy(), np.zeros_like(start)
     for _ in range(steps):
-        speed = 0.9 * speed + gradient_at(point)
-        point -= rate * speed
+        velocity = 0.9 * velocity + gradient_at(point)
+        point -= rate * velocity
     return point
 
 
@@ -240,14 +243,14 @@ def low_rank(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("rate", [1e-5, 1e-2])
-def test_wudi_agrees_with_its_descent(rate):
+def test_wudi_agrees_with_adam_on_its_loss(rate):
     taus = random_taus()
     expected = adam(sum(taus), lambda m: gradient(m, taus, taus, taus), steps=300, rate=rate)
     assert_close(merge("wudi", taus, rate=rate), expected)
 
 
 @pytest.mark.parametrize("edition", ["fixed", "original"])
-def test_optmerge_for_full_fine_tuning_agrees_with_its_descent(edition):
+def test_optmerge_for_full_fine_tuning_agrees_with_adam_on_its_loss(edition):
     taus = random_taus(rows=12, columns=7)
     centre = sum(taus) / 3
     centred = [low_rank(tau - centre, 2) for tau in taus]
@@ -258,24 +261,24 @@ def test_optmerge_for_full_fine_tuning_agrees_with_its_descent(edition):
 
 
 @pytest.mark.parametrize("edition", ["fixed", "original"])
-def test_optmerge_for_lora_agrees_with_its_descent(edition):
+def test_optmerge_for_lora_agrees_with_sgd_on_its_loss(edition):
     taus = random_taus()
     parts = [low_rank(tau, 2) for tau in taus]
-    targets, axes = [low for low, _ in parts], [rows for _, rows in parts]
+    targets, axes = [target for target, _ in parts], [rows for _, rows in parts]
     expected = sgd(sum(taus) / 3, lambda m: gradient(m, taus, targets, axes), steps=300, rate=1e-2)
     assert_close(merge("optmerge-lora", taus, rate=1e-2, edition=edition), expected)
 
 
 def test_the_original_optmerge_for_lora_loses_updates_in_float16():
     taus = [torch.from_numpy(tau).float() for tau in random_taus(scale=0.01)]
-    runs = {}
+    results = {}
     for edition in ("fixed", "original"):
-        job = call("optmerge-lora", edition=edition)
-        job = structs.replace(job, stored_dtype=torch.float16)
-        runs[edition] = optimised.optmerge_lora([tau.clone() for tau in taus], job)
+        float16_call = call("optmerge-lora", edition=edition)
+        float16_call = structs.replace(float16_call, stored_dtype=torch.float16)
+        results[edition] = optimised.optmerge_lora([tau.clone() for tau in taus], float16_call)
     mean = sum(taus) / 3
-    assert int((runs["fixed"] == mean).sum()) == 0
-    assert int((runs["original"] == mean.half().float()).sum()) > 5  # entries that no step has changed
+    assert int((results["fixed"] == mean).sum()) == 0
+    assert int((results["original"] == mean.half().float()).sum()) > 5  # entries that no step has changed
 
 
 @pytest.mark.parametrize("edition", ["fixed", "original"])
@@ -290,12 +293,14 @@ def test_optmerge_for_modalities_keeps_one_over_the_experts_and_the_original_a_f
 def test_the_original_optmerge_for_modalities_merges_the_factors_of_loras_separately():
     rng = np.random.default_rng(0)
     loras = [(rng.normal(size=(5, 9)), rng.normal(size=(8, 5))) for _ in range(3)]
-    job = structs.replace(call("optmerge-modality", edition="original"), factor=0.5)
+    original_call = structs.replace(call("optmerge-modality", edition="original"), factor=0.5)
     factors = [(torch.from_numpy(a), torch.from_numpy(b), 2.0) for a, b in loras]
     downs, ups = [a for a, _ in loras], [b for _, b in loras]
     down = merge("optmerge-modality", downs, edition="original")
     up = merge("optmerge-modality", ups, edition="original")
-    assert_close(0.5 * optimised.modality_factors(factors, job).numpy(), 2.0 * (0.5 * up) @ (0.5 * down))
+    assert_close(
+        0.5 * optimised.modality_factors(factors, original_call).numpy(), 2.0 * (0.5 * up) @ (0.5 * down)
+    )
 
 
 @pytest.mark.parametrize("method", ["wudi", "optmerge-lora", "optmerge-full", "optmerge-modality"])
@@ -309,6 +314,7 @@ def test_an_expert_that_does_not_change_a_matrix_gives_nan_only_in_the_original(
 
 
 def reference_swudi(taus: list[np.ndarray], *, time: float, count: int, start: np.ndarray) -> np.ndarray:
+    """Return the gradient flow from `start` at a time, in the `count` leading eigenvectors of C."""
     c = sum(tau.T @ tau / np.sum(tau**2) for tau in taus)
     d = sum(tau @ tau.T @ tau / np.sum(tau**2) for tau in taus)
     values, vectors = np.linalg.eigh(c)
@@ -320,12 +326,12 @@ def reference_swudi(taus: list[np.ndarray], *, time: float, count: int, start: n
 
 
 @pytest.mark.parametrize("edition", ["fixed", "original"])
-@pytest.mark.parametrize("begin", ["sum", "mean", "zero"])
-def test_swudi_agrees_with_its_formula(begin, edition):
+@pytest.mark.parametrize("start_rule", ["sum", "mean", "zero"])
+def test_swudi_agrees_with_its_formula(start_rule, edition):
     taus = random_taus(rows=12, columns=7)
-    start = {"sum": sum(taus), "mean": sum(taus) / 3, "zero": np.zeros_like(taus[0])}[begin]
+    start = {"sum": sum(taus), "mean": sum(taus) / 3, "zero": np.zeros_like(taus[0])}[start_rule]
     expected = reference_swudi(taus, time=5.0, count=5, start=start)  # ceil(.65 * 7)
-    assert_close(merge("swudi", taus, time=5.0, ratio=0.65, start=begin, edition=edition), expected)
+    assert_close(merge("swudi", taus, time=5.0, ratio=0.65, start=start_rule, edition=edition), expected)
 
 
 @pytest.mark.parametrize("method", ["swudi", "aswudi"])
@@ -337,16 +343,16 @@ def test_task_vectors_that_are_nearly_zero_are_averaged(method):
 def test_the_closed_form_is_the_minimum_that_gradient_descent_reaches():
     # C has rank 15 of 20; the part outside its row space does not change
     taus = random_taus(rows=5, columns=20)
-    c = sum(tau.T @ tau / np.sum(tau**2) for tau in taus)
-    rate = 1 / np.linalg.eigvalsh(c)[-1] / 2
+    curvature = sum(tau.T @ tau / np.sum(tau**2) for tau in taus)
+    rate = 1 / np.linalg.eigvalsh(curvature)[-1] / 2
     point = sum(taus)
     for _ in range(20_000):
         point = point - rate * gradient(point, taus, taus, taus)
     assert np.abs(gradient(point, taus, taus, taus)).max() < 1e-10
     assert_close(merge("swudi", taus, time=1e9, ratio=1.0), point)
     assert_close(merge("aswudi", taus, rank="all"), point)
-    descended = adam(point, lambda m: gradient(m, taus, taus, taus), steps=50, rate=1e-7)
-    assert_close(descended, point, 1e-4)
+    after_adam = adam(point, lambda m: gradient(m, taus, taus, taus), steps=50, rate=1e-7)
+    assert_close(after_adam, point, 1e-4)
 
 
 def test_the_closed_form_at_a_finite_time_agrees_with_gradient_flow():
@@ -362,9 +368,11 @@ def test_the_original_aswudi_amplifies_rounding_errors_in_directions_without_sig
     exact = [tau.double() for tau in taus]
     errors = {}
     for edition in ("fixed", "original"):
-        job = call("aswudi", experts=2, edition=edition, rank="all")
+        aswudi_call = call("aswudi", experts=2, edition=edition, rank="all")
         expected = spectral.aswudi([tau.clone() for tau in exact], call("aswudi", experts=2, rank="all"))
-        errors[edition] = float((spectral.aswudi([tau.clone() for tau in taus], job) - expected).abs().max())
+        errors[edition] = float(
+            (spectral.aswudi([tau.clone() for tau in taus], aswudi_call) - expected).abs().max()
+        )
     assert errors["fixed"] < 1e-3
     assert errors["original"] > 10 * errors["fixed"]
 
@@ -422,8 +430,8 @@ def test_the_result_does_not_depend_on_the_order_of_experts(method):
     results = []
     for order in ((0, 1, 2), (2, 0, 1)):
         tensors = [torch.from_numpy(taus[n].copy()) for n in order]
-        job = structs.replace(call(method), experts=tuple(names[n] for n in order))
-        results.append(METHODS[method].load()(tensors, job).numpy())
+        ordered_call = structs.replace(call(method), experts=tuple(names[n] for n in order))
+        results.append(METHODS[method].load()(tensors, ordered_call).numpy())
     assert_close(results[0], results[1])
 
 

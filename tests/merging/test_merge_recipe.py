@@ -11,14 +11,14 @@ from evals.merging.table import METHODS
 GOOD = 'method = "ties"\nbase = "a/b"\n[experts]\nocr = "./ocr"\nvqa = "org/vqa"\n'
 
 
-def write(tmp_path, text, name="five experts.toml"):
+def write_text(tmp_path, text, name="five experts.toml"):
     path = tmp_path / name
     path.write_text(text)
     return path
 
 
 def test_defaults_are_those_of_the_released_code(tmp_path):
-    defaults = recipe.read(write(tmp_path, GOOD))
+    defaults = recipe.read(write_text(tmp_path, GOOD))
     assert (defaults.name, defaults.method, defaults.factor, defaults.edition, defaults.serve) == (
         "five-experts",
         "ties",
@@ -36,8 +36,8 @@ def test_defaults_are_those_of_the_released_code(tmp_path):
 )
 def test_lambda_defaults_to_the_methods_factor(tmp_path, method, factor):
     text = GOOD.replace("ties", method)
-    assert recipe.read(write(tmp_path, text)).factor == factor
-    assert recipe.read(write(tmp_path, f"lambda = 2\n{text}")).factor == 2.0
+    assert recipe.read(write_text(tmp_path, text)).factor == factor
+    assert recipe.read(write_text(tmp_path, f"lambda = 2\n{text}")).factor == 2.0
 
 
 def test_every_method_has_a_title_and_a_function():
@@ -81,7 +81,7 @@ def test_every_method_has_a_title_and_a_function():
     ],
 )
 def test_invalid_recipes_are_reported_in_one_line(tmp_path, text, message):
-    path = write(tmp_path, text, "r.toml")
+    path = write_text(tmp_path, text, "r.toml")
     with pytest.raises(UsageError) as caught:
         recipe.read(path)
     assert message in str(caught.value)

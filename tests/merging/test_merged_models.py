@@ -27,8 +27,8 @@ serve = "hf"
 @pytest.mark.skipif(find_spec("torch") is not None, reason="torch is installed")
 def test_without_torch_the_message_states_how_to_install_it(here):
     Path("five.toml").write_text(RECIPE.format(method="ties"))
-    for words in (("merge", "five.toml"), ("run", "mmlu-pro", "--sample", "-m", "merge:five.toml")):
-        assert evals(*words).error_line.startswith("merge:five.toml needs torch: pip install")
+    for arguments in (("merge", "five.toml"), ("run", "mmlu-pro", "--sample", "-m", "merge:five.toml")):
+        assert evals(*arguments).error_line.startswith("merge:five.toml needs torch: pip install")
     Path("five.toml").write_text(RECIPE.format(method="tise"))
     message = evals("run", "mmlu-pro", "--sample", "-m", "merge:five.toml").error_line
     assert message == "unknown merging method 'tise'; did you mean ties or tsv?"
@@ -47,31 +47,31 @@ def family(
 ) -> tuple[Path, dict[str, str]]:
     """Return a folder with a base and five experts, and the environment of commands that load them."""
     python = engine.python()
-    place = tmp_path_factory.mktemp(request.param)
-    words = [str(python), "-m", "tests.support.tiny_family", str(place), request.param]
-    process = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    folder = tmp_path_factory.mktemp(request.param)
+    arguments = [str(python), "-m", "tests.support.tiny_family", str(folder), request.param]
+    process = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert process.returncode == 0, process.stderr[-2000:]
-    env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(place / "cache")}
-    env |= {"HF_HOME": str(place / "hub"), "OMP_NUM_THREADS": "1", "EVALS_TEST_KIND": request.param}
-    return place, env
+    env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
+    env |= {"HF_HOME": str(folder / "hub"), "OMP_NUM_THREADS": "1", "EVALS_TEST_KIND": request.param}
+    return folder, env
 
 
-def run_command(family: tuple[Path, dict[str, str]], *words: object) -> str:
+def run_command(family: tuple[Path, dict[str, str]], *arguments: object) -> str:
     """Run the real command in the engine's environment, and return its output."""
-    place, env = family
-    process = engine.run_evals(*words, env=env, cwd=place, python=str(engine.python()))
+    folder, env = family
+    process = engine.run_evals(*arguments, env=env, cwd=folder, python=str(engine.python()))
     assert process.returncode == 0, process.stderr[-3000:]
     return process.stdout
 
 
 @pytest.mark.slow
 def test_a_merge_of_five_experts_is_run_beside_them_and_recorded(family):
-    place, env = family
+    folder, env = family
     method = "optmerge-lora" if env["EVALS_TEST_KIND"] == "qwen2-vl" else "optmerge-full"
-    (place / "five.toml").write_text(RECIPE.format(method=method))
+    (folder / "five.toml").write_text(RECIPE.format(method=method))
     models = [word for name in EXPERTS for word in ("-m", f"hf:./{name}")]
-    words = ("--sample", "--limit", 2, "--max-tokens", 3, "--quiet", "--json")
-    run_command(family, "run", "mmlu-pro", "mmmu", *words, "-m", "merge:five.toml", *models)
+    arguments = ("--sample", "--limit", 2, "--max-tokens", 3, "--quiet", "--json")
+    run_command(family, "run", "mmlu-pro", "mmmu", *arguments, "-m", "merge:five.toml", *models)
     rows: list[dict[str, Any]] = json.loads(run_command(family, "show", "--json"))["runs"]
     names = {row["model"] for row in rows}
     (merged,) = names - set(EXPERTS)
@@ -79,10 +79,10 @@ def test_a_merge_of_five_experts_is_run_beside_them_and_recorded(family):
     assert {(row["model"], row["suite"].partition(":")[0]) for row in rows} == {
         (name, suite) for name in names for suite in ("mmlu-pro", "mmmu")
     }
-    cards = [json.loads(path.read_text()) for path in place.glob("results/*/card.json")]
+    cards = [json.loads(path.read_text()) for path in folder.glob("results/*/card.json")]
     cards = [card for card in cards if card["model"] == merged]
     merge_card = json.loads(
-        (place / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text()
+        (folder / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text()
     )
     for card in cards:
         assert card["config"]["engine"].startswith(f"merge {merge_card['key']}")
@@ -99,9 +99,9 @@ def test_a_merge_of_five_experts_is_run_beside_them_and_recorded(family):
 @pytest.mark.slow
 def test_transformers_loads_an_averaged_merge_as_the_mean_of_the_weights(family):
     """The weights that transformers loads are the experts' mean, and it misses and ignores none."""
-    place, env = family
-    (place / "mean.toml").write_text(RECIPE.format(method="weight-average"))
-    folder = run_command(family, "merge", "mean.toml").strip()
+    folder, env = family
+    (folder / "mean.toml").write_text(RECIPE.format(method="weight-average"))
+    merged = run_command(family, "merge", "mean.toml").strip()
     script = (
         "import sys, torch\nfrom transformers import AutoModelForImageTextToText as M\n"
         "models = [M.from_pretrained(folder, output_loading_info=True) for folder in sys.argv[1:]]\n"
@@ -114,7 +114,7 @@ def test_transformers_loads_an_averaged_merge_as_the_mean_of_the_weights(family)
         "    assert torch.allclose(value, parts.mean(0), atol=1e-6), name\n"
         "print(changed)"
     )
-    folders = [folder, *(str(place / name) for name in ("base", *EXPERTS))]
+    folders = [merged, *(str(folder / name) for name in ("base", *EXPERTS))]
     process = subprocess.run(
         [str(engine.python()), "-c", script, *folders],
         env=os.environ | env,
@@ -131,15 +131,15 @@ def test_transformers_loads_an_averaged_merge_as_the_mean_of_the_weights(family)
 @pytest.mark.nightly
 def test_a_merged_checkpoint_is_served_by_vllm(family):
     """With `serve = "vllm"`, the default, real vLLM on the CPU serves the merge for two suites, one of them with images."""
-    place, _ = family
-    (place / "served.toml").write_text(RECIPE.format(method="ties").replace('"hf"', '"vllm"'))
-    words = ("--sample", "--limit", 2, "--max-tokens", 3, "--quiet", "--json", "--results", "served")
-    run_command(family, "run", "mmlu-pro", "mmmu", *words, "-m", "merge:served.toml")
-    cards = [json.loads(path.read_text()) for path in place.glob("served/**/card.json")]
+    folder, _ = family
+    (folder / "served.toml").write_text(RECIPE.format(method="ties").replace('"hf"', '"vllm"'))
+    arguments = ("--sample", "--limit", 2, "--max-tokens", 3, "--quiet", "--json", "--results", "served")
+    run_command(family, "run", "mmlu-pro", "mmmu", *arguments, "-m", "merge:served.toml")
+    cards = [json.loads(path.read_text()) for path in folder.glob("served/**/card.json")]
     assert {card["config"]["suite"].partition(":")[0] for card in cards} == {"mmlu-pro", "mmmu"}
     (merged,) = {card["model"] for card in cards}
     merge_card = json.loads(
-        (place / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text()
+        (folder / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text()
     )
     for card in cards:
         assert card["config"]["engine"].startswith(f"merge {merge_card['key']}")

@@ -25,7 +25,7 @@ DTYPES = {32: np.float32, 64: np.float64}
 
 
 def magnitude_of_rank(parts: list[np.ndarray], rank: int, width: int) -> float:
-    """Return the magnitude that `Selection` finds."""
+    """Return the magnitude of this rank, as found by `Selection` in passes over the parts."""
     selected = Selection(rank, width=width)
     while not selected.is_done:
         for part in parts:
@@ -68,12 +68,13 @@ def flat_ties(taus: list[np.ndarray], density: float, *, original: bool) -> np.n
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redirect the cache to the temporary folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def write_uneven_family(place: Path, *, experts: int = 3) -> dict[str, Any]:
-    """Write checkpoints whose task vectors differ in size between tensors, with values that float32 adds exactly; return their tensors."""
-    family = write_family(place / "made", experts=experts)
+def write_uneven_family(folder: Path, *, experts: int = 3) -> dict[str, Any]:
+    """Write checkpoints whose task vectors differ in size between tensors; return their tensors, which float32 adds exactly."""
+    family = write_family(folder / "made", experts=experts)
     exact = {
         name: {key: (value * 64).round() / 64 for key, value in tensors.items()}
         for name, tensors in family.items()
@@ -83,7 +84,7 @@ def write_uneven_family(place: Path, *, experts: int = 3) -> dict[str, Any]:
             change = exact[f"e{number}"][key] - exact["base"][key]
             exact[f"e{number}"][key] = exact["base"][key] + change * (index % 3 + 1)
     for name, tensors in exact.items():
-        write_checkpoint(place / name, tensors)
+        write_checkpoint(folder / name, tensors)
     return exact
 
 
@@ -106,9 +107,11 @@ def test_the_density_applies_to_all_merged_tensors_together(tmp_path, edition, d
     taus = [flat_tau(family[f"e{n}"], family["base"]) for n in range(3)]
     expected = flat_ties(taus, density, original=edition == "original")
     np.testing.assert_allclose(flat_tau(merged, family["base"]), expected, atol=1e-6)
-    per_tensor = write_recipe(tmp_path, "ties", more=more, parameters=f"density = {density}", name="t.toml")
+    tensor_recipe = write_recipe(
+        tmp_path, "ties", more=more, parameters=f"density = {density}", name="t.toml"
+    )
     if density < 1:
-        by_tensor = flat_tau(read_tensors(make(Plan(per_tensor), log=lambda _: None)), family["base"])
+        by_tensor = flat_tau(read_tensors(make(Plan(tensor_recipe), log=lambda _: None)), family["base"])
         assert np.abs(by_tensor - expected).max() > 0.01
 
 
@@ -156,11 +159,11 @@ def test_dare_drops_the_same_entries_in_every_pass(tmp_path):
     merged = flat_tau(read_tensors(make(Plan(path), log=lambda _: None)), family["base"])
     dropped = []
     for n in range(3):
-        alone = write_recipe(
+        dare_recipe = write_recipe(
             tmp_path, "dare", experts=0, more="exclude = []\nlambda = 1", parameters="drop = 0.5"
         )
-        alone.write_text(alone.read_text().replace("[experts]", f'[experts]\ne{n} = "./e{n}"'))
-        dropped.append(flat_tau(read_tensors(make(Plan(alone), log=lambda _: None)), family["base"]))
+        dare_recipe.write_text(dare_recipe.read_text().replace("[experts]", f'[experts]\ne{n} = "./e{n}"'))
+        dropped.append(flat_tau(read_tensors(make(Plan(dare_recipe), log=lambda _: None)), family["base"]))
     np.testing.assert_allclose(merged, flat_ties(dropped, 0.3, original=False), atol=1e-5)
 
 

@@ -40,9 +40,9 @@ def run_tests(python: Path, tests: Path) -> str:
     (packages,) = (python.parent.parent / "lib").glob("python3*/site-packages")
     env = os.environ | {"EVALS_TEST_TORCH": str(packages), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     env.pop("PYTEST_XDIST_WORKER", None)
-    words = [sys.executable, "-m", "pytest", str(tests), "-q", "-m", "not slow and not nightly"]
+    arguments = [sys.executable, "-m", "pytest", str(tests), "-q", "-m", "not slow and not nightly"]
     process = subprocess.run(
-        [*words, "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"],
+        [*arguments, "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"],
         env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert process.returncode == 0, process.stdout[-4000:]

@@ -51,13 +51,13 @@ def test_all_verdicts_on_replies_count_in_the_mean(verdict: str) -> None:
 
 
 def test_an_error_in_a_scorer_is_a_failure_without_a_score() -> None:
-    broken = Brief(
+    failed = Brief(
         sample="b",
         repeat=0,
         scores={"exact": Failure(stage="scorer", kind="crash", message="KeyError")},
         stop="stop",
     )
-    summary = summary_of([brief("a", 1.0), broken], gold_answers("ab"))
+    summary = summary_of([brief("a", 1.0), failed], gold_answers("ab"))
     assert summary.counts == {"failed:crash": 1, "right": 1}
     assert (estimate_of(summary, "accuracy").value, summary.coverage) == (1.0, 0.5)
 

@@ -279,8 +279,8 @@ def test_pass_at_k_is_the_share_of_subsets():
 def majority_value(answers, right):
     """Return the value of a majority vote; tied answers share it."""
     counts = {a: answers.count(a) for a in answers if a is not None}
-    top = [a for a in counts if counts[a] == max(counts.values())]
-    return sum(a in right for a in top) / len(top) if top else 0.0
+    most_frequent = [a for a in counts if counts[a] == max(counts.values())]
+    return sum(a in right for a in most_frequent) / len(most_frequent) if most_frequent else 0.0
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=7), st.integers(1, 7))

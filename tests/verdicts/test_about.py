@@ -24,20 +24,20 @@ def runs(here: Path) -> Path:
 
 
 def test_scores_comparisons_gates_and_plans_name_their_estimand(runs: Path) -> None:
-    for words in (
+    for arguments in (
         ("show",),
         ("show", "a"),
         ("compare", "a", "b"),
         ("gate", "b", "--baseline", "a", "--policy", "like.toml"),
         ("gate", "plan", "like.toml", "--baseline", "a"),
     ):
-        assert ITEMS_LIKE_THESE in " ".join(evals(*words).out.split()), words
+        assert ITEMS_LIKE_THESE in " ".join(evals(*arguments).out.split()), arguments
     assert "interval: " in evals("show", "a").out
-    for words in (
+    for arguments in (
         ("compare", "a", "b", "--estimand", "these-items"),
         ("gate", "plan", "these.toml", "--baseline", "a"),
     ):
-        assert THESE_ITEMS in " ".join(evals(*words).out.split()), words
+        assert THESE_ITEMS in " ".join(evals(*arguments).out.split()), arguments
 
 
 def test_if_the_gate_is_inconclusive_for_lack_of_repeats_the_plan_is_refused(runs: Path) -> None:

@@ -19,6 +19,7 @@ N = 4000
 
 
 def random_run(name: str, chances: np.ndarray, *, repeats: int = 1, seed: int = 0, **changes):
+    """Return a run of items with these probabilities of a right answer."""
     rng = np.random.default_rng(seed)
     values = {f"s{i:05}": (rng.random(repeats) < p).astype(float).tolist() for i, p in enumerate(chances)}
     return suite_run(name, side(values, repeats=repeats), metrics=repeat_metrics(), **changes)
@@ -65,14 +66,16 @@ def test_the_assumed_discordance_between_models_is_in_the_range_of_recordings():
 def test_variance_of_wording_and_judge_excludes_that_of_items_and_replies():
     own = random_chances() * 0.8
     base = random_run("a", own, repeats=4, seed=1)
-    same = random_run("b", own, repeats=4, seed=2, model="model-a", protocol="other")
-    moved = random_run("c", own + 0.1, repeats=4, seed=3, model="model-a", protocol="third")
-    assert sqrt(components(base, [same]).wording.variance) < 0.006
-    estimated = components(base, [moved])
+    same_accuracy = random_run("b", own, repeats=4, seed=2, model="model-a", protocol="other")
+    other_accuracy = random_run("c", own + 0.1, repeats=4, seed=3, model="model-a", protocol="third")
+    assert sqrt(components(base, [same_accuracy]).wording.variance) < 0.006
+    estimated = components(base, [other_accuracy])
     assert sqrt(estimated.wording.variance) == pytest.approx(0.1 / sqrt(2), abs=0.01)
     assert estimated.judge is None
-    judged = random_run("d", own + 0.1, repeats=4, seed=4, model="model-a", judge="strict")
-    assert components(base, [judged]).judge.variance == pytest.approx(estimated.wording.variance, rel=0.2)
+    other_judge = random_run("d", own + 0.1, repeats=4, seed=4, model="model-a", judge="strict")
+    assert components(base, [other_judge]).judge.variance == pytest.approx(
+        estimated.wording.variance, rel=0.2
+    )
 
 
 def test_clusters_of_four_equal_items_have_a_design_effect_of_four():
@@ -91,12 +94,12 @@ def test_a_budget_has_a_power_of_80_percent(change):
     spread = 0.2 if change == "another model" else 0.0
     rng = np.random.default_rng(3)
     candidate = np.clip(own + rng.choice([-spread, spread], N), 0, 1)
-    parts = components(
+    estimated = components(
         random_run("a", own, repeats=16, seed=1), [random_run("b", candidate, repeats=16, seed=2)]
     )
     drop = 0.05
     budgeted = budget(
-        parts, drop, change, alpha=0.05, estimand="items-like-these", usage=RunUsage(N * 16, 32.0, 640.0)
+        estimated, drop, change, alpha=0.05, estimand="items-like-these", usage=RunUsage(N * 16, 32.0, 640.0)
     )
     assert budgeted.repeats == 1
     assert budgeted.cost_usd == pytest.approx(budgeted.calls * 32 / (N * 16))
@@ -112,10 +115,10 @@ def test_a_budget_has_a_power_of_80_percent(change):
 
 
 def test_a_budget_uses_all_items_before_repeats_and_is_none_if_even_both_lack_power():
-    parts = components(suite_run("a", side_of([float(i % 3 > 0) for i in range(200)])))
-    used = RunUsage(200, None, None)
+    estimated = components(suite_run("a", side_of([float(i % 3 > 0) for i in range(200)])))
+    usage = RunUsage(200, None, None)
     rows = [
-        budget(parts, 0.05, change, alpha=0.05, estimand=estimand, usage=used)
+        budget(estimated, 0.05, change, alpha=0.05, estimand=estimand, usage=usage)
         for change, estimand in (
             ("same model", "items-like-these"),
             ("another model", "items-like-these"),

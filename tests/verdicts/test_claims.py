@@ -43,7 +43,7 @@ def test_every_claim_has_a_model_suite_source_and_unit() -> None:
     shipped = shipped_claims()
     assert len(shipped) > 400
     assert all(c.model and c.suite and c.source.startswith("https://") and c.unit for c in shipped)
-    # its numbers come from a commit whose date is not known
+    # superseded numbers of Physics come from a commit whose date is not known
     assert {c.benchmark for c in shipped if c.date is None} == {"Physics"}
     assert all(c.superseded for c in shipped if c.date is None)
 
@@ -80,12 +80,12 @@ def test_notes_state_what_is_unknown_about_a_number() -> None:
     assert find_claim("o3", "mmlu-pro").note == ""
     assert find_claim("Intern-S1-Pro", "smolinstruct").knobs == {"temperature": 0.8, "max_tokens": 65_536}
     assert "off for scientific benchmarks" in find_claim("Intern-S1-Pro", "smolinstruct").note
-    later = [
+    preview = [
         c
         for c in shipped_claims()
         if c.model == "Intern-S1-Pro" and c.source.endswith("s2_preview_performance.png")
     ]
-    assert not any(c.knobs for c in later)
+    assert not any(c.knobs for c in preview)
 
 
 def test_a_superseded_number_is_marked() -> None:

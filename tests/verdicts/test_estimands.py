@@ -25,15 +25,16 @@ def policy(estimand: str, margin: float = 0.05):
 
 
 def random_side(rng: np.random.Generator, chance: np.ndarray, repeats: int):
+    """Return a side with random replies to items with these probabilities of a right answer."""
     return side_of([rng.binomial(1, p, repeats).astype(float).tolist() for p in chance], repeats=repeats)
 
 
 def test_a_suites_estimand_overrides_that_of_the_policy():
-    rules = parse(
+    parsed = parse(
         b'estimand = "this-run"\n[[suite]]\nname = "a"\nmargin = 1\nestimand = "these-items"\n'
         b'[[suite]]\nname = "b"\nmargin = 1\n'
     )
-    assert [rules.estimand_of(entry) for entry in rules.suite] == ["these-items", "this-run"]
+    assert [parsed.estimand_of(entry) for entry in parsed.suite] == ["these-items", "this-run"]
     with pytest.raises(ValueError, match="estimand"):
         policy("those-items")
 
@@ -91,6 +92,7 @@ def test_a_loss_at_the_margin_passes_about_these_items_at_most_at_alpha(items, r
 
 
 def passes_this_run(rng: np.random.Generator, differences: np.ndarray, margin: float) -> bool:
+    """Return whether a sequential gate about this run passes, checked after every 11 differences."""
     bets = Bets(margin=margin, population=float(len(differences)))
     for start in range(0, len(differences), 11):
         bets.add(

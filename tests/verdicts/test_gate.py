@@ -18,31 +18,36 @@ from tests.support.synthetic_runs import binary, side, side_of, suite_run
 MAE = Metric(name="mae", of=mean_value, better="lower", bounds=None, unit="eV", headline=True)
 
 
-def policy(*entries: str, **top: float):
-    head = "".join(f"{key} = {value}\n" for key, value in top.items())
+def policy(*entries: str, **settings: float):
+    """Return a policy from the TOML of its suites and the settings before them."""
+    head = "".join(f"{key} = {value}\n" for key, value in settings.items())
     return parse((head + "".join(f"[[suite]]\n{entry}\n" for entry in entries)).encode())
 
 
 TOY = 'name = "toy"\nmargin = 0.05'
 
 
-def gate_sides(a, b, *, rules=TOY, metrics=(), noise=None, **top):
-    baseline, candidate = suite_run("base", a, metrics=metrics), suite_run("cand", b, metrics=metrics)
-    return gate([candidate], [baseline], policy(rules, **top), noise=noise)
+def gate_report(baseline_side, candidate_side, *, entry=TOY, metrics=(), noise=None, **settings):
+    """Return the gate's report on a baseline and a candidate with these outcomes, under a policy with one suite."""
+    baseline, candidate = (
+        suite_run("base", baseline_side, metrics=metrics),
+        suite_run("cand", candidate_side, metrics=metrics),
+    )
+    return gate([candidate], [baseline], policy(entry, **settings), noise=noise)
 
 
 # Verdicts
 
 
 def test_the_same_outcomes_pass():
-    report = gate_sides(binary(300, 500), binary(300, 500))
+    report = gate_report(binary(300, 500), binary(300, 500))
     assert report.verdict == "pass"
     assert EXIT_STATUS[report.verdict] == 0
     assert report.suites[0].low > -0.05
 
 
 def test_a_large_loss_is_a_regression():
-    report = gate_sides(binary(300, 500), binary(200, 500))
+    report = gate_report(binary(300, 500), binary(200, 500))
     assert report.verdict == "regression"
     assert EXIT_STATUS[report.verdict] == 1
     assert report.suites[0].difference == pytest.approx(-0.2)
@@ -50,30 +55,30 @@ def test_a_large_loss_is_a_regression():
 
 
 def test_a_small_suite_is_inconclusive():
-    report = gate_sides(binary(18, 30), side_of([1.0] * 16 + [0.0] * 12 + [1.0] * 2))
+    report = gate_report(binary(18, 30), side_of([1.0] * 16 + [0.0] * 12 + [1.0] * 2))
     assert report.verdict == "cannot tell"
     assert EXIT_STATUS[report.verdict] == 3
     assert "cannot be excluded" in report.suites[0].reasons[0]
 
 
 def test_a_gain_passes_without_a_stated_limit_and_raises_an_alarm():
-    report = gate_sides(binary(200, 500), binary(400, 500))
+    report = gate_report(binary(200, 500), binary(400, 500))
     assert report.verdict == "pass"
     assert "check the answer extraction" in report.alarms[0]
 
 
 def test_a_gain_above_the_stated_limit_prevents_a_pass():
-    report = gate_sides(binary(200, 500), binary(400, 500), rules=TOY + "\nplausible = 0.1")
+    report = gate_report(binary(200, 500), binary(400, 500), entry=TOY + "\nplausible = 0.1")
     assert report.verdict == "cannot tell"
     assert report.alarms
-    assert gate_sides(binary(200, 500), binary(210, 500), rules=TOY + "\nplausible = 0.1").verdict == "pass"
+    assert gate_report(binary(200, 500), binary(210, 500), entry=TOY + "\nplausible = 0.1").verdict == "pass"
 
 
 def test_a_larger_error_is_a_regression_and_a_smaller_one_is_not():
     good, bad = side_of([0.1, 0.2, 0.3] * 30), side_of([0.5, 0.7, 0.6] * 30)
-    rules = 'name = "toy"\nmargin = 0.1'
+    toml = 'name = "toy"\nmargin = 0.1'
     worsened, improved = (
-        gate_sides(a, b, rules=rules, metrics=(MAE,)) for a, b in ((good, bad), (bad, good))
+        gate_report(a, b, entry=toml, metrics=(MAE,)) for a, b in ((good, bad), (bad, good))
     )
     assert worsened.verdict == "regression"
     assert worsened.suites[0].difference == pytest.approx(0.4)
@@ -85,56 +90,59 @@ def test_a_larger_error_is_a_regression_and_a_smaller_one_is_not():
 def test_interval_and_verdict_agree_at_the_margin():
     a = binary(300, 500)
     for wrong in range(60):
-        suite = gate_sides(a, side_of([0.0] * wrong + [1.0] * (300 - wrong) + [0.0] * 200)).suites[0]
+        suite = gate_report(a, side_of([0.0] * wrong + [1.0] * (300 - wrong) + [0.0] * 200)).suites[0]
         assert (suite.verdict == "pass") == (suite.low > -0.05)
         assert (suite.verdict == "regression") == (suite.high < -0.05)
 
 
-# Tiers and families
+# Tiers, several suites and pools
 
 
-def suites_with(*right: int):
+def runs_of_suites(*right: int):
+    """Return the candidate's and the baseline's runs of suites s0, s1, ...; `right`: the candidate's right answers of 500."""
     base = [suite_run("base", binary(300, 500), suite=f"s{i}") for i in range(len(right))]
     cand = [suite_run("cand", binary(k, 500), suite=f"s{i}") for i, k in enumerate(right)]
     return cand, base
 
 
-def entry(i: int, tier: str, margin: float = 0.05) -> str:
+def entry_of(i: int, tier: str, margin: float = 0.05) -> str:
     return f'name = "s{i}"\nmargin = {margin}\ntier = "{tier}"'
 
 
 def test_supporting_suites_can_fail_the_gate_but_need_not_pass():
-    cand, base = suites_with(300, 282)
-    assert gate(cand, base, policy(entry(0, "critical"), entry(1, "supporting"))).verdict == "pass"
-    assert gate(cand, base, policy(entry(0, "critical"), entry(1, "critical"))).verdict == "cannot tell"
-    cand, base = suites_with(300, 200)
-    assert gate(cand, base, policy(entry(0, "critical"), entry(1, "supporting"))).verdict == "regression"
+    cand, base = runs_of_suites(300, 282)
+    assert gate(cand, base, policy(entry_of(0, "critical"), entry_of(1, "supporting"))).verdict == "pass"
+    assert gate(cand, base, policy(entry_of(0, "critical"), entry_of(1, "critical"))).verdict == "cannot tell"
+    cand, base = runs_of_suites(300, 200)
+    assert (
+        gate(cand, base, policy(entry_of(0, "critical"), entry_of(1, "supporting"))).verdict == "regression"
+    )
 
 
 def test_advisory_suites_are_only_reported():
-    cand, base = suites_with(300, 100)
-    report = gate(cand, base, policy(entry(0, "critical"), entry(1, "advisory")))
+    cand, base = runs_of_suites(300, 100)
+    report = gate(cand, base, policy(entry_of(0, "critical"), entry_of(1, "advisory")))
     assert (report.verdict, report.suites[1].verdict) == ("pass", "regression")
 
 
 def test_a_borderline_regression_is_inconclusive_after_holm_correction_for_ten_suites():
-    cand, base = suites_with(250, *[300] * 9)
-    alone = gate(cand[:1], base[:1], policy(entry(0, "critical", 0.08)))
-    many = gate(cand, base, policy(*(entry(i, "critical", 0.08) for i in range(10))))
-    assert alone.verdict == "regression"
-    assert many.verdict == "cannot tell"
-    assert many.suites[0].p_regression == pytest.approx(10 * alone.suites[0].p_regression)
+    cand, base = runs_of_suites(250, *[300] * 9)
+    one_suite = gate(cand[:1], base[:1], policy(entry_of(0, "critical", 0.08)))
+    ten_suites = gate(cand, base, policy(*(entry_of(i, "critical", 0.08) for i in range(10))))
+    assert one_suite.verdict == "regression"
+    assert ten_suites.verdict == "cannot tell"
+    assert ten_suites.suites[0].p_regression == pytest.approx(10 * one_suite.suites[0].p_regression)
 
 
 def test_a_critical_suite_that_the_candidate_lacks_prevents_a_pass():
-    cand, base = suites_with(300, 300)
-    report = gate(cand[:1], base, policy(entry(0, "critical"), entry(1, "critical")))
+    cand, base = runs_of_suites(300, 300)
+    report = gate(cand[:1], base, policy(entry_of(0, "critical"), entry_of(1, "critical")))
     assert report.verdict == "cannot tell"
     assert report.suites[1].reasons == ("the candidate has no run of s1",)
-    assert gate(cand[:1], base, policy(entry(0, "critical"), entry(1, "advisory"))).verdict == "pass"
+    assert gate(cand[:1], base, policy(entry_of(0, "critical"), entry_of(1, "advisory"))).verdict == "pass"
 
 
-def test_pooled_suites_are_judged_together():
+def test_suites_in_a_pool_are_judged_together():
     base = [suite_run("base", binary(20, 40), suite=f"s{i}") for i in range(10)]
     cand = [suite_run("cand", binary(20, 40), suite=f"s{i}") for i in range(10)]
     text = "".join(f'[[suite]]\nname = "s{i}"\nmargin = 0.05\npool = "small"\n' for i in range(10))
@@ -142,50 +150,51 @@ def test_pooled_suites_are_judged_together():
     assert [suite.suite for suite in report.suites] == ["pool small"]
     assert report.verdict == "pass"
     assert report.suites[0].n == 400
-    alone = gate(cand, base, policy(*(f'name = "s{i}"\nmargin = 0.05' for i in range(10))))
-    assert alone.verdict == "cannot tell"
+    unpooled = gate(cand, base, policy(*(f'name = "s{i}"\nmargin = 0.05' for i in range(10))))
+    assert unpooled.verdict == "cannot tell"
 
 
 # Missing outcomes
 
 
 def with_missing(count: int, right: int = 300, n: int = 500):
+    """Return a side of which the first `count` of the right outcomes are missing."""
     return side_of([None] * count + [1.0] * (right - count) + [0.0] * (n - right))
 
 
 def test_a_pass_must_hold_if_missing_outcomes_count_as_wrong():
-    report = gate_sides(binary(300, 500), with_missing(10), rules='name = "toy"\nmargin = 0.02')
+    report = gate_report(binary(300, 500), with_missing(10), entry='name = "toy"\nmargin = 0.02')
     assert report.verdict == "cannot tell"
     assert "at their worst" in report.suites[0].reasons[0]
     assert report.suites[0].difference == 0
     tolerated = 'name = "toy"\nmargin = 0.02\nmissing = "tolerate"'
-    assert gate_sides(binary(300, 500), with_missing(10), rules=tolerated).verdict == "pass"
+    assert gate_report(binary(300, 500), with_missing(10), entry=tolerated).verdict == "pass"
 
 
 def test_coverage_below_the_minimum_prevents_a_pass_even_if_missing_outcomes_are_tolerated():
-    report = gate_sides(binary(300, 500), with_missing(11), rules=TOY + '\nmissing = "tolerate"')
+    report = gate_report(binary(300, 500), with_missing(11), entry=TOY + '\nmissing = "tolerate"')
     assert report.verdict == "cannot tell"
     assert "coverage of the candidate is 97.80 %" in report.suites[0].reasons[0]
-    assert gate_sides(with_missing(11), binary(300, 500), rules=TOY, coverage=0.97).verdict == "pass"
+    assert gate_report(with_missing(11), binary(300, 500), entry=TOY, coverage=0.97).verdict == "pass"
 
 
 def test_missing_outcomes_alone_are_not_a_regression():
     # 40 % are missing: if they count as right, there is no loss
-    report = gate_sides(binary(300, 500), with_missing(200))
+    report = gate_report(binary(300, 500), with_missing(200))
     assert report.verdict == "cannot tell"
 
 
 def test_with_a_metric_without_bounds_missing_outcomes_must_be_tolerated():
     a, b = side_of([0.1, 0.2, 0.3] * 30), side_of([0.1, 0.2, 0.3] * 29 + [0.1, 0.2, None])
-    rules = 'name = "toy"\nmargin = 0.1'
-    report = gate_sides(a, b, rules=rules, metrics=(MAE,))
+    toml = 'name = "toy"\nmargin = 0.1'
+    report = gate_report(a, b, entry=toml, metrics=(MAE,))
     assert report.verdict == "cannot tell"
     assert "has no worst case" in report.suites[0].reasons[0]
-    assert gate_sides(a, b, rules=rules + '\nmissing = "tolerate"', metrics=(MAE,)).verdict == "pass"
+    assert gate_report(a, b, entry=toml + '\nmissing = "tolerate"', metrics=(MAE,)).verdict == "pass"
 
 
 def test_without_scored_samples_the_gate_is_inconclusive():
-    report = gate_sides(binary(2, 3), side_of([None] * 3), rules=TOY + '\nmissing = "tolerate"')
+    report = gate_report(binary(2, 3), side_of([None] * 3), entry=TOY + '\nmissing = "tolerate"')
     assert report.verdict == "cannot tell"
     assert "no sample was scored in both runs" in report.suites[0].reasons
 
@@ -194,16 +203,16 @@ def test_without_scored_samples_the_gate_is_inconclusive():
 
 
 @pytest.mark.parametrize(
-    ("rules", "message"),
+    ("toml", "message"),
     [
         ('name = "nope"\nmargin = 0.1', "not in the baseline"),
         (TOY + '\nprotocol = "official"', "requires protocol official"),
         (TOY + '\nmetric = "acuracy"', "did you mean accuracy"),
     ],
 )
-def test_a_policy_that_does_not_match_the_runs_is_refused(rules, message):
+def test_a_policy_that_does_not_match_the_runs_is_refused(toml, message):
     with pytest.raises(UsageError, match=message):
-        gate_sides(binary(2, 4), binary(2, 4), rules=rules)
+        gate_report(binary(2, 4), binary(2, 4), entry=toml)
 
 
 def test_runs_under_different_protocols_are_refused():
@@ -214,7 +223,9 @@ def test_runs_under_different_protocols_are_refused():
 
 def test_a_policy_may_name_a_metric_at_k():
     a = side({f"{i}": [1.0, 0.0] for i in range(40)}, repeats=2)
-    report = gate_sides(a, a, rules='name = "toy"\nmargin = 0.2\nmetric = "pass@k"', metrics=repeat_metrics())
+    report = gate_report(
+        a, a, entry='name = "toy"\nmargin = 0.2\nmetric = "pass@k"', metrics=repeat_metrics()
+    )
     assert (report.suites[0].metric, report.verdict) == ("pass@2", "pass")
 
 
@@ -225,8 +236,8 @@ def test_a_suite_name_without_variant_matches_the_only_variant():
 
 def test_a_margin_below_the_repeatability_limit_is_refused():
     with pytest.raises(UsageError, match="below the repeatability limit"):
-        gate_sides(binary(3, 5), binary(3, 5), noise={"toy": 0.06})
-    assert gate_sides(binary(300, 500), binary(300, 500), noise={"toy": 0.04}).suites[0].noise == 0.04
+        gate_report(binary(3, 5), binary(3, 5), noise={"toy": 0.06})
+    assert gate_report(binary(300, 500), binary(300, 500), noise={"toy": 0.04}).suites[0].noise == 0.04
 
 
 @pytest.mark.parametrize(
@@ -263,7 +274,7 @@ def test_a_policy_file_that_does_not_exist_is_reported(tmp_path):
 
 
 def test_accuracy_is_the_default_metric():
-    assert gate_sides(binary(300, 500), binary(300, 500), metrics=accuracy()).suites[0].metric == "accuracy"
+    assert gate_report(binary(300, 500), binary(300, 500), metrics=accuracy()).suites[0].metric == "accuracy"
 
 
 def test_policies_in_the_documentation_are_valid():
@@ -294,7 +305,7 @@ WITHOUT_B = Metric(name="eight", of=without_b, headline=True)
 def test_samples_that_a_metric_leaves_out_are_not_paired():
     groups = ["a"] * 200 + ["b"] * 25
     run_side = binary(150, 225, groups=groups)
-    report = gate_sides(run_side, run_side, metrics=(WITHOUT_B,))
+    report = gate_report(run_side, run_side, metrics=(WITHOUT_B,))
     assert report.verdict == "pass"
     assert report.suites[0].n == 200
     assert (report.suites[0].coverage, report.suites[0].difference) == (1.0, 0.0)
@@ -310,10 +321,10 @@ def test_outcomes_that_a_metric_leaves_out_are_not_paired_but_missing_ones_are()
     b = b._replace(
         points=[structs.replace(p, verdict="invalid") if p.id >= "s00200" else p for p in b.points]
     )
-    assert gate_sides(a, b, metrics=(metric,)).suites[0].n == 200
-    assert gate_sides(a, b, metrics=(metric,)).verdict == "pass"
+    assert gate_report(a, b, metrics=(metric,)).suites[0].n == 200
+    assert gate_report(a, b, metrics=(metric,)).verdict == "pass"
     incomplete = b._replace(points=[p for p in b.points if p.id >= "s00040"])
-    assert gate_sides(a, incomplete, metrics=(metric,), coverage=0.5).verdict == "cannot tell"
+    assert gate_report(a, incomplete, metrics=(metric,), coverage=0.5).verdict == "cannot tell"
 
 
 # Judges and noise
@@ -335,8 +346,8 @@ def test_the_repeatability_limit_of_the_only_variant_applies_to_its_headline_onl
     candidate = suite_run("cand", binary(300, 500), suite="toy:small")
     with pytest.raises(UsageError, match="repeatability limit"):
         gate([candidate], [baseline], policy(TOY), noise={"toy:small": 0.06})
-    rules = policy(TOY + '\nmetric = "accuracy_macro"')
-    assert gate([candidate], [baseline], rules, noise={"toy:small": 0.06}).verdict == "pass"
+    other_metric = policy(TOY + '\nmetric = "accuracy_macro"')
+    assert gate([candidate], [baseline], other_metric, noise={"toy:small": 0.06}).verdict == "pass"
 
 
 def test_leaving_the_hard_half_unanswered_does_not_pass_a_gate_on_an_error_metric():
@@ -351,5 +362,5 @@ def test_leaving_the_hard_half_unanswered_does_not_pass_a_gate_on_an_error_metri
         else p
         for p in b.points
     ]
-    rules = 'name = "toy"\nmargin = 0.1'
-    assert gate_sides(a, b._replace(points=points), rules=rules, metrics=(metric,)).verdict == "regression"
+    toml = 'name = "toy"\nmargin = 0.1'
+    assert gate_report(a, b._replace(points=points), entry=toml, metrics=(metric,)).verdict == "regression"

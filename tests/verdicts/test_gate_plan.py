@@ -31,11 +31,12 @@ from tests.support.synthetic_runs import side, side_of, suite_run
 ACCURACY, MACRO = accuracy()[0], accuracy(macro=True)[1]
 
 
-def policy(*entries: Entry, **top) -> Policy:
-    return Policy(suite=entries, **top)
+def policy(*entries: Entry, **settings) -> Policy:
+    return Policy(suite=entries, **settings)
 
 
 def baseline(n: int, *, name: str = "toy", seed: int = 0, metrics=(), **options):
+    """Return a run of `n` samples, of which about 60 % are right."""
     values = (np.random.default_rng(seed).random(n) < 0.6).astype(float).tolist()
     return suite_run("base", side_of(values, **options), suite=name, metrics=metrics)
 
@@ -109,27 +110,27 @@ def test_fitting_a_beta_distribution_recovers_its_parameters():
 
 def test_a_forecast_from_few_samples_is_called_approximate():
     rng = np.random.default_rng(13)
-    rules = policy(Entry(name="toy", margin=0.14))
+    gate_policy = policy(Entry(name="toy", margin=0.14))
     for n, is_approximate in ((30, True), (900, False)):
         replies = (rng.random((n, 4)) < rng.beta(0.6, 0.4, n)[:, None]).astype(float).tolist()
         base = suite_run(
             "base", side({f"{i}": row for i, row in enumerate(replies)}, repeats=4), metrics=repeat_metrics()
         )
-        assert any("approximate" in note for note in plan([base], rules).notes) == is_approximate
+        assert any("approximate" in note for note in plan([base], gate_policy).notes) == is_approximate
 
 
 # Sources of the noise, and refusals
 
 
 def test_noise_is_taken_from_repeats_or_the_policy_or_else_assumed():
-    rules = policy(Entry(name="toy", margin=0.2))
-    assert plan([baseline(200)], rules).suites[0].source == "assumed"
+    gate_policy = policy(Entry(name="toy", margin=0.2))
+    assert plan([baseline(200)], gate_policy).suites[0].source == "assumed"
     stated = policy(Entry(name="toy", margin=0.2, discordance=0.07))
     suite = plan([baseline(200)], stated).suites[0]
     assert (suite.source, suite.discordance) == ("policy", 0.07)
     values = {f"{i}": [1.0, 0.0, 1.0, 0.0] for i in range(50)}
     repeats = suite_run("base", side(values, repeats=4), metrics=repeat_metrics())
-    suite = plan([repeats], rules).suites[0]
+    suite = plan([repeats], gate_policy).suites[0]
     assert suite.source == "own repeats"
     assert suite.discordance == pytest.approx(2 * 0.25 * (4 / 3) / 4)
 
@@ -148,8 +149,8 @@ def test_a_baseline_without_scores_is_refused():
 def test_a_policy_without_power_is_refused_with_a_margin_repeats_or_a_pool_as_alternatives():
     # a margin of one point on GPQA and AIME practically never passes
     runs = [baseline(198, name="gpqa"), baseline(30, name="aime")]
-    rules = policy(Entry(name="gpqa", margin=0.01), Entry(name="aime", margin=0.01))
-    planned = plan(runs, rules)
+    gate_policy = policy(Entry(name="gpqa", margin=0.01), Entry(name="aime", margin=0.01))
+    planned = plan(runs, gate_policy)
     assert not planned.decides
     assert planned.scenarios[0].verdicts["pass"] < 0.05
     text = " ".join(planned.nearest)
@@ -160,12 +161,12 @@ def test_a_policy_without_power_is_refused_with_a_margin_repeats_or_a_pool_as_al
 
 def test_pooling_gives_small_suites_enough_power():
     runs = [baseline(100, name=f"s{i}", seed=i) for i in range(10)]
-    alone = policy(*(Entry(name=f"s{i}", margin=0.05) for i in range(10)))
+    unpooled = policy(*(Entry(name=f"s{i}", margin=0.05) for i in range(10)))
     pooled = Policy(
         suite=tuple(Entry(name=f"s{i}", margin=0.05, pool="all") for i in range(10)),
         pool=(Pool(name="all", margin=0.05),),
     )
-    assert not plan(runs, alone).decides
+    assert not plan(runs, unpooled).decides
     assert plan(runs, pooled).decides
 
 
@@ -185,8 +186,8 @@ def test_a_metric_of_whole_runs_is_planned_with_its_standard_error():
 
 def test_advisory_suites_do_not_affect_the_plan():
     runs = [baseline(3000, name="big"), baseline(20, name="small")]
-    rules = policy(Entry(name="big", margin=0.05), Entry(name="small", margin=0.01, tier="advisory"))
-    planned = plan(runs, rules)
+    gate_policy = policy(Entry(name="big", margin=0.05), Entry(name="small", margin=0.01, tier="advisory"))
+    planned = plan(runs, gate_policy)
     assert planned.decides
     assert [s.name for s in planned.scenarios if "small worse" in s.name] == []
 
@@ -220,6 +221,7 @@ def test_a_gate_that_the_plan_calls_decidable_passes_an_unchanged_run():
 
 
 def forecast_of(planned, scenario: str) -> dict[str, float]:
+    """Return the shares of verdicts that a plan states for a scenario."""
     return next(entry.verdicts for entry in planned.scenarios if entry.name == scenario)
 
 
@@ -235,22 +237,24 @@ def tolerance(rate: float, n_first: int, n_second: int) -> float:
 )
 def test_simulated_verdicts_are_as_frequent_as_forecast(loss, scenario):
     # each sample changes its outcome with probability .12; `loss` makes falls more frequent than rises
-    rules = policy(
+    gate_policy = policy(
         Entry(name="gpqa", margin=0.03, discordance=0.12), Entry(name="mmlu", margin=0.02, discordance=0.12)
     )
     runs = [baseline(1200, name="gpqa"), baseline(3000, name="mmlu")]
     simulations, pairs = size(2000, 4000), size(500, 2000)
-    forecast = forecast_of(plan(runs, rules, simulations=simulations), scenario)
+    forecast = forecast_of(plan(runs, gate_policy, simulations=simulations), scenario)
     rng = np.random.default_rng(20261129)
     counts = dict.fromkeys(forecast, 0)
     for _ in range(pairs):
         cases = []
-        for entry, n, suite_loss in zip(rules.suite, (1200, 3000), (loss, 0.0), strict=True):
+        for entry, n, suite_loss in zip(gate_policy.suite, (1200, 3000), (loss, 0.0), strict=True):
             uniform = rng.random(n)
             up, down = (0.12 - suite_loss) / 2, (0.12 + suite_loss) / 2
             gains = (uniform < up).astype(float) - (uniform > 1 - down)
             cases.append(SimulatedCase(entry, difference.mean_evidence(gains, range(n), width=1.0)))
-        counts[overall_verdict((suite.tier, suite.verdict) for suite in verdicts(cases, rules, {}))] += 1
+        counts[
+            overall_verdict((suite.tier, suite.verdict) for suite in verdicts(cases, gate_policy, {}))
+        ] += 1
     rates = {name: count / pairs for name, count in counts.items()}
     print(scenario, "forecast", forecast, "simulated", rates)
     for name, rate in rates.items():

@@ -17,6 +17,7 @@ from tools import own_gate
 
 
 def mmlu_pro(**changes: Any) -> Suite:
+    """Return the suite mmlu-pro with changed fields."""
     return structs.replace(load.suite("mmlu-pro", "strict")[0], **changes)
 
 

@@ -18,6 +18,7 @@ from tools import make_further_claims
 
 
 def printed(k: int, cells: int, digits: int, rounding: str) -> str:
+    """Return the percentage of `k` right answers of `cells` as it is printed."""
     return str((Decimal(100 * k) / cells).quantize(Decimal(1).scaleb(-digits), rounding=rounding))
 
 
@@ -42,23 +43,25 @@ def test_the_share_on_the_grid_counts_the_numbers_that_can_be_printed() -> None:
 
 
 def shipped_tables() -> dict[tuple[str, str], TableFit]:
+    """Return the test of every table of shipped claims, by suite and source."""
     tables = examine_claims(reported.claims_by_id(), load.item_counts())
     return {(table.suite, table.source): table for table in tables}
 
 
 def models_that_fit(table: TableFit) -> set[str]:
+    """Return the models whose printed score is possible."""
     return {fit.claim.partition("/")[0] for fit in table.fits if fit.fits}
 
 
 def test_published_tables_fit_the_known_numbers_of_items() -> None:
     tables = shipped_tables()
-    (deep,) = (table for (suite, _), table in tables.items() if suite == "sgi-bench:deep-research")
-    assert deep.items == 318
-    impossible = {fit.claim.partition("/")[0] for fit in deep.fits if fit.fits is False}
+    (deep_research,) = (table for (suite, _), table in tables.items() if suite == "sgi-bench:deep-research")
+    assert deep_research.items == 318
+    impossible = {fit.claim.partition("/")[0] for fit in deep_research.fits if fit.fits is False}
     assert impossible == {
         "gemini-3-pro", "qwen3-max", "claude-opus-4.1", "grok-4", "qwen3-vl-235b-a22b", "intern-s1", "intern-s1-mini",
     }  # fmt: skip
-    assert next(fit for fit in deep.fits if fit.printed == "15.74").fewer_items == (305,)
+    assert next(fit for fit in deep_research.fits if fit.printed == "15.74").fewer_items == (305,)
     (reasoning,) = (table for (suite, _), table in tables.items() if suite == "sgi-bench:reasoning")
     assert len(models_that_fit(reasoning)) == 19
     (hmmt,) = (table for (suite, _), table in tables.items() if suite == "hmmt:2026")

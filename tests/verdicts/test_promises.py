@@ -15,45 +15,37 @@ POLICY = '[[suite]]\nname = "aime:2025"\nmargin = 0.9\n'
 
 
 @pytest.fixture
-def place(here: Path) -> Path:
+def folder(here: Path) -> Path:
     """Return a folder with a policy and a promise of seed 3."""
     (here / "policy.toml").write_text(POLICY)
     assert evals("gate", "promise", "policy.toml", "promise.json", "--sample", "--seed", "3").status == 0
     return here
 
 
-def run(*words: str) -> Outcome:
-    fixed_words = (
-        "aime:2025",
-        "--sample",
-        "-m",
-        "scripted:ANSWER: 1",
-        "--quiet",
-        "--promise",
-        "promise.json",
-    )
-    return evals("run", *fixed_words, *words)
+def run(*arguments: str) -> Outcome:
+    fixed = ("aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--quiet", "--promise", "promise.json")
+    return evals("run", *fixed, *arguments)
 
 
-def gate(*words: str) -> Outcome:
-    return evals("gate", "new", "--baseline", "new", "--policy", "policy.toml", *words)
+def gate(*arguments: str) -> Outcome:
+    return evals("gate", "new", "--baseline", "new", "--policy", "policy.toml", *arguments)
 
 
-def test_a_kept_promise_is_reported_until_the_policy_changes(place: Path) -> None:
+def test_a_kept_promise_is_reported_until_the_policy_changes(folder: Path) -> None:
     assert run("--seed", "3", "--run", "new").status == 0
     assert "promise kept" in evals("show", "new").out
     assert evals("show", "new", "--json").json["runs"][0]["promise"] == "kept"
     assert "aime:2025: promise kept" in gate("--json").json["notes"]
     assert evals("bundle", "new", "b.zip").status == 0
     assert "promise kept" in evals("bundle", "verify", "b.zip").out
-    (place / "policy.toml").write_text("# a comment changes nothing\n" + POLICY)
+    (folder / "policy.toml").write_text("# a comment changes nothing\n" + POLICY)
     assert "aime:2025: promise kept" in gate("--json").json["notes"]
-    (place / "policy.toml").write_text(POLICY.replace("0.9", "0.95"))
+    (folder / "policy.toml").write_text(POLICY.replace("0.9", "0.95"))
     assert "aime:2025: promise broken: the policy changed" in gate("--json").json["notes"]
 
 
 @pytest.mark.parametrize(
-    ("words", "change"),
+    ("arguments", "change"),
     [
         (("--seed", "4"), "seed is 4, not 3"),
         (("--seed", "3", "--limit", "2"), "limit is 2, not none"),
@@ -62,29 +54,29 @@ def test_a_kept_promise_is_reported_until_the_policy_changes(place: Path) -> Non
     ],
 )
 def test_a_broken_promise_is_reported_with_what_changed(
-    place: Path, words: tuple[str, ...], change: str
+    folder: Path, arguments: tuple[str, ...], change: str
 ) -> None:
-    assert run(*words, "--run", "new").status == 0
+    assert run(*arguments, "--run", "new").status == 0
     assert evals("show", "new", "--json").json["runs"][0]["promise"].startswith(f"broken: {change}")
 
 
-def test_a_promise_made_after_the_run_is_broken(place: Path) -> None:
+def test_a_promise_made_after_the_run_is_broken(folder: Path) -> None:
     assert (
         evals(
             "run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--run", "new", "--seed", "3"
         ).status
         == 0
     )
-    (card,) = [stored.card for stored in store.runs(place / "results")]
+    (card,) = [stored.card for stored in store.runs(folder / "results")]
     assert promise_status(card) == "none"
-    (place / "promise.json").unlink()
+    (folder / "promise.json").unlink()
     assert evals("gate", "promise", "policy.toml", "promise.json", "--sample", "--seed", "3").status == 0
     assert run("--seed", "3", "--run", "new").status == 0
-    (card,) = [stored.card for stored in store.runs(place / "results")]
+    (card,) = [stored.card for stored in store.runs(folder / "results")]
     assert "the promise was made after the run began" in promise_status(card)
 
 
-def test_invalid_promises_are_reported_in_one_line(place: Path) -> None:
+def test_invalid_promises_are_reported_in_one_line(folder: Path) -> None:
     rewrite = evals("gate", "promise", "policy.toml", "promise.json", "--sample")
     assert (rewrite.status, "not overwritten" in rewrite.error_line) == (2, True)
     unknown = evals("gate", "promise", "policy.toml", "other.json", "--sample", "--suites", "gpqa")
@@ -95,6 +87,6 @@ def test_invalid_promises_are_reported_in_one_line(place: Path) -> None:
         '{"made": "x"}',
         json.dumps({"format": 9, "made": 1, "policy_sha256": "", "suites": []}),
     ):
-        (place / "promise.json").write_text(content)
+        (folder / "promise.json").write_text(content)
         refused = run("--run", "x")
         assert (refused.status, "promise" in refused.error_line) == (2, True), content

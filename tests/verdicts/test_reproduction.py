@@ -217,8 +217,8 @@ SAMPLES = ROOT / "suites" / "samples"
 
 
 def test_claims_reproduce_measures_a_claim_under_its_conditions(results: Path) -> None:
-    words = ("-m", "scripted:ANSWER: B", "--results", results, "--data", SAMPLES)
-    outcome = evals("claims", "reproduce", "scripted/mmlu-pro", *words)
+    arguments = ("-m", "scripted:ANSWER: B", "--results", results, "--data", SAMPLES)
+    outcome = evals("claims", "reproduce", "scripted/mmlu-pro", *arguments)
     assert outcome.status == 3, outcome.err
     assert "scripted/mmlu-pro: inconclusive: a difference below" in outcome.out
     assert "not stated by the source: top_p" in outcome.out
@@ -226,7 +226,7 @@ def test_claims_reproduce_measures_a_claim_under_its_conditions(results: Path) -
     assert json.loads(path.read_text())["config"]["sampling"]["temperature"] == 0.25
     assert evals("claims", "check", path.parent, "--results", results).status == 3
     assert evals("claims", "check", path.parent, "--results", results, "--model", "rival").status == 1
-    rival_outcome = evals("claims", "reproduce", "rival/mmlu-pro", *words)
+    rival_outcome = evals("claims", "reproduce", "rival/mmlu-pro", *arguments)
     assert rival_outcome.status == 1
     assert "difference" in rival_outcome.out
 
@@ -247,7 +247,7 @@ def test_claims_cannot_be_reproduced_on_sample_items(results: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("claims", "show", "intern-s2/mmlu"), "unknown claim"),
         (("claims", "show", "intern-s1"), "is a prefix of"),
@@ -259,8 +259,8 @@ def test_claims_cannot_be_reproduced_on_sample_items(results: Path) -> None:
         (("claims", "check", "nobody"), "no results folder"),
     ],
 )
-def test_usage_errors_are_reported_in_one_line(words: tuple[str, ...], message: str, here: Path) -> None:
-    assert message in evals(*words).error_line
+def test_usage_errors_are_reported_in_one_line(arguments: tuple[str, ...], message: str, here: Path) -> None:
+    assert message in evals(*arguments).error_line
 
 
 def test_a_run_without_a_published_number_is_reported(tmp_path: Path) -> None:

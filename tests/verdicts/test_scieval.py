@@ -64,12 +64,18 @@ def replies() -> Iterator[Case]:
         )
         right = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
         wrong = next(chr(65 + n) for n in range(len(sample.choices)) if chr(65 + n) not in right)
-        g, w = ", ".join(right), wrong
+        right_form, wrong_form = ", ".join(right), wrong
         if suite == "proteinlmbench":
-            g, w = (str(ord(letter) - 64) for letter in (right[0], wrong))
+            right_form, wrong_form = (str(ord(letter) - 64) for letter in (right[0], wrong))
         right_text, wrong_text = (sample.choices[ord(letter) - 65] for letter in (right[0], wrong))
         for form in FORMS:
-            yield Case(suite, protocol, form, form.format(g=g, w=w, t=right_text, v=wrong_text), sample)
+            yield Case(
+                suite,
+                protocol,
+                form,
+                form.format(g=right_form, w=wrong_form, t=right_text, v=wrong_text),
+                sample,
+            )
 
 
 def our_scores() -> dict[str, float]:

@@ -25,9 +25,7 @@ scipy_stats = lazy("scipy.stats")
 
 @table(("gains", "losses", "n"), [(28, 25, 618), (3, 9, 40), (0, 4, 30), (60, 20, 198)])
 @table("share", [-0.3, -0.05, 0.0, 0.1])
-def test_tangos_score_agrees_with_maximising_the_likelihood(
-    gains: int, losses: int, n: int, share: float
-) -> None:
+def test_tangos_score_agrees_with_maximum_likelihood(gains: int, losses: int, n: int, share: float) -> None:
     """The score is the excess divided by its standard error at the most likely probabilities under the hypothesis."""
 
     def negative_log_likelihood(loss: float) -> float:
@@ -109,8 +107,8 @@ def test_a_budget_agrees_with_statsmodels_power_analysis() -> None:
 
     estimated = components(suite_run("a", side_of([float(i % 2) for i in range(4000)])), discordance=0.2)
     assert estimated is not None
-    used = RunUsage(replies=4000, cost_usd=None, seconds=None)
-    row = budget(estimated, 0.03, "same model", alpha=0.05, estimand="items-like-these", usage=used)
+    usage = RunUsage(replies=4000, cost_usd=None, seconds=None)
+    row = budget(estimated, 0.03, "same model", alpha=0.05, estimand="items-like-these", usage=usage)
     effect = 0.03 / sqrt(0.2)
     expected = NormalIndPower(ddof=0).solve_power(
         effect, ratio=0, alpha=0.05, power=0.8, alternative="larger"
@@ -129,15 +127,15 @@ def test_cross_fitted_residuals_agree_with_regression_on_pseudo_items() -> None:
     selected = rng.choice(400, 100, replace=False)
     scores = columns[0][selected] * 0.5 + rng.random(100)
     clusters = np.arange(100)
-    total, residuals = cross_fit(scores, selected, clusters, predictors)
+    mean_by_cross_fit, residuals = cross_fit(scores, selected, clusters, predictors)
     folds = np.random.default_rng(0).permutation(100) % FOLDS
     expected = np.empty(100)
-    mean = 0.0
+    mean_prediction = 0.0
     for fold in range(FOLDS):
-        rest = folds != fold
-        table = np.vstack([predictors.table[selected][rest], np.diag(np.sqrt(predictors.penalty))])
-        fit = sm.OLS(np.concatenate([scores[rest], np.zeros(len(predictors.penalty))]), table).fit()
-        expected[~rest] = scores[~rest] - predictors.table[selected][~rest] @ fit.params
-        mean += float((predictors.table @ fit.params).mean()) / FOLDS
+        training = folds != fold
+        table = np.vstack([predictors.table[selected][training], np.diag(np.sqrt(predictors.penalty))])
+        fit = sm.OLS(np.concatenate([scores[training], np.zeros(len(predictors.penalty))]), table).fit()
+        expected[~training] = scores[~training] - predictors.table[selected][~training] @ fit.params
+        mean_prediction += float((predictors.table @ fit.params).mean()) / FOLDS
     assert residuals == pytest.approx(expected, abs=1e-8)
-    assert total == pytest.approx(mean, abs=1e-8)
+    assert mean_by_cross_fit == pytest.approx(mean_prediction, abs=1e-8)

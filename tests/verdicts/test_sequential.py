@@ -64,10 +64,10 @@ def brief(sample: str, value: float | None = 1.0) -> Brief:
 
 
 def gate(
-    folder: Path, count: int = 400, *, margin: float = 0.1, seed: int = 0, value=1.0, rules=None, **changes
+    folder: Path, count: int = 400, *, margin: float = 0.1, seed: int = 0, value=1.0, policy=None, **changes
 ):
     job = candidate_job(folder, count, **changes)
-    policy = rules or Policy(suite=(Entry(name="toy", margin=margin),))
+    policy = policy or Policy(suite=(Entry(name="toy", margin=margin),))
     return SequentialGate([job], [baseline_run(job, value)], policy, seed=seed)
 
 
@@ -142,8 +142,8 @@ def test_a_macro_mean_gives_groups_equal_weight(tmp_path):
 
 def test_suites_share_alpha_for_regressions(tmp_path):
     jobs = [candidate_job(tmp_path / n, 100, name=n) for n in ("one", "two")]
-    rules = Policy(suite=tuple(Entry(name=n, margin=0.1) for n in ("one", "two")))
-    sequential_gate = SequentialGate(jobs, [baseline_run(job) for job in jobs], rules, seed=0)
+    policy = Policy(suite=tuple(Entry(name=n, margin=0.1) for n in ("one", "two")))
+    sequential_gate = SequentialGate(jobs, [baseline_run(job) for job in jobs], policy, seed=0)
     assert sequential_gate.family_size == 2
     for number, job in enumerate(jobs):
         for sample_id in [job.samples.ids[p] for n, p, _ in sequential_gate.queue() if n == number]:
@@ -154,8 +154,8 @@ def test_suites_share_alpha_for_regressions(tmp_path):
 
 def test_advisory_suites_do_not_delay_the_decision(tmp_path):
     jobs = [candidate_job(tmp_path / n, 100, name=n) for n in ("one", "two")]
-    rules = Policy(suite=(Entry(name="one", margin=0.1), Entry(name="two", margin=0.1, tier="advisory")))
-    sequential_gate = SequentialGate(jobs, [baseline_run(job) for job in jobs], rules, seed=0)
+    policy = Policy(suite=(Entry(name="one", margin=0.1), Entry(name="two", margin=0.1, tier="advisory")))
+    sequential_gate = SequentialGate(jobs, [baseline_run(job) for job in jobs], policy, seed=0)
     for sample_id in jobs[0].samples.ids:
         sequential_gate.tests[0].add(brief(sample_id, 1.0))
     assert sequential_gate.is_decided
@@ -176,7 +176,7 @@ def test_policies_and_baselines_that_do_not_match_the_job_are_refused(tmp_path):
     job = candidate_job(tmp_path, 20)
     matching = baseline_run(job)
     good = Policy(suite=(Entry(name="toy", margin=0.1),))
-    for rules, baseline, message in (
+    for policy, baseline, message in (
         (Policy(suite=(Entry(name="other", margin=0.1),)), matching, "does not run"),
         (Policy(suite=(*good.suite, Entry(name="more", margin=0.1))), matching, "does not run"),
         (
@@ -189,7 +189,7 @@ def test_policies_and_baselines_that_do_not_match_the_job_are_refused(tmp_path):
         (good, baseline_run(candidate_job(tmp_path / "one", 1)), "cannot be compared|fewer than two"),
     ):
         with pytest.raises(UsageError, match=message):
-            SequentialGate([job], [baseline], rules, seed=0)
+            SequentialGate([job], [baseline], policy, seed=0)
 
 
 @pytest.mark.slow

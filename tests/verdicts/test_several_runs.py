@@ -15,7 +15,7 @@ FAILING = "scripted:call=tests.support.answers:heap_question_rejected"
 
 
 @pytest.fixture
-def place(here: Path) -> Path:
+def folder(here: Path) -> Path:
     """Return a folder with three runs of one suite, made in this order; the file of the oldest card is the newest."""
     for run, model in (("first", RIGHT), ("second", RIGHT), ("third", FAILING)):
         evals("run", "mmlu-pro", "--sample", "-m", model, "--run", run, "--quiet", "--fresh")
@@ -26,7 +26,7 @@ def place(here: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("gate", "third", "--baseline", "results", "--policy", "policy.toml"),
         ("gate", "results", "--baseline", "third", "--policy", "policy.toml"),
@@ -35,15 +35,17 @@ def place(here: Path) -> Path:
         ("compare", "third", "results"),
     ],
 )
-def test_a_folder_with_several_runs_is_refused_with_their_list(place: Path, words: tuple[str, ...]) -> None:
-    refused = evals(*words)
+def test_a_folder_with_several_runs_is_refused_with_their_list(
+    folder: Path, arguments: tuple[str, ...]
+) -> None:
+    refused = evals(*arguments)
     assert refused.status == 2
     assert refused.err.startswith("evals: results matches 3 runs of mmlu-pro (strict): first (")
     assert refused.err.endswith("; name one, or add --latest\n")
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("bundle", "results", "out.zip"),
         ("audit", "results"),
@@ -51,24 +53,24 @@ def test_a_folder_with_several_runs_is_refused_with_their_list(place: Path, word
         ("run", "mmlu-pro", "--sample", "-m", RIGHT, "--until-decided", "--against", "results", "--policy", "policy.toml"),
     ],
 )  # fmt: skip
-def test_commands_without_latest_do_not_offer_it(place: Path, words: tuple[str, ...]) -> None:
-    refused = evals(*words)
+def test_commands_without_latest_do_not_offer_it(folder: Path, arguments: tuple[str, ...]) -> None:
+    refused = evals(*arguments)
     assert refused.status == 2
     assert " 3 runs" in refused.err
     assert "name one" in refused.err
     assert "--latest" not in refused.err
-    assert not list(place.glob("*.zip"))
+    assert not list(folder.glob("*.zip"))
 
 
-def test_latest_is_the_newest_run_by_its_card_other_than_the_candidate(place: Path) -> None:
-    words = ("--baseline", "results", "--latest", "--policy", "policy.toml")
-    assert "candidate first, baseline third" in evals("gate", "first", *words).out
-    assert "candidate third, baseline second" in evals("gate", "third", *words).out
+def test_latest_is_the_newest_run_by_its_card_other_than_the_candidate(folder: Path) -> None:
+    arguments = ("--baseline", "results", "--latest", "--policy", "policy.toml")
+    assert "candidate first, baseline third" in evals("gate", "first", *arguments).out
+    assert "candidate third, baseline second" in evals("gate", "third", *arguments).out
     assert "(second)" in evals("compare", "third", "results", "--latest").out
     assert "samples of third" in evals("gate", "baseline", "results", "base.jsonl", "--latest").out
 
 
-def test_comparing_more_sides_than_there_are_runs_is_refused_in_one_line(place: Path) -> None:
+def test_comparing_more_sides_than_there_are_runs_is_refused_in_one_line(folder: Path) -> None:
     refused = evals("compare", "results", "results", "results", "results", "--latest")
     assert (refused.status, refused.out) == (2, "")
     assert (

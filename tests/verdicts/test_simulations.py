@@ -170,6 +170,7 @@ SUITES = [
 
 
 def verdict_rates(losses, *, pairs: int, seed: int, alpha: float = 0.05) -> dict[str, float]:
+    """Return the shares of verdicts of the policy over simulated pairs of runs with these losses by suite."""
     rng = np.random.default_rng(seed)
     policy = Policy(alpha=alpha, suite=tuple(rule for rule, _ in SUITES))
     counts = {"pass": 0, "regression": 0, "cannot tell": 0}

@@ -14,7 +14,7 @@ POLICY = 'alpha = 0.2\n[series]\nname = "nightly"\ngates = 2\n[[suite]]\nname = 
 
 
 @pytest.fixture
-def place(here: Path) -> Path:
+def folder(here: Path) -> Path:
     """Return a folder with a policy for a series of two gates, a baseline and three candidates."""
     (here / "policy.toml").write_text(POLICY)
     for name in ("base", "a", "b", "c"):
@@ -25,11 +25,11 @@ def place(here: Path) -> Path:
     return here
 
 
-def gate(candidate: str, *words: str) -> Outcome:
-    return evals("gate", candidate, "--baseline", "base", "--policy", "policy.toml", *words)
+def gate(candidate: str, *arguments: str) -> Outcome:
+    return evals("gate", candidate, "--baseline", "base", "--policy", "policy.toml", *arguments)
 
 
-def test_two_gates_share_alpha_and_a_third_is_refused(place: Path) -> None:
+def test_two_gates_share_alpha_and_a_third_is_refused(folder: Path) -> None:
     first = gate("a", "--json").json
     assert first["alpha"] == pytest.approx(0.1)
     assert first["level"] == pytest.approx(0.8)
@@ -39,12 +39,12 @@ def test_two_gates_share_alpha_and_a_third_is_refused(place: Path) -> None:
     refused = gate("c")
     assert (refused.status, "all 2 gates" in refused.error_line) == (2, True)
     assert gate("b").status == 0
-    assert len((place / "results/series/nightly.jsonl").read_text().splitlines()) == 2
+    assert len((folder / "results/series/nightly.jsonl").read_text().splitlines()) == 2
     assert {run["run"] for run in evals("show", "--json").json["runs"]} == {"base", "a", "b", "c"}
 
 
-def test_a_malformed_series_file_is_reported_in_one_line_and_not_changed(place: Path) -> None:
-    path = place / "results/series/nightly.jsonl"
+def test_a_malformed_series_file_is_reported_in_one_line_and_not_changed(folder: Path) -> None:
+    path = folder / "results/series/nightly.jsonl"
     path.parent.mkdir()
     path.write_text('{"candidate": 1}\n')
     refused = gate("a")
@@ -52,12 +52,12 @@ def test_a_malformed_series_file_is_reported_in_one_line_and_not_changed(place: 
     assert path.read_text() == '{"candidate": 1}\n'
 
 
-def test_a_series_file_that_is_a_symbolic_link_is_refused(place: Path) -> None:
-    (place / "results/series").mkdir()
-    (place / "elsewhere").write_text("")
-    (place / "results/series/nightly.jsonl").symlink_to(place / "elsewhere")
+def test_a_series_file_that_is_a_symbolic_link_is_refused(folder: Path) -> None:
+    (folder / "results/series").mkdir()
+    (folder / "elsewhere").write_text("")
+    (folder / "results/series/nightly.jsonl").symlink_to(folder / "elsewhere")
     assert gate("a").status == 2
-    assert (place / "elsewhere").read_text() == ""
+    assert (folder / "elsewhere").read_text() == ""
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,15 @@ pytestmark = pytest.mark.slow
 
 
 def import_replies(folder: Path, mirror: Path, lines: list[dict[str, Any]], suite: str, name: str) -> None:
+    """Import recorded replies as a run of this name."""
     path = folder / f"{name}.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    words = ("--suite", suite, "--model", name, "--protocol", "official", "--data", mirror, "--run", name)
-    assert evals("import", "replies", path, *words, "--results", folder / "results").status in (0, 1)
+    arguments = ("--suite", suite, "--model", name, "--protocol", "official", "--data", mirror, "--run", name)
+    assert evals("import", "replies", path, *arguments, "--results", folder / "results").status in (0, 1)
 
 
 def compare(folder: Path, a: str, b: str) -> Any:
+    """Return the JSON of a comparison of two runs."""
     outcome = evals("compare", a, b, "--results", folder / "results", "--json")
     assert outcome.status == 0, outcome.err
     return outcome.json
@@ -46,6 +48,7 @@ def expected_row(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
 
 
 def check(row: dict[str, Any], expected: dict[str, float]) -> None:
+    """Check a row of a comparison, with its p-value and interval within the error of the approximation."""
     exact = {key: value for key, value in expected.items() if key != "p"}
     assert {key: row[key] for key in exact} == pytest.approx(exact, abs=1e-9)
     # not exact: if a question occurs twice, the test is a clustered t test
@@ -98,17 +101,17 @@ def test_two_full_runs_of_mmlu_pro_are_compared_in_two_seconds(tmp_path, mirror)
     for name, letters in (("one", "ABCD"), ("two", "ABCE")):
         lines = [{"id": i, "text": f"The answer is ({letters[n % 4]})."} for n, i in enumerate(names)]
         import_replies(tmp_path, mirror, lines, "mmlu-pro", name)
-    spent = []
+    seconds = []
     gc.collect()
     gc.freeze()  # so that objects of earlier tests are not scanned during the measurement
     try:
         for _ in range(2):
             started = time.process_time()
             compare(tmp_path, "one", "two")
-            spent.append(time.process_time() - started)
+            seconds.append(time.process_time() - started)
     finally:
         gc.unfreeze()
-    assert min(spent) < 2.0
+    assert min(seconds) < 2.0
 
 
 def test_comparison_of_llama_and_gemma_on_chembench(tmp_path, mirror, shared):
@@ -119,8 +122,8 @@ def test_comparison_of_llama_and_gemma_on_chembench(tmp_path, mirror, shared):
             chembench_reports.replies(source / "reports" / f"{name}.jsonl.gz", source / "tasks.jsonl.gz")
         )
         import_replies(tmp_path, mirror, lines, "chembench:lamalab", name)
-        words = ("--results", tmp_path / "results", "--samples", "--json")
-        rows = evals("show", name, *words).json["samples"]
+        arguments = ("--results", tmp_path / "results", "--samples", "--json")
+        rows = evals("show", name, *arguments).json["samples"]
         values[name] = {row["id"]: row["value"] for row in rows if row["value"] is not None}
     row = compare(tmp_path, *values)["pairs"][0]
     check(row, expected_row(*values.values()))
