@@ -1,11 +1,11 @@
 """Both benchmarks called ChemBench: rules, prompts, and parity with the authors' recorded verdicts.
 
-On the recorded completions of `chembench:lamalab`, 3 x 2,788, the patterns of `official` read the recorded
-`parsed_output` of each item, and the verdicts are the same. The patterns do not read 17 replies of llama3.1-8b, 27
-of gemma-2-9b and none of the random baseline. These are listed in cases/chembench_unread.jsonl with the answer that
-upstream extracted with a language model, and are unanswered here; upstream's answer is right for 4 and 9 of them, and
-only there do the verdicts differ. Two questions of the corpus have options that the recorded prompt shows garbled
-("\\pu550 MHz}") or rewritten ("1.50E23"); they are matched nevertheless.
+The recorded completions of `chembench:lamalab` are 3 x 2,788. If the patterns of `official` find an answer, it equals the
+recorded `parsed_output`, and the verdicts are the same. They find no answer in 17 replies of llama3.1-8b and in 27 of
+gemma-2-9b. These replies are listed in cases/chembench_unread.jsonl with the answer that upstream extracted with a language
+model, and are unanswered here; upstream's answer is right for 4 and 9 of them, and only there do the verdicts differ. Two
+questions of the corpus have options that the recorded prompt shows garbled ("\\pu550 MHz}") or rewritten ("1.50E23"); they
+are matched nevertheless.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RUNS = {
     "gemma-2-9b-it": (1345, 9, 14),
     "random_baseline": (736, 0, 3),
 }
-"""Run -> number of right published verdicts, of differences from them, and of items whose value changes under `strict`."""
+"""Run -> (right published verdicts, verdicts of `official` that differ from them, items whose value changes under `strict`)."""
 CASES = TESTS / "cases"
 SAMPLE = Data(suite="chembench", sample=True)
 

@@ -113,7 +113,7 @@ def read_samples(module: ModuleType, data: Data) -> list[Sample]:
     return list(checked_samples(module.BENCHMARK.suite(), data))
 
 
-def test_msearth_reads_the_hubs_rows_and_vlmevalkits(tmp_path: Path) -> None:
+def test_msearth_rows_of_the_hub_and_of_vlmevalkit_are_read(tmp_path: Path) -> None:
     query = "<image> Caption: Options: none. Question: Which?\nOptions:\nA. one\nB. two\nC. three\nD. four"
     (hub,) = read_samples(
         msearth, write_rows(tmp_path, "msearth", {"question_id": "q-7", "query": query, "response": "B. two"})
@@ -134,7 +134,7 @@ def test_msearth_reads_the_hubs_rows_and_vlmevalkits(tmp_path: Path) -> None:
     assert plain_text(hub.question) == "Caption: Options: none. Question: Which?"
 
 
-def test_xlrs_reads_the_hubs_rows_and_vlmevalkits(tmp_path: Path) -> None:
+def test_xlrs_rows_of_the_hub_and_of_vlmevalkit_are_read(tmp_path: Path) -> None:
     option_list = ["(A) Road", "(B) Airport", "(C) Lake", "(D) Town"]
     base = {"index": 3, "question": "Which? ", "answer": "A D"}
     (hub,) = read_samples(

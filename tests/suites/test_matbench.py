@@ -179,9 +179,9 @@ def test_the_interval_of_the_mean_combines_the_intervals_of_the_tasks() -> None:
     }
     mean = matbench.aggregate("intern-s1", cards)
     assert mean is not None
-    center = (0.9 + 0.75 + 0.8 + 1.0) / 4
+    value = (0.9 + 0.75 + 0.8 + 1.0) / 4
     below, above = (0.1**2 + 0.1**2 + 0.1**2) ** 0.5 / 4, (0.05**2 + 0.05**2) ** 0.5 / 4
-    assert (mean["low"], mean["high"]) == pytest.approx((center - below, center + above))
+    assert (mean["low"], mean["high"]) == pytest.approx((value - below, value + above))
 
 
 @table("name", matbench.TASKS)

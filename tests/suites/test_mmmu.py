@@ -72,7 +72,7 @@ def test_options_are_read_as_upstream_reads_them(text: str, letter: str | None) 
     assert read_option(text, ("red", "green", "blue")) == letter
 
 
-def test_open_answers_are_searched_anywhere_under_official_and_not_under_strict() -> None:
+def test_official_searches_for_open_answers_anywhere_in_the_reply_and_strict_does_not() -> None:
     official, strict = Official(), Strict()
     sixty, ion = Sample(id="x", target="60"), Sample(id="x", target="ion")
     # numbers are compared as a whole

@@ -1,4 +1,4 @@
-"""SUPERChem: images within the text, the official rule, which reads only boxed letters, and `strict`."""
+"""SUPERChem: the official rule, which reads only boxed letters, `strict`, images within the text, and invalid data."""
 
 from __future__ import annotations
 
