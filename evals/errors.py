@@ -3,7 +3,7 @@
 EvalsError                     a message for the user, one line, no traceback
 ├── UsageError                 wrong name, wrong option, missing key or data: exit 2
 │   ├── UnknownName            suggests similar names
-│   ├── Untrusted              data name a suite that is defined by code that the user has not trusted
+│   ├── Untrusted              the data refer to a suite whose code the user has not trusted
 │   ├── DataError              a data set is missing, incomplete or inconsistent
 │   └── StoreError             a results folder or a run in it cannot be read or written
 ├── ModelError                 a call failed: becomes the sample's Failure
@@ -34,11 +34,11 @@ from collections.abc import Collection, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-MAX_LISTED = 100
-"""With this many known names or more, a message states only their number."""
+MAX_LISTED = 99
+"""Maximum number of known names that a message lists; if there are more, it states their number."""
 
 
-def install(extra: str) -> str:
+def install_command(extra: str) -> str:
     """Return the command that installs an extra, from this checkout or from the package index."""
     root = Path(__file__).resolve().parent.parent
     if not (root / "pyproject.toml").is_file():
@@ -47,10 +47,10 @@ def install(extra: str) -> str:
     return f"pip install -e '{path}[{extra}]'"
 
 
-def require_packages(user: str, *packages: str, command: str) -> None:
-    """Raise UsageError if packages that `user` needs are not installed; `command`: how to install them."""
+def require_packages(feature: str, *packages: str, command: str) -> None:
+    """Raise UsageError if packages that `feature` needs are not installed; `command`: how to install them."""
     if missing := [package for package in packages if find_spec(package) is None]:
-        raise UsageError(f"{user} needs {', '.join(missing)}: {command}")
+        raise UsageError(f"{feature} needs {', '.join(missing)}: {command}")
 
 
 class EvalsError(Exception):
@@ -62,7 +62,7 @@ class UsageError(EvalsError):
 
 
 class UnknownName(UsageError):
-    """An unknown name; the message suggests similar ones."""
+    """An unknown name; the message suggests similar ones or, if there are none, lists or counts the known names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, see: str = "") -> None:
         """`see`: the command that lists the known names if there are many."""
@@ -74,14 +74,14 @@ class UnknownName(UsageError):
         ]
         close_matches = list(dict.fromkeys(close_matches))[:3]
         listed = f"known: {', '.join(names) or 'none'}"
-        if len(names) >= MAX_LISTED:
+        if len(names) > MAX_LISTED:
             listed = f"{len(names)} are known{f': `{see}` lists them' if see else ''}"
         hint = f"did you mean {' or '.join(close_matches)}?" if close_matches else listed
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
 
 class Untrusted(UsageError):
-    """Data name a suite that is defined by code which the user has not trusted."""
+    """The data refer to a suite whose code the user has not trusted."""
 
 
 class DataError(UsageError):
@@ -191,30 +191,30 @@ class Waiting(ScorerError):
 
 
 def from_status(
-    status: int, message: str, *, code: str = "", retry_after_s: float | None = None, param: str = ""
+    status: int, message: str, *, codes: str = "", retry_after_s: float | None = None, param: str = ""
 ) -> ModelError:
     """Map an HTTP status other than 200 to the error that the runner should see.
 
-    `code`: the values of the body's fields `code`, `type`, `status` and `reason`, separated by spaces. Statuses are ambiguous:
-    some vendors return 400 for a wrong key, and 429 for both an exhausted quota and a rate limit. Only the beginning of a
-    message is searched, as some servers quote the prompt after it. `param`: see `Rejected`.
+    `codes`: the error's codes, separated by spaces: the body's fields `code`, `type` and `status`, and those of its details.
+    Statuses are ambiguous: some vendors return 400 for a wrong key, and 429 for both an exhausted quota and a rate limit.
+    Only the beginning of a message is searched, as some servers quote the prompt after it. `param`: see `Rejected`.
     """
     text = f"HTTP {status}: {message}"
-    beginning, codes = message.lower()[:_SEARCHED_CHARACTERS], set(code.lower().split())
+    beginning, stated_codes = message.lower()[:_SEARCHED_CHARACTERS], frozenset(codes.lower().split())
 
-    def is_stated(known_codes: Collection[str], phrases: Iterable[str]) -> bool:
-        return not codes.isdisjoint(known_codes) or any(phrase in beginning for phrase in phrases)
+    def mentions_any(known_codes: Collection[str], phrases: Iterable[str]) -> bool:
+        return not stated_codes.isdisjoint(known_codes) or any(phrase in beginning for phrase in phrases)
 
-    is_daily_quota = any("perday" in word for word in codes)  # Google: in the quota's name
-    if status == 402 or is_daily_quota or is_stated(_QUOTA_CODES, _QUOTA_PHRASES):
+    is_daily_quota = any("perday" in code for code in stated_codes)  # Google's quota ids contain PerDay
+    if status == 402 or is_daily_quota or mentions_any(_QUOTA_CODES, _QUOTA_PHRASES):
         return OutOfQuota(text)
     if status in (429, 503, 529) and (retry_after_s or 0.0) > _MAX_WAIT_S:
         return OutOfQuota(f"{text}; no more calls for {(retry_after_s or 0.0) / 3600:.1f} hours")
     if status in (404, 409, 425, 500, 502, 504) and is_loading(beginning):
         return RateLimit(text, retry_after_s=retry_after_s)
-    if 400 <= status < 500 and is_stated(_FILTER_CODES, _FILTER_PHRASES):
+    if 400 <= status < 500 and mentions_any(_FILTER_CODES, _FILTER_PHRASES):
         return Filtered(text)
-    if status in (401, 403, 404, 405) or (status == 400 and is_stated(_FATAL_CODES, _FATAL_PHRASES)):
+    if status in (401, 403, 404, 405) or (status == 400 and mentions_any(_FATAL_CODES, _FATAL_PHRASES)):
         return Fatal(text)
     if status in (429, 503, 529):
         return RateLimit(text, retry_after_s=retry_after_s)
@@ -222,9 +222,9 @@ def from_status(
         return Timeout(text)
     if status in (409, 425) or status >= 500:
         return ServerFault(text)
-    if status in (400, 413, 422) and is_stated(_CONTEXT_CODES, _CONTEXT_PHRASES):
+    if status in (400, 413, 422) and mentions_any(_CONTEXT_CODES, _CONTEXT_PHRASES):
         return Context(text)
-    return Rejected(text, param=param, codes=frozenset(codes))
+    return Rejected(text, param=param, codes=stated_codes)
 
 
 _LOADING = re.compile(

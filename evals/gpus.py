@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from evals import profiles
 from evals.checkpoints import Size
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.profiles import GPU_GB, Profile
 
 MEMORY_TOLERANCE = 0.95
@@ -36,7 +36,9 @@ def visible_gpus() -> list[Gpu]:
         import pynvml
     except ImportError:
         if any(Path("/dev").glob("nvidia[0-9]*")):
-            raise UsageError(f"the GPUs of this machine cannot be counted: {install('gpu')}") from None
+            raise UsageError(
+                f"the GPUs of this machine cannot be counted: {install_command('gpu')}"
+            ) from None
         return []
     try:
         pynvml.nvmlInit()

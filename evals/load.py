@@ -158,7 +158,7 @@ def listing(name: str) -> Listing:
 
 
 def item_counts() -> dict[str, int]:
-    """Return name -> number of items, where known: for each `suite:variant`, and for each suite over its default variants."""
+    """Return the known numbers of items by name: of each `suite:variant`, and of each suite over its default variants."""
     counts = dict[str, int]()
     for name in suite_names():
         summary = listing(name)

@@ -52,7 +52,7 @@ class Origin(Struct, frozen=True):
 
 @cache
 def origins(group: str) -> dict[str, Origin]:
-    """Return name (with hyphens) -> origin; if several packages define a name, the alphabetically first package is used."""
+    """Return the origins by name (with hyphens); if several packages define a name, the alphabetically first one is used."""
     from importlib.metadata import entry_points
 
     by_name: dict[str, Origin] = {}
@@ -139,7 +139,7 @@ def _constant_keys(node: ast.expr) -> tuple[str, ...]:
 
 
 def _variant_rows(node: ast.expr | None) -> dict[str, int]:
-    """Return variant -> rows from a literal mapping of names to numbers or to `Variant(rows)`."""
+    """Return the number of rows of each variant from a literal mapping of names to numbers or to `Variant(rows)`."""
     if not isinstance(node, ast.Dict):
         return {"": 0}
     rows = {}

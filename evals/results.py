@@ -99,7 +99,7 @@ class Runs(Sequence[Run]):
 
     @property
     def health(self) -> dict[str, tuple[Finding, ...]]:
-        """Return run folder -> signs that the run is broken; see `evals/run/health.py`."""
+        """Return signs that a run is broken, by run folder; see `evals/run/health.py`."""
         return {str(run.path): run.card.health for run in self._runs}
 
     def scores(self) -> pd.DataFrame:

@@ -201,7 +201,7 @@ class BatchEndpoint(Protocol):
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Return the request fields that the vendor rejected: field -> name under which it is sent instead; empty: omitted.
+        """Return the request fields that the vendor rejected, each with the name under which it is sent instead; empty: omitted.
 
         The caller may add fields, e.g. those logged before an interruption.
         """

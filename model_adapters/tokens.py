@@ -23,7 +23,7 @@ from msgspec import Meta, Struct
 from evals import disk, profiles
 from evals.boundary import foreign_code
 from evals.calls.secrets import environment_secret
-from evals.errors import ModelError, UnknownName, UsageError, install, require_packages
+from evals.errors import ModelError, UnknownName, UsageError, install_command, require_packages
 from evals.model_adapters.common.http import Client, decode
 from evals.prompts import plain_text
 from evals.types import Prompt, Reply, Sampling, Usage
@@ -137,7 +137,7 @@ def _load_folder(folder: Path, *, trusted: bool) -> Tokenizer:
             f"tokens:{folder}: its tokenizer runs code from that folder; review it, then add --trust-remote-code"
         )
     if tokenizer_file.is_file() and not has_custom_code:
-        require_packages(f"tokens:{folder}", "tokenizers", command=install("tokens"))
+        require_packages(f"tokens:{folder}", "tokenizers", command=install_command("tokens"))
         from tokenizers import Tokenizer as FastTokenizer
 
         with foreign_code(lambda reason: UsageError(f"{tokenizer_file}: {reason}")):
@@ -151,7 +151,7 @@ def _load_folder(folder: Path, *, trusted: bool) -> Tokenizer:
         raise UsageError(
             f"tokens:{folder}: no tokenizer there (tokenizer.json and tokenizer_config.json are missing)"
         )
-    require_packages(f"tokens:{folder}", "transformers", command=install("tokens"))
+    require_packages(f"tokens:{folder}", "transformers", command=install_command("tokens"))
     from transformers import AutoTokenizer
 
     with foreign_code(lambda reason: UsageError(f"tokens:{folder}: {reason}")):
@@ -171,7 +171,7 @@ def _has_custom_code(config: Path) -> bool:
 
 
 def _load_tiktoken(name: str) -> Tokenizer:
-    require_packages(f"tokens:{name}", "tiktoken", command=install("tokens"))
+    require_packages(f"tokens:{name}", "tiktoken", command=install_command("tokens"))
     import tiktoken
     from tiktoken.model import MODEL_TO_ENCODING
 

@@ -1,7 +1,7 @@
 r"""ChemBench, the name of two unrelated benchmarks.
 
-`4k` is ChemBench4K of ChemLLM (Zhang et al. 2024, arXiv 2402.06852): nine tasks of single-choice questions. It is the
-column "ChemBench" of the Intern-S1 tables. As there, the headline is the mean over eight of the nine tasks;
+`4k` is ChemBench4K of ChemLLM (Zhang et al. 2024, arXiv 2402.06852): nine tasks of single-choice questions. The
+column "ChemBench" of the Intern-S1 tables is based on it. As there, the headline is the mean over eight of the nine tasks;
 Solvent_Prediction is run but excluded. `official` is OpenCompass' rule-based setup (@ a5acc4bb, ChemBench_gen): five worked
 examples, and the first capital letter of the reply counts. Under `intern-s1` (ChemBench_llmjudge_gen) there are no examples,
 and a judge model grades the whole reply; the prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded).
@@ -310,7 +310,7 @@ INTERN_S1_PROTOCOLS: dict[str, Protocol] = {
     ),
     "lamalab": structs.replace(
         STRICT_LAMALAB,
-        refuses="chembench:lamalab has no protocol intern-s1: the column ChemBench of the Intern-S1 tables is "
+        refuses='chembench:lamalab has no protocol intern-s1: the column "ChemBench" of the Intern-S1 tables is '
         "chembench:4k; use --protocol strict or official",
     ),
 }

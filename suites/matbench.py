@@ -25,7 +25,7 @@ from msgspec import Struct
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row
 from evals.data.matbench import read_table
-from evals.errors import DataError, install
+from evals.errors import DataError, install_command
 from evals.extract import stated_yes_no
 from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
@@ -176,7 +176,7 @@ def _question(task: Task, row: Row) -> tuple[Text, ...]:
 
 
 def _training_statistics(rows: Sequence[Row], golds: Sequence[Any]) -> dict[int, dict[str, float]]:
-    """Return fold -> mean and range of its training targets."""
+    """Return the mean and the range of the training targets of each fold."""
     statistics = {}
     for fold in {int(row["fold"]) for row in rows}:
         targets = [gold for row, gold in zip(rows, golds, strict=True) if int(row["fold"]) != fold]
@@ -222,7 +222,9 @@ def _prompter(data: Data, name: str) -> Prompter:
     """Return the prompter; raises DataError if pint, which scoring needs, is missing."""
     task = TASKS[name]
     if not task.is_binary and find_spec("pint") is None:
-        raise DataError(f"matbench:{name} needs pint to convert the units of answers: {install('materials')}")
+        raise DataError(
+            f"matbench:{name} needs pint to convert the units of answers: {install_command('materials')}"
+        )
     return MaterialPrompter(
         task, {str(row["mbid"]): row["structure"] for row in _table(data, name)} if task.has_structure else {}
     )
@@ -242,7 +244,7 @@ def _upstream_prompts(variant: str) -> UpstreamPrompts:
         unavailable="OpenCompass' questions about Matbench are in a data file that is not public",
         loop_values=(("task", f"matbench_{variant}"),),
         columns=_columns,
-        kind="verdict" if TASKS[variant].is_binary else "number",
+        judge_reply="verdict" if TASKS[variant].is_binary else "number",
     )
 
 

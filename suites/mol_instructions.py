@@ -2,11 +2,12 @@
 
 `official` follows the authors: instruction and input as in the data (without the prompt template of their fine-tuned
 models), and the rules of their scripts, which drop invalid answers from every metric and ignore stereochemistry in "exact"
-(evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity means little. `intern-s1` is
-the column Mol-Instructions of the Intern-S1-Pro tables, with OpenCompass' prompts (`intern-s1~`: reworded) and metrics:
-similarity, METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy, so that a missing
-energy scores about 95 of 100 points and an answer in eV scores 0 (evals/scorers/upstream/opencompass_selfies.py). `strict` is our
-own: molecules are compared by structure with stereochemistry, in SELFIES or SMILES; energies are converted to hartree.
+(evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity means little. `intern-s1`
+reproduces the Mol-Instructions column of the Intern-S1-Pro tables, with OpenCompass' prompts (`intern-s1~`: reworded) and
+metrics: similarity, METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy; hence a
+missing energy, read as 0 hartree, scores about 95 of 100 points, and an answer in eV scores 0
+(evals/scorers/upstream/opencompass_selfies.py). `strict` is our own: molecules are compared by structure with
+stereochemistry, in SELFIES or SMILES; energies are converted to hartree.
 
 `--data` accepts the hub's archive (`Molecule-oriented_Instructions.zip`), its unpacked folder, or OpenCompass' files.
 """
@@ -62,17 +63,17 @@ def energy(reply: str, unit: str) -> Reading | Quantity | None:
 # --- prompts
 
 
-ANSWER_FORMATS = {
+ANSWER_INSTRUCTIONS = {
     "caption": "Reply with the description alone, in plain English.",
     "number": "State it as \\boxed{number}, in hartree.",
 }
-TAG_FORMAT = "Write it in SELFIES between <SELFIES> and </SELFIES>, and write nothing else."
+TAG_INSTRUCTION = "Write it in SELFIES between <SELFIES> and </SELFIES>, and write nothing else."
 
 
-def _instructed_prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
-    answer_format = ANSWER_FORMATS.get(task.kind, TAG_FORMAT)
+def _prompt_with_instruction(task: Task, sample: Sample, repeat: int) -> Prompt:
+    instruction = ANSWER_INSTRUCTIONS.get(task.kind, TAG_INSTRUCTION)
     return ask(
-        f"{plain_text(sample.question)}\n\nYou are an expert chemist. Your task is to give {task.answer_description}. {answer_format}"
+        f"{plain_text(sample.question)}\n\nYou are an expert chemist. Your task is to give {task.answer_description}. {instruction}"
     )
 
 
@@ -91,16 +92,14 @@ def _upstream_prompts(variant: str) -> UpstreamPrompts:
     )
 
 
-def _ideal(task: Task, formats: Mapping[str, str], sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer; `formats`: kind of answer -> format string, with an empty key for all other kinds."""
-    answer_format = formats.get(task.kind, formats[""])
-    return answer_format.format(
-        f"{Decimal(repr(sample.target)):f}" if task.kind == "number" else sample.target
-    )
+def _ideal(task: Task, templates: Mapping[str, str], sample: Sample, prompt: Prompt) -> str:
+    """Return the gold answer; `templates`: kind of answer -> format string, with an empty key for all other kinds."""
+    template = templates.get(task.kind, templates[""])
+    return template.format(f"{Decimal(repr(sample.target)):f}" if task.kind == "number" else sample.target)
 
 
-BARE_FORMATS = {"": "{}"}
-WRAPPED_FORMATS = {"": "<SELFIES> {} </SELFIES>", "number": "\\boxed{{{}}}", "caption": "{}"}
+BARE_TEMPLATES = {"": "{}"}
+WRAPPED_TEMPLATES = {"": "<SELFIES> {} </SELFIES>", "number": "\\boxed{{{}}}", "caption": "{}"}
 
 
 def _unwinnable(sample: Sample) -> str:
@@ -176,7 +175,9 @@ INTERN_S1_RULES = {
     ),
     "number": Rule(
         LastNumberError,
-        lambda: (chemistry_metrics.error("mae_unread_as_0", number.mae, unit="hartree", headline=True),),
+        lambda: (
+            chemistry_metrics.error("mae_unread_as_0", number.mae_answered, unit="hartree", headline=True),
+        ),
     ),
 }
 """Kind of answer -> rule; an empty key stands for all other kinds."""
@@ -195,8 +196,8 @@ def _strict(variant: str) -> Protocol:
     return _protocol(
         STRICT_RULES,
         task,
-        prompt=partial(_instructed_prompt, task),
-        ideal=partial(_ideal, task, WRAPPED_FORMATS),
+        prompt=partial(_prompt_with_instruction, task),
+        ideal=partial(_ideal, task, WRAPPED_TEMPLATES),
     )
 
 
@@ -208,7 +209,7 @@ def _official(variant: str) -> Protocol:
         prompt=question_prompt,
         verbatim=True,
         sampling=Sampling(temperature=0.1, top_p=0.75, top_k=40, max_tokens=1024),
-        ideal=partial(_ideal, task, BARE_FORMATS),
+        ideal=partial(_ideal, task, BARE_TEMPLATES),
         unwinnable=_unwinnable if task.kind == "caption" else None,
     )
 
@@ -218,10 +219,10 @@ def _intern_s1(variant: str) -> Protocol:
     return _protocol(
         INTERN_S1_RULES,
         task,
-        prompt=partial(_instructed_prompt, task),
+        prompt=partial(_prompt_with_instruction, task),
         upstream=_upstream_prompts(variant),
         sampling=INTERN_S1_PRO,
-        ideal=partial(_ideal, task, WRAPPED_FORMATS),
+        ideal=partial(_ideal, task, WRAPPED_TEMPLATES),
     )
 
 

@@ -1,9 +1,9 @@
 r"""PHYSICS (Feng et al., arXiv 2503.21821).
 
-865 problems have several answers. `official` (yale-nlp/Physics @ 15dc8d90) and `intern-s1` (VLMEvalKit @ e8e78f05, the
-column "Physics" of the Intern-S1 tables) report the share of a reply's boxed answers that are right: a single right one gets
-full marks even if four other parts are missing. `strict` requires every part (evals/scorers/parts.py and physics.py document the
-comparison). Answers that no rule can compare, mainly words, wait for a judge. Upstream sends only the first figure, and
+865 problems have several answers. `official` (yale-nlp/Physics @ 15dc8d90) and `intern-s1` (VLMEvalKit @ e8e78f05, used
+for the column "Physics" of the Intern-S1 tables) report the share of a reply's boxed answers that are right: a single right
+one gets full marks even if four other parts are missing. `strict` requires every part (evals/scorers/parts.py and physics.py
+document the comparison). Answers that no rule can compare, mainly words, wait for a judge. Upstream sends only the first figure, and
 counts an answer as right if the judge's reply contains "true".
 
 Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror has the folder PHYSICS in

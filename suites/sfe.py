@@ -96,7 +96,7 @@ UPSTREAM_PROMPTS = sentence_prompts(
         own_text=CHOICES_HEADING.strip(), upstream_texts=(TextLocation(*ADAPTER_FUNCTION, 11),), strip=True
     ),
     judge=(TextLocation("dataset/sfebench.py", "EVAL_TEMPLATE"),),
-    kind="points",
+    judge_reply="points",
 )
 
 

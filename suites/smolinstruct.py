@@ -51,7 +51,7 @@ NUMBER_SCORERS = {
 
 # --- prompts
 
-ANSWER_FORMATS = {
+ANSWER_INSTRUCTIONS = {
     "number": "State it as \\boxed{number}.",
     "boolean": "Your reply must be Yes or No and nothing else.",
     "caption": "Reply with the description alone, in plain English.",
@@ -59,10 +59,10 @@ ANSWER_FORMATS = {
 
 
 def _instruction(task: Task) -> str:
-    answer_format = ANSWER_FORMATS.get(
+    answer_instruction = ANSWER_INSTRUCTIONS.get(
         task.kind, f"Write it between <{task.tag}> and </{task.tag}>, and write nothing else."
     )
-    return f"You are an expert chemist. Your task is to give {task.answer_description}. {answer_format} It must make chemical sense."
+    return f"You are an expert chemist. Your task is to give {task.answer_description}. {answer_instruction} It must make chemical sense."
 
 
 def _instruction_last_prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
@@ -102,15 +102,15 @@ def _upstream_prompts(variant: str) -> UpstreamPrompts:
     )
 
 
-BOX_FORMAT, TAG_FORMAT = "\\boxed{{{}}}", "<NUMBER> {} </NUMBER>"
+BOX_TEMPLATE, TAG_TEMPLATE = "\\boxed{{{}}}", "<NUMBER> {} </NUMBER>"
 
 
-def _ideal(task: Task, number_format: str, sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer in the requested format; `number_format`: format string for numbers."""
+def _ideal(task: Task, number_template: str, sample: Sample, prompt: Prompt) -> str:
+    """Return the gold answer in the requested format; `number_template`: format string for numbers."""
     if task.kind == "caption":
         return str(sample.target)
     if task.kind == "number":
-        return number_format.format(f"{Decimal(repr(sample.target)):f}")
+        return number_template.format(f"{Decimal(repr(sample.target)):f}")
     return f"<{task.tag}> {sample.target} </{task.tag}>"
 
 
@@ -118,7 +118,7 @@ def _ideal_intern_s1(task: Task, sample: Sample, prompt: Prompt) -> str:
     """Return the gold answer as OpenCompass compares it: for a caption, the whole output of the template."""
     if task.kind == "caption":
         return str(sample.meta.get("output") or sample.target)
-    return _ideal(task, BOX_FORMAT, sample, prompt)
+    return _ideal(task, BOX_TEMPLATE, sample, prompt)
 
 
 # --- scoring
@@ -154,7 +154,7 @@ ERRORS = (  # the headline covers answered samples; `answered` is their share
     chemistry_metrics.error("rmse", number.rmse, unit=LOG10, headline=True),
     chemistry_metrics.error("rmse_imputed", RootMeanSquare("error_imputed"), unit=LOG10),
     chemistry_metrics.error("rmse_worst", RootMeanSquare("error_worst"), unit=LOG10),
-    chemistry_metrics.error("mae", number.mae, unit=LOG10),
+    chemistry_metrics.error("mae", number.mae_answered, unit=LOG10),
     chemistry_metrics.mean("answered", number.answered),
 )
 
@@ -251,7 +251,9 @@ INTERN_S1_RULES = {
     "molecules": Rule(lambda task: opencompass.Similarity(), _similarity_metrics),
     "number": Rule(
         lambda task: opencompass.Errors(),
-        lambda task: (chemistry_metrics.error("mae_unread_as_0", number.mae, unit=LOG10, headline=True),),
+        lambda task: (
+            chemistry_metrics.error("mae_unread_as_0", number.mae_answered, unit=LOG10, headline=True),
+        ),
     ),
     "boolean": Rule(lambda task: opencompass.YesNo()),
     "caption": Rule(
@@ -276,7 +278,7 @@ def _strict(variant: str) -> Protocol:
         STRICT_RULES,
         task,
         prompt=partial(_instruction_last_prompt, task),
-        ideal=partial(_ideal, task, BOX_FORMAT),
+        ideal=partial(_ideal, task, BOX_TEMPLATE),
         chance=0.5 if task.kind == "boolean" else None,
     )
 
@@ -289,7 +291,7 @@ def _official(variant: str) -> Protocol:
         prompt=question_prompt,
         verbatim=True,
         sampling=Sampling(temperature=0.0, max_tokens=1024),
-        ideal=partial(_ideal, task, TAG_FORMAT),
+        ideal=partial(_ideal, task, TAG_TEMPLATE),
     )
 
 

@@ -26,7 +26,7 @@ def open_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def task_ids(tasks: Path) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return name in the reports (`<parent folder>-<file stem>-<task name>`) -> (sample id, task)."""
+    """Return (sample id, task) by name in the reports (`<parent folder>-<file stem>-<task name>`)."""
     by_name: dict[str, tuple[str, dict[str, Any]]] = {}
     counts: dict[str, int] = {}
     for row in open_lines(tasks):
@@ -76,7 +76,7 @@ def replies(report: Path, tasks: Path) -> Iterator[dict[str, Any]]:
 
 
 def published(summary: Path, tasks: Path) -> dict[str, int]:
-    """Return sample id -> published score, 1 or 0."""
+    """Return the published scores, 1 or 0, by sample id."""
     by_name = task_ids(tasks)
     scores = json.loads(summary.read_text())["model_scores"]
     return {by_name[score["question_name"]][0]: int(score["all_correct"]) for score in scores}

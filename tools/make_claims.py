@@ -227,7 +227,7 @@ def claim_lines(benchmark: str, metric: str, source: Source, members: list[tuple
 
 
 def remarks(suite: str, source: Source, members: list[tuple[Row, str]]) -> dict[str, str]:
-    """Return model -> remark on a contradiction between the developers' sources."""
+    """Return, by model, a remark on a contradiction between the developers' sources."""
     if suite not in TEXT_SUITES:
         return {}
     notes = {"Intern-S1-Pro": THINKING} if source.file == PRO_TABLE else {}

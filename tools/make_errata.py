@@ -20,7 +20,7 @@ from evals.types import Sample
 
 
 def duplicates(samples: Iterable[Sample]) -> dict[str, str]:
-    """Return id -> the earlier id of the same question."""
+    """Return the earlier id of the same question, by id."""
     first_ids: dict[bytes, str] = {}
     earlier_ids = {}
     for sample in samples:

@@ -140,7 +140,7 @@ def _textbook_rows(task: str) -> Iterator[tuple[str, Any, str, str]]:
 
 
 def files() -> dict[str, str]:
-    """Return file name -> content."""
+    """Return the contents by file name."""
     return {
         f"{task}.jsonl": json_lines(
             (

@@ -318,7 +318,7 @@ def row(number: int, item: tuple[str, str, str, str | None, str, str]) -> dict[s
 
 
 def files() -> dict[str, str]:
-    """Return file name -> content."""
+    """Return the contents by file name."""
     by_task: dict[str, list[tuple[str, str, str, str | None, str, str]]] = {}
     for item in items():
         by_task.setdefault(item[0], []).append(item)

@@ -366,7 +366,7 @@ def perovskite(formula: str) -> Structure:
 
 
 def files() -> dict[str, str]:
-    """Return file name -> content."""
+    """Return the contents by file name."""
     rows_by_file = {"chembench/lamalab/tasks.jsonl": lamalab(), **dict(chembench_4k()), **dict(matbench())}
     return {name: _file_content(name, rows) for name, rows in rows_by_file.items()}
 

@@ -74,7 +74,7 @@ def rows(task: str) -> Iterator[tuple[str, str, str]]:
 
 
 def files() -> dict[str, str]:
-    """Return file name -> content."""
+    """Return the contents by file name."""
     contents = {}
     for task in (*SHARED_TASKS, "reagent_prediction", "property_prediction"):
         lines = [

@@ -49,7 +49,7 @@ def shared_folder() -> Path:
 
 
 def build(dest: Path, shared: Path) -> Counts:
-    """Write every suite in the shared data to `dest`; return file without suffix -> number of rows.
+    """Write every suite in the shared data to `dest`; return the number of rows by file without suffix.
 
     A suite without source data is skipped.
     """

@@ -1,4 +1,4 @@
-"""Properties and a drawing of a crystal's unit cell, parsed from the description in a prompt, CIF or POSCAR.
+"""Properties and a drawing of a unit cell that is given as CIF, as POSCAR, or as the description in a prompt.
 
 >>> rock_salt = read(EXAMPLE)
 >>> rock_salt.formula, rock_salt.space_group, len(rock_salt.sites)
@@ -30,16 +30,17 @@ if TYPE_CHECKING:
 
 MAX_SITES = 400
 MAX_CHARS = 200_000
-"""Maximum length of a CIF or POSCAR file that is parsed."""
-SIZE = 320
+"""Maximum length of a text that is parsed, in characters."""
+WIDTH = 320
 """Width of the drawing in pixels."""
 Vector = tuple[float, float, float]
 
 
 class Site(NamedTuple):
-    """An atom in the cell, with fractional coordinates."""
+    """A site of the cell, with fractional coordinates."""
 
-    element: str
+    species: str
+    """Element or ion; on a disordered site several, with their occupancies."""
     x: float
     y: float
     z: float
@@ -108,12 +109,14 @@ def _parse_and_check(text: str) -> Structure:
     except (ValueError, KeyError, IndexError, ArithmeticError) as error:
         raise DataError(f"no crystal: {(str(error).splitlines() or ['unreadable'])[0][:120]}") from error
     if not 0 < len(crystal) <= MAX_SITES:
-        raise DataError(f"a crystal of {len(crystal)} sites cannot be drawn, only of 1 to {MAX_SITES}")
+        raise DataError(
+            f"a crystal with {len(crystal)} sites cannot be drawn; the limits are 1 and {MAX_SITES}"
+        )
     if unknown_elements := {element.symbol for element in crystal.composition.elements} - ELEMENTS:
         raise DataError(f"no crystal: {', '.join(sorted(unknown_elements))[:40]} is not an element")
     limits = (1_000,) * 3 + (179,) * 3 + (1e8,)
     if not all(0.5 < x < limit for x, limit in zip(cell, limits, strict=True)):
-        raise DataError("no crystal: the cell is impossible")
+        raise DataError("no crystal: a length, an angle or the volume of the cell is out of range")
     return crystal
 
 
@@ -149,18 +152,18 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
     """
     corners = {corner: _view(_cartesian(corner, matrix)) for corner in product((0, 1), repeat=3)}
     atoms = sorted(
-        ((_view(_cartesian(xyz, matrix)), site.element) for site in sites for xyz in _periodic_images(site)),
+        ((_view(_cartesian(xyz, matrix)), site.species) for site in sites for xyz in _periodic_images(site)),
         key=lambda atom: atom[0][2],
     )
     xs, ys = [p[0] for p in corners.values()], [p[1] for p in corners.values()]
-    scale = (SIZE - 60) / (max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0)
-    radius = max(4.0, min(15.0, 0.62 * scale, SIZE / (2.2 * sqrt(len(atoms) or 1))))
+    scale = (WIDTH - 60) / (max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0)
+    radius = max(4.0, min(15.0, 0.62 * scale, WIDTH / (2.2 * sqrt(len(atoms) or 1))))
 
     def to_pixels(point: Vector) -> tuple[float, float]:
         return 30 + (point[0] - min(xs)) * scale, 30 + (max(ys) - point[1]) * scale
 
-    elements = list(dict.fromkeys(site.element for site in sites))
-    colours = {name: palette(dark=dark)[i % 8] for i, name in enumerate(elements)}
+    all_species = list(dict.fromkeys(site.species for site in sites))
+    colours = {name: palette(dark=dark)[i % 8] for i, name in enumerate(all_species)}
     height = 60 + (max(ys) - min(ys)) * scale + 24
     edges = [_edge(to_pixels(corners[start]), to_pixels(corners[end]), ink(dark=dark)) for start in corners for end in corners
              if start < end and sum(a != b for a, b in zip(start, end, strict=True)) == 1]  # fmt: skip
@@ -175,11 +178,11 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
     ]
     legend = [
         _legend_entry(16 + i * 62, height - 12, name, colours[name], ink(dark=dark))
-        for i, name in enumerate(elements[:5])
+        for i, name in enumerate(all_species[:5])
     ]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIZE}" height="{height:.0f}" '
-        f'viewBox="0 0 {SIZE} {height:.0f}" font-family="sans-serif">{"".join((*edges, *circles, *axis_labels, *legend))}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:.0f}" '
+        f'viewBox="0 0 {WIDTH} {height:.0f}" font-family="sans-serif">{"".join((*edges, *circles, *axis_labels, *legend))}</svg>'
     )
 
 
@@ -203,7 +206,7 @@ def _view(point: Vector) -> Vector:
 
 
 def _periodic_images(site: Site) -> list[Vector]:
-    """Return the positions of an atom and of its periodic images on opposite faces of the cell."""
+    """Return the positions of a site and of its periodic images on opposite faces of the cell."""
     axes = [[c, 1.0] if c < 0.01 else [c, c - 1.0] if c > 0.99 else [c] for c in site[1:]]
     return [(x, y, z) for x in axes[0] for y in axes[1] for z in axes[2]]
 

@@ -22,7 +22,7 @@ from evals.scorers.molecule_forms import MoleculeForms, rdkit, similarities
 MAX_ATOMS = 300
 """Maximum number of atoms of a molecule that is drawn; drawings of larger ones are illegible."""
 MAX_SEARCH_ATOMS = 120
-"""Maximum number of atoms of molecules in which a common substructure is searched."""
+"""Largest molecule for which a common substructure is sought, in atoms."""
 SEARCH_S = 2
 """Time limit of the search in seconds, after which the largest substructure found so far is used."""
 MOLECULE_SIZE = (420, 250)
@@ -66,13 +66,13 @@ class PairDrawing(Struct, frozen=True, kw_only=True):
 def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
     """Draw both molecules in the same layout, with shared and differing atoms in two colours."""
     chem = _rdkit_modules()
-    answer_form, gold_form = MoleculeForms(answer), MoleculeForms(gold)
-    if not _is_drawable(answer_form.mol) or not _is_drawable(gold_form.mol):
+    answer_forms, gold_forms = MoleculeForms(answer), MoleculeForms(gold)
+    if not _is_drawable(answer_forms.mol) or not _is_drawable(gold_forms.mol):
         return PairDrawing(answer=draw_molecule(answer, dark=dark), gold=draw_molecule(gold, dark=dark))
-    answer_mol, gold_mol = chem.Chem.Mol(answer_form.mol), chem.Chem.Mol(gold_form.mol)
+    answer_mol, gold_mol = chem.Chem.Mol(answer_forms.mol), chem.Chem.Mol(gold_forms.mol)
     atom_pairs, is_search_complete = _common_substructure(chem, answer_mol, gold_mol)
     differing_pairs = _stereo_differences(chem, answer_mol, gold_mol, atom_pairs)
-    chem.Depict.Compute2DCoords(gold_mol)
+    chem.rdDepictor.Compute2DCoords(gold_mol)
     _align_layout(chem, answer_mol, gold_mol, atom_pairs)
     shared_pairs = [pair for pair in atom_pairs if pair not in differing_pairs]
     return PairDrawing(
@@ -81,28 +81,30 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
         shared=sum(answer_mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atom_pairs),
         is_search_complete=is_search_complete,
         stereo_differences=len(differing_pairs),
-        tanimoto=similarities(answer_form, gold_form),
+        tanimoto=similarities(answer_forms, gold_forms),
     )
 
 
 def draw_molecule(smiles: str, *, dark: bool) -> Drawing:
     """Draw a molecule; an invalid one is drawn as written, with its faulty atoms marked."""
     chem = _rdkit_modules()
-    form = MoleculeForms(smiles)
-    if form.mol is not None:
-        if not _is_drawable(form.mol):
-            count = form.mol.GetNumAtoms()
-            return Drawing(svg="", note=f"{count} atoms, too many to draw", atoms=form.mol.GetNumHeavyAtoms())
-        return _draw_valid(chem, form.mol, None, dark=dark)
-    note = form.fault()
-    if not _is_drawable(form.raw):
+    forms = MoleculeForms(smiles)
+    if forms.mol is not None:
+        if not _is_drawable(forms.mol):
+            count = forms.mol.GetNumAtoms()
+            return Drawing(
+                svg="", note=f"{count} atoms, too many to draw", atoms=forms.mol.GetNumHeavyAtoms()
+            )
+        return _draw_valid(chem, forms.mol, None, dark=dark)
+    note = forms.fault()
+    if not _is_drawable(forms.raw):
         return Drawing(svg="", note=note)
-    faulty = {i for problem in chem.Chem.DetectChemistryProblems(form.raw) for i in _problem_atoms(problem)}
-    valid_atoms = {atom.GetIdx() for atom in form.raw.GetAtoms()} - faulty
+    faulty = {i for problem in chem.Chem.DetectChemistryProblems(forms.raw) for i in _problem_atoms(problem)}
+    valid_atoms = {atom.GetIdx() for atom in forms.raw.GetAtoms()} - faulty
     return Drawing(
-        svg=_draw_svg(chem, form.raw, valid_atoms, dark=dark, highlight_shared=False),
+        svg=_draw_svg(chem, forms.raw, valid_atoms, dark=dark, highlight_shared=False),
         note=note,
-        atoms=form.raw.GetNumHeavyAtoms(),
+        atoms=forms.raw.GetNumHeavyAtoms(),
     )
 
 
@@ -110,19 +112,19 @@ def _draw_valid(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool) -> 
     return Drawing(
         svg=_draw_svg(chem, mol, shared, dark=dark),
         atoms=mol.GetNumHeavyAtoms(),
-        formula=chem.Descriptors.CalcMolFormula(mol),
+        formula=chem.rdMolDescriptors.CalcMolFormula(mol),
     )
 
 
 def draw_reaction(reactants: str, products: str, *, dark: bool) -> Drawing:
-    """Draw a reaction between SMILES; components are separated by dots."""
+    """Draw a reaction; each side is SMILES with its components separated by dots."""
     chem = _rdkit_modules()
     for side in (reactants, products):
         mol = MoleculeForms(side).mol
         if not _is_drawable(mol):
             return Drawing(svg="", note="one side is invalid or too large to draw")
     try:
-        reaction = chem.Reactions.ReactionFromSmarts(f"{reactants}>>{products}", useSmiles=True)
+        reaction = chem.rdChemReactions.ReactionFromSmarts(f"{reactants}>>{products}", useSmiles=True)
     except ValueError as error:
         return Drawing(svg="", note=str(error).splitlines()[0][:120])
     drawer = _canvas(chem, REACTION_SIZE, dark=dark)
@@ -137,8 +139,8 @@ def _rdkit_modules() -> Any:
     from rdkit.Chem.Draw import rdMolDraw2D
 
     return SimpleNamespace(
-        Chem=chem, Reactions=rdChemReactions, Depict=rdDepictor, MCS=rdFMCS, Draw=rdMolDraw2D,
-        Descriptors=rdMolDescriptors,
+        Chem=chem, rdChemReactions=rdChemReactions, rdDepictor=rdDepictor, rdFMCS=rdFMCS,
+        rdMolDescriptors=rdMolDescriptors, rdMolDraw2D=rdMolDraw2D,
     )  # fmt: skip
 
 
@@ -150,7 +152,7 @@ def _common_substructure(chem: Any, answer: Any, gold: Any) -> tuple[list[tuple[
     """Return the atom pairs of the largest common substructure, and whether the search for it was complete."""
     if max(answer.GetNumAtoms(), gold.GetNumAtoms()) > MAX_SEARCH_ATOMS:
         return [], False
-    common = chem.MCS.FindMCS(
+    common = chem.rdFMCS.FindMCS(
         [answer, gold],
         timeout=SEARCH_S,
         ringMatchesRingOnly=True,
@@ -194,12 +196,14 @@ def _stereo_labels(chem: Any, mol: Any) -> dict[int, str]:
 
 def _align_layout(chem: Any, answer: Any, gold: Any, atom_pairs: list[tuple[int, int]]) -> None:
     """Lay out the answer like the gold molecule if they share more than two atoms."""
-    chem.Depict.Compute2DCoords(answer)
+    chem.rdDepictor.Compute2DCoords(answer)
     if len(atom_pairs) > 2:
         try:
-            chem.Depict.GenerateDepictionMatching2DStructure(answer, gold, [(j, i) for i, j in atom_pairs])
+            chem.rdDepictor.GenerateDepictionMatching2DStructure(
+                answer, gold, [(j, i) for i, j in atom_pairs]
+            )
         except (RuntimeError, ValueError):  # the layout is not possible for this molecule
-            chem.Depict.Compute2DCoords(answer)
+            chem.rdDepictor.Compute2DCoords(answer)
 
 
 def _problem_atoms(problem: Any) -> list[int]:
@@ -232,7 +236,7 @@ def _draw_svg(
     if mol.NeedsUpdatePropertyCache():
         mol.UpdatePropertyCache(False)  # noqa: FBT003 - RDKit takes it by position
     is_valid = chem.Chem.DetectChemistryProblems(mol) == ()
-    prepared = chem.Draw.PrepareMolForDrawing(mol, kekulize=is_valid, addChiralHs=is_valid)
+    prepared = chem.rdMolDraw2D.PrepareMolForDrawing(mol, kekulize=is_valid, addChiralHs=is_valid)
     drawer.drawOptions().prepareMolsBeforeDrawing = False
     drawer.DrawMolecule(
         prepared, highlightAtoms=list(atoms), highlightAtomColors=atoms, highlightBonds=list(bonds),
@@ -242,10 +246,10 @@ def _draw_svg(
 
 
 def _canvas(chem: Any, size: tuple[int, int], *, dark: bool) -> Any:
-    drawer = chem.Draw.MolDraw2DSVG(*size)
+    drawer = chem.rdMolDraw2D.MolDraw2DSVG(*size)
     options = drawer.drawOptions()
     if dark:
-        chem.Draw.SetDarkMode(options)
+        chem.rdMolDraw2D.SetDarkMode(options)
         options.updateAtomPalette({7: (0.56, 0.66, 1.0), 8: (1.0, 0.47, 0.42)})
     options.clearBackground = False
     options.fixedBondLength = 38

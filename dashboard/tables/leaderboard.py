@@ -106,7 +106,7 @@ class Cell(Struct, frozen=True, kw_only=True):
 
     @property
     def marks(self) -> dict[str, str]:
-        """Return the score's marks, letter or symbol -> description."""
+        """Return the score's marks, letters or symbols, with their descriptions."""
         if self.entry is None:
             return {}
         descriptions = run_marks(self.entry)
@@ -116,7 +116,7 @@ class Cell(Struct, frozen=True, kw_only=True):
 
 
 def run_marks(entry: Entry) -> dict[str, str]:
-    """Return a run's marks, letter or symbol -> description, as in `evals show`."""
+    """Return a run's marks, letters or symbols, with their descriptions, as in `evals show`."""
     row = RunRow(cards=(entry.card,), headline=entry.headline, challenges=(entry.challenge,))
     return {mark: text for mark, text in marks(row).items() if mark not in REDUNDANT_MARKS}
 

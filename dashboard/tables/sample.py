@@ -66,7 +66,7 @@ def outcome_choices(frame: pd.DataFrame, run: int) -> list[str]:
 def filter_listing(
     frame: pd.DataFrame, *, outcomes: Mapping[int, str] = {}, group: str = "", text: str = ""
 ) -> pd.DataFrame:
-    """Return the rows of a listing that have these outcomes (run -> outcome), the group, and an id that contains `text`."""
+    """Return the rows of a listing with these outcomes (by run), this group, and an id that contains `text`."""
     rows = frame
     for run, outcome in outcomes.items():
         if outcome and f"verdict{run}" in frame:

@@ -20,8 +20,8 @@ VERDICT_COLOURS = {"right": "green", "wrong": "orange", "graded": "blue", "inval
 """Verdict -> colour of its badge; badges of other verdicts are grey."""
 LONG_REPLY_CHARS = 900
 """Length above which an excerpt with the extracted answer is shown before a reply."""
-MAX_HEIGHT = 620
-"""Maximum height of a prompt or reply in pixels; a longer one scrolls."""
+SCROLLING_HEIGHT = 620
+"""Height in pixels of the scrolling box for a text longer than 4 * `LONG_REPLY_CHARS`."""
 
 
 def verdict_badge(verdict: str) -> str:
@@ -93,8 +93,8 @@ def _draw_number(item: Item) -> None:
     if number is None:
         return
     unit = f" {safe.label(number.unit)}" if number.unit else ""
-    share = 100 * (number.relative or 0.0)
-    relative = "" if number.relative is None else f" ({share:+,.{0 if abs(share) >= 100 else 1}f} %)"
+    percent = 100 * (number.relative or 0.0)
+    relative = "" if number.relative is None else f" ({percent:+,.{0 if abs(percent) >= 100 else 1}f} %)"
     st.markdown(
         f"answer **{number.value:.5g}**{unit}, target **{number.target:.5g}**{unit}, "
         f"error **{safe.literal(f'{number.error:+.4g}')}**{unit}{safe.literal(relative)}"
@@ -102,7 +102,7 @@ def _draw_number(item: Item) -> None:
 
 
 def draw_parts(item: Item) -> None:
-    """Draw the scores of all scorers, with the parts of which they consist, if there is more than one value."""
+    """Draw a table of every scorer's score and its parts; nothing if there is only one value."""
     rows: list[dict[str, Any]] = []
     for name, score in item.scores.items():
         if isinstance(score, Failure):
@@ -200,7 +200,7 @@ def _draw_text(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] 
     """Draw text, verbatim or with formulas typeset; long text is shortened and can be downloaded."""
     shortened = safe.shorten(text, mark=mark)
     with st.container(
-        height=MAX_HEIGHT if len(shortened.text) > 4 * LONG_REPLY_CHARS else "content", border=False
+        height=SCROLLING_HEIGHT if len(shortened.text) > 4 * LONG_REPLY_CHARS else "content", border=False
     ):
         if raw:
             _draw_verbatim(shortened.text)

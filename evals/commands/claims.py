@@ -330,7 +330,7 @@ def _verdict_text(finding: Finding) -> str:
     """Return the verdict with the figure that decided it."""
     scale, points = _scale(finding.unit)
     if finding.verdict == "equivalent":
-        return f"equivalent within {scale * (finding.within or 0.0):g} {points}"
+        return f"equivalent within {scale * (finding.margin or 0.0):g} {points}"
     if finding.verdict == "different":
         return f"different by {scale * (finding.difference or 0.0):+.2f} {points}"
     if finding.verdict == "inconclusive":

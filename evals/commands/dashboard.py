@@ -16,7 +16,7 @@ from threading import Thread
 import click
 
 from evals.commands import common
-from evals.errors import EvalsError, StoreError, UsageError, install
+from evals.errors import EvalsError, StoreError, UsageError, install_command
 from evals.remote.cache import display_path, is_copy
 
 DEFAULT_PORT = 8501
@@ -54,7 +54,7 @@ def dashboard(
     """
     missing = [name for name in ("streamlit", "altair", "duckdb") if find_spec(name) is None]
     if missing:
-        raise UsageError(f"the dashboard needs {', '.join(missing)}: {install('dashboard')}")
+        raise UsageError(f"the dashboard needs {', '.join(missing)}: {install_command('dashboard')}")
     if not results.is_dir():
         raise StoreError(f"no results folder at {results}; `evals run` creates one")
     if folder is not None:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import click
 
 from evals.commands import common
-from evals.errors import install
+from evals.errors import install_command
 
 EXTRAS = {
     "local": ("xllamacpp", "the embedded model smollm2"),
@@ -65,7 +65,7 @@ def _check_machine(results: Path) -> list[Finding]:
 
 def _check_extras() -> list[Finding]:
     return [
-        (extra, ok := find_spec(module) is not None, use if ok else f"{use}: {install(extra)}")
+        (extra, ok := find_spec(module) is not None, use if ok else f"{use}: {install_command(extra)}")
         for extra, (module, use) in EXTRAS.items()
     ]
 
@@ -74,7 +74,7 @@ def _check_iupac_names() -> Finding:
     """Check whether IUPAC names can be compared by structure, which requires OPSIN and Java."""
     use = "comparison of IUPAC names by structure (smolinstruct:NC-S2I)"
     if find_spec("py2opsin") is None:
-        return ("opsin", False, f"{use}: {install('chemistry')}")
+        return ("opsin", False, f"{use}: {install_command('chemistry')}")
     if shutil.which("java") is None:
         return (
             "opsin",

@@ -10,7 +10,7 @@ from evals.commands import common
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.terminal.board_numbers import Number
+    from evals.terminal.board_numbers import BoardScore
 
 
 def is_board(folder: Path) -> bool:
@@ -28,33 +28,33 @@ def show(folder: Path, options: Mapping[str, Any]) -> None:
             raise UsageError(
                 f"{folder} is a board, for which `evals show` accepts only --suite, --model, --protocol and --json"
             )
-    numbers = [number for number in board_numbers.read(folder) if _matches(number, options)]
+    scores = [score for score in board_numbers.read(folder) if _matches(score, options)]
     if options["as_json"]:
-        common.print_json({"numbers": [_json(number) for number in numbers]})
-    elif not numbers:
+        common.print_json({"numbers": [_json(score) for score in scores]})
+    elif not scores:
         common.say("No score matches; `evals board ingest` computes a board's scores.")
     else:
-        common.print_lines(board_numbers.layout(numbers, width()))
-        remarks = [(number, remark) for number in numbers for remark in number.remarks]
+        common.print_lines(board_numbers.layout(scores, width()))
+        remarks = [(score, remark) for score in scores for remark in score.remarks]
         if remarks:
             common.say("")
-        for number, remark in remarks:
-            common.say(f"{number.entry}, {number.result.label}: {remark}")
+        for score, remark in remarks:
+            common.say(f"{score.entry}, {score.result.label}: {remark}")
 
 
-def _matches(number: Number, options: Mapping[str, Any]) -> bool:
-    suite = number.result.suite
+def _matches(score: BoardScore, options: Mapping[str, Any]) -> bool:
+    suite = score.result.suite
     return (
         options["suite"] in ("", suite, suite.partition(":")[0])
-        and options["model"].lower() in number.model.lower()
-        and options["protocol"] in ("", number.result.protocol)
+        and options["model"].lower() in score.model.lower()
+        and options["protocol"] in ("", score.result.protocol)
     )
 
 
-def _json(number: Number) -> dict[str, Any]:
-    result = number.result
+def _json(score: BoardScore) -> dict[str, Any]:
+    result = score.result
     return {
-        "entry": number.entry, "model": number.model, "suite": result.suite, "protocol": result.protocol,
+        "entry": score.entry, "model": score.model, "suite": result.suite, "protocol": result.protocol,
         "headline": result.headline, "coverage": result.coverage, "level": result.level, "promise": result.promise,
-        "challenge": number.challenge, "decision": number.decision,
+        "challenge": score.challenge, "decision": score.decision,
     }  # fmt: skip

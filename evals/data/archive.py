@@ -21,7 +21,7 @@ from zipfile import BadZipFile, ZipFile
 import msgspec
 
 from evals import disk
-from evals.errors import DataError, install
+from evals.errors import DataError, install_command
 
 ARCHIVE_ERRORS = (
     BadZipFile,
@@ -102,7 +102,7 @@ def download_archive(suite: str, hub: str, file: str, revision: str) -> Path:
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError:
         raise DataError(
-            f"{suite}: reading {hub} from the hub needs `{install('hub')}`; "
+            f"{suite}: reading {hub} from the hub needs `{install_command('hub')}`; "
             f"or pass its {name} with --data, or try --sample"
         ) from None
     try:

@@ -12,7 +12,7 @@ import msgspec
 from evals import disk
 from evals.boundary import foreign_code
 from evals.data.sources import Data, Row, Split
-from evals.errors import DataError, install
+from evals.errors import DataError, install_command
 from evals.validation import cause
 
 FOLDS, SEED = 5, 18_012_019
@@ -62,7 +62,7 @@ def _download_table(name: str, expected: int, gold: Callable[[Row], str | float]
         from matminer.datasets import load_dataset
     except ImportError:
         raise DataError(
-            f"matbench: downloading its tables needs `{install('materials')}`; "
+            f"matbench: downloading its tables needs `{install_command('materials')}`; "
             "or pass a local mirror with --data DIR, or try --sample"
         ) from None
     hint = "go online once, or pass a local mirror with --data DIR"
@@ -76,7 +76,7 @@ def _download_table(name: str, expected: int, gold: Callable[[Row], str | float]
 
 
 def _official_folds(data: Data, name: str) -> dict[str, int]:
-    """Return mbid -> fold whose test set contains it, from upstream's splits file; empty if there is none next to the tables."""
+    """Return, by mbid, the fold whose test set contains it, from upstream's splits file next to the tables; empty if there is none."""
     for stem in SPLITS:
         for path in (data.folder() / f"{stem}.json", data.folder() / f"{stem}.json.gz"):
             if path.is_file():
@@ -103,7 +103,7 @@ def computed_folds(targets: Sequence[str | float]) -> list[int]:
     except ImportError:
         raise DataError(
             "matbench: the table has no column 'fold' and there is no splits file; recomputing the folds needs "
-            f"`{install('materials')}`"
+            f"`{install_command('materials')}`"
         ) from None
     stratified = isinstance(targets[0], str)
     splitter = (StratifiedKFold if stratified else KFold)(FOLDS, shuffle=True, random_state=SEED)

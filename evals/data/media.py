@@ -22,7 +22,7 @@ from msgspec import structs
 from evals import disk
 from evals.boundary import foreign_code
 from evals.data import Data
-from evals.errors import DataError, Rejected, UsageError, install
+from evals.errors import DataError, Rejected, UsageError, install_command
 from evals.labels import AsPng, Refused, SentForm, parse_sent
 from evals.types import Media, Part, Text
 
@@ -220,7 +220,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise UsageError(f"images in prompts need `{install('vision')}`") from None
+        raise UsageError(f"images in prompts need `{install_command('vision')}`") from None
     Image.MAX_IMAGE_PIXELS = None  # sizes are checked against MAX_DECODED_PIXELS before decoding
     return Image
 

@@ -114,7 +114,7 @@ def _known_files_path() -> Path:
 
 @cache
 def _remembered_faults() -> dict[str, str]:
-    """Return key -> why a file cannot be read (empty if it can); if the list is long, only its newer half is kept."""
+    """Return, by key, why a file cannot be read (empty if it can); if the list is long, only its newer half is kept."""
     try:
         lines = disk.read_small(_known_files_path()).decode("utf-8", "replace").splitlines()
     except (OSError, UsageError):

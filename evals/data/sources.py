@@ -25,7 +25,7 @@ from evals import disk
 from evals.boundary import foreign_code
 from evals.data import parquet
 from evals.data.loose_json import to_strict_json
-from evals.errors import DataError, install
+from evals.errors import DataError, install_command
 from evals.plain import count_of
 from evals.validation import cause
 
@@ -238,7 +238,7 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
         from datasets import load_dataset
     except ImportError:
         raise DataError(
-            f"{suite}: reading {split.hub} from the hub needs `{install('hub')}`; "
+            f"{suite}: reading {split.hub} from the hub needs `{install_command('hub')}`; "
             "or pass a local mirror with --data DIR, or try --sample"
         ) from None
     with foreign_code(lambda why: DataError(_hub_error_message(suite, split, why))), offline_if_unreachable():

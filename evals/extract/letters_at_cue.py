@@ -18,7 +18,7 @@ _IF_CLAUSE = lazy_pattern(r"(?:^|[.;:!?\n]\s*)if\b[^.;:!?\n]*,\s*(?:then\s+)?$",
 def read_cue(
     text: str,
     cue_begin: int,
-    letters_begin: int,
+    link_end: int,
     *,
     is_strong: bool,
     allow_unmarked: bool,
@@ -26,18 +26,18 @@ def read_cue(
     allow_run: bool = False,
     after_choice: bool = False,
 ) -> CueReading | None:
-    """Read the letters after a cue; for `allow_...` and `after_choice` see `parse_letters`."""
-    letters, start, stop = parse_letters(
-        text, letters_begin, letters_begin + MAX_CUE_CHARS,
+    """Read the letters after a cue and its link (see `option_cues`); for `allow_...` and `after_choice` see `parse_letters`."""
+    letters, letters_begin, letters_end = parse_letters(
+        text, link_end, link_end + MAX_CUE_CHARS,
         allow_unmarked=allow_unmarked, allow_run=allow_run, after_choice=after_choice,
     )  # fmt: skip
     if not letters:
         return None
-    mood = statement_mood.mood(text, cue_begin, stop, link=text[cue_begin:start])
+    mood = statement_mood.mood(text, cue_begin, letters_end, link=text[cue_begin:letters_begin])
     if not is_strong and mood == "asserted":
         context_begin = max(0, cue_begin - MAX_CONTEXT_CHARS)
         mood = "conditional" if _IF_CLAUSE.search(text, context_begin, cue_begin) else mood
-    return letters, Statement(form, start, stop, mood), is_strong
+    return letters, Statement(form, letters_begin, letters_end, mood), is_strong
 
 
 def letter_at(text: str, position: int, *, is_strong: bool) -> CueReading:

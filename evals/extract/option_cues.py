@@ -1,4 +1,7 @@
-"""The cues for options: words with which replies name one, each with a function that reads the option beside the word."""
+"""The cues for options: words with which replies name one, each with a function that reads the option beside the word.
+
+The *link* is the text between the cue word and the letter, such as "is" or "with".
+"""
 
 from __future__ import annotations
 
@@ -54,9 +57,10 @@ _INTRODUCES_OPTION = lazy_pattern(
 def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
     end = begin + len(word)
     context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin]
-    if (field := json_value_extent(text, begin, end)) is not None:
+    if (extent := json_value_extent(text, begin, end)) is not None:
+        value_begin, _ = extent
         return read_cue(
-            text, begin, field[0], is_strong=True, allow_unmarked=True, allow_run=True, form="json"
+            text, begin, value_begin, is_strong=True, allow_unmarked=True, allow_run=True, form="json"
         )
     if not is_word_start(text, begin):
         return None
@@ -86,17 +90,18 @@ _REMAINS = lazy_pattern(
 
 
 def _read_named_option(text: str, begin: int, end: int, context: str) -> CueReading | None:
-    """Read the weak cues "corresponds to option C." and "(option D).", which end a sentence, and "only option F survives"."""
-    letters, start, stop = parse_letters(text, end, end + 60, allow_unmarked=True)
+    """Read weak statements: "corresponds to option C." and "(option D).", which end a sentence, and "only option F survives"."""
+    letters, letters_begin, letters_end = parse_letters(text, end, end + 60, allow_unmarked=True)
     if not letters or (not text[end : end + 1].isspace() and text[end : end + 1] not in "*_`("):
         return None
-    marks_end = stop
+    marks_end = letters_end
     while marks_end < len(text) and text[marks_end] in "*_`\"'”)]）】":
         marks_end += 1
-    is_only = re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _REMAINS.match(text, stop)
+    is_only = re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _REMAINS.match(text, letters_end)
     if not is_only and not (_INTRODUCES_OPTION.search(context) and CLAUSE_END.match(text, marks_end)):
         return None
-    return letters, Statement("cue", start, stop, statement_mood.mood(text, begin, stop)), False
+    mood = statement_mood.mood(text, begin, letters_end)
+    return letters, Statement("cue", letters_begin, letters_end, mood), False
 
 
 # --- "option B is correct", "(B) is the best answer" --------------------------------------------------------
@@ -147,10 +152,13 @@ def _read_statement_in(text: str, begin: int, word: str) -> CueReading | None:
     """Read "the statement in C is the true one"."""
     if not is_word_start(text, begin):
         return None
-    letters, start, stop = parse_letters(text, begin + len(word), begin + 40, allow_unmarked=True)
-    if len(letters) != 1 or not text[start].isupper() or not _IS_TRUE.match(text, stop):
+    letters, letters_begin, letters_end = parse_letters(
+        text, begin + len(word), begin + 40, allow_unmarked=True
+    )
+    if len(letters) != 1 or not text[letters_begin].isupper() or not _IS_TRUE.match(text, letters_end):
         return None
-    return letters, Statement("cue", start, stop, statement_mood.mood(text, begin, begin)), False
+    mood = statement_mood.mood(text, begin, begin)
+    return letters, Statement("cue", letters_begin, letters_end, mood), False
 
 
 _SINGLE_LETTER = lazy_pattern(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
@@ -212,14 +220,17 @@ def _read_only(text: str, begin: int, word: str) -> CueReading | None:
     link = _AFTER_ONLY.match(text, begin + len(word))
     if link is None:
         return None
-    letters, start, stop = parse_letters(text, link.end(), link.end() + 40, allow_unmarked=True)
+    letters, letters_begin, letters_end = parse_letters(
+        text, link.end(), link.end() + 40, allow_unmarked=True
+    )
     if not letters and (lone := _SINGLE_LETTER.match(text, link.end())):
-        letters, start, stop = lone["letter"], lone.start("letter"), lone.end("letter")
-    if not letters or not text[start].isupper():
+        letters, letters_begin, letters_end = lone["letter"], lone.start("letter"), lone.end("letter")
+    if not letters or not text[letters_begin].isupper():
         return None
-    if not _REMAINS.match(text, stop) and not CLAUSE_END.match(text, stop):
+    if not _REMAINS.match(text, letters_end) and not CLAUSE_END.match(text, letters_end):
         return None
-    return letters, Statement("cue", start, stop, statement_mood.mood(text, begin, stop)), False
+    mood = statement_mood.mood(text, begin, letters_end)
+    return letters, Statement("cue", letters_begin, letters_end, mood), False
 
 
 _CORRECTION = lazy_pattern(
@@ -235,13 +246,21 @@ def _read_correction(text: str, begin: int, word: str) -> CueReading | None:
     link = _CORRECTION.match(text, begin + len(word), begin + len(word) + 40)
     if link is None:
         return None
-    letters, start, stop = parse_letters(text, link.end(), link.end() + 60, allow_unmarked=False)
+    letters, letters_begin, letters_end = parse_letters(
+        text, link.end(), link.end() + 60, allow_unmarked=False
+    )
     if not letters:
         return None
-    return letters, Statement("correction", start, stop, statement_mood.mood(text, start, stop)), True
+    return (
+        letters,
+        Statement(
+            "correction", letters_begin, letters_end, statement_mood.mood(text, letters_begin, letters_end)
+        ),
+        True,
+    )
 
 
-# --- tags with other names --------------------------------------------------------------------------------
+# --- closing tags other than </answer> -----------------------------------------------------------------------
 
 _TAG_NAME = lazy_pattern(
     r"\s*(?:final|choice|option|final[_-]?(?:choice|option|answer)|selection|selected|letter|result|output|solution|response|prediction)\s*>",
@@ -300,7 +319,7 @@ def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
     return label["letter"], Statement("mark", start, start + 1), False
 
 
-_STRONG_CUES: dict[str, OptionCueReader] = {
+_CUES_ANYWHERE: dict[str, OptionCueReader] = {
     **dict.fromkeys(("choice", "option", "letter", "statement"), _read_noun),
     **dict.fromkeys(
         ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"),
@@ -321,7 +340,7 @@ _STRONG_CUES: dict[str, OptionCueReader] = {
     "</": _read_closing_tag,
     **dict.fromkeys(("只有", "唯有", "仅有"), foreign.read_only),
 }
-_WEAK_CUES: dict[str, OptionCueReader] = {
+_CUES_AT_ENDS: dict[str, OptionCueReader] = {
     **dict.fromkeys(
         ("it", "that"), _after_link(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
     ),
@@ -352,12 +371,12 @@ _WEAK_CUES: dict[str, OptionCueReader] = {
 }
 
 
-def _make_cue(word: str, reader: OptionCueReader, *, weak: bool) -> Cue:
-    return Cue(word, lambda text, begin: reader(text, begin, word), weak=weak)
+def _make_cue(word: str, reader: OptionCueReader, *, only_at_ends: bool) -> Cue:
+    return Cue(word, lambda text, begin: reader(text, begin, word), only_at_ends=only_at_ends)
 
 
 CUES = Cues(
-    _make_cue(word, reader, weak=readers is _WEAK_CUES)
-    for readers in (_STRONG_CUES, _WEAK_CUES)
+    _make_cue(word, reader, only_at_ends=readers is _CUES_AT_ENDS)
+    for readers in (_CUES_ANYWHERE, _CUES_AT_ENDS)
     for word, reader in readers.items()
 )

@@ -64,10 +64,11 @@ def read_should_be(text: str, begin: int, word: str) -> CueReading | None:
     """Read "应为C", "应该是C", "不对, C"."""
     link = re.compile(r"(?:[是为选]|[,，。:：\s]{1,3})?").match(text, begin + len(word))
     end = link.end() if link else begin
-    letters, start, stop = parse_letters(text, end, end + 40, allow_unmarked=True)
-    if not letters or not text[start].isupper():
+    letters, letters_begin, letters_end = parse_letters(text, end, end + 40, allow_unmarked=True)
+    if not letters or not text[letters_begin].isupper():
         return None
-    return letters, Statement("correction", start, stop, statement_mood.mood(text, begin, stop)), True
+    mood = statement_mood.mood(text, begin, letters_end)
+    return letters, Statement("correction", letters_begin, letters_end, mood), True
 
 
 _CHINESE_FITS = lazy_pattern(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|满足|对|合适|可行|是)")
@@ -75,10 +76,13 @@ _CHINESE_FITS = lazy_pattern(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|
 
 def read_only(text: str, begin: int, word: str) -> CueReading | None:
     """Read "只有C符合题意"."""
-    letters, start, stop = parse_letters(text, begin + len(word), begin + 40, allow_unmarked=True)
-    if len(letters) != 1 or not text[start].isupper() or not _CHINESE_FITS.match(text, stop):
+    letters, letters_begin, letters_end = parse_letters(
+        text, begin + len(word), begin + 40, allow_unmarked=True
+    )
+    if len(letters) != 1 or not text[letters_begin].isupper() or not _CHINESE_FITS.match(text, letters_end):
         return None
-    return letters, Statement("cue", start, stop, statement_mood.mood(text, begin, begin)), True
+    mood = statement_mood.mood(text, begin, begin)
+    return letters, Statement("cue", letters_begin, letters_end, mood), True
 
 
 # --- other languages ----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.tags import boxes
 
 MAX_CHARS = 2_000
-"""Maximum number of characters of an answer that are examined."""
+"""Maximum length of the content of a box in characters; the rest is dropped."""
 _BOX_COMMAND = lazy_pattern(r"\\+boxed\{")
 _LAYOUT_COMMAND = lazy_pattern(
     r"\\[,;:! ]|\\q?quad\b|~|\\(?:displaystyle|left|right|bigl?|Bigl?|bigr|Bigr)\b|\\(?:begin|end)\{\w+\*?\}|&"
@@ -38,9 +38,9 @@ def outermost_boxes(text: str) -> list[str]:
         if begin < end or not _BOX_COMMAND.match(text, begin):
             continue
         end = box_end
-        inner = boxes(content)
-        if innermost := (inner[0][2] if inner else content).strip():
-            contents.append(innermost)
+        nested = boxes(content)
+        if chosen := (nested[0][2] if nested else content).strip():
+            contents.append(chosen)
     return contents
 
 
@@ -56,7 +56,7 @@ def innermost_boxes(text: str) -> list[str]:
 
 
 def split_answers(text: str, count: int) -> list[str]:
-    """Split the content of a box into `count` answers at its outermost separators; return it whole if the number differs."""
+    """Split the content of a box into `count` answers at its outermost separators; return it unsplit if there are not `count`."""
     text = text[:MAX_CHARS]
     with_semicolons = _AND.sub(";", text)
     for candidate, separators in (

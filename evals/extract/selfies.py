@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.reading import Reading
 
@@ -72,7 +72,9 @@ def _import_selfies() -> Any:
     try:
         import selfies
     except ImportError:
-        raise UsageError(f"reading SELFIES needs the package selfies: {install('chemistry')}") from None
+        raise UsageError(
+            f"reading SELFIES needs the package selfies: {install_command('chemistry')}"
+        ) from None
     return selfies
 
 
@@ -100,7 +102,7 @@ def rewrite_selfies(text: str) -> RewrittenReply:
 
 
 def _notation_names(text: str) -> dict[tuple[int, int], str]:
-    """Return extent -> replacement for each tag or word "SELFIES"."""
+    """Return the replacement of each tag or word "SELFIES", by its extent."""
     return {
         match.span(): "SMILES" if match["closing"] is None else f"<{match['closing']}SMILES>"
         for match in _NOTATION_NAME.finditer(text)
@@ -108,7 +110,7 @@ def _notation_names(text: str) -> dict[tuple[int, int], str]:
 
 
 def _selfies_runs(text: str) -> dict[tuple[int, int], str]:
-    """Return extent -> SMILES for each SELFIES string in the text."""
+    """Return the SMILES of each SELFIES string in the text, by its extent."""
     smiles_by_span: dict[tuple[int, int], str] = {}
     for tag in list(_TAGGED_SELFIES.finditer(text))[-MAX_RUNS:]:
         smiles = _decode_run("".join(tag[1].strip(" `\n\t*$").split()))

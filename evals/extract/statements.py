@@ -113,14 +113,14 @@ class Cue(NamedTuple):
     """In lower case."""
     read: Callable[[str, int], CueReading | None]
     """Called with the text and the position of the word."""
-    weak: bool = False
+    only_at_ends: bool = False
     """Whether the word is searched for only near the start and the end of a reply."""
 
 
 LATE_CHARS, EARLY_CHARS = 500, 200
-"""Numbers of characters at the end and at the start of a reply that are searched for weak cues ("so C.")."""
-_WEAK_STATEMENT_CHARS = 60
-"""Maximum number of characters between the word of a weak cue and the end of its statement."""
+"""Numbers of characters at the end and at the start of a reply that are searched for cues such as "so"."""
+_END_STATEMENT_CHARS = 60
+"""Maximum number of characters between the word of such a cue and the end of its statement."""
 
 
 class _WordIndex(NamedTuple):
@@ -153,11 +153,11 @@ class Cues:
 
     def __init__(self, cues: Iterable[Cue] = ()) -> None:
         self.by_word = {cue.word: cue for cue in cues}
-        strong = dict.fromkeys(
-            (*_GENERAL_CUE_WORDS, *(word for word, cue in self.by_word.items() if not cue.weak))
+        anywhere = dict.fromkeys(
+            (*_GENERAL_CUE_WORDS, *(word for word, cue in self.by_word.items() if not cue.only_at_ends))
         )
-        self.strong = _index_words(tuple(strong))
-        self.all = _index_words(tuple(dict.fromkeys((*strong, *self.by_word))))
+        self.anywhere = _index_words(tuple(anywhere))
+        self.all = _index_words(tuple(dict.fromkeys((*anywhere, *self.by_word))))
 
 
 NO_CUES = Cues()
@@ -165,14 +165,14 @@ NO_CUES = Cues()
 
 def statements_backwards(text: str, begin: int, end: int, cues: Cues) -> Iterator[CueReading]:
     """Yield the statements in a part of the text, the last one first, with the answers that cues have already parsed."""
-    window, searched_from, word_count = LATE_CHARS + _WEAK_STATEMENT_CHARS, end, 0
-    early, late = begin + EARLY_CHARS, end - LATE_CHARS - _WEAK_STATEMENT_CHARS
+    window, searched_from, word_count = LATE_CHARS + _END_STATEMENT_CHARS, end, 0
+    early, late = begin + EARLY_CHARS, end - LATE_CHARS - _END_STATEMENT_CHARS
     while searched_from > begin and word_count < MAX_CUES:
         start = max(begin, end - window)
-        words = cues.all if searched_from > late or start < early else cues.strong
+        words = cues.all if searched_from > late or start < early else cues.anywhere
         for position, word in reversed(_word_positions(text, start, searched_from, words)):
             cue = cues.by_word.get(word)
-            if cue is not None and cue.weak and early <= position < late:
+            if cue is not None and cue.only_at_ends and early <= position < late:
                 continue
             word_count += 1
             if word_count > MAX_CUES:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.errors import DataError, UsageError, install
+from evals.errors import DataError, UsageError, install_command
 from evals.interop.files import find_files, glob_visible, read_bytes, read_object, read_objects
 from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import (
@@ -81,7 +81,7 @@ def _sampling(folder: Path) -> Sampling:
     try:
         import yaml
     except ImportError:
-        raise UsageError(f"reading {path.name} needs `{install('import')}`") from None
+        raise UsageError(f"reading {path.name} needs `{install_command('import')}`") from None
     try:
         config = as_dict(as_dict(yaml.safe_load(read_bytes(path))).get("generation_config"))
     except (yaml.YAMLError, *PARSE_ERRORS) as error:

@@ -78,7 +78,7 @@ def _stated_scores(task: str, path: Path) -> dict[str, float]:
 
 
 def _scores(path: Path) -> dict[tuple[str, int], float]:
-    """Return (instance, trial) -> score, by the first metric in `SCORES` that the file has for it."""
+    """Return the scores by instance and trial, each by the first metric in `SCORES` that the file has for it."""
     by_trial: dict[tuple[str, int], float] = {}
     for row in _statistics(path):
         metrics = filter(None, map(_name_and_mean, as_list(row.get("stats"))))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.interop import outgoing
 from evals.interop.hub_tasks import KNOWN_TASKS, task_of
 from evals.interop.outgoing import ExportedFiles, caveat, require_ended, utc_text
@@ -24,7 +24,7 @@ def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
     try:
         import yaml
     except ImportError:
-        raise UsageError(f"export hub needs `{install('export')}`") from None
+        raise UsageError(f"export hub needs `{install_command('export')}`") from None
     files, lost = [], []
     for _, card in require_ended(runs):
         if reason := _why_unsuitable(card):

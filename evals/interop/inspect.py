@@ -20,7 +20,7 @@ from msgspec import structs
 from evals import disk
 from evals.boundary import foreign_code
 from evals.data.archive import ARCHIVE_ERRORS
-from evals.errors import DataError, UsageError, install
+from evals.errors import DataError, UsageError, install_command
 from evals.interop.files import MAX_BYTES, glob_visible, refuse_zip_bomb
 from evals.interop.foreign import Item, Source
 from evals.interop.values import count, iso_time, number, read_sampling, stop_of
@@ -98,7 +98,7 @@ def _read_log(path: Path, unused: set[str] | None) -> EvalLog:
     try:
         from inspect_ai.log import read_eval_log
     except ImportError:
-        raise UsageError(f"reading Inspect logs needs `{install('inspect')}`") from None
+        raise UsageError(f"reading Inspect logs needs `{install_command('inspect')}`") from None
     log_format: Literal["eval", "json"] = "json" if path.suffix == ".json" else "eval"
     logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
     with foreign_code(lambda reason: DataError(f"{path}: Inspect cannot read this log ({reason[:200]})")):

@@ -59,7 +59,7 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
 
 
 def _predictions_by_task(path: Path) -> dict[str, dict[str, Any]]:
-    """Return task -> mbid -> prediction, over all folds."""
+    """Return the predictions of all folds by task and mbid."""
     try:
         tasks = files.read_json(path)["tasks"]
         return {task: _predictions(task, entry["results"]) for task, entry in tasks.items()}

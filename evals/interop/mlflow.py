@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from evals.boundary import foreign_code
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.interop import sinks, tables
 from evals.interop.outgoing import require_ended
 from evals.interop.sinks import ExportedRun, ExportResult, State
@@ -88,7 +88,7 @@ def _connect(uri: str) -> MlflowClient:
     try:
         from mlflow import MlflowClient
     except ImportError:
-        raise UsageError(f"export mlflow needs `{install('mlflow')}`") from None
+        raise UsageError(f"export mlflow needs `{install_command('mlflow')}`") from None
     return MlflowClient(tracking_uri=uri)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.interop import sinks, tables
 from evals.interop.outgoing import require_ended
 from evals.interop.sinks import ExportedRun, ExportResult, State
@@ -57,7 +57,7 @@ def write(runs: Sequence[Run], to: str) -> ExportResult:
     try:
         import psycopg
     except ImportError:
-        raise UsageError(f"export postgres needs `{install('postgres')}`") from None
+        raise UsageError(f"export postgres needs `{install_command('postgres')}`") from None
     pairs = require_ended(runs)
     address = _checked_address(to)
     with _usage_errors(), psycopg.connect(address, connect_timeout=20, client_encoding="utf8") as connection:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.interop import outgoing, sinks
 from evals.interop.outgoing import ExportedFiles, caveat, require_ended, rows, target_text, utc_text
 from evals.records.card import Card
@@ -123,7 +123,7 @@ def _write_text_table(
     try:
         from tabulate import tabulate
     except ImportError:
-        raise UsageError(f"this format needs `{install('export')}`") from None
+        raise UsageError(f"this format needs `{install_command('export')}`") from None
     from importlib.metadata import version
 
     pairs = require_ended(runs)

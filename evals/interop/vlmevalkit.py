@@ -21,7 +21,7 @@ from zipfile import ZipFile
 
 from evals.boundary import foreign_code
 from evals.data.archive import ARCHIVE_ERRORS
-from evals.errors import DataError, UsageError, install
+from evals.errors import DataError, UsageError, install_command
 from evals.interop.files import glob_visible, read_bytes, read_json, refuse_zip_bomb
 from evals.interop.foreign import Item, Source
 from evals.interop.values import PARSE_ERRORS, number
@@ -120,7 +120,7 @@ def _derived_tables(path: Path, datasets: Sequence[str]) -> list[Path]:
 
 
 def _verdicts(derived_tables: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Return index -> the columns `hit` and `res` of the verdicts."""
+    """Return the columns `hit` and `res` of the verdicts by index."""
     verdicts: dict[str, dict[str, Any]] = {}
     for file in derived_tables:
         if not file.stem.endswith(("_acc", "_score")):
@@ -202,7 +202,7 @@ def _workbook_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         import openpyxl
     except ImportError:
-        raise UsageError(f"reading xlsx needs `{install('import')}`") from None
+        raise UsageError(f"reading xlsx needs `{install_command('import')}`") from None
     with ZipFile(path) as archive:
         refuse_zip_bomb(path, archive)
     as_value_error = foreign_code(lambda reason: ValueError(f"unreadable workbook ({reason})"))

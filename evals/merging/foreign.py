@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from evals.boundary import foreign_code
-from evals.errors import UnknownName, UsageError, install
+from evals.errors import UnknownName, UsageError, install_command
 from evals.merging.table import MERGEKIT_PREFIX, Call
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _SEED_LOCK = Lock()
 def require_method(method: str) -> None:
     """Raise UsageError if mergekit is not installed or has no such method."""
     if find_spec("mergekit") is None:
-        raise UsageError(f"{method} needs mergekit: {install('mergekit')}")
+        raise UsageError(f"{method} needs mergekit: {install_command('mergekit')}")
     from mergekit.merge_methods.registry import registered_methods
 
     known = [f"{MERGEKIT_PREFIX}{registered.spec.name}" for registered in registered_methods()]

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from evals import checkpoints, disk
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.validation import cause
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def require_libraries(what: str) -> None:
     """Raise UsageError, naming the extra, if torch or safetensors is not installed."""
     for package in ("torch", "safetensors"):
         if find_spec(package) is None:
-            raise UsageError(f"{what} needs {package}: {install('merge')}")
+            raise UsageError(f"{what} needs {package}: {install_command('merge')}")
 
 
 class StoredTensor(Struct, frozen=True):

@@ -63,7 +63,7 @@ def name(folder: str, version: int, digest: str) -> str:
 
 
 def heads(sizes: dict[str, int]) -> dict[str, list[Head]]:
-    """Return run folder -> its manifests, the newest first. `sizes`: a listing of a store; files that are not manifests are ignored."""
+    """Return the manifests of each run folder, the newest first; `sizes`: a listing of a store, of which other files are ignored."""
     by_folder: dict[str, list[Head]] = {}
     for path, size in sizes.items():
         if (match := _MANIFEST_NAME.fullmatch(path)) and is_valid_folder(match[1]):

@@ -47,7 +47,7 @@ class NamedRun(NamedTuple):
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
-    """Return id -> its shortest unambiguous suffix: the fingerprint, preceded by the time if several ids share it.
+    """Return the shortest unambiguous suffix of each id: the fingerprint, preceded by the time if several ids share it.
 
     >>> short_ids(["20261129T101500-ab12cd", "week1"])
     {'20261129T101500-ab12cd': 'ab12cd', 'week1': 'week1'}

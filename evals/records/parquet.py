@@ -247,7 +247,7 @@ def _rows(files: Snapshot, columns: list[str]) -> Iterator[tuple[Any, ...]]:
 
 
 def parquet_golds(files: Snapshot) -> dict[str, Gold]:
-    """Return sample id -> the part of the sample that reports need, in the order of the run."""
+    """Return the part of each sample that reports need by sample id, in the order of the run."""
     decode_target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
     golds = {}
     columns = ["id", "group", "cluster", "target", "options"]

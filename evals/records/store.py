@@ -78,7 +78,7 @@ class Run:
                 yield from read_lines(files, decode_sample)
 
     def gold(self) -> dict[str, Gold]:
-        """Return sample id -> the part of the sample that reports need, in the order of the run."""
+        """Return the part of each sample that reports need by sample id, in the order of the run."""
         with snapshot(self.path, "samples") as files:
             self._check_files(files)
             if files.parquet is None:
@@ -231,7 +231,7 @@ The folder's time changes when a file is added, replaced or deleted."""
 
 
 def stamps(results: Path) -> dict[str, Stamp]:
-    """Return folder -> stamp for all runs in a results folder, the newest last; several times as fast as `Path.glob`."""
+    """Return the stamps of all runs in a results folder by run folder, the newest last; several times as fast as `Path.glob`."""
     if (own_stamp := stamp(str(results))) is not None:
         return {str(results): own_stamp}
     folders = [

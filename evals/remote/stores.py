@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from evals.errors import EvalsError, StoreError, install
+from evals.errors import EvalsError, StoreError, install_command
 from evals.remote.address import PACKAGES, Address
 
 MAX_BATCH_OBJECTS, MAX_BATCH_BYTES = 256, 64 << 20
@@ -42,7 +42,7 @@ class RemoteStore:
         return 1 if self.address.scheme == "sftp" else 8
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Return name -> size in bytes of every object below a folder; empty if there is none."""
+        """Return the size in bytes of every object below a folder, by name; empty if there is none."""
         with self._as_store_errors("read"):
             objects = self._fs.find(self._path(folder), detail=True)
             if not objects and self.address.scheme not in RENAME_SCHEMES:
@@ -166,7 +166,7 @@ def _open_sftp(address: Address) -> tuple[Any, str]:
 def _install_hint(scheme: str) -> str:
     package = PACKAGES[scheme]
     if package in ("", "s3fs"):
-        return f"{scheme}:// needs `{install('remote')}`"
+        return f"{scheme}:// needs `{install_command('remote')}`"
     return f"{scheme}:// needs the package {package}: `pip install {package}`"
 
 

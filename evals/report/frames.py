@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,9 @@ def _import_pandas() -> Any:
     try:
         import pandas as pd
     except ImportError:
-        raise UsageError(f"pandas is not installed: {install('notebook')}, or use .to_arrow()") from None
+        raise UsageError(
+            f"pandas is not installed: {install_command('notebook')}, or use .to_arrow()"
+        ) from None
     return pd
 
 

@@ -71,7 +71,7 @@ class Caller:
         self.replies = 0
         """Number of calls that have been answered with a reply."""
         self.backing_off = self.rate_limited = 0
-        """Numbers of calls that wait for a retry: after faults, and because of rate limits."""
+        """Numbers of calls that wait for a retry: after other faults, and after rate limits or timeouts."""
         self._model, self._pace, self._timeout_s = model, pace, timeout_s
         self._stop, self._end, self._on_back_off, self._say = stop, end, on_back_off, say
         self._ready = model.ready if isinstance(model, HasStartup) else None

@@ -24,15 +24,15 @@ class StoppingRule(Protocol):
         """Return all calls in calling order."""
         ...
 
-    def skips(self, job: int) -> bool:
+    def should_skip(self, job_index: int) -> bool:
         """Return whether a job needs no more replies."""
         ...
 
-    def details(self, job: int) -> str:
+    def details(self, job_index: int) -> str:
         """Return the state of a job's test, for the progress display."""
         ...
 
-    def record(self, job: int, record: Record) -> None:
+    def record(self, job_index: int, record: Record) -> None:
         """Add a record to the test."""
         ...
 
@@ -55,11 +55,11 @@ class StoppingWatcher(Watcher):
     def __init__(self, rule: StoppingRule, progress: ModelProgress) -> None:
         self._rule, self._progress = rule, progress
 
-    def record(self, job: int, record: Record) -> None:
+    def record(self, job_index: int, record: Record) -> None:
         """Forward a record."""
-        self._rule.record(job, record)
-        self._progress.record(job, record)
+        self._rule.record(job_index, record)
+        self._progress.record(job_index, record)
 
-    def count_rescored(self, job: int) -> None:
+    def count_rescored(self, job_index: int) -> None:
         """Count a rescored reply in the progress display."""
-        self._progress.count_rescored(job)
+        self._progress.count_rescored(job_index)

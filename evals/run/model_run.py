@@ -256,7 +256,7 @@ class ModelRun:
             watcher=StoppingWatcher(rule, self.progress) if rule else self.progress,
             timeout_s=self.request.timeout,
             queue=queue,
-            skips=rule.skips if rule else None,
+            should_skip=rule.should_skip if rule else None,
             say=self.say,
         )
         if rule is not None:

@@ -193,7 +193,7 @@ class _Sums:
 def earlier_lengths(
     folder: Path, pattern: str, *, prefer: Path, samples: SampleStore
 ) -> dict[str, tuple[float, float]]:
-    """Return sample id -> (output tokens, seconds) in an earlier run of the suite, preferably the newest run of this model.
+    """Return (output tokens, seconds) by sample id in an earlier run of the suite, preferably the newest run of this model.
 
     `folder`: folder of the suite; `pattern`: pattern of record files in it; `prefer`: folder of this model's runs. Runs
     of this model come first, then newer ones; empty if none of the first three has replies to half of the samples.

@@ -145,7 +145,7 @@ class Plan(Struct, kw_only=True):
         return with_system(base, self.config.system) if self.config.system else base
 
     def lengths(self, *, own_model: bool = False) -> dict[str, tuple[float, float]]:
-        """Return sample id -> (output tokens, seconds) in an earlier run; empty if there is none. `own_model`: only of this model."""
+        """Return (output tokens, seconds) by sample id in an earlier run; empty if there is none. `own_model`: only of this model."""
         pattern = f"{self.folder.name if own_model else '*'}/*/records.parquet"
         return earlier_lengths(self.folder.parent, pattern, prefer=self.folder, samples=self.samples)
 
@@ -328,7 +328,7 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
 
 
 def _cards_in(folder: Path, run: str | None) -> dict[str, Card]:
-    """Return run id -> card for a model's runs; unreadable cards are skipped.
+    """Return the cards of a model's runs by run id; unreadable ones are skipped.
 
     Raises StoreError if the unreadable card is that of the run named by the user, or of one of its numbered successors.
     """

@@ -251,29 +251,29 @@ class ModelProgress:
     ) -> None:
         """`model`: name of the model if several models are run. `spent`: returns the model's cost so far, as text.
 
-        `extra`: returns additional text for a job. `on_finding`: called with a job and its new health finding.
+        `extra`: returns additional text for a job. `on_finding`: called with the index of a job and its new health finding.
         """
         self.tallies = [Tally(job, model=model) for job in jobs]
         self._display, self._spent, self._extra, self._on_finding = display, spent, extra, on_finding
 
-    def record(self, job: int, record: Record) -> None:
+    def record(self, job_index: int, record: Record) -> None:
         """Add one record."""
-        self.tallies[job].add(record)
-        self._check_health(job, record)
+        self.tallies[job_index].add(record)
+        self._check_health(job_index, record)
         self._display.update()
 
-    def count_rescored(self, job: int) -> None:
+    def count_rescored(self, job_index: int) -> None:
         """Count a rescored reply of an earlier session."""
-        self.tallies[job].rescored += 1
+        self.tallies[job_index].rescored += 1
         self._display.update()
 
-    def _check_health(self, job: int, record: Record) -> None:
+    def _check_health(self, job_index: int, record: Record) -> None:
         """Report new health findings, even with --quiet."""
-        tally = self.tallies[job]
+        tally = self.tallies[job_index]
         for finding in tally.health.add(record):
             self._display.say(f"{tally.name}: {finding.message}{'' if finding.fault else ' (a warning)'}")
             if self._on_finding is not None:
-                self._on_finding(job, finding)
+                self._on_finding(job_index, finding)
 
     def rows(self) -> list[tuple[Tally, str]]:
         """Return (tally, text that follows the bar) for each suite."""

@@ -274,7 +274,7 @@ class Option(Struct, frozen=True, kw_only=True):
 
 @cache
 def options() -> dict[str, Option]:
-    """Return name -> option for every option of a request, in the order of the help."""
+    """Return all options of a request by name, in the order of the help."""
     hints = get_type_hints(RunRequest, include_extras=True)
     fields = structs.fields(RunRequest)
     return {field.name: _make_option(field.name, hints[field.name], field) for field in fields}
@@ -388,6 +388,6 @@ def read_request(path: Path) -> RunRequest:
 
 
 def changed_options(request: RunRequest) -> dict[str, Any]:
-    """Return name -> value for the options of a request that differ from their defaults."""
+    """Return the values of those options of a request that differ from their defaults, by name."""
     values = ((option, getattr(request, name)) for name, option in options().items())
     return {option.name: value for option, value in values if value != option.default}

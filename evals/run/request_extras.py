@@ -56,7 +56,7 @@ def parse_extra_body(text: str | None) -> dict[str, Any]:
 
 
 def parse_headers(entries: Sequence[str]) -> dict[str, str]:
-    """Parse --header NAME=ENV_VARIABLE and return header -> value from that environment variable; raises UsageError."""
+    """Parse --header NAME=ENV_VARIABLE and return the headers with the values of the variables; raises UsageError."""
     headers = {}
     for entry in entries:
         name, _, variable = entry.partition("=")

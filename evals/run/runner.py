@@ -1,7 +1,7 @@
 """Run suites on a model, and write the records.
 
-A queue over all suites of a command, longest expected reply first, feeds as many workers as the pace allows. A worker
-calls the model, scores the reply and writes the record; slow scorers run in separate tasks.
+A queue over all suites of a command, longest expected reply first, feeds as many workers as the concurrency limit allows. A
+worker calls the model, scores the reply and writes the record; slow scorers run in separate tasks.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ MAX_UNSCORED = 256
 class Watcher(Protocol):
     """Observes the runs of a model."""
 
-    def record(self, job: int, record: Record) -> None:
+    def record(self, job_index: int, record: Record) -> None:
         """Receive a record that has been written."""
         ...
 
-    def count_rescored(self, job: int) -> None:
+    def count_rescored(self, job_index: int) -> None:
         """Count a reply of an earlier session that has been rescored."""
         ...
 
@@ -64,19 +64,20 @@ class Runner:
         watcher: Watcher | None = None,
         timeout_s: float | None = None,
         queue: Sequence[PlannedCall] | None = None,
-        skips: Callable[[int], bool] | None = None,
+        should_skip: Callable[[int], bool] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
         """`timeout_s`: deadline of a call; None: see `Caller`. `queue`: a fixed calling order; None: longest expected reply first.
 
-        `skips`: returns whether a job needs no more replies. `say`: notifies the user while calls wait for the server.
+        `should_skip`: called with the index of a job, returns whether it needs no more replies. `say`: notifies the user
+        while calls wait for the server.
         """
         self.model, self.jobs, self.budget = model, jobs, budget or Budget()
         self.pace = pace_of(model, concurrency)
         self.interrupted, self.end_reason = False, ""
         """`end_reason`: why the run ends before its queue is empty; else empty."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watcher, self._skips = watcher, skips
+        self._watcher, self._should_skip = watcher, should_skip
         self._unflushed: set[Writer] = set()
         self._pool = Pool()
         self._scoring = [
@@ -158,18 +159,18 @@ class Runner:
                         self.end(str(error))
 
     def _start_workers(self) -> None:
-        """Start workers until there are `_target_workers`, or one for each call in the queue."""
-        while len(self._workers) < min(self._target_workers, len(self._workers) + len(self._queue)):
+        """Start workers until there are `_target_workers`, if any calls are left in the queue."""
+        while self._queue and len(self._workers) < self._target_workers:
             worker = asyncio.get_running_loop().create_task(self._process_queue())
             self._workers.add(worker)
             worker.add_done_callback(self._on_task_done)
 
     @property
     def _target_workers(self) -> int:
-        """Return the target number of workers: the limit of the pace, plus one for each worker that waits for a retry.
+        """Return the target number of workers: the current concurrency limit, plus replacements for waiting workers.
 
-        Of workers that wait because of a rate limit, at most as many as the ceiling of the pace are replaced. Before the first
-        reply, no worker is replaced.
+        Workers that wait for a retry are replaced, so that others can use their slots: up to the concurrency ceiling after
+        rate limits and timeouts, up to `MAX_LIMIT` after other faults. Before the first reply, none is replaced.
         """
         caller = self._caller
         if not caller.replies:
@@ -199,12 +200,16 @@ class Runner:
             if len(self._workers) < target:
                 self._start_workers()
             call = self._queue.pop()
-            if self._skips is not None and self._skips(call[0]):
+            if self._should_skip is not None and self._should_skip(call[0]):
                 continue
             await self._run_sample(call)
 
     async def _run_sample(self, call: PlannedCall) -> None:
-        """Produce one record, and write it; a slow scorer does so later, without delaying the next call."""
+        """Produce one record, and write it.
+
+        With slow scorers, a separate task scores the reply and writes the record; the worker waits only while
+        `MAX_UNSCORED` replies are unscored.
+        """
         job_index, position, repeat = call
         job = self.jobs[job_index]
         sample = job.samples[position]
@@ -223,22 +228,22 @@ class Runner:
         if isinstance(outcome, Reply):
             self._queue.add_reply(call, _output_tokens(outcome))
         scoring = self._scoring[job_index]
-        is_slow = isinstance(outcome, Reply) and not scoring.all_light
+        needs_scoring_task = isinstance(outcome, Reply) and not scoring.all_light
         scores = {}
-        if isinstance(outcome, Reply) and not is_slow:
+        if isinstance(outcome, Reply) and not needs_scoring_task:
             scores = scoring.score_light(sample, prompt, outcome)
         record = Record(
             sample=sample.id, repeat=repeat, prompt=prompt, outcome=outcome, scores=scores, started=started
         )
-        if not isinstance(outcome, Reply) or not is_slow:
+        if not isinstance(outcome, Reply) or not needs_scoring_task:
             self._write(job_index, record)
             return
         while len(self._scoring_tasks) >= MAX_UNSCORED:
             await asyncio.wait(self._scoring_tasks, return_when=asyncio.FIRST_COMPLETED)
         self._start_scoring(self._score_and_write(job_index, sample, record, outcome))
 
-    def _start_scoring(self, scoring: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(scoring)
+    def _start_scoring(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._scoring_tasks.add(task)
         task.add_done_callback(self._on_task_done)
 
@@ -249,7 +254,7 @@ class Runner:
         self._end_at_limit()
 
     def _start_rescoring(self) -> None:
-        """Start to rescore the stale replies of earlier sessions in suites that use a judge."""
+        """Start rescoring all replies of earlier sessions in stale jobs whose suite uses a judge."""
         for job_index, job in enumerate(self.jobs):
             if job.is_stale and job.suite.judged:
                 self._start_scoring(self._rescore_job(job_index))

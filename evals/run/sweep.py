@@ -195,7 +195,7 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
 
 
 def _spending_by_run(runs: Sequence[store.Run]) -> dict[str, tuple[float, int]]:
-    """Return folder -> (cost in USD, tokens) for each run."""
+    """Return (cost in USD, tokens) of each run by folder."""
     amounts = {}
     for run in runs:
         try:

@@ -52,7 +52,8 @@ class Stated(Struct, frozen=True):
     """Scores 1 if the stated answer is a number within `tolerance` of the target, the exact year, or the same text.
 
     `12%`, 12 and, if the target is a percentage, 0.12 are the same number; for a target of 0 the tolerance is absolute, as
-    if the target were 1. "12k" is 12,000; "the light blue bar" is light blue; a list is a set of names.
+    if the target were 1. "12k" is 12,000; "the light blue bar" is light blue; lists of names are compared ignoring
+    their order.
     """
 
     tolerance: float = 0.05

@@ -2,16 +2,16 @@
 
 `Published` is the authors' rule (IDEA-FinAI/ChartBench @ 548980b0, Stat/stat_all_metric.py), which VLMEvalKit adopted
 (@ e8e78f05, dataset/chartbench.py). Its known defects are kept: a text without the letters "yes" counts as no, even an
-empty reply or "I cannot tell", and "eyes" counts as yes. For numbers, the two arguments are swapped: the tolerance is 5 % of
-the *reply's* number; `8 %` may mean 0.08 in a reply, but not in the gold answer; and a reply of 0 is right if the signed
-gold number is at most 0.05, hence for every negative one. Since March 2025 (a32f246) the *letters* of DeepSeek's
-end-of-text token are stripped from both ends of a reply: "12 cents" is 12, and "december" is "mber", which is wrong for
-December.
+empty reply or "I cannot tell", and "eyes" counts as yes. For numbers, upstream passes reply and gold answer to its
+comparison in the wrong order: the tolerance is 5 % of the *reply's* number; `8 %` may mean 0.08 in a reply, but not in the
+gold answer; and a reply of 0 is right if the signed gold number is at most 0.05, hence for every negative one. Since March
+2025 (a32f246) the *letters* of DeepSeek's end-of-text token are stripped from both ends of a reply: "12 cents" is 12, and
+"december" is "mber", which is wrong for December.
 
 Upstream extracts the number from a reply with a language model (Stat/gpt_filter.py: deepseek-chat, ten replies per call,
 100 characters of each; the published script fails because it iterates over a number). Here a rule extracts it
-(`number_text`). With `bare` only a reply that consists of a number is read; other replies have no value until a judge
-extracts the number.
+(`number_text`). With `bare` only a reply that consists of a number, or equals the gold answer, is scored by rule; the others
+have no value until a judge extracts the number.
 
 `Strict` corrects these defects: "no" must be stated, and numbers are compared by our rule for ChartQA.
 """
@@ -44,7 +44,7 @@ def parse_float(text: str) -> float | None:
 
 
 def matches_relaxed(stated: str, gold: str) -> bool:
-    """Return whether two numbers agree as upstream compares them, or other texts are equal up to case."""
+    """Return whether two numbers agree by upstream's rule; unless both are numbers, the texts must be equal, ignoring case."""
     stated = stated.strip().strip(END_OF_TEXT)
     value, gold_value = parse_float(stated), parse_float(gold)
     if value is None or gold_value is None:
@@ -116,6 +116,7 @@ class Strict(Struct, frozen=True):
     """Scores 1 if the stated yes or no, or the stated number, is right."""
 
     number: Stated = Stated()
+    """Rule by which numbers are compared."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -149,6 +150,7 @@ def _checked_pair(points: Sequence[Point]) -> Sequence[Point]:
 
 
 def _bound_if_missing(points: Sequence[Point]) -> float | None:
+    """Return the bound that stands in for a pair with a missing outcome; None if no outcome is missing."""
     return next((point.value for point in points if point.verdict == "missing"), None)
 
 
@@ -165,7 +167,7 @@ def confusion(points: Sequence[Point]) -> float:
     return float(len(answers) == 1 and None not in answers)
 
 
-def both_wrong(points: Sequence[Point]) -> float:
+def pair_error(points: Sequence[Point]) -> float:
     """Return 1 if a pair is neither right nor confused, else 0; the mean is upstream's error rate."""
     if (bound := _bound_if_missing(_checked_pair(points))) is not None:
         return bound
@@ -197,7 +199,7 @@ def metrics(*, pool: bool) -> tuple[Metric, ...]:
         Metric(name="pooled", of=pooled_value, together=True, headline=pool),
         Metric(name="acc+", of=acc_plus, together=True, headline=not pool),
         Metric(name="cor", of=confusion, together=True, better="lower"),
-        Metric(name="err", of=both_wrong, together=True, better="lower"),
+        Metric(name="err", of=pair_error, together=True, better="lower"),
         Metric(name="assertions", of=assertion_value),
         Metric(name="nqa", of=number_value),
     )

@@ -52,7 +52,7 @@ def by_structure(*, several: bool) -> tuple[Metric, ...]:
 def regression_errors(unit: str, *, headline: str) -> tuple[Metric, ...]:
     """Return the MAE and the RMSE of the answered samples, and the share of answered samples."""
     return (
-        error("mae", number.mae, unit=unit, headline=headline == "mae"),
+        error("mae", number.mae_answered, unit=unit, headline=headline == "mae"),
         error("rmse", number.rmse, unit=unit, headline=headline == "rmse"),
         mean("answered", number.answered),
     )

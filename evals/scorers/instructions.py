@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from evals.errors import DataError, install
+from evals.errors import DataError, install_command
 from evals.extract.visible import visible
 from evals.report.metrics import mean_value
 from evals.report.part_mean import PartMean
@@ -342,7 +342,7 @@ def _verdict(reply: Reply, text: str, *, right: bool, truncated: bool) -> Verdic
 def missing_packages() -> str:
     """Return which packages are missing, and how to install them; empty if none is."""
     missing = [name for name in ("langdetect", "nltk") if find_spec(name) is None]
-    return f"ifeval needs {' and '.join(missing)}: {install('instructions')}" if missing else ""
+    return f"ifeval needs {' and '.join(missing)}: {install_command('instructions')}" if missing else ""
 
 
 def _require_sentence_data() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.scorers.formula import ELEMENTS
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def parse_structure(document: dict[str, Any] | str) -> Structure:
     try:
         from pymatgen.core.structure import Structure
     except ImportError:
-        raise UsageError(f"parsing crystal structures needs pymatgen: {install('materials')}") from None
+        raise UsageError(
+            f"parsing crystal structures needs pymatgen: {install_command('materials')}"
+        ) from None
     if isinstance(document, dict):
         return Structure.from_dict(document)
     with _suppress_warnings():

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 
 MAX_CHARS = 20_000
 """Only the last characters of a reply, up to this number, are parsed."""
@@ -42,7 +42,7 @@ def equivalent(gold: str, reply: str, *, precision: int = 6, symbols: bool = Fal
     try:
         from math_verify import LatexExtractionConfig, verify
     except ImportError:
-        raise UsageError(f"math answers need math-verify: {install('math')}") from None
+        raise UsageError(f"math answers need math-verify: {install_command('math')}") from None
     for name in ("math_verify.parser", "math_verify.grader", "math_verify.utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # it warns on each call that its timers are off
     gold, reply = gold[:MAX_GOLD_CHARS], _CJK_BOUNDARY.sub(" ", reply[-MAX_CHARS:])

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 
 MAX_TAUTOMERS = 250
 """Maximum number of tautomers and of transforms per enumeration (about half a second)."""
@@ -36,7 +36,7 @@ def rdkit() -> Any:
         from rdkit.Chem import rdFingerprintGenerator, rdinchi, rdMolDescriptors, rdMolHash
         from rdkit.Chem.MolStandardize import rdMolStandardize
     except ImportError:
-        raise UsageError(f"scoring molecules needs RDKit: {install('chemistry')}") from None
+        raise UsageError(f"scoring molecules needs RDKit: {install_command('chemistry')}") from None
     rdBase.DisableLog("rdApp.*")
     tautomers = rdMolStandardize.TautomerEnumerator()
     tautomers.SetMaxTautomers(MAX_TAUTOMERS)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from evals.errors import ScorerError, UsageError, install
+from evals.errors import ScorerError, UsageError, install_command
 from evals.extract.chemical import stated_name
 from evals.scorers.formula import MAX_CHARS
 from evals.scorers.molecule_match import RUNGS, compare_molecules
@@ -106,7 +106,9 @@ class Opsin:
         jars = sorted(jar for folder in folders for jar in folder.glob("opsin-*.jar"))
         java = shutil.which("java")
         if not jars or java is None:
-            raise UsageError(f"comparing names by structure needs OPSIN: {install('chemistry')}, and Java")
+            raise UsageError(
+                f"comparing names by structure needs OPSIN: {install_command('chemistry')}, and Java"
+            )
         self._process = subprocess.Popen(
             [java, *JVM_FLAGS, "-jar", str(jars[-1]), "-osmi"],
             stdin=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """Score numeric answers by absolute error (regression) or within a tolerance.
 
-A reply without a number has no error: `Score.value` is None, and each metric below states how it treats that.
-A number in a unit whose dimension is not the target's is wrong.
+To `AbsoluteError`, a reply without a number has no error: `Score.value` is None, and each metric below states how it treats
+that. `Within` scores it 0. A number in a unit whose dimension is not the target's is wrong.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _is_narrow(quantity: Quantity, relative: float) -> bool:
     return quantity.high - quantity.low <= 4 * relative * max(abs(quantity.low), abs(quantity.high))
 
 
-def mae_of(columns: Columns, weights: Floats) -> float:
+def mae_answered_of(columns: Columns, weights: Floats) -> float:
     """Return the mean absolute error of the answered samples."""
     return weighted_mean(columns.value, weights, "comparable answer")
 
@@ -195,7 +195,7 @@ def _mean_with_substitutes(columns: Columns, substitutes: Floats, weights: Float
 
     errors = _errors_with_substitutes(columns, substitutes)
     if np.isnan(errors[weights > 0]).any():
-        raise ValueError("the range of the training targets is not known, and answers are missing")
+        raise ValueError("the samples lack the training statistics that replace missing answers")
     return weighted_mean(errors, weights, "answer")
 
 
@@ -226,7 +226,7 @@ def max_error_of(columns: Columns, weights: Floats) -> float:
 
 
 def mape_of(columns: Columns, weights: Floats) -> float:
-    """Return the mean of |error / target| over targets above 1e-5 in magnitude, as the matbench package does."""
+    """Return the mean of |error / target| over the answered samples with targets above 1e-5 in magnitude, as matbench does."""
     import numpy as np
 
     magnitudes = np.abs(columns.target)
@@ -236,7 +236,7 @@ def mape_of(columns: Columns, weights: Floats) -> float:
     return weighted_mean(relative_errors, weights, "answer with a target above 1e-5 in magnitude")
 
 
-INTERVAL_RULES[mae_of] = mean_error_rule(lambda columns: columns.value)
+INTERVAL_RULES[mae_answered_of] = mean_error_rule(lambda columns: columns.value)
 INTERVAL_RULES[mae_imputed_of] = mean_error_rule(
     lambda columns: _errors_with_substitutes(columns, columns.imputed)
 )
@@ -244,8 +244,8 @@ INTERVAL_RULES[mae_worst_of] = mean_error_rule(
     lambda columns: _errors_with_substitutes(columns, columns.worst)
 )
 INTERVAL_RULES[rmse_of] = rms_interval
-mae, rmse, max_error, mape = Pooled(mae_of), Pooled(rmse_of), Pooled(max_error_of), Pooled(mape_of)
-mae_imputed, mae_worst = Pooled(mae_imputed_of), Pooled(mae_worst_of)
+mae_answered, mae_imputed, mae_worst = Pooled(mae_answered_of), Pooled(mae_imputed_of), Pooled(mae_worst_of)
+rmse, max_error, mape = Pooled(rmse_of), Pooled(max_error_of), Pooled(mape_of)
 
 
 def answered(points: Sequence[Point]) -> float:
@@ -267,7 +267,7 @@ def regression(unit: str) -> tuple[Metric, ...]:
     """
     reductions: dict[str, Reduction] = {
         "mae": mae_imputed_of,
-        "mae_answered": mae_of,
+        "mae_answered": mae_answered_of,
         "mae_worst": mae_worst_of,
         "rmse": rmse_of,
         "max_error": max_error_of,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.extract.visible import split_reasoning
 from evals.scorers.outcomes import unanswered
 from evals.types import Point, Prompt, Reply, Sample, Score
@@ -171,7 +171,7 @@ def common_subsequence_length(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def _missing_packages_error() -> UsageError:
-    return UsageError(f"scoring texts needs nltk and rouge-score: {install('chemistry')}")
+    return UsageError(f"scoring texts needs nltk and rouge-score: {install_command('chemistry')}")
 
 
 class _Lemma(NamedTuple):

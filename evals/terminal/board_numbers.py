@@ -22,8 +22,8 @@ PROMISE_COLUMN = 6
 """Index of the column `promise`, which is left out if no run has a promise."""
 
 
-class Number(NamedTuple):
-    """A score on a board, with what supports it."""
+class BoardScore(NamedTuple):
+    """An entry's result on a suite, with the evidence for it."""
 
     entry: str
     model: str
@@ -53,7 +53,7 @@ class Number(NamedTuple):
         return remarks
 
 
-def read(folder: Path) -> Iterator[Number]:
+def read(folder: Path) -> Iterator[BoardScore]:
     """Yield the scores of accepted entries; raises UsageError if a file of the board is broken."""
     board_levels, all_decisions = levels.read(folder), decisions.read(folder)
     for entry in results.read_all(folder).values():
@@ -64,19 +64,19 @@ def read(folder: Path) -> Iterator[Number]:
                 level, challenge = board_levels.level_and_challenge(
                     entry.entry, result.suite, result.protocol
                 )
-                yield Number(entry.entry, _model(entry), result.with_level(level), challenge, decision)
+                yield BoardScore(entry.entry, _model(entry), result.with_level(level), challenge, decision)
 
 
 def _model(entry: EntryResult) -> str:
     return f"{entry.model.model} ({entry.model.revision})" if entry.model else entry.entry
 
 
-def layout(numbers: Sequence[Number], max_width: int | None) -> list[str]:
-    """Lay out numbers by suite and protocol, best first."""
-    with_promise = any(number.promise != NONE for number in numbers)
+def layout(scores: Sequence[BoardScore], max_width: int | None) -> list[str]:
+    """Lay out scores by suite and protocol, best first."""
+    with_promise = any(score.promise != NONE for score in scores)
     sections: list[Section] = []
-    for label in sorted({number.result.label for number in numbers}):
-        rows = [_row(n) for n in sorted(numbers, key=_score_order) if n.result.label == label]
+    for label in sorted({score.result.label for score in scores}):
+        rows = [_row(score) for score in sorted(scores, key=_score_order) if score.result.label == label]
         sections.append((label, [_visible_cells(row, with_promise=with_promise) for row in rows]))
     return table(_visible_cells(COLUMNS, with_promise=with_promise), sections, max_width)
 
@@ -85,16 +85,16 @@ def _visible_cells(cells: Sequence[Cell], *, with_promise: bool) -> list[Cell]:
     return list(cells) if with_promise else [*cells[:PROMISE_COLUMN], *cells[PROMISE_COLUMN + 1 :]]
 
 
-def _score_order(number: Number) -> tuple[bool, float]:
-    headline = number.result.headline
+def _score_order(score: BoardScore) -> tuple[bool, float]:
+    headline = score.result.headline
     if headline is None or headline.value is None:
         return True, 0.0
     return False, -headline.value if headline.better == "higher" else headline.value
 
 
-def _row(number: Number) -> list[str]:
-    result, headline = number.result, number.result.headline
+def _row(score: BoardScore) -> list[str]:
+    result, headline = score.result, score.result.headline
     return [
-        number.model, figure(headline), interval(headline), f"{headline.n:,}" if headline else "-", f"{percent(result.coverage)} %",
-        number.level, number.promise, number.entry,
+        score.model, figure(headline), interval(headline), f"{headline.n:,}" if headline else "-", f"{percent(result.coverage)} %",
+        score.level, score.promise, score.entry,
     ]  # fmt: skip

@@ -143,7 +143,7 @@ def _with_challenges(row: RunRow, challenges: Challenges) -> RunRow:
 
 
 def marks(row: RunRow) -> dict[str, str]:
-    """Return the marks of a row: letter or symbol -> description."""
+    """Return the marks of a row, letters or symbols, with their descriptions."""
     card, headline = row.card, row.headline
     descriptions: dict[str, str] = {}
     if any(finding.fault for finding in card.health):
@@ -250,7 +250,7 @@ def _group_key(card: Card) -> tuple[str, ...]:
 
 
 def _titles(groups: dict[tuple[str, ...], list[RunRow]]) -> dict[tuple[str, ...], str]:
-    """Return group of rows -> title: suite, protocol, metric, and any other property that differs between groups."""
+    """Return the titles of groups of rows: suite, protocol, metric, and any other property that differs between groups."""
     titles = {}
     for key, rows in groups.items():
         suite, protocol, version, data, judge = key

@@ -41,7 +41,7 @@ def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
 
 
 def trust_marks(cards: Sequence[Card], challenges: Sequence[Challenge | None]) -> dict[str, str]:
-    """Return symbol -> words for the marks of pooled runs: the worst of any run, and a good one only if all runs have one."""
+    """Return the marks of pooled runs, symbols with words: the worst of any run, and a good one only if all runs have one."""
     states = [trust.promise_state(promise_status(card)) for card in cards]
     promise = next((state for state in ("broken", "none", "kept") if state in states), "none")
     verdicts = [challenge.counting_verdict if challenge else None for challenge in challenges]

@@ -1,11 +1,11 @@
 """Comparison of a run with a published number: equivalent, different, inconclusive, or not comparable, and why.
 
 Both scores are on the same items, so the uncertainty is the run-to-run noise (the estimand is `these-items`) and the
-rounding of the printed number, not the sampling of items. *Equivalent*: the difference is significantly within the margin (two one-sided
-tests, Schuirmann 1987, each at 5 %). *Different*: it differs significantly from 0 (5 %, two-sided). Otherwise
-*inconclusive*, with the minimum detectable effect at 80 % power. The protocol and every stated condition (temperature,
-max tokens, repeats, judge ...; `knobs` in the claims files) must be the same; conditions that the source does not state
-are listed, since they may explain a difference.
+rounding of the printed number, not the sampling of items. The noise of the published run is unknown; it is assumed to equal
+ours. *Equivalent*: the difference is significantly within the margin (two one-sided tests, Schuirmann 1987, each at 5 %).
+*Different*: it differs significantly from 0 (5 %, two-sided). Otherwise *inconclusive*, with the minimum detectable effect
+at 80 % power. The protocol and every stated condition (temperature, max tokens, repeats, judge ...; `knobs` in the claims
+files) must be the same; conditions that the source does not state are listed, since they may explain a difference.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf, sqrt
 from typing import Any, Literal
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from evals import load
 from evals.errors import UnknownName, Untrusted
@@ -49,8 +49,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     """Measured minus claimed, in the claim's unit."""
     difference_low: float | None = None
     difference_high: float | None = None
-    """95 % interval from the run-to-run noise of both and the rounding of the published number."""
-    within: float | None = None
+    """95 % interval from the run-to-run noise, assumed equal in both runs, and the rounding of the published number."""
+    margin: float | None = field(name="within", default=None)
     """Equivalence margin in the claim's unit."""
     detectable: float | None = None
     """Minimum detectable effect: the smallest true difference that would be called different with 80 % power."""
@@ -126,8 +126,8 @@ def with_noise(
     suite_run = next((other for other in suite_runs if (other.suite, other.protocol) == key), None)
     if suite_run is None:
         return score
-    if (error := within_item_sd(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
-        return structs.replace(score, noise=error, noise_from="own repeats")
+    if (sd := within_item_sd(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
+        return structs.replace(score, noise=sd, noise_from="own repeats")
     for report in reports:
         conditions = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)
         if conditions == (
@@ -164,23 +164,24 @@ def _compare_with_claim(score: MeasuredScore, claim_id: str, claim: Claim, margi
 def _test_claim(
     score: MeasuredScore, claim_id: str, claim: Claim, unknown: tuple[str, ...], stated_margin: float | None
 ) -> Finding:
-    """Test for a difference and for equivalence, given the noise of both runs."""
+    """Test for a difference and for equivalence."""
     value = score.value or 0.0
     noise, source = _noise_and_source(score)
-    error, rounding, difference = sqrt(2) * noise, rounding_error(claim), value - claim.value
+    standard_error, rounding = sqrt(2) * noise, rounding_error(claim)
+    difference = value - claim.value
     default_margin = DEFAULT_MARGIN * (1.0 if claim.unit == "fraction" else abs(claim.value))
     margin = default_margin if stated_margin is None else stated_margin
     two_sided, one_sided, z_power = z_quantile(0.975), z_quantile(0.95), z_quantile(0.8)
     verdict: Verdict = "inconclusive"
-    if abs(difference) + rounding + one_sided * error <= margin:
+    if abs(difference) + rounding + one_sided * standard_error <= margin:
         verdict = "equivalent"
-    elif abs(difference) - rounding > two_sided * error:
+    elif abs(difference) - rounding > two_sided * standard_error:
         verdict = "different"
     return Finding(
         claim=claim_id, verdict=verdict, claimed=claim.value, measured=value, low=score.low, high=score.high,
-        difference=difference, difference_low=difference - rounding - two_sided * error,
-        difference_high=difference + rounding + two_sided * error, within=margin,
-        detectable=rounding + (two_sided + z_power) * error, noise=noise, noise_from=source, unit=claim.unit,
+        difference=difference, difference_low=difference - rounding - two_sided * standard_error,
+        difference_high=difference + rounding + two_sided * standard_error, margin=margin,
+        detectable=rounding + (two_sided + z_power) * standard_error, noise=noise, noise_from=source, unit=claim.unit,
         unknown=unknown, erratum=claim.erratum,
     )  # fmt: skip
 

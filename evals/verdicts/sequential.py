@@ -218,9 +218,9 @@ class SequentialGate:
         calls.sort(key=lambda call: call[:2])
         return [(job_index, position, repeat) for _, job_index, position, repeat in calls]
 
-    def record(self, job: int, record: Record) -> None:
+    def record(self, job_index: int, record: Record) -> None:
         """Add a record and stop the run once the verdict is certain."""
-        self.tests[job].add(brief(record))
+        self.tests[job_index].add(brief(record))
         if self.runner is not None and self.is_decided and not self.is_exhausted:
             self.runner.end(f"decided: {self.verdict}")
 
@@ -230,9 +230,9 @@ class SequentialGate:
         if self.is_decided:
             runner.end(f"decided: {self.verdict}")
 
-    def skips(self, job: int) -> bool:
+    def should_skip(self, job_index: int) -> bool:
         """Return whether a job needs no more calls, since the verdict on its suite is certain."""
-        return self.verdict_of(self.tests[job]) != "cannot tell"
+        return self.verdict_of(self.tests[job_index]) != "cannot tell"
 
     def verdict_of(self, test: SuiteTest) -> Verdict:
         """Return the verdict on a suite so far."""
@@ -262,9 +262,9 @@ class SequentialGate:
         """Return whether every sample of every suite has been processed."""
         return all(test.is_exhausted for test in self.tests.values())
 
-    def details(self, job: int) -> str:
+    def details(self, job_index: int) -> str:
         """Return the verdict so far and the confidence sequence's limits, for the progress bar."""
-        test = self.tests[job]
+        test = self.tests[job_index]
         low, high = self._difference_limits(test)
         verdict = displayed_verdict(self.verdict_of(test))
         return f"{verdict} so far, difference in {format_interval(low, high, test.metric.unit)}"

@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 from evals import disk
 from evals.boundary import foreign_code
 from evals.data.sources import offline_if_unreachable
-from evals.errors import UnknownName, UsageError, install
+from evals.errors import UnknownName, UsageError, install_command
 from evals.validation import cause
 from evals.vision import preprocessing, weights
 from evals.vision.preprocessing import Preprocessing
@@ -46,7 +46,7 @@ def require_libraries(label: str) -> None:
     """Raise UsageError, naming the extra, if torch, torchvision or timm is missing or they do not fit together."""
     for package in ("torch", "torchvision", "timm"):
         if find_spec(package) is None:
-            raise UsageError(f"{label} needs {package}: {install('timm')}")
+            raise UsageError(f"{label} needs {package}: {install_command('timm')}")
     with foreign_code(
         lambda why: UsageError(
             f"{label}: timm cannot be imported; are torch and torchvision from the same build? ({why[:200]})"

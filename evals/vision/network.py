@@ -150,7 +150,7 @@ def _attach_parts(
 
 
 def _part_digests(tuned: TunedWeights) -> dict[str, Any]:
-    """Return layer -> hash and scale of its part."""
+    """Return the hash and the scale of the part of each layer."""
     import torch
 
     digests = {}

@@ -49,7 +49,7 @@ class Preprocessing(Struct, frozen=True, kw_only=True):
         return f"{width}x{height} {self.interpolation}, {crop}, mean {mean}, std {std}"
 
     def transform(self) -> Any:
-        """Return timm's evaluation transform: image -> tensor of (3, height, width)."""
+        """Return timm's evaluation transform, which converts an image into a tensor of (3, height, width)."""
         from timm.data import create_transform
 
         return create_transform(

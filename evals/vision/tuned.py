@@ -87,7 +87,7 @@ def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> TunedWeights
 
 
 def _group_by_layer(tensors: Tensors, pattern: re.Pattern[str]) -> tuple[dict[str, dict[str, Any]], Tensors]:
-    """Return layer -> half and kind (`A.weight`) -> tensor, and the tensors that the pattern does not match."""
+    """Return the tensors by layer and by half and kind (`A.weight`), and those that the pattern does not match."""
     grouped: dict[str, dict[str, Any]] = {}
     others: Tensors = {}
     for name, tensor in tensors.items():

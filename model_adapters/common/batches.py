@@ -51,7 +51,7 @@ def _parse_outcome(model: HttpModel, status: int, raw: bytes, sampling: Sampling
         if 200 <= status < 300:
             return model.parse_response(raw, sampling, seconds=0.0)
         fault = parse_fault(raw)
-        raise from_status(status, model.client.without_key(fault.message), code=fault.code)
+        raise from_status(status, model.client.without_key(fault.message), codes=fault.codes)
     except Filtered as error:
         return Reply(text=str(error), stop="filter", model=model.name)
     except ModelError as error:
@@ -263,10 +263,9 @@ class AnthropicBatches(_VendorBatches):
             return _parse_outcome(self._model, 200, bytes(result.message), sampling)
         if result.type == "errored":
             raw = bytes(result.error)
-            kinds = parse_fault(raw).code.split()
-            return _parse_outcome(
-                self._model, next((STATUSES[k] for k in kinds if k in STATUSES), 400), raw, sampling
-            )
+            codes = parse_fault(raw).codes.split()
+            status = next((STATUSES[code] for code in codes if code in STATUSES), 400)
+            return _parse_outcome(self._model, status, raw, sampling)
         return Expired(f"the batch ended before this request was processed ({result.type})")
 
 

@@ -79,7 +79,7 @@ class Endpoint:
 
     @property
     def capacity(self) -> int:
-        """Return the number of concurrent calls: the pace, or one for a lost server until it replies again."""
+        """Return the current concurrency limit, or 1 for a lost server until it replies again."""
         return 1 if self._failures >= MAX_FAILURES else self.pace.limit
 
     @property
@@ -148,12 +148,12 @@ class Endpoint:
         self._on_change(self)
 
     def set_pace(self, pace: Pace) -> None:
-        """Replace the pace."""
+        """Replace the concurrency control."""
         self.pace = pace
         self._on_change(self)
 
     def slow_down(self) -> None:
-        """Reduce the pace after a call exceeded its deadline."""
+        """Reduce the concurrency after a call exceeded its deadline."""
         self.pace.slow_down()
         self._on_change(self)
 

@@ -115,7 +115,7 @@ class Fault(NamedTuple):
     """A parsed error body."""
 
     message: str
-    code: str = ""
+    codes: str = ""
     """The error's codes, separated by spaces, as `from_status` expects them."""
     retry_after_s: float | None = None
     """Wait stated in the body rather than in a header."""
@@ -299,7 +299,7 @@ def error_in_200(raw: bytes, url: str, description: str) -> ModelError:
     return from_status(
         status,
         f"{fault.message} (in a 200 from {url})",
-        code=fault.code,
+        codes=fault.codes,
         retry_after_s=wait_s,
         param=fault.param,
     )

@@ -214,7 +214,7 @@ class Client:
         return from_status(
             response.status,
             f"{self.without_key(fault.message)} ({url}){self._url_hint(response.status)}",
-            code=fault.code,
+            codes=fault.codes,
             retry_after_s=wait_s,
             param=fault.param,
         )

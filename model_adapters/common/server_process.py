@@ -220,7 +220,7 @@ def _is_healthy(url: str) -> bool:
 
 
 def served_models(url: str, *, timeout_s: float = 5.0) -> dict[str, int | None]:
-    """Return the models of a server: name -> context in tokens, None if unknown; empty if the server does not respond."""
+    """Return the models of a server with their context in tokens, None if unknown; empty if the server does not respond."""
     try:
         entries = list_models(f"{url}/models", timeout_s=timeout_s)
     except (OSError, ValueError):  # includes all errors of msgspec

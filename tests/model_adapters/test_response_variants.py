@@ -269,7 +269,7 @@ REJECTIONS: list[tuple[str | None, int, Any]] = [
 def test_the_rejected_field_is_found_in_the_message(field: str | None, status: int, error: Any) -> None:
     body = {"error": error if isinstance(error, dict) else {"message": error}}
     fault = parse_fault(json.dumps(body).encode())
-    rejection = from_status(status, fault.message, code=fault.code, param=fault.param)
+    rejection = from_status(status, fault.message, codes=fault.codes, param=fault.param)
     assert isinstance(rejection, Rejected | ServerFault)
     assert field_named_in(rejection, SENT, {}) == field
 

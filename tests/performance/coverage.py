@@ -18,7 +18,7 @@ import numpy as np
 from evals.report import statistics as stats
 from evals.report.strata import stratified_mean
 from evals.scorers.labels import balanced_accuracy, mcc, roc_auc
-from evals.scorers.number import mae, rmse
+from evals.scorers.number import mae_answered, rmse
 from evals.types import Point
 from evals.verdicts.difference import mean_evidence
 
@@ -184,7 +184,7 @@ def whole(count: int) -> Iterator[Cell]:
             errors: dict[str, list[tuple[stats.Interval, float]]] = {"MAE": [], "RMSE": []}
             for _ in range(simulations):
                 points = [error_point(i, float(v)) for i, v in enumerate(rng.lognormal(0, sigma, n))]
-                errors["MAE"].append((interval_of(mae, points), float(np.exp(sigma**2 / 2))))
+                errors["MAE"].append((interval_of(mae_answered, points), float(np.exp(sigma**2 / 2))))
                 errors["RMSE"].append((interval_of(rmse, points), float(np.exp(sigma**2))))
             for name, rows in errors.items():
                 yield summarise(f"{name}, n {n}, lognormal {sigma}", rows, 0.92)

@@ -600,10 +600,10 @@ async def test_a_watcher_receives_every_record(toy_run: ToyRun) -> None:
     class Watcher:
         seen: list[tuple[int, str]] = []
 
-        def record(self, job: int, record: Record) -> None:
-            self.seen.append((job, record.sample))
+        def record(self, job_index: int, record: Record) -> None:
+            self.seen.append((job_index, record.sample))
 
-        def count_rescored(self, job: int) -> None:
+        def count_rescored(self, job_index: int) -> None:
             raise AssertionError("nothing was scored again")
 
     tiny_suite = toy.suite([toy.sample("z")], name="tiny")

@@ -16,7 +16,7 @@ from evals.records.store import find_one
 from evals.report.estimates import estimate, estimate_all
 from evals.report.metrics import mean_value
 from evals.report.statistics import clustered_mean
-from evals.scorers.chartbench import Published, Strict, acc_plus, both_wrong, confusion, metrics
+from evals.scorers.chartbench import Published, Strict, acc_plus, confusion, metrics, pair_error
 from evals.suites import chartbench
 from evals.types import Metric, Point, Prompt, Reply, Sample
 from evals.verdicts.pairs import Pairing, Side, merge_joint_samples
@@ -72,7 +72,7 @@ def test_a_pair_counts_for_either_acc_plus_cor_or_err(
 ) -> None:
     points = pair(1, first, second)
     for ordered in (points, points[::-1]):
-        assert (acc_plus(ordered), confusion(ordered), both_wrong(ordered)) == (plus, cor, err)
+        assert (acc_plus(ordered), confusion(ordered), pair_error(ordered)) == (plus, cor, err)
     assert plus + cor + err == 1
 
 
@@ -80,7 +80,7 @@ def test_a_pair_counts_for_either_acc_plus_cor_or_err(
     "points", [pair(1, "yes", "no")[:1], [*pair(1, "yes", "no"), *pair(2, "yes", "no")], [point(1, "7", "7")]]
 )
 def test_metrics_of_pairs_reject_points_that_are_not_one_pair(points: list[Point]) -> None:
-    for pair_value in (acc_plus, confusion, both_wrong):
+    for pair_value in (acc_plus, confusion, pair_error):
         with pytest.raises(ValueError, match="not a pair"):
             pair_value(points)
 

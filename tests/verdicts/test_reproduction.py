@@ -66,7 +66,7 @@ def check_score(value: float, noise: float, **options: Any) -> Any:
 
 def test_a_small_difference_with_little_noise_is_equivalent() -> None:
     finding = check_score(0.83, 0.003)
-    assert (finding.verdict, round(finding.difference, 9), finding.within) == ("equivalent", -0.005, 0.02)
+    assert (finding.verdict, round(finding.difference, 9), finding.margin) == ("equivalent", -0.005, 0.02)
     half = 0.0005 + NormalDist().inv_cdf(0.975) * 2**0.5 * 0.003
     assert (finding.difference_low, finding.difference_high) == pytest.approx((-0.005 - half, -0.005 + half))
     assert finding.unknown == ("top_p", "top_k", "max_tokens", "thinking", "judge")

@@ -149,7 +149,7 @@ def test_suites_share_alpha_for_regressions(tmp_path):
         for sample_id in [job.samples.ids[p] for n, p, _ in sequential_gate.queue() if n == number]:
             sequential_gate.tests[number].add(brief(sample_id, 1.0))
     assert sequential_gate.verdict == "pass"
-    assert sequential_gate.skips(0)
+    assert sequential_gate.should_skip(0)
 
 
 def test_advisory_suites_do_not_delay_the_decision(tmp_path):

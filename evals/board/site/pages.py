@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evals.board import trust
 from evals.board.site.contents import Column, Contents, Entrant
 from evals.board.site.marks import challenge_facts, day, legend, percent, table_marks
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.verdicts import formatting
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def environment() -> Environment:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
-        raise UsageError(f"the pages of a board require {install('board')}") from None
+        raise UsageError(f"the pages of a board require {install_command('board')}") from None
     templates = Environment(
         loader=PackageLoader("evals", "templates/site"),
         autoescape=True,

@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import isfinite, log10
 from typing import Any
 
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.extract.units.notation import normalise_notation
 
 _PREFIXES = tuple("YZEPTGMkhdcmµunpfa")
@@ -47,7 +47,7 @@ _WITHOUT_PREFIX = {
 
 @lru_cache(1)
 def _vocabulary() -> dict[str, str]:
-    """Return spelling -> pint's name for every unit of the vocabulary."""
+    """Return pint's name for every unit of the vocabulary, by its spelling."""
     names_by_spelling = {symbol: symbol for symbol in _PREFIXED}
     names_by_spelling |= {prefix + symbol: prefix + symbol for prefix in _PREFIXES for symbol in _PREFIXED}
     for name in _UNIT_NAMES:
@@ -170,7 +170,7 @@ def _registry() -> Any:
     try:
         import pint
     except ModuleNotFoundError as error:
-        raise UsageError(f"converting units needs `{install('materials')}`") from error
+        raise UsageError(f"converting units needs `{install_command('materials')}`") from error
     registry: Any = pint.UnitRegistry(cache_folder=None)
     for definition in (
         "rydberg_energy = 13.605693122994 * electron_volt",

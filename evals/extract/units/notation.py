@@ -29,7 +29,7 @@ def _inline_fraction(match: re.Match[str]) -> str:
     return f"{numerator}/{denominator}" if is_short else match[0]
 
 
-_LATEX_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
+_MARKUP_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\\(?:SI|qty|SIrange)\s*\{([^{}]{0,99})\}\s*\{([^{}]{0,99})\}", r"\1 \2"),
@@ -56,7 +56,11 @@ def _mixed_fraction_value(match: re.Match[str]) -> str:
 
 
 def normalise_notation(text: str) -> str:
-    """Replace LaTeX, vulgar fractions, superscripts, Chinese units, special signs and special spaces by plain notation."""
+    """Replace LaTeX, vulgar fractions, superscripts, Chinese units, special signs and special spaces with plain notation.
+
+    Also remove Markdown's bold marks, and the uncertainty of a bracketed mantissa, as in "(1.2 ± 0.1)×10^3"; powers written
+    with `**` get a `^`. Only the last `MAX_CHARS` characters are kept.
+    """
     text = text[-MAX_CHARS:].translate(_CHARACTERS)
     for sign, value in _VULGAR_FRACTIONS.items():
         if sign in text:
@@ -66,7 +70,7 @@ def normalise_notation(text: str) -> str:
         for name, unit in _CHINESE_UNITS.items():
             text = text.replace(name, unit)
     if any(mark in text for mark in "\\$*{+"):
-        for pattern, replacement in _LATEX_RULES:
+        for pattern, replacement in _MARKUP_RULES:
             text = pattern.sub(replacement, text)
     text = re.sub(r"[ \t]{2,}", " ", text)
     return _BRACKETED_MANTISSA.sub(r"\1", _MIXED_FRACTION.sub(_mixed_fraction_value, text))

@@ -46,8 +46,8 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
     """(sample, prompt, question) -> the columns that upstream's loader returns, in upstream's order."""
     gold_column: str = ""
     """The column with the gold answer; left empty in prompts for the model."""
-    kind: Literal["verdict", "number", "option", "points"] = "verdict"
-    """The judge's reply: `verdict`: A or B; `number`: any number; `option`: a letter, Z for none; `points`: 0 to 9."""
+    judge_reply: Literal["verdict", "number", "option", "points"] = "verdict"
+    """Form of the judge's reply: `verdict`: A or B; `number`: any number; `option`: a letter, Z for none; `points`: 0 to 9."""
 
     @property
     def source(self) -> str:
@@ -67,9 +67,9 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         file = f"{self.wheel.folder}{self.file}"
         facts = {"package": self.wheel.package, "wheel_sha256": self.wheel.sha256, "file": file}
         facts["file_sha256"] = sha256_of(wheel.read(self.wheel, file))
-        for role, path in (("asks", self.prompt_path), ("judges", self.judge_path)):
+        for key, path in (("asks", self.prompt_path), ("judges", self.judge_path)):
             if path:
-                facts |= {role: path, f"{role}_sha256": self.sha256(path)}
+                facts |= {key: path, f"{key}_sha256": self.sha256(path)}
         return facts | dict(self.loop_values)
 
     def sha256(self, path: str) -> str:
@@ -99,8 +99,8 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
     ) -> str:
         """Return the prompt for the judge.
 
-        `fallback_question` is used if the question cannot be recovered from `prompt`; `option_lines`, with one option per
-        line, only by `SentencePrompts`.
+        `fallback_question` is used if the question cannot be recovered from `prompt`; `option_lines` (one option per line)
+        is used only by `SentencePrompts`, a subclass.
         """
         values = self._values(sample, prompt, self._question(sample, prompt) or fallback_question)
         return _message_text(fill_template(self.turns(self.judge_path), values | {"prediction": candidate}))
@@ -162,10 +162,10 @@ def opencompass_prompts(
     )
 
 
-def unavailable_prompts(prompts: str) -> UpstreamPrompts:
+def unavailable_prompts(description: str) -> UpstreamPrompts:
     """Return a placeholder for prompts that no supported package contains; only the reworded protocol can be run."""
     return UpstreamPrompts(
-        wheel=VLMEVALKIT, unavailable=f"{prompts} is not in any package from which evals reads prompts"
+        wheel=VLMEVALKIT, unavailable=f"{description} is not in any package from which evals reads prompts"
     )
 
 

@@ -15,7 +15,7 @@ LOADER, LOADER_CLASS = "opencompass/datasets/biodata.py", "BiodataTaskDataset"
 
 @cache
 def hints() -> dict[str, str]:
-    """Return answer format -> the loader's hint; the hint for `dict` ends before the list of keys. Raises DataError."""
+    """Return the loader's hints by answer format; the hint for `dict` ends before the list of keys. Raises DataError."""
     tree = ast.parse(wheel.read(OPENCOMPASS, LOADER))
     definition = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == LOADER_CLASS), None)
     hints_by_form: dict[str, str] = {}

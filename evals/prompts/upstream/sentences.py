@@ -124,14 +124,14 @@ class SentencePrompts(UpstreamPrompts, frozen=True, kw_only=True):
         """Return the prompt for the judge; `option_lines`: the options, one per line, if the judge selects one."""
         template = self.judge[0].text()
         question = self._recorded_question(prompt) or fallback_question
-        if self.kind == "option":
+        if self.judge_reply == "option":
             return template.format(question, f"{self.judge[1].text()}{option_lines}\n", candidate)
         return template.format(question=question, answer=str(sample.target), prediction=candidate)
 
     def _recorded_question(self, prompt: Prompt) -> str:
         """Return the question within a recorded prompt; empty if the prompt was built from another template."""
         text = "\n".join(plain_text(message.parts) for message in prompt.messages)
-        if self.kind != "option":
+        if self.judge_reply != "option":
             return text
         _, marker, rest = text.partition("Question: ")
         return rest.partition("\nOptions:\n")[0].strip() if marker else ""
@@ -187,7 +187,7 @@ SELECT_OPTION = Replacement(
 def sentence_prompts(
     *replacements: Replacement,
     judge: tuple[TextLocation, ...] = (),
-    kind: Literal["option", "points"] = "option",
+    judge_reply: Literal["option", "points"] = "option",
 ) -> SentencePrompts:
     """Return a suite's own prompts with these replacements; without `judge`, our own judge prompt is used."""
     return SentencePrompts(
@@ -196,5 +196,5 @@ def sentence_prompts(
         replacements=replacements,
         judge=judge,
         judge_path="; ".join(map(str, judge)),
-        kind=kind,
+        judge_reply=judge_reply,
     )

@@ -20,7 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from evals.boundary import foreign_code
-from evals.errors import Crash, UsageError, install
+from evals.errors import Crash, UsageError, install_command
 from evals.run.cluster.host import ReplicaHost
 from evals.run.cluster.placement import Placement, place
 from evals.run.cluster.queue import Cluster, ReplicaInfo, ReplicaLost, require_same_version
@@ -134,7 +134,7 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise UsageError(f"--cluster needs Ray: {install('ray')}") from None
+        raise UsageError(f"--cluster needs Ray: {install_command('ray')}") from None
     options = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         with foreign_code(Crash):  # Ray raises a plain `Exception` if its processes do not start

@@ -82,7 +82,9 @@ class Judged(Struct, frozen=True, kw_only=True):
     def prompt_template(self) -> Template:
         """Return the template of the judge prompt."""
         return (
-            template(self.form) if self.upstream is None else upstream_template(self.name, self.upstream.kind)
+            template(self.form)
+            if self.upstream is None
+            else upstream_template(self.name, self.upstream.judge_reply)
         )
 
     @property
@@ -177,7 +179,9 @@ class Judged(Struct, frozen=True, kw_only=True):
                 return verdict
             raise Waiting(f"waits for a judge: {why}")
         shown_options = (
-            cast("ExtractionRule", self.rule).options(sample, prompt) if prompts.kind == "option" else ()
+            cast("ExtractionRule", self.rule).options(sample, prompt)
+            if prompts.judge_reply == "option"
+            else ()
         )
         judge_template = self.prompt_template.with_options(len(shown_options))
         candidate = reply.text[-MAX_CANDIDATE_CHARS:]

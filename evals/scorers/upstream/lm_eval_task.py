@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from evals.boundary import foreign_code
 from evals.calls.call import decode_likelihoods
-from evals.errors import DataError, ScorerError, UsageError, install
+from evals.errors import DataError, ScorerError, UsageError, install_command
 from evals.scorers.outcomes import unanswered_verdict
 from evals.types import Point, Prompt, Reply, Sample, Sampling, Score, Verdict
 
@@ -80,7 +80,7 @@ def _seeded_generators() -> Iterator[None]:
 def import_quietly() -> None:
     """Import lm_eval without its progress bars and warnings; raises UsageError if it is not installed."""
     if find_spec("lm_eval") is None:
-        raise UsageError(f"lm-eval tasks need `{install('lm-eval')}`")
+        raise UsageError(f"lm-eval tasks need `{install_command('lm-eval')}`")
     import datasets
 
     datasets.disable_progress_bars()
@@ -292,5 +292,5 @@ def task_folder() -> Path:
     """Return the folder of lm_eval's own tasks."""
     spec = find_spec("lm_eval")
     if spec is None or spec.origin is None:
-        raise UsageError(f"lm-eval tasks need `{install('lm-eval')}`")
+        raise UsageError(f"lm-eval tasks need `{install_command('lm-eval')}`")
     return Path(spec.origin).parent / "tasks"

@@ -144,7 +144,7 @@ def run_command(*command: str) -> str | None:
 
 
 def query_states(jobs: Sequence[str]) -> dict[str, State] | None:
-    """Return job -> state for the jobs that Slurm still lists; None if squeue fails."""
+    """Return the states of the jobs that Slurm still lists; None if squeue fails."""
     listed = run_command(
         "squeue", "--noheader", "--states=all", f"--jobs={','.join(jobs)}", "--format=%i|%T|%r"
     )

@@ -18,7 +18,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from evals.calls.secrets import is_secret_name
-from evals.errors import UsageError, install
+from evals.errors import UsageError, install_command
 from evals.plain import notice, plain
 from evals.run.cluster.placement import ENGINES, gpus_needed
 from evals.run.cluster.queue import Cluster, ReplicaInfo, require_same_version
@@ -109,7 +109,7 @@ def create_executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
     try:
         from submitit.slurm.slurm import SlurmExecutor
     except ImportError:
-        raise UsageError(f"--cluster slurm needs submitit: {install('slurm')}") from None
+        raise UsageError(f"--cluster slurm needs submitit: {install_command('slurm')}") from None
     python = settings.python or ("python3" if settings.container else None)
     executor = SlurmExecutor(folder, max_num_timeout=MAX_REQUEUES, python=python)
     executor.update_parameters(**_submitit_parameters(settings, gpus=gpus))
