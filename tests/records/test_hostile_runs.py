@@ -41,6 +41,7 @@ def write_finished_run(path: Path, count: int = 20) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
+    """The folder of a finished run of the toy suite."""
     return write_finished_run(tmp_path / "toy@1" / "model" / "run")
 
 
@@ -80,7 +81,7 @@ def test_a_missing_file_is_named_by_every_reader_and_nothing_is_written(
         assert {file.name: file.read_bytes() for file in path.iterdir()} == before, words
 
 
-def test_hidden_files_of_others_are_kept_and_unfinished_writes_removed(run: Path) -> None:
+def test_hidden_files_of_other_programs_are_kept_and_unfinished_writes_removed(run: Path) -> None:
     (run / ".notes").write_text("mine")
     (run / ".ipynb_checkpoints").mkdir()
     (run / ".card.json.12345").write_text("half")

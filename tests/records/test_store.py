@@ -29,6 +29,7 @@ from tests.support.paths import ROOT
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """The folder of a run, which does not exist yet."""
     return tmp_path / "toy@1" / "model" / "run-a"
 
 
@@ -419,7 +420,7 @@ def test_a_full_disk_loses_no_earlier_record_during_any_write(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_real_full_disk_keeps_all_complete_records(tmp_path: Path) -> None:
+def test_a_full_tmpfs_keeps_all_complete_records(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]

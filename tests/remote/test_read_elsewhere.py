@@ -117,6 +117,7 @@ def test_writing_commands_reject_an_address(command: str, address: str, here: Pa
         "is read-only; write to a local folder" in evals(*command.format(address=address).split()).error_line
     )
     created = {path for path in sorted(cache.root().rglob("*")) if path not in before}
+    # only the cache of remote files has grown
     assert {path.parent.name for path in created} <= {
         "objects",
         "remote",

@@ -1,4 +1,4 @@
-"""The mean over a benchmark's variants is of runs under the same conditions, and its interval accounts for variants that share items."""
+"""The mean over a benchmark's variants includes only runs under the same conditions, and its interval accounts for variants that share items."""
 
 from __future__ import annotations
 

@@ -33,11 +33,13 @@ SAMPLES = 12
 
 @pytest.fixture(params=MODELS)
 def model(request: pytest.FixtureRequest) -> str:
+    """The spec of a model of each vendor."""
     return MODELS[request.param]
 
 
 @pytest.fixture
 def vendor(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
+    """The stand-in for both vendors, with keys and addresses set in the environment."""
     monkeypatch.setattr(batch, "POLL_S", 0.02)
     monkeypatch.setattr(backoff, "FIRST_S", 0.01)
     with Vendor() as stand_in:
@@ -412,7 +414,7 @@ def test_batches_of_all_suites_are_submitted_before_the_first_poll(vendor: Vendo
     )
 
 
-def test_a_pending_batch_with_other_prompts_than_now_is_rejected(vendor: Vendor, model: str) -> None:
+def test_a_pending_batch_with_prompts_of_another_version_is_rejected(vendor: Vendor, model: str) -> None:
     vendor.done = False
     with interrupted_at_the_first_poll():
         evals(*RUN, "-m", model)

@@ -327,7 +327,7 @@ async def test_images_are_sent_with_the_request(tmp_path: Path, monkeypatch) -> 
         ("vllm:/weights", [{"CPU": 8}], {"gpus": 0}, (1, 0, 1)),
     ],
 )
-def test_number_gpus_and_nodes_of_replicas(spec, nodes, options, expected) -> None:
+def test_placement_of_replicas_on_gpus_and_nodes(spec, nodes, options, expected) -> None:
     placed = placement.place(spec, nodes, replicas=options.get("replicas"), gpus=options.get("gpus"))
     assert (placed.replicas, placed.gpus, placed.nodes) == expected
 
@@ -374,7 +374,7 @@ def test_the_environment_of_replicas_contains_the_engines_arguments_but_no_keys(
         (4, [2, 2, 2, 2], (2, 2)),
         (8, [16, 4, 4], (2, 2)),  # never two shards of one replica on a node
         (6, [2, 2], (0, 0)),
-        (7, [4, 4], (0, 0)),  # 7 cannot be divided equally
+        (7, [4, 4], (0, 0)),  # 7 GPUs cannot be divided equally
         (6, [4, 2, 2], (1, 3)),
     ],
 )
@@ -428,7 +428,7 @@ def test_a_wrong_option_gives_a_one_line_message(here, words, message) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", [Exception, RuntimeError, ValueError])
-def test_a_ray_that_does_not_start_gives_a_one_line_message(here, monkeypatch, kind) -> None:
+def test_a_ray_cluster_that_does_not_start_gives_a_one_line_message(here, monkeypatch, kind) -> None:
     ray = pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
 
     def init(*addresses: str, **options: object) -> None:

@@ -1,4 +1,4 @@
-"""Mergebench: ten columns of other suites run under one name, and a mean that needs all of them."""
+"""Mergebench, a collection: its name runs the suites of ten columns, and its mean needs all of them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def run(results: Path, *words: object, reply: str = REPLY) -> Any:
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """The results folder and the cards of a run of the complete collection."""
     pytest.importorskip("PIL")
     folder = tmp_path_factory.mktemp("mergebench")
     outcome = run(folder, "mergebench")
@@ -59,7 +60,10 @@ def test_the_mean_counts_each_column_once(complete: tuple[Path, list[dict[str, A
     }
     charts = (values.pop("chartqa:human") + values.pop("chartqa:augmented")) / 2
     assert mean["value"] == pytest.approx((sum(values.values()) + charts) / 10)
-    assert (mean["low"], mean["method"]) == (None, "a part has no interval")  # all of mathvista is wrong
+    assert (mean["low"], mean["method"]) == (
+        None,
+        "a part has no interval",
+    )  # every reply to mathvista is wrong
     assert (mean["protocol"], mean["missing"], mean["marks"]) == ("strict", [], ["sample items"])
     assert len(mean["runs"]) == 11
     text = evals("show", "--results", folder).out

@@ -26,7 +26,8 @@ from tests.support import toy
 
 @pytest.fixture
 def samples() -> Iterator[SampleStore]:
-    samples = fill_store(toy.samples(60, groups=("x", "x", "x", "y", "y", "z")))  # 30 x, 20 y, 10 z
+    """Sixty samples: 30 of group x, 20 of group y and 10 of group z."""
+    samples = fill_store(toy.samples(60, groups=("x", "x", "x", "y", "y", "z")))
     yield samples
     samples.close()
 
@@ -259,7 +260,7 @@ def test_a_reply_whose_scorer_crashed_is_scored_again_without_a_call(tmp_path: P
     write_run(tmp_path, unscored)
     job = toy.job(tmp_path)
     assert job.done == {("q000", 0)}
-    assert job.is_stale  # it is scored by the run, not by the plan
+    assert job.is_stale  # the reply is scored by the run, not during planning
     rescore(job.writer, job.suite)
     (record,) = store.Run(job.writer.path).records()
     assert record.scores["exact"] == toy.Exact()(toy.sample("q000"), record.prompt, record.outcome)

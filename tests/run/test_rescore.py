@@ -100,7 +100,7 @@ def test_another_reason_for_the_same_score_is_stored_but_not_listed(writer: Writ
     writer.close()
 
 
-def test_a_judge_is_awaited(writer: Writer) -> None:
+def test_an_asynchronous_scorer_is_awaited(writer: Writer) -> None:
     async def judge(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         await asyncio.sleep(0)
         return other_rule(sample, prompt, reply)

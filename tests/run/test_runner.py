@@ -87,6 +87,7 @@ class ScriptedModel:
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the waits between attempts short."""
     monkeypatch.setattr(backoff, "FIRST_S", 0.001)
     monkeypatch.setattr(backoff, "MAX_S", 0.02)
 
@@ -121,6 +122,7 @@ class ToyRun:
 
 @pytest.fixture
 def toy_run(tmp_path: Path) -> Iterator[ToyRun]:
+    """A run in an empty folder, whose jobs are closed at the end."""
     toy_run = ToyRun(tmp_path)
     yield toy_run
     for job in toy_run.jobs:
@@ -153,7 +155,7 @@ async def test_a_given_concurrency_is_reached_and_never_exceeded(toy_run: ToyRun
     assert len(model.called) == 40
 
 
-async def test_without_a_given_concurrency_it_starts_at_sixteen_and_grows(toy_run: ToyRun) -> None:
+async def test_the_default_concurrency_grows_beyond_sixteen(toy_run: ToyRun) -> None:
     model = ScriptedModel(lambda name, earlier_calls: asyncio.sleep(0.01, "A"))
     await toy_run.runner(model, toy.suite(150)).run()
     assert model.max_in_flight > 16
@@ -255,7 +257,7 @@ async def test_the_runner_spaces_calls_by_the_models_rate_limit(toy_run: ToyRun)
     assert len(times) == 7  # the retry is a call too
     times.sort()
     assert times[-1] - times[0] > 6 * 0.05 * 0.9
-    assert min(b - a for a, b in pairwise(times)) > 0.02  # a late call does not delay the next
+    assert min(b - a for a, b in pairwise(times)) > 0.02  # after a late call, less than the regular 0.05 s
 
 
 async def test_a_run_that_ends_does_not_wait_for_the_rate_limit(toy_run: ToyRun) -> None:
@@ -310,7 +312,7 @@ async def test_rate_limits_and_timeouts_lower_the_concurrency(toy_run: ToyRun, e
 
 
 async def test_all_samples_are_called_when_many_workers_end_together(toy_run: ToyRun) -> None:
-    # all calls in flight end in the same turn of the loop, just after the limit was halved
+    # all calls in flight end in the same iteration of the event loop, just after the limit was halved
     gate = asyncio.Event()
 
     async def wait_for_gate() -> str:
@@ -434,7 +436,7 @@ async def test_a_token_budget_ends_the_run_and_keeps_its_records(toy_run: ToyRun
 
 
 async def test_a_budget_in_dollars_counts_input_and_output(toy_run: ToyRun) -> None:
-    budget = Budget(spending=Spending(cost_usd=0.0001), price=PRICE)  # 20 millionths a call
+    budget = Budget(spending=Spending(cost_usd=0.0001), price=PRICE)  # 0.00002 USD per call
     runner = toy_run.runner(
         ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(100), concurrency=1, budget=budget
     )

@@ -83,7 +83,7 @@ def test_malformed_names_are_unknown(name: str) -> None:
         load.suite("mmlu-pro", name)
 
 
-def test_parsed_protocol_names_have_the_same_text() -> None:
+def test_protocol_names_are_unchanged_by_parsing() -> None:
     for text in ("official", "official+0-shot", "intern-s1+4-shot~", "intern-s1~"):
         assert str(ProtocolName.parse(text)) == text
 

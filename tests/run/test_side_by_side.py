@@ -76,6 +76,7 @@ async def _no_key() -> str:
 
 @pytest.fixture(autouse=True)
 def active(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start each test without calls in flight."""
     monkeypatch.setattr(RecordingModel, "active", set(), raising=False)
 
 

@@ -195,7 +195,7 @@ async def test_a_job_ends_if_its_driver_does_not_reconnect(tmp_path: Path) -> No
     link = job.link()
     await link.start()
     assert link._session is not None
-    await link._disconnect()  # without a farewell message, as when a process is killed
+    await link._disconnect()  # without a closing message, as when a process is killed
     await link._session.close()
     assert await job.task == "no connection from the driver for 0 s"
 

@@ -35,6 +35,7 @@ GRACE_S = 3
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
+    """A real Slurm that all tests of this module share."""
     with controller(cpus=2) as instance:
         yield instance
 
@@ -116,6 +117,7 @@ class Workspace:
 
 @pytest.fixture
 def workspace(slurm: Slurm, tmp_path: Path) -> Iterator[Workspace]:
+    """A workspace whose processes and jobs are ended after the test."""
     workspace = Workspace(slurm, tmp_path)
     yield workspace
     for process in workspace.processes:
