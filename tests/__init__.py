@@ -1,1 +1,1 @@
-"""The tests; they mirror the packages. Helpers are in `support/`."""
+"""The tests; their folders correspond to the packages. Helpers are in `support/`."""

@@ -1,4 +1,4 @@
-"""What several tests share: the real data, where they are at hand, and a local mirror made of them."""
+"""Fixtures of all tests, such as the shared real data and a local mirror of them, and hooks for the collection of tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tools import mirror as mirror_script
 
 __all__ = ["server"]
 
-os.environ.pop("COLUMNS", None)  # pytest-xdist sets it: what is shown would depend on how tests are run
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and the output of commands would depend on it
 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")  # the machine may be busy
@@ -27,7 +27,7 @@ settings.load_profile("shared")  # the machine may be busy
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of shared real data; where it is absent, tests that need it are skipped and say so."""
+    """Return the folder of shared real data; without it, tests that need it are skipped with a notice."""
     try:
         return mirror_script.shared_folder()
     except FileNotFoundError as error:
@@ -36,7 +36,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def mirror(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A local mirror for `--data`, built once; to be read only."""
+    """Return a local mirror for `--data`, which is built once; tests must not change it."""
     folder = tmp_path_factory.mktemp("mirror")
     mirror_script.build(folder, shared)
     return folder
@@ -44,18 +44,18 @@ def mirror(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_wheel() -> Iterator[None]:
-    """Whatever this machine has, OpenCompass' wheel is not at hand: a test that wants one lays it."""
+    """Hide an OpenCompass wheel that this machine may have; a test that needs a wheel provides one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wheel, "wheel_path", lambda one: Path("/nowhere") / one.file)
+        patch.setattr(wheel, "wheel_path", lambda described: Path("/nowhere") / described.file)
         yield
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, and no key of the user's in the environment."""
+    """Change to an empty working folder and remove the user's API keys from the environment; return the folder."""
     monkeypatch.chdir(tmp_path)
-    vendors = {name for row in ADAPTERS.values() for name in (row.key, row.base) if name}
-    for name in (*vendors, "HF_TOKEN", "GEMINI_API_KEY"):
+    variables = {name for row in ADAPTERS.values() for name in (row.key, row.base) if name}
+    for name in (*variables, "HF_TOKEN", "GEMINI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -64,7 +64,7 @@ ALL_SLOW = re.compile(r"^pytestmark = (\[[^\]]*)?pytest\.mark\.(slow|nightly)\b"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Where slow tests do not run, do not import modules of slow tests alone: some import ray, others a browser."""
+    """Skip modules with only slow tests if slow tests are deselected; some import Ray, others a browser."""
     if "not slow" in config.option.markexpr and collection_path.suffix == ".py":
         return bool(ALL_SLOW.search(collection_path.read_text(encoding="utf-8"))) or None
     return None
@@ -72,7 +72,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than there are cores: a third of a worker's time is spent waiting for other processes."""
+    """Use one worker more than there are cores; a third of a worker's time is spent waiting for other processes."""
     return (os.cpu_count() or 1) + 1
 
 
@@ -83,17 +83,17 @@ LONGEST_FILES = (
     "test_secrets", "test_text", "test_cli_bad_input", "test_matbench", "test_baseline", "test_instructions", "test_suite",
     "test_dashboard_views", "test_dashboard_foreign_folders",
 )  # fmt: skip
-"""Files that take longest, the longest first."""
+"""The test files that take longest, in decreasing order."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files, then those of most tests: one that begins last keeps a single worker busy."""
+    """Run the longest files first, then those with most tests; a long file at the end would occupy a single worker."""
     rank = {name: number for number, name in enumerate(LONGEST_FILES)}
     tests = Counter(item.path for item in items)
     items.sort(key=lambda item: (rank.get(item.path.stem, len(rank)), -tests[item.path], str(item.path)))
 
 
 def pytest_collection_finish() -> None:
-    """Exempt the ten thousand collected tests from garbage collection: each full one took half a second."""
+    """Exempt the ten thousand collected tests from garbage collection; each full collection took half a second."""
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""The GitHub Action and its example, with their expressions evaluated as GitHub would."""
+"""The GitHub Action and its example workflow, with their expressions evaluated as GitHub does."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 EXAMPLE_TEXT = (ROOT / ".github" / "workflows" / "example.yml").read_text()
 EXAMPLE = yaml.safe_load(EXAMPLE_TEXT)
 STEPS: dict[str, Any] = {step.get("name", step.get("uses", "")): step for step in ACTION["runs"]["steps"]}
-OURS, FORK = ({"head": {"repo": {"full_name": name}}, "number": 7} for name in ("lab/repo", "guest/repo"))
+OWN, FORK = ({"head": {"repo": {"full_name": name}}, "number": 7} for name in ("lab/repo", "guest/repo"))
 
 
 def github(event: str, *, ref: str = "refs/pull/7/merge", pull: Any = None) -> dict[str, Any]:
+    """Return the context `github` of a workflow run."""
     return {"event_name": event, "ref": ref, "repository": "lab/repo", "event": {"pull_request": pull}}
 
 
@@ -37,20 +38,22 @@ def github(event: str, *, ref: str = "refs/pull/7/merge", pull: Any = None) -> d
         ("refs/pull/7/merge", True, ""),
     ],
 )
-def test_the_example_asks_everything_on_main(ref: str, full: bool, limit: str) -> None:
-    (step,) = [one for one in EXAMPLE["jobs"]["gate"]["steps"] if one["uses"] == "./"]
+def test_the_example_limits_the_items_only_on_pull_requests(ref: str, full: bool, limit: str) -> None:
+    (step,) = [step for step in EXAMPLE["jobs"]["gate"]["steps"] if step["uses"] == "./"]
     contexts = {"github": github("push", ref=ref), "inputs": {"full": full}}
     assert evaluate(step["with"]["limit"], contexts) == limit
 
 
-def test_the_evaluator_knows_that_an_empty_text_is_false() -> None:
-    assert evaluate("${{ true && '' || '200' }}", {}) == "200"  # what the example said once
+def test_the_evaluator_treats_an_empty_string_as_false() -> None:
+    assert (
+        evaluate("${{ true && '' || '200' }}", {}) == "200"
+    )  # a mistake of an earlier version of the example
     assert evaluate("a-${{ x.y }}-${{ 'B' == 'b' }}", {"x": {"y": 3}}) == "a-3-true"
 
 
 @pytest.mark.parametrize(
     ("event", "pull", "writes", "runs"),
-    [("pull_request", OURS, True, True), ("pull_request", FORK, False, False), ("push", None, False, True)],
+    [("pull_request", OWN, True, True), ("pull_request", FORK, False, False), ("push", None, False, True)],
 )
 def test_a_fork_gets_no_comment_and_no_secrets(event: str, pull: Any, writes: bool, runs: bool) -> None:
     contexts = {
@@ -63,21 +66,21 @@ def test_a_fork_gets_no_comment_and_no_secrets(event: str, pull: Any, writes: bo
     assert bool(evaluate(EXAMPLE["jobs"]["gate"]["if"], contexts)) == runs
 
 
-def test_runs_are_kept_in_the_cache_only_if_asked() -> None:
-    kept = STEPS["Runs of earlier attempts"]["if"]
-    assert not evaluate(kept, {"inputs": {"keep": ACTION["inputs"]["keep"]["default"]}})
-    assert evaluate(kept, {"inputs": {"keep": "true"}})
-    assert "cache" not in next(one for name, one in STEPS.items() if "setup-python" in name)["with"]
+def test_runs_are_cached_only_on_request() -> None:
+    condition = STEPS["Runs of earlier attempts"]["if"]
+    assert not evaluate(condition, {"inputs": {"keep": ACTION["inputs"]["keep"]["default"]}})
+    assert evaluate(condition, {"inputs": {"keep": "true"}})
+    assert "cache" not in next(step for name, step in STEPS.items() if "setup-python" in name)["with"]
 
 
-def test_actions_of_others_are_pinned() -> None:
-    used = [step["uses"] for step in ACTION["runs"]["steps"] if "uses" in step]
-    used += [step["uses"] for step in EXAMPLE["jobs"]["gate"]["steps"]]
-    for one in used:
-        assert one == "./" or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", one), one
+def test_third_party_actions_are_pinned_to_a_commit() -> None:
+    actions = [step["uses"] for step in ACTION["runs"]["steps"] if "uses" in step]
+    actions += [step["uses"] for step in EXAMPLE["jobs"]["gate"]["steps"]]
+    for action in actions:
+        assert action == "./" or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), action
 
 
-def test_two_gates_do_not_share_artefact_comment_or_run() -> None:
+def test_two_gates_with_different_names_share_neither_artefact_nor_run() -> None:
     texts = [
         STEPS["Keep the report"]["with"]["name"],
         STEPS["Gate"]["env"]["CANDIDATE"],
@@ -88,13 +91,13 @@ def test_two_gates_do_not_share_artefact_comment_or_run() -> None:
     assert names[0][1] == names[0][2]
 
 
-def test_the_comment_is_found_by_the_mark_that_the_gate_step_writes(tmp_path: Path) -> None:
+def test_the_comment_step_looks_for_the_marker_that_the_gate_step_writes(tmp_path: Path) -> None:
     from evals.verdicts.gate_report_files import COMMENT_MARKER
 
     (tmp_path / "gate.md").write_text(f"{COMMENT_MARKER}\n### pass\n")
-    (line,) = [one for one in STEPS["Gate"]["run"].splitlines() if one.strip().startswith("sed ")]
+    (sed,) = [line for line in STEPS["Gate"]["run"].splitlines() if line.strip().startswith("sed ")]
     subprocess.run(
-        ["bash", "-c", line], cwd=tmp_path, env={"NAME": "quick", "PATH": "/usr/bin:/bin"}, check=True
+        ["bash", "-c", sed], cwd=tmp_path, env={"NAME": "quick", "PATH": "/usr/bin:/bin"}, check=True
     )
     assert (tmp_path / "gate.md").read_text().startswith("<!-- evals-gate quick -->\n")
     assert '"<!-- evals-gate " + env.NAME + " -->"' in STEPS["Comment"]["run"]
@@ -103,37 +106,38 @@ def test_the_comment_is_found_by_the_mark_that_the_gate_step_writes(tmp_path: Pa
 @pytest.mark.parametrize(
     "name", ["Check the name", "Install", "Rules of the base branch", "Run", "Gate", "Comment"]
 )
-def test_no_input_is_pasted_into_a_script(name: str) -> None:
+def test_no_input_is_interpolated_into_a_script(name: str) -> None:
     script = STEPS[name]["run"]
     assert "${{" not in script
     subprocess.run(["bash", "-n", "-c", script], check=True)
 
 
 @pytest.mark.parametrize(("name", "status"), [("gate", 0), ("quick-2", 0), ("a b", 2), ("$(x)", 2), ("", 2)])
-def test_a_name_is_letters_digits_and_hyphens(name: str, status: int) -> None:
+def test_only_names_of_letters_digits_and_hyphens_are_accepted(name: str, status: int) -> None:
     script = STEPS["Check the name"]["run"]
-    done = subprocess.run(["bash", "-c", script], env={"NAME": name}, capture_output=True, check=False)
-    assert done.returncode == status
+    process = subprocess.run(["bash", "-c", script], env={"NAME": name}, capture_output=True, check=False)
+    assert process.returncode == status
 
 
 def test_no_module_of_the_checkout_is_imported() -> None:
-    """`python -m` and `python -c` look into the current folder first, where a pull request may put a `pip.py`."""
+    """`python -m` and `python -c` search the current folder first, where a pull request may have put a `pip.py`."""
     calls = [call for step in STEPS.values() for call in re.findall(r"\bpython3? \S+", step.get("run", ""))]
     assert calls
     assert set(calls) == {"python -I"}
 
 
 def git(folder: Path, *words: str) -> str:
-    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-    done = subprocess.run(["git", *who, *words], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    """Run git in a folder and return its output."""
+    author = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    process = subprocess.run(["git", *author, *words], cwd=folder, capture_output=True, text=True, check=True)
+    return process.stdout.strip()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "verdict", "status"), [("careful", "pass", 0), ("careless", "regression", 1)]
 )
-def test_its_scripts_judge_a_pull_request_by_the_rules_of_the_base_branch(
+def test_the_action_gates_a_pull_request_by_the_policy_of_the_base_branch(
     tmp_path: Path, model: str, verdict: str, status: int
 ) -> None:
     origin, checkout = tmp_path / "origin", tmp_path / "checkout"
@@ -151,11 +155,11 @@ def test_its_scripts_judge_a_pull_request_by_the_rules_of_the_base_branch(
         == 0
     )
     git(origin, "add", "-A")
-    git(origin, "commit", "-q", "-m", "rules")
+    git(origin, "commit", "-q", "-m", "policy")
     git(tmp_path, "clone", "-q", str(origin), str(checkout))
     (checkout / "gate" / "policy.toml").write_text(
         '[[suite]]\nname = "mmlu-pro"\nmargin = 0.99\n'
-    )  # a rule of its own
+    )  # a policy of the pull request, to be ignored
     (checkout / "json.py").write_text("open('MARK', 'w')\nload = lambda stream: {'verdict': 'pass'}\n")
     (checkout / "gate.json").symlink_to(tmp_path / "precious")
 
@@ -175,8 +179,8 @@ def test_its_scripts_judge_a_pull_request_by_the_rules_of_the_base_branch(
         env |= {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path),
                 "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}  # fmt: skip
         shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
-        done = subprocess.run(shell, cwd=checkout, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == (status if name == "Gate" else 0), (name, done.stdout, done.stderr)
+        process = subprocess.run(shell, cwd=checkout, env=env, capture_output=True, text=True, check=False)
+        assert process.returncode == (status if name == "Gate" else 0), (name, process.stdout, process.stderr)
         outputs = dict(line.split("=", 1) for line in output.read_text().splitlines())
         contexts["steps"][step.get("id", name)] = {"outputs": outputs}
     assert contexts["steps"]["gate"]["outputs"]["verdict"] == verdict
@@ -186,7 +190,7 @@ def test_its_scripts_judge_a_pull_request_by_the_rules_of_the_base_branch(
 
 
 @pytest.mark.slow
-def test_actionlint_finds_nothing(tmp_path: Path) -> None:
+def test_actionlint_reports_no_problems(tmp_path: Path) -> None:
     lint = actionlint()
     folder = tmp_path / ".github" / "workflows"
     folder.mkdir(parents=True)
@@ -196,7 +200,7 @@ def test_actionlint_finds_nothing(tmp_path: Path) -> None:
         "on": {"workflow_call": {"inputs": inputs}},
         "jobs": {"gate": {"runs-on": "ubuntu-latest", "steps": steps}},
     }
-    as_workflow = folder / "action.yml"  # actionlint reads workflows alone
+    as_workflow = folder / "action.yml"  # actionlint reads only workflows
     as_workflow.write_text(yaml.safe_dump(workflow, sort_keys=False))
     assert lint(as_workflow) == []
     assert lint(ROOT / ".github" / "workflows" / "example.yml") == []

@@ -1,4 +1,4 @@
-"""The library: what a script or a notebook calls, run as they would."""
+"""The Python API, called as from scripts and notebooks."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ ROWS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, without suites registered by other tests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(load, "_REGISTERED", {})
     return tmp_path
@@ -37,61 +38,60 @@ def answers_a(prompt: str) -> str:
     return "ANSWER: A"
 
 
-def test_evaluate_in_three_lines_from_an_empty_folder(here: Path) -> None:
+def test_evaluate_runs_suites_in_an_empty_folder(here: Path) -> None:
     runs = evals.evaluate(["mmlu-pro", "gpqa:diamond"], lambda prompt: "ANSWER: A", sample=True, quiet=True)
     assert [run.card.config.suite for run in runs] == ["mmlu-pro", "gpqa:diamond"]
-    shown = command("show", "--json").json[
-        "runs"
-    ]  # the command line sees the same runs, with the same numbers
-    of_command = {e["metric"]: e["value"] for e in shown[0]["estimates"] if not e["group"]}
+    # the command line shows the same runs, with the same numbers
+    entries = command("show", "--json").json["runs"]
+    of_command = {e["metric"]: e["value"] for e in entries[0]["estimates"] if not e["group"]}
     frame = runs["mmlu-pro"].scores()
     assert dict(zip(*(frame[frame.group == ""][c] for c in ("metric", "value")), strict=True)) == of_command
 
 
-def test_a_function_of_messages_and_an_async_one(here: Path) -> None:
-    seen = []
+def test_a_model_can_be_an_async_function_of_messages(here: Path) -> None:
+    requests = []
 
     async def answer(messages: list[dict[str, str]]) -> str:
-        seen.append(messages)
+        requests.append(messages)
         await asyncio.sleep(0)
         return "ANSWER: B"
 
     runs = evals.evaluate("mmlu-pro", answer, sample=True, quiet=True)
-    assert seen[0][-1]["role"] == "user"
+    assert requests[0][-1]["role"] == "user"
     assert set(runs.samples().answer) == {"B"}
     assert runs.cards[0].model == "answer"
 
 
-async def test_evaluate_works_where_a_loop_runs_and_aevaluate_on_it(here: Path) -> None:
+async def test_evaluate_works_inside_a_running_loop_and_aevaluate_uses_that_loop(here: Path) -> None:
     loop = asyncio.get_running_loop()
 
-    async def own_loop(prompt: str) -> str:
+    async def answer_on_loop(prompt: str) -> str:
         assert asyncio.get_running_loop() is loop
         return "ANSWER: A"
 
     blocking = evals.evaluate("mmlu-pro", answers_a, sample=True, quiet=True)
-    awaited = await evals.aevaluate("mmlu-pro", own_loop, sample=True, quiet=True)
+    awaited = await evals.aevaluate("mmlu-pro", answer_on_loop, sample=True, quiet=True)
     assert blocking.scores().value.tolist() == awaited.scores().value.tolist()
 
 
-def test_a_model_object_and_several_models(here: Path) -> None:
+def test_models_can_be_objects_or_names(here: Path) -> None:
     from evals.model_adapters.scripted import Scripted
 
     runs = evals.evaluate(
-        "mmlu-pro", [Scripted("ANSWER: A", name="one"), "scripted:ANSWER: B"], sample=True, quiet=True
+        "mmlu-pro", [Scripted("ANSWER: A", name="model-a"), "scripted:ANSWER: B"], sample=True, quiet=True
     )
-    assert [card.model for card in runs.cards] == ["one", "scripted"]
-    assert len(runs["one"]) == 1
+    assert [card.model for card in runs.cards] == ["model-a", "scripted"]
+    assert len(runs["model-a"]) == 1
 
 
-def test_a_function_is_asked_anew_and_a_name_resumes(here: Path) -> None:
+def test_a_function_makes_a_new_run_and_a_named_model_resumes_its_run(here: Path) -> None:
     for _ in range(2):
         evals.evaluate("mmlu-pro", answers_a, sample=True, quiet=True)
         evals.evaluate("mmlu-pro", "scripted:ANSWER: A", sample=True, quiet=True)
     assert sorted(card.model for card in evals.runs().cards) == ["answers_a", "answers_a", "scripted"]
 
 
-def test_samples_hold_prompt_reply_answer_verdict_value(here: Path) -> None:
+def test_the_table_of_samples_has_prompt_reply_answer_verdict_and_value(here: Path) -> None:
     frame = evals.evaluate("mmlu-pro", answers_a, sample=True, quiet=True).samples()
     first = frame.iloc[0]
     assert first.reply == "ANSWER: A"
@@ -102,15 +102,15 @@ def test_samples_hold_prompt_reply_answer_verdict_value(here: Path) -> None:
     assert len(frame) == 16
 
 
-def test_texts_of_a_gated_data_set_are_left_out_unless_asked_for(here: Path) -> None:
+def test_texts_of_a_gated_data_set_are_omitted_unless_requested(here: Path) -> None:
     runs = evals.evaluate("gpqa:diamond", answers_a, sample=True, quiet=True)
     assert runs.samples().reply.isna().all()
     assert runs.samples().prompt.isna().all()
     assert runs.samples(texts=True).reply.notna().all()
 
 
-def test_a_failure_is_a_row_without_a_value(here: Path) -> None:
-    def fails_once(prompt: str, calls: list[int] = []) -> str:  # noqa: B006 - the count is the point
+def test_a_failed_sample_is_a_row_without_a_value(here: Path) -> None:
+    def fails_once(prompt: str, calls: list[int] = []) -> str:  # noqa: B006 - counts the calls
         calls.append(1)
         if len(calls) == 1:
             raise RuntimeError("no")
@@ -121,9 +121,9 @@ def test_a_failure_is_a_row_without_a_value(here: Path) -> None:
     assert frame[frame.verdict.str.startswith("failed:")].value.isna().all()
 
 
-def test_the_table_is_there_without_pandas(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arrow_tables_are_available_without_pandas(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = evals.evaluate("mmlu-pro", answers_a, sample=True, quiet=True)
-    runs.to_arrow()  # pyarrow looks for pandas once, and takes a blocked one for a broken one
+    runs.to_arrow()  # pyarrow looks for pandas only once; a blocked one would look broken to it
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match=r"\[notebook\]"):
         runs.scores()
@@ -133,39 +133,40 @@ def test_the_table_is_there_without_pandas(here: Path, monkeypatch: pytest.Monke
         runs.to_arrow("sample")
 
 
-def test_compare_and_gate(here: Path) -> None:
-    one = evals.evaluate("mmlu-pro", answers_a, sample=True, quiet=True)
-    other = evals.evaluate("mmlu-pro", "scripted:ANSWER: B", sample=True, quiet=True)
-    found = evals.compare(one, other)
-    assert found.comparable
-    assert found.to_frame().query("headline and group == ''").n.tolist() == [16]
-    assert "<table>" in found._repr_html_()
-    named = evals.compare(one.cards[0].run, other.cards[0].run)  # by name, as on the command line
-    assert named.pairs == found.pairs
+def test_compare_and_gate_accept_runs_and_names(here: Path) -> None:
+    baseline = evals.evaluate("mmlu-pro", answers_a, sample=True, quiet=True)
+    candidate = evals.evaluate("mmlu-pro", "scripted:ANSWER: B", sample=True, quiet=True)
+    comparison = evals.compare(baseline, candidate)
+    assert comparison.comparable
+    assert comparison.to_frame().query("headline and group == ''").n.tolist() == [16]
+    assert "<table>" in comparison._repr_html_()
+    by_name = evals.compare(baseline.cards[0].run, candidate.cards[0].run)  # as on the command line
+    assert by_name.pairs == comparison.pairs
     Path("policy.toml").write_text('[[suite]]\nname = "mmlu-pro"\nmargin = 0.5\ntier = "critical"\n')
-    report = evals.gate(other, baseline=one, policy="policy.toml")
+    report = evals.gate(candidate, baseline=baseline, policy="policy.toml")
     assert report.verdict in ("pass", "cannot tell", "regression")
     assert report.to_frame().suite.tolist() == ["mmlu-pro"]
-    assert "inconclusive" in evals.gate(one, baseline=one, policy=_strict())._repr_html_()
+    assert "inconclusive" in evals.gate(baseline, baseline=baseline, policy=_strict_policy())._repr_html_()
 
 
-def _strict() -> Path:
+def _strict_policy() -> Path:
+    """Write a policy with a margin that no comparison of sample items can meet."""
     path = Path("strict.toml")
     path.write_text('[[suite]]\nname = "mmlu-pro"\nmargin = 0.001\ntier = "critical"\n')
     return path
 
 
-def test_html_escapes_what_a_model_is_called(here: Path) -> None:
+def test_model_names_are_escaped_in_html(here: Path) -> None:
     from evals.model_adapters.scripted import Scripted
 
     runs = evals.evaluate("mmlu-pro", Scripted("A", name="<script>x</script>"), sample=True, quiet=True)
     assert "<script>" not in runs._repr_html_()
 
 
-# --- a benchmark of one's own -------------------------------------------------------------------------------
+# --- custom benchmarks --------------------------------------------------------------------------------------
 
 
-def test_a_benchmark_of_rows_with_a_prompt_and_a_function_that_scores(here: Path) -> None:
+def test_a_suite_can_be_made_of_rows_a_prompt_and_a_scoring_function(here: Path) -> None:
     suite = evals.Suite.of(ROWS, prompt="Be brief. {question}", scorer=lambda reply, target: target in reply)
     runs = evals.evaluate(suite, lambda prompt: "It is Paris." if "France" in prompt else "5", quiet=True)
     assert runs.samples().verdict.tolist() == ["wrong", "right"]
@@ -175,7 +176,7 @@ def test_a_benchmark_of_rows_with_a_prompt_and_a_function_that_scores(here: Path
     assert evals.compare(runs, better).pairs[0].difference == 0.5
 
 
-def test_runs_of_a_suite_that_another_process_defined_are_compared_by_what_their_cards_state(
+def test_runs_of_a_suite_from_another_process_are_compared_by_their_cards(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = evals.Suite.of(ROWS, scorer=lambda reply, target: target in reply)
@@ -187,14 +188,14 @@ def test_runs_of_a_suite_that_another_process_defined_are_compared_by_what_their
     assert "100.0" in command("show", "better").out
 
 
-def test_a_benchmark_is_evaluated_by_its_table(here: Path) -> None:
+def test_a_benchmark_object_can_be_evaluated(here: Path) -> None:
     def samples(data: evals.Data, variant: str) -> list[evals.Sample]:
         return [evals.Sample(id=variant, question=(evals.Text("1 + 1?"),), target="2")]
 
     def prompt(sample: evals.Sample, repeat: int) -> evals.Prompt:
         return evals.Prompt(messages=(evals.Message.user("1 + 1?"),))
 
-    own = Benchmark(
+    benchmark = Benchmark(
         name="sums",
         variants={"a": Variant(1), "b": Variant(1), "c": Variant(1)},
         default=("a", "b"),
@@ -204,18 +205,20 @@ def test_a_benchmark_is_evaluated_by_its_table(here: Path) -> None:
             "twice": Protocol(prompt=prompt, scorers={"own": StatedInteger()}, repeats=2),
         },
     )
-    runs = evals.evaluate(own, lambda prompt: "ANSWER: 2", quiet=True)
+    runs = evals.evaluate(benchmark, lambda prompt: "ANSWER: 2", quiet=True)
     assert [(card.config.suite, card.config.protocol, card.config.repeats) for card in runs.cards] == [
         ("sums:a", "strict", 1),
         ("sums:b", "strict", 1),
     ]
-    assert {one.value for card in runs.cards for one in card.estimates if one.headline} == {1.0}
-    assert evals.check(own.suite("c", "twice"), evals.Data(suite="sums")).faults == ()
+    assert {estimate.value for card in runs.cards for estimate in card.estimates if estimate.headline} == {
+        1.0
+    }
+    assert evals.check(benchmark.suite("c", "twice"), evals.Data(suite="sums")).faults == ()
     with pytest.raises(UnknownName, match="'d'"):
-        own.resolve("d")
+        benchmark.resolve("d")
 
 
-def test_rows_with_choices_are_asked_and_read_as_multiple_choice(here: Path) -> None:
+def test_rows_with_choices_make_a_multiple_choice_suite(here: Path) -> None:
     rows = [
         {"question": "Largest?", "choices": ["Mars", "Jupiter"], "answer": "Jupiter"},
         {"question": "Smallest?", "choices": ["Mercury", "Venus"], "answer": 0},
@@ -227,14 +230,14 @@ def test_rows_with_choices_are_asked_and_read_as_multiple_choice(here: Path) -> 
     assert evals.check(suite, evals.Data(suite="planets")).faults == ()
 
 
-def test_rows_of_a_file(here: Path) -> None:
+def test_a_suite_can_be_made_of_the_rows_of_a_file(here: Path) -> None:
     Path("rows.jsonl").write_text('{"question": "2 + 2?", "answer": "4"}\n')
     suite = evals.Suite.of("rows.jsonl", scorer="integer")
     assert evals.evaluate(suite, lambda prompt: "The answer is 4.", quiet=True).scores().value[0] == 1.0
 
 
 @pytest.mark.parametrize(
-    ("make", "line"),
+    ("call", "line"),
     [
         (lambda: evals.Suite.of([]), "there are no rows"),
         (lambda: evals.Suite.of([{"question": "x"}]), "row 1 has no target; it has question"),
@@ -252,13 +255,13 @@ def test_rows_of_a_file(here: Path) -> None:
         (lambda: evals.compare("x"), "name two runs"),
     ],
 )
-def test_a_mistake_is_an_error_of_evals_in_one_line(here: Path, make: Any, line: str) -> None:
-    with pytest.raises((UsageError, DataError, StoreError), match=line) as found:
-        make()
-    assert "\n" not in str(found.value)
+def test_a_mistake_raises_an_evals_error_with_a_one_line_message(here: Path, call: Any, line: str) -> None:
+    with pytest.raises((UsageError, DataError, StoreError), match=line) as caught:
+        call()
+    assert "\n" not in str(caught.value)
 
 
-def test_a_function_that_never_works_is_a_model_error(here: Path) -> None:
+def test_a_function_that_always_fails_raises_a_model_error(here: Path) -> None:
     def broken(prompt: str) -> str:
         raise ValueError("no weights")
 
@@ -266,7 +269,7 @@ def test_a_function_that_never_works_is_a_model_error(here: Path) -> None:
         evals.evaluate("mmlu-pro", broken, sample=True, quiet=True)
 
 
-def test_ctrl_c_in_a_notebook_keeps_what_was_in_flight(here: Path) -> None:
+def test_ctrl_c_in_a_notebook_keeps_the_completed_samples(here: Path) -> None:
     code = (
         "import asyncio, os, signal, time, evals\n"
         "calls = []\n"
@@ -276,11 +279,12 @@ def test_ctrl_c_in_a_notebook_keeps_what_was_in_flight(here: Path) -> None:
         "try:\n    loop = asyncio.new_event_loop(); loop.run_until_complete(main())\n"
         "except KeyboardInterrupt:\n    print(evals.runs().cards[0].status, evals.runs().cards[0].coverage > 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["interrupted", "True"], done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert process.stdout.split() == ["interrupted", "True"], process.stderr
 
 
 def examples() -> Iterator[tuple[str, str]]:
+    """Yield page and code of the examples in the documentation that are marked as runnable."""
     for page in ("README.md", "CONTRIBUTING.md", "docs/suites.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         for part in text.split("<!-- runs -->\n```python\n")[1:]:
@@ -289,17 +293,17 @@ def examples() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "code"), list(examples()))
 def test_the_examples_of_the_documentation_run(here: Path, page: str, code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, f"{page}: {done.stderr}"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, f"{page}: {process.stderr}"
 
 
-def test_the_benchmark_of_the_documentation_is_short() -> None:
-    found = [code for _, code in examples() if "Suite.of" in code]
-    assert len(found) == 3  # README, CONTRIBUTING, docs/suites.md
-    assert all(len([line for line in code.splitlines() if line.strip()]) <= 12 for code in found)
+def test_the_example_suites_of_the_documentation_are_short() -> None:
+    suites = [code for _, code in examples() if "Suite.of" in code]
+    assert len(suites) == 3  # README, CONTRIBUTING, docs/suites.md
+    assert all(len([line for line in code.splitlines() if line.strip()]) <= 12 for code in suites)
 
 
-def test_a_toy_suite_is_found_again_in_this_process(here: Path) -> None:
+def test_runs_of_a_suite_defined_in_this_process_can_be_compared(here: Path) -> None:
     suite = toy.suite(4)
     runs = evals.evaluate([suite], lambda prompt: "A", quiet=True)
     assert evals.compare(runs, runs).comparable

@@ -1,4 +1,4 @@
-"""The two examples of CONTRIBUTING.md are short, and work as they stand."""
+"""The two examples in CONTRIBUTING.md are short and work unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from evals.types import Message, Prompt, Sampling
 PAGE = Path(__file__).resolve().parent.parent / "CONTRIBUTING.md"
 
 
-def example(name: str, folder: Path) -> ModuleType:
+def import_example(name: str, folder: Path) -> ModuleType:
+    """Write an example to a file in a folder and import it."""
     code = re.search(
         rf"<!-- example: {re.escape(name)} -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL
     )
@@ -35,8 +36,8 @@ def example(name: str, folder: Path) -> ModuleType:
     return module
 
 
-def test_the_suite_checks_and_prompts(tmp_path: Path) -> None:
-    suite = example("suites/capitals.py", tmp_path).BENCHMARK.suite()
+def test_the_example_suite_passes_its_check_and_builds_prompts(tmp_path: Path) -> None:
+    suite = import_example("suites/capitals.py", tmp_path).BENCHMARK.suite()
     rows = [
         {"id": 1, "country": "France", "cities": ["Paris", "Lyon"], "answer": "A"},
         {"id": 2, "country": "Japan", "cities": ["Osaka", "Tokyo"], "answer": "B"},
@@ -44,14 +45,14 @@ def test_the_suite_checks_and_prompts(tmp_path: Path) -> None:
     file = tmp_path / "capitals.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = Data(suite="capitals", local=file)
-    found = check(suite, data)
-    assert (found.samples, found.faults) == (2, ())
+    result = check(suite, data)
+    assert (result.samples, result.faults) == (2, ())
     sample = next(iter(suite.samples(data)))
     assert "B. Lyon" in suite.prompter(data)(sample, 0).messages[0].parts[0].text
 
 
-async def test_the_adapter_replies_and_refuses(tmp_path: Path) -> None:
-    module = example("model_adapters/parrot.py", tmp_path)
+async def test_the_example_adapter_replies_and_rejects_a_bad_name(tmp_path: Path) -> None:
+    module = import_example("model_adapters/parrot.py", tmp_path)
     model = module.model("polly")
     prompt = Prompt(messages=(Message.user("first\nsecond"),))
     assert (await model.reply(prompt, Sampling())).text == "second"

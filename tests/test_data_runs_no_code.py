@@ -1,7 +1,7 @@
-"""Data never run code: results folders, bundles, baselines and logs of strangers name definitions that would act.
+"""Data never cause code to run, even if results folders, bundles and baselines of others name code to load.
 
-Every command that reads foreign data is walked, and the dashboard; each definition leaves a mark on the disk as soon as
-it is executed, and no mark may appear.
+The tests run all commands that read foreign data, and the dashboard. The task file and the plugin that the data name
+write a marker file when they are executed; the file must not appear.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ dataset_path: json
 dataset_kwargs: {data_files: {test: DATA}}
 test_split: test
 output_type: generate_until
-doc_to_text: !function acting.doc_to_text
+doc_to_text: !function marking.doc_to_text
 doc_to_target: "{{question}}"
-process_results: !function acting.process_results
+process_results: !function marking.process_results
 metric_list: [{metric: exact_match}]
 """
 
 
 @pytest.fixture
-def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where code that is executed leaves its mark; a task file and an installed plugin that would."""
-    path = tmp_path / "MARK"
-    act = f"from pathlib import Path\nPath({str(path)!r}).write_text('executed')\n"
+def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Install a task file and a plugin that write a marker file when executed; yield the path of the marker."""
+    path = tmp_path / "MARKER"
+    code = f"from pathlib import Path\nPath({str(path)!r}).write_text('executed')\n"
     folder = tmp_path / "tasks"
     folder.mkdir()
-    (folder / "acting.py").write_text(
-        act + "def doc_to_text(doc): return ''\ndef process_results(doc, said): return {}\n"
+    (folder / "marking.py").write_text(
+        code + "def doc_to_text(doc): return ''\ndef process_results(doc, results): return {}\n"
     )
     (folder / "items.jsonl").write_text('{"question": "x"}\n')
     (folder / "evil.yaml").write_text(YAML.replace("DATA", str(folder / "items.jsonl")))
@@ -67,7 +67,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evil-plugin\nVersion: 1\n")
     (info / "entry_points.txt").write_text(f"[{plugins.SUITES}]\nevil-suite = evil_plugin_module\n")
-    (site / "evil_plugin_module.py").write_text(act)
+    (site / "evil_plugin_module.py").write_text(code)
     monkeypatch.syspath_prepend(site)
     invalidate_caches()
     plugins.origins.cache_clear()
@@ -75,8 +75,8 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     plugins.origins.cache_clear()
 
 
-def foreign(results: Path, suite: str, name: str, *, status: str = "finished") -> Path:
-    """A run of somebody else that names a suite."""
+def write_foreign_run(results: Path, suite: str, name: str, *, status: str = "finished") -> Path:
+    """Write a run from elsewhere, whose card names a suite; return its folder."""
     path = results / "evil@1" / "model" / name
     card = Card(
         run=name,
@@ -100,7 +100,8 @@ def foreign(results: Path, suite: str, name: str, *, status: str = "finished") -
     return path
 
 
-def suites_of(tmp_path: Path) -> list[str]:
+def suite_names(tmp_path: Path) -> list[str]:
+    """Return names of suites that would cause code to be loaded."""
     return [
         f"lm-eval:{tmp_path}/tasks/evil.yaml",
         f"LM_EVAL:{tmp_path}/tasks/evil.yaml",
@@ -111,12 +112,12 @@ def suites_of(tmp_path: Path) -> list[str]:
         "EVIL_SUITE",
         "evil-suite:variant",
         "evil_plugin_module",
-        "../tasks/acting",
-        "tasks.acting",
+        "../tasks/marking",
+        "tasks.marking",
     ]
 
 
-WORDS: tuple[Callable[[str, Path], tuple[object, ...]], ...] = (
+COMMANDS: tuple[Callable[[str, Path], tuple[object, ...]], ...] = (
     lambda run, out: ("show", run),
     lambda run, out: ("show", run, "--by", "group", "--json"),
     lambda run, out: ("show", run, "--samples"),
@@ -147,70 +148,72 @@ WORDS: tuple[Callable[[str, Path], tuple[object, ...]], ...] = (
 NO_RESULTS = ("bundle", "verify")
 
 
-@pytest.mark.parametrize("which", range(11))
-def test_no_command_runs_what_a_results_folder_names(mark: Path, here: Path, which: int) -> None:
-    suite = suites_of(here)[which]
+@pytest.mark.parametrize("index", range(11))
+def test_no_command_runs_code_that_a_results_folder_names(marker: Path, here: Path, index: int) -> None:
+    suite = suite_names(here)[index]
     results = here / "results"
-    foreign(results, suite, "theirs")
-    foreign(results, suite, "again")
-    foreign(results, suite, "open", status="interrupted")
+    write_foreign_run(results, suite, "theirs")
+    write_foreign_run(results, suite, "again")
+    write_foreign_run(results, suite, "open", status="interrupted")
     (here / "policy.toml").write_text(
         f"[[suite]]\nname = {json.dumps(suite)}\nmargin = 0.02\ntier = 'critical'\n"
     )
-    for words in WORDS:
-        said = words("theirs", here)
-        option = () if said[:2] == NO_RESULTS or said[:2] == ("list", "suites") else ("--results", results)
-        done = evals(*said, *option)
-        assert not mark.exists(), said
-        assert "Traceback" not in done.err, (said, done.err)
-        assert done.status in (0, 1, 2, 3), (said, done.err)
+    for command in COMMANDS:
+        words = command("theirs", here)
+        options = () if words[:2] == NO_RESULTS or words[:2] == ("list", "suites") else ("--results", results)
+        outcome = evals(*words, *options)
+        assert not marker.exists(), words
+        assert "Traceback" not in outcome.err, (words, outcome.err)
+        assert outcome.status in (0, 1, 2, 3), (words, outcome.err)
 
 
 @pytest.mark.slow
-def test_the_dashboard_runs_nothing(mark: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dashboard_runs_no_code_that_a_results_folder_names(
+    marker: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
     from streamlit.testing.v1 import AppTest
 
     from evals.dashboard import state
     from tests.support.paths import ROOT
 
-    for n, suite in enumerate(suites_of(here)[:8]):
-        foreign(here / "results", suite, f"one-{n}")
-        foreign(here / "results", suite, f"two-{n}")
+    for n, suite in enumerate(suite_names(here)[:8]):
+        write_foreign_run(here / "results", suite, f"first-{n}")
+        write_foreign_run(here / "results", suite, f"second-{n}")
     monkeypatch.setenv(state.RESULTS_VARIABLE, str(here / "results"))
     for page in state.PAGES:
         app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=120).run()
         app.switch_page(state.PAGES[page][0]).run()
-        assert not mark.exists(), page
-        for run in ("one-0", "one-5"):
+        assert not marker.exists(), page
+        for run in ("first-0", "first-5"):
             app.query_params["run"] = run
             app.run()
-            assert not mark.exists(), page
+            assert not marker.exists(), page
 
 
 @pytest.mark.slow
-def test_what_cannot_be_recomputed_is_said_and_trust_is_the_users(mark: Path, here: Path) -> None:
-    foreign(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
+def test_rescoring_a_foreign_task_requires_that_the_user_trusts_it(marker: Path, here: Path) -> None:
+    write_foreign_run(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
     assert evals("show", "theirs").status == 0
-    said = evals("score", "theirs").error_line
-    assert "named by data and not by you" in said
-    assert "--trust-tasks" in said
+    error_line = evals("score", "theirs").error_line
+    assert "named by data and not by you" in error_line
+    assert "--trust-tasks" in error_line
     evals("score", "theirs", "--trust-tasks")
-    assert mark.exists()  # the user's word
+    assert marker.exists()  # the user allowed it
 
 
-def test_numbers_of_a_task_are_compared_by_the_records(mark: Path, here: Path) -> None:
-    foreign(here / "results", "evil-suite", "theirs")
-    foreign(here / "results", "evil-suite", "again")
-    done = evals("compare", "theirs", "again", "--json")
-    assert done.status == 0, done.err
-    assert done.json["pairs"][0]["difference"] == 0.0
-    assert not mark.exists()
+def test_runs_of_a_foreign_suite_are_compared_by_their_records(marker: Path, here: Path) -> None:
+    write_foreign_run(here / "results", "evil-suite", "theirs")
+    write_foreign_run(here / "results", "evil-suite", "again")
+    outcome = evals("compare", "theirs", "again", "--json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["pairs"][0]["difference"] == 0.0
+    assert not marker.exists()
 
 
-def test_a_number_that_the_records_do_not_give_is_not_taken_on_trust(mark: Path, here: Path) -> None:
-    path = foreign(here / "results", "evil-suite", "theirs")
-    foreign(here / "results", "evil-suite", "again")
+def test_a_score_that_the_records_do_not_support_is_refused(marker: Path, here: Path) -> None:
+    path = write_foreign_run(here / "results", "evil-suite", "theirs")
+    write_foreign_run(here / "results", "evil-suite", "again")
     card = store.read_card(path)
     card.estimates = (
         type(HEADLINE)(**{f: getattr(HEADLINE, f) for f in HEADLINE.__struct_fields__} | {"value": 0.9}),
@@ -219,16 +222,16 @@ def test_a_number_that_the_records_do_not_give_is_not_taken_on_trust(mark: Path,
     assert "cannot be computed from its records" in evals("compare", "theirs", "again").error_line
 
 
-def test_a_bundle_names_no_code(mark: Path, here: Path) -> None:
-    path = foreign(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
+def test_verifying_a_bundle_runs_no_code_that_it_names(marker: Path, here: Path) -> None:
+    path = write_foreign_run(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
     pack(store.Run(path), here / "b.zip")
     assert "--trust-tasks" in evals("bundle", "verify", here / "b.zip").error_line
-    assert not mark.exists()
+    assert not marker.exists()
 
 
-def test_a_name_of_the_users_is_code_that_was_asked_for(mark: Path) -> None:
+def test_a_plugin_is_loaded_only_if_the_user_trusts_it(marker: Path) -> None:
     with pytest.raises(Untrusted):
         load.recorded_suite("evil-suite")
-    with load.trusting_tasks(), pytest.raises(AttributeError):  # a module without a suite in it
+    with load.trusting_tasks(), pytest.raises(AttributeError):  # the module has no suite
         load.recorded_suite("evil-suite")
-    assert mark.exists()
+    assert marker.exists()

@@ -1,6 +1,6 @@
-"""What pages take from the program is the program's own; `python -m tests.test_docs` writes it.
+"""Help texts and the table of options in the documentation match the program; `python -m tests.test_docs` rewrites them.
 
-`<!-- help: evals ... -->`: what that command prints as help. `<!-- options -->`: every option of a run.
+`<!-- help: evals ... -->` marks the help of that command, `<!-- options -->` the table of all options of a run.
 """
 
 from __future__ import annotations
@@ -19,36 +19,41 @@ HELP = re.compile(r"(<!-- help: evals (.*?) -->\n).*?(<!-- /help -->)", re.DOTAL
 OPTIONS = re.compile(r"(<!-- options -->\n).*?(<!-- /options -->)", re.DOTALL)
 
 
-def rendered(text: str) -> str:
-    def fill(found: re.Match[str]) -> str:
-        shown = CliRunner().invoke(cli, found[2].split(), prog_name="evals", terminal_width=100).output
-        return f"{found[1]}```text\n{shown.rstrip()}\n```\n{found[3]}"
+def render(text: str) -> str:
+    """Return the text of a page with current help texts and options."""
 
-    return OPTIONS.sub(lambda found: f"{found[1]}{table()}{found[2]}", HELP.sub(fill, text))
+    def fill(match: re.Match[str]) -> str:
+        output = CliRunner().invoke(cli, match[2].split(), prog_name="evals", terminal_width=100).output
+        return f"{match[1]}```text\n{output.rstrip()}\n```\n{match[3]}"
+
+    return OPTIONS.sub(lambda match: f"{match[1]}{table()}{match[2]}", HELP.sub(fill, text))
 
 
 def table() -> str:
-    """Every option of a run, for people: flag, key, values, meaning."""
+    """Return the table of all options of a run: flag, key, values and help."""
     rows = ["| option | key in a file, keyword | values | what it does |", "|---|---|---|---|"]
     rows += [
-        f"| {_flag(one)} | `{one.name}` | {_values(one)} | {_cell(one.help)} |" for one in options().values()
+        f"| {_flag(option)} | `{option.name}` | {_values(option)} | {_cell(option.help)} |"
+        for option in options().values()
     ]
     return "\n".join(rows) + "\n"
 
 
-def _flag(one: Option) -> str:
-    if one.name in ("suites", "models"):
-        return {"suites": "SUITE...", "models": "`-m`, `--model`"}[one.name]
-    return f"`{one.flag}`, `--no-{one.flag[2:]}`" if one.type is bool and one.optional else f"`{one.flag}`"
-
-
-def _values(one: Option) -> str:
-    kind = {bool: "true or false", int: "whole number", float: "number", list: "list of names"}.get(
-        one.type, "text"
+def _flag(option: Option) -> str:
+    if option.name in ("suites", "models"):
+        return {"suites": "SUITE...", "models": "`-m`, `--model`"}[option.name]
+    return (
+        f"`{option.flag}`, `--no-{option.flag[2:]}`"
+        if option.type is bool and option.optional
+        else f"`{option.flag}`"
     )
-    kind = "path" if one.type.__name__ == "Path" else kind
-    default = "" if one.default in (None, [], False) else f"; default `{one.default}`"
-    return f"{kind}{f', {one.bounds}' if one.bounds else ''}{default}"
+
+
+def _values(option: Option) -> str:
+    kinds = {bool: "true or false", int: "whole number", float: "number", list: "list of names"}
+    kind = "path" if option.type.__name__ == "Path" else kinds.get(option.type, "text")
+    default = "" if option.default in (None, [], False) else f"; default `{option.default}`"
+    return f"{kind}{f', {option.bounds}' if option.bounds else ''}{default}"
 
 
 def _cell(text: str) -> str:
@@ -56,12 +61,12 @@ def _cell(text: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_holds_what_the_program_says(page: str) -> None:
+def test_help_and_options_in_the_documentation_are_current(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert "<!-- help:" in text or "<!-- options -->" in text
-    assert rendered(text) == text
+    assert render(text) == text
 
 
 if __name__ == "__main__":
     for page in PAGES:
-        (ROOT / page).write_text(rendered((ROOT / page).read_text(encoding="utf-8")), encoding="utf-8")
+        (ROOT / page).write_text(render((ROOT / page).read_text(encoding="utf-8")), encoding="utf-8")

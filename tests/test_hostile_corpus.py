@@ -1,4 +1,4 @@
-"""A corpus of broken and hostile files over all readers: each gets one line that names the file, within seconds."""
+"""Broken and hostile files for each kind of file that is read: a one-line message names the file within seconds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import pytest
 
@@ -17,34 +18,36 @@ from evals.errors import EvalsError
 from tests.support.command import Outcome, evals
 from tests.support.paths import TESTS
 from tests.support.tables import table
-from tests.test_mangled_files import deadline, made, make_whole, one_run
+from tests.test_mangled_files import deadline, run_folder, source_folder, write_valid_files
 
-__all__ = ["made"]
+__all__ = ["source_folder"]
 
 
-def write(content: bytes) -> Callable[[Path], None]:
-    def put(path: Path) -> None:
+def writer_of(content: bytes) -> Callable[[Path], None]:
+    """Return a function that writes this content to a path."""
+
+    def write(path: Path) -> None:
         path.write_bytes(content)
 
-    return put
+    return write
 
 
-KINDS: dict[str, Callable[[Path], None]] = {
-    "empty": write(b""),
-    "zeros": write(b"\x00" * 5000),
-    "no UTF-8": write(b"\xff\xfe\xfa" * 100),
-    "UTF-16": write('{"id": "x", "text": "y"}\n'.encode("utf-16")),
-    "deep lists": write(b"[" * 100_000),
-    "deep objects": write(b'{"a":' * 100_000),
-    "HTML": write(b"<!doctype html><html><body>Sign in</body></html>\n"),
-    "another JSON": write(b'{"hello": "world"}\n'),
-    "a number": write(b"1e999\n"),
-    "a list": write(b"[1, 2, 3]\n"),
-    "null": write(b"null\n"),
-    "gzip": write(gzip.compress(b"x" * 1000)),
-    "a torn zip": write(b"PK\x03\x04" + b"\x00" * 60),
-    "a torn Parquet": write(b"PAR1" + b"\x00" * 60 + b"PAR1"),
-    "pickle": write(b"cos\nsystem\n(S'echo'\ntR."),
+CONTENTS: dict[str, Callable[[Path], None]] = {
+    "empty": writer_of(b""),
+    "zeros": writer_of(b"\x00" * 5000),
+    "no UTF-8": writer_of(b"\xff\xfe\xfa" * 100),
+    "UTF-16": writer_of('{"id": "x", "text": "y"}\n'.encode("utf-16")),
+    "deep lists": writer_of(b"[" * 100_000),
+    "deep objects": writer_of(b'{"a":' * 100_000),
+    "HTML": writer_of(b"<!doctype html><html><body>Sign in</body></html>\n"),
+    "another JSON": writer_of(b'{"hello": "world"}\n'),
+    "a number": writer_of(b"1e999\n"),
+    "a list": writer_of(b"[1, 2, 3]\n"),
+    "null": writer_of(b"null\n"),
+    "gzip": writer_of(gzip.compress(b"x" * 1000)),
+    "a torn zip": writer_of(b"PK\x03\x04" + b"\x00" * 60),
+    "a torn Parquet": writer_of(b"PAR1" + b"\x00" * 60 + b"PAR1"),
+    "pickle": writer_of(b"cos\nsystem\n(S'echo'\ntR."),
     "a folder": lambda path: path.mkdir(),
     "a pipe": lambda path: os.mkfifo(path),
     "endless": lambda path: path.symlink_to("/dev/zero"),
@@ -66,8 +69,9 @@ TOML: dict[str, bytes] = {
     "TOML: a wrong type": b"suite = 7\nclaim = 7\nmodel = 7\nentry = 7\nsuites = 7\n",
     "TOML: torn": b"[[suite]]\nname = 'aime",
 }
-KINDS |= {name: write(content) for name, content in TOML.items()}
-Reader = tuple[str, ...] | Callable[[Path], object]
+CONTENTS |= {name: writer_of(content) for name, content in TOML.items()}
+Reader: TypeAlias = tuple[str, ...] | Callable[[Path], object]
+"""The words of a command, or a function of a path."""
 READERS: dict[str, Reader] = {
     "run/card.json": ("show", "one", "--samples"),
     "run/records.parquet": ("show", "one", "--samples"),
@@ -90,25 +94,27 @@ READERS: dict[str, Reader] = {
 }  # fmt: skip
 
 
-LINES = TESTS / "cases" / "hostile_files.tsv"
-"""Reader, kind, exit status, what the command says; `python -m tests.test_hostile_corpus` writes it for review."""
+EXPECTED = TESTS / "cases" / "hostile_files.tsv"
+"""Reader, kind, exit status and message of each case; `python -m tests.test_hostile_corpus` rewrites the file."""
 NO_RESULTS = ("bundle", "list")
 
 
 def expected() -> dict[tuple[str, str], tuple[str, str]]:
-    rows = [line.split("\t") for line in LINES.read_text("utf-8").splitlines()]
+    """Return the expected exit status and message of each case."""
+    rows = [line.split("\t") for line in EXPECTED.read_text("utf-8").splitlines()]
     return {(reader, kind): (status, line) for reader, kind, status, line in rows}
 
 
 def kinds_of(reader: str) -> list[str]:
-    return [kind for kind in KINDS if kind not in TOML or reader.endswith(".toml")]
+    """Return the kinds of content that a reader is tested with."""
+    return [kind for kind in CONTENTS if kind not in TOML or reader.endswith(".toml")]
 
 
 CASES = [(reader, kind) for reader in READERS for kind in kinds_of(reader)]
 
 
 def read_file(read: Callable[[Path], object], path: Path) -> Outcome:
-    """Read a file of the package's own, which no command takes from a user, as a command would."""
+    """Read a file that no command takes from a user, such as the profiles, and return the outcome of a command."""
     try:
         read(path)
     except EvalsError as error:
@@ -116,63 +122,65 @@ def read_file(read: Callable[[Path], object], path: Path) -> Outcome:
     return Outcome(0, "read\n", "")
 
 
-def answer(folder: Path, reader: str, kind: str) -> tuple[str, str]:
-    """Put a file of a kind in the place of a reader's, and return exit status and what is said of it."""
-    path = one_run(folder) / reader.removeprefix("run/") if reader.startswith("run/") else folder / reader
+def outcome_of(folder: Path, reader: str, kind: str) -> tuple[str, str]:
+    """Replace the file of a reader by content of a kind, and return the exit status and the message."""
+    path = run_folder(folder) / reader.removeprefix("run/") if reader.startswith("run/") else folder / reader
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)
-    KINDS[kind](path)
+    CONTENTS[kind](path)
     words = READERS[reader]
     with deadline():
         if callable(words):
-            done = read_file(words, path)
+            outcome = read_file(words, path)
         else:
-            done = evals(*words, *(() if words[0] in NO_RESULTS else ("--results", folder / "results")))
-    assert "Traceback" not in done.err
-    said = done.error_line if done.status == 2 else (done.out + done.err).strip().splitlines()[-1]
-    named = said.replace(str(path), path.name).replace(str(folder), "FOLDER")
-    assert done.status == 0 or path.name in named or "one" in named, named
-    assert "\x00" not in named
-    return str(done.status), " ".join(named.split())
+            outcome = evals(*words, *(() if words[0] in NO_RESULTS else ("--results", folder / "results")))
+    assert "Traceback" not in outcome.err
+    message = (
+        outcome.error_line if outcome.status == 2 else (outcome.out + outcome.err).strip().splitlines()[-1]
+    )
+    line = message.replace(str(path), path.name).replace(str(folder), "FOLDER")
+    assert outcome.status == 0 or path.name in line or "one" in line, line
+    assert "\x00" not in line
+    return str(outcome.status), " ".join(line.split())
 
 
 @table(("reader", "kind"), CASES)
-def test_one_line_names_the_file(
-    made: Path, tmp_path: Path, reader: str, kind: str, monkeypatch: pytest.MonkeyPatch
+def test_a_one_line_message_names_the_broken_file(
+    source_folder: Path, tmp_path: Path, reader: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "folder"
-    shutil.copytree(made, folder)
+    shutil.copytree(source_folder, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     try:
-        assert answer(folder, reader, kind) == expected()[reader, kind]
+        assert outcome_of(folder, reader, kind) == expected()[reader, kind]
     finally:
         monkeypatch.chdir(tmp_path)
         shutil.rmtree(folder)
 
 
-def test_the_corpus_is_as_large_as_promised() -> None:
+def test_the_corpus_is_complete_and_has_at_least_150_cases() -> None:
     assert set(expected()) == set(CASES)
     assert len(expected()) >= 150
 
 
-def write_lines() -> None:
-    """Write what is said now, for a person to look at."""
+def write_expected() -> None:
+    """Write the current outcomes to the file, for review."""
     with TemporaryDirectory() as scratch:
         source = Path(scratch) / "whole"
         source.mkdir()
-        make_whole(source)
+        write_valid_files(source)
         os.environ["HF_HUB_OFFLINE"] = "1"
         rows = []
         for reader, kind in CASES:
             folder = Path(scratch) / "folder"
             shutil.copytree(source, folder)
             os.chdir(folder)
-            rows.append("\t".join((reader, kind, *answer(folder, reader, kind))))
+            rows.append("\t".join((reader, kind, *outcome_of(folder, reader, kind))))
             os.chdir(scratch)
             shutil.rmtree(folder)
-    LINES.write_text("".join(f"{row}\n" for row in rows), "utf-8")
+    EXPECTED.write_text("".join(f"{row}\n" for row in rows), "utf-8")
 
 
 if __name__ == "__main__":
-    write_lines()
+    write_expected()

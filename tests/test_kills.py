@@ -1,6 +1,6 @@
-"""kill -9 at random moments, of every command that writes: no run unreadable, nothing recorded lost, no half bundle.
+"""Commands that write are killed at random moments: runs stay readable, no record is lost, no bundle is incomplete.
 
-EVALS_KILLS says how many; the short instance runs in every check, the nightly one sets 50.
+EVALS_KILLS is the number of kills; every check makes six, the nightly run sets 50.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a run and a file of replies, which tests copy."""
     folder = tmp_path_factory.mktemp("kills")
     words = ("--sample", "-m", "scripted:ANSWER: 1", "--run", "one", "--results", folder / "results")
     assert evals("run", "aime:2025", *words).status == 0
@@ -50,49 +51,52 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def replies(run: store.Run) -> Counter[tuple[str, int]]:
+def record_counts(run: store.Run) -> Counter[tuple[str, int]]:
+    """Return the number of records by sample and repeat."""
     return Counter((record.sample, record.repeat) for record in run.records())
 
 
-def killed(words: tuple[str, ...], folder: Path, after_s: float) -> bool:
-    """Start a command and kill it; whether it still ran."""
+def run_and_kill(words: tuple[str, ...], folder: Path, after_s: float) -> bool:
+    """Start a command, kill it after so many seconds, and return whether it was still running."""
     command = [sys.executable, "-c", "from evals.cli import main; main()", *words, "--results", "results"]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as started:
+    ) as process:
         try:
-            started.wait(after_s)
+            process.wait(after_s)
         except subprocess.TimeoutExpired:
-            started.kill()
+            process.kill()
             return True
     return False
 
 
 @pytest.mark.slow
-def test_no_kill_loses_or_breaks_anything(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_killed_commands_lose_no_records_and_leave_readable_runs(
+    source_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = random.Random(5)
-    lasts: dict[str, float] = {}
+    generator = random.Random(5)
+    durations: dict[str, float] = {}
     for name, words in COMMANDS.items():
-        shutil.copytree(made, tmp_path / name)
-        began = time.monotonic()
-        assert not killed(words, tmp_path / name, 60)
-        lasts[name] = time.monotonic() - began
+        shutil.copytree(source_folder, tmp_path / name)
+        started = time.monotonic()
+        assert not run_and_kill(words, tmp_path / name, 60)
+        durations[name] = time.monotonic() - started
     for count in range(KILLS):
-        name = draw.choice(list(COMMANDS))
+        name = generator.choice(list(COMMANDS))
         folder = tmp_path / str(count)
-        shutil.copytree(made, folder)
+        shutil.copytree(source_folder, folder)
         monkeypatch.chdir(folder)
-        (one,) = store.find(folder / "results", "one")
-        before = replies(one)
-        killed(COMMANDS[name], folder, draw.uniform(0.4, 1.0) * lasts[name])
-        assert replies(one) == before, name
+        (stored,) = store.find(folder / "results", "one")
+        before = record_counts(stored)
+        run_and_kill(COMMANDS[name], folder, generator.uniform(0.4, 1.0) * durations[name])
+        assert record_counts(stored) == before, name
         for run in store.runs(folder / "results"):
             store.check(run.path)
-            assert max(replies(run).values(), default=1) == 1, name
+            assert max(record_counts(run).values(), default=1) == 1, name
         assert evals("show", "--json").status == 0
         if Path("b.zip").exists():
             assert evals("bundle", "verify", "b.zip").status == 0
-        assert evals(*COMMANDS[name]).status in (0, 2), name  # 2: it was done, or stands there already
+        assert evals(*COMMANDS[name]).status in (0, 2), (
+            name
+        )  # 2: the killed command had finished its work, which is not repeated
         assert evals("show", "one").status == 0

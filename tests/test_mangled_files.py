@@ -1,7 +1,7 @@
-"""Files mangled at random, over every command that reads them: one line or a whole answer, never a traceback or a hang.
+"""Commands read files with random damage: they succeed or print a one-line message, without a traceback or a hang.
 
-EVALS_FUZZ_S says for how long; the short instance runs in every check, the nightly one sets 600. What a command is not
-to write stays as it was, byte by byte.
+EVALS_FUZZ_S is the duration in seconds; every check runs a few seconds, the nightly run sets 600. Files that a command
+must not write stay unchanged.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import pytest
 from tests.support.command import Outcome, evals
 
 SECONDS = float(os.environ.get("EVALS_FUZZ_S", "8"))
-LONGEST_S = 5
-"""Of one command, in seconds of this process' CPU time, whatever else the machine does; and `STUCK` times that by the clock."""
-STUCK = 6
-TOML = '[[suite]]\nname = "aime:2025"\nmargin = 0.1\ntier = "critical"\n'
-ORDER = 'suites = ["aime:2025"]\nmodels = ["scripted:ANSWER: 1"]\nsample = true\n'
+MAX_CPU_S = 5
+"""Longest time of a command, in CPU seconds of this process, so that a busy machine does not matter."""
+MAX_WALL_S = 6 * MAX_CPU_S
+"""Longest wall time of a command."""
+POLICY = '[[suite]]\nname = "aime:2025"\nmargin = 0.1\ntier = "critical"\n'
+REQUEST = 'suites = ["aime:2025"]\nmodels = ["scripted:ANSWER: 1"]\nsample = true\n'
 REPLIES = '{"id": "2025-I-1", "text": "ANSWER: 1"}\n{"id": "2025-I-2", "repeat": 0, "text": "2"}\n'
 JUNK = (
     b"\x00",
@@ -42,20 +43,22 @@ JUNK = (
 JUNK += (b"\xed\xa0\x80", b"\\ud83d", b"NaN", b"true", b"../../", b"*", b"\x1b[2J", b"=" * 3, b"\r\n\r\n")
 
 
-class Hung(BaseException):
-    """A command took too long."""
+class CommandHangs(BaseException):
+    """A command took too long; not an Exception, so that no command can handle it."""
 
 
 @contextmanager
 def deadline() -> Iterator[None]:
-    def ring(*_: object) -> None:
-        raise Hung
+    """Raise CommandHangs in the body after the longest time of a command."""
+
+    def on_signal(*_: object) -> None:
+        raise CommandHangs
 
     timers = {
-        signal.ITIMER_PROF: (signal.SIGPROF, LONGEST_S),
-        signal.ITIMER_REAL: (signal.SIGALRM, STUCK * LONGEST_S),
+        signal.ITIMER_PROF: (signal.SIGPROF, MAX_CPU_S),
+        signal.ITIMER_REAL: (signal.SIGALRM, MAX_WALL_S),
     }
-    before = {signum: signal.signal(signum, ring) for signum, _ in timers.values()}
+    before = {signum: signal.signal(signum, on_signal) for signum, _ in timers.values()}
     for timer, (_, seconds) in timers.items():
         signal.setitimer(timer, seconds)
     try:
@@ -67,55 +70,59 @@ def deadline() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def mangled(content: bytes, draw: random.Random) -> bytes:
-    """Flip, cut, double, splice or replace a part of a file."""
+def mangle(content: bytes, random_source: random.Random) -> bytes:
+    """Damage one or more parts of a file: flip a bit, truncate, delete, duplicate, insert or replace."""
     raw = bytearray(content)
-    for _ in range(draw.choice((1, 1, 1, 2, 5))):
-        place = draw.randrange(len(raw) + 1)
-        match draw.randrange(7):
+    for _ in range(random_source.choice((1, 1, 1, 2, 5))):
+        position = random_source.randrange(len(raw) + 1)
+        match random_source.randrange(7):
             case 0 if raw:
-                raw[place % len(raw)] ^= 1 << draw.randrange(8)
+                raw[position % len(raw)] ^= 1 << random_source.randrange(8)
             case 1:
-                del raw[place:]
+                del raw[position:]
             case 2:
-                del raw[place : place + draw.choice((1, 7, 100))]
+                del raw[position : position + random_source.choice((1, 7, 100))]
             case 3:
-                raw[place:place] = draw.choice(JUNK)
+                raw[position:position] = random_source.choice(JUNK)
             case 4:
-                raw[place:place] = raw[: draw.randrange(len(raw) + 1)]
+                raw[position:position] = raw[: random_source.randrange(len(raw) + 1)]
             case 5:
-                raw[place : place + 3] = draw.choice(JUNK)
+                raw[position : position + 3] = random_source.choice(JUNK)
             case _:
                 digits = [i for i, byte in enumerate(raw) if 48 <= byte <= 57]
                 if digits:
-                    i = draw.choice(digits)
-                    raw[i : i + 1] = draw.choice((b"-1", b"1e308", b"99999999999999999999", b'"x"', b"null"))
+                    i = random_source.choice(digits)
+                    raw[i : i + 1] = random_source.choice(
+                        (b"-1", b"1e308", b"99999999999999999999", b'"x"', b"null")
+                    )
     return bytes(raw)
 
 
-def make_whole(folder: Path) -> None:
-    """Fill a folder with two runs and a file of every kind that commands read."""
+def write_valid_files(folder: Path) -> None:
+    """Fill a folder with two runs and one valid file of each kind that commands read."""
     results = folder / "results"
     for name, answer in (("one", "ANSWER: 1"), ("two", "ANSWER: 2")):
         words = ("--sample", "-m", f"scripted:{answer}", "--run", name, "--results", results)
         assert evals("run", "aime:2025", *words).status == 0
     assert evals("bundle", "one", folder / "b.zip", "--results", results).status == 0
     assert evals("gate", "baseline", "one", folder / "base.jsonl", "--results", results).status == 0
-    (folder / "policy.toml").write_text(TOML)
-    (folder / "order.toml").write_text(ORDER)
+    (folder / "policy.toml").write_text(POLICY)
+    (folder / "order.toml").write_text(REQUEST)
     (folder / "replies.jsonl").write_text(REPLIES)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with valid files, which tests copy."""
     folder = tmp_path_factory.mktemp("whole")
-    make_whole(folder)
+    write_valid_files(folder)
     return folder
 
 
-def one_run(folder: Path) -> Path:
-    (found,) = (folder / "results").glob("*/*/one")
-    return found
+def run_folder(folder: Path) -> Path:
+    """Return the folder of the run with id one."""
+    (path,) = (folder / "results").glob("*/*/one")
+    return path
 
 
 RESULTS = "--results"
@@ -129,49 +136,50 @@ TARGETS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("order.toml", (("run", "order.toml"),)),
     ("replies.jsonl", (("import", "replies", "replies.jsonl", "--suite", "aime:2025", "--model", "m", "--sample"),)),
 )  # fmt: skip
-WRITES = ("score", "run", "import")
+WRITING_COMMANDS = ("score", "run", "import")
 NO_RESULTS = ("bundle", "verify")
 
 
-def snapshot(folder: Path) -> dict[str, bytes]:
+def file_contents(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files below a folder, by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def run_one(folder: Path, words: tuple[str, ...]) -> Outcome:
+def run_command(folder: Path, words: tuple[str, ...]) -> Outcome:
+    """Run a command on the results in a folder, with the deadline."""
     with deadline():
         return evals(*words, *(() if words[:2] == NO_RESULTS else (RESULTS, folder / "results")))
 
 
-@pytest.mark.parametrize("target", range(len(TARGETS)))
-def test_mangled_files_are_one_line(
-    made: Path, tmp_path: Path, target: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("index", range(len(TARGETS)))
+def test_damaged_files_cause_no_traceback_and_no_hang(
+    source_folder: Path, tmp_path: Path, index: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, commands = TARGETS[target]
-    monkeypatch.setenv(
-        "HF_HUB_OFFLINE", "1"
-    )  # an order without `sample` asks the hub, for minutes where there is none
-    draw = random.Random(int(os.environ.get("EVALS_FUZZ_SEED", "0")) * 1000 + target)
-    until = time.monotonic() + SECONDS / len(TARGETS)
+    name, commands = TARGETS[index]
+    # a damaged request may lack `sample`: the run then calls the hub, for minutes if it is unreachable
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    random_source = random.Random(int(os.environ.get("EVALS_FUZZ_SEED", "0")) * 1000 + index)
+    end = time.monotonic() + SECONDS / len(TARGETS)
     count = 0
-    while time.monotonic() < until or not count:
+    while time.monotonic() < end or not count:
         folder = tmp_path / str(count)
-        shutil.copytree(made, folder)
+        shutil.copytree(source_folder, folder)
         monkeypatch.chdir(folder)
-        path = one_run(folder) / name.removeprefix("run/") if name.startswith("run/") else folder / name
-        content = mangled(path.read_bytes(), draw)
+        path = run_folder(folder) / name.removeprefix("run/") if name.startswith("run/") else folder / name
+        content = mangle(path.read_bytes(), random_source)
         path.write_bytes(content)
-        words = draw.choice(commands)
-        before = snapshot(folder)
+        words = random_source.choice(commands)
+        before = file_contents(folder)
         try:
-            done = run_one(folder, words)
-        except Hung:
+            outcome = run_command(folder, words)
+        except CommandHangs:
             pytest.fail(f"{words} hangs on {name}: {content[:2000]!r}")
-        what = f"{words} on {name}: {content[:3000]!r}\n{done.err[-3000:]}"
-        assert "Traceback" not in done.err, what
-        assert done.status in (0, 1, 2, 3), what
-        if done.status == 2 or words[0] not in WRITES:
-            after = snapshot(folder)
-            changed = [one for one, raw in before.items() if after.get(one) != raw]
-            assert not changed, (changed, what)
+        details = f"{words} on {name}: {content[:3000]!r}\n{outcome.err[-3000:]}"
+        assert "Traceback" not in outcome.err, details
+        assert outcome.status in (0, 1, 2, 3), details
+        if outcome.status == 2 or words[0] not in WRITING_COMMANDS:
+            after = file_contents(folder)
+            changed = [file for file, raw in before.items() if after.get(file) != raw]
+            assert not changed, (changed, details)
         shutil.rmtree(folder)
         count += 1

@@ -1,7 +1,8 @@
-"""Arguments, homes, texts and names as they are on odd machines: one line each, or read as meant."""
+"""Unusual arguments, home folders, texts and names: they work, or end with a one-line message."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from evals.types import Failure, Reply, Score
 from tests.support import toy
 from tests.support.command import evals
 
-HALF = "half \ud83d an emoji"
+LONE_SURROGATE = "half \ud83d an emoji"
 
 
 @pytest.mark.parametrize(
@@ -28,13 +29,15 @@ HALF = "half \ud83d an emoji"
         ("run", os.fsdecode(b"\xff.toml")),
     ],
 )
-def test_an_argument_that_is_not_utf_8_is_one_line(here: Path, words: tuple[str, ...]) -> None:
+def test_an_argument_that_is_not_utf_8_is_refused_with_a_one_line_message(
+    here: Path, words: tuple[str, ...]
+) -> None:
     assert evals(*words).error_line.startswith("an argument is not UTF-8")
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("call", ["../x:y", ".x:y", ":y", "os:", "os", "no.such:thing", "os:sep", "x/y:z"])
-def test_a_scripted_function_that_is_none_is_one_line(here: Path, call: str) -> None:
+def test_a_wrong_scripted_function_is_refused_with_a_one_line_message(here: Path, call: str) -> None:
     assert (
         f"scripted:call={call}: "
         in evals("run", "aime", "--sample", "-m", f"scripted:call={call}").error_line
@@ -53,27 +56,26 @@ def test_a_scripted_function_that_is_none_is_one_line(here: Path, call: str) -> 
         ("serve", "vllm:~somebody/weights"),
     ],
 )
-def test_a_user_without_a_home_gets_no_traceback(
+def test_a_user_without_a_home_folder_gets_no_traceback(
     here: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(
-        os.path, "expanduser", lambda path: path
-    )  # as for a uid that no user has, without HOME
+    # as for a user id without a user, and without HOME
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(RuntimeError):
         Path.home()
-    done = evals(*words)
-    assert "Traceback" not in done.err
-    assert done.status in (0, 2), done.err
+    outcome = evals(*words)
+    assert "Traceback" not in outcome.err
+    assert outcome.status in (0, 2), outcome.err
 
 
-async def test_half_an_emoji_in_a_reply_becomes_a_replacement_character(tmp_path: Path) -> None:
+async def test_a_lone_surrogate_in_a_reply_becomes_a_replacement_character(tmp_path: Path) -> None:
     def score(sample: Any, prompt: Any, reply: Reply) -> Score:
-        return Score(value=1.0, verdict="right", answer=reply.text, why=HALF)
+        return Score(value=1.0, verdict="right", answer=reply.text, why=LONE_SURROGATE)
 
     job = toy.job(tmp_path, toy.suite(2, scorers={"score": score}))
-    await Runner(load.function_model(lambda prompt: HALF), [job]).run()
+    await Runner(load.function_model(lambda prompt: LONE_SURROGATE), [job]).run()
     toy.close_job(job)
     for record in Run(job.writer.path).records():
         assert not isinstance(record.outcome, Failure), record
@@ -81,14 +83,14 @@ async def test_half_an_emoji_in_a_reply_becomes_a_replacement_character(tmp_path
         assert record.scores["score"].why == "half \ufffd an emoji"
 
 
-def test_names_of_models_are_plain_in_markdown(here: Path) -> None:
-    evil = "<img src=x onerror=y>|[a](javascript:b)`*_"
+def test_model_names_cannot_inject_markup_into_markdown(here: Path) -> None:
+    markup = "<img src=x onerror=y>|[a](javascript:b)`*_"
     for run, answer in (("a", "1"), ("b", "2")):
         assert evals("run", "aime:2025", "--sample", "-m", f"scripted:{answer}", "--run", run).status == 0
         for card in Path("results").glob(f"*/*/{run}/card.json"):
             text = card.read_text()
-            card.write_text(text.replace('"model": "scripted"', f'"model": {__import__("json").dumps(evil)}'))
-    done = evals("compare", "a", "b", "--markdown")
-    assert done.status == 0, done.err
-    assert "img src=x onerror=y" in done.out
-    assert not any(one in done.out for one in ("<img", "[a](", "|[a]"))
+            card.write_text(text.replace('"model": "scripted"', f'"model": {json.dumps(markup)}'))
+    outcome = evals("compare", "a", "b", "--markdown")
+    assert outcome.status == 0, outcome.err
+    assert "img src=x onerror=y" in outcome.out
+    assert not any(part in outcome.out for part in ("<img", "[a](", "|[a]"))

@@ -1,4 +1,4 @@
-"""Suites and adapters of other packages: found by entry point, named with their origin, never in the house's place."""
+"""Suites and adapters of other packages are found by entry point, listed with their origin, and cannot replace ours."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Put a distribution with entry points on the path, as an installer would."""
+    """Yield a function that puts a distribution with entry points on the path, as an installer does."""
 
-    def put(package: str, group: str, points: dict[str, str], **modules: str) -> None:
+    def install_package(package: str, group: str, points: dict[str, str], **modules: str) -> None:
         site = tmp_path / package
         info = site / f"{package}-1.2.dist-info"
         info.mkdir(parents=True)
@@ -34,34 +34,34 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         invalidate_caches()
         plugins.origins.cache_clear()
 
-    yield put
+    yield install_package
     plugins.origins.cache_clear()
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Write a package with `evals new`."""
+def write_package(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Return a function that writes a package with `evals new` and returns its folder."""
 
-    def make(what: str, name: str) -> Path:
-        done = evals("new", what, name, "--out", tmp_path / name)
-        assert done.status == 0, done.err
+    def write(kind: str, name: str) -> Path:
+        outcome = evals("new", kind, name, "--out", tmp_path / name)
+        assert outcome.status == 0, outcome.err
         return tmp_path / name
 
-    return make
+    return write
 
 
-@pytest.mark.parametrize(("what", "tests"), [("suite", 2), ("adapter", 2)])
-def test_what_new_writes_passes_its_own_tests_and_the_house_style(
-    what: str, tests: int, made: Callable[[str, str], Path]
+@pytest.mark.parametrize(("kind", "tests"), [("suite", 2), ("adapter", 2)])
+def test_a_package_from_the_template_passes_its_tests_and_our_lint_rules(
+    kind: str, tests: int, write_package: Callable[[str, str], Path]
 ) -> None:
-    folder = made(what, "well-made")
-    for items in folder.glob("*/test.jsonl"):  # an item more breaks no test
-        with items.open("a") as stream:
+    folder = write_package(kind, "well-made")
+    for data_file in folder.glob("*/test.jsonl"):  # the tests of the template pass with another item, too
+        with data_file.open("a") as stream:
             stream.write('{"id": "3", "country": "Peru", "cities": ["Lima", "Cusco"], "answer": "A"}\n')
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, folder]
-    path = {"PYTHONPATH": f"{ROOT}:{folder}", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=path, check=False)
-    assert f"{tests} passed" in done.stdout, done.stdout + done.stderr
+    env = {"PYTHONPATH": f"{ROOT}:{folder}", "PATH": "/usr/bin:/bin"}
+    process = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, check=False)
+    assert f"{tests} passed" in process.stdout, process.stdout + process.stderr
     ruff = [
         sys.executable,
         "-m",
@@ -69,30 +69,30 @@ def test_what_new_writes_passes_its_own_tests_and_the_house_style(
         "check",
         "--config",
         ROOT / "pyproject.toml",
-        folder / ("well_made.py" if what == "adapter" else "well_made/__init__.py"),
+        folder / ("well_made.py" if kind == "adapter" else "well_made/__init__.py"),
     ]
     assert subprocess.run(ruff, capture_output=True, text=True, check=False).returncode == 0
 
 
 def test_a_suite_of_another_package_runs_and_is_listed_with_its_origin(
-    install: Install, made: Callable[[str, str], Path], tmp_path: Path
+    install: Install, write_package: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    folder = made("suite", "capital-cities")
+    folder = write_package("suite", "capital-cities")
     install("evals_x", plugins.SUITES, {"capital-cities": "capital_cities"})
     (folder / "capital_cities").rename(tmp_path / "evals_x" / "capital_cities")
     assert "from evals_x 1.2" in evals("list", "suites").out
-    words = ("-m", "scripted:ANSWER: A", "--results", tmp_path / "r")  # its items travel with it
-    done = evals("run", "capital_cities", *words)
-    assert done.status == 0, done.err
-    assert "1 right, 1 wrong" in done.out
-    own = tmp_path / "own.jsonl"
-    own.write_text('{"id": 1, "country": "Peru", "cities": ["Lima", "Cusco"], "answer": "A"}\n')
-    assert "1 right;" in evals("run", "capital_cities", "--data", own, *words).out
+    words = ("-m", "scripted:ANSWER: A", "--results", tmp_path / "r")  # the items are part of the package
+    outcome = evals("run", "capital_cities", *words)
+    assert outcome.status == 0, outcome.err
+    assert "1 right, 1 wrong" in outcome.out
+    local_data = tmp_path / "own.jsonl"
+    local_data.write_text('{"id": 1, "country": "Peru", "cities": ["Lima", "Cusco"], "answer": "A"}\n')
+    assert "1 right;" in evals("run", "capital_cities", "--data", local_data, *words).out
     (tmp_path / "evals_x" / "capital_cities" / "test.jsonl").unlink()
     assert "no file named test" in evals("run", "capital_cities", *words).error_line
 
 
-OLDER = """
+SUITE_WITHOUT_BENCHMARK = """
 '''Sums: a suite file without BENCHMARK.'''
 from evals.prompts import ask, plain_text
 from evals.scorers.integer import StatedInteger
@@ -117,34 +117,36 @@ def suite(variant="easy", protocol="strict"):
 """
 
 
-def test_a_suite_file_of_the_older_form_is_listed_and_runs(install: Install, tmp_path: Path) -> None:
-    install("evals_old", plugins.SUITES, {"sums": "older_sums"}, older_sums=OLDER)
-    [entry] = [one for one in evals("list", "suites", "--json").json["suites"] if one["name"] == "sums"]
+def test_a_suite_module_without_a_benchmark_is_listed_and_runs(install: Install, tmp_path: Path) -> None:
+    install("evals_old", plugins.SUITES, {"sums": "older_sums"}, older_sums=SUITE_WITHOUT_BENCHMARK)
+    suites = evals("list", "suites", "--json").json["suites"]
+    [entry] = [entry for entry in suites if entry["name"] == "sums"]
     assert (entry["rows"], entry["default"], entry["version"]) == ({"easy": 1, "hard": 1}, ["easy"], "3")
     assert (entry["protocols"], entry["needs"], entry["gated"]) == (["strict", "loose"], [], False)
     assert [suite.id for suite in load.suite("sums")] == ["sums:easy"]
-    done = evals("run", "sums:hard", "--protocol", "loose", "-m", "scripted:ANSWER: 2", "--results", tmp_path)
-    assert done.status == 0, done.err
-    assert "1 right" in done.out
+    words = ("--protocol", "loose", "-m", "scripted:ANSWER: 2", "--results", tmp_path)
+    outcome = evals("run", "sums:hard", *words)
+    assert outcome.status == 0, outcome.err
+    assert "1 right" in outcome.out
 
 
-def test_an_adapter_of_another_package_answers(
-    install: Install, made: Callable[[str, str], Path], tmp_path: Path
+def test_an_adapter_of_another_package_is_listed_and_runs(
+    install: Install, write_package: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    text = (made("adapter", "polly") / "polly.py").read_text()
+    text = (write_package("adapter", "polly") / "polly.py").read_text()
     install("evals_y", plugins.ADAPTERS, {"polly": "polly"}, polly=text)
     assert "(from evals_y 1.2)" in evals("list", "models").out
     assert evals("run", "aime:2025", "--sample", "-m", "polly:p", "--results", tmp_path).status == 0
 
 
-def test_a_name_of_the_house_is_not_taken_over(install: Install) -> None:
+def test_a_plugin_cannot_replace_a_suite_of_ours(install: Install) -> None:
     install("evals_z", plugins.SUITES, {"aime": "their_aime"}, their_aime="raise RuntimeError")
     assert load.suite_origin("aime") is None
     assert load.benchmark("aime").title.startswith("AIME 2024 and 2025")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("raise RuntimeError('no')", "RuntimeError: no"),
         ("import nowhere", "No module named 'nowhere'"),
@@ -152,23 +154,25 @@ def test_a_name_of_the_house_is_not_taken_over(install: Install) -> None:
         (None, "No module"),
     ],
 )  # fmt: skip
-def test_a_broken_plugin_is_one_line_and_hides_nothing(install: Install, text: str | None, said: str) -> None:
+def test_a_broken_plugin_is_reported_in_one_line_and_other_suites_are_listed(
+    install: Install, text: str | None, message: str
+) -> None:
     modules = {} if text is None else {"broken_suite": text}
     install("evals_b", plugins.SUITES, {"broken": "broken_suite"}, **modules)
-    done = evals("list", "suites")
-    assert done.status == 0
-    assert "mmlu-pro" in done.out
-    assert "skipped: broken of evals_b 1.2" in done.err
+    suites = evals("list", "suites")
+    assert suites.status == 0
+    assert "mmlu-pro" in suites.out
+    assert "skipped: broken of evals_b 1.2" in suites.err
     protocols = evals("list", "protocols")
     assert (protocols.status, "mmlu-pro" in protocols.out) == (0, True)
     assert "skipped: broken of evals_b 1.2" in protocols.err
-    assert said in evals("check", "broken", "--sample").error_line
+    assert message in evals("check", "broken", "--sample").error_line
 
 
-def test_an_adapter_that_is_no_python_hides_no_other(install: Install) -> None:
+def test_an_adapter_with_a_syntax_error_does_not_hide_other_adapters(install: Install) -> None:
     install("evals_c", plugins.ADAPTERS, {"torn": "torn_adapter"}, torn_adapter="def (")
-    done = evals("list", "models")
-    assert (done.status, "openai:" in done.out) == (0, True)
+    models = evals("list", "models")
+    assert (models.status, "openai:" in models.out) == (0, True)
     assert "SyntaxError" in evals("run", "aime", "--sample", "-m", "torn:x").error_line
 
 
@@ -178,7 +182,7 @@ def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("suite", "aime"), "a suite called aime already exists"),
         (("adapter", "openai"), "an adapter called openai already exists"),
@@ -190,11 +194,13 @@ def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
         (("adapter", "numpy"), "another name"),
     ],
 )
-def test_a_name_that_cannot_be_is_one_line(words: tuple[str, str], said: str, here: Path) -> None:
-    assert said in evals("new", *words).error_line
+def test_an_unusable_name_is_refused_with_a_one_line_message(
+    words: tuple[str, str], message: str, here: Path
+) -> None:
+    assert message in evals("new", *words).error_line
     assert list(here.iterdir()) == []
 
 
-def test_new_never_writes_over_a_folder(here: Path) -> None:
+def test_new_does_not_overwrite_a_folder(here: Path) -> None:
     (here / "mine").mkdir()
     assert "already exists" in evals("new", "suite", "mine").error_line

@@ -1,4 +1,4 @@
-"""Profiles: every fact has its source, names find them, and what they say reaches the run and its card."""
+"""Profiles of models: every fact has a source, names find profiles, and runs and cards use their facts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from evals.types import Sampling
 from tests.support.command import evals
 from tests.support.tables import table
 
-GOOD = """
+TEMPLATE = """
 [source]
 here = "a test"
 [model.One]
@@ -40,14 +40,16 @@ SMALL = Gpu("NVIDIA GeForce RTX 4090", 25.3)
 
 
 def profile(name: str) -> Profile:
-    found = profiles.find(f"vllm:{name}")
-    assert found is not None, name
-    return found
+    """Return the profile of a model served by vLLM."""
+    match = profiles.find(f"vllm:{name}")
+    assert match is not None, name
+    return match
 
 
-def made(tmp_path: Path, fact: str = "", source: str = "") -> tuple[Profile, ...]:
+def read_profiles(tmp_path: Path, fact: str = "", source: str = "") -> tuple[Profile, ...]:
+    """Write a file of profiles with one more fact and source, and read it."""
     path = tmp_path / "profiles.toml"
-    path.write_text(GOOD.format(fact, source))
+    path.write_text(TEMPLATE.format(fact, source))
     return profiles.read(path)
 
 
@@ -69,15 +71,15 @@ def made(tmp_path: Path, fact: str = "", source: str = "") -> tuple[Profile, ...
         ("price = { input = 1.0, output = 2.0 }", 'price = "here"', "the key 'date' is missing"),
     ],
 )
-def test_a_file_with_a_fault_is_refused(tmp_path, fact, source, fault):
+def test_a_file_of_profiles_with_a_fault_is_refused(tmp_path, fact, source, fault):
     with pytest.raises(EvalsError) as caught:
-        made(tmp_path, fact, source)
+        read_profiles(tmp_path, fact, source)
     assert fault in str(caught.value)
 
 
 def test_two_profiles_with_one_name_are_refused(tmp_path):
     path = tmp_path / "profiles.toml"
-    two = GOOD.format("", "") + GOOD.format("", "").partition('"a test"')[2].replace("One", "Two")
+    two = TEMPLATE.format("", "") + TEMPLATE.format("", "").partition('"a test"')[2].replace("One", "Two")
     path.write_text(two.replace("org/Two", "ORG/one"))
     with pytest.raises(EvalsError, match="two profiles have the name org/one"):
         profiles.read(path)
@@ -86,10 +88,10 @@ def test_two_profiles_with_one_name_are_refused(tmp_path):
 def test_every_model_of_the_published_tables_has_a_profile(shared):
     with (shared / "reference" / "published_scores.csv").open() as stream:
         published = {row["model"] for row in csv.DictReader(stream)}
-    assert published - {one.name for one in profiles.all_profiles()} == set()
+    assert published - {profile.name for profile in profiles.all_profiles()} == set()
 
 
-def test_the_makers_own_guide_is_what_the_intern_s1_profiles_say():
+def test_the_intern_s1_profiles_follow_the_developers_guide():
     s1, mini, pro = profile("Intern-S1"), profile("internlm/Intern-S1-mini"), profile("Intern-S1-Pro")
     assert s1.sampling == {"temperature": 0.7, "top_p": 1.0, "top_k": 50, "min_p": 0.0}
     assert mini.sampling["temperature"] == 0.8
@@ -106,12 +108,12 @@ def test_the_makers_own_guide_is_what_the_intern_s1_profiles_say():
     assert "vllm" not in s1.parser  # the guide names none
 
 
-def test_what_is_offered_instead_exists():
-    names = {one.name for one in profiles.all_profiles()} | {"smollm2"}
-    assert {name for one in profiles.all_profiles() for name in one.smaller} <= names
+def test_the_smaller_models_that_profiles_suggest_exist():
+    names = {profile.name for profile in profiles.all_profiles()} | {"smollm2"}
+    assert {name for profile in profiles.all_profiles() for name in profile.smaller} <= names
 
 
-# --- finding one --------------------------------------------------------------------------------------------
+# --- finding a profile --------------------------------------------------------------------------------------
 
 
 @table(
@@ -132,11 +134,11 @@ def test_what_is_offered_instead_exists():
     ],
 )
 def test_a_name_finds_its_profile(spec, name):
-    found = profiles.find(spec)
-    assert (found and found.name) == name
+    match = profiles.find(spec)
+    assert (match and match.name) == name
 
 
-def test_a_price_is_of_the_hosted_model_alone():
+def test_a_price_applies_only_to_the_hosted_model():
     assert profiles.price("openai:o3").output == 8.0
     assert profiles.find("vllm:moonshotai/Kimi-K2.5").price is not None
     assert profiles.price("vllm:moonshotai/Kimi-K2.5") is None
@@ -147,7 +149,7 @@ def test_a_price_is_of_the_hosted_model_alone():
 
 
 @pytest.mark.parametrize(
-    ("name", "here"),
+    ("name", "available"),
     [
         ("Intern-S1", [H100] * 8),
         ("Intern-S1", [H200] * 4),
@@ -155,21 +157,21 @@ def test_a_price_is_of_the_hosted_model_alone():
         ("Intern-S1", [B200] * 4),
         ("Intern-S1-FP8", [H100] * 4),
         ("Intern-S1-mini", [A100]),
-        ("Intern-S2-Preview", [SMALL] * 2),  # no source says how large
+        ("Intern-S2-Preview", [SMALL] * 2),  # no source states the size that it needs
     ],
 )
-def test_enough_gpus(name, here):
-    assert gpus.shortfall(profile(name), here) == ""
+def test_enough_gpus_give_no_message(name, available):
+    assert gpus.shortfall(profile(name), available) == ""
 
 
 @pytest.mark.parametrize(
-    ("name", "here", "found"),
+    ("name", "available", "message"),
     [
         ("Intern-S1", [], "found 0 GPUs"),
         ("Intern-S1", [H100] * 4, "found 4 x NVIDIA H100"),
         ("Intern-S1", [H200] * 3, "found 3 x NVIDIA H200"),
         ("Intern-S1", [SMALL] * 8, "found 8 x NVIDIA GeForce RTX 4090 (25 GB)"),
-        ("Intern-S1-FP8", [A100] * 8, "found 8 x NVIDIA A100"),  # no FP8 there
+        ("Intern-S1-FP8", [A100] * 8, "found 8 x NVIDIA A100"),  # the A100 has no FP8
         ("Intern-S1-mini", [SMALL], "found 1 x NVIDIA GeForce"),
         ("Intern-S1-Pro", [H200] * 8, "try --cluster ray with 2 such nodes, or intern:intern-s1-pro, or"),
         (
@@ -180,11 +182,11 @@ def test_enough_gpus(name, here):
         ("Intern-S2-Preview", [H100], "needs 2 GPUs"),
     ],
 )
-def test_too_few_or_too_small_gpus(name, here, found):
-    assert found in gpus.shortfall(profile(name), here)
+def test_too_few_or_too_small_gpus_are_named(name, available, message):
+    assert message in gpus.shortfall(profile(name), available)
 
 
-def test_the_line_says_what_to_try():
+def test_the_message_on_gpus_suggests_alternatives():
     assert gpus.shortfall(profile("Intern-S1"), []) == (
         "Intern-S1 BF16 needs 8 x 80 GB or 4 x 141 GB; found 0 GPUs: try intern:intern-s1, "
         "or Intern-S1-FP8 (4 x H100), or Intern-S1-mini (1 x H100)"
@@ -192,7 +194,7 @@ def test_the_line_says_what_to_try():
 
 
 @pytest.mark.parametrize(
-    ("visible", "shown"),
+    ("visible", "indices"),
     [
         (None, [0, 1, 2]),
         ("", []),
@@ -204,50 +206,52 @@ def test_the_line_says_what_to_try():
         ("GPU", []),
     ],
 )
-def test_cuda_visible_devices_counts(monkeypatch, visible, shown):
+def test_cuda_visible_devices_is_respected(monkeypatch, visible, indices):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert gpus._visible_indices(["GPU-a1", "GPU-b2", "GPU-c3"]) == shown
+    assert gpus._visible_indices(["GPU-a1", "GPU-b2", "GPU-c3"]) == indices
 
 
-def test_doctor_lists_the_family_and_what_is_lacking(here, monkeypatch):
+def test_doctor_reports_for_each_intern_s1_model_whether_the_gpus_suffice(here, monkeypatch):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100])
-    found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
-    assert found["Intern-S1-mini"]["detail"].startswith("the GPUs suffice; ")
-    assert found["Intern-S1"]["ok"] is False
-    assert "found 1 x NVIDIA H100" in found["Intern-S1"]["detail"]
-    assert {"Intern-S1-FP8", "Intern-S1-mini-FP8", "Intern-S1-Pro", "Intern-S2-Preview"} <= set(found)
+    findings = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
+    assert findings["Intern-S1-mini"]["detail"].startswith("the GPUs suffice; ")
+    assert findings["Intern-S1"]["ok"] is False
+    assert "found 1 x NVIDIA H100" in findings["Intern-S1"]["detail"]
+    assert {"Intern-S1-FP8", "Intern-S1-mini-FP8", "Intern-S1-Pro", "Intern-S2-Preview"} <= set(findings)
 
 
 def test_list_models_shows_the_profiles_with_sources(here):
-    found = {one["name"]: one for one in evals("list", "models", "--json").json["profiles"]}
-    assert found["Intern-S1"]["source"]["gpus"].startswith("InternLM/Intern-S1@")
-    assert found["o3"]["price"]["date"] == "2026-03-21"
-    assert found["DS-R1-0528"]["takes"] == []
+    entries = {entry["name"]: entry for entry in evals("list", "models", "--json").json["profiles"]}
+    assert entries["Intern-S1"]["source"]["gpus"].startswith("InternLM/Intern-S1@")
+    assert entries["o3"]["price"]["date"] == "2026-03-21"
+    assert entries["DS-R1-0528"]["takes"] == []
     assert "Intern-S1-FP8" in evals("list", "models").out
 
 
 # --- the run ------------------------------------------------------------------------------------------------
 
-MAKERS = Sampling(temperature=0.7, top_p=1.0, top_k=50, min_p=0.0)
+RECOMMENDED = Sampling(temperature=0.7, top_p=1.0, top_k=50, min_p=0.0)
+UNSET = Sampling()
 
 
-NOTHING = Sampling()
-
-
-def options(asked: Sampling = NOTHING, *, force_recommended: bool = False) -> Options:
+def options(requested: Sampling = UNSET, *, force_recommended: bool = False) -> Options:
+    """Return options of a run with this sampling, for a model whose developers recommend RECOMMENDED."""
     return Options(
-        sampling=asked, recommended=MAKERS, force_recommended=force_recommended, recommended_by="One"
+        sampling=requested,
+        recommended=RECOMMENDED,
+        force_recommended=force_recommended,
+        recommended_by="One",
     )
 
 
-def test_a_protocol_s_temperature_is_part_of_it():
+def test_the_temperature_of_a_protocol_is_not_replaced():
     sampling, notes = resolve_sampling(mmlu_pro.BENCHMARK.suite("", "strict"), options())
     assert (sampling.temperature, sampling.top_k, notes) == (0.0, None, [])
 
 
-def test_an_open_draw_is_filled_in_as_a_whole_and_noted():
+def test_recommended_sampling_is_used_as_a_whole_and_noted_if_the_protocol_sets_none():
     suite = aime.BENCHMARK.suite("2025", "official")
     sampling, notes = resolve_sampling(suite, options())
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.7, 1.0, 50, 0.0)
@@ -257,14 +261,14 @@ def test_an_open_draw_is_filled_in_as_a_whole_and_noted():
     ]
 
 
-def test_the_user_s_temperature_keeps_the_makers_out():
+def test_a_temperature_of_the_user_excludes_the_recommended_sampling():
     sampling, notes = resolve_sampling(
         aime.BENCHMARK.suite("2025", "official"), options(Sampling(temperature=0.2))
     )
     assert (sampling.temperature, sampling.top_k, notes) == (0.2, None, [])
 
 
-def test_recommended_replaces_what_the_protocol_fixes():
+def test_the_option_recommended_overrides_the_sampling_of_the_protocol():
     sampling, notes = resolve_sampling(
         mmlu_pro.BENCHMARK.suite("", "strict"), options(force_recommended=True)
     )
@@ -275,47 +279,47 @@ def test_recommended_replaces_what_the_protocol_fixes():
 @pytest.mark.parametrize(
     ("name", "thinking", "temperature"),
     [
-        ("Qwen3-8B", None, 0.6),  # it reasons by default
+        ("Qwen3-8B", None, 0.6),  # reasons by default
         ("Qwen3-8B", True, 0.6),
         ("Qwen3-8B", False, 0.7),
-        ("Intern-S1", False, 0.7),  # whose guide makes no difference
+        ("Intern-S1", False, 0.7),  # its guide makes no distinction
     ],
 )
-def test_what_is_recommended_depends_on_whether_it_reasons(name, thinking, temperature):
+def test_recommended_sampling_depends_on_whether_the_model_reasons(name, thinking, temperature):
     assert profile(name).recommended(thinking=thinking).temperature == temperature
 
 
-def test_no_thinking_takes_what_is_recommended_without_reasoning():
-    found = plan_options(RunRequest(models=["x"], thinking=False, recommended=True), profile("Qwen3-8B"))
-    assert (found.recommended.temperature, found.recommended.top_p) == (0.7, 0.8)
+def test_no_thinking_selects_the_sampling_recommended_without_reasoning():
+    options = plan_options(RunRequest(models=["x"], thinking=False, recommended=True), profile("Qwen3-8B"))
+    assert (options.recommended.temperature, options.recommended.top_p) == (0.7, 0.8)
 
 
-def test_recommended_without_a_profile_is_one_line(here):
+def test_recommended_without_a_profile_is_refused_with_a_one_line_message(here):
     words = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--recommended")
     assert "no profile states" in evals(*words).error_line
 
 
-def test_a_profile_reaches_the_card(here, monkeypatch):
-    """Price and its date, and the recommended sampling, of a model that is scripted to answer."""
+def test_price_sampling_and_image_limit_of_a_profile_are_used_in_a_run(here, monkeypatch):
+    """The profile is one of a scripted model."""
     facts = {
         "names": ("scripted:ANSWER: A",),
         "takes": ("image",),
         "sampling": {"temperature": 0.3, "top_k": 7},
     }
     price = profiles.Price(input=1.0, output=2.0, date=profiles.date(2026, 1, 2))
-    known = Profile(name="Parrot", source={}, price=price, max_pixels=1000, **facts)
-    monkeypatch.setattr(profiles, "all_profiles", lambda: (known,))
-    done = evals(
+    parrot = Profile(name="Parrot", source={}, price=price, max_pixels=1000, **facts)
+    monkeypatch.setattr(profiles, "all_profiles", lambda: (parrot,))
+    outcome = evals(
         "run", "aime:2025", "--protocol", "official", "--sample", "-m", "scripted:ANSWER: A", "--json"
     )
-    assert done.status == 0, done.err
-    (run,) = done.json["runs"]
+    assert outcome.status == 0, outcome.err
+    (run,) = outcome.json["runs"]
     assert run["cost_usd"] > 0
     assert run["notes"] == ["sampling as recommended by the developers of Parrot: temperature 0.3, top_k 7"]
     card = json.loads((store.find_one(here / "results", run["run"]).path / "card.json").read_text())
     assert card["price_date"] == "2026-01-02"
     assert card["config"]["sampling"]["top_k"] == 7
-    done = evals("run", "mathvision", "--sample", "-m", "scripted:ANSWER: A", "--json", "--max-cost", "5")
-    assert done.json["runs"][0]["notes"] == [
+    outcome = evals("run", "mathvision", "--sample", "-m", "scripted:ANSWER: A", "--json", "--max-cost", "5")
+    assert outcome.json["runs"][0]["notes"] == [
         "images of more than 1,000 pixels, the limit of Parrot, are scaled down"
     ]

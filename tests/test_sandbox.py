@@ -1,4 +1,4 @@
-"""Workers that hang, crash, grow or are shot: one call fails, the rest goes on, nothing is left behind."""
+"""Workers that hang, crash, use too much memory or are killed fail one call; others go on, and no process is left over."""
 
 import asyncio
 import ctypes
@@ -22,11 +22,13 @@ from evals.types import Message, Prompt, Reply, Sample, Score, Text
 
 @pytest.fixture(scope="module")
 def pool():
-    with Pool(2, memory_mib=1024, timeout_s=20) as it:
-        yield it
+    """Yield a pool of two workers."""
+    with Pool(2, memory_mib=1024, timeout_s=20) as workers:
+        yield workers
 
 
 def alive(pid):
+    """Return whether a process exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -34,24 +36,24 @@ def alive(pid):
     return True
 
 
-def test_nothing_is_started_before_it_is_needed():
-    with Pool(2) as lazy:
-        assert lazy.pids() == []
+def test_workers_start_only_when_they_are_needed():
+    with Pool(2) as unused:
+        assert unused.pids() == []
 
 
-def test_plain_code_waits_for_its_answer(pool):
+def test_a_blocking_call_returns_its_result(pool):
     assert pool.call(math.sqrt, 9.0) == 3.0
 
 
-async def test_asyncio_awaits_its_answer(pool):
+async def test_calls_can_be_awaited_concurrently(pool):
     assert await asyncio.gather(*(pool.run(math.sqrt, float(i * i)) for i in range(200))) == list(range(200))
 
 
-def test_a_loop_in_c_that_holds_the_interpreter_ends_at_its_deadline(pool):
-    began = time.perf_counter()
+def test_a_loop_in_c_that_holds_the_interpreter_is_stopped_at_its_deadline(pool):
+    started = time.perf_counter()
     with pytest.raises(ScorerError, match=r"deadline of 0\.5 s"):
         pool.call(sum, itertools.count(), timeout_s=0.5)
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - started < 5
 
 
 def test_a_segfault_fails_only_its_own_call(pool):
@@ -69,27 +71,27 @@ def test_a_worker_that_exits_fails_only_its_own_call(pool):
     assert pool.call(math.sqrt, 4.0) == 2.0
 
 
-def test_memory_without_end_is_refused_by_the_kernel(pool):
+def test_a_call_that_exceeds_the_memory_limit_fails(pool):
     with pytest.raises(ScorerError, match="memory"):
         pool.call(list, itertools.count(), timeout_s=60)
     assert pool.call(math.sqrt, 4.0) == 2.0
 
 
-def test_a_worker_shot_in_mid_call_is_replaced():
+def test_a_worker_killed_during_a_call_is_replaced():
     with Pool(1) as single:
         single.call(math.sqrt, 4.0)
-        victim = single.submit(time.sleep, 60, timeout_s=90)
+        killed = single.submit(time.sleep, 60, timeout_s=90)
         waiting = single.submit(math.sqrt, 16.0)
         time.sleep(0.3)
         (pid,) = single.pids()
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(ScorerError, match="SIGKILL"):
-            victim.result(10)
+            killed.result(10)
         assert waiting.result(10) == 4.0
         assert single.pids() != [pid]
 
 
-def test_a_worker_shot_between_calls_costs_no_call():
+def test_a_worker_killed_between_calls_fails_no_call():
     with Pool(1) as single:
         single.call(math.sqrt, 4.0)
         (pid,) = single.pids()
@@ -97,51 +99,51 @@ def test_a_worker_shot_between_calls_costs_no_call():
         assert single.call(math.sqrt, 16.0) == 4.0
 
 
-def test_workers_that_cannot_start_fail_their_calls_and_say_so(monkeypatch):
+def test_calls_fail_with_the_reason_if_no_worker_can_start(monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with Pool(1) as broken, pytest.raises(ScorerError, match=r"no worker could be started: .*status 1"):
         broken.call(math.sqrt, 4.0)
 
 
 def test_a_stopped_worker_does_not_outlive_the_pool():
-    stopped = Pool(1)
-    stopped.call(math.sqrt, 4.0)
-    (pid,) = stopped.pids()
+    single = Pool(1)
+    single.call(math.sqrt, 4.0)
+    (pid,) = single.pids()
     os.kill(pid, signal.SIGSTOP)
-    stopped.close()
+    single.close()
     assert not alive(pid)
 
 
-def test_an_exception_arrives_as_one_line_with_its_type(pool):
+def test_an_exception_is_reported_in_one_line_with_its_type(pool):
     with pytest.raises(ScorerError, match="ValueError: "):
         pool.call(math.sqrt, -1.0)
 
 
-def needs_an_extra():
+def raise_missing_extra():
     raise UsageError("install science-evals[chemistry]")
 
 
-def test_a_users_mistake_comes_through_as_such(pool):
+def test_a_usage_error_is_passed_on_unchanged(pool):
     with pytest.raises(UsageError, match="science-evals"):
-        pool.call(needs_an_extra)
+        pool.call(raise_missing_extra)
 
 
-def test_what_cannot_be_pickled_fails_alone(pool):
+def test_an_argument_that_cannot_be_pickled_fails_its_call(pool):
     with pytest.raises(ScorerError, match="cannot be sent"):
         pool.call(lambda: 1)
 
 
-def test_an_answer_that_cannot_be_pickled_fails_alone(pool):
+def test_a_result_that_cannot_be_pickled_fails_its_call(pool):
     with pytest.raises(ScorerError, match="pickle"):
         pool.call(open, os.devnull)
 
 
-def test_five_megabytes_each_way(pool):
+def test_five_megabytes_can_be_sent_and_returned(pool):
     text = "x" * 5_000_000
     assert pool.call(str.upper, text) == text.upper()
 
 
-def test_a_cancelled_call_is_not_made():
+def test_a_cancelled_call_is_not_executed():
     with Pool(1) as single:
         single.submit(time.sleep, 0.5)
         later = single.submit(time.sleep, 60, timeout_s=90)
@@ -149,13 +151,13 @@ def test_a_cancelled_call_is_not_made():
         assert single.call(math.sqrt, 4.0) == 2.0
 
 
-def test_secrets_stay_with_the_parent(monkeypatch):
+def test_workers_do_not_inherit_secrets(monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", "sk-1")
     with Pool(1) as single:
         assert single.call(os.getenv, "SOME_API_KEY") is None
 
 
-def test_a_closed_pool_refuses_and_leaves_no_process():
+def test_a_closed_pool_refuses_calls_and_leaves_no_process():
     closed = Pool(2)
     futures = [closed.submit(time.sleep, 30, timeout_s=60) for _ in range(4)]
     time.sleep(1)
@@ -169,52 +171,52 @@ def test_a_closed_pool_refuses_and_leaves_no_process():
         closed.submit(math.sqrt, 1.0)
 
 
-def same(sample, prompt, reply):
-    """Judge by equality, and by having been shown only what may be shown."""
+def score_equal(sample, prompt, reply):
+    """Score by equality, and assert that neither the question nor the prompt was sent."""
     assert sample.question == ()
     assert prompt.messages == ()
     right = reply.text == sample.target
     return Score(value=float(right), verdict="right" if right else "wrong", answer=reply.text)
 
 
-async def test_a_scorer_sees_the_reply_but_not_the_question(pool):
+async def test_a_scorer_gets_the_reply_but_not_the_question(pool):
     sample = Sample(id="1", question=(Text("2 + 2"),), target="4")
     prompt = Prompt(messages=(Message.user("2 + 2"),))
-    score = await pool.score(same, sample, prompt, Reply(text="4"))
+    score = await pool.score(score_equal, sample, prompt, Reply(text="4"))
     assert (score.value, score.verdict) == (1.0, "right")
 
 
 async def test_the_event_loop_is_never_blocked(pool):
-    """Ten thousand calls: no turn of the loop takes 50 ms of CPU (the clock also counts what runs beside tests)."""
-    longest = 0.0
+    """In ten thousand calls, no iteration of the loop takes 50 ms of CPU time; wall time would include other processes."""
+    longest_s = 0.0
 
     async def watch():
-        nonlocal longest
+        nonlocal longest_s
         last = time.thread_time()
         while True:
             await asyncio.sleep(0)
             now = time.thread_time()
-            longest, last = max(longest, now - last), now
+            longest_s, last = max(longest_s, now - last), now
 
     numbers = iter(range(10_000))
     roots = {}
 
-    async def lane():
+    async def call_repeatedly():
         for i in numbers:
             roots[i] = await pool.run(math.isqrt, i)
 
     gc.collect()
-    gc.freeze()  # what the tests before left behind is not ours to walk
+    gc.freeze()  # excludes the objects of earlier tests from garbage collection
     watcher = asyncio.create_task(watch())
-    await asyncio.gather(*(lane() for _ in range(256)))
+    await asyncio.gather(*(call_repeatedly() for _ in range(256)))
     watcher.cancel()
     gc.unfreeze()
     assert roots == {i: math.isqrt(i) for i in range(10_000)}
-    assert longest < 0.05
+    assert longest_s < 0.05
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_a_parent_that_is_interrupted_or_shot(how, tmp_path):
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_a_parent_that_is_interrupted_or_killed(signum, tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         textwrap.dedent("""
@@ -235,7 +237,7 @@ def test_no_worker_outlives_a_parent_that_is_interrupted_or_shot(how, tmp_path):
     ) as parent:
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(pids) == 2
-        parent.send_signal(how)
+        parent.send_signal(signum)
         parent.wait(10)
     deadline = time.monotonic() + 10
     while any(map(alive, pids)) and time.monotonic() < deadline:

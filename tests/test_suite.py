@@ -1,10 +1,10 @@
-"""Every suite, variant and protocol: sound on the bundled items and on the real data, where these are at hand."""
+"""Checks of every suite, variant and protocol, on the bundled items and on the real data if available."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.util import find_spec
 from inspect import iscoroutinefunction
 from itertools import product
@@ -33,41 +33,43 @@ ALL = [
     for variant in load.listing(name).variants
     for protocol in load.listing(name).protocols
 ]
-ENGINES = {
+SCORER_PACKAGES = {
     "smolinstruct": "rdkit",
     "mol-instructions": "selfies",
     "matbench": "pymatgen",
     "physics": "math_verify",
 }
-"""Suites whose scorers need an extra."""
-READ_AS_THEY_ARE = {
+"""Suites whose scorers need an optional package."""
+IGNORE_FILTER_STOP = {
     (name, p)
     for name in ("smolinstruct", "mol-instructions", "matbench")
     for p in ("intern-s1", "intern-s1~")
 }
-"""Upstream's rules that do not ask whether a filter cut the reply off."""
+"""Upstream rules that ignore whether a content filter truncated the reply."""
 ANY = Data(suite="toy", sample=True)
+"""For suites that do not read the data."""
 
 
-def one(spec: str, protocol: str) -> Suite:
-    (found,) = load.suite(spec, protocol)
-    return found
+def load_one(spec: str, protocol: str) -> Suite:
+    """Return the only suite of a name with its variant."""
+    (suite,) = load.suite(spec, protocol)
+    return suite
 
 
-def every(name: str) -> list[Suite]:
-    """All variants of a suite under all protocols; those that are refused, for a package that is missing, score nothing."""
-    engine = ENGINES.get(name)
-    if engine is not None and find_spec(engine) is None:
-        pytest.skip(f"{name} is judged with {engine}, which is not installed")
-    suites = (one(spec, protocol) for spec, protocol in ALL if spec.partition(":")[0] == name)
+def suites_of(name: str) -> list[Suite]:
+    """Return all variants of a suite under all protocols, without those that refuse to run."""
+    package = SCORER_PACKAGES.get(name)
+    if package is not None and find_spec(package) is None:
+        pytest.skip(f"{name} is scored with {package}, which is not installed")
+    suites = (load_one(spec, protocol) for spec, protocol in ALL if spec.partition(":")[0] == name)
     return [suite for suite in suites if not suite.refuses]
 
 
 def faults(suites: Iterable[Suite], data: Data) -> dict[tuple[str, str], tuple[str, ...]]:
-    """What `check` finds, by variant and protocol; a variant that is not in the data is left out."""
-    found = {}
+    """Return the faults that `check` reports, by variant and protocol; variants without data are left out."""
+    reported = {}
     for suite in suites:
-        if data.local is not None and not holds(suite, data):
+        if data.local is not None and not has_samples(suite, data):
             continue
         result = check(suite, data)
         assert result.samples > 0
@@ -75,11 +77,12 @@ def faults(suites: Iterable[Suite], data: Data) -> dict[tuple[str, str], tuple[s
         if data.local is not None and suite.protocol == listed.protocols[0]:
             assert result.samples == listed.variants[suite.variant]
         if result.faults:
-            found[suite.id, suite.protocol] = result.faults
-    return found
+            reported[suite.id, suite.protocol] = result.faults
+    return reported
 
 
-def holds(suite: Suite, data: Data) -> bool:
+def has_samples(suite: Suite, data: Data) -> bool:
+    """Return whether the data have samples of the suite."""
     try:
         next(iter(suite.samples(data)))
     except DataError:
@@ -87,35 +90,37 @@ def holds(suite: Suite, data: Data) -> bool:
     return True
 
 
-# --- all of them --------------------------------------------------------------------------------------------
+# --- all suites ---------------------------------------------------------------------------------------------
 
 
 @table("name", BUNDLED)
 def test_ideal_replies_to_the_bundled_items_score_full_marks(name: str) -> None:
-    assert faults(every(name), Data(suite=name, sample=True)) == {}
+    assert faults(suites_of(name), Data(suite=name, sample=True)) == {}
 
 
-SEVERAL = [name for name in NAMES if len(load.listing(name).protocols) > 1]
-BY_DEFAULT = [
+WITH_SEVERAL_PROTOCOLS = [name for name in NAMES if len(load.listing(name).protocols) > 1]
+REAL_DATA_CASES = [
     *((name, True) for name in NAMES),
-    *(pytest.param(name, False, marks=pytest.mark.slow) for name in SEVERAL),
+    *(pytest.param(name, False, marks=pytest.mark.slow) for name in WITH_SEVERAL_PROTOCOLS),
 ]
 
 
-@pytest.mark.parametrize(("name", "default"), BY_DEFAULT)
-def test_ideal_replies_to_the_real_data_score_full_marks(mirror: Path, name: str, default: bool) -> None:
-    """Of the default protocol; the slow instance is of the others."""
+@pytest.mark.parametrize(("name", "default_protocol"), REAL_DATA_CASES)
+def test_ideal_replies_to_the_real_data_score_full_marks(
+    mirror: Path, name: str, default_protocol: bool
+) -> None:
+    """The fast instance tests the default protocol, the slow one the others."""
     data = Data(suite=name, local=mirror)
     first = load.listing(name).protocols[0]
-    suites = [suite for suite in every(name) if (suite.protocol == first) == default]
-    if not any(holds(suite, data) for suite in suites):
-        pytest.skip(f"the shared data hold no {name}")
+    suites = [suite for suite in suites_of(name) if (suite.protocol == first) == default_protocol]
+    if not any(has_samples(suite, data) for suite in suites):
+        pytest.skip(f"the shared data do not include {name}")
     assert faults(suites, data) == {}
 
 
 @table(("spec", "protocol"), ALL)
 def test_a_suite_is_well_formed(spec: str, protocol: str) -> None:
-    suite = one(spec, protocol)
+    suite = load_one(spec, protocol)
     assert suite.id == spec
     assert suite.protocol == protocol
     assert "_" not in suite.name
@@ -128,23 +133,33 @@ def test_a_suite_is_well_formed(spec: str, protocol: str) -> None:
     assert all("0x" not in version for version in suite.scorer_versions().values())  # no memory addresses
 
 
-HOSTILE = ("", "A", "I refuse.", "\\boxed{", "ANSWER: Z", "9" * 5000, "{" * 2000, "a\x00b", "答案是")
+MALFORMED_REPLIES = (
+    "",
+    "A",
+    "I refuse.",
+    "\\boxed{",
+    "ANSWER: Z",
+    "9" * 5000,
+    "{" * 2000,
+    "a\x00b",
+    "答案是",
+)
 
 
 @table("name", BUNDLED)
-def test_a_reply_of_another_kind_never_breaks_a_scorer(name: str) -> None:
-    for suite in every(name):
+def test_a_malformed_reply_never_breaks_a_scorer(name: str) -> None:
+    for suite in suites_of(name):
         samples = [s for s, _ in zip(suite.samples(bundled(suite)), range(3), strict=False)]
-        for sample, text, scorer in product(samples, HOSTILE, suite.scorers.values()):
+        for sample, text, scorer in product(samples, MALFORMED_REPLIES, suite.scorers.values()):
             for stop in ("stop", "length", "filter"):
                 rule = scorer.rule if isinstance(scorer, TwoStage) else scorer
                 score = rule(sample, Prompt(), Reply(text=text, stop=stop))
                 assert isinstance(score, Score)
-                if not text or (stop == "filter" and (name, suite.protocol) not in READ_AS_THEY_ARE):
+                if not text or (stop == "filter" and (name, suite.protocol) not in IGNORE_FILTER_STOP):
                     assert score.verdict not in ("right", "wrong"), (suite.id, text, score)
 
 
-OPEN = (
+WITHOUT_OPTIONS = (
     "aime",
     "biology-instructions",
     "chartbench",
@@ -168,13 +183,14 @@ OPEN = (
     "vizwiz",
     "vtab",
 )
-"""Suites without options."""
+"""Suites without multiple-choice questions."""
 
 
-@table("name", sorted({*BUNDLED} - {*OPEN}))
-def test_a_letter_is_read_in_the_order_in_which_the_options_were_shown(name: str) -> None:
-    judged = 0
-    for suite, scorer in [(one, scorer) for one in every(name) for scorer in one.scorers.values()]:
+@table("name", sorted({*BUNDLED} - {*WITHOUT_OPTIONS}))
+def test_a_letter_stands_for_the_option_that_was_shown_with_it(name: str) -> None:
+    scored = 0
+    pairs = [(suite, scorer) for suite in suites_of(name) for scorer in suite.scorers.values()]
+    for suite, scorer in pairs:
         rule = getattr(scorer, "rule", scorer)
         for sample in checked_samples(suite, Data(suite=name, sample=True)):
             if (
@@ -184,16 +200,18 @@ def test_a_letter_is_read_in_the_order_in_which_the_options_were_shown(name: str
             ):
                 continue
             prompt = Prompt(order=tuple(reversed(range(len(sample.choices)))))
-            as_given = suite.ideal(sample, Prompt())
-            as_shown = re.sub(rf"\b{sample.target}\b", prompt.shown_letter(sample.target), as_given)
-            if as_shown != as_given:
-                judged += 1
-                said = rule(sample, prompt, Reply(text=as_shown))
-                assert isinstance(said, Score)
-                assert (said.verdict, said.value) == ("right", 1.0), (suite.id, suite.protocol, sample.id)
-                assert (said.answer or sample.target).upper() == sample.target
-                assert rule(sample, prompt, Reply(text=as_given)).value != 1.0
-    assert judged
+            data_order_reply = suite.ideal(sample, Prompt())
+            shown_order_reply = re.sub(
+                rf"\b{sample.target}\b", prompt.shown_letter(sample.target), data_order_reply
+            )
+            if shown_order_reply != data_order_reply:
+                scored += 1
+                score = rule(sample, prompt, Reply(text=shown_order_reply))
+                assert isinstance(score, Score)
+                assert (score.verdict, score.value) == ("right", 1.0), (suite.id, suite.protocol, sample.id)
+                assert (score.answer or sample.target).upper() == sample.target
+                assert rule(sample, prompt, Reply(text=data_order_reply)).value != 1.0
+    assert scored
 
 
 @pytest.mark.parametrize("name", ["mmlu-pro", "gpqa", "aime"])
@@ -217,39 +235,42 @@ def test_the_published_protocol_wants_a_judge(name: str) -> None:
 
 
 def test_mmlu_pro_hashes_to_what_is_pinned(mirror: Path) -> None:
-    suite = one("mmlu-pro", "strict")
+    suite = load_one("mmlu-pro", "strict")
     samples, digest = read_samples(suite, Data(suite="mmlu-pro", local=mirror))
     samples.close()
     assert digest == suite.sha256
 
 
 @pytest.mark.parametrize("year", ["2024", "2025"])
-def test_aime_hashes_to_what_is_pinned(mirror: Path, year: str) -> None:
-    suite = one(f"aime:{year}", "strict")
+def test_the_hash_of_aime_is_the_pinned_one(mirror: Path, year: str) -> None:
+    suite = load_one(f"aime:{year}", "strict")
     assert data_sha256(suite.samples(Data(suite="aime", local=mirror))) == suite.sha256
 
 
-# --- orders -------------------------------------------------------------------------------------------------
+# --- orders of options --------------------------------------------------------------------------------------
 
 
-def test_official_gpqa_draws_its_orders_as_simple_evals_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    # gpqa_eval.py: examples * n_repeats, then a permutation for each, one after the other, from Random(0)
+def test_official_gpqa_uses_the_option_orders_of_simple_evals(monkeypatch: pytest.MonkeyPatch) -> None:
+    # gpqa_eval.py repeats the list of examples, then draws a permutation for each in turn from Random(0)
     generator = Random(0)
     upstream = [tuple(generator.sample(range(4), 4)) for _ in range(4 * 198)]
     monkeypatch.setattr(gpqa, "_samples", lambda data, variant: iter(range(198)))
 
-    def orders(*places: tuple[int, int]) -> list[tuple[int, ...] | None]:
+    def orders(*repeats_and_rows: tuple[int, int]) -> list[tuple[int, ...] | None]:
         prompt = gpqa._official_prompter(ANY, "diamond")
-        rows = [Sample(id="x", target="A", choices=tuple("abcd"), meta={"row": row}) for _, row in places]
-        return [prompt(row, repeat).order for row, (repeat, _) in zip(rows, places, strict=True)]
+        rows = [
+            Sample(id="x", target="A", choices=tuple("abcd"), meta={"row": row})
+            for _, row in repeats_and_rows
+        ]
+        return [prompt(row, repeat).order for row, (repeat, _) in zip(rows, repeats_and_rows, strict=True)]
 
     assert orders(*((repeat, row) for repeat in range(4) for row in range(198))) == upstream
-    late = orders((3, 197), (1, 5))  # a subset asks for some of them, in any order
-    assert late == [upstream[-1], upstream[198 + 5]]
+    subset = orders((3, 197), (1, 5))  # a subset uses some of the orders, in any sequence
+    assert subset == [upstream[-1], upstream[198 + 5]]
 
 
-def test_official_gpqa_keeps_its_orders_under_a_limit() -> None:
-    suite = one("gpqa:diamond", "official")
+def test_official_gpqa_keeps_its_option_orders_with_a_limit() -> None:
+    suite = load_one("gpqa:diamond", "official")
     data = bundled(suite)
     rows = len(list(suite.samples(data)))
     generator = Random(0)
@@ -258,17 +279,17 @@ def test_official_gpqa_keeps_its_orders_under_a_limit() -> None:
     assert suite.prompter(data)(last, 1).order == orders[-1]
 
 
-def test_strict_gpqa_shows_the_gold_answer_at_every_place() -> None:
-    suite = one("gpqa:extended", "strict")
+def test_strict_gpqa_shows_the_gold_answer_equally_often_at_each_letter() -> None:
+    suite = load_one("gpqa:extended", "strict")
     data = bundled(suite)
-    ask = suite.prompter(data)
-    shown = [ask(s, repeat).shown_letter("A") for s in suite.samples(data) for repeat in range(20)]
-    expected = len(shown) / 4
-    assert all(abs(shown.count(letter) - expected) < 5 * math.sqrt(expected) for letter in "ABCD")
+    make_prompt = suite.prompter(data)
+    letters = [make_prompt(s, repeat).shown_letter("A") for s in suite.samples(data) for repeat in range(20)]
+    expected = len(letters) / 4
+    assert all(abs(letters.count(letter) - expected) < 5 * math.sqrt(expected) for letter in "ABCD")
 
 
-def test_strict_mmlu_pro_keeps_the_data_sets_order() -> None:
-    suite = one("mmlu-pro", "strict")
+def test_strict_mmlu_pro_keeps_the_option_order_of_the_data_set() -> None:
+    suite = load_one("mmlu-pro", "strict")
     data = bundled(suite)
     assert {suite.prompter(data)(sample, 0).order for sample in suite.samples(data)} == {None}
 
@@ -277,40 +298,42 @@ def test_strict_mmlu_pro_keeps_the_data_sets_order() -> None:
 
 
 def bundled(suite: Suite) -> Data:
+    """Return the bundled items of a suite."""
     return Data(suite=suite.name, sample=True)
 
 
-def made_of(*items: Sample) -> Callable[[Data], list[Sample]]:
-    return lambda data: list(items)
+def constant_scorer(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+    """Score every reply as right."""
+    return Score(value=1.0, verdict="right")
 
 
 def test_check_names_the_sample_whose_ideal_reply_is_not_right() -> None:
     suite = toy.suite(3, ideal=lambda sample, prompt: "B" if sample.id == "q001" else str(sample.target))
-    found = check(suite, ANY)
-    assert (found.samples, len(found.faults)) == (3, 1)
-    assert found.faults[0].startswith("q001: exact gives the ideal reply 0.0 (wrong")
+    result = check(suite, ANY)
+    assert (result.samples, len(result.faults)) == (3, 1)
+    assert result.faults[0].startswith("q001: exact gives the ideal reply 0.0 (wrong")
 
 
-def test_check_gives_up_after_twenty_faults() -> None:
+def test_check_stops_after_twenty_faults() -> None:
     assert len(check(toy.suite(50, ideal=lambda sample, prompt: ""), ANY).faults) == 20
 
 
-def test_the_ideal_of_an_error_is_nought() -> None:
-    def error_of(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+def test_check_accepts_an_ideal_reply_with_an_error_of_0() -> None:
+    def absolute_error(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         return Score(value=abs(float(reply.text) - 3.0), verdict="graded")
 
-    found = toy.suite(
+    suite = toy.suite(
         2,
-        scorers={"error": error_of},
+        scorers={"error": absolute_error},
         metrics=(toy.MAE,),
         ideal=lambda sample, prompt: "3",
         protocol="strict",
     )
-    assert check(found, ANY).faults == ()
+    assert check(suite, ANY).faults == ()
 
 
 @pytest.mark.parametrize(
-    ("items", "said"),
+    ("items", "message"),
     [
         ([toy.sample("1"), toy.sample("1")], "sample id '1' occurs twice"),
         ([toy.sample("1", target="C")], "gold answer 'C' is not one of its 2 choices"),
@@ -323,8 +346,8 @@ def test_the_ideal_of_an_error_is_nought() -> None:
         ([Sample(id="1", target=("A", "C"), choices=("x", "y"))], "gold answer 'C' is not one"),
     ],
 )
-def test_an_impossible_sample_is_refused_by_name(items: list[Sample], said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_an_invalid_sample_is_refused_with_its_fault(items: list[Sample], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         list(checked_samples(toy.suite(items), ANY))
 
 
@@ -345,16 +368,16 @@ def test_the_hash_does_not_depend_on_the_order_of_rows() -> None:
     ],
     ids=["id", "target", "group", "choices", "unit"],
 )  # fmt: skip
-def test_the_hash_sees_all_that_scoring_rests_on(other: Sample) -> None:
+def test_the_hash_depends_on_all_fields_that_scoring_uses(other: Sample) -> None:
     assert data_sha256([toy.sample("1")]) != data_sha256([other])
 
 
-def test_the_hash_does_not_see_the_question() -> None:
-    # a copy without questions can be scored, and is the same data
+def test_the_hash_does_not_depend_on_the_question() -> None:
+    # a copy of the data without questions can be scored, and has the same hash
     assert data_sha256([toy.sample("1")]) == data_sha256([toy.sample("1", question="")])
 
 
-def test_a_digest_may_be_looked_at_in_between() -> None:
+def test_a_digest_can_be_read_before_it_is_complete() -> None:
     digest = Digest()
     digest.add(toy.sample("1"))
     first = digest.hexdigest()
@@ -365,15 +388,15 @@ def test_a_digest_may_be_looked_at_in_between() -> None:
     )
 
 
-def test_a_scorers_rule_shows_in_its_version() -> None:
-    one, two = (toy.suite(scorers={"exact": toy.Exact(n)}).scorer_versions() for n in (1, 2))
-    assert one == {"exact": "Exact(1)@1"}
-    assert one != two
-    assert toy.suite(scorers={"f": made_of}).scorer_versions() == {"f": "made_of@1"}
+def test_the_version_of_a_scorer_includes_its_parameters() -> None:
+    first, second = (toy.suite(scorers={"exact": toy.Exact(n)}).scorer_versions() for n in (1, 2))
+    assert first == {"exact": "Exact(1)@1"}
+    assert first != second
+    assert toy.suite(scorers={"f": constant_scorer}).scorer_versions() == {"f": "constant_scorer@1"}
 
 
 @pytest.mark.parametrize(
-    ("spec", "protocol", "said"),
+    ("spec", "protocol", "message"),
     [
         ("mmlu-por", None, "unknown suite 'mmlu-por'; did you mean mmlu-pro"),
         ("gpqa:diamont", None, "unknown variant of gpqa 'diamont'; did you mean diamond"),
@@ -381,11 +404,11 @@ def test_a_scorers_rule_shows_in_its_version() -> None:
         ("aime", "offical", "unknown protocol of aime 'offical'; did you mean official"),
     ],
 )
-def test_a_wrong_name_suggests_the_right_one(spec: str, protocol: str | None, said: str) -> None:
+def test_a_wrong_name_suggests_the_right_one(spec: str, protocol: str | None, message: str) -> None:
     with pytest.raises(UnknownName) as caught:
         load.suite(spec, protocol)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_hyphens_and_underscores_are_the_same() -> None:
+def test_suite_names_ignore_case_and_the_kind_of_hyphen() -> None:
     assert [s.id for s in load.suite("mmlu_pro")] == [s.id for s in load.suite("MMLU-Pro")] == ["mmlu-pro"]

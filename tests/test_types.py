@@ -1,4 +1,4 @@
-"""The nouns keep what they promise: finite scores, unions told apart on disk, letters translated both ways."""
+"""The types of `evals.types`: scores are finite, unions can be decoded, letters are translated in both directions."""
 
 from __future__ import annotations
 
@@ -35,34 +35,34 @@ from evals.types import (
 
 
 @pytest.mark.parametrize("value", [nan, inf, -inf])
-def test_a_score_is_finite(value: float) -> None:
+def test_a_score_must_be_finite(value: float) -> None:
     with pytest.raises(ValueError, match="must be finite"):
         Score(value=value, verdict="graded")
 
 
 @pytest.mark.parametrize("value", [nan, inf, -inf])
-def test_a_part_of_a_score_is_finite_and_named(value: float) -> None:
+def test_a_part_of_a_score_must_be_finite_and_is_named_if_not(value: float) -> None:
     with pytest.raises(ValueError, match="score part 'tanimoto' must be finite"):
         Score(value=1.0, verdict="graded", parts={"tanimoto": value})
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1e999", '"1.0"', "[]"])
-def test_a_score_that_is_no_finite_number_is_refused_when_read(text: str) -> None:
+def test_decoding_refuses_a_score_that_is_not_a_finite_number(text: str) -> None:
     line = f'{{"type":"score","value":{text},"verdict":"graded"}}'
     with pytest.raises(msgspec.DecodeError):
         msgspec.json.decode(line, type=Score)
 
 
-def test_a_score_without_a_value_says_that_nothing_could_be_measured() -> None:
+def test_a_score_may_have_no_value() -> None:
     assert Score(value=None, verdict="invalid").value is None
 
 
-def test_an_unknown_verdict_is_refused_when_read() -> None:
+def test_decoding_refuses_an_unknown_verdict() -> None:
     with pytest.raises(msgspec.ValidationError, match="verdict"):
         msgspec.json.decode(b'{"type":"score","value":1,"verdict":"correct"}', type=Score)
 
 
-def test_a_reply_and_a_failure_are_told_apart_on_disk() -> None:
+def test_replies_and_failures_are_decoded_as_what_they_were() -> None:
     prompt = Prompt(messages=(Message.user("hi"),), order=(1, 0))
     for outcome in (
         Reply(text="", reasoning="hm", stop="length", usage=Usage(output=3, cached=0)),
@@ -72,51 +72,49 @@ def test_a_reply_and_a_failure_are_told_apart_on_disk() -> None:
         assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
 
 
-def test_text_and_media_are_told_apart_on_disk() -> None:
+def test_text_and_media_are_decoded_as_what_they_were() -> None:
     parts: tuple[Part, ...] = (Text("see"), Media("image", "image/png", "ab"))
     assert msgspec.json.decode(msgspec.json.encode(parts), type=tuple[Part, ...]) == parts
 
 
 @pytest.mark.parametrize("target", ["B", 0.0, -1.5e-7, ("A", "C"), "42"])
-def test_a_target_keeps_its_type_on_disk(target: str | float | tuple[str, ...]) -> None:
+def test_a_target_keeps_its_type_when_encoded_and_decoded(target: str | float | tuple[str, ...]) -> None:
     sample = Sample(id="1", target=target)
     for codec in (msgspec.json, msgspec.msgpack):
-        found = codec.decode(codec.encode(sample), type=Sample).target
-        assert (found, type(found)) == (target, type(target))
+        decoded = codec.decode(codec.encode(sample), type=Sample).target
+        assert (decoded, type(decoded)) == (target, type(target))
 
 
-def test_letters_are_translated_there_and_back_in_every_order() -> None:
+def test_letters_are_translated_in_both_directions_for_every_order() -> None:
     for order in permutations(range(4)):
         prompt = Prompt(order=order)
         assert [prompt.source_letter(prompt.shown_letter(letter)) for letter in "ABCD"] == list("ABCD")
 
 
-def test_the_order_says_which_option_stands_at_each_place() -> None:
-    prompt = Prompt(order=(2, 0, 1))  # shown: C A B of the data set
-    assert [prompt.source_letter(shown) for shown in "ABC"] == ["C", "A", "B"]
+def test_the_order_lists_the_option_at_each_position() -> None:
+    prompt = Prompt(order=(2, 0, 1))  # shows the options C, A and B of the data set in this order
+    assert [prompt.source_letter(letter) for letter in "ABC"] == ["C", "A", "B"]
     assert prompt.shown_letter("C") == "A"
 
 
-@pytest.mark.parametrize("shown", ["D", "Z", "a", "@"])
-def test_a_letter_that_was_not_shown_stands_for_nothing(shown: str) -> None:
-    assert Prompt(order=(2, 0, 1)).source_letter(shown) is None
+@pytest.mark.parametrize("letter", ["D", "Z", "a", "@"])
+def test_a_letter_that_was_not_shown_stands_for_no_option(letter: str) -> None:
+    assert Prompt(order=(2, 0, 1)).source_letter(letter) is None
 
 
-def test_without_an_order_letters_are_the_data_sets() -> None:
+def test_without_an_order_the_letters_are_those_of_the_data_set() -> None:
     assert Prompt().source_letter("J") == "J"
     assert Prompt().shown_letter("J") == "J"
 
 
-@pytest.mark.parametrize(
-    "frozen", [Reply(text="A"), Score(value=1.0, verdict="right"), Sampling(), Text("x")]
-)
-def test_nouns_are_frozen(frozen: msgspec.Struct) -> None:
-    field = frozen.__struct_fields__[0]
+@pytest.mark.parametrize("value", [Reply(text="A"), Score(value=1.0, verdict="right"), Sampling(), Text("x")])
+def test_types_are_immutable(value: msgspec.Struct) -> None:
+    field = value.__struct_fields__[0]
     with pytest.raises(AttributeError):
-        setattr(frozen, field, None)
+        setattr(value, field, None)
 
 
-def test_defaults_that_are_containers_are_not_shared() -> None:
+def test_mutable_defaults_are_not_shared() -> None:
     Sample(id="1", target="A").meta["row"] = 1
     assert Sample(id="2", target="A").meta == {}
 
@@ -130,7 +128,7 @@ def test_defaults_that_are_containers_are_not_shared() -> None:
         ("refused: no CIF: it is no text", Refused("no CIF: it is no text")),
     ],
 )
-def test_how_a_file_is_sent_is_read_and_written_alike(text: str, value: SentForm) -> None:
+def test_the_label_of_a_sent_file_is_parsed_and_written_consistently(text: str, value: SentForm) -> None:
     assert parse_sent(text) == value
     assert str(value or "") == text
     with pytest.raises(ValueError, match="gif"):
@@ -138,11 +136,11 @@ def test_how_a_file_is_sent_is_read_and_written_alike(text: str, value: SentForm
 
 
 @pytest.mark.parametrize("text", ["strict", "intern-s1~", "intern-s1-exact~", ""])
-def test_a_protocols_name_is_read_and_written_alike(text: str) -> None:
+def test_the_name_of_a_protocol_is_parsed_and_written_consistently(text: str) -> None:
     assert str(ProtocolName.parse(text)) == text
 
 
-def test_labels_of_failures_and_notes_are_told_from_others() -> None:
+def test_only_labels_of_failures_and_notes_are_parsed_as_such() -> None:
     assert [Failed.parse(label) for label in ("failed:crash", "wrong", "absent", "unfailed:x")] == [
         Failed("crash"), None, None, None,
     ]  # fmt: skip

@@ -217,7 +217,7 @@ def suite_cell(setting: Setting, count: int) -> Cell:
     return Cell(name, f"{100 * margin:.2f} pp", wrong, passed, float(np.mean(forecasts)), count, spread)
 
 
-# --- whole policies ---------------------------------------------------------------------------------------------
+# --- whole policies -----------------------------------------------------------------------------------------
 
 
 class CachedEvidence:
