@@ -59,7 +59,7 @@ def forge(source: Path, out: Path, name: str, change: Callable[[bytes], bytes]) 
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for entry, raw in contents.items():
             archive.writestr(entry, raw)
-        archive.comment = b"0" * 71
+        archive.comment = b"0" * 71  # replaced by `seal` with the hash of the archive
     seal(out)
     return out
 
@@ -118,6 +118,7 @@ def _change_reply(record: dict[str, Any]) -> None:
 
 
 def _replace_reply_with_failure(record: dict[str, Any]) -> None:
+    """Replace the reply and keep its score."""
     record["outcome"] = {"type": "failure", "stage": "model", "kind": "timeout", "message": ""}
 
 
@@ -261,6 +262,7 @@ def test_a_gated_bundle_contains_no_texts(gated_bundle: Path) -> None:
     texts = [item[key] for item in items for key in item if "Question" in key or "Answer" in key]
     assert len(texts) >= 5 * len(items)
     assert not [text for text in texts if len(text) > 8 and text.encode() in content]
+    # nor does it contain the replies
     assert b"think" not in content
     assert b"no letter" not in content
 

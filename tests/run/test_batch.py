@@ -146,13 +146,13 @@ def test_batches_of_several_models_are_awaited_concurrently(
     signals = [signal.SIGINT] * times
     for kind in (batches.OpenAIBatches, batches.AnthropicBatches):
 
-        async def state(self: Any, id_: str, real: Any = kind.state) -> Any:
+        async def state(self: Any, id_: str, original: Any = kind.state) -> Any:
             if len(vendor.batches) < 2:  # both must be submitted before either is awaited
                 return BatchState(ended=False)
             while signals:
                 os.kill(os.getpid(), signals.pop())
                 await asyncio.sleep(0.05)
-            return await real(self, id_)
+            return await original(self, id_)
 
         monkeypatch.setattr(kind, "state", state)
     vendor.done = False
@@ -175,11 +175,11 @@ def interrupted_at_the_first_poll(times: int = 1) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for kind in (batches.OpenAIBatches, batches.AnthropicBatches):
 
-            async def state(self: Any, id_: str, real: Any = kind.state) -> Any:
+            async def state(self: Any, id_: str, original: Any = kind.state) -> Any:
                 for _ in range(times):
                     os.kill(os.getpid(), signal.SIGINT)
                     await asyncio.sleep(0.05)
-                return await real(self, id_)
+                return await original(self, id_)
 
             patch.setattr(kind, "state", state)
         yield
@@ -189,18 +189,18 @@ def test_a_crash_between_submitting_and_logging_submits_nothing_twice(
     vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_foreign_batches(vendor, model)
-    real = batch_log.append
+    original = batch_log.append
 
     def append_and_die(run: Path, change: Any) -> None:
         if change.id:
             raise SystemExit(137)
-        real(run, change)
+        original(run, change)
 
     monkeypatch.setattr(batch, "append", append_and_die)
     assert evals(*RUN, "-m", model).status == 137
     (pending,) = batch_log.pending_batches(run_folder())
     assert pending.id == ""
-    monkeypatch.setattr(batch, "append", real)
+    monkeypatch.setattr(batch, "append", original)
     add_foreign_batches(vendor, model)
     before = len(vendor.request_texts)
     outcome = evals(*RUN, "-m", model)
@@ -239,17 +239,17 @@ def test_a_batch_mistaken_for_the_runs_own_is_dropped_and_the_requests_are_submi
     # Anthropic stores no label: while a batch is processed, only its creation time and size are visible
     model = MODELS["anthropic"]
     vendor.done = False
-    real = batch_log.append
+    original = batch_log.append
 
     def append_and_die(run: Path, change: Any) -> None:
-        real(run, change)
+        original(run, change)
         raise SystemExit(137)  # logged, but never submitted
 
     monkeypatch.setattr(batch, "append", append_and_die)
     assert evals(*RUN, "-m", model).status == 137
     assert vendor.batches == {}
     add_foreign_batches(vendor, model)
-    monkeypatch.setattr(batch, "append", real)
+    monkeypatch.setattr(batch, "append", original)
 
     def end_batches() -> None:
         vendor.done = True
@@ -266,10 +266,10 @@ def _call_after_each_poll(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Non
     """Call `act` after each response to a poll."""
     from evals.model_adapters.common import batches
 
-    real = batches.AnthropicBatches.state
+    original = batches.AnthropicBatches.state
 
     async def state(self: Any, id_: str) -> Any:
-        batch_state = await real(self, id_)
+        batch_state = await original(self, id_)
         act()
         return batch_state
 
@@ -343,7 +343,7 @@ REJECTED_FIELDS = {
 }
 
 
-def test_a_field_that_the_vendor_rejects_by_name_is_left_out_of_the_next_batch(
+def test_a_field_that_the_vendor_rejects_by_name_is_absent_from_the_next_batch(
     vendor: Vendor, model: str
 ) -> None:
     field, message, note = REJECTED_FIELDS[model]

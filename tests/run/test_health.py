@@ -100,8 +100,8 @@ def test_a_run_of_empty_replies_is_reported_as_broken(here: Path) -> None:
     assert outcome.err.count("replies are empty, with all text in the reasoning") == 1
     assert "looks broken: 16 of 16 replies are empty" in " ".join(evals("show", "last").out.split())
     assert "looks broken" in evals("show").out
-    (shown,) = evals("show", "--json").json["runs"]
-    assert shown["health"] == card["health"]
+    (listed_card,) = evals("show", "--json").json["runs"]
+    assert listed_card["health"] == card["health"]
 
 
 def test_quiet_does_not_hide_findings(here: Path) -> None:
