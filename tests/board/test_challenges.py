@@ -1,4 +1,4 @@
-"""The level `challenged`: which outcomes of challenges count, and that nothing of an entry can put one."""
+"""The level `challenged`: which outcomes of challenges count, and that entries cannot supply one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENTRY = "acme-tiny@v1"
 
 
 @pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ingested_board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("challenged")
     data = boards.write_data(folder)
     boards.write_board(folder / "board")
@@ -34,12 +34,12 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def board(ingested: Path, tmp_path: Path) -> Path:
-    shutil.copytree(ingested, tmp_path / "board")
+def board(ingested_board: Path, tmp_path: Path) -> Path:
+    shutil.copytree(ingested_board, tmp_path / "board")
     return tmp_path / "board"
 
 
-def only(board: Path) -> Challenge:
+def ingest_challenge(board: Path) -> Challenge:
     """Ingest and return the one challenge of the board."""
     assert list(ingest(board)) == []
     (challenge,) = levels.read(board).challenges
@@ -59,20 +59,20 @@ def level(board: Path) -> str:
         ("untestable", "recomputed"),
     ],
 )
-def test_the_verdict_decides_the_level(board: Path, verdict: outcome.Verdict, expected: str) -> None:
+def test_the_verdict_determines_the_level(board: Path, verdict: outcome.Verdict, expected: str) -> None:
     boards.challenge(board, verdict=verdict, reason="why")
-    challenge = only(board)
+    challenge = ingest_challenge(board)
     assert (challenge.fault, challenge.counting_verdict, challenge.reason) == ("", verdict, "why")
     assert level(board) == expected
 
 
-def test_without_a_challenge_there_are_no_levels(board: Path) -> None:
+def test_without_challenges_no_levels_are_written(board: Path) -> None:
     assert list(ingest(board)) == []
     assert not (board / "results" / results.LEVELS).exists()
     assert level(board) == "recomputed"
 
 
-def test_levels_of_earlier_versions_are_read(board: Path) -> None:
+def test_levels_written_by_earlier_versions_are_readable(board: Path) -> None:
     (board / "results" / results.LEVELS).write_text('{"format": 1, "reruns": []}')
     assert levels.read(board) == levels.Levels()
 
@@ -100,29 +100,31 @@ def test_levels_of_earlier_versions_are_read(board: Path) -> None:
         ({"e_value": -1}, "e_value"),
     ],
 )
-def test_an_outcome_that_does_not_count_says_why(board: Path, changes: dict[str, Any], fault: str) -> None:
+def test_an_outcome_that_does_not_count_has_a_reason(
+    board: Path, changes: dict[str, Any], fault: str
+) -> None:
     boards.challenge(board, **changes)
-    challenge = only(board)
+    challenge = ingest_challenge(board)
     assert fault in challenge.fault
     assert challenge.counting_verdict is None
     assert level(board) == "recomputed"
 
 
-def test_a_rejection_may_end_early(board: Path) -> None:
+def test_a_rejection_counts_with_few_replies_and_a_small_alpha(board: Path) -> None:
     boards.challenge(board, verdict="different", replies=7, alpha=1e-6)
-    assert only(board).counting_verdict == "different"
+    assert ingest_challenge(board).counting_verdict == "different"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b"x" * (2 << 20)])
 def test_a_broken_file_is_a_fault(board: Path, content: bytes) -> None:
     boards.challenge(board).write_bytes(content)
-    challenge = only(board)
+    challenge = ingest_challenge(board)
     assert challenge.fault
     assert str(board) not in challenge.fault
     assert level(board) == "recomputed"
 
 
-def test_stray_files_and_unknown_entries_are_left_alone(board: Path) -> None:
+def test_outcomes_of_unknown_entries_and_suites_are_ignored(board: Path) -> None:
     path = boards.challenge(board)
     shutil.copytree(path.parent, path.parent.with_name("x@y"))
     path.rename(path.with_name("gpqa@strict.json"))
@@ -130,67 +132,67 @@ def test_stray_files_and_unknown_entries_are_left_alone(board: Path) -> None:
     assert levels.read(board).challenges == ()
 
 
-def test_texts_are_one_printable_line(board: Path) -> None:
+def test_texts_of_an_outcome_become_one_printable_line(board: Path) -> None:
     hostile = "\x1b]0;title\x07\x1b[31m<script>alert(1)</script>\n\u202eline" + "x" * 5000
     boards.challenge(board, verdict="untestable", **dict.fromkeys(("reason", "reader", "backend"), hostile))
-    challenge = only(board)
+    challenge = ingest_challenge(board)
     for text in (challenge.reason, challenge.reader, challenge.backend):
         assert text.isprintable()
         assert len(text) <= 300
 
 
-def test_the_times_of_an_outcome_cannot_break_pages(board: Path) -> None:
+def test_extreme_times_and_seeds_of_an_outcome_do_not_break_pages(board: Path) -> None:
     pytest.importorskip("jinja2", reason="the extra `board` is not installed")
     boards.challenge(board, challenged=1e12, seed=1 << 70)
-    only(board)
-    done = evals("board", "site", board, "--out", board / "site")
-    assert done.status == 0, done.err
+    ingest_challenge(board)
+    command_outcome = evals("board", "site", board, "--out", board / "site")
+    assert command_outcome.status == 0, command_outcome.err
 
 
 def test_removing_the_outcome_removes_the_level(board: Path) -> None:
     path = boards.challenge(board)
-    assert only(board).passed
+    assert ingest_challenge(board).passed
     path.unlink()
     list(ingest(board))
     assert levels.read(board).challenges == ()
     assert level(board) == "recomputed"
 
 
-def test_a_rerun_is_above_a_challenge(board: Path) -> None:
-    own = levels.Rerun(
+def test_the_level_rerun_takes_precedence_over_challenged(board: Path) -> None:
+    rerun = levels.Rerun(
         entry=ENTRY, suite="mmlu-pro", protocol="strict", bundle_sha256="0", agrees=True, margin=0.1
     )
     challenge = Challenge(entry=ENTRY, suite="mmlu-pro", protocol="strict", verdict="close")
-    both = levels.Levels(reruns=(own,), challenges=(challenge,))
-    assert both.level_and_challenge(ENTRY, "mmlu-pro", "strict") == ("rerun", challenge)
+    board_levels = levels.Levels(reruns=(rerun,), challenges=(challenge,))
+    assert board_levels.level_and_challenge(ENTRY, "mmlu-pro", "strict") == ("rerun", challenge)
 
 
-def test_an_entry_cannot_hold_an_outcome(board: Path, tmp_path: Path) -> None:
-    """Neither beside the bundles nor inside one, under any name that a board reads."""
+def test_an_entry_cannot_contain_an_outcome(board: Path, tmp_path: Path) -> None:
+    """An entry with an outcome, beside its bundle or inside, is refused under every name that a board reads."""
     data = boards.write_data(tmp_path)
     stored = boards.run(tmp_path / "b", data, boards.answers(data, 0.6, 2))
-    forged = boards.challenge(board).read_bytes()
+    content = boards.challenge(board).read_bytes()
     shutil.rmtree(board / outcome.FOLDER)
     names = ("challenge.json", f"{outcome.FOLDER}/{ENTRY}/mmlu-pro@strict.json", "results/levels.json")
     for number, name in enumerate(names):
-        for bundle in (False, True):
-            entry = boards.submit(board, stored, revision=f"f{number}{bundle:d}")
-            boards.forge(entry, lambda files, name=name: files.update({name: forged}), bundle=bundle)
+        for in_bundle in (False, True):
+            entry = boards.submit(board, stored, revision=f"f{number}{in_bundle:d}")
+            boards.forge(entry, lambda files, name=name: files.update({name: content}), bundle=in_bundle)
             (result,) = ingest(board, [entry.name], write=False)
             assert result.status == "refused"
             entry.unlink()
     assert not (board / outcome.FOLDER).exists()
 
 
-def test_the_policy_bounds_what_counts(board: Path) -> None:
+def test_the_policy_limits_which_outcomes_count(board: Path) -> None:
     text = (board / policy.NAME).read_text()
-    before = policy.read(board).sha256
+    policy_hash = policy.read(board).sha256
     (board / policy.NAME).write_text(f"{text}[challenge]\nminimum_replies = 200\nmaximum_alpha = 0.05\n")
-    assert policy.read(board).sha256 == before, "results of entries do not depend on it"
+    assert policy.read(board).sha256 == policy_hash, "results of entries do not depend on it"
     boards.challenge(board, alpha=0.05, replies=100)
-    assert only(board).fault == "replies tested: 100; the board requires 200"
+    assert ingest_challenge(board).fault == "replies tested: 100; the board requires 200"
     boards.challenge(board, alpha=0.05, replies=200)
-    assert only(board).passed
+    assert ingest_challenge(board).passed
 
 
 @pytest.mark.parametrize(
@@ -210,43 +212,45 @@ def test_a_faulty_policy_is_refused(board: Path, table: str, message: str) -> No
         policy.read(board)
 
 
-def test_the_operator_is_told_what_does_not_count(board: Path) -> None:
+def test_ingest_reports_outcomes_that_do_not_count(board: Path) -> None:
     boards.challenge(board, alpha=0.05)
-    done = evals("board", "ingest", board)
-    assert done.status == 0, done.err
-    assert f"challenge of {ENTRY}, mmlu-pro (strict) does not count: alpha is 0.05" in done.err
+    command_outcome = evals("board", "ingest", board)
+    assert command_outcome.status == 0, command_outcome.err
+    assert f"challenge of {ENTRY}, mmlu-pro (strict) does not count: alpha is 0.05" in command_outcome.err
     boards.challenge(board, verdict="different", reason="first choices 0.41")
-    done = evals("board", "ingest", board)
+    command_outcome = evals("board", "ingest", board)
     assert "different" in json.dumps(
         json.loads((board / "results" / "levels.json").read_text())["challenges"]
     )
-    assert "does not count" not in done.err
+    assert "does not count" not in command_outcome.err
 
 
 @pytest.mark.parametrize(
     ("reader", "verdict", "expected"),
     [("bigram:1", "consistent", "challenged"), ("bigram:2", "different", "recomputed")],
 )
-def test_from_an_entry_to_its_level(tmp_path: Path, reader: str, verdict: str, expected: str) -> None:
-    """The operator takes the bundle out of an entry, tests it with the claimed model, and ingests."""
+def test_a_challenge_of_an_entry_sets_its_level(
+    tmp_path: Path, reader: str, verdict: str, expected: str
+) -> None:
+    """The operator extracts the bundle of an entry, tests it with the claimed model, and ingests the outcome."""
     data, board = boards.write_data(tmp_path), tmp_path / "board"
     boards.write_board(board, maximum_truncated=1.0)
     with bigram.install(tmp_path):
         stored = boards.run(tmp_path / "a", data, "bigram:1", temperature=0.8, max_tokens=60, run="named")
         config = stored.card.config
-        stated = structs.replace(config.sampling, top_p=1.0, top_k=0)
+        sampling = structs.replace(config.sampling, top_p=1.0, top_k=0)
         store.write_card(
-            stored.path, structs.replace(stored.card, config=structs.replace(config, sampling=stated))
+            stored.path, structs.replace(stored.card, config=structs.replace(config, sampling=sampling))
         )
         entry = boards.submit(board, stored)
         (result,) = ingest(board)
         assert (result.status, result.reasons) == ("accepted", ())
         with zipfile.ZipFile(entry) as archive:
             bundle = archive.extract("mmlu-pro@strict.zip", tmp_path)
-        done = evals(
+        command_outcome = evals(
             "board", "challenge", bundle, "-m", reader, "--to", board / outcome.FOLDER / ENTRY, "--seed", "5"
         )
-        assert done.status in (0, 1), done.err
-    challenge = only(board)
+        assert command_outcome.status in (0, 1), command_outcome.err
+    challenge = ingest_challenge(board)
     assert (challenge.counting_verdict, challenge.reader) == (verdict, reader)
     assert level(board) == expected

@@ -1,4 +1,4 @@
-"""`evals board`: a board created, an entry submitted and ingested, by the commands that its README names."""
+"""`evals board`: commands that create a board, submit an entry and ingest it; invalid cards, policies and decisions."""
 
 from __future__ import annotations
 
@@ -23,67 +23,67 @@ contact = "mail@example.org"
 """
 
 
-def created(folder: Path) -> Path:
-    done = evals("board", "init", folder / "board", "mmlu-pro", "aime:2025", "--title", "Sums & more")
-    assert done.status == 0, done.err
+def create_board(folder: Path) -> Path:
+    outcome = evals("board", "init", folder / "board", "mmlu-pro", "aime:2025", "--title", "Sums & more")
+    assert outcome.status == 0, outcome.err
     return folder / "board"
 
 
-def test_init_makes_a_valid_board(tmp_path: Path) -> None:
-    board = created(tmp_path)
-    rules = policy.read(board)
-    assert [rule.label for rule in rules.suite] == ["mmlu-pro (strict)", "aime:2025 (strict)"]
-    assert rules.title == "Sums & more"
+def test_init_creates_a_valid_board(tmp_path: Path) -> None:
+    board = create_board(tmp_path)
+    board_policy = policy.read(board)
+    assert [rule.label for rule in board_policy.suite] == ["mmlu-pro (strict)", "aime:2025 (strict)"]
+    assert board_policy.title == "Sums & more"
     assert decisions.read(board) == ()
     assert "{{" not in "".join(path.read_text() for path in board.rglob("*") if path.is_file()).replace(
         "${{", ""
     )
-    other = tmp_path / "other"
-    evals("board", "init", other, "mmlu-pro")
-    assert policy.read(other).id != rules.id
+    other_board = tmp_path / "other"
+    evals("board", "init", other_board, "mmlu-pro")
+    assert policy.read(other_board).id != board_policy.id
 
 
 def test_init_does_not_overwrite(tmp_path: Path) -> None:
-    board = created(tmp_path)
-    done = evals("board", "init", board, "mmlu-pro")
-    assert done.status == 2
-    assert "is not an empty folder" in done.err
+    board = create_board(tmp_path)
+    outcome = evals("board", "init", board, "mmlu-pro")
+    assert outcome.status == 2
+    assert "is not an empty folder" in outcome.err
 
 
-def test_submit_and_ingest(tmp_path: Path) -> None:
-    board = created(tmp_path)
+def test_an_entry_is_submitted_once_and_ingested_once(tmp_path: Path) -> None:
+    board = create_board(tmp_path)
     data = boards.write_data(tmp_path)
     stored = boards.run(tmp_path / "results", data, boards.answers(data, 0.6, 1))
     (tmp_path / "card.toml").write_text(CARD)
-    words = ("board", "submit", stored.card.run, "--to", board, "--model-card", tmp_path / "card.toml")
-    done = evals(*words, "--results", tmp_path / "results")
-    assert done.status == 0, done.err + done.out
-    assert "acme-tiny@v1: accepted" in done.out
+    arguments = ("board", "submit", stored.card.run, "--to", board, "--model-card", tmp_path / "card.toml")
+    outcome = evals(*arguments, "--results", tmp_path / "results")
+    assert outcome.status == 0, outcome.err + outcome.out
+    assert "acme-tiny@v1: accepted" in outcome.out
     assert not (board / "results").exists()
-    again = evals(*words, "--results", tmp_path / "results")
-    assert again.status == 2
-    assert "another revision" in again.err
-    done = evals("board", "ingest", board, "--json")
-    assert done.status == 0, done.err
-    assert [result["status"] for result in json.loads(done.out)] == ["accepted"]
+    second_outcome = evals(*arguments, "--results", tmp_path / "results")
+    assert second_outcome.status == 2
+    assert "another revision" in second_outcome.err
+    outcome = evals("board", "ingest", board, "--json")
+    assert outcome.status == 0, outcome.err
+    assert [result["status"] for result in json.loads(outcome.out)] == ["accepted"]
     assert "No new entries" in evals("board", "ingest", board).out
     assert (board / "results" / "acme-tiny@v1.json").exists()
 
 
-def test_what_would_be_refused_is_not_written(tmp_path: Path) -> None:
-    board = created(tmp_path)
+def test_submit_does_not_write_an_entry_that_would_be_refused(tmp_path: Path) -> None:
+    board = create_board(tmp_path)
     data = boards.write_data(tmp_path)
     stored = boards.run(tmp_path / "results", data, boards.answers(data, 0.6, 1), limit=20)
     (tmp_path / "card.toml").write_text(CARD)
-    words = ("board", "submit", stored.card.run, "--to", board, "--model-card", tmp_path / "card.toml")
-    done = evals(*words, "--results", tmp_path / "results")
-    assert done.status == 1
-    assert "another subset" in done.out
+    arguments = ("board", "submit", stored.card.run, "--to", board, "--model-card", tmp_path / "card.toml")
+    outcome = evals(*arguments, "--results", tmp_path / "results")
+    assert outcome.status == 1
+    assert "another subset" in outcome.out
     assert [path.name for path in (board / "entries").iterdir()] == [".gitkeep"]
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         ('model = "acme/../../x"', "model must be"),
         ('model = ""', "model must be"),
@@ -97,20 +97,20 @@ def test_what_would_be_refused_is_not_written(tmp_path: Path) -> None:
         ('colour = "red"', "unknown key 'colour'"),
     ],
 )
-def test_faulty_model_cards_get_one_line(tmp_path: Path, line: str, words: str) -> None:
+def test_invalid_model_cards_are_one_line_errors(tmp_path: Path, line: str, message: str) -> None:
     from evals.board.submission import read_model_card
 
-    name = line.partition(" =")[0]
-    kept = [old for old in CARD.splitlines() if not old.startswith(name)]
-    (tmp_path / "card.toml").write_text("\n".join([*kept, line]))
+    key = line.partition(" =")[0]
+    other_lines = [card_line for card_line in CARD.splitlines() if not card_line.startswith(key)]
+    (tmp_path / "card.toml").write_text("\n".join([*other_lines, line]))
     with pytest.raises(UsageError) as error:
         read_model_card(tmp_path / "card.toml")
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "'format' is missing"),
         ('format = 2\nid = "abc"\ntitle = ""\n[[suite]]\nname = "a"\nprotocol = "b"', "format 2"),
@@ -124,15 +124,15 @@ def test_faulty_model_cards_get_one_line(tmp_path: Path, line: str, words: str) 
         ("format = ", "board.toml"),
     ],
 )
-def test_faulty_policies_get_one_line(text: str, words: str) -> None:
+def test_invalid_policies_are_one_line_errors(text: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
         policy.parse(text.encode())
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (("disputed", "banned"), "known: withdrawn, disputed"),
         (("disputed", "superseded"), "replacement"),
@@ -141,28 +141,28 @@ def test_faulty_policies_get_one_line(text: str, words: str) -> None:
         (("2026-11-29", '"yesterday"'), "decision"),
     ],
 )
-def test_faulty_decisions_get_one_line(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+def test_invalid_decisions_are_one_line_errors(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     text = '[[decision]]\nentry = "a@v1"\nkind = "disputed"\nby = "me"\ndate = 2026-11-29\nreason = "why"\n'
     (tmp_path / decisions.NAME).write_text(text.replace(*change))
     with pytest.raises(UsageError) as error:
         decisions.read(tmp_path)
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_that_is_no_board(tmp_path: Path) -> None:
-    done = evals("board", "ingest", tmp_path)
-    assert done.status == 2
-    assert "`evals board init` creates one" in done.err
+def test_ingesting_a_folder_that_is_not_a_board_is_an_error(tmp_path: Path) -> None:
+    outcome = evals("board", "ingest", tmp_path)
+    assert outcome.status == 2
+    assert "`evals board init` creates one" in outcome.err
 
 
-def test_a_submission_is_readable_toml(tmp_path: Path) -> None:
+def test_a_submission_is_valid_toml(tmp_path: Path) -> None:
     import zipfile
 
-    board = created(tmp_path)
+    board = create_board(tmp_path)
     data = boards.write_data(tmp_path)
     entry = boards.submit(board, boards.run(tmp_path / "results", data, boards.answers(data, 0.6, 1)))
     with zipfile.ZipFile(entry) as archive:
-        stated = tomllib.loads(archive.read("submission.toml").decode())
-    assert stated["model"] == "acme/tiny"
-    assert [run["suite"] for run in stated["runs"]] == ["mmlu-pro"]
+        submission = tomllib.loads(archive.read("submission.toml").decode())
+    assert submission["model"] == "acme/tiny"
+    assert [run["suite"] for run in submission["runs"]] == ["mmlu-pro"]

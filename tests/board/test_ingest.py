@@ -1,4 +1,4 @@
-"""Entries of a board: honest ones are recomputed, hostile ones are refused in one line and nothing of them is published."""
+"""Entries of a board: honest ones are recomputed; hostile ones are refused in one line, and nothing of them is published."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def board(tmp_path: Path) -> Iterator[Path]:
     assert not list((tmp_path / "board").rglob("*.part"))
 
 
-def only(board: Path, **options: Any) -> EntryResult:
+def ingest_last(board: Path, **options: Any) -> EntryResult:
     *_, result = ingest(board, **options)
     return result
 
 
-def refused(board: Path, *words: str) -> EntryResult:
-    """Ingest; the last entry is refused in one line with these words, and nothing of it is published."""
-    result = only(board)
+def ingest_refused(board: Path, *words: str) -> EntryResult:
+    """Ingest, assert that the last entry is refused in one line that contains these words, and return its result."""
+    result = ingest_last(board)
     assert result.status == "refused"
     assert all(word in result.reasons[0] for word in words), result.reasons
     assert all("\n" not in line and line.isprintable() and len(line) < 400 for line in result.reasons)
@@ -58,7 +58,7 @@ def refused(board: Path, *words: str) -> EntryResult:
 
 def test_an_honest_entry_is_recomputed(board: Path, honest: Run) -> None:
     boards.submit(board, honest)
-    result = only(board)
+    result = ingest_last(board)
     assert (result.status, result.reasons) == ("accepted", ())
     (suite,) = result.suites
     assert suite.headline is not None
@@ -68,81 +68,86 @@ def test_an_honest_entry_is_recomputed(board: Path, honest: Run) -> None:
 
 def test_ingest_is_idempotent_and_deterministic(board: Path, honest: Run) -> None:
     boards.submit(board, honest)
-    only(board)
-    before = {path: path.read_bytes() for path in (board / "results").iterdir()}
+    ingest_last(board)
+    contents = {path: path.read_bytes() for path in (board / "results").iterdir()}
     assert list(ingest(board)) == []
-    assert {path: path.read_bytes() for path in (board / "results").iterdir()} == before
+    assert {path: path.read_bytes() for path in (board / "results").iterdir()} == contents
     shutil.rmtree(board / "results")
-    only(board)
-    assert {path: path.read_bytes() for path in (board / "results").iterdir()} == before
+    ingest_last(board)
+    assert {path: path.read_bytes() for path in (board / "results").iterdir()} == contents
 
 
-def test_check_writes_nothing(board: Path, honest: Run) -> None:
+def test_ingest_without_write_writes_nothing(board: Path, honest: Run) -> None:
     boards.submit(board, honest)
-    assert only(board, write=False).status == "accepted"
+    assert ingest_last(board, write=False).status == "accepted"
     assert not (board / "results").exists()
 
 
-def test_the_result_holds_neither_replies_nor_answers(board: Path, tmp_path: Path, data: Path) -> None:
+def test_results_contain_neither_replies_nor_answers(board: Path, tmp_path: Path, data: Path) -> None:
     boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 0.5, 3, essay=ESSAY)))
-    only(board)
+    ingest_last(board)
     text = (board / "results" / "acme-tiny@v1.json").read_text()
     assert ESSAY not in text
     assert "ANSWER" not in text
 
 
-def test_the_boards_own_data_are_used(board: Path, honest: Run, data: Path, tmp_path: Path) -> None:
+def test_entries_are_scored_with_the_boards_own_data(
+    board: Path, honest: Run, data: Path, tmp_path: Path
+) -> None:
     boards.submit(board, honest)
     (tmp_path / "gold").mkdir()
     shutil.copy(data, tmp_path / "gold")
-    assert only(board, gold=tmp_path / "gold").status == "accepted"
+    assert ingest_last(board, gold=tmp_path / "gold").status == "accepted"
     changed = (tmp_path / "gold" / data.name).read_text().replace('"answer": "A"', '"answer": "B"')
     (tmp_path / "gold" / data.name).write_text(changed.replace('"answer_index": 0', '"answer_index": 1'))
     shutil.rmtree(board / "results")
-    result = only(board, gold=tmp_path / "gold")
+    result = ingest_last(board, gold=tmp_path / "gold")
     assert result.status == "refused"
 
 
 # ---- tampering -------------------------------------------------------------------------------------------------
 
 
-def answer_right(record: dict[str, Any]) -> None:
+def answer_a(record: dict[str, Any]) -> None:
     record["outcome"]["text"] = "ANSWER: A"
 
 
-def score_right(record: dict[str, Any]) -> None:
+def score_as_right(record: dict[str, Any]) -> None:
     for score in record["scores"].values():
         score.update(value=1.0, verdict="right")
 
 
-def cooler(card: dict[str, Any]) -> None:
+def change_temperature(card: dict[str, Any]) -> None:
     card["config"]["sampling"]["temperature"] = 0.7
 
 
-def another_run(card: dict[str, Any]) -> None:
+def change_run_id(card: dict[str, Any]) -> None:
     card["run"] = "20260101T000000-abcdef"
 
 
-def old_suite(card: dict[str, Any]) -> None:
+def change_suite_version(card: dict[str, Any]) -> None:
     card["config"]["version"] = "0"
 
 
-def script(card: dict[str, Any]) -> None:
+def name_model_with_script(card: dict[str, Any]) -> None:
     card["model"] = "<script>alert(1)</script>"
 
 
-def partial_run(card: dict[str, Any]) -> None:
+def limit_to_ten_items(card: dict[str, Any]) -> None:
     card["config"]["limit"] = 10
 
 
 FORGERIES: dict[str, tuple[Callable[[boards.Files], None], tuple[str, ...]]] = {
-    "edited replies": (edit_records(answer_right), ("rescored",)),
-    "edited scores": (edit_records(score_right), ("rescored",)),
-    "a card that lies about sampling": (edit_card(cooler), ("does not belong to its configuration",)),
-    "another run's id": (edit_card(another_run), ("do not name the same run",)),
-    "an old suite version": (edit_card(old_suite), ("version 0",)),
-    "a script in the card": (edit_card(script), ("model contains markup",)),
-    "a subset": (edit_card(partial_run), ()),
+    "edited replies": (edit_records(answer_a), ("rescored",)),
+    "edited scores": (edit_records(score_as_right), ("rescored",)),
+    "a card with another temperature": (
+        edit_card(change_temperature),
+        ("does not belong to its configuration",),
+    ),
+    "id of another run": (edit_card(change_run_id), ("do not name the same run",)),
+    "an old suite version": (edit_card(change_suite_version), ("version 0",)),
+    "a script in the card": (edit_card(name_model_with_script), ("model contains markup",)),
+    "a subset": (edit_card(limit_to_ten_items), ()),
 }
 
 
@@ -150,106 +155,115 @@ FORGERIES: dict[str, tuple[Callable[[boards.Files], None], tuple[str, ...]]] = {
 def test_forged_bundles_are_refused(board: Path, honest: Run, name: str) -> None:
     change, words = FORGERIES[name]
     forge(boards.submit(board, honest), change)
-    result = refused(board)
+    result = ingest_refused(board)
     assert all(any(word in line for line in result.reasons) for word in words), result.reasons
 
 
-def test_a_changed_byte_is_refused(board: Path, honest: Run) -> None:
+def test_an_entry_with_a_changed_byte_is_refused(board: Path, honest: Run) -> None:
     entry = boards.submit(board, honest)
     content = bytearray(entry.read_bytes())
     content[len(content) // 2] ^= 1
     entry.write_bytes(content)
-    assert only(board).status == "refused"
+    assert ingest_last(board).status == "refused"
 
 
-# ---- the entry's file ------------------------------------------------------------------------------------------
+# ---- files of an entry -----------------------------------------------------------------------------------------
 
 
-def replaced(text: bytes, new: bytes) -> Callable[[boards.Files], None]:
+def replace_in_submission(old: bytes, new: bytes) -> Callable[[boards.Files], None]:
     def change(files: boards.Files) -> None:
-        assert text in files["submission.toml"]
-        files["submission.toml"] = files["submission.toml"].replace(text, new)
+        assert old in files["submission.toml"]
+        files["submission.toml"] = files["submission.toml"].replace(old, new)
 
     return change
 
 
-def added(name: str, content: bytes = b"x") -> Callable[[boards.Files], None]:
+def add_file(name: str, content: bytes = b"x") -> Callable[[boards.Files], None]:
     def change(files: boards.Files) -> None:
         files[name] = content
 
     return change
 
 
-ENTRIES: dict[str, tuple[Callable[[boards.Files], None], str]] = {
-    "another board's entry": (replaced(b'"board-1"', b'"board-2"'), "another board"),
-    "path traversal": (added("../../evil.zip"), "are not those listed"),
-    "an absolute path": (added("/etc/cron.d/evil"), "are not those listed"),
-    "a listed path": (replaced(b"mmlu-pro@strict.zip", b"../mmlu-pro@strict.zip"), "SUITE@PROTOCOL.zip"),
-    "Parquet": (added("records.parquet", b"PAR1" * 1000), "are not those listed"),
-    "markup in a statement": (replaced(b"no benchmark", b"<img src=x onerror=alert(1)>"), "contains markup"),
-    "control characters": (replaced(b"no benchmark", b"\\u001b[2J"), "control characters"),
-    "another suite": (replaced(b'suite = "mmlu-pro"', b'suite = "gpqa"'), "not part of the board"),
-    "a suite of code": (
-        replaced(b'suite = "mmlu-pro"', b'suite = "lm-eval:/tmp/evil"'),
+HOSTILE_ENTRIES: dict[str, tuple[Callable[[boards.Files], None], str]] = {
+    "another board's entry": (replace_in_submission(b'"board-1"', b'"board-2"'), "another board"),
+    "path traversal": (add_file("../../evil.zip"), "are not those listed"),
+    "an absolute path": (add_file("/etc/cron.d/evil"), "are not those listed"),
+    "path traversal in the submission": (
+        replace_in_submission(b"mmlu-pro@strict.zip", b"../mmlu-pro@strict.zip"),
+        "SUITE@PROTOCOL.zip",
+    ),
+    "Parquet": (add_file("records.parquet", b"PAR1" * 1000), "are not those listed"),
+    "markup in a statement": (
+        replace_in_submission(b"no benchmark", b"<img src=x onerror=alert(1)>"),
+        "contains markup",
+    ),
+    "control characters": (replace_in_submission(b"no benchmark", b"\\u001b[2J"), "control characters"),
+    "another suite": (
+        replace_in_submission(b'suite = "mmlu-pro"', b'suite = "gpqa"'),
         "not part of the board",
     ),
-    "another run": (replaced(b'run = "2', b'run = "1'), "do not name the same run"),
-    "an unknown key": (replaced(b"weights", b"weight"), "weight"),
+    "a suite that loads code": (
+        replace_in_submission(b'suite = "mmlu-pro"', b'suite = "lm-eval:/tmp/evil"'),
+        "not part of the board",
+    ),
+    "another run": (replace_in_submission(b'run = "2', b'run = "1'), "do not name the same run"),
+    "an unknown key": (replace_in_submission(b"weights", b"weight"), "weight"),
     "no submission": (lambda files: files.pop("submission.toml") and None, "contains no submission.toml"),
-    "a bundle that is none": (added("mmlu-pro@strict.zip"), ""),
+    "an invalid bundle": (add_file("mmlu-pro@strict.zip"), ""),
 }
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", HOSTILE_ENTRIES)
 def test_hostile_entries_are_refused(board: Path, honest: Run, name: str) -> None:
-    change, words = ENTRIES[name]
+    change, words = HOSTILE_ENTRIES[name]
     forge(boards.submit(board, honest), change, bundle=False)
-    refused(board, words)
+    ingest_refused(board, words)
 
 
 @pytest.mark.slow
 def test_a_zip_bomb_is_refused(board: Path, honest: Run) -> None:
-    def bomb(files: boards.Files) -> None:
+    def inflate(files: boards.Files) -> None:
         files["records.jsonl"] = b"\n" * (300 << 20)
 
-    forge(boards.submit(board, honest), bomb)
-    refused(board)
+    forge(boards.submit(board, honest), inflate)
+    ingest_refused(board)
 
 
-def test_a_bomb_of_unpacked_size_is_refused_before_it_is_read(board: Path, honest: Run) -> None:
+def test_a_bundle_over_the_limit_of_unpacked_size_is_refused(board: Path, honest: Run) -> None:
     (board / "board.toml").write_text((board / "board.toml").read_text() + "\n[limits]\nunpacked_mb = 1\n")
 
-    def bomb(files: boards.Files) -> None:
+    def inflate(files: boards.Files) -> None:
         files["records.jsonl"] = b"\n" * (4 << 20)
 
-    forge(boards.submit(board, honest), bomb)
-    refused(board, "unpacks to")
+    forge(boards.submit(board, honest), inflate)
+    ingest_refused(board, "unpacks to")
 
 
-def test_an_entry_is_named_after_its_model(board: Path, honest: Run) -> None:
+def test_an_entry_must_be_named_after_its_model_and_revision(board: Path, honest: Run) -> None:
     entry = boards.submit(board, honest)
     entry.rename(entry.with_name("other@v9.zip"))
-    refused(board, "must be named acme-tiny@v1.zip")
+    ingest_refused(board, "must be named acme-tiny@v1.zip")
 
 
 @pytest.mark.parametrize("name", ["readme.md", "no-revision.zip", "a@b@c.zip"])
-def test_other_files_in_entries_are_named(board: Path, name: str) -> None:
+def test_other_files_in_the_folder_of_entries_are_an_error(board: Path, name: str) -> None:
     (board / "entries" / name).write_text("x")
     with pytest.raises(UsageError, match="is not a file named"):
-        only(board)
+        ingest_last(board)
 
 
-def test_not_a_zip(board: Path) -> None:
+def test_a_file_that_is_not_a_zip_is_refused(board: Path) -> None:
     (board / "entries" / "x@y.zip").write_text("x")
-    refused(board, "not a readable zip file")
+    ingest_refused(board, "not a readable zip file")
 
 
 @pytest.mark.slow
-def test_many_tiny_entries_are_refused_at_once(board: Path) -> None:
+def test_more_entries_than_the_limit_are_refused_together(board: Path) -> None:
     for number in range(10_000):
         (board / "entries" / f"x@{number}.zip").write_text("x")
     with pytest.raises(UsageError, match="10000 new entries; one ingest accepts at most 20"):
-        only(board)
+        ingest_last(board)
     assert not (board / "results").exists()
 
 
@@ -266,49 +280,53 @@ def test_many_tiny_entries_are_refused_at_once(board: Path) -> None:
         ({"data_sha256": "0" * 64}, "its data hash to"),
     ],
 )
-def test_rules_of_the_board(board: Path, honest: Run, rule: dict[str, Any], words: str) -> None:
+def test_entries_that_violate_a_rule_of_the_board_are_refused(
+    board: Path, honest: Run, rule: dict[str, Any], words: str
+) -> None:
     boards.write_board(board, **rule)
     boards.submit(board, honest)
-    refused(board, words)
+    ingest_refused(board, words)
 
 
-def test_built_in_samples_are_no_result(board: Path, tmp_path: Path) -> None:
+def test_runs_on_built_in_samples_are_refused_unless_the_board_uses_them(board: Path, tmp_path: Path) -> None:
     import evals
 
     (stored,) = evals.evaluate(
         "mmlu-pro", lambda prompt: "ANSWER: A", sample=True, results=tmp_path, quiet=True
     )
     boards.submit(board, stored)
-    refused(board, "built-in samples")
-    hashed = stored.card.config.data_sha256
-    boards.write_board(board, data_sha256=hashed)
-    assert only(board).status == "accepted"
+    ingest_refused(board, "built-in samples")
+    data_sha256 = stored.card.config.data_sha256
+    boards.write_board(board, data_sha256=data_sha256)
+    assert ingest_last(board).status == "accepted"
 
 
 @pytest.mark.slow
 def test_identical_repeats_at_a_temperature_are_refused(board: Path, tmp_path: Path, data: Path) -> None:
     model = boards.answers(data, 0.5, 4, essay=ESSAY)
     boards.submit(board, boards.run(tmp_path / "r", data, model, repeats=2, temperature=1.0))
-    refused(board, "repeated replies are identical")
+    ingest_refused(board, "repeated replies are identical")
 
 
-def test_gold_copied_into_replies_is_held(board: Path, tmp_path: Path, data: Path) -> None:
+def test_an_implausibly_high_score_is_held_until_it_is_accepted(
+    board: Path, tmp_path: Path, data: Path
+) -> None:
     boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 1.0, 1)))
-    result = only(board)
+    result = ingest_last(board)
     assert result.status == "held"
     assert "above the plausible 0.995" in result.reasons[0]
     (board / decisions.NAME).write_text(
         '[[decision]]\nentry = "acme-tiny@v1"\nkind = "accepted"\nby = "me"\ndate = 2026-11-29\nreason = "additions"\n'
     )
-    assert only(board).status == "accepted"
+    assert ingest_last(board).status == "accepted"
 
 
 @pytest.mark.slow
 def test_an_implausible_gain_is_held(board: Path, tmp_path: Path, data: Path, honest: Run) -> None:
     boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 0.2, 9)), "acme/weak")
-    only(board)
+    ingest_last(board)
     boards.submit(board, honest, "zeta/strong")
-    result = only(board)
+    result = ingest_last(board)
     assert result.status == "held"
     assert "is better than the best entry's by" in result.reasons[0]
 
@@ -316,38 +334,39 @@ def test_an_implausible_gain_is_held(board: Path, tmp_path: Path, data: Path, ho
 # ---- other entries -----------------------------------------------------------------------------------------------
 
 
-def test_the_same_run_twice(board: Path, honest: Run) -> None:
+def test_a_run_that_another_entry_contains_is_refused(board: Path, honest: Run) -> None:
     boards.submit(board, honest)
     boards.submit(board, honest, revision="v2")
-    refused(board, "is already part of acme-tiny@v1")
+    ingest_refused(board, "is already part of acme-tiny@v1")
 
 
 @pytest.mark.slow
-def test_copied_answers_with_their_errors(board: Path, tmp_path: Path, data: Path) -> None:
+def test_an_entry_with_the_same_errors_as_another_is_refused(board: Path, tmp_path: Path, data: Path) -> None:
     for number, name in enumerate(["acme/first", "zeta/copy"]):
         boards.submit(board, boards.run(tmp_path / str(number), data, boards.answers(data, 0.5, 5)), name)
     assert any(
-        "copied from acme-first@v1: all answers are identical" in line for line in refused(board).reasons
+        "copied from acme-first@v1: all answers are identical" in line
+        for line in ingest_refused(board).reasons
     )
 
 
 @pytest.mark.slow
-def test_copied_essays(board: Path, tmp_path: Path, data: Path) -> None:
-    own = boards.answers(data, 0.5, 6, essay=ESSAY)
-    other = boards.answers(
+def test_an_entry_with_copied_long_replies_is_refused(board: Path, tmp_path: Path, data: Path) -> None:
+    first_model = boards.answers(data, 0.5, 6, essay=ESSAY)
+    second_model = boards.answers(
         data, 0.5, 7, essay="Another way of putting it, which is longer than the first one was by some."
     )
-    boards.submit(board, boards.run(tmp_path / "a", data, own), "acme/first")
+    boards.submit(board, boards.run(tmp_path / "a", data, first_model), "acme/first")
 
-    def partly(prompt: str) -> str:
-        return own(prompt) if "+ 1" in prompt or "+ 2" in prompt else other(prompt)
+    def partly_copied(prompt: str) -> str:
+        return first_model(prompt) if "+ 1" in prompt or "+ 2" in prompt else second_model(prompt)
 
-    boards.submit(board, boards.run(tmp_path / "b", data, partly), "zeta/copy")
-    refused(board, "copied from acme-first@v1", "long replies are identical")
+    boards.submit(board, boards.run(tmp_path / "b", data, partly_copied), "zeta/copy")
+    ingest_refused(board, "copied from acme-first@v1", "long replies are identical")
 
 
 @pytest.mark.slow
-def test_equal_short_answers_are_no_copies(board: Path, tmp_path: Path, data: Path) -> None:
+def test_equal_short_answers_are_not_taken_for_copies(board: Path, tmp_path: Path, data: Path) -> None:
     for number, name in enumerate(["acme/first", "zeta/second"]):
         boards.submit(
             board, boards.run(tmp_path / str(number), data, boards.answers(data, 0.6, 20 + number)), name
@@ -356,44 +375,46 @@ def test_equal_short_answers_are_no_copies(board: Path, tmp_path: Path, data: Pa
 
 
 @pytest.mark.slow
-def test_other_data_than_the_published_entries(board: Path, tmp_path: Path, honest: Run) -> None:
+def test_an_entry_on_other_data_than_published_ones_is_refused(
+    board: Path, tmp_path: Path, honest: Run
+) -> None:
     boards.submit(board, honest)
-    only(board)
+    ingest_last(board)
     (tmp_path / "easy").mkdir()
     easy = boards.write_data(tmp_path / "easy", 60)
     boards.submit(board, boards.run(tmp_path / "r", easy, boards.answers(easy, 0.5, 1)), "zeta/easy")
-    refused(board, "its data hash to")
+    ingest_refused(board, "its data hash to")
 
 
 # ---- the board itself --------------------------------------------------------------------------------------------
 
 
-def test_a_published_entry_is_not_changed(board: Path, tmp_path: Path, data: Path, honest: Run) -> None:
+def test_changing_a_published_entry_is_an_error(board: Path, tmp_path: Path, data: Path, honest: Run) -> None:
     entry = boards.submit(board, honest)
-    only(board)
+    ingest_last(board)
     entry.unlink()
     boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 0.5, 8)))
     with pytest.raises(UsageError, match="the file of a published entry was changed"):
-        only(board)
+        ingest_last(board)
 
 
-def test_a_number_does_not_vanish_without_a_decision(board: Path, honest: Run) -> None:
+def test_removing_an_entry_requires_a_decision(board: Path, honest: Run) -> None:
     entry = boards.submit(board, honest)
-    only(board)
+    ingest_last(board)
     entry.unlink()
     with pytest.raises(UsageError, match="is missing, but no decision withdraws it"):
-        only(board)
+        ingest_last(board)
     (board / decisions.NAME).write_text(
         '[[decision]]\nentry = "acme-tiny@v1"\nkind = "withdrawn"\nby = "me"\ndate = 2026-11-29\nreason = "asked for"\n'
     )
     assert list(ingest(board)) == []
 
 
-def test_decisions_are_only_added(board: Path, honest: Run) -> None:
+def test_removing_a_decision_is_an_error(board: Path, honest: Run) -> None:
     text = '[[decision]]\nentry = "acme-tiny@v1"\nkind = "disputed"\nby = "me"\ndate = 2026-11-29\nreason = "why"\n'
     (board / decisions.NAME).write_text(text)
     boards.submit(board, honest)
-    only(board)
+    ingest_last(board)
     (board / decisions.NAME).write_text(text + text.replace("disputed", "withdrawn"))
     list(ingest(board))
     (board / decisions.NAME).write_text(text)
@@ -401,23 +422,23 @@ def test_decisions_are_only_added(board: Path, honest: Run) -> None:
         list(ingest(board))
 
 
-def test_an_edited_result_is_named(board: Path, honest: Run) -> None:
+def test_an_edited_result_is_an_error(board: Path, honest: Run) -> None:
     boards.submit(board, honest)
-    only(board)
+    ingest_last(board)
     path = board / "results" / "acme-tiny@v1.json"
     path.write_text(path.read_text().replace('"coverage": 1.0', '"coverage": 0.9'))
     with pytest.raises(UsageError, match="was edited"):
-        only(board)
+        ingest_last(board)
 
 
-def test_the_index_names_every_result(board: Path, honest: Run) -> None:
+def test_the_index_lists_every_result_with_its_hash(board: Path, honest: Run) -> None:
     boards.submit(board, honest)
-    result = only(board)
+    result = ingest_last(board)
     index = json.loads((board / "results" / results.INDEX).read_text())
     assert index["entries"] == {"acme-tiny@v1": result.content_sha256}
 
 
-def test_texts_of_a_gated_suite_are_refused(board: Path, tmp_path: Path) -> None:
+def test_entries_with_texts_of_a_gated_suite_are_refused(board: Path, tmp_path: Path) -> None:
     import evals
 
     (stored,) = evals.evaluate(
@@ -426,7 +447,7 @@ def test_texts_of_a_gated_suite_are_refused(board: Path, tmp_path: Path) -> None
     text = (board / "board.toml").read_text().replace('"mmlu-pro"', '"gpqa:diamond"')
     (board / "board.toml").write_text(text)
     entry = boards.submit(board, stored)
-    assert only(board, write=False).status == "held"
+    assert ingest_last(board, write=False).status == "held"
 
     def ungate(files: boards.Files) -> None:
         edit_card(lambda card: card.update(gated=False))(files)
@@ -443,15 +464,15 @@ def test_texts_of_a_gated_suite_are_refused(board: Path, tmp_path: Path) -> None
     assert result.status == "refused"
 
 
-def test_a_name_twice_is_refused(board: Path, honest: Run) -> None:
+def test_an_entry_with_a_duplicate_file_name_is_refused(board: Path, honest: Run) -> None:
     entry = boards.submit(board, honest)
     with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(entry, "a") as archive:
-        archive.writestr("submission.toml", "format = 1")  # a second file of the same name
-    assert only(board).status == "refused"
+        archive.writestr("submission.toml", "format = 1")  # a second file with this name
+    assert ingest_last(board).status == "refused"
 
 
-def test_the_board_in_the_repository_is_what_an_ingest_computes(tmp_path: Path) -> None:
-    """If this fails after a change of a suite on purpose: `python -m tools.sample_board`."""
+def test_the_board_in_the_repository_equals_a_new_ingest(tmp_path: Path) -> None:
+    """If it fails after an intended change of a suite, run `python -m tools.sample_board`."""
     shutil.copytree(ROOT / "results" / "board", tmp_path / "board")
     shutil.rmtree(tmp_path / "board" / "results")
     assert [(result.status, result.reasons) for result in ingest(tmp_path / "board")] == [

@@ -1,4 +1,4 @@
-"""The pages of a board: complete, escaped, linked, and the same numbers as everywhere else."""
+"""The pages of a board: valid links, escaped text, and the same scores as the runs and `evals compare`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from evals.board.site.feeds import FORMAT
 from evals.board.site.write import write
 from evals.errors import UsageError
 from tests.support import boards
-from tests.support.command import evals as command
+from tests.support.command import evals as run_command
 from tests.support.paths import ROOT
 from tests.support.workflows import actionlint
 
@@ -34,7 +34,7 @@ DECISION = '[[decision]]\nentry = "{entry}"\nkind = "{kind}"\nby = "me"\ndate = 
 
 
 class Links(HTMLParser):
-    """The addresses of a page, and whether it holds inline scripts or styles."""
+    """The addresses of a page, and its inline scripts, styles and event handlers."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Links(HTMLParser):
         if (
             tag == "style"
             or (tag == "script" and "src" not in named)
-            or any(n.startswith("on") for n in named)
+            or any(name.startswith("on") for name in named)
         ):
             self.inline.append(tag)
 
@@ -79,71 +79,76 @@ def test_every_link_leads_to_a_file(site: Path) -> None:
     pages = sorted(site.rglob("*.html"))
     assert len(pages) == 4 + 1 + 3 * 3
     for page in pages:
-        links = Links(page.read_text())
-        assert not links.inline, page
-        for link in links.addresses:
+        parsed = Links(page.read_text())
+        assert not parsed.inline, page
+        for link in parsed.addresses:
             target, _ = urldefrag(link)
             assert "//" not in target, link
             assert not target or (page.parent / target).resolve().is_file(), (page, link)
 
 
-def test_numbers_are_those_of_the_runs(site: Path, board: Path) -> None:
-    exported = json.loads((site / "data" / "board.json").read_text())
-    assert exported["format"] == FORMAT
-    by_entry = {number["entry"]: number for number in exported["numbers"]}
-    results = {e.name: e.results["mmlu-pro", "strict"].headline for e in load(board).entrants}
+def test_scores_equal_those_of_the_runs(site: Path, board: Path) -> None:
+    document = json.loads((site / "data" / "board.json").read_text())
+    assert document["format"] == FORMAT
+    by_entry = {number["entry"]: number for number in document["numbers"]}
+    headlines = {
+        entrant.name: entrant.results["mmlu-pro", "strict"].headline for entrant in load(board).entrants
+    }
     assert {name: number["value"] for name, number in by_entry.items()} == {
-        n: h.value for n, h in results.items() if h
+        name: headline.value for name, headline in headlines.items() if headline
     }
     assert "acme/strong (v1)" in (site / "index.html").read_text()
     rows = list(csv.DictReader(io.StringIO((site / "data" / "board.csv").read_text())))
-    assert [float(row["value"]) for row in rows] == [number["value"] for number in exported["numbers"]]
+    assert [float(row["value"]) for row in rows] == [number["value"] for number in document["numbers"]]
 
 
 def test_groups_follow_the_paired_comparison(site: Path) -> None:
-    numbers = {n["entry"]: n for n in json.loads((site / "data" / "board.json").read_text())["numbers"]}
-    weak, strong, other = (numbers[f"{name}@v1"] for name in ("acme-weak", "acme-strong", "zeta-strong"))
-    assert set(strong["groups"]) & set(other["groups"])
+    numbers = {
+        number["entry"]: number
+        for number in json.loads((site / "data" / "board.json").read_text())["numbers"]
+    }
+    weak, strong, similar = (numbers[f"{name}@v1"] for name in ("acme-weak", "acme-strong", "zeta-strong"))
+    assert set(strong["groups"]) & set(similar["groups"])
     assert not set(weak["groups"]) & set(strong["groups"])
     assert (weak["rank_low"], weak["rank_high"]) == (3, 3)
     assert (strong["rank_low"], strong["rank_high"]) == (1, 2)
 
 
-def test_differences_equal_those_of_compare(site: Path, board: Path) -> None:
+def test_differences_equal_those_of_evals_compare(site: Path, board: Path) -> None:
     column = load(board).columns[0]
-    there, back = (
+    difference, reverse = (
         column.comparison.between(*pair)
         for pair in [("acme-weak@v1", "acme-strong@v1"), ("acme-strong@v1", "acme-weak@v1")]
     )
-    assert there is not None
-    assert back is not None
-    assert there.value == -back.value
-    assert there.low == -back.high  # type: ignore[operator]
+    assert difference is not None
+    assert reverse is not None
+    assert difference.value == -reverse.value
+    assert difference.low == -reverse.high  # type: ignore[operator]
     runs = [evals.runs(board.parent / str(number))[0] for number in (0, 1)]
     (row,) = (pair for pair in evals.compare(*runs).pairs if not pair.group and pair.metric == "accuracy")
-    assert there.value == pytest.approx(row.difference)
+    assert difference.value == pytest.approx(row.difference)
 
 
-def test_the_schema_describes_the_data(site: Path) -> None:
+def test_the_exported_data_match_the_schema(site: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="NOT VALIDATED: jsonschema is not installed")
     schema = json.loads((site / "data" / "schema.json").read_text())
     jsonschema.validate(json.loads((site / "data" / "board.json").read_text()), schema)
 
 
-def test_the_schema_describes_an_entry(site: Path) -> None:
+def test_the_result_of_an_entry_matches_the_schema(site: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="NOT VALIDATED: jsonschema is not installed")
     schema = json.loads((site / "data" / "entry.schema.json").read_text())
     jsonschema.validate(json.loads((site / "results" / "acme-weak@v1.json").read_text()), schema)
 
 
-def test_the_board_of_sample_runs_has_pages(tmp_path: Path) -> None:
+def test_pages_of_the_sample_board_state_that_it_has_no_benchmark_scores(tmp_path: Path) -> None:
     write(ROOT / "results" / "board", tmp_path / "site")
     page = (tmp_path / "site" / "index.html").read_text()
     assert "science-evals/careful (v1)" in page
     assert "no benchmark scores" in page
 
 
-def test_the_feed_is_atom(site: Path) -> None:
+def test_the_feed_is_valid_atom(site: Path) -> None:
     feed = ElementTree.fromstring((site / "feed.atom").read_bytes())
     assert feed.tag == f"{ATOM}feed"
     for element in (feed, *feed.findall(f"{ATOM}entry")):
@@ -151,56 +156,58 @@ def test_the_feed_is_atom(site: Path) -> None:
     assert len(feed.findall(f"{ATOM}entry")) == 3
 
 
-def test_badges_are_well_formed(site: Path) -> None:
+def test_badges_are_well_formed_svg(site: Path) -> None:
     badges = list((site / "badges").glob("*.svg"))
     assert len(badges) == 3
     assert all("%" in "".join(ElementTree.fromstring(badge.read_bytes()).itertext()) for badge in badges)
 
 
-def test_citations(site: Path) -> None:
+def test_citations_are_written_as_cff_and_bibtex(site: Path) -> None:
     assert (site / "CITATION.cff").read_text().startswith("cff-version: 1.2.0")
     text = (site / "cite" / "acme-weak@v1.bib").read_text()
     assert re.fullmatch(r"@misc\{\w+,\n(  \w+ = \{.*\},\n)+\}\n", text)
 
 
-def test_pages_are_the_same_each_time(site: Path, board: Path, tmp_path: Path) -> None:
+def test_pages_are_deterministic(site: Path, board: Path, tmp_path: Path) -> None:
     write(board, tmp_path / "again")
     names = [path.relative_to(site) for path in site.rglob("*") if path.is_file()]
     assert all((site / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
 
 
-def test_a_withdrawn_entry_keeps_its_page_and_leaves_the_ranking(
-    board: Path, site: Path, tmp_path: Path
-) -> None:
-    copy = tmp_path / "board"
-    shutil.copytree(board, copy)
-    (copy / decisions.NAME).write_text(DECISION.format(entry="acme-strong@v1", kind="withdrawn", more=""))
-    before = {path.name for path in site.rglob("*.html")}
-    write(copy, site)
+def test_a_withdrawn_entry_keeps_its_page_but_is_not_ranked(board: Path, site: Path, tmp_path: Path) -> None:
+    changed_board = tmp_path / "board"
+    shutil.copytree(board, changed_board)
+    (changed_board / decisions.NAME).write_text(
+        DECISION.format(entry="acme-strong@v1", kind="withdrawn", more="")
+    )
+    names = {path.name for path in site.rglob("*.html")}
+    write(changed_board, site)
     page = (site / "models" / "acme-strong@v1.html").read_text()
     assert "withdrawn" in page
     assert "asked &amp; answered" in page
     assert "acme/strong" not in (site / "suites" / "mmlu-pro@strict.html").read_text()
-    assert {path.name for path in site.rglob("*.html")} == before
+    assert {path.name for path in site.rglob("*.html")} == names
     assert "withdrawn: asked &amp; answered" in (site / "feed.atom").read_text()
     assert "withdrawn" in (site / "about.html").read_text()
 
 
 def test_a_disputed_entry_is_ranked_and_marked(board: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "board"
-    shutil.copytree(board, copy)
-    (copy / decisions.NAME).write_text(DECISION.format(entry="acme-strong@v1", kind="disputed", more=""))
-    write(copy, tmp_path / "site")
+    changed_board = tmp_path / "board"
+    shutil.copytree(board, changed_board)
+    (changed_board / decisions.NAME).write_text(
+        DECISION.format(entry="acme-strong@v1", kind="disputed", more="")
+    )
+    write(changed_board, tmp_path / "site")
     assert "disputed" in (tmp_path / "site" / "suites" / "mmlu-pro@strict.html").read_text()
 
 
-def test_other_folders_are_not_overwritten(board: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_overwritten(board: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(UsageError, match="contains other files"):
         write(board, tmp_path)
 
 
-def test_a_results_folder_has_pages_too(tmp_path: Path) -> None:
+def test_pages_can_be_written_from_a_results_folder(tmp_path: Path) -> None:
     data = boards.write_data(tmp_path)
     hostile = "<script>alert(1)</script>/../../x"
     for seed, name in enumerate(["plain", hostile]):
@@ -208,53 +215,53 @@ def test_a_results_folder_has_pages_too(tmp_path: Path) -> None:
         card = json.loads((stored.path / "card.json").read_text())
         card["model"] = name
         (stored.path / "card.json").write_text(json.dumps(card))
-    done = command("board", "site", tmp_path / "results", "--out", tmp_path / "site")
-    assert done.status == 0, done.err
+    outcome = run_command("board", "site", tmp_path / "results", "--out", tmp_path / "site")
+    assert outcome.status == 0, outcome.err
     for page in (tmp_path / "site").rglob("*.html"):
         assert "<script>alert" not in page.read_text()
         assert page.resolve().is_relative_to(tmp_path / "site")
     assert "&lt;script&gt;" in (tmp_path / "site" / "index.html").read_text()
 
 
-def test_a_folder_without_a_number(tmp_path: Path) -> None:
-    done = command("board", "site", tmp_path, "--out", tmp_path / "site")
-    assert done.status == 2
-    assert "contains no complete run" in done.err
+def test_a_folder_without_complete_runs_is_an_error(tmp_path: Path) -> None:
+    outcome = run_command("board", "site", tmp_path, "--out", tmp_path / "site")
+    assert outcome.status == 2
+    assert "contains no complete run" in outcome.err
     assert not (tmp_path / "site").exists()
 
 
 @pytest.mark.parametrize("text", ["", "...", "../x", "a/b", "é", "x" * 500, "con:a", "con-a"])
-def test_addresses_are_file_names(text: str) -> None:
+def test_url_names_are_safe_file_names(text: str) -> None:
     name = url_name(text)
     assert re.fullmatch(r"[A-Za-z0-9_+@-][A-Za-z0-9._+@-]{0,130}", name)
 
 
-def test_many_models_stay_small(tmp_path: Path) -> None:
+def test_pages_with_many_models_are_small(tmp_path: Path) -> None:
     boards.write_results(tmp_path / "board", models=12, suites=4, items=200)
-    written = write(tmp_path / "board", tmp_path / "site")
-    sizes = [len(gzip.compress(path.read_bytes())) for path in written if path.suffix == ".html"]
+    paths = write(tmp_path / "board", tmp_path / "site")
+    sizes = [len(gzip.compress(path.read_bytes())) for path in paths if path.suffix == ".html"]
     assert max(sizes) < 100_000
-    assert len(written) == len(set(written))
+    assert len(paths) == len(set(paths))
 
 
 @pytest.mark.slow
-def test_workflows_of_a_new_board_are_clean(tmp_path: Path) -> None:
+def test_workflows_of_a_new_board_pass_actionlint(tmp_path: Path) -> None:
     lint = actionlint()
-    command("board", "init", tmp_path / "board", "mmlu-pro")
+    run_command("board", "init", tmp_path / "board", "mmlu-pro")
     for path in (tmp_path / "board" / ".github" / "workflows").iterdir():
         assert lint(path) == [], path.name
 
 
-def test_a_challenge_is_shown_beside_the_number(board: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "board"
-    shutil.copytree(board, copy)
+def test_a_challenge_is_shown_with_the_score(board: Path, tmp_path: Path) -> None:
+    changed_board = tmp_path / "board"
+    shutil.copytree(board, changed_board)
     hostile = "\x1b[31m<script>alert(1)</script> =SUM(A1)"
-    boards.challenge(copy, "acme-strong@v1", verdict="different", reason=hostile, reader=hostile)
-    boards.challenge(copy, "zeta-strong@v1", verdict="close")
-    boards.challenge(copy, "acme-weak@v1", alpha=0.5)
-    list(ingest(copy))
+    boards.challenge(changed_board, "acme-strong@v1", verdict="different", reason=hostile, reader=hostile)
+    boards.challenge(changed_board, "zeta-strong@v1", verdict="close")
+    boards.challenge(changed_board, "acme-weak@v1", alpha=0.5)
+    list(ingest(changed_board))
     site = tmp_path / "site"
-    write(copy, site)
+    write(changed_board, site)
     for path in site.rglob("*.html"):
         text = path.read_text()
         assert "<script>alert" not in text
@@ -267,13 +274,16 @@ def test_a_challenge_is_shown_beside_the_number(board: Path, tmp_path: Path) -> 
     suite = (site / "suites" / "mmlu-pro@strict.html").read_text()
     assert "recomputed; challenge: different" in suite
     assert "acme/strong (v1): different (&lt;script&gt;" in suite
-    numbers = {n["entry"]: n for n in json.loads((site / "data" / "board.json").read_text())["numbers"]}
-    assert {name: (n["level"], n["challenge"]) for name, n in numbers.items()} == {
+    numbers = {
+        number["entry"]: number
+        for number in json.loads((site / "data" / "board.json").read_text())["numbers"]
+    }
+    assert {name: (number["level"], number["challenge"]) for name, number in numbers.items()} == {
         "acme-strong@v1": ("recomputed", "different"),
         "zeta-strong@v1": ("challenged", "close"),
         "acme-weak@v1": ("recomputed", ""),
     }
-    assert numbers["acme-strong@v1"]["rank_low"] == 1, "it keeps its place"
+    assert numbers["acme-strong@v1"]["rank_low"] == 1, "a challenge does not change the rank"
     pages = {name: (site / "runs" / f"{name}--mmlu-pro@strict.html").read_text() for name in numbers}
     assert "alpha is 0.5; the board allows at most 0.01" in pages["acme-weak@v1"]
     assert "Level: challenged, close. Promise: none." in pages["zeta-strong@v1"]
@@ -282,7 +292,7 @@ def test_a_challenge_is_shown_beside_the_number(board: Path, tmp_path: Path) -> 
     assert "(challenged, close)" in (site / "feed.atom").read_text()
 
 
-def test_a_promise_is_shown_beside_the_number(tmp_path: Path) -> None:
+def test_a_promise_is_shown_with_the_score(tmp_path: Path) -> None:
     boards.write_results(tmp_path / "board", models=4, suites=1, items=50)
     write(tmp_path / "board", tmp_path / "site")
     suite = (tmp_path / "site" / "suites" / "suite-0@strict.html").read_text()
@@ -304,14 +314,14 @@ def test_a_board_without_promises_and_challenges_has_no_marks(site: Path) -> Non
         assert ">promise<" not in text
 
 
-def test_the_outcome_beside_a_run_of_a_results_folder_is_shown(board: Path, tmp_path: Path) -> None:
+def test_a_challenge_in_the_folder_of_a_run_is_shown(board: Path, tmp_path: Path) -> None:
     data = boards.write_data(tmp_path)
     stored = boards.run(tmp_path / "results", data, boards.answers(data, 0.5, 1))
     outcome = json.loads(boards.challenge(board, "acme-weak@v1").read_text()) | {"run": stored.card.run}
     shutil.rmtree(board / "challenges")
-    for run, words in ((stored.card.run, "Level: challenged."), ("another", "does not count")):
+    for run, statement in ((stored.card.run, "Level: challenged."), ("another", "does not count")):
         (stored.path / "challenge.json").write_text(json.dumps(outcome | {"run": run}))
         write(tmp_path / "results", tmp_path / "site")
         (page,) = (tmp_path / "site" / "runs").glob("*.html")
-        assert words in page.read_text()
+        assert statement in page.read_text()
         assert str(tmp_path) not in page.read_text()

@@ -1,6 +1,6 @@
-"""Every page in a real browser: wide and narrow, light and dark, without an error, a foreign request or a barrier.
+"""Every page in a real browser, wide and narrow, light and dark: no errors, foreign requests or accessibility faults.
 
-Needs Debian's `chromium` and axe-core (`make browser`); pictures land in the git-ignored `screenshots/`.
+Needs Debian's `chromium` and axe-core (`make browser`); screenshots are written to the git-ignored folder `screenshots/`.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-MADE = "made-00000"
+SYNTHETIC_RUN = "made-00000"
 WIDTHS = {"wide": 1440, "narrow": 420}
-OPENED = {
+ADDRESSES = {
     "leaderboard": "/",
     "leaderboard-filtered": "/?kind=science&sample=true&pin=baseline:copy",
     "science": "/science?general=mmlu-pro&science=chembench:4k",
     "compare": "/compare",
-    "suite": f"/suite?run={MADE}&suite=mmlu-pro",
-    "sample": f"/sample?run={MADE}&suite=mmlu-pro",
-    "runs": f"/runs?run={MADE}&effort=latency",
+    "suite": f"/suite?run={SYNTHETIC_RUN}&suite=mmlu-pro",
+    "sample": f"/sample?run={SYNTHETIC_RUN}&suite=mmlu-pro",
+    "runs": f"/runs?run={SYNTHETIC_RUN}&effort=latency",
     "history": "/history?model=intern/step",
 }
-"""Name of the picture -> address; a page that needs another run than the made ones adds it to `results`."""
+"""Name of the screenshot -> address; runs that they need are written by the fixture `results`."""
 
 
 def evals(*words: object) -> command.Outcome:
-    """Run the command as a process: the browser's loop is at work in this one."""
+    """Run the command in a process of its own, because the browser's event loop occupies this one."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return command.wait(command.start(*words, env=env), timeout_s=300)
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made runs, and molecules: the bundled items of SMolInstruct, answered by a scripted chemist."""
+    """Synthetic runs, and runs with molecules: the bundled items of SMolInstruct, answered by a scripted chemist."""
     folder = synthetic_results.write_all(tmp_path_factory.mktemp("browser") / "results")
     for model in ("scripted:call=tests.support.scripted_chemist:answer", "scripted:<SMILES> CCO </SMILES>"):
-        done = evals("run", "smolinstruct", "--sample", "-m", model, "--results", folder, "--quiet")
-        assert done.status in (0, 1), done.err
+        outcome = evals("run", "smolinstruct", "--sample", "-m", model, "--results", folder, "--quiet")
+        assert outcome.status in (0, 1), outcome.err
     return folder
 
 
@@ -71,9 +71,9 @@ def base(results: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=pages.chromium(), args=list(pages.FLAGS))
-        yield started
-        started.close()
+        instance = playwright.chromium.launch(executable_path=pages.chromium(), args=list(pages.FLAGS))
+        yield instance
+        instance.close()
 
 
 @pytest.fixture
@@ -84,69 +84,73 @@ def window(browser: Any) -> Iterator[Any]:
 
 
 VIEWS = [(width, theme) for width in WIDTHS for theme in ("light", "dark")]
-IN_CI = {(name, *VIEWS[number % len(VIEWS)]) for number, name in enumerate(OPENED)}
-"""Each page once, and each view of two pages."""
+IN_CI = {(name, *VIEWS[number % len(VIEWS)]) for number, name in enumerate(ADDRESSES)}
+"""Views tested in CI: each page once, each view with two pages."""
 
 
 @pytest.mark.parametrize(
     ("name", "width", "theme"),
-    tiers([(name, *view) for name in OPENED for view in VIEWS], slow=IN_CI.__contains__),
+    tiers([(name, *view) for name in ADDRESSES for view in VIEWS], slow=IN_CI.__contains__),
 )
-def test_a_page_opens(browser: Any, base: str, name: str, width: str, theme: str) -> None:
+def test_a_page_renders_without_errors_or_accessibility_faults(
+    browser: Any, base: str, name: str, width: str, theme: str
+) -> None:
     context = browser.new_context(viewport={"width": WIDTHS[width], "height": 900}, color_scheme=theme)
     page = context.new_page()
-    seen = pages.record_side_effects(page, base)
-    page.goto(base + OPENED[name])
+    effects = pages.record_side_effects(page, base)
+    page.goto(base + ADDRESSES[name])
     pages.wait_until_stable(page)
     pages.screenshot(page, f"{name}-{width}-{theme}")
     assert page.locator('[data-testid="stException"]').count() == 0
     assert page.evaluate("() => document.documentElement.scrollWidth") <= WIDTHS[width]
     assert pages.accessibility_faults(page) == []
-    assert seen == pages.SideEffects([], [])
+    assert effects == pages.SideEffects([], [])
     context.close()
 
 
-def cell(page: Any, row: int, column: float = 330) -> None:
-    """Click a number of the leaderboard: rows are 35 pixels high, the first two are the heads."""
+def click_score(page: Any, row: int, column: float = 330) -> None:
+    """Click a score of the leaderboard; rows are 35 pixels high, and the first two are headers."""
     box = page.locator('[data-testid="stDataFrame"] canvas').first.bounding_box()
     page.mouse.click(box["x"] + column, box["y"] + 35 * (row + 2) + 17)
     page.wait_for_selector("text=bounds")
     pages.wait_until_stable(page)
 
 
-def test_from_a_cell_to_a_molecule_and_back(window: Any, base: str) -> None:
-    seen = pages.record_side_effects(window, base)
+def test_two_clicks_lead_from_a_score_to_a_wrong_molecule_and_back_keeps_the_filter(
+    window: Any, base: str
+) -> None:
+    effects = pages.record_side_effects(window, base)
     window.goto(
         f"{base}/?kind=science&sample=true&rank=smolinstruct%3ANC-I2S+%C2%B7+strict+%C2%B7+sample+items"
     )
     pages.wait_until_stable(window)
-    cell(window, 0)  # one
-    window.get_by_text("Wrong samples").click()  # two
+    click_score(window, 0)
+    window.get_by_text("Wrong samples").click()
     window.wait_for_url("**/sample?**")
     pages.wait_until_stable(window)
     assert re.search(r"verdict=wrong&run=\d{8}T\d{6}-\w+&suite=smolinstruct%3ANC-I2S", window.url)
-    assert window.locator('[data-testid="stImage"] img').count() >= 2  # the gold molecule, and the model's
+    assert window.locator('[data-testid="stImage"] img').count() >= 2  # the gold molecule and the model's
     pages.screenshot(window, "molecule-wide-light")
     window.go_back()
     window.wait_for_url(re.compile(r"/\?.*kind=science"))
     pages.wait_until_stable(window)
     assert window.get_by_role("radio", name="science").get_attribute("aria-checked") == "true"
-    assert seen == pages.SideEffects([], [])
+    assert effects == pages.SideEffects([], [])
 
 
-def test_a_visit_of_a_sample_is_one_entry_of_the_history(window: Any, base: str) -> None:
-    window.goto(f"{base}/sample?run={MADE}&suite=mmlu-pro")
+def test_each_sample_adds_one_entry_to_the_browser_history(window: Any, base: str) -> None:
+    window.goto(f"{base}/sample?run={SYNTHETIC_RUN}&suite=mmlu-pro")
     pages.wait_until_stable(window)
-    before = window.evaluate("() => history.length")
-    for place in (1, 2):
+    length = window.evaluate("() => history.length")
+    for visits in (1, 2):
         window.keyboard.press("n")
         window.wait_for_timeout(300)
         pages.wait_until_stable(window)
-        assert window.evaluate("() => history.length") == before + place
+        assert window.evaluate("() => history.length") == length + visits
     assert window.title() == "Sample · science-evals"
 
 
-def test_a_filter_is_in_the_address_and_comes_back_with_it(window: Any, base: str) -> None:
+def test_a_filter_is_stored_in_the_address_and_restored_from_it(window: Any, base: str) -> None:
     window.goto(base)
     pages.wait_until_stable(window)
     window.get_by_role("radio", name="science").click()
@@ -159,37 +163,39 @@ def test_a_filter_is_in_the_address_and_comes_back_with_it(window: Any, base: st
     assert window.get_by_role("radio", name="science").get_attribute("aria-checked") == "true"
 
 
-def test_the_table_is_downloaded_as_files(window: Any, base: str, tmp_path: Path) -> None:
+def test_the_table_can_be_downloaded_in_each_format(window: Any, base: str, tmp_path: Path) -> None:
     window.goto(base)
     pages.wait_until_stable(window)
-    for name, begin in (("CSV", b"model,"), ("Parquet", b"PAR1"), ("PNG", b"\x89PNG")):
+    for name, signature in (("CSV", b"model,"), ("Parquet", b"PAR1"), ("PNG", b"\x89PNG")):
         with window.expect_download() as download:
             window.get_by_role("button", name=name, exact=True).click()
         path = tmp_path / name
         download.value.save_as(path)
-        assert path.read_bytes().startswith(begin)
+        assert path.read_bytes().startswith(signature)
         pages.wait_until_stable(window)
 
 
 def test_the_keyboard_reaches_the_pages_and_the_filters(window: Any, base: str) -> None:
     window.goto(base)
     pages.wait_until_stable(window)
-    reached = set()
+    focused = set()
     for _ in range(40):
         window.keyboard.press("Tab")
-        reached.add(
+        focused.add(
             window.evaluate(
                 "() => document.activeElement.innerText || document.activeElement.ariaLabel || ''"
             )
         )
-    text = "\n".join(reached)
+    text = "\n".join(focused)
     assert all(word in text for word in ("History", "science", "More", "CSV"))
 
 
-def test_the_exported_page_stands_alone(window: Any, results: Path, tmp_path: Path) -> None:
-    done = evals("dashboard", "--results", results, "--export", tmp_path)
-    assert done.status == 0, done.err
-    seen = pages.record_side_effects(window, "file://")
+def test_the_exported_page_works_offline_and_can_be_sorted(
+    window: Any, results: Path, tmp_path: Path
+) -> None:
+    outcome = evals("dashboard", "--results", results, "--export", tmp_path)
+    assert outcome.status == 0, outcome.err
+    effects = pages.record_side_effects(window, "file://")
     for width in WIDTHS.values():
         window.set_viewport_size({"width": width, "height": 900})
         window.goto(f"file://{tmp_path}/index.html")
@@ -197,11 +203,11 @@ def test_the_exported_page_stands_alone(window: Any, results: Path, tmp_path: Pa
         assert window.evaluate("() => document.documentElement.scrollWidth") <= width
     window.screenshot(path=pages.SCREENSHOTS / "export-narrow-light.png", full_page=True)
     table = window.locator("table").first
-    before = table.locator("tbody th").all_inner_texts()
+    names = table.locator("tbody th").all_inner_texts()
     for _ in range(2):
         table.locator("thead button").first.click()
-    assert table.locator("tbody th").all_inner_texts() == sorted(before, key=str.lower)
+    assert table.locator("tbody th").all_inner_texts() == sorted(names, key=str.lower)
     assert table.locator("th[aria-sort=ascending]").count() == 1
     window.locator("td a").first.click()
     assert window.locator("h2").count() > 1
-    assert seen == pages.SideEffects([], [])
+    assert effects == pages.SideEffects([], [])

@@ -1,4 +1,4 @@
-"""`evals dashboard`: starts without a question, ends on request, binds to loopback, says what is missing."""
+"""`evals dashboard`: starts without prompting, stops on a signal, binds to loopback, and reports what is missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 def wait_for(port: int, *, timeout_s: float = 30) -> None:
-    end = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s
     while True:
         try:
             with closing(HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
@@ -32,53 +32,57 @@ def wait_for(port: int, *, timeout_s: float = 30) -> None:
                 assert connection.getresponse().read() == b"ok"
             return
         except OSError:
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
 
 
-def test_without_the_extra_it_says_what_to_install(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_the_extra_names_what_to_install(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (here / "results").mkdir()
     monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
-    complaint = command.evals("dashboard").error_line
-    assert "[dashboard]'" in complaint
+    message = command.evals("dashboard").error_line
+    assert "[dashboard]'" in message
 
 
-def test_without_a_results_folder_it_says_what_makes_one(here: Path) -> None:
+def test_a_missing_results_folder_is_an_error(here: Path) -> None:
     assert "no results folder at results" in command.evals("dashboard").error_line
 
 
-def test_a_taken_port_is_one_line(here: Path) -> None:
+def test_a_port_in_use_is_a_one_line_error(here: Path) -> None:
     (here / "results").mkdir()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         assert f"cannot listen on 127.0.0.1:{port}" in command.evals("dashboard", "--port", port).error_line
 
 
-def test_an_address_that_is_not_ours_is_one_line(here: Path) -> None:
+def test_an_address_of_another_machine_is_a_one_line_error(here: Path) -> None:
     (here / "results").mkdir()
     assert "cannot listen on 203.0.113.7" in command.evals("dashboard", "--address", "203.0.113.7").error_line
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_from_an_empty_home_and_ends_on_request(here: Path, ending: signal.Signals) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_from_an_empty_home_and_stops_on_a_signal(
+    here: Path, signal_number: signal.Signals
+) -> None:
     (here / "results").mkdir()
     (here / "home").mkdir()
     port = free_port()
     env = {"PATH": "/usr/bin:/bin", "HOME": str(here / "home")}
-    served = command.start("dashboard", "--port", port, "--no-browser", cwd=here, env=env)
+    server = command.start("dashboard", "--port", port, "--no-browser", cwd=here, env=env)
     try:
         wait_for(port)
-        served.send_signal(ending)
-        done = command.wait(served, timeout_s=15)
+        server.send_signal(signal_number)
+        outcome = command.wait(server, timeout_s=15)
     finally:
-        served.kill()
-    assert done.status in (0, 130)
-    assert f"http://localhost:{port}" in done.err
-    assert "Traceback" not in done.err
+        server.kill()
+    assert outcome.status in (0, 130)
+    assert f"http://localhost:{port}" in outcome.err
+    assert "Traceback" not in outcome.err
     with pytest.raises(OSError, match="refused"):
         wait_for(port, timeout_s=0)
     assert list((here / "results").iterdir()) == []

@@ -1,4 +1,4 @@
-"""Results folders of strangers in the dashboard: broken cards, cut files, paths that are patterns, foreign hosts."""
+"""Untrusted results folders in the dashboard: broken cards, truncated files, paths with wildcards, foreign hosts."""
 
 from __future__ import annotations
 
@@ -31,50 +31,51 @@ pytestmark = pytest.mark.slow  # a page takes a second
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made") / "results"
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "results"
     for name in ("good", "other", "bad"):
         run(folder, "mmlu-pro", "sometimes", name)
     return folder
 
 
-def broken(made: Path, tmp_path: Path, how: str) -> Path:
+def break_run(runs: Path, tmp_path: Path, fault: str) -> Path:
+    """Copy a results folder, give the run `bad` a fault, and return the copy."""
     results = tmp_path / "results"
-    shutil.copytree(made, results)
-    (bad,) = results.glob("*/*/bad")
-    card = json.loads((bad / "card.json").read_text())
-    match how:
+    shutil.copytree(runs, results)
+    (run_folder,) = results.glob("*/*/bad")
+    card = json.loads((run_folder / "card.json").read_text())
+    match fault:
         case "year 5138":
             card["started"] = 1e11
         case "1e300 seconds":
             card["finished"] = 1e300
         case "repeats":
             card["config"]["repeats"] = 10**9
-        case "cut records":
-            (bad / "records.parquet").write_bytes((bad / "records.parquet").read_bytes()[:-200])
-        case "cut records of an older run":
-            (bad / "records.parquet").write_bytes((bad / "records.parquet").read_bytes()[:-200])
+        case "truncated records":
+            (run_folder / "records.parquet").write_bytes((run_folder / "records.parquet").read_bytes()[:-200])
+        case "truncated records of an older run":
+            (run_folder / "records.parquet").write_bytes((run_folder / "records.parquet").read_bytes()[:-200])
             card["files"] = {}
         case "no samples":
-            (bad / "samples.parquet").unlink()
+            (run_folder / "samples.parquet").unlink()
         case "records are a folder":
-            (bad / "records.parquet").unlink()
-            (bad / "records.parquet").mkdir()
+            (run_folder / "records.parquet").unlink()
+            (run_folder / "records.parquet").mkdir()
             card["files"] = {}
-    (bad / "card.json").write_text(json.dumps(card))
+    (run_folder / "card.json").write_text(json.dumps(card))
     return results
 
 
-EVERYWHERE = "0.0.0.0"
-HOW = (
+ALL_INTERFACES = "0.0.0.0"
+FAULTS = (
     "year 5138",
-    "cut records",
+    "truncated records",
     *(
-        pytest.param(how, marks=pytest.mark.slow)
-        for how in (
+        pytest.param(fault, marks=pytest.mark.slow)
+        for fault in (
             "1e300 seconds",
             "repeats",
-            "cut records of an older run",
+            "truncated records of an older run",
             "no samples",
             "records are a folder",
         )
@@ -82,14 +83,14 @@ HOW = (
 )
 
 
-@pytest.mark.parametrize("how", HOW)
-def test_a_broken_run_is_named_and_all_others_show(
-    made: Path, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_run_is_reported_and_the_other_runs_are_listed(
+    runs: Path, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results = broken(made, tmp_path, how)
-    found = frames.index(results)
-    assert [one.path.name for one in found.broken] == ["bad"]
-    assert {one.card.run for one in found.entries} == {"good", "other"}
+    results = break_run(runs, tmp_path, fault)
+    index = frames.index(results)
+    assert [run.path.name for run in index.broken] == ["bad"]
+    assert {run.card.run for run in index.entries} == {"good", "other"}
     monkeypatch.setenv(state.RESULTS_VARIABLE, str(results))
     for page in ("leaderboard", "suite", "sample", "runs"):
         app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=120).run()
@@ -100,45 +101,45 @@ def test_a_broken_run_is_named_and_all_others_show(
         assert not app.exception, (page, app.exception)
 
 
-def test_large_copies_are_listed_at_once_and_their_files_checked_later(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_large_copies_are_listed_at_once_and_their_files_are_checked_later(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = tmp_path / "results"
-    shutil.copytree(made, results, copy_function=shutil.copyfile)
-    (bad,) = results.glob("*/*/bad")
-    altered = bytearray((bad / "records.parquet").read_bytes())
-    altered[len(altered) // 2] ^= 1
-    (bad / "records.parquet").write_bytes(altered)
+    shutil.copytree(runs, results, copy_function=shutil.copyfile)
+    (run_folder,) = results.glob("*/*/bad")
+    content = bytearray((run_folder / "records.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (run_folder / "records.parquet").write_bytes(content)
     monkeypatch.setattr(frames, "MAX_CHECKED_BYTES", 0)
-    read: list[Path] = []
+    checked: list[Path] = []
     check = store.check
-    monkeypatch.setattr(store, "check", lambda path, *card: (read.append(path), check(path, *card))[1])
+    monkeypatch.setattr(store, "check", lambda path, *card: (checked.append(path), check(path, *card))[1])
     assert not frames.index(results).broken
     for _ in range(600):
-        if (found := frames.index(results)).broken and len(read) == 3:
+        if (index := frames.index(results)).broken and len(checked) == 3:
             break
         time.sleep(0.05)
-    assert [one.path.name for one in found.broken] == ["bad"]
-    assert {one.card.run for one in found.entries} == {"good", "other"}
-    assert len(read) == 3  # once each
+    assert [run.path.name for run in index.broken] == ["bad"]
+    assert {run.card.run for run in index.entries} == {"good", "other"}
+    assert len(checked) == 3  # each run once
 
 
-def test_files_that_are_missing_are_named_before_any_is_checked(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_missing_files_are_reported_before_any_file_is_checked(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frames, "MAX_CHECKED_BYTES", 0)
-    results = broken(made, tmp_path, "no samples")
-    assert [one.path.name for one in frames.index(results).broken] == ["bad"]
+    results = break_run(runs, tmp_path, "no samples")
+    assert [run.path.name for run in frames.index(results).broken] == ["bad"]
 
 
-def test_a_card_whose_wording_names_no_hash_breaks_no_page(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_card_without_the_hash_of_its_upstream_prompts_breaks_no_page(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = tmp_path / "results"
-    shutil.copytree(made, results)
-    (odd,) = results.glob("*/*/bad")
-    card = json.loads((odd / "card.json").read_text())
-    (odd / "card.json").write_text(json.dumps(card | {"wording": {"odd": "1"}}))
+    shutil.copytree(runs, results)
+    (run_folder,) = results.glob("*/*/bad")
+    card = json.loads((run_folder / "card.json").read_text())
+    (run_folder / "card.json").write_text(json.dumps(card | {"wording": {"odd": "1"}}))
     assert not frames.index(results).broken
     monkeypatch.setenv(state.RESULTS_VARIABLE, str(results))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=120).run()
@@ -149,55 +150,55 @@ def test_a_card_whose_wording_names_no_hash_breaks_no_page(
 
 
 @pytest.mark.parametrize("name", ["a*b", "wh?t", "[ab]", "verdict=right", "it's", "a**/b"])
-def test_a_path_is_no_pattern_and_no_column(made: Path, tmp_path: Path, name: str) -> None:
+def test_paths_are_not_read_as_wildcards_or_column_names(runs: Path, tmp_path: Path, name: str) -> None:
     results = tmp_path / name / "results"
-    shutil.copytree(made, results)
+    shutil.copytree(runs, results)
     decoy = tmp_path / "aXb" / "results"
-    shutil.copytree(made, decoy)
-    (good,) = results.glob("*/*/good") if "*" not in name else list(results.rglob("good"))
-    records = frames.query(good, "SELECT count(*) AS n, count(DISTINCT verdict) AS kinds FROM records")
-    whole = frames.query(
-        decoy / good.relative_to(results),
+    shutil.copytree(runs, decoy)
+    (run_folder,) = results.glob("*/*/good") if "*" not in name else list(results.rglob("good"))
+    counts = frames.query(run_folder, "SELECT count(*) AS n, count(DISTINCT verdict) AS kinds FROM records")
+    expected = frames.query(
+        decoy / run_folder.relative_to(results),
         "SELECT count(*) AS n, count(DISTINCT verdict) AS kinds FROM records",
     )
-    assert records.to_dict() == whole.to_dict()
-    assert len(frames.query(good, "SELECT * FROM samples"))
+    assert counts.to_dict() == expected.to_dict()
+    assert len(frames.query(run_folder, "SELECT * FROM samples"))
 
 
-def test_a_changed_file_is_refused(made: Path, tmp_path: Path) -> None:
-    results = broken(made, tmp_path, "cut records")
-    (bad,) = results.glob("*/*/bad")
+def test_querying_a_changed_file_is_an_error(runs: Path, tmp_path: Path) -> None:
+    results = break_run(runs, tmp_path, "truncated records")
+    (run_folder,) = results.glob("*/*/bad")
     with pytest.raises(StoreError, match=r"records\.parquet"):
-        frames.query(bad, "SELECT * FROM records")
+        frames.query(run_folder, "SELECT * FROM records")
 
 
 @table(
-    ("host", "address", "ours"),
+    ("host", "address", "is_own"),
     [
         ("localhost:8501", "127.0.0.1", True),
         ("127.0.0.1:8501", "127.0.0.1", True),
         ("[::1]:8501", "::1", True),
         ("evil.example:8501", "127.0.0.1", False),
         ("localhost.evil.example", "127.0.0.1", False),
-        ("evil.example", EVERYWHERE, False),
-        ("192.0.2.7:8501", EVERYWHERE, True),
+        ("evil.example", ALL_INTERFACES, False),
+        ("192.0.2.7:8501", ALL_INTERFACES, True),
         ("192.0.2.7:8501", "127.0.0.1", False),
         ("192.0.2.7", "192.0.2.7", True),
         ("", "127.0.0.1", False),
         ("[x", "127.0.0.1", False),
-        (socket.gethostname(), EVERYWHERE, True),
+        (socket.gethostname(), ALL_INTERFACES, True),
     ],
 )
-def test_only_names_of_this_machine_are_answered(host: str, address: str, ours: bool) -> None:
-    assert hosts.names_this_machine(host, address) is ours
+def test_only_host_names_of_this_machine_are_accepted(host: str, address: str, is_own: bool) -> None:
+    assert hosts.names_this_machine(host, address) is is_own
 
 
-def test_a_foreign_name_gets_nothing_and_a_strangers_settings_are_not_read(
-    made: Path, tmp_path: Path
+def test_foreign_host_names_are_refused_and_settings_in_the_working_directory_are_ignored(
+    runs: Path, tmp_path: Path
 ) -> None:
     (tmp_path / ".streamlit").mkdir()
     (tmp_path / ".streamlit" / "config.toml").write_text(
-        "[server]\nenableCORS = false\nenableXsrfProtection = false\nenableStaticServing = true\nbaseUrlPath = 'theirs'\n"
+        "[server]\nenableCORS = false\nenableXsrfProtection = false\nenableStaticServing = true\nbaseUrlPath = 'foreign'\n"
     )
     port = free_port()
     command = [
@@ -206,22 +207,22 @@ def test_a_foreign_name_gets_nothing_and_a_strangers_settings_are_not_read(
         "from evals.cli import main; main()",
         "dashboard",
         "--results",
-        str(made),
+        str(runs),
     ]
     process = subprocess.Popen([*command, "--no-browser", "--port", str(port)], cwd=tmp_path)
     try:
         wait_for(port)
-        told = {}
+        statuses = {}
         for name, headers in {
             "own": {"Host": f"localhost:{port}"},
             "rebound": {"Host": f"evil.example:{port}", "Origin": f"http://evil.example:{port}"},
             "foreign origin": {"Host": f"localhost:{port}", "Origin": "https://evil.example"},
         }.items():
-            line = HTTPConnection("127.0.0.1", port, timeout=20)
-            line.request("GET", "/_stcore/health", headers=headers)
-            told[name] = line.getresponse().status
-            line.close()
-        assert told == {"own": 200, "rebound": 403, "foreign origin": 403}
+            connection = HTTPConnection("127.0.0.1", port, timeout=20)
+            connection.request("GET", "/_stcore/health", headers=headers)
+            statuses[name] = connection.getresponse().status
+            connection.close()
+        assert statuses == {"own": 200, "rebound": 403, "foreign origin": 403}
     finally:
         process.terminate()
         process.wait(20)

@@ -1,4 +1,4 @@
-"""Images, boxes and time series for a page: bounded, and nothing but pixels and numbers."""
+"""Images, boxes and time series on pages: untrusted files are bounded in size and reduced to pixels and numbers."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from evals.types import Media
 pytest.importorskip("PIL", reason="the extra `vision` is not installed")
 
 
-def image(size=(200, 100), mode="RGB", form="PNG", colour="white") -> bytes:
+def image(size=(200, 100), mode="RGB", format_="PNG", colour="white") -> bytes:
     from PIL import Image
 
     stream = BytesIO()
-    Image.new(mode, size, colour).save(stream, format=form)
+    Image.new(mode, size, colour).save(stream, format=format_)
     return stream.getvalue()
 
 
-def pixels(raw: bytes):
+def open_image(content: bytes):
     from PIL import Image
 
-    return Image.open(BytesIO(raw))
+    return Image.open(BytesIO(content))
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "share"),
+    ("box", "other_box", "expected"),
     [
         (Box(0, 0, 10, 10), Box(0, 0, 10, 10), 1.0),
         (Box(0, 0, 10, 10), Box(5, 0, 15, 10), 1 / 3),
@@ -43,12 +43,12 @@ def pixels(raw: bytes):
         (Box(0, 0, 0, 0), Box(0, 0, 0, 0), 0.0),
     ],
 )
-def test_intersection_over_union(one: Box, other: Box, share: float) -> None:
-    assert iou(one, other) == pytest.approx(share)
-    assert iou(other, one) == pytest.approx(share)
+def test_intersection_over_union(box: Box, other_box: Box, expected: float) -> None:
+    assert iou(box, other_box) == pytest.approx(expected)
+    assert iou(other_box, box) == pytest.approx(expected)
 
 
-def test_boxes_are_read_out_of_text() -> None:
+def test_boxes_are_parsed_from_text() -> None:
     assert media.parse_boxes("a (1, 2, 3, 4) and [[0.1,0.2,0.5,0.9]]") == [
         Box(1, 2, 3, 4),
         Box(0.1, 0.2, 0.5, 0.9),
@@ -57,50 +57,50 @@ def test_boxes_are_read_out_of_text() -> None:
     assert len(media.parse_boxes("[1,2,3,4]" * 500)) == media.MAX_BOXES
 
 
-def test_boxes_are_drawn_where_they_are_also_on_a_smaller_picture() -> None:
-    found = pixels(
+def test_boxes_are_scaled_with_a_large_image() -> None:
+    picture = open_image(
         media.redraw_image(image((2800, 1400)), [Box(280, 280, 560, 560)], [Box(0.5, 0.5, 0.75, 0.75)])
     )
-    assert found.size == (1400, 700)
-    assert "#{:02x}{:02x}{:02x}".format(*found.getpixel((140, 200))) == media.GOLD_COLOUR
-    assert "#{:02x}{:02x}{:02x}".format(*found.getpixel((700, 400))) == media.ANSWER_COLOUR
-    assert found.getpixel((350, 350)) == (255, 255, 255)
+    assert picture.size == (1400, 700)
+    assert "#{:02x}{:02x}{:02x}".format(*picture.getpixel((140, 200))) == media.GOLD_COLOUR
+    assert "#{:02x}{:02x}{:02x}".format(*picture.getpixel((700, 400))) == media.ANSWER_COLOUR
+    assert picture.getpixel((350, 350)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize(
-    ("mode", "form"), [("RGBA", "PNG"), ("P", "GIF"), ("CMYK", "JPEG"), ("I;16", "PNG"), ("L", "WEBP")]
+    ("mode", "format_"), [("RGBA", "PNG"), ("P", "GIF"), ("CMYK", "JPEG"), ("I;16", "PNG"), ("L", "WEBP")]
 )
-def test_images_of_every_kind_become_plain_ones(mode: str, form: str) -> None:
-    found = pixels(media.redraw_image(image(mode=mode, form=form, colour=0)))
-    assert found.format in ("PNG", "JPEG")
-    assert found.size == (200, 100)
+def test_images_of_every_kind_are_redrawn_as_png_or_jpeg(mode: str, format_: str) -> None:
+    picture = open_image(media.redraw_image(image(mode=mode, format_=format_, colour=0)))
+    assert picture.format in ("PNG", "JPEG")
+    assert picture.size == (200, 100)
 
 
-@pytest.mark.parametrize("raw", [b"", b"<svg onload=owned()>", image()[:60], b"GIF89a" + b"\xff" * 50])
-def test_what_is_no_image_is_one_line(raw: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"<svg onload=owned()>", image()[:60], b"GIF89a" + b"\xff" * 50])
+def test_an_unreadable_image_is_a_data_error(content: bytes) -> None:
     with pytest.raises(DataError, match="unreadable image"):
-        media.redraw_image(raw)
+        media.redraw_image(content)
 
 
-def test_bytes_come_from_the_suites_store_and_from_nowhere_else(tmp_path: Path) -> None:
+def test_media_are_read_only_from_the_media_folder_of_the_suite(tmp_path: Path) -> None:
     run = tmp_path / "suite@1" / "model" / "run"
-    name = sha256(b"there").hexdigest()
+    content_hash = sha256(b"content").hexdigest()
     store = tmp_path / "suite@1" / "media"
     store.mkdir(parents=True)
-    (store / name).write_bytes(b"there")
-    assert media.read(run, Media("image", "image/png", name)) == b"there"
-    (tmp_path / "private").write_text("mine")
+    (store / content_hash).write_bytes(b"content")
+    assert media.read(run, Media("image", "image/png", content_hash)) == b"content"
+    (tmp_path / "private").write_text("private")
     (store / ("ab" * 32)).symlink_to(tmp_path / "private")
     (store / ("ac" * 32)).symlink_to("/dev/zero")
     os.mkfifo(store / ("ad" * 32))
-    for other in ("ab", "ac", "ad"):
+    for digits in ("ab", "ac", "ad"):
         with pytest.raises(DataError, match=r"does not match|not in the results|too many"):
-            media.read(run, Media("image", "image/png", other * 32))
+            media.read(run, Media("image", "image/png", digits * 32))
     with pytest.raises(DataError, match="not in the results folder"):
         media.read(run, Media("image", "image/png", "cd" * 32))
-    for odd in ("../../../etc/passwd", "", name.upper(), name + "/.."):
+    for invalid_hash in ("../../../etc/passwd", "", content_hash.upper(), content_hash + "/.."):
         with pytest.raises(DataError, match="not a hash"):
-            media.read(run, Media("image", "image/png", odd))
+            media.read(run, Media("image", "image/png", invalid_hash))
 
 
 def npy(values: list[list[float]]) -> bytes:
@@ -109,7 +109,7 @@ def npy(values: list[list[float]]) -> bytes:
     return stream.getvalue()
 
 
-def test_a_series_is_a_row_per_point_and_channel() -> None:
+def test_a_series_has_a_row_per_point_and_channel() -> None:
     frame = media.read_series(npy([[3.0, 5.0], [4.0, math.nan]]), "application/x-npy")
     assert list(frame.itertuples(index=False, name=None)) == [(0, "1", 3), (1, "1", 4), (0, "2", 5)]
 
@@ -117,14 +117,14 @@ def test_a_series_is_a_row_per_point_and_channel() -> None:
 def test_a_long_series_keeps_its_peaks() -> None:
     values = [math.sin(i / 50) for i in range(100_000)]
     values[54_321] = 9.0
-    found = media.read_series(npy([[value] for value in values]), "application/x-npy")
-    assert len(found) <= media.MAX_POINTS
-    assert found["y"].max() == 9.0
-    assert found["x"].is_monotonic_increasing
+    frame = media.read_series(npy([[value] for value in values]), "application/x-npy")
+    assert len(frame) <= media.MAX_POINTS
+    assert frame["y"].max() == 9.0
+    assert frame["x"].is_monotonic_increasing
 
 
 @pytest.mark.parametrize(
-    ("raw", "kind"),
+    ("content", "media_type"),
     [
         (b"", "text/csv"),
         (b"x", "application/x-npy"),
@@ -132,7 +132,7 @@ def test_a_long_series_keeps_its_peaks() -> None:
         (npy([[math.nan]]), "application/x-npy"),
     ],
 )
-def test_what_is_no_series_is_one_line(raw: bytes, kind: str) -> None:
+def test_an_unreadable_series_is_a_one_line_error(content: bytes, media_type: str) -> None:
     with pytest.raises(DataError) as caught:
-        media.read_series(raw, kind)
+        media.read_series(content, media_type)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Merged models beside their experts: one leaderboard, with the mean of whoever has all columns."""
+"""Merged models and their experts on one leaderboard, with the mean of the models that have all columns."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ pytestmark = pytest.mark.slow  # a page takes a second
 
 
 def test_merged_models_and_experts_share_a_table(tmp_path: Path) -> None:
-    some = [f"mergebench:{column}" for column in ("chartqa", "gqa", "textvqa", "vizwiz", "ocrvqa")]
+    vision_suites = [f"mergebench:{column}" for column in ("chartqa", "gqa", "textvqa", "vizwiz", "ocrvqa")]
     for name, reply, suites in (
         ("merged", "Answer: 7", ["mergebench"]),
         ("expert-vqa", "The answer is yes.", ["mergebench"]),
-        ("expert-chart", "Answer: 8", some),
+        ("expert-chart", "Answer: 8", vision_suites),
     ):
         project.evaluate(suites, Scripted(reply, name=name), sample=True, results=tmp_path, quiet=True)
     entries = [frames.Entry(path=run.path, card=run.card) for run in store.runs(tmp_path)]
@@ -34,16 +34,18 @@ def test_merged_models_and_experts_share_a_table(tmp_path: Path) -> None:
         "merged",
     ]
     (label,) = (label for label, column in board.columns.items() if column.suite == "mergebench")
-    assert all(column.is_general for column in board.columns.values())  # none of them is science
+    assert all(column.is_general for column in board.columns.values())  # none is a science suite
     means = {row.model: cell.estimate for row, cell in board.column(label).items()}
-    assert set(means) == {"merged", "expert-vqa"}  # a row with gaps has no mean
-    (stated,) = (
+    assert set(means) == {"merged", "expert-vqa"}  # the third model lacks suites
+    (aggregate,) = (
         entry
         for entry in evals("show", "--results", tmp_path, "--json").json["aggregates"]
         if (entry["suite"], entry["model"]) == ("mergebench", "merged")
     )
-    assert means["merged"].value == pytest.approx(stated["value"])
-    assert (means["merged"].low, means["merged"].high) == (stated["low"], stated["high"])
-    charts = board.column(next(label for label, c in board.columns.items() if c.suite == "chartqa:human"))
+    assert means["merged"].value == pytest.approx(aggregate["value"])
+    assert (means["merged"].low, means["merged"].high) == (aggregate["low"], aggregate["high"])
+    charts = board.column(
+        next(label for label, column in board.columns.items() if column.suite == "chartqa:human")
+    )
     assert [row.model for row in charts] != []
     assert {row.model for row in charts} == {"merged", "expert-vqa", "expert-chart"}

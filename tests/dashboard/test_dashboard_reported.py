@@ -1,4 +1,4 @@
-"""Reported results with what their grid says, and the figure of tokenizers' compression."""
+"""Reported results with a check that their values are possible, and the figure of tokenizer compression."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def _claim(model: str, printed: str, **facts: object) -> Claim:
     digits = len(printed.partition(".")[2])
     known: dict[str, object] = {
         "model": model, "suite": "aime:2024", "benchmark": "AIME 2024", "metric": "accuracy", "unit": "fraction",
-        "value": float(printed) / 100, "digits": digits, "source": "made up", "items": 30,
+        "value": float(printed) / 100, "digits": digits, "source": "fictitious", "items": 30,
     }  # fmt: skip
     return msgspec.convert(known | facts, Claim)
 
 
-def test_each_model_says_which_of_its_printed_scores_are_possible() -> None:
+def test_the_table_states_which_reported_scores_are_possible_proportions() -> None:
     claims = [
         _claim("mini", "84.58"),
         _claim("mini", "81.15", suite="ifeval", benchmark="IFEval", items=541),
@@ -42,27 +42,27 @@ def test_each_model_says_which_of_its_printed_scores_are_possible() -> None:
     ]
     table = reported.table(claims, ["aime:2024", "ifeval"]).set_index("model")
     assert table.columns[0] == reported.POSSIBLE_SCORES
-    words = table[reported.POSSIBLE_SCORES]
-    assert words["mini"].startswith("1 of 2. aime:2024 84.58 is not a share of 30 answers: 8 ")
-    assert "runs would fit" in words["mini"]
-    assert words["large"] == "1 of 1"
-    assert words["judged"].startswith("not tested: its metric is not a proportion of items")
+    statements = table[reported.POSSIBLE_SCORES]
+    assert statements["mini"].startswith("1 of 2. aime:2024 84.58 is not a share of 30 answers: 8 ")
+    assert "runs would fit" in statements["mini"]
+    assert statements["large"] == "1 of 1"
+    assert statements["judged"].startswith("not tested: its metric is not a proportion of items")
 
 
 @pytest.fixture(scope="module")
-def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled strings counted in bytes, under both protocols."""
+def compression_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return results of the byte tokenizer on the bundled strings, under both protocols."""
     folder = tmp_path_factory.mktemp("tokens")
     for suite, protocol in (("compression", "bare"), ("compression:science", "tagged")):
-        done = evals(
+        outcome = evals(
             "run", suite, "-m", "tokens:bytes", "--protocol", protocol, "--results", folder, "--quiet"
         )
-        assert done.status == 0, done.err
+        assert outcome.status == 0, outcome.err
     return folder
 
 
-def test_the_figure_has_a_bar_per_tokenizer_and_kind_of_text(counted: Path) -> None:
-    board = build(frames.index(counted).entries)
+def test_the_figure_of_compression_has_a_bar_for_each_kind_of_text(compression_results: Path) -> None:
+    board = build(frames.index(compression_results).entries)
     assert science.compression_protocols(board) == ["bare", "tagged"]
     bare, tagged = (science.compression(board, protocol) for protocol in ("bare", "tagged"))
     assert set(bare["suite"]) > set(tagged["suite"]) == {"smiles", "selfies", "iupac", "fasta", "formula"}
@@ -75,14 +75,14 @@ def test_the_figure_has_a_bar_per_tokenizer_and_kind_of_text(counted: Path) -> N
     assert figures.render_for_print(chart, "pdf").startswith(b"%PDF")
 
 
-def test_the_page_draws_it_and_its_files_if_tokenizers_were_counted(
-    counted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_figure_of_compression_is_shown_only_if_tokenizers_were_measured(
+    compression_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for folder, drawn in ((counted, True), (tmp_path, False)):
-        monkeypatch.setenv(state.RESULTS_VARIABLE, str(folder))
+    for results, is_shown in ((compression_results, True), (tmp_path, False)):
+        monkeypatch.setenv(state.RESULTS_VARIABLE, str(results))
         app = AppTest.from_file(str(APP), default_timeout=60)
         app.run()
         app.switch_page(state.PAGES["science"][0])
         app.run()
         assert not app.exception
-        assert ("Tokenizer compression" in [head.value for head in app.header]) == drawn
+        assert ("Tokenizer compression" in [header.value for header in app.header]) == is_shown

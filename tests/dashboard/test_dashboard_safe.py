@@ -1,4 +1,4 @@
-"""Foreign text as Markdown: it shows as it stands, whatever it is; of formulas only mathematics is set."""
+"""Foreign text as Markdown: any text is shown literally, and only harmless formulas are typeset."""
 
 from __future__ import annotations
 
@@ -12,62 +12,69 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from evals.dashboard.foreign import formulas
-from evals.dashboard.foreign import text as safe
+from evals.dashboard.foreign import text as foreign_text
 from tests.support.hostile import ATTACKS
 from tests.support.tables import table
 
 PLAIN = {"paragraph_open", "paragraph_close", "inline", "text", "hardbreak"}
 
 
-def kinds(markdown: str) -> set[str]:
-    """What a Markdown parser makes of a text, with everything switched on."""
+def token_types(markdown: str) -> set[str]:
+    """Return the types of tokens that a Markdown parser with all extensions finds in a text."""
     tokens = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(markdown)
     return {token.type for block in tokens for token in (block, *(block.children or ()))}
 
 
-def read_back(markdown: str) -> str:
-    return html.unescape(markdown).replace(safe.JOINER, "").replace("\u00a0", " ")
+def rendered_text(markdown: str) -> str:
+    return html.unescape(markdown).replace(foreign_text.JOINER, "").replace("\u00a0", " ")
 
 
 @table("text", ATTACKS.values(), ids=ATTACKS)
-def test_no_attack_is_more_than_text(text: str) -> None:
-    found = safe.markdown(text)
-    assert kinds(found) <= PLAIN
-    assert "$" not in found
-    assert not re.search(r"https?:|www\.|:\w+:|@", found)
-    assert kinds(safe.label(text)) <= PLAIN
+def test_attacks_become_plain_text(text: str) -> None:
+    markdown = foreign_text.markdown(text)
+    assert token_types(markdown) <= PLAIN
+    assert "$" not in markdown
+    assert not re.search(r"https?:|www\.|:\w+:|@", markdown)
+    assert token_types(foreign_text.label(text)) <= PLAIN
     assert (
-        kinds(safe.lines_to_markdown([[(line, True), (line, False)] for line in text.split("\n")], "orange"))
+        token_types(
+            foreign_text.lines_to_markdown(
+                [[(line, True), (line, False)] for line in text.split("\n")], "orange"
+            )
+        )
         <= PLAIN
     )
 
 
 @given(st.text())
-def test_any_text_shows_as_it_stands(text: str) -> None:
-    seen = safe.literal(text.replace("\n", ""))
-    assert read_back(seen) == read_back(safe.visible(text.replace("\n", "")))
-    assert not set(seen) & set("<>[]()*_`~|$\\:@{}!\"'")
+def test_any_text_is_shown_literally(text: str) -> None:
+    markdown = foreign_text.literal(text.replace("\n", ""))
+    assert rendered_text(markdown) == rendered_text(foreign_text.visible(text.replace("\n", "")))
+    assert not set(markdown) & set("<>[]()*_`~|$\\:@{}!\"'")
 
 
 @given(st.text(alphabet="ab $\\[]()`#-*\n<>!:0123456789|&\t"))
-def test_only_text_and_formulas_come_of_any_text(text: str) -> None:
-    found = safe.markdown(text)
-    without = re.sub(r"\$\$\n[^$]*\n\$\$|\$[^$]*\$", "", found)
-    assert kinds(without) <= PLAIN
+def test_any_text_becomes_plain_text_and_formulas(text: str) -> None:
+    markdown = foreign_text.markdown(text)
+    without_formulas = re.sub(r"\$\$\n[^$]*\n\$\$|\$[^$]*\$", "", markdown)
+    assert token_types(without_formulas) <= PLAIN
 
 
-def test_lines_indents_and_empty_lines_stay() -> None:
-    assert read_back(safe.markdown("a\n  b\n\n\nc")) == "a\\\n  b\n\nc"
+def test_lines_indentation_and_blank_lines_are_kept() -> None:
+    assert rendered_text(foreign_text.markdown("a\n  b\n\n\nc")) == "a\\\n  b\n\nc"
 
 
-def test_no_break_is_left_at_the_end() -> None:
-    for end in ("\n", "\n ", " \n\n", "\u00a0"):
-        assert safe.markdown(f"a{end}") == "a"
-        assert safe.lines_to_markdown([[(line, False)] for line in f"a{end}".split("\n")], "orange") == "a"
+def test_trailing_line_breaks_are_removed() -> None:
+    for ending in ("\n", "\n ", " \n\n", "\u00a0"):
+        assert foreign_text.markdown(f"a{ending}") == "a"
+        assert (
+            foreign_text.lines_to_markdown([[(line, False)] for line in f"a{ending}".split("\n")], "orange")
+            == "a"
+        )
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "markdown"),
     [
         ("It is $x^2$.", "It is $x^2$&#46;"),
         (r"It is \(x^2\)\nor", r"It is $x^2$&#92;nor"),
@@ -82,8 +89,8 @@ def test_no_break_is_left_at_the_end() -> None:
         (r"100\% of $x$", "100&#92;&#37; of $x$"),
     ],
 )
-def test_formulas_are_set_where_they_are_formulas(text: str, shown: str) -> None:
-    assert re.sub(r"\n{2,}", "\n\n", safe.markdown(text)).strip("\n") == shown
+def test_formulas_are_typeset_and_other_dollar_signs_are_escaped(text: str, markdown: str) -> None:
+    assert re.sub(r"\n{2,}", "\n\n", foreign_text.markdown(text)).strip("\n") == markdown
 
 
 @table(
@@ -95,7 +102,7 @@ def test_formulas_are_set_where_they_are_formulas(text: str, shown: str) -> None
         "x % y", "a#b", "\\", "a\x00b", "a\u202eb", "{" * 25 + "}" * 25, "x" * 1501, "", r"\char`a", r"\let\frac\href",
     ],
 )  # fmt: skip
-def test_a_formula_that_does_more_than_mathematics_is_text(formula: str) -> None:
+def test_formulas_that_are_not_plain_mathematics_are_rejected(formula: str) -> None:
     assert formulas.safe_latex(formula) is None
 
 
@@ -106,32 +113,32 @@ def test_a_formula_that_does_more_than_mathematics_is_text(formula: str) -> None
         r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"50\%\text{ of }x", r"\Delta_\mathrm{r}H^\circ",
     ],
 )  # fmt: skip
-def test_mathematics_is_set(formula: str) -> None:
+def test_mathematical_formulas_are_typeset_unchanged(formula: str) -> None:
     assert formulas.safe_latex(formula) == formula
 
 
-def test_what_cannot_be_seen_is_made_visible() -> None:
+def test_invisible_characters_are_shown_as_code_points() -> None:
     assert (
-        safe.visible("a\u202eb\x1b\x9b\u200b\ufeff\ud800\U000e0041")
+        foreign_text.visible("a\u202eb\x1b\x9b\u200b\ufeff\ud800\U000e0041")
         == "a⟨U+202E⟩b⟨U+001B⟩⟨U+009B⟩⟨U+200B⟩⟨U+FEFF⟩⟨U+D800⟩⟨U+E0041⟩"
     )
-    assert safe.visible("é 中 \u00a0\n\tx") == "é 中  \n\tx"
+    assert foreign_text.visible("é 中 \u00a0\n\tx") == "é 中  \n\tx"
 
 
-def test_five_megabytes_are_cut_at_once_and_say_so() -> None:
+def test_five_megabytes_are_shortened_within_a_second_with_a_note() -> None:
     text = "0123456789" * 500_000
-    began = time.process_time()
-    shown, left_out, _ = safe.shorten(text)
-    markdown = safe.markdown(shown)
-    assert time.process_time() - began < 1
-    assert left_out == 5_000_000 - safe.MAX_CHARS
-    assert f"{left_out:,} characters omitted" in read_back(markdown)
-    assert shown.startswith("0123456789")
-    assert shown.endswith("0123456789")
+    start = time.process_time()
+    shortened, omitted, _ = foreign_text.shorten(text)
+    markdown = foreign_text.markdown(shortened)
+    assert time.process_time() - start < 1
+    assert omitted == 5_000_000 - foreign_text.MAX_CHARS
+    assert f"{omitted:,} characters omitted" in rendered_text(markdown)
+    assert shortened.startswith("0123456789")
+    assert shortened.endswith("0123456789")
 
 
 @pytest.mark.parametrize(
-    ("text", "read", "shown"),
+    ("text", "answer", "highlighted"),
     [
         ("It is B.", "B", "It is :blue-background[B]."),
         ("a\r\nIt is\r\nB", "is\r\nB", "a\\\nIt :blue-background[is]\\\n:blue-background[B]"),
@@ -140,40 +147,42 @@ def test_five_megabytes_are_cut_at_once_and_say_so() -> None:
         ("](x) :red[B]", ":red[B]", "](x) :blue-background[:red[B]]"),
     ],
 )
-def test_what_was_read_is_marked(text: str, read: str, shown: str) -> None:
-    start = text.index(read)
-    assert read_back(safe.markdown(text, mark=(start, start + len(read)))) == shown
+def test_the_extracted_answer_is_highlighted(text: str, answer: str, highlighted: str) -> None:
+    start = text.index(answer)
+    assert rendered_text(foreign_text.markdown(text, mark=(start, start + len(answer)))) == highlighted
 
 
 @given(st.text(alphabet="ab $\\[]()`#-*\n\r<>!:0123456789|&\t"), st.integers(0, 40), st.integers(0, 40))
-def test_a_mark_lets_nothing_through(text: str, start: int, length: int) -> None:
-    found = (
-        safe.markdown(text, mark=(start, start + length)).replace(":blue-background[", "").replace("]", "")
+def test_highlighting_lets_no_markup_through(text: str, start: int, length: int) -> None:
+    markdown = (
+        foreign_text.markdown(text, mark=(start, start + length))
+        .replace(":blue-background[", "")
+        .replace("]", "")
     )
-    without = re.sub(r"\$\$\n[^$]*\n\$\$|\$[^$]*\$", "", found)
-    assert kinds(without) <= PLAIN
+    without_formulas = re.sub(r"\$\$\n[^$]*\n\$\$|\$[^$]*\$", "", markdown)
+    assert token_types(without_formulas) <= PLAIN
 
 
-def test_a_mark_moves_with_a_text_that_is_cut() -> None:
+def test_the_highlight_moves_with_a_shortened_text() -> None:
     text = "x" * 30_000 + " ANSWER: B"
-    short = safe.shorten(text, mark=(len(text) - 1, len(text)))
-    assert short.mark is not None
-    assert short.text[slice(*short.mark)] == "B"
-    assert safe.shorten(text, mark=(20_000, 20_001)).mark is None
-    near = safe.excerpt(text, (len(text) - 1, len(text)))
-    assert near.mark is not None
-    assert near.text[slice(*near.mark)] == "B"
-    assert len(near.text) < 400
+    shortened = foreign_text.shorten(text, mark=(len(text) - 1, len(text)))
+    assert shortened.mark is not None
+    assert shortened.text[slice(*shortened.mark)] == "B"
+    assert foreign_text.shorten(text, mark=(20_000, 20_001)).mark is None
+    excerpt = foreign_text.excerpt(text, (len(text) - 1, len(text)))
+    assert excerpt.mark is not None
+    assert excerpt.text[slice(*excerpt.mark)] == "B"
+    assert len(excerpt.text) < 400
 
 
-def test_formulas_are_counted_and_a_text_full_of_dollars_is_quick() -> None:
+def test_the_number_of_formulas_is_limited_and_many_dollar_signs_take_little_time() -> None:
     assert sum(bool(piece.mode) for piece in formulas.split_formulas("$x$ " * 1000)) == formulas.MAX_FORMULAS
-    began = time.process_time()
-    safe.markdown("$ x" * 8_000)
-    safe.markdown("\\[" * 12_000)
-    safe.markdown("$$" + "x" * 24_000)
-    assert time.process_time() - began < 2
+    start = time.process_time()
+    foreign_text.markdown("$ x" * 8_000)
+    foreign_text.markdown("\\[" * 12_000)
+    foreign_text.markdown("$$" + "x" * 24_000)
+    assert time.process_time() - start < 2
 
 
 def test_a_label_is_one_short_line() -> None:
-    assert read_back(safe.label("a\n b\t" + "x" * 500)) == "a b " + "x" * 115 + "…"
+    assert rendered_text(foreign_text.label("a\n b\t" + "x" * 500)) == "a b " + "x" * 115 + "…"

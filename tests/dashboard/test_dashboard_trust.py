@@ -1,4 +1,4 @@
-"""Promises and challenges beside the numbers of the dashboard: leaderboard, suite, runs, downloads and the static copy."""
+"""Promises and challenges shown with scores: leaderboard, history, compare, suite, runs, downloads and the exported page."""
 
 from __future__ import annotations
 
@@ -30,45 +30,45 @@ pytestmark = pytest.mark.slow  # a page takes a second
 HOSTILE = "\x1b[31m<script>alert(1)</script> **bold** $x$ [a](javascript:b)"
 
 
-def promised(card: Card, **changes: Any) -> Promise:
-    """Return a promise that a run has kept, unless something is changed."""
+def promise_of(card: Card, **changes: Any) -> Promise:
+    """Return a promise that the run kept, unless `changes` contradict its configuration."""
     config = card.config
-    names = ("suite", "protocol", "version", "data_sha256", "seed", "repeats", "limit", "judge")
-    plan = PromisedSuite(**{name: getattr(config, name) for name in names} | changes)
+    fields = ("suite", "protocol", "version", "data_sha256", "seed", "repeats", "limit", "judge")
+    plan = PromisedSuite(**{name: getattr(config, name) for name in fields} | changes)
     return Promise(made=card.started - 1, policy_sha256="0" * 64, suites=(plan,))
 
 
-def challenge(path: Path, card: Card, **changes: Any) -> None:
+def write_challenge(path: Path, card: Card, **changes: Any) -> None:
     config = card.config
-    stated = {
+    outcome = {
         "suite": config.suite, "protocol": config.protocol, "run": card.run, "claimed": "x", "reader": "hf:x",
         "backend": "transformers 5.2.0", "method": "greedy", "replies": 60, "tokens": 600, "alpha": 0.01, "seed": 0,
         "verdict": "consistent", "reason": HOSTILE,
     }  # fmt: skip
-    (path / FILE_NAME).write_text(json.dumps(stated | changes), encoding="utf-8")
+    (path / FILE_NAME).write_text(json.dumps(outcome | changes), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return four runs: promise kept and challenged, promise broken and different, untestable, neither."""
+    """Write five runs: promise kept and broken, both challenged; challenge untestable, and of another run; neither."""
     folder = tmp_path_factory.mktemp("trust") / "results"
     synthetic_results.write_checkpoints(folder, count=5, samples=60)
     first, second, third, fourth = (run.path for run in store.runs(folder)[:4])
     cards = {path: store.read_card(path) for path in (first, second, third, fourth)}
-    store.write_card(first, structs.replace(cards[first], promise=promised(cards[first])))
-    store.write_card(second, structs.replace(cards[second], promise=promised(cards[second], seed=9)))
-    challenge(first, cards[first])
-    challenge(second, cards[second], verdict="different")
-    challenge(third, cards[third], verdict="untestable")
-    challenge(fourth, cards[fourth], run="another")
+    store.write_card(first, structs.replace(cards[first], promise=promise_of(cards[first])))
+    store.write_card(second, structs.replace(cards[second], promise=promise_of(cards[second], seed=9)))
+    write_challenge(first, cards[first])
+    write_challenge(second, cards[second], verdict="different")
+    write_challenge(third, cards[third], verdict="untestable")
+    write_challenge(fourth, cards[fourth], run="another")
     return folder
 
 
 @pytest.fixture
-def opened(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+def open_page(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     monkeypatch.setenv(state.RESULTS_VARIABLE, str(results))
 
-    def page(name: str, **params: str) -> AppTest:
+    def open_in_session(name: str, **params: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60)
         if name != "leaderboard":
             app.run()
@@ -79,13 +79,13 @@ def opened(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppT
         assert not app.exception
         return app
 
-    return page
+    return open_in_session
 
 
 def captions(app: AppTest) -> str:
     text = "\n".join(str(part.value) for part in app.caption).replace(JOINER, "")
-    for mark in "-/.,;:()":
-        text = text.replace(f"&#{ord(mark)};", mark)
+    for character in "-/.,;:()":
+        text = text.replace(f"&#{ord(character)};", character)
     return text
 
 
@@ -98,33 +98,35 @@ def entries(results: Path) -> dict[str, frames.Entry]:
     }
 
 
-def test_marks_are_in_the_cells_and_the_legend(results: Path, opened: Callable[..., AppTest]) -> None:
+def test_marks_are_shown_in_cells_and_explained_in_the_legend(
+    results: Path, open_page: Callable[..., AppTest]
+) -> None:
     board = build(frames.index(results).entries)
     marks = {row.model: "".join(cell.marks) for (row, _), cell in board.cells.items()}
     by_verdict = {verdict: marks[entry.card.model] for verdict, entry in entries(results).items()}
     assert by_verdict == {
         "consistent": "✓●", "different": "✗≠", "untestable": "○", f"{FILE_NAME} belongs to another run": "",
     }  # fmt: skip
-    legend = captions(opened("leaderboard"))
-    for words in (
+    legend = captions(open_page("leaderboard"))
+    for explanation in (
         "**✓** promise kept",
         "**✗** promise broken",
         "**●** challenged",
         "**≠** challenge: different",
     ):
-        assert words in legend
+        assert explanation in legend
 
 
-def test_history_and_compare_show_the_marks(results: Path, opened: Callable[..., AppTest]) -> None:
+def test_history_and_compare_show_the_marks(results: Path, open_page: Callable[..., AppTest]) -> None:
     different, kept = (entries(results)[verdict].card for verdict in ("different", "consistent"))
-    page = opened("history", model="intern/step-")
+    page = open_page("history", model="intern/step-")
     marks = page.dataframe[0].value.set_index("run")["marks"]
     assert (marks[different.run], marks[kept.run]) == ("✗≠", "✓●")
     page.query_params["runs"] = [kept.run, different.run]
     page.switch_page(state.PAGES["compare"][0]).run()
     (row,) = page.dataframe[0].value.to_dict("records")
     assert (row["A"].split()[-1], row["B"].split()[-1]) == ("✓●", "✗≠")
-    for text in (captions(opened("history", model="intern/step-")), captions(page)):
+    for text in (captions(open_page("history", model="intern/step-")), captions(page)):
         assert "**✗** promise broken" in text
         assert "**≠** challenge: different" in text
 
@@ -139,31 +141,35 @@ def test_unmarked_runs_need_no_legend(tmp_path: Path, monkeypatch: pytest.Monkey
         assert "Marks:" not in captions(app)
 
 
-def test_a_number_says_more(results: Path, opened: Callable[..., AppTest]) -> None:
+def test_details_of_a_score_state_the_broken_promise_and_the_challenge(
+    results: Path, open_page: Callable[..., AppTest]
+) -> None:
     entry = entries(results)["different"]
     board = build(frames.index(results).entries)
     label = next(name for row, name in board.cells if row.model == entry.card.model)
-    text = captions(opened("leaderboard", model=entry.card.model, column=label))
+    text = captions(open_page("leaderboard", model=entry.card.model, column=label))
     assert "Promise broken: seed is" in text
     assert "challenge different (60 replies tested with hf:x, greedy, alpha 0.01)" in text
 
 
 @pytest.mark.parametrize("page", ["suite", "runs"])
-def test_a_run_says_more(results: Path, opened: Callable[..., AppTest], page: str) -> None:
+def test_details_of_a_run_state_the_challenge_as_plain_text(
+    results: Path, open_page: Callable[..., AppTest], page: str
+) -> None:
     entry = entries(results)["untestable"]
-    text = captions(opened(page, run=entry.card.run, suite=entry.card.config.suite))
+    text = captions(open_page(page, run=entry.card.run, suite=entry.card.config.suite))
     assert "Challenge untestable" in text
-    for hostile in ("<script>", "**bold**", "\x1b", "$x$", "[a]("):
-        assert hostile not in text
+    for markup in ("<script>", "**bold**", "\x1b", "$x$", "[a]("):
+        assert markup not in text
     fault = entries(results)[f"{FILE_NAME} belongs to another run"]
-    text = captions(opened(page, run=fault.card.run, suite=fault.card.config.suite))
+    text = captions(open_page(page, run=fault.card.run, suite=fault.card.config.suite))
     assert f"Challenge does not count: {FILE_NAME} belongs to another run" in text
 
 
-def test_the_list_of_runs_has_the_columns_only_if_needed(
-    results: Path, opened: Callable[..., AppTest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_list_of_runs_has_columns_of_promises_and_challenges_only_if_needed(
+    results: Path, open_page: Callable[..., AppTest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = opened("runs").dataframe[0].value
+    table = open_page("runs").dataframe[0].value
     assert sorted(table["promise"].dropna()) == ["broken", "kept"]
     assert sorted(table["challenge"].dropna()) == ["consistent", "different", "untestable"]
     synthetic_results.write_checkpoints(tmp_path / "plain", count=1, samples=20)
@@ -174,23 +180,25 @@ def test_the_list_of_runs_has_the_columns_only_if_needed(
     assert not {"promise", "challenge"} & set(app.dataframe[0].value)
 
 
-def test_downloads_and_the_static_copy(results: Path, tmp_path: Path) -> None:
+def test_downloads_and_the_exported_page_contain_promises_and_challenges(
+    results: Path, tmp_path: Path
+) -> None:
     board = build(frames.index(results).entries)
     table = downloads.tidy_table(board, board.rows, list(board.columns))
     assert sorted(table["promise"]) == ["broken", "kept", "none", "none", "none"]
     assert sorted(table["challenge"].dropna()) == ["consistent", "different", "untestable"]
-    export.export(results, tmp_path / "copy", samples=0)
-    page = (tmp_path / "copy" / "index.html").read_text()
+    export.export(results, tmp_path / "export", samples=0)
+    page = (tmp_path / "export" / "index.html").read_text()
     assert "● challenged (the replies were tested with the claimed model" in page
     assert "✗≠" in page
     assert "<script>alert" not in page
 
 
-def test_a_new_outcome_is_noticed(tmp_path: Path) -> None:
+def test_a_new_challenge_appears_in_the_index(tmp_path: Path) -> None:
     synthetic_results.write_checkpoints(tmp_path, count=1, samples=20)
     (entry,) = frames.index(tmp_path).entries
     assert entry.challenge is None
-    challenge(entry.path, entry.card, verdict="close")
+    write_challenge(entry.path, entry.card, verdict="close")
     (entry,) = frames.index(tmp_path).entries
     assert entry.challenge is not None
     assert entry.challenge.counting_verdict == "close"

@@ -1,4 +1,4 @@
-"""The logic of the pages leaderboard, science, runs and history, each drawn by Streamlit without a browser."""
+"""The pages leaderboard, science, runs and history, rendered by Streamlit's test harness without a browser."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.support import synthetic_results
 
 pytestmark = pytest.mark.slow  # a page takes a second
 
-Opener: TypeAlias = Callable[..., AppTest]
+PageOpener: TypeAlias = Callable[..., AppTest]
 APP = ROOT / "dashboard" / "app.py"
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made") / "results"
+    folder = tmp_path_factory.mktemp("synthetic") / "results"
     synthetic_results.write_checkpoints(folder, count=4, samples=60)
     synthetic_results.write_running(folder)
     synthetic_results.write_broken(folder)
@@ -34,11 +34,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shown(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
-    """Opens a page at a URL, in a session of its own."""
+def open_page(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    """Return a function that opens a page with query parameters, in a session of its own."""
     monkeypatch.setenv(state.RESULTS_VARIABLE, str(results))
 
-    def opened(page: str, **params: str) -> AppTest:
+    def open_in_session(page: str, **params: str) -> AppTest:
         app = AppTest.from_file(str(APP), default_timeout=60)
         if page != "leaderboard":
             app.run()
@@ -49,56 +49,58 @@ def shown(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTe
         assert not app.exception
         return app
 
-    return opened
+    return open_in_session
 
 
-def said(app: AppTest) -> str:
-    """All words of a page, foreign ones as they are."""
+def text_of(app: AppTest) -> str:
+    """Return the text of a page, with escaped characters restored."""
     parts = [*app.title, *app.header, *app.markdown, *app.caption, *app.info, *app.warning, *app.code]
     text = "\n".join(str(part.value) for part in parts).replace(JOINER, "")
-    for mark in "-/.,;:()":
-        text = text.replace(f"&#{ord(mark)};", mark)
+    for character in "-/.,;:()":
+        text = text.replace(f"&#{ord(character)};", character)
     return text
 
 
-def test_an_empty_folder_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_of_an_empty_folder_show_a_command_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(state.RESULTS_VARIABLE, str(tmp_path))
     app = AppTest.from_file(str(APP), default_timeout=60).run()
-    assert "This results folder has no runs yet." in said(app)
+    assert "This results folder has no runs yet." in text_of(app)
     assert app.code[0].value == "evals run mmlu-pro gpqa aime --sample -m smollm2"
     for page in ("science", "runs", "history"):
         app.switch_page(state.PAGES[page][0]).run()
         assert not app.exception
 
 
-def test_the_leaderboard_ranks_says_what_is_alike_and_names_the_broken_run(shown: Opener) -> None:
-    app = shown("leaderboard")
-    text = said(app)
+def test_the_leaderboard_states_its_ranking_its_adjustment_and_broken_runs(open_page: PageOpener) -> None:
+    app = open_page("leaderboard")
+    text = text_of(app)
     assert "Ranked by" in text
     assert "mmlu-pro · official" in text
     assert "Holm over 3 pairs at 5 %" in text
-    assert [one.label for one in app.expander][-1] == "1 broken run"
+    assert [expander.label for expander in app.expander][-1] == "1 broken run"
     assert "estimand items-like-these" in text
     assert list(app.dataframe[0].value["", "model"])[-1] == "chance"
     assert len(app.dataframe[0].value) == 5
 
 
-def test_filters_hold_in_the_url_and_an_empty_choice_says_so(shown: Opener) -> None:
-    assert "No run matches these filters." in said(shown("leaderboard", kind="science"))
-    app = shown("leaderboard", kind="general", pin="intern/step-01000")
+def test_filters_are_read_from_the_url_and_may_match_no_run(open_page: PageOpener) -> None:
+    assert "No run matches these filters." in text_of(open_page("leaderboard", kind="science"))
+    app = open_page("leaderboard", kind="general", pin="intern/step-01000")
     assert app.dataframe[0].value["", "model"][0] == "intern/step-01000"
-    assert "No run matches these filters." in said(shown("leaderboard", since="2030-01-01"))
+    assert "No run matches these filters." in text_of(open_page("leaderboard", since="2030-01-01"))
 
 
-def test_a_chosen_cell_shows_what_it_rests_on(shown: Opener) -> None:
-    app = shown("leaderboard", model="intern/step-01000", column="mmlu-pro · official · v1")
-    names = [metric.label for metric in app.metric]
-    assert names[1:] == ["95 % interval", "n", "coverage", "bounds"]
+def test_a_selected_cell_is_shown_with_interval_n_coverage_and_bounds(open_page: PageOpener) -> None:
+    app = open_page("leaderboard", model="intern/step-01000", column="mmlu-pro · official · v1")
+    labels = [metric.label for metric in app.metric]
+    assert labels[1:] == ["95 % interval", "n", "coverage", "bounds"]
 
 
-def test_a_chosen_model_shows_all_its_numbers(shown: Opener) -> None:
-    app = shown("leaderboard", model="intern/step-01000")
-    assert "**intern/step-01000**" in said(app)
+def test_a_selected_model_is_shown_with_all_its_scores(open_page: PageOpener) -> None:
+    app = open_page("leaderboard", model="intern/step-01000")
+    assert "**intern/step-01000**" in text_of(app)
     assert set(app.dataframe[1].value) == {
         "suite and protocol",
         "measure",
@@ -111,41 +113,41 @@ def test_a_chosen_model_shows_all_its_numbers(shown: Opener) -> None:
     assert len(app.dataframe[1].value) == 1
 
 
-def test_a_mean_over_one_suite_twice_is_refused(shown: Opener) -> None:
-    app = shown("leaderboard")
+def test_a_mean_over_two_columns_of_a_suite_is_refused(open_page: PageOpener) -> None:
+    app = open_page("leaderboard")
     columns = [name for name, _ in app.dataframe[0].value if name.startswith("mmlu")]
     assert len(columns) == 2  # two versions of the rules
     app.multiselect(key="mean").set_value(columns).run()
-    assert "selected several times" in said(app)
+    assert "selected several times" in text_of(app)
 
 
-def test_claims_stand_under_a_heading_of_their_own(shown: Opener) -> None:
-    app = shown("leaderboard")
-    assert any(box.label.startswith("Reported results of ") for box in app.expander)
+def test_claims_have_a_heading_of_their_own(open_page: PageOpener) -> None:
+    app = open_page("leaderboard")
+    assert any(expander.label.startswith("Reported results of ") for expander in app.expander)
     claims = app.dataframe[1].value
     assert "Intern-S1" in list(claims["model"])
     assert "intern/step-01000" not in list(claims["model"])
 
 
-def test_science_tells_claims_from_measured_ones(shown: Opener) -> None:
-    text = said(shown("science"))
+def test_the_science_page_counts_measured_and_reported_models_separately(open_page: PageOpener) -> None:
+    text = text_of(open_page("science"))
     assert "**0 measured**" in text
     assert "**13 reported**" in text
 
 
-def test_runs_shows_the_growing_one_and_where_a_number_comes_from(shown: Opener) -> None:
-    text = said(shown("runs", run="made-05000"))
+def test_the_runs_page_shows_the_running_mean_and_the_command_of_a_run(open_page: PageOpener) -> None:
+    text = text_of(open_page("runs", run="made-05000"))
     assert "Running mean with a 95 % confidence sequence" in text
     assert "evals run mmlu-pro -m 'server:made#intern/step-01000' --protocol official --data MIRROR" in text
     assert "5 runs" in text
 
 
-def test_history_judges_the_checkpoints_of_a_beginning(shown: Opener) -> None:
-    text = said(shown("history", model="intern/step"))
+def test_the_history_page_shows_the_checkpoints_with_a_common_prefix(open_page: PageOpener) -> None:
+    text = text_of(open_page("history", model="intern/step"))
     assert "4 runs in %, higher is better" in text
     assert "suite version 1 → 2" in text
     assert "nobody" not in text
-    assert "No benchmark runs of this model" in said(shown("history", model="nobody"))
+    assert "No benchmark runs of this model" in text_of(open_page("history", model="nobody"))
 
 
 PARAMETERS = ("run", "suite", "sample", "repeat", "model", "column", "kind", "protocol", "weights", "runs", "line", "against", "find")  # fmt: skip
@@ -162,5 +164,5 @@ PARAMETERS = ("run", "suite", "sample", "repeat", "model", "column", "kind", "pr
         ],
     ],
 )
-def test_no_query_breaks_a_page(shown: Callable[..., AppTest], page: str, value: str) -> None:
-    shown(page, **dict.fromkeys(PARAMETERS, value))
+def test_no_query_parameter_breaks_a_page(open_page: Callable[..., AppTest], page: str, value: str) -> None:
+    open_page(page, **dict.fromkeys(PARAMETERS, value))

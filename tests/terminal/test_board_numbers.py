@@ -1,4 +1,4 @@
-"""`evals show BOARD`: the numbers of a board with their levels and promises."""
+"""`evals show BOARD`: the scores of a board with their verification levels and promises."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_number_has_its_level_and_promise(board: Path) -> None:
+def test_every_score_has_its_level_and_promise(board: Path) -> None:
     lines = evals("show", board, "--suite", "suite-0").out.splitlines()
-    rows = {name: next(line for line in lines if f"model-{name} " in line) for name in range(6)}
-    for name, words in {
+    rows = {number: next(line for line in lines if f"model-{number} " in line) for number in range(6)}
+    for number, level in {
         0: "challenged; disputed", 1: "challenged, close", 2: "recomputed; challenge: different",
         3: "recomputed; challenge: untestable", 4: "recomputed ", 5: "challenged",
     }.items():  # fmt: skip
-        assert words in rows[name]
-    assert [("none", "kept", "broken")[name % 3] in row for name, row in rows.items()] == [True] * 6
+        assert level in rows[number]
+    assert [("none", "kept", "broken")[number % 3] in row for number, row in rows.items()] == [True] * 6
     text = "\n".join(lines)
     assert "organisation-2-model-2@v1, suite-0 (strict): promise broken: seed is 1, not 0" in text
     assert "organisation-3-model-3@v1, suite-0 (strict): challenge untestable (" in text
 
 
-def test_numbers_are_sorted_and_filtered(board: Path) -> None:
+def test_scores_are_sorted_and_filtered(board: Path) -> None:
     numbers = evals("show", board, "--json").json["numbers"]
     assert len(numbers) == 12
     rows = [
@@ -59,7 +59,7 @@ def test_numbers_are_sorted_and_filtered(board: Path) -> None:
     assert "No score matches" in evals("show", board, "--protocol", "official").out
 
 
-def test_a_board_without_promises_has_no_column_of_them() -> None:
+def test_a_board_without_promises_has_no_column_for_them() -> None:
     out = evals("show", ROOT / "results" / "board").out
     assert "recomputed" in out
     assert "promise" not in out
@@ -67,11 +67,11 @@ def test_a_board_without_promises_has_no_column_of_them() -> None:
 
 @pytest.mark.parametrize("option", ["--pivot", "--runs", "--by=group", "--last=2", "--since=7d"])
 def test_options_of_runs_are_refused(board: Path, option: str) -> None:
-    done = evals("show", board, option)
-    assert done.status == 2
-    assert "is a board" in done.error_line
+    outcome = evals("show", board, option)
+    assert outcome.status == 2
+    assert "is a board" in outcome.error_line
 
 
-def test_it_fits_a_narrow_terminal(board: Path) -> None:
+def test_the_table_fits_a_narrow_terminal(board: Path) -> None:
     numbers = list(board_numbers.read(board))
     assert max(map(len, board_numbers.layout(numbers, 60))) <= 60 + len("\x1b[1m\x1b[0m")

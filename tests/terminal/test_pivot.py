@@ -1,4 +1,4 @@
-"""The pivot's cells: a score with both sides of its interval."""
+"""Cells of the pivot table: a score with its interval."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evals.types import Estimate
     ("value", "low", "high", "cell"),
     [(0.5, 0.48, 0.52, "50.0 ±2.0"), (0.989, 0.958, 0.996, "98.9 +0.7 −3.1"), (0.5, None, None, "50.0")],
 )
-def test_an_interval_with_two_sides_shows_both(
+def test_a_cell_shows_both_half_widths_of_an_asymmetric_interval(
     value: float, low: float | None, high: float | None, cell: str
 ) -> None:
-    head = Estimate(
+    headline = Estimate(
         metric="accuracy", group="", value=value, low=low, high=high, worst=None, best=None, n=100, clusters=100,
         unit="fraction", better="higher", method="Wilson", headline=True,
     )  # fmt: skip
-    assert _score_with_interval(head).startswith(cell)
+    assert _score_with_interval(headline).startswith(cell)

@@ -1,4 +1,4 @@
-"""Promises and challenges beside the numbers of `evals show`: marks in words, as symbols with a legend, in JSON."""
+"""Promises and challenges in `evals show`: notes in words, symbols with a legend, and JSON."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ def runs(here: Path) -> Path:
     return here / "results"
 
 
-def challenge(results: Path, name: str, **changes: Any) -> None:
-    """Write an outcome beside a run."""
-    (stored,) = (stored for stored in store.runs(results) if stored.path.name == name)
-    config = stored.card.config
-    stated = {
+def write_challenge(results: Path, name: str, **changes: Any) -> None:
+    """Write the outcome of a challenge into a run's folder."""
+    (run,) = (run for run in store.runs(results) if run.path.name == name)
+    config = run.card.config
+    outcome = {
         "suite": config.suite, "protocol": config.protocol, "run": name, "claimed": "x", "reader": "hf:x",
         "backend": "transformers 5.2.0", "method": "greedy", "replies": 60, "tokens": 600, "alpha": 0.01, "seed": 0,
         "verdict": "consistent",
     }  # fmt: skip
-    (stored.path / FILE_NAME).write_text(json.dumps(stated | changes), encoding="utf-8")
+    (run.path / FILE_NAME).write_text(json.dumps(outcome | changes), encoding="utf-8")
 
 
-def shown(*words: str) -> dict[str, str]:
+def shown_rows(*words: str) -> dict[str, str]:
     """Return the row of each run that `evals show` prints."""
     lines = evals("show", *words).out.splitlines()
     return {run: next(line for line in lines if run in line) for run in ("kept", "broken", "plain")}
 
 
-def test_the_promise_is_beside_the_number(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = shown()
+def test_the_promise_is_shown_with_the_score(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = shown_rows()
     assert "promise kept" in rows["kept"]
     assert "promise broken" in rows["broken"]
     assert "promise" not in rows["plain"]
     monkeypatch.setenv("COLUMNS", "80")
-    assert shown()["kept"].endswith("S ✓")
+    assert shown_rows()["kept"].endswith("S ✓")
     assert "✗: promise broken (preregistered, but not run as promised)" in evals("show").out
     monkeypatch.setenv("COLUMNS", "200")
     pivot = evals("show", "broken", "--pivot").out
@@ -65,7 +65,7 @@ def test_the_promise_is_beside_the_number(runs: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("verdict", "words", "symbol"),
+    ("verdict", "note", "symbol"),
     [
         ("consistent", "challenged", "●"),
         ("close", "challenged, close", "≈"),
@@ -73,12 +73,12 @@ def test_the_promise_is_beside_the_number(runs: Path, monkeypatch: pytest.Monkey
         ("untestable", "challenge: untestable", "○"),
     ],
 )
-def test_the_challenge_is_beside_the_number(
-    runs: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, words: str, symbol: str
+def test_the_challenge_is_shown_with_the_score(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, note: str, symbol: str
 ) -> None:
-    challenge(runs, "plain", verdict=verdict, reason="\x1b[31mwhy\x1b]0;x\x07 \u202e<b>")
-    rows = shown()
-    assert rows["plain"].endswith(f"sample items; {words}")
+    write_challenge(runs, "plain", verdict=verdict, reason="\x1b[31mwhy\x1b]0;x\x07 \u202e<b>")
+    rows = shown_rows()
+    assert rows["plain"].endswith(f"sample items; {note}")
     assert "challenge" not in rows["kept"] + rows["broken"]
     details = evals("show", "plain").out
     assert f"challenge {verdict} (60 replies tested with hf:x, greedy, alpha 0.01): why <b>" in details
@@ -87,19 +87,19 @@ def test_the_challenge_is_beside_the_number(
     assert evals("show", "plain", "--json").json["runs"][0]["challenge"]["verdict"] == verdict
     assert evals("show", "kept", "--json").json["runs"][0]["challenge"] is None
     cells = evals("show", "--pivot", "--json").json["cells"]
-    assert [words in cell["marks"] for cell in cells] == [cell["runs"] == ["plain"] for cell in cells]
+    assert [note in cell["marks"] for cell in cells] == [cell["runs"] == ["plain"] for cell in cells]
     monkeypatch.setenv("COLUMNS", "80")
-    assert shown()["plain"].endswith(f"S {symbol}")
+    assert shown_rows()["plain"].endswith(f"S {symbol}")
 
 
 @pytest.mark.parametrize("changes", [{"run": "kept"}, {"suite": "gpqa:diamond"}, {"verdict": "proven"}])
-def test_an_outcome_that_does_not_count_gives_no_mark(runs: Path, changes: dict[str, Any]) -> None:
-    challenge(runs, "plain", **changes)
-    assert "challenge" not in shown()["plain"]
+def test_an_outcome_that_does_not_count_has_no_mark(runs: Path, changes: dict[str, Any]) -> None:
+    write_challenge(runs, "plain", **changes)
+    assert "challenge" not in shown_rows()["plain"]
     assert "challenge does not count: challenge.json" in evals("show", "plain").out
 
 
-def test_of_pooled_runs_the_worst_counts() -> None:
+def test_pooled_runs_have_the_mark_of_the_worst_verdict() -> None:
     def marks(*verdicts: Any) -> list[str]:
         challenges = [
             None if verdict is None else Challenge(suite="s", protocol="p", verdict=verdict)
