@@ -24,7 +24,7 @@ from evals.verdicts.second_opinion import rules
 from evals.verdicts.second_opinion.opinion import RecordedReply, score_replies
 from tests.support.command import evals
 from tests.support.paths import TESTS
-from tests.test_suite import one
+from tests.test_suite import load_one
 
 CASES = TESTS / "cases" / "scieval.jsonl"
 SUITES = (("trqa", "strict"), ("trqa", "official"), ("proteinlmbench", "official"), ("mmstar", "strict"))
@@ -58,7 +58,7 @@ class Case(NamedTuple):
 def replies() -> Iterator[Case]:
     """Yield the 200 replies, to items with several right options, or with one that is not the first."""
     for suite, protocol in SUITES:
-        samples = list(one(suite, protocol).samples(Data(suite=suite, sample=True)))
+        samples = list(load_one(suite, protocol).samples(Data(suite=suite, sample=True)))
         sample = next(
             s for s in samples if (isinstance(s.target, tuple) if suite == "trqa" else s.target != "A")
         )
@@ -82,7 +82,7 @@ def our_scores() -> dict[str, float]:
     """Return our scores by case."""
     scores = {}
     for case in replies():
-        (scorer,) = one(case.suite, case.protocol).scorers.values()
+        (scorer,) = load_one(case.suite, case.protocol).scorers.values()
         value = scorer(case.sample, Prompt(), Reply(text=case.reply)).value
         scores[case.name] = 0.0 if value is None else value
     return scores
