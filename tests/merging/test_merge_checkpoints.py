@@ -32,6 +32,8 @@ from tests.support.paths import ROOT
 pytestmark = needs_torch
 DOWN, UP = "model.layers.0.mlp.down_proj.weight", "model.layers.0.mlp.up_proj.weight"
 Q = "model.layers.0.self_attn.q_proj.weight"
+DOWN_LAYER, Q_LAYER = DOWN.removesuffix(".weight"), Q.removesuffix(".weight")
+split_into_shards = writing.shards
 
 
 @pytest.fixture(autouse=True)
@@ -126,16 +128,13 @@ def test_a_merge_in_several_shards_has_the_same_tensors(tmp_path, monkeypatch):
 
     family = write_family(tmp_path)
     whole = read_tensors(merge(write_recipe(tmp_path, "ties"), out=tmp_path / "whole"))
-    monkeypatch.setattr(writing, "shards", lambda tensors: [*_shards(tensors, limit=2000)])
+    monkeypatch.setattr(writing, "shards", lambda tensors: [*split_into_shards(tensors, limit=2000)])
     folder = merge(write_recipe(tmp_path, "ties"), out=tmp_path / "parts")
     assert len(list(folder.glob("model-*.safetensors"))) > 3
     sharded = read_tensors(folder)
     assert all(torch.equal(sharded[name], whole[name]) for name in family["base"])
     index = json.loads((folder / "model.safetensors.index.json").read_text())
     assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in whole.values())
-
-
-_shards = writing.shards
 
 
 def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
@@ -186,7 +185,7 @@ def test_loras_are_added_to_the_base_with_their_scales(tmp_path):
     write_lora(tmp_path / "e0", first, rank=4, alpha=8)
     write_lora(tmp_path / "e1", second, rank=4, alpha=8, use_rslora=True, alpha_pattern={"q_proj": 2})
     merged = read_tensors(merge(write_recipe(tmp_path, "task-arithmetic", experts=2, more="lambda = 1")))
-    (a0, b0), (a1, b1), (c, d) = first[Q[:-7]], second[Q[:-7]], first[DOWN[:-7]]
+    (a0, b0), (a1, b1), (c, d) = first[Q_LAYER], second[Q_LAYER], first[DOWN_LAYER]
     torch.testing.assert_close(merged[Q], base[Q] + 2 * b0 @ a0 + (2 / 4**0.5) * b1 @ a1)
     torch.testing.assert_close(merged[DOWN], base[DOWN] + 2 * d @ c)
     assert torch.equal(merged[UP], base[UP])
@@ -199,10 +198,9 @@ def test_a_lora_merges_like_the_full_checkpoint_that_it_is_equivalent_to(tmp_pat
     factors = lora_factors(1)
     write_lora(tmp_path / "e1", factors, rank=4, alpha=4)
     from_lora = read_tensors(merge(write_recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-lora"))
-    full = {
-        name: tensor + (factors[name[:-7]][1] @ factors[name[:-7]][0] if name[:-7] in factors else 0)
-        for name, tensor in base.items()
-    }
+    full = dict(base)
+    for layer, (down, up) in factors.items():
+        full[f"{layer}.weight"] = base[f"{layer}.weight"] + up @ down
     shutil.rmtree(tmp_path / "e1")
     write_checkpoint(tmp_path / "e1", full)
     from_full = read_tensors(merge(write_recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-full"))
@@ -223,8 +221,8 @@ def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
         parameters="steps = 0",
     )
     merged = read_tensors(merge(path))
-    down = sum(lora_factors(n + 1, layers=(Q,))[Q[:-7]][0] for n in range(2)) / 2
-    up = sum(lora_factors(n + 1, layers=(Q,))[Q[:-7]][1] for n in range(2)) / 2
+    down = sum(lora_factors(n + 1, layers=(Q,))[Q_LAYER][0] for n in range(2)) / 2
+    up = sum(lora_factors(n + 1, layers=(Q,))[Q_LAYER][1] for n in range(2)) / 2
     torch.testing.assert_close(merged[Q], base[Q] + 0.25 * up @ down)
 
 
@@ -360,7 +358,7 @@ def test_loras_that_cannot_be_merged_are_refused(tmp_path):
         {"model.layers.7.q": (torch.ones(4, 2), torch.ones(2, 4))}
     )
     assert f"{Q} is 16 x 9, but 16 x 16 in the base" in message_on(
-        {Q[:-7]: (torch.ones(4, 9), torch.ones(16, 4))}
+        {Q_LAYER: (torch.ones(4, 9), torch.ones(16, 4))}
     )
     (tmp_path / "e0" / "adapter_model.safetensors").unlink()
     assert "adapter_model.safetensors is missing" in refusal_message(path)

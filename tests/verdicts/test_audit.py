@@ -58,8 +58,8 @@ def run_worker(tmp_path: Path, replies: list[str], **spec: Any) -> list[dict[str
     """Run the worker with RULES and return its output lines: version or fault, then the verdicts."""
     path = tmp_path / "rules.py"
     path.write_text(RULES)
-    head = {"rule": spec, "seconds": 0.5, "memory_mib": 512}
-    lines = [head, *({"reply": reply, "doc": {"gold": "A"}} for reply in replies)]
+    header = {"rule": spec, "seconds": 0.5, "memory_mib": 512}
+    lines = [header, *({"reply": reply, "doc": {"gold": "A"}} for reply in replies)]
     process = subprocess.run(
         [sys.executable, "-I", worker.__file__, path],
         input="".join(json.dumps(line) + "\n" for line in lines),
@@ -186,10 +186,10 @@ def test_a_suite_without_a_rule_in_the_harness_is_reported(here: Path) -> None:
 
 
 def test_ctrl_c_ends_the_worker(run_folder: Path) -> None:
-    slow = run_folder / "python"
-    slow.write_text("#!/bin/sh\necho $$ > " + str(run_folder / "pid") + "\nexec sleep 60\n")
-    slow.chmod(0o755)
-    with start("audit", "one", "--with", "lm-eval", "--python", slow) as process:
+    sleeping_python = run_folder / "python"
+    sleeping_python.write_text("#!/bin/sh\necho $$ > " + str(run_folder / "pid") + "\nexec sleep 60\n")
+    sleeping_python.chmod(0o755)
+    with start("audit", "one", "--with", "lm-eval", "--python", sleeping_python) as process:
         deadline = time.monotonic() + 30
         while not (run_folder / "pid").exists() or not (run_folder / "pid").read_text().strip():
             assert time.monotonic() < deadline, "the worker was not started"
@@ -202,9 +202,9 @@ def test_ctrl_c_ends_the_worker(run_folder: Path) -> None:
 
 
 def test_ctrl_c_while_the_worker_starts_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = tmp_path / "python"
-    slow.write_text("#!/bin/sh\nexec sleep 60\n")
-    slow.chmod(0o755)
+    sleeping_python = tmp_path / "python"
+    sleeping_python.write_text("#!/bin/sh\nexec sleep 60\n")
+    sleeping_python.chmod(0o755)
     started: list[subprocess.Popen[bytes]] = []
 
     class InterruptedPopen(subprocess.Popen[bytes]):
@@ -218,7 +218,7 @@ def test_ctrl_c_while_the_worker_starts_ends_it(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(subprocess, "Popen", InterruptedPopen)
     reply = RecordedReply("A", {"gold": "A"})
     with pytest.raises(KeyboardInterrupt):
-        score_replies(rules.rules("lm-eval", "mmlu-pro")[0], [reply], slow)
+        score_replies(rules.rules("lm-eval", "mmlu-pro")[0], [reply], sleeping_python)
     assert started[0].poll() is not None
 
 

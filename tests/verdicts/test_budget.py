@@ -26,6 +26,7 @@ def random_run(name: str, chances: np.ndarray, *, repeats: int = 1, seed: int = 
 
 
 def random_chances(seed: int = 0) -> np.ndarray:
+    """Return the probability of a right answer of each item."""
     return np.random.default_rng(seed).beta(1, 1, N)
 
 
@@ -48,12 +49,13 @@ def test_the_noise_within_items_is_estimated_from_a_second_run():
 
 
 def test_the_variance_of_true_differences_is_estimated_from_another_models_run():
-    own = random_chances()
-    other = np.clip(own + np.random.default_rng(5).choice([-0.2, 0.2], N), 0, 1)
+    baseline_chances = random_chances()
+    other_chances = np.clip(baseline_chances + np.random.default_rng(5).choice([-0.2, 0.2], N), 0, 1)
     estimated = components(
-        random_run("a", own, repeats=8, seed=1), [random_run("b", other, repeats=8, seed=2)]
+        random_run("a", baseline_chances, repeats=8, seed=1),
+        [random_run("b", other_chances, repeats=8, seed=2)],
     )
-    assert estimated.models.variance == pytest.approx((other - own).var(), abs=0.004)
+    assert estimated.models.variance == pytest.approx((other_chances - baseline_chances).var(), abs=0.004)
     assert estimated.models.source == "b"
 
 
@@ -64,15 +66,15 @@ def test_the_assumed_discordance_between_models_is_in_the_range_of_recordings():
 
 
 def test_variance_of_wording_and_judge_excludes_that_of_items_and_replies():
-    own = random_chances() * 0.8
-    base = random_run("a", own, repeats=4, seed=1)
-    same_accuracy = random_run("b", own, repeats=4, seed=2, model="model-a", protocol="other")
-    other_accuracy = random_run("c", own + 0.1, repeats=4, seed=3, model="model-a", protocol="third")
+    chances = random_chances() * 0.8
+    base = random_run("a", chances, repeats=4, seed=1)
+    same_accuracy = random_run("b", chances, repeats=4, seed=2, model="model-a", protocol="other")
+    other_accuracy = random_run("c", chances + 0.1, repeats=4, seed=3, model="model-a", protocol="third")
     assert sqrt(components(base, [same_accuracy]).wording.variance) < 0.006
     estimated = components(base, [other_accuracy])
     assert sqrt(estimated.wording.variance) == pytest.approx(0.1 / sqrt(2), abs=0.01)
     assert estimated.judge is None
-    other_judge = random_run("d", own + 0.1, repeats=4, seed=4, model="model-a", judge="strict")
+    other_judge = random_run("d", chances + 0.1, repeats=4, seed=4, model="model-a", judge="strict")
     assert components(base, [other_judge]).judge.variance == pytest.approx(
         estimated.wording.variance, rel=0.2
     )
@@ -90,12 +92,13 @@ def test_clusters_of_four_equal_items_have_a_design_effect_of_four():
 
 @pytest.mark.parametrize("change", ["same model", "another model"])
 def test_a_budget_has_a_power_of_80_percent(change):
-    own = random_chances()
+    baseline_chances = random_chances()
     spread = 0.2 if change == "another model" else 0.0
     rng = np.random.default_rng(3)
-    candidate = np.clip(own + rng.choice([-spread, spread], N), 0, 1)
+    candidate_chances = np.clip(baseline_chances + rng.choice([-spread, spread], N), 0, 1)
     estimated = components(
-        random_run("a", own, repeats=16, seed=1), [random_run("b", candidate, repeats=16, seed=2)]
+        random_run("a", baseline_chances, repeats=16, seed=1),
+        [random_run("b", candidate_chances, repeats=16, seed=2)],
     )
     drop = 0.05
     budgeted = budget(
@@ -106,9 +109,11 @@ def test_a_budget_has_a_power_of_80_percent(change):
     detections = 0
     for _ in range(1000):
         chosen = rng.choice(N, budgeted.items, replace=True)
-        candidate_chance = candidate[chosen] - candidate.mean() + own.mean() - drop
-        differences = (rng.random(budgeted.items) < candidate_chance).astype(float) - (
-            rng.random(budgeted.items) < own[chosen]
+        shifted_chances = (
+            candidate_chances[chosen] - candidate_chances.mean() + baseline_chances.mean() - drop
+        )
+        differences = (rng.random(budgeted.items) < shifted_chances).astype(float) - (
+            rng.random(budgeted.items) < baseline_chances[chosen]
         )
         detections += differences.mean() / (differences.std(ddof=1) / sqrt(budgeted.items)) < -1.645
     assert detections / 1000 == pytest.approx(0.8, abs=0.06)
@@ -140,10 +145,10 @@ def test_a_plan_orders_budgets_by_cost():
         values = (np.random.default_rng(1).random(n) < 0.6).astype(float).tolist()
         return structs.replace(suite_run("base", side_of(values), suite=name), cost_usd=cost)
 
-    rules = Policy(suite=(Entry(name="expensive", margin=0.1), Entry(name="cheap", margin=0.1)))
+    policy = Policy(suite=(Entry(name="expensive", margin=0.1), Entry(name="cheap", margin=0.1)))
     planned = plan(
         [run_with_cost("expensive", 2000, 90.0), run_with_cost("cheap", 2000, 10.0)],
-        rules,
+        policy,
         drop=0.04,
         simulations=200,
     )

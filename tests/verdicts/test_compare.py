@@ -60,15 +60,15 @@ def test_runs_with_different_repeats_are_compared_only_on_the_metrics_of_both():
 def test_a_mean_over_groups_needs_a_pair_in_every_group():
     complete = side_of([1.0, 0.0, 1.0, 0.0], groups=["x", "x", "y", "z"])
     partial = side({"s00000": 1.0, "s00002": 0.0}, groups=["x", "y"])
-    for other in (
+    for incomplete in (
         partial,
         partial._replace(absent_groups=("z",)),
         side({"s00000": 1.0, "s00002": 0.0, "s00003": None}, groups=["x", "y", "z"]),
     ):
-        pairing = Pairing(complete, other, MACRO)
+        pairing = Pairing(complete, incomplete, MACRO)
         assert pairing.evidence() is None
         assert pairing.values() == (None, None)
-        assert Pairing(complete, other, accuracy()[0]).evidence() is not None
+        assert Pairing(complete, incomplete, accuracy()[0]).evidence() is not None
     assert Pairing(partial, partial, MACRO).evidence() is not None
     assert Pairing(partial._replace(absent_groups=("z",)), partial, MACRO).evidence() is None
 

@@ -31,16 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, name: str, *arguments: object) -> Outcome:
     """Run mmlu-pro with a scripted model of tests/support/scripted_accuracy.py."""
-    data = ("--data", folder / "mirror", "--results", folder / "results")
-    return evals(
-        "run",
-        "mmlu-pro",
-        "-m",
-        f"scripted:call=tests.support.scripted_accuracy:{name}",
-        *data,
-        "--quiet",
-        *arguments,
-    )
+    model = f"scripted:call=tests.support.scripted_accuracy:{name}"
+    options = ("--data", folder / "mirror", "--results", folder / "results", "--quiet")
+    return evals("run", "mmlu-pro", "-m", model, *options, *arguments)
 
 
 def compare(folder: Path, *arguments: object) -> Outcome:
@@ -134,7 +127,7 @@ def test_compare_refuses_runs_on_different_data_unless_forced(folder, tmp_path):
         (("steady", "none.jsonl"), "no baseline file"),
     ],
 )
-def test_compare_reports_what_it_cannot_find_in_one_line(folder, arguments, message):
+def test_compare_reports_usage_errors_in_one_line(folder, arguments, message):
     assert message in compare(folder, *arguments).error_line
 
 
@@ -268,16 +261,8 @@ def test_plan_refuses_a_policy_without_enough_power_and_proposes_a_margin_with_i
     assert "an unchanged model passes in" in outcome.json["why"]
     margin = float(outcome.json["nearest"][0].split("margin = ")[1].split(",")[0])
     (tmp_path / "wider.toml").write_text(POLICY.format(margin))
-    wider = evals(
-        "gate",
-        "plan",
-        tmp_path / "wider.toml",
-        "--baseline",
-        "steady",
-        "--results",
-        folder / "results",
-        "--json",
-    )
+    options = ("--baseline", "steady", "--results", folder / "results", "--json")
+    wider = evals("gate", "plan", tmp_path / "wider.toml", *options)
     assert (wider.status, wider.json["decides"]) == (0, True)
     assert "refused" in gate_plan(folder, 0.03).out
 
@@ -295,24 +280,9 @@ def test_plan_takes_noise_from_a_second_run(folder):
 def test_noise_of_finished_runs_is_stored_and_used_by_compare_and_gate(folder, tmp_path):
     results = tmp_path / "results"
     for name, seed in (("one", 1), ("two", 2)):
-        arguments = (
-            "--data",
-            folder / "mirror",
-            "--results",
-            results,
-            "--quiet",
-            "--run",
-            name,
-            "--seed",
-            seed,
-        )
-        evals(
-            "run",
-            "mmlu-pro",
-            "-m",
-            f"scripted:call=tests.support.scripted_accuracy:{('steady', 'unchanged')[seed - 1]}",
-            *arguments,
-        )
+        model = f"scripted:call=tests.support.scripted_accuracy:{('steady', 'unchanged')[seed - 1]}"
+        options = ("--data", folder / "mirror", "--results", results, "--run", name, "--seed", seed)
+        evals("run", "mmlu-pro", "-m", model, "--quiet", *options)
     results_option = ("--results", results)
     outcome = evals(
         "gate", "noise", "--from", "one", "--from", "two", "--precision", "bf16", *results_option, "--json"
@@ -350,7 +320,7 @@ def test_noise_of_a_model_runs_it_several_times(folder, tmp_path):
         (("--from", "steady"), "at least two runs"),
     ],
 )
-def test_noise_reports_missing_or_invalid_arguments_in_one_line(folder, arguments, message):
+def test_gate_noise_reports_usage_errors_in_one_line(folder, arguments, message):
     assert message in evals("gate", "noise", *arguments, "--results", folder / "results").error_line
 
 
@@ -362,18 +332,8 @@ def run_until_decided(
 ) -> Outcome:
     """Run a scripted model and stop as soon as the sequential gate decides."""
     policy = folder / f"{margin}.toml"
-    return run(
-        folder,
-        name,
-        "--against",
-        against,
-        "--policy",
-        policy,
-        "--until-decided",
-        "--concurrency",
-        4,
-        *arguments,
-    )
+    options = ("--against", against, "--policy", policy, "--concurrency", 4)
+    return run(folder, name, "--until-decided", *options, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -456,9 +416,8 @@ def test_markup_in_answers_is_escaped_in_markdown():
     line = flip_line(flip, quote="`")
     assert "\x1b" not in line
     assert "\n" not in line
-    assert (
-        line.count("`") == 6
-    )  # id and both answers are code spans: tags, links and mentions in them have no effect
+    # id and both answers are code spans, in which tags, links and mentions have no effect
+    assert line.count("`") == 6
 
 
 def test_compare_accepts_a_baseline_file(folder, tmp_path):
@@ -470,16 +429,9 @@ def test_compare_accepts_a_baseline_file(folder, tmp_path):
 
 def test_a_sequential_gate_refuses_a_margin_as_wide_as_the_scale(folder, tmp_path):
     (tmp_path / "wide.toml").write_text(POLICY.format(1.0))
-    arguments = (
-        "--against",
-        "steady",
-        "--policy",
-        tmp_path / "wide.toml",
-        "--until-decided",
-        "--run",
-        "wide",
-    )
-    assert "must be below 1, the range of accuracy" in run(folder, "unchanged", *arguments).error_line
+    options = ("--against", "steady", "--policy", tmp_path / "wide.toml", "--run", "wide")
+    outcome = run(folder, "unchanged", "--until-decided", *options)
+    assert "must be below 1, the range of accuracy" in outcome.error_line
 
 
 def test_a_request_file_can_run_a_sequential_gate(folder, tmp_path):
