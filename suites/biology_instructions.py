@@ -41,7 +41,7 @@ from evals.scorers.upstream.biology import (
 from evals.suite import INTERN_S1_PRO
 from evals.types import Metric, Point, Prompt, Sample, Scorer
 
-ANSWER_FORMATS = {
+ANSWER_INSTRUCTIONS = {
     "yes or no": "Answer yes or no, as \\boxed{yes} or \\boxed{no}.",
     "family": f"Choose one of {', '.join(FAMILIES)}, and write it in \\boxed{{}}.",
     "modifications": f"Choose all that occur of {', '.join(MODIFICATIONS)}, and write them in \\boxed{{}}, with commas between several.",
@@ -51,12 +51,10 @@ ANSWER_FORMATS = {
 
 
 def _prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
-    answer_format = ANSWER_FORMATS[task.kind]
+    instruction = ANSWER_INSTRUCTIONS[task.kind]
     if keys := sample.meta.get("keys"):
-        answer_format = (
-            f"Write the numbers as JSON in \\boxed{{}}, with the keys {', '.join(map(repr, keys))}."
-        )
-    return ask(f"{plain_text(sample.question)}\n\n{answer_format}")
+        instruction = f"Write the numbers as JSON in \\boxed{{}}, with the keys {', '.join(map(repr, keys))}."
+    return ask(f"{plain_text(sample.question)}\n\n{instruction}")
 
 
 # --- scoring

@@ -36,7 +36,7 @@ from evals.suite import INTERN_S1
 from evals.types import Message, Part, Prompt, Reply, Sample, Score, Text
 
 OPTION_LETTERS = "ABCDEFGHIJKLMNO"
-ANSWER_FORMATS = {
+ANSWER_INSTRUCTIONS = {
     "mcq": "Answer with the letter of the right option.",
     "exact_match": "Answer with a single word or phrase.",
     "open_ended": "Answer with a short phrase.",
@@ -77,9 +77,9 @@ def _question_parts(data: Data, row: Row) -> Iterator[Part]:
 
 
 def _official_prompt(sample: Sample, repeat: int) -> Prompt:
-    answer_format = ANSWER_FORMATS.get(sample.meta["question_type"], ANSWER_FORMATS["open_ended"])
+    instruction = ANSWER_INSTRUCTIONS.get(sample.meta["question_type"], ANSWER_INSTRUCTIONS["open_ended"])
     option_block = f"\nOptions:\n{options(sample.choices)}" if sample.choices else ""
-    introduction = Text(f"You are an expert in {sample.group}. {answer_format}\n")
+    introduction = Text(f"You are an expert in {sample.group}. {instruction}\n")
     return Prompt(messages=(Message("user", (introduction, *sample.question, Text(option_block or "\n"))),))
 
 

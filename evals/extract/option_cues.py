@@ -184,12 +184,12 @@ def _read_fit(text: str, begin: int, word: str, *, has_object: bool = False) -> 
     subject = _SUBJECT_LETTER.search(text, max(0, begin - 24), begin)
     if subject is None or not (has_object or _AFTER_FITS.match(text, begin + len(word), begin + 100)):
         return None
-    start = subject.start("letter")
-    if not text[start].isupper() or (
-        text[start] in "AI" and not re.search("option|choice|[(*]", subject[0], re.IGNORECASE)
+    letter_begin = subject.start("letter")
+    if not text[letter_begin].isupper() or (
+        text[letter_begin] in "AI" and not re.search("option|choice|[(*]", subject[0], re.IGNORECASE)
     ):
         return None
-    return letter_at(text, start, is_strong=False)
+    return letter_at(text, letter_begin, is_strong=False)
 
 
 _CRITERIA = lazy_pattern(
@@ -315,8 +315,7 @@ def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
         return read_cue(text, tick_position, tick_position + len(word), is_strong=False, allow_unmarked=True)
     if label is None or len({text.rfind("\n", 0, i) for i in ticks}) > 1:
         return None
-    start = label.start("letter")
-    return label["letter"], Statement("mark", start, start + 1), False
+    return label["letter"], Statement("mark", *label.span("letter")), False
 
 
 _CUES_ANYWHERE: dict[str, OptionCueReader] = {

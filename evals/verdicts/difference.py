@@ -212,8 +212,8 @@ class BootstrapDifference(NamedTuple):
         if draws_beyond == 0:  # then the tail is that of a t test with the draws' standard deviation
             import numpy as np
 
-            error = float(np.std(np.array(self.draws), ddof=1))
-            p = min(p, _t_tail(abs(self.value - margin), error, self.clusters - 1))
+            standard_error = float(np.std(np.array(self.draws), ddof=1))
+            p = min(p, _t_tail(abs(self.value - margin), standard_error, self.clusters - 1))
         return p
 
 
@@ -284,8 +284,8 @@ def statistic_evidence(
             return MeanDifference(value, nan, 1, "no resample differs")
         return DiscordantCounts(0, 0, count, width or 1.0)
     if len(draws) < 1000 or len(set(draws)) == 1:
-        error = float(np.std(draws, ddof=1))
-        return MeanDifference(value, error, count - 1, "paired bootstrap (standard error)")
+        standard_error = float(np.std(draws, ddof=1))
+        return MeanDifference(value, standard_error, count - 1, "paired bootstrap (standard error)")
     return BootstrapDifference(value, tuple(sorted(draws)), count)
 
 

@@ -68,10 +68,12 @@ def evidence_of(
         return evidence
     if estimand == "this-run":
         return ObservedDifference(evidence.value)
-    error = noise_error(pairing, group=group, limit=limit)
-    if error is None:
+    standard_error = noise_error(pairing, group=group, limit=limit)
+    if standard_error is None:
         return None
-    return MeanDifference(evidence.value, error, NORMAL_DF, "within-item noise", pairing.metric.width)
+    return MeanDifference(
+        evidence.value, standard_error, NORMAL_DF, "within-item noise", pairing.metric.width
+    )
 
 
 def noise_error(pairing: Pairing, *, group: str | None = None, limit: float | None = None) -> float | None:

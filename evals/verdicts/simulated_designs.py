@@ -258,10 +258,12 @@ def _gaffke_unless_clear(sums: Array, shares: Array, margin: float, width: float
     needs_exact = np.ones(len(sums), dtype=bool)
     if len(shares) >= MANY_CLUSTERS:
         excess = sums - margin * shares
-        error = excess.std(axis=1) * len(shares) ** 0.5
+        standard_error = excess.std(axis=1) * len(shares) ** 0.5
         with np.errstate(divide="ignore", invalid="ignore"):
-            p_values = ndtr(-excess.sum(axis=1) / error)
-        needs_exact = ~((p_values < CLEAR_P_VALUES[0]) | (p_values > CLEAR_P_VALUES[1])) | (error == 0)
+            p_values = ndtr(-excess.sum(axis=1) / standard_error)
+        needs_exact = ~((p_values < CLEAR_P_VALUES[0]) | (p_values > CLEAR_P_VALUES[1])) | (
+            standard_error == 0
+        )
     chunk_size = max(1, 400_000 // len(shares))
     exact_rows = np.flatnonzero(needs_exact)
     for start in range(0, len(exact_rows), chunk_size):

@@ -149,17 +149,19 @@ def ppi(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> CorrectedShare
     weight = float(np.cov(y, f, ddof=1)[0, 1]) / ((1 + n / unlabelled_count) * variance) if variance else 0.0
     weight = min(1.0, max(0.0, weight))
     value = weight * float(unlabelled.mean()) + float((y - weight * f).mean())
-    error = sqrt(
+    standard_error = sqrt(
         weight**2 * float(unlabelled.var(ddof=1)) / unlabelled_count + float((y - weight * f).var(ddof=1)) / n
     )
     return _clipped_interval(
         value,
-        max(error, sqrt(_variance(float(y.mean()), n + unlabelled_count))),
+        max(standard_error, sqrt(_variance(float(y.mean()), n + unlabelled_count))),
         f"PPI++, lambda {weight:.2f}",
     )
 
 
-def _clipped_interval(value: float, error: float, method: str) -> CorrectedShare:
+def _clipped_interval(value: float, standard_error: float, method: str) -> CorrectedShare:
     z = stats.z_quantile(0.975)
-    low, high = (min(1.0, max(0.0, bound)) for bound in (value - z * error, value + z * error))
+    low, high = (
+        min(1.0, max(0.0, bound)) for bound in (value - z * standard_error, value + z * standard_error)
+    )
     return CorrectedShare(value=min(1.0, max(0.0, value)), low=low, high=high, method=method)
