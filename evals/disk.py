@@ -1,4 +1,4 @@
-"""Access to untrusted files: only regular files of limited size are read, and links are not followed when writing."""
+"""Access to untrusted files: only regular files are opened, reads are limited, and links are not followed when writing."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def open_decompressed(path: Path) -> IO[bytes]:
 
 
 def lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a stream; raises ValueError for a line longer than `MAX_LINE` bytes."""
+    """Yield the lines of a stream; raises ValueError for a line of `MAX_LINE` bytes or more."""
     while line := stream.readline(MAX_LINE):
         if len(line) == MAX_LINE:
             raise ValueError(f"a line of more than {MAX_LINE >> 20} MiB")

@@ -66,19 +66,19 @@ class Pool:
     """Worker processes for calls that may hang or crash; usable from asyncio and from synchronous code.
 
     A call that exceeds its deadline, crashes its worker, runs out of memory or raises an exception
-    fails with `ScorerError`; a `UsageError`, e.g. for an extra that is not installed, is passed on unchanged.
+    fails with `ScorerError`; only a `UsageError`, e.g. for an extra that is not installed, remains one.
     """
 
     def __init__(
         self, workers: int | None = None, *, memory_mib: int = 2048, timeout_s: float = 10.0
     ) -> None:
         """`memory_mib`: limit of a worker's address space. `timeout_s`: default deadline of a call."""
-        self.workers = workers or _core_count()
+        self._max_workers = workers or _core_count()
         self.memory_mib = memory_mib
         self.timeout_s = timeout_s
         self._queue: deque[_Call] = deque()
         self._condition = threading.Condition()
-        self._idle = 0
+        self._idle_threads = 0
         self._closed = False
         self._threads: list[threading.Thread] = []
         self._workers: list[_Worker] = []
@@ -93,9 +93,9 @@ class Pool:
             if self._closed:
                 raise RuntimeError("the pool is closed")
             self._queue.append(call)
-            if self._idle:
+            if self._idle_threads:
                 self._condition.notify()
-            elif len(self._threads) < self.workers:
+            elif len(self._threads) < self._max_workers:
                 self._add_worker()
         return call.future
 
@@ -119,7 +119,7 @@ class Pool:
         """Score one reply in a worker; the scorer gets neither the question, nor the messages, nor the reasoning.
 
         The scorer is a module-level function or a frozen dataclass. Its method `warm()`, if it has one, does slow
-        imports; a worker calls it outside any deadline, and once for all scorers that have the same `repr`.
+        imports; it does not count against the deadline, and a worker calls it once for all scorers that have the same `repr`.
         """
         reduced = replace(sample, question=()), replace(prompt, messages=()), replace(reply, reasoning=None)
         score = await self.run(scorer, *reduced, timeout_s=timeout_s)
@@ -154,12 +154,12 @@ class Pool:
     def _add_worker(self) -> None:
         """Add a worker and start its thread; the caller holds the lock."""
         worker = _Worker(self.memory_mib)
-        thread = threading.Thread(target=self._serve_worker, args=(worker,), name="sandbox", daemon=True)
+        thread = threading.Thread(target=self._feed_worker, args=(worker,), name="sandbox", daemon=True)
         self._workers.append(worker)
         self._threads.append(thread)
         thread.start()
 
-    def _serve_worker(self, worker: _Worker) -> None:
+    def _feed_worker(self, worker: _Worker) -> None:
         while calls := self._take_calls(worker.batch_size):
             worker.process_calls(calls)
             if self._closed:
@@ -169,10 +169,10 @@ class Pool:
         """Wait for calls and return one worker's share of them, at most `limit`; empty if the pool is closed."""
         with self._condition:
             while not self._queue and not self._closed:
-                self._idle += 1
+                self._idle_threads += 1
                 self._condition.wait()
-                self._idle -= 1
-            share = min(limit, -(-len(self._queue) // self.workers))
+                self._idle_threads -= 1
+            share = min(limit, -(-len(self._queue) // self._max_workers))
             return deque(self._queue.popleft() for _ in range(share))
 
 
@@ -194,7 +194,7 @@ class _Worker:
         self.batch_size = 1
         """Maximum number of calls in the next batch."""
         self._connection: Connection | None = None
-        self._calls = 0
+        self._completed_calls = 0
         self._last_failure = ""
         self._retired = False
         self._lock = threading.Lock()
@@ -249,7 +249,7 @@ class _Worker:
                 call.future.set_exception(ScorerError(_exit_reason(status, call.timeout_s)))
                 return
             pending.popleft()
-            self._calls += 1
+            self._completed_calls += 1
             if succeeded:
                 call.future.set_result(value)
             else:
@@ -261,7 +261,7 @@ class _Worker:
             if self._retired:
                 raise EOFError
             if self._connection is not None and self.process is not None:
-                if self.process.poll() is None and self._calls < MAX_CALLS:
+                if self.process.poll() is None and self._completed_calls < MAX_CALLS:
                     return self._connection
                 self._stop_process(self.process)
             parent_end, worker_end = socket.socketpair()
@@ -280,12 +280,12 @@ class _Worker:
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,  # Ctrl-C is for the parent
                 )
-            self._calls = 0
+            self._completed_calls = 0
             self._connection = Connection(parent_end.detach())
             return self._connection
 
     def _kill_and_wait(self) -> int | None:
-        """Kill the process and wait for it; return its exit status if it had already ended by itself."""
+        """Kill the process and wait for it; return its exit status if it ended by itself, at the latest after half a second."""
         with self._lock:
             return None if self.process is None else self._stop_process(self.process)
 
@@ -316,7 +316,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _worker_environment() -> dict[str, str]:
-    """Return a worker's environment variables: this process's module path, one thread per numeric library, no secrets."""
+    """Return a worker's environment: this process's module path, one thread per numeric library, no variables named like secrets."""
     secret_words = ("KEY", "TOKEN", "SECRET", "PASSWORD")
     inherited = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in secret_words)}
     path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)

@@ -1,13 +1,13 @@
 """A bundle: a run in one zip file. `pack` writes it; `verify.py` rescores it offline.
 
-    bundle.json       format, environment, and size and SHA-256 of every file
+    bundle.json       format, package versions, and size and SHA-256 of every other file
     card.json         a copy of the card
     samples.jsonl     id, gold answer and options of every sample
     records.jsonl     prompt, reply and scores of every sample and repeat
 
-Bundles of gated suites contain no texts: a sample has no question, its options are hashed, and a reply is reduced to its
-hash, stop reason and answer letter (`withheld.jsonl` instead of `records.jsonl`). Verification requires the data set, with
-whose gold answers it compares the letters. The archive's comment is the SHA-256 of all preceding bytes.
+Bundles of gated suites contain no texts: a sample has no question, and hashes replace its options, the prompts, the replies
+and all answers that are longer than a label (`withheld.jsonl` instead of `records.jsonl`). Verification requires the data
+set, with whose gold answers it compares the answer letters. The archive's comment is the SHA-256 of all preceding bytes.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Withheld(Struct, frozen=True, kw_only=True):
 
 
 def pack(run: Run, out: Path) -> Manifest:
-    """Write a run as a bundle; raises UsageError if the file exists or the run is unfinished."""
+    """Write a run as a bundle; raises UsageError if the file exists or cannot be written, or if the run's status is `running`."""
     card = run.card
     if card.status == "running":
         raise UsageError(

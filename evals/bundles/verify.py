@@ -51,7 +51,7 @@ class Verification(Struct, frozen=True, kw_only=True):
     protocol: str = ""
     model: str = ""
     records: int = 0
-    """Number of rescored records."""
+    """Number of records, including those that cannot be rescored."""
     figures: int = 0
     """Number of recomputed estimates and other figures of the card."""
     differences: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Verification(Struct, frozen=True, kw_only=True):
 def verify(path: Path, data: Path | None = None) -> Verification:
     """Verify a bundle; `data` is a local mirror of the suite's data, required if the suite is gated.
 
-    Raises UsageError if the file does not exist, if the data cannot be read, or if they are required but not given;
+    Raises UsageError if the file is not a bundle, if the data cannot be read, or if they are required but not given;
     Untrusted (a UsageError) if the suite is defined by a plugin's code.
     """
     try:
@@ -147,7 +147,7 @@ class _Verifier:
         ]
 
     def _check_data(self, data: Path | None) -> None:
-        """Check the gold answers against the data set or, without one, their hash against the card; prepare the prompts."""
+        """Check the samples against the data set or, without one and unless they are a subset, their hash; prepare the prompts."""
         config = self.card.config
         if data is None:
             if self.card.gated:
@@ -167,19 +167,17 @@ class _Verifier:
             raise UsageError(f"--data {data}: {error}") from error
         if digest != config.data_sha256:
             self.differences.append(f"data hash: {config.data_sha256[:16]} in the card, {digest[:16]} here")
-        golds = {sample.id: sample for sample in samples if sample.id in self.samples}
+        data_samples = {sample.id: sample for sample in samples if sample.id in self.samples}
         for sample_id, stated in self.samples.items():
-            gold = golds.get(sample_id)
-            if gold is None:
+            actual = data_samples.get(sample_id)
+            if actual is None:
                 raise DataError(f"sample {sample_id!r} is not in the data")
             texts = tuple(part for part in stated.question if isinstance(part, Text))  # imported replies only
-            question = gold.question if texts else ()
-            expected = (
-                sample_without_texts(gold) if self.card.gated else structs.replace(gold, question=question)
-            )
+            actual = structs.replace(actual, question=actual.question if texts else ())
+            expected = sample_without_texts(actual) if self.card.gated else actual
             if structs.replace(stated, question=texts) != expected:
                 self.differences.append(f"sample {sample_id!r} differs from the data")
-        self.samples = golds
+        self.samples = data_samples
         if self.card.origin == "run":  # the prompts of imported replies are not ours
             try:
                 self.prompter = self.suite.prompter(source)
@@ -196,7 +194,7 @@ class _Verifier:
             yield from rescore_records(scoring, self.samples, stored)
 
     def _rescore_letters(self) -> Iterator[tuple[Record, Record]]:
-        """Yield each record of a gated suite with its copy rescored from the recorded answer letters."""
+        """Yield each record of a gated suite with its copy rescored from the answer letter, or with itself if that is impossible."""
         unverified = 0
         with Pool() as pool:
             scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
@@ -204,7 +202,8 @@ class _Verifier:
                 map(self._check_withheld_prompt, self.bundle.lines("withheld.jsonl", Withheld))
             )
             for record in stored:
-                if any(isinstance(s, Failure) or s.judged or _is_hashed(s) for s in record.scores.values()):
+                recorded = record.scores.values()
+                if any(isinstance(s, Failure) or s.judged or _has_hashed_answer(s) for s in recorded):
                     unverified += 1
                     yield record, record
                     continue
@@ -346,7 +345,7 @@ def _recomputable_part(score: Score | Failure) -> Score | Failure:
     return Score(value=score.value, verdict=score.verdict, answer=score.answer, parts=score.parts)
 
 
-def _is_hashed(score: Score) -> bool:
+def _has_hashed_answer(score: Score) -> bool:
     return score.answer is not None and score.answer.startswith("sha256:")
 
 

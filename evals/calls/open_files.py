@@ -23,7 +23,7 @@ def first_reserved_descriptor() -> int:
 
 @cache
 def raise_file_limit() -> None:
-    """Raise the soft limit on open files to the hard one: the usual default, 1,024, is too low for 1,024 calls."""
+    """Raise the soft limit on open files to the hard one or `MAX_FILES`: the usual default, 1,024, is too low for 1,024 calls."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < limit:

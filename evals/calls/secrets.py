@@ -32,7 +32,7 @@ _VOCABULARY_WORDS = frozenset(
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 """One word of a name such as `hf-token`, `API_KEY2` or `awsSecretKey`."""
 _FIELD_NAME = re.compile(r"""([A-Za-z][\w.-]*+)\\*+["']?+\s*+[:=]\s*+(?!null\b|""|''|$)""")
-"""The name in `name=value`, `name: value` or `"name": value`, at any depth of a JSON text."""
+"""The name in `name=value`, `name: value` or `"name": value`, at any depth of a JSON text, unless the value is empty or null."""
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*+:[^/\s@]++@")
 _KEY_PREFIX = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20}|sk-[\w-]{20}|gh[opsru]_\w{20}|github_pat_\w{20}|glpat-[\w-]{16}|AKIA[A-Z0-9]{16})"

@@ -313,7 +313,7 @@ def host() -> dict[str, Any]:
 
 @cache
 def commit() -> str:
-    """Return the commit of the checkout that this package runs from; empty if it runs from a wheel."""
+    """Return the commit of this package's checkout, with `+dirty` if its code is modified; empty for a wheel, or if git fails."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""

@@ -70,7 +70,7 @@ class Brief(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def brief(record: Record) -> Brief:
-    """Return a record without its texts."""
+    """Return the part of a record that reports need."""
     outcome = record.outcome
     if isinstance(outcome, Failure):
         return Brief(sample=record.sample, repeat=record.repeat, scores={}, failure=outcome.kind)
@@ -118,7 +118,7 @@ def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
     """Open the files of a run's `records` or `samples`; raises StoreError if a file is irregular or damaged, or keeps changing.
 
     A conversion to Parquet puts the Parquet file in place before it removes the JSON lines, so that the two files together are
-    complete at any moment. Both are reopened until neither has changed while they were being opened.
+    complete at any moment. Both are reopened until neither was replaced while they were being opened.
     """
     files = Snapshot(name, folder)
     for _ in range(MAX_ATTEMPTS):

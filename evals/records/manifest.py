@@ -28,7 +28,7 @@ FORMAT = 1
 FOLDER = "runs"
 REQUIRED = ("records.parquet", "samples.parquet")
 FILES = (*REQUIRED, "theirs.jsonl", "unmatched.txt")
-"""Files of a run that are copied to the store, besides its card."""
+"""Files of a run that are copied to the store, besides its card; the last two exist only in imported runs."""
 FINAL_STATUSES = ("finished", "partial")
 """Statuses of a run that has ended: all samples are scored (`finished`), or some are not (`partial`)."""
 MAX_BYTES = disk.MAX_SMALL_FILE

@@ -1,8 +1,8 @@
 """Names of runs, as accepted by all commands.
 
 A run is named by its id, by a prefix or suffix of its id, by its folder, by `last` (`last:2` is the run before the last), by
-its model or suite, or by one of these and a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several runs have the same id
-if one command with `--run` ran several suites.
+its model or suite, or by its id (or part of it) or model with a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several
+runs have the same id if one command with `--run` ran several suites.
 """
 
 from __future__ import annotations

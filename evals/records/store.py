@@ -6,9 +6,9 @@
         records.jsonl     outcomes and scores, appended in whole lines while the run is in progress
         *.parquet         samples and records once the run has ended (zstd); records added later are JSON lines again
 
-A record is written in the same iteration of the event loop in which its reply arrived, so kill -9 loses none; an fsync every
-second limits the loss in a power failure. A truncated last line is dropped with a warning. A later record of the same sample
-and repeat replaces an earlier one.
+A record is written as soon as its reply has been scored, so kill -9 loses only replies that are still being scored; an fsync
+every second limits the loss in a power failure. A truncated last line is dropped with a warning. A later record of the same
+sample and repeat replaces an earlier one.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def check(path: Path, card: Card | None = None) -> Card:
 
 
 def damage(path: Path, card: Card) -> str:
-    """Return which file of a run is missing or differs in size from what the card states; empty if none does.
+    """Return a message if a file of a run is missing or has another size than its card states; else empty.
 
     Only sizes are compared; `check` also hashes the files.
     """
@@ -189,7 +189,7 @@ def _missing_message(path: Path) -> str:
 def _missing_file(path: Path, name: str) -> str:
     """Return the Parquet file that a run without JSON lines of this `name` must have; empty if it need not have one.
 
-    It must have one if it was finalized, as the other Parquet file shows, or if its card counts replies.
+    It must have one if it was finalized, as the other Parquet file shows, or if its card counts outcomes.
     """
     other = "records" if name == "samples" else "samples"
     finalized = (path / f"{other}.parquet").exists()
@@ -246,16 +246,13 @@ def stamps(results: Path) -> dict[str, Stamp]:
 
 
 def stamp(folder: str) -> Stamp | None:
-    """Return the stamp of a run, which changes when a file of the run does; None if the folder is not a run."""
+    """Return the stamp of a run, zeros if it has no card; None if the folder is not a run. Appending a record does not change it."""
     card = Path(f"{folder}/card.json")
     try:
         stat = card.stat()
         return stat.st_mtime_ns, Path(folder).stat().st_mtime_ns, stat.st_size
-    except OSError:
-        is_broken_run = card.is_symlink() or has_records(
-            folder
-        )  # a dangling link, or a copy without its card
-        return (0, 0, 0) if is_broken_run else None
+    except OSError:  # a dangling link, or a copy without its card, is a broken run
+        return (0, 0, 0) if card.is_symlink() or has_records(folder) else None
 
 
 def has_records(folder: str) -> bool:
@@ -263,9 +260,8 @@ def has_records(folder: str) -> bool:
     if any(Path(f"{folder}/{name}.parquet").is_file() for name in ("records", "samples")):
         return True
     try:
-        return (
-            Path(f"{folder}/records.jsonl").stat().st_size > 0
-        )  # written after the card, which must have existed
+        # written after the card, which must have existed
+        return Path(f"{folder}/records.jsonl").stat().st_size > 0
     except OSError:
         return False
 

@@ -56,11 +56,11 @@ class Writer:
             undo.pop_all()
         self._is_card_current = self._has_current_card()
         self._last_sync_s = time.monotonic()
-        self._dirty = False
-        self._lines = bytearray()
+        self._has_unsynced_records = False
+        self._buffer = bytearray()
 
     def _acquire_lock(self) -> bool:
-        """Acquire the lock and return whether that succeeded; a lock on a file that its holder has removed meanwhile is no lock."""
+        """Acquire the lock and return whether that succeeded; a lock on a file that was removed in the meantime does not count."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return os.path.samestat(os.fstat(self._lock.fileno()), (self.path / "lock").stat())
@@ -140,14 +140,14 @@ class Writer:
 
     def add(self, record: Record) -> None:
         """Buffer a record for the next `flush`; raises StoreError like `append`."""
-        self._lines += encode(record)
-        self._lines += b"\n"
-        if len(self._lines) > MAX_BUFFERED_BYTES:
+        self._buffer += encode(record)
+        self._buffer += b"\n"
+        if len(self._buffer) > MAX_BUFFERED_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write the buffered records with one system call; raises StoreError if that fails, e.g. on a full disk."""
-        lines, self._lines = self._lines, bytearray()
+        lines, self._buffer = self._buffer, bytearray()
         with _writing(self.path):
             self._mark_running()
             if self._fd < 0:  # after conversion to Parquet
@@ -157,7 +157,7 @@ class Writer:
                 complete_bytes = lines.rfind(b"\n", 0, written) + 1
                 os.ftruncate(self._fd, os.fstat(self._fd).st_size - (written - complete_bytes))
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._dirty = True
+        self._has_unsynced_records = True
 
     def replace(self, records: Iterable[Record]) -> None:
         """Replace all records of the run atomically."""
@@ -173,11 +173,11 @@ class Writer:
     @property
     def needs_sync(self) -> bool:
         """Return whether there are unsynced records, and the last fsync was at least a second ago."""
-        return self._dirty and time.monotonic() - self._last_sync_s >= 1.0
+        return self._has_unsynced_records and time.monotonic() - self._last_sync_s >= 1.0
 
     def sync(self) -> None:
         """Force appended records to the disk; blocks, so do not call it in the event loop."""
-        self._dirty = False
+        self._has_unsynced_records = False
         if self._fd < 0:
             return
         with _writing(self.path):

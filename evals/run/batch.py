@@ -76,7 +76,7 @@ class BatchReplies:
         return list(notes_of(self.model))
 
     def add_results(self, run: Path, batch: LoggedBatch, results: Mapping[str, Reply | Exception]) -> None:
-        """Store the results of a batch."""
+        """Store the results of a batch, and an `Expired` error for each of its requests that has no result."""
         tokens = Counter[str]()
         for index, (_, _, key) in enumerate(batch.samples):
             missing = Expired("the batch ended without a result for this request")
@@ -93,11 +93,11 @@ class BatchReplies:
         self._results[key].append(error)
 
     def queue(self, jobs: Sequence[Job]) -> list[PlannedCall]:
-        """Return the calls that have a result, replies before errors, since a run ends if its first calls all fail."""
+        """Return the calls whose outcome is known; replies come before errors, since a run ends if its first calls all fail."""
         unused = {key: deque(results) for key, results in self._results.items()}
         ranked: list[tuple[bool, PlannedCall]] = []
         for job_index, job in enumerate(jobs):
-            for position, repeat, request in _open_requests(job):
+            for position, repeat, request in _unanswered_requests(job):
                 if request is None or unused.get(request.key):
                     has_failed = request is None or not isinstance(unused[request.key].popleft(), Reply)
                     ranked.append((has_failed, (job_index, position, repeat)))
@@ -121,7 +121,7 @@ class BatchReplies:
             append(run, change)
 
 
-def _open_requests(job: Job) -> Iterator[tuple[int, int, _Request | None]]:
+def _unanswered_requests(job: Job) -> Iterator[tuple[int, int, _Request | None]]:
     """Yield (position, repeat, request) for each missing reply; the request is None if its prompt cannot be built."""
     for _, position, repeat in calling_order([job]):
         sample = job.samples[position]
@@ -139,7 +139,7 @@ def _open_requests(job: Job) -> Iterator[tuple[int, int, _Request | None]]:
 def _requests_of_batch(job: Job, batch: LoggedBatch) -> list[_Request]:
     """Return those requests of a batch that have no reply yet."""
     keys = {(sample, repeat) for sample, repeat, _ in batch.samples}
-    requests = (request for *_, request in _open_requests(job) if request)
+    requests = (request for *_, request in _unanswered_requests(job) if request)
     return [request for request in requests if (request.sample, request.repeat) in keys]
 
 
@@ -159,7 +159,7 @@ class _BatchCollector:
     async def add_job(self, job: Job) -> None:
         """Resume the pending batches of a run, and submit its other requests that have no reply."""
         run = job.writer.path
-        requests = {(r.sample, r.repeat): r for *_, r in _open_requests(job) if r}
+        requests = {(r.sample, r.repeat): r for *_, r in _unanswered_requests(job) if r}
         for batch in read_batches(run):
             self._batches.left_out.update(batch.left_out)
         for batch in pending_batches(run):
@@ -179,7 +179,7 @@ class _BatchCollector:
         await self._submit_requests(job, list(requests.values()))
 
     async def _was_submitted(self, run: Path, batch: LoggedBatch) -> bool:
-        """Return whether a logged batch was submitted; if its id was not logged, ask the vendor."""
+        """Return whether a logged batch was submitted; if its id was not logged, ask the vendor and log the answer."""
         if batch.id:
             return True
         batch_id = await self._batches.find(

@@ -51,7 +51,7 @@ class LoggedChange(Struct, omit_defaults=True):
 
 
 def read_batches(run: Path) -> list[LoggedBatch]:
-    """Read the batch log of a run; a truncated last line is ignored, since nothing was submitted after it was written."""
+    """Read the batch log of a run; truncated lines are ignored."""
     batches: dict[str, LoggedBatch] = {}
     for line in _read_log(run).splitlines():
         try:

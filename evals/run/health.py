@@ -1,9 +1,9 @@
 """Checks that detect a broken run while it is in progress.
 
-    empty      every reply is empty, or has all of its text in the reasoning, e.g. because of the server's parser
+    empty      every reply that was not filtered is empty, e.g. because the server's parser puts all text in the reasoning
     truncated  every reply is truncated
     same       every reply is the same text
-    unread     no answer could be extracted from 95 % of the first replies
+    unread     at least 95 % of the first 50 scored replies contain no answer that could be extracted
 
 `empty` is a fault, which makes the score meaningless; the others are warnings. Findings are stored on the card
 (`Card.health`), and shown by `evals show` and the dashboard.
@@ -23,9 +23,9 @@ MIN_REPLIES = 5
 MIN_REPLIES_SAME = 10
 """Minimum number of replies for `same`."""
 UNREAD_WINDOW = 50
-"""Number of replies at the beginning of a run from which `unread` is computed."""
+"""Number of scored replies at the beginning of a run from which `unread` is computed."""
 MIN_UNREAD_FRACTION = 0.95
-"""Fraction of replies without an answer, in this window, at which `unread` is reported."""
+"""Fraction of the replies in this window without an answer at which `unread` is reported."""
 EXEMPT = frozenset({"scripted", "baseline", "replay", "function", "tokens"})
 """Adapters whose models may give identical or empty replies on purpose."""
 

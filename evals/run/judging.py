@@ -34,7 +34,7 @@ def with_judge(
     """Return the suites, with the judge attached to those that use one.
 
     Without `spec`, replies that need a judge stay unscored. Raises UsageError if a suite cannot score any reply without a
-    judge, unless `allow_missing`, or if a judge is given but no suite uses one.
+    judge, unless `allow_missing`; if a judge is given but no suite uses one; or if upstream's judge prompt is missing.
     """
     from evals.scorers.judge.judged import lacks_judge, with_judge
 

@@ -60,7 +60,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     @property
     def fault(self) -> str:
-        """Return why the model could not be run; empty if it could, at least in part."""
+        """Return the error that ended the runs of this model, or with which every call failed; empty if there is none."""
         return self.failed or self.total_failure
 
 
@@ -141,7 +141,7 @@ class ModelRun:
         self.context.print_line(f"{self.name}: {line}" if self.name else line)
 
     def check_suites(self) -> list[list[str]]:
-        """Return the model's notes for each suite's card; raises UsageError if it cannot run a suite, or with that sampling."""
+        """Return the model's notes for each suite's card; raises UsageError if it cannot run a suite as requested."""
         _check_data_path(self.request, self.suites)
         if self.request.batch and not isinstance(self.model, HasBatchEndpoint):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
@@ -158,7 +158,7 @@ class ModelRun:
         return structs.replace(plan_options(self.request, profile), engine=engine_of(self.model))
 
     def prepare(self) -> None:
-        """Open the run of every suite, and rescore replies whose scores are stale; blocks."""
+        """Open the run of every suite, and get ready for the first call (see `_set_up`); blocks."""
         if not self._is_created:
             self._set_model(self.context.create_model(self.spec))
         notes_by_suite, options = self.check_suites(), self._plan_options()
@@ -187,7 +187,7 @@ class ModelRun:
         return job
 
     def _set_up(self) -> None:
-        """Rescore replies whose scores are stale, and set up early stopping and the progress display."""
+        """Rescore runs with stale scores, unless a judge is needed, and set up early stopping and the progress display."""
         for job in self.jobs:
             if job.is_stale and not job.suite.judged:
                 rescore(job.writer, job.suite)
@@ -216,7 +216,7 @@ class ModelRun:
         return f"{self.budget.spent_usd:.4f} USD" if self.budget.price else ""
 
     async def run(self) -> Outcome:
-        """Call the model for every sample without a reply; on a fatal error, write the cards of runs with records."""
+        """Call the model for every sample without a reply; on a fatal error, write the cards of runs with new records."""
         self.context.progress.add(self.progress)
         try:
             if self.request.batch:
@@ -234,8 +234,8 @@ class ModelRun:
     @property
     def interrupted(self) -> bool:
         """Return whether the user has interrupted the calls, or the wait for batches."""
-        interruptible = (self._batch_wait, self.runner)
-        return any(part is not None and part.interrupted for part in interruptible)
+        steps = (self._batch_wait, self.runner)
+        return any(step is not None and step.interrupted for step in steps)
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does; may be called from another thread."""
@@ -315,7 +315,7 @@ class ModelRun:
             await self.model.close()
 
     def close(self) -> None:
-        """Close all files; runs without any record are removed."""
+        """Close all files; runs with neither records nor batches are removed."""
         jobs, self.jobs = self.jobs, []
         for job in jobs:
             job.samples.close()

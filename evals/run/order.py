@@ -1,8 +1,8 @@
 """The order of calls: longest expected reply first, so that no long reply is left for the end.
 
 Expected lengths are estimated from the replies of the run, by a linear regression of the logarithm of the output tokens on
-a predictor, with an effect for each group. The predictor is the sample's length in an earlier run of any model; without one,
-the size of its question. In the recorded replies of three models to MMLU-Pro, predictions from size and group have a
+a predictor, with an effect for each group. The predictor is the length of the sample's reply in an earlier run of any model;
+without one, the size of the question. In the recorded replies of three models to MMLU-Pro, predictions from size and group have a
 correlation of .40 to .51 with the logarithm of the length.
 """
 
@@ -20,7 +20,7 @@ from evals.records import store
 from evals.run.job import Job
 
 MIN_REPLIES = 16
-"""Number of replies of a suite needed to estimate lengths in tokens; with fewer, only ranks are used."""
+"""Number of replies needed to estimate a suite's lengths in tokens without an earlier run; with fewer, only ranks are used."""
 MIN_CALLS, MAX_CALLS = 256, 50_000
 """Numbers of calls between which the order is updated during the run. With fewer calls the order hardly matters; with more,
 the last calls are a small part of the run, and writing records out of data order takes more memory."""
@@ -30,7 +30,7 @@ RESORT_INTERVAL = 100.0
 """Minimum time between two sorts of the queue, as a multiple of the time that a sort takes."""
 
 PlannedCall = tuple[int, int, int]
-"""(job, position of the sample, repeat)."""
+"""(index of the job, position of the sample, repeat)."""
 
 
 def calling_order(jobs: Sequence[Job]) -> list[PlannedCall]:
@@ -144,7 +144,7 @@ class LengthPredictor:
         return array("d", (intercept + slope * x + effects.get(group, 0.0) for x, group in pairs))
 
     def ranks(self) -> array[float]:
-        """Return each sample's rank by expected length within the suite, from 0 to 1; of equal samples, the first ranks higher."""
+        """Return each sample's rank by expected length, from 0 to 1 within the suite; of equal lengths, the first ranks higher."""
         values = self.log_tokens() if self.has_estimates else self._predictor_values
         ranks = array("d", [0.0]) * len(values)
         for rank, position in enumerate(sorted(range(len(values) - 1, -1, -1), key=values.__getitem__)):

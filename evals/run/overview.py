@@ -128,7 +128,7 @@ def current_card(run: Run) -> Card:
 
 
 class Overview(Struct, kw_only=True):
-    """Cards of runs, errors of unreadable runs, and aggregates that suites define over their variants."""
+    """Cards of runs, errors of unreadable runs, and means over several runs (see `aggregates`)."""
 
     cards: list[Card]
     broken: list[str]
@@ -166,8 +166,9 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     """Return the aggregates that suites define over their variants, and means over the columns of collections.
 
     The value is None if a variant or a column is missing. Runs are combined only if they agree in all `CONDITIONS`. If there
-    are several such sets of runs, the one with the most variants represents the model; of equal sets, full benchmarks come
-    first, then the newest. `left_out` has a line for each variant that only other sets have, with the differences.
+    are several such sets of runs, the one with the most variants represents the model; of equally large sets, real data come
+    before sample items, then full benchmarks before subsets, then the newest. `left_out` has a line for each variant that only
+    other sets have, with the differences.
     """
     results = []
     groups: dict[tuple[str, str, str], list[Card]] = {}

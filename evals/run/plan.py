@@ -295,7 +295,7 @@ def _copy_selected(samples: SampleStore, positions: Sequence[int]) -> SampleStor
 def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool) -> tuple[Path, list[str]]:
     """Return the folder of the run to resume, or of a new run, with a note on why a new run is necessary.
 
-    `run`: the id chosen by the user; if a run with another configuration has it, a number is appended.
+    `run`: the id chosen by the user; a number is appended if a run with another configuration, or with `fresh` any run, has it.
     """
     if run is not None and (run != store.slug(run) or "@" in run):
         raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")

@@ -1,4 +1,4 @@
-"""Live progress: bars on a terminal or in a notebook, a line every `LINE_EVERY_S` seconds elsewhere, nothing with --quiet."""
+"""Live progress: bars on a terminal, text in a notebook, lines every `LINE_EVERY_S` seconds elsewhere; with --quiet, only findings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Tally:
         """Message of the first failure of each kind."""
         self.health = restore_health(job)
         self._started_s = self._ended_s = 0.0
-        """Start of the first call and end of the last one, in monotonic time."""
+        """Start of the first recorded call and end of the last one, in monotonic time."""
 
     @property
     def remaining(self) -> int:
@@ -179,7 +179,7 @@ class Progress(AbstractContextManager["Progress"]):
             notice(line)
 
     def update(self) -> None:
-        """Update the display, at most five times a second."""
+        """Update the display: bars and notebooks at most five times a second, lines every `LINE_EVERY_S` seconds."""
         if self._quiet:
             return
         now = time.monotonic()

@@ -55,7 +55,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
                     changes.append(change)
                 yield before, after
 
-        if suite.judged:  # verdicts cost money: each is appended immediately, so that an interrupt loses none
+        if suite.judged:  # verdicts cost money: an interrupt loses those of one batch at most
             for before, after in rescored_pairs():
                 if before.scores != after.scores:
                     writer.append(after)

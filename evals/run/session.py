@@ -1,8 +1,9 @@
 """Execute a request: resolve its names, prepare the runs, call the models and store the results.
 
 Models run concurrently on one event loop, each in a `ModelRun`. Models that share a lane run one after the other: those
-that compute on this machine share one, and so do repeated entries of one model. All models are created and checked, and the
-first of each lane is prepared, before any call is made, so that mistakes are reported before money is spent.
+that compute on this machine share one, so do repeated entries of one model, and so do all with --cluster or
+--one-model-at-a-time. All models are created and checked (with --cluster, each when its turn comes), and the first of each
+lane is prepared, before any call is made, so that mistakes are reported before money is spent.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Session:
 
     @contextmanager
     def _prepared(self) -> Iterator[list[Lane]]:
-        """Create and check all models, prepare the first of each lane, and close all files on exit."""
+        """Create and check all models (not yet on a cluster), prepare the first of each lane, and close all files on exit."""
         on_cluster = self.request.cluster is not None  # replicas are created when the model's lane reaches it
         models = [
             entry.model or (None if on_cluster else self.create_model(entry.spec)) for entry in self.models

@@ -1,7 +1,7 @@
 """Replicas that span several nodes: the model's server has a part on each node, of which the first receives the requests.
 
 Ray reserves either all GPUs or none (a placement group with one bundle per node), and the engine runs in its multi-node
-mode. If a part ends, the replica's process exits; Ray then stops the other parts and restarts the replica.
+mode. If a part ends once the server is up, the replica's process exits; Ray then stops the other parts and restarts the replica.
 """
 
 from __future__ import annotations

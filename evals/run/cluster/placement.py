@@ -78,7 +78,7 @@ def multi_node_fit(required: int, node_gpus: Sequence[int]) -> tuple[int, int]:
 
 
 def gpus_needed(spec: str, kind: str) -> int:
-    """Return how many GPUs of a type a model needs according to its profile; 0 if that is unknown."""
+    """Return how many GPUs of a type a model needs according to its profile; 0 if unknown, or if its adapter uses none here."""
     profile = profiles.find(spec)
     if profile is None or spec.partition(":")[0] not in (*ENGINES, "hf"):
         return 0

@@ -215,7 +215,7 @@ class Cluster:
         self._notes: list[str] = list(info.notes)
         self._replicas = [Replica(number, link) for number, link in enumerate(links, 1)]
         self._lease_s = lease_s
-        self._numbers = count()
+        self._request_numbers = count()
         self._load_heap: list[tuple[int, int]] = []
         """Heap of (number of pending requests, replica index); outdated entries are discarded when they are popped."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -248,7 +248,7 @@ class Cluster:
         """Call the least loaded replica; raises the errors of its model, and Disconnected if the replica is lost."""
         images = _read_images(prompt)
         replica = self._least_loaded()
-        number = next(self._numbers)
+        number = next(self._request_numbers)
         future = replica.submit(ReplicaRequest(number, prompt, sampling, images))
         try:
             return await future

@@ -46,14 +46,14 @@ class RayLink:
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
-        self._start = 0
+        self._start_number = 0
 
     async def start(self) -> ReplicaInfo:
         """See `ReplicaLink`; Ray waits for a free node, and repeats the call if the actor dies in the meantime."""
         from ray.exceptions import RayError
 
         try:
-            self._start, raw = await self.actor.start.options(max_task_retries=-1).remote()
+            self._start_number, raw = await self.actor.start.options(max_task_retries=-1).remote()
         except RayError as error:
             raise UsageError(f"a replica could not be started: {_short_message(error)}") from None
         info = _decode_info(raw)
@@ -70,7 +70,7 @@ class RayLink:
         from ray.exceptions import RayError
 
         try:
-            raw: bytes = await self.actor.receive.remote(self._start)
+            raw: bytes = await self.actor.receive.remote(self._start_number)
         except RayError as error:
             raise ReplicaLost(LOSS_REASONS.get(type(error).__name__) or _short_message(error)) from None
         return raw

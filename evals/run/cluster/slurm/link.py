@@ -42,7 +42,7 @@ class SlurmLink:
 
     def __init__(self, job: str, folder: Path, slurm_jobs: SlurmJobs) -> None:
         self.job = job
-        self.end_sent = False
+        self.has_sent_end = False
         """Whether the job has been notified that the run is over."""
         self._folder, self._slurm_jobs = folder, slurm_jobs
         self._session: aiohttp.ClientSession | None = None
@@ -148,7 +148,7 @@ class SlurmLink:
         """See `ReplicaLink`; the job ends by itself."""
         if self._socket is not None:
             await self._send(self._socket, END)
-            self.end_sent = True
+            self.has_sent_end = True
         await self._disconnect()
         if self._session is not None:
             await self._session.close()

@@ -64,7 +64,7 @@ def announce(folder: Path, job: str, announcement: Announcement) -> None:
 
 
 def read_announcement(folder: Path, job: str) -> Announcement | None:
-    """Return the announcement of a job; None if there is none, or if another user could have written it."""
+    """Return the announcement of a job; None if there is no valid one, or if another user could have read or written it."""
     path = announcement_path(folder, job)
     try:
         status = path.lstat()

@@ -55,7 +55,7 @@ class SlurmCluster(Cluster):
     async def close(self) -> None:
         """Stop the replicas, and wait until no job is left."""
         await super().close()
-        ending = [link.job for link in self._links if link.end_sent]
+        ending = [link.job for link in self._links if link.has_sent_end]
         await asyncio.to_thread(self._jobs.end, ending, wait_s=SHUTDOWN_S)
         self._cleanup.close()
 
