@@ -6,8 +6,8 @@ import random
 
 from evals.errors import RateLimit
 
-FIRST_S = 0.5
-MAX_S = 30.0
+FIRST_S, MAX_S = 0.5, 30.0
+"""Delay after the first failed attempt, and maximum delay, unless the server requests another."""
 
 
 def wait_s(attempt: int, error: Exception | None = None) -> float:

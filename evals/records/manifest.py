@@ -30,7 +30,7 @@ REQUIRED = ("records.parquet", "samples.parquet")
 FILES = (*REQUIRED, "theirs.jsonl", "unmatched.txt")
 """Files of a run that are copied to the store, besides its card; the last two exist only in imported runs."""
 FINAL_STATUSES = ("finished", "partial")
-"""Statuses of a run that has ended: all samples are scored (`finished`), or some are not (`partial`)."""
+"""Statuses of a run that has ended without an interrupt: all outcomes are scored (`finished`), or some are not (`partial`)."""
 MAX_BYTES = disk.MAX_SMALL_FILE
 """Maximum size of a manifest."""
 _MANIFEST_NAME = re.compile(rf"{FOLDER}/([^/]+/[^/]+/[^/]+)/(\d{{1,9}})-([0-9a-f]{{64}})\.json")

@@ -275,9 +275,9 @@ def _subfolders(path: str) -> list[os.DirEntry[str]]:
 
 
 def find(results: Path, name: str) -> list[Run]:
-    """Return the runs that a name matches (see `names.py`); several runs may have the same id.
+    """Return the runs that a name (see `names.py`), a folder or a remote address matches; several runs may have the same id.
 
-    Raises StoreError if nothing matches, or if a prefix, suffix, model or suite matches several ids.
+    Raises StoreError if nothing matches, or if a name is ambiguous, e.g. because a prefix, model or suite matches several ids.
     """
     if is_address(name):
         return _find_remote(parse_address(name))

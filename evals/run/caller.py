@@ -209,7 +209,7 @@ class Caller:
                     waiter.set_result(None)
 
     async def _probe_when_silent(self) -> None:
-        """Probe a server that has not responded for `SILENCE_S`; abandon it if one token takes longer than `PROBE_S`.
+        """Probe a server that has not responded for `SILENCE_S`; abandon it if the probe is disconnected or takes longer than `PROBE_S`.
 
         This applies only to HTTP models, and only if the user has set no deadline.
         """

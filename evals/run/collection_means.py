@@ -30,7 +30,7 @@ def collection_means(cards: Sequence[Card]) -> list[dict[str, Any]]:
         entry
         for collection in COLLECTIONS.values()
         for _, model_cards in sorted(_by_model(collection, cards).items())
-        for entry in _without_subsets(list(_entries_of_model(collection, model_cards)))
+        for entry in _without_subsets(list(_means_of_model(collection, model_cards)))
     ]
 
 
@@ -53,7 +53,7 @@ def _by_model(collection: Collection, cards: Sequence[Card]) -> dict[str, list[C
     return cards_by_model
 
 
-def _entries_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
+def _means_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
     """Yield one mean for each protocol with at least half of its columns, over the comparable runs that lack the fewest."""
     for protocol in collection.protocol_names:
         cards_by_conditions: dict[tuple[object, ...], list[Card]] = {}

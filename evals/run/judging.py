@@ -36,7 +36,8 @@ def with_judge(
     Without `spec`, replies that need a judge stay unscored. Raises UsageError if a suite cannot score any reply without a
     judge, unless `allow_missing`; if a judge is given but no suite uses one; or if upstream's judge prompt is missing.
     """
-    from evals.scorers.judge.judged import lacks_judge, with_judge
+    from evals.scorers.judge.judged import lacks_judge
+    from evals.scorers.judge.judged import with_judge as scorers_with_judge
 
     if spec is None:
         for suite in suites:
@@ -58,6 +59,6 @@ def with_judge(
             raise UsageError(f"{suite.id}: {suite.protocol} uses upstream's judge prompt. {reason}")
     judge = make_judge(spec, name=name, price=price)
     return [
-        structs.replace(suite, scorers=with_judge(suite.scorers, judge)) if suite.judged else suite
+        structs.replace(suite, scorers=scorers_with_judge(suite.scorers, judge)) if suite.judged else suite
         for suite in suites
     ]
