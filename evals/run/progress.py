@@ -278,11 +278,11 @@ class ModelProgress:
     def rows(self) -> list[tuple[Tally, str]]:
         """Return (tally, text that follows the bar) for each suite."""
         return [
-            (tally, self._details_text(number, tally) + _remaining_time(tally))
-            for number, tally in enumerate(self.tallies)
+            (tally, self._details_text(job_index, tally) + _remaining_time(tally))
+            for job_index, tally in enumerate(self.tallies)
         ]
 
-    def _details_text(self, number: int, tally: Tally) -> str:
+    def _details_text(self, job_index: int, tally: Tally) -> str:
         seconds = tally.seconds
         details = [rate_text(tally.done, seconds)] if tally.done else []
         details += [f"{tally.tokens / seconds:.0f} tok/s"] if tally.tokens else []
@@ -290,7 +290,7 @@ class ModelProgress:
         details += [f"{tally.failure_counts.total()} failed"] if tally.failure_counts else []
         details += [f"{tally.truncated} truncated"] if tally.truncated else []
         details += [f"{tally.rescored} scored again"] if tally.rescored else []
-        details += [self._extra(number)] if self._extra else []
+        details += [self._extra(job_index)] if self._extra else []
         return "  ".join(filter(None, (*details, self._spent())))
 
 
