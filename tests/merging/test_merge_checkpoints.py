@@ -276,7 +276,7 @@ def test_nan_in_a_tensor_that_is_not_merged_is_refused_too(tmp_path):
     assert message.startswith("the base: model.norm.weight contains NaN or infinite values")
 
 
-def test_a_base_far_from_its_experts_must_be_accepted(tmp_path):
+def test_a_base_far_from_its_experts_is_refused_unless_accepted(tmp_path):
     write_family(tmp_path)
     shutil.rmtree(tmp_path / "base")
     write_checkpoint(tmp_path / "base", random_weights(77))
@@ -321,7 +321,7 @@ def test_an_expert_with_a_different_vocabulary_is_refused(tmp_path):
     )
 
 
-def test_code_in_a_checkpoint_must_be_trusted(tmp_path):
+def test_a_checkpoint_that_runs_code_is_refused_unless_trusted(tmp_path):
     write_family(tmp_path)
     (tmp_path / "base" / "tokenizer_config.json").write_text(
         '{"chat_template": "x", "auto_map": {"AutoTokenizer": ["t.T", null]}}'

@@ -50,16 +50,6 @@ def test_if_the_gate_is_inconclusive_for_lack_of_repeats_the_plan_is_refused(run
 
 
 def test_show_prints_items_times_replies_per_item(runs: Path) -> None:
-    evals(
-        "run",
-        "gpqa:diamond",
-        "--sample",
-        "-m",
-        "scripted:ANSWER: A",
-        "--run",
-        "four",
-        "--repeats",
-        "4",
-        "--quiet",
-    )
+    options = ("--sample", "-m", "scripted:ANSWER: A", "--run", "four", "--repeats", "4", "--quiet")
+    evals("run", "gpqa:diamond", *options)
     assert "12 x 4" in evals("show", "four").out

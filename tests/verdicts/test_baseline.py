@@ -58,7 +58,7 @@ def test_the_baseline_mean_has_the_published_score_of_matbenchs_dummy(
     assert value == pytest.approx(score, abs=1e-6)
 
 
-def test_for_labels_the_baseline_mean_scores_a_half(tmp_path: Path) -> None:
+def test_for_labels_the_baseline_mean_has_an_accuracy_and_auc_of_one_half(tmp_path: Path) -> None:
     outcome = evals(
         "run", "matbench:glass", "--sample", "-m", "baseline:mean", "--results", tmp_path, "--json", "--quiet"
     )

@@ -206,7 +206,7 @@ def test_holm_levels_reject_what_holm_rejects(p):
             assert (value <= 1 - level + 1e-12) == (adjusted <= 0.05)
 
 
-def test_if_no_resample_crosses_zero_p_is_extrapolated():
+def test_if_no_resample_crosses_the_margin_p_is_that_of_a_t_test():
     draws = tuple(np.sort(np.random.default_rng(1).normal(1.0, 0.1, 2000)).tolist())
     assert BootstrapDifference(1.0, draws, 500).p_equal() < 1e-9
     assert BootstrapDifference(1.0, draws, 500).p_above(0.9) == pytest.approx(0.159, abs=0.03)

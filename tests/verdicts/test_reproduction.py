@@ -41,6 +41,7 @@ CLAIM = Claim(
 
 
 def card(value: float | None = 0.83, low: float = 0.82, high: float = 0.84, **changes: Any) -> Card:
+    """Return the card of a run under the conditions of CLAIM, with changed fields."""
     config = toy.config(sampling=Sampling(temperature=0.7))
     estimate = Estimate(
         metric="accuracy", group="", value=value, low=low, high=high, worst=None, best=None, n=100, clusters=100,
@@ -170,8 +171,10 @@ def test_a_judge_that_the_source_does_not_name_is_an_unknown_condition() -> None
 
 def test_the_judge_is_unknown_if_the_scorer_is_and_none_if_a_rule_scores() -> None:
     by_id = claims.claims_by_id()
-    assert relevant_conditions(by_id["intern-s1-pro/matbench"])[-1] == "judge"  # its protocol is not known
-    assert relevant_conditions(by_id["intern-s1/proteinlmbench"])[-1] == "judge"  # its suite is not ours
+    assert relevant_conditions(by_id["intern-s1-pro/matbench"])[-1] == "judge"  # whose protocol is not known
+    assert (
+        relevant_conditions(by_id["intern-s1/proteinlmbench"])[-1] == "judge"
+    )  # whose suite is not among ours
     assert by_id["intern-s1/ifeval"].knobs["judge"] == by_id["intern-s1-mini/ifeval"].knobs["judge"] == "none"
 
 
@@ -232,16 +235,8 @@ def test_claims_reproduce_measures_a_claim_under_its_conditions(results: Path) -
 
 
 def test_claims_cannot_be_reproduced_on_sample_items(results: Path) -> None:
-    outcome = evals(
-        "claims",
-        "reproduce",
-        "scripted/mmlu-pro",
-        "-m",
-        "scripted:ANSWER: B",
-        "--results",
-        results,
-        "--sample",
-    )
+    options = ("-m", "scripted:ANSWER: B", "--results", results, "--sample")
+    outcome = evals("claims", "reproduce", "scripted/mmlu-pro", *options)
     assert outcome.status == 3
     assert "not comparable: sample items here" in outcome.out
 

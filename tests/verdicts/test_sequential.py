@@ -193,7 +193,7 @@ def test_policies_and_baselines_that_do_not_match_the_job_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_wrong_verdicts_at_the_margin_are_at_most_as_frequent_as_both_alphas(tmp_path):
+def test_wrong_verdicts_at_the_margin_are_at_most_as_frequent_as_twice_alpha(tmp_path):
     # complete gates: 800 samples, true loss equal to the margin, discordance .2
     rng = np.random.default_rng(20261130)
     job = candidate_job(tmp_path, 800)

@@ -35,7 +35,7 @@ def _chances(sharpness: float) -> np.ndarray:
 
 
 class SimulatedSuite(NamedTuple):
-    """A suite of which each sample has its own chance to be solved, which both runs share unless they differ by `loss`."""
+    """A simulated suite: each sample has its own chance to be solved, the same in both runs unless the candidate has a loss."""
 
     n: int
     repeats: int = 1

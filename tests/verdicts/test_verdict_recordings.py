@@ -1,4 +1,4 @@
-"""Comparisons of real recordings, checked against independent computations of a few lines."""
+"""Comparisons of real recordings, checked against short independent computations."""
 
 from __future__ import annotations
 
