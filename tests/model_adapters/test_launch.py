@@ -150,7 +150,9 @@ def test_max_tokens_that_exceed_the_context_are_noted_and_not_sent_to_a_fake_eng
     (card,) = run(f"{name}:weights/tiny", "--max-tokens", max_tokens).json["runs"]
     assert card["coverage"] == 1.0
     assert "max_tokens" not in logged_requests(engine)[-1]
-    assert any(f"prompt and max_tokens {max_tokens} exceed the context of 4096" in note for note in card["notes"])
+    assert any(
+        f"prompt and max_tokens {max_tokens} exceed the context of 4096" in note for note in card["notes"]
+    )
 
 
 @pytest.mark.slow
