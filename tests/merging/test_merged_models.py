@@ -79,8 +79,9 @@ def test_a_merge_of_five_experts_is_run_beside_them_and_recorded(family):
     assert {(row["model"], row["suite"].partition(":")[0]) for row in rows} == {
         (name, suite) for name in names for suite in ("mmlu-pro", "mmmu")
     }
-    cards = [json.loads(path.read_text()) for path in folder.glob("results/*/card.json")]
+    cards = [json.loads(path.read_text()) for path in folder.glob("results/**/card.json")]
     cards = [card for card in cards if card["model"] == merged]
+    assert len(cards) == 2
     merge_card = json.loads(
         (folder / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text()
     )

@@ -94,12 +94,9 @@ def test_a_loss_at_the_margin_passes_about_these_items_at_most_at_alpha(items, r
 def passes_this_run(rng: np.random.Generator, differences: np.ndarray, margin: float) -> bool:
     """Return whether a sequential gate about this run passes, checked after every 11 differences."""
     bets = Bets(margin=margin, population=float(len(differences)))
-    for start in range(0, len(differences), 11):
-        bets.add(
-            rng.permutation(differences)[start : start + 11]
-            if start == 0
-            else differences[start : start + 11]
-        )
+    shuffled = rng.permutation(differences)
+    for start in range(0, len(shuffled), 11):
+        bets.add(shuffled[start : start + 11])
         if bets.passes(0.05):
             return True
     return False
