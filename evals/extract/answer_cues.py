@@ -81,8 +81,8 @@ def after_correction(
 ) -> Reading | None:
     """Return the correction that follows a reading; None if the reply retracts the reading without a replacement.
 
-    Without a retraction, return the reading itself. `read_rest` reads the lines after a retraction by their layout; its
-    argument is the reply with spaces in place of all earlier lines.
+    Without a retraction, or if a confirmation follows the retraction, return the reading itself. `read_rest` reads the
+    lines after a retraction by their layout; its argument is the reply with spaces in place of all earlier lines.
     """
     retraction = _RETRACTION.search(text, reading.end, reading.end + 400)
     if retraction is None or _CONFIRMATION.search(text, retraction.end(), retraction.end() + 300):

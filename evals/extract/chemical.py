@@ -37,9 +37,9 @@ from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.visible import visible
 
 MAX_TAIL_CHARS = 5_000
-"""Maximum number of characters, from the end of a reply, that are searched for an answer without a tag."""
+"""Maximum number of characters, from the end of a reply without a statement, whose layout is read."""
 MAX_CHARS = 2_000
-"""Maximum number of characters of a statement that are read."""
+"""Maximum number of characters of a tag or box that are read."""
 _MAX_LABELS, _MAX_SPANS = 20, 30
 """Maximum numbers of labels and of emphasised spans that are examined, from the end of a reply."""
 _MAX_STATEMENTS = 100
@@ -103,7 +103,7 @@ _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
 
 
 def _without_formatting(text: str) -> str:
-    """Remove code fences, bold, quotes, dollar signs, brackets, LaTeX wrappers and a full stop around a statement."""
+    """Remove code fences, bold, quotes, dollar signs, brackets, LaTeX wrappers, full stop and copula around a statement."""
     text = _FENCE.sub("", text[:MAX_CHARS])
     for _ in range(6):
         previous = text

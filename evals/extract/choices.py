@@ -177,7 +177,7 @@ class _Parser:
         return self.options.letter_of_none() if _NONE_OF_THEM.fullmatch(strip_formatting(content)) else None
 
     def _read_sentence_end(self, text: str) -> Reading | None:
-        """Read the last sentence if it ends with an option's text or calls its subject the answer, and names no other option."""
+        """Read an option's text at the end of the last sentence, or the option that a single sentence calls the answer."""
         end = len(text.rstrip().rstrip(".。*_ "))
         begin = max(
             (sentence_end.end() for sentence_end in _SENTENCE_END.finditer(text, max(0, end - 400), end)),
@@ -211,7 +211,7 @@ class _Parser:
     def _check_letters(self, content: str, letters: str) -> Any:
         """Return the letters of a statement, or of the option with the stated symbol; REJECTED if letter and text disagree."""
         if (symbol := _SYMBOL.fullmatch(content)) and (
-            symbol_letter := self._letter_of_symbol(symbol["small"], letters)
+            symbol_letter := self._letter_of_symbol(symbol["letter"], letters)
         ):
             return symbol_letter
         if len(letters) == 1 and self._option_texts and (label_and_text := split_label(content)) is not None:
@@ -244,7 +244,7 @@ class _Parser:
         return None
 
 
-_SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<small>[a-z])\$[.\s*_]{0,9}")
+_SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<letter>[a-z])\$[.\s*_]{0,9}")
 """A lower-case letter between dollar signs, which may be a symbol that is the text of an option."""
 
 # --- replies without an answer statement ----------------------------------------------------------------------
@@ -311,7 +311,7 @@ def _read_layout(text: str, parser: _Parser) -> Reading | None:
 
 
 def _read_only_true_option(text: str, count: int) -> Reading | None:
-    """Read a reply that assesses every option and calls exactly one of them true."""
+    """Read a reply that assesses every option, or at least three, and calls exactly one of them true."""
     verdicts = option_verdicts(text, count)
     true_verdicts = [verdict for verdict in verdicts if verdict.is_correct]
     if len(true_verdicts) != 1 or len(verdicts) < min(3, count):
@@ -321,7 +321,7 @@ def _read_only_true_option(text: str, count: int) -> Reading | None:
 
 
 def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Reading | None:
-    """Read the only label in a reply, at the start of its first or last line."""
+    """Read the only letter that labels a line, if it labels the first or the last line."""
     labels = {i: label for i, line in enumerate(lines) if (label := _LABEL.match(line[0]))}
     letters = {label["bracketed"] or label["bare"] for label in labels.values()}
     if len(letters) != 1 or not (0 in labels or len(lines) - 1 in labels):

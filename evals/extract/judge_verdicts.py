@@ -26,8 +26,8 @@ _A_OR_B = re.compile(r"A|B")
 def _verdict_field(text: str, case: str, field: str) -> Any:
     """Return a field of a judge's reply, which must be a single JSON object with `field` and `case`; None for any other text.
 
-    `case` is a random string, absent from the candidate's text, that the judge must repeat; a judge that copies the
-    candidate, or obeys instructions in it, therefore gives no valid reply.
+    `case` is a hash of the judged texts, which the candidate cannot contain and the judge must repeat; a judge that only
+    copies the candidate therefore gives no valid reply.
     """
     text = text.strip()
     if len(text) > MAX_CHARS:

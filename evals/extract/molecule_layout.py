@@ -61,7 +61,6 @@ def read_layout(text: str, request: MoleculeRequest) -> Reading | None:
 
 
 def _last_line_start(text: str) -> int:
-    """Return the start of the last line with content."""
     return text.rfind("\n", 0, len(text.rstrip())) + 1
 
 

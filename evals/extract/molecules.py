@@ -203,7 +203,7 @@ class _Reader:
         return None, statement, self.labels_are_strong
 
     def _list_below(self, text: str, statement: Statement) -> CueReading | None:
-        """Read a list or code block below a heading, up to the next empty line."""
+        """Read a list or code block below a heading, up to the next empty line or code fence."""
         ends = (text.find("\n\n", statement.begin), text.find("```", statement.begin))
         end = min((position for position in ends if position >= 0), default=len(text))
         end = min(end, statement.begin + MAX_TOKEN_CHARS)
@@ -213,7 +213,7 @@ class _Reader:
         return value, Statement("line", statement.begin, end, statement.mood), self.labels_are_strong
 
     def _list_around(self, text: str, line_begin: int) -> CueReading | None:
-        """Read the labelled, numbered or bulleted lines around a label as one set, if there are several of them."""
+        """Read the labelled, numbered or bulleted lines around a label as one set, if they contain several molecules."""
         if not _LIST_ITEM.match(text, line_begin):
             return None
         after = text[line_begin : line_begin + _MAX_LIST_CHARS].split("\n")[:_MAX_LIST_LINES]

@@ -106,7 +106,7 @@ class Options:
         return exact, folded, len(set(folded)) == len(set(exact))
 
     def option_at_end(self, sentence: str) -> tuple[str, int] | None:
-        """Return the letter of the option that ends a sentence, and the start of its text; None if another is named before it."""
+        """Return letter and start of the option text that ends a sentence; None if others precede it without a "hence"."""
         lower = sentence.casefold()
         texts = [option.strip().rstrip(".").casefold() for option in self._options]
         matches = [
@@ -127,7 +127,7 @@ class Options:
         return chr(ord("A") + index), begin
 
     def letter_of_subject(self, sentence: str) -> str | None:
-        """Return the letter of the subject of a sentence such as "A ribosome is what the arrow points to."."""
+        """Return the letter of the option that a sentence calls the answer: "A ribosome is what the arrow points to."."""
         called_answer = _CALLED_ANSWER.match(sentence.strip()) or _MAKES_ANSWER.search(sentence)
         return self.letter_of_text(called_answer["subject"]) if called_answer else None
 

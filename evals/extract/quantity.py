@@ -73,7 +73,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
 
 
 def _is_comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
-    """Return whether a conclusion has the same dimension as the box before it, and so may be the answer."""
+    """Return whether a conclusion may replace the box before it: it adds a unit, or their dimensions agree."""
     if bool(boxed.unit) != bool(concluded.unit):
         return bool(concluded.unit) and (not unit or convertible(concluded.unit, unit))
     return not boxed.unit or convertible(concluded.unit, boxed.unit)
@@ -88,7 +88,6 @@ def _read_layout(text: str, unit: str) -> Reading | None:
 
 
 def _read_number_tag(text: str, begin: int) -> CueReading | None:
-    """Read the content of a `<NUMBER>` tag."""
     content_begin = tag_content_start(text, begin, begin + len("number"))
     content_end = text.find("<", content_begin, content_begin + 200) if content_begin else -1
     return (None, Statement("tag", content_begin, content_end), True) if content_end > content_begin else None
@@ -111,7 +110,6 @@ def _read_emphasised(text: str, unit: str) -> Reading | None:
 
 
 def _has_compatible_unit(quantity: Quantity, unit: str) -> bool:
-    """Return whether a number has a unit that can be converted to the target unit."""
     return bool(unit and quantity.unit) and convertible(quantity.unit, unit)
 
 

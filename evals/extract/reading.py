@@ -12,9 +12,9 @@ True
 Reading(value=113, form='sentence', begin=14, end=26)
 
 The last asserted statement is final and retracts the earlier ones; if the parser rejects it, the reply has no answer.
-*Weak* statements ("so C.") are an exception: they count only if there is no strong one, or if the last strong one is
-rejected or corrected by them. Only a reply without any statement is read by its layout: emphasised words, the last line,
-or the whole reply.
+*Weak* statements ("so C.") are an exception: they count only if there is no strong one, if the parser rejects the last
+strong one, or if they correct it. Only a reply without any statement is read by its layout: emphasised words, the last
+line, or the whole reply.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from evals.extract.visible import visible
 MAX_PARSED_CHARS = 40_000
 """Maximum total length of the statements that are examined, in characters."""
 UNMARKED_FORMS: Final = frozenset(("cue", "mark", "emphasis", "last line", "prose"))
-"""Forms without an answer marker, such as a box or an answer line; answers in these forms are flagged as suspect."""
+"""Forms that lack an answer marker (a box, a tag, the word "answer"); answers in these forms are flagged as suspect."""
 
 
 class Reading(NamedTuple):

@@ -92,7 +92,7 @@ def decode_selfies(selfies: str) -> str | None:
 
 
 def rewrite_selfies(text: str) -> RewrittenReply:
-    """Return a reply in which SELFIES, and tags and labels of that name, are replaced by SMILES."""
+    """Replace SELFIES, and tags and labels of that name, by SMILES; lines that repeat the molecule in SMILES are deleted."""
     if "[" not in text:
         return _replace_pieces(text, _notation_names(text))
     pieces = {**_notation_names(text), **_selfies_runs(text)}

@@ -101,7 +101,7 @@ _GENERAL_CUE_WORDS = (
 """Words that may introduce an answer of any kind."""
 _FORMULA_END = lazy_pattern(r"[$\n]")
 INCOMPLETE_BOX = ("\\boxed", "\\fbox{")
-"""What is read of a box that the reply does not close; it cannot be parsed."""
+"""Beginnings of boxes that the reply does not close; a statement with this content is rejected."""
 _PLURALS = frozenset(("answer", "option", "choice", "letter", "statement"))
 _GENERAL_CUES = frozenset(_GENERAL_CUE_WORDS)
 

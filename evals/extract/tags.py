@@ -82,7 +82,7 @@ def last_tag(text: str, tag: str) -> str | None:
 def json_object(text: str, *, unique: bool = False) -> dict[str, Any] | None:
     """Return the last balanced JSON object that can be parsed; for nested objects, the outermost one.
 
-    Objects with NaN, infinities or more than 200 levels are skipped. If `unique`, so are objects with two values for a key.
+    Objects with NaN, infinities or over 200 levels are skipped; if `unique`, also those with different values for a key.
     """
     hook = _unambiguous_object if unique else None
     for begin, end in reversed(_outermost_braces(text)):

@@ -74,9 +74,9 @@ def append_to_question(sample: Sample, text: str) -> Prompt:
 def images_first(parts: Sequence[Part]) -> Prompt:
     """Return a prompt with all images before all text, as VLMEvalKit's adapter for Intern-S1 sends it.
 
-    Several images are numbered, and each is replaced in the text by a placeholder with its number; with a single image,
-    texts are joined by line breaks. Source: open-compass/VLMEvalKit @ e8e78f05, api/adapters/interns1_1.py
-    and vlm/internvl/utils.py (`reorganize_prompt`).
+    Several images are numbered, and each is replaced in the text by a placeholder with its number, unless all
+    images are adjacent; with a single image, texts are joined by line breaks. Source: open-compass/VLMEvalKit @ e8e78f05,
+    api/adapters/interns1_1.py and vlm/internvl/utils.py (`reorganize_prompt`).
     """
     images = [part for part in parts if isinstance(part, Media)]
     if len(images) < 2:

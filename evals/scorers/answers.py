@@ -41,7 +41,7 @@ def same_words(gold: str, stated: str) -> bool:
 
 
 def same_name_set(gold: str, stated: str) -> bool:
-    """Return whether two lists contain the same names; False if the gold list has a single name, or no comma or bracket."""
+    """Return whether two lists contain the same names; False if the gold answer is one name, or has no comma and no bracket."""
     if "," not in gold and "[" not in gold:
         return False
     gold_names, stated_names = (

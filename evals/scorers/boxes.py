@@ -25,7 +25,7 @@ from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels with x1 <= x2 and y1 <= y2."""
+    """A rectangle in pixels, with x1 <= x2 and y1 <= y2 unless a rule of `upstream.grounding` read it."""
 
     x1: float
     y1: float

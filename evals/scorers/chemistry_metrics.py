@@ -33,7 +33,7 @@ SIMILARITIES = tuple(mean(f"{name}_of_valid", PartMean(name)) for name in ("morg
 
 
 def by_structure(*, several: bool) -> tuple[Metric, ...]:
-    """Return the metrics of `Molecule`: accuracy, the share of replies at each rung of agreement, validity and similarities.
+    """Return the metrics of `Molecule`: accuracy, the share of replies at or above each rung, skeleton, validity, similarities.
 
     With `several`, for answers that are sets of molecules, the F1 of the components is added.
     """

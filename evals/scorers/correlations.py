@@ -123,9 +123,9 @@ def _ranks(values: Floats) -> Floats:
 class Mixed(_RowStatistic, frozen=True):
     """OpenCompass' mixed score for efficiencies in %, with a term for all stated numbers and one for those from 0 to 30.
 
-    It is the mean of 1 - MAE / 100 and of F1 ("below 30") times 1 - (MAE of stated numbers from 0 to 30) / 100, times the
-    share of stated numbers up to 1,000 in magnitude. Each MAE is clipped at 100. `default` replaces a number that is not
-    stated; if it is None, a missing number reduces that share.
+    It is ((1 - E / 100) + F1 ("below 30") (1 - L / 100)) / 2, where E is the MAE and L that of stated numbers from 0 to 30,
+    both clipped at 100, times the share of items with a stated number up to 1,000 in magnitude. `default` replaces a
+    number that is not stated; if it is None, a missing number reduces that share.
     """
 
     default: float | None = None

@@ -45,11 +45,11 @@ def same_expression(gold: str, stated: str) -> bool:
         gold_text, stated_text
     ):
         return True
-    if (parts := _RATIO.fullmatch(stated_text)) and (gold_parts := _FRACTION.fullmatch(gold_text)):
-        numerator, denominator = (float(part) for part in gold_parts.groups() if part)
-        return _is_close(float(parts[1]) * denominator, float(parts[2]) * numerator)
-    if (parts := _RATIO.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
-        return float(parts[2]) != 0 and _is_close(float(gold_text), float(parts[1]) / float(parts[2]))
+    if (ratio := _RATIO.fullmatch(stated_text)) and (fraction := _FRACTION.fullmatch(gold_text)):
+        numerator, denominator = (float(digits) for digits in fraction.groups() if digits)
+        return _is_close(float(ratio[1]) * denominator, float(ratio[2]) * numerator)
+    if (ratio := _RATIO.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
+        return float(ratio[2]) != 0 and _is_close(float(gold_text), float(ratio[1]) / float(ratio[2]))
     if not _is_comparable(gold_text, stated_text):
         return False
     if _DECIMAL.fullmatch(gold_text) and _DECIMAL.fullmatch(stated_text):

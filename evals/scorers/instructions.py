@@ -2,9 +2,9 @@
 
 There are two sets of rules for the same 25 types. `OFFICIAL` implements lm-evaluation-harness 0.4.13
 (`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval) with its known defects:
-a text whose language cannot be detected passes, bold text counts as two highlights, a Markdown link is a placeholder, a
-keyword may be part of a longer word, and a postscript may be in mid-sentence. `CORRECTED` replaces the rules whose verdicts
-a careful reader would reject. Both seed langdetect, whose results are random in upstream's code.
+a text whose language cannot be detected passes, `***bold italics***` count as two highlights, a Markdown link as a
+placeholder, a keyword may be part of a longer word, and a postscript may be in mid-sentence. `CORRECTED` replaces the rules
+whose verdicts a careful reader would reject. Both seed langdetect, whose results are random in upstream's code.
 
 Upstream's loose metrics try eight versions of a reply: whole, without its first line, its last, or both; each also without
 asterisks. An empty reply follows no instruction.

@@ -1,9 +1,9 @@
 """Score class labels such as yes and no, and compute the metrics of a binary classifier.
 
-Every metric except `roc_auc` depends only on the label. `roc_auc` needs a score (a stated probability) for each reply;
+Every metric except `roc_auc` depends only on the label. `roc_auc` needs a score (a stated probability) with each label;
 otherwise it raises ValueError and is not reported. The area under the ROC curve of hard labels, often reported as ROC-AUC,
 is called `rocauc_thresholded`; it equals the balanced accuracy. A reply without a label counts as the wrong label in every
-metric.
+metric except `mcc_with_silence`.
 """
 
 from __future__ import annotations
@@ -113,18 +113,18 @@ def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
     """Return the correlation for three classes (Gorodkin 2004), with "no answer" as a third class that is never right.
 
     Unlike in `mcc_of`, a missing answer does not count as the opposite label: a run without any answer scores 0, not -1.
-    The value is also 0 if a marginal total is 0.
+    The value is 0 if all replies, or all targets, are in one class.
     """
     if not weights.sum():
         raise ValueError("at least one value is needed")
     answered, positive = columns.answered, columns.positive
     right = answered & (columns.value == 1.0)
     stated_yes = answered & (right == positive)
-    count = float(weights.sum())
+    total = float(weights.sum())
     stated = [float(weights[mask].sum()) for mask in (stated_yes, answered & ~stated_yes, ~answered)]
-    targets = [float(weights[positive].sum()), float(weights[~positive].sum()), 0.0]
-    numerator = float(weights[right].sum()) * count - sum(p * t for p, t in zip(stated, targets, strict=True))
-    squared_denominator = (count**2 - sum(p * p for p in stated)) * (count**2 - sum(t * t for t in targets))
+    gold = [float(weights[positive].sum()), float(weights[~positive].sum()), 0.0]
+    numerator = float(weights[right].sum()) * total - sum(s * g for s, g in zip(stated, gold, strict=True))
+    squared_denominator = (total**2 - sum(s * s for s in stated)) * (total**2 - sum(g * g for g in gold))
     return numerator / sqrt(squared_denominator) if squared_denominator > 0 else 0.0
 
 

@@ -1,6 +1,6 @@
 """Score molecules by their level of agreement with the gold answer, called a rung (`evals.scorers.molecule_match`).
 
-`evals.extract.smiles` extracts the molecule from a reply. Every reply gets a verdict: an answer that RDKit cannot read
+`evals.extract.molecules` extracts the molecule from a reply. Every reply gets a verdict: an answer that RDKit cannot read
 is `invalid`. A gold answer that RDKit cannot read makes the score suspect.
 """
 
@@ -27,8 +27,8 @@ MAX_SMILES_CHARS = 5_000
 class Molecule(Struct, frozen=True):
     """Scores 1 if the answer reaches `rung`, else 0; the parts record the rung that it reaches.
 
-    Parts: `parsed` (the syntax is SMILES), `valid` (a possible molecule), `rung` (a number of `RUNGS`) and, for a
-    molecule, `skeleton` (the InChIKey's first block agrees) and the Tanimoto similarities `morgan`, `rdk`, `maccs`.
+    Parts: `parsed` (the syntax is SMILES), `valid` (a possible molecule), `rung` (a number of `RUNGS`) and, if the gold is
+    valid too, `skeleton` (first blocks of the InChIKeys agree), similarities `morgan`, `rdk`, `maccs`, for sets `components`.
     `sample.meta["also"]` contains additional gold answers; the best match counts.
     """
 

@@ -30,7 +30,7 @@ _RDKIT_ERRORS = (ValueError, RuntimeError, OverflowError)
 
 @lru_cache(1)
 def rdkit() -> Any:
-    """Return RDKit's modules with logging disabled; raises UsageError, which names the extra, if RDKit is missing."""
+    """Return RDKit's modules and tools, with logging disabled; raises UsageError, which names the extra, if RDKit is missing."""
     try:
         from rdkit import Chem, DataStructs, rdBase
         from rdkit.Chem import rdFingerprintGenerator, rdinchi, rdMolDescriptors, rdMolHash
@@ -38,21 +38,21 @@ def rdkit() -> Any:
     except ImportError:
         raise UsageError(f"scoring molecules needs RDKit: {install_command('chemistry')}") from None
     rdBase.DisableLog("rdApp.*")
-    tautomers = rdMolStandardize.TautomerEnumerator()
-    tautomers.SetMaxTautomers(MAX_TAUTOMERS)
-    tautomers.SetMaxTransforms(MAX_TAUTOMERS)
+    tautomer_enumerator = rdMolStandardize.TautomerEnumerator()
+    tautomer_enumerator.SetMaxTautomers(MAX_TAUTOMERS)
+    tautomer_enumerator.SetMaxTransforms(MAX_TAUTOMERS)
     return SimpleNamespace(
         Chem=Chem,
         DataStructs=DataStructs,
-        Descriptors=rdMolDescriptors,
+        rdMolDescriptors=rdMolDescriptors,
         hashes=rdMolHash,
         inchi=rdinchi,
         morgan=rdFingerprintGenerator.GetMorganGenerator(radius=2),
         rdk=rdFingerprintGenerator.GetRDKitFPGenerator(),
         morgan_2048=rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048),
-        largest=rdMolStandardize.LargestFragmentChooser(),
+        fragment_chooser=rdMolStandardize.LargestFragmentChooser(),
         uncharger=rdMolStandardize.Uncharger(),
-        tautomers=tautomers,
+        tautomer_enumerator=tautomer_enumerator,
         standardize=rdMolStandardize,
     )
 
@@ -124,12 +124,12 @@ class MoleculeForms:
     @cached_property
     def composition(self) -> str:
         """Return the formula of all components, with isotopes and charge."""
-        return str(self._rd.Descriptors.CalcMolFormula(self.mol, separateIsotopes=True))
+        return str(self._rd.rdMolDescriptors.CalcMolFormula(self.mol, separateIsotopes=True))
 
     @cached_property
     def heavy_atoms(self) -> str:
         """Return the formula of all components without hydrogen and charge."""
-        formula = str(self._rd.Descriptors.CalcMolFormula(self.mol))
+        formula = str(self._rd.rdMolDescriptors.CalcMolFormula(self.mol))
         return _HYDROGENS.sub("", formula.partition("+")[0].partition("-")[0])
 
     @cached_property
@@ -168,7 +168,7 @@ class MoleculeForms:
 
     @cached_property
     def rewritten(self) -> frozenset[str]:
-        """Return the SMILES after each of several round trips through RDKit; they differ if RDKit adds spurious stereo marks."""
+        """Return the canonical SMILES before and after round trips through RDKit, which may change spurious stereo marks."""
         versions = [self.canonical]
         for _ in range(_MAX_REWRITES):
             mol = self._rd.Chem.MolFromSmiles(versions[-1])
@@ -219,10 +219,10 @@ class MoleculeForms:
 
     @cached_property
     def parent_mol(self) -> Any:
-        """Return the largest fragment (all fragments of a set), neutral and without isotopes."""
+        """Return the parent: the largest fragment (all fragments of a set), neutral and without stereo and isotopes."""
         mol = self.flat_mol
         if "." in self.smiles and not self.several:
-            mol = self._rd.largest.choose(mol)
+            mol = self._rd.fragment_chooser.choose(mol)
         if _ISOTOPE.search(self.smiles):
             mol = self._rd.Chem.Mol(mol)
             for atom in mol.GetAtoms():
@@ -240,7 +240,7 @@ class MoleculeForms:
     @cached_property
     def formula(self) -> str:
         """Return the molecular formula of the parent."""
-        return str(self._rd.Descriptors.CalcMolFormula(self.parent_mol))
+        return str(self._rd.rdMolDescriptors.CalcMolFormula(self.parent_mol))
 
     @cached_property
     def element_graph(self) -> str:
@@ -266,9 +266,11 @@ class MoleculeForms:
         """Return the canonical tautomer of the parent, and whether the enumeration was completed."""
         tautomers, is_complete = [], True
         for fragment in self._rd.Chem.GetMolFrags(self.parent_mol, asMols=True):
-            result = self._rd.tautomers.Enumerate(fragment)
+            result = self._rd.tautomer_enumerator.Enumerate(fragment)
             is_complete &= result.status == self._rd.standardize.TautomerEnumeratorStatus.Completed
-            tautomers.append(str(self._rd.Chem.MolToSmiles(self._rd.tautomers.PickCanonical(result))))
+            tautomers.append(
+                str(self._rd.Chem.MolToSmiles(self._rd.tautomer_enumerator.PickCanonical(result)))
+            )
         return ".".join(sorted(tautomers)), is_complete
 
     @cached_property
@@ -311,7 +313,7 @@ def compute_fingerprints(mol: Any) -> dict[str, Any]:
     return {
         "morgan": rd.morgan.GetSparseCountFingerprint(mol),
         "rdk": rd.rdk.GetFingerprint(mol),
-        "maccs": rd.Descriptors.GetMACCSKeysFingerprint(mol),
+        "maccs": rd.rdMolDescriptors.GetMACCSKeysFingerprint(mol),
     }
 
 

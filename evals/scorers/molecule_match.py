@@ -36,8 +36,8 @@ RUNGS = {
     "string": 5.0,
 }
 """Rung -> its number in records. `compound` was inserted later, without changing the numbers in existing records."""
-_MAX_DRAWINGS = 4
-"""Maximum number of components on either side that `same_compound` compares."""
+_MAX_COMPONENTS = 4
+"""Maximum number of unmatched components on either side that `same_compound` compares."""
 
 
 class MoleculeMatch(Struct, frozen=True):
@@ -95,7 +95,7 @@ def same_compound(a: MoleculeForms, t: MoleculeForms) -> bool:
     may_differ_in_bonds = a.may_have_salt_metal or t.may_have_salt_metal
     if (may_differ_in_bonds or a.skeleton_key == t.skeleton_key) and a.fixed_inchi == t.fixed_inchi != "":
         return True
-    is_bridged = bool(a._rd.Descriptors.CalcNumBridgeheadAtoms(a.mol))
+    is_bridged = bool(a._rd.rdMolDescriptors.CalcNumBridgeheadAtoms(a.mol))
     return is_bridged and a.flat == t.flat and not a.rewritten.isdisjoint(t.rewritten)
 
 
@@ -152,10 +152,10 @@ def compare_components(a: MoleculeForms, t: MoleculeForms) -> Components:
     extra = list((a.components - t.components).elements())
     missing = list((t.components - a.components).elements())
     are_single = a.components.total() == t.components.total() == 1  # and left to `compare_molecules`
-    for component in () if are_single else extra[:_MAX_DRAWINGS]:
+    for component in () if are_single else extra[:_MAX_COMPONENTS]:
         forms = MoleculeForms(component)
         target_component = next(
-            (smiles for smiles in missing[:_MAX_DRAWINGS] if same_compound(forms, MoleculeForms(smiles))),
+            (smiles for smiles in missing[:_MAX_COMPONENTS] if same_compound(forms, MoleculeForms(smiles))),
             None,
         )
         if target_component is not None:

@@ -98,7 +98,7 @@ def opsin_installed() -> bool:
 
 
 class Opsin:
-    """A running OPSIN process: it reads one name per line and writes one SMILES per line, empty if it cannot parse the name."""
+    """A running OPSIN process, which reads one name per line and writes its SMILES, or an empty line if parsing fails."""
 
     def __init__(self) -> None:
         package = find_spec("py2opsin")

@@ -1,7 +1,7 @@
 """Score multiple-choice questions with several right options: the stated options must be exactly the right ones.
 
 The stated letters refer to the options as shown to the model and are converted to the data set's order. There is no partial
-credit; precision, recall, F1 and the Hamming distance of the two sets are recorded as parts.
+credit; precision, recall, F1 and the Hamming distance of the two sets, per right option, are recorded as parts.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _MAX_ANSWER_CHARS = 60
 def options_stated(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
     """Read the options that the reply states, by letters, by letters with their texts, or by texts only.
 
-    The value is a tuple of letters as shown, in the order stated.
+    The value is a tuple of letters as shown, in the order stated. Options joined by "or" are not an answer.
     """
     parser = _Parser(options)
     reading = read_answer(half_width(text), parser, cues=CUES, use_layout=False, truncated=truncated)
@@ -102,7 +102,7 @@ class _Parser:
         return letters
 
     def parse_layout(self, content: str, form: Form) -> Any:
-        """Return the letters of a reply or last line of letters or option texts; in any other layout, only texts are read."""
+        """Read letters or option texts in a whole reply or its last line, and only option texts in any other layout."""
         if form not in ("whole", "last line"):
             return _parse_texts(content, self._texts)
         return (
@@ -240,7 +240,7 @@ class StatedOptions(Struct, frozen=True):
 
 
 def score_options(sample: Sample, prompt: Prompt, letters: Iterable[str]) -> Score:
-    """Score the set of shown letters against the right options; a letter that is not an option counts as extra."""
+    """Score the set of shown letters; letters beyond the options are extra, or make the answer invalid if there are no others."""
     letters, count = list(letters), len(sample.choices)
     not_offered = sorted({letter for letter in letters if not 0 <= ord(letter) - ord("A") < count})
     source_letters = (prompt.source_letter(letter) for letter in letters if letter not in not_offered)

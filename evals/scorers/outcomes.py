@@ -32,7 +32,7 @@ def partial_score(value: float, **fields: Any) -> Score:
 
 
 def with_reading(reading: Reading | None, score: Score) -> Score:
-    """Return a score with the form and the position of its answer, if known; an answer read from prose is suspect."""
+    """Return a score with the form and the position of its answer, if known; an answer without a marker is suspect."""
     if reading is None:
         return score
     suspect = score.suspect or reading.form in UNMARKED_FORMS

@@ -7,7 +7,7 @@ truncates content that is nested deeper than three levels.
 
 `Parts` corrects this: boxes and gold parts are matched one to one, in any order unless they are labelled ("(b) ...", or a
 left-hand side that only one gold part has), and every part must be present. If there are more boxes than parts, only the
-last ones count, so that listing guesses does not help. A single answer needs no box if a line or a sentence states it.
+last ones count, so that listing guesses does not help. A single answer may also be stated in a line, sentence, tag or JSON.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ class Parts(Precision, frozen=True):
         contents, count = innermost_boxes(visible(text[-MAX_CHARS:]).text), len(golds)
         if not contents and count == 1 and (stated := stated_text(text)) and stated.form in _UNBOXED_FORMS:
             return [stated.value[0]]
-        if contents and count > 1 and len(values := split_answers(contents[-1], count)) == count:
-            return values
+        if contents and count > 1 and len(items := split_answers(contents[-1], count)) == count:
+            return items
         contents = contents[-MAX_BOXES - count :]
         while len(contents) > count:  # drop boxes that are repeated later, then the earliest
             repeated = (
@@ -193,7 +193,7 @@ def _decode(score: Score) -> BoxMatching:
 
 
 def allowed_pairs(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the pairs of box and gold part that labels allow: "(b)" is part 2, "v =" the only part with that left side."""
+    """Return the pairs of box and gold part that labels allow: "(b)" only part b, "v =" only the one part with that left side."""
     gold_sides = [_left_hand_side(gold) for gold in golds]
     gold_letters = [split_part_name(gold)[0] for gold in golds]
     box_letters = [split_part_name(box)[0] for box in boxes]

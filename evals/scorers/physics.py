@@ -90,7 +90,7 @@ def stated(gold: str, stated: str) -> Comparison:
 
 
 def _is_formula(text: str) -> bool:
-    """Return whether a text is a single symbolic expression: math-verify would drop words, degrees and left-hand sides."""
+    """Return whether a text is a single symbolic expression: math-verify would drop words, units and left-hand sides."""
     return (
         bool(text)
         and not _WORD_OR_RELATION.search(text)

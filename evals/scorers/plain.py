@@ -63,7 +63,7 @@ class FunctionScorer(Struct, frozen=True):
 
 
 def scorer_of(spec: str | Scorer | Callable[[str, Any], bool | float] | None, *, choices: bool) -> Scorer:
-    """Return the scorer for a name, for a function of (reply's text, target) or for a scorer; raises UsageError.
+    """Return the scorer for a name, for a function of (reply's text, target) or for a scorer; raises UsageError for others.
 
     The default is `choice` for samples with choices, else `exact`.
     """

@@ -49,7 +49,7 @@ MIN_EFFECTIVE_COUNT, MIN_EFFECTIVE_SHARE = 20.0, 0.25
 RESAMPLES = 800
 
 MAX_LOG_HALF_WIDTH = 50.0
-"""Maximum half-width of an interval on the log scale; wider ones are not reported."""
+"""Maximum half-width of an interval on the log scale; for a wider one, the percentile bootstrap is used."""
 
 
 def balanced_accuracy_interval(
@@ -78,7 +78,7 @@ def empty_interval_if_class_is_small(
 def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
     """Return DeLong's interval (1988) for the ROC-AUC on the logit scale; empty if a class is too small.
 
-    None, so that the bootstrap is used, if there are several folds or a cluster has several points.
+    None, so that the bootstrap is used, for several folds, a cluster of several points, or no variance.
     """
     import numpy as np
 

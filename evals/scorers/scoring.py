@@ -129,7 +129,7 @@ class Scoring:
     async def _add_corrected_value(
         self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
-        """Return a slow scorer's score with an erratum and, unless a judge is needed, the value under the corrected gold."""
+        """Add an erratum to a slow scorer's score, and the value under a corrected gold answer unless the scorer has a judge."""
         name = self._names[0]
         corrected: Score | Failure | None = None
         if erratum.kind == "gold" and name not in self._two_stage:
@@ -185,9 +185,9 @@ SCORER_FAILED = "the scorer failed on this reply"
 def _invalid_if_reply_at_fault(
     failed: Failure, ideal_score: Score | Failure, empty_score: Score | Failure
 ) -> Score | Failure:
-    """Return an invalid score, with the value of an empty reply, for a reply that makes a working scorer fail.
+    """Return an invalid score, with an empty reply's value (0 if that fails too), for a reply that makes a working scorer fail.
 
-    A scorer that also fails on the ideal reply is broken; then the failure is returned, which counts in no metric.
+    A scorer that also fails on the ideal reply is broken; its failure is then returned and counts in no metric.
     """
     if not isinstance(ideal_score, Score):
         return failed
@@ -264,14 +264,14 @@ def _apply(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Scor
 
 
 def _checked_score(result: object) -> Score:
-    """Return a scorer's result; raises ScorerError if it is not a Score, whose record would make the run unreadable."""
+    """Return a scorer's result; raises ScorerError unless it is a Score, since its record would make the run unreadable."""
     if not isinstance(result, Score):
         raise ScorerError(f"the scorer returned {type(result).__name__}, not a Score")
     return result
 
 
 def failure_record(stage: str, error: BaseException, *, attempts: int = 1) -> Failure:
-    """Return an error as a Failure; `kind` is the name of its class in lower case."""
+    """Return an error as a Failure; `kind` is the lower-case name of its class, or `crash` for a foreign exception."""
     kind = type(error).__name__.lower() if isinstance(error, EvalsError) else "crash"
     message = str(error) if isinstance(error, EvalsError) else f"{type(error).__name__}: {error}"
     return Failure(stage=stage, kind=kind, message=message[:2000], attempts=attempts)  # type: ignore[arg-type]

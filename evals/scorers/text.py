@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_NGRAM = 4
 """Longest n-gram of BLEU."""
 MAX_TOKENS = 2_000
-"""Maximum number of tokens of a reply that are scored; upstream truncates at 512."""
+"""Maximum number of tokens of a text that are compared; upstream truncates at 512."""
 TokenKind: TypeAlias = Literal["words", "blanks", "characters"]
 """`words`: the tokens of BERT's basic tokenizer; `blanks`: texts between white space."""
 
@@ -272,10 +272,10 @@ def _stemmer() -> _Stemmer:
 
 
 class Caption(Struct, frozen=True):
-    """Scores a description by `headline`, 0 to 1; all other values are in the parts.
+    """Scores a description by `headline`, 0 to 1; all metrics are in the parts.
 
     Parts: `meteor` (or `meteor_without_synonyms`), `rouge_1`, `rouge_2`, `rouge_l` and the counts `bleu_*`. A description
-    that equals the gold text has the value 1 and the verdict `right`, although its METEOR is slightly below 1.
+    with the tokens of the gold text has the value 1 and the verdict `right`, although its METEOR is slightly below 1.
     """
 
     headline: str = "rouge_l"

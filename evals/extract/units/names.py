@@ -186,7 +186,7 @@ def _registry() -> Any:
 
 @lru_cache(4096)
 def normalise_unit(unit: str) -> str:
-    """Return a unit in the form of `Quantity.unit`, "J*mol**-1*K**-1" for "J/(mol K)"; unknown units are unchanged."""
+    """Return a unit in the form of `Quantity.unit`, as in "J*mol**-1*K**-1" for "J/(mol K)"; unknown units are unchanged."""
     text = normalise_notation(unit).strip()
     if text == DIMENSIONLESS or (text.startswith("log10(") and text.endswith(")")):
         return text if text == DIMENSIONLESS else f"log10({normalise_unit(text[6:-1])})"
@@ -207,7 +207,7 @@ def same_dimension(unit: str, other: str) -> bool:
 
 
 DIMENSIONLESS = "dimensionless"
-"""The unit of a target without a unit, to which a number with a unit cannot be converted."""
+"""The unit of a target without a unit; only logarithms, angles and units such as percent can be converted to it."""
 
 
 def convert(value: float, unit: str, target: str) -> float | None:

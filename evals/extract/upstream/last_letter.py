@@ -1,7 +1,7 @@
 r"""The last stated letter of a reply, by the frozen rule with which the judge of `intern-s1` is compared.
 
-Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K and SFE, and the judge's agreement with this rule is reported;
-the rule is frozen so that old and new runs report the same. `strict` uses another one since version 2
+Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K, ProteinLMBench and SFE, and the judge's agreement with this
+rule is reported; the rule is frozen so that old and new runs report the same. `strict` uses another one since version 2
 (`evals.extract.choices`).
 
 A reply is searched from its end for "ANSWER: B", `\boxed{B}`, `<answer>B</answer>`, "the answer is (B)", "B is correct",

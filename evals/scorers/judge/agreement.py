@@ -33,9 +33,9 @@ class Agreement(Struct, frozen=True, kw_only=True):
     kappa: tuple[float, float | None, float | None] | None
     """Cohen's kappa; None if it is undefined."""
     wrongly_right: tuple[float, float, float] | None
-    """Share of the replies rated wrong by the other rater that the judge calls right."""
+    """Share of right verdicts by the judge among the replies that the other rater calls wrong."""
     wrongly_wrong: tuple[float, float, float] | None
-    """Share of the replies rated right by the other rater that the judge calls wrong."""
+    """Share of wrong verdicts by the judge among the replies that the other rater calls right."""
 
 
 def kappa(pairs: Sequence[RatedPair]) -> float:
@@ -100,7 +100,7 @@ def rogan_gladen(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> Corre
     """Return a judge's share of `right`, corrected by its error rates on an independent labelled set.
 
     (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError if the judge does hardly
-    better than chance, or no reply is labelled right or none is labelled wrong.
+    better than chance, or if there are no verdicts, no replies labelled right or none labelled wrong.
     """
     right, wrong = ([p.judge for p in labels if p.reference == label] for label in (True, False))
     if not right or not wrong or not verdicts:
@@ -132,8 +132,8 @@ def _variance(share: float, n: int) -> float:
 def ppi(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> CorrectedShare:
     """Return the prediction-powered estimate of the share of right answers from labelled and unlabelled replies.
 
-    theta = mean_N(lambda f) + mean_n(y - lambda f); `verdicts` contains the judge's verdicts on the N unlabelled
-    replies. Raises UsageError if there are fewer than two replies of either kind.
+    theta = mean_N(lambda f) + mean_n(y - lambda f), where f is the judge's verdict and y the label; `verdicts` are those
+    on the N unlabelled replies. Raises UsageError if there are fewer than two replies of either kind.
     """
     import numpy as np
 

@@ -1,8 +1,9 @@
 """A judge model whose replies must have a fixed form, because the judged text may contain instructions.
 
-Its templates are in `templates/`: a line `allowed:` with the verdicts, then the prompt. A verdict is read from a single
-JSON object that contains the case id, a hash of question, reference and candidate, so that a candidate cannot contain a
-valid verdict on itself. After any other reply the judge is called again; after the last attempt the scorer fails.
+Its templates are in `templates/`: a line `allowed:` with the verdicts, then the prompt. Their verdict is read from a
+single JSON object that contains the case id, a hash of question, reference and candidate, so that a candidate cannot
+contain a valid verdict on itself; upstream's prompts ask for a bare letter or number. After any other reply the judge is
+called again; after the last attempt the scorer fails.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from evals.types import Judgement, Model, Prompt, Reply, Sample, Sampling, Usage
 
 SAMPLING = Sampling(temperature=0.0, max_tokens=8192)
 RETRY_TEMPERATURES = (0.0, 0.5, 1.0)
-"""Temperature of each attempt; at temperature 0 a repeated prompt would return the same unreadable reply."""
+"""Temperature of each attempt (0: the judge's own); at 0 a repeated prompt would return the same unreadable reply."""
 MAX_CALL_ATTEMPTS = 6
 """Maximum number of attempts per call if the server fails."""
 MAX_CONCURRENT_CALLS = 32
 DEADLINE_S = 600.0
-"""Maximum duration of an attempt."""
+"""Maximum duration of a call."""
 MAX_CANDIDATE_CHARS = 60_000
 """The judge sees only the last characters of a candidate, up to this number."""
 KINDS = ("number", "text", "option")
@@ -162,7 +163,7 @@ class Judge:
         )
 
     async def _call(self, text: str, schema: dict[str, Any], temperature: float) -> Reply:
-        """Call the judge, retrying after transient errors; raises ScorerError, or UsageError if no call has succeeded yet."""
+        """Call the judge, retrying after transient errors; raises ScorerError, or UsageError if no call has succeeded or can."""
         for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
             self.calls += 1
             extra = self.sampling.extra | (schema if self._is_constrained else {})

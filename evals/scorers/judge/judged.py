@@ -1,6 +1,6 @@
 """Combine a rule with a judge model.
 
-* `whole`: the judge grades every reply; the rule's verdict is recorded too.
+* `whole`: the judge grades every reply with text; the rule's verdict is recorded too.
 * `cascade`: the judge grades the replies that the rule does not call right. Published scores were computed this way and
   are too high, because the judge can only overrule the rule in the model's favour. The judge therefore also grades a
   random sample (with a fixed seed) of the replies that the rule calls right; these verdicts change no score, but allow an
@@ -12,10 +12,10 @@
 * `read`: the judge only extracts the number; the rule scores it.
 * `points`: the judge awards every reply 0 to 9 points, and a ninth of them is the score; the rule's verdict is recorded too.
 
-The prompt is one of our templates (`form`), or upstream's prompt (`upstream`) if the protocol prescribes it. The verdict
-under upstream's prompt is A or B, or the word that this letter stands for. OpenCompass instead reads the first A or B
-anywhere, and counts CORRECT, which its prompt also allows, as wrong. Upstream's prompt does not protect against
-instructions in a reply; ours does.
+The prompt is one of our templates (`form`), or upstream's prompt (`upstream`) if the protocol prescribes it. If
+upstream's prompt asks for right or wrong, the verdict is A or B, or the word that this letter stands for. OpenCompass
+instead reads the first A or B anywhere, and counts CORRECT, which its prompt also allows, as wrong. Upstream's prompt does
+not protect against instructions in a reply; ours does.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     """Upstream's judge prompt, used instead of `form`."""
 
     def __repr__(self) -> str:
-        """Return the rule, the mode and the template's hash, so that a change to any of them shows in a run's card."""
+        """Return the rule, mode, prompt (with its hash if it is ours) and audited share, so that a run's card shows changes."""
         prompt = f"{self.name}@{template(self.form).sha256[:8]}" if self.upstream is None else self.name
         return f"{type(self).__name__}({self.rule!r}, {self.mode}, {prompt}, audit={self.audit})"
 
@@ -287,9 +287,9 @@ def _reused_verdict(
     earlier: Score | Failure | None,
     filled: tuple[str, str] | None,
 ) -> tuple[str | float, Judgement] | None:
-    """Return the earlier verdict of the same judge on the same prompt, or on any prompt if `filled` is None; else None.
+    """Return the earlier verdict of the same judge (of any, if `judge` is None) on the same prompt; None if there is none.
 
-    `filled`: the prompt and its case id.
+    `filled`: the prompt and its case id; None for any prompt.
     """
     text, case_id = filled or ("", "")
     prompt_digest = digest(text)
@@ -304,7 +304,7 @@ def _reused_verdict(
 
 
 def reference_text(sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer for a judge; for options, their letters as shown and their texts."""
+    """Return the gold answer for a judge; for multiple choice, the letters as shown and the texts of the right options."""
     target = sample.target
     if sample.choices:
         letters = target if isinstance(target, tuple) else (str(target),)

@@ -160,8 +160,8 @@ def _quantity(value: float, text: str) -> Quantity:
 class SignedTolerance(Struct, frozen=True):
     """Scores 1 if |stated - target| < tolerance, where the tolerance is 0.01 * target *with its sign*.
 
-    A target of zero or below can therefore never be matched, a known defect of upstream. A task's own `relative_tolerance`
-    is used as an absolute tolerance, as upstream does.
+    A target of zero or below can therefore never be matched, a known defect of upstream, unless the task has its own
+    `relative_tolerance`, which is used as an absolute tolerance, as upstream does.
     """
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
