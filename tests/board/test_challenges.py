@@ -116,7 +116,7 @@ def test_a_rejection_counts_with_few_replies_and_a_small_alpha(board: Path) -> N
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b"x" * (2 << 20)])
-def test_a_broken_file_is_a_fault(board: Path, content: bytes) -> None:
+def test_an_unreadable_outcome_does_not_count(board: Path, content: bytes) -> None:
     boards.challenge(board).write_bytes(content)
     challenge = ingest_challenge(board)
     assert challenge.fault
@@ -170,13 +170,13 @@ def test_the_level_rerun_takes_precedence_over_challenged(board: Path) -> None:
 def test_an_entry_cannot_contain_an_outcome(board: Path, tmp_path: Path) -> None:
     """An entry with an outcome, beside its bundle or inside, is refused under every name that a board reads."""
     data = boards.write_data(tmp_path)
-    stored = boards.run(tmp_path / "b", data, boards.answers(data, 0.6, 2))
+    run = boards.run(tmp_path / "b", data, boards.answers(data, 0.6, 2))
     content = boards.challenge(board).read_bytes()
     shutil.rmtree(board / outcome.FOLDER)
     names = ("challenge.json", f"{outcome.FOLDER}/{ENTRY}/mmlu-pro@strict.json", "results/levels.json")
     for number, name in enumerate(names):
         for in_bundle in (False, True):
-            entry = boards.submit(board, stored, revision=f"f{number}{in_bundle:d}")
+            entry = boards.submit(board, run, revision=f"f{number}{in_bundle:d}")
             boards.forge(entry, lambda files, name=name: files.update({name: content}), bundle=in_bundle)
             (result,) = ingest(board, [entry.name], write=False)
             assert result.status == "refused"
@@ -205,7 +205,7 @@ def test_the_policy_limits_which_outcomes_count(board: Path) -> None:
         ("minimum = 3", "minimum"),
     ],
 )
-def test_a_faulty_policy_is_refused(board: Path, table: str, message: str) -> None:
+def test_an_invalid_policy_is_refused(board: Path, table: str, message: str) -> None:
     path = board / policy.NAME
     path.write_text(f"{path.read_text()}[challenge]\n{table}\n")
     with pytest.raises(UsageError, match=message):
@@ -236,13 +236,13 @@ def test_a_challenge_of_an_entry_sets_its_level(
     data, board = boards.write_data(tmp_path), tmp_path / "board"
     boards.write_board(board, maximum_truncated=1.0)
     with bigram.install(tmp_path):
-        stored = boards.run(tmp_path / "a", data, "bigram:1", temperature=0.8, max_tokens=60, run="named")
-        config = stored.card.config
+        run = boards.run(tmp_path / "a", data, "bigram:1", temperature=0.8, max_tokens=60, run="named")
+        config = run.card.config
         sampling = structs.replace(config.sampling, top_p=1.0, top_k=0)
         store.write_card(
-            stored.path, structs.replace(stored.card, config=structs.replace(config, sampling=sampling))
+            run.path, structs.replace(run.card, config=structs.replace(config, sampling=sampling))
         )
-        entry = boards.submit(board, stored)
+        entry = boards.submit(board, run)
         (result,) = ingest(board)
         assert (result.status, result.reasons) == ("accepted", ())
         with zipfile.ZipFile(entry) as archive:

@@ -53,9 +53,9 @@ def test_init_does_not_overwrite(tmp_path: Path) -> None:
 def test_an_entry_is_submitted_once_and_ingested_once(tmp_path: Path) -> None:
     board = create_board(tmp_path)
     data = boards.write_data(tmp_path)
-    stored = boards.run(tmp_path / "results", data, boards.answers(data, 0.6, 1))
+    run = boards.run(tmp_path / "results", data, boards.answers(data, 0.6, 1))
     (tmp_path / "card.toml").write_text(CARD)
-    arguments = ("board", "submit", stored.card.run, "--to", board, "--model-card", tmp_path / "card.toml")
+    arguments = ("board", "submit", run.card.run, "--to", board, "--model-card", tmp_path / "card.toml")
     outcome = evals(*arguments, "--results", tmp_path / "results")
     assert outcome.status == 0, outcome.err + outcome.out
     assert "acme-tiny@v1: accepted" in outcome.out
@@ -73,9 +73,9 @@ def test_an_entry_is_submitted_once_and_ingested_once(tmp_path: Path) -> None:
 def test_submit_does_not_write_an_entry_that_would_be_refused(tmp_path: Path) -> None:
     board = create_board(tmp_path)
     data = boards.write_data(tmp_path)
-    stored = boards.run(tmp_path / "results", data, boards.answers(data, 0.6, 1), limit=20)
+    run = boards.run(tmp_path / "results", data, boards.answers(data, 0.6, 1), limit=20)
     (tmp_path / "card.toml").write_text(CARD)
-    arguments = ("board", "submit", stored.card.run, "--to", board, "--model-card", tmp_path / "card.toml")
+    arguments = ("board", "submit", run.card.run, "--to", board, "--model-card", tmp_path / "card.toml")
     outcome = evals(*arguments, "--results", tmp_path / "results")
     assert outcome.status == 1
     assert "another subset" in outcome.out

@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def honest(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Run:
+def honest_run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Run:
     return boards.run(tmp_path_factory.mktemp("honest"), data, boards.answers(data, 0.6, 1))
 
 
@@ -56,18 +56,18 @@ def ingest_refused(board: Path, *words: str) -> EntryResult:
     return result
 
 
-def test_an_honest_entry_is_recomputed(board: Path, honest: Run) -> None:
-    boards.submit(board, honest)
+def test_an_honest_entry_is_recomputed(board: Path, honest_run: Run) -> None:
+    boards.submit(board, honest_run)
     result = ingest_last(board)
     assert (result.status, result.reasons) == ("accepted", ())
     (suite,) = result.suites
     assert suite.headline is not None
-    assert suite.headline == honest.card.headline
+    assert suite.headline == honest_run.card.headline
     assert suite.level == "recomputed"
 
 
-def test_ingest_is_idempotent_and_deterministic(board: Path, honest: Run) -> None:
-    boards.submit(board, honest)
+def test_ingest_is_idempotent_and_deterministic(board: Path, honest_run: Run) -> None:
+    boards.submit(board, honest_run)
     ingest_last(board)
     contents = {path: path.read_bytes() for path in (board / "results").iterdir()}
     assert list(ingest(board)) == []
@@ -77,8 +77,8 @@ def test_ingest_is_idempotent_and_deterministic(board: Path, honest: Run) -> Non
     assert {path: path.read_bytes() for path in (board / "results").iterdir()} == contents
 
 
-def test_ingest_without_write_writes_nothing(board: Path, honest: Run) -> None:
-    boards.submit(board, honest)
+def test_ingest_without_write_writes_nothing(board: Path, honest_run: Run) -> None:
+    boards.submit(board, honest_run)
     assert ingest_last(board, write=False).status == "accepted"
     assert not (board / "results").exists()
 
@@ -92,14 +92,14 @@ def test_results_contain_neither_replies_nor_answers(board: Path, tmp_path: Path
 
 
 def test_entries_are_scored_with_the_boards_own_data(
-    board: Path, honest: Run, data: Path, tmp_path: Path
+    board: Path, honest_run: Run, data: Path, tmp_path: Path
 ) -> None:
-    boards.submit(board, honest)
+    boards.submit(board, honest_run)
     (tmp_path / "gold").mkdir()
     shutil.copy(data, tmp_path / "gold")
     assert ingest_last(board, gold=tmp_path / "gold").status == "accepted"
-    changed = (tmp_path / "gold" / data.name).read_text().replace('"answer": "A"', '"answer": "B"')
-    (tmp_path / "gold" / data.name).write_text(changed.replace('"answer_index": 0', '"answer_index": 1'))
+    text = (tmp_path / "gold" / data.name).read_text().replace('"answer": "A"', '"answer": "B"')
+    (tmp_path / "gold" / data.name).write_text(text.replace('"answer_index": 0', '"answer_index": 1'))
     shutil.rmtree(board / "results")
     result = ingest_last(board, gold=tmp_path / "gold")
     assert result.status == "refused"
@@ -152,15 +152,15 @@ FORGERIES: dict[str, tuple[Callable[[boards.Files], None], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_forged_bundles_are_refused(board: Path, honest: Run, name: str) -> None:
-    change, words = FORGERIES[name]
-    forge(boards.submit(board, honest), change)
+def test_forged_bundles_are_refused(board: Path, honest_run: Run, name: str) -> None:
+    change, reasons = FORGERIES[name]
+    forge(boards.submit(board, honest_run), change)
     result = ingest_refused(board)
-    assert all(any(word in line for line in result.reasons) for word in words), result.reasons
+    assert all(any(reason in line for line in result.reasons) for reason in reasons), result.reasons
 
 
-def test_an_entry_with_a_changed_byte_is_refused(board: Path, honest: Run) -> None:
-    entry = boards.submit(board, honest)
+def test_an_entry_with_a_changed_byte_is_refused(board: Path, honest_run: Run) -> None:
+    entry = boards.submit(board, honest_run)
     content = bytearray(entry.read_bytes())
     content[len(content) // 2] ^= 1
     entry.write_bytes(content)
@@ -215,33 +215,33 @@ HOSTILE_ENTRIES: dict[str, tuple[Callable[[boards.Files], None], str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE_ENTRIES)
-def test_hostile_entries_are_refused(board: Path, honest: Run, name: str) -> None:
-    change, words = HOSTILE_ENTRIES[name]
-    forge(boards.submit(board, honest), change, bundle=False)
-    ingest_refused(board, words)
+def test_hostile_entries_are_refused(board: Path, honest_run: Run, name: str) -> None:
+    change, reason = HOSTILE_ENTRIES[name]
+    forge(boards.submit(board, honest_run), change, bundle=False)
+    ingest_refused(board, reason)
 
 
 @pytest.mark.slow
-def test_a_zip_bomb_is_refused(board: Path, honest: Run) -> None:
+def test_a_zip_bomb_is_refused(board: Path, honest_run: Run) -> None:
     def inflate(files: boards.Files) -> None:
         files["records.jsonl"] = b"\n" * (300 << 20)
 
-    forge(boards.submit(board, honest), inflate)
+    forge(boards.submit(board, honest_run), inflate)
     ingest_refused(board)
 
 
-def test_a_bundle_over_the_limit_of_unpacked_size_is_refused(board: Path, honest: Run) -> None:
+def test_a_bundle_over_the_limit_of_unpacked_size_is_refused(board: Path, honest_run: Run) -> None:
     (board / "board.toml").write_text((board / "board.toml").read_text() + "\n[limits]\nunpacked_mb = 1\n")
 
     def inflate(files: boards.Files) -> None:
         files["records.jsonl"] = b"\n" * (4 << 20)
 
-    forge(boards.submit(board, honest), inflate)
+    forge(boards.submit(board, honest_run), inflate)
     ingest_refused(board, "unpacks to")
 
 
-def test_an_entry_must_be_named_after_its_model_and_revision(board: Path, honest: Run) -> None:
-    entry = boards.submit(board, honest)
+def test_an_entry_must_be_named_after_its_model_and_revision(board: Path, honest_run: Run) -> None:
+    entry = boards.submit(board, honest_run)
     entry.rename(entry.with_name("other@v9.zip"))
     ingest_refused(board, "must be named acme-tiny@v1.zip")
 
@@ -271,7 +271,7 @@ def test_more_entries_than_the_limit_are_refused_together(board: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "words"),
+    ("rule", "reason"),
     [
         ({"minimum_repeats": 4}, "the number of repeats is 1; the board requires 4"),
         ({"limit": 50}, "another subset; the board requires 50 items"),
@@ -281,28 +281,28 @@ def test_more_entries_than_the_limit_are_refused_together(board: Path) -> None:
     ],
 )
 def test_entries_that_violate_a_rule_of_the_board_are_refused(
-    board: Path, honest: Run, rule: dict[str, Any], words: str
+    board: Path, honest_run: Run, rule: dict[str, Any], reason: str
 ) -> None:
     boards.write_board(board, **rule)
-    boards.submit(board, honest)
-    ingest_refused(board, words)
+    boards.submit(board, honest_run)
+    ingest_refused(board, reason)
 
 
 def test_runs_on_built_in_samples_are_refused_unless_the_board_uses_them(board: Path, tmp_path: Path) -> None:
     import evals
 
-    (stored,) = evals.evaluate(
-        "mmlu-pro", lambda prompt: "ANSWER: A", sample=True, results=tmp_path, quiet=True
-    )
-    boards.submit(board, stored)
+    (run,) = evals.evaluate("mmlu-pro", lambda prompt: "ANSWER: A", sample=True, results=tmp_path, quiet=True)
+    boards.submit(board, run)
     ingest_refused(board, "built-in samples")
-    data_sha256 = stored.card.config.data_sha256
+    data_sha256 = run.card.config.data_sha256
     boards.write_board(board, data_sha256=data_sha256)
     assert ingest_last(board).status == "accepted"
 
 
 @pytest.mark.slow
-def test_identical_repeats_at_a_temperature_are_refused(board: Path, tmp_path: Path, data: Path) -> None:
+def test_identical_repeats_at_nonzero_temperature_are_refused(
+    board: Path, tmp_path: Path, data: Path
+) -> None:
     model = boards.answers(data, 0.5, 4, essay=ESSAY)
     boards.submit(board, boards.run(tmp_path / "r", data, model, repeats=2, temperature=1.0))
     ingest_refused(board, "repeated replies are identical")
@@ -322,10 +322,10 @@ def test_an_implausibly_high_score_is_held_until_it_is_accepted(
 
 
 @pytest.mark.slow
-def test_an_implausible_gain_is_held(board: Path, tmp_path: Path, data: Path, honest: Run) -> None:
+def test_an_implausible_gain_is_held(board: Path, tmp_path: Path, data: Path, honest_run: Run) -> None:
     boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 0.2, 9)), "acme/weak")
     ingest_last(board)
-    boards.submit(board, honest, "zeta/strong")
+    boards.submit(board, honest_run, "zeta/strong")
     result = ingest_last(board)
     assert result.status == "held"
     assert "is better than the best entry's by" in result.reasons[0]
@@ -334,9 +334,9 @@ def test_an_implausible_gain_is_held(board: Path, tmp_path: Path, data: Path, ho
 # ---- other entries -----------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_another_entry_contains_is_refused(board: Path, honest: Run) -> None:
-    boards.submit(board, honest)
-    boards.submit(board, honest, revision="v2")
+def test_a_run_that_another_entry_contains_is_refused(board: Path, honest_run: Run) -> None:
+    boards.submit(board, honest_run)
+    boards.submit(board, honest_run, revision="v2")
     ingest_refused(board, "is already part of acme-tiny@v1")
 
 
@@ -376,21 +376,25 @@ def test_equal_short_answers_are_not_taken_for_copies(board: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_an_entry_on_other_data_than_published_ones_is_refused(
-    board: Path, tmp_path: Path, honest: Run
+    board: Path, tmp_path: Path, honest_run: Run
 ) -> None:
-    boards.submit(board, honest)
+    boards.submit(board, honest_run)
     ingest_last(board)
     (tmp_path / "easy").mkdir()
-    easy = boards.write_data(tmp_path / "easy", 60)
-    boards.submit(board, boards.run(tmp_path / "r", easy, boards.answers(easy, 0.5, 1)), "zeta/easy")
+    other_data = boards.write_data(tmp_path / "easy", 60)
+    boards.submit(
+        board, boards.run(tmp_path / "r", other_data, boards.answers(other_data, 0.5, 1)), "zeta/easy"
+    )
     ingest_refused(board, "its data hash to")
 
 
 # ---- the board itself --------------------------------------------------------------------------------------------
 
 
-def test_changing_a_published_entry_is_an_error(board: Path, tmp_path: Path, data: Path, honest: Run) -> None:
-    entry = boards.submit(board, honest)
+def test_changing_a_published_entry_is_an_error(
+    board: Path, tmp_path: Path, data: Path, honest_run: Run
+) -> None:
+    entry = boards.submit(board, honest_run)
     ingest_last(board)
     entry.unlink()
     boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 0.5, 8)))
@@ -398,8 +402,8 @@ def test_changing_a_published_entry_is_an_error(board: Path, tmp_path: Path, dat
         ingest_last(board)
 
 
-def test_removing_an_entry_requires_a_decision(board: Path, honest: Run) -> None:
-    entry = boards.submit(board, honest)
+def test_removing_an_entry_requires_a_decision(board: Path, honest_run: Run) -> None:
+    entry = boards.submit(board, honest_run)
     ingest_last(board)
     entry.unlink()
     with pytest.raises(UsageError, match="is missing, but no decision withdraws it"):
@@ -410,10 +414,10 @@ def test_removing_an_entry_requires_a_decision(board: Path, honest: Run) -> None
     assert list(ingest(board)) == []
 
 
-def test_removing_a_decision_is_an_error(board: Path, honest: Run) -> None:
+def test_removing_a_decision_is_an_error(board: Path, honest_run: Run) -> None:
     text = '[[decision]]\nentry = "acme-tiny@v1"\nkind = "disputed"\nby = "me"\ndate = 2026-11-29\nreason = "why"\n'
     (board / decisions.NAME).write_text(text)
-    boards.submit(board, honest)
+    boards.submit(board, honest_run)
     ingest_last(board)
     (board / decisions.NAME).write_text(text + text.replace("disputed", "withdrawn"))
     list(ingest(board))
@@ -422,8 +426,8 @@ def test_removing_a_decision_is_an_error(board: Path, honest: Run) -> None:
         list(ingest(board))
 
 
-def test_an_edited_result_is_an_error(board: Path, honest: Run) -> None:
-    boards.submit(board, honest)
+def test_an_edited_result_is_an_error(board: Path, honest_run: Run) -> None:
+    boards.submit(board, honest_run)
     ingest_last(board)
     path = board / "results" / "acme-tiny@v1.json"
     path.write_text(path.read_text().replace('"coverage": 1.0', '"coverage": 0.9'))
@@ -431,8 +435,8 @@ def test_an_edited_result_is_an_error(board: Path, honest: Run) -> None:
         ingest_last(board)
 
 
-def test_the_index_lists_every_result_with_its_hash(board: Path, honest: Run) -> None:
-    boards.submit(board, honest)
+def test_the_index_lists_every_result_with_its_hash(board: Path, honest_run: Run) -> None:
+    boards.submit(board, honest_run)
     result = ingest_last(board)
     index = json.loads((board / "results" / results.INDEX).read_text())
     assert index["entries"] == {"acme-tiny@v1": result.content_sha256}
@@ -441,12 +445,12 @@ def test_the_index_lists_every_result_with_its_hash(board: Path, honest: Run) ->
 def test_entries_with_texts_of_a_gated_suite_are_refused(board: Path, tmp_path: Path) -> None:
     import evals
 
-    (stored,) = evals.evaluate(
+    (run,) = evals.evaluate(
         "gpqa:diamond", lambda prompt: "ANSWER: A", sample=True, results=tmp_path, quiet=True
     )
     text = (board / "board.toml").read_text().replace('"mmlu-pro"', '"gpqa:diamond"')
     (board / "board.toml").write_text(text)
-    entry = boards.submit(board, stored)
+    entry = boards.submit(board, run)
     assert ingest_last(board, write=False).status == "held"
 
     def ungate(files: boards.Files) -> None:
@@ -464,8 +468,8 @@ def test_entries_with_texts_of_a_gated_suite_are_refused(board: Path, tmp_path: 
     assert result.status == "refused"
 
 
-def test_an_entry_with_a_duplicate_file_name_is_refused(board: Path, honest: Run) -> None:
-    entry = boards.submit(board, honest)
+def test_an_entry_with_a_duplicate_file_name_is_refused(board: Path, honest_run: Run) -> None:
+    entry = boards.submit(board, honest_run)
     with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(entry, "a") as archive:
         archive.writestr("submission.toml", "format = 1")  # a second file with this name
     assert ingest_last(board).status == "refused"

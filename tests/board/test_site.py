@@ -61,10 +61,10 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, (model, accuracy) in enumerate(
         {"acme/weak": 0.3, "acme/strong": 0.6, "zeta/strong": 0.62}.items()
     ):
-        stored = boards.run(
+        run = boards.run(
             folder / str(number), data, boards.answers(data, accuracy, number), run=f"run-{number}"
         )
-        boards.submit(folder / "board", stored, model)
+        boards.submit(folder / "board", run, model)
     assert {result.status for result in ingest(folder / "board")} == {"accepted"}
     return folder / "board"
 
@@ -79,22 +79,22 @@ def test_every_link_leads_to_a_file(site: Path) -> None:
     pages = sorted(site.rglob("*.html"))
     assert len(pages) == 4 + 1 + 3 * 3
     for page in pages:
-        parsed = Links(page.read_text())
-        assert not parsed.inline, page
-        for link in parsed.addresses:
-            target, _ = urldefrag(link)
-            assert "//" not in target, link
-            assert not target or (page.parent / target).resolve().is_file(), (page, link)
+        links = Links(page.read_text())
+        assert not links.inline, page
+        for address in links.addresses:
+            target, _ = urldefrag(address)
+            assert "//" not in target, address
+            assert not target or (page.parent / target).resolve().is_file(), (page, address)
 
 
 def test_scores_equal_those_of_the_runs(site: Path, board: Path) -> None:
     document = json.loads((site / "data" / "board.json").read_text())
     assert document["format"] == FORMAT
-    by_entry = {number["entry"]: number for number in document["numbers"]}
+    numbers = {number["entry"]: number for number in document["numbers"]}
     headlines = {
         entrant.name: entrant.results["mmlu-pro", "strict"].headline for entrant in load(board).entrants
     }
-    assert {name: number["value"] for name, number in by_entry.items()} == {
+    assert {name: number["value"] for name, number in numbers.items()} == {
         name: headline.value for name, headline in headlines.items() if headline
     }
     assert "acme/strong (v1)" in (site / "index.html").read_text()
@@ -211,10 +211,10 @@ def test_pages_can_be_written_from_a_results_folder(tmp_path: Path) -> None:
     data = boards.write_data(tmp_path)
     hostile = "<script>alert(1)</script>/../../x"
     for seed, name in enumerate(["plain", hostile]):
-        stored = boards.run(tmp_path / "results", data, boards.answers(data, 0.5, seed))
-        card = json.loads((stored.path / "card.json").read_text())
+        run = boards.run(tmp_path / "results", data, boards.answers(data, 0.5, seed))
+        card = json.loads((run.path / "card.json").read_text())
         card["model"] = name
-        (stored.path / "card.json").write_text(json.dumps(card))
+        (run.path / "card.json").write_text(json.dumps(card))
     outcome = run_command("board", "site", tmp_path / "results", "--out", tmp_path / "site")
     assert outcome.status == 0, outcome.err
     for page in (tmp_path / "site").rglob("*.html"):
@@ -316,11 +316,11 @@ def test_a_board_without_promises_and_challenges_has_no_marks(site: Path) -> Non
 
 def test_a_challenge_in_the_folder_of_a_run_is_shown(board: Path, tmp_path: Path) -> None:
     data = boards.write_data(tmp_path)
-    stored = boards.run(tmp_path / "results", data, boards.answers(data, 0.5, 1))
-    outcome = json.loads(boards.challenge(board, "acme-weak@v1").read_text()) | {"run": stored.card.run}
+    run = boards.run(tmp_path / "results", data, boards.answers(data, 0.5, 1))
+    outcome = json.loads(boards.challenge(board, "acme-weak@v1").read_text()) | {"run": run.card.run}
     shutil.rmtree(board / "challenges")
-    for run, statement in ((stored.card.run, "Level: challenged."), ("another", "does not count")):
-        (stored.path / "challenge.json").write_text(json.dumps(outcome | {"run": run}))
+    for run_id, statement in ((run.card.run, "Level: challenged."), ("another", "does not count")):
+        (run.path / "challenge.json").write_text(json.dumps(outcome | {"run": run_id}))
         write(tmp_path / "results", tmp_path / "site")
         (page,) = (tmp_path / "site" / "runs").glob("*.html")
         assert statement in page.read_text()

@@ -105,14 +105,14 @@ def test_runs_under_the_same_conditions_share_a_column_with_a_short_label() -> N
 
 
 def test_runs_with_different_numbers_of_repeats_share_a_column() -> None:
-    def repeated(model: str, repeats: int) -> frames.Entry:
+    def run_with_repeats(model: str, repeats: int) -> frames.Entry:
         run = entry(model, 0.5, suite="aime:2025", config={"repeats": repeats})
         estimates = tuple(
             structs.replace(estimate, metric=f"avg@{repeats}") for estimate in run.card.estimates
         )
         return frames.Entry(path=run.path, card=structs.replace(run.card, estimates=estimates))
 
-    assert labels(repeated("a", 1), repeated("b", 16)) == ["aime:2025 · official"]
+    assert labels(run_with_repeats("a", 1), run_with_repeats("b", 16)) == ["aime:2025 · official"]
 
 
 def test_a_cell_shows_the_newest_run_of_a_model_and_the_number_of_its_runs() -> None:

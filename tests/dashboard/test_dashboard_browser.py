@@ -54,7 +54,7 @@ def evals(*words: object) -> command.Outcome:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Synthetic runs, and runs with molecules: the bundled items of SMolInstruct, answered by a scripted chemist."""
+    """Write synthetic runs and runs with molecules: the bundled items of SMolInstruct, answered by a scripted chemist."""
     folder = synthetic_results.write_all(tmp_path_factory.mktemp("browser") / "results")
     for model in ("scripted:call=tests.support.scripted_chemist:answer", "scripted:<SMILES> CCO </SMILES>"):
         outcome = evals("run", "smolinstruct", "--sample", "-m", model, "--results", folder, "--quiet")
@@ -63,7 +63,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base(results: Path) -> Iterator[str]:
+def base_url(results: Path) -> Iterator[str]:
     with pages.serve(results) as (address, _):
         yield address
 
@@ -71,13 +71,13 @@ def base(results: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_playwright() as playwright:
-        instance = playwright.chromium.launch(executable_path=pages.chromium(), args=list(pages.FLAGS))
-        yield instance
-        instance.close()
+        chromium = playwright.chromium.launch(executable_path=pages.chromium(), args=list(pages.FLAGS))
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
-def window(browser: Any) -> Iterator[Any]:
+def page(browser: Any) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     yield context.new_page()
     context.close()
@@ -93,12 +93,12 @@ IN_CI = {(name, *VIEWS[number % len(VIEWS)]) for number, name in enumerate(ADDRE
     tiers([(name, *view) for name in ADDRESSES for view in VIEWS], slow=IN_CI.__contains__),
 )
 def test_a_page_renders_without_errors_or_accessibility_faults(
-    browser: Any, base: str, name: str, width: str, theme: str
+    browser: Any, base_url: str, name: str, width: str, theme: str
 ) -> None:
     context = browser.new_context(viewport={"width": WIDTHS[width], "height": 900}, color_scheme=theme)
     page = context.new_page()
-    effects = pages.record_side_effects(page, base)
-    page.goto(base + ADDRESSES[name])
+    effects = pages.record_side_effects(page, base_url)
+    page.goto(base_url + ADDRESSES[name])
     pages.wait_until_stable(page)
     pages.screenshot(page, f"{name}-{width}-{theme}")
     assert page.locator('[data-testid="stException"]').count() == 0
@@ -117,97 +117,93 @@ def click_score(page: Any, row: int, column: float = 330) -> None:
 
 
 def test_two_clicks_lead_from_a_score_to_a_wrong_molecule_and_back_keeps_the_filter(
-    window: Any, base: str
+    page: Any, base_url: str
 ) -> None:
-    effects = pages.record_side_effects(window, base)
-    window.goto(
-        f"{base}/?kind=science&sample=true&rank=smolinstruct%3ANC-I2S+%C2%B7+strict+%C2%B7+sample+items"
+    effects = pages.record_side_effects(page, base_url)
+    page.goto(
+        f"{base_url}/?kind=science&sample=true&rank=smolinstruct%3ANC-I2S+%C2%B7+strict+%C2%B7+sample+items"
     )
-    pages.wait_until_stable(window)
-    click_score(window, 0)
-    window.get_by_text("Wrong samples").click()
-    window.wait_for_url("**/sample?**")
-    pages.wait_until_stable(window)
-    assert re.search(r"verdict=wrong&run=\d{8}T\d{6}-\w+&suite=smolinstruct%3ANC-I2S", window.url)
-    assert window.locator('[data-testid="stImage"] img').count() >= 2  # the gold molecule and the model's
-    pages.screenshot(window, "molecule-wide-light")
-    window.go_back()
-    window.wait_for_url(re.compile(r"/\?.*kind=science"))
-    pages.wait_until_stable(window)
-    assert window.get_by_role("radio", name="science").get_attribute("aria-checked") == "true"
+    pages.wait_until_stable(page)
+    click_score(page, 0)
+    page.get_by_text("Wrong samples").click()
+    page.wait_for_url("**/sample?**")
+    pages.wait_until_stable(page)
+    assert re.search(r"verdict=wrong&run=\d{8}T\d{6}-\w+&suite=smolinstruct%3ANC-I2S", page.url)
+    assert page.locator('[data-testid="stImage"] img').count() >= 2  # the gold molecule and the model's
+    pages.screenshot(page, "molecule-wide-light")
+    page.go_back()
+    page.wait_for_url(re.compile(r"/\?.*kind=science"))
+    pages.wait_until_stable(page)
+    assert page.get_by_role("radio", name="science").get_attribute("aria-checked") == "true"
     assert effects == pages.SideEffects([], [])
 
 
-def test_each_sample_adds_one_entry_to_the_browser_history(window: Any, base: str) -> None:
-    window.goto(f"{base}/sample?run={SYNTHETIC_RUN}&suite=mmlu-pro")
-    pages.wait_until_stable(window)
-    length = window.evaluate("() => history.length")
+def test_each_sample_adds_one_entry_to_the_browser_history(page: Any, base_url: str) -> None:
+    page.goto(f"{base_url}/sample?run={SYNTHETIC_RUN}&suite=mmlu-pro")
+    pages.wait_until_stable(page)
+    length = page.evaluate("() => history.length")
     for visits in (1, 2):
-        window.keyboard.press("n")
-        window.wait_for_timeout(300)
-        pages.wait_until_stable(window)
-        assert window.evaluate("() => history.length") == length + visits
-    assert window.title() == "Sample · science-evals"
+        page.keyboard.press("n")
+        page.wait_for_timeout(300)
+        pages.wait_until_stable(page)
+        assert page.evaluate("() => history.length") == length + visits
+    assert page.title() == "Sample · science-evals"
 
 
-def test_a_filter_is_stored_in_the_address_and_restored_from_it(window: Any, base: str) -> None:
-    window.goto(base)
-    pages.wait_until_stable(window)
-    window.get_by_role("radio", name="science").click()
-    window.wait_for_url("**kind=science**")
-    pages.wait_until_stable(window)
-    address = window.url
-    window.goto("about:blank")
-    window.goto(address)
-    pages.wait_until_stable(window)
-    assert window.get_by_role("radio", name="science").get_attribute("aria-checked") == "true"
+def test_a_filter_is_stored_in_the_address_and_restored_from_it(page: Any, base_url: str) -> None:
+    page.goto(base_url)
+    pages.wait_until_stable(page)
+    page.get_by_role("radio", name="science").click()
+    page.wait_for_url("**kind=science**")
+    pages.wait_until_stable(page)
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    pages.wait_until_stable(page)
+    assert page.get_by_role("radio", name="science").get_attribute("aria-checked") == "true"
 
 
-def test_the_table_can_be_downloaded_in_each_format(window: Any, base: str, tmp_path: Path) -> None:
-    window.goto(base)
-    pages.wait_until_stable(window)
+def test_the_table_can_be_downloaded_in_each_format(page: Any, base_url: str, tmp_path: Path) -> None:
+    page.goto(base_url)
+    pages.wait_until_stable(page)
     for name, signature in (("CSV", b"model,"), ("Parquet", b"PAR1"), ("PNG", b"\x89PNG")):
-        with window.expect_download() as download:
-            window.get_by_role("button", name=name, exact=True).click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name, exact=True).click()
         path = tmp_path / name
         download.value.save_as(path)
         assert path.read_bytes().startswith(signature)
-        pages.wait_until_stable(window)
+        pages.wait_until_stable(page)
 
 
-def test_the_keyboard_reaches_the_pages_and_the_filters(window: Any, base: str) -> None:
-    window.goto(base)
-    pages.wait_until_stable(window)
+def test_the_keyboard_reaches_the_pages_and_the_filters(page: Any, base_url: str) -> None:
+    page.goto(base_url)
+    pages.wait_until_stable(page)
     focused = set()
     for _ in range(40):
-        window.keyboard.press("Tab")
+        page.keyboard.press("Tab")
         focused.add(
-            window.evaluate(
-                "() => document.activeElement.innerText || document.activeElement.ariaLabel || ''"
-            )
+            page.evaluate("() => document.activeElement.innerText || document.activeElement.ariaLabel || ''")
         )
     text = "\n".join(focused)
     assert all(word in text for word in ("History", "science", "More", "CSV"))
 
 
-def test_the_exported_page_works_offline_and_can_be_sorted(
-    window: Any, results: Path, tmp_path: Path
-) -> None:
+def test_the_exported_page_works_offline_and_can_be_sorted(page: Any, results: Path, tmp_path: Path) -> None:
     outcome = evals("dashboard", "--results", results, "--export", tmp_path)
     assert outcome.status == 0, outcome.err
-    effects = pages.record_side_effects(window, "file://")
+    effects = pages.record_side_effects(page, "file://")
     for width in WIDTHS.values():
-        window.set_viewport_size({"width": width, "height": 900})
-        window.goto(f"file://{tmp_path}/index.html")
-        assert window.locator("table").count() >= 3
-        assert window.evaluate("() => document.documentElement.scrollWidth") <= width
-    window.screenshot(path=pages.SCREENSHOTS / "export-narrow-light.png", full_page=True)
-    table = window.locator("table").first
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(f"file://{tmp_path}/index.html")
+        assert page.locator("table").count() >= 3
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    page.screenshot(path=pages.SCREENSHOTS / "export-narrow-light.png", full_page=True)
+    table = page.locator("table").first
     names = table.locator("tbody th").all_inner_texts()
     for _ in range(2):
         table.locator("thead button").first.click()
     assert table.locator("tbody th").all_inner_texts() == sorted(names, key=str.lower)
     assert table.locator("th[aria-sort=ascending]").count() == 1
-    window.locator("td a").first.click()
-    assert window.locator("h2").count() > 1
+    page.locator("td a").first.click()
+    assert page.locator("h2").count() > 1
     assert effects == pages.SideEffects([], [])

@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import signal
 import socket
-import time
-from contextlib import closing
-from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from evals.commands import dashboard
 from tests.support import command
+from tests.support.pages import free_port, wait_for
 
 pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(port: int, *, timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            with closing(HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
-                connection.request("GET", "/_stcore/health")
-                assert connection.getresponse().read() == b"ok"
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
 
 
 def test_the_error_without_the_extra_names_what_to_install(
@@ -66,7 +44,7 @@ def test_an_address_of_another_machine_is_a_one_line_error(here: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_from_an_empty_home_and_stops_on_a_signal(
+def test_the_dashboard_serves_from_an_empty_home_and_stops_on_a_signal(
     here: Path, signal_number: signal.Signals
 ) -> None:
     (here / "results").mkdir()
@@ -75,7 +53,7 @@ def test_it_serves_from_an_empty_home_and_stops_on_a_signal(
     env = {"PATH": "/usr/bin:/bin", "HOME": str(here / "home")}
     server = command.start("dashboard", "--port", port, "--no-browser", cwd=here, env=env)
     try:
-        wait_for(port)
+        wait_for(port, timeout_s=30)
         server.send_signal(signal_number)
         outcome = command.wait(server, timeout_s=15)
     finally:

@@ -125,7 +125,7 @@ def test_a_crystal_is_parsed_from_its_description_in_a_prompt(row: str) -> None:
     assert crystal.density == pytest.approx(original.density, rel=1e-3)
 
 
-def test_atoms_on_cell_boundaries_are_drawn_on_every_boundary() -> None:
+def test_atoms_on_the_boundary_of_a_cell_are_repeated_on_its_other_sides() -> None:
     svg = ElementTree.fromstring(crystals.read(crystals.EXAMPLE).svg)
     assert len(svg.findall(f"{SVG}line")) == 12
     # Na on corners and faces, Cl on edges and in the centre, and the legend

@@ -27,21 +27,21 @@ from evals.errors import StoreError
 from evals.records import store
 from tests.support.tables import table
 
-pytestmark = pytest.mark.slow  # a page takes a second
+pytestmark = pytest.mark.slow  # rendering a page takes about a second
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def intact_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "results"
     for name in ("good", "other", "bad"):
         run(folder, "mmlu-pro", "sometimes", name)
     return folder
 
 
-def break_run(runs: Path, tmp_path: Path, fault: str) -> Path:
+def break_run(intact_results: Path, tmp_path: Path, fault: str) -> Path:
     """Copy a results folder, give the run `bad` a fault, and return the copy."""
     results = tmp_path / "results"
-    shutil.copytree(runs, results)
+    shutil.copytree(intact_results, results)
     (run_folder,) = results.glob("*/*/bad")
     card = json.loads((run_folder / "card.json").read_text())
     match fault:
@@ -85,9 +85,9 @@ FAULTS = (
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_broken_run_is_reported_and_the_other_runs_are_listed(
-    runs: Path, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+    intact_results: Path, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results = break_run(runs, tmp_path, fault)
+    results = break_run(intact_results, tmp_path, fault)
     index = frames.index(results)
     assert [run.path.name for run in index.broken] == ["bad"]
     assert {run.card.run for run in index.entries} == {"good", "other"}
@@ -101,11 +101,11 @@ def test_a_broken_run_is_reported_and_the_other_runs_are_listed(
         assert not app.exception, (page, app.exception)
 
 
-def test_large_copies_are_listed_at_once_and_their_files_are_checked_later(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_large_folders_are_listed_before_their_files_are_checked(
+    intact_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = tmp_path / "results"
-    shutil.copytree(runs, results, copy_function=shutil.copyfile)
+    shutil.copytree(intact_results, results, copy_function=shutil.copyfile)
     (run_folder,) = results.glob("*/*/bad")
     content = bytearray((run_folder / "records.parquet").read_bytes())
     content[len(content) // 2] ^= 1
@@ -125,18 +125,18 @@ def test_large_copies_are_listed_at_once_and_their_files_are_checked_later(
 
 
 def test_missing_files_are_reported_before_any_file_is_checked(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    intact_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frames, "MAX_CHECKED_BYTES", 0)
-    results = break_run(runs, tmp_path, "no samples")
+    results = break_run(intact_results, tmp_path, "no samples")
     assert [run.path.name for run in frames.index(results).broken] == ["bad"]
 
 
 def test_a_card_without_the_hash_of_its_upstream_prompts_breaks_no_page(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    intact_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = tmp_path / "results"
-    shutil.copytree(runs, results)
+    shutil.copytree(intact_results, results)
     (run_folder,) = results.glob("*/*/bad")
     card = json.loads((run_folder / "card.json").read_text())
     (run_folder / "card.json").write_text(json.dumps(card | {"wording": {"odd": "1"}}))
@@ -150,11 +150,13 @@ def test_a_card_without_the_hash_of_its_upstream_prompts_breaks_no_page(
 
 
 @pytest.mark.parametrize("name", ["a*b", "wh?t", "[ab]", "verdict=right", "it's", "a**/b"])
-def test_paths_are_not_read_as_wildcards_or_column_names(runs: Path, tmp_path: Path, name: str) -> None:
+def test_paths_are_not_read_as_wildcards_or_column_names(
+    intact_results: Path, tmp_path: Path, name: str
+) -> None:
     results = tmp_path / name / "results"
-    shutil.copytree(runs, results)
+    shutil.copytree(intact_results, results)
     decoy = tmp_path / "aXb" / "results"
-    shutil.copytree(runs, decoy)
+    shutil.copytree(intact_results, decoy)
     (run_folder,) = results.glob("*/*/good") if "*" not in name else list(results.rglob("good"))
     counts = frames.query(run_folder, "SELECT count(*) AS n, count(DISTINCT verdict) AS kinds FROM records")
     expected = frames.query(
@@ -165,8 +167,8 @@ def test_paths_are_not_read_as_wildcards_or_column_names(runs: Path, tmp_path: P
     assert len(frames.query(run_folder, "SELECT * FROM samples"))
 
 
-def test_querying_a_changed_file_is_an_error(runs: Path, tmp_path: Path) -> None:
-    results = break_run(runs, tmp_path, "truncated records")
+def test_querying_a_changed_file_is_an_error(intact_results: Path, tmp_path: Path) -> None:
+    results = break_run(intact_results, tmp_path, "truncated records")
     (run_folder,) = results.glob("*/*/bad")
     with pytest.raises(StoreError, match=r"records\.parquet"):
         frames.query(run_folder, "SELECT * FROM records")
@@ -194,7 +196,7 @@ def test_only_host_names_of_this_machine_are_accepted(host: str, address: str, i
 
 
 def test_foreign_host_names_are_refused_and_settings_in_the_working_directory_are_ignored(
-    runs: Path, tmp_path: Path
+    intact_results: Path, tmp_path: Path
 ) -> None:
     (tmp_path / ".streamlit").mkdir()
     (tmp_path / ".streamlit" / "config.toml").write_text(
@@ -207,7 +209,7 @@ def test_foreign_host_names_are_refused_and_settings_in_the_working_directory_ar
         "from evals.cli import main; main()",
         "dashboard",
         "--results",
-        str(runs),
+        str(intact_results),
     ]
     process = subprocess.Popen([*command, "--no-browser", "--port", str(port)], cwd=tmp_path)
     try:

@@ -21,7 +21,7 @@ from evals.report.estimates import summarize
 from evals.run.overview import suite_of
 from evals.suite import Suite
 
-pytestmark = pytest.mark.slow  # a page takes a second
+pytestmark = pytest.mark.slow  # writing the runs takes seconds
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,10 @@ def write_run(
     (folder / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in samples))
     (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in records))
     suite: Suite = suite_of(like.card)
-    stored = Run(folder)
-    summary = summarize(stored.briefs(), stored.gold(), suite.metrics, scorers=("choice",), repeats=1)
+    written_run = Run(folder)
+    summary = summarize(
+        written_run.briefs(), written_run.gold(), suite.metrics, scorers=("choice",), repeats=1
+    )
     card = structs.replace(like.card, model=model, run=model, estimates=summary.estimates, expected=len(rows))
     (folder / "card.json").write_bytes(json.dumps({}).encode())
     write_card(folder, card)
@@ -101,7 +103,7 @@ def test_the_false_discovery_rate_is_controlled(results: Path) -> None:
     assert false_discoveries <= 11  # 5 % of 100, plus three standard errors
 
 
-def test_clustered_values_are_compared_by_welch_t_test(results: Path) -> None:
+def test_clustered_values_are_compared_by_welchs_t_test(results: Path) -> None:
     import pandas as pd
 
     frame = pd.DataFrame({"value": [0.9, 0.8, 0.95, 0.85, 0.1, 0.2, 0.15, 0.05], "cluster": list("aabbccdd")})
@@ -203,7 +205,7 @@ def test_only_letters_of_answers_to_a_gated_suite_are_listed(results: Path, tmp_
     assert suite_tables.unsolved(entries)["answer"][0] == "B"
 
 
-def test_items_are_sorted_by_the_smallest_error_of_any_model(results: Path) -> None:
+def test_items_are_sorted_by_the_error_of_the_best_model(results: Path) -> None:
     low, high = entry(results, "low"), entry(results, "high")
     frame = suite_tables.largest_errors([low, high])
     golds = {sample.id: float(sample.target) for sample in Run(low.path).samples()}

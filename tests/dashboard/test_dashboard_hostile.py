@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from msgspec import structs
-from test_dashboard_command import free_port, wait_for
 
 from evals.records.card import Card
 from evals.records.files import encode
@@ -24,6 +23,7 @@ from evals.types import Judgement, Message, Prompt, Record, Reply, Sample, Score
 from tests.support import command
 from tests.support.dashboard_runs import entry, run
 from tests.support.hostile import ATTACKS
+from tests.support.pages import free_port, wait_for
 
 pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -47,22 +47,24 @@ def write_hostile_run(folder: Path, like: Card, name: str, *, turn: int) -> None
     path.mkdir(parents=True)
     samples, records = [], []
     for position, text in enumerate(texts):
-        other = texts[(position + turn) % len(texts)]
+        other_text = texts[(position + turn) % len(texts)]
         samples.append(
             Sample(
                 id=f"{position} {text}",
                 target="AB"[position % 2],
-                choices=(text, other),
+                choices=(text, other_text),
                 group=text[:80],
                 meta={"x": text},
             )
         )
         score = Score(
             value=float(position % 2 == turn % 2), verdict="right" if position % 2 == turn % 2 else "wrong",
-            answer="A" if position % 3 else other, why=text, parts={text[:60]: 1.0},
-            judged=(Judgement(judge=text, asked="0" * 64, text=text, model=other),),
+            answer="A" if position % 3 else other_text, why=text, parts={text[:60]: 1.0},
+            judged=(Judgement(judge=text, asked="0" * 64, text=text, model=other_text),),
         )  # fmt: skip
-        reply = Reply(text=f"{other}\n{text}", reasoning=text, model=text, usage=Usage(input=1, output=2))
+        reply = Reply(
+            text=f"{other_text}\n{text}", reasoning=text, model=text, usage=Usage(input=1, output=2)
+        )
         prompt = Prompt(messages=(Message.user(text),))
         records.append(
             Record(
@@ -71,10 +73,10 @@ def write_hostile_run(folder: Path, like: Card, name: str, *, turn: int) -> None
         )
     (path / "samples.jsonl").write_bytes(b"".join(encode(item) + b"\n" for item in samples))
     (path / "records.jsonl").write_bytes(b"".join(encode(item) + b"\n" for item in records))
-    stored = Run(path)
+    written_run = Run(path)
     suite = suite_of(like)
     summary = summarize(
-        stored.briefs(), stored.gold(), suite.metrics, scorers=tuple(suite.scorers), repeats=1
+        written_run.briefs(), written_run.gold(), suite.metrics, scorers=tuple(suite.scorers), repeats=1
     )
     config = structs.replace(like.config, data_sha256="e" * 64)
     model = f"{ATTACKS['image with a handler']} {ATTACKS['Markdown image']} {name}"
@@ -125,14 +127,14 @@ def monitor(site: Site) -> Iterator[MonitoredPage]:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         monitor = MonitoredPage(page, [], [])
         page.expose_function("owned", lambda *_: monitor.side_effects.append("a script ran"))
-        ours = (site.url, site.url.replace("http", "ws"), "data:", "blob:")
+        own_prefixes = (site.url, site.url.replace("http", "ws"), "data:", "blob:")
         page.on(
             "request",
-            lambda r: None if r.url.startswith(ours) else monitor.foreign_requests.append(r.url),
+            lambda r: None if r.url.startswith(own_prefixes) else monitor.foreign_requests.append(r.url),
         )
         page.on(
             "websocket",
-            lambda w: None if w.url.startswith(ours) else monitor.foreign_requests.append(w.url),
+            lambda w: None if w.url.startswith(own_prefixes) else monitor.foreign_requests.append(w.url),
         )
         page.on("dialog", lambda d: (monitor.side_effects.append(f"dialog {d.message}"), d.dismiss()))
         page.on("popup", lambda p: monitor.side_effects.append(f"a page was opened: {p.url}"))

@@ -15,7 +15,7 @@ from evals.model_adapters.scripted import Scripted
 from evals.records import store
 from tests.support.command import evals
 
-pytestmark = pytest.mark.slow  # a page takes a second
+pytestmark = pytest.mark.slow  # running the suites takes seconds
 
 
 def test_merged_models_and_experts_share_a_table(tmp_path: Path) -> None:

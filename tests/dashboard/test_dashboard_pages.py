@@ -73,8 +73,8 @@ def text_of(app: AppTest) -> str:
         *app.error,
         *app.code,
     ]
-    words = "\n".join(str(part.value) for part in parts)
-    return html.unescape(words).replace(JOINER, "")
+    text = "\n".join(str(part.value) for part in parts)
+    return html.unescape(text).replace(JOINER, "")
 
 
 @pytest.mark.parametrize("page", ["sample", "compare", "suite"])

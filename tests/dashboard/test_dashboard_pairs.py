@@ -19,7 +19,7 @@ from evals.records import store
 from evals.types import Metric
 from evals.verdicts.pairs import Side
 
-pytestmark = pytest.mark.slow  # a page takes a second
+pytestmark = pytest.mark.slow  # writing the runs takes seconds
 
 
 @pytest.fixture(scope="module")

@@ -19,18 +19,18 @@ from evals.verdicts.reported import Claim
 from tests.support.command import evals
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.slow  # a page takes a second
+pytestmark = pytest.mark.slow  # rendering a page takes about a second
 
 APP = ROOT / "dashboard" / "app.py"
 
 
-def _claim(model: str, printed: str, **facts: object) -> Claim:
-    digits = len(printed.partition(".")[2])
-    known: dict[str, object] = {
+def _claim(model: str, percentage: str, **changes: object) -> Claim:
+    digits = len(percentage.partition(".")[2])
+    fields: dict[str, object] = {
         "model": model, "suite": "aime:2024", "benchmark": "AIME 2024", "metric": "accuracy", "unit": "fraction",
-        "value": float(printed) / 100, "digits": digits, "source": "fictitious", "items": 30,
+        "value": float(percentage) / 100, "digits": digits, "source": "fictitious", "items": 30,
     }  # fmt: skip
-    return msgspec.convert(known | facts, Claim)
+    return msgspec.convert(fields | changes, Claim)
 
 
 def test_the_table_states_which_reported_scores_are_possible_proportions() -> None:

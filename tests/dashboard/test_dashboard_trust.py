@@ -25,7 +25,7 @@ from evals.records import store
 from evals.records.card import Card, Promise, PromisedSuite
 from tests.support import synthetic_results
 
-pytestmark = pytest.mark.slow  # a page takes a second
+pytestmark = pytest.mark.slow  # rendering a page takes about a second
 
 HOSTILE = "\x1b[31m<script>alert(1)</script> **bold** $x$ [a](javascript:b)"
 
@@ -50,7 +50,11 @@ def write_challenge(path: Path, card: Card, **changes: Any) -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write five runs: promise kept and broken, both challenged; challenge untestable, and of another run; neither."""
+    """Write five runs with different marks, and return the folder.
+
+    The first kept its promise, and its challenge is consistent; the second broke it, and the verdict is `different`; the
+    third has an untestable challenge, the fourth the outcome of another run, and the fifth has neither.
+    """
     folder = tmp_path_factory.mktemp("trust") / "results"
     synthetic_results.write_checkpoints(folder, count=5, samples=60)
     first, second, third, fourth = (run.path for run in store.runs(folder)[:4])
@@ -90,7 +94,7 @@ def captions(app: AppTest) -> str:
 
 
 def entries(results: Path) -> dict[str, frames.Entry]:
-    """Return the runs by the verdict of their challenge."""
+    """Return verdict of the challenge, or reason why it does not count -> run."""
     return {
         entry.challenge.counting_verdict or entry.challenge.fault: entry
         for entry in frames.index(results).entries
@@ -118,11 +122,13 @@ def test_marks_are_shown_in_cells_and_explained_in_the_legend(
 
 
 def test_history_and_compare_show_the_marks(results: Path, open_page: Callable[..., AppTest]) -> None:
-    different, kept = (entries(results)[verdict].card for verdict in ("different", "consistent"))
+    different_card, consistent_card = (
+        entries(results)[verdict].card for verdict in ("different", "consistent")
+    )
     page = open_page("history", model="intern/step-")
     marks = page.dataframe[0].value.set_index("run")["marks"]
-    assert (marks[different.run], marks[kept.run]) == ("✗≠", "✓●")
-    page.query_params["runs"] = [kept.run, different.run]
+    assert (marks[different_card.run], marks[consistent_card.run]) == ("✗≠", "✓●")
+    page.query_params["runs"] = [consistent_card.run, different_card.run]
     page.switch_page(state.PAGES["compare"][0]).run()
     (row,) = page.dataframe[0].value.to_dict("records")
     assert (row["A"].split()[-1], row["B"].split()[-1]) == ("✓●", "✗≠")
@@ -131,7 +137,7 @@ def test_history_and_compare_show_the_marks(results: Path, open_page: Callable[.
         assert "**≠** challenge: different" in text
 
 
-def test_unmarked_runs_need_no_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_without_marks_have_no_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synthetic_results.write_checkpoints(tmp_path, count=2, samples=60)
     monkeypatch.setenv(state.RESULTS_VARIABLE, str(tmp_path))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60).run()
@@ -161,8 +167,8 @@ def test_details_of_a_run_state_the_challenge_as_plain_text(
     assert "Challenge untestable" in text
     for markup in ("<script>", "**bold**", "\x1b", "$x$", "[a]("):
         assert markup not in text
-    fault = entries(results)[f"{FILE_NAME} belongs to another run"]
-    text = captions(open_page(page, run=fault.card.run, suite=fault.card.config.suite))
+    entry_with_fault = entries(results)[f"{FILE_NAME} belongs to another run"]
+    text = captions(open_page(page, run=entry_with_fault.card.run, suite=entry_with_fault.card.config.suite))
     assert f"Challenge does not count: {FILE_NAME} belongs to another run" in text
 
 

@@ -18,7 +18,7 @@ from evals.dashboard import state
 from evals.dashboard.foreign.text import JOINER
 from tests.support import synthetic_results
 
-pytestmark = pytest.mark.slow  # a page takes a second
+pytestmark = pytest.mark.slow  # rendering a page takes about a second
 
 PageOpener: TypeAlias = Callable[..., AppTest]
 APP = ROOT / "dashboard" / "app.py"

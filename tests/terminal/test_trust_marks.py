@@ -17,17 +17,17 @@ POLICY = '[[suite]]\nname = "aime:2025"\nmargin = 0.9\n'
 
 
 @pytest.fixture
-def runs(here: Path) -> Path:
+def results(here: Path) -> Path:
     (here / "policy.toml").write_text(POLICY)
     assert evals("gate", "promise", "policy.toml", "promise.json", "--sample", "--seed", "3").status == 0
-    for name, words in {
+    for name, options in {
         "kept": ("--promise", "promise.json", "--seed", "3"),
         "broken": ("--promise", "promise.json", "--seed", "4"),
         "plain": (),
     }.items():
         model = f"scripted:{name}"
         assert (
-            evals("run", "aime:2025", "--sample", "-m", model, "--quiet", "--run", name, *words).status == 0
+            evals("run", "aime:2025", "--sample", "-m", model, "--quiet", "--run", name, *options).status == 0
         )
     return here / "results"
 
@@ -50,7 +50,7 @@ def shown_rows(*words: str) -> dict[str, str]:
     return {run: next(line for line in lines if run in line) for run in ("kept", "broken", "plain")}
 
 
-def test_the_promise_is_shown_with_the_score(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_promise_is_shown_with_the_score(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = shown_rows()
     assert "promise kept" in rows["kept"]
     assert "promise broken" in rows["broken"]
@@ -74,9 +74,9 @@ def test_the_promise_is_shown_with_the_score(runs: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_the_challenge_is_shown_with_the_score(
-    runs: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, note: str, symbol: str
+    results: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, note: str, symbol: str
 ) -> None:
-    write_challenge(runs, "plain", verdict=verdict, reason="\x1b[31mwhy\x1b]0;x\x07 \u202e<b>")
+    write_challenge(results, "plain", verdict=verdict, reason="\x1b[31mwhy\x1b]0;x\x07 \u202e<b>")
     rows = shown_rows()
     assert rows["plain"].endswith(f"sample items; {note}")
     assert "challenge" not in rows["kept"] + rows["broken"]
@@ -93,8 +93,8 @@ def test_the_challenge_is_shown_with_the_score(
 
 
 @pytest.mark.parametrize("changes", [{"run": "kept"}, {"suite": "gpqa:diamond"}, {"verdict": "proven"}])
-def test_an_outcome_that_does_not_count_has_no_mark(runs: Path, changes: dict[str, Any]) -> None:
-    write_challenge(runs, "plain", **changes)
+def test_an_outcome_that_does_not_count_has_no_mark(results: Path, changes: dict[str, Any]) -> None:
+    write_challenge(results, "plain", **changes)
     assert "challenge" not in shown_rows()["plain"]
     assert "challenge does not count: challenge.json" in evals("show", "plain").out
 
