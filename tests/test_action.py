@@ -126,10 +126,12 @@ def test_no_module_of_the_checkout_is_imported() -> None:
     assert set(calls) == {"python -I"}
 
 
-def git(folder: Path, *words: str) -> str:
+def git(folder: Path, *arguments: str) -> str:
     """Run git in a folder and return its output."""
     author = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-    process = subprocess.run(["git", *author, *words], cwd=folder, capture_output=True, text=True, check=True)
+    process = subprocess.run(
+        ["git", *author, *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
     return process.stdout.strip()
 
 

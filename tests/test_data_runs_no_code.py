@@ -1,4 +1,4 @@
-"""Data never cause code to run, even if results folders, bundles and baselines of others name code to load.
+"""No command runs code that data from elsewhere name: results folders, bundles and baselines.
 
 The tests run all commands that read foreign data, and the dashboard. The task file and the plugin that the data name
 write a marker file when they are executed; the file must not appear.
@@ -38,7 +38,7 @@ HEADLINE = Estimate(
     method="Wilson",
     headline=True,
 )
-YAML = """task: evil
+TASK = """task: evil
 dataset_path: json
 dataset_kwargs: {data_files: {test: DATA}}
 test_split: test
@@ -61,7 +61,7 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         code + "def doc_to_text(doc): return ''\ndef process_results(doc, results): return {}\n"
     )
     (folder / "items.jsonl").write_text('{"question": "x"}\n')
-    (folder / "evil.yaml").write_text(YAML.replace("DATA", str(folder / "items.jsonl")))
+    (folder / "evil.yaml").write_text(TASK.replace("DATA", str(folder / "items.jsonl")))
     site = tmp_path / "site"
     info = site / "evil_plugin-1.dist-info"
     info.mkdir(parents=True)
@@ -101,7 +101,7 @@ def write_foreign_run(results: Path, suite: str, name: str, *, status: str = "fi
 
 
 def suite_names(tmp_path: Path) -> list[str]:
-    """Return names of suites that would cause code to be loaded."""
+    """Return names of suites for which code would have to be loaded."""
     return [
         f"lm-eval:{tmp_path}/tasks/evil.yaml",
         f"LM_EVAL:{tmp_path}/tasks/evil.yaml",
@@ -145,7 +145,7 @@ COMMANDS: tuple[Callable[[str, Path], tuple[object, ...]], ...] = (
     lambda run, out: ("dashboard", "--export", out / "static"),
     lambda run, out: ("run", "aime:2025", "--sample", "-m", f"replay:{run}"),
 )  # fmt: skip
-NO_RESULTS = ("bundle", "verify")
+WITHOUT_RESULTS_OPTION = (("bundle", "verify"), ("list", "suites"))
 
 
 @pytest.mark.parametrize("index", range(11))
@@ -159,12 +159,12 @@ def test_no_command_runs_code_that_a_results_folder_names(marker: Path, here: Pa
         f"[[suite]]\nname = {json.dumps(suite)}\nmargin = 0.02\ntier = 'critical'\n"
     )
     for command in COMMANDS:
-        words = command("theirs", here)
-        options = () if words[:2] == NO_RESULTS or words[:2] == ("list", "suites") else ("--results", results)
-        outcome = evals(*words, *options)
-        assert not marker.exists(), words
-        assert "Traceback" not in outcome.err, (words, outcome.err)
-        assert outcome.status in (0, 1, 2, 3), (words, outcome.err)
+        arguments = command("theirs", here)
+        options = () if arguments[:2] in WITHOUT_RESULTS_OPTION else ("--results", results)
+        outcome = evals(*arguments, *options)
+        assert not marker.exists(), arguments
+        assert "Traceback" not in outcome.err, (arguments, outcome.err)
+        assert outcome.status in (0, 1, 2, 3), (arguments, outcome.err)
 
 
 @pytest.mark.slow

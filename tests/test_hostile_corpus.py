@@ -71,7 +71,7 @@ TOML: dict[str, bytes] = {
 }
 CONTENTS |= {name: writer_of(content) for name, content in TOML.items()}
 Reader: TypeAlias = tuple[str, ...] | Callable[[Path], object]
-"""The words of a command, or a function of a path."""
+"""The arguments of a command, or a function that reads a path."""
 READERS: dict[str, Reader] = {
     "run/card.json": ("show", "one", "--samples"),
     "run/records.parquet": ("show", "one", "--samples"),
@@ -96,7 +96,7 @@ READERS: dict[str, Reader] = {
 
 EXPECTED = TESTS / "cases" / "hostile_files.tsv"
 """Reader, kind, exit status and message of each case; `python -m tests.test_hostile_corpus` rewrites the file."""
-NO_RESULTS = ("bundle", "list")
+WITHOUT_RESULTS_OPTION = ("bundle", "list")
 
 
 def expected() -> dict[tuple[str, str], tuple[str, str]]:
@@ -128,12 +128,14 @@ def outcome_of(folder: Path, reader: str, kind: str) -> tuple[str, str]:
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)
     CONTENTS[kind](path)
-    words = READERS[reader]
+    read = READERS[reader]
     with deadline():
-        if callable(words):
-            outcome = read_file(words, path)
+        if callable(read):
+            outcome = read_file(read, path)
         else:
-            outcome = evals(*words, *(() if words[0] in NO_RESULTS else ("--results", folder / "results")))
+            outcome = evals(
+                *read, *(() if read[0] in WITHOUT_RESULTS_OPTION else ("--results", folder / "results"))
+            )
     assert "Traceback" not in outcome.err
     message = (
         outcome.error_line if outcome.status == 2 else (outcome.out + outcome.err).strip().splitlines()[-1]

@@ -45,8 +45,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 def source_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a run and a file of replies, which tests copy."""
     folder = tmp_path_factory.mktemp("kills")
-    words = ("--sample", "-m", "scripted:ANSWER: 1", "--run", "one", "--results", folder / "results")
-    assert evals("run", "aime:2025", *words).status == 0
+    arguments = ("--sample", "-m", "scripted:ANSWER: 1", "--run", "one", "--results", folder / "results")
+    assert evals("run", "aime:2025", *arguments).status == 0
     (folder / "replies.jsonl").write_text(REPLIES)
     return folder
 
@@ -56,9 +56,9 @@ def record_counts(run: store.Run) -> Counter[tuple[str, int]]:
     return Counter((record.sample, record.repeat) for record in run.records())
 
 
-def run_and_kill(words: tuple[str, ...], folder: Path, after_s: float) -> bool:
+def run_and_kill(arguments: tuple[str, ...], folder: Path, after_s: float) -> bool:
     """Start a command, kill it after so many seconds, and return whether it was still running."""
-    command = [sys.executable, "-c", "from evals.cli import main; main()", *words, "--results", "results"]
+    command = [sys.executable, "-c", "from evals.cli import main; main()", *arguments, "--results", "results"]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
@@ -76,10 +76,10 @@ def test_killed_commands_lose_no_records_and_leave_readable_runs(
 ) -> None:
     generator = random.Random(5)
     durations: dict[str, float] = {}
-    for name, words in COMMANDS.items():
+    for name, arguments in COMMANDS.items():
         shutil.copytree(source_folder, tmp_path / name)
         started = time.monotonic()
-        assert not run_and_kill(words, tmp_path / name, 60)
+        assert not run_and_kill(arguments, tmp_path / name, 60)
         durations[name] = time.monotonic() - started
     for count in range(KILLS):
         name = generator.choice(list(COMMANDS))

@@ -48,7 +48,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("tables of runs", "evals.results"),
     ("other formats, bundles", "evals.bundles evals.interop"),
     ("comparisons of runs", "evals.verdicts"),
-    ("whether a model wrote a run's replies", "evals.challenge"),
+    ("challenges: whether a model wrote the replies of a run", "evals.challenge"),
     ("leaderboards", "evals.board"),
     ("the Python API", "evals.api"),
     ("terminal output", "evals.terminal"),
@@ -117,13 +117,13 @@ def read_imports(root: Path) -> Iterator[Import]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 where = f"{path.relative_to(root)}:{node.lineno}"
-                for target in targets(node, known):
+                for target in imported_modules(node, known):
                     if target != source:
                         yield Import(source, target, where)
 
 
-def targets(node: ast.Import | ast.ImportFrom, known: Iterable[str]) -> Iterator[str]:
-    """Yield the modules of the project that an import statement names, including a wrong top-level `suites`."""
+def imported_modules(node: ast.Import | ast.ImportFrom, known: Iterable[str]) -> Iterator[str]:
+    """Yield the modules of the project that an import statement names; a top-level name such as `suites` is one, too."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names if alias.name.partition(".")[0] in FOLDERS)
     elif node.level:
@@ -144,7 +144,7 @@ def layer(module: str) -> int:
     return next((n for n, (_, names) in enumerate(LAYERS) if package(module) in names.split()), -1)
 
 
-def forbidden(imports: Iterable[Import]) -> list[str]:
+def forbidden_imports(imports: Iterable[Import]) -> list[str]:
     """Return the imports from the same or a higher layer; modules of one package may import each other."""
     return [
         f"{e.where}: {e.source} (layer {layer(e.source)}) imports {e.target} (layer {layer(e.target)})"
@@ -171,7 +171,7 @@ def test_every_entry_of_the_layers_exists() -> None:
 
 def test_modules_import_only_from_lower_layers(imports: list[Import]) -> None:
     assert len(imports) > 100  # the imports were found
-    assert forbidden(imports) == []
+    assert forbidden_imports(imports) == []
 
 
 def test_suites_do_not_import_each_other(imports: list[Import]) -> None:
@@ -225,7 +225,7 @@ def test_heavy_libraries_are_imported_inside_functions() -> None:
         ("evals/data/sources.py", "from . import suite", "a relative import"),
         ("evals/report/statistics.py", "from evals.gpus import shortfall", "evals.gpus"),
     ],
-    ids=["higher layer", "inside a function", "by another name", "relative", "same layer"],
+    ids=["higher layer", "inside a function", "top-level name", "relative", "same layer"],
 )
 def test_a_forbidden_import_is_reported_with_file_and_target(
     tmp_path: Path, module: str, line: str, target: str
@@ -241,6 +241,6 @@ def test_a_forbidden_import_is_reported_with_file_and_target(
         (tmp_path / path).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / path).write_text("")
     (tmp_path / module).write_text(line)
-    (message,) = forbidden(read_imports(tmp_path))
+    (message,) = forbidden_imports(read_imports(tmp_path))
     assert message.startswith(f"{module}:")
     assert f"imports {target} " in message

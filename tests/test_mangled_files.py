@@ -102,8 +102,8 @@ def write_valid_files(folder: Path) -> None:
     """Fill a folder with two runs and one valid file of each kind that commands read."""
     results = folder / "results"
     for name, answer in (("one", "ANSWER: 1"), ("two", "ANSWER: 2")):
-        words = ("--sample", "-m", f"scripted:{answer}", "--run", name, "--results", results)
-        assert evals("run", "aime:2025", *words).status == 0
+        arguments = ("--sample", "-m", f"scripted:{answer}", "--run", name, "--results", results)
+        assert evals("run", "aime:2025", *arguments).status == 0
     assert evals("bundle", "one", folder / "b.zip", "--results", results).status == 0
     assert evals("gate", "baseline", "one", folder / "base.jsonl", "--results", results).status == 0
     (folder / "policy.toml").write_text(POLICY)
@@ -125,7 +125,6 @@ def run_folder(folder: Path) -> Path:
     return path
 
 
-RESULTS = "--results"
 TARGETS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("run/card.json", (("show",), ("show", "one", "--samples"), ("list", "runs"), ("compare", "one", "two"), ("score", "one"))),
     ("run/records.parquet", (("show", "one", "--samples"), ("compare", "one", "two"), ("bundle", "one", "out.zip"), ("score", "one"))),
@@ -137,7 +136,8 @@ TARGETS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("replies.jsonl", (("import", "replies", "replies.jsonl", "--suite", "aime:2025", "--model", "m", "--sample"),)),
 )  # fmt: skip
 WRITING_COMMANDS = ("score", "run", "import")
-NO_RESULTS = ("bundle", "verify")
+VERIFY = ("bundle", "verify")
+"""The command that has no option --results."""
 
 
 def file_contents(folder: Path) -> dict[str, bytes]:
@@ -145,10 +145,10 @@ def file_contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def run_command(folder: Path, words: tuple[str, ...]) -> Outcome:
+def run_command(folder: Path, arguments: tuple[str, ...]) -> Outcome:
     """Run a command on the results in a folder, with the deadline."""
     with deadline():
-        return evals(*words, *(() if words[:2] == NO_RESULTS else (RESULTS, folder / "results")))
+        return evals(*arguments, *(() if arguments[:2] == VERIFY else ("--results", folder / "results")))
 
 
 @pytest.mark.parametrize("index", range(len(TARGETS)))
@@ -168,16 +168,16 @@ def test_damaged_files_cause_no_traceback_and_no_hang(
         path = run_folder(folder) / name.removeprefix("run/") if name.startswith("run/") else folder / name
         content = mangle(path.read_bytes(), random_source)
         path.write_bytes(content)
-        words = random_source.choice(commands)
+        arguments = random_source.choice(commands)
         before = file_contents(folder)
         try:
-            outcome = run_command(folder, words)
+            outcome = run_command(folder, arguments)
         except CommandHangs:
-            pytest.fail(f"{words} hangs on {name}: {content[:2000]!r}")
-        details = f"{words} on {name}: {content[:3000]!r}\n{outcome.err[-3000:]}"
+            pytest.fail(f"{arguments} hangs on {name}: {content[:2000]!r}")
+        details = f"{arguments} on {name}: {content[:3000]!r}\n{outcome.err[-3000:]}"
         assert "Traceback" not in outcome.err, details
         assert outcome.status in (0, 1, 2, 3), details
-        if outcome.status == 2 or words[0] not in WRITING_COMMANDS:
+        if outcome.status == 2 or arguments[0] not in WRITING_COMMANDS:
             after = file_contents(folder)
             changed = [file for file, raw in before.items() if after.get(file) != raw]
             assert not changed, (changed, details)

@@ -20,7 +20,7 @@ LONE_SURROGATE = "half \ud83d an emoji"
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("show", os.fsdecode(b"\xff")),
         ("run", os.fsdecode(b"gpqa\xfe"), "-m", "scripted:A"),
@@ -30,9 +30,9 @@ LONE_SURROGATE = "half \ud83d an emoji"
     ],
 )
 def test_an_argument_that_is_not_utf_8_is_refused_with_a_one_line_message(
-    here: Path, words: tuple[str, ...]
+    here: Path, arguments: tuple[str, ...]
 ) -> None:
-    assert evals(*words).error_line.startswith("an argument is not UTF-8")
+    assert evals(*arguments).error_line.startswith("an argument is not UTF-8")
     assert list(here.iterdir()) == []
 
 
@@ -45,7 +45,7 @@ def test_a_wrong_scripted_function_is_refused_with_a_one_line_message(here: Path
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("run", "aime:2025", "--sample", "-m", "scripted:A"),
         ("run", "aime:2025", "--sample", "-m", "hf:~somebody/weights"),
@@ -57,7 +57,7 @@ def test_a_wrong_scripted_function_is_refused_with_a_one_line_message(here: Path
     ],
 )
 def test_a_user_without_a_home_folder_gets_no_traceback(
-    here: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    here: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     # as for a user id without a user, and without HOME
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
@@ -65,7 +65,7 @@ def test_a_user_without_a_home_folder_gets_no_traceback(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(RuntimeError):
         Path.home()
-    outcome = evals(*words)
+    outcome = evals(*arguments)
     assert "Traceback" not in outcome.err
     assert outcome.status in (0, 2), outcome.err
 

@@ -81,15 +81,15 @@ def test_a_suite_of_another_package_runs_and_is_listed_with_its_origin(
     install("evals_x", plugins.SUITES, {"capital-cities": "capital_cities"})
     (folder / "capital_cities").rename(tmp_path / "evals_x" / "capital_cities")
     assert "from evals_x 1.2" in evals("list", "suites").out
-    words = ("-m", "scripted:ANSWER: A", "--results", tmp_path / "r")  # the items are part of the package
-    outcome = evals("run", "capital_cities", *words)
+    arguments = ("-m", "scripted:ANSWER: A", "--results", tmp_path / "r")  # the items are part of the package
+    outcome = evals("run", "capital_cities", *arguments)
     assert outcome.status == 0, outcome.err
     assert "1 right, 1 wrong" in outcome.out
     local_data = tmp_path / "own.jsonl"
     local_data.write_text('{"id": 1, "country": "Peru", "cities": ["Lima", "Cusco"], "answer": "A"}\n')
-    assert "1 right;" in evals("run", "capital_cities", "--data", local_data, *words).out
+    assert "1 right;" in evals("run", "capital_cities", "--data", local_data, *arguments).out
     (tmp_path / "evals_x" / "capital_cities" / "test.jsonl").unlink()
-    assert "no file named test" in evals("run", "capital_cities", *words).error_line
+    assert "no file named test" in evals("run", "capital_cities", *arguments).error_line
 
 
 SUITE_WITHOUT_BENCHMARK = """
@@ -124,8 +124,8 @@ def test_a_suite_module_without_a_benchmark_is_listed_and_runs(install: Install,
     assert (entry["rows"], entry["default"], entry["version"]) == ({"easy": 1, "hard": 1}, ["easy"], "3")
     assert (entry["protocols"], entry["needs"], entry["gated"]) == (["strict", "loose"], [], False)
     assert [suite.id for suite in load.suite("sums")] == ["sums:easy"]
-    words = ("--protocol", "loose", "-m", "scripted:ANSWER: 2", "--results", tmp_path)
-    outcome = evals("run", "sums:hard", *words)
+    arguments = ("--protocol", "loose", "-m", "scripted:ANSWER: 2", "--results", tmp_path)
+    outcome = evals("run", "sums:hard", *arguments)
     assert outcome.status == 0, outcome.err
     assert "1 right" in outcome.out
 
@@ -182,7 +182,7 @@ def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("suite", "aime"), "a suite called aime already exists"),
         (("adapter", "openai"), "an adapter called openai already exists"),
@@ -195,9 +195,9 @@ def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
     ],
 )
 def test_an_unusable_name_is_refused_with_a_one_line_message(
-    words: tuple[str, str], message: str, here: Path
+    arguments: tuple[str, str], message: str, here: Path
 ) -> None:
-    assert message in evals("new", *words).error_line
+    assert message in evals("new", *arguments).error_line
     assert list(here.iterdir()) == []
 
 

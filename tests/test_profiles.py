@@ -186,7 +186,7 @@ def test_too_few_or_too_small_gpus_are_named(name, available, message):
     assert message in gpus.shortfall(profile(name), available)
 
 
-def test_the_message_on_gpus_suggests_alternatives():
+def test_the_message_on_missing_gpus_suggests_alternatives():
     assert gpus.shortfall(profile("Intern-S1"), []) == (
         "Intern-S1 BF16 needs 8 x 80 GB or 4 x 141 GB; found 0 GPUs: try intern:intern-s1, "
         "or Intern-S1-FP8 (4 x H100), or Intern-S1-mini (1 x H100)"
@@ -295,8 +295,8 @@ def test_no_thinking_selects_the_sampling_recommended_without_reasoning():
 
 
 def test_recommended_without_a_profile_is_refused_with_a_one_line_message(here):
-    words = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--recommended")
-    assert "no profile states" in evals(*words).error_line
+    arguments = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--recommended")
+    assert "no profile states" in evals(*arguments).error_line
 
 
 def test_price_sampling_and_image_limit_of_a_profile_are_used_in_a_run(here, monkeypatch):

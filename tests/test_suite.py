@@ -187,7 +187,7 @@ WITHOUT_OPTIONS = (
 
 
 @table("name", sorted({*BUNDLED} - {*WITHOUT_OPTIONS}))
-def test_a_letter_stands_for_the_option_that_was_shown_with_it(name: str) -> None:
+def test_a_letter_is_scored_as_the_option_that_was_shown_with_it(name: str) -> None:
     scored = 0
     pairs = [(suite, scorer) for suite in suites_of(name) for scorer in suite.scorers.values()]
     for suite, scorer in pairs:
@@ -216,25 +216,25 @@ def test_a_letter_stands_for_the_option_that_was_shown_with_it(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["mmlu-pro", "gpqa", "aime"])
 @pytest.mark.parametrize("protocol", ["strict", "official"])
-def test_asking_again_asks_the_same(name: str, protocol: str) -> None:
+def test_prompts_do_not_depend_on_the_sequence_of_calls(name: str, protocol: str) -> None:
     for suite in load.suite(name, protocol):
         data = bundled(suite)
-        first, second = suite.prompter(data), suite.prompter(data)
-        asked = [(sample, repeat) for sample in suite.samples(data) for repeat in (0, 1)]
-        prompts = [first(*a) for a in asked]
-        assert [second(*a) for a in reversed(asked)] == prompts[::-1]  # no draw depends on an earlier one
-        for (sample, _), prompt in zip(asked, prompts, strict=True):
+        first_prompter, second_prompter = suite.prompter(data), suite.prompter(data)
+        calls = [(sample, repeat) for sample in suite.samples(data) for repeat in (0, 1)]
+        prompts = [first_prompter(*call) for call in calls]
+        assert [second_prompter(*call) for call in reversed(calls)] == prompts[::-1]
+        for (sample, _), prompt in zip(calls, prompts, strict=True):
             assert plain_text(sample.question) in plain_text(prompt.messages[-1].parts)
 
 
 @pytest.mark.parametrize("name", ["mmlu-pro", "gpqa", "aime"])
-def test_the_published_protocol_wants_a_judge(name: str) -> None:
+def test_the_published_protocol_uses_a_judge(name: str) -> None:
     for suite in load.suite(name, "intern-s1"):
         assert suite.judged
         assert not suite.refuses
 
 
-def test_mmlu_pro_hashes_to_what_is_pinned(mirror: Path) -> None:
+def test_the_hash_of_mmlu_pro_is_the_pinned_one(mirror: Path) -> None:
     suite = load_one("mmlu-pro", "strict")
     samples, digest = read_samples(suite, Data(suite="mmlu-pro", local=mirror))
     samples.close()
@@ -404,7 +404,9 @@ def test_the_version_of_a_scorer_includes_its_parameters() -> None:
         ("aime", "offical", "unknown protocol of aime 'offical'; did you mean official"),
     ],
 )
-def test_a_wrong_name_suggests_the_right_one(spec: str, protocol: str | None, message: str) -> None:
+def test_an_unknown_name_is_answered_with_similar_or_known_names(
+    spec: str, protocol: str | None, message: str
+) -> None:
     with pytest.raises(UnknownName) as caught:
         load.suite(spec, protocol)
     assert message in str(caught.value)

@@ -41,7 +41,7 @@ def test_a_score_must_be_finite(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [nan, inf, -inf])
-def test_a_part_of_a_score_must_be_finite_and_is_named_if_not(value: float) -> None:
+def test_a_score_part_that_is_not_finite_is_refused_by_name(value: float) -> None:
     with pytest.raises(ValueError, match="score part 'tanimoto' must be finite"):
         Score(value=1.0, verdict="graded", parts={"tanimoto": value})
 
@@ -62,7 +62,7 @@ def test_decoding_refuses_an_unknown_verdict() -> None:
         msgspec.json.decode(b'{"type":"score","value":1,"verdict":"correct"}', type=Score)
 
 
-def test_replies_and_failures_are_decoded_as_what_they_were() -> None:
+def test_replies_and_failures_keep_their_types_when_encoded_and_decoded() -> None:
     prompt = Prompt(messages=(Message.user("hi"),), order=(1, 0))
     for outcome in (
         Reply(text="", reasoning="hm", stop="length", usage=Usage(output=3, cached=0)),
@@ -72,7 +72,7 @@ def test_replies_and_failures_are_decoded_as_what_they_were() -> None:
         assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
 
 
-def test_text_and_media_are_decoded_as_what_they_were() -> None:
+def test_text_and_media_keep_their_types_when_encoded_and_decoded() -> None:
     parts: tuple[Part, ...] = (Text("see"), Media("image", "image/png", "ab"))
     assert msgspec.json.decode(msgspec.json.encode(parts), type=tuple[Part, ...]) == parts
 
@@ -128,7 +128,9 @@ def test_mutable_defaults_are_not_shared() -> None:
         ("refused: no CIF: it is no text", Refused("no CIF: it is no text")),
     ],
 )
-def test_the_label_of_a_sent_file_is_parsed_and_written_consistently(text: str, value: SentForm) -> None:
+def test_the_label_of_a_sent_file_is_unchanged_after_parsing_and_formatting(
+    text: str, value: SentForm
+) -> None:
     assert parse_sent(text) == value
     assert str(value or "") == text
     with pytest.raises(ValueError, match="gif"):
@@ -136,7 +138,7 @@ def test_the_label_of_a_sent_file_is_parsed_and_written_consistently(text: str, 
 
 
 @pytest.mark.parametrize("text", ["strict", "intern-s1~", "intern-s1-exact~", ""])
-def test_the_name_of_a_protocol_is_parsed_and_written_consistently(text: str) -> None:
+def test_the_name_of_a_protocol_is_unchanged_after_parsing_and_formatting(text: str) -> None:
     assert str(ProtocolName.parse(text)) == text
 
 

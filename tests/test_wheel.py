@@ -14,10 +14,10 @@ import pytest
 from tests.support.paths import ROOT
 
 
-def run_command(*words: str | Path, cwd: Path) -> str:
+def run_command(*arguments: str | Path, cwd: Path) -> str:
     """Run a command, require success and return its output."""
     process = subprocess.run(
-        [str(word) for word in words], cwd=cwd, capture_output=True, text=True, check=False
+        [str(word) for word in arguments], cwd=cwd, capture_output=True, text=True, check=False
     )
     assert process.returncode == 0, process.stderr[-2000:]
     return process.stdout

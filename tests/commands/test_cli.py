@@ -28,9 +28,9 @@ RIGHT = "scripted:call=tests.support.answers:correct_answer"
 ONE_FAILS = "scripted:call=tests.support.answers:heap_question_rejected"
 
 
-def run(*words: object, suite: str = "mmlu-pro", model: str = RIGHT) -> Any:
+def run(*arguments: object, suite: str = "mmlu-pro", model: str = RIGHT) -> Any:
     """Run a suite on its sample items with --quiet and return the JSON entry of the run."""
-    return evals("run", suite, "--sample", "-m", model, "--quiet", "--json", *words).json["runs"][0]
+    return evals("run", suite, "--sample", "-m", model, "--quiet", "--json", *arguments).json["runs"][0]
 
 
 def headline(entry: Any) -> Any:
@@ -139,13 +139,13 @@ def test_the_same_command_after_ctrl_c_finishes_the_run(here):
     assert outcome.json["runs"][0]["coverage"] == 1.0
 
 
-def test_a_second_process_is_refused_a_run_that_is_being_written(here):
+def test_a_second_process_cannot_write_to_a_run_in_progress(here):
     with slow_server(0.4) as server:
-        words = ("run", "mmlu-pro", "--sample", "-m", server.model, "--concurrency", "4", "--run", "a")
-        process = start(*words, "--quiet", "--json")
+        arguments = ("run", "mmlu-pro", "--sample", "-m", server.model, "--concurrency", "4", "--run", "a")
+        process = start(*arguments, "--quiet", "--json")
         while not server.calls:
             time.sleep(0.01)
-        refused = evals(*words)
+        refused = evals(*arguments)
         outcome = wait(process)
     assert refused.error_line.startswith("run a is being written by another process")
     assert outcome.status == 0
@@ -231,7 +231,7 @@ def test_thinking_is_sent_only_if_requested(here):
     assert server.calls[-1].body["chat_template_kwargs"] == {"enable_thinking": True}
 
 
-def test_temperature_0_is_a_setting_and_not_the_absence_of_one(here):
+def test_temperature_0_is_sent(here):
     with FaultyServer(completion("\\boxed{7}")) as server:
         run("--protocol", "official", "--temperature", "0", suite="aime:2025", model=server.model)
     assert {call.body["temperature"] for call in server.calls} == {0.0}
@@ -286,7 +286,7 @@ def test_limit_takes_a_seeded_random_subset_stratified_by_group(here, tmp_path):
     ]
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    def sample_ids(name: str, *words: object) -> list[str]:
+    def sample_ids(name: str, *arguments: object) -> list[str]:
         """Return the ids that a limited run contains, in order."""
         evals(
             "run",
@@ -300,7 +300,7 @@ def test_limit_takes_a_seeded_random_subset_stratified_by_group(here, tmp_path):
             "--run",
             name,
             "--quiet",
-            *words,
+            *arguments,
         )
         return [s.id for s in store.find_one(Path("results"), name).samples()]
 
@@ -344,7 +344,7 @@ def test_max_total_tokens_stops_the_run_with_a_valid_partial_result(here):
 
 def test_max_cost_requires_a_price_and_stops_the_run_at_the_limit(here):
     with FaultyServer(GOOD) as server:
-        words = (
+        arguments = (
             "run",
             "mmlu-pro",
             "--sample",
@@ -356,8 +356,8 @@ def test_max_cost_requires_a_price_and_stops_the_run_at_the_limit(here):
             "--concurrency",
             1,
         )
-        assert "add --price IN,OUT" in evals(*words).error_line
-        outcome = evals(*words, "--price", "10,20")  # 0.0002 USD a call
+        assert "add --price IN,OUT" in evals(*arguments).error_line
+        outcome = evals(*arguments, "--price", "10,20")  # 0.0002 USD a call
     assert outcome.status == 1
     assert "--max-cost 0.001 USD reached" in outcome.err
     assert len(server.calls) == 5
@@ -456,8 +456,8 @@ def test_command_line_options_override_the_toml_file(here):
         f'suites = ["mmlu-pro"]\nmodels = ["{RIGHT}"]\nsample = true\nseed = 3\ntemperature = 0.5\nthinking = true\n'
     )
     with FaultyServer(GOOD) as server:
-        words = ("-m", server.model, "--temperature", 0, "--seed", 0, "--no-thinking")
-        outcome = evals("run", "weekly.toml", *words, "--json", "--quiet")
+        arguments = ("-m", server.model, "--temperature", 0, "--seed", 0, "--no-thinking")
+        outcome = evals("run", "weekly.toml", *arguments, "--json", "--quiet")
     assert outcome.status == 0, outcome.err
     config = store.runs(Path("results"))[0].card.config
     assert (config.seed, config.sampling.temperature, config.sampling.thinking) == (0, 0.0, False)
@@ -471,10 +471,10 @@ def test_a_suite_named_twice_runs_once(here):
 
 def test_replay_reproduces_a_run_without_its_model(here):
     entry = run("--run", "a", model=ONE_FAILS)
-    again = evals("run", "mmlu-pro", "--sample", "-m", "replay:a", "--json", "--quiet")
-    assert again.status == 1
-    assert headline(again.json["runs"][0])["value"] == headline(entry)["value"]
-    assert again.json["runs"][0]["counts"] == {"right": 15, "failed:rejected": 1}
+    replayed = evals("run", "mmlu-pro", "--sample", "-m", "replay:a", "--json", "--quiet")
+    assert replayed.status == 1
+    assert headline(replayed.json["runs"][0])["value"] == headline(entry)["value"]
+    assert replayed.json["runs"][0]["counts"] == {"right": 15, "failed:rejected": 1}
 
 
 # --- show ---------------------------------------------------------------------------------------------------
@@ -530,13 +530,13 @@ def test_show_samples_can_be_filtered_by_verdict(two_runs):
     assert evals("show", "alpha", "--samples", "--verdict", "wrong", "--json").json["samples"] == []
 
 
-def test_show_samples_as_csv(two_runs):
+def test_samples_can_be_printed_as_csv(two_runs):
     rows = list(csv.DictReader(io.StringIO(evals("show", "alpha", "--samples", "--csv").out)))
     assert len(rows) == 16
     assert rows[0]["id"] == "900001"
 
 
-def test_show_samples_as_a_table(two_runs):
+def test_samples_can_be_printed_as_a_table(two_runs):
     assert "900004" in evals("show", "alpha", "--samples").out
 
 
@@ -657,9 +657,9 @@ def test_doctor_reports_what_is_available_and_what_is_missing(here):
     assert "ok  python" in evals("doctor").out
 
 
-@pytest.mark.parametrize("words", [(), ("claims",), ("errata",), ("gate",), ("bundle",), ("judge",)])
-def test_a_command_group_without_a_command_prints_its_help_and_exits_2(here, words):
-    outcome = evals(*words)
+@pytest.mark.parametrize("arguments", [(), ("claims",), ("errata",), ("gate",), ("bundle",), ("judge",)])
+def test_a_command_group_without_a_command_prints_its_help_and_exits_2(here, arguments):
+    outcome = evals(*arguments)
     assert outcome.status == 2
     assert outcome.out == ""
     assert outcome.err.startswith("Usage: evals")
@@ -685,7 +685,7 @@ def test_help_and_version_are_printed(here):
 )
 def test_old_command_names_still_work_but_are_not_listed(old, new):
     assert f"  {old[0]} " not in evals("--help").out
-    help_old, help_new = (evals(*words, "--help").out.split("\n", 1) for words in (old, new))
+    help_old, help_new = (evals(*arguments, "--help").out.split("\n", 1) for arguments in (old, new))
     assert help_old[0].startswith(f"Usage: evals {' '.join(old)} ")
     assert help_new[0].startswith(f"Usage: evals {' '.join(new)} ")
     assert help_old[1] == help_new[1]
@@ -699,9 +699,9 @@ def test_rescoring_changes_nothing_if_no_rule_changed(here):
     outcome = evals("score", "a")
     assert outcome.status == 0
     assert "No scores changed." in outcome.out
-    again = evals("score", "a", "--json").json
-    assert again["changes"] == []
-    assert again["run"]["estimates"] == before["estimates"]
+    rescored = evals("score", "a", "--json").json
+    assert rescored["changes"] == []
+    assert rescored["run"]["estimates"] == before["estimates"]
 
 
 def test_score_prints_which_samples_changed(here):
@@ -712,8 +712,8 @@ def test_score_prints_which_samples_changed(here):
     for record in stored.records():
         scores = record.scores
         if record.sample == "900002":
-            wrong = msgspec.structs.replace(scores["choice"], value=0.0, verdict="wrong", answer="A")
-            scores = {"choice": wrong}
+            wrong_score = msgspec.structs.replace(scores["choice"], value=0.0, verdict="wrong", answer="A")
+            scores = {"choice": wrong_score}
         changed.append(msgspec.structs.replace(record, scores=scores))
     writer.replace(changed)
     writer.finalize()
@@ -752,7 +752,7 @@ def test_score_calls_no_model_and_reads_no_data(here, monkeypatch):
 IDS = [str(900_001 + i) for i in range(16)]
 
 
-def import_replies(lines: list[Any], *words: object, suite: str = "mmlu-pro") -> Outcome:
+def import_replies(lines: list[Any], *arguments: object, suite: str = "mmlu-pro") -> Outcome:
     """Write the lines, strings as they are and others as JSON, and import them as recorded replies."""
     text = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
     Path("replies.jsonl").write_text(text)
@@ -766,7 +766,7 @@ def import_replies(lines: list[Any], *words: object, suite: str = "mmlu-pro") ->
         "gpt-x",
         "--sample",
         "--json",
-        *words,
+        *arguments,
     )
 
 
@@ -790,7 +790,7 @@ def test_import_accepts_numbers_as_ids(here):
     assert import_replies([{"id": int(name), "text": "ANSWER: D"} for name in IDS]).status == 0
 
 
-def test_import_counts_missing_ids_as_missing_and_reports_bounds(here):
+def test_import_counts_missing_ids_as_absent_and_reports_bounds(here):
     right = {str(row["question_id"]): row["answer"] for row in answers.bundled_rows("mmlu_pro")}
     outcome = import_replies([{"id": name, "text": f"ANSWER: {right[name]}"} for name in IDS[:12]])
     [entry] = outcome.json["runs"]
@@ -859,7 +859,7 @@ def test_import_accepts_data_without_questions(here):
         '{"question_id": 1, "options": ["x", "y"], "answer": "B", "category": "law"}\n'
     )
     Path("replies.jsonl").write_text('{"id": 1, "text": "The answer is (B)."}\n')
-    words = (
+    arguments = (
         "--suite",
         "mmlu-pro",
         "--model",
@@ -870,7 +870,7 @@ def test_import_accepts_data_without_questions(here):
         "official",
         "--json",
     )
-    outcome = evals("import", "replies", "replies.jsonl", *words)
+    outcome = evals("import", "replies", "replies.jsonl", *arguments)
     assert outcome.status == 0, outcome.err
     assert outcome.json["runs"][0]["data"] == "local"
     refused = evals("run", "mmlu-pro", "--data", "bare.jsonl", "-m", "scripted:x")

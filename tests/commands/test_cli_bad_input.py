@@ -42,10 +42,10 @@ def quick_retries(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evals.run.caller.WARM_UP_S", 0.1)
 
 
-def refused(*words: object, **options: Any) -> str:
+def refused(*arguments: object, **options: Any) -> str:
     """Return the error line of a command, which must have changed no files."""
     before = _files()
-    error_line = evals(*words, **options).error_line
+    error_line = evals(*arguments, **options).error_line
     assert _files() == before
     return error_line
 
@@ -55,16 +55,16 @@ def _files() -> set[Path]:
     return {path for path in Path().rglob("*") if path.is_file() and ".hypothesis" not in path.parts}
 
 
-def run(*words: object, model: str = RIGHT) -> Outcome:
+def run(*arguments: object, model: str = RIGHT) -> Outcome:
     """Run the sample items of MMLU-Pro with --quiet and --json."""
-    return evals("run", "mmlu-pro", "--sample", "-m", model, "--quiet", "--json", *words)
+    return evals("run", "mmlu-pro", "--sample", "-m", model, "--quiet", "--json", *arguments)
 
 
 # --- names --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("words", "suggestion"),
+    ("arguments", "suggestion"),
     [
         (("run", "mmlupro", "--sample", "-m", RIGHT), "unknown suite 'mmlupro'; did you mean mmlu-pro"),
         (
@@ -83,8 +83,8 @@ def run(*words: object, model: str = RIGHT) -> Outcome:
         (("run", "", "--sample", "-m", RIGHT), "unknown suite ''"),
     ],
 )
-def test_an_unknown_name_is_answered_with_similar_names(here, words, suggestion):
-    assert suggestion in refused(*words)
+def test_an_unknown_name_is_answered_with_similar_names(here, arguments, suggestion):
+    assert suggestion in refused(*arguments)
 
 
 def test_an_unknown_verdict_is_answered_with_similar_verdicts(here):
@@ -93,7 +93,7 @@ def test_an_unknown_verdict_is_answered_with_similar_verdicts(here):
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("arguments", "line"),
     [
         (("run",), "Missing argument"),
         (("run", "mmlu-pro", "--sample"), "no model: add -m"),
@@ -126,12 +126,12 @@ def test_an_unknown_verdict_is_answered_with_similar_verdicts(here):
         ),
     ],
 )
-def test_a_wrong_command_ends_with_a_one_line_message(here, words, line):
-    assert line in refused(*words)
+def test_a_wrong_command_ends_with_a_one_line_message(here, arguments, line):
+    assert line in refused(*arguments)
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         *(
             (option, value)
@@ -159,8 +159,8 @@ def test_a_wrong_command_ends_with_a_one_line_message(here, words, line):
     ],
     ids=" ".join,
 )
-def test_a_number_out_of_range_is_refused_with_the_name_of_its_option(here, words):
-    assert words[0] in refused("run", "mmlu-pro", "--sample", "-m", RIGHT, *words)
+def test_a_number_out_of_range_is_refused_with_the_name_of_its_option(here, arguments):
+    assert arguments[0] in refused("run", "mmlu-pro", "--sample", "-m", RIGHT, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ SLOW_FAULTS = ("429", "503")
     "name",
     [pytest.param(name, marks=pytest.mark.slow if name in SLOW_FAULTS else ()) for name in BROKEN],
 )
-def test_a_server_fault_at_one_sample_fails_that_sample_alone(here, name):
+def test_a_server_fault_in_one_call_fails_only_its_sample(here, name):
     def respond(call: Call) -> Answer:
         return BROKEN[name] if "parent of the node" in call.text else completion("ANSWER: D")
 
@@ -286,7 +286,7 @@ def test_a_run_in_which_every_call_fails_ends_early_with_a_one_line_message(here
     assert outcome.json["runs"][0]["estimates"][0]["value"] is None
 
 
-def test_a_run_of_three_failing_samples_ends_with_the_message_too(here):
+def test_a_run_of_only_three_failing_samples_ends_with_a_one_line_message(here):
     with FaultyServer(error(400)) as server:
         assert "HTTP 400" in run("--limit", "3", model=server.model).error_line
 
@@ -456,8 +456,8 @@ def test_a_corrupt_record_is_reported_with_file_and_line(stored):
     records = reopen(stored)
     lines = records.read_bytes().splitlines(keepends=True)
     records.write_bytes(b"".join([*lines[:3], b'{"sample": 5}\n', *lines[3:]]))
-    for words in (("score", "a"), ("show", "a", "--samples")):
-        assert "records.jsonl, line 4: not a valid record" in evals(*words).error_line
+    for arguments in (("score", "a"), ("show", "a", "--samples")):
+        assert "records.jsonl, line 4: not a valid record" in evals(*arguments).error_line
     assert "records.jsonl, line 4" in evals("show", "a", "--json").err
 
 
@@ -583,7 +583,7 @@ def test_a_long_list_of_unknown_ids_is_abbreviated(here):
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("arguments", "line"),
     [
         (("--model", "m"), "contains recorded replies: add --suite NAME"),
         (("--suite", "mmlu-pro"), "contains recorded replies: add --model NAME"),
@@ -595,9 +595,9 @@ def test_a_long_list_of_unknown_ids_is_abbreviated(here):
         (("--suite", "mmlu-pro", "--model", "m", "--run", "../x"), "use letters, digits"),
     ],
 )
-def test_a_wrong_import_command_ends_with_a_one_line_message(here, words, line):
+def test_a_wrong_import_command_ends_with_a_one_line_message(here, arguments, line):
     Path("r.jsonl").write_text('{"id": "900001", "text": "A"}\n')
-    assert line in refused("import", "replies", "r.jsonl", "--sample", *words)
+    assert line in refused("import", "replies", "r.jsonl", "--sample", *arguments)
 
 
 # --- secrets ------------------------------------------------------------------------------------------------
@@ -671,11 +671,11 @@ def test_a_key_and_a_user_in_the_url_are_mutually_exclusive(here):
 # --- terminals ----------------------------------------------------------------------------------------------
 
 
-def on_terminal(*words: object) -> bytes:
+def on_terminal(*arguments: object) -> bytes:
     """Run a command on a terminal and return everything that was written to it."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", "from evals.cli import main; main()", *map(str, words)],
+        [sys.executable, "-c", "from evals.cli import main; main()", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=follower,
         stderr=follower,
@@ -709,8 +709,8 @@ def test_escape_sequences_in_replies_and_data_never_reach_the_terminal(here):
         ROW | {"category": f"law{escapes}", "question_id": f"id{escapes}"},
         ROW | {"category": "b", "question_id": 2},
     )
-    words = ("--data", "rows.jsonl", "-m", "scripted:call=tests.support.answers:escape_sequences")
-    output = on_terminal("run", "mmlu-pro", *words, "--run", "a")
+    arguments = ("--data", "rows.jsonl", "-m", "scripted:call=tests.support.answers:escape_sequences")
+    output = on_terminal("run", "mmlu-pro", *arguments, "--run", "a")
     evals(
         "run",
         "aime:2025",
@@ -726,7 +726,7 @@ def test_escape_sequences_in_replies_and_data_never_reach_the_terminal(here):
     output += on_terminal("show", "a", "--by", "group")
     output += on_terminal("score", "a", "--protocol", "official")
     data_file(ROW | {"answer": "C", "question_id": f"id{escapes}"})
-    output += on_terminal("run", "mmlu-pro", *words)
+    output += on_terminal("run", "mmlu-pro", *arguments)
     with FaultyServer(error(401, f"no {escapes}")) as server:
         output += on_terminal("run", "mmlu-pro", "--sample", "-m", server.model)
     assert b"hidden" in output or b"law" in output

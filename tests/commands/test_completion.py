@@ -26,15 +26,15 @@ def complete(folder: Path, line: str) -> list[str]:
         COMMAND, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False
     )
     assert process.stderr == ""
-    return [line.partition(",")[2] for line in process.stdout.splitlines() if line]
+    return [candidate.partition(",")[2] for candidate in process.stdout.splitlines() if candidate]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a working folder with a results folder of many runs."""
-    folder = tmp_path_factory.mktemp("complete")
-    many_runs.build(folder / "results")
-    return folder
+    path = tmp_path_factory.mktemp("complete")
+    many_runs.build(path / "results")
+    return path
 
 
 def test_commands_options_suites_models_and_runs_are_completed(folder: Path) -> None:

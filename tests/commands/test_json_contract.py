@@ -50,7 +50,7 @@ SUITE = {"name", "variants", "protocols", "version", "needs", "rows", "gated"}
 @pytest.fixture
 def document(here: Any) -> Any:
     """Return what `evals show --json` prints for runs of three suites, one sample of which failed."""
-    words = (
+    arguments = (
         "mmlu-pro",
         "gpqa",
         "aime",
@@ -58,7 +58,7 @@ def document(here: Any) -> Any:
         "-m",
         "scripted:call=tests.support.answers:heap_question_rejected",
     )
-    assert evals("run", *words, "--quiet", "--run", "a").status == 1
+    assert evals("run", *arguments, "--quiet", "--run", "a").status == 1
     return evals("show", "--json").json
 
 
@@ -101,8 +101,8 @@ def test_list_suites_prints_the_fields_of_the_contract(here):
 
 
 def test_run_and_show_print_the_same_json(here):
-    words = ("mmlu-pro", "--sample", "-m", "scripted:A", "--run", "a", "--json", "--quiet")
-    assert evals("run", *words).json == evals("show", "a", "--json").json
+    arguments = ("mmlu-pro", "--sample", "-m", "scripted:A", "--run", "a", "--json", "--quiet")
+    assert evals("run", *arguments).json == evals("show", "a", "--json").json
 
 
 def test_score_prints_the_run_and_the_changed_samples(document):

@@ -42,8 +42,17 @@ def build(folder: Path) -> None:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     for name in ("careful", "careless"):
-        words = ("--sample", "-m", f"demo:{name}", "--run", name, "--quiet", "--results", folder / "results")
-        assert evals("run", *SUITES, *words).status == 0
+        arguments = (
+            "--sample",
+            "-m",
+            f"demo:{name}",
+            "--run",
+            name,
+            "--quiet",
+            "--results",
+            folder / "results",
+        )
+        assert evals("run", *SUITES, *arguments).status == 0
 
 
 def message_of(command: str) -> str:

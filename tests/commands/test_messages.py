@@ -22,7 +22,7 @@ from tests.support.command import evals
         ("gpu7:8000/v1", "write server:http://gpu7:8000/v1#NAME"),
     ],
 )
-def test_a_mistyped_server_address_is_answered_with_the_right_form(spec: str, message: str) -> None:
+def test_an_incomplete_server_address_is_answered_with_the_complete_one(spec: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         load.model(spec)
     assert str(caught.value).endswith(message)
@@ -38,7 +38,7 @@ def test_a_mistyped_server_address_is_answered_with_the_right_form(spec: str, me
         (503, "it is still busy or loading its model: try again later"),
     ],
 )
-async def test_a_server_that_refuses_to_list_its_models_is_reported_with_advice(
+async def test_the_message_on_a_server_that_does_not_list_its_models_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, status: int, message: str
 ) -> None:
     from evals.model_adapters import server
@@ -83,12 +83,12 @@ def test_listing_the_models_waits_for_a_server_that_is_loading(
     assert capsys.readouterr().err.count("waiting for the server") == 1
 
 
-def test_a_results_folder_one_level_too_high_or_too_low_is_answered_with_the_right_one(here: Path) -> None:
+def test_the_message_on_a_folder_above_or_below_the_results_names_the_results_folder(here: Path) -> None:
     assert evals("run", "mmlu-pro", "--sample", "-m", "scripted:right", "--results", "a b/runs").status == 0
     (suite_folder,) = map(str, Path("a b/runs").glob("mmlu-pro@*"))
-    for wrong in ("a b", suite_folder):
-        for words in (("show",), ("show", "last"), ("list", "runs"), ("score", "last")):
-            assert "a b/runs'" in evals(*words, "--results", wrong).error_line
+    for folder in ("a b", suite_folder):
+        for arguments in (("show",), ("show", "last"), ("list", "runs"), ("score", "last")):
+            assert "a b/runs'" in evals(*arguments, "--results", folder).error_line
     Path("empty").mkdir()
     assert evals("show", "--results", "empty").out.startswith("No runs yet.")
 
@@ -116,7 +116,7 @@ def test_verify_refuses_a_zip_file_that_is_not_a_bundle(here: Path) -> None:
         ('[[suite]]\nname = "gpqa"\nmargn = 0.1', "did you mean margin?"),
     ],
 )
-def test_a_wrong_value_in_a_policy_is_answered_with_the_known_values(
+def test_a_wrong_key_or_value_in_a_policy_is_answered_with_known_ones(
     here: Path, policy: str, message: str
 ) -> None:
     Path("p.toml").write_text(policy)

@@ -14,7 +14,7 @@ RIGHT = "scripted:call=tests.support.answers:correct_answer"
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         ((*RUN, "gemini:x"), "unknown model 'gemini:'; write google:NAME"),
         ((*RUN, "Claude:opus"), "unknown model 'Claude:'; write anthropic:NAME"),
@@ -28,15 +28,17 @@ RIGHT = "scripted:call=tests.support.answers:correct_answer"
         (("list", "runs", "--results", "nix"), "there is no folder nix"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_answered_with_the_right_form(here: Path, words: tuple[str, ...], message: str) -> None:
-    refused = evals(*words)
+def test_a_mistake_ends_with_a_one_line_message_that_corrects_it(
+    here: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    refused = evals(*arguments)
     assert refused.status == 2
     assert message in refused.err
     assert refused.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", ['suite = "mmlu-pro"\n', "[suite.mmlu-pro]\nmargin = 0.1\n"])
-def test_a_policy_without_a_list_of_suites_is_answered_with_the_right_form(here: Path, text: str) -> None:
+def test_a_policy_without_a_list_of_suites_is_answered_with_the_correct_syntax(here: Path, text: str) -> None:
     Path("policy.toml").write_text(text)
     refused = evals("gate", "a", "--baseline", "b", "--policy", "policy.toml")
     assert refused.status == 2

@@ -27,10 +27,10 @@ FOLDER: list[Path] = []
 """The results folder, as a list of one, so that the fixture can set it."""
 
 
-def show(*words: object, columns: int | None = None) -> Outcome:
+def show(*arguments: object, columns: int | None = None) -> Outcome:
     """Run `evals show` on the results folder, and require success."""
     env = {"COLUMNS": str(columns)} if columns else {}
-    outcome = evals("show", *words, "--results", FOLDER[0], env=env)
+    outcome = evals("show", *arguments, "--results", FOLDER[0], env=env)
     assert outcome.status == 0, outcome.err
     return outcome
 
@@ -79,13 +79,13 @@ def test_each_row_has_the_marks_of_its_run(cards: list[Card]) -> None:
         assert ("98.0 % scored" in row) == (card.coverage == 0.98)
         assert ("12 clusters" in row) == (card.estimates[0].clusters == 12)
     narrow = show("--runs", columns=80).out
-    for letter, words in (
+    for letter, meaning in (
         ("S", "sample items"),
         ("P", "a subset"),
         ("E", "stopped early"),
         ("F", "fewer than"),
     ):
-        assert f"\n{letter}: {words}" in narrow
+        assert f"\n{letter}: {meaning}" in narrow
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_only_ids_and_letters_of_a_gated_suite_are_shown(cards: list[Card]) -> N
     assert "base-rate" not in output
     assert "option" not in output
     assert re.search("gold [A-J]; answer [A-J]", output)
-    for words in (("--sample", "sample-001"), ("--samples", "--texts")):
-        output = show(run, *words, "--json").out
+    for arguments in (("--sample", "sample-001"), ("--samples", "--texts")):
+        output = show(run, *arguments, "--json").out
         assert "base-rate" not in output
         assert "reply" not in output
 

@@ -31,12 +31,12 @@ class Usage(NamedTuple):
     mib: float
 
 
-def usage_of(*words: object) -> Usage:
-    """Run a command twice and return the smaller usage; the first run may have to compile modules."""
+def usage_of(*arguments: object) -> Usage:
+    """Run a command twice and return the usage with less CPU time; the first run may have to compile modules."""
     usages = []
     for _ in range(2):
         process = subprocess.run(
-            [sys.executable, "-c", PROGRAM, *map(str, words)], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
         )  # fmt: skip
         assert process.returncode == 0, process.stderr
         cpu, kib = process.stderr.splitlines()[-1].split()
@@ -48,8 +48,8 @@ def usage_of(*words: object) -> Usage:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a results folder with at least sixty runs."""
     folder = tmp_path_factory.mktemp("many")
-    for part in ("a", "b"):
-        many_runs.build(folder / part)
+    for name in ("a", "b"):
+        many_runs.build(folder / name)
     merged = folder / "a"
     for run in (folder / "b").glob("*@*/*/*"):
         target = merged / run.parent.relative_to(folder / "b") / f"{run.name}-b"
@@ -59,14 +59,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return merged
 
 
-def test_help_starts_fast() -> None:
+def test_help_is_printed_fast() -> None:
     cpu_s, mib = usage_of("--help")
     assert cpu_s < 0.4
     assert mib < 40
 
 
-@pytest.mark.parametrize("words", [("show",), ("show", "--runs"), ("show", "--pivot"), ("list", "runs")])
-def test_many_runs_are_shown_fast(results: Path, words: tuple[str, ...]) -> None:
-    cpu_s, mib = usage_of(*words, "--results", results)
+@pytest.mark.parametrize("arguments", [("show",), ("show", "--runs"), ("show", "--pivot"), ("list", "runs")])
+def test_many_runs_are_shown_fast(results: Path, arguments: tuple[str, ...]) -> None:
+    cpu_s, mib = usage_of(*arguments, "--results", results)
     assert cpu_s < 1.5
     assert mib < 80

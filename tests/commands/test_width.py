@@ -85,7 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     replies = root / "theirs.jsonl"
     replies.write_text('{"id": "900001", "text": "ANSWER: D"}\n')
     bundle = root / "run.zip"
-    words = (
+    arguments = (
         "run",
         "mmlu-pro",
         "--sample",
@@ -97,7 +97,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
         "--run",
         "b",
     )
-    assert evals(*words).status == 0
+    assert evals(*arguments).status == 0
     assert evals("bundle", "b", bundle, "--results", root / "b").status == 0
     boards.write_board(root / "board")
     boards.submit(root / "board", store.find_one(root / "b", "b"))
@@ -223,9 +223,9 @@ def test_output_fits_the_terminal(folder: Folder, tmp_path: Path, name: str, col
         "bundled": folder.bundled,
         "out": tmp_path / "o",
     }
-    words = line.format(a=a, b=b, c=c, **files).split()
+    arguments = line.format(a=a, b=b, c=c, **files).split()
     options = ("--results", folder.results) if name in WITH_RESULTS else ()
-    check_width(evals(*words, *options, env={"COLUMNS": str(columns)}), columns)
+    check_width(evals(*arguments, *options, env={"COLUMNS": str(columns)}), columns)
 
 
 def test_the_width_of_every_command_is_tested() -> None:
@@ -243,11 +243,11 @@ def test_help_fits_the_terminal(command: str, columns: int) -> None:
 @pytest.mark.parametrize("line", ["show --runs", "show --pivot", "list runs", "compare {a} {b}"])
 def test_narrow_tables_do_not_break_words(folder: Folder, line: str) -> None:
     a, b, _ = folder.runs[:3]
-    words = [*line.format(a=a, b=b).split(), "--results", folder.results]
-    known = words_of(evals(*words))
+    arguments = [*line.format(a=a, b=b).split(), "--results", folder.results]
+    known = words_of(evals(*arguments))
     known |= {part for word in known for part in (f"{word}:", *word.split(" "))}
     for columns in WIDTHS:
-        unknown = words_of(evals(*words, env={"COLUMNS": str(columns)})) - known
+        unknown = words_of(evals(*arguments, env={"COLUMNS": str(columns)})) - known
         for word in unknown:  # narrow tables have letters for marks, shorter headings and shorter dates
             assert not any(word != whole and whole.startswith(word) and len(word) > 5 for whole in known), (
                 word

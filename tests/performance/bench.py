@@ -60,7 +60,7 @@ class Figure(NamedTuple):
 
 
 def run(
-    server: Mock, data: Path, results: Path, *words: object, suites: tuple[str, ...] = ("mmlu-pro",)
+    server: Mock, data: Path, results: Path, *arguments: object, suites: tuple[str, ...] = ("mmlu-pro",)
 ) -> Any:
     """Run suites on the mock server; return the measurement and the JSON entries of the runs."""
     measurement = measure_command(
@@ -75,7 +75,7 @@ def run(
             results,
             "--json",
             "--quiet",
-            *words,
+            *arguments,
         )
     )
     if measurement.status not in (0, 1):
@@ -83,7 +83,7 @@ def run(
     return measurement, json.loads(measurement.out)["runs"]
 
 
-def value(entry: Any) -> float:
+def headline_value(entry: Any) -> float:
     """Return the headline value of a run."""
     return float(next(e["value"] for e in entry["estimates"] if e["headline"]))
 
@@ -108,8 +108,8 @@ def overhead(server: Mock, folder: Path, *, items: int = 12_000) -> list[Figure]
         baselines.append(run_baseline(server, data, folder / "baseline.jsonl", 64))
         server.configure(ZERO)
         measurement, [entry] = run(server, data, folder / f"overhead{turn}", "--concurrency", 64)
-        if items == 12_000 and abs(value(entry) - TRUE_SCORE) > 1e-9:
-            raise RuntimeError(f"wrong score: {value(entry)}")
+        if items == 12_000 and abs(headline_value(entry) - TRUE_SCORE) > 1e-9:
+            raise RuntimeError(f"wrong score: {headline_value(entry)}")
         runs.append(measurement)
     cpu, baseline_cpu = median(m.cpu_s for m in runs), median(m.cpu_s for m in baselines)
     note = f"{cpu:.2f} s over {baseline_cpu:.2f} s of CPU; {1000 * cpu / items:.3f} s per 1,000"
@@ -144,10 +144,10 @@ def saturation(server: Mock, folder: Path, *, items: int = 12_000) -> list[Figur
             span_s = server.stats()["span_ms"] / 1000
             spans[name].append(span_s / ideal["lower_bound_s"])
             outside_span.append(measurement.wall_s - span_s)
-    in_order = ideal["list_order_s"] / ideal["lower_bound_s"]
-    limits = {"first": 1.16 if items == 12_000 else in_order + 0.05, "repeat": 1.05}
+    data_order = ideal["list_order_s"] / ideal["lower_bound_s"]
+    limits = {"first": 1.16 if items == 12_000 else data_order + 0.05, "repeat": 1.05}
     for name, ratios in spans.items():
-        note = f"ideal {ideal['lower_bound_s']:.1f} s; file order {in_order:.2f}" if name == "first" else ""
+        note = f"ideal {ideal['lower_bound_s']:.1f} s; file order {data_order:.2f}" if name == "first" else ""
         figures.append(
             Figure(
                 f"saturation: span over the ideal, {name} run", median(ratios), limits[name], "times", note
@@ -179,8 +179,8 @@ def suites(server: Mock, folder: Path) -> list[Figure]:
     for turn in range(RUNS):
         for name in spans:
             server.configure(TAIL)
-            words = ("--concurrency", 256, "--run", name)
-            run(server, mirror, folder / f"suites{turn}", *words, suites=("mmlu-pro", "gpqa:main"))
+            arguments = ("--concurrency", 256, "--run", name)
+            run(server, mirror, folder / f"suites{turn}", *arguments, suites=("mmlu-pro", "gpqa:main"))
             spans[name].append(server.stats()["span_ms"] / 1000 / ideal["lower_bound_s"])
     note = f"ideal {ideal['lower_bound_s']:.1f} s; first run {median(spans['first']):.2f}"
     return [
@@ -201,9 +201,9 @@ def startup(server: Mock, folder: Path) -> list[Figure]:
     run(server, data, results, "--concurrency", 64, "--run", "a")
     bare = bare_start()
     figures = []
-    for words, limit in ((("--help",), 0.15), (("list", "suites"), 0.15)):
-        cpu = median(measure_command(evals_command(*words)).cpu_s for _ in range(7))
-        name = f"start-up: CPU of evals {' '.join(words)}"
+    for arguments, limit in ((("--help",), 0.15), (("list", "suites"), 0.15)):
+        cpu = median(measure_command(evals_command(*arguments)).cpu_s for _ in range(7))
+        name = f"start-up: CPU of evals {' '.join(arguments)}"
         figures.append(Figure(name, cpu, limit, "s", f"importing click and msgspec alone {bare:.3f} s"))
     shows = [measure_command(evals_command("show", "a", "--results", results)) for _ in range(7)]
     cpu, wall = median(m.cpu_s for m in shows), median(m.wall_s for m in shows)
@@ -233,7 +233,11 @@ def memory(server: Mock, folder: Path, *, records: int = 100_000) -> list[Figure
     disk = sum(path.stat().st_size for path in (folder / "long").rglob("*") if path.is_file()) / 2**20
     return [
         Figure(
-            "memory: 3,000 replies of 64 KiB, peak", long.peak_mb, 200, "MB", f"{disk:.0f} MB on disk for 188"
+            "memory: 3,000 replies of 64 KiB, peak",
+            long.peak_mb,
+            200,
+            "MB",
+            f"{disk:.0f} MB on disk for 188 MB of text",
         ),
         Figure(f"memory: {records:,} records, peak", many.peak_mb, 200, "MB", f"{many.wall_s:.0f} s"),
     ]
@@ -252,7 +256,7 @@ def rescore(server: Mock, folder: Path) -> list[Figure]:
             stream.write(json.dumps({"id": number, "text": text}) + "\n")
     imports, scores = [], []
     for turn in range(RUNS):
-        words = (
+        arguments = (
             "--suite",
             "mmlu-pro",
             "--model",
@@ -265,7 +269,7 @@ def rescore(server: Mock, folder: Path) -> list[Figure]:
         )
         imports.append(
             measure_command(
-                evals_command("import", "replies", replies, *words, "--results", folder / "rescore")
+                evals_command("import", "replies", replies, *arguments, "--results", folder / "rescore")
             )
         )
         scores.append(
@@ -307,10 +311,10 @@ def kill(server: Mock, folder: Path, *, items: int = 3000, kills: int = 10) -> l
             max(repeated, 0),
             0,
             "",
-            f"{wasted} were in flight",
+            f"{wasted} calls in flight were lost",
         ),
         Figure("kill: recorded samples lost or replaced", replaced, 0),
-        Figure("kill: final table other than an uninterrupted run's", 0 if is_same else 1, 0),
+        Figure("kill: result differs from an uninterrupted run", 0 if is_same else 1, 0),
     ]
 
 
@@ -336,7 +340,7 @@ def _run_and_kill(server: Mock, data: Path, results: Path, target: int) -> int:
     process.send_signal(signal.SIGKILL)
     process.wait()
     while server.stats()["busy"] or server.stats()["waiting"]:
-        time.sleep(0.02)  # the server answers the calls in flight, in vain
+        time.sleep(0.02)  # the server still answers calls of the killed process
     return int(server.stats()["requests"] - requests - (len(_recorded_starts(results)) - records))
 
 
@@ -373,7 +377,7 @@ def faults(server: Mock, folder: Path, *, items: int = 3000) -> list[Figure]:
     _, [sticky] = run(server, data, folder / "sticky", "--concurrency", 64, "--run", "a")
     permanent = _verdicts(folder / "sticky")
     failed = {name for name, verdict in permanent.items() if verdict.startswith("failed:")}
-    misjudged = sum(permanent[name] != expected[name] for name in expected if name not in failed)
+    changed = sum(permanent[name] != expected[name] for name in expected if name not in failed)
     estimate = next(e for e in sticky["estimates"] if e["headline"])
     hits = sum(verdict == "right" for verdict in permanent.values())
     is_bounded = (
@@ -385,9 +389,7 @@ def faults(server: Mock, folder: Path, *, items: int = 3000) -> list[Figure]:
     kinds = {name: count for name, count in sticky["counts"].items() if name.startswith("failed:")}
     return [
         Figure("faults: temporary, samples with another verdict", wrong, 0, "", f"{temporary.wall_s:.1f} s"),
-        Figure(
-            "faults: permanent, other samples with another verdict", misjudged, 0, "", f"failures {kinds}"
-        ),
+        Figure("faults: permanent, other samples with another verdict", changed, 0, "", f"failures {kinds}"),
         Figure(
             "faults: permanent, wrong coverage or bounds",
             0 if is_bounded else 1,

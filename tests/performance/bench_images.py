@@ -17,19 +17,19 @@ BARE = """
 import asyncio, base64, json, sys
 import aiohttp
 
-async def main(url, folder, many):
-    rows = [json.loads(line) for line in open(f"{folder}/testmini.jsonl")][:many]
-    gate = asyncio.Semaphore(64)
+async def main(url, folder, count):
+    rows = [json.loads(line) for line in open(f"{folder}/testmini.jsonl")][:count]
+    limit = asyncio.Semaphore(64)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        async def one(row):
-            async with gate:
-                raw = open(f"{folder}/{row['image']}", "rb").read()
-                url_ = "data:image/jpeg;base64," + base64.b64encode(raw).decode()
-                content = [{"type": "image_url", "image_url": {"url": url_}}, {"type": "text", "text": row["question"]}]
+        async def call(row):
+            async with limit:
+                content_bytes = open(f"{folder}/{row['image']}", "rb").read()
+                image_url = "data:image/jpeg;base64," + base64.b64encode(content_bytes).decode()
+                content = [{"type": "image_url", "image_url": {"url": image_url}}, {"type": "text", "text": row["question"]}]
                 body = json.dumps({"model": "mock", "messages": [{"role": "user", "content": content}]}).encode()
                 async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as response:
                     await response.read()
-        await asyncio.gather(*map(one, rows))
+        await asyncio.gather(*map(call, rows))
 
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 """
@@ -38,14 +38,14 @@ asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 def cost(server: Mock, folder: Path, count: int) -> tuple[float, float, float]:
     """Return the CPU seconds of the script and of the command, and the peak memory of the command in MB."""
     url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
-    bare = measure_command([sys.executable, "-W", "ignore", "-c", BARE, url, folder, count])
+    script = measure_command([sys.executable, "-W", "ignore", "-c", BARE, url, folder, count])
     with tempfile.TemporaryDirectory() as results:
-        evals_run = measure_command(
+        command = measure_command(
             [Path(sys.executable).with_name("evals"), "run", "mathvision", "--data", folder, "-m", server.model, "--limit", count,
              "--protocol", "official", "--concurrency", 64, "--results", results, "--quiet"]
         )  # fmt: skip
-    assert bare.status == evals_run.status == 0, (bare.err, evals_run.err)
-    return bare.cpu_s, evals_run.cpu_s, evals_run.peak_mb
+    assert script.status == command.status == 0, (script.err, command.err)
+    return script.cpu_s, command.cpu_s, command.peak_mb
 
 
 def main() -> dict[str, float]:
@@ -55,13 +55,13 @@ def main() -> dict[str, float]:
         server.configure(ZERO)
         all_items = [cost(server, folder, 304) for _ in range(3)]
         one_item = [cost(server, folder, 1) for _ in range(3)]
-    bare, evals_run, memory = (min(values) for values in zip(*all_items, strict=True))
-    bare_1, ours_1, _ = (min(values) for values in zip(*one_item, strict=True))
+    bare_s, evals_s, memory = (min(values) for values in zip(*all_items, strict=True))
+    bare_one_s, evals_one_s, _ = (min(values) for values in zip(*one_item, strict=True))
     return {
-        "whole": evals_run / bare,
-        "per_call": (evals_run - ours_1) / (bare - bare_1),
-        "bare_cpu_s": bare,
-        "evals_cpu_s": evals_run,
+        "whole": evals_s / bare_s,
+        "per_call": (evals_s - evals_one_s) / (bare_s - bare_one_s),
+        "bare_cpu_s": bare_s,
+        "evals_cpu_s": evals_s,
         "peak_mb": memory,
     }
 

@@ -95,13 +95,22 @@ def measure(folder: Path, *, runs: int = RUNS) -> list[Figure]:
         baselines.append(
             _checked(measure_command([sys.executable, "-c", BASELINE, source, folder / "baseline.jsonl"]))
         )
-        words = ("--data", mirror_folder, "--results", results, "--run", f"r{turn}", "--protocol", "official")
+        arguments = (
+            "--data",
+            mirror_folder,
+            "--results",
+            results,
+            "--run",
+            f"r{turn}",
+            "--protocol",
+            "official",
+        )
         times["import"].append(
-            _checked(measure_command(evals_command("import", "lm-eval", source, *words, "--json")))
+            _checked(measure_command(evals_command("import", "lm-eval", source, *arguments, "--json")))
         )
         for peer in audits:
-            words = (f"r{turn}", "--with", peer, "--results", results, "--json")
-            measurement = _checked(measure_command(evals_command("audit", *words)))
+            arguments = (f"r{turn}", "--with", peer, "--results", results, "--json")
+            measurement = _checked(measure_command(evals_command("audit", *arguments)))
             if (report := json.loads(measurement.out))["n"] != 12_032 or report["agreed"] != 11_861:
                 raise RuntimeError(f"audit --with {peer}: {report['agreed']} of {report['n']} agree")
             times[f"audit --with {peer}"].append(measurement)

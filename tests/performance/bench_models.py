@@ -51,10 +51,10 @@ def _as_gpqa(row: dict[str, object]) -> dict[str, object]:
 
 def run(models: Sequence[str], data: Path, results: Path) -> Measurement:
     """Run models on the three suites, each with as many calls in flight as its server has slots."""
-    words = [word for model in models for word in ("-m", model)]
+    arguments = [word for model in models for word in ("-m", model)]
     measurement = measure_command(
         evals_command(
-            *("run", *SUITES, *words, "--data", data, "--results", results),
+            *("run", *SUITES, *arguments, "--data", data, "--results", results),
             *("--concurrency", SLOTS, "--json", "--quiet"),
         )
     )

@@ -1,7 +1,8 @@
 """Builds a synthetic results folder for measuring the dashboard: `python -m tests.performance.make_board DEST`.
 
-40 models x 10 suites x 3 protocols with 2,000,400 records, and two runs of MMLU-Pro's 12,032 samples to compare. The
-files are those of finished runs, but written column by column. Skill, difficulty and answers are random, with fixed seeds.
+40 models x 10 suites x 3 protocols with 2,000,400 records, and for comparison two runs with the 12,032 samples of
+MMLU-Pro. The files are those of finished runs, but written column by column. Skill, difficulty and answers are random,
+with fixed seeds.
 """
 
 from __future__ import annotations
@@ -91,12 +92,12 @@ def records_table(
     verdicts = np.where(right, "right", "wrong")
     tokens = random.integers(40, 900, count)
     seconds = np.round(tokens / 80 + random.random(count), 3)
-    variants = pa.array(
+    possible_scores = pa.array(
         f'{{"{scorer}":{{"type":"score","value":{float(ok)},"verdict":"{"right" if ok else "wrong"}","answer":"{a}","why":"the last ANSWER line"}}}}'
         for ok in (False, True)
         for a in LETTERS
     )
-    scores = variants.take(pa.array(4 * right + np.searchsorted(LETTERS, answers)))
+    scores = possible_scores.take(pa.array(4 * right + np.searchsorted(LETTERS, answers)))
     replies = pc.binary_join_element_wise(
         '{"type":"reply","text":"Let us see, step by step ... ANSWER: ', pa.array(answers.tolist()),
         '","reasoning":null,"stop":"stop","usage":{"input":90,"output":', pa.array(tokens).cast(pa.string()),
@@ -119,8 +120,8 @@ def records_table(
 def estimates(right: np.ndarray, groups: np.ndarray) -> tuple[Estimate, ...]:
     """Return the estimates of the suite and of each group, by two metrics."""
 
-    def estimate(metric: str, group: str, chosen: np.ndarray, *, headline: bool = False) -> Estimate:
-        interval, n = stats.wilson(float(chosen.sum()), len(chosen)), len(chosen)
+    def estimate(metric: str, group: str, right: np.ndarray, *, headline: bool = False) -> Estimate:
+        interval, n = stats.wilson(float(right.sum()), len(right)), len(right)
         return Estimate(
             metric=metric, group=group, value=interval.value, low=interval.low, high=interval.high, worst=interval.value,
             best=interval.value, n=n, clusters=n, unit="fraction", better="higher", method="Wilson", headline=headline,
@@ -174,7 +175,7 @@ def build(
     samples: int = SAMPLES,
     large: int = 12_032,
 ) -> int:
-    """Fill a results folder and return the number of records; two more runs have `large` samples each."""
+    """Fill a results folder and return the number of records; two more runs have `large` samples each, unless it is 0."""
     random, number = np.random.default_rng(7), 0
     skills = np.sort(random.normal(0.4, 0.7, models))
     for suite in SUITES:

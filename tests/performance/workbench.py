@@ -166,14 +166,14 @@ def tree_mb(root: int) -> float:
     return total / 2**20
 
 
-def evals_command(*words: object) -> list[object]:
+def evals_command(*arguments: object) -> list[object]:
     """Return the command line that runs `evals` through its entry point."""
-    return [sys.executable, "-c", "from evals.cli import main; main()", *words]
+    return [sys.executable, "-c", "from evals.cli import main; main()", *arguments]
 
 
 def ideal_s(settings: dict[str, Any], low: int, high: int) -> dict[str, float]:
     """Return bounds of the makespan of items `low` to `high`: lower_bound_s, list_order_s and list_lpt_s."""
-    words = (settings["median_ms"], settings["sigma"], settings["slots"], low, high)
-    command = ["node", str(bench_folder() / "ideal.js"), *map(str, words)]
+    arguments = (settings["median_ms"], settings["sigma"], settings["slots"], low, high)
+    command = ["node", str(bench_folder() / "ideal.js"), *map(str, arguments)]
     bounds: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return bounds
