@@ -100,7 +100,6 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
 
 
 def _read_whole_reply(text: str, request: MoleculeRequest) -> Reading | None:
-    """Read a reply that consists of the answer alone."""
     content = text.strip()
     if not content or len(content) > 2 * MAX_TOKEN_CHARS or ("\n" in content and not request.is_set):
         return None

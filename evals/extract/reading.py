@@ -107,8 +107,9 @@ def read_answer(
 ) -> Reading | None:
     """Return the answer that the reply states last and does not retract; None if there is none, or if it is rejected.
 
-    With `use_layout`, a reply without any statement is read by its layout. In a `truncated` reply, an answer at the very end
-    may be incomplete, and one before a retraction may be replaced; neither is read.
+    An answer before a further question that the model generates takes precedence. With `use_layout`, a reply without any
+    statement is read by its layout. In a `truncated` reply, an answer at the very end may be incomplete, and one before a
+    retraction may be replaced; neither is read.
     """
     text, unclosed = visible(text)
     if unclosed:

@@ -39,7 +39,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][
 
 
 def parse_float(text: str) -> float | None:
-    """Return the finite number in a text, ignoring a percent sign after it; None if there is none."""
+    """Return the number of which a text consists, ignoring percent signs after it; None for any other text."""
     return finite_float(text.rstrip("%"))
 
 
