@@ -7,7 +7,7 @@
     selection.py   thresholds over whole models, exact and without sorting
     tensors.py lora.py   checkpoints and LoRA adapters, read tensor by tensor
     checks.py      checks before anything is written
-    writing.py build.py  sharded output that can be resumed; the complete merge
+    writing.py identity.py build.py   sharded output that can be resumed; hashes of the inputs; the complete merge
 
 torch and safetensors (extra `merge`) are imported inside functions.
 """

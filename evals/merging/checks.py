@@ -75,7 +75,7 @@ def check_distinct(base: Path, experts: dict[str, Path]) -> None:
 
 
 def check_lora_bases(recipe: Recipe, experts: dict[str, Expert], *, accept: bool) -> None:
-    """Require, unless `accept`, that each LoRA names the recipe's base as its own; only the last part of the name counts."""
+    """Require, unless `accept`, that a LoRA which names its base names the recipe's; only the last part of the name counts."""
     for name, expert in experts.items():
         if accept or not isinstance(expert, Adapter) or not expert.base:
             continue

@@ -1,4 +1,4 @@
-"""LoRA adapters as experts: the two factors of a matrix are multiplied when its tensor is merged.
+"""LoRA adapters as experts: the two factors of a change to a matrix are multiplied when the matrix is merged.
 
 Names, scales and options are those of peft 0.21 (`adapter_config.json`, `adapter_model.safetensors`).
 """
@@ -63,7 +63,7 @@ class Adapter:
         return str(self.config.get("base_model_name_or_path") or "")
 
     def bind(self, base: Mapping[str, StoredTensor]) -> None:
-        """Find the base's tensor for each tensor of the adapter; raises UsageError if there is none, or of another shape."""
+        """Find the base's tensor for each tensor of the adapter; raises UsageError if there is none, or factors do not fit."""
         with open_file(self.files[0], label=self.label) as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
         halves: dict[str, dict[str, str]] = {}
@@ -125,7 +125,7 @@ class Adapter:
         return down, up, pair.scale
 
     def task_vector(self, name: str, base: torch.Tensor, into: torch.Tensor) -> torch.Tensor:
-        """Write scale * B A into `into` and return it; zeros for a tensor that the LoRA does not change."""
+        """Write the change to a tensor into `into` and return it: scale * B A, its replacement minus the base, or zeros."""
         import torch
 
         if name in self.replacements:

@@ -55,8 +55,8 @@ def optmerge_full(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return OptMerge's M for LoRA: t_i = rank-k part of tau_i, D_i = its S_k V_k^T, starting from the mean, with SGD.
 
-    `original` descends in the checkpoints' dtype: in float16 an update below 5e-4 of an entry is lost. Source:
-    `wudi_merging2`, LLaMA-Factory/model_merging.py.
+    `original` descends in the base's dtype, unless `compute` is float64: in float16 an update below 5e-4 of an entry is lost.
+    Source: `wudi_merging2`, LLaMA-Factory/model_merging.py.
     """
     import torch
 

@@ -28,7 +28,7 @@ from evals.validation import cause
 EXCLUDED = (
     "*visual.*", "*vision_model.*", "*vision_tower.*", "*embed_tokens*", "*lm_head*", "*norm*", "*bias*",
 )  # fmt: skip
-"""Patterns of tensors that are not merged: the union of those that MLLMerging (see `table.py`) excludes in Qwen2-VL and InternVL."""
+"""Default patterns of tensors that are not merged: those that MLLMerging (see `table.py`) excludes in Qwen2-VL or InternVL."""
 MAX_EXPERTS = 64
 
 

@@ -74,7 +74,7 @@ def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
     C = sum tau_i^T tau_i / |tau_i|^2 = V diag(l) V^T and D = sum tau_i tau_i^T tau_i / |tau_i|^2. With f = 1 - exp(-l t)
     for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V f V^T + D V (f / l) V^T. As t goes to infinity,
-    M solves M C = D, the least-squares problem of WUDI's loss. If all task vectors are (nearly) 0, they are averaged.
+    M solves M C = D, the least-squares problem of WUDI's loss. `lm_head` and task vectors that are all (nearly) 0 are averaged.
     Source: `swudi_merge`, LLaMA-Factory/swudi_aswudi.py.
     """
     if "lm_head" in call.tensor or _are_nearly_zero(taus):

@@ -125,7 +125,7 @@ class Call(Struct, frozen=True, kw_only=True):
     factor: float
     """lambda, by which the caller multiplies the result."""
     stored_dtype: Any
-    """dtype of the tensor in the checkpoints."""
+    """torch dtype of the tensor in the base."""
     global_ties: GlobalTies | None = None
     """Set for TIES with `scope = "model"`, else None."""
 

@@ -136,7 +136,7 @@ def write_index(partial: Path, all_shards: list[Shard]) -> None:
 
 
 def copy_files(source: Path, partial: Path, *, wanted: Callable[[str], bool]) -> None:
-    """Copy the files of a checkpoint that are `wanted` and contain no weights; links are followed only in the hub's cache."""
+    """Copy the files of a checkpoint that are `wanted`, except weights, README.md, `CARD` and files to be ignored."""
     for path in sorted(source.iterdir()):
         if path.is_dir() or any(fnmatch(path.name, pattern) for pattern in WEIGHTS) or not wanted(path.name):
             continue

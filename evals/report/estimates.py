@@ -29,8 +29,8 @@ from evals.types import Estimate, Metric, Point, Score
 
 Golds: TypeAlias = Mapping[str, Gold]
 EMPTY_PARTS: dict[str, float] = {}
-MAX_INTERNED_CHARS = 16
-"""Maximum length of an interned answer; short answers (letters, numbers) recur across samples."""
+INTERNED_BELOW_CHARS = 16
+"""Length below which answers are interned; short answers (letters, numbers) recur across samples."""
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
         gold.cluster,
         sys.intern(score.verdict),
         score.value,
-        sys.intern(answer) if answer is not None and len(answer) < MAX_INTERNED_CHARS else answer,
+        sys.intern(answer) if answer is not None and len(answer) < INTERNED_BELOW_CHARS else answer,
         gold.target,
         gold.options,
         score.parts or EMPTY_PARTS,
@@ -129,7 +129,7 @@ def brief_verdict(brief: Brief, scorer: str) -> str:
 def estimate_all(
     points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int, absent_groups: Sequence[str] = ()
 ) -> list[Estimate]:
-    """Estimate a metric for the suite and, if the metric is reported by group and no macro mean, for each of several groups."""
+    """Estimate a metric for the suite and, if it is reported by group and is not a macro mean, for each group of several."""
     overall = estimate(points, metric, golds, repeats=repeats, absent_groups=absent_groups)
     groups = sorted({gold.group for gold in golds.values()}) if metric.by_group else []
     if len(groups) < 2 or metric.pool == "macro":

@@ -172,8 +172,8 @@ def bounded_interval(
     This is Wilson's score interval at the effective sample size p (1 - p) / variance, with a quantile of Student's t at `df`
     degrees of freedom (Franco et al. 2019, doi 10.1093/jssam/smy019). The variance is not informative if all values are
     equal, or if the `effective` (Kish) clusters amount to fewer than `min_outcomes` successes or failures. The interval
-    is then that of as many binary clusters: Clopper-Pearson below 30 (and always for unequal weights, which have a larger
-    `min_outcomes`), else Wilson's. It lies within the bounds and has a positive width.
+    is then that of as many binary clusters: Clopper-Pearson below 30 and for strata (marked by a larger `min_outcomes`), which
+    count as fewer clusters if the variance implies it; else Wilson's. It lies within the bounds and has a positive width.
     """
     lowest, width = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - lowest) / width))
@@ -231,7 +231,7 @@ def bootstrap(
 
     The percentile interval is widened for few clusters (Hesterberg 2015, "expanded percentile"). Resamples for which the
     statistic raises ValueError (for example, with a single class) are excluded and counted in `method`; there is no
-    interval if more than a fifth are.
+    interval if more than a fifth are, if all others are equal, or for one cluster.
     """
     import numpy as np
 

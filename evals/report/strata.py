@@ -69,7 +69,7 @@ class StratifiedMean(NamedTuple):
 
     value: float
     error: float
-    """Standard error; NaN if no group has two clusters."""
+    """Standard error; NaN if there are too few clusters."""
     df: float
     effective: float
     """Effective number of clusters (Kish)."""
@@ -111,7 +111,7 @@ class _Stratum(NamedTuple):
     """Sum, over clusters, of the squared sum of deviations from the mean."""
     cross: float
     """Sum, over clusters, of the sum of deviations times the cluster's size."""
-    sizes: float
+    squared_sizes: float
     """Sum of the clusters' squared sizes."""
 
     @property
@@ -122,7 +122,7 @@ class _Stratum(NamedTuple):
     def squares_around(self, centre: float) -> float:
         """Return the sum, over clusters, of the squared sum of deviations from `centre`."""
         shift = self.mean - centre
-        return max(0.0, self.squares + 2 * shift * self.cross + shift**2 * self.sizes)
+        return max(0.0, self.squares + 2 * shift * self.cross + shift**2 * self.squared_sizes)
 
 
 def _summarize_strata(

@@ -65,7 +65,7 @@ def _totals(forecasts: Sequence[Forecast], totals: Totals | None, max_width: int
 
 
 def _time_together(forecasts: Sequence[Forecast]) -> list[str]:
-    """Return a line about how long several models take side by side; none if the time of any model is unknown."""
+    """Return a line about how long several models take side by side; none for one model, or if a time is unknown."""
     pending = [forecast for forecast in forecasts if forecast.calls]
     has_multiple_models = len({forecast.model for forecast in forecasts}) > 1
     if not has_multiple_models or not pending or any(forecast.hours is None for forecast in pending):

@@ -127,7 +127,7 @@ def _longest_word(text: str) -> int:
 
 
 def _width_range(column: Column, texts: Sequence[str]) -> tuple[int, int]:
-    """Return the minimum and the natural width of a column; right-aligned cells are not wrapped."""
+    """Return the minimum and the natural width of a column; right-aligned and `no_wrap` cells are not wrapped."""
     natural = max(map(text_width, texts), default=0)
     if column.right or column.no_wrap:
         return max(_longest_word(column.heading), natural), max(text_width(column.heading), natural)

@@ -42,7 +42,7 @@ def describe_molecule(smiles: str) -> Molecule:
 
 @contextmanager
 def molecule_describer() -> Iterator[Callable[[str], Molecule]]:
-    """Yield a function that describes a SMILES; its result is empty if RDKit is missing or cannot parse the SMILES."""
+    """Yield a function that describes a SMILES; its result is empty if RDKit is missing or fails, or the SMILES is too long."""
     with Pool(1, timeout_s=5.0) as pool:
 
         @cache

@@ -36,18 +36,18 @@ class Pivot(NamedTuple):
     keys: tuple[ColumnKey, ...]
     labels: tuple[str, ...]
     models: tuple[str, ...]
-    rows: dict[tuple[str, ColumnKey], RunRow]
+    cells: dict[tuple[str, ColumnKey], RunRow]
 
 
 def pivot(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> Pivot:
-    """Return a table with one row of `pool` for each model and column: the newest complete one, or else the newest."""
-    rows: dict[tuple[str, ColumnKey], RunRow] = {}
+    """Return the pivot table; a cell is a row of `pool`: the newest complete one of a model and column, or else the newest."""
+    cells: dict[tuple[str, ColumnKey], RunRow] = {}
     for row in sorted(pool(cards, challenges), key=lambda row: (row.card.complete, row.started)):
         if row.headline is not None and row.headline.value is not None:
-            rows[row.card.model, _column_key(row.card, row.headline)] = row
-    keys = tuple(sorted({key for _, key in rows}))
-    models = tuple(sorted({model for model, _ in rows}, key=str.lower))
-    return Pivot(keys, tuple(_labels(keys)), models, rows)
+            cells[row.card.model, _column_key(row.card, row.headline)] = row
+    keys = tuple(sorted({key for _, key in cells}))
+    models = tuple(sorted({model for model, _ in cells}, key=str.lower))
+    return Pivot(keys, tuple(_labels(keys)), models, cells)
 
 
 def _column_key(card: Card, headline: Estimate) -> ColumnKey:
@@ -79,7 +79,7 @@ def _labels(keys: Sequence[ColumnKey]) -> list[str]:
 
 def layout(grid: Pivot, max_width: int | None) -> list[str]:
     """Lay out a pivot table; columns that do not fit are continued in further blocks."""
-    texts = {(model, key): _cell(grid.rows.get((model, key))) for model in grid.models for key in grid.keys}
+    texts = {(model, key): _cell(grid.cells.get((model, key))) for model in grid.models for key in grid.keys}
     model_width = max(map(text_width, ("model", *grid.models)), default=0)
     model_width = model_width if max_width is None else min(model_width, max(12, max_width // 3))
     lines: list[str] = []
@@ -96,7 +96,7 @@ def layout(grid: Pivot, max_width: int | None) -> list[str]:
             if any(texts[model, grid.keys[i]] for i in positions)
         ]
         lines += ["", *table(columns, [("", rows)], max_width)]
-    letters_in_use = {letter for row in grid.rows.values() for letter in marks(row)}
+    letters_in_use = {letter for row in grid.cells.values() for letter in marks(row)}
     legend = [
         line
         for letter in MARKS
@@ -145,7 +145,7 @@ def csv_rows(grid: Pivot) -> list[dict[str, Any]]:
         {
             "model": model,
             **{
-                label: (row.headline.value if (row := grid.rows.get((model, key))) and row.headline else None)
+                label: row.headline.value if (row := grid.cells.get((model, key))) and row.headline else None
                 for label, key in zip(grid.labels, grid.keys, strict=True)
             },
         }
@@ -171,5 +171,5 @@ def json_cells(grid: Pivot) -> list[dict[str, Any]]:
         }
         for model in grid.models
         for label, key in zip(grid.labels, grid.keys, strict=True)
-        if (row := grid.rows.get((model, key))) and row.headline
+        if (row := grid.cells.get((model, key))) and row.headline
     ]

@@ -64,7 +64,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
 
     @property
     def truncated(self) -> float | None:
-        """Return the share of replies truncated at max tokens; None if it is unknown."""
+        """Return the share of replies truncated at max tokens; None if unknown, or for an image classifier."""
         replies = sum(n for card in self.cards for name, n in card.counts.items() if name in VERDICTS)
         is_known = all(card.truncation_known for card in self.cards) and not any(self.sizes)
         return sum(card.truncated for card in self.cards) / replies if replies and is_known else None
@@ -362,7 +362,7 @@ def missing_bounds(row: RunRow) -> str:
 
 
 def group_sections(card: Card) -> list[Section]:
-    """Return a section with the headline metric for each group; empty if the suite has no groups."""
+    """Return a section with the headline metric, or else every metric, by group; empty if no metric is reported by group."""
     name = next((e.metric for e in card.estimates if e.headline), "")
     grouped = [e for e in card.estimates if e.group]
     headline_estimates = [e for e in grouped if e.metric == name] or grouped

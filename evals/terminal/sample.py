@@ -113,7 +113,7 @@ def _find_record(run: Run, key: tuple[str, int]) -> Record | None:
 def _next_match(
     run: Run, card: Card, samples: Sequence[Sample], start: tuple[str, int] | None, verdict: str
 ) -> SampleView | None:
-    """Return the first sample with a verdict after `start`, in the order of the data set; its texts alone are read."""
+    """Return the first sample with a verdict after `start`, in the order of the data set; no texts of other samples are read."""
     briefs = {(brief.sample, brief.repeat): brief for brief in run.briefs()}
     is_after_start = start is None
     for sample in samples:
@@ -171,7 +171,7 @@ def layout(
     show_reasoning: bool = False,
     describe: Describer | None = None,
 ) -> list[str]:
-    """Lay out a sample; `show_reasoning`: whether to show it in full; `describe`: used to show the formulas of molecules."""
+    """Lay out a sample; `show_reasoning`: whether to show the reasoning; `describe`: used to show the formulas of molecules."""
     card, sample = view.card, view.sample
     group = f" ({sample.group})" if sample.group and not card.gated else ""
     repeat = f", repeat {view.repeat}" if card.config.repeats > 1 else ""

@@ -22,7 +22,7 @@ _ABSENT_FIELDS: dict[str, Any] = {"verdict": "absent", "value": None, "answer": 
 def sample_rows(run: Run, *, with_texts: bool = False) -> Iterator[dict[str, Any]]:
     """Yield a row per sample and repeat, in the order of the data set.
 
-    `with_texts` adds `prompt`, `reply` and `reasoning`. Rows of gated suites contain ids, verdicts and letters only.
+    `with_texts` adds `prompt`, `reply` and `reasoning`. Rows of gated suites have only `GATED_FIELDS`.
     """
     card, golds = run.card, run.gold()
     with_texts = with_texts and not card.gated

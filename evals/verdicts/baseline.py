@@ -156,7 +156,7 @@ def _hash_unless_label(answer: Target, *, gated: bool) -> Target:
 
 
 def read(path: Path) -> list[SuiteRun]:
-    """Read a baseline file; raises StoreError if it is broken or has an unknown format."""
+    """Read a baseline file; raises StoreError if it is broken or of another format, UnknownName or Untrusted for its suites."""
     line_number = 0
     try:
         with disk.open_regular(path) as stream:
@@ -189,7 +189,7 @@ def _read_head(path: Path, line: bytes) -> Head:
 
 
 _ROW_DECODER = msgspec.json.Decoder(list[Any])
-"""[id hash, group, outcomes, cluster, options, target]; types are checked in `_parse_samples`; a typed decoder is no faster."""
+"""[id hash, group, outcomes, cluster, options, target]; `_parse_samples` checks the outcomes; a typed decoder is no faster."""
 
 
 def _add_block(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block, rows: list[bytes]) -> None:

@@ -162,16 +162,16 @@ class Bets:
             self._best_counts, -1.0, alpha
         )
 
-    def _lower_limit(self, totals: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
-        """Return the largest mean that is rejected, found by bisection, since the wealth decreases with the mean."""
+    def _lower_limit(self, cluster_counts: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
+        """Return the largest mean of `sign` x gain that is rejected, by bisection, since the wealth decreases with the mean."""
         import numpy as np
 
-        if not totals:
+        if not cluster_counts:
             return -self.width
         if self.population is not None:
             return self._lower_limit_without_replacement(sign, alpha)
-        keys = np.array(list(totals))
-        counts = np.fromiter(totals.values(), np.float64, len(totals))
+        keys = np.array(list(cluster_counts))
+        counts = np.fromiter(cluster_counts.values(), np.float64, len(cluster_counts))
         low, high = -self.width, self.width
         for _ in range(30):
             middle = (low + high) / 2

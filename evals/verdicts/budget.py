@@ -6,9 +6,9 @@ Normal approximation at one-sided alpha. With n of N items and k replies to each
     design ((1 - n/N) items + 2 within / k) / n        these-items
     design (1 - n/N) (items + 2 within / k) / n        this-run
 
-`design`: design effect; `items`: variance of the expected difference over items; `within`: variance of a single reply
-within an item. For the same number k n of replies, the variance grows with k, so repeats are used only if using every
-item is not enough.
+`design`: design effect; `items`: variance of the expected difference over items, 0 for the same model; `within`: variance
+of a single reply within an item, at least as large as the drop implies. For the same number k n of replies, the variance
+grows with k, so repeats are used only if using every item is not enough.
 """
 
 from __future__ import annotations
@@ -94,18 +94,18 @@ class _DifferenceVariance:
 
     def __init__(self, components: Components, change: Change, *, drop: float, estimand: Estimand) -> None:
         self.components, self.estimand = components, estimand
-        self.items = components.models.variance if change == "another model" else 0.0
+        self.item_variance = components.models.variance if change == "another model" else 0.0
         # a drop implies discordant items: for binary scores, at least a share equal to the drop
         implied_variance = max(0.0, drop * components.range - drop**2) if components.range else 0.0
-        self.within = max(2 * components.within.variance, implied_variance - self.items)
+        self.reply_variance = max(2 * components.within.variance, implied_variance - self.item_variance)
 
     def at(self, items: int, repeats: int | None) -> float:
         """Return the variance of the difference; `repeats`: None for infinitely many."""
-        reply_variance = self.within / repeats if repeats else 0.0
+        noise = self.reply_variance / repeats if repeats else 0.0
         unsampled_share = 1 - items / self.components.n
         item_factor = 1.0 if self.estimand == "items-like-these" else unsampled_share
         reply_factor = unsampled_share if self.estimand == "this-run" else 1.0
-        return self.components.design * (item_factor * self.items + reply_factor * reply_variance) / items
+        return self.components.design * (item_factor * self.item_variance + reply_factor * noise) / items
 
     def smallest_size(self, *, max_variance: float) -> tuple[int, int] | None:
         """Return the smallest number of items, then of replies to each, with at most this variance; None if there is none."""

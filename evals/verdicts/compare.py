@@ -228,7 +228,7 @@ def _run_cost(run: SuiteRun) -> Cost:
 
 
 ReducedRuns: TypeAlias = dict[tuple[str, str], ReducedRun]
-"""(run, metric) -> the run's samples reduced under the metric; a cache shared by all pairs of runs."""
+"""(run, metric) -> the run's samples reduced under the metric; a cache for all pairs of runs of one suite."""
 
 
 def _compare_suite(
@@ -244,9 +244,9 @@ def _compare_suite(
     """Compare two runs of one suite, with `detail` by every shared metric and by the headline's groups; append to `notes`."""
     names_a, names_b = ({metric.name for metric in run.metrics} for run in (a, b))
     shared = [metric for metric in a.metrics if metric.name in names_b]
-    dropped = sorted(names_a ^ names_b)
-    if dropped and detail:
-        notes.append(f"{a.suite}: left out metrics that only one of the runs has: {', '.join(dropped)}")
+    unshared = sorted(names_a ^ names_b)
+    if unshared and detail:
+        notes.append(f"{a.suite}: left out metrics that only one of the runs has: {', '.join(unshared)}")
     if a.headline.name != b.headline.name:
         shared = [a.headline, *(metric for metric in shared if metric.name != a.headline.name)]
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
@@ -333,7 +333,7 @@ def _with_adjustment(
 
 
 def _rank_suites(rows: Iterable[Row]) -> list[Rank]:
-    """Rank the runs of each suite by their significant differences (Holm over all pairs)."""
+    """Rank the runs of each suite, with rank intervals from the significant differences (Holm over all pairs)."""
     by_suite: dict[str, list[Row]] = {}
     for row in rows:
         if row.headline:

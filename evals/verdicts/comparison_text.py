@@ -13,11 +13,11 @@ from evals.verdicts.formatting import format_amount
 
 ALPHA = 0.05
 MAX_LISTED = 6
-"""Maximum number of suites named in a list."""
+"""Maximum number of suites without a significant difference that are named."""
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """Return one sentence if two runs are compared, or a sentence per suite if there are more."""
+    """Return one sentence if two runs are compared, or a sentence per suite for three or more runs."""
     if not comparison.pairs:
         return []
     if comparison.ranks:

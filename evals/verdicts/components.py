@@ -67,9 +67,9 @@ class Components(Struct, frozen=True, kw_only=True):
     models: Component
     """Variance over items of the expected difference between the baseline's model and another one."""
     wording: Component | None
-    """Variance of the score over wordings of the prompt, excluding that of items and replies; None: only one wording."""
+    """Variance of the score over wordings of the prompt, without that of items and replies; None: under two wordings or shared items."""
     judge: Component | None
-    """Variance of the score over judges; None: only one judge."""
+    """Variance of the score over judges; None: under two judges or shared items."""
     design: float
     """Design effect: variance of the mean / its variance with as many independent items of equal weight."""
 
@@ -160,7 +160,7 @@ def _differ_only_in_judge(a: _RunValues, b: _RunValues) -> bool:
 def _within_variance(
     base: _RunValues, others: Sequence[_RunValues], stated: float | None, *, fallback: float
 ) -> Component:
-    """Return the within-item variance: pooled over own repeats and further runs (weighted by items), else stated or assumed."""
+    """Return the within-item variance: pooled over repeats and pairs of runs (weighted by items), else stated or assumed."""
     import numpy as np
 
     repetitions = [

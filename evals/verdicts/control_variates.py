@@ -62,7 +62,7 @@ def adjust(
     """Adjust the headline score of a run on a subset of the items, using runs of other models on all items.
 
     `this-run` is the score on the whole set; `items-like-these` adds the sampling error of the set itself. Raises
-    UsageError for controls of another suite, protocol or data, or without all items, and for too few items.
+    UsageError for unsuitable controls (see `_check_controls`), `these-items`, a metric that is not a mean, or too few items.
     """
     import numpy as np
 
@@ -120,7 +120,7 @@ class Predictors(NamedTuple):
     """The predictors of an item's value."""
 
     table: Floats
-    """(items, predictors): 1, the value in each control run, the controls' mean in the item's group, an indicator per group."""
+    """(items, predictors): 1, values in the control runs and, for several groups, the controls' mean in the group and group indicators."""
     penalty: Floats
     """(predictors,): ridge penalty of each coefficient, in items."""
 

@@ -52,7 +52,7 @@ class Evidence(Protocol):
 
 
 class DiscordantCounts(NamedTuple):
-    """Discordant pairs among `n` binary outcomes: `gains` are right in B only, `losses` in A only (or effective counts).
+    """Discordant pairs among `n` binary outcomes: `gains` are higher in B, `losses` in A (or effective counts).
 
     Interval and one-sided tests use Tango's score method (Statistics in Medicine 17, 1998, 891-908). It was designed for
     non-inferiority of paired proportions; its interval respects the bounds and has a positive width even without
@@ -76,7 +76,7 @@ class DiscordantCounts(NamedTuple):
         return "Tango"
 
     def score(self, delta: float) -> float:
-        """Return Tango's statistic, which is standard normal if the true difference of proportions is `delta`."""
+        """Return Tango's statistic, about standard normal if the true difference of proportions is `delta`."""
         if abs(delta) >= 1:
             return -40.0 if delta > 0 else 40.0
         gains, losses, n = self.gains, self.losses, self.n
@@ -228,8 +228,8 @@ def mean_evidence(
     """Return the evidence on the mean difference; with `groups`, on the mean of group means (weighted equally by default).
 
     `width` is the largest minus the smallest possible value of a sample. Without groups or clusters, differences of 0 and
-    +-width are tested as counts (Tango); other bounded differences in fewer than `bounded.MAX_CLUSTERS` clusters are tested
-    by Gaffke's test, all others by a t test (or, if all are 0, as counts in which each cluster is a concordant pair).
+    +-width are tested as counts (Tango); other bounded differences in 2 to `bounded.MAX_CLUSTERS` - 1 clusters are tested by
+    Gaffke's test, all others by a t test (or, if bounded and all 0, as counts in which each cluster is a concordant pair).
     """
     import numpy as np
 
@@ -266,7 +266,7 @@ def statistic_evidence(
 
     With fewer than 1,000 resamples (large runs), the tails are computed from the bootstrap's standard error. If a
     bounded statistic (with a `width`) is 0 in all resamples, each cluster counts as a concordant pair. Raises ValueError
-    if the statistic is undefined on the data; resamples on which it is undefined are left out.
+    if the statistic is undefined on the data; resamples on which it is undefined are left out (no interval if over a fifth).
     """
     import numpy as np
 
@@ -309,7 +309,7 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
 
 
 def holm_levels(p: Sequence[float], level: float = 0.95) -> list[float]:
-    """Return the level of each test's interval at which it excludes 0 if and only if Holm rejects the test at 1 - `level`."""
+    """Return, by test, the level at which its interval excludes 0 if and only if Holm rejects it at 1 - `level`."""
     alpha, count = 1 - level, len(p)
     levels, is_rejected = [level] * count, True
     cutoff = alpha / count if count else alpha

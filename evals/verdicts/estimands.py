@@ -61,7 +61,7 @@ def evidence_of(
 ) -> Evidence | None:
     """Return the evidence on a difference under an estimand; `limit`: the suite's repeatability limit, if known.
 
-    None if nothing is paired, or if the noise that `these-items` needs is unknown.
+    None if nothing is paired, missing outcomes have no bounds, or the noise that `these-items` needs is unknown.
     """
     evidence = pairing.evidence(group=group, missing=missing)
     if evidence is None or estimand == "items-like-these":

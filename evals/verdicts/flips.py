@@ -25,15 +25,15 @@ class Flip(Struct, frozen=True, kw_only=True):
     answer_a: str | None
     answer_b: str | None
     worse: bool
-    """Whether B scores lower (or has no score at all)."""
+    """Whether B scores worse: its value is worse or missing where A has one, or it has no score at all."""
     improved: bool = False
-    """Whether B scores higher (or A has no score at all)."""
+    """Whether B scores better: the same with A and B exchanged."""
     molecule: bool = False
     """Whether the answers are molecules, graded by how strictly they match the gold answer (score part `rung`)."""
 
 
 def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
-    """Return the sample-repeats whose verdict changed: first those with a lower score in B, then higher, then equal ones."""
+    """Return the sample-repeats whose verdict changed: first those with a worse score in B, then better, then equal ones."""
     points_a = {(point.id, point.repeat): point for point in a.points}
     points_b = {(point.id, point.repeat): point for point in b.points}
     repeats = min(a.repeats, b.repeats)
@@ -49,7 +49,7 @@ def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
 
 
 def _sort_key(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
-    """Return the sort key: lower, higher, then equal scores; then ids in natural order (`item-9` before `item-10`)."""
+    """Return the sort key: worse, better, then equal scores; then ids in natural order (`item-9` before `item-10`)."""
     parts = [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGIT_RUN.split(flip.id[:200])]
     return 0 if flip.worse else 1 if flip.improved else 2, parts, flip.repeat
 

@@ -1,9 +1,9 @@
 """Compare a candidate with its baseline under a policy: pass, regression, or inconclusive (`cannot tell` in JSON).
 
 Each suite gets a paired non-inferiority test. *Regression*: the loss of a suite significantly exceeds its margin (Holm
-over critical and supporting suites). *Pass*: every critical suite is non-inferior within its margin, each at one-sided
-alpha, which needs no correction (intersection-union test). Otherwise the gate is inconclusive. For each claim, missing
-outcomes take the value least favourable to it, unless the policy excludes them.
+over critical and supporting suites). *Pass*: every critical suite has the minimum coverage and is non-inferior within its
+margin, each at one-sided alpha, which needs no correction (intersection-union test). Otherwise the gate is inconclusive.
+For each claim, missing outcomes take the value least favourable to it, unless the policy excludes them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     difference: float | None
     """Over the samples scored in both runs, in the metric's own unit."""
     low: float | None
-    """Two-sided limits at level 1 - 2 alpha, which hold for any values of the missing outcomes."""
+    """Two-sided limits at level 1 - 2 alpha, which hold for any values of missing outcomes that the policy does not exclude."""
     high: float | None
     margin: float
     better: Literal["higher", "lower"]
@@ -84,7 +84,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
     flips: tuple[Flip, ...] = ()
     notes: tuple[str, ...] = ()
     sequential: bool = False
-    """Whether the run was stopped early: point estimates are then biased."""
+    """Whether the gate was sequential: if it stopped the run early, the point estimates are biased."""
 
     def __repr__(self) -> str:
         """Return the verdict and a line per suite with its reasons."""
@@ -302,7 +302,7 @@ def _undecided_reason(case: Case, claims: _Claims, alpha: float) -> str:
 
 
 def _interval_with_missing(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:
-    """Return an interval that is valid for any values of the missing outcomes."""
+    """Return an interval that is valid for any values of missing outcomes that the policy does not exclude."""
     lower, upper = (
         (claims.worst, claims.best) if case.metric.better == "higher" else (claims.best, claims.worst)
     )

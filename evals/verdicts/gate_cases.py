@@ -64,7 +64,7 @@ class Case(NamedTuple):
 
     @property
     def excludes_missing(self) -> bool:
-        """Return whether the policy excludes missing outcomes."""
+        """Return whether the policy excludes missing outcomes, which it cannot for a pool."""
         return isinstance(self.rule, Entry) and self.rule.missing == "tolerate"
 
 
@@ -172,14 +172,14 @@ def _pooled_evidence(pairings: Sequence[Pairing], missing: Missing) -> Evidence 
 
     values, clusters, groups = [], [], []
     weights: dict[tuple[int, str], float] = {}
-    for number, pairing in enumerate(pairings):
+    for suite_index, pairing in enumerate(pairings):
         rows = pairing.rows_of(None, missing)
         if not rows:
             return None
-        strata = [(number, row.group if pairing.metric.pool == "macro" else "") for row in rows]
+        strata = [(suite_index, row.group if pairing.metric.pool == "macro" else "") for row in rows]
         weights.update(dict.fromkeys(strata, 1 / len(set(strata))))
         values.append(pairing.differences(rows, missing))
-        clusters += [(number, row.cluster) for row in rows]
+        clusters += [(suite_index, row.cluster) for row in rows]
         groups += strata
     differences = np.concatenate(values)
     if np.isnan(differences).any():

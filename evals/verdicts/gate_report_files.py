@@ -39,7 +39,7 @@ def table_cells(suite_verdict: SuiteVerdict) -> tuple[str, ...]:
 
 
 def remarks(report: GateReport) -> Iterator[str]:
-    """Yield the reasons for each suite's verdict and its repeatability limit, then the tests used, alarms and notes."""
+    """Yield each suite's reasons and repeatability limit, then tests, alarms, the caveat of a sequential gate, and notes."""
     methods: dict[str, list[str]] = {}
     for suite_verdict in report.suites:
         yield f"{suite_verdict.suite}: {'; '.join(suite_verdict.reasons)}"
@@ -86,7 +86,7 @@ def markdown(report: GateReport) -> str:
 def junit(report: GateReport) -> bytes:
     """Return JUnit XML with a test per suite.
 
-    A regression is a failure and an undecided critical suite an error; an advisory suite that does not pass is skipped.
+    An advisory suite that does not pass is skipped. Otherwise a regression is a failure, an undecided critical suite an error.
     """
     root = Xml.Element("testsuites", name="evals gate")
     testsuite = Xml.SubElement(root, "testsuite", name="evals gate")

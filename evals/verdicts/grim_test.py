@@ -28,7 +28,7 @@ DENSE_SHARE = 0.5
 MAX_DROPPED_SHARE = 0.1
 """Largest share of items that may have been excluded from the denominator."""
 MAX_LISTED = 5
-"""Maximum number of denominators, or numbers of runs, that are listed."""
+"""Maximum number of alternatives (numbers of items, or of runs) that are listed."""
 ALPHA = 0.01
 """Significance level, over all numbers of runs tried, for a number of runs that fits a whole table."""
 _NOT_A_PROPORTION = re.compile(
@@ -54,12 +54,12 @@ class Fit(Struct, frozen=True, kw_only=True):
     runs_that_fit: tuple[int, ...] = ()
     """Up to MAX_LISTED numbers of runs whose grid contains the number and is no denser than DENSE_SHARE."""
     fewer_items: tuple[int, ...] = ()
-    """Up to MAX_LISTED smaller numbers of items, in descending order, whose grid contains the number."""
+    """Up to MAX_LISTED smaller numbers of items, in descending order, whose grid contains the number; see MAX_DROPPED_SHARE."""
     why_not: str = ""
 
 
 class TableFit(Struct, frozen=True, kw_only=True):
-    """All numbers of one benchmark in one source."""
+    """All numbers of one benchmark and metric in one source."""
 
     benchmark: str
     suite: str
@@ -67,7 +67,7 @@ class TableFit(Struct, frozen=True, kw_only=True):
     items: int = 0
     fits: tuple[Fit, ...]
     common_runs: int | None = None
-    """Smallest number of runs whose grid contains all numbers, if that is significant at ALPHA."""
+    """Smallest number of runs whose grid contains all numbers, if one is off its own grid and this is significant at ALPHA."""
     p: float | None = None
     """Probability that random numbers would all be on the grid of `common_runs`, times the number of grids tried."""
 
@@ -87,7 +87,7 @@ def share_on_grid(digits: int, denominator: int) -> float:
 
 
 def examine_claims(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[TableFit]:
-    """Return which numbers are possible, one table for each source, benchmark and metric.
+    """Return which numbers are possible, one table for each source, benchmark, metric and suite.
 
     `items`: suite -> number of items, used for claims that do not state it.
     """

@@ -27,7 +27,7 @@ class NormalDesign:
 
     @classmethod
     def of(cls, pairing: Pairing, *, from_second_run: bool) -> NormalDesign:
-        """Estimate the standard error from a second run, or from the baseline alone, assuming a correlation of one half."""
+        """Estimate the standard error from a second run, or from the baseline alone, assuming a correlation of 0.5 between runs."""
         rows = pairing.rows_of(None)
         clusters = len({row.cluster for row in rows})
         evidence = pairing.evidence() if from_second_run else None
@@ -56,7 +56,7 @@ class NormalDesign:
 
 
 class FixedItemsDesign(NormalDesign):
-    """A difference on exactly these items: only the replies vary or, if it is taken `as_observed`, nothing does."""
+    """A difference on exactly these items: only the replies vary; `as_observed`: the gate tests it as if they did not."""
 
     def __init__(self, design: Design, *, as_observed: bool) -> None:
         super().__init__(design.error, int(NORMAL_DF), design.noise)

@@ -63,7 +63,7 @@ class SampleValue(NamedTuple):
     value: float
     """NaN if nothing was scored."""
     low: float
-    """Value with missing repeats at the metric's lower bound; NaN if the metric has none."""
+    """Value with missing repeats at the metric's lower bound; NaN if it has none, or if whole runs are scored."""
     high: float
 
 
@@ -128,7 +128,7 @@ class Pairing:
         return np.array([row.b.high - row.a.low for row in rows])
 
     def evidence(self, *, group: str | None = None, missing: Missing = "exclude") -> Evidence | None:
-        """Return the evidence on the difference; None if nothing is paired, or if missing outcomes have no bounds."""
+        """Return the evidence on the difference; None if the metric has no value, or if missing outcomes have no bounds."""
         if self.metric.pool == "whole":
             return self._bootstrap_evidence(group) if missing == "exclude" or self.is_complete else None
         rows = self.rows_of(group, missing)
@@ -169,7 +169,7 @@ class Pairing:
         return expected | unmeasured_groups(self.metric, {}, absent, set())
 
     def tally(self, group: str | None = None) -> tuple[int, int, int] | None:
-        """Count the samples on which B is better, worse and equal; None if the metric has no value for single samples."""
+        """Count the samples on which B is better, worse and equal; None for a whole-run metric without values for samples."""
         import numpy as np
 
         rows = self.rows_of(group)
@@ -355,7 +355,7 @@ def reduce_sample(
 
 
 def _value_and_count(points: list[Point], metric: Metric) -> tuple[float, int]:
-    """Return a sample's value and its number of scored repeats; NaN and 0 without any."""
+    """Return a sample's value (0 for a whole-run metric) and its number of scored repeats; NaN and 0 without any."""
     if metric.pool == "whole":
         return (0.0 if points else nan), len(points)
     if metric.joint or len(points) == 1:

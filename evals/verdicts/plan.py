@@ -94,15 +94,15 @@ def plan(
         for suite, *claims in zip(suites, unchanged, at_margin, at_twice_margin, strict=True)
     )
     components_by_entry = _components_by_entry(policy, baseline, [*second_runs, *runs], reports)
-    suite_components = tuple(estimated for _, estimated in components_by_entry)
+    all_components = tuple(estimated for _, estimated in components_by_entry)
     decides = (pass_share := scenarios[0].verdicts["pass"]) >= policy.power
     return Plan(
         baseline=", ".join(dict.fromkeys(run.run for run in baseline)), decides=decides,
         why="" if decides else plan_advice.why_undecided(pass_share, policy, plans),
         nearest=() if decides else tuple(plan_advice.sufficient_changes(suites, plans, policy)), suites=plans,
-        scenarios=tuple(scenarios), simulations=simulations, seed=seed, components=suite_components,
+        scenarios=tuple(scenarios), simulations=simulations, seed=seed, components=all_components,
         budgets=tuple(_budgets(components_by_entry, policy, baseline, drop)),
-        notes=(*plan_advice.plan_notes(suites), *_notes_on_conditions(suite_components)),
+        notes=(*plan_advice.plan_notes(suites), *_notes_on_conditions(all_components)),
     )  # fmt: skip
 
 
@@ -199,13 +199,13 @@ def _cost_key(row: Budget) -> tuple[bool, float]:
     return False, float(row.calls) if row.cost_usd is None else row.cost_usd
 
 
-def _notes_on_conditions(suite_components: Sequence[Components]) -> list[str]:
+def _notes_on_conditions(all_components: Sequence[Components]) -> list[str]:
     """Return a note for each suite whose score varies with the prompt's wording or with the judge."""
     return [
-        f"{components.suite}: the score varies by {format_size(sqrt(component.variance), components.unit)} (standard deviation) with the "
+        f"{suite.suite}: the score varies by {format_size(sqrt(component.variance), suite.unit)} (standard deviation) with the "
         f"{name}, whatever the number of items: a smaller drop may not occur with another {name}"
-        for components in suite_components
-        for name, component in (("wording of the prompt", components.wording), ("judge", components.judge))
+        for suite in all_components
+        for name, component in (("wording of the prompt", suite.wording), ("judge", suite.judge))
         if component is not None and component.variance > 0
     ]
 
@@ -243,7 +243,7 @@ def _apply_policy(
     claims: Sequence[Claims],
     policy: Policy,
 ) -> Scenario:
-    """Return the verdicts of the policy on every simulated set of runs."""
+    """Return a scenario with the shares of the policy's verdicts over all simulated sets of runs."""
     import numpy as np
 
     non_advisory = [i for i, suite in enumerate(suites) if suite.rule.tier != "advisory"]

@@ -160,7 +160,7 @@ def _find_faults(policy: Policy) -> Iterator[str]:
         yield f"final must be at least 0 and below 1, got {policy.final}"
     if (series := policy.series) is not None:
         if not SERIES_NAME.fullmatch(series.name):
-            yield f"series: name may contain letters, digits, dots, hyphens and underscores, got {series.name!r}"
+            yield f"series: name must consist of up to 64 letters, digits, dots, hyphens and underscores and begin with a letter or digit, got {series.name!r}"
         if not 1 <= series.gates <= MAX_GATES:
             yield f"series: gates must lie between 1 and {MAX_GATES}, got {series.gates}"
     if not policy.suite:
@@ -191,4 +191,4 @@ def _faults_of_rule(rule: Entry | Pool) -> Iterator[str]:
     numbers |= {"discordance": rule.discordance} if isinstance(rule, Entry) else {}
     for name, value in numbers.items():
         if value is not None and not 0 < value <= MAX_NUMBER:
-            yield f"{rule.name!r}: {name} must be positive, got {value}"
+            yield f"{rule.name!r}: {name} must be positive and at most {MAX_NUMBER:g}, got {value}"

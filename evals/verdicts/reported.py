@@ -83,9 +83,9 @@ class Claim(Struct, frozen=True, kw_only=True):
 
 
 MAX_VALUE = 10**12
-"""Largest value of a claim."""
+"""Largest absolute value of a printed number."""
 MAX_DIGITS = 30
-"""Maximum number of decimals of a claim."""
+"""Maximum number of decimals of a printed number."""
 
 
 class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

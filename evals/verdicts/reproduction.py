@@ -119,7 +119,7 @@ def check_claims(
 def with_noise(
     score: MeasuredScore, suite_runs: Sequence[SuiteRun], reports: Iterable[RepeatabilityReport]
 ) -> MeasuredScore:
-    """Return a score with its run-to-run noise, from the run's repeats or a matching report; unchanged without either."""
+    """Return a score with its run-to-run noise, from repeats or a matching report; unchanged if unknown, or for a mean of runs."""
     if len(score.cards) != 1:
         return score
     key = (score.suite, score.protocol)

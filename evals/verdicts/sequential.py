@@ -73,7 +73,7 @@ class SuiteTest:
         self.next_cluster = 0
         """Index of the first incomplete cluster."""
         self.processed = self.scored = 0
-        self.gain_total = self.weight_total = 0.0
+        self.difference_total = self.weight_total = 0.0
 
     def _metric_width(self) -> float:
         """Return the width of the metric's scale; raises UsageError if the suite cannot be tested sequentially."""
@@ -152,7 +152,7 @@ class SuiteTest:
             worst += weight * (low if higher_is_better else -high)
             best += weight * (high if higher_is_better else -low)
             cluster_weight += weight
-            self.gain_total += weight * ((low + high) / 2)
+            self.difference_total += weight * ((low + high) / 2)
         self.weight_total += cluster_weight
         self.bets.add([worst], [best], [cluster_weight])
 
@@ -204,7 +204,7 @@ class SequentialGate:
                     test.add(record)
 
     def queue(self) -> list[tuple[int, int, int]]:
-        """Return the remaining calls as (job, position, repeat): suites interleaved, each in random order."""
+        """Return the remaining calls as (job index, position, repeat): suites interleaved, each in random order."""
         calls = []
         for job_index, test in self.tests.items():
             positions = {sample_id: position for position, sample_id in enumerate(test.job.samples.ids)}
@@ -286,10 +286,10 @@ class SequentialGate:
             ]
         return GateReport(
             verdict=overall_verdict((suite.tier, suite.verdict) for suite in suites), suites=tuple(suites), candidate=candidate, baseline=baseline,
-            alpha=self.policy.alpha, level=1 - 2 * self.alpha, notes=tuple(self._sample_counts()), sequential=True,
+            alpha=self.policy.alpha, level=1 - 2 * self.alpha, notes=tuple(self._sample_count_notes()), sequential=True,
         )  # fmt: skip
 
-    def _sample_counts(self) -> list[str]:
+    def _sample_count_notes(self) -> list[str]:
         """Return a note for each suite on the number of samples that were processed."""
         return [
             f"{test.entry.name}: decided after {test.processed} of {len(test.weights)} samples"
@@ -312,7 +312,7 @@ class SequentialGate:
         return SuiteVerdict(
             suite=test.entry.name, protocol=test.job.suite.protocol, tier=test.entry.tier,
             metric=test.metric.name, verdict=verdict, reasons=(reasons[verdict],), value_baseline=None,
-            value_candidate=None, difference=test.gain_total / test.weight_total if test.weight_total else None, low=low,
+            value_candidate=None, difference=test.difference_total / test.weight_total if test.weight_total else None, low=low,
             high=high, margin=test.entry.margin, better=test.metric.better, unit=unit, n=test.processed,
             coverage=test.coverage, coverage_baseline=1.0, estimand=test.estimand,
             method="betting without replacement" if test.estimand == "this-run" else "betting",

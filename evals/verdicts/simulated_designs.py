@@ -42,7 +42,7 @@ class Noise(NamedTuple):
 
 
 class GainDistribution(NamedTuple):
-    """Distribution of one sample's difference (candidate minus baseline), in the metric's unit or as a share of its width."""
+    """Distribution of one sample's gain (positive: the candidate is better), in the metric's unit or as a share of its width."""
 
     values: Array
     """In ascending order."""
@@ -250,7 +250,7 @@ MANY_CLUSTERS = 300
 
 
 def _gaffke_unless_clear(sums: Array, shares: Array, margin: float, width: float) -> Array:
-    """Return a p-value for each row: Gaffke's, or the normal approximation if that is clear at every usual level."""
+    """Return a p-value per row: Gaffke's or, for many clusters, the normal approximation if that is clear at every usual level."""
     import numpy as np
     from scipy.special import ndtr
 

@@ -36,7 +36,7 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     """From start to finish."""
     gated: bool = False
     judge: str | None = ""
-    """Judge model and prompt; empty: not judged by a model; None: unknown (an old baseline file)."""
+    """Judge model, or `none`; empty: the suite is not judged by a model; None: unknown (an old baseline file)."""
     original_ids: Mapping[str, str] | None = None
     """Hashed id -> original id, if known; None: the ids are not hashed."""
     promise: str = "none"

@@ -60,7 +60,7 @@ def _restrictions(card: Card) -> tuple[str, ...]:
 
 
 def judge_of(card: Card) -> str:
-    """Return the judge model of a judged run; its prompt is part of the scorer version."""
+    """Return the judge model of a judged run, or `none`; its prompt is part of the scorer version."""
     return (card.judge.model if card.judge else "") or card.config.judge or "none"
 
 
@@ -129,21 +129,21 @@ def _unique_runs(
                 raise UsageError(
                     f"{name}: all {len(entries)} runs of {key[0]} ({key[1]}) are already on the other side of the comparison"
                 )
-    for (suite, protocol), candidates in by_suite.items():
-        if len(candidates) > 1 and not latest:
+    for (suite, protocol), entries in by_suite.items():
+        if len(entries) > 1 and not latest:
             listed = ", ".join(
                 f"{run.path.name} ({model}, {datetime.fromtimestamp(start, tz=UTC):%Y-%m-%d %H:%M} UTC)"
-                for start, model, run in sorted(candidates, key=lambda entry: entry[0])[-MAX_LISTED:]
+                for start, model, run in sorted(entries, key=lambda entry: entry[0])[-MAX_LISTED:]
             )
             raise UsageError(
-                f"{name} matches {len(candidates)} runs of {suite} ({protocol}): {listed}; name one"
+                f"{name} matches {len(entries)} runs of {suite} ({protocol}): {listed}; name one"
                 + (", or add --latest" if latest is not None else "")
             )
-    return [max(candidates, key=lambda entry: entry[0])[2] for candidates in by_suite.values()]
+    return [max(entries, key=lambda entry: entry[0])[2] for entries in by_suite.values()]
 
 
 def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
-    """Return all sides with hashed ids if any of them is a baseline file, which contains no others."""
+    """Return all sides, with hashed ids if one of them is a baseline file, which contains only hashes."""
     if any(run.original_ids is not None for side in sides for run in side):
         return [[baseline.hash_ids(run) for run in side] for side in sides]
     return [list(side) for side in sides]

@@ -59,9 +59,9 @@ def from_recipe(path: Path) -> Network:
     preprocessing = recipe.resolve_preprocessing(backbone.preprocessing)
     tuned = tuning.read(recipe, backbone.create(1).state_dict())
     head = f"{backbone.classifier}.weight"
-    if head not in tuned.replaced or tuned.replaced[head].dim() != 2:
+    if head not in tuned.replacements or tuned.replacements[head].dim() != 2:
         raise UsageError(f"tuned {recipe.tuned} has no {head}: without a classifier head it cannot classify")
-    module = backbone.create(len(tuned.replaced[head]))
+    module = backbone.create(len(tuned.replacements[head]))
     _load_state(module, _tuned_state(recipe, backbone, tuned), label=str(recipe.path))
     difference = _attach_parts(module, tuned, preprocessing, merge=recipe.merge, label=str(recipe.path))
     key = identity.hash_json(
@@ -75,7 +75,7 @@ def from_recipe(path: Path) -> Network:
     network_size = sum(parameter.numel() for parameter in module.parameters())
     return Network(
         name=f"{recipe.name}-{key[:8]}", module=module, preprocessing=preprocessing,
-        classes=len(tuned.replaced[head]), parameters=network_size + (0 if recipe.merge else tuned.parameter_count),
+        classes=len(tuned.replacements[head]), parameters=network_size + (0 if recipe.merge else tuned.parameter_count),
         trained=_trained_count(tuned, module, backbone.classifier), key=key,
         notes=(_tuning_note(recipe, backbone, difference), f"images: {preprocessing}"),
     )  # fmt: skip
@@ -84,11 +84,11 @@ def from_recipe(path: Path) -> Network:
 def _tuned_state(recipe: Recipe, backbone: Backbone, tuned: TunedWeights) -> Tensors:
     """Return the backbone's tensors, with the trained tensors replacing their counterparts; raises UsageError."""
     if recipe.method == "full":
-        return tuned.replaced
+        return tuned.replacements
     head = f"{backbone.classifier}."
-    if recipe.method == "linear" and (unexpected := [n for n in tuned.replaced if not n.startswith(head)]):
+    if recipe.method == "linear" and (extra := [n for n in tuned.replacements if not n.startswith(head)]):
         raise UsageError(
-            f"tuned {recipe.tuned} has {unexpected[0][:100]} besides the head, so it is not a linear probe"
+            f"tuned {recipe.tuned} has {extra[0][:100]} besides the head, so it is not a linear probe"
         )
     if recipe.weights:
         frozen = weights.read(
@@ -98,7 +98,7 @@ def _tuned_state(recipe: Recipe, backbone: Backbone, tuned: TunedWeights) -> Ten
         frozen = backbone.weights()
     else:
         frozen = _create_pretrained(backbone, classes=1).state_dict()
-    return {name: tensor for name, tensor in frozen.items() if not name.startswith(head)} | tuned.replaced
+    return {name: tensor for name, tensor in frozen.items() if not name.startswith(head)} | tuned.replacements
 
 
 def _create_pretrained(backbone: Backbone, *, classes: int | None) -> Any:
@@ -162,7 +162,7 @@ def _part_digests(tuned: TunedWeights) -> dict[str, Any]:
 
 
 def _trained_count(tuned: TunedWeights, module: Any, classifier: str) -> int:
-    names = [name for name in tuned.replaced if not name.startswith(f"{classifier}.")]
+    names = [name for name in tuned.replacements if not name.startswith(f"{classifier}.")]
     parameters = dict(module.named_parameters())
     counts: list[int] = [parameters[name].numel() for name in names if name in parameters]
     return tuned.parameter_count + sum(counts)

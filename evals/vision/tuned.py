@@ -43,7 +43,7 @@ class TunedWeights(Struct, frozen=True, kw_only=True):
 
     parts: dict[str, Part]
     """Linear layer -> its part."""
-    replaced: Tensors
+    replacements: Tensors
     """Tensors that replace those of the backbone, including the head's."""
     shared: int = 0
     """Number of parameters that all parts share."""
@@ -62,7 +62,7 @@ def read(recipe: Recipe, state: Mapping[str, torch.Tensor]) -> TunedWeights:
         return _read_lora(path, state, label)
     tensors = weights.read(path, label=label)
     if recipe.method in WITHOUT_PARTS:
-        return TunedWeights(parts={}, replaced=tensors)
+        return TunedWeights(parts={}, replacements=tensors)
     read_parts = _read_adapter if recipe.method == "adapter" else _read_alore
     return read_parts(tensors, state, label=label, scale=recipe.scale)
 
@@ -76,14 +76,14 @@ def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> TunedWeights
     stored_tensors = {name: StoredTensor(path, "F32", tuple(tensor.shape)) for name, tensor in state.items()}
     adapter.bind(stored_tensors)
     with open_file(adapter.files[0], label=label) as file:
-        replaced = {target: file.get_tensor(name) for target, name in adapter.replacements.items()}
-    for target, tensor in replaced.items():
+        replacements = {target: file.get_tensor(name) for target, name in adapter.replacements.items()}
+    for target, tensor in replacements.items():
         require_finite(tensor, f"{label}: {target}")
     low_rank: dict[str, Part] = {}
     for target in adapter.pairs:
         down, up, scale = adapter.factors(target, torch.float32)
         low_rank[target.removesuffix(".weight")] = parts.LowRank(scale, down, up)
-    return TunedWeights(parts=low_rank, replaced=replaced)
+    return TunedWeights(parts=low_rank, replacements=replacements)
 
 
 def _group_by_layer(tensors: Tensors, pattern: re.Pattern[str]) -> tuple[dict[str, dict[str, Any]], Tensors]:
@@ -129,7 +129,7 @@ def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, sca
         up = parts.block_diagonal(up, hidden)
         by_layer[layer] = parts.Bottleneck(scale, down, up, down_bias, up_bias, count)
     _require_nonempty(by_layer, label, "adapter_attn")
-    return TunedWeights(parts=by_layer, replaced=others)
+    return TunedWeights(parts=by_layer, replacements=others)
 
 
 def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
@@ -155,7 +155,7 @@ def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale
                 f"inputs need [{count}, {width}/{count}, r] and [{count}, r, {width}/{count}]"
             )
         by_layer[layer] = parts.Experts(scale, scales, down, up)
-    return TunedWeights(parts=by_layer, replaced=others, shared=int(scales.numel()))
+    return TunedWeights(parts=by_layer, replacements=others, shared=int(scales.numel()))
 
 
 def _input_width(state: Mapping[str, Any], layer: str, label: str) -> int:

@@ -24,7 +24,7 @@ WRAPPERS = ("state_dict", "model")
 
 
 def read(path: Path, *, label: str) -> Tensors:
-    """Return the tensors of a file; raises UsageError, including for NaN and for pickles that contain other objects."""
+    """Return the tensors of a file; raises UsageError, including for values that are not finite and pickles with other objects."""
     if not path.is_file():
         raise UsageError(f"{label}: there is no file {path}")
     if path.suffix == SAFETENSORS_SUFFIX:

@@ -137,7 +137,8 @@ def test_a_macro_mean_gives_groups_equal_weight(tmp_path):
         ) == pytest.approx(100)
     for sample_id in queued_ids(sequential_gate):
         sequential_gate.tests[0].add(brief(sample_id, float(groups[sample_id] == "x")))
-    assert sequential_gate.tests[0].gain_total / sequential_gate.tests[0].weight_total == pytest.approx(-0.5)
+    test = sequential_gate.tests[0]
+    assert test.difference_total / test.weight_total == pytest.approx(-0.5)
 
 
 def test_suites_share_alpha_for_regressions(tmp_path):

@@ -33,7 +33,7 @@ LETTER = re.compile(r"\(?([A-Za-z])\)?")
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """A reply on which the two rules differ."""
+    """A reply on which the two rules differ, or the other one failed."""
 
     id: str
     repeat: int

@@ -52,7 +52,7 @@ class RecordedReply(Struct, frozen=True):
 
 
 class PeerVerdict(Struct, frozen=True):
-    """The verdict of a peer's rule on a reply."""
+    """The verdict on a reply by a peer's rule, or by the source of an imported run."""
 
     score: float | None
     """In the unit of our score; None: the rule gave no score, for the reason in `why`."""
@@ -77,7 +77,7 @@ _VERDICT_DECODER = msgspec.json.Decoder(PeerVerdict)
 
 
 def interpreter(peer: str, python: Path | None) -> Path:
-    """Return an interpreter that has a peer installed; raises a UsageError that explains how to install it."""
+    """Return `python` if given, else an interpreter that has the peer installed; raises a UsageError that says what to do."""
     if python is not None:
         if not os.access(python, os.X_OK) or python.is_dir():
             raise UsageError(f"--python {python}: not an executable program")
@@ -216,7 +216,7 @@ def _read_greeting(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> 
 
 
 def _last_error_line(errors: IO[bytes]) -> str:
-    """Return the last line of standard error after a colon; empty if there is none."""
+    """Return a colon and the last line of standard error; empty if there is none."""
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - 4096))
     lines = errors.read().decode(errors="replace").strip().splitlines()
     return f": {lines[-1][:300]}" if lines else ""

@@ -70,7 +70,7 @@ def _lm_eval_rules() -> Iterator[Rule]:
         spec = {"path": path, "filter": filter_name, "metric": metric}
         return Rule(peer="lm-eval", name=f"{task},{criterion}", suite=suite, spec=spec, build_doc=doc)
 
-    # its 14 subjects share one template
+    # MMLU-Pro's 14 subjects share one template
     yield rule(
         "mmlu-pro", "mmlu_pro/mmlu_pro_math.yaml", _mmlu_pro_doc, "exact_match", "custom-extract", "mmlu_pro"
     )

@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def score_chunk(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -> Iterator[Json]:
-    """Yield a verdict on every reply: in one batch if the rule supports it, and one by one after a failure."""
+    """Yield a verdict on every reply: in one batch if the rule supports it, else (and after a failure) one by one."""
     batched, scored = hasattr(rule, "score_batch"), 0
     while scored < len(chunk):
         verdicts = list(_score_in_child(rule, chunk[scored:], seconds, memory_mib, batched=batched))
@@ -110,7 +110,7 @@ def _terminate(*_: object) -> None:
 
 
 def _limit_resources(memory_mib: int) -> None:
-    """Limit the address space to what the harness already uses plus `memory_mib`."""
+    """Limit the address space (to what the harness uses plus `memory_mib`) and the size of files; forbid core dumps."""
     used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     limit = used + (memory_mib << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
