@@ -65,14 +65,14 @@ class Plan:
         """Return the hash of the weights of each expert and of the base, and of the files that a merge copies (`settings`)."""
         hashes = identity.Hashes()
         sources = {name: identity.hash_files(expert.files, hashes) for name, expert in self.experts.items()}
-        copied = [
+        copied_hashes = [
             identity.hash_files(_copied_files(checkpoint.folder), hashes)
             for checkpoint in (self.base, self.tokenizer)
         ]
         weights = identity.hash_files(self.base.files, hashes)
         with suppress(OSError):  # without a writable cache, files are hashed again next time
             hashes.save()
-        return {**sources, "base": weights, "settings": identity.hash_json(copied)}
+        return {**sources, "base": weights, "settings": identity.hash_json(copied_hashes)}
 
     @cached_property
     def key(self) -> str:

@@ -43,7 +43,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     value_baseline: float | None
     value_candidate: float | None
     difference: float | None
-    """Over the samples scored in both runs, in the metric's own unit."""
+    """In the metric's own unit, over the samples scored in both runs; if sequential, over those processed, at mid-bounds."""
     low: float | None
     """Two-sided limits at level 1 - 2 alpha, which hold for any values of missing outcomes that the policy does not exclude."""
     high: float | None
@@ -51,14 +51,14 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     better: Literal["higher", "lower"]
     unit: str
     n: int
-    """Number of samples scored in both runs."""
+    """Number of samples scored in both runs, or processed by a sequential gate."""
     coverage: float
     """Coverage of the candidate."""
     coverage_baseline: float
     p_pass: float | None
     """One-sided p-value against "the loss is at least the margin"."""
     p_regression: float | None
-    """One-sided p-value against "the loss is at most the margin"; adjusted by Holm unless the suite is advisory."""
+    """One-sided p-value against "the loss is at most the margin"; adjusted (Holm; if sequential, Bonferroni) unless advisory."""
     estimand: Estimand = "items-like-these"
     """Estimand of the loss: items-like-these, these-items or this-run."""
     method: str = ""

@@ -60,7 +60,7 @@ class FixedItemsDesign(NormalDesign):
 
     def __init__(self, design: Design, *, as_observed: bool) -> None:
         super().__init__(design.error, int(NORMAL_DF), design.noise)
-        self.as_observed, self.df = as_observed, 0.0
+        self.as_observed, self.df = as_observed, 0.0  # 0: the noise is known exactly
         if design.is_binary and design.pairing.a.repeats == 1:
             changed_share = min(0.99, design.noise.discordance / (design.width or 1.0) ** 2)
             self.df = 2 * len(design.rows) * changed_share / (1 - changed_share)

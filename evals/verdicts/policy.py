@@ -1,7 +1,7 @@
 '''The policy of a gate: a TOML file with the largest acceptable loss of every suite.
 
 >>> parse(b"""
-... alpha = 0.05                   # probability of passing a candidate that is worse by the margin
+... alpha = 0.05                   # largest probability of passing a candidate worse by the margin
 ... coverage = 0.98                # minimum share of scored sample-repeats
 ... [[suite]]
 ... name = "chembench:lamalab"
@@ -48,7 +48,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     missing: Literal["worst", "tolerate"] = "worst"
     """Whether missing outcomes count at their worst value or are excluded (above the minimum coverage)."""
     plausible: float | None = None
-    """Largest plausible gain; a larger one raises an alarm and prevents a pass. Unset: a gain above three margins only raises an alarm."""
+    """Largest plausible gain; one significantly above it raises an alarm and prevents a pass. Unset: above three margins, only an alarm."""
     pool: str = ""
     """Name of the pool in which this suite is judged; empty: it is judged alone."""
     estimand: Estimand | Literal[""] = ""

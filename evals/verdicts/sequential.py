@@ -72,7 +72,7 @@ class SuiteTest:
         self.outcomes: dict[str, dict[int, Point | None]] = {}
         self.next_cluster = 0
         """Index of the first incomplete cluster."""
-        self.processed = self.scored = 0
+        self.processed = self.scored = 0  # samples, and their scored repeats
         self.difference_total = self.weight_total = 0.0
 
     def _metric_width(self) -> float:
