@@ -160,7 +160,7 @@ def _find_faults(policy: Policy) -> Iterator[str]:
         yield f"final must be at least 0 and below 1, got {policy.final}"
     if (series := policy.series) is not None:
         if not SERIES_NAME.fullmatch(series.name):
-            yield f"series: name must consist of up to 64 letters, digits, dots, hyphens and underscores and begin with a letter or digit, got {series.name!r}"
+            yield f"series: name may contain up to 64 letters, digits, dots, hyphens and underscores and must begin with a letter or digit, got {series.name!r}"
         if not 1 <= series.gates <= MAX_GATES:
             yield f"series: gates must lie between 1 and {MAX_GATES}, got {series.gates}"
     if not policy.suite:
