@@ -100,7 +100,8 @@ class Health:
                 if self._reasoning_only
                 else "check the server's parser or chat template"
             )
-            yield Finding(kind="empty", message=f"{all_replies} are empty, {cause}", fault=True)
+            message = f"{self._empty} of {self._replies} replies are empty, {cause}"
+            yield Finding(kind="empty", message=message, fault=True)
             return
         if self._replies >= MIN_REPLIES_SAME and self._all_identical:
             yield Finding(kind="same", message=f"{all_replies} are identical")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import count, islice
 
 from msgspec import Struct, structs
 
 from evals.errors import UsageError
 from evals.labels import JUDGE_NOTE, SCORER_NOTE, Note
+from evals.plain import count_of
 from evals.records import store
 from evals.records.card import Card
 from evals.records.files import Brief
@@ -55,7 +56,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
                     changes.append(change)
                 yield before, after
 
-        if suite.judged:  # verdicts cost money: an interrupt loses those of one batch at most
+        if suite.judged:  # verdicts cost money: an interrupt loses only those of calls in flight
             for before, after in rescored_pairs():
                 if before.scores != after.scores:
                     writer.append(after)
@@ -79,21 +80,27 @@ def rescore_records(
     with asyncio.Runner() as runner:
         try:
             while batch := list(islice(records, BATCH_SIZE)):
-                yield from zip(batch, runner.run(_rescore_batch(scoring, samples, batch)), strict=True)
+                rescored: dict[int, Record] = {}
+                try:
+                    runner.run(_rescore_batch(scoring, samples, batch, rescored))
+                finally:  # after an interrupt, the records that were rescored before it
+                    yield from ((batch[index], rescored[index]) for index in sorted(rescored))
         finally:
             runner.run(scoring.close())
 
 
 async def _rescore_batch(
-    scoring: Scoring, samples: Mapping[str, Sample], batch: list[Record]
-) -> list[Record]:
-    async def rescore_record(record: Record) -> Record:
-        if not isinstance(reply := record.outcome, Reply):
-            return record
-        scores = await scoring.score_all(samples[record.sample], record.prompt, reply, record.scores)
-        return structs.replace(record, scores=scores)
+    scoring: Scoring, samples: Mapping[str, Sample], batch: list[Record], rescored: dict[int, Record]
+) -> None:
+    """Add each rescored record of a batch to `rescored`, under its index, as soon as it has its scores."""
 
-    return list(await asyncio.gather(*map(rescore_record, batch)))
+    async def rescore_record(index: int, record: Record) -> None:
+        scores = record.scores
+        if isinstance(reply := record.outcome, Reply):
+            scores = await scoring.score_all(samples[record.sample], record.prompt, reply, scores)
+        rescored[index] = structs.replace(record, scores=scores)
+
+    await asyncio.gather(*map(rescore_record, count(), batch))
 
 
 def _find_change(before: Record, after: Record) -> Change | None:
@@ -140,14 +147,14 @@ def _count_failures(briefs: Iterable[Brief], scorer: str, failures: Counter[str]
             failures["invalid"] += score.why.startswith(SCORER_FAILED)
         elif score is not None:
             failures["failed"] += score.kind in ("scorererror", "crash")
-        failures["replies"] += 1
+        failures["replies"] += not brief.failure
         yield brief
 
 
 def _note_failures(card: Card, failures: Counter[str]) -> None:
     """Note on the card on how many replies the scorer failed: those scored as `invalid`, and those excluded from means."""
     notes = [note for note in card.notes if not Note.parse(note, SCORER_NOTE)]
-    of_replies = f"of {failures['replies']} replies"
+    of_replies = f"of {count_of(failures['replies'], 'reply', 'replies')}"
     if failures["invalid"]:
         text = f"its failures on {failures['invalid']} {of_replies} count as invalid answers"
         notes.append(str(Note(SCORER_NOTE, text)))

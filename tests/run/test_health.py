@@ -31,6 +31,14 @@ def different_replies(count: int, **fields: object) -> list[Reply]:
     return [Reply(text=f"reply {n}", **fields) for n in range(count)]
 
 
+def test_filtered_replies_do_not_count_as_empty() -> None:
+    health = Health()
+    for number in range(8):
+        health.add(record(Reply(text="", stop="filter" if number < 3 else "stop"), number))
+    (finding,) = health.findings
+    assert finding.message.startswith("5 of 8 replies are empty")
+
+
 def test_findings_need_a_minimum_number_and_share_of_replies() -> None:
     empty, reasoning_only = Reply(text=" \n"), Reply(text="", reasoning="so B")
     assert finding_kinds(*[empty] * 4) == []

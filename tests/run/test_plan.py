@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -18,9 +21,9 @@ from evals.run import plan
 from evals.run.job import Job, Options
 from evals.run.order import calling_order
 from evals.run.plan import subset
-from evals.run.rescore import rescore
+from evals.run.rescore import rescore, rescore_records
 from evals.run.sampling import override
-from evals.types import Failure, Record, Reply, Sample, Sampling, Usage
+from evals.types import Failure, Record, Reply, Sample, Sampling, Score, Usage
 from tests.support import toy
 
 
@@ -265,6 +268,33 @@ def test_a_reply_whose_scorer_crashed_is_scored_again_without_a_call(tmp_path: P
     (record,) = store.Run(job.writer.path).records()
     assert record.scores["exact"] == toy.Exact()(toy.sample("q000"), record.prompt, record.outcome)
     toy.close_job(job)
+
+
+class InterruptedScoring:
+    """A judge whose last call is interrupted after the others have returned."""
+
+    all_light = False
+
+    async def score_all(self, sample: Sample, *_: object) -> dict[str, Score | Failure]:
+        if sample.id == "q003":
+            await asyncio.sleep(0.05)
+            raise KeyboardInterrupt
+        return {"exact": Score(value=0.5, verdict="graded")}
+
+    async def close(self) -> None:
+        pass
+
+
+def test_an_interrupt_while_rescoring_keeps_the_scores_that_have_arrived() -> None:
+    samples = {sample.id: sample for sample in toy.samples(4)}
+    records = map(toy.record, samples)
+    scoring: Any = InterruptedScoring()
+    pairs = rescore_records(scoring, samples, records)
+    rescored = [after for _, after in islice(pairs, 3)]
+    assert [record.sample for record in rescored] == ["q000", "q001", "q002"]
+    assert {record.scores["exact"].value for record in rescored} == {0.5}
+    with pytest.raises(KeyboardInterrupt):
+        next(pairs)
 
 
 def test_stored_replies_are_scored_again_when_a_scorer_changes(tmp_path: Path) -> None:
