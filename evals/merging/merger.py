@@ -42,13 +42,13 @@ class Merger:
         return {expert: self._distance(expert, names) for expert in self._experts}
 
     def _distance(self, expert: str, names: list[str]) -> float:
-        change, total = 0.0, 0.0
+        squared_change, squared_norm = 0.0, 0.0
         for name in names:
             weights = self._buffer(0, name).copy_(self._base.tensor(name))
             tau = self._experts[expert].task_vector(name, weights, self._buffer(1, name))
-            change += float(tau.square_().sum())
-            total += float(weights.square_().sum())
-        return (change / total) ** 0.5 if total else 0.0
+            squared_change += float(tau.square_().sum())
+            squared_norm += float(weights.square_().sum())
+        return (squared_change / squared_norm) ** 0.5 if squared_norm else 0.0
 
     def tensor(self, name: str) -> torch.Tensor:
         """Return a tensor of the result, which the next call overwrites; raises UsageError if it is not finite."""

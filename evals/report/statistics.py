@@ -285,8 +285,8 @@ def mean_of_parts(parts: Sequence[Interval], clusters: Sequence[Hashable] | None
             return Interval(value, None, None, "a part has no interval")
         down[cluster] = down.get(cluster, 0.0) + part.value - part.low
         up[cluster] = up.get(cluster, 0.0) + part.high - part.value
-    low, high = (sqrt(sum(side * side for side in sides.values())) / len(parts) for sides in (down, up))
+    below, above = (sqrt(sum(side * side for side in sides.values())) / len(parts) for sides in (down, up))
     method = (
         "MOVER, independent parts" if len(down) == len(parts) else "MOVER, parts on the same items add up"
     )
-    return Interval(value, value - low, value + high, method)
+    return Interval(value, value - below, value + above, method)

@@ -107,7 +107,7 @@ def explanation(fit: Fit) -> str:
         clauses.append(
             f"{' or '.join(map(str, fit.fewer_items))} items would fit, if the others were left out"
         )
-    return "; ".join(clauses) or f"no number of runs up to {MAX_RUNS} fits, nor do fewer items"
+    return "; ".join(clauses) or f"no informative number of runs up to {MAX_RUNS} fits, nor do fewer items"
 
 
 def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> TableFit:
