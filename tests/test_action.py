@@ -45,9 +45,8 @@ def test_the_example_limits_the_items_only_on_pull_requests(ref: str, full: bool
 
 
 def test_the_evaluator_treats_an_empty_string_as_false() -> None:
-    assert (
-        evaluate("${{ true && '' || '200' }}", {}) == "200"
-    )  # a mistake of an earlier version of the example
+    # an earlier version of the example made this mistake
+    assert evaluate("${{ true && '' || '200' }}", {}) == "200"
     assert evaluate("a-${{ x.y }}-${{ 'B' == 'b' }}", {"x": {"y": 3}}) == "a-3-true"
 
 
@@ -159,9 +158,8 @@ def test_the_action_gates_a_pull_request_by_the_policy_of_the_base_branch(
     git(origin, "add", "-A")
     git(origin, "commit", "-q", "-m", "policy")
     git(tmp_path, "clone", "-q", str(origin), str(checkout))
-    (checkout / "gate" / "policy.toml").write_text(
-        '[[suite]]\nname = "mmlu-pro"\nmargin = 0.99\n'
-    )  # a policy of the pull request, to be ignored
+    # the policy of the pull request, which must be ignored
+    (checkout / "gate" / "policy.toml").write_text('[[suite]]\nname = "mmlu-pro"\nmargin = 0.99\n')
     (checkout / "json.py").write_text("open('MARK', 'w')\nload = lambda stream: {'verdict': 'pass'}\n")
     (checkout / "gate.json").symlink_to(tmp_path / "precious")
 

@@ -25,7 +25,7 @@ QWEN3_8B = {
 
 
 def write_checkpoint(folder: Path, gb: float, config: dict[str, object] | None = None) -> Path:
-    """Write the index and the configuration of a checkpoint with weights of so many gigabytes; return the folder."""
+    """Write the index and the configuration of a checkpoint with weights of `gb` gigabytes, and return its folder."""
     folder.mkdir(parents=True)
     index = {"metadata": {"total_size": int(gb * 1e9)}, "weight_map": {}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))

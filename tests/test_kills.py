@@ -57,7 +57,7 @@ def record_counts(run: store.Run) -> Counter[tuple[str, int]]:
 
 
 def run_and_kill(arguments: tuple[str, ...], folder: Path, after_s: float) -> bool:
-    """Start a command, kill it after so many seconds, and return whether it was still running."""
+    """Start a command, kill it after `after_s` seconds, and return whether it was still running."""
     command = [sys.executable, "-c", "from evals.cli import main; main()", *arguments, "--results", "results"]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -96,7 +96,6 @@ def test_killed_commands_lose_no_records_and_leave_readable_runs(
         assert evals("show", "--json").status == 0
         if Path("b.zip").exists():
             assert evals("bundle", "verify", "b.zip").status == 0
-        assert evals(*COMMANDS[name]).status in (0, 2), (
-            name
-        )  # 2: the killed command had finished its work, which is not repeated
+        # status 2: the killed command had finished, and its work is not repeated
+        assert evals(*COMMANDS[name]).status in (0, 2), name
         assert evals("show", "one").status == 0

@@ -17,8 +17,8 @@ import pytest
 from tests.support.command import evals
 from tests.support.paths import ROOT
 
-FILE = ROOT / "tests" / "cases" / "messages.txt"
-FILES = {
+MESSAGES = ROOT / "tests" / "cases" / "messages.txt"
+INPUT_FILES = {
     "text.txt": "hello\n",
     "request.toml": 'suites = ["gpqa"]\nmodles = ["x"]\n',
     "policy.toml": 'alpha = 0.05\n\n[[suite]]\nname = "mmlu-pro"\nmargin = 0.1\n',
@@ -31,15 +31,15 @@ SUITES = ("mmlu-pro", "gpqa", "aime:2025")
 
 def blocks() -> Iterator[tuple[str, str]]:
     """Yield the command and the expected line of each block of the file."""
-    for block in FILE.read_text(encoding="utf-8").split("\n\n"):
+    for block in MESSAGES.read_text(encoding="utf-8").split("\n\n"):
         command, _, message = block.strip().partition("\n")
         if command.startswith("$ evals"):
             yield command.removeprefix("$ "), message
 
 
-def build(folder: Path) -> None:
+def write_inputs(folder: Path) -> None:
     """Fill a folder with runs of two models on three suites, and with input files, most of them wrong."""
-    for name, text in FILES.items():
+    for name, text in INPUT_FILES.items():
         (folder / name).write_text(text)
     for name in ("careful", "careless"):
         arguments = (
@@ -59,33 +59,31 @@ def message_of(command: str) -> str:
     """Return the last line of stderr, or the first of stdout if stderr is empty; this checkout becomes `CHECKOUT`."""
     outcome = evals(*shlex.split(command)[1:])
     assert "Traceback" not in outcome.err
-    line = (
-        outcome.err.strip().splitlines()[-1] if outcome.err.strip() else outcome.out.strip().splitlines()[0]
-    )
+    error_lines = outcome.err.strip().splitlines()
+    line = error_lines[-1] if error_lines else outcome.out.strip().splitlines()[0]
     return line.replace(str(ROOT), "CHECKOUT")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def command_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a working folder with the runs and files that the commands use."""
     folder = tmp_path_factory.mktemp("messages")
-    build(folder)
+    write_inputs(folder)
     return folder
 
 
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        pytest.param(
-            *block, marks=pytest.mark.slow if " lm-eval:" in block[0] else ()
-        )  # loads all of lm-eval's tasks
+        # a command with lm-eval loads all tasks of lm-eval
+        pytest.param(*block, marks=pytest.mark.slow if " lm-eval:" in block[0] else ())
         for block in blocks()
     ],
 )
 def test_a_command_prints_the_recorded_message(
-    place: Path, monkeypatch: pytest.MonkeyPatch, command: str, expected: str
+    command_folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, expected: str
 ) -> None:
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(command_folder)
     for name in [name for name in os.environ if name.endswith("_API_KEY") or name.startswith("EVALS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -97,8 +95,8 @@ if __name__ == "__main__":
     commands = [command for command, _ in blocks()]
     folder = Path(sys.argv[1])
     folder.mkdir()
-    build(folder)
+    write_inputs(folder)
     os.chdir(folder)
-    FILE.write_text(
+    MESSAGES.write_text(
         "\n\n".join(f"$ {command}\n{message_of(command)}" for command in commands) + "\n", encoding="utf-8"
     )

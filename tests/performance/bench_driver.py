@@ -69,7 +69,7 @@ class SimulatedServer:
 
 
 def _model(servers: int) -> Model:
-    """Return a model on so many servers, or the baseline if the number is 0."""
+    """Return a model on a number of simulated servers, or the baseline if it is 0."""
     if not servers:
         return SimulatedServer()
     urls = [f"http://s{number}/v1" for number in range(servers)]

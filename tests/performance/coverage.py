@@ -81,8 +81,8 @@ def means(count: int) -> Iterator[Cell]:
                     rng = np.random.default_rng(int(1000 * p) + n + repeats)
                     results = []
                     for _ in range(count if n < 1000 else max(200, count // 2)):
-                        chance = np.repeat(draw_probabilities(rng, p, len(sizes)), sizes)
-                        values = rng.binomial(repeats, chance) / repeats
+                        probability = np.repeat(draw_probabilities(rng, p, len(sizes)), sizes)
+                        values = rng.binomial(repeats, probability) / repeats
                         if kind == "none" and repeats == 1:
                             results.append((stats.proportion(float(values.sum()), n), p))
                         else:
@@ -111,8 +111,8 @@ def macro(count: int) -> Iterator[Cell]:
                     groups = np.repeat(np.arange(14), members).tolist()
                     results = []
                     for _ in range(max(100, count // (4 if n < 1000 else 8))):
-                        chance = np.repeat(draw_probabilities(rng, p, len(flat)), flat)
-                        values = rng.binomial(repeats, chance) / repeats
+                        probability = np.repeat(draw_probabilities(rng, p, len(flat)), flat)
+                        values = rng.binomial(repeats, probability) / repeats
                         results.append(
                             (stratified_mean(values, groups, clusters=clusters, bounds=(0.0, 1.0)), p)
                         )

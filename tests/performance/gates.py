@@ -51,10 +51,12 @@ class Suite(NamedTuple):
     """Number of groups of a macro mean; 0 for a plain mean."""
 
     def group(self, i: int) -> str:
+        """Return the group of item i; empty if there are none."""
         return f"g{i % self.groups}" if self.groups else ""
 
     @property
     def groups_of_items(self) -> list[str] | None:
+        """Return the group of each item, or None for a plain mean."""
         return [self.group(i) for i in range(self.n)] if self.groups else None
 
 
@@ -121,6 +123,7 @@ class Setting(NamedTuple):
 
     @property
     def margin(self) -> float:
+        """Return 3.2 standard errors of the difference between two runs on the same items, at most .45."""
         return min(0.45, 3.2 * sqrt(DISCORDANCE / self.repeats / self.suite.n))
 
     @property
@@ -131,9 +134,9 @@ class Setting(NamedTuple):
     def evidence(self, loss: float, rng: np.random.Generator, fixed: Any) -> Evidence:
         """Draw both runs and return the evidence on their difference, as the gate computes it."""
         is_fixed = self.estimand == "these-items"
-        chance = fixed if is_fixed else rng.beta(*SHAPE, self.suite.n)
+        probability = fixed if is_fixed else rng.beta(*SHAPE, self.suite.n)
         mean = float(fixed.mean()) if is_fixed else SHAPE[0] / sum(SHAPE)
-        a, b = (rng.binomial(self.repeats, chance * (1 - x / mean)) / self.repeats for x in (0.0, loss))
+        a, b = (rng.binomial(self.repeats, probability * (1 - x / mean)) / self.repeats for x in (0.0, loss))
         groups = self.suite.groups_of_items
         if not is_fixed:
             return mean_evidence(b - a, range(self.suite.n), groups=groups, width=1.0)
@@ -141,7 +144,7 @@ class Setting(NamedTuple):
         if self.repeats > 1:
             noise = float(sum(x * (1 - x) / (self.repeats - 1) for x in (a, b)) @ weights**2)
         else:  # as in a repeatability report: discordance of two earlier runs, times the sum of squared weights
-            earlier, later = (rng.binomial(1, chance) for _ in "ab")
+            earlier, later = (rng.binomial(1, probability) for _ in "ab")
             deviation = sqrt(float(np.mean((earlier - later) ** 2) / 2 * (weights @ weights)))
             noise = variance_from_report(deviation, b - a, weights)
         error = sqrt(floor_at_one_change(noise, weights, accuracy()[0]))
@@ -173,6 +176,7 @@ class Setting(NamedTuple):
 
     @property
     def entry(self) -> Entry:
+        """Return the entry of the suite in a policy."""
         discordance = DISCORDANCE if self.repeats == 1 else None
         return Entry(
             name=self.suite.name, margin=self.margin, discordance=discordance, estimand=self.estimand
@@ -181,8 +185,8 @@ class Setting(NamedTuple):
     def baseline(self, seed: int) -> Any:
         """Return a simulated run of the baseline."""
         rng = np.random.default_rng(seed)
-        chance = self.items if self.estimand == "these-items" else rng.beta(*SHAPE, self.suite.n)
-        replies = (rng.random((self.suite.n, self.repeats)) < chance[:, None]).astype(float)
+        probability = self.items if self.estimand == "these-items" else rng.beta(*SHAPE, self.suite.n)
+        replies = (rng.random((self.suite.n, self.repeats)) < probability[:, None]).astype(float)
         groups = self.suite.groups_of_items
         metrics: tuple[Metric, ...] = repeat_metrics() if self.repeats > 1 else accuracy()
         if self.suite.groups:

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FOLDER = Path(__file__).resolve().parent
 ZERO = {"dist": "zero", "slots": 0}
 SATURATION = {"dist": "lognormal", "median_ms": 300, "sigma": 0.8, "slots": 256}
 TAIL = SATURATION | {"sigma": 1.2}
 LONG = {"dist": "zero", "slots": 0, "reason_chars": 65_536}
+"""Settings of the mock server: latencies, slots, and the length of the reasoning."""
 NO_FAULTS = {"p429": 0, "p500": 0, "pdrop": 0, "ptrunc": 0, "fault_sticky": 0, "reason_chars": 0}
 FAULTS = {
     "dist": "fixed",
@@ -31,6 +31,7 @@ FAULTS = {
     "pdrop": 0.02,
     "ptrunc": 0.02,
 }
+"""Probabilities of HTTP 429, HTTP 500, a closed connection and a truncated response."""
 
 
 def bench_folder() -> Path:
