@@ -156,8 +156,8 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:
         """Return the suite of a variant under a protocol, with the protocol's original prompts.
 
-        `variant`, `protocol`: the default if empty. `shots`: number of few-shot examples; None: the protocol's own; another number becomes part of the protocol's name.
-        Raises UsageError if the protocol supports none, or the data provide fewer.
+        `variant`, `protocol`: the default if empty. `shots`: number of few-shot examples; None: the protocol's own; another
+        number becomes part of its name. Raises UsageError if the protocol supports none, or the data provide fewer.
         """
         variant = variant or self.resolve(None)[0]
         name = protocol or next(iter(self.protocols))

@@ -6,8 +6,8 @@ Traceback (most recent call last):
     ...
 ValueError: KeyError: 'odd'
 
-An exception raised by such code is re-raised as an error of this project, with the original as its cause; errors of this
-project, interrupts and cancellations pass unchanged.
+An exception raised by such code is re-raised as an error of this project, with the original as its cause; interrupts,
+cancellations and, by default, errors of this project pass unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Boundary:
     def __init__(
         self, error: Callable[[str], Exception], *, passing: tuple[type[Exception], ...] = (EvalsError,)
     ) -> None:
-        """`passing`: exceptions that pass unchanged."""
+        """`passing`: types of exceptions that pass unchanged."""
         self._error, self._passing = error, passing
 
     def __enter__(self) -> None:

@@ -16,7 +16,7 @@ from evals.profiles import local_folder
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf", ".pt")
 CACHE_TOKENS = 32_768
-"""Tokens for which the cache is estimated if the context length is unknown."""
+"""Maximum number of tokens for which the cache is estimated, unless the caller states a context."""
 CACHE_BYTES = 2
 """Bytes per number in the cache; engines use 16 bits by default."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

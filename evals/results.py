@@ -48,7 +48,7 @@ SAMPLE_COLUMNS = {
 """Columns of `Runs.samples`, a row per recorded sample and repeat."""
 
 TEXT_COLUMNS = ("target", "why", "prompt", "reply", "reasoning")
-"""Columns that may quote the data set; null for gated data sets unless requested."""
+"""Columns that may quote the data set; by default, null for gated data sets."""
 
 
 class Runs(Sequence[Run]):
@@ -73,11 +73,13 @@ class Runs(Sequence[Run]):
         if not isinstance(key, str):
             return self._runs[key]
         names = [_names(card) for card in self.cards]
-        for kind in range(3):
-            if matches := [run for run, of_run in zip(self._runs, names, strict=True) if key in of_run[kind]]:
+        for kind in range(3):  # suite, model, run
+            if matches := [
+                run for run, by_kind in zip(self._runs, names, strict=True) if key in by_kind[kind]
+            ]:
                 return Runs(matches)
         raise UnknownName(
-            "suite, model or run", key, {name for of_run in names for of_kind in of_run for name in of_kind}
+            "suite, model or run", key, {name for by_kind in names for group in by_kind for name in group}
         )
 
     def __repr__(self) -> str:

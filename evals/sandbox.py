@@ -223,7 +223,7 @@ class _Worker:
         self.batch_size = max(1, min(MAX_BATCH, 4 * self.batch_size, target_size))
 
     def _send(self, pending: deque[tuple[bytes, _Call]]) -> bool:
-        """Send a batch to the worker; return False if the worker dies before it has read the batch."""
+        """Send a batch to the worker; return False if the worker dies or hangs before it has read the batch."""
         try:
             connection = self._start()
             connection.send_bytes(pickle.dumps([encoded for encoded, _ in pending]))

@@ -226,7 +226,7 @@ class Digest:
 
 
 def data_sha256(samples: Iterable[Sample]) -> str:
-    """Return the hash of all data used in scoring; it is the same for a mirror as for the hub."""
+    """Return the hash of the samples' ids, options, gold answers, units and groups; the same for a mirror as for the hub."""
     digest = Digest()
     for sample in samples:
         digest.add(sample)
@@ -278,7 +278,7 @@ def check(suite: Suite, data: Data) -> Check:
 
 
 def _prompter(suite: Suite, data: Data) -> Prompter | None:
-    """Return the prompter; None if its data, e.g. a few-shot split, are missing."""
+    """Return the prompter; None if the protocol cannot be run, or its data, e.g. a few-shot split, are missing."""
     try:
         return None if suite.refuses else suite.prompter(data)
     except DataError:

@@ -1,4 +1,4 @@
-"""Error messages for invalid files and values that name the allowed values or keys."""
+"""Error messages for invalid files and values; they suggest close matches or list the allowed values or keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PATH_STEP = re.compile(r"(\w+)|\[[^\]]*\]")
 
 
 def explain(error: msgspec.ValidationError, expected_type: Any) -> str:
-    """Return a validation error as text, with the allowed values or keys.
+    """Return a validation error as text, with close matches or, if there are none, all allowed values or keys.
 
     >>> class Entry(msgspec.Struct, forbid_unknown_fields=True):
     ...     better: Literal["higher", "lower"] = "higher"

@@ -160,7 +160,7 @@ class Claude(HttpModel):
 
 
 def thinking_budget(rule: Rule, sampling: Sampling) -> int:
-    """Return the thinking budget in tokens; 0: chosen by the model. Raises UsageError if max tokens is too small."""
+    """Return the thinking budget in tokens; 0: none is sent. Raises UsageError if max tokens is too small."""
     if not sampling.thinking or rule.thinking_on is not _THINKING_WITH_BUDGET:
         return 0
     max_tokens = sampling.max_tokens or MAX_TOKENS

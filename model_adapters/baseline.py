@@ -1,9 +1,9 @@
 """Baselines without a language model: `baseline:mean`, `baseline:majority`, `baseline:magpie-rf`, `baseline:copy`.
 
-The first three run `matbench`: the prediction for a material comes from a fit to the other folds of the task's table, which
-`--data` or `--sample` provides. `magpie-rf` is a random forest of 500 trees on the Magpie features of the composition (Ward
-et al. 2016), like `rf` on Matbench's leaderboard. `copy` runs any suite; it replies with the last tagged text or the last
-line of the question, which yields the score of repeating the input.
+The first three run the tasks of `matbench` whose input is a composition: a prediction comes from a fit to the other folds of
+the task's table, which `--data` or `--sample` provides. `magpie-rf` is a random forest of 500 trees on the Magpie features
+of the composition (Ward et al. 2016), like `rf` on Matbench's leaderboard. `copy` runs any suite; it replies with the last
+tagged text or the last line of the question, which yields the score of repeating the input.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def majority(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
 
 
 def magpie_rf(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
-    """Predict with a random forest on Magpie features; missing features are replaced by the column's mean."""
+    """Predict with a random forest on the Magpie features that 99 % of the training rows have; gaps get the column's mean."""
     import numpy as np
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 

@@ -139,7 +139,7 @@ class Gemini(HttpModel):
 
 
 async def _convert_gif(mime_type: str, data: str) -> tuple[str, str]:
-    """Return an image in base64; a GIF is converted to PNG, since the API does not accept GIFs."""
+    """Return an image's MIME type and base64 data; a GIF is converted to PNG, since the API does not accept GIFs."""
     if mime_type != "image/gif":
         return mime_type, data
     from evals.data.media import convert_to_png, inspect_image

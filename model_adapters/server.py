@@ -205,7 +205,7 @@ def _is_url(base: str) -> bool:
 
 
 MAX_WAIT_S = 1800.0
-"""Maximum wait that a server may request."""
+"""Longest pause between two attempts, even if the server requests a longer one."""
 WARM_UP_S = 60.0
 """Default wait for a server that is loading its model."""
 

@@ -40,8 +40,8 @@ def challenge(
 ) -> ChallengeOutcome:
     """Test whether the model `spec` could have written replies of a run; `options`: the adapter's options.
 
-    Raises UsageError if the model cannot be loaded or returns invalid likelihoods, and DataError if a reply occurs twice. Any
-    other obstacle yields an outcome with the verdict `untestable`.
+    Raises UsageError if the model cannot be loaded or returns invalid likelihoods, DataError if a reply occurs twice, and
+    ModelErrors other than Fatal and Rejected. Any other obstacle yields an outcome with the verdict `untestable`.
     """
     empty_outcome = _empty_outcome(source, spec, request)
     try:

@@ -1,4 +1,4 @@
-"""How the tokens of a run's replies were sampled, according to its card; a setting whose value is unknown is an error."""
+"""How the tokens of a run's replies were sampled, according to its card; an error if that cannot be determined."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEUTRAL_VALUES: Mapping[str, Any] = {
     "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1, "repeat_penalty": 1, "n": 1,
     "logit_bias": {}, "ignore_eos": False, "min_tokens": 0, "use_beam_search": False, "typical_p": 1,
 }  # fmt: skip
-"""Request fields that affect sampling -> the value at which they have no effect."""
+"""Request fields that affect sampling, each with the value at which it has no effect."""
 WITHOUT_EFFECT = frozenset(
     {"max_completion_tokens", "stream", "user", "include_reasoning", "skip_special_tokens"}
 )
@@ -39,7 +39,7 @@ TEMPLATE_ARGUMENTS = frozenset(
 
 
 def sampling_of(config: Config) -> Sampling:
-    """Return the sampling parameters after the extra request fields; raises UsageError if a field's effect cannot be computed."""
+    """Return the sampling parameters as changed by the extra request fields; raises UsageError for an unsupported field."""
     sampling, fields = config.sampling, dict(config.sampling.extra)
     template = fields.pop("chat_template_kwargs", {})
     _check_template(template)
@@ -94,7 +94,7 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
 
 
 def unrecorded_settings(config: Config, sampling: Sampling) -> str:
-    """Name the settings that are not on the card, so that a server may have set them (vLLM: from `generation_config.json`)."""
+    """Name those of top_p and top_k that a server may have set, unrecorded (vLLM: from `generation_config.json`); else empty."""
     if config.model.partition(":")[0] in ("hf", "smollm2") or not sampling.temperature:
         return ""
     return " and ".join(name for name in ("top_p", "top_k") if getattr(sampling, name) is None)

@@ -91,7 +91,7 @@ def read(path: Path) -> ChallengeOutcome:
 
 
 def stored_outcome(path: Path) -> ChallengeOutcome | None:
-    """Return the outcome stored at a path; None if there is no file. Raises UsageError for any other file, to protect it."""
+    """Return the outcome stored at a path; None if there is no file. Raises UsageError for a file of another kind."""
     if not path.exists():
         return None
     try:

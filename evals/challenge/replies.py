@@ -91,7 +91,7 @@ def choose(records: Iterable[Record], maximum: int, seed: int) -> Choice:
         digest = sha256(f"{seed}\n{record.sample}\n{record.repeat}".encode()).digest()
         candidate = (-int.from_bytes(digest, "big"), position, (record.prompt, outcome))
         (heapq.heappush if len(chosen) < maximum else heapq.heappushpop)(chosen, candidate)
-    if len({rank for rank, *_ in chosen}) < len(chosen):
+    if len({order_key for order_key, *_ in chosen}) < len(chosen):
         raise DataError("a reply occurs twice; `evals bundle verify` shows which")
     return Choice([exchange for *_, exchange in sorted(chosen, reverse=True)], left_out)
 

@@ -327,7 +327,7 @@ def _scale(unit: str) -> tuple[int, str]:
 
 
 def _verdict_text(finding: Finding) -> str:
-    """Return the verdict with the figure that decided it."""
+    """Return the verdict with the figure that explains it, if any."""
     scale, points = _scale(finding.unit)
     if finding.verdict == "equivalent":
         return f"equivalent within {scale * (finding.margin or 0.0):g} {points}"
@@ -346,7 +346,7 @@ def _score_text(value: float | None, unit: str) -> str:
 
 
 def _find_claim(prefix: str, all_claims: dict[str, Claim]) -> tuple[str, Claim]:
-    """Return the id that is `prefix`, or alone begins with it, and the claim; raises UnknownName or UsageError."""
+    """Return id and claim: of the claim `prefix`, or else of the only one whose id begins with it; raises UsageError."""
     if prefix in all_claims:
         return prefix, all_claims[prefix]
     matches = [name for name in all_claims if name.startswith(prefix.lower())]

@@ -235,7 +235,7 @@ def note_broken(lines: Sequence[str]) -> None:
 
 
 def exit_status(outcomes: Sequence[Outcome]) -> int:
-    """Report failed models on standard error and return the exit status."""
+    """Return the exit status; if several models were run, report those that failed on standard error."""
     cards = [card for outcome in outcomes for card in outcome.cards]
     if len(outcomes) > 1:
         for outcome in outcomes:

@@ -103,7 +103,7 @@ COLUMNS = (
 COLUMNS_WITH_METRIC = tuple(
     column._replace(drop=0) if column.heading == "metric" else column for column in COLUMNS
 )
-"""The same columns, of which the metric is never omitted."""
+"""The same columns, but the metric is never omitted."""
 
 
 def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:

@@ -101,7 +101,7 @@ def _refresh_copy(results: Path) -> None:
 
 
 def _free_port(address: str, port: int | None) -> int:
-    """Return a free port; raises UsageError if `port` is taken."""
+    """Return a free port, `port` if given; raises UsageError if there is none."""
     for candidate in range(DEFAULT_PORT, DEFAULT_PORT + 50) if port is None else (port,):
         try:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET

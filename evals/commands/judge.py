@@ -185,16 +185,16 @@ def _make_calibration(
 
 
 def _read_verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], bool]:
-    """Return a run's verdicts by sample and repeat, and whether all are from a judge."""
+    """Return whether each answer of a run is right, by sample and repeat, and whether all verdicts are from a judge."""
     from evals.records import store
     from evals.types import Score
 
     verdicts, all_judged = {}, True
     for brief in store.find_one(results, run).briefs():
-        first = next(iter(brief.scores.values()), None)
-        if isinstance(first, Score) and first.verdict not in ("graded", "truncated", "refused", "unanswered"):
-            verdicts[brief.sample, brief.repeat] = first.value == 1.0
-            all_judged = all_judged and "judge" in first.parts
+        score = next(iter(brief.scores.values()), None)
+        if isinstance(score, Score) and score.verdict not in ("graded", "truncated", "refused", "unanswered"):
+            verdicts[brief.sample, brief.repeat] = score.value == 1.0
+            all_judged = all_judged and "judge" in score.parts
     return verdicts, all_judged
 
 

@@ -260,11 +260,11 @@ def _protocol_entries(name: str) -> list[dict[str, Any]]:
 
 
 OFFICIAL_PROTOCOL = "official"
-"""The authors' shots, options, sampling and rule; their prompts only if the data contain them, else reworded ones."""
+"""Protocol with the authors' shots, options, sampling and rule; with their prompts if the data contain them, else reworded."""
 
 
 def _prompt_description(suite: Suite) -> str:
-    """Return the origin of a protocol's prompts; empty if they are the benchmark's own."""
+    """Return where a protocol's prompts come from, or why they are missing; empty if they are the benchmark's own."""
     protocol = ProtocolName.parse(suite.protocol)
     if protocol.reworded:
         return f"{protocol.base} with reworded prompts, not ranked with it"

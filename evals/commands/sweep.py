@@ -88,7 +88,7 @@ def _print_result(result: SweepResult, results: Path, *, as_json: bool) -> int:
 
 
 def _by_repeats(cards: Sequence[Card]) -> dict[int | None, list[Card]]:
-    """Return the cards with the fewest repeats of each suite under None, and the others by number of repeats."""
+    """Return the cards with the fewest repeats of each suite and protocol under None, and the others by number of repeats."""
     fewest_repeats: dict[tuple[str, str], int] = {}
     for card in cards:
         key = card.config.suite, card.config.protocol

@@ -82,8 +82,8 @@ def _note_left_out(message: object) -> None:
 
 
 def _suite_of_task(name: str, protocol: str) -> Suite | None:
-    module = load.benchmark("matbench")
-    if name not in module.variants:
+    benchmark = load.benchmark("matbench")
+    if name not in benchmark.variants:
         _note_left_out(f"{name} is not a task of matbench v0.1")
         return None
     return single_suite(f"matbench:{name}", protocol)

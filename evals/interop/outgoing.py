@@ -67,10 +67,10 @@ def rows(run: Run, *, gated: bool) -> Iterator[Row]:
 
 def _row(record: Record, sample: Sample, *, gated: bool) -> Row:
     text = prompt_text(record.prompt)
-    first = next(iter(record.scores.values()), None)
+    result = next(iter(record.scores.values()), None)
     reply = record.outcome if isinstance(record.outcome, Reply) else None
-    failure = record.outcome if isinstance(record.outcome, Failure) else first
-    score = first if isinstance(first, Score) else None
+    failure = record.outcome if isinstance(record.outcome, Failure) else result
+    score = result if isinstance(result, Score) else None
     if gated:
         target = without_text(sample.target)
         sample = Sample(id=sample.id, target=target, group=sample.group, cluster=sample.cluster)
@@ -82,7 +82,7 @@ def _row(record: Record, sample: Sample, *, gated: bool) -> Row:
         repeat=record.repeat,
         prompt="" if gated else text,
         reply=reply,
-        failure=failure.kind if isinstance(failure, Failure) else "" if first else "unscored",
+        failure=failure.kind if isinstance(failure, Failure) else "" if result else "unscored",
         score=score,
         prompt_sha256=sha256(text.encode()).hexdigest(),
         order=record.prompt.order,

@@ -62,12 +62,12 @@ STRIPPED_PREFIXES = ("leaderboard_", "inspect_evals/", "lighteval|", "custom|", 
 """Prefixes that are stripped first: those of the Open LLM Leaderboard's tasks in lm-eval and of task packages."""
 
 
-SUITE_BY_SUFFIX = {
+SUITE_BY_INFIX = {
     "-0shot-instruct": "smolinstruct",
     "-selfies": "mol-instructions",
     "-sample_1k": "biology-instructions",
 }
-"""Suffix of a task's name in OpenCompass -> suite; the part before the suffix is the variant."""
+"""Text within a task's name in OpenCompass -> suite; the part before it is the variant."""
 
 
 def suite_of(task: str) -> str | None:
@@ -77,8 +77,8 @@ def suite_of(task: str) -> str | None:
         name = name.removeprefix(prefix)
     if name.startswith("matbench_"):
         return f"matbench:{name.removeprefix('matbench_')}"
-    for suffix, suite in SUITE_BY_SUFFIX.items():
-        if suffix in name:
-            return f"{suite}:{task.partition(suffix)[0]}"
+    for infix, suite in SUITE_BY_INFIX.items():
+        if infix in name:
+            return f"{suite}:{task.partition(infix)[0]}"
     suite = next((suite for prefix, suite in SUITE_BY_PREFIX if name.startswith(prefix)), "-")
     return suite if suite.partition(":")[0] in load.suite_names() else None

@@ -29,7 +29,7 @@ STOPS: dict[str, Literal["stop", "length", "filter"]] = {
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
     "content_filter": "filter",
 }
-"""Reason why a reply ended, in other tools -> in ours."""
+"""Other tools' reason why a reply ended -> `Reply.stop`."""
 
 
 def number(value: Any) -> float | None:

@@ -37,7 +37,7 @@ DATASETS = (
     "MathVision_MINI", "MathVision", "ChartQA_TEST", "SFE-zh", "SFE", "Physics", "MSEarthMCQ", "XLRS-Bench-lite",
     "ChartBench", "ChartQAPro_CoT", "ChartQAPro", "MicroVQA", "MMMU_VAL", "MMMU_TEST", "MMMU",
 )  # fmt: skip
-"""Data sets in the names of files that are imported."""
+"""Data sets that are recognised at the end of a file's name."""
 TABLE_SUFFIXES = (".xlsx", ".tsv", ".json")
 OPTION_LETTERS = "ABCDEFGHIJKLMNO"
 _BOOLEANS = {"True": 1, "False": 0}

@@ -30,7 +30,7 @@ class Addresses:
         self._changed_urls: Sequence[str] | None = self.urls
 
     def __call__(self) -> Sequence[str] | None:
-        """Return the URLs if they have changed since the last call, else None; the user is notified of an unreadable file."""
+        """Return the URLs if they have changed since the last call, else None; the user is told if the file cannot be used."""
         if self._path is not None and time.monotonic() - self._read_at > CHECK_INTERVAL_S:
             try:
                 self._reread_if_changed(self._path)

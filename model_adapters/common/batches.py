@@ -158,10 +158,10 @@ class OpenAIBatches(_VendorBatches):
         """Return the results of both files: replies, and failed or expired requests."""
         batch = _decode(await self._client.send("GET", f"/batches/{batch_id}"), _Batch)
         outcomes: dict[str, Reply | Exception] = {}
-        for file in (batch.output_file_id, batch.error_file_id):
+        for file_id in (batch.output_file_id, batch.error_file_id):
             raw = (
-                await self._client.send("GET", f"/files/{file}/content", max_bytes=MAX_RESULTS_BYTES)
-                if file
+                await self._client.send("GET", f"/files/{file_id}/content", max_bytes=MAX_RESULTS_BYTES)
+                if file_id
                 else b""
             )
             for line in raw.splitlines():
@@ -201,7 +201,7 @@ class _AnthropicLine(Struct):
 
 
 class AnthropicBatches(_VendorBatches):
-    """Anthropic's batches: created in one call, and without metadata, so the request names in its results identify a batch."""
+    """Anthropic's batches: created in one call, without metadata; `find` identifies them by size and the names in their results."""
 
     max_requests = 100_000
     max_bytes = 128_000_000

@@ -27,17 +27,16 @@ MAX_DEPTH = 8
 
 
 class Content(NamedTuple):
-    """The parsed content of a message; None if a field is absent."""
+    """The parsed content of a message; None for text, reasoning or a refusal that it lacks."""
 
     text: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
     has_tool_call: bool = False
-    """Whether the content includes a tool call."""
 
 
 def parse_content(content: Any) -> Content:
-    """Parse a message's content: a string, a part, or a list of them; raises TypeError for anything else.
+    """Parse a message's content: None, a string, a part, or a list of parts and strings; raises TypeError for anything else.
 
     An object that is not a part is taken for a JSON reply that the server has parsed; its JSON becomes the text.
 
@@ -93,7 +92,7 @@ def calls_tool(message: Any) -> bool:
 
 
 def extract_text(value: Any, depth: int = 0) -> str | None:
-    """Return the text of a part, however deeply nested; None if it has none (an image, a tool call)."""
+    """Return the text of a part or a list of parts, nested up to `MAX_DEPTH` levels deep; None if there is none (an image)."""
     if isinstance(value, str):
         return value
     if depth > MAX_DEPTH:

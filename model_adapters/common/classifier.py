@@ -64,11 +64,11 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
         self.versions = f"weights and preprocessing {network.key[:12]}, timm {version('timm')}"
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Return no notes; raises UsageError for text-generation settings."""
-        set_by_user = structs.replace(sampling, seed=None)
-        if set_by_user != Sampling():
+        """Return no notes; raises UsageError for any sampling setting except a seed."""
+        without_seed = structs.replace(sampling, seed=None)
+        if without_seed != Sampling():
             names = [
-                name for name, value in structs.asdict(set_by_user).items() if value not in (None, (), {})
+                name for name, value in structs.asdict(without_seed).items() if value not in (None, (), {})
             ]
             raise UsageError(
                 f"{self.name} is an image classifier and generates no text: remove {', '.join(names)}"

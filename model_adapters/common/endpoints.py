@@ -25,8 +25,8 @@ MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 30.0
 """Time before a lost server is tried again; doubled by every consecutive failure."""
 MAX_FAILURES = 3
 """Consecutive failures after which a reachable server counts as lost."""
-IDLE_S = 0.05
-"""Time from the end of a call to the check whether calls should be moved."""
+CHECK_DELAY_S = 0.05
+"""Delay of the check whether calls should be moved: after the end of a call, or at least after the previous check."""
 MIN_SPEEDUP = 2.0
 """Ratio of mean durations above which calls are moved to a faster server."""
 MIN_SPEEDUP_UNMEASURED = 4.0
@@ -40,7 +40,7 @@ class ServerClient(Model, LogProbs, SupportsReplyLikelihoods, SupportsHeaders, P
 
 
 class Call:
-    """A call in flight; `task`, which awaits nothing else, is cancelled to end the call."""
+    """A call in flight; `task`, which awaits nothing else, is cancelled to move the call."""
 
     def __init__(self, task: asyncio.Task[Any], started: float, *, movable: bool) -> None:
         self.task, self.started, self.movable = task, started, movable
@@ -98,7 +98,7 @@ class Endpoint:
         self._on_change(self)
 
     def end(self, call: Call) -> None:
-        """Remove a call that has ended; called after `on_reply` or `on_failure`."""
+        """Remove a call that has ended; this also reports the changes made by `on_reply` or `on_failure`."""
         self.calls.discard(call)
         self._on_change(self)
 
@@ -177,7 +177,7 @@ class Endpoint:
 
 
 class SharedPace:
-    """The limit on calls in flight to several servers: the sum of the servers' limits."""
+    """The limit on calls in flight to several servers: the sum of the limits of the usable ones."""
 
     def __init__(self, endpoints: Collection[Endpoint], balance: Balance[Endpoint]) -> None:
         self._endpoints, self._balance = endpoints, balance
@@ -207,7 +207,7 @@ class Endpoints:
     def __init__(
         self, name: str, addresses: Callable[[], Sequence[str] | None], connect: Callable[[str], ServerClient]
     ) -> None:
-        """`addresses`: returns the base URLs if they have changed, else None. `connect`: URL -> client."""
+        """`addresses`: returns the base URLs if they have changed, else None. `connect`: returns a client for a URL."""
         self.name = name
         self._addresses, self._connect = addresses, connect
         self._endpoints: dict[str, Endpoint] = {}
@@ -295,7 +295,7 @@ class Endpoints:
                 if call.moved:
                     task.uncancel()
                 endpoint.end(call)
-                self._schedule_check(IDLE_S)
+                self._schedule_check(CHECK_DELAY_S)
 
     def _choose_server(self, tried: Collection[Endpoint]) -> Endpoint:
         """Return the least loaded server, if possible a usable and untried one; raises Fatal if no server is left."""
@@ -340,7 +340,7 @@ class Endpoints:
             self._pending_check = asyncio.get_running_loop().call_later(after_s, self._move_calls)
 
     def _move_calls(self) -> None:
-        """Move calls from slower servers to a faster one with free capacity, which it has only once the queue is empty."""
+        """Move calls from slow servers to the fastest one with free capacity; servers have some once the queue is empty."""
         self._pending_check = None
         now = asyncio.get_running_loop().time()
         idle = [e for e in self._endpoints.values() if e.usable and e.replies >= MIN_REPLIES and e.load < 1]
@@ -360,4 +360,4 @@ class Endpoints:
             if remaining_s > fast.mean_s:
                 call.move()
         if slow:
-            self._schedule_check(max(IDLE_S, fast.mean_s / 2))
+            self._schedule_check(max(CHECK_DELAY_S, fast.mean_s / 2))

@@ -31,8 +31,8 @@ _CODES_BY_STATUS = {
     529: "overloaded_error overloaded",
 }
 STATUSES = {code: status for status, codes in _CODES_BY_STATUS.items() for code in codes.split()}
-"""Error code -> equivalent HTTP status. Codes with `_error` are Anthropic's (platform.claude.com/docs/en/api/errors);
-Google's are those of google.rpc.Code."""
+"""Error code -> equivalent HTTP status. Anthropic's codes are documented at platform.claude.com/docs/en/api/errors, Google's as
+google.rpc.Code."""
 _SUCCESS_VALUES = frozenset({"", "0", "200", "ok", "success", "none", "null"})
 _CODE_FIELDS = (
     "code",
@@ -142,8 +142,8 @@ def parse_fault(raw: bytes) -> Fault:
     fields: Mapping[str, Any] = error if isinstance(error, dict) else top_level
     while isinstance(inner := fields.get("error"), dict) and not fields.get("message"):
         fields = inner
-    names = ("message", "status_msg", "msg", "detail", "error")
-    message = next((fields[name] for name in names if fields.get(name)), None)
+    message_fields = ("message", "status_msg", "msg", "detail", "error")
+    message = next((fields[name] for name in message_fields if fields.get(name)), None)
     if message is None and not isinstance(error, dict | bool):
         message = error
     message = str(message or body.message or body.msg or raw[:200].decode(errors="replace"))
@@ -284,10 +284,10 @@ def is_error(value: Any) -> bool:
 
 
 def error_in_200(raw: bytes, url: str, description: str) -> ModelError:
-    """Return the error reported in the body of a 200 response; `description`: used if the body has no error code.
+    """Return the error reported in the body of a 200 response; `description`: used if the body states no status.
 
-    A code is treated like the equivalent HTTP status, so that an overloaded server slows the run down and an exhausted
-    quota ends it; an error without a code is a BadReply, which is retried.
+    A code or a known phrase is treated like the equivalent HTTP status, so that an overloaded server slows the run down and
+    an exhausted quota ends it; any other error is a BadReply, which is retried.
     """
     fault = parse_fault(raw)
     status = fault.status

@@ -35,7 +35,7 @@ _JSON_HEADERS = {"Content-Type": "application/json"}
 
 
 MAX_RESPONSE_BYTES = 64 << 20
-"""Size limit of a response in bytes; the log-likelihoods of all tokens of a long prompt take up a third of it."""
+"""Default size limit of a response in bytes; the log-likelihoods of all tokens of a long prompt take up a third of it."""
 CHUNKED_FROM_BYTES = 1 << 20
 """Request bodies of at least this size in bytes are sent in chunks."""
 
@@ -262,7 +262,7 @@ def proxy_of(url: str) -> str | None:
 
 
 def _create_socket(address: tuple[Any, ...]) -> socket.socket:
-    """Return a socket with TCP keep-alive, since firewalls drop idle connections and a model may reason for minutes."""
+    """Return a socket with TCP keep-alive, since firewalls drop idle connections; raises OSError if too many files are open."""
     family, kind, protocol = address[:3]
     sock = socket.socket(family, kind, protocol)
     if sock.fileno() >= first_reserved_descriptor():
@@ -276,7 +276,7 @@ def _create_socket(address: tuple[Any, ...]) -> socket.socket:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL without user, password and query; for an invalid URL, drop everything before its last @."""
+    """Return a URL without user, password, query and fragment; in an invalid URL, all up to the last @ counts as the user."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -10,9 +10,9 @@ Each adapter's module describes its engine with an `Engine`. All functions block
 Set by `evals/run/cluster/` for replicas on a cluster:
 
     EVALS_ENGINE_GPUS     number of GPUs, instead of the profile's
-    EVALS_ENGINE_NODES    number of nodes; a part of the server runs on each
-    EVALS_ENGINE_RANK     rank of this node; the part with rank 0 (the default) receives the requests
-    EVALS_ENGINE_MASTER   HOST:PORT at which the parts connect to each other
+    EVALS_ENGINE_NODES    number of nodes; one rank of the server runs on each
+    EVALS_ENGINE_RANK     rank on this node; rank 0 (the default) receives the requests
+    EVALS_ENGINE_MASTER   HOST:PORT at which the ranks connect to each other
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class LazyModel(Generic[T, P]):
 
     name: str
     gather_s = 0.0
-    """Time to wait for more calls before the first batch."""
+    """Time to wait for more calls, if no batch is being computed."""
 
     def __init__(self) -> None:
         self._loaded: T | None = None

@@ -51,7 +51,7 @@ MAX_LENGTH = 300
 
 
 def cause(log: str) -> str:
-    """Return in one line why the process exited: a known cause, else the first informative error, else the last line."""
+    """Return in one line why the process exited: a signal, else a known cause, the first informative error or the last line."""
     if (last := log.rstrip().rpartition("\n")[2]).startswith(KILLED):
         return last
     for pattern, meaning in KNOWN_CAUSES:

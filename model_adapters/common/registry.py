@@ -66,7 +66,7 @@ def register(spec: LaunchSpec, url: str) -> Path:
 
 
 def registered_servers(engine: str) -> list[RegisteredServer]:
-    """Return the registered servers; entries of processes that have ended are removed."""
+    """Return the registered servers of an engine; entries of processes that have ended, and invalid ones, are removed."""
     entries = []
     for path in sorted(_registry_folder().glob("*.json")):
         try:

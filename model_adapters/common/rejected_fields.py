@@ -1,7 +1,7 @@
 """Request fields that a server rejects by name: omitted from then on, and noted on the run's card.
 
-A field counts as rejected only after the same call has succeeded without it: a message that merely mentions a field,
-e.g. its valid range or a quoted prompt, changes nothing.
+Outside batches, a field counts as rejected only after the same call has succeeded without it: a message that merely mentions
+a field, e.g. its valid range or a quoted prompt, changes nothing.
 """
 
 from __future__ import annotations

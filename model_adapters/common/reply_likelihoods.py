@@ -71,7 +71,7 @@ def compute(
 def tokenize(
     checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], end: int | None
 ) -> Row:
-    """Tokenise a prompt as rendered, and its reply as plain text; `end`: see `end_of_turn`. Raises ModelError."""
+    """Tokenise a prompt as rendered, and its reply as plain text except for reasoning tags; `end`: see `end_of_turn`."""
     text = render(checkpoint, prompt, [], dict(variables))
     tokens: list[int] = checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"]
     start = len(tokens)
@@ -137,7 +137,7 @@ def _segments_by_template(
 
 
 def end_of_turn(checkpoint: Checkpoint, variables: Mapping[str, Any]) -> int | None:
-    """Return the end-of-turn token: of the tokens that end a generation, the one that the chat template writes after a turn."""
+    """Return the end-of-turn token: the first token after a rendered turn that can end a generation, else the EOS token."""
     eos = checkpoint.model.generation_config.eos_token_id
     eos_tokens = {*(eos if isinstance(eos, list) else [eos]), checkpoint.tokenizer.eos_token_id} - {None}
     turns = Prompt(messages=(Message.user("Hello"), Message("assistant", (Text("Goodbye"),))))

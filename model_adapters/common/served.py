@@ -1,7 +1,7 @@
 """A model whose server is started on this machine by the first call, and stopped by `close`.
 
-A server that dies during a run is restarted once, while its calls wait. If `evals serve` is already running a server with
-the same weights, that server is used, and left running.
+A server that dies during a run is restarted once, while its calls wait, unless it spans several nodes. If `evals serve` is
+already running a server with the same weights, that server is used, and left running.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class LaunchedModel:
         if self._fault is not None:
             raise self._fault
         if self._process is not None and self.spec.nodes > 1:
-            raise Gone(self._process.describe_end("died"))  # its parts on other nodes have to restart too
+            raise Gone(self._process.describe_end("died"))  # its ranks on other nodes have to restart too
         if self._process is not None and self._start_count > MAX_RESTARTS:
             raise Gone(self._process.describe_end("died again"))
         if (
@@ -118,7 +118,7 @@ class LaunchedModel:
             self._notes.append("server: it died during the run and was restarted")
 
     async def follow(self) -> str:
-        """Run this node's part of a multi-node server until it ends; return why it ended."""
+        """Run this node's rank of a multi-node server until it ends; return why it ended."""
         self._process = server_process.ServerProcess(self.spec, self._log)
         return await asyncio.to_thread(self._process.follow)
 

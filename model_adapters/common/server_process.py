@@ -24,7 +24,7 @@ from evals.model_adapters.common.launch import HOST, Engine, LaunchSpec, command
 from evals.model_adapters.common.logs import PORT_TAKEN, cause
 
 GRACE_S = 5.0
-"""Time allowed for a server to shut down cleanly."""
+"""Time allowed for a server to shut down cleanly, or to end after a failed test call."""
 MAX_LOG_BYTES = 8 << 20
 """Number of bytes at the end of a log that are searched for the reason why a server ended."""
 FIRST_CALL_S = 600.0
@@ -134,7 +134,7 @@ class ServerProcess:
             raise UsageError(f"{name} is running, but cannot reply: {reason} (log: {self.log})") from None
 
     def follow(self) -> str:
-        """Run this node's part of a multi-node server until it ends; return why it ended."""
+        """Run this node's rank of a multi-node server until it ends; return why it ended."""
         self._spawn()
         if self._watchdog is not None:
             self._watchdog.wait()

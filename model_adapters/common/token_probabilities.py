@@ -16,13 +16,13 @@ def columns(logits: Any, tokens: Any, decoding: Decoding) -> Any:
     """Return logprob, rank, gap, above and mass of one token per row of logits: the five rows of a tensor on the CPU."""
     import torch
 
-    parts = [
+    blocks = [
         _columns_of_block(
             logits[begin : begin + BLOCK_POSITIONS].float(), tokens[begin : begin + BLOCK_POSITIONS], decoding
         )
         for begin in range(0, len(tokens), BLOCK_POSITIONS)
     ]
-    return torch.cat(parts, dim=1) if parts else torch.zeros(5, 0, dtype=torch.float64)
+    return torch.cat(blocks, dim=1) if blocks else torch.zeros(5, 0, dtype=torch.float64)
 
 
 def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
@@ -47,7 +47,7 @@ def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
 
 
 def _truncated_columns(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
-    """Return above and mass under truncated sampling, from the `count` likeliest tokens; from all where more can be drawn."""
+    """Return above and mass under truncated sampling, from the `count` likeliest tokens, or from all if more can be drawn."""
     top, order = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
     drawable = _drawable_mask(logprobs, top, decoding)
     weights = ((top - top[:, :1]) / decoding.temperature).double().exp() * drawable

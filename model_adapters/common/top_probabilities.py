@@ -58,8 +58,8 @@ def _columns(position: Position, decoding: Decoding, vocabulary: int) -> tuple[f
     logprob, rank, top = position.logprob, position.rank, sorted(position.top, reverse=True)
     exact_columns = (logprob, float(rank), max(top[0] - logprob, 0.0))
     if decoding.temperature == 0:
-        first = float(rank == 1)
-        return (*exact_columns, 1 - first, first, 1 - first, first)
+        is_first = float(rank == 1)
+        return (*exact_columns, 1 - is_first, is_first, 1 - is_first, is_first)
     above, mass = _bounds(logprob, rank, top, decoding, vocabulary)
     return (*exact_columns, above.low, mass.low, above.high, mass.high)
 
@@ -122,9 +122,9 @@ def _drawable_tokens(
         certain, possible = min(certain, low), min(possible, high)
         others = others if high > len(relative) else _Range(0.0, 0.0)
     if decoding.min_p:
-        above = sum(value >= decoding.min_p for value in relative)
-        certain, possible = min(certain, above), min(possible, above)
-        others = others if above == len(top) else _Range(0.0, 0.0)
+        kept = sum(value >= decoding.min_p for value in relative)
+        certain, possible = min(certain, kept), min(possible, kept)
+        others = others if kept == len(top) else _Range(0.0, 0.0)
     if not decoding.truncates:
         return _DrawableTokens(certain, possible, rest)
     return _DrawableTokens(certain, possible, _Range(0.0, rest.high if others.high else 0.0))

@@ -21,9 +21,9 @@ POLL_S = 0.2
 
 
 def main(grace_s: float, command: list[str]) -> None:
-    """Run the server until it or the parent ends, then end the process group."""
+    """Run the server until it or the parent ends, or the pipe is closed; then end the process group."""
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, lambda *_: None)  # ignored, as only the pipe decides when to stop
+        signal.signal(signum, lambda *_: None)  # ignored: the parent ends the server by closing the pipe
     parent = os.getppid()
     _prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphaned descendants outside the group are reparented to this process
     server = subprocess.Popen(

@@ -84,7 +84,7 @@ class ReplicaHost:
         return self._start_number, await self.info()
 
     async def _wait_for_server(self, waiting: Awaitable[None]) -> None:
-        """Wait for the model's server; raises UsageError as soon as a part of the server on another node ends."""
+        """Wait for the model's server; raises UsageError as soon as a rank of the server on another node ends."""
         if self._followers is None:
             await waiting
             return

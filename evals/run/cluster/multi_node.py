@@ -1,7 +1,7 @@
-"""Replicas that span several nodes: the model's server has a part on each node, of which the first receives the requests.
+"""Replicas that span several nodes: the model's server has a rank on each node, of which the first receives the requests.
 
 Ray reserves either all GPUs or none (a placement group with one bundle per node), and the engine runs in its multi-node
-mode. If a part ends once the server is up, the replica's process exits; Ray then stops the other parts and restarts the replica.
+mode. If a rank ends once the server is up, the replica's process exits; Ray then stops the other ranks and restarts the replica.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evals.errors import EvalsError
 
 
 class Follower:
-    """A part of a replica's server on a node other than the first."""
+    """A rank of a replica's server on a node other than the first."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         """`environment`: variables for the engine on this node."""
@@ -32,21 +32,21 @@ class Follower:
             self._fault = str(error)
 
     async def follow(self) -> str:
-        """Run this part of the server until it ends; return the reason."""
+        """Run this rank of the server until it ends; return the reason."""
         reason = self._fault or await self._model.follow()
         return f"{reason} (on {socket.gethostname()})"
 
     async def close(self) -> None:
-        """Stop this part of the server."""
+        """Stop this rank of the server."""
         if not self._fault:
             await self._model.close()
 
 
 class FollowerGroup:
-    """The parts of a replica's server after the first, in bundles 1, 2, ... of the replica's placement group."""
+    """The ranks of a replica's server after the first, in bundles 1, 2, ... of the replica's placement group."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], *, nodes: int, gpus: int) -> None:
-        """Start the parts, and set the engine's environment variables on this node. `gpus`: number on all nodes together."""
+        """Start the ranks, and set the engine's environment variables on this node. `gpus`: number on all nodes together."""
         import ray
         from ray.util import get_current_placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -73,13 +73,13 @@ class FollowerGroup:
         self._tasks: set[asyncio.Task[str]] = set()
 
     async def wait_for_first_end(self) -> str:
-        """Run the parts and wait until one of them ends; return the reason."""
+        """Run the ranks and wait until one of them ends; return the reason."""
         self._tasks = self._tasks or {asyncio.create_task(_run_follower(actor)) for actor in self._actors}
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
 
     async def close(self) -> None:
-        """Stop all parts."""
+        """Stop all ranks."""
         import ray
 
         for task in self._tasks:
