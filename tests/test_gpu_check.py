@@ -49,11 +49,11 @@ def test_weights_without_an_index_are_sized_by_their_files(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "broken", ["{", "[]", '{"metadata": 7}', '{"metadata": {"total_size": "many"}}', "\x00"]
+    "content", ["{", "[]", '{"metadata": 7}', '{"metadata": {"total_size": "many"}}', "\x00"]
 )
-def test_the_size_of_a_broken_checkpoint_is_unknown(tmp_path: Path, broken: str) -> None:
-    (tmp_path / "model.safetensors.index.json").write_text(broken)
-    (tmp_path / "config.json").write_text(broken)
+def test_the_size_of_a_broken_checkpoint_is_unknown(tmp_path: Path, content: str) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    (tmp_path / "config.json").write_text(content)
     assert checkpoints.estimate_size(tmp_path) is None
     assert checkpoints.estimate_size(tmp_path / "absent") is None
 

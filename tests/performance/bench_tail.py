@@ -1,7 +1,7 @@
 """Measures the tail of a run on a mock with 64 slots and log-normal lengths: `python -m tests.performance.bench_tail [SECONDS]`.
 
-Each case is a run of the product's runner. Its figure is the wall time relative to the ideal, which is the larger of the
-sum of all replies' times over the slots and the time of the longest reply. Cases: the order of the data; a first run, which
+Each case is a run of the product's runner. Its figure is the wall time relative to the ideal, which is the larger of two
+times: the sum of all replies' times divided by the number of slots, and the time of the longest reply. Cases: the order of the data; a first run, which
 learns the lengths while it runs, with questions whose sizes have a correlation of .6, .45 or 0 with the logarithms of the
 lengths; a repeat run, whose lengths are known. SECONDS is the ideal time of a case.
 """
@@ -26,7 +26,7 @@ from evals.types import Prompt, Reply, Sampling, Usage
 from tests.support import toy
 
 SLOTS = 64
-COUNTS = {"one suite": ((4000, 300.0),), "two suites": ((1500, 300.0), (1500, 2000.0))}
+CASES = {"one suite": ((4000, 300.0),), "two suites": ((1500, 300.0), (1500, 2000.0))}
 """Number of items and median length in tokens of each suite of a case."""
 
 
@@ -77,7 +77,7 @@ def draw_lengths(suites: Sequence[tuple[int, float]], correlation: float, *, see
 
 async def ratio(
     folder: Path,
-    lengths_of_case: Lengths,
+    lengths: Lengths,
     *,
     ideal_s: float,
     lengths_known: bool = False,
@@ -85,9 +85,7 @@ async def ratio(
 ) -> float:
     """Run a case and return its wall time relative to the ideal."""
     jobs, tokens = [], dict[str, float]()
-    for number, (suite_tokens, sizes) in enumerate(
-        zip(lengths_of_case.tokens, lengths_of_case.sizes, strict=True)
-    ):
+    for number, (suite_tokens, sizes) in enumerate(zip(lengths.tokens, lengths.sizes, strict=True)):
         names = [f"q{number}-{index:05}" for index in range(len(sizes))]
         tokens |= dict(zip(names, map(float, suite_tokens), strict=True))
         items = [
@@ -97,7 +95,7 @@ async def ratio(
         jobs.append(toy.job(folder / str(number), toy.suite(items)))
         if lengths_known:
             jobs[-1].lengths = {name: (tokens[name], 0.0) for name in names}
-    token_s = ideal_s / lengths_of_case.ideal
+    token_s = ideal_s / lengths.ideal
     try:
         runner = Runner(
             PacedModel(tokens, token_s=token_s),
@@ -114,6 +112,7 @@ async def ratio(
 
 
 def _in_data_order(jobs: Sequence[Job]) -> list[PlannedCall]:
+    """Return all calls in the order of the data."""
     return [(number, index, 0) for number, job in enumerate(jobs) for index in range(len(job.samples))]
 
 
@@ -121,23 +120,23 @@ async def measure(name: str, *, ideal_s: float) -> dict[str, float]:
     """Return the ratio of wall time to ideal for each case."""
     ratios = {}
     with tempfile.TemporaryDirectory() as folder:
-        correlated = draw_lengths(COUNTS[name], 0.6)
+        correlated = draw_lengths(CASES[name], 0.6)
         cases = {
             "order of the data": (correlated, {"data_order": True}),
             "first run, correlation .6": (correlated, {}),
-            "first run, correlation .45": (draw_lengths(COUNTS[name], 0.45), {}),
-            "first run, no correlation": (draw_lengths(COUNTS[name], 0.0), {}),
+            "first run, correlation .45": (draw_lengths(CASES[name], 0.45), {}),
+            "first run, no correlation": (draw_lengths(CASES[name], 0.0), {}),
             "repeat run": (correlated, {"lengths_known": True}),
         }
-        for case, (lengths_of_case, options) in cases.items():
-            ratios[case] = await ratio(Path(folder) / case, lengths_of_case, ideal_s=ideal_s, **options)
+        for case, (lengths, options) in cases.items():
+            ratios[case] = await ratio(Path(folder) / case, lengths, ideal_s=ideal_s, **options)
     return ratios
 
 
 def main() -> None:
     """Print a line per case, and the load of the machine."""
     ideal_s = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
-    for name in COUNTS:
+    for name in CASES:
         for case, value in asyncio.run(measure(name, ideal_s=ideal_s)).items():
             print(f"{name}, {case}: {value:.3f} times the ideal of {ideal_s:g} s", flush=True)
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

@@ -64,10 +64,10 @@ def cluster_sizes(kind: str, n: int) -> list[int]:
 def summarise(name: str, results: list[tuple[stats.Interval, float]], required: float) -> Cell:
     """Count how many of the intervals contain the true value that they come with."""
     complete = [(i.low, i.high, truth) for i, truth in results if i.low is not None and i.high is not None]
-    inside = sum(low - 1e-12 <= truth <= high + 1e-12 for low, high, truth in complete)
+    covered = sum(low - 1e-12 <= truth <= high + 1e-12 for low, high, truth in complete)
     width = float(np.mean([high - low for low, high, _ in complete])) if complete else float("nan")
     count = len(complete)
-    return Cell(name, inside / max(1, count), 1 - count / len(results), width, required, count)
+    return Cell(name, covered / max(1, count), 1 - count / len(results), width, required, count)
 
 
 def means(count: int) -> Iterator[Cell]:

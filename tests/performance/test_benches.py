@@ -66,7 +66,7 @@ def test_four_models_side_by_side_take_hardly_longer_than_the_slowest(server, tm
 
 
 def test_a_first_run_is_nearer_the_ideal_than_the_order_of_the_data(tmp_path):
-    lengths = bench_tail.draw_lengths(bench_tail.COUNTS["two suites"], 0.6)
+    lengths = bench_tail.draw_lengths(bench_tail.CASES["two suites"], 0.6)
     data_order = asyncio.run(bench_tail.ratio(tmp_path / "data", lengths, ideal_s=8.0, data_order=True))
     first_run = asyncio.run(bench_tail.ratio(tmp_path / "first", lengths, ideal_s=8.0))
     assert first_run <= 1.2 < data_order, (first_run, data_order)
