@@ -173,7 +173,7 @@ class SignedTolerance(Struct, frozen=True):
         tolerance = float(sample.meta.get("relative_tolerance") or 0.01 * target)
         right = abs(number.value - target) < tolerance
         why = "" if right else f"stated {number.text}"
-        if target <= 0 and not right:
+        if tolerance <= 0:
             why += f"; upstream's tolerance is {tolerance:.3g}, which nothing can meet"
         return binary_score(
             right=right, answer=f"{number.value!r}", why=why, parts={"error": number.value - target}
