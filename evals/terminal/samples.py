@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -51,9 +52,14 @@ def sample_row(sample: Sample, repeat: int, record: Record | None, *, gated: boo
 
 
 def _select_fields(values: dict[str, Any], *, gated: bool) -> dict[str, Any]:
-    """Return the fields in the order of `FIELDS`, then any others; for a gated suite only those that may be shown."""
-    names = GATED_FIELDS if gated else (*FIELDS, *(name for name in values if name not in FIELDS))
-    return {name: values[name] for name in names}
+    """Return the fields in the order of `FIELDS`, then any others; for a gated suite only those that may be shown.
+
+    An answer of a gated suite is shown only if it is a letter, since other answers may repeat the data's texts.
+    """
+    if not gated:
+        return {name: values[name] for name in (*FIELDS, *(name for name in values if name not in FIELDS))}
+    is_letter = re.fullmatch("[A-Z]", values["answer"] or "") is not None
+    return {name: values[name] for name in GATED_FIELDS} | ({} if is_letter else {"answer": None})
 
 
 def _text_fields(record: Record) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class SuiteTest:
         self.scorer = self.metric.scorer or next(iter(job.suite.scorers))
         side = baseline.side_of(self.baseline_metric)
         self.baseline_values = reduce_samples(side, self.baseline_metric, side.golds)
+        self.baseline_coverage = side.coverage
         self.baseline_ids = {sample_id: sample_id for sample_id in self.golds}
         if baseline.original_ids is not None:
             self.baseline_ids = {
@@ -239,7 +240,7 @@ class SequentialGate:
         family_size = self.family_size if test.entry.tier != "advisory" else 1
         if test.bets.is_regression(self.alpha / family_size):
             return "regression"
-        is_covered = test.coverage >= self.policy.coverage
+        is_covered = min(test.coverage, test.baseline_coverage) >= self.policy.coverage
         return "pass" if is_covered and test.bets.passes(self.alpha) else "cannot tell"
 
     @property
@@ -302,11 +303,15 @@ class SequentialGate:
         verdict = self.verdict_of(test)
         low, high = self._difference_limits(test)
         unit, margin = test.metric.unit, format_size(test.entry.margin, test.metric.unit)
+        gaps = [
+            f"; coverage of the {side} is {100 * coverage:.2f} %"
+            for side, coverage in (("candidate", test.coverage), ("baseline", test.baseline_coverage))
+            if coverage < self.policy.coverage
+        ]
         reasons = {
             "pass": f"non-inferior within {margin}, after {test.processed} samples",
             "regression": f"the loss significantly exceeds {margin}, after {test.processed} samples",
-            "cannot tell": f"undecided after {test.processed} samples"
-            + ("" if test.coverage >= self.policy.coverage else f"; coverage is {100 * test.coverage:.2f} %"),
+            "cannot tell": f"undecided after {test.processed} samples{''.join(gaps)}",
         }
         family_size = self.family_size if test.entry.tier != "advisory" else 1
         return SuiteVerdict(
@@ -314,7 +319,7 @@ class SequentialGate:
             metric=test.metric.name, verdict=verdict, reasons=(reasons[verdict],), value_baseline=None,
             value_candidate=None, difference=test.difference_total / test.weight_total if test.weight_total else None, low=low,
             high=high, margin=test.entry.margin, better=test.metric.better, unit=unit, n=test.processed,
-            coverage=test.coverage, coverage_baseline=1.0, estimand=test.estimand,
+            coverage=test.coverage, coverage_baseline=test.baseline_coverage, estimand=test.estimand,
             method="betting without replacement" if test.estimand == "this-run" else "betting",
             p_pass=min(1.0, exp(-test.bets.max_log_pass_wealth)),
             p_regression=min(1.0, family_size * exp(-test.bets.max_log_regression_wealth)),

@@ -116,8 +116,22 @@ def test_failed_calls_count_at_their_worst_value(tmp_path):
     assert sequential_gate.tests[0].bets.passes(0.05) is False
 
 
+def test_nothing_passes_against_a_baseline_below_the_minimum_coverage(tmp_path):
+    policy = Policy(suite=(Entry(name="toy", margin=0.1),), coverage=0.98)
+    sequential_gate = gate(tmp_path, 300, value=lambda i: None if i % 20 == 0 else 1.0, policy=policy)
+    test = sequential_gate.tests[0]
+    for sample_id in queued_ids(sequential_gate):
+        test.add(brief(sample_id, 1.0))
+    assert test.bets.passes(0.05)  # the scored samples alone would suffice
+    assert sequential_gate.verdict == "cannot tell"
+    (suite,) = sequential_gate.report(candidate="c", baseline="b").suites
+    assert suite.coverage_baseline == pytest.approx(0.95)
+    assert "coverage of the baseline is 95.00 %" in suite.reasons[0]
+
+
 def test_missing_outcomes_of_the_baseline_count_at_their_worst_value_too(tmp_path):
-    sequential_gate = gate(tmp_path, 300, value=lambda i: None if i % 4 == 0 else 1.0)
+    policy = Policy(suite=(Entry(name="toy", margin=0.1),), coverage=0.7)
+    sequential_gate = gate(tmp_path, 300, value=lambda i: None if i % 4 == 0 else 1.0, policy=policy)
     for sample_id in queued_ids(sequential_gate):
         sequential_gate.tests[0].add(brief(sample_id))
     _, high = sequential_gate.tests[0].bets.limits(0.05)
