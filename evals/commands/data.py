@@ -14,7 +14,7 @@ from evals.errors import EvalsError, UsageError
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="SUITE...|smollm2|wordnet|opencompass")
+@click.argument("names", nargs=-1, required=True, metavar="SUITE...|smollm2|wordnet|opencompass|vlmevalkit")
 @click.option(
     "--data", "local", type=click.Path(path_type=Path), help="Verify a local mirror instead of downloading."
 )
