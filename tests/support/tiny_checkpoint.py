@@ -28,6 +28,8 @@ SPECIAL = (
 IMAGE = 56
 """Pixels of an image's side: 4 x 4 patches of 14, which the pixel shuffle reduces to 4 tokens."""
 CONTEXT = 2048
+CORPUS = Path(__file__).resolve().parents[2] / "LICENSE"
+"""The text on which the tokenizer is trained: a file that does not change, since the replies depend on it."""
 TEMPLATE = """
 {%- for message in messages -%}
 <|im_start|>{{ message['role'] }}
@@ -96,7 +98,7 @@ def make(folder: Path, *, seed: int = 0) -> None:
         Qwen3MoeConfig,
     )
 
-    words = tokenizer(Path(__file__).read_text(encoding="utf-8"))
+    words = tokenizer(CORPUS.read_text(encoding="utf-8"))
     text = Qwen3MoeConfig(
         vocab_size=len(words), hidden_size=64, intermediate_size=128, moe_intermediate_size=32, num_hidden_layers=2,
         num_attention_heads=2, num_key_value_heads=1, head_dim=32, num_experts=4, num_experts_per_tok=2,

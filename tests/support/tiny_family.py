@@ -30,7 +30,7 @@ def qwen2_vl(folder: Path) -> None:
         Qwen2VLVideoProcessor,
     )
 
-    words = tiny_checkpoint.tokenizer(Path(__file__).read_text(encoding="utf-8"))
+    words = tiny_checkpoint.tokenizer(tiny_checkpoint.CORPUS.read_text(encoding="utf-8"))
     words.add_tokens(list(VISION), special_tokens=True)
     words.chat_template = TEMPLATE
     ids = {name: words.convert_tokens_to_ids(name) for name in VISION}
