@@ -326,9 +326,8 @@ class Estimate(Struct, frozen=True, kw_only=True):
     value: float | None
     """None if nothing was scored."""
     low: float | None
-    """Lower end of the 95 % interval."""
     high: float | None
-    """Upper end of the 95 % interval."""
+    """Ends of the 95 % interval."""
     worst: float | None
     """Lower bound: missing outcomes counted as wrong; None for metrics without bounds."""
     best: float | None
@@ -336,7 +335,6 @@ class Estimate(Struct, frozen=True, kw_only=True):
     n: int
     """Number of (sample, repeat) pairs."""
     clusters: int
-    """Number of distinct clusters."""
     unit: str
     better: Literal["higher", "lower"]
     method: str

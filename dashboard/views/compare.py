@@ -261,6 +261,16 @@ def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
         )
 
 
+def _select_quadrant(discordant: pd.DataFrame, names: tuple[str, str]) -> str:
+    """Let the user choose a quadrant that has samples; empty: all."""
+    titles = {
+        "": "all", "only A": f"only {names[0]}", "only B": f"only {names[1]}", "A better": f"{names[0]} better",
+        "B better": f"{names[1]} better", comparison.NOT_PAIRED: comparison.NOT_PAIRED,
+    }  # fmt: skip
+    choices = [name for name in titles if not name or (discordant["quadrant"] == name).any()]
+    return pickers.select_one("flip", "Show", choices, format_func=lambda name: safe.visible(titles[name]))
+
+
 def draw_discordant(
     a: Entry,
     b: Entry,
@@ -276,14 +286,7 @@ def draw_discordant(
     if discordant.empty:
         st.caption("None.")
         return
-    titles = {
-        "": "all", "only A": f"only {names[0]}", "only B": f"only {names[1]}", "A better": f"{names[0]} better",
-        "B better": f"{names[1]} better", comparison.NOT_PAIRED: comparison.NOT_PAIRED,
-    }  # fmt: skip
-    choices = [name for name in titles if not name or (discordant["quadrant"] == name).any()]
-    quadrant = pickers.select_one(
-        "flip", "Show", choices, format_func=lambda name: safe.visible(titles[name])
-    )
+    quadrant = _select_quadrant(discordant, names)
     selected_samples = discordant[discordant["quadrant"] == quadrant] if quadrant else discordant
     table, config = _discordant_table(
         selected_samples, row, names, letters=letters, gated=a.card.gated or b.card.gated

@@ -175,6 +175,14 @@ def draw_missing(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
         st.caption("No other model has a comparable run, so the difficulty of missing samples is unknown.")
 
 
+def _draw_sample_link(sample: str, entry: Entry, others: Sequence[Entry]) -> None:
+    """Draw a link to the replies of this run and of up to three others to a sample."""
+    state.draw_link(
+        "sample", f"Replies to {safe.label(sample, 60)}", run=entry.card.run, suite=entry.card.config.suite,
+        sample=sample, beside=[other.card.run for other in others[:3]],
+    )  # fmt: skip
+
+
 def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> None:
     """Draw the items that no model gets right, whose gold answers may be wrong."""
     st.header("Items that all models get wrong", anchor=False)
@@ -212,11 +220,7 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
     draw_suspect_downloads(suites.with_provenance(suspects, entry))
     selected_rows = event["selection"]["rows"]
     if selected_rows and selected_rows[0] < len(frame):
-        name = str(frame.iloc[selected_rows[0]]["sample"])
-        state.draw_link(
-            "sample", f"Replies to {safe.label(name, 60)}", run=entry.card.run, suite=entry.card.config.suite,
-            sample=name, beside=[other.card.run for other in others[:3]],
-        )  # fmt: skip
+        _draw_sample_link(str(frame.iloc[selected_rows[0]]["sample"]), entry, others)
 
 
 def draw_suspect_downloads(items: pd.DataFrame) -> None:

@@ -113,11 +113,9 @@ def weigh(
     if not token_count:
         return Evidence("untestable", None, None, None, None, len(likelihoods), 0, None)
     per_position = one_seed and not greedy
-    compute_factors = factors_by_position if per_position else factors_by_reply
+    factors = factors_by_position if per_position else factors_by_reply
     features = [features_of(tokens, greedy=greedy) for tokens in nonempty]
-    close, same = (
-        cumulative_log_wealth(compute_factors(features, null, greedy=greedy)) for null in (CLOSE, SAME)
-    )
+    close, same = (cumulative_log_wealth(factors(features, null, greedy=greedy)) for null in (CLOSE, SAME))
     threshold = -np.log(alpha)
     rejects = bool(close.max() >= threshold)
     decided = (

@@ -63,14 +63,7 @@ def export(
 
     if format_ not in (*FILE_FORMATS, *STORES):
         raise UnknownName("format", format_, (*FILE_FORMATS, *STORES))
-    if model_id is not None and format_ != "every-eval-ever":
-        raise UsageError("--model-id requires every-eval-ever")
-    if model_id is not None and model_id.count("/") != 1:
-        raise UsageError(f"--model-id {model_id}: expected ORG/NAME")
-    if address is not None and format_ not in STORES:
-        raise UsageError("--to requires mlflow or postgres")
-    if experiment is not None and format_ != "mlflow":
-        raise UsageError("--experiment requires mlflow")
+    _check_options(format_, model_id, address, experiment)
     if (out is None) != (format_ in STORES):
         raise UsageError(f"{format_} takes --to instead of --out" if out else "--out DIR is required")
     selected = list({run.path: run for name in runs for run in store.find(results, name)}.values())
@@ -86,6 +79,18 @@ def export(
     for path in exported.files:
         common.say(str(path))
     _note_omissions(exported.lost)
+
+
+def _check_options(format_: str, model_id: str | None, address: str | None, experiment: str | None) -> None:
+    """Raise UsageError for an option that the format does not have."""
+    if model_id is not None and format_ != "every-eval-ever":
+        raise UsageError("--model-id requires every-eval-ever")
+    if model_id is not None and model_id.count("/") != 1:
+        raise UsageError(f"--model-id {model_id}: expected ORG/NAME")
+    if address is not None and format_ not in STORES:
+        raise UsageError("--to requires mlflow or postgres")
+    if experiment is not None and format_ != "mlflow":
+        raise UsageError("--experiment requires mlflow")
 
 
 def _export_to_store(

@@ -79,15 +79,10 @@ def plan(
     `second_runs`: a second run of the baseline's model; `runs`: further runs of the suites, from which variance
     components are estimated; `drop`: the loss that budgets are computed for, by default each suite's margin.
     """
-    import numpy as np
-
     reports = reports or {}
     check_margins(policy, {suite: report.limit for suite, report in reports.items()}, baseline)
     suites = [_prepare_suite(rule, policy, baseline, second_runs, reports) for rule in policy.judged_rules]
-    rng = np.random.default_rng(seed)
-    unchanged, at_margin, at_twice_margin = (
-        [suite.simulate(multiple, count=simulations, rng=rng) for suite in suites] for multiple in (0, 1, 2)
-    )
+    unchanged, at_margin, at_twice_margin = _simulate(suites, simulations, seed)
     scenarios = _scenarios(suites, unchanged, at_margin, at_twice_margin, policy)
     plans = tuple(
         _suite_plan(suite, policy, *claims)
@@ -208,6 +203,14 @@ def _notes_on_conditions(all_components: Sequence[Components]) -> list[str]:
         for name, component in (("wording of the prompt", suite.wording), ("judge", suite.judge))
         if component is not None and component.variance > 0
     ]
+
+
+def _simulate(suites: Sequence[PlannedSuite], count: int, seed: int) -> list[list[Claims]]:
+    """Return the claims of all suites at a loss of 0, 1 and 2 margins."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    return [[suite.simulate(multiple, count=count, rng=rng) for suite in suites] for multiple in (0, 1, 2)]
 
 
 def _scenarios(

@@ -94,13 +94,12 @@ def connect(
         notice(f"slurm: submitted {jobs_text}; logs: {folder}")
         info = _first_info(run_jobs, folder, stopped)
         require_same_version(info)
-        links = [SlurmLink(job, folder, run_jobs) for job in run_jobs.jobs]
         partition = f"partition {settings.partition}" if settings.partition else "default partition"
         note = f"cluster: slurm, {jobs_text}, {partition}, {gpus_per_job} GPUs each"
         remaining_cleanup = cleanup.pop_all()
-    return SlurmCluster(
-        links, replace(info, notes=(note, *info.notes)), jobs=run_jobs, cleanup=remaining_cleanup
-    )
+    links = [SlurmLink(job, folder, run_jobs) for job in run_jobs.jobs]
+    info = replace(info, notes=(note, *info.notes))
+    return SlurmCluster(links, info, jobs=run_jobs, cleanup=remaining_cleanup)
 
 
 def create_executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
