@@ -1,7 +1,7 @@
 """Write `results/claims/further.toml` from the second shared table of published scores: `python -m tools.make_further_claims`.
 
 It contains numbers of the merging benchmark OptMerge, of SGI-Bench's leaderboard, and some from abstracts. If a number was
-taken from a digest by others and not compared with the paper, its note says so.
+taken from a secondary source and not compared with the paper, its note says so.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ NOTES = {
     "OptMerge MathVista (geometry rows)": "three overlapping labels: 304 items count 728 times, 206 of them three times",
     "SGI-Bench DeepResearch": "Intern-S2-Preview's column called SGI-Bench is probably this part alone",
 }
-UNVERIFIED = "taken from a digest by others, not compared with the paper"
+UNVERIFIED = "taken from a secondary source, not compared with the paper"
 
 
 def rows(shared: Path) -> list[Row]:

@@ -14,7 +14,7 @@ INITIAL_LIMIT = 16
 MAX_LIMIT = 1024
 MIN_GAIN = 1.1
 """The concurrency is doubled again if the last doubling raised the replies per second by at least this factor."""
-HALVING_S = 1.0
+MIN_HALVING_INTERVAL_S = 1.0
 """After this time, the concurrency may be halved again even if no window has ended since the last halving."""
 
 
@@ -22,8 +22,8 @@ class Pace:
     """The number of calls allowed in flight, adjusted after each window of `limit` replies.
 
     Unless fixed, the number starts at 16 and doubles for as long as each doubling raises the throughput by a tenth. When the
-    server is overloaded (HTTP 429 or 503, or a timeout), the number is halved, at most once per window. It then recovers
-    quickly to three quarters of its value before the halving, and slowly from there.
+    server is overloaded (HTTP 429 or 503, or a timeout), the number is halved, at most once per window or second, whichever
+    ends first. It then recovers quickly to three quarters of its value before the halving, and slowly from there.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Pace:
 
     def slow_down(self) -> None:
         """Halve the concurrency, because the server asked for fewer calls or missed a deadline."""
-        if self._has_halved and self._clock() - self._window_start < HALVING_S:
+        if self._has_halved and self._clock() - self._window_start < MIN_HALVING_INTERVAL_S:
             return  # the failed call was made before the halving
         self._has_halved, self._is_searching = True, False
         self._limit_before_halving = self.limit

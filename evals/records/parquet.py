@@ -247,7 +247,7 @@ def _rows(files: Snapshot, columns: list[str]) -> Iterator[tuple[Any, ...]]:
 
 
 def parquet_golds(files: Snapshot) -> dict[str, Gold]:
-    """Return the part of each sample that reports need by sample id, in the order of the run."""
+    """Return, by sample id and in the order of the run, the part of each sample that reports need."""
     decode_target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
     golds = {}
     columns = ["id", "group", "cluster", "target", "options"]

@@ -19,7 +19,7 @@ from evals.scorers.outcomes import read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 2_000
-"""Maximum length of a formula; a longer name is truncated to it."""
+"""Maximum length of a formula; longer texts are rejected. `names.py` truncates chemical names to it."""
 CHARGE_KEY = "charge"
 """Key of the charge among the element counts."""
 

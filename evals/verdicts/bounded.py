@@ -3,7 +3,7 @@
 A loss concentrated on few items may be absent from a small sample: with thirty items, a t test passes such a loss four
 times as often as its level allows. Gaffke's test (*Three test statistics for a nonparametric one-sided hypothesis on the mean of a
 nonnegative variable*, 2005; studied as a bound by Phan, Thomas and Learned-Miller, ICML 2021) adds one observation at
-the lower bound and computes the probability that a Dirichlet mixture of all of them lies beyond the tested mean. For binary
+the lower bound and computes the probability that a mean of all of them with random Dirichlet weights lies beyond the tested mean. For binary
 values it is the Clopper-Pearson test; for many values it approaches the t test.
 
 >>> unchanged = BoundedDifference.of([0.0] * 30, width=1.0)
@@ -42,6 +42,7 @@ class BoundedDifference(NamedTuple):
     counts: Array
     """Number of clusters of each kind."""
     width: float
+    """Bound of the absolute differences: the width of the metric's range."""
     test: str = "Gaffke"
 
     @classmethod

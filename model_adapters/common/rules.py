@@ -91,10 +91,14 @@ def truncate_at_stop(reply: Reply, stops: Sequence[str]) -> Reply:
     return structs.replace(reply, text=reply.text[: min(positions)], stop="stop") if positions else reply
 
 
-def template_variables(sampling: Sampling, switch: str) -> dict[str, Any]:
-    """Return the chat template's variables set by the sampling parameters: the reasoning switch, and the user's own."""
+def template_variables(sampling: Sampling, switch_path: str) -> dict[str, Any]:
+    """Return the chat template's variables set by the sampling parameters: the reasoning switch, and the user's own.
+
+    `switch_path`: the dotted request field of the switch, e.g. `chat_template_kwargs.enable_thinking`, whose last part is the
+    variable.
+    """
     user_variables = sampling.extra.get("chat_template_kwargs")
     variables = dict(user_variables) if isinstance(user_variables, dict) else {}
     if sampling.thinking is not None:
-        variables.setdefault(switch.rpartition(".")[2], sampling.thinking)
+        variables.setdefault(switch_path.rpartition(".")[2], sampling.thinking)
     return variables

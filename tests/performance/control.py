@@ -1,4 +1,6 @@
-"""Measures how much the results of earlier models save: `python -m tests.performance.control` prints the table of docs/statistics.md.
+"""Measures by how much control variates, the results of other models on all items, reduce the variance of a subset's score.
+
+`python -m tests.performance.control` prints the table on `--control` in docs/statistics.md.
 
 Draws subsets of the three recorded MMLU-Pro runs and adjusts each by the two other runs; the true value is the score on
 all items.

@@ -1,7 +1,7 @@
-"""Measure peak memory and time of a merge in a separate process; prints JSON, with the bytes above those of the imports.
+"""Measure peak memory and time of a merge in a separate process; prints JSON, with the peak in bytes in excess of that after the imports.
 
-TORCH_PYTHON tests/support/merge_memory.py FOLDER make SIDE LAYERS EXPERTS     checkpoints of Qwen2's shape, hidden size SIDE
-TORCH_PYTHON tests/support/merge_memory.py FOLDER METHOD EXPERTS [PARAMETERS]   merges them; TOML of [parameters]
+TORCH_PYTHON tests/support/merge_memory.py FOLDER make HIDDEN LAYERS EXPERTS     checkpoints of Qwen2's shape, hidden size HIDDEN
+TORCH_PYTHON tests/support/merge_memory.py FOLDER METHOD EXPERTS [PARAMETERS]   merges them by METHOD, or with `mergekit`; PARAMETERS: TOML lines of [parameters]
 """
 
 from __future__ import annotations
@@ -15,45 +15,47 @@ from pathlib import Path
 from typing import Any
 
 
-def shapes(side: int, layers: int) -> dict[str, tuple[int, ...]]:
-    """Return the tensors of a Qwen2 of hidden size `side`, feed-forward and vocabulary four times as wide."""
-    wide = 4 * side
+def shapes(hidden_size: int, layers: int) -> dict[str, tuple[int, ...]]:
+    """Return the tensors' shapes of a Qwen2, by name; its feed-forward layer and vocabulary are four times as wide."""
+    wide = 4 * hidden_size
     tensors: dict[str, tuple[int, ...]] = {
-        "lm_head.weight": (wide, side),
-        "model.embed_tokens.weight": (wide, side),
+        "lm_head.weight": (wide, hidden_size),
+        "model.embed_tokens.weight": (wide, hidden_size),
     }
-    tensors["model.norm.weight"] = (side,)
+    tensors["model.norm.weight"] = (hidden_size,)
     for index in range(layers):
         layer = f"model.layers.{index}"
         for name in "qkvo":
-            tensors[f"{layer}.self_attn.{name}_proj.weight"] = (side, side)
-        tensors |= {f"{layer}.self_attn.{name}_proj.bias": (side,) for name in "qkv"}
-        tensors |= {f"{layer}.mlp.{name}_proj.weight": (wide, side) for name in ("gate", "up")}
-        tensors[f"{layer}.mlp.down_proj.weight"] = (side, wide)
-        tensors |= {f"{layer}.{name}_layernorm.weight": (side,) for name in ("input", "post_attention")}
+            tensors[f"{layer}.self_attn.{name}_proj.weight"] = (hidden_size, hidden_size)
+        tensors |= {f"{layer}.self_attn.{name}_proj.bias": (hidden_size,) for name in "qkv"}
+        tensors |= {f"{layer}.mlp.{name}_proj.weight": (wide, hidden_size) for name in ("gate", "up")}
+        tensors[f"{layer}.mlp.down_proj.weight"] = (hidden_size, wide)
+        tensors |= {
+            f"{layer}.{name}_layernorm.weight": (hidden_size,) for name in ("input", "post_attention")
+        }
     return tensors
 
 
-def make(place: Path, side: int, layers: int, experts: int) -> None:
+def make(folder: Path, hidden_size: int, layers: int, experts: int) -> None:
     """Write a base and experts in bfloat16."""
     import torch
     from safetensors.torch import save_file
 
     config = {
-        "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_size": side, "intermediate_size": 4 * side,
-        "vocab_size": 4 * side, "num_hidden_layers": layers, "num_attention_heads": side // 64,
-        "num_key_value_heads": side // 64, "tie_word_embeddings": False,
+        "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_size": hidden_size, "intermediate_size": 4 * hidden_size,
+        "vocab_size": 4 * hidden_size, "num_hidden_layers": layers, "num_attention_heads": hidden_size // 64,
+        "num_key_value_heads": hidden_size // 64, "tie_word_embeddings": False,
     }  # fmt: skip
     generator = torch.Generator().manual_seed(0)
     base = {
         name: torch.randn(shape, generator=generator).bfloat16()
-        for name, shape in shapes(side, layers).items()
+        for name, shape in shapes(hidden_size, layers).items()
     }
     for number, name in enumerate(("base", *(f"e{n}" for n in range(experts)))):
-        folder = place / name
-        folder.mkdir(parents=True)
-        (folder / "config.json").write_text(json.dumps(config))
-        (folder / "tokenizer_config.json").write_text('{"chat_template": "x"}')
+        model_folder = folder / name
+        model_folder.mkdir(parents=True)
+        (model_folder / "config.json").write_text(json.dumps(config))
+        (model_folder / "tokenizer_config.json").write_text('{"chat_template": "x"}')
         values = (
             base
             if not number
@@ -62,7 +64,7 @@ def make(place: Path, side: int, layers: int, experts: int) -> None:
                 for key, value in base.items()
             }
         )
-        save_file(values, folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(values, model_folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def peak_memory() -> int:
@@ -87,8 +89,8 @@ def report(before: int, began: tuple[float, float], **values: int) -> None:
     )
 
 
-def merge(place: Path, method: str, experts: int, parameters: str = "") -> None:
-    """Merge by this project, and print memory and time."""
+def merge(folder: Path, method: str, experts: int, parameters: str = "") -> None:
+    """Merge with this project's code, and print memory and time."""
     import torch
     from safetensors.torch import load_file
 
@@ -97,9 +99,9 @@ def merge(place: Path, method: str, experts: int, parameters: str = "") -> None:
 
     torch.randn(64, 64) @ torch.randn(64, 64)  # loads the kernels
     torch.linalg.svd(torch.randn(8, 8))
-    load_file(place / "base" / "model.safetensors")
+    load_file(folder / "base" / "model.safetensors")
     expert_lines = "\n".join(f'e{n} = "./e{n}"' for n in range(experts))
-    path = place / f"{method}.toml"
+    path = folder / f"{method}.toml"
     path.write_text(
         f'method = "{method}"\nbase = "./base"\nexclude = []\n[experts]\n{expert_lines}\n[parameters]\n{parameters}'
     )
@@ -112,14 +114,14 @@ def merge(place: Path, method: str, experts: int, parameters: str = "") -> None:
     rule.load()([torch.randn(1024, 1024) for _ in plan.experts], job)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, began = peak_memory(), read_clocks()
-    shutil.rmtree(place / "out", ignore_errors=True)
-    build.make(plan, out=place / "out", log=lambda _: None)
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    build.make(plan, out=folder / "out", log=lambda _: None)
     largest = max(entry.count for entry in plan.base.tensors.values()) * 4
     report(before, began, largest=largest, experts=experts)
 
 
-def mergekit(place: Path, experts: int) -> None:
-    """Merge the same files by mergekit, and print memory and time."""
+def mergekit(folder: Path, experts: int) -> None:
+    """Merge the same files with mergekit, and print memory and time."""
     import torch
     import yaml
     from mergekit.config import MergeConfiguration
@@ -128,12 +130,13 @@ def mergekit(place: Path, experts: int) -> None:
 
     torch.randn(64, 64) @ torch.randn(64, 64)  # loads the kernels
     models: list[dict[str, object]] = [
-        {"model": str(place / f"e{n}"), "parameters": {"weight": 1.0, "density": 0.2}} for n in range(experts)
+        {"model": str(folder / f"e{n}"), "parameters": {"weight": 1.0, "density": 0.2}}
+        for n in range(experts)
     ]
     settings: dict[str, Any] = {
         "merge_method": "ties",
         "models": models,
-        "base_model": str(place / "base"),
+        "base_model": str(folder / "base"),
         "dtype": "float32",
     }
     settings["out_dtype"] = "bfloat16"
@@ -141,15 +144,15 @@ def mergekit(place: Path, experts: int) -> None:
     config = MergeConfiguration.model_validate(yaml.safe_load(yaml.safe_dump(settings)))
     Path("/proc/self/clear_refs").write_text("5")
     before, began = peak_memory(), read_clocks()
-    run_merge(config, str(place / "mergekit"), MergeOptions(copy_tokenizer=False, write_model_card=False))
+    run_merge(config, str(folder / "mergekit"), MergeOptions(copy_tokenizer=False, write_model_card=False))
     report(before, began, experts=experts)
 
 
 if __name__ == "__main__":
-    folder, action, *numbers = sys.argv[1:]
+    folder, action, *arguments = sys.argv[1:]
     if action == "make":
-        make(Path(folder), *map(int, numbers))
+        make(Path(folder), *map(int, arguments))
     elif action == "mergekit":
-        mergekit(Path(folder), int(numbers[0]))
+        mergekit(Path(folder), int(arguments[0]))
     else:
-        merge(Path(folder), action, int(numbers[0]), *numbers[1:])
+        merge(Path(folder), action, int(arguments[0]), *arguments[1:])

@@ -1,4 +1,4 @@
-"""Synthetic wheels with the files, variables and loops of OpenCompass', but our own texts."""
+"""Synthetic wheels that imitate OpenCompass's (files, variables, loops), with our own texts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ from evals.types import Prompt, Sample
 SUITES = ("mmlu-pro", "proteinlmbench", "gpqa", "aime", "chembench:4k", "matbench")
 """Suites with published numbers by OpenCompass; Mol-Instructions and SMolInstruct are added below."""
 ANY = Sample(id="1", target="A", choices=("w", "x", "y", "z"))
-JUDGING = "You grade in this test."
+JUDGE_SYSTEM_TEXT = "You grade in this test."
 
 
 FOLDER = OPENCOMPASS.folder
 
 
 def upstream_prompts_by_suite() -> list[tuple[str, UpstreamPrompts]]:
-    """Return (suite id, upstream prompts) of all suites; those of chemistry without scorers, as loading WordNet is slow."""
+    """Return (suite id, upstream prompts) of all suites.
+
+    Those of Mol-Instructions and SMolInstruct are built directly, as loading these suites also loads WordNet.
+    """
     suites = [suite for name in SUITES for suite in load.suite(name, "intern-s1")]
     molecules = [
         (f"mol-instructions:{variant}", mol_instructions._upstream_prompts(variant))
@@ -43,21 +46,21 @@ def upstream_prompts_by_suite() -> list[tuple[str, UpstreamPrompts]]:
     ]
 
 
-def columns(one: UpstreamPrompts) -> list[str]:
+def columns(prompts: UpstreamPrompts) -> list[str]:
     """Return the columns that a template may use, the question first."""
-    assert one.columns is not None
-    return [name for name in one.columns(ANY, Prompt(), "?") if name != one.gold_column]
+    assert prompts.columns is not None
+    return [name for name in prompts.columns(ANY, Prompt(), "?") if name != prompts.gold_column]
 
 
-def question_template(one: UpstreamPrompts) -> str:
+def question_template(prompts: UpstreamPrompts) -> str:
     """Return our replacement for upstream's question."""
-    turn = f" {one.loop_values[0][1]}" if one.loop_values else ""
-    return f"Asked in this test{turn}:\n" + "\n".join(f"{{{name}}}" for name in columns(one))
+    loop_value = f" {prompts.loop_values[0][1]}" if prompts.loop_values else ""
+    return f"Asked in this test{loop_value}:\n" + "\n".join(f"{{{name}}}" for name in columns(prompts))
 
 
-def judge_template(one: UpstreamPrompts) -> str:
+def judge_template(prompts: UpstreamPrompts) -> str:
     """Return our replacement for upstream's judge prompt."""
-    return f"Asked: {{{columns(one)[0]}}}\nGold: {{{one.gold_column}}}\nSaid: {{prediction}}"
+    return f"Asked: {{{columns(prompts)[0]}}}\nGold: {{{prompts.gold_column}}}\nSaid: {{prediction}}"
 
 
 def _nested(path: str, inner: str) -> str:
@@ -68,9 +71,9 @@ def _nested(path: str, inner: str) -> str:
     return f"{variable} = {inner}"
 
 
-def config(several: list[UpstreamPrompts]) -> str:
-    """Return the source of a configuration in upstream's style."""
-    one = several[0]
+def config(prompts_of_file: list[UpstreamPrompts]) -> str:
+    """Return the source of a configuration file in upstream's style; `prompts_of_file`: all prompts that it defines."""
+    prompts = prompts_of_file[0]
     lines = [
         "from somewhere import Unknown",
         "with read_base():",
@@ -78,28 +81,31 @@ def config(several: list[UpstreamPrompts]) -> str:
         "all_of_it = []",
     ]
     indent = ""
-    if one.loop_values:
-        variable = one.loop_values[0][0]
-        turns = [w.loop_values[0][1] for w in several]
-        lines += [f"HINTS = {dict.fromkeys(turns, 'Asked in this test')!r}", f"for {variable} in HINTS:"]
+    if prompts.loop_values:
+        variable = prompts.loop_values[0][0]
+        loop_values = [w.loop_values[0][1] for w in prompts_of_file]
+        lines += [
+            f"HINTS = {dict.fromkeys(loop_values, 'Asked in this test')!r}",
+            f"for {variable} in HINTS:",
+        ]
         lines += [f"    hint = HINTS[{variable}]"]
         text = (
-            question_template(one)
-            .removeprefix(f"Asked in this test {turns[0]}")
+            question_template(prompts)
+            .removeprefix(f"Asked in this test {loop_values[0]}")
             .replace("{", "{{")
             .replace("}", "}}")
         )
         ask, indent = f"f{'{hint} {' + variable + '}' + text!r}", "    "
     else:
-        lines += [f'ASK = """\n{question_template(one)}\n""".strip()', "for category in categories:"]
+        lines += [f'ASK = """\n{question_template(prompts)}\n""".strip()', "for category in categories:"]
         ask, indent = "ASK", "    "
-    turn = f"dict(round=[dict(role='HUMAN', prompt={ask}), dict(role='BOT', prompt='{{output}}\\n')])"
-    lines.append(indent + _nested(one.prompt_path, turn))
-    if one.judge_path:
-        system = f"dict(role='SYSTEM', fallback_role='HUMAN', prompt={JUDGING!r})"
-        turn = f"dict(begin=[{system}], round=[dict(role='HUMAN', prompt={judge_template(one)!r})])"
-        lines.append(indent + _nested(one.judge_path, turn))
-    lines += [f"{indent}all_of_it.append(dict(infer_cfg={one.prompt_path.partition('.')[0]}))", ""]
+    template = f"dict(round=[dict(role='HUMAN', prompt={ask}), dict(role='BOT', prompt='{{output}}\\n')])"
+    lines.append(indent + _nested(prompts.prompt_path, template))
+    if prompts.judge_path:
+        system = f"dict(role='SYSTEM', fallback_role='HUMAN', prompt={JUDGE_SYSTEM_TEXT!r})"
+        template = f"dict(begin=[{system}], round=[dict(role='HUMAN', prompt={judge_template(prompts)!r})])"
+        lines.append(indent + _nested(prompts.judge_path, template))
+    lines += [f"{indent}all_of_it.append(dict(infer_cfg={prompts.prompt_path.partition('.')[0]}))", ""]
     return "\n".join(lines)
 
 
@@ -119,10 +125,10 @@ def write(path: Path, contents: dict[str, str]) -> str:
 
 
 def install(patch: pytest.MonkeyPatch, folder: Path, contents: dict[str, str] | None = None) -> Path:
-    """Install a wheel in the cache of the suites, and return its path."""
+    """Write a wheel, make the suites find it and accept its hash, and return its path."""
     path = folder / "cache" / OPENCOMPASS.file
     installed_hash = write(path, files() if contents is None else contents)
-    patch.setattr(wheel, "wheel_path", lambda one: folder / "cache" / one.file)
+    patch.setattr(wheel, "wheel_path", lambda described_wheel: folder / "cache" / described_wheel.file)
     patch.setattr(
         wheel,
         "_hash",

@@ -24,22 +24,22 @@ scipy_stats = lazy("scipy.stats")
 
 
 @table(("gains", "losses", "n"), [(28, 25, 618), (3, 9, 40), (0, 4, 30), (60, 20, 198)])
-@table("share", [-0.3, -0.05, 0.0, 0.1])
-def test_tangos_score_agrees_with_maximum_likelihood(gains: int, losses: int, n: int, share: float) -> None:
+@table("delta", [-0.3, -0.05, 0.0, 0.1])
+def test_tangos_score_agrees_with_maximum_likelihood(gains: int, losses: int, n: int, delta: float) -> None:
     """The score is the excess divided by its standard error at the most likely probabilities under the hypothesis."""
 
     def negative_log_likelihood(loss: float) -> float:
-        probabilities = (loss + share, loss, 1 - share - 2 * loss)
+        probabilities = (loss + delta, loss, 1 - delta - 2 * loss)
         observed = (gains, losses, n - gains - losses)
         return -sum(k * log(max(p, 1e-300)) for k, p in zip(observed, probabilities, strict=True) if k)
 
-    bounds = (max(0.0, -share), (1 - share) / 2)
+    bounds = (max(0.0, -delta), (1 - delta) / 2)
     loss = optimize.minimize_scalar(
         negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}
     ).x
-    variance = n * (2 * loss + share - share**2)
-    assert DiscordantCounts(gains, losses, n).score(share) == pytest.approx(
-        (gains - losses - n * share) / sqrt(variance), rel=2e-4
+    variance = n * (2 * loss + delta - delta**2)
+    assert DiscordantCounts(gains, losses, n).score(delta) == pytest.approx(
+        (gains - losses - n * delta) / sqrt(variance), rel=2e-4
     )
 
 

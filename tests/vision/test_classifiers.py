@@ -327,23 +327,23 @@ class CodeOnLoad:
         return print, ("THE PICKLE RAN",)
 
 
-@pytest.mark.parametrize("form", ["protocol", "zip", "object"])
-def test_code_in_a_pickle_is_not_run(
+@pytest.mark.parametrize("form", ["bare pickle", "torch zip", "non-tensor"])
+def test_weights_that_contain_more_than_tensors_are_rejected_and_run_no_code(
     family: Path, tmp_path: Path, form: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import torch
 
     path = tmp_path / "weights.pth"
-    if form == "protocol":
+    if form == "bare pickle":
         path.write_bytes(pickle.dumps({"state_dict": CodeOnLoad()}))
     else:
         torch.save({"state_dict": {"head.weight": torch.zeros(10, 192), "x": CodeOnLoad()}}, path)
-    if form == "object":
+    if form == "non-tensor":
         torch.save({"model": {"head.weight": torch.zeros(10, 192), "epoch": 7}}, path)
     line = run_refused(f"timm:vit_tiny_patch16_224@{path}", tmp_path / "results")
     assert (
         "is not a tensor" in line
-        if form == "object"
+        if form == "non-tensor"
         else "is a pickle that contains more than tensors" in line
     )
     assert "RAN" not in "".join(capfd.readouterr())

@@ -49,7 +49,7 @@ def legend(scores: Iterable[tuple[Entrant, Key]]) -> list[Mark]:
 def table_marks(rows: Sequence[tuple[str, Entrant, Key]]) -> dict[str, Any]:
     """Return the template variables for preregistrations and challenges in a table of scores.
 
-    `rows`: the name of each row, and its score.
+    `rows`: the name of each row, and the entrant and key of its score.
     """
     challenges = [
         (name, verdict, challenge.reason)

@@ -30,7 +30,7 @@ from evals.types import Media, Prompt, Reply, Sampling
 POLL_S = 5.0
 """Maximum time between two messages from a replica, which may contain no responses."""
 LEASE_S = 30.0
-"""Maximum silence of a replica; after it, the replica's requests are retried on others."""
+"""Maximum silence of a replica (at least half of it), after which its requests are retried on others."""
 SHUTDOWN_S = 10.0
 """Time allowed for replicas to shut down cleanly."""
 
@@ -277,7 +277,7 @@ class Cluster:
             heapify(self._load_heap)
 
     async def _serve(self, replica: Replica) -> None:
-        """Serve one replica, reconnecting after losses, until it is lost permanently."""
+        """Keep one replica connected and process its responses, reconnecting after losses, until it is lost permanently."""
         try:
             while True:
                 info = await replica.link.start()
