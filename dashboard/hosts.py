@@ -20,7 +20,10 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def names_this_machine(host: str, address: str) -> bool:
-    """Return, without a DNS lookup, whether a Host header names this machine; `address`: where the dashboard listens."""
+    """Return, without a DNS lookup, whether a Host header names this machine; `address`: where the dashboard listens.
+
+    If it listens on all addresses, any literal IP address is accepted, since DNS rebinding needs a name.
+    """
     try:
         name = (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
@@ -29,7 +32,7 @@ def names_this_machine(host: str, address: str) -> bool:
         return True
     if address not in WILDCARD:
         return False
-    return name == socket.gethostname().lower() or _is_ip_address(name)  # which cannot be rebound
+    return name == socket.gethostname().lower() or _is_ip_address(name)
 
 
 def _is_ip_address(name: str) -> bool:

@@ -37,7 +37,7 @@ GENERAL = frozenset(
 BASELINE = "baseline:"
 """First part of the model names of baselines, such as always choosing A."""
 REDUNDANT_MARKS = frozenset("SC")
-"""Marks that are not shown, because the column's heading or the cell's coverage states the same."""
+"""Marks that are not shown: the column's heading states S (sample items), and the cell's coverage states C (some not scored)."""
 
 
 class Column(NamedTuple):
@@ -121,11 +121,12 @@ def run_marks(entry: Entry) -> dict[str, str]:
     return {mark: text for mark, text in marks(row).items() if mark not in REDUNDANT_MARKS}
 
 
-def mark_meanings(scores: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Return the marks in `scores` with their meanings for a legend, letters first; `scores`: the marks of each score."""
+def mark_meanings(marks_by_score: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return a legend: each mark that occurs, with its meaning, letters first; `marks_by_score`: the marks of each score."""
+    # numbers are cut off; F is described by its number of clusters, of which nothing remains
     meanings = {
         mark: MEANINGS.get(mark) or re.sub(r"[, ]*\d.*", "", description) or "few clusters"
-        for descriptions in scores
+        for descriptions in marks_by_score
         for mark, description in descriptions.items()
     }
     letters = sorted(meanings.keys() - MEANINGS.keys())

@@ -54,7 +54,7 @@ def suite_names(suite: str) -> tuple[str, str]:
     return suite, suite.partition(":")[0]
 
 
-def sentence(claim: Claim) -> str:
+def claim_text(claim: Claim) -> str:
     """Return a claim as text: value, protocol, date, source."""
     parts = [f"{claim.benchmark} {format_value(claim.value, claim.unit)} {unit(claim.unit)}"]
     parts.append(f"protocol {claim.protocol}" if claim.protocol else NOT_STATED)
@@ -125,7 +125,7 @@ def table(claims: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
 ERRATA = "errata"
 """Heading of the column of known errors in reported results, which is omitted if there are none."""
 POSSIBLE_SCORES = "possible scores"
-"""Heading of the column on whether the scores can be shares of their benchmarks' items."""
+"""Heading of the column on whether a whole number of right answers could give the scores."""
 
 
 def _fits_by_model(claims: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit]]]:
@@ -144,7 +144,8 @@ def possible_scores_text(fits: Sequence[tuple[Claim, Fit]]) -> str:
     if not tested_fits:
         return f"not tested: {fits[0][1].why_not}"
     impossible = [
-        f"{claim.suite} {fit.printed} is not a share of {fit.items * fit.runs:,} answers: {explanation(fit)}"
+        f"{claim.suite}: no number of right answers out of {fit.items * fit.runs:,} rounds to {fit.printed} % "
+        f"({explanation(fit)})"
         for claim, fit in tested_fits
         if not fit.fits
     ]

@@ -36,32 +36,32 @@ class Source(NamedTuple):
         return self.model if self.kind == REPORTED or not self.protocol else f"{self.model} ({self.protocol})"
 
 
-Numbers: TypeAlias = dict[Source, dict[str, Mean]]
+ScoresBySource: TypeAlias = dict[Source, dict[str, Mean]]
 """Source -> suite -> score."""
 
 
-def sources(board: Board, claims: Iterable[Claim]) -> Numbers:
-    """Return all scores that are fractions of which higher ones are better, by source and suite."""
-    numbers: Numbers = defaultdict(dict)
+def scores_by_source(board: Board, claims: Iterable[Claim]) -> ScoresBySource:
+    """Return all scores that are fractions and for which higher is better, by source and suite."""
+    scores: ScoresBySource = defaultdict(dict)
     for (row, label), cell in board.cells.items():
         column = board.columns[label]
         if column.sample or column.limit or column.unit != "fraction" or column.better != "higher":
             continue
         estimate = cell.estimate
         if estimate.value is not None and not row.is_baseline:
-            number = Mean(estimate.value, estimate.low, estimate.high)
-            numbers[Source(row.label, MEASURED, column.protocol)].setdefault(column.suite, number)
+            score = Mean(estimate.value, estimate.low, estimate.high)
+            scores[Source(row.label, MEASURED, column.protocol)].setdefault(column.suite, score)
     for claim in claims:
         if claim.unit == "fraction" and not claim.superseded:
             source = Source(claim.model, REPORTED, claim.protocol)
-            numbers[source].setdefault(claim.suite, Mean(claim.value, None, None))
-    return dict(numbers)
+            scores[source].setdefault(claim.suite, Mean(claim.value, None, None))
+    return dict(scores)
 
 
-def suites(numbers: Numbers, *, general: bool) -> list[str]:
+def suites(scores: ScoresBySource, *, general: bool) -> list[str]:
     """Return either the suites of general ability or those of science; the suites of the paper come first."""
     paper_suites = PAPER_GENERAL if general else PAPER_SCIENCE
-    all_suites = dict.fromkeys(suite for scores in numbers.values() for suite in scores)
+    all_suites = dict.fromkeys(suite for suite_scores in scores.values() for suite in suite_scores)
     suites_of_kind = [suite for suite in all_suites if (suite.partition(":")[0] in GENERAL_SUITES) == general]
     return sorted(
         suites_of_kind,
@@ -69,7 +69,7 @@ def suites(numbers: Numbers, *, general: bool) -> list[str]:
     )
 
 
-def default_suites(numbers: Numbers, *, general: bool) -> list[str]:
+def default_suites(scores: ScoresBySource, *, general: bool) -> list[str]:
     """Return up to six suites to select at first: those on which the largest number of models were measured.
 
     Only models that have both general and science suites count, and only under the protocol that most of them use. If there
@@ -77,26 +77,26 @@ def default_suites(numbers: Numbers, *, general: bool) -> list[str]:
     """
     complete_sources = [
         source
-        for source, scores in numbers.items()
+        for source, suite_scores in scores.items()
         if source.kind == MEASURED
-        and len({suite.partition(":")[0] in GENERAL_SUITES for suite in scores}) == 2
+        and len({suite.partition(":")[0] in GENERAL_SUITES for suite in suite_scores}) == 2
     ]
     counts = Counter(source.protocol for source in complete_sources)
-    available = suites(numbers, general=general)
+    available = suites(scores, general=general)
     if not counts:
         return [suite for suite in (PAPER_GENERAL if general else PAPER_SCIENCE) if suite in available]
     protocol = max(counts, key=lambda name: (counts[name], name))
-    model_scores = [numbers[source] for source in complete_sources if source.protocol == protocol]
-    counts_by_suite = Counter(suite for scores in model_scores for suite in scores)
+    selected_scores = [scores[source] for source in complete_sources if source.protocol == protocol]
+    counts_by_suite = Counter(suite for suite_scores in selected_scores for suite in suite_scores)
     highest = max(counts_by_suite[suite] for suite in available)
     return [suite for suite in available if counts_by_suite[suite] == highest][:6]
 
 
-def points(numbers: Numbers, general: Sequence[str], science: Sequence[str]) -> pd.DataFrame:
+def points(scores: ScoresBySource, general: Sequence[str], science: Sequence[str]) -> pd.DataFrame:
     """Return a table with a row per source that has all suites: both means in percent, with their joint intervals."""
     rows = []
-    for source, scores in numbers.items():
-        if not general or not science or not all(suite in scores for suite in (*general, *science)):
+    for source, suite_scores in scores.items():
+        if not general or not science or not all(suite in suite_scores for suite in (*general, *science)):
             continue
         row: dict[str, object] = {
             "model": source.label,
@@ -104,7 +104,7 @@ def points(numbers: Numbers, general: Sequence[str], science: Sequence[str]) -> 
             "protocol": source.protocol or "not stated",
         }
         for axis, selected in (("general", general), ("science", science)):
-            percentages = _to_percent(joint_mean([scores[suite] for suite in selected]))
+            percentages = _to_percent(joint_mean([suite_scores[suite] for suite in selected]))
             row |= dict(zip((axis, f"{axis}_low", f"{axis}_high"), percentages, strict=True))
         rows.append(row)
     names = ["model", "kind", "protocol"]
@@ -112,18 +112,18 @@ def points(numbers: Numbers, general: Sequence[str], science: Sequence[str]) -> 
     return pd.DataFrame(rows, columns=names)
 
 
-def _to_percent(number: Mean) -> tuple[float, float | None, float | None]:
-    low, high = (None if limit is None else 100 * limit for limit in (number.low, number.high))
-    return 100 * number.value, low, high
+def _to_percent(score: Mean) -> tuple[float, float | None, float | None]:
+    low, high = (None if limit is None else 100 * limit for limit in (score.low, score.high))
+    return 100 * score.value, low, high
 
 
-def bars(numbers: Numbers, selected: Sequence[str], models: Sequence[str]) -> pd.DataFrame:
-    """Return a table with a row per source and suite, in percent."""
+def bars(scores: ScoresBySource, selected: Sequence[str], labels: Sequence[str]) -> pd.DataFrame:
+    """Return a table with a row per source and suite, in percent; `labels`: those of the sources."""
     rows = [
         (source.label, source.kind, suite, *_to_percent(score))
-        for source, scores in numbers.items()
-        if source.label in models
-        for suite, score in scores.items()
+        for source, suite_scores in scores.items()
+        if source.label in labels
+        for suite, score in suite_scores.items()
         if suite in selected
     ]
     return pd.DataFrame(rows, columns=["model", "kind", "suite", "value", "low", "high"])
@@ -159,11 +159,11 @@ def compression_protocols(board: Board) -> list[str]:
     return sorted({column.protocol for column in columns if column.suite.startswith(COMPRESSION)})
 
 
-def incomplete_models(numbers: Numbers, selected: Sequence[str]) -> list[str]:
+def incomplete_models(scores: ScoresBySource, selected: Sequence[str]) -> list[str]:
     """Return a line of text per measured model that has some of the suites but not all."""
     lines = []
-    for source, scores in numbers.items():
-        missing = [suite for suite in selected if suite not in scores]
+    for source, suite_scores in scores.items():
+        missing = [suite for suite in selected if suite not in suite_scores]
         if source.kind == MEASURED and missing and len(missing) < len(selected):
             lines.append(f"{source.label}: missing {', '.join(missing)}")
     return sorted(lines)

@@ -212,7 +212,7 @@ def draw_score(board: Board, row: Row, label: str, cell: Cell, claims: Sequence[
         if cell.entry:
             state.draw_trust(cell.entry)
         for claim in reported.claims_for(claims, row.model, column):
-            st.caption(f"Reported, not measured here: {safe.label(reported.sentence(claim), 600)}")
+            st.caption(f"Reported, not measured here: {safe.label(reported.claim_text(claim), 600)}")
         if cell.entry:
             run = {"run": cell.entry.card.run, "suite": column.suite}
             with st.container(horizontal=True):
@@ -253,7 +253,7 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
         if model_claims:
             with st.expander(count_of(len(model_claims), "reported result")):
                 st.markdown(
-                    "\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in model_claims)
+                    "\n".join(f"- {safe.label(reported.claim_text(claim), 600)}" for claim in model_claims)
                 )
         runs = [entry for entry in index.entries if row_of(entry.card) == row]
         last_start = max((entry.card.started for entry in runs), default=None)
@@ -350,7 +350,7 @@ def main() -> None:
     row, label = draw_table(board, filters, rows, table) or (None, "")
     if isinstance(row, ReportedRow):
         model_claims = [claim for claim in claims if claim.model == row.model and not claim.superseded]
-        st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in model_claims))
+        st.markdown("\n".join(f"- {safe.label(reported.claim_text(claim), 600)}" for claim in model_claims))
     elif row and (row, label) in board.cells:
         draw_score(board, row, label, board.cells[row, label], claims)
     elif row and label == styling.MODEL:

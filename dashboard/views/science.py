@@ -13,22 +13,22 @@ from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, reported, science
 from evals.dashboard.tables.leaderboard import Board, build
-from evals.dashboard.tables.science import MEASURED, REPORTED, Numbers
+from evals.dashboard.tables.science import MEASURED, REPORTED, ScoresBySource
 from evals.errors import EvalsError
 
 MAX_DEFAULT_MODELS = 8
 
 
-def select_suites(numbers: Numbers) -> tuple[list[str], list[str]]:
+def select_suites(scores: ScoresBySource) -> tuple[list[str], list[str]]:
     """Draw two selectors, of general and science suites, and return the selected suites of each."""
     selected = []
     axes = (("general", "General suites", True), ("science", "Science suites", False))
     for cell, (key, title, is_general) in zip(st.columns(2), axes, strict=True):
-        available = science.suites(numbers, general=is_general)
+        available = science.suites(scores, general=is_general)
         selected.append(
             cell.multiselect(
                 title, available, key=key, bind="query-params",
-                default=science.default_suites(numbers, general=is_general),
+                default=science.default_suites(scores, general=is_general),
                 help="A model has a mean if all suites are measured, or all reported, under one protocol.",
             )
         )  # fmt: skip
@@ -48,9 +48,9 @@ def draw_figure(
             )  # fmt: skip
 
 
-def draw_scatter(numbers: Numbers, general_suites: list[str], science_suites: list[str]) -> list[str]:
+def draw_scatter(scores: ScoresBySource, general_suites: list[str], science_suites: list[str]) -> list[str]:
     """Draw the means over general and science suites against each other, and return the models in the figure."""
-    points = science.points(numbers, general_suites, science_suites)
+    points = science.points(scores, general_suites, science_suites)
     measured = int((points["kind"] == MEASURED).sum())
     st.markdown(
         f"**{measured} measured** (filled, with the joint 95 % interval of each mean) and "
@@ -63,17 +63,19 @@ def draw_scatter(numbers: Numbers, general_suites: list[str], science_suites: li
         draw_figure(
             light, themed, "general-science", "Mean over science suites against mean over general suites"
         )
-    if missing_lines := science.incomplete_models(numbers, [*general_suites, *science_suites]):
+    if missing_lines := science.incomplete_models(scores, [*general_suites, *science_suites]):
         with st.expander(f"Measured models that lack some of these suites: {len(missing_lines)}"):
             st.markdown("\n".join(f"- {safe.label(line, 300)}" for line in missing_lines))
     return list(points.sort_values(["kind", "science"], ascending=[True, False])["model"])
 
 
-def draw_bars(numbers: Numbers, suites: list[str], order: list[str]) -> None:
+def draw_bars(scores: ScoresBySource, suites: list[str], order: list[str]) -> None:
     """Draw the scores on each suite as bars; `order`: models that are listed first."""
     st.header("Suite by suite", anchor=False)
     scored_models = [
-        source.label for source, scores in numbers.items() if any(suite in scores for suite in suites)
+        source.label
+        for source, suite_scores in scores.items()
+        if any(suite in suite_scores for suite in suites)
     ]
     available = list(dict.fromkeys([*order, *scored_models]))
     models = st.multiselect(
@@ -84,7 +86,7 @@ def draw_bars(numbers: Numbers, suites: list[str], order: list[str]) -> None:
         bind="query-params",
         max_selections=16,
     )
-    table = science.bars(numbers, suites, models)
+    table = science.bars(scores, suites, models)
     if table.empty:
         st.info("None of these models has a score on these suites.", icon=":material/info:")
         return
@@ -127,15 +129,15 @@ def main() -> None:
         st.warning(safe.label(error, 600))
     index = frames.index(state.results())
     board = build(index.entries)
-    numbers = science.sources(board, claims)
-    general_suites, science_suites = select_suites(numbers)
+    scores = science.scores_by_source(board, claims)
+    general_suites, science_suites = select_suites(scores)
     kinds = st.pills(
         "Show", [MEASURED, REPORTED], selection_mode="multi", default=[MEASURED, REPORTED], key="show",
         bind="query-params",
     )  # fmt: skip
-    numbers = {source: scores for source, scores in numbers.items() if source.kind in kinds}
-    order = draw_scatter(numbers, general_suites, science_suites)
-    draw_bars(numbers, [*general_suites, *science_suites], order)
+    scores = {source: suite_scores for source, suite_scores in scores.items() if source.kind in kinds}
+    order = draw_scatter(scores, general_suites, science_suites)
+    draw_bars(scores, [*general_suites, *science_suites], order)
     draw_tokenizers(board)
     state.list_broken_runs(index.broken)
 

@@ -161,32 +161,33 @@ def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Call
     with writing.locked(identity.merges_folder() / f".{plan.key[:12]}.lock"):
         if is_complete(target, plan.key):
             return target
-        partial = target.with_name(f".{target.name}.{plan.key[:12]}.partial")
+        partial_folder = target.with_name(f".{target.name}.{plan.key[:12]}.partial")
         try:
-            return _write_checkpoint(plan, partial, target, accept=accept, log=log)
+            return _write_checkpoint(plan, partial_folder, target, accept=accept, log=log)
         except (EvalsError, OSError) as error:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(partial_folder, ignore_errors=True)
             if isinstance(error, OSError):
-                raise UsageError(f"cannot write {target}: {_io_error_reason(error, partial)}") from None
+                raise UsageError(
+                    f"cannot write {target}: {_io_error_reason(error, partial_folder)}"
+                ) from None
             raise
 
 
-def _io_error_reason(error: OSError, partial: Path) -> str:
+def _io_error_reason(error: OSError, partial_folder: Path) -> str:
     """Return why a file could not be read or written, with its path if it is outside the merge's folder."""
-    why = error.strerror or str(error)
-    file = str(error.filename or "")
-    return f"{file}: {why}" if file and partial not in Path(file).parents and Path(file) != partial else why
+    why, path = error.strerror or str(error), Path(str(error.filename or partial_folder))
+    return why if partial_folder in (path, *path.parents) else f"{path}: {why}"
 
 
 def _write_checkpoint(
-    plan: Plan, partial: Path, target: Path, *, accept: bool, log: Callable[[str], None]
+    plan: Plan, partial_folder: Path, target: Path, *, accept: bool, log: Callable[[str], None]
 ) -> Path:
     recipe = plan.recipe
     checks.check_lora_bases(recipe, plan.experts, accept=accept)
     shards = writing.shards(plan.output())
-    partial.mkdir(parents=True, exist_ok=True)
-    pending = writing.unwritten_shards(partial, shards)
-    checks.check_space(partial, sum(shard.size for shard in pending), target=target)
+    partial_folder.mkdir(parents=True, exist_ok=True)
+    pending = writing.unwritten_shards(partial_folder, shards)
+    checks.check_space(partial_folder, sum(shard.size for shard in pending), target=target)
     with foreign_code(
         lambda why: UsageError(f"{recipe.path}: {recipe.method}: {why}"), passing=(EvalsError, OSError)
     ):
@@ -195,15 +196,15 @@ def _write_checkpoint(
         checks.check_distances(recipe, plan.base, distances, accept=accept)
         size = writing.format_bytes(sum(shard.size for shard in shards))
         log(f"merging {', '.join(recipe.experts)} by {recipe.method} into {target} ({size})")
-        _write_other_files(plan, partial)
+        _write_other_files(plan, partial_folder)
         if len(pending) < len(shards):
             log(f"resuming after shard {len(shards) - len(pending)} of {len(shards)}")
         for shard in pending:
-            writing.write_shard(partial, shard, merger.tensor)
+            writing.write_shard(partial_folder, shard, merger.tensor)
             if len(shards) > 1:
                 log(f"wrote {shard.name}")
-    writing.write_index(partial, shards)
-    writing.finish(partial, target, _merge_card(plan, distances))
+    writing.write_index(partial_folder, shards)
+    writing.finish(partial_folder, target, _merge_card(plan, distances))
     return target
 
 
@@ -213,17 +214,17 @@ def _copied_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
 
 
-def _write_other_files(plan: Plan, partial: Path) -> None:
+def _write_other_files(plan: Plan, partial_folder: Path) -> None:
     """Copy the base's configuration and code, and the tokenizer and chat template of the checkpoint that the recipe chooses."""
-    writing.copy_files(plan.base.folder, partial, wanted=lambda name: not _belongs_to_tokenizer(name))
-    writing.copy_files(plan.tokenizer.folder, partial, wanted=_belongs_to_tokenizer)
+    writing.copy_files(plan.base.folder, partial_folder, wanted=lambda name: not _belongs_to_tokenizer(name))
+    writing.copy_files(plan.tokenizer.folder, partial_folder, wanted=_belongs_to_tokenizer)
     if (templates := plan.tokenizer.folder / checks.TEMPLATES_FOLDER).is_dir():
-        (partial / checks.TEMPLATES_FOLDER).mkdir(exist_ok=True)
-        writing.copy_files(templates, partial / checks.TEMPLATES_FOLDER, wanted=lambda _: True)
+        (partial_folder / checks.TEMPLATES_FOLDER).mkdir(exist_ok=True)
+        writing.copy_files(templates, partial_folder / checks.TEMPLATES_FOLDER, wanted=lambda _: True)
     if (dtype := plan.recipe.dtype) != "base":
         config = {**plan.base.config, "dtype": dtype}
         config.pop("torch_dtype", None)
-        disk.replace(partial / "config.json", msgspec.json.format(msgspec.json.encode(config)))
+        disk.replace(partial_folder / "config.json", msgspec.json.format(msgspec.json.encode(config)))
 
 
 def _belongs_to_tokenizer(name: str) -> bool:

@@ -74,21 +74,21 @@ def format_bytes(count: int) -> str:
 
 @contextmanager
 def locked(lock: Path) -> Iterator[None]:
-    """Hold a lock on a file, for which other processes wait."""
+    """Hold an exclusive lock on a file; other processes wait until it is released."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(disk.create(lock), "wb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
-def unwritten_shards(partial: Path, all_shards: list[Shard]) -> list[Shard]:
+def unwritten_shards(partial_folder: Path, all_shards: list[Shard]) -> list[Shard]:
     """Return the shards that have not been written yet."""
-    return [shard for shard in all_shards if not (partial / shard.name).is_file()]
+    return [shard for shard in all_shards if not (partial_folder / shard.name).is_file()]
 
 
-def write_shard(partial: Path, shard: Shard, tensor_of: Callable[[str], torch.Tensor]) -> None:
+def write_shard(partial_folder: Path, shard: Shard, tensor_of: Callable[[str], torch.Tensor]) -> None:
     """Write a shard, whose file gets its name once it is complete; `tensor_of` returns a tensor by name."""
-    path = partial / shard.name
+    path = partial_folder / shard.name
     temporary = path.with_name(f".{path.name}.part")
     with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
         stream.write(_header(shard))
@@ -97,7 +97,7 @@ def write_shard(partial: Path, shard: Shard, tensor_of: Callable[[str], torch.Te
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
-    disk.sync_folder(partial)
+    disk.sync_folder(partial_folder)
 
 
 def _header(shard: Shard) -> bytes:
@@ -128,26 +128,26 @@ def _write_tensor(stream: IO[bytes], tensor: torch.Tensor, stored: StoredTensor)
         stream.write(memoryview(block.contiguous().view(torch.uint8).numpy()))
 
 
-def write_index(partial: Path, all_shards: list[Shard]) -> None:
+def write_index(partial_folder: Path, all_shards: list[Shard]) -> None:
     """Write the index, which maps the name of each tensor to its shard."""
     mapping = {name: shard.name for shard in all_shards for name in shard.tensors}
     index = {"metadata": {"total_size": sum(shard.size for shard in all_shards)}, "weight_map": mapping}
-    disk.replace(partial / INDEX, msgspec.json.format(msgspec.json.encode(index)))
+    disk.replace(partial_folder / INDEX, msgspec.json.format(msgspec.json.encode(index)))
 
 
-def copy_files(source: Path, partial: Path, *, wanted: Callable[[str], bool]) -> None:
+def copy_files(source: Path, partial_folder: Path, *, wanted: Callable[[str], bool]) -> None:
     """Copy the files of a checkpoint that are `wanted`, except weights, README.md, `CARD` and files to be ignored."""
     for path in sorted(source.iterdir()):
         if path.is_dir() or any(fnmatch(path.name, pattern) for pattern in WEIGHTS) or not wanted(path.name):
             continue
         if not disk.is_ignored(path.name) and path.name not in ("README.md", CARD):
-            disk.replace(partial / path.name, disk.read_small(path, MAX_FILE_BYTES))
+            disk.replace(partial_folder / path.name, disk.read_small(path, MAX_FILE_BYTES))
 
 
-def finish(partial: Path, target: Path, card: object) -> None:
+def finish(partial_folder: Path, target: Path, card: object) -> None:
     """Write the card and give the folder its final name."""
-    disk.replace(partial / CARD, msgspec.json.format(msgspec.json.encode(card, order="sorted")))
-    for leftover in partial.glob(".*.part"):
+    disk.replace(partial_folder / CARD, msgspec.json.format(msgspec.json.encode(card, order="sorted")))
+    for leftover in partial_folder.glob(".*.part"):
         leftover.unlink()
-    partial.rename(target)
+    partial_folder.rename(target)
     disk.sync_folder(target.parent)

@@ -42,7 +42,7 @@ def columns(points: Sequence[Point]) -> Columns:
         answered=np.array([point.answer is not None for point in points], dtype=bool),
         imputed=part("error_imputed"),
         worst=part("error_worst"),
-        score=part("score"),
+        probability=part("score"),
     )
 
 

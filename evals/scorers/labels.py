@@ -21,7 +21,7 @@ from evals.scorers.outcomes import binary_score, unanswered, with_reading
 from evals.scorers.run_intervals import (
     Columns,
     balanced_accuracy_interval,
-    empty_interval_if_class_is_small,
+    no_limits_if_class_is_small,
     roc_auc_interval,
 )
 from evals.types import Metric, Prompt, Reply, Sample, Score
@@ -139,7 +139,8 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
     if not weights.sum():
         raise ValueError("at least one value is needed")
     positive = columns.positive
-    score = np.where(columns.answered, columns.score, (positive == (columns.value == 1.0)).astype(float))
+    implied = (positive == (columns.value == 1.0)).astype(float)
+    score = np.where(columns.answered, columns.probability, implied)
     if np.isnan(score).any():
         raise ValueError("ROC-AUC needs a score for each reply; some replies have only a label")
     levels, level_indices = np.unique(score, return_inverse=True)
@@ -153,7 +154,7 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
 
 INTERVAL_RULES[balanced_accuracy_of] = balanced_accuracy_interval
 INTERVAL_RULES[roc_auc_of] = roc_auc_interval
-INTERVAL_RULES.update(dict.fromkeys((f1_of, mcc_of, mcc_with_silence_of), empty_interval_if_class_is_small))
+INTERVAL_RULES.update(dict.fromkeys((f1_of, mcc_of, mcc_with_silence_of), no_limits_if_class_is_small))
 accuracy, balanced_accuracy = Pooled(accuracy_of), Pooled(balanced_accuracy_of)
 f1, mcc, roc_auc = Pooled(f1_of), Pooled(mcc_of), Pooled(roc_auc_of)
 mcc_with_silence = Pooled(mcc_with_silence_of)

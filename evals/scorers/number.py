@@ -1,6 +1,6 @@
 """Score numeric answers by absolute error (regression) or within a tolerance.
 
-To `AbsoluteError`, a reply without a number has no error: `Score.value` is None, and each metric below states how it treats
+For `AbsoluteError`, a reply without a number has no error: `Score.value` is None, and each metric below states how it treats
 that. `Within` scores it 0. A number in a unit whose dimension is not the target's is wrong.
 """
 
@@ -37,9 +37,10 @@ def gold_number(sample: Sample) -> float:
 
 
 def read_number(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:
-    """Return the number that a reader finds, and the `Reading` if the reader returns one.
+    """Return the number that a reader finds, and the `Reading` if the reader returns one; neither if the reply was filtered.
 
-    A number at the end of a truncated reply may be incomplete and is not read.
+    A `Reading` at the end of a truncated reply is dropped, since the number may be incomplete, unless it comes from a box, a
+    tag or JSON.
     """
     answer = None if reply.stop == "filter" else reader(reply.text, unit)
     if not isinstance(answer, Reading):
@@ -244,6 +245,7 @@ INTERVAL_RULES[mae_worst_of] = mean_error_rule(
     lambda columns: _errors_with_substitutes(columns, columns.worst)
 )
 INTERVAL_RULES[rmse_of] = rms_interval
+# a function `<name>_of` takes columns and weights; the metric `<name>` applies it to all points
 mae_answered, mae_imputed, mae_worst = Pooled(mae_answered_of), Pooled(mae_imputed_of), Pooled(mae_worst_of)
 rmse, max_error, mape = Pooled(rmse_of), Pooled(max_error_of), Pooled(mape_of)
 
@@ -252,6 +254,7 @@ def answered(points: Sequence[Point]) -> float:
     """Return the share of replies with a comparable number."""
     if not points:
         raise ValueError("at least one value is needed")
+    # `missing`: an outcome replaced by a bound; 0 counts as unanswered, a positive bound as answered
     answered_count = sum(
         point.value is not None and (point.verdict != "missing" or point.value > 0) for point in points
     )

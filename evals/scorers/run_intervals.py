@@ -36,7 +36,7 @@ class Columns(NamedTuple):
     """The error of the training mean."""
     worst: Floats
     """The largest error within the training range."""
-    score: Floats
+    probability: Floats
     """The stated probability of the label `yes`."""
 
 
@@ -65,10 +65,10 @@ def balanced_accuracy_interval(
     return interval._replace(method=f"{interval.method} (by class)")
 
 
-def empty_interval_if_class_is_small(
+def no_limits_if_class_is_small(
     columns: Columns, groups: Sequence[str], clusters: Sequence[int]
 ) -> Interval | None:
-    """Return an empty interval if a class is too small; None if the bootstrap is to be used."""
+    """Return an interval without limits if a class is too small; None if the bootstrap is to be used."""
     positive = int(columns.positive.sum())
     if min(positive, len(columns.positive) - positive) >= MIN_RARER_CLASS:
         return None
@@ -76,18 +76,20 @@ def empty_interval_if_class_is_small(
 
 
 def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Return DeLong's interval (1988) for the ROC-AUC on the logit scale; empty if a class is too small.
+    """Return DeLong's interval (1988) for the ROC-AUC on the logit scale, without limits if a class is too small.
 
     None, so that the bootstrap is used, for several folds, a cluster of several points, or no variance.
     """
     import numpy as np
 
-    if (empty_interval := empty_interval_if_class_is_small(columns, groups, clusters)) is not None:
-        return empty_interval
+    if (without_limits := no_limits_if_class_is_small(columns, groups, clusters)) is not None:
+        return without_limits
     if len(set(groups)) > 1 or len(set(clusters)) < len(clusters):
         return None
     positive = columns.positive
-    score = np.where(columns.answered, columns.score, (positive == (columns.value == 1.0)).astype(float))
+    # without a label: certainty of the wrong label if the value is 0, of the right one if it is 1 (an upper bound)
+    implied = (positive == (columns.value == 1.0)).astype(float)
+    score = np.where(columns.answered, columns.probability, implied)
     positive_scores, negative_scores = np.sort(score[positive]), np.sort(score[~positive])
 
     def share_below(ordered: Floats, scores: Floats) -> Floats:
@@ -102,7 +104,8 @@ def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence
     variance = float(positive_placements.var(ddof=1)) / len(positive_scores)
     variance += float(negative_placements.var(ddof=1)) / len(negative_scores)
     rarer_count = min(len(positive_scores), len(negative_scores))
-    if not 0 < value < 1:  # perfect separation: as if each item of the rarer class were a right answer
+    if not 0 < value < 1:
+        # perfect separation has no variance; the limits are those of right (1) or wrong (0) answers to all rarer items
         return bounded_interval(value, 0.0, rarer_count, df=rarer_count - 1, bounds=(0.0, 1.0), method="")
     if not variance > 0:
         return None
@@ -122,7 +125,7 @@ def mean_error_rule(errors_of: Callable[[Columns], Floats]) -> IntervalRule:
 
 
 def rms_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Return the interval for a root mean square error; empty if a few errors dominate it, None if there are several folds."""
+    """Return the interval for a root mean square error: without limits if a few errors dominate it, None for several folds."""
     import numpy as np
 
     squares = columns.value**2

@@ -189,7 +189,7 @@ class _AnthropicPage(Struct):
     has_more: bool = False
 
 
-class _Result(Struct):
+class _AnthropicResult(Struct):
     type: str
     message: msgspec.Raw = msgspec.Raw(b"{}")
     error: msgspec.Raw = msgspec.Raw(b"{}")
@@ -197,7 +197,7 @@ class _Result(Struct):
 
 class _AnthropicLine(Struct):
     custom_id: str
-    result: _Result
+    result: _AnthropicResult
 
 
 class AnthropicBatches(_VendorBatches):
@@ -258,7 +258,7 @@ class AnthropicBatches(_VendorBatches):
     async def _fetch_results(self, batch_id: str) -> bytes:
         return await self._client.send("GET", f"{self.path}/{batch_id}/results", max_bytes=MAX_RESULTS_BYTES)
 
-    def _parse_result(self, result: _Result, sampling: Sampling) -> Reply | Exception:
+    def _parse_result(self, result: _AnthropicResult, sampling: Sampling) -> Reply | Exception:
         if result.type == "succeeded":
             return _parse_outcome(self._model, 200, bytes(result.message), sampling)
         if result.type == "errored":
@@ -270,6 +270,7 @@ class AnthropicBatches(_VendorBatches):
 
 
 def _parse_timestamp(text: str) -> float:
+    """Return a time in seconds since 1970; infinity, so that a batch never seems too old, if the text is not a time."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
@@ -283,4 +284,6 @@ def _decode(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadReply(f"200 without a batch: {error}; {fault_message(raw)}") from None
+        raise BadReply(
+            f"HTTP 200, but the body could not be decoded: {error}; {fault_message(raw)}"
+        ) from None

@@ -455,13 +455,13 @@ def test_a_point_needs_all_suites_under_one_protocol() -> None:
         claim("c", 0.9, protocol="intern-s1"),
         claim("c", 0.8, suite="chembench:4k", protocol="intern-s1"),
     ]
-    sources = science.sources(board, claims)
-    points = science.points(sources, ["mmlu-pro"], ["chembench:4k"])
+    scores = science.scores_by_source(board, claims)
+    points = science.points(scores, ["mmlu-pro"], ["chembench:4k"])
     assert points["model"].tolist() == ["a (official)", "c"]
     assert points["kind"].tolist() == ["measured", "reported"]
     assert points["general_low"].tolist()[0] == pytest.approx(48.0)
     assert pd.isna(points["general_low"].tolist()[1])
-    assert science.incomplete_models(sources, ["mmlu-pro", "chembench:4k"]) == [
+    assert science.incomplete_models(scores, ["mmlu-pro", "chembench:4k"]) == [
         "b (official): missing chembench:4k",
         "b (strict): missing mmlu-pro",
     ]
@@ -475,7 +475,9 @@ def test_figures_are_vector_graphics_without_overlapping_labels() -> None:
         for i, value in enumerate((0.5, 0.501, 0.502, 0.9))
         for suite in ("mmlu-pro", "chembench:4k")
     ]
-    points = science.points(science.sources(leaderboard.build([]), claims), ["mmlu-pro"], ["chembench:4k"])
+    points = science.points(
+        science.scores_by_source(leaderboard.build([]), claims), ["mmlu-pro"], ["chembench:4k"]
+    )
     chart = figures.scatter(points, dark=False)
     assert figures.render_for_print(chart, "svg").startswith(b"<svg")
     assert figures.render_for_print(chart, "pdf").startswith(b"%PDF")
@@ -488,11 +490,11 @@ def test_figures_are_vector_graphics_without_overlapping_labels() -> None:
 
 def test_the_figure_starts_with_suites_that_were_measured() -> None:
     board = leaderboard.build([entry("a", 0.5), entry("a", 0.7, suite="chembench:4k"), entry("b", 0.5)])
-    sources = science.sources(board, [claim("c", 0.9, suite="gpqa:diamond")])
-    assert science.default_suites(sources, general=True) == ["mmlu-pro"]
-    assert science.default_suites(sources, general=False) == ["chembench:4k"]
+    scores = science.scores_by_source(board, [claim("c", 0.9, suite="gpqa:diamond")])
+    assert science.default_suites(scores, general=True) == ["mmlu-pro"]
+    assert science.default_suites(scores, general=False) == ["chembench:4k"]
     assert science.default_suites(
-        science.sources(leaderboard.build([]), [claim("c", 0.9)]), general=True
+        science.scores_by_source(leaderboard.build([]), [claim("c", 0.9)]), general=True
     ) == ["mmlu-pro"]
 
 

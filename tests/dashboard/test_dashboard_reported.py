@@ -43,7 +43,9 @@ def test_the_table_states_which_reported_scores_are_possible_proportions() -> No
     table = reported.table(claims, ["aime:2024", "ifeval"]).set_index("model")
     assert table.columns[0] == reported.POSSIBLE_SCORES
     statements = table[reported.POSSIBLE_SCORES]
-    assert statements["mini"].startswith("1 of 2. aime:2024 84.58 is not a share of 30 answers: 8 ")
+    assert statements["mini"].startswith(
+        "1 of 2. aime:2024: no number of right answers out of 30 rounds to 84.58 % (8 "
+    )
     assert "runs would fit" in statements["mini"]
     assert statements["large"] == "1 of 1"
     assert statements["judged"].startswith("not tested: its metric is not a proportion of items")

@@ -91,4 +91,4 @@ def test_the_dashboard_shows_errata_beside_the_numbers(tmp_path: Path) -> None:
     table = tables.table(claims, ["gqa"]).set_index("model")
     assert dict(table[tables.ERRATA]) == {"A": "gqa 61.0: a typing mistake", "B": ""}
     assert tables.ERRATA not in tables.table(claims[1:], ["gqa"]).columns
-    assert "erratum: a typing mistake" in tables.sentence(claims[0])
+    assert "erratum: a typing mistake" in tables.claim_text(claims[0])
