@@ -20,9 +20,9 @@ SUFFIX = ".json"
 MAX_BYTES = 1 << 20
 
 Verdict: TypeAlias = Literal["consistent", "close", "different", "untestable"]
-"""`consistent`: the replies show no difference from what the model writes. `close`: they differ by no more than different
-numerics or 8-bit quantisation of the same weights explain. `different`: they differ by more. `untestable`: nothing
-was tested, for the stated reason."""
+"""`consistent`: the replies show no difference from what the model writes. `close`: the differences are
+small enough to be explained by different numerics or 8-bit quantisation of the same weights. `different`: they are larger.
+`untestable`: nothing was tested, for the stated reason."""
 
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -43,7 +43,7 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     claimed: str
     """The claimed model, as the card names it."""
     reader: str
-    """The model that the replies were tested with, as given on the command line, without secrets."""
+    """The model that read the replies, to compute their likelihoods, as given on the command line, without secrets."""
     backend: str
     """What computed the likelihoods, with its version, e.g. `transformers 5.2.0`."""
     method: Literal["greedy", "sampled"]
@@ -68,11 +68,11 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     retokenised: Count = 0
     """Number of replies whose token count differs from the recorded one: their text is tokenised differently."""
     reading_s: Seconds = 0.0
-    """Seconds that computing the likelihoods took."""
+    """Seconds that the reader took to compute the likelihoods."""
     generation_s: Seconds | None = None
     """Recorded time of generating the tested replies, summed over calls; None: not recorded."""
     challenged: Seconds = 0.0
-    """Time of the challenge, in seconds since the epoch, UTC."""
+    """When the run was challenged, in seconds since the epoch, UTC."""
 
 
 def file_name(suite: str, protocol: str) -> str:

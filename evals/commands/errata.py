@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from evals.verdicts.suspect_items import SuspectItemReport
 
 MAX_ITEMS = 60
+DEFECTS = {"gold": "a wrong gold answer", "question": "a defective question", "duplicate": "a duplicate"}
+"""Kind of an erratum -> what its items have."""
 COMMANDS = {
     "list": Entry("errata:list_", "List known errors in one suite or in all."),
     "suggest": Entry("errata:suggest", "List items on which several models agree against the gold answer."),
@@ -49,7 +51,8 @@ def list_(suite: str | None, as_json: bool) -> None:
         for entry in entries:
             suite_id = f"{name}:{entry.variant}" if entry.variant else name
             common.say(
-                f"{suite_id} (errata {version}): {len(entry.items)} {entry.kind}\n    {entry.evidence}; {entry.source}"
+                f"{suite_id} (errata {version}): {count_of(len(entry.items), 'item')} with {DEFECTS[entry.kind]}\n"
+                f"    {entry.evidence}; {entry.source}"
             )
 
 
@@ -57,6 +60,7 @@ def list_(suite: str | None, as_json: bool) -> None:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=common.complete_runs)
 @click.option(
     "--least",
+    "min_models",
     type=click.IntRange(2),
     help="Minimum number of models that agree; default: three quarters of them.",
 )
@@ -65,7 +69,9 @@ def list_(suite: str | None, as_json: bool) -> None:
 )
 @common.results_option
 @common.json_option
-def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results: Path, as_json: bool) -> None:
+def suggest(
+    runs: tuple[str, ...], min_models: int | None, out: Path | None, results: Path, as_json: bool
+) -> None:
     """List items on which several models agree against the gold answer, for a person to review.
 
     The draft contains ids and answers only, and is not accepted as an errata file until each item's kind is decided.
@@ -73,7 +79,7 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
     from evals.records import store
     from evals.verdicts.suspect_items import find_suspect_items
 
-    suspects = find_suspect_items([store.find_one(results, name) for name in runs], min_models=least)
+    suspects = find_suspect_items([store.find_one(results, name) for name in runs], min_models=min_models)
     if out is not None:
         _write_draft(out, suspects)
     if as_json:
@@ -96,7 +102,7 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
     )
     if suspects.items:
         common.table("", columns, rows)
-    common.say_more(len(suspects.items) - MAX_ITEMS, "--json or --out lists all")
+    common.say_more(len(suspects.items) - MAX_ITEMS, "--json lists all, --out all that are not yet known")
     if out is not None:
         common.say(f"Draft: {out}. Decide on each item, then move the file to suites/errata/.")
 

@@ -285,7 +285,7 @@ def _plan_cells(row: SuitePlan) -> tuple[str, ...]:
         formatting.format_size(row.margin, row.unit),
         f"{row.discordance:.3g}",
         row.source,
-        formatting.format_size(row.finds, row.unit),
+        formatting.format_size(row.regression_mde, row.unit),
         f"{100 * row.passes_unchanged:.1f} %",
         f"{100 * row.passes_at_margin:.1f} %",
         ", ".join(

@@ -50,8 +50,10 @@ def noise(
 ) -> int:
     """Run MODEL on the suites several times and write a repeatability report: how much the runs differ.
 
-    With --from RUN, given at least twice, nothing is run. Comparisons then show the repeatability limit
-    next to every difference, and policies with a smaller margin are refused.
+    With --from RUN, given at least twice, nothing is run.
+
+    Later comparisons show the repeatability limit next to every difference, and policies with a smaller
+    margin are refused.
     """
     from evals.verdicts import noise as repeatability
 
@@ -62,7 +64,7 @@ def noise(
     reports = [repeatability.measure(runs, conditions=conditions) for runs in _load_by_suite(names, results)]
     paths = [repeatability.write(results, report) for report in reports]
     if as_json:
-        common.print_json({"certificates": reports})
+        common.print_json({"certificates": reports})  # the key keeps the reports' earlier name
         return 0
     _print(reports)
     for path in paths:
@@ -135,7 +137,7 @@ def _print(reports: list[RepeatabilityReport]) -> None:
         )
         for report in reports
     ]
-    headings = ("suite", "protocol", "model", "metric", "runs", "s_r", "limit r", "changed")
+    headings = ("suite", "protocol", "model", "metric", "runs", "s_r", "limit r", "discordance")
     common.table("", [(name, "left" if i < 4 else "right") for i, name in enumerate(headings)], rows)
     if any(len(report.values) < 5 for report in reports):
         common.say("with fewer than five runs, the limit itself is uncertain by a factor of about two")

@@ -36,8 +36,8 @@ FOREIGN_OPTION_WORDS = (
 LANGUAGE_BY_NOUN = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
 """Noun -> its language."""
 
-FILLERS = (
+FILLER_PATTERN = (
     r"(?:(?:la|le|el|il|die|der|das|a|o|l')[^\S\n]*(?=(?:letra|lettre|lettera|option|opción|opzione|opção|alternativa|buchstabe|réponse|choix)\b)"
     r"|letra|lettre|lettera|buchstabe|opción|opzione|opção|alternativa|choix|вариант|буква|선택지|보기|選択肢)"
 )
-"""Words that may precede an option's letter."""
+"""Pattern of a word that may precede an option's letter."""

@@ -6,7 +6,7 @@ import itertools
 import re
 from functools import cache
 
-from evals.extract.languages import FILLERS
+from evals.extract.languages import FILLER_PATTERN
 from evals.extract.lazy_pattern import lazy_pattern
 
 MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『《,':：>#✅✔✓☑"
@@ -17,7 +17,7 @@ _WORDS = (
     r"|clearly|obviously|indeed|most|likely|probably|therefore|thus|hence|then|still|actually|simply|just|now|be|given|by"
     r"|in|as|follows|that|of|correct|best|right|final|only|here|is|are|it|both|either|closest|to|surely|exactly|one|item|case|number)\b"
 )
-_PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{FILLERS}|{_WORDS})*+)"
+_PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{FILLER_PATTERN}|{_WORDS})*+)"
 _OPTION_WORD = lazy_pattern(r"option|choice|letter|statement|选|letra|lettre|lettera", re.IGNORECASE)
 # a letter followed by one of these is part of a word, formula or molecule
 _NOT_A_LETTER = (

@@ -3,9 +3,9 @@
 >>> wilson(8, 10).value
 0.8
 
-Empty input and NaN raise ValueError. numpy and scipy are imported only when needed, to keep start-up fast. Sources:
-Miller, *Adding Error Bars to Evals* (arXiv 2411.00640), for means and clusters; Bowyer et al. (arXiv 2503.01747) for
-Wilson's interval in place of the normal one.
+Means of values raise ValueError for empty input and for values that are not finite. numpy and scipy are imported only
+when needed, to keep start-up fast. Sources: Miller, *Adding Error Bars to Evals* (arXiv 2411.00640), for means and
+clusters; Bowyer et al. (arXiv 2503.01747) for Wilson's interval in place of the normal one.
 """
 
 from __future__ import annotations
@@ -106,11 +106,11 @@ def clustered_mean(
     )
 
 
-def kish(codes: NDArray[np.intp], count: int) -> float:
+def kish(codes: NDArray[np.intp], cluster_count: int) -> float:
     """Return the effective number of clusters of unequal size: (sum m)^2 / sum m^2 (Kish 1965)."""
     import numpy as np
 
-    sizes = np.bincount(codes, minlength=count).astype(float)
+    sizes = np.bincount(codes, minlength=cluster_count).astype(float)
     return float(sizes.sum() ** 2 / (sizes @ sizes))
 
 
@@ -142,12 +142,12 @@ def encode_labels(
     return array, codes, len(by_label)
 
 
-def cluster_variance(deviations: NDArray[np.float64], codes: NDArray[np.intp], count: int) -> float:
+def cluster_variance(deviations: NDArray[np.float64], codes: NDArray[np.intp], cluster_count: int) -> float:
     """Return the variance of a *sum*: G/(G-1) times the sum, over clusters, of the squared sum of deviations."""
     import numpy as np
 
-    sums = np.bincount(codes, weights=deviations, minlength=count)
-    return float(sums @ sums) * count / (count - 1)
+    sums = np.bincount(codes, weights=deviations, minlength=cluster_count)
+    return float(sums @ sums) * cluster_count / (cluster_count - 1)
 
 
 MIN_EFFECTIVE_OUTCOMES = 5
@@ -179,10 +179,12 @@ def bounded_interval(
     share = min(1.0, max(0.0, (value - lowest) / width))
     scaled_variance = variance / width**2
     if not scaled_variance > 0 or effective * min(share, 1 - share) < min_outcomes:
-        is_informative = min_outcomes > MIN_EFFECTIVE_OUTCOMES and scaled_variance > 0 and 0 < share < 1
-        outcomes = min(effective, share * (1 - share) / scaled_variance) if is_informative else effective
-        exact = outcomes < 30 or min_outcomes > MIN_EFFECTIVE_OUTCOMES
-        low, high = _cluster_limits(share, outcomes, level, exact=exact)
+        is_stratified = min_outcomes > MIN_EFFECTIVE_OUTCOMES  # only strata pass a larger minimum
+        variance_may_lower_count = is_stratified and scaled_variance > 0 and 0 < share < 1
+        implied_count = share * (1 - share) / scaled_variance if variance_may_lower_count else effective
+        effective_count = min(effective, implied_count)
+        exact = effective_count < 30 or is_stratified
+        low, high = _cluster_limits(share, effective_count, level, exact=exact)
         method = f"{'Clopper-Pearson' if exact else 'Wilson'} on clusters"
     else:
         t = t_quantile((1 + level) / 2, max(1.0, df))

@@ -46,15 +46,15 @@ def _two_run_sentence(headlines: Sequence[Row]) -> str:
         for index, row in enumerate(significant)
     ]
     insignificant = [row for row in headlines if not _is_significant(row)]
-    without_difference = [row.suite for row in insignificant if row.difference is None]
+    not_comparable = [row.suite for row in insignificant if row.difference is None]
     undecided = [row for row in insignificant if row.difference is not None]
     parts = [f"{name} {', '.join(clauses)}"] if clauses else []
     if undecided:
         parts.append(
             f"no significant difference on {_insignificant_suites(undecided, family_size=suite_count)}"
         )
-    if without_difference:
-        parts.append(f"nothing to compare on {', '.join(without_difference)}")
+    if not_comparable:
+        parts.append(f"nothing to compare on {', '.join(not_comparable)}")
     sentence = "; ".join(parts)
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
@@ -144,7 +144,7 @@ def changed_prediction_lines(flips: Iterable[Flip]) -> Iterator[str]:
         worse, better = [f for f in suite_flips if f.worse], [f for f in suite_flips if f.improved]
         clauses = [_count_clause("lower score in B", worse), _count_clause("higher score", better)]
         if equal := [f for f in suite_flips if not f.worse and not f.improved]:
-            clauses.append(_count_clause("same score, other verdict", equal))
+            clauses.append(_count_clause("same score, different verdict", equal))
         yield f"{suite}: {'; '.join(clauses)}"
 
 

@@ -30,7 +30,7 @@ MAX_DROPPED_SHARE = 0.1
 MAX_LISTED = 5
 """Maximum number of alternatives (numbers of items, or of runs) that are listed."""
 ALPHA = 0.01
-"""Significance level, over all numbers of runs tried, for a number of runs that fits a whole table."""
+"""Significance level for a number of runs that makes a whole table possible, corrected for the numbers of runs tried."""
 _NOT_A_PROPORTION = re.compile(
     r"macro|mean of|average|score|soft|auc|mcc|mae|f1|iou|correlation|points over|multi-step|partial|relaxed.*mean",
     re.IGNORECASE,
@@ -48,7 +48,7 @@ class Fit(Struct, frozen=True, kw_only=True):
     runs: int = 1
     """Number of runs per item, as stated by the source; else 1."""
     fits: bool | None = None
-    """None: not applicable, for the reason in `why_not`."""
+    """Whether the number is on the grid of items x runs; None: not applicable, for the reason in `why_not`."""
     share: float | None = None
     """Share of all printable numbers that are on the grid of items x runs."""
     runs_that_fit: tuple[int, ...] = ()
@@ -67,7 +67,10 @@ class TableFit(Struct, frozen=True, kw_only=True):
     items: int = 0
     fits: tuple[Fit, ...]
     common_runs: int | None = None
-    """Smallest number of runs whose grid contains all numbers, if one is off its own grid and this is significant at ALPHA."""
+    """Smallest number of runs whose grid contains all numbers.
+
+    None: no grid does, all numbers are on their own grids, or `p` would not be below ALPHA.
+    """
     p: float | None = None
     """Probability that random numbers would all be on the grid of `common_runs`, times the number of grids tried."""
 
@@ -80,9 +83,9 @@ def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
     return smallest_count <= denominator and smallest_count <= (value + half) * denominator / 100
 
 
-def share_on_grid(digits: int, denominator: int) -> float:
+def share_on_grid(decimals: int, denominator: int) -> float:
     """Return the share of the numbers from 0 to 100 with this number of decimals to which some k / denominator rounds."""
-    printable: int = 100 * 10**digits + 1
+    printable: int = 100 * 10**decimals + 1
     return min(1.0, (denominator + 1) / printable)
 
 
@@ -107,7 +110,9 @@ def explanation(fit: Fit) -> str:
         clauses.append(
             f"{' or '.join(map(str, fit.fewer_items))} items would fit, if the others were left out"
         )
-    return "; ".join(clauses) or f"no informative number of runs up to {MAX_RUNS} fits, nor do fewer items"
+    return (
+        "; ".join(clauses) or f"not explained by another number of runs (up to {MAX_RUNS}) or by fewer items"
+    )
 
 
 def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> TableFit:
@@ -128,11 +133,10 @@ def _examine_claim(claim_id: str, claim: Claim, items: int) -> Fit:
     runs = runs if isinstance(runs, int) and runs > 0 else 1
     if why_not := _why_not_applicable(claim, items, runs):
         return Fit(claim=claim_id, printed=printed, items=items, runs=runs, why_not=why_not)
-    digits = claim.digits or 0
     fits = on_grid(printed, items=items, runs=runs)
     return Fit(
         claim=claim_id, printed=printed, items=items, runs=runs, fits=fits,
-        share=share_on_grid(digits, items * runs),
+        share=share_on_grid(_count_decimals(printed), items * runs),
         runs_that_fit=() if fits else _runs_that_fit(printed, items, stated=runs),
         fewer_items=() if fits else _fewer_items_that_fit(printed, items, runs),
     )  # fmt: skip
@@ -154,9 +158,9 @@ def _why_not_applicable(claim: Claim, items: int, runs: int) -> str:
 
 
 def _runs_that_fit(printed: str, items: int, *, stated: int) -> tuple[int, ...]:
-    digits = _count_decimals(printed)
+    decimals = _count_decimals(printed)
     other_runs = (runs for runs in range(1, MAX_RUNS + 1) if runs != stated)
-    sparse = (runs for runs in other_runs if share_on_grid(digits, items * runs) <= DENSE_SHARE)
+    sparse = (runs for runs in other_runs if share_on_grid(decimals, items * runs) <= DENSE_SHARE)
     return tuple(runs for runs in sparse if on_grid(printed, items=items, runs=runs))[:MAX_LISTED]
 
 

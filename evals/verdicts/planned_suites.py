@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class SuitePlan(Struct, frozen=True, kw_only=True):
+class SuitePlan(Struct, frozen=True, kw_only=True, rename={"regression_mde": "finds", "mde": "detects"}):
     """Power and cost of the gate on one suite (or pool)."""
 
     suite: str
@@ -36,9 +36,9 @@ class SuitePlan(Struct, frozen=True, kw_only=True):
     estimand: Estimand
     error: float
     """Standard error of an unchanged model's difference."""
-    finds: float
+    regression_mde: float
     """Smallest drop that is called a regression with 80 % power, at alpha divided by the number of suites tested (Holm)."""
-    detects: float
+    mde: float
     """Minimum detectable effect: smallest drop that differs significantly from zero with 80 % power (one-sided alpha)."""
     passes_unchanged: float
     """Probability that this suite passes with an unchanged model."""
@@ -47,7 +47,7 @@ class SuitePlan(Struct, frozen=True, kw_only=True):
     regression_at_twice: float
     """Probability that it is called a regression if its loss is twice the margin."""
     tokens: dict[str, int]
-    """Expected number of tokens by kind: that of the baseline, as are cost and time."""
+    """Expected tokens by kind, taken from the baseline run, as are cost and time."""
     cost_usd: float | None
     seconds: float | None
 
@@ -66,7 +66,7 @@ class PlannedSuite(NamedTuple):
         return sqrt(sum(design.error**2 for design in self.designs)) / len(self.designs)
 
     def simulate(self, multiple: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Simulate both claims at a loss of `multiple` margins; the difference of a pool is assumed to be normal."""
+        """Simulate the p-values of `Claims` at a loss of `multiple` margins; a pool's difference is assumed to be normal."""
         design, *others = self.designs
         if others:
             rows = sum(len(design.rows) for design in self.designs if isinstance(design, Design))

@@ -25,7 +25,7 @@ ASSUMED_CHANGED_SHARE = 0.15
 
 
 class Claims(NamedTuple):
-    """P-values of both claims in each simulated comparison."""
+    """P-values of both claims, that the suite passes and that it is a regression, in each simulated comparison."""
 
     p_pass: Array
     p_regression: Array

@@ -165,7 +165,7 @@ def test_if_the_rule_fails_on_every_reply_the_command_reports_why(
     ("arguments", "message"),
     [
         (("--with", "lm-eval", "--python", "nowhere"), "not an executable program"),
-        (("--with", "lm-eval", "--python", "/bin/true"), "ended before the first verdict"),
+        (("--with", "lm-eval", "--python", "/bin/true"), "did not start properly"),
         (("--with", "lm-eval", "--rule", "mmlu_pro"), "mmlu_pro,custom-extract"),
         (("--rule", "mmlu_pro"), "require --with"),
         (("--with", "opencompass"), "pip install opencompass==0.5.4"),

@@ -65,7 +65,7 @@ def test_unsuitable_subsets_and_controls_are_refused() -> None:
         (whole, [whole], "no more items"),
         (subset, [subset], "no more items"),
         (subset, [suite_run("other", whole.side, suite="aime")], "is of aime"),
-        (subset, [suite_run("other", whole.side, data_sha256="1" * 64)], "other data"),
+        (subset, [suite_run("other", whole.side, data_sha256="1" * 64)], "uses different data"),
         (subset, [suite_run("other", side({"z": 1.0}))], "lacks items"),
         (suite_run("few", side({f"s{i:03}": 1.0 for i in range(20)})), [whole], "20 scored items"),
     ):

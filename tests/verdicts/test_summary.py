@@ -90,7 +90,7 @@ def test_changes_of_the_score_are_counted_separately_from_other_changes_of_the_v
     assert [flip.id for flip in discordant_samples(comparison.flips)] == ["s9", "s10"]  # in numerical order
     (line,) = changed_prediction_lines(comparison.flips)
     assert line == (
-        "toy: lower score in B: 2 (2 right -> wrong); higher score: 0; same score, other verdict: 1 "
+        "toy: lower score in B: 2 (2 right -> wrong); higher score: 0; same score, different verdict: 1 "
         "(1 wrong -> unanswered)"
     )
 

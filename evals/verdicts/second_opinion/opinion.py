@@ -1,6 +1,6 @@
-"""Score recorded replies with another harness's own code, in a separate Python environment.
+"""Score recorded replies with the code of another harness, a peer, in a separate Python environment.
 
-The harness's dependencies clash with ours, so `worker.py` runs in the other environment's interpreter (`PYTHON -I worker.py`),
+A peer's dependencies clash with ours, so `worker.py` runs in the other environment's interpreter (`PYTHON -I worker.py`),
 offline, in an empty working folder and with a minimal environment. Each reply has a deadline and a memory limit; a
 failure is recorded for that reply only.
 """
@@ -26,6 +26,7 @@ from msgspec import Struct
 from evals import harness_environments as environments
 from evals.errors import UsageError
 from evals.verdicts.second_opinion.rules import PEERS, Rule
+from evals.verdicts.second_opinion.worker import CHUNK
 
 START_DEADLINE_S = 300.0
 """Seconds that the harness may take to start, with imports from a cold disk."""
@@ -195,7 +196,7 @@ def _worker_lines(process: subprocess.Popen[bytes], python: Path, seconds: float
                 return
             for line in complete_lines:
                 yield line
-                deadline = START_DEADLINE_S + 256 * seconds  # a chunk of replies, each at its deadline
+                deadline = START_DEADLINE_S + CHUNK * seconds  # a chunk of replies, each at its deadline
     raise UsageError(f"{python}: no output for {deadline:.0f} s")
 
 
@@ -203,9 +204,7 @@ def _read_greeting(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> 
     try:
         greeting = msgspec.json.decode(line, type=_Greeting)
     except msgspec.DecodeError:
-        raise UsageError(
-            f"{python}: the worker ended before the first verdict{_last_error_line(errors)}"
-        ) from None
+        raise UsageError(f"{python}: the worker did not start properly{_last_error_line(errors)}") from None
     if greeting.fault:
         missing = greeting.fault.startswith("ModuleNotFoundError")
         hint = (
