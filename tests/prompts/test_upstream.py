@@ -420,9 +420,7 @@ def test_the_judge_prompt_is_that_of_the_wheel(synthetic_wheel: Path, tmp_path: 
     assert len(records) == 16
     for record in records:
         sample = samples[record.sample]
-        judge_prompt = (
-            f"{wheels.JUDGE_SYSTEM_TEXT}\nAsked: {plain_text(sample.question)}\nGold: {sample.target}\nSaid: ANSWER: B"
-        )
+        judge_prompt = f"{wheels.JUDGE_SYSTEM_TEXT}\nAsked: {plain_text(sample.question)}\nGold: {sample.target}\nSaid: ANSWER: B"
         (judgement,) = record.scores["judge"].judged
         assert judgement.asked == sha256(judge_prompt.encode()).hexdigest()
         assert record.scores["judge"].verdict == "right"
