@@ -48,7 +48,7 @@ DRUGS = {
     "(2R,3R,4R,5R)-hexane-1,2,3,4,5,6-hexol": "mannitol",
     "(2S)-2-[[4-[(2,4-diaminopteridin-6-yl)methyl-methylamino]benzoyl]amino]pentanedioic acid": "methotrexate",
 }
-"""Systematic names of the drugs below that have stereocentres; OPSIN's structure of each must be among their SMILES."""
+"""Systematic names of the drugs below whose SMILES specify stereochemistry; OPSIN's structure of each must be among their SMILES."""
 
 LOG_S = {
     "c1ccccc1": -1.64,
@@ -84,7 +84,7 @@ LOG_P = {
     "CCOC(C)=O": 0.73,
     "c1ccc(cc1)-c1ccccc1": 3.98,
 }
-"""SMILES -> octanol-water partition coefficient (CRC Handbook and SYRRES, from the package `chemicals`)."""
+"""SMILES -> log10 of the octanol-water partition coefficient (CRC Handbook and SYRRES, from the package `chemicals`)."""
 
 BRAIN = {
     "Cn1cnc2c1c(=O)n(C)c(=O)n2C": "Yes",  # caffeine, N06BC01

@@ -246,7 +246,7 @@ class NumberComparison(NamedTuple):
     error: float
     """Value minus target."""
     relative: float | None
-    """Error divided by the target; None if the target is 0."""
+    """Error divided by the target's magnitude; None if the target is 0."""
 
 
 def compare_numbers(item: Item) -> NumberComparison | None:

@@ -195,11 +195,11 @@ METHODS = {
     ),
     "swudi": Method(
         title="SWUDI", function="spectral:swudi", parameters=Swudi, factor=0.1, uses_device=True,
-        defect="raises eigenvalues to 1e-8 and keeps their directions, which amplifies rounding errors",
+        defect="sets eigenvalues below 1e-8 to 1e-8 and keeps their directions, which amplifies rounding errors",
     ),
     "aswudi": Method(
         title="ASWUDI", function="spectral:aswudi", parameters=Aswudi, factor=0.2, uses_device=True,
-        defect="raises eigenvalues to 1e-8 and keeps their directions, which amplifies rounding errors",
+        defect="sets eigenvalues below 1e-8 to 1e-8 and keeps their directions, which amplifies rounding errors",
     ),
 }  # fmt: skip
 """Name -> method."""

@@ -53,7 +53,7 @@ def call(
 
 
 def merge(method: str, taus: list[np.ndarray], **options: Any) -> np.ndarray:
-    """Merge task vectors by a method of the product."""
+    """Merge task vectors with the implementation under test."""
     tensors = [torch.from_numpy(tau.copy()) for tau in taus]
     return METHODS[method].load()(tensors, call(method, experts=len(taus), **options)).numpy()
 

@@ -1,4 +1,4 @@
-"""Fixtures: a results folder, a separate cache for each test, and a real S3 server."""
+"""Fixtures: a results folder, a separate cache for each test, and a local S3 server (Moto)."""
 
 from __future__ import annotations
 
