@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import islice
 from typing import TypeAlias
 
 from evals.extract import option_cues_foreign as foreign
@@ -299,9 +298,7 @@ def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
     """Read the option on the only line that has a tick, or beside the only tick of the reply."""
     line_begin = text.rfind("\n", 0, tick_position) + 1
     label = _TICK_LINE.match(text, line_begin, tick_position)
-    ticks = [
-        tick.start() for sign in TICKS for tick in islice(re.finditer(re.escape(sign), text), _MAX_TICKS)
-    ]
+    ticks = [position for sign in TICKS for position in _find_ticks(text, sign)]
     if (
         label is None
         and len(ticks) == 1
@@ -316,6 +313,16 @@ def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
     if label is None or len({text.rfind("\n", 0, i) for i in ticks}) > 1:
         return None
     return label["letter"], Statement("mark", *label.span("letter")), False
+
+
+def _find_ticks(text: str, sign: str) -> list[int]:
+    """Return the positions of the first `_MAX_TICKS` ticks; a regex would take several times as long."""
+    positions: list[int] = []
+    position = text.find(sign)
+    while position >= 0 and len(positions) < _MAX_TICKS:
+        positions.append(position)
+        position = text.find(sign, position + 1)
+    return positions
 
 
 _CUES_ANYWHERE: dict[str, OptionCueReader] = {
