@@ -96,8 +96,8 @@ def excerpt(text: str, mark: tuple[int, int], *, before: int = 240, after: int =
 
 
 def literal(text: str) -> str:
-    """Return Markdown that shows a line of text verbatim."""
-    return _WWW_DOT.sub(JOINER, visible(text)).translate(_ESCAPES)
+    """Return Markdown that shows a text verbatim, with tabs expanded to columns of four; line breaks stay as they are."""
+    return _WWW_DOT.sub(JOINER, visible(text.expandtabs(4))).translate(_ESCAPES)
 
 
 def label(text: object, limit: int = 120) -> str:
@@ -134,14 +134,10 @@ def _piece_to_markdown(piece: Piece, start: int, end: int) -> str:
             else f"\0$$\0{piece.text}\0$$\0"
         )
     if not overlaps:
-        return _literal_lines(piece.text)
+        return literal(piece.text)
     first, last = max(start - piece.start, 0), min(end - piece.start, len(piece.text))
     highlighted = "\n".join(_highlight(line, ANSWER_COLOUR) for line in piece.text[first:last].split("\n"))
-    return f"{_literal_lines(piece.text[:first])}{highlighted}{_literal_lines(piece.text[last:])}"
-
-
-def _literal_lines(text: str) -> str:
-    return "\n".join(map(literal, text.expandtabs(4).split("\n")))
+    return f"{literal(piece.text[:first])}{highlighted}{literal(piece.text[last:])}"
 
 
 def lines_to_markdown(lines: Sequence[Sequence[tuple[str, bool]]], colour: str) -> str:

@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -49,7 +49,7 @@ def test_attacks_become_plain_text(text: str) -> None:
 @given(st.text())
 def test_any_text_is_shown_literally(text: str) -> None:
     markdown = foreign_text.literal(text.replace("\n", ""))
-    assert rendered_text(markdown) == rendered_text(foreign_text.visible(text.replace("\n", "")))
+    assert rendered_text(markdown) == rendered_text(foreign_text.visible(text.replace("\n", "").expandtabs(4)))
     assert not set(markdown) & set("<>[]()*_`~|$\\:@{}!\"'")
 
 
@@ -145,6 +145,7 @@ def test_five_megabytes_are_shortened_within_a_second_with_a_note() -> None:
         ("So $x = 2$.", "2", "So :blue-background[$x = 2$]."),
         ("So $$x = 2$$", "2", "So :blue-background[$\\displaystyle x = 2$]"),
         ("](x) :red[B]", ":red[B]", "](x) :blue-background[:red[B]]"),
+        ("A:\n\tB", "\tB", "A:\\\n:blue-background[    B]"),
     ],
 )
 def test_the_extracted_answer_is_highlighted(text: str, answer: str, highlighted: str) -> None:
@@ -153,6 +154,7 @@ def test_the_extracted_answer_is_highlighted(text: str, answer: str, highlighted
 
 
 @given(st.text(alphabet="ab $\\[]()`#-*\n\r<>!:0123456789|&\t"), st.integers(0, 40), st.integers(0, 40))
+@example("\t0", 0, 1)
 def test_highlighting_lets_no_markup_through(text: str, start: int, length: int) -> None:
     markdown = (
         foreign_text.markdown(text, mark=(start, start + length))
