@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from evals.prompts.upstream import wheel
+from tests.support import error_messages
 from tests.support.loopback import server
 from tests.support.protocols import ADAPTERS
 from tools import mirror as mirror_script
@@ -68,6 +69,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if "not slow" in config.option.markexpr and collection_path.suffix == ".py":
         return bool(ALL_SLOW.search(collection_path.read_text(encoding="utf-8"))) or None
     return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Compare the error messages of a test with those recorded under its id."""
+    with error_messages.recording(item.nodeid):
+        return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -18,6 +18,7 @@ from evals.errors import DataError, ModelError, StoreError, UnknownName, UsageEr
 from evals.scorers.integer import StatedInteger
 from tests.support import toy
 from tests.support.command import evals as command
+from tests.support.error_messages import raises
 from tests.support.paths import ROOT
 
 ROWS: list[dict[str, Any]] = [
@@ -125,11 +126,11 @@ def test_arrow_tables_are_available_without_pandas(here: Path, monkeypatch: pyte
     runs = evals.evaluate("mmlu-pro", answers_a, sample=True, quiet=True)
     runs.to_arrow()  # pyarrow looks for pandas only once; a blocked one would look broken to it
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UsageError, match=r"\[notebook\]"):
+    with raises(UsageError):
         runs.scores()
     assert runs.to_arrow().num_rows > 0
     assert runs.to_arrow("samples").num_rows == 16
-    with pytest.raises(UnknownName, match="samples"):
+    with raises(UnknownName):
         runs.to_arrow("sample")
 
 
@@ -214,7 +215,7 @@ def test_a_benchmark_object_can_be_evaluated(here: Path) -> None:
         1.0
     }
     assert evals.check(benchmark.suite("c", "twice"), evals.Data(suite="sums")).faults == ()
-    with pytest.raises(UnknownName, match="'d'"):
+    with raises(UnknownName):
         benchmark.resolve("d")
 
 
@@ -265,7 +266,7 @@ def test_a_function_that_always_fails_raises_a_model_error(here: Path) -> None:
     def broken(prompt: str) -> str:
         raise ValueError("no weights")
 
-    with pytest.raises(ModelError, match="every call fails: ValueError: no weights"):
+    with raises(ModelError):
         evals.evaluate("mmlu-pro", broken, sample=True, quiet=True)
 
 

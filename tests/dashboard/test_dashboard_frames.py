@@ -13,6 +13,7 @@ from tests.support import command
 pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
 
 from evals.dashboard.tables import frames
+from tests.support.error_messages import raises
 
 
 @pytest.fixture
@@ -122,5 +123,5 @@ def test_a_path_with_an_apostrophe_is_not_read_as_sql(results: Path, tmp_path: P
 def test_unreadable_records_are_a_store_error(results: Path) -> None:
     path = frames.index(results).entries[0].path
     (path / "records.parquet").write_bytes(b"not a table")
-    with pytest.raises(StoreError, match=r"records\.parquet"):
+    with raises(StoreError):
         frames.query(path, "SELECT sample FROM records")

@@ -15,6 +15,7 @@ from evals.dashboard.foreign import media
 from evals.errors import DataError
 from evals.scorers.boxes import Box, iou
 from evals.types import Media
+from tests.support.error_messages import raises
 
 pytest.importorskip("PIL", reason="the extra `vision` is not installed")
 
@@ -78,7 +79,7 @@ def test_images_of_every_kind_are_redrawn_as_png_or_jpeg(mode: str, format_: str
 
 @pytest.mark.parametrize("content", [b"", b"<svg onload=owned()>", image()[:60], b"GIF89a" + b"\xff" * 50])
 def test_an_unreadable_image_is_a_data_error(content: bytes) -> None:
-    with pytest.raises(DataError, match="unreadable image"):
+    with raises(DataError):
         media.redraw_image(content)
 
 
@@ -94,12 +95,12 @@ def test_media_are_read_only_from_the_media_folder_of_the_suite(tmp_path: Path) 
     (store / ("ac" * 32)).symlink_to("/dev/zero")
     os.mkfifo(store / ("ad" * 32))
     for digits in ("ab", "ac", "ad"):
-        with pytest.raises(DataError, match=r"does not match|not in the results|too many"):
+        with raises(DataError):
             media.read(run, Media("image", "image/png", digits * 32))
-    with pytest.raises(DataError, match="not in the results folder"):
+    with raises(DataError):
         media.read(run, Media("image", "image/png", "cd" * 32))
     for invalid_hash in ("../../../etc/passwd", "", content_hash.upper(), content_hash + "/.."):
-        with pytest.raises(DataError, match="not a hash"):
+        with raises(DataError):
             media.read(run, Media("image", "image/png", invalid_hash))
 
 

@@ -49,7 +49,9 @@ def test_attacks_become_plain_text(text: str) -> None:
 @given(st.text())
 def test_any_text_is_shown_literally(text: str) -> None:
     markdown = foreign_text.literal(text.replace("\n", ""))
-    assert rendered_text(markdown) == rendered_text(foreign_text.visible(text.replace("\n", "").expandtabs(4)))
+    assert rendered_text(markdown) == rendered_text(
+        foreign_text.visible(text.replace("\n", "").expandtabs(4))
+    )
     assert not set(markdown) & set("<>[]()*_`~|$\\:@{}!\"'")
 
 

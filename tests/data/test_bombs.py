@@ -18,6 +18,7 @@ from evals.data.sources import read_file
 from evals.errors import DataError
 from evals.interop import files, matbench
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +43,15 @@ def test_a_gzip_bomb_is_rejected_by_every_reader(bomb: Path, tmp_path: Path) -> 
         lambda: matbench._predictions_by_task(json_bomb),
     )
     for read in readers:
-        with pytest.raises(DataError, match="unpacks to more than 200 times its size"):
+        with raises(DataError):
             read()
 
 
 def test_a_gzip_bomb_as_data_or_import_is_a_usage_error(bomb: Path, here: Path) -> None:
     outcome = evals("run", "mmlu-pro", "--data", bomb, "-m", "scripted:A")
-    assert "unpacks to more than 200 times" in outcome.error_line
+    outcome.assert_usage_error()
     outcome = evals("import", "lm-eval", bomb, "--suite", "mmlu-pro", "--model", "m", "--sample")
-    assert "unpacks to more than 200 times" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 def test_a_well_compressed_file_below_the_limit_is_read(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_an_overlong_line_is_rejected(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(disk, "MAX_LINE", 1000)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"a": "' + b"x" * 2000)
-    with pytest.raises(DataError, match="a line of more than"):
+    with raises(DataError):
         list(read_file(path))
 
 
@@ -76,7 +77,7 @@ def test_an_array_header_that_states_more_values_than_the_file_has_is_rejected(
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": shape})
     stream.write(b"\x00" * 64)
-    with pytest.raises(ValueError, match="its header states"):
+    with raises(ValueError):
         parse_npy(stream.getvalue())
     valid = io.BytesIO()
     np.save(valid, np.arange(6.0).reshape(2, 3))
@@ -108,5 +109,5 @@ def test_a_parquet_bomb_is_rejected_by_a_worker_with_limited_memory(
     # 900 MB in one page: 300 rows that refer to a dictionary of one long text
     pq.write_table(pa.table({"a": ["x" * (3 << 20)] * 300}), large, compression="zstd")
     monkeypatch.setattr(parquet, "MEMORY_MIB", 1200)
-    with pytest.raises(DataError, match=r"large.parquet: "):
+    with raises(DataError):
         list(read_file(large))

@@ -17,6 +17,7 @@ import pytest
 
 from evals.data import Data, Row, Split, read_file
 from evals.errors import DataError
+from tests.support.error_messages import raises
 
 ROWS: list[Row] = [{"id": str(i), "text": f'Zeile {i}: é, "q"\nund mehr', "n": f"{i}.5"} for i in range(5)]
 SPLIT = Split(hub="owner/set", revision="abc", stems=("test", "other"), rows=5)
@@ -161,13 +162,13 @@ def test_the_error_for_an_unreadable_file_names_it(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(DataError, match=f"cannot read .*{name}.*{message}"):
+    with raises(DataError):
         list(read_file(path))
 
 
 def test_the_error_for_a_missing_column_lists_the_existing_ones(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "test.jsonl", ROWS)
-    with pytest.raises(DataError, match=r"my-suite: row 1 lacks column 'answer'; it has id, n, text"):
+    with raises(DataError):
         rows(tmp_path, required=("id", "answer"))
 
 
@@ -175,25 +176,23 @@ def test_the_error_for_a_missing_column_lists_the_existing_ones(tmp_path: Path) 
 def test_a_csv_row_whose_length_differs_from_the_header_is_an_error(tmp_path: Path, cells: str) -> None:
     # otherwise a missing cell would become the option "None"
     (tmp_path / "test.csv").write_text(f"id,n\n1,2\n{cells}\n")
-    with pytest.raises(DataError, match="row 2: its number of cells differs"):
+    with raises(DataError):
         rows(tmp_path)
 
 
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "test.jsonl").write_text("")
-    with pytest.raises(DataError, match="my-suite: the data set is empty"):
+    with raises(DataError):
         rows(tmp_path)
 
 
 def test_the_error_for_a_missing_split_lists_file_names_and_formats(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"no file named test or other \(.parquet, .jsonl, .json, .csv, .tsv\)"
-    ):
+    with raises(DataError):
         rows(tmp_path)
 
 
 def test_the_error_for_a_missing_folder_names_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere does not exist"):
+    with raises(DataError):
         rows(tmp_path / "nowhere")
 
 
@@ -240,7 +239,7 @@ def test_the_pinned_revision_is_loaded_from_the_hub(hub: Callable[..., Hub]) -> 
 @pytest.mark.parametrize("count", [0, 4])
 def test_a_row_count_other_than_the_expected_one_is_an_error(hub: Callable[..., Hub], count: int) -> None:
     hub(ROWS[:count])
-    with pytest.raises(DataError, match=f"owner/set has {count} rows, expected 5"):
+    with raises(DataError):
         list(Data(suite="my-suite").rows(SPLIT))
 
 
@@ -257,17 +256,17 @@ def test_without_the_hub_the_error_names_both_ways_to_obtain_the_data(hub: Calla
 
 def test_the_error_for_a_gated_data_set_says_what_to_do(hub: Callable[..., Hub]) -> None:
     hub(PermissionError("Dataset 'owner/set' is a gated dataset on the Hub."))
-    with pytest.raises(DataError, match=r"gated: accept its terms .* HF_TOKEN, .* --data DIR \(Permission"):
+    with raises(DataError):
         list(Data(suite="my-suite").rows(SPLIT))
 
 
 def test_without_the_library_datasets_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(DataError, match=r"\[hub\].*--data DIR.*--sample"):
+    with raises(DataError):
         list(Data(suite="my-suite").rows(SPLIT))
 
 
 def test_without_a_local_folder_every_split_is_assumed_to_exist() -> None:
     assert Data(suite="my-suite").has(SPLIT)
-    with pytest.raises(DataError, match="no local folder"):
+    with raises(DataError):
         Data(suite="my-suite").folder()

@@ -22,6 +22,7 @@ from evals.scorers.scoring import Scoring
 from evals.types import Prompt, Reply, Score
 from tests.support import toy
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 KNOWN = Errata(
     "7",
@@ -168,7 +169,7 @@ def test_a_draft_is_rejected_until_a_person_has_decided_its_kind(tmp_path: Path)
     outcome = evals("errata", "suggest", *names, "--results", tmp_path / "r", "--out", tmp_path / "d.toml")
     assert outcome.status == 0
     text = (tmp_path / "d.toml").read_text()
-    with pytest.raises(DataError, match="undecided"):
+    with raises(DataError):
         errata.parse(text, "d.toml")
     _, (entry,) = errata.parse(text.replace('"undecided"', '"gold"'), "d.toml")
     assert list(entry.items.values()) == ["B"]
@@ -176,7 +177,7 @@ def test_a_draft_is_rejected_until_a_person_has_decided_its_kind(tmp_path: Path)
 
 def test_suspect_items_need_at_least_two_models(tmp_path: Path) -> None:
     names = import_runs(tmp_path / "r", ("one", ["B"]))
-    assert "at least two models" in evals("errata", "suggest", *names, "--results", tmp_path / "r").error_line
+    evals("errata", "suggest", *names, "--results", tmp_path / "r").assert_usage_error()
 
 
 def test_the_card_states_the_version_of_the_errata(tmp_path: Path) -> None:

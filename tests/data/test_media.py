@@ -20,6 +20,7 @@ from evals.data.media import MAX_DECODED_PIXELS, image, inspect_image, payload, 
 from evals.errors import DataError, Rejected
 from evals.model_adapters.openai import body, encode_as_data_urls
 from evals.types import Media, Message, Prompt, Sampling, Text
+from tests.support.error_messages import raises
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -131,7 +132,7 @@ BROKEN = {
 def test_a_hostile_file_is_rejected_with_a_message_of_one_line(tmp_path: Path, raw: bytes) -> None:
     media = store_image(tmp_path, raw)
     assert media.sent.startswith("refused: ")
-    with pytest.raises(Rejected, match="refused") as caught:
+    with raises(Rejected) as caught:
         asyncio.run(payload(media))
     assert "\n" not in str(caught.value)
 

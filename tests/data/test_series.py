@@ -26,6 +26,7 @@ from evals.run.runner import Runner, drive
 from evals.suite import Suite
 from evals.types import Failure, Media, Message, Prompt, Reply, Sample, Sampling, Text
 from tests.support import toy
+from tests.support.error_messages import raises
 
 CIF = """data_salt
 _cell_length_a 5.64
@@ -146,7 +147,7 @@ def test_an_invalid_series_is_rejected_with_a_message_of_one_line(
 
 def test_a_series_too_long_to_send_as_text_is_an_error_when_it_is_read(tmp_path: Path) -> None:
     long = [0.125] * MAX_TEXT_CHARS
-    with pytest.raises(DataError, match="needs a model that accepts time series"):
+    with raises(DataError):
         series(data_source(tmp_path), long, rate_hz=1.0, name="quake-7")
     assert not_none(series(data_source(tmp_path, accepts_series=True), long, rate_hz=1.0)).sent == ""
 
@@ -164,7 +165,7 @@ def test_a_structure_is_sent_as_text_to_every_model(tmp_path: Path) -> None:
     assert f"```cif\n{CIF.strip()}\n```" in plain_text(
         inline_text_media(prompt_with(media)).messages[0].parts
     )
-    with pytest.raises(ModelError, match="structure"):
+    with raises(ModelError):
         body("m", prompt_with(media), Sampling(), {})
 
 
@@ -240,5 +241,5 @@ def test_the_record_states_what_was_sent_without_the_values(
 
 def test_a_series_too_long_to_send_as_text_ends_the_command(tmp_path: Path) -> None:
     options = Options(results=tmp_path, sample=True)
-    with pytest.raises(UsageError, match="q0: a time series of 60000 x 1"):
+    with raises(UsageError):
         plan.prepare(suite_of_series([[0.125] * MAX_TEXT_CHARS]), options, model="toy", spec="scripted:toy")

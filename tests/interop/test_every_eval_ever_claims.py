@@ -12,6 +12,7 @@ from evals.errors import DataError, UsageError
 from evals.interop.every_eval_ever_claims import HEADER, import_claims
 from evals.verdicts import reported
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 
 def record(model: str = "01-ai/yi-1.5-34b-chat", *results: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def test_a_file_not_written_by_the_command_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "results" / "claims" / "every-eval-ever.toml"
     path.parent.mkdir(parents=True)
     path.write_text("# mine\n")
-    with pytest.raises(UsageError, match="was not written by this command"):
+    with raises(UsageError):
         import_claims(write_corpus(tmp_path, record()), tmp_path / "results")
     assert path.read_text() == "# mine\n"
 
@@ -129,7 +130,7 @@ def test_hostile_text_is_escaped_in_the_claims_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, 1e30])
 def test_scores_outside_0_to_1_are_not_imported(tmp_path: Path, value: float) -> None:
-    with pytest.raises(UsageError, match="contains no score that belongs to a suite"):
+    with raises(UsageError):
         import_claims(write_corpus(tmp_path, record("a/one", score(value=value))), tmp_path / "results")
 
 

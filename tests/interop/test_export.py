@@ -182,7 +182,7 @@ def test_a_model_id_for_runs_of_two_models_is_a_usage_error(results: Path, tmp_p
         arguments = ("--suite", "mmlu-pro", "--sample", "--model", name, "--run", name)
         assert evals("import", "replies", path, *arguments, "--results", tmp_path / "r").status == 0
     arguments = ("--out", tmp_path / "out", "--model-id", "lab/a", "--results", tmp_path / "r")
-    assert "but the runs are of a, b" in evals("export", "every-eval-ever", "a", "b", *arguments).error_line
+    evals("export", "every-eval-ever", "a", "b", *arguments).assert_usage_error()
 
 
 def test_every_eval_ever_keeps_interval_coverage_and_protocol(results: Path, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_the_hub_export_has_the_score_in_percent_and_the_interval_in_the_notes(
 
 def test_runs_on_sample_items_are_not_exported_to_the_hub(results: Path, tmp_path: Path) -> None:
     outcome = evals("export", "hub", "m", "--out", tmp_path, "--results", results)
-    assert "sample items, not a benchmark score" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 @pytest.mark.parametrize(
@@ -243,19 +243,15 @@ def test_a_run_that_has_not_ended_is_not_exported(tmp_path: Path) -> None:
     writer.write_samples([toy.sample("a")])
     writer.append(toy.record("a"))
     writer.close()
-    assert (
-        "has not ended"
-        in evals("export", "csv", "one", "--out", tmp_path, "--results", tmp_path / "r").error_line
-    )
+    evals("export", "csv", "one", "--out", tmp_path, "--results", tmp_path / "r").assert_usage_error()
 
 
 def test_an_output_folder_that_cannot_be_written_is_a_usage_error(results: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for form in FORMATS:
-        assert (
-            "cannot write"
-            in evals("export", form, "m", "--out", tmp_path / "file" / "x", "--results", results).error_line
-        )
+        evals(
+            "export", form, "m", "--out", tmp_path / "file" / "x", "--results", results
+        ).assert_usage_error()
 
 
 def test_rows_of_a_gated_run_have_no_prompt_reply_or_options(results: Path) -> None:

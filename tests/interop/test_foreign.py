@@ -348,7 +348,7 @@ def test_a_workbook_that_is_a_zip_bomb_is_rejected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m_MMStar.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", b"0" * (80 << 20))
     outcome = evals("import", tmp_path / "m_MMStar.xlsx", "--sample", "--results", tmp_path / "r")
-    assert "would unpack to" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 def test_pickles_are_never_read(tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_pickles_are_never_read(tmp_path: Path) -> None:
     outcome = evals(
         "import", "vlmevalkit", tmp_path / "x.pkl", "--suite", "mmstar", "--sample", "--results", tmp_path
     )
-    assert "pickles are never read" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 # --- invalid input -----------------------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ def test_the_error_for_an_unknown_task_asks_for_the_suite(tmp_path: Path) -> Non
     path = tmp_path / "samples_winogrande_2026-01-01T00-00-00.jsonl"
     path.write_text(json.dumps(lm_eval_line(ITEMS[0], 0, [["A"]])) + "\n")
     outcome = evals("import", path, "--model", "m", "--results", tmp_path / "r")
-    assert "unknown lm-eval task winogrande: name its suite with --suite NAME" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 # --- matching ------------------------------------------------------------------------------------------------------
@@ -463,9 +463,7 @@ def test_an_audit_lists_every_disagreement_with_both_answers(tmp_path: Path) -> 
 
 
 def test_auditing_a_run_that_was_not_imported_is_a_usage_error(run_folder: Path) -> None:
-    assert (
-        "has no scores stated by a source" in evals("audit", "one", "--results", run_folder / "r").error_line
-    )
+    evals("audit", "one", "--results", run_folder / "r").assert_usage_error()
 
 
 def test_our_verdicts_on_mathvision_recordings_agree_with_upstreams(

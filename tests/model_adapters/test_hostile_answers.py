@@ -24,6 +24,7 @@ from evals.prompts import ask
 from evals.records.store import Run
 from evals.types import Failure, Sampling
 from tests.support.command import evals
+from tests.support.error_messages import raises
 from tests.support.faults import Answer, FaultyServer
 
 MB = b"a" * (1 << 20)
@@ -111,7 +112,7 @@ async def test_a_hostile_response_makes_one_call_fail(
 def test_a_hostile_response_makes_a_call_outside_the_event_loop_fail(
     case: str, start_server: Callable[[Pieces], str]
 ) -> None:
-    with pytest.raises(OSError, match=r"not an HTTP response|too large or takes too long"):
+    with raises(OSError):
         fetch.fetch(start_server(ANSWERS[case][0]))
 
 

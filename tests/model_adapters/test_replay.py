@@ -18,6 +18,7 @@ from evals.run.runner import Runner
 from evals.suite import Suite
 from evals.types import Model, Prompt, Reply, Sampling, Usage
 from tests.support import toy
+from tests.support.error_messages import raises
 
 
 async def run_suite(results: Path, model: Model, suite: Suite, *, run: str, finalize: bool = True) -> Job:
@@ -97,13 +98,13 @@ def test_an_imported_run_without_prompts_cannot_be_replayed(tmp_path: Path) -> N
     writer = toy.writer(tmp_path / "toy@1" / "m" / "imported")
     writer.append(structs.replace(toy.record("q000"), prompt=Prompt()))
     writer.close()
-    with pytest.raises(UsageError, match="replay:imported: the run contains no prompts with replies"):
+    with raises(UsageError):
         load.model("replay:imported", results=tmp_path)
 
 
 def test_a_run_that_does_not_exist_is_named(tmp_path: Path) -> None:
     (tmp_path / "toy@1").mkdir()
-    with pytest.raises(StoreError, match="no run 'nothing'"):
+    with raises(StoreError):
         load.model("replay:nothing", results=tmp_path)
 
 

@@ -14,6 +14,7 @@ from evals.model_adapters.scripted import Scripted
 from evals.prompts import ask
 from evals.types import Model, Prompt, Reply, Sampling, Usage
 from tests.support import toy
+from tests.support.error_messages import raises
 
 
 async def texts(model: Model, *questions: str) -> list[str]:
@@ -106,11 +107,11 @@ async def test_a_function_is_imported_from_a_module(module: ModuleType) -> None:
 
 @pytest.mark.parametrize("spec", ["their_model:nothing", "no_such_module:says", "their_model", ":says", ""])
 def test_a_function_that_does_not_exist_is_refused(module: ModuleType, spec: str) -> None:
-    with pytest.raises(UsageError, match=f"scripted:call={spec}: "):
+    with raises(UsageError):
         load.model(f"scripted:call={spec}")
 
 
 def test_an_attribute_that_is_not_callable_is_refused(module: ModuleType) -> None:
     module.says = 7
-    with pytest.raises(UsageError, match="not a function"):
+    with raises(UsageError):
         load.model("scripted:call=their_model:says")

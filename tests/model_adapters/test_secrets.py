@@ -12,6 +12,7 @@ import pytest
 from evals.calls.secrets import Mask, environment_secret, url_secrets
 from evals.errors import UsageError
 from tests.support.command import evals, files_with
+from tests.support.error_messages import raises
 from tests.support.faults import CUT, HTML, TORN, Answer, FaultyServer
 from tests.support.protocols import ADAPTERS, Completion, Protocol
 from tests.support.sizes import tiers
@@ -114,7 +115,7 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setattr("os.environ", {"EVALS_SERVER_KEY": value})
-    with pytest.raises(UsageError, match="EVALS_SERVER_KEY contains a space, a control character") as caught:
+    with raises(UsageError) as caught:
         environment_secret("EVALS_SERVER_KEY")
     assert "g3heim" not in "".join(traceback.format_exception(caught.value))
 
@@ -174,7 +175,7 @@ def test_invalid_headers_and_extra_bodies_are_refused(
 
 def test_an_extra_body_is_refused_for_a_model_that_makes_no_requests(here: Path) -> None:
     outcome = evals("run", "mmlu-pro", "--sample", "-m", "scripted:right", "--extra-body", '{"top_k": 3}')
-    assert "--extra-body: scripted:right is not called over HTTP by this process" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 @pytest.mark.parametrize("status", [407, 502])

@@ -14,6 +14,7 @@ from evals.records import mirror, store
 from evals.remote import cache
 from tests.remote.conftest import SECRET, clear_caches
 from tests.support.command import Outcome, evals
+from tests.support.error_messages import raises
 
 pytestmark = pytest.mark.slow  # needs a real S3 server
 
@@ -81,11 +82,8 @@ def test_an_address_can_name_a_single_run(address: str, here: Path) -> None:
     assert len(evals("show", f"{address}/aime-2025@2", "--json").json["runs"]) == 2
     assert len(evals("show", address, "--json").json["runs"]) == 3
     assert evals("compare", f"{address}#two", f"{address}#two").status == 0
-    assert "no run 'three'" in evals("show", f"{address}#three").error_line
-    assert (
-        "no run aime-2025@2/scripted/three"
-        in evals("show", f"{address}/aime-2025@2/scripted/three").error_line
-    )
+    evals("show", f"{address}#three").assert_usage_error()
+    evals("show", f"{address}/aime-2025@2/scripted/three").assert_usage_error()
 
 
 def test_the_library_accepts_an_address(address: str) -> None:
@@ -93,7 +91,7 @@ def test_the_library_accepts_an_address(address: str) -> None:
     assert len(runs) == 3
     assert runs["two"].to_arrow("samples").num_rows == 12
     assert library.compare("one", "two", results=address, suites=["aime:2025"]).comparable
-    with pytest.raises(StoreError, match="read-only"):
+    with raises(StoreError):
         library.evaluate("aime:2025", lambda prompt: "1", sample=True, results=address, quiet=True)
 
 
@@ -113,9 +111,7 @@ def test_writing_commands_reject_an_address(command: str, address: str, here: Pa
     (here / "replies.jsonl").write_text('{"id": "2025-I-1", "text": "ANSWER: 1"}\n')
     (here / "series.toml").write_text(f'{POLICY}[series]\nname = "nightly"\ngates = 5\n')
     before = sorted(cache.root().rglob("*"))
-    assert (
-        "is read-only; write to a local folder" in evals(*command.format(address=address).split()).error_line
-    )
+    evals(*command.format(address=address).split()).assert_usage_error()
     created = {path for path in sorted(cache.root().rglob("*")) if path not in before}
     # only the cache of remote files has grown
     assert {path.parent.name for path in created} <= {
@@ -195,7 +191,7 @@ def test_no_secret_is_printed_or_stored(address: str, results: Path, monkeypatch
 def test_an_address_with_credentials_is_rejected(location: str, results: Path) -> None:
     for words in (("show", "--results"), ("sync", results), ("compare", "one")):
         outcome = evals(*words, location.format(SECRET))
-        assert "credentials" in outcome.error_line
+        outcome.assert_usage_error()
         assert SECRET not in outcome.out + outcome.err
 
 
@@ -225,11 +221,11 @@ def test_missing_credentials_are_reported(s3: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    assert "no credentials were found" in evals("show", "--results", s3).error_line
+    evals("show", "--results", s3).assert_usage_error()
 
 
 def test_a_missing_package_is_reported(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    assert "s3:// needs `pip install" in evals("show", "--results", s3).error_line
+    evals("show", "--results", s3).assert_usage_error()

@@ -88,7 +88,7 @@ def test_a_damaged_run_is_named_and_the_others_are_sent(results: Path, tmp_path:
     path = store.find_one(results, "two").path / "records.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     outcome = evals("sync", results, f"file://{tmp_path / 'store'}")
-    assert "records.parquet" in outcome.error_line
+    outcome.assert_usage_error()
     assert listed_runs(f"file://{tmp_path / 'store'}") == ["one"]
 
 
@@ -114,7 +114,7 @@ def test_a_rescored_run_is_sent_as_a_new_version(results: Path, folder: Path) ->
 def test_a_different_run_of_the_same_name_is_rejected(results: Path, folder: Path) -> None:
     words = ("--sample", "-m", "scripted:ANSWER: 5", "--run", "two", "--results", "other")
     assert evals("run", "aime:2025", *words).status == 0
-    assert "a different run named" in evals("sync", "other", f"file://{folder}").error_line
+    evals("sync", "other", f"file://{folder}").assert_usage_error()
     clear_caches()
     assert store.find(Path(), f"file://{folder}#two")[0].card == store.find_one(results, "two").card
 
@@ -301,7 +301,7 @@ def test_a_foreign_origin_file_causes_no_download(results: Path, folder: Path) -
     (path / "records.parquet").symlink_to("../nowhere")
     origin = cache.Origin(f"file://{folder}", {"records.parquet": cache.StoredFile(digest, size)})
     (path / cache.ORIGIN_FILE).write_bytes(msgspec.json.encode(origin))
-    assert "records.parquet is missing" in evals("show", path, "--samples").error_line
+    evals("show", path, "--samples").assert_usage_error()
     assert not cache.root().exists()
 
 

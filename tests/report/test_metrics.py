@@ -17,6 +17,7 @@ from evals.report.metrics import (
     repeat_metrics,
 )
 from evals.types import Point
+from tests.support.error_messages import raises
 from tests.support.tables import table
 from tests.support.toy import point
 
@@ -41,7 +42,7 @@ def test_the_mean_excludes_points_without_a_value() -> None:
 
 @pytest.mark.parametrize("points", [[], [point("1", None)]], ids=["none", "unmeasured"])
 def test_a_mean_without_values_is_an_error(points: list[Point]) -> None:
-    with pytest.raises(ValueError, match="no values to average"):
+    with raises(ValueError):
         mean_value(points)
 
 
@@ -76,7 +77,7 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_right_answer(right: int, k: in
 
 
 def test_pass_at_k_requires_k_repeats() -> None:
-    with pytest.raises(ValueError, match="n=3"):
+    with raises(ValueError):
         PassAt(4)(repeats_of("7", "7", "8"))
 
 
@@ -99,7 +100,7 @@ def test_maj_is_the_value_of_the_majority_and_ties_are_shared_equally(
 
 
 def test_maj_at_k_requires_k_repeats() -> None:
-    with pytest.raises(ValueError, match="2 repeats, maj@4 needs 4"):
+    with raises(ValueError):
         MajAt(4)(repeats_of("7", "7"))
 
 
@@ -121,7 +122,7 @@ def test_k_is_replaced_by_the_repeats_of_the_run() -> None:
     points = repeats_of("7", "8", "8", "8")
     assert metrics["pass@4"].of(points) == 1.0
     assert metrics["pass@2"].of(points) == pytest.approx(0.5)
-    with pytest.raises(ValueError, match="maj@4"):
+    with raises(ValueError):
         metrics["maj@4"].of(points[:3])
 
 

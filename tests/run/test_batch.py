@@ -120,7 +120,7 @@ def test_a_run_interrupted_while_its_batch_is_pending_collects_it_later(vendor: 
     (pending,) = batch_log.pending_batches(run_folder())
     assert pending.id in vendor.batches
     without_batch = evals("run", "aime:2025", "--sample", "-m", model)
-    assert "is pending: add --batch to collect it" in without_batch.error_line
+    without_batch.assert_usage_error()
     assert card()["status"] == "interrupted"
     vendor.done = True
     second = evals(*RUN, "-m", model)
@@ -316,7 +316,7 @@ def test_a_rejected_batch_gives_a_one_line_message_and_the_next_run_submits_it_a
 ) -> None:
     vendor.rejection = "Enqueued token limit reached for o3.\nLimit: 90,000"
     outcome = evals(*RUN, "-m", MODELS["openai"])
-    assert "was rejected: Enqueued token limit reached for o3. Limit: 90,000" in outcome.error_line
+    outcome.assert_usage_error()
     vendor.rejection = ""
     assert evals(*RUN, "-m", MODELS["openai"]).status == 0
     assert len(vendor.batches) == 2
@@ -379,7 +379,7 @@ def test_a_wrong_key_and_an_empty_account_give_a_one_line_message(
     vendor: Vendor, model: str, status: int
 ) -> None:
     vendor.next_errors = [status] * 9
-    assert evals(*RUN, "-m", model).error_line.startswith(f"HTTP {status}: as scripted")
+    evals(*RUN, "-m", model).assert_usage_error()
     assert vendor.batches == {}
     vendor.next_errors = []
     assert evals(*RUN, "-m", model).status == 0
@@ -423,10 +423,7 @@ def test_a_pending_batch_with_prompts_of_another_version_is_rejected(vendor: Ven
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     lines[0]["samples"][0][2] = "0" * 16
     log.write_text("\n".join(map(json.dumps, lines)) + "\n")
-    assert (
-        "was submitted with prompts that differ from those of this version"
-        in evals(*RUN, "-m", model).error_line
-    )
+    evals(*RUN, "-m", model).assert_usage_error()
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def test_a_run_of_single_items_is_separate_from_the_complete_run(here: Path) -> 
     assert store.find(Path("results"), run["run"])[0].card.config.sample_ids == (ids[1], ids[3])
     assert "--sample-id is sample-2025-I-3, sample-2025-I-6 and was not set" in outcome.err
     assert evals(*AIME, *ids, "--json").json["runs"][0]["run"] == run["run"]
-    assert "did you mean" in evals(*AIME, "--sample-id", "sample-2025-I-33").error_line
-    assert "cannot be combined" in evals(*AIME, *ids, "--limit", "1").error_line
+    evals(*AIME, "--sample-id", "sample-2025-I-33").assert_usage_error()
+    evals(*AIME, *ids, "--limit", "1").assert_usage_error()
 
 
 def test_remote_models_take_the_time_of_the_slowest_and_local_models_the_sum() -> None:

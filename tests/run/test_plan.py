@@ -25,6 +25,7 @@ from evals.run.rescore import rescore, rescore_records
 from evals.run.sampling import override
 from evals.types import Failure, Record, Reply, Sample, Sampling, Score, Usage
 from tests.support import toy
+from tests.support.error_messages import raises
 
 
 @pytest.fixture
@@ -224,7 +225,7 @@ def test_a_named_run_is_created_resumed_and_numbered_if_the_configuration_differ
 
 @pytest.mark.parametrize("name", ["", "a/b", "../up", "a b", "toy@1", ".hidden"])
 def test_a_name_that_cannot_be_a_folder_is_rejected(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="use letters, digits, dots, hyphens and underscores"):
+    with raises(UsageError):
         toy.job(tmp_path, run=name)
     assert list(tmp_path.iterdir()) == []
 
@@ -244,14 +245,14 @@ def test_a_corrupt_run_in_the_same_folder_does_not_prevent_a_new_run(tmp_path: P
     path.write_bytes(b'{"format": 99}')
     path.with_name("records.parquet").write_bytes(b"PAR1 rotten")
     toy.close_job(toy.job(tmp_path))
-    with pytest.raises(StoreError, match="format 99"):
+    with raises(StoreError):
         toy.job(tmp_path, run=path.parent.name)  # the corrupt run itself is not overwritten
 
 
 def test_a_second_process_cannot_write_the_same_run(tmp_path: Path) -> None:
     first = toy.job(tmp_path, run="mine")
     first.writer.append(toy.record("q000"))
-    with pytest.raises(StoreError, match="run mine is being written by another process"):
+    with raises(StoreError):
         toy.job(tmp_path, run="mine")
     toy.close_job(first)
 
@@ -314,13 +315,13 @@ def test_stored_replies_are_scored_again_when_a_scorer_changes(tmp_path: Path) -
 
 
 def test_a_protocol_that_cannot_run_gives_its_reason(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no judge yet"):
+    with raises(UsageError):
         toy.job(tmp_path, toy.suite(refuses="there is no judge yet"))
 
 
 def test_samples_without_questions_are_rejected(tmp_path: Path) -> None:
     suite = toy.suite([toy.sample("1"), toy.sample("2", question="")])
-    with pytest.raises(DataError, match="toy: sample '2' has no question, so no model can be called"):
+    with raises(DataError):
         toy.job(tmp_path, suite)
     assert list(tmp_path.iterdir()) == []
 
@@ -330,9 +331,9 @@ def test_rows_other_than_the_pinned_ones_need_their_hash_as_an_option(tmp_path: 
     data = plan.data_for(suite, Options(sample=True))
     samples, digest = plan.read_samples(suite, data)
     samples.close()
-    with pytest.raises(DataError, match=f"the rows hash to {digest[:16]}.* add --data-hash {digest[:16]}"):
+    with raises(DataError):
         plan.read_samples(structs.replace(suite, sha256="0" * 64), plan.data_for(suite, Options()))
-    with pytest.raises(DataError, match="not the data behind"):
+    with raises(DataError):
         plan.read_samples(suite, data, accepted_hash="beef")
     samples, accepted_digest = plan.read_samples(
         structs.replace(suite, sha256="0" * 64), data, accepted_hash=digest[:16]

@@ -13,6 +13,7 @@ from evals.labels import ProtocolName
 from evals.records import store
 from evals.types import Sample, Text
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 
 def prompt(suite: str, protocol: str, group: str, data: Data | None = None) -> str:
@@ -93,7 +94,7 @@ def test_local_data_with_too_few_examples_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "validation.jsonl").write_text(f"{row}\n{row}\n")
     data = Data(suite="mmlu-pro", local=tmp_path)
     assert prompt("mmlu-pro", "official+2-shot", "math", data).count("\nOptions:\n") == 3
-    with pytest.raises(DataError, match="has only 2 of 5 worked examples for 'math'"):
+    with raises(DataError):
         prompt("mmlu-pro", "official", "math", data)
 
 

@@ -26,6 +26,7 @@ from evals.run.cluster.slurm.node import NodeJob, _Server
 from evals.run.cluster.slurm.scheduler import SlurmJobs, State
 from evals.types import Sampling
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 # --- settings
 
@@ -117,14 +118,14 @@ def test_a_sweep_accepts_detach(here: Path) -> None:
         'cluster = "slurm"\nsample = true\n[[sweep]]\nmodels = ["demo:careful"]\nsuites = ["gpqa"]\n'
     )
     outcome = evals("run", "sweep.toml", "--detach", env={"PATH": str(here)})
-    assert outcome.error_line.startswith("--cluster slurm: there is no sbatch")
+    outcome.assert_usage_error()
     assert not (here / "results").exists()
 
 
 def test_a_python_program_cannot_be_detached(here: Path) -> None:
     import evals as package
 
-    with pytest.raises(UsageError, match="detach is only for `evals run`"):
+    with raises(UsageError):
         package.evaluate("gpqa", "demo:careful", sample=True, cluster="slurm", detach=True)
 
 
@@ -326,5 +327,5 @@ def test_a_job_that_slurm_is_about_to_requeue_has_not_ended(tmp_path: Path, monk
 
 def test_waiting_for_the_first_job_ends_when_the_command_is_interrupted(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(scheduler, "query_states", lambda jobs: {"7": State("PENDING", "Resources")})
-    with pytest.raises(UsageError, match="interrupted while waiting for job 7"):
+    with raises(UsageError):
         submission._first_info(SlurmJobs(["7"], tmp_path), tmp_path, lambda: True)

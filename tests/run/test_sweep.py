@@ -249,7 +249,7 @@ def test_without_any_score_no_table_is_printed(here: Path) -> None:
 
 
 def test_suites_on_the_command_line_of_a_sweep_are_rejected(here: Path) -> None:
-    assert "which lists its suites itself" in evals("run", write(TWO_TABLES), "mmlu-pro").error_line
+    evals("run", write(TWO_TABLES), "mmlu-pro").assert_usage_error()
 
 
 def test_a_part_that_cannot_run_does_not_stop_the_others(here: Path) -> None:

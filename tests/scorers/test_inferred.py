@@ -17,6 +17,7 @@ from evals.scorers.judge.judge import Judge
 from evals.scorers.judge.judged import Judged
 from evals.scorers.upstream.inferred import OTHER_OPTION, Inferred, closest_option
 from evals.types import Failure, Prompt, Reply, Sample, Score
+from tests.support.error_messages import raises
 from tests.support.paths import TESTS
 from tests.support.tables import table
 
@@ -77,7 +78,7 @@ def test_the_judge_is_shown_the_options_without_the_reference_answer() -> None:
         return "no verdict"
 
     scorer = structs.replace(WITHOUT_JUDGE, judge=Judge(Scripted(record_prompt), spec="s"))
-    with pytest.raises(Unreadable, match="in 3 attempts"):
+    with raises(Unreadable):
         score_of(scorer, "The barking one.", prompt=Prompt(order=(2, 0, 1)))
     assert len(prompts) == 3
     assert "A. a red bird\nB. a cat\nC. a dog" in prompts[0]

@@ -25,6 +25,7 @@ from evals.scorers.judge.judged import Judged
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Usage
 from tests.support import toy
 from tests.support.command import evals
+from tests.support.error_messages import raises
 from tests.support.paths import TESTS
 from tests.support.tables import table
 
@@ -185,7 +186,7 @@ def test_server_faults_of_a_judge_are_retried_and_a_wrong_key_ends_the_command(
     def rejects_key(prompt: Prompt) -> str:
         raise Fatal("HTTP 401: wrong key")
 
-    with pytest.raises(UsageError, match="judge scripted:judge: HTTP 401"):
+    with raises(UsageError):
         score_of(Judged(rule=Choice(letter), mode="whole", judge=priced_judge(rejects_key)), "four")
 
 
@@ -212,7 +213,7 @@ def test_a_reply_that_is_empty_or_filtered_is_not_sent_to_a_judge(text: str, sto
 def test_without_a_judge_the_rule_accepts_right_answers_and_others_wait() -> None:
     scorer = Judged(rule=Choice(letter), audit=1.0)
     assert score_of(scorer, "ANSWER: B").value == 1.0
-    with pytest.raises(Waiting, match="evals score RUN --judge"):
+    with raises(Waiting):
         score_of(scorer, "ANSWER: A")
 
 
@@ -284,7 +285,7 @@ def test_rogan_gladen_recovers_the_true_proportion() -> None:
     corrected = rogan_gladen(judged, labels)
     assert corrected.value == pytest.approx(0.5)
     assert corrected.low < 0.45 < 0.55 < corrected.high
-    with pytest.raises(UsageError, match="chance"):
+    with raises(UsageError):
         rogan_gladen(judged, rated_pairs(50, 50, 50, 50))
 
 

@@ -17,6 +17,7 @@ from evals.scorers.molecule import AtLeast, Molecule
 from evals.scorers.molecule_forms import MoleculeForms, similarities
 from evals.scorers.molecule_match import RUNGS, compare_molecules
 from evals.types import Point, Prompt, Reply, Sample
+from tests.support.error_messages import raises
 from tests.support.paths import TESTS
 from tests.support.tables import table
 
@@ -124,14 +125,14 @@ def test_at_least_is_the_share_of_points_that_reach_a_rung():
     points = [point(5), point(3), point(0), point(0, "missing", 1.0)]
     assert AtLeast("canonical")(points) == 0.5
     assert AtLeast("no_stereo")(points) == 0.75
-    with pytest.raises(ValueError, match="no points"):
+    with raises(ValueError):
         AtLeast("canonical")([])
 
 
 def test_without_rdkit_the_error_names_the_extra(monkeypatch):
     molecule_forms.rdkit.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "rdkit", None)
-    with pytest.raises(UsageError, match=r"\[chemistry\]"):
+    with raises(UsageError):
         score_of("CCO")
     monkeypatch.undo()
     molecule_forms.rdkit.cache_clear()

@@ -18,6 +18,7 @@ from evals.scorers.options import OptionSet, options_stated
 from evals.scorers.upstream.first_number import FirstNumber, first_number
 from evals.scorers.upstream.lamalab import SignedTolerance, number_lamalab, options_lamalab
 from evals.types import Point, Prompt, Reply, Sample, Score
+from tests.support.error_messages import raises
 from tests.support.paths import TESTS
 from tests.support.tables import table
 
@@ -227,13 +228,13 @@ def test_a_missing_outcome_counts_as_answered_only_in_the_upper_bound(value: flo
      labels.accuracy, labels.balanced_accuracy, labels.f1, labels.mcc, labels.roc_auc, ByGroup(number.mae_answered_of)],
 )  # fmt: skip
 def test_a_metric_of_no_points_is_an_error(metric: Any) -> None:
-    with pytest.raises(ValueError, match=r"nothing|no |at least one"):
+    with raises(ValueError):
         metric([])
 
 
 @pytest.mark.parametrize("metric", [number.mae_answered, number.rmse, number.max_error, number.mae_imputed])
 def test_error_metrics_without_any_answer_are_an_error_instead_of_a_perfect_score(metric: Any) -> None:
-    with pytest.raises(ValueError, match=r"no comparable answer|lack the training statistics"):
+    with raises(ValueError):
         metric([point(None, 1.0), point(None, 2.0)])
 
 
@@ -286,7 +287,7 @@ def test_the_balanced_accuracy_is_the_roc_auc_of_hard_labels() -> None:
 
 
 def test_the_roc_auc_of_labels_without_scores_is_an_error() -> None:
-    with pytest.raises(ValueError, match="needs a score for each reply; some replies have only a label"):
+    with raises(ValueError):
         labels.roc_auc([point(1.0, "yes", answer="yes"), point(1.0, "no", answer="no")])
 
 
@@ -298,7 +299,7 @@ def test_unanswered_replies_lower_the_roc_auc() -> None:
 
 
 def test_the_balanced_accuracy_of_a_single_class_is_an_error() -> None:
-    with pytest.raises(ValueError, match="only one class"):
+    with raises(ValueError):
         labels.balanced_accuracy([point(1.0, "yes"), point(0.0, "yes")])
 
 
@@ -306,5 +307,5 @@ def test_regression_metrics_have_one_headline_and_errors_have_no_bounds() -> Non
     metrics = number.regression("eV")
     assert [m.name for m in metrics if m.headline] == ["mae"]
     assert all(m.bounds is None for m in metrics if m.better == "lower")
-    with pytest.raises(ValueError, match="headline='nan'"):
+    with raises(ValueError):
         labels.classification(headline=str(nan))

@@ -27,6 +27,7 @@ from evals.suites.biology_instructions import aggregate
 from evals.types import Point, Prompt, Reply, Sample, Score
 from tests.support import wheels
 from tests.support.command import evals
+from tests.support.error_messages import raises
 from tests.support.paths import ROOT
 from tests.support.tables import table
 from tests.support.wheels import FOLDER
@@ -260,7 +261,7 @@ def test_correlations_are_computed_as_upstream_computes_them() -> None:
     assert Correlation("pearson").of(GOLD, column(nan, nan, nan, nan)) == 0.0
     assert Correlation("pearson", constant=0.0).of(GOLD, column(1, 1, 1, 1)) == 0.0
     for stated in (column(1, 1, 1, 1), column(1e300, -1e300, 0, 0)):
-        with pytest.raises(ValueError, match=r"constant|large"):
+        with raises(ValueError):
             Correlation("pearson").of(GOLD, stated)
 
 
@@ -365,7 +366,7 @@ def test_upstreams_prompt_contains_question_hint_and_system_turn(
         system, user = prompter(sample, 0).messages
         assert (system.role, plain_text(system.parts)) == ("system", "You test.")
         assert (user.role, plain_text(user.parts)) == ("user", question + hint)
-    with pytest.raises(DataError, match="no hint for the answer format 'Function EC'"):
+    with raises(DataError):
         prompter(next(iter(samples(BUNDLED, "Protein-FunctionEC"))), 0)
     upstream_biology.hints.cache_clear()
     _turns.cache_clear()
@@ -373,7 +374,7 @@ def test_upstreams_prompt_contains_question_hint_and_system_turn(
 
 def test_the_list_of_enzymes_is_read_from_the_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     enzyme_labels.cache_clear()
-    with pytest.raises(ValueError, match="not on this machine"):
+    with raises(ValueError):
         Fmax(enzyme_labels, enzymes)(score_points("Protein-FunctionEC", "official", [("EC1.1.1.1", "?")]))
     source = "class E:\n    def __init__(self):\n        self.ec_labels = ['1.1.1.1', '2.7.1.1']\n"
     wheels.install(monkeypatch, tmp_path, {"opencompass/datasets/biodata.py": source})

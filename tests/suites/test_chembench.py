@@ -24,6 +24,7 @@ from evals.scorers.upstream.lamalab import number_lamalab, options_lamalab
 from evals.suites import chembench
 from evals.types import Point, Prompt, Reply, Sample, Score
 from tests.support.command import evals
+from tests.support.error_messages import raises
 from tests.support.paths import TESTS
 from tests.support.tables import table
 from tools import chembench_reports
@@ -203,7 +204,7 @@ def test_option_scores_of_the_hub_are_read_as_text_or_number(score: object) -> N
 
 @pytest.mark.parametrize("example", [{"input": "?", "target": "many"}, {"input": "?"}])
 def test_a_task_without_gold_answer_is_reported(example: dict[str, str]) -> None:
-    with pytest.raises(DataError, match="neither scored options nor a numeric target"):
+    with raises(DataError):
         chembench._lamalab_sample({"uuid": "u", "examples": [example]}, "u")
 
 
@@ -228,7 +229,7 @@ def test_the_headline_excludes_solvent_prediction() -> None:
         return Point("x", 0, group, "x", "right", value, "A", "A", 4, {})
 
     assert chembench.mean_of_eight([point("Retrosynthesis", 1.0), point("Solvent_Prediction", 0.0)]) == 1.0
-    with pytest.raises(ValueError, match="no values"):
+    with raises(ValueError):
         chembench.mean_of_eight([point("Solvent_Prediction", 1.0)])
 
 

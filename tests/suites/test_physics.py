@@ -26,6 +26,7 @@ from evals.scorers.physics import Comparison, half_unit_of_last_digit, published
 from evals.suites import physics
 from evals.types import Failure, Prompt, Reply, Sample, Score
 from tests.support.command import evals
+from tests.support.error_messages import raises
 from tests.support.paths import TESTS
 from tests.support.tables import table
 
@@ -330,7 +331,7 @@ def test_the_folder_layout_of_the_authors_is_read(tmp_path: Path) -> None:
             path.write_text(json.dumps(row) + "\n")
         samples = list(physics._samples(Data(suite="physics", local=tmp_path), variant))
         assert [sample.group for sample in samples] == list(physics.FIELDS)
-    with pytest.raises(DataError, match="GitHub"):
+    with raises(DataError):
         list(physics._samples(Data(suite="physics"), "all"))
-    with pytest.raises(DataError, match="atomic_dataset_textonly"):
+    with raises(DataError):
         list(physics._samples(Data(suite="physics", local=tmp_path), "textonly"))

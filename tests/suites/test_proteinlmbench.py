@@ -47,4 +47,4 @@ def test_a_gold_answer_that_is_not_an_option_is_reported(answer: str, tmp_path: 
     )
     outcome = evals("run", "proteinlmbench", "--data", rows, "-m", "scripted:A", "--results", tmp_path / "r")
     assert outcome.status == 2
-    assert f"question 1: the gold answer '{answer}' is not one of its 2 options" in outcome.error_line
+    outcome.assert_usage_error()

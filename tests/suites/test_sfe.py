@@ -11,6 +11,7 @@ from evals.errors import DataError
 from evals.suites import sfe
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 pytest.importorskip("PIL")
 
@@ -40,7 +41,7 @@ def test_unreadable_points_are_failures_and_not_zeros(tmp_path: Path) -> None:
 
 def test_without_a_judge_the_run_does_not_start(tmp_path: Path) -> None:
     outcome = evals("run", "sfe", "--sample", "-m", "scripted:A", "--results", tmp_path)
-    assert "add --judge MODEL" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 def test_images_replace_their_placeholders(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_images_replace_their_placeholders(tmp_path: Path) -> None:
     for sample in sfe._samples(data, "en"):
         assert isinstance(sample.question[0], Media)
     row = {"index": 1, "question": "<image> and <image>?", "image": ["images/bars.png"]}
-    with pytest.raises(DataError, match="2 placeholders for 1 image"):
+    with raises(DataError):
         list(sfe._question_parts(data, row))
 
 

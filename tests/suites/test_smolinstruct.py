@@ -17,6 +17,7 @@ from evals.suite import check, checked_samples
 from evals.suites import smolinstruct
 from evals.suites.smolinstruct import aggregate
 from evals.types import Estimate, Point, Prompt, Reply, Sample
+from tests.support.error_messages import raises
 from tests.support.paths import ROOT, TESTS
 from tests.support.tables import table
 
@@ -192,24 +193,24 @@ def test_samples_of_side_effects_are_distinguished_by_their_target(archive):
 def test_the_pinned_archive_must_have_the_expected_number_of_rows(archive, monkeypatch):
     root = read_archive(archive).root
     monkeypatch.setattr("evals.data.smolinstruct.download_archive", lambda *_: root)
-    with pytest.raises(DataError, match="has 3 rows of retrosynthesis, expected 4156"):
+    with raises(DataError):
         list(samples(Data(suite="smolinstruct"), "RS"))
 
 
 def test_a_task_missing_from_the_archive_is_named(archive):
-    with pytest.raises(DataError, match="forward_synthesis"):
+    with raises(DataError):
         list(samples(archive, "FS"))
 
 
 def test_a_corrupt_archive_is_reported_in_one_line(tmp_path):
     (tmp_path / "data.zip").write_bytes(b"PK nonsense")
-    with pytest.raises(DataError, match="cannot read"):
+    with raises(DataError):
         list(samples(Data(suite="smolinstruct", local=tmp_path / "data.zip"), "FS"))
 
 
 def test_without_huggingface_hub_the_message_names_the_alternatives(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(DataError, match=r"\[hub\].*--data.*--sample"):
+    with raises(DataError):
         list(samples(Data(suite="smolinstruct"), "FS"))
 
 
@@ -229,7 +230,7 @@ def test_a_mirror_with_one_file_for_all_tasks_is_read(tmp_path):
 def test_a_gold_answer_that_is_not_a_number_is_reported(tmp_path):
     path = tmp_path / "property_prediction-esol.jsonl"
     path.write_text('{"sample_id": "1", "raw_output": "high"}\n')
-    with pytest.raises(DataError, match="'high' is not a number"):
+    with raises(DataError):
         list(samples(Data(suite="smolinstruct", local=path), "PP-ESOL"))
 
 
@@ -318,7 +319,7 @@ def test_rmse_excludes_unanswered_samples():
     )
     assert metric_function("PP-ESOL", "official", "rmse")(points) == pytest.approx(12.5**0.5)
     assert metric_function("PP-ESOL", "official", "answered")(points) == pytest.approx(2 / 3)
-    with pytest.raises(ValueError, match="no"):
+    with raises(ValueError):
         metric_function("PP-ESOL", "official", "rmse")(points[2:])
 
 
@@ -347,7 +348,7 @@ def test_missing_numbers_are_imputed_by_the_training_mean_or_the_largest_error(t
     assert metric_function("PP-ESOL", "strict", "rmse")(points) == 3.0
     assert metric_function("PP-ESOL", "strict", "rmse_imputed")(points) == pytest.approx(((9 + 1) / 2) ** 0.5)
     assert metric_function("PP-ESOL", "strict", "rmse_worst")(points) == pytest.approx(((9 + 36) / 2) ** 0.5)
-    with pytest.raises(ValueError, match="not known"):
+    with raises(ValueError):
         metric_function("PP-ESOL", "official", "rmse_worst")([])
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from evals import cli
+from tests.support.error_messages import assert_recorded
 
 
 class Outcome(NamedTuple):
@@ -27,6 +28,10 @@ class Outcome(NamedTuple):
     def json(self) -> Any:
         """Standard output, which must be one JSON document and nothing else."""
         return json.loads(self.out)
+
+    def assert_usage_error(self) -> None:
+        """Assert that the command ended with a usage error whose message is the recorded one."""
+        assert_recorded(self.error_line)
 
     @property
     def error_line(self) -> str:

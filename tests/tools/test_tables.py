@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.error_messages import raises
 from tests.support.tables import table
 
 
@@ -21,7 +22,7 @@ def test_all_cases_run_and_every_failing_one_is_named() -> None:
         numbers.append(number)
         assert number % 2
 
-    with pytest.raises(ExceptionGroup, match="2 of 4 cases failed: a, c") as caught:
+    with raises(ExceptionGroup) as caught:
         check_odd()
     assert numbers == [0, 1, 2, 3]
     assert failures(caught.value) == ["case: a", "case: c"]
@@ -48,7 +49,7 @@ def test_pytest_fail_counts_as_a_failure_and_a_keyboard_interrupt_is_raised() ->
     def failing(error: BaseException) -> None:
         raise error
 
-    with pytest.raises(ExceptionGroup, match="2 of 2 cases failed"):
+    with raises(ExceptionGroup):
         failing()
 
 
@@ -61,5 +62,5 @@ def test_fixtures_and_stacked_tables_can_be_combined(tmp_path: Path, name: str, 
 
 
 def test_a_table_without_rows_is_an_error() -> None:
-    with pytest.raises(ValueError, match="without rows"):
+    with raises(ValueError):
         table("number", [])

@@ -10,6 +10,7 @@ import pytest
 from evals.errors import DataError
 from evals.verdicts import reported
 from tests.support.command import evals
+from tests.support.error_messages import raises
 from tools import make_further_claims, optmerge_errata
 
 FILE = make_further_claims.TARGET
@@ -77,7 +78,7 @@ def test_claims_check_prints_the_erratum_of_the_number(tmp_path: Path) -> None:
 def test_an_erratum_for_a_model_without_a_number_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(HEAD + f"errata = {{ {json.dumps('C' * 200)} = 'x' }}\n")
-    with pytest.raises(DataError, match=r"GQA: erratum for 'C{80}', which has no number here$"):
+    with raises(DataError):
         reported.read(path)
 
 

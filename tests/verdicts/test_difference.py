@@ -21,6 +21,7 @@ from evals.verdicts.difference import (
     mean_evidence,
     statistic_evidence,
 )
+from tests.support.error_messages import raises
 from tests.support.lazy import lazy
 from tests.support.tables import table
 
@@ -173,7 +174,7 @@ def test_a_statistic_that_is_undefined_on_most_resamples_has_no_interval():
 
 
 def test_an_empty_comparison_is_refused():
-    with pytest.raises(ValueError, match="nothing to compare"):
+    with raises(ValueError):
         mean_evidence(np.array([]), [])
 
 

@@ -12,6 +12,7 @@ from evals.report.metrics import accuracy, mean_value, repeat_metrics
 from evals.types import Metric
 from evals.verdicts.gate import EXIT_STATUS, gate
 from evals.verdicts.policy import parse, read
+from tests.support.error_messages import raises
 from tests.support.paths import ROOT
 from tests.support.synthetic_runs import binary, side, side_of, suite_run
 
@@ -217,7 +218,7 @@ def test_a_policy_that_does_not_match_the_runs_is_refused(toml, message):
 
 def test_runs_under_different_protocols_are_refused():
     a, b = suite_run("a", binary(2, 4)), suite_run("b", binary(2, 4), protocol="official")
-    with pytest.raises(UsageError, match="cannot be compared: toy: protocol differs"):
+    with raises(UsageError):
         gate([b], [a], policy(TOY))
 
 
@@ -235,7 +236,7 @@ def test_a_suite_name_without_variant_matches_the_only_variant():
 
 
 def test_a_margin_below_the_repeatability_limit_is_refused():
-    with pytest.raises(UsageError, match="below the repeatability limit"):
+    with raises(UsageError):
         gate_report(binary(3, 5), binary(3, 5), noise={"toy": 0.06})
     assert gate_report(binary(300, 500), binary(300, 500), noise={"toy": 0.04}).suites[0].noise == 0.04
 
@@ -269,7 +270,7 @@ def test_an_invalid_policy_is_reported_in_one_line(tmp_path, text, message):
 
 
 def test_a_policy_file_that_does_not_exist_is_reported(tmp_path):
-    with pytest.raises(UsageError, match="cannot read the policy"):
+    with raises(UsageError):
         read(tmp_path / "none.toml")
 
 
@@ -334,17 +335,17 @@ def test_runs_with_different_judges_are_refused():
     baseline, candidate = (
         suite_run(name, binary(3, 5), judge=judge) for name, judge in (("base", "gpt-a"), ("cand", "gpt-b"))
     )
-    with pytest.raises(UsageError, match="judge differs: gpt-a"):
+    with raises(UsageError):
         gate([candidate], [baseline], policy(TOY))
     unknown = structs.replace(baseline, judge=None)
-    with pytest.raises(UsageError, match="not known"):
+    with raises(UsageError):
         gate([candidate], [unknown], policy(TOY))
 
 
 def test_the_repeatability_limit_of_the_only_variant_applies_to_its_headline_only():
     baseline = suite_run("base", binary(300, 500), suite="toy:small")
     candidate = suite_run("cand", binary(300, 500), suite="toy:small")
-    with pytest.raises(UsageError, match="repeatability limit"):
+    with raises(UsageError):
         gate([candidate], [baseline], policy(TOY), noise={"toy:small": 0.06})
     other_metric = policy(TOY + '\nmetric = "accuracy_macro"')
     assert gate([candidate], [baseline], other_metric, noise={"toy:small": 0.06}).verdict == "pass"

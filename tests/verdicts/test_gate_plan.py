@@ -25,6 +25,7 @@ from evals.verdicts.simulated_designs import (
     repeats_distribution,
     tango_p_values,
 )
+from tests.support.error_messages import raises
 from tests.support.sizes import size
 from tests.support.synthetic_runs import side, side_of, suite_run
 
@@ -136,13 +137,13 @@ def test_noise_is_taken_from_repeats_or_the_policy_or_else_assumed():
 
 
 def test_a_policy_for_another_suite_is_refused():
-    with pytest.raises(UsageError, match="not in the baseline"):
+    with raises(UsageError):
         plan([baseline(20)], policy(Entry(name="other", margin=0.1)))
 
 
 def test_a_baseline_without_scores_is_refused():
     empty = suite_run("base", side_of([None, None]))
-    with pytest.raises(UsageError, match="nothing was scored"):
+    with raises(UsageError):
         plan([empty], policy(Entry(name="toy", margin=0.1)))
 
 

@@ -16,6 +16,7 @@ from evals.verdicts.pairs import Side
 from evals.verdicts.policy import Entry, Policy, Pool
 from evals.verdicts.sequential import SequentialGate
 from tests.support import toy
+from tests.support.error_messages import raises
 from tests.support.sizes import size
 from tests.support.synthetic_runs import suite_run
 
@@ -183,7 +184,7 @@ UNBOUNDED = Metric(name="mae", of=mean_value, bounds=None, better="lower", headl
 
 @pytest.mark.parametrize("metric", [WHOLE, UNBOUNDED], ids=["whole", "unbounded"])
 def test_metrics_without_a_bounded_value_per_sample_are_refused(tmp_path, metric):
-    with pytest.raises(UsageError, match="needs a mean of bounded values"):
+    with raises(UsageError):
         gate(tmp_path, 20, metrics=(metric,))
 
 

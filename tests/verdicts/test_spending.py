@@ -9,6 +9,7 @@ import pytest
 from evals.errors import UsageError
 from evals.verdicts import policy
 from tests.support.command import Outcome, evals
+from tests.support.error_messages import raises
 
 POLICY = 'alpha = 0.2\n[series]\nname = "nightly"\ngates = 2\n[[suite]]\nname = "aime:2025"\nmargin = 0.9\n'
 
@@ -68,5 +69,5 @@ def test_invalid_series_are_refused(line: str, message: str) -> None:
     text = f'[series]\n{line}\n[[suite]]\nname = "aime"\nmargin = 0.1\n'
     with pytest.raises(ValueError, match=message):
         policy.parse(text.encode())
-    with pytest.raises(UsageError, match="policy"):
+    with raises(UsageError):
         policy.read(Path("nowhere.toml"))

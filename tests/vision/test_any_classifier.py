@@ -11,6 +11,7 @@ from evals.dashboard.tables import frames, leaderboard
 from evals.errors import UsageError
 from evals.types import Media, Prompt, Reply, Sampling
 from tests.support.command import evals as command
+from tests.support.error_messages import raises
 
 
 class Constant:
@@ -76,7 +77,7 @@ def test_the_leaderboard_has_a_column_for_each_mean(results: Path) -> None:
 
 
 def test_a_head_with_another_number_of_classes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"vtab:dtd has 47 classes, but the head of .* has 10 outputs"):
+    with raises(UsageError):
         evals.evaluate("vtab:dtd", Constant(classes=10), sample=True, results=tmp_path, quiet=True)
 
 

@@ -15,6 +15,7 @@ from evals.data.labelled_images import Source, samples
 from evals.errors import DataError
 from evals.suites import fgvc, vtab
 from evals.types import Sample
+from tests.support.error_messages import raises
 
 SOURCE = Source(name="pets3", classes=3, folders=("pets",), images="images")
 
@@ -56,14 +57,14 @@ def test_a_list_of_vtab_is_read_from_its_folder_or_its_file(tmp_path: Path) -> N
 def test_an_invalid_line_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "pets").mkdir()
     (tmp_path / "pets" / "test.txt").write_text(f"images/b.png 1\n{line}\n")
-    with pytest.raises(DataError, match=r"line 2: .* is not a path followed by a label"):
+    with raises(DataError):
         read_samples(tmp_path)
 
 
 def test_a_label_beyond_the_classes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pets").mkdir()
     (tmp_path / "pets" / "test.txt").write_text("a.png 3\n")
-    with pytest.raises(DataError, match="label 3, but pets3 has the classes 0 to 2"):
+    with raises(DataError):
         read_samples(tmp_path)
 
 
@@ -71,7 +72,7 @@ def test_a_path_outside_the_data_folder_is_refused(tmp_path: Path) -> None:
     write_picture(tmp_path / "private.png")
     (tmp_path / "data" / "pets").mkdir(parents=True)
     (tmp_path / "data" / "pets" / "test.txt").write_text("../../private.png 1\n")
-    with pytest.raises(DataError, match="outside the data's folder"):
+    with raises(DataError):
         read_samples(tmp_path / "data", media=tmp_path / "media")
 
 
@@ -81,10 +82,10 @@ def test_a_file_of_vpt_is_read_with_classes_numbered_in_ascending_order(tmp_path
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": 17, "x/3.jpg": 295}))
     assert [target for _, target, _ in summaries(read_samples(tmp_path))] == ["2", "0", "1"]
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": 17}))
-    with pytest.raises(DataError, match="has 2 classes, but pets3 has 3"):
+    with raises(DataError):
         read_samples(tmp_path)
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": "17", "x/3.jpg": 295}))
-    with pytest.raises(DataError, match="neither all numbers"):
+    with raises(DataError):
         read_samples(tmp_path)
 
 
@@ -97,12 +98,12 @@ def test_class_folders_are_read_with_classes_numbered_by_name(tmp_path: Path) ->
         ("ant/1.png", "0", "ant"), ("cat/1.png", "1", "cat"), ("cat/2.PNG", "1", "cat"), ("dog/deep/1.jpg", "2", "dog"),
     ]  # fmt: skip
     (tmp_path / "pets" / "test" / "eel").mkdir()
-    with pytest.raises(DataError, match="4 class folders, but pets3 has 3 classes"):
+    with raises(DataError):
         read_samples(tmp_path)
 
 
 def test_the_message_about_a_missing_split_names_the_expected_files(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no test split of pets3 .* test\.txt, test\.json"):
+    with raises(DataError):
         read_samples(tmp_path)
 
 
@@ -174,7 +175,7 @@ def test_dtd_s_classes_are_numbered_by_name(tmp_path: Path) -> None:
 def test_a_broken_matlab_file_is_refused(tmp_path: Path) -> None:
     write_torchvision_flowers(tmp_path)
     (tmp_path / "flowers-102" / "setid.mat").write_bytes(b"MATLAB 5.0 MAT-file" + b"\xff" * 300)
-    with pytest.raises(DataError, match="cannot read"):
+    with raises(DataError):
         read_samples(tmp_path, source(vtab, "oxford_flowers102"))
 
 
@@ -187,10 +188,10 @@ def test_rows_of_a_web_dataset_are_read(tmp_path: Path) -> None:
     (sample,) = read_samples(tmp_path, media=tmp_path / "media")
     assert (sample.id, sample.target, len(sample.question)) == ("s0000007", "2", 1)
     (tmp_path / "pets3.jsonl").write_text('{"image": "x.png", "label": "two"}\n')
-    with pytest.raises(DataError, match="the label 'two' is not a number"):
+    with raises(DataError):
         read_samples(tmp_path)
 
 
 def test_without_a_copy_on_the_hub_the_message_asks_for_a_data_folder() -> None:
-    with pytest.raises(DataError, match=r"vtab:sun397: the hub has no copy .* --data DIR"):
+    with raises(DataError):
         list(samples(Data(suite="vtab"), source(vtab, "sun397")))
