@@ -64,8 +64,10 @@ class UsageError(EvalsError):
 class UnknownName(UsageError):
     """An unknown name; the message suggests similar ones or, if there are none, lists or counts the known names."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], *, see: str = "") -> None:
-        """`see`: the command that lists the known names if there are many."""
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, see: str = "", source: object = ""
+    ) -> None:
+        """`see`: the command that lists the known names if there are many; `source`: the file that contains the name."""
         names = sorted(known)
         close_matches = [
             close
@@ -77,7 +79,7 @@ class UnknownName(UsageError):
         if len(names) > MAX_LISTED:
             listed = f"{len(names)} are known{f': `{see}` lists them' if see else ''}"
         hint = f"did you mean {' or '.join(close_matches)}?" if close_matches else listed
-        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        super().__init__(f"{f'{source}: ' if source else ''}unknown {kind} {name!r}; {hint}")
 
 
 class Untrusted(UsageError):

@@ -206,8 +206,8 @@ ENGINES = frozenset({"vllm", "lmdeploy", "sglang", "hf"})
 """Adapters that run weights; these are named by a hub id or a folder."""
 
 
-def parse_price(text: str | None) -> Price | None:
-    """Parse `IN,OUT` or `IN,OUT,CACHED`, USD per million tokens, dated today; raises UsageError."""
+def parse_price(text: str | None, *, option: str = "--price") -> Price | None:
+    """Parse `IN,OUT` or `IN,OUT,CACHED`, USD per million tokens, dated today; raises UsageError, which names the option."""
     if text is None:
         return None
     try:
@@ -216,7 +216,7 @@ def parse_price(text: str | None) -> Price | None:
             raise ValueError(text)
     except ValueError:
         raise UsageError(
-            f"--price {text!r}: write IN,OUT in USD per million tokens, for example 0.5,1.5; a third number "
+            f"{option} {text!r}: write IN,OUT in USD per million tokens, for example 0.5,1.5; a third number "
             "is the price of cached input"
         ) from None
     today = datetime.now(tz=UTC).date()

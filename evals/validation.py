@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
+from evals.errors import UsageError
+
+_SHORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _UNKNOWN_NAME = re.compile(
     r"(?:Invalid enum value (?P<value>.*?)|Object contains unknown field `(?P<field>.*?)`)(?: - at `\$\.?(?P<path>.*)`)?"
 )
@@ -68,6 +71,15 @@ def cause(error: Exception, expected_type: Any = None) -> str:
     if "codec can't decode" in text:  # a library wrapped the error
         return "it is not UTF-8"
     return "a number has more than 4,300 digits" if "integer string conversion" in text else text
+
+
+def check_short_name(name: str, source: object) -> None:
+    """Raise UsageError if a name that `source` contains cannot be that of a folder."""
+    if not _SHORT_NAME.fullmatch(name):
+        raise UsageError(
+            f"{source}: invalid name {name[:80]!r}: use up to 64 letters, digits, '.', '-' and '_', "
+            "beginning with a letter or digit"
+        )
 
 
 def _allowed_names(kind: Any) -> list[str]:

@@ -47,8 +47,11 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
             continue
         column = "constraints" if variant == "generation" else "target"
         gold = _decode_column(row, column)
-        if not gold or not isinstance(gold, list if variant == "generation" else dict):
-            raise DataError(f"molecular-iq: {row['uid']}: no {column} in {str(row.get(column))[:60]!r}")
+        kind, noun = (list, "list") if variant == "generation" else (dict, "object")
+        if not gold or not isinstance(gold, kind):
+            raise DataError(
+                f"molecular-iq: {row['uid']}: its {column} is missing, empty or not a JSON {noun}"
+            )
         yield Sample(
             id=str(row["uid"]),
             question=(Text(str(row["question"])),),

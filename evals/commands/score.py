@@ -41,7 +41,13 @@ def score(
     from evals.records import store
 
     for stored in store.find(results, run):
-        _rescore_run(stored, protocol, judge=judge, price=profiles.parse_price(judge_price), as_json=as_json)
+        _rescore_run(
+            stored,
+            protocol,
+            judge=judge,
+            price=profiles.parse_price(judge_price, option="--judge-price"),
+            as_json=as_json,
+        )
 
 
 def _rescore_run(

@@ -92,7 +92,7 @@ def _image_bytes(data: Data, value: object) -> bytes:
         except Base64Error:
             raise DataError(f"{data.suite}: an image is neither a file name nor base64") from None
     if not isinstance(value, SavableImage):
-        raise DataError(f"{data.suite}: {type(value).__name__} is not an image")
+        raise DataError(f"{data.suite}: {value!r:.80} is not an image")
     stream = BytesIO()
     value.save(stream, "PNG")
     return stream.getvalue()

@@ -106,7 +106,9 @@ def parse_npy(raw: bytes) -> NDArray[Any]:
     version = header.read_magic(stream)
     read_header = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
     shape, _, dtype = read_header(stream)
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(raw) - stream.tell():
+    if dtype.hasobject:
+        raise ValueError("it contains Python objects, which are not read")
+    if math.prod(shape) * dtype.itemsize != len(raw) - stream.tell():
         raise ValueError(
             f"its header states {dtype} of shape {shape}, and {len(raw) - stream.tell()} bytes follow"
         )
@@ -131,7 +133,7 @@ def _checked_values(array: NDArray[Any], rate_hz: float, channels: Sequence[str]
     import numpy as np
 
     if array.dtype.kind not in "iuf":
-        raise ValueError(f"values of type {array.dtype} are not real numbers")
+        raise ValueError("its values are not real numbers")
     if array.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"an array of shape {array.shape} is not a time series")
     if array.size > MAX_VALUES:

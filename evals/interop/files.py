@@ -66,7 +66,6 @@ def read_optional(path: Path, expected: str) -> dict[str, Any]:
 
 def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield each object of a JSON Lines file or a JSON array, with its location; raises DataError."""
-    line_number = 0
     try:
         with disk.open_decompressed(path) as stream:
             if stream.read(1) == b"[":
@@ -77,8 +76,15 @@ def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             stream.seek(0)
             for line_number, line in enumerate(disk.lines(stream), 1):
                 if line.strip():
-                    yield _require_object(decode_json(line)), f"{path.name}, line {line_number}"
+                    yield _decode_object(line, path, line_number), f"{path.name}, line {line_number}"
     except (OSError, *PARSE_ERRORS) as error:
+        raise DataError(f"{path}: {cause(error)}") from None
+
+
+def _decode_object(line: bytes, path: Path, line_number: int) -> dict[str, Any]:
+    try:
+        return _require_object(decode_json(line))
+    except PARSE_ERRORS as error:
         raise DataError(f"{path}, line {line_number}: {cause(error)}") from None
 
 

@@ -25,6 +25,7 @@ from evals.plain import count_of
 from evals.records.card import Card
 from evals.run.plan import read_samples
 from evals.suite import Suite
+from evals.validation import cause
 
 TASK_PREFIX = "matbench_"
 
@@ -64,7 +65,8 @@ def _predictions_by_task(path: Path) -> dict[str, dict[str, Any]]:
         tasks = files.read_json(path)["tasks"]
         return {task: _predictions(task, entry["results"]) for task, entry in tasks.items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: cannot be read as results of the matbench package ({error!r})") from None
+        reason = f": {cause(error)}" if isinstance(error, KeyError) else ""
+        raise DataError(f"{path}: cannot be read as results of the matbench package{reason}") from None
 
 
 def _predictions(task: str, folds: Mapping[str, Any]) -> dict[str, Any]:

@@ -177,7 +177,7 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], 
             for number, raw in enumerate(disk.lines(stream), 1):
                 if not (raw := raw.removeprefix(disk.BOM)).strip():
                     continue
-                line = _checked_line(_decode_line(raw), f"{path}, line {number}")
+                line = _parse_line(raw, f"{path}, line {number}")
                 first = position_of.setdefault((str(line.id), line.repeat), len(lines))
                 if first == len(lines):
                     lines.append(line)
@@ -188,10 +188,8 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], 
                         f"{path}, line {number}: another reply for id {line.id}, repeat {line.repeat}; number "
                         "the replies to a sample 0, 1, ... in `repeat`"
                     )
-    except PARSE_ERRORS as error:
-        raise DataError(f"{path}, line {number}: {cause(error)}") from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+    except (OSError, *PARSE_ERRORS) as error:
+        raise DataError(f"{path}: {cause(error)}") from None
     if not lines:
         raise DataError(f"{path}: contains no replies")
     positions = {id_: position for position, id_ in enumerate(samples.ids)}
@@ -211,6 +209,14 @@ def _duplicates_note(numbers: Sequence[int]) -> str:
         return f"1 line repeats an earlier one and is left out: line {numbers[0]}"
     listed = join_names(map(str, numbers), limit=MAX_LISTED)
     return f"{len(numbers)} lines repeat earlier ones and are left out: lines {listed}"
+
+
+def _parse_line(raw: bytes, where: str) -> RecordedReply:
+    try:
+        line = _decode_line(raw)
+    except PARSE_ERRORS as error:
+        raise DataError(f"{where}: {cause(error)}") from None
+    return _checked_line(line, where)
 
 
 def _decode_line(raw: bytes) -> RecordedReply:

@@ -60,9 +60,9 @@ class Merger:
         weights = self._base_weights(name)
         weights.add_(self._merged_task_vector(weights, call), alpha=recipe.factor)
         if not is_finite(weights):
-            hint = '; edition = "fixed" may not' if recipe.edition == "original" else ""
+            hint = '; try edition = "fixed"' if recipe.edition == "original" else ""
             raise UsageError(
-                f"{recipe.method} produces NaN or infinite values for {name}{hint}: {recipe.path}"
+                f"{recipe.path}: {recipe.method} produces NaN or infinite values for {name}{hint}"
             )
         return weights
 

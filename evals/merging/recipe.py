@@ -14,6 +14,7 @@ density = 0.2
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,27 +24,28 @@ from msgspec import Meta, Struct, field
 from evals import disk
 from evals.errors import UnknownName, UsageError
 from evals.merging.table import Edition, Method, method_of
-from evals.validation import cause
+from evals.validation import cause, check_short_name
 
 EXCLUDED = (
     "*visual.*", "*vision_model.*", "*vision_tower.*", "*embed_tokens*", "*lm_head*", "*norm*", "*bias*",
 )  # fmt: skip
 """Default patterns of tensors that are not merged: those that MLLMerging (see `table.py`) excludes in Qwen2-VL or InternVL."""
 MAX_EXPERTS = 64
+_DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,2})?")
 
 
 class _RecipeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     method: str
     base: Annotated[str, Meta(min_length=1)]
     experts: Annotated[dict[str, str], Meta(min_length=1, max_length=MAX_EXPERTS)]
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")] = "merged"
+    name: str = "merged"
     serve: Literal["vllm", "hf"] = "vllm"
     edition: Edition = "fixed"
     factor: float | None = field(default=None, name="lambda")
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
     dtype: Literal["base", "bfloat16", "float16", "float32"] = "base"
     compute: Literal["float32", "float64"] = "float32"
-    device: Annotated[str, Meta(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)\Z")] = "cpu"
+    device: str = "cpu"
     exclude: tuple[str, ...] = EXCLUDED
     tokenizer: str = ""
     parameters: dict[str, Any] = {}
@@ -92,14 +94,14 @@ def read(path: Path) -> Recipe:
         file = msgspec.toml.decode(disk.read_small(path, 1 << 20).removeprefix(disk.BOM), type=_RecipeFile)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {cause(error, _RecipeFile)}") from None
-    rule = method_of(file.method)
+    rule = method_of(file.method, source=path)
     try:
         parameters = msgspec.convert(file.parameters, rule.parameters)
     except msgspec.ValidationError as error:
         raise UsageError(f"{path}: [parameters] of {file.method}: {cause(error, rule.parameters)}") from None
     _check_values(path, file, parameters)
     if file.tokenizer and file.tokenizer not in file.experts:
-        raise UnknownName(f"expert in tokenizer of {path}", file.tokenizer, file.experts)
+        raise UnknownName("expert in `tokenizer`", file.tokenizer, file.experts, source=path)
     factor = rule.factor if file.factor is None else float(file.factor)
     return Recipe(
         path=path, name=file.name if file.name != "merged" else _folder_name(path), method=file.method, base=file.base,
@@ -110,7 +112,10 @@ def read(path: Path) -> Recipe:
 
 
 def _check_values(path: Path, file: _RecipeFile, parameters: Any) -> None:
-    """Raise UsageError if a number is not finite, or if the name of an expert is invalid."""
+    """Raise UsageError if a number is not finite, or if a name or the device is invalid."""
+    check_short_name(file.name, path)
+    if not _DEVICE.fullmatch(file.device):
+        raise UsageError(f"{path}: invalid device {file.device!r}: use cpu, cuda, or cuda:N for GPU N")
     values = {"lambda": file.factor, **msgspec.to_builtins(parameters)}
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):

@@ -205,10 +205,10 @@ METHODS = {
 """Name -> method."""
 
 
-def method_of(name: str) -> Method:
-    """Return a method by name; raises UnknownName, which suggests similar names."""
+def method_of(name: str, *, source: object = "") -> Method:
+    """Return a method by name, read from `source`; raises UnknownName, which suggests similar names."""
     if name.startswith(MERGEKIT_PREFIX):
         return Method(title=name, function="", parameters=dict, factor=1.0)
     if (method := METHODS.get(name)) is None:
-        raise UnknownName("merging method", name, [*METHODS, f"{MERGEKIT_PREFIX}NAME"])
+        raise UnknownName("merging method", name, [*METHODS, f"{MERGEKIT_PREFIX}NAME"], source=source)
     return method

@@ -56,7 +56,7 @@ def with_judge(
             and suite.upstream.judge_path
             and (reason := suite.upstream.missing_file_reason())
         ):
-            raise UsageError(f"{suite.id}: {suite.protocol} uses upstream's judge prompt. {reason}")
+            raise UsageError(f"{suite.id}: {suite.protocol} uses upstream's judge prompt; {reason}")
     judge = make_judge(spec, name=name, price=price)
     return [
         structs.replace(suite, scorers=scorers_with_judge(suite.scorers, judge)) if suite.judged else suite

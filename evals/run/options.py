@@ -27,7 +27,9 @@ def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) 
             f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
         )
     price_factor = profiles.BATCH_PRICE_FACTOR if request.batch else 1.0
-    judge_price = profiles.parse_price(request.judge_price) or profiles.price(request.judge or "")
+    judge_price = profiles.parse_price(request.judge_price, option="--judge-price") or profiles.price(
+        request.judge or ""
+    )
     return Budget(spending=spending, price=price, price_factor=price_factor, judge_price=judge_price)
 
 

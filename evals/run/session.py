@@ -255,6 +255,6 @@ def _with_judge(request: RunRequest, suites: Sequence[Suite]) -> Sequence[Suite]
         suites,
         request.judge,
         name=load.without_secrets(request.judge or ""),
-        price=profiles.parse_price(request.judge_price),
+        price=profiles.parse_price(request.judge_price, option="--judge-price"),
         allow_missing=False,
     )

@@ -108,7 +108,7 @@ class Backbone:
 
         hint = "its weights cannot be loaded; go online once, or name a checkpoint: " if pretrained else ""
         with (
-            foreign_code(lambda why: UsageError(f"{self.label}: {self.name}: {hint}{why[:200]}")),
+            foreign_code(lambda why: UsageError(f"{self.label}: {hint}{why[:200]}")),
             warnings.catch_warnings(),
             offline_if_unreachable(),
         ):
@@ -169,7 +169,7 @@ def _require_known(name: str, label: str) -> None:
         others = [known for known in timm.list_pretrained(f"{base}.*") if known != current]
         alternatives = f"; there are also {', '.join(others)}" if others else ""
         raise UsageError(
-            f"{label}: {name} is an outdated name, which timm resolves to {current}: use that{alternatives}"
+            f"{label}: an outdated name, which timm resolves to {current}: use that{alternatives}"
         )
     if not timm.is_model(architecture):
         raise UnknownName("timm architecture", architecture, timm.list_models())

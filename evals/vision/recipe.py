@@ -22,7 +22,7 @@ from msgspec import Meta, Struct
 
 from evals import disk
 from evals.errors import UnknownName, UsageError
-from evals.validation import cause
+from evals.validation import cause, check_short_name
 from evals.vision.preprocessing import PRESETS, Preprocessing, from_config
 
 
@@ -67,7 +67,7 @@ class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     backbone: Annotated[str, Meta(min_length=1)]
     tuned: Annotated[str, Meta(min_length=1)]
     weights: str = ""
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")] | None = None
+    name: str | None = None
     merge: bool = True
     preprocessing: str | PreprocessingChanges = "model"
     parameters: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def read(path: Path) -> Recipe:
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {cause(error, _File)}") from None
     if file.method not in METHODS:
-        raise UnknownName(f"method in {path}", file.method, METHODS)
+        raise UnknownName("method", file.method, METHODS, source=path)
     parameters_type = METHODS[file.method]
     try:
         parameters = msgspec.convert(file.parameters, parameters_type)
@@ -135,7 +135,9 @@ def read(path: Path) -> Recipe:
     if not math.isfinite(scale):
         raise UsageError(f"{path}: scale = {scale} is not a finite number")
     if isinstance(file.preprocessing, str) and file.preprocessing not in ("model", *PRESETS):
-        raise UnknownName(f"preprocessing in {path}", file.preprocessing, ["model", *PRESETS])
+        raise UnknownName("preprocessing", file.preprocessing, ["model", *PRESETS], source=path)
+    if file.name is not None:
+        check_short_name(file.name, path)
     return Recipe(
         path=path, name=file.name or _model_name(path), method=file.method, backbone=file.backbone, tuned=file.tuned,
         weights=file.weights, merge=file.merge, preprocessing=file.preprocessing, scale=scale,

@@ -68,7 +68,9 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
         without_seed = structs.replace(sampling, seed=None)
         if without_seed != Sampling():
             names = [
-                name for name, value in structs.asdict(without_seed).items() if value not in (None, (), {})
+                f"--{name.replace('_', '-')}"
+                for name, value in structs.asdict(without_seed).items()
+                if value not in (None, (), {})
             ]
             raise UsageError(
                 f"{self.name} is an image classifier and generates no text: remove {', '.join(names)}"

@@ -95,7 +95,7 @@ class _Evaluator:
                     for k, v in zip(keys, values, strict=True)
                 ]
             case _:
-                raise self._error(deferred.node, f"not a dictionary, so it cannot contain {key}")
+                raise self._error(deferred.node, f"not a dictionary, so it cannot contain {key!r}")
         node = next((node for name, node in reversed(pairs) if name == key), None)
         return None if node is None else Deferred(node, deferred.names)
 
@@ -148,7 +148,8 @@ class _Evaluator:
         pieces = []
         for literal, field, format_spec, conversion in Formatter().parse(self.evaluate(template)):
             if field is not None and (field not in values or format_spec or conversion):
-                raise self._error(template.node, f"the replacement field {field!r:.40} is not supported")
+                whole = f"{{{field}{f'!{conversion}' if conversion else ''}{f':{format_spec}' if format_spec else ''}}}"
+                raise self._error(template.node, f"the replacement field {whole!r:.40} is not supported")
             pieces.append(literal + ("" if field is None else str(values[field])))
         return "".join(pieces)
 
