@@ -30,8 +30,7 @@ def test_without_torch_the_message_states_how_to_install_it(here):
     for arguments in (("merge", "five.toml"), ("run", "mmlu-pro", "--sample", "-m", "merge:five.toml")):
         evals(*arguments).assert_usage_error()
     Path("five.toml").write_text(RECIPE.format(method="tise"))
-    message = evals("run", "mmlu-pro", "--sample", "-m", "merge:five.toml").error_line
-    assert message == "unknown merging method 'tise'; did you mean ties or tsv?"
+    evals("run", "mmlu-pro", "--sample", "-m", "merge:five.toml").assert_usage_error()
 
 
 def test_merge_methods_prints_the_methods_with_their_defaults(here):

@@ -27,6 +27,7 @@ from evals.suites import mmmu
 from evals.types import Media, Model, Prompt, Reply, Sample, Sampling, Score, Text
 from tests.support import wheels
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 SUITES = (
     "mmstar", "mmmu", "mmmu:pro-standard", "mmmu:pro-vision", "microvqa", "msearth", "chartqa:human", "sfe:en",
@@ -109,13 +110,13 @@ T = "variable"
         " after",
     ]
     assert TextLocation("a.py", "T").text() == "variable"
-    for location, message in (
-        (TextLocation("a.py", "A.f", 4), "A.f has 4 texts, expected at least 5"),
-        (TextLocation("a.py", "A.g"), "does not define A.g"),
-        (TextLocation("b.py", "f"), "cannot be parsed as Python"),
-        (TextLocation("c.py", "f"), "does not contain vlmeval/c.py"),
+    for location in (
+        TextLocation("a.py", "A.f", 4),
+        TextLocation("a.py", "A.g"),
+        TextLocation("b.py", "f"),
+        TextLocation("c.py", "f"),
     ):
-        with pytest.raises(DataError, match=message):
+        with raises(DataError):
             location.text()
 
 

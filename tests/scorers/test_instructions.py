@@ -23,6 +23,7 @@ from evals.scorers.instructions import (
     loose_variants,
 )
 from evals.types import Prompt, Reply, Sample, Score
+from tests.support.error_messages import raises
 
 TEXTS = (
     "", " \n", "Yes.", "My answer is yes.", "my answer is no", "HELLO WORLD", "hello world, how are you today my friend",
@@ -255,22 +256,19 @@ def test_replies_that_the_corrected_rule_accepts(name: str, text: str, arguments
 
 
 @pytest.mark.parametrize(
-    ("names", "arguments", "message"),
+    ("names", "arguments"),
     [
-        (["keywords:rhyme"], [{}], "no rule for the instruction 'keywords:rhyme'"),
-        (["keywords:frequency"], [{"keyword": "a", "frequency": 2}], "lacks the argument 'relation'"),
-        (
-            ["keywords:frequency"],
-            [{"keyword": "a", "frequency": 2, "relation": "most"}],
-            "'most', not one of",
-        ),
-        (["punctuation:no_comma"], [], r"instructions \(1\) and of sets of arguments \(0\) differ"),
+        (["keywords:rhyme"], [{}]),
+        (["keywords:frequency"], [{"keyword": "a", "frequency": 2}]),
+        (["keywords:frequency"], [{"keyword": "a", "frequency": 2, "relation": "most"}]),
+        (["punctuation:no_comma"], []),
     ],
+    ids=["unknown", "no relation", "unknown relation", "no arguments"],
 )
 def test_unknown_instructions_and_malformed_arguments_are_data_errors(
-    names: list[str], arguments: list[Any], message: str
+    names: list[str], arguments: list[Any]
 ) -> None:
-    with pytest.raises(DataError, match=message):
+    with raises(DataError):
         checked_arguments(names, arguments)
 
 

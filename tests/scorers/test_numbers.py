@@ -232,7 +232,11 @@ def test_a_metric_of_no_points_is_an_error(metric: Any) -> None:
         metric([])
 
 
-@pytest.mark.parametrize("metric", [number.mae_answered, number.rmse, number.max_error, number.mae_imputed])
+@pytest.mark.parametrize(
+    "metric",
+    [number.mae_answered, number.rmse, number.max_error, number.mae_imputed],
+    ids=["mean absolute", "root mean square", "largest", "imputed"],
+)
 def test_error_metrics_without_any_answer_are_an_error_instead_of_a_perfect_score(metric: Any) -> None:
     with raises(ValueError):
         metric([point(None, 1.0), point(None, 2.0)])

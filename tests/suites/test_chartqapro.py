@@ -115,18 +115,17 @@ def test_rows_of_vlmevalkit_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change",
     [
-        ({"question_type": "Riddle"}, "0: question type 'Riddle' is not one of Factoid, Multi Choice"),
-        ({"answer": "7"}, "0: column 'answer' is not a list or is empty"),
-        ({"answer": "[open('x')]"}, "0: column 'answer' is not a list or is empty"),
-        ({"year": None}, "0: column 'year' is not a list or is empty"),
-        ({"answer": "['7', '8']"}, "0: 1 question, but 2 answers"),
+        {"question_type": "Riddle"},
+        {"answer": "7"},
+        {"answer": "[open('x')]"},
+        {"year": None},
+        {"answer": "['7', '8']"},
     ],
+    ids=["question type", "number", "expression", "no year", "two answers"],
 )
-def test_invalid_rows_are_reported_in_one_line(
-    tmp_path: Path, change: dict[str, object], message: str
-) -> None:
+def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, change: dict[str, object]) -> None:
     (tmp_path / "test.jsonl").write_text(json.dumps({**ROW, **change}))
     outcome = evals(
         "run",
@@ -138,6 +137,5 @@ def test_invalid_rows_are_reported_in_one_line(
         "--results",
         tmp_path / "r",
     )
-    assert outcome.status == 2
-    assert message in outcome.error_line
+    outcome.assert_usage_error()
     assert not (tmp_path / "r").exists() or not list((tmp_path / "r").rglob("*.jsonl"))

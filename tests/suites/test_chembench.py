@@ -202,7 +202,9 @@ def test_option_scores_of_the_hub_are_read_as_text_or_number(score: object) -> N
     assert (sample.target, sample.choices, sample.group) == ("A", ("a", "b"), "organic-chemistry")
 
 
-@pytest.mark.parametrize("example", [{"input": "?", "target": "many"}, {"input": "?"}])
+@pytest.mark.parametrize(
+    "example", [{"input": "?", "target": "many"}, {"input": "?"}], ids=["not a number", "no target"]
+)
 def test_a_task_without_gold_answer_is_reported(example: dict[str, str]) -> None:
     with raises(DataError):
         chembench._lamalab_sample({"uuid": "u", "examples": [example]}, "u")
@@ -261,12 +263,8 @@ def test_official_prompts_contain_worked_examples_of_the_same_task() -> None:
     assert text.endswith("Answer: ")
 
 
-@pytest.mark.parametrize(
-    ("variant", "message"), [("4k", "add --judge MODEL"), ("lamalab", "the Intern-S1 tables is chembench:4k")]
-)
-def test_unsupported_runs_under_intern_s1_are_rejected_in_one_line(
-    variant: str, message: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("variant", ["4k", "lamalab"])
+def test_unsupported_runs_under_intern_s1_are_rejected_in_one_line(variant: str, tmp_path: Path) -> None:
     outcome = evals(
         "run",
         f"chembench:{variant}",
@@ -278,4 +276,4 @@ def test_unsupported_runs_under_intern_s1_are_rejected_in_one_line(
         "--results",
         tmp_path,
     )
-    assert message in outcome.error_line
+    outcome.assert_usage_error()

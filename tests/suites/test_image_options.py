@@ -22,6 +22,7 @@ from evals.suite import checked_samples
 from evals.suites import microvqa, msearth, xlrs
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.error_messages import raises
 from tests.support.paths import TESTS
 from tests.support.tables import table
 
@@ -177,21 +178,20 @@ def test_xlrs_reads_vlmevalkits_rows_from_several_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "row", "message"),
+    ("module", "name", "row"),
     [
-        (msearth, "msearth", {"query": "q\nOptions:\nA. x\nB. y", "response": "C. z"}, "not one of its 2 choices"),
-        (msearth, "msearth", {"question": "q"}, "lacks column query"),
-        (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "E", "multi-choice options": ["(A) x", "(B) y"]}, "not one of its 2"),
-        (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "A", "multi-choice options": ["(A) x", "(C) y"]}, "C ...: A, C"),
-        (microvqa, "microvqa", {"key_question": "k", "question": "?", "choices": ["x"], "correct_index": 1}, "not an index of its 1 option"),
+        pytest.param(msearth, "msearth", {"query": "q\nOptions:\nA. x\nB. y", "response": "C. z"}, id="msearth: gold answer"),
+        pytest.param(msearth, "msearth", {"question": "q"}, id="msearth: columns"),
+        pytest.param(xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "E", "multi-choice options": ["(A) x", "(B) y"]}, id="xlrs: gold answer"),
+        pytest.param(xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "A", "multi-choice options": ["(A) x", "(C) y"]}, id="xlrs: option letters"),
+        pytest.param(microvqa, "microvqa", {"key_question": "k", "question": "?", "choices": ["x"], "correct_index": 1}, id="microvqa: gold answer"),
     ],
 )  # fmt: skip
 def test_invalid_rows_are_reported_in_one_line(
-    tmp_path: Path, module: ModuleType, name: str, row: dict[str, Any], message: str
+    tmp_path: Path, module: ModuleType, name: str, row: dict[str, Any]
 ) -> None:
-    with pytest.raises(DataError, match=message) as caught:
+    with raises(DataError):
         read_samples(module, write_rows(tmp_path, name, row))
-    assert "\n" not in str(caught.value)
 
 
 def test_a_table_of_vlmevalkit_is_read_with_its_images(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -288,41 +287,34 @@ def test_probabilities_of_labels_give_the_true_roc_auc_and_that_of_the_package(t
 
 
 @pytest.mark.parametrize(
-    ("tasks", "message"),
+    "tasks",
     [
-        ({"matbench_steels": {"mb-x": 1.0}}, "1 mbid not in the data: mb-x"),
-        ({"matbench_steels": {"ours-steels-01": None}}, "ours-steels-01: the prediction None"),
-        ({"matbench_steels": {"ours-steels-01": "high"}}, "the prediction 'high'"),
-        ({"matbench_glass": {"ours-glass-01": 3.0}}, "the probability 3.0 is not between 0 and 1"),
-        ({"matbench_nonsense": {"x": 1.0}}, "no data is available for any of its tasks"),
+        {"matbench_steels": {"mb-x": 1.0}},
+        {"matbench_steels": {"ours-steels-01": None}},
+        {"matbench_steels": {"ours-steels-01": "high"}},
+        {"matbench_glass": {"ours-glass-01": 3.0}},
+        {"matbench_nonsense": {"x": 1.0}},
     ],
+    ids=["unknown id", "none", "not a number", "not a probability", "unknown task"],
 )
 def test_invalid_predictions_are_reported_in_one_line(
-    tasks: dict[str, dict[str, Any]], message: str, tmp_path: Path
+    tasks: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     path = results_file(tmp_path / "r.json", tasks)
     outcome = evals("import", "matbench", path, "--model", "m", "--sample", "--results", tmp_path / "r")
-    assert message in outcome.error_line
+    outcome.assert_usage_error()
 
 
 @pytest.mark.parametrize(
-    ("write", "message"),
-    [
-        (lambda path: path.write_text("{"), "r.json: "),
-        (lambda path: path.write_text("[]"), "cannot be read as results of the matbench package"),
-        (
-            lambda path: path.write_text('{"tasks": {"matbench_steels": {}}}'),
-            "cannot be read as results of the matbench package",
-        ),
-    ],
+    "text",
+    ["{", "[]", '{"tasks": {"matbench_steels": {}}}'],
+    ids=["not JSON", "not an object", "no results of a task"],
 )
-def test_invalid_files_are_reported_in_one_line(
-    write: Callable[[Path], Any], message: str, tmp_path: Path
-) -> None:
+def test_invalid_files_are_reported_in_one_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    write(path)
+    path.write_text(text)
     outcome = evals("import", "matbench", path, "--model", "m", "--sample", "--results", tmp_path / "r")
-    assert message in outcome.error_line
+    outcome.assert_usage_error()
 
 
 def test_the_import_requires_a_model_and_the_suite_matbench(tmp_path: Path) -> None:

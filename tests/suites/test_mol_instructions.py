@@ -19,6 +19,7 @@ from evals.extract.selfies import rewrite_selfies
 from evals.suites import mol_instructions
 from evals.suites.mol_instructions import aggregate
 from evals.types import Estimate, Point, Prompt, Reply, Sample, Score
+from tests.support.error_messages import raises
 from tests.support.paths import ROOT
 from tests.support.tables import table
 
@@ -287,18 +288,13 @@ def test_files_of_opencompass_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        (
-            {"instruction": "?", "input": "[C]", "output": "high"},
-            "row 1: the gold answer 'high' is not a number",
-        ),
-        ({"question": "?"}, "row 1 has neither instruction, input and output, nor a dialogue"),
-    ],
+    "row",
+    [{"instruction": "?", "input": "[C]", "output": "high"}, {"question": "?"}],
+    ids=["gold answer", "columns"],
 )
-def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, row: dict[str, str], message: str) -> None:
+def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, row: dict[str, str]) -> None:
     (tmp_path / "property_prediction.jsonl").write_text(json.dumps(row) + "\n")
-    with pytest.raises(DataError, match=message):
+    with raises(DataError):
         list(samples(Data(suite="mol-instructions", local=tmp_path), "PP"))
 
 

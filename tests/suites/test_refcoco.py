@@ -17,6 +17,7 @@ from evals.suites import refcoco
 from evals.types import Media, Prompt, Reply, Sample
 from tests.suites.test_short_answers import png
 from tests.support.command import evals
+from tests.support.error_messages import raises
 from tests.support.tables import table
 
 GOLD = "[100, 100, 300, 400]"
@@ -104,17 +105,18 @@ def test_rectangles_in_files_of_internvl_are_read_as_corners(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change",
     [
-        ({"bbox": [1, 2, 3]}, "7: its column 'bbox' is not a rectangle"),
-        ({"bbox": [1, 2, 0, 3]}, "7: its column 'bbox' is not a rectangle"),
-        ({"bbox": [1, 2, "inf", 3]}, "7: its column 'bbox' is not a rectangle"),
-        ({"answer": []}, "7: its column"),
-        ({"width": None}, "file 'missing.png'"),
-        ({"width": 0, "image": "items.jsonl"}, "7: the size of its image is unknown"),
+        {"bbox": [1, 2, 3]},
+        {"bbox": [1, 2, 0, 3]},
+        {"bbox": [1, 2, "inf", 3]},
+        {"answer": []},
+        {"width": None},
+        {"width": 0, "image": "items.jsonl"},
     ],
+    ids=["three numbers", "width 0", "infinite", "no answer", "missing image", "unknown size"],
 )
-def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
     row = {
         "question_id": "7",
         "image": "missing.png",
@@ -125,7 +127,7 @@ def test_invalid_rows_are_reported_in_one_line(tmp_path: Path, change: dict[str,
     }
     (tmp_path / "items.jsonl").write_text(json.dumps(row | change))
     (suite,) = load.suite("refcoco:val", "strict")
-    with pytest.raises(DataError, match=message):
+    with raises(DataError):
         list(suite.samples(Data(suite="refcoco", local=tmp_path / "items.jsonl")))
 
 

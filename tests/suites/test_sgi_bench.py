@@ -63,6 +63,4 @@ def test_a_gold_answer_that_is_not_an_option_is_reported(tmp_path: Path) -> None
     rows.write_text(
         json.dumps({"idx": 4, "question": "?", "options": ["a"], "answer": 1, "discipline": "life"})
     )
-    outcome = evals("check", "sgi-bench:reasoning", "--data", rows)
-    assert outcome.status != 0
-    assert "sgi-bench: 4: the gold answer 1 is not an index of its 1 option" in outcome.err + outcome.out
+    evals("check", "sgi-bench:reasoning", "--data", rows).assert_usage_error()

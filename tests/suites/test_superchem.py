@@ -98,21 +98,18 @@ def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change",
     [
-        ({"answer_en": ["C"]}, "sample 'u': the gold answer 'C' is not one of its 2 choices"),
-        ({"answer_en": []}, "sample 'u': there is no gold answer"),
-        ({"options_en": {"A": "x", "C": "y"}}, "u: its options are not lettered A, B, C ...: A, C"),
-        ({"options_en": "{A"}, "u: its options are not a JSON object"),
-        ({"question_type": "fill_blank"}, "u: questions of type 'fill_blank' are not supported"),
-        ({"question_en": "<MultiModal>![a](b.png)</MultiModal>"}, "u: there is no image 'b.png'"),
+        {"answer_en": ["C"]},
+        {"answer_en": []},
+        {"options_en": {"A": "x", "C": "y"}},
+        {"options_en": "{A"},
+        {"question_type": "fill_blank"},
+        {"question_en": "<MultiModal>![a](b.png)</MultiModal>"},
     ],
+    ids=["gold answer", "no gold answer", "option letters", "options", "question type", "missing image"],
 )
-def test_invalid_data_are_reported_in_one_line(
-    change: dict[str, object], message: str, tmp_path: Path
-) -> None:
+def test_invalid_data_are_reported_in_one_line(change: dict[str, object], tmp_path: Path) -> None:
     rows = tmp_path / "superchem.jsonl"
     rows.write_text(json.dumps(ROW | change))
-    outcome = evals("check", "superchem:multimodal", "--data", rows)
-    assert outcome.status != 0
-    assert f": {message}" in outcome.err + outcome.out
+    evals("check", "superchem:multimodal", "--data", rows).assert_usage_error()

@@ -91,20 +91,14 @@ def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"Answer": "C"}, "sample '1': the gold answer 'C' is not one of its 2 choices"),
-        ({"Answer": ""}, "sample '1': there is no gold answer"),
-        ({"Options": "{A: w}"}, "question 1: its options are not a JSON object"),
-        ({"Options": '{"A": "w", "C": "x"}'}, "question 1: options not lettered A, B, C ...: A, C"),
-    ],
+    "change",
+    [{"Answer": "C"}, {"Answer": ""}, {"Options": "{A: w}"}, {"Options": '{"A": "w", "C": "x"}'}],
+    ids=["gold answer", "no gold answer", "options", "option letters"],
 )
-def test_invalid_data_are_reported_in_one_line(change: dict[str, str], message: str, tmp_path: Path) -> None:
+def test_invalid_data_are_reported_in_one_line(change: dict[str, str], tmp_path: Path) -> None:
     rows = tmp_path / "TRQA.jsonl"
     rows.write_text(json.dumps(ROW | change))
-    outcome = evals("check", "trqa", "--data", rows)
-    assert outcome.status != 0
-    assert message in outcome.err + outcome.out
+    evals("check", "trqa", "--data", rows).assert_usage_error()
 
 
 def test_column_names_may_be_lower_case(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ async def test_tables_of_coroutines_run_all_cases() -> None:
     async def check_equal(first: int, second: int) -> None:
         assert first == second
 
-    with pytest.raises(ExceptionGroup, match=r"1 of 2 cases failed: \[1\] 1-2"):
+    with raises(ExceptionGroup):
         await check_equal()
 
 

@@ -81,19 +81,10 @@ def test_a_head_with_another_number_of_classes_is_refused(tmp_path: Path) -> Non
         evals.evaluate("vtab:dtd", Constant(classes=10), sample=True, results=tmp_path, quiet=True)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("vtab:dtd", "-m", "tokens:bytes"), "tokens:bytes is a tokenizer"),
-        (("vtab:dtd", "-m", "baseline:copy"), "vtab:dtd needs an image classifier, -m timm:NAME@CHECKPOINT or petl:RECIPE.toml"),
-    ],
-)  # fmt: skip
-def test_a_model_that_is_not_a_classifier_is_refused(
-    tmp_path: Path, words: tuple[str, ...], message: str
-) -> None:
-    outcome = command("run", *words, "--sample", "--results", tmp_path)
-    assert outcome.status == 2
-    assert message in outcome.err
+@pytest.mark.parametrize("model", ["tokens:bytes", "baseline:copy"])
+def test_a_model_that_is_not_a_classifier_is_refused(tmp_path: Path, model: str) -> None:
+    outcome = command("run", "vtab:dtd", "-m", model, "--sample", "--results", tmp_path)
+    outcome.assert_usage_error()
 
 
 def test_the_list_of_suites_states_sizes_and_needs_and_no_reworded_prompts() -> None:

@@ -52,7 +52,9 @@ def test_a_list_of_vtab_is_read_from_its_folder_or_its_file(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "line", ["images/a.png", "images/a.png two", "images/a.png ²", "images/a.png -1", " 3"]
+    "line",
+    ["images/a.png", "images/a.png two", "images/a.png ²", "images/a.png -1", " 3"],
+    ids=["no label", "word", "superscript", "negative", "no path"],
 )
 def test_an_invalid_line_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "pets").mkdir()
