@@ -26,7 +26,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         )
     folder = tmp_path_factory.mktemp("embedded")
     words = [str(python), str(TESTS / "support" / "challenge_embedded.py"), str(folder)]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    env = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     completed = subprocess.run(
         words, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=3000
     )
@@ -38,7 +38,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_model_s_own_replies_are_consistent_or_close(outcomes, kind):
     """They may be only close, as llama.cpp multiplies in 8 bits and transformers in float32."""
     assert outcomes[kind]["verdict"] in ("consistent", "close"), outcomes[kind]
-    assert outcomes[kind]["replies"] >= size(14, 22)
+    assert outcomes[kind]["replies"] >= size(11, 22)
     assert outcomes[kind]["retokenised"] <= 5
 
 

@@ -16,8 +16,10 @@ from tools import local_model
 
 pytestmark = pytest.mark.slow
 
-TOKENS = size(64, 96)
+TOKENS = size(32, 96)
 """Maximum length of a reply."""
+ITEMS, PROBLEMS = size(4, 6), size(2, 3)
+"""Numbers of multiple-choice questions and of mathematical problems."""
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +31,18 @@ def comparison(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> local_
     if llamacpp.weights_path() is None:
         pytest.skip("NOT TESTED ON A REAL MODEL: the weights are absent; `evals data smollm2` fetches them")
     return local_model.compare(
-        mirror, tmp_path_factory.mktemp("local"), items=6, problems=3, max_tokens=TOKENS, concurrency=1
+        mirror,
+        tmp_path_factory.mktemp("local"),
+        items=ITEMS,
+        problems=PROBLEMS,
+        max_tokens=TOKENS,
+        concurrency=1,
     )
 
 
 def test_every_sample_has_a_reply_in_process_and_over_http(comparison):
     assert comparison.coverage == [1.0] * 4
-    assert len(comparison.pairs) == 9
+    assert len(comparison.pairs) == ITEMS + PROBLEMS
     for pair in comparison.pairs:
         assert pair.verdicts[0].split()[0] in VERDICTS
 

@@ -157,15 +157,16 @@ def saturation(server: Mock, folder: Path, *, items: int = 12_000) -> list[Figur
     return figures
 
 
-def suites(server: Mock, folder: Path) -> list[Figure]:
-    """Measure two suites of 3,000 items in one queue, with long-tailed latencies."""
+def suites(server: Mock, folder: Path, *, items: int = 3000) -> list[Figure]:
+    """Measure two suites of `items` items each, at most 6,000, in one queue, with long-tailed latencies."""
     data = make_data(folder / "data")
     mirror = folder / "two"
     (mirror / "mmlu-pro").mkdir(parents=True, exist_ok=True)
     (mirror / "gpqa").mkdir(exist_ok=True)
-    (mirror / "mmlu-pro" / "test.jsonl").write_bytes((data / "suite_a.jsonl").read_bytes())
+    lines = (data / "mcq.jsonl").read_text().splitlines(keepends=True)
+    (mirror / "mmlu-pro" / "test.jsonl").write_text("".join(lines[:items]))
     with (mirror / "gpqa" / "gpqa_main.jsonl").open("w") as stream:
-        for line in (data / "suite_b.jsonl").read_text().splitlines():
+        for line in lines[items : 2 * items]:
             row = json.loads(line)
             item = {
                 "Record ID": str(row["question_id"]),
@@ -174,7 +175,7 @@ def suites(server: Mock, folder: Path) -> list[Figure]:
             }
             names = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
             stream.write(json.dumps(item | dict(zip(names, row["options"], strict=False))) + "\n")
-    ideal = ideal_s(TAIL, 0, 6000)
+    ideal = ideal_s(TAIL, 0, 2 * items)
     spans: dict[str, list[float]] = {"first": [], "repeat": []}
     for turn in range(RUNS):
         for name in spans:
