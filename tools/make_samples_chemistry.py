@@ -4,10 +4,10 @@
     python -m tools.make_samples_chemistry --check    list files that differ; exit status 1 if there are any
 
 RDKit computes all formulas, all SMILES in the data set's form (canonical, Kekulé), and all products of reactions (by
-reaction templates). Values that are looked up have their source beside them: systematic names (parsed by OPSIN if py2opsin is
-installed), measured solubilities and partition coefficients (log D at pH 7.4 equals log P for uncharged compounds;
-`test_sample_facts.py` compares them with two tables), and pharmacology that does not depend on a threshold. The structures
-of drugs are those of ChEMBL's approved drugs.
+reaction templates). Values that are looked up have their source beside them: systematic names, measured solubilities and
+partition coefficients (log D at pH 7.4 equals log P for uncharged compounds), and pharmacology that does not depend on a
+threshold. The structures of drugs are those of ChEMBL's approved drugs. `test_sample_facts.py` compares the coefficients
+with two tables, and the names with OPSIN's structures.
 """
 
 from __future__ import annotations

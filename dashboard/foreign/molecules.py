@@ -32,7 +32,7 @@ REACTION_SIZE = (840, 260)
 Colour = tuple[float, float, float]
 _SHARED_COLOUR: Mapping[bool, Colour] = {False: (0.74, 0.86, 0.96), True: (0.13, 0.32, 0.50)}
 _DIFFERENCE_COLOUR: Mapping[bool, Colour] = {False: (1.00, 0.74, 0.45), True: (0.62, 0.31, 0.06)}
-"""Whether the theme is dark -> RGB: blue for atoms in the common substructure, orange for others."""
+"""RGB of shared atoms (blue) and of differing ones (orange); the key is whether the theme is dark."""
 
 
 class Drawing(Struct, frozen=True, kw_only=True):
@@ -74,10 +74,10 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
     differing_pairs = _stereo_differences(chem, answer_mol, gold_mol, atom_pairs)
     chem.rdDepictor.Compute2DCoords(gold_mol)
     _align_layout(chem, answer_mol, gold_mol, atom_pairs)
-    shared_pairs = [pair for pair in atom_pairs if pair not in differing_pairs]
+    identical_pairs = [pair for pair in atom_pairs if pair not in differing_pairs]
     return PairDrawing(
-        answer=_draw_valid(chem, answer_mol, {i for i, _ in shared_pairs}, dark=dark),
-        gold=_draw_valid(chem, gold_mol, {j for _, j in shared_pairs}, dark=dark),
+        answer=_draw_valid(chem, answer_mol, {i for i, _ in identical_pairs}, dark=dark),
+        gold=_draw_valid(chem, gold_mol, {j for _, j in identical_pairs}, dark=dark),
         shared=sum(answer_mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atom_pairs),
         is_search_complete=is_search_complete,
         stereo_differences=len(differing_pairs),

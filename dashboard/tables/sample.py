@@ -245,7 +245,7 @@ class NumberComparison(NamedTuple):
     unit: str
     error: float
     """Value minus target."""
-    relative: float | None
+    relative_error: float | None
     """Error divided by the target's magnitude; None if the target is 0."""
 
 
@@ -277,7 +277,7 @@ def _parse_number(target: object) -> float | None:
 MOLECULE_SCORERS = frozenset({"molecule", "molecules", "selfies"})
 """Names of the scorers that compare molecules."""
 MAX_DRAWN = 4
-"""Maximum number of drawn molecules in a question; of more, the last ones are drawn, because examples come first."""
+"""Maximum number of drawn molecules of a question: the first options, or the last molecules of the text, as examples come first."""
 _TAGGED_SMILES = re.compile(
     r"(?:<SMILES>|\[START_SMILES\])\s*([^\s<\[][^\s<]{0,2000}?)\s*(?:</SMILES>|\[END_SMILES\])"
 )

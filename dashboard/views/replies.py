@@ -93,8 +93,10 @@ def _draw_number(item: Item) -> None:
     if number is None:
         return
     unit = f" {safe.label(number.unit)}" if number.unit else ""
-    percent = 100 * (number.relative or 0.0)
-    relative = "" if number.relative is None else f" ({percent:+,.{0 if abs(percent) >= 100 else 1}f} %)"
+    percent = 100 * (number.relative_error or 0.0)
+    relative = (
+        "" if number.relative_error is None else f" ({percent:+,.{0 if abs(percent) >= 100 else 1}f} %)"
+    )
     st.markdown(
         f"answer **{number.value:.5g}**{unit}, target **{number.target:.5g}**{unit}, "
         f"error **{safe.literal(f'{number.error:+.4g}')}**{unit}{safe.literal(relative)}"

@@ -24,6 +24,7 @@ Share: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
 Steps: TypeAlias = Annotated[int, Meta(ge=0, le=100_000)]
 Rate: TypeAlias = Annotated[float, Meta(gt=0)]
 Start: TypeAlias = Literal["sum", "mean", "zero"]
+"""The task vector that a closed form starts from: the sum of the experts' task vectors, their mean, or 0."""
 Scope: TypeAlias = Literal["tensor", "model"]
 RankRule: TypeAlias = Literal[
     "participation-sqrt", "participation", "stable-rank", "entropy", "gavish-donoho", "cumulative", "all"
@@ -104,12 +105,12 @@ class Aswudi(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GlobalTies(Struct, frozen=True):
-    """Thresholds and majority sign of TIES over one vector of all merged tensors."""
+    """What `ties` needs of all merged tensors if it trims and elects over one vector of them."""
 
     thresholds: tuple[float, ...]
     """Smallest magnitude kept, for each expert."""
     majority: int
-    """Sum of the entries' signs; its sign is the majority sign."""
+    """Sum of the signs of the summed task vectors' entries; its sign is that of the majority."""
 
 
 class Call(Struct, frozen=True, kw_only=True):

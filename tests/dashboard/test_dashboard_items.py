@@ -145,7 +145,7 @@ def test_a_number_is_compared_in_the_targets_unit(
     )  # fmt: skip
     assert comparison is not None
     assert comparison.error == pytest.approx(error)
-    assert comparison.relative == (None if relative is None else pytest.approx(relative))
+    assert comparison.relative_error == (None if relative is None else pytest.approx(relative))
 
 
 @pytest.mark.parametrize(("target", "answer"), [("CCO", "2"), (2.0, "3 kg"), (2.0, "none"), (2.0, None)])

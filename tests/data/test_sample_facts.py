@@ -21,6 +21,7 @@ from chemicals.volume import rho_data_CRC_inorg_s_const as molar_volumes
 from pymatgen.core import Composition, Element
 from rdkit import Chem
 
+from evals.scorers.names import opsin_installed
 from tools import make_samples_chemistry as chemistry
 from tools import materials_facts as facts
 
@@ -96,6 +97,11 @@ def test_static_refractive_indices_of_fluorites_agree_with_dispersion_formulas(
     formula: str, value: float
 ) -> None:
     assert refractive_index(formula, "Bosomworth-300K", 999.0) == pytest.approx(value, abs=1e-3)
+
+
+@pytest.mark.skipif(not opsin_installed(), reason="NOT TESTED: systematic names need py2opsin and Java")
+def test_opsin_assigns_the_same_structures_to_systematic_names() -> None:
+    assert chemistry.names_that_differ() == []
 
 
 @pytest.mark.parametrize(("smiles", "value"), chemistry.LOG_P.items())

@@ -208,12 +208,12 @@ def test_iso_c_equalises_the_singular_values_and_keeps_the_nuclear_norm():
 
 
 def gradient(
-    merged: np.ndarray, taus: list[np.ndarray], targets: list[np.ndarray], axes: list[np.ndarray]
+    merged: np.ndarray, taus: list[np.ndarray], targets: list[np.ndarray], directions: list[np.ndarray]
 ) -> np.ndarray:
-    """Return the gradient of sum |(M - t) D^T|^2 / |tau|^2 over experts."""
+    """Return the gradient of the sum of |(M - t) D^T|^2 / |tau|^2 over experts, where t is the target and D the directions."""
     result = np.zeros_like(merged)
-    for tau, target, axis in zip(taus, targets, axes, strict=True):
-        result += 2 * (merged - target) @ axis.T @ axis / np.sum(tau**2)
+    for tau, target, rows in zip(taus, targets, directions, strict=True):
+        result += 2 * (merged - target) @ rows.T @ rows / np.sum(tau**2)
     return result
 
 
@@ -255,8 +255,10 @@ def test_optmerge_for_full_fine_tuning_agrees_with_adam_on_its_loss(edition):
     centre = sum(taus) / 3
     centred = [low_rank(tau - centre, 2) for tau in taus]
     targets = [target + centre for target, _ in centred]
-    axes = [low_rank(tau, 2)[1] for tau in taus] if edition == "original" else [rows for _, rows in centred]
-    expected = adam(sum(taus), lambda m: gradient(m, taus, targets, axes), steps=300, rate=1e-3)
+    directions = (
+        [low_rank(tau, 2)[1] for tau in taus] if edition == "original" else [rows for _, rows in centred]
+    )
+    expected = adam(sum(taus), lambda m: gradient(m, taus, targets, directions), steps=300, rate=1e-3)
     assert_close(merge("optmerge-full", taus, rate=1e-3, edition=edition), expected)
 
 
@@ -264,8 +266,8 @@ def test_optmerge_for_full_fine_tuning_agrees_with_adam_on_its_loss(edition):
 def test_optmerge_for_lora_agrees_with_sgd_on_its_loss(edition):
     taus = random_taus()
     parts = [low_rank(tau, 2) for tau in taus]
-    targets, axes = [target for target, _ in parts], [rows for _, rows in parts]
-    expected = sgd(sum(taus) / 3, lambda m: gradient(m, taus, targets, axes), steps=300, rate=1e-2)
+    targets, directions = [target for target, _ in parts], [rows for _, rows in parts]
+    expected = sgd(sum(taus) / 3, lambda m: gradient(m, taus, targets, directions), steps=300, rate=1e-2)
     assert_close(merge("optmerge-lora", taus, rate=1e-2, edition=edition), expected)
 
 
@@ -282,7 +284,9 @@ def test_the_original_optmerge_for_lora_loses_updates_in_float16():
 
 
 @pytest.mark.parametrize("edition", ["fixed", "original"])
-def test_optmerge_for_modalities_keeps_one_over_the_experts_and_the_original_a_fifth_of_the_rank(edition):
+def test_optmerge_for_modalities_keeps_a_third_of_the_rank_for_three_experts_and_the_original_a_fifth(
+    edition,
+):
     taus = random_taus()
     rank = int(7 / 5) if edition == "original" else int(7 / 3)
     targets = [low_rank(tau, rank)[0] for tau in taus]
@@ -314,7 +318,7 @@ def test_an_expert_that_does_not_change_a_matrix_gives_nan_only_in_the_original(
 
 
 def reference_swudi(taus: list[np.ndarray], *, time: float, count: int, start: np.ndarray) -> np.ndarray:
-    """Return the gradient flow from `start` at a time, in the `count` leading eigenvectors of C."""
+    """Return the gradient flow from `start` at a time, in the `count` leading eigenvectors of C (below)."""
     c = sum(tau.T @ tau / np.sum(tau**2) for tau in taus)
     d = sum(tau @ tau.T @ tau / np.sum(tau**2) for tau in taus)
     values, vectors = np.linalg.eigh(c)

@@ -132,7 +132,7 @@ def test_the_matching_is_optimal_and_not_greedy() -> None:
     assert matched_ious(golds, boxes) == pytest.approx([6 / 14, 9 / 11])
 
 
-def test_two_sufficient_overlaps_are_better_than_a_perfect_one() -> None:
+def test_two_overlaps_above_the_threshold_are_preferred_to_a_perfect_one_and_a_small_one() -> None:
     golds = [Box(0, 0, 10, 10), Box(3, 0, 13, 10)]
     boxes = [Box(0, 0, 10, 10), Box(-3, 0, 7, 10)]  # 1 and 0.18, or 0.54 and 0.54
     assert matched_ious(golds, boxes) == pytest.approx([7 / 13, 7 / 13])
