@@ -30,16 +30,17 @@ demo: $(VENV)/.demo  ## what the harness is for: the embedded model, two recorde
 	@EVALS=$(BIN)/evals $(BIN)/python -m tools.demo results/demo
 
 # One thread of linear algebra a worker: more only wait for each other.
+ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 FAST := -m 'not slow and not nightly' -n auto --dist loadfile --no-loadscope-reorder -q
 
 test: $(VENV)/.dev  ## all fast tests
-	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST)
+	@$(ONE_THREAD) $(BIN)/python -m pytest $(FAST)
 
 cover: $(VENV)/.dev  ## the same, with the coverage that CI asks for
-	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST) --cov
+	@$(ONE_THREAD) $(BIN)/python -m pytest $(FAST) --cov
 
 slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -9, faults, figures
-	@$(BIN)/python -m pytest -m 'slow and not heavy and not alone and not nightly' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -q
+	@$(ONE_THREAD) $(BIN)/python -m pytest -m 'slow and not heavy and not alone and not nightly' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -q
 	@$(BIN)/python -m pytest -m 'heavy and not nightly' -n 2 --dist loadfile --no-loadscope-reorder -q
 	@$(BIN)/python -m pytest -m 'alone and not nightly' -q
 

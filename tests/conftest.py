@@ -16,14 +16,18 @@ from evals.prompts.upstream import wheel
 from tests.support import error_messages
 from tests.support.loopback import server
 from tests.support.protocols import ADAPTERS
+from tests.support.sizes import size
 from tools import mirror as mirror_script
 
 __all__ = ["server"]
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and the output of commands would depend on it
 
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("shared")  # the machine may be busy
+# The machine may be busy, so there are no deadlines. CI tries the same examples each time; the nightly searches for new ones.
+ANY_TIME = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", ANY_TIME, derandomize=True, max_examples=100)
+settings.register_profile("nightly", ANY_TIME, max_examples=500)
+settings.load_profile(size("ci", "nightly"))
 
 
 @pytest.fixture(scope="session")

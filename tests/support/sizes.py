@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -12,8 +12,11 @@ FULL = "EVALS_FULL_SIZE"
 """Environment variable that `make nightly` sets."""
 
 
-def size(ci: int, nightly: int) -> int:
-    """Return the number of repetitions in this check."""
+T = TypeVar("T")
+
+
+def size(ci: T, nightly: T) -> T:
+    """Return the value for this execution, mostly a number of repetitions."""
     return nightly if os.environ.get(FULL) else ci
 
 
