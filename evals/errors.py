@@ -67,7 +67,7 @@ class UnknownName(UsageError):
     def __init__(
         self, kind: str, name: str, known: Iterable[str], *, see: str = "", source: object = ""
     ) -> None:
-        """`see`: the command that lists the known names if there are many; `source`: the file that contains the name."""
+        """`kind`: such as "variant of gpqa"; `see`: the command that lists many names; `source`: the file with the name."""
         names = sorted(known)
         close_matches = [
             close
@@ -75,11 +75,13 @@ class UnknownName(UsageError):
             for close in difflib.get_close_matches(spelling, names, n=3, cutoff=0.5)
         ]
         close_matches = list(dict.fromkeys(close_matches))[:3]
-        listed = f"known: {', '.join(names) or 'none'}"
+        listed = f"known: {', '.join(names)}" if names else "there are none"
         if len(names) > MAX_LISTED:
             listed = f"{len(names)} are known{f': `{see}` lists them' if see else ''}"
         hint = f"did you mean {' or '.join(close_matches)}?" if close_matches else listed
-        super().__init__(f"{f'{source}: ' if source else ''}unknown {kind} {name!r}; {hint}")
+        noun, *context = re.split(r" (?=(?:of|for|with) )", kind, maxsplit=1)
+        unknown = " ".join(["unknown", noun, repr(name), *context])
+        super().__init__(f"{f'{source}: ' if source else ''}{unknown}; {hint}")
 
 
 class Untrusted(UsageError):

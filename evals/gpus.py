@@ -119,7 +119,8 @@ def check_gpus(profile: Profile, available: Sequence[Gpu], size: Size | None) ->
     total_gb = sum(gpu.gb for gpu in available)
     weights = f"its weights take {size.weights:.1f} GB"
     if size.weights > total_gb:
-        return f"{reason}; {weights}, and the GPUs here have {total_gb:.0f} GB in all; {SKIP_HINT}", ""
+        memory = f", and the GPUs here have {total_gb:.0f} GB in all" if available else ""
+        return f"{reason}; {weights}{memory}; {SKIP_HINT}", ""
     cache = f", the KV cache for {size.tokens:,} tokens {size.cache:.1f} GB" if size.tokens else ""
     shortage = "" if size.total <= total_gb else ", more than available; a shorter context may help"
     return "", (
@@ -145,7 +146,7 @@ def _gpus_suffice(profile: Profile, available: Sequence[Gpu]) -> bool:
 
 def _describe_gpus(available: Sequence[Gpu]) -> str:
     counts = {gpu: available.count(gpu) for gpu in available}
-    return ", ".join(f"{count} x {gpu.name} ({gpu.gb:.0f} GB)" for gpu, count in counts.items()) or "0 GPUs"
+    return ", ".join(f"{count} x {gpu.name} ({gpu.gb:.0f} GB)" for gpu, count in counts.items()) or "no GPU"
 
 
 def _describe_alternative(name: str) -> str:

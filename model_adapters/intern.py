@@ -67,8 +67,10 @@ def resolve_alias(alias: str, *, base: str, key: str) -> str:
         ) from None
     target = next((entry.ref_model for entry in models if entry.id == alias), None)
     if not target:
+        names = ", ".join(entry.id for entry in models if entry.id != alias)
         raise UsageError(
-            f"intern:{alias} is not a known alias; known: {', '.join(entry.id for entry in models)}"
+            f"{without_secrets(url)} lists no model for the alias intern:{alias}; use the name of the model itself"
+            + (f": {names}" if names else "")
         )
     return target
 

@@ -7,6 +7,7 @@ strings (used cyclically), or what a function of the prompt returns, a string or
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -73,6 +74,8 @@ def _read_texts(path: Path) -> list[str]:
 
 
 def _import_function(spec: str) -> Callable[[Prompt], str | Reply]:
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+", spec):
+        raise UsageError(f"scripted:call={spec}: write scripted:call=MODULE:FUNCTION")
     name, _, attribute = spec.partition(":")
     try:
         function: Callable[[Prompt], str | Reply] = getattr(import_module(name), attribute)

@@ -184,7 +184,7 @@ def _common_model(urls: Sequence[str]) -> str:
 def _check_url(base: str) -> None:
     if not _is_url(base):
         raise UsageError(
-            f"{without_secrets(base)} is not a valid http URL: write server:http://HOST:PORT/v1#NAME"
+            f"{without_secrets(base) or 'an empty address'} is not a valid http URL: write server:http://HOST:PORT/v1#NAME"
         )
     if _server_key() and urlsplit(base).username is not None:
         raise UsageError(

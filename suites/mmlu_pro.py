@@ -52,7 +52,8 @@ def samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 def _gold(row: Row, positions: list[int]) -> str:
     """Return the gold letter among the remaining options; the column `answer_index` is wrong for question 3983, so it is ignored."""
-    position = ord(row["answer"]) - ord("A") if len(row["answer"]) == 1 else -1
+    letter = str(row["answer"])
+    position = ord(letter) - ord("A") if len(letter) == 1 else -1
     if position not in positions:
         raise DataError(
             f"mmlu-pro: question {row['question_id']}: the gold answer {row['answer']!r} is not one of its options"

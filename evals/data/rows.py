@@ -9,7 +9,6 @@ from typing import Any
 
 from evals.data.sources import read_file
 from evals.errors import DataError
-from evals.plain import count_of
 from evals.types import Sample, Text
 
 QUESTION_COLUMNS = ("question", "input", "prompt", "problem")
@@ -68,6 +67,4 @@ def _gold_letter(target: Any, choices: Sequence[str], number: int) -> str:
         return letters[list(choices).index(str(target))]
     if len(str(target)) == 1 and str(target) in letters:
         return str(target)
-    raise DataError(
-        f"row {number}: the target {target!r} is not one of its {count_of(len(choices), 'choice')}"
-    )
+    raise DataError(f"row {number}: the target {target!r} is not one of its choices")

@@ -25,8 +25,9 @@ DISPLAYED_SCHEMES = ("s3", "gs", "az", "sftp", "hf", "file")
 """The schemes that error messages list."""
 SCHEMES_WITH_USER = ("sftp", "abfs", "abfss")
 """Schemes whose addresses may contain a user (or container) before the host."""
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
-"""`Path` collapses `//` into `/`, hence `/+`. A one-letter scheme would be a Windows drive."""
+_SCHEME = re.compile(r"((?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+):/+")
+"""`Path` collapses `//` into `/`, hence `/+`. A one-letter scheme would be a Windows drive. fsspec's chains
+(`simplecache::s3://`) are matched, so that they are refused as addresses instead of being taken for local folders."""
 
 
 class Address(NamedTuple):

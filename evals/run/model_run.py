@@ -322,6 +322,7 @@ class ModelRun:
             job.writer.close()
 
     def _report_failures(self, runner: Runner) -> None:
+        self.context.progress.flush()  # so that the failures are the last lines
         if runner.total_failure and not runner.interrupted:
             name = f"{self.name}: " if self.name else ""
             self.context.print_line(f"evals: {name}every call fails: {runner.total_failure}")

@@ -178,6 +178,11 @@ class Progress(AbstractContextManager["Progress"]):
         else:
             notice(line)
 
+    def flush(self) -> None:
+        """Print the lines that have changed, if progress is shown as lines."""
+        if not (self._quiet or self._bars or self._notebook_display):
+            self._print_lines()
+
     def update(self) -> None:
         """Update the display: bars and notebooks at most five times a second, lines every `LINE_EVERY_S` seconds."""
         if self._quiet:

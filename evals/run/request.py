@@ -323,7 +323,7 @@ def make_request(settings: Mapping[str, Any], *, source: str = "") -> RunRequest
     for key, value in settings.items():
         name = key.replace("-", "_")
         if name not in declared:
-            raise UnknownName(f"key in {source}" if source else "option", key, declared)
+            raise UnknownName("key" if source else "option", key, declared, source=source)
         if name in values:
             raise UsageError(f"{source}: {key} is set twice, with hyphens and with underscores")
         values[name] = _convert(declared[name], value, source)

@@ -44,7 +44,7 @@ def parse_extra_body(text: str | None) -> dict[str, Any]:
             f"--extra-body is not JSON ({cause(error)}); write it like '{{\"top_k\": 20}}'"
         ) from None
     if not isinstance(fields, dict):
-        raise UsageError(f"--extra-body must be a JSON object, {{...}}, not {type(fields).__name__}")
+        raise UsageError("--extra-body must be a JSON object, such as '{\"top_k\": 20}'")
     if reserved := [name for name in RESERVED_FIELDS if name in fields]:
         raise UsageError(f"--extra-body: {reserved[0]} is set by the harness")
     if secret := secret_argument([text]):

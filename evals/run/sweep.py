@@ -88,7 +88,7 @@ def _merge_levels(
             if option in SINGLE_RUN_OPTIONS and (source or option != "detach"):
                 faults.append(f"{source or 'sweep'}: {key} is for single runs, not for a sweep")
             elif option not in allowed and option != "detach":
-                faults.append(str(UnknownName(f"key in {source or name}", key, allowed)))
+                faults.append(str(UnknownName("key", key, allowed, source=source or name)))
             elif option in values:
                 faults.append(f"{source}: {key} is set twice, with hyphens and with underscores")
             else:

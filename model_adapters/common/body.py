@@ -52,7 +52,7 @@ def parse_content(content: Any) -> Content:
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
-        raise TypeError(f"content is {type(content).__name__}")
+        raise TypeError("its content is neither a text nor a list of parts")
     texts: list[str] = []
     thoughts: list[str] = []
     refusals: list[str] = []

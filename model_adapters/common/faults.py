@@ -264,6 +264,8 @@ def fault_message(raw: bytes) -> str:
 
 def invalid_response(raw: bytes, error: Exception, url: str) -> BadReply:
     """Return the error for the body of a 200 response that does not follow the protocol."""
+    if not raw.strip():
+        return BadReply(f"200 without a body from {url}")
     start = " ".join(raw[:60].decode(errors="replace").split())
     kind = "HTML" if raw.lstrip()[:1] == b"<" else "no completion"
     return BadReply(f"200 with {kind} from {url}: {error}; it begins {start!r}")

@@ -66,7 +66,8 @@ def fetch(
         headers = {name.lower(): value for name, value in error.headers.items()} if error.headers else {}
         raise HttpStatusError(str(error), error.code, _error_body(error), headers) from None
     except HTTPException as error:
-        raise OSError(f"not an HTTP response: {str(error) or type(error).__name__}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise OSError(f"not an HTTP response: {reason}") from None
     except ValueError as error:
         raise OSError(str(error)) from None
     return bytes(body)

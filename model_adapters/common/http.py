@@ -167,7 +167,8 @@ class Client:
             raise self._connection_error(error, self.display_url(path)) from None
         except (aiohttp.ClientError, OSError) as error:
             # `from None`, since the cause may contain the proxy's password
-            raise Disconnected(self.without_key(f"{type(error).__name__}: {error}")) from None
+            reason = self.without_key(_reason(error))
+            raise Disconnected(f"no complete response from {self.display_url(path)}: {reason}") from None
         except ValueError as error:  # an invalid header or URL
             raise Fatal(f"cannot call {self.display_url(path)}: {self.without_key(str(error))}") from None
 
@@ -246,6 +247,14 @@ async def _read_body(response: ClientResponse, max_bytes: int, *, url: str) -> b
         if size > max_bytes:
             raise BadReply(f"more than {max_bytes >> 20} MiB from {url}")
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _reason(error: Exception) -> str:
+    """Return in one line, without Python terms, why no complete response was received."""
+    innermost = error.__cause__ or error
+    if isinstance(innermost, OSError) and innermost.strerror:
+        return innermost.strerror
+    return " ".join(str(getattr(innermost, "message", "") or innermost or "connection lost").split())
 
 
 def proxy_of(url: str) -> str | None:

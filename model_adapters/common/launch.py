@@ -31,6 +31,7 @@ from evals import checkpoints, gpus, profiles
 from evals.calls.secrets import secret_argument
 from evals.errors import UsageError
 from evals.profiles import Profile
+from evals.validation import cause
 
 START_TIMEOUT_S = 3600.0
 HOST = "127.0.0.1"
@@ -213,7 +214,7 @@ def version(engine: Engine, python: str = "") -> str:
             capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"EVALS_ENGINE_PYTHON={python}: it cannot be run ({error})") from None
+        raise UsageError(f"EVALS_ENGINE_PYTHON={python} cannot be run: {cause(error)}") from None
     if completed.returncode == 3:
         raise UsageError(
             f"{engine.name} is not installed for {python or sys.executable}: pip install {engine.package}, or set "
