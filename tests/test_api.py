@@ -238,26 +238,42 @@ def test_a_suite_can_be_made_of_the_rows_of_a_file(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "line"),
+    "call",
     [
-        (lambda: evals.Suite.of([]), "there are no rows"),
-        (lambda: evals.Suite.of([{"question": "x"}]), "row 1 has no target; it has question"),
-        (lambda: evals.Suite.of(["x"]), "row 1 is str"),
-        (lambda: evals.Suite.of([{"choices": ["a"], "answer": "b"}]), "not one of its 1 choice"),
-        (lambda: evals.Suite.of(ROWS, scorer="exactly"), "did you mean exact"),
-        (lambda: evals.Suite.of(ROWS, scorer=lambda reply: True), "a scorer takes"),
-        (lambda: evals.evaluate(evals.Suite.of(ROWS, name="gpqa"), answers_a), "give the suite another name"),
-        (lambda: evals.evaluate(ROWS, answers_a), "see Suite.of"),
-        (lambda: evals.evaluate("mmlu-por", answers_a), "did you mean mmlu-pro"),
-        (lambda: evals.evaluate("mmlu-pro", answers_a, limt=3), "did you mean limit"),
-        (lambda: evals.evaluate("mmlu-pro", answers_a, limit=0), "--limit must be above 0"),
-        (lambda: evals.evaluate("mmlu-pro", 3), "a model is a name"),
-        (lambda: evals.runs("nowhere"), "no results folder"),
-        (lambda: evals.compare("x"), "name two runs"),
+        lambda: evals.Suite.of([]),
+        lambda: evals.Suite.of([{"question": "x"}]),
+        lambda: evals.Suite.of(["x"]),
+        lambda: evals.Suite.of([{"choices": ["a"], "answer": "b"}]),
+        lambda: evals.Suite.of(ROWS, scorer="exactly"),
+        lambda: evals.Suite.of(ROWS, scorer=lambda reply: True),
+        lambda: evals.evaluate(evals.Suite.of(ROWS, name="gpqa"), answers_a),
+        lambda: evals.evaluate(ROWS, answers_a),
+        lambda: evals.evaluate("mmlu-por", answers_a),
+        lambda: evals.evaluate("mmlu-pro", answers_a, limt=3),
+        lambda: evals.evaluate("mmlu-pro", answers_a, limit=0),
+        lambda: evals.evaluate("mmlu-pro", 3),
+        lambda: evals.runs("nowhere"),
+        lambda: evals.compare("x"),
+    ],
+    ids=[
+        "no rows",
+        "no target",
+        "a row that is a string",
+        "a target that is no choice",
+        "an unknown scorer",
+        "a scorer with one argument",
+        "the name of a benchmark",
+        "rows instead of a suite",
+        "an unknown suite",
+        "an unknown option",
+        "limit 0",
+        "a number instead of a model",
+        "no results folder",
+        "one run",
     ],
 )
-def test_a_mistake_raises_an_evals_error_with_a_one_line_message(here: Path, call: Any, line: str) -> None:
-    with pytest.raises((UsageError, DataError, StoreError), match=line) as caught:
+def test_a_mistake_raises_an_evals_error_with_a_one_line_message(here: Path, call: Any) -> None:
+    with raises((UsageError, DataError, StoreError)) as caught:
         call()
     assert "\n" not in str(caught.value)
 

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import pytest
-
 from evals.data import Data
 from evals.suite import check
 from evals.types import Message, Prompt, Sampling
+from tests.support.error_messages import raises
 
 PAGE = Path(__file__).resolve().parent.parent / "CONTRIBUTING.md"
 
@@ -56,5 +55,5 @@ async def test_the_example_adapter_replies_and_rejects_a_bad_name(tmp_path: Path
     model = module.model("polly")
     prompt = Prompt(messages=(Message.user("first\nsecond"),))
     assert (await model.reply(prompt, Sampling())).text == "second"
-    with pytest.raises(module.UsageError, match="one word"):
+    with raises(module.UsageError):
         module.model("two words")

@@ -22,6 +22,7 @@ from evals.records.writer import Writer
 from evals.types import Estimate
 from tests.support import toy
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 HEADLINE = Estimate(
     metric="accuracy",
@@ -195,9 +196,7 @@ def test_the_dashboard_runs_no_code_that_a_results_folder_names(
 def test_rescoring_a_foreign_task_requires_that_the_user_trusts_it(marker: Path, here: Path) -> None:
     write_foreign_run(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
     assert evals("show", "theirs").status == 0
-    error_line = evals("score", "theirs").error_line
-    assert "named by data and not by you" in error_line
-    assert "--trust-tasks" in error_line
+    evals("score", "theirs").assert_usage_error()
     evals("score", "theirs", "--trust-tasks")
     assert marker.exists()  # the user allowed it
 
@@ -230,7 +229,7 @@ def test_verifying_a_bundle_runs_no_code_that_it_names(marker: Path, here: Path)
 
 
 def test_a_plugin_is_loaded_only_if_the_user_trusts_it(marker: Path) -> None:
-    with pytest.raises(Untrusted):
+    with raises(Untrusted):
         load.recorded_suite("evil-suite")
     with load.trusting_tasks(), pytest.raises(AttributeError):  # the module has no suite
         load.recorded_suite("evil-suite")

@@ -13,7 +13,7 @@ from evals.errors import UsageError
 from evals.gpus import Gpu
 from evals.model_adapters.common import launch
 from evals.model_adapters.vllm import ENGINE
-from tests.support.error_messages import raises
+from tests.support.error_messages import assert_recorded, raises
 
 SMALL = Gpu("NVIDIA GeForce RTX 4090", 25.8)
 QWEN3_8B = {
@@ -99,19 +99,19 @@ def test_a_smaller_gpu_on_which_the_weights_fit_gives_a_warning_with_the_figures
 
 
 @pytest.mark.parametrize(
-    ("size", "available", "message"),
+    ("size", "available"),
     [
-        (Size(482.0), [SMALL], "its weights take 482.0 GB, and the GPUs here have 26 GB in all"),
-        (Size(17.0), [], "its weights take 17.0 GB, and the GPUs here have 0 GB in all"),
-        (None, [SMALL], "the size of its weights is not known"),
+        (Size(482.0), [SMALL]),
+        (Size(17.0), []),
+        (None, [SMALL]),
     ],
+    ids=["482 GB", "no GPU", "unknown size"],
 )
 def test_a_model_that_cannot_fit_is_refused_with_the_option_that_skips_the_check(
-    size: Size | None, available: list[Gpu], message: str
+    size: Size | None, available: list[Gpu]
 ) -> None:
     refusal, warning = gpus.check_gpus(intern_s1_mini(), available, size)
-    assert message in refusal
-    assert refusal.endswith("--no-gpu-check starts the server anyway")
+    assert_recorded(refusal)
     assert warning == ""
 
 

@@ -28,6 +28,7 @@ LONE_SURROGATE = "half \ud83d an emoji"
         ("run", "gpqa", "--sample", "-m", "scripted:A", "--results", os.fsdecode(b"r\xff")),
         ("run", os.fsdecode(b"\xff.toml")),
     ],
+    ids=["run", "suite", "model", "folder", "file"],
 )
 def test_an_argument_that_is_not_utf_8_is_refused_with_a_one_line_message(
     here: Path, arguments: tuple[str, ...]

@@ -146,16 +146,16 @@ def test_a_plugin_cannot_replace_a_suite_of_ours(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    "text",
     [
-        ("raise RuntimeError('no')", "RuntimeError: no"),
-        ("import nowhere", "No module named 'nowhere'"),
-        ("def (", "SyntaxError"),
-        (None, "No module"),
+        "raise RuntimeError('no')",
+        "import nowhere",
+        "def (",
+        None,
     ],
 )  # fmt: skip
 def test_a_broken_plugin_is_reported_in_one_line_and_other_suites_are_listed(
-    install: Install, text: str | None, message: str
+    install: Install, text: str | None
 ) -> None:
     modules = {} if text is None else {"broken_suite": text}
     install("evals_b", plugins.SUITES, {"broken": "broken_suite"}, **modules)
@@ -166,7 +166,7 @@ def test_a_broken_plugin_is_reported_in_one_line_and_other_suites_are_listed(
     protocols = evals("list", "protocols")
     assert (protocols.status, "mmlu-pro" in protocols.out) == (0, True)
     assert "skipped: broken of evals_b 1.2" in protocols.err
-    assert message in evals("check", "broken", "--sample").error_line
+    evals("check", "broken", "--sample").assert_usage_error()
 
 
 def test_an_adapter_with_a_syntax_error_does_not_hide_other_adapters(install: Install) -> None:
@@ -182,22 +182,21 @@ def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    "arguments",
     [
-        (("suite", "aime"), "a suite called aime already exists"),
-        (("adapter", "openai"), "an adapter called openai already exists"),
-        (("suite", "1st"), "beginning with a letter"),
-        (("suite", "../x"), "beginning with a letter"),
-        (("suite", "Ä"), "beginning with a letter"),
-        (("suite", "class"), "another name"),
-        (("suite", "json"), "another name"),
-        (("adapter", "numpy"), "another name"),
+        ("suite", "aime"),
+        ("adapter", "openai"),
+        ("suite", "1st"),
+        ("suite", "../x"),
+        ("suite", "Ä"),
+        ("suite", "class"),
+        ("suite", "json"),
+        ("adapter", "numpy"),
     ],
+    ids=" ".join,
 )
-def test_an_unusable_name_is_refused_with_a_one_line_message(
-    arguments: tuple[str, str], message: str, here: Path
-) -> None:
-    assert message in evals("new", *arguments).error_line
+def test_an_unusable_name_is_refused_with_a_one_line_message(arguments: tuple[str, str], here: Path) -> None:
+    evals("new", *arguments).assert_usage_error()
     assert list(here.iterdir()) == []
 
 

@@ -20,7 +20,7 @@ from evals.run.sampling import resolve_sampling
 from evals.suites import aime, mmlu_pro
 from evals.types import Sampling
 from tests.support.command import evals
-from tests.support.error_messages import raises
+from tests.support.error_messages import assert_recorded, raises
 from tests.support.tables import table
 
 TEMPLATE = """
@@ -58,24 +58,35 @@ def read_profiles(tmp_path: Path, fact: str = "", source: str = "") -> tuple[Pro
 
 
 @pytest.mark.parametrize(
-    ("fact", "source", "fault"),
+    ("fact", "source"),
     [
-        ("context = 10", "", "each fact needs a source, and each source a fact: context"),
-        ("", 'price = "here"', "each fact needs a source, and each source a fact: price"),
-        ("context = 10", 'context = "there"', "no such source: there"),
-        ("contxt = 10", "", "unknown key 'contxt'"),
-        ('context = "10"', 'context = "here"', "Expected `int | null`"),
-        ("gpus = { H1000 = 1 }", 'gpus = "here"', "no such GPU: H1000"),
-        ("sampling = { temprature = 1.0 }", 'sampling = "here"', "no such sampling parameter: temprature"),
-        ('sampling = { top_k = "many" }', 'sampling = "here"', "top_k"),
-        ("answering = { temprature = 1.0 }", 'answering = "here"', "no such sampling parameter: temprature"),
-        ("price = { input = 1.0, output = 2.0 }", 'price = "here"', "the key 'date' is missing"),
+        ("context = 10", ""),
+        ("", 'price = "here"'),
+        ("context = 10", 'context = "there"'),
+        ("contxt = 10", ""),
+        ('context = "10"', 'context = "here"'),
+        ("gpus = { H1000 = 1 }", 'gpus = "here"'),
+        ("sampling = { temprature = 1.0 }", 'sampling = "here"'),
+        ('sampling = { top_k = "many" }', 'sampling = "here"'),
+        ("answering = { temprature = 1.0 }", 'answering = "here"'),
+        ("price = { input = 1.0, output = 2.0 }", 'price = "here"'),
+    ],
+    ids=[
+        "a fact without a source",
+        "a source without a fact",
+        "an unknown source",
+        "an unknown fact",
+        "a string as context",
+        "an unknown GPU",
+        "an unknown sampling parameter",
+        "a string as top_k",
+        "an unknown parameter in answering",
+        "a price without a date",
     ],
 )
-def test_a_file_of_profiles_with_a_fault_is_refused(tmp_path, fact, source, fault):
-    with pytest.raises(EvalsError) as caught:
+def test_a_file_of_profiles_with_a_fault_is_refused(tmp_path, fact, source):
+    with raises(EvalsError):
         read_profiles(tmp_path, fact, source)
-    assert fault in str(caught.value)
 
 
 def test_two_profiles_with_one_name_are_refused(tmp_path):
@@ -166,32 +177,24 @@ def test_enough_gpus_give_no_message(name, available):
 
 
 @pytest.mark.parametrize(
-    ("name", "available", "message"),
+    ("name", "available"),
     [
-        ("Intern-S1", [], "found 0 GPUs"),
-        ("Intern-S1", [H100] * 4, "found 4 x NVIDIA H100"),
-        ("Intern-S1", [H200] * 3, "found 3 x NVIDIA H200"),
-        ("Intern-S1", [SMALL] * 8, "found 8 x NVIDIA GeForce RTX 4090 (25 GB)"),
-        ("Intern-S1-FP8", [A100] * 8, "found 8 x NVIDIA A100"),  # the A100 has no FP8
-        ("Intern-S1-mini", [SMALL], "found 1 x NVIDIA GeForce"),
-        ("Intern-S1-Pro", [H200] * 8, "try --cluster ray with 2 such nodes, or intern:intern-s1-pro, or"),
-        (
-            "Intern-S1-Pro",
-            [H200] * 4,
-            "over 2 nodes; found 4 x NVIDIA H200 (151 GB): try intern:intern-s1-pro",
-        ),
-        ("Intern-S2-Preview", [H100], "needs 2 GPUs"),
+        ("Intern-S1", []),
+        ("Intern-S1", [H100] * 4),
+        ("Intern-S1", [H200] * 3),
+        ("Intern-S1", [SMALL] * 8),
+        ("Intern-S1-FP8", [A100] * 8),  # the A100 has no FP8
+        ("Intern-S1-mini", [SMALL]),
+        ("Intern-S1-Pro", [H200] * 8),
+        ("Intern-S1-Pro", [H200] * 4),
+        ("Intern-S2-Preview", [H100]),
     ],
+    ids=lambda value: (
+        value if isinstance(value, str) else f"{len(value)} x {value[0].name}" if value else "none"
+    ),
 )
-def test_too_few_or_too_small_gpus_are_named(name, available, message):
-    assert message in gpus.shortfall(profile(name), available)
-
-
-def test_the_message_on_missing_gpus_suggests_alternatives():
-    assert gpus.shortfall(profile("Intern-S1"), []) == (
-        "Intern-S1 BF16 needs 8 x 80 GB or 4 x 141 GB; found 0 GPUs: try intern:intern-s1, "
-        "or Intern-S1-FP8 (4 x H100), or Intern-S1-mini (1 x H100)"
-    )
+def test_too_few_or_too_small_gpus_are_named(name, available):
+    assert_recorded(gpus.shortfall(profile(name), available))
 
 
 @pytest.mark.parametrize(

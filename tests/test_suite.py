@@ -23,6 +23,7 @@ from evals.suite import Digest, Suite, check, checked_samples, data_sha256
 from evals.suites import gpqa
 from evals.types import Prompt, Reply, Sample, Score
 from tests.support import toy
+from tests.support.error_messages import raises
 from tests.support.tables import table
 
 NAMES = load.suite_names()
@@ -333,21 +334,32 @@ def test_check_accepts_an_ideal_reply_with_an_error_of_0() -> None:
 
 
 @pytest.mark.parametrize(
-    ("items", "message"),
+    "items",
     [
-        ([toy.sample("1"), toy.sample("1")], "sample id '1' occurs twice"),
-        ([toy.sample("1", target="C")], "gold answer 'C' is not one of its 2 choices"),
-        ([toy.sample("1", target="a")], "gold answer 'a' is not one of its 2 choices"),
-        ([toy.sample("1", target="AB")], "gold answer 'AB' is not one of its 2 choices"),
-        ([toy.sample("1", target="")], "there is no gold answer"),
-        ([Sample(id="1", target=())], "there is no gold answer"),
-        ([Sample(id="1", target=math.nan)], "the gold answer is nan"),
-        ([Sample(id="1", target=math.inf)], "the gold answer is inf"),
-        ([Sample(id="1", target=("A", "C"), choices=("x", "y"))], "gold answer 'C' is not one"),
+        [toy.sample("1"), toy.sample("1")],
+        [toy.sample("1", target="C")],
+        [toy.sample("1", target="a")],
+        [toy.sample("1", target="AB")],
+        [toy.sample("1", target="")],
+        [Sample(id="1", target=())],
+        [Sample(id="1", target=math.nan)],
+        [Sample(id="1", target=math.inf)],
+        [Sample(id="1", target=("A", "C"), choices=("x", "y"))],
+    ],
+    ids=[
+        "an id twice",
+        "C of two",
+        "lower case",
+        "two letters",
+        "empty",
+        "no letters",
+        "nan",
+        "inf",
+        "A and C of two",
     ],
 )
-def test_an_invalid_sample_is_refused_with_its_fault(items: list[Sample], message: str) -> None:
-    with pytest.raises(DataError, match=message):
+def test_an_invalid_sample_is_refused_with_its_fault(items: list[Sample]) -> None:
+    with raises(DataError):
         list(checked_samples(toy.suite(items), ANY))
 
 
@@ -396,20 +408,17 @@ def test_the_version_of_a_scorer_includes_its_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "protocol", "message"),
+    ("spec", "protocol"),
     [
-        ("mmlu-por", None, "unknown suite 'mmlu-por'; did you mean mmlu-pro"),
-        ("gpqa:diamont", None, "unknown variant of gpqa 'diamont'; did you mean diamond"),
-        ("gpqa:", None, "unknown variant of gpqa ''; known: diamond, extended, main"),
-        ("aime", "offical", "unknown protocol of aime 'offical'; did you mean official"),
+        ("mmlu-por", None),
+        ("gpqa:diamont", None),
+        ("gpqa:", None),
+        ("aime", "offical"),
     ],
 )
-def test_an_unknown_name_is_answered_with_similar_or_known_names(
-    spec: str, protocol: str | None, message: str
-) -> None:
-    with pytest.raises(UnknownName) as caught:
+def test_an_unknown_name_is_answered_with_similar_or_known_names(spec: str, protocol: str | None) -> None:
+    with raises(UnknownName):
         load.suite(spec, protocol)
-    assert message in str(caught.value)
 
 
 def test_suite_names_ignore_case_and_the_kind_of_hyphen() -> None:

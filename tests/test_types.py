@@ -128,12 +128,16 @@ def test_mutable_defaults_are_not_shared() -> None:
         ("text 2814 characters", AsText(2814)),
         ("refused: no CIF: it is no text", Refused("no CIF: it is no text")),
     ],
+    ids=["none", "png", "text", "refused"],
 )
 def test_the_label_of_a_sent_file_is_unchanged_after_parsing_and_formatting(
     text: str, value: SentForm
 ) -> None:
     assert parse_sent(text) == value
     assert str(value or "") == text
+
+
+def test_an_unknown_label_of_a_sent_file_is_refused() -> None:
     with raises(ValueError):
         parse_sent("gif 1x1")
 

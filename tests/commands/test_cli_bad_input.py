@@ -43,11 +43,17 @@ def quick_retries(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(*arguments: object, **options: Any) -> str:
-    """Return the error line of a command, which must have changed no files."""
+    """Return the error line of a command, which must be the recorded one; the command must have changed no files."""
     before = _files()
-    error_line = evals(*arguments, **options).error_line
+    outcome = evals(*arguments, **options)
+    outcome.assert_usage_error()
     assert _files() == before
-    return error_line
+    return outcome.error_line
+
+
+def words(arguments: tuple[str, ...]) -> str:
+    """Return the id of a test with these command-line arguments."""
+    return " ".join(arguments).replace(RIGHT, "RIGHT")
 
 
 def _files() -> set[Path]:
@@ -64,70 +70,63 @@ def run(*arguments: object, model: str = RIGHT) -> Outcome:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "suggestion"),
+    "arguments",
     [
-        (("run", "mmlupro", "--sample", "-m", RIGHT), "unknown suite 'mmlupro'; did you mean mmlu-pro"),
-        (
-            ("run", "gpqa:dimond", "--sample", "-m", RIGHT),
-            "unknown variant of gpqa 'dimond'; did you mean diamond?",
-        ),
-        (("run", "mmlu-pro:x", "--sample", "-m", RIGHT), "unknown variant of mmlu-pro 'x'; known: none"),
-        (("run", "mmlu-pro", "--sample", "-m", "smolm2"), "unknown model 'smolm2'; did you mean smollm2?"),
-        (("run", "mmlu-pro", "--sample", "-m", "sever:http://x/v1#y"), "did you mean server:"),
-        (("run", "mmlu-pro", "--sample", "-m", RIGHT, "--protocol", "offical"), "did you mean official?"),
-        (("check", "gqpa", "--sample"), "or gpqa"),
-        (("data", "amie"), "did you mean aime?"),
-        (("rnu",), "unknown command 'rnu'; did you mean run?"),
-        (("import", "reply", "x.jsonl"), "unknown format 'reply'; did you mean replies?"),
-        (("run", "../x", "--sample", "-m", RIGHT), "unknown suite '../x'"),
-        (("run", "", "--sample", "-m", RIGHT), "unknown suite ''"),
+        ("run", "mmlupro", "--sample", "-m", RIGHT),
+        ("run", "gpqa:dimond", "--sample", "-m", RIGHT),
+        ("run", "mmlu-pro:x", "--sample", "-m", RIGHT),
+        ("run", "mmlu-pro", "--sample", "-m", "smolm2"),
+        ("run", "mmlu-pro", "--sample", "-m", "sever:http://x/v1#y"),
+        ("run", "mmlu-pro", "--sample", "-m", RIGHT, "--protocol", "offical"),
+        ("check", "gqpa", "--sample"),
+        ("data", "amie"),
+        ("rnu",),
+        ("import", "reply", "x.jsonl"),
+        ("run", "../x", "--sample", "-m", RIGHT),
+        ("run", "", "--sample", "-m", RIGHT),
     ],
+    ids=words,
 )
-def test_an_unknown_name_is_answered_with_similar_names(here, arguments, suggestion):
-    assert suggestion in refused(*arguments)
+def test_an_unknown_name_is_answered_with_similar_names(here, arguments):
+    refused(*arguments)
 
 
 def test_an_unknown_verdict_is_answered_with_similar_verdicts(here):
     run("--run", "a")
-    assert "did you mean wrong?" in refused("show", "a", "--samples", "--verdict", "wrnog")
+    refused("show", "a", "--samples", "--verdict", "wrnog")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    "arguments",
     [
-        (("run",), "Missing argument"),
-        (("run", "mmlu-pro", "--sample"), "no model: add -m"),
-        (("run", "mmlu-pro", "--sample", "-m", "server:"), "has no name"),
-        (("run", "mmlu-pro", "--sample", "-m", "openai:gpt"), "openai:gpt needs a key: set OPENAI_API_KEY"),
-        (("run", "mmlu-pro", "--sample", "-m", "replay:nope"), "no results folder at results"),
-        (("run", "mmlu-pro", "--sample", "-m", "scripted:list=no.json"), "not a JSON list of strings"),
-        (
-            ("run", "mmlu-pro", "--sample", "-m", "scripted:call=tests.support.answers:none"),
-            "no attribute 'none'",
-        ),
-        (("run", "mmlu-pro", "--sample", "-m", RIGHT, "--protocol", "intern-s1"), "add --judge MODEL"),
-        (("run", "mmlu-pro", "--sample", "-m", "server:nonsense"), "write server:http://HOST:PORT/v1#NAME"),
-        (("run", "mmlu-pro", "--sample", "--data", "x", "-m", RIGHT), "cannot be combined"),
-        (("run", "mmlu-pro", "--sample", "-m", RIGHT, "--run", "../../x"), "use letters, digits"),
-        (("run", "mmlu-pro", "--sample", "-m", RIGHT, "--run", ".."), "use letters, digits"),
-        (("run", "mmlu-pro", "--sample", "-m", RIGHT, "--nonsense"), "No such option"),
-        (("run", "no.toml"), "No such file"),
-        (("show",), "no results folder at results; `evals run` creates one"),
-        (("show", "x"), "no results folder"),
-        (("show", "--samples"), "--samples requires a run"),
-        (("show", "--csv"), "--csv requires --samples or --pivot"),
-        (("show", "--by", "colour"), "is not 'group'"),
-        (("show", "x", "--samples", "--by", "group"), "--by and --samples cannot be combined"),
-        (("list", "nonsense"), "known: suites"),
-        (("score", "x"), "no results folder"),
-        (
-            ("import", "replies", "no.jsonl", "--suite", "aime:2025", "--model", "m"),
-            "no.jsonl does not exist",
-        ),
+        ("run",),
+        ("run", "mmlu-pro", "--sample"),
+        ("run", "mmlu-pro", "--sample", "-m", "server:"),
+        ("run", "mmlu-pro", "--sample", "-m", "openai:gpt"),
+        ("run", "mmlu-pro", "--sample", "-m", "replay:nope"),
+        ("run", "mmlu-pro", "--sample", "-m", "scripted:list=no.json"),
+        ("run", "mmlu-pro", "--sample", "-m", "scripted:call=tests.support.answers:none"),
+        ("run", "mmlu-pro", "--sample", "-m", RIGHT, "--protocol", "intern-s1"),
+        ("run", "mmlu-pro", "--sample", "-m", "server:nonsense"),
+        ("run", "mmlu-pro", "--sample", "--data", "x", "-m", RIGHT),
+        ("run", "mmlu-pro", "--sample", "-m", RIGHT, "--run", "../../x"),
+        ("run", "mmlu-pro", "--sample", "-m", RIGHT, "--run", ".."),
+        ("run", "mmlu-pro", "--sample", "-m", RIGHT, "--nonsense"),
+        ("run", "no.toml"),
+        ("show",),
+        ("show", "x"),
+        ("show", "--samples"),
+        ("show", "--csv"),
+        ("show", "--by", "colour"),
+        ("show", "x", "--samples", "--by", "group"),
+        ("list", "nonsense"),
+        ("score", "x"),
+        ("import", "replies", "no.jsonl", "--suite", "aime:2025", "--model", "m"),
     ],
+    ids=words,
 )
-def test_a_wrong_command_ends_with_a_one_line_message(here, arguments, line):
-    assert line in refused(*arguments)
+def test_a_wrong_command_ends_with_a_one_line_message(here, arguments):
+    refused(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +141,6 @@ def test_a_wrong_command_ends_with_a_one_line_message(here, arguments, line):
         ("--max-cost", "-1", "--price", "1,1"),
         ("--max-cost", "nan", "--price", "1,1"),
         ("--max-cost", "inf", "--price", "1,1"),
-        ("--max-cost", "1"),
         ("--price", "1"),
         ("--price", "nan,1"),
         ("--price", "-1,1"),
@@ -160,30 +158,29 @@ def test_a_wrong_command_ends_with_a_one_line_message(here, arguments, line):
     ids=" ".join,
 )
 def test_a_number_out_of_range_is_refused_with_the_name_of_its_option(here, arguments):
-    assert arguments[0] in refused("run", "mmlu-pro", "--sample", "-m", RIGHT, *arguments)
+    refused("run", "mmlu-pro", "--sample", "-m", RIGHT, *arguments)
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    "text",
     [
-        ("suites = [", "weekly.toml"),
-        ('suites = ["mmlu-pro"]\nmodels = ["smollm2"]\ncolour = 1\n', "colour"),
-        ('suite = ["mmlu-pro"]\nmodels = ["smollm2"]\n', "'suite'; did you mean suites"),
-        ('suites = ["mmlu-pro"]\nmax-token = 5\n', "did you mean max_tokens"),
-        ('suites = ["mmlu-pro"]\nmax-tokens = 5\nmax_tokens = 5\n', "set twice"),
-        ('suites = ["mmlu-pro"]\nmodels = [1]\n', "models must be a list of names"),
-        ('suites = ["mmlu-pro"]\nseed = "1"\n', "seed must be a whole number, got '1'"),
-        ('models = ["smollm2"]\n', "no suites"),
-        ('suites = ["mmlu-pro"]\nsample = true\n', "no model"),
-        (
-            'suites = ["mmlu-pro"]\nmodels = ["smollm2"]\nsample = true\nlimit = 0\n',
-            "weekly.toml: limit must be above 0",
+        pytest.param("suites = [", id="not TOML"),
+        pytest.param('suites = ["mmlu-pro"]\nmodels = ["smollm2"]\ncolour = 1\n', id="an unknown key"),
+        pytest.param('suite = ["mmlu-pro"]\nmodels = ["smollm2"]\n', id="suite"),
+        pytest.param('suites = ["mmlu-pro"]\nmax-token = 5\n', id="max-token"),
+        pytest.param('suites = ["mmlu-pro"]\nmax-tokens = 5\nmax_tokens = 5\n', id="a key twice"),
+        pytest.param('suites = ["mmlu-pro"]\nmodels = [1]\n', id="models = [1]"),
+        pytest.param('suites = ["mmlu-pro"]\nseed = "1"\n', id="seed = a string"),
+        pytest.param('models = ["smollm2"]\n', id="no suites"),
+        pytest.param('suites = ["mmlu-pro"]\nsample = true\n', id="no model"),
+        pytest.param(
+            'suites = ["mmlu-pro"]\nmodels = ["smollm2"]\nsample = true\nlimit = 0\n', id="limit = 0"
         ),
     ],
 )
-def test_a_wrong_toml_file_ends_with_a_one_line_message(here, text, line):
+def test_a_wrong_toml_file_ends_with_a_one_line_message(here, text):
     Path("weekly.toml").write_text(text)
-    assert line in refused("run", "weekly.toml")
+    refused("run", "weekly.toml")
 
 
 # --- servers ------------------------------------------------------------------------------------------------
@@ -192,41 +189,35 @@ def test_a_wrong_toml_file_ends_with_a_one_line_message(here, text, line):
 def test_an_unreachable_server_ends_the_run_at_the_first_call(here):
     with FaultyServer(GOOD) as server:
         pass
-    assert "cannot reach http://127.0.0.1:" in refused(
-        "run", "mmlu-pro", "--sample", "-m", server.model, "--quiet"
-    )
+    refused("run", "mmlu-pro", "--sample", "-m", server.model, "--quiet")
     model = server.model.partition("#")[0]
-    assert "is the server running there?" in refused("run", "mmlu-pro", "--sample", "-m", model)
+    refused("run", "mmlu-pro", "--sample", "-m", model)
 
 
-@pytest.mark.parametrize(("status", "message"), [(401, "HTTP 401"), (403, "HTTP 403"), (404, "HTTP 404")])
-def test_a_wrong_key_path_or_model_ends_the_run_with_a_one_line_message(here, status, message):
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_wrong_key_path_or_model_ends_the_run_with_a_one_line_message(here, status):
     with FaultyServer(error(status, "as scripted")) as server:
-        error_line = refused("run", "mmlu-pro", "--sample", "-m", server.model, "--quiet", "--concurrency", 2)
-    assert message in error_line
-    assert "as scripted" in error_line
+        refused("run", "mmlu-pro", "--sample", "-m", server.model, "--quiet", "--concurrency", 2)
     assert len(server.calls) <= 2
 
 
 def test_a_wrong_url_path_is_in_the_message(here):
     with FaultyServer(GOOD) as server:
         model = server.model.replace("/v1", "/v2")
-        assert "/v2/chat/completions" in refused("run", "mmlu-pro", "--sample", "-m", model, "--quiet")
+        refused("run", "mmlu-pro", "--sample", "-m", model, "--quiet")
 
 
 def test_a_missing_key_of_a_later_model_is_reported_before_the_first_call(here, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with FaultyServer(GOOD) as server:
-        assert "set OPENAI_API_KEY" in refused(
-            "run", "mmlu-pro", "--sample", "-m", server.model, "-m", "openai:gpt-4.1"
-        )
+        refused("run", "mmlu-pro", "--sample", "-m", server.model, "-m", "openai:gpt-4.1")
         assert not server.calls
 
 
 def test_a_server_with_several_models_requires_a_model_name(here):
     with FaultyServer(GOOD, serves=("one", "two")) as server:
         model = server.model.partition("#")[0]
-        assert "serves one, two: add #NAME" in refused("run", "mmlu-pro", "--sample", "-m", model)
+        refused("run", "mmlu-pro", "--sample", "-m", model)
     with FaultyServer(GOOD, serves=("only",)) as server:
         assert run(model=server.model.partition("#")[0]).json["runs"][0]["model"] == "only"
 
@@ -339,43 +330,37 @@ def row_without(column: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("rows", "line"),
+    "rows",
     [
-        (
-            [row_without("options")],
-            "row 1 lacks column 'options'; it has answer, category, question, question_id",
-        ),
-        ([row_without("question")], "sample '1' has no question, so no model can be called"),
-        ([ROW, ROW], "sample id '1' occurs twice"),
-        ([ROW | {"answer": "C"}], "question 1: the gold answer 'C' is not one of its options"),
-        ([ROW | {"answer": ""}], "the gold answer '' is not one of its options"),
-        ([], "the data set is empty"),
-        (["{not json\n"], "rows.jsonl: line 1"),
-        ([ROW, '{"question_id": 2, "quest'], "rows.jsonl: line 2"),
-        (['{"question_id": NaN}\n'], "rows.jsonl: line 1"),
-        ([ROW | {"options": None}], "options"),
-        ([ROW | {"options": "x, y"}], "options"),
-        ([ROW | {"answer": None}], "item 1 cannot be read"),
-        ([ROW | {"category": None}], "sample '1': group and options must be strings"),
-        (["[1, 2]\n"], "rows.jsonl: line 1"),
+        pytest.param([row_without("options")], id="no options"),
+        pytest.param([row_without("question")], id="no question"),
+        pytest.param([ROW, ROW], id="an id twice"),
+        pytest.param([ROW | {"answer": "C"}], id="an answer that is no option"),
+        pytest.param([ROW | {"answer": ""}], id="an empty answer"),
+        pytest.param([], id="no rows"),
+        pytest.param(["{not json\n"], id="not JSON"),
+        pytest.param([ROW, '{"question_id": 2, "quest'], id="a truncated line"),
+        pytest.param(['{"question_id": NaN}\n'], id="NaN"),
+        pytest.param([ROW | {"options": None}], id="options null"),
+        pytest.param([ROW | {"options": "x, y"}], id="options as a string"),
+        pytest.param([ROW | {"answer": None}], id="answer null"),
+        pytest.param([ROW | {"category": None}], id="category null"),
+        pytest.param(["[1, 2]\n"], id="a list"),
     ],
-    ids=str,
 )
-def test_a_bad_data_file_is_refused_with_a_one_line_message(here, rows, line):
-    assert line in refused("run", "mmlu-pro", "--data", data_file(*rows), "-m", RIGHT)
+def test_a_bad_data_file_is_refused_with_a_one_line_message(here, rows):
+    refused("run", "mmlu-pro", "--data", data_file(*rows), "-m", RIGHT)
 
 
-@pytest.mark.parametrize("content", [b"\x00\x01\x02", b"PAR1 but no Parquet"])
+@pytest.mark.parametrize("content", [b"\x00\x01\x02", b"PAR1 but no Parquet"], ids=["zeros", "PAR1"])
 def test_a_malformed_parquet_file_is_refused(here, content):
     Path("rows.parquet").write_bytes(content)
-    assert "cannot read rows.parquet" in refused("run", "mmlu-pro", "--data", "rows.parquet", "-m", RIGHT)
+    refused("run", "mmlu-pro", "--data", "rows.parquet", "-m", RIGHT)
 
 
 def test_missing_data_without_the_hub_client_names_both_ways_to_get_them(here, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    error_line = refused("run", "mmlu-pro", "-m", RIGHT)
-    assert "[hub]" in error_line
-    assert "--data DIR" in error_line
+    refused("run", "mmlu-pro", "-m", RIGHT)
 
 
 def test_missing_data_offline_names_both_ways_to_get_them(here, monkeypatch):
@@ -391,23 +376,18 @@ def test_missing_data_offline_names_both_ways_to_get_them(here, monkeypatch):
     fake_datasets = types.ModuleType("datasets")
     fake_datasets.load_dataset = load_dataset
     monkeypatch.setitem(sys.modules, "datasets", fake_datasets)
-    error_line = refused("run", "mmlu-pro", "-m", RIGHT)
-    assert "go online once (`evals data mmlu-pro`)" in error_line
-    assert "--data DIR" in error_line
-    gated_line = refused("run", "gpqa", "-m", RIGHT)
-    assert "set HF_TOKEN" in gated_line
-    assert "--data DIR" in gated_line
+    refused("run", "mmlu-pro", "-m", RIGHT)
+    refused("run", "gpqa", "-m", RIGHT)
 
 
 def test_a_missing_mirror_is_named(here):
-    assert "nowhere does not exist" in refused("run", "mmlu-pro", "--data", "nowhere", "-m", RIGHT)
+    refused("run", "mmlu-pro", "--data", "nowhere", "-m", RIGHT)
     Path("empty").mkdir()
-    assert "no file named test" in refused("run", "mmlu-pro", "--data", "empty", "-m", RIGHT)
+    refused("run", "mmlu-pro", "--data", "empty", "-m", RIGHT)
 
 
 def test_the_official_protocol_names_a_missing_file_of_worked_examples(here):
-    error_line = refused("run", "mmlu-pro", "--data", data_file(ROW), "-m", RIGHT, "--protocol", "official")
-    assert "no file named validation" in error_line
+    refused("run", "mmlu-pro", "--data", data_file(ROW), "-m", RIGHT, "--protocol", "official")
 
 
 # --- runs on disk -------------------------------------------------------------------------------------------
@@ -481,17 +461,17 @@ def test_a_truncated_last_record_is_dropped_with_a_warning(stored):
 def test_a_truncated_parquet_file_of_a_run_is_named(stored, name):
     path = stored.path / name
     path.write_bytes(path.read_bytes()[:100])
-    assert name in evals("show", "a", "--samples").error_line
-    assert name in evals("score", "a").error_line
+    evals("show", "a", "--samples").assert_usage_error()
+    evals("score", "a").assert_usage_error()
 
 
 def test_a_results_folder_that_cannot_be_written_is_named(here):
     Path("results").write_text("a file")
-    assert "'results' is a file" in refused("run", "mmlu-pro", "--sample", "-m", RIGHT)
+    refused("run", "mmlu-pro", "--sample", "-m", RIGHT)
 
 
 def test_a_results_folder_below_proc_cannot_be_written(here):
-    assert "cannot write" in refused("run", "mmlu-pro", "--sample", "-m", RIGHT, "--results", "/proc/evals")
+    refused("run", "mmlu-pro", "--sample", "-m", RIGHT, "--results", "/proc/evals")
 
 
 def test_a_disk_that_fills_up_during_a_run_keeps_the_recorded_samples(here, monkeypatch):
@@ -530,10 +510,7 @@ def test_a_file_size_limit_is_handled_like_a_full_disk(here, limit):
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         )
     )
-    assert outcome.status == 2, outcome.err
-    assert "Traceback" not in outcome.err
     outcome.assert_usage_error()
-    assert "too large" in outcome.err or "No space left" in outcome.err
     assert run("--run", "a").json["runs"][0]["counts"] == {"right": 16}
 
 
@@ -541,63 +518,49 @@ def test_a_file_size_limit_is_handled_like_a_full_disk(here, limit):
 
 
 @pytest.mark.parametrize(
-    ("lines", "line"),
+    "lines",
     [
-        (
+        pytest.param(
             ['{"id": 900001, "text": "A"}', '{"id": "1", "text": "A"}', '{"id": "2", "text": "B"}'],
-            "2 ids not in the suite: 1, 2",
+            id="unknown ids",
         ),
-        (
-            ['{"id": "900001", "text": "A"}', '{"id": 900001, "text": "B"}'],
-            "line 2: another reply for id 900001, repeat 0",
-        ),
-        (
-            ['{"id": "900001", "text": "A", "order": [0, 0, 1]}'],
-            "line 1: order [0, 0, 1] is not a permutation",
-        ),
-        (['{"id": "900001", "text": "A", "order": [1, 2, 3]}'], "is not a permutation"),
-        (['{"id": "900001", "text": "A", "order": [1, 0]}'], "the sample has 10"),
-        (['{"id": "900001", "text": "A", "repeat": -1}'], "line 1: repeat is -1"),
-        (['{"id": "900001", "text": "A"}', '{"id": "900002", "te'], "line 2: "),
-        (['{"text": "A"}'], "line 1: "),
-        (['{"id": 1.5, "text": "A"}'], "line 1: "),
-        (['{"id": "900001", "text": 7}'], "line 1: "),
-        (['{"id": "900001", "text": "A", "stop": "never"}'], "line 1: "),
-        ([], "contains no replies"),
+        pytest.param(['{"id": "900001", "text": "A"}', '{"id": 900001, "text": "B"}'], id="an id twice"),
+        pytest.param(['{"id": "900001", "text": "A", "order": [0, 0, 1]}'], id="order [0, 0, 1]"),
+        pytest.param(['{"id": "900001", "text": "A", "order": [1, 2, 3]}'], id="order [1, 2, 3]"),
+        pytest.param(['{"id": "900001", "text": "A", "order": [1, 0]}'], id="order of 2 of 10 options"),
+        pytest.param(['{"id": "900001", "text": "A", "repeat": -1}'], id="repeat -1"),
+        pytest.param(['{"id": "900001", "text": "A"}', '{"id": "900002", "te'], id="a truncated line"),
+        pytest.param(['{"text": "A"}'], id="no id"),
+        pytest.param(['{"id": 1.5, "text": "A"}'], id="a fractional id"),
+        pytest.param(['{"id": "900001", "text": 7}'], id="a number as text"),
+        pytest.param(['{"id": "900001", "text": "A", "stop": "never"}'], id="an unknown stop reason"),
+        pytest.param([], id="no replies"),
     ],
-    ids=str,
 )
-def test_a_bad_file_of_replies_is_refused_before_anything_is_written(here, lines, line):
+def test_a_bad_file_of_replies_is_refused_before_anything_is_written(here, lines):
     Path("replies.jsonl").write_text("\n".join(lines))
-    error_line = refused(
-        "import", "replies", "replies.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample"
-    )
-    assert line in error_line
+    refused("import", "replies", "replies.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
 
 
 def test_a_long_list_of_unknown_ids_is_abbreviated(here):
     Path("r.jsonl").write_text("".join(f'{{"id": "s{n}", "text": "A"}}\n' for n in range(30)))
-    error_line = refused("import", "replies", "r.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
-    assert "30 ids not in the suite: s0, s1" in error_line
-    assert "and 20 more" in error_line
+    refused("import", "replies", "r.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    "arguments",
     [
-        (("--model", "m"), "contains recorded replies: add --suite NAME"),
-        (("--suite", "mmlu-pro"), "contains recorded replies: add --model NAME"),
-        (("--suite", "aime", "--model", "m"), "aime matches aime:2024, aime:2025; name one"),
-        (
-            ("--suite", "chembench:lamalab", "--model", "m", "--protocol", "intern-s1"),
-            "no protocol intern-s1",
-        ),
-        (("--suite", "mmlu-pro", "--model", "m", "--run", "../x"), "use letters, digits"),
+        ("--model", "m"),
+        ("--suite", "mmlu-pro"),
+        ("--suite", "aime", "--model", "m"),
+        ("--suite", "chembench:lamalab", "--model", "m", "--protocol", "intern-s1"),
+        ("--suite", "mmlu-pro", "--model", "m", "--run", "../x"),
     ],
+    ids=words,
 )
-def test_a_wrong_import_command_ends_with_a_one_line_message(here, arguments, line):
+def test_a_wrong_import_command_ends_with_a_one_line_message(here, arguments):
     Path("r.jsonl").write_text('{"id": "900001", "text": "A"}\n')
-    assert line in refused("import", "replies", "r.jsonl", "--sample", *arguments)
+    refused("import", "replies", "r.jsonl", "--sample", *arguments)
 
 
 # --- secrets ------------------------------------------------------------------------------------------------
@@ -623,7 +586,7 @@ def test_api_keys_appear_in_no_file_and_no_output(here):
             assert KEY not in outcome.out + outcome.err
     with FaultyServer(error(401, f"Incorrect API key provided: {KEY}")) as server:
         outcome = evals("run", "mmlu-pro", "--sample", "-m", server.model, env=env)
-        assert outcome.status == 2
+        outcome.assert_usage_error()
         assert KEY not in outcome.out + outcome.err
     assert len(store.runs(Path("results"))) == 2
     assert files_with(here, [KEY.encode()]) == []
@@ -642,14 +605,14 @@ def test_user_and_password_of_a_url_appear_in_no_file_and_no_output(here):
         without_name = run("--limit", "3", model=model.partition("#")[0])
         assert without_name.status == 1 or without_name.status == 0
     unreachable = run("--limit", "4", model=model)
-    assert unreachable.status == 2
+    unreachable.assert_usage_error()
     for url in (
         "ftp://joe:hunter22@h/v1#m",
         "http://joe:hunter22@h:port/v1#m",
         "http://joe:hunter22@[::1/v1#m",
     ):
         outcomes.append(evals("run", "mmlu-pro", "--sample", "-m", f"server:{url}"))
-        assert outcomes[-1].status == 2
+        outcomes[-1].assert_usage_error()
     for outcome in (*outcomes, without_name, unreachable):
         assert "hunter22" not in outcome.out + outcome.err
     assert files_with(here, [b"hunter22", b"joe:"]) == []
@@ -664,7 +627,6 @@ def test_the_key_for_openai_is_never_sent_to_another_server(here):
 def test_a_key_and_a_user_in_the_url_are_mutually_exclusive(here):
     model = "server:http://joe:hunter22@127.0.0.1:1/v1#m"
     error_line = refused("run", "mmlu-pro", "--sample", "-m", model, env={"EVALS_SERVER_KEY": KEY})
-    assert "not both" in error_line
     assert "hunter22" not in error_line
 
 
@@ -736,6 +698,4 @@ def test_escape_sequences_in_replies_and_data_never_reach_the_terminal(here):
 
 def test_a_long_text_quoted_in_a_message_is_shortened_in_the_middle() -> None:
     error_line = refused("run", "x" * 5000, "-m", "smollm2")
-    assert error_line.startswith("unknown suite")
-    assert " ... " in error_line
     assert len(error_line) < 1300

@@ -30,7 +30,7 @@ from evals.errors import (
 from evals.prompts import ask
 from evals.types import Media, Message, Model, Prompt, Reply, Sampling, Text, Usage
 from tests.support import protocols
-from tests.support.error_messages import raises
+from tests.support.error_messages import assert_recorded, raises
 from tests.support.loopback import Answer, Server
 from tests.support.protocols import ADAPTERS, Completion
 from tests.support.tables import table
@@ -157,50 +157,36 @@ def long_completion(protocol: protocols.Protocol) -> bytes:
     return json.dumps(protocol.completion(Completion("x" * 5000))).encode()
 
 
-FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError], str]] = {
-    "429": (fault(429, "rate_limit_error"), RateLimit, "HTTP 429: as scripted"),
-    "500": (fault(500), ServerFault, "HTTP 500: as scripted"),
-    "502 and HTML": (lambda protocol: Answer(HTML, 502), ServerFault, "HTTP 502"),
-    "503": (fault(503), RateLimit, "HTTP 503: as scripted"),
-    "504": (fault(504), Timeout, "HTTP 504"),
-    "529": (fault(529, "overloaded_error"), RateLimit, "HTTP 529: as scripted"),
-    "disconnected before the first byte": (
-        lambda protocol: Answer({}, cut=0),
-        Disconnected,
-        "Server ?[Dd]isconnected",
-    ),
+FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]]] = {
+    "429": (fault(429, "rate_limit_error"), RateLimit),
+    "500": (fault(500), ServerFault),
+    "502 and HTML": (lambda protocol: Answer(HTML, 502), ServerFault),
+    "503": (fault(503), RateLimit),
+    "504": (fault(504), Timeout),
+    "529": (fault(529, "overloaded_error"), RateLimit),
+    "disconnected before the first byte": (lambda protocol: Answer({}, cut=0), Disconnected),
     "disconnected within the body": (
         lambda protocol: Answer(long_completion(protocol), cut=100),
         Disconnected,
-        "ClientPayloadError",
     ),
-    "truncated JSON": (
-        lambda protocol: Answer(long_completion(protocol)[:100]),
-        BadReply,
-        "200 with no completion from",
-    ),
-    "HTML with 200": (lambda protocol: Answer(HTML), BadReply, "200 with HTML from"),
-    "200 without a body": (lambda protocol: Answer(b""), BadReply, "200 with no completion"),
-    "an empty object": (lambda protocol: Answer({}), BadReply, "200 without"),
-    "a response without a reply": (lambda protocol: Answer(protocol.no_reply), BadReply, "200 with"),
-    "an error with 200": (
-        lambda protocol: Answer(protocol.error(200, "x", "out of memory")),
-        BadReply,
-        "out of memory",
-    ),
-    "400": (fault(400, "invalid_request_error"), Rejected, "HTTP 400: as scripted"),
-    "403": (fault(403, "permission_error"), Fatal, "HTTP 403: as scripted"),
-    "no such model": (fault(404, "not_found_error"), Fatal, "HTTP 404: as scripted"),
+    "truncated JSON": (lambda protocol: Answer(long_completion(protocol)[:100]), BadReply),
+    "HTML with 200": (lambda protocol: Answer(HTML), BadReply),
+    "200 without a body": (lambda protocol: Answer(b""), BadReply),
+    "an empty object": (lambda protocol: Answer({}), BadReply),
+    "a response without a reply": (lambda protocol: Answer(protocol.no_reply), BadReply),
+    "an error with 200": (lambda protocol: Answer(protocol.error(200, "x", "out of memory")), BadReply),
+    "400": (fault(400, "invalid_request_error"), Rejected),
+    "403": (fault(403, "permission_error"), Fatal),
+    "no such model": (fault(404, "not_found_error"), Fatal),
     "unsupported region": (
         lambda protocol: Answer(
             protocol.error(400, "FAILED_PRECONDITION", "User location is not supported for the API use."), 400
         ),
         Fatal,
-        "location is not supported",
     ),
-    "wrong key": (documented_response("wrong_key"), Fatal, "HTTP 40[01]: "),
-    "out of quota": (documented_response("quota"), OutOfQuota, "HTTP 4"),
-    "context": (documented_response("overflow"), Context, "HTTP 400: "),
+    "wrong key": (documented_response("wrong_key"), Fatal),
+    "out of quota": (documented_response("quota"), OutOfQuota),
+    "context": (documented_response("overflow"), Context),
 }
 
 
@@ -209,13 +195,15 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
 async def test_a_fault_becomes_the_same_error_with_every_adapter(
     load_model: LoadModel, server: Server, adapter: str, case: str
 ) -> None:
-    answer, kind, message = FAULTS[case]
+    answer, kind = FAULTS[case]
     protocol = ADAPTERS[adapter].protocol
     server.answer = answer(protocol)
     model = await load_model(adapter)
-    with pytest.raises(ModelError, match=message) as caught:
+    with pytest.raises(ModelError) as caught:
         await model.reply(PROMPT, Sampling())
     assert type(caught.value) is kind
+    if adapter in ("openai", "anthropic", "google"):  # the others share the protocol of openai
+        assert_recorded(f"{caught.type.__name__}: {caught.value}")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
     server.answer = Answer(protocol.completion(Completion()))
@@ -255,14 +243,14 @@ async def test_a_wait_of_hours_is_treated_as_an_exhausted_quota(
     load_model: LoadModel, server: Server, adapter: str
 ) -> None:
     server.answer = Answer(ADAPTERS[adapter].protocol.error(429, "x", "slow"), 429, {"Retry-After": "36000"})
-    with pytest.raises(OutOfQuota, match=r"no more calls for 10\.0 hours"):
+    with raises(OutOfQuota):
         await (await load_model(adapter)).reply(PROMPT, Sampling())
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 async def test_a_redirect_is_not_followed(load_model: LoadModel, server: Server, adapter: str) -> None:
     server.answer = Answer(b"", 307, {"Location": f"{server.base}/elsewhere?key={KEY}"})
-    with pytest.raises(Fatal, match=r"HTTP 307: .* has moved to .*/elsewhere$"):
+    with raises(Fatal):
         await (await load_model(adapter)).reply(PROMPT, Sampling())
     assert len(server.calls) == 1
 
@@ -353,7 +341,7 @@ async def test_turns_are_sent_in_order_and_unsupported_media_are_refused(
     structure_prompt = Prompt(
         messages=(Message("user", (Text("See"), Media("structure", "chemical/x-cif", "ab"))),)
     )
-    with pytest.raises(ModelError, match="cannot send a structure"):
+    with raises(ModelError):
         await model.reply(structure_prompt, Sampling())
     assert server.calls == []
     server.answer = Answer(ADAPTERS[adapter].protocol.completion(Completion()))
@@ -510,31 +498,29 @@ async def test_fields_that_a_model_supports_are_sent_and_the_others_are_noted(
 
 
 @pytest.mark.parametrize(
-    ("spec", "thinking", "message"),
+    ("spec", "thinking"),
     [
-        ("openai:gpt-4.1", True, "--thinking: gpt-4.1 does not reason"),
-        ("openai:o3", False, "--no-thinking: o3 always reasons"),
-        ("deepseek:deepseek-reasoner", False, "always reasons"),
-        ("xai:grok-4", False, "always reasons"),
-        ("anthropic:claude-opus-5-5", False, "always reasons"),
-        ("google:gemini-2.5-pro", False, "always reasons"),
-        ("google:gemini-2.0-flash", True, "does not reason"),
+        ("openai:gpt-4.1", True),
+        ("openai:o3", False),
+        ("deepseek:deepseek-reasoner", False),
+        ("xai:grok-4", False),
+        ("anthropic:claude-opus-5-5", False),
+        ("google:gemini-2.5-pro", False),
+        ("google:gemini-2.0-flash", True),
     ],
 )
 async def test_a_thinking_switch_that_a_model_does_not_support_is_refused(
-    load_model: LoadModel, spec: str, thinking: bool, message: str
+    load_model: LoadModel, spec: str, thinking: bool
 ) -> None:
     adapter, _, name = spec.partition(":")
     model = await load_model(adapter, name)
-    with pytest.raises(UsageError, match=message):
+    with raises(UsageError):
         model.remarks(Sampling(thinking=thinking))
 
 
 async def test_max_tokens_below_the_minimum_for_thinking_are_refused(load_model: LoadModel) -> None:
     model = await load_model("anthropic", "claude-haiku-4-5")
-    with pytest.raises(
-        UsageError, match="--thinking needs --max-tokens of at least 2048 for this model, not 512"
-    ):
+    with raises(UsageError):
         model.remarks(Sampling(thinking=True, max_tokens=512))
 
 
@@ -565,13 +551,13 @@ async def test_the_version_of_anthropic_s_api_depends_on_the_model(
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    "answer",
     [
-        (Answer({"data": [{"id": "intern-s1"}]}), "is not a known alias; known: intern-s1"),
-        (Answer({"data": [{"id": "intern-latest"}]}), "is not a known alias"),
-        (Answer(b"", 401), "cannot resolve intern:intern-latest at .*/v1/models"),
-        (Answer(HTML), "cannot resolve"),
-        (Answer(b"", 302, {"Location": "/v1/elsewhere"}), "HTTP Error 302: it has moved to .*/v1/elsewhere"),
+        Answer({"data": [{"id": "intern-s1"}]}),
+        Answer({"data": [{"id": "intern-latest"}]}),
+        Answer(b"", 401),
+        Answer(HTML),
+        Answer(b"", 302, {"Location": "/v1/elsewhere"}),
     ],
     ids=["unknown", "no ref_model", "401", "HTML", "moved"],
 )
@@ -579,10 +565,9 @@ async def test_an_alias_that_cannot_be_resolved_is_refused(
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
     answer: Answer,
-    message: str,
 ) -> None:
     server.answer = answer
-    with pytest.raises(EvalsError, match=message):
+    with raises(EvalsError):
         await _intern_model(server, monkeypatch, "intern-latest")
     assert len(server.calls) == 1  # a redirect is not followed, as the key would be sent with it
 
@@ -605,7 +590,7 @@ async def test_the_rate_limit_of_the_hosted_api_can_be_set_by_the_user(
     monkeypatch.setenv("INTERN_PER_MINUTE", "120")
     assert (await _intern_model(server, monkeypatch, "intern-s1")).per_minute == 120
     monkeypatch.setenv("INTERN_PER_MINUTE", "many")
-    with pytest.raises(UsageError, match="INTERN_PER_MINUTE='many': must be a number"):
+    with raises(UsageError):
         await _intern_model(server, monkeypatch, "intern-s1")
 
 
@@ -647,22 +632,22 @@ async def test_cached_tokens_are_read_from_each_vendor_s_field(
 
 
 @pytest.mark.parametrize(
-    ("choice", "kind", "message"),
+    ("choice", "kind"),
     [
-        ({"error": {"code": 429, "message": "upstream is full"}}, RateLimit, "HTTP 429: upstream is full"),
-        ({"error": {"message": "odd"}, "finish_reason": "error"}, ServerFault, "odd"),
-        ({"finish_reason": "insufficient_system_resource"}, ServerFault, "broke off"),
+        ({"error": {"code": 429, "message": "upstream is full"}}, RateLimit),
+        ({"error": {"message": "odd"}, "finish_reason": "error"}, ServerFault),
+        ({"finish_reason": "insufficient_system_resource"}, ServerFault),
     ],
+    ids=["a code", "no code", "a finish reason"],
 )
 async def test_an_error_inside_a_choice_is_raised(
     load_model: LoadModel,
     server: Server,
     choice: Any,
     kind: Any,
-    message: str,
 ) -> None:
     server.answer = Answer({"choices": [{"message": {"content": "The"}, **choice}]})
-    with pytest.raises(kind, match=message):
+    with raises(kind):
         await (await load_model("openrouter")).reply(PROMPT, Sampling())
 
 
@@ -673,7 +658,7 @@ async def test_a_reply_that_google_aborts_is_a_server_fault(
     body = protocols.google_body(Completion("The"))
     body["candidates"][0]["finishReason"] = reason
     server.answer = Answer(body)
-    with pytest.raises(ServerFault, match=f"broke off: {reason}"):
+    with raises(ServerFault):
         await (await load_model("google")).reply(PROMPT, Sampling())
 
 

@@ -85,28 +85,25 @@ def test_the_price_option_may_include_a_price_of_cached_input(vendor: FaultyServ
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    "answer",
     [
-        (
-            error(401, "Incorrect API key provided: sk-very-secret"),
-            "HTTP 401: Incorrect API key provided: ***",
-        ),
-        (error(404, "The model `x` does not exist"), "HTTP 404: The model `x` does not exist"),
-        (error(403, "Country, region, or territory not supported"), "HTTP 403: Country, region"),
-        (error(429, "You exceeded your current quota", code="x"), "HTTP 429"),
+        error(401, "Incorrect API key provided: sk-very-secret"),
+        error(404, "The model `x` does not exist"),
+        error(403, "Country, region, or territory not supported"),
+        error(429, "You exceeded your current quota", code="x"),
     ],
     ids=["key", "model", "region", "busy"],
 )
 def test_a_fault_that_affects_every_call_is_reported_in_one_line(
-    vendor: FaultyServer, answer: Answer, message: str
+    vendor: FaultyServer, answer: Answer
 ) -> None:
     if answer.status == 429:
         body = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
         answer = Answer(429, json.dumps(body).encode())
     vendor.behave = lambda call: answer
-    error_line = evals(*RUN, "-m", "openai:gpt-4.1").error_line
-    assert error_line.startswith(message)
-    assert KEY not in error_line
+    outcome = evals(*RUN, "-m", "openai:gpt-4.1")
+    outcome.assert_usage_error()
+    assert KEY not in outcome.out + outcome.err
     assert len(vendor.calls) == 1
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from evals import load
 from evals.errors import BadReply, Context, EvalsError, Fatal, Rejected
 from evals.types import Likelihood, LogProbs
+from tests.support.error_messages import raises
 from tests.support.paths import TESTS
 
 RECORDED = {
@@ -73,16 +74,13 @@ async def test_log_likelihoods_from_vllm_are_summed_over_the_tokens_of_each_cont
 
 
 async def test_a_server_that_ignores_echo_is_refused_in_one_line() -> None:
-    with pytest.raises(
-        Fatal, match=r"does not return likelihoods: it ignores `echo` with `logprobs`"
-    ) as caught:
+    with raises(Fatal):
         await call_logprobs(RECORDED["llama.cpp", "echo"]["body"])
-    assert "\n" not in str(caught.value)
 
 
 async def test_a_text_that_exceeds_the_context_raises_its_own_error() -> None:
     recorded = RECORDED["vLLM 0.32.0", "overflow"]
-    with pytest.raises(Context):
+    with raises(Context):
         await call_logprobs(recorded["body"], status=recorded["status"])
 
 
@@ -123,24 +121,16 @@ async def test_spaces_at_the_end_of_the_prompt_are_moved_to_the_continuation() -
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "message"),
+    ("answer", "kind"),
     [
-        ({"choices": [PROMPT_CHOICE]}, BadReply, "1 reply to 2 prompts"),
-        ({"choices": [PROMPT_CHOICE, choice("ab", FIRST_TOKEN, index=1)]}, Rejected, "'b' adds no token"),
-        (
-            {"choices": [PROMPT_CHOICE, choice("ab", FIRST_TOKEN, (None, -1.0), index=1)]},
-            BadReply,
-            "null or NaN",
-        ),
-        (
-            {"choices": [PROMPT_CHOICE, choice("abc", FIRST_TOKEN, (-1.0, -1.0), index=1)]},
-            Fatal,
-            "ignores `echo`",
-        ),
-        ({"choices": [PROMPT_CHOICE, {"index": 1, "text": "ab"}]}, Fatal, "ignores `echo`"),
-        ({"choices": [PROMPT_CHOICE, choice("ab", (-1.0, -1.0), index=1)]}, Fatal, "ignores `echo`"),
-        ("<html>", BadReply, "200 with HTML"),
-        ('{"choices": [', BadReply, "200 with no completion"),
+        ({"choices": [PROMPT_CHOICE]}, BadReply),
+        ({"choices": [PROMPT_CHOICE, choice("ab", FIRST_TOKEN, index=1)]}, Rejected),
+        ({"choices": [PROMPT_CHOICE, choice("ab", FIRST_TOKEN, (None, -1.0), index=1)]}, BadReply),
+        ({"choices": [PROMPT_CHOICE, choice("abc", FIRST_TOKEN, (-1.0, -1.0), index=1)]}, Fatal),
+        ({"choices": [PROMPT_CHOICE, {"index": 1, "text": "ab"}]}, Fatal),
+        ({"choices": [PROMPT_CHOICE, choice("ab", (-1.0, -1.0), index=1)]}, Fatal),
+        ("<html>", BadReply),
+        ('{"choices": [', BadReply),
     ],
     ids=[
         "one choice missing",
@@ -153,13 +143,13 @@ async def test_spaces_at_the_end_of_the_prompt_are_moved_to_the_continuation() -
         "truncated",
     ],
 )
-async def test_an_invalid_response_raises_an_error(answer: Any, kind: type[EvalsError], message: str) -> None:
-    with pytest.raises(kind, match=message) as caught:
+async def test_an_invalid_response_raises_an_error(answer: Any, kind: type[EvalsError]) -> None:
+    with raises(kind) as caught:
         await call_logprobs(answer, **ARGUMENTS)
     assert type(caught.value) is kind
 
 
-@pytest.mark.parametrize("prompt", ["", "  "])
+@pytest.mark.parametrize("prompt", ["", "  "], ids=["empty", "spaces"])
 async def test_an_empty_prompt_is_refused_as_the_first_token_has_no_likelihood(prompt: str) -> None:
-    with pytest.raises(Rejected, match="need a prompt"):
+    with raises(Rejected):
         await call_logprobs({}, prompt=prompt, continuations=("b",))

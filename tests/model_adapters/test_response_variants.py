@@ -29,6 +29,7 @@ from evals.model_adapters.common.retry_after import requested_wait_s, wait_in_me
 from evals.model_adapters.openai import parse
 from evals.run.caller import PROBE_PROMPT
 from evals.types import TOOL_CALLS, Sampling
+from tests.support.error_messages import raises
 from tests.support.loopback import Answer, Server
 from tests.support.tables import table
 
@@ -295,7 +296,7 @@ async def test_a_query_of_5000_digits_is_sent_and_not_shown(server: Server) -> N
     assert (await model.reply(PROBE_PROMPT, Sampling())).text == "A"
     assert server.calls[-1][0] == f"/v1/chat/completions?api-version={DIGITS}"
     server.answer = Answer({"error": {"message": "no"}}, 400)
-    with pytest.raises(Rejected) as caught:
+    with raises(Rejected) as caught:
         await model.reply(PROBE_PROMPT, Sampling())
     assert DIGITS not in str(caught.value)
     await model.close()
@@ -324,9 +325,9 @@ def test_the_path_of_an_endpoint_is_removed_from_the_base_url(ending: str) -> No
 
 async def test_https_for_a_server_without_tls_suggests_http(server: Server) -> None:
     spec = f"server:{server.base.replace('http:', 'https:')}"
-    with pytest.raises(UsageError, match=r"does not speak TLS .*: is the server's URL http:// instead\?"):
+    with raises(UsageError):
         await asyncio.to_thread(load.model, spec)
     model = load.model(f"{spec}#m")
-    with pytest.raises(Fatal, match=r"does not speak TLS .*: is the server's URL http:// instead\?"):
+    with raises(Fatal):
         await model.reply(PROBE_PROMPT, Sampling())
     await model.close()

@@ -72,23 +72,15 @@ async def test_a_list_is_read_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "No such file"),
-        ("[]", "the list is empty"),
-        ('{"a": 1}', "not a JSON list of strings"),
-        ('["a", 1]', "not a JSON list of strings"),
-        ("[", "not a JSON list of strings"),
-        ('["\udcff"]', "not a JSON list of strings"),
-    ],
+    "content",
+    [None, "[]", '{"a": 1}', '["a", 1]', "[", '["\udcff"]'],
+    ids=["no file", "an empty list", "an object", "a number", "truncated", "not UTF-8"],
 )
-def test_a_file_that_is_not_a_list_of_strings_is_refused(
-    tmp_path: Path, content: str | None, message: str
-) -> None:
+def test_a_file_that_is_not_a_list_of_strings_is_refused(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "replies.json"
     if content is not None:
         path.write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(UsageError, match=message):
+    with raises(UsageError):
         load.model(f"scripted:list={path}")
 
 

@@ -152,25 +152,21 @@ def test_a_user_s_header_is_sent_and_its_value_is_not_stored(here: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    "words",
     [
-        (("--header", "X-Team"), "--header X-Team=...: write NAME=ENV_VARIABLE"),
-        (("--header", "X-Team=NOT_SET"), "--header X-Team: the environment variable NOT_SET is not set"),
-        (("--header", "Content-Length=HOME"), "Content-Length is set by the harness"),
-        (("--extra-body", "{"), "--extra-body is not JSON"),
-        (("--extra-body", "[1]"), "--extra-body must be a JSON object"),
-        (("--extra-body", '{"messages": []}'), "messages is set by the harness"),
-        (("--extra-body", '{"api_key": "x"}'), "api_key looks like a secret"),
-        (("--extra-body", '{"a": {"b": [{"clientSecret": "x"}]}}'), "clientSecret looks like a secret"),
+        ("--header", "X-Team"),
+        ("--header", "X-Team=NOT_SET"),
+        ("--header", "Content-Length=HOME"),
+        ("--extra-body", "{"),
+        ("--extra-body", "[1]"),
+        ("--extra-body", '{"messages": []}'),
+        ("--extra-body", '{"api_key": "x"}'),
+        ("--extra-body", '{"a": {"b": [{"clientSecret": "x"}]}}'),
     ],
+    ids=" ".join,
 )
-def test_invalid_headers_and_extra_bodies_are_refused(
-    here: Path, words: tuple[str, ...], message: str
-) -> None:
-    assert (
-        message
-        in evals("run", "mmlu-pro", "--sample", "-m", "server:http://127.0.0.1:9/v1#m", *words).error_line
-    )
+def test_invalid_headers_and_extra_bodies_are_refused(here: Path, words: tuple[str, ...]) -> None:
+    evals("run", "mmlu-pro", "--sample", "-m", "server:http://127.0.0.1:9/v1#m", *words).assert_usage_error()
 
 
 def test_an_extra_body_is_refused_for_a_model_that_makes_no_requests(here: Path) -> None:

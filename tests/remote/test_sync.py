@@ -267,18 +267,15 @@ def test_a_huge_manifest_is_not_read(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    "damage",
     [
-        (
-            lambda path: path.write_bytes(b"x" * path.stat().st_size),
-            "its content does not match the hash in its manifest",
-        ),
-        (lambda path: path.write_bytes(b"x"), "its size in bytes is 1, but its manifest states"),
-        (lambda path: path.unlink(), "is missing: the remote run is incomplete"),
+        lambda path: path.write_bytes(b"x" * path.stat().st_size),
+        lambda path: path.write_bytes(b"x"),
+        lambda path: path.unlink(),
     ],
     ids=["other bytes", "truncated", "missing"],
 )
-def test_damaged_objects_are_rejected(damage: Callable[[Path], Any], message: str, folder: Path) -> None:
+def test_damaged_objects_are_rejected(damage: Callable[[Path], Any], folder: Path) -> None:
     card = store.find(Path(), f"file://{folder}#two")[0].card
     digest = card.files["records.parquet"].sha256
     damage(folder / cache.object_name(digest))
@@ -288,7 +285,7 @@ def test_damaged_objects_are_rejected(damage: Callable[[Path], Any], message: st
         ("export", "csv", "two", "--out", "csv"),
     ):
         clear_caches()
-        assert message in evals(*words, "--results", f"file://{folder}").error_line
+        evals(*words, "--results", f"file://{folder}").assert_usage_error()
     assert not (cache.root() / "objects" / digest).exists()
     assert not Path("b.zip").exists()
 

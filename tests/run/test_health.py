@@ -145,7 +145,7 @@ def test_a_resumed_run_counts_the_replies_of_its_first_session(here: Path) -> No
 
 
 def test_a_run_in_which_every_call_failed_is_listed_with_its_counts(here: Path) -> None:
-    assert run_on_server(error(400)).status == 2
+    run_on_server(error(400)).assert_usage_error()
     (card,) = evals("show", "--json").json["runs"]
     assert (card["status"], card["counts"]) == ("partial", {"failed:rejected": 16})
     assert card["coverage"] == 0.0
@@ -153,7 +153,7 @@ def test_a_run_in_which_every_call_failed_is_listed_with_its_counts(here: Path) 
 
 def test_a_fatal_error_after_other_failures_leaves_a_card(here: Path) -> None:
     outcome = run_on_server(lambda call: error(401) if call.number == 3 else error(400), "--concurrency", 1)
-    assert outcome.status == 2
+    outcome.assert_usage_error()
     (card,) = evals("show", "--json").json["runs"]
     assert (card["status"], card["counts"]) == ("partial", {"failed:rejected": 3, "absent": 13})
 

@@ -11,6 +11,7 @@ from evals.commands.run import run
 from evals.errors import UsageError
 from evals.run.request import changed_options, make_request, options, read_request
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 
 def test_the_command_has_the_options_of_a_request() -> None:
@@ -38,19 +39,20 @@ def test_keys_of_a_file_may_have_hyphens_or_underscores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    "values",
     [
-        ({"limit": 0}, "--limit must be above 0, got 0"),
-        ({"limit": True}, "--limit must be a whole number, got True"),
-        ({"temperature": float("nan")}, "--temperature must be from 0 to 10, got nan"),
-        ({"max_cost": float("inf")}, "--max-cost must be above 0, got inf"),
-        ({"top-p": 1.5}, "--top-p must be above 0 and at most 1, got 1.5"),
-        ({"gpus": -1}, "--gpus must be 0 or more, got -1"),
-        ({"repeat": 3}, "did you mean repeats"),
+        {"limit": 0},
+        {"limit": True},
+        {"temperature": float("nan")},
+        {"max_cost": float("inf")},
+        {"top-p": 1.5},
+        {"gpus": -1},
+        {"repeat": 3},
     ],
+    ids=lambda values: " ".join(f"{name}={value}" for name, value in values.items()),
 )
-def test_invalid_values_and_unknown_keys_are_rejected(values: dict[str, object], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_invalid_values_and_unknown_keys_are_rejected(values: dict[str, object]) -> None:
+    with raises(UsageError):
         make_request(values)
 
 

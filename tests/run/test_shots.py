@@ -13,7 +13,7 @@ from evals.labels import ProtocolName
 from evals.records import store
 from evals.types import Sample, Text
 from tests.support.command import evals
-from tests.support.error_messages import raises
+from tests.support.error_messages import assert_recorded, raises
 
 
 def prompt(suite: str, protocol: str, group: str, data: Data | None = None) -> str:
@@ -50,37 +50,28 @@ def test_the_official_number_of_shots_keeps_the_official_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    "arguments",
     [
-        (
-            ("mmlu-pro", "strict", 3),
-            "protocol strict of mmlu-pro has no few-shot examples; --protocol official has",
-        ),
-        (
-            ("chembench:4k", None, 3),
-            "protocol strict of chembench has no few-shot examples; --protocol official has",
-        ),
-        (("chembench:lamalab", "official", 3), "protocol official of chembench has no few-shot examples"),
-        (("gpqa", "official", 0), "protocol official of gpqa has no few-shot examples"),
-        (("mmlu-pro", "official", 6), "--shots 6: mmlu-pro has 5 worked examples per question"),
-        (("mmlu-pro", "official+6-shot", None), "--shots 6: mmlu-pro has 5 worked examples per question"),
+        ("mmlu-pro", "strict", 3),
+        ("chembench:4k", None, 3),
+        ("chembench:lamalab", "official", 3),
+        ("gpqa", "official", 0),
+        ("mmlu-pro", "official", 6),
+        ("mmlu-pro", "official+6-shot", None),
     ],
+    ids=lambda arguments: " ".join(map(str, arguments)),
 )
-def test_unsupported_shots_give_a_one_line_message(
-    arguments: tuple[str, str | None, int | None], message: str
-) -> None:
+def test_unsupported_shots_give_a_one_line_message(arguments: tuple[str, str | None, int | None]) -> None:
     suite, protocol, shots = arguments
-    with pytest.raises(UsageError) as raised:
+    with raises(UsageError):
         load.suite(suite, protocol, shots=shots)
-    assert message in str(raised.value)
-    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
     "name", ["official+x-shot", "official+-1-shot", "official+03-shot", "own+3-shot", "+3-shot"]
 )
 def test_malformed_names_are_unknown(name: str) -> None:
-    with pytest.raises(UnknownName):
+    with raises(UnknownName):
         load.suite("mmlu-pro", name)
 
 
@@ -117,6 +108,6 @@ def test_a_run_with_another_number_of_shots_has_another_protocol(here: Path) -> 
     assert sorted(card.config.protocol for card in cards) == ["official", "official+1-shot"]
     comparison = evals("compare", *(card.run for card in cards))
     assert comparison.status == 2
-    assert "protocol" in comparison.err
+    assert_recorded(comparison.err.strip())
     rescored = evals("score", next(c.run for c in cards if "+" in c.config.protocol))
     assert rescored.status == 0, rescored.err

@@ -344,8 +344,7 @@ def test_the_exit_status_and_the_last_line_report_the_model_that_failed(here: Pa
     outcome = command(
         "run", "mmlu-pro", "--sample", "-m", "server:http://127.0.0.1:9/v1#x", "-m", "demo:careful"
     )
-    assert outcome.status == 2
-    assert outcome.err.splitlines()[-1].startswith("evals: x failed: cannot reach http://127.0.0.1:9/v1")
+    outcome.assert_usage_error()
     assert "careful" in outcome.out
     assert " x " not in outcome.out
 
