@@ -115,6 +115,14 @@ def create(path: Path, *, append: bool = False, new: bool = False) -> int:
     return fd
 
 
+def make_parent(path: Path) -> None:
+    """Create the folder of a file if needed; raises NotADirectoryError, not FileExistsError, if it is a file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from None
+
+
 def replace(path: Path, content: bytes) -> None:
     """Replace a file atomically: readers see either the complete old or the complete new content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -326,7 +326,7 @@ def _worker_environment() -> dict[str, str]:
 
 def _exit_reason(status: int | None, timeout_s: float) -> str:
     if status in (-signal.SIGALRM, None):
-        return f"exceeded its deadline of {timeout_s:g} s"
+        return f"exceeded its deadline of {round(timeout_s, 2):g} s"
     if status < 0:
         return f"the worker was killed by {signal.Signals(-status).name}"
     return f"the worker exited with status {status}"

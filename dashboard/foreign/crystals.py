@@ -107,7 +107,10 @@ def _parse_and_check(text: str) -> Structure:
         crystal = _parse_description(text, description) if description else parse_structure(text)
         cell = (*crystal.lattice.abc, *crystal.lattice.angles, crystal.lattice.volume)
     except (ValueError, KeyError, IndexError, ArithmeticError) as error:
-        raise DataError(f"no crystal: {(str(error).splitlines() or ['unreadable'])[0][:120]}") from error
+        is_reason = isinstance(error, ValueError) and str(error)
+        raise DataError(
+            f"no crystal: {str(error).splitlines()[0][:120] if is_reason else 'the text cannot be parsed'}"
+        ) from error
     if not 0 < len(crystal) <= MAX_SITES:
         raise DataError(
             f"a crystal with {len(crystal)} sites cannot be drawn; the limits are 1 and {MAX_SITES}"

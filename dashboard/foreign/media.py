@@ -42,7 +42,7 @@ GOLD_COLOUR, ANSWER_COLOUR = "#0072b2", "#d55e00"
 def read(run: Path, media: Media) -> bytes:
     """Return a file from the media store beside a run; raises DataError if it is missing, too large or altered."""
     if not re.fullmatch(r"[0-9a-f]{64}", media.sha256):
-        raise DataError("its name in the media store is not a hash")
+        raise DataError(f"the name of this {media.kind} in the media store is not a hash")
     path = run.parent.parent / "media" / media.sha256
     try:
         raw = disk.read_small(path, MAX_BYTES)
@@ -72,7 +72,7 @@ def redraw_image(raw: bytes, gold: Sequence[Box] = (), answer: Sequence[Box] = (
 
     Image.MAX_IMAGE_PIXELS = None
     with (
-        foreign_code(lambda reason: DataError(f"unreadable image ({reason.partition(':')[0]})")),
+        foreign_code(lambda _: DataError("unreadable image: it is damaged, or its format is not supported")),
         Image.open(BytesIO(raw), formats=READABLE_FORMATS) as original,
     ):
         if original.width * original.height > MAX_DECODED_PIXELS:
@@ -111,7 +111,7 @@ def read_series(raw: bytes, media_type: str) -> pd.DataFrame:
 
     if media_type != "application/x-npy":
         raise DataError(f"a series of type {media_type} cannot be drawn")
-    with foreign_code(lambda reason: DataError(f"unreadable series ({reason.partition(':')[0]})")):
+    with foreign_code(lambda _: DataError("unreadable series: it is not a valid .npy file")):
         values = parse_npy(raw).astype(float)
         values = values.reshape(len(values), -1)
     return _downsample(values)

@@ -100,7 +100,7 @@ def pack(run: Run, out: Path) -> Manifest:
     )
     partial_path = out.with_name(f".{out.name}.part")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_parent(out)
         with (
             os.fdopen(disk.create(partial_path, new=True), "wb") as stream,
             zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,

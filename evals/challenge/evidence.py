@@ -201,14 +201,14 @@ def _check(likelihoods: TokenLikelihoods) -> None:
     for name, values in arrays.items():
         if values.shape != (len(likelihoods.logprob),):
             raise UsageError(
-                f"a reply has {len(likelihoods.logprob)} tokens, but its {name} has shape {values.shape}"
+                f"a reply has {len(likelihoods.logprob)} tokens, but `{name}` has shape {values.shape}"
             )
         if np.isnan(values).any():
-            raise UsageError(f"the {name} of a token is not a number")
+            raise UsageError(f"`{name}` of a token is not a number")
         if name.startswith(("above", "mass")) and not ((values >= -1e-6) & (values <= 1 + 1e-6)).all():
-            raise UsageError(f"the {name} of a token is not a probability")
+            raise UsageError(f"`{name}` of a token is not a probability")
     if (arrays["gap"] < 0).any():
-        raise UsageError("the gap of a token is below 0")
+        raise UsageError("`gap` of a token is below 0")
 
 
 def _weights(feature_count: int) -> Floats:

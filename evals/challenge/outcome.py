@@ -111,7 +111,7 @@ def supersedes(outcome: ChallengeOutcome, stored: ChallengeOutcome) -> bool:
 def write(path: Path, outcome: ChallengeOutcome) -> None:
     """Write an outcome atomically; raises UsageError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_parent(path)
         disk.replace(path, msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None

@@ -347,13 +347,15 @@ def _score_text(value: float | None, unit: str) -> str:
 
 def _find_claim(prefix: str, all_claims: dict[str, Claim]) -> tuple[str, Claim]:
     """Return id and claim: of the claim `prefix`, or else of the only one whose id begins with it; raises UsageError."""
+    from evals.interop.values import join_names
+
     if prefix in all_claims:
         return prefix, all_claims[prefix]
     matches = [name for name in all_claims if name.startswith(prefix.lower())]
     if len(matches) == 1:
         return matches[0], all_claims[matches[0]]
     if matches:
-        raise UsageError(f"{prefix!r} is a prefix of {len(matches)} claims: {', '.join(matches[:8])}")
+        raise UsageError(f"{prefix!r} is a prefix of {len(matches)} claims: {join_names(matches, limit=8)}")
     raise UnknownName("claim", prefix, all_claims, see="evals claims list")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from evals.commands import common
+from evals.plain import count_of
 
 
 @click.command("import")
@@ -22,6 +23,6 @@ def import_(source: str, folder: Path, results: Path) -> None:
     from evals.interop.every_eval_ever_claims import import_claims
 
     imported = import_claims(folder, results)
-    common.say(f"{imported.path}: {imported.claims} published numbers")
+    common.say(f"{imported.path}: {count_of(imported.claims, 'published number')}")
     for reason, count in sorted(imported.skipped.items()):
-        common.say(f"    not imported: {count} {reason}")
+        common.say(f"    not imported: {reason} ({count})")

@@ -126,7 +126,7 @@ def import_claims(folder: Path, results: Path) -> ImportedClaims:
         for result in record.evaluation_results:
             _add_score(record, result, tables, skipped)
     if not tables:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(3))
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in skipped.most_common(3))
         raise UsageError(f"{folder} contains no score that belongs to a suite ({reasons or 'no JSON file'})")
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(

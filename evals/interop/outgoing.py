@@ -119,7 +119,7 @@ def write(path: Path, chunks: Iterable[bytes]) -> Path:
     A link with this name is replaced, not followed.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_parent(path)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
             stream.writelines(chunks)

@@ -223,7 +223,7 @@ def _decode_line(raw: bytes) -> RecordedReply:
     """Decode one line, with U+FFFD for unpaired surrogates; raises ValueError, including for an unknown field."""
     fields = decode_json(raw)
     if not isinstance(fields, dict):
-        raise ValueError(f"expected an object with id and text, got {type(fields).__name__}")
+        raise ValueError("expected a JSON object with id and text")
     for name in fields:
         if name not in RecordedReply.__struct_fields__:
             raise ValueError(_unknown_field_message(name))

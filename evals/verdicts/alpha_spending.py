@@ -109,7 +109,7 @@ def _earlier_gate(account: AlphaAccount, candidate: str, baseline: str) -> Recor
 
 def _append_line(path: Path, line: bytes) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_parent(path)
         with os.fdopen(disk.create(path, append=True), "ab") as stream:
             stream.write(line)
             stream.flush()
