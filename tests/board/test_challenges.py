@@ -19,6 +19,7 @@ from evals.errors import UsageError
 from evals.records import store
 from tests.support import bigram, boards
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 ENTRY = "acme-tiny@v1"
 
@@ -196,19 +197,19 @@ def test_the_policy_limits_which_outcomes_count(board: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "message"),
+    "table",
     [
-        ("minimum_replies = 0", "minimum_replies"),
-        ("maximum_alpha = 1.0", "maximum_alpha"),
-        ("maximum_alpha = 0.0", "maximum_alpha"),
-        ("minimum_alpha = 0.5", "minimum_alpha is larger than maximum_alpha"),
-        ("minimum = 3", "minimum"),
+        "minimum_replies = 0",
+        "maximum_alpha = 1.0",
+        "maximum_alpha = 0.0",
+        "minimum_alpha = 0.5",
+        "minimum = 3",
     ],
 )
-def test_an_invalid_policy_is_refused(board: Path, table: str, message: str) -> None:
+def test_an_invalid_policy_is_refused(board: Path, table: str) -> None:
     path = board / policy.NAME
     path.write_text(f"{path.read_text()}[challenge]\n{table}\n")
-    with pytest.raises(UsageError, match=message):
+    with raises(UsageError):
         policy.read(board)
 
 

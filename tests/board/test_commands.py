@@ -12,6 +12,7 @@ from evals.board import decisions, policy
 from evals.errors import UsageError
 from tests.support import boards
 from tests.support.command import evals
+from tests.support.error_messages import raises
 
 CARD = """
 model = "acme/tiny"
@@ -45,9 +46,7 @@ def test_init_creates_a_valid_board(tmp_path: Path) -> None:
 
 def test_init_does_not_overwrite(tmp_path: Path) -> None:
     board = create_board(tmp_path)
-    outcome = evals("board", "init", board, "mmlu-pro")
-    assert outcome.status == 2
-    assert "is not an empty folder" in outcome.err
+    evals("board", "init", board, "mmlu-pro").assert_usage_error()
 
 
 def test_an_entry_is_submitted_once_and_ingested_once(tmp_path: Path) -> None:
@@ -60,9 +59,7 @@ def test_an_entry_is_submitted_once_and_ingested_once(tmp_path: Path) -> None:
     assert outcome.status == 0, outcome.err + outcome.out
     assert "acme-tiny@v1: accepted" in outcome.out
     assert not (board / "results").exists()
-    second_outcome = evals(*arguments, "--results", tmp_path / "results")
-    assert second_outcome.status == 2
-    assert "another revision" in second_outcome.err
+    evals(*arguments, "--results", tmp_path / "results").assert_usage_error()
     outcome = evals("board", "ingest", board, "--json")
     assert outcome.status == 0, outcome.err
     assert [result["status"] for result in json.loads(outcome.out)] == ["accepted"]
@@ -83,77 +80,80 @@ def test_submit_does_not_write_an_entry_that_would_be_refused(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    "line",
     [
-        ('model = "acme/../../x"', "model must be"),
-        ('model = ""', "model must be"),
-        ('weights = "ajar"', "known: open, closed"),
-        ('licence = " "', "licence is empty"),
-        ('contact = "<b>me</b>"', "contact contains markup"),
-        ('url = "javascript:alert(1)"', "url contains markup"),
-        ('url = "http://example.org"', "url must begin with https://"),
-        ("parameters_b = -1", "parameters_b"),
-        ("active_b = 3", "active_b requires"),
-        ('colour = "red"', "unknown key 'colour'"),
+        'model = "acme/../../x"',
+        'model = ""',
+        'weights = "ajar"',
+        'licence = " "',
+        'contact = "<b>me</b>"',
+        'url = "javascript:alert(1)"',
+        'url = "http://example.org"',
+        "parameters_b = -1",
+        "active_b = 3",
+        'colour = "red"',
     ],
 )
-def test_invalid_model_cards_are_one_line_errors(tmp_path: Path, line: str, message: str) -> None:
+def test_invalid_model_cards_are_one_line_errors(tmp_path: Path, line: str) -> None:
     from evals.board.submission import read_model_card
 
     key = line.partition(" =")[0]
     other_lines = [card_line for card_line in CARD.splitlines() if not card_line.startswith(key)]
     (tmp_path / "card.toml").write_text("\n".join([*other_lines, line]))
-    with pytest.raises(UsageError) as error:
+    with raises(UsageError) as error:
         read_model_card(tmp_path / "card.toml")
-    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    "text",
     [
-        ("", "'format' is missing"),
-        ('format = 2\nid = "abc"\ntitle = ""\n[[suite]]\nname = "a"\nprotocol = "b"', "format 2"),
-        ('format = 1\nid = "A b"\ntitle = ""\n[[suite]]\nname = "a"\nprotocol = "b"', "lower-case"),
-        ('format = 1\nid = "abc"\ntitle = ""\nsuite = []', "lists no suites"),
-        (
-            'format = 1\nid = "abc"\ntitle = ""\n' + '[[suite]]\nname = "a"\nprotocol = "b"\n' * 2,
-            "listed 2 times",
+        pytest.param("", id="empty"),
+        pytest.param(
+            'format = 2\nid = "abc"\ntitle = ""\n[[suite]]\nname = "a"\nprotocol = "b"', id="other format"
         ),
-        ('format = 1\nid = "abc"\ntitle = ""\n[[suite]]\nname = "a"\nprotocol = "b"\njugde = "x"', "judge"),
-        ("format = ", "board.toml"),
+        pytest.param(
+            'format = 1\nid = "A b"\ntitle = ""\n[[suite]]\nname = "a"\nprotocol = "b"', id="invalid id"
+        ),
+        pytest.param('format = 1\nid = "abc"\ntitle = ""\nsuite = []', id="no suites"),
+        pytest.param(
+            'format = 1\nid = "abc"\ntitle = ""\n' + '[[suite]]\nname = "a"\nprotocol = "b"\n' * 2,
+            id="suite listed twice",
+        ),
+        pytest.param(
+            'format = 1\nid = "abc"\ntitle = ""\n[[suite]]\nname = "a"\nprotocol = "b"\njugde = "x"',
+            id="misspelt key",
+        ),
+        pytest.param("format = ", id="not TOML"),
     ],
 )
-def test_invalid_policies_are_one_line_errors(text: str, message: str) -> None:
-    with pytest.raises(UsageError) as error:
+def test_invalid_policies_are_one_line_errors(text: str) -> None:
+    with raises(UsageError) as error:
         policy.parse(text.encode())
-    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change",
     [
-        (("disputed", "banned"), "known: withdrawn, disputed"),
-        (("disputed", "superseded"), "replacement"),
-        (('reason = "why"', 'reason = ""'), "reason is empty"),
-        (('reason = "why"', 'reason = "<script>"'), "reason contains markup"),
-        (("2026-11-29", '"yesterday"'), "decision"),
+        ("disputed", "banned"),
+        ("disputed", "superseded"),
+        ('reason = "why"', 'reason = ""'),
+        ('reason = "why"', 'reason = "<script>"'),
+        ("2026-11-29", '"yesterday"'),
     ],
+    ids=lambda change: change[1],
 )
-def test_invalid_decisions_are_one_line_errors(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+def test_invalid_decisions_are_one_line_errors(tmp_path: Path, change: tuple[str, str]) -> None:
     text = '[[decision]]\nentry = "a@v1"\nkind = "disputed"\nby = "me"\ndate = 2026-11-29\nreason = "why"\n'
     (tmp_path / decisions.NAME).write_text(text.replace(*change))
-    with pytest.raises(UsageError) as error:
+    with raises(UsageError) as error:
         decisions.read(tmp_path)
-    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_ingesting_a_folder_that_is_not_a_board_is_an_error(tmp_path: Path) -> None:
-    outcome = evals("board", "ingest", tmp_path)
-    assert outcome.status == 2
-    assert "`evals board init` creates one" in outcome.err
+    evals("board", "ingest", tmp_path).assert_usage_error()
 
 
 def test_a_submission_is_valid_toml(tmp_path: Path) -> None:

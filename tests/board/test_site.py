@@ -225,9 +225,7 @@ def test_pages_can_be_written_from_a_results_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_complete_runs_is_an_error(tmp_path: Path) -> None:
-    outcome = run_command("board", "site", tmp_path, "--out", tmp_path / "site")
-    assert outcome.status == 2
-    assert "contains no complete run" in outcome.err
+    run_command("board", "site", tmp_path, "--out", tmp_path / "site").assert_usage_error()
     assert not (tmp_path / "site").exists()
 
 

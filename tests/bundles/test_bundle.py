@@ -202,7 +202,9 @@ def test_a_zip_bomb_is_rejected(bundle: Path, tmp_path: Path) -> None:
     assert outcome.status == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"no zip at all"])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK", b"no zip at all"], ids=["empty", "two bytes of a zip", "not a zip"]
+)
 def test_a_file_that_is_not_a_zip_gives_a_one_line_message(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
     outcome = evals("bundle", "verify", tmp_path / "x.zip")

@@ -134,8 +134,7 @@ def test_a_changed_bundle_is_refused(runs: dict[str, Run], tmp_path: Path) -> No
     bundle.pack(runs["sampled"], path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("more.txt", "more")
-    error_line = command.evals("board", "challenge", path, "-m", "bigram:1").error_line
-    assert "the archive's checksum does not match" in error_line
+    command.evals("board", "challenge", path, "-m", "bigram:1").assert_usage_error()
 
 
 @pytest.mark.parametrize(
@@ -305,20 +304,17 @@ def test_a_file_that_is_not_an_outcome_is_not_replaced(runs: dict[str, Run], tmp
 def test_the_outcome_is_printed_even_if_it_cannot_be_written(runs: dict[str, Run], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     outcome = challenge(runs["greedy"], "--to", tmp_path / "file" / "x.json")
-    assert outcome.status == 2
     assert "consistent: " in outcome.out
-    assert "cannot write" in outcome.err
+    outcome.assert_usage_error()
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "2", "x"])
 def test_an_invalid_alpha_is_refused(runs: dict[str, Run], value: str) -> None:
-    outcome = challenge(runs["greedy"], "--alpha", value)
-    assert outcome.status == 2
-    assert "Invalid value for '--alpha'" in outcome.err
+    challenge(runs["greedy"], "--alpha", value).assert_usage_error()
 
 
 def test_a_number_of_replies_that_is_not_an_integer_is_refused(runs: dict[str, Run]) -> None:
-    assert "'1e9' is not a whole number (see" in challenge(runs["greedy"], "--replies", "1e9").err
+    challenge(runs["greedy"], "--replies", "1e9").assert_usage_error()
 
 
 def test_a_bundle_with_duplicate_replies_is_refused(runs: dict[str, Run], tmp_path: Path) -> None:

@@ -178,21 +178,19 @@ def test_replies_of_excluded_tokens_are_different_but_a_single_such_token_is_not
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("mass", np.nan, "not a number"),
-        ("mass", 1.5, "not a probability"),
-        ("above", -0.5, "not a probability"),
-        ("gap", -1.0, "gap of a token is below 0"),
-        ("rank", np.nan, "rank of a token is not a number"),
-    ],
+    ("field", "value"),
+    [("mass", np.nan), ("mass", 1.5), ("above", -0.5), ("gap", -1.0), ("rank", np.nan)],
 )
-def test_invalid_likelihoods_are_refused_in_one_line(field, value, message):
+def test_invalid_likelihoods_are_refused_in_one_line(field, value):
     likelihoods = replies(1, 1)[0]
     values = getattr(likelihoods, field).copy()
     values[3] = value
-    with pytest.raises(UsageError, match=message):
+    with raises(UsageError):
         weigh([likelihoods._replace(**{field: values})], greedy=False)
+
+
+def test_likelihoods_of_different_lengths_are_refused():
+    likelihoods = replies(1, 1)[0]
     with raises(UsageError):
         weigh([likelihoods._replace(gap=likelihoods.gap[:3])], greedy=True)
 

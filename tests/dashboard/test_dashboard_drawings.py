@@ -13,6 +13,7 @@ from evals.dashboard.foreign import molecules as drawings
 from evals.errors import DataError
 from evals.sandbox import Pool
 from evals.scorers.material import describe_crystal, parse_structure
+from tests.support.error_messages import raises
 from tests.support.paths import ROOT
 from tests.support.tables import table
 
@@ -154,9 +155,12 @@ def rock_salt_dict() -> dict:
         crystals.EXAMPLE.replace("5.64", "nan"), crystals.EXAMPLE.replace("Cl", "Xx"), "x" * 300_000,
         crystals.EXAMPLE.replace("5.64", "0"), crystals.EXAMPLE.replace("90°", "0°"), crystals.EXAMPLE.replace("5.64", "1e300"),
     ],
-    ids=range(9),
+    ids=[
+        "no crystal", "incomplete", "markup", "length nan", "unknown element", "too long",
+        "length 0", "angle 0", "length 1e300",
+    ],
 )  # fmt: skip
 def test_text_without_a_valid_crystal_is_a_one_line_error(text: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with raises(DataError) as caught:
         crystals.read(text)
     assert "\n" not in str(caught.value)

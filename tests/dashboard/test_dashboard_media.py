@@ -77,7 +77,11 @@ def test_images_of_every_kind_are_redrawn_as_png_or_jpeg(mode: str, format_: str
     assert picture.size == (200, 100)
 
 
-@pytest.mark.parametrize("content", [b"", b"<svg onload=owned()>", image()[:60], b"GIF89a" + b"\xff" * 50])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<svg onload=owned()>", image()[:60], b"GIF89a" + b"\xff" * 50],
+    ids=["empty", "svg", "truncated png", "broken gif"],
+)
 def test_an_unreadable_image_is_a_data_error(content: bytes) -> None:
     with raises(DataError):
         media.redraw_image(content)
@@ -132,8 +136,9 @@ def test_a_long_series_keeps_its_peaks() -> None:
         (npy([]), "application/x-npy"),
         (npy([[math.nan]]), "application/x-npy"),
     ],
+    ids=["empty csv", "not npy", "empty npy", "not finite"],
 )
 def test_an_unreadable_series_is_a_one_line_error(content: bytes, media_type: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with raises(DataError) as caught:
         media.read_series(content, media_type)
     assert "\n" not in str(caught.value)

@@ -138,20 +138,18 @@ def test_other_json_files_are_skipped_and_invalid_json_is_an_error(tmp_path: Pat
     source = write_corpus(tmp_path, record(), {"other": 1})
     assert import_claims(source, tmp_path / "results").skipped == {"other JSON files": 1}
     (source / "broken.json").write_text("{")
-    with pytest.raises(DataError) as error:
+    with raises(DataError):
         import_claims(source, tmp_path / "results")
-    assert "broken.json" in str(error.value)
 
 
 def test_imported_claims_are_listed_and_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     source = write_corpus(tmp_path, record())
     outcome = evals("claims", "import", "every-eval-ever", source, "--results", tmp_path / "results")
     assert outcome.status == 0, outcome.err
-    assert "1 published numbers" in outcome.out
+    assert "1 published number\n" in outcome.out
     listed = evals("claims", "list", "--suite", "mmlu-pro", "--results", tmp_path / "results", "--json")
     assert "01-ai/yi-1.5-34b-chat" in listed.out
     outcome = evals(
         "claims", "import", "every-eval-ever", tmp_path / "nothing", "--results", tmp_path / "results"
     )
-    assert outcome.status == 2
-    assert "is not a folder" in outcome.err
+    outcome.assert_usage_error()

@@ -224,18 +224,11 @@ def test_runs_on_sample_items_are_not_exported_to_the_hub(results: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("exel", "m"), "unknown format 'exel'"),
-        (("csv", "nobody"), "no run 'nobody'"),
-        (("csv", "m", "--model-id", "a/b"), "requires every-eval-ever"),
-        (("every-eval-ever", "m", "--model-id", "ab"), "ORG/NAME"),
-    ],
+    "line",
+    ["exel m", "csv nobody", "csv m --model-id a/b", "every-eval-ever m --model-id ab"],
 )
-def test_an_invalid_export_command_is_a_usage_error(
-    arguments: tuple[str, ...], message: str, results: Path, tmp_path: Path
-) -> None:
-    assert message in evals("export", *arguments, "--out", tmp_path, "--results", results).error_line
+def test_an_invalid_export_command_is_a_usage_error(line: str, results: Path, tmp_path: Path) -> None:
+    evals("export", *line.split(), "--out", tmp_path, "--results", results).assert_usage_error()
 
 
 def test_a_run_that_has_not_ended_is_not_exported(tmp_path: Path) -> None:

@@ -407,7 +407,7 @@ def test_a_log_whose_archive_states_a_false_size_is_rejected(tmp_path: Path) -> 
     start = len(local) + len(name) + len(content)
     end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), start, 0)
     path.write_bytes(local + name + content + bytes(central) + end)
-    assert evals("import", path, "--results", tmp_path / "r").error_line
+    evals("import", path, "--results", tmp_path / "r").assert_usage_error()
 
 
 def test_archive_members_with_paths_outside_the_archive_are_not_written(tmp_path: Path) -> None:
@@ -417,7 +417,7 @@ def test_archive_members_with_paths_outside_the_archive_are_not_written(tmp_path
         for start, end in (("../../", ""), ("/", ""), ("samples/../../", "_epoch_1"))
     }
     path = write_archive(tmp_path / "in" / "x.eval", members)
-    assert evals("import", path, "--results", tmp_path / "r").error_line
+    evals("import", path, "--results", tmp_path / "r").assert_usage_error()
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["x.eval"]
 
 

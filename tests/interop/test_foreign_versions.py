@@ -115,9 +115,7 @@ def test_lm_eval_scores_of_a_task_and_its_group_are_noted_and_nan_is_no_score(tm
 def test_files_of_lm_eval_before_0_4_3_are_a_usage_error(tmp_path: Path) -> None:
     write_json(tmp_path / "out" / "results.json", LM_EVAL_RESULTS)
     write_json(tmp_path / "out" / "pretrained__lab__m-7b_mmlu_pro_math.jsonl", lm_eval_rows())
-    outcome = evals("import", "lm-eval", tmp_path / "out", "--sample", "--results", tmp_path / "r")
-    assert outcome.status != 0
-    assert "no samples_*.jsonl found" in outcome.err
+    evals("import", "lm-eval", tmp_path / "out", "--sample", "--results", tmp_path / "r").assert_usage_error()
 
 
 def test_sample_files_of_the_open_llm_leaderboard_are_imported_despite_their_suffix_json(
@@ -182,9 +180,7 @@ def test_python_literals_written_by_lighteval_before_0_6_are_a_usage_error(tmp_p
     row = {"example": "q", "full_prompt": "q", "predictions": "['ANSWER: A']", "metrics": "{'acc': 1.0}"}
     path = tmp_path / "details_leaderboard|mmlu_pro|5_2024-01-01T00-00-00.0.parquet"
     pq.write_table(pa.Table.from_pylist([row]), path)
-    outcome = evals("import", path, "--model", "m", "--sample", "--results", tmp_path / "r")
-    assert outcome.status == 2
-    outcome.assert_usage_error()
+    evals("import", path, "--model", "m", "--sample", "--results", tmp_path / "r").assert_usage_error()
 
 
 def test_likelihoods_of_older_lighteval_become_the_most_likely_letter(tmp_path: Path) -> None:
@@ -396,18 +392,15 @@ def test_a_zip_archive_of_a_folder_is_imported_like_the_folder(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("../evil.json", b"{}", "points outside the archive"),
-        ("a.json", b" " * (80 << 20), "200 times its size"),
-    ],
+    ("name", "content"),
+    [("../evil.json", b"{}"), ("a.json", b" " * (80 << 20))],
     ids=["path", "bomb"],
 )
-def test_a_hostile_archive_is_a_usage_error(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_hostile_archive_is_a_usage_error(name: str, content: bytes, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("b.json", b"{}")
         archive.writestr(name, content)
-    assert message in evals("import", tmp_path / "x.zip", "--sample", "--results", tmp_path / "r").error_line
+    evals("import", tmp_path / "x.zip", "--sample", "--results", tmp_path / "r").assert_usage_error()
     assert not (tmp_path / "evil.json").exists()
 
 

@@ -182,21 +182,25 @@ def test_a_killed_export_leaves_only_complete_runs(database: Any, results: Path)
 
 
 @pytest.mark.parametrize(
-    ("to", "env", "message"),
+    ("to", "env"),
     [
-        ("postgresql://me:{password}@127.0.0.1/x", {}, "must not contain a password"),
-        ("host=127.0.0.1 password={password}", {}, "must not contain a password"),
-        ("postgresql://[", {}, "is not a connection string"),
-        ("{password} x", {}, "is not a connection string"),
-        ("postgresql:///no-such-database", {}, 'database "no-such-database" does not exist'),
-        ("", {"PGPASSWORD": f"not-{postgres.PASSWORD}"}, "password authentication failed"),
-        ("", {"PGPORT": "1"}, "PostgreSQL: "),
+        ("postgresql://me:{password}@127.0.0.1/x", {}),
+        ("host=127.0.0.1 password={password}", {}),
+        ("postgresql://[", {}),
+        ("{password} x", {}),
+        ("postgresql:///no-such-database", {}),
+        ("", {"PGPASSWORD": f"not-{postgres.PASSWORD}"}),
+        ("", {"PGPORT": "1"}),
     ],
-)
+    ids=[
+        "password in the URL", "password in the string", "invalid URL", "invalid string", "unknown database",
+        "wrong password", "no server",
+    ],
+)  # fmt: skip
 def test_connection_errors_are_usage_errors_that_do_not_contain_the_password(
-    to: str, env: dict[str, str], message: str, database: Any, results: Path
+    to: str, env: dict[str, str], database: Any, results: Path
 ) -> None:
     arguments = ("--to", to.format(password=postgres.PASSWORD)) if to else ()
     outcome = evals("export", "postgres", "one/aime:2025", *arguments, "--results", results, env=env)
-    assert message in outcome.error_line
+    outcome.assert_usage_error()
     assert postgres.PASSWORD not in outcome.out + outcome.err

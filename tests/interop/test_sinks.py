@@ -28,23 +28,21 @@ def results(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    "line",
     [
-        ("postgres one --out folder", "postgres takes --to instead of --out"),
-        ("csv one --to x", "--to requires mlflow or postgres"),
-        ("postgres one --experiment x", "--experiment requires mlflow"),
-        ("csv one", "--out DIR is required"),
-        ("mlflo one", "unknown format 'mlflo'; did you mean mlflow"),
-        ("mlflow one", "name the tracking server with --to http://host:5000"),
-        ("mlflow one --to http://me:hunter22@127.0.0.1:1", "must not contain credentials"),
-        ("mlflow one --to http://127.0.0.1:1?token=hunter22", "must not contain credentials"),
+        "postgres one --out folder",
+        "csv one --to x",
+        "postgres one --experiment x",
+        "csv one",
+        "mlflo one",
+        "mlflow one",
+        "mlflow one --to http://me:hunter22@127.0.0.1:1",
+        "mlflow one --to http://127.0.0.1:1?token=hunter22",
     ],
 )
-def test_unsuitable_options_and_addresses_with_credentials_are_usage_errors(
-    line: str, message: str, results: Path
-) -> None:
+def test_unsuitable_options_and_addresses_with_credentials_are_usage_errors(line: str, results: Path) -> None:
     outcome = evals("export", *line.split(), "--results", results)
-    assert message in outcome.error_line
+    outcome.assert_usage_error()
     assert "hunter22" not in outcome.err
 
 

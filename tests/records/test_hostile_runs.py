@@ -152,7 +152,7 @@ def test_anything_but_a_regular_file_is_rejected_at_once(run: Path, name: str, k
     if (name, kind) in (("records.jsonl", "dangling link"), ("records.jsonl", "circular link")):
         assert sample_and_record_counts(run) == (20, 20)  # all records are in the Parquet file
         return
-    with pytest.raises(StoreError):
+    with raises(StoreError):
         sample_and_record_counts(run)
 
 
@@ -178,12 +178,16 @@ def test_a_card_of_excessive_size_is_not_read(run: Path) -> None:
             '"packages": {"a": "' + "[" * 10 + '"}, "host": ' + '{"a":' * 3000 + "1" + "}" * 3000,
         ),
     ],
-)
+    ids=[
+        "start in the far future", "infinite end", "too many repeats", "no repeats", "negative number of samples",
+        "coverage above 1", "long run id", "deeply nested",
+    ],
+)  # fmt: skip
 def test_a_card_with_impossible_values_is_rejected(run: Path, old: str, new: str) -> None:
     text = (run / "card.json").read_text()
     assert old in text
     (run / "card.json").write_text(text.replace(old, new))
-    with pytest.raises(StoreError):
+    with raises(StoreError):
         store.read_card(run)
 
 

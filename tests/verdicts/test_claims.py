@@ -11,6 +11,7 @@ import pytest
 from evals.errors import DataError
 from evals.verdicts import reported as claims
 from tests.support.command import evals
+from tests.support.error_messages import raises
 from tools import make_claims
 
 
@@ -104,27 +105,22 @@ def test_a_results_folder_may_contain_claims_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    "text",
     [
-        ("[[claim", "claims.toml"),
-        ('[[claim]]\nsuite = "x"\n', "the key 'benchmark' is missing"),
-        ('[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\n', "set `percent`"),
-        ('[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\nscore = 1\n', "unknown key 'score'"),
-        ('[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\npercent = { m = nan }\n', "m: NaN is not"),
-        (
-            '[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\nvalues = { m = 1.0 }\n',
-            "with their `unit`",
-        ),
+        "[[claim",
+        '[[claim]]\nsuite = "x"\n',
+        '[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\n',
+        '[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\nscore = 1\n',
+        '[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\npercent = { m = nan }\n',
+        '[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\nvalues = { m = 1.0 }\n',
     ],
     ids=["no toml", "no benchmark", "no number", "a misspelt key", "nan", "no unit"],
 )
-def test_an_invalid_claims_file_is_reported_with_its_path(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_claims_file_is_reported_with_its_path(tmp_path: Path, text: str) -> None:
     path = tmp_path / "claims.toml"
     path.write_text(text)
-    with pytest.raises(DataError) as caught:
+    with raises(DataError):
         claims.read(path)
-    assert str(path) in str(caught.value)
-    assert message in str(caught.value)
 
 
 def test_95_percent_of_published_numbers_have_a_known_condition() -> None:
@@ -135,22 +131,19 @@ def test_95_percent_of_published_numbers_have_a_known_condition() -> None:
     assert len(with_condition) >= 0.95 * len(published)
 
 
-@pytest.mark.parametrize(
-    ("items", "status", "message"),
-    [
-        ("", 0, "not tested: the number of items is unknown"),
-        ("items = -3\n", 2, "Expected `int` >= 0"),
-        ('items = "many"\n', 2, "Expected `int`, got `str`"),
-    ],
-)
+@pytest.mark.parametrize("items", ["", "items = -3\n", 'items = "many"\n'], ids=["none", "-3", "many"])
 def test_a_claim_without_a_valid_number_of_items_is_reported_without_a_traceback(
-    tmp_path: Path, items: str, status: int, message: str
+    tmp_path: Path, items: str
 ) -> None:
     (tmp_path / "claims").mkdir()
     (tmp_path / "claims" / "own.toml").write_text(
         f'[[claim]]\nsuite = "novel"\nbenchmark = "Novel"\nsource = "https://example.org"\n{items}percent = {{ m = 51.23 }}\n'
     )
     outcome = evals("claims", "check", "--grid", "--suite", "novel", "--results", tmp_path)
-    assert (outcome.status, message in outcome.out + outcome.err) == (status, True)
-    assert "Traceback" not in outcome.err
+    if items:
+        outcome.assert_usage_error()
+    else:
+        assert outcome.status == 0
+        assert "not tested: the number of items is unknown" in outcome.out
+        assert "Traceback" not in outcome.err
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["claims", "own.toml"]

@@ -62,16 +62,16 @@ def test_the_interval_for_items_like_these_is_wider_than_for_this_run() -> None:
 
 def test_unsuitable_subsets_and_controls_are_refused() -> None:
     subset, whole, _ = random_runs(1)
-    for run, controls, message in (
-        (whole, [whole], "no more items"),
-        (subset, [subset], "no more items"),
-        (subset, [suite_run("other", whole.side, suite="aime")], "is of aime"),
-        (subset, [suite_run("other", whole.side, data_sha256="1" * 64)], "uses different data"),
-        (subset, [suite_run("other", side({"z": 1.0}))], "lacks items"),
-        (suite_run("few", side({f"s{i:03}": 1.0 for i in range(20)})), [whole], "20 scored items"),
+    for run, control in (
+        (whole, whole),
+        (subset, subset),
+        (subset, suite_run("other", whole.side, suite="aime")),
+        (subset, suite_run("other", whole.side, data_sha256="1" * 64)),
+        (subset, suite_run("other", side({"z": 1.0}))),
+        (suite_run("few", side({f"s{i:03}": 1.0 for i in range(20)})), whole),
     ):
-        with pytest.raises(UsageError, match=message):
-            adjust(run, controls)
+        with raises(UsageError):
+            adjust(run, [control])
     with raises(UsageError):
         adjust(subset, [whole], estimand="these-items")
 
@@ -101,5 +101,5 @@ def test_show_control_prints_the_adjusted_and_the_unadjusted_score(here: Path) -
     (adjustment,) = evals("show", "new", "--control", "earlier", "--json").json
     assert adjustment["variance_ratio"] < 0.5
     assert adjustment["worth"] > 120
-    assert evals("show", "new", "--control", "earlier", "--pivot").status == 2
-    assert "lacks items of earlier" in evals("show", "earlier", "--control", "new").err
+    evals("show", "new", "--control", "earlier", "--pivot").assert_usage_error()
+    evals("show", "earlier", "--control", "new").assert_usage_error()

