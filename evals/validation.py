@@ -15,6 +15,11 @@ _SHORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _UNKNOWN_NAME = re.compile(
     r"(?:Invalid enum value (?P<value>.*?)|Object contains unknown field `(?P<field>.*?)`)(?: - at `\$\.?(?P<path>.*)`)?"
 )
+_OTHER_TYPE = re.compile(
+    r"' object (has no attribute|is not|does not support)|(indices|argument) must be|unhashable type|unsupported operand"
+    r"|not supported between|expected string"
+)
+"""Python's messages about a value of another type, such as a number in the place of a JSON object."""
 _MISSING_KEY = re.compile(r"Object missing required field `(.*?)`(?: - at `\$\.?(.*)`)?")
 _PATH_STEP = re.compile(r"(\w+)|\[[^\]]*\]")
 
@@ -52,6 +57,8 @@ def cause(error: Exception, expected_type: Any = None) -> str:
 
     >>> cause(RecursionError("maximum recursion depth exceeded")), cause(OSError(21, "Is a directory", "x"))
     ('it is nested too deeply', 'Is a directory')
+    >>> cause(AttributeError("'int' object has no attribute 'get'"))
+    'a value has an unexpected type'
     """
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
@@ -68,6 +75,8 @@ def cause(error: Exception, expected_type: Any = None) -> str:
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if match := _MISSING_KEY.fullmatch(text):
         return f"the key {match[1]!r} is missing"
+    if isinstance(error, TypeError | AttributeError) and _OTHER_TYPE.search(text):
+        return "a value has an unexpected type"
     if "codec can't decode" in text:  # a library wrapped the error
         return "it is not UTF-8"
     return "a number has more than 4,300 digits" if "integer string conversion" in text else text

@@ -23,6 +23,7 @@ from evals.errors import DataError
 from evals.interop.files import find_files, read_contents, read_json, read_object, read_objects, read_optional
 from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import PARSE_ERRORS, as_dict, as_list, number
+from evals.validation import cause
 
 MMLU_PRO_SUFFIX = "_result.json"
 _MMLU_PRO_AFFIX = re.compile(r"^model_outputs_|_\d+-?shots?$|\.json$|\.zip$|\.gz$")
@@ -124,7 +125,7 @@ def _mmlu_pro_items(path: Path) -> Iterator[Item]:
             if not isinstance(rows, list):
                 raise TypeError("not a list")
         except PARSE_ERRORS as error:
-            raise DataError(f"{path}: cannot be read as MMLU-Pro output ({error})") from None
+            raise DataError(f"{path}: cannot be read as MMLU-Pro output ({cause(error)})") from None
         located = ((row, f"{name}, {n}") for n, row in enumerate(rows, 1))
         yield from read_items(path, located, _mmlu_pro_item, "MMLU-Pro output")
 

@@ -25,6 +25,7 @@ from evals.interop.values import (
     stop_of,
 )
 from evals.types import Sampling, Usage
+from evals.validation import cause
 
 FORMAT = "evalscope"
 SCORED_STATUSES = (None, "success", "fallback", "degraded")
@@ -106,7 +107,9 @@ def _reviews(path: Path) -> Iterator[tuple[str, Review]]:
         try:
             review = str(row["index"]), _review(row["sample_score"])
         except PARSE_ERRORS as error:
-            raise DataError(f"{path}: {where}: cannot be read as an evalscope review ({error!r})") from None
+            raise DataError(
+                f"{path}: {where}: cannot be read as an evalscope review ({cause(error)})"
+            ) from None
         yield review
 
 

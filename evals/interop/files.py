@@ -69,9 +69,8 @@ def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     try:
         with disk.open_decompressed(path) as stream:
             if stream.read(1) == b"[":
-                yield from (
-                    (_require_object(row), f"{path.name}, {n}") for n, row in enumerate(read_json(path), 1)
-                )
+                for number, row in enumerate(read_json(path), 1):
+                    yield _require_object(row, f"{path}, {number}"), f"{path.name}, {number}"
                 return
             stream.seek(0)
             for line_number, line in enumerate(disk.lines(stream), 1):
@@ -82,15 +81,17 @@ def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def _decode_object(line: bytes, path: Path, line_number: int) -> dict[str, Any]:
+    where = f"{path}, line {line_number}"
     try:
-        return _require_object(decode_json(line))
+        value = decode_json(line)
     except PARSE_ERRORS as error:
-        raise DataError(f"{path}, line {line_number}: {cause(error)}") from None
+        raise DataError(f"{where}: {cause(error)}") from None
+    return _require_object(value, where)
 
 
-def _require_object(value: Any) -> dict[str, Any]:
+def _require_object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"expected an object, got {type(value).__name__}")
+        raise DataError(f"{where}: not a JSON object")
     return value
 
 

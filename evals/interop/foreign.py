@@ -120,7 +120,9 @@ def read_items(
         try:
             yield from read_row(row, where)
         except PARSE_ERRORS as error:
-            location = where if where.startswith(path.name) else f"{path}: {where}"
+            folder, name, place = where.partition(f"{path.name},")
+            is_in_path = name and (not folder or folder.endswith("/"))
+            location = f"{path},{place}" if is_in_path else f"{path}: {where}"
             reason = " ".join(cause(error).split())[:200]
             raise DataError(f"{location}: cannot be read as {expected} ({reason})") from None
 
@@ -210,6 +212,8 @@ def _prepare(path: Path, source: Source, suite: Suite, request: ImportRequest) -
     matched = MatchedItems(source, samples, use_extracted=is_official)
     if not matched.replies:
         samples.close()
+        if not matched.unmatched:
+            raise NoMatch(f"{path}: contains no replies ({join_names(source.tasks)})")
         raise NoMatch(
             f"{path}: none of its replies matches a sample of {suite.id} "
             f"({join_names(source.tasks)}: {'; '.join(matched.notes)})"

@@ -27,6 +27,7 @@ from evals.interop.values import (
     numeric_fields,
     read_sampling,
 )
+from evals.validation import cause
 
 FORMAT = "lighteval"
 EMPTY_REPLY = "empty: lighteval does not distinguish a failed call from an empty reply"
@@ -99,10 +100,8 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
                     row_number += 1
                     yield {name.strip("_"): v for name, v in row.items()}, f"{path.name}, row {row_number}"
     except (pa.ArrowException, OSError, MemoryError, *PARSE_ERRORS) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"{path}, row {row_number}: cannot be read as lighteval details ({type(error).__name__}: {reason})"
-        ) from None
+        reason = " ".join(cause(error).split())[:200]
+        raise DataError(f"{path}, row {row_number}: cannot be read as lighteval details ({reason})") from None
 
 
 def _columns(names: list[str], path: Path) -> list[str]:

@@ -25,6 +25,7 @@ from evals.errors import DataError, UsageError, install_command
 from evals.interop.files import glob_visible, read_bytes, read_json, refuse_zip_bomb
 from evals.interop.foreign import Item, Source
 from evals.interop.values import PARSE_ERRORS, number
+from evals.validation import cause
 
 FORMAT = "vlmevalkit"
 FAILED_CALL = "Failed to obtain answer"
@@ -174,7 +175,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         else:
             yield from _json_rows(path)
     except (csv.Error, *ARCHIVE_ERRORS, *PARSE_ERRORS) as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{path}: {cause(error)}") from None
 
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
