@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from evals import disk
 from evals.errors import UsageError
@@ -175,9 +175,19 @@ def _find_faults(policy: Policy) -> Iterator[str]:
     for entry in policy.suite:
         if entry.pool and entry.pool not in pools:
             yield f"suite {entry.name!r} names pool {entry.pool!r}, which is not defined"
+        elif ignored := _settings_ignored_in_pool(entry):
+            yield f"suite {entry.name!r} is judged in pool {entry.pool!r}, so it cannot set {', '.join(ignored)}"
     yield from (f"pool {pool.name!r} has no suites" for pool in policy.pool if not policy.members(pool))
     if policy.suite and all(rule.tier == "advisory" for rule in policy.judged_rules):
         yield "every suite is advisory, so the gate cannot fail"
+
+
+def _settings_ignored_in_pool(entry: Entry) -> list[str]:
+    """Return the settings of an entry that would have no effect, since the pool's verdict is given without them."""
+    if not entry.pool:
+        return []
+    settings, defaults = structs.asdict(entry), structs.asdict(Entry(name="", margin=0.0))
+    return [name for name in ("tier", "missing", "plausible", "estimand") if settings[name] != defaults[name]]
 
 
 MAX_GATES = 10_000

@@ -254,6 +254,11 @@ def test_a_margin_below_the_repeatability_limit_is_refused():
         pytest.param('[[suite]]\nname = "a"\nmargin = 0.1\n' * 2, id="suite twice"),
         pytest.param('[[suite]]\nname = "a"\nmargin = 0.1\ntier = "advisory"', id="only advisory"),
         pytest.param('[[suite]]\nname = "a"\nmargin = 0.1\npool = "p"', id="undefined pool"),
+        pytest.param(
+            '[[pool]]\nname = "p"\nmargin = 0.1\n[[suite]]\nname = "a"\nmargin = 0.1\npool = "p"\ntier = "advisory"\n'
+            'missing = "tolerate"',
+            id="settings without effect in a pool",
+        ),
         pytest.param("alpha = ", id="not TOML"),
     ],
 )
