@@ -12,6 +12,7 @@ import click
 
 from evals.commands.groups import Entry, LazyGroup
 from evals.errors import EvalsError
+from evals.plain import did_you_mean
 
 COMMANDS = {
     "run": Entry("run:run", "Run benchmarks on models: call, score, keep every reply."),
@@ -133,9 +134,7 @@ def _simplify_message(message: str) -> str:
     if match := _INVALID_CHOICE.search(message):
         choices = re.findall(r"'([^']*)'", match["known"])
         close_matches = difflib.get_close_matches(match["value"], choices, n=2, cutoff=0.5)
-        hint = (
-            f"did you mean {' or '.join(close_matches)}?" if close_matches else f"known: {', '.join(choices)}"
-        )
+        hint = did_you_mean(close_matches) if close_matches else f"known: {', '.join(choices)}"
         message = f"{message[: match.start()]}unknown {match['value']!r}; {hint}"
     return message.rstrip(".")
 

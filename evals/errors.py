@@ -34,6 +34,8 @@ from collections.abc import Collection, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
+from evals.plain import did_you_mean
+
 MAX_LISTED = 99
 """Maximum number of known names that a message lists; if there are more, it states their number."""
 
@@ -78,7 +80,7 @@ class UnknownName(UsageError):
         listed = f"known: {', '.join(names)}" if names else "there are none"
         if len(names) > MAX_LISTED:
             listed = f"{len(names)} are known{f': `{see}` lists them' if see else ''}"
-        hint = f"did you mean {' or '.join(close_matches)}?" if close_matches else listed
+        hint = did_you_mean(close_matches) if close_matches else listed
         noun, *context = re.split(r" (?=(?:of|for|with) )", kind, maxsplit=1)
         unknown = " ".join(["unknown", noun, repr(name), *context])
         super().__init__(f"{f'{source}: ' if source else ''}{unknown}; {hint}")

@@ -11,6 +11,7 @@ from msgspec import Struct
 from evals import profiles
 from evals.checkpoints import Size
 from evals.errors import UsageError, install_command
+from evals.plain import either
 from evals.profiles import GPU_GB, Profile
 
 MEMORY_TOLERANCE = 0.95
@@ -87,7 +88,7 @@ def required_gpus(profile: Profile) -> str:
         if count < min(counts.values(), default=count + 1):  # larger GPUs are listed only if fewer suffice
             counts[GPU_GB[kind]] = count
     suffix = f" over {profile.nodes} nodes" if profile.nodes > 1 else ""
-    return " or ".join(f"{count} x {gb} GB" for gb, count in counts.items()) + suffix
+    return either(f"{count} x {gb} GB" for gb, count in counts.items()) + suffix
 
 
 def shortfall(profile: Profile, available: Sequence[Gpu]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 _ESCAPES = (
@@ -33,6 +34,21 @@ def one_line(text: str) -> str:
 def count_of(number: int, singular: str, plural: str = "") -> str:
     """Return a number with its noun: `1 sample`, `2 samples`; `plural`: if it is not the singular with an s."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def either(alternatives: Iterable[object]) -> str:
+    """Return alternatives as one phrase; an empty text if there are none.
+
+    >>> either(["a"]), either(["a", "b"]), either([1, 2, 3]), either([])
+    ('a', 'a or b', '1, 2 or 3', '')
+    """
+    *others, last = [*map(str, alternatives)] or [""]
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """Return the question with which a message suggests similar names."""
+    return f"did you mean {either(names)}?"
 
 
 def escape_formula(value: Any) -> Any:

@@ -16,6 +16,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
+from evals.plain import either
 from evals.prompts import ask_with_images, plain_text
 from evals.prompts.upstream import UpstreamPrompts
 from evals.prompts.upstream.sentences import Replacement, TextLocation, sentence_prompts
@@ -118,7 +119,7 @@ def gold_answers(row: Row, *columns: str, suite: str, sample_id: str) -> str | t
     """Return the gold answers in the first of `columns` that a row has: a list, a list as a Python literal, or one answer."""
     column = next((column for column in columns if row.get(column) is not None), None)
     if column is None:
-        raise DataError(f"{suite}: {sample_id}: there is no gold answer in {' or '.join(map(repr, columns))}")
+        raise DataError(f"{suite}: {sample_id}: there is no gold answer in {either(map(repr, columns))}")
     value = row[column]
     answers = parse_list_literal(value) if isinstance(value, str) else value
     if not isinstance(answers, list | tuple):

@@ -22,8 +22,9 @@ FOLDERS = ("evals", "suites", "model_adapters", "dashboard")
 """Folders of the checkout; all but the first are imported as packages of `evals`, through symbolic links."""
 
 LAYERS: tuple[tuple[str, str], ...] = (
+    ("text of messages", "evals.plain"),
     ("errors", "evals.errors"),
-    ("types", "evals evals.boundary evals.disk evals.labels evals.plain evals.types evals.validation"),
+    ("types", "evals evals.boundary evals.disk evals.labels evals.types evals.validation"),
     ("protocols of plug-ins", "evals.seams"),
     ("worker processes, environments of other harnesses", "evals.harness_environments evals.sandbox"),
     ("remote file systems", "evals.remote"),

@@ -13,6 +13,7 @@ from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
 from evals.commands.options import GroupedCommand, given_options, help_all, request_options
 from evals.errors import UnknownName, UsageError
+from evals.plain import either
 from evals.records.store import Run
 
 if TYPE_CHECKING:
@@ -269,13 +270,11 @@ def _no_claims_message(cards: Sequence[Card], all_claims: dict[str, Claim], *, m
     published_models = sorted({claim.model for claim in all_claims.values() if claim.suite in suites})
     models = ", ".join(sorted({model or card.model for card in cards}))
     matches = get_close_matches(models, published_models, n=3)
-    advice = (
-        f"did you mean --model {' or '.join(matches)}?" if matches else "name a published model with --model"
-    )
+    advice = f"did you mean --model {either(matches)}?" if matches else "name a published model with --model"
     hint = f"{advice} (`evals claims list --suite {suites[0]}` lists them)"
     if not published_models:
         hint = "`evals claims list` lists all published numbers"
-    return f"no published number for {models or 'this run'} on {' or '.join(suites)}; {hint}"
+    return f"no published number for {models or 'this run'} on {either(suites)}; {hint}"
 
 
 def _suite_runs(runs: Sequence[Run], measurement: MeasuredScore) -> list[SuiteRun]:

@@ -23,7 +23,7 @@ from evals.data import torchvision_layouts
 from evals.data.media import image, read_below_folder, store_image
 from evals.data.sources import Data, Split
 from evals.errors import DataError
-from evals.plain import count_of
+from evals.plain import count_of, either
 from evals.types import Media, Sample
 from evals.validation import cause
 
@@ -123,9 +123,7 @@ def _first_value(data: Data, row: Mapping[str, Any], names: tuple[str, ...]) -> 
     for name in names:
         if row.get(name) is not None:
             return row[name]
-    raise DataError(
-        f"{data.suite}: a row has no column {' or '.join(names[:2])}; it has {', '.join(sorted(row))}"
-    )
+    raise DataError(f"{data.suite}: a row has no column {either(names[:2])}; it has {', '.join(sorted(row))}")
 
 
 # --- folders -------------------------------------------------------------------------------------------------
@@ -144,7 +142,7 @@ def _from_folder(data: Data, source: Source) -> Iterator[LabelledImage]:
         layout = torchvision_layouts.LAYOUTS.get(source.layout)
         if layout is not None and (folder / layout.marker).exists():
             return (LabelledImage(*fields) for fields in layout.read(folder, Path(name)))
-    names = " or ".join((source.name, *source.folders))
+    names = either((source.name, *source.folders))
     raise DataError(
         f"{data.suite}: no test split of {source.name} in {root}: looked for {source.name}.jsonl, and in {names} for "
         "test.txt, test.json, test/CLASS/ and torchvision's layout"

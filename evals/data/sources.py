@@ -26,7 +26,7 @@ from evals.boundary import foreign_code
 from evals.data import parquet
 from evals.data.loose_json import to_strict_json
 from evals.errors import DataError, install_command
-from evals.plain import count_of
+from evals.plain import count_of, either
 from evals.validation import cause
 
 Row: TypeAlias = dict[str, Any]
@@ -131,7 +131,7 @@ class Data(Struct, frozen=True, kw_only=True):
             raise DataError(f"{self.suite}: {self.local} does not exist")
         paths = self._files(split)
         if not paths:
-            names = " or ".join(split.stems)
+            names = either(split.stems)
             folder = split.folder if self.origin == "hub" else self.folder()
             raise DataError(
                 f"{self.suite}: no file named {names} (.parquet, .jsonl, .json, .csv, .tsv) in {folder}"

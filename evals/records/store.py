@@ -26,6 +26,7 @@ import msgspec
 
 from evals import disk
 from evals.errors import StoreError
+from evals.plain import did_you_mean
 from evals.records import mirror, names
 from evals.records.card import Card, Config, parse
 from evals.records.files import (
@@ -303,7 +304,7 @@ def find(results: Path, name: str) -> list[Run]:
     if selected or runs_below:
         return [Run(match.path) for match in selected] or runs_below
     similar = names.similar_names(named, name)
-    hint = f"did you mean {' or '.join(similar)}?" if similar else "`evals list runs` lists all runs"
+    hint = did_you_mean(similar) if similar else "`evals list runs` lists all runs"
     raise StoreError(f"no run {name!r} in {cache.display_path(results)}; {hint}")
 
 

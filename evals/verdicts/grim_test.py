@@ -19,6 +19,7 @@ from fractions import Fraction
 
 from msgspec import Struct
 
+from evals.plain import either
 from evals.verdicts.reported import Claim
 
 MAX_RUNS = 64
@@ -105,11 +106,9 @@ def explanation(fit: Fit) -> str:
     clauses = []
     if fit.runs_that_fit:
         noun = "run" if fit.runs_that_fit == (1,) else "runs"
-        clauses.append(f"{' or '.join(map(str, fit.runs_that_fit))} {noun} would fit")
+        clauses.append(f"{either(map(str, fit.runs_that_fit))} {noun} would fit")
     if fit.fewer_items:
-        clauses.append(
-            f"{' or '.join(map(str, fit.fewer_items))} items would fit, if the others were left out"
-        )
+        clauses.append(f"{either(map(str, fit.fewer_items))} items would fit, if the others were left out")
     return (
         "; ".join(clauses) or f"not explained by another number of runs (up to {MAX_RUNS}) or by fewer items"
     )

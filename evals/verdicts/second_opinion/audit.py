@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.interop.foreign import THEIRS, StatedScore
+from evals.plain import either
 from evals.records.files import Brief, read_run_lines
 from evals.records.store import Run
 from evals.types import Failure, Prompt, Reply, Score
@@ -162,7 +163,7 @@ def _scores_of_source(run: Run) -> PeerScores:
     if not stated:
         raise UsageError(
             f"run {run.path.name} has no scores stated by a source; to score its replies with another harness, "
-            f"add {' or '.join(f'--with {peer}' for peer in PEERS)}"
+            f"add {either(f'--with {peer}' for peer in PEERS)}"
         )
     return stated
 
