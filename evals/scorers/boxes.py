@@ -3,7 +3,7 @@
 A gold rectangle is "[x1, y1, x2, y2]" in pixels; several form a tuple. `sample.meta` contains the image's `width` and
 `height`. The coordinate system for which the prompt asks is never guessed, but set by two fields of the scorer. `scale` is
 `pixel`, `thousand` (thousandths of width and height, as in Qwen and InternVL) or `unit` (fractions of them); `form` is
-`xyxy`, `xywh`, or `yxyx` as in Gemini. Four numbers in [0, 1] that are not all integers are always read as fractions; if
+`xyxy`, `xywh`, or `yxyx` as in Gemini, unless the reply names the coordinates ("left", "top" ...). Four numbers in [0, 1] that are not all integers are always read as fractions; if
 the prompt asked for another scale, the score is suspect.
 
 If there is a single gold rectangle, only the last stated one counts, so that listing guesses does not help. If there are
@@ -79,8 +79,9 @@ class Boxes(Struct, frozen=True):
     def _to_pixels(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
         """Return a stated rectangle in pixels, and whether it was read as fractions against the prompt's scale."""
         numbers = region.numbers
-        a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if self.form == "yxyx" else numbers
-        if self.form == "xywh":
+        form = "xyxy" if region.is_named else self.form
+        a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if form == "yxyx" else numbers
+        if form == "xywh":
             c, d = a + c, b + d
         as_fractions = all(0 <= n <= 1 for n in numbers) and any(n != int(n) for n in numbers)
         divisor = 1.0 if self.scale == "unit" or as_fractions else 1000.0 if self.scale == "thousand" else 0.0

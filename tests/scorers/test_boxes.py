@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -37,10 +38,22 @@ def test_boxes_and_labels_are_read_in_every_notation(case: dict[str, list[object
         "<box>" * 10_000,
         "9" * 50_000,
         "[1e999,1,2,3]",
+        "(1,2)" + "\n" * 50_000,
+        "left: 1, " * 6_000,
+        "1 " * 25_000,
     ],
 )
-def test_a_hostile_reply_has_at_most_1000_boxes(text: str) -> None:
+def test_a_hostile_reply_has_at_most_1000_boxes_and_is_read_in_linear_time(text: str) -> None:
+    start = process_time()
     assert len(regions(text)) <= 1_000
+    assert process_time() - start < 1
+
+
+def test_named_coordinates_define_the_order_of_the_numbers() -> None:
+    reply = Reply(text="top: 50, left: 100, bottom: 150, right: 300")
+    for form in ("xyxy", "xywh", "yxyx"):
+        sample = Sample(id="1", target="[100, 50, 300, 150]", meta=IMAGE_SIZE)
+        assert Boxes(form=form)(sample, Prompt(), reply).verdict == "right"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
