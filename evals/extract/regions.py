@@ -61,8 +61,8 @@ _NAMED_COORDINATE = lazy_pattern(
     rf"(?<![A-Za-z-]){_SIDE_NAME}[\"'`*)]{{0,3}}\s{{0,3}}[:=]{_NUMBER}(?![\d.]*\s?%)", re.IGNORECASE
 )
 _COORDINATE_TABLE = lazy_pattern(
-    r"\|".join([rf"{_SPACE}{_SIDE_NAME}{_SPACE}"] * 4)
-    + r"\|?[ \t]{0,9}\n[ \t|:-]{1,200}\n[ \t]{0,9}\|?"
+    rf"{_SPACE}\|{_SPACE}".join([_SIDE_NAME] * 4)
+    + r" ?\|?[ \t]{0,9}\n[ \t|:-]{1,200}\n[ \t]{0,9}\|?"
     + r"\|".join([_NUMBER] * 4),
     re.IGNORECASE,
 )
