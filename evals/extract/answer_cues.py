@@ -129,6 +129,12 @@ _ASSIGNMENT = lazy_pattern(r"[A-Za-z}]\s*=")
 _CALLED_ANSWER = lazy_pattern(r"\banswer\b[^.\n]*$|答案[^。\n]*$", re.IGNORECASE)
 
 
+def concluding_clause(line: str) -> str:
+    """Return the text after the last "so", "thus" or the like that begins a clause of a line; empty if there is none."""
+    clauses = list(_CONCLUSION_START.finditer(line, max(0, len(line) - MAX_STATEMENT_CHARS)))
+    return line[clauses[-1].end() :] if clauses else ""
+
+
 def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
     """Return the answer in the concluding sentence after a box, which then contains an intermediate result.
 

@@ -22,6 +22,7 @@ from evals.extract import statement_mood
 from evals.extract.answer_cues import (
     after_correction,
     asserted_reading,
+    concluding_clause,
     is_undecided,
     json_field_value,
     narrow_reading,
@@ -74,6 +75,9 @@ _OTHER_NAME = lazy_pattern(
     r"\b(?:common|trivial|trade|brand|generic|traditional|retained|not|other|old)\s+(?:or\s+\w+\s+)?$|俗|通用|商品",
     re.IGNORECASE,
 )
+_EMPIRICAL = lazy_pattern(r"\bempirical\s+formula|实验式|最简式", re.IGNORECASE)
+_MOLECULAR = lazy_pattern(r"\bmolecular\s+formula|分子式", re.IGNORECASE)
+"""Beside a molecular formula, the empirical formula is not the answer."""
 _HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
 """The marks before the first word of a heading."""
 _EMPHASIS = lazy_pattern(
@@ -96,6 +100,10 @@ _LEADING_LABEL = lazy_pattern(
     r"^[\s*_]*(?:(?:the\s+)?(?:molecular|chemical|empirical|iupac|systematic|final|correct)?\s*(?:formula|name|answer)|分子式|化学式|名称|答案)\s*(?:\([^()]{0,40}\))?\s*[*_]{0,2}\s*(?:[:：=]|\bis\b|为|是)[*_]{0,2}\s*",
     re.IGNORECASE,
 )
+_SPACED_CHARGE = lazy_pattern(
+    r"(?<=[A-Z\d)\]₀-₉][a-z\d)\]₀-₉])[ \u00a0\u202f](?=[*(]{0,2}\d?[-+\u2212\u2013](?:[\s*.,;:)]*$|[*.,;)]+\s))"
+)
+"""The space between a formula and its charge, as in "SO4 2-"."""
 _SEPARATORS = lazy_pattern(r"[\s,;，；、|：:]+")
 _AMBIGUOUS = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
@@ -200,6 +208,8 @@ def _make_cue_reader(
         label = next((match for match in labels if match.start() <= begin < match.end()), None)
         if label is None or _OTHER_NAME.search(text, max(0, label.start() - 30), label.start()):
             return None
+        if _EMPIRICAL.search(label[0]) and _MOLECULAR.search(text):
+            return None
         if not label["mark"] and (
             label["qualifier"] or not _HEADING.search(text, max(0, label.start() - 40), label.start())
         ):
@@ -232,7 +242,8 @@ def stated_formula(
     kind = _AnswerKind(
         "molformula", ("formula", "分子式", "化学式"), _LABELS["formula"], parse,
         read_delimited=lambda content: _without_formatting(content) or None, parse_span=parse,
-        parse_line=lambda line: parse(line) or _formula_like_word(line), parse_last_line=parse,
+        parse_line=lambda line: parse(line) or _formula_like_word(line) or parse(concluding_clause(line)),
+        parse_last_line=lambda line: parse(line) or parse(concluding_clause(line)),
     )  # fmt: skip
     return _read_stated_answer(text, kind, truncated=truncated)
 
@@ -281,7 +292,7 @@ def _formula_like_word(line: str) -> str | None:
 
 def read_formula(text: str, is_formula: Callable[[str], bool]) -> str | None:
     """Read the formula in a statement: the whole statement, or its only token that is a formula."""
-    text = _without_formatting(text[:_MAX_LINE_CHARS])
+    text = _SPACED_CHARGE.sub("^", _without_formatting(text[:_MAX_LINE_CHARS]))
     if is_formula(text):
         return text
     text = _LEADING_LABEL.sub("", _REMARK.sub("", text)).strip()
@@ -325,7 +336,10 @@ def read_name(text: str) -> str | None:
         text = _LATEX_WRAPPER.sub(r"\1", text)
     text = _LEADING_LABEL.sub("", text)
     if _CJK.search(text):
+        remark = _REMARK.search(text)
         text = _latin_part(_REMARK.sub("", text))
+        if remark and not re.search(r"[A-Za-z]{3}", text):  # a Chinese name with the English one in brackets
+            text = remark[0].strip(" ()（）")
     clause_end = _CLAUSE_END.search(text)
     text = _without_formatting(_REMARK.sub("", text[: clause_end.start()] if clause_end else text))
     text = re.sub(r"^(?:therefore|thus|then|probably|likely|most\s+likely)\s+", "", text)

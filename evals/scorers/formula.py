@@ -37,6 +37,9 @@ _FINAL_CHARGE = re.compile(
 )
 _ISOTOPE = re.compile(r"\[\^?\{?\d{1,3}\}?([A-Z][a-z]?)\]|\^\{?\d{1,3}\}?(?=[A-Z])|(?<=\[)\d{1,3}(?=[A-Z])")
 _ION = re.compile(r"[^+^-]+(?:\^\{?\d{0,2}[+-]\}?|[+-]+)")
+_LATEX_SUBSCRIPT = re.compile(r"_\{(\d{1,6})\}")
+_LATEX_TEXT = re.compile(r"\\(?:mathrm|text|ce|rm|mathbf)\s?\{((?:[^{}]|\^\{[^{}]{0,8}\}){0,200})\}")
+"""LaTeX text, whose braces do not group atoms: the 4 of `\\text{SO}_4` belongs to the oxygen."""
 _MARKUP = re.compile(r"\\(?:mathrm|text|ce|rm|mathbf)|[\\$_\s]|<su[bp]>|</su[bp]>")
 
 
@@ -89,7 +92,7 @@ def _normalise(text: str) -> str:
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
     text = re.sub(r"<sup>([^<]{1,8})</sup>", r"^\1", text)
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("–", "-").replace("‑", "-")
-    text = _MARKUP.sub("", text)
+    text = _MARKUP.sub("", _LATEX_TEXT.sub(r"\1", _LATEX_SUBSCRIPT.sub(r"\1", text)))
     text = _ISOTOPE.sub(lambda m: m[1] or "", text)
     return re.sub(r"(?<!\^)\{(\d{1,6})\}", r"\1", text)
 
