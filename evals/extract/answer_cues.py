@@ -67,6 +67,12 @@ _RETRACTION = lazy_pattern(
     r"|\b(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|不对|等等|更正|重新",
     re.IGNORECASE,
 )
+_REPLACEMENT = lazy_pattern(
+    r"(?:^|(?<=[.!。\n]))\W{0,6}(?:actually|on\s+second\s+thought|(?:hmm,?\s+)?no|sorry|其实|实际上)\b[^\n]{0,160}?"
+    r"(?:\b(?:should|must)\s+(?:instead\s+)?be\b|应为|应该是)[\s:：]*",
+    re.IGNORECASE,
+)
+"""The beginning of a sentence that replaces the answer, as in "Actually, it should be"."""
 _CORRECTION_INTRODUCTION = lazy_pattern(
     r"[^\n]{0,120}?(?::|：|\bno,|\bshould\s+be\b|\bis\s+actually\b|应为|应该是)\s*", re.IGNORECASE
 )
@@ -85,19 +91,29 @@ def after_correction(
     lines after a retraction by their layout; its argument is the reply with spaces in place of all earlier lines.
     """
     retraction = _RETRACTION.search(text, reading.end, reading.end + 400)
-    if retraction is None or _CONFIRMATION.search(text, retraction.end(), retraction.end() + 300):
+    if retraction is None:
+        replacement = _REPLACEMENT.search(text, reading.end, reading.end + 400)
+        return (replacement and _read_correction(text, replacement.end(), parse)) or reading
+    if _CONFIRMATION.search(text, retraction.end(), retraction.end() + 300):
         return reading
     if introduction := _CORRECTION_INTRODUCTION.match(text, retraction.end()):
-        begin = introduction.end()
-        limit = min(len(text), begin + MAX_STATEMENT_CHARS)
-        sentence_end = _SENTENCE_END.search(text, begin, limit)
-        end = sentence_end.start() if sentence_end else limit
-        value = parse(text[begin:end], "sentence")
-        if value is not None and value is not REJECTED and mood(text, begin, end) == "asserted":
-            return narrow_reading(text, Reading(value, "correction", begin, end))
+        correction = _read_correction(text, introduction.end(), parse)
+        if correction is not None:
+            return correction
     newline = text.find("\n", retraction.end())
     rest_begin = newline if newline >= 0 else len(text)
     return read_rest(" " * rest_begin + text[rest_begin:])
+
+
+def _read_correction(text: str, begin: int, parse: Parser) -> Reading | None:
+    """Read the rest of a sentence that introduces a correction; None if it does not state an answer."""
+    limit = min(len(text), begin + MAX_STATEMENT_CHARS)
+    sentence_end = _SENTENCE_END.search(text, begin, limit)
+    end = sentence_end.start() if sentence_end else limit
+    value = parse(text[begin:end], "sentence")
+    if value is None or value is REJECTED or mood(text, begin, end) != "asserted":
+        return None
+    return narrow_reading(text, Reading(value, "correction", begin, end))
 
 
 _ALTERNATIVE = lazy_pattern(

@@ -13,6 +13,7 @@ from evals.extract.reading import Reading, breaks_off
 from evals.extract.smiles import (
     ENGLISH_WORDS,
     MAX_TOKEN_CHARS,
+    Side,
     can_only_be_smiles,
     looks_like_smiles,
     parse_molecule_set,
@@ -36,8 +37,14 @@ _EMPHASIS = lazy_pattern(
     r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)|\*\*([^*\n]{1,5000})\*\*"
 )
 _INTRODUCES_RESULT = lazy_pattern(
-    r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is)\s(?:the|an?)\s(?:[\w-]+\s){0,3}[`*]*$|\bI\s(?:would\s|['’]d\s|will\s)?(?:answer|choose|pick|propose|suggest|select|go\swith|opt\sfor)\s[\s*_`]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|be|as|has)\b|[=:→]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
+    r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is)\s(?:the|an?)\s(?:[\w-]+\s){0,3}[`*]*$|\bI\s(?:would\s|['’]d\s|will\s)?(?:answer|choose|pick|propose|suggest|select|go\swith|opt\sfor)\s[\s*_`]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|be|as|has|(?:leads?|leading|collaps\w+|convert\w*|rearrang\w+|cycli[sz]\w+|tautomeri[sz]\w+)\s(?:in)?to)\b|[=:→]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
 )
+_OTHER_ROLE = lazy_pattern(
+    r"(?:\b(?:intermediate|reactant|reagent|substrate|starting\smaterial|precursor|catalyst|solvent|by-?product)s?|中间体|反应物|原料|试剂|底物|副产物)"
+    r"(?:\s(?:is|are)|[为是])?\s?[:：]?[\s*_`]*$",
+    re.IGNORECASE,
+)
+"""A label of a molecule that is not the result."""
 _RESULT_VERB = lazy_pattern(
     r"\b(?:gives?|yields?|affords?|furnishes|produces?|products?\s+is|forms?)\s|得到|生成|产物[为是]",
     re.IGNORECASE,
@@ -76,6 +83,13 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
         for span in main_spans(text, spans[-MAX_SPANS:], request)
         if (molecule := request.read(span.text))
     ]
+    denied = {
+        span.text
+        for span in molecules
+        if statement_mood.mood(text, span.begin - 1, span.end + 1) == "negated"
+    }
+    if any(span.text not in denied for span in molecules):  # "`CCO`, not `CCN`"
+        molecules = [span for span in molecules if span.text not in denied]
     main_molecules = [
         span
         for index, span in enumerate(molecules)
@@ -92,7 +106,7 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
         if is_reaction
         else ".".join(span.text for span in answer)
     )
-    if value is None or (others and not _is_result(text, begin)):
+    if value is None or (others and not _is_result(text, begin, request.side)):
         return None
     if statement_mood.mood(text, begin - 1, end + 1) != "asserted":
         return None
@@ -172,9 +186,11 @@ def _read_result_line(text: str, last_molecule: str) -> str | None:
     return results[-1] if len(results) == 1 or results[-1] == last_molecule else None
 
 
-def _is_result(text: str, begin: int) -> bool:
+def _is_result(text: str, begin: int, side: Side = "") -> bool:
     """Return whether the words before a molecule introduce it as the result."""
-    return _INTRODUCES_RESULT.search(text, max(0, begin - 40), max(0, begin)) is not None
+    before = max(0, begin - 40), max(0, begin)
+    has_other_role = side != "reactants" and _OTHER_ROLE.search(text, *before) is not None
+    return not has_other_role and _INTRODUCES_RESULT.search(text, *before) is not None
 
 
 _REMARK = lazy_pattern(r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")

@@ -22,16 +22,17 @@ MAX_SPANS = 60
 """Maximum number of spans that are compared, from the end of a reply."""
 MAIN_PRODUCT = lazy_pattern(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
 _STARTING_MATERIAL = lazy_pattern(
-    r"\b(?:starting|reactants?|reagents?|substrates?|precursors?|catalysts?|solvents?)\b|反应物|原料|试剂|底物",
+    r"\b(?:starting|reactants?|reagents?|substrates?|precursors?|catalysts?|solvents?|intermediates?)\b|反应物|原料|试剂|底物|中间体",
     re.IGNORECASE,
 )
 _TAG = lazy_pattern(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
+_LINE_ENDS = lazy_pattern(r"[ \t.。]{0,9}(?:\n|\Z)")
 _SEPARATORS = lazy_pattern(
     r"\s*(?:[+.,;&，、]|and|plus|和|与|\d{1,2}[.)]|[-*•]|\([^()\n]{0,80}\)|[A-Z][\w ()-]{0,40}:|[\u4e00-\u9fff]{1,8}\d?:|\s)*\s*",
     re.IGNORECASE,
 )
 _ANSWER_CLAUSE_END = lazy_pattern(
-    r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|,\s?(?:而)?(?:不是|非)|\s[–—]\s|,?\s(?:not|but|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
+    r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|,\s?(?:而)?(?:不是|非)|,?\s(?:or|also|or\s+also)\s(?:equivalently|written\s+as)\b|\s[–—]\s|,?\s(?:not|but|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
 )
 _CODE_SPAN = lazy_pattern(r"`([^`\n]+)`")
 _EXPLANATION = lazy_pattern(r"\bwhere\b|:\s|\bor\b")
@@ -86,12 +87,15 @@ def _code_spans(text: str) -> list[str]:
 def tag_spans(text: str) -> list[Span]:
     """Return the spans between an opening tag and the next closing tag; a second opening tag restarts the span.
 
-    The content of an unclosed tag extends to the end of the reply, but counts only if it is a single line.
+    An opening tag directly after a molecule, at the end of its line, is meant as the closing tag. The content of an unclosed tag extends to the end of the reply, but counts only if it is a single line.
     """
     spans: list[Span] = []
     content_begin = -1
     for mark in _TAG.finditer(text, max(0, len(text) - MAX_CHARS)):
-        if not mark[1]:
+        if not mark[1] and content_begin >= 0 and _is_meant_as_closing(text, content_begin, mark):
+            spans.append(Span(text[content_begin : mark.start()].strip(), content_begin, mark.start()))
+            content_begin = -1
+        elif not mark[1]:
             content_begin = mark.end()
         elif content_begin >= 0:
             spans.append(Span(text[content_begin : mark.start()].strip(), content_begin, mark.start()))
@@ -99,6 +103,12 @@ def tag_spans(text: str) -> list[Span]:
     if content_begin >= 0 and (remainder := text[content_begin:].strip()) and "\n" not in remainder:
         spans.append(Span(remainder, content_begin, len(text.rstrip())))
     return [span for span in spans if span.text][-MAX_SPANS:]
+
+
+def _is_meant_as_closing(text: str, content_begin: int, mark: re.Match[str]) -> bool:
+    """Return whether an opening tag follows a molecule and has no content of its own on its line."""
+    content = text[content_begin : mark.start()].strip()
+    return can_be_smiles(content) and _LINE_ENDS.match(text, mark.end()) is not None
 
 
 def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:

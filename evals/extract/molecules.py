@@ -226,6 +226,9 @@ class _Reader:
         if len(components) < 2:
             return None
         begin, end = line_begin - chars_before, line_begin + chars_after
+        if _have_common_component(list(dict.fromkeys(components))):
+            self.has_rejected, self._list_extent = True, (begin, end)
+            return REJECTED, Statement("line", begin, min(end, len(text))), True
         if self.request.side == "products" and (main := self._main_product(text[begin:end])):
             components = [main]
         self._list_extent = (begin, end)

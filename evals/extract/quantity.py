@@ -90,7 +90,9 @@ def _read_layout(text: str, unit: str) -> Reading | None:
 def _read_number_tag(text: str, begin: int) -> CueReading | None:
     content_begin = tag_content_start(text, begin, begin + len("number"))
     content_end = text.find("<", content_begin, content_begin + 200) if content_begin else -1
-    return (None, Statement("tag", content_begin, content_end), True) if content_end > content_begin else None
+    if content_end <= content_begin:
+        return None
+    return None, Statement("tag", content_begin, content_end, mood(text, begin - 1, content_end)), True
 
 
 _EMPHASIS = lazy_pattern(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")

@@ -93,7 +93,7 @@ _CONNECTIVE = lazy_pattern(
 _CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff20\uff3b-\uff40\uff5b-\uff65]+")
 _REACTION = lazy_pattern(r"[^>]*+(?:(?<=-)>[^>]*+)*>[^>]*+>.*+", re.DOTALL)
 """`reactants>agents>products`; the `>` of a bond `->` is not a separator."""
-_ARROW = lazy_pattern(r"\s*(?:\s(?:->|-->|=>|→|⟶|⇒|⟹|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
+_ARROW = lazy_pattern(r"\s*(?:\s(?:>>|->|-->|=>|→|⟶|⇒|⟹|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
 
 
 def strip_token(token: str) -> str:
@@ -172,7 +172,7 @@ def parse_molecule_set(text: str, side: Side = "") -> str | None:
     Components may be joined by signs or words on one line, or be listed: numbered, bulleted, labelled, or in a table.
     """
     text = reaction_side(strip_token(_without_markup(text)), side)
-    if _DOUBT.search(text):
+    if _DOUBT.search(text) or len(_OPTION_LABEL.findall(text)) > 1:
         return None
     has_by_product = side == "products" and BY_PRODUCT.search(text) is not None
     unlabelled = _COMPONENT_LABEL.sub(r"\1", _LIST_NUMBER.sub("\n", _REMARK.sub("", text)))
@@ -253,6 +253,11 @@ _HEADING = lazy_pattern(r"[^\n]{1,120}[:：][*_]{0,3}\s*")
 _TABLE_RULE = lazy_pattern(r"[\s|:+=-]+")
 _BRACKETED_LINE = lazy_pattern(r"\s*\([^\n]*\)\s*")
 _EMPHASIS = lazy_pattern(r"`([^`\n]{1,5000})`|\*\*([^*\n]{1,5000})\*\*")
+_OPTION_LABEL = lazy_pattern(
+    r"^\W{0,5}(?:option|route|method|approach|alternative|possibility|candidate|pathway|方案|路线|方法)\s?(?:\d|[A-D一二三]\b)[^\n:：]{0,40}[:：]",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Labels of several sets, of which only one can be the answer."""
 _DOUBT = lazy_pattern(r"若|如果|假设|不是|可能(?!的)|错|或")
 _FIRST_TOKEN = lazy_pattern(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")
 _REMARK_LABEL = lazy_pattern(
@@ -268,7 +273,7 @@ _CONDITION_LABEL = lazy_pattern(
 BY_PRODUCT = lazy_pattern(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
 _PRODUCT = lazy_pattern(r"products?\b|产物", re.IGNORECASE)
 _REACTANT = lazy_pattern(
-    r"\b(?:reactants?|reagents?|precursors?|starting|substrates?|catalysts?|solvents?|bases?|conditions?)\b|反应物|原料|试剂|催化剂|溶剂|底物",
+    r"\b(?:reactants?|reagents?|precursors?|starting|substrates?|intermediates?|catalysts?|solvents?|bases?|conditions?)\b|反应物|原料|试剂|催化剂|溶剂|底物|中间体",
     re.IGNORECASE,
 )
 _OTHER_SIDE_LABELS: dict[Side, tuple[re.Pattern[str], ...]] = {

@@ -19,7 +19,7 @@ _CLAUSE_END = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\
 _NEGATED = lazy_pattern(
     r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|don['’]t|doesn['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
     r"|不|不要|不可|不该|切勿|避免|排除|非|别|勿|没有?|不是|不能|不应|并非|错误|而非)"
-    r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_\"'“(该的]*$"
+    r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_`\"'“(该的]*$"
 )
 _NOT_NEGATED = lazy_pattern(
     r"\b(?:not\s+only|no\s+doubt|without\s+(?:a\s+)?doubt|wait,?\s+no|oh\s+no|^\W*no)\W*$", re.IGNORECASE
@@ -57,10 +57,12 @@ _OTHER_ANSWER_CHINESE = lazy_pattern(
 _WRONG_AFTER = lazy_pattern(
     r"[\s*_)\]}$\"'”’`.,，]{0,6}(?:(?:is|are|was|were|would\s+be|seems|looks)(?:\s+(?:also|only|therefore|clearly|definitely|just))?\s+(?:not|incorrect|wrong|false|partially|partly|a\s+distractor|tempting|too|impossible|ruled)\b"
     r"|(?:is|was|are)n['’]t\b|(?:does|do|can|would|could|did)(?:n['’]t|\s*not)\b|fails?\b|(?:can|must|should)\s+be\s+(?:ruled|excluded|eliminated|rejected)"
+    r"|(?:is|was)\s+(?:(?:only|just)\s+)?one\s+(?:possibility|option|candidate|guess)[,;]?\s+but\b"
     r"|[.\s]{1,4}(?:(?:no|wait|hmm|oops)[,.\s]+){0,3}(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+(?:right|correct))"
     r"|(?:是|为)?(?:错误?|不对|不正确|不成立|错的|不符))",
     re.IGNORECASE,
 )
+_CLOSING_TAG = lazy_pattern(r"[ \t`*.]{0,4}</[A-Za-z]{1,20}>")
 _ASKED_AFTER = lazy_pattern(r"[\s*_)\]}$\"'”’`]{0,6}[?？]")
 
 
@@ -81,6 +83,8 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
             return "other"
         if _CONDITION.search(clause) or ("would" in link and _COUNTERFACTUAL.search(clause)):
             return "conditional"
+    if closing_tag := _CLOSING_TAG.match(text, end):
+        end = closing_tag.end()
     if _ASKED_AFTER.match(text, end):
         return "asked"
     return "negated" if _WRONG_AFTER.match(text, end, end + 60) else "asserted"
