@@ -82,6 +82,11 @@ _CONFIRMATION = lazy_pattern(
 )
 
 
+def confirms(text: str, begin: int) -> bool:
+    """Return whether a reply confirms its answer after a position."""
+    return _CONFIRMATION.search(text, begin) is not None
+
+
 def after_correction(
     text: str, reading: Reading, parse: Parser, read_rest: Callable[[str], Reading | None]
 ) -> Reading | None:

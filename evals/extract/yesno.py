@@ -32,15 +32,17 @@ _YES_OR_NO = lazy_pattern(
     re.IGNORECASE,
 )
 _BEFORE_ANSWER = lazy_pattern(
-    r"(?:^|[.!?:>{\n。：✅❌✓✗]|\b(?:is|be|so|therefore|thus|answer|say|with)\b,?)[\s*_\"'“(\[>{$\\✅❌✓✗]*(?:text\{)?$",
+    r"(?:^|[.!?:>{\n。：✅❌✓✗]|\b(?:is|be|so|therefore|thus|answer|say|with)\b,?)[\s*_\"'“(\[>{$\\✅❌✓✗]*(?:text\{)?(?:(?:most\s|very\s|quite\s)?(?:likely|probably|possibly|certainly|definitely|presumably|almost\scertainly),?\s[*_]{0,2})?$",
     re.IGNORECASE,
 )
 _CLOSING_VERDICT = lazy_pattern(
-    r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue)\W*$"
+    r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|accurate|inaccurate|true|false|right|wrong|untrue)\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
 )
-_FALSE_WORDS = frozenset(("incorrect", "false", "wrong", "untrue", "不正确", "错误", "不对", "假", "不成立"))
+_FALSE_WORDS = frozenset(
+    ("incorrect", "inaccurate", "false", "wrong", "untrue", "不正确", "错误", "不对", "假", "不成立")
+)
 
 
 def yes_no(text: str) -> bool | None:
@@ -103,7 +105,7 @@ def _read_prose(text: str) -> Reading | None:
 
 
 _OPENING_VERDICT = lazy_pattern(
-    r"[*_]*(?:(?:(?:the|this)\s+)?(?:given\s+)?(?:statement|claim|assertion|sentence|proposition|it|that)\s+is|(?:that|it)['’]s)\s+[*_]*(?P<not>not\s+)?(?P<verdict>true|correct|right|false|incorrect|wrong)\b[*_]*\s*(?:[,;:.—–]|because|since|as\b|\n|$)",
+    r"[*_]*(?:(?:(?:the|this)\s+)?(?:given\s+)?(?:statement|claim|assertion|sentence|proposition|it|that)\s+is|(?:that|it)['’]s)\s+[*_]*(?P<not>not\s+)?(?P<verdict>true|correct|accurate|right|false|incorrect|inaccurate|wrong)\b[*_]*\s*(?:[,;:.—–]|because|since|as\b|\n|$)",
     re.IGNORECASE,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any
@@ -41,6 +42,7 @@ _STATED_POLARITY = re.compile(
     r"(?P<polarity>positive|negative)\b(?=[\s*_\"']{0,6}(?:[.,;!)\n]|$))",
     re.IGNORECASE,
 )
+_LATEX_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]{0,200})\}")
 _NUMBER = r"(?P<number>[-+\u2212]?(?:\d{1,12}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][-+]?\d{1,3})?)"
 
 
@@ -70,7 +72,12 @@ _DENIAL_OR_DOUBT = re.compile(
     r"\b(?:cannot|can\s*not|no|without|lack\w*|absent|exclu\w+|unlikely|reject\w*|missing|ruled\s+out|impossible|would|neither|if|whether|none\s+of)\b|\?",
     re.IGNORECASE,
 )
-_FILLER = re.compile(r"\([^()]{0,80}\)|\b(?:and|ec|the|is|number)\b|[^\w]|_", re.IGNORECASE)
+_FILLER = re.compile(
+    r"\([^()]{0,80}\)|\b(?:and|ec|the|is|number|enzyme|commission|class\s\d|this|protein|most|likely|probably|predicted|to|be|as|has)\b|[^\w]|_",
+    re.IGNORECASE,
+)
+_PSEUDOURIDINE = re.compile(r"\\?\bpsi\b|[Ψψ]|\bpseudouridine\b", re.IGNORECASE)
+_POWER_SIGN = re.compile(r"\^\{?(\d)\}?")
 
 
 def asserted_text(content: str, form: Form) -> str | None:
@@ -123,6 +130,7 @@ def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str
     claim = asserted_text(content[:2_000], form)
     if claim is None:
         return []
+    claim = _POWER_SIGN.sub(r"\1", unicodedata.normalize("NFKC", _PSEUDOURIDINE.sub("Psi", claim)))
     claim = strip_formatting(claim)
     exact_matches = [label for label in labels if _normalise_label(claim) == _normalise_label(label)]
     if exact_matches:
@@ -202,13 +210,15 @@ def _if_plausible(number: float | None) -> float | None:
 
 def numbers_by_key(text: str, keys: Sequence[str]) -> dict[str, float]:
     """Return the number after the last mention of each key, as in `"ON": 0.5`, `**ON** = 0.5` or `ON is about 0.5`."""
+    text = _LATEX_TEXT.sub(r"\1", text[-100_000:].replace("\\_", "_"))
     numbers = {}
     for key in keys:
+        name = re.escape(key).replace("_", r"[_/\s-]")
         pattern = re.compile(
-            rf"(?<![\w-]){re.escape(key)}(?![\w-])[\"'*`_\s)]{{0,6}}(?:[:=≈|]|is(?:\s+about)?|of)[\s*`_\"']{{0,6}}(?:≈\s?)?{_NUMBER}(?!\d)",
+            rf"(?<![\w/-]){name}(?![\w/-])[\"'*`_\s)]{{0,6}}(?:[:=≈|]|is(?:\s+about)?|of)[\s*`_\"']{{0,6}}(?:≈\s?)?{_NUMBER}(?!\d)",
             re.IGNORECASE,
         )
-        matches = list(pattern.finditer(text[-100_000:]))
+        matches = list(pattern.finditer(text))
         if matches:
             numbers[key] = float(matches[-1]["number"].replace("\u2212", "-"))
     return numbers

@@ -15,9 +15,11 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from evals import extract
+from evals.extract.answer_cues import confirms
 from evals.extract.chemical import stated_formula
+from evals.extract.layout import gives_up
 from evals.extract.number_words import spelled_number
-from evals.extract.reading import REJECTED, Reading, read_answer
+from evals.extract.reading import REJECTED, Reading, read_answer, retracts
 from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
 from evals.scorers.formula import element_counts, is_formula
@@ -30,6 +32,8 @@ FORMULA = "molecular_formula"
 _PROPERTY_LINE = re.compile(
     r"^[\s*\-•>|\"'`]*+([A-Za-z][\w ()-]{0,80}?)[\"'`*\s]*[:=|]\s*(\S.{0,2000})$", re.MULTILINE
 )
+_BARE_KEY = re.compile(r"([{,]\s{0,9})([A-Za-z]\w{0,60})(?=\s{0,9}:)")
+_FINAL_COMMA = re.compile(r",(\s{0,20}[}\]])")
 _NAME_SEPARATOR = re.compile(r"[,;]\s+(?=[\"'`]?[A-Za-z][\w ()-]{0,60}[\"'`]?[:=])")
 """Separator before the next name on a line."""
 _INDEX_LIST = re.compile(
@@ -46,7 +50,7 @@ _COUNT = re.compile(
     re.IGNORECASE,
 )
 """A number, optionally with the noun that it counts."""
-_MAX_CHARS = 100_000
+_MAX_CHARS, _MAX_LINE_CHARS = 100_000, 1_000
 
 
 class StatedProperties(Struct, frozen=True):
@@ -62,6 +66,10 @@ class StatedProperties(Struct, frozen=True):
             return unanswered(reply, "no properties stated")
         text = text[-_MAX_CHARS:]
         stated = _read_values(text, gold_values) if reply.stop == "stop" or last_tag(text, "answer") else None
+        if stated is not None and _is_retracted(text):
+            return unanswered(reply, "no properties stated")
+        if stated is None and self.kind == "count":
+            stated = _read_sentence(text, gold_values)
         if stated is None:
             return self._score_single(gold_values, reply)
         return _compare_values(gold_values, stated, self.kind)
@@ -73,6 +81,23 @@ class StatedProperties(Struct, frozen=True):
         return with_reading(
             reading, _compare_values(gold_values, dict.fromkeys(gold_values, reading.value), self.kind)
         )
+
+
+def _is_retracted(text: str) -> bool:
+    """Return whether the reply retracts its last answer tag, without confirming it."""
+    end = text.rfind("</answer>")
+    return end >= 0 and retracts(text, end) and not confirms(text, end)
+
+
+_KEY_WORDS = frozenset(
+    ("number", "num", "count", "counts", "of", "the", "total", "index", "indices", "indexes")
+)
+
+
+def _noun(key: str) -> str:
+    """Return the singular noun of a property's name: ring for `ring_count` and "number of rings"."""
+    words = [word.removesuffix("s") for word in normalise_key(key).split("_") if word not in _KEY_WORDS]
+    return "".join(words).removesuffix("atom")
 
 
 def normalise_key(key: object) -> str:
@@ -94,7 +119,7 @@ def _read_values(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | 
 
 
 def _read_object(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
-    stated = json_object(text, unique=True)
+    stated = json_object(text, unique=True) or json_object(_repair_json(text), unique=True)
     while stated and len(stated) == 1 and isinstance(inner := next(iter(stated.values())), dict):
         stated = inner
     if not stated:
@@ -108,13 +133,40 @@ def _read_object(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | 
     return values if values.keys() & gold_values.keys() else None
 
 
+def _repair_json(text: str) -> str:
+    """Return a text with valid JSON for the notations of Python and LaTeX, and without commas before closing brackets."""
+    text = text.replace("\\boxed{", " ").replace("\\_", "_").replace("\\{", "{").replace("\\}", "}")
+    if '"' not in text:
+        text = _BARE_KEY.sub(r'\1"\2"', text.replace("'", '"'))
+    return _FINAL_COMMA.sub(r"\1", text)
+
+
 def _read_lines(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
     values: dict[str, Any] = {}
+    nouns = {_noun(key): key for key in gold_values}
     for line in _PROPERTY_LINE.finditer(_NAME_SEPARATOR.sub("\n", text)):
         key, value = normalise_key(line[1]), line[2].strip().strip("`*|,\"' ")
+        if key not in gold_values and (whole_number(value) is not None or index_set(value) is not None):
+            key = nouns.get(_noun(key), key)
         if key in gold_values and values.setdefault(key, value) != value:
             return None
     return values or None
+
+
+def _read_sentence(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Read "The molecule has 5 rings and no chain." in the last line; None unless it gives one count of each property."""
+    line = text.rstrip()[-_MAX_LINE_CHARS:].rpartition("\n")[2]
+    values = {}
+    for key in gold_values:
+        noun = re.sub(r"[\s_-]+", r"[\\s-]?", re.sub(r"_count$", "", normalise_key(key)))
+        counts = re.findall(
+            rf"(?<![\w.])(\d{{1,4}}|no|[a-z]{{3,9}})[*_]{{0,2}}\s{noun}s?(?![\w-])", line, re.IGNORECASE
+        )
+        numbers = {0 if count.lower() == "no" else whole_number(count) for count in counts}
+        if len(numbers) != 1 or None in numbers or gives_up(line):
+            return None
+        values[key] = numbers.pop()
+    return values
 
 
 def _read_single(reply: Reply, key: str, kind: Kind) -> Reading | None:
