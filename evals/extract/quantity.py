@@ -26,6 +26,7 @@ from evals.extract.reading import REJECTED, Reading, before_next_question, break
 from evals.extract.statement_mood import mood
 from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.units import Quantity, convertible, normalise_notation, quantities, stated_number
+from evals.extract.units.statement import without_remarks
 from evals.extract.visible import visible
 
 MAX_CHARS = 100_000
@@ -58,7 +59,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
         return quantity
 
     visible_text = before_next_question(half_width(visible_text))
-    reading = read_answer(visible_text, parse, cues=Cues([Cue("number", _read_number_tag)]), use_layout=False)
+    reading = read_answer(visible_text, parse, cues=_CUES, use_layout=False)
     if reading is not None and is_alternative(visible_text, reading):
         return None
     if reading is not None:
@@ -84,7 +85,12 @@ def _read_layout(text: str, unit: str) -> Reading | None:
     line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
     if gives_up(text) or breaks_off(text) or text.rstrip().endswith("?") or is_undecided(text, line_begin):
         return None
-    return _read_emphasised(text, unit) or _read_only_number(text, unit) or _read_last_line(text, unit)
+    return (
+        _read_emphasised(text, unit)
+        or _read_only_number(text, unit)
+        or _read_labelled_number(text, unit)
+        or _read_last_line(text, unit)
+    )
 
 
 def _read_number_tag(text: str, begin: int) -> CueReading | None:
@@ -95,6 +101,36 @@ def _read_number_tag(text: str, begin: int) -> CueReading | None:
     return None, Statement("tag", content_begin, content_end, mood(text, begin - 1, content_end)), True
 
 
+_ESTIMATE_LINK = lazy_pattern(
+    r"(?:\s(?:is|would\sbe|of))?\s?[:：=≈~]?\s?(?=[\s*_`$]{0,6}(?:about\s|approximately\s|~|≈)?\s?[-+]?[\d.])"
+)
+"""The text between "best estimate" and the number."""
+
+
+def _read_estimate(text: str, begin: int) -> CueReading | None:
+    """Read the number after "best estimate", "I'd say" and the like, which counts unless a stronger statement is made."""
+    phrase = _ESTIMATE.match(text, begin)
+    link = _ESTIMATE_LINK.match(text, phrase.end()) if phrase else None
+    if phrase is None or link is None:
+        return None
+    line_end = text.find("\n", link.end())
+    end = line_end if line_end >= 0 else len(text)
+    return None, Statement("line", link.end(), end, mood(text, begin, link.end())), False
+
+
+_ESTIMATES = (
+    "best estimate",
+    "best guess",
+    "final estimate",
+    "i'd say",
+    "i’d say",
+    "i would say",
+    "i'd estimate",
+    "i estimate",
+    "i would estimate",
+)
+_ESTIMATE = lazy_pattern("|".join(_ESTIMATES), re.IGNORECASE)
+_CUES = Cues([Cue("number", _read_number_tag), *(Cue(phrase, _read_estimate) for phrase in _ESTIMATES)])
 _EMPHASIS = lazy_pattern(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
 
 
@@ -117,18 +153,27 @@ def _has_compatible_unit(quantity: Quantity, unit: str) -> bool:
 
 def _read_only_number(text: str, unit: str) -> Reading | None:
     """Read the only number of a reply, or the only one with a compatible unit."""
-    numbers = quantities(text)
-    numbers = [number for number in numbers if _has_compatible_unit(number, unit)] or numbers
+    numbers = _compatible(quantities(text), unit)
+    if len(numbers) != 1 and "\n" not in text.strip() and not _OR.search(text):
+        numbers = _compatible(quantities(without_remarks(normalise_notation(text))), unit)
     if len(numbers) != 1:
         return None
     number_text = numbers[0].text
     begin = text.find(number_text)
     is_labelled = _LABEL_BEFORE.search(text, max(0, begin - 20), begin)
-    if begin >= 0 and (is_labelled or not _MAY_FOLLOW.match(text, begin + len(number_text))):
+    is_value = _EQUALS_BEFORE.search(text, max(0, begin - 8), begin)
+    if begin >= 0 and (is_labelled or not (is_value or _MAY_FOLLOW.match(text, begin + len(number_text)))):
         return None
     return asserted_reading(text, Reading(numbers[0], "prose", 0, len(text.rstrip())))
 
 
+def _compatible(numbers: list[Quantity], unit: str) -> list[Quantity]:
+    """Return the numbers with a compatible unit, or all if there are none."""
+    return [number for number in numbers if _has_compatible_unit(number, unit)] or numbers
+
+
+_OR = lazy_pattern(r"\bor\b|或", re.IGNORECASE)
+_EQUALS_BEFORE = lazy_pattern(r"[=≈][\s*$]*$")
 _LABEL_BEFORE = lazy_pattern(
     r"\b(?:steps?|cases?|parts?|questions?|problems?|options?|equations?|eq\.?|figures?|tables?|sections?|methods?|approach)\s*$|(?:步骤|第)\s*$|(?:^|\n)\s*$",
     re.IGNORECASE,
@@ -140,15 +185,44 @@ _MAY_FOLLOW = lazy_pattern(
 """Text that may follow the only number of a reply, unlike the words after 3 in "3 cases to consider"."""
 
 
+_LABEL = lazy_pattern(
+    r"\s*[*_#-]{0,4}\s*[^:：\n]{1,80}(?:(?<!\d)[:：]|[:：](?=\s))[\s*_`$]{0,6}(?=[-+~≈]?\s?[\d.])"
+)
+
+
+def _read_labelled_number(text: str, unit: str) -> Reading | None:
+    """Read a one-line reply that consists of a label and a number: "log S (25 °C): -2.3"."""
+    label = None if "\n" in text.strip() else _LABEL.match(text)
+    if label is None or _LABEL_BEFORE.search(text, max(0, label.end() - 24), text.rfind(":", 0, label.end())):
+        return None
+    quantity = stated_number(text[label.end() :], unit)
+    reading = None if quantity is None else Reading(quantity, "whole", label.end(), len(text.rstrip()))
+    return asserted_reading(text, reading)
+
+
+_EQUATION = lazy_pattern(r"=|≈|→|\\approx\b")
+_SECOND_STATEMENT = lazy_pattern(r"[,;，；]\s|(?<!\.)[.。](?=\s)|\b(?:and|or)\b", re.IGNORECASE)
+
+
+def _last_result(line: str) -> str:
+    """Return the right-hand side of a calculation such as "n = √ε = √6.25 = 2.5"; empty if the line is none."""
+    sides = _EQUATION.split(line)
+    is_calculation = len(sides) > 2 or (len(sides) == 2 and not sides[0].strip(" *$"))
+    return sides[-1] if is_calculation and not _SECOND_STATEMENT.search(line) else ""
+
+
 def _read_last_line(text: str, unit: str) -> Reading | None:
-    """Read the last line: a number alone, or a sentence with a number in a compatible unit."""
+    """Read the last line: a number alone, the result of a calculation, or a sentence with a number in a compatible unit."""
     end = len(text.rstrip())
     begin = text.rfind("\n", 0, end) + 1
     line = text[begin:end]
-    quantity = stated_number(line, unit)
+    result = _last_result(line)
+    quantity = stated_number(result or line, unit)
     if quantity is None:
         return None
-    is_whole_line = normalise_notation(line).strip("*`. ") == quantity.text.rstrip(".")
+    is_whole_line = normalise_notation(result or line).strip("*`.$ ") == quantity.text.rstrip(".")
+    if result and quantity.unit and unit and not _has_compatible_unit(quantity, unit):
+        return None
     if not is_whole_line and not _has_compatible_unit(quantity, unit):
         return None
     return asserted_reading(text, Reading(quantity, "last line", begin, end))

@@ -50,6 +50,15 @@ _BEGINS_WITH_NUMBER = lazy_pattern(
     re.IGNORECASE,
 )
 _EQUALS = lazy_pattern(r"(?:=|≈|→|⇒|~)\s?(?=[-+]?\s?[\d.])")
+_EITHER = lazy_pattern(
+    r"[^\d\n]{0,40}(?P<first>\d[\d.]{0,20})\s{1,3}(?:or|或者?)\s{1,3}(?:about\s|around\s|~|≈)?[-+]?(?P<second>\d[\d.]{0,20})(?![\d%])"
+)
+"""Two numbers with a common unit, as in "1.4 or 1.5 eV"."""
+_HYPOTHESIS = lazy_pattern(
+    r"\A(?:[^.;\n]|\.(?=\d)){0,120}?\b(?:would|might|could|may)\b(?:[^.;\n]|\.(?=\d)){0,120}?[,;]\s(?:but|however,?|yet|while|whereas)\s(?=[^\d]{0,120}\d)",
+    re.IGNORECASE,
+)
+"""As in "PBE would give about 0.5 eV, but"."""
 _MULTIPLE = lazy_pattern(
     r"[^\d=]*(?:\b(?:twice|thrice|double|triple|half\s+(?:of|the|that|as)|(?:two|three|four|five|ten)\s+times)\b"
     r"|\d[\d.,]*[a-z]?\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[b-z]\b)|(?:plus|minus|multiplied|divided)\b|-?fold\b|倍)[^=]*\Z)",
@@ -70,7 +79,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
     normalised = normalise_notation(text[:MAX_CHARS]).strip()
     if (spelled := _special_number(normalised)) is not None:
         return spelled
-    statement = _without_remarks(normalised)
+    statement = without_remarks(_HYPOTHESIS.sub("", normalised))
     if _MULTIPLE.match(statement):
         return None
     if not _BEGINS_WITH_NUMBER.match(statement):
@@ -81,6 +90,8 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
             statement = statement[equals_signs[0 if has_comma else -1].end() :]
         else:
             return _single_number(quantities(statement), unit)
+    if (either := _EITHER.match(statement)) and either["first"] != either["second"]:
+        return None
     quantity = _single_number(_first_clause(statement), unit) or _last_side(statement, unit)
     return None if quantity is None or _is_coefficient(quantity, statement) else quantity
 
@@ -91,7 +102,7 @@ def _is_coefficient(quantity: Quantity, text: str) -> bool:
     return not quantity.unit and _FOLLOWING_SYMBOL.match(text, end) is not None
 
 
-def _without_remarks(text: str) -> str:
+def without_remarks(text: str) -> str:
     """Remove remarks in brackets that follow a number."""
     for _ in range(3):  # brackets within brackets
         previous = text
