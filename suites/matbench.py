@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+import re
 from importlib.util import find_spec
 from math import inf
 from statistics import fmean
@@ -27,7 +28,8 @@ from evals.data import Data, Row
 from evals.data.matbench import read_table
 from evals.errors import DataError, install_command
 from evals.extract import stated_yes_no
-from evals.extract.reading import Reading
+from evals.extract.reading import Reading, parse_shortened, read_answer
+from evals.extract.statements import Form
 from evals.extract.units import DIMENSIONLESS
 from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text
@@ -254,6 +256,26 @@ def label(text: str) -> Reading | None:
     return answer and answer._replace(value="yes" if answer.value else "no")
 
 
+_MATERIAL_CLASS = re.compile(
+    r"(?:(?:it|this|that|(?:this|the)\s(?:compound|material|composition|alloy|phase|crystal))(?:['’]s|\sis|\sshould\sbe)\s)?"
+    r"(?:(?:most\s)?(?:likely|probably|clearly|predicted\sto\sbe|expected\sto\sbe|classified\sas)\s)*"
+    r"(?P<not>not\s)?(?:an?\s)?(?:(?P<metal>metal(?:lic)?(?:\sconductor)?|金属)|(?P<nonmetal>non-?\s?metal(?:lic)?|semiconduct(?:or|ing)|insulat(?:or|ing)|非金属|半导体|绝缘体))",
+    re.IGNORECASE,
+)
+
+
+def _parse_material_class(content: str, form: Form) -> str | None:
+    material_class = _MATERIAL_CLASS.fullmatch(content.strip())
+    if material_class is None or (material_class["not"] and material_class["nonmetal"]):
+        return None
+    return "yes" if material_class["metal"] and not material_class["not"] else "no"
+
+
+def metal_label(text: str) -> Reading | None:
+    """Return the stated label, yes or no, or else the label of the stated class: metal, semiconductor, insulator."""
+    return label(text) or read_answer(text, parse_shortened(_parse_material_class))
+
+
 def _ideal(sample: Sample, prompt: Prompt) -> str:
     return f"Answer: {sample.target!r}" if isinstance(sample.target, float) else f"Answer: {sample.target}"
 
@@ -261,7 +283,8 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
     number = AbsoluteError(unit=task.answer_unit, possible=task.possible_range)
-    return _rule_protocol(task, Label(label), number, class_headline="balanced_accuracy")
+    read_label = metal_label if task.property_phrase == METAL_QUESTION else label
+    return _rule_protocol(task, Label(read_label), number, class_headline="balanced_accuracy")
 
 
 def _official(variant: str) -> Protocol:
