@@ -49,7 +49,12 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     is_question = text.rstrip().endswith(("?", "？"))
     if is_question or (gives_up(text, last_begin) and not _GUESS.search(text, last_begin)):
         return
-    spans = [span for span in _EMPHASIS.finditer(text, begin) if _is_emphasised_answer(text, span)]
+    spans = [
+        span
+        for span in _EMPHASIS.finditer(text, begin)
+        if _is_emphasised_answer(text, span)
+        and statement_mood.mood(text, span.start(), span.end()) == "asserted"
+    ]
     for group in ([span for span in spans if span.start() >= last_begin], spans):
         if len({span[str(span.lastgroup)].strip() for span in group}) == 1:
             yield Statement("emphasis", *group[-1].span(str(group[-1].lastgroup)))

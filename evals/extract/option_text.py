@@ -39,6 +39,10 @@ _MAKES_ANSWER = lazy_pattern(
 )
 _PREDICATE = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", re.IGNORECASE)
 """As in "X is the ribosome"."""
+EMPHASISED_START = lazy_pattern(
+    r"\s*(?P<mark>\*\*|`)(?P<answer>[^*`\n]{1,200})(?P=mark),\s(?!\W{0,3}(?:or|and)\b)[^*`\n]*\Z"
+)
+"""As in "**CC(C)=O**, acetone"."""
 _ASCII_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
 _HENCE = lazy_pattern(
     r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", re.IGNORECASE
@@ -83,9 +87,12 @@ class Options:
             versions.append(calculation["result"])
         if predicate := _PREDICATE.match(statement):
             versions.append(predicate["result"])
-        return next(
-            (letter for version in versions if (letter := self._letter_if_equal(version, texts))), None
-        )
+        for version in versions:
+            if letter := self._letter_if_equal(version, texts):
+                return letter
+        emphasised = EMPHASISED_START.match(statement)
+        letter = self._letter_if_equal(emphasised["answer"], texts) if emphasised else None
+        return None if letter is None or self.names_another(statement, letter) else letter
 
     def _letter_if_equal(self, statement: str, candidates: set[str]) -> str | None:
         """Return the letter of the option whose text is the statement; `candidates`: normalised lower-case texts to match."""

@@ -21,19 +21,24 @@ _VALUE = lazy_pattern(
 )
 
 
-def probability(text: str) -> float | None:
-    """Read the probability that is stated last ("Probability: 0.83", "83 %"); None if it is missing or outside 0 to 1."""
+def probability(text: str, *, answer_is_no: bool = False) -> float | None:
+    """Read the probability of yes that is stated last ("Probability: 0.83", "83 %"); None if it is missing or outside 0 to 1.
+
+    A confidence above one half is one in the stated answer: 90 % in the answer no is a probability of 10 %.
+    """
     text = half_width(visible(text).text[-MAX_CHARS:])
-    answer = None
+    answer, is_confidence = None, False
     for noun in _NOUN.finditer(text):
         begin = noun.end()
         if gloss := _GLOSS.match(text, begin):
             begin = gloss.end()
         value = _VALUE.match(text, begin, begin + 120)
         if value is not None:
-            answer = value
+            answer, is_confidence = value, noun[0].lower() in ("confidence", "置信度")
     if answer is None:
         return None
     power = int((answer["exponent"] or answer["ten"] or "0").replace("−", "-"))
     stated_value = float(answer["number"].replace(",", ".")) * 10.0**power / (100 if answer["percent"] else 1)
-    return stated_value if 0 <= stated_value <= 1 else None
+    if not 0 <= stated_value <= 1:
+        return None
+    return 1 - stated_value if is_confidence and answer_is_no and stated_value > 1 / 2 else stated_value

@@ -47,7 +47,7 @@ class Label(Struct, frozen=True):
         if reading is None:
             return unanswered(reply, "no label stated")
         label = str(reading.value)
-        stated = probability(reply.text)
+        stated = probability(reply.text, answer_is_no=label == "no")
         right = label == sample.target
         score = binary_score(
             right=right,

@@ -17,6 +17,7 @@ from evals.extract.choices import option_letters
 from evals.extract.formatting import half_width, shortened_answers
 from evals.extract.option_cues import CUES
 from evals.extract.option_letters import parse_letters
+from evals.extract.option_text import EMPHASISED_START
 from evals.extract.option_verdicts import option_verdicts
 from evals.extract.reading import REJECTED, Reading, read_answer, read_layout
 from evals.extract.smiles import looks_like_smiles
@@ -194,7 +195,14 @@ def _parse_items(statement: str, texts: Sequence[str]) -> tuple[str, ...] | None
 def _parse_texts(statement: str, texts: Sequence[str]) -> tuple[str, ...] | None:
     """Return the letters of options stated by their texts; None unless each text equals that of exactly one option."""
     without_brackets = re.sub(r"\s+[(（][^()（）]*[)）]\s*$", "", statement.strip())
-    for parts in ([statement], [without_brackets], _LIST_SEPARATOR.split(statement), statement.split(",")):
+    emphasised = EMPHASISED_START.match(statement)
+    for parts in (
+        [statement],
+        [without_brackets],
+        _LIST_SEPARATOR.split(statement),
+        statement.split(","),
+        [emphasised["answer"] if emphasised else ""],
+    ):
         stated = [text for text in map(_normalise, parts) if text]
         if stated and all(texts.count(text) == 1 for text in stated):
             return tuple(dict.fromkeys(chr(ord("A") + texts.index(text)) for text in stated))
