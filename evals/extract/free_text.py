@@ -43,8 +43,21 @@ _SHARE_SENTENCE = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "According to the chart, 62 % of respondents agreed."."""
+_COUNT_SENTENCE = lazy_pattern(
+    r"[\s*_]*+(?:(?:only|exactly)\s|a\stotal\sof\s)?[*_]{0,2}(?P<number>\d{1,4}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_]{0,2}"
+    r"\s(?!of\b|or\b|and\b|to\b|percent\b)[a-z ]{2,40}?\s(?:is|are|was|were|has|have|had|exceeds?|exceeded|shows?|showed|reached|recorded|reported|scored|lies?|falls?)\s(?:above|below|more|less|at|over|under|higher|lower|greater|an?\s|the\s|values?\s|between)",
+    re.IGNORECASE,
+)
+"""As in "Three countries are above 50 %."."""
+_CONCLUDES_YES_OR_NO = lazy_pattern(
+    r"[,;.]\s(?:so|hence|thus|therefore),?\s(?:the\sanswer\sis\s)?[*_]{0,2}(?P<answer>yes|no)[*_]{0,2}[.!]?\s*\Z",
+    re.IGNORECASE,
+)
+_IN_YEAR = lazy_pattern(r"(?<=[\w%])\s(?:in|during)\s(?:the\syear\s)?(?:1[5-9]|20)\d\d\s*\Z", re.IGNORECASE)
 _DIGIT = lazy_pattern(r"\d")
-_CALCULATION = lazy_pattern(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*=\s*(?=\S)")
+_CALCULATION = lazy_pattern(
+    r"\s*(?:[A-Za-z][A-Za-z ]{0,40}=(?=[^=≈\n]*[=≈]))?[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*[=≈]\s*(?=\S)"
+)
 """Left-hand side of a calculation whose right-hand side is the answer."""
 
 
@@ -62,6 +75,11 @@ def _parse_free_text(content: str, form: Form) -> Any:
         and not _DIGIT.search(content, share.end())
     ):
         return (share["number"],)
+    if form == "whole" and (count := _COUNT_SENTENCE.match(content)):
+        number_word = count["number"]
+        return ("1",) if number_word.lower() == "one" else (number_word,)
+    if form == "whole" and (conclusion := _CONCLUDES_YES_OR_NO.search(content)):
+        return (conclusion["answer"],)
     if form in UNMARKED_FORMS or form == "whole":
         if gives_up(content) or "?" in content[-2:]:
             return None
@@ -111,6 +129,8 @@ def number(text: str, *, scaled: bool = True) -> float | None:
         text = text[variable.end() :]
     if qualifier := _QUALIFIER.match(text):
         text = text[qualifier.end() :]
+    if (year := _IN_YEAR.search(text)) and _has_digit(text[: year.start()]):
+        text = text[: year.start()]
     if (spelled := NUMBER_WORDS.get(text.casefold().split(" ")[0].rstrip(".,"))) is not None:
         return None if _has_digit(text) else spelled
     if text[:1] in NUMBER_WORDS and len(text) <= 2:

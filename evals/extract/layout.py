@@ -112,7 +112,7 @@ def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> S
         _ONLY_COUNT.match(text, 0, end) if sentence_begin == 0 else None
     )
     if count is not None:
-        return Statement("prose", *count.span("number"))
+        return Statement("prose", *count.span(count.lastgroup or "number"))
     begin = -1
     for verb in _PREDICATE_START.finditer(text, max(sentence_begin, end - 300), end):
         begin = verb.end()
@@ -139,7 +139,8 @@ _COUNT = lazy_pattern(
     re.IGNORECASE,
 )
 _ONLY_COUNT = lazy_pattern(
-    r"\s*(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}\s*[.!]?\s*$",
+    r"\s*(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}\s*[.!]?\s*$"
+    r"|\s*there\s+are\s+(?:exactly\s+|only\s+)?[*_$]*(?P<listed>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*(?:\s[a-z ]{2,40})?:\s[^\d\n:]{1,200}$",
     re.IGNORECASE,
 )
 """A whole reply such as "There are eight small triangles in the figure."."""

@@ -35,6 +35,8 @@ def normalise_answer(text: str) -> str:
 def same_words(gold: str, stated: str) -> bool:
     """Return whether two answers agree once normalised, ignoring a generic noun (bar, line) at the end of the stated one."""
     gold_words, stated_words = normalise_answer(gold), normalise_answer(stated)
+    if not any(map(str.isdigit, gold_words)):  # "light-blue" is light blue
+        gold_words, stated_words = gold_words.replace("-", " "), stated_words.replace("-", " ")
     return bool(gold_words) and (
         gold_words == stated_words or gold_words == _TRAILING_GENERIC_NOUN.sub("", stated_words)
     )
