@@ -89,7 +89,7 @@ _CLAUSE_END = lazy_pattern(
 )
 _ALTERNATIVES = lazy_pattern(r"\b(?:or|either)\b|或者?|还是")
 _SENTENCE_WORDS = lazy_pattern(
-    r"[<>]|\b(?:is|are|was|or|if|then|both|neither|nor|either|some|people|others|none|this|that|not|it|we|you|i|cannot|can|could|seems?|says?|would|the|lets?|let)\b",
+    r"[<>?]|\b(?:wrong|incorrect):|\b(?:is|are|was|or|if|then|both|neither|nor|either|some|people|others|none|this|that|not|it|we|you|i|cannot|can|could|seems?|says?|would|the|lets?|let)\b",
     re.IGNORECASE,
 )
 _SENTENCE_START = lazy_pattern(

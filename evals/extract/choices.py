@@ -264,7 +264,8 @@ _LAST_LABEL = lazy_pattern(
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
 _EXCLUDES = lazy_pattern(
-    r"[^.;\n]{0,200}?\s(?:is|are|would\s+be|must\s+be)\s+(?:also\s+|clearly\s+|therefore\s+)?(?:wrong|incorrect|false|impossible|ruled|eliminated|excluded|not\s+(?:right|correct|true|possible))\b",
+    r"[^.;\n]{0,200}?\s(?:is|are|would\s+be|must\s+be)\s+(?:also\s+|clearly\s+|therefore\s+)?(?:wrong|incorrect|false|impossible|ruled|eliminated|excluded|not\s+(?:right|correct|true|possible))\b"
+    r"|[\s*_(（]{0,4}[A-Z][\s*_)）]{0,4}(?:选项)?(?:是|为)?(?:错误|错的|不对|不正确|不成立|不符)",
     re.IGNORECASE,
 )
 _BRACKETED_END = lazy_pattern(r"\(([A-Z])\)[*_.\s]*$")

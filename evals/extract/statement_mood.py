@@ -19,8 +19,12 @@ _CLAUSE_END = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\
 _NEGATED = lazy_pattern(
     r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|(?:do|does|did|would|could|should)n['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
     r"|不|不要|不可|不该|切勿|避免|排除|非|别|勿|没有?|不是|不能|不应|并非|错误|而非)"
-    r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_`\"'“(该的]*$"
+    r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be|write|use|answer|pick|choose|select))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_`\"'“(该的]*$"
 )
+_CALLED_WRONG = lazy_pattern(
+    r"^\W*(?:wrong|incorrect)(?:\s(?:answer|structure|molecule|smiles|formula|name|value|number|result|guess))?\s?[:：][\s*_`\"'“(<]*$|错误(?:答案)?[:：][\s*_`]*$"
+)
+"""As in "Wrong: X"."""
 _NOT_NEGATED = lazy_pattern(
     r"\b(?:not\s+only|no\s+doubt|without\s+(?:a\s+)?doubt|wait,?\s+no|oh\s+no|^\W*no)\W*$", re.IGNORECASE
 )
@@ -31,10 +35,14 @@ _CONDITION = lazy_pattern(
 _COUNTERFACTUAL = lazy_pattern(
     r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)"
 )
+_UNREAL = lazy_pattern(r"(?:^|\b(?:and|so)\s|[,:]\s?)\W*(?:if|had)\b")
+_WOULD_BEFORE = lazy_pattern(r"\b(?:would|['’]d)\s+(?:be|have\s+been|give|become|equal|read)\b[^.]{0,20}$")
+_WOULD_AFTER = lazy_pattern(r"[\s*_)\]}$\"'”’`]{0,6}would\s+(?:be|have\s+been)\s", re.IGNORECASE)
+"""As in "If it were a ketone, B would be right"."""
 _OTHER_ANSWER = lazy_pattern(
     r"\b(?:(?:common|typical|frequent|usual|easy|classic)\s+(?:mistake|error|misconception|trap|wrong|incorrect)|misconception|distractor|mistake|tempt"
     r"|(?:some|many|most|several|other|certain)\s+(?:people|students?|readers?|candidates?|sources?|textbooks?|models?|test-takers?|might|may|would|will|could)\b"
-    r"|(?:students?|people|others|readers|candidates|beginners|learners|colleagues?|friends?|someone|somebody|one|you|they|he|she)\s+(?:often|usually|sometimes|commonly|frequently|typically|wrongly|mistakenly|might|may|could|would|will|say|said|think|claim|argue|believe|pick|choose|select|guess|miss)"
+    r"|(?:students?|people|others|readers|candidates|beginners|learners|colleagues?|friends?|someone|somebody|one|you|they|he|she)\s+(?:often|usually|sometimes|commonly|frequently|typically|wrongly|mistakenly|might|may|could|would|will|say|said|think|claim|argue|believe|report|pick|choose|select|guess|miss)"
     r"|(?<!\bi )(?:insist|claim|argue|maintain|assert|allege)s?\b|(?<!\bi )(?:insisted|claimed|argued|said|thought|believed|thinks|believes)\b"
     r"|(?:second|next|third)[- ]?(?:best|closest|likeliest|most)|runner-up|alternative"
     r"|(?:initial|first|earlier|previous|original|naive|old|former|published|reported|his|her|their|your|student['’]s|someone['’]s)\s+(?:\w+\s+)?(?:answer|guess|thought|attempt|choice|instinct|impression|intuition|idea|result|value)"
@@ -58,7 +66,8 @@ _WRONG_AFTER = lazy_pattern(
     r"[\s*_)\]}$\"'”’`.,，]{0,6}(?:(?:is|are|was|were|would\s+be|seems|looks)(?:\s+(?:also|only|therefore|clearly|definitely|just))?\s+(?:not|incorrect|wrong|false|partially|partly|a\s+distractor|tempting|too|impossible|ruled)\b"
     r"|(?:is|was|are)n['’]t\b|(?:does|do|can|would|could|did)(?:n['’]t|\s*not)\b|fails?\b|(?:can|must|should)\s+be\s+(?:ruled|excluded|eliminated|rejected)"
     r"|(?:is|was)\s+(?:(?:only|just)\s+)?one\s+(?:possibility|option|candidate|guess)[,;]?\s+but\b"
-    r"|[.\s]{1,4}(?:(?:no|wait|hmm|oops)[,.\s]+){0,3}(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+(?:right|correct))"
+    r"|,?\s+which\s+(?:is|was)\s+(?:(?:known\s+to\s+be|clearly|obviously|certainly|of\s+course)\s+)?(?:wrong|incorrect|false|too\s+(?:low|high|small|large))\b"
+    r"|[.,;\s–—-]{1,4}(?:(?:no|wait|hmm|oops)[,.\s]+){0,3}(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+(?:right|correct))"
     r"|(?:是|为)?(?:错误?|不对|不正确|不成立|错的|不符))",
     re.IGNORECASE,
 )
@@ -75,13 +84,15 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     for clause_end in _CLAUSE_END.finditer(context):
         clause = context[clause_end.end() :]
     if clause and not clause.isspace():
-        if _NEGATED.search(clause) and not _NOT_NEGATED.search(clause):
+        if (_NEGATED.search(clause) and not _NOT_NEGATED.search(clause)) or _CALLED_WRONG.search(clause):
             return "negated"
         if _OTHER_ANSWER.search(clause) or _DEPENDS.match(clause) or _INSTRUCTS.search(clause):
             return "other"
         if not clause.isascii() and _OTHER_ANSWER_CHINESE.search(clause):
             return "other"
         if _CONDITION.search(clause) or ("would" in link and _COUNTERFACTUAL.search(clause)):
+            return "conditional"
+        if _UNREAL.search(clause) and (_WOULD_BEFORE.search(clause) or _WOULD_AFTER.match(text, end)):
             return "conditional"
     if closing_tag := _CLOSING_TAG.match(text, end):
         end = closing_tag.end()

@@ -8,6 +8,7 @@ from typing import Any
 from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.reading import REJECTED, Reading, read_answer
+from evals.extract.statement_mood import mood
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
@@ -29,6 +30,10 @@ _ALTERNATIVES = lazy_pattern(
 _YES_OR_NO = lazy_pattern(
     r"(?<![\w/'’-])(?P<before>(?:yes|no)\s*(?:/|\bor\b|\band\b)\s*)?(?P<word>yes|no)(?![\w'’/-])"
     r"(?P<after>\s*(?:\bor\b|\band\b(?=\s(?:yes|no)\b)|[^\w\s]|\n|$))?",
+    re.IGNORECASE,
+)
+_DENIED_WORD = lazy_pattern(
+    r"[*_\"'”’]{0,4}(?:\?|\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|not\s+(?:right|correct|true))\b)",
     re.IGNORECASE,
 )
 _BEFORE_ANSWER = lazy_pattern(
@@ -87,7 +92,8 @@ def _read_prose(text: str) -> Reading | None:
     text_begin = begin + len(text[begin:]) - len(text[begin:].lstrip())
     answer: Reading | None = None
     opening = _STATED_CHINESE.match(text, text_begin) or _OPENING_WORD.match(text, text_begin)
-    if opening is not None and not _ALTERNATIVES.match(text, text_begin):
+    is_denied = opening is not None and _DENIED_WORD.match(text, opening.end()) is not None
+    if opening is not None and not is_denied and not _ALTERNATIVES.match(text, text_begin):
         group = "no" if opening["no"] else "yes"
         answer = Reading(group == "yes", "whole", *opening.span(group))
     for word in _YES_OR_NO.finditer(text, begin):
@@ -99,7 +105,8 @@ def _read_prose(text: str) -> Reading | None:
         is_answer = is_answer or (
             text[max(begin, start - 2) : start] == ", " and not text[word.end("word") :].strip(" .!*_\n")
         )
-        if is_answer and (word["after"] is not None or (is_yes and start == text_begin)):
+        is_denied = _DENIED_WORD.match(text, word.end("word")) or mood(text, start, start) != "asserted"
+        if is_answer and not is_denied and (word["after"] is not None or (is_yes and start == text_begin)):
             answer = Reading(is_yes, "whole" if start == text_begin else "prose", start, word.end("word"))
     return answer or _read_closing_verdict(text) or _read_opening_verdict(text, text_begin)
 

@@ -33,7 +33,9 @@ MAX_PLAUSIBLE = 1e9
 _EC_NUMBER = re.compile(
     r"(?<![\d.])\d{1,2}\.(?:\d{1,3}|-)\.(?:\d{1,3}|-)\.(?:[nB]?\d{1,4}|-)(?![\d])(?!\.\d)"
 )
-_NEGATION = re.compile(r"\b(?:not|rather\s+than|instead\s+of|unlike|except)\b|n['’]t\b", re.IGNORECASE)
+_NEGATION = re.compile(
+    r"\b(?:not|rather\s+than|instead\s+of|unlike|except)\b|n['’]t\b|不是|而非|并非|不属于", re.IGNORECASE
+)
 _BOXED_POSITIVE = re.compile(
     r"(?<=[{>:])(?P<before>\s*[*_\"']{0,3})positive(?=[*_\"']{0,3}\s*(?:[}<.]|$))|(?<=\\text\{)positive(?=\})", re.IGNORECASE | re.MULTILINE
 )  # fmt: skip
