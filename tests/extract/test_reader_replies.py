@@ -1,0 +1,59 @@
+"""Replies in the styles of current models, with their hand-judged verdicts under `strict`, for suites of chemistry, biology and vision.
+
+Each was judged before the readers were run on it. At first, 660 of the 823 were read as judged; 51 answers that a reply
+denied, assumed or took back were credited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from evals import extract
+from evals.types import Prompt, Reply, Sample, Score
+from tests.support.paths import TESTS
+from tests.support.tables import table
+
+CASES: list[dict[str, Any]] = [
+    json.loads(line) for line in (TESTS / "cases" / "reader_replies.jsonl").read_text("utf-8").splitlines()
+]
+UNITS = {"mol-instructions:PP": "hartree"}
+
+
+def score_reply(case: dict[str, Any]) -> Score:
+    suite, _, variant = case["suite"].partition(":")
+    module = import_module(f"evals.suites.{suite.replace('-', '_')}")
+    scorer = next(iter(module.BENCHMARK.suite(variant, "strict").scorers.values()))
+    unit = module.TASKS[variant].unit if suite == "matbench" else UNITS.get(case["suite"], "")
+    target = tuple(case["target"]) if isinstance(case["target"], list) else case["target"]
+    options = tuple(case.get("options", ()))
+    sample = Sample(id="1", target=target, unit=unit, choices=options, meta=case.get("meta", {}))
+    text, _, unclosed = extract.split_reasoning(case["reply"])
+    result = scorer(sample, Prompt(), Reply(text=text, stop="length" if unclosed else "stop"))
+    score = asyncio.run(result) if inspect.iscoroutine(result) else result
+    assert isinstance(score, Score)
+    return score
+
+
+@table("case", CASES, ids=lambda case: f"{case['suite']}|{case['reply'][:40]!a}")
+def test_a_reply_is_judged_as_a_person_judges_it(case: dict[str, Any]) -> None:
+    for package in ("rdkit", "selfies", "pint"):
+        pytest.importorskip(package)
+    score = score_reply(case)
+    if "verdicts" in case:
+        assert score.verdict in case["verdicts"], (score, case)
+    elif "parts" in case:
+        stated = {name: value for name, value in score.parts.items() if name.startswith("stated")}
+        assert stated == case["parts"], (score, case)
+    elif case["suite"].startswith("biology-instructions"):
+        is_set = case["suite"].endswith(("Modification", "FunctionEC"))
+        value = score.value if is_set else score.parts.get("stated_0")
+        assert value == pytest.approx(case["value"], rel=1e-3), (score, case)
+    else:
+        assert score.verdict == "graded", (score, case)
+        assert float(score.answer or "nan") == pytest.approx(case["value"], rel=2e-3, abs=1e-3), (score, case)
