@@ -64,7 +64,11 @@ def letters_called_correct(text: str, begin: int, end: int) -> CueReading | None
     list_begin = begin - len(context) + subject.start("list")
     start = list_begin + matches[0].start()
     is_question = text[end : end + 40].lstrip("*_ ")[:1] in ("?", "？") if end < len(text) else False
-    mood = "asked" if is_question else statement_mood.mood(text, list_begin, list_begin, link=text[list_begin:end])
+    mood = (
+        "asked"
+        if is_question
+        else statement_mood.mood(text, list_begin, list_begin, link=text[list_begin:end])
+    )
     return letters, Statement("cue", start, start + len(subject["list"].strip()), mood), True
 
 

@@ -33,6 +33,8 @@ MAX_CHARS = 100_000
 """Maximum number of characters read, from the end of a reply."""
 _MAX_TAIL_CHARS, _MAX_SPANS = 4_000, 20
 """Maximum numbers of characters and of emphasised spans that are examined, from the end, if no answer is stated."""
+_MAX_ONE_LINE_CHARS = 500
+"""Maximum length of a one-line reply that is read without its remarks, or as a label and a number."""
 _MAX_STATEMENT_CHARS = 60
 """Maximum length of a statement without a digit that is rejected; longer ones are ignored."""
 
@@ -154,7 +156,7 @@ def _has_compatible_unit(quantity: Quantity, unit: str) -> bool:
 def _read_only_number(text: str, unit: str) -> Reading | None:
     """Read the only number of a reply, or the only one with a compatible unit."""
     numbers = _compatible(quantities(text), unit)
-    if len(numbers) != 1 and "\n" not in text.strip() and not _OR.search(text):
+    if len(numbers) != 1 and _is_one_short_line(text) and not _OR.search(text):
         numbers = _compatible(quantities(without_remarks(normalise_notation(text))), unit)
     if len(numbers) != 1:
         return None
@@ -165,6 +167,11 @@ def _read_only_number(text: str, unit: str) -> Reading | None:
     if begin >= 0 and (is_labelled or not (is_value or _MAY_FOLLOW.match(text, begin + len(number_text)))):
         return None
     return asserted_reading(text, Reading(numbers[0], "prose", 0, len(text.rstrip())))
+
+
+def _is_one_short_line(text: str) -> bool:
+    line = text.strip()
+    return len(line) <= _MAX_ONE_LINE_CHARS and "\n" not in line
 
 
 def _compatible(numbers: list[Quantity], unit: str) -> list[Quantity]:
@@ -192,7 +199,7 @@ _LABEL = lazy_pattern(
 
 def _read_labelled_number(text: str, unit: str) -> Reading | None:
     """Read a one-line reply that consists of a label and a number: "log S (25 °C): -2.3"."""
-    label = None if "\n" in text.strip() else _LABEL.match(text)
+    label = _LABEL.match(text) if _is_one_short_line(text) else None
     if label is None or _LABEL_BEFORE.search(text, max(0, label.end() - 24), text.rfind(":", 0, label.end())):
         return None
     quantity = stated_number(text[label.end() :], unit)
