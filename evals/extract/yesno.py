@@ -105,8 +105,9 @@ def _read_prose(text: str) -> Reading | None:
         is_answer = is_answer or (
             text[max(begin, start - 2) : start] == ", " and not text[word.end("word") :].strip(" .!*_\n")
         )
-        is_denied = _DENIED_WORD.match(text, word.end("word")) or mood(text, start, start) != "asserted"
-        if is_answer and not is_denied and (word["after"] is not None or (is_yes and start == text_begin)):
+        if not is_answer or not (word["after"] is not None or (is_yes and start == text_begin)):
+            continue
+        if not _DENIED_WORD.match(text, word.end("word")) and mood(text, start, start) == "asserted":
             answer = Reading(is_yes, "whole" if start == text_begin else "prose", start, word.end("word"))
     return answer or _read_closing_verdict(text) or _read_opening_verdict(text, text_begin)
 
