@@ -13,9 +13,9 @@ recorded elsewhere can be imported as `intern-s1`, but runs made here are `inter
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-import re
 from importlib.util import find_spec
 from math import inf
 from statistics import fmean
