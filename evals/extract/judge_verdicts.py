@@ -19,7 +19,8 @@ import msgspec
 
 MAX_CHARS = 4_000
 """Maximum length of a judge's reply in characters."""
-_FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n[ \t]*```\Z", re.DOTALL)
+_FENCE = re.compile(r"\A```(?i:json)?[ \t]*\n(.*)\n[ \t]*```\Z", re.DOTALL)
+_BOX = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]{1,20})\}{1,2}")
 _A_OR_B = re.compile(r"A|B")
 
 
@@ -73,17 +74,21 @@ def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
     """Read the verdict of a judge that was given upstream's prompt: an allowed verdict and nothing else.
 
     If the allowed verdicts are A and B, their names in OpenCompass' prompt, CORRECT and INCORRECT, are accepted, too.
+    Brackets, bold, dollar signs and a box around the verdict are ignored.
     """
-    word = text.strip(" \t\r\n*.\"'`").upper()
+    if box := _BOX.fullmatch(text.strip(" \t\r\n$.")):
+        text = box[1]
+    word = re.sub(r"\s?[:(]\s?", ": ", text.strip(" \t\r\n*.\"'`$()[]").upper())
     if word in allowed:
         return word
     return _OPENCOMPASS_NAMES.get(word) if tuple(allowed) == ("A", "B") else None
 
 
 def number_bare(text: str) -> float | None:
-    """Read the number of a judge that was asked to reply with nothing else."""
+    """Read the number of a judge that was asked to reply with nothing else; bold, code and dollar signs are ignored."""
+    text = text.strip(" \t\r\n*`$").replace("\u2212", "-")
     try:
-        number = float(text.strip()) if len(text) < 100 and "_" not in text else inf
+        number = float(text) if len(text) < 100 and "_" not in text else inf
     except ValueError:
         return None
     return number if isfinite(number) else None

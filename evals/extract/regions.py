@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from evals.extract.formatting import half_width
 from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.statement_mood import mood
 from evals.extract.statements import Form
 from evals.extract.tags import stated_answer
 from evals.extract.visible import split_reasoning
@@ -28,6 +29,8 @@ MAX_CHARS = 50_000
 """Maximum number of characters read, from the end of a reply."""
 MAX_REGIONS = 1_000
 """Maximum number of regions that are returned, from the end of a reply."""
+_MAX_PROSE_REGIONS = 20
+"""Maximum number of regions in brackets that a reply is assumed to discuss, and possibly to deny."""
 _SPACE = r"\s{0,20}"
 _PLAIN_NUMBER = r"([-+]?\d{0,9}\.?\d{1,12}(?:[eE][-+]?\d{1,3})?)"
 _NUMBER = f"{_SPACE}{_PLAIN_NUMBER}{_SPACE}"
@@ -114,8 +117,10 @@ def _json_regions(text: str) -> Iterator[Region]:
 
 
 def _bracketed_regions(text: str) -> Iterator[Region]:
-    for match in _BRACKETED_NUMBERS.finditer(text):
-        yield from _finite_region(match, "line", match.span())
+    matches = list(_BRACKETED_NUMBERS.finditer(text))
+    for match in matches:
+        if len(matches) > _MAX_PROSE_REGIONS or mood(text, *match.span()) != "negated":
+            yield from _finite_region(match, "line", match.span())
 
 
 def _named_regions(text: str) -> Iterator[Region]:

@@ -204,6 +204,7 @@ def test_worked_examples_are_messages_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [("A", "A"), (" B\n", "B"), ("**A**", "A"), ("CORRECT", "A"), ("Incorrect.", "B"), ("A: CORRECT", "A"), ("C", None),
+     ("(A)", "A"), ("[[B]]", "B"), (r"\boxed{A}", "A"), ("A (CORRECT)", "A"), ("A (INCORRECT)", None), ("()", None),
      ("Answer: B", None), ("A or B", None), ("Both", None), ("", None)],
 )  # fmt: skip
 def test_only_a_bare_verdict_is_read(text: str, verdict: str | None) -> None:
@@ -213,7 +214,7 @@ def test_only_a_bare_verdict_is_read(text: str, verdict: str | None) -> None:
 @pytest.mark.parametrize(
     ("text", "number"),
     [("1.5", 1.5), (" -2\n", -2.0), ("1e3", 1000.0), ("1.5 eV", None), ("nan", None), ("inf", None), ("1_000", None),
-     ("9" * 400, None), ("", None)],
+     ("**5**", 5.0), ("\u22125", -5.0), ("**", None), ("9" * 400, None), ("", None)],
 )  # fmt: skip
 def test_only_a_bare_number_is_read(text: str, number: float | None) -> None:
     assert number_bare(text) == number
