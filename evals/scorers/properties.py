@@ -158,7 +158,7 @@ def _read_sentence(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] 
     line = text.rstrip()[-_MAX_LINE_CHARS:].rpartition("\n")[2]
     values = {}
     for key in gold_values:
-        noun = re.sub(r"[\s_-]+", r"[\\s-]?", re.sub(r"_count$", "", normalise_key(key)))
+        noun = r"[\s-]?".join(map(re.escape, normalise_key(key).removesuffix("_count").split("_")))
         counts = re.findall(
             rf"(?<![\w.])(\d{{1,4}}|no|[a-z]{{3,9}})[*_]{{0,2}}\s{noun}s?(?![\w-])", line, re.IGNORECASE
         )
