@@ -36,6 +36,10 @@ _COUNTERFACTUAL = lazy_pattern(
     r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)"
 )
 _UNREAL = lazy_pattern(r"(?:^|\b(?:and|so)\s|[,:]\s?)\W*(?:if|had)\b")
+_BEFORE_GUESS = lazy_pattern(
+    r"\bif\s(?:i|we)\s(?:(?:had|have|must|were\sforced|am\sforced)\s)?(?:to\s)?(?:guess|choose|pick|estimate|answer|commit|bet)\b(?:\s(?:one|a\s(?:value|number)))?,?|\bif\spressed,?"
+)
+"""As in "if I had to guess", which is no condition."""
 _WOULD_BEFORE = lazy_pattern(r"\b(?:would|['’]d)\s+(?:be|have\s+been|give|become|equal|read)\b[^.]{0,20}$")
 _WOULD_AFTER = lazy_pattern(r"[\s*_)\]}$\"'”’`]{0,6}would\s+(?:be|have\s+been)\s", re.IGNORECASE)
 """As in "If it were a ketone, B would be right"."""
@@ -83,6 +87,8 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     clause = context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin].lower()
     for clause_end in _CLAUSE_END.finditer(context):
         clause = context[clause_end.end() :]
+    if "if " in clause:
+        clause = _BEFORE_GUESS.sub("", clause)
     if clause and not clause.isspace():
         if (_NEGATED.search(clause) and not _NOT_NEGATED.search(clause)) or _CALLED_WRONG.search(clause):
             return "negated"

@@ -1,6 +1,6 @@
 """Replies in the styles of current models, with their hand-judged verdicts under `strict`, for suites of chemistry, biology and vision.
 
-Each was judged before the readers were run on it. At first, 660 of the 825 were read as judged; 53 answers that a reply
+Each was judged before the readers were run on it. At first, 711 of the 880 were read as judged; 53 answers that a reply
 denied, assumed or took back were credited.
 """
 
