@@ -10,11 +10,13 @@ from evals.extract.formatting import half_width, shortened_answers, strip_format
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
-from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer
+from evals.extract.only_number import only_number
+from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer, unless_taken_back
 from evals.extract.statements import Form
+from evals.extract.visible import visible
 
 _MAX_FORMULA_CHARS = 120
-_FORMULA = lazy_pattern(r"[\d\\$=√π∞]")
+_FORMULA = lazy_pattern(r"[\d\\$=√π∞¼-¾⅐-⅞]")
 _WORD = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _EQUALS = lazy_pattern(r"[=≈]\s*")
 _LEAD_IN = lazy_pattern(
@@ -23,18 +25,41 @@ _LEAD_IN = lazy_pattern(
 )
 _CLAUSE_VERB = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
 _UNDECIDED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
+_NAME = lazy_pattern(r"[A-Z][a-z]{2,20}|[a-z]{3,20}")
+"""A reply of one word, such as a day or a colour."""
+COUNTED = lazy_pattern(
+    r"(?P<number>[-+]?\d{1,3}(?:,\d{3})+|[-+]?\d+(?:\.\d+)?)\s+(?:(?:square|cubic|different|possible|distinct|whole|small)\s+)?(?!(?:times|more|less|fewer|plus|minus|over|and|mod|modulo|hundred|thousand|million|billion|dozen|half|halves|thirds?|quarters?|squared|cubed|factorial|root|roots|choose|percent|squares?\s+root)\b)[a-z]{3,20}\.?"
+)
+"""A number and what is counted: "12 squares", "60 different ways"."""
 _MAX_WORDS = 4
 """Maximum number of words in an answer that is not a formula."""
 
 
 def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
     """Read the stated expression; the value is a tuple: the answer, then versions without a trailing explanation."""
-    return read_answer(half_width(text), _parse_expression, truncated=truncated)
+    reading = read_answer(half_width(text), _parse_expression, truncated=truncated)
+    visible_text = half_width(visible(text).text)
+    if reading is not None and reading.form == "prose":
+        exact = _EXACT_BEFORE.search(visible_text, max(0, reading.begin - 100), reading.begin)
+        reading = reading._replace(value=(exact["exact"], *reading.value)) if exact else reading
+    if reading is None and not truncated and (number := only_number(visible_text)):
+        return number._replace(value=(number.value,))
+    return unless_taken_back(visible_text, reading)
+
+
+_EXACT_BEFORE = lazy_pattern(
+    r"(?:\b(?:is|are|equals|be)\s|=)\s*(?P<exact>[^=≈\n]{1,60}?)\s*(?:≈|\\approx)[\s*_$]{0,4}$"
+)
+"""As in "is 7/9 ≈", before the rounded value."""
 
 
 def _parse_expression(content: str, form: Form) -> Any:
     if form in UNMARKED_FORMS or form == "whole":
+        if form == "whole" and "**" in content.strip("*_ \n"):
+            return None  # the emphasised part is read instead
         content = _LEAD_IN.sub("", content)
+        if content.count("$") == 1:
+            content = content.replace("$", "")
     versions = tuple(
         version
         for version in shortened_answers(content)
@@ -47,13 +72,15 @@ def _parse_expression(content: str, form: Form) -> Any:
     ):
         return REJECTED
     shortest = versions[-1]
-    word_count = len(_WORD.findall(shortest))
+    is_counted = COUNTED.fullmatch(shortest) is not None
+    word_count = 1 if is_counted else len(_WORD.findall(_UNIT.sub("", shortest)))
     is_formula = _FORMULA.search(shortest) is not None or spelled_number(shortest) is not None
     if form in UNMARKED_FORMS or form == "whole":
         if statement_mood.mood(content, _value_position(content), len(content)) != "asserted":
             return None
         if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE_VERB.search(shortest)):
             return None
+        is_formula = is_formula or (form == "whole" and _NAME.fullmatch(content.strip("*_` .")) is not None)
         is_answer = is_formula and word_count <= 1 and len(content) <= _MAX_FORMULA_CHARS
         return versions if is_answer and not gives_up(content) else None
     if form == "sentence" and word_count > _MAX_WORDS:
@@ -67,6 +94,10 @@ def _value_position(content: str) -> int:
     return equals.end() if equals else 0
 
 
+_BARE_DECIMAL = lazy_pattern(r"^(?P<sign>[-+]?)\.(?=\d)")
+_SUPERSCRIPT = lazy_pattern("[⁰¹²³⁴-⁹⁺⁻]+")
+_PLAIN_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_AND = lazy_pattern(r"(?<=[\d})])\s*(?:,\s*)?\band\b\s*(?=[-+\d\\(])")
 _LATEX_SPACE = lazy_pattern(r"(?<!\\)\\[,;:! ]|~")
 _ROOT = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
 _DIGIT_GROUP_SPACE = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
@@ -78,10 +109,10 @@ _KEPT_TEXT = lazy_pattern(
     r"\s*(?:or|and|if|mod|in)\s*|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*", re.IGNORECASE
 )
 _UNIT = lazy_pattern(
-    r"(?<=[\w})])\s+(?:(?:square|cubic)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?)(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
+    r"(?<=[\w})])\s+(?:(?:square|cubic|sq\.?)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?|mph|(?:k?m|cm|mm|miles?|ft|k?g|mg|L|k?J)\s?(?:/|per\b)\s?(?:hour|second|minute|day|min|sec|hr|mol|cm|kg|[hsmgL]))(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
     re.IGNORECASE,
 )
-_DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\s*\}?|°|\\degree\b")
+_DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\s*\}?|°\s?[CF](?![A-Za-z])|°|\\degree\b")
 _MATRIX = lazy_pattern(r"\\begin\{[pb]?matrix\}(?P<inner>[^&]*?)\\end\{[pb]?matrix\}", re.DOTALL)
 _MIXED_NUMBER = lazy_pattern(
     r"(?P<sign>[-+]?)\s*(?P<whole>\d{1,6})\s+(?P<numerator>\d{1,6})\s*/\s*(?P<denominator>\d{1,6})"
@@ -96,10 +127,10 @@ _NUMBER_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
 _PI = lazy_pattern(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _LATEX_SYMBOLS = str.maketrans({
     "π": "\\pi ", "∞": "\\infty ", "√": "\\sqrt", "×": "\\times ", "·": "\\cdot ", "≤": "\\leq ", "≥": "\\geq ",
-    "≠": "\\neq ", "∪": "\\cup ", "∅": "\\emptyset ", "⟨": "(", "⟩": ")", "–": "-",
+    "≠": "\\neq ", "∠": "\\angle ", "∪": "\\cup ", "∅": "\\emptyset ", "⟨": "(", "⟩": ")", "–": "-",
 })  # fmt: skip
 _SYNONYMS = {
-    "\\$": "", "$": "", "\\%": "%", "\\left": "", "\\right": "", "\\langle": "(", "\\rangle": ")",
+    "\\$": "", "€": "", "£": "", "$": "", "\\%": "%", "\\left": "", "\\right": "", "\\langle": "(", "\\rangle": ")",
     "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\(": "", "\\)": "",
 }  # fmt: skip
 """LaTeX command -> its replacement; applied in this order."""
@@ -107,7 +138,8 @@ _SYNONYMS = {
 
 def normalise_expression(text: str) -> str:
     """Return an expression with numbers normalised, units removed, and double inequalities written as intervals."""
-    text = strip_formatting(text)
+    text = _BARE_DECIMAL.sub(r"\g<sign>0.", strip_formatting(text))
+    text = _SUPERSCRIPT.sub(lambda power: f"^{{{power[0].translate(_PLAIN_DIGITS)}}}", text)
     for command, replacement in _SYNONYMS.items():
         text = text.replace(command, replacement)
     text = text.strip()
@@ -115,6 +147,7 @@ def normalise_expression(text: str) -> str:
     text = _DIGIT_GROUP_SPACE.sub("", _DEGREES.sub("", text))
     text = _COMMA_GROUPED_NUMBER.sub(lambda number: number[0].replace(",", ""), text)
     text = _LATEX_SPACE.sub(" ", _UNIT.sub("", _TEXT_COMMAND.sub(_unwrap_command, text))).strip()
+    text = _AND.sub(", ", text)
     if matrix := _MATRIX.fullmatch(text):
         text = "(" + ", ".join(row.strip() for row in matrix["inner"].split("\\\\") if row.strip()) + ")"
     if mixed := _MIXED_NUMBER.fullmatch(text):
@@ -136,7 +169,12 @@ def _unwrap_command(command: re.Match[str]) -> str:
 def right_hand_side(text: str) -> str:
     """Return the right-hand side of an equation: 3 for "x = 3"."""
     left_side = _LEFT_HAND_SIDE.match(text)
-    return text[left_side.end() :] if left_side and "=" not in text[left_side.end() :] else text
+    if left_side is None:
+        return text
+    value = text[left_side.end() :]
+    if "=" in value and not any(sign in value for sign in ",;<>"):
+        return value.rpartition("=")[2].strip() or text  # "A = 2 + 2 = 4"
+    return text if "=" in value else value
 
 
 def without_base(text: str) -> str:

@@ -9,6 +9,7 @@ r"""Remove formatting from an answer before it is parsed.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from evals.extract.lazy_pattern import lazy_pattern
@@ -32,7 +33,7 @@ _EMPTY_BOX = lazy_pattern(r"\\(?:boxed|fbox)\s*(?:\{\s*\}|(?![\s{\w]*\w))")
 _ALIGNMENT = lazy_pattern(
     r"\\(?:begin|end)\{(?:aligned|align|equation|gathered|split|center)\*?\}\s*|^\s*&|&(?==)"
 )
-_HTML_TAG = lazy_pattern(
+HTML_TAG = lazy_pattern(
     r"</?(?:b|i|em|strong|u|span|p|div|mark|code|font|big|h\d|br|answer)\b[^<>]{0,80}>", re.IGNORECASE
 )
 _DELIMITER_PAIRS = (
@@ -44,7 +45,9 @@ _PAIRS_BY_FIRST_CHARACTER = {
 }
 _UNFORMATTED = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
 """Text without formatting; most options are of this form."""
-_LEADING_MARKUP = lazy_pattern(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
+_LEADING_MARKUP = lazy_pattern(
+    r"(?:[\s:：*_`#≈~]|>(?!\s*[-−\d.])|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+"
+)
 _TRAILING_MARKUP = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
 _TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t")
 """The characters that can end a match of `_TRAILING_MARKUP`."""
@@ -53,7 +56,7 @@ _TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")
 _COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _EXPLANATION_START = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
-    r"|\s*[,;，；]\s*(?=(?:not|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这))"
+    r"|\s*[,;，；]\s*(?=(?:not|check|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这))"
     r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|from|corresponding)\b)"
     r"|\s+[-–—]+\s+|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\s)|。|(?<=\w)!(?=\s|$)",
     re.IGNORECASE,
@@ -76,16 +79,39 @@ def strip_formatting(text: str) -> str:
     if _UNFORMATTED.fullmatch(text):
         return text
     if not text.isascii():
-        text = _INVISIBLE.sub("", half_width(text))
+        text = _FRACTION_SIGN.sub(_spell_out_fraction, _INVISIBLE.sub("", half_width(text)))
     if "<" in text:
-        text = _HTML_TAG.sub("", text)
+        text = HTML_TAG.sub("", text)
     if "\\" in text:
         text = _EMPTY_BOX.sub("", _COLOUR_COMMAND.sub("", _ALIGNMENT.sub("", text)))
+        text = _without_proof_end(text)
     for _ in range(24):
         previous = text
         text = _strip_delimiters(text.strip())
         if text == previous:
             break
+    return "-" + text[1:] if text[:1] in _DASHES and text[1:2].isdigit() else text
+
+
+_FRACTION_SIGN = lazy_pattern("(?P<whole>\\d?)(?P<sign>[¼-¾⅐-⅞])")
+
+
+def _spell_out_fraction(match: re.Match[str]) -> str:
+    """Return "1 1/2" for "1½"."""
+    fraction = unicodedata.normalize("NFKC", match["sign"]).replace("⁄", "/")
+    return f"{match['whole']} {fraction}" if match["whole"] else fraction
+
+
+_DASHES = ("–", "—")
+_PROOF_ENDS = ("$\\blacksquare$", "\\blacksquare", "$\\square$", "\\qed")
+
+
+def _without_proof_end(text: str) -> str:
+    """Return an answer without the sign for the end of a proof behind it."""
+    text = text.rstrip()
+    for sign in _PROOF_ENDS:
+        if text.endswith(sign) and len(text) > len(sign):
+            return text.removesuffix(sign)
     return text
 
 

@@ -14,8 +14,10 @@ from evals.extract.formatting import half_width, shortened_answers, strip_format
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import NUMBER_WORDS
-from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer
+from evals.extract.only_number import only_number
+from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer, unless_taken_back
 from evals.extract.statements import Form
+from evals.extract.visible import visible
 
 MAX_REPLY_CHARS = 80
 """Maximum length of a reply that is read as a whole, or of an answer without a marker (`UNMARKED_FORMS`)."""
@@ -35,7 +37,11 @@ _MAX_SENTENCE_CHARS = 240
 
 def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
     """Read the stated free-form answer; the value is a tuple: the answer, then versions without a trailing explanation."""
-    return read_answer(half_width(text), _parse_free_text, truncated=truncated)
+    reading = read_answer(half_width(text), _parse_free_text, truncated=truncated)
+    visible_text = half_width(visible(text).text)
+    if reading is not None and reading.form == "whole" and (only := only_number(visible_text)):
+        reading = reading._replace(value=(*reading.value, only.value))
+    return unless_taken_back(visible_text, reading)
 
 
 _SHARE_SENTENCE = lazy_pattern(
@@ -54,6 +60,15 @@ _CONCLUDES_YES_OR_NO = lazy_pattern(
     re.IGNORECASE,
 )
 _IN_YEAR = lazy_pattern(r"(?<=[\w%])\s(?:in|during)\s(?:the\syear\s)?(?:1[5-9]|20)\d\d\s*\Z", re.IGNORECASE)
+_TIME_PHRASE = lazy_pattern(
+    r"[\s*_]*(?:in|by|at|from|for|during|since|between|as\s+of|around)\s[^,\n]{1,40},\s", re.IGNORECASE
+)
+_DATED = lazy_pattern(
+    r"(?P<answer>[-+$€£]?\d[\d.,]*\s?(?:%|[a-z]{0,12}))\s+in\s+(?:19|20)\d\d"
+    r"|(?:(?:it|this|that)(?:['’]s|\s+is|\s+was)|(?:reached|recorded|observed|seen)\s+in)\s+(?P<rest>[^,;\n]{1,60})",
+    re.IGNORECASE,
+)
+"""As in "23 in 2010" and "It's Japan"."""
 _DIGIT = lazy_pattern(r"\d")
 _CALCULATION = lazy_pattern(
     r"\s*(?:[A-Za-z][A-Za-z ]{0,40}=(?=[^=≈\n]*[=≈]))?[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*[=≈]\s*(?=\S)"
@@ -83,6 +98,8 @@ def _parse_free_text(content: str, form: Form) -> Any:
     if form in UNMARKED_FORMS or form == "whole":
         if gives_up(content) or "?" in content[-2:]:
             return None
+        if _TIME_PHRASE.match(content) and _SENTENCE_VERB.search(content):
+            return None  # "In 2010, the value was 23.": the predicate is read instead
         word_count = len(versions[-1].split())
         if word_count > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, versions)):
             return None  # `answer_candidates` yields the sentence's predicate later
@@ -90,7 +107,8 @@ def _parse_free_text(content: str, form: Form) -> Any:
             return None
         if form == "last line" and content.rstrip().endswith((".", ":", "。")) and word_count > 2:
             return None
-        return versions
+        parts = [part for part in map(_DATED.fullmatch, versions) if part]
+        return (*versions, *(part["answer"] or part["rest"] for part in parts))
     return REJECTED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
 
 

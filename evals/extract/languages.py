@@ -24,6 +24,13 @@ LANGUAGES = {
     "spanish": Language(("respuesta", "solución"), r"\s+(?:es|sería)\b(?:\s+(?:la|el))?"),
     "italian": Language(("risposta", "soluzione"), r"\s+(?:è|e')(?:\s+(?:la|il|quindi))?"),
     "portuguese": Language(("resposta", "solução"), r"\s+(?:é|será)(?:\s+a(?=\s+(?:letra|alternativa|op)))?"),
+    "dutch": Language(("antwoord",), r"\s+(?:is|luidt)\b(?:\s+dus)?"),
+    "polish": Language(("odpowiedź", "odpowiedz"), r"\s+(?:to|jest)\b"),
+    "turkish": Language(("cevap", "yanıt"), r"\s+(?=[*_(]{0,3}[A-Z\d])"),
+    "vietnamese": Language(("đáp án", "câu trả lời"), r"(?:\s+(?:đúng|chính\s+xác|cuối\s+cùng))?\s+là\b"),
+    "indonesian": Language(("jawaban", "jawabannya"), r"(?:\s+yang\s+(?:benar|tepat))?\s+adalah\b"),
+    "arabic": Language(("الإجابة", "الجواب"), r"(?:\s+(?:الصحيحة|الصحيح|النهائية))?\s+(?:هي|هو)\b"),
+    "hindi": Language(("उत्तर",), r"\s+(?:है\s+)?(?=[*_(]{0,3}[A-Z\d])"),
     "russian": Language(("ответ", "ответом"), r"(?:\s+(?:является|это|будет)\b|\s*[—–-])"),
 }
 """English name of the language -> its phrases."""

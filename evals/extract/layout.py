@@ -72,6 +72,10 @@ def _sentence_candidates(text: str, begin: int) -> Iterator[Statement]:
     """Yield the predicate of the last sentence on the line at `begin`, and its subject if that may be the answer."""
     for sentence_end in _SENTENCE_END.finditer(text, begin, max(begin, len(text.rstrip()) - 1)):
         begin = sentence_end.end()
+    if counted := _COUNTED_SUBJECT.match(text, begin):
+        yield Statement("prose", *counted.span("number"))
+    if subject := _CALLED_ANSWER.match(text, begin):
+        yield Statement("prose", *subject.span("subject"))
     if predicate := _find_predicate(text, begin):
         yield predicate
         approximation = text.rfind("≈", begin, predicate.begin)
@@ -106,7 +110,7 @@ def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> S
     reason = _REASON.search(text, sentence_begin, end)
     if reason and not text[sentence_begin : reason.start()].isspace() and reason.start() > sentence_begin:
         end = reason.start()
-    if statement_mood.mood(text, end, end) != "asserted":
+    if statement_mood.mood(text, end, end) != "asserted" or _NO_ASSERTION.match(text, sentence_begin, end):
         return None
     count = _COUNT.match(text, sentence_begin, end) or (
         _ONLY_COUNT.match(text, 0, end) if sentence_begin == 0 else None
@@ -128,18 +132,33 @@ def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> S
     return Statement("prose", begin, end)
 
 
+_NO_ASSERTION = lazy_pattern(
+    r"\W*(?:(?:if|unless|suppose|assum(?:e|ing)|let|consider)\s+(?!we\b|you\b|i\b|one\b|us\b|me\b)|(?:there\s+(?:is|are)|has|have)\s+no\b)",
+    re.IGNORECASE,
+)
+"""As in "If n = 4, then the number is 12." and "There is no solution for n = 5."."""
+_COUNTED_SUBJECT = lazy_pattern(
+    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:exactly\s+|only\s+)?[*_]*(?P<number>\d[\d,]*)[*_]*\s+[a-z ]{2,40}\s(?:is|are|was|were)\s+(?:left|remaining|shown|visible|hidden|present|needed|required|missing|possible|there)[.!\s*_]*$",
+    re.IGNORECASE,
+)
+"""As in "8 objects are left."."""
+_CALLED_ANSWER = lazy_pattern(
+    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?P<subject>[^\s,;:]{1,60}(?:\s[^\s,;:]{1,20}){0,2}?)\s+(?:is|must\s+be)\s+(?:therefore\s+|thus\s+)?(?:the|our|my)\s+(?:final\s+|correct\s+|required\s+|desired\s+)?(?:answer|result)[.!\s*_]*$",
+    re.IGNORECASE,
+)
+"""As in "So 25 is the answer."."""
 _REASON = lazy_pattern(
-    r",?\s+(?:because|since)\b|,\s+which\b|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
+    r"(?<=[\d$*}])\s+when\b|,?\s+(?:because|since)\b|,\s+which\b|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
     re.IGNORECASE,
 )
 _ASSIGNMENTS = lazy_pattern(r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}[,;]\s*(?:and\s+)?[$\\(]{0,3}[A-Za-z]\s*=")
 """Two variables, each with a value."""
 _COUNT = lazy_pattern(
-    r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count)|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,40}\s*[.!]?\s*$",
+    r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count|need)|it\s+takes|(?:you|one|she|he|they)\s+needs?|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,60}(?:\$[^$\n]{1,60}\$[a-z ]{0,40}){0,3}\s*[.!]?\s*$",
     re.IGNORECASE,
 )
 _ONLY_COUNT = lazy_pattern(
-    r"\s*(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}\s*[.!]?\s*$"
+    r"\s*(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}(?:\b(?:above|below|over|under|than)\s+\d[\d,.%]*)?\s*[.!]?\s*$"
     r"|\s*there\s+are\s+(?:exactly\s+|only\s+)?[*_$]*(?P<listed>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*(?:\s[a-z ]{2,40})?:\s[^\d\n:]{1,200}$",
     re.IGNORECASE,
 )
@@ -155,6 +174,6 @@ _CHART_SUBJECT = lazy_pattern(
 )
 """As in "The red line shows the unemployment rate."."""
 _PREDICATE_START = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:therefore|thus|then|hence|simply|just|exactly|now)\s+)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|got|total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

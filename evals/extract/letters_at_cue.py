@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeAlias
 
 from evals.extract import statement_mood
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_letters import parse_letters
 from evals.extract.statements import CueReading, Form, Statement
 
+OptionCueReader: TypeAlias = Callable[[str, int, str], CueReading | None]
+"""(text, position of the cue word, cue word) -> the option beside the word; None if the word does not introduce one."""
 MAX_CUE_CHARS, MAX_CONTEXT_CHARS = 320, 120
 """Maximum numbers of characters that are examined after and before a cue word."""
 _IF_CLAUSE = lazy_pattern(r"(?:^|[.;:!?\n]\s*)if\b[^.;:!?\n]*,\s*(?:then\s+)?$", re.IGNORECASE)
@@ -50,3 +54,20 @@ def is_word_start(text: str, position: int) -> bool:
     """Return whether a word begins at a position."""
     previous = text[max(0, position - 1) : position]
     return not previous.isascii() or not (previous.isalnum() or previous in ("/", "_"))
+
+
+def after_link(pattern: str, *, is_strong: bool) -> OptionCueReader:
+    """Return a function that reads the option after a word such as "choose" and a link that matches `pattern`."""
+    link_pattern = lazy_pattern(pattern, re.IGNORECASE)
+
+    def read(text: str, begin: int, word: str) -> CueReading | None:
+        if not is_word_start(text, begin):
+            return None
+        link = link_pattern.match(text, begin + len(word), begin + len(word) + 60)
+        if link is None:
+            return None
+        return read_cue(
+            text, begin, link.end(), is_strong=is_strong, allow_unmarked=False, after_choice=is_strong
+        )
+
+    return read

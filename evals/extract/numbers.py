@@ -9,7 +9,15 @@ from evals.extract.answer_cues import concluding_reading, is_alternative
 from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
-from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, parse_shortened, read_answer
+from evals.extract.only_number import only_number
+from evals.extract.reading import (
+    REJECTED,
+    UNMARKED_FORMS,
+    Reading,
+    parse_shortened,
+    read_answer,
+    unless_taken_back,
+)
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
@@ -18,7 +26,7 @@ _MAX_DIGITS = 300
 _WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b"
 )
-_SPACING_AND_MARKUP = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
+_SPACING_AND_MARKUP = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|\\[{}]|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
 _UNIT_SIGNS = lazy_pattern(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
 _MODULO = lazy_pattern(r"\\p?mod\b.*|\\bmod\b.*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
 _INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d{1,3}(?:\s\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
@@ -30,10 +38,14 @@ _UNIT = lazy_pattern(
     r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?!(?:was|were|is|are|has|have|had|fails?|does|do|did|can|could|would|will|gives?|works?)\b)(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:(?:\^\s*|(?<=[A-Za-z]))[-−]?\d|[²³])?[.。]?|\s*[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
 )
 _CLOSING_WORDS = lazy_pattern(
-    r"(?:\s+(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether)|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组](?!步骤|情况|选项|部分|方法|可能)[\u4e00-\u9fff]{0,4})?\s*[.。!！]?\s*"
+    r"(?:\s+(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether)|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组](?!步骤|情况|选项|部分|方法|可能)[\u4e00-\u9fff]{0,12})?\s*[.。!！]?\s*"
 )
 TWO_EQUATIONS = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
 """Two equations, which do not state a single integer."""
+_SUM_LAST = lazy_pattern(
+    r"[,;]\s*(?:(?:and|so|thus|hence)\s+)?[A-Za-z]{1,2}\s*(?:[+*·-]\s*[A-Za-z]{1,2}\s*)+=[^,;]{1,80}$"
+)
+"""As in "m = 64, n = 9, m + n = 73", whose last equation combines the others."""
 _EQUALS = lazy_pattern(r"=|\\approx\b|\\equiv\b|≡|≈")
 _OPERATION_OR_BOUND = lazy_pattern(
     r"\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[a-z]\b(?<!\ba))|(?:plus|minus|multiplied|divided|less\s+than|more\s+than|or\s+(?:more|less|fewer))\b|-?fold\b|倍)",
@@ -68,13 +80,32 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
         return reading
     reading_or_box = read_answer(text, _parse_or_box, use_layout=False) if reading is None else reading
     visible_text = half_width(visible(text).text)
-    if reading_or_box is None or is_alternative(visible_text, reading_or_box):
+    if reading_or_box is None:
+        number = only_number(visible_text)
+        is_integer = number is not None and "." not in number.value
+        return number._replace(value=integer_from_digits(number.value)) if number and is_integer else None
+    if is_alternative(visible_text, reading_or_box):
         return None
     concluded = concluding_reading(visible_text, reading_or_box, _parse_versions)
-    return reading if concluded is reading_or_box else concluded
+    return unless_taken_back(visible_text, reading if concluded is reading_or_box else concluded)
+
+
+_HYPOTHESIS = lazy_pattern(
+    r"\W*(?:let|suppose|assume|say|consider)\s+(?!us\b|me\b|[^\n]*[.;]\s+\S)", re.IGNORECASE
+)
+_LIST_LABEL = lazy_pattern(r"\s*\d{1,2}[.)]\s+(?=[A-Z])")
+_LEAD_IN = lazy_pattern(
+    r"[\s*_]*(?:(?:(?:so|thus|hence|therefore|then|finally|consequently|in\s+total|in\s+all|altogether|total(?:\s+count)?|count|sum)\b\s*[,:=]|∴|⇒|→|=>)\s*)+(?=[-−\d$*\\])",
+    re.IGNORECASE,
+)
+"""As in "So, 25" and "In total: 25"."""
 
 
 def _parse_statement(content: str, form: Form) -> Any:
+    if form in ("whole", "last line"):
+        if _HYPOTHESIS.match(content):
+            return None
+        content = _LEAD_IN.sub("", content, count=1)
     if form in ("whole", "last line") and _VERB.search(content):
         return None  # the predicate of the sentence is read instead, as prose
     value = parse_integer(content, bare=form in UNMARKED_FORMS)
@@ -86,7 +117,15 @@ def _parse_statement(content: str, form: Form) -> Any:
     return REJECTED if is_answer and form not in UNMARKED_FORMS and form != "whole" else None
 
 
-_parse_versions = parse_shortened(_parse_statement)
+_parse_shortened = parse_shortened(_parse_statement)
+
+
+def _parse_versions(content: str, form: Form) -> Any:
+    if form == "whole" and "\n" in content and _VERB.search(content):
+        return None  # several sentences, the last of which is read instead
+    if form == "last line" and (label := _LIST_LABEL.match(content)):
+        content = content[label.end() :]
+    return _parse_shortened(content, form)
 
 
 def _parse_or_box(content: str, form: Form) -> Any:
@@ -99,7 +138,7 @@ def parse_integer(text: str, *, bare: bool = False) -> int | None:
     """Read a short answer that is one integer, optionally with a name and `=` before it and, unless `bare`, a unit after it."""
     cleaned = _DECIMAL_BASE.sub("", _MODULO.sub("", _UNIT_SIGNS.sub("", strip_formatting(text))))
     cleaned = _SPACING_AND_MARKUP.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
-    if TWO_EQUATIONS.search(cleaned):
+    if TWO_EQUATIONS.search(cleaned) and not _SUM_LAST.search(cleaned):
         return None
     if (spelled := spelled_number(cleaned.strip(" .()[]\"'"))) is not None:
         return int(spelled)

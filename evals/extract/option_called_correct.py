@@ -12,24 +12,24 @@ from evals.extract.statements import CueReading, Statement
 _LETTERS_ARE = lazy_pattern(
     r"(?P<word>[A-Za-z]+\s+|[,.:;]\s*|^\s*)?(?P<list>(?<![A-Za-z0-9_'’.+=^/-])(?P<open>[\s*_`$\"'“(\[{（]|\\(?:text|mathbf|mathrm|textbf|boxed)\b)*[A-Z]"
     r"(?:[*_`$\"'”)\]}）])*(?:\s*(?:,\s*and\b|,|&|\band\b)\s*[*_(]*[A-Z][*_)]*(?![A-Za-z]))*)[:.]?"
-    r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|more|likely|to|be|both|single|correct|right|best|better|stronger|preferred|intended|final|appropriate|accurate|suitable))*\s+[*_]*$"
+    r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|has\s+to\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|more|likely|to|be|both|single|correct|right|best|better|stronger|preferred|intended|final|appropriate|accurate|suitable))*\s+[*_]*$"
 )
-_LETTER_IS = lazy_pattern(r"[A-Z][*_`$\"'”)\]}）]*[:.]?\s*(?:is|are|must|would|should|seems|appears)\b")
+_LETTER_IS = lazy_pattern(r"[A-Z][*_`$\"'”)\]}）]*[:.]?\s*(?:is|are|must|would|should|has|seems|appears)\b")
 """A necessary condition for `_LETTERS_ARE` that is much faster to check."""
 _VERBS = (" is ", " are ", " be ", " seems ", " appears ")
 _AFTER_ADJECTIVE = lazy_pattern(
     r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"
-    r"(?:[^\S\n]*(?:$|\n|[.。!,;:)]|[—–-]\s)|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
+    r"(?:[^\S\n]*(?:$|\n|[.。!,;:)]|[—–-]\s)|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+supported\b|\s+(?:answer|option|choice)\b(?!\s*\?))",
     re.IGNORECASE,
 )
 _MAY_PRECEDE = lazy_pattern(
-    r"(?:(?:option|choice|answer|letter|statement)s?|so|therefore|thus|hence|only|that|and|both|then|since|is|because|but|means|making|makes|conclude)\s*$",
+    r"(?:(?:option|choice|answer|letter|statement)s?|so|therefore|thus|hence|only|that|and|both|then|since|is|because|but|means|making|makes|conclude|i\s+(?:believe|think|say)|suggests?|shows?|indicates?|confirms?)\s*$",
     re.IGNORECASE,
 )
 _LABEL = lazy_pattern(r"[\s*_`\"'“#>-]*(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])[.):])")
 _DENIED_LIST = lazy_pattern(r"\b(?:nor|neither|not)\s*\W*$", re.IGNORECASE)
 _MAKES_LETTER = lazy_pattern(
-    r"\b(?:makes|making|leaves|leaving|renders|rendering)\s+(?:option\s+|choice\s+|answer\s+|only\s+)?[*_(]*(?P<letter>[A-Z])[*_)]*\s+(?:as\s+)?the\s+(?:(?:only|single|most|best|clear|obvious|correct|right|likely)\s+)*[*_]*$"
+    r"\b(?:makes|making|leaves|leaving|renders|rendering)\s+(?:option\s+|choice\s+|answer\s+|only\s+)?[*_(]*(?P<letter>[A-Z])[*_)]*\s+(?:(?:as\s+)?the|as)\s+(?:(?:only|single|most|best|clear|obvious|correct|right|likely)\s+)*[*_]*$"
 )
 """As in "which makes C the right answer"."""
 _HEDGED = lazy_pattern(
@@ -78,7 +78,7 @@ def _are_options(context: str, subject: re.Match[str], letters: str) -> bool:
     if label and len(context) < MAX_CONTEXT_CHARS and (label["bracketed"] or label["bare"]) not in letters:
         return False  # "F. A and B are correct": the text of option F
     word = subject["word"]
-    if word and word.strip().isalpha() and not _MAY_PRECEDE.search(word):
+    if word and word.strip().isalpha() and not _MAY_PRECEDE.search(context, 0, subject.start("list")):
         return False
     if letters == "I" and not re.search(r"\(I\)|option|choice", subject[0]):
         return False

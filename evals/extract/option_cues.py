@@ -6,8 +6,6 @@ The *link* is the text between the cue word and the letter, such as "is" or "wit
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TypeAlias
 
 from evals.extract import option_cues_foreign as foreign
 from evals.extract import statement_mood
@@ -16,16 +14,16 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.letters_at_cue import (
     MAX_CONTEXT_CHARS,
     MAX_CUE_CHARS,
+    OptionCueReader,
+    after_link,
     is_word_start,
     letter_at,
     read_cue,
 )
 from evals.extract.option_called_correct import letters_called_correct
+from evals.extract.option_conclusions import CONCLUSIONS, read_answer_verb, read_best, read_false_statement
 from evals.extract.option_letters import CLAUSE_END, parse_letters
 from evals.extract.statements import Cue, CueReading, Cues, Statement, json_value_extent
-
-OptionCueReader: TypeAlias = Callable[[str, int, str], CueReading | None]
-"""(text, position of the cue word, cue word) -> the option beside the word; None if the word does not introduce one."""
 
 # --- "the correct option is C", "Final choice: C" -----------------------------------------------------------
 
@@ -38,6 +36,10 @@ _LONG_LINK = lazy_pattern(
     r"s?\s+(?:that|which|consistent|compatible|matching|satisfying|supported|left|remaining|with|in)\b[^.\n:?!]{0,80}?\s(?:is|are)\b",
     re.IGNORECASE,
 )
+_BEST_LINK = lazy_pattern(
+    r"\s+(?:that|which)\s+(?:best\b|correctly\b|most\b|fits\b|works\b|matches\b|satisfies\b|answers\b|agrees\b)[^.\n:?!]{0,80}?\s(?:is|are)\b",
+    re.IGNORECASE,
+)
 _NAMES_ANSWER = lazy_pattern(
     r"\b(?:correct|right|best|final|my|our|closest|likely|appropriate|accurate|suitable|answer|only|chosen|valid|nearest|remaining|true|matching|selected|suited)[\s*_]*$",
     re.IGNORECASE,
@@ -48,7 +50,7 @@ _NAMES_OTHER = lazy_pattern(
 )
 _COLON = lazy_pattern(r"s?\s*[*_]*:")
 _INTRODUCES_OPTION = lazy_pattern(
-    r"(?:\b(?:is|are|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs|supports?|in|pick|choose|select)\s*(?:the\s+)?(?:answer\s+)?|[(（]\s*|^\s*|[.:,;]\s+)[*_]*$",
+    r"(?:\b(?:is|are|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|matching|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs?|supports?|in|pick|choose|select)\s*(?:the\s+)?(?:answer\s+)?|[(（]\s*|^\s*|[.:,;]\s+)[*_]*$",
     re.IGNORECASE,
 )
 
@@ -74,9 +76,13 @@ def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
     link = _NOUN_LINK.match(text, end, end + MAX_CUE_CHARS)
     if link is None and _NAMES_ANSWER.search(left_context):
         link = _LONG_LINK.match(text, end, end + MAX_CUE_CHARS)
+    if link is None and word in ("option", "choice"):
+        link = _BEST_LINK.match(text, end, end + MAX_CUE_CHARS)
     if names_answer and link is not None:
         reading = read_cue(text, begin, link.end(), is_strong=True, allow_unmarked=True, allow_run=True)
         return None if reading and text[end : end + 1] == "s" and len(reading[0]) < 2 else reading
+    if word == "statement" and (false_statement := read_false_statement(text, begin, word)) is not None:
+        return false_statement
     if word in ("option", "choice", "statement") and not _NAMES_OTHER.search(context):
         return _read_named_option(text, begin, end, context) or foreign.read_foreign_option(text, begin, word)
     return None
@@ -115,6 +121,10 @@ def _read_called_correct(text: str, begin: int, word: str) -> CueReading | None:
     """Read "(B) is correct", "Correct: A, C"."""
     if not is_word_start(text, begin):
         return None
+    if word == "best" and (described := read_best(text, begin, word)) is not None:
+        return described
+    if word == "answer" and (intended := read_answer_verb(text, begin, word)) is not None:
+        return intended
     if word in ("correct", "right") and _LINE_START.search(text, max(0, begin - 24), begin):
         heading = _LIST_HEADING.match(text, begin + len(word), begin + len(word) + 40)
         if heading is not None:
@@ -123,23 +133,6 @@ def _read_called_correct(text: str, begin: int, word: str) -> CueReading | None:
 
 
 # --- "I choose C", "go with C", "so C.", "only C works" -----------------------------------------------------
-
-
-def _after_link(pattern: str, *, is_strong: bool) -> OptionCueReader:
-    """Return a function that reads the option after a word such as "choose" and a link that matches `pattern`."""
-    link_pattern = lazy_pattern(pattern, re.IGNORECASE)
-
-    def read(text: str, begin: int, word: str) -> CueReading | None:
-        if not is_word_start(text, begin):
-            return None
-        link = link_pattern.match(text, begin + len(word), begin + len(word) + 60)
-        if link is None:
-            return None
-        return read_cue(
-            text, begin, link.end(), is_strong=is_strong, allow_unmarked=False, after_choice=is_strong
-        )
-
-    return read
 
 
 _IS_TRUE = lazy_pattern(
@@ -170,7 +163,11 @@ _LETTER_IS_THE = lazy_pattern(
     r"(?:^|[^A-Za-z0-9])(?P<letter>[A-Z])[)\]*_]*\s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?the\s+$"
 )
 _AFTER_FITS = lazy_pattern(
-    r"\s+(?:(?:the\s+)?best|better|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60})?\s*[*_]*(?:[.!]|\n|$)",
+    r"(?:\s+(?:(?:the\s+)?best|better|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60}))?\s*[*_]*(?:[.!]|\n|$)",
+    re.IGNORECASE,
+)
+_EXCLUDED = lazy_pattern(
+    r"\s+(?:that|which|we|you|i)\s+(?:can|could|may|must|is|has)\s+(?:safely\s+|clearly\s+)?(?:be\s+)?(?:ruled|excluded|eliminated|rejected|discarded|exclude|eliminate|rule|reject|discard)",
     re.IGNORECASE,
 )
 _OPTION_NOUN = lazy_pattern(
@@ -206,7 +203,7 @@ def _read_match(text: str, begin: int, word: str) -> CueReading | None:
     return _read_matched_option(text, begin, word) if word == "matches" else None
 
 
-_read_matched_option = _after_link(r"", is_strong=False)
+_read_matched_option = after_link(r"", is_strong=False)
 
 
 def _read_only(text: str, begin: int, word: str) -> CueReading | None:
@@ -214,7 +211,8 @@ def _read_only(text: str, begin: int, word: str) -> CueReading | None:
     if not is_word_start(text, begin):
         return None
     subject = _LETTER_IS_THE.search(text, max(0, begin - 40), begin)
-    if subject is not None and _OPTION_NOUN.match(text, begin + len(word)):
+    noun = _OPTION_NOUN.match(text, begin + len(word)) if subject else None
+    if subject and noun and not _EXCLUDED.match(text, noun.end(), noun.end() + 60):
         return letter_at(text, subject.start("letter"), is_strong=False)
     link = _AFTER_ONLY.match(text, begin + len(word))
     if link is None:
@@ -328,48 +326,50 @@ def _find_ticks(text: str, sign: str) -> list[int]:
 _CUES_ANYWHERE: dict[str, OptionCueReader] = {
     **dict.fromkeys(("choice", "option", "letter", "statement"), _read_noun),
     **dict.fromkeys(
-        ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"),
+        ("correct", "right", "best", "better", "appropriate", "accurate", "suitable", "plausible", "answer"),
         _read_called_correct,
     ),
     **dict.fromkeys(
         ("choose", "select", "pick"),
-        _after_link(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", is_strong=True),
+        after_link(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", is_strong=True),
     ),
-    "go": _after_link(r"\s+(?:with|for)\b", is_strong=True),
-    "opt": _after_link(r"\s+for\b", is_strong=True),
+    "go": after_link(r"\s+(?:with|for)\b", is_strong=True),
+    "opt": after_link(r"\s+for\b", is_strong=True),
     **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _read_correction),
     "选": foreign.read_chosen,
     "正确": foreign.read_correct,
     "符合": foreign.read_fitting,
     **dict.fromkeys(("应为", "应该", "不对"), foreign.read_should_be),
-    **dict.fromkeys(FOREIGN_OPTION_WORDS, foreign.read_foreign_option),
+    **dict.fromkeys(
+        (*FOREIGN_OPTION_WORDS, "antwort", "réponse", "respuesta", "risposta", "resposta", "ответ"),
+        foreign.read_foreign_option,
+    ),
     "</": _read_closing_tag,
     **dict.fromkeys(("只有", "唯有", "仅有"), foreign.read_only),
 }
 _CUES_AT_ENDS: dict[str, OptionCueReader] = {
-    **dict.fromkeys(
-        ("it", "that"), _after_link(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
-    ),
-    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), _after_link(r"", is_strong=False)),
+    **CONCLUSIONS,
+    "that": after_link(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False),
+    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), after_link(r"", is_strong=False)),
     **dict.fromkeys(
         ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
-        _after_link(r"", is_strong=False),
+        after_link(r"", is_strong=False),
     ),
-    **dict.fromkeys(("conclusion", "summary", "short"), _after_link(r"\s*[,:]", is_strong=False)),
+    **dict.fromkeys(("conclusion", "summary", "short"), after_link(r"\s*[,:]", is_strong=False)),
     **dict.fromkeys(
         ("giving", "leaving", "leaves"),
-        _after_link(r"(?:\s+(?:us|only|just|behind|with))*", is_strong=False),
+        after_link(r"(?:\s+(?:us|only|just|behind|with))*", is_strong=False),
     ),
-    **dict.fromkeys(("lean", "leaning"), _after_link(r"\s+(?:towards?|to)\b", is_strong=False)),
+    **dict.fromkeys(("lean", "leaning"), after_link(r"\s+(?:towards?|to)\b", is_strong=False)),
     **dict.fromkeys(
         ("say", "guess", "bet", "vote", "conclude"),
-        _after_link(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", is_strong=False),
+        after_link(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", is_strong=False),
     ),
-    **dict.fromkeys(("stick", "settle", "going"), _after_link(r"\s+(?:with|on|for)\b", is_strong=False)),
-    **dict.fromkeys(("corresponds", "closest"), _after_link(r"\s+to\b", is_strong=False)),
+    **dict.fromkeys(("stick", "settle", "going"), after_link(r"\s+(?:with|on|for)\b", is_strong=False)),
+    "corresponds": after_link(r"\s+to\b", is_strong=False),
     "in": _read_statement_in,
-    "left": _after_link(r"\s+with\b", is_strong=False),
-    **dict.fromkeys(("gotta", "must"), _after_link(r"\s+be\b", is_strong=False)),
+    "left": after_link(r"\s+with\b", is_strong=False),
+    **dict.fromkeys(("gotta", "must"), after_link(r"\s+be\b", is_strong=False)),
     **dict.fromkeys(("matches", "satisfies", "meets"), _read_match),
     **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _read_fit),
     "only": _read_only,

@@ -97,10 +97,19 @@ _LINK = lazy_pattern(
 )
 
 
+_CALLED_CORRECT = lazy_pattern(
+    r"\s+[*_(]*(?-i:(?P<letter>[A-Z]))[*_)]*\s+(?:ist|es|est|è|é|—|является)\s+(?:(?:die|la|le|el|il|a|o|однозначно)\s+)?(?:bonne\s+|única\s+)?(?:richtig|korrekt|correct|corrett|corret|esatt|giust|bonne|exact|правильн|верн)",
+    re.IGNORECASE,
+)
+"""As in "Antwort C ist richtig", "La opción C es la correcta"."""
+
+
 def read_foreign_option(text: str, begin: int, word: str) -> CueReading | None:
     """Read "La opción correcta es la C", "Правильный вариант — C"."""
     if not is_word_start(text, begin):
         return None
+    if called_correct := _CALLED_CORRECT.match(text, begin + len(word), begin + len(word) + 80):
+        return letter_at(text, called_correct.start("letter"), is_strong=True)
     link = _LINK.match(text, begin + len(word), begin + len(word) + 60)
     if link is None or not (
         _CORRECT.search(text, max(0, begin - 30), begin)

@@ -9,12 +9,13 @@ from functools import cache
 from evals.extract.languages import FILLER_PATTERN
 from evals.extract.lazy_pattern import lazy_pattern
 
-MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『《,':：>#✅✔✓☑"
+MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『《,':：>#✅✔✓☑…👉➡▶►\ufe0f"
 COMMANDS = r"\\(?:text\w*|math\w+|mbox|bf|rm|sf|boxed|fbox|underline|displaystyle|large|Large|huge|quad|color\{\w{1,20}\}|[(\[{,;! ])"
 """The characters (`MARKS`) and LaTeX commands that may precede a letter."""
 _WORDS = (
     r"(?:the|my|our|option|options|choice|choices|letter|letters|answer|answers|statement|for|sure|definitely|certainly"
     r"|clearly|obviously|indeed|most|likely|probably|therefore|thus|hence|then|still|actually|simply|just|now|be|given|by"
+    r"|course|undoubtedly|(?:i|we)\s+(?:think|believe|guess|suspect)|opinion|view"
     r"|in|as|follows|that|of|correct|best|right|final|only|here|is|are|it|both|either|closest|to|surely|exactly|one|item|case|number)\b"
 )
 _PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{FILLER_PATTERN}|{_WORDS})*+)"
@@ -28,8 +29,8 @@ _NOT_A_LETTER = (
 _CLOSING_MARKS = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』》]|\\[)\]}])*+)"
 _FIRST_LETTER = lazy_pattern(rf"{_PREFIX}(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}", re.IGNORECASE)
 _NEXT_LETTER = lazy_pattern(
-    r"\s*+(?:,|;|/|&|、|，|\band\b|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also)\b)?"
-    r"(?P<prefix>(?:[\s*_`$\"'(\[{（【]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
+    r"(?:\s|\\[,;:! ]|\\(?:text\w*|mathrm|mbox)\s*\{)*+(?:,|;|/|&|、|，|\band\b|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also|possibly|perhaps|maybe|even)\b)*+"
+    r"(?P<prefix>(?:[\s*_`$\"'(\[{}（【]|\\[,;:! ]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
     rf"(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}",
     re.IGNORECASE,
 )
@@ -39,7 +40,7 @@ _STATEMENT_END = lazy_pattern(
     r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w]|[\u4e00-\u9fff])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
 )
 CLAUSE_END = lazy_pattern(
-    r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not|with|though|although|while|whereas|followed)\b|\s+(?:rather\s+than|instead\s+of|over)\b)",
+    r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not|with|though|although|while|whereas|followed)\b|\s+\((?![A-Z]\b)[^()\n]{2,60}\)(?=[.!*_\s]*(?:\n|$))|\s+as\s+the\b|\s+(?:rather\s+than|instead\s+of|over)\b)",
     re.IGNORECASE,
 )
 """The end of a statement whose letter is unmarked: a full stop, the end of the line, the start of a reason or contrast."""

@@ -52,6 +52,7 @@ _CALCULATION = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "(3/4)^3 = 27/64 ≈ 0.42"."""
+_ROUNDED = lazy_pattern(r"≈|\\approx(?![a-z])")
 _CALCULATION_CUES = ("=", "i.e", "that", "namely")
 _MIN_TEXT_CHARS = 4
 """Minimum length of an option's text that is recognised within a sentence."""
@@ -85,6 +86,8 @@ class Options:
             calculation := _CALCULATION.search(statement)
         ):
             versions.append(calculation["result"])
+        if "≈" in statement or "\\approx" in statement:
+            versions.append(_ROUNDED.split(statement, maxsplit=1)[0])
         if predicate := _PREDICATE.match(statement):
             versions.append(predicate["result"])
         for version in versions:
@@ -93,6 +96,11 @@ class Options:
         emphasised = EMPHASISED_START.match(statement)
         letter = self._letter_if_equal(emphasised["answer"], texts) if emphasised else None
         return None if letter is None or self.names_another(statement, letter) else letter
+
+    def letter_of_exact_text(self, text: str) -> str | None:
+        """Return the letter of the only option whose text is `text`; None if there is none, or several."""
+        text = text[: self._max_statement_chars]
+        return self._letter_if_equal(text, {normalise_text(text).casefold()})
 
     def _letter_if_equal(self, statement: str, candidates: set[str]) -> str | None:
         """Return the letter of the option whose text is the statement; `candidates`: normalised lower-case texts to match."""
@@ -193,15 +201,42 @@ def _ascii_digits(text: str) -> str:
     return text if text.isascii() else text.translate(_ASCII_DIGITS)
 
 
+_SYMBOLS = {
+    "times": "×", "cdot": "·", "pi": "π", "mu": "μ", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "theta": "θ",
+    "lambda": "λ", "sigma": "σ", "omega": "ω", "Delta": "Δ", "Omega": "Ω", "circ": "°", "degree": "°", "pm": "±",
+    "infty": "∞", "rightarrow": "→", "to": "→", "leq": "≤", "geq": "≥", "le": "≤", "ge": "≥",
+}  # fmt: skip
+_SYMBOL = lazy_pattern(rf"\\({'|'.join(_SYMBOLS)})(?![A-Za-z])\s*")
+
+
+def _unicode_symbol(command: re.Match[str]) -> str:
+    return _SYMBOLS[command[1]]
+
+
 def normalise_text(text: str) -> str:
     """Return the text without formatting, spaces and leading article; fractions are written as `a/b`."""
-    text = _ascii_digits(strip_formatting(text))
+    text = _ascii_digits(strip_formatting(text)).replace("\\$", "").replace("\\%", "%")
     if article := _ARTICLE.match(text):
         text = text[article.end() :]
     if "\\" in text:
         text = _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", text))
-        text = _LATEX_COMMAND.sub("", text)
+        text = _LATEX_COMMAND.sub("", _SYMBOL.sub(_unicode_symbol, text))
     return "".join(text.split()).translate(_DELETE_MARKUP).rstrip(".")
+
+
+_LABEL_AND_GLOSS = lazy_pattern(
+    r"(?:option|choice)?\s*[(\[]?(?P<letter>[A-Z])[)\]]?(?:\s*[.:)=、．,]\s*|\s+[-–—]\s+|\s*(?P<open>\())(?=\S)(?P<gloss>[^\n]+)",
+    re.IGNORECASE,
+)
+
+
+def split_gloss(text: str) -> tuple[str, str] | None:
+    """Split "B (sodium chloride)" or "B, sodium chloride" into (letter, text); None if no letter comes first."""
+    label = _LABEL_AND_GLOSS.match(strip_formatting(text))
+    if label is None or not label["letter"].isupper():
+        return None
+    gloss = strip_formatting(label["gloss"])
+    return label["letter"], gloss.partition(")")[0] if label["open"] else gloss
 
 
 def split_label(text: str) -> tuple[str, str] | None:

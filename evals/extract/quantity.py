@@ -22,6 +22,7 @@ from evals.extract.answer_cues import (
 from evals.extract.formatting import half_width
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.only_number import only_number
 from evals.extract.reading import REJECTED, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.statement_mood import mood
 from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
@@ -39,6 +40,12 @@ _MAX_STATEMENT_CHARS = 60
 """Maximum length of a statement without a digit that is rejected; longer ones are ignored."""
 
 
+_BOUND = lazy_pattern(r"[\s*_$(]{0,9}(?:[<>≤≥]|\\(?:[lg]t|[lg]eq?|[lg]eqslant)\b)\s*[-−+]?[\d.]")
+"""A bound such as "> 7", which states no number."""
+_EXPONENTS = {"million": 6, "billion": 9, "trillion": 12}
+_SCALE_WORD = lazy_pattern(r"(?<=\d)\s(million|billion|trillion)\b(?!ths?\b)", re.IGNORECASE)
+
+
 def stated(text: str, unit: str = "") -> Reading | None:
     """Return the number stated in a box, a tag, an answer line or a sentence ("the answer is ..."), with its unit and position.
 
@@ -53,7 +60,10 @@ def stated(text: str, unit: str = "") -> Reading | None:
 
     def parse(content: str, form: Form) -> Any:
         nonlocal rejected
+        content = _SCALE_WORD.sub(lambda word: f"e{_EXPONENTS[word[1].lower()]}", content)
         asserted_content = None if is_undecided(content[:_MAX_STATEMENT_CHARS]) else without_denial(content)
+        if asserted_content is not None and _BOUND.match(asserted_content):
+            asserted_content = None
         quantity = None if asserted_content is None else stated_number(asserted_content, unit)
         if quantity is None and (re.search(r"\d", content) or len(content) <= _MAX_STATEMENT_CHARS):
             rejected = True
@@ -92,7 +102,15 @@ def _read_layout(text: str, unit: str) -> Reading | None:
         or _read_only_number(text, unit)
         or _read_labelled_number(text, unit)
         or _read_last_line(text, unit)
+        or (None if unit else _read_sentence(text))
     )
+
+
+def _read_sentence(text: str) -> Reading | None:
+    """Read a reply that is one sentence with a single number, for a question whose answer has no unit."""
+    reading = only_number(text)
+    quantity = reading and stated_number(reading.value)
+    return reading._replace(value=quantity) if reading and quantity else None
 
 
 def _read_number_tag(text: str, begin: int) -> CueReading | None:

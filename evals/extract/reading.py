@@ -79,7 +79,7 @@ _BEGINS_CORRECTION = lazy_pattern(
     re.IGNORECASE,
 )
 _RETRACTION = lazy_pattern(
-    r"\bwait\b|\bmade\s+an?\s+(?:error|mistake|slip)|\bmy\s+mistake|(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|\blet\s+me\s+(?:re-?\s?\w+|double|check)|\breconsider|\bscratch\s+that|\bcorrection\b|不对|等等|更正|重新",
+    r"\bwait\b|\bhmm\b|\bre-?check|\bon\s+second\s+thought|[.!?\n]\s{0,3}(?:on|upon)\s+(?:further\s+)?(?:reflection|review),|\bi\s+mis(?:read|took|calculated|counted|remembered)|\bmade\s+an?\s+(?:error|mistake|slip)|\bmy\s+mistake|(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|\blet\s+me\s+(?:re-?\s?\w+|double|check)|\breconsider|\bscratch\s+that|\bcorrection\b|不对|等等|更正|重新",
     re.IGNORECASE,
 )
 _UNFINISHED_END = lazy_pattern(
@@ -133,6 +133,36 @@ def read_answer(
 def retracts(text: str, begin: int) -> bool:
     """Return whether a reply retracts or checks its answer after a position."""
     return _RETRACTION.search(text, begin) is not None
+
+
+_TAKEN_BACK = lazy_pattern(
+    r"[.!?\n]\s{0,3}(?:on|upon)\s+(?:further\s+)?reflection,|\b(?:on\s+second\s+thought|no,?\s+wait|wait,?\s+no|scratch\s+that|i\s+(?:made\s+an?\s+(?:error|mistake)|mis(?:read|took|calculated|counted|remembered)))\b"
+    r"|\bcorrection\s*:|\bactually,?\s+(?:it['’]s|it\s+is|no\b|that['’]s\s+(?:wrong|not)|the\s+(?:correct|right)\s+(?:answer|option|value))|更正[:，,]",
+    re.IGNORECASE,
+)
+_UPHELD = lazy_pattern(
+    r"\b(?:stands|holds|confirm\w*|remains|still|is\s+(?:fine|right|correct|consistent)|indeed|after\s+all)\b|[✓✔✅]|没错|正确",
+    re.IGNORECASE,
+)
+_ANSWER_PUNCTUATION = " \t\n*_`$\"'()[]{}.,;:"
+_MAX_TAKEN_BACK_CHARS = 800
+
+
+def unless_taken_back(text: str, reading: Reading | None) -> Reading | None:
+    """Return the reading of a reply; None if the text after it takes the answer back and neither repeats nor confirms it.
+
+    `text` is the visible part of the reply, in which the reading's positions count.
+    """
+    if reading is None or reading.form == "correction":
+        return reading
+    end = min(len(text), reading.end + _MAX_TAKEN_BACK_CHARS)
+    taken_back = _TAKEN_BACK.search(text, reading.begin, end)
+    if taken_back is None or _UPHELD.search(text, taken_back.end(), end):
+        return reading
+    value = reading.value[-1] if isinstance(reading.value, tuple) else reading.value
+    answer = str(value).strip(_ANSWER_PUNCTUATION)
+    is_repeated = re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", text[taken_back.end() : end])
+    return reading if is_repeated else None
 
 
 def breaks_off(text: str) -> bool:

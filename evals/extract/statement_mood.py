@@ -16,6 +16,10 @@ Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"
 MAX_CONTEXT_CHARS = 120
 """Maximum number of characters examined before a statement, in lower case, since IGNORECASE is three times as slow."""
 _CLAUSE_END = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
+_CONCESSION = lazy_pattern(
+    r"\W*(?:(?:and|so|thus|hence)\s+)?(?:while|although|though|even\s+though|despite|whereas|unlike)\b[^,\n]{0,100},\s*"
+)
+"""As in "While C is tempting, "."""
 _NEGATED = lazy_pattern(
     r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|(?:do|does|did|would|could|should)n['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
     r"|不|不要|不可|不该|切勿|避免|排除|非|别|勿|没有?|不是|不能|不应|并非|错误|而非)"
@@ -89,6 +93,8 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
         clause = context[clause_end.end() :]
     if "if " in clause:
         clause = _BEFORE_GUESS.sub("", clause)
+    if concession := _CONCESSION.match(clause):
+        clause = clause[concession.end() :]
     if clause and not clause.isspace():
         if (_NEGATED.search(clause) and not _NOT_NEGATED.search(clause)) or _CALLED_WRONG.search(clause):
             return "negated"

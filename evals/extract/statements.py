@@ -59,44 +59,56 @@ _VERB = (
     r"\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|comes\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b"
     r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|actually|given\s+by|as\s+follows))?"
 )
-_SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：=]|[-=]>|→|\s[—–-]\s|\|){_FORMATTING}"
+_SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：=]|[-=]>|[→⇒⟹➜➔➡👉]\ufe0f?|\s[—–-]\s|\|){_FORMATTING}"
 _LINK = rf"(?:{_SIGN}|(?P<verb>{_VERB})(?:{_FORMATTING}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMATTING}[^\S\n]*\n))"
 """The text between a noun such as "answer" and the answer itself."""
 _ENGLISH_LINK = lazy_pattern(
     rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter|value|key))?(?:\s*\([^()\n]{{0,40}}\))?"
-    rf"(?:\s+(?:to|for|of|in|among|from|here|that|we|with)\b[^.\n:?!]{{0,100}}?)??{_LINK}",
+    rf"(?:\s+(?:to|for|of|in|among|from|here|that|we|with|you|you['’]re|i)\b[^.\n:?!]{{0,100}}?)??{_LINK}",
     re.IGNORECASE,
 )
 _ABBREVIATION_LINK = lazy_pattern(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S))", re.IGNORECASE)
 _CHINESE_LINK = lazy_pattern(
-    r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?P<verb>是|为|选择?|等于)\s*(?P<colon>[:：])?|"
+    r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?:不是[^,，。;；\n]{1,12}[,，]\s*而)?(?P<verb>是|为|选择?|等于)\s*(?P<colon>[:：])?|"
     + _SIGN
     + rf"|(?P<line>{_FORMATTING}[^\S\n]*\n)|(?<=】)(?P<tagged>))"
 )
 _EMPTY_LINK = lazy_pattern(r"(?P<mark>)")
 """After a noun that includes its colon."""
-_BARE_LINK = lazy_pattern(r"[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
+_BARE_LINK = lazy_pattern(r"(?:[^\S\n]+(?:choice|option|letter))?[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
 """As in "Answer B" on a line of its own."""
 _DOTTED_LINK = lazy_pattern(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
 """As in "Answer. B"."""
 _BRACKET_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
 """As in "giving the answer (C)"."""
+_CLOSING_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}[A-Z][*_$]{0,3}\.\s*$)")
+"""As in "... translates it. Answer B." at the end of a reply."""
 _LINE_START = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
+_HEADING_START = lazy_pattern(
+    r"(?:^|\n|[.!?;]\s)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE
+)
 _SENTENCE_END = lazy_pattern(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
 NEGATED_ANSWER = lazy_pattern(
     r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)",
     re.IGNORECASE,
 )
+_CONDITIONAL_ANSWER = lazy_pattern(
+    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)",
+    re.IGNORECASE,
+)
+"""As in "B if the reaction is reversible"."""
 _DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _LABELLED_LINE = lazy_pattern(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 HEADINGS = ("final:", "result:", "结果:")
 """Headings that introduce an answer."""
+_CORRECTIONS = ("actually, it's", "actually it's", "actually, it is", "actually it is")
+_CORRECTION_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$\\(]{0,4}[-−]?\d)")
 RESULT_NOUNS = ("final result", "final value")
 """Nouns for the result of a calculation."""
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
 _GENERAL_CUE_WORDS = (
     "answer", *RESULT_NOUNS, "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", "correction:", *HEADINGS, "更正:",
-    *LANGUAGE_BY_NOUN,
+    *_CORRECTIONS, *LANGUAGE_BY_NOUN,
 )  # fmt: skip
 """Words that may introduce an answer of any kind."""
 _FORMULA_END = lazy_pattern(r"[$\n]")
@@ -250,11 +262,13 @@ def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Ma
         link = _ENGLISH_LINK.match(text, end, min(limit, end + 320))
         if link is None and _LINE_START.search(text, max(0, begin - 24), begin):
             link = _BARE_LINK.match(text, end, limit) or _DOTTED_LINK.match(text, end, limit)
-        return link or _BRACKET_LINK.match(text, end, limit)
+        return link or _BRACKET_LINK.match(text, end, limit) or _CLOSING_LINK.match(text, end, limit)
     if word == "ans":
         return _ABBREVIATION_LINK.match(text, end, min(limit, end + 320))
-    if word in HEADINGS and not _LINE_START.search(text, max(0, begin - 24), begin):
+    if word in HEADINGS and not _HEADING_START.search(text, max(0, begin - 24), begin):
         return None
+    if word in _CORRECTIONS:
+        return _CORRECTION_LINK.match(text, end, limit)
     if word[-1] == ":":
         return _EMPTY_LINK.match(text, end)
     if word == "答案":
@@ -321,6 +335,8 @@ def _parse_after_link(text: str, noun_begin: int, link: re.Match[str], limit: in
         return None
     if is_sentence and NEGATED_ANSWER.match(text, begin, end):
         return Statement("sentence", begin, end, "negated")
+    if _CONDITIONAL_ANSWER.match(text, begin, end):
+        return Statement("sentence" if is_sentence else "line", begin, end, "conditional")
     mood = statement_mood.mood(text, noun_begin, end if is_sentence else begin, link=link[0])
     return Statement("sentence" if is_sentence else "line", begin, end, mood)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.reading import REJECTED, Reading, read_answer
+from evals.extract.reading import REJECTED, Reading, read_answer, unless_taken_back
 from evals.extract.statement_mood import mood
 from evals.extract.statements import Form
 from evals.extract.visible import visible
@@ -41,12 +41,24 @@ _BEFORE_ANSWER = lazy_pattern(
     re.IGNORECASE,
 )
 _CLOSING_VERDICT = lazy_pattern(
-    r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|accurate|inaccurate|true|false|right|wrong|untrue)\W*$"
+    r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue|accurate|inaccurate|valid|invalid)\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
 )
 _FALSE_WORDS = frozenset(
-    ("incorrect", "inaccurate", "false", "wrong", "untrue", "不正确", "错误", "不对", "假", "不成立")
+    (
+        "incorrect",
+        "inaccurate",
+        "invalid",
+        "false",
+        "wrong",
+        "untrue",
+        "不正确",
+        "错误",
+        "不对",
+        "假",
+        "不成立",
+    )
 )
 
 
@@ -65,7 +77,8 @@ def stated_yes_no(text: str) -> Reading | None:
     """Read the stated yes or no with its position; the value is a bool."""
     text = half_width(text)
     reading = read_answer(text, _parse_yes_no, use_layout=False)
-    return reading if reading is not None else _read_prose(visible(text).text)
+    visible_text = visible(text).text
+    return unless_taken_back(visible_text, reading) if reading is not None else _read_prose(visible_text)
 
 
 def _parse_yes_no(content: str, form: Form) -> Any:
@@ -113,7 +126,7 @@ def _read_prose(text: str) -> Reading | None:
 
 
 _OPENING_VERDICT = lazy_pattern(
-    r"[*_]*(?:(?:(?:the|this)\s+)?(?:given\s+)?(?:statement|claim|assertion|sentence|proposition|it|that)\s+is|(?:that|it)['’]s)\s+[*_]*(?P<not>not\s+)?(?P<verdict>true|correct|accurate|right|false|incorrect|inaccurate|wrong)\b[*_]*\s*(?:[,;:.—–]|because|since|as\b|\n|$)",
+    r"[*_]*(?:(?:(?:the|this)\s+)?(?:given\s+)?(?:statement|claim|assertion|sentence|proposition|it|that)\s+is|(?:that|it)['’]s)\s+[*_]*(?P<not>not\s+)?(?P<verdict>true|correct|right|accurate|false|incorrect|wrong|inaccurate)\b[*_]*\s*(?:[,;:.—–]|because|since|as\b|that\b(?![^.\n]{0,120}(?:\bnot\b|cannot|n['’]t))|\n|$)",
     re.IGNORECASE,
 )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from evals.extract.expression import normalise_expression, right_hand_side, without_base
+from evals.extract.expression import COUNTED, normalise_expression, right_hand_side, without_base
 from evals.extract.number_words import spelled_number
 from evals.extract.option_text import normalise_text
 from evals.scorers.math import LETTER_OR_COMMAND, equal_if_positive, equivalent, is_hostile, quotient
@@ -45,11 +45,10 @@ def same_expression(gold: str, stated: str) -> bool:
         gold_text, stated_text
     ):
         return True
-    if (ratio := _RATIO.fullmatch(stated_text)) and (fraction := _FRACTION.fullmatch(gold_text)):
-        numerator, denominator = (float(digits) for digits in fraction.groups() if digits)
-        return _is_close(float(ratio[1]) * denominator, float(ratio[2]) * numerator)
-    if (ratio := _RATIO.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
-        return float(ratio[2]) != 0 and _is_close(float(gold_text), float(ratio[1]) / float(ratio[2]))
+    if (counted := COUNTED.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
+        return _is_close(float(gold_text), float(counted["number"].replace(",", "")))
+    if (same := _compare_ratios(gold_text, stated_text)) is not None:
+        return same
     if not _is_comparable(gold_text, stated_text):
         return False
     if _DECIMAL.fullmatch(gold_text) and _DECIMAL.fullmatch(stated_text):
@@ -66,6 +65,17 @@ def same_expression(gold: str, stated: str) -> bool:
     if right_sides != (gold_text, stated_text) and equivalent(gold_tex, stated_tex) is True:
         return True
     return all("sqrt" in side for side in right_sides) and equal_if_positive(gold_tex, stated_tex)
+
+
+def _compare_ratios(gold: str, stated: str) -> bool | None:
+    """Return whether a ratio equals a fraction or decimal; None unless one answer is a ratio and the other is not."""
+    for first, second in ((stated, gold), (gold, stated)):
+        if (ratio := _RATIO.fullmatch(first)) and (fraction := _FRACTION.fullmatch(second)):
+            numerator, denominator = (float(digits) for digits in fraction.groups() if digits)
+            return _is_close(float(ratio[1]) * denominator, float(ratio[2]) * numerator)
+    if (ratio := _RATIO.fullmatch(stated)) and _DECIMAL.fullmatch(gold):
+        return float(ratio[2]) != 0 and _is_close(float(gold), float(ratio[1]) / float(ratio[2]))
+    return None
 
 
 _ROUNDED_VALUE = re.compile(r"\s*(?:\\approx(?![a-z])|\\simeq(?![a-z])|≈)\s*[-+]?\d[\d.,]*\s*")

@@ -109,6 +109,7 @@ class _Parser:
         return (
             _parse_texts(content, self._texts)
             or _parse_letters(content)
+            or (self._parse_run(content, form) if form == "whole" else None)
             or _parse_lower_case(content, len(self._texts))
         )
 
@@ -118,8 +119,8 @@ class _Parser:
             or _parse_texts(content, self._texts)
             or _parse_lower_case(content, len(self._texts))
         )
-        if letters is None and form in ("box", "tag"):
-            letters = _parse_letter_run(content, len(self._texts))
+        if letters is None:
+            letters = self._parse_run(content, form)
         if letters is None and (letters := _parse_items(content, self._texts)) is not None:
             return letters or REJECTED
         for head in shortened_answers(content) if letters is None else ():
@@ -135,6 +136,11 @@ class _Parser:
             return tuple(stated)
         is_short = 0 < len(content.strip()) <= _MAX_ANSWER_CHARS and "\n" not in content.strip()
         return REJECTED if form in ("tag", "line", "json") and is_short else None
+
+    def _parse_run(self, content: str, form: Form) -> tuple[str, ...] | None:
+        """Return letters without separators: in any order in a box or tag, elsewhere in alphabetical order."""
+        letters = _parse_letter_run(content, len(self._texts))
+        return letters if letters and (form in ("box", "tag") or list(letters) == sorted(letters)) else None
 
     def _without_own_text(self, match: re.Match[str]) -> str:
         """Return the letter without the text in brackets if it is (part of) the option's text, else the match unchanged."""

@@ -4,14 +4,14 @@ Disagreements of `letter` (strict) with the official chain on the recorded MMLU-
 read by hand; in each, strict is right or the defensible one:
 
     class                                                       gemini  Mistral  Llama
-    nothing stated, or denied ("the answer is (A) is false"); the  358     1001    301
+    nothing stated, or denied ("the answer is (A) is false"); the  358      999    301
       chain reads the pronoun "I", a symbol of a formula or an
       option that is being discussed
     the last statement names several options                         5      314     19
-    the last statement is "none of the above", "cannot be ...",     43       46     44
+    the last statement is "none of the above", "cannot be ...",     43       46     25
       or no option's letter
     the last statement names a letter beyond the item's options      8       16      1
-    a later statement differs (self-correction; answers to the     100       73     10
+    a later statement differs (self-correction; answers to the     100       74     10
       five shots listed again before the sixth)
 
 A letter beyond the options ends the search. In 7 replies a valid statement precedes such a letter: 5 of them really
@@ -233,8 +233,8 @@ def test_official_chain_on_llama_equals_the_stored_prediction_except_for_upstrea
     ("model", "agreeing", "unread", "differing", "score"),
     [
         ("gemini-1.5-flash-002", 11_498, 414, 100, 0.6404),
-        pytest.param("Mistral-7B-Instruct-v0.2", 10_582, 1_377, 73, 0.2837, marks=pytest.mark.slow),
-        pytest.param("Meta-Llama-3_1-8B-Instruct", 11_657, 365, 10, 0.4330, marks=pytest.mark.slow),
+        pytest.param("Mistral-7B-Instruct-v0.2", 10_583, 1_375, 74, 0.2839, marks=pytest.mark.slow),
+        pytest.param("Meta-Llama-3_1-8B-Instruct", 11_676, 346, 10, 0.4333, marks=pytest.mark.slow),
     ],
 )
 def test_strict_disagrees_with_the_official_chain_as_often_as_documented(

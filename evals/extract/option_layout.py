@@ -1,0 +1,114 @@
+"""Read the option of a reply without an answer statement: a lone letter, a label, verdicts on all options, an option's text."""
+
+from __future__ import annotations
+
+import re
+
+from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.option_letters import COMMANDS, MARKS
+from evals.extract.option_parser import INLINE_LABEL, LABEL, MAX_GLOSS_CHARS, OptionParser
+from evals.extract.option_verdicts import option_verdicts
+from evals.extract.reading import Reading, breaks_off
+from evals.extract.statements import Form
+from evals.extract.visible import visible
+
+_SINGLE_LETTER_LINE = lazy_pattern(
+    r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final(?:\s+(?:decision|selection|pick|verdict|response))?|response|solution|result|correct|conclusion|verdict|output|prediction|decision|selected|selection|key|tl;?dr|bottom\s+line|elimination)\b)?"
+    rf"(?:</?(?:b|i|p|em|strong|u|span|div|h\d)>|[{MARKS}]|=>|->|[→⇒⟹➜➔∴]|{COMMANDS}|(?:option|choice|letter|picture|figure|image|diagram|graph|panel|shape|pattern)\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»>)\]}}）】」』.。:;,!]|\\[)\]}}]|</?(?:s|br|b|i|p|em|strong|u|span|div|h\d)>)*",
+    re.IGNORECASE,
+)
+_CLOSING_PREDICATE = lazy_pattern(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
+"""As in "... so the answer must be (B)."."""
+_LAST_LABEL = lazy_pattern(
+    r"(?:[.!?。]\s*[*_]*\((?P<bracketed>[A-Z])\)|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?<=[A-Za-z\d%]{3})\s(?:[→⇒⟹➜➔]|=>)\s(?P<plain>[A-Z])|\s—\s?(?P<dash>[A-Z])\.?)[*_.\s]*$"
+)
+"""As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
+_EXCLUDES = lazy_pattern(
+    r"[^.;\n]{0,200}?\s(?:is|are|would\s+be|must\s+be)\s+(?:also\s+|clearly\s+|therefore\s+)?(?:wrong|incorrect|false|impossible|ruled|eliminated|excluded|not\s+(?:right|correct|true|possible))\b",
+    re.IGNORECASE,
+)
+_EXCLUDES_CHINESE = lazy_pattern(
+    r"[\s*_(]{0,4}[A-Z][\s*_)]{0,4}\s(?:only\s+)?(?:if|unless)\s+(?!(?:i|my)\b)|[^A-Za-z]{0,6}[A-Z]\s*(?:选?项)?(?:的)?(?:说法|描述|表述)?(?:是|为)?(?:[错误假]|不[对正成符能会])|[^A-Za-z]{0,6}[A-Z]\s*[、,和与及或]\s*[A-Z]"
+)
+"""As in "B不正确", "B、C都对" and "B if ..."."""
+_BRACKETED_END = lazy_pattern(r"\(([A-Z])\)[*_.\s]*$")
+_BRACKETED = lazy_pattern(r"\([A-Z]\)")
+_LETTER_BUT_NOT = lazy_pattern(
+    r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}"
+    r"|\(?(?:(?:is\s+)?(?:my|the)\s+)?(?:final\s+answer|definitely|certainly|clearly|obviously|probably|for\s+sure|most\s+likely|no\s+doubt|i\s+(?:think|believe|guess))\)?[.!*_\s]*)$",
+    re.IGNORECASE,
+)
+_ITEM_MARK = lazy_pattern(r"\s*(?:\(?1[.)]|[-–•])\s+")
+_ALNUM = lazy_pattern(r"[^\W_]")
+_CALLS_WRONG = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
+
+
+def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
+    """Read a reply without an answer statement: a lone letter, a label, verdicts on all options, or an option's text."""
+    text, unclosed = visible(text)
+    if unclosed or breaks_off(text):
+        return None
+    if predicate := _CLOSING_PREDICATE.search(text, max(0, len(text.rstrip()) - 24)):
+        return Reading(predicate[1], "prose", *predicate.span(1))
+    line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
+    tail_begin = max(line_begin, len(text.rstrip()) - 24)
+    if (label := _LAST_LABEL.search(text, tail_begin)) and len(_BRACKETED.findall(text, line_begin)) <= 1:
+        return Reading(label[str(label.lastgroup)], "prose", *label.span(str(label.lastgroup)))
+    bracketed = _BRACKETED_END.search(text, tail_begin)
+    if bracketed and parser.follows_option_text(text[line_begin:], bracketed, offset=line_begin):
+        return Reading(bracketed[1], "prose", *bracketed.span(1))
+    lines = [line for line in re.finditer(r"[^\n]+", text[-20_000:]) if _ALNUM.search(line[0])]
+    offset = max(0, len(text) - 20_000)
+    if not lines:
+        return None
+    if len(lines) == 1 and (gloss := parser.letter_with_own_text(lines[0][0])):
+        begin = offset + lines[0].start() + lines[0][0].find(gloss)
+        return Reading(gloss, "whole", begin, begin + 1)
+    if len(lines) == 1 and (stated := _LETTER_BUT_NOT.match(lines[0][0])) and stated[1].isupper():
+        begin = offset + lines[0].start() + stated.start(1)
+        return Reading(stated[1], "whole", begin, begin + 1)
+    for line in (lines[-1], lines[0]):
+        item = _ITEM_MARK.match(line[0]) if len(lines) == 1 else None
+        lone_letter = _SINGLE_LETTER_LINE.fullmatch(line[0], item.end() if item else 0, 60)
+        if lone_letter and (lone_letter["letter"].isupper() or len(lines) == 1):
+            begin = offset + line.start() + lone_letter.start("letter")
+            form: Form = "whole" if len(lines) == 1 else "last line"
+            return Reading(lone_letter["letter"].upper(), form, begin, begin + 1)
+    return (
+        _read_only_true_option(text, parser.count)
+        or _read_edge_label(lines, offset, parser)
+        or parser.read_option_text(text)
+    )
+
+
+def _read_only_true_option(text: str, count: int) -> Reading | None:
+    """Read a reply that assesses every option, or at least three, and calls exactly one of them true."""
+    verdicts = option_verdicts(text, count)
+    true_verdicts = [verdict for verdict in verdicts if verdict.is_correct]
+    if len(true_verdicts) != 1 or len(verdicts) < min(3, count):
+        return None
+    (verdict,) = true_verdicts
+    return Reading(verdict.letter, "mark", verdict.position, verdict.position + 1)
+
+
+def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: OptionParser) -> Reading | None:
+    """Read the only letter that labels a line, if it labels the first or the last line."""
+    labels = {i: label for i, line in enumerate(lines) if (label := LABEL.match(line[0]))}
+    letters = {label["bracketed"] or label["bare"] for label in labels.values()}
+    if len(letters) != 1 or not (0 in labels or len(lines) - 1 in labels):
+        return None
+    index = 0 if 0 in labels else len(lines) - 1
+    line = lines[0][0][:2_000]
+    if len(lines) == 1 and any(
+        other[1] not in letters and not parser.follows_option_text(line, other)
+        for other in INLINE_LABEL.finditer(line)
+    ):
+        return None
+    if index > 0 and _CALLS_WRONG.match(lines[index][0]):
+        return None
+    if index == 0 and (_EXCLUDES.match(line) or _EXCLUDES_CHINESE.match(line)):
+        return None
+    if parser.has_other_gloss(lines[index][0][:MAX_GLOSS_CHARS], max(letters)):
+        return None
+    begin = offset + lines[index].start() + labels[index].start(str(labels[index].lastgroup))
+    return Reading(letters.pop(), "whole" if index == 0 else "last line", begin, begin + 1)

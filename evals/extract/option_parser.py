@@ -1,0 +1,198 @@
+"""Parse a statement of a reply to a multiple-choice question as letters or as the text of an option."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from evals.extract import statement_mood
+from evals.extract.formatting import HTML_TAG, strip_formatting
+from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.option_letters import parse_letters
+from evals.extract.option_text import UNDETERMINED, Options, split_gloss, split_label
+from evals.extract.reading import REJECTED, Reading, read_layout
+from evals.extract.statements import Form
+from evals.extract.yesno import stated_yes_no
+
+_NO_OPTION_STATEMENT = lazy_pattern(
+    r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|neither\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b|以上(?:都|皆|均)[不非]|无正确|没有正确)",
+    re.IGNORECASE,
+)
+"""A statement that none of the options is the answer."""
+_LETTER_BESIDE_TEXT = lazy_pattern(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
+"""A letter next to an option's text."""
+_NONE_OF_THEM = lazy_pattern(
+    r"(?:none|neither)\s+of\s+(?:the\s+)?(?:these|above|them|options|choices|others)(?:\s+options)?",
+    re.IGNORECASE,
+)
+INLINE_LABEL = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
+_SENTENCE_END = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
+_MAX_ANSWER_CHARS = 60
+"""Maximum length of an answer line, tag or field that is rejected if it names no option; longer ones are ignored."""
+LABEL = lazy_pattern(
+    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to)|\s+as\s+(?:the|it|this|we|they|there))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))"
+)
+MAX_GLOSS_CHARS = 200
+_QUALIFIER = lazy_pattern(
+    r"[\s*_]*(?:approximately|approx\.|about|roughly|around|nearly|close\s+to)\s+", re.IGNORECASE
+)
+_BULLET = lazy_pattern(r"\s*(?:[-–—•]|\d[.)])\s+(?=[*_(]{0,3}[A-Z]\b)")
+_SEVERAL_WORDS = lazy_pattern(r"\b(?:and|only|both|or|neither|alone)\b", re.IGNORECASE)
+_SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<letter>[a-z])\$[.\s*_]{0,9}")
+"""A lower-case letter between dollar signs, which may be a symbol that is the text of an option."""
+
+
+class OptionParser:
+    """Parses a statement as letters or as an option's text, and records in `has_rejected` whether it has rejected any."""
+
+    def __init__(self, count: int, options: Sequence[str], *, single: bool) -> None:
+        self.count = count
+        self._single = single
+        self._option_texts = options
+        self._options: Options | None = None
+        self.has_rejected = False
+
+    @property
+    def options(self) -> Options:
+        """Return the options, prepared for comparison on first use."""
+        if self._options is None:
+            self._options = Options(self._option_texts)
+        return self._options
+
+    def __call__(self, content: str, form: Form) -> Any:
+        """Return the letters of a statement, REJECTED if it states another answer, None if it states none."""
+        if "</" in content:
+            content = HTML_TAG.sub("", content)
+        if form == "line" and (bullet := _BULLET.match(content)):
+            content = content[bullet.end() :]
+        letters, _, _ = parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True)
+        letters = "".join(dict.fromkeys(letters))
+        if self._single and (option := self._exact_option(content)) is not None:
+            return option
+        if self._single and len(letters) > 1:
+            self.has_rejected = True
+            return REJECTED
+        if letters:
+            return self._check_letters(content, letters)
+        outcome = self._parse_stated_option(content, form)
+        self.has_rejected = self.has_rejected or outcome is REJECTED
+        return outcome
+
+    def read_option_text(self, text: str) -> Reading | None:
+        """Read an option's text in a reply that states no answer."""
+        if not self._option_texts:
+            return None
+        return (
+            read_layout(text, self._parse_unstated_option)
+            or self._read_sentence_end(text)
+            or self._read_yes_no(text)
+        )
+
+    def _read_yes_no(self, text: str) -> Reading | None:
+        """Read the yes or no of a reply if the options are just these, or true and false."""
+        words = [option.strip(" .").casefold() for option in self._option_texts]
+        if sorted(words) not in (["no", "yes"], ["false", "true"]):
+            return None
+        reading = stated_yes_no(text)
+        if reading is None:
+            return None
+        index = next(i for i, word in enumerate(words) if (word in ("yes", "true")) == reading.value)
+        return reading._replace(value=chr(ord("A") + index), form="prose")
+
+    def _parse_unstated_option(self, content: str, form: Form) -> Any:
+        if (named_letter := self.options.letter_of_text(content)) is not None:
+            return None if self.options.names_another(content, named_letter) else named_letter
+        if len(content) <= 2 * _MAX_ANSWER_CHARS and UNDETERMINED.search(content):
+            return self.options.letter_of_undetermined()
+        return self.options.letter_of_none() if _NONE_OF_THEM.fullmatch(strip_formatting(content)) else None
+
+    def _read_sentence_end(self, text: str) -> Reading | None:
+        """Read an option's text at the end of the last sentence, or the option that a single sentence calls the answer."""
+        end = len(text.rstrip().rstrip(".。*_ "))
+        begin = max(
+            (sentence_end.end() for sentence_end in _SENTENCE_END.finditer(text, max(0, end - 400), end)),
+            default=max(0, end - 400),
+        )
+        if (subject := self.options.letter_of_subject(text[begin:end])) and not text[:begin].strip():
+            return Reading(subject, "prose", begin, end)
+        final_option = self.options.option_at_end(text[begin:end])
+        if final_option is None or LABEL.match(text, text.rfind("\n", 0, end) + 1):
+            return None
+        final_letter, option_begin = final_option[0], begin + final_option[1]
+        labels = {label[1] for label in INLINE_LABEL.finditer(text, text.rfind("\n", 0, end) + 1, end)}
+        if labels - {final_letter} or statement_mood.mood(text, option_begin, end) != "asserted":
+            return None
+        return Reading(final_letter, "prose", option_begin, end)
+
+    def follows_option_text(self, line: str, label: re.Match[str], *, offset: int = 0) -> bool:
+        """Return whether a letter in brackets follows the text of its option: "the nucleus (D)".
+
+        `offset`: position of the line in the text in which the label was matched.
+        """
+        index, before = ord(label[1]) - ord("A"), line[: label.start(1) - offset]
+        if (
+            index >= len(self._option_texts)
+            or not before.endswith(" (")
+            or len(self._option_texts[index].strip()) < 3
+        ):
+            return False
+        return before[:-2].casefold().endswith(self._option_texts[index].strip().casefold())
+
+    def _check_letters(self, content: str, letters: str) -> Any:
+        """Return the letters of a statement, or of the option with the stated symbol; REJECTED if letter and text disagree."""
+        if (symbol := _SYMBOL.fullmatch(content)) and (
+            symbol_letter := self._letter_of_symbol(symbol["letter"], letters)
+        ):
+            return symbol_letter
+        if len(letters) == 1 and self._option_texts and (label_and_text := split_label(content)) is not None:
+            other_letter = self.options.letter_of_text(label_and_text[1])
+            if other_letter is not None and label_and_text[0] == letters and other_letter != letters:
+                self.has_rejected = True
+                return REJECTED
+        if len(letters) == 1 and self.has_other_gloss(content, letters):
+            self.has_rejected = True
+            return REJECTED
+        return letters
+
+    def has_other_gloss(self, content: str, letter: str) -> bool:
+        """Return whether the text beside a letter is that of another option: "B (chloroplast)" if C is the chloroplast."""
+        if not self._option_texts or (gloss := split_gloss(content[:MAX_GLOSS_CHARS])) is None:
+            return False
+        other_letter = self.options.letter_of_exact_text(gloss[1])
+        return gloss[0] == letter and other_letter not in (None, letter)
+
+    def letter_with_own_text(self, line: str) -> str | None:
+        """Return the letter of "D (27/64)" or "D = 27/64" if that is the text of option D."""
+        gloss = split_gloss(line[:MAX_GLOSS_CHARS]) if self._option_texts else None
+        return gloss[0] if gloss and self.options.letter_of_exact_text(gloss[1]) == gloss[0] else None
+
+    def _exact_option(self, content: str) -> str | None:
+        """Return the option whose text, of several words such as "I and III" or "Both A and B", is the whole statement."""
+        if len(self._option_texts) < 2 or not _SEVERAL_WORDS.search(content):
+            return None
+        return self.options.letter_of_exact_text(content)
+
+    def _letter_of_symbol(self, symbol: str, letters: str) -> str | None:
+        """Return the letter of the only option whose text is the lower-case `symbol`; None if it is the stated letter."""
+        matching = [chr(65 + i) for i, text in enumerate(self._option_texts) if text.strip(" $") == symbol]
+        return matching[0] if len(matching) == 1 and matching[0] != letters else None
+
+    def _parse_stated_option(self, content: str, form: Form) -> Any:
+        """Read an option by its text; REJECTED for an answer that is not an option."""
+        if qualifier := _QUALIFIER.match(content):
+            content = content[qualifier.end() :]
+        if self._option_texts and (letter := self.options.letter_of_text(content)):
+            beside_text = _LETTER_BESIDE_TEXT.search(content)
+            is_contradicted = beside_text and letter != beside_text[1] < chr(65 + self.count)
+            return REJECTED if is_contradicted else letter
+        if _NO_OPTION_STATEMENT.match(content):
+            undetermined = UNDETERMINED.search(content) and self.options.letter_of_undetermined()
+            return undetermined or (self._option_texts and self.options.letter_of_none()) or REJECTED
+        if (
+            form in ("tag", "line", "json")
+            and 0 < len(strip_formatting(content)) <= _MAX_ANSWER_CHARS
+            and "\n" not in content.strip()
+        ):
+            return REJECTED
+        return None
