@@ -233,7 +233,7 @@ def test_replies_without_an_answer_are_read_as_nothing(read: object) -> None:
 
 HOSTILE_PIECES = (
     "smiles ", "SMILES: ", "<SMILES>", "<SMILES>C</SMILES> ", "Reactant 1: CCO\n", "- CCO\n", "1. C (", "`C` ", "(", "C(", "C or ", "产物：", '"smiles": "', "CCO ", " ( ", "[",
-    "formula is ", "formula: ", "name: ", "called ", "<IUPAC>", "分子式", "1.5 eV ", "5 or ", "±", "10^", "\\frac{", "answer: 5 ", "<NUMBER>", "(甲", "| ", "** ", "wait, ", "[1,2,3,4]",
+    "formula is ", "formula: ", "name: ", "called ", "<IUPAC>", "分子式", "1.5 eV ", "5 or ", "±", "10^", "\\frac{", "answer: 5 ", "<NUMBER>", "(甲", "| ", "** ", "wait, ", "[1,2,3,4]", "\n", " ",
 )  # fmt: skip
 
 
