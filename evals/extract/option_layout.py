@@ -27,7 +27,7 @@ _EXCLUDES = lazy_pattern(
     r"[^.;\n]{0,200}?\s(?:is|are|would\s+be|must\s+be)\s+(?:also\s+|clearly\s+|therefore\s+)?(?:wrong|incorrect|false|impossible|ruled|eliminated|excluded|not\s+(?:right|correct|true|possible))\b",
     re.IGNORECASE,
 )
-_EXCLUDES_CHINESE = lazy_pattern(
+_NAMES_NO_SINGLE_OPTION = lazy_pattern(
     r"[\s*_(]{0,4}[A-Z][\s*_)]{0,4}\s(?:only\s+)?(?:if|unless)\s+(?!(?:i|my)\b)|[^A-Za-z]{0,6}[A-Z]\s*(?:选?项)?(?:的)?(?:说法|描述|表述)?(?:是|为)?(?:[错误假]|不[对正成符能会])|[^A-Za-z]{0,6}[A-Z]\s*[、,和与及或]\s*[A-Z]"
 )
 """As in "B不正确", "B、C都对" and "B if ..."."""
@@ -106,7 +106,7 @@ def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: OptionPars
         return None
     if index > 0 and _CALLS_WRONG.match(lines[index][0]):
         return None
-    if index == 0 and (_EXCLUDES.match(line) or _EXCLUDES_CHINESE.match(line)):
+    if index == 0 and (_EXCLUDES.match(line) or _NAMES_NO_SINGLE_OPTION.match(line)):
         return None
     if parser.has_other_gloss(lines[index][0][:MAX_GLOSS_CHARS], max(letters)):
         return None
