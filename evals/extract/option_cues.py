@@ -345,7 +345,7 @@ _CUES_ANYWHERE: dict[str, OptionCueReader] = {
         foreign.read_foreign_option,
     ),
     "</": _read_closing_tag,
-    **dict.fromkeys(("只有", "唯有", "仅有"), foreign.read_only),
+    **dict.fromkeys(("只有", "唯有", "仅有"), foreign.read_only_cue),
 }
 _CUES_AT_ENDS: dict[str, OptionCueReader] = {
     **CONCLUSIONS,

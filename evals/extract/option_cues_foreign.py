@@ -20,7 +20,7 @@ _AFTER_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:�
 
 def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
     """Read "故选C", "选项C", "选择C选项"."""
-    if text.startswith(("择题", "项是", "项有"), begin + 1) and not text.startswith("项是", begin + 1):
+    if text.startswith(("择题", "项有"), begin + 1):
         return None
     is_option_noun = text.startswith("项", begin + 1)
     if is_option_noun and not re.search(
@@ -74,7 +74,7 @@ def read_should_be(text: str, begin: int, word: str) -> CueReading | None:
 _CHINESE_FITS = lazy_pattern(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|满足|对|合适|可行|是)")
 
 
-def read_only(text: str, begin: int, word: str) -> CueReading | None:
+def read_only_cue(text: str, begin: int, word: str) -> CueReading | None:
     """Read "只有C符合题意"."""
     letters, letters_begin, letters_end = parse_letters(
         text, begin + len(word), begin + 40, allow_unmarked=True

@@ -25,8 +25,8 @@ def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return P(U) S P(V^T) for the experts' concatenated leading singular vectors (TSV-Merge, arXiv 2412.00081).
 
     Each expert contributes its r = int(min(m, n) / T) leading ones; P replaces all singular values by 1 (which gives the
-    nearest matrix with orthonormal columns), S contains the experts' singular values. `original` averages every matrix
-    except `lm_head.weight`, which the released scripts do not merge. Source: `svd_merging`,
+    nearest matrix with orthonormal columns), S contains the experts' singular values. `original` does this only for
+    `lm_head.weight`, which the released scripts do not merge, and averages every other matrix (an inverted test). Source: `svd_merging`,
     LLaMA-Factory/model_merging.py and, corrected, LLaMA-Factory/baseline_merging.py.
     """
     import torch
@@ -73,8 +73,8 @@ def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return the M that gradient flow on WUDI's loss reaches at time t, restricted to the leading directions.
 
     C = sum tau_i^T tau_i / |tau_i|^2 = V diag(l) V^T and D = sum tau_i tau_i^T tau_i / |tau_i|^2. With f = 1 - exp(-l t)
-    for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V f V^T + D V (f / l) V^T. As t goes to infinity,
-    M solves M C = D, the least-squares problem of WUDI's loss. `lm_head` and task vectors that are all (nearly) 0 are averaged.
+    for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V diag(f) V^T + D V diag(f / l) V^T, where M_0 is
+    what `start` names: 0, or the sum or the mean of the tau_i. As t goes to infinity, M solves M C = D, the least-squares problem of WUDI's loss. `lm_head` and task vectors that are all (nearly) 0 are averaged.
     Source: `swudi_merge`, LLaMA-Factory/swudi_aswudi.py.
     """
     if "lm_head" in call.tensor or _are_nearly_zero(taus):

@@ -47,7 +47,7 @@ def ask(text: str, *, order: tuple[int, ...] | None = None) -> Prompt:
 
 
 def images_of(sample: Sample) -> list[Media]:
-    """Return the images of a question, in order."""
+    """Return the media of a question, which are images in all but a few suites, in order."""
     return [part for part in sample.question if isinstance(part, Media)]
 
 

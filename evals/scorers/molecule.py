@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from evals.extract.molecules import stated_molecule
 from evals.extract.reading import Reading
 from evals.extract.smiles import Side, looks_like_smiles, smiles_fault
-from evals.scorers.molecule_forms import MoleculeForms, rdkit, same_skeleton, similarities
+from evals.scorers.molecule_forms import MoleculeForms, rdkit, same_inchikey_block, similarities
 from evals.scorers.molecule_match import RUNGS, MoleculeMatch, compare_components, compare_molecules
 from evals.scorers.outcomes import unanswered, with_reading
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
@@ -75,7 +75,7 @@ class Molecule(Struct, frozen=True):
         if forms.mol is not None and gold.mol is not None:
             if self.several:
                 parts["components"] = 1.0 if best.rung >= RUNGS["compound"] else _component_f1(forms, gold)
-            parts["skeleton"] = float(best.rung >= 3 or same_skeleton(forms, gold))
+            parts["skeleton"] = float(best.rung >= 3 or same_inchikey_block(forms, gold))
             parts |= similarities(forms, gold)
         right = best.rung >= RUNGS[self.rung]
         verdict: Verdict = "right" if right else "wrong" if forms.mol is not None else "invalid"

@@ -244,12 +244,12 @@ class MoleculeForms:
 
     @cached_property
     def element_graph(self) -> str:
-        """Return RDKit's element graph of the parent; different graphs imply different skeletons."""
+        """Return RDKit's element graph of the parent; different element graphs imply different heavy-atom graphs."""
         hashes = self._rd.hashes
         return str(hashes.MolHash(self.parent_mol, hashes.HashFunction.ElementGraph))
 
     @cached_property
-    def skeleton(self) -> str:
+    def heavy_atom_graph(self) -> str:
         """Return the SMILES of the parent's heavy atoms with single bonds, without hydrogens and charges."""
         mol = self._rd.Chem.RWMol(self.parent_mol)
         for atom in mol.GetAtoms():
@@ -274,8 +274,8 @@ class MoleculeForms:
         return ".".join(sorted(tautomers)), is_complete
 
     @cached_property
-    def skeleton_key(self) -> str:
-        """Return the first block of the InChIKey: the skeleton without stereo, isotopes and mobile hydrogens."""
+    def inchikey_block(self) -> str:
+        """Return the first block of the InChIKey: connectivity without stereo, isotopes and the positions of mobile hydrogens."""
         return str(self._rd.Chem.MolToInchiKey(self.mol)).partition("-")[0]
 
     @cached_property
@@ -295,9 +295,9 @@ _FINGERPRINT_CACHE: dict[str, dict[str, Any]] = {}
 _MAX_FINGERPRINTS = 8_000
 
 
-def same_skeleton(a: MoleculeForms, b: MoleculeForms) -> bool:
+def same_inchikey_block(a: MoleculeForms, b: MoleculeForms) -> bool:
     """Return whether the first blocks of the InChIKeys agree; the keys are not computed if the heavy atoms differ."""
-    return a.heavy_atoms == b.heavy_atoms and a.skeleton_key == b.skeleton_key
+    return a.heavy_atoms == b.heavy_atoms and a.inchikey_block == b.inchikey_block
 
 
 def similarities(a: MoleculeForms, b: MoleculeForms) -> dict[str, float]:

@@ -93,7 +93,7 @@ def same_compound(a: MoleculeForms, t: MoleculeForms) -> bool:
         return False
     # skeleton keys depend on the bonds that are drawn
     may_differ_in_bonds = a.may_have_salt_metal or t.may_have_salt_metal
-    if (may_differ_in_bonds or a.skeleton_key == t.skeleton_key) and a.fixed_inchi == t.fixed_inchi != "":
+    if (may_differ_in_bonds or a.inchikey_block == t.inchikey_block) and a.fixed_inchi == t.fixed_inchi != "":
         return True
     is_bridged = bool(a._rd.rdMolDescriptors.CalcNumBridgeheadAtoms(a.mol))
     return is_bridged and a.flat == t.flat and not a.rewritten.isdisjoint(t.rewritten)
@@ -114,7 +114,7 @@ def _match_parents(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
         return MoleculeMatch(0, _formula_difference(a, t))
     if a.parent == t.parent:
         return MoleculeMatch(RUNGS["parent"], f"right parent, but {parent_fault(a, t)}")
-    if a.element_graph != t.element_graph or a.skeleton != t.skeleton:
+    if a.element_graph != t.element_graph or a.heavy_atom_graph != t.heavy_atom_graph:
         return MoleculeMatch(0, f"an isomer: {a.formula} is right, the skeleton is not")
     (stated_tautomer, complete), (target_tautomer, target_complete) = a.tautomer(), t.tautomer()
     if stated_tautomer == target_tautomer:

@@ -1,7 +1,7 @@
 """Readers of answers: tables of cases, hostile text, random text, and published recordings.
 
-Disagreements of `letter` (strict) with the official chain on the recorded MMLU-Pro replies, about 200 of all classes
-read by hand; in each, strict is right or the defensible one:
+Disagreements of `letter` (strict) with the official chain on the recorded MMLU-Pro replies. About 200 of them, from all
+classes, were read by hand: strict is right in each, or the more defensible of the two.
 
     class                                                       gemini  Mistral  Llama
     nothing stated, or denied ("the answer is (A) is false"); the  358      999    301
@@ -11,8 +11,8 @@ read by hand; in each, strict is right or the defensible one:
     the last statement is "none of the above", "cannot be ...",     43       46     25
       or no option's letter
     the last statement names a letter beyond the item's options      8       16      1
-    a later statement differs (self-correction; answers to the     100       74     10
-      five shots listed again before the sixth)
+    a later statement differs (self-correction; the reply repeats  100       74     10
+      the answers of the five few-shot examples before its own)
 
 A letter beyond the options ends the search. In 7 replies a valid statement precedes such a letter: 5 of them really
 change their answer, and in 1 the letter is the placeholder "(X)", which is skipped.

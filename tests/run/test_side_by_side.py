@@ -47,7 +47,7 @@ class RecordingModel:
         self.name, self.local, self._respond = name, local, respond
         self.calls = self.closed = self._in_flight = 0
         self.concurrent_models: set[str] = set()
-        """Other models that had a call in flight during one of this model."""
+        """Other models that had a call in flight when a call to this model ended."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         self.calls += 1
@@ -285,7 +285,7 @@ def test_all_models_share_one_judge_that_closes_after_the_last(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judges: list[Judge] = []
-    closed: list[int] = []
+    remaining_users: list[int] = []
     init, close = Judge.__init__, Judge.close
 
     def record_judge(self: Judge, *args: Any, **options: Any) -> None:
@@ -294,7 +294,7 @@ def test_all_models_share_one_judge_that_closes_after_the_last(
 
     async def record_close(self: Judge) -> None:
         await close(self)
-        closed.append(self._users)
+        remaining_users.append(self._users)
 
     monkeypatch.setattr(Judge, "__init__", record_judge)
     monkeypatch.setattr(Judge, "close", record_close)
@@ -302,7 +302,7 @@ def test_all_models_share_one_judge_that_closes_after_the_last(
     outcome = command(*words, "-m", "scripted:I would say B, or C.", "-m", "scripted:B it is, I would say.")
     assert [run["coverage"] for run in outcome.json["runs"]] == [1.0, 1.0], outcome.err
     assert len(judges) == 1
-    assert closed == [1, 0]
+    assert remaining_users == [1, 0]
 
 
 def test_models_of_one_account_share_its_rate_limit() -> None:

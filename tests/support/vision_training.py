@@ -148,11 +148,11 @@ def create_parts(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
                 }
                 parts_by_layer[name] = parts.LowRank(1.0, down, up)
             elif method == "adapter":
-                names = f"blocks.{block}.adapter_{site}.conv_"
+                prefix = f"blocks.{block}.adapter_{site}.conv_"
                 down, down_bias, up_bias = random(2 * RANK, WIDTH, 1), random(2 * RANK), random(WIDTH)
                 up = random(WIDTH, 2 * RANK, 1)  # one group
                 tensors |= {
-                    f"{names}A.weight": down, f"{names}A.bias": down_bias, f"{names}B.weight": up, f"{names}B.bias": up_bias,
+                    f"{prefix}A.weight": down, f"{prefix}A.bias": down_bias, f"{prefix}B.weight": up, f"{prefix}B.bias": up_bias,
                 }  # fmt: skip
                 parts_by_layer[name] = parts.Bottleneck(1.0, down[..., 0], up[..., 0], down_bias, up_bias, 0)
             elif method == "alore":

@@ -13,14 +13,14 @@ import pytest
 from evals import load
 from evals.data import mol_instructions as mol_instructions_data
 from evals.data.smolinstruct import TASKS
-from evals.prompts import upstream as wording
+from evals.prompts import upstream
 from evals.prompts.upstream import UpstreamPrompts, wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.suites import mol_instructions, smolinstruct
 from evals.types import Prompt, Sample
 
 SUITES = ("mmlu-pro", "proteinlmbench", "gpqa", "aime", "chembench:4k", "matbench")
-"""Suites with published numbers by OpenCompass; Mol-Instructions and SMolInstruct are added below."""
+"""Suites that use OpenCompass's prompts, besides Mol-Instructions and SMolInstruct, which are added below."""
 ANY = Sample(id="1", target="A", choices=("w", "x", "y", "z"))
 JUDGE_SYSTEM_TEXT = "You grade in this test."
 
@@ -83,7 +83,7 @@ def config(prompts_of_file: list[UpstreamPrompts]) -> str:
     indent = ""
     if prompts.loop_values:
         variable = prompts.loop_values[0][0]
-        loop_values = [w.loop_values[0][1] for w in prompts_of_file]
+        loop_values = [prompts.loop_values[0][1] for prompts in prompts_of_file]
         lines += [
             f"HINTS = {dict.fromkeys(loop_values, 'Asked in this test')!r}",
             f"for {variable} in HINTS:",
@@ -111,8 +111,11 @@ def config(prompts_of_file: list[UpstreamPrompts]) -> str:
 
 def files() -> dict[str, str]:
     """Return all configurations that the suites refer to: path -> source."""
-    ordered = sorted((w for _, w in upstream_prompts_by_suite()), key=lambda w: w.file)
-    return {FOLDER + name: config(list(some)) for name, some in groupby(ordered, key=lambda w: w.file)}
+    ordered = sorted(
+        (prompts for _, prompts in upstream_prompts_by_suite()), key=lambda prompts: prompts.file
+    )
+    by_file = groupby(ordered, key=lambda prompts: prompts.file)
+    return {FOLDER + name: config(list(prompts_of_file)) for name, prompts_of_file in by_file}
 
 
 def write(path: Path, contents: dict[str, str]) -> str:
@@ -134,7 +137,7 @@ def install(patch: pytest.MonkeyPatch, folder: Path, contents: dict[str, str] | 
         "_hash",
         lambda path, *_: OPENCOMPASS.sha256 if digest(path) == installed_hash else digest(path),
     )
-    wording._turns.cache_clear()
+    upstream._turns.cache_clear()
     return path
 
 
@@ -147,4 +150,4 @@ def digest(path: Path) -> str:
 def synthetic_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Install the synthetic wheel."""
     yield install(monkeypatch, tmp_path)
-    wording._turns.cache_clear()
+    upstream._turns.cache_clear()

@@ -119,7 +119,7 @@ def render(site: Contents) -> Iterator[Page]:
         entrants = site.entrants_of(column)
         yield page(
             f"suites/{column.name}.html", "suite.html", column.label, column=column, entrants=entrants,
-            sentence=sentence(site, column), suite_title=_suite_title(column),
+            significance=significance(site, column), suite_title=_suite_title(column),
             **table_marks([(entrant.label, entrant, column.key) for entrant in entrants]),
         )  # fmt: skip
     for entrant in site.entrants:
@@ -127,7 +127,7 @@ def render(site: Contents) -> Iterator[Page]:
         yield page(
             f"models/{entrant.name}.html", "model.html", entrant.label, entrant=entrant, columns=columns,
             card=_card_rows(entrant), versions=_other_versions(site, entrant), names={e.name for e in site.entrants},
-            downloads=(site.source / "entries" / f"{entrant.name}.zip").is_file(),
+            has_bundle=(site.source / "entries" / f"{entrant.name}.zip").is_file(),
             **table_marks([(column.label, entrant, column.key) for column in columns]),
         )  # fmt: skip
         others = [other for other in site.entrants if other is not entrant and other.is_ranked]
@@ -153,7 +153,7 @@ def _suite_title(column: Column) -> str:
         return ""
 
 
-def sentence(site: Contents, column: Column) -> str:
+def significance(site: Contents, column: Column) -> str:
     """Return a sentence that states how many pairs of entrants in a column are significantly different."""
     if column.comparison.reason:
         return f"Not compared: {column.comparison.reason}."
