@@ -68,7 +68,7 @@ _RETRACTION = lazy_pattern(
     re.IGNORECASE,
 )
 _REPLACEMENT = lazy_pattern(
-    r"(?:^|(?<=[.!。\n]))\W{0,6}(?:actually|on\s+second\s+thought|(?:hmm,?\s+)?no|sorry|其实|实际上)\b[^\n]{0,160}?"
+    r"(?:^|(?<=[.!。\n]))\W{0,6}(?:(?:actually|on\s+second\s+thought|(?:hmm,?\s+)?no|sorry)\b|其实|实际上)[^\n]{0,160}?"
     r"(?:\b(?:should|must)\s+(?:instead\s+)?be\b|应为|应该是)[\s:：]*",
     re.IGNORECASE,
 )

@@ -133,7 +133,7 @@ def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> S
 
 
 _NO_ASSERTION = lazy_pattern(
-    r"\W*(?:(?:if|unless|suppose|assum(?:e|ing)|let|consider)\s+(?!we\b|you\b|i\b|one\b|us\b|me\b)|(?:there\s+(?:is|are)|has|have)\s+no\b)",
+    r"\W*(?:(?:if|unless|suppose|assum(?:e|ing)|let|consider)\s++(?!we\b|you\b|i\b|one\b|us\b|me\b)|(?:there\s+(?:is|are)|has|have)\s+no\b)",
     re.IGNORECASE,
 )
 """As in "If n = 4, then the number is 12." and "There is no solution for n = 5."."""
@@ -143,7 +143,7 @@ _COUNTED_SUBJECT = lazy_pattern(
 )
 """As in "8 objects are left."."""
 _CALLED_ANSWER = lazy_pattern(
-    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?P<subject>[^\s,;:]{1,60}(?:\s[^\s,;:]{1,20}){0,2}?)\s+(?:is|must\s+be)\s+(?:therefore\s+|thus\s+)?(?:the|our|my)\s+(?:final\s+|correct\s+|required\s+|desired\s+)?(?:answer|result)[.!\s*_]*$",
+    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?!(?:this|that|it|here|which|what|nothing|none|neither|one)\b)(?P<subject>[^\s,;:]{1,60}(?:\s[^\s,;:]{1,20}){0,2}?)\s+(?:is|must\s+be)\s+(?:therefore\s+|thus\s+)?(?:the|our|my)\s+(?:final\s+|correct\s+|required\s+|desired\s+)?(?:answer|result)[.!\s*_]*$",
     re.IGNORECASE,
 )
 """As in "So 25 is the answer."."""
@@ -174,6 +174,6 @@ _CHART_SUBJECT = lazy_pattern(
 )
 """As in "The red line shows the unemployment rate."."""
 _PREDICATE_START = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|got|total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|got|total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

@@ -91,11 +91,11 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
 
 
 _HYPOTHESIS = lazy_pattern(
-    r"\W*(?:let|suppose|assume|say|consider)\s+(?!us\b|me\b|[^\n]*[.;]\s+\S)", re.IGNORECASE
+    r"\W*(?:let|suppose|assume|say|consider)\s++(?!us\b|me\b|[^\n]*[.;]\s+\S)", re.IGNORECASE
 )
 _LIST_LABEL = lazy_pattern(r"\s*\d{1,2}[.)]\s+(?=[A-Z])")
 _LEAD_IN = lazy_pattern(
-    r"[\s*_]*(?:(?:(?:so|thus|hence|therefore|then|finally|consequently|in\s+total|in\s+all|altogether|total(?:\s+count)?|count|sum)\b\s*[,:=]|∴|⇒|→|=>)\s*)+(?=[-−\d$*\\])",
+    r"\A[\s*_]*+(?:(?:(?:so|thus|hence|therefore|then|finally|consequently|in\s+total|in\s+all|altogether|total(?:\s+count)?|count|sum)\b\s*[,:=]|∴|⇒|→|=>)\s*)+(?=[-−\d$*\\])",
     re.IGNORECASE,
 )
 """As in "So, 25" and "In total: 25"."""

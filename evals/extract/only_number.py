@@ -13,12 +13,13 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.reading import Reading
 
 MAX_CHARS = 120
+"""Maximum length of a reply that is read."""
 _NUMBER = lazy_pattern(
     r"(?<![\w.,^/\\-])\\?\$?(?P<number>[-−]?\d{1,3}(?:,\d{3})+|[-−]?\d+(?:\.\d+)?)(?![\w^/]|[.,:]\d|-\w|\s?[²³%:])"
 )
 _DIGITS = lazy_pattern(r"\d[\d.,]*")
 _OTHER_STATEMENT = lazy_pattern(
-    r"\b(?:exceeds?|fails?|not|no|never|cannot|if|or|than|least|most|between|about|approximately|around|roughly|nearly|almost|over|up\s+to|minimum|maximum|i|we|us|let|lets|suppose|assum\w+|could|should|might|maybe|perhaps|sorry|unable|divid\w+|multipl\w+|modulo|mod|power|factors?|times|half|twice|double|triple|squared?|cubed?|roots?|hundred|thousand|million|billion|dozen|percent|first|second|third|only)\b"
+    r"\b(?:exceeds?|fails?|not|no|never|cannot|if|or|than|least|most|between|about|approximately|around|roughly|nearly|almost|over|up\s+to|minimum|maximum|i|we|us|let|lets|suppose|assum\w+|could|should|might|maybe|perhaps|sorry|unable|divid\w+|multipl\w+|modulo|mod|power|factors?|times|half|twice|double|triple|squared?|cubed?|roots?|below|above|under|within|beyond|until|before|none|nobody|nothing|neither|hardly|differs?|reject\w*|exclud\w*|contradict\w*|wanted|begins?|started|away|can\s+be|would|some|hundred|thousand|million|billion|dozen|percent|first|second|third|only)\b"
     r"|n['’]t\b|[<>≤≥≠≢∤≈=±*+×÷√π?？{}\n]"
     r"|\d\s+(?:\w+\s+)?(?:cases?|possibilities|options|answers|solutions?|methods|approaches|reasons|parts|scenarios|things|ways\s+to)\b"
     r"|\b(?:steps?|cases?|parts?|figures?|questions?|problems?|options?|pages?|chapters?|equations?|theorems?|tables?|days?|levels?|grades?|rows?|columns?|numbers?|class|age|year|version|base|degree|order|size|exponent|after|using|every|each)\s+\$?[-−]?\d",
@@ -29,7 +30,7 @@ _SENTENCE_END = lazy_pattern(r"[.!;:](?=\s+\S)")
 
 
 def only_number(text: str) -> Reading | None:
-    """Return the only number, as text, of a reply that is one short sentence and asserts it; None for any other reply."""
+    """Return the only number, as text, of a reply that is one sentence of three words or more and asserts it; else None."""
     begin = len(text) - len(text.lstrip())
     sentence = text.strip()
     if len(sentence) > MAX_CHARS or len(sentence.split()) < 3 or len(_DIGITS.findall(sentence)) != 1:

@@ -1,6 +1,7 @@
 """Cues of concluding phrases that name an option: "B is the exception", "the best fit is B", "B comes closest", "B it is".
 
-All are weak statements: they count only near the ends of a reply, and if there is no explicit answer.
+All are weak statements, used only if there is no explicit answer. Those in `CONCLUSIONS` are searched for only near the
+start and the end of a reply.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ _EXCEPTED = lazy_pattern(
     re.IGNORECASE,
 )
 _COPULA = lazy_pattern(r"(?:\s+out)?\s+(?:is|would\s+be|must\s+be|seems\s+to\s+be)\b:?", re.IGNORECASE)
-_OUT = lazy_pattern(r"\s+out\b", re.IGNORECASE)
 
 
 def _read_exception(text: str, begin: int, word: str) -> CueReading | None:
@@ -103,7 +103,7 @@ def _read_closest(text: str, begin: int, word: str) -> CueReading | None:
 
 _read_closest_to = after_link(r"\s+to\b", is_strong=False)
 _BEST_VERB = lazy_pattern(
-    r"\s+(?:describes?|explains?|fits?|matches|answers?|captures?|represents?|completes?|summari[sz]es|accounts?\s+for|reflects?|characteri[sz]es|illustrates?)\b[^.;,\n]{0,100}[*_]*(?:[.!]|\n|$)",
+    r"\s+(?:describes?|explains?|fits?|matches|answers?|captures?|represents?|completes?|summari[sz]es|accounts?\s+for|reflects?|characteri[sz]es|illustrates?)\b[^.;,?\n]{0,100}[*_]*(?:[.!]|\n|$)",
     re.IGNORECASE,
 )
 
@@ -150,18 +150,29 @@ _EVIDENCE = lazy_pattern(
 )
 
 
+def _is_evidence(text: str, end: int) -> bool:
+    """Return whether the text before a verb names evidence as its subject, without denying it."""
+    return bool(_EVIDENCE.search(text, max(0, end - 40), end)) and not _NO_EVIDENCE.search(
+        text, max(0, end - 80), end
+    )
+
+
 def _read_pointed(text: str, begin: int, word: str) -> CueReading | None:
     """Read "everything points to B"; what an arrow points to is no answer."""
-    is_evidence = _EVIDENCE.search(text, max(0, begin - 40), begin) or text[max(0, begin - 2) : begin] == ", "
-    return _read_pointed_to(text, begin, word) if is_evidence else None
+    return _read_pointed_to(text, begin, word) if _is_evidence(text, begin) else None
 
 
+_NO_EVIDENCE = lazy_pattern(
+    r"\b(?:no|not|nothing|none|nobody|neither|little|hardly|barely|scarcely|never|but|except|n['’]t)\b[^.;\n]*$",
+    re.IGNORECASE,
+)
+"""A subject, or an adverb, with which the clause denies its support: "nothing supports B"."""
 _read_pointed_to = after_link(r"\s+(?:clearly\s+)?to\b", is_strong=False)
 
 
 def _read_supported(text: str, begin: int, word: str) -> CueReading | None:
     """Read "the evidence supports B" at the end of a reply."""
-    supported = _read_supported_option(text, begin, word)
+    supported = _read_supported_option(text, begin, word) if _is_evidence(text, begin) else None
     return supported if supported and not text[supported[1].end :].strip(" \t\n.!*_)\"'") else None
 
 

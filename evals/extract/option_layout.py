@@ -27,10 +27,10 @@ _EXCLUDES = lazy_pattern(
     r"[^.;\n]{0,200}?\s(?:is|are|would\s+be|must\s+be)\s+(?:also\s+|clearly\s+|therefore\s+)?(?:wrong|incorrect|false|impossible|ruled|eliminated|excluded|not\s+(?:right|correct|true|possible))\b",
     re.IGNORECASE,
 )
-_NAMES_NO_SINGLE_OPTION = lazy_pattern(
+_DENIES_OR_LEAVES_OPEN = lazy_pattern(
     r"[\s*_(]{0,4}[A-Z][\s*_)]{0,4}\s(?:only\s+)?(?:if|unless)\s+(?!(?:i|my)\b)|[^A-Za-z]{0,6}[A-Z]\s*(?:选?项)?(?:的)?(?:说法|描述|表述)?(?:是|为)?(?:[错误假]|不[对正成符能会])|[^A-Za-z]{0,6}[A-Z]\s*[、,和与及或]\s*[A-Z]"
 )
-"""As in "B不正确", "B、C都对" and "B if ..."."""
+"""A first line that denies its letter, makes it conditional or names two: "B不正确", "B if ...", "B、C都对"."""
 _BRACKETED_END = lazy_pattern(r"\(([A-Z])\)[*_.\s]*$")
 _BRACKETED = lazy_pattern(r"\([A-Z]\)")
 _LETTER_BUT_NOT = lazy_pattern(
@@ -61,15 +61,15 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
     offset = max(0, len(text) - 20_000)
     if not lines:
         return None
-    if len(lines) == 1 and (gloss := parser.letter_with_own_text(lines[0][0])):
-        begin = offset + lines[0].start() + lines[0][0].find(gloss)
-        return Reading(gloss, "whole", begin, begin + 1)
+    if len(lines) == 1 and (letter := parser.letter_with_own_text(lines[0][0])):
+        begin = offset + lines[0].start() + _position_of_letter(lines[0][0], letter)
+        return Reading(letter, "whole", begin, begin + 1)
     if len(lines) == 1 and (stated := _LETTER_BUT_NOT.match(lines[0][0])) and stated[1].isupper():
         begin = offset + lines[0].start() + stated.start(1)
         return Reading(stated[1], "whole", begin, begin + 1)
     for line in (lines[-1], lines[0]):
         item = _ITEM_MARK.match(line[0]) if len(lines) == 1 else None
-        lone_letter = _SINGLE_LETTER_LINE.fullmatch(line[0], item.end() if item else 0, 60)
+        lone_letter = len(line[0]) < 60 and _SINGLE_LETTER_LINE.fullmatch(line[0], item.end() if item else 0)
         if lone_letter and (lone_letter["letter"].isupper() or len(lines) == 1):
             begin = offset + line.start() + lone_letter.start("letter")
             form: Form = "whole" if len(lines) == 1 else "last line"
@@ -79,6 +79,12 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
         or _read_edge_label(lines, offset, parser)
         or parser.read_option_text(text)
     )
+
+
+def _position_of_letter(line: str, letter: str) -> int:
+    """Return the position of a letter that is a word of its own; 0 if there is none."""
+    word = re.search(rf"(?<![A-Za-z]){letter}(?![A-Za-z])", line)
+    return word.start() if word else 0
 
 
 def _read_only_true_option(text: str, count: int) -> Reading | None:
@@ -106,7 +112,7 @@ def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: OptionPars
         return None
     if index > 0 and _CALLS_WRONG.match(lines[index][0]):
         return None
-    if index == 0 and (_EXCLUDES.match(line) or _NAMES_NO_SINGLE_OPTION.match(line)):
+    if index == 0 and (_EXCLUDES.match(line) or _DENIES_OR_LEAVES_OPEN.match(line)):
         return None
     if parser.has_other_gloss(lines[index][0][:MAX_GLOSS_CHARS], max(letters)):
         return None

@@ -164,7 +164,8 @@ class OptionParser:
 
     def letter_with_own_text(self, line: str) -> str | None:
         """Return the letter of "D (27/64)" or "D = 27/64" if that is the text of option D."""
-        gloss = split_gloss(line[:MAX_GLOSS_CHARS]) if self._option_texts else None
+        is_stated = self._option_texts and not line.rstrip().endswith("?")
+        gloss = split_gloss(line[:MAX_GLOSS_CHARS]) if is_stated else None
         return gloss[0] if gloss and self.options.letter_of_exact_text(gloss[1]) == gloss[0] else None
 
     def _exact_option(self, content: str) -> str | None:

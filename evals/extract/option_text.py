@@ -40,7 +40,7 @@ _MAKES_ANSWER = lazy_pattern(
 _PREDICATE = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", re.IGNORECASE)
 """As in "X is the ribosome"."""
 EMPHASISED_START = lazy_pattern(
-    r"\s*(?P<mark>\*\*|`)(?P<answer>[^*`\n]{1,200})(?P=mark),\s(?!\W{0,3}(?:or|and)\b)[^*`\n]*\Z"
+    r"\s*(?P<mark>\*\*|`)(?P<answer>[^*`\n]{1,200})(?P=mark),\s(?!\W{0,3}(?:or|and|but|perhaps|maybe|not|which\s+is\s+(?:wrong|incorrect|not))\b)[^*`\n]*\Z"
 )
 """As in "**CC(C)=O**, acetone"."""
 _ASCII_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
@@ -231,12 +231,18 @@ _LABEL_AND_GLOSS = lazy_pattern(
 
 
 def split_gloss(text: str) -> tuple[str, str] | None:
-    """Split "B (sodium chloride)" or "B, sodium chloride" into (letter, text); None if no letter comes first."""
+    """Split "B (sodium chloride)" or "B, sodium chloride" into (letter, text).
+
+    None if no letter comes first, or if words follow the bracket, as in "B (ice) is wrong".
+    """
     label = _LABEL_AND_GLOSS.match(strip_formatting(text))
     if label is None or not label["letter"].isupper():
         return None
     gloss = strip_formatting(label["gloss"])
-    return label["letter"], gloss.partition(")")[0] if label["open"] else gloss
+    if label["open"]:
+        gloss, _, remark = gloss.partition(")")
+        return None if any(c.isalnum() for c in remark) else (label["letter"], gloss)
+    return label["letter"], gloss
 
 
 def split_label(text: str) -> tuple[str, str] | None:

@@ -125,6 +125,7 @@ _ESTIMATE_LINK = lazy_pattern(
     r"(?:\s(?:is|would\sbe|of))?\s?[:：=≈~]?\s?(?=[\s*_`$]{0,6}(?:about\s|approximately\s|~|≈)?\s?[-+]?[\d.])"
 )
 """The text between "best estimate" and the number."""
+_ESTIMATED_NUMBER = lazy_pattern(r"[\s*_`$]{0,6}(?:about\s|approximately\s|[~≈])?\s?[-+]?\d[\d.,]{0,20}")
 
 
 def _read_estimate(text: str, begin: int) -> CueReading | None:
@@ -135,7 +136,12 @@ def _read_estimate(text: str, begin: int) -> CueReading | None:
         return None
     line_end = text.find("\n", link.end())
     end = line_end if line_end >= 0 else len(text)
-    return None, Statement("line", link.end(), end, mood(text, begin, link.end())), False
+    number = _ESTIMATED_NUMBER.match(text, link.end())
+    return (
+        None,
+        Statement("line", link.end(), end, mood(text, begin, number.end() if number else link.end())),
+        False,
+    )
 
 
 _ESTIMATES = (
@@ -230,7 +236,7 @@ _SECOND_STATEMENT = lazy_pattern(r"[,;，；]\s|(?<!\.)[.。](?=\s)|\b(?:and|or)
 
 
 def _last_result(line: str) -> str:
-    """Return the right-hand side of a calculation such as "n = √ε = √6.25 = 2.5"; empty if the line is none."""
+    """Return the right-hand side of a calculation such as "n = √ε = √6.25 = 2.5"; an empty text if the line is no calculation."""
     sides = _EQUATION.split(line)
     is_calculation = len(sides) > 2 or (len(sides) == 2 and not sides[0].strip(" *$"))
     return sides[-1] if is_calculation and not _SECOND_STATEMENT.search(line) else ""

@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from evals.extract.formatting import half_width, shortened_answers
 from evals.extract.layout import answer_candidates
 from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.statement_mood import mood
 from evals.extract.statements import (
     EARLY_CHARS,
     INCOMPLETE_BOX,
@@ -141,7 +142,7 @@ _TAKEN_BACK = lazy_pattern(
     re.IGNORECASE,
 )
 _UPHELD = lazy_pattern(
-    r"\b(?:stands|holds|confirm\w*|remains|still|is\s+(?:fine|right|correct|consistent)|indeed|after\s+all)\b|[✓✔✅]|没错|正确",
+    r"\b(?:stands|holds|confirm\w*|remains|is\s+(?:still\s+|indeed\s+)?(?:fine|right|correct|consistent)|after\s+all)\b|[✓✔✅]|没错|(?<!不)正确",
     re.IGNORECASE,
 )
 _ANSWER_PUNCTUATION = " \t\n*_`$\"'()[]{}.,;:"
@@ -151,7 +152,7 @@ _MAX_TAKEN_BACK_CHARS = 800
 def unless_taken_back(text: str, reading: Reading | None) -> Reading | None:
     """Return the reading of a reply; None if the text after it takes the answer back and neither repeats nor confirms it.
 
-    `text` is the visible part of the reply, in which the reading's positions count.
+    `text` is the visible part of the reply, to which the reading's positions refer.
     """
     if reading is None or reading.form == "correction":
         return reading
@@ -160,8 +161,10 @@ def unless_taken_back(text: str, reading: Reading | None) -> Reading | None:
     if taken_back is None or _UPHELD.search(text, taken_back.end(), end):
         return reading
     value = reading.value[-1] if isinstance(reading.value, tuple) else reading.value
-    answer = str(value).strip(_ANSWER_PUNCTUATION)
-    is_repeated = re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", text[taken_back.end() : end])
+    answer = text[reading.begin : reading.end] if isinstance(value, bool) else str(value)
+    stated = re.compile(rf"(?<!\w){re.escape(answer.strip(_ANSWER_PUNCTUATION))}(?!\w)", re.IGNORECASE)
+    repetitions = stated.finditer(text, taken_back.end(), end)
+    is_repeated = any(mood(text, *repetition.span()) == "asserted" for repetition in repetitions)
     return reading if is_repeated else None
 
 

@@ -127,7 +127,7 @@ def _named_regions(text: str) -> Iterator[Region]:
     """Yield the boxes whose four coordinates are named, in a table or one after the other in any order."""
     if table := _COORDINATE_TABLE.search(text):
         sides = [_SIDES[name.lower().replace("_", "")] for name in table.groups()[:4]]
-        yield from _named_region(dict(zip(sides, table.groups()[4:], strict=True)), table.span())
+        yield from _named_region(text, dict(zip(sides, table.groups()[4:], strict=True)), table.span())
         return
     numbers: dict[int, str] = {}
     begin = end = 0
@@ -137,14 +137,14 @@ def _named_regions(text: str) -> Iterator[Region]:
             numbers = {}
         begin, end = match.start() if not numbers else begin, match.end()
         numbers[side] = match[2]
-        if len(numbers) == len("xyxy"):
-            yield from _named_region(numbers, (begin, end))
+        if len(numbers) == 4:
+            yield from _named_region(text, numbers, (begin, end))
             numbers = {}
 
 
-def _named_region(numbers: dict[int, str], extent: tuple[int, int]) -> Iterator[Region]:
+def _named_region(text: str, numbers: dict[int, str], extent: tuple[int, int]) -> Iterator[Region]:
     left, top, right, bottom = (float(numbers.get(side, "inf")) for side in range(4))
-    if all(map(isfinite, (left, top, right, bottom))):
+    if all(map(isfinite, (left, top, right, bottom))) and mood(text, *extent) in ("asserted", "other"):
         yield Region((left, top, right, bottom), "", "line", *extent, is_named=True)
 
 

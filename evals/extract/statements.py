@@ -262,7 +262,10 @@ def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Ma
         link = _ENGLISH_LINK.match(text, end, min(limit, end + 320))
         if link is None and _LINE_START.search(text, max(0, begin - 24), begin):
             link = _BARE_LINK.match(text, end, limit) or _DOTTED_LINK.match(text, end, limit)
-        return link or _BRACKET_LINK.match(text, end, limit) or _CLOSING_LINK.match(text, end, limit)
+        link = link or _BRACKET_LINK.match(text, end, limit)
+        if link is None and _HEADING_START.search(text, max(0, begin - 24), begin):
+            link = _CLOSING_LINK.match(text, end, limit)
+        return link
     if word == "ans":
         return _ABBREVIATION_LINK.match(text, end, min(limit, end + 320))
     if word in HEADINGS and not _HEADING_START.search(text, max(0, begin - 24), begin):

@@ -78,7 +78,7 @@ def stated_yes_no(text: str) -> Reading | None:
     text = half_width(text)
     reading = read_answer(text, _parse_yes_no, use_layout=False)
     visible_text = visible(text).text
-    return unless_taken_back(visible_text, reading) if reading is not None else _read_prose(visible_text)
+    return unless_taken_back(visible_text, reading if reading is not None else _read_prose(visible_text))
 
 
 def _parse_yes_no(content: str, form: Form) -> Any:

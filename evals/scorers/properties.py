@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from evals.extract.chemical import stated_formula
 from evals.extract.layout import gives_up
 from evals.extract.number_words import spelled_number
 from evals.extract.reading import REJECTED, Reading, read_answer, retracts
+from evals.extract.statement_mood import mood
 from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
 from evals.scorers.formula import element_counts, is_formula
@@ -68,7 +70,7 @@ class StatedProperties(Struct, frozen=True):
         stated = _read_values(text, gold_values) if reply.stop == "stop" or last_tag(text, "answer") else None
         if stated is not None and _is_retracted(text):
             return unanswered(reply, "no properties stated")
-        if stated is None and self.kind == "count":
+        if stated is None and self.kind == "count" and reply.stop == "stop":
             stated = _read_sentence(text, gold_values)
         if stated is None:
             return self._score_single(gold_values, reply)
@@ -134,7 +136,7 @@ def _read_object(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | 
 
 
 def _repair_json(text: str) -> str:
-    """Return a text with valid JSON for the notations of Python and LaTeX, and without commas before closing brackets."""
+    """Return a text with Python's and LaTeX's notation rewritten as JSON, and without trailing commas."""
     text = text.replace("\\boxed{", " ").replace("\\_", "_").replace("\\{", "{").replace("\\}", "}")
     if '"' not in text:
         text = _BARE_KEY.sub(r'\1"\2"', text.replace("'", '"'))
@@ -143,7 +145,8 @@ def _repair_json(text: str) -> str:
 
 def _read_lines(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
     values: dict[str, Any] = {}
-    nouns = {_noun(key): key for key in gold_values}
+    counted = Counter(map(_noun, gold_values))
+    nouns = {_noun(key): key for key in gold_values if counted[_noun(key)] == 1}
     for line in _PROPERTY_LINE.finditer(_NAME_SEPARATOR.sub("\n", text)):
         key, value = normalise_key(line[1]), line[2].strip().strip("`*|,\"' ")
         if key not in gold_values and (whole_number(value) is not None or index_set(value) is not None):
@@ -153,17 +156,28 @@ def _read_lines(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | N
     return values or None
 
 
+_NO_COUNT = re.compile(r"\b(?:not|n['’]t|at\s(?:least|most)|either|assum\w+|if|than|up\sto)\b", re.IGNORECASE)
+"""Words beside which a number is not the count."""
+
+
 def _read_sentence(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
     """Read "The molecule has 5 rings and no chain." in the last line; None unless it gives one count of each property."""
     line = text.rstrip()[-_MAX_LINE_CHARS:].rpartition("\n")[2]
+    if gives_up(line) or line.endswith("?") or _NO_COUNT.search(line):
+        return None
     values = {}
     for key in gold_values:
         noun = r"[\s-]?".join(map(re.escape, normalise_key(key).removesuffix("_count").split("_")))
-        counts = re.findall(
+        counts = re.finditer(
             rf"(?<![\w.])(\d{{1,4}}|no|[a-z]{{3,9}})[*_]{{0,2}}\s{noun}s?(?![\w-])", line, re.IGNORECASE
         )
-        numbers = {0 if count.lower() == "no" else whole_number(count) for count in counts}
-        if len(numbers) != 1 or None in numbers or gives_up(line):
+        numbers = {
+            (0 if count[1].lower() == "no" else whole_number(count[1]))
+            if mood(line, *count.span()) == "asserted"
+            else None
+            for count in counts
+        }
+        if len(numbers) != 1 or None in numbers:
             return None
         values[key] = numbers.pop()
     return values

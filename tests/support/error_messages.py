@@ -55,7 +55,7 @@ def _recorded() -> dict[str, list[str]]:
 
 @contextlib.contextmanager
 def recording(test: str) -> Iterator[None]:
-    """Assign the messages that are compared meanwhile to a test id; fail if it has more recorded messages than that."""
+    """Attribute the messages compared inside the block to a test; fail if more are recorded than were compared."""
     _Recording.test, _Recording.compared = test, 0
     yield
     compared, lines = _Recording.compared, _recorded().get(test, [])
@@ -81,7 +81,7 @@ def assert_recorded(message: str) -> None:
 
 @contextlib.contextmanager
 def raises(error: type[E] | tuple[type[E], ...]) -> Iterator[pytest.ExceptionInfo[E]]:
-    """Expect an error of this type, as `pytest.raises` does, whose type and message are those recorded."""
+    """Expect an error as `pytest.raises` does, and compare its type and message with the recorded ones."""
     with pytest.raises(error) as caught:
         yield caught
     assert_recorded(f"{caught.type.__name__}: {caught.value}")
