@@ -44,7 +44,7 @@ def test_the_table_states_which_reported_scores_are_possible_proportions() -> No
     assert table.columns[0] == reported.POSSIBLE_SCORES
     statements = table[reported.POSSIBLE_SCORES]
     assert statements["mini"].startswith(
-        "1 of 2. aime:2024: no number of right answers out of 30 rounds to 84.58 % (8 "
+        "1 of 2. aime:2024: no number of right answers out of 30 rounds to 84.58 % (8, 16, "
     )
     assert "runs would fit" in statements["mini"]
     assert statements["large"] == "1 of 1"
