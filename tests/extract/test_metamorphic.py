@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
-import re
-import time
+from functools import partial
 
 import pytest
 
@@ -19,6 +18,7 @@ from evals.extract.expression import normalise_expression, stated_expression
 from evals.extract.probability import probability
 from evals.extract.upstream.last_letter import letter as upstream_last_letter
 from evals.scorers.options import options_stated
+from tests.support.cpu_time import assert_cpu_time
 from tests.support.sizes import size
 
 OPTIONS = ("mitochondrion", "ribosome", "chloroplast", "nucleus")
@@ -234,29 +234,4 @@ def assert_readers_are_fast(piece: str, bound_s: float) -> None:
             last_letter,
             extract.split_reasoning,
         ):
-            seconds = cpu_seconds(read, text)
-            for _ in range(4):  # on a busy machine, the same work takes more CPU time
-                seconds = min(seconds, cpu_seconds(read, text)) if seconds >= bound_s else seconds
-            assert seconds < bound_s or seconds < bound_s * slowdown(), (read.__name__, piece, seconds)
-
-
-REFERENCE_PATTERN = re.compile(r"\b(?:answer|option|choice)\s+(?:is|was)\b[^\n]{0,40}$", re.IGNORECASE)
-REFERENCE_S = 0.0038
-"""CPU time of one search for `REFERENCE_PATTERN` in 64 KiB on the machine on which the bound was set.
-
-Inferred, not measured: the slowest reader took 60 ms on a machine on which this search takes 5 ms, and just under the bound
-on the machine on which it was set.
-"""
-
-
-def slowdown() -> float:
-    """Return by what factor this core is currently slower than the one on which the bound was set."""
-    text = "option is " * 6_553
-    return min(cpu_seconds(REFERENCE_PATTERN.search, text) for _ in range(9)) / REFERENCE_S
-
-
-def cpu_seconds(read: object, text: str) -> float:
-    extract.visible.cache_clear()
-    start = time.process_time()
-    read(text)
-    return time.process_time() - start
+            assert_cpu_time(bound_s, partial(read, text), (read.__name__, piece))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from functools import partial
 
 import pytest
 
@@ -13,7 +14,8 @@ from evals.extract.quantity import stated
 from evals.extract.regions import regions
 from evals.extract.units import convert
 from evals.scorers.formula import element_counts, is_formula
-from tests.extract.test_metamorphic import ANSWER_FORMS, cpu_seconds
+from tests.extract.test_metamorphic import ANSWER_FORMS, BOUND_S, BUSY_FACTOR
+from tests.support.cpu_time import assert_cpu_time
 
 FORMS = (
     *(form for form in ANSWER_FORMS if "ＡＮＳＷＥＲ" not in form),
@@ -246,5 +248,4 @@ def test_no_reader_blocks_the_event_loop_on_hostile_text(piece: str) -> None:
         "ANSWER: " + piece * (65_536 // len(piece)),
     ):
         for read in (molecule, components, formula, name, number, rectangle):
-            seconds = min(cpu_seconds(read, text) for _ in range(2))
-            assert seconds < 0.2, (read.__name__, piece, seconds)  # 50 ms on an idle machine
+            assert_cpu_time(BUSY_FACTOR * BOUND_S, partial(read, text), (read.__name__, piece))

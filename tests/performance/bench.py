@@ -194,6 +194,11 @@ def bare_start() -> float:
     return median(measure_command([sys.executable, "-c", "import click, msgspec"]).cpu_s for _ in range(7))
 
 
+def slowdown() -> float:
+    """Return by what factor starting a process takes more CPU time than on an idle machine, at least 1."""
+    return max(1.0, bare_start() / 0.06)
+
+
 def startup(server: Mock, folder: Path) -> list[Figure]:
     """Measure the CPU time of the commands that must respond at once."""
     data = head(make_data(folder / "data"), 12_000)

@@ -12,6 +12,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_import_and_audit_of_a_whole_run_stay_within_their_cpu_limits(shared: Path, tmp_path: Path) -> None:
-    figures = bench_import.measure(tmp_path, runs=1)
-    ratios = [figure for figure in figures if figure.unit == "times"]
-    assert not [str(ratio) for ratio in ratios if ratio.value > 1.2 * ratio.limit]  # CI machines are shared
+    for runs in (1, 3):  # the second time only if the first was too slow: the machine may have been busy
+        figures = bench_import.measure(tmp_path / str(runs), runs=runs)
+        over = [
+            str(figure) for figure in figures if figure.unit == "times" and figure.value > 1.2 * figure.limit
+        ]
+        if not over:
+            break
+    assert not over

@@ -17,9 +17,9 @@ def test_show_and_the_dashboard_index_of_830_runs_stay_within_their_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert not [
-        str(figure) for figure in bench_scale.measure_own_and_copy(tmp_path, samples=121) if figure.is_over
-    ]
+    figures = bench_scale.measure_own_and_copy(tmp_path, samples=121)
+    slack = 1.25 * bench.slowdown()  # each is measured once
+    assert not [str(figure) for figure in figures if figure.is_over(slack)]
 
 
 @pytest.mark.nightly
@@ -28,7 +28,7 @@ def test_show_and_the_dashboard_index_of_ten_million_records_stay_within_their_l
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert not [str(figure) for figure in bench_scale.measure_own_and_copy(tmp_path) if figure.is_over]
+    assert not [str(figure) for figure in bench_scale.measure_own_and_copy(tmp_path) if figure.is_over()]
 
 
 @pytest.mark.slow
@@ -47,5 +47,4 @@ def test_a_driver_with_1000_servers_is_about_as_fast_as_with_10() -> None:
 @pytest.mark.nightly
 @pytest.mark.alone
 def test_a_driver_with_1000_servers_writes_20000_records_per_cpu_second() -> None:
-    slowdown = max(1.0, bench.bare_start() / 0.06)  # how busy the machine is
-    assert bench_driver.measure_in_subprocess(1000, 200_000).records_per_cpu_s > 20_000 / slowdown
+    assert bench_driver.measure_in_subprocess(1000, 200_000).records_per_cpu_s > 20_000 / bench.slowdown()

@@ -47,8 +47,7 @@ def test_the_overhead_over_a_bare_client_is_small(server, folder):
 
 
 def test_start_up_and_show_are_fast(server, folder):
-    slowdown = max(1.0, bench.bare_start() / 0.06)  # how busy the machine is
-    check_limits(bench.startup(server, folder), 2.0 * slowdown)
+    check_limits(bench.startup(server, folder), 2.0 * bench.slowdown())
 
 
 def test_memory_grows_with_neither_replies_nor_records(server, folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import threading
-import time
+from functools import partial
 
 import pytest
 
@@ -14,6 +14,7 @@ from evals.extract import letter
 from evals.scorers.math import equivalent, is_hostile
 from evals.scorers.upstream.mathvision import Strict
 from evals.types import Prompt, Reply, Sample
+from tests.support.cpu_time import assert_cpu_time
 from tests.support.error_messages import raises
 from tests.support.needs import needs
 
@@ -76,10 +77,8 @@ def test_answers_are_compared_by_mathematical_value(gold, reply, expected):
     ],
 )
 def test_hostile_text_is_not_parsed(text):
-    start = time.process_time()
-    assert is_hostile(text)
-    assert equivalent("1", text) is None
-    assert time.process_time() - start < 5
+    assert assert_cpu_time(2, lambda: is_hostile(text))
+    assert assert_cpu_time(5, lambda: equivalent("1", text)) is None
 
 
 @pytest.mark.parametrize("text", ["2^{3^{2}}", "x^{2^{10}}", "2^{10} + 3^{9}", "(2^{3})^{2}", "2^{2^{4}}"])
@@ -89,9 +88,7 @@ def test_powers_of_moderate_size_are_not_hostile(text):
 
 def test_hostile_text_is_detected_in_linear_time():
     for piece in ("(", "{}", "9^", "!", "^ ", "1 ", "^{1}"):
-        start = time.process_time()
-        is_hostile(piece * (1_000_000 // len(piece)))
-        assert time.process_time() - start < 3, piece
+        assert_cpu_time(3, partial(is_hostile, piece * (1_000_000 // len(piece))), piece)
 
 
 def test_equivalence_can_be_checked_outside_the_main_thread():

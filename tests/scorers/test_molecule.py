@@ -17,6 +17,7 @@ from evals.scorers.molecule import AtLeast, Molecule
 from evals.scorers.molecule_forms import MoleculeForms, similarities
 from evals.scorers.molecule_match import RUNGS, compare_molecules
 from evals.types import Point, Prompt, Reply, Sample
+from tests.support.cpu_time import assert_cpu_time
 from tests.support.error_messages import raises
 from tests.support.paths import TESTS
 from tests.support.tables import table
@@ -182,11 +183,10 @@ HOSTILE_REPLIES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE_REPLIES.values(), ids=HOSTILE_REPLIES)
 def test_hostile_replies_are_scored_within_seconds(text):
-    start = time.process_time()
-    score = Molecule(several=True)(Sample(id="1", target="CCO"), Prompt(), Reply(text=text))
+    scorer, sample = Molecule(several=True), Sample(id="1", target="CCO")
+    score = assert_cpu_time(5, lambda: scorer(sample, Prompt(), Reply(text=text)))
     assert score.value == 0.0
     assert score.verdict in ("invalid", "unanswered", "wrong")
-    assert time.process_time() - start < 5
 
 
 async def test_a_molecule_that_hangs_is_stopped_at_the_deadline():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -27,6 +27,7 @@ from evals.suites.biology_instructions import aggregate
 from evals.types import Point, Prompt, Reply, Sample, Score
 from tests.support import wheels
 from tests.support.command import evals
+from tests.support.cpu_time import assert_cpu_time
 from tests.support.error_messages import raises
 from tests.support.paths import ROOT
 from tests.support.tables import table
@@ -442,7 +443,6 @@ def test_hostile_replies_are_read_in_bounded_time(piece: str) -> None:
         ("Protein-Stability", 0.5, ()), ("RNA-ProgrammableRNASwitches", SWITCH, KEYS),
     ]:  # fmt: skip
         for protocol in ("strict", "official"):
-            start = time.process_time()
-            score = score_reply(task, protocol, target, text, keys=keys)
-            assert time.process_time() - start < 2, (task, protocol)
+            score_text = partial(score_reply, task, protocol, target, text, keys=keys)
+            score = assert_cpu_time(2, score_text, (task, protocol))
             assert score.verdict != "right"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from evals.suites import molecular_iq
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.cpu_time import assert_cpu_time
 from tests.support.tables import table
 
 RINGS: dict[str, Any] = {"ring_count": 5}
@@ -121,11 +122,10 @@ def test_truncated_replies_get_the_verdict_truncated() -> None:
 )
 @table("target", [RINGS, TWO_COUNTS, FORMULA, ATOMS, SETS])
 def test_hostile_replies_are_read_in_linear_time(target: dict[str, Any], piece: str) -> None:
-    start = process_time()
+    text = piece * (100_000 // len(piece))
     for protocol in ("strict", "official", "intern-s1"):
-        verdict(protocol, target, piece * (100_000 // len(piece)))
-        verdict(protocol, target, f"<answer>{piece * (100_000 // len(piece))}</answer>")
-    assert process_time() - start < 10
+        for reply in (text, f"<answer>{text}</answer>"):
+            assert_cpu_time(4, partial(verdict, protocol, target, reply))
 
 
 @pytest.mark.parametrize(

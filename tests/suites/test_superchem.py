@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import process_time
 
 import pytest
 
@@ -13,6 +12,7 @@ from evals.extract.upstream.superchem import letters_superchem
 from evals.suites import superchem
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.cpu_time import assert_cpu_time
 from tests.support.tables import table
 
 TWO_RIGHT = Sample(id="1", target=("A", "C"), choices=("methane", "ethane", "propane", "butane"))
@@ -92,9 +92,7 @@ def test_images_are_placed_where_the_text_refers_to_them(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("piece", [r"\boxed{", "}", "{", "<choice>"])
 def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
-    start = process_time()
-    letters_superchem(piece * 100_000, TWO_RIGHT.choices)
-    assert process_time() - start < 5
+    assert_cpu_time(5, lambda: letters_superchem(piece * 100_000, TWO_RIGHT.choices))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import process_time
 
 import pytest
 
@@ -13,6 +12,7 @@ from evals.extract.upstream.supergpqa import option_supergpqa
 from evals.suites import supergpqa
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.cpu_time import assert_cpu_time
 from tests.support.tables import table
 
 QUESTION = Sample(id="1", target="C", choices=("25 W", "50 W", "$e$", "75 W", "foo"))
@@ -89,10 +89,8 @@ def test_letters_refer_to_the_options_in_the_order_shown() -> None:
     ],
 )
 def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
-    start = process_time()
-    option_supergpqa("x" + piece * (200_000 // len(piece)) + "?", QUESTION.choices)
-    option_supergpqa(piece * (200_000 // len(piece)) + "?", QUESTION.choices)
-    assert process_time() - start < 5
+    for text in ("x" + piece * (200_000 // len(piece)) + "?", piece * (200_000 // len(piece)) + "?"):
+        assert_cpu_time(5, lambda text=text: option_supergpqa(text, QUESTION.choices))
 
 
 def test_every_option_is_shown_with_its_letter() -> None:

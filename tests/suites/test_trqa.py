@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import process_time
 
 import pytest
 
@@ -12,6 +11,7 @@ from evals.extract.upstream.scieval import letters_scieval
 from evals.suites import trqa
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.cpu_time import assert_cpu_time
 from tests.support.tables import table
 
 TWO_RIGHT = Sample(id="1", target=("A", "C"), choices=("w", "x", "y", "z"))
@@ -84,10 +84,7 @@ def test_letters_are_read_as_scievalkit_reads_them(text: str, letters: tuple[str
     "piece", ["<", "<choice>", r"\boxed{", "answer: ", "Answer:   ", "<|begin_of_box|>", ">", "</choice>"]
 )
 def test_hostile_replies_are_read_in_linear_time(piece: str) -> None:
-    start = process_time()
-    for protocol in ("official", "strict"):
-        verdict(protocol, piece * 30_000)
-    assert process_time() - start < 5
+    assert_cpu_time(5, lambda: [verdict(protocol, piece * 30_000) for protocol in ("official", "strict")])
 
 
 @pytest.mark.parametrize(
