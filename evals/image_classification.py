@@ -1,4 +1,4 @@
-"""Benchmarks of image classifiers: several data sets of labelled images, without a text prompt (FGVC, VTAB-1k)."""
+"""Benchmarks for image classifiers: several data sets of labelled images, without a text prompt (FGVC, VTAB-1k)."""
 
 from __future__ import annotations
 

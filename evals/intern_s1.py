@@ -1,4 +1,4 @@
-"""The protocol `intern-s1` of the text benchmarks for which OpenCompass calls a judge model."""
+"""The protocol `intern-s1` for the text benchmarks for which OpenCompass calls a judge model."""
 
 from __future__ import annotations
 

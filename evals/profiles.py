@@ -1,6 +1,6 @@
 """Recommendations and requirements of known models: `model_adapters/profiles.toml`, parsed and validated.
 
-Every fact has a source; what no source states is omitted.
+Every fact has a source; facts without one are omitted.
 """
 
 from __future__ import annotations

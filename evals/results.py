@@ -125,10 +125,7 @@ class Runs(Sequence[Run]):
 
     def _headline_rows(self) -> Iterator[tuple[Any, ...]]:
         for card in self.cards:
-            headline = next(
-                (estimate for estimate in card.estimates if estimate.headline and not estimate.group), None
-            )
-            score = "-"
+            headline, score = card.headline, "-"
             if headline is not None and headline.value is not None:
                 score = f"{headline.value:.4g} {'' if headline.unit == 'fraction' else headline.unit}".strip()
                 if headline.low is not None and headline.high is not None:

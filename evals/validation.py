@@ -84,7 +84,7 @@ def cause(error: Exception, expected_type: Any = None) -> str:
 
 
 def check_short_name(name: str, source: object) -> None:
-    """Raise UsageError if a name that `source` contains cannot be that of a folder."""
+    """Raise UsageError if a name from `source` cannot be the name of a folder."""
     if not _SHORT_NAME.fullmatch(name):
         raise UsageError(
             f"{source}: invalid name {name[:80]!r}: use up to 64 letters, digits, '.', '-' and '_', "

@@ -5,9 +5,9 @@ extreme) and a question whose answer is a number (NQA). Acc+ requires both asser
 counts the pairs whose two assertions get the same answer. Intervals are clustered by chart. `official` and `intern-s1`
 follow the authors' rule with its defects; `strict` corrects them (evals/scorers/chartbench.py). The paper reports Acc+ and
 NQA separately; the authors' script has pooled them as `final` since March 2025, and so does VLMEvalKit (here `pooled`).
-Script and VLMEvalKit extract numbers with a language model; here only the judge of `intern-s1` does so. An empty reply,
-which upstream counts as "no", is unanswered here. Upstream has ten prompts; `official` uses the one from which the authors'
-published recordings were made. Under `intern-s1` the prompt is only the data set's question and the judge only extracts a
+Both extract numbers with a language model; here only the judge of `intern-s1` does so. An empty reply,
+which upstream counts as "no", is unanswered here. Upstream has ten prompts; `official` uses the one with which the authors'
+published replies were generated. Under `intern-s1` the prompt is only the data set's question and the judge only extracts a
 number, so there is no `intern-s1~`.
 
 Rows are the authors' (test.jsonl, test_mini.jsonl: id, image, type, conversation) or VLMEvalKit's (index, question,

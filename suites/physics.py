@@ -7,8 +7,8 @@ document the comparison). Answers that no rule can compare, mainly words, wait f
 counts an answer as right if the judge's reply contains "true".
 
 Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror has the folder PHYSICS in
-`physics/`, or one file per variant. It is not known on which problems the published 44.0 is based; most likely on `all`,
-with figures. VLMEvalKit asks for a single box, in a long instruction with a worked example; our prompt is reworded, with
+`physics/`, or one file per variant. It is not known on which problems Intern-S1's published 44.0 is based; most likely on
+`all`, with figures. VLMEvalKit asks for a single box, in a long instruction with a worked example; our prompt is reworded, with
 another example, so runs made here are `intern-s1~`.
 """
 

@@ -15,7 +15,7 @@ from evals.dashboard.tables.frames import Stamp
 from evals.dashboard.tables.leaderboard import Board, Column
 from evals.dashboard.tables.models import normalize_name
 from evals.dashboard.tables.styling import ReportedRow, format_value, unit
-from evals.verdicts.grim_test import Fit, examine_claims, explanation
+from evals.verdicts.grim_test import GrimResult, examine_claims, explanation
 from evals.verdicts.reported import Claim, load_claims
 
 NOT_STATED = "protocol not stated"
@@ -102,7 +102,7 @@ def table(claims: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
         {claim_label(claim) for claim in selected_claims},
         key=lambda name: names.index(name.partition(" · ")[0]),
     )
-    fits = _fits_by_model(selected_claims)
+    grim_results = _grim_results_by_model(selected_claims)
     errata_by_model: dict[str, list[str]] = defaultdict(list)
     for claim in selected_claims:
         if claim.erratum:
@@ -113,7 +113,7 @@ def table(claims: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
     rows = [
         {
             "model": model,
-            POSSIBLE_SCORES: possible_scores_text(fits[model]),
+            POSSIBLE_SCORES: possible_scores_text(grim_results[model]),
             **{name: ". ".join(errata_by_model[model]) for name in errata_columns},
             **{column: " / ".join(scores_by_column.get(column, ())) for column in columns},
         }
@@ -128,26 +128,26 @@ POSSIBLE_SCORES = "possible scores"
 """Heading of the column on whether a whole number of right answers could give the scores."""
 
 
-def _fits_by_model(claims: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit]]]:
+def _grim_results_by_model(claims: Sequence[Claim]) -> dict[str, list[tuple[Claim, GrimResult]]]:
     """Return, by model, each claim with the test of whether its score is possible."""
     tables = examine_claims({str(i): claim for i, claim in enumerate(claims)}, load_suites.item_counts())
-    fits: dict[str, list[tuple[Claim, Fit]]] = defaultdict(list)
-    for fit in (fit for suite_table in tables for fit in suite_table.fits):
-        claim = claims[int(fit.claim)]
-        fits[claim.model].append((claim, fit))
-    return fits
+    results: dict[str, list[tuple[Claim, GrimResult]]] = defaultdict(list)
+    for result in (result for suite_table in tables for result in suite_table.results):
+        claim = claims[int(result.claim)]
+        results[claim.model].append((claim, result))
+    return results
 
 
-def possible_scores_text(fits: Sequence[tuple[Claim, Fit]]) -> str:
+def possible_scores_text(results: Sequence[tuple[Claim, GrimResult]]) -> str:
     """Return how many of a model's scores are possible, and what would explain the others."""
-    tested_fits = [(claim, fit) for claim, fit in fits if fit.fits is not None]
-    if not tested_fits:
-        return f"not tested: {fits[0][1].why_not}"
+    tested = [(claim, result) for claim, result in results if result.is_possible is not None]
+    if not tested:
+        return f"not tested: {results[0][1].why_not}"
     impossible = [
-        f"{claim.suite}: no number of right answers out of {fit.items * fit.runs:,} rounds to {fit.printed} % "
-        f"({explanation(fit)})"
-        for claim, fit in tested_fits
-        if not fit.fits
+        f"{claim.suite}: no number of right answers out of {result.items * result.runs:,} rounds to {result.printed} % "
+        f"({explanation(result)})"
+        for claim, result in tested
+        if not result.is_possible
     ]
-    possible = len(tested_fits) - len(impossible)
-    return ". ".join([f"{possible} of {len(tested_fits)}", *impossible])
+    possible = len(tested) - len(impossible)
+    return ". ".join([f"{possible} of {len(tested)}", *impossible])

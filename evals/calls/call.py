@@ -1,7 +1,7 @@
 """One call to a model: for a reply, or for the log-likelihoods of given continuations.
 
-Log-likelihoods are also returned as a reply, with a JSON list as its text, so that they are recorded, replayed and
-rescored like any other reply.
+Log-likelihoods, too, are returned as a reply: its text is a JSON list, so they are recorded, replayed and rescored like any
+other reply.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _decode = msgspec.json.Decoder(list[Likelihood]).decode
 
 
 async def call_model(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
-    """Call the model once and return its reply; raises the adapter's errors."""
+    """Call the model once and return its reply; raises what the adapter raises, and ModelError if it returns no `Reply`."""
     if prompt.continuations and isinstance(model, LogProbs):
         return await _request_likelihoods(model, prompt)
     reply = await model.reply(prompt, sampling)

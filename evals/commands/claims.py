@@ -18,7 +18,7 @@ from evals.records.store import Run
 
 if TYPE_CHECKING:
     from evals.records.card import Card
-    from evals.verdicts.grim_test import TableFit
+    from evals.verdicts.grim_test import GrimTable
     from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding, MeasuredScore
     from evals.verdicts.suite_run import SuiteRun
@@ -189,21 +189,21 @@ def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json:
         common.print_json({"tables": tables})
     else:
         for table in tables:
-            _print_table_fit(table)
-    return int(any(fit.fits is False for table in tables for fit in table.fits))
+            _print_grim_table(table)
+    return int(any(result.is_possible is False for table in tables for result in table.results))
 
 
-def _print_table_fit(table: TableFit) -> None:
+def _print_grim_table(table: GrimTable) -> None:
     from evals.verdicts.grim_test import explanation
 
-    tested = [fit for fit in table.fits if fit.fits is not None]
-    impossible = [fit for fit in tested if not fit.fits]
+    tested = [result for result in table.results if result.is_possible is not None]
+    impossible = [result for result in tested if not result.is_possible]
     item_count = f"{table.items:,} items" if table.items else "number of items unknown"
     common.say(f"{table.suite} ({table.benchmark}, {item_count}): {table.source}")
     if not tested:
-        common.say(f"    not tested: {table.fits[0].why_not}")
+        common.say(f"    not tested: {table.results[0].why_not}")
         return
-    by_chance = sum(fit.share or 0.0 for fit in tested)
+    by_chance = sum(result.share or 0.0 for result in tested)
     common.say(
         f"    {len(tested) - len(impossible)} of {len(tested)} are possible shares of {table.items * tested[0].runs:,} answers"
         f" ({by_chance:.1f} expected by chance)"
@@ -212,8 +212,9 @@ def _print_table_fit(table: TableFit) -> None:
         common.say(
             f"    all are possible with {table.items:,} items x {table.common_runs} runs (p = {table.p:.1g} by chance)"
         )
-    for fit in impossible:
-        common.say(f"    impossible: {fit.claim.partition('/')[0]} {fit.printed}: {explanation(fit)}")
+    for result in impossible:
+        model = result.claim.partition("/")[0]
+        common.say(f"    impossible: {model} {result.printed}: {explanation(result)}")
 
 
 def _compare_with_published(

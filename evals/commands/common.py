@@ -248,7 +248,7 @@ def exit_status(outcomes: Sequence[Outcome]) -> int:
     complete = all(
         card.coverage == 1.0 and not any(finding.fault for finding in card.health) for card in cards
     )
-    return 0 if complete and not any(outcome.unhealthy or outcome.left_out for outcome in outcomes) else 1
+    return 0 if complete and not any(outcome.unhealthy or outcome.skip_reason for outcome in outcomes) else 1
 
 
 def run_json(card: Card, challenge: Challenge | None = None) -> dict[str, Any]:

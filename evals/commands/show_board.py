@@ -19,7 +19,7 @@ def is_board(folder: Path) -> bool:
 
 
 def show(folder: Path, options: Mapping[str, Any]) -> None:
-    """Print the scores of accepted entries, with remarks on broken promises and on challenges that were not passed."""
+    """Print the scores of accepted entries, with remarks on broken preregistrations and on challenges that were not passed."""
     from evals.terminal import board_numbers
     from evals.terminal.layout import width
 

@@ -52,7 +52,7 @@ def unmeasured_groups(
 ) -> set[str]:
     """Return the groups of a macro mean that are not among the `scored` ones; empty for other metrics.
 
-    `absent`: groups of the benchmark of which a subset contains no item.
+    `absent`: groups of the benchmark without an item in the subset that was run.
     """
     if metric.pool != "macro":
         return set()

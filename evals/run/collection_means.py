@@ -54,7 +54,7 @@ def _by_model(collection: Collection, cards: Sequence[Card]) -> dict[str, list[C
 
 
 def _means_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
-    """Yield one mean for each protocol with at least half of its columns, over the comparable runs that lack the fewest."""
+    """Yield one mean for each protocol with at least half of its columns, over that set of comparable runs that lacks the fewest."""
     for protocol in collection.protocol_names:
         cards_by_conditions: dict[tuple[object, ...], list[Card]] = {}
         required = set(collection.suites("", protocol))

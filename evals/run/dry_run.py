@@ -20,9 +20,9 @@ from evals.calls.pace import INITIAL_LIMIT, spacing_of
 from evals.errors import EvalsError, StoreError, UsageError
 from evals.prompts import plain_text
 from evals.records.store import Run
-from evals.run.fit import CLASSES, mismatch
+from evals.run.compatibility import CLASSES, incompatibility_reason
 from evals.run.options import budget_of, plan_options
-from evals.run.plan import Plan, resolve
+from evals.run.plan import Plan, make_plan
 from evals.run.precision import expected_precision
 from evals.seams import engine_of, is_local
 from evals.types import Model
@@ -123,13 +123,13 @@ def _suite_forecast(
     profile = profiles.find(spec)
     display_name = load.without_secrets(spec)
     accepts = model.accepts if model else suite.needs
-    fault = fault or (mismatch(suite, model, display_name) if model else "")
+    fault = fault or (incompatibility_reason(suite, model, display_name) if model else "")
     if suite.refuses:
         return Forecast(suite=suite.id, protocol=suite.protocol, model=display_name, fault=suite.refuses)
     name_in_spec = display_name.rpartition("#")[2]
     name = model.name if model else name_in_spec.partition(":")[2] or name_in_spec
     options = structs.replace(plan_options(request, profile), engine=engine_of(model))
-    plan = resolve(suite, options, model=name, spec=display_name, accepts=accepts, store_media=False)
+    plan = make_plan(suite, options, model=name, spec=display_name, accepts=accepts, store_media=False)
     try:
         return _forecast_of_plan(plan, request, budget=budget_of(request, spec), model=model, fault=fault)
     finally:

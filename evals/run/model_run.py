@@ -17,9 +17,9 @@ from evals.records.store import BATCHES
 from evals.run import batch_log
 from evals.run.batching import BatchWait
 from evals.run.budget import Budget, Spending
+from evals.run.compatibility import incompatibility_reason
 from evals.run.early_stop import EarlyStop, StoppingRule, StoppingWatcher
 from evals.run.event_loop import in_thread
-from evals.run.fit import mismatch
 from evals.run.job import Job, Options
 from evals.run.options import budget_of, plan_options
 from evals.run.plan import prepare
@@ -53,8 +53,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The error of the calls if every call failed; else empty."""
     failed: str = ""
     """The error that ended the runs of this model, but not of the others; else empty."""
-    left_out: str = ""
-    """Why no call was made, e.g. because the budget was spent before; else empty."""
+    skip_reason: str = ""
+    """Why no call was made, e.g. because the budget was already spent; else empty."""
     unhealthy: bool = False
     """Whether there is a health finding and --strict-health is set."""
 
@@ -122,7 +122,7 @@ class ModelRun:
 
     @property
     def is_sequential(self) -> bool:
-        """Return whether the model shares a lane with other such models, e.g. with those on this machine (see `session.py`)."""
+        """Return whether all models for which this is true run one after the other, as do those that compute on this machine."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
@@ -147,7 +147,7 @@ class ModelRun:
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
         options = self._plan_options()
         for suite in self.suites:
-            if reason := mismatch(suite, self.model, self.display_spec):
+            if reason := incompatibility_reason(suite, self.model, self.display_spec):
                 raise UsageError(reason)
         if not isinstance(self.model, HasRemarks):
             return [[] for _ in self.suites]
@@ -289,9 +289,9 @@ class ModelRun:
         return structs.replace(self._outcome(finished=True), failed=str(error))
 
     def report_skipped(self, reason: str) -> Outcome:
-        """Report that the budget is spent, and return an outcome without runs."""
+        """Report why no call is made, and return the outcome."""
         self.say(f"not run: {reason}")
-        return structs.replace(self._outcome(finished=True), left_out=reason)
+        return structs.replace(self._outcome(finished=True), skip_reason=reason)
 
     def _outcome(self, *, finished: bool = False) -> Outcome:
         """Return the outcome of all runs; `finished`: only of those that are finished."""

@@ -22,8 +22,8 @@ from evals.run.job import Job
 MIN_REPLIES = 16
 """Number of replies needed to estimate a suite's lengths in tokens without an earlier run; with fewer, only ranks are used."""
 MIN_CALLS, MAX_CALLS = 256, 50_000
-"""Numbers of calls between which the order is updated during the run. With fewer calls the order hardly matters; with more,
-the last calls are a small part of the run, and writing records out of data order takes more memory."""
+"""The order is updated during the run if the number of calls is in this range. With fewer calls the order hardly matters; with
+more, the last calls are a small part of the run, and writing records out of data order takes more memory."""
 SHRINKAGE = 8.0
 """Number of replies at which the effect of a group, or the slope, is shrunk to half of its estimate."""
 RESORT_INTERVAL = 100.0
@@ -153,7 +153,7 @@ class LengthPredictor:
 
 
 def _log_lengths(job: Job) -> array[float]:
-    """Return the logarithm of each reply's length in an earlier run, in tokens or, if those were not counted, in milliseconds."""
+    """Return the log length of each sample's reply in an earlier run, in tokens or, if not counted, ms; if missing, their mean."""
     has_tokens = any(tokens for tokens, _ in job.lengths.values())
     log_lengths = {
         sample_id: log1p(tokens if has_tokens else 1000 * seconds)

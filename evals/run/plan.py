@@ -19,8 +19,8 @@ from evals.records.card import Card, Config, host
 from evals.records.files import Brief
 from evals.records.names import NOISE_PREFIX
 from evals.records.writer import Writer
+from evals.run.compatibility import CLASSES
 from evals.run.describe import new_card, record_rules, record_suite
-from evals.run.fit import CLASSES
 from evals.run.job import Job, Options
 from evals.run.order import earlier_lengths
 from evals.run.request_extras import with_system
@@ -150,7 +150,7 @@ class Plan(Struct, kw_only=True):
         return earlier_lengths(self.folder.parent, pattern, prefer=self.folder, samples=self.samples)
 
 
-def resolve(
+def make_plan(
     suite: Suite,
     options: Options,
     *,
@@ -230,7 +230,7 @@ def prepare(
     suite: Suite, options: Options, *, model: str, spec: str, accepts: frozenset[str] = frozenset()
 ) -> Job:
     """Read the data, open or create the run on disk, and return the job, with the replies that exist already marked as done."""
-    plan = resolve(suite, options, model=model, spec=spec, accepts=accepts)
+    plan = make_plan(suite, options, model=model, spec=spec, accepts=accepts)
     prompter, lengths = plan.prompter, plan.lengths()
     writer, done, is_stale = _open_run(plan, model=model)
     return Job(

@@ -91,7 +91,7 @@ def same_compound(a: MoleculeForms, t: MoleculeForms) -> bool:
     """Return whether two molecules with different canonical SMILES are the same compound, drawn differently."""
     if a.composition != t.composition:
         return False
-    # skeleton keys depend on the bonds that are drawn
+    # the first block of an InChIKey depends on the bonds that are drawn
     may_differ_in_bonds = a.may_have_salt_metal or t.may_have_salt_metal
     if (may_differ_in_bonds or a.inchikey_block == t.inchikey_block) and a.fixed_inchi == t.fixed_inchi != "":
         return True

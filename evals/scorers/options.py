@@ -1,7 +1,8 @@
 """Score multiple-choice questions with several right options: the stated options must be exactly the right ones.
 
 The stated letters refer to the options as shown to the model and are converted to the data set's order. There is no partial
-credit; precision, recall, F1 and the Hamming distance of the two sets, per right option, are recorded as parts.
+credit. Precision, recall, F1, and the Hamming distance of the two sets divided by the number of right options, are recorded as
+parts.
 """
 
 from __future__ import annotations
@@ -182,19 +183,19 @@ def _parse_items(statement: str, texts: Sequence[str]) -> tuple[str, ...] | None
 
     The result is empty if a letter is followed by another option's text.
     """
-    marks = [mark for mark in _ITEM_LETTER.finditer(statement) if ord(mark[1]) - ord("A") < len(texts)]
-    if not marks or statement[: marks[0].start()].strip(" \n*-•([0123456789.)"):
+    items = [item for item in _ITEM_LETTER.finditer(statement) if ord(item[1]) - ord("A") < len(texts)]
+    if not items or statement[: items[0].start()].strip(" \n*-•([0123456789.)"):
         return None
-    ends = [*(mark.start() for mark in marks[1:]), len(statement)]
+    ends = [*(item.start() for item in items[1:]), len(statement)]
     letters: list[str] = []
-    for mark, end in zip(marks, ends, strict=True):
-        stated = _normalise(statement[mark.end() : end].rstrip(" -*•\n")).strip(",;")
-        own_text = texts[ord(mark[1]) - ord("A")]
+    for item, end in zip(items, ends, strict=True):
+        stated = _normalise(statement[item.end() : end].rstrip(" -*•\n")).strip(",;")
+        own_text = texts[ord(item[1]) - ord("A")]
         if stated in texts and stated != own_text:
             return ()
-        begins_line = statement[: mark.start()].rstrip(" -*•").endswith("\n")
+        begins_line = statement[: item.start()].rstrip(" -*•").endswith("\n")
         if not letters or stated.startswith(own_text) or own_text.startswith(stated) or begins_line:
-            letters.append(mark[1])
+            letters.append(item[1])
     return tuple(dict.fromkeys(letters))
 
 

@@ -250,7 +250,7 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Call the judge after the rule; if the rule failed, for instance by a timeout, spellings are compared instead.
+        """Call the judge after the rule; if the rule failed, for instance because of a timeout, spellings are compared instead.
 
         Raises Waiting if pairs are undecided and there is no judge, Unreadable if the judge's reply has no verdict.
         """

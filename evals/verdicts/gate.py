@@ -43,7 +43,10 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     value_baseline: float | None
     value_candidate: float | None
     difference: float | None
-    """In the metric's own unit, over the samples scored in both runs; if sequential, over those processed, at mid-bounds."""
+    """In the metric's own unit, over the samples scored in both runs; if sequential, over all processed.
+
+    A sequential gate counts a missing outcome as the middle of the metric's bounds.
+    """
     low: float | None
     """Two-sided limits at level 1 - 2 alpha, which hold for any values of missing outcomes that the policy does not exclude."""
     high: float | None

@@ -31,14 +31,14 @@ MAX_DROPPED_SHARE = 0.1
 MAX_LISTED = 5
 """Maximum number of alternatives (numbers of items, or of runs) that are listed."""
 ALPHA = 0.01
-"""Significance level for a number of runs that makes a whole table possible, corrected for the numbers of runs tried."""
+"""Significance level: `common_runs` is only stated if its `p`, which is Bonferroni-corrected, is lower."""
 _NOT_A_PROPORTION = re.compile(
     r"macro|mean of|average|score|soft|auc|mcc|mae|f1|iou|correlation|points over|multi-step|partial|relaxed.*mean",
     re.IGNORECASE,
 )
 
 
-class Fit(Struct, frozen=True, kw_only=True):
+class GrimResult(Struct, frozen=True, kw_only=True, rename={"is_possible": "fits"}):
     """Whether one printed number is possible; if not, the numbers of runs or items with which it would be."""
 
     claim: str
@@ -48,7 +48,7 @@ class Fit(Struct, frozen=True, kw_only=True):
     """Number of items of the benchmark; 0: unknown."""
     runs: int = 1
     """Number of runs per item, as stated by the source; else 1."""
-    fits: bool | None = None
+    is_possible: bool | None = None
     """Whether the number is on the grid of items x runs; None: not applicable, for the reason in `why_not`."""
     share: float | None = None
     """Share of all printable numbers that are on the grid of items x runs."""
@@ -59,14 +59,14 @@ class Fit(Struct, frozen=True, kw_only=True):
     why_not: str = ""
 
 
-class TableFit(Struct, frozen=True, kw_only=True):
-    """All numbers of one benchmark and metric in one source."""
+class GrimTable(Struct, frozen=True, kw_only=True, rename={"results": "fits"}):
+    """The results for all numbers of one benchmark and metric in one source."""
 
     benchmark: str
     suite: str
     source: str
     items: int = 0
-    fits: tuple[Fit, ...]
+    results: tuple[GrimResult, ...]
     common_runs: int | None = None
     """Smallest number of runs whose grid contains all numbers.
 
@@ -90,7 +90,7 @@ def share_on_grid(decimals: int, denominator: int) -> float:
     return min(1.0, (denominator + 1) / printable)
 
 
-def examine_claims(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[TableFit]:
+def examine_claims(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[GrimTable]:
     """Return which numbers are possible, one table for each source, benchmark, metric and suite.
 
     `items`: suite -> number of items, used for claims that do not state it.
@@ -101,43 +101,44 @@ def examine_claims(claims: Mapping[str, Claim], items: Mapping[str, int]) -> lis
     return [_examine_table(rows, items) for rows in tables.values()]
 
 
-def explanation(fit: Fit) -> str:
+def explanation(result: GrimResult) -> str:
     """Return the numbers of runs or items with which an impossible number would be possible."""
     clauses = []
-    if fit.runs_that_fit:
-        noun = "run" if fit.runs_that_fit == (1,) else "runs"
-        clauses.append(f"{either(map(str, fit.runs_that_fit))} {noun} would fit")
-    if fit.fewer_items:
-        clauses.append(f"{either(map(str, fit.fewer_items))} items would fit, if the others were left out")
+    if result.runs_that_fit:
+        noun = "run" if result.runs_that_fit == (1,) else "runs"
+        clauses.append(f"{either(map(str, result.runs_that_fit))} {noun} would fit")
+    if result.fewer_items:
+        clauses.append(f"{either(map(str, result.fewer_items))} items would fit, if the others were left out")
     return (
         "; ".join(clauses) or f"not explained by another number of runs (up to {MAX_RUNS}) or by fewer items"
     )
 
 
-def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> TableFit:
+def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> GrimTable:
     first = rows[0][1]
     item_count = first.items or items.get(first.suite, 0)
-    fits = tuple(_examine_claim(claim_id, claim, item_count) for claim_id, claim in rows)
-    tested = [fit for fit in fits if fit.fits is not None]
-    runs, p = _common_runs(tested, item_count) if any(not fit.fits for fit in tested) else (None, None)
-    return TableFit(
-        benchmark=first.benchmark, suite=first.suite, source=first.source, items=item_count, fits=fits,
+    results = tuple(_examine_claim(claim_id, claim, item_count) for claim_id, claim in rows)
+    tested = [result for result in results if result.is_possible is not None]
+    has_impossible = any(not result.is_possible for result in tested)
+    runs, p = _common_runs(tested, item_count) if has_impossible else (None, None)
+    return GrimTable(
+        benchmark=first.benchmark, suite=first.suite, source=first.source, items=item_count, results=results,
         common_runs=runs, p=p,
     )  # fmt: skip
 
 
-def _examine_claim(claim_id: str, claim: Claim, items: int) -> Fit:
+def _examine_claim(claim_id: str, claim: Claim, items: int) -> GrimResult:
     printed = f"{100 * claim.value:.{claim.digits or 0}f}"
     runs = claim.knobs.get("repeats")
     runs = runs if isinstance(runs, int) and runs > 0 else 1
     if why_not := _why_not_applicable(claim, items, runs):
-        return Fit(claim=claim_id, printed=printed, items=items, runs=runs, why_not=why_not)
-    fits = on_grid(printed, items=items, runs=runs)
-    return Fit(
-        claim=claim_id, printed=printed, items=items, runs=runs, fits=fits,
+        return GrimResult(claim=claim_id, printed=printed, items=items, runs=runs, why_not=why_not)
+    is_possible = on_grid(printed, items=items, runs=runs)
+    return GrimResult(
+        claim=claim_id, printed=printed, items=items, runs=runs, is_possible=is_possible,
         share=share_on_grid(_count_decimals(printed), items * runs),
-        runs_that_fit=() if fits else _runs_that_fit(printed, items, stated=runs),
-        fewer_items=() if fits else _fewer_items_that_fit(printed, items, runs),
+        runs_that_fit=() if is_possible else _runs_that_fit(printed, items, stated=runs),
+        fewer_items=() if is_possible else _fewer_items_that_fit(printed, items, runs),
     )  # fmt: skip
 
 
@@ -169,11 +170,13 @@ def _fewer_items_that_fit(printed: str, items: int, runs: int) -> tuple[int, ...
     return tuple(n for n in fewer if on_grid(printed, items=n, runs=runs))[:MAX_LISTED]
 
 
-def _common_runs(fits: Sequence[Fit], items: int) -> tuple[int | None, float | None]:
-    """Return `common_runs` and `p` of a `TableFit`."""
+def _common_runs(tested: Sequence[GrimResult], items: int) -> tuple[int | None, float | None]:
+    """Return `common_runs` and `p` of a `GrimTable`."""
     for runs in range(1, MAX_RUNS + 1):  # also the number of grids tried so far
-        if all(on_grid(fit.printed, items=items, runs=runs) for fit in fits):
-            p = runs * math.prod(share_on_grid(_count_decimals(fit.printed), items * runs) for fit in fits)
+        if all(on_grid(result.printed, items=items, runs=runs) for result in tested):
+            p = runs * math.prod(
+                share_on_grid(_count_decimals(result.printed), items * runs) for result in tested
+            )
             return (runs, p) if p < ALPHA else (None, None)
     return None, None
 

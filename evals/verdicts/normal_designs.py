@@ -56,7 +56,10 @@ class NormalDesign:
 
 
 class FixedItemsDesign(NormalDesign):
-    """A difference on exactly these items: only the replies vary; `as_observed`: the gate tests it as if they did not."""
+    """A difference on exactly these items, which varies only with the replies.
+
+    `as_observed`: whether the gate compares the observed difference with the margin, without allowing for this variation.
+    """
 
     def __init__(self, design: Design, *, as_observed: bool) -> None:
         super().__init__(design.error, int(NORMAL_DF), design.noise)

@@ -93,7 +93,7 @@ def plan(
     decides = (pass_share := scenarios[0].verdicts["pass"]) >= policy.power
     return Plan(
         baseline=", ".join(dict.fromkeys(run.run for run in baseline)), decides=decides,
-        why="" if decides else plan_advice.why_undecided(pass_share, policy, plans),
+        why="" if decides else plan_advice.why_underpowered(pass_share, policy, plans),
         nearest=() if decides else tuple(plan_advice.sufficient_changes(suites, plans, policy)), suites=plans,
         scenarios=tuple(scenarios), simulations=simulations, seed=seed, components=all_components,
         budgets=tuple(_budgets(components_by_entry, policy, baseline, drop)),
@@ -271,12 +271,12 @@ def _suite_plan(
         tokens.update(run.tokens)
     costs = [run.cost_usd for run in suite.baselines if run.cost_usd is not None]
     seconds = [run.seconds for run in suite.baselines if run.seconds is not None]
-    noises = [design.noise for design in suite.designs]
+    noise_estimates = [design.noise for design in suite.designs]
     return SuitePlan(
         suite=suite.rule.label, tier=suite.rule.tier, metric=suite.case.metric.name, unit=suite.case.metric.unit,
         n=sum(len(pairing.rows_of(None)) for pairing in suite.case.pairings), repeats=suite.baselines[0].side.repeats,
-        margin=suite.rule.margin, discordance=sum(noise.discordance for noise in noises) / len(noises),
-        source=", ".join(dict.fromkeys(noise.source for noise in noises)), error=error,
+        margin=suite.rule.margin, discordance=sum(noise.discordance for noise in noise_estimates) / len(noise_estimates),
+        source=", ".join(dict.fromkeys(noise.source for noise in noise_estimates)), error=error,
         estimand=policy.estimand_of(suite.rule),
         regression_mde=suite.rule.margin + (stats.z_quantile(1 - adjusted_alpha) + z_power) * error,
         mde=(stats.z_quantile(1 - alpha) + z_power) * error,

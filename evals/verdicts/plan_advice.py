@@ -15,8 +15,8 @@ ROUGH_ERROR = 0.1
 """Relative standard error of the noise above which the plan mentions it (avg@4 on 30 questions: 0.15)."""
 
 
-def why_undecided(pass_share: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:
-    """Return why a policy cannot decide."""
+def why_underpowered(pass_share: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:
+    """Return why the power of a policy is too low, with the suites that are least likely to pass."""
     critical = [suite for suite in plans if suite.tier == "critical"]
     weakest = sorted(critical, key=lambda suite: suite.passes_unchanged)[:3]
     names = ", ".join(f"{suite.suite} ({100 * suite.passes_unchanged:.0f} %)" for suite in weakest)
@@ -72,9 +72,11 @@ def _round_up(value: float) -> float:
 def plan_notes(suites: Sequence[PlannedSuite]) -> list[str]:
     """Return notes on assumed or imprecise inputs of a plan."""
     lines = []
-    noises = {suite.rule.label: [design.noise for design in suite.designs] for suite in suites}
+    noise_by_label = {suite.rule.label: [design.noise for design in suite.designs] for suite in suites}
     if assumed := [
-        name for name, estimates in noises.items() if any(noise.source == "assumed" for noise in estimates)
+        name
+        for name, estimates in noise_by_label.items()
+        if any(noise.source == "assumed" for noise in estimates)
     ]:
         lines.append(
             f"the noise between runs is assumed, not measured: {', '.join(assumed)}; run the model again and add "
@@ -82,7 +84,7 @@ def plan_notes(suites: Sequence[PlannedSuite]) -> list[str]:
         )
     lines += [
         f"{name}: the estimated noise between runs has a relative standard error of {100 * error:.0f} %, so the probabilities are approximate"
-        for name, estimates in noises.items()
+        for name, estimates in noise_by_label.items()
         if (error := max(noise.error for noise in estimates)) > ROUGH_ERROR
     ]
     designs = (design for suite in suites for design in suite.designs)

@@ -11,7 +11,7 @@ from evals.errors import UsageError
 from evals.records.card import Promise, PromisedSuite
 from evals.records.promise import BROKEN, KEPT, NONE
 from evals.run.job import Options
-from evals.run.plan import resolve
+from evals.run.plan import make_plan
 from evals.verdicts import policy as policies
 from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
@@ -45,7 +45,7 @@ def promise_remarks(candidate: Sequence[SuiteRun], policy: Policy) -> list[str]:
 
 def _promised_suites(entry: Entry, policy: Policy, options: Options) -> list[PromisedSuite]:
     configs = [
-        resolve(suite, options, model="", spec="").config
+        make_plan(suite, options, model="", spec="").config
         for suite in load.suite(entry.name, entry.protocol or None)
     ]
     return [

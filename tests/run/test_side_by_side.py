@@ -204,7 +204,7 @@ def test_all_models_share_one_budget(tmp_path: Path) -> None:
     options = {"max_total_tokens": 220, "concurrency": 1}
     outcomes = session(tmp_path, a, b, local_1, local_2, messages=messages, **options).run()
     assert 20 <= a.calls + b.calls + local_1.calls <= 22  # eleven tokens each, plus the calls in flight
-    assert (local_2.calls, outcomes[-1].left_out) == (0, "--max-total-tokens 220 reached")
+    assert (local_2.calls, outcomes[-1].skip_reason) == (0, "--max-total-tokens 220 reached")
     assert {line for line in messages if "reached" in line} == {
         *(f"{name}: ended early: --max-total-tokens 220 reached" for name in ("a", "b", "local-1")),
         "local-2: not run: --max-total-tokens 220 reached",

@@ -13,8 +13,8 @@ import pytest
 from evals.errors import UsageError
 from evals.extract.molecules import stated_molecule
 from evals.extract.smiles import looks_like_smiles
-from evals.scorers import lexicon
 from evals.scorers import text as text_module
+from evals.scorers import wordnet
 from evals.scorers.molecule_forms import MoleculeForms, rdkit, similarities
 from evals.scorers.text import (
     Caption,
@@ -248,9 +248,9 @@ def test_rouge_of_molt5_small_captions_matches_the_published_scores(captions):
 
 @pytest.mark.slow
 def test_meteor_uses_synonyms_of_wordnet_installed_from_debian(tmp_path):
-    if not lexicon.DEBIAN_FOLDER.is_dir():
+    if not wordnet.DEBIAN_FOLDER.is_dir():
         pytest.skip("NOT TESTED: no WordNet here; apt-get install wordnet-base wordnet-sense-index")
-    lexicon.install_wordnet(target=tmp_path)
+    wordnet.install_wordnet(target=tmp_path)
     code = (
         "from evals.scorers.text import meteor, synonyms_available; assert synonyms_available(); "
         "print(meteor(['a', 'car'], ['an', 'auto'], synonyms=True))"
@@ -264,4 +264,4 @@ def test_meteor_uses_synonyms_of_wordnet_installed_from_debian(tmp_path):
 
 def test_without_debians_wordnet_the_error_names_the_package(tmp_path):
     with raises(UsageError):
-        lexicon.install_wordnet(tmp_path / "nothing")
+        wordnet.install_wordnet(tmp_path / "nothing")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evals import load
 from evals.verdicts import reported
-from evals.verdicts.grim_test import TableFit, examine_claims, on_grid, share_on_grid
+from evals.verdicts.grim_test import GrimTable, examine_claims, on_grid, share_on_grid
 from tests.support.command import evals
 from tools import make_further_claims
 
@@ -42,26 +42,28 @@ def test_the_share_on_the_grid_counts_the_numbers_that_can_be_printed() -> None:
         assert share_on_grid(digits, items) == len(numbers) / (100 * 10**digits + 1)
 
 
-def shipped_tables() -> dict[tuple[str, str], TableFit]:
+def shipped_tables() -> dict[tuple[str, str], GrimTable]:
     """Return the test of every table of shipped claims, by suite and source."""
     tables = examine_claims(reported.claims_by_id(), load.item_counts())
     return {(table.suite, table.source): table for table in tables}
 
 
-def models_that_fit(table: TableFit) -> set[str]:
+def models_that_fit(table: GrimTable) -> set[str]:
     """Return the models whose printed score is possible."""
-    return {fit.claim.partition("/")[0] for fit in table.fits if fit.fits}
+    return {result.claim.partition("/")[0] for result in table.results if result.is_possible}
 
 
 def test_published_tables_fit_the_known_numbers_of_items() -> None:
     tables = shipped_tables()
     (deep_research,) = (table for (suite, _), table in tables.items() if suite == "sgi-bench:deep-research")
     assert deep_research.items == 318
-    impossible = {fit.claim.partition("/")[0] for fit in deep_research.fits if fit.fits is False}
+    impossible = {
+        result.claim.partition("/")[0] for result in deep_research.results if result.is_possible is False
+    }
     assert impossible == {
         "gemini-3-pro", "qwen3-max", "claude-opus-4.1", "grok-4", "qwen3-vl-235b-a22b", "intern-s1", "intern-s1-mini",
     }  # fmt: skip
-    assert next(fit for fit in deep_research.fits if fit.printed == "15.74").fewer_items == (305,)
+    assert next(result for result in deep_research.results if result.printed == "15.74").fewer_items == (305,)
     (reasoning,) = (table for (suite, _), table in tables.items() if suite == "sgi-bench:reasoning")
     assert len(models_that_fit(reasoning)) == 19
     (hmmt,) = (table for (suite, _), table in tables.items() if suite == "hmmt:2026")
@@ -69,11 +71,15 @@ def test_published_tables_fit_the_known_numbers_of_items() -> None:
     assert hmmt.p is not None
     assert hmmt.p < 1e-6
     ifeval = [table for (suite, _), table in tables.items() if suite == "ifeval"]
-    assert {"81.15", "71.53"} <= {fit.printed for table in ifeval for fit in table.fits if fit.fits}
+    assert {"81.15", "71.53"} <= {
+        result.printed for table in ifeval for result in table.results if result.is_possible
+    }
     # with one decimal more than half of all numbers are possible, so this table is not tested
     assert on_grid("86.7", items=541)
-    aime = [fit for (suite, _), table in tables.items() if suite == "aime:2024" for fit in table.fits]
-    assert 8 in next(fit for fit in aime if fit.printed == "84.58").runs_that_fit
+    aime = [
+        result for (suite, _), table in tables.items() if suite == "aime:2024" for result in table.results
+    ]
+    assert 8 in next(result for result in aime if result.printed == "84.58").runs_that_fit
 
 
 @pytest.mark.parametrize(
@@ -91,9 +97,9 @@ def test_claims_that_cannot_be_tested_are_reported_with_the_reason(
     path = tmp_path / "own.toml"
     path.write_text(f'[[claim]]\nsuite = "s"\nbenchmark = "S"\nsource = "https://example.org"\n{line}\n')
     (table,) = examine_claims({"m/s": reported.read(path)[0]}, {})
-    (fit,) = table.fits
-    assert fit.fits is None
-    assert why_not in fit.why_not
+    (result,) = table.results
+    assert result.is_possible is None
+    assert why_not in result.why_not
 
 
 def test_repeats_stated_by_the_source_are_counted_in_the_grid(tmp_path: Path) -> None:
@@ -103,7 +109,7 @@ def test_repeats_stated_by_the_source_are_counted_in_the_grid(tmp_path: Path) ->
         'percent = { "m" = 86.04 }\nknobs = { repeats = 16 }\n'
     )
     (table,) = examine_claims({"m/aime:2025": reported.read(path)[0]}, {"aime:2025": 30})
-    assert (table.fits[0].runs, table.fits[0].fits) == (16, True)
+    assert (table.results[0].runs, table.results[0].is_possible) == (16, True)
 
 
 def test_claims_check_grid_exits_with_1_if_a_number_is_impossible(tmp_path: Path) -> None:
@@ -112,7 +118,7 @@ def test_claims_check_grid_exits_with_1_if_a_number_is_impossible(tmp_path: Path
     assert "33 items x 32 runs" in outcome.out
     assert evals("claims", "check", "--grid", "--suite", "sgi-bench:reasoning").status == 0
     tables = evals("claims", "check", "--grid", "--suite", "hmmt:2026", "--json").json["tables"]
-    assert {fit["fits"] for fit in tables[0]["fits"]} == {False}
+    assert {result["fits"] for result in tables[0]["fits"]} == {False}
     evals("claims", "check").assert_usage_error()
     evals("claims", "check", "some-run", "--grid").assert_usage_error()
 
@@ -135,6 +141,6 @@ def test_an_inferred_metric_that_is_not_a_proportion_is_not_tested() -> None:
     """ChartQAPro's items score from 0 to 1, so its printed numbers are not multiples of 1/1,948."""
     claims = {name: claim for name, claim in reported.claims_by_id().items() if claim.suite == "chartqapro"}
     assert claims
-    fits = [fit for table in examine_claims(claims, load.item_counts()) for fit in table.fits]
-    assert {fit.fits for fit in fits} == {None}
-    assert all(fit.why_not.startswith("its metric is not a proportion of items") for fit in fits)
+    results = [result for table in examine_claims(claims, load.item_counts()) for result in table.results]
+    assert {result.is_possible for result in results} == {None}
+    assert all(result.why_not.startswith("its metric is not a proportion of items") for result in results)

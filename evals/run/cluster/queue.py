@@ -30,7 +30,7 @@ from evals.types import Media, Prompt, Reply, Sampling
 POLL_S = 5.0
 """Maximum time between two messages from a replica, which may contain no responses."""
 LEASE_S = 30.0
-"""Maximum silence of a replica (at least half of it), after which its requests are retried on others."""
+"""A replica that is silent for this long, and at least half as long, is considered lost."""
 SHUTDOWN_S = 10.0
 """Time allowed for replicas to shut down cleanly."""
 

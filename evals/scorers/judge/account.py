@@ -69,7 +69,7 @@ def _count_verdicts(card: JudgeCard, score: Score, tokens: Counter[str]) -> None
 
 
 def _compare_with_rule(card: JudgeCard, scorer: Judged, judge_scores: list[Score]) -> None:
-    """Add the agreement of judge and rule to the card, if any reply has a verdict of both."""
+    """Add the agreement of judge and rule to the card, if any reply has a verdict from each."""
     pairs = rated_pairs(judge_scores, audit=scorer.audit if scorer.mode == "cascade" else 1.0)
     if not pairs:
         return
@@ -85,7 +85,7 @@ def _without_texts(score: Score) -> Score:
 
 
 def two_sided_estimate(judge_scores: Sequence[Score], measured: Agreement) -> dict[str, Any] | None:
-    """Estimate the score if the judge overruled in both directions; None if it saw no reply that the rule calls right."""
+    """Estimate the score if the judge overruled the rule in both directions; None if it judged no reply that the rule calls right."""
     if measured.wrongly_wrong is None or not judge_scores:
         return None
     right_by_rule = [

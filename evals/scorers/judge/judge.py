@@ -1,6 +1,6 @@
 """A judge model whose replies must have a fixed form, because the judged text may contain instructions.
 
-Its templates are in `templates/`: a line `allowed:` with the verdicts, then the prompt. Their verdict is read from a
+Our templates are in `templates/`: a line `allowed:` with the verdicts, then the prompt. They ask for the verdict in a
 single JSON object that contains the case id, a hash of question, reference and candidate, so that a candidate cannot
 contain a valid verdict on itself; upstream's prompts ask for a bare letter or number. After any other reply the judge is
 called again; after the last attempt the scorer fails.

@@ -1,4 +1,4 @@
-"""Compare the last box of a reply by math-verify, as OpenCompass does in competition mathematics before it asks a judge."""
+"""Score the last box of a reply with math-verify, as OpenCompass does in competition mathematics before it asks a judge."""
 
 from __future__ import annotations
 

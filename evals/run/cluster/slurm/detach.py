@@ -1,4 +1,4 @@
-"""Run the driver itself as a Slurm job: `evals run ... --cluster slurm --detach`."""
+"""Run the driver, the process that makes the calls, as a Slurm job itself: `evals run ... --cluster slurm --detach`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DRIVER_VARIABLE = "EVALS_DETACHED"
 class SubmittedDriver(NamedTuple):
     """A driver that was submitted as a job."""
 
-    job: str
+    job_id: str
     log: Path
 
 
@@ -57,7 +57,7 @@ def is_driver_job() -> bool:
 
 
 def detach(request: RunRequest, arguments: list[str]) -> SubmittedDriver:
-    """Submit the command as a job; raises UsageError with a one-line message."""
+    """Submit the command as a job; raises UsageError if the request is invalid or Slurm is missing or rejects the job."""
     check_conflicts(request)
     scheduler.require_slurm()
     settings = slurm_settings.read(request.slurm)
@@ -67,5 +67,5 @@ def detach(request: RunRequest, arguments: list[str]) -> SubmittedDriver:
         time=settings.driver_time or settings.time,
     )
     executor = submission.create_executor(settings, submission.new_folder(settings, request.results), gpus=0)
-    job = submission.submit(executor, DriverJob(arguments, Path.cwd()), settings.partition)
-    return SubmittedDriver(job, scheduler.log_path(Path(executor.folder), job))
+    job_id = submission.submit(executor, DriverJob(arguments, Path.cwd()), settings.partition)
+    return SubmittedDriver(job_id, scheduler.log_path(Path(executor.folder), job_id))

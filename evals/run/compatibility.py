@@ -11,7 +11,7 @@ CLASSES = "classes"
 """Capability of image classifiers, required by their suites."""
 
 
-def mismatch(suite: Suite, model: Model, name: str) -> str:
+def incompatibility_reason(suite: Suite, model: Model, name: str) -> str:
     """Return why a model cannot run a suite; empty if it can."""
     accepts = model.accepts
     if "tokens" in accepts - suite.needs:

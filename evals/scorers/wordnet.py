@@ -1,4 +1,7 @@
-"""Install WordNet for METEOR's synonyms in nltk's layout, from Debian's packages `wordnet-base` and `wordnet-sense-index`."""
+"""Install WordNet, in the layout that nltk expects, from Debian's packages `wordnet-base` and `wordnet-sense-index`.
+
+nltk's METEOR needs it for synonyms.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ PART_OF_SPEECH_NUMBERS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 
 def install_wordnet(source: Path = DEBIAN_FOLDER, target: Path | None = None) -> Path:
-    """Copy WordNet from `source` to `target`, by default nltk's data folder, and return the new folder; raises UsageError."""
+    """Copy WordNet from `source` to `target`, by default nltk's data folder, and return the new folder.
+
+    Raises UsageError if files are missing or cannot be written.
+    """
     missing = [name for name in REQUIRED_FILES if not (source / name).is_file()]
     if missing:
         raise UsageError(
