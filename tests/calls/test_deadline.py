@@ -19,11 +19,11 @@ async def call(deadline: Deadline, seconds: float) -> str:
 
 
 async def test_only_calls_that_take_too_long_time_out() -> None:
-    deadline = Deadline(0.1)
+    deadline = Deadline(0.3)
     began = asyncio.get_running_loop().time()
     results = await asyncio.gather(*(call(deadline, seconds) for seconds in (0.0, 9.0, 0.05, 9.0)))
     assert results == ["done", "late", "done", "late"]
-    assert 0.09 < asyncio.get_running_loop().time() - began < 0.5
+    assert 0.29 < asyncio.get_running_loop().time() - began < 2
 
 
 async def test_each_call_s_time_starts_when_it_enters_the_deadline() -> None:
