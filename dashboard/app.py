@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from evals.dashboard import state
-from evals.dashboard.foreign import text as safe
+from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from evals.dashboard.foreign.text import shorten, visible
 from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.leaderboard import Board, Row
 from evals.dashboard.tables.sample import Item
+from evals.dashboard.untrusted.text import shorten, visible
 from evals.types import Failure
 
 MAX_TEXT_CHARS = 6_000

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import streamlit as st
 
-from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables.frames import BrokenRun, Entry
 from evals.dashboard.tables.styling import format_interval, format_value, unit
+from evals.dashboard.untrusted import text as safe
 from evals.plain import count_of
 from evals.records.card import Card
 from evals.records.promise import promise_status

@@ -15,7 +15,7 @@ from evals.dashboard.tables.frames import Stamp
 from evals.dashboard.tables.leaderboard import Board, Column
 from evals.dashboard.tables.models import normalize_name
 from evals.dashboard.tables.styling import ReportedRow, format_value, unit
-from evals.verdicts.grim_test import GrimResult, examine_claims, explanation
+from evals.verdicts.grim import GrimResult, examine_claims, explanation
 from evals.verdicts.reported import Claim, load_claims
 
 NOT_STATED = "protocol not stated"

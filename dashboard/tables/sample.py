@@ -18,7 +18,7 @@ from evals.dashboard.tables.frames import Entry, query
 from evals.errors import StoreError, UsageError
 from evals.extract.selfies import rewrite_selfies
 from evals.extract.smiles import looks_like_smiles
-from evals.extract.units import convert, read
+from evals.extract.units import convert, read_quantity
 from evals.prompts import plain_text
 from evals.records.files import decode_sample
 from evals.terminal import sample as sample_text
@@ -255,7 +255,7 @@ def compare_numbers(item: Item) -> NumberComparison | None:
         return None
     headline = item.entry.headline
     unit = item.sample.unit or (headline.unit if headline and headline.unit != "fraction" else "")
-    quantity, target = read(item.score.answer, item.sample.unit), _parse_number(item.sample.target)
+    quantity, target = read_quantity(item.score.answer, item.sample.unit), _parse_number(item.sample.target)
     if quantity is None or target is None:
         return None
     value = convert(quantity.value, quantity.unit, item.sample.unit) if item.sample.unit else quantity.value

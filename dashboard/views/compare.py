@@ -12,13 +12,13 @@ import streamlit as st
 from evals.dashboard import downloads, state
 from evals.dashboard.charts import samples as item_charts
 from evals.dashboard.charts.colours import outcome_colours
-from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import compare as comparison
 from evals.dashboard.tables import frames, outcomes
 from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.compare import Match, PairedSamples
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.tables.leaderboard import mark_meanings, run_marks
+from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
 from evals.plain import count_of

@@ -10,10 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from evals.dashboard import state
-from evals.dashboard.foreign import crystals, media, molecules
-from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.sample import Item
+from evals.dashboard.untrusted import crystals, media, molecules
+from evals.dashboard.untrusted import text as safe
 from evals.errors import EvalsError
 from evals.sandbox import Pool
 from evals.scorers.boxes import iou

@@ -8,10 +8,10 @@ import streamlit as st
 
 from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
-from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, history, styling
 from evals.dashboard.tables.history import BaselineChoice, History
 from evals.dashboard.tables.leaderboard import mark_meanings, run_marks
+from evals.dashboard.untrusted import text as safe
 from evals.plain import count_of
 
 BASELINES: tuple[BaselineChoice, ...] = ("the first", "the one before")

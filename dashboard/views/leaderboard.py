@@ -11,7 +11,6 @@ import streamlit as st
 
 from evals.dashboard import downloads, state
 from evals.dashboard.filters import Filters, matches_date, matching_columns, matching_rows, protocols_by_use
-from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, reported, significance, styling
 from evals.dashboard.tables.frames import Index
 from evals.dashboard.tables.leaderboard import Board, Cell, Row, build, row_of
@@ -19,6 +18,7 @@ from evals.dashboard.tables.models import SIZE_CLASSES
 from evals.dashboard.tables.provenance import TIME_FORMAT
 from evals.dashboard.tables.statistics import averaging_fault, mean
 from evals.dashboard.tables.styling import ReportedRow, TableRow
+from evals.dashboard.untrusted import text as safe
 from evals.errors import EvalsError
 from evals.plain import count_of
 from evals.terminal.figures import utc_time

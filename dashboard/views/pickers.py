@@ -14,9 +14,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from evals.dashboard import state
 from evals.dashboard.downloads import iso_time
-from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames
 from evals.dashboard.tables.frames import Entry, Index
+from evals.dashboard.untrusted import text as safe
 
 
 def select_one(

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from evals.dashboard.foreign import text as safe
-from evals.dashboard.foreign import text_diff
 from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.sample import Item, Option
+from evals.dashboard.untrusted import text as safe
+from evals.dashboard.untrusted import text_diff
 from evals.dashboard.views import drawings
 from evals.plain import count_of
 from evals.types import Failure, Part, Reply, Score, Text

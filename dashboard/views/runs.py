@@ -11,12 +11,12 @@ import streamlit as st
 from evals.board.trust import promise_state
 from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
-from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, provenance, styling
 from evals.dashboard.tables import runs as run_tables
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.leaderboard import Board, build
 from evals.dashboard.tables.statistics import format_with_interval
+from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 from evals.plain import count_of

@@ -8,11 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from evals.dashboard import state
-from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, leaderboard
 from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.tables.sample import Item
+from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import drawings, pickers, replies
 from evals.errors import EvalsError
 

@@ -10,10 +10,10 @@ import streamlit as st
 from evals import load
 from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
-from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, reported, science
 from evals.dashboard.tables.leaderboard import Board, build
 from evals.dashboard.tables.science import MEASURED, REPORTED, ScoresBySource
+from evals.dashboard.untrusted import text as safe
 from evals.errors import EvalsError
 
 MAX_DEFAULT_MODELS = 8

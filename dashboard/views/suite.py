@@ -10,10 +10,10 @@ import streamlit as st
 
 from evals.dashboard import downloads, state
 from evals.dashboard.charts import samples as item_charts
-from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, leaderboard, styling
 from evals.dashboard.tables import suite as suites
 from evals.dashboard.tables.frames import Entry
+from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 from evals.plain import count_of

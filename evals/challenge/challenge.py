@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from evals import load
 from evals.challenge import replies
 from evals.challenge.decoding import decoding_of, sampling_of, unrecorded_settings
-from evals.challenge.likelihoods import TestedReplies, compute_likelihoods
+from evals.challenge.likelihoods import ReplyLikelihoods, compute_likelihoods
 from evals.challenge.outcome import MAX_SECONDS, ChallengeOutcome
 from evals.challenge.replies import Choice, Source
 from evals.errors import Fatal, Rejected, UsageError
@@ -129,13 +129,13 @@ def _test_replies(
         first_choices=evidence.first_choices,
         reason=_untestable_reason(evidence, tested),
         left_out=dict(choice.left_out + tested.left_out),
-        retokenised=tested.retokenised,
+        retokenised=tested.token_count_mismatches,
         reading_s=seconds,
         generation_s=_generation_s(tested),
     )
 
 
-def _generation_s(tested: TestedReplies) -> float | None:
+def _generation_s(tested: ReplyLikelihoods) -> float | None:
     """Return the recorded time of generating the replies; None if it is not recorded, or not plausible."""
     seconds = [reply.seconds for reply in tested.replies]
     total = sum(seconds)
@@ -144,7 +144,7 @@ def _generation_s(tested: TestedReplies) -> float | None:
 
 async def _run_model(
     model: ClaimedModel, choice: Choice, sampling: Sampling, decoding: Decoding
-) -> tuple[TestedReplies, float]:
+) -> tuple[ReplyLikelihoods, float]:
     """Return the likelihoods and the seconds taken, not counting the model's startup; then close the model."""
     try:
         if isinstance(model, HasStartup) and (waiting := model.ready()) is not None:
@@ -156,7 +156,7 @@ async def _run_model(
         await model.close()
 
 
-def _untestable_reason(evidence: Evidence, tested: TestedReplies) -> str:
+def _untestable_reason(evidence: Evidence, tested: ReplyLikelihoods) -> str:
     if evidence.verdict != "untestable":
         return ""
     (reason, _), *_ = tested.left_out.most_common(1) or [("they have no tokens", 0)]

@@ -16,7 +16,7 @@ MAX_REASON = 200
 """Maximum length of the reason why a reply was left out."""
 
 
-class TestedReplies(Struct, frozen=True, kw_only=True):
+class ReplyLikelihoods(Struct, frozen=True, kw_only=True):
     """The replies whose likelihoods were computed, and why others were left out."""
 
     likelihoods: list[TokenLikelihoods]
@@ -26,7 +26,7 @@ class TestedReplies(Struct, frozen=True, kw_only=True):
     """Reason -> number of replies left out for it."""
 
     @property
-    def retokenised(self) -> int:
+    def token_count_mismatches(self) -> int:
         """Return the number of replies whose token count differs from the recorded one."""
         counts = ((tokens.recorded_tokens, len(tokens.logprob)) for tokens in self.likelihoods)
         return sum(recorded is not None and recorded != computed for recorded, computed in counts)
@@ -37,14 +37,14 @@ async def compute_likelihoods(
     exchanges: Sequence[PromptAndReply],
     sampling: Sampling,
     decoding: Decoding,
-) -> TestedReplies:
+) -> ReplyLikelihoods:
     """Return the likelihoods of replies; raises the errors of `SupportsReplyLikelihoods.reply_likelihoods`."""
-    tested = TestedReplies(likelihoods=[], replies=[], left_out=Counter())
+    result = ReplyLikelihoods(likelihoods=[], replies=[], left_out=Counter())
     outcomes = await model.reply_likelihoods(exchanges, sampling, decoding)
     for (_, reply), outcome in zip(exchanges, outcomes, strict=True):
         if isinstance(outcome, ModelError):
-            tested.left_out[str(outcome)[:MAX_REASON]] += 1
+            result.left_out[str(outcome)[:MAX_REASON]] += 1
         else:
-            tested.likelihoods.append(outcome)
-            tested.replies.append(reply)
-    return tested
+            result.likelihoods.append(outcome)
+            result.replies.append(reply)
+    return result

@@ -18,7 +18,7 @@ from evals.records.store import Run
 
 if TYPE_CHECKING:
     from evals.records.card import Card
-    from evals.verdicts.grim_test import GrimTable
+    from evals.verdicts.grim import GrimTable
     from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding, MeasuredScore
     from evals.verdicts.suite_run import SuiteRun
@@ -181,7 +181,7 @@ def check(
 
 def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json: bool) -> int:
     from evals import load
-    from evals.verdicts.grim_test import examine_claims
+    from evals.verdicts.grim import examine_claims
     from evals.verdicts.reported import claims_by_id
 
     tables = examine_claims(_select_claims(claims_by_id(results), suite, model), load.item_counts())
@@ -194,7 +194,7 @@ def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json:
 
 
 def _print_grim_table(table: GrimTable) -> None:
-    from evals.verdicts.grim_test import explanation
+    from evals.verdicts.grim import explanation
 
     tested = [result for result in table.results if result.is_possible is not None]
     impossible = [result for result in tested if not result.is_possible]

@@ -35,10 +35,10 @@ LANGUAGES = {
 }
 """English name of the language -> its phrases."""
 
-FOREIGN_OPTION_WORDS = (
+NON_ENGLISH_OPTION_WORDS = (
     "opción", "opzione", "opção", "alternativa", "вариант", "letra", "lettre", "lettera", "選択肢", "선택지",
 )  # fmt: skip
-"""Foreign words for "option" or "letter" whose spelling differs from the English."""
+"""Non-English words for "option" or "letter" whose spelling differs from the English."""
 
 LANGUAGE_BY_NOUN = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
 """Noun -> its language."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-from evals.extract import option_cues_foreign as foreign
+from evals.extract import option_cues_non_english as non_english
 from evals.extract import statement_mood
-from evals.extract.languages import FOREIGN_OPTION_WORDS
+from evals.extract.languages import NON_ENGLISH_OPTION_WORDS
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.letters_at_cue import (
     MAX_CONTEXT_CHARS,
@@ -84,7 +84,9 @@ def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
     if word == "statement" and (false_statement := read_false_statement(text, begin, word)) is not None:
         return false_statement
     if word in ("option", "choice", "statement") and not _NAMES_OTHER.search(context):
-        return _read_named_option(text, begin, end, context) or foreign.read_foreign_option(text, begin, word)
+        return _read_named_option(text, begin, end, context) or non_english.read_option_in_other_language(
+            text, begin, word
+        )
     return None
 
 
@@ -336,16 +338,16 @@ _CUES_ANYWHERE: dict[str, OptionCueReader] = {
     "go": after_link(r"\s+(?:with|for)\b", is_strong=True),
     "opt": after_link(r"\s+for\b", is_strong=True),
     **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _read_correction),
-    "选": foreign.read_chosen,
-    "正确": foreign.read_correct,
-    "符合": foreign.read_fitting,
-    **dict.fromkeys(("应为", "应该", "不对"), foreign.read_should_be),
+    "选": non_english.read_chosen,
+    "正确": non_english.read_correct,
+    "符合": non_english.read_fitting,
+    **dict.fromkeys(("应为", "应该", "不对"), non_english.read_should_be),
     **dict.fromkeys(
-        (*FOREIGN_OPTION_WORDS, "antwort", "réponse", "respuesta", "risposta", "resposta", "ответ"),
-        foreign.read_foreign_option,
+        (*NON_ENGLISH_OPTION_WORDS, "antwort", "réponse", "respuesta", "risposta", "resposta", "ответ"),
+        non_english.read_option_in_other_language,
     ),
     "</": _read_closing_tag,
-    **dict.fromkeys(("只有", "唯有", "仅有"), foreign.read_only_cue),
+    **dict.fromkeys(("只有", "唯有", "仅有"), non_english.read_only_cue),
 }
 _CUES_AT_ENDS: dict[str, OptionCueReader] = {
     **CONCLUSIONS,

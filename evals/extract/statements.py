@@ -276,11 +276,11 @@ def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Ma
         return _EMPTY_LINK.match(text, end)
     if word == "答案":
         return _CHINESE_LINK.match(text, end, min(limit, end + 60))
-    return _foreign_link_pattern(LANGUAGE_BY_NOUN[word].link).match(text, end, min(limit, end + 60))
+    return _non_english_link_pattern(LANGUAGE_BY_NOUN[word].link).match(text, end, min(limit, end + 60))
 
 
 @cache
-def _foreign_link_pattern(link: str) -> re.Pattern[str]:
+def _non_english_link_pattern(link: str) -> re.Pattern[str]:
     return re.compile(
         rf"(?:\s+(?:correcta|correcte|corretta|correta|exacta|exacte|exata|esatta|giusta|juste|certa|final|finale|definitiva))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_SIGN}|(?P<line>{_FORMATTING}[^\S\n]*\n)|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))",
         re.IGNORECASE,

@@ -2,7 +2,7 @@
 
     recipe.py      TOML -> Recipe
     table.py       the methods: parameters, defaults, defects of the released code
-    elementwise.py spectral.py optimised.py foreign.py   their formulas, one tensor at a time
+    elementwise.py spectral.py optimised.py mergekit_methods.py   their formulas, one tensor at a time
     merger.py      computes one tensor of the result at a time, in buffers that are allocated once
     selection.py   thresholds over whole models, exact and without sorting
     tensors.py lora.py   checkpoints and LoRA adapters, read tensor by tensor

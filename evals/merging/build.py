@@ -15,7 +15,7 @@ import msgspec
 from evals import disk
 from evals.boundary import foreign_code
 from evals.errors import EvalsError, UsageError
-from evals.merging import checks, foreign, identity, writing
+from evals.merging import checks, identity, mergekit_methods, writing
 from evals.merging.checks import Expert
 from evals.merging.lora import CONFIG, Adapter
 from evals.merging.merger import Merger
@@ -35,7 +35,7 @@ class Plan:
         self.recipe = recipe = read_recipe(path)
         require_libraries(f"merge:{path}")
         if recipe.method.startswith(MERGEKIT_PREFIX):
-            foreign.require_method(recipe.method)
+            mergekit_methods.require_method(recipe.method)
         recipe_folder = path.resolve().parent
         folders = {
             name: folder_of(source, recipe_folder, label=f"expert {name}")

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from evals.errors import UsageError
-from evals.merging import checks, foreign
+from evals.merging import checks, mergekit_methods
 from evals.merging.checks import Expert
 from evals.merging.lora import Adapter
 from evals.merging.recipe import Recipe
@@ -119,7 +119,7 @@ class Merger:
             return modality_factors([e.factors(call.tensor, weights.dtype) for e in adapters], call)
         taus = self._task_vectors(weights, call.tensor)
         if recipe.method.startswith(MERGEKIT_PREFIX):
-            return foreign.merge(taus, weights, call, method=recipe.method)
+            return mergekit_methods.merge(taus, weights, call, method=recipe.method)
         if not rule.uses_device:
             return rule.load()(taus, call)
         if weights.dim() != 2:

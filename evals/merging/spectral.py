@@ -25,9 +25,9 @@ def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return P(U) S P(V^T) for the experts' concatenated leading singular vectors (TSV-Merge, arXiv 2412.00081).
 
     Each expert contributes its r = int(min(m, n) / T) leading ones; P replaces all singular values by 1 (which gives the
-    nearest matrix with orthonormal columns), S contains the experts' singular values. `original` does this only for
-    `lm_head.weight`, which the released scripts do not merge, and averages every other matrix (an inverted test). Source: `svd_merging`,
-    LLaMA-Factory/model_merging.py and, corrected, LLaMA-Factory/baseline_merging.py.
+    nearest matrix with orthonormal columns), S contains the experts' singular values. Because of an inverted test, `original`
+    does this only for `lm_head.weight`, which the released scripts do not merge, and averages every other matrix. Source:
+    `svd_merging`, LLaMA-Factory/model_merging.py and, corrected, LLaMA-Factory/baseline_merging.py.
     """
     import torch
 
@@ -74,16 +74,17 @@ def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
     C = sum tau_i^T tau_i / |tau_i|^2 = V diag(l) V^T and D = sum tau_i tau_i^T tau_i / |tau_i|^2. With f = 1 - exp(-l t)
     for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V diag(f) V^T + D V diag(f / l) V^T, where M_0 is
-    what `start` names: 0, or the sum or the mean of the tau_i. As t goes to infinity, M solves M C = D, the least-squares problem of WUDI's loss. `lm_head` and task vectors that are all (nearly) 0 are averaged.
-    Source: `swudi_merge`, LLaMA-Factory/swudi_aswudi.py.
+    what `start` names: 0, or the sum or the mean of the tau_i. As t goes to infinity, M solves M C = D, the normal equations
+    of WUDI's loss. `lm_head` and task vectors that are all (nearly) 0 are averaged. Source: `swudi_merge`,
+    LLaMA-Factory/swudi_aswudi.py.
     """
     if "lm_head" in call.tensor or _are_nearly_zero(taus):
         return average(taus, call)
     parameters = call.parameters
-    values, vectors, target = _spectrum(taus)
+    values, vectors, right_hand_side = _spectrum(taus)
     count = max(1, int(parameters.ratio * len(values) + 0.999))
-    shares = 1 - (-values * parameters.time).exp()
-    return _solve(taus, call, values, vectors, target, shares=shares, count=count)
+    filter_factors = 1 - (-values * parameters.time).exp()
+    return _solve(taus, call, values, vectors, right_hand_side, filter_factors=filter_factors, count=count)
 
 
 def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
@@ -96,9 +97,11 @@ def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
     if "lm_head" in call.tensor or _are_nearly_zero(taus):
         return average(taus, call)
-    values, vectors, target = _spectrum(taus)
+    values, vectors, right_hand_side = _spectrum(taus)
     count = direction_count(values.flip(0), call.parameters, shape=tuple(taus[0].shape))
-    return _solve(taus, call, values, vectors, target, shares=torch.ones_like(values), count=count)
+    return _solve(
+        taus, call, values, vectors, right_hand_side, filter_factors=torch.ones_like(values), count=count
+    )
 
 
 def _are_nearly_zero(taus: list[torch.Tensor]) -> bool:
@@ -110,14 +113,14 @@ def _spectrum(taus: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, tor
     import torch
 
     columns = taus[0].shape[1]
-    moment, target = taus[0].new_zeros(columns, columns), torch.zeros_like(taus[0])
+    gram_sum, right_hand_side = taus[0].new_zeros(columns, columns), torch.zeros_like(taus[0])
     for tau in taus:
         gram = tau.T @ tau
         gram.div_(tau.square().sum().clamp(min=MIN_SQUARED_NORM))
-        moment.add_(gram)
-        target.addmm_(tau, gram)
-    values, vectors = torch.linalg.eigh(moment)
-    return values.clamp(min=MIN_EIGENVALUE), vectors, target
+        gram_sum.add_(gram)
+        right_hand_side.addmm_(tau, gram)
+    values, vectors = torch.linalg.eigh(gram_sum)
+    return values.clamp(min=MIN_EIGENVALUE), vectors, right_hand_side
 
 
 def _solve(
@@ -125,23 +128,23 @@ def _solve(
     call: Call,
     values: torch.Tensor,
     vectors: torch.Tensor,
-    target: torch.Tensor,
+    right_hand_side: torch.Tensor,
     *,
-    shares: torch.Tensor,
+    filter_factors: torch.Tensor,
     count: int,
 ) -> torch.Tensor:
-    """Return M of `swudi`; `shares` is f, of which the last `count` are used. `fixed` sets f to 0 for rounding errors, too."""
+    """Return M of `swudi`; the filter factors are f, of which the last `count` are used. `fixed` sets f to 0 for rounding errors, too."""
     import torch
 
-    shares[: len(shares) - count] = 0
+    filter_factors[: len(filter_factors) - count] = 0
     if call.edition == "fixed":
         noise = len(values) * torch.finfo(values.dtype).eps * float(values[-1])
-        shares[values <= max(MIN_EIGENVALUE, noise)] = 0
-    solution = (target @ vectors).mul_(shares / values) @ vectors.T
+        filter_factors[values <= max(MIN_EIGENVALUE, noise)] = 0
+    solution = (right_hand_side @ vectors).mul_(filter_factors / values) @ vectors.T
     if call.parameters.start == "zero":
         return solution
     merged = total(taus, call) if call.parameters.start == "sum" else average(taus, call)
-    return merged - (merged @ vectors).mul_(shares) @ vectors.T + solution
+    return merged - (merged @ vectors).mul_(filter_factors) @ vectors.T + solution
 
 
 def direction_count(values: torch.Tensor, parameters: Aswudi, *, shape: tuple[int, ...]) -> int:
@@ -153,8 +156,8 @@ def direction_count(values: torch.Tensor, parameters: Aswudi, *, shape: tuple[in
     elif rule == "stable-rank":
         count = float(values.square().sum() / values[0].square())
     elif rule == "entropy":
-        shares = (values / values.sum()).clamp(min=1e-30)
-        count = float((-(shares * shares.log()).sum()).exp())
+        weights = (values / values.sum()).clamp(min=1e-30)
+        count = float((-(weights * weights.log()).sum()).exp())
     elif rule == "participation":
         count = float(values.sum().square() / values.square().sum())
     elif rule == "participation-sqrt":
@@ -162,8 +165,8 @@ def direction_count(values: torch.Tensor, parameters: Aswudi, *, shape: tuple[in
     elif rule == "gavish-donoho":
         count = float((roots > _gavish_donoho(shape) * roots.median()).sum())
     else:
-        shares = values.cumsum(0) / values.sum()
-        count = float((shares < parameters.cumulative).sum() + 1)
+        cumulative_shares = values.cumsum(0) / values.sum()
+        count = float((cumulative_shares < parameters.cumulative).sum() + 1)
     return max(1, min(math.ceil(count), len(values)))
 
 

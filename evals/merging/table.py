@@ -157,7 +157,7 @@ class Method(Struct, frozen=True, kw_only=True):
 
 
 MERGEKIT_PREFIX = "mergekit:"
-"""Prefix for the names of mergekit's methods (`foreign.py`)."""
+"""Prefix for the names of mergekit's methods (`mergekit_methods.py`)."""
 _ZERO_NORM = "divides by zero if an expert does not change a matrix"
 METHODS = {
     "weight-average": Method(title="Weight averaging", function="elementwise:average", factor=1.0),

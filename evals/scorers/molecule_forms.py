@@ -22,7 +22,7 @@ _STEREO_BEYOND_INCHI = re.compile(r"@(?:SP|TB|OH|AL)")
 _ISOTOPE = re.compile(r"\[\d")
 _CHARGE = re.compile(r"[-+]\d*(?::\d+)?\]|\+\+|--")
 _HYDROGENS = re.compile(r"H\d*(?![a-z\d])")
-_MAX_REWRITES = 3
+_MAX_ROUND_TRIPS = 3
 """Maximum number of round trips of a canonical SMILES; each may change the spurious stereo marks that RDKit adds."""
 _RDKIT_ERRORS = (ValueError, RuntimeError, OverflowError)
 """Exceptions that RDKit raises on input that it cannot handle."""
@@ -58,7 +58,7 @@ def rdkit() -> Any:
 
 
 class MoleculeForms:
-    """Representations of a molecule, or with `several` of a set of molecules; each is computed on first use."""
+    """Representations of a molecule, or, if `several`, of a set of molecules; each is computed on first use."""
 
     def __init__(self, smiles: str, *, several: bool = False) -> None:
         self.smiles = smiles
@@ -106,9 +106,9 @@ class MoleculeForms:
         return mol.GetMol()
 
     def fault(self) -> str:
-        """Return the reason why this is not a valid molecule."""
+        """Return why this is not a valid molecule."""
         if self.raw is None:
-            return "not SMILES: the syntax is broken"
+            return "not valid SMILES: syntax error"
         try:
             self.raw.UpdatePropertyCache(strict=False)
             problems = self._rd.Chem.DetectChemistryProblems(self.raw)
@@ -127,14 +127,14 @@ class MoleculeForms:
         return str(self._rd.rdMolDescriptors.CalcMolFormula(self.mol, separateIsotopes=True))
 
     @cached_property
-    def heavy_atoms(self) -> str:
+    def heavy_atom_formula(self) -> str:
         """Return the formula of all components without hydrogen and charge."""
         formula = str(self._rd.rdMolDescriptors.CalcMolFormula(self.mol))
         return _HYDROGENS.sub("", formula.partition("+")[0].partition("-")[0])
 
     @cached_property
-    def fixed_inchi(self) -> str:
-        """Return the InChI with fixed hydrogens and disconnected group 1 and group 2 metals; empty if InChI cannot express it."""
+    def fixed_h_inchi(self) -> str:
+        """Return the InChI with a fixed-H layer and disconnected group 1 and group 2 metals; empty if InChI cannot express it."""
         if _STEREO_BEYOND_INCHI.search(self.smiles):
             return ""
         try:
@@ -167,10 +167,10 @@ class MoleculeForms:
         return mol if self._rd.Chem.SanitizeMol(mol, catchErrors=True) == 0 else self.mol
 
     @cached_property
-    def rewritten(self) -> frozenset[str]:
+    def round_trip_smiles(self) -> frozenset[str]:
         """Return the canonical SMILES before and after round trips through RDKit, which may change spurious stereo marks."""
         versions = [self.canonical]
-        for _ in range(_MAX_REWRITES):
+        for _ in range(_MAX_ROUND_TRIPS):
             mol = self._rd.Chem.MolFromSmiles(versions[-1])
             if mol is None or (smiles := str(self._rd.Chem.MolToSmiles(mol))) in versions:
                 break
@@ -297,12 +297,12 @@ _MAX_FINGERPRINTS = 8_000
 
 def same_inchikey_block(a: MoleculeForms, b: MoleculeForms) -> bool:
     """Return whether the first blocks of the InChIKeys agree; the keys are not computed if the heavy atoms differ."""
-    return a.heavy_atoms == b.heavy_atoms and a.inchikey_block == b.inchikey_block
+    return a.heavy_atom_formula == b.heavy_atom_formula and a.inchikey_block == b.inchikey_block
 
 
 def similarities(a: MoleculeForms, b: MoleculeForms) -> dict[str, float]:
     """Return the Tanimoto similarities by three fingerprints; they are not computed for equal molecules."""
-    if a.heavy_atoms == b.heavy_atoms and a.canonical == b.canonical:
+    if a.heavy_atom_formula == b.heavy_atom_formula and a.canonical == b.canonical:
         return {"morgan": 1.0, "rdk": 1.0, "maccs": 1.0}
     return tanimoto_similarities(a.fingerprints, b.fingerprints)
 

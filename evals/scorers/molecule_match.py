@@ -69,7 +69,11 @@ def compare_molecules(
     if t.mol is None:
         return _match_invalid_target(a, t)
     try:
-        return _match_same_heavy_atoms(a, t) if a.heavy_atoms == t.heavy_atoms else _match_parents(a, t)
+        return (
+            _match_same_heavy_atoms(a, t)
+            if a.heavy_atom_formula == t.heavy_atom_formula
+            else _match_parents(a, t)
+        )
     except (ValueError, RuntimeError) as error:  # RDKit parses some aromatic rings that it cannot kekulise
         return MoleculeMatch(
             0,
@@ -93,10 +97,12 @@ def same_compound(a: MoleculeForms, t: MoleculeForms) -> bool:
         return False
     # the first block of an InChIKey depends on the bonds that are drawn
     may_differ_in_bonds = a.may_have_salt_metal or t.may_have_salt_metal
-    if (may_differ_in_bonds or a.inchikey_block == t.inchikey_block) and a.fixed_inchi == t.fixed_inchi != "":
+    if (
+        may_differ_in_bonds or a.inchikey_block == t.inchikey_block
+    ) and a.fixed_h_inchi == t.fixed_h_inchi != "":
         return True
     is_bridged = bool(a._rd.rdMolDescriptors.CalcNumBridgeheadAtoms(a.mol))
-    return is_bridged and a.flat == t.flat and not a.rewritten.isdisjoint(t.rewritten)
+    return is_bridged and a.flat == t.flat and not a.round_trip_smiles.isdisjoint(t.round_trip_smiles)
 
 
 def _match_same_heavy_atoms(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:

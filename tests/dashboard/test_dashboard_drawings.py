@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from evals.dashboard.foreign import crystals
-from evals.dashboard.foreign import molecules as drawings
+from evals.dashboard.untrusted import crystals
+from evals.dashboard.untrusted import molecules as drawings
 from evals.errors import DataError
 from evals.sandbox import Pool
 from evals.scorers.material import describe_crystal, parse_structure

@@ -13,8 +13,8 @@ from tests.support import command
 
 pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
 
-from evals.dashboard.foreign import media
 from evals.dashboard.tables import sample as samples
+from evals.dashboard.untrusted import media
 from evals.types import Media
 from tests.support.dashboard_runs import entry, run
 from tests.support.paths import ROOT

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.dashboard.foreign import media
+from evals.dashboard.untrusted import media
 from evals.errors import DataError
 from evals.scorers.boxes import Box, iou
 from evals.types import Media

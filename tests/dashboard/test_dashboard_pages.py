@@ -19,10 +19,10 @@ pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed"
 from streamlit.testing.v1 import AppTest
 
 from evals.dashboard import state
-from evals.dashboard.foreign.text import JOINER
 from evals.dashboard.tables import compare as pairs
 from evals.dashboard.tables import frames
 from evals.dashboard.tables import sample as items
+from evals.dashboard.untrusted.text import JOINER
 
 PageOpener: TypeAlias = Callable[..., AppTest]
 APP = ROOT / "dashboard" / "app.py"

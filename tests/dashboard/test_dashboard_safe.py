@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from evals.dashboard.foreign import formulas
-from evals.dashboard.foreign import text as foreign_text
+from evals.dashboard.untrusted import formulas
+from evals.dashboard.untrusted import text as untrusted_text
 from tests.support.cpu_time import assert_cpu_time
 from tests.support.hostile import ATTACKS
 from tests.support.tables import table
@@ -27,19 +27,19 @@ def token_types(markdown: str) -> set[str]:
 
 
 def rendered_text(markdown: str) -> str:
-    return html.unescape(markdown).replace(foreign_text.JOINER, "").replace("\u00a0", " ")
+    return html.unescape(markdown).replace(untrusted_text.JOINER, "").replace("\u00a0", " ")
 
 
 @table("text", ATTACKS.values(), ids=ATTACKS)
 def test_attacks_become_plain_text(text: str) -> None:
-    markdown = foreign_text.markdown(text)
+    markdown = untrusted_text.markdown(text)
     assert token_types(markdown) <= PLAIN
     assert "$" not in markdown
     assert not re.search(r"https?:|www\.|:\w+:|@", markdown)
-    assert token_types(foreign_text.label(text)) <= PLAIN
+    assert token_types(untrusted_text.label(text)) <= PLAIN
     assert (
         token_types(
-            foreign_text.lines_to_markdown(
+            untrusted_text.lines_to_markdown(
                 [[(line, True), (line, False)] for line in text.split("\n")], "orange"
             )
         )
@@ -49,29 +49,29 @@ def test_attacks_become_plain_text(text: str) -> None:
 
 @given(st.text())
 def test_any_text_is_shown_literally(text: str) -> None:
-    markdown = foreign_text.literal(text.replace("\n", ""))
+    markdown = untrusted_text.literal(text.replace("\n", ""))
     assert rendered_text(markdown) == rendered_text(
-        foreign_text.visible(text.replace("\n", "").expandtabs(4))
+        untrusted_text.visible(text.replace("\n", "").expandtabs(4))
     )
     assert not set(markdown) & set("<>[]()*_`~|$\\:@{}!\"'")
 
 
 @given(st.text(alphabet="ab $\\[]()`#-*\n<>!:0123456789|&\t"))
 def test_any_text_becomes_plain_text_and_formulas(text: str) -> None:
-    markdown = foreign_text.markdown(text)
+    markdown = untrusted_text.markdown(text)
     without_formulas = re.sub(r"\$\$\n[^$]*\n\$\$|\$[^$]*\$", "", markdown)
     assert token_types(without_formulas) <= PLAIN
 
 
 def test_lines_indentation_and_blank_lines_are_kept() -> None:
-    assert rendered_text(foreign_text.markdown("a\n  b\n\n\nc")) == "a\\\n  b\n\nc"
+    assert rendered_text(untrusted_text.markdown("a\n  b\n\n\nc")) == "a\\\n  b\n\nc"
 
 
 def test_trailing_line_breaks_are_removed() -> None:
     for ending in ("\n", "\n ", " \n\n", "\u00a0"):
-        assert foreign_text.markdown(f"a{ending}") == "a"
+        assert untrusted_text.markdown(f"a{ending}") == "a"
         assert (
-            foreign_text.lines_to_markdown([[(line, False)] for line in f"a{ending}".split("\n")], "orange")
+            untrusted_text.lines_to_markdown([[(line, False)] for line in f"a{ending}".split("\n")], "orange")
             == "a"
         )
 
@@ -93,7 +93,7 @@ def test_trailing_line_breaks_are_removed() -> None:
     ],
 )
 def test_formulas_are_typeset_and_other_dollar_signs_are_escaped(text: str, markdown: str) -> None:
-    assert re.sub(r"\n{2,}", "\n\n", foreign_text.markdown(text)).strip("\n") == markdown
+    assert re.sub(r"\n{2,}", "\n\n", untrusted_text.markdown(text)).strip("\n") == markdown
 
 
 @table(
@@ -122,17 +122,17 @@ def test_mathematical_formulas_are_typeset_unchanged(formula: str) -> None:
 
 def test_invisible_characters_are_shown_as_code_points() -> None:
     assert (
-        foreign_text.visible("a\u202eb\x1b\x9b\u200b\ufeff\ud800\U000e0041")
+        untrusted_text.visible("a\u202eb\x1b\x9b\u200b\ufeff\ud800\U000e0041")
         == "a⟨U+202E⟩b⟨U+001B⟩⟨U+009B⟩⟨U+200B⟩⟨U+FEFF⟩⟨U+D800⟩⟨U+E0041⟩"
     )
-    assert foreign_text.visible("é 中 \u00a0\n\tx") == "é 中  \n\tx"
+    assert untrusted_text.visible("é 中 \u00a0\n\tx") == "é 中  \n\tx"
 
 
 def test_five_megabytes_are_shortened_within_a_second_with_a_note() -> None:
     text = "0123456789" * 500_000
-    shortened, omitted, _ = assert_cpu_time(0.5, lambda: foreign_text.shorten(text))
-    markdown = assert_cpu_time(0.5, lambda: foreign_text.markdown(shortened))
-    assert omitted == 5_000_000 - foreign_text.MAX_CHARS
+    shortened, omitted, _ = assert_cpu_time(0.5, lambda: untrusted_text.shorten(text))
+    markdown = assert_cpu_time(0.5, lambda: untrusted_text.markdown(shortened))
+    assert omitted == 5_000_000 - untrusted_text.MAX_CHARS
     assert f"{omitted:,} characters omitted" in rendered_text(markdown)
     assert shortened.startswith("0123456789")
     assert shortened.endswith("0123456789")
@@ -151,14 +151,14 @@ def test_five_megabytes_are_shortened_within_a_second_with_a_note() -> None:
 )
 def test_the_extracted_answer_is_highlighted(text: str, answer: str, highlighted: str) -> None:
     start = text.index(answer)
-    assert rendered_text(foreign_text.markdown(text, mark=(start, start + len(answer)))) == highlighted
+    assert rendered_text(untrusted_text.markdown(text, mark=(start, start + len(answer)))) == highlighted
 
 
 @given(st.text(alphabet="ab $\\[]()`#-*\n\r<>!:0123456789|&\t"), st.integers(0, 40), st.integers(0, 40))
 @example("\t0", 0, 1)
 def test_highlighting_lets_no_markup_through(text: str, start: int, length: int) -> None:
     markdown = (
-        foreign_text.markdown(text, mark=(start, start + length))
+        untrusted_text.markdown(text, mark=(start, start + length))
         .replace(":blue-background[", "")
         .replace("]", "")
     )
@@ -168,11 +168,11 @@ def test_highlighting_lets_no_markup_through(text: str, start: int, length: int)
 
 def test_the_highlight_moves_with_a_shortened_text() -> None:
     text = "x" * 30_000 + " ANSWER: B"
-    shortened = foreign_text.shorten(text, mark=(len(text) - 1, len(text)))
+    shortened = untrusted_text.shorten(text, mark=(len(text) - 1, len(text)))
     assert shortened.mark is not None
     assert shortened.text[slice(*shortened.mark)] == "B"
-    assert foreign_text.shorten(text, mark=(20_000, 20_001)).mark is None
-    excerpt = foreign_text.excerpt(text, (len(text) - 1, len(text)))
+    assert untrusted_text.shorten(text, mark=(20_000, 20_001)).mark is None
+    excerpt = untrusted_text.excerpt(text, (len(text) - 1, len(text)))
     assert excerpt.mark is not None
     assert excerpt.text[slice(*excerpt.mark)] == "B"
     assert len(excerpt.text) < 400
@@ -181,8 +181,8 @@ def test_the_highlight_moves_with_a_shortened_text() -> None:
 def test_the_number_of_formulas_is_limited_and_many_dollar_signs_take_little_time() -> None:
     assert sum(bool(piece.mode) for piece in formulas.split_formulas("$x$ " * 1000)) == formulas.MAX_FORMULAS
     for text in ("$ x" * 8_000, "\\[" * 12_000, "$$" + "x" * 24_000):
-        assert_cpu_time(0.7, partial(foreign_text.markdown, text))
+        assert_cpu_time(0.7, partial(untrusted_text.markdown, text))
 
 
 def test_a_label_is_one_short_line() -> None:
-    assert rendered_text(foreign_text.label("a\n b\t" + "x" * 500)) == "a b " + "x" * 115 + "…"
+    assert rendered_text(untrusted_text.label("a\n b\t" + "x" * 500)) == "a b " + "x" * 115 + "…"

@@ -18,9 +18,9 @@ from streamlit.testing.v1 import AppTest
 
 from evals.challenge.summary import FILE_NAME
 from evals.dashboard import downloads, export, state
-from evals.dashboard.foreign.text import JOINER
 from evals.dashboard.tables import frames
 from evals.dashboard.tables.leaderboard import build
+from evals.dashboard.untrusted.text import JOINER
 from evals.records import store
 from evals.records.card import Card, Promise, PromisedSuite
 from tests.support import synthetic_results

@@ -15,7 +15,7 @@ pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed"
 from streamlit.testing.v1 import AppTest
 
 from evals.dashboard import state
-from evals.dashboard.foreign.text import JOINER
+from evals.dashboard.untrusted.text import JOINER
 from tests.support import synthetic_results
 
 pytestmark = pytest.mark.slow  # rendering a page takes about a second

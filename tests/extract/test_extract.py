@@ -14,8 +14,8 @@ classes, were read by hand: strict is right in each, or the more defensible of t
     a later statement differs (self-correction; the reply repeats  100       74     10
       the answers of the five few-shot examples before its own)
 
-A letter beyond the options ends the search. In 7 replies a valid statement precedes such a letter: 5 of them really
-change their answer, and in 1 the letter is the placeholder "(X)", which is skipped.
+A letter beyond the options ends the search, since most replies that name one after a valid letter change their answer.
+The placeholder in `the format "The answer is (X)"` is skipped.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def test_official_chain_on_gemini_equals_the_stored_prediction_on_every_item(sha
     assert round(accuracy(letters, rows), 4) == 0.6409
 
 
-def test_official_chain_on_mistral_exceeds_the_stored_predictions_of_the_first_pattern(shared):
+def test_official_chain_on_mistral_is_more_accurate_than_the_stored_predictions_of_the_first_pattern(shared):
     rows = recorded_rows(shared, "Mistral-7B-Instruct-v0.2")
     letters = [extract.letter_mmlu_pro(row["text"]) for row in rows]
     assert round(accuracy(letters, rows), 4) == 0.3018
@@ -245,7 +245,7 @@ def test_strict_disagrees_with_the_official_chain_as_often_as_documented(
 
 
 def test_option_sets_of_chembench_reports_are_read_as_recorded(shared):
-    """All disagreements are tags that contain no option letter (`C2v`, `sp2`), of which upstream takes the first capital."""
+    """Nearly all disagreements are tags without an option letter (`C2v`, `sp2`), for which the reports record one all the same."""
     for model, minimum in (("gemma-2-9b-it", 2_518), ("llama3.1-8b-instruct", 2_535)):
         agreeing = 0
         with gzip.open(shared / "data" / "chembench" / "reports" / f"{model}.jsonl.gz", "rt") as lines:

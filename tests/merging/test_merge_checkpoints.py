@@ -23,8 +23,8 @@ from tests.support.merging import (
     random_lora_factors,
     random_weights,
     read_tensors,
+    write_base_and_experts,
     write_checkpoint,
-    write_family,
     write_lora,
     write_recipe,
 )
@@ -64,7 +64,7 @@ def assert_refused(path: Path) -> None:
 def test_matrices_of_the_language_model_are_merged_and_other_tensors_are_the_bases(tmp_path, files):
     import torch
 
-    family = write_family(tmp_path, dtype="bfloat16", files=files)
+    family = write_base_and_experts(tmp_path, dtype="bfloat16", files=files)
     folder = merge(write_recipe(tmp_path, "task-arithmetic"))
     merged = read_tensors(folder)
     assert set(merged) == set(family["base"])
@@ -84,7 +84,7 @@ def test_matrices_of_the_language_model_are_merged_and_other_tensors_are_the_bas
 @pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("edition", ["fixed", "original"])
 def test_every_method_writes_the_same_bytes_when_repeated(tmp_path, method, edition):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     path = write_recipe(tmp_path, method, more=f'edition = "{edition}"')
     first, second = merge(path, out=tmp_path / "one"), merge(path, out=tmp_path / "two")
     names = sorted(file.name for file in first.iterdir())
@@ -95,7 +95,7 @@ def test_every_method_writes_the_same_bytes_when_repeated(tmp_path, method, edit
 
 
 def test_a_merge_is_cached_until_the_recipe_or_an_expert_changes(tmp_path, cache):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     path = write_recipe(tmp_path, "ties")
     lines: list[str] = []
     first = make(Plan(path), log=lines.append)
@@ -116,7 +116,7 @@ def test_a_merge_is_cached_until_the_recipe_or_an_expert_changes(tmp_path, cache
 def test_a_recipe_may_set_the_dtype_of_the_result(tmp_path):
     import torch
 
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     folder = merge(write_recipe(tmp_path, "ties", more='dtype = "bfloat16"\ncompute = "float64"'))
     assert {tensor.dtype for tensor in read_tensors(folder).values()} == {torch.bfloat16}
     assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
@@ -125,7 +125,7 @@ def test_a_recipe_may_set_the_dtype_of_the_result(tmp_path):
 def test_a_merge_in_several_shards_has_the_same_tensors(tmp_path, monkeypatch):
     import torch
 
-    family = write_family(tmp_path)
+    family = write_base_and_experts(tmp_path)
     whole = read_tensors(merge(write_recipe(tmp_path, "ties"), out=tmp_path / "whole"))
     monkeypatch.setattr(writing, "shards", lambda tensors: [*split_into_shards(tensors, limit=2000)])
     folder = merge(write_recipe(tmp_path, "ties"), out=tmp_path / "parts")
@@ -137,7 +137,7 @@ def test_a_merge_in_several_shards_has_the_same_tensors(tmp_path, monkeypatch):
 
 
 def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     path = write_recipe(tmp_path, "ties", more="seed = 3")
     whole = merge(path, out=tmp_path / "whole")
     script = (
@@ -179,7 +179,7 @@ def lora_factors(seed: int, *, layers: tuple[str, ...] = (DOWN, Q)) -> dict[str,
 def test_loras_are_added_to_the_base_with_their_scales(tmp_path):
     import torch
 
-    base = write_family(tmp_path, experts=0)["base"]
+    base = write_base_and_experts(tmp_path, experts=0)["base"]
     first, second = lora_factors(1), lora_factors(2, layers=(Q,))
     write_lora(tmp_path / "e0", first, rank=4, alpha=8)
     write_lora(tmp_path / "e1", second, rank=4, alpha=8, use_rslora=True, alpha_pattern={"q_proj": 2})
@@ -193,7 +193,7 @@ def test_loras_are_added_to_the_base_with_their_scales(tmp_path):
 def test_a_lora_merges_like_the_full_checkpoint_that_it_is_equivalent_to(tmp_path):
     import torch
 
-    base = write_family(tmp_path, experts=1)["base"]
+    base = write_base_and_experts(tmp_path, experts=1)["base"]
     factors = lora_factors(1)
     write_lora(tmp_path / "e1", factors, rank=4, alpha=4)
     from_lora = read_tensors(merge(write_recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-lora"))
@@ -209,7 +209,7 @@ def test_a_lora_merges_like_the_full_checkpoint_that_it_is_equivalent_to(tmp_pat
 def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
     import torch
 
-    base = write_family(tmp_path, experts=0)["base"]
+    base = write_base_and_experts(tmp_path, experts=0)["base"]
     for number in range(2):
         write_lora(tmp_path / f"e{number}", lora_factors(number + 1, layers=(Q,)), rank=4, alpha=4)
     path = write_recipe(
@@ -240,7 +240,7 @@ def change_tensors(folder: Path, name: str, change: Callable[[dict[str, Any]], N
 def test_tensors_whose_names_or_shapes_differ_are_refused(tmp_path):
     import torch
 
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     change_tensors(tmp_path, "e1", lambda tensors: tensors.pop(UP))
     assert_refused(write_recipe(tmp_path, "ties"))
     change_tensors(tmp_path, "e1", lambda tensors: tensors.update({UP: torch.zeros(24, 17)}))
@@ -255,19 +255,19 @@ def test_tensors_whose_names_or_shapes_differ_are_refused(tmp_path):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_with_nan_or_infinite_values_are_refused(tmp_path, value):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     change_tensors(tmp_path, "e2", lambda tensors: tensors[UP][3].fill_(value))
     assert_refused(write_recipe(tmp_path, "ties"))
 
 
 def test_nan_in_a_tensor_that_is_not_merged_is_refused_too(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     change_tensors(tmp_path, "base", lambda tensors: tensors["model.norm.weight"][3].fill_(float("nan")))
     assert_refused(write_recipe(tmp_path, "ties"))
 
 
 def test_a_base_far_from_its_experts_is_refused_unless_accepted(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     shutil.rmtree(tmp_path / "base")
     write_checkpoint(tmp_path / "base", random_weights(77))
     path = write_recipe(tmp_path, "ties")
@@ -276,7 +276,7 @@ def test_a_base_far_from_its_experts_is_refused_unless_accepted(tmp_path):
 
 
 def test_nan_produced_by_an_original_method_is_reported_with_its_tensor(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     base = read_tensors(tmp_path / "base")
     change_tensors(tmp_path, "e1", lambda tensors: tensors.update({UP: base[UP]}))
     assert_refused(write_recipe(tmp_path, "wudi", more='edition = "original"'))
@@ -284,7 +284,7 @@ def test_nan_produced_by_an_original_method_is_reported_with_its_tensor(tmp_path
 
 
 def test_a_base_without_a_chat_template_is_refused_unless_the_recipe_sets_a_tokenizer(tmp_path):
-    write_family(tmp_path, experts=2)
+    write_base_and_experts(tmp_path, experts=2)
     (tmp_path / "base" / "tokenizer_config.json").write_text("{}")
     assert_refused(write_recipe(tmp_path, "ties", experts=2))
     folder = merge(write_recipe(tmp_path, "ties", experts=2, more='tokenizer = "e1"'))
@@ -298,13 +298,13 @@ def test_a_base_without_a_chat_template_is_refused_unless_the_recipe_sets_a_toke
 
 
 def test_an_expert_with_a_different_vocabulary_is_refused(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     (tmp_path / "e1" / "tokenizer.json").write_text('{"model": {"vocab": {"b": 0}}}')
     assert_refused(write_recipe(tmp_path, "ties"))
 
 
 def test_a_checkpoint_that_runs_code_is_refused_unless_trusted(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     (tmp_path / "base" / "tokenizer_config.json").write_text(
         '{"chat_template": "x", "auto_map": {"AutoTokenizer": ["t.T", null]}}'
     )
@@ -317,7 +317,7 @@ def test_a_checkpoint_that_runs_code_is_refused_unless_trusted(tmp_path):
 def test_loras_that_cannot_be_merged_are_refused(tmp_path):
     import torch
 
-    write_family(tmp_path, experts=0)
+    write_base_and_experts(tmp_path, experts=0)
     path = write_recipe(tmp_path, "ties", experts=1)
 
     def assert_lora_is_refused(factors: dict[str, Any], **config: Any) -> None:
@@ -337,14 +337,14 @@ def test_loras_that_cannot_be_merged_are_refused(tmp_path):
 
 
 def test_a_lora_as_the_base_is_refused(tmp_path):
-    write_family(tmp_path, experts=1)
+    write_base_and_experts(tmp_path, experts=1)
     shutil.rmtree(tmp_path / "base")
     write_lora(tmp_path / "base", lora_factors(1), rank=4, alpha=4)
     assert_refused(write_recipe(tmp_path, "ties", experts=1))
 
 
 def test_missing_and_repeated_checkpoints_are_refused(tmp_path):
-    write_family(tmp_path, experts=1)
+    write_base_and_experts(tmp_path, experts=1)
     path = write_recipe(tmp_path, "ties", experts=2)
     assert_refused(path)
     path.write_text(path.read_text().replace("./e1", "org/name"))
@@ -354,7 +354,7 @@ def test_missing_and_repeated_checkpoints_are_refused(tmp_path):
 
 
 def test_weights_that_are_not_safetensors_are_refused(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     path = write_recipe(tmp_path, "ties")
     (tmp_path / "e0" / "model.safetensors").write_bytes(b"\xff" * 100)
     assert_refused(path)
@@ -370,18 +370,18 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path):
 
 
 def test_quantized_weights_are_refused(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     (tmp_path / "e0" / "config.json").write_text('{"quantization_config": {"bits": 4}}')
     assert_refused(write_recipe(tmp_path, "ties"))
 
 
 def test_a_recipe_that_excludes_all_tensors_is_refused(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     assert_refused(write_recipe(tmp_path, "ties", more='exclude = ["*"]'))
 
 
 def test_a_full_disk_is_reported_before_and_during_the_merge(tmp_path, monkeypatch):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     path = write_recipe(tmp_path, "ties")
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
     assert_refused(path)
@@ -396,7 +396,7 @@ def test_a_full_disk_is_reported_before_and_during_the_merge(tmp_path, monkeypat
 
 
 def test_a_file_that_is_too_large_to_copy_is_reported_before_the_merge(tmp_path, monkeypatch):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     (tmp_path / "base" / "tf_model.h5").write_bytes(b"x" * 5000)  # weights of another framework: not copied
     (tmp_path / "base" / "notes.json").write_text(f'"{"x" * (1 << 20)}"')
     monkeypatch.setattr(writing, "MAX_FILE_BYTES", 1 << 20)
@@ -409,7 +409,7 @@ def test_a_file_that_is_too_large_to_copy_is_reported_before_the_merge(tmp_path,
 
 def test_a_failed_write_in_the_middle_of_a_tensor_leaves_no_files(tmp_path):
     """Like a full disk, a limit on the size of files, set in a process of its own, interrupts the write of a tensor."""
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     path = write_recipe(tmp_path, "ties")
     script = (
         "import resource, sys\nfrom pathlib import Path\nfrom evals.merging.build import Plan, make\n"
@@ -424,7 +424,7 @@ def test_a_failed_write_in_the_middle_of_a_tensor_leaves_no_files(tmp_path):
 
 
 def test_an_existing_folder_that_is_not_this_merge_is_not_overwritten(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("precious")
     with raises(UsageError):
@@ -433,7 +433,7 @@ def test_an_existing_folder_that_is_not_this_merge_is_not_overwritten(tmp_path):
 
 
 def test_values_beyond_the_range_of_float16_are_refused(tmp_path):
-    write_family(tmp_path)
+    write_base_and_experts(tmp_path)
     change_tensors(tmp_path, "base", lambda tensors: tensors[UP].mul_(1e6))
     for n in range(3):
         change_tensors(tmp_path, f"e{n}", lambda tensors: tensors[UP].mul_(1e6))

@@ -11,7 +11,7 @@ import pytest
 from evals.errors import UsageError
 from evals.merging.build import Plan, make
 from tests.support.error_messages import raises
-from tests.support.merging import needs_torch, read_tensors, write_family, write_recipe
+from tests.support.merging import needs_torch, read_tensors, write_base_and_experts, write_recipe
 
 Q = "model.layers.0.self_attn.q_proj.weight"
 pytestmark = needs_torch
@@ -24,7 +24,7 @@ needs_mergekit = pytest.mark.skipif(
 def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Write a base and two experts, and return their tensors by name."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return write_family(tmp_path, experts=2)
+    return write_base_and_experts(tmp_path, experts=2)
 
 
 def merge(folder: Path, method: str, parameters: str = "", more: str = "") -> Any:

@@ -16,8 +16,8 @@ from tests.support.merging import (
     needs_torch,
     random_lora_factors,
     read_tensors,
+    write_base_and_experts,
     write_checkpoint,
-    write_family,
     write_recipe,
 )
 
@@ -74,7 +74,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write_uneven_family(folder: Path, *, experts: int = 3) -> dict[str, Any]:
     """Write checkpoints whose task vectors differ in size between tensors; return their tensors, which float32 adds exactly."""
-    family = write_family(folder / "made", experts=experts)
+    family = write_base_and_experts(folder / "made", experts=experts)
     exact = {
         name: {key: (value * 64).round() / 64 for key, value in tensors.items()}
         for name, tensors in family.items()
@@ -118,7 +118,7 @@ def test_the_density_applies_to_all_merged_tensors_together(tmp_path, edition, d
 @needs_torch
 def test_the_majority_sign_is_that_of_the_whole_model(tmp_path):
     """One entry of a tensor of negative changes sums to 0 over the experts; the changes of all other tensors are positive."""
-    base = write_family(tmp_path / "made", experts=0)["base"]
+    base = write_base_and_experts(tmp_path / "made", experts=0)["base"]
     small, *others = sorted(base, key=lambda key: base[key].numel())
     first, second = ({key: value.clone() for key, value in base.items()} for _ in range(2))
     for key in others:
@@ -171,7 +171,7 @@ def test_dare_drops_the_same_entries_in_every_pass(tmp_path):
 def test_tensors_that_no_lora_changes_count_as_zeros(tmp_path):
     from tests.support.merging import write_lora
 
-    base = write_family(tmp_path, experts=0)["base"]
+    base = write_base_and_experts(tmp_path, experts=0)["base"]
     layer = "model.layers.0.self_attn.q_proj"
     loras = [random_lora_factors({layer: base[f"{layer}.weight"].shape}, seed=n) for n in range(2)]
     for number, factors in enumerate(loras):

@@ -71,7 +71,7 @@ async def _letter() -> str:
     return "A"
 
 
-async def _no_key() -> str:
+async def _invalid_key() -> str:
     raise Fatal("HTTP 401: invalid key")
 
 
@@ -126,7 +126,7 @@ def test_a_model_that_fails_does_not_affect_the_others(tmp_path: Path) -> None:
     messages: list[str] = []
     good, bad, local = (
         RecordingModel("good"),
-        RecordingModel("bad", _no_key),
+        RecordingModel("bad", _invalid_key),
         RecordingModel("local", local=True),
     )
     outcomes = session(tmp_path, bad, good, local, messages=messages).run()
@@ -138,7 +138,7 @@ def test_a_model_that_fails_does_not_affect_the_others(tmp_path: Path) -> None:
 
 
 def test_after_a_local_model_fails_the_next_one_runs(tmp_path: Path) -> None:
-    bad, good = RecordingModel("bad", _no_key, local=True), RecordingModel("good", local=True)
+    bad, good = RecordingModel("bad", _invalid_key, local=True), RecordingModel("good", local=True)
     bad_outcome, good_outcome = session(tmp_path, bad, good).run()
     assert (bad_outcome.failed, good_outcome.failed) == ("HTTP 401: invalid key", "")
     assert good.calls == 32
@@ -146,10 +146,10 @@ def test_after_a_local_model_fails_the_next_one_runs(tmp_path: Path) -> None:
 
 def test_a_single_model_that_fails_raises_its_error(tmp_path: Path) -> None:
     with raises(Fatal):
-        session(tmp_path, RecordingModel("bad", _no_key)).run()
+        session(tmp_path, RecordingModel("bad", _invalid_key)).run()
 
 
-def test_a_defect_ends_all_models_and_keeps_their_replies(
+def test_an_unexpected_exception_stops_all_runs_and_keeps_their_replies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = RecordingModel("slow", lambda: asyncio.sleep(0.3, "A"))
@@ -165,10 +165,10 @@ def test_a_defect_ends_all_models_and_keeps_their_replies(
     assert slow.calls - 4 <= sum(len(list(run.records())) for run in runs) <= slow.calls
 
 
-def test_in_a_library_call_the_error_names_the_model_and_the_others_are_stored(
+def test_in_evaluate_the_error_names_the_model_and_the_others_are_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    models: list[Any] = [RecordingModel("good"), RecordingModel("bad", _no_key)]
+    models: list[Any] = [RecordingModel("good"), RecordingModel("bad", _invalid_key)]
     with raises(ModelError):
         evals.evaluate(toy.suite(8), models, results=tmp_path, quiet=True)
     (run,) = evals.runs(tmp_path)
@@ -265,7 +265,7 @@ def test_one_ctrl_c_lets_calls_of_all_models_finish_and_a_second_stops_them(
     assert all(run.card.status == "interrupted" for run in runs.values())
 
 
-def test_signal_handlers_and_collector_thresholds_are_restored_at_the_end(tmp_path: Path) -> None:
+def test_signal_handlers_and_gc_thresholds_are_restored_at_the_end(tmp_path: Path) -> None:
     thresholds_before, handler = gc.get_threshold(), signal.getsignal(signal.SIGINT)
     thresholds = []
 
@@ -298,8 +298,10 @@ def test_all_models_share_one_judge_that_closes_after_the_last(
 
     monkeypatch.setattr(Judge, "__init__", record_judge)
     monkeypatch.setattr(Judge, "close", record_close)
-    words = ("run", "gpqa", "--sample", "--protocol", "intern-s1", "--judge", JUDGE, "--json")
-    outcome = command(*words, "-m", "scripted:I would say B, or C.", "-m", "scripted:B it is, I would say.")
+    arguments = ("run", "gpqa", "--sample", "--protocol", "intern-s1", "--judge", JUDGE, "--json")
+    outcome = command(
+        *arguments, "-m", "scripted:I would say B, or C.", "-m", "scripted:B it is, I would say."
+    )
     assert [run["coverage"] for run in outcome.json["runs"]] == [1.0, 1.0], outcome.err
     assert len(judges) == 1
     assert remaining_users == [1, 0]
@@ -373,12 +375,12 @@ def _comparable_runs(results: Path) -> dict[str, Any]:
 
 def test_runs_are_stored_as_if_each_model_had_been_run_by_itself(here: Path) -> None:
     models = ("demo:careful", "demo:careless", "scripted:ANSWER: A")
-    entries = [word for model in models for word in ("-m", model)]
-    words = ("run", "mmlu-pro", "gpqa", "--sample", "--concurrency", 1, "--results")
-    command(*words, "together", *entries)
-    command(*words, "in-turn", "--one-model-at-a-time", *entries)
+    model_options = [argument for model in models for argument in ("-m", model)]
+    arguments = ("run", "mmlu-pro", "gpqa", "--sample", "--concurrency", 1, "--results")
+    command(*arguments, "together", *model_options)
+    command(*arguments, "in-turn", "--one-model-at-a-time", *model_options)
     for model in models:
-        command(*words, "alone", "-m", model)
+        command(*arguments, "alone", "-m", model)
     together = _comparable_runs(here / "together")
     assert len(together) == 6
     assert together == _comparable_runs(here / "in-turn") == _comparable_runs(here / "alone")

@@ -79,12 +79,18 @@ def read_clocks() -> tuple[float, float]:
 
 
 def report(before: int, began: tuple[float, float], **values: int) -> None:
-    """Print peak memory above `before` (bytes), time since `began` (`read_clocks`), and the machine's load."""
+    """Print the increase of peak memory over `before` (bytes), the time since `began` (`read_clocks`), and the machine's load."""
     wall, processor = (end - start for start, end in zip(began, read_clocks(), strict=True))
     load = round(os.getloadavg()[0], 1)
     print(
         json.dumps(
-            {"above": peak_memory() - before, "seconds": wall, "cpu": processor, "load": load, **values}
+            {
+                "peak_increase_bytes": peak_memory() - before,
+                "seconds": wall,
+                "cpu": processor,
+                "load": load,
+                **values,
+            }
         )
     )
 
@@ -106,18 +112,19 @@ def merge(folder: Path, method: str, experts: int, parameters: str = "") -> None
         f'method = "{method}"\nbase = "./base"\nexclude = []\n[experts]\n{expert_lines}\n[parameters]\n{parameters}'
     )
     plan = build.Plan(path)
-    rule = plan.recipe.rule  # run once before measuring, to load its kernels
-    job = Call(
+    rule = plan.recipe.rule
+    call = Call(
         tensor="x", experts=tuple(plan.experts), parameters=plan.recipe.parameters, edition="fixed", seed=0,
         factor=1.0, stored_dtype=torch.bfloat16,
     )  # fmt: skip
-    rule.load()([torch.randn(1024, 1024) for _ in plan.experts], job)
+    # run once before measuring, to load the method's kernels
+    rule.load()([torch.randn(1024, 1024) for _ in plan.experts], call)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, began = peak_memory(), read_clocks()
     shutil.rmtree(folder / "out", ignore_errors=True)
     build.make(plan, out=folder / "out", log=lambda _: None)
-    largest = max(entry.count for entry in plan.base.tensors.values()) * 4
-    report(before, began, largest=largest, experts=experts)
+    float32_bytes = max(entry.count for entry in plan.base.tensors.values()) * 4
+    report(before, began, largest_tensor_bytes=float32_bytes, experts=experts)
 
 
 def mergekit(folder: Path, experts: int) -> None:

@@ -15,7 +15,7 @@ if folder := os.environ.get("EVALS_TEST_TORCH"):  # site-packages with torch, se
     sys.path.append(folder)
 TORCH = all(find_spec(name) for name in ("torch", "safetensors"))
 needs_torch = pytest.mark.skipif(
-    not TORCH, reason="NOT TESTED WITHOUT TORCH: tests/merging/test_with_torch.py runs it in the slow part"
+    not TORCH, reason="NOT TESTED WITHOUT TORCH: tests/merging/test_with_torch.py runs it in `make slow`"
 )
 SHAPES = {
     "model.embed_tokens.weight": (32, 16),
@@ -68,7 +68,7 @@ def write_checkpoint(
     return folder
 
 
-def write_family(
+def write_base_and_experts(
     place: Path, *, experts: int = 3, dtype: str = "float32", files: int = 1, **options: Any
 ) -> dict[str, Any]:
     """Write `base` and `e0`, `e1` ... below a folder; return their tensors by name."""
@@ -88,7 +88,7 @@ def write_family(
 def write_recipe(
     place: Path, method: str, *, experts: int = 3, more: str = "", parameters: str = "", name: str = "r.toml"
 ) -> Path:
-    """Write a recipe that merges the checkpoints of `write_family`, and return its file."""
+    """Write a recipe that merges the checkpoints of `write_base_and_experts`, and return its file."""
     expert_lines = "\n".join(f'e{n} = "./e{n}"' for n in range(experts))
     path = place / name
     text = f'method = "{method}"\nbase = "./base"\n{more}\n[experts]\n{expert_lines}\n[parameters]\n{parameters}\n'

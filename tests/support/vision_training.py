@@ -22,7 +22,7 @@ if folder := os.environ.get("EVALS_TEST_TIMM"):  # site-packages with torch and 
 TIMM = all(find_spec(name) for name in ("torch", "torchvision", "timm", "safetensors"))
 needs_timm = pytest.mark.skipif(
     not TIMM,
-    reason="NOT TESTED WITHOUT TORCH AND TIMM: tests/vision/test_with_timm.py runs it in the slow part",
+    reason="NOT TESTED WITHOUT TORCH AND TIMM: tests/vision/test_with_timm.py runs it in `make slow`",
 )
 CLASSES, SIZE, WIDTH, RANK, EXPERTS = 10, 32, 48, 2, 4
 NOISE = 90.0
@@ -123,7 +123,7 @@ def write_folder(folder: Path, tensors: dict[str, Any], *, classes: int) -> Path
 
 
 def create_parts(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the parts by layer, and the tensors to train and to store, by name in the file."""
+    """Return the modules that the method adds (`evals.vision.parts`) by layer, and the tensors to train and to store, by name in the file."""
     import torch
 
     from evals.vision import parts
@@ -203,7 +203,7 @@ def write_recipe(path: Path, method: str, tuned: str, extra_lines: str = "") -> 
     return path
 
 
-def write_family(
+def write_backbone_and_tuned_models(
     folder: Path, *, methods: Iterable[str] = ("full", "linear", "lora", "adapter", "alore")
 ) -> Path:
     """Train a backbone on another task, tune it with each method, and write all files and recipes; return the folder."""

@@ -21,7 +21,7 @@ from evals.types import Prompt, Sample
 
 SUITES = ("mmlu-pro", "proteinlmbench", "gpqa", "aime", "chembench:4k", "matbench")
 """Suites that use OpenCompass's prompts, besides Mol-Instructions and SMolInstruct, which are added below."""
-ANY = Sample(id="1", target="A", choices=("w", "x", "y", "z"))
+ANY_SAMPLE = Sample(id="1", target="A", choices=("w", "x", "y", "z"))
 JUDGE_SYSTEM_TEXT = "You grade in this test."
 
 
@@ -49,17 +49,17 @@ def upstream_prompts_by_suite() -> list[tuple[str, UpstreamPrompts]]:
 def columns(prompts: UpstreamPrompts) -> list[str]:
     """Return the columns that a template may use, the question first."""
     assert prompts.columns is not None
-    return [name for name in prompts.columns(ANY, Prompt(), "?") if name != prompts.gold_column]
+    return [name for name in prompts.columns(ANY_SAMPLE, Prompt(), "?") if name != prompts.gold_column]
 
 
 def question_template(prompts: UpstreamPrompts) -> str:
-    """Return our replacement for upstream's question."""
+    """Return our replacement for upstream's question template."""
     loop_value = f" {prompts.loop_values[0][1]}" if prompts.loop_values else ""
     return f"Asked in this test{loop_value}:\n" + "\n".join(f"{{{name}}}" for name in columns(prompts))
 
 
 def judge_template(prompts: UpstreamPrompts) -> str:
-    """Return our replacement for upstream's judge prompt."""
+    """Return our replacement for upstream's judge template."""
     return f"Asked: {{{columns(prompts)[0]}}}\nGold: {{{prompts.gold_column}}}\nSaid: {{prediction}}"
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evals import load
 from evals.verdicts import reported
-from evals.verdicts.grim_test import GrimTable, examine_claims, on_grid, share_on_grid
+from evals.verdicts.grim import GrimTable, examine_claims, on_grid, share_on_grid
 from tests.support.command import evals
 from tools import make_further_claims
 

@@ -19,7 +19,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.set_num_threads(1)  # with two threads in each of two processes, training takes ten times as long
     folder = tmp_path_factory.mktemp("vision")
-    vision_training.write_family(folder, methods=METHODS)
+    vision_training.write_backbone_and_tuned_models(folder, methods=METHODS)
     vision_training.write_data(folder, items=300)
     return folder
 

@@ -59,6 +59,6 @@ def table_marks(rows: Sequence[tuple[str, Entrant, Key]]) -> dict[str, Any]:
     ]
     return {
         "legend": legend((entrant, key) for _, entrant, key in rows),
-        "promised": any(entrant.results[key].promise != NONE for _, entrant, key in rows),
+        "has_promises": any(entrant.results[key].promise != NONE for _, entrant, key in rows),
         "challenges": challenges,
     }

@@ -1,6 +1,6 @@
 """Read, convert and compare numbers with units in free text.
 
->>> read("about 1.2 × 10⁻³ MPa")
+>>> read_quantity("about 1.2 × 10⁻³ MPa")
 Quantity(value=0.0012, unit='MPa', low=None, high=None, approximate=True, text='1.2 × 10^-3 MPa')
 >>> convert(1.2, "GPa", "MPa")
 1200.0
@@ -24,11 +24,11 @@ from evals.extract.units.names import (
 )
 from evals.extract.units.notation import normalise_notation
 from evals.extract.units.statement import stated_number
-from evals.extract.units.text import Quantity, quantities, read
+from evals.extract.units.text import Quantity, quantities, read_quantity
 
 __all__ = [
     "DIMENSIONLESS", "Quantity", "close", "convert", "convertible", "load_units", "normalise_notation",
-    "normalise_unit", "quantities", "read", "same_dimension", "stated_number",
+    "normalise_unit", "quantities", "read_quantity", "same_dimension", "stated_number",
 ]  # fmt: skip
 
 

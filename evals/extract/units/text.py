@@ -133,7 +133,7 @@ def _joined_quantity(
     return Quantity((low + high) / 2, second.unit, low, high, approximate=True, text=range_text)
 
 
-def read(text: str, unit: str = "") -> Quantity | None:
+def read_quantity(text: str, unit: str = "") -> Quantity | None:
     """Return the last number of the text; with `unit`, the last one with a unit of the same dimension.
 
     If there is no such number, return the last number without a unit, or else the last number.

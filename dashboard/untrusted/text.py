@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from evals.dashboard.foreign.formulas import Piece, split_formulas
+from evals.dashboard.untrusted.formulas import Piece, split_formulas
 
 JOINER = "\u2060"
 MAX_CHARS = 24_000

@@ -104,7 +104,7 @@ _CALLED_CORRECT = lazy_pattern(
 """As in "Antwort C ist richtig", "La opción C es la correcta"."""
 
 
-def read_foreign_option(text: str, begin: int, word: str) -> CueReading | None:
+def read_option_in_other_language(text: str, begin: int, word: str) -> CueReading | None:
     """Read "La opción correcta es la C", "Правильный вариант — C"."""
     if not is_word_start(text, begin):
         return None
