@@ -54,7 +54,7 @@ _FENCE = lazy_pattern(r"```[A-Za-z]{0,12}[ \t]*\n?")
 _REMARK = lazy_pattern(
     r"(?<=\S)\s+\([^()\n]{0,200}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,5}\)(?=\s*(?:$|[,.;:!。]|\n))|（[^（）\n]{0,300}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}\)|\s\[[^\[\]\n]{0,200}\](?=\s*\.?\s*$)"
 )
-_NONBLANK_LINE = lazy_pattern(r"[^\n]*\S[^\n]*")
+_LINE = lazy_pattern(r"[^\n]+")
 _CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff60]+")
 _NOUNS = {
     "formula": r"(?:(?:molecular|chemical|empirical|sum|condensed)\s+)*formula|分子式|化学式",
@@ -256,7 +256,7 @@ def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
 def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
     """Read the answer from the layout: the only answer in bold or code, a one-line reply, or the last line."""
     begin = max(0, len(text) - MAX_TAIL_CHARS)
-    lines = list(_NONBLANK_LINE.finditer(text, begin))
+    lines = [line for line in _LINE.finditer(text, begin) if line[0].strip()]
     if (
         not lines
         or gives_up(text, lines[-1].start())

@@ -25,7 +25,7 @@ Form: TypeAlias = Literal[
 
 MAX_CHARS = 100_000
 """Maximum number of characters that are read, from the end of a reply."""
-MAX_CUES = 400
+MAX_CUES = 300
 """Maximum number of cue words that are examined, from the end of a reply."""
 MAX_STATEMENT_CHARS = 2_000
 """Maximum length of a statement in characters."""

@@ -14,6 +14,8 @@ from evals.extract.visible import visible
 
 MAX_CHARS = 100_000
 """Maximum number of characters that are read, from the end of a reply."""
+_MAX_WORDS = 2_000
+"""Maximum number of "yes" and "no" that are examined, from the end of a reply without an answer statement."""
 _HEDGE = r"(?:(?:most\s+)?(?:likely|probably|possibly|definitely|certainly|clearly|almost\s+certainly|surely|i\s+(?:think|believe|would\s+say|say)|it\s+is|that\s+is|this\s+is|it['’]s|the\s+(?:answer|statement|claim|assertion)\s+is)[,:\s]+){0,3}"
 _YES = r"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正确|有|能|可以|真|成立|会"
 _NO = (
@@ -109,7 +111,7 @@ def _read_prose(text: str) -> Reading | None:
     if opening is not None and not is_denied and not _ALTERNATIVES.match(text, text_begin):
         group = "no" if opening["no"] else "yes"
         answer = Reading(group == "yes", "whole", *opening.span(group))
-    for word in _YES_OR_NO.finditer(text, begin):
+    for word in [*_YES_OR_NO.finditer(text, begin)][-_MAX_WORDS:]:
         if word["before"] or (word["after"] or "").strip().lower() in ("or", "and", "/"):
             continue
         is_yes = word["word"].lower() == "yes"

@@ -190,7 +190,7 @@ def test_replies_without_an_expression_are_read_as_nothing() -> None:
     assert len(wrong_readings) <= size(1, 2), sorted(set(wrong_readings))[:20]
 
 
-HOSTILE_PIECES = ("answer ", "the answer is not B. ", "**", "`", "$", "(", "A,", "A and ", "\\boxed{", "选", "is ", "so the option ", "✅ ", "\\text{", "yes or no ", "answer:\n", "<answer>", '"answer": "', "1,000", "x = ", "\n", "答案", "答:", "[x] ", "- A. x\n", "because ", "C, since ", "the ribosome ", "→ ", "wait ", "{", "\\frac{", "<", "|", "A: false\n", "only C ", " or B", "correct: ", "option is ", '"option": "', "ᾳ", "İ", "\u200b", "é ", "0")  # fmt: skip
+HOSTILE_PIECES = ("answer ", "the answer is not B. ", "**", "`", "$", "(", "A,", "A and ", "\\boxed{", "选", "is ", "so the option ", "✅ ", "\\text{", "yes or no ", "answer:\n", "<answer>", '"answer": "', "1,000", "x = ", "\n", "答案", "答:", "[x] ", "- A. x\n", "because ", "C, since ", "the ribosome ", "→ ", "wait ", "{", "\\frac{", "<", "|", "A: false\n", "only C ", " or B", "correct: ", "option is ", '"option": "', "ᾳ", "İ", "\u200b", "é ", "0", "no ", "no, ", "[1,2,3,4]", " ")  # fmt: skip
 
 
 BOUND_S = 0.05

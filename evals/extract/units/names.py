@@ -106,6 +106,8 @@ _UNKNOWN_UNIT = re.compile(
     r"\s?(?P<unit>(?P<first>[A-Za-zµΩÅ]{1,12})(?:(?:\s?/\s?|·|\*|\^-?\d)\(?[A-Za-zµΩÅ\d][A-Za-zµΩÅ\d^()·-]{0,20}){1,3}"
     r"|(?:HV|HRC|HRB|HB|a\.u\.|arb\.(?: units)?)(?![A-Za-z]))"
 )
+_NOT_BEFORE_UNITS = ",;:.!?)]}|"
+"""Characters that no unit begins with."""
 _NOT_UNITS = frozenset(("and", "or", "either", "yes", "true", "he", "she", "his", "s", "log", "ln", "exp"))
 
 
@@ -114,6 +116,8 @@ def unit_at(text: str, start: int) -> tuple[str, int]:
 
     Units of logarithms are written "log10(GPa)"; an unknown word in the form of a unit is returned unchanged.
     """
+    if text[start : start + 1] in _NOT_BEFORE_UNITS:
+        return "", start
     if (log := _LOGARITHMIC_UNIT.match(text, start)) is not None:
         inner = (log["inner"] or "").strip()
         return f"log10({normalise_unit(inner) if len(inner) > 1 else ''})", log.end()  # "log S" has no unit

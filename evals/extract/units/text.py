@@ -27,6 +27,11 @@ class Quantity(NamedTuple):
     """The number and its unit as written, after `normalise_notation`."""
 
 
+_MAX_NUMBERS = 2_000
+"""Maximum number of groups of digits that are read, from the end of a text."""
+_MAX_CHARS_BEFORE_DIGITS = 60
+"""Maximum length of "less than about negative" and the like before a number."""
+_DIGITS = re.compile(r"\d+")
 _NUMBER = (
     r"(?:\d{1,3}(?:,\d{3}){1,9}(?![\d,])(?:\.\d+)?"  # 1,234,567.8
     r"|\d{1,3}(?:\.\d{3}){2,9}(?![\d.])|\d{1,3}(?:\.\d{3}){1,9},\d{1,9}(?!\d)"  # 1.234.567 and 1.234,5
@@ -59,6 +64,8 @@ _VALUE = re.compile(
 def _plain_decimal(number: str) -> str:
     """Remove thousands separators and write the decimal separator as a point."""
     digits = number.replace(" ", "")
+    if digits.isdecimal():
+        return digits
     if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+|0,\d+|\d+,(?:\d{1,2}|\d{4,})", digits):
         return digits.replace(".", "").replace(",", ".")
     if re.fullmatch(r"\d{1,3}(?:\.\d{3}){2,}", digits):
@@ -96,7 +103,8 @@ def quantities(text: str) -> list[Quantity]:
     """
     text = normalise_notation(text)
     numbers: list[tuple[Quantity, int, int]] = []
-    position = 0
+    digits = [*_DIGITS.finditer(text)][-_MAX_NUMBERS:]
+    position = max(0, digits[0].start() - _MAX_CHARS_BEFORE_DIGITS) if digits else len(text)
     while match := _VALUE.search(text, position):
         value = _evaluate(match)
         unit, position = unit_at(text, match.end())
