@@ -31,7 +31,7 @@ def tag_content_start(text: str, begin: int, end: int) -> int:
 
 
 def json_field_value(text: str, begin: int, end: int) -> Statement | None:
-    """Return the value of the JSON field whose key contains the word from `begin` to `end`; None without such a field."""
+    """Return the statement in the JSON field whose key contains the word from `begin` to `end`; None without such a field."""
     left = _FIELD_LEFT.search(text, max(0, begin - 32), begin)
     right = _FIELD_RIGHT.match(text, end) if left else None
     if left is None or right is None:
@@ -92,8 +92,8 @@ def after_correction(
 ) -> Reading | None:
     """Return the correction that follows a reading; None if the reply retracts the reading without a replacement.
 
-    Without a retraction, or if a confirmation follows the retraction, return the reading itself. `read_rest` reads the
-    lines after a retraction by their layout; its argument is the reply with spaces in place of all earlier lines.
+    Without a retraction or correction, or if a confirmation follows the retraction, return the reading itself. `read_rest`
+    reads the lines after a retraction by their layout; its argument is the reply with spaces in place of all earlier lines.
     """
     retraction = _RETRACTION.search(text, reading.end, reading.end + 400)
     if retraction is None:

@@ -75,9 +75,10 @@ _OTHER_NAME = lazy_pattern(
     r"\b(?:common|trivial|trade|brand|generic|traditional|retained|not|other|old)\s+(?:or\s+\w+\s+)?$|俗|通用|商品",
     re.IGNORECASE,
 )
+"""Text before "name" if it is not the systematic one; in Chinese "common", "generic" and "trade"."""
 _EMPIRICAL = lazy_pattern(r"\bempirical\s+formula|实验式|最简式", re.IGNORECASE)
+"""An empirical formula, which is not the answer of a reply that also states a molecular one."""
 _MOLECULAR = lazy_pattern(r"\bmolecular\s+formula|分子式", re.IGNORECASE)
-"""Beside a molecular formula, the empirical formula is not the answer."""
 _HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
 """The marks before the first word of a heading."""
 _EMPHASIS = lazy_pattern(
@@ -151,7 +152,7 @@ def _read_stated_answer(text: str, kind: _AnswerKind, *, truncated: bool) -> Rea
     if in_reasoning or not visible_text.strip():
         return None
     visible_text, parse = before_next_question(half_width(visible_text)), _make_parser(kind)
-    # first pass: labels count only if they correct a strong statement; second pass: on their own, too
+    # labels are weak statements in the first pass, and strong ones in the second (see `reading.py`)
     for strong in (False, True):
         budget = iter(range(_MAX_LABELS))
         cues = Cues(
@@ -250,7 +251,7 @@ def stated_formula(
 
 def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
     """Return the last systematic name that a reply states; None if there is none."""
-    return _read_stated_answer(text, _NAME, truncated=truncated)
+    return _read_stated_answer(text, _NAME_KIND, truncated=truncated)
 
 
 def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
@@ -365,6 +366,7 @@ def _latin_part(text: str) -> str:
 
 
 _COPULA = lazy_pattern(r"(?:입니다|です|である|だ)$")
+"""A Korean or Japanese "is", which follows the answer."""
 _ENCLOSED = lazy_pattern(r"\((?:[^()]|\([^()]*\))*\)")
 """Text in brackets, with at most one level of brackets inside."""
 
@@ -379,7 +381,7 @@ def _read_name_line(line: str) -> str | None:
     return name if name and (subject is None or re.search(r"\d", name)) else None
 
 
-_NAME = _AnswerKind(
+_NAME_KIND = _AnswerKind(
     "iupac", ("name", "named", "called", "名称", "命名", "名"), _LABELS["name"], read_name,
     read_delimited=lambda content: _without_label(content) or None,
     parse_span=lambda span: None if span.rstrip().endswith(":") else read_name(span), parse_line=_read_name_line,

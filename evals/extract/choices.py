@@ -6,7 +6,7 @@ r"""Extract the option that a reply states and does not retract: the `strict` ru
 'B'
 
 Statements are found in the same way for every kind of answer (`reading.py`). This module parses letters and option texts;
-further ways to name an option ("option B is correct", "only C remains", 故选C) are in the table `option_cues.CUES`.
+further ways to name an option ("option B is correct", "only C remains", 故选C: "so choose C") are in `option_cues.CUES`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_cues import CUES
 from evals.extract.option_layout import read_option_layout
 from evals.extract.option_parser import OptionParser
-from evals.extract.reading import Reading, asks_next_question, read_answer, retracts, unless_taken_back
+from evals.extract.reading import Reading, asks_next_question, read_answer, retracts, unless_retracted
 from evals.extract.visible import visible
 
 _LONE_LETTER = lazy_pattern(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
@@ -75,7 +75,7 @@ def stated_letters(
     if single and reading is not None and len(reading.value) > 1:
         rest = " " * reading.end + visible_text[reading.end :]
         reading = read_answer(rest, parser, cues=CUES, use_layout=False) or reading
-    reading = unless_taken_back(visible_text, reading)
+    reading = unless_retracted(visible_text, reading)
     if (
         reading is None
         or not reading.value

@@ -11,12 +11,12 @@ from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
 from evals.extract.only_number import only_number
-from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer, unless_taken_back
+from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer, unless_retracted
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
 _MAX_FORMULA_CHARS = 120
-_FORMULA = lazy_pattern(r"[\d\\$=√π∞¼-¾⅐-⅞]")
+_FORMULA_SIGN = lazy_pattern(r"[\d\\$=√π∞¼-¾⅐-⅞]")
 _WORD = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _EQUALS = lazy_pattern(r"[=≈]\s*")
 _LEAD_IN = lazy_pattern(
@@ -24,9 +24,10 @@ _LEAD_IN = lazy_pattern(
     re.IGNORECASE,
 )
 _CLAUSE_VERB = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
-_UNDECIDED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
-_NAME = lazy_pattern(r"[A-Z][a-z]{2,20}|[a-z]{3,20}")
-"""A reply of one word, such as a day or a colour."""
+_UNDECIDED_OR_DENIED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
+"""The beginning of an answer that is none; 不是 is "is not", 介于 is "between"."""
+_SINGLE_WORD = lazy_pattern(r"[A-Z][a-z]{2,20}|[a-z]{3,20}")
+"""A word, which is an answer only as a whole reply: a day, a colour."""
 COUNTED = lazy_pattern(
     r"(?P<number>[-+]?\d{1,3}(?:,\d{3})+|[-+]?\d+(?:\.\d+)?)\s+(?:(?:square|cubic|different|possible|distinct|whole|small)\s+)?(?!(?:times|more|less|fewer|plus|minus|over|and|mod|modulo|hundred|thousand|million|billion|dozen|half|halves|thirds?|quarters?|squared|cubed|factorial|root|roots|choose|percent|squares?\s+root)\b)[a-z]{3,20}\.?"
 )
@@ -36,7 +37,10 @@ _MAX_WORDS = 4
 
 
 def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated expression; the value is a tuple: the answer, then versions without a trailing explanation."""
+    """Read the stated expression; the value is a tuple: the answer, then versions without a trailing explanation.
+
+    In a sentence such as "it is 7/9 ≈ 0.78", the exact value comes first.
+    """
     reading = read_answer(half_width(text), _parse_expression, truncated=truncated)
     visible_text = half_width(visible(text).text)
     if reading is not None and reading.form == "prose":
@@ -44,7 +48,7 @@ def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
         reading = reading._replace(value=(exact["exact"], *reading.value)) if exact else reading
     if reading is None and not truncated and (number := only_number(visible_text)):
         return number._replace(value=(number.value,))
-    return unless_taken_back(visible_text, reading)
+    return unless_retracted(visible_text, reading)
 
 
 _EXACT_BEFORE = lazy_pattern(
@@ -67,20 +71,22 @@ def _parse_expression(content: str, form: Form) -> Any:
     )
     if not versions:
         return None
-    if _UNDECIDED.match(versions[0]) or (
+    if _UNDECIDED_OR_DENIED.match(versions[0]) or (
         form not in UNMARKED_FORMS and form != "whole" and gives_up(versions[0])
     ):
         return REJECTED
     shortest = versions[-1]
     is_counted = COUNTED.fullmatch(shortest) is not None
     word_count = 1 if is_counted else len(_WORD.findall(_UNIT.sub("", shortest)))
-    is_formula = _FORMULA.search(shortest) is not None or spelled_number(shortest) is not None
+    is_formula = _FORMULA_SIGN.search(shortest) is not None or spelled_number(shortest) is not None
     if form in UNMARKED_FORMS or form == "whole":
         if statement_mood.mood(content, _value_position(content), len(content)) != "asserted":
             return None
         if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE_VERB.search(shortest)):
             return None
-        is_formula = is_formula or (form == "whole" and _NAME.fullmatch(content.strip("*_` .")) is not None)
+        is_formula = is_formula or (
+            form == "whole" and _SINGLE_WORD.fullmatch(content.strip("*_` .")) is not None
+        )
         is_answer = is_formula and word_count <= 1 and len(content) <= _MAX_FORMULA_CHARS
         return versions if is_answer and not gives_up(content) else None
     if form == "sentence" and word_count > _MAX_WORDS:
@@ -99,8 +105,8 @@ _SUPERSCRIPT = lazy_pattern("[⁰¹²³⁴-⁹⁺⁻]+")
 _PLAIN_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _AND = lazy_pattern(r"(?<=[\d})])\s*(?:,\s*)?\band\b\s*(?=[-+\d\\(])")
 _LATEX_SPACE = lazy_pattern(r"(?<!\\)\\[,;:! ]|~")
-_ROOT = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
-_DIGIT_GROUP_SPACE = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
+_SQRT_CALL = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
+_DIGIT_GROUP_SEPARATOR = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
 _COMMA_GROUPED_NUMBER = lazy_pattern(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TEXT_COMMAND = lazy_pattern(
     r"\\(?:text|textrm|textbf|mathrm|mbox|operatorname|rm)\s*\{\s*(?P<inner>[^{}]*)\}(?P<power>\s*\^\s*\{?\s*-?\d\s*\}?)?"
@@ -113,7 +119,7 @@ _UNIT = lazy_pattern(
     re.IGNORECASE,
 )
 _DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\s*\}?|°\s?[CF](?![A-Za-z])|°|\\degree\b")
-_MATRIX = lazy_pattern(r"\\begin\{[pb]?matrix\}(?P<inner>[^&]*?)\\end\{[pb]?matrix\}", re.DOTALL)
+_COLUMN_VECTOR = lazy_pattern(r"\\begin\{[pb]?matrix\}(?P<inner>[^&]*?)\\end\{[pb]?matrix\}", re.DOTALL)
 _MIXED_NUMBER = lazy_pattern(
     r"(?P<sign>[-+]?)\s*(?P<whole>\d{1,6})\s+(?P<numerator>\d{1,6})\s*/\s*(?P<denominator>\d{1,6})"
 )
@@ -133,22 +139,22 @@ _SYNONYMS = {
     "\\$": "", "€": "", "£": "", "$": "", "\\%": "%", "\\left": "", "\\right": "", "\\langle": "(", "\\rangle": ")",
     "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\(": "", "\\)": "",
 }  # fmt: skip
-"""LaTeX command -> its replacement; applied in this order."""
+"""LaTeX command or currency sign -> its replacement; applied in this order."""
 
 
 def normalise_expression(text: str) -> str:
-    """Return an expression with numbers normalised, units removed, and double inequalities written as intervals."""
+    """Return an expression in a common notation: no units, no digit grouping; double inequalities as intervals, columns as tuples."""
     text = _BARE_DECIMAL.sub(r"\g<sign>0.", strip_formatting(text))
     text = _SUPERSCRIPT.sub(lambda power: f"^{{{power[0].translate(_PLAIN_DIGITS)}}}", text)
     for command, replacement in _SYNONYMS.items():
         text = text.replace(command, replacement)
     text = text.strip()
-    text = _ROOT.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
-    text = _DIGIT_GROUP_SPACE.sub("", _DEGREES.sub("", text))
+    text = _SQRT_CALL.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
+    text = _DIGIT_GROUP_SEPARATOR.sub("", _DEGREES.sub("", text))
     text = _COMMA_GROUPED_NUMBER.sub(lambda number: number[0].replace(",", ""), text)
     text = _LATEX_SPACE.sub(" ", _UNIT.sub("", _TEXT_COMMAND.sub(_unwrap_command, text))).strip()
     text = _AND.sub(", ", text)
-    if matrix := _MATRIX.fullmatch(text):
+    if matrix := _COLUMN_VECTOR.fullmatch(text):
         text = "(" + ", ".join(row.strip() for row in matrix["inner"].split("\\\\") if row.strip()) + ")"
     if mixed := _MIXED_NUMBER.fullmatch(text):
         text = f"{mixed['sign']}({mixed['whole']}+{mixed['numerator']}/{mixed['denominator']})"

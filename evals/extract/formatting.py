@@ -52,8 +52,9 @@ _TRAILING_MARKUP = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(
 _TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t")
 """The characters that can end a match of `_TRAILING_MARKUP`."""
 _TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")
-"""The characters other than spaces that can occur in a match of `_TRAILING_MARKUP`."""
+"""The characters that can occur in a match of `_TRAILING_MARKUP`, besides other white space."""
 _COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
+"""A Korean or Japanese "is" or "becomes", which follows the answer."""
 _EXPLANATION_START = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
     r"|\s*[,;，；]\s*(?=(?:not|check|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这))"
@@ -74,7 +75,10 @@ def half_width(text: str) -> str:
 
 
 def strip_formatting(text: str) -> str:
-    r"""Remove the formatting around an answer: spaces, bold, code, quotes, dollar signs, `\text{}`, a final full stop."""
+    r"""Remove the formatting around an answer: spaces, bold, code, quotes, dollar signs, `\text{}`, a final full stop.
+
+    A sign such as ½ becomes 1/2.
+    """
     text = text[:MAX_CHARS]
     if _UNFORMATTED.fullmatch(text):
         return text
@@ -84,7 +88,7 @@ def strip_formatting(text: str) -> str:
         text = HTML_TAG.sub("", text)
     if "\\" in text:
         text = _EMPTY_BOX.sub("", _COLOUR_COMMAND.sub("", _ALIGNMENT.sub("", text)))
-        text = _without_proof_end(text)
+        text = _without_end_of_proof(text)
     for _ in range(24):
         previous = text
         text = _strip_delimiters(text.strip())
@@ -103,13 +107,13 @@ def _spell_out_fraction(match: re.Match[str]) -> str:
 
 
 _DASHES = ("–", "—")
-_PROOF_ENDS = ("$\\blacksquare$", "\\blacksquare", "$\\square$", "\\qed")
+_END_OF_PROOF_SIGNS = ("$\\blacksquare$", "\\blacksquare", "$\\square$", "\\qed")
 
 
-def _without_proof_end(text: str) -> str:
-    """Return an answer without the sign for the end of a proof behind it."""
+def _without_end_of_proof(text: str) -> str:
+    """Return an answer without a trailing end-of-proof sign."""
     text = text.rstrip()
-    for sign in _PROOF_ENDS:
+    for sign in _END_OF_PROOF_SIGNS:
         if text.endswith(sign) and len(text) > len(sign):
             return text.removesuffix(sign)
     return text

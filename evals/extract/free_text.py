@@ -15,7 +15,7 @@ from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import NUMBER_WORDS
 from evals.extract.only_number import only_number
-from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer, unless_taken_back
+from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer, unless_retracted
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
@@ -41,7 +41,7 @@ def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
     visible_text = half_width(visible(text).text)
     if reading is not None and reading.form == "whole" and (only := only_number(visible_text)):
         reading = reading._replace(value=(*reading.value, only.value))
-    return unless_taken_back(visible_text, reading)
+    return unless_retracted(visible_text, reading)
 
 
 _SHARE_SENTENCE = lazy_pattern(
@@ -63,12 +63,12 @@ _IN_YEAR = lazy_pattern(r"(?<=[\w%])\s(?:in|during)\s(?:the\syear\s)?(?:1[5-9]|2
 _TIME_PHRASE = lazy_pattern(
     r"[\s*_]*(?:in|by|at|from|for|during|since|between|as\s+of|around)\s[^,\n]{1,40},\s", re.IGNORECASE
 )
-_DATED = lazy_pattern(
+_WITH_DATE_OR_SUBJECT = lazy_pattern(
     r"(?P<answer>[-+$€£]?\d[\d.,]*\s?(?:%|[a-z]{0,12}))\s+in\s+(?:19|20)\d\d"
     r"|(?:(?:it|this|that)(?:['’]s|\s+is|\s+was)|(?:reached|recorded|observed|seen)\s+in)\s+(?P<rest>[^,;\n]{1,60})",
     re.IGNORECASE,
 )
-"""As in "23 in 2010" and "It's Japan"."""
+"""A short answer with a date after it or a subject or verb before it: "23 in 2010", "It's Japan", "recorded in Japan"."""
 _DIGIT = lazy_pattern(r"\d")
 _CALCULATION = lazy_pattern(
     r"\s*(?:[A-Za-z][A-Za-z ]{0,40}=(?=[^=≈\n]*[=≈]))?[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*[=≈]\s*(?=\S)"
@@ -107,8 +107,8 @@ def _parse_free_text(content: str, form: Form) -> Any:
             return None
         if form == "last line" and content.rstrip().endswith((".", ":", "。")) and word_count > 2:
             return None
-        parts = [part for part in map(_DATED.fullmatch, versions) if part]
-        return (*versions, *(part["answer"] or part["rest"] for part in parts))
+        matches = [match for match in map(_WITH_DATE_OR_SUBJECT.fullmatch, versions) if match]
+        return (*versions, *(match["answer"] or match["rest"] for match in matches))
     return REJECTED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
 
 
@@ -130,7 +130,7 @@ _NUMBER = lazy_pattern(
 )
 _UNIT = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
 _SECOND_NUMBER = lazy_pattern(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
-_LATEX_COMMAND = lazy_pattern(
+_LATEX_MARKUP = lazy_pattern(
     r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~"
 )
 _VARIABLE = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d.$\\])")
@@ -139,8 +139,8 @@ _VARIABLE = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-
 def number(text: str, *, scaled: bool = True) -> float | None:
     """Return the only number of a short answer, with its scale ("12k", "1.2 million"); a percent sign is ignored.
 
-    None if there is no number, or several; only a unit may follow the number. If not `scaled`, "million" and the like are
-    ignored, for charts whose axis is already in millions.
+    None if there is no number, or several; only a unit and a year ("in 2014") may follow the number.
+    If not `scaled`, "million" and the like are ignored, for charts whose axis is already in millions.
     """
     text = strip_formatting(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")
     if variable := _VARIABLE.match(text):
@@ -155,7 +155,7 @@ def number(text: str, *, scaled: bool = True) -> float | None:
         return NUMBER_WORDS[text[0]]
     if fraction := _FRACTION.match(text):
         return _fraction_value(fraction, text)
-    cleaned = re.sub(r"[{}]", "", _LATEX_COMMAND.sub(" ", text)).strip()
+    cleaned = re.sub(r"[{}]", "", _LATEX_MARKUP.sub(" ", text)).strip()
     match = _NUMBER.fullmatch(cleaned)
     if match is None or not _UNIT.fullmatch(match["rest"]) or _SECOND_NUMBER.match(match["rest"]):
         return None

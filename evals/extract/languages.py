@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Language(NamedTuple):
-    """The nouns and links of a language, in lower case."""
+    """The nouns for "answer" or "solution" in a language, and the links that may follow them, in lower case."""
 
     nouns: tuple[str, ...]
     link: str

@@ -107,7 +107,7 @@ def _is_emphasised_answer(text: str, span: re.Match[str]) -> bool:
 def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> Statement | None:
     """Return the count or else the predicate that a sentence asserts, without a reason ("because ..."); None without either."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
-    reason = _REASON.search(text, sentence_begin, end)
+    reason = _REASON_OR_CONTRAST.search(text, sentence_begin, end)
     if reason and not text[sentence_begin : reason.start()].isspace() and reason.start() > sentence_begin:
         end = reason.start()
     if statement_mood.mood(text, end, end) != "asserted" or _NO_ASSERTION.match(text, sentence_begin, end):
@@ -147,16 +147,18 @@ _CALLED_ANSWER = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "So 25 is the answer."."""
-_REASON = lazy_pattern(
+_REASON_OR_CONTRAST = lazy_pattern(
     r"(?<=[\d$*}])\s+when\b|,?\s+(?:because|since)\b|,\s+which\b|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
     re.IGNORECASE,
 )
+"""As in ", because ...", ", which ..." and ", not ..."."""
 _ASSIGNMENTS = lazy_pattern(r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}[,;]\s*(?:and\s+)?[$\\(]{0,3}[A-Za-z]\s*=")
-"""Two variables, each with a value."""
+"""Two variables, each with a value: "x = 2, y ="."""
 _COUNT = lazy_pattern(
     r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count|need)|it\s+takes|(?:you|one|she|he|they)\s+needs?|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,60}(?:\$[^$\n]{1,60}\$[a-z ]{0,40}){0,3}\s*[.!]?\s*$",
     re.IGNORECASE,
 )
+"""As in "So there are 12 such triangles."."""
 _ONLY_COUNT = lazy_pattern(
     r"\s*(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}(?:\b(?:above|below|over|under|than)\s+\d[\d,.%]*)?\s*[.!]?\s*$"
     r"|\s*there\s+are\s+(?:exactly\s+|only\s+)?[*_$]*(?P<listed>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*(?:\s[a-z ]{2,40})?:\s[^\d\n:]{1,200}$",

@@ -26,7 +26,7 @@ _STARTING_MATERIAL = lazy_pattern(
     re.IGNORECASE,
 )
 _TAG = lazy_pattern(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
-_LINE_ENDS = lazy_pattern(r"[ \t.。]{0,9}(?:\n|\Z)")
+_END_OF_LINE = lazy_pattern(r"[ \t.。]{0,9}(?:\n|\Z)")
 _SEPARATORS = lazy_pattern(
     r"\s*(?:[+.,;&，、]|and|plus|和|与|\d{1,2}[.)]|[-*•]|\([^()\n]{0,80}\)|[A-Z][\w ()-]{0,40}:|[\u4e00-\u9fff]{1,8}\d?:|\s)*\s*",
     re.IGNORECASE,
@@ -87,28 +87,29 @@ def _code_spans(text: str) -> list[str]:
 def tag_spans(text: str) -> list[Span]:
     """Return the spans between an opening tag and the next closing tag; a second opening tag restarts the span.
 
-    An opening tag directly after a molecule, at the end of its line, is meant as the closing tag. The content of an unclosed tag extends to the end of the reply, but counts only if it is a single line.
+    An opening tag directly after a molecule, at the end of its line, is meant as the closing tag. The content of an unclosed
+    tag extends to the end of the reply, but counts only if it is a single line.
     """
     spans: list[Span] = []
     content_begin = -1
-    for mark in _TAG.finditer(text, max(0, len(text) - MAX_CHARS)):
-        if not mark[1] and content_begin >= 0 and _is_meant_as_closing(text, content_begin, mark):
-            spans.append(Span(text[content_begin : mark.start()].strip(), content_begin, mark.start()))
+    for tag in _TAG.finditer(text, max(0, len(text) - MAX_CHARS)):
+        if not tag[1] and content_begin >= 0 and _is_meant_as_closing(text, content_begin, tag):
+            spans.append(Span(text[content_begin : tag.start()].strip(), content_begin, tag.start()))
             content_begin = -1
-        elif not mark[1]:
-            content_begin = mark.end()
+        elif not tag[1]:
+            content_begin = tag.end()
         elif content_begin >= 0:
-            spans.append(Span(text[content_begin : mark.start()].strip(), content_begin, mark.start()))
+            spans.append(Span(text[content_begin : tag.start()].strip(), content_begin, tag.start()))
             content_begin = -1
     if content_begin >= 0 and (remainder := text[content_begin:].strip()) and "\n" not in remainder:
         spans.append(Span(remainder, content_begin, len(text.rstrip())))
     return [span for span in spans if span.text][-MAX_SPANS:]
 
 
-def _is_meant_as_closing(text: str, content_begin: int, mark: re.Match[str]) -> bool:
+def _is_meant_as_closing(text: str, content_begin: int, tag: re.Match[str]) -> bool:
     """Return whether an opening tag follows a molecule and has no content of its own on its line."""
-    content = text[content_begin : mark.start()].strip()
-    return can_be_smiles(content) and _LINE_ENDS.match(text, mark.end()) is not None
+    content = text[content_begin : tag.start()].strip()
+    return can_be_smiles(content) and _END_OF_LINE.match(text, tag.end()) is not None
 
 
 def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:

@@ -16,7 +16,7 @@ from evals.extract.reading import (
     Reading,
     parse_shortened,
     read_answer,
-    unless_taken_back,
+    unless_retracted,
 )
 from evals.extract.statements import Form
 from evals.extract.visible import visible
@@ -87,7 +87,7 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
     if is_alternative(visible_text, reading_or_box):
         return None
     concluded = concluding_reading(visible_text, reading_or_box, _parse_versions)
-    return unless_taken_back(visible_text, reading if concluded is reading_or_box else concluded)
+    return unless_retracted(visible_text, reading if concluded is reading_or_box else concluded)
 
 
 _HYPOTHESIS = lazy_pattern(

@@ -18,7 +18,7 @@ _SUBJECT = lazy_pattern(
     r"(?:^|[.;:,\n]\s*|\b(?:so|thus|hence|therefore|only|that|option|choice|statement)\s+)(?P<mark>[*_(\[]*)(?P<letter>[A-Z])[)\]*_]*\s+$",
     re.IGNORECASE,
 )
-_IS_SUBJECT = lazy_pattern(
+_SUBJECT_AND_VERB = lazy_pattern(
     r"(?:^|[.;:,\n]\s*|\b(?:so|thus|hence|therefore|only|that|option|choice|statement)\s+)(?P<mark>[*_(\[]*)(?P<letter>[A-Z])[)\]*_]*\s+(?:is|comes|lies|seems)\s+(?:the\s+)?$",
     re.IGNORECASE,
 )
@@ -26,7 +26,7 @@ _IS_SUBJECT = lazy_pattern(
 
 def _read_subject(text: str, begin: int, end: int, *, has_verb: bool) -> CueReading | None:
     """Return the letter that is the subject of a clause whose predicate, from `begin` to `end`, has been matched."""
-    pattern = _IS_SUBJECT if has_verb else _SUBJECT
+    pattern = _SUBJECT_AND_VERB if has_verb else _SUBJECT
     subject = pattern.search(text, max(0, begin - 40), begin)
     if subject is None or not text[subject.start("letter")].isupper():
         return None
@@ -38,10 +38,11 @@ def _read_subject(text: str, begin: int, end: int, *, has_verb: bool) -> CueRead
 
 
 _CLAUSE_STOP = lazy_pattern(r"[*_]*\s*(?:[.!,;]|\n|$)")
-_EXCEPTED = lazy_pattern(
+_GENERAL_CLAIM = lazy_pattern(
     r"\b(?:all|each|every\w*|they|these|others)\b[^.;\n]{0,80}\b(?:are|is|were|have|has|holds?|appl(?:y|ies)|correct|true|fit|agree)\b[^.;\n]{0,40}$",
     re.IGNORECASE,
 )
+"""The text before "except", as in "all of them are true"."""
 _COPULA = lazy_pattern(r"(?:\s+out)?\s+(?:is|would\s+be|must\s+be|seems\s+to\s+be)\b:?", re.IGNORECASE)
 
 
@@ -55,7 +56,7 @@ def _read_exception(text: str, begin: int, word: str) -> CueReading | None:
 
 def _read_except(text: str, begin: int, word: str) -> CueReading | None:
     """Read "all are true except (for) option B"."""
-    if not is_word_start(text, begin) or not _EXCEPTED.search(text, max(0, begin - 120), begin):
+    if not is_word_start(text, begin) or not _GENERAL_CLAIM.search(text, max(0, begin - 120), begin):
         return None
     return _read_excepted(text, begin, word)
 
@@ -115,7 +116,9 @@ def read_best(text: str, begin: int, word: str) -> CueReading | None:
 
 
 _I_WOULD = lazy_pattern(r"\bi(?:['’](?:d|ll)|\s+(?:would|will|shall|must))\s*$", re.IGNORECASE)
-_WITH = lazy_pattern(r"\s+(?:with|at)\s+(?:about|around|roughly|high|low|moderate|some|~?\d)", re.IGNORECASE)
+_WITH_CONFIDENCE = lazy_pattern(
+    r"\s+(?:with|at)\s+(?:about|around|roughly|high|low|moderate|some|~?\d)", re.IGNORECASE
+)
 
 
 def read_answer_verb(text: str, begin: int, word: str) -> CueReading | None:
@@ -124,20 +127,22 @@ def read_answer_verb(text: str, begin: int, word: str) -> CueReading | None:
         return None
     end = begin + len(word)
     letters, letters_begin, letters_end = parse_letters(text, end, end + 40, allow_unmarked=True)
-    if not letters or not (CLAUSE_END.match(text, letters_end) or _WITH.match(text, letters_end)):
+    if not letters or not (CLAUSE_END.match(text, letters_end) or _WITH_CONFIDENCE.match(text, letters_end)):
         return None
     mood = statement_mood.mood(text, begin, letters_end)
     return letters, Statement("cue", letters_begin, letters_end, mood), False
 
 
-_IT_IS_BEFORE = lazy_pattern(r"(?:^|[.!,:;\n]\s*|\bso\s+)[*_(]*(?P<letter>[A-Z])[)*_]*\s*$", re.IGNORECASE)
-_IT_IS = lazy_pattern(r"\s+is(?:\s+then)?\s*[.!*_]*\s*(?:\n|$)", re.IGNORECASE)
+_LETTER_BEFORE_IT_IS = lazy_pattern(
+    r"(?:^|[.!,:;\n]\s*|\bso\s+)[*_(]*(?P<letter>[A-Z])[)*_]*\s*$", re.IGNORECASE
+)
+_IS_AT_LINE_END = lazy_pattern(r"\s+is(?:\s+then)?\s*[.!*_]*\s*(?:\n|$)", re.IGNORECASE)
 
 
 def read_it(text: str, begin: int, word: str) -> CueReading | None:
     """Read "So B it is." and "it is B", "it must be B"."""
-    if _IT_IS.match(text, begin + len(word)):
-        subject = _IT_IS_BEFORE.search(text, max(0, begin - 12), begin)
+    if _IS_AT_LINE_END.match(text, begin + len(word)):
+        subject = _LETTER_BEFORE_IT_IS.search(text, max(0, begin - 12), begin)
         is_letter = subject is not None and text[subject.start("letter")].isupper()
         return letter_at(text, subject.start("letter"), is_strong=False) if subject and is_letter else None
     return _read_it_is(text, begin, word)
@@ -152,21 +157,21 @@ _EVIDENCE = lazy_pattern(
 
 def _is_evidence(text: str, end: int) -> bool:
     """Return whether the text before a verb names evidence as its subject, without denying it."""
-    return bool(_EVIDENCE.search(text, max(0, end - 40), end)) and not _NO_EVIDENCE.search(
+    return bool(_EVIDENCE.search(text, max(0, end - 40), end)) and not _DENIED_SUPPORT.search(
         text, max(0, end - 80), end
     )
 
 
 def _read_pointed(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "everything points to B"; what an arrow points to is no answer."""
+    """Read "everything points to B", but not "the arrow points to B"."""
     return _read_pointed_to(text, begin, word) if _is_evidence(text, begin) else None
 
 
-_NO_EVIDENCE = lazy_pattern(
+_DENIED_SUPPORT = lazy_pattern(
     r"\b(?:no|not|nothing|none|nobody|neither|little|hardly|barely|scarcely|never|but|except|n['’]t)\b[^.;\n]*$",
     re.IGNORECASE,
 )
-"""A subject, or an adverb, with which the clause denies its support: "nothing supports B"."""
+"""A word with which a clause denies its support, as in "nothing supports B"."""
 _read_pointed_to = after_link(r"\s+(?:clearly\s+)?to\b", is_strong=False)
 
 
@@ -190,6 +195,6 @@ CONCLUSIONS: dict[str, OptionCueReader] = {
     **dict.fromkeys(
         ("overall", "elimination", "summarize", "summarise"), after_link(r"\s*[,:]", is_strong=False)
     ),
-    "所以是": after_link(r"", is_strong=False),
+    "所以是": after_link(r"", is_strong=False),  # "so it is"
 }
 """Cue word -> its reader; the words are searched for only near the start and the end of a reply."""

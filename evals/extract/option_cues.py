@@ -32,14 +32,16 @@ _NOUN_LINK = lazy_pattern(
     r"|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes)\b(?:\s+not\s+\S{1,4}\s*,?\s+but\b)?)",
     re.IGNORECASE,
 )
-_LONG_LINK = lazy_pattern(
+_LINK_WITH_MODIFIER = lazy_pattern(
     r"s?\s+(?:that|which|consistent|compatible|matching|satisfying|supported|left|remaining|with|in)\b[^.\n:?!]{0,80}?\s(?:is|are)\b",
     re.IGNORECASE,
 )
-_BEST_LINK = lazy_pattern(
+"""As in "option consistent with the data is"."""
+_LINK_WITH_CLAUSE = lazy_pattern(
     r"\s+(?:that|which)\s+(?:best\b|correctly\b|most\b|fits\b|works\b|matches\b|satisfies\b|answers\b|agrees\b)[^.\n:?!]{0,80}?\s(?:is|are)\b",
     re.IGNORECASE,
 )
+"""As in "option that best fits the data is"."""
 _NAMES_ANSWER = lazy_pattern(
     r"\b(?:correct|right|best|final|my|our|closest|likely|appropriate|accurate|suitable|answer|only|chosen|valid|nearest|remaining|true|matching|selected|suited)[\s*_]*$",
     re.IGNORECASE,
@@ -56,6 +58,7 @@ _INTRODUCES_OPTION = lazy_pattern(
 
 
 def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
+    """Read "the correct option is C", "Final choice: C", "B is the right option", "(option D)."."""
     end = begin + len(word)
     context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin]
     if (extent := json_value_extent(text, begin, end)) is not None:
@@ -75,9 +78,9 @@ def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
         return None  # "the options are ..."
     link = _NOUN_LINK.match(text, end, end + MAX_CUE_CHARS)
     if link is None and _NAMES_ANSWER.search(left_context):
-        link = _LONG_LINK.match(text, end, end + MAX_CUE_CHARS)
+        link = _LINK_WITH_MODIFIER.match(text, end, end + MAX_CUE_CHARS)
     if link is None and word in ("option", "choice"):
-        link = _BEST_LINK.match(text, end, end + MAX_CUE_CHARS)
+        link = _LINK_WITH_CLAUSE.match(text, end, end + MAX_CUE_CHARS)
     if names_answer and link is not None:
         reading = read_cue(text, begin, link.end(), is_strong=True, allow_unmarked=True, allow_run=True)
         return None if reading and text[end : end + 1] == "s" and len(reading[0]) < 2 else reading
@@ -338,16 +341,17 @@ _CUES_ANYWHERE: dict[str, OptionCueReader] = {
     "go": after_link(r"\s+(?:with|for)\b", is_strong=True),
     "opt": after_link(r"\s+for\b", is_strong=True),
     **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _read_correction),
-    "选": non_english.read_chosen,
-    "正确": non_english.read_correct,
-    "符合": non_english.read_fitting,
+    "选": non_english.read_chosen,  # "choose", also in the word for "option"
+    "正确": non_english.read_correct,  # "correct"
+    "符合": non_english.read_fitting,  # "fits"
+    # "should be" (twice), "that is wrong"
     **dict.fromkeys(("应为", "应该", "不对"), non_english.read_should_be),
     **dict.fromkeys(
         (*NON_ENGLISH_OPTION_WORDS, "antwort", "réponse", "respuesta", "risposta", "resposta", "ответ"),
         non_english.read_option_in_other_language,
     ),
     "</": _read_closing_tag,
-    **dict.fromkeys(("只有", "唯有", "仅有"), non_english.read_only_cue),
+    **dict.fromkeys(("只有", "唯有", "仅有"), non_english.read_only_cue),  # "only"
 }
 _CUES_AT_ENDS: dict[str, OptionCueReader] = {
     **CONCLUSIONS,

@@ -1,4 +1,4 @@
-"""Cues for options in Chinese and other languages except English."""
+"""Cues for options in Chinese and other languages than English."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AFTER_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:�
 
 
 def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "故选C", "选项C", "选择C选项"."""
+    """Read "故选C" ("so choose C"), "选项C" ("option C"), "选择C选项" ("choose option C")."""
     if text.startswith(("择题", "项有"), begin + 1):
         return None
     is_option_noun = text.startswith("项", begin + 1)
@@ -38,7 +38,7 @@ _AFTER_CORRECT = lazy_pattern(r"(?:的)?(?:选项|答案|说法|项|一项|选�
 
 
 def read_correct(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "C选项正确", "正确的是C"."""
+    """Read "C选项正确" ("option C is correct"), "正确的是C" ("the correct one is C")."""
     context = text[max(0, begin - 24) : begin]
     if context.endswith("不"):
         return None
@@ -52,7 +52,7 @@ def read_correct(text: str, begin: int, word: str) -> CueReading | None:
 
 
 def read_fitting(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "B 选项最符合题意"."""
+    """Read "B 选项最符合题意" ("option B fits the question best")."""
     context = text[max(0, begin - 24) : begin]
     subject = None if context.endswith("不") else _CHINESE_SUBJECT.search(context)
     if subject is None:
@@ -61,7 +61,7 @@ def read_fitting(text: str, begin: int, word: str) -> CueReading | None:
 
 
 def read_should_be(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "应为C", "应该是C", "不对, C"."""
+    """Read "应为C", "应该是C" ("it should be C"), "不对, C" ("wrong, C")."""
     link = re.compile(r"(?:[是为选]|[,，。:：\s]{1,3})?").match(text, begin + len(word))
     end = link.end() if link else begin
     letters, letters_begin, letters_end = parse_letters(text, end, end + 40, allow_unmarked=True)
@@ -75,7 +75,7 @@ _CHINESE_FITS = lazy_pattern(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|
 
 
 def read_only_cue(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "只有C符合题意"."""
+    """Read "只有C符合题意" ("only C fits the question")."""
     letters, letters_begin, letters_end = parse_letters(
         text, begin + len(word), begin + 40, allow_unmarked=True
     )
@@ -101,11 +101,11 @@ _CALLED_CORRECT = lazy_pattern(
     r"\s+[*_(]*(?-i:(?P<letter>[A-Z]))[*_)]*\s+(?:ist|es|est|è|é|—|является)\s+(?:(?:die|la|le|el|il|a|o|однозначно)\s+)?(?:bonne\s+|única\s+)?(?:richtig|korrekt|correct|corrett|corret|esatt|giust|bonne|exact|правильн|верн)",
     re.IGNORECASE,
 )
-"""As in "Antwort C ist richtig", "La opción C es la correcta"."""
+"""As in "Antwort C ist richtig" and "La opción C es la correcta" ("option C is correct")."""
 
 
 def read_option_in_other_language(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "La opción correcta es la C", "Правильный вариант — C"."""
+    """Read "La opción correcta es la C" and "Правильный вариант — C" ("the correct option is C")."""
     if not is_word_start(text, begin):
         return None
     if called_correct := _CALLED_CORRECT.match(text, begin + len(word), begin + len(word) + 80):

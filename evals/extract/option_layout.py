@@ -30,14 +30,18 @@ _EXCLUDES = lazy_pattern(
 _DENIES_OR_LEAVES_OPEN = lazy_pattern(
     r"[\s*_(]{0,4}[A-Z][\s*_)]{0,4}\s(?:only\s+)?(?:if|unless)\s+(?!(?:i|my)\b)|[^A-Za-z]{0,6}[A-Z]\s*(?:选?项)?(?:的)?(?:说法|描述|表述)?(?:是|为)?(?:[错误假]|不[对正成符能会])|[^A-Za-z]{0,6}[A-Z]\s*[、,和与及或]\s*[A-Z]"
 )
-"""A first line that denies its letter, makes it conditional or names two: "B不正确", "B if ...", "B、C都对"."""
+"""A first line that denies its letter, makes it conditional or names two.
+
+As in "B不正确" ("B is incorrect"), "B if ...", "B、C都对" ("B and C are both right").
+"""
 _BRACKETED_END = lazy_pattern(r"\(([A-Z])\)[*_.\s]*$")
 _BRACKETED = lazy_pattern(r"\([A-Z]\)")
-_LETTER_BUT_NOT = lazy_pattern(
+_LETTER_WITH_COMMENT = lazy_pattern(
     r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}"
     r"|\(?(?:(?:is\s+)?(?:my|the)\s+)?(?:final\s+answer|definitely|certainly|clearly|obviously|probably|for\s+sure|most\s+likely|no\s+doubt|i\s+(?:think|believe|guess))\)?[.!*_\s]*)$",
     re.IGNORECASE,
 )
+"""As in "B, not C", "B is my final answer" and "B (probably)"."""
 _ITEM_MARK = lazy_pattern(r"\s*(?:\(?1[.)]|[-–•])\s+")
 _ALNUM = lazy_pattern(r"[^\W_]")
 _CALLS_WRONG = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
@@ -64,7 +68,7 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
     if len(lines) == 1 and (letter := parser.letter_with_own_text(lines[0][0])):
         begin = offset + lines[0].start() + _position_of_letter(lines[0][0], letter)
         return Reading(letter, "whole", begin, begin + 1)
-    if len(lines) == 1 and (stated := _LETTER_BUT_NOT.match(lines[0][0])) and stated[1].isupper():
+    if len(lines) == 1 and (stated := _LETTER_WITH_COMMENT.match(lines[0][0])) and stated[1].isupper():
         begin = offset + lines[0].start() + stated.start(1)
         return Reading(stated[1], "whole", begin, begin + 1)
     for line in (lines[-1], lines[0]):

@@ -34,11 +34,12 @@ LABEL = lazy_pattern(
     r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to)|\s+as\s+(?:the|it|this|we|they|there))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))"
 )
 MAX_GLOSS_CHARS = 200
+"""Maximum number of characters of a line that are compared with the text of the option that its letter names."""
 _QUALIFIER = lazy_pattern(
     r"[\s*_]*(?:approximately|approx\.|about|roughly|around|nearly|close\s+to)\s+", re.IGNORECASE
 )
 _BULLET = lazy_pattern(r"\s*(?:[-–—•]|\d[.)])\s+(?=[*_(]{0,3}[A-Z]\b)")
-_SEVERAL_WORDS = lazy_pattern(r"\b(?:and|only|both|or|neither|alone)\b", re.IGNORECASE)
+_COMBINING_WORD = lazy_pattern(r"\b(?:and|only|both|or|neither|alone)\b", re.IGNORECASE)
 _SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<letter>[a-z])\$[.\s*_]{0,9}")
 """A lower-case letter between dollar signs, which may be a symbol that is the text of an option."""
 
@@ -170,7 +171,7 @@ class OptionParser:
 
     def _exact_option(self, content: str) -> str | None:
         """Return the option whose text, of several words such as "I and III" or "Both A and B", is the whole statement."""
-        if len(self._option_texts) < 2 or not _SEVERAL_WORDS.search(content):
+        if len(self._option_texts) < 2 or not _COMBINING_WORD.search(content):
             return None
         return self.options.letter_of_exact_text(content)
 

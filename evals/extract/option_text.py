@@ -162,7 +162,7 @@ class Options:
         return chr(ord("A") + self._none_indices[0]) if len(self._none_indices) == 1 else None
 
 
-_UNIT = lazy_pattern(
+_NUMBER_WITH_UNIT = lazy_pattern(
     r"(?P<number>[-+−\d.,/×^{}()\s]*\d[-+\d.,/×^{}()]*)\s+(?P<unit>[A-Za-z°%µ][^\d\n]{0,30})"
 )
 
@@ -171,7 +171,7 @@ def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
     """Return the options without their common unit, and that unit, so that "32" matches "32 degrees"."""
     texts, units = [], set()
     for option in options:
-        quantity = _UNIT.fullmatch(option.strip())
+        quantity = _NUMBER_WITH_UNIT.fullmatch(option.strip())
         if quantity is None:
             return list(options), ""
         texts.append(quantity["number"])

@@ -2,6 +2,8 @@
 
 >>> probability("Probability (0 to 1): 0.9"), probability("概率：95%"), probability("Probability: 1e-3")
 (0.9, 0.95, 0.001)
+
+Chinese nouns: 概率 "probability", 置信度 "confidence", 可能性 "likelihood".
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from evals.extract.visible import visible
 MAX_CHARS = 20_000
 """Maximum number of characters that are read, from the end of a reply."""
 _NOUN = lazy_pattern(r"\bprobability\b|\bconfidence\b|概率|置信度|可能性", re.IGNORECASE)
-_GLOSS = lazy_pattern(r"\s*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\])")
+_REMARK = lazy_pattern(r"\s*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\])")
 _VALUE = lazy_pattern(
     r"[^\d\n%.-]{0,60}?(?P<number>\d{1,3}(?:[.,]\d{1,25})?|\.\d{1,25})(?:[eE](?P<exponent>[-+]?\d{1,2})|\s*(?:×|\\times|x|\*)\s*10\s*\^?\s*\{?(?P<ten>[-−+]?\d{1,2})\}?)?(?P<percent>\s?\\?%)?(?![\d.]*\d)(?!\s*(?:to|-|–|or)\s*\d)"
 )
@@ -30,8 +32,8 @@ def probability(text: str, *, answer_is_no: bool = False) -> float | None:
     answer, is_confidence = None, False
     for noun in _NOUN.finditer(text):
         begin = noun.end()
-        if gloss := _GLOSS.match(text, begin):
-            begin = gloss.end()
+        if remark := _REMARK.match(text, begin):
+            begin = remark.end()
         value = _VALUE.match(text, begin, begin + 120)
         if value is not None:
             answer, is_confidence = value, noun[0].lower() in ("confidence", "置信度")

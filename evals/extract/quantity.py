@@ -49,9 +49,10 @@ _SCALE_WORD = lazy_pattern(r"(?<=\d)\s(million|billion|trillion)\b(?!ths?\b)", r
 def stated(text: str, unit: str = "") -> Reading | None:
     """Return the number stated in a box, a tag, an answer line or a sentence ("the answer is ..."), with its unit and position.
 
-    Without any of these, the only number in bold or code, the only number of the reply, the only one with a compatible
-    unit, or the number in the last line ("... is 1.42 eV.") is read. Being the last number does not make it an answer. If
-    the stated answer is not a single number ("Answer: unknown", "5 or 6"), no earlier number is read.
+    Without any of these, the number after "best estimate" or the like, the only number in bold or code, the only number of
+    the reply, the only one with a compatible unit, or the number in the last line ("... is 1.42 eV.") is read. Being the last
+    number does not make it an answer. If the stated answer is not a single number ("Answer: unknown", "5 or 6"), no earlier
+    number is read.
     """
     visible_text, in_reasoning = visible(text[-MAX_CHARS:])
     if in_reasoning:
@@ -114,6 +115,7 @@ def _read_sentence(text: str) -> Reading | None:
 
 
 def _read_number_tag(text: str, begin: int) -> CueReading | None:
+    """Read the content of a tag `<number>`."""
     content_begin = tag_content_start(text, begin, begin + len("number"))
     content_end = text.find("<", content_begin, content_begin + 200) if content_begin else -1
     if content_end <= content_begin:

@@ -79,10 +79,11 @@ _BEGINS_CORRECTION = lazy_pattern(
     r"[^.。\n]{0,40}$",
     re.IGNORECASE,
 )
-_RETRACTION = lazy_pattern(
+_RETRACTION_OR_CHECK = lazy_pattern(
     r"\bwait\b|\bhmm\b|\bre-?check|\bon\s+second\s+thought|[.!?\n]\s{0,3}(?:on|upon)\s+(?:further\s+)?(?:reflection|review),|\bi\s+mis(?:read|took|calculated|counted|remembered)|\bmade\s+an?\s+(?:error|mistake|slip)|\bmy\s+mistake|(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|\blet\s+me\s+(?:re-?\s?\w+|double|check)|\breconsider|\bscratch\s+that|\bcorrection\b|不对|等等|更正|重新",
     re.IGNORECASE,
 )
+"""Words that retract an answer, or announce that it will be checked."""
 _UNFINISHED_END = lazy_pattern(
     r"\b(?:so|and|the|is|are|of|to|we|then|that|because|which|a|an|let|in|with|by|for|or)$", re.IGNORECASE
 )
@@ -133,37 +134,38 @@ def read_answer(
 
 def retracts(text: str, begin: int) -> bool:
     """Return whether a reply retracts or checks its answer after a position."""
-    return _RETRACTION.search(text, begin) is not None
+    return _RETRACTION_OR_CHECK.search(text, begin) is not None
 
 
-_TAKEN_BACK = lazy_pattern(
+_EXPLICIT_RETRACTION = lazy_pattern(
     r"[.!?\n]\s{0,3}(?:on|upon)\s+(?:further\s+)?reflection,|\b(?:on\s+second\s+thought|no,?\s+wait|wait,?\s+no|scratch\s+that|i\s+(?:made\s+an?\s+(?:error|mistake)|mis(?:read|took|calculated|counted|remembered)))\b"
     r"|\bcorrection\s*:|\bactually,?\s+(?:it['’]s|it\s+is|no\b|that['’]s\s+(?:wrong|not)|the\s+(?:correct|right)\s+(?:answer|option|value))|更正[:，,]",
     re.IGNORECASE,
 )
-_UPHELD = lazy_pattern(
+_CONFIRMATION = lazy_pattern(
     r"\b(?:stands|holds|confirm\w*|remains|is\s+(?:still\s+|indeed\s+)?(?:fine|right|correct|consistent)|after\s+all)\b|[✓✔✅]|没错|(?<!不)正确",
     re.IGNORECASE,
 )
-_ANSWER_PUNCTUATION = " \t\n*_`$\"'()[]{}.,;:"
-_MAX_TAKEN_BACK_CHARS = 800
+_SURROUNDING_MARKS = " \t\n*_`$\"'()[]{}.,;:"
+_MAX_RETRACTION_CHARS = 800
+"""Maximum distance of a retraction from the end of the answer."""
 
 
-def unless_taken_back(text: str, reading: Reading | None) -> Reading | None:
-    """Return the reading of a reply; None if the text after it takes the answer back and neither repeats nor confirms it.
+def unless_retracted(text: str, reading: Reading | None) -> Reading | None:
+    """Return the reading of a reply; None if the text after it retracts the answer and neither confirms it nor asserts it again.
 
-    `text` is the visible part of the reply, to which the reading's positions refer.
+    A correction is returned unchanged. `text` is the visible part of the reply, to which the reading's positions refer.
     """
     if reading is None or reading.form == "correction":
         return reading
-    end = min(len(text), reading.end + _MAX_TAKEN_BACK_CHARS)
-    taken_back = _TAKEN_BACK.search(text, reading.begin, end)
-    if taken_back is None or _UPHELD.search(text, taken_back.end(), end):
+    end = min(len(text), reading.end + _MAX_RETRACTION_CHARS)
+    retraction = _EXPLICIT_RETRACTION.search(text, reading.begin, end)
+    if retraction is None or _CONFIRMATION.search(text, retraction.end(), end):
         return reading
     value = reading.value[-1] if isinstance(reading.value, tuple) else reading.value
     answer = text[reading.begin : reading.end] if isinstance(value, bool) else str(value)
-    stated = re.compile(rf"(?<!\w){re.escape(answer.strip(_ANSWER_PUNCTUATION))}(?!\w)", re.IGNORECASE)
-    repetitions = stated.finditer(text, taken_back.end(), end)
+    stated = re.compile(rf"(?<!\w){re.escape(answer.strip(_SURROUNDING_MARKS))}(?!\w)", re.IGNORECASE)
+    repetitions = stated.finditer(text, retraction.end(), end)
     is_repeated = any(mood(text, *repetition.span()) == "asserted" for repetition in repetitions)
     return reading if is_repeated else None
 
@@ -217,7 +219,10 @@ def _is_corrected(text: str, first_end: int, second_begin: int) -> bool:
     if second_begin <= first_end:
         return False
     between = text[max(first_end, second_begin - 300) : second_begin]
-    return _BEGINS_CORRECTION.search(between[-60:]) is not None or _RETRACTION.search(between) is not None
+    return (
+        _BEGINS_CORRECTION.search(between[-60:]) is not None
+        or _RETRACTION_OR_CHECK.search(between) is not None
+    )
 
 
 def before_next_question(text: str) -> str:

@@ -30,7 +30,7 @@ MAX_CHARS = 50_000
 MAX_REGIONS = 1_000
 """Maximum number of regions that are returned, from the end of a reply."""
 _MAX_PROSE_REGIONS = 20
-"""Maximum number of regions in brackets that a reply is assumed to discuss, and possibly to deny."""
+"""Maximum number of bracketed regions; if a reply has more, none is checked for a denial ("it is not at [...]")."""
 _SPACE = r"\s{0,20}"
 _PLAIN_NUMBER = r"([-+]?\d{0,9}\.?\d{1,12}(?:[eE][-+]?\d{1,3})?)"
 _NUMBER = f"{_SPACE}{_PLAIN_NUMBER}{_SPACE}"
@@ -38,7 +38,7 @@ _FOUR_NUMBERS = rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}"
 _FOUR_QUOTED_NUMBERS = ",".join([rf"{_SPACE}[\"']?{_PLAIN_NUMBER}[\"']?{_SPACE}"] * 4)
 _FOUR_SPACED_NUMBERS = r"\s".join([_PLAIN_NUMBER] * 4)
 _BOTTOM_RIGHT = r"[*_\s,;.-]{0,6}(?:and\s)?(?i:(?:the\s)?(?:bottom|lower)[- ]?right(?:\scorner)?|右下角?)(?:\s(?:at|is|=))?[*_:=\s]{0,6}"
-"""As in "Top-left: (10, 20), bottom-right: (110, 220)"."""
+"""The text between the points in "Top-left: (10, 20), bottom-right: (110, 220)"."""
 _BETWEEN_POINTS = rf"(?:{_SPACE}(?:,|to|and|-|–|—|->|→|到|至)?{_SPACE}|{_BOTTOM_RIGHT})"
 _POINTS = rf"[(\[<]{_NUMBER},{_NUMBER}[)\]>]{_BETWEEN_POINTS}[(\[<]{_NUMBER},{_NUMBER}[)\]>]"
 _TAGGED_BOX = lazy_pattern(
@@ -93,10 +93,10 @@ def regions(text: str) -> list[Region]:
     begin = text.rfind(answer)
     answer = half_width(answer)
     for reader in (_tagged_regions, _json_regions, _bracketed_regions, _named_regions, _bare_region):
-        if rectangles := list(reader(answer)):
+        if stated_regions := list(reader(answer)):
             return [
                 region._replace(begin=region.begin + begin, end=region.end + begin)
-                for region in rectangles[-MAX_REGIONS:]
+                for region in stated_regions[-MAX_REGIONS:]
             ]
     return []
 

@@ -245,7 +245,7 @@ _COMPONENT_LABEL = lazy_pattern(
     r"(^|[\n,;])\s*[*_]{0,3}(?:[A-Za-z][A-Za-z /()-]{1,38}[A-Za-z)](?:\s\d{1,2}|\s[A-H])?|[A-Z]|[\u4e00-\u9fff]{1,12}\s?[\dA-H一二三四]?)[*_]{0,3}\s*[:：][*_]{0,3}(?=\s|\S*[\u4e00-\u9fff]|[A-Za-z\[`])",
     re.MULTILINE,
 )
-"""A label before a component, as in "Acid chloride: CC(=O)Cl" or "反应物1：CCO"."""
+"""A label before a component, as in "Acid chloride: CC(=O)Cl" or "反应物1：CCO" ("reactant 1: CCO")."""
 _LINE_LABEL = lazy_pattern(
     r"\s*(?:[-•–*+]\s+|\(?\d{1,2}[.):、]\s*|[①-⑳]\s*)?[*_]{0,3}[^:：\n`]{1,80}[:：][*_]{0,3}\s*"
 )
@@ -259,6 +259,7 @@ _OPTION_LABEL = lazy_pattern(
 )
 """Labels of several sets, of which only one can be the answer."""
 _DOUBT = lazy_pattern(r"若|如果|假设|不是|可能(?!的)|错|或")
+"""Chinese for "if", "suppose", "is not", "perhaps", "wrong" and "or"."""
 _FIRST_TOKEN = lazy_pattern(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")
 _REMARK_LABEL = lazy_pattern(
     r"\b(?:mechanism|explanation|notes?|reason\w*|rationale|justification|comments?|analysis|check)\b|机理|解释|说明|理由|分析",

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from evals.extract.lazy_pattern import lazy_pattern
 
 Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"]
-"""`other`: an answer attributed to someone else, an earlier guess, or the answer to another question."""
+"""`other`: an answer attributed to someone else, an earlier guess, a format to reply in, or the answer to another question."""
 
 MAX_CONTEXT_CHARS = 120
 """Maximum number of characters examined before a statement, in lower case, since IGNORECASE is three times as slow."""
@@ -39,7 +39,7 @@ _CONDITION = lazy_pattern(
 _COUNTERFACTUAL = lazy_pattern(
     r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)"
 )
-_UNREAL = lazy_pattern(r"(?:^|\b(?:and|so)\s|[,:]\s?)\W*(?:if|had)\b")
+_IF_CLAUSE_START = lazy_pattern(r"(?:^|\b(?:and|so)\s|[,:]\s?)\W*(?:if|had)\b")
 _BEFORE_GUESS = lazy_pattern(
     r"\bif\s(?:i|we)\s(?:(?:had|have|must|were\sforced|am\sforced)\s)?(?:to\s)?(?:guess|choose|pick|estimate|answer|commit|bet)\b(?:\s(?:one|a\s(?:value|number)))?,?|\bif\spressed,?"
 )
@@ -61,6 +61,7 @@ _OTHER_ANSWER = lazy_pattern(
     r"[^.。;；\n]{0,90}$"
 )
 _DEPENDS = lazy_pattern(r"\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:[^.。;；\n]{0,90}$")
+"""As in "It depends on the solvent: in water"."""
 _INSTRUCTS = lazy_pattern(
     r"(?<!the\s)\b(?:write|reply|respond|answer|finish|end|close)s?\s+(?:\w+\s+){0,4}?(?:with|as|like|in|using)"
     r"(?:[\s:：\"'“(*`]+(?:the|an?|this|that|your|following|exact|last|final|format|form|line|sentence|phrase|words?|of))*[\s:：\"'“(*`]*$"
@@ -70,6 +71,7 @@ _OTHER_ANSWER_CHINESE = lazy_pattern(
     r"(?:错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|上一题|下一题|另一题)"
     r"[^.。;；\n]{0,90}$"
 )
+"""Chinese for "wrongly choose", "common mistake", "some people", "at first", "distractor", "the next question" and the like."""
 _WRONG_AFTER = lazy_pattern(
     r"[\s*_)\]}$\"'”’`.,，]{0,6}(?:(?:is|are|was|were|would\s+be|seems|looks)(?:\s+(?:also|only|therefore|clearly|definitely|just))?\s+(?:not|incorrect|wrong|false|partially|partly|a\s+distractor|tempting|too|impossible|ruled)\b"
     r"|(?:is|was|are)n['’]t\b|(?:does|do|can|would|could|did)(?:n['’]t|\s*not)\b|fails?\b|(?:can|must|should)\s+be\s+(?:ruled|excluded|eliminated|rejected)"
@@ -86,7 +88,7 @@ _ASKED_AFTER = lazy_pattern(r"[\s*_)\]}$\"'”’`]{0,6}[?？]")
 def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     """Return the mood of a statement that begins at `begin` and whose answer ends at `end`.
 
-    `link` is the text between the first word and the answer; if it contains "would be", "without X" is a condition.
+    `link` is the text between the first word and the answer; if it contains "would", a phrase such as "without X" before it is a condition.
     """
     clause = context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin].lower()
     for clause_end in _CLAUSE_END.finditer(context):
@@ -104,7 +106,9 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
             return "other"
         if _CONDITION.search(clause) or ("would" in link and _COUNTERFACTUAL.search(clause)):
             return "conditional"
-        if _UNREAL.search(clause) and (_WOULD_BEFORE.search(clause) or _WOULD_AFTER.match(text, end)):
+        if _IF_CLAUSE_START.search(clause) and (
+            _WOULD_BEFORE.search(clause) or _WOULD_AFTER.match(text, end)
+        ):
             return "conditional"
     if closing_tag := _CLOSING_TAG.match(text, end):
         end = closing_tag.end()

@@ -74,7 +74,7 @@ _CHINESE_LINK = lazy_pattern(
     + rf"|(?P<line>{_FORMATTING}[^\S\n]*\n)|(?<=】)(?P<tagged>))"
 )
 _EMPTY_LINK = lazy_pattern(r"(?P<mark>)")
-"""After a noun that includes its colon."""
+"""The empty link after a cue word that ends in a colon, such as "result:"."""
 _BARE_LINK = lazy_pattern(r"(?:[^\S\n]+(?:choice|option|letter))?[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
 """As in "Answer B" on a line of its own."""
 _DOTTED_LINK = lazy_pattern(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
@@ -100,7 +100,7 @@ _CONDITIONAL_ANSWER = lazy_pattern(
 _DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _LABELLED_LINE = lazy_pattern(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 HEADINGS = ("final:", "result:", "结果:")
-"""Headings that introduce an answer."""
+"""Headings that introduce an answer; 结果 is "result"."""
 _CORRECTIONS = ("actually, it's", "actually it's", "actually, it is", "actually it is")
 _CORRECTION_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$\\(]{0,4}[-−]?\d)")
 RESULT_NOUNS = ("final result", "final value")
@@ -110,11 +110,11 @@ _GENERAL_CUE_WORDS = (
     "answer", *RESULT_NOUNS, "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", "correction:", *HEADINGS, "更正:",
     *_CORRECTIONS, *LANGUAGE_BY_NOUN,
 )  # fmt: skip
-"""Words that may introduce an answer of any kind."""
+"""Words that may introduce an answer of any kind; 答案 and 答 are "answer", 更正 is "correction"."""
 _FORMULA_END = lazy_pattern(r"[$\n]")
 INCOMPLETE_BOX = ("\\boxed", "\\fbox{")
 """Beginnings of boxes that the reply does not close; a statement with this content is rejected."""
-_PLURALS = frozenset(("answer", "option", "choice", "letter", "statement"))
+_WORDS_WITH_PLURAL = frozenset(("answer", "option", "choice", "letter", "statement"))
 _GENERAL_CUES = frozenset(_GENERAL_CUE_WORDS)
 
 
@@ -156,7 +156,7 @@ def _letter_runs(lower: str) -> list[str]:
 def _index_words(words: tuple[str, ...]) -> _WordIndex:
     letter_words = {word: word for word in words if _LETTER_RUN.fullmatch(word)}
     symbols = tuple(word for word in words if word not in letter_words)
-    plurals = {word + "s": word for word in letter_words if word in _PLURALS}
+    plurals = {word + "s": word for word in letter_words if word in _WORDS_WITH_PLURAL}
     return _WordIndex(plurals | letter_words, symbols, tuple(sign for sign in symbols if sign.isascii()))
 
 
@@ -214,7 +214,7 @@ def _word_positions(text: str, start: int, end: int, words: _WordIndex) -> list[
         size, is_whole_word = len(word), word.isascii() and word[-1].isalpha()
         while 0 <= position < length_searched:
             after = lower[position + size : position + size + 1]
-            if not (is_whole_word and "a" <= after <= "z") or (after == "s" and word in _PLURALS):
+            if not (is_whole_word and "a" <= after <= "z") or (after == "s" and word in _WORDS_WITH_PLURAL):
                 positions.append((start + position, word))
             position = find(word, position + size)
     positions.sort()

@@ -1,4 +1,4 @@
-"""Extract a stated yes or no: "Answer: probably not", 是, "The assertion is correct."."""
+"""Extract a stated yes or no: "Answer: probably not", 是 ("yes"), "The assertion is correct."."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.reading import REJECTED, Reading, read_answer, unless_taken_back
+from evals.extract.reading import REJECTED, Reading, read_answer, unless_retracted
 from evals.extract.statement_mood import mood
 from evals.extract.statements import Form
 from evals.extract.visible import visible
@@ -80,7 +80,7 @@ def stated_yes_no(text: str) -> Reading | None:
     text = half_width(text)
     reading = read_answer(text, _parse_yes_no, use_layout=False)
     visible_text = visible(text).text
-    return unless_taken_back(visible_text, reading if reading is not None else _read_prose(visible_text))
+    return unless_retracted(visible_text, reading if reading is not None else _read_prose(visible_text))
 
 
 def _parse_yes_no(content: str, form: Form) -> Any:

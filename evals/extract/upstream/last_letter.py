@@ -5,7 +5,7 @@ rule is reported; the rule is frozen so that old and new runs report the same. `
 (`evals.extract.choices`).
 
 A reply is searched from its end for "ANSWER: B", `\boxed{B}`, `<answer>B</answer>`, "the answer is (B)", "B is correct",
-"so B.", "I choose B", 答案是B; the last one counts. Negated, hypothetical and questioned statements are ignored. A reply
+"so B.", "I choose B", 答案是B ("the answer is B"); the last one counts. Negated, hypothetical and questioned statements are ignored. A reply
 without an answer statement is read if it consists of a letter, or begins or ends with a line that does.
 """
 
