@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from evals.merging.selection import Selection
-from evals.merging.table import Call
+from evals.merging.table import MergeContext
 
 if TYPE_CHECKING:
     import torch
@@ -20,15 +20,15 @@ BLOCK = 1 << 18
 """Number of entries merged at once: a few MB, which fit in the processor's cache."""
 
 
-def average(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def average(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return (tau_1 + ... + tau_T) / T; with lambda = 1, the merged model is then the mean of the experts.
 
     Source: `weight_average_merging`, LLaMA-Factory/baseline_merging.py.
     """
-    return total(taus, call).div_(len(taus))
+    return total(taus, context).div_(len(taus))
 
 
-def total(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def total(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return tau_1 + ... + tau_T (task arithmetic, arXiv 2212.04089).
 
     Source: `task_arithmetic`, LLaMA-Factory/baseline_merging.py: a sum, not a mean.
@@ -39,24 +39,24 @@ def total(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     return merged
 
 
-def ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def ties(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return the TIES merge (arXiv 2306.01708): trim, elect a sign, average the entries that agree with it.
 
     Each tau keeps its `density` share of largest magnitudes; entries tied with the smallest of these are kept too. The
     elected sign of an entry is that of the sum of the trimmed vectors or, if the sum is 0, the majority of all signs. The
     mean is over the entries with that sign. Share and majority refer to the tensor or, as in the paper, to one vector of all
-    merged tensors (`scope = "model"`, `call.global_ties`). `original` keeps one entry too many: all magnitudes from the k-th
+    merged tensors (`scope = "model"`, `context.global_ties`). `original` keeps one entry too many: all magnitudes from the k-th
     smallest on, k = int((1 - density) n). Sources: `ties_merging` in LLaMA-Factory/baseline_merging.py (per tensor), in
     InternVL/internvl_chat/model_merging.py and, on the factors of LoRAs, in
     ModelCompose/scripts/model_composition/ties_merging.py (one vector).
     """
     flat = [tau.reshape(-1) for tau in taus]
-    if call.global_ties is not None:
-        thresholds: Sequence[float] = call.global_ties.thresholds
+    if context.global_ties is not None:
+        thresholds: Sequence[float] = context.global_ties.thresholds
     else:
-        thresholds = [threshold(tau, call.parameters.density, edition=call.edition) for tau in flat]
+        thresholds = [threshold(tau, context.parameters.density, edition=context.edition) for tau in flat]
     trim(flat, thresholds)
-    majority = sum_of_signs(flat) if call.global_ties is None else call.global_ties.majority
+    majority = sum_of_signs(flat) if context.global_ties is None else context.global_ties.majority
     sign = (majority > 0) - (majority < 0)
     for block in _blocks(flat):
         _disjoint_merge(block, sign)
@@ -122,33 +122,33 @@ def _disjoint_merge(block: list[torch.Tensor], majority: int) -> None:
     block[0].copy_(merged.div_(count.clamp_(min=1)).mul_(signs))
 
 
-def dare(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def dare(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return the sum of the task vectors, each with entries dropped at random and the others rescaled by 1 / (1 - drop).
 
     Sources: arXiv 2311.03099; `mask_input_with_mask_rate`, LLaMA-Factory/baseline_merging.py. The released script sets no
     seed; here every expert and tensor has its own, so that the order of experts does not matter.
     """
-    drop_at_random(taus, call)
-    return total(taus, call)
+    drop_at_random(taus, context)
+    return total(taus, context)
 
 
-def dare_ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def dare_ties(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return the TIES merge of the task vectors after DARE; `original` passes only the last expert to TIES in scope `tensor`.
 
     Sources: LLaMA-Factory/model_merging.py:711 (which fails as released, since it passes a model instead of a list of
     models); InternVL/internvl_chat/model_merging.py, whose TIES is over one vector, passes all experts.
     """
-    drop_at_random(taus, call)
-    return ties(taus[-1:] if call.edition == "original" and call.global_ties is None else taus, call)
+    drop_at_random(taus, context)
+    return ties(taus[-1:] if context.edition == "original" and context.global_ties is None else taus, context)
 
 
-def drop_at_random(taus: list[torch.Tensor], call: Call) -> None:
+def drop_at_random(taus: list[torch.Tensor], context: MergeContext) -> None:
     """Set each entry to 0 with probability `drop` and divide the others by 1 - drop."""
     import torch
 
-    drop = call.parameters.drop
-    for expert, tau in zip(call.experts, taus, strict=True):
-        seed = sha256(f"{call.seed}/{expert}/{call.tensor}".encode()).digest()[:7]
+    drop = context.parameters.drop
+    for expert, tau in zip(context.experts, taus, strict=True):
+        seed = sha256(f"{context.seed}/{expert}/{context.tensor}".encode()).digest()[:7]
         generator = torch.Generator().manual_seed(int.from_bytes(seed))
         for (part,) in _blocks([tau.reshape(-1)]):
             kept = torch.rand(part.numel(), generator=generator) >= drop

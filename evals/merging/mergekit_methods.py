@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from evals.boundary import foreign_code
 from evals.errors import UnknownName, UsageError, install_command
-from evals.merging.table import MERGEKIT_PREFIX, Call
+from evals.merging.table import MERGEKIT_PREFIX, MergeContext
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,9 @@ def require_method(method: str) -> None:
         raise UnknownName("merging method", method, known)
 
 
-def merge(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, method: str) -> torch.Tensor:
+def merge(
+    taus: list[torch.Tensor], weights: torch.Tensor, context: MergeContext, *, method: str
+) -> torch.Tensor:
     """Return the merge of base and experts by a method of mergekit, minus the base.
 
     Parameters come from the recipe; `weight` is 1 by default, and may be a table with a value for each expert. The base is
@@ -44,15 +46,15 @@ def merge(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, method
     from mergekit.merge_methods.api import merge_tensors
 
     rule = registry.get(method.removeprefix(MERGEKIT_PREFIX))
-    parameters = dict(call.parameters)
+    parameters = dict(context.parameters)
     if "weight" in {parameter.name for parameter in rule.spec.parameters}:
         parameters.setdefault("weight", 1.0)
-    tensors, ids = [weights + tau for tau in taus], list(call.experts)
+    tensors, ids = [weights + tau for tau in taus], list(context.experts)
     has_base = rule.spec.contract.base.value == "required"
     if has_base:
         tensors.insert(0, weights.clone())
         ids.insert(0, "the base")
-    seed = sha256(f"{call.seed}/{call.tensor}".encode()).digest()[:7]
+    seed = sha256(f"{context.seed}/{context.tensor}".encode()).digest()[:7]
     with (
         _SEED_LOCK,
         torch.random.fork_rng(devices=()),
@@ -61,6 +63,6 @@ def merge(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, method
         torch.manual_seed(int.from_bytes(seed))
         base_index = 0 if has_base else None
         merged: torch.Tensor = merge_tensors(
-            tensors, rule, parameters=parameters, ids=ids, base_index=base_index, name=call.tensor
+            tensors, rule, parameters=parameters, ids=ids, base_index=base_index, name=context.tensor
         )
     return merged.to(weights.dtype) - weights

@@ -15,7 +15,7 @@ from evals.merging.checks import Expert
 from evals.merging.lora import Adapter
 from evals.merging.recipe import Recipe
 from evals.merging.selection import Selection
-from evals.merging.table import MERGEKIT_PREFIX, Call, DareTies, GlobalTies, Ties
+from evals.merging.table import MERGEKIT_PREFIX, DareTies, GlobalTies, MergeContext, Ties
 from evals.merging.tensors import Checkpoint, dtype_of, is_finite, require_finite
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class Merger:
         is_changed = any(not isinstance(e, Adapter) or e.changes(name) for e in self._experts.values())
         if not is_changed or not checks.is_merged(name, self._base, recipe.exclude):
             return self._base_tensor(name)
-        call = self._call_for(name, self._global_ties)  # before this tensor is read into the buffers
+        context = self._context_for(name, self._global_ties)  # before this tensor is read into the buffers
         weights = self._base_weights(name)
-        weights.add_(self._merged_task_vector(weights, call), alpha=recipe.factor)
+        weights.add_(self._merged_task_vector(weights, context), alpha=recipe.factor)
         if not is_finite(weights):
             hint = '; try edition = "fixed"' if recipe.edition == "original" else ""
             raise UsageError(
@@ -73,9 +73,9 @@ class Merger:
             require_finite(stored, f"{self._base.label}: {name}")
         return stored
 
-    def _call_for(self, name: str, global_ties: GlobalTies | None) -> Call:
+    def _context_for(self, name: str, global_ties: GlobalTies | None) -> MergeContext:
         recipe = self._recipe
-        return Call(
+        return MergeContext(
             tensor=name, experts=tuple(recipe.experts), parameters=recipe.parameters, edition=recipe.edition,
             seed=recipe.seed, factor=recipe.factor, stored_dtype=dtype_of(self._base.tensors[name]), global_ties=global_ties,
         )  # fmt: skip
@@ -109,24 +109,24 @@ class Merger:
             name for name in self._base.tensors if checks.is_merged(name, self._base, self._recipe.exclude)
         ]
 
-    def _merged_task_vector(self, weights: torch.Tensor, call: Call) -> torch.Tensor:
+    def _merged_task_vector(self, weights: torch.Tensor, context: MergeContext) -> torch.Tensor:
         recipe, rule = self._recipe, self._recipe.rule
-        adapters = [e for e in self._experts.values() if isinstance(e, Adapter) and call.tensor in e.pairs]
+        adapters = [e for e in self._experts.values() if isinstance(e, Adapter) and context.tensor in e.pairs]
         merges_factors = recipe.method == "optmerge-modality" and recipe.edition == "original"
         if merges_factors and len(adapters) == len(self._experts):
             from evals.merging.optimised import modality_factors
 
-            return modality_factors([e.factors(call.tensor, weights.dtype) for e in adapters], call)
-        taus = self._task_vectors(weights, call.tensor)
+            return modality_factors([e.factors(context.tensor, weights.dtype) for e in adapters], context)
+        taus = self._task_vectors(weights, context.tensor)
         if recipe.method.startswith(MERGEKIT_PREFIX):
-            return mergekit_methods.merge(taus, weights, call, method=recipe.method)
+            return mergekit_methods.merge(taus, weights, context, method=recipe.method)
         if not rule.uses_device:
-            return rule.load()(taus, call)
+            return rule.load()(taus, context)
         if weights.dim() != 2:
             from evals.merging.elementwise import average, total
 
-            return (total if recipe.method == "iso-c" else average)(taus, call)
-        return rule.load()([tau.to(recipe.device) for tau in taus], call).to("cpu")
+            return (total if recipe.method == "iso-c" else average)(taus, context)
+        return rule.load()([tau.to(recipe.device) for tau in taus], context).to("cpu")
 
     @cached_property
     def _global_ties(self) -> GlobalTies | None:
@@ -173,5 +173,5 @@ class Merger:
 
         taus = self._task_vectors(self._base_weights(name), name)
         if isinstance(self._recipe.parameters, DareTies):
-            drop_at_random(taus, self._call_for(name, None))
+            drop_at_random(taus, self._context_for(name, None))
         return taus

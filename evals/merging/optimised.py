@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.errors import UsageError
 from evals.merging.elementwise import sum_of
-from evals.merging.table import Call
+from evals.merging.table import MergeContext
 
 if TYPE_CHECKING:
     import torch
@@ -23,36 +23,36 @@ ASSUMED_EXPERTS = 5
 """Number of experts that ModelCompose/scripts/model_composition/ties_merging.py assumes."""
 
 
-def wudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def wudi(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return WUDI's M (arXiv 2503.08099): t_i = D_i = tau_i, starting from the sum of the tau_i, with Adam.
 
     300 steps at a rate of 1e-5 move an entry by about 3e-3 at most (derived, not measured), so the result stays near the
     sum. The `lm_head` is averaged. Source: `wudi_merging`, LLaMA-Factory/model_merging.py.
     """
-    if "lm_head" in call.tensor:
+    if "lm_head" in context.tensor:
         return _mean(taus)
-    return _descend(sum_of(taus), taus, taus, taus, call, make_optimizer=_make_adam)
+    return _descend(sum_of(taus), taus, taus, taus, context, make_optimizer=_make_adam)
 
 
-def optmerge_full(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def optmerge_full(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return OptMerge's M for full fine-tuning (arXiv 2505.19892v3, equation 3), starting from the sum, with Adam.
 
     With c = mean of the tau_i and rank k = int(min(m, n) / T): t_i = c + the rank-k part of tau_i - c, and D_i = S_k V_k^T of
     tau_i - c; `original` takes D_i from tau_i itself. Source: `wudi_merging2`, InternVL/internvl_chat/model_merging.py.
     """
-    if "lm_head" in call.tensor:
+    if "lm_head" in context.tensor:
         return _mean(taus)
     centre = _mean(taus)
-    rank = _kept_rank(taus, call)
+    rank = _kept_rank(taus, context)
     targets, axes = [], []
     for tau in taus:
         left, right = _low_rank(tau - centre, rank)
         targets.append(left @ right + centre)
-        axes.append(_low_rank(tau, rank)[1] if call.edition == "original" else right)
-    return _descend(sum_of(taus), targets, axes, taus, call, make_optimizer=_make_adam)
+        axes.append(_low_rank(tau, rank)[1] if context.edition == "original" else right)
+    return _descend(sum_of(taus), targets, axes, taus, context, make_optimizer=_make_adam)
 
 
-def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def optmerge_lora(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return OptMerge's M for LoRA: t_i = rank-k part of tau_i, D_i = its S_k V_k^T, starting from the mean, with SGD.
 
     `original` descends in the base's dtype, unless `compute` is float64: in float16 an update below 5e-4 of an entry is lost.
@@ -60,18 +60,18 @@ def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """
     import torch
 
-    if "lm_head" in call.tensor:
+    if "lm_head" in context.tensor:
         return _mean(taus)
-    parts = [_low_rank(tau, _kept_rank(taus, call)) for tau in taus]
+    parts = [_low_rank(tau, _kept_rank(taus, context)) for tau in taus]
     targets, axes = [left @ right for left, right in parts], [right for _, right in parts]
-    if call.edition == "fixed":
-        return _descend(_mean(taus), targets, axes, taus, call, make_optimizer=_make_sgd)
-    dtype = call.stored_dtype if taus[0].dtype != torch.float64 else torch.float64
+    if context.edition == "fixed":
+        return _descend(_mean(taus), targets, axes, taus, context, make_optimizer=_make_sgd)
+    dtype = context.stored_dtype if taus[0].dtype != torch.float64 else torch.float64
     norms = torch.stack([tau.square().sum() for tau in taus]).to(dtype)
     merged = torch.nn.Parameter(_mean(taus).to(dtype))
     all_targets, all_axes = torch.stack(targets).to(dtype), torch.stack(axes).to(dtype)
-    optimizer = _make_sgd(merged, call.parameters.rate)
-    for _ in range(call.parameters.steps):
+    optimizer = _make_sgd(merged, context.parameters.rate)
+    for _ in range(context.parameters.steps):
         optimizer.zero_grad()
         residuals = torch.matmul(merged.unsqueeze(0) - all_targets, all_axes.transpose(1, 2))
         torch.sum(residuals.square() / norms[:, None, None]).backward()
@@ -79,38 +79,42 @@ def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     return merged.detach().to(taus[0].dtype)
 
 
-def optmerge_modality(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def optmerge_modality(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return OptMerge's M for modalities: t_i = rank-k part of tau_i, D_i = tau_i, starting from the mean, with SGD.
 
     k = int(min(m, n) / T); `original` takes int(min(m, n) / 5) for any T, and merges the two factors of LoRAs separately
     (`modality_factors`). The released code descends in the LoRAs' dtype, here assumed to be float32. Source:
     `wudi_merging2`, ModelCompose/scripts/model_composition/ties_merging.py.
     """
-    if "lm_head" in call.tensor:
+    if "lm_head" in context.tensor:
         return _mean(taus)
-    rank = min(taus[0].shape) // ASSUMED_EXPERTS if call.edition == "original" else _kept_rank(taus, call)
+    rank = (
+        min(taus[0].shape) // ASSUMED_EXPERTS if context.edition == "original" else _kept_rank(taus, context)
+    )
     parts = [_low_rank(tau, rank) for tau in taus]
     return _descend(
-        _mean(taus), [left @ right for left, right in parts], taus, taus, call, make_optimizer=_make_sgd
+        _mean(taus), [left @ right for left, right in parts], taus, taus, context, make_optimizer=_make_sgd
     )
 
 
-def modality_factors(factors: Sequence[tuple[torch.Tensor, torch.Tensor, float]], call: Call) -> torch.Tensor:
+def modality_factors(
+    factors: Sequence[tuple[torch.Tensor, torch.Tensor, float]], context: MergeContext
+) -> torch.Tensor:
     """Merge LoRA pairs (A, B, scale) as `original` does: A and B separately, each times lambda.
 
     The product is multiplied by lambda only once here, since the caller multiplies it by lambda again.
     """
     scales = {scale for _, _, scale in factors}
     if len(scales) > 1:
-        raise UsageError(f"{call.tensor}: LoRAs of different scales cannot be merged factor by factor")
-    down = optmerge_modality([down for down, _, _ in factors], call)
-    up = optmerge_modality([up for _, up, _ in factors], call)
-    return (up @ down).mul_(call.factor * scales.pop())
+        raise UsageError(f"{context.tensor}: LoRAs of different scales cannot be merged factor by factor")
+    down = optmerge_modality([down for down, _, _ in factors], context)
+    up = optmerge_modality([up for _, up, _ in factors], context)
+    return (up @ down).mul_(context.factor * scales.pop())
 
 
-def _kept_rank(taus: list[torch.Tensor], call: Call) -> int:
+def _kept_rank(taus: list[torch.Tensor], context: MergeContext) -> int:
     full_rank = min(taus[0].shape)
-    share: float | None = call.parameters.rank
+    share: float | None = context.parameters.rank
     return full_rank // len(taus) if share is None else int(full_rank * share)
 
 
@@ -143,7 +147,7 @@ def _descend(
     targets: list[torch.Tensor],
     axes: list[torch.Tensor],
     taus: list[torch.Tensor],
-    call: Call,
+    context: MergeContext,
     *,
     make_optimizer: Callable[[torch.Tensor, float], Any],
 ) -> torch.Tensor:
@@ -154,14 +158,14 @@ def _descend(
     curvature, linear_term = start.new_zeros(columns, columns), torch.zeros_like(start)
     for target, axis, tau in zip(targets, axes, taus, strict=True):
         norm = tau.square().sum()
-        if call.edition == "fixed" and not float(norm):
+        if context.edition == "fixed" and not float(norm):
             continue
         gram = (axis.T @ axis).div_(norm)
         curvature.add_(gram)
         linear_term.addmm_(target, gram)
     merged = torch.nn.Parameter(start)
-    optimizer = make_optimizer(merged, call.parameters.rate)
-    for _ in range(call.parameters.steps):
+    optimizer = make_optimizer(merged, context.parameters.rate)
+    for _ in range(context.parameters.steps):
         merged.grad = torch.addmm(linear_term, merged.detach(), curvature, beta=-1).mul_(2)
         optimizer.step()
     return merged.detach()

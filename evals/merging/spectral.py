@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from evals.merging.elementwise import average, total
-from evals.merging.table import Aswudi, Call
+from evals.merging.table import Aswudi, MergeContext
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ MIN_SQUARED_NORM = 1e-12
 """Squared norm below which a task vector counts as 0."""
 
 
-def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def tsv(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return P(U) S P(V^T) for the experts' concatenated leading singular vectors (TSV-Merge, arXiv 2412.00081).
 
     Each expert contributes its r = int(min(m, n) / T) leading ones; P replaces all singular values by 1 (which gives the
@@ -31,8 +31,8 @@ def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """
     import torch
 
-    if call.edition == "original" and call.tensor != "lm_head.weight":
-        return average(taus, call)
+    if context.edition == "original" and context.tensor != "lm_head.weight":
+        return average(taus, context)
     rank = min(taus[0].shape) // len(taus)
     parts = [_leading_part(tau, rank) for tau in taus]
     left = torch.cat([u for u, _, _ in parts], dim=1)
@@ -58,18 +58,18 @@ def nearest_orthonormal(matrix: torch.Tensor) -> torch.Tensor:
     return u @ vt
 
 
-def iso_c(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def iso_c(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return the sum of the task vectors with all min(m, n) singular values at their mean (Iso-C, arXiv 2502.04959).
 
     Source: `iso_merging`, LLaMA-Factory/baseline_merging.py.
     """
     import torch
 
-    u, s, vt = torch.linalg.svd(total(taus, call), full_matrices=False)
+    u, s, vt = torch.linalg.svd(total(taus, context), full_matrices=False)
     return (u @ vt).mul_(s.mean())
 
 
-def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def swudi(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return the M that gradient flow on WUDI's loss reaches at time t, restricted to the leading directions.
 
     C = sum tau_i^T tau_i / |tau_i|^2 = V diag(l) V^T and D = sum tau_i tau_i^T tau_i / |tau_i|^2. With f = 1 - exp(-l t)
@@ -78,16 +78,16 @@ def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     of WUDI's loss. `lm_head` and task vectors that are all (nearly) 0 are averaged. Source: `swudi_merge`,
     LLaMA-Factory/swudi_aswudi.py.
     """
-    if "lm_head" in call.tensor or _are_nearly_zero(taus):
-        return average(taus, call)
-    parameters = call.parameters
+    if "lm_head" in context.tensor or _are_nearly_zero(taus):
+        return average(taus, context)
+    parameters = context.parameters
     values, vectors, right_hand_side = _spectrum(taus)
     count = max(1, int(parameters.ratio * len(values) + 0.999))
     filter_factors = 1 - (-values * parameters.time).exp()
-    return _solve(taus, call, values, vectors, right_hand_side, filter_factors=filter_factors, count=count)
+    return _solve(taus, context, values, vectors, right_hand_side, filter_factors=filter_factors, count=count)
 
 
-def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+def aswudi(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return WUDI's least-squares solution, restricted to leading directions, whose number is chosen for each matrix.
 
     This is `swudi` with t = infinity and a number of directions that follows from the rule `rank`. Source: `aswudi_merge` and
@@ -95,12 +95,12 @@ def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """
     import torch
 
-    if "lm_head" in call.tensor or _are_nearly_zero(taus):
-        return average(taus, call)
+    if "lm_head" in context.tensor or _are_nearly_zero(taus):
+        return average(taus, context)
     values, vectors, right_hand_side = _spectrum(taus)
-    count = direction_count(values.flip(0), call.parameters, shape=tuple(taus[0].shape))
+    count = direction_count(values.flip(0), context.parameters, shape=tuple(taus[0].shape))
     return _solve(
-        taus, call, values, vectors, right_hand_side, filter_factors=torch.ones_like(values), count=count
+        taus, context, values, vectors, right_hand_side, filter_factors=torch.ones_like(values), count=count
     )
 
 
@@ -125,7 +125,7 @@ def _spectrum(taus: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, tor
 
 def _solve(
     taus: list[torch.Tensor],
-    call: Call,
+    context: MergeContext,
     values: torch.Tensor,
     vectors: torch.Tensor,
     right_hand_side: torch.Tensor,
@@ -137,13 +137,13 @@ def _solve(
     import torch
 
     filter_factors[: len(filter_factors) - count] = 0
-    if call.edition == "fixed":
+    if context.edition == "fixed":
         noise = len(values) * torch.finfo(values.dtype).eps * float(values[-1])
         filter_factors[values <= max(MIN_EIGENVALUE, noise)] = 0
     solution = (right_hand_side @ vectors).mul_(filter_factors / values) @ vectors.T
-    if call.parameters.start == "zero":
+    if context.parameters.start == "zero":
         return solution
-    merged = total(taus, call) if call.parameters.start == "sum" else average(taus, call)
+    merged = total(taus, context) if context.parameters.start == "sum" else average(taus, context)
     return merged - (merged @ vectors).mul_(filter_factors) @ vectors.T + solution
 
 

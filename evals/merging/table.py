@@ -113,7 +113,7 @@ class GlobalTies(Struct, frozen=True):
     """Sum of the signs of the summed task vectors' entries; its sign is that of the majority."""
 
 
-class Call(Struct, frozen=True, kw_only=True):
+class MergeContext(Struct, frozen=True, kw_only=True):
     """The arguments of a merging method for one tensor, besides the task vectors."""
 
     tensor: str
@@ -131,8 +131,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """Set for TIES with `scope = "model"`, else None."""
 
 
-Merge: TypeAlias = "Callable[[list[torch.Tensor], Call], torch.Tensor]"
-"""(task vectors, which it may overwrite, call) -> merged task vector, before multiplication by lambda."""
+Merge: TypeAlias = "Callable[[list[torch.Tensor], MergeContext], torch.Tensor]"
+"""(task vectors, which it may overwrite, context) -> merged task vector, before multiplication by lambda."""
 
 
 class Method(Struct, frozen=True, kw_only=True):

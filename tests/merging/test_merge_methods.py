@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from evals.merging.table import METHODS, Call
+from evals.merging.table import METHODS, MergeContext
 from tests.support.merging import TORCH, needs_torch
 from tests.support.tables import table
 
@@ -30,7 +30,7 @@ def random_taus(
     return [scale * rng.normal(size=(rows, columns)) * (n + 1) for n in range(experts)]
 
 
-def call(
+def context(
     method: str,
     *,
     edition: str = "fixed",
@@ -38,10 +38,10 @@ def call(
     experts: int = 3,
     seed: int = 0,
     **parameters: Any,
-) -> Call:
-    """Return the call that merges one tensor."""
+) -> MergeContext:
+    """Return the context of a tensor that is merged by a method."""
     names = tuple(f"e{n}" for n in range(experts))
-    return Call(
+    return MergeContext(
         tensor=tensor,
         experts=names,
         parameters=METHODS[method].parameters(**parameters),
@@ -55,7 +55,7 @@ def call(
 def merge(method: str, taus: list[np.ndarray], **options: Any) -> np.ndarray:
     """Merge task vectors with the implementation under test."""
     tensors = [torch.from_numpy(tau.copy()) for tau in taus]
-    return METHODS[method].load()(tensors, call(method, experts=len(taus), **options)).numpy()
+    return METHODS[method].load()(tensors, context(method, experts=len(taus), **options)).numpy()
 
 
 def assert_close(value: np.ndarray, expected: np.ndarray, tolerance: float = 1e-6) -> None:
@@ -144,15 +144,15 @@ def test_dare_does_not_depend_on_the_order_of_experts():
     taus = random_taus()
     expected = merge("dare", taus, drop=0.5)
     reversed_taus = [torch.from_numpy(tau.copy()) for tau in reversed(taus)]
-    reversed_call = call("dare", drop=0.5)
-    reversed_call = structs.replace(reversed_call, experts=("e2", "e1", "e0"))
-    assert_close(elementwise.dare(reversed_taus, reversed_call).numpy(), expected)
+    reversed_context = context("dare", drop=0.5)
+    reversed_context = structs.replace(reversed_context, experts=("e2", "e1", "e0"))
+    assert_close(elementwise.dare(reversed_taus, reversed_context).numpy(), expected)
 
 
 def test_dare_ties_is_ties_after_dare_and_the_original_uses_only_the_last_expert():
     taus = random_taus()
     tensors = [torch.from_numpy(tau.copy()) for tau in taus]
-    elementwise.drop_at_random(tensors, call("dare-ties", drop=0.5))
+    elementwise.drop_at_random(tensors, context("dare-ties", drop=0.5))
     remaining = [tensor.numpy() for tensor in tensors]
     assert_close(merge("dare-ties", taus, drop=0.5), reference_ties(remaining, 0.2, original=False))
     assert_close(
@@ -275,9 +275,9 @@ def test_the_original_optmerge_for_lora_loses_updates_in_float16():
     taus = [torch.from_numpy(tau).float() for tau in random_taus(scale=0.01)]
     results = {}
     for edition in ("fixed", "original"):
-        float16_call = call("optmerge-lora", edition=edition)
-        float16_call = structs.replace(float16_call, stored_dtype=torch.float16)
-        results[edition] = optimised.optmerge_lora([tau.clone() for tau in taus], float16_call)
+        float16_context = context("optmerge-lora", edition=edition)
+        float16_context = structs.replace(float16_context, stored_dtype=torch.float16)
+        results[edition] = optimised.optmerge_lora([tau.clone() for tau in taus], float16_context)
     mean = sum(taus) / 3
     assert int((results["fixed"] == mean).sum()) == 0
     assert int((results["original"] == mean.half().float()).sum()) > 5  # entries that no step has changed
@@ -297,13 +297,13 @@ def test_optmerge_for_modalities_keeps_a_third_of_the_rank_for_three_experts_and
 def test_the_original_optmerge_for_modalities_merges_the_factors_of_loras_separately():
     rng = np.random.default_rng(0)
     loras = [(rng.normal(size=(5, 9)), rng.normal(size=(8, 5))) for _ in range(3)]
-    original_call = structs.replace(call("optmerge-modality", edition="original"), factor=0.5)
+    original_context = structs.replace(context("optmerge-modality", edition="original"), factor=0.5)
     factors = [(torch.from_numpy(a), torch.from_numpy(b), 2.0) for a, b in loras]
     downs, ups = [a for a, _ in loras], [b for _, b in loras]
     down = merge("optmerge-modality", downs, edition="original")
     up = merge("optmerge-modality", ups, edition="original")
     assert_close(
-        0.5 * optimised.modality_factors(factors, original_call).numpy(), 2.0 * (0.5 * up) @ (0.5 * down)
+        0.5 * optimised.modality_factors(factors, original_context).numpy(), 2.0 * (0.5 * up) @ (0.5 * down)
     )
 
 
@@ -372,10 +372,10 @@ def test_the_original_aswudi_amplifies_rounding_errors_in_directions_without_sig
     exact = [tau.double() for tau in taus]
     errors = {}
     for edition in ("fixed", "original"):
-        aswudi_call = call("aswudi", experts=2, edition=edition, rank="all")
-        expected = spectral.aswudi([tau.clone() for tau in exact], call("aswudi", experts=2, rank="all"))
+        aswudi_context = context("aswudi", experts=2, edition=edition, rank="all")
+        expected = spectral.aswudi([tau.clone() for tau in exact], context("aswudi", experts=2, rank="all"))
         errors[edition] = float(
-            (spectral.aswudi([tau.clone() for tau in taus], aswudi_call) - expected).abs().max()
+            (spectral.aswudi([tau.clone() for tau in taus], aswudi_context) - expected).abs().max()
         )
     assert errors["fixed"] < 1e-3
     assert errors["original"] > 10 * errors["fixed"]
@@ -434,8 +434,8 @@ def test_the_result_does_not_depend_on_the_order_of_experts(method):
     results = []
     for order in ((0, 1, 2), (2, 0, 1)):
         tensors = [torch.from_numpy(taus[n].copy()) for n in order]
-        ordered_call = structs.replace(call(method), experts=tuple(names[n] for n in order))
-        results.append(METHODS[method].load()(tensors, ordered_call).numpy())
+        ordered_context = structs.replace(context(method), experts=tuple(names[n] for n in order))
+        results.append(METHODS[method].load()(tensors, ordered_context).numpy())
     assert_close(results[0], results[1])
 
 

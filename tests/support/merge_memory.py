@@ -101,7 +101,7 @@ def merge(folder: Path, method: str, experts: int, parameters: str = "") -> None
     from safetensors.torch import load_file
 
     from evals.merging import build
-    from evals.merging.table import Call
+    from evals.merging.table import MergeContext
 
     torch.randn(64, 64) @ torch.randn(64, 64)  # loads the kernels
     torch.linalg.svd(torch.randn(8, 8))
@@ -113,12 +113,12 @@ def merge(folder: Path, method: str, experts: int, parameters: str = "") -> None
     )
     plan = build.Plan(path)
     rule = plan.recipe.rule
-    call = Call(
+    context = MergeContext(
         tensor="x", experts=tuple(plan.experts), parameters=plan.recipe.parameters, edition="fixed", seed=0,
         factor=1.0, stored_dtype=torch.bfloat16,
     )  # fmt: skip
     # run once before measuring, to load the method's kernels
-    rule.load()([torch.randn(1024, 1024) for _ in plan.experts], call)
+    rule.load()([torch.randn(1024, 1024) for _ in plan.experts], context)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, began = peak_memory(), read_clocks()
     shutil.rmtree(folder / "out", ignore_errors=True)
