@@ -191,13 +191,13 @@ def register(suite: Suite) -> None:
     """
     if suite.name not in suite_names():
         _REGISTERED[suite.id] = suite
-    elif not _is_benchmark(suite):
+    elif not _matches_benchmark(suite):
         raise UsageError(
             f"there is a benchmark {suite.id} with other scorers or metrics: give the suite another name"
         )
 
 
-def _is_benchmark(defined: Suite) -> bool:
+def _matches_benchmark(defined: Suite) -> bool:
     """Return whether a suite has the same scorers and metrics as the benchmark of its name."""
     try:
         candidates = suite(defined.id, defined.protocol)

@@ -187,7 +187,7 @@ def _list_runs(results: Path, *, as_json: bool) -> None:
         return
     if not entries:
         if not broken:
-            store.check_level(results)
+            store.check_intended_folder(results)
         common.say(f"No runs in {results}.")
         return
     from evals.records.names import short_ids

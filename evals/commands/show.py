@@ -252,7 +252,7 @@ def _no_runs_message(results: Path | None) -> str:
     if results is not None and store.runs(results):
         return "No run could be read; `evals show` lists the reasons."
     if results is not None:
-        store.check_level(results)
+        store.check_intended_folder(results)
     return "No runs yet. Try: evals run mmlu-pro gpqa aime --sample -m smollm2"
 
 

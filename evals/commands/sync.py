@@ -42,7 +42,7 @@ def sync(results: Path, address: str, gated: bool, as_json: bool) -> int:
     if not results.is_dir():
         raise UsageError(f"no results folder at {results}")
     if not store.runs(results):
-        store.check_level(results)
+        store.check_intended_folder(results)
     result = push(results, target, gated=gated)
     if as_json:
         common.print_json(result)

@@ -39,5 +39,7 @@ def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
         differences = count_of(len(report.differences), "difference")
         common.say(f"{differences}: this bundle does not reproduce its figures.")
         return 1
-    common.say(f"Everything agrees: {report.records} records rescored, {report.figures} figures recomputed.")
+    common.say(
+        f"Everything agrees: {count_of(report.records, 'record')} rescored, {count_of(report.figures, 'figure')} recomputed."
+    )
     return 0

@@ -48,8 +48,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The bytes of card.json."""
 
 
-class Head(NamedTuple):
-    """A manifest as it appears in a listing of a store."""
+class ManifestEntry(NamedTuple):
+    """A manifest in a listing of a store."""
 
     version: int
     digest: str
@@ -62,12 +62,12 @@ def name(folder: str, version: int, digest: str) -> str:
     return f"{FOLDER}/{folder}/{version:04d}-{digest}.json"
 
 
-def heads(sizes: dict[str, int]) -> dict[str, list[Head]]:
+def entries(sizes: dict[str, int]) -> dict[str, list[ManifestEntry]]:
     """Return the manifests of each run folder, the newest first; `sizes`: a listing of a store, of which other files are ignored."""
-    by_folder: dict[str, list[Head]] = {}
+    by_folder: dict[str, list[ManifestEntry]] = {}
     for path, size in sizes.items():
         if (match := _MANIFEST_NAME.fullmatch(path)) and is_valid_folder(match[1]):
-            by_folder.setdefault(match[1], []).append(Head(int(match[2]), match[3], path, size))
+            by_folder.setdefault(match[1], []).append(ManifestEntry(int(match[2]), match[3], path, size))
     return {folder: sorted(versions, reverse=True) for folder, versions in sorted(by_folder.items())}
 
 
@@ -96,22 +96,22 @@ class _Version(Struct):
     manifest: int = 0
 
 
-def decode(content: bytes, head: Head, folder: str) -> tuple[Manifest, Card]:
+def decode(content: bytes, entry: ManifestEntry, folder: str) -> tuple[Manifest, Card]:
     """Decode a manifest and its card; raises StoreError if they are damaged, or do not belong to this run's folder."""
-    if sha256(content).hexdigest() != head.digest:
-        raise StoreError(f"{head.name}: its content does not match the hash in its name")
+    if sha256(content).hexdigest() != entry.digest:
+        raise StoreError(f"{entry.name}: its content does not match the hash in its name")
     try:
         version = msgspec.json.decode(content, type=_Version).manifest
         if version != FORMAT:
             raise StoreError(
-                f"{head.name}: a manifest of format {version}; this version reads format {FORMAT}"
+                f"{entry.name}: a manifest of format {version}; this version reads format {FORMAT}"
             )
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise StoreError(f"{head.name}: {cause(error)}") from None
-    card = cards.parse(bytes(manifest.card), head.name)
+        raise StoreError(f"{entry.name}: {cause(error)}") from None
+    card = cards.parse(bytes(manifest.card), entry.name)
     if fault := _fault(manifest, card, folder):
-        raise StoreError(f"{head.name}: {fault}")
+        raise StoreError(f"{entry.name}: {fault}")
     return manifest, card
 
 

@@ -16,7 +16,7 @@ from evals.errors import StoreError
 from evals.plain import notice
 from evals.records import manifest
 from evals.records.card import Card
-from evals.records.manifest import Head, Manifest
+from evals.records.manifest import Manifest, ManifestEntry
 from evals.remote import cache
 from evals.remote.address import Address, is_address, parse
 from evals.remote.stores import RemoteStore, open_store
@@ -61,8 +61,8 @@ def local_folder(address: Address) -> Path:
     if (mirrored := _MIRRORED.get(str(address))) is not None:
         return mirrored
     store = open_store(address)
-    if heads := manifest.heads(store.sizes(manifest.FOLDER)):
-        folder, faults = _update_view(store, heads)
+    if entries := manifest.entries(store.sizes(manifest.FOLDER)):
+        folder, faults = _update_view(store, entries)
         _report_faults(faults)
     elif (parts := _split_address(address)) is not None:
         folder = local_folder(parts[0]) / parts[1]
@@ -78,7 +78,7 @@ def refresh(results: Path) -> None:
     """Update a folder that is the view of a remote address; do nothing for other folders. Raises StoreError."""
     if (address := cache.display_path(results)) != str(results):
         store = open_store(parse(address))
-        _update_view(store, manifest.heads(store.sizes(manifest.FOLDER)))
+        _update_view(store, manifest.entries(store.sizes(manifest.FOLDER)))
 
 
 def _split_address(address: Address) -> tuple[Address, str] | None:
@@ -98,12 +98,12 @@ def _report_faults(faults: list[str]) -> None:
         notice(f"left out: {len(faults) - MAX_LISTED} more")
 
 
-def _update_view(store: RemoteStore, heads: dict[str, list[Head]]) -> tuple[Path, list[str]]:
+def _update_view(store: RemoteStore, entries: dict[str, list[ManifestEntry]]) -> tuple[Path, list[str]]:
     """Update the view of an address; return its folder and a line for each rejected manifest."""
     address, folder = str(store.address), cache.view_folder(str(store.address))
     cache_keys: dict[str, str] = {}
     faults: list[str] = []
-    pending = dict(heads)
+    pending = dict(entries)
     try:
         while pending:
             pending = _store_newest(store, pending, cache_keys, faults)
@@ -117,14 +117,14 @@ def _update_view(store: RemoteStore, heads: dict[str, list[Head]]) -> tuple[Path
 
 
 def _store_newest(
-    store: RemoteStore, heads: dict[str, list[Head]], cache_keys: dict[str, str], faults: list[str]
-) -> dict[str, list[Head]]:
+    store: RemoteStore, entries: dict[str, list[ManifestEntry]], cache_keys: dict[str, str], faults: list[str]
+) -> dict[str, list[ManifestEntry]]:
     """Store the newest manifest of each run in the cache; return the earlier manifests of runs whose newest one is rejected.
 
     Adds run folder -> key to `cache_keys`, and to `faults` a line for each rejected manifest.
     """
     folders_by_name: dict[str, str] = {}
-    for folder, versions in heads.items():
+    for folder, versions in entries.items():
         key = _cache_key(store.address, versions[0].digest)
         if (cache.root() / "runs" / key / "card.json").exists():
             cache_keys[folder] = key
@@ -133,18 +133,18 @@ def _store_newest(
         else:
             folders_by_name[versions[0].name] = folder
     for name, content in store.read_many(
-        {name: heads[folder][0].size for name, folder in folders_by_name.items()}
+        {name: entries[folder][0].size for name, folder in folders_by_name.items()}
     ):
         folder = folders_by_name[name]
-        head = heads[folder][0]
+        entry = entries[folder][0]
         try:
             if content is None:
                 raise StoreError(f"{name}: it cannot be read")
-            cache_keys[folder] = _store_run(store.address, *manifest.decode(content, head, folder), head)
+            cache_keys[folder] = _store_run(store.address, *manifest.decode(content, entry, folder), entry)
         except StoreError as error:
             faults.append(str(error))
     return {
-        folder: earlier for folder, (_, *earlier) in heads.items() if folder not in cache_keys and earlier
+        folder: earlier for folder, (_, *earlier) in entries.items() if folder not in cache_keys and earlier
     }
 
 
@@ -152,9 +152,9 @@ def _cache_key(address: Address, digest: str) -> str:
     return sha256(f"{address}\n{digest}".encode()).hexdigest()[:40]
 
 
-def _store_run(address: Address, run_manifest: Manifest, card: Card, head: Head) -> str:
+def _store_run(address: Address, run_manifest: Manifest, card: Card, entry: ManifestEntry) -> str:
     """Store a run in the cache, with links in place of all files but its card; return its cache key."""
-    key = _cache_key(address, head.digest)
+    key = _cache_key(address, entry.digest)
     folder = cache.root() / "runs" / key
     partial = folder.with_name(f".{key}.{uuid4().hex[:8]}")
     partial.mkdir(parents=True)

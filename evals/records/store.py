@@ -289,7 +289,7 @@ def find(results: Path, name: str) -> list[Run]:
         raise StoreError(f"no results folder at {results}; `evals run` creates one")
     all_runs = runs(results)
     if not all_runs and not folder.is_dir():
-        check_level(results)
+        check_intended_folder(results)
     runs_below = _runs_below(folder) if name else []
     if (exact := [run for run in all_runs if run.path.name == name]) and not runs_below:
         return exact
@@ -336,7 +336,7 @@ def _runs_below(folder: Path) -> list[Run]:
     ]
 
 
-def check_level(results: Path) -> None:
+def check_intended_folder(results: Path) -> None:
     """Raise StoreError if a results folder without runs is probably not the one that was meant.
 
     That is so if it does not exist, unless it is the default one, or if there are runs up to two levels above it or one below.

@@ -18,7 +18,7 @@ from evals import disk
 from evals.errors import StoreError
 from evals.records import manifest, store
 from evals.records.card import Card, parse
-from evals.records.manifest import Head
+from evals.records.manifest import ManifestEntry
 from evals.remote.address import Address
 from evals.remote.cache import StoredFile, object_name
 from evals.remote.stores import RemoteStore
@@ -67,7 +67,7 @@ def push(results: Path, address: Address, *, gated: bool = False) -> SyncResult:
     `gated`: whether to send runs of gated suites, whose records contain texts of the data set.
     """
     remote = RemoteStore(address)
-    heads = manifest.heads(remote.sizes(manifest.FOLDER))
+    entries = manifest.entries(remote.sizes(manifest.FOLDER))
     result = SyncResult()
     ready: list[_PreparedRun] = []
     for run in store.runs(results):
@@ -79,16 +79,16 @@ def push(results: Path, address: Address, *, gated: bool = False) -> SyncResult:
         if isinstance(prepared, str):
             result.skipped[str(run.path)] = prepared
             continue
-        versions = [(head.digest, head.size) for head in heads.get(prepared.folder, [])]
+        versions = [(entry.digest, entry.size) for entry in entries.get(prepared.folder, [])]
         if (prepared.digest, prepared.size) not in versions:
             ready.append(prepared)
             continue
         result.present += 1
         if (prepared.digest, prepared.size) != versions[0]:
             result.skipped[str(run.path)] = "the store has a newer version, which is kept"
-    _send_all(remote, ready, heads, result)
+    _send_all(remote, ready, entries, result)
     if result.sent:
-        _note_conflicts(result, manifest.heads(remote.sizes(manifest.FOLDER)), ready)
+        _note_conflicts(result, manifest.entries(remote.sizes(manifest.FOLDER)), ready)
     return result
 
 
@@ -128,11 +128,14 @@ def _hash_stream(stream: BufferedReader) -> StoredFile:
 
 
 def _send_all(
-    remote: RemoteStore, ready: list[_PreparedRun], heads: dict[str, list[Head]], result: SyncResult
+    remote: RemoteStore,
+    ready: list[_PreparedRun],
+    entries: dict[str, list[ManifestEntry]],
+    result: SyncResult,
 ) -> None:
     def attempt(run: _PreparedRun) -> SentRun | StoreError:
         try:
-            return _send(remote, run, heads.get(run.folder, []))
+            return _send(remote, run, entries.get(run.folder, []))
         except StoreError as error:
             return error
         except OSError as error:
@@ -149,7 +152,7 @@ def _send_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _send(remote: RemoteStore, run: _PreparedRun, versions: list[Head]) -> SentRun:
+def _send(remote: RemoteStore, run: _PreparedRun, versions: list[ManifestEntry]) -> SentRun:
     """Send the missing objects of a run, then its manifest."""
     if versions and (fault := _name_conflict(remote, run, versions[0])):
         raise StoreError(fault)
@@ -163,8 +166,10 @@ def _send(remote: RemoteStore, run: _PreparedRun, versions: list[Head]) -> SentR
             stream.seek(0)
             remote.write(object_name(file.sha256), stream)
         bytes_sent += file.size
-    partly_written = [head.version for head in versions if head.digest == run.digest]
-    version = partly_written[0] if partly_written else 1 + max((head.version for head in versions), default=0)
+    partly_written = [entry.version for entry in versions if entry.digest == run.digest]
+    version = (
+        partly_written[0] if partly_written else 1 + max((entry.version for entry in versions), default=0)
+    )
     content = manifest.encode(run.folder, run.files, disk.read_small(run.path / "card.json"))
     if sha256(content).hexdigest() != run.digest:
         raise StoreError(f"{run.path} changed while it was being sent; repeat the command")
@@ -172,13 +177,13 @@ def _send(remote: RemoteStore, run: _PreparedRun, versions: list[Head]) -> SentR
     return SentRun(run=run.path.name, folder=run.folder, version=version, bytes=bytes_sent)
 
 
-def _name_conflict(remote: RemoteStore, run: _PreparedRun, head: Head) -> str:
+def _name_conflict(remote: RemoteStore, run: _PreparedRun, entry: ManifestEntry) -> str:
     """Return why a run cannot be a new version of the run of the same name in the store; empty if it can."""
-    if head.size > manifest.MAX_BYTES:
-        return f"{head.name}: a manifest of {head.size} bytes is too large"
-    ((_, content),) = remote.read_many({head.name: head.size})
+    if entry.size > manifest.MAX_BYTES:
+        return f"{entry.name}: a manifest of {entry.size} bytes is too large"
+    ((_, content),) = remote.read_many({entry.name: entry.size})
     try:
-        remote_card = manifest.decode(content or b"", head, run.folder)[1]
+        remote_card = manifest.decode(content or b"", entry, run.folder)[1]
     except StoreError:  # readers reject it as well
         return ""
     if (remote_card.started, remote_card.model) == run.origin:
@@ -186,12 +191,14 @@ def _name_conflict(remote: RemoteStore, run: _PreparedRun, head: Head) -> str:
     return f"the store has a different run named {run.folder} (with another start time or model); rename this run"
 
 
-def _note_conflicts(result: SyncResult, heads: dict[str, list[Head]], ready: list[_PreparedRun]) -> None:
+def _note_conflicts(
+    result: SyncResult, entries: dict[str, list[ManifestEntry]], ready: list[_PreparedRun]
+) -> None:
     """Note each run of which another machine has sent a different state at the same time, if that state takes precedence."""
     digests = {run.folder: (run.digest, str(run.path)) for run in ready}
     for sent in result.sent:
         digest, path = digests[sent.folder]
-        versions = heads.get(sent.folder, [])
+        versions = entries.get(sent.folder, [])
         if versions and versions[0].digest != digest:
             result.skipped[path] = (
                 "at the same time, another machine sent a different state, which takes precedence"

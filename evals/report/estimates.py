@@ -20,11 +20,12 @@ from evals.report.metrics import (
     at_repeats,
     mean_of_group_means,
     mean_value,
+    resampled_statistic,
     substitute_points,
     unmeasured_groups,
 )
 from evals.report.strata import stratified_mean
-from evals.seams import HasInterval, HasResamples, SupportsResampling
+from evals.seams import HasInterval, HasResamples
 from evals.types import Estimate, Metric, Point, Score
 
 Golds: TypeAlias = Mapping[str, Gold]
@@ -227,27 +228,18 @@ def _mean_interval(terms: Sequence[_Term], metric: Metric) -> stats.Interval | N
 def _whole_run_interval(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
     """Return a whole-run metric with its interval, the number of scored points and the number of clusters.
 
-    The interval is the metric's own or a bootstrap over clusters. A `SupportsResampling` metric takes the indices of a
-    resample, so that points are not copied.
+    The interval is the metric's own or a bootstrap over clusters.
     """
     by_cluster: dict[str, list[Point]] = defaultdict(list)
     for point in points:
         by_cluster[point.cluster].append(point)
     clusters = list(by_cluster.values())
-
-    def statistic_of_points(indices: Iterable[int]) -> float:
-        return metric.of([point for index in indices for point in clusters[index]])
-
     metric_function: object = metric.of
     n = sum(point.value is not None for point in points) or len(points)
     try:
         if (own_interval := _own_interval(points, clusters, metric)) is not None:
             return own_interval, n, len(clusters)
-        statistic = (
-            metric_function.over(clusters)
-            if isinstance(metric_function, SupportsResampling)
-            else statistic_of_points
-        )
+        statistic = resampled_statistic(metric, clusters)
         resamples = (isinstance(metric_function, HasResamples) and metric_function.resamples) or (
             2000 if len(points) <= 2000 else 400
         )

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from evals.records.files import Gold
 from evals.report.repeats import maj_at_k, pass_at_k
+from evals.seams import SupportsResampling
 from evals.types import Metric, Point
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 UNANSWERED_VERDICTS = frozenset({"unanswered", "truncated", "refused"})
 
@@ -77,6 +83,16 @@ def substitute_points(sample_id: str, gold: Gold, repeats: Iterable[int], value:
         )
         for repeat in repeats
     ]
+
+
+def resampled_statistic(
+    metric: Metric, clusters: Sequence[Sequence[Point]]
+) -> Callable[[NDArray[np.intp]], float]:
+    """Return the metric as a function of cluster indices, without copying points if the metric is `SupportsResampling`."""
+    statistic: object = metric.of
+    if isinstance(statistic, SupportsResampling):
+        return statistic.over(clusters)
+    return lambda indices: metric.of([point for index in indices.tolist() for point in clusters[index]])
 
 
 def guessed_value(points: Sequence[Point]) -> float:

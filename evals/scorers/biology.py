@@ -1,4 +1,4 @@
-"""Score Biology-Instructions: a number, a label, a set of labels or EC numbers, read anywhere in a reply."""
+"""Score replies to Biology-Instructions: a number, a label, or a set of labels or EC numbers, stated anywhere in the reply."""
 
 from __future__ import annotations
 

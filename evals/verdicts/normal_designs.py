@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from evals.errors import UsageError
 from evals.report import statistics as stats
+from evals.report.metrics import resampled_statistic
 from evals.types import Point
 from evals.verdicts.estimands import NORMAL_DF
-from evals.verdicts.pairs import Pairing, resampled_statistic
+from evals.verdicts.pairs import Pairing
 from evals.verdicts.simulated_designs import Claims, Design, Noise
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ at their worst or best value.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from math import isnan, nan
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
@@ -21,6 +21,7 @@ from evals.report.metrics import (
     mean_of_group_means,
     mean_value,
     measured_samples,
+    resampled_statistic,
     substitute_points,
     unmeasured_groups,
 )
@@ -230,16 +231,6 @@ def _single_sample_values(side: Side, rows: Sequence[Pair], metric: Metric) -> l
         by_sample[point.id].append(point)
     joint_metric = structs.replace(metric, pool="micro", joint=True)
     return [_value_and_count(by_sample[row.id], joint_metric)[0] for row in rows]
-
-
-def resampled_statistic(
-    metric: Metric, clusters: Sequence[Sequence[Point]]
-) -> Callable[[NDArray[np.intp]], float]:
-    """Return the metric as a function of cluster indices, without copying points if the metric is `SupportsResampling`."""
-    statistic: object = metric.of
-    if isinstance(statistic, SupportsResampling):
-        return statistic.over(clusters)
-    return lambda indices: metric.of([point for index in indices.tolist() for point in clusters[index]])
 
 
 def _by_cluster(side: Side, cluster_of: Mapping[str, int]) -> list[list[Point]]:

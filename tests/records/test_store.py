@@ -674,8 +674,8 @@ def test_a_missing_results_folder_is_named_with_a_similar_one(
     monkeypatch.chdir(tmp_path)  # the checkout has results once `make demo` has run
     (tmp_path / "results-week1").mkdir()
     with raises(StoreError):
-        store.check_level(tmp_path / "results-wek1")
-    store.check_level(Path("results"))
+        store.check_intended_folder(tmp_path / "results-wek1")
+    store.check_intended_folder(Path("results"))
 
 
 def test_files_that_keep_changing_are_an_error_and_not_an_empty_run(

@@ -40,10 +40,10 @@ def listed_runs(address: object) -> list[str]:
 
 def count_verified_runs(remote: RemoteStore) -> int:
     """Check that the objects of every manifest exist and match their hashes, and return the number of manifests."""
-    manifests = manifest.heads(remote.sizes("runs"))
-    for folder, (head, *_) in manifests.items():
-        ((_, content),) = remote.read_many({head.name: head.size})
-        decoded, _ = manifest.decode(content or b"", head, folder)
+    manifests = manifest.entries(remote.sizes("runs"))
+    for folder, (entry, *_) in manifests.items():
+        ((_, content),) = remote.read_many({entry.name: entry.size})
+        decoded, _ = manifest.decode(content or b"", entry, folder)
         for file in decoded.files.values():
             chunks = remote.chunks(cache.object_name(file.sha256), file.size)
             assert sha256(b"".join(chunks)).hexdigest() == file.sha256
@@ -155,7 +155,7 @@ def test_every_listed_run_is_complete_after_kill_9(
         time.sleep(0.3)
         began = time.monotonic()
         while process.poll() is None and time.monotonic() - began < 20:
-            finished = len(manifest.heads(RemoteStore(parse(address)).sizes("runs")))
+            finished = len(manifest.entries(RemoteStore(parse(address)).sizes("runs")))
             if finished > counts[-1] and rng.random() < 0.5:
                 break
             time.sleep(0.01)
@@ -254,7 +254,7 @@ def test_names_that_leave_the_folder_are_ignored(folder: Path) -> None:
         "runs//b@/c",
     ):
         sizes[f"{hostile_folder}/{path.name}"] = 1
-    assert list(manifest.heads(sizes)) == ["aime-2025@2/scripted/two"]
+    assert list(manifest.entries(sizes)) == ["aime-2025@2/scripted/two"]
 
 
 def test_a_huge_manifest_is_not_read(folder: Path) -> None:
