@@ -9,6 +9,7 @@ import msgspec
 
 from evals.errors import UnknownName
 from evals.labels import Failed
+from evals.plain import count_of
 from evals.prompts import plain_text
 from evals.records.card import Card, Finding
 from evals.records.store import Run
@@ -84,7 +85,7 @@ class Runs(Sequence[Run]):
 
     def __repr__(self) -> str:
         """Return a line per run: suite, protocol, model, headline with its interval."""
-        lines = [f"{len(self)} run{'' if len(self) == 1 else 's'}"]
+        lines = [count_of(len(self), "run")]
         lines += ["  " + "  ".join(str(cell) for cell in row) for row in self._headline_rows()]
         return "\n".join(lines)
 

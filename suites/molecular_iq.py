@@ -21,6 +21,7 @@ from typing import Any
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
+from evals.plain import count_of
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import UpstreamPrompts
 from evals.report.metrics import repeat_metrics
@@ -56,13 +57,13 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
             id=str(row["uid"]),
             question=(Text(str(row["question"])),),
             target=json.dumps(gold, sort_keys=True),
-            group=f"{len(gold)} {'property' if len(gold) == 1 else 'properties'}",
+            group=count_of(len(gold), "property", "properties"),
             meta={"molecule": str(row.get("original_smiles") or "")},
         )
 
 
 def _decode_column(row: Row, column: str) -> Any:
-    """Return the value of a column, which may be JSON; properties without a value are left out. Raises DataError."""
+    """Return the value of a column, which may be JSON; properties without a value are left out. Raises DataError for invalid JSON."""
     value = row.get(column)
     if isinstance(value, dict):
         return {name: gold for name, gold in value.items() if gold is not None}

@@ -120,7 +120,7 @@ COORDINATE_FORMATS = {
 
 
 def _prompter(unit: Literal["thousand", "unit", ""], *, phrase_format: str = "{}") -> Prompter:
-    """Return a prompter; `unit`: of the coordinates, empty if the prompt does not ask for a rectangle."""
+    """Return a prompter; `unit`: unit of the coordinates; empty if the prompt does not ask for a rectangle."""
     instruction = (
         f"\nReply with its rectangle [left, top, right, bottom], {COORDINATE_FORMATS[unit]}." if unit else ""
     )

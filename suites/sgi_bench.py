@@ -8,8 +8,8 @@ Failed calls count as wrong upstream; nevertheless, seven scores on its leaderbo
 (`evals claims check --grid --suite sgi-bench`). `strict` needs a stated letter, and compares numbers by value and texts by
 their words.
 
-The other parts are not supported: dry experiments execute model output, ideas and wet experiments are graded by several
-judges and sentence embeddings. The SGI-Score, the mean of five parts, therefore cannot be computed.
+The other parts are not supported: dry experiments execute model output, and ideas and wet experiments are graded by
+several judges and sentence embeddings. The SGI-Score, the mean of five parts, therefore cannot be computed.
 """
 
 from __future__ import annotations

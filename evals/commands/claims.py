@@ -346,7 +346,7 @@ def _score_text(value: float | None, unit: str) -> str:
 
 
 def _find_claim(prefix: str, all_claims: dict[str, Claim]) -> tuple[str, Claim]:
-    """Return id and claim: of the claim `prefix`, or else of the only one whose id begins with it; raises UsageError."""
+    """Return id and claim of the claim `prefix`, or of the only one whose id begins with it; raises UsageError otherwise."""
     from evals.interop.values import join_names
 
     if prefix in all_claims:
@@ -369,7 +369,7 @@ def reproduce(claim: str, model: str, **options: Any) -> int:
     """Reproduce a published number: run its suite and protocol under its known conditions, and compare.
 
     Options are those of `evals run`. Exit status as for `evals claims check`; 2 if nothing could be
-    started, 130 interrupted.
+    started, 130 if interrupted.
     """
     from evals import load
     from evals.commands.run import report_outcomes

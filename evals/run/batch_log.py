@@ -90,7 +90,7 @@ def batch_tokens(run: Path) -> dict[str, int]:
 
 
 def append(run: Path, change: LoggedChange) -> None:
-    """Append a change to a run's batch log, and wait until the change is on disk; raises StoreError."""
+    """Append a change to a run's batch log, and wait until it is on disk; raises StoreError if writing fails."""
     path = run / BATCHES
     log = _read_log(run)
     separator = b"" if not log or log.endswith(b"\n") else b"\n"

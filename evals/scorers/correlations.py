@@ -123,9 +123,9 @@ def _ranks(values: Floats) -> Floats:
 class Mixed(_RowStatistic, frozen=True):
     """OpenCompass' mixed score for efficiencies in %, with a term for all stated numbers and one for those from 0 to 30.
 
-    It is ((1 - E / 100) + F1 ("below 30") (1 - L / 100)) / 2, where E is the MAE and L that of stated numbers from 0 to 30,
-    both clipped at 100, times the share of items with a stated number up to 1,000 in magnitude. `default` replaces a
-    number that is not stated; if it is None, a missing number reduces that share.
+    It is s ((1 - E / 100) + F1 ("below 30") (1 - L / 100)) / 2, where s is the share of items with a stated number up to
+    1,000 in magnitude, E the MAE of these items, and L the MAE of those among them with a stated number from 0 to 30; E and
+    L are clipped at 100. `default` replaces a number that is not stated; if it is None, a missing number reduces s.
     """
 
     default: float | None = None

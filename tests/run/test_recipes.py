@@ -86,4 +86,4 @@ def test_the_ray_recipe_runs_inside_a_slurm_job(tmp_path: Path) -> None:
     (entry,) = runs(tmp_path / "results")
     run = Run(entry.path)
     assert run.card.coverage == 1.0, log
-    assert any("2 replicas on 1 nodes" in note for note in run.card.notes), run.card.notes
+    assert any("2 replicas on 1 node," in note for note in run.card.notes), run.card.notes

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from evals.boundary import foreign_code
 from evals.errors import Crash, UsageError, install_command
+from evals.plain import count_of
 from evals.run.cluster.host import ReplicaHost
 from evals.run.cluster.placement import Placement, place
 from evals.run.cluster.queue import Cluster, ReplicaInfo, ReplicaLost, require_same_version
@@ -122,8 +123,8 @@ def connect(
         require_same_version(info)
         cleanup.pop_all()
     span = f" over {placement.nodes} nodes" if placement.nodes > 1 else ""
-    replica_text = f"{placement.replicas} replica{'s' if placement.replicas > 1 else ''}"
-    note = f"cluster: {address}, {replica_text} on {len(nodes)} nodes, {placement.gpus} GPUs each{span}"
+    size = f"{count_of(placement.replicas, 'replica')} on {count_of(len(nodes), 'node')}"
+    note = f"cluster: {address}, {size}, {count_of(placement.gpus, 'GPU')} each{span}"
     return RayCluster(links, replace(info, notes=(note, *info.notes)))
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from evals import disk
 from evals.calls.secrets import Mask, is_secret_name
 from evals.errors import UsageError
-from evals.plain import notice, plain
+from evals.plain import count_of, notice, plain
 
 POLL_S = 5.0
 """Minimum interval between two calls of squeue."""
@@ -127,7 +127,7 @@ def _next_notice_s(notices: int) -> float:
 def _duration_text(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} minute{'s' if seconds >= 90 else ''}"
+    return count_of(round(seconds / 60), "minute")
 
 
 def run_command(*command: str) -> str | None:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from evals.calls.secrets import is_secret_name
 from evals.errors import UsageError, install_command
-from evals.plain import notice, plain
+from evals.plain import count_of, notice, plain
 from evals.run.cluster.placement import ENGINES, gpus_needed
 from evals.run.cluster.queue import Cluster, ReplicaInfo, require_same_version
 from evals.run.cluster.slurm import messages, reaper, scheduler
@@ -95,7 +95,7 @@ def connect(
         info = _first_info(run_jobs, folder, stopped)
         require_same_version(info)
         partition = f"partition {settings.partition}" if settings.partition else "default partition"
-        note = f"cluster: slurm, {jobs_text}, {partition}, {gpus_per_job} GPUs each"
+        note = f"cluster: slurm, {jobs_text}, {partition}, {count_of(gpus_per_job, 'GPU')} each"
         remaining_cleanup = cleanup.pop_all()
     links = [SlurmLink(job, folder, run_jobs) for job in run_jobs.jobs]
     info = replace(info, notes=(note, *info.notes))
