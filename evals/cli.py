@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
@@ -12,7 +11,7 @@ import click
 
 from evals.commands.groups import Entry, LazyGroup
 from evals.errors import EvalsError
-from evals.plain import did_you_mean
+from evals.plain import did_you_mean, similar_names
 
 COMMANDS = {
     "run": Entry("run:run", "Run benchmarks on models: call, score, keep every reply."),
@@ -93,13 +92,20 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:  # `evals` or `evals claims` alone
         click.echo(error.format_message(), err=True)
         status = 2
+    except click.NoSuchOption as error:
+        similar = similar_names(error.option_name, _long_options(error.ctx))
+        hint = f"; {did_you_mean(similar)}" if similar else ""
+        status = _report_error(f"{error.message.rstrip('.')}{hint}{_help_hint(error)}")
     except click.ClickException as error:
         status = _report_error(f"{_simplify_message(error.format_message())}{_help_hint(error)}")
     except EvalsError as error:
         status = _report_error(str(error))
     except OSError as error:
         location = f" ({error.filename})" if error.filename else ""
-        status = _report_error(f"cannot read or write: {error.strerror or error}{location}")
+        cause = error.strerror or error
+        if isinstance(error, FileNotFoundError) and not location:
+            cause = "the current folder no longer exists"  # the only missing file without a name
+        status = _report_error(f"cannot read or write: {cause}{location}")
     except (KeyboardInterrupt, click.Abort):
         status = 130
     sys.exit(status if isinstance(status, int) else 0)
@@ -133,10 +139,15 @@ def _simplify_message(message: str) -> str:
         message = re.sub(pattern, replacement, message)
     if match := _INVALID_CHOICE.search(message):
         choices = re.findall(r"'([^']*)'", match["known"])
-        close_matches = difflib.get_close_matches(match["value"], choices, n=2, cutoff=0.5)
+        close_matches = similar_names(match["value"], choices)
         hint = did_you_mean(close_matches) if close_matches else f"known: {', '.join(choices)}"
         message = f"{message[: match.start()]}unknown {match['value']!r}; {hint}"
     return message.rstrip(".")
+
+
+def _long_options(context: click.Context | None) -> list[str]:
+    parameters = context.command.params if context else []
+    return [option for parameter in parameters for option in parameter.opts if option.startswith("--")]
 
 
 def _help_hint(error: click.ClickException) -> str:

@@ -28,13 +28,12 @@ EvalsError                     a message for the user, one line, no traceback
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from evals.plain import did_you_mean
+from evals.plain import did_you_mean, similar_names
 
 MAX_LISTED = 99
 """Maximum number of known names that a message lists; if there are more, it states their number."""
@@ -72,9 +71,7 @@ class UnknownName(UsageError):
         """`kind`: such as "variant of gpqa"; `see`: the command that lists many names; `source`: the file with the name."""
         names = sorted(known)
         close_matches = [
-            close
-            for spelling in (name, name.lower())
-            for close in difflib.get_close_matches(spelling, names, n=3, cutoff=0.5)
+            close for spelling in (name, name.lower()) for close in similar_names(spelling, names)
         ]
         close_matches = list(dict.fromkeys(close_matches))[:3]
         listed = f"known: {', '.join(names)}" if names else "there are none"

@@ -46,6 +46,25 @@ def either(alternatives: Iterable[object]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def similar_names(name: str, known: Iterable[str]) -> list[str]:
+    """Return at most three names that may be meant by `name`, the most similar one first.
+
+    Names that are clearly less similar than the first, and dashes at the beginning of options, do not count.
+
+    >>> similar_names("--limt", ["--limit", "--slurm", "--timeout"]), similar_names("mmul", ["mmlu", "mmmu", "gpqa"])
+    (['--limit'], ['mmmu', 'mmlu'])
+    """
+    from difflib import SequenceMatcher, get_close_matches
+
+    def similarity(other: str) -> float:
+        return SequenceMatcher(None, other, spelling).ratio()
+
+    spelling = name.lstrip("-")
+    names = {other.lstrip("-"): other for other in known}
+    matches = get_close_matches(spelling, names, n=3, cutoff=0.5)
+    return [names[match] for match in matches if similarity(match) > similarity(matches[0]) - 0.15]
+
+
 def did_you_mean(names: Iterable[str]) -> str:
     """Return the question with which a message suggests similar names."""
     return f"did you mean {either(names)}?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from evals.errors import UsageError
-from evals.plain import did_you_mean
+from evals.plain import did_you_mean, similar_names
 
 _SHORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _UNKNOWN_NAME = re.compile(
@@ -48,7 +47,7 @@ def explain(error: msgspec.ValidationError, expected_type: Any) -> str:
     else:
         text, given_name = f"unknown value {match['value']}", match["value"].strip("'")
     text += f" at {path}" if path else ""
-    close_matches = difflib.get_close_matches(given_name, allowed, n=3, cutoff=0.5)
+    close_matches = similar_names(given_name, allowed)
     hint = did_you_mean(close_matches) if close_matches else f"known: {', '.join(allowed)}"
     return f"{text}; {hint}" if allowed else text
 

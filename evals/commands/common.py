@@ -238,9 +238,11 @@ def exit_status(outcomes: Sequence[Outcome]) -> int:
     """Return the exit status; if several models were run, report those that failed on standard error."""
     cards = [card for outcome in outcomes for card in outcome.cards]
     if len(outcomes) > 1:
-        for outcome in outcomes:
-            if outcome.fault:
-                note(f"evals: {outcome.model} failed: {outcome.fault}")
+        failures = [f"{outcome.model} failed: {outcome.fault}" for outcome in outcomes if outcome.fault]
+        for line in dict.fromkeys(
+            failures
+        ):  # a model may fail for the same reason in several parts of a sweep
+            note(f"evals: {line}")
     if any(outcome.interrupted for outcome in outcomes):
         return 130
     if any(outcome.fault for outcome in outcomes):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import click
 
 from evals.commands import common, show_board
 from evals.errors import UnknownName, UsageError
-from evals.plain import did_you_mean
+from evals.plain import did_you_mean, similar_names
 from evals.terminal.figures import percent
 from evals.types import VERDICTS
 
@@ -184,7 +183,7 @@ def _no_match_message(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
     }
     for name, choices in values.items():
         if (value := filters[name]) and not Filter(**{name: value}).choose(cards):
-            matches = get_close_matches(value, choices, n=3, cutoff=0.4)
+            matches = similar_names(value, choices)
             hint = did_you_mean(matches) if matches else f"known: {', '.join(sorted(choices))}"
             return f"No run matches --{name} {value}; {hint}"
     return "No run matches; `evals show` without options lists all runs."

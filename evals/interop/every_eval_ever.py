@@ -154,7 +154,7 @@ def _details(card: Card, e: Estimate) -> dict[str, str]:
     facts = {
         "protocol": card.config.protocol,
         "suite_version": card.config.version,
-        "coverage": repr(card.coverage),
+        "coverage": "" if e.group else repr(card.coverage),
         "group": e.group,
         "headline": str(e.headline).lower(),
         "worst": "" if e.worst is None else repr(e.worst),
@@ -164,7 +164,7 @@ def _details(card: Card, e: Estimate) -> dict[str, str]:
         "errata": card.errata,
         "origin": "" if card.origin == "run" else card.origin,
     }
-    counts = {f"count:{name}": str(count) for name, count in card.counts.items()}
+    counts = {} if e.group else {f"count:{name}": str(count) for name, count in card.counts.items()}
     return {name: value for name, value in (facts | counts).items() if value}
 
 

@@ -33,6 +33,8 @@ SUITES = {
 }  # fmt: skip
 """Name of a whole benchmark, in lower case with hyphens -> suite. A plain `gpqa` is ambiguous and left out."""
 HEADER = "# Reported numbers imported from Every Eval Ever; `evals claims import` overwrites this file.\n"
+LIBRARY = "science-evals"
+"""The source's name in our own exports, whose `note` says why a score is not one of the benchmark."""
 MAX_TEXT_LENGTH = 300
 """Maximum length of a text taken from a record."""
 _SCORE_SUFFIX = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
@@ -72,6 +74,8 @@ class Details(_Part, frozen=True):
     """`score_details`."""
 
     score: float
+    details: Any = None
+    """Further facts; usually a mapping of texts."""
 
 
 class Result(_Part, frozen=True):
@@ -166,6 +170,10 @@ def _add_score(record: Aggregate, result: Result, tables: Tables, skipped: Count
     suite = suite_of(result)
     if suite is None:
         skipped["scores of other benchmarks or parts"] += 1
+        return
+    details = result.score_details.details
+    if record.source_metadata.source_name == LIBRARY and isinstance(details, dict) and details.get("note"):
+        skipped["scores on sample items or subsets"] += 1
         return
     percent = _percent(result)
     if percent is None or not 0 <= percent <= 100:

@@ -125,7 +125,7 @@ def read_replies(path: Path, request: ImportRequest) -> list[Card]:
 def check_run_id(run: str | None) -> None:
     """Raise UsageError for an invalid run id."""
     if run is not None and (run != store.slug(run) or "@" in run):
-        raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
+        raise UsageError(f"--run {run!r}: use at most 80 letters, digits, dots, hyphens and underscores")
 
 
 def single_suite(name: str, protocol: str | None, *, from_user: bool = True) -> Suite:

@@ -10,6 +10,7 @@ from time import gmtime, strftime
 
 from msgspec import Struct, structs
 
+from evals import disk
 from evals.data import Data
 from evals.data.sample_store import SampleStore
 from evals.errors import DataError, StoreError, UnknownName, UsageError
@@ -298,8 +299,8 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
     `run`: the id chosen by the user; a number is appended if a run with another configuration, or with `fresh` any run, has it.
     """
     if run is not None and (run != store.slug(run) or "@" in run):
-        raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
-    cards = _cards_in(folder, run)
+        raise UsageError(f"--run {run!r}: use at most 80 letters, digits, dots, hyphens and underscores")
+    cards, unreadable = _cards_in(folder, run)
     if run is None:
         resumable = {
             name: card for name, card in cards.items() if not name.startswith(NOISE_PREFIX) and not fresh
@@ -312,6 +313,7 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
             return folder / identical[-1], []
         previous = next(reversed(newest_last), None)
         notes = [f"a new run, since {_differences_text(config, cards, previous)}"] if previous else []
+        notes += [] if fresh else [f"not resumed: {reason}" for reason in unreadable]
         return folder / _unused_name(folder, store.new_id(config)), notes
     for name in (run, *(f"{run}-{n}" for n in range(2, 1000))):
         if name not in cards:
@@ -327,20 +329,23 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
     raise StoreError(f"--run {run}: {folder} has a thousand runs of this name; choose another")
 
 
-def _cards_in(folder: Path, run: str | None) -> dict[str, Card]:
-    """Return the cards of a model's runs by run id; unreadable ones are skipped.
+def _cards_in(folder: Path, run: str | None) -> tuple[dict[str, Card], list[str]]:
+    """Return the cards of a model's runs by run id, and for each unreadable one the reason.
 
     Raises StoreError if the unreadable card is that of the run named by the user, or of one of its numbered successors.
     """
-    cards = {}
-    for path in folder.glob("*/card.json"):
-        name = path.parent.name
+    cards, unreadable = {}, []
+    for run_path in sorted(folder.glob("*")):
+        name = run_path.name
+        if store.stamp(str(run_path)) is None or disk.is_ignored(name):
+            continue
         try:
-            cards[name] = store.read_card(path.parent)
-        except StoreError:
+            cards[name] = store.read_card(run_path)
+        except StoreError as error:
             if run is not None and (name == run or name.startswith(f"{run}-")):
                 raise
-    return cards
+            unreadable.append(str(error))
+    return cards, unreadable
 
 
 def _differences_text(config: Config, cards: Mapping[str, Card], name: str) -> str:

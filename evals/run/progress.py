@@ -16,7 +16,7 @@ from evals.records.store import Run
 from evals.report import statistics as stats
 from evals.run.health import Health, is_checked
 from evals.run.job import Job
-from evals.types import Record, Reply, Score
+from evals.types import Failure, Record, Reply, Score
 
 LINE_EVERY_S = 10.0
 BAR_FORMAT = "{desc} {bar:20} {n_fmt}/{total_fmt}  "
@@ -70,6 +70,9 @@ class Tally:
         self.truncated += record.outcome.stop == "length"
         self.tokens += record.outcome.usage.output or 0
         score = next(iter(record.scores.values()), None)
+        if isinstance(score, Failure):
+            self.failure_counts[score.kind] += 1
+            self.first_messages.setdefault(score.kind, f"the scorer failed: {score.message}")
         if isinstance(score, Score) and score.value is not None:
             self.scored += 1
             self.score_sum += score.value

@@ -347,7 +347,8 @@ def _convert(option: Option, value: Any, source: str) -> Any:
     if not _has_type(option, value):
         raise UsageError(f"{name} must be {TYPE_NAMES.get(option.type, 'text')}, got {value!r}")
     if isinstance(value, int | float) and not (isfinite(value) and _in_bounds(option, value)):
-        raise UsageError(f"{name} must be {option.bounds or 'finite'}, got {value}")
+        bounds = "finite" if _in_bounds(option, value) else option.bounds
+        raise UsageError(f"{name} must be {bounds}, got {value}")
     return value
 
 

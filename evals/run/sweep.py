@@ -43,7 +43,7 @@ class SweepResult(Struct, kw_only=True):
 
     outcomes: list[Outcome]
     faults: list[str]
-    """A line for each part that failed or was skipped."""
+    """A line for each reason why parts failed or were not run."""
 
 
 def plan_sweep(
@@ -167,14 +167,14 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
     """
     for part in parts:  # so that conflicting options are found before the first call
         Session(part.request, suites=part.suites, say=lambda _: None)
-    result = SweepResult(outcomes=[], faults=[])
+    all_outcomes: list[Outcome] = []
+    parts_by_reason: dict[str, list[int]] = {}
     spending = _Spending()
     for number, part in enumerate(parts, 1):
         request = spending.limit_to_remaining(part.request)
         if request is None:
-            result.faults.append(
-                f"part {number} of {len(parts)} is skipped: the limit on cost or tokens has been reached"
-            )
+            reason = "not run, since the limit on cost or tokens has been reached"
+            parts_by_reason.setdefault(reason, []).append(number)
             continue
         if len(parts) > 1:
             say(f"part {number} of {len(parts)}: {', '.join(dict.fromkeys(s.id for s in part.suites))}")
@@ -184,14 +184,18 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
         except EvalsError as error:
             if len(parts) == 1:
                 raise
-            result.faults.append(f"part {number} of {len(parts)}: {error}")
+            parts_by_reason.setdefault(str(error), []).append(number)
             outcomes = []
-        result.outcomes += outcomes
+        all_outcomes += outcomes
         spending_after = _spending_by_run(store.runs(request.results))
         spending.add(spending_before, spending_after)
         if any(outcome.interrupted for outcome in outcomes):
             break
-    return result
+    faults = [
+        f"part{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))} of {len(parts)}: {reason}"
+        for reason, numbers in parts_by_reason.items()
+    ]
+    return SweepResult(outcomes=all_outcomes, faults=faults)
 
 
 def _spending_by_run(runs: Sequence[store.Run]) -> dict[str, tuple[float, int]]:

@@ -83,6 +83,21 @@ def test_scores_of_whole_benchmarks_become_claims_and_others_are_skipped(tmp_pat
     assert "third_party" in by_suite["mmlu-pro"].note
 
 
+def test_scores_on_sample_items_in_our_own_exports_are_no_claims(here: Path) -> None:
+    assert evals("run", "mmlu-pro", "--sample", "-m", "demo:careful", "--quiet").status == 0
+    assert evals("export", "every-eval-ever", "last", "--out", "eee").status == 0
+    outcome = evals("claims", "import", "every-eval-ever", "eee")
+    outcome.assert_usage_error()
+    assert "scores on sample items or subsets: 2" in outcome.err
+    (document,) = (json.loads(path.read_text()) for path in Path("eee").rglob("*.json"))
+    details = {
+        result["evaluation_result_id"]: result["score_details"]["details"]
+        for result in document["evaluation_results"]
+    }
+    assert details["accuracy"]["count:right"] == "15"  # of the whole run, so not stated for a group
+    assert "count:right" not in details["accuracy|math"]
+
+
 def test_only_known_generation_settings_are_imported(tmp_path: Path) -> None:
     generation_config = {
         "generation_args": {

@@ -12,6 +12,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -688,3 +689,26 @@ def test_files_that_keep_changing_are_an_error_and_not_an_empty_run(
         files.snapshot(tmp_path, "records"),
     ):
         pass
+
+
+@pytest.mark.parametrize("level", ["suite@1", "suite@1/model", "suite@1/model/run"])
+def test_a_folder_that_may_not_be_read_is_listed_as_a_broken_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    closed = tmp_path / level
+    (tmp_path / "suite@1" / "model" / "run").mkdir(parents=True)
+    scandir, stat = os.scandir, Path.stat
+
+    def scandir_unless_closed(path: str) -> Any:  # chmod would not stop root
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    def stat_unless_closed(path: Path, **options: Any) -> os.stat_result:
+        if closed in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "scandir", scandir_unless_closed)
+    monkeypatch.setattr(Path, "stat", stat_unless_closed)
+    assert [run.path for run in store.runs(tmp_path)] == [closed]

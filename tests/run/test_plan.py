@@ -25,6 +25,7 @@ from evals.run.rescore import rescore, rescore_records
 from evals.run.sampling import override
 from evals.types import Failure, Record, Reply, Sample, Sampling, Score, Usage
 from tests.support import toy
+from tests.support.command import evals
 from tests.support.error_messages import raises
 
 
@@ -430,3 +431,14 @@ def test_two_suites_share_one_queue(tmp_path: Path) -> None:
 def test_each_repeat_of_all_samples_is_called_before_the_next(tmp_path: Path) -> None:
     suite = toy.suite(2, repeats=2)
     assert calls(toy.job(tmp_path, suite)) == ["q000.0", "q001.0", "q000.1", "q001.1"]
+
+
+def test_a_new_run_beside_one_with_a_damaged_card_says_so(here: Path) -> None:
+    command = ("run", "mmlu-pro", "--sample", "-m", "demo:careful")
+    assert evals(*command).status == 0
+    (card,) = Path("results").rglob("card.json")
+    card.write_text(card.read_text()[:300])
+    outcome = evals(*command)
+    assert outcome.status == 0
+    assert f"mmlu-pro: not resumed: {card}: Input data was truncated" in outcome.err
+    assert "not resumed" not in evals(*command).err  # the second run is complete, and reused

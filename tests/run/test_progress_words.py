@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from evals import Suite, evaluate
 from evals.run import progress
 from evals.run.progress import duration_text, rate_text
 from evals.verdicts.formatting import format_p_with_name
@@ -48,3 +49,11 @@ def test_without_a_terminal_a_finished_suite_is_not_printed_again(
     assert len(lines) == 16 + 12
     assert set(Counter(line.partition("  ")[0] for line in lines).values()) == {1}
     assert not any(" left" in line for line in lines if "16/16" in line or "12/12" in line)
+
+
+def test_a_scorer_that_fails_is_reported_with_its_error(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = Suite.of([{"question": "a", "answer": "b"}], scorer=lambda reply, target: len(reply) / 0 > 1)
+    evaluate(suite, lambda prompt: "b")
+    assert "custom: 1 failed (crash): the scorer failed: ZeroDivisionError" in capsys.readouterr().err

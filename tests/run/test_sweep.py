@@ -261,12 +261,24 @@ def test_a_part_that_cannot_run_does_not_stop_the_others(here: Path) -> None:
     assert cells(stored_cards()) == Counter([("careful", "aime:2025", "strict", 1)])
 
 
+@pytest.mark.parametrize("other_model", [[], ["demo:careful"]], ids=["one model", "two models"])
+def test_the_reason_why_all_parts_fail_is_stated_once(here: Path, other_model: list[str]) -> None:
+    models = ["server:http://127.0.0.1:9/v1#gone", *other_model]
+    file = write(
+        f"sample = true\nmodels = {models}\nsuites = ['mmlu-pro']\ntemperature = 0.5\nrepeats = [1, 2]"
+    )
+    lines = evals("run", file).err.splitlines()
+    (line,) = [line for line in lines if line.startswith("evals: ")]
+    assert line.startswith("evals: gone failed: " if other_model else "evals: parts 1, 2 of 2: ")
+    assert "Connection refused" in line
+
+
 def test_a_limit_on_tokens_holds_for_all_parts(here: Path) -> None:
     file = write(TWO_TABLES + "\n[[sweep]]\nsuites = ['mmlu-pro']\ntemperature = 0.5\n")
     with FaultyServer(lambda call: completion("ANSWER: A")) as server:
         outcome = evals("run", file, "-m", server.model, "--max-total-tokens", "700", "--concurrency", "4")
         assert outcome.status == 1, outcome.err
-        assert "is skipped: the limit on cost or tokens has been reached" in outcome.err
+        assert "parts 2, 3 of 3: not run, since the limit on cost or tokens has been reached" in outcome.err
         assert 40 <= len(server.calls) <= 60  # 15 tokens each
 
 

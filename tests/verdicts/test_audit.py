@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
+from evals import Suite, evaluate
 from evals import harness_environments as environments
 from evals.commands import audit as command
-from evals.errors import UsageError
+from evals.errors import ModelError, UsageError
+from evals.records import store
 from evals.verdicts.second_opinion import opinion, rules, worker
-from evals.verdicts.second_opinion.audit import audit
+from evals.verdicts.second_opinion.audit import _scores_of_peer, audit
 from evals.verdicts.second_opinion.opinion import INHERITED_VARIABLES, RecordedReply, score_replies
 from tests.support.command import evals, start
 from tests.support.error_messages import raises
@@ -183,6 +185,14 @@ def test_a_suite_without_a_rule_in_the_harness_is_reported(here: Path) -> None:
     arguments = ("matbench:steels", "--sample", "-m", "scripted:Answer: 1", "--run", "m", "--quiet")
     assert evals("run", *arguments).status == 0
     evals("audit", "m", "--with", "lm-eval").assert_usage_error()
+
+
+def test_a_run_without_replies_cannot_be_audited(here: Path) -> None:
+    with pytest.raises(ModelError):
+        evaluate(Suite.of([{"question": "a", "answer": "b"}]), lambda prompt: str(1 / 0))
+    rule = rules.Rule(peer="lm-eval", name="x", suite="custom", spec={}, build_doc=lambda *_: {})
+    with pytest.raises(UsageError, match="has no replies"):
+        _scores_of_peer(store.runs(Path("results"))[0], rule, Path(sys.executable))
 
 
 def test_ctrl_c_ends_the_worker(run_folder: Path) -> None:

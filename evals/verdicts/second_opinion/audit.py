@@ -180,6 +180,8 @@ def _scores_of_peer(run: Run, rule: Rule, python: Path) -> tuple[PeerScores, str
                 replies.append((record.sample, record.repeat, Prompt(order=record.prompt.order)))
                 yield RecordedReply(outcome.text, rule.build_doc(sample, record.prompt))
 
+    if not any(isinstance(record.outcome, Reply) for record in run.records()):
+        raise UsageError(f"run {run.path.name} has no replies, so there is nothing to score")
     opinion = score_replies(rule, recorded_replies(), python)
     return {
         (sample_id, repeat): PeerVerdict(verdict.score, _in_data_order(verdict.answer, prompt), verdict.why)
