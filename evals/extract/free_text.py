@@ -36,7 +36,7 @@ _MAX_SENTENCE_CHARS = 240
 
 
 def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated free-form answer; the value is a tuple: the answer, then versions without a trailing explanation."""
+    """Read the stated free-form answer; the value is a tuple: the answer, then shorter versions, e.g. without an explanation."""
     reading = read_answer(half_width(text), _parse_free_text, truncated=truncated)
     visible_text = half_width(visible(text).text)
     if reading is not None and reading.form == "whole" and (only := only_number(visible_text)):

@@ -6,7 +6,7 @@ rule is reported; the rule is frozen so that old and new runs report the same. `
 
 A reply is searched from its end for "ANSWER: B", `\boxed{B}`, `<answer>B</answer>`, "the answer is (B)", "B is correct",
 "so B.", "I choose B", 答案是B ("the answer is B"); the last one counts. Negated, hypothetical and questioned statements are ignored. A reply
-without an answer statement is read if it consists of a letter, or begins or ends with a line that does.
+without an answer statement is read if its first or last line is a letter, or is labelled with one.
 """
 
 from __future__ import annotations
