@@ -20,9 +20,9 @@ SAMPLES = ROOT / "suites" / "samples"
 Edit = Callable[[dict[str, Any]], None]
 
 
-def run(results: Path, suite: str, *words: object, text: str = "ANSWER: B") -> str:
+def run(results: Path, suite: str, *arguments: object, text: str = "ANSWER: B") -> str:
     """Run a suite's sample items with a scripted model and return the name of the run."""
-    outcome = evals("run", suite, "--sample", "-m", f"scripted:{text}", "--results", results, *words)
+    outcome = evals("run", suite, "--sample", "-m", f"scripted:{text}", "--results", results, *arguments)
     assert outcome.status == 0, outcome.err
     return store.runs(results)[-1].path.name
 
@@ -224,8 +224,14 @@ def test_a_changed_prompt_is_detected_with_the_data(bundle: Path, tmp_path: Path
 
 
 def test_the_agreement_of_a_judge_is_recomputed(tmp_path: Path) -> None:
-    words = ("mmlu-pro", "--protocol", "intern-s1~", "--judge", "scripted:call=tests.support.judges:letter_b")
-    name = run(tmp_path / "results", *words)
+    arguments = (
+        "mmlu-pro",
+        "--protocol",
+        "intern-s1~",
+        "--judge",
+        "scripted:call=tests.support.judges:letter_b",
+    )
+    name = run(tmp_path / "results", *arguments)
     assert evals("bundle", name, tmp_path / "j.zip", "--results", tmp_path / "results").status == 0
     assert evals("bundle", "verify", tmp_path / "j.zip").status == 0
 

@@ -55,9 +55,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     weights = engine.checkpoint(python, folder / "tiny-s1")
     remote = checkpoint_with_code(weights, folder / "remote")
     env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "HF_HOME": str(folder / "cache")}
-    words = [str(python), str(TESTS / "support" / "hf_checks.py"), str(weights), str(remote)]
+    arguments = [str(python), str(TESTS / "support" / "hf_checks.py"), str(weights), str(remote)]
     completed = subprocess.run(
-        words, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=300
+        arguments, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
     assert completed.returncode == 0, completed.stderr[-3000:]
     return dict(json.loads(completed.stdout.splitlines()[-1]))
@@ -128,8 +128,8 @@ def test_weights_that_the_hub_refuses_are_reported_in_one_line(tmp_path, weights
     with hub.serve() as address:
         env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "cache")}
         env |= {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": address, "HF_TOKEN": token}
-        words = ("run", "mmlu-pro", "--sample", "-m", f"hf:{weights}")
-        completed = engine.run_evals(*words, env=env, cwd=tmp_path, python=str(python))
+        arguments = ("run", "mmlu-pro", "--sample", "-m", f"hf:{weights}")
+        completed = engine.run_evals(*arguments, env=env, cwd=tmp_path, python=str(python))
     assert completed.returncode == 2
     lines = [line for line in completed.stderr.splitlines() if line.startswith("evals: ")]
     assert lines == [f"evals: hf:{weights}: {hub.REJECTIONS[weights]}"], completed.stderr

@@ -38,9 +38,9 @@ class Bench(NamedTuple):
     folder: Path
     url: str
 
-    def run(self, *words: object) -> list[dict[str, Any]]:
+    def run(self, *arguments: object) -> list[dict[str, Any]]:
         """Run suites with `vllm:PATH`, which finds the server; return the runs of the JSON output."""
-        completed = engine.run_evals("run", *words, "--json", "--quiet", env=self.env, cwd=self.folder)
+        completed = engine.run_evals("run", *arguments, "--json", "--quiet", env=self.env, cwd=self.folder)
         assert completed.returncode == 0, completed.stderr
         return list(json.loads(completed.stdout)["runs"])
 
@@ -77,8 +77,8 @@ def test_vllm_serves_the_checkpoint_with_its_class_for_intern_s1(bench):
 
 
 def test_text_suites_run_and_thinking_can_be_switched_off(bench):
-    words = ("mmlu-pro", "aime:2025", "--sample", "-m", bench.model, "--max-tokens", 24)
-    thinking_runs, plain_runs = bench.run(*words, "--thinking"), bench.run(*words, "--no-thinking")
+    arguments = ("mmlu-pro", "aime:2025", "--sample", "-m", bench.model, "--max-tokens", 24)
+    thinking_runs, plain_runs = bench.run(*arguments, "--thinking"), bench.run(*arguments, "--no-thinking")
     for run in (*thinking_runs, *plain_runs):
         assert run["coverage"] == 1.0
         assert any("already running" in note for note in run["notes"])  # the server of `evals serve`
@@ -91,8 +91,11 @@ def test_text_suites_run_and_thinking_can_be_switched_off(bench):
 
 
 def test_greedy_replies_are_reproducible(bench):
-    words = ("mmlu-pro", "--sample", "-m", bench.model, "--max-tokens", 16)
-    first, second = bench.run(*words, "--run", "one"), bench.run(*words, "--run", "two", "--concurrency", 2)
+    arguments = ("mmlu-pro", "--sample", "-m", bench.model, "--max-tokens", 16)
+    first, second = (
+        bench.run(*arguments, "--run", "one"),
+        bench.run(*arguments, "--run", "two", "--concurrency", 2),
+    )
     a, b = bench.replies(first[0]), bench.replies(second[0])
     assert {sample: reply.text for sample, reply in a.items()} == {
         sample: reply.text for sample, reply in b.items()
@@ -102,7 +105,7 @@ def test_greedy_replies_are_reproducible(bench):
 def test_mathvision_is_run_with_its_images_and_the_records_contain_what_was_sent(bench, mirror, shared):
     """With `server:`; all items in the nightly, 40 in CI."""
     items = size(40, 304)
-    words = (
+    arguments = (
         "mathvision:testmini",
         "-m",
         f"server:{bench.url}",
@@ -113,7 +116,7 @@ def test_mathvision_is_run_with_its_images_and_the_records_contain_what_was_sent
         "--limit",
         items,
     )
-    (run,) = bench.run(*words)
+    (run,) = bench.run(*arguments)
     assert (run["expected"], run["coverage"]) == (items, 1.0)
     rows = {}
     for line in (shared / "data" / "mathvision" / "testmini.jsonl").read_text().splitlines():
@@ -168,10 +171,10 @@ def test_likelihoods_of_continuations_are_finite_and_differ(bench):
 
 def test_transformers_in_process_gives_the_same_replies_as_vllm(bench):
     """39 prompts, 11 of them with images: the texts, token counts and stop reasons are identical."""
-    words = ("mmlu-pro", "aime:2025", "mmstar", "--sample", "--max-tokens", 24, "--no-thinking")
-    vllm_runs = bench.run(*words, "-m", bench.model)
+    arguments = ("mmlu-pro", "aime:2025", "mmstar", "--sample", "--max-tokens", 24, "--no-thinking")
+    vllm_runs = bench.run(*arguments, "-m", bench.model)
     completed = engine.run_evals(
-        "run", *words, "-m", f"hf:{bench.weights}", "--json", "--quiet",
+        "run", *arguments, "-m", f"hf:{bench.weights}", "--json", "--quiet",
         env=bench.env | {"PYTHONPATH": str(ROOT)}, cwd=bench.folder, python=bench.env["EVALS_ENGINE_PYTHON"],
     )  # fmt: skip
     assert completed.returncode == 0, completed.stderr
@@ -197,9 +200,9 @@ def test_likelihoods_from_transformers_in_process_equal_those_from_vllm(bench):
         "likelihoods = asyncio.run(hf.model(sys.argv[1]).logprobs(sys.argv[2], sys.argv[3:]))\n"
         "print(json.dumps([[row.logprob, row.tokens, row.greedy] for row in likelihoods]))"
     )
-    words = [bench.env["EVALS_ENGINE_PYTHON"], "-c", code, str(bench.weights), texts[0], *texts[1]]
+    arguments = [bench.env["EVALS_ENGINE_PYTHON"], "-c", code, str(bench.weights), texts[0], *texts[1]]
     env = bench.env | {"PYTHONPATH": str(ROOT)}
-    completed = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    completed = subprocess.run(arguments, env=env, capture_output=True, text=True, check=True)
     in_process = json.loads(completed.stdout.splitlines()[-1])
     from_vllm = asyncio.run(_likelihoods(bench, *texts))
     assert [row[1:] for row in in_process] == [[row.tokens, row.greedy] for row in from_vllm]
@@ -223,9 +226,19 @@ def test_throughput_is_close_to_that_of_vllm_s_benchmark(bench, shared):
         ]
     data = bench.folder / "short.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows[:400]))
-    words = ("mmlu-pro", "--data", data, "-m", f"server:{bench.url}", "--max-tokens", 24, "--concurrency", 32)
+    arguments = (
+        "mmlu-pro",
+        "--data",
+        data,
+        "-m",
+        f"server:{bench.url}",
+        "--max-tokens",
+        24,
+        "--concurrency",
+        32,
+    )
     prompts = bench.folder / "prompts.jsonl"
-    (run,) = bench.run(*words, "--run", "warm")
+    (run,) = bench.run(*arguments, "--run", "warm")
     with prompts.open("w") as stream:
         for record in store.find_one(bench.folder / "results", run["run"]).records():
             (text,) = (part.text for part in record.prompt.messages[0].parts)
@@ -237,7 +250,7 @@ def test_throughput_is_close_to_that_of_vllm_s_benchmark(bench, shared):
             break  # the machine may have been busy in a turn
         benchmark = engine.benchmark(bench.url, prompts, weights=bench.weights, concurrency=32, env=bench.env)
         vllm_times.append(benchmark["duration"])
-        (run,) = bench.run(*words, "--run", f"turn-{turn}")
+        (run,) = bench.run(*arguments, "--run", f"turn-{turn}")
         records = store.find_one(bench.folder / "results", run["run"]).records()
         our_times.append(run["finished"] - min(record.started for record in records))
         assert benchmark["completed"] == run["expected"] == 400
@@ -265,8 +278,8 @@ def test_a_prompt_that_exceeds_the_context_is_recorded_as_the_failure_context(be
     ]
     data = bench.folder / "long.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = ("run", "mmlu-pro", "--data", data, "-m", bench.model, "--max-tokens", 8, "--json", "--quiet")
-    completed = engine.run_evals(*words, env=bench.env, cwd=bench.folder)
+    arguments = ("run", "mmlu-pro", "--data", data, "-m", bench.model, "--max-tokens", 8, "--json", "--quiet")
+    completed = engine.run_evals(*arguments, env=bench.env, cwd=bench.folder)
     assert completed.returncode == 1, completed.stderr
     (run,) = json.loads(completed.stdout)["runs"]
     counts = run["counts"]
@@ -282,7 +295,7 @@ def test_a_server_killed_during_a_run_is_restarted_and_no_process_remains(bench)
     (folder / "weights-s1").mkdir()
     for path in bench.weights.iterdir():
         (folder / "weights-s1" / path.name).symlink_to(path)
-    words = (
+    arguments = (
         "mmlu-pro",
         "gpqa",
         "aime",
@@ -295,7 +308,7 @@ def test_a_server_killed_during_a_run_is_restarted_and_no_process_remains(bench)
         "--quiet",
     )
     command = subprocess.Popen(
-        [sys.executable, "-c", "from evals.cli import main; main()", "run", *map(str, words), "-m", "vllm:./weights-s1"],
+        [sys.executable, "-c", "from evals.cli import main; main()", "run", *map(str, arguments), "-m", "vllm:./weights-s1"],
         env=bench.env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -356,8 +369,8 @@ def test_weights_of_an_unknown_architecture_are_reported_in_one_line_of_vllm_s_l
     for path in bench.weights.iterdir():
         if path.name != "config.json":
             (unknown / path.name).symlink_to(path)
-    words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{unknown}")
-    completed = engine.run_evals(*words, env=bench.env, cwd=bench.folder)
+    arguments = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{unknown}")
+    completed = engine.run_evals(*arguments, env=bench.env, cwd=bench.folder)
     lines = [line for line in completed.stderr.splitlines() if line.startswith("evals: ")]
     assert (completed.returncode, len(lines)) == (2, 1), completed.stderr
     assert "ended before it served anything" in lines[0]
@@ -376,8 +389,8 @@ def test_weights_that_the_hub_refuses_are_reported_in_one_line_with_vllm(bench, 
             # a folder `weights` in the working folder would be taken for the weights
             "HF_HOME": str(bench.folder / "hub" / weights),
         }
-        words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{weights}")
-        completed = engine.run_evals(*words, env=env, cwd=bench.folder)
+        arguments = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{weights}")
+        completed = engine.run_evals(*arguments, env=env, cwd=bench.folder)
     lines = [line for line in completed.stderr.splitlines() if line.startswith("evals: ")]
     assert (completed.returncode, len(lines)) == (2, 1), completed.stderr
     assert f"ended before it served anything: {hub.REJECTIONS[weights]} (log: " in lines[0], lines[0]

@@ -76,10 +76,10 @@ def test_a_missing_file_is_named_by_every_reader_and_nothing_is_written(
         ("gate", "baseline", "one", here / "b.jsonl"),
         ("run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--run", "one"),
     )
-    for words in commands:
-        outcome = evals(*words, "--results", results)
+    for arguments in commands:
+        outcome = evals(*arguments, "--results", results)
         outcome.assert_usage_error()
-        assert {file.name: file.read_bytes() for file in path.iterdir()} == before, words
+        assert {file.name: file.read_bytes() for file in path.iterdir()} == before, arguments
 
 
 def test_hidden_files_of_other_programs_are_kept_and_unfinished_writes_removed(run: Path) -> None:
@@ -242,8 +242,8 @@ def test_show_names_the_file_whose_bytes_changed(run: Path) -> None:
 @pytest.fixture
 def listed_run(here: Path) -> Path:
     """The folder of a run of a bundled suite, which `evals show` lists."""
-    words = ("--sample", "--limit", "3", "-m", "scripted:1", "--run", "run")
-    assert evals("run", "aime:2025", *words).status == 0
+    arguments = ("--sample", "--limit", "3", "-m", "scripted:1", "--run", "run")
+    assert evals("run", "aime:2025", *arguments).status == 0
     (path,) = (here / "results").glob("*@*/*/run")
     return path
 
@@ -269,17 +269,19 @@ def test_samples_with_a_truncated_last_line_are_rejected(tmp_path: Path) -> None
         list(store.Run(path).samples())
 
 
-@pytest.mark.parametrize("words", [("show",), ("show", "run"), ("list", "runs"), ("show", "run", "--json")])
+@pytest.mark.parametrize(
+    "arguments", [("show",), ("show", "run"), ("list", "runs"), ("show", "run", "--json")]
+)
 @pytest.mark.parametrize("name", ["records.parquet", "samples.parquet"])
 @pytest.mark.parametrize("change", ["missing", "truncated"])
 def test_overviews_name_a_missing_or_truncated_file(
-    listed_run: Path, words: tuple[str, ...], name: str, change: str
+    listed_run: Path, arguments: tuple[str, ...], name: str, change: str
 ) -> None:
     content = (listed_run / name).read_bytes()
     (listed_run / name).unlink()
     if change == "truncated":
         (listed_run / name).write_bytes(content[:-9])
-    outcome = evals(*words)
+    outcome = evals(*arguments)
     assert outcome.status == 0
     assert name in outcome.err
     assert "scripted" in outcome.out  # the run is still listed

@@ -28,8 +28,8 @@ def shared_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("one", "ANSWER: 1", ("aime:2025", "gpqa")),
         ("two", "ANSWER: 70", ("aime:2025",)),
     ):
-        words = (*suites, "--sample", "-m", f"scripted:{text}", "--run", name)
-        assert evals("run", *words, "--results", results).status == 0
+        arguments = (*suites, "--sample", "-m", f"scripted:{text}", "--run", name)
+        assert evals("run", *arguments, "--results", results).status == 0
     return results
 
 
@@ -61,8 +61,8 @@ def clear_caches() -> None:
 def s3_server() -> Iterator[str]:
     """Moto's S3 server; yields its URL."""
     port = free_port()
-    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    arguments = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _wait_for(port)
             yield f"http://127.0.0.1:{port}"

@@ -145,8 +145,8 @@ def test_the_cache_can_be_deleted_at_any_time(address: str) -> None:
 def test_a_refresh_shows_new_runs_and_drops_deleted_ones(address: str, results: Path) -> None:
     view = mirror.readable_folder(address)
     assert len(store.runs(view)) == 3
-    words = ("--sample", "-m", "scripted:ANSWER: 3", "--run", "three", "--results", results)
-    assert evals("run", "aime:2025", *words).status == 0
+    arguments = ("--sample", "-m", "scripted:ANSWER: 3", "--run", "three", "--results", results)
+    assert evals("run", "aime:2025", *arguments).status == 0
     assert evals("sync", results, address).status == 0
     mirror.refresh(view)
     assert len(store.runs(view)) == 4
@@ -189,8 +189,8 @@ def test_no_secret_is_printed_or_stored(address: str, results: Path, monkeypatch
     "location", ["s3://key:{}@team/x", "sftp://me:{}@host/x", "s3://team/x?X-Amz-Signature={}"]
 )
 def test_an_address_with_credentials_is_rejected(location: str, results: Path) -> None:
-    for words in (("show", "--results"), ("sync", results), ("compare", "one")):
-        outcome = evals(*words, location.format(SECRET))
+    for arguments in (("show", "--results"), ("sync", results), ("compare", "one")):
+        outcome = evals(*arguments, location.format(SECRET))
         outcome.assert_usage_error()
         assert SECRET not in outcome.out + outcome.err
 

@@ -112,8 +112,8 @@ def test_a_rescored_run_is_sent_as_a_new_version(results: Path, folder: Path) ->
 
 
 def test_a_different_run_of_the_same_name_is_rejected(results: Path, folder: Path) -> None:
-    words = ("--sample", "-m", "scripted:ANSWER: 5", "--run", "two", "--results", "other")
-    assert evals("run", "aime:2025", *words).status == 0
+    arguments = ("--sample", "-m", "scripted:ANSWER: 5", "--run", "two", "--results", "other")
+    assert evals("run", "aime:2025", *arguments).status == 0
     evals("sync", "other", f"file://{folder}").assert_usage_error()
     clear_caches()
     assert store.find(Path(), f"file://{folder}#two")[0].card == store.find_one(results, "two").card
@@ -279,13 +279,13 @@ def test_damaged_objects_are_rejected(damage: Callable[[Path], Any], folder: Pat
     card = store.find(Path(), f"file://{folder}#two")[0].card
     digest = card.files["records.parquet"].sha256
     damage(folder / cache.object_name(digest))
-    for words in (
+    for arguments in (
         ("show", "two", "--samples"),
         ("bundle", "two", "b.zip"),
         ("export", "csv", "two", "--out", "csv"),
     ):
         clear_caches()
-        evals(*words, "--results", f"file://{folder}").assert_usage_error()
+        evals(*arguments, "--results", f"file://{folder}").assert_usage_error()
     assert not (cache.root() / "objects" / digest).exists()
     assert not Path("b.zip").exists()
 
@@ -319,8 +319,8 @@ def sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str,
     user_key.write_private_key(str(home / ".ssh/id_ed25519"))
     (tmp_path / "authorized").write_bytes(user_key.export_public_key())
     paths = [str(tmp_path / name) for name in ("served", "host", "authorized")]
-    words = [sys.executable, "-m", "tests.support.sftp_server", *paths]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE) as process:
+    arguments = [sys.executable, "-m", "tests.support.sftp_server", *paths]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         known_hosts = home / ".ssh/known_hosts"
@@ -333,9 +333,9 @@ def sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str,
 def test_sync_and_show_over_sftp(results: Path, sftp: tuple[str, Path], tmp_path: Path) -> None:
     address, known_hosts = sftp
 
-    def run_command(*words: str) -> tuple[int, str, str]:
+    def run_command(*arguments: str) -> tuple[int, str, str]:
         completed = subprocess.run(
-            [*COMMAND, *words], capture_output=True, text=True, check=False, timeout=60
+            [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60
         )
         return completed.returncode, completed.stdout, completed.stderr
 

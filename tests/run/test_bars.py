@@ -16,7 +16,7 @@ pty = pytest.importorskip("pty", reason="needs a Unix terminal")
 ESCAPE_CODES = re.compile("\x1b\\[[0-9;]*[A-Za-z]")
 
 
-def run_on_a_terminal(columns: int, *words: str) -> str:
+def run_on_a_terminal(columns: int, *arguments: str) -> str:
     """Run the command with a terminal of this width as its standard error, and return what it writes there."""
     master, terminal = pty.openpty()
     import fcntl
@@ -25,7 +25,7 @@ def run_on_a_terminal(columns: int, *words: str) -> str:
 
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", "from evals.cli import main; main()", *words]
+    command = [sys.executable, "-c", "from evals.cli import main; main()", *arguments]
     process = subprocess.Popen(command, stdin=terminal, stdout=subprocess.DEVNULL, stderr=terminal, env=env)
     os.close(terminal)
     output = b""
@@ -44,7 +44,7 @@ def run_on_a_terminal(columns: int, *words: str) -> str:
 
 @pytest.mark.parametrize("columns", [60, 120])
 def test_bars_fit_the_terminal_and_remain_visible(columns: int, tmp_path: Path) -> None:
-    words = (
+    arguments = (
         "run",
         "mmlu-pro",
         "aime:2025",
@@ -54,7 +54,7 @@ def test_bars_fit_the_terminal_and_remain_visible(columns: int, tmp_path: Path) 
         "--results",
         str(tmp_path),
     )
-    output = run_on_a_terminal(columns, *words)
+    output = run_on_a_terminal(columns, *arguments)
     lines = [ESCAPE_CODES.sub("", line) for line in re.split(r"[\r\n]+", output)]
     bars = [line for line in lines if "16/16" in line or "12/12" in line]
     assert {line.split()[0] for line in bars} == {"mmlu-pro", "aime:2025"}

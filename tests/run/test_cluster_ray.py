@@ -59,17 +59,17 @@ class LocalCluster:
             "RAY_ADDRESS": cluster.address,
             "EVALS_ENGINE_PYTHON": str(engine),
         }
-        self.words = ("run", "mmlu-pro", "--data", data, "-m", f"vllm:{folder / WEIGHTS}", "--quiet")
+        self.arguments = ("run", "mmlu-pro", "--data", data, "-m", f"vllm:{folder / WEIGHTS}", "--quiet")
 
     def start(self, results: Path, replicas: int, *more: object) -> subprocess.Popen[bytes]:
         """Start the command, with twice as many calls as there are slots."""
-        words = (
-            *(*self.words, "--results", results, "--cluster", "ray", "--replicas", replicas),
+        arguments = (
+            *(*self.arguments, "--results", results, "--cluster", "ray", "--replicas", replicas),
             *("--concurrency", 2 * SLOTS * replicas, *more),
         )
         with self.log.open("w") as stream:
             return subprocess.Popen(
-                [str(word) for word in workbench.evals_command(*words)],
+                [str(argument) for argument in workbench.evals_command(*arguments)],
                 env=self.env,
                 stdout=stream,
                 stderr=stream,

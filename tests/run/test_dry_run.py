@@ -16,8 +16,8 @@ from tests.support.faults import FaultyServer, completion
 AIME = ("run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1")
 
 
-def dry_run_rows(*words: object) -> list[dict[str, Any]]:
-    outcome = evals(*words, "--dry-run", "--json")
+def dry_run_rows(*arguments: object) -> list[dict[str, Any]]:
+    outcome = evals(*arguments, "--dry-run", "--json")
     assert outcome.status in (0, 2), outcome.err
     rows: list[dict[str, Any]] = outcome.json["dry_run"]
     return rows
@@ -59,10 +59,20 @@ def test_published_numbers_are_named_with_their_protocol(here: Path) -> None:
 def test_a_run_notes_that_its_protocol_has_no_published_numbers(here: Path) -> None:
     rows = [{"id": i, "problem": "1 + 1?", "answer": "2"} for i in range(1, 31)]
     Path("aime.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = ("run", "aime:2025", "--data", "aime.jsonl", "-m", "scripted:2", "--quiet", "--max-tokens", "9")
+    arguments = (
+        "run",
+        "aime:2025",
+        "--data",
+        "aime.jsonl",
+        "-m",
+        "scripted:2",
+        "--quiet",
+        "--max-tokens",
+        "9",
+    )
     line = "aime:2025: no published numbers under strict; published under intern-s1 (--protocol)"
-    assert line in evals(*words).out
-    assert "no published number" not in evals(*words, "--protocol", "intern-s1~", "--json").out
+    assert line in evals(*arguments).out
+    assert "no published number" not in evals(*arguments, "--protocol", "intern-s1~", "--json").out
     assert "no published number" not in evals(*AIME).out  # results on sample items are never compared
 
 

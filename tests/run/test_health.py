@@ -138,9 +138,9 @@ def test_strict_health_fails_even_if_all_calls_were_in_flight(here: Path) -> Non
 
 def test_a_resumed_run_counts_the_replies_of_its_first_session(here: Path) -> None:
     with FaultyServer(completion("")) as server:
-        words = ("run", "mmlu-pro", "--sample", "-m", server.model, "--json", "--concurrency", 1)
-        assert evals(*words, "--max-total-tokens", 40).json["runs"][0]["health"] == []
-        outcome = evals(*words)
+        arguments = ("run", "mmlu-pro", "--sample", "-m", server.model, "--json", "--concurrency", 1)
+        assert evals(*arguments, "--max-total-tokens", 40).json["runs"][0]["health"] == []
+        outcome = evals(*arguments)
     assert outcome.json["runs"][0]["health"][0]["message"].startswith("16 of 16 replies are empty")
 
 

@@ -109,12 +109,12 @@ class LocalCluster:
         (self.weights / "config.json").write_text("{}")
         self.env = os.environ | {"RAY_ADDRESS": cluster.address, "EVALS_ENGINE_PYTHON": str(standin)}
 
-    def start(self, results: Path, *words: object, adapter: str = "vllm") -> subprocess.Popen[str]:
+    def start(self, results: Path, *arguments: object, adapter: str = "vllm") -> subprocess.Popen[str]:
         """Start a run of the bundled samples."""
         self.log.unlink(missing_ok=True)
         command = (
             *("run", "mmlu-pro", "--sample", "--repeats", 8, "--cluster", "ray", "--concurrency", 4),
-            *("-m", f"{adapter}:{self.weights}", "--results", results, *words),
+            *("-m", f"{adapter}:{self.weights}", "--results", results, *arguments),
         )
         return subprocess.Popen(
             [sys.executable, "-c", "from evals.cli import main; main()", *map(str, command)],
@@ -288,9 +288,9 @@ def test_real_vllm_spans_two_nodes(local_cluster: LocalCluster, tmp_path: Path) 
     )
     wrapper.chmod(0o755)
     env = local_cluster.env | {"EVALS_ENGINE_PYTHON": str(wrapper), "EVALS_ENGINE_ARGS": engine.ARGUMENTS}
-    words = ("mmlu-pro", "--sample", "-m", f"vllm:{weights}", "--max-tokens", 16, "--limit", 4, "--json")
+    arguments = ("mmlu-pro", "--sample", "-m", f"vllm:{weights}", "--max-tokens", 16, "--limit", 4, "--json")
     cluster = ("--cluster", "ray", "--gpus", 2, "--replicas", 1)
-    completed = engine.run_evals("run", *words, *cluster, env=env, cwd=tmp_path)
+    completed = engine.run_evals("run", *arguments, *cluster, env=env, cwd=tmp_path)
     assert completed.returncode == 0, completed.stderr
     (run,) = json.loads(completed.stdout)["runs"]
     assert run["coverage"] == 1.0

@@ -67,16 +67,16 @@ def test_a_run_of_the_repeatability_report_is_not_reused(tmp_path: Path) -> None
     results = ("--sample", "--results", tmp_path / "r")
     outcome = evals("gate", "noise", "demo:careful", "mmlu-pro", *results)
     assert outcome.status == 0, outcome.err
-    words = ("run", "mmlu-pro", "-m", "demo:careful", "--json", *results)
-    name = evals(*words).json["runs"][0]["run"]
+    arguments = ("run", "mmlu-pro", "-m", "demo:careful", "--json", *results)
+    name = evals(*arguments).json["runs"][0]["run"]
     assert not name.startswith("noise-")
-    assert evals(*words).json["runs"][0]["run"] == name
+    assert evals(*arguments).json["runs"][0]["run"] == name
 
 
 def test_a_finished_run_is_reused_with_a_note_and_fresh_starts_a_new_one(tmp_path: Path) -> None:
-    words = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--results", tmp_path, "--json")
-    name = evals(*words).json["runs"][0]["run"]
-    repeated = evals(*words)
+    arguments = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--results", tmp_path, "--json")
+    name = evals(*arguments).json["runs"][0]["run"]
+    repeated = evals(*arguments)
     assert repeated.json["runs"][0]["run"] == name
     assert "it is reused without any call (--fresh starts a new run)" in repeated.err
-    assert evals(*words, "--fresh").json["runs"][0]["run"] != name
+    assert evals(*arguments, "--fresh").json["runs"][0]["run"] != name

@@ -60,14 +60,14 @@ class Workspace:
 
     def start(self, *more: object) -> subprocess.Popen[bytes]:
         """Start the command, with two jobs of one CPU each."""
-        words = (
+        arguments = (
             *("run", "mmlu-pro", "--sample", "-m", self.model, "--repeats", REPEATS, "--temperature", 0.7),
             *("--results", self.results, "--quiet", "--concurrency", CONCURRENCY, "--cluster", "slurm"),
             *("--replicas", 2, "--gpus", 0, "--slurm", f"grace={GRACE_S}", "--slurm", "cpus=1", *more),
         )
         with self.log.open("ab") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-c", "from evals.cli import main; main()", *map(str, words)],
+                [sys.executable, "-c", "from evals.cli import main; main()", *map(str, arguments)],
                 env=self.env, cwd=self.folder, stdout=stream, stderr=stream,
             )  # fmt: skip
         self.processes.append(process)

@@ -104,8 +104,8 @@ def test_the_forecast_counts_existing_and_new_runs(here: Path) -> None:
     assert len(stored_cards()) == 1
 
 
-def forecast(*words: object) -> dict[str, Any]:
-    (row,) = evals("run", *words, "--dry-run", "--json").json["dry_run"]
+def forecast(*arguments: object) -> dict[str, Any]:
+    (row,) = evals("run", *arguments, "--dry-run", "--json").json["dry_run"]
     return dict(row)
 
 
@@ -145,7 +145,7 @@ def test_suites_under_the_same_options_share_a_session(here: Path) -> None:
 
 def test_options_of_the_command_line_take_precedence(here: Path) -> None:
     file = write(TWO_TABLES)
-    words = (
+    arguments = (
         "--limit",
         "2",
         "--protocol",
@@ -157,7 +157,7 @@ def test_options_of_the_command_line_take_precedence(here: Path) -> None:
         "--results",
         "r",
     )
-    assert evals("run", file, *words).status in (0, 1)
+    assert evals("run", file, *arguments).status in (0, 1)
     cards = [run.card for run in store.runs(Path("r"))]
     assert cells(cards) == Counter(
         ("careless", suite, "strict", 1) for suite in ("mmlu-pro", "gpqa:diamond", "aime:2025")
@@ -291,8 +291,8 @@ def test_a_killed_sweep_resumes(here: Path) -> None:
         return completion("ANSWER: A")
 
     with FaultyServer(respond_slowly) as server:
-        words = ["run", file, "-m", server.model, "--concurrency", "4", "--quiet"]
-        command = [sys.executable, "-c", "from evals.cli import main; main()", *words]
+        arguments = ["run", file, "-m", server.model, "--concurrency", "4", "--quiet"]
+        command = [sys.executable, "-c", "from evals.cli import main; main()", *arguments]
         for goal in (20, 50, 90):
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
                 while len(server.calls) < goal and process.poll() is None:
@@ -303,7 +303,7 @@ def test_a_killed_sweep_resumes(here: Path) -> None:
         assert 70 <= recorded <= 100
         assert planned["resumed"] >= 1
         before = len(server.calls)
-        outcome = evals(*words, "--json")
+        outcome = evals(*arguments, "--json")
         assert outcome.status == 0, outcome.err
         assert len(server.calls) - before == planned["calls"]
     assert len(outcome.json["runs"]) == 6
