@@ -40,6 +40,7 @@ _UNIT = lazy_pattern(
 _CLOSING_WORDS = lazy_pattern(
     r"(?:\s+(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether)|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组](?!步骤|情况|选项|部分|方法|可能)[\u4e00-\u9fff]{0,12})?\s*[.。!！]?\s*"
 )
+"""Text that may follow a number without an answer marker: "ways in total", "such triples", a Chinese measure word."""
 TWO_EQUATIONS = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
 """Two equations, which do not state a single integer."""
 _SUM_LAST = lazy_pattern(

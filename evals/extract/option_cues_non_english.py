@@ -15,6 +15,7 @@ from evals.extract.statements import CueReading, Statement
 _CHINESE_SUBJECT = lazy_pattern(
     r"(?:选项|选|项|答案)?\s*[(（]?(?<![A-Za-z0-9])(?P<letter>[A-Z])[)）]?\s*(?:选?项)?(?:的)?(?:才)?(?:说法|描述|表述)?(?:是|为)?(?:唯一|最)?$"
 )
+"""The letter before a predicate, as in "选项C的说法是" ("the claim of option C is")."""
 _AFTER_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
 
 
@@ -91,12 +92,12 @@ _CORRECT = lazy_pattern(
     r"(?:richtig|korrekt|правильн|верн|correct|corrett|corret|esatt|giust|bonne|juste|exact|mejor|melhor|miglior|meilleur|best|正しい|正解の|올바른|맞는)\w{0,4}[\s*_]*$",
     re.IGNORECASE,
 )
+"""A word for "correct" or "best", at the end of the text."""
 _LINK = lazy_pattern(
     r"(?:\s+(?:correct|corrett|corret|esatt|giust|just|exact|richtig)\w{0,3})?\s*[*_]{0,2}\s*(?:[:：—–-]|(?:is|ist|est|es|è|é|lautet|будет|является|это)\b(?:\s+(?:la|le|el|il|a|die))?|は|が|은|는)",
     re.IGNORECASE,
 )
-
-
+"""The sign, verb or particle for "is" between the cue word and the letter."""
 _CALLED_CORRECT = lazy_pattern(
     r"\s+[*_(]*(?-i:(?P<letter>[A-Z]))[*_)]*\s+(?:ist|es|est|è|é|—|является)\s+(?:(?:die|la|le|el|il|a|o|однозначно)\s+)?(?:bonne\s+|única\s+)?(?:richtig|korrekt|correct|corrett|corret|esatt|giust|bonne|exact|правильн|верн)",
     re.IGNORECASE,

@@ -33,6 +33,7 @@ _MAX_ANSWER_CHARS = 60
 LABEL = lazy_pattern(
     r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to)|\s+as\s+(?:the|it|this|we|they|there))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))"
 )
+"""The letter at the start of a line: "(B)", "B. ...", "**B**", "B because ..."."""
 MAX_GLOSS_CHARS = 200
 """Maximum number of characters of a line that are compared with the text of the option that its letter names."""
 _QUALIFIER = lazy_pattern(
