@@ -135,7 +135,7 @@ def _json(
             "label": label,
             **board.columns[label]._asdict(),
             "chance": board.chance(label),
-            "ties": significance.sentence(ranks_by_label[label]),
+            "ties": significance.summary(ranks_by_label[label]),
             "places": [
                 {name: getattr(rank, name) for name in ("model", "rank_low", "rank_high", "groups")}
                 for rank in ranks_by_label[label].ranks
@@ -181,7 +181,7 @@ def _leaderboard_html(
             )
             yield "<ul>"
             yield from (
-                f"<li>{escape(label)}: {escape(significance.sentence(ranks_by_label[label]))}</li>"
+                f"<li>{escape(label)}: {escape(significance.summary(ranks_by_label[label]))}</li>"
                 for label in protocol_labels
             )
             yield "</ul>"

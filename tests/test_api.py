@@ -44,9 +44,11 @@ def test_evaluate_runs_suites_in_an_empty_folder(here: Path) -> None:
     assert [run.card.config.suite for run in runs] == ["mmlu-pro", "gpqa:diamond"]
     # the command line shows the same runs, with the same numbers
     entries = command("show", "--json").json["runs"]
-    of_command = {e["metric"]: e["value"] for e in entries[0]["estimates"] if not e["group"]}
+    command_scores = {e["metric"]: e["value"] for e in entries[0]["estimates"] if not e["group"]}
     frame = runs["mmlu-pro"].scores()
-    assert dict(zip(*(frame[frame.group == ""][c] for c in ("metric", "value")), strict=True)) == of_command
+    assert (
+        dict(zip(*(frame[frame.group == ""][c] for c in ("metric", "value")), strict=True)) == command_scores
+    )
 
 
 def test_a_model_can_be_an_async_function_of_messages(here: Path) -> None:
@@ -111,13 +113,13 @@ def test_texts_of_a_gated_data_set_are_omitted_unless_requested(here: Path) -> N
 
 
 def test_a_failed_sample_is_a_row_without_a_value(here: Path) -> None:
-    def fails_once(prompt: str, calls: list[int] = []) -> str:  # noqa: B006 - counts the calls
+    def fail_once(prompt: str, calls: list[int] = []) -> str:  # noqa: B006 - counts the calls
         calls.append(1)
         if len(calls) == 1:
             raise RuntimeError("no")
         return "ANSWER: A"
 
-    frame = evals.evaluate("mmlu-pro", fails_once, sample=True, quiet=True, concurrency=1).samples()
+    frame = evals.evaluate("mmlu-pro", fail_once, sample=True, quiet=True, concurrency=1).samples()
     assert frame.verdict.str.startswith("failed:").sum() == 1
     assert frame[frame.verdict.str.startswith("failed:")].value.isna().all()
 
@@ -202,8 +204,8 @@ def test_a_benchmark_object_can_be_evaluated(here: Path) -> None:
         default=("a", "b"),
         samples=samples,
         protocols={
-            "strict": Protocol(prompt=prompt, scorers={"own": StatedInteger()}),
-            "twice": Protocol(prompt=prompt, scorers={"own": StatedInteger()}, repeats=2),
+            "strict": Protocol(prompt=prompt, scorers={"integer": StatedInteger()}),
+            "twice": Protocol(prompt=prompt, scorers={"integer": StatedInteger()}, repeats=2),
         },
     )
     runs = evals.evaluate(benchmark, lambda prompt: "ANSWER: 2", quiet=True)

@@ -33,12 +33,12 @@ class DocumentedCommand(NamedTuple):
     """A command as printed on a page."""
 
     page: str
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     is_complete: bool
     """Whether it comes from a code block; a command in a sentence may lack arguments."""
 
     def __str__(self) -> str:
-        return f"{self.page}: evals {shlex.join(self.words)}"
+        return f"{self.page}: evals {shlex.join(self.arguments)}"
 
 
 def printed_commands(page: str) -> Iterator[DocumentedCommand]:
@@ -48,11 +48,11 @@ def printed_commands(page: str) -> Iterator[DocumentedCommand]:
     for block in blocks:
         for line in block.replace("\\\n", " ").splitlines():
             for part in line.split("&&"):
-                words = shlex.split(re.sub(r"(^|\s)#.*", "", part))
-                while words and re.match(r"[A-Z_]+=", words[0]):
-                    words = words[1:]
-                if words and words[0] == "evals":
-                    yield DocumentedCommand(page, tuple(words[1:]), is_complete=True)
+                arguments = shlex.split(re.sub(r"(^|\s)#.*", "", part))
+                while arguments and re.match(r"[A-Z_]+=", arguments[0]):
+                    arguments = arguments[1:]
+                if arguments and arguments[0] == "evals":
+                    yield DocumentedCommand(page, tuple(arguments[1:]), is_complete=True)
     for line in INLINE.findall(FENCED.sub("", text)):
         yield DocumentedCommand(page, tuple(shlex.split(line)[1:]), is_complete=False)
 
@@ -71,11 +71,11 @@ def test_a_documented_command_exists_with_its_options(
 ) -> None:
     # no remote address is opened
     monkeypatch.setattr(mirror, "local_folder", lambda address: Path("results"))
-    words = [word.removesuffix("...").partition("|")[0] for word in command.words]
-    if words[:1] in (["COMMAND"], ["lm-eval"]):  # lm_eval has its own options
+    arguments = [word.removesuffix("...").partition("|")[0] for word in command.arguments]
+    if arguments[:1] in (["COMMAND"], ["lm-eval"]):  # lm_eval has its own options
         return
     try:
-        context = cli.make_context("evals", words)
+        context = cli.make_context("evals", arguments)
         while isinstance(group := context.command, click.Group):
             name, subcommand, rest = group.resolve_command(context, [*context._protected_args, *context.args])
             assert subcommand is not None
@@ -83,9 +83,9 @@ def test_a_documented_command_exists_with_its_options(
     except (click.MissingParameter, click.exceptions.NoArgsIsHelpError):
         assert not command.is_complete
     except click.BadOptionUsage:
-        assert command.words == ("run", "-m")
+        assert command.arguments == ("run", "-m")
     except click.exceptions.Exit:  # --help
-        assert "--help" in command.words
+        assert "--help" in command.arguments
 
 
 def test_the_scorers_in_the_documentation_exist_with_their_options() -> None:
@@ -121,10 +121,10 @@ UNAVAILABLE = (
     "hf:", "vllm:", "--cluster", "lm-eval:", "audit", "serve", "dashboard", "import", "reproduce", "mmmu", "opencompass",
     "smollm2", "data", "calibrate", "hub", "s3://", "mlflow", "postgres", "every-eval-ever", "lm-eval", "JUDGE", "--judge", "o3", "--control", "rivers", "tokens:", "five.toml", "timm:", "petl:", "mergebench",
 )  # fmt: skip
-"""Words of commands that need data, services or hardware which tests lack; other tests run most of them."""
+"""Beginnings of arguments for which a command needs data, services or hardware that tests lack; other tests run most of them."""
 RUNNABLE = [
     command for command in COMMANDS
-    if command.is_complete and not any(word.startswith(UNAVAILABLE) for word in command.words) and "SUITE..." not in command.words
+    if command.is_complete and not any(word.startswith(UNAVAILABLE) for word in command.arguments) and "SUITE..." not in command.arguments
 ]  # fmt: skip
 EXIT_STATUSES = {"gate": (0, 1, 3), "claims": (0, 1, 3), "board": (0, 1)}
 """Exit statuses of commands that return a verdict."""
@@ -150,14 +150,24 @@ def test_the_commands_of_a_page_succeed_in_order(
             "again": "careful",
             "week1": "careful",
         }.items():
-            words = ("run", "mmlu-pro", "gpqa", "--sample", "-m", f"demo:{model}", "--run", name, "--quiet")
-            assert evals(*words).status == 0
+            arguments = (
+                "run",
+                "mmlu-pro",
+                "gpqa",
+                "--sample",
+                "-m",
+                f"demo:{model}",
+                "--run",
+                name,
+                "--quiet",
+            )
+            assert evals(*arguments).status == 0
         assert evals("gate", "baseline", CAREFUL, "results/baselines/release.jsonl").status == 0
     with FaultyServer(lambda call: completion("ANSWER: A"), serves=("intern-s1",)) as server:
         address = f"http://127.0.0.1:{server.port}/v1"
         monkeypatch.setenv("OPENAI_BASE_URL", address)
         for command in (command for command in RUNNABLE if command.page == page):
-            arguments = [PLACEHOLDERS.get(word, word) for word in command.words]
+            arguments = [PLACEHOLDERS.get(word, word) for word in command.arguments]
             arguments = [re.sub(r"http://(?:gpu7|127\.0\.0\.1):8000/v1", address, word) for word in arguments]
             if arguments[0] == "run" and "nightly.toml" not in arguments:
                 arguments += ["--quiet"] if "--sample" in arguments else ["--quiet", "--sample"]

@@ -29,7 +29,7 @@ def pool():
         yield workers
 
 
-def alive(pid):
+def is_alive(pid):
     """Return whether a process exists."""
     try:
         os.kill(pid, 0)
@@ -113,7 +113,7 @@ def test_a_stopped_worker_does_not_outlive_the_pool():
     (pid,) = single.pids()
     os.kill(pid, signal.SIGSTOP)
     single.close()
-    assert not alive(pid)
+    assert not is_alive(pid)
 
 
 def test_an_exception_is_reported_in_one_line_with_its_type(pool):
@@ -167,7 +167,7 @@ def test_a_closed_pool_refuses_calls_and_leaves_no_process():
     assert len(pids) == 2
     closed.close()
     closed.close()
-    assert not any(map(alive, pids))
+    assert not any(map(is_alive, pids))
     assert all(isinstance(f.exception(5), ScorerError) for f in futures)
     with raises(RuntimeError):
         closed.submit(math.sqrt, 1.0)
@@ -242,6 +242,6 @@ def test_no_worker_outlives_a_parent_that_is_interrupted_or_killed(signum, tmp_p
         parent.send_signal(signum)
         parent.wait(10)
     deadline = time.monotonic() + 10
-    while any(map(alive, pids)) and time.monotonic() < deadline:
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not any(map(alive, pids))
+    assert not any(map(is_alive, pids))

@@ -28,7 +28,7 @@ from tests.support.tables import table
 
 NAMES = load.suite_names()
 BUNDLED = [name for name in NAMES if Data(suite=name, sample=True).folder().is_dir()]
-ALL = [
+ALL_SUITES = [
     (f"{name}:{variant}" if variant else name, protocol)
     for name in NAMES
     for variant in load.listing(name).variants
@@ -40,15 +40,15 @@ SCORER_PACKAGES = {
     "matbench": "pymatgen",
     "physics": "math_verify",
 }
-"""Suites whose scorers need an optional package."""
+"""Suite -> optional package that its scorers need."""
 IGNORE_FILTER_STOP = {
     (name, p)
     for name in ("smolinstruct", "mol-instructions", "matbench")
     for p in ("intern-s1", "intern-s1~")
 }
-"""Upstream rules that ignore whether a content filter truncated the reply."""
-ANY = Data(suite="toy", sample=True)
-"""For suites that do not read the data."""
+"""(suite, protocol) with an upstream rule that ignores whether a content filter truncated the reply."""
+ANY_DATA = Data(suite="toy", sample=True)
+"""Data for suites that do not read them."""
 
 
 def load_one(spec: str, protocol: str) -> Suite:
@@ -62,7 +62,7 @@ def suites_of(name: str) -> list[Suite]:
     package = SCORER_PACKAGES.get(name)
     if package is not None and find_spec(package) is None:
         pytest.skip(f"{name} is scored with {package}, which is not installed")
-    suites = (load_one(spec, protocol) for spec, protocol in ALL if spec.partition(":")[0] == name)
+    suites = (load_one(spec, protocol) for spec, protocol in ALL_SUITES if spec.partition(":")[0] == name)
     return [suite for suite in suites if not suite.refuses]
 
 
@@ -119,7 +119,7 @@ def test_ideal_replies_to_the_real_data_score_full_marks(
     assert faults(suites, data) == {}
 
 
-@table(("spec", "protocol"), ALL)
+@table(("spec", "protocol"), ALL_SUITES)
 def test_a_suite_is_well_formed(spec: str, protocol: str) -> None:
     suite = load_one(spec, protocol)
     assert suite.id == spec
@@ -217,7 +217,7 @@ def test_a_letter_is_scored_as_the_option_that_was_shown_with_it(name: str) -> N
 
 @pytest.mark.parametrize("name", ["mmlu-pro", "gpqa", "aime"])
 @pytest.mark.parametrize("protocol", ["strict", "official"])
-def test_prompts_do_not_depend_on_the_sequence_of_calls(name: str, protocol: str) -> None:
+def test_prompts_do_not_depend_on_the_order_of_calls(name: str, protocol: str) -> None:
     for suite in load.suite(name, protocol):
         data = bundled(suite)
         first_prompter, second_prompter = suite.prompter(data), suite.prompter(data)
@@ -258,7 +258,7 @@ def test_official_gpqa_uses_the_option_orders_of_simple_evals(monkeypatch: pytes
     monkeypatch.setattr(gpqa, "_samples", lambda data, variant: iter(range(198)))
 
     def orders(*repeats_and_rows: tuple[int, int]) -> list[tuple[int, ...] | None]:
-        prompt = gpqa._official_prompter(ANY, "diamond")
+        prompt = gpqa._official_prompter(ANY_DATA, "diamond")
         rows = [
             Sample(id="x", target="A", choices=tuple("abcd"), meta={"row": row})
             for _, row in repeats_and_rows
@@ -310,13 +310,13 @@ def constant_scorer(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
 
 def test_check_names_the_sample_whose_ideal_reply_is_not_right() -> None:
     suite = toy.suite(3, ideal=lambda sample, prompt: "B" if sample.id == "q001" else str(sample.target))
-    result = check(suite, ANY)
+    result = check(suite, ANY_DATA)
     assert (result.samples, len(result.faults)) == (3, 1)
     assert result.faults[0].startswith("q001: exact gives the ideal reply 0.0 (wrong")
 
 
 def test_check_stops_after_twenty_faults() -> None:
-    assert len(check(toy.suite(50, ideal=lambda sample, prompt: ""), ANY).faults) == 20
+    assert len(check(toy.suite(50, ideal=lambda sample, prompt: ""), ANY_DATA).faults) == 20
 
 
 def test_check_accepts_an_ideal_reply_with_an_error_of_0() -> None:
@@ -330,7 +330,7 @@ def test_check_accepts_an_ideal_reply_with_an_error_of_0() -> None:
         ideal=lambda sample, prompt: "3",
         protocol="strict",
     )
-    assert check(suite, ANY).faults == ()
+    assert check(suite, ANY_DATA).faults == ()
 
 
 @pytest.mark.parametrize(
@@ -347,23 +347,23 @@ def test_check_accepts_an_ideal_reply_with_an_error_of_0() -> None:
         [Sample(id="1", target=("A", "C"), choices=("x", "y"))],
     ],
     ids=[
-        "an id twice",
-        "C of two",
-        "lower case",
+        "duplicate id",
+        "letter beyond the options",
+        "lower-case letter",
         "two letters",
         "empty",
         "no letters",
         "nan",
         "inf",
-        "A and C of two",
+        "one of two letters beyond the options",
     ],
 )
-def test_an_invalid_sample_is_refused_with_its_fault(items: list[Sample]) -> None:
+def test_the_error_for_an_invalid_sample_states_its_fault(items: list[Sample]) -> None:
     with raises(DataError):
-        list(checked_samples(toy.suite(items), ANY))
+        list(checked_samples(toy.suite(items), ANY_DATA))
 
 
-# --- identity -----------------------------------------------------------------------------------------------
+# --- hashes and versions -----------------------------------------------------------------------------------------------
 
 
 def test_the_hash_does_not_depend_on_the_order_of_rows() -> None:
@@ -416,7 +416,7 @@ def test_the_version_of_a_scorer_includes_its_parameters() -> None:
         ("aime", "offical"),
     ],
 )
-def test_an_unknown_name_is_answered_with_similar_or_known_names(spec: str, protocol: str | None) -> None:
+def test_the_error_for_an_unknown_name_lists_similar_or_known_names(spec: str, protocol: str | None) -> None:
     with raises(UnknownName):
         load.suite(spec, protocol)
 

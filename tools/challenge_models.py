@@ -282,7 +282,7 @@ QUESTIONS = (
 
 
 def prompts(number: int) -> list[str]:
-    """Return `number` different prompts of our own, at most 300."""
+    """Return `number` different prompts, at most 300."""
     pairs = [(question, subject) for question in QUESTIONS for subject in SUBJECTS]
     chosen = (pairs[i * 77 % len(pairs)] for i in range(number))
     return [question.format(subject) for question, subject in chosen]

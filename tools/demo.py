@@ -58,8 +58,8 @@ def main(results: Path) -> int:
             (1,),
         ),
     ]
-    for title, words, expected in steps:
-        if (status := _run_step(title, words, results)) not in expected:
+    for title, arguments, expected in steps:
+        if (status := _run_step(title, arguments, results)) not in expected:
             return status or 1
     print(f"\nIn a browser:  {_dashboard_command(results)}\nMore:          {_evals_command()} --help")
     return 0
@@ -68,9 +68,24 @@ def main(results: Path) -> int:
 def _small_model_steps() -> list[Step]:
     if find_spec("xllamacpp") is None:
         return []
-    words = ["run", "mmlu-pro", "--limit", "4", "--sample", "-m", "smollm2", "--max-tokens", "384", "--quiet"]
+    arguments = [
+        "run",
+        "mmlu-pro",
+        "--limit",
+        "4",
+        "--sample",
+        "-m",
+        "smollm2",
+        "--max-tokens",
+        "384",
+        "--quiet",
+    ]
     return [
-        ("A small model on this machine, four items (135M parameters: it cannot know much)", words, (0, 1))
+        (
+            "A small model on this machine, four items (135M parameters: it cannot know much)",
+            arguments,
+            (0, 1),
+        )
     ]
 
 
@@ -88,13 +103,13 @@ def _dashboard_command(results: Path) -> str:
     return f"{install}{_evals_command()} dashboard --results {results}"
 
 
-def _run_step(title: str, words: list[str], results: Path) -> int:
-    words = [*words, "--results", str(results)]
+def _run_step(title: str, arguments: list[str], results: Path) -> int:
+    arguments = [*arguments, "--results", str(results)]
     print(f"\n\033[1m{title}\033[0m" if sys.stdout.isatty() else f"\n{title}")
-    print(f"$ evals {' '.join(words)}", flush=True)
-    quiet = words[0] == "run" and "demo:" in " ".join(words)
+    print(f"$ evals {' '.join(arguments)}", flush=True)
+    quiet = arguments[0] == "run" and "demo:" in " ".join(arguments)
     process = subprocess.run(
-        [sys.executable, "-c", "from evals.cli import main; main()", *words],
+        [sys.executable, "-c", "from evals.cli import main; main()", *arguments],
         stdout=subprocess.DEVNULL if quiet else None,
         check=False,
     )

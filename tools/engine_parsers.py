@@ -67,8 +67,8 @@ def vllm() -> Callable[[list[str]], argparse.Namespace]:
 
     parser = make_arg_parser(FlexibleArgumentParser())
 
-    def parse(words: list[str]) -> argparse.Namespace:
-        options: argparse.Namespace = parser.parse_args(words)
+    def parse(arguments: list[str]) -> argparse.Namespace:
+        options: argparse.Namespace = parser.parse_args(arguments)
         validate_parsed_serve_args(options)
         if options.reasoning_parser:
             ReasoningParserManager.get_reasoning_parser(options.reasoning_parser)
@@ -94,18 +94,18 @@ def lmdeploy() -> Callable[[list[str]], argparse.Namespace]:
 
     SubCliServe.add_parsers()
 
-    def parse(words: list[str]) -> argparse.Namespace:
-        options: argparse.Namespace = CLI.parser.parse_args(words)
+    def parse(arguments: list[str]) -> argparse.Namespace:
+        options: argparse.Namespace = CLI.parser.parse_args(arguments)
         validate_parser_names(options.reasoning_parser, options.tool_call_parser)
         return options
 
     return parse
 
 
-def verdict(parse: Callable[[list[str]], argparse.Namespace], words: list[str]) -> dict[str, Any]:
+def verdict(parse: Callable[[list[str]], argparse.Namespace], arguments: list[str]) -> dict[str, Any]:
     """Return the parser's verdict on a command line."""
     try:
-        options = vars(parse(words))
+        options = vars(parse(arguments))
     except (ParserError, ValueError, KeyError, TypeError) as error:
         return {"error": str(error), "values": {}}
     json_types = (str, int, float, bool, list, type(None))
@@ -122,7 +122,7 @@ def main() -> None:
     os.dup2(2, 1)  # engines print to standard output while they are imported
     setattr(argparse.ArgumentParser, "error", raise_error)  # noqa: B010 - mypy forbids the assignment
     parse = {"vllm": vllm, "sglang": sglang, "lmdeploy": lmdeploy}[sys.argv[1]]()
-    verdicts = [verdict(parse, words) for words in json.load(sys.stdin)]
+    verdicts = [verdict(parse, arguments) for arguments in json.load(sys.stdin)]
     os.write(out, json.dumps(verdicts, default=str).encode())
 
 

@@ -34,7 +34,7 @@ class Pair(NamedTuple):
     in_process: Reply
     over_http: Reply
     verdicts: tuple[str, str]
-    """Verdict and answer, as one text, of either reply."""
+    """Verdict and answer of each reply, as one text."""
 
 
 class Comparison(Struct):

@@ -330,7 +330,7 @@ TOOLS: dict[str, tuple[Callable[[Path, str, Path], None], Callable[[Call], Answe
 """Tool -> (function that runs it, stand-in model that it calls)."""
 
 
-def run(*words: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
+def run(*command: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
     """Run a tool without network access; raises SystemExit with the end of its output if it fails."""
     offline = {
         "HF_HUB_OFFLINE": "1",
@@ -339,11 +339,11 @@ def run(*words: object, env: dict[str, str] | None = None, cwd: Path | None = No
         "SAMPLES": str(SAMPLES),
     }
     process = subprocess.run(
-        list(map(str, words)), env=os.environ | offline | (env or {}), cwd=cwd, capture_output=True, text=True,
+        list(map(str, command)), env=os.environ | offline | (env or {}), cwd=cwd, capture_output=True, text=True,
         check=False, timeout=300,
     )  # fmt: skip
     if process.returncode:
-        raise SystemExit(f"{words[0]} failed:\n{(process.stdout + process.stderr)[-6000:]}")
+        raise SystemExit(f"{command[0]} failed:\n{(process.stdout + process.stderr)[-6000:]}")
 
 
 def install(tool: str) -> Path:

@@ -30,7 +30,7 @@ class Question(NamedTuple):
     """A question about one image, whose answer is a whole number."""
 
     name: str
-    picture: str
+    image: str
     text: str
     answer: int
     subject: str
@@ -59,19 +59,19 @@ QUESTIONS = (
 )  # fmt: skip
 
 
-def _bars(figure: Figure) -> None:
+def _plot_bars(figure: Figure) -> None:
     axes = figure.add_subplot()
     axes.bar_label(axes.bar(list(BAR_HEIGHTS), list(BAR_HEIGHTS.values())))
 
 
-def _course(figure: Figure) -> None:
+def _plot_curve(figure: Figure) -> None:
     figure.add_subplot().plot(range(1, len(CURVE) + 1), CURVE, marker="o")
 
 
-CHARTS: dict[str, Callable[[Figure], None]] = {"bars": _bars, "course": _course}
+CHARTS: dict[str, Callable[[Figure], None]] = {"bars": _plot_bars, "course": _plot_curve}
 
 
-def draw(folder: Path) -> None:
+def draw_images(folder: Path) -> None:
     """Draw every image once, small and in few colours."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in MOLECULES:
@@ -79,41 +79,41 @@ def draw(folder: Path) -> None:
     for name, chart in CHARTS.items():
         figure = plt.figure(figsize=(3.0, 2.2), dpi=80)
         chart(figure)
-        _save(_pixels(figure), folder / f"{name}.png")
+        _save(_render(figure), folder / f"{name}.png")
 
 
-def page(question: Question, options: list[str], folder: Path) -> None:
+def draw_page(question: Question, options: list[str], folder: Path) -> None:
     """Draw a question with its image and options as one image."""
     figure = plt.figure(figsize=(4.6, 4.2), dpi=80)
     figure.text(0.04, 0.94, question.text, fontsize=8)
     axes = figure.add_axes((0.1, 0.35, 0.8, 0.55))
-    axes.imshow(Image.open(folder / f"{question.picture}.png").convert("RGB"))
+    axes.imshow(Image.open(folder / f"{question.image}.png").convert("RGB"))
     axes.axis("off")
     lines = [f"{x}. {option}" for x, option in zip("ABCDEFGHIJ", options, strict=True)]
     for row, line in enumerate(lines):
         figure.text(0.08 + 0.45 * (row // 5), 0.28 - 0.05 * (row % 5), line, fontsize=8)
-    _save(_pixels(figure), folder / f"page-{question.name}.png")
+    _save(_render(figure), folder / f"page-{question.name}.png")
 
 
-def _pixels(figure: Figure) -> Image.Image:
+def _render(figure: Figure) -> Image.Image:
     stream = BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     plt.close(figure)
     return Image.open(stream).convert("RGB")
 
 
-def _save(picture: Image.Image, path: Path) -> None:
-    picture.convert("RGB").quantize(16).save(path, optimize=True)
+def _save(image: Image.Image, path: Path) -> None:
+    image.convert("RGB").quantize(16).save(path, optimize=True)
 
 
 def ten_options(question: Question, position: int) -> tuple[list[str], str]:
-    """Return ten consecutive whole numbers with the answer at `position` or before, and the answer's letter."""
+    """Return ten consecutive whole numbers, with the answer at `position` or, if it is smaller, further ahead, and its letter."""
     first = max(0, question.answer - position)
     return [str(first + i) for i in range(10)], "ABCDEFGHIJ"[question.answer - first]
 
 
 def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the rows of both settings."""
+    """Draw the pages of `vision`, and return the rows of `standard` and `vision`."""
     standard, vision = [], []
     for number, question in enumerate(QUESTIONS, 1):
         options, answer = ten_options(question, 3 * number % 10)
@@ -127,11 +127,11 @@ def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             {
                 **columns,
                 "question": f"<image 1> {question.text}",
-                "image_1": f"pro/images/{question.picture}.png",
+                "image_1": f"pro/images/{question.image}.png",
             }
         )
         vision.append({**columns, "image": f"pro/images/page-{question.name}.png"})
-        page(question, options, IMAGES)
+        draw_page(question, options, IMAGES)
     names = sorted(MOLECULES, key=lambda name: rdMolDescriptors.CalcExactMolWt(_mol(name)))
     standard.append(
         {
@@ -147,6 +147,6 @@ def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 if __name__ == "__main__":
-    draw(IMAGES)
+    draw_images(IMAGES)
     for setting, setting_rows in zip(("standard", "vision"), rows(), strict=True):
         write_rows("mmmu", f"pro/{setting}", setting_rows)

@@ -83,19 +83,28 @@ def build(dest: Path, shared: Path) -> Path:
     for recording in recordings(shared / "data"):
         replies = dest / "replies.jsonl"
         replies.write_text("".join(json.dumps(line) + "\n" for line in recording.replies), encoding="utf-8")
-        words = ("--suite", recording.suite, "--model", recording.model, "--data", data, "--results", results)
+        arguments = (
+            "--suite",
+            recording.suite,
+            "--model",
+            recording.model,
+            "--data",
+            data,
+            "--results",
+            results,
+        )
         for protocol in recording.protocols:
-            _evals("import", "replies", replies, *words, "--protocol", protocol)
+            _evals("import", "replies", replies, *arguments, "--protocol", protocol)
     for model, name in MATBENCH.items():
         file = shared / "data" / "matbench" / "results" / name / "results.json.gz"
         _evals("import", "matbench", file, "--model", model, "--data", data, "--results", results)
     return results
 
 
-def _evals(*words: object) -> None:
-    output = command.evals(*words)
+def _evals(*arguments: object) -> None:
+    output = command.evals(*arguments)
     if output.status not in (0, 1):
-        raise RuntimeError(f"evals {' '.join(map(str, words))}: {output.err}")
+        raise RuntimeError(f"evals {' '.join(map(str, arguments))}: {output.err}")
 
 
 if __name__ == "__main__":

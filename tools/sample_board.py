@@ -58,9 +58,11 @@ def _policy(hashes: dict[str, str]) -> str:
     return f'format = 1\nid = "science-evals-samples"\ntitle = "Sample items"\nabout = "Bundled sample items: no benchmark scores."\n{"".join(tables)}'
 
 
-def _evals(*words: object) -> None:
+def _evals(*arguments: object) -> None:
     subprocess.run(
-        [sys.executable, "-c", "from evals.cli import main; main()", *map(str, words)], check=True, cwd=ROOT
+        [sys.executable, "-c", "from evals.cli import main; main()", *map(str, arguments)],
+        check=True,
+        cwd=ROOT,
     )
 
 

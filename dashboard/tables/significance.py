@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _LabelledRuns: TypeAlias = tuple[tuple[str, Path, Stamp], ...]
 """Label of the row, path and stamp of each run."""
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 MEANS_SQL = (
     "SELECT path, sample, avg(value) AS value FROM records WHERE value IS NOT NULL GROUP BY path, sample"
 )
@@ -171,7 +171,7 @@ def _rank(
     adjusted = difference.holm([p for _, p in evidence.values()])
     worse_than: dict[str, set[str]] = {}
     for ((a, b), (value, _)), p in zip(evidence.items(), adjusted, strict=True):
-        if p <= 1 - LEVEL and value:
+        if p <= 1 - CONFIDENCE_LEVEL and value:
             is_b_better = (value > 0) == (column.better == "higher")
             winner, loser = (labels[b], labels[a]) if is_b_better else (labels[a], labels[b])
             worse_than.setdefault(winner, set()).add(loser)
@@ -182,7 +182,7 @@ def _rank(
     return ColumnRanks(tuple(model_ranks), (min(sizes), max(sizes)), len(evidence))
 
 
-def sentence(column_ranks: ColumnRanks) -> str:
+def summary(column_ranks: ColumnRanks) -> str:
     """Return a sentence that lists the models that are not significantly different."""
     if column_ranks.why_not:
         return f"Not compared: {column_ranks.why_not}."

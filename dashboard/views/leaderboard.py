@@ -124,7 +124,7 @@ def draw_ranking(board: Board, filters: Filters) -> significance.ColumnRanks:
         f" Paired on {samples} samples, adjusted by Holm over {pairs} at 5 %." if column_ranks.pairs else ""
     )
     st.markdown(
-        f"**Ranked by** {safe.label(filters.rank_by)}: {safe.literal(significance.sentence(column_ranks))}{method_text}"
+        f"**Ranked by** {safe.label(filters.rank_by)}: {safe.literal(significance.summary(column_ranks))}{method_text}"
     )
     return column_ranks
 

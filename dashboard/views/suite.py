@@ -113,7 +113,7 @@ def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
     st.header("Difficulty and length", anchor=False)
     lengths = suites.lengths(entry, others)
     if lengths is None or lengths.frame.empty:
-        st.caption("No reply is scored yet.")
+        st.caption("No reply has been scored yet.")
         return
     if len(lengths.frame) == 1:
         st.caption(f"All {int(lengths.frame['n'][0]):,} replies have about the same length.")

@@ -49,12 +49,12 @@ def fingerprint(records: Iterable[Record]) -> Fingerprint:
     )
 
 
-def copy_evidence(own: Fingerprint, other: Fingerprint) -> str:
+def copy_evidence(first: Fingerprint, second: Fingerprint) -> str:
     """Return why the replies of one run appear to be copied from another; empty if they do not."""
-    common = own.long_replies.keys() & other.long_replies.keys()
-    identical = sum(own.long_replies[key] == other.long_replies[key] for key in common)
+    common = first.long_replies.keys() & second.long_replies.keys()
+    identical = sum(first.long_replies[key] == second.long_replies[key] for key in common)
     if identical >= max(MIN_COPIED_REPLIES, MIN_COPIED_SHARE * len(common)):
         return f"{identical} of {len(common)} long replies are identical"
-    if own.answers == other.answers and min(own.wrong, other.wrong) >= MIN_WRONG_ANSWERS:
-        return f"all answers are identical, including {own.wrong} wrong ones"
+    if first.answers == second.answers and min(first.wrong, second.wrong) >= MIN_WRONG_ANSWERS:
+        return f"all answers are identical, including {first.wrong} wrong ones"
     return ""

@@ -47,7 +47,7 @@ class Rerun(Struct, frozen=True, kw_only=True):
     """90 % interval of the difference."""
     high: float | None = None
     margin: float
-    """Largest difference at which the runs agree."""
+    """The runs agree if the whole interval lies within this distance from 0."""
     n: int = 0
     """Number of items scored in both runs."""
     reason: str = ""
@@ -151,7 +151,7 @@ def _compare_rerun(
     examination = within_limits(
         examine_rerun, path, rule, board_policy, gold, seconds=board_policy.limits.seconds
     )
-    base = Rerun(
+    rerun = Rerun(
         entry=entry,
         suite=rule.name,
         protocol=rule.protocol,
@@ -160,16 +160,16 @@ def _compare_rerun(
         agrees=False,
     )
     if reason := _why_incomparable(examination, result):
-        return structs.replace(base, reason=reason)
+        return structs.replace(rerun, reason=reason)
     submitted_items = items.read(folder, entry)[rule.name, rule.protocol]
     (rerun_items,) = examination.items.values()
     evidence, n = evidence_of(result, submitted_items, rerun_items)
     interval = evidence.interval(CONFIDENCE_LEVEL)
     if interval is None:
-        return structs.replace(base, reason="too few items for an interval")
+        return structs.replace(rerun, reason="too few items for an interval")
     low, high = interval
     agrees = -rule.equivalence_margin < low and high < rule.equivalence_margin
-    return structs.replace(base, agrees=agrees, difference=evidence.value, low=low, high=high, n=n)
+    return structs.replace(rerun, agrees=agrees, difference=evidence.value, low=low, high=high, n=n)
 
 
 def _why_incomparable(examination: Examination, result: SuiteResult) -> str:

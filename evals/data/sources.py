@@ -62,7 +62,7 @@ class Data(Struct, frozen=True, kw_only=True):
     """The source of one suite's rows in this command."""
 
     suite: str
-    """With hyphens."""
+    """Name of the suite, with hyphens."""
     local: Path | None = None
     """A mirror (a folder with a subfolder per suite), a suite's folder, or a file."""
     sample: bool = False

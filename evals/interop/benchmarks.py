@@ -56,12 +56,12 @@ def mathvista(path: Path) -> list[Source]:
     return [Source(format="mathvista", tasks=("mathvista",), model=model, items=read)]
 
 
-def _mathvista_item(row: dict[str, Any], where: str) -> Iterator[Item]:
+def _mathvista_item(row: dict[str, Any], location: str) -> Iterator[Item]:
     response = None if row.get("error") else row.get("response")
     extraction = row.get("extraction")
     yield Item(
-        where=where,
-        id=str(row.get("pid", where.rpartition(", ")[2])),
+        location=location,
+        id=str(row.get("pid", location.rpartition(", ")[2])),
         question=str(row.get("question") or ""),
         options=tuple(map(str, as_list(row.get("choices")))),
         **_reply_fields(response, str(row.get("error") or "no response")[:200]),
@@ -81,9 +81,9 @@ def mathvision(path: Path) -> list[Source]:
     return [Source(format="mathvision", tasks=("mathvision",), model=model, items=read)]
 
 
-def _mathvision_item(row: dict[str, Any], where: str) -> Iterator[Item]:
+def _mathvision_item(row: dict[str, Any], location: str) -> Iterator[Item]:
     yield Item(
-        where=where,
+        location=location,
         id=str(row["id"]),
         question=str(row.get("question") or ""),
         **_reply_fields(row.get("response", row.get("model_answer")), "no response"),
@@ -130,11 +130,11 @@ def _mmlu_pro_items(path: Path) -> Iterator[Item]:
         yield from read_items(path, located, _mmlu_pro_item, "MMLU-Pro output")
 
 
-def _mmlu_pro_item(row: dict[str, Any], where: str) -> Iterator[Item]:
+def _mmlu_pro_item(row: dict[str, Any], location: str) -> Iterator[Item]:
     text = row.get("generated_text") if row.get("model_outputs") is None else row["model_outputs"]
     gold, answer = _short_text(row.get("answer")), _short_text(row.get("pred"))
     yield Item(
-        where=where,
+        location=location,
         id=str(row["question_id"]),
         question=str(row.get("question") or ""),
         options=tuple(map(str, as_list(row.get("options")))),
@@ -160,7 +160,7 @@ def mmmu(path: Path) -> list[Source]:
             content = read_json(file)
             if isinstance(content, dict):
                 for id_, answer in content.items():
-                    yield Item(where=f"{file.name}, {id_}", id=id_, **_reply_fields(answer))
+                    yield Item(location=f"{file.name}, {id_}", id=id_, **_reply_fields(answer))
                 continue
             located = (
                 (row, f"{file.parent.name}/{file.name}, {n}") for n, row in enumerate(as_list(content), 1)
@@ -170,10 +170,10 @@ def mmmu(path: Path) -> list[Source]:
     return [Source(format="mmmu", tasks=("mmmu_val",), model=model, items=read)]
 
 
-def _mmmu_item(row: dict[str, Any], where: str) -> Iterator[Item]:
+def _mmmu_item(row: dict[str, Any], location: str) -> Iterator[Item]:
     right = row.get("if_right")
     yield Item(
-        where=where,
+        location=location,
         id=str(row["id"]),
         options=tuple(map(str, as_dict(row.get("index2ans")).values())),
         gold=_short_text(row.get("answer")),

@@ -76,14 +76,14 @@ def _reports(path: Path) -> Iterator[tuple[Any, str]]:
         yield report, f"{path.name}, {n}"
 
 
-def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
+def _items(row: Mapping[str, Any], location: str) -> Iterator[Item]:
     report = row["report"][0] if row.get("report") else row
     prompts = (report.get("prompts") or {}).get("batch") or []
     for index, result in enumerate(report.get("results", [report])):
         messages = prompts[index].get("messages") if index < len(prompts) else None
         text = _reply_text(result)
         yield Item(
-            where=where,
+            location=location,
             id=str(report.get("uuid") or report["name"]),
             prompt=result["prompt"] if isinstance(result.get("prompt"), str) else join_turns(messages),
             text=text,

@@ -94,21 +94,21 @@ def _sampling(folder: Path) -> Sampling:
 def _items(path: Path, reviews: Path) -> Iterator[Item]:
     review_by_index = dict(_reviews(reviews)) if reviews.is_file() else {}
 
-    def read_row(row: Mapping[str, Any], where: str) -> Iterator[Item]:
+    def read_row(row: Mapping[str, Any], location: str) -> Iterator[Item]:
         if "raw_input" in row:
-            raise DataError(f"{path}: {where}: written by evalscope before 1.0, which is not supported")
-        yield _item(row, where, review_by_index.get(str(row["index"]), (None, None, "")))
+            raise DataError(f"{path}: {location}: written by evalscope before 1.0, which is not supported")
+        yield _item(row, location, review_by_index.get(str(row["index"]), (None, None, "")))
 
     return read_items(path, read_objects(path), read_row, "an evalscope prediction")
 
 
 def _reviews(path: Path) -> Iterator[tuple[str, Review]]:
-    for row, where in read_objects(path):
+    for row, location in read_objects(path):
         try:
             review = str(row["index"]), _review(row["sample_score"])
         except PARSE_ERRORS as error:
             raise DataError(
-                f"{path}: {where}: cannot be read as an evalscope review ({cause(error)})"
+                f"{path}: {location}: cannot be read as an evalscope review ({cause(error)})"
             ) from None
         yield review
 
@@ -124,7 +124,7 @@ def _review(sample_score: Mapping[str, Any]) -> Review:
     )
 
 
-def _item(row: Mapping[str, Any], where: str, review: Review) -> Item:
+def _item(row: Mapping[str, Any], location: str, review: Review) -> Item:
     output = row["model_output"] or {}
     choice = output["choices"][0] if output.get("choices") else None
     message = choice["message"] if choice else {}
@@ -133,7 +133,7 @@ def _item(row: Mapping[str, Any], where: str, review: Review) -> Item:
     usage = output.get("usage") or {}
     repeat, score, answer = review
     return Item(
-        where=where,
+        location=location,
         prompt=_prompt(row["messages"]),
         text=None if failure else join_turns([message]),
         reasoning=_reasoning(message.get("content")),

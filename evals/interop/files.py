@@ -81,17 +81,17 @@ def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def _decode_object(line: bytes, path: Path, line_number: int) -> dict[str, Any]:
-    where = f"{path}, line {line_number}"
+    location = f"{path}, line {line_number}"
     try:
         value = decode_json(line)
     except PARSE_ERRORS as error:
-        raise DataError(f"{where}: {cause(error)}") from None
-    return _require_object(value, where)
+        raise DataError(f"{location}: {cause(error)}") from None
+    return _require_object(value, location)
 
 
-def _require_object(value: Any, where: str) -> dict[str, Any]:
+def _require_object(value: Any, location: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise DataError(f"{where}: not a JSON object")
+        raise DataError(f"{location}: not a JSON object")
     return value
 
 

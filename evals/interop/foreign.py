@@ -50,8 +50,8 @@ UNMATCHED = "unmatched.txt"
 class Item(Struct, frozen=True, kw_only=True):
     """One reply as recorded in a foreign file; fields that the file does not state keep their defaults."""
 
-    where: str
-    """Location in the source, for messages."""
+    location: str
+    """File, and line, row or sample in it; for messages."""
     id: str = ""
     """The data set's own id."""
     question: str = ""
@@ -116,15 +116,15 @@ def read_items(
 
     Raises DataError for a malformed row, with `expected` (what the file should be) in its message.
     """
-    for row, where in rows:
+    for row, location in rows:
         try:
-            yield from read_row(row, where)
+            yield from read_row(row, location)
         except PARSE_ERRORS as error:
-            folder, name, place = where.partition(f"{path.name},")
+            folder, name, place = location.partition(f"{path.name},")
             is_in_path = name and (not folder or folder.endswith("/"))
-            location = f"{path},{place}" if is_in_path else f"{path}: {where}"
+            full_location = f"{path},{place}" if is_in_path else f"{path}: {location}"
             reason = " ".join(cause(error).split())[:200]
-            raise DataError(f"{location}: cannot be read as {expected} ({reason})") from None
+            raise DataError(f"{full_location}: cannot be read as {expected} ({reason})") from None
 
 
 def import_all(path: Path, sources: Iterable[Source], request: ImportRequest) -> tuple[list[Card], list[str]]:
@@ -237,7 +237,7 @@ def _write(run: PreparedRun, request: ImportRequest) -> Card:
     folder = request.results / run.suite.folder / store.slug(card.model) / card.run
     disk.replace(folder / THEIRS, msgspec.json.Encoder().encode_lines(matched.theirs))
     if matched.unmatched:
-        disk.replace(folder / UNMATCHED, "".join(f"{where}\n" for where in matched.unmatched).encode())
+        disk.replace(folder / UNMATCHED, "".join(f"{location}\n" for location in matched.unmatched).encode())
     return card
 
 
@@ -273,15 +273,15 @@ class MatchedItems:
         sample = _matching_sample(self._finder, item, self._reply_counts)
         repeat = item.repeat if item.repeat is not None else self._reply_counts[sample]
         if not isinstance(repeat, int) or not 0 <= repeat < MAX_REPEATS:
-            raise DataError(f"{item.where}: {repeat!r} is not a valid repeat")
+            raise DataError(f"{item.location}: {repeat!r} is not a valid repeat")
         if not sample:
-            self.unmatched.append(item.where)
+            self.unmatched.append(item.location)
             return
         if (sample, repeat) in self._seen:
-            self._duplicates.append(item.where)
+            self._duplicates.append(item.location)
             return
         if item.repeat is None:
-            self._without_repeat[len(self.replies)] = (sample, item.where)
+            self._without_repeat[len(self.replies)] = (sample, item.location)
         self._reply_counts[sample] += 1
         self._seen.add((sample, repeat))
         if self._use_extracted and item.extracted is not None:

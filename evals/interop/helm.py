@@ -95,19 +95,19 @@ def _items(path: Path) -> Iterator[Item]:
     scores = _scores(path.with_name("per_instance_stats.json"))
     states = read_object(path, "a HELM scenario state")["request_states"]
 
-    def read_state(state: Mapping[str, Any], where: str) -> Iterator[Item]:
+    def read_state(state: Mapping[str, Any], location: str) -> Iterator[Item]:
         if "perturbation" not in state["instance"]:
-            yield from _items_of_state(state, where, scores)
+            yield from _items_of_state(state, location, scores)
 
     located = ((state, f"{path.parent.name}, request {n}") for n, state in enumerate(states, 1))
     return read_items(path, located, read_state, "a HELM request state")
 
 
 def _items_of_state(
-    state: Mapping[str, Any], where: str, scores: Mapping[tuple[str, int], float]
+    state: Mapping[str, Any], location: str, scores: Mapping[tuple[str, int], float]
 ) -> Iterator[Item]:
     if state.get("reference_index") is not None:
-        raise DataError(f"{where}: each reference was judged separately; there is no reply to score")
+        raise DataError(f"{location}: each reference was judged separately; there is no reply to score")
     instance, result, trial = state["instance"], state.get("result") or {}, state["train_trial_index"]
     options = state.get("output_mapping") or {}
     completions = result.get("completions") or [{}]
@@ -116,7 +116,7 @@ def _items_of_state(
     for index, completion in enumerate(completions):
         text = completion.get("text")
         yield Item(
-            where=where,
+            location=location,
             question=str(question.get("text") or "") if isinstance(question, dict) else str(question),
             prompt=_prompt(state["request"]),
             options=tuple(str(options[letter]) for letter in sorted(options)),

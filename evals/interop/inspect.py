@@ -176,7 +176,7 @@ def _item(path: Path, sample: EvalSample, scorer: str, *, is_shuffled: bool, has
         stop = "length"
     grade = (sample.scores or {}).get(scorer) or next(iter((sample.scores or {}).values()), None)
     return Item(
-        where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}", id="" if has_line_numbers else str(sample.id),
+        location=f"{path.name}, sample {sample.id} of epoch {sample.epoch}", id="" if has_line_numbers else str(sample.id),
         question=_question(sample), prompt="\n\n".join(message.text for message in prompt),
         options=() if calls else tuple(sample.choices or ()),
         text=None if failure or choice is None else choice.message.text,

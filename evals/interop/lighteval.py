@@ -135,7 +135,7 @@ def _upgrade_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
+def _items(row: Mapping[str, Any], location: str) -> Iterator[Item]:
     row = row if "doc" in row else _upgrade_row(row)
     doc, response, metric = row["doc"], row["model_response"], row["metric"] or {}
     choices = [str(choice) for choice in doc.get("choices") or ()]
@@ -148,7 +148,7 @@ def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
         reasoning = reasonings[repeat] if repeat < len(reasonings) else None
         has_reply = text or reasoning or response.get("output_tokens")
         yield Item(
-            where=where, prompt=prompt if isinstance(prompt, str) and prompt else query,
+            location=location, prompt=prompt if isinstance(prompt, str) and prompt else query,
             options=() if all(len(choice) == 1 for choice in choices) else tuple(choices),
             text=(text or "") if has_reply else None, reasoning=reasoning,
             repeat=repeat if len(texts) > 1 else None, failure="" if has_reply else EMPTY_REPLY,

@@ -1,6 +1,6 @@
 """lm-evaluation-harness (0.4.3 to 0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
 
-Every samples file is a task; the tasks of one suite become one run. If a task has several filters (rules that extract the
+Every samples file contains one task; the tasks of one suite become one run. If a task has several filters (rules that extract the
 answer), the scores are those of the first one. The Open LLM Leaderboard writes `samples_*.json`, each with one JSON array.
 """
 
@@ -107,8 +107,10 @@ def _run_facts(results: Mapping[str, Any], config: Mapping[str, Any]) -> RunFact
     filters = config.get("filter_list")
     if not isinstance(filters, list):
         return RunFacts(is_remote, frozenset({DEFAULT_FILTER} if config else ()))
-    step = {"function": "take_first"}
-    names = (entry.get("name") for entry in map(as_dict, filters) if step in as_list(entry.get("filter")))
+    take_first = {"function": "take_first"}
+    names = (
+        entry.get("name") for entry in map(as_dict, filters) if take_first in as_list(entry.get("filter"))
+    )
     return RunFacts(is_remote, frozenset(name for name in names if isinstance(name, str)))
 
 
@@ -120,7 +122,7 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         yield from (row for row in rows if row[0].get("filter") == first[0].get("filter"))
 
 
-def _items(row: Mapping[str, Any], where: str, *, run_facts: RunFacts) -> Iterator[Item]:
+def _items(row: Mapping[str, Any], location: str, *, run_facts: RunFacts) -> Iterator[Item]:
     doc = as_dict(row["doc"])
     arguments = list(row["arguments"].values()) if isinstance(row["arguments"], dict) else row["arguments"]
     prompt = _prompt(arguments[0]) if arguments else ""
@@ -135,7 +137,7 @@ def _items(row: Mapping[str, Any], where: str, *, run_facts: RunFacts) -> Iterat
             our_records[repeat] if repeat < len(our_records) and isinstance(our_records[repeat], dict) else {}
         )
         yield Item(
-            where=where,
+            location=location,
             id=next((str(doc[name]) for name in ID_FIELDS if isinstance(doc.get(name), str | int)), ""),
             question=next((doc[name] for name in QUESTION_FIELDS if isinstance(doc.get(name), str)), ""),
             prompt=prompt,

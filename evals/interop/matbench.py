@@ -111,14 +111,14 @@ def _replies(predictions: Mapping[str, Any], samples: SampleStore, task: str) ->
     ]
 
 
-def _format_reply(value: Any, where: str, *, is_binary: bool) -> str:
+def _format_reply(value: Any, location: str, *, is_binary: bool) -> str:
     """Return the reply that states a prediction."""
     if isinstance(value, bool) or (is_binary and isinstance(value, str)):
         return f"Answer: {'yes' if str(value).lower() in ('true', 'yes') else 'no'}"
     if not isinstance(value, int | float) or not isfinite(value):
-        raise DataError(f"{where}: the prediction {value!r} is neither a number nor a label")
+        raise DataError(f"{location}: the prediction {value!r} is neither a number nor a label")
     if not is_binary:
         return f"Answer: {float(value)!r}"
     if not 0 <= value <= 1:
-        raise DataError(f"{where}: the probability {value} is not between 0 and 1")
+        raise DataError(f"{location}: the probability {value} is not between 0 and 1")
     return f"Probability: {float(value):.17f}\nAnswer: {'yes' if value >= 0.5 else 'no'}"

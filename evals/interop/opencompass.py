@@ -144,7 +144,7 @@ def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
             detail = _prediction_details(details, index) if len(texts) == 1 else {}
             for repeat, text in enumerate(texts):
                 yield Item(
-                    where=f"{file.name}, {name}",
+                    location=f"{file.name}, {name}",
                     prompt=_prompt(row),
                     text=None if text in (None, "") else str(text),
                     failure=EMPTY_REPLY if text in (None, "") else "",
@@ -159,8 +159,8 @@ def _rows(path: Path) -> Iterator[tuple[Any, Any]]:
     if ".jsonl" not in path.name:
         yield from read_object(path, EXPECTED).items()
         return
-    for row, where in read_objects(path):
-        yield row.get("idx", where), row
+    for row, location in read_objects(path):
+        yield row.get("idx", location), row
 
 
 def _reply_texts(row: Mapping[str, Any]) -> list[Any]:

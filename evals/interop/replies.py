@@ -211,12 +211,12 @@ def _duplicates_note(numbers: Sequence[int]) -> str:
     return f"{len(numbers)} lines repeat earlier ones and are left out: lines {listed}"
 
 
-def _parse_line(raw: bytes, where: str) -> RecordedReply:
+def _parse_line(raw: bytes, location: str) -> RecordedReply:
     try:
         line = _decode_line(raw)
     except PARSE_ERRORS as error:
-        raise DataError(f"{where}: {cause(error)}") from None
-    return _checked_line(line, where)
+        raise DataError(f"{location}: {cause(error)}") from None
+    return _checked_line(line, location)
 
 
 def _decode_line(raw: bytes) -> RecordedReply:
@@ -245,15 +245,15 @@ def _unknown_field_message(name: str) -> str:
     return f"unknown field {name[:60]!r}; {hint}"
 
 
-def _checked_line(line: RecordedReply, where: str) -> RecordedReply:
+def _checked_line(line: RecordedReply, location: str) -> RecordedReply:
     if not 0 <= line.repeat < MAX_REPEATS:
-        raise DataError(f"{where}: repeat is {line.repeat}; expected 0 to {MAX_REPEATS - 1}")
+        raise DataError(f"{location}: repeat is {line.repeat}; expected 0 to {MAX_REPEATS - 1}")
     if len(str(line.id)) > MAX_ID_LENGTH:
         raise DataError(
-            f"{where}: the id has {len(str(line.id))} characters; at most {MAX_ID_LENGTH} are allowed"
+            f"{location}: the id has {len(str(line.id))} characters; at most {MAX_ID_LENGTH} are allowed"
         )
     if line.order is not None and sorted(line.order) != list(range(len(line.order))):
-        raise DataError(f"{where}: order {list(line.order)} is not a permutation")
+        raise DataError(f"{location}: order {list(line.order)} is not a permutation")
     return line
 
 

@@ -101,7 +101,7 @@ def _items(path: Path, derived_tables: Sequence[Path]) -> Iterator[Item]:
         failure = EMPTY_REPLY if text is None else "the call failed" if FAILED_CALL in str(text) else ""
         extracted = verdict.get("res")
         yield Item(
-            where=f"{path.name}, row {row_number}", id=index if _is_empty(row.get("id")) else _id_text(row["id"]),
+            location=f"{path.name}, row {row_number}", id=index if _is_empty(row.get("id")) else _id_text(row["id"]),
             question=str(row.get("question") or ""),
             options=tuple(str(row[letter]) for letter in OPTION_LETTERS if not _is_empty(row.get(letter))),
             text=None if failure else str(text), reasoning=reasoning, failure=failure,

@@ -94,9 +94,9 @@ def check_remote_code(base: Checkpoint, tokenizer: Checkpoint, *, trusted: bool)
     """Require `trusted` if the model or the tokenizer runs code from its repository."""
     for checkpoint, file in ((base, "config.json"), (tokenizer, "tokenizer_config.json")):
         if read_json(checkpoint.folder / file).get("auto_map") and not trusted:
-            what = "tokenizer" if file.startswith("tokenizer") else "model"
+            part = "tokenizer" if file.startswith("tokenizer") else "model"
             raise UsageError(
-                f"{checkpoint.label}: its {what} runs code of its own (auto_map in {file}); to trust it: {TRUST}"
+                f"{checkpoint.label}: its {part} runs code of its own (auto_map in {file}); to trust it: {TRUST}"
             )
 
 

@@ -37,11 +37,11 @@ SIZES = {**FLOATS, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F
 _decode_json = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def require_libraries(what: str) -> None:
+def require_libraries(label: str) -> None:
     """Raise UsageError, naming the extra, if torch or safetensors is not installed."""
     for package in ("torch", "safetensors"):
         if find_spec(package) is None:
-            raise UsageError(f"{what} needs {package}: {install_command('merge')}")
+            raise UsageError(f"{label} needs {package}: {install_command('merge')}")
 
 
 class StoredTensor(Struct, frozen=True):
@@ -155,11 +155,11 @@ def open_file(path: Path, *, label: str) -> Any:
         raise UsageError(f"{label}: {path} is not a safetensors file: {cause(error)}") from None
 
 
-def require_finite(tensor: torch.Tensor, what: str) -> None:
+def require_finite(tensor: torch.Tensor, label: str) -> None:
     """Raise UsageError if a tensor contains NaN or infinite values."""
     if not is_finite(tensor):
         raise UsageError(
-            f"{what} contains NaN or infinite values: the checkpoint is damaged, or its training diverged"
+            f"{label} contains NaN or infinite values: the checkpoint is damaged, or its training diverged"
         )
 
 

@@ -1,7 +1,7 @@
 """Alpha spending over a series of gates, such as nightly ones, with a joint error rate of at most alpha.
 
 A policy with `[series]` names a series and its number of gates. Each gate is tested at alpha / gates, which limits the
-probability of a wrong pass (or of a wrong regression) in the whole series to alpha (Bonferroni). The gates are recorded
+probability of a false pass (or of a false regression) in the whole series to alpha (Bonferroni). The gates are recorded
 in `results/series/NAME.jsonl`, one line each; commit the file or keep it with the CI results. Testing the same runs
 again spends nothing.
 """

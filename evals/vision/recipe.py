@@ -4,7 +4,7 @@ method = "alore"                                 # full, linear, lora, adapter, 
 backbone = "vit_base_patch16_224.orig_in21k"     # a timm name, or a folder with config.json
 weights = "./backbone.safetensors"               # the frozen weights; default: the folder's, or timm's for that name
 tuned = "./alore.safetensors"                    # the trained tensors, including the classifier head
-merge = true                                     # false: keep the tuned parts separate from the backbone
+merge = true                                     # false: do not fold the tuned parts (LoRA, adapters) into the backbone
 preprocessing = "vtab"                           # or "fgvc", "model" (the default), or a table
 
 [parameters]
@@ -31,7 +31,7 @@ class NoParameters(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Scale(Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters of a method whose parts precede a layer."""
+    """Parameters of a method whose tuned parts precede a layer."""
 
     scale: float = 1.0
     """The factor s of the papers; RepAdapter's authors tune it per task, and ALoRE's value is unknown."""
@@ -46,7 +46,7 @@ METHODS: dict[str, type[Any]] = {
 }
 """Method -> its parameters; LoRA's scale is read from peft's adapter_config.json."""
 WITHOUT_PARTS = ("full", "linear")
-"""Methods without parts to fold."""
+"""Methods without tuned parts that are folded into layers."""
 
 
 class PreprocessingChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

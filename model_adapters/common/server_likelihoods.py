@@ -68,22 +68,22 @@ class ServerLikelihoods:
         self, exchanges: Sequence[tuple[Prompt, Reply]], decoding: Decoding, *, has_stops: bool
     ) -> list[TokenLikelihoods | ModelError]:
         """Return the likelihoods of each reply, or why they cannot be computed. `has_stops`: see `reply_likelihoods.compute`."""
-        end = None if has_stops else await self._end_of_turn()
+        end_token = None if has_stops else await self._end_of_turn()
         return list(
             await asyncio.gather(
-                *(self._compute(prompt, reply, decoding, end) for prompt, reply in exchanges)
+                *(self._compute(prompt, reply, decoding, end_token) for prompt, reply in exchanges)
             )
         )
 
     async def _compute(
-        self, prompt: Prompt, reply: Reply, decoding: Decoding, end: int | None
+        self, prompt: Prompt, reply: Reply, decoding: Decoding, end_token: int | None
     ) -> TokenLikelihoods | ModelError:
         async with self._slots:
             try:
                 prompt_tokens = await self._render(prompt.messages)
                 reply_tokens = await self._tokenize_reply(prompt_tokens, reply)
-                if end is not None and reply.stop == "stop":
-                    reply_tokens = [*reply_tokens, end]
+                if end_token is not None and reply.stop == "stop":
+                    reply_tokens = [*reply_tokens, end_token]
                 positions = await self._fetch_positions(prompt_tokens, reply_tokens)
             except Rejected as error:
                 return error
@@ -135,13 +135,13 @@ class ServerLikelihoods:
         answer = await self._tokenize_text("Goodbye")
         turns = (Message.user("Hello"), Message("assistant", (Text("Goodbye"),)))
         tokens = await self._render(turns, add_generation_prompt=False)
-        last = max(
+        start = max(
             (n for n in range(len(tokens)) if tokens[n : n + len(answer)] == answer), default=len(tokens)
         )
-        return next(iter(tokens[last + len(answer) :]), None)
+        return next(iter(tokens[start + len(answer) :]), None)
 
     async def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
-        """Return the tokens of messages that the chat template renders."""
+        """Return the tokens of messages rendered with the chat template."""
         turns = [{"role": m.role, "content": plain_text(m.parts)} for m in messages]
         body: dict[str, Any] = {"messages": turns, "add_generation_prompt": add_generation_prompt}
         if self._variables:
@@ -156,11 +156,11 @@ class ServerLikelihoods:
         self._context = response.max_model_len
         return response.tokens
 
-    async def _post(self, path: str, body: dict[str, Any], kind: type[T]) -> T:
+    async def _post(self, path: str, body: dict[str, Any], response_type: type[T]) -> T:
         url = self._client.display_url(path)
         try:
             raw, _ = await self._client.post(path, {"model": self._name, **body})
-            return msgspec.json.decode(raw, type=kind)
+            return msgspec.json.decode(raw, type=response_type)
         except msgspec.MsgspecError as error:
             raise BadReply(f"invalid response from {url}: {error}") from None
         except Rejected as error:
@@ -171,10 +171,10 @@ class ServerLikelihoods:
 
 def _position(row: dict[str, _LogProb] | None, token: int) -> Position:
     """Return a token's probabilities from a server's response; raises BadReply if they are missing."""
-    own = (row or {}).get(str(token))
-    if row is None or own is None or own.rank is None or math.isnan(own.logprob):
+    entry = (row or {}).get(str(token))
+    if row is None or entry is None or entry.rank is None or math.isnan(entry.logprob):
         raise BadReply(f"no likelihood for token {token}")
     top = [
-        entry.logprob for entry in row.values() if entry.rank is not None and entry.rank <= REQUESTED_TOKENS
+        other.logprob for other in row.values() if other.rank is not None and other.rank <= REQUESTED_TOKENS
     ]
-    return Position(own.logprob, own.rank, top or [own.logprob])
+    return Position(entry.logprob, entry.rank, top or [entry.logprob])

@@ -46,11 +46,11 @@ def ingest_last(board: Path, **options: Any) -> EntryResult:
     return result
 
 
-def ingest_refused(board: Path, *words: str) -> EntryResult:
-    """Ingest, assert that the last entry is refused in one line that contains these words, and return its result."""
+def ingest_refused(board: Path, *fragments: str) -> EntryResult:
+    """Ingest, assert that the last entry is refused in one line that contains these fragments, and return its result."""
     result = ingest_last(board)
     assert result.status == "refused"
-    assert all(word in result.reasons[0] for word in words), result.reasons
+    assert all(fragment in result.reasons[0] for fragment in fragments), result.reasons
     assert all("\n" not in line and line.isprintable() and len(line) < 400 for line in result.reasons)
     assert result.model is None
     assert result.suites == ()
@@ -376,7 +376,7 @@ def test_equal_short_answers_are_not_taken_for_copies(board: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_an_entry_on_other_data_than_published_ones_is_refused(
+def test_an_entry_on_data_that_differ_from_those_of_published_entries_is_refused(
     board: Path, tmp_path: Path, honest_run: Run
 ) -> None:
     boards.submit(board, honest_run)

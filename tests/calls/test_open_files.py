@@ -37,8 +37,15 @@ def test_a_run_with_more_calls_than_allowed_open_files_is_complete(here: Path, l
         return completion("ANSWER: A")
 
     with FaultyServer(answer_slowly) as server:
-        words = ["run", "mmlu-pro", "--data", str(write_rows(here / "rows.jsonl", 400)), "-m", server.model]
-        command = [sys.executable, "-c", "from evals.cli import main; main()", *words]
+        arguments = [
+            "run",
+            "mmlu-pro",
+            "--data",
+            str(write_rows(here / "rows.jsonl", 400)),
+            "-m",
+            server.model,
+        ]
+        command = [sys.executable, "-c", "from evals.cli import main; main()", *arguments]
         options = ["--concurrency", "200", "--quiet", "--json", "--max-tokens", "9"]
         script = f"ulimit {limit}; exec {shlex.join([*command, *options])}"
         completed = subprocess.run(

@@ -45,8 +45,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
         yield runs
 
 
-def challenge(run: Run, *words: object, model: str = "bigram:1") -> command.Outcome:
-    return command.evals("board", "challenge", run.path, "-m", model, "--seed", 5, *words)
+def challenge(run: Run, *arguments: object, model: str = "bigram:1") -> command.Outcome:
+    return command.evals("board", "challenge", run.path, "-m", model, "--seed", 5, *arguments)
 
 
 def copy_with_config(run: Run, folder: Path, config: dict[str, object]) -> Run:
@@ -60,7 +60,9 @@ def copy_with_config(run: Run, folder: Path, config: dict[str, object]) -> Run:
 
 
 @pytest.mark.parametrize("kind", ["greedy", "sampled"])
-def test_the_model_that_generated_the_replies_is_consistent(runs: dict[str, Run], kind: str) -> None:
+def test_the_verdict_on_the_model_that_generated_the_replies_is_consistent(
+    runs: dict[str, Run], kind: str
+) -> None:
     outcome = challenge(runs[kind])
     assert outcome.status == 0, outcome.err
     assert "consistent: no deviation" in outcome.out
@@ -69,7 +71,7 @@ def test_the_model_that_generated_the_replies_is_consistent(runs: dict[str, Run]
 
 
 @pytest.mark.parametrize("kind", ["greedy", "sampled"])
-def test_another_model_is_different(runs: dict[str, Run], kind: str, tmp_path: Path) -> None:
+def test_the_verdict_on_another_model_is_different(runs: dict[str, Run], kind: str, tmp_path: Path) -> None:
     temperature = 0.0 if kind == "greedy" else 0.8
     sampling = {"temperature": temperature, "top_p": 1.0, "top_k": 0, "max_tokens": 60}
     outcome = challenge(copy_with_config(runs[kind], tmp_path, {"sampling": sampling}), model="bigram:2")
@@ -77,7 +79,9 @@ def test_another_model_is_different(runs: dict[str, Run], kind: str, tmp_path: P
     assert "different: this model did not write these replies" in outcome.out
 
 
-def test_another_temperature_on_the_card_is_different(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_a_wrong_temperature_on_the_card_gives_the_verdict_different(
+    runs: dict[str, Run], tmp_path: Path
+) -> None:
     sampling = {"temperature": 2.5, "max_tokens": 60}
     changed = copy_with_config(
         runs["sampled"], tmp_path, {"sampling": {**sampling, "top_p": 1.0, "top_k": 0}}
@@ -156,7 +160,7 @@ def test_a_changed_bundle_is_refused(runs: dict[str, Run], tmp_path: Path) -> No
         ({"sampling": {"temperature": 1.0, "extra": {"top_p": True}}}, "top_p is not a number"),
     ],
 )
-def test_unsupported_or_invalid_sampling_is_untestable(
+def test_runs_with_unsupported_or_invalid_sampling_are_untestable(
     runs: dict[str, Run], tmp_path: Path, config: dict[str, object], reason: str
 ) -> None:
     outcome = challenge(copy_with_config(runs["sampled"], tmp_path, config))
@@ -165,7 +169,7 @@ def test_unsupported_or_invalid_sampling_is_untestable(
     assert reason in " ".join(outcome.out.split())
 
 
-def test_a_model_that_does_not_compute_likelihoods_is_untestable(runs: dict[str, Run]) -> None:
+def test_without_likelihoods_from_the_model_the_verdict_is_untestable(runs: dict[str, Run]) -> None:
     outcome = challenge(runs["sampled"], model="demo:careful")
     assert outcome.status == 3
     assert "demo:careful does not return the likelihoods of a given text" in " ".join(outcome.out.split())

@@ -22,13 +22,13 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     python = CHALLENGE.python()
     if python is None:
         pytest.skip(
-            "NOT TESTED ON REAL MODELS: `make challenge` makes their environment (some minutes, 2 GB)"
+            "NOT TESTED ON REAL MODELS: `make challenge` creates their environment (some minutes, 2 GB)"
         )
     folder = tmp_path_factory.mktemp("embedded")
-    words = [str(python), str(TESTS / "support" / "challenge_embedded.py"), str(folder)]
+    command = [str(python), str(TESTS / "support" / "challenge_embedded.py"), str(folder)]
     env = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     completed = subprocess.run(
-        words, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=3000
+        command, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=3000
     )
     assert completed.returncode == 0, completed.stderr[-3000:]
     return dict(json.loads(completed.stdout.splitlines()[-1]))

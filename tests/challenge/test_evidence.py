@@ -1,4 +1,4 @@
-"""The statistical test of a challenge on simulated next-token probabilities, for which the writer is known."""
+"""The statistical test of a challenge on simulated replies whose writer, the claimed model or another, is known."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ LENGTH = 24
 
 
 def reply(rng, *, length=LENGTH, temperature=1.0, noise=0.0, edited=0.0, greedy=False, top_p=1.0):
-    """Return the likelihoods, under the claimed model, of a reply of a writer with another temperature and noisy logits.
+    """Return the likelihoods, under the claimed model, of a simulated reply.
 
-    `edited`: share of tokens that are replaced by random ones.
+    The writer samples at `temperature` (or greedily) from the claimed model's logits with normal `noise`; `edited` is the
+    share of tokens that are then replaced by random ones. The claimed model decodes at temperature 1 with `top_p`.
     """
     logits = -np.sort(-3 * rng.normal(size=(length, VOCABULARY)), axis=1)
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -42,9 +43,9 @@ def reply(rng, *, length=LENGTH, temperature=1.0, noise=0.0, edited=0.0, greedy=
     )
 
 
-def replies(seed, number=30, **options):
+def replies(seed, count=30, **options):
     rng = np.random.default_rng(seed)
-    return [reply(rng, **options) for _ in range(number)]
+    return [reply(rng, **options) for _ in range(count)]
 
 
 def factors(likelihoods, neighbourhood, *, greedy=False):
@@ -53,19 +54,19 @@ def factors(likelihoods, neighbourhood, *, greedy=False):
     )
 
 
-def false_alarms(neighbourhood, runs=2000, number=12):
+def false_alarm_count(neighbourhood, runs=2000, reply_count=12):
     """Return the number of runs of the claimed model whose wealth reaches 1/alpha after any number of replies."""
     rng = np.random.default_rng(20)
     pool = factors([reply(rng) for _ in range(600)], neighbourhood)
-    samples = np.stack([rng.choice(600, number, replace=False) for _ in range(runs)])
+    samples = np.stack([rng.choice(600, reply_count, replace=False) for _ in range(runs)])
     return int((cumulative_log_wealth(pool[samples]).max(axis=1) >= np.log(100)).sum())
 
 
 def test_replies_of_the_claimed_model_are_consistent_and_false_alarms_are_rare_at_any_stopping_time():
     assert weigh(replies(1), greedy=False).verdict == "consistent"
     # at alpha 0.01, at most 20 of 2,000 are expected, and at most 30 with probability 0.99
-    assert false_alarms(SAME) <= 30
-    assert false_alarms(CLOSE) <= 2
+    assert false_alarm_count(SAME) <= 30
+    assert false_alarm_count(CLOSE) <= 2
 
 
 def test_the_expected_wealth_is_one_at_the_boundary_of_the_neighbourhood():
@@ -116,7 +117,7 @@ def test_slightly_noisy_logits_are_consistent_or_close():
         assert greedy_verdicts <= {"consistent", "close"}
 
 
-def test_greedy_replies_of_the_claimed_model_are_consistent_and_of_others_different():
+def test_greedy_replies_of_the_claimed_model_are_consistent_and_those_of_others_different():
     evidence = weigh(replies(1, greedy=True), greedy=True)
     assert (evidence.verdict, evidence.first_choices, evidence.e_value < 1) == ("consistent", 1.0, True)
     assert weigh(replies(1, greedy=True, edited=0.05), greedy=True).verdict == "different"
@@ -169,7 +170,7 @@ def test_replies_without_tokens_are_untestable_and_tokens_of_probability_one_con
     assert weigh([no_tokens(), certain], greedy=True).replies == 2
 
 
-def test_replies_of_excluded_tokens_are_different_but_a_single_such_token_is_not_enough():
+def test_replies_made_of_excluded_tokens_are_different_but_one_such_token_is_not_enough():
     ones = np.ones(1)
     excluded = TokenLikelihoods(-9 * ones, 80 * ones, 8 * ones, ones, 0 * ones)
     certain = TokenLikelihoods(0 * ones, ones, 0 * ones, 0 * ones, ones)

@@ -30,9 +30,9 @@ def results(weights: Path) -> dict[str, Any]:
     """Return the results of `challenge_checks.py`."""
     python = engine.python()
     env = engine.environment(python) | {"PYTHONPATH": str(ROOT)}
-    words = [str(python), str(TESTS / "support" / "challenge_checks.py"), str(weights)]
+    command = [str(python), str(TESTS / "support" / "challenge_checks.py"), str(weights)]
     completed = subprocess.run(
-        words, env=env, cwd=weights.parent, capture_output=True, text=True, check=False, timeout=600
+        command, env=env, cwd=weights.parent, capture_output=True, text=True, check=False, timeout=600
     )
     assert completed.returncode == 0, completed.stderr[-3000:]
     return dict(json.loads(completed.stdout.splitlines()[-1]))

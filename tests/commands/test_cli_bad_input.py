@@ -18,12 +18,12 @@ from evals.records.writer import Writer
 from tests.support import answers
 from tests.support.command import Outcome, evals, files_with, start, wait
 from tests.support.faults import (
-    CUT,
+    CLOSED_CONNECTION,
     ERROR_200,
     GOOD,
     HTML,
     NULL,
-    TORN,
+    TRUNCATED_JSON,
     Answer,
     Call,
     FaultyServer,
@@ -51,7 +51,7 @@ def refused(*arguments: object, **options: Any) -> str:
     return outcome.error_line
 
 
-def words(arguments: tuple[str, ...]) -> str:
+def id_of(arguments: tuple[str, ...]) -> str:
     """Return the id of a test with these command-line arguments."""
     return " ".join(arguments).replace(RIGHT, "RIGHT")
 
@@ -85,13 +85,13 @@ def run(*arguments: object, model: str = RIGHT) -> Outcome:
         ("run", "../x", "--sample", "-m", RIGHT),
         ("run", "", "--sample", "-m", RIGHT),
     ],
-    ids=words,
+    ids=id_of,
 )
-def test_an_unknown_name_is_answered_with_similar_names(here, arguments):
+def test_the_error_for_an_unknown_name_lists_similar_names(here, arguments):
     refused(*arguments)
 
 
-def test_an_unknown_verdict_is_answered_with_similar_verdicts(here):
+def test_the_error_for_an_unknown_verdict_lists_similar_verdicts(here):
     run("--run", "a")
     refused("show", "a", "--samples", "--verdict", "wrnog")
 
@@ -123,7 +123,7 @@ def test_an_unknown_verdict_is_answered_with_similar_verdicts(here):
         ("score", "x"),
         ("import", "replies", "no.jsonl", "--suite", "aime:2025", "--model", "m"),
     ],
-    ids=words,
+    ids=id_of,
 )
 def test_a_wrong_command_ends_with_a_one_line_message(here, arguments):
     refused(*arguments)
@@ -224,9 +224,9 @@ def test_a_server_with_several_models_requires_a_model_name(here):
 
 BROKEN = {
     "HTML": HTML,
-    "truncated JSON": TORN,
+    "truncated JSON": TRUNCATED_JSON,
     "content null": NULL,
-    "closed connection": CUT,
+    "closed connection": CLOSED_CONNECTION,
     "200 with an error body": ERROR_200,
     "a malformed number": Answer(200, GOOD.body.replace(b"10", b"1_0")),
     "broken UTF-8": Answer(200, GOOD.body.replace(b"ANSWER", b"\xff")),
@@ -358,12 +358,12 @@ def test_a_malformed_parquet_file_is_refused(here, content):
     refused("run", "mmlu-pro", "--data", "rows.parquet", "-m", RIGHT)
 
 
-def test_missing_data_without_the_hub_client_names_both_ways_to_get_them(here, monkeypatch):
+def test_without_the_hub_client_the_error_for_missing_data_names_both_ways_to_get_them(here, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     refused("run", "mmlu-pro", "-m", RIGHT)
 
 
-def test_missing_data_offline_names_both_ways_to_get_them(here, monkeypatch):
+def test_the_error_for_missing_data_when_offline_names_both_ways_to_get_them(here, monkeypatch):
     import types
 
     def load_dataset(name: str, *args: Any, **options: Any) -> Any:
@@ -474,7 +474,7 @@ def test_a_results_folder_below_proc_cannot_be_written(here):
     refused("run", "mmlu-pro", "--sample", "-m", RIGHT, "--results", "/proc/evals")
 
 
-def test_a_disk_that_fills_up_during_a_run_keeps_the_recorded_samples(here, monkeypatch):
+def test_recorded_samples_are_kept_if_the_disk_fills_up_during_a_run(here, monkeypatch):
     free = 5
     real_write = os.write
 
@@ -556,7 +556,7 @@ def test_a_long_list_of_unknown_ids_is_abbreviated(here):
         ("--suite", "chembench:lamalab", "--model", "m", "--protocol", "intern-s1"),
         ("--suite", "mmlu-pro", "--model", "m", "--run", "../x"),
     ],
-    ids=words,
+    ids=id_of,
 )
 def test_a_wrong_import_command_ends_with_a_one_line_message(here, arguments):
     Path("r.jsonl").write_text('{"id": "900001", "text": "A"}\n')
@@ -595,7 +595,7 @@ def test_api_keys_appear_in_no_file_and_no_output(here):
 def test_user_and_password_of_a_url_appear_in_no_file_and_no_output(here):
     def respond(call: Call) -> Answer:
         assert call.headers["Authorization"].startswith("Basic ")
-        return CUT if "parent of the node" in call.text else GOOD
+        return CLOSED_CONNECTION if "parent of the node" in call.text else GOOD
 
     with FaultyServer(respond) as server:
         model = server.model.replace("://", "://joe:hunter22@").replace("/v1", "/v1")

@@ -23,7 +23,7 @@ from tests.support.error_messages import raises
         "gpu7:8000/v1",
     ],
 )
-def test_an_incomplete_server_address_is_answered_with_the_complete_one(spec: str) -> None:
+def test_the_error_for_an_incomplete_server_address_states_the_complete_one(spec: str) -> None:
     with raises(UsageError) as caught:
         load.model(spec)
     assert "hunter22" not in str(caught.value)
@@ -33,7 +33,7 @@ def test_an_incomplete_server_address_is_answered_with_the_complete_one(spec: st
     "status",
     [401, 403, 404, 503],
 )
-async def test_the_message_on_a_server_that_does_not_list_its_models_says_what_to_do(
+async def test_the_error_for_a_server_that_does_not_list_its_models_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     from evals.model_adapters import server
@@ -77,7 +77,7 @@ def test_listing_the_models_waits_for_a_server_that_is_loading(
     assert capsys.readouterr().err.count("waiting for the server") == 1
 
 
-def test_the_message_on_a_folder_above_or_below_the_results_names_the_results_folder(here: Path) -> None:
+def test_the_error_for_a_folder_above_or_below_the_results_names_the_results_folder(here: Path) -> None:
     assert evals("run", "mmlu-pro", "--sample", "-m", "scripted:right", "--results", "a b/runs").status == 0
     (suite_folder,) = map(str, Path("a b/runs").glob("mmlu-pro@*"))
     for folder in ("a b", suite_folder):
@@ -108,12 +108,12 @@ def test_verify_refuses_a_zip_file_that_is_not_a_bundle(here: Path) -> None:
     ],
     ids=["tier", "missing", "margn"],
 )
-def test_a_wrong_key_or_value_in_a_policy_is_answered_with_known_ones(here: Path, policy: str) -> None:
+def test_the_error_for_a_wrong_key_or_value_in_a_policy_lists_the_known_ones(here: Path, policy: str) -> None:
     Path("p.toml").write_text(f'[[suite]]\nname = "gpqa"\n{policy}')
     evals("gate", "plan", "p.toml", "--baseline", "r").assert_usage_error()
 
 
-def test_an_unknown_key_in_a_request_file_is_answered_with_a_similar_one(here: Path) -> None:
+def test_the_error_for_an_unknown_key_in_a_request_file_names_a_similar_one(here: Path) -> None:
     for key in ("max-token", "suite", "model"):
         Path("o.toml").write_text(f'suites = ["mmlu-pro"]\n{key} = "x"\n')
         evals("run", "o.toml").assert_usage_error()

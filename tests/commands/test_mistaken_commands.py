@@ -1,4 +1,4 @@
-"""What frequent mistakes on the command line are answered with: the last line of stderr or, if it is empty, the first of stdout."""
+"""The message for each frequent mistake on the command line: the last line of stderr or, if it is empty, the first of stdout."""
 
 from __future__ import annotations
 

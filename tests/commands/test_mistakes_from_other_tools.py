@@ -40,7 +40,9 @@ def test_a_mistake_ends_with_a_one_line_message_that_corrects_it(
 @pytest.mark.parametrize(
     "text", ['suite = "mmlu-pro"\n', "[suite.mmlu-pro]\nmargin = 0.1\n"], ids=["a string", "a table"]
 )
-def test_a_policy_without_a_list_of_suites_is_answered_with_the_correct_syntax(here: Path, text: str) -> None:
+def test_the_error_for_a_policy_without_a_list_of_suites_shows_the_correct_syntax(
+    here: Path, text: str
+) -> None:
     Path("policy.toml").write_text(text)
     evals("gate", "a", "--baseline", "b", "--policy", "policy.toml").assert_usage_error()
 

@@ -107,7 +107,7 @@ def test_a_score_over_answered_items_only_is_marked(here: Path, suite: str, repl
     "name",
     ["lst", "gpt-4.l", "gpt-4.1/gpqa:diamnd"],
 )
-def test_a_mistyped_run_name_is_answered_with_similar_names(cards: list[Card], name: str) -> None:
+def test_the_error_for_a_mistyped_run_name_lists_similar_names(cards: list[Card], name: str) -> None:
     evals("show", name, "--results", FOLDER[0]).assert_usage_error()
     short_id = short_ids(card.run for card in cards)[cards[0].run]
     evals("show", f"{short_id[:-1]}-", "--results", FOLDER[0]).assert_usage_error()

@@ -2,10 +2,10 @@
 
     PYTHON opencompass_prompts.py FOLDER < jobs.json > prompts.json
 
-A job is {file, abbr, loader, rows}: a configuration file, the data set of that name in it, and rows in the published format
-of the data set, each with the candidate's reply under `prediction`. OpenCompass' loaders, configurations, templates and
-parser for API models are used, the parser with the two roles of the published models. A result is {asks: [messages of a
-row, ...], judges: [...]}, where a message is [role, text].
+A job is {file, abbr, loader, rows}: a configuration file, the name of a data set in it (may be empty), the name of a loader,
+and rows in the data set's published format, each with the candidate's reply under `prediction`. OpenCompass' loaders,
+configurations, templates and parser for API models build the prompts; the parser gets the two roles of the published models.
+A result is {asks: [messages of a row, ...], judges: [...]}, where a message is [role, text]. FOLDER: for temporary files.
 """
 
 import csv
@@ -42,7 +42,7 @@ def load_rows(loader, rows):
 
 
 def dataset(config, abbr):
-    """Return the data set of that name in a configuration, or its first data set if the name is empty."""
+    """Return the data set named `abbr` in a configuration, or its first data set if the name is empty."""
     datasets = [
         entry
         for value in config.values()

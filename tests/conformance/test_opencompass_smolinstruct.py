@@ -25,13 +25,13 @@ pytestmark = [
         not PYTHON, reason=f"NOT TESTED AGAINST OPENCOMPASS: {environments.install_commands('opencompass')}"
     ),
 ]
-PER_TASK = 36
+REPLIES_PER_TASK = 36
 KNOWN_DIFFERENCES = {
     "a formula of more than about 900 symbols": "upstream exceeds the recursion limit and scores invalid; ours counts the elements",
     "a caption of more than 2,000 tokens": "ours is truncated there; upstream's score is about 0",
     "METEOR without WordNet": "upstream fails; ours reports meteor_without_synonyms",
 }
-"""Kind of reply -> why our score differs rightly; none of them is among the variants below."""
+"""Kind of reply -> why our score rightly differs; no such reply is among the variants below."""
 
 
 def in_tag(tag, text):
@@ -130,7 +130,7 @@ def replies(name):
         )
     ]
     rng.shuffle(triples)
-    return triples[:PER_TASK]
+    return triples[:REPLIES_PER_TASK]
 
 
 @pytest.fixture(scope="module")
@@ -173,4 +173,4 @@ def test_our_scores_equal_those_of_opencompass(name, replies_by_task):
 
 
 def test_at_least_500_replies_are_compared(replies_by_task):
-    assert sum(map(len, replies_by_task.values())) == 14 * PER_TASK >= 500
+    assert sum(map(len, replies_by_task.values())) == 14 * REPLIES_PER_TASK >= 500

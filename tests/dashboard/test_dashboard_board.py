@@ -400,7 +400,7 @@ def test_a_single_model_is_not_compared(results: Path) -> None:
     label = next(iter(board.columns))
     row, cell = next(iter(board.column(label).items()))
     assert cell.entry
-    assert "only one model" in significance.sentence(
+    assert "only one model" in significance.summary(
         significance.rank_models(board.columns[label], {row: cell.entry})
     )
 

@@ -1,4 +1,4 @@
-"""Every page in a real browser, wide and narrow, light and dark: no errors, foreign requests or accessibility faults.
+"""Every page in a real browser, wide and narrow, light and dark: no errors, accessibility faults or requests to other hosts.
 
 Needs Debian's `chromium` and axe-core (`make browser`); screenshots are written to the git-ignored folder `screenshots/`.
 """
@@ -26,8 +26,10 @@ from tests.support import pages, synthetic_results
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not pages.chromium(), reason="NOT TESTED IN A BROWSER: there is no chromium"),
-    pytest.mark.skipif(not pages.AXE.exists(), reason="NOT TESTED IN A BROWSER: make browser"),
+    pytest.mark.skipif(not pages.chromium(), reason="NOT TESTED IN A BROWSER: Chromium is not installed"),
+    pytest.mark.skipif(
+        not pages.AXE.exists(), reason="NOT TESTED IN A BROWSER: `make browser` installs axe-core"
+    ),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
@@ -43,13 +45,13 @@ ADDRESSES = {
     "runs": f"/runs?run={SYNTHETIC_RUN}&effort=latency",
     "history": "/history?model=intern/step",
 }
-"""Name of the screenshot -> address; runs that they need are written by the fixture `results`."""
+"""Name of the screenshot -> address; the fixture `results` writes the runs that the addresses name."""
 
 
-def evals(*words: object) -> command.Outcome:
+def evals(*arguments: object) -> command.Outcome:
     """Run the command in a process of its own, because the browser's event loop occupies this one."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return command.wait(command.start(*words, env=env), timeout_s=300)
+    return command.wait(command.start(*arguments, env=env), timeout_s=300)
 
 
 @pytest.fixture(scope="module")
@@ -141,12 +143,12 @@ def test_two_clicks_lead_from_a_score_to_a_wrong_molecule_and_back_keeps_the_fil
 def test_each_sample_adds_one_entry_to_the_browser_history(page: Any, base_url: str) -> None:
     page.goto(f"{base_url}/sample?run={SYNTHETIC_RUN}&suite=mmlu-pro")
     pages.wait_until_stable(page)
-    length = page.evaluate("() => history.length")
+    initial_length = page.evaluate("() => history.length")
     for visits in (1, 2):
         page.keyboard.press("n")
         page.wait_for_timeout(300)
         pages.wait_until_stable(page)
-        assert page.evaluate("() => history.length") == length + visits
+        assert page.evaluate("() => history.length") == initial_length + visits
     assert page.title() == "Sample · science-evals"
 
 

@@ -29,7 +29,7 @@ def colours(svg: str) -> set[str]:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_atoms_that_differ_have_another_background_colour_than_shared_ones(dark: bool) -> None:
+def test_atoms_that_differ_and_shared_atoms_have_different_background_colours(dark: bool) -> None:
     pair = drawings.draw_pair("Cn1cnc2c1c(=O)n(C)c(=O)n2C", "Cn1cnc2c1c(=O)[nH]c(=O)n2C", dark=dark)
     assert (pair.shared, pair.answer.atoms, pair.gold.atoms) == (13, 14, 13)
     assert colours(pair.answer.svg) == {SHARED[dark], DIFFERS[dark]}

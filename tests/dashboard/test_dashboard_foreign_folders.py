@@ -176,7 +176,7 @@ def test_querying_a_changed_file_is_an_error(intact_results: Path, tmp_path: Pat
 
 
 @table(
-    ("host", "address", "is_own"),
+    ("host", "address", "is_this_machine"),
     [
         ("localhost:8501", "127.0.0.1", True),
         ("127.0.0.1:8501", "127.0.0.1", True),
@@ -192,8 +192,8 @@ def test_querying_a_changed_file_is_an_error(intact_results: Path, tmp_path: Pat
         (socket.gethostname(), ALL_INTERFACES, True),
     ],
 )
-def test_only_host_names_of_this_machine_are_accepted(host: str, address: str, is_own: bool) -> None:
-    assert hosts.names_this_machine(host, address) is is_own
+def test_only_host_names_of_this_machine_are_accepted(host: str, address: str, is_this_machine: bool) -> None:
+    assert hosts.names_this_machine(host, address) is is_this_machine
 
 
 def test_foreign_host_names_are_refused_and_settings_in_the_working_directory_are_ignored(

@@ -105,7 +105,7 @@ def test_records_scored_upstream_with_another_gold_answer_are_reported(
     assert [item["their_why"].startswith("their gold answer is") for item in items].count(False) == 0
 
 
-def test_an_mmlu_pro_folder_is_one_run_and_an_unread_answer_has_no_upstream_score(tmp_path: Path) -> None:
+def test_an_mmlu_pro_folder_is_one_run_and_an_unparsed_answer_has_no_upstream_score(tmp_path: Path) -> None:
     folder = tmp_path / "some-model"
     folder.mkdir()
     rows = [

@@ -73,7 +73,7 @@ def recorded_specimens(form: str, path: str, *patterns: str) -> Iterator[Specime
 
 
 def write_opencompass(folder: Path) -> Path:
-    for part, content in {
+    for subfolder, content in {
         "predictions": {
             str(n): {
                 "origin_prompt": [{"role": "HUMAN", "prompt": f"Q: {row['question']}"}],
@@ -83,8 +83,8 @@ def write_opencompass(folder: Path) -> Path:
         },
         "results": {"accuracy": 10.0, "details": [{"pred": "A", "correct": False} for _ in ITEMS]},
     }.items():
-        (folder / "in" / part / "m").mkdir(parents=True)
-        (folder / "in" / part / "m" / "mmlu_pro.json").write_text(json.dumps(content))
+        (folder / "in" / subfolder / "m").mkdir(parents=True)
+        (folder / "in" / subfolder / "m" / "mmlu_pro.json").write_text(json.dumps(content))
     return folder / "in"
 
 
@@ -399,14 +399,14 @@ def test_a_log_whose_archive_states_a_false_size_is_rejected(tmp_path: Path) -> 
     path = write_archive(tmp_path / "x.eval", {"header.json": b"{}"})
     raw = path.read_bytes()
     name = b"header.json"
-    local = struct.pack(
+    local_header = struct.pack(
         "<IHHHHHIIIHH", 0x04034B50, 20, 0, 8, 0, 0, zlib.crc32(b"{}"), len(content), 2, len(name), 0
     )
-    central = bytearray(raw[raw.index(b"PK\x01\x02") : raw.index(b"PK\x05\x06")])
-    central[20:24], central[24:28] = struct.pack("<I", len(content)), struct.pack("<I", 2)
-    start = len(local) + len(name) + len(content)
-    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), start, 0)
-    path.write_bytes(local + name + content + bytes(central) + end)
+    central_directory = bytearray(raw[raw.index(b"PK\x01\x02") : raw.index(b"PK\x05\x06")])
+    central_directory[20:24], central_directory[24:28] = struct.pack("<I", len(content)), struct.pack("<I", 2)
+    directory_start = len(local_header) + len(name) + len(content)
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central_directory), directory_start, 0)
+    path.write_bytes(local_header + name + content + bytes(central_directory) + end)
     evals("import", path, "--results", tmp_path / "r").assert_usage_error()
 
 

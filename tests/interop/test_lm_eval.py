@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness run by our command, and our models run by lm_eval, give identical prompts and scores."""
+"""Our command on lm-evaluation-harness' tasks, and lm_eval on our models, give the prompts and scores of lm_eval by itself."""
 
 from __future__ import annotations
 
@@ -130,20 +130,23 @@ def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield running
 
 
-def lm_eval_scores(base: str, folder: Path, task: str) -> dict[str, Any]:
+def lm_eval_scores(base_url: str, folder: Path, task: str) -> dict[str, Any]:
     """Return the scores that lm_eval computes with its own client."""
     from lm_eval.tasks import TaskManager
 
-    chat = task.startswith("toy_gen")
-    arguments: dict[str, Any] = {"model": "words", "base_url": f"{base}/v1/{'chat/' * chat}completions"}
-    if not chat:
+    is_chat = task.startswith("toy_gen")
+    arguments: dict[str, Any] = {
+        "model": "words",
+        "base_url": f"{base_url}/v1/{'chat/' * is_chat}completions",
+    }
+    if not is_chat:
         arguments["tokenizer_backend"] = "remote"
     output = lm_eval.simple_evaluate(
-        model="local-chat-completions" if chat else "local-completions",
+        model="local-chat-completions" if is_chat else "local-completions",
         model_args=arguments,
         tasks=[task],
         task_manager=TaskManager(include_defaults=False, include_path=str(folder)),
-        apply_chat_template=chat,
+        apply_chat_template=is_chat,
         bootstrap_iters=0,
     )
     return _main_scores(output["results"][task])
@@ -157,8 +160,10 @@ def _main_scores(result: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def run_task(base: str, task: str, *arguments: object) -> Outcome:
-    return evals("run", f"lm-eval:{task}", "-m", f"server:{base}/v1#words", "--json", "--quiet", *arguments)
+def run_task(base_url: str, task: str, *arguments: object) -> Outcome:
+    return evals(
+        "run", f"lm-eval:{task}", "-m", f"server:{base_url}/v1#words", "--json", "--quiet", *arguments
+    )
 
 
 def scores(outcome: Outcome) -> dict[str, float]:
@@ -169,12 +174,12 @@ def scores(outcome: Outcome) -> dict[str, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", PARITY_TASKS)
 def test_scores_and_prompts_equal_lm_evals_on_a_stand_in_for_vllm(here, tasks, server, task: str) -> None:
-    base, requests = server
+    base_url, requests = server
     requests.clear()
-    expected = lm_eval_scores(base, tasks, task)
+    expected = lm_eval_scores(base_url, tasks, task)
     lm_eval_messages = [body.get("messages") for body in requests]
     requests.clear()
-    outcome = run_task(base, task)
+    outcome = run_task(base_url, task)
     assert outcome.status == 0, outcome.err
     assert scores(outcome) == expected  # floats equal to the last digit
     (run,) = outcome.json["runs"]
@@ -190,8 +195,8 @@ def test_scores_and_prompts_equal_lm_evals_on_a_stand_in_for_vllm(here, tasks, s
 
 @pytest.mark.slow
 def test_a_run_is_rescored_and_replayed_without_requests(here, tasks, server) -> None:
-    base, requests = server
-    first = scores(run_task(base, "toy_mc"))
+    base_url, requests = server
+    first = scores(run_task(base_url, "toy_mc"))
     (run,) = runs(Path("results"))
     rescored = evals("score", run.path.name, "--json")
     assert rescored.status == 0, rescored.err
@@ -223,7 +228,7 @@ def half_fails(prompt: Any) -> str:
 
 
 @pytest.mark.parametrize("task", PARITY_TASKS)
-def test_the_check_accepts_tasks_whose_reference_answers_score_1(here, tasks, task: str) -> None:
+def test_the_check_accepts_only_tasks_whose_reference_answers_score_1(here, tasks, task: str) -> None:
     outcome = evals("check", f"lm-eval:{task}")
     assert (outcome.status, "40 samples, OK" in outcome.out) == (task == "toy_gen", task != "toy_gen")
 
@@ -260,7 +265,9 @@ def test_tasks_with_likelihoods_need_a_model_that_returns_them(here, tasks) -> N
     evals("run", "lm-eval:toy_mc", "-m", "scripted:A", "--quiet").assert_usage_error()
 
 
-def test_a_group_becomes_its_tasks_and_the_number_of_shots_is_part_of_the_name(tasks, monkeypatch) -> None:
+def test_a_group_is_expanded_into_its_tasks_and_the_number_of_shots_is_part_of_the_name(
+    tasks, monkeypatch
+) -> None:
     assert [suite.id for suite in load.suite("lm-eval:toy_both")] == ["lm-eval:toy_mc", "lm-eval:toy_ll"]
     (three_shot,) = load.suite("lm-eval:toy_mc:3")
     assert (three_shot.id, three_shot.folder.partition("@")[0]) == ("lm-eval:toy_mc:3", "lm-eval-toy_mc-3")
@@ -269,7 +276,7 @@ def test_a_group_becomes_its_tasks_and_the_number_of_shots_is_part_of_the_name(t
     assert from_file.version == load.suite("lm-eval:toy_mc")[0].version
 
 
-def test_an_edited_task_has_another_version(tasks, tmp_path) -> None:
+def test_an_edited_task_has_a_different_version(tasks, tmp_path) -> None:
     edited = tmp_path / "edited.yaml"
     text = (tasks / "toy_mc.yaml").read_text().replace("toy_mc", "toy_edited")
     versions = []
@@ -311,17 +318,17 @@ def test_lm_eval_computes_the_same_scores_with_our_model_and_with_its_own_client
 ) -> None:
     from lm_eval.tasks import TaskManager
 
-    base, _ = server
+    base_url, _ = server
     harness.register()
     output = lm_eval.simple_evaluate(
         model="evals",
-        model_args=f"model=server:{base}/v1#words,concurrency=4",
+        model_args=f"model=server:{base_url}/v1#words,concurrency=4",
         tasks=[task],
         task_manager=TaskManager(include_defaults=False, include_path=str(tasks)),
         apply_chat_template=task == "toy_gen",
         bootstrap_iters=0,
     )
-    assert _main_scores(output["results"][task]) == lm_eval_scores(base, tasks, task)
+    assert _main_scores(output["results"][task]) == lm_eval_scores(base_url, tasks, task)
 
 
 def test_a_failed_request_ends_an_lm_eval_run_without_a_score(tasks) -> None:
@@ -375,9 +382,9 @@ def test_scores_equal_lm_evals_on_the_mock_server_of_the_benchmarks(here, tasks,
     (tmp_path / "mocked.yaml").write_text(text)
     with workbench.mock() as server:
         server.configure({"dist": "zero", "slots": 0})
-        base = f"http://127.0.0.1:{server.port}"
-        expected = lm_eval_scores(base, tmp_path, "toy_gen_mocked")
-        outcome = run_task(base, str(tmp_path / "mocked.yaml"))
+        base_url = f"http://127.0.0.1:{server.port}"
+        expected = lm_eval_scores(base_url, tmp_path, "toy_gen_mocked")
+        outcome = run_task(base_url, str(tmp_path / "mocked.yaml"))
     assert scores(outcome) == {"exact_match": expected["exact_match,letter"]}
     assert 0.5 < expected["exact_match,letter"] < 0.75
 

@@ -1,4 +1,4 @@
-"""Merging folders of safetensors: which tensors are merged or copied, LoRAs, resumption, and messages on invalid input."""
+"""Merging folders of safetensors: which tensors are merged or copied, LoRAs, resumption, and messages for invalid input."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from tests.support.paths import ROOT
 
 pytestmark = needs_torch
 DOWN, UP = "model.layers.0.mlp.down_proj.weight", "model.layers.0.mlp.up_proj.weight"
-Q = "model.layers.0.self_attn.q_proj.weight"
-DOWN_LAYER, Q_LAYER = DOWN.removesuffix(".weight"), Q.removesuffix(".weight")
+Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
+DOWN_LAYER, Q_LAYER = DOWN.removesuffix(".weight"), Q_PROJ.removesuffix(".weight")
 split_into_shards = writing.shards
 
 
@@ -64,13 +64,13 @@ def assert_refused(path: Path) -> None:
 def test_matrices_of_the_language_model_are_merged_and_other_tensors_are_the_bases(tmp_path, files):
     import torch
 
-    family = write_base_and_experts(tmp_path, dtype="bfloat16", files=files)
+    checkpoints = write_base_and_experts(tmp_path, dtype="bfloat16", files=files)
     folder = merge(write_recipe(tmp_path, "task-arithmetic"))
     merged = read_tensors(folder)
-    assert set(merged) == set(family["base"])
-    for name, base in family["base"].items():
-        if name in (DOWN, UP, Q):
-            taus = [family[f"e{n}"][name].float() - base.float() for n in range(3)]
+    assert set(merged) == set(checkpoints["base"])
+    for name, base in checkpoints["base"].items():
+        if name in (DOWN, UP, Q_PROJ):
+            taus = [checkpoints[f"e{n}"][name].float() - base.float() for n in range(3)]
             expected = (base.float() + 0.3 * sum(taus)).bfloat16()
             torch.testing.assert_close(merged[name], expected, rtol=0, atol=0)
         else:
@@ -125,13 +125,13 @@ def test_a_recipe_may_set_the_dtype_of_the_result(tmp_path):
 def test_a_merge_in_several_shards_has_the_same_tensors(tmp_path, monkeypatch):
     import torch
 
-    family = write_base_and_experts(tmp_path)
+    checkpoints = write_base_and_experts(tmp_path)
     whole = read_tensors(merge(write_recipe(tmp_path, "ties"), out=tmp_path / "whole"))
     monkeypatch.setattr(writing, "shards", lambda tensors: [*split_into_shards(tensors, limit=2000)])
     folder = merge(write_recipe(tmp_path, "ties"), out=tmp_path / "parts")
     assert len(list(folder.glob("model-*.safetensors"))) > 3
     sharded = read_tensors(folder)
-    assert all(torch.equal(sharded[name], whole[name]) for name in family["base"])
+    assert all(torch.equal(sharded[name], whole[name]) for name in checkpoints["base"])
     index = json.loads((folder / "model.safetensors.index.json").read_text())
     assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in whole.values())
 
@@ -170,7 +170,7 @@ def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
 # --- LoRAs
 
 
-def lora_factors(seed: int, *, layers: tuple[str, ...] = (DOWN, Q)) -> dict[str, Any]:
+def lora_factors(seed: int, *, layers: tuple[str, ...] = (DOWN, Q_PROJ)) -> dict[str, Any]:
     """Return random factors (A, B) of a LoRA by layer."""
     shapes = {layer.removesuffix(".weight"): tuple(random_weights(0)[layer].shape) for layer in layers}
     return random_lora_factors(shapes, seed=seed)
@@ -180,12 +180,12 @@ def test_loras_are_added_to_the_base_with_their_scales(tmp_path):
     import torch
 
     base = write_base_and_experts(tmp_path, experts=0)["base"]
-    first, second = lora_factors(1), lora_factors(2, layers=(Q,))
+    first, second = lora_factors(1), lora_factors(2, layers=(Q_PROJ,))
     write_lora(tmp_path / "e0", first, rank=4, alpha=8)
     write_lora(tmp_path / "e1", second, rank=4, alpha=8, use_rslora=True, alpha_pattern={"q_proj": 2})
     merged = read_tensors(merge(write_recipe(tmp_path, "task-arithmetic", experts=2, more="lambda = 1")))
     (a0, b0), (a1, b1), (c, d) = first[Q_LAYER], second[Q_LAYER], first[DOWN_LAYER]
-    torch.testing.assert_close(merged[Q], base[Q] + 2 * b0 @ a0 + (2 / 4**0.5) * b1 @ a1)
+    torch.testing.assert_close(merged[Q_PROJ], base[Q_PROJ] + 2 * b0 @ a0 + (2 / 4**0.5) * b1 @ a1)
     torch.testing.assert_close(merged[DOWN], base[DOWN] + 2 * d @ c)
     assert torch.equal(merged[UP], base[UP])
 
@@ -211,7 +211,7 @@ def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
 
     base = write_base_and_experts(tmp_path, experts=0)["base"]
     for number in range(2):
-        write_lora(tmp_path / f"e{number}", lora_factors(number + 1, layers=(Q,)), rank=4, alpha=4)
+        write_lora(tmp_path / f"e{number}", lora_factors(number + 1, layers=(Q_PROJ,)), rank=4, alpha=4)
     path = write_recipe(
         tmp_path,
         "optmerge-modality",
@@ -220,9 +220,9 @@ def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
         parameters="steps = 0",
     )
     merged = read_tensors(merge(path))
-    down = sum(lora_factors(n + 1, layers=(Q,))[Q_LAYER][0] for n in range(2)) / 2
-    up = sum(lora_factors(n + 1, layers=(Q,))[Q_LAYER][1] for n in range(2)) / 2
-    torch.testing.assert_close(merged[Q], base[Q] + 0.25 * up @ down)
+    down = sum(lora_factors(n + 1, layers=(Q_PROJ,))[Q_LAYER][0] for n in range(2)) / 2
+    up = sum(lora_factors(n + 1, layers=(Q_PROJ,))[Q_LAYER][1] for n in range(2)) / 2
+    torch.testing.assert_close(merged[Q_PROJ], base[Q_PROJ] + 0.25 * up @ down)
 
 
 # --- invalid input

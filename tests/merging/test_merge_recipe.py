@@ -1,4 +1,4 @@
-"""Recipes: defaults, and the messages on invalid ones."""
+"""Recipes: defaults, and the messages for invalid ones."""
 
 from __future__ import annotations
 

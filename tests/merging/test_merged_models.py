@@ -14,7 +14,7 @@ import pytest
 from tests.support import engine
 from tests.support.command import evals
 from tests.support.paths import ROOT
-from tests.support.tiny_family import EXPERTS
+from tests.support.tiny_experts import EXPERTS
 
 RECIPE = """
 method = "{method}"
@@ -41,13 +41,13 @@ def test_merge_methods_prints_the_methods_with_their_defaults(here):
 
 
 @pytest.fixture(scope="module", params=["internvl", "qwen2-vl"])
-def family(
+def checkpoints_and_env(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, str]]:
     """Return a folder with a base and five experts, and the environment of commands that load them."""
     python = engine.python()
     folder = tmp_path_factory.mktemp(request.param)
-    arguments = [str(python), "-m", "tests.support.tiny_family", str(folder), request.param]
+    arguments = [str(python), "-m", "tests.support.tiny_experts", str(folder), request.param]
     process = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert process.returncode == 0, process.stderr[-2000:]
     env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
@@ -55,23 +55,23 @@ def family(
     return folder, env
 
 
-def run_command(family: tuple[Path, dict[str, str]], *arguments: object) -> str:
+def run_command(checkpoints_and_env: tuple[Path, dict[str, str]], *arguments: object) -> str:
     """Run the real command in the engine's environment, and return its output."""
-    folder, env = family
+    folder, env = checkpoints_and_env
     process = engine.run_evals(*arguments, env=env, cwd=folder, python=str(engine.python()))
     assert process.returncode == 0, process.stderr[-3000:]
     return process.stdout
 
 
 @pytest.mark.slow
-def test_a_merge_of_five_experts_is_run_beside_them_and_recorded(family):
-    folder, env = family
+def test_a_merge_of_five_experts_is_run_beside_them_and_recorded(checkpoints_and_env):
+    folder, env = checkpoints_and_env
     method = "optmerge-lora" if env["EVALS_TEST_KIND"] == "qwen2-vl" else "optmerge-full"
     (folder / "five.toml").write_text(RECIPE.format(method=method))
     models = [word for name in EXPERTS for word in ("-m", f"hf:./{name}")]
     arguments = ("--sample", "--limit", 2, "--max-tokens", 3, "--quiet", "--json")
-    run_command(family, "run", "mmlu-pro", "mmmu", *arguments, "-m", "merge:five.toml", *models)
-    rows: list[dict[str, Any]] = json.loads(run_command(family, "show", "--json"))["runs"]
+    run_command(checkpoints_and_env, "run", "mmlu-pro", "mmmu", *arguments, "-m", "merge:five.toml", *models)
+    rows: list[dict[str, Any]] = json.loads(run_command(checkpoints_and_env, "show", "--json"))["runs"]
     names = {row["model"] for row in rows}
     (merged,) = names - set(EXPERTS)
     assert names == {merged, *EXPERTS}
@@ -92,16 +92,16 @@ def test_a_merge_of_five_experts_is_run_beside_them_and_recorded(family):
         if "distances" in merge_card
         else all(e["distance"] > 0 for e in merge_card["experts"].values())
     )
-    pivot = run_command(family, "show", "--pivot")
+    pivot = run_command(checkpoints_and_env, "show", "--pivot")
     assert all(name in pivot for name in names)
 
 
 @pytest.mark.slow
-def test_transformers_loads_an_averaged_merge_as_the_mean_of_the_weights(family):
+def test_transformers_loads_an_averaged_merge_as_the_mean_of_the_weights(checkpoints_and_env):
     """The weights that transformers loads are the experts' mean, and it misses and ignores none."""
-    folder, env = family
+    folder, env = checkpoints_and_env
     (folder / "mean.toml").write_text(RECIPE.format(method="weight-average"))
-    merged = run_command(family, "merge", "mean.toml").strip()
+    merged = run_command(checkpoints_and_env, "merge", "mean.toml").strip()
     script = (
         "import sys, torch\nfrom transformers import AutoModelForImageTextToText as M\n"
         "models = [M.from_pretrained(folder, output_loading_info=True) for folder in sys.argv[1:]]\n"
@@ -129,12 +129,12 @@ def test_transformers_loads_an_averaged_merge_as_the_mean_of_the_weights(family)
 
 @pytest.mark.slow
 @pytest.mark.nightly
-def test_a_merged_checkpoint_is_served_by_vllm(family):
+def test_a_merged_checkpoint_is_served_by_vllm(checkpoints_and_env):
     """With `serve = "vllm"`, the default, real vLLM on the CPU serves the merge for two suites, one of them with images."""
-    folder, _ = family
+    folder, _ = checkpoints_and_env
     (folder / "served.toml").write_text(RECIPE.format(method="ties").replace('"hf"', '"vllm"'))
     arguments = ("--sample", "--limit", 2, "--max-tokens", 3, "--quiet", "--json", "--results", "served")
-    run_command(family, "run", "mmlu-pro", "mmmu", *arguments, "-m", "merge:served.toml")
+    run_command(checkpoints_and_env, "run", "mmlu-pro", "mmmu", *arguments, "-m", "merge:served.toml")
     cards = [json.loads(path.read_text()) for path in folder.glob("served/**/card.json")]
     assert {card["config"]["suite"].partition(":")[0] for card in cards} == {"mmlu-pro", "mmmu"}
     (merged,) = {card["model"] for card in cards}

@@ -72,12 +72,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def write_uneven_family(folder: Path, *, experts: int = 3) -> dict[str, Any]:
+def write_uneven_checkpoints(folder: Path, *, experts: int = 3) -> dict[str, Any]:
     """Write checkpoints whose task vectors differ in size between tensors; return their tensors, which float32 adds exactly."""
-    family = write_base_and_experts(folder / "made", experts=experts)
+    checkpoints = write_base_and_experts(folder / "made", experts=experts)
     exact = {
         name: {key: (value * 64).round() / 64 for key, value in tensors.items()}
-        for name, tensors in family.items()
+        for name, tensors in checkpoints.items()
     }
     for number in range(experts):
         for index, key in enumerate(sorted(exact["base"])):
@@ -100,18 +100,18 @@ def flat_tau(tensors: dict[str, Any], base: dict[str, Any]) -> np.ndarray:
 )
 @pytest.mark.parametrize("compute", ["float32", "float64"])
 def test_the_density_applies_to_all_merged_tensors_together(tmp_path, edition, density, compute):
-    family = write_uneven_family(tmp_path)
+    checkpoints = write_uneven_checkpoints(tmp_path)
     more = f'edition = "{edition}"\nexclude = []\nlambda = 1\ncompute = "{compute}"'
     path = write_recipe(tmp_path, "ties", more=more, parameters=f'scope = "model"\ndensity = {density}')
     merged = read_tensors(make(Plan(path), log=lambda _: None))
-    taus = [flat_tau(family[f"e{n}"], family["base"]) for n in range(3)]
+    taus = [flat_tau(checkpoints[f"e{n}"], checkpoints["base"]) for n in range(3)]
     expected = flat_ties(taus, density, original=edition == "original")
-    np.testing.assert_allclose(flat_tau(merged, family["base"]), expected, atol=1e-6)
+    np.testing.assert_allclose(flat_tau(merged, checkpoints["base"]), expected, atol=1e-6)
     tensor_recipe = write_recipe(
         tmp_path, "ties", more=more, parameters=f"density = {density}", name="t.toml"
     )
     if density < 1:
-        by_tensor = flat_tau(read_tensors(make(Plan(tensor_recipe), log=lambda _: None)), family["base"])
+        by_tensor = flat_tau(read_tensors(make(Plan(tensor_recipe), log=lambda _: None)), checkpoints["base"])
         assert np.abs(by_tensor - expected).max() > 0.01
 
 
@@ -140,30 +140,32 @@ def test_the_majority_sign_is_that_of_the_whole_model(tmp_path):
 
 @needs_torch
 def test_the_original_dare_ties_over_the_whole_model_uses_all_experts(tmp_path):
-    family = write_uneven_family(tmp_path)
+    checkpoints = write_uneven_checkpoints(tmp_path)
     parameters = 'scope = "model"\ndensity = 0.3\ndrop = 0.0'
     path = write_recipe(
         tmp_path, "dare-ties", more='edition = "original"\nexclude = []\nlambda = 1', parameters=parameters
     )
     merged = read_tensors(make(Plan(path), log=lambda _: None))
-    taus = [flat_tau(family[f"e{n}"], family["base"]) for n in range(3)]
+    taus = [flat_tau(checkpoints[f"e{n}"], checkpoints["base"]) for n in range(3)]
     expected = flat_ties(taus, 0.3, original=True)
-    np.testing.assert_allclose(flat_tau(merged, family["base"]), expected, atol=1e-6)
+    np.testing.assert_allclose(flat_tau(merged, checkpoints["base"]), expected, atol=1e-6)
 
 
 @needs_torch
 def test_dare_drops_the_same_entries_in_every_pass(tmp_path):
-    family = write_uneven_family(tmp_path)
+    checkpoints = write_uneven_checkpoints(tmp_path)
     parameters = 'scope = "model"\ndensity = 0.3\ndrop = 0.5'
     path = write_recipe(tmp_path, "dare-ties", more="exclude = []\nlambda = 1", parameters=parameters)
-    merged = flat_tau(read_tensors(make(Plan(path), log=lambda _: None)), family["base"])
+    merged = flat_tau(read_tensors(make(Plan(path), log=lambda _: None)), checkpoints["base"])
     dropped = []
     for n in range(3):
         dare_recipe = write_recipe(
             tmp_path, "dare", experts=0, more="exclude = []\nlambda = 1", parameters="drop = 0.5"
         )
         dare_recipe.write_text(dare_recipe.read_text().replace("[experts]", f'[experts]\ne{n} = "./e{n}"'))
-        dropped.append(flat_tau(read_tensors(make(Plan(dare_recipe), log=lambda _: None)), family["base"]))
+        dropped.append(
+            flat_tau(read_tensors(make(Plan(dare_recipe), log=lambda _: None)), checkpoints["base"])
+        )
     np.testing.assert_allclose(merged, flat_ties(dropped, 0.3, original=False), atol=1e-5)
 
 

@@ -224,12 +224,12 @@ ERRORS: dict[str, tuple[Answer, type[ModelError]]] = {
 
 @table("case", ERRORS)
 async def test_a_fault_becomes_an_error(load_model: LoadModel, server: Server, case: str) -> None:
-    answer, kind = ERRORS[case]
+    answer, error_type = ERRORS[case]
     server.answer = answer
     model = await load_model()
     with raises(ModelError) as caught:
         await model.reply(PROMPT, Sampling())
-    assert type(caught.value) is kind
+    assert type(caught.value) is error_type
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
     server.answer = Answer(completion())

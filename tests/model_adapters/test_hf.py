@@ -55,9 +55,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     weights = engine.checkpoint(python, folder / "tiny-s1")
     remote = checkpoint_with_code(weights, folder / "remote")
     env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "HF_HOME": str(folder / "cache")}
-    arguments = [str(python), str(TESTS / "support" / "hf_checks.py"), str(weights), str(remote)]
+    command = [str(python), str(TESTS / "support" / "hf_checks.py"), str(weights), str(remote)]
     completed = subprocess.run(
-        arguments, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=300
+        command, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
     assert completed.returncode == 0, completed.stderr[-3000:]
     return dict(json.loads(completed.stdout.splitlines()[-1]))

@@ -50,12 +50,12 @@ async def load_model(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     async def load_model_of(adapter: str, name: str = "") -> Model:
         row = ADAPTERS[adapter]
         monkeypatch.setenv(row.key, KEY)
-        rest = name or row.name
+        model_name = name or row.name
         if row.base:
             monkeypatch.setenv(row.base, server.base)
         else:
-            rest = f"{server.base}#{rest}"
-        models.append(load.model(f"{adapter}:{rest}"))
+            model_name = f"{server.base}#{model_name}"
+        models.append(load.model(f"{adapter}:{model_name}"))
         return models[-1]
 
     yield load_model_of
@@ -195,13 +195,13 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
 async def test_a_fault_becomes_the_same_error_with_every_adapter(
     load_model: LoadModel, server: Server, adapter: str, case: str
 ) -> None:
-    answer, kind = FAULTS[case]
+    answer, error_type = FAULTS[case]
     protocol = ADAPTERS[adapter].protocol
     server.answer = answer(protocol)
     model = await load_model(adapter)
     with pytest.raises(ModelError) as caught:
         await model.reply(PROMPT, Sampling())
-    assert type(caught.value) is kind
+    assert type(caught.value) is error_type
     if adapter in ("openai", "anthropic", "google"):  # the others share the protocol of openai
         assert_recorded(f"{caught.type.__name__}: {caught.value}")
     assert "\n" not in str(caught.value)
@@ -360,17 +360,17 @@ async def test_turns_are_sent_in_order_and_unsupported_media_are_refused(
 
 # --- request fields -----------------------------------------------------------------------------------------
 
-EVERYTHING = Sampling(
+ALL_SETTINGS = Sampling(
     temperature=0.5, top_p=0.9, top_k=40, min_p=0.05, max_tokens=4096, stop=("\n\n", "END"), seed=7
 )
 SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
     "openai:gpt-4.1": (
-        EVERYTHING,
+        ALL_SETTINGS,
         {"temperature": 0.5, "top_p": 0.9, "max_completion_tokens": 4096, "stop": ["\n\n", "END"], "seed": 7},
         ["top_k, min_p not sent: gpt-4.1 does not support them"],
     ),
     "openai:o3": (
-        EVERYTHING,
+        ALL_SETTINGS,
         {"max_completion_tokens": 4096, "seed": 7},
         [
             "temperature, top_p, top_k, min_p not sent: o3 does not support them",
@@ -428,7 +428,7 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
         [],
     ),
     "anthropic:claude-haiku-4-5": (
-        EVERYTHING,
+        ALL_SETTINGS,
         {"temperature": 0.5, "top_k": 40, "max_tokens": 4096, "stop_sequences": ["END"]},
         ["top_p, min_p, seed not sent: claude-haiku-4-5 does not support them"],
     ),
@@ -453,7 +453,7 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
         [],
     ),
     "google:gemini-2.5-flash": (
-        EVERYTHING,
+        ALL_SETTINGS,
         {
             "generationConfig": {
                 "temperature": 0.5,

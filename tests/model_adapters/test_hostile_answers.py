@@ -27,31 +27,31 @@ from tests.support.command import evals
 from tests.support.error_messages import raises
 from tests.support.faults import Answer, FaultyServer
 
-MB = b"a" * (1 << 20)
-JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+MEGABYTE = b"a" * (1 << 20)
+JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
-def response(raw: bytes, head: bytes = JSON) -> tuple[bytes, ...]:
+def response(raw: bytes, head: bytes = JSON_HEAD) -> tuple[bytes, ...]:
     """Return a response in two pieces: the head and the body."""
     return (head + b"Content-Length: %d\r\n\r\n" % len(raw), raw)
 
 
-ENDLESS = (JSON + b'\r\n{"choices": "', MB)
+ENDLESS = (JSON_HEAD + b'\r\n{"choices": "', MEGABYTE)
 """The server repeats the last piece until the client disconnects."""
-BOMB = gzip.compress(b'{"choices": "' + b"a" * (80 << 20), 1)
-NESTED = b'{"choices": [], "error": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001
+GZIP_BOMB = gzip.compress(b'{"choices": "' + b"a" * (80 << 20), 1)
+NESTED_JSON = b'{"choices": [], "error": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001
 
 Pieces = tuple[bytes, ...]
 ANSWERS: dict[str, tuple[Pieces, type[ModelError]]] = {
     "not HTTP": ((b"SSH-2.0-OpenSSH_9.3\r\n",), Disconnected),
-    "a header of 5 MB": ((JSON + b"X: " + 5 * MB + b"\r\n\r\n",), Disconnected),
-    "20,000 headers": ((JSON + b"X: y\r\n" * 20_000 + b"\r\n",), Disconnected),
-    "a broken chunk": ((JSON + b"Transfer-Encoding: chunked\r\n\r\nZZZ\r\n{}",), Disconnected),
+    "a header of 5 MB": ((JSON_HEAD + b"X: " + 5 * MEGABYTE + b"\r\n\r\n",), Disconnected),
+    "20,000 headers": ((JSON_HEAD + b"X: y\r\n" * 20_000 + b"\r\n",), Disconnected),
+    "a broken chunk": ((JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZZ\r\n{}",), Disconnected),
     "an endless body": (ENDLESS, BadReply),
-    "an endless error": ((b"HTTP/1.1 400 No\r\n\r\n", MB), BadReply),
-    "80 MB in 400 kB of gzip": (response(BOMB, JSON + b"Content-Encoding: gzip\r\n"), BadReply),
-    "nested 100,000 deep": (response(NESTED), BadReply),
-    "an error nested 100,000 deep": (response(NESTED, b"HTTP/1.1 400 No\r\n"), Rejected),
+    "an endless error": ((b"HTTP/1.1 400 No\r\n\r\n", MEGABYTE), BadReply),
+    "80 MB in 400 kB of gzip": (response(GZIP_BOMB, JSON_HEAD + b"Content-Encoding: gzip\r\n"), BadReply),
+    "nested 100,000 deep": (response(NESTED_JSON), BadReply),
+    "an error nested 100,000 deep": (response(NESTED_JSON, b"HTTP/1.1 400 No\r\n"), Rejected),
     "invalid UTF-8": (response(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'), BadReply),
 }
 
@@ -73,7 +73,7 @@ def start_server() -> Iterator[Callable[[Pieces], str]]:
 
 
 def _serve(listener: socket.socket, pieces: Pieces) -> None:
-    endless: Iterable[bytes] = repeat(MB) if pieces[-1] is MB else ()
+    endless: Iterable[bytes] = repeat(MEGABYTE) if pieces[-1] is MEGABYTE else ()
     with suppress(OSError):
         while True:
             connection, _ = listener.accept()
@@ -87,13 +87,13 @@ def _serve(listener: socket.socket, pieces: Pieces) -> None:
 async def test_a_hostile_response_makes_one_call_fail(
     case: str, start_server: Callable[[Pieces], str]
 ) -> None:
-    pieces, kind = ANSWERS[case]
+    pieces, error_type = ANSWERS[case]
     model = Server("m", base=start_server(pieces))
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with raises(ModelError) as caught:
         await model.reply(ask("What is 2 + 2?"), Sampling())
     await model.close()
-    assert type(caught.value) is kind
+    assert type(caught.value) is error_type
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
     growth_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb

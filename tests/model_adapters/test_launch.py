@@ -72,14 +72,14 @@ def logged_requests(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
 
 
-def run(model: str = "vllm:weights/tiny", *words: object) -> Any:
-    return evals("run", "mmlu-pro", "--sample", "--max-tokens", 64, "-m", model, "--json", *words)
+def run(model: str = "vllm:weights/tiny", *arguments: object) -> Any:
+    return evals("run", "mmlu-pro", "--sample", "--max-tokens", 64, "-m", model, "--json", *arguments)
 
 
-def start_process(*words: object, **env: str) -> subprocess.Popen[str]:
+def start_process(*arguments: object, **env: str) -> subprocess.Popen[str]:
     """Start the command as a separate process, which tests can stop by signals."""
     return subprocess.Popen(
-        [sys.executable, "-c", "from evals.cli import main; main()", *map(str, words)],
+        [sys.executable, "-c", "from evals.cli import main; main()", *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | env, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # ignored if the tests run under nohup
     )  # fmt: skip
@@ -210,8 +210,8 @@ def test_no_process_of_a_fake_engine_outlives_a_command_that_is_stopped_by_a_sig
     engine, signum, behaviour
 ):
     """`deaf`: stopped during the start. `stubborn`: stopped during the run; ignores SIGTERM and has a child outside its process group."""
-    words = ("run", "mmlu-pro", "--sample", "-m", "vllm:weights/tiny")
-    command = start_process(*words, STANDIN=behaviour, STANDIN_S="0.2")
+    arguments = ("run", "mmlu-pro", "--sample", "-m", "vllm:weights/tiny")
+    command = start_process(*arguments, STANDIN=behaviour, STANDIN_S="0.2")
     process_count = 2 if behaviour == "stubborn" else 1
     wait_until(
         lambda: (engine / "pids").exists() and len((engine / "pids").read_text().split()) == process_count
@@ -349,10 +349,10 @@ def test_a_model_without_image_input_is_refused_before_its_server_is_started(eng
 def test_the_gpus_are_checked_before_the_engine_s_package(engine, monkeypatch, command):
     monkeypatch.setenv("STANDIN", "lacks")
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 2)
-    words = ("run", "mmlu-pro", "--sample", "-m") if command == "run" else ("serve",)
-    evals(*words, "vllm:internlm/Intern-S1-FP8").assert_usage_error()
+    arguments = ("run", "mmlu-pro", "--sample", "-m") if command == "run" else ("serve",)
+    evals(*arguments, "vllm:internlm/Intern-S1-FP8").assert_usage_error()
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 4)
-    evals(*words, "vllm:internlm/Intern-S1-FP8").assert_usage_error()
+    evals(*arguments, "vllm:internlm/Intern-S1-FP8").assert_usage_error()
 
 
 def test_doctor_reports_a_missing_engine_only_for_models_that_the_gpus_can_hold(engine, monkeypatch):
@@ -491,7 +491,7 @@ def test_the_code_of_weights_is_trusted_only_under_their_full_name_on_the_hub(
 
 
 @pytest.mark.parametrize(
-    "words",
+    "engine_arguments",
     [
         "--hf-token hf_x",
         "--hf-token=hf_x",
@@ -511,8 +511,8 @@ def test_the_code_of_weights_is_trusted_only_under_their_full_name_on_the_hub(
         "--note aw-value-of-a-variable-hf_x",
     ],
 )
-def test_a_secret_among_the_engine_s_options_is_refused_and_not_shown(words, monkeypatch):
-    monkeypatch.setenv("EVALS_ENGINE_ARGS", words)
+def test_a_secret_among_the_engine_s_options_is_refused_and_not_shown(engine_arguments, monkeypatch):
+    monkeypatch.setenv("EVALS_ENGINE_ARGS", engine_arguments)
     monkeypatch.setenv("MY_SERVICE_KEY", "value-of-a-variable-hf_x")
     with raises(UsageError) as caught:
         launch.launch_spec(load.engine("vllm"), "a/b", None)
@@ -574,9 +574,9 @@ GUIDE_PRO = {
 }
 
 
-def option_set(words: list[str], *, after: str) -> set[tuple[str, ...]]:
+def option_set(arguments: list[str], *, after: str) -> set[tuple[str, ...]]:
     """Return the options of a command line with their values: those after the option `after`, or all if it is absent."""
-    rest = words[words.index(after) + 2 :] if after in words else words
+    rest = arguments[arguments.index(after) + 2 :] if after in arguments else arguments
     options: list[tuple[str, ...]] = []
     for word in rest:
         if word.startswith("--"):
@@ -589,42 +589,45 @@ def option_set(words: list[str], *, after: str) -> set[tuple[str, ...]]:
 @pytest.mark.parametrize(("engine_name", "model"), GUIDE)
 def test_the_command_line_has_the_options_of_the_model_s_deployment_guide(monkeypatch, engine_name, model):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 8)
-    words = _command_words(engine_name, model)
-    assert option_set(words, after=_port_option(engine_name)) == option_set(
+    arguments = _command_line(engine_name, model)
+    assert option_set(arguments, after=_port_option(engine_name)) == option_set(
         GUIDE[engine_name, model].split(), after=""
     )
-    assert f"internlm/{model}" in words
+    assert f"internlm/{model}" in arguments
 
 
 @pytest.mark.parametrize("engine_name", GUIDE_PRO)
 def test_the_command_line_of_pro_has_the_options_of_its_deployment_guide(monkeypatch, engine_name):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H200] * 16)
-    words = _command_words(engine_name, "Intern-S1-Pro")
-    assert option_set(words, after=_port_option(engine_name)) == option_set(
+    arguments = _command_line(engine_name, "Intern-S1-Pro")
+    assert option_set(arguments, after=_port_option(engine_name)) == option_set(
         GUIDE_PRO[engine_name].split(), after=""
     )
 
 
 def test_a_model_is_split_over_all_gpus_that_are_visible(monkeypatch):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H200] * 4)
-    assert standin.flag(_command_words("vllm", "Intern-S1"), "--tensor-parallel-size") == "4"
+    assert standin.flag(_command_line("vllm", "Intern-S1"), "--tensor-parallel-size") == "4"
 
 
 def _node_command(monkeypatch: pytest.MonkeyPatch, engine_name: str, rank: int) -> list[str]:
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H200] * 8)
     for name, value in (("NODES", "2"), ("RANK", str(rank)), ("MASTER", "10.0.0.1:29500")):
         monkeypatch.setenv(f"EVALS_ENGINE_{name}", value)
-    return _command_words(engine_name, "Intern-S1-Pro")
+    return _command_line(engine_name, "Intern-S1-Pro")
 
 
 def test_pro_is_split_over_two_nodes_with_vllm(monkeypatch):
     """By vLLM's own processes instead of Ray's workers: the server is not a Ray actor, so it has no placement group."""
     first, second = (_node_command(monkeypatch, "vllm", rank) for rank in (0, 1))
-    for rank, words in enumerate((first, second)):
-        line = " ".join(words)
+    for rank, arguments in enumerate((first, second)):
+        line = " ".join(arguments)
         assert f"--nnodes 2 --node-rank {rank} --master-addr 10.0.0.1 --master-port 29500" in line
         assert "--tensor-parallel-size 16" in line
-        assert words[len(words) - 1 - words[::-1].index("--distributed-executor-backend") + 1] == "mp"
+        assert (
+            arguments[len(arguments) - 1 - arguments[::-1].index("--distributed-executor-backend") + 1]
+            == "mp"
+        )
     assert "--port" in first
     assert "--headless" not in first
     assert "--port" not in second
@@ -634,9 +637,9 @@ def test_pro_is_split_over_two_nodes_with_vllm(monkeypatch):
 
 def test_pro_is_split_over_two_nodes_with_sglang(monkeypatch):
     for rank in (0, 1):
-        words = " ".join(_node_command(monkeypatch, "sglang", rank))
-        assert f"--nnodes 2 --node-rank {rank} --dist-init-addr 10.0.0.1:29500" in words
-        assert "--tp 16" in words
+        line = " ".join(_node_command(monkeypatch, "sglang", rank))
+        assert f"--nnodes 2 --node-rank {rank} --dist-init-addr 10.0.0.1:29500" in line
+        assert "--tp 16" in line
 
 
 def test_lmdeploy_on_two_nodes_is_refused_in_one_line(monkeypatch):
@@ -652,7 +655,7 @@ def test_a_model_without_a_profile_is_split_over_the_gpus_of_its_replica(monkeyp
     assert standin.flag(launch.command_line(spec, port=1), "--tensor-parallel-size") == "4"
 
 
-def _command_words(engine_name: str, model: str) -> list[str]:
+def _command_line(engine_name: str, model: str) -> list[str]:
     profile = profiles.find(f"{engine_name}:{model}")
     assert profile is not None
     spec = launch.launch_spec(load.engine(engine_name), f"internlm/{model}", profile)

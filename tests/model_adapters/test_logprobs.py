@@ -87,7 +87,7 @@ async def test_a_text_that_exceeds_the_context_raises_its_own_error() -> None:
 def choice(text: str, *tokens: tuple[float | None, float | None], index: int = 0) -> dict[str, Any]:
     """Return a choice in vLLM's format; `tokens`: log-likelihoods of each token and of the likeliest one at its position."""
     tops = [None if top is None else {"top": top} for _, top in tokens]
-    logprobs = {"token_logprobs": [own for own, _ in tokens], "top_logprobs": tops}
+    logprobs = {"token_logprobs": [logprob for logprob, _ in tokens], "top_logprobs": tops}
     return {"index": index, "text": text, "logprobs": logprobs}
 
 
@@ -121,7 +121,7 @@ async def test_spaces_at_the_end_of_the_prompt_are_moved_to_the_continuation() -
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("answer", "error_type"),
     [
         ({"choices": [PROMPT_CHOICE]}, BadReply),
         ({"choices": [PROMPT_CHOICE, choice("ab", FIRST_TOKEN, index=1)]}, Rejected),
@@ -143,10 +143,10 @@ async def test_spaces_at_the_end_of_the_prompt_are_moved_to_the_continuation() -
         "truncated",
     ],
 )
-async def test_an_invalid_response_raises_an_error(answer: Any, kind: type[EvalsError]) -> None:
-    with raises(kind) as caught:
+async def test_an_invalid_response_raises_an_error(answer: Any, error_type: type[EvalsError]) -> None:
+    with raises(error_type) as caught:
         await call_logprobs(answer, **ARGUMENTS)
-    assert type(caught.value) is kind
+    assert type(caught.value) is error_type
 
 
 @pytest.mark.parametrize("prompt", ["", "  "], ids=["empty", "spaces"])

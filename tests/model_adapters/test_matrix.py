@@ -70,7 +70,7 @@ def documented_response(field: str) -> MakeAnswer:
     return answer
 
 
-def family(protocol: Protocol) -> str:
+def protocol_family(protocol: Protocol) -> str:
     return {"/v1/messages": "anthropic", ":generateContent": "google"}.get(protocol.path, "openai")
 
 
@@ -79,9 +79,9 @@ def with_finish_reason(reason: Any, text: str = "A") -> MakeAnswer:
 
     def answer(protocol: Protocol) -> Answer:
         body = protocol.completion(Completion(text))
-        if family(protocol) == "openai":
+        if protocol_family(protocol) == "openai":
             body["choices"][0]["finish_reason"] = reason
-        elif family(protocol) == "google":
+        elif protocol_family(protocol) == "google":
             body["candidates"][0]["finishReason"] = reason
         else:
             body["stop_reason"] = reason
@@ -99,8 +99,8 @@ def with_usage(value: Any, *, whole: bool = False) -> MakeAnswer:
             "openai": "completion_tokens",
             "anthropic": "output_tokens",
             "google": "candidatesTokenCount",
-        }[family(protocol)]
-        usage_field = "usageMetadata" if family(protocol) == "google" else "usage"
+        }[protocol_family(protocol)]
+        usage_field = "usageMetadata" if protocol_family(protocol) == "google" else "usage"
         if whole:
             body[usage_field] = value
         else:
@@ -125,11 +125,11 @@ def content(openai: Any, anthropic: Any, google: Any) -> MakeAnswer:
 
     def answer(protocol: Protocol) -> Answer:
         body = protocol.completion(Completion("A"))
-        if family(protocol) == "openai":
+        if protocol_family(protocol) == "openai":
             body["choices"][0]["message"] = {"role": "assistant", **openai}
-        elif family(protocol) == "anthropic" and anthropic is not None:
+        elif protocol_family(protocol) == "anthropic" and anthropic is not None:
             body["content"] = anthropic
-        elif family(protocol) == "google" and google is not None:
+        elif protocol_family(protocol) == "google" and google is not None:
             body["candidates"][0]["content"]["parts"] = google
         return Answer(body)
 
@@ -597,7 +597,7 @@ async def test_a_message_about_loading_is_a_rate_limit_whatever_its_status(
 
 # --- fields that a server rejects ---------------------------------------------------------------------------
 
-EVERYTHING = Sampling(temperature=0.5, top_p=0.9, top_k=40, max_tokens=64, stop=("END",), seed=7)
+ALL_SETTINGS = Sampling(temperature=0.5, top_p=0.9, top_k=40, max_tokens=64, stop=("END",), seed=7)
 REJECTIONS: dict[str, tuple[dict[str, Any], str, str]] = {
     "OpenAI": (
         {"message": "Unrecognized request argument supplied: seed", "type": "invalid_request_error"},
@@ -646,7 +646,7 @@ async def test_a_field_that_the_server_rejects_by_name_is_omitted_from_then_on(
     server.first = [Answer({"error": error}, 400)]
     model: Any = load_model("server")
     for _ in range(2):
-        reply = await model.reply(toy_prompt(), EVERYTHING)
+        reply = await model.reply(toy_prompt(), ALL_SETTINGS)
     assert reply.text == ("A " if field == "stop" else "A END and more")
     bodies = [call[2] for call in server.calls]
     assert [field in body for body in bodies] == [True, False, False]
@@ -662,7 +662,7 @@ async def test_the_rejected_field_is_found_in_messages_of_fastapi_and_google(
     detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
     server.first = [Answer({"detail": detail}, 422)]
     model: Any = load_model("server")
-    await model.reply(toy_prompt(), EVERYTHING)
+    await model.reply(toy_prompt(), ALL_SETTINGS)
     assert model.notes == ["seed is not sent: the server rejects the field"]
     server.answer = Answer(protocols.google_body(Completion("A")))
     unknown = (
@@ -670,7 +670,7 @@ async def test_the_rejected_field_is_found_in_messages_of_fastapi_and_google(
     )
     server.first = [Answer(protocols.google_error(400, "INVALID_ARGUMENT", unknown), 400)]
     model = load_model("google")
-    await model.reply(toy_prompt(), EVERYTHING)
+    await model.reply(toy_prompt(), ALL_SETTINGS)
     assert model.notes == ["topK is not sent: the server rejects the field"]
     assert "topK" not in server.calls[-1][2]["generationConfig"]
 
@@ -691,10 +691,10 @@ async def test_a_field_that_a_message_merely_mentions_is_still_sent(
     server.answer = Answer({"error": {"message": message}}, 400)
     model: Any = load_model("server")
     with raises(Rejected):
-        await model.reply(toy_prompt(), EVERYTHING)
+        await model.reply(toy_prompt(), ALL_SETTINGS)
     assert model.notes == []
     server.answer = Answer(protocols.openai_body(Completion("A")))
-    await model.reply(toy_prompt(), EVERYTHING)
+    await model.reply(toy_prompt(), ALL_SETTINGS)
     assert {"temperature", "top_k", "max_tokens", "stop", "seed"} <= set(server.calls[-1][2])
 
 

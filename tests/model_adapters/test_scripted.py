@@ -41,7 +41,7 @@ async def test_a_function_may_return_a_reply_object() -> None:
     assert await Scripted(lambda prompt: reply).reply(ask("1"), Sampling()) is reply
 
 
-async def test_a_function_may_raise() -> None:
+async def test_an_exception_of_the_function_is_raised() -> None:
     def fail(prompt: Prompt) -> str:
         raise RateLimit("HTTP 429")
 
@@ -53,7 +53,7 @@ async def test_words_are_counted_as_tokens() -> None:
     assert (await Scripted("one two three").reply(ask("1"), Sampling())).usage == Usage(input=0, output=3)
 
 
-def test_it_accepts_all_media() -> None:
+def test_the_model_accepts_all_media() -> None:
     assert isinstance(Scripted("x"), Model)
     assert Scripted("x").accepts == {"image", "time_series", "structure"}
 

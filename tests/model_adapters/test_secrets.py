@@ -13,7 +13,7 @@ from evals.calls.secrets import Mask, environment_secret, url_secrets
 from evals.errors import UsageError
 from tests.support.command import evals, files_with
 from tests.support.error_messages import raises
-from tests.support.faults import CUT, HTML, TORN, Answer, FaultyServer
+from tests.support.faults import CLOSED_CONNECTION, HTML, TRUNCATED_JSON, Answer, FaultyServer
 from tests.support.protocols import ADAPTERS, Completion, Protocol
 from tests.support.sizes import tiers
 
@@ -56,8 +56,8 @@ def faults(protocol: Protocol) -> list[Answer]:
         response({**protocol.completion(Completion("A")), "model": KEY, "modelVersion": KEY}),
         response(json.dumps(protocol.completion(Completion(KEY))).encode()[:-30] + KEY.encode()),
         HTML,
-        TORN,
-        CUT,
+        TRUNCATED_JSON,
+        CLOSED_CONNECTION,
     ]
 
 
@@ -152,7 +152,7 @@ def test_a_user_s_header_is_sent_and_its_value_is_not_stored(here: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("--header", "X-Team"),
         ("--header", "X-Team=NOT_SET"),
@@ -165,8 +165,10 @@ def test_a_user_s_header_is_sent_and_its_value_is_not_stored(here: Path) -> None
     ],
     ids=" ".join,
 )
-def test_invalid_headers_and_extra_bodies_are_refused(here: Path, words: tuple[str, ...]) -> None:
-    evals("run", "mmlu-pro", "--sample", "-m", "server:http://127.0.0.1:9/v1#m", *words).assert_usage_error()
+def test_invalid_headers_and_extra_bodies_are_refused(here: Path, arguments: tuple[str, ...]) -> None:
+    evals(
+        "run", "mmlu-pro", "--sample", "-m", "server:http://127.0.0.1:9/v1#m", *arguments
+    ).assert_usage_error()
 
 
 def test_an_extra_body_is_refused_for_a_model_that_makes_no_requests(here: Path) -> None:

@@ -111,16 +111,16 @@ def measure(results: Path, *, kind: str, cache: Path) -> list[Figure]:
     return figures
 
 
-def measure_own_and_copy(folder: Path, *, models: int = MODELS, samples: int = SAMPLES) -> list[Figure]:
+def measure_original_and_copy(folder: Path, *, models: int = MODELS, samples: int = SAMPLES) -> list[Figure]:
     """Build the results folder and its copy unless they exist, and measure both."""
-    own, copy = folder / "own", folder / "copied"
+    original, copy = folder / "own", folder / "copied"
     cache = folder / "cache"
     os.environ["XDG_CACHE_HOME"] = str(cache)
-    if not own.exists():
-        make_board.build(own, models=models, protocols=("official",), samples=samples, large=0)
+    if not original.exists():
+        make_board.build(original, models=models, protocols=("official",), samples=samples, large=0)
     if not copy.exists():
-        shutil.copytree(own, copy, copy_function=shutil.copyfile)
-    figures = measure(own, kind="own", cache=cache)
+        shutil.copytree(original, copy, copy_function=shutil.copyfile)
+    figures = measure(original, kind="own", cache=cache)
     for number, (name, command) in enumerate(list(commands(copy).items())[:-1]):
         drop_from_page_cache(copy)
         empty = folder / f"no cache {number}"
@@ -137,10 +137,10 @@ def measure_own_and_copy(folder: Path, *, models: int = MODELS, samples: int = S
 def main() -> int:
     """Print the figures; return 1 if one is over its limits."""
     if len(sys.argv) > 1:
-        figures = measure_own_and_copy(Path(sys.argv[1]))
+        figures = measure_original_and_copy(Path(sys.argv[1]))
     else:
         with tempfile.TemporaryDirectory() as folder:
-            figures = measure_own_and_copy(Path(folder))
+            figures = measure_original_and_copy(Path(folder))
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for figure in figures:
         print(figure)

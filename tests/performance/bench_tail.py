@@ -1,9 +1,9 @@
-"""Measures the tail of a run on a mock with 64 slots and log-normal lengths: `python -m tests.performance.bench_tail [SECONDS]`.
+"""Measures by how much a run exceeds its ideal time on a mock with 64 slots and log-normal lengths: `python -m tests.performance.bench_tail [SECONDS]`.
 
 Each case is a run of the product's runner. Its figure is the wall time relative to the ideal, which is the larger of two
-times: the sum of all replies' times divided by the number of slots, and the time of the longest reply. Cases: the order of the data; a first run, which
-learns the lengths while it runs, with questions whose sizes have a correlation of .6, .45 or 0 with the logarithms of the
-lengths; a repeat run, whose lengths are known. SECONDS is the ideal time of a case.
+times: the sum of all replies' times divided by the number of slots, and the time of the longest reply. Cases: calls in the
+order of the data; a first run, which learns the lengths while it runs, where the logarithms of question sizes and reply
+lengths have a correlation of .6, .45 or 0; a repeat run, whose lengths are known. SECONDS is the ideal time of a case.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from evals.types import Prompt, Reply, Sampling, Usage
 from tests.support import toy
 
 SLOTS = 64
-CASES = {"one suite": ((4000, 300.0),), "two suites": ((1500, 300.0), (1500, 2000.0))}
-"""Number of items and median length in tokens of each suite of a case."""
+WORKLOADS = {"one suite": ((4000, 300.0),), "two suites": ((1500, 300.0), (1500, 2000.0))}
+"""Number of items and median length in tokens of each suite of a workload."""
 
 
 class PacedModel:
@@ -58,19 +58,19 @@ class Lengths(NamedTuple):
 
     @property
     def ideal(self) -> float:
-        """Return the least possible time with all slots, in tokens."""
+        """Return the ideal time (a lower bound) with all slots, in tokens."""
         all_tokens = np.concatenate(self.tokens)
         return float(max(all_tokens.sum() / SLOTS, all_tokens.max()))
 
 
 def draw_lengths(suites: Sequence[tuple[int, float]], correlation: float, *, seed: int = 0) -> Lengths:
-    """Draw log-normal lengths (sigma 1) and question sizes whose logarithms have this correlation."""
+    """Draw log-normal reply lengths (sigma 1) and question sizes; their logarithms have this correlation."""
     random = np.random.default_rng(seed)
     tokens, sizes = [], []
-    for count, scale in suites:
+    for count, median in suites:
         x = random.normal(size=count)
         z = correlation * x + np.sqrt(1 - correlation**2) * random.normal(size=count)
-        tokens.append(scale * np.exp(x))
+        tokens.append(median * np.exp(x))
         sizes.append(np.maximum(1, 200 * np.exp(z / 2)).astype(int))
     return Lengths(tokens, sizes)
 
@@ -81,7 +81,7 @@ async def ratio(
     *,
     ideal_s: float,
     lengths_known: bool = False,
-    data_order: bool = False,
+    in_data_order: bool = False,
 ) -> float:
     """Run a case and return its wall time relative to the ideal."""
     jobs, tokens = [], dict[str, float]()
@@ -101,7 +101,7 @@ async def ratio(
             PacedModel(tokens, token_s=token_s),
             jobs,
             concurrency=SLOTS,
-            queue=_in_data_order(jobs) if data_order else None,
+            queue=_in_data_order(jobs) if in_data_order else None,
         )
         started = time.perf_counter()
         await runner.run()
@@ -117,15 +117,15 @@ def _in_data_order(jobs: Sequence[Job]) -> list[PlannedCall]:
 
 
 async def measure(name: str, *, ideal_s: float) -> dict[str, float]:
-    """Return the ratio of wall time to ideal for each case."""
+    """Return the ratio of wall time to ideal for each case of a workload."""
     ratios = {}
     with tempfile.TemporaryDirectory() as folder:
-        correlated = draw_lengths(CASES[name], 0.6)
+        correlated = draw_lengths(WORKLOADS[name], 0.6)
         cases = {
-            "order of the data": (correlated, {"data_order": True}),
+            "order of the data": (correlated, {"in_data_order": True}),
             "first run, correlation .6": (correlated, {}),
-            "first run, correlation .45": (draw_lengths(CASES[name], 0.45), {}),
-            "first run, no correlation": (draw_lengths(CASES[name], 0.0), {}),
+            "first run, correlation .45": (draw_lengths(WORKLOADS[name], 0.45), {}),
+            "first run, no correlation": (draw_lengths(WORKLOADS[name], 0.0), {}),
             "repeat run": (correlated, {"lengths_known": True}),
         }
         for case, (lengths, options) in cases.items():
@@ -136,7 +136,7 @@ async def measure(name: str, *, ideal_s: float) -> dict[str, float]:
 def main() -> None:
     """Print a line per case, and the load of the machine."""
     ideal_s = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
-    for name in CASES:
+    for name in WORKLOADS:
         for case, value in asyncio.run(measure(name, ideal_s=ideal_s)).items():
             print(f"{name}, {case}: {value:.3f} times the ideal of {ideal_s:g} s", flush=True)
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

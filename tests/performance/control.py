@@ -70,22 +70,29 @@ def measure(recordings: Recordings, *, n: int, simulations: int) -> Iterator[Row
     """Draw subsets of each model's run and adjust them by the other models' runs."""
     groups = list(recordings.groups.values())
     scores = {model: np.array(list(by_item.values())) for model, by_item in recordings.results.items()}
-    for model, own in scores.items():
+    for model, own_scores in scores.items():
         predictors = build_predictors([other for name, other in scores.items() if name != model], groups)
-        rng, truth = np.random.default_rng(1), float(own.mean())
+        rng, truth = np.random.default_rng(1), float(own_scores.mean())
         results = []
         for _ in range(simulations):
-            subset = rng.choice(len(own), n, replace=False)
+            subset = rng.choice(len(own_scores), n, replace=False)
             results.append(
                 intervals(
-                    own[subset], subset, np.arange(n), predictors, metric=accuracy()[0], estimand="this-run"
+                    own_scores[subset],
+                    subset,
+                    np.arange(n),
+                    predictors,
+                    metric=accuracy()[0],
+                    estimand="this-run",
                 )
             )
         estimates = np.array([adjusted.value for _, adjusted, _ in results])
         yield Row(
             model=model,
             n=n,
-            variance_ratio=float(estimates.var() / np.var([plain.value for plain, _, _ in results])),
+            variance_ratio=float(
+                estimates.var() / np.var([unadjusted.value for unadjusted, _, _ in results])
+            ),
             reported_ratio=float(np.mean([ratio for _, _, ratio in results])),
             coverage=float(np.mean([low <= truth <= high for _, (_, low, high, _), _ in results])),  # type: ignore[operator]
             bias=float(estimates.mean()) - truth,

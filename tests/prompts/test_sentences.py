@@ -120,7 +120,7 @@ T = "variable"
             location.text()
 
 
-def test_the_last_own_sentence_is_replaced_and_its_group_filled_in(synthetic_wheel: Path) -> None:
+def test_the_last_of_our_sentences_is_replaced_and_its_group_filled_in(synthetic_wheel: Path) -> None:
     location = TextLocation("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3)
     replacement = Replacement(own_text="Ask {x}.", upstream_texts=(location,), group_placeholder="{x}")
     sample = Sample(id="1", target="A", group="Optics")
@@ -129,18 +129,18 @@ def test_the_last_own_sentence_is_replaced_and_its_group_filled_in(synthetic_whe
 
 
 @pytest.mark.parametrize("name", [name for name in SUITES if name != "mmmu:pro-vision"])
-def test_every_own_sentence_is_replaced_and_nothing_else_changes(synthetic_wheel: Path, name: str) -> None:
+def test_each_of_our_sentences_is_replaced_and_nothing_else_changes(synthetic_wheel: Path, name: str) -> None:
     (upstream,), (reworded,) = (load.suite(name, protocol) for protocol in ("intern-s1", "intern-s1~"))
     assert isinstance(upstream.upstream, SentencePrompts)
     sample = Sample(id="1", target="A", choices=("red", "green"), group="Optics", question=(Text("What?"),))
     prompters = (suite.prompter(Data(suite=suite.name, sample=True)) for suite in (upstream, reworded))
     upstream_text, text = (plain_text(prompter(sample, 0).messages[0].parts) for prompter in prompters)
     for replacement in upstream.upstream.replacements:
-        own_sentence = replacement.own_text.replace(replacement.group_placeholder or "\0", sample.group)
-        assert own_sentence in text
-        assert own_sentence not in upstream_text
+        our_sentence = replacement.own_text.replace(replacement.group_placeholder or "\0", sample.group)
+        assert our_sentence in text
+        assert our_sentence not in upstream_text
         sentence = "".join(location.text() for location in replacement.upstream_texts)
-        text = text.replace(own_sentence, sentence.strip() if replacement.strip else sentence)
+        text = text.replace(our_sentence, sentence.strip() if replacement.strip else sentence)
     assert upstream_text == text
 
 

@@ -140,7 +140,7 @@ def test_a_resumed_run_is_finalized_again_with_all_records(path: Path) -> None:
 def test_finalizing_in_several_batches_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evals.records.parquet.BATCH_BYTES", 2000)
     writer = toy.writer(path)
-    records = [toy.record(f"q{i:03}", size=i * 7) for i in range(100)]
+    records = [toy.record(f"q{i:03}", padding=i * 7) for i in range(100)]
     for record in records:
         writer.append(record)
     writer.finalize()
@@ -188,7 +188,7 @@ def test_a_truncated_last_line_is_dropped_with_a_warning(path: Path, end: int) -
 def test_a_truncated_line_longer_than_a_block_is_dropped_completely(path: Path) -> None:
     writer = toy.writer(path)
     writer.append(toy.record("a"))
-    writer.append(toy.record("b", size=300_000))
+    writer.append(toy.record("b", padding=300_000))
     writer.close()
     with (path / "records.jsonl").open("rb+") as stream:
         stream.truncate((path / "records.jsonl").stat().st_size - 10)
@@ -386,7 +386,7 @@ def test_after_a_full_disk_complete_lines_are_kept(path: Path, monkeypatch: pyte
 
 def test_the_buffer_of_unwritten_records_is_bounded(path: Path) -> None:
     writer = toy.writer(path)
-    writer.add(toy.record("long", size=MAX_BUFFERED_BYTES))
+    writer.add(toy.record("long", padding=MAX_BUFFERED_BYTES))
     assert sample_ids(path) == ["long"]
     writer.close()
 
@@ -396,7 +396,7 @@ def raise_disk_full(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "act",
+    "write",
     [
         lambda writer: writer.append(toy.record("x")),
         lambda writer: writer.finalize(),
@@ -406,14 +406,14 @@ def raise_disk_full(*_: object, **__: object) -> None:
     ids=["append", "finalize", "card", "replace"],
 )
 def test_a_full_disk_loses_no_earlier_record_during_any_write(
-    path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Writer], None]
+    path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Writer], None]
 ) -> None:
     writer = write_records(path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", raise_disk_full)
         patch.setattr(os, "fsync", raise_disk_full)
         with raises(StoreError):
-            act(writer)
+            write(writer)
     assert sample_ids(path) == [f"q{i:03}" for i in range(5)]
     assert Run(path).card.run == "run-a"
     writer.finalize()
@@ -422,7 +422,7 @@ def test_a_full_disk_loses_no_earlier_record_during_any_write(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_full_tmpfs_keeps_all_complete_records(tmp_path: Path) -> None:
+def test_complete_records_are_kept_on_a_full_tmpfs(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
@@ -435,7 +435,7 @@ def test_a_full_tmpfs_keeps_all_complete_records(tmp_path: Path) -> None:
 
         def fill() -> None:
             for i in range(1000):
-                writer.append(toy.record(f"q{i:03}", size=700))
+                writer.append(toy.record(f"q{i:03}", padding=700))
                 written.append(f"q{i:03}")
 
         with raises(StoreError):
@@ -572,7 +572,7 @@ def write_run(results: Path, run: str, *, suite: str, model: str, started: float
 
 @pytest.fixture
 def five_runs(tmp_path: Path) -> Path:
-    """A results folder of five runs, some with the same prefix, that were written in another order than they started."""
+    """A results folder of five runs, some with the same prefix, that were written in a different order from that in which they started."""
     for index, (run, suite, model) in enumerate(
         (
             ("20260101T101500-aaaaaa", "gpqa:diamond", "big"),

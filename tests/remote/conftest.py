@@ -61,8 +61,8 @@ def clear_caches() -> None:
 def s3_server() -> Iterator[str]:
     """Moto's S3 server; yields its URL."""
     port = free_port()
-    arguments = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _wait_for(port)
             yield f"http://127.0.0.1:{port}"

@@ -319,8 +319,8 @@ def sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str,
     user_key.write_private_key(str(home / ".ssh/id_ed25519"))
     (tmp_path / "authorized").write_bytes(user_key.export_public_key())
     paths = [str(tmp_path / name) for name in ("served", "host", "authorized")]
-    arguments = [sys.executable, "-m", "tests.support.sftp_server", *paths]
-    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-m", "tests.support.sftp_server", *paths]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         known_hosts = home / ".ssh/known_hosts"

@@ -1,4 +1,4 @@
-"""A part of the simulations of tests/performance/coverage.py: coverage of intervals, and wrong passes of a gate."""
+"""A part of the simulations of tests/performance/coverage.py: coverage of intervals, and false passes of a gate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_intervals_have_the_nominal_coverage(simulate):
 
 
 @pytest.mark.slow
-def test_a_loss_at_the_margin_passes_at_most_at_alpha():
+def test_a_loss_at_the_margin_passes_at_a_rate_of_at_most_alpha():
     gates = size(120, 400)
     tolerance = 3 * (0.05 * 0.95 / gates) ** 0.5
     assert [cell for cell in coverage.gate(gates) if cell[1] > 0.05 + tolerance] == []

@@ -185,7 +185,7 @@ def interrupted_at_the_first_poll(times: int = 1) -> Iterator[None]:
         yield
 
 
-def test_a_crash_between_submitting_and_logging_submits_nothing_twice(
+def test_nothing_is_submitted_twice_after_a_crash_between_submitting_and_logging(
     vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_foreign_batches(vendor, model)
@@ -426,7 +426,7 @@ def test_a_pending_batch_with_prompts_of_another_version_is_rejected(vendor: Ven
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("-m", "google:gemini-2.5-pro"),
         ("-m", "scripted:x"),
@@ -436,10 +436,10 @@ def test_a_pending_batch_with_prompts_of_another_version_is_rejected(vendor: Ven
     ids=["google", "scripted", "--max-cost", "--concurrency"],
 )
 def test_models_and_options_that_batches_do_not_support_are_rejected(
-    vendor: Vendor, words: Any, monkeypatch: pytest.MonkeyPatch
+    vendor: Vendor, arguments: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "x")
-    evals(*RUN, *words).assert_usage_error()
+    evals(*RUN, *arguments).assert_usage_error()
     assert not list(Path().rglob("card.json"))
 
 
@@ -453,7 +453,9 @@ def test_a_truncated_line_of_the_batch_log_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_kill_9_between_submitting_and_logging_submits_nothing_twice(vendor: Vendor, model: str) -> None:
+def test_nothing_is_submitted_twice_after_kill_9_between_submitting_and_logging(
+    vendor: Vendor, model: str
+) -> None:
     started = start(*RUN, "-m", model)
     vendor.on_create = started.kill  # the batch exists, but the client is killed before it gets the response
     assert wait(started).status == -signal.SIGKILL

@@ -37,7 +37,7 @@ from evals.types import Failure, Message, Prompt, Reply, Sampling
 from tests.support import toy
 from tests.support.command import evals
 from tests.support.error_messages import raises
-from tests.support.simulated_replicas import FACTS, SimulatedReplica
+from tests.support.simulated_replicas import REPLICA_INFO, SimulatedReplica
 
 GREEDY = Sampling(temperature=0.0)
 
@@ -46,7 +46,7 @@ async def run(
     results: Path, simulated: list[SimulatedReplica], count: int = 60, **options: Any
 ) -> tuple[Job, Cluster]:
     """Run `count` samples on these replicas; the records stay in `job.writer.path`."""
-    cluster = Cluster(simulated, FACTS, **{k: options.pop(k) for k in ("lease_s",) if k in options})
+    cluster = Cluster(simulated, REPLICA_INFO, **{k: options.pop(k) for k in ("lease_s",) if k in options})
     job = toy.job(results, toy.suite(count), model="simulated")
     try:
         await Runner(cluster, [job], **options).run()
@@ -81,7 +81,7 @@ async def test_replicas_share_the_work(tmp_path: Path) -> None:
 async def test_the_server_of_the_first_replica_is_noted_once(tmp_path: Path) -> None:
     simulated = [SimulatedReplica(0.005) for _ in range(3)]
     for number, replica in enumerate(simulated):
-        replica.facts = structs.replace(FACTS, notes=(f"server: vllm on port {number}",))
+        replica.info = structs.replace(REPLICA_INFO, notes=(f"server: vllm on port {number}",))
     _, cluster = await run(tmp_path, simulated)
     assert len(cluster.notes) == 1
     assert cluster.notes[0].startswith("server: vllm on port")
@@ -89,7 +89,7 @@ async def test_the_server_of_the_first_replica_is_noted_once(tmp_path: Path) -> 
 
 async def test_a_field_that_a_replicas_server_rejects_is_noted(tmp_path: Path) -> None:
     replica = Replica(1, SimulatedReplica(0.0))
-    cluster = Cluster([SimulatedReplica(0.0)], FACTS)
+    cluster = Cluster([SimulatedReplica(0.0)], REPLICA_INFO)
     cluster._replicas = [replica]
     note = "seed is not sent: the server rejects the field"
     responses = [ReplicaResponse(7, Reply(text="A"), (note,)), ReplicaResponse(8, Reply(text="A"))]
@@ -194,7 +194,7 @@ async def test_a_replica_whose_server_has_ended_does_not_affect_the_others(tmp_p
 
 async def test_a_replica_that_cannot_start_is_closed_at_once() -> None:
     broken, working = Broken(0), SimulatedReplica(0.001)
-    cluster = Cluster([broken, working], FACTS)
+    cluster = Cluster([broken, working], REPLICA_INFO)
     await cluster.ready()  # type: ignore[misc]
     for _ in range(100):
         if broken.closed:
@@ -403,7 +403,7 @@ def test_engines_that_cannot_span_nodes_are_rejected(spec) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["--cluster", "pbs"],
         ["--cluster", "ray://"],
@@ -415,9 +415,9 @@ def test_engines_that_cannot_span_nodes_are_rejected(spec) -> None:
     ids=" ".join,
 )
 @pytest.mark.filterwarnings("ignore")  # deprecation warnings of Ray itself
-def test_a_wrong_option_gives_a_one_line_message(here, words) -> None:
+def test_a_wrong_option_gives_a_one_line_message(here, arguments) -> None:
     pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
-    outcome = evals("run", "mmlu-pro", "--sample", "-m", "scripted:A", "--quiet", *words)
+    outcome = evals("run", "mmlu-pro", "--sample", "-m", "scripted:A", "--quiet", *arguments)
     outcome.assert_usage_error()
 
 

@@ -20,8 +20,8 @@ def means(results: Path) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry["suite"] in COLLECTIONS]
 
 
-def run(results: Path, *words: object, reply: str = REPLY) -> Any:
-    return evals("run", *words, "--sample", "-m", reply, "--results", results, "--json")
+def run(results: Path, *arguments: object, reply: str = REPLY) -> Any:
+    return evals("run", *arguments, "--sample", "-m", reply, "--results", results, "--json")
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_protocols_that_share_columns_have_separate_means(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("mergebench", "--protocol", "official"),
         ("mergebench:chartq",),
@@ -114,8 +114,8 @@ def test_protocols_that_share_columns_have_separate_means(tmp_path: Path) -> Non
     ],
     ids=" ".join,
 )
-def test_unknown_names_give_a_one_line_message(tmp_path: Path, words: tuple[str, ...]) -> None:
-    evals("run", *words, "-m", REPLY, "--results", tmp_path).assert_usage_error()
+def test_unknown_names_give_a_one_line_message(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    evals("run", *arguments, "-m", REPLY, "--results", tmp_path).assert_usage_error()
     assert not any(tmp_path.iterdir())
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from evals.run import caller
 from tests.support.command import evals
-from tests.support.faults import CUT, HTML, FaultyServer, error
+from tests.support.faults import CLOSED_CONNECTION, HTML, FaultyServer, error
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_run_ends_early_if_the_server_accepts_calls_but_never_answers(
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
-    [(error(400, "no such field"), "rejected"), (error(500), "serverfault"), (HTML, "badreply"), (CUT, "disconnected")],
+    [(error(400, "no such field"), "rejected"), (error(500), "serverfault"), (HTML, "badreply"), (CLOSED_CONNECTION, "disconnected")],
     ids=["400", "500", "HTML", "closed connection"],
 )  # fmt: skip
 def test_a_server_that_fails_every_call_leaves_a_run_with_its_counts(

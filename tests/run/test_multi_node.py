@@ -30,20 +30,20 @@ STANDIN = '''#!{python}
 import json, os, socket, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-words = sys.argv[1:]
-if "-c" in words:
+arguments = sys.argv[1:]
+if "-c" in arguments:
     print("vllm 0.0")
     sys.exit(0)
 
 def option(name, default=None):
-    return words[words.index(name) + 1] if name in words else default
+    return arguments[arguments.index(name) + 1] if name in arguments else default
 
 nodes, rank = int(option("--nnodes", "1")), int(option("--node-rank", "0"))
 master = (option("--master-addr"), int(option("--master-port", "0")))
 with open({log!r}, "a") as stream:
     stream.write(json.dumps(dict(
         pid=os.getpid(), rank=rank, nodes=nodes, master=master, tensor_parallel=option("--tensor-parallel-size"),
-        gpus=os.environ.get("CUDA_VISIBLE_DEVICES"), words=words,
+        gpus=os.environ.get("CUDA_VISIBLE_DEVICES"), arguments=arguments,
     )) + "\\n")
 if os.path.exists({broken!r}) and rank:
     print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB")
@@ -186,7 +186,7 @@ def test_two_replicas_of_two_nodes_each_are_placed_on_four_nodes(
     assert sorted(entry["rank"] for entry in ranks) == [0, 0, 1, 1]
     assert {(entry["tensor_parallel"], entry["gpus"], entry["nodes"]) for entry in ranks} == {("2", "0", 2)}
     assert set(Counter(tuple(entry["master"]) for entry in ranks).values()) == {2}
-    assert {"--headless" in entry["words"] for entry in ranks if entry["rank"]} == {True}
+    assert {"--headless" in entry["arguments"] for entry in ranks if entry["rank"]} == {True}
     (run,) = runs(tmp_path)
     assert run.card.coverage == 1.0
     assert any("2 replicas on 4 nodes, 2 GPUs each over 2 nodes" in note for note in run.card.notes)

@@ -19,10 +19,10 @@ RECIPE = re.compile(r"<!-- recipe: (\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE 
 RECIPES: dict[str, str] = dict(RECIPE.findall((ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")))
 
 
-def options(words: list[str]) -> dict[str, Any]:
+def options(command_line: list[str]) -> dict[str, Any]:
     """Return the options of `evals run ...` as the command line parses them."""
-    assert words[:2] == ["evals", "run"]
-    context = cli.make_context("evals", words[1:])
+    assert command_line[:2] == ["evals", "run"]
+    context = cli.make_context("evals", command_line[1:])
     name, command, rest = cli.resolve_command(context, [*context._protected_args, *context.args])
     assert command is not None
     return command.make_context(name, rest, parent=context).params

@@ -226,7 +226,7 @@ async def test_permanent_errors_are_not_retried(toy_run: ToyRun, error: ModelErr
     assert toy_run.outcomes() == RIGHT | {"q001": type(error).__name__.lower()}
 
 
-async def test_an_account_that_runs_out_of_money_ends_the_run_and_the_rest_stays_absent(
+async def test_when_the_account_runs_out_of_money_the_run_ends_and_the_other_samples_stay_absent(
     toy_run: ToyRun,
 ) -> None:
     model = ScriptedModel(
@@ -239,7 +239,7 @@ async def test_an_account_that_runs_out_of_money_ends_the_run_and_the_rest_stays
     assert runner.end_reason == "HTTP 402: no money; run the same command again to continue"
 
 
-async def test_an_account_without_money_at_the_first_call_is_an_error(toy_run: ToyRun) -> None:
+async def test_an_account_without_money_is_an_error_at_the_first_call(toy_run: ToyRun) -> None:
     with raises(OutOfQuota):
         await toy_run.runner(ScriptedModel(lambda name, earlier_calls: OutOfQuota("no money"))).run()
     assert toy_run.records() == {}
@@ -450,7 +450,7 @@ async def test_a_budget_in_dollars_counts_input_and_output(toy_run: ToyRun) -> N
 # --- plug-ins that fail -------------------------------------------------------------------------------------
 
 
-async def test_a_prompter_that_crashes_is_a_failure_of_that_sample_only(toy_run: ToyRun) -> None:
+async def test_a_crash_in_the_prompter_is_a_failure_of_that_sample_only(toy_run: ToyRun) -> None:
     def prompter(sample: Sample, repeat: int) -> Prompt:
         if sample.id == "q001":
             raise KeyError("image")
@@ -471,7 +471,7 @@ def crash(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
     return Score(value=1.0, verdict="right")
 
 
-async def test_a_scorer_that_crashes_keeps_the_reply(toy_run: ToyRun) -> None:
+async def test_the_reply_is_kept_if_a_scorer_crashes(toy_run: ToyRun) -> None:
     await toy_run.runner(
         ScriptedModel(lambda name, earlier_calls: "A"), toy.suite(scorers={"exact": crash})
     ).run()
@@ -517,12 +517,12 @@ async def test_scores_that_are_numpy_numbers_are_stored(toy_run: ToyRun) -> None
     assert toy_run.records()["q000"].scores["exact"] == Score(value=0.5, verdict="graded", parts={"x": 0.25})
 
 
-async def test_an_adapter_that_returns_no_reply_is_a_failure(toy_run: ToyRun) -> None:
+async def test_a_call_whose_adapter_returns_no_reply_is_a_failure(toy_run: ToyRun) -> None:
     await toy_run.runner(ScriptedModel(lambda name, earlier_calls: None if name == "q001" else "A")).run()
     assert toy_run.outcomes() == RIGHT | {"q001": "modelerror"}
 
 
-async def test_an_adapter_that_crashes_is_a_failure(toy_run: ToyRun) -> None:
+async def test_a_call_whose_adapter_crashes_is_a_failure(toy_run: ToyRun) -> None:
     await toy_run.runner(
         ScriptedModel(lambda name, earlier_calls: KeyError("x") if name == "q001" else "A")
     ).run()

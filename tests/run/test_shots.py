@@ -90,7 +90,7 @@ def test_local_data_with_too_few_examples_are_rejected(tmp_path: Path) -> None:
 
 
 def test_a_run_with_another_number_of_shots_has_another_protocol(here: Path) -> None:
-    words = (
+    arguments = (
         "run",
         "mmlu-pro",
         "--sample",
@@ -101,7 +101,7 @@ def test_a_run_with_another_number_of_shots_has_another_protocol(here: Path) -> 
         "--limit",
         "4",
     )
-    official, one_shot = evals(*words), evals(*words, "--shots", "1")
+    official, one_shot = evals(*arguments), evals(*arguments, "--shots", "1")
     assert "1 few-shot example (--shots) instead of the number in official" in one_shot.err
     assert "--shots" not in official.err
     cards = [run.card for run in store.runs(here / "results")]

@@ -96,7 +96,7 @@ def test_settings_appear_in_the_batch_script(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["--cluster", "slurm"],
         ["--slurm", "partition=x"],
@@ -105,8 +105,10 @@ def test_settings_appear_in_the_batch_script(tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_without_slurm_the_message_names_the_missing_command_or_option(here: Path, words: list[str]) -> None:
-    outcome = evals("run", "gpqa", "--sample", "-m", "demo:careful", *words, env={"PATH": str(here)})
+def test_without_slurm_the_message_names_the_missing_command_or_option(
+    here: Path, arguments: list[str]
+) -> None:
+    outcome = evals("run", "gpqa", "--sample", "-m", "demo:careful", *arguments, env={"PATH": str(here)})
     outcome.assert_usage_error()
     assert not (here / "results").exists()
 

@@ -104,7 +104,7 @@ def test_an_open_question_is_scored_as_a_choice_between_the_target_and_another_a
     assert rule.options(two_targets, Prompt())[0] == "['one', 'two']"
 
 
-def test_without_a_judge_an_unread_reply_waits_and_with_exact_matching_it_is_unanswered() -> None:
+def test_without_a_judge_an_unparsed_reply_waits_and_with_exact_matching_it_is_unanswered() -> None:
     with pytest.raises(Waiting):
         score_of(WITHOUT_JUDGE, "The barking one, beyond doubt.")
     exact = Inferred(exact=True)(ITEM, Prompt(), Reply(text="The barking one, beyond doubt."))

@@ -1,4 +1,4 @@
-"""Molecules: which SMILES is read, which rung it reaches, the explanation given, and hostile replies."""
+"""Molecules: which SMILES is read, how closely it matches the gold molecule (its rung), the explanation given, and hostile replies."""
 
 import asyncio
 import json
@@ -113,7 +113,7 @@ def test_similarity_is_measured_to_the_most_similar_gold_answer():
     )
 
 
-def test_a_gold_answer_that_rdkit_cannot_read_is_right_as_a_string():
+def test_an_answer_identical_to_a_gold_answer_that_rdkit_cannot_read_is_right():
     assert score_of("<SMILES> C1CC </SMILES>", target="C1CC").verdict == "right"
 
 

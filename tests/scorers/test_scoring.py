@@ -24,7 +24,7 @@ from tests.support.tables import table
 
 @pytest.mark.parametrize("spec", ["smolinstruct:PP-BBBP", "smolinstruct:PP-ESOL", "smolinstruct:NC-I2F"])
 def test_a_filtered_reply_is_refused_even_if_upstream_would_read_an_answer_in_it(spec: str) -> None:
-    # OpenCompass does not know of filters and would read the text before the filter stopped it
+    # OpenCompass ignores the stop reason and would read the text that preceded the filter
     [suite] = load.suite(spec, "intern-s1")
     sample = next(iter(suite.samples(Data(suite=suite.name, sample=True))))
     reply = Reply(text="Yes. <MOLFORMULA>CH4</MOLFORMULA> \\boxed{1.5}", stop="filter")
@@ -74,7 +74,7 @@ async def test_a_reply_that_crashes_or_hangs_the_scorer_is_invalid(scorer: Crash
 
 
 @pytest.mark.parametrize("scorer", [CrashingScorer(broken=True), HeavyCrashingScorer(broken=True)])
-async def test_a_scorer_that_also_fails_on_the_correct_answer_is_a_failure(scorer: CrashingScorer) -> None:
+async def test_a_scorer_that_also_fails_on_the_correct_answer_gives_a_failure(scorer: CrashingScorer) -> None:
     assert isinstance(await score_of(scorer, "B"), Failure)
 
 
@@ -119,7 +119,7 @@ class QuadraticScorer(msgspec.Struct, frozen=True):
 
 
 @pytest.mark.parametrize("blank", ["\n", " ", "\t ", "\u3000"])
-def test_long_white_space_slows_no_pattern_and_the_span_refers_to_the_original_text(blank: str) -> None:
+def test_long_white_space_does_not_slow_patterns_and_the_span_refers_to_the_original_text(blank: str) -> None:
     text = "x" + blank * 60_000 + "y" + blank * 60_000 + "B"
     start = time.process_time()
     with Pool(1) as pool:
@@ -131,10 +131,10 @@ def test_long_white_space_slows_no_pattern_and_the_span_refers_to_the_original_t
     assert score.span == (len(text) - 1, len(text))
 
 
-@pytest.mark.parametrize("after", ["\n", "\n\n", "\n \n\n"])
-def test_a_line_break_after_long_white_space_is_kept(after: str) -> None:
-    text = "x" + " " * 500 + after + "ANSWER: B"
-    shown, removed = white_space.shorten_runs(text)
-    assert len(shown) == len("x") + white_space.MAX_RUN + len("ANSWER: B")
-    assert shown.endswith("\n" * min(2, after.count("\n")) + "ANSWER: B")
-    assert white_space.original_position(shown.index("A"), removed) == text.index("A")
+@pytest.mark.parametrize("line_breaks", ["\n", "\n\n", "\n \n\n"])
+def test_a_line_break_after_long_white_space_is_kept(line_breaks: str) -> None:
+    text = "x" + " " * 500 + line_breaks + "ANSWER: B"
+    shortened, removed = white_space.shorten_runs(text)
+    assert len(shortened) == len("x") + white_space.MAX_RUN + len("ANSWER: B")
+    assert shortened.endswith("\n" * min(2, line_breaks.count("\n")) + "ANSWER: B")
+    assert white_space.original_position(shortened.index("A"), removed) == text.index("A")

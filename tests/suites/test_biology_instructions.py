@@ -231,7 +231,7 @@ def test_a_reply_without_an_answer_is_not_credited(task: str, text: str) -> None
 # --- metrics: the values are those of OpenCompass' evaluators (0.5.4)
 
 
-def test_an_unread_label_counts_as_the_opposite_one_upstream_and_as_no_label_under_strict() -> None:
+def test_an_unparsed_label_counts_as_the_opposite_label_under_official_and_as_no_label_under_strict() -> None:
     half_answered = [("yes", r"\boxed{yes}"), ("no", r"\boxed{no}"), ("yes", "?"), ("no", "?")]
     unanswered = [(target, "?") for target, _ in half_answered]
     assert labels.mcc(score_points("DNA-cpd", "official", half_answered)) == pytest.approx(0.0)
@@ -276,7 +276,7 @@ def test_the_mixed_score_is_computed_as_upstream_computes_it() -> None:
     assert Mixed().of(gold, unanswered) == 0.0
 
 
-def test_an_unread_set_of_modifications_has_the_same_auc_under_official_and_strict() -> None:
+def test_an_unparsed_set_of_modifications_has_the_same_auc_under_official_and_strict() -> None:
     pairs = [("m6A", r"\boxed{m6A}"), ("Psi", "?"), ("none", r"\boxed{none}")]
     assert LabelAuc()(score_points("RNA-Modification", "official", pairs)) == pytest.approx(0.83333, abs=1e-5)
     assert LabelAuc()(score_points("RNA-Modification", "strict", pairs)) == pytest.approx(0.83333, abs=1e-5)

@@ -154,14 +154,14 @@ def test_a_tokenizer_with_code_of_its_own_requires_trust_remote_code(
         reason="AUTOTOKENIZER IS NOT TESTED: transformers is not installed",
         exc_type=ImportError,
     )
-    own_folder = write_gpt2_folder(tokenizer_folder, tmp_path / "own")
+    folder_with_code = write_gpt2_folder(tokenizer_folder, tmp_path / "own")
     config = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}
-    (own_folder / "tokenizer_config.json").write_text(json.dumps(config))
-    (own_folder / "own.py").write_text(
+    (folder_with_code / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder_with_code / "own.py").write_text(
         "from pathlib import Path\nfrom transformers import GPT2Tokenizer\n"
         f"Path({str(tmp_path / 'ran')!r}).touch()\n\n\nclass Own(GPT2Tokenizer):\n    pass\n"
     )
-    arguments = ("compression:smiles", "-m", f"tokens:{own_folder}")
+    arguments = ("compression:smiles", "-m", f"tokens:{folder_with_code}")
     refused = evals("run", *arguments, "--results", tmp_path / "r")
     refused.assert_usage_error()
     assert not (tmp_path / "ran").exists()
@@ -316,7 +316,7 @@ def test_models_and_tokenizers_are_rejected_for_each_others_suites(tmp_path: Pat
         evals("run", *arguments, "--results", tmp_path).assert_usage_error()
 
 
-def test_own_strings_are_scored_and_not_comparable_with_the_bundled_ones(tmp_path: Path) -> None:
+def test_the_users_strings_are_scored_but_not_comparable_with_the_bundled_ones(tmp_path: Path) -> None:
     rows = tmp_path / "strings.jsonl"
     rows.write_text('{"domain": "smiles", "text": "CCO"}\n{"domain": "smiles", "text": "é"}\n')
     (figures,) = values(
@@ -330,8 +330,8 @@ def test_own_strings_are_scored_and_not_comparable_with_the_bundled_ones(tmp_pat
     bundled = run("compression:smiles", "-m", "tokens:bytes", "--run", "bundled", results=tmp_path / "t")
     assert bundled.status == 0
     names = {card.parent.name for card in (tmp_path / "t").rglob("card.json")}
-    (own,) = names - {"bundled"}
-    refused = evals("compare", "bundled", own, "--results", tmp_path / "t")
+    (run_on_user_strings,) = names - {"bundled"}
+    refused = evals("compare", "bundled", run_on_user_strings, "--results", tmp_path / "t")
     assert "not comparable: compression:smiles: data_sha256 differs" in refused.err + refused.out
     outcome = evals(
         "run", "compression:cif", "--data", rows, "-m", "tokens:bytes", "--results", tmp_path / "r"

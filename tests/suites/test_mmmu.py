@@ -1,4 +1,4 @@
-"""MMMU: the official rule on recorded replies, without upstream's random choice; `strict`; images within the text."""
+"""MMMU: the official rule, without upstream's random choices, on recorded replies; the rule `strict`; images within the text."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ def test_recorded_replies_are_read_as_upstream_read_them(shared: Path, mirror: P
     folder = shared / "data" / "mmmu" / "example_outputs" / "llava1.5_13b"
     recorded = document(folder / "total_val_output.json")
     samples = {s.id: s for s in mmmu._samples(Data(suite="mmmu", local=mirror))}
-    rule, right, subjects = Official(), 0.0, defaultdict(float)
-    expected_right = 0.0
+    rule, right, right_by_subject = Official(), 0.0, defaultdict(float)
+    expected_right_guesses = 0.0
     for output in sorted(folder.glob("*/output.json")):
         for row in document(output):
             sample = samples[row["id"]]
             score = rule(sample, Prompt(), Reply(text=row["response"]))
             right += score.value or 0.0
-            subjects[sample.group] += score.value or 0.0
+            right_by_subject[sample.group] += score.value or 0.0
             if score.verdict == "unanswered":
-                expected_right += 1 / len(sample.choices)
+                expected_right_guesses += 1 / len(sample.choices)
                 assert (recorded[row["id"]] == sample.target) == RANDOM_CHOICES[row["id"]]
             elif sample.choices:
                 assert score.answer == recorded[row["id"]], row["id"]
-    assert len(subjects) == 30
-    assert (right, expected_right) == (329.0, 0.5)
+    assert len(right_by_subject) == 30
+    assert (right, expected_right_guesses) == (329.0, 0.5)
     assert round(right / 900, 4) == 0.3656
-    assert round((right + expected_right) / 900, 4) == 0.3661
+    assert round((right + expected_right_guesses) / 900, 4) == 0.3661
     # as upstream reports it, with its random choices
     assert round((right + sum(RANDOM_CHOICES.values())) / 900, 4) == 0.3667
 
 
-def test_an_import_reports_the_expectation_of_upstreams_random_choices(
+def test_an_import_reports_the_expected_accuracy_with_upstreams_random_choices(
     shared: Path, mirror: Path, tmp_path: Path
 ) -> None:
     import json
@@ -77,7 +77,9 @@ def test_official_searches_for_open_answers_anywhere_in_the_reply_and_strict_doe
     sixty, ion = Sample(id="x", target="60"), Sample(id="x", target="ion")
     # numbers are compared as a whole
     assert official(sixty, Prompt(), Reply(text="The year is 1960x")).value == 0.0
-    assert official(ion, Prompt(), Reply(text="It is a question")).value == 1.0  # a defect
+    assert (
+        official(ion, Prompt(), Reply(text="It is a question")).value == 1.0
+    )  # a defect of upstream: "question" contains "ion"
     assert strict(ion, Prompt(), Reply(text="Answer: a question")).value == 0.0
     assert candidate_answers("so 1,234.5 it is 7") >= {7.0}
 

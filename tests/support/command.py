@@ -44,12 +44,12 @@ class Outcome(NamedTuple):
         return lines[0].removeprefix("evals: ")
 
 
-def evals(*words: object, env: dict[str, str] | None = None) -> Outcome:
+def evals(*arguments: object, env: dict[str, str] | None = None) -> Outcome:
     """Run the command in this process, through the entry point of the installed script."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
     status: Any = 0
     with (
-        mock.patch.object(sys, "argv", ["evals", *map(str, words)]),
+        mock.patch.object(sys, "argv", ["evals", *map(str, arguments)]),
         mock.patch.dict(os.environ, env or {}),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
@@ -67,10 +67,10 @@ def _text(stream: io.TextIOWrapper) -> str:
     return stream.read()
 
 
-def start(*words: object, **options: Any) -> subprocess.Popen[str]:
+def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     """Start the command as a separate process."""
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", "from evals.cli import main; main()", *map(str, words)],
+        [sys.executable, "-W", "error", "-c", "from evals.cli import main; main()", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

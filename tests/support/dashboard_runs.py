@@ -38,10 +38,12 @@ def chemist(prompt: Prompt) -> Reply:
     return Reply(text="<SMILES> CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O </SMILES>", usage=Usage(output=5))
 
 
-def run(results: Path, suite: str, call: str, name: str, *words: object) -> None:
+def run(results: Path, suite: str, call: str, name: str, *arguments: object) -> None:
     """Run a suite's bundled items with a function of this module, or a text."""
     spec = f"scripted:call=tests.support.dashboard_runs:{call}" if call in globals() else f"scripted:{call}"
-    outcome = command.evals("run", suite, "--sample", "-m", spec, "--results", results, "--run", name, *words)
+    outcome = command.evals(
+        "run", suite, "--sample", "-m", spec, "--results", results, "--run", name, *arguments
+    )
     assert outcome.status in (0, 1), outcome.err
 
 

@@ -47,11 +47,11 @@ def checkpoint(python: Path, folder: Path) -> Path:
 
 
 def run_evals(
-    *words: object, env: dict[str, str], cwd: Path, timeout_s: float = 600, python: str = sys.executable
+    *arguments: object, env: dict[str, str], cwd: Path, timeout_s: float = 600, python: str = sys.executable
 ) -> subprocess.CompletedProcess[str]:
     """Run `evals` in a separate process."""
     return subprocess.run(
-        [python, "-c", "from evals.cli import main; main()", *map(str, words)],
+        [python, "-c", "from evals.cli import main; main()", *map(str, arguments)],
         env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout_s,
     )  # fmt: skip
 
@@ -90,7 +90,7 @@ def benchmark(
     """Run the code of `vllm bench serve`, a command that the CPU build lacks, on prompts with given output lengths."""
     base, _, name = url.partition("#")
     result = prompts.with_suffix(".json")
-    words = [
+    arguments = [
         "--backend",
         "openai-chat",
         "--base-url",
@@ -98,7 +98,7 @@ def benchmark(
         "--endpoint",
         "/v1/chat/completions",
     ]
-    words += [
+    arguments += [
         "--model",
         name,
         "--tokenizer",
@@ -108,16 +108,23 @@ def benchmark(
         "--dataset-path",
         str(prompts),
     ]
-    words += ["--custom-output-len", "-1", "--skip-chat-template", "--disable-shuffle", "--temperature", "0"]
-    words += [
+    arguments += [
+        "--custom-output-len",
+        "-1",
+        "--skip-chat-template",
+        "--disable-shuffle",
+        "--temperature",
+        "0",
+    ]
+    arguments += [
         "--num-prompts",
         str(len(prompts.read_text().splitlines())),
         "--max-concurrency",
         str(concurrency),
     ]
-    words += ["--save-result", "--result-filename", str(result)]
+    arguments += ["--save-result", "--result-filename", str(result)]
     completed = subprocess.run(
-        [env["EVALS_ENGINE_PYTHON"], "-c", BENCHMARK, *words],
+        [env["EVALS_ENGINE_PYTHON"], "-c", BENCHMARK, *arguments],
         env=env, cwd=prompts.parent, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert completed.returncode == 0, completed.stderr[-2000:]
@@ -129,11 +136,11 @@ def process_tree(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            words = path.read_text().rpartition(")")[2].split()
+            fields = path.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if words[0] != "Z":
-            children.setdefault(int(words[1]), []).append(int(path.parent.name))
+        if fields[0] != "Z":
+            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
     tree = [pid]
     for process in tree:
         tree += children.get(process, [])

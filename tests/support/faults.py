@@ -27,12 +27,12 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A response; `cut`: the server closes the connection instead."""
+    """A response; `closes_connection`: the server closes the connection instead."""
 
     status: int = 200
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
-    cut: bool = False
+    closes_connection: bool = False
 
 
 Behaviour: TypeAlias = Callable[[Call], Answer]
@@ -55,8 +55,8 @@ def error(status: int, message: str = "as scripted", **headers: str) -> Answer:
 
 
 GOOD = completion("ANSWER: A")
-CUT = Answer(cut=True)
-TORN = Answer(200, GOOD.body[:40])
+CLOSED_CONNECTION = Answer(closes_connection=True)
+TRUNCATED_JSON = Answer(200, GOOD.body[:40])
 HTML = Answer(200, b"<html><body>Sign in</body></html>", (("Content-Type", "text/html"),))
 NULL = completion(None)
 ERROR_200 = Answer(200, b'{"error": {"message": "out of memory", "code": 500}}')
@@ -112,8 +112,8 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
             self._send(server.answer(self.path, body, dict(self.headers)))
 
         def _send(self, answer: Answer) -> None:
-            self.close_connection = answer.cut
-            if answer.cut:
+            self.close_connection = answer.closes_connection
+            if answer.closes_connection:
                 return
             self.send_response(answer.status)
             for name, value in answer.headers:

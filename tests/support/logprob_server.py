@@ -49,14 +49,19 @@ def echo(vocabulary: Vocabulary, prompt: str | list[int], extra: int) -> tuple[s
     """Return the echoed prompt with the likelihood of each word given the word before, and `extra` generated words."""
     tokens = vocabulary.encode(prompt) if isinstance(prompt, str) else prompt
     words = [vocabulary.words[token] for token in tokens] + [" and"] * extra
-    own: list[float | None] = [None]
+    logprobs: list[float | None] = [None]
     tops: list[dict[str, float] | None] = [None]
     for before, word in pairwise(words):
         value = -5.0 * hash_fraction(before, word)
         better = {} if hash_fraction("greedy", before, word) < 0.7 else {" the": value / 2}
-        own.append(value)
+        logprobs.append(value)
         tops.append({word: value, **better})
-    return "".join(words), {"token_logprobs": own, "top_logprobs": tops, "tokens": words, "text_offset": []}
+    return "".join(words), {
+        "token_logprobs": logprobs,
+        "top_logprobs": tops,
+        "tokens": words,
+        "text_offset": [],
+    }
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -105,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    def log_message(self, *words: Any) -> None:
+    def log_message(self, *arguments: Any) -> None:
         pass
 
 

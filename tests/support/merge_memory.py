@@ -1,4 +1,4 @@
-"""Measure peak memory and time of a merge in a separate process; prints JSON, with the peak in bytes in excess of that after the imports.
+"""Measure peak memory and time of a merge in a separate process; prints JSON, with the increase of the peak in bytes.
 
 TORCH_PYTHON tests/support/merge_memory.py FOLDER make HIDDEN LAYERS EXPERTS     checkpoints of Qwen2's shape, hidden size HIDDEN
 TORCH_PYTHON tests/support/merge_memory.py FOLDER METHOD EXPERTS [PARAMETERS]   merges them by METHOD, or with `mergekit`; PARAMETERS: TOML lines of [parameters]

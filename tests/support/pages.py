@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(results: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serve(results: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run `evals dashboard` on a results folder; yields its address and its process."""
     port = free_port()
     command = [
@@ -49,7 +49,7 @@ def serve(results: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[by
         "--results",
         str(results),
     ]
-    process = subprocess.Popen([*command, "--no-browser", "--port", str(port), *words], cwd=ROOT)
+    process = subprocess.Popen([*command, "--no-browser", "--port", str(port), *arguments], cwd=ROOT)
     try:
         wait_for(port)
         yield f"http://localhost:{port}", process

@@ -48,7 +48,7 @@ def serve(answer: Answer) -> Iterator[RecordingServer]:
             self.end_headers()
             self.wfile.write(raw)
 
-        def log_message(self, *words: object) -> None:
+        def log_message(self, *arguments: object) -> None:
             pass
 
     server = Server(("127.0.0.1", 0), Handler)

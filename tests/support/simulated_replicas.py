@@ -26,7 +26,7 @@ from evals.run.cluster.queue import (
 )
 from evals.types import Reply, Usage
 
-FACTS = ReplicaInfo(name="simulated", accepts=frozenset({"image"}), slots=16, node="here")
+REPLICA_INFO = ReplicaInfo(name="simulated", accepts=frozenset({"image"}), slots=16, node="here")
 _encode = msgspec.msgpack.Encoder().encode
 _work = msgspec.msgpack.Decoder(RequestBatch).decode
 
@@ -39,10 +39,10 @@ class SimulatedReplica:
         latency_s: float = 0.0,
         *,
         respond: Callable[[str], Reply | RemoteError] | None = None,
-        facts: ReplicaInfo = FACTS,
+        info: ReplicaInfo = REPLICA_INFO,
         poll_s: float = POLL_S,
     ) -> None:
-        self.facts, self.latency_s, self.poll_s = facts, latency_s, poll_s
+        self.info, self.latency_s, self.poll_s = info, latency_s, poll_s
         self.respond = respond or (lambda text: Reply(text="A", usage=Usage(input=9, output=3)))
         self.received: list[str] = []
         self.starts = 0
@@ -54,17 +54,17 @@ class SimulatedReplica:
 
     async def start(self) -> ReplicaInfo:
         self.starts += 1
-        self._beat()
+        self._wake_regularly()
         if self.starts > 1:
             await self.may_restart.wait()
         self.dead = self.frozen = False
         self._answers = []
-        return self.facts
+        return self.info
 
-    def _beat(self) -> None:
+    def _wake_regularly(self) -> None:
         """Wake `receive` regularly, so that it returns even without answers."""
         self._wake.set()
-        asyncio.get_running_loop().call_later(self.poll_s, self._beat)
+        asyncio.get_running_loop().call_later(self.poll_s, self._wake_regularly)
 
     def send(self, raw: bytes) -> None:
         texts = {q.number: q.prompt.messages[-1].parts[0].text for q in _work(raw).requests}  # type: ignore[union-attr]
@@ -114,8 +114,8 @@ def measure(replicas: int, slots: int, latency_s: float, seconds: float) -> Rate
     from tests.support import toy
 
     async def main() -> Rate:
-        facts = msgspec.structs.replace(FACTS, slots=slots)
-        cluster = Cluster([SimulatedReplica(latency_s, facts=facts) for _ in range(replicas)], facts)
+        info = msgspec.structs.replace(REPLICA_INFO, slots=slots)
+        cluster = Cluster([SimulatedReplica(latency_s, info=info) for _ in range(replicas)], info)
         items = int(30_000 * seconds)
         with tempfile.TemporaryDirectory() as folder:
             job = toy.job(Path(folder), toy.suite(items), model="simulated")
@@ -140,13 +140,13 @@ def measure(replicas: int, slots: int, latency_s: float, seconds: float) -> Rate
     return uvloop.run(main())
 
 
-def _command(words: list[str]) -> None:
-    numbers = [word for word in words if not word.startswith("-")]
+def _command(arguments: list[str]) -> None:
+    numbers = [word for word in arguments if not word.startswith("-")]
     replicas, slots, latency_s, seconds = (
         *map(float, numbers),
         *(1000.0, 4.0, 0.1, 5.0)[len(numbers) :],
     )
-    if "--profile" in words:
+    if "--profile" in arguments:
         import cProfile
         import pstats
 

@@ -1,4 +1,4 @@
-"""How much of a check runs where: a part in `make test`, a part in CI, all of it in the nightly."""
+"""How much of a test runs in `make test`, in CI and in the nightly run (all of it)."""
 
 from __future__ import annotations
 

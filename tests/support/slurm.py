@@ -61,13 +61,13 @@ class Slurm:
         self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
         """Environment variables by which Slurm's commands find it."""
 
-    def run(self, *words: object, check: bool = True) -> str:
+    def run(self, *arguments: object, check: bool = True) -> str:
         """Return the output of one of Slurm's commands."""
         completed = subprocess.run(
-            [str(word) for word in words],
+            [str(word) for word in arguments],
             env=self.environment, capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
-        assert not (check and completed.returncode), (words, completed.stderr)
+        assert not (check and completed.returncode), (arguments, completed.stderr)
         return completed.stdout.strip()
 
     def jobs(self, *states: str) -> list[str]:

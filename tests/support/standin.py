@@ -40,9 +40,9 @@ def install(folder: Path) -> Path:
     return path
 
 
-def flag(words: list[str], *names: str) -> str:
+def flag(arguments: list[str], *names: str) -> str:
     """Return the value of the first of these options that was given; empty if none was."""
-    return next((words[words.index(name) + 1] for name in names if name in words), "")
+    return next((arguments[arguments.index(name) + 1] for name in names if name in arguments), "")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -99,9 +99,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, {"model": self.name, "choices": [choice], "usage": usage})
 
 
-def serve(folder: Path, words: list[str], behaviour: str) -> None:
+def serve(folder: Path, arguments: list[str], behaviour: str) -> None:
     (folder / "pids").open("a").write(f"{os.getpid()}\n")
-    (folder / "command.json").write_text(json.dumps(words))
+    (folder / "command.json").write_text(json.dumps(arguments))
     (folder / "environment.json").write_text(json.dumps(dict(os.environ)))
     if behaviour in ERRORS_AT_START:
         print(ERRORS_AT_START[behaviour], flush=True)
@@ -121,19 +121,19 @@ def serve(folder: Path, words: list[str], behaviour: str) -> None:
     if (folder / "died").exists():
         time.sleep(float(os.environ.get("STANDIN_AGAIN_S", "0")))
     Handler.folder, Handler.behaviour = folder, behaviour
-    Handler.name = flag(words, "--served-model-name", "--model-name")
-    port = int(flag(words, "--port", "--server-port"))
-    ThreadingHTTPServer((flag(words, "--host", "--server-name"), port), Handler).serve_forever()
+    Handler.name = flag(arguments, "--served-model-name", "--model-name")
+    port = int(flag(arguments, "--port", "--server-port"))
+    ThreadingHTTPServer((flag(arguments, "--host", "--server-name"), port), Handler).serve_forever()
 
 
-def main(folder: Path, words: list[str]) -> None:
+def main(folder: Path, arguments: list[str]) -> None:
     behaviour = os.environ.get("STANDIN", "")
-    if "-c" in words:  # the launcher asks for the package's version
+    if "-c" in arguments:  # the launcher asks for the package's version
         if behaviour == "lacks":
             sys.exit(3)
-        print(words[-1], "0.99")
+        print(arguments[-1], "0.99")
     else:
-        serve(folder, words, behaviour)
+        serve(folder, arguments, behaviour)
 
 
 if __name__ == "__main__":

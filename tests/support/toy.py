@@ -31,7 +31,7 @@ from evals.types import (
 
 
 def sample(name: str, *, target: str = "A", group: str = "", question: str | None = None) -> Sample:
-    """Return a sample with two options, whose question ends with its id."""
+    """Return a sample with two options; by default, its question ends with its id."""
     text = f"Question {name}" if question is None else question
     return Sample(
         id=name,
@@ -122,13 +122,13 @@ def writer(path: Path, **changes: Any) -> Writer:
     return run
 
 
-def record(name: str, repeat: int = 0, *, text: str = "A", value: float = 1.0, size: int = 0) -> Record:
-    """Return the record of a reply with one score; `size`: number of spaces appended to its text."""
+def record(name: str, repeat: int = 0, *, text: str = "A", value: float = 1.0, padding: int = 0) -> Record:
+    """Return the record of a reply with one score; `padding`: number of spaces appended to its text."""
     return Record(
         sample=name,
         repeat=repeat,
         prompt=ask(f"Question {name}"),
-        outcome=Reply(text=text + " " * size, usage=Usage(input=3, output=2), seconds=0.5),
+        outcome=Reply(text=text + " " * padding, usage=Usage(input=3, output=2), seconds=0.5),
         scores={"exact": Score(value=value, verdict="right" if value else "wrong", answer=text)},
         started=1.5,
     )
@@ -161,18 +161,18 @@ def point(
     cluster: str = "",
     options: int = 4,
 ) -> Point:
-    judged = verdict or ("right" if value == 1 else "wrong")
-    return Point(name, repeat, group, cluster or name, judged, value, answer, "A", options, {})
+    known_verdict = verdict or ("right" if value == 1 else "wrong")
+    return Point(name, repeat, group, cluster or name, known_verdict, value, answer, "A", options, {})
 
 
 def brief(
     name: str, value: float | None, repeat: int = 0, *, verdict: Verdict | None = None, stop: str = "stop"
 ) -> Brief:
-    """Return a brief of a reply; without value and verdict, of a failed call."""
+    """Return the brief record of a reply or, without value and verdict, of a failed call."""
     if value is None and verdict is None:
         return Brief(sample=name, repeat=repeat, scores={}, failure="timeout")
-    judged: Verdict = verdict or ("right" if value == 1 else "wrong")
-    score = Score(value=value, verdict=judged)
+    known_verdict: Verdict = verdict or ("right" if value == 1 else "wrong")
+    score = Score(value=value, verdict=known_verdict)
     return Brief(sample=name, repeat=repeat, scores={"exact": score}, stop=stop, input=10, output=5)
 
 

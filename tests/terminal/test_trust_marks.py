@@ -44,9 +44,9 @@ def write_challenge(results: Path, name: str, **changes: Any) -> None:
     (run.path / FILE_NAME).write_text(json.dumps(outcome | changes), encoding="utf-8")
 
 
-def shown_rows(*words: str) -> dict[str, str]:
+def shown_rows(*arguments: str) -> dict[str, str]:
     """Return the row of each run that `evals show` prints."""
-    lines = evals("show", *words).out.splitlines()
+    lines = evals("show", *arguments).out.splitlines()
     return {run: next(line for line in lines if run in line) for run in ("kept", "broken", "plain")}
 
 

@@ -25,9 +25,11 @@ def policy(estimand: str, margin: float = 0.05):
     return parse(f'estimand = "{estimand}"\n[[suite]]\nname = "toy"\nmargin = {margin}\n'.encode())
 
 
-def random_side(rng: np.random.Generator, chance: np.ndarray, repeats: int):
+def random_side(rng: np.random.Generator, probabilities: np.ndarray, repeats: int):
     """Return a side with random replies to items with these probabilities of a right answer."""
-    return side_of([rng.binomial(1, p, repeats).astype(float).tolist() for p in chance], repeats=repeats)
+    return side_of(
+        [rng.binomial(1, p, repeats).astype(float).tolist() for p in probabilities], repeats=repeats
+    )
 
 
 def test_a_suites_estimand_overrides_that_of_the_policy():
@@ -40,10 +42,12 @@ def test_a_suites_estimand_overrides_that_of_the_policy():
         policy("those-items")
 
 
-def test_thirty_items_with_sixteen_repeats_pass_about_these_items_but_not_about_items_like_them():
+def test_thirty_items_with_sixteen_repeats_pass_under_these_items_but_not_under_items_like_these():
     rng = np.random.default_rng(1)
-    chance = rng.beta(1, 1, 30)
-    a, b = (suite_run(n, random_side(rng, chance, 16), metrics=repeat_metrics()) for n in ("base", "cand"))
+    probabilities = rng.beta(1, 1, 30)
+    a, b = (
+        suite_run(n, random_side(rng, probabilities, 16), metrics=repeat_metrics()) for n in ("base", "cand")
+    )
     assert gate([b], [a], policy("these-items", 0.1)).verdict == "pass"
     assert gate([b], [a], policy("items-like-these", 0.1)).verdict == "cannot tell"
     assert gate([b], [a], policy("these-items", 0.1)).suites[0].estimand == "these-items"
@@ -66,7 +70,7 @@ def test_the_estimand_this_run_is_the_observed_difference_without_uncertainty():
     assert (row.low, row.high) == (row.difference, row.difference)
 
 
-def test_a_comparison_of_single_replies_about_these_items_has_no_interval():
+def test_under_these_items_a_comparison_of_single_replies_has_no_interval():
     a, b = suite_run("base", binary(300, 500)), suite_run("cand", binary(276, 500))
     row = compare([[a], [b]], estimand="these-items").pairs[0]
     assert (row.p, row.low, round(row.difference, 3)) == (None, None, -0.048)
@@ -79,21 +83,21 @@ def test_the_noise_of_repeats_that_all_agree_is_not_zero():
 
 
 @pytest.mark.parametrize(("items", "repeats"), [(30, 4), (30, 16), (198, 4)])
-def test_a_loss_at_the_margin_passes_about_these_items_at_most_at_alpha(items, repeats):
+def test_under_these_items_a_loss_at_the_margin_passes_at_a_rate_of_at_most_alpha(items, repeats):
     rng = np.random.default_rng(items + repeats)
-    chance = rng.beta(1, 0.7, items)
-    candidate_chance = np.clip(chance - 0.06, 0, 1)
-    margin = float((chance - candidate_chance).mean())
+    probabilities = rng.beta(1, 0.7, items)
+    candidate_probabilities = np.clip(probabilities - 0.06, 0, 1)
+    margin = float((probabilities - candidate_probabilities).mean())
     passes, runs = 0, size(120, 400)
     for _ in range(runs):
-        a, b = random_side(rng, chance, repeats), random_side(rng, candidate_chance, repeats)
+        a, b = random_side(rng, probabilities, repeats), random_side(rng, candidate_probabilities, repeats)
         evidence = evidence_of(Pairing(a, b, AVG), "these-items")
         passes += evidence is not None and evidence.p_above(-margin) <= 0.05
     assert passes / runs <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
 
 
 def passes_this_run(rng: np.random.Generator, differences: np.ndarray, margin: float) -> bool:
-    """Return whether a sequential gate about this run passes, checked after every 11 differences."""
+    """Return whether a sequential gate with the estimand this-run passes, checked after every 11 differences."""
     bets = Bets(margin=margin, population=float(len(differences)))
     shuffled = rng.permutation(differences)
     for start in range(0, len(shuffled), 11):
@@ -103,7 +107,7 @@ def passes_this_run(rng: np.random.Generator, differences: np.ndarray, margin: f
     return False
 
 
-def test_an_unchanged_model_passes_about_this_run_on_as_many_items_as_gpqa_diamond():
+def test_under_this_run_an_unchanged_model_passes_on_as_many_items_as_gpqa_diamond_has():
     rng = np.random.default_rng(3)
     decisions = [
         passes_this_run(rng, rng.choice([1.0, 0.0, -1.0], 198, p=[0.075, 0.85, 0.075]), 0.08)
@@ -112,7 +116,7 @@ def test_an_unchanged_model_passes_about_this_run_on_as_many_items_as_gpqa_diamo
     assert np.mean(decisions) >= 0.9
 
 
-def test_a_run_that_loses_exactly_the_margin_rarely_passes_about_this_run():
+def test_under_this_run_a_run_that_loses_exactly_the_margin_rarely_passes():
     rng = np.random.default_rng(4)
     passes = 0
     for _ in range(400):

@@ -1,4 +1,4 @@
-"""Simulations of tests/performance/gates.py: wrong passes are at most as frequent as alpha, true passes as forecast."""
+"""Simulations of tests/performance/gates.py: false passes are at most as frequent as alpha, true passes as forecast."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from tests.performance import gates
 
-CI = 30
-NIGHTLY = 2000
+CI_SIMULATION_COUNT = 30
+NIGHTLY_SIMULATION_COUNT = 2000
 SIMULATIONS = pytest.mark.parametrize(
     "simulate", [gates.suite_cells, gates.policy_cells], ids=["suites", "policies"]
 )
@@ -25,10 +25,10 @@ def check(simulate: Callable[[int], Iterator[gates.Cell]], count: int) -> None:
 @pytest.mark.slow
 @SIMULATIONS
 def test_in_few_simulations_gates_pass_as_often_as_they_should(simulate):
-    check(simulate, CI)
+    check(simulate, CI_SIMULATION_COUNT)
 
 
 @pytest.mark.nightly
 @SIMULATIONS
 def test_gates_pass_as_often_as_they_should(simulate):
-    check(simulate, NIGHTLY)
+    check(simulate, NIGHTLY_SIMULATION_COUNT)

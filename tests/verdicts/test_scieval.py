@@ -55,8 +55,8 @@ class Case(NamedTuple):
         return f"{self.suite} ({self.protocol}): {self.form!r}"
 
 
-def replies() -> Iterator[Case]:
-    """Yield the 200 replies, to items with several right options, or with one that is not the first."""
+def all_cases() -> Iterator[Case]:
+    """Yield the 200 cases: replies to items with several right options, or with one that is not the first."""
     for suite, protocol in SUITES:
         samples = list(load_one(suite, protocol).samples(Data(suite=suite, sample=True)))
         sample = next(
@@ -81,7 +81,7 @@ def replies() -> Iterator[Case]:
 def our_scores() -> dict[str, float]:
     """Return our scores by case."""
     scores = {}
-    for case in replies():
+    for case in all_cases():
         (scorer,) = load_one(case.suite, case.protocol).scorers.values()
         value = scorer(case.sample, Prompt(), Reply(text=case.reply)).value
         scores[case.name] = 0.0 if value is None else value
@@ -91,7 +91,7 @@ def our_scores() -> dict[str, float]:
 def their_scores(python: Path) -> dict[str, float | None]:
     """Return SciEvalKit's scores by case."""
     scores: dict[str, float | None] = {}
-    cases = list(replies())
+    cases = list(all_cases())
     for suite in dict.fromkeys(case.suite for case in cases):
         rule = rules.find_rule("scieval", suite, None)
         suite_cases = [case for case in cases if case.suite == suite]

@@ -1,4 +1,4 @@
-"""Error rates by simulation: coverage of intervals for unchanged models, wrong passes and wrong regressions at the margin.
+"""Error rates by simulation: coverage of intervals for unchanged models, false passes and false regressions at the margin.
 
 Seeds were fixed before any result was seen. Rates may exceed their nominal level by three standard errors of simulation.
 """
@@ -29,13 +29,13 @@ MAE = Metric(name="mae", of=mean_value, better="lower", bounds=None, unit="eV", 
 
 @cache
 def _chances(sharpness: float) -> np.ndarray:
-    """Return a population of samples' chances to be solved, with the mean 0.5."""
+    """Return a population of samples' probabilities of being solved, with the mean 0.5."""
     chances = np.random.default_rng(7).beta(sharpness, sharpness, 200_000)
     return chances + (0.5 - chances.mean())
 
 
 class SimulatedSuite(NamedTuple):
-    """A simulated suite: each sample has its own chance to be solved, the same in both runs unless the candidate has a loss."""
+    """A simulated suite: each sample has its own probability of being solved, the same in both runs unless the candidate has a loss."""
 
     n: int
     repeats: int = 1
@@ -190,7 +190,7 @@ def upper_limit(rate: float, pairs: int) -> float:
     return rate + 3 * sqrt(rate * (1 - rate) / pairs)
 
 
-def test_unchanged_models_are_rarely_regressions_and_mostly_pass():
+def test_unchanged_models_mostly_pass_and_rarely_get_the_verdict_regression():
     pairs = size(100, 1000)
     rates = verdict_rates([0.0] * 5, pairs=pairs, seed=1)
     print("unchanged:", rates)

@@ -13,7 +13,7 @@ METHODS = ("full", "linear", "lora", "adapter", "alore")
 
 
 @pytest.fixture(scope="session")
-def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a trained backbone, tuned files and recipes, and a test split of 300 drawings in `vtab-1k`."""
     import torch
 
@@ -25,18 +25,27 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def results(family: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of one run per method on vtab:eurosat."""
     folder = tmp_path_factory.mktemp("results")
-    outcome = run(family, *(f"petl:{family / method}.toml" for method in METHODS), results=folder)
+    outcome = run(checkpoints, *(f"petl:{checkpoints / method}.toml" for method in METHODS), results=folder)
     assert outcome.status == 0, outcome.err
     return folder
 
 
 def run(
-    family: Path, *models: str, results: Path, suite: str = "vtab:eurosat", more: tuple[str, ...] = ()
+    checkpoints: Path, *models: str, results: Path, suite: str = "vtab:eurosat", more: tuple[str, ...] = ()
 ) -> Outcome:
     options = [word for model in models for word in ("-m", model)]
     return evals(
-        "run", suite, "--data", family / "vtab-1k", *options, "--results", results, "--quiet", "--json", *more
+        "run",
+        suite,
+        "--data",
+        checkpoints / "vtab-1k",
+        *options,
+        "--results",
+        results,
+        "--quiet",
+        "--json",
+        *more,
     )

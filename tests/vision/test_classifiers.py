@@ -90,14 +90,16 @@ def test_classifiers_can_be_compared_and_gated(results: Path, tmp_path: Path) ->
     assert (passing.status, failing.status) == (0, 1), passing.out + passing.err + failing.out + failing.err
 
 
-def test_runs_of_classifiers_have_no_prompts_tokens_or_text_options(family: Path, results: Path) -> None:
+def test_runs_of_classifiers_have_no_prompts_tokens_or_text_options(checkpoints: Path, results: Path) -> None:
     shown = evals("show", "--json", "--results", results).json["runs"][0]
     assert shown["tokens"] == {}
     sample_output = evals("show", shown["run"], "--sample", "images/0001.png", "--results", results)
     assert sample_output.status == 0, sample_output.err
     assert "Prompt" not in sample_output.out
     assert "image" in sample_output.out
-    dry_run = run(family, f"petl:{family / 'alore.toml'}", results=results, more=("--dry-run", "--fresh"))
+    dry_run = run(
+        checkpoints, f"petl:{checkpoints / 'alore.toml'}", results=results, more=("--dry-run", "--fresh")
+    )
     (entry,) = dry_run.json["dry_run"]
     assert (entry["input_tokens"], entry["output_tokens"], entry["fault"]) == (None, None, "")
     for option in (
@@ -106,7 +108,7 @@ def test_runs_of_classifiers_have_no_prompts_tokens_or_text_options(family: Path
         ("--thinking",),
         ("--system", "Be brief."),
     ):
-        outcome = run(family, f"petl:{family / 'alore.toml'}", results=results, more=option)
+        outcome = run(checkpoints, f"petl:{checkpoints / 'alore.toml'}", results=results, more=option)
         outcome.assert_usage_error()
 
 
@@ -114,15 +116,15 @@ def test_runs_of_classifiers_have_no_prompts_tokens_or_text_options(family: Path
 
 
 @pytest.mark.parametrize("method", ["lora", "adapter", "alore"])
-def test_folding_a_part_into_its_layer_changes_no_output(family: Path, method: str) -> None:
+def test_folding_a_part_into_its_layer_changes_no_output(checkpoints: Path, method: str) -> None:
     import torch
 
     from evals.vision.network import from_recipe
 
-    folded = from_recipe(family / f"{method}.toml")
-    recipe = (family / f"{method}.toml").read_text()
-    (family / f"{method}-attached.toml").write_text(recipe + "merge = false\n")
-    attached = from_recipe(family / f"{method}-attached.toml")
+    folded = from_recipe(checkpoints / f"{method}.toml")
+    recipe = (checkpoints / f"{method}.toml").read_text()
+    (checkpoints / f"{method}-attached.toml").write_text(recipe + "merge = false\n")
+    attached = from_recipe(checkpoints / f"{method}-attached.toml")
     images, _ = vision_training.noisy_images("eurosat", range(10), 10, first_seed=77)
     with torch.inference_mode():
         folded_outputs, attached_outputs = folded.module(images), attached.module(images)
@@ -137,16 +139,20 @@ def test_folding_a_part_into_its_layer_changes_no_output(family: Path, method: s
     }
 
 
-def test_a_recipe_s_key_depends_only_on_its_content(family: Path) -> None:
+def test_a_recipe_s_key_depends_only_on_its_content(checkpoints: Path) -> None:
     from evals.vision.network import from_recipe
 
-    original = from_recipe(family / "alore.toml")
-    shutil.copy(family / "alore.toml", family / "copy.toml")
-    assert from_recipe(family / "copy.toml").key == original.key
-    (family / "copy.toml").write_text((family / "alore.toml").read_text() + "[parameters]\nscale = 0.5\n")
-    assert from_recipe(family / "copy.toml").key != original.key
-    (family / "copy.toml").write_text((family / "alore.toml").read_text() + 'preprocessing = "vtab"\n')
-    changed = from_recipe(family / "copy.toml")
+    original = from_recipe(checkpoints / "alore.toml")
+    shutil.copy(checkpoints / "alore.toml", checkpoints / "copy.toml")
+    assert from_recipe(checkpoints / "copy.toml").key == original.key
+    (checkpoints / "copy.toml").write_text(
+        (checkpoints / "alore.toml").read_text() + "[parameters]\nscale = 0.5\n"
+    )
+    assert from_recipe(checkpoints / "copy.toml").key != original.key
+    (checkpoints / "copy.toml").write_text(
+        (checkpoints / "alore.toml").read_text() + 'preprocessing = "vtab"\n'
+    )
+    changed = from_recipe(checkpoints / "copy.toml")
     assert changed.key != original.key
     assert (
         str(changed.preprocessing)
@@ -158,18 +164,18 @@ def test_a_recipe_s_key_depends_only_on_its_content(family: Path) -> None:
 # --- timm: --------------------------------------------------------------------------------------------------
 
 
-def write_checkpoint(family: Path, folder: Path) -> Path:
+def write_checkpoint(checkpoints: Path, folder: Path) -> Path:
     """Write the fully tuned weights as a folder of timm; return it."""
     from safetensors.torch import load_file
 
-    return vision_training.write_folder(folder, load_file(family / "full.safetensors"), classes=10)
+    return vision_training.write_folder(folder, load_file(checkpoints / "full.safetensors"), classes=10)
 
 
 def test_a_folder_of_timm_has_the_same_accuracy_as_the_recipe(
-    family: Path, results: Path, tmp_path: Path
+    checkpoints: Path, results: Path, tmp_path: Path
 ) -> None:
-    folder = write_checkpoint(family, tmp_path / "tuned")
-    outcome = run(family, f"timm:{folder}", results=tmp_path / "results")
+    folder = write_checkpoint(checkpoints, tmp_path / "tuned")
+    outcome = run(checkpoints, f"timm:{folder}", results=tmp_path / "results")
     assert outcome.status == 0, outcome.err
     (entry,) = outcome.json["runs"]
     values = {
@@ -182,14 +188,16 @@ def test_a_folder_of_timm_has_the_same_accuracy_as_the_recipe(
     assert "timm 1." in json.loads(path.read_text())["config"]["engine"]
 
 
-def test_answers_do_not_depend_on_batching(family: Path, tmp_path: Path) -> None:
+def test_answers_do_not_depend_on_batching(checkpoints: Path, tmp_path: Path) -> None:
     alone = run(
-        family,
-        f"petl:{family / 'alore.toml'}",
+        checkpoints,
+        f"petl:{checkpoints / 'alore.toml'}",
         results=tmp_path / "a",
         more=("--concurrency", "1", "--limit", "40"),
     )
-    batched = run(family, f"petl:{family / 'alore.toml'}", results=tmp_path / "b", more=("--limit", "40"))
+    batched = run(
+        checkpoints, f"petl:{checkpoints / 'alore.toml'}", results=tmp_path / "b", more=("--limit", "40")
+    )
     answers = []
     for outcome, folder in ((alone, "a"), (batched, "b")):
         name = outcome.json["runs"][0]["run"]
@@ -262,25 +270,25 @@ def assert_refused(model: str, results: Path, *, suite: str = "vtab:eurosat") ->
     ids=["method", "key", "name", "preprocessing", "parameter", "parameter of another method", "nan", "deviation 0", "input size",
          "no adapter", "no peft folder", "no linear probe", "other tensors"],
 )  # fmt: skip
-def test_a_mistake_in_a_recipe_is_reported_in_one_line(family: Path, tmp_path: Path, line: str) -> None:
-    path = family / "mistake.toml"
+def test_a_mistake_in_a_recipe_is_reported_in_one_line(checkpoints: Path, tmp_path: Path, line: str) -> None:
+    path = checkpoints / "mistake.toml"
     path.write_text(f'backbone = "./backbone"\ntuned = "./alore.safetensors"\n{line}\n')
     assert_refused(f"petl:{path}", tmp_path)
 
 
-def test_a_head_with_another_number_of_classes_is_refused(family: Path, tmp_path: Path) -> None:
-    assert_refused(f"petl:{family / 'alore.toml'}", tmp_path, suite="vtab:dtd")
+def test_a_head_with_another_number_of_classes_is_refused(checkpoints: Path, tmp_path: Path) -> None:
+    assert_refused(f"petl:{checkpoints / 'alore.toml'}", tmp_path, suite="vtab:dtd")
 
 
-def test_a_classifier_is_refused_for_a_suite_of_texts(family: Path, tmp_path: Path) -> None:
-    assert_refused(f"petl:{family / 'alore.toml'}", tmp_path, suite="aime")
+def test_a_classifier_is_refused_for_a_suite_of_texts(checkpoints: Path, tmp_path: Path) -> None:
+    assert_refused(f"petl:{checkpoints / 'alore.toml'}", tmp_path, suite="aime")
 
 
-def test_weights_that_cannot_be_used_are_refused(family: Path, tmp_path: Path) -> None:
+def test_weights_that_cannot_be_used_are_refused(checkpoints: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    folder = write_checkpoint(family, tmp_path / "tuned")
+    folder = write_checkpoint(checkpoints, tmp_path / "tuned")
     tensors = load_file(folder / "model.safetensors")
 
     def assert_tensors_are_refused(tensors_to_write: dict[str, Any]) -> None:
@@ -308,7 +316,7 @@ class CodeOnLoad:
 
 @pytest.mark.parametrize("form", ["bare pickle", "torch zip", "non-tensor"])
 def test_weights_that_contain_more_than_tensors_are_rejected_and_run_no_code(
-    family: Path, tmp_path: Path, form: str, capfd: pytest.CaptureFixture[str]
+    checkpoints: Path, tmp_path: Path, form: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import torch
 
@@ -323,13 +331,13 @@ def test_weights_that_contain_more_than_tensors_are_rejected_and_run_no_code(
     assert "RAN" not in "".join(capfd.readouterr())
 
 
-def test_a_pickle_that_contains_only_a_state_dict_is_read(family: Path, tmp_path: Path) -> None:
+def test_a_pickle_that_contains_only_a_state_dict_is_read(checkpoints: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
     from evals.vision import weights
 
-    tensors = load_file(family / "full.safetensors")
+    tensors = load_file(checkpoints / "full.safetensors")
     torch.save(
         {"state_dict": {f"module.{name}": tensor for name, tensor in tensors.items()}}, tmp_path / "x.pth"
     )
@@ -338,8 +346,8 @@ def test_a_pickle_that_contains_only_a_state_dict_is_read(family: Path, tmp_path
     assert all(bool((state[name] == tensors[name]).all()) for name in tensors)
 
 
-def test_code_in_a_checkpoint_folder_is_not_run(family: Path, tmp_path: Path) -> None:
-    folder = write_checkpoint(family, tmp_path / "tuned")
+def test_code_in_a_checkpoint_folder_is_not_run(checkpoints: Path, tmp_path: Path) -> None:
+    folder = write_checkpoint(checkpoints, tmp_path / "tuned")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "code.Net"}}))
     assert_refused(f"timm:{folder}", tmp_path / "results")
@@ -354,7 +362,7 @@ def test_code_in_a_checkpoint_folder_is_not_run(family: Path, tmp_path: Path) ->
     [("long", "1x200000 pixels would be 32x6400000"), ("broken", "not a readable image")],
 )
 def test_images_of_any_size_are_classified_and_unusable_ones_fail_alone(
-    family: Path, tmp_path: Path, unusable: str, message: str
+    checkpoints: Path, tmp_path: Path, unusable: str, message: str
 ) -> None:
     from PIL import Image
 
@@ -368,7 +376,7 @@ def test_images_of_any_size_are_classified_and_unusable_ones_fail_alone(
         raw = (data / "images" / "broken.png").read_bytes()
         (data / "images" / "broken.png").write_bytes(raw[: len(raw) // 2])
     (data / "test.txt").write_text("".join(f"images/{name}.png 1\n" for name in sizes))
-    outcome = run(tmp_path, f"petl:{family / 'alore.toml'}", results=tmp_path / "results")
+    outcome = run(tmp_path, f"petl:{checkpoints / 'alore.toml'}", results=tmp_path / "results")
     (entry,) = outcome.json["runs"]
     assert outcome.status == 1
     assert sum(count for name, count in entry["counts"].items() if not name.startswith("failed")) == 3

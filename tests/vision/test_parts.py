@@ -1,4 +1,4 @@
-"""A part gives the same outputs folded into its layer as attached to it, and those of its published formula."""
+"""Tuned parts (LoRA, adapters, ALoRE's experts): the same outputs attached to a layer or folded into it, by the published formulas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.vision_training import needs_timm
 pytestmark = needs_timm
 
 
-def random(*shape: int) -> Any:
+def random_tensor(*shape: int) -> Any:
     import torch
 
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
@@ -21,11 +21,11 @@ def create_part(kind: str) -> Any:
     from evals.vision import parts
 
     if kind == "lora":
-        return parts.LowRank(0.7, random(3, 12), random(20, 3))
+        return parts.LowRank(0.7, random_tensor(3, 12), random_tensor(20, 3))
     if kind == "adapter":
-        up = parts.block_diagonal(random(12, 2), 4)  # two groups
-        return parts.Bottleneck(0.7, random(4, 12), up, random(4), random(12), 0)
-    return parts.Experts(0.7, random(4, 4, 4), random(4, 3, 2), random(4, 2, 3))
+        up = parts.block_diagonal(random_tensor(12, 2), 4)  # two groups
+        return parts.Bottleneck(0.7, random_tensor(4, 12), up, random_tensor(4), random_tensor(12), 0)
+    return parts.Experts(0.7, random_tensor(4, 4, 4), random_tensor(4, 3, 2), random_tensor(4, 2, 3))
 
 
 @pytest.mark.parametrize("kind", ["lora", "adapter", "alore"])
@@ -34,7 +34,7 @@ def test_folding_a_part_into_its_layer_changes_no_output(kind: str, bias: bool) 
     import torch
 
     layer = torch.nn.Linear(12, 20, bias=bias, dtype=torch.float64)
-    x, part = random(5, 7, 12), create_part(kind)
+    x, part = random_tensor(5, 7, 12), create_part(kind)
     layer_outputs = layer(x).detach()
     hook = part.attach(layer)
     attached_outputs = layer(x).detach()
@@ -51,8 +51,8 @@ def test_experts_equal_a_sum_of_kronecker_products() -> None:
     part = create_part("alore")
     layer = torch.nn.Linear(12, 20, bias=False, dtype=torch.float64)
     scales, down, up = (value.numpy() for value in (part.scales, part.down, part.up))
-    total = sum(np.kron(scales[i], down[i] @ up[i]) for i in range(4))
-    expected = layer.weight.detach().numpy() @ (np.eye(12) + 0.7 * total).T
+    kronecker_sum = sum(np.kron(scales[i], down[i] @ up[i]) for i in range(4))
+    expected = layer.weight.detach().numpy() @ (np.eye(12) + 0.7 * kronecker_sum).T
     part.fold(layer)
     np.testing.assert_allclose(layer.weight.detach().numpy(), expected, rtol=0, atol=1e-12)
 
@@ -61,7 +61,7 @@ def test_two_parts_per_block_have_the_published_number_of_parameters() -> None:
     # 0.15 M on ViT-B/16: 12 blocks, 2 parts, rank 4; the number of experts does not matter
     from evals.vision import parts
 
-    part = parts.Experts(1.0, random(4, 4, 4), random(4, 192, 4), random(4, 4, 192))
+    part = parts.Experts(1.0, random_tensor(4, 4, 4), random_tensor(4, 192, 4), random_tensor(4, 4, 192))
     assert 12 * 2 * part.parameter_count == 147_456
 
 
@@ -71,6 +71,6 @@ def test_a_grouped_convolution_equals_a_block_diagonal_matrix() -> None:
     from evals.vision.parts import block_diagonal
 
     convolution = torch.nn.Conv1d(4, 12, 1, groups=2, bias=False, dtype=torch.float64)
-    x = random(5, 4)
+    x = random_tensor(5, 4)
     expected = convolution(x.T[None])[0].T
     torch.testing.assert_close(x @ block_diagonal(convolution.weight.data[..., 0], 4).T, expected)

@@ -24,9 +24,9 @@ def test_the_tests_that_need_timm_pass_with_it():
     (packages,) = (python.parent.parent / "lib").glob("python3*/site-packages")
     env = os.environ | {"EVALS_TEST_TIMM": str(packages), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     env.pop("PYTEST_XDIST_WORKER", None)
-    words = [sys.executable, "-m", "pytest", str(TESTS / "vision"), "-q", "-m", "not slow and not nightly"]
+    command = [sys.executable, "-m", "pytest", str(TESTS / "vision"), "-q", "-m", "not slow and not nightly"]
     completed = subprocess.run(
-        [*words, "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"],
+        [*command, "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"],
         env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1200,
     )  # fmt: skip
     assert completed.returncode == 0, completed.stdout[-4000:]

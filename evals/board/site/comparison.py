@@ -17,7 +17,7 @@ from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
 from evals.verdicts.ranks import Rank, ranks
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 
 
 class Difference(NamedTuple):
@@ -90,7 +90,7 @@ def _differences(evidence: list[tuple[Evidence, int]]) -> list[Difference]:
     adjusted = difference.holm([pair_evidence.p_equal() for pair_evidence, _ in evidence])
     pairs = []
     for (pair_evidence, n), p in zip(evidence, adjusted, strict=True):
-        low, high = pair_evidence.interval(LEVEL) or (None, None)
+        low, high = pair_evidence.interval(CONFIDENCE_LEVEL) or (None, None)
         pairs.append(Difference(pair_evidence.value, low, high, p, n))
     return pairs
 
@@ -103,7 +103,7 @@ def _rank_entrants(
     headline = next(headline for headline in headlines.values() if headline is not None)
     worse_than: dict[str, set[str]] = {}
     for (a, b), pair in pairs.items():
-        if pair.p <= 1 - LEVEL and pair.value:
+        if pair.p <= 1 - CONFIDENCE_LEVEL and pair.value:
             winner, loser = (b, a) if (pair.value > 0) == (headline.better == "higher") else (a, b)
             worse_than.setdefault(winner, set()).add(loser)
     values = {name: estimate.value if estimate is not None else None for name, estimate in headlines.items()}

@@ -1,6 +1,6 @@
 """Six tiny checkpoints for merging: a base with the architecture of InternVL or Qwen2-VL, and five experts close to it.
 
-    ENGINE_PYTHON -m tests.support.tiny_family FOLDER internvl|qwen2-vl
+    ENGINE_PYTHON -m tests.support.tiny_experts FOLDER internvl|qwen2-vl
 
 An expert differs from the base only in the matrices of its language model, as after fine-tuning with a frozen vision tower.
  Needs transformers and torch.
