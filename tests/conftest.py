@@ -24,9 +24,9 @@ __all__ = ["server"]
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and the output of commands would depend on it
 
 # The machine may be busy, so there are no deadlines. CI tries the same examples each time; the nightly searches for new ones.
-ANY_TIME = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", ANY_TIME, derandomize=True, max_examples=100)
-settings.register_profile("nightly", ANY_TIME, max_examples=500)
+NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", NO_DEADLINE, derandomize=True, max_examples=100)
+settings.register_profile("nightly", NO_DEADLINE, max_examples=500)
 settings.load_profile(size("ci", "nightly"))
 
 

@@ -1,6 +1,6 @@
 """Virtual environments with real components for the tests, each created once in the user's cache folder.
 
-    python -m tools.environments vllm          real vLLM on a CPU, also for `hf:` in process: a few minutes, 4 GB
+    python -m tools.environments vllm          real vLLM on a CPU; also used for `hf:` in process: a few minutes, 4 GB
     python -m tools.environments challenge     small models in transformers, to measure challenges: a few minutes, 2 GB
     python -m tools.environments mlflow        a real MLflow server: a minute, 700 MB
     python -m tools.environments mergekit      mergekit, with which our merging is compared: a few minutes, 1.5 GB

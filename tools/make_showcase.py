@@ -1,6 +1,6 @@
 """Create a results folder of real recordings for the dashboard's screenshots: `python -m tools.make_showcase DEST`.
 
-Recordings by others of MMLU-Pro, ChemBench, MatBench, MMMU and MathVision are imported from the shared data under
+Published recordings of MMLU-Pro, ChemBench, MatBench, MMMU and MathVision are imported from the shared data under
 `official`, and MMLU-Pro under `strict` too. DEST gets the folders `mirror/` and `results/`, which are not committed.
 """
 

@@ -213,7 +213,7 @@ class PairedSamples(NamedTuple):
 
 
 def pair_samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> PairedSamples:
-    """Pair two runs sample by sample, without answers if the suite is gated; `others`: further runs on the same data."""
+    """Pair two runs sample by sample, without answers if the suite is gated; `others`: other runs on the same data."""
     return _pair_samples(
         _run_key(a), _run_key(b), tuple(_run_key(run) for run in others if run.path not in (a.path, b.path))
     )

@@ -1,4 +1,4 @@
-"""The History page: a model's checkpoints over time, gate verdicts on them, and changes other than of the model."""
+"""The History page: a model's checkpoints over time, gate verdicts on them, and what changed besides the model."""
 
 from __future__ import annotations
 

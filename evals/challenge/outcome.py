@@ -66,7 +66,7 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     left_out: dict[str, int] = {}
     """Why replies could not be tested -> their number."""
     retokenised: Count = 0
-    """Number of replies whose text, tokenised again, has another number of tokens than was recorded."""
+    """Number of replies whose text, tokenised again, has a different number of tokens from that recorded."""
     reading_s: Seconds = 0.0
     """Seconds that the reader took to compute the likelihoods."""
     generation_s: Seconds | None = None

@@ -97,7 +97,7 @@ def _mathvision_item(row: dict[str, Any], location: str) -> Iterator[Item]:
 
 def mmlu_pro(path: Path) -> list[Source]:
     """Read an output file of MMLU-Pro, or a folder with a file per subject; raises DataError."""
-    files = find_files(path, f"*{MMLU_PRO_SUFFIX}", wanted=f"<subject>{MMLU_PRO_SUFFIX}")
+    files = find_files(path, f"*{MMLU_PRO_SUFFIX}", expected=f"<subject>{MMLU_PRO_SUFFIX}")
     model = path.name
     while (stripped := _MMLU_PRO_AFFIX.sub("", model)) != model:
         model = stripped
@@ -152,7 +152,7 @@ def mmmu(path: Path) -> list[Source]:
     """Read MMMU output (one file, or a folder with a file per subject) or one MMMU-Pro file; raises DataError."""
     if ".jsonl" in path.name:
         return [_mmmu_pro(path)]
-    files = find_files(path, "*/output.json", wanted="<subject>/output.json")
+    files = find_files(path, "*/output.json", expected="<subject>/output.json")
     model = path.name.partition(".json")[0].removesuffix("_val")
 
     def read() -> Iterator[Item]:

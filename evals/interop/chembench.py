@@ -35,7 +35,7 @@ def read(path: Path) -> list[Source]:
         return [_source(path.absolute().parent.name, [path], path.with_name("summary.json"))]
     files = sorted(glob_visible(path, "**/*_report.json")) or [
         file
-        for file in find_files(path, "**/*.json", wanted="<topic>_report.json")
+        for file in find_files(path, "**/*.json", expected="<topic>_report.json")
         if "summary" not in file.name
     ]
     folders = [(folder.absolute(), list(group)) for folder, group in groupby(files, lambda file: file.parent)]

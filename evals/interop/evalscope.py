@@ -37,7 +37,7 @@ Review = tuple[int | None, float | None, str]
 def read(path: Path) -> list[Source]:
     """Read an output folder, a folder of predictions or one prediction file; raises DataError."""
     files = find_files(
-        path, "**/predictions/*/*.jsonl", "*.jsonl", wanted="predictions/<model>/<benchmark>_<subset>.jsonl"
+        path, "**/predictions/*/*.jsonl", "*.jsonl", expected="predictions/<model>/<benchmark>_<subset>.jsonl"
     )
     return [_source(file) for file in files if file.stat().st_size]
 

@@ -27,16 +27,16 @@ def glob_visible(folder: Path, pattern: str) -> Iterator[Path]:
             yield path
 
 
-def find_files(path: Path, *patterns: str, wanted: str) -> list[Path]:
+def find_files(path: Path, *patterns: str, expected: str) -> list[Path]:
     """Return the path itself if it is a file; for a folder, the files that match the first pattern with any matches.
 
-    Raises DataError if no pattern matches; `wanted` describes these files in the error message.
+    Raises DataError if no pattern matches; `expected` describes these files in the error message.
     """
     if path.is_file():
         return [path]
     matches = (sorted(glob_visible(path, pattern)) for pattern in patterns)
     if not (files := next(filter(None, matches), [])):
-        raise DataError(f"{path}: no {wanted} found")
+        raise DataError(f"{path}: no {expected} found")
     return files
 
 

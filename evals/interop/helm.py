@@ -27,7 +27,7 @@ SCORES = (
 def read(path: Path) -> list[Source]:
     """Read a run's folder, its `scenario_state.json`, or all runs below a folder; raises DataError."""
     return [
-        _source(file) for file in find_files(path, f"**/{STATE_FILE}", wanted=f"run of HELM ({STATE_FILE})")
+        _source(file) for file in find_files(path, f"**/{STATE_FILE}", expected=f"run of HELM ({STATE_FILE})")
     ]
 
 

@@ -42,8 +42,8 @@ _FILE_NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")
 
 def read(path: Path) -> list[Source]:
     """Read an output folder or one details file; raises DataError."""
-    wanted = "details_*.parquet (lighteval writes them with --save-details)"
-    return [_source(file) for file in find_files(path, "**/details_*.parquet", wanted=wanted)]
+    expected = "details_*.parquet (lighteval writes them with --save-details)"
+    return [_source(file) for file in find_files(path, "**/details_*.parquet", expected=expected)]
 
 
 def _source(path: Path) -> Source:

@@ -55,7 +55,7 @@ class Task(NamedTuple):
 def read(path: Path) -> list[Source]:
     """Read an output folder, a folder of predictions or one prediction file; raises DataError."""
     files = find_files(
-        path, "**/predictions/**/*.json*", "*.json", wanted="predictions/<model>/<dataset>.json"
+        path, "**/predictions/**/*.json*", "*.json", expected="predictions/<model>/<dataset>.json"
     )
     configs = cache(_model_configs)
     return [_source(task, configs(task.root).get(task.model, {})) for task in _tasks(files)]

@@ -216,11 +216,13 @@ def _copied_files(folder: Path) -> list[Path]:
 
 def _write_other_files(plan: Plan, partial_folder: Path) -> None:
     """Copy the base's configuration and code, and the tokenizer and chat template of the checkpoint that the recipe chooses."""
-    writing.copy_files(plan.base.folder, partial_folder, wanted=lambda name: not _belongs_to_tokenizer(name))
-    writing.copy_files(plan.tokenizer.folder, partial_folder, wanted=_belongs_to_tokenizer)
+    writing.copy_files(
+        plan.base.folder, partial_folder, is_copied=lambda name: not _belongs_to_tokenizer(name)
+    )
+    writing.copy_files(plan.tokenizer.folder, partial_folder, is_copied=_belongs_to_tokenizer)
     if (templates := plan.tokenizer.folder / checks.TEMPLATES_FOLDER).is_dir():
         (partial_folder / checks.TEMPLATES_FOLDER).mkdir(exist_ok=True)
-        writing.copy_files(templates, partial_folder / checks.TEMPLATES_FOLDER, wanted=lambda _: True)
+        writing.copy_files(templates, partial_folder / checks.TEMPLATES_FOLDER, is_copied=lambda _: True)
     if (dtype := plan.recipe.dtype) != "base":
         config = {**plan.base.config, "dtype": dtype}
         config.pop("torch_dtype", None)

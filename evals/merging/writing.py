@@ -135,10 +135,14 @@ def write_index(partial_folder: Path, all_shards: list[Shard]) -> None:
     disk.replace(partial_folder / INDEX, msgspec.json.format(msgspec.json.encode(index)))
 
 
-def copy_files(source: Path, partial_folder: Path, *, wanted: Callable[[str], bool]) -> None:
-    """Copy the files of a checkpoint that are `wanted`, except weights, README.md, `CARD` and files to be ignored."""
+def copy_files(source: Path, partial_folder: Path, *, is_copied: Callable[[str], bool]) -> None:
+    """Copy the files of a checkpoint for whose names `is_copied` is true, except weights, README.md, `CARD` and files to be ignored."""
     for path in sorted(source.iterdir()):
-        if path.is_dir() or any(fnmatch(path.name, pattern) for pattern in WEIGHTS) or not wanted(path.name):
+        if (
+            path.is_dir()
+            or any(fnmatch(path.name, pattern) for pattern in WEIGHTS)
+            or not is_copied(path.name)
+        ):
             continue
         if not disk.is_ignored(path.name) and path.name not in ("README.md", CARD):
             disk.replace(partial_folder / path.name, disk.read_small(path, MAX_FILE_BYTES))

@@ -83,7 +83,7 @@ def refresh(results: Path) -> None:
 
 def _split_address(address: Address) -> tuple[Address, str] | None:
     """Split an address of a suite, model or run into the results folder's address and the path in it; None for other addresses."""
-    parts = address.rest.split("/")
+    parts = address.location.split("/")
     for index in range(len(parts) - 1, max(0, len(parts) - 4), -1):
         if "@" in parts[index]:
             root = parts[: index - 1] if parts[index - 1] == manifest.FOLDER and index > 1 else parts[:index]

@@ -34,14 +34,14 @@ class Address(NamedTuple):
     """An address without credentials."""
 
     scheme: str
-    rest: str
+    location: str
     """The part after `://`, without trailing slashes; for `file://`, with its leading slash."""
     run: str = ""
     """Name of a run at the address, given after `#`."""
 
     def __str__(self) -> str:
         """Return the address as it is displayed and stored, without the run's name."""
-        return f"{self.scheme}://{self.rest}"
+        return f"{self.scheme}://{self.location}"
 
 
 def is_address(text: object) -> bool:
@@ -65,26 +65,26 @@ def parse(text: object) -> Address:
         raise StoreError(
             f"expected an address that begins with {', '.join(f'{name}://' for name in DISPLAYED_SCHEMES)}"
         )
-    rest, _, run = str(text)[match.end() :].partition("#")
-    rest = rest.rstrip("/")
-    if fault := _fault(scheme, rest, run):
+    location, _, run = str(text)[match.end() :].partition("#")
+    location = location.rstrip("/")
+    if fault := _fault(scheme, location, run):
         raise StoreError(f"{scheme}://...: {fault}")
-    return Address(scheme, f"/{rest}" if scheme == "file" else rest, run)
+    return Address(scheme, f"/{location}" if scheme == "file" else location, run)
 
 
-def _fault(scheme: str, rest: str, run: str) -> str:
+def _fault(scheme: str, location: str, run: str) -> str:
     """Return why an address is refused; empty if it is valid."""
     try:
-        parts = urlsplit(f"{scheme}://{rest}")
+        parts = urlsplit(f"{scheme}://{location}")
         user, password = parts.username, parts.password
     except ValueError:
         return "it is not a valid address"
     if password is not None or (user is not None and scheme not in SCHEMES_WITH_USER):
         return "an address must not contain credentials; they are read from the environment or your configuration files"
-    if parts.query or "?" in rest:
+    if parts.query or "?" in location:
         return "an address must not contain a ?query, which may hold credentials; they are read from the environment"
-    if not rest or "::" in rest or not (rest + run).isprintable():
+    if not location or "::" in location or not (location + run).isprintable():
         return "expected a bucket or host, and a path in it"
-    if any(part in ("", ".", "..") for part in rest.split("/")) or set("*[]") & set(rest):
+    if any(part in ("", ".", "..") for part in location.split("/")) or set("*[]") & set(location):
         return "its path has an empty part, `.`, `..`, or one of * [ ]"
     return ""

@@ -2,7 +2,7 @@
 
 A folder has the files written by timm's `save_for_hf`: config.json (architecture, num_classes, pretrained_cfg, model_args) and
 model.safetensors. Names are resolved strictly: an outdated name such as `vit_base_patch16_224_in21k`, which now stands for
-other weights than in the papers (augreg instead of the original ImageNet-21k weights), is refused; the error names the new one.
+weights that differ from the papers' (augreg instead of the original ImageNet-21k weights), is refused; the error names the new one.
 """
 
 from __future__ import annotations

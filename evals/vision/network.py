@@ -28,9 +28,9 @@ VERSION = 1
 """Incremented when a formula changes, so that older runs are not continued."""
 TOLERANCE = 1e-5
 """Maximum difference of the logits before and after folding, relative to the largest logit (at least 1)."""
-PROBES = 2
+PROBE_IMAGES = 2
 """Number of random images on which the logits are compared."""
-RUNS, WARM_UP, MAX_SECONDS = 20, 3, 10.0
+TIMED_RUNS, WARM_UP_RUNS, MAX_SECONDS = 20, 3, 10.0
 """Number of timed runs, of untimed runs before them, and maximum duration of a latency measurement."""
 
 
@@ -118,7 +118,7 @@ def _load_state(module: Any, state: Tensors, *, label: str) -> None:
 def _attach_parts(
     module: Any, tuned: TunedWeights, preprocessing: Preprocessing, *, merge: bool, label: str
 ) -> float | None:
-    """Attach the parts to their layers; with `merge`, fold them in and return the relative difference of the logits, else None.
+    """Attach the tuned parts to their layers; with `merge`, fold them in and return the relative difference of the logits, else None.
 
     Logits are computed in float64 on random images; raises UsageError if folding changes them by more than `TOLERANCE`.
     """
@@ -130,7 +130,9 @@ def _attach_parts(
         if not merge or not hooks:
             return None
         generator = torch.Generator().manual_seed(0)
-        images = torch.randn((PROBES, *preprocessing.input_size), generator=generator, dtype=torch.float64)
+        images = torch.randn(
+            (PROBE_IMAGES, *preprocessing.input_size), generator=generator, dtype=torch.float64
+        )
         module.double()
         with torch.inference_mode():
             before = module(images)
@@ -244,18 +246,18 @@ def _make_network(backbone: Backbone, module: Any, short_name: str, *, is_pretra
 
 
 def latency_ms(module: Any, image: torch.Tensor) -> float:
-    """Return the median time in ms to classify one image, as a batch of one on its device, excluding the time to read it."""
+    """Return the median time in ms to classify one image (a batch of one, on the image's device), without reading it."""
     import torch
 
     times: list[float] = []
     first_start = time.perf_counter()
     with torch.inference_mode():
-        for run in range(WARM_UP + RUNS):
+        for run in range(WARM_UP_RUNS + TIMED_RUNS):
             start = time.perf_counter()
             module(image)
             if image.is_cuda:
                 torch.cuda.synchronize()
-            if run >= WARM_UP:
+            if run >= WARM_UP_RUNS:
                 times.append(time.perf_counter() - start)
             if times and time.perf_counter() - first_start > MAX_SECONDS:
                 break

@@ -23,8 +23,10 @@ from tests.support.workflows import BROWSER
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not pages.chromium(), reason="NOT TESTED IN A BROWSER: there is no chromium"),
-    pytest.mark.skipif(not pages.AXE.exists(), reason="NOT TESTED IN A BROWSER: make browser"),
+    pytest.mark.skipif(not pages.chromium(), reason="NOT TESTED IN A BROWSER: Chromium is not installed"),
+    pytest.mark.skipif(
+        not pages.AXE.exists(), reason="NOT TESTED IN A BROWSER: `make browser` installs axe-core"
+    ),
 ]
 PAGE_PATTERNS = ("index", "suites", "models", "about", "suites/*", "models/*", "compare/*", "runs/*")
 LAYOUT_SHIFT = """() => new Promise(resolve => {
@@ -69,7 +71,7 @@ def test_a_page_has_no_errors_layout_shifts_or_accessibility_faults(
     page.goto(first_page(site, pattern).as_uri())
     assert page.evaluate(LAYOUT_SHIFT) < 0.01
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-    assert (effects.errors, effects.foreign) == ([], [])
+    assert (effects.errors, effects.external_urls) == ([], [])
     context.close()
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True
@@ -90,7 +92,7 @@ def test_rows_can_be_sorted_and_filtered(site: Path, browser: Any) -> None:
     assert page.evaluate(read_values) == sorted(initial_values)
     page.fill("input[name=text]", "model-3")
     assert page.locator("tbody tr:visible").count() == 1
-    assert page.inner_text("[role=status]") == "1 rows"
+    assert page.inner_text("[role=status]") == "1 row"
     page.close()
 
 
@@ -108,7 +110,7 @@ def test_pages_are_readable_without_javascript(site: Path, browser: Any) -> None
 def test_html_is_valid(site: Path) -> None:
     program = BROWSER / "node_modules" / ".bin" / "html-validate"
     if not program.exists():
-        pytest.skip("NOT VALIDATED: make browser")
+        pytest.skip("NOT VALIDATED: `make browser` installs html-validate")
     (site / ".htmlvalidate.json").write_text(
         json.dumps({"extends": ["html-validate:standard"], "rules": {"no-trailing-whitespace": "off"}})
     )

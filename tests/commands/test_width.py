@@ -162,7 +162,7 @@ WITHOUT_RESULTS = {
 }
 CURRENT_NAMES = {"gate judge": "gate", "bundle pack": "bundle", "baseline": "gate baseline", "baseline save": "gate baseline",
               "noise": "gate noise", "verify": "bundle verify", "reproduce": "claims reproduce"}  # fmt: skip
-"""Old and implied names of commands, and the current ones."""
+"""Old names of commands, and full names of default subcommands -> the names under which they are tested."""
 UNTESTED = {
     "board",
     "gate schema",

@@ -40,14 +40,14 @@ pytestmark = [
 ]
 
 
-def write_hostile_run(folder: Path, like: Card, name: str, *, turn: int) -> None:
-    """Write a run with every attack in every field that may be foreign; `turn` shifts them, so that two runs differ."""
+def write_hostile_run(folder: Path, like: Card, name: str, *, shift: int) -> None:
+    """Write a run with every attack in every field that may be untrusted, rotated by `shift` fields, so that two runs differ."""
     texts = list(ATTACKS.values())
     path = folder / "mmlu-pro@2" / name / name
     path.mkdir(parents=True)
     samples, records = [], []
     for position, text in enumerate(texts):
-        other_text = texts[(position + turn) % len(texts)]
+        other_text = texts[(position + shift) % len(texts)]
         samples.append(
             Sample(
                 id=f"{position} {text}",
@@ -58,7 +58,7 @@ def write_hostile_run(folder: Path, like: Card, name: str, *, turn: int) -> None
             )
         )
         score = Score(
-            value=float(position % 2 == turn % 2), verdict="right" if position % 2 == turn % 2 else "wrong",
+            value=float(position % 2 == shift % 2), verdict="right" if position % 2 == shift % 2 else "wrong",
             answer="A" if position % 3 else other_text, why=text, parts={text[:60]: 1.0},
             judged=(Judgement(judge=text, asked="0" * 64, text=text, model=other_text),),
         )  # fmt: skip
@@ -98,8 +98,8 @@ class Site(NamedTuple):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("hostile")
     run(folder / "plain", "mmlu-pro", "ANSWER: A", "plain")
-    for turn, name in enumerate(("evil-a", "evil-b"), 1):
-        write_hostile_run(folder / "results", entry(folder / "plain", "plain").card, name, turn=turn)
+    for shift, name in enumerate(("evil-a", "evil-b"), 1):
+        write_hostile_run(folder / "results", entry(folder / "plain", "plain").card, name, shift=shift)
     port = free_port()
     server = command.start("dashboard", "--port", port, "--no-browser", cwd=folder)
     try:

@@ -85,7 +85,7 @@ def test_matrices_of_the_language_model_are_merged_and_other_tensors_are_the_bas
 @pytest.mark.parametrize("edition", ["fixed", "original"])
 def test_every_method_writes_the_same_bytes_when_repeated(tmp_path, method, edition):
     write_base_and_experts(tmp_path)
-    path = write_recipe(tmp_path, method, more=f'edition = "{edition}"')
+    path = write_recipe(tmp_path, method, settings=f'edition = "{edition}"')
     first, second = merge(path, out=tmp_path / "one"), merge(path, out=tmp_path / "two")
     names = sorted(file.name for file in first.iterdir())
     assert names == sorted(file.name for file in second.iterdir())
@@ -102,7 +102,7 @@ def test_a_merge_is_cached_until_the_recipe_or_an_expert_changes(tmp_path, cache
     assert make(Plan(path), log=lines.append) == first
     assert len(lines) == 1
     other_lambda = make(
-        Plan(write_recipe(tmp_path, "ties", more="lambda = 0.4", name="r2.toml")), log=lines.append
+        Plan(write_recipe(tmp_path, "ties", settings="lambda = 0.4", name="r2.toml")), log=lines.append
     )
     write_checkpoint(tmp_path / "other", random_weights(9, base=read_tensors(tmp_path / "base")))
     shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path / "e0" / "model.safetensors")
@@ -117,7 +117,7 @@ def test_a_recipe_may_set_the_dtype_of_the_result(tmp_path):
     import torch
 
     write_base_and_experts(tmp_path)
-    folder = merge(write_recipe(tmp_path, "ties", more='dtype = "bfloat16"\ncompute = "float64"'))
+    folder = merge(write_recipe(tmp_path, "ties", settings='dtype = "bfloat16"\ncompute = "float64"'))
     assert {tensor.dtype for tensor in read_tensors(folder).values()} == {torch.bfloat16}
     assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
 
@@ -138,7 +138,7 @@ def test_a_merge_in_several_shards_has_the_same_tensors(tmp_path, monkeypatch):
 
 def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
     write_base_and_experts(tmp_path)
-    path = write_recipe(tmp_path, "ties", more="seed = 3")
+    path = write_recipe(tmp_path, "ties", settings="seed = 3")
     whole = merge(path, out=tmp_path / "whole")
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom evals.merging import writing, build, merger\n"
@@ -183,7 +183,7 @@ def test_loras_are_added_to_the_base_with_their_scales(tmp_path):
     first, second = lora_factors(1), lora_factors(2, layers=(Q_PROJ,))
     write_lora(tmp_path / "e0", first, rank=4, alpha=8)
     write_lora(tmp_path / "e1", second, rank=4, alpha=8, use_rslora=True, alpha_pattern={"q_proj": 2})
-    merged = read_tensors(merge(write_recipe(tmp_path, "task-arithmetic", experts=2, more="lambda = 1")))
+    merged = read_tensors(merge(write_recipe(tmp_path, "task-arithmetic", experts=2, settings="lambda = 1")))
     (a0, b0), (a1, b1), (c, d) = first[Q_LAYER], second[Q_LAYER], first[DOWN_LAYER]
     torch.testing.assert_close(merged[Q_PROJ], base[Q_PROJ] + 2 * b0 @ a0 + (2 / 4**0.5) * b1 @ a1)
     torch.testing.assert_close(merged[DOWN], base[DOWN] + 2 * d @ c)
@@ -216,7 +216,7 @@ def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
         tmp_path,
         "optmerge-modality",
         experts=2,
-        more='edition = "original"\nlambda = 0.5',
+        settings='edition = "original"\nlambda = 0.5',
         parameters="steps = 0",
     )
     merged = read_tensors(merge(path))
@@ -279,7 +279,7 @@ def test_nan_produced_by_an_original_method_is_reported_with_its_tensor(tmp_path
     write_base_and_experts(tmp_path)
     base = read_tensors(tmp_path / "base")
     change_tensors(tmp_path, "e1", lambda tensors: tensors.update({UP: base[UP]}))
-    assert_refused(write_recipe(tmp_path, "wudi", more='edition = "original"'))
+    assert_refused(write_recipe(tmp_path, "wudi", settings='edition = "original"'))
     assert merge(write_recipe(tmp_path, "wudi")).is_dir()
 
 
@@ -287,7 +287,7 @@ def test_a_base_without_a_chat_template_is_refused_unless_the_recipe_sets_a_toke
     write_base_and_experts(tmp_path, experts=2)
     (tmp_path / "base" / "tokenizer_config.json").write_text("{}")
     assert_refused(write_recipe(tmp_path, "ties", experts=2))
-    folder = merge(write_recipe(tmp_path, "ties", experts=2, more='tokenizer = "e1"'))
+    folder = merge(write_recipe(tmp_path, "ties", experts=2, settings='tokenizer = "e1"'))
     assert checks.has_template(folder)
     shutil.rmtree(folder)
     for number in range(2):
@@ -377,7 +377,7 @@ def test_quantized_weights_are_refused(tmp_path):
 
 def test_a_recipe_that_excludes_all_tensors_is_refused(tmp_path):
     write_base_and_experts(tmp_path)
-    assert_refused(write_recipe(tmp_path, "ties", more='exclude = ["*"]'))
+    assert_refused(write_recipe(tmp_path, "ties", settings='exclude = ["*"]'))
 
 
 def test_a_full_disk_is_reported_before_and_during_the_merge(tmp_path, monkeypatch):
@@ -437,4 +437,4 @@ def test_values_beyond_the_range_of_float16_are_refused(tmp_path):
     change_tensors(tmp_path, "base", lambda tensors: tensors[UP].mul_(1e6))
     for n in range(3):
         change_tensors(tmp_path, f"e{n}", lambda tensors: tensors[UP].mul_(1e6))
-    assert_refused(write_recipe(tmp_path, "ties", more='dtype = "float16"'))
+    assert_refused(write_recipe(tmp_path, "ties", settings='dtype = "float16"'))

@@ -27,9 +27,9 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     return write_base_and_experts(tmp_path, experts=2)
 
 
-def merge(folder: Path, method: str, parameters: str = "", more: str = "") -> Any:
+def merge(folder: Path, method: str, parameters: str = "", settings: str = "") -> Any:
     """Merge the checkpoints and return one tensor of the result."""
-    path = write_recipe(folder, method, experts=2, parameters=parameters, more=more)
+    path = write_recipe(folder, method, experts=2, parameters=parameters, settings=settings)
     return read_tensors(make(Plan(path), log=lambda _: None))[Q_PROJ]
 
 

@@ -9,7 +9,7 @@ from evals.merging import recipe
 from evals.merging.table import METHODS
 from tests.support.error_messages import raises
 
-GOOD = 'method = "ties"\nbase = "a/b"\n[experts]\nocr = "./ocr"\nvqa = "org/vqa"\n'
+VALID = 'method = "ties"\nbase = "a/b"\n[experts]\nocr = "./ocr"\nvqa = "org/vqa"\n'
 
 
 def write_text(tmp_path, text, name="five experts.toml"):
@@ -19,7 +19,7 @@ def write_text(tmp_path, text, name="five experts.toml"):
 
 
 def test_defaults_are_those_of_the_released_code(tmp_path):
-    defaults = recipe.read(write_text(tmp_path, GOOD))
+    defaults = recipe.read(write_text(tmp_path, VALID))
     assert (defaults.name, defaults.method, defaults.factor, defaults.edition, defaults.serve) == (
         "five-experts",
         "ties",
@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_released_code(tmp_path):
     [("weight-average", 1.0), ("optmerge-lora", 1.0), ("optmerge-full", 0.1), ("wudi", 0.3)],
 )
 def test_lambda_defaults_to_the_methods_factor(tmp_path, method, factor):
-    text = GOOD.replace("ties", method)
+    text = VALID.replace("ties", method)
     assert recipe.read(write_text(tmp_path, text)).factor == factor
     assert recipe.read(write_text(tmp_path, f"lambda = 2\n{text}")).factor == 2.0
 
@@ -50,27 +50,27 @@ def test_every_method_has_a_title_and_a_function():
 
 
 INVALID = {
-    "method": GOOD.replace("ties", "tise"),
-    "method in capitals": GOOD.replace("ties", "TIES"),
-    "method without similar ones": GOOD.replace("ties", "slerp"),
-    "key": "lamda = 0.3\n" + GOOD,
-    "key instead of base": GOOD.replace("base", "bass"),
-    "scope": GOOD + '[parameters]\nscope = "modle"\n',
-    "parameter": GOOD + "[parameters]\ndensitty = 0.1\n",
-    "parameter out of range": GOOD + "[parameters]\ndensity = 2\n",
-    "text as a parameter": GOOD + '[parameters]\ndensity = "a lot"\n',
-    "lambda": "lambda = nan\n" + GOOD,
-    "edition": 'edition = "orignal"\n' + GOOD,
-    "serve": 'serve = "vlm"\n' + GOOD,
-    "tokenizer": 'tokenizer = "ocrr"\n' + GOOD,
-    "negative seed": "seed = -1\n" + GOOD,
-    "fractional seed": "seed = 1.5\n" + GOOD,
-    "no base": GOOD.replace('base = "a/b"\n', ""),
+    "method": VALID.replace("ties", "tise"),
+    "method in capitals": VALID.replace("ties", "TIES"),
+    "method without similar ones": VALID.replace("ties", "slerp"),
+    "key": "lamda = 0.3\n" + VALID,
+    "key instead of base": VALID.replace("base", "bass"),
+    "scope": VALID + '[parameters]\nscope = "modle"\n',
+    "parameter": VALID + "[parameters]\ndensitty = 0.1\n",
+    "parameter out of range": VALID + "[parameters]\ndensity = 2\n",
+    "text as a parameter": VALID + '[parameters]\ndensity = "a lot"\n',
+    "lambda": "lambda = nan\n" + VALID,
+    "edition": 'edition = "orignal"\n' + VALID,
+    "serve": 'serve = "vlm"\n' + VALID,
+    "tokenizer": 'tokenizer = "ocrr"\n' + VALID,
+    "negative seed": "seed = -1\n" + VALID,
+    "fractional seed": "seed = 1.5\n" + VALID,
+    "no base": VALID.replace('base = "a/b"\n', ""),
     "empty experts": 'method = "ties"\nbase = "a/b"\n[experts]\n',
     "no experts": 'method = "ties"\nbase = "a/b"\n',
-    "expert name": GOOD + '"../../x" = "y"\n',
-    "name": 'name = "../up"\n' + GOOD,
-    "device": 'device = "gpu"\n' + GOOD,
+    "expert name": VALID + '"../../x" = "y"\n',
+    "name": 'name = "../up"\n' + VALID,
+    "device": 'device = "gpu"\n' + VALID,
     "syntax": "method = ",
     "50,000 brackets": "[" * 50_000,
     "NUL character": "\x00",

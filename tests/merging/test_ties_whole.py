@@ -101,14 +101,16 @@ def flat_tau(tensors: dict[str, Any], base: dict[str, Any]) -> np.ndarray:
 @pytest.mark.parametrize("compute", ["float32", "float64"])
 def test_the_density_applies_to_all_merged_tensors_together(tmp_path, edition, density, compute):
     checkpoints = write_uneven_checkpoints(tmp_path)
-    more = f'edition = "{edition}"\nexclude = []\nlambda = 1\ncompute = "{compute}"'
-    path = write_recipe(tmp_path, "ties", more=more, parameters=f'scope = "model"\ndensity = {density}')
+    settings = f'edition = "{edition}"\nexclude = []\nlambda = 1\ncompute = "{compute}"'
+    path = write_recipe(
+        tmp_path, "ties", settings=settings, parameters=f'scope = "model"\ndensity = {density}'
+    )
     merged = read_tensors(make(Plan(path), log=lambda _: None))
     taus = [flat_tau(checkpoints[f"e{n}"], checkpoints["base"]) for n in range(3)]
     expected = flat_ties(taus, density, original=edition == "original")
     np.testing.assert_allclose(flat_tau(merged, checkpoints["base"]), expected, atol=1e-6)
     tensor_recipe = write_recipe(
-        tmp_path, "ties", more=more, parameters=f"density = {density}", name="t.toml"
+        tmp_path, "ties", settings=settings, parameters=f"density = {density}", name="t.toml"
     )
     if density < 1:
         by_tensor = flat_tau(read_tensors(make(Plan(tensor_recipe), log=lambda _: None)), checkpoints["base"])
@@ -131,7 +133,7 @@ def test_the_majority_sign_is_that_of_the_whole_model(tmp_path):
         write_checkpoint(tmp_path / name, tensors)
     for scope, change in (("tensor", -2.0), ("model", 2.0)):
         path = write_recipe(
-            tmp_path, "ties", experts=2, more="exclude = []\nlambda = 1",
+            tmp_path, "ties", experts=2, settings="exclude = []\nlambda = 1",
             parameters=f'density = 1\nscope = "{scope}"', name=f"{scope}.toml",
         )  # fmt: skip
         merged = read_tensors(make(Plan(path), log=lambda _: None, accept=True))
@@ -143,7 +145,10 @@ def test_the_original_dare_ties_over_the_whole_model_uses_all_experts(tmp_path):
     checkpoints = write_uneven_checkpoints(tmp_path)
     parameters = 'scope = "model"\ndensity = 0.3\ndrop = 0.0'
     path = write_recipe(
-        tmp_path, "dare-ties", more='edition = "original"\nexclude = []\nlambda = 1', parameters=parameters
+        tmp_path,
+        "dare-ties",
+        settings='edition = "original"\nexclude = []\nlambda = 1',
+        parameters=parameters,
     )
     merged = read_tensors(make(Plan(path), log=lambda _: None))
     taus = [flat_tau(checkpoints[f"e{n}"], checkpoints["base"]) for n in range(3)]
@@ -155,12 +160,12 @@ def test_the_original_dare_ties_over_the_whole_model_uses_all_experts(tmp_path):
 def test_dare_drops_the_same_entries_in_every_pass(tmp_path):
     checkpoints = write_uneven_checkpoints(tmp_path)
     parameters = 'scope = "model"\ndensity = 0.3\ndrop = 0.5'
-    path = write_recipe(tmp_path, "dare-ties", more="exclude = []\nlambda = 1", parameters=parameters)
+    path = write_recipe(tmp_path, "dare-ties", settings="exclude = []\nlambda = 1", parameters=parameters)
     merged = flat_tau(read_tensors(make(Plan(path), log=lambda _: None)), checkpoints["base"])
     dropped = []
     for n in range(3):
         dare_recipe = write_recipe(
-            tmp_path, "dare", experts=0, more="exclude = []\nlambda = 1", parameters="drop = 0.5"
+            tmp_path, "dare", experts=0, settings="exclude = []\nlambda = 1", parameters="drop = 0.5"
         )
         dare_recipe.write_text(dare_recipe.read_text().replace("[experts]", f'[experts]\ne{n} = "./e{n}"'))
         dropped.append(
@@ -182,7 +187,7 @@ def test_tensors_that_no_lora_changes_count_as_zeros(tmp_path):
         tmp_path,
         "ties",
         experts=2,
-        more="exclude = []\nlambda = 1",
+        settings="exclude = []\nlambda = 1",
         parameters='scope = "model"\ndensity = 0.1',
     )
     merged = read_tensors(make(Plan(path), log=lambda _: None))

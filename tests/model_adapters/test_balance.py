@@ -9,8 +9,8 @@ from tests.support.tables import table
 
 
 class Server:
-    def __init__(self, place: int) -> None:
-        self.place, self.usable = place, True
+    def __init__(self, position: int) -> None:
+        self.position, self.usable = position, True
         self.calls, self.capacity, self.max_capacity = 0, 4, 8
 
     @property
@@ -36,7 +36,7 @@ def change(server: Server, rng: random.Random) -> None:
 @table("seed", range(20))
 def test_the_least_loaded_server_is_the_one_that_a_linear_search_finds(seed: int) -> None:
     rng = random.Random(seed)
-    balance, servers = Balance[Server](), [Server(place) for place in range(rng.randint(1, 12))]
+    balance, servers = Balance[Server](), [Server(position) for position in range(rng.randint(1, 12))]
     assert balance.least_loaded() is None
     for server in servers:
         balance.update(server)
@@ -45,7 +45,7 @@ def test_the_least_loaded_server_is_the_one_that_a_linear_search_finds(seed: int
         change(changed, rng)
         balance.update(changed)
         usable = [server for server in servers if server.usable]
-        expected = min(usable, key=lambda server: (server.load, server.place), default=None)
+        expected = min(usable, key=lambda server: (server.load, server.position), default=None)
         assert balance.least_loaded() is expected
         assert balance.capacity == sum(server.capacity for server in usable)
         assert balance.max_capacity == sum(server.max_capacity for server in usable)

@@ -1,8 +1,8 @@
 """Measures the dashboard on 2,000,000 records, next to a baseline: `python -m tests.performance.bench_dashboard`.
 
-The baseline is a Streamlit page with a heading and three numbers: what Chromium and Streamlit take by themselves on this
-machine at this time. Limits: leaderboard cold half a second above the baseline and warm 0.8 s, a sample 0.7 s, a comparison
-of two runs of 12,032 samples 1.5 s, memory 400 MB, of which 100 for mapped files.
+The baseline is a Streamlit page with a heading and three numbers: the time that Chromium and Streamlit take by themselves
+on this machine, now. Limits: for the leaderboard, half a second above the baseline when cold and 0.8 s when warm; for a
+sample 0.7 s; for a comparison of two runs of 12,032 samples 1.5 s; for memory 400 MB, of which 100 for mapped files.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ LAST_ON_SAMPLE_PAGE = "text=Run details"
 TABLE = '[data-testid="stDataFrame"] canvas'
 
 
-def leaderboard(browser: Any, address: str, name: str, limits: tuple[float, float]) -> list[Figure]:
+def measure_leaderboard(browser: Any, address: str, name: str, limits: tuple[float, float]) -> list[Figure]:
     """Measure the first table, cold in a new browser profile on a new server, then warm."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
@@ -102,9 +102,9 @@ def measure(results: Path) -> list[Figure]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=pages.chromium(), args=list(pages.FLAGS))
         with serve_baseline(results.parent) as address:
-            figures = leaderboard(browser, address, "baseline: minimal Streamlit page", (3, 1))
+            figures = measure_leaderboard(browser, address, "baseline: minimal Streamlit page", (3, 1))
         with pages.serve(results) as (address, process):
-            figures += leaderboard(browser, address, "leaderboard", (figures[0].value + 0.5, 0.8))
+            figures += measure_leaderboard(browser, address, "leaderboard", (figures[0].value + 0.5, 0.8))
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             open_page(page, f"{address}/runs", "h1")
             runs = [f"made-{number:05}" for number in (1200, 1201)]

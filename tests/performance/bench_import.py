@@ -24,7 +24,7 @@ from tests.performance.workbench import Measurement, evals_command, measure_comm
 from tools import mirror
 
 RUNS = 3
-STAMP = "2026-01-01T00-00-00.000000"
+TIMESTAMP = "2026-01-01T00-00-00.000000"
 FILTER = re.compile(r"answer is \(?([ABCDEFGHIJ])\)?")
 BASELINE = """
 import json, pathlib, sys
@@ -51,10 +51,10 @@ def write_run(folder: Path) -> tuple[Path, Path]:
         by_subject[item["category"]].append((item, row.get("model_outputs") or row["generated_text"]))
     out = folder / "mistral"
     out.mkdir()
-    (out / f"results_{STAMP}.json").write_text(json.dumps({"results": {}, "configs": {}, "n-shot": {}}))
+    (out / f"results_{TIMESTAMP}.json").write_text(json.dumps({"results": {}, "configs": {}, "n-shot": {}}))
     for subject, pairs in by_subject.items():
         shots = "".join(f"{_prompt(item)} {text[:400]}\n\n" for item, text in pairs[:5])
-        name = f"samples_mmlu_pro_{subject.replace(' ', '_')}_{STAMP}.jsonl"
+        name = f"samples_mmlu_pro_{subject.replace(' ', '_')}_{TIMESTAMP}.jsonl"
         lines = (json.dumps(_line(number, *pair, shots)) + "\n" for number, pair in enumerate(pairs))
         (out / name).write_text("".join(lines))
     return out, mirror_folder

@@ -16,7 +16,7 @@ from tests.support import pages
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.alone,
-    pytest.mark.skipif(not pages.chromium(), reason="NOT MEASURED: there is no chromium"),
+    pytest.mark.skipif(not pages.chromium(), reason="NOT MEASURED: Chromium is not installed"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 

@@ -61,11 +61,11 @@ class LocalCluster:
         }
         self.arguments = ("run", "mmlu-pro", "--data", data, "-m", f"vllm:{folder / WEIGHTS}", "--quiet")
 
-    def start(self, results: Path, replicas: int, *more: object) -> subprocess.Popen[bytes]:
+    def start(self, results: Path, replicas: int, *options: object) -> subprocess.Popen[bytes]:
         """Start the command, with twice as many calls as there are slots."""
         arguments = (
             *(*self.arguments, "--results", results, "--cluster", "ray", "--replicas", replicas),
-            *("--concurrency", 2 * SLOTS * replicas, *more),
+            *("--concurrency", 2 * SLOTS * replicas, *options),
         )
         with self.log.open("w") as stream:
             return subprocess.Popen(

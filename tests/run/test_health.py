@@ -12,7 +12,7 @@ from evals.types import Failure, Prompt, Record, Reply, Score
 from tests.support.command import Outcome, evals
 from tests.support.faults import Answer, Behaviour, FaultyServer, completion, error
 
-GOOD = Reply(text="A")
+NORMAL_REPLY = Reply(text="A")
 
 
 def record(outcome: Reply | Failure, number: int, verdict: str = "right") -> Record:
@@ -44,13 +44,13 @@ def test_findings_need_a_minimum_number_and_share_of_replies() -> None:
     assert finding_kinds(*[empty] * 4) == []
     assert finding_kinds(*[empty] * 5) == ["empty"]
     assert finding_kinds(*[reasoning_only] * 5) == ["empty"]
-    assert finding_kinds(*[empty] * 15, GOOD) == []
+    assert finding_kinds(*[empty] * 15, NORMAL_REPLY) == []
     assert finding_kinds(*[Reply(text="", stop="filter")] * 9) == []
     assert finding_kinds(*different_replies(5, stop="length")) == ["truncated"]
     assert finding_kinds(*different_replies(4, stop="length")) == []
     assert finding_kinds(*[Reply(text="", reasoning="so", stop="length")] * 6) == ["truncated"]
-    assert finding_kinds(*[GOOD] * 9) == []
-    assert finding_kinds(*[GOOD] * 10) == ["same"]
+    assert finding_kinds(*[NORMAL_REPLY] * 9) == []
+    assert finding_kinds(*[NORMAL_REPLY] * 10) == ["same"]
     assert finding_kinds(*different_replies(20)) == []
     failed = Failure(stage="model", kind="timeout", message="")
     assert finding_kinds(*[failed] * 20) == []
@@ -69,7 +69,7 @@ def test_a_fault_is_reported_once_and_dropped_if_later_replies_contradict_it() -
     assert [len(findings) for findings in new_findings] == [0, 0, 0, 0, 1, 0, 0, 0]
     assert health.findings[0].fault
     assert health.findings[0].message.startswith("8 of 8 replies are empty")
-    health.add(record(GOOD, 9))
+    health.add(record(NORMAL_REPLY, 9))
     assert health.findings == ()
 
 

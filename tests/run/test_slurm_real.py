@@ -58,12 +58,12 @@ class Workspace:
             "SOME_API_KEY": "sk-never-to-be-seen-in-a-job",
         }
 
-    def start(self, *more: object) -> subprocess.Popen[bytes]:
+    def start(self, *options: object) -> subprocess.Popen[bytes]:
         """Start the command, with two jobs of one CPU each."""
         arguments = (
             *("run", "mmlu-pro", "--sample", "-m", self.model, "--repeats", REPEATS, "--temperature", 0.7),
             *("--results", self.results, "--quiet", "--concurrency", CONCURRENCY, "--cluster", "slurm"),
-            *("--replicas", 2, "--gpus", 0, "--slurm", f"grace={GRACE_S}", "--slurm", "cpus=1", *more),
+            *("--replicas", 2, "--gpus", 0, "--slurm", f"grace={GRACE_S}", "--slurm", "cpus=1", *options),
         )
         with self.log.open("ab") as stream:
             process = subprocess.Popen(
@@ -198,9 +198,9 @@ def test_pending_jobs_are_reported_with_the_reason_and_cancelled_after_a_killed_
     assert not workspace.record_count()
 
 
-def error_line(workspace: Workspace, *more: object) -> str:
+def error_line(workspace: Workspace, *options: object) -> str:
     """Return the last line of a command that cannot be started."""
-    process = workspace.start("--replicas", 1, *more)
+    process = workspace.start("--replicas", 1, *options)
     assert process.wait(60) == 2, workspace.output
     assert "Traceback" not in workspace.output
     workspace.slurm.wait_until_empty()

@@ -81,7 +81,7 @@ def test_answers_of_recorded_replies_are_read_as_upstream_read_them(
 ) -> None:
     tasks = chembench_reports.task_ids(mirror / "chembench" / "lamalab" / "tasks.jsonl.gz")
     report = shared / "data" / "chembench" / "reports" / f"{run}.jsonl.gz"
-    unread = {}
+    unparsed = {}
     for row in chembench_reports.open_lines(report):
         report_item = row["report"][0]
         name, task = tasks[report_item["name"]]
@@ -96,12 +96,12 @@ def test_answers_of_recorded_replies_are_read_as_upstream_read_them(
             answer = None if number is None else [number.text]
             same = number is not None and number.value == pytest.approx(recorded)
         if answer is None:
-            unread[name] = "".join(recorded or ())
+            unparsed[name] = "".join(recorded or ())
         else:
             assert same, name
     lines = (CASES / "chembench_unread.jsonl").read_text().splitlines()
     cases = [case for case in map(json.loads, lines) if case["run"] == run]
-    assert unread == {case["id"]: case["upstream"] for case in cases}
+    assert unparsed == {case["id"]: case["upstream"] for case in cases}
     assert sum(case["published"] for case in cases) == RUNS[run][1] <= 12
 
 

@@ -69,7 +69,7 @@ def write_checkpoint(
 
 
 def write_base_and_experts(
-    place: Path, *, experts: int = 3, dtype: str = "float32", files: int = 1, **options: Any
+    folder: Path, *, experts: int = 3, dtype: str = "float32", files: int = 1, **options: Any
 ) -> dict[str, Any]:
     """Write `base` and `e0`, `e1` ... below a folder; return their tensors by name."""
     import torch
@@ -81,17 +81,23 @@ def write_base_and_experts(
         name: {key: value.to(kind) for key, value in tensors.items()} for name, tensors in checkpoints.items()
     }
     for name, tensors in checkpoints.items():
-        write_checkpoint(place / name, tensors, files=files, **options)
+        write_checkpoint(folder / name, tensors, files=files, **options)
     return checkpoints
 
 
 def write_recipe(
-    place: Path, method: str, *, experts: int = 3, more: str = "", parameters: str = "", name: str = "r.toml"
+    folder: Path,
+    method: str,
+    *,
+    experts: int = 3,
+    settings: str = "",
+    parameters: str = "",
+    name: str = "r.toml",
 ) -> Path:
-    """Write a recipe that merges the checkpoints of `write_base_and_experts`, and return its file."""
+    """Write a recipe that merges the checkpoints of `write_base_and_experts`; return its file. `settings`: further TOML lines."""
     expert_lines = "\n".join(f'e{n} = "./e{n}"' for n in range(experts))
-    path = place / name
-    text = f'method = "{method}"\nbase = "./base"\n{more}\n[experts]\n{expert_lines}\n[parameters]\n{parameters}\n'
+    path = folder / name
+    text = f'method = "{method}"\nbase = "./base"\n{settings}\n[experts]\n{expert_lines}\n[parameters]\n{parameters}\n'
     path.write_text(text)
     return path
 

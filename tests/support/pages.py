@@ -77,7 +77,7 @@ class SideEffects(NamedTuple):
     """Side effects of a page: errors and requests."""
 
     errors: list[str]
-    foreign: list[str]
+    external_urls: list[str]
     """URLs requested from other hosts."""
 
 
@@ -92,7 +92,7 @@ def record_side_effects(page: Any, base: str) -> SideEffects:
 
     def record_request(request: Any) -> None:
         if not request.url.startswith((base, base.replace("http", "ws", 1), "data:", "blob:")):
-            effects.foreign.append(request.url)
+            effects.external_urls.append(request.url)
 
     page.on("console", record_error)
     page.on("pageerror", lambda error: effects.errors.append(str(error)))

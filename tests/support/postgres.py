@@ -29,39 +29,43 @@ def programs() -> Path | None:
 def serve(folder: Path) -> Iterator[int]:
     """Serve an empty cluster with password authentication; yields its port."""
     # other users, such as postgres, cannot read pytest's folders
-    with tempfile.TemporaryDirectory(prefix="evals-pg-") as place:
-        yield from _served(folder, Path(place))
+    with tempfile.TemporaryDirectory(prefix="evals-pg-") as server_folder:
+        yield from _served(folder, Path(server_folder))
 
 
-def _served(programs_: Path, place: Path) -> Iterator[int]:
+def _served(programs_: Path, server_folder: Path) -> Iterator[int]:
     port = free_port()
-    (place / "password").write_text(PASSWORD)
+    (server_folder / "password").write_text(PASSWORD)
     as_user: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(place, "postgres")
-        (place / "password").chmod(0o644)
+        shutil.chown(server_folder, "postgres")
+        (server_folder / "password").chmod(0o644)
         as_user = ["runuser", "-u", "postgres", "--"]
-    data = str(place / "data")
+    data = str(server_folder / "data")
     initdb = [*as_user, str(programs_ / "initdb"), "-D", data, "-U", USER, "-A", "scram-sha-256", "-N"]
     subprocess.run(
-        [*initdb, f"--pwfile={place / 'password'}"], check=True, capture_output=True, cwd="/", timeout=120
+        [*initdb, f"--pwfile={server_folder / 'password'}"],
+        check=True,
+        capture_output=True,
+        cwd="/",
+        timeout=120,
     )
     words = [
         str(programs_ / "postgres"),
         "-D",
         data,
         "-k",
-        str(place),
+        str(server_folder),
         "-h",
         "127.0.0.1",
         "-p",
         str(port),
         "-F",
     ]
-    log = (place / "log").open("wb")
+    log = (server_folder / "log").open("wb")
     process = subprocess.Popen([*as_user, *words], stdout=log, stderr=log, cwd="/")
     try:
-        _wait_for(port, place / "log")
+        _wait_for(port, server_folder / "log")
         yield port
     finally:
         stop = [*as_user, str(programs_ / "pg_ctl"), "-D", data, "-m", "immediate", "stop"]

@@ -29,12 +29,12 @@ def write_questions(path: Path, count: int) -> Path:
     return path
 
 
-def _fraction(prompt: Prompt, salt: str) -> float:
+def _hash_fraction(prompt: Prompt, salt: str) -> float:
     """Return a pseudo-random number from 0 to 1, fixed for a question and a model."""
-    return int.from_bytes(sha256(f"{salt}{_item(prompt)}".encode()).digest()[:6], "big") / 2**48
+    return int.from_bytes(sha256(f"{salt}{_number_and_letter(prompt)}".encode()).digest()[:6], "big") / 2**48
 
 
-def _item(prompt: Prompt) -> str:
+def _number_and_letter(prompt: Prompt) -> str:
     text = " ".join(p.text for m in prompt.messages for p in m.parts if isinstance(p, Text))
     match = re.search(r"Item (\d+): which letter is ([A-D])", text)
     assert match, text
@@ -42,11 +42,14 @@ def _item(prompt: Prompt) -> str:
 
 
 def _answer(prompt: Prompt, *, skill: float, changed: float, salt: str) -> str:
-    """Answer correctly with probability `skill`, determined by the question; for a share `changed` of the questions, by the salt."""
-    right = _fraction(prompt, "question") < skill
-    if _fraction(prompt, salt) < changed:
-        right = _fraction(prompt, f"again {salt}") < skill
-    letter = _item(prompt)[-1]
+    """Answer correctly with probability `skill`.
+
+    Which questions are answered correctly is fixed; for a share `changed` of them, it also depends on `salt`.
+    """
+    right = _hash_fraction(prompt, "question") < skill
+    if _hash_fraction(prompt, salt) < changed:
+        right = _hash_fraction(prompt, f"again {salt}") < skill
+    letter = _number_and_letter(prompt)[-1]
     return f"ANSWER: {letter if right else 'ABCD'['ABCD'.index(letter) - 1]}"
 
 
@@ -63,6 +66,6 @@ def worse(prompt: Prompt) -> str:
 
 
 def often_rejecting(prompt: Prompt) -> str:
-    if _fraction(prompt, "down") < 0.2:
+    if _hash_fraction(prompt, "down") < 0.2:
         raise Rejected("HTTP 400: as scripted")
     return steady(prompt)

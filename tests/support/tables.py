@@ -63,7 +63,7 @@ def table(
 ) -> Callable[[TestFunction], TestFunction]:
     """Like `pytest.mark.parametrize`, but within one test: all cases run, and those that fail are named.
 
-    The cases share the test's fixtures, so they must not change them.
+    The cases share the test's fixtures and must not change them.
     """
     fields = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     cases = [_values(row, len(fields)) for row in rows]

@@ -1,6 +1,6 @@
 """`evals audit` scores recorded replies by another harness's rule: tests with rules written here, and with the real harnesses.
 
-The worker runs in a process of its own, also on replies that make a rule fail; the tests with lm-eval and OpenCompass
+The worker runs in a separate process, including on replies that make a rule fail; the tests with lm-eval and OpenCompass
 are skipped unless the user's cache contains their environments.
 """
 

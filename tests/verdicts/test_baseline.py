@@ -24,9 +24,11 @@ ROWS = [
 ]
 
 
-def headline(tmp_path: Path, name: str, suite: str, *more: object) -> float:
+def headline(tmp_path: Path, name: str, suite: str, *options: object) -> float:
     """Run a baseline and return its headline score."""
-    outcome = evals("run", suite, "-m", f"baseline:{name}", "--results", tmp_path, "--json", "--quiet", *more)
+    outcome = evals(
+        "run", suite, "-m", f"baseline:{name}", "--results", tmp_path, "--json", "--quiet", *options
+    )
     assert outcome.status == 0, outcome.err
     (value,) = [e["value"] for e in outcome.json["runs"][0]["estimates"] if e["headline"]]
     return float(value)

@@ -154,7 +154,7 @@ def test_at_the_margin_wrong_verdicts_are_at_most_as_frequent_as_alpha():
         bets.add(random_gains(rng, 12_032, discordance=0.12, loss=0.02))
         passes += bets.passes(0.05)
         regressions += bets.is_regression(0.05)
-    print(f"at the margin: wrong passes {passes / runs:.4f}, wrong regressions {regressions / runs:.4f}")
+    print(f"at the margin: false passes {passes / runs:.4f}, false regressions {regressions / runs:.4f}")
     assert passes / runs <= 0.05
     assert regressions / runs <= 0.05
 

@@ -51,12 +51,14 @@ def test_a_loss_on_few_questions_passes_at_most_at_the_stated_rate():
     rng = np.random.default_rng(7)
     passes = passes_by_t = 0
     for _ in range(1000):
-        chance = rng.beta(4, 1, 30)
-        candidate_chance = np.where(rng.random(30) < 0.1, np.maximum(chance - 0.65, 0), chance)
-        differences = (rng.binomial(16, candidate_chance) - rng.binomial(16, chance)) / 16
+        probabilities = rng.beta(4, 1, 30)
+        candidate_probabilities = np.where(
+            rng.random(30) < 0.1, np.maximum(probabilities - 0.65, 0), probabilities
+        )
+        differences = (rng.binomial(16, candidate_probabilities) - rng.binomial(16, probabilities)) / 16
         passes += mean_evidence(differences, range(30), width=1.0).p_above(-margin) <= 0.05
         passes_by_t += scipy_stats.ttest_1samp(differences, -margin, alternative="greater").pvalue <= 0.05
-    print("wrong passes:", passes / 1000, "by t:", passes_by_t / 1000)
+    print("false passes:", passes / 1000, "by t:", passes_by_t / 1000)
     assert passes / 1000 <= 0.07
 
 

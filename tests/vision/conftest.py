@@ -34,7 +34,11 @@ def results(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def run(
-    checkpoints: Path, *models: str, results: Path, suite: str = "vtab:eurosat", more: tuple[str, ...] = ()
+    checkpoints: Path,
+    *models: str,
+    results: Path,
+    suite: str = "vtab:eurosat",
+    extra_options: tuple[str, ...] = (),
 ) -> Outcome:
     options = [word for model in models for word in ("-m", model)]
     return evals(
@@ -47,5 +51,5 @@ def run(
         results,
         "--quiet",
         "--json",
-        *more,
+        *extra_options,
     )

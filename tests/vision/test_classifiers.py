@@ -98,7 +98,10 @@ def test_runs_of_classifiers_have_no_prompts_tokens_or_text_options(checkpoints:
     assert "Prompt" not in sample_output.out
     assert "image" in sample_output.out
     dry_run = run(
-        checkpoints, f"petl:{checkpoints / 'alore.toml'}", results=results, more=("--dry-run", "--fresh")
+        checkpoints,
+        f"petl:{checkpoints / 'alore.toml'}",
+        results=results,
+        extra_options=("--dry-run", "--fresh"),
     )
     (entry,) = dry_run.json["dry_run"]
     assert (entry["input_tokens"], entry["output_tokens"], entry["fault"]) == (None, None, "")
@@ -108,7 +111,9 @@ def test_runs_of_classifiers_have_no_prompts_tokens_or_text_options(checkpoints:
         ("--thinking",),
         ("--system", "Be brief."),
     ):
-        outcome = run(checkpoints, f"petl:{checkpoints / 'alore.toml'}", results=results, more=option)
+        outcome = run(
+            checkpoints, f"petl:{checkpoints / 'alore.toml'}", results=results, extra_options=option
+        )
         outcome.assert_usage_error()
 
 
@@ -193,10 +198,13 @@ def test_answers_do_not_depend_on_batching(checkpoints: Path, tmp_path: Path) ->
         checkpoints,
         f"petl:{checkpoints / 'alore.toml'}",
         results=tmp_path / "a",
-        more=("--concurrency", "1", "--limit", "40"),
+        extra_options=("--concurrency", "1", "--limit", "40"),
     )
     batched = run(
-        checkpoints, f"petl:{checkpoints / 'alore.toml'}", results=tmp_path / "b", more=("--limit", "40")
+        checkpoints,
+        f"petl:{checkpoints / 'alore.toml'}",
+        results=tmp_path / "b",
+        extra_options=("--limit", "40"),
     )
     answers = []
     for outcome, folder in ((alone, "a"), (batched, "b")):

@@ -36,6 +36,6 @@ for (const form of document.querySelectorAll("form.filters")) {
       row.hidden = !words.every(word => text.includes(word)) || (weights !== "" && row.dataset.weights !== weights);
       count += !row.hidden;
     }
-    form.querySelector("[role=status]").textContent = `${count} rows`;
+    form.querySelector("[role=status]").textContent = `${count} ${count === 1 ? "row" : "rows"}`;
   });
 }
