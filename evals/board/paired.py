@@ -11,7 +11,7 @@ from evals.verdicts.difference import Evidence, MeanDifference
 
 
 def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]:
-    """Return the evidence on b minus a, and the number of items scored in both; `result`: that of either run.
+    """Return the evidence on b minus a, and the number of items scored in both; `result`: the suite result of either run.
 
     If no item was scored in both, the standard error is NaN.
     """

@@ -1,4 +1,4 @@
-"""The pace and the remaining time are readable, however slow a model is."""
+"""Progress lines: pace, remaining time and failures are readable, however slow a model is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_durations_are_readable(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
-def test_a_p_value_is_never_zero() -> None:
+def test_a_p_value_is_never_shown_as_zero() -> None:
     assert [format_p_with_name(p) for p in (0.0, 1e-9, 0.012, 1.0)] == [
         "p < 0.0001",
         "p < 0.0001",
