@@ -203,9 +203,9 @@ def gate(
     return alpha_spending.record(account, report) if account else report
 
 
-def run_request(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:
+def run_request(request: RunRequest, *, say: Callable[[str], None]) -> tuple[Runs, bool]:
     """Run the request of a command; return its runs, and whether any model was interrupted or failed."""
-    outcomes = Session(request, say=say, quiet=quiet).run()
+    outcomes = Session(request, say=say).run()
     return _stored_runs(outcomes), any(outcome.interrupted or bool(outcome.fault) for outcome in outcomes)
 
 

@@ -106,7 +106,7 @@ def label(text: object, limit: int = 120) -> str:
     return literal(line if len(line) <= limit else f"{line[: limit - 1]}…")
 
 
-def markdown(text: str, *, formulas: bool = True, mark: tuple[int, int] | None = None) -> str:
+def markdown(text: str, *, mark: tuple[int, int] | None = None) -> str:
     """Return Markdown that shows text with its line breaks, with formulas typeset and the range `mark` highlighted.
 
     A formula that overlaps `mark` is highlighted completely.
@@ -114,8 +114,7 @@ def markdown(text: str, *, formulas: bool = True, mark: tuple[int, int] | None =
     text = text.rstrip()  # Streamlit strips trailing spaces, but not the line break before them
     start, end = (position - text[:position].count("\r\n") for position in mark or (0, 0))
     text = text.replace("\r\n", "\n")
-    pieces = split_formulas(text) if formulas else iter([Piece(text, "", 0, len(text))])
-    escaped = "".join(_piece_to_markdown(piece, start, end) for piece in pieces)
+    escaped = "".join(_piece_to_markdown(piece, start, end) for piece in split_formulas(text))
     escaped = "\n".join(map(_keep_spaces, escaped.split("\n")))
     escaped = re.sub(r"\s*(\0\$\$\0.*?\0\$\$\0)\s*", r"\n\n\1\n\n", escaped).strip("\n")
     escaped = re.sub(r"\n{2,}", "\0\0", escaped)

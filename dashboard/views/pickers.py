@@ -76,12 +76,12 @@ def select_many(
     return values
 
 
-def enter_text(param: str, label: str, *, placeholder: str = "", help: str | None = None) -> str:  # noqa: A002
+def enter_text(param: str, label: str, *, placeholder: str = "") -> str:
     """Draw a text field, and return its text."""
     key, url_value = f"pick-{param}", st.query_params.get(param, "")
     if url_value and _is_new(param, url_value):
         st.session_state[key] = url_value
-    value = st.text_input(label, key=key, placeholder=placeholder, help=help, max_chars=200)
+    value = st.text_input(label, key=key, placeholder=placeholder, max_chars=200)
     _store_value(param, value or None)
     return value
 

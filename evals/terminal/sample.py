@@ -194,14 +194,12 @@ def _style_lines(style: str, lines: Sequence[str]) -> list[str]:
     return [f"{style}{line}{END}" for line in lines]
 
 
-def _block(title: str, text: str, max_width: int | None, *, indent: str = "  ") -> list[str]:
+def _block(title: str, text: str, max_width: int | None) -> list[str]:
     if not text:
         return []
-    inner = None if max_width is None else max(20, max_width - len(indent))
+    inner = None if max_width is None else max(20, max_width - 2)
     body = [
-        f"{indent}{row}".rstrip()
-        for line in plain(text).expandtabs(4).split("\n")
-        for row in wrap(line, inner)
+        f"  {row}".rstrip() for line in plain(text).expandtabs(4).split("\n") for row in wrap(line, inner)
     ]
     return ["", f"{BOLD}{title}{END}", *body]
 

@@ -34,7 +34,7 @@ def judge_card(
     card = JudgeCard(
         model=judge.spec if judge else "",
         templates={scorer.name: scorer.sha256},
-        sampling=judge.sampling if judge else SAMPLING,
+        sampling=SAMPLING,
     )
     judge_scores: list[Score] = []
     draw_chances: list[float] = []  # of upstream's random draw being right, if a verdict is unreadable

@@ -28,7 +28,7 @@ from evals.types import Judgement, Model, Prompt, Reply, Sample, Sampling, Usage
 
 SAMPLING = Sampling(temperature=0.0, max_tokens=8192)
 RETRY_TEMPERATURES = (0.0, 0.5, 1.0)
-"""Temperature of each attempt (0: the judge's own); at 0 a repeated prompt would return the same unreadable reply."""
+"""Temperature of each attempt; at 0 a repeated prompt would return the same unreadable reply."""
 MAX_CALL_ATTEMPTS = 6
 """Maximum number of attempts per call if the server fails."""
 MAX_CONCURRENT_CALLS = 32
@@ -115,11 +115,10 @@ class Judge:
         model: Model,
         *,
         spec: str,
-        sampling: Sampling = SAMPLING,
         price: Price | None = None,
     ) -> None:
         """Wrap a model; `spec` is its name on the command line, without secrets."""
-        self.model, self.spec, self.sampling, self.price = model, spec, sampling, price
+        self.model, self.spec, self.price = model, spec, price
         self.calls = 0
         self._users = 0
         self._has_replied = False
@@ -166,10 +165,8 @@ class Judge:
         """Call the judge, retrying after transient errors; raises ScorerError, or UsageError if no call has succeeded or can."""
         for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
             self.calls += 1
-            extra = self.sampling.extra | (schema if self._is_constrained else {})
-            sampling = structs.replace(
-                self.sampling, temperature=temperature or self.sampling.temperature, extra=extra
-            )
+            extra = schema if self._is_constrained else {}
+            sampling = structs.replace(SAMPLING, temperature=temperature, extra=extra)
             if self._spacing is not None:
                 await self._spacing.wait()
             try:
