@@ -12,6 +12,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import click
 
@@ -134,6 +135,7 @@ def _serve(results: Path, address: str, port: int) -> None:
         Thread(target=_refresh_copy, args=(results,), daemon=True).start()
     preload(results)
     install_host_check(address)
+    _stop_without_a_terminal()
     os.environ[RESULTS_VARIABLE] = str(results)
     options = {
         "server.address": address,
@@ -152,3 +154,16 @@ def _serve(results: Path, address: str, port: int) -> None:
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     streamlit(["run", str(folder / "app.py"), *flags], standalone_mode=False)
+
+
+def _stop_without_a_terminal() -> None:
+    """Let Streamlit stop when its terminal or pipe is gone: an error from printing "Stopping..." would keep it running."""
+    from streamlit import cli_util
+
+    print_line = cli_util.print_to_cli
+
+    def print_if_possible(message: str, **style: Any) -> None:
+        with suppress(OSError):
+            print_line(message, **style)
+
+    cli_util.print_to_cli = print_if_possible

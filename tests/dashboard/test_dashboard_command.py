@@ -63,3 +63,19 @@ def test_the_dashboard_serves_from_an_empty_home_and_stops_on_a_signal(
     with pytest.raises(ConnectionRefusedError):
         wait_for(port, timeout_s=0)
     assert list((here / "results").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_dashboard_stops_on_a_signal_after_its_output_was_closed(here: Path) -> None:
+    (here / "results").mkdir()
+    port = free_port()
+    server = command.start("dashboard", "--port", port, "--no-browser", cwd=here)
+    try:
+        wait_for(port, timeout_s=30)
+        for stream in (server.stdout, server.stderr):
+            if stream is not None:
+                stream.close()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(15) in (0, 130)
+    finally:
+        server.kill()
