@@ -16,6 +16,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import NUMBER_WORDS
 from evals.extract.only_number import only_number
 from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer, unless_retracted
+from evals.extract.statement_mood import mood
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
@@ -82,7 +83,8 @@ def _parse_free_text(content: str, form: Form) -> Any:
     versions = tuple(version for version in shortened_answers(content) if version)
     if not versions:
         return None
-    if _REFUSAL.match(versions[0]):
+    comma = content.find(",")
+    if _REFUSAL.match(versions[0]) or (comma > 0 and mood(content, 0, comma) == "negated"):
         return REJECTED
     if (
         form == "whole"

@@ -152,7 +152,9 @@ _REASON_OR_CONTRAST = lazy_pattern(
     re.IGNORECASE,
 )
 """As in ", because ...", ", which ..." and ", not ..."."""
-_ASSIGNMENTS = lazy_pattern(r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}[,;]\s*(?:and\s+)?[$\\(]{0,3}[A-Za-z]\s*=")
+_ASSIGNMENTS = lazy_pattern(
+    r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}(?:[,;]\s*(?:and\s+)?|\sor\s+)[$\\(]{0,3}[A-Za-z]\s*="
+)
 """Two variables, each with a value: "x = 2, y ="."""
 _COUNT = lazy_pattern(
     r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count|need)|it\s+takes|(?:you|one|she|he|they)\s+needs?|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,60}(?:\$[^$\n]{1,60}\$[a-z ]{0,40}){0,3}\s*[.!]?\s*$",
@@ -176,6 +178,6 @@ _CHART_SUBJECT = lazy_pattern(
 )
 """As in "The red line shows the unemployment rate."."""
 _PREDICATE_START = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|got|total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|got|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

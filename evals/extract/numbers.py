@@ -43,6 +43,7 @@ _CLOSING_WORDS = lazy_pattern(
 """Text that may follow a number without an answer marker: "ways in total", "such triples", a Chinese measure word."""
 TWO_EQUATIONS = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
 """Two equations, which do not state a single integer."""
+_EITHER_EQUATION = lazy_pattern(r"=[^=,;]{0,80}\bor\b\s*[A-Za-z\\]{1,10}\s*=")
 _SUM_LAST = lazy_pattern(
     r"[,;]\s*(?:(?:and|so|thus|hence)\s+)?[A-Za-z]{1,2}\s*(?:[+*·-]\s*[A-Za-z]{1,2}\s*)+=[^,;]{1,80}$"
 )
@@ -139,7 +140,7 @@ def parse_integer(text: str, *, bare: bool = False) -> int | None:
     """Read a short answer that is one integer, optionally with a name and `=` before it and, unless `bare`, a unit after it."""
     cleaned = _DECIMAL_BASE.sub("", _MODULO.sub("", _UNIT_SIGNS.sub("", strip_formatting(text))))
     cleaned = _SPACING_AND_MARKUP.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
-    if TWO_EQUATIONS.search(cleaned) and not _SUM_LAST.search(cleaned):
+    if (TWO_EQUATIONS.search(cleaned) and not _SUM_LAST.search(cleaned)) or _EITHER_EQUATION.search(cleaned):
         return None
     if (spelled := spelled_number(cleaned.strip(" .()[]\"'"))) is not None:
         return int(spelled)

@@ -15,11 +15,11 @@ from evals.extract.option_letters import CLAUSE_END, parse_letters
 from evals.extract.statements import CueReading, Statement
 
 _SUBJECT = lazy_pattern(
-    r"(?:^|[.;:,\n]\s*|\b(?:so|thus|hence|therefore|only|that|option|choice|statement)\s+)(?P<mark>[*_(\[]*)(?P<letter>[A-Z])[)\]*_]*\s+$",
+    r"(?:^|[.;:,\n]\s*|\b(?:so|thus|hence|therefore|though|but|only|that|option|choice|statement)\s+)(?P<mark>[*_(\[]*)(?P<letter>[A-Z])[)\]*_]*\s+$",
     re.IGNORECASE,
 )
 _SUBJECT_AND_VERB = lazy_pattern(
-    r"(?:^|[.;:,\n]\s*|\b(?:so|thus|hence|therefore|only|that|option|choice|statement)\s+)(?P<mark>[*_(\[]*)(?P<letter>[A-Z])[)\]*_]*\s+(?:is|comes|lies|seems)\s+(?:the\s+)?$",
+    r"(?:^|[.;:,\n]\s*|\b(?:so|thus|hence|therefore|though|but|only|that|option|choice|statement)\s+)(?P<mark>[*_(\[]*)(?P<letter>[A-Z])[)\]*_]*\s+(?:is|comes|lies|seems)\s+(?:the\s+)?$",
     re.IGNORECASE,
 )
 

@@ -208,7 +208,7 @@ def _read_match(text: str, begin: int, word: str) -> CueReading | None:
     return _read_matched_option(text, begin, word) if word == "matches" else None
 
 
-_read_matched_option = after_link(r"", is_strong=False)
+_read_matched_option = after_link(r"(?!\s*\n)", is_strong=False)
 
 
 def _read_only(text: str, begin: int, word: str) -> CueReading | None:
@@ -290,7 +290,9 @@ def _read_closing_tag(text: str, begin: int, word: str) -> CueReading | None:
 # --- the only tick in a list ---------------------------------------------------------------------------------
 
 TICKS = ("✓", "✔", "✅", "☑", "[x]")
-_TICK_LINE = lazy_pattern(r"[\s*_>|-]*[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*[.:)|、—–-][^\n]*$")
+_TICK_LINE = lazy_pattern(
+    r"[\s*_>|-]*(?:(?:[Oo]ption|[Cc]hoice)\s+)?[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*(?:[.:)|、—–-][^\n]*)?$"
+)
 _TICKED_LETTER = lazy_pattern(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.:]*\s*$")
 """As in "A ✗, B ✗ → C ✓"."""
 _MAX_TICKS = 50
@@ -310,7 +312,8 @@ def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
     ):
         label = _TICKED_LETTER.search(text, max(line_begin, tick_position - 12), tick_position)
     elif label is None:
-        if len(ticks) != 1:
+        ends_line = not text[tick_position + 1 : text.find("\n", tick_position)].strip()
+        if len(ticks) != 1 or (ends_line and text[line_begin:tick_position].strip()):
             return None
         return read_cue(text, tick_position, tick_position + len(word), is_strong=False, allow_unmarked=True)
     if label is None or len({text.rfind("\n", 0, i) for i in ticks}) > 1:
@@ -340,7 +343,9 @@ _CUES_ANYWHERE: dict[str, OptionCueReader] = {
     ),
     "go": after_link(r"\s+(?:with|for)\b", is_strong=True),
     "opt": after_link(r"\s+for\b", is_strong=True),
-    **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _read_correction),
+    **dict.fromkeys(
+        ("wait", "actually", "correction", "rather", "sorry", "second thought"), _read_correction
+    ),
     "选": non_english.read_chosen,  # "choose", also in the word for "option"
     "正确": non_english.read_correct,  # "correct"
     "符合": non_english.read_fitting,  # "fits"
@@ -359,7 +364,7 @@ _CUES_AT_ENDS: dict[str, OptionCueReader] = {
     **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), after_link(r"", is_strong=False)),
     **dict.fromkeys(
         ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
-        after_link(r"", is_strong=False),
+        after_link(r"(?!\s+answer\b)", is_strong=False),
     ),
     **dict.fromkeys(("conclusion", "summary", "short"), after_link(r"\s*[,:]", is_strong=False)),
     **dict.fromkeys(

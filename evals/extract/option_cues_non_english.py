@@ -25,7 +25,7 @@ def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
         return None
     is_option_noun = text.startswith("项", begin + 1)
     if is_option_noun and not re.search(
-        r"(?:正确|合适|佳|恰当|对|符合|确|应|优|终|符|案|是|为|题|即|故|则)的?$",
+        r"(?:正确|合适|佳|恰当|对|符合|确|应|优|终|符|案|是|为|题|即|故|则)的?\Z",
         text[max(0, begin - 6) : begin],
     ):
         return None
@@ -35,13 +35,15 @@ def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
     )
 
 
+_LABEL = lazy_pattern(r"[A-Z]\s*(?:选?项)?:\s*$")
+"""A letter before the verdict on its option, as in "选项B：正确"."""
 _AFTER_CORRECT = lazy_pattern(r"(?:的)?(?:选项|答案|说法|项|一项|选择)?(?:应该|应|就)?\s*(?:是|为|:)\s*")
 
 
 def read_correct(text: str, begin: int, word: str) -> CueReading | None:
     """Read "C选项正确" ("option C is correct"), "正确的是C" ("the correct one is C")."""
     context = text[max(0, begin - 24) : begin]
-    if context.endswith("不"):
+    if context.endswith("不") or _LABEL.search(context):
         return None
     if (subject := _CHINESE_SUBJECT.search(context)) is not None:
         start = begin - len(context) + subject.start("letter")

@@ -41,6 +41,8 @@ _QUALIFIER = lazy_pattern(
 )
 _BULLET = lazy_pattern(r"\s*(?:[-–—•]|\d[.)])\s+(?=[*_(]{0,3}[A-Z]\b)")
 _COMBINING_WORD = lazy_pattern(r"\b(?:and|only|both|or|neither|alone)\b", re.IGNORECASE)
+_STRUCTURE = lazy_pattern(r"\s*[A-Za-z\d@+\-\[\]]*\([^\s()]+\)[^\s()]\S*\s*")
+"""A SMILES with a branch, whose "(C)" is not an option."""
 _SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<letter>[a-z])\$[.\s*_]{0,9}")
 """A lower-case letter between dollar signs, which may be a symbol that is the text of an option."""
 
@@ -171,8 +173,10 @@ class OptionParser:
         return gloss[0] if gloss and self.options.letter_of_exact_text(gloss[1]) == gloss[0] else None
 
     def _exact_option(self, content: str) -> str | None:
-        """Return the option whose text, of several words such as "I and III" or "Both A and B", is the whole statement."""
-        if len(self._option_texts) < 2 or not _COMBINING_WORD.search(content):
+        """Return the option whose text, such as "I and III", "Both A and B" or a SMILES, is the whole statement."""
+        if len(self._option_texts) < 2 or not (
+            _COMBINING_WORD.search(content) or _STRUCTURE.fullmatch(content)
+        ):
             return None
         return self.options.letter_of_exact_text(content)
 

@@ -13,7 +13,7 @@ _NEXT_OPTION = lazy_pattern(
 )
 _RIGHT, _WRONG = r"[✓✔✅☑🟢]|\[x\]", r"[✗✘❌✖🔴]|\[ \]"
 _OPTION_LINE = lazy_pattern(
-    rf"[\s*_>|#•-]*(?:\d[.)]\s+)?(?:(?P<tick>{_RIGHT})|(?P<cross>{_WRONG}))?[\s*_:|]*(?:(?:option|choice|statement)\s+)?[(\[]?(?P<letter>[A-Z])[)\]]?(?![A-Za-z0-9])[*_]*\s*(?P<rest>.*)",
+    rf"[\s*_>|#•-]*(?:\d[.)]\s+)?(?:(?P<tick>{_RIGHT})|(?P<cross>{_WRONG}))?[\s*_:|]*(?:(?:option|choice|statement)\s+|选项)?[(\[]?(?P<letter>[A-Z])[)\]]?(?![A-Za-z0-9])[*_]*\s*(?P<rest>.*)",
     re.IGNORECASE,
 )
 _TICK_OR_CROSS = lazy_pattern(rf"(?P<tick>{_RIGHT})|(?P<cross>{_WRONG})")
@@ -21,6 +21,11 @@ _VERDICT_WORD = lazy_pattern(
     r"(?:[.:)|—–=-]|\bis\b|选?项)*+[\s*_|:]*+(?:is\s+)?(?:(?:(?P<tick>true|correct|yes|right|valid)|(?P<cross>false|incorrect|wrong|no|not\s+\w+|invalid))\b|(?:说法|描述|表述)?(?:是|为)?(?:(?P<right>正确|对)|(?P<wrong>错误?|不正确|不对)))(?P<after>[^\n]*)",
     re.IGNORECASE,
 )
+_CLOSING_VERDICT = lazy_pattern(
+    r"[^\n]*(?:\s[—–-]|[:→])\s*[*_]*(?:(?P<tick>true|correct)|(?P<cross>false|incorrect))\b[*_]*[.;]?\s*$",
+    re.IGNORECASE,
+)
+"""As in "A. Entropy increases — true.", a verdict after the option's text."""
 _CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)
 _MAX_VERDICT_CHARS = 300
 """Maximum length of the verdict on one option in characters; the rest is ignored."""
@@ -63,10 +68,13 @@ def _parse_verdict(piece: str, piece_begin: int, count: int) -> OptionVerdict | 
         return None
     marks = {str(mark.lastgroup) for mark in _TICK_OR_CROSS.finditer(piece)}
     word = _VERDICT_WORD.match(item["rest"])
+    closing = None if word or marks else _CLOSING_VERDICT.match(item["rest"])
     if word is not None and _CONDITION.match(word["after"]):
         return None
     if word is not None and not marks:
         marks = {"tick" if word["tick"] or word["right"] else "cross"}
+    if closing is not None:
+        marks = {"tick" if closing["tick"] else "cross"}
     if len(marks) != 1:
         return None
     return OptionVerdict(item["letter"], piece_begin + item.start("letter"), marks == {"tick"})

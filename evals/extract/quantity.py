@@ -237,6 +237,13 @@ _EQUATION = lazy_pattern(r"=|≈|→|\\approx\b")
 _SECOND_STATEMENT = lazy_pattern(r"[,;，；]\s|(?<!\.)[.。](?=\s)|\b(?:and|or)\b", re.IGNORECASE)
 
 
+_CLOSING_VALUE = lazy_pattern(
+    r"\b(?:is|be)\s+(?:about|approximately|around|roughly|~|≈)?\s*[*_$]*[-−+]?\d+(?:\.\d+)?[*_$.\s]*$",
+    re.IGNORECASE,
+)
+"""As in "The predicted logD at pH 7.4 is about 1.9."."""
+
+
 def _last_result(line: str) -> str:
     """Return the right-hand side of a calculation such as "n = √ε = √6.25 = 2.5"; an empty text if the line is no calculation."""
     sides = _EQUATION.split(line)
@@ -256,6 +263,7 @@ def _read_last_line(text: str, unit: str) -> Reading | None:
     is_whole_line = normalise_notation(result or line).strip("*`.$ ") == quantity.text.rstrip(".")
     if result and quantity.unit and unit and not _has_compatible_unit(quantity, unit):
         return None
-    if not is_whole_line and not _has_compatible_unit(quantity, unit):
+    is_predicate = not quantity.unit and _CLOSING_VALUE.search(line, max(0, len(line) - 60)) is not None
+    if not is_whole_line and not is_predicate and not _has_compatible_unit(quantity, unit):
         return None
     return asserted_reading(text, Reading(quantity, "last line", begin, end))

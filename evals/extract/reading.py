@@ -139,7 +139,7 @@ def retracts(text: str, begin: int) -> bool:
 
 _EXPLICIT_RETRACTION = lazy_pattern(
     r"[.!?\n]\s{0,3}(?:on|upon)\s+(?:further\s+)?reflection,|\b(?:on\s+second\s+thought|no,?\s+wait|wait,?\s+no|scratch\s+that|i\s+(?:made\s+an?\s+(?:error|mistake)|mis(?:read|took|calculated|counted|remembered)))\b"
-    r"|\bcorrection\s*:|\bactually,?\s+(?:it['’]s|it\s+is|no\b|that['’]s\s+(?:wrong|not)|the\s+(?:correct|right)\s+(?:answer|option|value))|更正[:，,]",
+    r"|\b(?:wait|hmm|oops|actually),?\s+(?:but\s+)?i\s+(?:also\s+)?(?:forgot|missed|overlooked|omitted|left\s+out)\b|\bcorrection\s*:|\bactually,?\s+(?:it['’]s|it\s+is|no\b|that['’]s\s+(?:wrong|not)|the\s+(?:correct|right)\s+(?:answer|option|value))|更正[:，,]",
     re.IGNORECASE,
 )
 _CONFIRMATION = lazy_pattern(

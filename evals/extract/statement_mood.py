@@ -51,7 +51,7 @@ _OTHER_ANSWER = lazy_pattern(
     r"\b(?:(?:common|typical|frequent|usual|easy|classic)\s+(?:mistake|error|misconception|trap|wrong|incorrect)|misconception|distractor|mistake|tempt"
     r"|(?:some|many|most|several|other|certain)\s+(?:people|students?|readers?|candidates?|sources?|textbooks?|models?|test-takers?|might|may|would|will|could)\b"
     r"|(?:students?|people|others|readers|candidates|beginners|learners|colleagues?|friends?|someone|somebody|one|you|they|he|she)\s+(?:often|usually|sometimes|commonly|frequently|typically|wrongly|mistakenly|might|may|could|would|will|say|said|think|claim|argue|believe|report|pick|choose|select|guess|miss)"
-    r"|(?<!\bi )(?:insist|claim|argue|maintain|assert|allege)s?\b|(?<!\bi )(?:insisted|claimed|argued|said|thought|believed|thinks|believes)\b"
+    r"|(?<!\bi )(?:insist|claim|argue|maintain|assert|allege)s?\b|(?<!\bi )(?<!\bsecond )(?:insisted|claimed|argued|said|thought|believed|thinks|believes)\b"
     r"|(?:second|next|third)[- ]?(?:best|closest|likeliest|most)|runner-up|alternative"
     r"|(?:initial|first|earlier|previous|original|naive|old|former|published|reported|his|her|their|your|student['’]s|someone['’]s)\s+(?:\w+\s+)?(?:answer|guess|thought|attempt|choice|instinct|impression|intuition|idea|result|value)"
     r"|(?:initially|originally|previously|earlier|at\s+first|naively)\b"

@@ -92,11 +92,12 @@ NEGATED_ANSWER = lazy_pattern(
     r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)",
     re.IGNORECASE,
 )
+_LEAST_LIKELY = lazy_pattern(r"\bleast\s+(?:likely|plausible|probable)\s+$", re.IGNORECASE)
 _CONDITIONAL_ANSWER = lazy_pattern(
-    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)",
+    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|[^,\n]{1,24},\s*也(?:有)?可能",
     re.IGNORECASE,
 )
-"""As in "B if the reaction is reversible"."""
+"""As in "B if the reaction is reversible" and "B，也可能是C"."""
 _DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _LABELLED_LINE = lazy_pattern(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 HEADINGS = ("final:", "result:", "结果:")
@@ -336,7 +337,10 @@ def _parse_after_link(text: str, noun_begin: int, link: re.Match[str], limit: in
         end = _items_end(text, begin, end, stop)
     if end <= begin:
         return None
-    if is_sentence and NEGATED_ANSWER.match(text, begin, end):
+    if is_sentence and (
+        NEGATED_ANSWER.match(text, begin, end)
+        or _LEAST_LIKELY.search(text, max(0, noun_begin - 24), noun_begin)
+    ):
         return Statement("sentence", begin, end, "negated")
     if _CONDITIONAL_ANSWER.match(text, begin, end):
         return Statement("sentence" if is_sentence else "line", begin, end, "conditional")

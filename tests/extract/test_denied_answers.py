@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from evals import extract
 from evals.extract.choices import choice
 from evals.extract.numbers import integer
 from evals.extract.quantity import stated
@@ -81,3 +82,59 @@ def test_a_box_that_is_denied_or_assumed_is_not_read() -> None:
 def test_a_count_must_be_asserted(text: str, stop: str, verdict: str) -> None:
     sample = Sample(id="1", target=json.dumps({"ring_count": 5}))
     assert StatedProperties("count")(sample, Prompt(), Reply(text=text, stop=stop)).verdict == verdict
+
+
+@table(
+    "text",
+    ["Option A ✗\nOption B ✓\nOption C ✗", "Option A: 1 – ❌\nOption B: 2 – ✅ matches\nOption C: 3 – ❌", "选项A：错误，因为……\n选项B：正确\n选项C：错误",
+     "A. alpha — false.\nB. beta — true.\nC. gamma — false.", "Answer: A. On second thought: B.", "By the second law, it rises. → B", "It is the second one → option B",
+     "None of them is a clear match, though B comes closest."],
+)  # fmt: skip
+def test_verdicts_corrections_and_arrows_state_an_option(text: str) -> None:
+    reading = choice(text, ("alpha", "beta", "gamma", "delta"))
+    assert reading is not None
+    assert reading.value == "B"
+
+
+def test_the_smiles_of_an_option_is_that_option() -> None:
+    reading = choice("Answer: CC(C)=O", ("CCO", "CC(C)=O", "CCN"))
+    assert reading is not None
+    assert reading.value == "B"
+
+
+@table(
+    "text",
+    [
+        "答案可能是B，也可能是C。",
+        "The least likely answer is B.",
+        "A. alpha — true.\nB. beta — true.\nC. gamma — false.",
+    ],
+)
+def test_alternatives_and_unlikely_options_are_not_read(text: str) -> None:
+    assert choice(text, ("alpha", "beta", "gamma", "delta")) is None
+
+
+@table(
+    "text",
+    [
+        r"\boxed{x = 7 \text{ or } x = 12}",
+        "x = 7 or x = 12",
+        "Not the total: 25",
+        r"\boxed{82}. Hmm wait, I forgot the case a = b.",
+    ],
+)
+def test_alternatives_and_integers_taken_back_are_not_read(text: str) -> None:
+    assert integer(text) is None
+
+
+def test_a_text_that_is_called_wrong_is_not_read() -> None:
+    assert extract.stated_text("**ice**, which is wrong") is None
+    reading = extract.stated_text("**ice**, which is solid")
+    assert reading is not None
+    assert reading.value[-1] == "ice"
+
+
+def test_a_number_after_conditions_is_read() -> None:
+    reading = stated("The predicted logD at pH 7.4 is about 1.9.")
+    assert reading is not None
+    assert reading.value.value == 1.9

@@ -246,12 +246,14 @@ def convertible(unit: str, target: str) -> bool:
 
 
 def _convert_to_logarithm(value: float, unit: str, target: str) -> float | None:
-    """Return the logarithm of a quantity; a number without a unit, or with a logarithmic unit, is already one."""
+    """Return the logarithm of a quantity; a number without a unit, or with a logarithmic unit, or negative, is already one."""
     if not unit or unit == "log10()":
         return value
     if unit.startswith("log10("):
         factor = convert(1.0, unit[6:-1], target)
         return None if factor is None else value + log10(factor)
+    if value < 0 and same_dimension(unit, target):  # "log S = -2.3 mol/L"
+        return _convert_to_logarithm(value, f"log10({unit})", target)
     plain_value = convert(value, unit, target)
     return log10(plain_value) if plain_value is not None and plain_value > 0 else None
 
