@@ -60,6 +60,8 @@ class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     scored: int
     """Number of sample-repeats with a score."""
     gated: bool = False
+    version: str = ""
+    """The suite's version; empty in older files."""
     judge: str | None = None
     """See `SuiteRun`; None in older files."""
     tokens: dict[str, int] = {}
@@ -119,8 +121,8 @@ def _block_lines(run: SuiteRun, scorer: str) -> list[bytes]:
     side = run.sides[scorer]
     block = Block(
         suite=run.suite, protocol=run.protocol, scorer=scorer, data_sha256=run.data_sha256, scorers=dict(run.scorers),
-        repeats=side.repeats, samples=len(side.golds), scored=len(side.points), gated=run.gated, judge=run.judge,
-        tokens=dict(run.tokens), cost_usd=run.cost_usd, seconds=run.seconds,
+        repeats=side.repeats, samples=len(side.golds), scored=len(side.points), gated=run.gated, version=run.version,
+        judge=run.judge, tokens=dict(run.tokens), cost_usd=run.cost_usd, seconds=run.seconds,
     )  # fmt: skip
     by_sample: dict[str, dict[int, Point]] = defaultdict(dict)
     for point in side.points:
@@ -202,7 +204,7 @@ def _add_block(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block
     suite = load.recorded_suite(block.suite, block.protocol)[0]
     blocks[key] = SuiteRun(
         run=head.run, model=head.model, suite=block.suite, protocol=block.protocol,
-        data_sha256=block.data_sha256, scorers=block.scorers,
+        version=block.version, data_sha256=block.data_sha256, scorers=block.scorers,
         metrics=at_repeats(_metrics_for_hashed_ids(suite, side.golds), block.repeats), sides={block.scorer: side},
         judge=block.judge if suite.judged else "", tokens=block.tokens, cost_usd=block.cost_usd,
         seconds=block.seconds, gated=block.gated, original_ids={},

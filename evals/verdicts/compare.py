@@ -1,6 +1,6 @@
 """Paired comparison of runs: differences with intervals, changed samples, ranks.
 
-Runs are comparable if suite, protocol, data, judge and scorer versions are the same; `why_not` lists the differences.
+Runs are comparable if the suite and its version, protocol, data, judge and scorers are the same; `why_not` lists the differences.
 Tests are adjusted for multiplicity: Holm over the headlines of all suites and all pairs of runs, Benjamini-Hochberg over
 the groups of all suites. The adjusted intervals exclude 0 if and only if the adjusted test rejects.
 """

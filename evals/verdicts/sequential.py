@@ -331,7 +331,8 @@ def _without_outcomes(job: Job) -> SuiteRun:
     golds = {sample.id: Gold.of(sample) for sample in job.samples}
     return SuiteRun(
         run=job.writer.card.run, model=job.writer.card.model, suite=job.suite.id, protocol=job.suite.protocol,
-        data_sha256=job.writer.card.config.data_sha256, scorers=job.suite.scorer_versions(),
+        version=job.suite.version, data_sha256=job.writer.card.config.data_sha256,
+        scorers=job.suite.scorer_versions(),
         metrics=at_repeats(job.suite.metrics, job.repeats),
         sides={name: Side([], golds, job.repeats) for name in job.suite.scorers}, gated=job.suite.gated,
         judge=(job.writer.card.config.judge or "none") if job.suite.judged else "",

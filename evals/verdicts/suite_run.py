@@ -35,6 +35,8 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     """From start to finish."""
     gated: bool = False
+    version: str = ""
+    """The suite's version; empty: unknown (an old baseline file)."""
     judge: str | None = ""
     """Judge model, or `none`; empty: the suite is not judged by a model; None: unknown (an old baseline file)."""
     original_ids: Mapping[str, str] | None = None
@@ -70,6 +72,11 @@ def incomparability_reasons(a: SuiteRun, b: SuiteRun) -> list[str]:
         ("judge", *judges),
     ]
     reasons = [f"{a.suite}: {name} differs: {x} (A) and {y} (B)" for name, x, y in conditions if x != y]
+    if a.version and b.version and a.version != b.version:
+        reasons.append(
+            f"{a.suite}: version of the suite differs: {a.version} (A) and {b.version} (B); prompts, items or rules changed, so a new run is needed"
+        )
+        return reasons
     for name in {**a.scorers, **b.scorers}:
         rule_a, rule_b = a.scorers.get(name, "none"), b.scorers.get(name, "none")
         if rule_a != rule_b:

@@ -43,7 +43,7 @@ def of_run(run: Run) -> SuiteRun:
         metrics = reproducible_metrics(card, suite, {name: side.points for name, side in sides.items()})
     return SuiteRun(
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
-        data_sha256=card.config.data_sha256, scorers=card.scorers or suite.scorer_versions(), metrics=metrics,
+        version=card.config.version, data_sha256=card.config.data_sha256, scorers=card.scorers or suite.scorer_versions(), metrics=metrics,
         sides=sides, judge=judge_of(card) if suite.judged else "", tokens=card.tokens, cost_usd=card.cost_usd,
         seconds=card.finished - card.started if card.finished else None, gated=card.gated, restrictions=_restrictions(card),
         promise=promise.promise_status(card), promised_policy=card.promise.policy_sha256 if card.promise else "",

@@ -48,6 +48,7 @@ def suite_run(
         model=f"model-{run}",
         suite=suite,
         protocol="strict",
+        version="1",
         data_sha256="0" * 64,
         scorers={"choice": "Choice@1"},
         metrics=at_repeats(metrics or accuracy(), run_side.repeats),

@@ -178,6 +178,7 @@ def test_samples_of_only_one_run_are_left_out_with_a_note():
         ({"data_sha256": "1" * 64}, "data_sha256"),
         ({"scorers": {"choice": "Choice@2"}}, "scorer choice"),
         ({"scorers": {}}, "scorer choice"),
+        ({"version": "2"}, "version of the suite"),
     ],
 )
 def test_runs_that_are_not_comparable_are_refused_with_the_reason_unless_forced(change, reason):
@@ -187,6 +188,11 @@ def test_runs_that_are_not_comparable_are_refused_with_the_reason_unless_forced(
     assert (refused.comparable, refused.pairs) == (False, ())
     forced = compare([[a], [b]], force=True)
     assert (forced.comparable, len(forced.pairs)) == (False, 2)
+
+
+def test_a_baseline_file_without_the_version_of_the_suite_is_still_comparable():
+    a, b = suite_run("a", binary(3, 6), version=""), suite_run("b", binary(3, 6))
+    assert incomparability_reasons(a, b) == []
 
 
 def test_runs_without_a_common_suite_are_refused():
