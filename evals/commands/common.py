@@ -239,9 +239,7 @@ def exit_status(outcomes: Sequence[Outcome]) -> int:
     cards = [card for outcome in outcomes for card in outcome.cards]
     if len(outcomes) > 1:
         failures = [f"{outcome.model} failed: {outcome.fault}" for outcome in outcomes if outcome.fault]
-        for line in dict.fromkeys(
-            failures
-        ):  # a model may fail for the same reason in several parts of a sweep
+        for line in dict.fromkeys(failures):  # in a sweep, several parts may fail for the same reason
             note(f"evals: {line}")
     if any(outcome.interrupted for outcome in outcomes):
         return 130
