@@ -43,13 +43,13 @@ SUITES = {
     "sfe": "sfe:en",
     "xlrsbench": "xlrs:lite",
 }
-"""Benchmark without hyphens, spaces and capitals -> suite, if its name differs."""
+"""Benchmark in lower case, letters and digits only -> suite, if its name differs."""
 
 TEXT_SUITES = (
     "mmlu-pro", "gpqa:diamond", "aime:2025", "smolinstruct", "chembench:4k", "matbench", "ifeval", "proteinlmbench",
 )  # fmt: skip
-"""Suites measured with OpenCompass; its example configurations state max tokens and repeats of the data sets for every
-model, but sampling only for the developers' own models."""
+"""Suites in OpenCompass' example configurations for these models, which state max tokens and repeats for every model, but
+sampling only for the developers' own models."""
 OPENCOMPASS = "https://github.com/open-compass/opencompass/blob/a5acc4bb/examples"
 INTERN_S1_SAMPLING = {"temperature": 0.7, "top_p": 0.95, "thinking": True}
 """Source: configs/models/interns1/intern_s1.py; the sampling of other developers' models is not stated."""
@@ -62,7 +62,7 @@ WITHOUT_JUDGE = {"ifeval": {"judge": "none"}}
 PRO_TABLE = "assets/s1_pro_performance.jpeg"
 """Image with the table of Intern-S1-Pro."""
 UNKNOWN_RULE = ("xlrs:lite",)
-"""Suites whose first numbers were scored by an unknown rule, although the toolkit is known."""
+"""Suites whose numbers in the README were scored by an unknown rule, although the toolkit is known."""
 NOTES = {
     "aime:2024": "not all numbers in this row are multiples of 1/30: several passes, whose number is not stated",
     "aime:2025": "not all numbers in this row are multiples of 1/30: several passes, whose number is not stated",
@@ -113,7 +113,8 @@ INFERRED: dict[str, dict[str, Any]] = {
     "lcb-pro": {"repeats": 1},
     "swe-bench-verified": {"repeats": 1},
 }
-"""Facts implied by the printed numbers, of which (nearly) all are multiples of 1 / (items x repeats) (`claims check --grid`)."""
+"""Benchmark -> facts inferred from the toolkit's code, or, for repeats, from the printed numbers: (nearly) all are multiples of
+1 / (items x repeats), see `evals claims check --grid`."""
 TOOLKITS = {
     "OpenCompass": (
         "aime:2024", "aime:2025", "biology-instructions", "chembench:4k", "gpqa:diamond", "hle-text-only", "hmmt:2026",
@@ -263,12 +264,12 @@ def inline(table: Mapping[str, Any]) -> str:
 
 
 def join_tables(comment: str, tables: Iterable[list[str]]) -> str:
-    """Return the content of a file of claims."""
+    """Return the content of a claims file."""
     return f"# {comment}\n" + "".join("\n" + "\n".join(lines) + "\n" for lines in tables)
 
 
 def file_content(shared: Path) -> str:
-    """Return the content of the file of claims."""
+    """Return the content of the claims file."""
     comment = "Published numbers of the Intern-S1 family and its rivals. Written by tools/make_claims.py; do not edit."
     return join_tables(comment, claim_tables(rows(shared)))
 

@@ -5,8 +5,8 @@
 ('NaCl', 'Fm-3m (225)', 8)
 
 pymatgen parses the structure and finds its symmetry; call `read` in a worker process, because the text is untrusted. The
-drawing is SVG that this module writes, shown in an image element: pymatviz would need plotly (eight more packages, and a
-script for each cell), and crystal-toolkit is a Dash application.
+drawing is an SVG image written by this module, because pymatviz requires plotly (eight more packages, and a script for each
+cell), and crystal-toolkit is a Dash application.
 """
 
 from __future__ import annotations
@@ -83,16 +83,16 @@ def read(text: str, *, dark: bool = False) -> Crystal:
     """Parse and draw a crystal; raises DataError if the text contains none that can be drawn."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pymatgen and numpy warn about input that is rejected here
-        crystal = _parse_and_check(text)
-        lattice = crystal.lattice
-        sites = tuple(Site(s.species_string, *(float(x) % 1.0 for x in s.frac_coords)) for s in crystal)
+        structure = _parse_and_check(text)
+        lattice = structure.lattice
+        sites = tuple(Site(s.species_string, *(float(x) % 1.0 for x in s.frac_coords)) for s in structure)
         return Crystal(
-            formula=crystal.composition.reduced_formula,
-            space_group=space_group(crystal),
+            formula=structure.composition.reduced_formula,
+            space_group=space_group(structure),
             lengths=lattice.abc,
             angles=lattice.angles,
             volume=float(lattice.volume),
-            density=float(crystal.density),
+            density=float(structure.density),
             sites=sites,
             svg=draw(sites, lattice.matrix.tolist(), dark=dark),
         )
@@ -104,23 +104,23 @@ def _parse_and_check(text: str) -> Structure:
         raise DataError(f"{len(text):,} characters are too many for a crystal")
     description = _LATTICE.search(text)
     try:
-        crystal = _parse_description(text, description) if description else parse_structure(text)
-        cell = (*crystal.lattice.abc, *crystal.lattice.angles, crystal.lattice.volume)
+        structure = _parse_description(text, description) if description else parse_structure(text)
+        cell = (*structure.lattice.abc, *structure.lattice.angles, structure.lattice.volume)
     except (ValueError, KeyError, IndexError, ArithmeticError) as error:
         is_reason = isinstance(error, ValueError) and str(error)
         raise DataError(
             f"no crystal: {str(error).splitlines()[0][:120] if is_reason else 'the text cannot be parsed'}"
         ) from error
-    if not 0 < len(crystal) <= MAX_SITES:
+    if not 0 < len(structure) <= MAX_SITES:
         raise DataError(
-            f"a crystal with {len(crystal)} sites cannot be drawn; the limits are 1 and {MAX_SITES}"
+            f"a crystal with {len(structure)} sites cannot be drawn; the limits are 1 and {MAX_SITES}"
         )
-    if unknown_elements := {element.symbol for element in crystal.composition.elements} - ELEMENTS:
+    if unknown_elements := {element.symbol for element in structure.composition.elements} - ELEMENTS:
         raise DataError(f"no crystal: {', '.join(sorted(unknown_elements))[:40]} is not an element")
     limits = (1_000,) * 3 + (179,) * 3 + (1e8,)
     if not all(0.5 < x < limit for x, limit in zip(cell, limits, strict=True)):
         raise DataError("no crystal: a length, an angle or the volume of the cell is out of range")
-    return crystal
+    return structure
 
 
 def _parse_description(text: str, lattice: re.Match[str]) -> Structure:

@@ -52,7 +52,7 @@ def draw_filters(listing: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFram
                 "group", "Group", ["", *groups], format_func=lambda g: safe.visible(g) or "any"
             )
     with next(cells):
-        text = pickers.enter_text("find", "Id contains", placeholder="a part of a sample's id")
+        text = pickers.enter_text("find", "Id contains", placeholder="part of a sample's id")
     return samples.filter_listing(listing, outcomes=verdicts, group=group, text=text)
 
 

@@ -28,14 +28,14 @@ from evals.records.store import Run, slug
 from evals.validation import cause
 
 FORMAT = 1
-NAME = "submission.toml"
+TOML_NAME = "submission.toml"
 SUFFIX = ".zip"
 MAX_TOML_BYTES = 64 << 10
 MAX_TEXT_CHARACTERS = 2000
 """Maximum length of a free-text field."""
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
-BUNDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}@[A-Za-z0-9][A-Za-z0-9._+-]{0,59}\.zip")
+BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}@[A-Za-z0-9][A-Za-z0-9._+-]{0,59}\.zip")
 _MARKUP = re.compile(r"<[A-Za-z/!?]|&#|javascript:", re.IGNORECASE)
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -58,7 +58,7 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     parameters_b: Annotated[float, Meta(gt=0, le=1e6)] | None = None
     """Number of parameters in billions."""
     active_b: Annotated[float, Meta(gt=0, le=1e6)] | None = None
-    """Number of parameters in billions that are active per token, if not all are."""
+    """Number of active parameters per token in billions, if fewer than all."""
     url: str = ""
 
 
@@ -154,7 +154,7 @@ def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path
         with TemporaryDirectory(dir=folder, prefix=".submit-") as temporary:
             partial_path.unlink(missing_ok=True)
             with zipfile.ZipFile(partial_path, "x", zipfile.ZIP_STORED) as archive:
-                archive.writestr(zipfile.ZipInfo(NAME, _ZIP_TIME), _toml(submission))
+                archive.writestr(zipfile.ZipInfo(TOML_NAME, _ZIP_TIME), _toml(submission))
                 for run, name in zip(runs, names, strict=True):
                     bundle_path = Path(temporary) / name
                     bundle.pack(run, bundle_path)
@@ -231,28 +231,28 @@ def _check_unpacked_size(path: Path, maximum: int) -> None:
 
 def _read_submission(archive: zipfile.ZipFile) -> Submission:
     try:
-        info = archive.getinfo(NAME)
+        info = archive.getinfo(TOML_NAME)
     except KeyError:
-        raise DataError(f"it contains no {NAME}: create entries with `evals board submit`") from None
+        raise DataError(f"it contains no {TOML_NAME}: create entries with `evals board submit`") from None
     if info.file_size > MAX_TOML_BYTES:
-        raise DataError(f"{NAME} is larger than {MAX_TOML_BYTES >> 10} KB")
+        raise DataError(f"{TOML_NAME} is larger than {MAX_TOML_BYTES >> 10} KB")
     with archive.open(info) as stream:
-        submission: Submission = parse_toml(stream.read(MAX_TOML_BYTES), Submission, NAME)
+        submission: Submission = parse_toml(stream.read(MAX_TOML_BYTES), Submission, TOML_NAME)
     if submission.format != FORMAT:
-        raise DataError(f"{NAME}: format {submission.format}; this version reads {FORMAT}")
-    check_model_card(submission, NAME)
+        raise DataError(f"{TOML_NAME}: format {submission.format}; this version reads {FORMAT}")
+    check_model_card(submission, TOML_NAME)
     if not submission.runs:
-        raise DataError(f"{NAME} lists no runs")
+        raise DataError(f"{TOML_NAME} lists no runs")
     return submission
 
 
 def _check_names(archive: zipfile.ZipFile, submission: Submission) -> None:
     """Raise DataError unless the archive contains exactly the files that `submission.toml` lists."""
     listed_files = [run.file for run in submission.runs]
-    if any(not BUNDLE.fullmatch(name) for name in listed_files):
-        raise DataError(f"{NAME} lists a file whose name is not SUITE@PROTOCOL.zip")
-    if sorted(archive.namelist()) != sorted([NAME, *listed_files]):
-        raise DataError(f"its files are not those listed in {NAME}")
+    if any(not BUNDLE_NAME.fullmatch(name) for name in listed_files):
+        raise DataError(f"{TOML_NAME} lists a file whose name is not SUITE@PROTOCOL.zip")
+    if sorted(archive.namelist()) != sorted([TOML_NAME, *listed_files]):
+        raise DataError(f"its files are not those listed in {TOML_NAME}")
 
 
 def _extract(archive: zipfile.ZipFile, name: str, path: Path, maximum: int) -> None:

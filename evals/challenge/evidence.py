@@ -3,7 +3,7 @@
 A token sampled from the claimed model has the probability integral transform U = above + V mass. `mass` is the probability
 that the model assigns to the token, `above` that of all tokens ranked before it, and V is uniform on (0, 1), so that
 P(U > 1 - x) = x. V is not simulated: a feature g, between 0 and 1, is the probability over V of {U > 1 - x}, given the token.
-If the claimed model wrote the replies, the mean of g is at most m. A bet on a mean of a > m multiplies the wealth by
+If the claimed model wrote the replies, the mean of g is at most a known m. A bet on a mean of a > m multiplies the wealth by
 
     1 + (a - m) (g - m) / (m (1 - m)),
 
@@ -51,13 +51,13 @@ class Neighbourhood(NamedTuple):
     With probability `stray` a token is arbitrary. Otherwise, with P the claimed model's distribution of the next token under
     the recorded sampling and Q the writer's, TV(P, Q) <= distance and Q <= ratio P. So the mean of a tail of probability x is
     at most stray + min(x + distance, ratio x). A greedy writer takes a token whose gap exceeds d with a probability of at
-    most stray + flips exp(-d / scale).
+    most stray + flip_rate exp(-d / scale).
     """
 
     distance: float
     ratio: float
     stray: float
-    flips: float
+    flip_rate: float
     scale: float
     """In units of log-probability."""
 
@@ -67,12 +67,12 @@ class Neighbourhood(NamedTuple):
 
     def max_share_beyond(self, gap: float) -> float:
         """Return the largest share of greedy tokens whose gap exceeds `gap`."""
-        return self.stray + self.flips * exp(-gap / self.scale)
+        return self.stray + self.flip_rate * exp(-gap / self.scale)
 
 
-SAME = Neighbourhood(distance=0.002, ratio=1.05, stray=0.001, flips=0.002, scale=0.03)
+SAME = Neighbourhood(distance=0.002, ratio=1.05, stray=0.001, flip_rate=0.002, scale=0.03)
 """Float32 rounding, and a few texts that are tokenised differently: a writer beyond it is not `consistent`."""
-CLOSE = Neighbourhood(distance=0.04, ratio=2.0, stray=0.002, flips=0.06, scale=0.2)
+CLOSE = Neighbourhood(distance=0.04, ratio=2.0, stray=0.002, flip_rate=0.06, scale=0.2)
 """Different numerics or 8-bit quantisation of the same weights: a writer beyond it is `different`."""
 
 
@@ -90,8 +90,6 @@ class Evidence(NamedTuple):
     """Share of tokens that are the claimed model's first choice."""
     replies: int
     tokens: int
-    decided: int | None
-    """Number of replies after which the verdict was `different`; None for any other verdict."""
 
 
 def weigh(
@@ -111,17 +109,14 @@ def weigh(
     nonempty = [tokens for tokens in likelihoods if len(tokens.logprob)]
     token_count = sum(len(tokens.logprob) for tokens in nonempty)
     if not token_count:
-        return Evidence("untestable", None, None, None, None, len(likelihoods), 0, None)
-    per_position = one_seed and not greedy
-    factors = factors_by_position if per_position else factors_by_reply
+        return Evidence("untestable", None, None, None, None, len(likelihoods), 0)
+    factors = factors_by_position if one_seed and not greedy else factors_by_reply
     features = [features_of(tokens, greedy=greedy) for tokens in nonempty]
     close, same = (cumulative_log_wealth(factors(features, null, greedy=greedy)) for null in (CLOSE, SAME))
     threshold = -np.log(alpha)
-    rejects = bool(close.max() >= threshold)
-    decided = (
-        (len(likelihoods) if per_position else int(np.argmax(close >= threshold)) + 1) if rejects else None
+    verdict: Verdict = (
+        "different" if close.max() >= threshold else "close" if same.max() >= threshold else "consistent"
     )
-    verdict: Verdict = "different" if rejects else "close" if same.max() >= threshold else "consistent"
     first_choices = sum(int((np.asarray(tokens.rank) == 1).sum()) for tokens in nonempty)
     e_value, same_e_value = (float(np.exp(min(700.0, log_wealth.max()))) for log_wealth in (close, same))
     return Evidence(
@@ -132,7 +127,6 @@ def weigh(
         first_choices=first_choices / token_count,
         replies=len(likelihoods),
         tokens=token_count,
-        decided=decided,
     )
 
 

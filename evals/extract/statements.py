@@ -158,7 +158,7 @@ def _index_words(words: tuple[str, ...]) -> _WordIndex:
     letter_words = {word: word for word in words if _LETTER_RUN.fullmatch(word)}
     symbols = tuple(word for word in words if word not in letter_words)
     plurals = {word + "s": word for word in letter_words if word in _WORDS_WITH_PLURAL}
-    return _WordIndex(plurals | letter_words, symbols, tuple(sign for sign in symbols if sign.isascii()))
+    return _WordIndex(plurals | letter_words, symbols, tuple(filter(str.isascii, symbols)))
 
 
 class Cues:
@@ -200,11 +200,11 @@ def statements_backwards(text: str, begin: int, end: int, cues: Cues) -> Iterato
 
 
 def _word_positions(text: str, start: int, end: int, words: _WordIndex) -> list[tuple[int, str]]:
-    """Return (position, word) of each word in a part of the text that may begin a statement, in order of position."""
+    """Return (position, word) of each cue word in a part of the text, in order of position."""
     searched = text[start : end + 16]
     lower = searched.lower()
     if len(lower) != len(searched):
-        lower = searched.replace("İ", "I").lower()
+        lower = searched.replace("İ", "I").lower()  # the only letter whose lower case is longer
     positions = []
     length_searched, find = end - start, lower.find
     present = {words.letter_words[run] for run in words.letter_words.keys() & _letter_runs(lower)}
@@ -258,7 +258,7 @@ def json_value_extent(text: str, begin: int, end: int, limit: int | None = None)
 
 
 def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Match[str] | None:
-    """Match the text between a noun and the answer."""
+    """Match the text between a cue word and the answer."""
     if word == "answer" or word in RESULT_NOUNS:
         link = _ENGLISH_LINK.match(text, end, min(limit, end + 320))
         if link is None and _LINE_START.search(text, max(0, begin - 24), begin):
@@ -369,7 +369,7 @@ def _items_end(text: str, begin: int, end: int, stop: int) -> int:
 
 
 def _line_extent(text: str, begin: int, stop: int) -> tuple[int, int]:
-    """Return the extent of the rest of the line, or of the next line with content, or of a displayed formula on it."""
+    """Return the extent of the rest of the line, the next line with content, or the formula or code block that it opens."""
     while begin < stop and (text[begin].isspace() or text[begin] in "*_"):
         begin += 1
     end = text.find("\n", begin, stop)

@@ -72,7 +72,7 @@ DISPLAY_NAMES = {
     "words": "the hash of upstream's prompts",
     "version": "the suite's version",
 }
-"""Setting -> its name in messages, where that is not the field's name."""
+"""Setting -> its name in messages, if it differs from the field's name."""
 
 
 def _format_setting(value: Any) -> str:
@@ -108,9 +108,9 @@ class JudgeCard(Struct, kw_only=True):
     verdicts: int = 0
     """Number of the judge's verdicts; a reply may need several."""
     unreadable: int = 0
-    """Replies on which the judge gave no readable verdict; they count as failures, not as zeros."""
+    """Number of replies for which the judge gave no readable verdict; they count as failures, not as zeros."""
     waiting: int = 0
-    """Replies that still need a verdict."""
+    """Number of replies that still need a verdict."""
     drawn: dict[str, Any] | None = None
     """If upstream guesses an option when a verdict is unreadable: the number `n` of such verdicts, and the expected score `value`."""
     tokens: dict[str, int] = field(default_factory=dict)
@@ -193,7 +193,7 @@ class Card(Struct, kw_only=True):
     coverage: float = 0.0
     """Scored outcomes / expected outcomes."""
     truncated: int = 0
-    """Replies truncated at max tokens, whatever their verdict."""
+    """Number of replies truncated at max tokens, whatever their verdict."""
     tokens: dict[str, int] = field(default_factory=dict)
     """Kind of token (input, output, reasoning, cached) -> sum over all replies."""
     cost_usd: float | None = None
@@ -234,7 +234,7 @@ class Card(Struct, kw_only=True):
 
     @property
     def stopped_early(self) -> bool:
-        """Return whether some items were not run because of a limit on cost or tokens, an early verdict or Ctrl-C."""
+        """Return whether outcomes are missing: after a limit on cost, an early verdict, Ctrl-C or an incomplete import."""
         return self.counts.get("absent", 0) > 0 if self.counts else self.coverage < 1.0
 
     @property

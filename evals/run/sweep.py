@@ -163,7 +163,7 @@ def forecasts(parts: Sequence[Part], say: Callable[[str], None]) -> list[list[Fo
 def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool) -> SweepResult:
     """Execute the parts one after the other; the limits on cost and tokens apply to the whole sweep.
 
-    A part that fails is reported and the others are executed; an interrupt ends the sweep.
+    If one of several parts fails, it is reported and the others are executed; an interrupt ends the sweep.
     """
     for part in parts:  # so that conflicting options are found before the first call
         Session(part.request, suites=part.suites, say=lambda _: None)

@@ -1,4 +1,4 @@
-"""Score answers about charts by relaxed accuracy, as published and corrected.
+"""Score answers about charts by relaxed accuracy, in its published and in a corrected form.
 
 `Relaxed` is VLMEvalKit's version (@ e8e78f05, dataset/utils/vqa_eval.py) of the rule of ChartQA's authors. Known defects: a
 target of 0 is compared as text; `12%` is 0.12 and never 12; a year within 5 % is right; a number with a thousands separator
@@ -52,8 +52,8 @@ class Stated(Struct, frozen=True):
     """Scores 1 if the stated answer is a number within `tolerance` of the target, the exact year, or the same text.
 
     `12%`, 12 and, if the target is a percentage, 0.12 are the same number; for a target of 0 the tolerance is absolute, as
-    if the target were 1. "12k" is 12,000; "the light blue bar" is light blue; lists of names are compared ignoring
-    their order.
+    if the target were 1. "12k" is 12,000 or, for an axis in thousands, 12; "the light blue bar" is light blue; lists of names
+    are compared ignoring their order.
     """
 
     tolerance: float = 0.05

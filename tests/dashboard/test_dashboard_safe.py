@@ -1,4 +1,4 @@
-"""Foreign text as Markdown: any text is shown literally, and only harmless formulas are typeset."""
+"""Untrusted text as Markdown: any text is shown literally, and only harmless formulas are typeset."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.support.cpu_time import assert_cpu_time
 from tests.support.hostile import ATTACKS
 from tests.support.tables import table
 
-PLAIN = {"paragraph_open", "paragraph_close", "inline", "text", "hardbreak"}
+PLAIN_TOKENS = {"paragraph_open", "paragraph_close", "inline", "text", "hardbreak"}
 
 
 def token_types(markdown: str) -> set[str]:
-    """Return the types of tokens that a Markdown parser with all extensions finds in a text."""
+    """Return the types of tokens that a CommonMark parser with HTML, tables and strikethrough finds in a text."""
     tokens = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(markdown)
     return {token.type for block in tokens for token in (block, *(block.children or ()))}
 
@@ -33,17 +33,17 @@ def rendered_text(markdown: str) -> str:
 @table("text", ATTACKS.values(), ids=ATTACKS)
 def test_attacks_become_plain_text(text: str) -> None:
     markdown = untrusted_text.markdown(text)
-    assert token_types(markdown) <= PLAIN
+    assert token_types(markdown) <= PLAIN_TOKENS
     assert "$" not in markdown
     assert not re.search(r"https?:|www\.|:\w+:|@", markdown)
-    assert token_types(untrusted_text.label(text)) <= PLAIN
+    assert token_types(untrusted_text.label(text)) <= PLAIN_TOKENS
     assert (
         token_types(
             untrusted_text.lines_to_markdown(
                 [[(line, True), (line, False)] for line in text.split("\n")], "orange"
             )
         )
-        <= PLAIN
+        <= PLAIN_TOKENS
     )
 
 
@@ -60,7 +60,7 @@ def test_any_text_is_shown_literally(text: str) -> None:
 def test_any_text_becomes_plain_text_and_formulas(text: str) -> None:
     markdown = untrusted_text.markdown(text)
     without_formulas = re.sub(r"\$\$\n[^$]*\n\$\$|\$[^$]*\$", "", markdown)
-    assert token_types(without_formulas) <= PLAIN
+    assert token_types(without_formulas) <= PLAIN_TOKENS
 
 
 def test_lines_indentation_and_blank_lines_are_kept() -> None:
@@ -163,7 +163,7 @@ def test_highlighting_lets_no_markup_through(text: str, start: int, length: int)
         .replace("]", "")
     )
     without_formulas = re.sub(r"\$\$\n[^$]*\n\$\$|\$[^$]*\$", "", markdown)
-    assert token_types(without_formulas) <= PLAIN
+    assert token_types(without_formulas) <= PLAIN_TOKENS
 
 
 def test_the_highlight_moves_with_a_shortened_text() -> None:

@@ -58,8 +58,8 @@ def bomb() -> bytes:
             struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
         )
 
-    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(1000))), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    chunks = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(1000))), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 @pytest.mark.parametrize(
@@ -178,22 +178,20 @@ async def test_an_image_deleted_from_the_results_folder_is_an_error_of_its_sampl
 
 
 @pytest.mark.parametrize("kind", ["link", "other", "longer", "pipe"])
-def test_a_foreign_file_under_the_name_of_an_image_is_replaced_and_not_sent(
-    tmp_path: Path, kind: str
-) -> None:
+def test_another_file_at_the_path_of_an_image_is_replaced_and_not_sent(tmp_path: Path, kind: str) -> None:
     raw = encoded_image()
     private = tmp_path / "private"
     private.write_bytes(b"not an image, and mine")
     store = tmp_path / "media"
     store.mkdir()
     path = store / sha256(raw).hexdigest()
-    place: dict[str, Callable[[], object]] = {
+    create: dict[str, Callable[[], object]] = {
         "link": lambda: path.symlink_to(private),
         "other": lambda: path.write_bytes(bytes(len(raw))),
         "longer": lambda: path.write_bytes(raw + b"x"),
         "pipe": lambda: os.mkfifo(path),
     }
-    place[kind]()
+    create[kind]()
     media = store_image(store, raw)
     assert asyncio.run(payload(media)) == (media.media_type, raw)
     assert private.read_bytes() == b"not an image, and mine"

@@ -1,4 +1,4 @@
-"""Measures the performance figures that this project states: `python -m tests.performance.bench [NAME...|all]`.
+"""Measure the performance figures that this project states: `python -m tests.performance.bench [NAME...|all]`.
 
 Names: overhead saturation suites startup memory rescore kill faults. Prints a line per figure: its name,
 its value and its limit. The commands call a mock server of the OpenAI protocol on this machine. Most figures are

@@ -1,8 +1,8 @@
-"""Measures the dashboard on 2,000,000 records, next to a baseline: `python -m tests.performance.bench_dashboard`.
+"""Measure the dashboard on 2,000,000 records, next to a baseline: `python -m tests.performance.bench_dashboard`.
 
-The baseline is a Streamlit page with a heading and three numbers: the time that Chromium and Streamlit take by themselves
-on this machine, now. Limits: for the leaderboard, half a second above the baseline when cold and 0.8 s when warm; for a
-sample 0.7 s; for a comparison of two runs of 12,032 samples 1.5 s; for memory 400 MB, of which 100 for mapped files.
+The baseline is a Streamlit page with a heading and three numbers: its times are those of Chromium and Streamlit
+alone, on the same machine. Limits: for the leaderboard, half a second above the baseline when cold and 0.8 s when warm; for
+a sample, 0.7 s; for a comparison of two runs of 12,032 samples, 1.5 s; for memory, 400 MB, including 100 MB of mapped files.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ def open_page(page: Any, address: str, selector: str) -> float:
 
 
 LAST_ON_SAMPLE_PAGE = "text=Run details"
-"""The element of the page Sample that is drawn last."""
+"""The last element to be drawn on the Sample page."""
 TABLE = '[data-testid="stDataFrame"] canvas'
 
 
 def measure_leaderboard(browser: Any, address: str, name: str, limits: tuple[float, float]) -> list[Figure]:
-    """Measure the first table, cold in a new browser profile on a new server, then warm."""
+    """Measure the leaderboard's table, cold in a new browser profile on a new server, then warm."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     cold = open_page(page, address, TABLE)

@@ -1,4 +1,4 @@
-"""Measures one driver with many servers, without a network: `python -m tests.performance.bench_driver [SERVERS...]`.
+"""Measure one driver with many servers, without a network: `python -m tests.performance.bench_driver [SERVERS...]`.
 
 Each server is simulated in this process: 20 slots at 0.8 s a call, so that 1,000 servers could answer 25,000 calls/s.
 The runner, its caller, the choice of a server, scoring and the records on disk are those of the product. The baseline has

@@ -1,7 +1,7 @@
-"""Measures several servers of one model, each simulated with 16 slots: `python -m tests.performance.bench_endpoints`.
+"""Measure several servers of one model, each simulated with 16 slots: `python -m tests.performance.bench_endpoints`.
 
-Prints the speed of three servers relative to one. For three servers of which one dies half way through, or has a tenth
-of the speed, prints the time relative to the ideal, in which no slot is ever idle.
+Print the speed of three servers relative to one. For three servers of which one dies half way through, or has a tenth
+of the speed, print the time relative to the ideal, in which no slot is ever idle.
 """
 
 from __future__ import annotations

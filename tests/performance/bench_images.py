@@ -1,7 +1,7 @@
-"""Measures 304 real images: `python -m tests.performance.bench_images` prints ratios to the same calls from a bare script.
+"""Measure a run on 304 real images against a bare script with the same calls: `python -m tests.performance.bench_images`.
 
-`whole` compares one command with the script, start and end included; for `per_call`, the time for a single item is
-subtracted from both, which leaves encoding, calling and recording. Times are CPU seconds of the process and its children.
+The command prints ratios to the script's times, which are CPU seconds of the process and its children. `whole` includes start
+and end; for `per_call`, the time for a single item is subtracted from both, which leaves encoding, calling and recording.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.performance.workbench import ZERO, Mock, bench_folder, measure_command, mock
 
-BARE = """
+BARE_SCRIPT = """
 import asyncio, base64, json, sys
 import aiohttp
 
@@ -35,10 +35,10 @@ asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 """
 
 
-def cost(server: Mock, folder: Path, count: int) -> tuple[float, float, float]:
+def measure_script_and_command(server: Mock, folder: Path, count: int) -> tuple[float, float, float]:
     """Return the CPU seconds of the script and of the command, and the peak memory of the command in MB."""
     url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
-    script = measure_command([sys.executable, "-W", "ignore", "-c", BARE, url, folder, count])
+    script = measure_command([sys.executable, "-W", "ignore", "-c", BARE_SCRIPT, url, folder, count])
     with tempfile.TemporaryDirectory() as results:
         command = measure_command(
             [Path(sys.executable).with_name("evals"), "run", "mathvision", "--data", folder, "-m", server.model, "--limit", count,
@@ -53,16 +53,16 @@ def main() -> dict[str, float]:
     folder = bench_folder().parent / "data" / "mathvision"
     with mock() as server:
         server.configure(ZERO)
-        all_items = [cost(server, folder, 304) for _ in range(3)]
-        one_item = [cost(server, folder, 1) for _ in range(3)]
-    bare_s, evals_s, memory = (min(values) for values in zip(*all_items, strict=True))
+        all_items = [measure_script_and_command(server, folder, 304) for _ in range(3)]
+        one_item = [measure_script_and_command(server, folder, 1) for _ in range(3)]
+    bare_s, evals_s, peak_mb = (min(values) for values in zip(*all_items, strict=True))
     bare_one_s, evals_one_s, _ = (min(values) for values in zip(*one_item, strict=True))
     return {
         "whole": evals_s / bare_s,
         "per_call": (evals_s - evals_one_s) / (bare_s - bare_one_s),
         "bare_cpu_s": bare_s,
         "evals_cpu_s": evals_s,
-        "peak_mb": memory,
+        "peak_mb": peak_mb,
     }
 
 

@@ -1,4 +1,4 @@
-"""Measures the import and audit of a whole lm-eval run: `python -m tests.performance.bench_import`.
+"""Measure the import and audit of a whole lm-eval run: `python -m tests.performance.bench_import`.
 
 12,032 real questions of MMLU-Pro with the recorded replies of Mistral-7B, in the files that lm-eval writes (a file per
 subject, each prompt with five worked examples), 84 MB. The baseline is a bare script that decodes every line and writes

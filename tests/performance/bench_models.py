@@ -1,7 +1,7 @@
-"""Measures four models side by side on three suites: `python -m tests.performance.bench_models [ITEMS]`.
+"""Measure four models side by side on three suites: `python -m tests.performance.bench_models [ITEMS]`.
 
 Each model is a mock server of its own with 64 slots and log-normal latencies; the slowest has twice the median latency
-of the second slowest. Prints the wall time of the four together relative to the slowest alone, and the CPU time of the
+of the second slowest. Print the wall time of the four together relative to the slowest alone, and the CPU time of the
 four together relative to the sum of the four alone, for the command line as a user calls it.
 """
 

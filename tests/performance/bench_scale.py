@@ -1,6 +1,6 @@
-"""Measures a results folder of 10,000,000 records in 830 runs: `python -m tests.performance.bench_scale [FOLDER]`.
+"""Measure a results folder of 10,000,000 records in 830 runs: `python -m tests.performance.bench_scale [FOLDER]`.
 
-Measures `evals show FOLDER`, `evals show --pivot`, the index of the dashboard's first table and the ranks of its models,
+Measured are `evals show FOLDER`, `evals show --pivot`, the index of the dashboard's first table and the ranks of its models,
 each in a new process: first after dropping the folder's files from the page cache, then again. The first three are also
 measured on a copy of the folder, whose files have other times and were not written by this installation. FOLDER is kept.
 Limits: 2 s of CPU time, which depends little on how busy the machine is (2.5 s for the copy; 8 s for the ranks), and

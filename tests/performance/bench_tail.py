@@ -1,4 +1,4 @@
-"""Measures by how much a run exceeds its ideal time on a mock with 64 slots and log-normal lengths: `python -m tests.performance.bench_tail [SECONDS]`.
+"""Measure by how much a run exceeds its ideal time on a mock with 64 slots and log-normal lengths: `python -m tests.performance.bench_tail [SECONDS]`.
 
 Each case is a run of the product's runner. Its figure is the wall time relative to the ideal, which is the larger of two
 times: the sum of all replies' times divided by the number of slots, and the time of the longest reply. Cases: calls in the

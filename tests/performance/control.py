@@ -1,4 +1,4 @@
-"""Measures by how much control variates, the results of other models on all items, reduce the variance of a subset's score.
+"""Measure by how much control variates, the results of other models on all items, reduce the variance of a subset's score.
 
 `python -m tests.performance.control` prints the table on `--control` in docs/statistics.md.
 

@@ -1,4 +1,4 @@
-"""Builds a synthetic results folder for measuring the dashboard: `python -m tests.performance.make_board DEST`.
+"""Build a synthetic results folder for measuring the dashboard: `python -m tests.performance.make_board DEST`.
 
 40 models x 10 suites x 3 protocols with 2,000,400 records, and for comparison two runs with the 12,032 samples of
 MMLU-Pro. The files are those of finished runs, but written column by column. Skill, difficulty and answers are random,

@@ -1,4 +1,4 @@
-"""Checks the stated figures of the dashboard on 2,000,000 records, with generous limits: CI machines are shared and slow."""
+"""Check the stated figures of the dashboard on 2,000,000 records, with generous limits: CI machines are shared and slow."""
 
 from __future__ import annotations
 

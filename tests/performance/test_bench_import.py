@@ -1,4 +1,4 @@
-"""Checks the CPU time of importing and auditing 12,032 replies, relative to a bare script: CI machines are shared and slow."""
+"""Check the CPU time of importing and auditing 12,032 replies, relative to a bare script: CI machines are shared and slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks the CPU time on large results folders and of one driver with 1,000 servers: CI machines are shared and slow."""
+"""Check the CPU time on large results folders and of one driver with 1,000 servers: CI machines are shared and slow."""
 
 from __future__ import annotations
 

@@ -273,7 +273,7 @@ def test_a_reply_whose_scorer_crashed_is_scored_again_without_a_call(tmp_path: P
 
 
 class InterruptedScoring:
-    """A judge whose last call is interrupted after the others have returned."""
+    """Scorers that are interrupted on the last sample, after the scores of the others have arrived."""
 
     all_light = False
 
@@ -359,7 +359,7 @@ def write_history(
     return job.writer.path / "records.parquet"
 
 
-def calls(*jobs: Job) -> list[str]:
+def called_ids(*jobs: Job) -> list[str]:
     """Return the ids of the samples in calling order, and close the jobs."""
     names = [
         f"{jobs[n].samples.ids[p]}.{r}" if jobs[n].repeats > 1 else jobs[n].samples.ids[p]
@@ -371,17 +371,18 @@ def calls(*jobs: Job) -> list[str]:
 
 
 def test_without_an_earlier_run_samples_are_called_in_data_order(tmp_path: Path) -> None:
-    assert calls(toy.job(tmp_path)) == ["q000", "q001", "q002", "q003"]
+    assert called_ids(toy.job(tmp_path)) == ["q000", "q001", "q002", "q003"]
 
 
 def test_the_sample_with_the_longest_earlier_reply_is_called_first(tmp_path: Path) -> None:
     write_history(tmp_path, {"q000": 5, "q001": 500, "q002": 50, "q003": 5000})
-    assert calls(toy.job(tmp_path)) == ["q003", "q001", "q002", "q000"]
+    assert called_ids(toy.job(tmp_path)) == ["q003", "q001", "q002", "q000"]
 
 
 def test_a_sample_without_an_earlier_reply_is_assumed_to_have_the_mean_length(tmp_path: Path) -> None:
     write_history(tmp_path, {"q000": 10, "q001": 1000, "q002": 100})
-    assert calls(toy.job(tmp_path)) == ["q001", "q003", "q002", "q000"]  # q003 is assumed to take 370 tokens
+    # q003 is assumed to take 370 tokens
+    assert called_ids(toy.job(tmp_path)) == ["q001", "q003", "q002", "q000"]
 
 
 def test_an_earlier_run_of_the_same_model_takes_precedence_over_a_newer_one_of_another(
@@ -390,13 +391,13 @@ def test_an_earlier_run_of_the_same_model_takes_precedence_over_a_newer_one_of_a
     own_records = write_history(tmp_path, {"q000": 1, "q001": 2, "q002": 3, "q003": 4})
     write_history(tmp_path, {"q000": 4, "q001": 3, "q002": 2, "q003": 1}, model="other")
     os.utime(own_records, (1, 1))
-    assert calls(toy.job(tmp_path)) == ["q003", "q002", "q001", "q000"]
-    assert calls(toy.job(tmp_path, model="third")) == ["q000", "q001", "q002", "q003"]
+    assert called_ids(toy.job(tmp_path)) == ["q003", "q002", "q001", "q000"]
+    assert called_ids(toy.job(tmp_path, model="third")) == ["q000", "q001", "q002", "q003"]
 
 
-def test_an_earlier_run_of_few_of_the_samples_is_ignored(tmp_path: Path) -> None:
+def test_an_earlier_run_with_only_a_few_of_the_samples_is_ignored(tmp_path: Path) -> None:
     write_history(tmp_path, {"q003": 5000})
-    assert calls(toy.job(tmp_path)) == ["q000", "q001", "q002", "q003"]
+    assert called_ids(toy.job(tmp_path)) == ["q000", "q001", "q002", "q003"]
 
 
 def test_without_token_counts_the_order_follows_the_seconds(tmp_path: Path) -> None:
@@ -405,7 +406,7 @@ def test_without_token_counts_the_order_follows_the_seconds(tmp_path: Path) -> N
         job.writer.append(structs.replace(toy.record(f"q{i:03}"), outcome=Reply(text="A", seconds=seconds)))
     job.writer.finalize()
     toy.close_job(job)
-    assert calls(toy.job(tmp_path)) == ["q001", "q003", "q002", "q000"]
+    assert called_ids(toy.job(tmp_path)) == ["q001", "q003", "q002", "q000"]
 
 
 def test_two_suites_share_one_queue(tmp_path: Path) -> None:
@@ -418,7 +419,7 @@ def test_two_suites_share_one_queue(tmp_path: Path) -> None:
         )
     job.writer.finalize()
     toy.close_job(job)
-    assert calls(toy.job(tmp_path), toy.job(tmp_path, tiny_suite)) == [
+    assert called_ids(toy.job(tmp_path), toy.job(tmp_path, tiny_suite)) == [
         "q003",
         "long",
         "q001",
@@ -428,12 +429,12 @@ def test_two_suites_share_one_queue(tmp_path: Path) -> None:
     ]
 
 
-def test_each_repeat_of_all_samples_is_called_before_the_next(tmp_path: Path) -> None:
+def test_all_samples_are_called_once_before_any_is_repeated(tmp_path: Path) -> None:
     suite = toy.suite(2, repeats=2)
-    assert calls(toy.job(tmp_path, suite)) == ["q000.0", "q001.0", "q000.1", "q001.1"]
+    assert called_ids(toy.job(tmp_path, suite)) == ["q000.0", "q001.0", "q000.1", "q001.1"]
 
 
-def test_a_new_run_beside_one_with_a_damaged_card_says_so(here: Path) -> None:
+def test_a_new_run_reports_that_an_earlier_one_has_a_damaged_card(here: Path) -> None:
     command = ("run", "mmlu-pro", "--sample", "-m", "demo:careful")
     assert evals(*command).status == 0
     (card,) = Path("results").rglob("card.json")

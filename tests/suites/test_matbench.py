@@ -1,4 +1,4 @@
-"""Matbench: all published scores of three recorded models, the folds, the questions, and the import."""
+"""Matbench: the published scores of three recorded models on the default tasks, the folds, the questions, and the import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.command import evals
 from tests.support.error_messages import raises
 from tests.support.tables import table
 
-OUR_NAMES = {
+OUR_METRICS = {
     "mae": "mae", "rmse": "rmse", "mape": "mape", "max_error": "max_error", "accuracy": "accuracy",
     "balanced_accuracy": "balanced_accuracy", "f1": "f1", "rocauc": "rocauc_thresholded",
 }  # fmt: skip
@@ -60,7 +60,7 @@ def test_every_published_score_of_every_fold_is_reproduced_to_six_decimals(
     metric_functions = {metric.name: metric.of for metric in suite.metrics}
     for fold, results in folds.items():
         for name, published in results["scores"].items():
-            ours = metric_functions[OUR_NAMES[name]]([point for point in all_points if point.group == fold])
+            ours = metric_functions[OUR_METRICS[name]]([point for point in all_points if point.group == fold])
             assert ours == pytest.approx(published, abs=5e-7), (fold, name)
     headline = "rocauc" if task in ("expt_is_metal", "glass") else "mae"
     mean = sum(results["scores"][headline] for results in folds.values()) / 5
@@ -76,7 +76,7 @@ def test_computed_folds_equal_the_published_ones(mirror: Path) -> None:
         assert computed_folds(golds) == [row["fold"] for row in rows]
 
 
-def test_folds_are_read_from_the_file_of_splits_if_the_table_has_none(mirror: Path, tmp_path: Path) -> None:
+def test_folds_are_read_from_the_splits_file_if_the_table_has_none(mirror: Path, tmp_path: Path) -> None:
     source = mirror / "matbench"
     (tmp_path / "splits").mkdir()
     name = "matbench_v0.1_validation_small_tasks.json.gz"
@@ -90,7 +90,7 @@ def test_folds_are_read_from_the_file_of_splits_if_the_table_has_none(mirror: Pa
     assert [row["fold"] for row in table] == folds
 
 
-def test_a_table_in_the_format_of_matminer_is_read(mirror: Path, tmp_path: Path) -> None:
+def test_a_table_in_matminer_format_is_read(mirror: Path, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     rows = matbench._table(Data(suite="matbench", local=mirror), "steels")
     columns = ["composition", "yield strength"]
@@ -103,7 +103,7 @@ def test_a_table_in_the_format_of_matminer_is_read(mirror: Path, tmp_path: Path)
     assert matbench._table(Data(suite="matbench", local=tmp_path), "steels") == rows
 
 
-def test_a_corrupt_file_of_splits_is_reported_in_one_line(tmp_path: Path) -> None:
+def test_a_corrupt_splits_file_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "matbench_steels.jsonl").write_text(
         '{"mbid": "a", "composition": "Fe", "yield strength": 1.0}\n'
     )
@@ -151,7 +151,7 @@ class FakeCard:
         self.headline = SimpleNamespace(value=value, low=low, high=high, method="t")
 
 
-def test_the_mean_of_four_tasks_is_computed_as_by_opencompass() -> None:
+def test_the_mean_of_the_four_tasks_is_that_of_opencompass() -> None:
     cards: dict[str, Any] = {
         "steels": FakeCard(200.0),
         "expt_gap": FakeCard(0.5),
@@ -171,7 +171,7 @@ def test_the_mean_of_four_tasks_is_computed_as_by_opencompass() -> None:
 
 def test_the_interval_of_the_mean_combines_the_intervals_of_the_tasks() -> None:
     cards = {
-        # converted to 0.9, from 0.8 to 0.95: a large error is a low score
+        # an MAE of 200 is converted to 0.9, and its bounds, in reverse order, to 0.8 and 0.95
         "steels": FakeCard(200.0, 100.0, 400.0),
         "expt_gap": FakeCard(0.5, 0.5, 0.5),
         "expt_is_metal": FakeCard(0.8, 0.7, 0.85),
@@ -180,8 +180,8 @@ def test_the_interval_of_the_mean_combines_the_intervals_of_the_tasks() -> None:
     mean = matbench.aggregate("intern-s1", cards)
     assert mean is not None
     value = (0.9 + 0.75 + 0.8 + 1.0) / 4
-    below, above = (0.1**2 + 0.1**2 + 0.1**2) ** 0.5 / 4, (0.05**2 + 0.05**2) ** 0.5 / 4
-    assert (mean["low"], mean["high"]) == pytest.approx((value - below, value + above))
+    lower_margin, upper_margin = (0.1**2 + 0.1**2 + 0.1**2) ** 0.5 / 4, (0.05**2 + 0.05**2) ** 0.5 / 4
+    assert (mean["low"], mean["high"]) == pytest.approx((value - lower_margin, value + upper_margin))
 
 
 @table("name", matbench.TASKS)
@@ -274,7 +274,9 @@ def test_tasks_without_data_are_named_and_skipped(tmp_path: Path) -> None:
     assert "left out: nonsense is not a task" in outcome.err
 
 
-def test_probabilities_of_labels_give_the_true_roc_auc_and_that_of_the_package(tmp_path: Path) -> None:
+def test_predicted_probabilities_give_the_true_roc_auc_and_the_thresholded_one_of_the_package(
+    tmp_path: Path,
+) -> None:
     rows = [json.loads(line) for line in (SAMPLE.folder() / "matbench_glass.jsonl").read_text().splitlines()]
     data = {row["mbid"]: (0.4 if row["gfa"] else 0.1) for row in rows}
     path = results_file(tmp_path / "r.json", {"matbench_glass": data})

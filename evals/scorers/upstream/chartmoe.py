@@ -2,7 +2,7 @@
 
 This rule is called relaxed accuracy, but differs from VLMEvalKit's and from that of ChartQA's authors. Known defects, kept:
 the number in a text is its first run of digits and dots, so signs and percent signs are lost, and the answer in "of 2 bars,
-7" is 2; a target of 0 has an absolute tolerance of 0.05; a year may be off by 5 %; a text that contains `no`
+7" is 2; the tolerance is absolute for a target of 0; a year may be off by 5 %; a text that contains `no`
 ("unknown", "north") is right if the target contains `no`; and a reply without a number is right if it is a substring of the
 target, so **an empty reply is right for every target**. Here, too, an empty reply has the value 1, but the
 verdict `unanswered`.
@@ -18,12 +18,12 @@ from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
-"""Maximum number of characters of a reply that are read, counted from its beginning."""
+"""Maximum number of characters that are read, from the beginning of a reply."""
 WHY_EMPTY = "an empty reply, which upstream counts as right: it is a substring of every target"
 _DIGITS = re.compile(r"[\d.]+")
 
 
-def first_digits(text: str) -> float | None:
+def first_number(text: str) -> float | None:
     """Return the first run of digits and dots as a number; None if there is no run, or it is not a number."""
     match = _DIGITS.search(text.replace(",", ""))
     try:
@@ -34,7 +34,7 @@ def first_digits(text: str) -> float | None:
 
 def matches_relaxed(stated: str, target: str, tolerance: float) -> bool:
     """Return whether two answers agree as upstream compares them."""
-    number, gold = first_digits(stated), first_digits(target)
+    number, gold = first_number(stated), first_number(target)
     if number is not None and gold is not None:
         return abs(number - gold) / (abs(gold) or 1.0) <= tolerance
     stated, target = stated.lower(), target.lower()
