@@ -64,7 +64,7 @@ _LABELS = {
     kind: lazy_pattern(
         rf"(?:\b(?:(?:final|correct|the|its|my|resulting)\s+)*(?:{noun}|answer)\b|(?<=[A-Za-z])(?:名称|命名)|{noun}|答案)"
         r"(?P<qualifier>(?:\s+(?:of|for|in|according)\b[^.\n:：=]{0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
-        r"(?P<mark>[:：=|]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s|(?<=\n)"
+        r"(?P<mark>[:：=|→]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s|(?<=\n)"
         + (r"|(?-i:\s(?=[*_`$\\]{0,3}[A-Z\[(][A-Za-z]?[\d(A-Z\[_₀-₉])))" if kind == "formula" else ")")
         + r"\s*[:：]?",
         re.IGNORECASE,
@@ -105,6 +105,7 @@ _SPACED_CHARGE = lazy_pattern(
     r"(?<=[A-Z\d)\]₀-₉][a-z\d)\]₀-₉])[ \u00a0\u202f](?=[*(]{0,2}\d?[-+\u2212\u2013](?:[\s*.,;:)]*$|[*.,;)]+\s))"
 )
 """The space between a formula and its charge, as in "SO4 2-"."""
+_RESULT_VERB = lazy_pattern(r"\b(?:gives?|giving|yields?|yielding)\s")
 _SEPARATORS = lazy_pattern(r"[\s,;，；、|：:]+")
 _AMBIGUOUS = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
@@ -240,11 +241,14 @@ def stated_formula(
     def parse(content: str) -> str | None:
         return read_formula(content, is_formula)
 
+    def parse_conclusion(line: str) -> str | None:
+        return parse(concluding_clause(line)) or parse(_RESULT_VERB.split(line)[-1])
+
     kind = _AnswerKind(
         "molformula", ("formula", "分子式", "化学式"), _LABELS["formula"], parse,
         read_delimited=lambda content: _without_formatting(content) or None, parse_span=parse,
-        parse_line=lambda line: parse(line) or _formula_like_word(line) or parse(concluding_clause(line)),
-        parse_last_line=lambda line: parse(line) or parse(concluding_clause(line)),
+        parse_line=lambda line: parse(line) or _formula_like_word(line) or parse_conclusion(line),
+        parse_last_line=lambda line: parse(line) or parse_conclusion(line),
     )  # fmt: skip
     return _read_stated_answer(text, kind, truncated=truncated)
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from evals.extract.formatting import half_width
 from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.option_closing import only_true_statement
 from evals.extract.option_cues import CUES
 from evals.extract.option_layout import read_option_layout
 from evals.extract.option_parser import OptionParser
@@ -72,6 +73,8 @@ def stated_letters(
     if reading is None and not parser.has_rejected and (not truncated or _FIRST_LINE_LETTER.match(text)):
         reading = read_option_layout(text, parser)
     visible_text = half_width(visible(text).text)
+    if options and not parser.has_rejected and not truncated and (reading is None or reading.form == "cue"):
+        reading = only_true_statement(visible_text, parser) or reading
     if single and reading is not None and len(reading.value) > 1:
         rest = " " * reading.end + visible_text[reading.end :]
         reading = read_answer(rest, parser, cues=CUES, use_layout=False) or reading

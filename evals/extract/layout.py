@@ -17,7 +17,7 @@ _GIVES_UP = lazy_pattern(
     r"\b(?:sorry|cannot|can['’]t|unable|do(?:n['’]t|\s+not)\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
     r"|抱歉|无法|不能|不知道|不确定|对不起"
 )
-_SENTENCE_END = lazy_pattern(r"(?:[.!?](?=\s)|[。；！？\n])")
+_SENTENCE_END = lazy_pattern(r"(?:[.!?](?=\s)(?!\s=)|[。；！？\n])")
 _GUESS = lazy_pattern(
     r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
     re.IGNORECASE,
@@ -112,6 +112,8 @@ def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> S
         end = reason.start()
     if statement_mood.mood(text, end, end) != "asserted" or _NO_ASSERTION.match(text, sentence_begin, end):
         return None
+    if _TWO_VALUES.search(text, max(sentence_begin, end - 200), end):
+        return None
     count = _COUNT.match(text, sentence_begin, end) or (
         _ONLY_COUNT.match(text, 0, end) if sentence_begin == 0 else None
     )
@@ -137,6 +139,11 @@ _NO_ASSERTION = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "If n = 4, then the number is 12." and "There is no solution for n = 5."."""
+_TWO_VALUES = lazy_pattern(
+    r"\b(?:is|are|measures?)\s[$*]{0,3}\d[\d.]{0,12}(?P<unit>\s?°|\s[A-Za-z]{1,12}),?\s(?:and|while)\s(?:(?!\b(?:so|thus|hence|therefore)\b)[^.;\n]){1,60}?\s(?:is|are|measures?)\s[$*]{0,3}\d[\d.]{0,12}(?P=unit)[\s.$*]*$",
+    re.IGNORECASE,
+)
+"""As in "The base angles are 36 degrees and the apex is 72 degrees"."""
 _COUNTED_SUBJECT = lazy_pattern(
     r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:exactly\s+|only\s+)?[*_]*(?P<number>\d[\d,]*)[*_]*\s+[a-z ]{2,40}\s(?:is|are|was|were)\s+(?:left|remaining|shown|visible|hidden|present|needed|required|missing|possible|there)[.!\s*_]*$",
     re.IGNORECASE,
@@ -148,7 +155,7 @@ _CALLED_ANSWER = lazy_pattern(
 )
 """As in "So 25 is the answer."."""
 _REASON_OR_CONTRAST = lazy_pattern(
-    r"(?<=[\d$*}])\s+when\b|,?\s+(?:because|since)\b|,\s+which\b|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
+    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=[^,;\n]{0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+which\b|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
     re.IGNORECASE,
 )
 """As in ", because ...", ", which ..." and ", not ..."."""
@@ -178,6 +185,6 @@ _CHART_SUBJECT = lazy_pattern(
 )
 """As in "The red line shows the unemployment rate."."""
 _PREDICATE_START = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|got|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|got|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|leaving(?:\s+(?:only|just|exactly))?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from evals.extract.answer_cues import concluding_reading, is_alternative
+from evals.extract.answer_cues import concluding_clause, concluding_reading, is_alternative
 from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
@@ -26,7 +26,7 @@ _MAX_DIGITS = 300
 _WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b"
 )
-_SPACING_AND_MARKUP = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|\\[{}]|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
+_SPACING_AND_MARKUP = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|\\[{}()\[\]]|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
 _UNIT_SIGNS = lazy_pattern(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
 _MODULO = lazy_pattern(r"\\p?mod\b.*|\\bmod\b.*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
 _INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d{1,3}(?:\s\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
@@ -101,6 +101,11 @@ _LEAD_IN = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "So, 25" and "In total: 25"."""
+_LABELLED_TOTAL = lazy_pattern(
+    r"[\s*_]*(?:the\s+)?(?:(?:total|interior|exterior|overall|shaded|surface|required|angle|final)\s+){1,3}(?:time|distance|cost|area|volume|perimeter|length|sum|number|amount)[*_]*:[\s*_$]*(?P<number>\d[\d,]*)(?:\s?°|\s?[A-Za-z]{1,12}(?:\^?2|²)?)?[\s*_$.]*",
+    re.IGNORECASE,
+)
+"""As in "Total time: 204 minutes"."""
 
 
 def _parse_statement(content: str, form: Form) -> Any:
@@ -108,6 +113,8 @@ def _parse_statement(content: str, form: Form) -> Any:
         if _HYPOTHESIS.match(content):
             return None
         content = _LEAD_IN.sub("", content, count=1)
+        if total := _LABELLED_TOTAL.fullmatch(content):
+            return parse_integer(total["number"])
     if form in ("whole", "last line") and _VERB.search(content):
         return None  # the predicate of the sentence is read instead, as prose
     value = parse_integer(content, bare=form in UNMARKED_FORMS)
@@ -127,6 +134,10 @@ def _parse_versions(content: str, form: Form) -> Any:
         return None  # several sentences, the last of which is read instead
     if form == "last line" and (label := _LIST_LABEL.match(content)):
         content = content[label.end() :]
+    if form in ("whole", "last line", "prose"):
+        clause = concluding_clause(content)
+        if _DIGIT.search(clause) and _DIGIT.search(content, 0, len(content) - len(clause)):
+            content = clause  # what precedes it is an intermediate result
     return _parse_shortened(content, form)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.option_closing import closing_option
 from evals.extract.option_letters import COMMANDS, MARKS
 from evals.extract.option_parser import INLINE_LABEL, LABEL, MAX_GLOSS_CHARS, OptionParser
 from evals.extract.option_verdicts import option_verdicts
@@ -52,6 +53,8 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
     text, unclosed = visible(text)
     if unclosed or breaks_off(text):
         return None
+    if (closing := closing_option(text)) is not None:
+        return closing
     if predicate := _CLOSING_PREDICATE.search(text, max(0, len(text.rstrip()) - 24)):
         return Reading(predicate[1], "prose", *predicate.span(1))
     line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1

@@ -158,6 +158,9 @@ _ESTIMATES = (
     "i would estimate",
 )
 _ESTIMATE = lazy_pattern("|".join(_ESTIMATES), re.IGNORECASE)
+_SUM_OR_PRODUCT = lazy_pattern(
+    r"^(?![^\n]*(?:\bnot\b|n['’]t|\bif\b|\bexample\b))[^\n]*\d\s?(?:[-+−×*·/÷]|\\times|\\cdot)\s?\d[\d.]*[\s$]*$"
+)
 _CUES = Cues([Cue("number", _read_number_tag), *(Cue(phrase, _read_estimate) for phrase in _ESTIMATES)])
 _EMPHASIS = lazy_pattern(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
 
@@ -247,7 +250,9 @@ _CLOSING_VALUE = lazy_pattern(
 def _last_result(line: str) -> str:
     """Return the right-hand side of a calculation such as "n = √ε = √6.25 = 2.5"; an empty text if the line is no calculation."""
     sides = _EQUATION.split(line)
-    is_calculation = len(sides) > 2 or (len(sides) == 2 and not sides[0].strip(" *$"))
+    is_calculation = len(sides) > 2 or (
+        len(sides) == 2 and (not sides[0].strip(" *$") or _SUM_OR_PRODUCT.search(sides[0][-200:]))
+    )
     return sides[-1] if is_calculation and not _SECOND_STATEMENT.search(line) else ""
 
 

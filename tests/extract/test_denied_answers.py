@@ -7,11 +7,13 @@ import json
 import pytest
 
 from evals import extract
+from evals.extract.chemical import stated_formula, stated_name
 from evals.extract.choices import choice
 from evals.extract.numbers import integer
 from evals.extract.quantity import stated
 from evals.extract.regions import regions
 from evals.extract.yesno import yes_no
+from evals.scorers.formula import is_formula
 from evals.scorers.properties import StatedProperties
 from evals.types import Prompt, Reply, Sample
 from tests.support.tables import table
@@ -138,3 +140,62 @@ def test_a_number_after_conditions_is_read() -> None:
     reading = stated("The predicted logD at pH 7.4 is about 1.9.")
     assert reading is not None
     assert reading.value.value == 1.9
+
+
+@table(
+    "text",
+    ["Not A, but B.", "It is B that expands.", "Between A and B, B is more consistent with the data.", "All things considered, B has to be the one.",
+     "Everything else fails, leaving only option B standing.", "The one that expands is (B), not (A).", "Hence statement B is the one that holds.",
+     "Students often answer C here. The correct response, however, is B.", "Option B stands out as the only dense one.",
+     "We get $x = 5$.\n\n$\\Rightarrow \\text{(B)}$"],
+)  # fmt: skip
+def test_the_option_of_the_last_sentence_is_read(text: str) -> None:
+    reading = choice(text, OPTIONS)
+    assert reading is not None
+    assert reading.value == "B"
+
+
+@table(
+    "text",
+    ["It is A that melts. It is B that expands.", "If it were cold, it is B that fits.", "It is B that most students pick.", "Not A, but not B.",
+     "Between A and B, B is more tempting.", "Option B stands out as wrong.", "Is it B that expands?", "It is not B that expands.", "Not A but B or C.",
+     "It is B which is wrong.", "I doubt it is B that fits.", "It is C that forms the bonds.", "Option B stands out, though C is denser.", "It is B that expands, and D that glows."],
+)  # fmt: skip
+def test_a_last_sentence_that_denies_or_doubts_states_no_option(text: str) -> None:
+    assert choice(text, OPTIONS) is None
+
+
+@table(
+    ("text", "letter"),
+    [("Only II is true.", "B"), ("So, only I is correct.", "A"), ("Only II and III are true.", "C"), ("Not only II is true.", None), ("I thought that only II is true.", None)],
+)  # fmt: skip
+def test_the_only_true_statement_is_the_option_with_that_text(text: str, letter: str | None) -> None:
+    reading = choice(text, ("I only", "II only", "II and III", "all of them"))
+    assert (reading and reading.value) == letter
+
+
+@table(
+    ("text", "number"),
+    [
+        ("Of 30, 12 are excluded, leaving 18.", 18), (r"So we have \(n = 5! = 120\).", 120), (r"So \(n = 120\).", 120),
+        ("The maximum is 25, attained when x = 3.", 25), ("The minimum is $25$ (at $x=y=2$).", 25), ("The value is 25 at x = 3, but at x = 4 it is 30.", 30),
+        ("N = 45321, so the last three digits are 321.", 321), ("It works for n = 25 but not for n = 24, so 25 it is.", 25),
+        ("The area is 16 square units.", 16), ("Interior angle sum: 540°.", 540), ("Total time: 9:30", None), ("They meet at 9:30.", None),
+        ("The angles are 36 degrees and the apex is 72 degrees.", None), ("x is 36° and y is 72°.", None), ("There are 30 children, leaving 18 for the second round.", None),
+    ],
+)  # fmt: skip
+def test_the_result_and_not_another_number_is_read(text: str, number: int | None) -> None:
+    assert integer(text) == number
+
+
+def test_the_result_of_a_sum_or_a_reaction_is_read() -> None:
+    reading = stated("The molar mass of KOH is 39.1 + 16.0 + 1.0 = 56.1 g/mol.")
+    assert reading is not None
+    assert reading.value.value == 56.1
+    assert stated("It is not 39.1 + 16.0 = 55.1 g/mol.") is None
+    formula = stated_formula("Acetylation of C7H6O3 gives C9H8O4.", is_formula)
+    assert formula is not None
+    assert formula.value == "C9H8O4"
+    name = stated_name("IUPAC name → propan-2-one")
+    assert name is not None
+    assert name.value == "propan-2-one"

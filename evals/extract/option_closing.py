@@ -1,0 +1,78 @@
+"""Read the option that the last sentence of a reply without an answer statement names: "It is B that ...", "Not A, but B."."""
+
+from __future__ import annotations
+
+import re
+
+from evals.extract import statement_mood
+from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.option_parser import OptionParser
+from evals.extract.reading import Reading
+
+_MAX_CHARS = 400
+"""Maximum number of characters, from the end of a reply, that are searched."""
+_NOUN = r"(?:(?:[Oo]ption|[Cc]hoice|[Ss]tatement)\s)"
+_OTHER = rf"{_NOUN}?[*_(]{{0,3}}[A-Z][)*_]{{0,3}}"
+_LETTER = r"[*_(]{0,3}(?P<letter>[A-Z])[)*_]{0,3}"
+_START = r"(?:^|(?<=[.,;:!?\n]\s)|(?<=\n)|(?<=\b[Ss]o\s))"
+_END = r"[.!*_\s]*$"
+_CLOSING_SENTENCES = tuple(
+    map(
+        lazy_pattern,
+        (
+            rf"{_START}[Nn]ot\s{_OTHER},?\sbut\s(?:rather\s)?{_NOUN}?{_LETTER}{_END}",
+            rf"\b[Ii]t(?:['’]s|\sis|\smust\sbe)\s{_NOUN}?{_LETTER}\s(?:that|which)\s",
+            rf"\b[Bb]etween\s{_OTHER}\sand\s{_OTHER},\s{_NOUN}?{_LETTER}\sis\s(?:the\s|a\s|clearly\s|much\s)?(?:more|better|closer|stronger|likelier)\b",
+            rf"{_NOUN}{_LETTER}\sis\sthe\s(?:only\s)?one\sthat\s(?:holds|fits|works|applies|is\s(?:true|correct|right)){_END}",
+            rf"{_NOUN}{_LETTER}\sstands\sout\b",
+            rf"{_START}{_NOUN}?{_LETTER}\shas\sto\sbe\s(?:the\sone|the\sanswer|right|correct){_END}",
+            rf"\bleaving\s(?:us\swith\s)?only\s{_NOUN}?{_LETTER}\s(?:standing|remaining)\b",
+            rf"\bis\s\((?P<letter>[A-Z])\),\snot\s\([A-Z]\){_END}",
+            rf"\b(?:correct|right|best)\s(?:answer|response|choice|option),\s(?:however|then|therefore|though|in\sfact),\sis\s{_NOUN}?{_LETTER}{_END}",
+            r"\\(?:Rightarrow|implies|therefore|Longrightarrow)\s*\\(?:text\w*|math\w+)\s*\{\s*\((?P<letter>[A-Z])\)\s*\}[\s$.*]*$",
+        ),
+    )
+)
+_SENTENCE_END = lazy_pattern(r"[.!?](?=\s+\S)|\n(?=\s*\S)")
+_DENIES_OR_DOUBTS = lazy_pattern(
+    r"\b(?:wrong|incorrect|false|least|less|worst|doubt|hardly|whether|suppose|assuming|tempting|misleading|confus\w+|distractor|students|people|if|unless|could|might|may|perhaps|maybe|would|ruled|eliminated|excluded|except|however|although|question|asks|guess\w*|oxidi\w+|reduced|protonated|atoms?|bonds?|charges?|electrons?)\b|n['’]t\b|\?",
+    re.IGNORECASE,
+)
+_DENIES_OR_NAMES_ANOTHER = lazy_pattern(r"\b(?:not|never|or|fails?|[A-J])\b")
+_ONLY_TRUE = lazy_pattern(
+    r"(?:^|[.!?:,;\n]\s|\b(?:so|thus|hence|therefore)\s)[Oo]nly\s(?:statements?\s)?(?P<statements>[IVX]{1,4}(?:(?:,\s|\sand\s|,\sand\s)[IVX]{1,4}){0,3})\s(?:is|are)\s(?:true|correct|right|valid)[.!*_\s]*$"
+)
+
+
+def closing_option(text: str) -> Reading | None:
+    """Return the option that the last sentence names; None if another sentence names another one in the same way."""
+    end = len(text.rstrip())
+    tail_begin = max(0, end - _MAX_CHARS)
+    sentence_begin = max((stop.end() for stop in _SENTENCE_END.finditer(text, tail_begin, end)), default=0)
+    if tail_begin > 0 and sentence_begin == 0:
+        return None
+    for pattern in _CLOSING_SENTENCES:
+        matches = list(pattern.finditer(text, tail_begin))
+        if not matches or len({match["letter"] for match in matches}) > 1:
+            continue
+        begin, letter_end = matches[-1].span("letter")
+        if (
+            matches[-1].start() >= sentence_begin
+            and not _DENIES_OR_DOUBTS.search(matches[-1].re.sub("", text[sentence_begin:end]))
+            and not _DENIES_OR_NAMES_ANOTHER.search(text, matches[-1].end(), end)
+            and statement_mood.mood(text, begin, letter_end) == "asserted"
+        ):
+            return Reading(text[begin], "prose", begin, letter_end)
+    return None
+
+
+def only_true_statement(text: str, parser: OptionParser) -> Reading | None:
+    """Return the option "II only" for the last sentence "Only II is true."."""
+    only_true = _ONLY_TRUE.search(text, max(0, len(text.rstrip()) - _MAX_CHARS))
+    if only_true is None or statement_mood.mood(text, *only_true.span("statements")) != "asserted":
+        return None
+    statements = only_true["statements"]
+    letter = parser.options.letter_of_exact_text(f"{statements} only") or (
+        parser.options.letter_of_exact_text(statements) if len(statements.split()) > 1 else None
+    )
+    return None if letter is None else Reading(letter, "prose", *only_true.span("statements"))
