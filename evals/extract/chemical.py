@@ -105,7 +105,8 @@ _SPACED_CHARGE = lazy_pattern(
     r"(?<=[A-Z\d)\]₀-₉][a-z\d)\]₀-₉])[ \u00a0\u202f](?=[*(]{0,2}\d?[-+\u2212\u2013](?:[\s*.,;:)]*$|[*.,;)]+\s))"
 )
 """The space between a formula and its charge, as in "SO4 2-"."""
-_RESULT_VERB = lazy_pattern(r"\b(?:gives?|giving|yields?|yielding)\s")
+_RESULT = lazy_pattern(r"\b(?:gives?|giving|yields?|yielding)\s(?P<formula>\S+)\s*$")
+"""As in "Acetylation of C7H6O3 gives C9H8O4."."""
 _SEPARATORS = lazy_pattern(r"[\s,;，；、|：:]+")
 _AMBIGUOUS = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
@@ -242,7 +243,8 @@ def stated_formula(
         return read_formula(content, is_formula)
 
     def parse_conclusion(line: str) -> str | None:
-        return parse(concluding_clause(line)) or parse(_RESULT_VERB.split(line)[-1])
+        result = _RESULT.search(line)
+        return parse(concluding_clause(line)) or (parse(result["formula"]) if result else None)
 
     kind = _AnswerKind(
         "molformula", ("formula", "分子式", "化学式"), _LABELS["formula"], parse,
