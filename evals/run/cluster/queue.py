@@ -30,7 +30,7 @@ from evals.types import Media, Prompt, Reply, Sampling
 POLL_S = 5.0
 """Maximum time between two messages from a replica, which may contain no responses."""
 LEASE_S = 30.0
-"""A replica that is silent for this long, and at least half as long, is considered lost."""
+"""A replica is considered lost once it has been silent for a time between half this time and this time."""
 SHUTDOWN_S = 10.0
 """Time allowed for replicas to shut down cleanly."""
 
