@@ -52,7 +52,7 @@ def closing_option(text: str) -> Reading | None:
     if tail_begin > 0 and sentence_begin == 0:
         return None
     for pattern in _CLOSING_SENTENCES:
-        matches = list(pattern.finditer(text, tail_begin))
+        matches = list(pattern.finditer(text, tail_begin, end))
         if not matches or len({match["letter"] for match in matches}) > 1:
             continue
         begin, letter_end = matches[-1].span("letter")
@@ -68,7 +68,8 @@ def closing_option(text: str) -> Reading | None:
 
 def only_true_statement(text: str, parser: OptionParser) -> Reading | None:
     """Return the option "II only" for the last sentence "Only II is true."."""
-    only_true = _ONLY_TRUE.search(text, max(0, len(text.rstrip()) - _MAX_CHARS))
+    end = len(text.rstrip())
+    only_true = _ONLY_TRUE.search(text, max(0, end - _MAX_CHARS), end)
     if only_true is None or statement_mood.mood(text, *only_true.span("statements")) != "asserted":
         return None
     statements = only_true["statements"]
