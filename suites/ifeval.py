@@ -9,6 +9,7 @@ sampling of the published Intern-S1 scores (OpenCompass @ a5acc4bb, configs/data
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
@@ -47,7 +48,7 @@ def _unwinnable(sample: Sample) -> str:
     return "" if sample.meta["ideal"] else "the data contain no reply that follows its instructions"
 
 
-def _protocol(rules: str, sampling: Sampling) -> Protocol:
+def _protocol(rules: Literal["official", "mended"], sampling: Sampling) -> Protocol:
     return Protocol(
         prompt=question_prompt,
         scorers={"instructions": Instructions(rules)},

@@ -122,29 +122,29 @@ class Rule(NamedTuple):
 def _structure_rule(side: Side = "", *, several: bool = False) -> Rule:
     return Rule(
         lambda: SelfiesMolecule(several=several, side=side),
-        lambda: chemistry_metrics.by_structure(several=several),
+        lambda: chemistry_metrics.structure_metrics(several=several),
     )
 
 
 GENERATION_RULE = Rule(
     Generated,
     lambda: (
-        chemistry_metrics.mean("exact_of_valid", PartMean("exact"), headline=True),
-        chemistry_metrics.mean("exact_match"),
+        chemistry_metrics.mean_metric("exact_of_valid", PartMean("exact"), headline=True),
+        chemistry_metrics.mean_metric("exact_match"),
         chemistry_metrics.VALIDITY,
         *chemistry_metrics.SIMILARITIES,
         chemistry_metrics.bleu_of_valid("characters"),
-        chemistry_metrics.error("levenshtein_of_valid", PartMean("levenshtein"), unit="edits"),
+        chemistry_metrics.error_metric("levenshtein_of_valid", PartMean("levenshtein"), unit="edits"),
     ),
 )
 SIMILARITY_RULE = Rule(
     TaggedSimilarity,
-    lambda: (chemistry_metrics.mean("morgan_bits", headline=True), chemistry_metrics.VALIDITY),
+    lambda: (chemistry_metrics.mean_metric("morgan_bits", headline=True), chemistry_metrics.VALIDITY),
 )
 STRICT_RULES = {
     "caption": Rule(
         lambda: Caption(synonyms=text.synonyms_available()),
-        lambda: chemistry_metrics.captions("rouge_l", 0.0),
+        lambda: chemistry_metrics.caption_metrics("rouge_l", 0.0),
     ),
     "molecule": _structure_rule(),
     "products": _structure_rule("products", several=True),
@@ -152,23 +152,23 @@ STRICT_RULES = {
     "reagents": _structure_rule(several=True),
     "number": Rule(
         lambda: number.AbsoluteError(read=energy, unit="hartree", possible=POSSIBLE_ENERGIES),
-        lambda: chemistry_metrics.regression_errors("hartree", headline="mae"),
+        lambda: chemistry_metrics.regression_metrics("hartree", headline="mae"),
     ),
 }
 OFFICIAL_RULES = {
     "": GENERATION_RULE,
     "caption": Rule(
         lambda: UpToLastStop(Caption(headline="meteor", synonyms=text.synonyms_available())),
-        lambda: chemistry_metrics.captions("meteor", None, "_on_words"),
+        lambda: chemistry_metrics.caption_metrics("meteor", None, "_on_words"),
     ),
-    "number": Rule(EndNumber, lambda: chemistry_metrics.regression_errors("hartree", headline="mae")),
+    "number": Rule(EndNumber, lambda: chemistry_metrics.regression_metrics("hartree", headline="mae")),
 }
 INTERN_S1_RULES = {
     "": SIMILARITY_RULE,
     "caption": Rule(
         lambda: Meteor(synonyms=text.synonyms_available()),
         lambda: (
-            chemistry_metrics.mean(
+            chemistry_metrics.mean_metric(
                 chemistry_metrics.meteor_name(), PartMean(chemistry_metrics.meteor_name(), 0.0), headline=True
             ),
         ),
@@ -176,7 +176,9 @@ INTERN_S1_RULES = {
     "number": Rule(
         LastNumberError,
         lambda: (
-            chemistry_metrics.error("mae_unread_as_0", number.mae_answered, unit="hartree", headline=True),
+            chemistry_metrics.error_metric(
+                "mae_unread_as_0", number.mae_answered, unit="hartree", headline=True
+            ),
         ),
     ),
 }

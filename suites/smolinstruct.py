@@ -151,37 +151,37 @@ class RootMeanSquare(Struct, frozen=True):
 
 LOG10 = "log10"
 ERRORS = (  # the headline covers answered samples; `answered` is their share
-    chemistry_metrics.error("rmse", number.rmse, unit=LOG10, headline=True),
-    chemistry_metrics.error("rmse_imputed", RootMeanSquare("error_imputed"), unit=LOG10),
-    chemistry_metrics.error("rmse_worst", RootMeanSquare("error_worst"), unit=LOG10),
-    chemistry_metrics.error("mae", number.mae_answered, unit=LOG10),
-    chemistry_metrics.mean("answered", number.answered),
+    chemistry_metrics.error_metric("rmse", number.rmse, unit=LOG10, headline=True),
+    chemistry_metrics.error_metric("rmse_imputed", RootMeanSquare("error_imputed"), unit=LOG10),
+    chemistry_metrics.error_metric("rmse_worst", RootMeanSquare("error_worst"), unit=LOG10),
+    chemistry_metrics.error_metric("mae", number.mae_answered, unit=LOG10),
+    chemistry_metrics.mean_metric("answered", number.answered),
 )
 
 
 def _name_metrics(task: Task) -> tuple[Metric, ...]:
     """Return the metrics of names; the headline's name states whether OPSIN is installed."""
-    same_string = (chemistry_metrics.mean("same_string", PartMean("string", 0.0)),)
+    same_string = (chemistry_metrics.mean_metric("same_string", PartMean("string", 0.0)),)
     if not opsin_installed():
-        return (chemistry_metrics.mean("accuracy_by_name", headline=True), *same_string)
+        return (chemistry_metrics.mean_metric("accuracy_by_name", headline=True), *same_string)
     return (
-        chemistry_metrics.mean("accuracy_by_structure", headline=True),
-        chemistry_metrics.mean("accuracy_by_name", PartMean("name", 0.0)),
+        chemistry_metrics.mean_metric("accuracy_by_structure", headline=True),
+        chemistry_metrics.mean_metric("accuracy_by_name", PartMean("name", 0.0)),
         *same_string,
     )
 
 
 def _molecules_by_structure(task: Task) -> tuple[Metric, ...]:
-    return chemistry_metrics.by_structure(several=task.kind == "molecules")
+    return chemistry_metrics.structure_metrics(several=task.kind == "molecules")
 
 
 def _molecules_by_string(task: Task) -> tuple[Metric, ...]:
     set_relations = ("subset", "intersection") if task.name == "retrosynthesis" else ()
     return (
-        chemistry_metrics.mean("exact_match", headline=True),
+        chemistry_metrics.mean_metric("exact_match", headline=True),
         VALIDITY,
         *SIMILARITIES,
-        *(chemistry_metrics.mean(name, PartMean(name, 0.0)) for name in set_relations),
+        *(chemistry_metrics.mean_metric(name, PartMean(name, 0.0)) for name in set_relations),
     )
 
 
@@ -189,15 +189,17 @@ def _yes_no_metrics(*, balanced: bool) -> tuple[Metric, ...]:
     """Return the metrics of yes-no tasks; if not `balanced`, as the authors compute them, over valid replies."""
     wrap: Callable[[Any], Any] = (lambda statistic: statistic) if balanced else Valid
     return (
-        chemistry_metrics.whole("balanced_accuracy", wrap(labels.balanced_accuracy), headline=balanced),
-        chemistry_metrics.mean("accuracy", headline=not balanced),
-        chemistry_metrics.whole("mcc", wrap(labels.mcc)),
-        chemistry_metrics.whole("f1", wrap(labels.f1)),
+        chemistry_metrics.whole_run_metric(
+            "balanced_accuracy", wrap(labels.balanced_accuracy), headline=balanced
+        ),
+        chemistry_metrics.mean_metric("accuracy", headline=not balanced),
+        chemistry_metrics.whole_run_metric("mcc", wrap(labels.mcc)),
+        chemistry_metrics.whole_run_metric("f1", wrap(labels.f1)),
     )
 
 
 def _similarity_metrics(task: Task) -> tuple[Metric, ...]:
-    return (chemistry_metrics.mean("morgan_bits", headline=True), VALIDITY)
+    return (chemistry_metrics.mean_metric("morgan_bits", headline=True), VALIDITY)
 
 
 def _is_name_conversion(task: Task) -> bool:
@@ -226,7 +228,7 @@ STRICT_RULES = {
     "boolean": Rule(lambda task: labels.Label(label), lambda task: _yes_no_metrics(balanced=True)),
     "caption": Rule(
         lambda task: Caption(synonyms=text.synonyms_available()),
-        lambda task: chemistry_metrics.captions("rouge_l", 0.0),
+        lambda task: chemistry_metrics.caption_metrics("rouge_l", 0.0),
     ),
 }
 OFFICIAL_RULES = {
@@ -238,7 +240,7 @@ OFFICIAL_RULES = {
     "boolean": Rule(lambda task: llm4chem.Boolean(), lambda task: _yes_no_metrics(balanced=False)),
     "caption": Rule(
         lambda task: Caption(headline="meteor", synonyms=text.synonyms_available()),
-        lambda task: chemistry_metrics.captions("meteor", None, "_on_words"),
+        lambda task: chemistry_metrics.caption_metrics("meteor", None, "_on_words"),
     ),
 }
 INTERN_S1_RULES = {
@@ -252,14 +254,14 @@ INTERN_S1_RULES = {
     "number": Rule(
         lambda task: opencompass.Errors(),
         lambda task: (
-            chemistry_metrics.error("mae_unread_as_0", number.mae_answered, unit=LOG10, headline=True),
+            chemistry_metrics.error_metric("mae_unread_as_0", number.mae_answered, unit=LOG10, headline=True),
         ),
     ),
     "boolean": Rule(lambda task: opencompass.YesNo()),
     "caption": Rule(
         lambda task: opencompass.Meteor(synonyms=text.synonyms_available()),
         lambda task: (
-            chemistry_metrics.mean(
+            chemistry_metrics.mean_metric(
                 chemistry_metrics.meteor_name(), PartMean(chemistry_metrics.meteor_name(), 0.0), headline=True
             ),
         ),

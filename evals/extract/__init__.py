@@ -16,11 +16,11 @@ from evals.extract.choices import choice, letter
 from evals.extract.formatting import strip_formatting
 from evals.extract.free_text import number, stated_text
 from evals.extract.judge_verdicts import (
+    bare_number,
+    bare_verdict,
     extracted_answer,
     extracted_number,
-    number_bare,
     verdict,
-    verdict_bare,
     verdict_opencompass,
 )
 from evals.extract.numbers import integer, stated_integer
@@ -32,8 +32,29 @@ from evals.extract.visible import split_reasoning, visible
 from evals.extract.yesno import stated_yes_no, yes_no
 
 __all__ = [
-    "box_contents", "choice", "extracted_answer", "extracted_number", "integer", "integer_matharena", "json_object",
-    "last_box", "last_tag", "letter", "letter_mmlu_pro", "number", "number_bare", "option_vlmevalkit",
-    "split_reasoning", "stated_answer", "stated_integer", "stated_text", "stated_yes_no", "strip_formatting",
-    "verdict", "verdict_bare", "verdict_opencompass", "visible", "yes_no",
+    "bare_number",
+    "bare_verdict",
+    "box_contents",
+    "choice",
+    "extracted_answer",
+    "extracted_number",
+    "integer",
+    "integer_matharena",
+    "json_object",
+    "last_box",
+    "last_tag",
+    "letter",
+    "letter_mmlu_pro",
+    "number",
+    "option_vlmevalkit",
+    "split_reasoning",
+    "stated_answer",
+    "stated_integer",
+    "stated_text",
+    "stated_yes_no",
+    "strip_formatting",
+    "verdict",
+    "verdict_opencompass",
+    "visible",
+    "yes_no",
 ]  # fmt: skip

@@ -70,7 +70,7 @@ def extracted_answer(text: str, case: str) -> str | None:
 _OPENCOMPASS_NAMES = {"CORRECT": "A", "INCORRECT": "B", "A: CORRECT": "A", "B: INCORRECT": "B"}
 
 
-def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
+def bare_verdict(text: str, allowed: Sequence[str]) -> str | None:
     """Read the verdict of a judge that was given upstream's prompt: an allowed verdict and nothing else.
 
     If the allowed verdicts are A and B, their names in OpenCompass' prompt, CORRECT and INCORRECT, are accepted, too.
@@ -84,7 +84,7 @@ def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
     return _OPENCOMPASS_NAMES.get(word) if tuple(allowed) == ("A", "B") else None
 
 
-def number_bare(text: str) -> float | None:
+def bare_number(text: str) -> float | None:
     """Read the number of a judge that was asked to reply with nothing else; bold, code and dollar signs are ignored."""
     text = text.strip(" \t\r\n*`$").replace("\u2212", "-")
     try:

@@ -59,8 +59,8 @@ from evals.extract.smiles import (
     strip_token,
     unmistakable_smiles,
 )
+from evals.extract.statements import DELIMITED_FORMS, Cue, CueReading, Cues, Form, Statement
 from evals.extract.statements import MAX_CHARS as MAX_REPLY_CHARS
-from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.visible import visible
 
 NOUNS = (
@@ -268,7 +268,7 @@ class _Reader:
     def _parse_asserted(self, content: str, form: Form) -> Any:
         if form == "json":
             content = content.replace("\\\\", "\\").replace('"', "").replace("\\/", "/")
-        is_delimited = form in ("tag", "box", "json")
+        is_delimited = form in DELIMITED_FORMS
         value = self.request.read(
             content if is_delimited else answer_part(content, is_set=self.request.is_set)
         )

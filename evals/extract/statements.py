@@ -22,6 +22,8 @@ Form: TypeAlias = Literal[
     "prose",
 ]  # fmt: skip
 """The form of a statement, from explicit (a box) to implicit (prose)."""
+DELIMITED_FORMS: frozenset[Form] = frozenset(("box", "tag", "json"))
+"""Forms whose end is marked, so that the statement is complete even at the end of a truncated reply."""
 
 MAX_CHARS = 100_000
 """Maximum number of characters that are read, from the end of a reply."""

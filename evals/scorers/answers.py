@@ -62,6 +62,11 @@ def finite_float(text: str) -> float | None:
     return value if isfinite(value) else None
 
 
+def rounding_tolerance(decimals: int) -> float:
+    """Return half a unit in the last of `decimals` decimal places, enlarged by 1e-9 of it for binary fractions; 0 without decimals."""
+    return 0.5 * 10.0**-decimals * (1 + 1e-9) if decimals else 0.0
+
+
 def parse_plain_number(gold: str) -> float | None:
     """Return the value of a gold answer that is a single number, with or without a currency or percent sign; else None."""
     return number(gold) if _GOLD_NUMBER.fullmatch(strip_formatting(gold)) else None

@@ -14,7 +14,7 @@ from evals.extract import stated_yes_no
 from evals.extract.formatting import strip_formatting
 from evals.extract.quantity import stated
 from evals.extract.reading import REJECTED, Reading, read_answer
-from evals.extract.statements import Form
+from evals.extract.statements import DELIMITED_FORMS, MAX_STATEMENT_CHARS, Form
 from evals.extract.units import Quantity
 from evals.extract.visible import visible
 from evals.scorers.number import read_number
@@ -28,8 +28,14 @@ from evals.scorers.upstream.biology import (
 )
 from evals.types import Prompt, Reply, Sample, Score
 
+ANSWER_FORMS: frozenset[Form] = frozenset(("box", "tag", "json", "line", "sentence"))
+"""Forms of an explicit answer; in any other form the text must consist of labels alone."""
 MAX_PLAUSIBLE = 1e9
 """Largest plausible magnitude of a measurement in these tasks."""
+MAX_CHARS = 100_000
+"""Only the last characters of a reply, up to this number, are searched for numbers by key."""
+_DENIAL_WINDOW = 24
+"""Number of characters before a stated polarity that are searched for a denial on the same line."""
 _EC_NUMBER = re.compile(
     r"(?<![\d.])\d{1,2}\.(?:\d{1,3}|-)\.(?:\d{1,3}|-)\.(?:[nB]?\d{1,4}|-)(?![\d])(?!\.\d)"
 )
@@ -44,6 +50,17 @@ _STATED_POLARITY = re.compile(
     r"(?P<polarity>positive|negative)\b(?=[\s*_\"']{0,6}(?:[.,;!)\n]|$))",
     re.IGNORECASE,
 )
+_DENIAL_OR_DOUBT = re.compile(
+    r"\b(?:cannot|can\s*not|no|without|lack\w*|absent|exclu\w+|unlikely|reject\w*|missing|ruled\s+out|impossible|would|neither|if|whether|none\s+of)\b|\?",
+    re.IGNORECASE,
+)
+_FILLER = re.compile(
+    r"\([^()]{0,80}\)|\b(?:and|ec|the|is|number|enzyme|commission|class\s\d|this|protein|most|likely|probably|predicted|to|be|as|has)\b|[^\w]|_",
+    re.IGNORECASE,
+)
+_PSEUDOURIDINE = re.compile(r"\\?\bpsi\b|[Ψψ]|\bpseudouridine\b", re.IGNORECASE)
+_POWER_SIGN = re.compile(r"\^\{?(\d)\}?")
+_WORD_SEPARATOR = re.compile(r"[\s_-]+")
 _LATEX_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]{0,200})\}")
 _NUMBER = r"(?P<number>[-+\u2212]?(?:\d{1,12}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][-+]?\d{1,3})?)"
 
@@ -59,7 +76,7 @@ def yes_or_no(text: str) -> Reading | None:
         match
         for match in _STATED_POLARITY.finditer(visible_text)
         if not _DENIAL_OR_DOUBT.search(
-            visible_text[max(0, match.start() - 24) : match.start()].rpartition("\n")[2]
+            visible_text[max(0, match.start() - _DENIAL_WINDOW) : match.start()].rpartition("\n")[2]
         )
     ]
     if not matches:
@@ -68,26 +85,12 @@ def yes_or_no(text: str) -> Reading | None:
     return Reading(value, "sentence", *matches[-1].span("polarity"))
 
 
-ANSWER_FORMS: frozenset[Form] = frozenset(("box", "tag", "json", "line", "sentence"))
-"""Forms of an explicit answer; in any other form the text must consist of labels alone."""
-_DENIAL_OR_DOUBT = re.compile(
-    r"\b(?:cannot|can\s*not|no|without|lack\w*|absent|exclu\w+|unlikely|reject\w*|missing|ruled\s+out|impossible|would|neither|if|whether|none\s+of)\b|\?",
-    re.IGNORECASE,
-)
-_FILLER = re.compile(
-    r"\([^()]{0,80}\)|\b(?:and|ec|the|is|number|enzyme|commission|class\s\d|this|protein|most|likely|probably|predicted|to|be|as|has)\b|[^\w]|_",
-    re.IGNORECASE,
-)
-_PSEUDOURIDINE = re.compile(r"\\?\bpsi\b|[Ψψ]|\bpseudouridine\b", re.IGNORECASE)
-_POWER_SIGN = re.compile(r"\^\{?(\d)\}?")
-
-
 def asserted_text(content: str, form: Form) -> str | None:
     """Return the part of a statement before a negation, or the whole content of a box, a tag or JSON.
 
     None if the first clause expresses a denial, a doubt, a condition or a question.
     """
-    if form in ("box", "tag", "json"):
+    if form in DELIMITED_FORMS:
         return content
     negation = _NEGATION.search(content)
     content = content[: negation.start()] if negation else content
@@ -99,10 +102,15 @@ def is_label_statement(content: str, labels: Sequence[str], form: Form) -> bool:
     """Return whether a statement is an explicit answer or consists of labels alone."""
     if form in ANSWER_FORMS:
         return True
-    remainder = re.sub(r"[\s_-]+", " ", content.lower())
+    remainder = _lower_words(content)
     for label in labels:
-        remainder = remainder.replace(re.sub(r"[\s_-]+", " ", label.lower()), " ")
+        remainder = remainder.replace(_lower_words(label), " ")
     return not _FILLER.sub("", remainder)
+
+
+def _lower_words(text: str) -> str:
+    """Return a text in lower case, with a space between words that spaces, hyphens or underscores separate."""
+    return _WORD_SEPARATOR.sub(" ", text.lower())
 
 
 def _normalise_label(label: str) -> str:
@@ -110,7 +118,7 @@ def _normalise_label(label: str) -> str:
 
 
 class LabelOf(Struct, frozen=True):
-    """Scores 1 if a reply states the right one of `labels`; case, spaces and punctuation are ignored."""
+    """Scores 1 if a reply states the right label and no other one; case, spaces and punctuation are ignored."""
 
     labels: tuple[str, ...]
 
@@ -124,12 +132,14 @@ class LabelOf(Struct, frozen=True):
 
     def _parse(self, content: str, form: Form) -> Any:
         asserted = asserted_labels(content, self.labels, form)
-        return None if not asserted else asserted[0] if len(asserted) == 1 else REJECTED
+        if len(asserted) > 1:
+            return REJECTED
+        return asserted[0] if asserted else None
 
 
 def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str]:
     """Return the labels that a statement asserts; empty if it contains other words and is not an explicit answer."""
-    claim = asserted_text(content[:2_000], form)
+    claim = asserted_text(content[:MAX_STATEMENT_CHARS], form)
     if claim is None:
         return []
     claim = _POWER_SIGN.sub(r"\1", unicodedata.normalize("NFKC", _PSEUDOURIDINE.sub("Psi", claim)))
@@ -137,21 +147,21 @@ def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str
     exact_matches = [label for label in labels if _normalise_label(claim) == _normalise_label(label)]
     if exact_matches:
         return exact_matches
-    words = re.sub(r"[\s_-]+", " ", claim.lower().replace("\\_", " "))
+    words = _lower_words(claim.replace("\\_", " "))
     asserted = [label for label in labels if _label_pattern(label).search(words)]
     return asserted if is_label_statement(words, asserted, form) else []
 
 
 def _label_pattern(label: str) -> re.Pattern[str]:
     """Return the pattern for a label in a sentence; a two-letter label (Am, Um) must be an item of a list."""
-    pattern = re.escape(re.sub(r"[\s_-]+", " ", label.lower()))
+    pattern = re.escape(_lower_words(label))
     if len(label) <= 2:
         return re.compile(rf"(?:^|[,;/&:]|\band)[\s*`]{{0,3}}{pattern}[\s*`.]{{0,3}}(?:$|[,;/&]|\band\b)")
     return re.compile(rf"(?<![a-z0-9])(?<!\d ){pattern}s?(?![a-z0-9])")
 
 
 class LabelsOf(Struct, frozen=True):
-    """Scores the F1 of the set of labels that a reply states; an answer with `none` and other labels is not read."""
+    """Scores the F1 of the set of labels that a reply states; an answer that combines `none` with other labels is rejected."""
 
     labels: tuple[str, ...]
 
@@ -173,13 +183,14 @@ class StatedEnzymes(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
         reading = read_reply(reply, read_answer, _parse_enzymes, use_layout=True)
-        gold = Sample(id=sample.id, target=",".join(_EC_NUMBER.findall(str(sample.target))))
-        score = score_label_set(gold, reply, set(reading.value) if reading else None, {})
+        gold_codes = ",".join(_EC_NUMBER.findall(str(sample.target)))
+        stated_codes = set(reading.value) if reading else None
+        score = score_label_set(Sample(id=sample.id, target=gold_codes), reply, stated_codes, {})
         return with_reading(reading, score)
 
 
 def _parse_enzymes(content: str, form: Form) -> Any:
-    claim = asserted_text(content[:2_000], form)
+    claim = asserted_text(content[:MAX_STATEMENT_CHARS], form)
     codes = sorted(set(_EC_NUMBER.findall(claim or "")))
     return codes if codes and is_label_statement(claim or "", codes, form) else None
 
@@ -188,7 +199,7 @@ class StatedNumbers(Struct, frozen=True):
     """Scores the number, or the numbers by key, that a reply states."""
 
     percent: float
-    """The number that 1 % stands for."""
+    """Value of 1 % in the target's unit: 1 if targets are percentages, 0.01 if they are fractions."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -212,7 +223,7 @@ def _if_plausible(number: float | None) -> float | None:
 
 def numbers_by_key(text: str, keys: Sequence[str]) -> dict[str, float]:
     """Return the number after the last mention of each key, as in `"ON": 0.5`, `**ON** = 0.5` or `ON is about 0.5`."""
-    text = _LATEX_TEXT.sub(r"\1", text[-100_000:].replace("\\_", "_"))
+    text = _LATEX_TEXT.sub(r"\1", text[-MAX_CHARS:].replace("\\_", "_"))
     numbers = {}
     for key in keys:
         name = re.escape(key).replace("_", r"[_/\s-]")

@@ -1,10 +1,11 @@
 """Visual grounding: intersection over union of the stated and the gold rectangles (Acc@0.5, mean IoU).
 
 A gold rectangle is "[x1, y1, x2, y2]" in pixels; several form a tuple. `sample.meta` contains the image's `width` and
-`height`. The coordinate system for which the prompt asks is never guessed, but set by two fields of the scorer. `scale` is
-`pixel`, `thousand` (thousandths of width and height, as in Qwen and InternVL) or `unit` (fractions of them); `form` is
-`xyxy`, `xywh`, or `yxyx` as in Gemini, unless the reply names the coordinates ("left", "top" ...). Four numbers in [0, 1] that are not all integers are always read as fractions; if
-the prompt asked for another scale, the score is suspect.
+`height`. The coordinate system that the prompt requests is never guessed, but set by two fields of the scorer. `scale` is
+`pixel`, `thousand` (thousandths of width and height, as in Qwen and InternVL) or `unit` (fractions of them); `form`, the
+order of the coordinates, is `xyxy`, `xywh`, or `yxyx` as in Gemini, unless the reply names them ("left", "top" ...). Four
+numbers in [0, 1] that are not all integers are always read as fractions; if the prompt requested another scale, the score
+is suspect.
 
 If there is a single gold rectangle, only the last stated one counts, so that listing guesses does not help. If there are
 several, stated and gold rectangles are matched one to one, optimally, and the value is F1 at the threshold: an extra
@@ -34,7 +35,7 @@ class Box(NamedTuple):
 
     @property
     def area(self) -> float:
-        """Return its area; 0 for a line or a point."""
+        """Return the area in square pixels; 0 for a line or a point."""
         return (self.x2 - self.x1) * (self.y2 - self.y1)
 
 
@@ -48,7 +49,7 @@ def iou(first: Box, second: Box) -> float:
 
 
 class Boxes(Struct, frozen=True):
-    """Scores 1 if the IoU reaches the threshold, or for several gold rectangles F1; the part `iou` is the mean IoU."""
+    """Scores 1 if the IoU reaches the threshold, or the F1 for several gold rectangles; the part `iou` is the mean IoU."""
 
     scale: Literal["pixel", "thousand", "unit"] = "pixel"
     form: Literal["xyxy", "xywh", "yxyx"] = "xyxy"
@@ -79,9 +80,9 @@ class Boxes(Struct, frozen=True):
     def _to_pixels(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
         """Return a stated rectangle in pixels, and whether it was read as fractions against the prompt's scale."""
         numbers = region.numbers
-        form = "xyxy" if region.is_named else self.form
-        a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if form == "yxyx" else numbers
-        if form == "xywh":
+        order = "xyxy" if region.is_named else self.form
+        a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if order == "yxyx" else numbers
+        if order == "xywh":
             c, d = a + c, b + d
         as_fractions = all(0 <= n <= 1 for n in numbers) and any(n != int(n) for n in numbers)
         divisor = 1.0 if self.scale == "unit" or as_fractions else 1000.0 if self.scale == "thousand" else 0.0
@@ -112,6 +113,8 @@ def matched_ious(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 
 
 
 class _AccuracyAtIou(Struct, frozen=True):
+    """A metric of one sample: 1 if its recorded IoU reaches the threshold, else 0."""
+
     threshold: float
 
     def __call__(self, points: Sequence[Point]) -> float:
@@ -119,6 +122,7 @@ class _AccuracyAtIou(Struct, frozen=True):
 
 
 def _recorded_iou(points: Sequence[Point]) -> float:
+    """Return the part `iou` of a sample's score, or the bound of a missing sample; raises ValueError if it has neither."""
     point = points[0]
     iou_value = point.value if point.verdict == "missing" else point.parts.get("iou")
     if iou_value is None:

@@ -20,6 +20,7 @@ from evals.types import Prompt, Reply, Sample, Score
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 _CHINESE_YES_NO = {"yes": ("是", "是的", "对", "正确"), "no": ("否", "不是", "不对", "不正确", "没有")}
 MAX_CHARS = 2_000
+"""Maximum number of characters that are parsed as a number by upstream's rule."""
 
 
 def parse_upstream_number(text: str) -> float | None:
@@ -49,7 +50,7 @@ class Relaxed(Struct, frozen=True):
 
 
 class Stated(Struct, frozen=True):
-    """Scores 1 if the stated answer is a number within `tolerance` of the target, the exact year, or the same text.
+    """Scores 1 for a stated number within a relative `tolerance` of the target (a year must be exact) or for the same text.
 
     `12%`, 12 and, if the target is a percentage, 0.12 are the same number; for a target of 0 the tolerance is absolute, as
     if the target were 1. "12k" is 12,000 or, for an axis in thousands, 12; "the light blue bar" is light blue; lists of names

@@ -12,27 +12,31 @@ from evals.scorers.text import CorpusBleu, TokenKind
 from evals.types import Metric, Point
 
 
-def mean(name: str, of: Callable[[Sequence[Point]], float] = mean_value, *, headline: bool = False) -> Metric:
+def mean_metric(
+    name: str, of: Callable[[Sequence[Point]], float] = mean_value, *, headline: bool = False
+) -> Metric:
     """Return a metric that is a mean over replies."""
     return Metric(name=name, of=of, headline=headline)
 
 
-def whole(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
+def whole_run_metric(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
     """Return a metric that is computed over all replies at once."""
     return Metric(name=name, of=of, pool="whole", headline=headline)
 
 
-def error(name: str, of: Callable[[Sequence[Point]], float], *, unit: str, headline: bool = False) -> Metric:
+def error_metric(
+    name: str, of: Callable[[Sequence[Point]], float], *, unit: str, headline: bool = False
+) -> Metric:
     """Return an error metric in a unit: unbounded, the lower the better, and computed over all replies at once."""
     return Metric(name=name, of=of, pool="whole", unit=unit, better="lower", headline=headline, bounds=None)
 
 
-ACCURACY = (mean("accuracy", headline=True),)
-VALIDITY = mean("validity", PartMean("valid", 0.0))
-SIMILARITIES = tuple(mean(f"{name}_of_valid", PartMean(name)) for name in ("morgan", "rdk", "maccs"))
+ACCURACY = (mean_metric("accuracy", headline=True),)
+VALIDITY = mean_metric("validity", PartMean("valid", 0.0))
+SIMILARITIES = tuple(mean_metric(f"{name}_of_valid", PartMean(name)) for name in ("morgan", "rdk", "maccs"))
 
 
-def by_structure(*, several: bool) -> tuple[Metric, ...]:
+def structure_metrics(*, several: bool) -> tuple[Metric, ...]:
     """Return the metrics of `Molecule`: accuracy, the share of replies at or above each rung, skeleton, validity, similarities.
 
     With `several`, for answers that are sets of molecules, the F1 of the components is added.
@@ -40,21 +44,21 @@ def by_structure(*, several: bool) -> tuple[Metric, ...]:
     rungs = ("canonical", "no_stereo", "parent", "tautomer")
     return (
         *ACCURACY,
-        *([mean("components_f1", PartMean("components", 0.0))] if several else []),
-        *(mean(f"same_{rung}", AtLeast(rung)) for rung in rungs),
-        mean("same_skeleton", PartMean("skeleton", 0.0)),
+        *([mean_metric("components_f1", PartMean("components", 0.0))] if several else []),
+        *(mean_metric(f"same_{rung}", AtLeast(rung)) for rung in rungs),
+        mean_metric("same_skeleton", PartMean("skeleton", 0.0)),
         VALIDITY,
-        mean("morgan", PartMean("morgan", 0.0)),
+        mean_metric("morgan", PartMean("morgan", 0.0)),
         *SIMILARITIES,
     )
 
 
-def regression_errors(unit: str, *, headline: str) -> tuple[Metric, ...]:
+def regression_metrics(unit: str, *, headline: str) -> tuple[Metric, ...]:
     """Return the MAE and the RMSE of the answered samples, and the share of answered samples."""
     return (
-        error("mae", number.mae_answered, unit=unit, headline=headline == "mae"),
-        error("rmse", number.rmse, unit=unit, headline=headline == "rmse"),
-        mean("answered", number.answered),
+        error_metric("mae", number.mae_answered, unit=unit, headline=headline == "mae"),
+        error_metric("rmse", number.rmse, unit=unit, headline=headline == "rmse"),
+        mean_metric("answered", number.answered),
     )
 
 
@@ -63,7 +67,7 @@ def meteor_name() -> str:
     return "meteor" if text.synonyms_available() else "meteor_without_synonyms"
 
 
-def captions(headline: str, absent: float | None, suffix: str = "") -> tuple[Metric, ...]:
+def caption_metrics(headline: str, absent: float | None, suffix: str = "") -> tuple[Metric, ...]:
     """Return the metrics for captions, with `headline` as the headline.
 
     A missing caption has the value `absent`, or is excluded if `absent` is None.
@@ -71,16 +75,16 @@ def captions(headline: str, absent: float | None, suffix: str = "") -> tuple[Met
     """
     name, count_empty = meteor_name(), absent is not None
     return (
-        mean(f"{name}{suffix}", PartMean(name, absent), headline=headline == "meteor"),
+        mean_metric(f"{name}{suffix}", PartMean(name, absent), headline=headline == "meteor"),
         *(
-            mean(rouge, PartMean(rouge, absent), headline=headline == rouge)
+            mean_metric(rouge, PartMean(rouge, absent), headline=headline == rouge)
             for rouge in ("rouge_1", "rouge_2", "rouge_l")
         ),
-        whole(f"bleu_2{suffix}", CorpusBleu(2, count_empty=count_empty)),
-        whole(f"bleu_4{suffix}", CorpusBleu(4, count_empty=count_empty)),
+        whole_run_metric(f"bleu_2{suffix}", CorpusBleu(2, count_empty=count_empty)),
+        whole_run_metric(f"bleu_4{suffix}", CorpusBleu(4, count_empty=count_empty)),
     )
 
 
 def bleu_of_valid(tokens: TokenKind) -> Metric:
     """Return BLEU over the valid answers."""
-    return whole("bleu_of_valid", CorpusBleu(4, count_empty=False, tokens=tokens))
+    return whole_run_metric("bleu_of_valid", CorpusBleu(4, count_empty=False, tokens=tokens))

@@ -14,14 +14,14 @@ from evals import extract
 from evals.scorers.outcomes import no_answer, read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
-Reader = Callable[[str, int], str | None]
+LetterReader = Callable[[str, int], str | None]
 """(reply, number of options) -> letter as shown, or None."""
 
 
 class Choice(Struct, frozen=True):
     """Scores 1 for the right option, else 0; a reply in which `read` finds no option is unanswered."""
 
-    read: Reader
+    read: LetterReader
 
     def __repr__(self) -> str:
         return f"Choice({self.read.__name__})"

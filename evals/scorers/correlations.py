@@ -186,6 +186,7 @@ class Fmax(_RowStatistic, frozen=True):
     split: Callable[[str], Sequence[str]]
     """Splits an answer into labels."""
     resamples: int = 200
+    """Number of bootstrap resamples; each sorts a table of items by labels."""
 
     def of(self, gold: Floats, stated: Floats) -> float:
         """Return the statistic of two tables (item by label) of 0 and 1."""

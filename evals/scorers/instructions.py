@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
@@ -298,7 +298,8 @@ class Instructions(Struct, frozen=True):
     loosely.
     """
 
-    rules: str = "official"
+    rules: Literal["official", "mended"] = "official"
+    """`official` or, under its former name `mended`, which is kept because it occurs in run cards, `CORRECTED`."""
     heavy: ClassVar[bool] = True
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
@@ -340,7 +341,7 @@ def _verdict(reply: Reply, text: str, *, right: bool, truncated: bool) -> Verdic
 
 
 def missing_packages() -> str:
-    """Return which packages are missing, and how to install them; empty if none is."""
+    """Return which packages are missing and how to install them; empty if both are installed."""
     missing = [name for name in ("langdetect", "nltk") if find_spec(name) is None]
     return f"ifeval needs {' and '.join(missing)}: {install_command('instructions')}" if missing else ""
 

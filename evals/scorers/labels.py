@@ -23,6 +23,7 @@ from evals.scorers.run_intervals import (
     balanced_accuracy_interval,
     no_limits_if_class_is_small,
     roc_auc_interval,
+    stated_or_implied_scores,
 )
 from evals.types import Metric, Prompt, Reply, Sample, Score
 
@@ -138,9 +139,7 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
 
     if not weights.sum():
         raise ValueError("at least one value is needed")
-    positive = columns.positive
-    implied = (positive == (columns.value == 1.0)).astype(float)
-    score = np.where(columns.answered, columns.probability, implied)
+    positive, score = columns.positive, stated_or_implied_scores(columns)
     if np.isnan(score).any():
         raise ValueError("ROC-AUC needs a score for each reply; some replies have only a label")
     levels, level_indices = np.unique(score, return_inverse=True)

@@ -77,6 +77,11 @@ def quotient(gold: str, reply: str) -> float | None:
 
 
 _TEST_POINTS = (1.37, 2.113, 0.731)
+"""Values of up to three symbols at which two expressions are compared."""
+_SHIFTS = (0, 0.4, 1.9)
+"""Numbers added to all test points, one per comparison."""
+_MAX_OPERATIONS = 60
+"""An expression with this many operations or more is not evaluated at the test points."""
 
 
 def equal_if_positive(gold: str, reply: str) -> bool:
@@ -94,7 +99,7 @@ def equal_if_positive(gold: str, reply: str) -> bool:
     names = [sorted(symbol.name for symbol in side.free_symbols) for side in sides]
     if names[0] != names[1] or not 0 < len(names[0]) <= len(_TEST_POINTS):
         return False
-    for shift in (0, 0.4, 1.9):
+    for shift in _SHIFTS:
         values_by_symbol = {
             sympy.Symbol(name): sympy.Float(x + shift, 30)
             for name, x in zip(names[0], _TEST_POINTS, strict=False)
@@ -109,7 +114,7 @@ def equal_if_positive(gold: str, reply: str) -> bool:
 
 
 def _is_short_with_root(side: Any) -> bool:
-    """Return whether an expression is short and contains a root of a symbol, but no absolute value."""
+    """Return whether a sympy expression is short and contains a root of a symbol, but no absolute value."""
     from sympy import Abs, Pow, count_ops
 
     roots = [
@@ -117,7 +122,7 @@ def _is_short_with_root(side: Any) -> bool:
         for power in side.atoms(Pow)
         if power.free_symbols and power.exp.is_Rational and not power.exp.is_Integer
     ]
-    return bool(roots) and not side.has(Abs) and count_ops(side) < 60
+    return bool(roots) and not side.has(Abs) and count_ops(side) < _MAX_OPERATIONS
 
 
 def with_lowercase_symbols(gold: str, reply: str) -> tuple[str, str]:

@@ -22,6 +22,8 @@ from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 MAX_SMILES_CHARS = 5_000
 """Maximum length of a SMILES, or four times the target's length if that is more."""
+NO_MOLECULE = {"parsed": 0.0, "valid": 0.0, "rung": 0.0}
+"""Parts of a score without a molecule."""
 
 
 class Molecule(Struct, frozen=True):
@@ -75,7 +77,8 @@ class Molecule(Struct, frozen=True):
         if forms.mol is not None and gold.mol is not None:
             if self.several:
                 parts["components"] = 1.0 if best.rung >= RUNGS["compound"] else _component_f1(forms, gold)
-            parts["skeleton"] = float(best.rung >= 3 or same_inchikey_block(forms, gold))
+            same_skeleton = best.rung >= RUNGS["no_stereo"] or same_inchikey_block(forms, gold)
+            parts["skeleton"] = float(same_skeleton)
             parts |= similarities(forms, gold)
         right = best.rung >= RUNGS[self.rung]
         verdict: Verdict = "right" if right else "wrong" if forms.mol is not None else "invalid"
@@ -112,10 +115,6 @@ def _component_f1(forms: MoleculeForms, gold: MoleculeForms) -> float:
 
 def _morgan_similarity(forms: MoleculeForms, gold: MoleculeForms) -> float:
     return 0.0 if forms.mol is None or gold.mol is None else similarities(forms, gold)["morgan"]
-
-
-NO_MOLECULE = {"parsed": 0.0, "valid": 0.0, "rung": 0.0}
-"""Parts of a score without a molecule."""
 
 
 def _invalid(why: str, answer: str) -> Score:

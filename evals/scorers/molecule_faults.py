@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from evals.scorers.molecule_forms import MoleculeForms
+from evals.scorers.molecule_forms import MoleculeForms, rdkit
 
 _MAX_MATCHES = 64
 """Maximum number of mappings of the answer's atoms to the target's that are compared."""
@@ -39,9 +39,11 @@ def parent_fault(answer: MoleculeForms, target: MoleculeForms) -> str:
         return "isotopes differ"
     if charges[0] != charges[1]:
         return f"charge {charges[0]}, should be {charges[1]}"
-    if len(answer_components) == len(target_components) or (extra and missing):
-        return f"{'with ' if len(answer_components) != len(target_components) else ''}{'.'.join(extra)} instead of {'.'.join(missing)}"
-    return f"{'.'.join(extra)} is extra" if extra else f"{'.'.join(missing)} is missing"
+    same_count = len(answer_components) == len(target_components)
+    extra_smiles, missing_smiles = ".".join(extra), ".".join(missing)
+    if same_count or (extra and missing):
+        return f"{'' if same_count else 'with '}{extra_smiles} instead of {missing_smiles}"
+    return f"{extra_smiles} is extra" if extra else f"{missing_smiles} is missing"
 
 
 def stereo_fault(answer: MoleculeForms, target: MoleculeForms) -> str:
@@ -65,7 +67,8 @@ _Labels = tuple[dict[int, str], dict[frozenset[int], str]]
 
 
 def _stereo_labels(forms: MoleculeForms) -> _Labels:
-    chem = forms._rd.Chem
+    """Return the stereo labels of a molecule, newly assigned by RDKit."""
+    chem = rdkit().Chem
     mol = chem.Mol(forms.mol)
     chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     atoms = {atom.GetIdx(): atom.GetProp("_CIPCode") for atom in mol.GetAtoms() if atom.HasProp("_CIPCode")}

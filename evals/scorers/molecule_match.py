@@ -24,7 +24,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from evals.scorers.molecule_faults import parent_fault, stereo_fault, tautomer_fault
-from evals.scorers.molecule_forms import MoleculeForms
+from evals.scorers.molecule_forms import MoleculeForms, rdkit
 
 RUNGS = {
     "none": 0.0,
@@ -101,7 +101,7 @@ def same_compound(a: MoleculeForms, t: MoleculeForms) -> bool:
         may_differ_in_bonds or a.inchikey_block == t.inchikey_block
     ) and a.fixed_h_inchi == t.fixed_h_inchi != "":
         return True
-    is_bridged = bool(a._rd.rdMolDescriptors.CalcNumBridgeheadAtoms(a.mol))
+    is_bridged = bool(rdkit().rdMolDescriptors.CalcNumBridgeheadAtoms(a.mol))
     return is_bridged and a.flat == t.flat and not a.round_trip_smiles.isdisjoint(t.round_trip_smiles)
 
 
@@ -157,17 +157,16 @@ def compare_components(a: MoleculeForms, t: MoleculeForms) -> Components:
     shared = list((a.components & t.components).elements())
     extra = list((a.components - t.components).elements())
     missing = list((t.components - a.components).elements())
-    are_single = a.components.total() == t.components.total() == 1  # and left to `compare_molecules`
-    for component in () if are_single else extra[:_MAX_COMPONENTS]:
+    if a.components.total() == t.components.total() == 1:
+        return Components(shared, missing, extra)  # `compare_molecules` compares single molecules
+    for component in extra[:_MAX_COMPONENTS]:
         forms = MoleculeForms(component)
-        target_component = next(
-            (smiles for smiles in missing[:_MAX_COMPONENTS] if same_compound(forms, MoleculeForms(smiles))),
-            None,
-        )
-        if target_component is not None:
-            extra.remove(component)
-            missing.remove(target_component)
-            shared.append(component)
+        for target_component in missing[:_MAX_COMPONENTS]:
+            if same_compound(forms, MoleculeForms(target_component)):
+                extra.remove(component)
+                missing.remove(target_component)
+                shared.append(component)
+                break
     return Components(shared, missing, extra)
 
 

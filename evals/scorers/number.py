@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from evals.errors import ScorerError
 from evals.extract.quantity import stated
 from evals.extract.reading import Reading
+from evals.extract.statements import DELIMITED_FORMS
 from evals.extract.units import DIMENSIONLESS, Quantity, close, convert, load_units
 from evals.scorers.folds import INTERVAL_RULES, ByGroup, Pooled, Reduction, weighted_mean
 from evals.scorers.outcomes import binary_score, unanswered, with_reading
@@ -45,11 +46,8 @@ def read_number(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity
     answer = None if reply.stop == "filter" else reader(reply.text, unit)
     if not isinstance(answer, Reading):
         return answer, None
-    if (
-        reply.stop == "length"
-        and answer.end >= len(reply.text.rstrip())
-        and answer.form not in ("box", "tag", "json")
-    ):
+    is_at_end = answer.end >= len(reply.text.rstrip())
+    if reply.stop == "length" and is_at_end and answer.form not in DELIMITED_FORMS:
         return None, None
     return answer.value, answer
 
@@ -108,11 +106,13 @@ class AbsoluteError(Struct, frozen=True):
         )
 
 
-def _explain(quantity: Quantity, exceeded: tuple[float, float] | None) -> str:
+def _explain(quantity: Quantity, exceeded_range: tuple[float, float] | None) -> str:
     """Return a note on a number that is approximate, has a unit or lies outside the possible range."""
-    statement = f"stated {quantity.text}" if quantity.approximate or quantity.unit else ""
-    outside = f"outside the physically possible range, {exceeded[0]:g} to {exceeded[1]:g}" if exceeded else ""
-    return "; ".join(filter(None, (statement, outside)))
+    notes = [f"stated {quantity.text}"] if quantity.approximate or quantity.unit else []
+    if exceeded_range is not None:
+        low, high = exceeded_range
+        notes.append(f"outside the physically possible range, {low:g} to {high:g}")
+    return "; ".join(notes)
 
 
 def substitute_errors(sample: Sample, target: float) -> dict[str, float]:
@@ -127,7 +127,7 @@ def substitute_errors(sample: Sample, target: float) -> dict[str, float]:
 
 
 class Within(Struct, frozen=True):
-    """Scores 1 if the stated number lies within a tolerance of the target, whatever the target's sign.
+    """Scores 1 if the stated number lies within a tolerance of the target; a relative one refers to the target's magnitude.
 
     `sample.meta["relative_tolerance"]` overrides `relative`.
     """

@@ -1,8 +1,8 @@
 """Score multiple-choice questions with several right options: the stated options must be exactly the right ones.
 
 The stated letters refer to the options as shown to the model and are converted to the data set's order. There is no partial
-credit. Precision, recall, F1, and the Hamming distance of the two sets divided by the number of right options, are recorded as
-parts.
+credit. The parts of the score are precision, recall, F1, and the Hamming distance of the two sets divided by the number of
+right options.
 """
 
 from __future__ import annotations

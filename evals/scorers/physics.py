@@ -35,7 +35,7 @@ _WORD_OR_RELATION = re.compile(
 """A word or a relation, which a symbolic comparison would ignore."""
 _SYMBOL = re.compile(r"\\?[A-Za-z]+'*(?:\([A-Za-z\\, ]{1,20}\))?")
 _DIGITS = re.compile(
-    r"(?P<whole>[\d,]*)(?:\.(?P<after>\d*))?(?:.*?10\^(?P<ten>[-+]?\d+)|[eE](?P<e>[-+]?\d+))?"
+    r"(?P<whole>[\d,]*)(?:\.(?P<after>\d*))?(?:.*?10\^(?P<power_of_ten>[-+]?\d+)|[eE](?P<exponent>[-+]?\d+))?"
 )
 
 
@@ -162,4 +162,5 @@ def half_unit_of_last_digit(text: str) -> float:
     digits = _DIGITS.match(text.lstrip("+- "))
     if digits is None or not digits["after"] or "/" in text[: digits.end()]:
         return 0.0
-    return float(0.5 * 10.0 ** (int(digits["ten"] or digits["e"] or 0) - len(digits["after"])))
+    exponent = int(digits["power_of_ten"] or digits["exponent"] or 0)
+    return float(0.5 * 10.0 ** (exponent - len(digits["after"])))

@@ -52,7 +52,15 @@ _COUNT = re.compile(
     re.IGNORECASE,
 )
 """A number, optionally with the noun that it counts."""
+_KEY_WORDS = frozenset(
+    ("number", "num", "count", "counts", "of", "the", "total", "index", "indices", "indexes")
+)
+"""Words of a property's name other than the noun that it counts."""
+_NO_COUNT = re.compile(r"\b(?:not|n['’]t|at\s(?:least|most)|either|assum\w+|if|than|up\sto)\b", re.IGNORECASE)
+"""Words beside which a number is not the count."""
 _MAX_CHARS, _MAX_LINE_CHARS = 100_000, 1_000
+_MAX_ANSWER_CHARS = 60
+"""From this length on, a statement that is not a list of indices is skipped instead of being rejected as the answer."""
 
 
 class StatedProperties(Struct, frozen=True):
@@ -91,11 +99,6 @@ def _is_retracted(text: str) -> bool:
     return end >= 0 and retracts(text, end) and not confirms(text, end)
 
 
-_KEY_WORDS = frozenset(
-    ("number", "num", "count", "counts", "of", "the", "total", "index", "indices", "indexes")
-)
-
-
 def _noun(key: str) -> str:
     """Return the singular noun of a property's name: ring for `ring_count` and "number of rings"."""
     words = [word.removesuffix("s") for word in normalise_key(key).split("_") if word not in _KEY_WORDS]
@@ -111,16 +114,18 @@ def _read_values(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | 
     """Return the stated values by property; None if no object or line names one, or if a property has two values."""
     tagged = last_tag(text, "answer")
     for source in (tagged, text) if tagged is not None else (text,):
-        stated = _read_object(source, gold_values) or (
-            _read_object(f"{{{source}}}", gold_values) if source is tagged else None
-        )
-        stated = stated or (None if "{" in source else _read_lines(source, gold_values))
+        stated = _read_object(source, gold_values)
+        if not stated and source is tagged:
+            stated = _read_object(f"{{{source}}}", gold_values)
+        if not stated and "{" not in source:
+            stated = _read_lines(source, gold_values)
         if stated:
             return stated
     return None
 
 
 def _read_object(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the values of a JSON object by normalised key; None if it repeats a key or names no property of the target."""
     stated = json_object(text, unique=True) or json_object(_repair_json(text), unique=True)
     while stated and len(stated) == 1 and isinstance(inner := next(iter(stated.values())), dict):
         stated = inner
@@ -144,20 +149,17 @@ def _repair_json(text: str) -> str:
 
 
 def _read_lines(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the values of lines such as `ring_count: 2` or `Rings: 2` by property; None if one has two values or none is named."""
     values: dict[str, Any] = {}
-    counted = Counter(map(_noun, gold_values))
-    nouns = {_noun(key): key for key in gold_values if counted[_noun(key)] == 1}
+    noun_counts = Counter(map(_noun, gold_values))
+    key_by_noun = {_noun(key): key for key in gold_values if noun_counts[_noun(key)] == 1}
     for line in _PROPERTY_LINE.finditer(_NAME_SEPARATOR.sub("\n", text)):
         key, value = normalise_key(line[1]), line[2].strip().strip("`*|,\"' ")
         if key not in gold_values and (whole_number(value) is not None or index_set(value) is not None):
-            key = nouns.get(_noun(key), key)
+            key = key_by_noun.get(_noun(key), key)
         if key in gold_values and values.setdefault(key, value) != value:
             return None
     return values or None
-
-
-_NO_COUNT = re.compile(r"\b(?:not|n['’]t|at\s(?:least|most)|either|assum\w+|if|than|up\sto)\b", re.IGNORECASE)
-"""Words beside which a number is not the count."""
 
 
 def _read_sentence(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -195,7 +197,7 @@ def _read_single(reply: Reply, key: str, kind: Kind) -> Reading | None:
 
 def _parse_indices(content: str, form: str) -> Any:
     value = index_set(content)
-    is_short = form in ("box", "tag", "line", "json") and len(content) < 60
+    is_short = form in ("box", "tag", "line", "json") and len(content) < _MAX_ANSWER_CHARS
     return REJECTED if value is None and is_short else value
 
 

@@ -47,7 +47,9 @@ MIN_RARER_CLASS = 15
 MIN_EFFECTIVE_COUNT, MIN_EFFECTIVE_SHARE = 20.0, 0.25
 """Minimum effective number (Kish) of squared errors, absolute and as a share, for which an RMSE gets an interval."""
 RESAMPLES = 800
-
+"""Number of bootstrap resamples of an interval on the log scale."""
+MIN_DEFINED_SHARE = 0.8
+"""Minimum share of the resamples in which the t statistic is defined; otherwise the percentile bootstrap is used."""
 MAX_LOG_HALF_WIDTH = 50.0
 """Maximum half-width of an interval on the log scale; for a wider one, the percentile bootstrap is used."""
 
@@ -75,6 +77,18 @@ def no_limits_if_class_is_small(
     return Interval(float("nan"), None, None, f"no interval: fewer than {MIN_RARER_CLASS} of one class")
 
 
+def stated_or_implied_scores(columns: Columns) -> Floats:
+    """Return the stated probability of the label `yes`; a reply without a label has that of certainty.
+
+    Its value implies the label: the wrong one if the value is 0, the right one if it is 1 (an upper bound).
+    """
+    import numpy as np
+
+    implied = (columns.positive == (columns.value == 1.0)).astype(float)
+    scores: Floats = np.where(columns.answered, columns.probability, implied)
+    return scores
+
+
 def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
     """Return DeLong's interval (1988) for the ROC-AUC on the logit scale, without limits if a class is too small.
 
@@ -86,13 +100,11 @@ def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence
         return without_limits
     if len(set(groups)) > 1 or len(set(clusters)) < len(clusters):
         return None
-    positive = columns.positive
-    # without a label: certainty of the wrong label if the value is 0, of the right one if it is 1 (an upper bound)
-    implied = (positive == (columns.value == 1.0)).astype(float)
-    score = np.where(columns.answered, columns.probability, implied)
+    positive, score = columns.positive, stated_or_implied_scores(columns)
     positive_scores, negative_scores = np.sort(score[positive]), np.sort(score[~positive])
 
     def share_below(ordered: Floats, scores: Floats) -> Floats:
+        """Return, for each score, the share of the ordered scores below it; equal scores count half."""
         ranks: Floats = (
             np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")
         ) / 2
@@ -173,7 +185,7 @@ def _log_bootstrap(values: Floats, groups: Sequence[str], clusters: Sequence[int
         resampled, resampled_error = mean_and_error(multiplicities)
         if resampled > 0 and resampled_error > 0:
             t_values.append((log(resampled) - log(value)) / (resampled_error / resampled))
-    if len(t_values) < 0.8 * RESAMPLES:
+    if len(t_values) < MIN_DEFINED_SHARE * RESAMPLES:
         return None
     low_t, high_t = map(float, np.quantile(t_values, [0.025, 0.975]))
     minimum_t, log_error = t_quantile(0.975, count - 1), error / value

@@ -32,7 +32,7 @@ MAX_NGRAM = 4
 MAX_TOKENS = 2_000
 """Maximum number of tokens of a text that are compared; upstream truncates at 512."""
 TokenKind: TypeAlias = Literal["words", "blanks", "characters"]
-"""`words`: the tokens of BERT's basic tokenizer; `blanks`: texts between white space."""
+"""`words`: the tokens of BERT's basic tokenizer; `blanks`: the texts between white space; `characters`: every character."""
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 
@@ -86,11 +86,12 @@ class CorpusBleu(Struct, frozen=True):
         return lambda indices: self._bleu((np.bincount(indices, minlength=len(sums)) @ sums).tolist())
 
     def _sums(self, points: Sequence[Point]) -> list[float]:
-        """Return the sums over replies: their number, length and reference length, then the matches and the totals by n."""
+        """Return the number of replies and the sums of their lengths, reference lengths, matches by n and totals by n."""
         counts = [reply_counts for point in points if (reply_counts := self._reply_counts(point))]
         return [sum(column) for column in zip(*counts, strict=True)] or [0.0] * (3 + 2 * self.order)
 
     def _reply_counts(self, point: Point) -> list[float] | None:
+        """Return one reply's summands of `_sums`; None if an empty reply is excluded."""
         parts = point.parts
         if "bleu_length" not in parts:
             if point.verdict != "missing" and not self.count_empty:

@@ -13,7 +13,7 @@ import pytest
 from evals import load
 from evals.data import Data
 from evals.errors import DataError
-from evals.extract import number_bare, verdict_bare
+from evals.extract import bare_number, bare_verdict
 from evals.prompts import plain_text
 from evals.prompts.upstream import UNAVAILABLE, UpstreamPrompts, configs, fill_template, wheel
 from evals.prompts.upstream.sentences import SentencePrompts
@@ -208,7 +208,7 @@ def test_worked_examples_are_messages_of_their_own() -> None:
      ("Answer: B", None), ("A or B", None), ("Both", None), ("", None)],
 )  # fmt: skip
 def test_only_a_bare_verdict_is_read(text: str, verdict: str | None) -> None:
-    assert verdict_bare(text, ("A", "B")) == verdict
+    assert bare_verdict(text, ("A", "B")) == verdict
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_only_a_bare_verdict_is_read(text: str, verdict: str | None) -> None:
      ("**5**", 5.0), ("\u22125", -5.0), ("**", None), ("9" * 400, None), ("", None)],
 )  # fmt: skip
 def test_only_a_bare_number_is_read(text: str, number: float | None) -> None:
-    assert number_bare(text) == number
+    assert bare_number(text) == number
 
 
 # --- suites -------------------------------------------------------------------------------------------------

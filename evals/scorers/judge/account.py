@@ -25,7 +25,10 @@ def judge_card(
     *,
     option_counts: Iterable[int] | None = None,
 ) -> JudgeCard | None:
-    """Return the judge's entry in a run's card; None if no scorer uses a judge."""
+    """Return the judge's entry in a run's card; None if no scorer uses a judge.
+
+    `scores` are those of each reply by scorer, `option_counts` the number of options of each reply's question.
+    """
     judged_scorer = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
     if judged_scorer is None:
         return None
@@ -37,14 +40,16 @@ def judge_card(
         sampling=SAMPLING,
     )
     judge_scores: list[Score] = []
-    draw_chances: list[float] = []  # of upstream's random draw being right, if a verdict is unreadable
+    draw_chances: list[
+        float
+    ] = []  # probability that upstream's random draw, for an unreadable verdict, is right
     tokens = Counter[str]()
     for by_scorer, option_count in zip(scores, option_counts or repeat(0), strict=False):
         score = by_scorer.get(name)
         if isinstance(score, Failure):
             if score.kind == "unreadable":
                 card.unreadable += 1
-                draw_chances.append(1 / ((option_count or 2) + 1))
+                draw_chances.append(1 / ((option_count or 2) + 1))  # the options, and none of them
             card.waiting += score.kind == "waiting"
         elif score is not None:
             judge_scores.append(_without_texts(score))
@@ -85,7 +90,10 @@ def _without_texts(score: Score) -> Score:
 
 
 def two_sided_estimate(judge_scores: Sequence[Score], measured: Agreement) -> dict[str, Any] | None:
-    """Estimate the score if the judge overruled the rule in both directions; None if it judged no reply that the rule calls right."""
+    """Return the estimated score if the judge overruled the rule in both directions, with a 95 % interval.
+
+    None if the judge saw no reply that the rule calls right.
+    """
     if measured.wrongly_wrong is None or not judge_scores:
         return None
     right_by_rule = [

@@ -15,6 +15,10 @@ from evals.errors import UsageError
 from evals.report import statistics as stats
 from evals.types import Score
 
+MIN_YOUDEN_INDEX = 0.05
+"""Smallest TPR + TNR - 1 of a judge whose errors `rogan_gladen` corrects; a smaller divisor makes the result meaningless."""
+KAPPA_RESAMPLES = 400
+
 
 class RatedPair(Struct, frozen=True):
     """Two verdicts on whether one reply is right."""
@@ -55,7 +59,9 @@ def kappa(pairs: Sequence[RatedPair]) -> float:
 def agreement(pairs: Sequence[RatedPair]) -> Agreement:
     """Return the agreement of a judge with another rater."""
     try:
-        interval = stats.bootstrap(len(pairs), lambda i: kappa([pairs[k] for k in i]), seed=0, resamples=400)
+        interval = stats.bootstrap(
+            len(pairs), lambda i: kappa([pairs[k] for k in i]), seed=0, resamples=KAPPA_RESAMPLES
+        )
         kappa_interval = (interval.value, interval.low, interval.high)
     except ValueError:
         kappa_interval = None
@@ -110,7 +116,7 @@ def rogan_gladen(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> Corre
     p, tpr = sum(verdicts) / len(verdicts), sum(right) / len(right)
     tnr = 1 - sum(wrong) / len(wrong)
     youden_index = tpr + tnr - 1
-    if youden_index <= 0.05:
+    if youden_index <= MIN_YOUDEN_INDEX:
         raise UsageError(
             f"the judge distinguishes right from wrong hardly better than chance (TPR + TNR - 1 = {youden_index:.2f})"
         )

@@ -13,14 +13,14 @@ import re
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from msgspec import Struct, structs
 
 from evals.calls.backoff import wait_s
 from evals.calls.pace import spacing_of
 from evals.errors import Fatal, ModelError, Rejected, ScorerError, Transient, Unreadable, UsageError
-from evals.extract import extracted_answer, extracted_number, number_bare, verdict, verdict_bare
+from evals.extract import bare_number, bare_verdict, extracted_answer, extracted_number, verdict
 from evals.profiles import Price
 from evals.prompts import LETTERS, ask, plain_text
 from evals.seams import slots_of
@@ -58,7 +58,7 @@ class Template(Struct, frozen=True, kw_only=True):
         """Return an `option` template that allows the letters of `count` options and `Z` (none of them); others unchanged."""
         if self.kind != "option":
             return self
-        return structs.replace(self, allowed=(*LETTERS[: min(count, 25)], "Z"))
+        return structs.replace(self, allowed=(*LETTERS.removesuffix("Z")[:count], "Z"))
 
     def fill(self, question: str, reference: str, candidate: str) -> tuple[str, str]:
         """Return the prompt and the case id; placeholders within the three texts are not expanded."""
@@ -71,7 +71,7 @@ class Template(Struct, frozen=True, kw_only=True):
     def read(self, text: str, case: str) -> str | float | None:
         """Return the verdict in a judge's reply; None if it contains no valid one."""
         if self.is_upstream:
-            return verdict_bare(text, self.allowed) if self.allowed else number_bare(text)
+            return bare_verdict(text, self.allowed) if self.allowed else bare_number(text)
         if self.allowed:
             return verdict(text, case, self.allowed)
         return extracted_answer(text, case) if self.kind == "text" else extracted_number(text, case)
@@ -110,13 +110,7 @@ def upstream_template(name: str, kind: Literal["verdict", "number", "option", "p
 class Judge:
     """A judge model, shared by all suites and models of a command."""
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        spec: str,
-        price: Price | None = None,
-    ) -> None:
+    def __init__(self, model: Model, *, spec: str, price: Price | None = None) -> None:
         """Wrap a model; `spec` is its name on the command line, without secrets."""
         self.model, self.spec, self.price = model, spec, price
         self.calls = 0
@@ -187,7 +181,8 @@ class Judge:
                 return reply
         raise ScorerError("the judge gave no reply")
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: Exception) -> NoReturn:
+        """Raise UsageError if the error is fatal or no call has succeeded, else ScorerError."""
         if isinstance(error, Fatal) or not self._has_replied:
             raise UsageError(f"judge {self.spec}: {error or type(error).__name__}") from error
         raise ScorerError(f"the judge gave no reply: {error or type(error).__name__}") from error

@@ -194,12 +194,12 @@ class Judged(Struct, frozen=True, kw_only=True):
         self,
         judge_template: Template,
         question: str,
-        gold: str,
+        reference: str,
         candidate: str,
         earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
         """Return the verdict on a candidate, reusing an earlier one on the same prompt; raises Waiting if there is no judge."""
-        text, case = judge_template.fill(question, gold, candidate)
+        text, case = judge_template.fill(question, reference, candidate)
         return await self._ask_filled(judge_template, text, case, earlier)
 
     async def _ask_filled(
@@ -235,8 +235,10 @@ class Judged(Struct, frozen=True, kw_only=True):
     ) -> Score:
         judge_right, judge_finds_none = verdict in ("A", "9"), verdict == "C"
         points = int(verdict) if self.mode == "points" else None
-        verdict_text = "right" if judge_right else "no answer" if judge_finds_none else "wrong"
-        verdict_text = verdict_text if points is None else f"{points} of 9 points"
+        if points is not None:
+            verdict_text = f"{points} of 9 points"
+        else:
+            verdict_text = "right" if judge_right else "no answer" if judge_finds_none else "wrong"
         if (rule_score := self._final_rule_score(first)) is not None:
             return _with_judge_verdict(rule_score, judgement, judge_right=judge_right, verdict=verdict_text)
         score_verdict: Verdict = (
@@ -287,9 +289,9 @@ def _reused_verdict(
     earlier: Score | Failure | None,
     filled: tuple[str, str] | None,
 ) -> tuple[str | float, Judgement] | None:
-    """Return the earlier verdict of the same judge (of any, if `judge` is None) on the same prompt; None if there is none.
+    """Return the earlier verdict on the same prompt by the same judge, or by any if `judge` is None; None without a verdict.
 
-    `filled`: the prompt and its case id; None for any prompt.
+    `filled` is the prompt with its case id; None matches any prompt.
     """
     text, case_id = filled or ("", "")
     prompt_digest = digest(text)

@@ -23,13 +23,13 @@ class BoxedExpression(Struct, frozen=True):
         """Import slow dependencies, once per worker."""
         equivalent("1", "1")
 
-    def stated(self, text: str) -> str | None:
+    def extract_answer(self, text: str) -> str | None:
         """Return the answer in a reply from which the reasoning was removed."""
         return last_box(text)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        stated = None if reply.stop == "filter" else self.stated(visible(reply.text).text)
+        stated = None if reply.stop == "filter" else self.extract_answer(visible(reply.text).text)
         if not stated:
             return no_answer(reply, "no box")
         gold = str(sample.target).strip().strip("$")
@@ -56,15 +56,12 @@ class MathArenaBox(BoxedExpression, frozen=True):
     (decimals must agree to 1e-10, here to six digits; adjacent letters are a product), and lists in several boxes on a line.
     """
 
-    def stated(self, text: str) -> str | None:
+    def extract_answer(self, text: str) -> str | None:
         """Return the answer in a reply from which the reasoning was removed."""
         content = last_box(text)
         if content is None:
             integers = _INTEGER.findall(text)
             return integers[-1] if integers else None
-        cleaned = (
-            _DIGIT_SEPARATOR.sub("", _IGNORED.sub("", _TEXT_COMMAND.sub("", content)))
-            .strip()
-            .removesuffix(".")
-        )
+        cleaned = _DIGIT_SEPARATOR.sub("", _IGNORED.sub("", _TEXT_COMMAND.sub("", content)))
+        cleaned = cleaned.strip().removesuffix(".")
         return cleaned.rpartition("=")[2].partition("\\approx")[0].strip() or None

@@ -90,18 +90,22 @@ def score_reply(gold: str, stated: str, years: Sequence[bool]) -> float:
     gold, stated = (text.strip(".").strip("\n") for text in (gold, stated))
     gold_items = split_gold(gold)
     items = [item.strip(" '") for item in parse_list_literal(stated) or ()] or [stated]
-    flags = list(years) if len(years) >= len(gold_items) else list(years) * len(gold_items)
     scores = [
         float(target.strip().lower() == item.strip().lower()) if is_year else item_score(target, item)
-        for target, item, is_year in zip(gold_items, items, flags, strict=False)
+        for target, item, is_year in zip(gold_items, items, _flags_per_item(years, gold_items), strict=False)
     ]
     return sum(scores) / max(len(gold_items), len(items))
 
 
 def year_flags(sample: Sample) -> list[bool]:
-    """Return whether each gold item is a year; of a conversation, only the flag of the last turn is returned."""
+    """Return whether each gold item is a year; for a conversation, only the flag of its last turn."""
     flags = [str(flag).upper() == "YES" for flag in sample.meta.get("years") or ["NO"]]
     return flags[-1:] if sample.group == "Conversational" else flags
+
+
+def _flags_per_item(years: Sequence[bool], items: Sequence[str]) -> list[bool]:
+    """Return at least one flag per gold item; too few flags are repeated, as by upstream."""
+    return list(years) * (1 if len(years) >= len(items) else len(items))
 
 
 def _split_list(text: str) -> list[str]:
@@ -130,12 +134,11 @@ class Strict(Struct, frozen=True):
         if not (gold.startswith("[") and gold.endswith("]")):
             return self._same_item(gold, stated, is_year=years[-1])
         gold_items, items = _split_list(gold), _split_list(stated)
-        flags = list(years) if len(years) >= len(gold_items) else list(years) * len(gold_items)
-        for target, is_year in zip(gold_items, flags, strict=False):
-            matches = [item for item in items if self._same_item(target, item, is_year=is_year)]
-            if not matches:
+        for target, is_year in zip(gold_items, _flags_per_item(years, gold_items), strict=False):
+            match = next((item for item in items if self._same_item(target, item, is_year=is_year)), None)
+            if match is None:
                 return False
-            items.remove(matches[0])
+            items.remove(match)
         return not items
 
     def _same_item(self, gold: str, stated: str, *, is_year: bool) -> bool:

@@ -93,7 +93,7 @@ _NUMBER_TOKEN = re.compile(
 )
 _NUMBER_FACTORS = re.compile(
     r"(?P<sign>[+-]?)(?P<value>(?:\d++\.\d++|\.?\d++)(?:[eE][-+]?\d+)?)\s?(?:\^(?P<power>[-+]?\d+(?:[eE][-+]?\d+)?))?"
-    r"(?:(?:[*x]|\\times|\\u00d7)\s?(?P<base>\d+)\^\{?(?P<ten>[-+]?\d+)\}?)?"
+    r"(?:(?:[*x]|\\times|\\u00d7)\s?(?P<base>\d+)\^\{?(?P<exponent>[-+]?\d+)\}?)?"
 )
 _WORDS_UP_TO_NINETEEN = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -146,7 +146,7 @@ def _parse_token(token: str) -> float | None:
     try:
         value = float(match["value"]) ** float(match["power"] or 1.0)
         if match["base"]:
-            value *= float(match["base"]) ** int(match["ten"])
+            value *= float(match["base"]) ** int(match["exponent"])
     except (OverflowError, ZeroDivisionError, ValueError):  # ValueError: an exponent of thousands of digits
         return None
     value = -value if match["sign"] == "-" else value

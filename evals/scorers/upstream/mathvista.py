@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.prompts import LETTERS
-from evals.scorers.answers import finite_float
+from evals.scorers.answers import finite_float, rounding_tolerance
 from evals.scorers.chart import score_free_form_answer
 from evals.scorers.choice import StatedChoice
 from evals.scorers.outcomes import binary_score, no_answer
@@ -23,6 +23,8 @@ from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 400
 """Maximum number of characters of an answer that are compared with the options."""
+MAX_REPLY_CHARS, MAX_LIST_CHARS = 100_000, 2_000
+"""Only the last characters of a reply, or of a list of numbers, up to these numbers, are read."""
 _BRACKETED_LETTER = re.compile(r"\(([a-zA-Z])\)")
 _NUMBER = re.compile(r"[-+\u2212]?\s?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 
@@ -54,7 +56,7 @@ class Official(Struct, frozen=True):
         """Score one reply."""
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
-        answer = extract.stated_answer(reply.text[-100_000:]) or reply.text
+        answer = extract.stated_answer(reply.text[-MAX_REPLY_CHARS:]) or reply.text
         if not answer.strip():
             return no_answer(reply, "no text")
         if sample.choices:
@@ -93,13 +95,12 @@ def _same_answer(gold: str, answer: str, meta: dict[str, object]) -> bool:
     target, stated = _parse_float(gold), extract.number(answer)
     if target is None or stated is None:
         return False  # the answer has no number, or several
-    digits = int(float(str(meta.get("precision") or 0))) if meta.get("answer_type") == "float" else 0
-    tolerance = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
-    return abs(target - stated) <= tolerance
+    decimals = int(float(str(meta.get("precision") or 0))) if meta.get("answer_type") == "float" else 0
+    return abs(target - stated) <= rounding_tolerance(decimals)
 
 
 def _find_numbers(text: str) -> list[float]:
-    cleaned = text[-2000:].replace("$", "").replace("\\,", "")
+    cleaned = text[-MAX_LIST_CHARS:].replace("$", "").replace("\\,", "")
     numbers = map(_parse_float, _NUMBER.findall(cleaned.replace(", ", "; ")))
     return [number for number in numbers if number is not None]
 

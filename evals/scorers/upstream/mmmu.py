@@ -174,6 +174,5 @@ def _same_answer(gold: str, answer: str) -> bool:
     if target is None:
         return False
     readings = (extract.number(answer), extract.number(answer, scaled=False))
-    digits = len(gold.strip(" %.$").partition(".")[2].rstrip(" %"))
-    tolerance = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
+    tolerance = answers.rounding_tolerance(len(gold.strip(" %.$").partition(".")[2].rstrip(" %")))
     return any(abs(target - stated) <= tolerance for stated in readings if stated is not None)
