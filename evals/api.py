@@ -197,7 +197,7 @@ def gate(
             account, candidate=run_names(candidate_runs), baseline=run_names(baseline_runs)
         )
     candidates, baselines = suite_runs.with_common_ids(candidate_runs, baseline_runs)
-    report = gate_runs(candidates, baselines, alpha_spending.single_gate_policy(rules), noise=limits)
+    report = gate_runs(candidates, baselines, alpha_spending.single_gate_policy(rules), limits=limits)
     remarks = policy_promises.promise_remarks(candidate_runs, rules)
     report = structs.replace(report, notes=(*report.notes, *remarks))
     return alpha_spending.record(account, report) if account else report

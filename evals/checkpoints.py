@@ -59,7 +59,7 @@ def estimate_size(folder: Path, *, context: int | None = None) -> Size | None:
     text_config = config.get("text_config") or config.get("llm_config") or config
     if not isinstance(text_config, dict):
         text_config = {}
-    max_context = _positive(text_config, "max_position_embeddings") or CACHE_TOKENS
+    max_context = _positive_integer(text_config, "max_position_embeddings") or CACHE_TOKENS
     tokens = context or min(max_context, CACHE_TOKENS)
     bytes_per_token = _cache_bytes_per_token(text_config)
     return Size(weight_bytes / 1e9, bytes_per_token * tokens / 1e9, tokens if bytes_per_token else 0)
@@ -73,8 +73,8 @@ def _weight_bytes(folder: Path) -> int:
             return int(total)
     try:
         sizes = {
-            ending: sum(file.stat().st_size for file in folder.iterdir() if file.suffix == ending)
-            for ending in WEIGHT_SUFFIXES
+            suffix: sum(file.stat().st_size for file in folder.iterdir() if file.suffix == suffix)
+            for suffix in WEIGHT_SUFFIXES
         }
     except OSError:
         return 0
@@ -82,15 +82,20 @@ def _weight_bytes(folder: Path) -> int:
 
 
 def _cache_bytes_per_token(config: Mapping[str, Any]) -> int:
-    layers, heads = _positive(config, "num_hidden_layers"), _positive(config, "num_attention_heads")
-    if latent := _positive(config, "kv_lora_rank"):  # DeepSeek's MLA: one vector for all heads
-        return CACHE_BYTES * layers * (latent + _positive(config, "qk_rope_head_dim"))
-    kv_heads = _positive(config, "num_key_value_heads") or heads
-    head_dim = _positive(config, "head_dim") or (_positive(config, "hidden_size") // heads if heads else 0)
+    layers, heads = (
+        _positive_integer(config, "num_hidden_layers"),
+        _positive_integer(config, "num_attention_heads"),
+    )
+    if latent := _positive_integer(config, "kv_lora_rank"):  # DeepSeek's MLA: one vector for all heads
+        return CACHE_BYTES * layers * (latent + _positive_integer(config, "qk_rope_head_dim"))
+    kv_heads = _positive_integer(config, "num_key_value_heads") or heads
+    head_dim = _positive_integer(config, "head_dim") or (
+        _positive_integer(config, "hidden_size") // heads if heads else 0
+    )
     return 2 * CACHE_BYTES * layers * kv_heads * head_dim
 
 
-def _positive(config: Mapping[str, Any], name: str) -> int:
+def _positive_integer(config: Mapping[str, Any], name: str) -> int:
     """Return a positive integer from a configuration; 0 if it is missing or invalid."""
     value = config.get(name)
     return value if type(value) is int and value > 0 else 0

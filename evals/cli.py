@@ -11,7 +11,7 @@ import click
 
 from evals.commands.groups import Entry, LazyGroup
 from evals.errors import EvalsError
-from evals.plain import did_you_mean, similar_names
+from evals.plain import did_you_mean, plain, similar_names
 
 COMMANDS = {
     "run": Entry("run:run", "Run benchmarks on models: call, score, keep every reply."),
@@ -156,8 +156,6 @@ def _help_hint(error: click.ClickException) -> str:
 
 
 def _report_error(message: str) -> int:
-    from evals.plain import plain
-
     line = " ".join(plain(message).split())
     if len(line) > MAX_MESSAGE:  # a library may quote half of a broken file
         line = f"{line[: MAX_MESSAGE - 300]} ... {line[-300:]}"

@@ -74,7 +74,7 @@ def recorded_benchmark(name: str) -> Benchmark:
 
 def _require_trust(spec: str) -> None:
     name, _, variant = spec.partition(":")
-    requested = normalise_suite_name(name)
+    requested = resolve_suite_name(name)
     origin = suite_origin(requested)
     if requested not in DEFINED_BY_CODE and origin is None:
         return
@@ -109,7 +109,7 @@ def benchmark(name: str) -> Benchmark:
     """Return the benchmark with this name; raises UnknownName with similar names."""
     from evals.benchmark import benchmark_of
 
-    requested = normalise_suite_name(name)
+    requested = resolve_suite_name(name)
     origin = suite_origin(requested)
     module = origin.module if origin else f"evals.suites.{requested.replace('-', '_')}"
     return benchmark_of(_import(module, origin), requested)
@@ -128,7 +128,7 @@ def _import(module: str, origin: plugins.Origin | None) -> ModuleType:
         return import_module(module)
 
 
-def normalise_suite_name(name: str) -> str:
+def resolve_suite_name(name: str) -> str:
     """Return the normalised name of a suite; raises UsageError for the name of a model or a collection, or an unknown name."""
     normalised = name.replace("_", "-").lower()
     if normalised not in _builtin_suites() and normalised not in plugins.origins(plugins.SUITES):
@@ -146,7 +146,7 @@ def listing(name: str) -> Listing:
     This project's summaries are read from `suites/index.json`, which a test compares with the benchmarks, since importing all
     of them takes 300 ms of CPU, too long for shell completion. Raises UsageError for a plugin that defines no suite.
     """
-    requested = normalise_suite_name(name)
+    requested = resolve_suite_name(name)
     origin = suite_origin(requested)
     if origin is not None:
         return plugins.listing(origin.module)
@@ -224,7 +224,7 @@ def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -
         return [registered]
     if (collection := COLLECTIONS.get(spec.partition(":")[0])) is not None:
         pairs = collection.suites(spec.partition(":")[2], protocol)
-        return [member for id_, own_protocol in pairs for member in suite(id_, own_protocol, shots=shots)]
+        return [member for id_, suite_protocol in pairs for member in suite(id_, suite_protocol, shots=shots)]
     resolved = []
     for benchmark_, variant in variants(spec):
         names = benchmark_.protocol_names

@@ -191,8 +191,8 @@ def accepted_inputs(profile: Profile | None, folder: Path | None) -> frozenset[s
         return frozenset({"image"})
     try:
         config = msgspec.json.decode(disk.read_small(folder / "config.json"), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(f"{folder / 'config.json'}: {error}") from None
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+        raise UsageError(f"{folder / 'config.json'}: {cause(error)}") from None
     return frozenset({"image"} if "vision_config" in config else ())
 
 

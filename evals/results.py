@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -169,13 +170,21 @@ class Runs(Sequence[Run]):
                         "target": target if isinstance(target, str) else msgspec.json.encode(target).decode(),
                         **_record_columns(record),
                     }
-                    yield row if not hides_texts else {k: v for k, v in row.items() if k not in TEXT_COLUMNS}
+                    yield _without_texts(row, gated=card.gated) if hides_texts else row
 
 
 def _names(card: Card) -> tuple[tuple[str, ...], ...]:
     """Return the names by which a run can be selected: those of its suite, those of its model, and its id."""
     suite = card.config.suite
     return (suite, suite.partition(":")[0]), (card.model, card.config.model), (card.run,)
+
+
+def _without_texts(row: dict[str, Any], *, gated: bool) -> dict[str, Any]:
+    """Return a row without texts; for a gated suite also without answers other than letters, which may repeat its texts."""
+    hidden = set(TEXT_COLUMNS)
+    if gated and not re.fullmatch("[A-Z]", row.get("answer") or ""):
+        hidden.add("answer")
+    return {name: value for name, value in row.items() if name not in hidden}
 
 
 def _run_columns(card: Card) -> dict[str, str]:

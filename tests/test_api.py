@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 import evals
 from evals import load
@@ -110,6 +111,16 @@ def test_texts_of_a_gated_data_set_are_omitted_unless_requested(here: Path) -> N
     assert runs.samples().reply.isna().all()
     assert runs.samples().prompt.isna().all()
     assert runs.samples(texts=True).reply.notna().all()
+
+
+def test_the_answers_of_a_gated_data_set_are_omitted_unless_they_are_letters(here: Path) -> None:
+    letters = evals.evaluate("gpqa:diamond", answers_a, sample=True, quiet=True).samples()
+    assert letters.answer.notna().all()
+    rows = [{"question": "What is the capital of Portugal?", "answer": "Lisbon"}]
+    suite = structs.replace(evals.Suite.of(rows, name="capitals", scorer="exact"), gated=True)
+    runs = evals.evaluate(suite, lambda prompt: "ANSWER: Lisbon", quiet=True)
+    assert "Lisbon" in set(runs.samples(texts=True).answer)
+    assert "Lisbon" not in set(runs.samples().answer)
 
 
 def test_a_failed_sample_is_a_row_without_a_value(here: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evals import gpus, profiles
-from evals.errors import EvalsError
+from evals.errors import EvalsError, UsageError
 from evals.gpus import Gpu
 from evals.profiles import Profile
 from evals.records import store
@@ -148,6 +148,14 @@ def test_the_smaller_models_that_profiles_suggest_exist():
 def test_a_name_finds_its_profile(spec, name):
     match = profiles.find(spec)
     assert (match and match.name) == name
+
+
+def test_a_broken_configuration_of_a_checkpoint_is_reported_with_its_path(tmp_path):
+    config = tmp_path / "config.json"
+    for content in (b'{"a":' + b"[" * 100_000, b'{"a": "\xff"}', b"[1]"):
+        config.write_bytes(content)
+        with raises(UsageError):
+            profiles.accepted_inputs(None, tmp_path)
 
 
 def test_a_price_applies_only_to_the_hosted_model():

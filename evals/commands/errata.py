@@ -38,7 +38,7 @@ def list_(suite: str | None, as_json: bool) -> None:
     from evals import load
     from evals.data import errata as data_errata
 
-    names = [load.normalise_suite_name(suite)] if suite else load.suite_names()
+    names = [load.resolve_suite_name(suite)] if suite else load.suite_names()
     errata_by_suite = {name: data_errata.entries(name) for name in names}
     if as_json:
         common.print_json(

@@ -218,7 +218,7 @@ def print_overview(
     from evals.terminal import runs
     from evals.terminal.layout import width
 
-    table_rows = (runs.separate if separate else runs.pool)(run_overview.cards, challenges)
+    table_rows = (runs.single_run_rows if separate else runs.pooled_rows)(run_overview.cards, challenges)
     common.print_lines(
         runs.layout(table_rows, width(), ids=_run_ids(results), sort=sort, show_bounds=not details)
     )

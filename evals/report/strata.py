@@ -91,13 +91,15 @@ def stratified_mean_and_error(
     shares = _shares(groups, labels, stratum_count, weights)
     strata = _summarize_strata(array, labels, stratum_count, codes)
     value = float(sum(share * stratum.mean for share, stratum in zip(shares, strata, strict=True)))
-    scale = np.array([share / stratum.n for share, stratum in zip(shares, strata, strict=True)])
-    by_cluster = np.bincount(codes, weights=scale[labels], minlength=count)
+    weight_of_stratum = [share / stratum.n for share, stratum in zip(shares, strata, strict=True)]
+    item_weight = np.array(weight_of_stratum)[labels]
+    by_cluster = np.bincount(codes, weights=item_weight, minlength=count)
     effective = 1 / float(by_cluster @ by_cluster)
     if count == 1:
         return StratifiedMean(value, nan, 1, effective)
-    if sum(stratum.clusters for stratum in strata) > count:
-        variance, df = _crossed_variance(array, labels, codes, count, shares, strata), float(count - 1)
+    if sum(stratum.clusters for stratum in strata) > count:  # clusters span strata: linearise
+        deviations = array - np.array([stratum.mean for stratum in strata])[labels]
+        variance, df = cluster_variance(deviations * item_weight, codes, count), float(count - 1)
     else:
         variance, df = (_nested_bounded_variance if bounded else _nested_variance)(shares, strata)
     return StratifiedMean(value, sqrt(variance), df, effective)
@@ -195,22 +197,6 @@ def _small_strata(strata: Sequence[_Stratum]) -> frozenset[int]:
         small.append(i)
         clusters += strata[i].clusters
     return frozenset(small)
-
-
-def _crossed_variance(
-    array: NDArray[np.float64],
-    labels: NDArray[np.intp],
-    codes: NDArray[np.intp],
-    count: int,
-    shares: Sequence[float],
-    strata: Sequence[_Stratum],
-) -> float:
-    """Return the linearised variance, summed by cluster, for clusters that span strata."""
-    import numpy as np
-
-    means = np.array([stratum.mean for stratum in strata])
-    scale = np.array([share / stratum.n for share, stratum in zip(shares, strata, strict=True)])
-    return cluster_variance((array - means[labels]) * scale[labels], codes, count)
 
 
 def _shares(

@@ -64,10 +64,12 @@ def read(folder: Path) -> Iterator[BoardScore]:
                 level, challenge = board_levels.level_and_challenge(
                     entry.entry, result.suite, result.protocol
                 )
-                yield BoardScore(entry.entry, _model(entry), result.with_level(level), challenge, decision)
+                yield BoardScore(
+                    entry.entry, _model_label(entry), result.with_level(level), challenge, decision
+                )
 
 
-def _model(entry: EntryResult) -> str:
+def _model_label(entry: EntryResult) -> str:
     return f"{entry.model.model} ({entry.model.revision})" if entry.model else entry.entry
 
 

@@ -50,10 +50,10 @@ def lines(
     ]
     if remarks:
         output += ["", *(line for text in remarks for line in wrap(text, max_width, indent="  "))]
-    return [*output, *_totals(forecasts, totals, max_width), "", "No model was called (--dry-run)."]
+    return [*output, *_totals_lines(forecasts, totals, max_width), "", "No model was called (--dry-run)."]
 
 
-def _totals(forecasts: Sequence[Forecast], totals: Totals | None, max_width: int | None) -> list[str]:
+def _totals_lines(forecasts: Sequence[Forecast], totals: Totals | None, max_width: int | None) -> list[str]:
     if totals is not None:
         return ["", *wrap(totals_line(totals), max_width, indent="  ")]
     costs = [forecast.cost_usd for forecast in forecasts if forecast.cost_usd is not None]

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from evals.records.card import Card
 from evals.terminal.figures import figure
 from evals.terminal.layout import GAP, Column, table, text_width, wrap
-from evals.terminal.runs import MARKS, RunRow, marks, pool
+from evals.terminal.runs import MARKS, RunRow, marks, pooled_rows
 from evals.terminal.trust_marks import Challenges
 from evals.types import Estimate
 
 
 class ColumnKey(NamedTuple):
-    """What the scores of a column have in common, without which they must not be ranked together."""
+    """The properties of the runs in a column; runs that differ in one of them are not ranked together."""
 
     suite: str
     protocol: str
@@ -40,9 +40,9 @@ class Pivot(NamedTuple):
 
 
 def pivot(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> Pivot:
-    """Return the pivot table; a cell is a row of `pool`: the newest complete one of a model and column, or else the newest."""
+    """Return the pivot table; a cell is one of `pooled_rows`: the newest complete one of a model and column, or else the newest."""
     cells: dict[tuple[str, ColumnKey], RunRow] = {}
-    for row in sorted(pool(cards, challenges), key=lambda row: (row.card.complete, row.started)):
+    for row in sorted(pooled_rows(cards, challenges), key=lambda row: (row.card.complete, row.started)):
         if row.headline is not None and row.headline.value is not None:
             cells[row.card.model, _column_key(row.card, row.headline)] = row
     keys = tuple(sorted({key for _, key in cells}))
@@ -126,6 +126,7 @@ def _score_with_interval(headline: Estimate) -> str:
 def _column_blocks(
     grid: Pivot, texts: dict[tuple[str, ColumnKey], str], max_width: int | None
 ) -> list[list[int]]:
+    """Return the indices of the columns of each block; a block has as many as fit into `max_width`."""
     blocks: list[list[int]] = [[]]
     block_width = 0
     for i, key in enumerate(grid.keys):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil
 from statistics import fmean
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -81,7 +82,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
         return min(card.coverage for card in self.cards)
 
 
-def pool(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[RunRow]:
+def pooled_rows(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[RunRow]:
     """Pool complete runs that differ only in their seed, the newest for each seed; other runs get their own rows.
 
     Value and interval are means over the runs. The interval is conservative: the standard error of the mean is at most the
@@ -101,7 +102,10 @@ def pool(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -
             separate_cards.append(older)
         seeds[seed] = card
     pools = [_pool_seeds(sorted(seeds.values(), key=lambda card: card.started)) for seeds in by_key.values()]
-    return [*separate(separate_cards, challenges), *(_with_challenges(row, challenges) for row in pools)]
+    return [
+        *single_run_rows(separate_cards, challenges),
+        *(_with_challenges(row, challenges) for row in pools),
+    ]
 
 
 def _configuration(card: Card) -> tuple[Any, ...]:
@@ -131,7 +135,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(defined) if len(defined) == len(values) and defined else None
 
 
-def separate(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[RunRow]:
+def single_run_rows(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[RunRow]:
     """Return a row per run."""
     return [_with_challenges(RunRow(cards=(card,), headline=card.headline), challenges) for card in cards]
 
@@ -216,7 +220,7 @@ def layout(
     missing outcomes below the table.
     """
     names = short_ids([*ids, *(card.run for row in rows for card in row.cards)])
-    groups: dict[tuple[str, ...], list[RunRow]] = defaultdict(list)
+    groups: dict[_GroupKey, list[RunRow]] = defaultdict(list)
     for row in rows:
         groups[_group_key(row.card)].append(row)
     titles = _titles(groups)
@@ -244,27 +248,36 @@ def _with_sizes(columns: Sequence[Column], *, has_sizes: bool) -> list[Column]:
     return [*columns[:4], *SIZE_COLUMNS, *columns[4:]] if has_sizes else list(columns)
 
 
-def _group_key(card: Card) -> tuple[str, ...]:
+class _GroupKey(NamedTuple):
+    """The properties of the runs below one title."""
+
+    suite: str
+    protocol: str
+    version: str
+    data_sha256: str
+    judge: str
+
+
+def _group_key(card: Card) -> _GroupKey:
     config = card.config
-    return config.suite, config.protocol, config.version, config.data_sha256, config.judge
+    return _GroupKey(config.suite, config.protocol, config.version, config.data_sha256, config.judge)
 
 
-def _titles(groups: dict[tuple[str, ...], list[RunRow]]) -> dict[tuple[str, ...], str]:
+def _titles(groups: Mapping[_GroupKey, Sequence[RunRow]]) -> dict[_GroupKey, str]:
     """Return the titles of groups of rows: suite, protocol, metric, and any other property that differs between groups."""
     titles = {}
     for key, rows in groups.items():
-        suite, protocol, version, data, judge = key
         similar = [other for other in groups if other[:2] == key[:2] and other != key]
-        parts = [suite, protocol]
-        if any(other[2] != version for other in similar):
-            parts.append(f"version {version}")
-        if any(other[3] != data for other in similar):
+        parts = [key.suite, key.protocol]
+        if any(other.version != key.version for other in similar):
+            parts.append(f"version {key.version}")
+        if any(other.data_sha256 != key.data_sha256 for other in similar):
             kinds = {"sample": "sample items", "local": "local data", "hub": "hub data"}
             kind = kinds[rows[0].card.data]
             same_kind = [other for other in similar if kinds[groups[other][0].card.data] == kind]
-            parts.append(f"{kind} {data[:6]}" if same_kind else kind)
-        if any(other[4] != judge for other in similar):
-            parts.append(f"judged by {judge}" if judge else "no judge")
+            parts.append(f"{kind} {key.data_sha256[:6]}" if same_kind else kind)
+        if any(other.judge != key.judge for other in similar):
+            parts.append(f"judged by {key.judge}" if key.judge else "no judge")
         if (headline := next((row.headline for row in rows if row.headline), None)) is not None:
             parts.append(f"{headline.metric}{', lower is better' if headline.better == 'lower' else ''}")
         chance = next((row.card.chance for row in rows if row.card.chance is not None), None)
@@ -293,7 +306,7 @@ def _score_order(row: RunRow) -> tuple[bool, float]:
 def _item_count(row: RunRow) -> str:
     """Return the number of scored items, times the replies per item if there are several: `198 x 4`."""
     n, replies = row.headline.n if row.headline else 0, row.card.config.repeats * len(row.cards)
-    return f"{n:,}" if replies == 1 else f"{-(-n // replies):,} x {replies}"
+    return f"{n:,}" if replies == 1 else f"{ceil(n / replies):,} x {replies}"
 
 
 def _run_name(row: RunRow, names: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from evals.labels import Failed
-from evals.plain import plain
+from evals.plain import escape_formula, plain
 from evals.prompts import plain_text
 from evals.records.store import Run
 from evals.types import Failure, Record, Reply, Sample, Score
@@ -94,7 +94,4 @@ def cell(value: Any) -> str:
 
 def csv_cell(value: Any) -> Any:
     """Return a value for CSV, without control characters; an apostrophe precedes what a spreadsheet would evaluate."""
-    if not isinstance(value, str):
-        return value
-    text = plain(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return escape_formula(plain(value)) if isinstance(value, str) else value

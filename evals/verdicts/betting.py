@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 STAKE_COUNT = 24
 MIN_STAKE, MAX_STAKE = 0.004, 0.9
 """Smallest and largest share of the largest safe stake; the others are log-spaced between them."""
+ROUNDING_ERROR = 1e-9
+"""Tolerance for sums of gains and weights."""
 MAX_MEAN_SQUARE = 0.5
 """Mean squared difference, relative to the squared width, for which the best stake is three times the smallest one."""
 
@@ -138,10 +140,9 @@ class Bets:
         total_before = earlier_total + np.concatenate([[0.0], np.cumsum(totals)[:-1]])
         weight_left = population - earlier_weight - np.concatenate([[0.0], np.cumsum(weights)[:-1]])
         total_left = population * null - total_before
-        impossible = (
-            total_left < -self.width * weight_left - 1e-9
-        )  # no values of the remaining clusters give the mean of the null
-        min_mean = self.width * (1e-9 - 1)
+        # whether no values of the remaining clusters could give the null's mean
+        impossible = total_left < -self.width * weight_left - ROUNDING_ERROR
+        min_mean = self.width * (ROUNDING_ERROR - 1)
         mean = np.clip(total_left / np.maximum(weight_left, np.maximum(weights, 1e-12)), min_mean, self.width)
         excess = (totals - mean * weights) / (self.max_weight * (self.width + mean))
         growth: NDArray[np.float64] = np.log1p(np.maximum(excess, -1.0)[:, None] * self._stakes)
@@ -157,7 +158,7 @@ class Bets:
         return self.max_log_regression_wealth >= -log(alpha)
 
     def limits(self, alpha: float) -> tuple[float, float]:
-        """Return the confidence sequence's current limits of the mean gain; each is ever wrong with probability at most `alpha`."""
+        """Return the current limits of the confidence sequence for the mean gain; the error rate of each, over all times, is at most `alpha`."""
         return self._lower_limit(self._worst_counts, 1.0, alpha), -self._lower_limit(
             self._best_counts, -1.0, alpha
         )

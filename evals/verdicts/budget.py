@@ -26,6 +26,7 @@ from evals.verdicts.components import Components
 Change = Literal["same model", "another model"]
 CHANGES: tuple[Change, ...] = get_args(Change)
 POWER = 0.8
+"""Power at which effects count as detectable."""
 MAX_REPEATS = 1024
 """Largest number of replies to each item that is considered."""
 

@@ -8,7 +8,7 @@ the groups of all suites. The adjusted intervals exclude 0 if and only if the ad
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, structs
@@ -164,16 +164,16 @@ def compare(
     estimand: Estimand = "items-like-these",
     limits: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Compare runs, each given as one `SuiteRun` per suite; two are called A and B, three or more are also ranked.
+    """Compare runs, each given as the `SuiteRun` of every suite; two are called A and B, three or more are also ranked.
 
+    A suite is compared under one protocol, the first of A that all runs have; a note names the others.
     `detail`: compare every metric, and the headline's groups, instead of the headline only; by default for two runs only.
     `limits`: repeatability limits by suite, used for `these-items` if the runs have no repeats.
     """
-    limits, detail = limits or {}, len(runs) == 2 if detail is None else detail
-    runs_by_suite = [{suite_run.suite: suite_run for suite_run in reversed(run)} for run in runs]
-    common = [first.suite for first in runs[0] if all(first.suite in run for run in runs_by_suite)]
-    by_suite = {suite: [run[suite] for run in runs_by_suite] for suite in common}
-    reasons = [] if common else ["the runs have no suite in common"]
+    limits = limits or {}
+    detail = len(runs) == 2 if detail is None else detail
+    by_suite = _runs_by_suite(runs)
+    reasons = [] if by_suite else ["the runs have no suite in common"]
     for first, *others in by_suite.values():
         reasons += dict.fromkeys(line for other in others for line in incomparability_reasons(first, other))
     if reasons and not force:
@@ -192,10 +192,40 @@ def compare(
         pairs=tuple(rows), comparable=not reasons, why_not=tuple(reasons),
         flips=tuple(flip for flips in flips_by_suite.values() for flip in flips),
         ladders={suite: count_verdict_changes(flips) for suite, flips in flips_by_suite.items()},
-        runs=tuple(_run_cost(suite_run) for run in runs for suite_run in run if suite_run.suite in common),
+        runs=tuple(_run_cost(suite_run) for suite_runs in zip(*by_suite.values(), strict=True) for suite_run in suite_runs),
         ranks=tuple(_rank_suites(rows)) if len(runs) > 2 else (),
-        notes=(*_restriction_notes(by_suite), *dict.fromkeys(notes)),
+        notes=(*_restriction_notes(by_suite), *_protocol_notes(runs, by_suite), *dict.fromkeys(notes)),
     )  # fmt: skip
+
+
+def _runs_by_suite(runs: Sequence[Sequence[SuiteRun]]) -> dict[str, list[SuiteRun]]:
+    """Return the runs of each common suite, under the first protocol of A that all have, or else under the first of each run."""
+    by_suite = {}
+    for suite in dict.fromkeys(suite_run.suite for suite_run in runs[0]):
+        candidates = [[suite_run for suite_run in run if suite_run.suite == suite] for run in runs]
+        if not all(candidates):
+            continue
+        shared = set.intersection(*({run.protocol for run in group} for group in candidates))
+        protocol = next((run.protocol for run in candidates[0] if run.protocol in shared), None)
+        by_suite[suite] = [
+            next((run for run in group if run.protocol == protocol), group[0]) for group in candidates
+        ]
+    return by_suite
+
+
+def _protocol_notes(
+    runs: Sequence[Sequence[SuiteRun]], by_suite: Mapping[str, Sequence[SuiteRun]]
+) -> list[str]:
+    """Return a line for each suite that was also run under protocols that are not compared."""
+    notes = []
+    for suite, compared in by_suite.items():
+        protocols = dict.fromkeys(run.protocol for run in chain(*runs) if run.suite == suite)
+        others = [name for name in protocols if name not in {run.protocol for run in compared}]
+        if others:
+            notes.append(
+                f"{suite}: left out runs under {', '.join(others)}; a suite is compared under one protocol"
+            )
+    return notes
 
 
 def _restriction_notes(by_suite: Mapping[str, Sequence[SuiteRun]]) -> list[str]:

@@ -45,16 +45,17 @@ def _two_run_sentence(headlines: Sequence[Row]) -> str:
         _difference_clause(row, family_size=suite_count, is_first=not index)
         for index, row in enumerate(significant)
     ]
-    insignificant = [row for row in headlines if not _is_significant(row)]
-    not_comparable = [row.suite for row in insignificant if row.difference is None]
-    undecided = [row for row in insignificant if row.difference is not None]
+    compared = [row for row in headlines if row.difference is not None]
+    insignificant = [row for row in compared if not _is_significant(row)]
     parts = [f"{name} {', '.join(clauses)}"] if clauses else []
-    if undecided:
+    if insignificant:
         parts.append(
-            f"no significant difference on {_insignificant_suites(undecided, family_size=suite_count)}"
+            f"no significant difference on {_insignificant_suites(insignificant, family_size=suite_count)}"
         )
-    if not_comparable:
-        parts.append(f"nothing to compare on {', '.join(not_comparable)}")
+    if len(compared) < suite_count:
+        parts.append(
+            f"nothing to compare on {', '.join(row.suite for row in headlines if row.difference is None)}"
+        )
     sentence = "; ".join(parts)
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
@@ -101,10 +102,10 @@ def _insignificant_suites(rows: Sequence[Row], *, family_size: int) -> str:
         return f"{', '.join(row.suite for row in rows[:MAX_LISTED])} and {len(rows) - MAX_LISTED} more"
     if family_size > 3:
         return ", ".join(row.suite for row in rows)
-    return ", ".join(f"{row.suite} ({_undecided_clause(row)})" for row in rows)
+    return ", ".join(f"{row.suite} ({_insignificant_interval(row)})" for row in rows)
 
 
-def _undecided_clause(row: Row) -> str:
+def _insignificant_interval(row: Row) -> str:
     low, high = row.adjusted_interval
     if low is None or high is None:
         return f"{format_amount(row.difference, row.unit, signed=True)}, interval unknown"

@@ -78,7 +78,7 @@ class DiscordantCounts(NamedTuple):
     def score(self, delta: float) -> float:
         """Return Tango's statistic, about standard normal if the true difference of proportions is `delta`."""
         if abs(delta) >= 1:
-            return -40.0 if delta > 0 else 40.0
+            return -40.0 if delta > 0 else 40.0  # impossible: rejected at any level
         gains, losses, n = self.gains, self.losses, self.n
         b = (2 * n - gains + losses) * delta - gains - losses
         if delta >= 0:
@@ -236,8 +236,8 @@ def mean_evidence(
     count, cluster_count = len(differences), len(set(clusters))
     if count == 0:
         raise ValueError("there is nothing to compare")
-    is_plain = groups is None and cluster_count == count
-    if width and is_plain and np.isin(differences, (-width, 0.0, width)).all():
+    is_simple_mean = groups is None and cluster_count == count
+    if width and is_simple_mean and np.isin(differences, (-width, 0.0, width)).all():
         gains, losses = int((differences > 0).sum()), int((differences < 0).sum())
         return DiscordantCounts(gains, losses, count, width)
     if width and 1 < cluster_count < MAX_CLUSTERS:

@@ -83,8 +83,7 @@ def noise_error(pairing: Pairing, *, group: str | None = None, limit: float | No
     if pairing.metric.pool == "whole":
         return None if limit is None else sqrt(2) * limit / LIMIT_FACTOR
     rows = pairing.rows_of(group)
-    is_macro = pairing.metric.pool == "macro" and group is None
-    weights = item_weights(len(rows), [row.group for row in rows] if is_macro else None)
+    weights = item_weights(len(rows), pairing.strata(rows, group))
     variances_a, variances_b = (
         within_item_variances(side, pairing.metric) for side in (pairing.a, pairing.b)
     )
@@ -107,7 +106,7 @@ def variance_from_report(
 
     This is twice the squared deviation, or the variance estimated from the differences if that is larger: a report covers
     one model only, and the differences vary more if the candidate sometimes fails items that the baseline always solves.
-    With the report alone, a loss equal to the margin would pass in 7 % of cases.
+    With the report alone, a loss equal to the margin would pass in 7 % of cases at a level of 5 %.
     """
     residuals = differences - float(differences @ weights)
     count = len(differences)

@@ -50,10 +50,15 @@ def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
 
 def _sort_key(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
     """Return the sort key: worse, better, then equal scores; then ids in natural order (`item-9` before `item-10`)."""
-    parts = [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGIT_RUN.split(flip.id[:200])]
+    parts = [
+        (int(part), "") if part.isdecimal() else (0, part)
+        for part in _DIGIT_RUN.split(flip.id[:MAX_SORTED_CHARS])
+    ]
     return 0 if flip.worse else 1 if flip.improved else 2, parts, flip.repeat
 
 
+MAX_SORTED_CHARS = 200
+"""Number of characters of an id that determine the order; `int` rejects more than 4,300 digits."""
 _DIGIT_RUN = re.compile(r"(\d+)", re.ASCII)
 
 

@@ -128,6 +128,8 @@ def format_setting(value: object) -> str:
 
 # --- rules ---------------------------------------------------------------------------------------------------
 
+MAX_RULE_TOKENS = 400
+"""Maximum number of tokens of a rule that are parsed."""
 _SETTING_KEY = re.compile(r"([A-Za-z_]\w*)=(?!=)")
 _RULE_TOKEN = re.compile(r"[(),]|(?:[^(),'\"]|'[^']*'|\"[^\"]*\"|['\"])+")
 
@@ -147,10 +149,6 @@ def format_rule(rule: str) -> str:
     except (IndexError, RecursionError):
         words = body.replace("(", " ").replace(")", " ").replace("=", " ")
     return f"{words}, version {version}" if version else words
-
-
-MAX_RULE_TOKENS = 400
-"""Maximum number of tokens of a rule that are parsed."""
 
 
 def _parse_rule(tokens: Sequence[str], position: int) -> tuple[str, int]:

@@ -126,13 +126,14 @@ def gate(
     baseline: Sequence[SuiteRun],
     policy: Policy,
     *,
-    noise: Mapping[str, float] | None = None,
+    limits: Mapping[str, float] | None = None,
 ) -> GateReport:
     """Return the gate's report on a candidate; raises UsageError if runs and policy do not match.
 
-    `noise`: suite -> repeatability limit.
+    `limits`: suite -> repeatability limit.
     """
-    check_margins(policy, noise or {}, baseline)
+    limits = limits or {}
+    check_margins(policy, limits, baseline)
     cases, verdicts_without_run, notes, flips = [], [], [], list[Flip]()
     for rule in policy.judged_rules:
         entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
@@ -142,8 +143,8 @@ def gate(
             names = [entry.name for entry, pair in zip(entries, run_pairs, strict=True) if pair is None]
             verdicts_without_run.append(_verdict_without_run(rule, names))
             continue
-        limits = tuple(repeatability_limit(entry, noise or {}, baseline) for entry in entries)
-        case = case_of(rule, complete_pairs, estimand=policy.estimand_of(rule), limits=limits)
+        entry_limits = tuple(repeatability_limit(entry, limits, baseline) for entry in entries)
+        case = case_of(rule, complete_pairs, estimand=policy.estimand_of(rule), limits=entry_limits)
         cases.append(case)
         notes += [
             pairing.note_on_unshared(b.suite)
@@ -151,7 +152,7 @@ def gate(
             if pairing.unshared_count
         ]
         flips += [flip for a, b, metric in complete_pairs for flip in changed_samples(a, b, metric)]
-    judged = [*verdicts(cases, policy, noise or {}, baseline), *verdicts_without_run]
+    judged = [*verdicts(cases, policy, limits, baseline), *verdicts_without_run]
     return GateReport(
         verdict=overall_verdict((suite.tier, suite.verdict) for suite in judged), suites=tuple(judged), candidate=run_names(candidate),
         baseline=run_names(baseline), alpha=policy.alpha, level=1 - 2 * policy.alpha,
@@ -165,10 +166,10 @@ def run_names(suite_runs: Sequence[SuiteRun]) -> str:
     return ", ".join(dict.fromkeys(suite_run.run for suite_run in suite_runs))
 
 
-def check_margins(policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> None:
+def check_margins(policy: Policy, limits: Mapping[str, float], baseline: Sequence[SuiteRun]) -> None:
     """Raise UsageError if the margin of a suite outside pools is below the repeatability limit of its headline."""
     for entry in policy.suite:
-        limit = repeatability_limit(entry, noise, baseline)
+        limit = repeatability_limit(entry, limits, baseline)
         if limit is not None and entry.margin < limit and not entry.pool:
             raise UsageError(
                 f"policy: {entry.name}: margin {entry.margin:g} is below the repeatability limit {limit:.3g} that was "
@@ -177,14 +178,14 @@ def check_margins(policy: Policy, noise: Mapping[str, float], baseline: Sequence
 
 
 def repeatability_limit(
-    entry: Entry, noise: Mapping[str, float], baseline: Sequence[SuiteRun]
+    entry: Entry, limits: Mapping[str, float], baseline: Sequence[SuiteRun]
 ) -> float | None:
     """Return the repeatability limit for an entry; None if it is unknown, or if the entry's metric is not the headline."""
-    limits = {normalise_suite_name(name): limit for name, limit in noise.items()}
+    normalised = {normalise_suite_name(name): limit for name, limit in limits.items()}
     run = run_of(entry, baseline)
     if run is None or metric_of(entry, run).name != run.headline.name:
         return None
-    return limits.get(normalise_suite_name(run.suite), limits.get(normalise_suite_name(entry.name)))
+    return normalised.get(normalise_suite_name(run.suite), normalised.get(normalise_suite_name(entry.name)))
 
 
 def overall_verdict(judged: Iterable[tuple[Tier, Verdict]]) -> Verdict:
@@ -230,7 +231,7 @@ def p_loss_below(evidence: Evidence, case: Case) -> float:
 
 
 def verdicts(
-    cases: Sequence[Case], policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun] = ()
+    cases: Sequence[Case], policy: Policy, limits: Mapping[str, float], baseline: Sequence[SuiteRun] = ()
 ) -> list[SuiteVerdict]:
     """Judge every case; regression p-values are Holm-adjusted over critical and supporting cases."""
     claims_by_case = [_test_claims(case) for case in cases]
@@ -239,7 +240,7 @@ def verdicts(
     adjusted = dict(zip(adjusted_indices, difference.holm(p_values), strict=True))
     judged = []
     for i, (case, claims) in enumerate(zip(cases, claims_by_case, strict=True)):
-        limit = repeatability_limit(case.rule, noise, baseline) if isinstance(case.rule, Entry) else None
+        limit = repeatability_limit(case.rule, limits, baseline) if isinstance(case.rule, Entry) else None
         judged.append(_judge_case(case, claims, adjusted.get(i, claims.p_regression), policy, limit))
     return judged
 

@@ -14,6 +14,8 @@ COMMENT_MARKER = "<!-- evals-gate -->"
 """First line of the Markdown, by which CI finds the comment to update."""
 MAX_LINES = 60
 """Maximum number of lines of Markdown."""
+MAX_TABLE_LINES, MAX_REMARKS, MAX_SAMPLES = 24, 16, 20
+"""Maximum number of lines of its table, of its remarks and of its list of samples."""
 VERDICT_SENTENCES = {
     "pass": "pass: every critical suite is non-inferior within its margin",
     "regression": "regression: a suite lost significantly more than its margin",
@@ -66,21 +68,19 @@ def markdown(report: GateReport) -> str:
     ]
     level = f"{100 * report.level:g} %"
     table = [*formatting.markdown_table(HEADINGS, map(table_cells, report.suites)), ""]
-    table = formatting.shorten_list(table, 24, "suites")
+    table = formatting.shorten_list(table, MAX_TABLE_LINES, "suites")
     remark_lines = [f"- {line}" for line in remarks(report)]
     remark_lines.append(
         f"- candidate `{report.candidate}`, baseline `{report.baseline}`; {level} intervals, missing outcomes included"
     )
-    remark_lines = formatting.shorten_list(remark_lines, 16, "remarks")
-    lines_left = MAX_LINES - len(heading_lines) - len(table) - len(remark_lines) - 3
-    flips = discordant_samples(report.flips)
-    flip_lines = [f"- {formatting.flip_line(flip, quote='`')}" for flip in flips]
-    worse_count = sum(flip.worse for flip in flips)
-    flip_heading = [
-        "", f"Samples with a different score: {len(flips)}, of which {worse_count} with a lower one:", "",
-    ] if flips else []  # fmt: skip
-    flip_lines = formatting.shorten_list(flip_lines, min(20, lines_left), "samples")
-    return "\n".join([*heading_lines, *table, *remark_lines, *flip_heading, *flip_lines]) + "\n"
+    remark_lines = formatting.shorten_list(remark_lines, MAX_REMARKS, "remarks")
+    lines = [*heading_lines, *table, *remark_lines]
+    if flips := discordant_samples(report.flips):
+        worse_count = sum(flip.worse for flip in flips)
+        lines += ["", f"Samples with a different score: {len(flips)} ({worse_count} lower):", ""]
+        flip_lines = [f"- {formatting.flip_line(flip, quote='`')}" for flip in flips]
+        lines += formatting.shorten_list(flip_lines, min(MAX_SAMPLES, MAX_LINES - len(lines)), "samples")
+    return "\n".join(lines) + "\n"
 
 
 def junit(report: GateReport) -> bytes:

@@ -96,8 +96,7 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
 def _sum_of_squared_weights(pairing: Pairing, common_ids: set[str]) -> float:
     """Return the sum of squared sample weights in the metric's mean: 1/n, or more for a macro mean."""
     rows = [row for row in pairing.rows if row.id in common_ids]
-    groups = [row.group for row in rows] if pairing.metric.pool == "macro" else None
-    weights = item_weights(len(rows), groups)
+    weights = item_weights(len(rows), pairing.strata(rows))
     return float(weights @ weights)
 
 

@@ -20,7 +20,7 @@ ONE_SE_LEVEL = 0.68
 
 
 class NormalDesign:
-    """A difference of which only the standard error (`error`) is known, for a whole-run metric or a pool of suites."""
+    """A difference with a known standard error (`error`) and nothing else known, for a whole-run metric or a pool of suites."""
 
     def __init__(self, error: float, clusters: int, noise: Noise | None = None) -> None:
         self.error, self.clusters = error, clusters
@@ -66,6 +66,7 @@ class FixedItemsDesign(NormalDesign):
         super().__init__(design.error, int(NORMAL_DF), design.noise)
         self.as_observed, self.df = as_observed, 0.0  # 0: the noise is known exactly
         if design.is_binary and design.pairing.a.repeats == 1:
+            # chi-squared degrees of freedom that match the relative variance of an estimated share, (1 - share) / (n share)
             changed_share = min(0.99, design.noise.discordance / (design.width or 1.0) ** 2)
             self.df = 2 * len(design.rows) * changed_share / (1 - changed_share)
 

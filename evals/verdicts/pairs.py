@@ -38,6 +38,12 @@ Missing: TypeAlias = Literal["exclude", "worst", "best"]
 """What happens to missing outcomes: they are excluded, counted against B and for A, or counted for B and against A."""
 
 
+RESAMPLED_POINTS, FAST_RESAMPLED_POINTS = 2_000_000, 20_000_000
+"""Number of samples, summed over all resamples, that a bootstrap processes; the second for metrics that support resampling."""
+EQUAL_WITHIN = 1e-12
+"""Largest difference between the values of a sample that counts as a tie."""
+
+
 class Side(NamedTuple):
     """The outcomes and gold answers of one run under one scorer."""
 
@@ -136,11 +142,10 @@ class Pairing:
         values = self.differences(rows, missing)
         if self._is_undefined(rows, group) or any(map(isnan, values.tolist())):
             return None
-        is_macro = self.metric.pool == "macro" and group is None
         return difference.mean_evidence(
             values,
             [row.cluster for row in rows],
-            groups=[row.group for row in rows] if is_macro else None,
+            groups=self.strata(rows, group),
             width=self.metric.width,
         )
 
@@ -151,10 +156,13 @@ class Pairing:
             return self._metric_over(self.a, rows), self._metric_over(self.b, rows)
         if self._is_undefined(rows, group):
             return None, None
-        is_macro = self.metric.pool == "macro" and group is None
-        groups = [row.group for row in rows] if is_macro else None
+        groups = self.strata(rows, group)
         values_a, values_b = [row.a.value for row in rows], [row.b.value for row in rows]
         return mean_of_group_means(values_a, groups), mean_of_group_means(values_b, groups)
+
+    def strata(self, rows: Sequence[Pair], group: str | None = None) -> list[str] | None:
+        """Return each pair's group if the metric is a macro mean and not restricted to one `group`; else None."""
+        return [row.group for row in rows] if self.metric.pool == "macro" and group is None else None
 
     def _is_undefined(self, rows: Sequence[Pair], group: str | None) -> bool:
         """Return whether the metric has no value: nothing is paired, or a group of its macro mean has no pair."""
@@ -183,7 +191,7 @@ class Pairing:
             if np.isnan(values).any():
                 return None
         values = values * self.sign
-        wins, losses = int((values > 1e-12).sum()), int((values < -1e-12).sum())
+        wins, losses = int((values > EQUAL_WITHIN).sum()), int((values < -EQUAL_WITHIN).sum())
         return wins, losses, len(values) - wins - losses
 
     def bounds(self, group: str | None = None) -> tuple[float | None, float | None]:
@@ -214,8 +222,10 @@ class Pairing:
             return statistic_b(indices) - statistic_a(indices)
 
         seed = crc32(f"{group}/{len(rows)}".encode())  # the same resamples for every metric
-        max_rows = 20_000_000 if isinstance(self.metric.of, SupportsResampling) else 2_000_000
-        resamples = min(2000, max(200, max_rows // max(1, len(rows))))
+        max_points = (
+            FAST_RESAMPLED_POINTS if isinstance(self.metric.of, SupportsResampling) else RESAMPLED_POINTS
+        )
+        resamples = min(2000, max(200, max_points // max(1, len(rows))))
         try:
             return difference.statistic_evidence(
                 len(cluster_index), statistic, seed=seed, resamples=resamples, width=self.metric.width

@@ -17,7 +17,7 @@ from evals.errors import UsageError
 from evals.report import statistics as stats
 from evals.report.estimand_names import Estimand
 from evals.verdicts import plan_advice
-from evals.verdicts.budget import CHANGES, Budget, RunUsage, budget
+from evals.verdicts.budget import CHANGES, POWER, Budget, RunUsage, budget
 from evals.verdicts.components import Components, components
 from evals.verdicts.formatting import format_size
 from evals.verdicts.gate import check_margins
@@ -265,7 +265,7 @@ def _suite_plan(
     family_size = max(1, sum(rule.tier != "advisory" for rule in policy.judged_rules))
     alpha = policy.alpha
     adjusted_alpha = alpha / (family_size if suite.rule.tier != "advisory" else 1)
-    z_power, error = stats.z_quantile(0.8), suite.error
+    z_power, error = stats.z_quantile(POWER), suite.error
     tokens: Counter[str] = Counter()
     for run in suite.baselines:
         tokens.update(run.tokens)

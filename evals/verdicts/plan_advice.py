@@ -11,6 +11,8 @@ from evals.verdicts.planned_suites import PlannedSuite, SuitePlan
 from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.simulated_designs import Design
 
+MARGIN_FACTOR = 1.02
+"""Factor by which a suggested margin exceeds the one computed by the normal approximation."""
 ROUGH_ERROR = 0.1
 """Relative standard error of the noise above which the plan mentions it (avg@4 on 30 questions: 0.15)."""
 
@@ -44,7 +46,7 @@ def sufficient_changes(
             )
             continue
         underpowered.append(suite)
-        margin = _round_up(max(z_total * plan.error, plan.margin) * 1.02)
+        margin = _round_up(max(z_total * plan.error, plan.margin) * MARGIN_FACTOR)
         line = f"{plan.suite}: margin = {margin:g}"
         if not any(isinstance(design, NormalDesign) for design in suite.designs):
             repeats = ceil(plan.repeats * (z_total * plan.error / plan.margin) ** 2)
@@ -56,7 +58,7 @@ def sufficient_changes(
         pooled_error = sqrt(sum(suite.error**2 for suite in poolable)) / len(poolable)
         power_each = policy.power ** (1 / max(1, len(critical) - len(poolable) + 1))
         pooled_z = stats.z_quantile(1 - policy.alpha) + stats.z_quantile(power_each)
-        margin = _round_up(pooled_z * pooled_error * 1.02)
+        margin = _round_up(pooled_z * pooled_error * MARGIN_FACTOR)
         lines.append(
             f"or judge {', '.join(suite.rule.label for suite in poolable)} together: [[pool]] with margin = {margin:g}"
         )

@@ -253,7 +253,9 @@ def _has_reworded_prompts(card: Card) -> bool:
 def _different_conditions(score: MeasuredScore, claim: Claim, conditions: Sequence[str]) -> list[str]:
     """Return how stated conditions differ from the run's; an unknown condition of an imported run counts as different."""
     reasons = []
-    for name in (name for name in conditions if name in claim.knobs):
+    for name in conditions:
+        if name not in claim.knobs:
+            continue
         stated = claim.knobs[name]
         differing_card = next((card for card in score.cards if _condition_of(card, name) != stated), None)
         if differing_card is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 from msgspec import Struct
 
@@ -57,7 +58,7 @@ def find_suspect_items(runs: Sequence[Run], *, min_models: int | None = None) ->
     latest = {card.model: run for card, run in zip(cards, runs, strict=True)}
     if len(latest) < 2:
         raise UsageError("runs of at least two models are required")
-    required = min_models or max(2, -(-3 * len(latest) // 4))
+    required = min_models or max(2, ceil(0.75 * len(latest)))
     if required > len(latest):
         raise UsageError(f"--least {required}: there are only {len(latest)} models")
     answers = {model: _most_frequent_answers(run) for model, run in latest.items()}

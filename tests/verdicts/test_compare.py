@@ -200,6 +200,18 @@ def test_runs_without_a_common_suite_are_refused():
     assert compare([[a], [b]]).why_not == ("the runs have no suite in common",)
 
 
+def test_a_suite_run_under_several_protocols_is_compared_under_the_first_that_both_runs_have():
+    strict, official = ({"protocol": name} for name in ("strict", "official"))
+    a = [suite_run("a1", binary(3, 6), **strict), suite_run("a2", binary(3, 6), **official)]
+    b = [suite_run("b1", binary(4, 6), protocol="own"), suite_run("b2", binary(4, 6), **official)]
+    comparison = compare([a, b])
+    assert comparison.comparable
+    assert {(row.a, row.b, row.protocol) for row in comparison.pairs} == {("a2", "b2", "official")}
+    assert [cost.run for cost in comparison.runs] == ["a2", "b2"]
+    assert [note for note in comparison.notes if "left out runs under strict, own" in note]
+    assert not compare([a[1:], b[1:]]).notes
+
+
 # Changed samples
 
 

@@ -28,13 +28,13 @@ def policy(*entries: str, **settings: float):
 TOY = 'name = "toy"\nmargin = 0.05'
 
 
-def gate_report(baseline_side, candidate_side, *, entry=TOY, metrics=(), noise=None, **settings):
+def gate_report(baseline_side, candidate_side, *, entry=TOY, metrics=(), limits=None, **settings):
     """Return the gate's report on a baseline and a candidate with these outcomes, under a policy with one suite."""
     baseline, candidate = (
         suite_run("base", baseline_side, metrics=metrics),
         suite_run("cand", candidate_side, metrics=metrics),
     )
-    return gate([candidate], [baseline], policy(entry, **settings), noise=noise)
+    return gate([candidate], [baseline], policy(entry, **settings), limits=limits)
 
 
 # Verdicts
@@ -234,8 +234,8 @@ def test_a_suite_name_without_variant_matches_the_only_variant():
 
 def test_a_margin_below_the_repeatability_limit_is_refused():
     with raises(UsageError):
-        gate_report(binary(3, 5), binary(3, 5), noise={"toy": 0.06})
-    assert gate_report(binary(300, 500), binary(300, 500), noise={"toy": 0.04}).suites[0].noise == 0.04
+        gate_report(binary(3, 5), binary(3, 5), limits={"toy": 0.06})
+    assert gate_report(binary(300, 500), binary(300, 500), limits={"toy": 0.04}).suites[0].noise == 0.04
 
 
 @pytest.mark.parametrize(
@@ -347,9 +347,9 @@ def test_the_repeatability_limit_of_the_only_variant_applies_to_its_headline_onl
     baseline = suite_run("base", binary(300, 500), suite="toy:small")
     candidate = suite_run("cand", binary(300, 500), suite="toy:small")
     with raises(UsageError):
-        gate([candidate], [baseline], policy(TOY), noise={"toy:small": 0.06})
+        gate([candidate], [baseline], policy(TOY), limits={"toy:small": 0.06})
     other_metric = policy(TOY + '\nmetric = "accuracy_macro"')
-    assert gate([candidate], [baseline], other_metric, noise={"toy:small": 0.06}).verdict == "pass"
+    assert gate([candidate], [baseline], other_metric, limits={"toy:small": 0.06}).verdict == "pass"
 
 
 def test_leaving_the_hard_half_unanswered_does_not_pass_a_gate_on_an_error_metric():
