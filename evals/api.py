@@ -160,7 +160,7 @@ def compare(
     folder = mirror.readable_folder(results)
     loaded: list[list[SuiteRun]] = []
     for side in sides:
-        other_side = {run.run for runs in loaded for run in runs}
+        other_side = {suite_run.run for loaded_side in loaded for suite_run in loaded_side}
         loaded.append(_suite_runs(side, folder, suites, latest=latest, other_side=other_side))
     paired = suite_runs.with_common_ids(*loaded)
     limits = noise.repeatability_limits(folder, paired[0])

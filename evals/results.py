@@ -74,15 +74,12 @@ class Runs(Sequence[Run]):
             return Runs(self._runs[key])
         if not isinstance(key, str):
             return self._runs[key]
-        names = [_names(card) for card in self.cards]
-        for kind in range(3):  # suite, model, run
-            if matches := [
-                run for run, by_kind in zip(self._runs, names, strict=True) if key in by_kind[kind]
-            ]:
+        all_names = [_names(card) for card in self.cards]
+        for names_by_run in zip(*all_names, strict=True):  # names of suites, then of models, then ids of runs
+            if matches := [run for run, names in zip(self._runs, names_by_run, strict=True) if key in names]:
                 return Runs(matches)
-        raise UnknownName(
-            "suite, model or run", key, {name for by_kind in names for group in by_kind for name in group}
-        )
+        known_names = {name for names_of_run in all_names for names in names_of_run for name in names}
+        raise UnknownName("suite, model or run", key, known_names)
 
     def __repr__(self) -> str:
         """Return a line per run: suite, protocol, model, headline with its interval."""

@@ -240,9 +240,8 @@ def _whole_run_interval(points: Sequence[Point], metric: Metric) -> tuple[stats.
         if (own_interval := _own_interval(points, clusters, metric)) is not None:
             return own_interval, n, len(clusters)
         statistic = resampled_statistic(metric, clusters)
-        resamples = (isinstance(metric_function, HasResamples) and metric_function.resamples) or (
-            2000 if len(points) <= 2000 else 400
-        )
+        resamples = metric_function.resamples if isinstance(metric_function, HasResamples) else None
+        resamples = resamples or (2000 if len(points) <= 2000 else 400)
         interval = stats.bootstrap(len(clusters), statistic, seed=0, resamples=resamples)
     except ValueError:
         return None, 0, 0

@@ -73,7 +73,7 @@ def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
 def proportion(successes: float, n: float, *, level: float = 0.95) -> Interval:
     """Return a proportion of independent items with its interval: Clopper-Pearson for few items near a bound, else Wilson."""
     value = successes / n
-    if n < 30 and n * min(value, 1 - value) < MIN_EFFECTIVE_OUTCOMES:
+    if n < EXACT_BELOW and n * min(value, 1 - value) < MIN_EFFECTIVE_OUTCOMES:
         return Interval(value, *_cluster_limits(value, n, level, exact=True), "Clopper-Pearson")
     return wilson(successes, n, level=level)
 
@@ -150,6 +150,8 @@ def cluster_variance(deviations: NDArray[np.float64], codes: NDArray[np.intp], c
     return float(sums @ sums) * cluster_count / (cluster_count - 1)
 
 
+EXACT_BELOW = 30
+"""Number of items or clusters below which limits near a bound are Clopper and Pearson's instead of Wilson's."""
 MIN_EFFECTIVE_OUTCOMES = 5
 """Minimum effective number of successes and of failures at which the estimated variance of a bounded mean is used."""
 MIN_STRATUM_CLUSTERS = 20
@@ -183,7 +185,7 @@ def bounded_interval(
         variance_may_lower_count = is_stratified and scaled_variance > 0 and 0 < share < 1
         implied_count = share * (1 - share) / scaled_variance if variance_may_lower_count else effective
         effective_count = min(effective, implied_count)
-        exact = effective_count < 30 or is_stratified
+        exact = effective_count < EXACT_BELOW or is_stratified
         low, high = _cluster_limits(share, effective_count, level, exact=exact)
         method = f"{'Clopper-Pearson' if exact else 'Wilson'} on clusters"
     else:

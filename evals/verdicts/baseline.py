@@ -239,7 +239,8 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Side:
                 raise ValueError(
                     f"sample {sample_id} of {block.suite}: value {value:.3g} is implausibly large"
                 )
-            number, score_parts = None if value is None else float(value), parts[0] if parts else {}
+            number = None if value is None else float(value)
+            score_parts = parts[0] if parts else {}
             points.append(
                 Point(
                     sample_id, repeat, group, cluster or sample_id, verdict, number, answer, gold_target, options, score_parts,

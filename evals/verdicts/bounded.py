@@ -145,7 +145,7 @@ def probability_below_zero(terms: Array, counts: Array | None = None) -> Array:
     )  # fmt: skip
     w = np.sign(t) * np.sqrt(np.maximum(0.0, -2 * cumulant))
     u = t * np.sqrt(second)
-    near_mean = np.abs(w) < 1e-4
+    near_mean = np.abs(w) < 1e-4  # 1 / w - 1 / u cancels there: use its limit
     with np.errstate(divide="ignore", invalid="ignore"):
         p = ndtr(w) + np.exp(-w * w / 2) / sqrt(2 * pi) * (1 / w - 1 / u)
     at_mean = 0.5 + third / second**1.5 / (6 * sqrt(2 * pi))

@@ -213,7 +213,7 @@ def _score_variance(base: _RunValues, others: Sequence[_RunValues]) -> Component
     shared_ids = set.intersection(*(set(run.values) for run in conditions))
     if not others or len(shared_ids) < 2:
         return None
-    rows = np.array([[run.values[sample_id] for sample_id in shared_ids] for run in conditions])
+    rows = np.array([[run.values[sample_id] for sample_id in sorted(shared_ids)] for run in conditions])
     noise = np.mean([(a - b).var(ddof=1) / 2 for a, b in combinations(rows, 2)]) / len(shared_ids)
     variance = max(0.0, float(rows.mean(axis=1).var(ddof=1) - noise))
     return Component(variance=variance, source=_distinct_names(run.suite_run.run for run in conditions))

@@ -279,11 +279,12 @@ def statistic_evidence(
             continue
     if len(draws) < 0.8 * resamples:
         return MeanDifference(value, nan, 1, "bootstrap undefined")
-    if len(set(draws)) == 1 and (value != 0 or width):
-        if value:
-            return MeanDifference(value, nan, 1, "no resample differs")
-        return DiscordantCounts(0, 0, count, width or 1.0)
-    if len(draws) < 1000 or len(set(draws)) == 1:
+    is_constant = len(set(draws)) == 1
+    if is_constant and value:
+        return MeanDifference(value, nan, 1, "no resample differs")
+    if is_constant and width:
+        return DiscordantCounts(0, 0, count, width)
+    if is_constant or len(draws) < 1000:
         standard_error = float(np.std(draws, ddof=1))
         return MeanDifference(value, standard_error, count - 1, "paired bootstrap (standard error)")
     return BootstrapDifference(value, tuple(sorted(draws)), count)

@@ -165,6 +165,7 @@ def _claims_of(table: _Table) -> Iterator[Claim]:
     printed = [(model, value, 100.0, "fraction") for model, value in table.percent.items()]
     printed += [(model, value, 1.0, table.unit) for model, value in table.values.items()]
     for model, value, scale, unit in printed:
+        knobs = _knobs_with_floats(table.knobs | table.model_knobs.get(model, {}))
         if not value.is_finite() or abs(value) > MAX_VALUE or -int(value.as_tuple().exponent) > MAX_DIGITS:
             raise ValueError(
                 f"{table.benchmark}: {model}: {str(value)[:40]} is not a plausible printed number"
@@ -175,8 +176,7 @@ def _claims_of(table: _Table) -> Iterator[Claim]:
             digits=max(0, -int(value.as_tuple().exponent)), source=table.source, date=table.date,
             first=table.first, superseded=table.superseded,
             note="; ".join(filter(None, (table.note, table.notes.get(model)))), erratum=table.errata.get(model, ""),
-            knobs=(knobs := _knobs_with_floats(table.knobs | table.model_knobs.get(model, {}))),
-            told=table.told if knobs else "", inferred=_knobs_with_floats(table.inferred), items=table.items,
+            knobs=knobs, told=table.told if knobs else "", inferred=_knobs_with_floats(table.inferred), items=table.items,
         )  # fmt: skip
 
 

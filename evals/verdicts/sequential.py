@@ -62,7 +62,7 @@ class SuiteTest:
                 sample_id: baselines.id_hash(baseline.suite, sample_id) for sample_id in self.golds
             }
         self.clusters = self._shuffled_clusters(seed)
-        self.weights = self._weights()
+        self.weights = self._sample_weights()
         cluster_weights = [sum(self.weights[sample_id] for sample_id in cluster) for cluster in self.clusters]
         max_weight, total_weight = max(cluster_weights), sum(cluster_weights)
         self.bets = Bets(
@@ -111,7 +111,7 @@ class SuiteTest:
 
         return [clusters[cluster] for cluster in sorted(clusters, key=sort_key)]
 
-    def _weights(self) -> dict[str, float]:
+    def _sample_weights(self) -> dict[str, float]:
         """Return the weight of each sample in the metric's mean, 1 on average; for a macro mean, groups have equal weights."""
         sample_ids = [sample_id for cluster in self.clusters for sample_id in cluster]
         if self.metric.pool != "macro":
@@ -187,8 +187,8 @@ class SequentialGate:
         for entry in policy.suite:
             suite_name = normalise_suite_name(entry.name)
             variants = [i for name, i in job_index.items() if name.partition(":")[0] == suite_name]
-            index = job_index.get(suite_name, variants[0] if len(variants) == 1 else -1)
-            if index < 0:
+            index = job_index.get(suite_name, variants[0] if len(variants) == 1 else None)
+            if index is None:
                 raise UsageError(f"the policy judges {entry.name}, which this command does not run")
             job, estimand = jobs[index], policy.estimand_of(entry)
             self.tests[index] = SuiteTest(

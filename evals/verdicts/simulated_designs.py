@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+MAX_DRAWS = 4_000_000
+"""Maximum number of simulated differences that are drawn at once."""
+MAX_EXACT_TERMS = 400_000
+"""Maximum number of terms in all rows that are tested exactly at once."""
 ASSUMED_CHANGED_SHARE = 0.15
 """Share of samples whose score is assumed to change between two runs of one model."""
 
@@ -165,7 +169,7 @@ class Design:
         """Draw the sum of differences in each cluster, a row per comparison."""
         import numpy as np
 
-        chunks, chunk_size = [], max(1, 4_000_000 // max(1, len(self.rows)))
+        chunks, chunk_size = [], max(1, MAX_DRAWS // max(1, len(self.rows)))
         for start in range(0, count, chunk_size):
             shape = (min(chunk_size, count - start), len(self.rows))
             differences = self._draw_differences(loss, distribution, shape, rng)
@@ -222,15 +226,15 @@ class Design:
         import numpy as np
         from scipy.special import ndtr, stdtr
 
-        degrees = np.maximum(clusters - 1, 0)
-        pooled = squares.sum(axis=1, keepdims=True) / max(1.0, float(degrees.sum()))
-        per_cluster = np.where(degrees > 0, squares / np.maximum(degrees, 1), pooled)
+        stratum_df = np.maximum(clusters - 1, 0)
+        pooled = squares.sum(axis=1, keepdims=True) / max(1.0, float(stratum_df.sum()))
+        per_cluster = np.where(stratum_df > 0, squares / np.maximum(stratum_df, 1), pooled)
         terms = clusters * per_cluster / (self.stratum_sizes * len(self.stratum_sizes)) ** 2
         variance = terms.sum(axis=1)
-        term_degrees = np.where(degrees > 0, degrees, max(1.0, float(degrees.sum())))
-        df_denominator = (terms**2 / term_degrees).sum(axis=1)
+        term_df = np.where(stratum_df > 0, stratum_df, max(1.0, float(stratum_df.sum())))
+        df_denominator = (terms**2 / term_df).sum(axis=1)
         positive = df_denominator > 0
-        df = np.where(positive, variance**2 / np.where(positive, df_denominator, 1), float(degrees.sum()))
+        df = np.where(positive, variance**2 / np.where(positive, df_denominator, 1), float(stratum_df.sum()))
         value = means.mean(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = (value + margin) / np.sqrt(variance)
@@ -264,7 +268,7 @@ def _gaffke_unless_clear(sums: Array, shares: Array, margin: float, width: float
         needs_exact = ~((p_values < CLEAR_P_VALUES[0]) | (p_values > CLEAR_P_VALUES[1])) | (
             standard_error == 0
         )
-    chunk_size = max(1, 400_000 // len(shares))
+    chunk_size = max(1, MAX_EXACT_TERMS // len(shares))
     exact_rows = np.flatnonzero(needs_exact)
     for start in range(0, len(exact_rows), chunk_size):
         chunk = exact_rows[start : start + chunk_size]
