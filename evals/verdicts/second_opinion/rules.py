@@ -76,8 +76,8 @@ def _lm_eval_rules() -> Iterator[Rule]:
     )
     for variant in ("diamond", "main", "extended"):
         for prompt_style, file_suffix in (
-            ("cot_zeroshot",) * 2,
-            ("cot_n_shot",) * 2,
+            ("cot_zeroshot", "cot_zeroshot"),
+            ("cot_n_shot", "cot_n_shot"),
             ("generative", "generative_n_shot"),
         ):
             path = f"gpqa/{prompt_style}/gpqa_{variant}_{file_suffix}.yaml"
@@ -237,8 +237,7 @@ def _scieval_rules() -> Iterator[Rule]:
 
 
 def _right_letters_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
-    right = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
-    return {"answer": ", ".join(sorted(map(prompt.shown_letter, right)))}
+    return {"answer": ", ".join(sorted(map(prompt.shown_letter, sample.targets)))}
 
 
 def _option_number_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
