@@ -19,9 +19,9 @@ from evals.types import Reply
 from tools.environments import VLLM
 
 VARIANTS = ("bfloat16", "float32", "8-bit", "4-bit", "fine-tuned", "gemma")
-"""Models that replies are tested with: variants of SmolLM2, and Gemma. All but float32 compute in bfloat16."""
+"""Models whose likelihoods of the replies are tested: variants of SmolLM2, and Gemma. All but float32 compute in bfloat16."""
 GROUP_SIZE = 64
-"""Number of weights that share a scale in the 4-bit variant; not the 32 of the file, so that rounding changes the weights."""
+"""Number of weights that share a scale in the 4-bit variant; the file has groups of 32, which rounding would not change."""
 TUNING_STEPS, LEARNING_RATE = 12, 2e-5
 TOP_K = 512
 """Number of likeliest tokens to sample from, before top-p; enough for the values of top-p used here."""
@@ -99,7 +99,7 @@ def quantise(model: Any, *, bits: int) -> None:
 
 
 def tune(loaded: LoadedModel) -> None:
-    """Train for a few steps on short answers in another tone, with weights kept in float32."""
+    """Train for a few steps on short answers in another tone; the optimiser updates a copy of the weights in float32."""
     import torch
 
     weights = [parameter.data.float().requires_grad_() for parameter in loaded.model.parameters()]
@@ -284,7 +284,7 @@ QUESTIONS = (
 def prompts(number: int) -> list[str]:
     """Return `number` different prompts, at most 300."""
     pairs = [(question, subject) for question in QUESTIONS for subject in SUBJECTS]
-    chosen = (pairs[i * 77 % len(pairs)] for i in range(number))
+    chosen = (pairs[i * 77 % len(pairs)] for i in range(number))  # 77 and 300 are coprime: no pair recurs
     return [question.format(subject) for question, subject in chosen]
 
 

@@ -42,13 +42,13 @@ ALPHA = 0.01
 EDITED_SHARE = 0.05
 """Share of sentences that are edited."""
 DRAWN, GREEDY, HOT = Decoding(0.7, top_p=0.95), Decoding(0.0), Decoding(1.0, top_p=0.95)
-"""Decoding of the pools `drawn` (sampled), `greedy` and `hot`."""
+"""Decoding of the pools `drawn` (sampled), `greedy` and `hot` (sampled at a higher temperature)."""
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
 """Markers around the table in a page."""
 
 
 class Condition(NamedTuple):
-    """One row of the table: a pool of replies, the model they are tested with, and the decoding that is assumed."""
+    """A pool of replies, the model that allegedly wrote them, and the decoding that was allegedly used."""
 
     title: str
     pool: str
@@ -67,9 +67,11 @@ class Condition(NamedTuple):
         return not self.decoding.temperature
 
     @property
-    def tests(self) -> tuple[bool, ...]:
+    def one_seed_values(self) -> tuple[bool, ...]:
         """Return the values of `one_seed` to test with: both, unless all replies share one seed or are greedy."""
-        return (False,) if self.greedy else (True,) if self.pool.startswith("vllm-") else (False, True)
+        if self.greedy:
+            return (False,)
+        return (True,) if self.pool.startswith("vllm-") else (False, True)
 
     @property
     def key(self) -> str:
@@ -278,7 +280,7 @@ def table(pools: Pools, chosen: Iterable[Condition]) -> str:
     lines = [f"| replies | expected | {sizes} | not consistent at {SIZES[-1]} |", f"|---|---|{'--:|' * 6}"]
     print("\n".join(lines), flush=True)
     for condition in chosen:
-        for one_seed in condition.tests:
+        for one_seed in condition.one_seed_values:
             lines.append(row(pools, condition, one_seed=one_seed))
             print(lines[-1], flush=True)
     return "\n".join(lines)

@@ -449,7 +449,7 @@ def gold(row: dict[str, Any]) -> tuple[str, str]:
     return row["id"], row["answer"]
 
 
-def problems() -> list[str]:
+def find_faults() -> list[str]:
     """Return a line for every item whose answer differs from the computed one, or that is not checked here."""
     faults, seen = [], set()
     for file in FILES:
@@ -468,6 +468,6 @@ def problems() -> list[str]:
 
 
 if __name__ == "__main__":
-    faults = problems()
+    faults = find_faults()
     print("\n".join(faults) or f"{len(CHECKS)} answers recomputed, {len(PROSE)} explained: no faults")
     sys.exit(bool(faults))

@@ -1,8 +1,8 @@
 """Convert recorded reports of lamalab's ChemBench: `python -m tools.chembench_reports REPORT.jsonl.gz TASKS OUT.jsonl`.
 
 OUT has a line per task, in the format of `evals import replies`: id, text, and `order`, the index in the corpus of each
-option as numbered in the report's own prompt (in about 55 tasks the two differ). Chemistry markup is already rendered in
-prompts, so options are matched without markup.
+option in the order of the report's prompt, which differs from that of the corpus in about 55 tasks. Prompts contain no
+chemistry markup, so options are compared without it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import gzip
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 _MARKUP = re.compile(r"\[(?:START|END)_(?:RXN)?SMILES\]|\\(?:ce|pu|text|mathrm|rm)|\\|[\s${}^_]")
 
 
-def open_lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSON Lines file, which may be compressed."""
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as stream:
         for line in stream:
@@ -28,11 +29,12 @@ def open_lines(path: Path) -> Iterator[dict[str, Any]]:
 def task_ids(tasks: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     """Return (sample id, task) by name in the reports (`<parent folder>-<file stem>-<task name>`)."""
     by_name: dict[str, tuple[str, dict[str, Any]]] = {}
-    counts: dict[str, int] = {}
-    for row in open_lines(tasks):
+    counts = Counter[str]()
+    for row in read_lines(tasks):
         path, task = Path(row["path"]), row["task"]
-        count = counts[task["uuid"]] = counts.get(task["uuid"], 0) + 1
-        sample_id = task["uuid"] if count == 1 else f"{task['uuid']}-{count}"
+        uuid = task["uuid"]
+        counts[uuid] += 1
+        sample_id = uuid if counts[uuid] == 1 else f"{uuid}-{counts[uuid]}"
         by_name[f"{path.parent.name}-{path.stem}-{task['name']}"] = (sample_id, task)
     return by_name
 
@@ -48,7 +50,7 @@ def shown_options(prompt: str) -> list[str]:
     return re.split(r"(?:^|\n)[A-Z]\. ", body)[1:]
 
 
-def order(prompt: str, choices: list[str]) -> list[int]:
+def option_order(prompt: str, choices: list[str]) -> list[int]:
     """Return the index in the corpus of each option shown; raises ValueError if they do not match."""
     remaining = {index: without_markup(choice) for index, choice in enumerate(choices)}
     indices = []
@@ -64,18 +66,18 @@ def order(prompt: str, choices: list[str]) -> list[int]:
 def replies(report: Path, tasks: Path) -> Iterator[dict[str, Any]]:
     """Yield one line per task in a report file."""
     by_name = task_ids(tasks)
-    for row in open_lines(report):
+    for row in read_lines(report):
         result = row["report"][0]
         sample_id, task = by_name[result["name"]]
         output = result["output"]
         text = output["text"] if isinstance(output, dict) else str(output)
         line: dict[str, Any] = {"id": sample_id, "text": text}
         if choices := list(task["examples"][0].get("target_scores") or ()):
-            line["order"] = order(result["prompt"], choices)
+            line["order"] = option_order(result["prompt"], choices)
         yield line
 
 
-def published(summary: Path, tasks: Path) -> dict[str, int]:
+def published_scores(summary: Path, tasks: Path) -> dict[str, int]:
     """Return the published scores, 1 or 0, by sample id."""
     by_name = task_ids(tasks)
     scores = json.loads(summary.read_text())["model_scores"]

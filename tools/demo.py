@@ -29,7 +29,7 @@ margin = 0.1
 MOLECULE = "name_conversion-i2s.sample.4.None"
 """Nicotine, which the careless model writes as its mirror image."""
 Step: TypeAlias = tuple[str, list[str], tuple[int, ...]]
-"""Title, words of a command line after `evals`, and expected exit statuses."""
+"""Title, arguments of `evals`, and expected exit statuses."""
 
 
 def main(results: Path) -> int:
@@ -39,8 +39,8 @@ def main(results: Path) -> int:
     policy.write_text(POLICY, encoding="utf-8")
     steps: list[Step] = [
         *_small_model_steps(),
-        ("A careful model, recorded", _run_words("careful"), (0,)),
-        ("A careless model, recorded", _run_words("careless"), (0,)),
+        ("A careful model, recorded", _run_arguments("careful"), (0,)),
+        ("A careless model, recorded", _run_arguments("careless"), (0,)),
         ("Scores, with intervals, sizes and marks", ["show"], (0,)),
         (
             "Is one model better, or is it chance? A paired comparison",
@@ -68,6 +68,7 @@ def main(results: Path) -> int:
 def _small_model_steps() -> list[Step]:
     if find_spec("xllamacpp") is None:
         return []
+    title = "A small model on this machine, four items (135M parameters: it cannot know much)"
     arguments = [
         "run",
         "mmlu-pro",
@@ -80,16 +81,10 @@ def _small_model_steps() -> list[Step]:
         "384",
         "--quiet",
     ]
-    return [
-        (
-            "A small model on this machine, four items (135M parameters: it cannot know much)",
-            arguments,
-            (0, 1),
-        )
-    ]
+    return [(title, arguments, (0, 1))]
 
 
-def _run_words(name: str) -> list[str]:
+def _run_arguments(name: str) -> list[str]:
     return ["run", *SUITES, "--sample", "-m", f"demo:{name}", "--run", name, "--quiet"]
 
 
@@ -107,10 +102,10 @@ def _run_step(title: str, arguments: list[str], results: Path) -> int:
     arguments = [*arguments, "--results", str(results)]
     print(f"\n\033[1m{title}\033[0m" if sys.stdout.isatty() else f"\n{title}")
     print(f"$ evals {' '.join(arguments)}", flush=True)
-    quiet = arguments[0] == "run" and "demo:" in " ".join(arguments)
+    hides_scores = arguments[0] == "run" and "demo:" in " ".join(arguments)  # a later step shows them
     process = subprocess.run(
         [sys.executable, "-c", "from evals.cli import main; main()", *arguments],
-        stdout=subprocess.DEVNULL if quiet else None,
+        stdout=subprocess.DEVNULL if hides_scores else None,
         check=False,
     )
     return process.returncode

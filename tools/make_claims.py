@@ -22,7 +22,7 @@ COMMITS = {
     "b3885e44fdb0": ("b3885e44fdb0bdddd1baa1d95e402d9cda361dde", "2026-05-19"),
     "5230424": ("5230424", ""),
 }
-"""Abbreviated commit -> (the longest known form of its hash, date; empty if unknown)."""
+"""Abbreviated commit -> (longest known form of its hash, date), with an empty date if it is unknown."""
 
 SUITES = {
     "gpqa": "gpqa:diamond",
@@ -72,8 +72,8 @@ NOTES = {
     "xlrs:lite": "VLMEvalKit's rule gives Intern-S1-mini 14.51 % (its issue 1331), not the published 51.63 %",
 }
 """Notes on rows of the README beyond their conditions."""
-TOP_P = "top_p 0.95 is from OpenCompass' configuration; the model's own guide states 1.0"
-THINKING = (
+TOP_P_REMARK = "top_p 0.95 is from OpenCompass' configuration; the model's own guide states 1.0"
+THINKING_REMARK = (
     "OpenCompass' configuration switches thinking on; a comment in it says off for scientific benchmarks"
 )
 
@@ -231,9 +231,9 @@ def remarks(suite: str, source: Source, members: list[tuple[Row, str]]) -> dict[
     """Return, by model, a remark on a contradiction between the developers' sources."""
     if suite not in TEXT_SUITES:
         return {}
-    notes = {"Intern-S1-Pro": THINKING} if source.file == PRO_TABLE else {}
+    notes = {"Intern-S1-Pro": THINKING_REMARK} if source.file == PRO_TABLE else {}
     if source.line in FIRST_TABLE:
-        notes = {"Intern-S1": TOP_P}
+        notes = {"Intern-S1": TOP_P_REMARK}
     return {row.model: notes[row.model] for row, _ in members if row.model in notes}
 
 

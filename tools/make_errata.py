@@ -20,7 +20,7 @@ from evals.types import Sample
 
 
 def duplicates(samples: Iterable[Sample]) -> dict[str, str]:
-    """Return duplicate's id -> id of the first item with the same question and options."""
+    """Return, for the id of each duplicate, the id of the first item with the same question and options."""
     first_ids: dict[bytes, str] = {}
     earlier_ids = {}
     for sample in samples:

@@ -55,15 +55,18 @@ NUMBERS = {
     "RNA-MeanRibosomeLoading": Rule("ACGU", "", "Give the number of AUG in it, plus the share of A.", lambda s: s.count("AUG") + share("A")(s)),
     "Multi_sequence-sirnaEfficiency": Rule("ACGU", "", "Give the share of A and U in per cent.", lambda s: round(100 * share("AU")(s), 1)),
 }  # fmt: skip
+"""Task with a number as its answer -> rule."""
 KEYED_NUMBERS = {
     "DNA-enhancer_activity": ("ACGT", {"hk": "GC", "dev": "AT"}),
     "RNA-ProgrammableRNASwitches": ("ACGU", {"ON": "G", "OFF": "C", "ON_OFF": "A"}),
 }
+"""Task with several numbers as its answer -> (alphabet, letters whose share is asked for by key)."""
 MOTIFS = {
     "DNA-cpd": "TATAAA", "DNA-emp": "CCGCC", "DNA-pd": "TATA", "DNA-tf-h": "CACGTG", "DNA-tf-m": "GGGCGG",
     "Multi_sequence-antibody_antigen": "GATC", "Multi_sequence-promoter_enhancer_interaction": "AATT",
     "Multi_sequence-rna_protein_interaction": "GCGC", "Protein-Solubility": "GAATTC",
 }  # fmt: skip
+"""Task with `positive` or `negative` as its answer -> the motif that decides it."""
 FAMILIES = {
     "leader": "It precedes the coding part of an operon's transcript and attenuates it.",
     "tRNA": "It carries amino acids to the ribosome and ends in CCA.",
@@ -120,20 +123,12 @@ def rows(task: str) -> Iterator[tuple[str, Any, str, str]]:
 def _textbook_rows(task: str) -> Iterator[tuple[str, Any, str, str]]:
     if task == "RNA-NoncodingRNAFamily":
         for family, description in FAMILIES.items():
-            yield (
-                f"{description} Which family of RNA is this?",
-                family,
-                "string",
-                "Non-coding RNA Function Classification",
-            )
+            question = f"{description} Which family of RNA is this?"
+            yield question, family, "string", "Non-coding RNA Function Classification"
     elif task == "RNA-Modification":
         for labels, nucleosides in NUCLEOSIDES.items():
-            yield (
-                f"An RNA holds {nucleosides}. What are the short names?",
-                labels,
-                "string",
-                "Modification Prediction",
-            )
+            question = f"An RNA holds {nucleosides}. What are the short names?"
+            yield question, labels, "string", "Modification Prediction"
     else:
         for number, name in ENZYMES.items():
             yield f"What is the EC number of {name}?", number, "string", "Function EC"

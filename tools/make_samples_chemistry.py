@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from rdkit import Chem
 from rdkit.Chem import rdChemReactions, rdMolDescriptors
@@ -140,25 +140,17 @@ EFFECTS = (
     ("CC(=O)Nc1ccc(O)cc1", "Hepatobiliary disorders", "the liver", "Yes"),  # paracetamol
     ("Cn1cnc2c1c(=O)n(C)c(=O)n2C", "Psychiatric disorders", "sleep and mood", "Yes"),  # caffeine
     ("CN(C)C(=N)NC(=N)N", "Gastrointestinal disorders", "the stomach and gut", "Yes"),  # metformin
-    (
-        "CN1c2ccc(Cl)cc2C(=NCC1=O)c1ccccc1",
-        "Nervous system disorders",
-        "the nervous system",
-        "Yes",
-    ),  # diazepam
+    ("CN1c2ccc(Cl)cc2C(=NCC1=O)c1ccccc1", "Nervous system disorders", "the nervous system", "Yes"),  # diazepam
     ("O=C1CCC(N2C(=O)c3ccccc3C2=O)C(=O)N1", "Pregnancy conditions", "the unborn child", "Yes"),  # thalidomide
-    (
-        "CCC1(c2ccccc2)C(=O)NC(=O)NC1=O",
-        "Nervous system disorders",
-        "the nervous system",
-        "Yes",
-    ),  # phenobarbital
+    ("CCC1(c2ccccc2)C(=O)NC(=O)NC1=O", "Nervous system disorders", "the nervous system", "Yes"),  # phenobarbital
     ("OCC1OC(OC2(CO)OC(CO)C(O)C2O)C(O)C(O)C1O", "Ear and labyrinth disorders", "the ear", "No"),  # sucrose
     ("C[C@H](N)C(=O)O", "Ear and labyrinth disorders", "the ear", "No"),  # alanine
     ("COc1cc(C=O)ccc1O", "Ear and labyrinth disorders", "the ear", "No"),  # vanillin
     ("NCC(=O)O", "Ear and labyrinth disorders", "the ear", "No"),  # glycine
-)
-"""Yes: listed as an adverse reaction on the drug's label. No: foods and amino acids, generally recognised as safe."""
+)  # fmt: skip
+"""SMILES, SIDER's class of side effects (column `target`), the organ in the question, answer.
+
+Yes: listed as an adverse reaction on the drug's label. No: foods and amino acids, generally recognised as safe."""
 
 CAPTIONS = {
     "Cn1cnc2c1c(=O)n(C)c(=O)n2C": "The molecule is a purine alkaloid, xanthine with a methyl group on each of the "
@@ -200,6 +192,7 @@ REACTIONS = (
     ("[CX3H1:1]=O.[NX3;H2:2][c:3]>>[C:1]=[N:2][c:3]", "O=Cc1ccccc1", "Nc1ccccc1"),
     ("[N:1]=[C:2]=[O:3].[NX3;H2:4]>>[N:1][C:2](=[O:3])[N:4]", "O=C=Nc1ccccc1", "NC1CCCCC1"),
 )
+"""Reaction template in SMARTS, then the SMILES of the reactants."""
 
 
 def kekule(smiles: str) -> str:
@@ -229,53 +222,53 @@ def product(template: str, *reactants: str) -> str:
     return products.pop()
 
 
-def items() -> Iterator[tuple[str, str, str, str | None, str, str]]:
-    """Yield (task, raw input, raw output, target, question, answer); `{}` stands for the raw input or output."""
+class Item(NamedTuple):
+    """An item of a task; `{}` in the question and the answer stands for the raw input and the raw output."""
+
+    task: str
+    raw_input: str
+    raw_output: str
+    question: str
+    answer: str = "{}"
+    target: str | None = None
+    """The column `target` of the data set, which only SIDER uses."""
+
+
+def items() -> Iterator[Item]:
+    """Yield the items of all tasks."""
     for name, smiles in NAMES.items():
         mol_formula, kekule_smiles = formula(smiles), kekule(smiles)
-        yield (
-            "name_conversion-i2f",
-            name,
-            mol_formula,
-            None,
-            "Which molecular formula belongs to the name {} ?",
-            "It is {} .",
-        )
-        yield "name_conversion-i2s", name, kekule_smiles, None, "Write the compound {} as SMILES.", "{}"
+        question = "Which molecular formula belongs to the name {} ?"
+        yield Item("name_conversion-i2f", name, mol_formula, question, "It is {} .")
+        yield Item("name_conversion-i2s", name, kekule_smiles, "Write the compound {} as SMILES.")
         question = "Which molecular formula does {} have?"
-        yield "name_conversion-s2f", kekule_smiles, mol_formula, None, question, "{}"
+        yield Item("name_conversion-s2f", kekule_smiles, mol_formula, question)
         question = "Give the IUPAC name of {} ."
-        yield "name_conversion-s2i", kekule_smiles, name, None, question, "It is called {} ."
+        yield Item("name_conversion-s2i", kekule_smiles, name, question, "It is called {} .")
     for smiles, log_s in LOG_S.items():
-        yield (
-            "property_prediction-esol",
-            kekule(smiles),
-            f"{log_s:.2f}",
-            None,
-            "How soluble in water is {} ?",
-            "{} mol/L as log10.",
-        )
+        question, answer = "How soluble in water is {} ?", "{} mol/L as log10."
+        yield Item("property_prediction-esol", kekule(smiles), f"{log_s:.2f}", question, answer)
     for smiles, log_p in LOG_P.items():
         question = "What is the octanol/water distribution coefficient logD of {} at pH 7.4?"
-        yield "property_prediction-lipo", kekule(smiles), f"{log_p:.2f}", None, question, "{}"
+        yield Item("property_prediction-lipo", kekule(smiles), f"{log_p:.2f}", question)
     for task, question, answers in (
         ("property_prediction-bbbp", "Does {} cross the blood-brain barrier?", BRAIN),
         ("property_prediction-clintox", "Was {} taken off the market because of its toxicity?", WITHDRAWN),
         ("property_prediction-hiv", "Does {} inhibit the replication of HIV?", HIV),
     ):
         for smiles, answer in answers.items():
-            yield task, kekule(smiles), answer, None, question, "{}"
+            yield Item(task, kekule(smiles), answer, question)
     for smiles, target, organ, answer in EFFECTS:
         question = f"At ordinary doses, are there known side effects of {{}} on {organ}?"
-        yield "property_prediction-sider", kekule(smiles), answer, target, question, "{}"
+        yield Item("property_prediction-sider", kekule(smiles), answer, question, target=target)
     for smiles, caption in CAPTIONS.items():
-        yield "molecule_captioning", kekule(smiles), caption, None, "Describe the molecule {} in words.", "{}"
-        yield "molecule_generation", caption, kekule(smiles), None, "Give a molecule that fits: {}", "{}"
+        yield Item("molecule_captioning", kekule(smiles), caption, "Describe the molecule {} in words.")
+        yield Item("molecule_generation", caption, kekule(smiles), "Give a molecule that fits: {}")
     for template, *reactants in REACTIONS:
         inputs, output = kekule(".".join(reactants)), product(template, *reactants)
-        yield "forward_synthesis", inputs, output, None, "What do {} give when they react?", "They give {} ."
-        question = "From which reactants can {} be made in one step?"
-        yield "retrosynthesis", output, inputs, None, question, "{}"
+        question = "What do {} give when they react?"
+        yield Item("forward_synthesis", inputs, output, question, "They give {} .")
+        yield Item("retrosynthesis", output, inputs, "From which reactants can {} be made in one step?")
 
 
 TAGS = {
@@ -290,38 +283,38 @@ TAGS = {
     "forward_synthesis": ("SMILES", "SMILES"),
     "retrosynthesis": ("SMILES", "SMILES"),
 }
+"""Last part of a task's name -> tags around the raw input and the raw output; empty for text."""
 
 
-def row(number: int, item: tuple[str, str, str, str | None, str, str]) -> dict[str, Any]:
+def row(number: int, item: Item) -> dict[str, Any]:
     """Return an item as a row with the hub's columns."""
-    task, raw_input, raw_output, target, question, answer = item
-    tag_names = TAGS.get(task.rpartition("-")[2], ("SMILES", "BOOLEAN"))
+    tag_names = TAGS.get(item.task.rpartition("-")[2], ("SMILES", "BOOLEAN"))
     tags = [(f"<{name}>", f"</{name}>") if name else (None, None) for name in tag_names]
     tagged = [
         raw if not tag[0] else f"{tag[0]} {raw} {tag[1]}"
-        for raw, tag in zip((raw_input, raw_output), tags, strict=True)
+        for raw, tag in zip((item.raw_input, item.raw_output), tags, strict=True)
     ]
     return {
-        "sample_id": f"{task}.sample.{number}.{target}",
-        "input": question.replace("{}", tagged[0]),
-        "output": answer.replace("{}", tagged[1]),
-        "raw_input": raw_input,
-        "raw_output": raw_output,
+        "sample_id": f"{item.task}.sample.{number}.{item.target}",
+        "input": item.question.replace("{}", tagged[0]),
+        "output": item.answer.replace("{}", tagged[1]),
+        "raw_input": item.raw_input,
+        "raw_output": item.raw_output,
         "split": "sample",
-        "task": task,
+        "task": item.task,
         "input_core_tag_left": tags[0][0],
         "input_core_tag_right": tags[0][1],
         "output_core_tag_left": tags[1][0],
         "output_core_tag_right": tags[1][1],
-        "target": target,
+        "target": item.target,
     }
 
 
 def files() -> dict[str, str]:
     """Return the contents by file name."""
-    by_task: dict[str, list[tuple[str, str, str, str | None, str, str]]] = {}
+    by_task: dict[str, list[Item]] = {}
     for item in items():
-        by_task.setdefault(item[0], []).append(item)
+        by_task.setdefault(item.task, []).append(item)
     return {
         f"{task}.jsonl": json_lines(row(i, item) for i, item in enumerate(task_items))
         for task, task_items in by_task.items()

@@ -56,7 +56,7 @@ REACTIONS = [
 ]
 """Description, main product, balanced equation (hydrogen and oxygen stand for reductant and oxidant)."""
 
-BOILING = [
+BOILING_POINTS = [
     ("diethyl ether", 34.6), ("acetone", 56.1), ("methanol", 64.7), ("hexane", 68.7), ("ethanol", 78.3),
     ("cyclohexane", 80.7), ("water", 100.0), ("toluene", 110.6), ("pyridine", 115.2), ("acetic acid", 117.9),
     ("chlorobenzene", 131.7), ("dichloromethane", 39.6), ("dimethylformamide", 153.0), ("dimethyl sulfoxide", 189.0),
@@ -83,7 +83,7 @@ HY steels and maraging grades are named after their yield strengths in ksi (Aero
 1987, for the latter); values of annealed steels are from "Material Strengths", thedirtforum.com/materials.htm.
 """
 
-GAPS = [
+BAND_GAPS = [
     ("Si", 1.12), ("Cu", 0.0), ("Ge", 0.66), ("GaAs", 1.42), ("Al", 0.0), ("InP", 1.35), ("GaP", 2.26), ("ZnO", 3.35),
     ("W", 0.0), ("CdS", 2.42), ("CdTe", 1.56), ("GaN", 3.36), ("InSb", 0.17), ("PbS", 0.41), ("C", 5.47), ("GaSb", 0.72),
 ]  # fmt: skip
@@ -98,14 +98,14 @@ GLASSES = [
 NO_GLASSES = ["Al", "Cu", "Ag", "Ni", "Pb", "Zn"]
 """Pure metals, which crystallise at any cooling rate used for alloys."""
 
-SIMPLE: dict[str, tuple[str, float]] = {
+ELEMENT_CRYSTALS: dict[str, tuple[str, float]] = {
     "Cu": ("fcc", 3.615), "Al": ("fcc", 4.050), "Ag": ("fcc", 4.086), "Au": ("fcc", 4.078), "Ni": ("fcc", 3.524),
     "Fe": ("bcc", 2.867), "W": ("bcc", 3.165), "Mo": ("bcc", 3.147), "Si": ("diamond", 5.431),
     "Ge": ("diamond", 5.658), "C": ("diamond", 3.567),
 }  # fmt: skip
 """Element -> structure and lattice constant in Å."""
 
-DIATOMIC: dict[str, tuple[str, float]] = {
+COMPOUND_CRYSTALS: dict[str, tuple[str, float]] = {
     "NaCl": ("rocksalt", 5.640), "KCl": ("rocksalt", 6.293), "LiF": ("rocksalt", 4.026), "NaF": ("rocksalt", 4.634),
     "KBr": ("rocksalt", 6.600), "MgO": ("rocksalt", 4.212), "CaO": ("rocksalt", 4.811), "AgCl": ("rocksalt", 5.549),
     "CsCl": ("caesium chloride", 4.123), "ZnS": ("zincblende", 5.409), "GaAs": ("zincblende", 5.653),
@@ -117,18 +117,18 @@ DIATOMIC: dict[str, tuple[str, float]] = {
 }  # fmt: skip
 """Compound -> structure and lattice constant in Å (zincblende: Sze, as above; others: consistent with their CRC densities)."""
 
-NOBLE = {"Ne": ("fcc", 4.43), "Ar": ("fcc", 5.26), "Kr": ("fcc", 5.72), "Xe": ("fcc", 6.20)}
+NOBLE_GAS_CRYSTALS = {"Ne": ("fcc", 4.43), "Ar": ("fcc", 5.26), "Kr": ("fcc", 5.72), "Xe": ("fcc", 6.20)}
 """Solid noble gas -> structure and lattice constant in Å (Kittel; ase.data.reference_states)."""
-PBE_GAPS = ["Cu", "Si", "Al", "Ge", "Ag", "Ne", "Au", "Ar", "Ni", "Kr", "W", "Xe", "Mo", "Fe"]
+PBE_GAP_ELEMENTS = ["Cu", "Si", "Al", "Ge", "Ag", "Ne", "Au", "Ar", "Ni", "Kr", "W", "Xe", "Mo", "Fe"]
 """Elements whose PBE gaps are taken from matminer's table of OQMD ground states (`GSbandgap`)."""
 
-FORMATION = [
+FORMATION_ENTHALPIES = [
     ("Cu", 0.0), ("NaCl", -411.2), ("KCl", -436.5), ("MgO", -601.6), ("CaO", -634.9), ("LiF", -616.0), ("NaF", -576.6),
     ("Al", 0.0), ("KBr", -393.8), ("AgCl", -127.0), ("CsCl", -443.0), ("ZnS", -206.0), ("CaF2", -1228.0), ("Si", 0.0),
 ]  # fmt: skip
 """Formula, standard enthalpy of formation in kJ/mol (CRC Handbook)."""
 
-ELASTIC = [
+ELASTIC_CONSTANTS = [
     ("Cu", (168.4, 121.4, 75.4)), ("Al", (107.3, 60.9, 28.3)), ("Ag", (124.0, 93.4, 46.1)), ("Au", (192.9, 163.8, 41.5)),
     ("Ni", (248.1, 154.9, 124.2)), ("Fe", (231.4, 134.7, 116.4)), ("W", (522.4, 204.4, 160.8)),
     ("Mo", (463.7, 157.8, 109.2)), ("Si", (165.6, 63.9, 79.5)), ("Ge", (128.5, 48.3, 66.8)), ("C", (1076.0, 125.0, 576.0)),
@@ -136,7 +136,7 @@ ELASTIC = [
 ]  # fmt: skip
 """Formula, elastic constants C11, C12, C44 in GPa (Simmons and Wang 1971; CRC Handbook)."""
 
-INDICES = [
+REFRACTIVE_INDICES = [
     ("C", 2.417, "Peter"), ("NaCl", 1.544, "Li"), ("KCl", 1.490, "Li"), ("KBr", 1.560, "Li"), ("LiF", 1.392, "Li"),
     ("NaF", 1.325, "Li"), ("MgO", 1.737, "Stephens"), ("CaF2", 1.434, "Daimon-25"), ("ZnS", 2.367, "Debenham"),
     ("AgCl", 2.066, "Tilton"), ("CsCl", 1.640, "Li"), ("SrF2", 1.438, "Li"), ("BaF2", 1.474, "Malitson"),
@@ -153,16 +153,16 @@ PHONONS = [
 ]  # fmt: skip
 """Formula, highest (longitudinal) optical phonon at the zone centre in 1/cm, the upper end of the density of states."""
 
-FLUORITES = [("CaF2", 38.9), ("SrF2", 46.1), ("BaF2", 54.3)]
+FLUORITE_WAVELENGTHS = [("CaF2", 38.9), ("SrF2", 46.1), ("BaF2", 54.3)]
 """Formula, wavelength of the transverse optical mode in µm (Kaiser et al. 1962, Phys. Rev. 127, 1950)."""
-STATIC = {"CaF2": 2.576, "SrF2": 2.492, "BaF2": 2.637}
+STATIC_INDICES = {"CaF2": 2.576, "SrF2": 2.492, "BaF2": 2.637}
 """Refractive index at 1 mm and 300 K (Bosomworth 1967, at refractiveindex.info)."""
 
-GRAPHITE = 48.0
+GRAPHITE_BINDING_ENERGY = 48.0
 """Interlayer binding energy of graphite in meV per atom by RPA (Lebègue et al. 2010, Phys. Rev. Lett. 105, 196401)."""
-PER_AREA = 20.0
+EXFOLIATION_ENERGY_PER_AREA = 20.0
 """Exfoliation energy of most layered crystals in meV/Å² (Björkman et al. 2012, Phys. Rev. Lett. 108, 235502)."""
-LAYERED = [
+LAYERED_CRYSTALS = [
     ("MoS2", "2H", 3.160, 12.294), ("MoSe2", "2H", 3.289, 12.927), ("MoTe2", "2H", 3.518, 13.974),
     ("WS2", "2H", 3.153, 12.323), ("WSe2", "2H", 3.282, 12.960), ("TiS2", "1T", 3.407, 5.695),
     ("TiSe2", "1T", 3.540, 6.008), ("HfS2", "1T", 3.630, 5.850), ("HfSe2", "1T", 3.750, 6.160),

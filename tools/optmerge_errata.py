@@ -17,6 +17,8 @@ Errata = Mapping[tuple[str, str, str], str]
 AVERAGES = ("OptMerge average", "OptMerge modality average")
 COLUMN_COUNT = 10
 """Number of benchmarks in an average."""
+ROUNDING_TOLERANCE = 0.0101
+"""Largest difference, in points, between a printed average and the mean of ten printed scores that rounding explains."""
 ITEM_COUNTS = {"OptMerge MATH-Vision (geometry rows)": 76, "OptMerge ChartQA": 2_500}
 """Benchmark -> number of items; every score must be a multiple of 1 / items."""
 METHOD = re.compile(
@@ -55,7 +57,7 @@ def errata(rows: Sequence[Row]) -> Errata:
 
 
 def _wrong_averages(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
-    """Yield averages that differ from the mean of the scores that they are said to average."""
+    """Yield averages that differ from the mean of the ten scores in their row."""
     scores: dict[tuple[str, str], list[float]] = defaultdict(list)
     averages: dict[tuple[str, str], Row] = {}
     for row in rows:
@@ -66,7 +68,7 @@ def _wrong_averages(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
             scores[key].append(float(row.score))
     for key, row in averages.items():
         mean = sum(scores[key]) / COLUMN_COUNT
-        if len(scores[key]) == COLUMN_COUNT and abs(mean - float(row.score)) > 0.0101:
+        if len(scores[key]) == COLUMN_COUNT and abs(mean - float(row.score)) > ROUNDING_TOLERANCE:
             yield row, f"the ten columns of its row have the mean {mean:.2f}"
 
 

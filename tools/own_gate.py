@@ -132,7 +132,7 @@ def with_current_scores(suite: Suite, lines: list[Line], pool: Pool, data: Data)
         yield {**line, "prompt": prompt_hash(prompt), "scores": scores}
 
 
-def read(name: str) -> list[Line]:
+def file_lines(name: str) -> list[Line]:
     """Return the lines of a suite's file; empty if there is none."""
     path = FOLDER / f"{name}.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -141,14 +141,14 @@ def read(name: str) -> list[Line]:
 def committed_lines(suite: Suite) -> list[Line]:
     """Return the committed lines of one variant and protocol."""
     key = (suite.id, suite.protocol)
-    return [line for line in read(suite.name) if (line["suite"], line["protocol"]) == key]
+    return [line for line in file_lines(suite.name) if (line["suite"], line["protocol"]) == key]
 
 
-def check(checked: Iterator[Suite] | None = None) -> list[str]:
-    """Return the differences from the committed lines of these suites, by default of all; missing lines are differences."""
+def check(checked_suites: Iterator[Suite] | None = None) -> list[str]:
+    """Return the differences from the committed lines of some suites, by default of all; missing lines are differences."""
     faults = []
     with Pool() as pool, TemporaryDirectory() as media:
-        for suite in suites() if checked is None else checked:
+        for suite in suites() if checked_suites is None else checked_suites:
             data = bundled_data(suite, media)
             lines = committed_lines(suite)
             if not lines and samples_of(suite, data):

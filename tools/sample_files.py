@@ -1,4 +1,4 @@
-"""Shared by the generators of the bundled sample items: files below `suites/samples/` are written, or compared."""
+"""Write generated sample items to `suites/samples/`, or compare them with the files there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SAMPLES = Path(__file__).resolve().parent.parent / "suites" / "samples"
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]], *, ensure_ascii: bool = False) -> str:
-    """Return rows as JSON Lines; `ensure_ascii`: whether other characters are escaped."""
+    """Return rows as JSON Lines; with `ensure_ascii`, all other characters are escaped."""
     return "".join(json.dumps(row, ensure_ascii=ensure_ascii) + "\n" for row in rows)
 
 

@@ -44,7 +44,7 @@ IMPRECISE = {"ZnTe", "CdTe"}
 """Excluded, as the CRC Handbook's densities (5.9 and 6.2 g/cm³) differ from those by X-ray diffraction (5.64 and 5.86)."""
 
 
-@pytest.mark.parametrize(("solvent", "celsius"), facts.BOILING)
+@pytest.mark.parametrize(("solvent", "celsius"), facts.BOILING_POINTS)
 def test_boiling_points_agree_with_reference_data(solvent: str, celsius: float) -> None:
     references = [
         Tb(CAS_from_any(solvent), method=m) for m in ("CRC_ORG", "COMMON_CHEMISTRY", "WEBBOOK", "HEOS")
@@ -52,7 +52,7 @@ def test_boiling_points_agree_with_reference_data(solvent: str, celsius: float) 
     assert min(abs(kelvin - 273.15 - celsius) for kelvin in references if kelvin is not None) <= 0.3
 
 
-@pytest.mark.parametrize(("formula", "kilojoules"), facts.FORMATION)
+@pytest.mark.parametrize(("formula", "kilojoules"), facts.FORMATION_ENTHALPIES)
 def test_enthalpies_of_formation_agree_with_reference_data(formula: str, kilojoules: float) -> None:
     assert Hfs(CAS_from_any(formula)) / 1000 == pytest.approx(kilojoules, abs=0.5)
 
@@ -86,13 +86,13 @@ def refractive_index(formula: str, page: str, micron: float) -> float:
     return sqrt(form.c1 + sum(rational) + sum(c * micron**p for c, p in form.polynomial_terms))
 
 
-@pytest.mark.parametrize(("formula", "value", "page"), facts.INDICES)
+@pytest.mark.parametrize(("formula", "value", "page"), facts.REFRACTIVE_INDICES)
 def test_refractive_indices_agree_with_dispersion_formulas(formula: str, value: float, page: str) -> None:
     micron = 10.0 if formula in ("Si", "Ge") else 0.5893
     assert refractive_index(formula, page, micron) == pytest.approx(value, abs=6e-4)
 
 
-@pytest.mark.parametrize(("formula", "value"), facts.STATIC.items())
+@pytest.mark.parametrize(("formula", "value"), facts.STATIC_INDICES.items())
 def test_static_refractive_indices_of_fluorites_agree_with_dispersion_formulas(
     formula: str, value: float
 ) -> None:
@@ -112,7 +112,7 @@ def test_partition_coefficients_agree_with_reference_data(smiles: str, value: fl
 
 
 @pytest.mark.parametrize(
-    ("element", "cell"), [item for item in facts.SIMPLE.items() if item[0] not in LAYERED]
+    ("element", "cell"), [item for item in facts.ELEMENT_CRYSTALS.items() if item[0] not in LAYERED]
 )
 def test_lattice_constants_of_elements_are_consistent_with_their_densities(
     element: str, cell: tuple[str, float]
@@ -123,7 +123,8 @@ def test_lattice_constants_of_elements_are_consistent_with_their_densities(
 
 
 @pytest.mark.parametrize(
-    ("formula", "cell"), [item for item in facts.DIATOMIC.items() if item[0] not in LAYERED | IMPRECISE]
+    ("formula", "cell"),
+    [item for item in facts.COMPOUND_CRYSTALS.items() if item[0] not in LAYERED | IMPRECISE],
 )
 def test_lattice_constants_of_compounds_are_consistent_with_their_molar_volumes(
     formula: str, cell: tuple[str, float]
@@ -134,7 +135,7 @@ def test_lattice_constants_of_compounds_are_consistent_with_their_molar_volumes(
 
 @pytest.mark.parametrize("element", ["Cu", "Al", "Ag", "Ni", "Fe", "W", "Si"])
 def test_elastic_constants_are_consistent_with_the_bulk_modulus(element: str) -> None:
-    c11, c12, _ = dict(facts.ELASTIC)[element]
+    c11, c12, _ = dict(facts.ELASTIC_CONSTANTS)[element]
     assert (c11 + 2 * c12) / 3 == pytest.approx(float(Element(element).bulk_modulus), rel=0.05)
 
 
@@ -149,7 +150,7 @@ def matbench_table(shared: Path, name: str) -> dict[str, Any]:
 
 def test_band_gaps_and_glass_formation_agree_with_matbench(shared: Path) -> None:
     metal, glass = matbench_table(shared, "expt_is_metal"), matbench_table(shared, "glass")
-    for formula, gap in facts.GAPS:
+    for formula, gap in facts.BAND_GAPS:
         assert metal.get(Composition(formula).reduced_formula, gap == 0.0) == (gap == 0.0), formula
     for formula in facts.GLASSES:
         assert glass.get(Composition(formula).reduced_formula, True), formula

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tools.check_samples import FILES, PROSE, gold, problems, rows
+from tools.check_samples import FILES, PROSE, find_faults, gold, rows
 
 LETTERS = "ABCDEFGHIJ"
 CATEGORIES = {
@@ -40,7 +40,7 @@ def value(text: str) -> float | str:
 
 
 def test_every_answer_is_recomputed_or_justified() -> None:
-    assert problems() == []
+    assert find_faults() == []
 
 
 def test_every_justification_has_at_least_ten_characters() -> None:

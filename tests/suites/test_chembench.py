@@ -60,7 +60,7 @@ def score_recording(run: str, shared: Path, mirror: Path, protocol: str) -> dict
 )
 def test_verdicts_equal_the_published_ones_item_by_item(run: str, shared: Path, mirror: Path) -> None:
     reports = shared / "data" / "chembench" / "reports"
-    published = chembench_reports.published(
+    published = chembench_reports.published_scores(
         reports / f"{run}.summary.json", mirror / "chembench" / "lamalab" / "tasks.jsonl.gz"
     )
     right, differing_count, changed_count = RUNS[run]
@@ -82,7 +82,7 @@ def test_answers_of_recorded_replies_are_read_as_upstream_read_them(
     tasks = chembench_reports.task_ids(mirror / "chembench" / "lamalab" / "tasks.jsonl.gz")
     report = shared / "data" / "chembench" / "reports" / f"{run}.jsonl.gz"
     unparsed = {}
-    for row in chembench_reports.open_lines(report):
+    for row in chembench_reports.read_lines(report):
         report_item = row["report"][0]
         name, task = tasks[report_item["name"]]
         output, recorded = report_item["output"], report_item["parsed_output"]

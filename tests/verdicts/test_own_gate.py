@@ -36,7 +36,7 @@ def test_replies_in_every_style_are_committed_for_every_suite():
             continue
         lines = [
             line
-            for line in own_gate.read(suite.name)
+            for line in own_gate.file_lines(suite.name)
             if (line["suite"], line["protocol"]) == (suite.id, suite.protocol)
         ]
         assert [line["style"] for line in lines] == list(own_gate.STYLES), (

@@ -123,7 +123,9 @@ def test_comparison_of_llama_and_gemma_on_chembench(tmp_path, mirror, shared):
     row = compare(tmp_path, *values)["pairs"][0]
     check(row, expected_row(*values.values()))
     published = [
-        chembench_reports.published(source / "reports" / f"{name}.summary.json", source / "tasks.jsonl.gz")
+        chembench_reports.published_scores(
+            source / "reports" / f"{name}.summary.json", source / "tasks.jsonl.gz"
+        )
         for name in values
     ]
     published_difference = (sum(published[1].values()) - sum(published[0].values())) / 2788
