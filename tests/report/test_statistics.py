@@ -365,7 +365,7 @@ def min_coverage(simulations: int) -> float:
 
 
 def test_coverage_of_clustered_means_with_30_samples_and_16_repeats():
-    # the chance to solve a sample has the distribution Beta(1, 1)
+    # the success rate of a sample has the distribution Beta(1, 1)
     rng = np.random.default_rng(11)
     clusters = np.repeat(np.arange(30), 16).tolist()
     solved = rng.random((2000, 30, 1)) > rng.random((2000, 30, 16))
@@ -376,8 +376,8 @@ def test_coverage_of_clustered_means_with_30_samples_and_16_repeats():
 def test_coverage_of_stratified_means():
     rng = np.random.default_rng(12)
     groups = np.repeat(np.arange(14), np.arange(4, 18)).tolist()
-    chances = np.linspace(0.2, 0.8, 14)
-    runs = rng.random((2000, len(groups))) < chances[groups]
+    success_rates = np.linspace(0.2, 0.8, 14)
+    runs = rng.random((2000, len(groups))) < success_rates[groups]
     intervals = [strata.stratified_mean(run.astype(float), groups, bounds=(0, 1)) for run in runs]
     assert min_coverage(2000) <= coverage_of(intervals, 0.5) <= 0.985
 

@@ -159,7 +159,7 @@ def test_suites_in_a_pool_are_judged_together():
 
 
 def with_missing(count: int, right: int = 300, n: int = 500):
-    """Return a side of which the first `count` of the right outcomes are missing."""
+    """Return a side without the first `count` of its right outcomes."""
     return side_of([None] * count + [1.0] * (right - count) + [0.0] * (n - right))
 
 

@@ -37,7 +37,7 @@ def policy(*entries: Entry, **settings) -> Policy:
 
 
 def baseline(n: int, *, name: str = "toy", seed: int = 0, metrics=(), **options):
-    """Return a run of `n` samples, of which about 60 % are right."""
+    """Return a run of `n` samples with about 60 % right outcomes."""
     values = (np.random.default_rng(seed).random(n) < 0.6).astype(float).tolist()
     return suite_run("base", side_of(values, **options), suite=name, metrics=metrics)
 
@@ -93,8 +93,10 @@ def test_the_plans_test_on_counts_by_group_agrees_with_the_gates_t_test():
 @pytest.mark.parametrize(("repeats", "loss"), [(4, 0.0), (4, 0.2), (16, 0.05)])
 def test_the_distribution_of_differences_of_repeats_agrees_with_simulation(repeats, loss):
     rng = np.random.default_rng(11)
-    chance = rng.beta(0.6, 0.4, 400_000)
-    differences = rng.binomial(repeats, chance * (1 - loss / 0.6)) - rng.binomial(repeats, chance)
+    success_rates = rng.beta(0.6, 0.4, 400_000)
+    differences = rng.binomial(repeats, success_rates * (1 - loss / 0.6)) - rng.binomial(
+        repeats, success_rates
+    )
     distribution = repeats_distribution(0.6, 0.4, repeats=repeats, loss=loss)
     assert distribution.values @ distribution.probabilities == pytest.approx(-loss, abs=1e-12)
     shares = np.bincount(differences + repeats, minlength=2 * repeats + 1) / len(differences)
@@ -105,7 +107,7 @@ def test_fitting_a_beta_distribution_recovers_its_parameters():
     rng = np.random.default_rng(12)
     fits = [fit_beta(rng.binomial(4, rng.beta(0.6, 0.4, 198)) / 4, 4) for _ in range(200)]
     assert np.mean(fits, axis=0) == pytest.approx((0.6, 0.4), abs=0.03)
-    # without variance beyond that of the repeats, all samples have nearly the same chance
+    # without variance beyond that of the repeats, all samples have nearly the same success rate
     assert fit_beta(np.full(30, 0.5), 4)[0] > 100
 
 
@@ -276,18 +278,18 @@ class SimulatedCase:
 
 @pytest.mark.slow
 def test_simulated_passes_with_repeats_are_as_frequent_as_forecast():
-    # in each pair, 30 new samples x 16 repeats; the candidate has the same chances as the baseline
+    # in each pair, 30 new samples x 16 repeats; the candidate has the same success rates as the baseline
     rng = np.random.default_rng(3)
-    chance = rng.beta(0.8, 0.8, 30)
-    values = {f"{i}": (rng.random(16) < chance[i]).astype(float).tolist() for i in range(30)}
+    success_rates = rng.beta(0.8, 0.8, 30)
+    values = {f"{i}": (rng.random(16) < success_rates[i]).astype(float).tolist() for i in range(30)}
     base = suite_run("base", side(values, repeats=16), metrics=repeat_metrics())
     entry = Entry(name="toy", margin=0.15)
     simulations, pairs = size(2000, 4000), size(500, 2000)
     planned = plan([base], policy(entry), simulations=simulations)
     passes = 0
     for _ in range(pairs):
-        chances = rng.beta(0.8, 0.8, 30)
-        gains = (rng.binomial(16, chances) - rng.binomial(16, chances)) / 16
+        success_rates = rng.beta(0.8, 0.8, 30)
+        gains = (rng.binomial(16, success_rates) - rng.binomial(16, success_rates)) / 16
         evidence = difference.mean_evidence(gains, range(30), width=1.0)
         passes += evidence.p_above(-0.15) <= 0.05
     forecast = planned.suites[0].passes_unchanged

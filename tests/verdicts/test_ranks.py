@@ -23,7 +23,7 @@ def random_relation(seed: int, max_runs: int = 9) -> tuple[list[str], dict[str, 
 
 
 def maximal_groups(ranked: list[str], worse: dict[str, set[str]]) -> list[set[str]]:
-    """Return the maximal sets of runs of which no two differ significantly, by trying all sets."""
+    """Return the maximal sets of runs without a significant difference, by trying all sets."""
     subsets = [set(runs) for size in range(1, len(ranked) + 1) for runs in combinations(ranked, size)]
     groups = [s for s in subsets if not any(b in worse[a] or a in worse[b] for a, b in combinations(s, 2))]
     return [group for group in groups if not any(group < larger for larger in groups)]

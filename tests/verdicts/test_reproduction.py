@@ -94,10 +94,12 @@ def test_the_margin_of_equivalence_can_be_set() -> None:
 def test_a_true_difference_of_five_points_is_rarely_equivalent() -> None:
     # on 198 items, an earlier rule called 69 % of such pairs consistent
     rng = np.random.default_rng(4)
-    chance = rng.beta(1, 0.5, 198)
-    noise = float(np.sqrt((chance * (1 - chance)).sum()) / 198)
-    ours = rng.binomial(1, np.clip(chance - 0.05 * chance / chance.mean(), 0, 1), (2000, 198)).mean(axis=1)
-    theirs = rng.binomial(1, chance, (2000, 198)).mean(axis=1)
+    success_rates = rng.beta(1, 0.5, 198)
+    noise = float(np.sqrt((success_rates * (1 - success_rates)).sum()) / 198)
+    ours = rng.binomial(
+        1, np.clip(success_rates - 0.05 * success_rates / success_rates.mean(), 0, 1), (2000, 198)
+    ).mean(axis=1)
+    theirs = rng.binomial(1, success_rates, (2000, 198)).mean(axis=1)
     verdicts = [
         check_claims(
             structs.replace(measured_scores([card(float(a))], [])[0], noise=noise),

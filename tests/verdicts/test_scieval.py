@@ -62,7 +62,7 @@ def all_cases() -> Iterator[Case]:
         sample = next(
             s for s in samples if (isinstance(s.target, tuple) if suite == "trqa" else s.target != "A")
         )
-        right = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+        right = sample.targets
         wrong = next(chr(65 + n) for n in range(len(sample.choices)) if chr(65 + n) not in right)
         right_form, wrong_form = ", ".join(right), wrong
         if suite == "proteinlmbench":

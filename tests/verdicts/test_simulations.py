@@ -28,38 +28,38 @@ MAE = Metric(name="mae", of=mean_value, better="lower", bounds=None, unit="eV", 
 
 
 @cache
-def _chances(sharpness: float) -> np.ndarray:
-    """Return a population of samples' probabilities of being solved, with the mean 0.5."""
-    chances = np.random.default_rng(7).beta(sharpness, sharpness, 200_000)
-    return chances + (0.5 - chances.mean())
+def _success_rates(sharpness: float) -> np.ndarray:
+    """Return a population of samples' success rates, with the mean 0.5."""
+    success_rates = np.random.default_rng(7).beta(sharpness, sharpness, 200_000)
+    return success_rates + (0.5 - success_rates.mean())
 
 
 class SimulatedSuite(NamedTuple):
-    """A simulated suite: each sample has its own probability of being solved, the same in both runs unless the candidate has a loss."""
+    """A simulated suite: each sample has its own success rate, the same in both runs unless the candidate has a loss."""
 
     n: int
     repeats: int = 1
     cluster: int = 1
-    """Number of samples that share a passage, and with it a deviation of their chances in each run."""
+    """Number of samples that share a passage, and with it a deviation of their success rates in each run."""
     strata: int = 0
     sharpness: float = 1.0
-    """Parameter s of the chances' Beta(s, s): the smaller, the fewer samples change between runs."""
+    """Parameter s of the success rates' Beta(s, s): the smaller, the fewer samples change between runs."""
     loss: float = 0.0
     """True loss of the candidate on average over samples."""
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Return the differences of a pair of runs, sample by sample."""
-        pool = _chances(self.sharpness)
-        chance = pool[rng.integers(0, len(pool), self.n)]
+        pool = _success_rates(self.sharpness)
+        success_rates = pool[rng.integers(0, len(pool), self.n)]
         deviations = np.zeros(self.n)
         if self.cluster > 1:  # both runs have the same passages, but deviations of their own
             deviations = np.repeat(
                 rng.normal(0, 0.15, (2, -(-self.n // self.cluster))), self.cluster, axis=1
             )[:, : self.n]
         deviation = (deviations[0], deviations[1]) if self.cluster > 1 else (0.0, 0.0)
-        a = np.clip(chance + deviation[0], 0, 1)
-        # every chance is reduced by the same share, so that the mean falls by `loss`
-        b = np.clip(chance + deviation[1], 0, 1) * (1 - self.loss / 0.5)
+        a = np.clip(success_rates + deviation[0], 0, 1)
+        # every success rate is reduced by the same share, so that the mean falls by `loss`
+        b = np.clip(success_rates + deviation[1], 0, 1) * (1 - self.loss / 0.5)
         if self.repeats == 1:
             return (rng.random(self.n) < b).astype(float) - (rng.random(self.n) < a)
         return (rng.binomial(self.repeats, b) - rng.binomial(self.repeats, a)) / self.repeats
