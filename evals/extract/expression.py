@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from evals.extract import statement_mood
-from evals.extract.formatting import half_width, shortened_answers, strip_formatting
+from evals.extract.formatting import half_width, shortened_answers, strip_formatting, with_plain_powers
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
@@ -20,9 +20,11 @@ _FORMULA_SIGN = lazy_pattern(r"[\d\\$=√π∞¼-¾⅐-⅞]")
 _WORD = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _EQUALS = lazy_pattern(r"[=≈]\s*")
 _LEAD_IN = lazy_pattern(
-    r"^[\s*_]*(?:[A-Z][A-Za-z ]{2,24}:\s+(?=[\d\\$√(-])|(?:so|thus|hence|therefore|then|finally|consequently)\b)\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?",
+    r"^[\s*_]*(?:[A-Z][A-Za-z ]{2,24}:[*_]*\s+(?=[\d\\$√(-])|(?:so|thus|hence|therefore|then|finally|consequently)\b|因此|所以|故|综上所?述?|[∴⇒→])\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?",
     re.IGNORECASE,
 )
+_BOLD_LABEL = lazy_pattern(r"\A\s*\*\*[^*\n]{1,40}:\*\*")
+_LIST_LINE = lazy_pattern(r"\n\s*(?:\d{1,2}[.)]|[-*•])\s+")
 _CLAUSE_VERB = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
 _UNDECIDED_OR_DENIED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
 """The beginning of an answer that is none; 不是 is "is not", 介于 is "between"."""
@@ -59,8 +61,12 @@ _EXACT_BEFORE = lazy_pattern(
 
 def _parse_expression(content: str, form: Form) -> Any:
     if form in UNMARKED_FORMS or form == "whole":
-        if form == "whole" and "**" in content.strip("*_ \n"):
-            return None  # the emphasised part is read instead
+        if form == "whole" and (
+            "**" in _BOLD_LABEL.sub("", content).strip("*_ \n") or _LIST_LINE.search(content)
+        ):
+            return None  # the emphasised part or the last item is read instead
+        if form == "last line":
+            content = _LIST_LINE.sub("", "\n" + content)
         content = _LEAD_IN.sub("", content)
         if content.count("$") == 1:
             content = content.replace("$", "")
@@ -76,9 +82,10 @@ def _parse_expression(content: str, form: Form) -> Any:
     ):
         return REJECTED
     shortest = versions[-1]
-    is_counted = COUNTED.fullmatch(shortest) is not None
+    is_spelled = spelled_number(shortest) is not None
+    is_counted = is_spelled or COUNTED.fullmatch(shortest) is not None
     word_count = 1 if is_counted else len(_WORD.findall(_UNIT.sub("", shortest)))
-    is_formula = _FORMULA_SIGN.search(shortest) is not None or spelled_number(shortest) is not None
+    is_formula = is_spelled or _FORMULA_SIGN.search(shortest) is not None
     if form in UNMARKED_FORMS or form == "whole":
         if statement_mood.mood(content, _value_position(content), len(content)) != "asserted":
             return None
@@ -101,11 +108,11 @@ def _value_position(content: str) -> int:
 
 
 _BARE_DECIMAL = lazy_pattern(r"^(?P<sign>[-+]?)\.(?=\d)")
-_SUPERSCRIPT = lazy_pattern("[⁰¹²³⁴-⁹⁺⁻]+")
-_PLAIN_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _AND = lazy_pattern(r"(?<=[\d})])\s*(?:,\s*)?\band\b\s*(?=[-+\d\\(])")
 _LATEX_SPACE = lazy_pattern(r"(?<!\\)\\[,;:! ]|~")
 _SQRT_CALL = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
+_SIGN_WORD = lazy_pattern(r"^(?:negative|minus)\s+(?=[\d\\$√])", re.IGNORECASE)
+_BARE_ROOT = lazy_pattern(r"(?:√|\\sqrt)\s*(?P<radicand>\d+(?:\.\d+)?|(?<=√)[A-Za-z])")
 _DIGIT_GROUP_SEPARATOR = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
 _COMMA_GROUPED_NUMBER = lazy_pattern(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TEXT_COMMAND = lazy_pattern(
@@ -115,7 +122,7 @@ _KEPT_TEXT = lazy_pattern(
     r"\s*(?:or|and|if|mod|in)\s*|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*", re.IGNORECASE
 )
 _UNIT = lazy_pattern(
-    r"(?<=[\w})])\s+(?:(?:square|cubic|sq\.?)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?|mph|(?:k?m|cm|mm|miles?|ft|k?g|mg|L|k?J)\s?(?:/|per\b)\s?(?:hour|second|minute|day|min|sec|hr|mol|cm|kg|[hsmgL]))(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
+    r"(?:(?<=\d)(?=(?:[ckm]m|kg|mg|mph)(?!\w))|(?<=[\w})])\s+)(?:(?:square|cubic|sq\.?)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?|mph|(?:k?m|cm|mm|miles?|ft|k?g|mg|L|k?J)\s?(?:/|per\b)\s?(?:hour|second|minute|day|min|sec|hr|mol|cm|kg|[hsmgL]))(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
     re.IGNORECASE,
 )
 _DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\s*\}?|°\s?[CF](?![A-Za-z])|°|\\degree\b")
@@ -132,7 +139,7 @@ _LEFT_HAND_SIDE = lazy_pattern(
 _NUMBER_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
 _PI = lazy_pattern(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _LATEX_SYMBOLS = str.maketrans({
-    "π": "\\pi ", "∞": "\\infty ", "√": "\\sqrt", "×": "\\times ", "·": "\\cdot ", "≤": "\\leq ", "≥": "\\geq ",
+    "π": "\\pi ", "±": "\\pm ", "∞": "\\infty ", "√": "\\sqrt", "×": "\\times ", "·": "\\cdot ", "≤": "\\leq ", "≥": "\\geq ",
     "≠": "\\neq ", "∠": "\\angle ", "∪": "\\cup ", "∅": "\\emptyset ", "⟨": "(", "⟩": ")", "–": "-",
 })  # fmt: skip
 _SYNONYMS = {
@@ -144,15 +151,15 @@ _SYNONYMS = {
 
 def normalise_expression(text: str) -> str:
     """Return an expression in a common notation: no units, no digit grouping; double inequalities as intervals, columns as tuples."""
-    text = _BARE_DECIMAL.sub(r"\g<sign>0.", strip_formatting(text))
-    text = _SUPERSCRIPT.sub(lambda power: f"^{{{power[0].translate(_PLAIN_DIGITS)}}}", text)
+    text = _BARE_DECIMAL.sub(r"\g<sign>0.", strip_formatting(with_plain_powers(text)))
     for command, replacement in _SYNONYMS.items():
         text = text.replace(command, replacement)
     text = text.strip()
+    text = _BARE_ROOT.sub(r"\\sqrt{\g<radicand>}", _SIGN_WORD.sub("-", text))
     text = _SQRT_CALL.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
     text = _DIGIT_GROUP_SEPARATOR.sub("", _DEGREES.sub("", text))
     text = _COMMA_GROUPED_NUMBER.sub(lambda number: number[0].replace(",", ""), text)
-    text = _LATEX_SPACE.sub(" ", _UNIT.sub("", _TEXT_COMMAND.sub(_unwrap_command, text))).strip()
+    text = _UNIT.sub("", _LATEX_SPACE.sub(" ", _TEXT_COMMAND.sub(_unwrap_command, text))).strip()
     text = _AND.sub(", ", text)
     if matrix := _COLUMN_VECTOR.fullmatch(text):
         text = "(" + ", ".join(row.strip() for row in matrix["inner"].split("\\\\") if row.strip()) + ")"

@@ -48,8 +48,11 @@ _UNFORMATTED = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)
 _LEADING_MARKUP = lazy_pattern(
     r"(?:[\s:：*_`#≈~]|>(?!\s*[-−\d.])|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+"
 )
-_TRAILING_MARKUP = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
-_TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t")
+_TRAILING_MARKUP = lazy_pattern(
+    r"(?:\s\||[\s*_`。．;；✓✔✅☑\ufe0f]|(?<![\d}])(?<![a-z\d]\))(?<!(?<![A-Za-z])[a-z])[!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z"
+)
+"""Marks and signs behind an answer; the exclamation mark of a factorial, as in "5!" and "(n-1)!", is none."""
+_TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t✓✔✅☑\ufe0f")
 """The characters that can end a match of `_TRAILING_MARKUP`."""
 _TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")
 """The characters that can occur in a match of `_TRAILING_MARKUP`, besides other white space."""
@@ -57,9 +60,9 @@ _COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|で�
 """A Korean or Japanese "is" or "becomes", which follows the answer."""
 _EXPLANATION_START = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
-    r"|\s*[,;，；]\s*(?=(?:not|check|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这))"
-    r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|from|corresponding)\b)"
-    r"|\s+[-–—]+\s+|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\s)|。|(?<=\w)!(?=\s|$)",
+    r"|\s*[,;，；]\s*(?=(?:not|check|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这|当|此时))"
+    r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|from|corresponding|at\s+an?\s+angle)\b)"
+    r"|\s+[-–—]+\s+|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\s)(?!\s(?:[=×·+/]|\\(?:cdot|times)\b))|。",
     re.IGNORECASE,
 )
 _BRACKETED = lazy_pattern(r"\([^(),;]{1,200}\)")
@@ -72,6 +75,21 @@ def half_width(text: str) -> str:
     if text.isascii() or not _FULL_WIDTH_PRESENT.search(text):
         return text
     return text.translate(_FULL_WIDTH)
+
+
+_SUPERSCRIPT = lazy_pattern("[⁰¹²³⁴-⁹⁺⁻]+")
+_PLAIN_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_ADJACENT_NUMBERS = lazy_pattern(r"(?<=\d)(?:\\\)|\$|\*\*|`)\s+(?:\\\(|\$|\*\*|`)(?=[-−]?\d)")
+
+
+def with_plain_powers(text: str) -> str:
+    r"""Replace superscripts by powers in LaTeX, and separate numbers in markup of their own, as in `\(5\) \(600\)`.
+
+    >>> with_plain_powers("10⁻² m"), with_plain_powers("$5$ $600$")
+    ('10^{-2} m', '$5; 600$')
+    """
+    text = _SUPERSCRIPT.sub(lambda power: f"^{{{power[0].translate(_PLAIN_DIGITS)}}}", text)
+    return _ADJACENT_NUMBERS.sub("; ", text)
 
 
 def strip_formatting(text: str) -> str:

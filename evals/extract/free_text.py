@@ -10,10 +10,16 @@ import re
 from math import isfinite
 from typing import Any
 
-from evals.extract.formatting import half_width, shortened_answers, strip_formatting
+from evals.extract.formatting import (
+    MAX_CHARS,
+    half_width,
+    shortened_answers,
+    strip_formatting,
+    with_plain_powers,
+)
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.number_words import NUMBER_WORDS
+from evals.extract.number_words import NUMBER_WORDS, SPELLED_PATTERN, spelled_number
 from evals.extract.only_number import only_number
 from evals.extract.reading import REJECTED, UNMARKED_FORMS, Reading, read_answer, unless_retracted
 from evals.extract.statement_mood import mood
@@ -46,7 +52,7 @@ def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
 
 
 _SHARE_SENTENCE = lazy_pattern(
-    r"[\s*_]*+(?:(?:according\s+to|based\s+on|from|in)\s+the\s+[a-z ]{1,30},\s*)?(?:about\s+|approximately\s+|around\s+)?[*_]*(?P<number>\d[\d.,]*\s?(?:%|percent))[*_]*\s+of\s",
+    r"[\s*_]*+(?:(?:according\s+to|based\s+on|from|in|by|as\s+of)\s+(?:the\s+[a-z ]{1,30}|(?:19|20)\d\d),\s*)?(?:about\s+|approximately\s+|around\s+)?[*_]*(?P<number>\d[\d.,]*\s?(?:%|percent))[*_]*\s+of\s",
     re.IGNORECASE,
 )
 """As in "According to the chart, 62 % of respondents agreed."."""
@@ -102,6 +108,8 @@ def _parse_free_text(content: str, form: Form) -> Any:
             return None
         if _TIME_PHRASE.match(content) and _SENTENCE_VERB.search(content):
             return None  # "In 2010, the value was 23.": the predicate is read instead
+        if _NUMBER_LIST.fullmatch(versions[-1]):
+            return versions
         word_count = len(versions[-1].split())
         if word_count > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, versions)):
             return None  # `answer_candidates` yields the sentence's predicate later
@@ -114,28 +122,41 @@ def _parse_free_text(content: str, form: Form) -> Any:
     return REJECTED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
 
 
+_NUMBER_LIST = lazy_pattern(r"[\[({]\s*[-−]?[\d.]{1,20}(?:\s*,\s*[-−]?[\d.]{1,20}){1,60}\s*[\])}]")
 _SCALES = {
     "k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "trillion": 1e12,
     "千": 1e3, "万": 1e4, "百万": 1e6, "亿": 1e8,
 }  # fmt: skip
 _QUALIFIER = lazy_pattern(
-    r"(?:(?:about|around|approximately|approx\.?|roughly|nearly|almost|circa|ca\.?|in|on|at|by|year|the|a\s+total\s+of|total|only|exactly|just|~|≈|约|大约|共|\\approx|\\sim)\s*)+(?=[-+\d.$€£¥\\a-z])",
+    r"(?:(?:(?:about|around|approximately|approx\.?|roughly|nearly|almost|circa|ca\.?|in|on|at|by|year|the|a\s+total\s+of|total|only|exactly|just)(?![a-z])|~|≈|约|大约|共|\\approx|\\sim)\s*)+(?=[-+\d.$€£¥\\a-z])",
     re.IGNORECASE,
 )
 _FRACTION = lazy_pattern(
-    r"(?P<sign>[-+]?)\s*(?:(?P<whole>\d{1,6})\s+)?\\?[dt]?(?:frac\s*\{?\s*(?P<numerator>\d{1,12})\s*\}?\s*\{?\s*(?P<denominator>\d{1,12})\s*\}?|(?P<dividend>\d{1,12})\s*/\s*(?P<divisor>\d{1,12}))"
+    r"(?P<sign>[-+]?)\s*(?:(?P<whole>\d{1,6})\s+)?\\?[dt]?(?:frac\s*\{?\s*(?P<numerator>\d{1,12})\s*\}?\s*\{?\s*(?P<denominator>\d{1,12})\s*\}?|(?P<dividend>\d{1,12})\s*[/:]\s*(?P<divisor>\d{1,12}))"
 )
 _NUMBER = lazy_pattern(
     r"(?P<sign>[-+])?\s?(?:US)?[$€£¥]?\s?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\s\d{3})+(?!\d)|\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE](?P<exponent>[-+]?\d{1,3})|\s*(?:\\times|×|\*|x)\s*10\s*\^?\s*\{?(?P<ten>[-+]?\d{1,3})\}?)?"
     r"\s*(?P<scale>(?:thousand|million|billion|trillion|mio|mn|bn|(?<=\d)\s?[kKMB]|(?<=\d)[mb])(?![A-Za-z/²³^])|百万|千|万|亿)?\s*(?P<percent>%|percent(?:age)?(?:\s+points?)?|个百分点)?\s*(?P<rest>.*)",
     re.DOTALL,
 )
-_UNIT = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
+_UNIT = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·.\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
+_MAX_NUMBER_WORDS = 8
+_SECOND_NUMBER_WORD = lazy_pattern(
+    rf"\b(?:or|to|through)\s+(?:about\s+)?(?:{SPELLED_PATTERN}|one)\b", re.IGNORECASE
+)
 _SECOND_NUMBER = lazy_pattern(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
 _LATEX_MARKUP = lazy_pattern(
     r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~"
 )
-_VARIABLE = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d.$\\])")
+_LEFT_HAND_SIDE = lazy_pattern(
+    r"(?:[*_]{0,2}[A-Z][A-Za-z ]{1,24}:[*_]{0,2}\s|(?:(?!\b(?:or|and)\b)[^,;:=≈<>≤≥!\n]){1,60}(?:=|≈|\\approx\b))\s*(?=[^,;=≈]{0,12}\d)"
+)
+"""A label such as "Length:", or one side of an equation, before the number: "f(2) ≈", "Therefore x =", "√8 ≈"."""
+_LEAD_IN = lazy_pattern(r"(?:so|thus|hence|therefore|then|所以|因此|故),?\s*(?=\S)", re.IGNORECASE)
+_ALTERNATIVE = lazy_pattern(
+    r"(?P<first>[^()]{1,40}?)(?:,?\s+(?:or|i\.e\.,?)\s+(?P<second>[^()]{1,40})|\s*\(or\s+(?P<bracketed>[^()]{1,40})\))"
+)
+"""As in "0.084, or 8.4%"."""
 
 
 def number(text: str, *, scaled: bool = True) -> float | None:
@@ -144,15 +165,24 @@ def number(text: str, *, scaled: bool = True) -> float | None:
     None if there is no number, or several; only a unit and a year ("in 2014") may follow the number.
     If not `scaled`, "million" and the like are ignored, for charts whose axis is already in millions.
     """
-    text = strip_formatting(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")
-    if variable := _VARIABLE.match(text):
-        text = text[variable.end() :]
+    text = (
+        strip_formatting(with_plain_powers(text[:MAX_CHARS]))[:200]
+        .replace("\\%", "%")
+        .replace("\\$", "$")
+        .replace("{,}", ",")
+    )
+    if alternative := _ALTERNATIVE.fullmatch(text):
+        return _common_value(alternative, scaled=scaled)
+    if lead_in := _LEAD_IN.match(text):
+        text = text[lead_in.end() :]
+    while left_side := _LEFT_HAND_SIDE.match(text):
+        text = text[left_side.end() :]
     if qualifier := _QUALIFIER.match(text):
         text = text[qualifier.end() :]
     if (year := _IN_YEAR.search(text)) and _has_digit(text[: year.start()]):
         text = text[: year.start()]
-    if (spelled := NUMBER_WORDS.get(text.casefold().split(" ")[0].rstrip(".,"))) is not None:
-        return None if _has_digit(text) else spelled
+    if (spelled := _leading_spelled_number(text, scaled=scaled)) is not None:
+        return None if _has_digit(text) or _SECOND_NUMBER_WORD.search(text) else spelled
     if text[:1] in NUMBER_WORDS and len(text) <= 2:
         return NUMBER_WORDS[text[0]]
     if fraction := _FRACTION.match(text):
@@ -162,6 +192,30 @@ def number(text: str, *, scaled: bool = True) -> float | None:
     if match is None or not _UNIT.fullmatch(match["rest"]) or _SECOND_NUMBER.match(match["rest"]):
         return None
     return _number_value(match, scaled=scaled)
+
+
+def _common_value(alternative: re.Match[str], *, scaled: bool) -> float | None:
+    """Return the value of the second of two alternatives if they are the same number; None if they differ."""
+    second_text = alternative["second"] or alternative["bracketed"]
+    first, second = number(alternative["first"], scaled=scaled), number(second_text, scaled=scaled)
+    if first is None or second is None:
+        return None
+    is_percentage = "%" in second_text and "%" not in alternative["first"]
+    scaled_first = first * 100 if is_percentage else first
+    return second if abs(scaled_first - second) <= 1e-6 * abs(second) else None
+
+
+def _leading_spelled_number(text: str, *, scaled: bool) -> float | None:
+    """Return the value of the spelled-out number with which a short answer begins: 200 for "two hundred people"."""
+    words = [word.rstrip(".,") for word in text.casefold().split()[:_MAX_NUMBER_WORDS]]
+    for end in range(len(words), 0, -1):
+        if (value := spelled_number(" ".join(words[:end]))) is not None:
+            return (
+                value
+                if scaled or words[end - 1] not in _SCALES
+                else spelled_number(" ".join(words[: end - 1]))
+            )
+    return NUMBER_WORDS.get(words[0]) if words else None
 
 
 def _has_digit(text: str) -> bool:

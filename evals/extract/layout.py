@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from evals.extract import statement_mood
 from evals.extract.formatting import strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.number_words import SPELLED_PATTERN
 from evals.extract.statements import NEGATED_ANSWER, Statement
 
 _EMPHASIS = lazy_pattern(
@@ -17,7 +18,7 @@ _GIVES_UP = lazy_pattern(
     r"\b(?:sorry|cannot|can['’]t|unable|do(?:n['’]t|\s+not)\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
     r"|抱歉|无法|不能|不知道|不确定|对不起"
 )
-_SENTENCE_END = lazy_pattern(r"(?:[.!?](?=\s)(?!\s=)|[。；！？\n])")
+_SENTENCE_END = lazy_pattern(r"(?:(?<!\bi\.e)(?<!\be\.g)[.!?](?=\s)(?!\s=)|[。；！？\n])")
 _GUESS = lazy_pattern(
     r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
     re.IGNORECASE,
@@ -74,7 +75,7 @@ def _sentence_candidates(text: str, begin: int) -> Iterator[Statement]:
         begin = sentence_end.end()
     if counted := _COUNTED_SUBJECT.match(text, begin):
         yield Statement("prose", *counted.span("number"))
-    if subject := _CALLED_ANSWER.match(text, begin):
+    if subject := _CALLED_ANSWER.match(text, begin) or _EXTREME_NUMBER.match(text, begin):
         yield Statement("prose", *subject.span("subject"))
     if predicate := _find_predicate(text, begin):
         yield predicate
@@ -86,11 +87,14 @@ def _sentence_candidates(text: str, begin: int) -> Iterator[Statement]:
 
 
 def _nonblank_lines(text: str, begin: int) -> Iterator[tuple[int, int]]:
-    """Yield the extents of the lines that are not blank."""
+    """Yield the extents of the lines that are neither blank nor only the delimiter of a formula."""
     for line in text[begin:].split("\n"):
-        if line and not line.isspace():
+        if line and not line.isspace() and not _DELIMITER_LINE.fullmatch(line):
             yield begin, begin + len(line)
         begin += len(line) + 1
+
+
+_DELIMITER_LINE = lazy_pattern(r"[\s*_]*+(?:\\[\[\]]|\$\$|\\(?:begin|end)\{[a-z]{1,12}\*?\}|\s)+[\s*_.]*+")
 
 
 def _repeats_end(last: str, first: str) -> bool:
@@ -145,7 +149,7 @@ _TWO_VALUES = lazy_pattern(
 )
 """As in "The base angles are 36 degrees and the apex is 72 degrees"."""
 _COUNTED_SUBJECT = lazy_pattern(
-    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:exactly\s+|only\s+)?[*_]*(?P<number>\d[\d,]*)[*_]*\s+[a-z ]{2,40}\s(?:is|are|was|were)\s+(?:left|remaining|shown|visible|hidden|present|needed|required|missing|possible|there)[.!\s*_]*$",
+    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:exactly\s+|only\s+)?[*_]*(?P<number>\d[\d,]*)[*_]*\s+[a-z ]{2,40}\s(?:is|are|was|were)\s+(?:left|remaining|shown|visible|hidden|present|needed|required|missing|possible|there)(?:\s+(?:after|in|on|from|at)\b[^.,;\n]{1,60})?[.!\s*_]*$",
     re.IGNORECASE,
 )
 """As in "8 objects are left."."""
@@ -154,8 +158,15 @@ _CALLED_ANSWER = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "So 25 is the answer."."""
+_EXTREME_NUMBER = lazy_pattern(
+    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:only\s+(?=\S{1,20}\s+(?:satisf|works|fits|remains|qualif))|(?=\S{1,20}\s+is\b))(?P<subject>[*_$\\(]{0,4}[-−]?\d[\d,.]{0,20}[*_$\\)]{0,4})"
+    r"\s+(?:satisfies|works|fits|remains|qualifies|is\s+(?:therefore\s+|thus\s+|indeed\s+)?the\s+(?:smallest|largest|least|greatest|minimum|maximum|lowest|highest|only|unique|required|desired))"
+    r"(?:\s+(?!of\b|in\b|divisors?\b|factors?\b|prime\b|roots?\b|digits?\b|terms?\b|sides?\b|angles?\b|exponent\b|power\b)[a-z]+){0,8}[.!\s*_]*$",
+    re.IGNORECASE,
+)
+"""As in "Hence 721 is the largest value that can be attained." and "Only 8 satisfies all the conditions."."""
 _REASON_OR_CONTRAST = lazy_pattern(
-    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=[^,;\n]{0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+which\b|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
+    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=[^,;\n]{0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+which\b|,\s+as\b(?!\s(?:well|required|desired|claimed))|,\s*(?:当|此时|其中)|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
     re.IGNORECASE,
 )
 """As in ", because ...", ", which ..." and ", not ..."."""
@@ -163,14 +174,21 @@ _ASSIGNMENTS = lazy_pattern(
     r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}(?:[,;]\s*(?:and\s+)?|\sor\s+)[$\\(]{0,3}[A-Za-z]\s*="
 )
 """Two variables, each with a value: "x = 2, y ="."""
+_NUMBER = rf"(?:\d[\d,]*|{SPELLED_PATTERN})"
 _COUNT = lazy_pattern(
-    r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count|need)|it\s+takes|(?:you|one|she|he|they)\s+needs?|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,60}(?:\$[^$\n]{1,60}\$[a-z ]{0,40}){0,3}\s*[.!]?\s*$",
+    r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count|need)|it\s+takes|(?:you|one|she|he|they)\s+needs?|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?:[^$\n=]{1,40}=\s?)?(?P<number>"
+    + _NUMBER
+    + r")[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,60}(?:\$[^$\n]{1,60}\$[a-z ]{0,40}){0,3}\s*[.!]?\s*$",
     re.IGNORECASE,
 )
 """As in "So there are 12 such triangles."."""
 _ONLY_COUNT = lazy_pattern(
-    r"\s*(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}(?:\b(?:above|below|over|under|than)\s+\d[\d,.%]*)?\s*[.!]?\s*$"
-    r"|\s*there\s+are\s+(?:exactly\s+|only\s+)?[*_$]*(?P<listed>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*(?:\s[a-z ]{2,40})?:\s[^\d\n:]{1,200}$",
+    r"\s*(?:(?:in\s+(?:conclusion|total|all|summary)|so|thus|hence|therefore),?\s+)?(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>"
+    + _NUMBER
+    + r")[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways\s+(?:to\s+(?:solve|see|do|think|approach|view|prove|count|interpret|proceed|handle)|of\s+(?:solving|seeing|thinking|looking|doing))|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}(?:\b(?:above|below|over|under|than)\s+\d[\d,.%]*)?\s*[.!]?\s*$"
+    r"|\s*there\s+are\s+(?:exactly\s+|only\s+)?[*_$]*(?P<listed>"
+    + _NUMBER
+    + r")[*_$]*(?:\s[a-z ]{2,40})?:\s[^\d\n:]{1,200}$",
     re.IGNORECASE,
 )
 """A whole reply such as "There are eight small triangles in the figure."."""
@@ -185,6 +203,6 @@ _CHART_SUBJECT = lazy_pattern(
 )
 """As in "The red line shows the unemployment rate."."""
 _PREDICATE_START = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|got|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|leaving(?:\s+(?:only|just|exactly))?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)))(?=\s[*_$\\(]{0,3}[-−]?\d)|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|leaving(?:\s+(?:only|just|exactly))?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|cross(?:es|ed)?|intersect(?:s|ed)?|was|is)\s+in|(?:is|are|was|were|equals?|gives?|yields?|get|obtain):)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

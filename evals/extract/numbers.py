@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from math import comb, factorial
 from typing import Any
 
 from evals.extract.answer_cues import concluding_clause, concluding_reading, is_alternative
-from evals.extract.formatting import half_width, strip_formatting
+from evals.extract.formatting import half_width, strip_formatting, with_plain_powers
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
 from evals.extract.only_number import only_number
@@ -23,6 +24,7 @@ from evals.extract.visible import visible
 
 _MAX_DIGITS = 300
 """Maximum number of digits; longer numbers are not read."""
+_MAX_FACTORS = 12
 _WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b"
 )
@@ -38,7 +40,7 @@ _UNIT = lazy_pattern(
     r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?!(?:was|were|is|are|has|have|had|fails?|does|do|did|can|could|would|will|gives?|works?)\b)(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:(?:\^\s*|(?<=[A-Za-z]))[-−]?\d|[²³])?[.。]?|\s*[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
 )
 _CLOSING_WORDS = lazy_pattern(
-    r"(?:\s+(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether)|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组](?!步骤|情况|选项|部分|方法|可能)[\u4e00-\u9fff]{0,12})?\s*[.。!！]?\s*"
+    r"(?:\s+(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether)|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组对次块人名张颗枚只位件本元天岁根棵盒](?!步骤|情况|选项|部分|方法|可能)[\u4e00-\u9fff]{0,12})?\s*[.。!！]?\s*"
 )
 """Text that may follow a number without an answer marker: "ways in total", "such triples", a Chinese measure word."""
 TWO_EQUATIONS = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
@@ -97,12 +99,12 @@ _HYPOTHESIS = lazy_pattern(
 )
 _LIST_LABEL = lazy_pattern(r"\s*\d{1,2}[.)]\s+(?=[A-Z])")
 _LEAD_IN = lazy_pattern(
-    r"\A[\s*_]*+(?:(?:(?:so|thus|hence|therefore|then|finally|consequently|in\s+total|in\s+all|altogether|total(?:\s+count)?|count|sum)\b\s*[,:=]|∴|⇒|→|=>)\s*)+(?=[-−\d$*\\])",
+    r"\A[\s*_]*+(?:(?:(?:so|thus|hence|therefore|then|finally|consequently|in\s+total|in\s+all|altogether|total|count|sum)\b\s*[,:=]|∴|\$?\\(?:therefore|Rightarrow|implies)\b(?:\\[ ,;:!])?|⇒|→|=>)\s*)+(?=[-−\d$*\\])",
     re.IGNORECASE,
 )
 """As in "So, 25" and "In total: 25"."""
 _LABELLED_TOTAL = lazy_pattern(
-    r"[\s*_]*(?:the\s+)?(?:(?:total|interior|exterior|overall|shaded|surface|required|angle|final)\s+){1,3}(?:time|distance|cost|area|volume|perimeter|length|sum|number|amount)[*_]*:[\s*_$]*(?P<number>\d[\d,]*)(?:\s?°|\s?[A-Za-z]{1,12}(?:\^?2|²)?)?[\s*_$.]*",
+    r"[\s*_]*(?:the\s+)?(?:(?:total|interior|exterior|overall|shaded|surface|required|angle|final|maximum|minimum)\s+){1,3}(?:time|distance|cost|area|volume|perimeter|length|sum|number|amount|count|value|product|remainder)[*_]*:[\s*_$]*(?P<number>\d[\d,]*)(?:\s?°|\s?[A-Za-z]{1,12}(?:\^?2|²)?)?[\s*_$.]*",
     re.IGNORECASE,
 )
 """As in "Total time: 204 minutes"."""
@@ -149,12 +151,15 @@ def _parse_or_box(content: str, form: Form) -> Any:
 
 def parse_integer(text: str, *, bare: bool = False) -> int | None:
     """Read a short answer that is one integer, optionally with a name and `=` before it and, unless `bare`, a unit after it."""
-    cleaned = _DECIMAL_BASE.sub("", _MODULO.sub("", _UNIT_SIGNS.sub("", strip_formatting(text))))
+    text = strip_formatting(with_plain_powers(text))
+    if (product := product_of_powers(_EQUALS.split(text)[-1])) is not None:
+        return product
+    cleaned = _DECIMAL_BASE.sub("", _MODULO.sub("", _UNIT_SIGNS.sub("", text)))
     cleaned = _SPACING_AND_MARKUP.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
     if (TWO_EQUATIONS.search(cleaned) and not _SUM_LAST.search(cleaned)) or _EITHER_EQUATION.search(cleaned):
         return None
     if (spelled := spelled_number(cleaned.strip(" .()[]\"'"))) is not None:
-        return int(spelled)
+        return int(spelled) if spelled.is_integer() else None
     sides = _EQUALS.split(cleaned)
     for side in (sides[-1], sides[0]):
         side = side.strip(" \t\n\r()[]\"'")
@@ -168,6 +173,35 @@ def parse_integer(text: str, *, bare: bool = False) -> int | None:
         ):
             return integer_from_digits(integer[0])
     return None
+
+
+_FACTOR = lazy_pattern(
+    r"\\d?binom\s*\{(?P<n>\d{1,3})\}\s*\{(?P<k>\d{1,3})\}|(?P<factorial>\d{1,3})\s?!|(?P<base>\d{1,6})(?:\s?\^\s?\{?\s?(?P<exponent>\d{1,3})\s?\}?)?"
+)
+_TIMES = lazy_pattern(r"\s*(?:\\cdot\b|\\times\b|[×·*⋅])\s*")
+
+
+def product_of_powers(text: str) -> int | None:
+    r"""Return the value of a product of powers, factorials and binomial coefficients; None for any other text.
+
+    >>> product_of_powers(r"2^{9}"), product_of_powers(r"3 \cdot 5!"), product_of_powers("12"), product_of_powers("2^n")
+    (512, 360, None, None)
+    """
+    text = text.strip(" $()")
+    factors = [_FACTOR.fullmatch(factor) for factor in _TIMES.split(text)]
+    if text.isdigit() or not all(factors) or len(factors) > _MAX_FACTORS:
+        return None
+    product = 1
+    for factor in filter(None, factors):
+        if factor["n"]:
+            product *= comb(int(factor["n"]), int(factor["k"]))
+        else:
+            product *= (
+                factorial(int(factor["factorial"]))
+                if factor["factorial"]
+                else int(factor["base"]) ** int(factor["exponent"] or 1)
+            )
+    return product if product < 10**_MAX_DIGITS else None
 
 
 def integer_from_digits(digits: str) -> int | None:

@@ -65,7 +65,7 @@ def split_answers(text: str, count: int) -> list[str]:
         (with_semicolons, _SEPARATORS_OR_COMMAS),
     ):
         pieces = map(without_layout, _split_outside_brackets(candidate, separators))
-        answers = [answer for piece in pieces if (answer := piece.strip(" .$"))]
+        answers = [answer for piece in pieces if (answer := piece.strip(" .,;$"))]
         if len(answers) == count:
             return answers
     return [text]

@@ -27,7 +27,7 @@ from evals.extract.reading import REJECTED, Reading, before_next_question, break
 from evals.extract.statement_mood import mood
 from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.units import Quantity, convertible, normalise_notation, quantities, stated_number
-from evals.extract.units.statement import without_remarks
+from evals.extract.units.statement import is_wide_range, without_remarks
 from evals.extract.visible import visible
 
 MAX_CHARS = 100_000
@@ -187,7 +187,7 @@ def _read_only_number(text: str, unit: str) -> Reading | None:
     numbers = _compatible(quantities(text), unit)
     if len(numbers) != 1 and _is_one_short_line(text) and not _OR.search(text):
         numbers = _compatible(quantities(without_remarks(normalise_notation(text))), unit)
-    if len(numbers) != 1:
+    if len(numbers) != 1 or is_wide_range(numbers[0]):
         return None
     number_text = numbers[0].text
     begin = text.find(number_text)

@@ -36,6 +36,7 @@ from evals.extract.statements import (
     NO_CUES,
     Cues,
     Form,
+    Statement,
     statements_backwards,
 )
 from evals.extract.visible import visible
@@ -182,6 +183,16 @@ def breaks_off(text: str) -> bool:
     )
 
 
+_EXCLAMATION = lazy_pattern(r"[!！](?P<marks>[\s*_`]*)\Z")
+"""An exclamation mark at the end of an answer; in a box or a formula it is a factorial."""
+
+
+def _content(text: str, statement: Statement) -> str:
+    """Return the content of a statement without a final exclamation mark."""
+    content = text[statement.begin : statement.end]
+    return content if statement.form == "box" else _EXCLAMATION.sub(r"\g<marks>", content)
+
+
 def _last_reading(text: str, begin: int, end: int, parse: Parser, cues: Cues) -> Any:
     """Return the final Reading in a part of the text; REJECTED if the final statement is rejected, None if there is none."""
     weak_reading: Reading | None = None
@@ -194,7 +205,7 @@ def _last_reading(text: str, begin: int, end: int, parse: Parser, cues: Cues) ->
             continue
         reading = None
         if value is None:
-            content = text[statement.begin : statement.end]
+            content = _content(text, statement)
             value = REJECTED if content in INCOMPLETE_BOX else parse(content, statement.form)
         if value is None:
             continue
@@ -246,7 +257,7 @@ def _read_layout(text: str, begin: int, parse: Parser) -> Reading | None:
     """Read the whole reply, its only emphasised answer, its last line, or a part of its last sentence."""
     tail_begin = max(begin, len(text) - MAX_STATEMENT_CHARS)
     for statement in answer_candidates(text, tail_begin):
-        content = text[statement.begin : statement.end]
+        content = _content(text, statement)
         value = parse(content, statement.form)
         if value is not None and value is not REJECTED:
             return Reading(value, statement.form, statement.begin, statement.end)

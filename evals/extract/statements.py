@@ -71,7 +71,7 @@ _ENGLISH_LINK = lazy_pattern(
 )
 _ABBREVIATION_LINK = lazy_pattern(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S))", re.IGNORECASE)
 _CHINESE_LINK = lazy_pattern(
-    r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?:不是[^,，。;；\n]{1,12}[,，]\s*而)?(?P<verb>是|为|选择?|等于)\s*(?P<colon>[:：])?|"
+    r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?:不是[^,，。;；\n]{1,12}[,，]\s*而)?(?P<verb>是|为|选?填入?|选择?|等于)\s*(?P<colon>[:：])?|"
     + _SIGN
     + rf"|(?P<line>{_FORMATTING}[^\S\n]*\n)|(?<=】)(?P<tagged>))"
 )
@@ -89,7 +89,7 @@ _LINE_START = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\
 _HEADING_START = lazy_pattern(
     r"(?:^|\n|[.!?;]\s)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE
 )
-_SENTENCE_END = lazy_pattern(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
+_SENTENCE_END = lazy_pattern(r"\n|[.!?](?!\s(?:[=×·+/]|\\(?:cdot|times)\b))(?=[\s*_)\]\"'”’]|$)|[。；！？]")
 NEGATED_ANSWER = lazy_pattern(
     r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)",
     re.IGNORECASE,
@@ -372,7 +372,9 @@ def _items_end(text: str, begin: int, end: int, stop: int) -> int:
 
 def _line_extent(text: str, begin: int, stop: int) -> tuple[int, int]:
     """Return the extent of the rest of the line, the next line with content, or the formula or code block that it opens."""
-    while begin < stop and (text[begin].isspace() or text[begin] in "*_"):
+    while begin < stop and (
+        text[begin].isspace() or text[begin] in "*_" or text.startswith("\n> ", begin - 1)
+    ):
         begin += 1
     end = text.find("\n", begin, stop)
     if end >= 0 and not text[begin:end].strip("=-~ "):  # the underline of a heading

@@ -22,6 +22,9 @@ _PROSE = re.compile(r"(?<![\\A-Za-z])(?!sqrt|sin|cos|tan|log|exp|frac|pi\b|or\b|
 _RANGE = re.compile(r"\d\s+to\s+\d|\bbetween\b|\d\s*[-–]\s*\d+\s*$", re.IGNORECASE)
 _RATIO_ANYWHERE = re.compile(r"(?<![:\w])[\d.]+\s*:\s*[\d.]+")
 _RATIO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*:\s*(\d{1,9}(?:\.\d{1,9})?)")
+_RATIO_IN_WORDS = re.compile(r"(\d{1,9})\s+(?:to|out\s+of)\s+(\d{1,9})")
+_ALTERNATIVE = re.compile(r"([^()]{1,80}?)\s*\(or\s+([^()]{1,80})\)")
+"""An answer in two notations: "3/8 (or 37.5%)"."""
 _FRACTION = re.compile(r"\\frac\{(\d{1,9})\}\{(\d{1,9})\}|(\d{1,9})/(\d{1,9})")
 _DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _LARGE_NUMBER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
@@ -39,8 +42,14 @@ def same_expression(gold: str, stated: str) -> bool:
     gold_text, stated_text = normalise_expression(gold), _without_rounded_value(normalise_expression(stated))
     if not gold_text or not stated_text:
         return False
-    if _DECIMAL.fullmatch(gold_text) and (spelled := spelled_number(stated_text)) is not None:
-        return _is_close(float(gold_text), spelled)
+    if (spelled := spelled_number(stated_text)) is not None and (
+        value := _plain_value(gold_text)
+    ) is not None:
+        return _is_close(value, spelled)
+    if alternative := _ALTERNATIVE.fullmatch(stated_text):
+        return all(same_expression(gold, text) for text in alternative.groups() if text)
+    if "," in gold_text and stated_text.count("\\pm") == 1:
+        stated_text = ", ".join(stated_text.replace("\\pm", sign) for sign in "+-")
     if gold_text.replace(" ", "") == stated_text.replace(" ", "") or _same_without_base(
         gold_text, stated_text
     ):
@@ -69,6 +78,13 @@ def same_expression(gold: str, stated: str) -> bool:
 
 def _compare_ratios(gold: str, stated: str) -> bool | None:
     """Return whether a ratio equals a fraction or decimal; None unless one answer is a ratio and the other is not."""
+    stated = right_hand_side(stated)
+    if (_RATIO.fullmatch(gold) or _FRACTION.fullmatch(gold)) and (
+        in_words := _RATIO_IN_WORDS.fullmatch(stated)
+    ):
+        stated = f"{in_words[1]}:{in_words[2]}"
+        if _RATIO.fullmatch(gold):
+            return gold.replace(" ", "") == stated
     for first, second in ((stated, gold), (gold, stated)):
         if (ratio := _RATIO.fullmatch(first)) and (fraction := _FRACTION.fullmatch(second)):
             numerator, denominator = (float(digits) for digits in fraction.groups() if digits)
@@ -76,6 +92,16 @@ def _compare_ratios(gold: str, stated: str) -> bool | None:
     if (ratio := _RATIO.fullmatch(stated)) and _DECIMAL.fullmatch(gold):
         return float(ratio[2]) != 0 and _is_close(float(gold), float(ratio[1]) / float(ratio[2]))
     return None
+
+
+def _plain_value(text: str) -> float | None:
+    """Return the value of a decimal or a fraction of whole numbers; None for any other answer."""
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    if (fraction := _FRACTION.fullmatch(text)) is None:
+        return None
+    numerator, denominator = (float(digits) for digits in fraction.groups() if digits)
+    return numerator / denominator if denominator else None
 
 
 _ROUNDED_VALUE = re.compile(r"\s*(?:\\approx(?![a-z])|\\simeq(?![a-z])|≈)\s*[-+]?\d[\d.,]*\s*")

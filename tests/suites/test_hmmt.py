@@ -31,7 +31,7 @@ def verdict(protocol: str, sample: Sample, text: str) -> str:
         ("2025-sample-3", r"\boxed{0.75}", "right", "right"),
         ("2025-sample-3", r"The answer is $\frac{3}{4}$.", "right", "wrong"),  # the last integer is 4
         ("2025-sample-3", r"\boxed{p = \frac{3}{4} \approx 0.8}", "right", "right"),
-        ("2025-sample-3", "It is three quarters.", "unanswered", "unanswered"),
+        ("2025-sample-3", "It is three quarters.", "right", "unanswered"),
         ("2026-sample-1", r"\boxed{5,120.}", "right", "right"),
         ("2026-sample-1", "There are 5120 ways, see page 7.", "unanswered", "wrong"),
         ("2026-sample-1", "See page 7 for the 5120", "unanswered", "right"),

@@ -72,10 +72,15 @@ _ROMAN_NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", 
 
 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
-    """Return the number of one statement, unconverted; None if there is none, or several.
+    """Return the number of one statement, unconverted; None if there is none, or several, or a wide range.
 
     `unit`: the target's unit; numbers that can be converted to it take precedence.
     """
+    quantity = _select_number(text, unit)
+    return None if quantity is None or is_wide_range(quantity) else quantity
+
+
+def _select_number(text: str, unit: str) -> Quantity | None:
     normalised = normalise_notation(text[:MAX_CHARS]).strip()
     if (spelled := _special_number(normalised)) is not None:
         return spelled
@@ -94,6 +99,16 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
         return None
     quantity = _single_number(_first_clause(statement), unit) or _last_side(statement, unit)
     return None if quantity is None or _is_coefficient(quantity, statement) else quantity
+
+
+def is_wide_range(quantity: Quantity) -> bool:
+    """Return whether a number is a range over an order of magnitude or more, whose midpoint is no answer."""
+    return (
+        quantity.low is not None
+        and quantity.high is not None
+        and quantity.low >= 0
+        and quantity.high >= 10 * quantity.low
+    )
 
 
 def _is_coefficient(quantity: Quantity, text: str) -> bool:

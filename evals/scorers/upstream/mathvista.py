@@ -101,7 +101,8 @@ def _same_answer(gold: str, answer: str, meta: dict[str, object]) -> bool:
 
 def _find_numbers(text: str) -> list[float]:
     cleaned = text[-MAX_LIST_CHARS:].replace("$", "").replace("\\,", "")
-    numbers = map(_parse_float, _NUMBER.findall(cleaned.replace(", ", "; ")))
+    separator = ", " if ", " in cleaned else ","  # "[0,2]" is no thousands separator
+    numbers = map(_parse_float, _NUMBER.findall(cleaned.replace(separator, "; ")))
     return [number for number in numbers if number is not None]
 
 
