@@ -31,6 +31,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from math import ceil
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -108,13 +109,7 @@ class Pool:
         return self.submit(function, *args, timeout_s=timeout_s).result()
 
     async def score(
-        self,
-        scorer: Callable[[Sample, Prompt, Reply], Any],
-        sample: Sample,
-        prompt: Prompt,
-        reply: Reply,
-        *,
-        timeout_s: float | None = None,
+        self, scorer: Callable[[Sample, Prompt, Reply], Any], sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score:
         """Score one reply in a worker; the scorer gets neither the question, nor the messages, nor the reasoning.
 
@@ -122,7 +117,7 @@ class Pool:
         imports; it does not count against the deadline, and a worker calls it once for all scorers that have the same `repr`.
         """
         reduced = replace(sample, question=()), replace(prompt, messages=()), replace(reply, reasoning=None)
-        score = await self.run(scorer, *reduced, timeout_s=timeout_s)
+        score = await self.run(scorer, *reduced)
         if not isinstance(score, Score):
             raise ScorerError(f"{scorer!r} returned {type(score).__name__}, not a Score")
         return score
@@ -172,7 +167,7 @@ class Pool:
                 self._idle_threads += 1
                 self._condition.wait()
                 self._idle_threads -= 1
-            share = min(limit, -(-len(self._queue) // self._max_workers))
+            share = min(limit, ceil(len(self._queue) / self._max_workers))
             return deque(self._queue.popleft() for _ in range(share))
 
 

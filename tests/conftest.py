@@ -90,7 +90,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 LONGEST_FILES = (
     "test_embedded", "test_dashboard_browser", "test_local_model", "test_dashboard_hostile", "test_hf_likelihoods", "test_lm_eval",
-    "test_mlflow", "test_gates", "test_dashboard_pages", "test_launch", "test_merged_models", "test_hf", "test_wheel",
+    "test_mlflow", "test_gate_simulations", "test_dashboard_pages", "test_launch", "test_merged_models", "test_hf", "test_wheel",
     "test_merge_memory", "test_simulations", "test_site_browser", "test_with_torch", "test_with_timm", "test_matrix",
     "test_secrets", "test_text", "test_cli_bad_input", "test_matbench", "test_baseline", "test_instructions", "test_suite",
     "test_dashboard_views", "test_dashboard_foreign_folders",

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from evals.records.files import Gold
 from evals.report.repeats import maj_at_k, pass_at_k
@@ -119,11 +119,11 @@ def accuracy_guess(*, macro: bool = False) -> Metric:
     return Metric(name="accuracy_guess", of=guessed_value, pool="macro" if macro else "micro")
 
 
-class PassAt:
+class PassAt(Struct, frozen=True):
     """Unbiased pass@k of one sample's repeats (Chen et al. 2021, arXiv 2107.03374, equation 1)."""
 
-    def __init__(self, k: int | None = None) -> None:
-        self.k = k
+    k: int | None = None
+    """None: all repeats."""
 
     def at(self, repeats: int) -> PassAt:
         """Return the metric with k set to the run's number of repeats, unless it is set already."""
@@ -134,11 +134,11 @@ class PassAt:
         return pass_at_k(len(points), sum(point.value == 1.0 for point in points), self.k or len(points))
 
 
-class MajAt:
+class MajAt(Struct, frozen=True):
     """Expected score of a majority vote over `k` of one sample's repeats; ties are broken at random."""
 
-    def __init__(self, k: int | None = None) -> None:
-        self.k = k
+    k: int | None = None
+    """None: all repeats."""
 
     def at(self, repeats: int) -> MajAt:
         """Return the metric with k set to the run's number of repeats, unless it is set already."""

@@ -10,7 +10,7 @@ from evals.board import decisions, levels, results, trust
 from evals.board.results import EntryResult, SuiteResult
 from evals.challenge.summary import Challenge
 from evals.records.promise import BROKEN, NONE
-from evals.terminal.figures import figure, interval, percent
+from evals.terminal.figures import best_first, figure, interval, percent
 from evals.terminal.layout import Column, Section, table
 
 Cell = TypeVar("Cell")
@@ -78,20 +78,16 @@ def layout(scores: Sequence[BoardScore], max_width: int | None) -> list[str]:
     with_promise = any(score.promise != NONE for score in scores)
     sections: list[Section] = []
     for label in sorted({score.result.label for score in scores}):
-        rows = [_row(score) for score in sorted(scores, key=_score_order) if score.result.label == label]
+        of_suite = (score for score in scores if score.result.label == label)
+        rows = [
+            _row(score) for score in sorted(of_suite, key=lambda score: best_first(score.result.headline))
+        ]
         sections.append((label, [_visible_cells(row, with_promise=with_promise) for row in rows]))
     return table(_visible_cells(COLUMNS, with_promise=with_promise), sections, max_width)
 
 
 def _visible_cells(cells: Sequence[Cell], *, with_promise: bool) -> list[Cell]:
     return list(cells) if with_promise else [*cells[:PROMISE_COLUMN], *cells[PROMISE_COLUMN + 1 :]]
-
-
-def _score_order(score: BoardScore) -> tuple[bool, float]:
-    headline = score.result.headline
-    if headline is None or headline.value is None:
-        return True, 0.0
-    return False, -headline.value if headline.better == "higher" else headline.value
 
 
 def _row(score: BoardScore) -> list[str]:

@@ -36,6 +36,13 @@ def interval(estimate: Estimate | None, *, separator: str = " to ") -> str:
     return f"{estimate.low:.4g} to {estimate.high:.4g}"
 
 
+def best_first(estimate: Estimate | None) -> tuple[bool, float]:
+    """Return a sort key by which the best score comes first and missing ones come last."""
+    if estimate is None or estimate.value is None:
+        return True, 0.0
+    return False, -estimate.value if estimate.better == "higher" else estimate.value
+
+
 def utc_time(seconds: float, time_format: str = "%Y-%m-%d %H:%M") -> str:
     """Return a time in UTC, given in seconds since the epoch; empty if it is 0."""
     return time.strftime(time_format, time.gmtime(seconds)) if seconds else ""

@@ -21,7 +21,7 @@ from evals.records.card import Card
 from evals.records.names import short_ids
 from evals.report.estimand_names import describe_estimand
 from evals.terminal import trust_marks
-from evals.terminal.figures import figure, interval, percent, utc_time
+from evals.terminal.figures import best_first, figure, interval, percent, utc_time
 from evals.terminal.layout import Column, Section, table, wrap
 from evals.terminal.trust_marks import Challenges
 from evals.types import VERDICTS, Estimate
@@ -292,15 +292,9 @@ def sort_rows(rows: Sequence[RunRow], sort: Sort) -> list[RunRow]:
         "when": lambda row: row.started,
         "model": lambda row: (row.card.model.lower(), row.started),
         "n": lambda row: -(row.headline.n if row.headline else 0),
-        "score": _score_order,
+        "score": lambda row: best_first(row.headline),
     }
     return sorted(rows, key=keys[sort])
-
-
-def _score_order(row: RunRow) -> tuple[bool, float]:
-    if row.headline is None or row.headline.value is None:
-        return True, 0.0
-    return False, row.headline.value if row.headline.better == "lower" else -row.headline.value
 
 
 def _item_count(row: RunRow) -> str:

@@ -164,32 +164,23 @@ class Bets:
         )
 
     def _lower_limit(self, cluster_counts: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
-        """Return the largest mean of `sign` x gain that is rejected, by bisection, since the wealth decreases with the mean."""
+        """Return the largest mean of `sign` x gain that is rejected, by bisection, since the wealth decreases with the mean.
+
+        Without replacement, the wealth depends on the order of the clusters; it rejects a mean if it was ever large enough.
+        """
         import numpy as np
 
         if not cluster_counts:
             return -self.width
-        if self.population is not None:
-            return self._lower_limit_without_replacement(sign, alpha)
-        keys = np.array(list(cluster_counts))
+        is_ordered = self.population is not None
+        table = np.array(self._clusters_in_order if is_ordered else list(cluster_counts))
+        totals, weights = sign * table[:, 1 if is_ordered and sign < 0 else 0], table[:, -1]
         counts = np.fromiter(cluster_counts.values(), np.float64, len(cluster_counts))
         low, high = -self.width, self.width
         for _ in range(30):
             middle = (low + high) / 2
-            log_wealth = counts @ self._log_growth(sign * keys[:, 0], keys[:, 1], middle)
-            is_rejected = _log_mean_wealth(log_wealth[None, :])[0] >= -log(alpha)
-            low, high = (middle, high) if is_rejected else (low, middle)
-        return low
-
-    def _lower_limit_without_replacement(self, sign: float, alpha: float) -> float:
-        """Return `_lower_limit` for draws without replacement, from the largest wealth so far."""
-        import numpy as np
-
-        clusters = np.array(self._clusters_in_order)
-        totals, low, high = sign * clusters[:, 0 if sign > 0 else 1], -self.width, self.width
-        for _ in range(30):
-            middle = (low + high) / 2
-            log_wealth = np.cumsum(self._log_growth(totals, clusters[:, 2], middle), axis=0)
+            growth = self._log_growth(totals, weights, middle)
+            log_wealth = np.cumsum(growth, axis=0) if is_ordered else (counts @ growth)[None, :]
             is_rejected = _log_mean_wealth(log_wealth).max() >= -log(alpha)
             low, high = (middle, high) if is_rejected else (low, middle)
         return low

@@ -293,9 +293,8 @@ class SequentialGate:
     def _sample_count_notes(self) -> list[str]:
         """Return a note for each suite on the number of samples that were processed."""
         return [
-            f"{test.entry.name}: decided after {test.processed} of {len(test.weights)} samples"
-            if self.verdict_of(test) != "cannot tell"
-            else f"{test.entry.name}: undecided after {test.processed} of {len(test.weights)} samples"
+            f"{test.entry.name}: {'undecided' if self.verdict_of(test) == 'cannot tell' else 'decided'} "
+            f"after {test.processed} of {len(test.weights)} samples"
             for test in self.tests.values()
         ]
 

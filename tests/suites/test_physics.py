@@ -167,13 +167,11 @@ def test_a_formula_that_exceeds_the_time_limit_is_compared_by_spelling() -> None
     slow = "\\prod_{k=1}^{90}(x+k) \\cdot \\sum_{j=1}^{400} \\frac{\\sin(j x)^{j}}{j}"
     sample = Sample(id="q", target=("5", "(x+1)^{300} \\sin(x)^{90}"))
     reply = Reply(text=boxed("5", slow))
-    with Pool(1) as pool:
+    with Pool(1, timeout_s=2.0) as pool:
 
         async def score_slow_formula() -> Score:
             try:
-                rule_score: Score | Failure = await pool.score(
-                    Parts(stated), sample, Prompt(), reply, timeout_s=2.0
-                )
+                rule_score: Score | Failure = await pool.score(Parts(stated), sample, Prompt(), reply)
             except Exception as error:  # noqa: BLE001 - as in a run
                 rule_score = Failure(stage="scorer", kind="scorererror", message=str(error))
             return await JudgedBoxes(
