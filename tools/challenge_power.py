@@ -275,7 +275,7 @@ def quick_conditions() -> list[Condition]:
 
 
 def table(pools: Pools, chosen: Iterable[Condition]) -> str:
-    """Return the table of conditions; each row is printed as soon as it is known."""
+    """Return the table of conditions; each row is printed as soon as it is computed."""
     sizes = " | ".join(map(str, SIZES))
     lines = [f"| replies | expected | {sizes} | not consistent at {SIZES[-1]} |", f"|---|---|{'--:|' * 6}"]
     print("\n".join(lines), flush=True)

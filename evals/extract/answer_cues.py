@@ -62,6 +62,8 @@ def text_after_label(text: str, noun_begin: int, label: re.Match[str]) -> Statem
     )
 
 
+_MAX_CORRECTION_DISTANCE, _MAX_CONFIRMATION_DISTANCE = 400, 300
+"""Maximum distances in characters: of a correction from the answer, and of a confirmation from the retraction before it."""
 _RETRACTION = lazy_pattern(
     r"\bwait\b|\bcorrection\b|\bscratch\s+that|\boops\b|\b(?:made|is)\s+an?\s+(?:error|mistake|slip)|\blet\s+me\s+re-?\s?\w+"
     r"|\b(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|不对|等等|更正|重新",
@@ -95,11 +97,12 @@ def after_correction(
     Without a retraction or correction, or if a confirmation follows the retraction, return the reading itself. `read_rest`
     reads the lines after a retraction by their layout; its argument is the reply with spaces in place of all earlier lines.
     """
-    retraction = _RETRACTION.search(text, reading.end, reading.end + 400)
+    limit = reading.end + _MAX_CORRECTION_DISTANCE
+    retraction = _RETRACTION.search(text, reading.end, limit)
     if retraction is None:
-        replacement = _REPLACEMENT.search(text, reading.end, reading.end + 400)
+        replacement = _REPLACEMENT.search(text, reading.end, limit)
         return (replacement and _read_correction(text, replacement.end(), parse)) or reading
-    if _CONFIRMATION.search(text, retraction.end(), retraction.end() + 300):
+    if _CONFIRMATION.search(text, retraction.end(), retraction.end() + _MAX_CONFIRMATION_DISTANCE):
         return reading
     if introduction := _CORRECTION_INTRODUCTION.match(text, retraction.end()):
         correction = _read_correction(text, introduction.end(), parse)

@@ -47,6 +47,8 @@ _MAX_STATEMENTS = 100
 """Maximum number of statements that are parsed, from the end of a reply."""
 _MAX_LINE_CHARS = 300
 """Maximum number of characters that are read outside tags and boxes, for example after a label."""
+_MAX_NAME_WORDS = 12
+"""Maximum number of words in a systematic name."""
 _LATEX_WRAPPER = lazy_pattern(
     r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
 )
@@ -354,7 +356,7 @@ def read_name(text: str) -> str | None:
         _SENTENCE_START.match(text)
         or _SENTENCE_WORDS.search(text)
         or not re.search(r"[A-Za-zα-ω]{3}", text)
-        or len(text.split()) > 12
+        or len(text.split()) > _MAX_NAME_WORDS
     ):
         return None
     text = text.replace("*", "")  # asterisks of italic locants

@@ -121,7 +121,7 @@ def _read_closing_line(text: str) -> Reading | None:
     return Reading(closing[1].upper(), "line", closing.start(1), closing.end(1))
 
 
-def option_letters(text: str, count: int) -> Reading | None:
+def letters_by_layout(text: str, count: int) -> Reading | None:
     """Read the letters of a reply without an answer statement by its layout, for example from its last line."""
     reading = read_option_layout(half_width(text), OptionParser(count, (), single=False))
     return reading if reading and reading.value and max(reading.value) < chr(ord("A") + count) else None

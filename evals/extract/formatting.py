@@ -68,6 +68,8 @@ _EXPLANATION_START = lazy_pattern(
 _BRACKETED = lazy_pattern(r"\([^(),;]{1,200}\)")
 _MAX_SHORTENED, _MAX_SEARCHED_CHARS = 6, 400
 """Maximum numbers of shortened versions, and of characters that are searched for explanations."""
+_MAX_LAYERS = 24
+"""Maximum number of layers of formatting that are removed."""
 
 
 def half_width(text: str) -> str:
@@ -107,7 +109,7 @@ def strip_formatting(text: str) -> str:
     if "\\" in text:
         text = _EMPTY_BOX.sub("", _COLOUR_COMMAND.sub("", _ALIGNMENT.sub("", text)))
         text = _without_end_of_proof(text)
-    for _ in range(24):
+    for _ in range(_MAX_LAYERS):
         previous = text
         text = _strip_delimiters(text.strip())
         if text == previous:

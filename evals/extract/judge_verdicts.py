@@ -73,7 +73,7 @@ _OPENCOMPASS_NAMES = {"CORRECT": "A", "INCORRECT": "B", "A: CORRECT": "A", "B: I
 def bare_verdict(text: str, allowed: Sequence[str]) -> str | None:
     """Read the verdict of a judge that was given upstream's prompt: an allowed verdict and nothing else.
 
-    If the allowed verdicts are A and B, their names in OpenCompass' prompt, CORRECT and INCORRECT, are accepted, too.
+    If the allowed verdicts are A and B, their names in OpenCompass' prompt, CORRECT and INCORRECT, are also accepted.
     Brackets, bold, dollar signs and a box around the verdict are ignored.
     """
     if box := _BOX.fullmatch(text.strip(" \t\r\n$.")):

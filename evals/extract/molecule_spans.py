@@ -107,7 +107,7 @@ def tag_spans(text: str) -> list[Span]:
 
 
 def _is_meant_as_closing(text: str, content_begin: int, tag: re.Match[str]) -> bool:
-    """Return whether an opening tag follows a molecule and has no content of its own on its line."""
+    """Return whether an opening tag follows a molecule and ends its line."""
     content = text[content_begin : tag.start()].strip()
     return can_be_smiles(content) and _END_OF_LINE.match(text, tag.end()) is not None
 

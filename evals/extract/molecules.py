@@ -141,7 +141,7 @@ class _Reader:
 
     def _read_cue(self, text: str, noun_begin: int) -> CueReading | None:
         """Read the tag or JSON field that a noun names, or the text after the label that begins with the noun."""
-        end = noun_begin + 6
+        end = noun_begin + len("smiles")
         before = text[max(0, noun_begin - 4) : noun_begin].rstrip()
         if text[noun_begin:end].lower() == "smiles" and before[-1:] in ("<", "/"):
             content_begin = tag_content_start(text, noun_begin, end)

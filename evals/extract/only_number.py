@@ -25,7 +25,7 @@ _OTHER_STATEMENT = lazy_pattern(
     r"|\b(?:steps?|cases?|parts?|figures?|questions?|problems?|options?|pages?|chapters?|equations?|theorems?|tables?|days?|levels?|grades?|rows?|columns?|numbers?|class|age|year|version|base|degree|order|size|exponent|after|using|every|each)\s+\$?[-−]?\d",
     re.IGNORECASE,
 )
-"""Words and signs beside which a number need not be the answer."""
+"""Words and signs in a sentence whose number need not be the answer."""
 _SENTENCE_END = lazy_pattern(r"[.!;:](?=\s+\S)")
 
 

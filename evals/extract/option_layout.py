@@ -43,6 +43,12 @@ _LETTER_WITH_COMMENT = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "B, not C", "B is my final answer" and "B (probably)"."""
+_MAX_TAIL_CHARS = 20_000
+"""Maximum number of characters, from the end of a reply, whose lines are examined."""
+_MAX_LABEL_DISTANCE = 24
+"""Maximum distance of a closing label's start from the end of the reply."""
+_MAX_LINE_CHARS = 60
+"""Only shorter lines can be a single letter."""
 _ITEM_MARK = lazy_pattern(r"\s*(?:\(?1[.)]|[-–•])\s+")
 _ALNUM = lazy_pattern(r"[^\W_]")
 _CALLS_WRONG = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
@@ -55,17 +61,18 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
         return None
     if (closing := closing_option(text)) is not None:
         return closing
-    if predicate := _CLOSING_PREDICATE.search(text, max(0, len(text.rstrip()) - 24)):
+    end = len(text.rstrip())
+    if predicate := _CLOSING_PREDICATE.search(text, max(0, end - _MAX_LABEL_DISTANCE)):
         return Reading(predicate[1], "prose", *predicate.span(1))
-    line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
-    tail_begin = max(line_begin, len(text.rstrip()) - 24)
+    line_begin = text.rfind("\n", 0, end) + 1
+    tail_begin = max(line_begin, end - _MAX_LABEL_DISTANCE)
     if (label := _LAST_LABEL.search(text, tail_begin)) and len(_BRACKETED.findall(text, line_begin)) <= 1:
         return Reading(label[str(label.lastgroup)], "prose", *label.span(str(label.lastgroup)))
     bracketed = _BRACKETED_END.search(text, tail_begin)
     if bracketed and parser.follows_option_text(text[line_begin:], bracketed, offset=line_begin):
         return Reading(bracketed[1], "prose", *bracketed.span(1))
-    lines = [line for line in re.finditer(r"[^\n]+", text[-20_000:]) if _ALNUM.search(line[0])]
-    offset = max(0, len(text) - 20_000)
+    lines = [line for line in re.finditer(r"[^\n]+", text[-_MAX_TAIL_CHARS:]) if _ALNUM.search(line[0])]
+    offset = max(0, len(text) - _MAX_TAIL_CHARS)
     if not lines:
         return None
     if len(lines) == 1 and (letter := parser.letter_with_own_text(lines[0][0])):
@@ -76,7 +83,9 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
         return Reading(stated[1], "whole", begin, begin + 1)
     for line in (lines[-1], lines[0]):
         item = _ITEM_MARK.match(line[0]) if len(lines) == 1 else None
-        lone_letter = len(line[0]) < 60 and _SINGLE_LETTER_LINE.fullmatch(line[0], item.end() if item else 0)
+        lone_letter = len(line[0]) < _MAX_LINE_CHARS and _SINGLE_LETTER_LINE.fullmatch(
+            line[0], item.end() if item else 0
+        )
         if lone_letter and (lone_letter["letter"].isupper() or len(lines) == 1):
             begin = offset + line.start() + lone_letter.start("letter")
             form: Form = "whole" if len(lines) == 1 else "last line"
@@ -89,7 +98,7 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
 
 
 def _position_of_letter(line: str, letter: str) -> int:
-    """Return the position of a letter that is a word of its own; 0 if there is none."""
+    """Return the position of a letter that stands alone as a word; 0 if there is none."""
     word = re.search(rf"(?<![A-Za-z]){letter}(?![A-Za-z])", line)
     return word.start() if word else 0
 

@@ -182,8 +182,9 @@ class OptionParser:
 
     def _letter_of_symbol(self, symbol: str, letters: str) -> str | None:
         """Return the letter of the only option whose text is the lower-case `symbol`; None if it is the stated letter."""
-        matching = [chr(65 + i) for i, text in enumerate(self._option_texts) if text.strip(" $") == symbol]
-        return matching[0] if len(matching) == 1 and matching[0] != letters else None
+        indices = [i for i, text in enumerate(self._option_texts) if text.strip(" $") == symbol]
+        letter = chr(ord("A") + indices[0]) if len(indices) == 1 else None
+        return None if letter == letters else letter
 
     def _parse_stated_option(self, content: str, form: Form) -> Any:
         """Read an option by its text; REJECTED for an answer that is not an option."""
@@ -191,7 +192,7 @@ class OptionParser:
             content = content[qualifier.end() :]
         if self._option_texts and (letter := self.options.letter_of_text(content)):
             beside_text = _LETTER_BESIDE_TEXT.search(content)
-            is_contradicted = beside_text and letter != beside_text[1] < chr(65 + self.count)
+            is_contradicted = beside_text and letter != beside_text[1] < chr(ord("A") + self.count)
             return REJECTED if is_contradicted else letter
         if _NO_OPTION_STATEMENT.match(content):
             undetermined = UNDETERMINED.search(content) and self.options.letter_of_undetermined()

@@ -147,16 +147,10 @@ def _read_estimate(text: str, begin: int) -> CueReading | None:
 
 
 _ESTIMATES = (
-    "best estimate",
-    "best guess",
-    "final estimate",
-    "i'd say",
-    "i’d say",
-    "i would say",
-    "i'd estimate",
-    "i estimate",
+    "best estimate", "best guess", "final estimate", "i'd say", "i’d say", "i would say", "i'd estimate", "i estimate",
     "i would estimate",
-)
+)  # fmt: skip
+"""Phrases that introduce an estimate, in lower case."""
 _ESTIMATE = lazy_pattern("|".join(_ESTIMATES), re.IGNORECASE)
 _SUM_OR_PRODUCT = lazy_pattern(
     r"^(?![^\n]*(?:\bnot\b|n['’]t|\bif\b|\bexample\b))[^\n]*\d\s?(?:[-+−×*·/÷]|\\times|\\cdot)\s?\d[\d.]*[\s$]*$"

@@ -171,14 +171,18 @@ def unless_retracted(text: str, reading: Reading | None) -> Reading | None:
     return reading if is_repeated else None
 
 
+_LONG_REPLY_CHARS, _LONG_LINE_CHARS = 1_200, 80
+"""A longer reply whose last line is longer than this breaks off unless it ends with a full stop or the like."""
+
+
 def breaks_off(text: str) -> bool:
     """Return whether a long reply ends in the middle of a sentence, regardless of its finish reason."""
     end = len(text.rstrip())
     if end > EARLY_CHARS and _UNFINISHED_END.search(text, end - 12, end):
         return True
     return (
-        end > 1_200
-        and end - text.rfind("\n", 0, end) > 80
+        end > _LONG_REPLY_CHARS
+        and end - text.rfind("\n", 0, end) > _LONG_LINE_CHARS
         and (text[end - 1].isalnum() or text[end - 1] in ",;:(-+=&\\")
     )
 

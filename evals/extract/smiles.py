@@ -257,7 +257,7 @@ _OPTION_LABEL = lazy_pattern(
     r"^\W{0,5}(?:option|route|method|approach|alternative|possibility|candidate|pathway|方案|路线|方法)\s?(?:\d|[A-D一二三]\b)[^\n:：]{0,40}[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
-"""Labels of several sets, of which only one can be the answer."""
+"""Labels of alternative sets of molecules, only one of which can be the answer."""
 _DOUBT = lazy_pattern(r"若|如果|假设|不是|可能(?!的)|错|或")
 """Chinese for "if", "suppose", "is not", "perhaps", "wrong" and "or"."""
 _FIRST_TOKEN = lazy_pattern(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")

@@ -78,7 +78,7 @@ _CHINESE_LINK = lazy_pattern(
 _EMPTY_LINK = lazy_pattern(r"(?P<mark>)")
 """The empty link after a cue word that ends in a colon, such as "result:"."""
 _BARE_LINK = lazy_pattern(r"(?:[^\S\n]+(?:choice|option|letter))?[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
-"""As in "Answer B" on a line of its own."""
+"""As in "Answer B" on its own line."""
 _DOTTED_LINK = lazy_pattern(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
 """As in "Answer. B"."""
 _BRACKET_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")

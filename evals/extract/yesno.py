@@ -48,7 +48,7 @@ _CLOSING_VERDICT = lazy_pattern(
     re.IGNORECASE,
 )
 _FALSE_WORDS = frozenset(
-    (
+    [
         "incorrect",
         "inaccurate",
         "invalid",
@@ -60,7 +60,7 @@ _FALSE_WORDS = frozenset(
         "不对",
         "假",
         "不成立",
-    )
+    ]
 )
 
 

@@ -39,7 +39,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][
 
 
 def parse_float(text: str) -> float | None:
-    """Return the number of which a text consists, ignoring percent signs after it; None for any other text."""
+    """Return the number that is the whole text, ignoring percent signs after it; None for any other text."""
     return finite_float(text.rstrip("%"))
 
 

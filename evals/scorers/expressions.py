@@ -1,6 +1,6 @@
 """Compare two mathematical answers by spelling, then symbolically.
 
-An answer of which the parser would read only a part counts as different.
+An answer that the parser would read only in part counts as different.
 """
 
 from __future__ import annotations

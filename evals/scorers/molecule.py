@@ -6,7 +6,7 @@ is `invalid`. A gold answer that RDKit cannot read makes the score suspect.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from msgspec import Struct
@@ -99,11 +99,9 @@ def gold_molecules(sample: Sample) -> list[str]:
 
 def best_match(forms: MoleculeForms, golds: Sequence[MoleculeForms]) -> tuple[MoleculeMatch, MoleculeForms]:
     """Return the match with the highest rung and its gold answer; ties are resolved by similarity."""
-    matches: Iterator[tuple[MoleculeMatch, MoleculeForms]] = (
-        (compare_molecules(forms, gold), gold) for gold in golds
-    )
-    if len(golds) == 1:
-        return next(matches)
+    matches = [(compare_molecules(forms, gold), gold) for gold in golds]
+    if len(matches) == 1:
+        return matches[0]
     return max(matches, key=lambda pair: (pair[0].rung, _morgan_similarity(forms, pair[1])))
 
 

@@ -15,7 +15,7 @@ MAX_TAUTOMERS = 250
 _SALT_METALS = frozenset((3, 11, 19, 37, 55, 87, 4, 12, 20, 38, 56, 88))
 """Atomic numbers of the group 1 and group 2 metals."""
 _POSSIBLE_SALT_METAL = re.compile(r"\[\d*(?:Li|Na|K|Rb|Cs|Fr|Be|Mg|Ca|Sr|Ba|Ra|#\d)")
-"""The beginning of a bracket atom that is, or by its atomic number may be, a group 1 or group 2 metal."""
+"""The beginning of a bracket atom that is a group 1 or group 2 metal, or may be one because its atomic number is given."""
 _NONMETALS = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 33, 34, 35, 36, 52, 53, 54, 85, 86))
 _STEREO_BEYOND_INCHI = re.compile(r"@(?:SP|TB|OH|AL)")
 """Stereo descriptors that InChI cannot express: square planar, bipyramidal, octahedral, allene-like."""

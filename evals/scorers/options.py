@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from evals.extract.choices import option_letters
+from evals.extract.choices import letters_by_layout
 from evals.extract.formatting import half_width, shortened_answers
 from evals.extract.option_cues import CUES
 from evals.extract.option_letters import parse_letters
@@ -69,7 +69,7 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
         reading = (
             _read_option_verdicts(text, len(options))
             or read_layout(text, parser.parse_layout)
-            or option_letters(text, len(options))
+            or letters_by_layout(text, len(options))
         )
     if (
         reading is None
@@ -110,7 +110,7 @@ class _Parser:
         return (
             _parse_texts(content, self._texts)
             or _parse_letters(content)
-            or (self._parse_run(content, form) if form == "whole" else None)
+            or (form == "whole" and self._parse_run(content, form))
             or _parse_lower_case(content, len(self._texts))
         )
 
@@ -119,17 +119,16 @@ class _Parser:
             _parse_letters(content)
             or _parse_texts(content, self._texts)
             or _parse_lower_case(content, len(self._texts))
+            or self._parse_run(content, form)
         )
-        if letters is None:
-            letters = self._parse_run(content, form)
-        if letters is None and (letters := _parse_items(content, self._texts)) is not None:
-            return letters or REJECTED
-        for head in shortened_answers(content) if letters is None else ():
-            if (letters := _parse_letters(head) or _parse_texts(head, self._texts)) is not None:
+        if letters:
+            return letters
+        if (items := _parse_items(content, self._texts)) is not None:
+            return items or REJECTED
+        for head in shortened_answers(content):
+            if letters := _parse_letters(head) or _parse_texts(head, self._texts):
                 remainder = content[content.find(head) + len(head) :] if head in content else ""
                 return REJECTED if _FURTHER_LETTER.match(remainder) else letters
-        if letters is not None:
-            return letters
         if _is_chemical(content):
             return REJECTED
         stated, _, _ = parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True)

@@ -114,7 +114,7 @@ class Precision(Struct, frozen=True):
 
 
 class Parts(Precision, frozen=True):
-    """Scores 1 if every gold part has a box of its own, else 0; `share` in `Score.parts` is the share of matched gold parts."""
+    """Scores 1 if every gold part has its own box, else 0; `share` in `Score.parts` is the share of matched gold parts."""
 
     def __repr__(self) -> str:
         return f"Parts({self.same.__name__})"

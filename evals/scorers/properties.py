@@ -57,7 +57,7 @@ _KEY_WORDS = frozenset(
 )
 """Words of a property's name other than the noun that it counts."""
 _NO_COUNT = re.compile(r"\b(?:not|n['’]t|at\s(?:least|most)|either|assum\w+|if|than|up\sto)\b", re.IGNORECASE)
-"""Words beside which a number is not the count."""
+"""Words in a line whose numbers need not be the counts."""
 _MAX_CHARS, _MAX_LINE_CHARS = 100_000, 1_000
 _MAX_ANSWER_CHARS = 60
 """From this length on, a statement that is not a list of indices is skipped instead of being rejected as the answer."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec import structs
 
@@ -111,13 +111,7 @@ class Scoring:
     async def _apply_in_worker(
         self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
-        try:
-            with foreign_code(Crash):
-                return await self._pool.score(scorer, sample, prompt, reply)
-        except UsageError:
-            raise
-        except EvalsError as error:
-            return failure_record("scorer", error)
+        return await _apply_async(self._pool.score, scorer, sample, prompt, reply)
 
     def _ideal_reply(self, sample: Sample, prompt: Prompt) -> Reply | None:
         """Return the reply that must get full marks; None if the sample has none."""
@@ -159,23 +153,15 @@ class Scoring:
         reply: Reply,
         earlier: Score | Failure | None,
     ) -> Score | Failure:
-        try:
-            with foreign_code(Crash):
-                if (two_stage := self._two_stage.get(name)) is not None:
-                    if name in self._heavy_rules:
-                        rule_score = await self._apply_in_worker(two_stage.rule, sample, prompt, reply)
-                    else:
-                        rule_score = _apply(two_stage.rule, sample, prompt, reply)
-                    return _checked_score(
-                        await two_stage.judge_after(sample, prompt, reply, rule_score, earlier)
-                    )
-                if name in self._heavy:
-                    return await self._score_in_worker(scorer, sample, prompt, reply)
-                return _checked_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))
-        except UsageError:
-            raise
-        except EvalsError as error:
-            return failure_record("scorer", error)
+        if (two_stage := self._two_stage.get(name)) is not None:
+            if name in self._heavy_rules:
+                rule_score = await self._apply_in_worker(two_stage.rule, sample, prompt, reply)
+            else:
+                rule_score = _apply(two_stage.rule, sample, prompt, reply)
+            return await _apply_async(two_stage.judge_after, sample, prompt, reply, rule_score, earlier)
+        if name in self._heavy:
+            return await self._score_in_worker(scorer, sample, prompt, reply)
+        return await _apply_async(scorer, sample, prompt, reply)
 
 
 SCORER_FAILED = "the scorer failed on this reply"
@@ -254,9 +240,21 @@ def _needs_await(scorer: Scorer) -> bool:
 
 
 def _apply(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
+    """Return a synchronous scorer's score, or its exception as a Failure; raises UsageError."""
     try:
         with foreign_code(Crash):
             return _checked_score(scorer(sample, prompt, reply))
+    except UsageError:
+        raise
+    except EvalsError as error:
+        return failure_record("scorer", error)
+
+
+async def _apply_async(score: Callable[..., Any], *arguments: object) -> Score | Failure:
+    """Return the score that an asynchronous function returns, or its exception as a Failure; raises UsageError."""
+    try:
+        with foreign_code(Crash):
+            return _checked_score(await score(*arguments))
     except UsageError:
         raise
     except EvalsError as error:

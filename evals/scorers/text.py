@@ -38,7 +38,7 @@ _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 
 
 def bert_words(text: str) -> list[str]:
-    """Return the tokens of BERT's basic tokenizer: lower case, every punctuation mark a token of its own."""
+    """Return the tokens of BERT's basic tokenizer: lower case, every punctuation mark a separate token."""
     return _WORD.findall(text.lower())
 
 

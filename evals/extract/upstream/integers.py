@@ -9,6 +9,8 @@ from evals.extract.numbers import TWO_EQUATIONS, integer_from_digits
 from evals.extract.tags import boxes, stated_answer
 from evals.extract.upstream.latex_numbers import latex_value
 
+MAX_BOX_CHARS = 2_000
+"""Maximum length of the content of a box that is read."""
 _WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right)\b"
 )
@@ -35,7 +37,7 @@ def _parse_integer(text: str) -> int | None:
 def integer(text: str) -> int | None:
     r"""Read the last box with an integer, or else the last stated answer: the frozen rule of `intern-s1`, used before its judge."""
     for _, _, content in reversed(boxes(text)):
-        if len(content) <= 2000 and (value := _parse_integer(content)) is not None:
+        if len(content) <= MAX_BOX_CHARS and (value := _parse_integer(content)) is not None:
             return value
     stated_text = stated_answer(text)
     return _parse_integer(stated_text) if stated_text else None
@@ -59,7 +61,7 @@ def integer_matharena(text: str) -> int | None:
     """
     if spans := boxes(text):
         content = spans[-1][2]
-        if len(content) > 2000:
+        if len(content) > MAX_BOX_CHARS:
             return None
         stated_integer = _parse_integer(content)
         return stated_integer if stated_integer is not None else _evaluate_expression(content)

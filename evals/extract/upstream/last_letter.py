@@ -138,7 +138,7 @@ _VERB = lazy_pattern(r" (?:is|are|be|seems|appears) ")
 _CONDITION = lazy_pattern(r"\bif\b[^.\n]*$", re.IGNORECASE)
 _BARE_LEFT = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct)\s+)*$", re.IGNORECASE)
 _BARE_RIGHT = lazy_pattern(r"\s+(?=[*_($\[]*[A-Z][*_)$\].]*\s*(?:$|\n))")
-"""As in "Answer B" on a line of its own."""
+"""As in "Answer B" on its own line."""
 _COLON = lazy_pattern(r"s?\s*[*_]*:")
 _ADJECTIVES = frozenset(
     ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "正确")

@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 import re
 
+MAX_CHARS = 200
+"""Maximum length of a number in LaTeX."""
+_MAX_EXPONENT, _MAX_EXACT_EXPONENT = 100, 5_000
+"""Largest magnitudes of an exponent: in general, and for an integer base below `_MAX_EXACT_BASE` in magnitude."""
+_MAX_EXACT_BASE = 10_000
 _TOKEN = re.compile(r"\s*(\d+\.?\d*|\.\d+|\\d?frac|\\t?frac|\\sqrt|\\pi|pi|\\cdot|\\times|[-+*/:^(){}])")
 
 
@@ -25,7 +30,7 @@ def up_to_unmatched_brace(text: str) -> str:
 def latex_value(text: str) -> float | None:
     r"""Return the value of a number in LaTeX (`2\sqrt{3}`, `\frac{1}{2}`, `3\pi/4`); None for anything else."""
     text = text.replace("$", "").replace("\\displaystyle", "")
-    if not text or len(text) > 200:
+    if not text or len(text) > MAX_CHARS:
         return None
     tokens, position = [], 0
     while position < len(text):
@@ -72,7 +77,8 @@ class _ExpressionParser:
         base = self.atom()
         if self._accept("^"):
             exponent = self.atom()
-            if abs(exponent) > (5000 if isinstance(base, int) and abs(base) < 10_000 else 100):
+            is_exact = isinstance(base, int) and abs(base) < _MAX_EXACT_BASE
+            if abs(exponent) > (_MAX_EXACT_EXPONENT if is_exact else _MAX_EXPONENT):
                 raise ValueError(exponent)
             base = base**exponent
         return base

@@ -21,7 +21,7 @@ not protect against instructions in a reply; ours does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from msgspec import Struct, structs
 
@@ -320,18 +320,19 @@ def reference_text(sample: Sample, prompt: Prompt) -> str:
 
 def with_upstream_judge(scorers: Mapping[str, Scorer], upstream: UpstreamPrompts) -> dict[str, Scorer]:
     """Return a suite's scorers with upstream's judge prompt, if there is one."""
-    if not upstream.judge_path:
-        return dict(scorers)
-    return {
-        name: structs.replace(s, upstream=upstream) if isinstance(s, Judged) else s
-        for name, s in scorers.items()
-    }
+    return _with_fields(scorers, upstream=upstream) if upstream.judge_path else dict(scorers)
 
 
 def with_judge(scorers: Mapping[str, Scorer], judge: Judge) -> dict[str, Scorer]:
     """Return a suite's scorers with a judge."""
+    return _with_fields(scorers, judge=judge)
+
+
+def _with_fields(scorers: Mapping[str, Scorer], **fields: Any) -> dict[str, Scorer]:
+    """Return scorers with new values of fields in those that use a judge."""
     return {
-        name: structs.replace(s, judge=judge) if isinstance(s, Judged) else s for name, s in scorers.items()
+        name: structs.replace(scorer, **fields) if isinstance(scorer, Judged) else scorer
+        for name, scorer in scorers.items()
     }
 
 

@@ -93,7 +93,7 @@ class LmEvalScorer(Struct, frozen=True):
 
     task_file: TaskFile
     filter: str
-    """Name of the filter; `none` if the task has none of its own."""
+    """Name of the filter; `none` if the task defines no filter."""
     versions: str
     """Versions of lm_eval and of the task."""
     heavy: bool
