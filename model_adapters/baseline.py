@@ -43,7 +43,7 @@ TABLES = (
     Table("glass", "gfa", "metallic glass"),
 )
 _COMPOSITION = re.compile(r"^Composition: (\S+)", re.MULTILINE)
-_TAGGED_TEXT = re.compile(r"<([A-Z_]+)>(.*?)</\1>", re.DOTALL)
+_TAGGED_TEXT = re.compile(r"<([A-Z_]+)>[^<]*</\1>")
 
 
 class Row(NamedTuple):
@@ -181,12 +181,8 @@ class CopyBaseline:
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the tagged text or last line of the question."""
         text = plain_text([part for message in prompt.messages for part in message.parts])
-        tagged = _TAGGED_TEXT.findall(text)
-        answer = (
-            f"<{tagged[-1][0]}>{tagged[-1][1]}</{tagged[-1][0]}>"
-            if tagged
-            else text.strip().rpartition("\n")[2]
-        )
+        tagged = [match[0] for match in _TAGGED_TEXT.finditer(text)]
+        answer = tagged[-1] if tagged else text.strip().rpartition("\n")[2]
         return Reply(text=answer, usage=Usage(input=0, output=0), model=self.name)
 
     async def close(self) -> None:

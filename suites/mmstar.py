@@ -24,9 +24,11 @@ from evals.types import Prompt, Sample, Sampling, Scorer, Text
 
 ROWS = Split(hub="Lin-Chen/MMStar", split="val", stems=("val", "mmstar", "items"), rows=1_500)
 _OPTION_LIST = re.compile(
-    r"\s*Options:\s*\(?A[:.)]\s*(.*?)[,;\n]\s*\(?B[:.)]\s*(.*?)[,;\n]\s*\(?C[:.)]\s*(.*?)[,;\n]\s*\(?D[:.)]\s*(.*?)\s*\Z",
+    r"Options:\s*\(?A[:.)]\s*(?>(.*?)[,;\n]\s*\(?B[:.)]\s*)(?>(.*?)[,;\n]\s*\(?C[:.)]\s*)(?>(.*?)[,;\n]\s*\(?D[:.)]\s*)(.*)\Z",
     re.DOTALL,
 )
+MAX_OPTION_LIST_LENGTH = 4_000
+"""Number of characters at the end of a question that are searched for the list of options."""
 ANSWER_PREFIXES = ("", "(", "option ", "the answer is ")
 
 
@@ -46,8 +48,16 @@ def _choices(row: Row) -> tuple[str, ...]:
     """Return the options' texts from columns or from the question; their letters if neither has them."""
     if all(row.get(letter) not in (None, "") for letter in "ABCD"):
         return tuple(str(row[letter]) for letter in "ABCD")
-    match = _OPTION_LIST.search(str(row.get("question") or "")[-4000:])
-    return match.groups() if match else ("A", "B", "C", "D")
+    return _split_options(str(row.get("question") or ""))[1] or ("A", "B", "C", "D")
+
+
+def _split_options(question: str) -> tuple[str, tuple[str, ...]]:
+    """Return the question without its list of options, and the options; the question unchanged and no options if it has no list."""
+    options_list = _OPTION_LIST.search(question, max(0, len(question) - MAX_OPTION_LIST_LENGTH))
+    if options_list is None:
+        return question, ()
+    *first_three, last = options_list.groups()
+    return question[: options_list.start()].rstrip(), (*first_three, last.rstrip())
 
 
 def beginning(text: str, count: int) -> str | None:
@@ -77,7 +87,7 @@ def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
     return images_first(
         [
             *images_of(sample),
-            Text(f"Question: {_OPTION_LIST.sub('', question) if has_texts else question}{option_lines}"),
+            Text(f"Question: {_split_options(question)[0] if has_texts else question}{option_lines}"),
         ]
     )
 

@@ -31,8 +31,8 @@ from evals.suite import INTERN_S1
 from evals.types import Message, Prompt, Reply, Sample, Score, Text
 
 ROWS = Split(hub="MSEarth/MSEarth_MCQ", split="train", stems=("train", "MSEarthMCQ", "items"))
-_OPTIONS_HEADING = re.compile(r"\s*Options:\s*", re.IGNORECASE)
-_OPTION_LINE = re.compile(r"\s*([A-D])\.\s*([^\n]+)")
+_OPTIONS_HEADING = re.compile("Options:", re.IGNORECASE)
+_OPTION = re.compile(r"([A-D])\.\s*([^\n]+)")
 
 
 def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
@@ -64,7 +64,7 @@ def _parse_query_row(row: Row, number: int) -> tuple[str, tuple[str, ...], str]:
             f"msearth: row {number + 1} lacks column query or response; it has {', '.join(sorted(row))}"
         )
     text, option_lines = _split_query(str(row["query"]).replace("<image>", "").strip())
-    text_by_letter = dict(_OPTION_LINE.findall(option_lines))
+    text_by_letter = dict(_OPTION.findall(option_lines))
     choices = tuple(text_by_letter[letter].strip() for letter in "ABCD" if letter in text_by_letter)
     return text.strip(), choices, str(row["response"]).strip()[:1].upper()
 

@@ -39,7 +39,7 @@ UNSURE_OPTION = 7
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for position, row in enumerate(data.rows(ROWS, required=("question", "options", "answer")), 1):
         choices = tuple(str(option).rpartition(": ")[2] for option in row["options"])
-        gold_number = re.search(r"(\d+)\s*$", str(row["answer"]))
+        gold_number = re.search(r"(?<!\d)(\d+)\s*$", str(row["answer"]))
         if gold_number is None or not 0 < int(gold_number[1]) <= len(choices):
             raise DataError(
                 f"proteinlmbench: question {position}: the gold answer {row['answer']!r} is not one of its {count_of(len(choices), 'option')}"

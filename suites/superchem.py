@@ -90,7 +90,10 @@ def _with_descriptions(text: str) -> str:
 
 def _parse_link(tag: re.Match[str]) -> tuple[str, str]:
     """Return the description and path of an image; for a tag without a link, its text and an empty path."""
-    link = _LINK.match(tag[1].strip())
+    up_to_last_parenthesis = (
+        tag[1].strip().rpartition(")")[0] + ")"
+    )  # else the search for one takes quadratic time
+    link = _LINK.match(up_to_last_parenthesis)
     return (link[1], link[2]) if link else (tag[1], "")
 
 

@@ -45,7 +45,7 @@ ROWS = Split(
 )
 MULTIPLE_ANSWER_TASK = "Land use classification/Overall Land use classification"
 """The task with several right options."""
-_OPTION_LINE = re.compile(r"^\s*\(?([A-E])[).]\s*(.*?)\s*$", re.MULTILINE)
+_OPTION_LINE = re.compile(r"^[^\S\n]*\(?([A-E])[).]\s*(.*)$", re.MULTILINE)
 
 
 def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
@@ -73,7 +73,7 @@ def _choices(row: Row) -> tuple[str, ...]:
         if isinstance(options_column, list | tuple)
         else str(options_column)
     )
-    letters, texts = [letter for letter, _ in lettered], tuple(text for _, text in lettered)
+    letters, texts = [letter for letter, _ in lettered], tuple(text.rstrip() for _, text in lettered)
     if not lettered or letters != list("ABCDE"[: len(lettered)]):
         raise DataError(
             f"xlrs: {row['index']}: its options are not lettered A, B, C ...: {', '.join(letters) or 'no letters'}"

@@ -39,7 +39,7 @@ TASKS = {
 }  # fmt: skip
 """By the short names of OpenCompass' configuration."""
 _STATED_SPLIT = re.compile(r"""["']?split["']?\s{0,9}:\s{0,9}["'](\w{1,20})["']""")
-_TAGGED_ANSWER = re.compile(r"\s*<(SELFIES|SMILES|NUMBER)>\s*([^<>]*?)\s*</\1>\s*")
+_TAGGED_ANSWER = re.compile(r"<(SELFIES|SMILES|NUMBER)>([^<>]*)</\1>")
 
 
 def rows(data: Data, task: Task) -> Iterator[Row]:
@@ -115,7 +115,7 @@ def _parse_row(row: Row, task: Task, position: int) -> tuple[str, str, str]:
         raise DataError(
             f"mol-instructions: {task.name}, row {position} has neither instruction, input and output, nor a dialogue"
         )
-    tag = _TAGGED_ANSWER.fullmatch(gold)
+    tag = _TAGGED_ANSWER.fullmatch(gold.strip())
     return input_text, question, (tag[2] if tag else gold).strip()
 
 

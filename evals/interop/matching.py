@@ -23,7 +23,8 @@ ANCHOR_LENGTH = 40
 """Number of leading characters by which a question is looked up in a prompt."""
 MAX_PROMPT_LENGTH = 200_000
 """Number of characters searched at the end of a prompt, where the question is."""
-_LETTERED_OPTION = re.compile(r"^\s*\(?([A-Z])[).:]\s*(.*\S)\s*$", re.MULTILINE)
+_LETTERED_OPTION = re.compile(r"^[^\S\n]*\(?([A-Z])[).:]\s*(.*\S)\s*$", re.MULTILINE)
+_BRACKETED_TEXT = re.compile(r"\[[^\]\n]*(?P<end>\]?)")
 
 
 def normalise(text: str) -> str:
@@ -44,7 +45,8 @@ def without_markup(option: str) -> str:
 
 def _without_brackets(option: str) -> str:
     """Remove bracketed text from an option, as harnesses do for GPQA."""
-    return without_markup(re.sub(r"\[.*?\]", "", option.replace(" [title]", ". ")))
+    text = option.replace(" [title]", ". ")
+    return without_markup(_BRACKETED_TEXT.sub(lambda match: "" if match["end"] else match[0], text))
 
 
 def question_hash(text: str) -> str:
