@@ -190,7 +190,7 @@ def _merge(sources: list[Source]) -> Source:
         sources[0],
         tasks=tuple(task for source in sources for task in source.tasks),
         items=lambda: chain.from_iterable(source.items() for source in sources),
-        started=min(source.started for source in sources),
+        started=min((source.started for source in sources if source.started), default=0.0),
         stated_scores={name: value for source in sources for name, value in source.stated_scores.items()},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from evals import load
 from evals.data import Data
+from evals.interop.foreign import Item, Source, import_all
+from evals.interop.replies import ImportRequest
 from evals.run.plan import read_samples
 from tests.support.command import Outcome, evals
 
@@ -183,3 +186,19 @@ def test_duplicate_lines_of_replies_are_left_out_with_a_message(here: Path) -> N
 def test_a_lone_surrogate_encoded_as_bytes_is_read(here: Path) -> None:
     outcome = import_raw_replies([AIME_LINE.replace(b"272", b"272\xed\xa0\xbd\xed\xb8\x80 \xed\xa0\xbd")])
     assert outcome.status == 0, outcome.err
+
+
+def test_a_merged_run_starts_at_the_earliest_stated_time(here: Path) -> None:
+    items = [Item(location=f"line {n}", id=id_, text="ANSWER: A") for n, id_ in enumerate(sample_ids(), 1)]
+    sources = [
+        Source(
+            format="test",
+            tasks=(f"mmlu_pro_{n}",),
+            model="m",
+            items=partial(iter, [items[n]]),
+            started=started,
+        )
+        for n, started in enumerate((0.0, 1.7e9, 1.6e9))  # 0: not stated
+    ]
+    (card,), _ = import_all(Path("x"), sources, ImportRequest(sample=True))
+    assert card.started == 1.6e9
