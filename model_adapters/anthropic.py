@@ -116,7 +116,7 @@ class Claude(HttpModel):
 
     def remarks(self, sampling: Sampling) -> list[str]:
         """See `HasRemarks`."""
-        thinking_budget(self.rule, sampling)
+        thinking_budget(self.rule, sampling)  # raises UsageError before the first call
         return remarks(self.rule, self.name, sampling)
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:

@@ -95,11 +95,11 @@ class FittedBaseline:
         if fold is None:
             raise Fatal(f"baseline:{self.name}: {composition} is not in the table of {table.name}")
         test_rows = [row for row in rows if row.fold == fold]
-        training = [row for row in rows if row.fold != fold]
-        if not training:
+        training_rows = [row for row in rows if row.fold != fold]
+        if not training_rows:
             raise Fatal(f"baseline:{self.name}: the table of {table.name} has no other fold to train on")
         is_binary = {row.target for row in rows} <= {0.0, 1.0} and table.name in ("expt_is_metal", "glass")
-        for row, value in zip(test_rows, self._predictor(training, test_rows), strict=True):
+        for row, value in zip(test_rows, self._predictor(training_rows, test_rows), strict=True):
             self._answers[table.name, row.composition] = _format_answer(value, is_binary=is_binary)
 
     async def close(self) -> None:
@@ -119,31 +119,31 @@ def _read_rows(source: Data, table: Table) -> list[Row]:
     return [Row(str(row["composition"]), int(row["fold"]), float(row[table.column])) for row in rows]
 
 
-def mean(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
+def mean(training_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
     """Predict the mean of the training targets; in classification, the fraction of yes."""
-    return [fmean(row.target for row in training)] * len(test_rows)
+    return [fmean(row.target for row in training_rows)] * len(test_rows)
 
 
-def majority(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
+def majority(training_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
     """Predict the most frequent training target; among ties, the smallest."""
-    counts = Counter(row.target for row in training)
+    counts = Counter(row.target for row in training_rows)
     highest = max(counts.values())
     return [min(target for target, count in counts.items() if count == highest)] * len(test_rows)
 
 
-def magpie_rf(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
-    """Predict with a random forest on the Magpie features that 99 % of the training rows have; gaps get the column's mean."""
+def magpie_rf(training_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
+    """Predict with a random forest on the Magpie features that 99 % of the training rows have; missing values are replaced with the training mean."""
     import numpy as np
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    train_features = np.array([features(row.composition) for row in training])
+    train_features = np.array([features(row.composition) for row in training_rows])
     test_features = np.array([features(row.composition) for row in test_rows])
     usable = np.isnan(train_features).mean(axis=0) <= 0.01
     column_means = np.nanmean(train_features[:, usable], axis=0)
     train_features, test_features = (
         np.where(np.isnan(x[:, usable]), column_means, x[:, usable]) for x in (train_features, test_features)
     )
-    targets = np.array([row.target for row in training])
+    targets = np.array([row.target for row in training_rows])
     if set(targets) <= {0.0, 1.0}:
         forest = RandomForestClassifier(TREES, random_state=0, n_jobs=-1).fit(
             train_features, targets.astype(int)

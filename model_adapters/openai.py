@@ -179,10 +179,8 @@ def _encode_part(part: Part, media: Mapping[str, str]) -> dict[str, Any]:
 def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     """Parse a 200 response; raises the error that it reports, or BadReply if it contains no reply."""
     completion = decode_response(_decoder, raw, display_url)
-    if completion.reports_error():
+    if completion.reports_error() or not completion.choices:
         raise error_in_200(raw, display_url, "with an error" if completion.choices else "without choices")
-    if not completion.choices:
-        raise error_in_200(raw, display_url, "without choices")
     choice = completion.choices[0]
     message, usage = _message_of(choice), _parse_usage(completion.usage)
     for fault in (choice.error, message.get("error")):

@@ -38,13 +38,10 @@ class Scripted:
         script, index = self._script, self.calls
         self.calls += 1
         await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
-        output = (
-            script(prompt)
-            if callable(script)
-            else script
-            if isinstance(script, str)
-            else script[index % len(script)]
-        )
+        if callable(script):
+            output = script(prompt)
+        else:
+            output = script if isinstance(script, str) else script[index % len(script)]
         if isinstance(output, Reply):
             return output
         return Reply(text=output, usage=Usage(input=0, output=len(output.split())), model=self.name)

@@ -163,7 +163,7 @@ def model(rest: str) -> Server | Endpoints:
     location = location.strip()
     addresses = Addresses(location, _check_url)
     if len(addresses.urls) == 1 and not location.startswith("@"):
-        return _connect(name or _only_model(location, _server_key()), location)
+        return _connect(name or _only_model(location), location)
     name = name or _common_model(addresses.urls)
     return Endpoints(name, addresses, partial(_connect, name))
 
@@ -174,7 +174,7 @@ def _connect(name: str, base: str) -> Server:
 
 def _common_model(urls: Sequence[str]) -> str:
     """Return the model that all servers list; raises UsageError."""
-    names = {_only_model(url, _server_key()): url for url in urls}
+    names = {_only_model(url): url for url in urls}
     if len(names) > 1:
         served = " and ".join(f"{without_secrets(url)} serves {name}" for name, url in names.items())
         raise UsageError(f"{served}: all servers of a run must serve the same model")
@@ -210,11 +210,12 @@ WARM_UP_S = 60.0
 """Default wait for a server that is loading its model."""
 
 
-def _only_model(base: str, key: str | None) -> str:
+def _only_model(base: str) -> str:
     """Return the only model that a server lists; raises UsageError with the cause and a remedy."""
     parts = parse_base_url(base)
     display_url = without_secrets(parts.join("/models"))
     url = f"{display_url}?{parts.query}" if parts.query else display_url  # user and password go in a header
+    key = _server_key()
     mask = Mask([key or "", *url_secrets(base)])
     try:
         names = [served.id for served in _list_with_retries(url, display_url, _authorization(base, key))]

@@ -23,7 +23,14 @@ ENGINE = Engine(
         "trust_remote_code": ("--trust-remote-code",),
     },
     port=30000,
-    span=("--nnodes", "{nodes}", "--node-rank", "{rank}", "--dist-init-addr", "{address}:{master_port}"),
+    multi_node=(
+        "--nnodes",
+        "{nodes}",
+        "--node-rank",
+        "{rank}",
+        "--dist-init-addr",
+        "{address}:{master_port}",
+    ),
 )
 model = partial(launched_model, ENGINE)
 """Return the model `sglang:NAME`; raises UsageError if it cannot run here."""

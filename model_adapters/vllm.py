@@ -23,11 +23,11 @@ ENGINE = Engine(
         "trust_remote_code": ("--trust-remote-code",),
     },
     port=8000,
-    span=(
+    multi_node=(
         *("--nnodes", "{nodes}", "--node-rank", "{rank}", "--master-addr", "{address}"),
         *("--master-port", "{master_port}", "--distributed-executor-backend", "mp"),
     ),
-    follower=(
+    follower_command=(
         *("vllm.entrypoints.cli.main", "serve", "{model}", "--served-model-name", "{name}"),
         "--headless",
     ),

@@ -63,7 +63,7 @@ def _samples(data: Data, year: str) -> Iterator[Sample]:
 
 
 def _sample_id(row: Row, year: str, position: int) -> str:
-    """Return the row's id, e.g. `2025-I-1`, or else one from its position: the first fifteen problems are paper I, the rest II."""
+    """Return the row's id, e.g. `2025-I-1`, or one derived from its position: the first fifteen problems are paper I, the others II."""
     given_id = str(row.get("id", ""))
     if ID_PATTERN.fullmatch(given_id):
         return given_id

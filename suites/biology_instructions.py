@@ -14,7 +14,7 @@ contain a file per task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,12 +60,15 @@ def _prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
 # --- scoring
 
 
-def _whole_run_metric(name: str, of: Any, *, unit: str = "fraction") -> Metric:
+def _whole_run_metric(name: str, of: Callable[[Sequence[Point]], float], *, unit: str = "fraction") -> Metric:
     return Metric(name=name, of=of, pool="whole", unit=unit, headline=True, bounds=None)
 
 
 def stated_share(points: Sequence[Point]) -> float:
-    """Return the share of replies with an answer."""
+    """Return the share of replies with an answer; a missing outcome counts as answered in its upper bound.
+
+    Raises ValueError if there are no points.
+    """
     if not points:
         raise ValueError("at least one value is needed")
     stated = [

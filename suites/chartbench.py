@@ -95,7 +95,9 @@ def _target(row: Row) -> str | tuple[str, ...]:
     golds = tuple(str(a).strip() for a in answer) if isinstance(answer, list) else (str(answer).strip(),)
     if row["task"] != "NQA" and golds[0].lower() not in YES_NO:
         raise DataError(f"chartbench: {row['index']}: the gold answer {golds[0]!r} is neither yes nor no")
-    return golds if len(golds) > 1 else golds[0] if row["task"] == "NQA" else golds[0].lower()
+    if len(golds) > 1:
+        return golds
+    return golds[0] if row["task"] == "NQA" else golds[0].lower()
 
 
 def _official_prompt(sample: Sample, repeat: int) -> Prompt:

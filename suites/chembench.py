@@ -52,8 +52,8 @@ SAFETY_KEYWORDS = frozenset({"safety", "toxicity", "toxicology", "chemical safet
 MATERIALS_KEYWORDS = frozenset({"polymer-chemistry", "solid-state-chemistry", "mof", "polymers"})
 
 
-def _split_4k(task: str, part: str) -> Split:
-    file = f"{part}/{task}_benchmark"
+def _split_4k(task: str, split: str) -> Split:
+    file = f"{split}/{task}_benchmark"
     return Split(
         hub="AI4Chem/ChemBench4K",
         split="train",
@@ -115,7 +115,9 @@ def _lamalab_sample(task: Row, task_id: str) -> Sample:
     meta = {"relative_tolerance": task["relative_tolerance"]} if task.get("relative_tolerance") else {}
     group = _topic(task.get("keywords") or ())
     if not scores:
-        return Sample(id=task_id, question=question, target=_number(example, task_id), group=group, meta=meta)
+        return Sample(
+            id=task_id, question=question, target=_numeric_target(example, task_id), group=group, meta=meta
+        )
     gold_letters = tuple(LETTERS[i] for i, score in enumerate(scores.values()) if float(score) == 1.0)
     return Sample(
         id=task_id,
@@ -126,7 +128,7 @@ def _lamalab_sample(task: Row, task_id: str) -> Sample:
     )
 
 
-def _number(example: Row, task_id: str) -> float:
+def _numeric_target(example: Row, task_id: str) -> float:
     try:
         return float(example["target"])
     except (KeyError, TypeError, ValueError):
@@ -320,9 +322,8 @@ BENCHMARK = Benchmark(
     version="2",
     variants={
         "4k": Variant(4_100, chance=0.25, cite="arXiv 2402.06852"),
-        "lamalab": Variant(
-            2_788, chance=0.2803, cite="arXiv 2404.01475"
-        ),  # the authors' random baseline got 0.2640
+        # `chance` is the expected value; the authors' random baseline got 0.2640
+        "lamalab": Variant(2_788, chance=0.2803, cite="arXiv 2404.01475"),
     },
     samples=lambda data, variant: _samples_4k(data) if variant == "4k" else _samples_lamalab(data),
     protocols={

@@ -2,7 +2,7 @@
 
 Intern-S1's paper (arXiv 2508.15763, section 2.2, figure 4) defines the compression ratio as total characters divided by
 total tokens, so higher is better; its inverse, tokens per character, is reported too. Both are ratios of sums, with a
-bootstrap over strings. `bare` counts the tokens of a string as it is; `tagged` puts the string between the tags that switch
+bootstrap over strings. `bare` counts the tokens of the string alone; `tagged` puts the string between the tags that switch
 tokenizers like Intern-S1's to their scientific vocabularies, and reports the ratio with and without the tags themselves. The
 paper's strings are not published; those bundled here are ours, and `--data` accepts others (columns `domain` and `text`).
 
@@ -13,6 +13,7 @@ versions of the libraries, which are part of a run's identity (`tokens:` adapter
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from msgspec import structs
 
@@ -27,7 +28,7 @@ from evals.scorers.tokens import (
     tokens_per_character,
 )
 from evals.suite import GREEDY
-from evals.types import Message, Metric, Prompt, Prompter, Sample, Text
+from evals.types import Message, Metric, Prompt, Sample, Text
 
 STRINGS = Split(hub="", stems=("strings", "compression", "test"))
 TAGS = {"smiles": "SMILES", "selfies": "SELFIES", "iupac": "IUPAC", "fasta": "FASTA", "formula": "MOLFORMULA"}
@@ -64,14 +65,10 @@ def _samples(data: Data, domain: str) -> Iterator[Sample]:
         raise DataError(f"compression: no row of the data has the domain {domain!r}")
 
 
-def _tagged_prompter(domain: str) -> Prompter:
-    opening, closing = f"<{TAGS.get(domain, '')}>", f"</{TAGS.get(domain, '')}>"
-
-    def prompt(sample: Sample, repeat: int) -> Prompt:
-        tagged = f"{opening}{plain_text(sample.question)}{closing}"
-        return Prompt(messages=(Message.user(tagged), Message.user(opening + closing)))
-
-    return prompt
+def _tagged_prompt(tag: str, sample: Sample, repeat: int) -> Prompt:
+    """Return two messages whose tokens are counted: the string between its tags, and the tags alone."""
+    tagged = f"<{tag}>{plain_text(sample.question)}</{tag}>"
+    return Prompt(messages=(Message.user(tagged), Message.user(f"<{tag}></{tag}>")))
 
 
 def _unwinnable(sample: Sample) -> str:
@@ -104,7 +101,7 @@ RATIO_WITHOUT_TAGS = structs.replace(
 
 def _tagged_protocol(domain: str) -> Protocol:
     return Protocol(
-        prompt=_tagged_prompter(domain),
+        prompt=partial(_tagged_prompt, TAGS.get(domain, "")),
         scorers={"tokens": Tokens()},
         metrics=(*METRICS, RATIO_WITHOUT_TAGS),
         sampling=GREEDY,

@@ -185,7 +185,7 @@ def _samples(data: Data, task_file: TaskFile, shots: int) -> Iterator[Sample]:
             num_fewshot=shots,
             apply_chat_template=is_chat,
             fewshot_as_multiturn=True,
-            chat_template=_keep_turns if is_chat else None,
+            chat_template=_turns_as_json if is_chat else None,
             gen_prefix=task.doc_to_prefix(doc),
         )
         requests = task.construct_requests(
@@ -195,8 +195,8 @@ def _samples(data: Data, task_file: TaskFile, shots: int) -> Iterator[Sample]:
         yield _make_sample(task, str(position), doc, [request.args for request in request_list])
 
 
-def _keep_turns(turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
-    """Return the turns as JSON instead of rendering a chat template."""
+def _turns_as_json(turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
+    """Return the turns as JSON; passed to lm_eval in place of a function that renders a chat template."""
     return json.dumps(turns, ensure_ascii=False)
 
 
@@ -285,16 +285,16 @@ def _metrics(task: Any, task_file: TaskFile) -> tuple[Metric, ...]:
     """Return the task's metrics for each filter; the headline is the task's main metric for its first filter."""
     filters = [ensemble.name for ensemble in task._filters]
     headline = headline_metric(task)
-    means = {name for name in BINARY_METRICS if is_averaged(task, name)}
+    averaged = {name for name in BINARY_METRICS if is_averaged(task, name)}
     names = sorted(task.aggregation(), key=lambda name: name != headline)
     return tuple(
         Metric(
             name=name if len(filters) == 1 else f"{name},{filter_name}",
-            of=PartMean(name) if name in means else Aggregate(task_file, name),
-            pool="micro" if name in means else "whole",
+            of=PartMean(name) if name in averaged else Aggregate(task_file, name),
+            pool="micro" if name in averaged else "whole",
             better="higher" if task.higher_is_better().get(name, True) else "lower",
             unit="fraction" if name in BINARY_METRICS else "",
-            bounds=(0.0, 1.0) if name in means else None,
+            bounds=(0.0, 1.0) if name in averaged else None,
             scorer=filter_name,
             headline=name == headline and filter_name == filters[0],
         )

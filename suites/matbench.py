@@ -86,7 +86,7 @@ TASKS = {
         "last phdos peak",
         "highest peak of the phonon density of states",
         "cm**-1",
-        "1/cm",
+        display_unit="1/cm",
         possible_range=(1, 5_000),
         has_structure=True,
     ),
@@ -96,28 +96,26 @@ TASKS = {
     "log_gvrh": Task(
         "log10(G_VRH)",
         "log10 of the shear modulus (VRH) in GPa",
-        "",
-        "log10(GPa)",
-        "log10(GPa)",
-        (-3, 3.5),
+        display_unit="log10(GPa)",
+        answer_unit="log10(GPa)",
+        possible_range=(-3, 3.5),
         has_structure=True,
     ),
     "log_kvrh": Task(
         "log10(K_VRH)",
         "log10 of the bulk modulus (VRH) in GPa",
-        "",
-        "log10(GPa)",
-        "log10(GPa)",
-        (-3, 3.5),
+        display_unit="log10(GPa)",
+        answer_unit="log10(GPa)",
+        possible_range=(-3, 3.5),
         has_structure=True,
     ),
     "perovskites": Task(
         "e_form",
         "heat of formation of the perovskite",
         "eV",
-        "eV/unit cell",
-        "eV/cell",
-        (-40, 40),
+        display_unit="eV/unit cell",
+        answer_unit="eV/cell",
+        possible_range=(-40, 40),
         has_structure=True,
     ),
     "mp_gap": Task(
@@ -139,10 +137,9 @@ VARIANTS = {name: Variant(rows, chance=0.5 if TASKS[name].is_binary else None) f
 DEFAULT = ("steels", "expt_gap", "expt_is_metal", "glass")
 
 
-def _table(data: Data, name: str) -> list[Row]:
-    task = TASKS[name]
-    rows = VARIANTS[name].rows
-    return read_table(data, name, column=task.column, expected=rows, gold=lambda row: _gold(task, row))
+def _rows(data: Data, name: str) -> list[Row]:
+    task, row_count = TASKS[name], VARIANTS[name].rows
+    return read_table(data, name, column=task.column, expected=row_count, gold=lambda row: _gold(task, row))
 
 
 def _gold(task: Task, row: Row) -> str | float:
@@ -154,7 +151,7 @@ def _gold(task: Task, row: Row) -> str | float:
 
 def _samples(data: Data, name: str, *, only_fold: int | None = None) -> Iterator[Sample]:
     task = TASKS[name]
-    rows = _table(data, name)
+    rows = _rows(data, name)
     golds = [_gold(task, row) for row in rows]
     training = {} if task.is_binary else _training_statistics(rows, golds)
     for row, gold in zip(rows, golds, strict=True):
@@ -200,13 +197,13 @@ class MaterialPrompter(Struct, frozen=True):
     def __call__(self, sample: Sample, repeat: int) -> Prompt:
         """Return the prompt; raises DataError for an invalid composition."""
         if self.task.has_structure:
-            return ask(self._text(describe_crystal(parse_structure(self.structures[sample.id]))))
+            return ask(self._prompt_text(describe_crystal(parse_structure(self.structures[sample.id]))))
         formula = plain_text(sample.question)
         if not looks_like_formula(formula):
             raise DataError(f"matbench: {sample.id}: {formula!r} is not a composition")
-        return ask(self._text(f"Composition: {formula}"))
+        return ask(self._prompt_text(f"Composition: {formula}"))
 
-    def _text(self, material: str) -> str:
+    def _prompt_text(self, material: str) -> str:
         if self.task.is_binary:
             return (
                 f"{self.task.property_phrase}\n\n{material}\n\nFinish with two lines: `Probability: P`, where P from 0 to 1 is "
@@ -228,7 +225,7 @@ def _prompter(data: Data, name: str) -> Prompter:
             f"matbench:{name} needs pint to convert the units of answers: {install_command('materials')}"
         )
     return MaterialPrompter(
-        task, {str(row["mbid"]): row["structure"] for row in _table(data, name)} if task.has_structure else {}
+        task, {str(row["mbid"]): row["structure"] for row in _rows(data, name)} if task.has_structure else {}
     )
 
 
@@ -282,9 +279,9 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
-    number = AbsoluteError(unit=task.answer_unit, possible=task.possible_range)
+    number_scorer = AbsoluteError(unit=task.answer_unit, possible=task.possible_range)
     read_label = metal_label if task.property_phrase == METAL_QUESTION else label
-    return _rule_protocol(task, Label(read_label), number, class_headline="balanced_accuracy")
+    return _rule_protocol(task, Label(read_label), number_scorer, class_headline="balanced_accuracy")
 
 
 def _official(variant: str) -> Protocol:
@@ -293,8 +290,10 @@ def _official(variant: str) -> Protocol:
     )
 
 
-def _rule_protocol(task: Task, label: Scorer, number: Scorer, *, class_headline: str) -> Protocol:
-    scorers = {"label": label} if task.is_binary else {"number": number}
+def _rule_protocol(
+    task: Task, label_scorer: Scorer, number_scorer: Scorer, *, class_headline: str
+) -> Protocol:
+    scorers = {"label": label_scorer} if task.is_binary else {"number": number_scorer}
     return Protocol(prompter=_prompter, scorers=scorers, metrics=_metrics(task, class_headline))
 
 

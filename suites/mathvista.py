@@ -63,7 +63,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 
 def _geometry_labels(metadata: Mapping[str, Any]) -> str:
-    """Return an item's labels among `GEOMETRY`; empty if it has none of them."""
+    """Return an item's labels among `GEOMETRY`; empty if it has none."""
     labels = {str(metadata.get("task", "")), *map(str, metadata.get("skills") or ())}
     return LABEL_SEPARATOR.join(label for label in GEOMETRY if label in labels)
 

@@ -88,9 +88,9 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
 def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for row in _rows(data, variant):
         options_list = _parse_list(row, "options")
-        first_option = options_list[0] if len(options_list) == 1 else None
-        is_nested = isinstance(first_option, list)
-        choices = tuple(map(str, first_option if isinstance(first_option, list) else options_list))
+        only_element = options_list[0] if len(options_list) == 1 else None
+        is_nested = isinstance(only_element, list)
+        choices = tuple(map(str, only_element if isinstance(only_element, list) else options_list))
         answer = str(row["answer"])
         golds = tuple(map(str, _parse_list(row, "answer"))) if answer.startswith("[") else (answer,)
         yield Sample(
@@ -151,12 +151,12 @@ def _numbered_image(data: Data, row: Row, number: str) -> Part | None:
 
 def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
     if sample.choices:
-        ending = f"\n\n{options(sample.choices, line_format='({}) {}')}\n\nReason as far as you need to, then finish with a line "
-        ending += "of the form `ANSWER: X`, where X is the letter of the right option."
+        option_lines = f"\n\n{options(sample.choices, line_format='({}) {}')}"
+        answer_line = "`ANSWER: X`, where X is the letter of the right option"
     else:
-        ending = "\n\nReason as far as you need to, then finish with a line of the form `Answer: X`, where X is a single "
-        ending += "word, phrase or number."
-    return append_to_question(sample, ending)
+        option_lines, answer_line = "", "`Answer: X`, where X is a single word, phrase or number"
+    instruction = f"Reason as far as you need to, then finish with a line of the form {answer_line}."
+    return append_to_question(sample, f"{option_lines}\n\n{instruction}")
 
 
 def _page_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -169,9 +169,8 @@ def _page_prompt(sample: Sample, repeat: int) -> Prompt:
 
 def _reasoning_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return a chain-of-thought prompt in the layout of MMMU-Pro's authors: question, options, form of the last line."""
-    ending = f"\n{options(sample.choices)}\nReason step by step, then finish with a line of the form `Answer: X`, where X "
-    ending += "is the letter of the right option."
-    return append_to_question(sample, ending)
+    instruction = "Reason step by step, then finish with a line of the form `Answer: X`, where X is the letter of the right option."
+    return append_to_question(sample, f"\n{options(sample.choices)}\n{instruction}")
 
 
 ANSWER_FORMAT = (

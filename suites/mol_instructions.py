@@ -4,8 +4,8 @@
 models), and the rules of their scripts, which drop invalid answers from every metric and ignore stereochemistry in "exact"
 (evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity means little. `intern-s1`
 reproduces the Mol-Instructions column of the Intern-S1-Pro tables, with OpenCompass' prompts (`intern-s1~`: reworded) and
-metrics: similarity, METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy; hence a
-missing energy, read as 0 hartree, scores about 95 of 100 points, and an answer in eV scores 0
+metrics: similarity, METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy. A
+missing energy, read as 0 hartree, therefore scores about 95 of 100 points, and an answer in eV scores 0
 (evals/scorers/upstream/opencompass_selfies.py). `strict` is our own: molecules are compared by structure with
 stereochemistry, in SELFIES or SMILES; energies are converted to hartree.
 
@@ -20,7 +20,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from evals.benchmark import Benchmark, Protocol, Variant
-from evals.data import Row
 from evals.data.mol_instructions import TASKS, Task, samples
 from evals.extract.quantity import stated
 from evals.extract.reading import Reading
@@ -28,7 +27,7 @@ from evals.extract.smiles import Side
 from evals.extract.units import Quantity
 from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text, question_prompt
-from evals.prompts.upstream import UpstreamPrompts
+from evals.prompts.upstream import UpstreamPrompts, opencompass_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.report.part_mean import PartMean
 from evals.scorers import chemistry_metrics, number, text
@@ -49,7 +48,7 @@ PER_HARTREE = {"kcal*mol**-1": 627.509474, "kJ*mol**-1": 2625.499639}
 
 
 def energy(reply: str, unit: str) -> Reading | Quantity | None:
-    """Return the energy that a reply states; molar energies, and other names of the hartree, are recognised, too."""
+    """Return the energy that a reply states; molar energies and other names of the hartree are also recognised."""
     for name, hartree in ATOMIC_UNITS.items():
         reply = reply.replace(name, hartree)
     reading = stated(reply, unit)
@@ -77,17 +76,12 @@ def _prompt_with_instruction(task: Task, sample: Sample, repeat: int) -> Prompt:
     )
 
 
-def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns of OpenCompass' loader (datasets/mol_instructions_chem.py)."""
-    return {"input": question, "output": ""}
-
-
 def _upstream_prompts(variant: str) -> UpstreamPrompts:
-    return UpstreamPrompts(
-        file="MolInstructions_chem/mol_instructions_chem_gen.py",
-        prompt_path="mol_gen_selfies_0shot_infer_cfg.prompt_template.template",
+    return opencompass_prompts(
+        "MolInstructions_chem/mol_instructions_chem_gen.py",
+        "mol_gen_selfies_0shot_infer_cfg",
         loop_values=(("_name", variant),),
-        columns=_columns,
+        question_column="input",
         gold_column="output",
     )
 
@@ -183,13 +177,11 @@ INTERN_S1_RULES = {
     ),
 }
 """Kind of answer -> rule; an empty key stands for all other kinds."""
-SCORER_NAMES = {"caption": "caption", "number": "number"}
-"""Kind of answer -> name of its scorer; `selfies` for molecules."""
 
 
 def _protocol(rules: Mapping[str, Rule], task: Task, **options: Any) -> Protocol:
     rule = rules.get(task.kind) or rules[""]
-    scorer_name = SCORER_NAMES.get(task.kind, "selfies")
+    scorer_name = task.kind if task.kind in ("caption", "number") else "selfies"
     return Protocol(scorers={scorer_name: rule.scorer()}, metrics=rule.metrics(), **options)
 
 

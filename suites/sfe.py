@@ -62,7 +62,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _question_parts(data: Data, row: Row) -> Iterator[Part]:
-    """Yield the question with its images in place of the placeholders."""
+    """Yield the question with its placeholders replaced by the images."""
     column = row.get("image") or []
     images = [image(data, value) for value in (column if isinstance(column, list) else [column])]
     texts = str(row["question"]).split("<image>")

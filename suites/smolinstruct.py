@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from evals.benchmark import Benchmark, Protocol, Variant
-from evals.data import Row
 from evals.data.smolinstruct import TASKS, Task, samples
 from evals.extract import last_tag, stated_yes_no
 from evals.extract.reading import Reading
@@ -73,11 +72,6 @@ def _instruction_first_prompt(task: Task, sample: Sample, repeat: int) -> Prompt
     return ask(f"{_instruction(task)}\nQuestion: {plain_text(sample.question)}\nAnswer: ")
 
 
-def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns of OpenCompass' loader (datasets/smolinstruct.py)."""
-    return {"input": question, "output": ""}
-
-
 CONFIG_PARTS = {
     "NC": ("nc", "nc_0shot_infer_cfg"),
     "PP-ESOL": ("rmse", "pp_rmse_0shot_infer_cfg"),
@@ -97,7 +91,7 @@ def _upstream_prompts(variant: str) -> UpstreamPrompts:
         f"SmolInstruct/smolinstruct_{part}_{shots}_instruct.py",
         variable,
         loop_values=(("_name", name or kind),),
-        columns=_columns,
+        question_column="input",
         gold_column="output",
     )
 

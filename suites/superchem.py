@@ -84,7 +84,7 @@ def _parse_gold(row: Row) -> tuple[str, ...]:
 
 
 def _with_descriptions(text: str) -> str:
-    """Replace every image by its description."""
+    """Replace every image with its description."""
     return _IMAGE_TAG.sub(lambda tag: f"<MultiModal>{_parse_link(tag)[0]}</MultiModal>", text)
 
 

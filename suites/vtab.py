@@ -1,8 +1,8 @@
 """VTAB-1k (Zhai et al. 2019, arXiv 1910.04867): 19 image-classification tasks in three groups, with 1,000 training images each.
 
 The models are image classifiers (`timm:`, `petl:`), one checkpoint per task. A sample is an image; there is no text prompt.
-The tasks, numbers of classes and test splits are those of VPT (KMnP/vpt @ 4410440e, src/data/vtab_datasets/), against which
-papers on parameter-efficient tuning compare.
+The tasks, numbers of classes and test splits are those of VPT (KMnP/vpt @ 4410440e, src/data/vtab_datasets/), the usual
+reference of papers on parameter-efficient tuning.
 
 `official` is VPT's metric, top-1 accuracy for every task. `per-class` reports the mean per-class accuracy for the data sets
 for which this is usual elsewhere (Caltech-101, Flowers, Pets: Kornblith et al., arXiv 1805.08974; not verified), and top-1
@@ -54,7 +54,7 @@ ROWS = {
     "eurosat": 5_400, "resisc45": 6_300, "clevr_count": 15_000, "clevr_dist": 15_000, "dsprites_loc": 73_728,
     "dsprites_ori": 73_728, "smallnorb_azi": 12_150, "smallnorb_ele": 12_150,
 }  # fmt: skip
-"""Sizes of test splits that follow from VPT's code; those of the others are not verified (docs/vision.md)."""
+"""Sizes of test splits that follow from VPT's code; the other sizes are not verified (docs/vision.md)."""
 NAMES = tuple(source.name for source in SOURCES)
 GROUPS = {"natural": NAMES[:7], "specialized": NAMES[7:11], "structured": NAMES[11:]}
 SAME_IMAGES = (

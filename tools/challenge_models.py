@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.model_adapters import llamacpp
-from evals.model_adapters.common.token_probabilities import columns, make_likelihoods
+from evals.model_adapters.common.token_probabilities import make_likelihoods, token_statistics
 from evals.seams import Decoding, TokenLikelihoods
 from evals.types import Reply
 from tools.environments import VLLM
@@ -192,7 +192,9 @@ def reply_likelihoods(
             for i, states in zip(indices, hidden, strict=True):
                 prompt, reply = pairs[i]
                 logits = loaded.model.lm_head(states[len(prompt) - 1 : len(prompt) + len(reply) - 1])
-                likelihoods[i] = make_likelihoods(columns(logits, torch.tensor(reply), decoding), None)
+                likelihoods[i] = make_likelihoods(
+                    token_statistics(logits, torch.tensor(reply), decoding), None
+                )
     return [likelihoods[i] for i in range(len(pairs))]
 
 

@@ -74,7 +74,7 @@ class Errata(Struct, frozen=True):
     @property
     def excluded(self) -> frozenset[str]:
         """Return the ids that corrected metrics exclude."""
-        return frozenset(item for item, erratum in self.items.items() if marks_of(erratum, 0.0).get(EXCLUDED))
+        return frozenset(item for item, erratum in self.items.items() if erratum.kind != "gold")
 
     def affects_any(self, ids: Iterable[str]) -> bool:
         """Return whether any of the samples has an erratum."""

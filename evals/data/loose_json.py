@@ -26,7 +26,7 @@ def _join_surrogates(match: re.Match[bytes]) -> bytes:
 
 
 def to_strict_json(raw: bytes) -> bytes:
-    r"""Return JSON without a byte order mark, and with U+FFFD for unpaired surrogates."""
+    """Return JSON without a byte order mark, and with U+FFFD for unpaired surrogates."""
     if b"\xed" in raw:
         raw = _SURROGATE_BYTES.sub(_join_surrogates, raw)
     return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["unpaired"] else escape[0], raw.removeprefix(BOM))

@@ -29,10 +29,13 @@ from evals.types import Media, Part, Text
 MAX_DECODED_PIXELS = 120_000_000
 """Maximum size of an image that is decoded; 360 MB as RGB."""
 MAX_BYTES = 200_000_000
+"""Maximum size of a file that is read."""
+MAX_PATH_LENGTH = 1024
+"""Longer texts in a row are the content of a file rather than a path."""
 INLINE_BYTES = 256 * 1024
 """Files up to this size are read on the event loop, since a thread would take longer."""
 UNCONVERTED_FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-"""Formats that are sent as they are -> MIME type."""
+"""Formats that are sent unconverted -> MIME type."""
 READABLE_FORMATS = (*UNCONVERTED_FORMATS, "TIFF", "BMP")
 EXIF_ORIENTATION = 0x0112
 _FOLDERS: dict[str, None] = {}
@@ -84,7 +87,7 @@ def _image_bytes(data: Data, value: object) -> bytes:
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
         return value
-    if isinstance(value, str) and len(value) < 1024 and "." in value:
+    if isinstance(value, str) and len(value) < MAX_PATH_LENGTH and "." in value:
         return read_below_folder(data, value)
     if isinstance(value, str):
         try:
@@ -190,17 +193,21 @@ def _is_truncated(image_format: str, raw: bytes) -> bool:
 
 
 def _conversion(pil_image: Any, max_pixels: int | None) -> SentForm:
-    """Return the size to which an image must be converted; None if its file can be sent as it is."""
+    """Return the size to which an image must be converted; None if its file can be sent unconverted."""
     width, height = pil_image.size
-    if _orientation(pil_image) in (5, 6, 7, 8):
+    if _orientation(pil_image) in (5, 6, 7, 8):  # rotated by 90 degrees
         width, height = height, width
-    pixels = width * height
-    if max_pixels and pixels > max_pixels:
-        scale = (max_pixels / pixels) ** 0.5
-        width, height = max(1, int(width * scale)), max(1, int(height * scale))
+    if max_pixels and width * height > max_pixels:
+        width, height = _scaled_down(width, height, max_pixels)
     elif pil_image.format in UNCONVERTED_FORMATS and not _is_ambiguous(pil_image):
         return None
     return AsPng(width, height)
+
+
+def _scaled_down(width: int, height: int, max_pixels: int) -> tuple[int, int]:
+    """Return a width and height with at most `max_pixels` pixels and the same ratio, up to rounding."""
+    scale = min(1.0, (max_pixels / (width * height)) ** 0.5)
+    return max(1, int(width * scale)), max(1, int(height * scale))
 
 
 def enlarge_image(media: Media, factor: int, *, max_pixels: int | None = None) -> Media:
@@ -209,11 +216,8 @@ def enlarge_image(media: Media, factor: int, *, max_pixels: int | None = None) -
     if isinstance(sent, Refused):
         return media
     width, height = sent if isinstance(sent, AsPng) else (media.width, media.height)
-    new_width, new_height = factor * width, factor * height
-    if new_width * new_height > (limit := min(max_pixels or MAX_DECODED_PIXELS, MAX_DECODED_PIXELS)):
-        scale = (limit / (new_width * new_height)) ** 0.5
-        new_width, new_height = max(1, int(new_width * scale)), max(1, int(new_height * scale))
-    return structs.replace(media, sent=str(AsPng(new_width, new_height)))
+    limit = min(max_pixels or MAX_DECODED_PIXELS, MAX_DECODED_PIXELS)
+    return structs.replace(media, sent=str(AsPng(*_scaled_down(factor * width, factor * height, limit))))
 
 
 def _pillow() -> Any:

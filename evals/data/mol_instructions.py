@@ -1,7 +1,7 @@
 """Rows of Mol-Instructions' molecule tasks: from the hub's archive, its unpacked folder, or OpenCompass' files.
 
-The hub's repository needs a loading script, which is not run; its archive contains a list of rows per task, of which those
-with the split `test` are used. OpenCompass' files (`mol-instructions/NAME.jsonl`) contain dialogues of two turns.
+The hub's repository needs a loading script, which is not run; its archive contains a list of rows per task. Only rows
+of the split `test` are used. OpenCompass' files (`mol-instructions/NAME.jsonl`) contain dialogues of two turns.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _open_archive(data: Data) -> Tree | None:
 
 
 def _row_split(row: Row) -> str:
-    """Return the split that a row's metadata (a dictionary, or one as text) state; `test` if they state none."""
+    """Return the split stated in a row's metadata (a dictionary, or one as text); `test` if it states none."""
     metadata = row.get("metadata")
     if isinstance(metadata, dict):
         return str(metadata.get("split", "test"))

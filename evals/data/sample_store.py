@@ -42,6 +42,7 @@ def _cluster_keys(sample: Sample) -> Iterator[str]:
 
 
 def _find_root(parent: list[int], position: int) -> int:
+    """Return the root of a position's set in a union-find forest, with path halving."""
     while parent[position] != position:
         parent[position] = parent[parent[position]]
         position = parent[position]

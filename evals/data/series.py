@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from evals.data import Data
-from evals.data.media import read_below_folder, store_bytes, stored_path
+from evals.data.media import MAX_PATH_LENGTH, read_below_folder, store_bytes, stored_path
 from evals.errors import DataError, Rejected
 from evals.labels import AsText, Refused, parse_sent
 from evals.plain import count_of
@@ -171,7 +171,8 @@ def structure(data: Data, value: object) -> Media | None:
         raw = value
     else:
         text = str(value)
-        raw = read_below_folder(data, text) if "\n" not in text and len(text) < 1024 else text.encode()
+        is_path = "\n" not in text and len(text) < MAX_PATH_LENGTH
+        raw = read_below_folder(data, text) if is_path else text.encode()
     try:
         text = _cif_text(raw)
     except ValueError as error:

@@ -49,7 +49,7 @@ class Split(Struct, frozen=True, kw_only=True):
     config: str | None = None
     split: str = "test"
     stems: tuple[str, ...]
-    """File names without extension; shards (`stem-*`, `stem_part*`) and the folder `data/` are searched for, too."""
+    """File names without extension; shards (`stem-*`, `stem_part*`) and files in the folder `data/` are also searched for."""
     in_single_file: bool = True
     """Whether a single file passed by the user contains this split."""
     rows: int | None = None
@@ -82,7 +82,7 @@ class Data(Struct, frozen=True, kw_only=True):
     def rows(self, split: Split, *, required: Sequence[str] = ()) -> Iterator[Row]:
         """Yield the rows of a split; raises DataError."""
         count = 0
-        for count, row in enumerate(self._read(split), 1):
+        for count, row in enumerate(self._read_split(split), 1):
             missing = [column for column in required if column not in row]
             if missing:
                 raise DataError(
@@ -124,7 +124,7 @@ class Data(Struct, frozen=True, kw_only=True):
                             return shards
         return []
 
-    def _read(self, split: Split) -> Iterable[Row]:
+    def _read_split(self, split: Split) -> Iterable[Row]:
         if self.origin == "hub" and split.folder is None:
             return _from_hub(self.suite, split)
         if self.local is not None and not self.local.exists():

@@ -39,12 +39,12 @@ def read(path: Path) -> list[Source]:
         if "summary" not in file.name
     ]
     folders = [(folder.absolute(), list(group)) for folder, group in groupby(files, lambda file: file.parent)]
-    return [_source(_model(folder), group, folder / "summary.json") for folder, group in folders]
+    return [_source(_model_name(folder), group, folder / "summary.json") for folder, group in folders]
 
 
-def _model(folder: Path) -> str:
+def _model_name(folder: Path) -> str:
     """Return the model's name from the folder `<model>/reports/<run id>` (0.3.0) or `<model>` (older)."""
-    is_run_id = len(folder.name) == 36 and folder.name.count("-") == 4
+    is_run_id = len(folder.name) == 36 and folder.name.count("-") == 4  # a UUID
     return folder.parent.parent.name if folder.parent.name == "reports" and is_run_id else folder.name
 
 

@@ -40,12 +40,8 @@ MAX_TEXT_LENGTH = 300
 _SCORE_SUFFIX = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
 
 
-class _Part(Struct, frozen=True):
-    """A part of a record; fields that are not declared are ignored."""
-
-
-class Source(_Part, frozen=True):
-    """`source_metadata`."""
+class Source(Struct, frozen=True):
+    """`source_metadata`; here and below, fields that are not declared are ignored."""
 
     source_organization_name: str
     source_name: str = ""
@@ -53,14 +49,14 @@ class Source(_Part, frozen=True):
     evaluator_relationship: str = "other"
 
 
-class ModelInfo(_Part, frozen=True):
+class ModelInfo(Struct, frozen=True):
     """`model_info`."""
 
     name: str
     id: str = ""
 
 
-class Metric(_Part, frozen=True):
+class Metric(Struct, frozen=True):
     """`metric_config`."""
 
     lower_is_better: bool
@@ -70,7 +66,7 @@ class Metric(_Part, frozen=True):
     max_score: float | str | None = None
 
 
-class Details(_Part, frozen=True):
+class Details(Struct, frozen=True):
     """`score_details`."""
 
     score: float
@@ -78,7 +74,7 @@ class Details(_Part, frozen=True):
     """Further facts; usually a mapping of texts."""
 
 
-class Result(_Part, frozen=True):
+class Result(Struct, frozen=True):
     """An element of `evaluation_results`."""
 
     evaluation_name: str
@@ -90,7 +86,7 @@ class Result(_Part, frozen=True):
     generation_config: dict[str, Any] = field(default_factory=dict)
 
 
-class Aggregate(_Part, frozen=True):
+class Aggregate(Struct, frozen=True):
     """An aggregate record."""
 
     schema_version: str

@@ -1,7 +1,7 @@
 """lm-evaluation-harness (0.4.3 to 0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
 
 Every samples file contains one task; the tasks of one suite become one run. If a task has several filters (rules that extract the
-answer), the scores are those of the first one. The Open LLM Leaderboard writes `samples_*.json`, each with one JSON array.
+answer), the scores are those of the first one. The Open LLM Leaderboard writes `samples_*.json`, each a JSON array.
 """
 
 from __future__ import annotations

@@ -246,6 +246,7 @@ def _unknown_field_message(name: str) -> str:
 
 
 def _checked_line(line: RecordedReply, location: str) -> RecordedReply:
+    """Return the line; raises DataError if its repeat, id or order is invalid."""
     if not 0 <= line.repeat < MAX_REPEATS:
         raise DataError(f"{location}: repeat is {line.repeat}; expected 0 to {MAX_REPEATS - 1}")
     if len(str(line.id)) > MAX_ID_LENGTH:

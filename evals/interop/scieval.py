@@ -19,4 +19,4 @@ DATASETS = (
 
 def read(path: Path) -> list[Source]:
     """Read one table, or the tables of a model's folder; raises DataError."""
-    return vlmevalkit.read(path, name=FORMAT, datasets=DATASETS)
+    return vlmevalkit.read(path, format_name=FORMAT, datasets=DATASETS)

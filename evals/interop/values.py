@@ -24,7 +24,7 @@ MAX_EXACT_INTEGER = 1 << 53
 """Integers up to this one are exact as doubles."""
 MAX_LISTED = 5
 """Maximum number of names in a message."""
-STOPS: dict[str, Literal["stop", "length", "filter"]] = {
+STOP_BY_REASON: dict[str, Literal["stop", "length", "filter"]] = {
     **dict.fromkeys(("stop", "endoftext"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
     "content_filter": "filter",
@@ -86,7 +86,7 @@ def choice_reply(index: int) -> str:
 
 def stop_of(reason: Any) -> Literal["stop", "length", "filter"] | None:
     """Return why a reply ended; None if it is unknown."""
-    return STOPS.get(reason) if isinstance(reason, str) else None
+    return STOP_BY_REASON.get(reason) if isinstance(reason, str) else None
 
 
 def read_sampling(source: Any, **names: str) -> Sampling:

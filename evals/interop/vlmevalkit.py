@@ -47,13 +47,13 @@ _ESCAPE = re.compile("_x(00[01][0-9A-F])_")
 """A control character as written in a workbook."""
 
 
-def read(path: Path, *, name: str = FORMAT, datasets: Sequence[str] = DATASETS) -> list[Source]:
+def read(path: Path, *, format_name: str = FORMAT, datasets: Sequence[str] = DATASETS) -> list[Source]:
     """Read one table, or the tables in a model's folder; raises DataError.
 
-    `name`, `datasets`: format name and data sets, for forks of VLMEvalKit.
+    `format_name`, `datasets`: those of a fork of VLMEvalKit.
     """
     if path.is_file():
-        return [_source(path, name, datasets)]
+        return [_source(path, format_name, datasets)]
     files = {
         file.resolve()
         for suffix in TABLE_SUFFIXES
@@ -62,7 +62,7 @@ def read(path: Path, *, name: str = FORMAT, datasets: Sequence[str] = DATASETS) 
     }
     if not files:
         raise DataError(f"{path}: no <model>_<dataset>.xlsx, .tsv or .json found")
-    return [_source(file, name, datasets) for file in sorted(files)]
+    return [_source(file, format_name, datasets) for file in sorted(files)]
 
 
 def _split_name(path: Path, datasets: Sequence[str]) -> tuple[str, str]:
@@ -71,12 +71,12 @@ def _split_name(path: Path, datasets: Sequence[str]) -> tuple[str, str]:
     return (path.stem[: -len(dataset) - 1], dataset) if dataset else (path.stem, "")
 
 
-def _source(path: Path, name: str, datasets: Sequence[str]) -> Source:
+def _source(path: Path, format_name: str, datasets: Sequence[str]) -> Source:
     model, dataset = _split_name(path, datasets)
     task = dataset or path.stem
     derived_tables = _derived_tables(path, datasets)
     return Source(
-        format=name,
+        format=format_name,
         tasks=(task,),
         model=model,
         items=lambda: _items(path, derived_tables),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from evals.errors import UsageError
@@ -19,32 +20,33 @@ def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompte
 
     A template may contain `{COLUMN}` for a column of the row, and `{question}` and `{options}` (with letters).
     """
+    if prompt is None:
+        return _default_prompt
+    return partial(_fill_template, prompt) if isinstance(prompt, str) else partial(_call_function, prompt)
 
-    def default_prompt(sample: Sample, repeat: int) -> Prompt:
-        parts = [
-            plain_text(sample.question),
-            options(sample.choices),
-            CHOICE_INSTRUCTION if sample.choices else ANSWER_INSTRUCTION,
-        ]
-        return ask("\n".join(part for part in parts if part))
 
-    def from_template(sample: Sample, repeat: int) -> Prompt:
-        columns = {
-            **sample.meta["row"],
-            "question": plain_text(sample.question),
-            "options": options(sample.choices),
-        }
-        try:
-            return ask(str(prompt).format_map(columns))
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise UsageError(
-                f"the prompt template cannot be filled for row {sample.id}: {cause(error)}; known names: {', '.join(columns)}"
-            ) from None
+def _default_prompt(sample: Sample, repeat: int) -> Prompt:
+    instruction = CHOICE_INSTRUCTION if sample.choices else ANSWER_INSTRUCTION
+    parts = (plain_text(sample.question), options(sample.choices), instruction)
+    return ask("\n".join(filter(None, parts)))
 
-    def from_function(sample: Sample, repeat: int) -> Prompt:
-        text = prompt(sample.meta["row"]) if callable(prompt) else ""
-        if not isinstance(text, str):
-            raise UsageError(f"the prompt function returned {type(text).__name__}, not a string")
-        return ask(text)
 
-    return default_prompt if prompt is None else from_template if isinstance(prompt, str) else from_function
+def _fill_template(template: str, sample: Sample, repeat: int) -> Prompt:
+    columns = {
+        **sample.meta["row"],
+        "question": plain_text(sample.question),
+        "options": options(sample.choices),
+    }
+    try:
+        return ask(template.format_map(columns))
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"the prompt template cannot be filled for row {sample.id}: {cause(error)}; known names: {', '.join(columns)}"
+        ) from None
+
+
+def _call_function(function: Callable[[Mapping[str, Any]], str], sample: Sample, repeat: int) -> Prompt:
+    text: object = function(sample.meta["row"])
+    if not isinstance(text, str):
+        raise UsageError(f"the prompt function returned {type(text).__name__}, not a string")
+    return ask(text)

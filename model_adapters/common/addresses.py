@@ -23,15 +23,15 @@ class Addresses:
         """`spec`: `URL1,URL2` or `@FILE`; `check`: raises UsageError for an invalid URL."""
         self._check = check
         self._path = Path(spec[1:]) if spec.startswith("@") else None
-        self._read_at = 0.0
+        self._checked_at = 0.0
         self._version: tuple[int, int] | None = None
         self.urls: Sequence[str] = split_urls(spec) if self._path is None else self._read_file(self._path)
         self._check_all(self.urls)
         self._changed_urls: Sequence[str] | None = self.urls
 
     def __call__(self) -> Sequence[str] | None:
-        """Return the URLs if they have changed since the last call, else None; the user is told if the file cannot be used."""
-        if self._path is not None and time.monotonic() - self._read_at > CHECK_INTERVAL_S:
+        """Return the URLs if they have changed since the last call, else None; warn the user if the file cannot be used."""
+        if self._path is not None and time.monotonic() - self._checked_at > CHECK_INTERVAL_S:
             try:
                 self._reread_if_changed(self._path)
             except UsageError as error:
@@ -40,7 +40,7 @@ class Addresses:
         return changed_urls
 
     def _reread_if_changed(self, path: Path) -> None:
-        self._read_at = time.monotonic()
+        self._checked_at = time.monotonic()
         if self._version == _file_version(path):
             return
         urls = self._read_file(path)
@@ -56,7 +56,7 @@ class Addresses:
             self._check(url)
 
     def _read_file(self, path: Path) -> Sequence[str]:
-        self._read_at = time.monotonic()
+        self._checked_at = time.monotonic()
         self._version = _file_version(path)
         try:
             text = disk.read_small(path).decode("utf-8-sig")
@@ -78,7 +78,7 @@ def _file_version(path: Path) -> tuple[int, int] | None:
 
 
 def split_urls(urls: str) -> list[str]:
-    """Split a list of URLs, which may contain commas themselves.
+    """Split a comma-separated list of URLs, which may themselves contain commas.
 
     >>> split_urls("http://a:1/v1,http://b:1/v1?x=1,2")
     ['http://a:1/v1', 'http://b:1/v1?x=1,2']

@@ -41,7 +41,7 @@ class _State(NamedTuple):
 
 
 class Balance(Generic[S]):
-    """Servers by load. `update` must be called after every change of a server; it and `least_loaded` take logarithmic time."""
+    """Servers by load. `update` must be called after every change of a server; both methods take logarithmic time."""
 
     def __init__(self) -> None:
         self.capacity = self.max_capacity = 0
@@ -64,7 +64,7 @@ class Balance(Generic[S]):
             self.max_capacity += max_capacity - state.max_capacity
         if capacity:
             heappush(self._heap, (server.load, state.position))
-            if len(self._heap) > 64 + 8 * len(self._servers):
+            if len(self._heap) > 64 + 8 * len(self._servers):  # most entries are out of date
                 self._heap = [(s.load, position) for position, s in enumerate(self._servers) if s.usable]
                 heapify(self._heap)
 

@@ -148,7 +148,7 @@ class OpenAIBatches(_VendorBatches):
         done = batch.request_counts.completed + batch.request_counts.failed if batch.request_counts else 0
         if batch.status == "failed":
             errors = (batch.errors.data if batch.errors else None) or [{}]
-            message = f"{errors[0].get('message') or 'no reason given'}"
+            message = str(errors[0].get("message") or "no reason given")
             return BatchState(
                 ended=True, done=done, fault=self._client.without_key(" ".join(message.split()))
             )
@@ -173,7 +173,7 @@ class OpenAIBatches(_VendorBatches):
         if line.response is not None:
             return _parse_outcome(self._model, line.response.status_code, bytes(line.response.body), sampling)
         error = line.error or {}
-        message = self._client.without_key(f"{error.get('message') or 'no result'}")
+        message = self._client.without_key(str(error.get("message") or "no result"))
         return (Expired if error.get("code") == "batch_expired" else Rejected)(message)
 
 

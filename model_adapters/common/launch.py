@@ -54,9 +54,9 @@ class Engine(Struct, frozen=True, kw_only=True):
     """Option (tensor_parallel, expert_parallel, context, parser, trust_remote_code) -> arguments, with {value}."""
     port: int
     """Default port."""
-    span: tuple[str, ...] = ()
+    multi_node: tuple[str, ...] = ()
     """Arguments for several nodes, with {nodes}, {rank}, {address} and {master_port}; empty: not supported."""
-    follower: tuple[str, ...] = ()
+    follower_command: tuple[str, ...] = ()
     """Command on all nodes but the first; empty: `command`."""
     health: str = "/health"
     thinking: str = "chat_template_kwargs.enable_thinking"
@@ -170,7 +170,7 @@ def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
     refusal, warning = _check_gpus(spec) if gpu_check else ("", "")
     if refusal:
         raise UsageError(refusal)
-    if spec.master and not engine.span:
+    if spec.master and not engine.multi_node:
         raise UsageError(f"{engine.name}:{spec.model}: only vllm: and sglang: can span several nodes")
     if spec.master and not spec.rank < spec.nodes:
         raise UsageError(
@@ -232,7 +232,7 @@ def command_line(spec: LaunchSpec, *, port: int) -> list[str]:
         "host": HOST,
         "port": str(port),
     }
-    template = engine.follower if spec.rank and engine.follower else engine.command
+    template = engine.follower_command if spec.rank and engine.follower_command else engine.command
     arguments = [spec.python or sys.executable, "-m", *(part.format(**placeholders) for part in template)]
     values: dict[str, str] = {}
     flags: tuple[str, ...] = ()
@@ -258,7 +258,7 @@ def _multi_node_arguments(spec: LaunchSpec) -> list[str]:
         return []
     address, _, master_port = spec.master.rpartition(":")
     placeholders = {"nodes": spec.nodes, "rank": spec.rank, "address": address, "master_port": master_port}
-    return [part.format(**placeholders) for part in spec.engine.span]
+    return [part.format(**placeholders) for part in spec.engine.multi_node]
 
 
 def _gpu_count(profile: Profile, nodes: int) -> int:

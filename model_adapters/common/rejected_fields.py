@@ -95,8 +95,7 @@ class RejectedFields:
         field = field_named_in(error, self.without(body), keep)
         if field is None or field in self.left_out:
             return False
-        alternative = ALTERNATIVE_NAMES.get(field, "")
-        self.left_out[field] = alternative if alternative and alternative in str(error) else ""
+        self.left_out[field] = _alternative_name(field, error, self.left_out)
         return True
 
     async def post(
@@ -122,12 +121,7 @@ class RejectedFields:
                 field = field_named_in(error, reduced_body, keep)
                 if field is None or field in omitted:
                     raise
-                alternative = ALTERNATIVE_NAMES.get(field, "")
-                omitted[field] = (
-                    alternative
-                    if alternative and alternative not in omitted and alternative in str(error)
-                    else ""
-                )
+                omitted[field] = _alternative_name(field, error, omitted)
             else:
                 self.left_out |= omitted
                 return response
@@ -155,6 +149,12 @@ def field_named_in(error: ModelError, body: Body, keep: Mapping[str, Any]) -> st
         if (match := re.search(rf"(?<![A-Za-z0-9_]){re.escape(field)}(?![A-Za-z0-9_])", message))
     }
     return min(positions, key=lambda field: positions[field], default=None)
+
+
+def _alternative_name(field: str, error: ModelError, omitted: Mapping[str, str]) -> str:
+    """Return the name under which an error asks for a field; empty if it names none, or one that was rejected before."""
+    name = ALTERNATIVE_NAMES.get(field, "")
+    return name if name and name not in omitted and name in str(error) else ""
 
 
 def _without_fields(body: Body, left_out: Mapping[str, str]) -> Body:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from evals.boundary import foreign_code
 from evals.errors import Context, ModelError, Rejected
-from evals.model_adapters.common.token_probabilities import columns, make_likelihoods
+from evals.model_adapters.common.token_probabilities import make_likelihoods, token_statistics
 from evals.model_adapters.common.weights import Checkpoint, render
 from evals.prompts import plain_text
 from evals.seams import Decoding, TokenLikelihoods
@@ -21,6 +21,8 @@ MAX_BATCH_TOKENS = 4096
 """Maximum number of tokens in a batch of several replies, padding included."""
 MAX_LOGITS = 1 << 27
 """Maximum number of logits in memory; longer texts are processed in chunks that share a cache of keys and values."""
+MIN_CHUNK_TOKENS = 64
+"""Minimum number of tokens per text in a chunk."""
 OPENING_TAG, CLOSING_TAG = "<think>", "</think>"
 
 
@@ -97,7 +99,7 @@ def _encode(checkpoint: Checkpoint, segment: str) -> list[int]:
 def _reply_segments(
     checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], rendered_prompt: str
 ) -> list[str]:
-    """Return the text of a reply in segments; the tags around its reasoning are segments of their own."""
+    """Return the text of a reply in segments; the tags around its reasoning are separate segments."""
     if reply.reasoning is None:
         return [reply.text] if reply.text else []
     if CLOSING_TAG not in checkpoint.tokenizer.get_vocab() and CLOSING_TAG not in str(
@@ -166,13 +168,13 @@ def _batch_by_length(rows: Mapping[int, Row]) -> Iterator[list[int]]:
 def _batch_likelihoods(
     checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding
 ) -> list[TokenLikelihoods | ModelError]:
-    """Return the likelihoods of one batch, computed in halves if memory is exceeded."""
+    """Return the likelihoods of one batch; if memory runs out, the batch is split in half."""
     import torch
 
     try:
         return [
-            make_likelihoods(row_columns, row.recorded)
-            for row_columns, row in zip(_columns(checkpoint, rows, decoding), rows, strict=True)
+            make_likelihoods(statistics, row.recorded)
+            for statistics, row in zip(_row_statistics(checkpoint, rows, decoding), rows, strict=True)
         ]
     except torch.OutOfMemoryError:
         if len(rows) == 1:
@@ -185,8 +187,8 @@ def _batch_likelihoods(
         ]
 
 
-def _columns(checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding) -> list[Any]:
-    """Return the `columns` of each row, computed chunk by chunk so that few logits are in memory."""
+def _row_statistics(checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding) -> list[Any]:
+    """Return the `token_statistics` of each reply, computed chunk by chunk so that few logits are in memory."""
     import torch
 
     width = max(len(row.tokens) for row in rows)
@@ -196,7 +198,7 @@ def _columns(checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding) ->
         ids[index, : len(row.tokens)] = torch.tensor(row.tokens)
         mask[index, : len(row.tokens)] = 1
     ids, mask = ids.to(checkpoint.model.device), mask.to(checkpoint.model.device)
-    columns_by_row: list[list[Any]] = [[] for _ in rows]
+    chunks_by_row: list[list[Any]] = [[] for _ in rows]
     with torch.inference_mode():
         for begin, logits in _logits(checkpoint.model, ids, mask, min(row.start for row in rows) - 1):
             for index, row in enumerate(rows):
@@ -204,15 +206,18 @@ def _columns(checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding) ->
                 end = min(len(row.tokens) - 1 - begin, logits.shape[1])
                 if first < end:
                     tokens = ids[index, begin + first + 1 : begin + end + 1].to(logits.device)
-                    columns_by_row[index].append(columns(logits[index, first:end], tokens, decoding))
-    return [torch.cat(chunks, dim=1) for chunks in columns_by_row]
+                    chunks_by_row[index].append(token_statistics(logits[index, first:end], tokens, decoding))
+    return [torch.cat(chunks, dim=1) for chunks in chunks_by_row]
 
 
 def _logits(model: Any, ids: Any, mask: Any, first_needed: int) -> Iterator[tuple[int, Any]]:
-    """Yield (first position, logits) for each chunk of the texts; positions before `first_needed` may be left out."""
+    """Yield (first position, logits of shape (rows, positions, vocabulary)) for each chunk of the texts.
+
+    Positions before `first_needed` may be left out.
+    """
     row_count, width = ids.shape
     vocabulary = model.get_output_embeddings().weight.shape[0]
-    step = max(64, MAX_LOGITS // (row_count * vocabulary))
+    step = max(MIN_CHUNK_TOKENS, MAX_LOGITS // (row_count * vocabulary))
     can_skip = "logits_to_keep" in inspect.signature(model.forward).parameters
     uses_cache, cache = width > step, None
     for begin in range(0, width, step):

@@ -1,8 +1,8 @@
 """Supported settings of hosted models and their switches for reasoning: a table whose first matching row applies.
 
-Vendors reject settings that a model does not support, and newer models support fewer of them. So older models, which no longer
-change, have rows of their own, and the last row is for all newer ones. Unsupported settings are not sent, which is noted
-on the run's card. Stop sequences that cannot be sent are applied to the reply by the harness.
+Vendors reject settings that a model does not support, and newer models support fewer of them. Older models, which no longer
+change, therefore have separate rows, and the last row applies to all newer ones. Unsupported settings are not sent, which is
+noted on the run's card. Stop sequences that cannot be sent are applied to the reply by the harness.
 """
 
 from __future__ import annotations

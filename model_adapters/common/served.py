@@ -155,7 +155,7 @@ class LaunchedModel:
             raise await self._classify_disconnect(error) from None
 
     def _without_max_tokens(self, sampling: Sampling) -> Sampling:
-        """Return the sampling parameters without max_tokens, which exceeds the context together with the prompt.
+        """Return the sampling parameters without max_tokens, which exceeds the context together with the prompt; note it on the card.
 
         Without max_tokens, vLLM, SGLang (0.4.10 to 0.5.23) and LMDeploy (0.9.2 to 0.18) let a reply fill the context.
         """
@@ -166,13 +166,13 @@ class LaunchedModel:
         return structs.replace(sampling, max_tokens=None)
 
     async def _classify_disconnect(self, error: Disconnected) -> Disconnected:
-        """Return the error to raise.
+        """Return the error to raise for a lost connection; wait up to three seconds to find out whether the server has died.
 
-        If the server that this process started has died, the error is one that is retried, since the server is restarted.
+        After a death, the error is one that is retried, since the server is restarted.
         """
         if self._process is None:
             return error
-        for _ in range(30 if error.unreachable else 0):  # the watchdog needs a moment to exit
+        for _ in range(30 if error.unreachable else 0):  # the watchdog exits a little later than the server
             if not self._process.alive:
                 break
             await asyncio.sleep(0.1)

@@ -12,12 +12,15 @@ SORTED_TOKENS = 256
 """Number of likeliest tokens that are sorted to find those that can be drawn; if more can be drawn, all are sorted."""
 
 
-def columns(logits: Any, tokens: Any, decoding: Decoding) -> Any:
-    """Return logprob, rank, gap, above and mass of one token per row of logits: the five rows of a tensor on the CPU."""
+def token_statistics(logits: Any, tokens: Any, decoding: Decoding) -> Any:
+    """Return logprob, rank, gap, above and mass of n tokens: a float64 tensor of shape (5, n) on the CPU.
+
+    `logits`: shape (n, vocabulary); `tokens`: the id of the token at each position, shape (n,).
+    """
     import torch
 
     blocks = [
-        _columns_of_block(
+        _block_statistics(
             logits[begin : begin + BLOCK_POSITIONS].float(), tokens[begin : begin + BLOCK_POSITIONS], decoding
         )
         for begin in range(0, len(tokens), BLOCK_POSITIONS)
@@ -25,7 +28,7 @@ def columns(logits: Any, tokens: Any, decoding: Decoding) -> Any:
     return torch.cat(blocks, dim=1) if blocks else torch.zeros(5, 0, dtype=torch.float64)
 
 
-def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
+def _block_statistics(logits: Any, tokens: Any, decoding: Decoding) -> Any:
     import torch
 
     logprobs = torch.log_softmax(logits, dim=-1)
@@ -36,17 +39,18 @@ def _columns_of_block(logits: Any, tokens: Any, decoding: Decoding) -> Any:
     if decoding.temperature == 0:
         above, mass = (rank > 1).double(), (rank == 1).double()
     elif decoding.truncates:
-        above, mass = _truncated_columns(logprobs, tokens, decoding, SORTED_TOKENS)
+        above, mass = _truncated_above_and_mass(logprobs, tokens, decoding, SORTED_TOKENS)
     else:
         probabilities = torch.softmax(logprobs / decoding.temperature, dim=-1)
         has_lower_id = torch.arange(logprobs.shape[1], device=logprobs.device) < tokens[:, None]
         better |= (logprobs == token_logprobs) & has_lower_id  # equally likely tokens are ordered by id
         above = (probabilities * better).sum(dim=-1)
         mass = probabilities.gather(1, tokens[:, None])[:, 0]
-    return torch.stack([column.double() for column in (token_logprobs[:, 0], rank, gap, above, mass)]).cpu()
+    statistics = (token_logprobs[:, 0], rank, gap, above, mass)
+    return torch.stack([statistic.double() for statistic in statistics]).cpu()
 
 
-def _truncated_columns(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
+def _truncated_above_and_mass(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
     """Return above and mass under truncated sampling, from the `count` likeliest tokens, or from all if more can be drawn."""
     top, order = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
     drawable = _drawable_mask(logprobs, top, decoding)
@@ -59,14 +63,14 @@ def _truncated_columns(logprobs: Any, tokens: Any, decoding: Decoding, count: in
     above[mass == 0] = 1.0
     keeps_more = drawable[:, -1]
     if keeps_more.any() and count < logprobs.shape[1]:
-        above[keeps_more], mass[keeps_more] = _truncated_columns(
+        above[keeps_more], mass[keeps_more] = _truncated_above_and_mass(
             logprobs[keeps_more], tokens[keeps_more], decoding, logprobs.shape[1]
         )
     return above, mass
 
 
 def _drawable_mask(logprobs: Any, top: Any, decoding: Decoding) -> Any:
-    """Return a mask of the likeliest tokens (`top`) that a decoding can draw."""
+    """Return which of the likeliest tokens a decoding can draw: a mask of the shape of `top`, their log-probabilities."""
     import torch
 
     scale = 1.0 if decoding.temperature_last else decoding.temperature
@@ -88,7 +92,7 @@ def _drawable_mask(logprobs: Any, top: Any, decoding: Decoding) -> Any:
     return drawable
 
 
-def make_likelihoods(five_columns: Any, recorded: int | None) -> TokenLikelihoods:
-    """Return the likelihoods with the given `columns`; `recorded`: the recorded number of tokens."""
-    logprob, rank, gap, above, mass = (column.numpy() for column in five_columns)
+def make_likelihoods(statistics: Any, recorded: int | None) -> TokenLikelihoods:
+    """Return the likelihoods with the given `token_statistics`; `recorded`: the recorded number of tokens."""
+    logprob, rank, gap, above, mass = (statistic.numpy() for statistic in statistics)
     return TokenLikelihoods(logprob, rank, gap, above, mass, recorded_tokens=recorded)

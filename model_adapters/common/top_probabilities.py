@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 from evals.seams import Decoding, TokenLikelihoods
 
+MIN_EXPONENT = -700.0
+"""Smaller exponents are raised to this one: below -745, `exp` returns 0, and weights are divided by its results."""
+
 
 class Position(NamedTuple):
     """The probabilities that a server returns for one token of a reply."""
@@ -44,24 +47,25 @@ class _DrawableTokens(NamedTuple):
 def make_likelihoods(
     positions: Sequence[Position], decoding: Decoding, vocabulary: int, recorded: int | None
 ) -> TokenLikelihoods:
-    """Return the likelihoods of a reply; `vocabulary`: upper bound on its size; `recorded`: the recorded number of tokens."""
+    """Return the likelihoods of a reply; `vocabulary`: upper bound on its number of tokens; `recorded`: recorded tokens of the reply."""
     import numpy as np
 
     table = (
-        np.array([_columns(p, decoding, vocabulary) for p in positions], dtype=np.float64).reshape(-1, 7).T
+        np.array([_statistics(p, decoding, vocabulary) for p in positions], dtype=np.float64).reshape(-1, 7).T
     )
     logprob, rank, gap, above, mass, above_upper, mass_upper = table
     return TokenLikelihoods(logprob, rank, gap, above, mass, above_upper, mass_upper, recorded)
 
 
-def _columns(position: Position, decoding: Decoding, vocabulary: int) -> tuple[float, ...]:
+def _statistics(position: Position, decoding: Decoding, vocabulary: int) -> tuple[float, ...]:
+    """Return logprob, rank and gap, then the lower and the upper bounds of above and mass."""
     logprob, rank, top = position.logprob, position.rank, sorted(position.top, reverse=True)
-    exact_columns = (logprob, float(rank), max(top[0] - logprob, 0.0))
+    exact = (logprob, float(rank), max(top[0] - logprob, 0.0))
     if decoding.temperature == 0:
         is_first = float(rank == 1)
-        return (*exact_columns, 1 - is_first, is_first, 1 - is_first, is_first)
+        return (*exact, 1 - is_first, is_first, 1 - is_first, is_first)
     above, mass = _bounds(logprob, rank, top, decoding, vocabulary)
-    return (*exact_columns, above.low, mass.low, above.high, mass.high)
+    return (*exact, above.low, mass.low, above.high, mass.high)
 
 
 def _bounds(
@@ -90,7 +94,7 @@ def _bounds(
 
 
 def _clamped_exp(value: float) -> float:
-    return exp(max(value, -700.0))
+    return exp(max(value, MIN_EXPONENT))
 
 
 def _weight_of_others(top: Sequence[float], power: float, vocabulary: int) -> _Range:
@@ -110,7 +114,11 @@ def _drawable_tokens(
 ) -> _DrawableTokens:
     certain = possible = len(top)
     relative = [_clamped_exp(value - top[0]) for value in top] if decoding.temperature_last else weights
-    others = _weight_of_others(top, 1.0, 1 << 30) if decoding.temperature_last else rest
+    others = rest
+    if decoding.temperature_last:
+        others = _weight_of_others(
+            top, 1.0, 1 << 30
+        )  # at power 1, the size of the vocabulary does not matter
     if decoding.top_k and decoding.top_k <= len(top):
         certain = possible = decoding.top_k
         others = _Range(0.0, 0.0)

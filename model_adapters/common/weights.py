@@ -48,7 +48,7 @@ class Checkpoint(Struct):
     processor: Any
     tokenizer: Any
     """Used only in the thread that computes batches."""
-    counter: Any
+    counting_tokenizer: Any
     """Copy of the tokenizer for the event loop's thread. Fast tokenizers store their padding settings: counting tokens with
     the tokenizer of a running batch would disable its padding (ValueError) or fail (RuntimeError: Already borrowed)."""
     context: int
@@ -82,7 +82,7 @@ def load(source: str, *, trusted: bool) -> Checkpoint:
         model=model,
         processor=processor,
         tokenizer=tokenizer,
-        counter=copy.deepcopy(tokenizer),
+        counting_tokenizer=copy.deepcopy(tokenizer),
         context=int(getattr(text_config, "max_position_embeddings", None) or 1 << 20),
         takes_images=hasattr(processor, "image_processor"),
     )
@@ -150,7 +150,7 @@ def render(checkpoint: Checkpoint, prompt: Prompt, images: list[Any], variables:
 
 def token_count(checkpoint: Checkpoint, text: str) -> int:
     """Return the number of tokens in a rendered prompt; an image counts as its placeholder."""
-    return len(checkpoint.counter(text, add_special_tokens=False)["input_ids"])
+    return len(checkpoint.counting_tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def require_fit(length: int, context: int) -> None:
@@ -162,7 +162,7 @@ def require_fit(length: int, context: int) -> None:
 
 
 def generate(checkpoint: Checkpoint, batch: Sequence[PendingCall], *, name: str) -> list[Reply | ModelError]:
-    """Generate the replies of one batch, in halves if memory or context is exceeded."""
+    """Generate the replies of one batch; a batch that exceeds memory or context is split in half."""
     import torch
 
     started = time.perf_counter()
@@ -190,6 +190,7 @@ def generate(checkpoint: Checkpoint, batch: Sequence[PendingCall], *, name: str)
 def _generate_tokens(
     checkpoint: Checkpoint, batch: Sequence[PendingCall]
 ) -> tuple[list[list[int]], list[int]]:
+    """Return the generated tokens and the length of the prompt for each call; raises Context if a prompt leaves no room."""
     import torch
 
     images = {"images": [pending.images for pending in batch]} if batch[0].images else {}
@@ -244,6 +245,7 @@ def _logits_processors(samplings: Sequence[Sampling], device: Any) -> Any:
 
         def __call__(self, input_ids: Any, scores: Any) -> Any:
             noise = torch.stack([torch.rand(scores.shape[1], generator=g) for g in self.generators])
+            # clamped to keep both logarithms finite
             return scores.float() - torch.log(-torch.log(noise.clamp(1e-20, 1 - 1e-7))).to(device)
 
     processors = LogitsProcessorList([TemperatureLogitsWarper(float(sampling.temperature))])
@@ -284,7 +286,7 @@ def _make_reply(
 
 
 def likelihoods(checkpoint: Checkpoint, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-    """Return the likelihoods of continuations of a prompt; see `LogProbs.logprobs` for where they start."""
+    """Return the likelihoods of continuations of a prompt; see `LogProbs.logprobs`. Raises Rejected or Context."""
     import torch
 
     stripped_prompt = prompt.rstrip()

@@ -71,7 +71,7 @@ def test_computed_folds_equal_the_published_ones(mirror: Path) -> None:
     pytest.importorskip("sklearn")
     data = Data(suite="matbench", local=mirror)
     for name in matbench.DEFAULT:
-        rows = matbench._table(data, name)
+        rows = matbench._rows(data, name)
         golds = [matbench._gold(matbench.TASKS[name], row) for row in rows]
         assert computed_folds(golds) == [row["fold"] for row in rows]
 
@@ -86,13 +86,13 @@ def test_folds_are_read_from_the_splits_file_if_the_table_has_none(mirror: Path,
     (tmp_path / "splits" / "matbench_steels.jsonl").write_text(
         "".join(json.dumps(row) + "\n" for row in rows)
     )
-    table = matbench._table(Data(suite="matbench", local=tmp_path / "splits"), "steels")
+    table = matbench._rows(Data(suite="matbench", local=tmp_path / "splits"), "steels")
     assert [row["fold"] for row in table] == folds
 
 
 def test_a_table_in_matminer_format_is_read(mirror: Path, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
-    rows = matbench._table(Data(suite="matbench", local=mirror), "steels")
+    rows = matbench._rows(Data(suite="matbench", local=mirror), "steels")
     columns = ["composition", "yield strength"]
     document = {
         "index": list(range(312)),
@@ -100,7 +100,7 @@ def test_a_table_in_matminer_format_is_read(mirror: Path, tmp_path: Path) -> Non
         "data": [[row[column] for column in columns] for row in rows],
     }
     (tmp_path / "matbench_steels.json.gz").write_bytes(gzip.compress(json.dumps(document).encode()))
-    assert matbench._table(Data(suite="matbench", local=tmp_path), "steels") == rows
+    assert matbench._rows(Data(suite="matbench", local=tmp_path), "steels") == rows
 
 
 def test_a_corrupt_splits_file_is_reported_in_one_line(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_corrupt_splits_file_is_reported_in_one_line(tmp_path: Path) -> None:
     )
     (tmp_path / "matbench_v0.1_validation.json").write_text("{")
     with raises(DataError):
-        matbench._table(Data(suite="matbench", local=tmp_path), "steels")
+        matbench._rows(Data(suite="matbench", local=tmp_path), "steels")
 
 
 def test_training_statistics_are_those_of_the_other_folds() -> None:

@@ -79,7 +79,7 @@ def probability_errors() -> dict[str, Any]:
     errors, outside_count = [], 0
     for decoding in DECODINGS:
         exact = token_probabilities.make_likelihoods(
-            token_probabilities.columns(logits, tokens, decoding), None
+            token_probabilities.token_statistics(logits, tokens, decoding), None
         )
         if decoding.temperature:
             for n, token in enumerate(tokens.tolist()):

@@ -1,7 +1,7 @@
 """VLMEvalKit's own prompts, which are string constants within its functions: read from its wheel, never executed.
 
 VLMEvalKit's prompts consist of question and options in a fixed layout, and one or two sentences of instructions. The suite
-builds the layout with sentences of its own; a protocol with upstream's prompts replaces some of these by VLMEvalKit's. The
+builds this layout with our own sentences; a protocol with upstream's prompts replaces some of these with VLMEvalKit's. The
 prompts of judges that select the closest option or award points are read in the same way.
 """
 

@@ -47,7 +47,7 @@ def place(
     if required <= largest:
         fitting = sum(n // required for n in node_gpus) if required else len(nodes)
         return Placement(replicas or fitting, required)
-    if adapter not in ENGINES or not load.engine(adapter).span:
+    if adapter not in ENGINES or not load.engine(adapter).multi_node:
         raise UsageError(
             f"{spec} needs {required} GPUs per replica, but a node has at most {largest}: only vllm: and sglang: can span several nodes"
         )
