@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -38,6 +39,12 @@ def read_small(path: Path, max_bytes: int = MAX_SMALL_FILE) -> bytes:
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"larger than {max_bytes >> 20} MiB", str(path))
     return content
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hex digits; raises OSError if it is not a regular file."""
+    with open_regular(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class _GzipReader(io.RawIOBase):
@@ -91,17 +98,17 @@ def lines(stream: IO[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def create(path: Path, *, append: bool = False, new: bool = False) -> int:
+def create(path: Path, *, append: bool = False, new: bool = False, mode: int = 0o644) -> int:
     """Open a file for writing without truncating it, and return its descriptor.
 
-    `new`: remove an existing file first. Raises OSError for a link, a device or a pipe, and for a file with several hard links.
+    `new`: remove an existing file first; `mode`: permissions of a new file. Raises OSError for a link, a device or a pipe, and for a file with several hard links.
     """
     if new:
         path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     flags |= (os.O_APPEND if append else 0) | (os.O_EXCL if new else 0)
     try:
-        fd = os.open(path, flags, 0o644)
+        fd = os.open(path, flags, mode)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise OSError(
@@ -123,10 +130,10 @@ def make_parent(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from None
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Replace a file atomically: readers see either the complete old or the complete new content."""
+def replace(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Replace a file atomically: readers see either the complete old or the complete new content. `mode`: its permissions."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(create(temporary, new=True), "wb") as stream:
+    with os.fdopen(create(temporary, new=True, mode=mode), "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())

@@ -317,6 +317,7 @@ _ALIASES = {
     "chatgpt": "openai:NAME",
     "huggingface": "hf:NAME",
     "transformers": "hf:NAME",
+    **dict.fromkeys(("mock", "mockllm", "dummy"), "scripted:TEXT"),
     **dict.fromkeys(("azure", "litellm", "llamacpp", "lmstudio", "localai", "ollama", "tgi"), SERVER),
 }
 """Name in another harness -> how to write it here."""

@@ -49,7 +49,8 @@ def either(alternatives: Iterable[object]) -> str:
 def similar_names(name: str, known: Iterable[str]) -> list[str]:
     """Return at most three names that may be meant by `name`, the most similar one first.
 
-    Names that are clearly less similar than the first, and dashes at the beginning of options, do not count.
+    Names that are clearly less similar than the first are left out. The dashes of options and the colons of adapters, which
+    all of them have in common, are ignored.
 
     >>> similar_names("--limt", ["--limit", "--slurm", "--timeout"]), similar_names("mmul", ["mmlu", "mmmu", "gpqa"])
     (['--limit'], ['mmmu', 'mmlu'])
@@ -59,8 +60,8 @@ def similar_names(name: str, known: Iterable[str]) -> list[str]:
     def similarity(other: str) -> float:
         return SequenceMatcher(None, other, spelling).ratio()
 
-    spelling = name.lstrip("-")
-    names = {other.lstrip("-"): other for other in known}
+    spelling = name.lstrip("-").rstrip(":")
+    names = {other.lstrip("-").rstrip(":"): other for other in known}
     matches = get_close_matches(spelling, names, n=3, cutoff=0.5)
     return [names[match] for match in matches if similarity(match) > similarity(matches[0]) - 0.15]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from hashlib import file_digest
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from evals import disk
 from evals.errors import ModelError, UsageError, from_status, install_command
 from evals.model_adapters.common.faults import fault_message
 from evals.model_adapters.openai import body, parse
@@ -99,8 +99,7 @@ def weights_path() -> Path | None:
 
 def is_intact(path: Path) -> bool:
     """Return whether the file has the expected SHA-256."""
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest() == FILE_SHA256
+    return disk.sha256(path) == FILE_SHA256
 
 
 def model(rest: str) -> LlamaCpp:

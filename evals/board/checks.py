@@ -33,7 +33,7 @@ MIN_CEILING_ITEMS = 50
 """Minimum number of items for which a value above the ceiling is implausible."""
 MIN_REPEATED_REPLIES = 20
 """Minimum number of long replies in later repeats, all equal to the first, to conclude that they were not sampled."""
-_AUTOMATIC_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+_GENERATED_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 """Id of a run that its user did not name (`records.store.new_id`); its end is the fingerprint of the configuration."""
 
 
@@ -94,7 +94,7 @@ def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
         yield f"it covers another subset; the board requires {subset}"
     if suite.gated and not card.gated:
         yield "the suite is gated, but the bundle contains its texts"
-    if _AUTOMATIC_ID.fullmatch(card.run) and card.run.rpartition("-")[2] != fingerprint(config):
+    if _GENERATED_ID.fullmatch(card.run) and card.run.rpartition("-")[2] != fingerprint(config):
         yield f"the run's id {card.run} does not belong to its configuration: the card was edited, or comes from another version"
     if rule.data_sha256 and config.data_sha256 != rule.data_sha256:
         yield f"its data hash to {config.data_sha256[:16]}; the board uses {rule.data_sha256[:16]}"

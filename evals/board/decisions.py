@@ -75,9 +75,9 @@ def digest(decisions: Sequence[Decision]) -> str:
     return sha256(msgspec.json.encode(list(decisions))).hexdigest()
 
 
-def check_only_added(decisions: Sequence[Decision], number: int, sha256: str) -> None:
-    """Raise UsageError unless the first `number` decisions hash to `sha256`."""
-    if len(decisions) < number or digest(decisions[:number]) != sha256:
+def check_only_added(decisions: Sequence[Decision], number: int, expected_digest: str) -> None:
+    """Raise UsageError unless the first `number` decisions have the expected digest."""
+    if len(decisions) < number or digest(decisions[:number]) != expected_digest:
         raise UsageError(
             f"{NAME}: one of its first {number} decisions was changed or removed; decisions may only be appended"
         )

@@ -7,13 +7,12 @@ code are refused, and messages never quote unchecked text from the entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, structs
 
-from evals import load
+from evals import disk, load
 from evals.board import checks, items, submission
 from evals.board.fingerprints import fingerprint
 from evals.board.items import Items
@@ -145,7 +144,7 @@ def _result(
         result = structs.replace(
             with_items(result_from_card(card), run_items),
             fingerprint=fingerprint(_records(bundle)),
-            bundle_sha256=sha256(path.read_bytes()).hexdigest(),
+            bundle_sha256=disk.sha256(path),
             notes=verification.notes,
         )
     refusals = [

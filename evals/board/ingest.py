@@ -7,11 +7,11 @@ contain no timestamp of their computation. With `write=False`, nothing is writte
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import file_digest
 from pathlib import Path
 
 from msgspec import structs
 
+from evals import disk
 from evals.board import checks, decisions, items, levels, policy, results
 from evals.board.decisions import Decision
 from evals.board.examine import Examination, examine, within_limits
@@ -71,7 +71,7 @@ def _entry_files(folder: Path) -> dict[str, Path]:
     for path in sorted((folder / ENTRIES).iterdir()) if (folder / ENTRIES).is_dir() else ():
         if path.name.startswith("."):
             continue
-        if path.is_symlink() or path.suffix != SUFFIX or path.name.count("@") != 1:
+        if path.is_symlink() or not path.is_file() or path.suffix != SUFFIX or path.name.count("@") != 1:
             raise UsageError(f"{ENTRIES}/{one_line(path.name)} is not a file named MODEL@REVISION{SUFFIX}")
         files[path.stem] = path
     return files
@@ -114,19 +114,14 @@ def _is_current(
     if result.status == "held" and decisions.accepts(all_decisions, result.entry):
         return False
     computed_from = (result.file_sha256, result.policy_sha256, result.evals)
-    return computed_from == (_sha256(path), board_policy.sha256, packages()["science-evals"])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
+    return computed_from == (disk.sha256(path), board_policy.sha256, packages()["science-evals"])
 
 
 def _examine(
     path: Path, board_policy: BoardPolicy, entries: Mapping[str, EntryResult], gold: Path | None
 ) -> Examination:
     previous = entries.get(path.stem)
-    if previous is not None and previous.status == "accepted" and previous.file_sha256 != _sha256(path):
+    if previous is not None and previous.status == "accepted" and previous.file_sha256 != disk.sha256(path):
         raise UsageError(
             f"{ENTRIES}/{path.name}: the file of a published entry was changed; add a new revision instead"
         )
@@ -151,7 +146,7 @@ def _result_of(
         board=board_policy.id,
         entry=path.stem,
         sequence=sequence,
-        file_sha256=_sha256(path),
+        file_sha256=disk.sha256(path),
         policy_sha256=board_policy.sha256,
         evals=packages()["science-evals"],
         status="refused" if refusals else "accepted" if accepted and not examination.unverified else "held",

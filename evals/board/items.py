@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,7 +75,7 @@ def write(folder: Path, entry: str, runs: Mapping[tuple[str, str], Items]) -> No
         columns["protocol"] += [protocol] * count
         columns["group"] += items.groups
         columns["cluster"] += items.clusters if len(set(items.clusters)) < count else [""] * count
-        columns["value"] += [None if value != value else value for value in items.values.tolist()]
+        columns["value"] += [None if isnan(value) else value for value in items.values.tolist()]
     path = folder / FOLDER / f"{entry}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path, compression="zstd", compression_level=9)

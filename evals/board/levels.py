@@ -11,11 +11,11 @@ equivalent: the 90 % interval of their difference, paired by item, lies within t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import file_digest
 from pathlib import Path
 
 from msgspec import Struct, structs
 
+from evals import disk
 from evals.board import challenges, items, policy, results
 from evals.board.examine import Examination, examine_rerun, within_limits
 from evals.board.paired import evidence_of
@@ -101,8 +101,7 @@ def update(
     earlier = {(r.entry, r.bundle_sha256, r.margin): r for r in read(folder).reruns}
     reruns = []
     for path, result, rule in _existing_files(folder / RERUNS, rerun_name, board_policy, entries):
-        with path.open("rb") as stream:
-            digest = file_digest(stream, "sha256").hexdigest()
+        digest = disk.sha256(path)
         key = (path.parent.name, digest, rule.equivalence_margin)
         reruns.append(
             earlier.get(key) or _compare_rerun(folder, path, digest, result, rule, board_policy, gold)

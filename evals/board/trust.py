@@ -21,7 +21,7 @@ class Mark(NamedTuple):
 
     symbol: str
     words: str
-    """What the symbol means, in a word or three."""
+    """What the symbol means, in one to three words."""
     meaning: str
     """Explanation for a legend."""
     warning: bool = False
@@ -56,7 +56,7 @@ MARKS = (*PROMISES.values(), *CHALLENGES.values(), RERUN)
 
 
 def level_words(level: Level, verdict: Verdict | None) -> str:
-    """Return a verification level in words; `verdict`: that of the challenge, or None if no challenge counts."""
+    """Return a verification level in words. `verdict`: the challenge's; None if no challenge counts."""
     if verdict is None:
         return level
     words = CHALLENGES[verdict].words

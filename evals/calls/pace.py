@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 
 from evals.seams import Concurrency, HasAccount, HasPace, HasRateLimit, slots_of
 
-INITIAL_LIMIT = 16
-MAX_LIMIT = 1024
+INITIAL_LIMIT, MAX_LIMIT = 16, 1024
+"""Number of concurrent calls at the start of a run, and maximum number if the model sets none."""
 MIN_GAIN = 1.1
 """The concurrency is doubled again if the last doubling raised the replies per second by at least this factor."""
 MIN_HALVING_INTERVAL_S = 1.0
@@ -59,13 +59,14 @@ class Pace:
         if self._has_halved:
             self._has_halved = False
         elif self._is_searching:
-            self._double_or_settle(rate)
+            self._double_or_stop(rate)
         elif self.limit < self.ceiling:
             quick_recovery = min(2 * self.limit, 3 * self._limit_before_halving // 4)
             slow_recovery = self.limit + max(1, self.limit // 16)
             self.limit = min(self.ceiling, max(quick_recovery, slow_recovery))
 
-    def _double_or_settle(self, rate: float) -> None:
+    def _double_or_stop(self, rate: float) -> None:
+        """Double the limit if the last doubling raised the replies per second enough; otherwise, end the search."""
         if rate >= MIN_GAIN * self._best_rate and self.limit < self.ceiling:
             self._best_rate = rate
             self.limit = min(2 * self.limit, self.ceiling)

@@ -6,12 +6,13 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from evals import disk
 from evals.bundles import bundle
 from evals.errors import DataError
 from evals.records import store
@@ -66,8 +67,7 @@ def open_run_or_bundle(name: str, results: Path) -> Iterator[Source]:
     with bundle.open_bundle(path) as opened_bundle:
         if faults := opened_bundle.faults():
             raise DataError(f"{path}: {faults[0]}")
-        with path.open("rb") as stream:
-            digest = file_digest(stream, "sha256").hexdigest()
+        digest = disk.sha256(path)
         gated = opened_bundle.manifest.gated
         yield Source(
             opened_bundle.card(), () if gated else opened_bundle.lines("records.jsonl", Record), digest

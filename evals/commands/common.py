@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
     from evals.challenge.summary import Challenge
     from evals.records.card import Card
+    from evals.run.dry_run import Forecast
     from evals.run.model_run import Outcome
+    from evals.run.sweep_totals import Totals
     from evals.terminal.layout import Column
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,26 +57,21 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-def results_option(function: F) -> F:
-    """Add `--results DIR`, for commands that only read runs."""
+def results_option(function: F, *, writes: bool = False) -> F:
+    """Add `--results DIR`. `writes`: whether the command writes to the folder, which must then be local."""
+    text = (
+        "Folder with the runs." if writes else "Folder with the runs, or an address such as s3://bucket/path."
+    )
     return click.option(
         "--results",
-        type=ResultsFolder(),
+        type=ResultsFolder(writes=writes),
         default=Path("results"),
         show_default=True,
-        help="Folder with the runs, or an address such as s3://bucket/path.",
+        help=text,
     )(function)
 
 
-def written_results_option(function: F) -> F:
-    """Add `--results DIR`, for commands that write to the folder."""
-    return click.option(
-        "--results",
-        type=ResultsFolder(writes=True),
-        default=Path("results"),
-        show_default=True,
-        help="Folder with the runs.",
-    )(function)
+writable_results_option = partial(results_option, writes=True)
 
 
 def latest_option(function: F) -> F:
@@ -215,6 +213,12 @@ def results_flag(results: Path) -> str:
     return "" if results == Path("results") else f" --results {quote(display_path(results))}"
 
 
+def say_next_commands(card: Card, results: Path) -> None:
+    """Print the commands that show a run's samples and all runs."""
+    flag = results_flag(results)
+    say(f"Samples:  evals show {card.run} --samples{flag}    all runs:  evals show{flag}")
+
+
 def note(message: str) -> None:
     """Print a line on standard error."""
     from evals.plain import plain
@@ -232,6 +236,23 @@ def note_broken(lines: Sequence[str]) -> None:
         note(f"broken run: {line}")
     if len(lines) > MAX_BROKEN:
         note(f"{len(lines) - MAX_BROKEN} more broken runs; `evals list runs` lists all")
+
+
+def print_forecasts(
+    forecasts: Sequence[Forecast], results: Path, *, as_json: bool, totals: Totals | None = None
+) -> int:
+    """Print forecasts; return exit status 2 if none of the runs could be made here. `totals`: of a sweep."""
+    from evals.terminal import forecasts as forecast_text
+    from evals.terminal.layout import width
+    from evals.verdicts import reported
+
+    claims = reported.load_claims(results if (results / "claims").is_dir() else None)
+    if as_json:
+        rows = {"dry_run": forecast_text.json_rows(forecasts, claims)}
+        print_json({**rows, "totals": totals} if totals is not None else rows)
+    else:
+        print_lines(forecast_text.lines(forecasts, claims, width(), totals=totals))
+    return 2 if all(forecast.fault for forecast in forecasts) else 0
 
 
 def exit_status(outcomes: Sequence[Outcome]) -> int:

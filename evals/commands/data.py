@@ -65,8 +65,10 @@ def _verify_data_sets(name: str, local: Path | None) -> bool:
             common.note(f"evals: {error}")
             is_complete = False
             continue
-        state = "as pinned" if digest == suite.sha256 else "differs from the pinned hash"
-        state = state if suite.sha256 else "hash not pinned"
+        if suite.sha256:
+            state = "as pinned" if digest == suite.sha256 else "differs from the pinned hash"
+        else:
+            state = "hash not pinned"
         common.say(f"{suite.id}: {len(samples)} rows, sha256 {digest[:16]} ({state})")
         samples.close()
     return is_complete

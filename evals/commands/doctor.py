@@ -114,7 +114,7 @@ def _check_profiles() -> list[Finding]:
     return [
         (
             name,
-            not (reason or not engines),
+            bool(engines) and not reason,
             reason or f"the GPUs suffice; {engines or 'no engine is installed'}",
         )
         for name, reason in reasons.items()

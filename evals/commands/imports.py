@@ -25,7 +25,7 @@ DIRECT_READERS = {"replies": "replies:read_replies", "matbench": "matbench:read_
 @common.data_options
 @click.option("--run", metavar="ID", help="Name of the run.")
 @common.trust_option
-@common.written_results_option
+@common.writable_results_option
 @common.json_option
 def import_(arguments: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Create a run from recorded replies and score it; items without a reply are missing outcomes.

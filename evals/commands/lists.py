@@ -66,10 +66,10 @@ def _collection_entry(collection: Collection) -> dict[str, Any]:
 
 PLUGIN_ERRORS = (UsageError, AttributeError, KeyError, SyntaxError, TypeError, ValueError)
 """Errors that a broken plugin may raise."""
-Entry = TypeVar("Entry")
+EntryT = TypeVar("EntryT")
 
 
-def _describe_suites(describe: Callable[[str], Entry]) -> list[Entry]:
+def _describe_suites(describe: Callable[[str], EntryT]) -> list[EntryT]:
     """Return an entry per suite; broken plugins are reported and skipped."""
     entries = []
     for name in load.suite_names():
@@ -260,7 +260,7 @@ def _protocol_entries(name: str) -> list[dict[str, Any]]:
 
 
 OFFICIAL_PROTOCOL = "official"
-"""Protocol with the authors' shots, options, sampling and rule; with their prompts if the data contain them, else reworded."""
+"""The protocol with the authors' shots, options, sampling and rule. Its prompts are theirs if the data contain them, else reworded."""
 
 
 def _prompt_description(suite: Suite) -> str:

@@ -64,17 +64,8 @@ def _dry_run(request: RunRequest, *, as_json: bool) -> int:
     """Print what a request would do; return exit status 2 if none of it could run here."""
     from evals.run.dry_run import forecast
     from evals.run.session import Session
-    from evals.terminal import forecasts
-    from evals.terminal.layout import width
-    from evals.verdicts import reported
 
-    run_forecasts = forecast(Session(request, say=note))
-    claims = reported.load_claims(request.results if (request.results / "claims").is_dir() else None)
-    if as_json:
-        common.print_json({"dry_run": forecasts.json_rows(run_forecasts, claims)})
-    else:
-        common.print_lines(forecasts.lines(run_forecasts, claims, width()))
-    return 2 if all(run_forecast.fault for run_forecast in run_forecasts) else 0
+    return common.print_forecasts(forecast(Session(request, say=note)), request.results, as_json=as_json)
 
 
 def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path) -> int:
@@ -127,6 +118,5 @@ def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
 
         for line in unpublished_protocols(cards, reported.load_claims()):
             common.say(line)
-        flag = common.results_flag(results)
-        common.say(f"Samples:  evals show {cards[0].run} --samples{flag}    all runs:  evals show{flag}")
+        common.say_next_commands(cards[0], results)
         sys.stdout.flush()

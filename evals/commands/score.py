@@ -9,6 +9,7 @@ import click
 from msgspec import structs
 
 from evals.commands import common
+from evals.errors import UsageError
 from evals.plain import count_of
 from evals.records.writer import Writer
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from evals.records.store import Run
     from evals.run.rescore import Change
     from evals.suite import Suite
+    from evals.types import Failure, Record, Score
 
 MAX_CHANGES = 40
 
@@ -28,7 +30,7 @@ MAX_CHANGES = 40
 @click.option("--judge", metavar="ADAPTER:NAME", help="Judge model for replies without a verdict.")
 @click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million tokens of the judge.")
 @common.trust_option
-@common.written_results_option
+@common.writable_results_option
 @common.json_option
 def score(
     run: str, protocol: str | None, judge: str | None, judge_price: str | None, results: Path, as_json: bool
@@ -104,7 +106,10 @@ def _scoring_suite(card: Card, protocol: str) -> Suite:
 
 
 def _copy_run(run: Run, *, protocol: str | None = None, judge: str | None = None) -> Run:
-    """Copy a run for scoring under another protocol or by another judge."""
+    """Copy a run for scoring under another protocol or by another judge; judged scores of an earlier copy are kept.
+
+    Raises UsageError if another run has the name of the copy.
+    """
     from evals.records import store
 
     card = run.card
@@ -118,14 +123,40 @@ def _copy_run(run: Run, *, protocol: str | None = None, judge: str | None = None
     name = f"{card.run}-{protocol or store.slug(judge or '')}"
     card.run, card.files = name, {}
     path = run.path.with_name(name)
+    scores = _scores_of_copy(path, card.origin)
     writer = Writer(path, card)
     try:
         writer.write_card()
         writer.write_samples(run.samples(), questions=not card.gated)
-        writer.replace(run.records())
+        writer.replace(
+            structs.replace(record, scores=scores.get(_call_key(record), record.scores))
+            for record in run.records()
+        )
     finally:
         writer.close()
     return store.Run(path)
+
+
+def _scores_of_copy(path: Path, origin: str) -> dict[tuple[str, int, float], dict[str, Score | Failure]]:
+    """Return the judged scores of an earlier copy of a run, so that no verdict is paid for twice; empty if there is no copy."""
+    from evals.records import store
+    from evals.types import Score
+
+    if not path.exists():
+        return {}
+    if store.read_card(path).origin != origin:
+        raise UsageError(
+            f"{path} is another run: rename it, so that the rescored replies can be stored there"
+        )
+    return {
+        _call_key(record): record.scores
+        for record in store.Run(path).records()
+        if any(isinstance(score, Score) and score.judged for score in record.scores.values())
+    }
+
+
+def _call_key(record: Record) -> tuple[str, int, float]:
+    return record.sample, record.repeat, record.started
 
 
 def _print_changes(changes: list[Change]) -> None:

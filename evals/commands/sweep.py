@@ -37,20 +37,14 @@ def run(
 def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
     from evals.run.sweep import forecasts
     from evals.run.sweep_totals import totals
-    from evals.terminal import forecasts as forecast_text
-    from evals.terminal.layout import width
-    from evals.verdicts import reported
 
-    forecasts_by_part = forecasts(parts, note)
-    run_forecasts = [run_forecast for part in forecasts_by_part for run_forecast in part]
-    results = parts[0].request.results
-    claims = reported.load_claims(results if (results / "claims").is_dir() else None)
-    sweep_totals = totals(forecasts_by_part)
-    if as_json:
-        common.print_json({"dry_run": forecast_text.json_rows(run_forecasts, claims), "totals": sweep_totals})
-    else:
-        common.print_lines(forecast_text.lines(run_forecasts, claims, width(), totals=sweep_totals))
-    return 2 if all(run_forecast.fault for run_forecast in run_forecasts) else 0
+    by_part = forecasts(parts, note)
+    return common.print_forecasts(
+        [forecast for part in by_part for forecast in part],
+        parts[0].request.results,
+        as_json=as_json,
+        totals=totals(by_part),
+    )
 
 
 def _print_result(result: SweepResult, results: Path, *, as_json: bool) -> int:
@@ -79,8 +73,7 @@ def _print_result(result: SweepResult, results: Path, *, as_json: bool) -> int:
         common.print_lines(pivot.layout(grid, width()))
         common.say("")
     if not as_json and cards:
-        flag = common.results_flag(results)
-        common.say(f"Samples:  evals show {cards[0].run} --samples{flag}    all runs:  evals show{flag}")
+        common.say_next_commands(cards[0], results)
     for line in result.faults:
         note(f"evals: {line}")
     status = common.exit_status(result.outcomes)

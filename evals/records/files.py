@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -228,7 +228,7 @@ def file_facts(folder: Path) -> dict[str, FileFacts]:
         path = folder / name
         if path.exists():
             stat = path.stat()
-            by_name[name] = FileFacts(size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=_sha256(path))
+            by_name[name] = FileFacts(size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=disk.sha256(path))
     return by_name
 
 
@@ -271,9 +271,4 @@ def unread_bytes(folder: Path, card: Card) -> int:
 @lru_cache(maxsize=4096)
 def _cached_sha256(path: Path, identity: tuple[int, ...]) -> str:
     """Return a file's hash, computed once for each `identity`: device, inode, size and modification time."""
-    return _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    with disk.open_regular(path) as stream:
-        return file_digest(stream, "sha256").hexdigest()
+    return disk.sha256(path)

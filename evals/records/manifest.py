@@ -72,7 +72,7 @@ def entries(sizes: dict[str, int]) -> dict[str, list[ManifestEntry]]:
 
 
 def is_valid_folder(folder: str) -> bool:
-    """Return whether a path in a manifest is that of a run's folder: three names, none of them `..` or hidden.
+    """Return whether a path in a manifest can be a run's folder: three names, none of them `..` or hidden.
 
     >>> is_valid_folder("gpqa@1/model/week1"), is_valid_folder("gpqa@1/../week1")
     (True, False)

@@ -102,23 +102,26 @@ def select_runs(runs: Sequence[NamedRun], name: str, *, partial: bool = True) ->
 
 
 def _match_by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> list[NamedRun]:
+    """Return the runs that match under the first rule that matches any; raises StoreError if these have several ids."""
+    if matches := [run for run in runs if run.id == name]:
+        return matches
     rules: list[tuple[str, MatchRule]] = [
-        ("id of {} runs", lambda run: run.id == name),
-        ("model of {} runs", lambda run: run.model.lower() == name.lower()),
-        ("suite of {} runs", lambda run: _has_suite(run, name)),
+        ("model", lambda run: run.model.lower() == name.lower()),
+        ("suite", lambda run: _has_suite(run, name)),
     ]
     if partial:
-        rules.append(("beginning of {} ids", lambda run: run.id.startswith(name)))
+        rules.append(("beginning", lambda run: run.id.startswith(name)))
     if partial and len(name) >= MIN_SUFFIX_CHARS:
-        rules.append(("end of {} ids", lambda run: run.id.endswith(name)))
-    for description, rule in rules:
+        rules.append(("end", lambda run: run.id.endswith(name)))
+    for kind, rule in rules:
         matches = [run for run in runs if rule(run)]
         ids = sorted({run.id for run in matches})
+        if len(ids) > 1 and kind in ("beginning", "end"):
+            raise StoreError(f"run {name!r} is the {kind} of {len(ids)} ids: {format_candidates(ids)}")
         if len(ids) > 1:
             newest_first = sorted(matches, key=lambda run: -run.started)
-            labels = ids if "ids" in description else list(dict.fromkeys(run.label for run in newest_first))
-            description = description.format(len(ids))
-            raise StoreError(f"run {name!r} is the {description}: {format_candidates(labels)}")
+            labels = list(dict.fromkeys(run.label for run in newest_first))
+            raise StoreError(f"run {name!r} is the {kind} of {len(ids)} runs: {format_candidates(labels)}")
         if matches:
             return matches
     return []

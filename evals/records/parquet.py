@@ -139,7 +139,9 @@ def _convert_records(files: Snapshot) -> None:
         if files.parquet is not None or _may_have_duplicates(files):
             last = {(line.sample, line.repeat): n for n, line in enumerate(_raw_lines(files))}
             lines = (line for n, line in enumerate(lines) if last[line.sample, line.repeat] == n)
-        _write_parquet(path, _record_schema(), map(_record_row, lines), long_columns=(12, 13, 14))
+        _write_parquet(
+            path, _record_schema(), map(_record_row, lines), long_columns=("scores", "prompt", "outcome")
+        )
     files.lines_path.unlink()
     disk.sync_folder(files.folder)
 
@@ -162,22 +164,23 @@ def _convert_samples(files: Snapshot) -> None:
     """Write the samples to Parquet, unless an interrupted conversion has done so; then remove the JSON lines."""
     if files.parquet is None:
         rows = map(_sample_row, read_lines(files, decode_sample))
-        _write_parquet(files.parquet_path, _sample_schema(), rows, long_columns=(5,))
+        _write_parquet(files.parquet_path, _sample_schema(), rows, long_columns=("json",))
     files.lines_path.unlink()
     disk.sync_folder(files.folder)
 
 
 def _write_parquet(
-    path: Path, schema: Any, rows: Iterable[tuple[Any, ...]], *, long_columns: tuple[int, ...]
+    path: Path, schema: Any, rows: Iterable[tuple[Any, ...]], *, long_columns: tuple[str, ...]
 ) -> None:
-    """Write rows in batches of limited size. `long_columns`: indices of the columns with long texts, which determine the size."""
+    """Write rows in batches of limited size. `long_columns`: the columns with long texts, which determine the size."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from evals.data import parquet as data_parquet
 
     temporary = path.with_name(f".{path.name}")
-    short_columns = [name for position, name in enumerate(schema.names) if position not in long_columns]
+    short_columns = [name for name in schema.names if name not in long_columns]
+    long_positions = [schema.get_field_index(name) for name in long_columns]
     with (
         os.fdopen(disk.create(temporary, new=True), "wb") as stream,
         pq.ParquetWriter(
@@ -193,7 +196,7 @@ def _write_parquet(
         size = 0
         for row in rows:
             buffered.append(row)
-            size += sum(len(row[column]) for column in long_columns)
+            size += sum(len(row[position]) for position in long_positions)
             if size >= BATCH_BYTES:
                 writer.write_batch(_record_batch(pa, schema, buffered))
                 buffered, size = [], 0
@@ -276,11 +279,19 @@ def parquet_records(files: Snapshot) -> Iterator[Record]:
 
 def parquet_briefs(files: Snapshot) -> Iterator[Brief]:
     """Yield the part of each record of a finalized run that reports need."""
-    columns = ["sample", "repeat", "scores", "verdict", "stop", "seconds", "input_tokens", "output_tokens"]
-    columns += ["reasoning_tokens", "cached_tokens"]
-    for row in _rows(files, columns):
+    token_kinds = ("input", "output", "reasoning", "cached")
+    columns = [
+        "sample",
+        "repeat",
+        "scores",
+        "verdict",
+        "stop",
+        "seconds",
+        *(f"{kind}_tokens" for kind in token_kinds),
+    ]
+    for sample, repeat, scores, verdict, stop, seconds, *tokens in _rows(files, columns):
+        failed = None if stop else Failed.parse(verdict)
         yield Brief(
-            sample=row[0], repeat=row[1], scores=_decode_scores(row[2]),
-            failure=failed.kind if not row[4] and (failed := Failed.parse(row[3])) else "", stop=row[4],
-            seconds=row[5], input=row[6], output=row[7], reasoning=row[8], cached=row[9],
+            sample=sample, repeat=repeat, scores=_decode_scores(scores), failure=failed.kind if failed else "",
+            stop=stop, seconds=seconds, **dict(zip(token_kinds, tokens, strict=True)),
         )  # fmt: skip

@@ -343,7 +343,7 @@ def _runs_below(folder: Path) -> list[Run]:
 def check_intended_folder(results: Path) -> None:
     """Raise StoreError if a results folder without runs is probably not the one that was meant.
 
-    That is so if it does not exist, unless it is the default one, or if there are runs up to two levels above it or one below.
+    A folder other than the default one must exist, and there must be no runs in a folder up to two levels above or one below.
     """
     if results != DEFAULT_FOLDER and not results.exists():
         siblings = [path.name for path in results.parent.glob("*") if path.is_dir()]

@@ -166,10 +166,9 @@ def _send(remote: RemoteStore, run: _PreparedRun, versions: list[ManifestEntry])
             stream.seek(0)
             remote.write(object_name(file.sha256), stream)
         bytes_sent += file.size
-    partly_written = [entry.version for entry in versions if entry.digest == run.digest]
-    version = (
-        partly_written[0] if partly_written else 1 + max((entry.version for entry in versions), default=0)
-    )
+    new_version = versions[0].version + 1 if versions else 1
+    # a manifest with this digest was truncated: it is written again
+    version = next((entry.version for entry in versions if entry.digest == run.digest), new_version)
     content = manifest.encode(run.folder, run.files, disk.read_small(run.path / "card.json"))
     if sha256(content).hexdigest() != run.digest:
         raise StoreError(f"{run.path} changed while it was being sent; repeat the command")

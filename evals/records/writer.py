@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,7 @@ class Writer:
         self._fd = -1
 
     def _release(self) -> None:
+        """Remove the lock file, then release the lock: in the other order, the file could belong to another process."""
         (self.path / "lock").unlink(missing_ok=True)
         self._lock.close()
 
@@ -204,23 +205,20 @@ class Writer:
     def close(self) -> None:
         """Release the lock; remove the run's folder if it has neither records nor batches."""
         self._close_lines()
-        # unlink before releasing the lock: afterwards the file could belong to another process
-        (self.path / "lock").unlink(missing_ok=True)
+        # while the lock is held, since afterwards another process may write records
         records = self.path / "records.jsonl"
-        if records.exists() and not records.stat().st_size:
+        is_empty = records.exists() and not records.stat().st_size
+        if is_empty:
             records.unlink()
-            if not any((self.path / name).exists() for name in ("records.parquet", BATCHES)):
-                self._remove_folder()
-        self._lock.close()
-
-    def _remove_folder(self) -> None:
-        for name in ("samples.jsonl", "card.json"):
+            is_empty = not any((self.path / name).exists() for name in ("records.parquet", BATCHES))
+        for name in ("samples.jsonl", "card.json") if is_empty else ():
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.path, self.path.parent, self.path.parent.parent):
-            try:
+        self._release()
+        with suppress(
+            OSError
+        ):  # a folder is not empty if it contains another run, or one that was begun after the release
+            for folder in (self.path, self.path.parent, self.path.parent.parent) if is_empty else ():
                 folder.rmdir()
-            except OSError:
-                return
 
 
 @contextmanager

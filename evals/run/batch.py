@@ -193,6 +193,7 @@ class _BatchCollector:
         return True
 
     async def _submit_requests(self, job: Job, requests: Sequence[_Request]) -> None:
+        """Submit requests in as few batches as the vendor's limits allow; one that cannot be encoded gets an error as its result."""
         label = secrets.token_hex(8)
         lines: list[bytes] = []
         requests_in_batch: list[_Request] = []
@@ -212,6 +213,7 @@ class _BatchCollector:
             ):
                 await self._submit_batch(job, label, lines, requests_in_batch)
                 label, lines, requests_in_batch, size = secrets.token_hex(8), [], [], 0
+                # again, since the line contains the label of its batch
                 line = await self._batches.encode_request(f"{label}-0", request.prompt, request.sampling)
             lines.append(line)
             requests_in_batch.append(request)
@@ -267,6 +269,7 @@ class _BatchCollector:
         self.replies.pending = len(self._active)
 
     async def _collect_if_ended(self, job: Job, batch: LoggedBatch) -> bool:
+        """Poll a batch, and store its results if it has ended; return whether it has, or has been replaced by another batch."""
         state = await self._batches.state(batch.id)
         run = job.writer.path
         if state.fault:

@@ -69,7 +69,7 @@ class Caller:
         other calls may take its slot; `say`: notifies the user while calls wait for the server.
         """
         self.replies = 0
-        """Number of calls that have been answered with a reply."""
+        """Number of calls that returned a reply."""
         self.backing_off = self.rate_limited = 0
         """Numbers of calls that wait for a retry: after other faults, and after rate limits or timeouts."""
         self._model, self._pace, self._timeout_s = model, pace, timeout_s
@@ -136,9 +136,12 @@ class Caller:
         """
         if self.replies:
             return attempt >= (MAX_ATTEMPTS_RATE_LIMITED if isinstance(error, RateLimit) else MAX_ATTEMPTS)
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
+        failing_s = time.monotonic() - self._failing_since
         if not isinstance(error, RateLimit):
-            return attempt >= MAX_ATTEMPTS_BEFORE_REPLY or self.failing_s >= WARM_UP_S
-        if self.failing_s >= max(WARM_UP_S, self._requested_wait_s):
+            return attempt >= MAX_ATTEMPTS_BEFORE_REPLY or failing_s >= WARM_UP_S
+        if failing_s >= max(WARM_UP_S, self._requested_wait_s):
             return True
         if not self._has_announced_wait and self._say is not None:
             requested_s = error.retry_after_s
@@ -149,17 +152,9 @@ class Caller:
         return False
 
     @property
-    def failing_s(self) -> float:
-        """Return the seconds since calls began to fail; the first use starts the clock."""
-        now_s = time.monotonic()
-        if self._failing_since is None:
-            self._failing_since = now_s
-        return now_s - self._failing_since
-
-    @property
     def has_exceeded_warm_up(self) -> bool:
         """Return whether calls have failed for at least `WARM_UP_S`."""
-        return self._failing_since is not None and self.failing_s >= WARM_UP_S
+        return self._failing_since is not None and time.monotonic() - self._failing_since >= WARM_UP_S
 
     async def _wait_until_ready(self, waiting: Awaitable[None]) -> bool:
         """Wait until the model is ready, without a deadline; return False if the run ends in the meantime."""

@@ -17,7 +17,7 @@ CONDITIONS: Mapping[str, Callable[[Card], object]] = {
     "max pixels": lambda card: card.config.max_pixels,
     "system prompt": lambda card: card.config.system,
 }
-"""Settings that all runs in one mean must share; the sampling and the judge are those of each column's protocol."""
+"""Settings that all runs in one mean must share; each column's protocol determines its sampling and its judge."""
 
 
 def collection_means(cards: Sequence[Card]) -> list[dict[str, Any]]:
@@ -54,7 +54,11 @@ def _by_model(collection: Collection, cards: Sequence[Card]) -> dict[str, list[C
 
 
 def _means_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
-    """Yield one mean for each protocol with at least half of its columns, over that set of comparable runs that lacks the fewest."""
+    """Yield the mean of each protocol for which at least half of the columns have been run.
+
+    If the runs fall into several sets that are not comparable, the set with the fewest missing columns is used; of
+    equal ones, a set without marks, then the newest.
+    """
     for protocol in collection.protocol_names:
         cards_by_conditions: dict[tuple[object, ...], list[Card]] = {}
         required = set(collection.suites("", protocol))
@@ -65,19 +69,17 @@ def _means_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[d
                 cards_by_conditions.setdefault(conditions, []).append(card)
         if not cards_by_conditions:
             continue
-        entries = [
-            _collection_mean(collection, protocol, comparable) for comparable in cards_by_conditions.values()
-        ]
+        newest_first = sorted(cards_by_conditions.values(), key=lambda cards: -cards[-1].started)
         best = min(
-            entries, key=lambda entry: (len(entry["missing"]), entry["marks"] != [], -entry["started"])
+            (_collection_mean(collection, protocol, comparable) for comparable in newest_first),
+            key=lambda entry: (len(entry["missing"]), bool(entry["marks"])),
         )
         if 2 * len(best["missing"]) <= len(collection.columns):
-            del best["started"]
             yield best
 
 
 def _collection_mean(collection: Collection, protocol: str, cards: Sequence[Card]) -> dict[str, Any]:
-    """Return the mean over all columns, of which each uses the newest runs of its suites."""
+    """Return the mean over all columns, each computed from the newest runs of its suites. `cards`: the newest last."""
     newest = {card.config.suite: card for card in cards}
     values = [(column, _column_value(column, newest)) for column in collection.columns]
     available = [(column, value) for column, value in values if value is not None]
@@ -95,7 +97,6 @@ def _collection_mean(collection: Collection, protocol: str, cards: Sequence[Card
         "runs": [card.run for card in newest.values()],
         "marks": marks_of(list(newest.values())),
         "left_out": [],
-        "started": max(card.started for card in newest.values()),
     }
 
 

@@ -18,7 +18,7 @@ GC_THRESHOLD = 50_000
 _handlers: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[], None]]] = WeakKeyDictionary()
 """The interrupt handlers of each running event loop."""
 _saved_thresholds: list[tuple[int, int, int]] = []
-"""The thresholds found by each context that is open; the first is the original one."""
+"""The thresholds at the start of each open context; the first are the original ones."""
 
 
 @contextmanager

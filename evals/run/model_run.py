@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     @property
     def fault(self) -> str:
-        """Return the error that ended the runs of this model, or with which every call failed; empty if there is none."""
+        """Return the error that ended the runs of this model, or with which every call failed; else empty."""
         return self.failed or self.total_failure
 
 
@@ -122,7 +122,7 @@ class ModelRun:
 
     @property
     def is_sequential(self) -> bool:
-        """Return whether all models for which this is true run one after the other, as do those that compute on this machine."""
+        """Return whether the model takes turns with all others of which this is true, e.g. because it computes on this machine."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
@@ -173,7 +173,7 @@ class ModelRun:
             cleanup.pop_all()
         self.jobs = jobs
         for job in jobs:
-            for line in (*job.notes, *job.writer.warnings, *_warnings(job)):
+            for line in (*job.notes, *job.writer.warnings, *_start_messages(job)):
                 self.say(f"{job.suite.id}: {line}")
         self._set_up()
 
@@ -352,18 +352,15 @@ def _check_pending_batches(request: RunRequest, job: Job) -> None:
         )
 
 
-def _warnings(job: Job) -> list[str]:
-    warnings = []
+def _start_messages(job: Job) -> Iterator[str]:
+    """Yield a warning of useless repeats, and whether the run is reused or resumed."""
     if job.repeats > 1 and job.sampling.temperature == 0.0:
-        warnings.append(
-            f"warning: {job.repeats} repeats at temperature 0 will be identical; set --temperature"
-        )
+        yield f"warning: {job.repeats} repeats at temperature 0 will be identical; set --temperature"
     if job.reuse_message:
-        warnings.append(job.reuse_message)
+        yield job.reuse_message
     elif job.done:
         count = len(job.samples) * job.repeats
-        warnings.append(f"resuming {job.writer.card.run}: {len(job.done)} of {count} replies exist")
-    return warnings
+        yield f"resuming {job.writer.card.run}: {len(job.done)} of {count} replies exist"
 
 
 def _finalize(job: Job, runner: Runner, budget: Budget, *, health: Health) -> None:

@@ -50,7 +50,9 @@ class Queue:
     ) -> None:
         """`fixed`: a calling order that is not changed."""
         self._clock = clock
-        self._replies, self._sort_at, self._earliest_sort = 0, MIN_REPLIES * len(jobs), 0.0
+        self._replies = 0
+        self._min_replies, self._min_elapsed_s = MIN_REPLIES * len(jobs), 0.0
+        """Number of replies, and time since the start, from which the queue may be sorted again."""
         self._started = clock()
         self._calls = list(fixed) if fixed is not None else _data_order(jobs)
         self._calls.reverse()
@@ -79,10 +81,13 @@ class Queue:
         job_index, position, _ = call
         self._predictors[job_index].add(position, tokens)
         self._replies += 1
-        if self._replies >= self._sort_at and (now := self._clock()) - self._started >= self._earliest_sort:
-            self._sort_at = max(2 * self._sort_at, self._replies)
+        if self._replies < self._min_replies:
+            return
+        if (elapsed_s := self._clock() - self._started) >= self._min_elapsed_s:
+            self._min_replies = max(2 * self._min_replies, self._replies)
             self._sort()
-            self._earliest_sort = now - self._started + RESORT_INTERVAL * (self._clock() - now)
+            sort_s = self._clock() - self._started - elapsed_s
+            self._min_elapsed_s = elapsed_s + RESORT_INTERVAL * sort_s
 
     def _sort(self) -> None:
         """Sort by expected tokens; while a suite of an adaptive queue has no estimates, by the rank within each suite."""

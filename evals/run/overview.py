@@ -16,24 +16,33 @@ from evals.records.card import Card
 from evals.records.store import Run
 from evals.report.metrics import mean_value
 from evals.report.part_mean import PartMean
+from evals.run.collection_means import CONDITIONS as COLLECTION_CONDITIONS
 from evals.run.collection_means import collection_means, marks_of
 from evals.run.rescore import store_metrics
 from evals.suite import Suite
 from evals.types import Estimate, Metric, Point
 
+CONDITIONS: Mapping[str, Callable[[Card], object]] = {
+    **COLLECTION_CONDITIONS,
+    "version of the suite": lambda card: card.config.version,
+    "repeats": lambda card: card.config.repeats,
+    "judge": lambda card: card.config.judge,
+    "thinking": lambda card: card.config.sampling.thinking,
+    "temperature": lambda card: card.config.sampling.temperature,
+}
+"""Settings that all variants of a suite must share to be combined."""
+
 
 def suite_of(card: Card) -> Suite:
     """Return the suite of a run, to compute its metrics.
 
-    If the user does not trust the suite's code, or if the suite existed only in the process that ran it (`Suite.of`), return
-    `suite_from_card`. Raises UnknownName if there is no such suite and the card has no estimates.
+    Return `suite_from_card` if the user does not trust the suite's code, or if the suite existed only in the process that ran
+    it (`Suite.of`). Raises UnknownName if there is no such suite and the card has no estimates.
     """
     try:
         return load.recorded_suite(card.config.suite, card.config.protocol)[0]
-    except Untrusted:
-        return suite_from_card(card)
-    except UnknownName:
-        if not card.estimates:
+    except (Untrusted, UnknownName) as error:
+        if isinstance(error, UnknownName) and not card.estimates:
             raise
         return suite_from_card(card)
 
@@ -119,7 +128,7 @@ def _not_loaded(*_: Any, **__: Any) -> Any:
 
 
 def current_card(run: Run) -> Card:
-    """Return a run's card; that of an unfinished run gets the metrics of its records so far."""
+    """Return a run's card; for an unfinished run, with the metrics of its records so far."""
     card = run.card
     if card.status in ("finished", "partial") and card.estimates:
         return card
@@ -222,21 +231,6 @@ def _comparable_runs(cards: Sequence[Card]) -> tuple[list[Card], list[str]]:
         if card.config.suite not in best
     }
     return list(best.values()), list(left_out.values())
-
-
-CONDITIONS: Mapping[str, Callable[[Card], object]] = {
-    "sample items": lambda card: card.data == "sample",
-    "limit": lambda card: card.config.limit,
-    "stopped early": lambda card: card.stopped_early,
-    "version of the suite": lambda card: card.config.version,
-    "repeats": lambda card: card.config.repeats,
-    "judge": lambda card: card.config.judge,
-    "thinking": lambda card: card.config.sampling.thinking,
-    "temperature": lambda card: card.config.sampling.temperature,
-    "max pixels": lambda card: card.config.max_pixels,
-    "system prompt": lambda card: card.config.system,
-}
-"""Settings in which runs must agree to be combined."""
 
 
 def _differences(first: Card, other: Card) -> list[str]:

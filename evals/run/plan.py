@@ -302,17 +302,12 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
         raise UsageError(f"--run {run!r}: use at most 80 letters, digits, dots, hyphens and underscores")
     cards, unreadable = _cards_in(folder, run)
     if run is None:
-        resumable = {
-            name: card for name, card in cards.items() if not name.startswith(NOISE_PREFIX) and not fresh
-        }
-        newest_last = sorted(resumable, key=lambda name: (resumable[name].started, name))
-        identical = [
-            name for name in newest_last if cards[name].config == config and cards[name].origin == "run"
-        ]
-        if identical:
-            return folder / identical[-1], []
-        previous = next(reversed(newest_last), None)
-        notes = [f"a new run, since {_differences_text(config, cards, previous)}"] if previous else []
+        resumable = [name for name in cards if not name.startswith(NOISE_PREFIX) and not fresh]
+        newest_first = sorted(resumable, key=lambda name: (cards[name].started, name), reverse=True)
+        for name in newest_first:
+            if cards[name].config == config and cards[name].origin == "run":
+                return folder / name, []
+        notes = [f"a new run, since {_differences_text(config, cards, name)}" for name in newest_first[:1]]
         notes += [] if fresh else [f"not resumed: {reason}" for reason in unreadable]
         return folder / _unused_name(folder, store.new_id(config)), notes
     for name in (run, *(f"{run}-{n}" for n in range(2, 1000))):
@@ -349,6 +344,7 @@ def _cards_in(folder: Path, run: str | None) -> tuple[dict[str, Card], list[str]
 
 
 def _differences_text(config: Config, cards: Mapping[str, Card], name: str) -> str:
+    """Return how a configuration differs from that of the run `name`."""
     return f"{'; '.join(config.changes(cards[name].config)) or 'nothing differs'} in {name}"
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, structs
@@ -307,7 +307,7 @@ def _unwrap(hint: Any) -> tuple[type, list[Meta]]:
         inner, *metas = get_args(hint)
         kind, inner_metas = _unwrap(inner)
         return kind, [*inner_metas, *(meta for meta in metas if isinstance(meta, Meta))]
-    if get_origin(hint) is UnionType or type(hint).__name__ == "_UnionGenericAlias":
+    if get_origin(hint) in (Union, UnionType):
         (inner,) = (member for member in get_args(hint) if member is not NoneType)
         return _unwrap(inner)
     return get_origin(hint) or hint, []

@@ -18,9 +18,10 @@ from evals.validation import cause
 
 RESERVED_FIELDS = ("model", "messages", "contents", "prompt", "input", "stream", "n")
 """Request fields that only the harness sets."""
+RESERVED_HEADERS = ("content-length", "content-type", "transfer-encoding", "host", "connection")
+"""Headers that only the harness sets."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-RESERVED_HEADERS = ("content-length", "content-type", "transfer-encoding", "host", "connection")
 
 
 def option_from_table(option: str, table: dict[str, Any]) -> Any:

@@ -123,7 +123,7 @@ def _score_text(score: object) -> str:
 def store_metrics(
     card: Card, run: store.Run, suite: Suite, *, briefs: Iterable[Brief] | None = None
 ) -> Summary:
-    """Compute the metrics of a run, and store them on the card. `briefs`: those of its records; None: read them."""
+    """Compute the metrics of a run, store them on the card and return them. `briefs`: of all its records; None: read them."""
     golds = run.gold()
     summary = summarize(
         run.briefs() if briefs is None else briefs,
@@ -165,7 +165,7 @@ def _note_failures(card: Card, failures: Counter[str]) -> None:
 
 
 def store_final_metrics(writer: Writer, suite: Suite) -> Summary:
-    """Compute the metrics of a run that has ended, including those of its judge, and store them on the card."""
+    """Compute the metrics of a run that has ended, including the judge's, store them on the card and return them."""
     run, card = store.Run(writer.path), writer.card
     failures: Counter[str] = Counter()
     summary = store_metrics(

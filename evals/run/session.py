@@ -1,9 +1,9 @@
 """Execute a request: resolve its names, prepare the runs, call the models and store the results.
 
-Models run concurrently on one event loop, each in a `ModelRun`. Models that share a lane run one after the other: those
-that compute on this machine share one, so do repeated entries of one model, and so do all with --cluster or
---one-model-at-a-time. All models are created and checked (with --cluster, each when its turn comes), and the first of each
-lane is prepared, before any call is made, so that mistakes are reported before money is spent.
+Models run concurrently on one event loop, each in a `ModelRun`. Models in the same lane run one after the other: those that
+compute on this machine, repeated entries of one model, and with --cluster or --one-model-at-a-time all models. Before the
+first call, all models are created and checked (with --cluster, each when its turn comes), and the first of each lane is
+prepared, so that mistakes are reported before money is spent.
 """
 
 from __future__ import annotations

@@ -169,6 +169,12 @@ def test_citations_are_written_as_cff_and_bibtex(site: Path) -> None:
     assert re.fullmatch(r"@misc\{\w+,\n(  \w+ = \{.*\},\n)+\}\n", text)
 
 
+def test_the_citation_of_a_board_without_entries_states_no_year(tmp_path: Path) -> None:
+    boards.write_board(tmp_path / "board")
+    write(tmp_path / "board", tmp_path / "site")
+    assert "year" not in (tmp_path / "site" / "board.bib").read_text()
+
+
 def test_pages_are_deterministic(site: Path, board: Path, tmp_path: Path) -> None:
     write(board, tmp_path / "again")
     names = [path.relative_to(site) for path in site.rglob("*") if path.is_file()]
@@ -233,6 +239,11 @@ def test_a_folder_without_complete_runs_is_an_error(tmp_path: Path) -> None:
 def test_url_names_are_safe_file_names(text: str) -> None:
     name = url_name(text)
     assert re.fullmatch(r"[A-Za-z0-9_+@-][A-Za-z0-9._+@-]{0,130}", name)
+
+
+def test_url_names_of_different_models_differ() -> None:
+    names = ("llama3:8b", "llama3-8b", "llama3/8b", "llama3-8b-", "x" * 500, "x" * 501, "x" * 120)
+    assert len(set(map(url_name, names))) == len(names)
 
 
 def test_pages_with_many_models_are_small(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ RIGHT = "scripted:call=tests.support.answers:correct_answer"
         (*RUN, "gemini:x"),
         (*RUN, "Claude:opus"),
         (*RUN, "ollama:llama3"),
+        (*RUN, "mock:"),
         (*RUN, "server:"),
         (*RUN, "localhost:8000"),
         (*RUN, "http://gpu7:8000/#m"),

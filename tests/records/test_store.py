@@ -259,6 +259,25 @@ def test_a_lock_on_a_deleted_file_does_not_block(path: Path) -> None:
     os.close(first._fd)
 
 
+def test_an_empty_run_is_removed_before_its_lock_is_released(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # otherwise, the records of another process that has just opened the run would be removed
+    writer = toy.writer(path)
+    unlink = Path.unlink
+    removed: dict[str, bool] = {}
+
+    def unlink_and_note_lock(file: Path, missing_ok: bool = False) -> None:
+        removed[file.name] = (path / "lock").exists()
+        unlink(file, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink_and_note_lock)
+    writer.close()
+    assert "records.jsonl" in removed
+    assert all(removed.values())
+    assert not path.exists()
+
+
 def test_a_killed_writer_leaves_no_lock(path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", script(path, "print('open', flush=True); time.sleep(60)")],

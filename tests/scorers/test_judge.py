@@ -23,7 +23,7 @@ from evals.scorers.judge.agreement import RatedPair, agreement, kappa, ppi, roga
 from evals.scorers.judge.judge import Judge, template
 from evals.scorers.judge.judged import Judged
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Usage
-from tests.support import toy
+from tests.support import judges, toy
 from tests.support.command import evals
 from tests.support.error_messages import raises
 from tests.support.paths import TESTS
@@ -381,6 +381,46 @@ def test_a_cascade_run_without_a_judge_waits_and_is_scored_later(tmp_path: Path)
     assert rescored.json["run"]["judge"]["model"] == f"{JUDGES}:letter_b"
     by_other_judge = evals("score", "r", "--judge", f"{JUDGES}:never", "--results", tmp_path, "--json")
     assert by_other_judge.json["run"]["run"] == "r-scripted-call-tests.support.judges-never"
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--protocol", "intern-s1")], ids=["of another judge", "under another protocol"]
+)
+def test_scoring_a_copy_of_a_run_again_calls_no_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    run_options = () if options else ("--protocol", "intern-s1", "--judge", f"{JUDGES}:never")
+    evals(
+        "run",
+        "gpqa",
+        "--sample",
+        "--results",
+        tmp_path,
+        "--run",
+        "r",
+        "-m",
+        "scripted:ANSWER: B",
+        *run_options,
+    )
+    command = ("score", "r", *options, "--judge", f"{JUDGES}:letter_b", "--results", tmp_path, "--json")
+    first = evals(*command)
+    assert first.status == 0, first.err
+    assert first.json["run"]["judge"]["verdicts"] > 0
+
+    def fail(prompt: Prompt) -> str:
+        raise AssertionError("the judge is called again")
+
+    monkeypatch.setattr(judges, "letter_b", fail)
+    second = evals(*command)
+    assert second.json["run"]["run"] == first.json["run"]["run"] != "r"
+    assert second.json["run"]["judge"]["verdicts"] == first.json["run"]["judge"]["verdicts"]
+    assert second.json["run"]["estimates"] == first.json["run"]["estimates"]
+
+
+def test_scoring_under_another_protocol_does_not_overwrite_another_run(tmp_path: Path) -> None:
+    for name in ("r", "r-official"):
+        evals("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: B", "--results", tmp_path, "--run", name)
+    evals("score", "r", "--protocol", "official", "--results", tmp_path).assert_usage_error()
 
 
 @pytest.mark.parametrize(

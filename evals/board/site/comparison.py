@@ -31,6 +31,11 @@ class Difference(NamedTuple):
     """Two-sided p-value, adjusted by Holm over all pairs in the column."""
     n: int
 
+    @property
+    def is_significant(self) -> bool:
+        """Return whether the adjusted p-value is at most 5 %."""
+        return self.p <= 1 - CONFIDENCE_LEVEL
+
     def reversed(self) -> Difference:
         """Return the difference in the other direction."""
         low, high = (None if end is None else -end for end in (self.high, self.low))
@@ -103,7 +108,7 @@ def _rank_entrants(
     headline = next(headline for headline in headlines.values() if headline is not None)
     worse_than: dict[str, set[str]] = {}
     for (a, b), pair in pairs.items():
-        if pair.p <= 1 - CONFIDENCE_LEVEL and pair.value:
+        if pair.is_significant and pair.value:
             winner, loser = (b, a) if (pair.value > 0) == (headline.better == "higher") else (a, b)
             worse_than.setdefault(winner, set()).add(loser)
     values = {name: estimate.value if estimate is not None else None for name, estimate in headlines.items()}

@@ -99,8 +99,8 @@ class Column(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Return the name used in the URLs of its pages."""
-        return url_name(f"{self.suite}@{self.protocol}")
+        """Return the name used in the URLs of its pages, with a hyphen between the suite and its variant."""
+        return url_name(f"{self.suite.replace(':', '-')}@{self.protocol}")
 
 
 class Contents(NamedTuple):
@@ -132,11 +132,8 @@ class Contents(NamedTuple):
 
 def url_name(name: str) -> str:
     """Return a name for URLs and file names: without separators, never empty, and different for different names."""
-    hyphenated = name.replace(":", "-")
-    slug = _UNSAFE_IN_URL.sub("-", hyphenated).strip("-.")[:120]
-    return (
-        slug if slug and slug == hyphenated else f"{slug or 'name'}-{sha256(name.encode()).hexdigest()[:6]}"
-    )
+    slug = _UNSAFE_IN_URL.sub("-", name).strip("-.")[:120]
+    return slug if slug and slug == name else f"{slug or 'name'}-{sha256(name.encode()).hexdigest()[:6]}"
 
 
 def load(folder: Path) -> Contents:

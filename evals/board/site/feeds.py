@@ -207,10 +207,11 @@ def _bibtex(site: Contents, entrant: Entrant | None) -> str:
     """Return a BibTeX entry for an entrant's results, or for the board if `entrant` is None."""
     title = site.title if entrant is None else f"Results of {entrant.label}, {site.title}"
     key = "".join(c for c in (entrant.name if entrant else site.title) if c.isalnum()) or "board"
-    started = max((0.0, *(e.latest_start for e in site.entrants)))
+    started = max((e.latest_start for e in site.entrants), default=0.0)
     address = site.url + (f"models/{entrant.name}.html" if entrant else "") if site.url else ""
     lines = [
-        f"@misc{{{key},", f"  title = {{{{{_escape_tex(title)}}}}},", f"  year = {{{datetime.fromtimestamp(started, tz=UTC).year}}},",
+        f"@misc{{{key},", f"  title = {{{{{_escape_tex(title)}}}}},",
+        *([f"  year = {{{datetime.fromtimestamp(started, tz=UTC).year}}},"] if started else []),
         *([f"  url = {{{address}}},"] if address else []),
         *([f"  note = {{sha256:{entrant.content_sha256}}},"] if entrant and entrant.content_sha256 else []),
         "}", "",
@@ -249,7 +250,7 @@ def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
     )
     if entrant.verdict(column.key) == "different":
         score = f"{score}, {trust.CHALLENGES['different'].words}"
-    left, right = 7 * len(column.label) + 12, 7 * len(score) + 12
+    left, right = (7 * len(text) + 12 for text in (column.label, score))  # 7 px per character, and margins
     svg = ElementTree.Element(
         "svg",
         {"xmlns": "http://www.w3.org/2000/svg", "width": str(left + right), "height": "20", "role": "img"},

@@ -44,7 +44,7 @@ def environment() -> Environment:
     )
     templates.filters.update(
         amount=formatting.format_amount, value_with_margin=value_with_margin, interval=interval, bounds=bounds, percent=percent, rank=rank_text,
-        total=total, cost=cost, day=day, difference=difference_text,
+        total_tokens=total_tokens, cost=cost, day=day, difference=difference_text,
         promise_state=trust.promise_state,
     )  # fmt: skip
     return templates
@@ -85,7 +85,7 @@ def rank_text(rank: Rank | None) -> str:
     return f"{rank.rank_low}" if rank.rank_low == rank.rank_high else f"{rank.rank_low}–{rank.rank_high}"
 
 
-def total(tokens: dict[str, int]) -> int:
+def total_tokens(tokens: dict[str, int]) -> int:
     """Return the sum of input and output tokens."""
     return tokens.get("input", 0) + tokens.get("output", 0)
 
@@ -158,7 +158,7 @@ def significance(site: Contents, column: Column) -> str:
     if column.comparison.reason:
         return f"Not compared: {column.comparison.reason}."
     count = len(site.entrants_of(column))
-    significant = sum(d.p <= 0.05 for d in column.comparison.differences.values())
+    significant = sum(d.is_significant for d in column.comparison.differences.values())
     return (
         f"{significant} of {len(column.comparison.differences)} pairs of {count} models are significantly different; models "
         "that share a letter are not."
@@ -265,6 +265,6 @@ def _run_variables(entrant: Entrant, column: Column) -> dict[str, Any]:
     headline = result.headline
     groups = [e for e in result.estimates if headline is not None and e.group and e.metric == headline.metric]
     return {
-        "result": result, "head": headline, "outcomes": outcomes, "provenance": provenance, "groups": groups,
+        "result": result, "headline": headline, "outcomes": outcomes, "provenance": provenance, "groups": groups,
         "challenge": challenge_facts(challenge) if challenge else [],
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Replicas that span several nodes: the model's server has a rank on each node, of which the first receives the requests.
+"""Replicas that span several nodes: the model's server has a rank on each node, and the first rank receives the requests.
 
 Ray reserves either all GPUs or none (a placement group with one bundle per node), and the engine runs in its multi-node
 mode. If a rank ends once the server is up, the replica's process exits; Ray then stops the other ranks and restarts the replica.

@@ -11,6 +11,8 @@ from evals.errors import UsageError
 
 ENGINES = ("vllm", "lmdeploy", "sglang")
 """Adapters that launch an inference server, which needs at least one GPU."""
+GPU_TYPE_PREFIX = "accelerator_type:"
+"""Prefix of the Ray resource that states the GPU type of a node."""
 
 
 class Placement(Struct, frozen=True):
@@ -21,8 +23,8 @@ class Placement(Struct, frozen=True):
     """Number of GPUs of one replica, on all its nodes together; 0: none are reserved."""
     nodes: int = 1
     """Number of nodes of one replica, with equally many GPUs on each; more than 1 only if the replica does not fit on a node."""
-    kind: str = ""
-    """GPU type that all nodes of a multi-node replica must have."""
+    gpu_type: str = ""
+    """GPU type that all nodes of a multi-node replica must have; empty: any."""
 
 
 def place(
@@ -35,8 +37,16 @@ def place(
     adapter = spec.partition(":")[0]
     node_gpus = [int(node.get("GPU", 0)) for node in nodes]
     largest = max(node_gpus, default=0)
-    kind = next((k.partition(":")[2] for n in nodes for k in n if k.startswith("accelerator_type:")), "")
-    required = gpus_needed(spec, kind) if gpus is None else gpus
+    gpu_type = next(
+        (
+            name.removeprefix(GPU_TYPE_PREFIX)
+            for node in nodes
+            for name in node
+            if name.startswith(GPU_TYPE_PREFIX)
+        ),
+        "",
+    )
+    required = gpus_needed(spec, gpu_type) if gpus is None else gpus
     if gpus is None and not required and adapter in ENGINES and largest:
         required = 1
     if required and not largest:
@@ -57,7 +67,7 @@ def place(
             f"{spec} needs {required} GPUs per replica, the same number on each of its nodes; the cluster has {sum(node_gpus)}, "
             f"at most {largest} on a node"
         )
-    return Placement(replicas or fitting, required, nodes=nodes_per_replica, kind=kind)
+    return Placement(replicas or fitting, required, nodes=nodes_per_replica, gpu_type=gpu_type)
 
 
 def multi_node_fit(required: int, node_gpus: Sequence[int]) -> tuple[int, int]:
@@ -77,10 +87,13 @@ def multi_node_fit(required: int, node_gpus: Sequence[int]) -> tuple[int, int]:
     return 0, 0
 
 
-def gpus_needed(spec: str, kind: str) -> int:
-    """Return how many GPUs of a type a model needs according to its profile; 0 if unknown, or if its adapter uses none here."""
+def gpus_needed(spec: str, gpu_type: str) -> int:
+    """Return how many GPUs a model needs according to its profile; 0 if unknown, or if its adapter uses none here.
+
+    `gpu_type`: name of the GPUs, such as `H200`; empty: unknown.
+    """
     profile = profiles.find(spec)
     if profile is None or spec.partition(":")[0] not in (*ENGINES, "hf"):
         return 0
-    by_gpu_type = next((n for name, n in profile.gpus.items() if name in kind.upper()), None)
-    return by_gpu_type or profile.tensor_parallel or max(profile.gpus.values(), default=0)
+    count_for_type = next((n for name, n in profile.gpus.items() if name in gpu_type.upper()), None)
+    return count_for_type or profile.tensor_parallel or max(profile.gpus.values(), default=0)

@@ -30,7 +30,8 @@ from evals.types import Media, Prompt, Reply, Sampling
 POLL_S = 5.0
 """Maximum time between two messages from a replica, which may contain no responses."""
 LEASE_S = 30.0
-"""A replica is considered lost once it has been silent for a time between half this time and this time."""
+"""A replica that sends nothing for this time is considered lost. To spare timers, the deadline is extended only once half of
+this time has passed, so that a replica may be lost after half of it."""
 SHUTDOWN_S = 10.0
 """Time allowed for replicas to shut down cleanly."""
 
@@ -269,6 +270,7 @@ class Cluster:
         raise Disconnected("no replica is up")
 
     def _update_load(self, replica: Replica) -> None:
+        """Enter a replica's current load in the heap; if most entries have become outdated, rebuild the heap."""
         if not replica.is_up:
             return
         heappush(self._load_heap, (len(replica.pending), replica.number - 1))

@@ -23,7 +23,7 @@ from evals.boundary import foreign_code
 from evals.errors import Crash, UsageError, install_command
 from evals.plain import count_of
 from evals.run.cluster.host import ReplicaHost
-from evals.run.cluster.placement import Placement, place
+from evals.run.cluster.placement import GPU_TYPE_PREFIX, Placement, place
 from evals.run.cluster.queue import Cluster, ReplicaInfo, ReplicaLost, require_same_version
 
 MAX_RESTARTS = 3
@@ -205,8 +205,10 @@ def _reserve_nodes(placement: Placement) -> Any:
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     bundle = {"CPU": 1.0, "GPU": float(placement.gpus // placement.nodes)}
-    if placement.kind:
-        bundle[f"accelerator_type:{placement.kind}"] = 0.001
+    if placement.gpu_type:
+        bundle[f"{GPU_TYPE_PREFIX}{placement.gpu_type}"] = (
+            0.001  # requires the type without using the resource up
+        )
     group = placement_group([bundle] * placement.nodes, strategy="STRICT_SPREAD")
     return PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
 

@@ -7,7 +7,6 @@ INFO and an encoded `ReplicaInfo`, once the model is ready; RESPONSES and an enc
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -53,14 +52,7 @@ def announcement_path(folder: Path, job: str) -> Path:
 
 def announce(folder: Path, job: str, announcement: Announcement) -> None:
     """Write an announcement atomically to a file that only this user can read; it replaces an earlier one of the job."""
-    path = announcement_path(folder, job)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
-        stream.write(msgspec.msgpack.encode(announcement))
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    disk.replace(announcement_path(folder, job), msgspec.msgpack.encode(announcement), mode=0o600)
 
 
 def read_announcement(folder: Path, job: str) -> Announcement | None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 POLL_S = 1.0
+"""Interval at which the parent is checked, in case another process keeps the pipe open."""
 
 
 def main(jobs: list[str]) -> None:
