@@ -62,7 +62,7 @@ def similar_names(name: str, known: Iterable[str]) -> list[str]:
 
     spelling = name.lstrip("-").rstrip(":")
     names = {other.lstrip("-").rstrip(":"): other for other in known}
-    matches = get_close_matches(spelling, names, n=3, cutoff=0.5)
+    matches = get_close_matches(spelling, names, n=3)
     return [names[match] for match in matches if similarity(match) > similarity(matches[0]) - 0.15]
 
 

@@ -37,15 +37,7 @@ def place(
     adapter = spec.partition(":")[0]
     node_gpus = [int(node.get("GPU", 0)) for node in nodes]
     largest = max(node_gpus, default=0)
-    gpu_type = next(
-        (
-            name.removeprefix(GPU_TYPE_PREFIX)
-            for node in nodes
-            for name in node
-            if name.startswith(GPU_TYPE_PREFIX)
-        ),
-        "",
-    )
+    gpu_type = _gpu_type(nodes)
     required = gpus_needed(spec, gpu_type) if gpus is None else gpus
     if gpus is None and not required and adapter in ENGINES and largest:
         required = 1
@@ -68,6 +60,12 @@ def place(
             f"at most {largest} on a node"
         )
     return Placement(replicas or fitting, required, nodes=nodes_per_replica, gpu_type=gpu_type)
+
+
+def _gpu_type(nodes: Sequence[Mapping[str, float]]) -> str:
+    """Return the GPU type of the first node that states it; empty if none does."""
+    names = (name for node in nodes for name in node if name.startswith(GPU_TYPE_PREFIX))
+    return next(names, "").removeprefix(GPU_TYPE_PREFIX)
 
 
 def multi_node_fit(required: int, node_gpus: Sequence[int]) -> tuple[int, int]:
