@@ -62,7 +62,7 @@ class Plan:
 
     @cached_property
     def sources(self) -> dict[str, str]:
-        """Return the hash of the weights of each expert and of the base, and of the files that a merge copies (`settings`)."""
+        """Return hashes by name: the weights of each expert and of the base, and `settings`, the files that a merge copies."""
         hashes = identity.Hashes()
         sources = {name: identity.hash_files(expert.files, hashes) for name, expert in self.experts.items()}
         copied_hashes = [
@@ -148,10 +148,10 @@ def is_complete(target: Path, key: str) -> bool:
 
 
 def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Callable[[str], None]) -> Path:
-    """Merge into `out`, or into the cache, unless the folder already contains this merge; return the folder.
+    """Merge into `out`, by default a folder in the cache, unless it already contains this merge; return the folder.
 
-    `accept`: accept a base that does not seem to be the experts' base. A merge that fails raises UsageError and leaves no
-    files; one that was interrupted or killed resumes on the next call.
+    `accept`: accept a base from which the experts do not seem to have been fine-tuned. A merge that fails raises UsageError
+    and leaves no files; one that was interrupted or killed resumes on the next call.
     """
     target = out or plan.target
     if is_complete(target, plan.key):
@@ -175,8 +175,8 @@ def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Call
 
 def _io_error_reason(error: OSError, partial_folder: Path) -> str:
     """Return why a file could not be read or written, with its path if it is outside the merge's folder."""
-    why, path = error.strerror or str(error), Path(str(error.filename or partial_folder))
-    return why if partial_folder in (path, *path.parents) else f"{path}: {why}"
+    reason, path = error.strerror or str(error), Path(str(error.filename or partial_folder))
+    return reason if partial_folder in (path, *path.parents) else f"{path}: {reason}"
 
 
 def _write_checkpoint(

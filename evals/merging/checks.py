@@ -18,10 +18,9 @@ Expert: TypeAlias = "Checkpoint | Adapter"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 TEMPLATES_FOLDER = "additional_chat_templates"
 MAX_DISTANCE = 0.5
-"""Largest plausible ratio of a task vector's norm to the base's; it is 1.4 for unrelated weights, below 0.2 for fine-tuned ones."""
+"""Largest plausible ratio of a task vector's norm to the base's; it is 1.4 for unrelated weights, and below 0.2 after fine-tuning."""
 RESERVED_BYTES = 64 << 20
 """Disk space to leave free."""
-TRUST = "--trust-remote-code"
 
 
 def is_merged(name: str, checkpoint: Checkpoint, exclude: tuple[str, ...]) -> bool:
@@ -31,7 +30,7 @@ def is_merged(name: str, checkpoint: Checkpoint, exclude: tuple[str, ...]) -> bo
 
 
 def check_shapes(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -> None:
-    """Require that base and experts have the same tensors to merge, in the same shapes, and that none is quantized."""
+    """Require that base and experts have the same tensors to merge, with the same shapes, and are not quantized."""
     checkpoints = {name: expert for name, expert in experts.items() if isinstance(expert, Checkpoint)}
     for checkpoint in (base, *checkpoints.values()):
         if checkpoint.config.get("quantization_config"):
@@ -75,28 +74,30 @@ def check_distinct(base: Path, experts: dict[str, Path]) -> None:
 
 
 def check_lora_bases(recipe: Recipe, experts: dict[str, Expert], *, accept: bool) -> None:
-    """Require, unless `accept`, that a LoRA which names its base names the recipe's; only the last part of the name counts."""
+    """Require, unless `accept`, that the base named by a LoRA is the recipe's; organisations and folders are not compared."""
     for name, expert in experts.items():
         if accept or not isinstance(expert, Adapter) or not expert.base:
             continue
-        if _last_part(expert.base) != _last_part(recipe.base):
+        if _model_name(expert.base) != _model_name(recipe.base):
             raise UsageError(
                 f"expert {name} is a LoRA for {expert.base}, but the base is {recipe.base}: "
                 "if they are the same weights, add --yes to evals merge"
             )
 
 
-def _last_part(name: str) -> str:
-    return name.rstrip("/").rpartition("/")[2].lower()
+def _model_name(source: str) -> str:
+    """Return the model's name in a hub id or path: its last part, in lower case."""
+    return source.rstrip("/").rpartition("/")[2].lower()
 
 
 def check_remote_code(base: Checkpoint, tokenizer: Checkpoint, *, trusted: bool) -> None:
-    """Require `trusted` if the model or the tokenizer runs code from its repository."""
+    """Require `trusted` if the model or the tokenizer runs code from the checkpoint."""
     for checkpoint, file in ((base, "config.json"), (tokenizer, "tokenizer_config.json")):
         if read_json(checkpoint.folder / file).get("auto_map") and not trusted:
-            part = "tokenizer" if file.startswith("tokenizer") else "model"
+            component = "tokenizer" if file.startswith("tokenizer") else "model"
             raise UsageError(
-                f"{checkpoint.label}: its {part} runs code of its own (auto_map in {file}); to trust it: {TRUST}"
+                f"{checkpoint.label}: its {component} runs code from the checkpoint (auto_map in {file}); to trust it: "
+                "--trust-remote-code"
             )
 
 
@@ -137,7 +138,7 @@ def has_template(folder: Path) -> bool:
 
 
 def _vocabulary(folder: Path) -> object:
-    """Return the part of a tokenizer that must be the same in all checkpoints; None if it is unknown."""
+    """Return the vocabulary and the added tokens, which must be the same in all checkpoints; None if they are unknown."""
     for name in ("tokenizer.json", "vocab.json"):
         if tokenizer := read_json(folder / name):
             model = tokenizer.get("model")
@@ -157,7 +158,7 @@ def check_distances(recipe: Recipe, base: Checkpoint, distances: dict[str, float
 
 
 def check_space(folder: Path, needed: int, *, target: Path) -> None:
-    """Require free space in a folder for the bytes of `target` that are still to be written."""
+    """Require that `folder` has room for the `needed` bytes that are still to be written."""
     free = shutil.disk_usage(folder).free
     if free < needed + RESERVED_BYTES:
         raise UsageError(

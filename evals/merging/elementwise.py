@@ -1,4 +1,4 @@
-"""Averaging, task arithmetic, TIES and DARE, in place or in blocks, so that they need little memory beyond the task vectors.
+"""Averaging, task arithmetic, TIES and DARE: in place or in blocks, to need little memory beyond the task vectors.
 
 The task vector of expert i is tau_i = theta_i - theta_0, with the base's weights theta_0; T is the number of experts. The
 merging functions overwrite the task vectors. Sources are files of MLLMerging (see `table.py`).
@@ -64,7 +64,7 @@ def ties(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
 
 
 def threshold(tau: torch.Tensor, density: float, *, edition: str) -> float:
-    """Return the smallest magnitude that TIES keeps in a flat task vector."""
+    """Return the smallest magnitude that TIES keeps in a flattened task vector."""
     if (rank := rank_of(tau.numel(), density, edition=edition)) is None:
         return 0.0
     selection = Selection(rank, width=8 * tau.element_size())
@@ -82,14 +82,14 @@ def rank_of(count: int, density: float, *, edition: str) -> int | None:
 
 
 def trim(flat: Sequence[torch.Tensor], thresholds: Sequence[float]) -> None:
-    """Set the entries below each vector's threshold to 0."""
+    """Set the entries of each vector whose magnitude is below the vector's threshold to 0, in place."""
     for tau, smallest_kept in zip(flat, thresholds, strict=True):
         for (part,) in _blocks([tau]):
             part.masked_fill_(part.abs() < smallest_kept, 0)
 
 
 def sum_of_signs(flat: Sequence[torch.Tensor]) -> int:
-    """Add the vectors and return the sum of the signs of the result's entries; its sign is the majority sign."""
+    """Return the sum of the signs of the entries of the vectors' sum; its own sign is the majority sign."""
     return sum(int(sum_of(block).sign_().sum()) for block in _blocks(flat))
 
 
@@ -108,7 +108,7 @@ def sum_of(tensors: list[torch.Tensor]) -> torch.Tensor:
 
 
 def _disjoint_merge(block: list[torch.Tensor], majority: int) -> None:
-    """Replace the first vector's block by the mean over the entries with the elected sign; 0 if there are none."""
+    """Replace the first vector's block by the mean of the entries that have the elected sign; 0 if none has."""
     import torch
 
     signs = sum_of(block).sign_()
@@ -116,7 +116,7 @@ def _disjoint_merge(block: list[torch.Tensor], majority: int) -> None:
         signs[signs == 0] = majority
     merged, count = torch.zeros_like(signs), torch.zeros_like(signs)
     for part in block:
-        agreeing = (part * signs).clamp_(min=0)  # magnitudes of the entries that have the sign
+        agreeing = (part * signs).clamp_(min=0)  # magnitudes of the entries with the elected sign
         merged.add_(agreeing)
         count.add_(agreeing.sign_())
     block[0].copy_(merged.div_(count.clamp_(min=1)).mul_(signs))
@@ -143,7 +143,7 @@ def dare_ties(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
 
 
 def drop_at_random(taus: list[torch.Tensor], context: MergeContext) -> None:
-    """Set each entry to 0 with probability `drop` and divide the others by 1 - drop."""
+    """Set each entry to 0 with probability `drop`, and divide the others by 1 - drop, in place."""
     import torch
 
     drop = context.parameters.drop

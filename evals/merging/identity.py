@@ -1,4 +1,4 @@
-"""The identity of a merge: a hash of its checkpoints and of everything in the recipe that changes the result."""
+"""The identity of a merge: a hash of its checkpoints, and of all settings in the recipe that affect the result."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Hashes:
             )
 
     def sha256_of(self, path: Path) -> str:
-        """Return the SHA-256 of a file; large files in the hub's cache are named by it."""
+        """Return the SHA-256 of a file; the hub's cache uses that of a large file as its name."""
         resolved = path.resolve()
         if resolved.parent.name == "blobs" and _BLOB_NAME.fullmatch(resolved.name):
             return resolved.name

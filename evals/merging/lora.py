@@ -1,4 +1,4 @@
-"""LoRA adapters as experts: the two factors of a change to a matrix are multiplied when the matrix is merged.
+"""LoRA adapters as experts: the low-rank factors of a matrix's change are multiplied when the matrix is merged.
 
 Names, scales and options are those of peft 0.21 (`adapter_config.json`, `adapter_model.safetensors`).
 """
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 CONFIG, FILE = "adapter_config.json", "adapter_model.safetensors"
 _FACTOR_NAME = re.compile(r"(.+)\.lora_([AB])(?:\.default)?\.weight")
 _PEFT_PREFIX = "base_model.model."
+_LAYER_NAME = re.compile(r"[\w.-]+")
+"""A key of `alpha_pattern` that is a name; peft also accepts regular expressions."""
 UNSUPPORTED = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "megatron_config")
 
 
 class FactorPair(Struct, frozen=True):
-    """The two factors of a change `scale * B A` to a matrix."""
+    """The factors of a matrix's change, `scale * B A`."""
 
     down: str
     """Name of tensor A (rank x inputs)."""
@@ -59,11 +61,11 @@ class Adapter:
 
     @property
     def base(self) -> str:
-        """Return the base model named in the adapter's configuration; empty if there is none."""
+        """Return the base model named in the adapter's configuration; empty if it is not named."""
         return str(self.config.get("base_model_name_or_path") or "")
 
     def bind(self, base: Mapping[str, StoredTensor]) -> None:
-        """Find the base's tensor for each tensor of the adapter; raises UsageError if there is none, or factors do not fit."""
+        """Find the base's tensor for each tensor of the adapter; raises UsageError if it has none, or if factors do not fit."""
         with open_file(self.files[0], label=self.label) as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
         halves: dict[str, dict[str, str]] = {}
@@ -82,22 +84,28 @@ class Adapter:
         for target, half in halves.items():
             if set(half) != {"A", "B"}:
                 raise UsageError(f"{self.label}: {target} has only one of its two factors")
-            (rank, inputs), (outputs, inner) = shapes[half["A"]], shapes[half["B"]]
-            if (outputs, inputs) != base[target].shape or rank != inner:
+            down, up = shapes[half["A"]], shapes[half["B"]]
+            if not len(down) == len(up) == 2 or not down[0] == up[1] > 0:
                 raise UsageError(
-                    f"{self.label}: {target} is {outputs} x {inputs}, but {' x '.join(map(str, base[target].shape)) or 'a scalar'} in the base"
+                    f"{self.label}: the factors of {target} are {list(down)} and {list(up)}, not those of a linear layer: "
+                    "merge it with peft first"
                 )
-            self.pairs[target] = FactorPair(half["A"], half["B"], self._scale(target, rank))
+            change = (up[0], down[1])
+            if change != base[target].shape:
+                raise UsageError(
+                    f"{self.label}: {target} is {list(change)}, but {list(base[target].shape)} in the base"
+                )
+            self.pairs[target] = FactorPair(half["A"], half["B"], self._scale(target, down[0]))
 
     def _find_target(self, name: str, base: Mapping[str, StoredTensor]) -> str:
-        """Return the name of a tensor in the base, which may have another prefix, since prefixes differ between model classes."""
+        """Return the name in the base of an adapter's tensor; the prefix may differ, as it depends on the model class."""
         name = name.removeprefix(_PEFT_PREFIX).replace(".base_layer.", ".")
         if name in base:
             return name
-        parts = name.split(".")
-        for start in range(1, len(parts) - 1):
-            suffix = "." + ".".join(parts[start:])
-            matches = [known for known in base if known.endswith(suffix) or known == suffix[1:]]
+        components = name.split(".")
+        for start in range(1, len(components) - 1):
+            suffix = ".".join(components[start:])
+            matches = [known for known in base if f".{known}".endswith(f".{suffix}")]
             if len(matches) == 1:
                 return matches[0]
         raise UsageError(
@@ -107,6 +115,11 @@ class Adapter:
     def _scale(self, target: str, rank: int) -> float:
         alpha = self.config.get("lora_alpha", rank)
         patterns = self.config.get("alpha_pattern") or {}
+        if not isinstance(patterns, dict) or not all(map(_LAYER_NAME.fullmatch, patterns)):
+            raise UsageError(
+                f"{self.label}: alpha_pattern in {CONFIG} must map names of layers, not regular expressions: "
+                "merge it with peft first"
+            )
         layer = target.removesuffix(".weight")
         alpha = next(
             (value for key, value in patterns.items() if layer == key or layer.endswith(f".{key}")), alpha

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 PROBES = 8
-"""Maximum number of matrices on which distances are measured."""
+"""Maximum number of matrices from which the distance of an expert to the base is estimated."""
 
 
 class Merger:
@@ -36,7 +36,7 @@ class Merger:
         """One for the base, and one for each expert."""
 
     def distances(self) -> dict[str, float]:
-        """Return, by expert, the norm of its task vector divided by the norm of the base, measured on a few matrices."""
+        """Return for each expert the norm of its task vector relative to the base's, estimated from up to `PROBES` matrices."""
         names = [name for name in self._merged_names if len(self._base.tensors[name].shape) == 2]
         names = names[:: max(1, len(names) // PROBES)][:PROBES]
         return {expert: self._distance(expert, names) for expert in self._experts}
@@ -44,7 +44,7 @@ class Merger:
     def _distance(self, expert: str, names: list[str]) -> float:
         squared_change, squared_norm = 0.0, 0.0
         for name in names:
-            weights = self._buffer(0, name).copy_(self._base.tensor(name))
+            weights = self._base_weights(name)
             tau = self._experts[expert].task_vector(name, weights, self._buffer(1, name))
             squared_change += float(tau.square_().sum())
             squared_norm += float(weights.square_().sum())

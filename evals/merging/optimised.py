@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 ASSUMED_EXPERTS = 5
-"""Number of experts that ModelCompose/scripts/model_composition/ties_merging.py assumes."""
+"""Number of experts assumed by ModelCompose/scripts/model_composition/ties_merging.py."""
 
 
 def wudi(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
@@ -43,7 +43,7 @@ def optmerge_full(taus: list[torch.Tensor], context: MergeContext) -> torch.Tens
     if "lm_head" in context.tensor:
         return _mean(taus)
     centre = _mean(taus)
-    rank = _kept_rank(taus, context)
+    rank = _truncation_rank(taus, context)
     targets, axes = [], []
     for tau in taus:
         left, right = _low_rank(tau - centre, rank)
@@ -62,7 +62,7 @@ def optmerge_lora(taus: list[torch.Tensor], context: MergeContext) -> torch.Tens
 
     if "lm_head" in context.tensor:
         return _mean(taus)
-    parts = [_low_rank(tau, _kept_rank(taus, context)) for tau in taus]
+    parts = [_low_rank(tau, _truncation_rank(taus, context)) for tau in taus]
     targets, axes = [left @ right for left, right in parts], [right for _, right in parts]
     if context.edition == "fixed":
         return _descend(_mean(taus), targets, axes, taus, context, make_optimizer=_make_sgd)
@@ -88,9 +88,8 @@ def optmerge_modality(taus: list[torch.Tensor], context: MergeContext) -> torch.
     """
     if "lm_head" in context.tensor:
         return _mean(taus)
-    rank = (
-        min(taus[0].shape) // ASSUMED_EXPERTS if context.edition == "original" else _kept_rank(taus, context)
-    )
+    is_original = context.edition == "original"
+    rank = min(taus[0].shape) // ASSUMED_EXPERTS if is_original else _truncation_rank(taus, context)
     parts = [_low_rank(tau, rank) for tau in taus]
     return _descend(
         _mean(taus), [left @ right for left, right in parts], taus, taus, context, make_optimizer=_make_sgd
@@ -112,7 +111,8 @@ def modality_factors(
     return (up @ down).mul_(context.factor * scales.pop())
 
 
-def _kept_rank(taus: list[torch.Tensor], context: MergeContext) -> int:
+def _truncation_rank(taus: list[torch.Tensor], context: MergeContext) -> int:
+    """Return the number of singular values to keep: a share of all, by default one over the number of experts."""
     full_rank = min(taus[0].shape)
     share: float | None = context.parameters.rank
     return full_rank // len(taus) if share is None else int(full_rank * share)

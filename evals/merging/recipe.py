@@ -24,12 +24,12 @@ from msgspec import Meta, Struct, field
 from evals import disk
 from evals.errors import UnknownName, UsageError
 from evals.merging.table import Edition, Method, method_of
-from evals.validation import cause, check_short_name
+from evals.validation import cause, check_short_name, short_name_from
 
 EXCLUDED = (
     "*visual.*", "*vision_model.*", "*vision_tower.*", "*embed_tokens*", "*lm_head*", "*norm*", "*bias*",
 )  # fmt: skip
-"""Default patterns of tensors that are not merged: those that MLLMerging (see `table.py`) excludes in Qwen2-VL or InternVL."""
+"""Default patterns of tensors that are not merged, as in MLLMerging (see `table.py`) for Qwen2-VL and InternVL."""
 MAX_EXPERTS = 64
 _DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,2})?")
 
@@ -65,7 +65,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     serve: str
     """Model adapter that serves the checkpoint: `vllm` or `hf`."""
     edition: Edition
-    """Whether the method follows the released code, with its defects, or the paper; see `table.py`."""
+    """`original` follows the released code with its defect, `fixed` the paper; see `table.py`."""
     factor: float
     """lambda, by which the merged task vector is multiplied."""
     seed: int
@@ -103,8 +103,9 @@ def read(path: Path) -> Recipe:
     if file.tokenizer and file.tokenizer not in file.experts:
         raise UnknownName("expert in `tokenizer`", file.tokenizer, file.experts, source=path)
     factor = rule.factor if file.factor is None else float(file.factor)
+    name = file.name if file.name != "merged" else short_name_from(path, "merged")
     return Recipe(
-        path=path, name=file.name if file.name != "merged" else _folder_name(path), method=file.method, base=file.base,
+        path=path, name=name, method=file.method, base=file.base,
         experts=file.experts, serve=file.serve, edition=file.edition, factor=factor, seed=file.seed,
         dtype=file.dtype, compute=file.compute, device=file.device, exclude=file.exclude,
         tokenizer=file.tokenizer, parameters=parameters,
@@ -125,9 +126,3 @@ def _check_values(path: Path, file: _RecipeFile, parameters: Any) -> None:
             raise UsageError(
                 f"{path}: invalid expert name {name!r}: use up to 64 letters, digits, '.', '-' and '_'"
             )
-
-
-def _folder_name(path: Path) -> str:
-    """Return a file's stem, with hyphens for all characters but ASCII letters and digits."""
-    stem = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.stem)
-    return stem.strip("-")[:64] or "merged"

@@ -18,32 +18,32 @@ if TYPE_CHECKING:
 MIN_EIGENVALUE = 1e-8
 """Smaller eigenvalues are raised to this value; `fixed` ignores their directions as rounding errors."""
 MIN_SQUARED_NORM = 1e-12
-"""Squared norm below which a task vector counts as 0."""
+"""Squared norm below which a task vector is treated as zero."""
 
 
 def tsv(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return P(U) S P(V^T) for the experts' concatenated leading singular vectors (TSV-Merge, arXiv 2412.00081).
 
-    Each expert contributes its r = int(min(m, n) / T) leading ones; P replaces all singular values by 1 (which gives the
-    nearest matrix with orthonormal columns), S contains the experts' singular values. Because of an inverted test, `original`
-    does this only for `lm_head.weight`, which the released scripts do not merge, and averages every other matrix. Source:
-    `svd_merging`, LLaMA-Factory/model_merging.py and, corrected, LLaMA-Factory/baseline_merging.py.
+    Each expert contributes its r = int(min(m, n) / T) leading vectors. P replaces all singular values of its argument by 1,
+    which gives the nearest orthonormal matrix; S contains the experts' singular values. Because of an inverted test,
+    `original` does this only for `lm_head.weight`, which the released scripts do not merge, and averages every other matrix.
+    Source: `svd_merging`, LLaMA-Factory/model_merging.py and, corrected, LLaMA-Factory/baseline_merging.py.
     """
     import torch
 
     if context.edition == "original" and context.tensor != "lm_head.weight":
         return average(taus, context)
     rank = min(taus[0].shape) // len(taus)
-    parts = [_leading_part(tau, rank) for tau in taus]
-    left = torch.cat([u for u, _, _ in parts], dim=1)
-    values = torch.cat([s for _, s, _ in parts])
-    right = torch.cat([vt for _, _, vt in parts])
-    del parts
+    decompositions = [_truncated_svd(tau, rank) for tau in taus]
+    left = torch.cat([u for u, _, _ in decompositions], dim=1)
+    values = torch.cat([s for _, s, _ in decompositions])
+    right = torch.cat([vt for _, _, vt in decompositions])
+    del decompositions
     return (nearest_orthonormal(left) * values) @ nearest_orthonormal(right)
 
 
-def _leading_part(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the leading singular vectors and values, as copies, so that the memory of the others can be released."""
+def _truncated_svd(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return copies of the leading singular vectors and values, so that the memory of the full decomposition is released."""
     import torch
 
     u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
@@ -73,8 +73,8 @@ def swudi(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return the M that gradient flow on WUDI's loss reaches at time t, restricted to the leading directions.
 
     C = sum tau_i^T tau_i / |tau_i|^2 = V diag(l) V^T and D = sum tau_i tau_i^T tau_i / |tau_i|^2. With f = 1 - exp(-l t)
-    for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V diag(f) V^T + D V diag(f / l) V^T, where M_0 is
-    what `start` names: 0, or the sum or the mean of the tau_i. As t goes to infinity, M solves M C = D, the normal equations
+    for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V diag(f) V^T + D V diag(f / l) V^T. The parameter
+    `start` chooses M_0: 0, the sum of the tau_i, or their mean. As t goes to infinity, M solves M C = D, the normal equations
     of WUDI's loss. `lm_head` and task vectors that are all (nearly) 0 are averaged. Source: `swudi_merge`,
     LLaMA-Factory/swudi_aswudi.py.
     """
@@ -88,9 +88,9 @@ def swudi(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
 
 
 def aswudi(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
-    """Return WUDI's least-squares solution, restricted to leading directions, whose number is chosen for each matrix.
+    """Return WUDI's least-squares solution, restricted to leading directions; the rule `rank` chooses how many per matrix.
 
-    This is `swudi` with t = infinity and a number of directions that follows from the rule `rank`. Source: `aswudi_merge` and
+    This is `swudi` with t = infinity. Source: `aswudi_merge` and
     `_aswudi_pick_rank`, LLaMA-Factory/swudi_aswudi.py.
     """
     import torch
@@ -133,7 +133,7 @@ def _solve(
     filter_factors: torch.Tensor,
     count: int,
 ) -> torch.Tensor:
-    """Return M of `swudi`; the filter factors are f, of which the last `count` are used. `fixed` sets f to 0 for rounding errors, too."""
+    """Return M of `swudi` with the filter factors f, all but the last `count` set to 0; `fixed` also drops rounding errors."""
     import torch
 
     filter_factors[: len(filter_factors) - count] = 0
@@ -148,7 +148,7 @@ def _solve(
 
 
 def direction_count(values: torch.Tensor, parameters: Aswudi, *, shape: tuple[int, ...]) -> int:
-    """Return how many of the eigenvalues, given in descending order, ASWUDI keeps: at least 1."""
+    """Return how many eigenvalues ASWUDI keeps, at least 1; `values`: the eigenvalues in descending order."""
     roots = values.sqrt()
     rule = parameters.rank
     if rule == "all":

@@ -1,8 +1,8 @@
-"""The merging methods: parameters with bounds, default factors, and the defect of the released code of each.
+"""The merging methods: their parameters with bounds, default factors, and the defects of the released code.
 
 The released code is github.com/WalkerWorldPeace/MLLMerging at 5f8a4583, by the authors of OptMerge (arXiv 2505.19892v3).
-The edition `original` of a method is that code with its defect, `fixed` is the paper's rule. Default factors (lambda) are
-those of `DEFAULT_HPARAMS` in LLaMA-Factory/baseline_merging.py, and those released for OptMerge, SWUDI and ASWUDI; the
+The edition `original` of a method reproduces that code with its defect; `fixed` follows the paper. Default factors (lambda)
+are from `DEFAULT_HPARAMS` in LLaMA-Factory/baseline_merging.py and from the releases of OptMerge, SWUDI and ASWUDI; the
 authors tuned them on data that the paper does not name.
 """
 
@@ -100,12 +100,12 @@ class Aswudi(Struct, frozen=True, forbid_unknown_fields=True):
     rank: RankRule = "participation-sqrt"
     """How the number of directions is chosen for each matrix."""
     cumulative: Share = 0.9
-    """For `rank = "cumulative"`: share of the eigenvalues' sum that the kept ones reach."""
+    """For `rank = "cumulative"`: minimum share of the eigenvalues' sum that the kept ones add up to."""
     start: Start = "sum"
 
 
 class GlobalTies(Struct, frozen=True):
-    """What `ties` needs of all merged tensors if it trims and elects over one vector of them."""
+    """Thresholds and majority of TIES over one vector of all merged tensors."""
 
     thresholds: tuple[float, ...]
     """Smallest magnitude kept, for each expert."""
@@ -159,6 +159,9 @@ class Method(Struct, frozen=True, kw_only=True):
 MERGEKIT_PREFIX = "mergekit:"
 """Prefix for the names of mergekit's methods (`mergekit_methods.py`)."""
 _ZERO_NORM = "divides by zero if an expert does not change a matrix"
+_TINY_EIGENVALUES = (
+    "sets eigenvalues below 1e-8 to 1e-8 and keeps their directions, which amplifies rounding errors"
+)
 METHODS = {
     "weight-average": Method(title="Weight averaging", function="elementwise:average", factor=1.0),
     "task-arithmetic": Method(title="Task arithmetic", function="elementwise:total"),
@@ -196,11 +199,11 @@ METHODS = {
     ),
     "swudi": Method(
         title="SWUDI", function="spectral:swudi", parameters=Swudi, factor=0.1, uses_device=True,
-        defect="sets eigenvalues below 1e-8 to 1e-8 and keeps their directions, which amplifies rounding errors",
+        defect=_TINY_EIGENVALUES,
     ),
     "aswudi": Method(
         title="ASWUDI", function="spectral:aswudi", parameters=Aswudi, factor=0.2, uses_device=True,
-        defect="sets eigenvalues below 1e-8 to 1e-8 and keeps their directions, which amplifies rounding errors",
+        defect=_TINY_EIGENVALUES,
     ),
 }  # fmt: skip
 """Name -> method."""

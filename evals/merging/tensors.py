@@ -1,6 +1,6 @@
 """Checkpoints as named tensors, read one at a time, so that memory use does not grow with the size of a checkpoint.
 
-A file is opened for each tensor and closed again, since the pages of a mapped file count as memory of the process.
+A file is opened and closed for each tensor, since the pages of a mapped file count as memory of the process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WEIGHTS = (
     "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.gguf", "*.h5", "*.msgpack",
     "*.ot", "*.onnx*", "*.npz", "*.ckpt",
 )  # fmt: skip
-"""Patterns of files with weights, which are not copied, unlike a checkpoint's other files."""
+"""Patterns of files with weights, which a merge does not copy, unlike a checkpoint's other files."""
 BLOCK = 1 << 18
 """Number of elements checked at once."""
 INDEX = "model.safetensors.index.json"
@@ -49,7 +49,7 @@ class StoredTensor(Struct, frozen=True):
 
     file: Path
     dtype: str
-    """As safetensors names it."""
+    """Name of the dtype in safetensors."""
     shape: tuple[int, ...]
 
     @property
@@ -98,7 +98,7 @@ class Checkpoint:
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """Return the safetensors files; raises UsageError if one is missing, such as when weights are pickled."""
+        """Return the safetensors files; raises UsageError if one is missing, e.g. because the weights are pickled."""
         if (self.folder / INDEX).is_file():
             mapping = read_json(self.folder / INDEX).get("weight_map")
             names = set(mapping.values()) if isinstance(mapping, dict) else set()

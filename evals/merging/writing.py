@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     import torch
 
 SHARD_BYTES = 2 << 30
-"""Maximum size of a shard; a larger tensor gets a shard of its own."""
+"""Maximum size of a shard; a larger tensor gets its own shard."""
 CARD = "merge.json"
+"""File with the facts about a merge, in the merged checkpoint."""
 BLOCK = 1 << 20
 """Number of elements converted and written at once."""
 MAX_FILE_BYTES = 1 << 28
+"""Maximum size of a copied file."""
 
 
 class Shard(Struct, frozen=True):
@@ -136,15 +138,11 @@ def write_index(partial_folder: Path, all_shards: list[Shard]) -> None:
 
 
 def copy_files(source: Path, partial_folder: Path, *, is_copied: Callable[[str], bool]) -> None:
-    """Copy the files of a checkpoint for whose names `is_copied` is true, except weights, README.md, `CARD` and files to be ignored."""
+    """Copy the files of a checkpoint whose names fulfil `is_copied`, except weights, README.md, `CARD` and ignored files."""
     for path in sorted(source.iterdir()):
-        if (
-            path.is_dir()
-            or any(fnmatch(path.name, pattern) for pattern in WEIGHTS)
-            or not is_copied(path.name)
-        ):
-            continue
-        if not disk.is_ignored(path.name) and path.name not in ("README.md", CARD):
+        is_excluded = path.name in ("README.md", CARD) or disk.is_ignored(path.name)
+        is_weights = any(fnmatch(path.name, pattern) for pattern in WEIGHTS)
+        if is_copied(path.name) and not (is_excluded or is_weights or path.is_dir()):
             disk.replace(partial_folder / path.name, disk.read_small(path, MAX_FILE_BYTES))
 
 

@@ -332,6 +332,10 @@ def test_loras_that_cannot_be_merged_are_refused(tmp_path):
     shutil.rmtree(tmp_path / "cache")
     assert_lora_is_refused({"model.layers.7.q": (torch.ones(4, 2), torch.ones(2, 4))})
     assert_lora_is_refused({Q_LAYER: (torch.ones(4, 9), torch.ones(16, 4))})
+    assert_lora_is_refused({Q_LAYER: (torch.ones(4, 16, 1, 1), torch.ones(16, 4, 1, 1))})  # of a convolution
+    assert_lora_is_refused({Q_LAYER: (torch.ones(0, 16), torch.ones(16, 0))})
+    assert_lora_is_refused(lora_factors(1), alpha_pattern=["q_proj"])
+    assert_lora_is_refused(lora_factors(1), alpha_pattern={"(q|k)_proj": 8})
     (tmp_path / "e0" / "adapter_model.safetensors").unlink()
     assert_refused(path)
 
