@@ -27,9 +27,9 @@ from evals.challenge.evidence import (
     SAME,
     Neighbourhood,
     cumulative_log_wealth,
-    factors_by_position,
-    factors_by_reply,
     features_of,
+    log_factors_by_position,
+    log_factors_by_reply,
 )
 from evals.seams import Decoding, TokenLikelihoods
 from tools import challenge_models as models
@@ -224,7 +224,7 @@ def trials(
         likelihoods = pools.likelihoods(condition, f"edited-{condition.pool}")
         edited = [features_of(tokens, greedy=greedy) for tokens in likelihoods]
     features = original + edited
-    factors = factors_by_reply(features, null, greedy=greedy)
+    factors = log_factors_by_reply(features, null, greedy=greedy)
     for _ in range(TRIALS):
         chosen = rng.choice(len(original), min(SIZES[-1], len(original)), replace=False)
         if edited:
@@ -235,7 +235,7 @@ def trials(
             subsets = [[features[i] for i in chosen[:size]] for size in SIZES]
             logs = np.array(
                 [
-                    cumulative_log_wealth(factors_by_position(subset, null, greedy=greedy)).max()
+                    cumulative_log_wealth(log_factors_by_position(subset, null, greedy=greedy)).max()
                     for subset in subsets
                 ]
             )

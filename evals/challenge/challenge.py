@@ -36,12 +36,12 @@ class ClaimedModel(Model, SupportsReplyLikelihoods, Protocol):
 
 
 def challenge(
-    source: Source, spec: str, request: ChallengeRequest, options: dict[str, object]
+    source: Source, spec: str, *, request: ChallengeRequest, options: dict[str, object]
 ) -> ChallengeOutcome:
     """Test whether the model `spec` could have written replies of a run; `options`: the adapter's options.
 
     Raises UsageError if the model cannot be loaded or returns invalid likelihoods, DataError if a reply occurs twice, and
-    ModelErrors other than Fatal and Rejected. Any other obstacle yields an outcome with the verdict `untestable`.
+    ModelErrors other than Fatal and Rejected. If the replies cannot be tested, the verdict is `untestable`.
     """
     empty_outcome = _empty_outcome(source, spec, request)
     try:
@@ -59,8 +59,8 @@ def challenge(
         return structs.replace(empty_outcome, reason=choice.obstacle, left_out=dict(choice.left_out))
     model = load.model(spec, **options)
     if not isinstance(model, SupportsReplyLikelihoods):
-        return structs.replace(empty_outcome, reason=_missing_capability(spec))
-    outcome = _test_replies(empty_outcome, model, choice, sampling, decoding)
+        return structs.replace(empty_outcome, reason=_unsupported_model_reason(spec))
+    outcome = _test_replies(empty_outcome, model, choice, sampling=sampling, decoding=decoding)
     missing = unrecorded_settings(source.card.config, sampling)
     if outcome.verdict == "different" and missing:
         reason = (
@@ -91,7 +91,7 @@ def _empty_outcome(source: Source, spec: str, request: ChallengeRequest) -> Chal
     )
 
 
-def _missing_capability(spec: str) -> str:
+def _unsupported_model_reason(spec: str) -> str:
     return (
         f"{load.without_secrets(spec)} does not return the likelihoods of a given text; hf: (including .gguf files), "
         "merge:, vllm: and server: (if it is vLLM) do"
@@ -102,10 +102,11 @@ def _test_replies(
     empty_outcome: ChallengeOutcome,
     model: ClaimedModel,
     choice: Choice,
+    *,
     sampling: Sampling,
     decoding: Decoding,
 ) -> ChallengeOutcome:
-    """Return the outcome of testing the chosen replies."""
+    """Return the outcome of testing the chosen replies; the model is closed."""
     from evals.challenge.evidence import weigh
 
     try:
@@ -136,7 +137,7 @@ def _test_replies(
 
 
 def _generation_s(tested: ReplyLikelihoods) -> float | None:
-    """Return the recorded time of generating the replies; None if it is not recorded, or not plausible."""
+    """Return the recorded seconds of generation, summed over the replies; None if they are not recorded or implausible."""
     seconds = [reply.seconds for reply in tested.replies]
     total = sum(seconds)
     return total if min(seconds, default=0) >= 0 and 0 < total <= MAX_SECONDS else None
@@ -145,10 +146,10 @@ def _generation_s(tested: ReplyLikelihoods) -> float | None:
 async def _run_model(
     model: ClaimedModel, choice: Choice, sampling: Sampling, decoding: Decoding
 ) -> tuple[ReplyLikelihoods, float]:
-    """Return the likelihoods and the seconds taken, not counting the model's startup; then close the model."""
+    """Compute the likelihoods and close the model; return them with the seconds taken, without the model's startup."""
     try:
-        if isinstance(model, HasStartup) and (waiting := model.ready()) is not None:
-            await waiting
+        if isinstance(model, HasStartup) and (startup := model.ready()) is not None:
+            await startup
         started = time.perf_counter()
         tested = await compute_likelihoods(model, choice.exchanges, sampling, decoding)
         return tested, time.perf_counter() - started
@@ -157,6 +158,7 @@ async def _run_model(
 
 
 def _untestable_reason(evidence: Evidence, tested: ReplyLikelihoods) -> str:
+    """Return why there is no evidence; empty if there is."""
     if evidence.verdict != "untestable":
         return ""
     (reason, _), *_ = tested.left_out.most_common(1) or [("they have no tokens", 0)]

@@ -1,4 +1,4 @@
-"""How the tokens of a run's replies were sampled, according to its card; an error if that cannot be determined."""
+"""How the tokens of a run's replies were sampled, according to its card."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ TEMPLATE_ARGUMENTS = frozenset(
 
 
 def sampling_of(config: Config) -> Sampling:
-    """Return the sampling parameters as changed by the extra request fields; raises UsageError for an unsupported field."""
+    """Return the sampling parameters after applying the extra request fields; raises UsageError for an unsupported field."""
     sampling, fields = config.sampling, dict(config.sampling.extra)
     template = fields.pop("chat_template_kwargs", {})
-    _check_template(template)
+    _check_template_variables(template)
     values = {name: fields.pop(name) for name in SAMPLING_FIELDS if name in fields}
     for name, value in fields.items():
         if name not in WITHOUT_EFFECT and not (name in NEUTRAL_VALUES and value == NEUTRAL_VALUES[name]):
@@ -59,7 +59,7 @@ def sampling_of(config: Config) -> Sampling:
     return structs.replace(sampling, **values, stop=tuple(stop), extra=extra)
 
 
-def _check_template(variables: Any) -> None:
+def _check_template_variables(variables: Any) -> None:
     if not isinstance(variables, dict):
         raise UsageError("the request field chat_template_kwargs is not an object")
     for name, value in variables.items():
@@ -68,7 +68,7 @@ def _check_template(variables: Any) -> None:
 
 
 def decoding_of(config: Config, sampling: Sampling) -> Decoding:
-    """Return how tokens were sampled; raises UsageError if the card does not record it, or if a value is out of range."""
+    """Return how tokens were sampled; raises UsageError if the card does not record this, or if a value is out of range."""
     adapter = config.model.partition(":")[0]
     if adapter == "smollm2":
         sampling = _with_defaults(sampling, LLAMA_CPP_DEFAULTS)
@@ -94,7 +94,10 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
 
 
 def unrecorded_settings(config: Config, sampling: Sampling) -> str:
-    """Name those of top_p and top_k that a server may have set, unrecorded (vLLM: from `generation_config.json`); else empty."""
+    """Return the names of the settings (top_p, top_k) that a server may have set itself, as a phrase; empty if there are none.
+
+    vLLM, for example, reads defaults from `generation_config.json`, and a card does not record them.
+    """
     if config.model.partition(":")[0] in ("hf", "smollm2") or not sampling.temperature:
         return ""
     return " and ".join(name for name in ("top_p", "top_k") if getattr(sampling, name) is None)

@@ -8,8 +8,8 @@ If the claimed model wrote the replies, the mean of g is at most a known m. A be
     1 + (a - m) (g - m) / (m (1 - m)),
 
 the likelihood ratio of a Bernoulli variable if g is 0 or 1. The expectation of this factor is at most 1 under every
-distribution with E g <= m, so the wealth, averaged over features and values of a, ever exceeds 1/alpha with a probability of
-at most alpha, however many replies there are (Ville; Shafer, *Testing by betting*, JRSS A 2021; Waudby-Smith and Ramdas,
+distribution with E g <= m. Hence the probability that the wealth, averaged over features and values of a, ever exceeds
+1/alpha is at most alpha, however many replies there are (Ville; Shafer, *Testing by betting*, JRSS A 2021; Waudby-Smith and Ramdas,
 *Estimating means of bounded random variables by betting*, JRSS B 2024).
 
 The null hypothesis is a neighbourhood of the claimed model, not a point (`Neighbourhood`): engines round differently, and a
@@ -38,41 +38,43 @@ UPPER_TAILS = (0.5, 0.2, 0.05, 0.01, 0.001, 0.0001)
 LOWER_TAILS = (0.5, 0.2, 0.05)
 """Values of x for the tails {U < x}: tokens likelier than they should be, as at a lower temperature."""
 RARE_TAIL = 0.05
-"""Upper tails of at most this probability share half of the initial wealth: they reveal a few edited sentences."""
+"""Half of the initial wealth is bet on upper tails of at most this probability, which reveal a few edited sentences."""
 GREEDY_GAPS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """For greedy replies: a feature is 1 if the token's log-probability is more than this below the first choice's, else 0."""
 ODDS_RATIOS = (1.1, 1.25, 1.6, 2.5, 5.0, 12.0, 40.0)
 """Odds of a divided by the odds of m, for each bet."""
+MAX_LOG_WEALTH = 700.0
+"""Greater values would overflow when exponentiated."""
 
 
 class Neighbourhood(NamedTuple):
     """Writers that count as the claimed model: bounds that hold on average over the tokens of their replies.
 
-    With probability `stray` a token is arbitrary. Otherwise, with P the claimed model's distribution of the next token under
-    the recorded sampling and Q the writer's, TV(P, Q) <= distance and Q <= ratio P. So the mean of a tail of probability x is
-    at most stray + min(x + distance, ratio x). A greedy writer takes a token whose gap exceeds d with a probability of at
-    most stray + flip_rate exp(-d / scale).
+    With probability `contamination`, a token is arbitrary. Otherwise TV(P, Q) <= distance and Q <= ratio P, where P is the
+    claimed model's distribution of the next token under the recorded sampling, and Q is the writer's. Hence the mean of a
+    tail of probability x is at most contamination + min(x + distance, ratio x). A greedy writer chooses a token whose gap
+    exceeds d with a probability of at most contamination + flip_rate exp(-d / scale).
     """
 
     distance: float
     ratio: float
-    stray: float
+    contamination: float
     flip_rate: float
     scale: float
     """In units of log-probability."""
 
     def max_tail_mean(self, x: float) -> float:
         """Return the largest mean of a tail whose probability is x under the claimed model."""
-        return min(self.stray + min(x + self.distance, self.ratio * x), 0.99)
+        return min(self.contamination + min(x + self.distance, self.ratio * x), 0.99)
 
     def max_share_beyond(self, gap: float) -> float:
         """Return the largest share of greedy tokens whose gap exceeds `gap`."""
-        return self.stray + self.flip_rate * exp(-gap / self.scale)
+        return self.contamination + self.flip_rate * exp(-gap / self.scale)
 
 
-SAME = Neighbourhood(distance=0.002, ratio=1.05, stray=0.001, flip_rate=0.002, scale=0.03)
+SAME = Neighbourhood(distance=0.002, ratio=1.05, contamination=0.001, flip_rate=0.002, scale=0.03)
 """Float32 rounding, and a few texts that are tokenised differently: a writer beyond it is not `consistent`."""
-CLOSE = Neighbourhood(distance=0.04, ratio=2.0, stray=0.002, flip_rate=0.06, scale=0.2)
+CLOSE = Neighbourhood(distance=0.04, ratio=2.0, contamination=0.002, flip_rate=0.06, scale=0.2)
 """Different numerics or 8-bit quantisation of the same weights: a writer beyond it is `different`."""
 
 
@@ -110,15 +112,19 @@ def weigh(
     token_count = sum(len(tokens.logprob) for tokens in nonempty)
     if not token_count:
         return Evidence("untestable", None, None, None, None, len(likelihoods), 0)
-    factors = factors_by_position if one_seed and not greedy else factors_by_reply
+    log_factors = log_factors_by_position if one_seed and not greedy else log_factors_by_reply
     features = [features_of(tokens, greedy=greedy) for tokens in nonempty]
-    close, same = (cumulative_log_wealth(factors(features, null, greedy=greedy)) for null in (CLOSE, SAME))
+    close, same = (
+        cumulative_log_wealth(log_factors(features, null, greedy=greedy)) for null in (CLOSE, SAME)
+    )
     threshold = -np.log(alpha)
     verdict: Verdict = (
         "different" if close.max() >= threshold else "close" if same.max() >= threshold else "consistent"
     )
     first_choices = sum(int((np.asarray(tokens.rank) == 1).sum()) for tokens in nonempty)
-    e_value, same_e_value = (float(np.exp(min(700.0, log_wealth.max()))) for log_wealth in (close, same))
+    e_value, same_e_value = (
+        float(np.exp(min(MAX_LOG_WEALTH, log_wealth.max()))) for log_wealth in (close, same)
+    )
     return Evidence(
         verdict=verdict,
         p_value=min(1.0, 1 / e_value),
@@ -130,14 +136,14 @@ def weigh(
     )
 
 
-def factors_by_reply(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
+def log_factors_by_reply(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
     """Return the log factor of each reply by feature and odds, shape (replies, F, A)."""
     import numpy as np
 
     return np.stack([log_gains(tokens, null, greedy=greedy).sum(axis=2) for tokens in features])
 
 
-def factors_by_position(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
+def log_factors_by_position(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
     """Return the log factor of each position by feature and odds, shape (positions, F, A), from mean features over replies."""
     import numpy as np
 
@@ -147,28 +153,26 @@ def factors_by_position(features: Sequence[Floats], null: Neighbourhood, *, gree
     return np.moveaxis(log_gains(np.asarray(total) / replies, null, greedy=greedy), 2, 0)
 
 
-def cumulative_log_wealth(factors: Floats) -> Floats:
-    """Return the log wealth after each step, shape (..., steps), from the steps' log factors, shape (..., steps, F, A)."""
+def cumulative_log_wealth(log_factors: Floats) -> Floats:
+    """Return the log wealth after each step, shape (..., steps), given the log factors of the steps, shape (..., steps, F, A)."""
     import numpy as np
     from scipy.special import logsumexp
 
-    log_wealth = np.cumsum(factors, axis=-3)
+    log_wealth = np.cumsum(log_factors, axis=-3)
     by_feature = logsumexp(log_wealth, axis=-1) - np.log(log_wealth.shape[-1])
-    return np.asarray(logsumexp(by_feature + np.log(_weights(log_wealth.shape[-2])), axis=-1))
+    return np.asarray(logsumexp(by_feature + np.log(_feature_weights(log_wealth.shape[-2])), axis=-1))
 
 
 def features_of(likelihoods: TokenLikelihoods, *, greedy: bool) -> Floats:
     """Return the features of a reply's tokens, shape (F, tokens); raises UsageError for invalid likelihoods."""
     import numpy as np
 
-    _check(likelihoods)
+    _check_likelihoods(likelihoods)
     if greedy:
         return np.stack([np.asarray(likelihoods.gap) > gap for gap in GREEDY_GAPS]).astype(float)
-    upper, lower = (
-        (_upper_tail(likelihoods, x) for x in UPPER_TAILS),
-        (_lower_tail(likelihoods, x) for x in LOWER_TAILS),
-    )
-    return np.stack([*upper, *lower])
+    upper = [_upper_tail(likelihoods, x) for x in UPPER_TAILS]
+    lower = [_lower_tail(likelihoods, x) for x in LOWER_TAILS]
+    return np.stack(upper + lower)
 
 
 def log_gains(features: Floats, null: Neighbourhood, *, greedy: bool) -> Floats:
@@ -186,7 +190,7 @@ def log_gains(features: Floats, null: Neighbourhood, *, greedy: bool) -> Floats:
     return np.asarray(np.log1p(gains))
 
 
-def _check(likelihoods: TokenLikelihoods) -> None:
+def _check_likelihoods(likelihoods: TokenLikelihoods) -> None:
     """Raise UsageError unless the arrays have the same length and valid values."""
     import numpy as np
 
@@ -205,13 +209,13 @@ def _check(likelihoods: TokenLikelihoods) -> None:
         raise UsageError("`gap` of a token is below 0")
 
 
-def _weights(feature_count: int) -> Floats:
+def _feature_weights(feature_count: int) -> Floats:
     """Return the share of the initial wealth that is bet on each feature."""
     import numpy as np
 
     if feature_count == len(GREEDY_GAPS):
         return np.full(feature_count, 1 / feature_count)
-    rare = np.array([*(x <= RARE_TAIL for x in UPPER_TAILS), *(False for _ in LOWER_TAILS)])
+    rare = np.array([x <= RARE_TAIL for x in UPPER_TAILS] + [False] * len(LOWER_TAILS))
     return np.asarray(np.where(rare, 0.5 / rare.sum(), 0.5 / (~rare).sum()))
 
 

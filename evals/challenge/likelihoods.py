@@ -23,7 +23,7 @@ class ReplyLikelihoods(Struct, frozen=True, kw_only=True):
     replies: list[Reply]
     """The replies in the order of their `likelihoods`."""
     left_out: Counter[str]
-    """Reason -> number of replies left out for it."""
+    """Reason why replies were left out -> their number."""
 
     @property
     def token_count_mismatches(self) -> int:

@@ -64,9 +64,9 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     reason: str = ""
     """Explanation in one line."""
     left_out: dict[str, int] = {}
-    """Why replies could not be tested -> their number."""
+    """Reason why replies could not be tested -> their number."""
     retokenised: Count = 0
-    """Number of replies whose text, tokenised again, has a different number of tokens from that recorded."""
+    """Number of replies whose token count, when tokenised again, differs from the recorded one."""
     reading_s: Seconds = 0.0
     """Seconds that the reader took to compute the likelihoods."""
     generation_s: Seconds | None = None
@@ -76,7 +76,7 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
 
 
 def file_name(suite: str, protocol: str) -> str:
-    """Return the file name of an outcome in an entry's folder, made of slugs, since the names in a bundle may contain separators."""
+    """Return the file name of an outcome in an entry's folder; slugs, since the names in a bundle may contain separators."""
     return f"{slug(suite.replace(':', '-'))}@{slug(protocol)}{SUFFIX}"
 
 

@@ -37,11 +37,11 @@ class Source(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """The replies to test, and why others cannot be tested."""
+    """The replies that were chosen for the test, and why others cannot be tested."""
 
     exchanges: list[PromptAndReply]
     left_out: Counter[str]
-    """Reason -> number of replies that cannot be tested for this reason."""
+    """Reason why replies cannot be tested -> their number."""
 
     @property
     def obstacle(self) -> str:

@@ -1,4 +1,4 @@
-"""What is displayed of a challenge's outcome, with texts of bounded length; and the outcome stored in a run's folder."""
+"""A challenge's outcome as displayed, with texts of bounded length; and the outcome stored in a run's folder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Challenge(Struct, frozen=True, kw_only=True):
 
 
 def summarize(outcome: ChallengeOutcome, fault: str = "", entry: str = "") -> Challenge:
-    """Return what is displayed of an outcome. `fault`: why it does not count; empty if it counts."""
+    """Return an outcome as displayed. `fault`: why it does not count; empty if it counts."""
     shared = {
         name: getattr(outcome, name)
         for name in Challenge.__struct_fields__

@@ -87,7 +87,7 @@ def challenge(
     with open_run_or_bundle(bundle, results) as source:
         path = _outcome_path(to, source)
         stored = outcomes.stored_outcome(path) if path else None
-        outcome = run_challenge(source, model, request, options)
+        outcome = run_challenge(source, model, request=request, options=options)
     if as_json:
         common.print_json(outcome)
     else:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evals.challenge.evidence import CLOSE, SAME, cumulative_log_wealth, factors_by_reply, features_of, weigh
+from evals.challenge.evidence import (
+    CLOSE,
+    SAME,
+    cumulative_log_wealth,
+    features_of,
+    log_factors_by_reply,
+    weigh,
+)
 from evals.errors import UsageError
 from evals.seams import TokenLikelihoods
 from tests.support.error_messages import raises
@@ -49,7 +56,7 @@ def replies(seed, count=30, **options):
 
 
 def factors(likelihoods, neighbourhood, *, greedy=False):
-    return factors_by_reply(
+    return log_factors_by_reply(
         [features_of(tokens, greedy=greedy) for tokens in likelihoods], neighbourhood, greedy=greedy
     )
 

@@ -66,7 +66,7 @@ def outcome(
             msgspec.structs.replace(record, prompt=prompt)
             for record, prompt in zip(records, prompts[3:] + prompts[:3], strict=True)
         ]
-    return challenge(Source(card, records), f"hf:{model}", request, {})
+    return challenge(Source(card, records), f"hf:{model}", request=request, options={})
 
 
 def dequantised(weights: Path, folder: Path) -> Path:
