@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -89,6 +90,15 @@ def check_short_name(name: str, source: object) -> None:
             f"{source}: invalid name {name[:80]!r}: use up to 64 letters, digits, '.', '-' and '_', "
             "beginning with a letter or digit"
         )
+
+
+def short_name_from(path: Path, default: str) -> str:
+    """Return a short name made from a file's stem, with hyphens for all characters but ASCII letters and digits.
+
+    >>> short_name_from(Path("my recipe (2).toml"), "merged"), short_name_from(Path("?.toml"), "merged")
+    ('my-recipe--2', 'merged')
+    """
+    return re.sub(r"[^A-Za-z0-9]", "-", path.stem).strip("-")[:64] or default
 
 
 def _allowed_names(kind: Any) -> list[str]:

@@ -1,8 +1,8 @@
 """The architecture and settings of a timm network, given by name or by folder.
 
 A folder has the files written by timm's `save_for_hf`: config.json (architecture, num_classes, pretrained_cfg, model_args) and
-model.safetensors. Names are resolved strictly: an outdated name such as `vit_base_patch16_224_in21k`, which now stands for
-weights that differ from the papers' (augreg instead of the original ImageNet-21k weights), is refused; the error names the new one.
+model.safetensors. Outdated names are refused, with a message that states the new name: `vit_base_patch16_224_in21k` now
+stands for other weights (augreg) than in the papers (the original ImageNet-21k weights).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ Dimension = Annotated[int, Meta(ge=0, le=65_536)]
 Argument = bool | Dimension | float | str | None | list[Dimension | float | str]
 """A value in `model_args`."""
 MAX_DEPTH = 512
+"""Maximum number of blocks of a network."""
 
 
 class _Config(Struct, frozen=True):
@@ -43,7 +44,7 @@ class _Config(Struct, frozen=True):
 
 
 def require_libraries(label: str) -> None:
-    """Raise UsageError, naming the extra, if torch, torchvision or timm is missing or they do not fit together."""
+    """Raise UsageError, naming the extra, if torch, torchvision or timm is missing, or if their versions do not match."""
     for package in ("torch", "torchvision", "timm"):
         if find_spec(package) is None:
             raise UsageError(f"{label} needs {package}: {install_command('timm')}")
@@ -56,10 +57,10 @@ def require_libraries(label: str) -> None:
 
 
 class Backbone:
-    """An architecture with its settings; `label` is its name in messages."""
+    """An architecture with its settings."""
 
     def __init__(self, source: str, *, recipe_folder: Path, label: str) -> None:
-        """`source`: a timm name or a folder, which may be relative to `recipe_folder`. Raises UsageError."""
+        """`source`: a timm name or a folder, possibly relative to `recipe_folder`; `label`: for messages. Raises UsageError."""
         self.source, self.label = source, label
         require_libraries(label)
         folder = _find_folder(source, recipe_folder)
@@ -158,7 +159,7 @@ def _read_config(folder: Path, label: str) -> _Config:
 
 
 def _require_known(name: str, label: str) -> None:
-    """Raise UsageError for a name that timm does not know or regards as outdated."""
+    """Raise UsageError for a name that is unknown to timm or outdated."""
     import timm
     from timm.models import _registry as registry
 

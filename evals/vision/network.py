@@ -30,8 +30,10 @@ TOLERANCE = 1e-5
 """Maximum difference of the logits before and after folding, relative to the largest logit (at least 1)."""
 PROBE_IMAGES = 2
 """Number of random images on which the logits are compared."""
-TIMED_RUNS, WARM_UP_RUNS, MAX_SECONDS = 20, 3, 10.0
-"""Number of timed runs, of untimed runs before them, and maximum duration of a latency measurement."""
+TIMED_RUNS, WARM_UP_RUNS = 20, 3
+"""Number of timed runs of a latency measurement, and of untimed runs before them."""
+MAX_TIMING_S = 10.0
+"""Duration in seconds after which a latency measurement stops."""
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -47,12 +49,12 @@ class Network(Struct, frozen=True, kw_only=True):
     trained: int | None
     """Number of parameters trained for the task, without the classifier head; None: unknown."""
     key: str
-    """Hash of everything that its predictions depend on."""
+    """Hash of the weights and settings on which the predictions depend."""
     notes: tuple[str, ...]
 
 
 def from_recipe(path: Path) -> Network:
-    """Return the network of a recipe, with its tuned parts folded in unless the recipe says otherwise; raises UsageError."""
+    """Return the network of a recipe, with its tuned parts folded in if the recipe says `merge`; raises UsageError."""
     recipe = recipes.read(path)
     require_libraries(f"petl:{path}")
     backbone = Backbone(recipe.backbone, recipe_folder=recipe.folder, label=f"backbone {recipe.backbone}")
@@ -102,7 +104,7 @@ def _tuned_state(recipe: Recipe, backbone: Backbone, tuned: TunedWeights) -> Ten
 
 
 def _create_pretrained(backbone: Backbone, *, classes: int | None) -> Any:
-    """Return the network with timm's weights; `classes`: number of outputs, None for those of timm's own head."""
+    """Return the network with timm's weights; `classes`: number of outputs, None: as many as timm's own head has."""
     if not any(backbone.config.get(key) for key in ("url", "hf_hub_id", "file")):
         raise UsageError(f"{backbone.label}: timm has no weights for {backbone.name}: name a checkpoint")
     pretrained_classes = int(backbone.config.get("num_classes") or 0)
@@ -118,9 +120,10 @@ def _load_state(module: Any, state: Tensors, *, label: str) -> None:
 def _attach_parts(
     module: Any, tuned: TunedWeights, preprocessing: Preprocessing, *, merge: bool, label: str
 ) -> float | None:
-    """Attach the tuned parts to their layers; with `merge`, fold them in and return the relative difference of the logits, else None.
+    """Attach the tuned parts to their layers or, with `merge`, fold them into these layers.
 
-    Logits are computed in float64 on random images; raises UsageError if folding changes them by more than `TOLERANCE`.
+    Returns by how much folding changes the logits, relative to the largest (computed in float64 on random images); None
+    without folding. Raises UsageError for a change of more than `TOLERANCE`.
     """
     import torch
 
@@ -227,7 +230,7 @@ def _create_with_weights(backbone: Backbone, state: Tensors, label: str) -> Any:
 
 
 def _make_network(backbone: Backbone, module: Any, short_name: str, *, is_pretrained: bool) -> Network:
-    """Return the network of a module; `is_pretrained`: whether the weights are timm's, which the name `short_name` identifies."""
+    """Return the network of a module; `is_pretrained`: the weights are timm's, so that `short_name` identifies them."""
     preprocessing = backbone.preprocessing
     classes = int(getattr(module, "num_classes", 0))
     if classes < 1:
@@ -246,7 +249,7 @@ def _make_network(backbone: Backbone, module: Any, short_name: str, *, is_pretra
 
 
 def latency_ms(module: Any, image: torch.Tensor) -> float:
-    """Return the median time in ms to classify one image (a batch of one, on the image's device), without reading it."""
+    """Return the median time in ms to classify a preprocessed image, given as a batch of one, on the image's device."""
     import torch
 
     times: list[float] = []
@@ -259,6 +262,6 @@ def latency_ms(module: Any, image: torch.Tensor) -> float:
                 torch.cuda.synchronize()
             if run >= WARM_UP_RUNS:
                 times.append(time.perf_counter() - start)
-            if times and time.perf_counter() - first_start > MAX_SECONDS:
+            if times and time.perf_counter() - first_start > MAX_TIMING_S:
                 break
     return 1000 * median(times)

@@ -1,4 +1,4 @@
-"""Linear tuned parts of a network, which can be folded into the weights of a linear layer.
+"""Tuned parts of a network (LoRA, adapters): linear maps, which can be folded into the weights of a linear layer.
 
 The formulas are for activations x as rows and a layer y = x W' + b, where W' is the transposed `weight`:
 
@@ -6,9 +6,9 @@ The formulas are for activations x as rows and a layer y = x W' + b, where W' is
     before the layer    x -> x + s x (sum_i S_i (x) D_i U_i)  ALoRE (arXiv 2412.08341); (x) is the Kronecker product
     beside the layer    y -> y + s x A' B'                    LoRA
 
-ALoRE's sum is taken from a secondary review of the paper, as the authors' code is not public; that the experts precede the
-layer, as in RepAdapter, is inferred from the number of parameters. D_i is (d/n) x r, U_i is r x (d/n), S_i is n x n and shared
-by all layers.
+ALoRE's sum is taken from a review of the paper, as the authors' code is not public. That the experts precede the layer, as
+in RepAdapter, is inferred from the number of parameters. D_i is (d/n) x r, U_i is r x (d/n), S_i is n x n and shared by all
+layers.
 """
 
 from __future__ import annotations
@@ -176,12 +176,5 @@ def block_diagonal(weight: torch.Tensor, hidden: int) -> torch.Tensor:
     """Return the weight of a grouped convolution, d x (h/groups), as the equivalent block-diagonal d x h matrix."""
     import torch
 
-    outputs, columns = weight.shape
-    groups = hidden // columns
-    rows = outputs // groups
-    full = torch.zeros(outputs, hidden, dtype=weight.dtype)
-    for group in range(groups):
-        full[group * rows : (group + 1) * rows, group * columns : (group + 1) * columns] = weight[
-            group * rows : (group + 1) * rows
-        ]
-    return full
+    groups = hidden // weight.shape[1]
+    return torch.block_diag(*weight.chunk(groups))

@@ -1,6 +1,6 @@
 """Preprocessing of images: timm's evaluation transform, as configured for each model.
 
-A checkpoint needs the preprocessing that it was trained with, so it is stated on every card and is part of a run's identity.
+A checkpoint requires the preprocessing with which it was trained, so cards state it and it is part of a run's identity.
 timm's configurations of ViTs have mean and standard deviation 0.5 and crop 0.9 after a bicubic resize (timm 1.0.31,
 vision_transformer.py:2030), but networks tuned with the code of VPT, RepAdapter or similar projects use ImageNet's statistics
 and, for VTAB, no crop (RepAdapter @ a7b33b74, dataset.py: the whole image is resized to 224 x 224, bicubic).
@@ -79,8 +79,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "vtab": {"interpolation": "bicubic", "crop_mode": "squash", "crop_pct": 1.0, **_IMAGENET},
     "fgvc": {"interpolation": "bilinear", "crop_mode": "center", "crop_pct": 0.875, **_IMAGENET},
 }
-"""The preprocessing of the code that reads VTAB-1k's lists (RepAdapter @ a7b33b74), and of VPT for FGVC (src/data/transforms.py:
-resize to 256, crop to 224). VPT's own VTAB pipeline (TensorFlow, bilinear without antialiasing) is not reproduced here."""
+"""`vtab`: as RepAdapter @ a7b33b74 for VTAB-1k. `fgvc`: as VPT for FGVC (src/data/transforms.py: resize to 256, crop to 224).
+VPT's own pipeline for VTAB (TensorFlow, bilinear without antialiasing) is not reproduced."""
 
 
 def from_config(config: Mapping[str, Any], *, label: str) -> Preprocessing:

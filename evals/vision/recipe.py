@@ -22,7 +22,7 @@ from msgspec import Meta, Struct
 
 from evals import disk
 from evals.errors import UnknownName, UsageError
-from evals.validation import cause, check_short_name
+from evals.validation import cause, check_short_name, short_name_from
 from evals.vision.preprocessing import PRESETS, Preprocessing, from_config
 
 
@@ -30,23 +30,23 @@ class NoParameters(Struct, frozen=True, forbid_unknown_fields=True):
     """A method without parameters."""
 
 
-class Scale(Struct, frozen=True, forbid_unknown_fields=True):
+class ScaleParameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of a method whose tuned parts precede a layer."""
 
     scale: float = 1.0
-    """The factor s of the papers; RepAdapter's authors tune it per task, and ALoRE's value is unknown."""
+    """The factor s of the papers; RepAdapter's authors tune it for each task, and the value in ALoRE is not published."""
 
 
 METHODS: dict[str, type[Any]] = {
     "full": NoParameters,
     "linear": NoParameters,
     "lora": NoParameters,
-    "adapter": Scale,
-    "alore": Scale,
+    "adapter": ScaleParameters,
+    "alore": ScaleParameters,
 }
 """Method -> its parameters; LoRA's scale is read from peft's adapter_config.json."""
 WITHOUT_PARTS = ("full", "linear")
-"""Methods without tuned parts that are folded into layers."""
+"""Methods that train weights of the backbone, and have no tuned parts."""
 
 
 class PreprocessingChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,12 +57,12 @@ class PreprocessingChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     crop: Annotated[float, Meta(gt=0, le=1)] | None = None
     """Fraction of the resized image's side that is kept; see also `squash`."""
     squash: bool = False
-    """Whether the whole image is resized to the input size."""
+    """Whether the whole image is resized to the input size, without a crop."""
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
 
 
-class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _RecipeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     method: str
     backbone: Annotated[str, Meta(min_length=1)]
     tuned: Annotated[str, Meta(min_length=1)]
@@ -121,9 +121,9 @@ def _timm_settings(changes: PreprocessingChanges) -> dict[str, Any]:
 def read(path: Path) -> Recipe:
     """Read and validate a recipe; raises UsageError."""
     try:
-        file = msgspec.toml.decode(disk.read_small(path, 1 << 20).removeprefix(disk.BOM), type=_File)
+        file = msgspec.toml.decode(disk.read_small(path, 1 << 20).removeprefix(disk.BOM), type=_RecipeFile)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {cause(error, _File)}") from None
+        raise UsageError(f"{path}: {cause(error, _RecipeFile)}") from None
     if file.method not in METHODS:
         raise UnknownName("method", file.method, METHODS, source=path)
     parameters_type = METHODS[file.method]
@@ -139,12 +139,6 @@ def read(path: Path) -> Recipe:
     if file.name is not None:
         check_short_name(file.name, path)
     return Recipe(
-        path=path, name=file.name or _model_name(path), method=file.method, backbone=file.backbone, tuned=file.tuned,
+        path=path, name=file.name or short_name_from(path, "tuned"), method=file.method, backbone=file.backbone, tuned=file.tuned,
         weights=file.weights, merge=file.merge, preprocessing=file.preprocessing, scale=scale,
     )  # fmt: skip
-
-
-def _model_name(path: Path) -> str:
-    """Return a valid model name made from the file name of a recipe."""
-    stem = "".join(char if char.isascii() and char.isalnum() else "-" for char in path.stem)
-    return stem.strip("-")[:64] or "tuned"

@@ -1,4 +1,4 @@
-"""Read the tuned file of a recipe: parts of layers, and tensors that replace those of the backbone.
+"""Read the tuned file of a recipe: tuned parts of layers, and tensors that replace tensors of the backbone.
 
 | method | file | names |
 |---|---|---|
@@ -44,7 +44,7 @@ class TunedWeights(Struct, frozen=True, kw_only=True):
     parts: dict[str, Part]
     """Linear layer -> its part."""
     replacements: Tensors
-    """Tensors that replace those of the backbone, including the head's."""
+    """Tensors that replace tensors of the backbone, the head included."""
     shared: int = 0
     """Number of parameters that all parts share."""
 
@@ -87,7 +87,7 @@ def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> TunedWeights
 
 
 def _group_by_layer(tensors: Tensors, pattern: re.Pattern[str]) -> tuple[dict[str, dict[str, Any]], Tensors]:
-    """Return the tensors by layer and by half and kind (`A.weight`), and those that the pattern does not match."""
+    """Return the matching tensors, layer -> half and kind (e.g. `A.weight`) -> tensor, and the tensors that do not match."""
     grouped: dict[str, dict[str, Any]] = {}
     others: Tensors = {}
     for name, tensor in tensors.items():
@@ -108,17 +108,20 @@ def _require_tensors(part: Mapping[str, Any], names: tuple[str, ...], *, label: 
 
 
 def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
+    import torch
+
     grouped, others = _group_by_layer(tensors, _ADAPTER_TENSOR)
     by_layer: dict[str, Part] = {}
     for layer, part in grouped.items():
         down, down_bias, up, up_bias = _require_tensors(
             part, ("A.weight", "A.bias", "B.weight", "B.bias"), label=label, layer=layer
         )
-        down, up = (weight.reshape(weight.shape[:2]) for weight in (down, up))  # convolutions of width 1
+        down, up = (torch.atleast_2d(weight).flatten(1) for weight in (down, up))  # convolutions of width 1
         hidden, width = down.shape
         inputs = _input_width(state, layer, label)
         if (
             not width == inputs == up.shape[0]
+            or not 0 < up.shape[1] <= hidden
             or hidden % up.shape[1]
             or width % (hidden // up.shape[1])
             or down_bias.shape != (hidden,)
@@ -145,7 +148,7 @@ def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale
     for layer, part in grouped.items():
         down, up = _require_tensors(part, ("down", "up"), label=label, layer=layer)
         width = _input_width(state, layer, label)
-        rank = down.shape[-1]
+        rank = down.shape[-1] if down.dim() else 0
         if width % count or (tuple(down.shape), tuple(up.shape)) != (
             (count, width // count, rank),
             (count, rank, width // count),
@@ -167,6 +170,4 @@ def _input_width(state: Mapping[str, Any], layer: str, label: str) -> int:
 
 def _require_nonempty(by_layer: Mapping[str, Any], label: str, name: str) -> None:
     if not by_layer:
-        raise UsageError(
-            f"{label}: none of its tensors is named BLOCK.{name}...; was it trained with this method?"
-        )
+        raise UsageError(f"{label}: no tensor is named BLOCK.{name}...; was it trained with this method?")

@@ -24,7 +24,7 @@ WRAPPERS = ("state_dict", "model")
 
 
 def read(path: Path, *, label: str) -> Tensors:
-    """Return the tensors of a file; raises UsageError, including for values that are not finite and pickles with other objects."""
+    """Return the tensors of a file; raises UsageError, also for values that are not finite, and for pickles of other objects."""
     if not path.is_file():
         raise UsageError(f"{label}: there is no file {path}")
     if path.suffix == SAFETENSORS_SUFFIX:
@@ -34,7 +34,7 @@ def read(path: Path, *, label: str) -> Tensors:
         tensors = _unpickle(path, label)
     else:
         raise UsageError(
-            f"{label}: {path} has none of the suffixes {', '.join((SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES))}: save the weights as safetensors"
+            f"{label}: {path} is not one of {', '.join((SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES))}: save the weights as safetensors"
         )
     for name, tensor in tensors.items():
         if tensor.is_floating_point():
@@ -79,12 +79,12 @@ def require_matching(tensors: Tensors, expected: Mapping[str, Any], *, label: st
 
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 of the names, types, shapes and values of tensors."""
+    """Return the SHA-256 of the names, dtypes, shapes and values of tensors."""
     import torch
 
-    hash_ = sha256()
+    hasher = sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
-        hash_.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        hash_.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return hash_.hexdigest()
+        hasher.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return hasher.hexdigest()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evals.errors import UsageError
+from tests.support.error_messages import raises
 from tests.support.vision_training import needs_timm
 
 pytestmark = needs_timm
@@ -26,6 +29,38 @@ def create_part(kind: str) -> Any:
         up = parts.block_diagonal(random_tensor(12, 2), 4)  # two groups
         return parts.Bottleneck(0.7, random_tensor(4, 12), up, random_tensor(4), random_tensor(12), 0)
     return parts.Experts(0.7, random_tensor(4, 4, 4), random_tensor(4, 3, 2), random_tensor(4, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("method", "shapes"),
+    [
+        ("adapter", {"adapter_attn.conv_A.weight": (4, 12, 3), "adapter_attn.conv_B.weight": (12, 4, 1)}),
+        ("adapter", {"adapter_attn.conv_A.weight": (12,), "adapter_attn.conv_B.weight": ()}),
+        ("adapter", {"adapter_attn.conv_A.weight": (0, 12, 1), "adapter_attn.conv_B.weight": (12, 0, 1)}),
+        ("alore", {"alore_attn.down": (), "alore_attn.up": (2, 3, 6), "alore.scales": (2, 2, 2)}),
+    ],
+)
+def test_tuned_weights_of_other_shapes_are_refused(
+    tmp_path: Path, method: str, shapes: dict[str, tuple[int, ...]]
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from evals.vision import recipe, tuned
+
+    tensors = {
+        name if name == "alore.scales" else f"b.{name}": torch.zeros(shape) for name, shape in shapes.items()
+    }
+    if method == "adapter":
+        tensors |= {
+            "b.adapter_attn.conv_A.bias": torch.zeros(4),
+            "b.adapter_attn.conv_B.bias": torch.zeros(12),
+        }
+    save_file(tensors, tmp_path / "tuned.safetensors")
+    path = tmp_path / "recipe.toml"
+    path.write_text(f'method = "{method}"\nbackbone = "x"\ntuned = "tuned.safetensors"\n')
+    with raises(UsageError):
+        tuned.read(recipe.read(path), {"b.attn.qkv.weight": torch.zeros(20, 12)})
 
 
 @pytest.mark.parametrize("kind", ["lora", "adapter", "alore"])
