@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from html import escape
+from math import isnan
 from pathlib import Path
 
 import msgspec
@@ -44,7 +45,7 @@ thead th { background: var(--soft) }
 th button { all: unset; cursor: pointer }
 th button:focus-visible { outline: 2px solid }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--ground) }
-td.heat { background: color-mix(in srgb, #4f97d6 calc(var(--place) * 55%), transparent) }
+td.heat { background: color-mix(in srgb, #4f97d6 calc(var(--standing) * 55%), transparent) }
 caption, .pale { color: var(--pale); text-align: left }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--soft); padding: .6rem }
 mark { background: #9cc3e5; color: #0e1420 }
@@ -92,7 +93,7 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
         folder / "index.html": render_page(
             "Leaderboard", _leaderboard_html(board, labels, rows, ranks_by_label, claims, sample_pages)
         ),
-        folder / "leaderboard.json": _json(board, labels, rows, ranks_by_label, claims),
+        folder / "leaderboard.json": _leaderboard_json(board, labels, rows, ranks_by_label, claims),
         folder / "leaderboard.csv": downloads.csv(downloads.tidy_table(board, rows, labels)),
     }
     for (row, label), name in sample_pages.items():
@@ -112,7 +113,7 @@ def _is_own_page(path: Path) -> bool:
 
 
 def render_page(title: str, body: Iterable[str]) -> bytes:
-    """Return an HTML page."""
+    """Return a complete HTML page, encoded as UTF-8, from its title and the lines of its body."""
     script = b64encode(sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
     head = (
@@ -123,7 +124,7 @@ def render_page(title: str, body: Iterable[str]) -> bytes:
     return "\n".join([head, *body, f"</main><script>{SCRIPT}</script></body></html>"]).encode()
 
 
-def _json(
+def _leaderboard_json(
     board: Board,
     labels: Sequence[str],
     rows: Sequence[Row],
@@ -169,7 +170,7 @@ def _leaderboard_html(
         "score for its interval, n, coverage and bounds; click it for samples of its run, or a heading to sort by it. "
         'Data: <a href="leaderboard.json">JSON</a>, <a href="leaderboard.csv">CSV</a>.</p>'
     )
-    marks = "; ".join(f"{mark} {words}" for mark, words in board.marks(labels).items())
+    marks = "; ".join(f"{mark} {meaning}" for mark, meaning in board.marks(labels).items())
     if marks:
         yield f'<p class="pale">Marks: {escape(marks)}.</p>'
     for protocol in protocols_by_use(board):
@@ -196,7 +197,7 @@ def _table_html(
     sample_pages: Mapping[tuple[Row, str], str],
 ) -> Iterator[str]:
     filters = Filters(columns=tuple(labels), rank_by=labels[0])
-    order = {row: row_index for row_index, row in enumerate(board.column(labels[0]))}
+    order = {row: row_index for row_index, row in enumerate(board.model_cells(labels[0]))}
     measured_rows = [row for row in rows if any((row, label) in board.cells for label in labels)]
     measured_rows.sort(key=lambda row: (row.is_baseline, order.get(row, len(order)), row.label))
     table = styling.table(board, filters, measured_rows, column_ranks)
@@ -221,11 +222,11 @@ def _table_html(
 
 
 def _sort_value(value: float) -> str:
-    return "" if value != value else f"{value!r}"
+    return "" if isnan(value) else repr(value)
 
 
 def _heat_attribute(standing: float) -> str:
-    return "" if standing != standing else f' class="heat" style="--place: {standing:.3f}"'
+    return "" if isnan(standing) else f' class="heat" style="--standing: {standing:.3f}"'
 
 
 def _title_attribute(board: Board, row: Row | None, label: str) -> str:

@@ -1,4 +1,4 @@
-"""Pages of the exported leaderboard with samples of a run as escaped text; samples that are not right come first."""
+"""Pages of the exported leaderboard that show samples of a run as escaped text, starting with those that are not right."""
 
 from __future__ import annotations
 

@@ -45,11 +45,13 @@ def matching_columns(board: Board, filters: Filters) -> list[str]:
     models_and_baselines = matching_rows(board, filters)
     rows = {row for row in models_and_baselines if not row.is_baseline} or set(models_and_baselines)
     counts = Counter(label for row, label in board.cells if row in rows)
-    labels = [label for label, column in board.columns.items() if counts[label] and _matches(column, filters)]
+    labels = [
+        label for label, column in board.columns.items() if counts[label] and _is_selected(column, filters)
+    ]
     return sorted(labels, key=lambda label: -counts[label])
 
 
-def _matches(column: Column, filters: Filters) -> bool:
+def _is_selected(column: Column, filters: Filters) -> bool:
     return (
         (filters.kind == "all" or column.is_general == (filters.kind == "general"))
         and (not filters.protocols or column.protocol in filters.protocols)
@@ -59,7 +61,7 @@ def _matches(column: Column, filters: Filters) -> bool:
 
 def matching_rows(board: Board, filters: Filters) -> list[Row]:
     """Return the rows of the models that match the filters and have a score in a matching column."""
-    scored_rows = {row for row, label in board.cells if _matches(board.columns[label], filters)}
+    scored_rows = {row for row, label in board.cells if _is_selected(board.columns[label], filters)}
     return [
         row
         for row in board.rows

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import streamlit as st
 
 from evals.dashboard.tables.frames import BrokenRun, Entry
-from evals.dashboard.tables.styling import format_interval, format_value, unit
+from evals.dashboard.tables.styling import format_interval, format_value, unit_symbol
 from evals.dashboard.untrusted import text as safe
 from evals.plain import count_of
 from evals.records.card import Card
@@ -90,7 +90,7 @@ def list_broken_runs(runs: Iterable[BrokenRun]) -> None:
 
 
 def draw_health(card: Card) -> None:
-    """Draw the card's findings that a run is, or may be, broken."""
+    """Draw the card's findings about a run that is, or may be, broken."""
     for finding in card.health:
         if finding.fault:
             st.error(f"This run looks broken: {safe.label(finding.message, 600)}", icon=":material/error:")
@@ -108,14 +108,14 @@ def draw_trust(entry: Entry) -> None:
 
 
 def marks_legend(meanings: Mapping[str, str]) -> str:
-    """Return the legend of these marks as Markdown; empty if there are none."""
+    """Return a legend of marks as Markdown; empty if there are no marks. `meanings`: mark -> meaning."""
     marks = "; ".join(f"**{mark}** {safe.literal(meaning)}" for mark, meaning in meanings.items())
     return f"Marks: {marks}." if marks else ""
 
 
 def draw_estimate(estimate: Estimate, coverage: float) -> None:
     """Draw an estimate with its interval, n, coverage and bounds."""
-    score = safe.label(f"{estimate.metric}, {unit(estimate.unit)}")
+    score = safe.label(f"{estimate.metric}, {unit_symbol(estimate.unit)}")
     interval = format_interval(estimate.low, estimate.high, estimate.unit)
     bounds = format_interval(estimate.worst, estimate.best, estimate.unit)
     metrics: tuple[tuple[str, str, str | None], ...] = (

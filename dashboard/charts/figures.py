@@ -25,7 +25,7 @@ def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
 def board(
     texts: pd.DataFrame, colours: pd.DataFrame, headings: Mapping[str, tuple[str, str]]
 ) -> alt.LayerChart | alt.FacetChart:
-    """Draw the leaderboard as a figure, with cells coloured by standing."""
+    """Return the leaderboard as a figure, with cells coloured by standing."""
     labels = [name for name in texts if name != "model"]
     titles = {name: " · ".join(filter(None, headings[name])) for name in labels}
     cells = texts.melt("model", labels, "column", "text")
@@ -115,15 +115,15 @@ def _axis(channel: type[alt.X] | type[alt.Y], name: str, suffix: str = "") -> An
 
 
 def _padded_scale(values: pd.Series[float]) -> alt.Scale:
-    """Return a scale that contains all values, and has a positive width even if they are equal."""
+    """Return a scale that contains all values, with a positive width even if they are equal."""
     low, high = float(values.min()), float(values.max())
     if low == high:
         return alt.Scale(domain=[0.5 * low, 1.5 * high or 1.0])
     return alt.Scale(zero=False, padding=24)
 
 
-CHARACTER_WIDTH = 0.021
-"""Width of a character as a fraction of a figure's width on a phone."""
+CHARACTER_WIDTH, LINE_HEIGHT = 0.021, 0.06
+"""Width of a character and height of a line, as fractions of a figure's width and height on a phone."""
 MAX_TWO_COLUMN_CHARS = 22
 """Maximum length of names for a legend in two columns to fit on a phone."""
 MAX_CHARS = 28
@@ -148,7 +148,7 @@ def _overlaps(label: _Box, x: float, line_height: float, boxes: list[_Box]) -> b
 def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.DataFrame:
     """Return the points with labels that overlap neither each other nor a point.
 
-    The new columns are `name` (the label), `<y>_name` (its height) and `left` (whether it is to the left of its point).
+    The new columns are `name` (the label), `<y>_name` (its height) and `left` (whether it is placed left of its point).
     Labels that do not fit are empty; the names of these points appear only in tooltips.
     """
     placed = points.sort_values(y, ascending=False).reset_index(drop=True)
@@ -158,7 +158,7 @@ def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -
     ]
     character_width, line_height = (
         share * (float(values.max().max() - values.min().min()) or 1.0)
-        for share, values in zip((CHARACTER_WIDTH, 0.06), axis_values, strict=True)
+        for share, values in zip((CHARACTER_WIDTH, LINE_HEIGHT), axis_values, strict=True)
     )
     centre = (placed[x].max() + placed[x].min()) / 2
     x_limits = placed[x].min(), placed[x].max()

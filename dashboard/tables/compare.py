@@ -30,10 +30,12 @@ BINARY_QUADRANTS = ("both right", "only A", "only B", "neither")
 GRADED_QUADRANTS = ("A better", "B better", "equal")
 NOT_PAIRED = "not in both"
 """Quadrant of the samples that were not scored in both runs."""
+MAX_PAIRED_MODELS = 12
+"""Maximum number of models from which `default_pair` selects."""
 
 
 def candidates(index: Index) -> dict[str, tuple[Entry, ...]]:
-    """Return the names that can be chosen, with their runs: models with their newest runs, then ids of single runs."""
+    """Return the names to choose from, with their runs: models with their newest runs, then ids of single runs."""
     board = build(index.entries)
     runs: dict[str, list[Entry]] = {row.label: [] for row in board.rows}
     for (row, _), cell in board.cells.items():
@@ -69,18 +71,18 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
         ]
         if all(counterparts):
             matched_suites.add(entry.card.config.suite)
-            suite_matches.append(_match((entry, *(run for run in counterparts if run))))
+            suite_matches.append(_match_runs((entry, *(run for run in counterparts if run))))
     for suite in dict.fromkeys(entry.card.config.suite for entry in first_side):
         newest_runs = [
             next((candidate for candidate in side if candidate.card.config.suite == suite), None)
             for side in sides
         ]
         if suite not in matched_suites and all(newest_runs):
-            suite_matches.append(_match(tuple(run for run in newest_runs if run)))
+            suite_matches.append(_match_runs(tuple(run for run in newest_runs if run)))
     return sorted(suite_matches, key=lambda match: (bool(match.why_not), match.label))
 
 
-def _match(entries: tuple[Entry, ...]) -> Match:
+def _match_runs(entries: tuple[Entry, ...]) -> Match:
     config = entries[0].card.config
     runs_without_records = [_without_records(entry) for entry in entries]
     reasons = dict.fromkeys(
@@ -139,7 +141,7 @@ def compare_headlines(suite_matches: Sequence[Match]) -> list[Row]:
 
 
 def better_side(row: Row) -> str:
-    """Return which side is significantly better at 5 % after adjustment: `A better`, `B better` or `n.s.` (neither)."""
+    """Return which side is significantly better at 5 % after adjustment: `A better`, `B better`, or `n.s.` if neither is."""
     if row.p_adjusted is None or row.p_adjusted > 1 - compare.LEVEL or not row.difference:
         return "n.s."
     return "B better" if (row.difference > 0) == (row.better == "higher") else "A better"
@@ -147,7 +149,7 @@ def better_side(row: Row) -> str:
 
 def default_pair(candidates: Mapping[str, Sequence[Entry]]) -> list[str]:
     """Return the models to compare at first: the pair with the most suites in common, then the largest difference."""
-    names = [name for name in candidates if not name.startswith(BASELINE)][:12]
+    names = [name for name in candidates if not name.startswith(BASELINE)][:MAX_PAIRED_MODELS]
     pairs: list[tuple[str, str]] = list(combinations(names, 2))
     if not pairs:
         return names
@@ -163,7 +165,7 @@ def default_pair(candidates: Mapping[str, Sequence[Entry]]) -> list[str]:
 
 
 def _largest_scaled_difference(suite_matches: Sequence[Match]) -> float:
-    """Return the largest difference between two headlines, in units of the first one's distance to its lower limit."""
+    """Return the largest difference of two headlines, in units of the lower half-width of the first one's interval."""
     ratios = [0.0]
     for match in suite_matches:
         a, b = (entry.headline for entry in match.entries[:2])
@@ -205,11 +207,11 @@ class PairedSamples(NamedTuple):
 
     frame: pd.DataFrame
     """Columns `sample`, `group`, `a` and `b` (verdicts), `value_a`, `value_b`, `answer_a`, `answer_b`, `quadrant`,
-    `contribution` (to the difference B - A of the headlines; for metrics that are not means, such as RMSE, to that of the
-    mean errors), `others` (share of other runs' records that are right) and `other_runs` (number of those runs).
+    `contribution` (to the difference B - A of the headlines or, for metrics that are not means, such as RMSE, of the mean
+    errors), `others` (share of right records among those of other runs) and `other_runs` (number of these runs).
     """
     is_binary: bool
-    """Whether all values are 0 or 1, so that `BINARY_QUADRANTS` apply, else `GRADED_QUADRANTS`."""
+    """Whether all values are 0 or 1; the quadrants are then `BINARY_QUADRANTS`, else `GRADED_QUADRANTS`."""
 
 
 def pair_samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> PairedSamples:
@@ -248,9 +250,9 @@ def _pair_samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -
         for point in side.side_of(metric).points
         if (value := point.value) is not None
     )
-    frame["quadrant"] = _quadrants(frame, metric, is_binary=is_binary)
-    frame["contribution"] = (frame["value_b"] - frame["value_a"]) * _weights(frame, metric)
-    return PairedSamples(frame.merge(_other_runs(others), on="sample", how="left"), is_binary)
+    frame["quadrant"] = _label_quadrants(frame, metric, is_binary=is_binary)
+    frame["contribution"] = (frame["value_b"] - frame["value_a"]) * _headline_weights(frame, metric)
+    return PairedSamples(frame.merge(_shares_right(others), on="sample", how="left"), is_binary)
 
 
 class _Result(NamedTuple):
@@ -262,7 +264,7 @@ class _Result(NamedTuple):
 def _results_by_id(side: Side, metric: Metric) -> dict[str, _Result]:
     """Return the result of each sample over its repeats.
 
-    The value is the mean over repeats: of the scored values or, if the metric is another function of a sample, of the metric.
+    The value is the mean over repeats of the scored values or, if the metric is another function of a sample, of the metric.
     """
     points_by_id: dict[str, list[Point]] = defaultdict(list)
     for point in side.points:
@@ -270,7 +272,9 @@ def _results_by_id(side: Side, metric: Metric) -> dict[str, _Result]:
     use_values = metric.pool == "whole" or metric.of is mean_value
     return {
         name: _Result(
-            _joint_verdict(points), _mean_value(points, metric, use_values=use_values), points[0].answer
+            _joint_verdict(points),
+            _mean_over_repeats(points, metric, use_values=use_values),
+            points[0].answer,
         )
         for name, points in points_by_id.items()
     }
@@ -284,7 +288,7 @@ def _joint_verdict(points: Sequence[Point]) -> str:
     )
 
 
-def _mean_value(points: Sequence[Point], metric: Metric, *, use_values: bool) -> float:
+def _mean_over_repeats(points: Sequence[Point], metric: Metric, *, use_values: bool) -> float:
     try:
         if metric.joint and not use_values:
             return metric.of(points)
@@ -295,7 +299,7 @@ def _mean_value(points: Sequence[Point], metric: Metric, *, use_values: bool) ->
     return sum(defined) / len(defined) if defined else nan
 
 
-def _quadrants(frame: pd.DataFrame, metric: Metric, *, is_binary: bool) -> Any:
+def _label_quadrants(frame: pd.DataFrame, metric: Metric, *, is_binary: bool) -> Any:
     import numpy as np
 
     value_a, value_b = frame["value_a"].to_numpy(), frame["value_b"].to_numpy()
@@ -313,8 +317,8 @@ def _quadrants(frame: pd.DataFrame, metric: Metric, *, is_binary: bool) -> Any:
     return labels
 
 
-def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
-    """Return the weights of samples in the headline: all equal or, if it is a mean over groups, equal within a group."""
+def _headline_weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
+    """Return the samples' weights in the headline: equal or, if it is a mean over groups, equal within each group."""
     is_paired = frame["quadrant"] != NOT_PAIRED
     if metric.pool == "macro":
         sizes = frame["group"].map(frame.loc[is_paired, "group"].value_counts())
@@ -322,8 +326,8 @@ def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
     return is_paired.map({True: 1.0 / max(1, int(is_paired.sum())), False: nan})
 
 
-def _other_runs(others: Sequence[_RunKey]) -> pd.DataFrame:
-    """Return a table of samples: share of these runs' records that are right, and number of the runs."""
+def _shares_right(others: Sequence[_RunKey]) -> pd.DataFrame:
+    """Return a row per sample: the share of right records among those of other runs, and the number of these runs."""
     return query(
         [path for path, _ in others],
         "SELECT sample, avg(CASE WHEN verdict = 'right' THEN 1.0 ELSE 0.0 END) AS others, count(DISTINCT path) AS other_runs "
@@ -350,7 +354,7 @@ def discordant(sample_pairs: PairedSamples) -> pd.DataFrame:
     return rows.drop(columns=["surprise", "size"]).reset_index(drop=True)
 
 
-def quadrants(sample_pairs: PairedSamples) -> dict[str, int]:
+def count_quadrants(sample_pairs: PairedSamples) -> dict[str, int]:
     """Return the number of samples in each quadrant; `NOT_PAIRED` is included only if there are such samples."""
     counts = sample_pairs.frame["quadrant"].value_counts()
     names = (*(BINARY_QUADRANTS if sample_pairs.is_binary else GRADED_QUADRANTS), NOT_PAIRED)

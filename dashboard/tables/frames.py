@@ -90,15 +90,15 @@ MAX_CHECKED_BYTES = 8 << 20
 _PENDING: SimpleQueue[tuple[str, store.Stamp]] = SimpleQueue()
 """Paths and stamps of the runs to check in the background."""
 _CHECKER: list[Thread] = []
-"""The thread that checks them, once there are any."""
+"""The thread that checks pending runs; empty until the first one."""
 _CHECKER_LOCK = Lock()
 
 
 def index(results: Path) -> Index:
     """Return the runs of a results folder; only cards that have changed since the last call are read.
 
-    Files that another installation wrote are checked too, those beyond `MAX_CHECKED_BYTES` in the background. Until then,
-    their runs count as readable; a query checks the runs that it reads.
+    Files written by another installation are checked, beyond `MAX_CHECKED_BYTES` in the background. Until they have been
+    checked, their runs count as readable; a query checks the runs that it reads.
     """
     stamps = store.stamps(results)
     remaining, runs = MAX_CHECKED_BYTES, []
@@ -118,7 +118,7 @@ def index(results: Path) -> Index:
 
 
 def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[Entry | BrokenRun, int]:
-    """Return a run, and how many bytes were read to check it: 0 if it needs more than `max_bytes`, and is checked later."""
+    """Return a run, and the number of bytes read to check it; 0 if this would exceed `max_bytes`, so that it is checked later."""
     cached = _RUNS.get(path)
     if cached and cached[0] == current_stamp:
         return cached[1], 0
@@ -162,7 +162,7 @@ def _check_pending() -> None:
 
 
 def fault(path: Path) -> str:
-    """Return why a run cannot be read; empty if it can. Changes of data files are detected, not only those of the card."""
+    """Return why a run cannot be read; empty if it can. The result is cached until the card or a data file changes."""
     return _fault(path, stamp(path, ("card.json", *FILES)))
 
 
@@ -183,7 +183,7 @@ def group_estimates(path: Path) -> tuple[Estimate, ...]:
 
 
 def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:
-    """Return the stamp of those of these files that the run has."""
+    """Return the stamp of a run's files; files that do not exist are left out."""
     stats = []
     for name in files:
         with suppress(OSError):
@@ -200,7 +200,7 @@ def query(
     `records` has path, sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens,
     reasoning_tokens, cached_tokens, started, and the JSON texts scores, prompt, outcome; `samples` has path, id,
     group, cluster, target (JSON), options (their number), json. Select only the columns needed: texts are read only if the
-    query names them. `cache_result`: turn it off for a result with a row for every sample of many runs.
+    query names them. `cache_result`: false for results with a row per sample of many runs, which would fill the memory.
     """
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
     for path in folders:
@@ -223,6 +223,7 @@ def query(
 
 
 MAX_ATTEMPTS = 20
+"""Number of attempts to query runs whose files change meanwhile."""
 
 
 def _file_names(runs: tuple[tuple[Path, Stamp], ...]) -> list[list[str]]:
@@ -238,8 +239,8 @@ def _query(runs: tuple[tuple[Path, Stamp], ...], sql: str, parameters: tuple[Any
     try:
         with duckdb.connect(config=config) as connection:
             for name, select in (("records", _select_records), ("samples", _select_samples)):
-                parts = [part for path, files in runs for part in select(path, [file for file, *_ in files])]
-                view_sql = " UNION ALL BY NAME ".join(parts) or EMPTY_TABLES[name]
+                selects = [select(path, [file for file, *_ in files]) for path, files in runs]
+                view_sql = " UNION ALL BY NAME ".join(filter(None, selects)) or EMPTY_TABLES[name]
                 connection.execute(f"CREATE TEMP VIEW {name} AS {view_sql}")
             return connection.execute(sql, list(parameters)).df()
     except duckdb.Error as error:
@@ -279,26 +280,26 @@ _JSONL_QUERY = """
 """Select the columns of the Parquet file from a JSON Lines file; an incomplete last line is ignored."""
 
 
-def _select_records(path: Path, files: Sequence[str]) -> list[str]:
-    parts = []
+def _select_records(path: Path, files: Sequence[str]) -> str:
+    """Return an SQL query of a run's records; empty if the run has no files of records."""
+    selects = []
     if "records.parquet" in files:
-        parts.append(
+        selects.append(
             f"SELECT 0 AS position, {_PARQUET_COLUMNS} FROM read_parquet({_sql_path(path / 'records.parquet')}, hive_partitioning=false)"
         )
     if "records.jsonl" in files:
-        parts.append(
+        selects.append(
             f"SELECT row_number() OVER () AS position, * FROM ({_JSONL_QUERY.format(file=_sql_path(path / 'records.jsonl'))})"
         )
-    if not parts:
-        return []
+    if not selects:
+        return ""
     latest = "QUALIFY row_number() OVER (PARTITION BY sample, repeat ORDER BY position DESC) = 1"
     deduplicate = latest if "records.jsonl" in files else ""
-    return [
-        f"(SELECT {_sql_string(path)} AS path, * EXCLUDE (position) FROM ({' UNION ALL BY NAME '.join(parts)}) {deduplicate})"
-    ]
+    return f"(SELECT {_sql_string(path)} AS path, * EXCLUDE (position) FROM ({' UNION ALL BY NAME '.join(selects)}) {deduplicate})"
 
 
-def _select_samples(path: Path, files: Sequence[str]) -> list[str]:
+def _select_samples(path: Path, files: Sequence[str]) -> str:
+    """Return an SQL query of a run's samples; empty if the run has no files of samples."""
     if "samples.parquet" in files:
         source = f'SELECT id, "group", cluster, target, options, json FROM read_parquet({_sql_path(path / "samples.parquet")}, hive_partitioning=false)'
     elif "samples.jsonl" in files:
@@ -309,8 +310,8 @@ def _select_samples(path: Path, files: Sequence[str]) -> list[str]:
             FROM (SELECT json AS j FROM read_ndjson_objects({_sql_path(path / "samples.jsonl")}, ignore_errors=true, hive_partitioning=false)
                   WHERE json IS NOT NULL)"""
     else:
-        return []
-    return [f"(SELECT {_sql_string(path)} AS path, * FROM ({source}))"]
+        return ""
+    return f"(SELECT {_sql_string(path)} AS path, * FROM ({source}))"
 
 
 EMPTY_TABLES = {
@@ -322,4 +323,4 @@ EMPTY_TABLES = {
     "samples": 'SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS id, NULL::VARCHAR AS "group", NULL::VARCHAR AS cluster, '
     "NULL::VARCHAR AS target, NULL::INT AS options, NULL::VARCHAR AS json WHERE false",
 }
-"""Table -> SQL that selects no rows of it, for runs that have none of its files yet."""
+"""Table -> SQL for an empty table, for runs whose files do not exist yet."""

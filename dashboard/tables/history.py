@@ -1,4 +1,4 @@
-"""A model's checkpoints over time: scores, changes other than of the model, and the verdict of `evals gate` on each run."""
+"""A model's checkpoints over time: scores, changes besides the model, and the verdict of `evals gate` on each run."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class History(NamedTuple):
 
 
 def histories(entries: Sequence[Entry], model: str) -> list[History]:
-    """Return the histories of a model or, if there is none of this name, of all models with this prefix; longest first.
+    """Return the histories of a model or, if no model has this name, of all models with this prefix; longest first.
 
-    Runs on sample items are omitted, and so are runs that were stopped early if the history has a complete one.
+    Runs on sample items are omitted, as are runs that were stopped early if the history contains a complete run.
     """
     exact_matches = [entry for entry in entries if entry.card.model == model]
     model_entries = exact_matches or [
@@ -70,7 +70,7 @@ def models_with_history(entries: Sequence[Entry]) -> list[str]:
 
 
 def changes(before: Entry, after: Entry) -> list[str]:
-    """Return the changes between two runs, other than of the model, that make their scores incomparable."""
+    """Return the changes between two runs, besides the model, that make their scores incomparable."""
     old, new = before.card, after.card
     lines = []
     if old.config.version != new.config.version:
@@ -107,7 +107,7 @@ def _verdict(
 def table(history: History, *, margin: float, against: BaselineChoice) -> pd.DataFrame:
     """Return a table with a row per run: score, interval, marks, gate verdict, and changes since the previous run.
 
-    `segment` numbers the sequences of runs without such a change; only within one are scores comparable.
+    `segment` numbers the sequences of runs without such a change; scores are comparable only within a segment.
     """
     rows: list[dict[str, object]] = []
     segment = 0

@@ -32,16 +32,16 @@ GENERAL = frozenset(
     {"mmlu-pro", "gpqa", "aime", "mmmu", "mmmu-pro", "mmstar", "mathvista", "mathvision", "chartqa", "ifeval"}
     | {"gqa", "vizwiz", "textvqa", "ocrvqa", "docvqa", "infovqa", "refcoco", "mergebench"}
 )
-"""Suites of general ability, as in the Intern-S1 README, and of everyday images; all others are science."""
+"""Suites of general ability, as in the Intern-S1 README, and of everyday images; all other suites are science."""
 
 BASELINE = "baseline:"
-"""First part of the model names of baselines, such as always choosing A."""
+"""Prefix of the model names of baselines, such as always choosing A."""
 REDUNDANT_MARKS = frozenset("SC")
 """Marks that are not shown: the column's heading states S (sample items), and the cell's coverage states C (some not scored)."""
 
 
 class Column(NamedTuple):
-    """A column: the properties that scores must share to be ranked together."""
+    """A column, identified by the properties that scores must share to be ranked together."""
 
     suite: str
     protocol: str
@@ -111,7 +111,7 @@ class Cell(Struct, frozen=True, kw_only=True):
             return {}
         descriptions = run_marks(self.entry)
         if self.has_unusual_temperature:
-            descriptions["T"] = f"unusual temperature, {temperature(self.entry.card)}"
+            descriptions["T"] = f"unusual temperature, {temperature_text(self.entry.card)}"
         return descriptions
 
 
@@ -123,7 +123,7 @@ def run_marks(entry: Entry) -> dict[str, str]:
 
 def mark_meanings(marks_by_score: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """Return a legend: each mark that occurs, with its meaning, letters first; `marks_by_score`: the marks of each score."""
-    # numbers are cut off; F is described by its number of clusters, of which nothing remains
+    # descriptions without their numbers; the description of F is only a number of clusters
     meanings = {
         mark: MEANINGS.get(mark) or re.sub(r"[, ]*\d.*", "", description) or "few clusters"
         for descriptions in marks_by_score
@@ -145,7 +145,7 @@ class Board(NamedTuple):
     """By label."""
     cells: dict[_CellKey, Cell]
 
-    def column(self, label: str) -> dict[Row, Cell]:
+    def model_cells(self, label: str) -> dict[Row, Cell]:
         """Return the cells of the models in a column, best first, without baselines."""
         sign = -1 if self.columns[label].better == "higher" else 1
         cells = {
@@ -155,7 +155,7 @@ class Board(NamedTuple):
 
     def runs(self, label: str) -> dict[Row, Entry]:
         """Return the runs of the models in a column, best first, without aggregates over several runs."""
-        return {row: cell.entry for row, cell in self.column(label).items() if cell.entry}
+        return {row: cell.entry for row, cell in self.model_cells(label).items() if cell.entry}
 
     def marks(self, labels: Iterable[str]) -> dict[str, str]:
         """Return the marks of the scores in these columns with their meanings, letters first."""
@@ -198,34 +198,34 @@ def _build(entries: Sequence[Entry]) -> Board:
             estimate=run.headline, entry=run, coverage=run.card.coverage, runs=len(runs)
         )
         for (row, column), runs in groups.items()
-        if (run := newest(runs)).headline
+        if (run := _displayed_run(runs)).headline
     }
     cells = _mark_temperatures(cells) | _aggregate_cells(cells, labels) | _collection_cells(cells, labels)
     rows = sorted({row for row, _ in cells}, key=lambda row: (row.is_baseline, row.label.lower()))
     return Board(tuple(rows), {labels[column]: column for column in sorted(labels, key=sort_key)}, cells)
 
 
-def temperature(card: Card) -> str:
+def temperature_text(card: Card) -> str:
     """Return a run's sampling temperature as text."""
     value = card.config.sampling.temperature
     return "not set" if value is None else f"{value:g}"
 
 
 def _mark_temperatures(cells: Mapping[_CellKey, Cell]) -> dict[_CellKey, Cell]:
-    """Mark the cells whose run's temperature is not the most frequent one in their column; baselines are ignored."""
+    """Return the cells, marked if their run's temperature is not the most frequent one in the column; baselines are ignored."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for (row, label), cell in cells.items():
         if cell.entry and not row.is_baseline:
-            counts[label][temperature(cell.entry.card)] += 1
+            counts[label][temperature_text(cell.entry.card)] += 1
     marked_cells = dict(cells)
     for (row, label), cell in cells.items():
         if cell.entry and not row.is_baseline:
-            is_unusual = temperature(cell.entry.card) != counts[label].most_common(1)[0][0]
+            is_unusual = temperature_text(cell.entry.card) != counts[label].most_common(1)[0][0]
             marked_cells[row, label] = structs.replace(cell, has_unusual_temperature=is_unusual)
     return marked_cells
 
 
-def newest(runs: Sequence[Entry]) -> Entry:
+def _displayed_run(runs: Sequence[Entry]) -> Entry:
     """Return the newest complete run, or the newest if none is complete."""
     return max(runs, key=lambda entry: (entry.card.complete, entry.card.started))
 
@@ -233,7 +233,7 @@ def newest(runs: Sequence[Entry]) -> Entry:
 def _is_superseded_subset(
     key: tuple[Row, Column], groups: Mapping[tuple[Row, Column], Sequence[Entry]]
 ) -> bool:
-    """Return whether the column is for a subset of a suite of which the model also has a complete run."""
+    """Return whether the column is for a subset of a suite that the model has also run completely."""
     row, column = key
     complete_runs = groups.get((row, column._replace(limit=None)), ())
     return column.limit is not None and any(entry.card.complete for entry in complete_runs)

@@ -11,13 +11,13 @@ RUNG_LABELS = {
     "parent": "wrong: salt, charge or isotope",
     "no_stereo": "wrong: stereochemistry",
 }
-"""Strictest level at which a wrong molecule matches the gold molecule (its rung) -> outcome."""
+"""Strictest level at which a wrong molecule matches the gold molecule (`parts.rung` of its score) -> outcome."""
 OUTCOMES = (
     "right", "graded", "wrong", "wrong: stereochemistry", "wrong: salt, charge or isotope", "wrong: tautomer",
     "wrong: another molecule", "wrong: sign", "wrong: power of ten", "wrong: unit", "invalid", "unanswered", "refused",
     "truncated", "infrastructure", "absent",
 )  # fmt: skip
-"""Outcomes from best to worst; those that are not caused by the model come last."""
+"""Outcomes from best to worst; outcomes that are not caused by the model come last."""
 
 
 def count_outcomes(entry: Entry) -> dict[str, int]:

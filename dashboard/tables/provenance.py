@@ -59,7 +59,7 @@ def _run_options(card: Card) -> Iterator[str]:
 
 
 def facts(card: Card) -> list[tuple[str, str]]:
-    """Return names and values of the facts that are needed to judge or repeat a run."""
+    """Return (name, value) pairs of the facts needed to judge or repeat a run; unknown ones are left out."""
     config = card.config
     sampling = ", ".join(
         f"{name} {getattr(config.sampling, name)}"
@@ -101,8 +101,8 @@ def _item_selection(config: Config) -> str:
 def _upstream_prompt(card: Card) -> str:
     """Return the upstream package and file of a run's prompt; empty if the prompt is the suite's own."""
     source = card.wording
-    parts = (source.get("package"), source.get("file"), f"SHA-256 {source.get('file_sha256', 'not stated')}")
-    return ", ".join(filter(None, parts)) if source else ""
+    sha256 = f"SHA-256 {source.get('file_sha256', 'not stated')}"
+    return ", ".join(filter(None, (source.get("package"), source.get("file"), sha256))) if source else ""
 
 
 def duration(seconds: float | None) -> str:

@@ -14,7 +14,7 @@ from evals import load as load_suites
 from evals.dashboard.tables.frames import Stamp
 from evals.dashboard.tables.leaderboard import Board, Column
 from evals.dashboard.tables.models import normalize_name
-from evals.dashboard.tables.styling import ReportedRow, format_value, unit
+from evals.dashboard.tables.styling import ReportedRow, format_value, unit_symbol
 from evals.verdicts.grim import GrimResult, examine_claims, explanation
 from evals.verdicts.reported import Claim, load_claims
 
@@ -50,13 +50,13 @@ def is_same_model(name: str, other_name: str) -> bool:
 
 
 def suite_names(suite: str) -> tuple[str, str]:
-    """Return the names under which a suite's results may be reported: its own, and that without its variant."""
+    """Return the names under which a suite's results may be reported: with its variant, and without it."""
     return suite, suite.partition(":")[0]
 
 
 def claim_text(claim: Claim) -> str:
     """Return a claim as text: value, protocol, date, source."""
-    parts = [f"{claim.benchmark} {format_value(claim.value, claim.unit)} {unit(claim.unit)}"]
+    parts = [f"{claim.benchmark} {format_value(claim.value, claim.unit)} {unit_symbol(claim.unit)}"]
     parts.append(f"protocol {claim.protocol}" if claim.protocol else NOT_STATED)
     if claim.date:
         parts.append(f"as of {claim.date.isoformat()}")

@@ -64,13 +64,14 @@ def running_mean(entry: Entry) -> pd.DataFrame:
     values = query(entry.path, sql)["value"] if is_mean else pd.Series(dtype=float)
     if values.empty or values.min() < 0 or values.max() > 1:
         return pd.DataFrame(columns=["n", "mean", "low", "high"])
-    centred = values.to_numpy() - 0.5
+    centred = values.to_numpy() - 0.5  # `Bets` expects values from -0.5 to 0.5
+    # denser at small sizes, where the mean changes most
     sizes = sorted({round(len(centred) * (step / POINTS) ** 2) or 1 for step in range(1, POINTS + 1)})
-    bets, rows, start = Bets(margin=0.1, width=0.5), [], 0
+    bets, rows, start = Bets(margin=0.1, width=0.5), [], 0  # the margin determines only the stakes
     lower_limit, upper_limit = 0.0, 1.0
     for size in sizes:
         bets.add(centred[start:size].tolist())
-        low, high = bets.limits(0.025)
+        low, high = bets.limits(0.025)  # per side
         lower_limit, upper_limit = max(lower_limit, low + 0.5), min(upper_limit, high + 0.5)
         rows.append({"n": size, "mean": 0.5 + centred[:size].mean(), "low": lower_limit, "high": upper_limit})
         start = size
@@ -101,7 +102,7 @@ def costs(board: Board, label: str) -> pd.DataFrame:
 
 
 def count_known_costs(board: Board, label: str, cost_name: str) -> int:
-    """Return how many models in a column have a known cost of this kind; latency counts as known if tokens are."""
+    """Return how many models in a column have a known cost of this kind; latency is assumed to be known if tokens are."""
     cards = [run.card for run in board.runs(label).values()]
     return sum(
         card.cost_usd is not None if cost_name == "cost" else bool(card.tokens.get("output"))
@@ -123,7 +124,7 @@ def latencies(paths: Sequence[Path]) -> dict[str, float]:
 def pareto(table: pd.DataFrame, cost_column: str, *, better: str) -> pd.DataFrame:
     """Return the rows with a known cost and score, with a column `optimal` that marks the Pareto front.
 
-    A model is on it if its score is better than that of every model at the same or a lower cost.
+    A model is on the front if its score is better than the score of every other model at the same or a lower cost.
     """
     priced = table.dropna(subset=[cost_column, "value"]).sort_values(
         [cost_column, "value"], ascending=[True, better == "lower"]

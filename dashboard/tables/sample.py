@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NOT_RIGHT = "not right"
 """Choice of all outcomes except `right`, including failures and absent samples."""
 ABSENT = "absent"
-"""Verdict on a sample of which the run has no record."""
+"""Verdict on a sample without a record in the run."""
 
 
 def listing(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def listing(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def outcome_choices(frame: pd.DataFrame, run: int) -> list[str]:
-    """Return the kinds of outcomes in one run of a listing, most frequent first; `NOT_RIGHT` is last if it selects some."""
+    """Return the kinds of outcomes in one run of a listing, most frequent first, and `NOT_RIGHT` if some are right, some not."""
     counts: Counter[str] = Counter()
     for verdict, count in frame[f"verdict{run}"].value_counts().items():
         counts[str(verdict).partition(":")[0]] += int(count)
@@ -90,7 +90,7 @@ class Neighbours(NamedTuple):
 
 
 def neighbours(frame: pd.DataFrame, sample: str, repeat: int) -> Neighbours:
-    """Return the neighbours of a sample's repeat; if the listing does not have it, `next` is the first row."""
+    """Return the neighbours of a sample's repeat; if it is not in the listing, `next` is the first row."""
     positions = frame.index[(frame["sample"] == sample) & (frame["repeat"] == repeat)]
     keys = list(zip(frame["sample"], frame["repeat"].astype(int), strict=True))
     if not len(positions):
@@ -112,13 +112,14 @@ class Item(Struct, frozen=True, kw_only=True):
     sample: Sample | None = None
     """None if the suite is gated."""
     prompt: Prompt | None = None
-    """None if the suite is gated or there is no record; so is `outcome`."""
+    """None if the suite is gated, or if there is no record."""
     outcome: Reply | Failure | None = None
+    """None in the same cases as `prompt`."""
     scores: dict[str, Score | Failure] = {}
 
     @property
     def score(self) -> Score | None:
-        """Return the score by the suite's first scorer; None if it gave none."""
+        """Return the score by the suite's first scorer; None if it failed, or if there is no record."""
         first_score = next(iter(self.scores.values()), None)
         return first_score if isinstance(first_score, Score) else None
 
@@ -277,10 +278,11 @@ def _parse_number(target: object) -> float | None:
 MOLECULE_SCORERS = frozenset({"molecule", "molecules", "selfies"})
 """Names of the scorers that compare molecules."""
 MAX_DRAWN = 4
-"""Maximum number of drawn molecules of a question: the first options, or the last molecules of the text, as examples come first."""
+"""Maximum number of molecules drawn of a question: the first options, or the last ones in the text, as examples come first."""
 _TAGGED_SMILES = re.compile(
-    r"(?:<SMILES>|\[START_SMILES\])\s*([^\s<\[][^\s<]{0,2000}?)\s*(?:</SMILES>|\[END_SMILES\])"
+    r"(?:<SMILES>|\[START_SMILES\])\s*((?:[^\s<\[]|\[[^\s<\[\]_]*\]){1,2000}+)\s*(?:</SMILES>|\[END_SMILES\])"
 )
+"""A molecule within tags; `[Na+]` belongs to the molecule, but a tag does not, as it contains an underscore."""
 _TAGGED_IUPAC_NAME = re.compile(r"<IUPAC>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</IUPAC>")
 REACTIONS = {
     "smolinstruct:FS": "forward",
@@ -303,7 +305,7 @@ class Molecules(NamedTuple):
     reaction: str
     """`forward` or `backward` as in `REACTIONS`; empty for other suites."""
     name: str
-    """Name of the gold molecule if the question asks for the structure of a name, else empty."""
+    """Name of the gold molecule if the question states it, else empty."""
 
 
 def molecules(item: Item) -> Molecules | None:
@@ -324,7 +326,7 @@ def molecules(item: Item) -> Molecules | None:
 
 
 def _molecules_in_question(item: Item) -> dict[str, str]:
-    """Return the molecules in a question: tagged ones, else the options if all are SMILES, else words that are SMILES."""
+    """Return the molecules in a question: tagged ones; else the options, if all are SMILES; else words that are SMILES."""
     prompt_text = _selfies_to_smiles(item, item.prompt_text)
     tagged = list(filter(looks_like_smiles, dict.fromkeys(_TAGGED_SMILES.findall(prompt_text))))
     if tagged:

@@ -18,6 +18,8 @@ from evals.verdicts.reported import Claim
 
 PAPER_GENERAL = ("mmlu-pro", "gpqa:diamond", "aime:2025")
 PAPER_SCIENCE = ("smolinstruct", "chembench:4k", "matbench")
+"""The paper's suites of general ability and of science."""
+MAX_DEFAULT_SUITES = 6
 
 MEASURED, REPORTED = "measured", "reported"
 
@@ -59,7 +61,7 @@ def scores_by_source(board: Board, claims: Iterable[Claim]) -> ScoresBySource:
 
 
 def suites(scores: ScoresBySource, *, general: bool) -> list[str]:
-    """Return either the suites of general ability or those of science; the suites of the paper come first."""
+    """Return the suites of general ability or, if not `general`, of science; the suites of the paper come first."""
     paper_suites = PAPER_GENERAL if general else PAPER_SCIENCE
     all_suites = dict.fromkeys(suite for suite_scores in scores.values() for suite in suite_scores)
     suites_of_kind = [suite for suite in all_suites if (suite.partition(":")[0] in GENERAL_SUITES) == general]
@@ -70,7 +72,7 @@ def suites(scores: ScoresBySource, *, general: bool) -> list[str]:
 
 
 def default_suites(scores: ScoresBySource, *, general: bool) -> list[str]:
-    """Return up to six suites to select at first: those on which the largest number of models were measured.
+    """Return up to `MAX_DEFAULT_SUITES` suites to select initially: those on which the most models were measured.
 
     Only models that have both general and science suites count, and only under the protocol that most of them use. If there
     are no such models, return the suites of the paper.
@@ -89,7 +91,7 @@ def default_suites(scores: ScoresBySource, *, general: bool) -> list[str]:
     selected_scores = [scores[source] for source in complete_sources if source.protocol == protocol]
     counts_by_suite = Counter(suite for suite_scores in selected_scores for suite in suite_scores)
     highest = max(counts_by_suite[suite] for suite in available)
-    return [suite for suite in available if counts_by_suite[suite] == highest][:6]
+    return [suite for suite in available if counts_by_suite[suite] == highest][:MAX_DEFAULT_SUITES]
 
 
 def points(scores: ScoresBySource, general: Sequence[str], science: Sequence[str]) -> pd.DataFrame:
@@ -118,7 +120,7 @@ def _to_percent(score: Mean) -> tuple[float, float | None, float | None]:
 
 
 def bars(scores: ScoresBySource, selected: Sequence[str], labels: Sequence[str]) -> pd.DataFrame:
-    """Return a table with a row per source and suite, in percent; `labels`: those of the sources."""
+    """Return a table with a row per source and suite, in percent; `labels`: labels of the sources to include."""
     rows = [
         (source.label, source.kind, suite, *_to_percent(score))
         for source, suite_scores in scores.items()
@@ -130,8 +132,9 @@ def bars(scores: ScoresBySource, selected: Sequence[str], labels: Sequence[str])
 
 
 COMPRESSION = "compression:"
-"""First part of the names of the suites that measure tokenizers."""
+"""Prefix of the names of the suites that measure tokenizers."""
 RATIO = "characters/token"
+"""Unit of compression."""
 
 
 def compression(board: Board, protocol: str) -> pd.DataFrame:
@@ -160,7 +163,7 @@ def compression_protocols(board: Board) -> list[str]:
 
 
 def incomplete_models(scores: ScoresBySource, selected: Sequence[str]) -> list[str]:
-    """Return a line of text per measured model that has some of the suites but not all."""
+    """Return a line for each measured model that has only some of the suites, with the missing ones."""
     lines = []
     for source, suite_scores in scores.items():
         missing = [suite for suite in selected if suite not in suite_scores]

@@ -1,7 +1,7 @@
 """Ranks of the models in a column, from paired comparisons of all pairs of models as in `evals compare`.
 
 Holm's method bounds the probability of any false difference at 5 %. Means are compared in arrays, which is fast enough for
-forty models. Other metrics (RMSE, ROC-AUC) are compared by `evals.verdicts`, which is slower and so limited to few models.
+forty models. Other metrics (RMSE, ROC-AUC) are compared by `evals.verdicts`, which is slower and thus limited to few models.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MEANS_SQL = (
     "SELECT path, sample, avg(value) AS value FROM records WHERE value IS NOT NULL GROUP BY path, sample"
 )
 RUNS_PER_QUERY = 8
-"""Number of runs that one query reads; it limits memory, because 83 runs of 12,049 samples take half a gigabyte as text."""
+"""Number of runs read by one query, to limit memory: 83 runs of 12,049 samples take half a gigabyte as text."""
 MAX_SLOW_MODELS = 8
 """Maximum number of models for metrics that are not means of samples."""
 
@@ -81,27 +81,26 @@ def _compare_means(column: Column, metric: Metric, runs: _LabelledRuns) -> Colum
     values, clusters, groups = _sample_values(paths)
     is_clustered = len(set(clusters)) < len(clusters)
     is_macro = metric.pool == "macro"
-    comparisons = {}
+    evidence, sizes = {}, []
     for a, b in combinations(range(len(paths)), 2):
         differences = values[b] - values[a]
-        scored = ~np.isnan(differences)
-        if not scored.any():
+        scored = np.flatnonzero(~np.isnan(differences))
+        if not len(scored):
             return ColumnRanks(why_not="two of the runs have no sample in common")
-        scored_indices = np.flatnonzero(scored)
-        if is_macro and len({groups[i] for i in scored_indices}) < len(set(groups)):
+        if is_macro and len({groups[i] for i in scored}) < len(set(groups)):
             return ColumnRanks(
                 why_not="in one of the groups, two of the runs have no scored sample in common"
             )
-        comparisons[a, b] = difference.mean_evidence(
-            differences[scored_indices],
-            [clusters[i] for i in scored_indices] if is_clustered else range(len(scored_indices)),
-            groups=[groups[i] for i in scored_indices] if is_macro else None,
+        comparison = difference.mean_evidence(
+            differences[scored],
+            [clusters[i] for i in scored] if is_clustered else range(len(scored)),
+            groups=[groups[i] for i in scored] if is_macro else None,
             width=metric.width,
         )
-    sizes = [int((~np.isnan(values[b] - values[a])).sum()) for a, b in comparisons]
-    evidence = {sides: (comparison.value, comparison.p_equal()) for sides, comparison in comparisons.items()}
+        evidence[a, b] = comparison.value, comparison.p_equal()
+        sizes.append(len(scored))
     means = _run_means(values, groups, is_macro=is_macro)
-    return _rank(column, [label for label, *_ in runs], means, evidence, sizes)
+    return _ranks_from_evidence(column, [label for label, *_ in runs], means, evidence, sizes)
 
 
 def _sample_values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list[str]]:
@@ -134,8 +133,8 @@ def _run_means(values: NDArray[np.float64], groups: Sequence[str], *, is_macro: 
     strata = np.array([codes[name] for name in groups])
     means = []
     for row in values:
-        parts = [row[(strata == code) & ~np.isnan(row)] for code in codes.values()]
-        means.append(float(np.mean([part.mean() for part in parts if len(part)])))
+        values_by_group = [row[(strata == code) & ~np.isnan(row)] for code in codes.values()]
+        means.append(float(np.mean([scored.mean() for scored in values_by_group if len(scored)])))
     return means
 
 
@@ -154,19 +153,19 @@ def _compare_metric(column: Column, runs: _LabelledRuns) -> ColumnRanks:
         evidence[a, b] = comparison.value, comparison.p_equal()
         values[a], values[b] = (value or 0.0 for value in pairs.values())
         sizes.append(len(pairs.rows_of(None)))
-    return _rank(column, [label for label, *_ in runs], values, evidence, sizes)
+    return _ranks_from_evidence(column, [label for label, *_ in runs], values, evidence, sizes)
 
 
-def _rank(
+def _ranks_from_evidence(
     column: Column,
     labels: Sequence[str],
     values: Sequence[float],
     evidence: Mapping[tuple[int, int], tuple[float, float]],
     sizes: Sequence[int],
 ) -> ColumnRanks:
-    """Return the ranks that follow from the significant differences, adjusted by Holm over all pairs.
+    """Return the ranks implied by the significant differences, adjusted by Holm over all pairs.
 
-    `evidence`: indices of a pair of runs -> difference (second minus first) and p-value; `sizes`: number of samples per pair.
+    `evidence`: indices of two runs -> difference (second minus first) and p-value; `sizes`: number of samples of each pair.
     """
     adjusted = difference.holm([p for _, p in evidence.values()])
     worse_than: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""Statistics of the leaderboard: means over columns, standings within a column, and scores as text with intervals."""
+"""Statistics of the leaderboard: means over columns, standings within a column, and scores formatted with intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from math import erfc, sqrt
 from typing import NamedTuple
 
 from evals.dashboard.tables.leaderboard import Board, Row
-from evals.report.statistics import Interval, mean_of_parts
+from evals.report.statistics import Interval, mean_of_parts, z_quantile
 from evals.types import Estimate
 from evals.verdicts import difference
 
@@ -85,7 +85,7 @@ def decimal_places(half_width: float) -> int:
     return digits
 
 
-def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, float]:
+def standings(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, float]:
     """Return each row's standing: 0 if it is significantly worse than all other rows, 1 if it is better than all.
 
     Differences are tested at 5 %, adjusted by Holm over all pairs, with MOVER's interval for independent estimates, which is
@@ -99,16 +99,17 @@ def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, flo
     pairs = [(a, b) if a[1] >= b[1] else (b, a) for a, b in combinations(scored_rows, 2)]
     p_values = difference.holm([_p_value(a, b) for a, b in pairs])
     significant_pairs = [(a[0], b[0]) for (a, b), p in zip(pairs, p_values, strict=True) if p <= ALPHA]
-    wins, losses = Counter(row for row, _ in significant_pairs), Counter(row for _, row in significant_pairs)
-    sign = 1 if better == "higher" else -1
     if not significant_pairs:
         return {}
+    higher, lower = (Counter(pair[i] for pair in significant_pairs) for i in (0, 1))
+    sign = 1 if better == "higher" else -1
     opponents = len(scored_rows) - 1
-    return {row: 0.5 + sign * (wins[row] - losses[row]) / (2 * opponents) for row, *_ in scored_rows}
+    return {row: 0.5 + sign * (higher[row] - lower[row]) / (2 * opponents) for row, *_ in scored_rows}
 
 
 def _p_value(higher: tuple[Row, float, float, float], lower: tuple[Row, float, float, float]) -> float:
+    """Return the p-value of the difference of two independent estimates, from their 95 % intervals (MOVER)."""
     (_, high_value, high_low, _), (_, low_value, _, low_high) = higher, lower
     half_width = sqrt((high_value - high_low) ** 2 + (low_high - low_value) ** 2)
     gap = high_value - low_value
-    return erfc(1.959964 * gap / half_width / sqrt(2)) if half_width else float(gap == 0)
+    return erfc(z_quantile(0.975) * gap / half_width / sqrt(2)) if half_width else float(gap == 0)

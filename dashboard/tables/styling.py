@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from math import isnan
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pandas as pd
 
 from evals.dashboard.filters import Filters
 from evals.dashboard.tables.leaderboard import Board, Cell, Row
-from evals.dashboard.tables.statistics import decimal_places, format_with_interval, mean, standing
+from evals.dashboard.tables.statistics import decimal_places, format_with_interval, mean, standings
 
 if TYPE_CHECKING:
     from evals.dashboard.tables.significance import ColumnRanks
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 BACKGROUNDS = {False: ("#ffffff", "#9cc3e5"), True: ("#12161c", "#1d4a75")}
 """Whether the theme is dark -> backgrounds of the worst and the best standing; text has a contrast of 7:1 or more."""
 CHANCE = "chance"
+"""Name of the row with the expected score of guessing."""
 MODEL, RANK, MEAN = "model", "rank", "mean"
 FIGURE_SPACE = "\u2007"
 """A space as wide as a digit."""
@@ -142,18 +144,18 @@ def _colours(
     board: Board, filters: Filters, rows: Sequence[TableRow], numbers: pd.DataFrame, ranks: Ranks
 ) -> pd.DataFrame:
     """Return the standings in the shape of `numbers`: from ranks in the ranked column, from intervals in the others."""
-    standings = {}
+    columns = {}
     models = {row for row in rows if isinstance(row, Row) and not row.is_baseline}
     for label in filters.columns:
         if label == filters.rank_by and ranks:
-            standings_by_row = _standings_from_ranks(ranks, models)
+            by_row = _standings_from_ranks(ranks, models)
         else:
             estimates = {
                 row: board.cells[row, label].estimate for row in models if (row, label) in board.cells
             }
-            standings_by_row = standing(estimates, better=board.columns[label].better)
-        standings[label] = [standings_by_row.get(row) if isinstance(row, Row) else None for row in rows]
-    return pd.DataFrame(standings, columns=numbers.columns, dtype=float).reindex(numbers.index)
+            by_row = standings(estimates, better=board.columns[label].better)
+        columns[label] = [by_row.get(row) if isinstance(row, Row) else None for row in rows]
+    return pd.DataFrame(columns, columns=numbers.columns, dtype=float).reindex(numbers.index)
 
 
 def _standings_from_ranks(ranks: Ranks, rows: set[Row]) -> dict[Row, float]:
@@ -165,18 +167,17 @@ def _standings_from_ranks(ranks: Ranks, rows: set[Row]) -> dict[Row, float]:
 
 
 def style_table(displayed: Table, *, dark: bool) -> pd.io.formats.style.Styler:
-    """Return the table for Streamlit: sorted by its numbers, displayed with its texts, colours and headings."""
+    """Return the table for Streamlit, which sorts it by its numbers and displays its texts, colours and headings."""
     names = pd.MultiIndex.from_tuples([displayed.headings[name] for name in displayed.numbers.columns])
     numbers = displayed.numbers.set_axis(names, axis=1)
     style = numbers.style
     for name in displayed.texts:
         column_texts = displayed.texts[name].tolist()
-        texts = cycle(
-            column_texts if name == MODEL else align_decimal_points(column_texts)
-        )  # pandas formats a column from top to bottom
+        # pandas formats a column from top to bottom
+        texts = cycle(column_texts if name == MODEL else align_decimal_points(column_texts))
         style = style.format(lambda _, texts=texts: next(texts), subset=[displayed.headings[name]])
     backgrounds = displayed.colours.map(
-        lambda share: "" if share != share else f"background-color: {blend(share, dark=dark)}"
+        lambda standing: "" if isnan(standing) else f"background-color: {blend(standing, dark=dark)}"
     ).set_axis(names, axis=1)
     return style.apply(lambda _: backgrounds, axis=None)
 
@@ -195,27 +196,27 @@ def align_decimal_points(texts: Sequence[str]) -> list[str]:
     ]
 
 
-def blend(share: float, *, dark: bool) -> str:
-    """Return the colour of a standing, between the two backgrounds of a theme."""
+def blend(standing: float, *, dark: bool) -> str:
+    """Return the colour of a standing (0 to 1), between the two backgrounds of a theme, as `#rrggbb`."""
     low, high = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in BACKGROUNDS[dark])
-    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(low, high, strict=True))
+    return "#" + "".join(f"{round(a + (b - a) * standing):02x}" for a, b in zip(low, high, strict=True))
 
 
-def unit(name: str) -> str:
-    """Return the symbol of a unit."""
-    return "%" if name == "fraction" else name
+def unit_symbol(unit: str) -> str:
+    """Return the displayed symbol of a unit: `%` for fractions."""
+    return "%" if unit == "fraction" else unit
 
 
-def format_value(value: float | None, unit_: str) -> str:
-    """Return a number without its unit."""
-    return format_with_interval(value, None, None, unit_)
+def format_value(value: float | None, unit: str) -> str:
+    """Return a number in its displayed unit, without the symbol: `43.6` for the fraction 0.436."""
+    return format_with_interval(value, None, None, unit)
 
 
-def format_interval(low: float | None, high: float | None, unit_: str) -> str:
-    """Return an interval without its unit."""
+def format_interval(low: float | None, high: float | None, unit: str) -> str:
+    """Return an interval in its displayed unit, without the symbol: `42.7 to 44.5`; `unknown` if a limit is None."""
     if low is None or high is None:
         return "unknown"
-    if unit_ == "fraction":
+    if unit == "fraction":
         return f"{100 * low:.1f} to {100 * high:.1f}"
     digits = decimal_places((high - low) / 2)
     return f"{low:.{digits}f} to {high:.{digits}f}"

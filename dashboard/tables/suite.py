@@ -22,15 +22,17 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 """Confidence level; differences are significant at 1 - LEVEL."""
 BINS = 10
-"""Number of bins of reply length; each has about equally many replies."""
+"""Number of bins of reply length, with about equally many replies each."""
+MAX_OTHER_MODELS = 40
+"""Maximum number of other models with which a run is compared."""
 MAX_GATED_ANSWER_CHARS = 1
 """Maximum length of the answers of a gated suite that are shown: only the letters of options."""
 
 
 def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
-    """Return a run of each of up to forty other models on the same suite, protocol and data, without baselines.
+    """Return the runs of up to `MAX_OTHER_MODELS` other models on the same suite, protocol and data, without baselines.
 
-    The run is the model's newest complete one, or the newest if none is complete.
+    The run of a model is its newest complete one, or the newest if none is complete.
     """
     runs_by_model: dict[str, Entry] = {}
     for other in entries:
@@ -40,7 +42,7 @@ def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
             current = runs_by_model.get(model)
             if current is None or other.card.complete or not current.card.complete:
                 runs_by_model[model] = other
-    return list(runs_by_model.values())[-40:]
+    return list(runs_by_model.values())[-MAX_OTHER_MODELS:]
 
 
 def breakdown(entry: Entry) -> pd.DataFrame:
@@ -58,7 +60,7 @@ def breakdown(entry: Entry) -> pd.DataFrame:
     columns = ["group", "metric", "n", "value", "low", "high", "unit", "better"]
     rows = [[getattr(e, name) for name in columns] for e in estimates if e.metric == metric]
     frame = pd.DataFrame(rows, columns=columns)
-    frame["coverage"] = frame["group"].map(_coverage(entry))
+    frame["coverage"] = frame["group"].map(_coverage_by_group(entry))
     tests = _test_groups(entry) if not frame.empty and _is_testable(entry, metric) else {}
     for position, name in enumerate(("difference", "p")):
         frame[name] = [tests[group][position] if group in tests else nan for group in frame["group"]]
@@ -67,7 +69,7 @@ def breakdown(entry: Entry) -> pd.DataFrame:
 
 
 def _is_testable(entry: Entry, metric: str) -> bool:
-    """Return whether the groups' metric is the mean of the values in the records, not another function of them."""
+    """Return whether the metric of the groups is the mean of the recorded values, rather than another function of them."""
     from evals.report.metrics import mean_value
     from evals.run.overview import suite_of
 
@@ -80,7 +82,7 @@ def _is_testable(entry: Entry, metric: str) -> bool:
     )
 
 
-def _coverage(entry: Entry) -> dict[str, float]:
+def _coverage_by_group(entry: Entry) -> dict[str, float]:
     shares = query(
         entry.path,
         """SELECT s."group" AS name, least(1.0, count(r.sample)::DOUBLE / (count(DISTINCT s.id) * ?)) AS coverage
@@ -153,40 +155,37 @@ def lengths(entry: Entry, others: Sequence[Entry] = ()) -> LengthBins | None:
 
     frame = query(
         entry.path,
-        """SELECT r.sample, s.cluster, r.value, r.output_tokens AS tokens, r.stop = 'length' AS truncated
+        """SELECT r.sample, r.repeat, s.cluster, r.value, r.output_tokens AS length, r.stop = 'length' AS truncated
         FROM records r JOIN samples s ON s.id = r.sample WHERE r.value IS NOT NULL AND r.verdict NOT LIKE 'failed%'""",
     )
     if frame.empty:
         return None
     unit = "tokens"
-    if frame["tokens"].isna().any():
+    if frame["length"].isna().any():
         unit = "characters"
         characters = query(
             entry.path,
-            "SELECT sample, repeat, length(json_extract_string(outcome, '$.text')) AS tokens FROM records r "
-            "WHERE r.value IS NOT NULL AND r.verdict NOT LIKE 'failed%' ORDER BY sample, repeat",
+            "SELECT sample, repeat, length(json_extract_string(outcome, '$.text')) AS length FROM records "
+            "WHERE value IS NOT NULL AND verdict NOT LIKE 'failed%'",
         )
-        frame = frame.drop(columns="tokens").merge(
-            characters.groupby("sample", as_index=False)["tokens"].mean(), on="sample"
-        )
+        frame = frame.drop(columns="length").merge(characters, on=["sample", "repeat"])
     frame["others"] = frame["sample"].map(_mean_by_sample(others))
-    sizes = frame["tokens"].astype(float)
-    bins = pd.qcut(sizes, BINS, duplicates="drop", labels=False) if sizes.nunique() > 1 else sizes * 0
-    rows = [_bin_row(part) for _, part in frame.groupby(bins)]
+    lengths = frame["length"].astype(float)
+    bins = pd.qcut(lengths, BINS, duplicates="drop", labels=False) if lengths.nunique() > 1 else lengths * 0
+    rows = [_bin_row(replies) for _, replies in frame.groupby(bins)]
     columns = ["low", "high", "n", "value", "value_low", "value_high", "truncated", "others"]
     return LengthBins(pd.DataFrame(rows, columns=columns), unit)
 
 
-def _bin_row(samples: pd.DataFrame) -> tuple[Any, ...]:
-    mean = _mean(samples["value"].tolist(), samples["cluster"].tolist())
-    others = samples["others"].mean()
+def _bin_row(replies: pd.DataFrame) -> tuple[Any, ...]:
+    mean = _mean_with_interval(replies["value"].tolist(), replies["cluster"].tolist())
     return (
-        int(samples["tokens"].min()), int(samples["tokens"].max()), len(samples), mean.value, mean.low, mean.high,
-        float(samples["truncated"].mean()), others,
+        int(replies["length"].min()), int(replies["length"].max()), len(replies), mean.value, mean.low, mean.high,
+        float(replies["truncated"].mean()), replies["others"].mean(),
     )  # fmt: skip
 
 
-def _mean(values: Sequence[float], clusters: Sequence[str]) -> stats.Interval:
+def _mean_with_interval(values: Sequence[float], clusters: Sequence[str]) -> stats.Interval:
     if len(set(clusters)) == len(values) and all(value in (0.0, 1.0) for value in values):
         return stats.wilson(sum(values), len(values))
     return stats.clustered_mean(values, clusters)
@@ -204,10 +203,11 @@ def _mean_by_sample(others: Sequence[Entry]) -> dict[str, float]:
 
 
 ANSWERED = ("right", "wrong", "graded", "invalid")
+"""Verdicts on samples that were answered."""
 
 
 def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
-    """Return a table with a row per outcome (`outcome`, `n`, `share`), and other runs' scores on the samples with it.
+    """Return a table with a row per outcome (`outcome`, `n`, `share`) and other runs' scores on the same samples.
 
     `others`, `low` and `high` are the mean of these scores and its 95 % interval. If the mean is lower on missing samples
     than on answered ones, the run's score on the answered ones is too high.
@@ -222,17 +222,18 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
     verdicts = frame["verdict"].str.partition(":")[0]
     frame["outcome"] = verdicts.where(~verdicts.isin(ANSWERED), "answered")
     frame["value"] = frame["sample"].map(_mean_by_sample(others)).astype(float)
+    bounds = (0.0, 1.0) if entry.headline and entry.headline.unit == "fraction" else None
     rows = []
     order = ["answered", "unanswered", "refused", "truncated", "failed", "absent"]
     for name in [name for name in order if (frame["outcome"] == name).any()]:
-        part = frame[frame["outcome"] == name]
-        scored = part.dropna(subset=["value"])
+        samples = frame[frame["outcome"] == name]
+        scored = samples.dropna(subset=["value"])
         mean: tuple[float | None, ...] = (nan, nan, nan)
         if len(scored) > 1:
             values, clusters = scored["value"].tolist(), scored["cluster"].tolist()
-            interval = stats.clustered_mean(values, clusters, bounds=(0.0, 1.0))
+            interval = stats.clustered_mean(values, clusters, bounds=bounds)
             mean = (interval.value, interval.low, interval.high)
-        rows.append((name, len(part), len(part) / len(frame), *mean))
+        rows.append((name, len(samples), len(samples) / len(frame), *mean))
     return pd.DataFrame(rows, columns=["outcome", "n", "share", "others", "low", "high"])
 
 
@@ -299,7 +300,7 @@ def largest_errors(entries: Sequence[Entry], *, limit: int = 200) -> pd.DataFram
 
 
 def with_provenance(frame: pd.DataFrame, entry: Entry) -> pd.DataFrame:
-    """Return a list of items with the suite, its version and the hash of its data in every row."""
+    """Return a table of items with columns for the suite, its version and the hash of its data."""
     card = entry.card
     provenance = {
         "suite": card.config.suite,

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 MAX_SITES = 400
 MAX_CHARS = 200_000
 """Maximum length of a text that is parsed, in characters."""
-WIDTH = 320
-"""Width of the drawing in pixels."""
+WIDTH, MARGIN = 320, 30
+"""Width of the drawing and margin around the cell, in pixels."""
+LEGEND_HEIGHT, LEGEND_STEP, MAX_LEGEND_ENTRIES = 24, 62, 5
+"""Height of the legend and width of an entry, in pixels; maximum number of entries."""
 Vector = tuple[float, float, float]
 
 
@@ -159,15 +161,15 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
         key=lambda atom: atom[0][2],
     )
     xs, ys = [p[0] for p in corners.values()], [p[1] for p in corners.values()]
-    scale = (WIDTH - 60) / (max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0)
+    scale = (WIDTH - 2 * MARGIN) / (max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0)
     radius = max(4.0, min(15.0, 0.62 * scale, WIDTH / (2.2 * sqrt(len(atoms) or 1))))
 
     def to_pixels(point: Vector) -> tuple[float, float]:
-        return 30 + (point[0] - min(xs)) * scale, 30 + (max(ys) - point[1]) * scale
+        return MARGIN + (point[0] - min(xs)) * scale, MARGIN + (max(ys) - point[1]) * scale
 
     all_species = list(dict.fromkeys(site.species for site in sites))
     colours = {name: palette(dark=dark)[i % 8] for i, name in enumerate(all_species)}
-    height = 60 + (max(ys) - min(ys)) * scale + 24
+    height = 2 * MARGIN + (max(ys) - min(ys)) * scale + LEGEND_HEIGHT
     edges = [_edge(to_pixels(corners[start]), to_pixels(corners[end]), ink(dark=dark)) for start in corners for end in corners
              if start < end and sum(a != b for a, b in zip(start, end, strict=True)) == 1]  # fmt: skip
     circles = [
@@ -180,8 +182,8 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
         for end, name in (((1, 0, 0), "a"), ((0, 1, 0), "b"), ((0, 0, 1), "c"))
     ]
     legend = [
-        _legend_entry(16 + i * 62, height - 12, name, colours[name], ink(dark=dark))
-        for i, name in enumerate(all_species[:5])
+        _legend_entry(16 + i * LEGEND_STEP, height - LEGEND_HEIGHT / 2, name, colours[name], ink(dark=dark))
+        for i, name in enumerate(all_species[:MAX_LEGEND_ENTRIES])
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:.0f}" '

@@ -3,9 +3,9 @@ r"""Find the formulas in untrusted text that are safe to typeset: all their comm
 >>> [piece.mode for piece in split_formulas(r"So $E = mc^2$ and $\href{http://evil.example}{x}$.")]
 ['', 'inline', '']
 
-In KaTeX, which typesets formulas, one could cover the page (`\rule`, `\raisebox`), load a URL (`\href`,
-`\includegraphics`), set an element's id (`\htmlId`) or take a long time (`\def`). So only the commands and environments
-listed below are allowed. Formulas with other commands or unbalanced braces are shown as text.
+In KaTeX, which typesets formulas, a formula could cover the page (`\rule`, `\raisebox`), load a URL (`\href`,
+`\includegraphics`), set an element's id (`\htmlId`) or take a long time (`\def`). Therefore only the commands and
+environments listed below are allowed. Formulas with other commands or unbalanced braces are shown as text.
 """
 
 from __future__ import annotations

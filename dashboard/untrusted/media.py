@@ -33,9 +33,11 @@ MAX_SIDE = 1_400
 MAX_BYTES = 64 << 20
 """Maximum size of a file that is shown."""
 MAX_BOXES = 50
+"""Maximum number of boxes that are parsed from a text."""
 MAX_POINTS = 2_000
 """Maximum number of points per channel; a longer series is reduced to the minimum and maximum of each of its intervals."""
 MAX_CHANNELS = 12
+"""Maximum number of channels of a time series that are shown."""
 GOLD_COLOUR, ANSWER_COLOUR = "#0072b2", "#d55e00"
 
 
@@ -77,8 +79,8 @@ def redraw_image(raw: bytes, gold: Sequence[Box] = (), answer: Sequence[Box] = (
     ):
         if original.width * original.height > MAX_DECODED_PIXELS:
             raise DataError(f"too large to show: {original.width}x{original.height} pixels")
-        original.draft("RGB", (MAX_SIDE, MAX_SIDE))
         scale = min(1.0, MAX_SIDE / max(original.size))
+        original.draft("RGB", (MAX_SIDE, MAX_SIDE))  # decodes a large JPEG at a smaller size
         image = ImageOps.exif_transpose(original)
         if image.mode not in ("L", "RGB"):
             layer = image.convert("RGBA")
@@ -118,10 +120,11 @@ def read_series(raw: bytes, media_type: str) -> pd.DataFrame:
 
 
 def _downsample(values: Any) -> pd.DataFrame:
+    """Return the finite values of an array (time, channels) as a table, at most `MAX_POINTS` per channel."""
     import numpy as np
     import pandas as pd
 
-    parts = []
+    channels = []
     for channel, column in enumerate(values.T[:MAX_CHANNELS], 1):
         points = np.flatnonzero(np.isfinite(column))
         if len(points) > MAX_POINTS:
@@ -131,8 +134,10 @@ def _downsample(values: Any) -> pd.DataFrame:
                 for interval in intervals
             ]
             points = np.unique(np.array(extremes))
-        parts.append(pd.DataFrame({"x": points.astype(float), "channel": str(channel), "y": column[points]}))
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        channels.append(
+            pd.DataFrame({"x": points.astype(float), "channel": str(channel), "y": column[points]})
+        )
+    frame = pd.concat(channels, ignore_index=True) if channels else pd.DataFrame()
     if frame.empty:
         raise DataError("the series contains no numbers")
     return frame

@@ -20,9 +20,9 @@ from msgspec import Struct
 from evals.scorers.molecule_forms import MoleculeForms, rdkit, similarities
 
 MAX_ATOMS = 300
-"""Maximum number of atoms of a molecule that is drawn; drawings of larger ones are illegible."""
+"""Maximum number of atoms of a molecule that is drawn; drawings of larger molecules are illegible."""
 MAX_SEARCH_ATOMS = 120
-"""Largest molecule for which a common substructure is sought, in atoms."""
+"""Maximum number of atoms of a molecule for which a common substructure is searched."""
 SEARCH_S = 2
 """Time limit of the search in seconds, after which the largest substructure found so far is used."""
 MOLECULE_SIZE = (420, 250)
@@ -215,7 +215,7 @@ def _problem_atoms(problem: Any) -> list[int]:
 def _draw_svg(
     chem: Any, mol: Any, shared: set[int] | None, *, dark: bool, highlight_shared: bool = True
 ) -> str:
-    """Draw a molecule with the atoms in `shared` highlighted in one colour, and all others in another.
+    """Return a molecule as SVG, with the atoms in `shared` highlighted in one colour and all others in another.
 
     If `shared` is None, nothing is highlighted; if `highlight_shared` is false, only the other atoms are.
     """

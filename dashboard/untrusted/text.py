@@ -20,7 +20,7 @@ from evals.dashboard.untrusted.formulas import Piece, split_formulas
 
 JOINER = "\u2060"
 MAX_CHARS = 24_000
-"""Maximum length of a displayed text; of a longer one, three quarters are shown from its start and the rest from its end."""
+"""Maximum length of a displayed text. Three quarters of it come from the start of a longer text, the rest from its end."""
 
 _SECOND_PASS_CHARS = frozenset(":@-<>~")
 """Characters that start a pattern of Streamlit's second pass: `:icon:`, an e-mail address, `->`, `--`, `~=`."""
@@ -65,7 +65,7 @@ class Shortened(NamedTuple):
 
 
 def shorten(text: str, limit: int = MAX_CHARS, *, mark: tuple[int, int] | None = None) -> Shortened:
-    """Return a text or, if it is long, its start and end with a line between them that states how much is omitted."""
+    """Return a text or, if it is longer than `limit`, its start and end, joined by a line that states how much is omitted."""
     if len(text) <= limit:
         return Shortened(text, 0, mark)
     head_length, tail_length = limit * 3 // 4, limit - limit * 3 // 4
@@ -80,7 +80,7 @@ def shorten(text: str, limit: int = MAX_CHARS, *, mark: tuple[int, int] | None =
 
 
 def excerpt(text: str, mark: tuple[int, int], *, before: int = 240, after: int = 120) -> Shortened:
-    """Return the part of a text around a mark, from the start of a word on."""
+    """Return the part of a text around a mark, starting at the beginning of a word."""
     start, end = max(0, mark[0] - before), min(len(text), mark[1] + after)
     if start:
         start = min(

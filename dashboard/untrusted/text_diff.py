@@ -1,7 +1,7 @@
 r"""A side-by-side diff of two texts: first by lines, then by words within changed lines.
 
 >>> diff("It is A.\nDone.", "It is B.\nDone.").left
-[[Word(text='It is ', marked=False), Word(text='A.', marked=True)], [Word(text='Done.', marked=False)]]
+[[Fragment(text='It is ', marked=False), Fragment(text='A.', marked=True)], [Fragment(text='Done.', marked=False)]]
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 MAX_WORDS = 800
-"""Maximum number of words of a changed passage that is compared by words; a longer one is marked completely."""
+"""Maximum number of words of a changed passage that is compared word by word; a longer one is marked completely."""
 MAX_LINES = 3_000
 """Maximum number of lines of a text; later lines are not shown."""
 
 
-class Word(NamedTuple):
-    """A piece of a line: one or several words that are all marked, or all not."""
+class Fragment(NamedTuple):
+    """Adjacent words of a line that are all marked, or all unmarked."""
 
     text: str
     marked: bool
     """Whether it differs from the other side."""
 
 
-Line = list[Word]
+Line = list[Fragment]
 
 
 class Sides(NamedTuple):
@@ -41,8 +41,8 @@ def diff(left: str, right: str) -> Sides:
     sides = Sides([], [])
     for operation, i, j, k, m in SequenceMatcher(None, left_lines, right_lines, autojunk=False).get_opcodes():
         if operation == "equal":
-            sides.left.extend([Word(line, marked=False)] for line in left_lines[i:j])
-            sides.right.extend([Word(line, marked=False)] for line in right_lines[k:m])
+            sides.left.extend([Fragment(line, marked=False)] for line in left_lines[i:j])
+            sides.right.extend([Fragment(line, marked=False)] for line in right_lines[k:m])
         else:
             left_words, right_words = _diff_words(left_lines[i:j], right_lines[k:m])
             sides.left.extend(left_words)
@@ -55,8 +55,8 @@ def _diff_words(left_lines: Sequence[str], right_lines: Sequence[str]) -> tuple[
         re.findall(r"\n|[^\S\n]+|[\w.]+|[^\w\s]", "\n".join(lines)) for lines in (left_lines, right_lines)
     )
     if not left_words or not right_words or len(left_words) > MAX_WORDS or len(right_words) > MAX_WORDS:
-        return [[Word(line, marked=True)] for line in left_lines], [
-            [Word(line, marked=True)] for line in right_lines
+        return [[Fragment(line, marked=True)] for line in left_lines], [
+            [Fragment(line, marked=True)] for line in right_lines
         ]
     blocks = SequenceMatcher(None, left_words, right_words, autojunk=False).get_opcodes()
     left = [(word, operation != "equal") for operation, i, j, _, _ in blocks for word in left_words[i:j]]
@@ -72,7 +72,7 @@ def _join_words(words: Sequence[tuple[str, bool]]) -> list[Line]:
         if text == "\n":
             lines.append([])
         elif line and line[-1].marked == marked:
-            line[-1] = Word(line[-1].text + text, marked)
+            line[-1] = Fragment(line[-1].text + text, marked)
         else:
-            line.append(Word(text, marked))
+            line.append(Fragment(text, marked))
     return lines

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from evals.dashboard import downloads, state
-from evals.dashboard.charts import samples as item_charts
+from evals.dashboard.charts import samples as charts
 from evals.dashboard.charts.colours import outcome_colours
 from evals.dashboard.tables import compare as comparison
 from evals.dashboard.tables import frames, outcomes
@@ -165,9 +165,9 @@ def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Ro
 
 
 def draw_quadrants(sample_pairs: PairedSamples, row: Row, letters: tuple[str, str]) -> None:
-    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters`: those of the pair."""
+    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters`: the pair's letters."""
     st.header("Agreement", anchor=False)
-    counts = comparison.quadrants(sample_pairs)
+    counts = comparison.count_quadrants(sample_pairs)
     total = sum(counts.values())
     first, second = letters
     titles = {
@@ -218,7 +218,7 @@ def draw_groups(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: t
     frame = frame.sort_values("value", ascending=False)
     unit = UNIT_NAMES.get(row.unit, row.unit)
     state.draw_chart(
-        item_charts.forest(
+        charts.forest(
             frame, unit=unit, dark=state.is_dark(), names=(names[0][:40], names[1][:40]), letters=letters
         ),
         alt="Differences per group with their intervals",
@@ -250,7 +250,7 @@ def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
         for outcome, colour in outcome_colours(outcomes.OUTCOMES, dark=state.is_dark()).items()
         if outcome in set(frame["outcome"])
     }
-    state.draw_chart(item_charts.outcome_bars(frame, colours), alt="Shares of outcomes per run")
+    state.draw_chart(charts.outcome_bars(frame, colours), alt="Shares of outcomes per run")
     with st.expander("As a table"):
         wide = frame.pivot_table(index="outcome", columns="run", values="n", fill_value=0, sort=False).astype(
             int

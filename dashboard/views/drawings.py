@@ -23,7 +23,7 @@ FINGERPRINTS = {"morgan": "Morgan, radius 2", "rdk": "RDKit paths", "maccs": "MA
 
 
 @st.cache_resource(show_spinner=False)
-def _workers() -> Pool:
+def _worker_pool() -> Pool:
     return Pool(1, timeout_s=8)
 
 
@@ -34,7 +34,7 @@ def _draw_in_worker(_function: Callable[..., Any], name: str, *arguments: Any, *
     The result is cached by `name` and the arguments, but not by `_function`.
     """
     try:
-        return _workers().call(partial(_function, **options), *arguments)
+        return _worker_pool().call(partial(_function, **options), *arguments)
     except EvalsError as error:
         return str(error)
 
@@ -108,7 +108,7 @@ def _draw_reaction(item_molecules: samples.Molecules) -> None:
 
 
 def _draw_image(image: molecules.Drawing | str, alt: str, title: str = "", *, wide: bool = False) -> None:
-    """Draw a molecule or reaction with its caption, or the reason why it cannot be drawn."""
+    """Draw a molecule or reaction with its title and caption, or the reason why it cannot be drawn."""
     if title:
         st.caption(safe.label(title, 300))
     if isinstance(image, str) or not image.svg.startswith(("<?xml", "<svg")):

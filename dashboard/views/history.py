@@ -31,13 +31,13 @@ def draw_history(suite_history: History, margin: float, against: BaselineChoice)
         st.caption("Only one run so far.")
     else:
         state.draw_chart(
-            charts.history(table, styling.unit(unit), dark=state.is_dark()),
+            charts.history(table, styling.unit_symbol(unit), dark=state.is_dark()),
             alt=f"Scores of {suite_history.label} over time",
         )
     verdicts = Counter(verdict for verdict in table["verdict"] if verdict)
     verdict_counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     st.caption(
-        f"{count_of(len(table), 'run')} in {styling.unit(unit)}, {headline.better} is better; {verdict_counts or 'no verdicts yet'}."
+        f"{count_of(len(table), 'run')} in {styling.unit_symbol(unit)}, {headline.better} is better; {verdict_counts or 'no verdicts yet'}."
     )
     for row in table[table["changed"] != ""].to_dict("records"):
         st.caption(

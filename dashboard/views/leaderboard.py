@@ -26,7 +26,10 @@ from evals.terminal.trust_marks import MEANINGS
 from evals.verdicts.reported import Claim
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9.~-]+")
+"""A protocol's name without Markdown."""
 MAX_DEFAULT_COLUMNS = 12
+CELL_PADDING, CHARACTER_WIDTH = 28, 6.8
+"""Horizontal padding of a cell and mean width of a character, in pixels."""
 LEGEND = (
     "Scores are shown with the half-width of their 95 % interval, and their coverage if below 100 %. Intervals and comparisons "
     "generalise to items like these (estimand items-like-these). **Colour shows standing**: the stronger, the more models are "
@@ -162,7 +165,7 @@ def column_configs(board: Board, filters: Filters, table: styling.Table) -> dict
     }  # fmt: skip
     for label in filters.columns:
         board_column = board.columns[label]
-        description = f"{board_column.metric} in {styling.unit(board_column.unit)}, {board_column.better} is better; protocol {board_column.protocol}, version {board_column.version}"
+        description = f"{board_column.metric} in {styling.unit_symbol(board_column.unit)}, {board_column.better} is better; protocol {board_column.protocol}, version {board_column.version}"
         # left-aligned, because a phone shows only the left part of the column; `style_table` aligns decimal points
         configs[label] = column(
             width=min(320, _width(table, label)), alignment="left", help=safe.label(description, 400)
@@ -175,7 +178,7 @@ def column_configs(board: Board, filters: Filters, table: styling.Table) -> dict
 def _width(table: styling.Table, label: str) -> int:
     """Return the width in pixels that a column needs for its heading and all cells."""
     longest = max(map(len, (*table.headings[label], *table.texts[label])))
-    return 28 + round(6.8 * longest)
+    return CELL_PADDING + round(CHARACTER_WIDTH * longest)
 
 
 def draw_legend(board: Board, filters: Filters) -> None:

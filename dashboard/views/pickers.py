@@ -1,7 +1,7 @@
-"""Widgets whose parameters in the URL are their values (ids of runs and samples), as in links between pages.
+"""Widgets that write their values (ids of runs and samples) into the URL, as in links between pages.
 
-Streamlit's own binding writes the displayed labels into the URL instead. A new value in the URL, from a link or the back
-button, replaces the widget's value.
+Streamlit's own binding writes the displayed labels instead. A new value in the URL, from a link or the back button,
+replaces the widget's value.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from evals.dashboard.downloads import iso_time
 from evals.dashboard.tables import frames
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.untrusted import text as safe
+
+MAX_OTHER_RUNS = 3
+"""Maximum number of other runs that the Sample page shows beside a run."""
 
 
 def select_one(
@@ -115,7 +118,7 @@ def _first_scored(entries: Sequence[Entry]) -> Entry:
 
 
 def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:
-    """Stop the page with an error if one of these ids, from the URL, is that of a broken run."""
+    """Stop the page with an error if one of these run ids, from the URL, belongs to a broken run."""
     reasons = {run.path.name: run.reason for run in index.broken}
     for name in names:
         runs = [entry for entry in index.entries if entry.card.run == name]
@@ -132,7 +135,7 @@ def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:
 
 
 def run_labels(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return a label per id of a run: model, protocol and time, and also the id if these are not unique."""
+    """Return a label for each run id: model, protocol and time, and the id if these are not unique."""
     titles = {
         entry.card.run: f"{entry.card.model} · {entry.card.config.protocol} · {iso_time(entry.card.started)[:16].replace('T', ' ')}"
         for entry in entries
@@ -144,6 +147,7 @@ def run_labels(entries: Sequence[Entry]) -> dict[str, str]:
 
 
 def _is_new(param: str, url_value: str | list[str] | None) -> bool:
+    """Return whether a value in the URL differs from the stored one, or the widget has no value yet."""
     return st.session_state.get(f"url-{param}") != url_value or f"pick-{param}" not in st.session_state
 
 

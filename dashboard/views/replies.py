@@ -88,7 +88,7 @@ def _draw_verbatim(text: str) -> None:
 
 
 def _draw_number(item: Item) -> None:
-    """Draw a numeric answer, the target and the error."""
+    """Draw a numeric answer, the target and the error; nothing if either is not a number."""
     number = samples.compare_numbers(item)
     if number is None:
         return
@@ -104,7 +104,7 @@ def _draw_number(item: Item) -> None:
 
 
 def draw_parts(item: Item) -> None:
-    """Draw a table of every scorer's score and its parts; nothing if there is only one value."""
+    """Draw a table of all scorers' values and parts; nothing if there is only one value."""
     rows: list[dict[str, Any]] = []
     for name, score in item.scores.items():
         if isinstance(score, Failure):
@@ -199,7 +199,7 @@ def draw_reply(item: Item, key: str, *, raw: bool) -> None:
 
 
 def _draw_text(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] | None = None) -> None:
-    """Draw text, verbatim or with formulas typeset; long text is shortened and can be downloaded."""
+    """Draw text, verbatim if `raw`, else with formulas typeset; long text is shortened and can be downloaded."""
     shortened = safe.shorten(text, mark=mark)
     with st.container(
         height=SCROLLING_HEIGHT if len(shortened.text) > 4 * LONG_REPLY_CHARS else "content", border=False

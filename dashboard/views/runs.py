@@ -127,7 +127,7 @@ def run_row(entry: Entry) -> dict[str, object]:
         "protocol": card.config.protocol,
         "model": card.model,
         "status": card.status,
-        "score": f"{number} {styling.unit(headline.unit)}" if headline and number else "",
+        "score": f"{number} {styling.unit_symbol(headline.unit)}" if headline and number else "",
         "coverage": 100 * card.coverage,
         "promise": promise_state(promise_status(card)) if card.promise else None,
         "challenge": entry.challenge.counting_verdict if entry.challenge else None,
@@ -184,7 +184,7 @@ def draw_details(entry: Entry) -> None:
 def draw_score_vs_cost(board: Board) -> None:
     """Draw score against cost, by default for the column with the most known costs."""
     st.header("Score vs. cost", anchor=False)
-    labels = [label for label in board.columns if len(board.column(label)) > 1]
+    labels = [label for label in board.columns if len(board.model_cells(label)) > 1]
     if not labels:
         st.caption("No suite has scores of two models.")
         return
@@ -209,7 +209,7 @@ def draw_score_vs_cost(board: Board) -> None:
     chart = charts.pareto(
         pareto_table,
         cost_column,
-        (title, f"{score_column.metric}, {styling.unit(score_column.unit)}"),
+        (title, f"{score_column.metric}, {styling.unit_symbol(score_column.unit)}"),
         dark=state.is_dark(),
     )
     state.draw_chart(chart, alt=f"Score on {label} against {title}")

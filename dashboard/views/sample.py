@@ -16,8 +16,6 @@ from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import drawings, pickers, replies
 from evals.errors import EvalsError
 
-MAX_OTHER_RUNS = 3
-
 
 def select_runs(index: Index) -> list[Entry]:
     """Draw the selection of a run and of other runs to compare it with, and return them, the run first."""
@@ -29,7 +27,7 @@ def select_runs(index: Index) -> list[Entry]:
         return [first]
     with cells[2]:
         other_runs = pickers.select_many(
-            "beside", "Compare with", list(others), format_func=pickers.run_labels(runs).__getitem__, max_selections=MAX_OTHER_RUNS,
+            "beside", "Compare with", list(others), format_func=pickers.run_labels(runs).__getitem__, max_selections=pickers.MAX_OTHER_RUNS,
             placeholder="other runs", help="The same sample in other runs, side by side.",
         )  # fmt: skip
     return [first, *(others[name] for name in other_runs)]

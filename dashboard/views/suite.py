@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from evals.dashboard import downloads, state
-from evals.dashboard.charts import samples as item_charts
+from evals.dashboard.charts import samples as charts
 from evals.dashboard.tables import frames, leaderboard, styling
 from evals.dashboard.tables import suite as suites
 from evals.dashboard.tables.frames import Entry
@@ -44,16 +44,16 @@ def draw_links(entry: Entry, entries: Sequence[Entry]) -> None:
 
 
 def draw_groups(entry: Entry, estimate: Estimate) -> None:
-    """Draw the groups with their intervals; groups that differ significantly from the rest are flagged."""
+    """Draw the groups with their intervals; groups that differ significantly from the rest have another colour and shape."""
     st.header("Groups", anchor=False)
     frame = suites.breakdown(entry)
     if frame.empty:
         st.caption("This suite has no groups, or its headline has no values by group.")
         return
     scale = 100.0 if frame["unit"][0] == "fraction" else 1.0
-    unit = styling.unit(frame["unit"][0])
+    unit = styling.unit_symbol(frame["unit"][0])
     is_better = (frame["difference"] > 0) == (frame["better"][0] == "higher")
-    better, worse, same = item_charts.GROUP_RESULTS
+    better, worse, same = charts.GROUP_RESULTS
     results = pd.Series(same, frame.index)
     results[frame["flagged"]] = is_better.map({True: better, False: worse})
     group_rows = pd.DataFrame(
@@ -66,7 +66,7 @@ def draw_groups(entry: Entry, estimate: Estimate) -> None:
     overall = scale * (estimate.value or 0.0)
     charted_rows = group_rows[group_rows["n"] > 1] if (group_rows["n"] > 1).any() else group_rows
     state.draw_chart(
-        item_charts.groups(
+        charts.groups(
             charted_rows, overall=overall, unit=f"{frame['metric'][0]}, {unit}", dark=state.is_dark()
         ),
         alt="Groups of the suite with their intervals",
@@ -128,9 +128,9 @@ def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
     for name in ("value", "value_low", "value_high", "others"):
         frame[name] = frame[name].astype(float) * (100.0 if is_fraction else 1.0)
     quantity = "mean score" if is_fraction else "mean error" if estimate.better == "lower" else "mean"
-    score_title = f"{quantity}, {styling.unit(estimate.unit)}"
+    score_title = f"{quantity}, {styling.unit_symbol(estimate.unit)}"
     state.draw_chart(
-        item_charts.lengths(frame, unit=lengths.unit, score_title=score_title, dark=state.is_dark()),
+        charts.lengths(frame, unit=lengths.unit, score_title=score_title, dark=state.is_dark()),
         alt="Scores by the length of the reply",
     )
     n = int(lengths.frame["n"].sum())
@@ -150,7 +150,7 @@ def draw_missing(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
         st.caption(f"None: all {int(frame['n'][0]):,} expected samples and repeats were answered.")
         return
     scale = 100.0 if estimate.unit == "fraction" else 1.0
-    unit = styling.unit(estimate.unit)
+    unit = styling.unit_symbol(estimate.unit)
     table = pd.DataFrame(
         {
             "outcome": frame["outcome"], "n": frame["n"], "share": 100 * frame["share"],
@@ -176,10 +176,10 @@ def draw_missing(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
 
 
 def _draw_sample_link(sample: str, entry: Entry, others: Sequence[Entry]) -> None:
-    """Draw a link to the replies of this run and of up to three others to a sample."""
+    """Draw a link to the Sample page with a sample's replies in this run and some other runs."""
     state.draw_link(
         "sample", f"Replies to {safe.label(sample, 60)}", run=entry.card.run, suite=entry.card.config.suite,
-        sample=sample, beside=[other.card.run for other in others[:3]],
+        sample=sample, beside=[other.card.run for other in others[:pickers.MAX_OTHER_RUNS]],
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
     is_error = estimate.better == "lower"
     frame = suites.largest_errors(runs) if is_error else suites.unsolved(runs)
     if frame.empty:
-        st.caption(f"None: at least one of {len(runs)} models is right on each item.")
+        st.caption(f"None: each item is answered correctly by at least one of {len(runs)} models.")
         return
     number = st.column_config.NumberColumn
     config: dict[str, Any] = {"runs": number("of runs", format="%d")}

@@ -218,7 +218,7 @@ def test_standings_count_only_significant_differences() -> None:
             entry(str(index), value, half_width=half_width)
             for index, (value, half_width) in enumerate(values)
         ]
-        standings = statistics.standing(
+        standings = statistics.standings(
             {leaderboard.row_of(e.card): e.headline for e in entries if e.headline}, better=better
         )
         return list(standings.values())
@@ -322,7 +322,7 @@ def test_ranks_and_groups_equal_those_of_evals_compare(results: Path) -> None:
 
     board = leaderboard.build(frames.index(results).entries)
     label = "gpqa:diamond · official"
-    entries_by_row = {row: cell.entry for row, cell in board.column(label).items() if cell.entry}
+    entries_by_row = board.runs(label)
     ranks = significance.rank_models(board.columns[label], entries_by_row)
     comparison = compare([[suite_runs.of_run(frames.store.Run(e.path))] for e in entries_by_row.values()])
     labels = {e.card.run: row.label for row, e in entries_by_row.items()}
@@ -349,7 +349,7 @@ def test_a_macro_mean_needs_a_scored_sample_in_each_group(monkeypatch: pytest.Mo
 def test_the_ranked_column_is_coloured_by_the_paired_comparison(results: Path) -> None:
     board = leaderboard.build(frames.index(results).entries)
     label = "gpqa:diamond · official"
-    entries_by_row = {row: cell.entry for row, cell in board.column(label).items() if cell.entry}
+    entries_by_row = board.runs(label)
     ranks = significance.rank_models(board.columns[label], entries_by_row)
     table = styling.table(
         board, filters.Filters(columns=(label,), rank_by=label), list(entries_by_row), ranks
@@ -398,7 +398,7 @@ def test_reported_results_are_ranked_with_measured_ones_under_the_same_protocol(
 def test_a_single_model_is_not_compared(results: Path) -> None:
     board = leaderboard.build(frames.index(results).entries)
     label = next(iter(board.columns))
-    row, cell = next(iter(board.column(label).items()))
+    row, cell = next(iter(board.model_cells(label).items()))
     assert cell.entry
     assert "only one model" in significance.summary(
         significance.rank_models(board.columns[label], {row: cell.entry})

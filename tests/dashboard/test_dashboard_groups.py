@@ -38,15 +38,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_run(
     folder: Path, like: frames.Entry, rows: list[dict], *, model: str = "synthetic"
 ) -> frames.Entry:
-    """Write a multiple-choice run with a row per sample: id, group and verdict; optionally answer, gold and number of words."""
+    """Write a multiple-choice run with a row per sample: id, group and verdict; optionally repeat, answer, gold, words."""
     folder.mkdir(parents=True)
     samples = [
         {"id": row["id"], "target": row.get("gold", "A"), "choices": ["x"] * 4, "group": row["group"]}
-        for row in rows
-    ]
+        for row in rows if not row.get("repeat")
+    ]  # fmt: skip
     records = [
         {
-            "sample": row["id"], "repeat": 0, "prompt": {}, "started": 0.0,
+            "sample": row["id"], "repeat": row.get("repeat", 0), "prompt": {}, "started": 0.0,
             "outcome": {"type": "reply", "text": "word " * row.get("words", 1), "stop": "stop"},
             "scores": {"choice": {"type": "score", "value": float(row["verdict"] == "right"), "verdict": row["verdict"],
                                   "answer": row.get("answer", "B")}},
@@ -144,6 +144,13 @@ def test_lengths_are_in_tokens_or_in_characters_if_tokens_are_unknown(results: P
     assert (bins.frame["value_low"] <= bins.frame["value"]).all()
 
 
+def test_each_repeat_of_a_sample_has_its_own_length_in_characters(results: Path, tmp_path: Path) -> None:
+    rows = [{"id": "a", "group": "g", "verdict": "right", "repeat": i, "words": 9 * i + 1} for i in range(2)]
+    bins = suite_tables.lengths(write_run(tmp_path / "run", entry(results, "as"), rows))
+    assert bins is not None
+    assert bins.frame["low"].tolist() == [len("word "), 10 * len("word ")]
+
+
 def test_replies_of_one_length_are_one_bin(results: Path) -> None:
     bins = suite_tables.lengths(entry(results, "as"))
     assert bins is not None
@@ -167,6 +174,12 @@ def test_missing_outcomes_are_compared_with_the_scores_of_other_runs(results: Pa
     assert frame.loc["answered", "others"] == 1.0
     assert frame.loc["absent", "high"] > 0
     assert frame["share"].sum() == pytest.approx(1)
+
+
+def test_intervals_of_errors_on_missing_samples_are_not_bounded_by_one(results: Path) -> None:
+    low, high = entry(results, "low"), entry(results, "high")
+    (errors,) = suite_tables.missing(low, [high]).to_dict("records")
+    assert 1 < errors["low"] < errors["others"] < errors["high"]
 
 
 def test_items_that_all_models_get_wrong_are_sorted_by_agreement(results: Path, tmp_path: Path) -> None:

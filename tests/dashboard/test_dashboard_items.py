@@ -215,6 +215,18 @@ def test_molecules_without_tags_are_recognized_only_if_they_are_unambiguous_smil
     assert (molecules.question_molecules if molecules else {}) == expected
 
 
+@pytest.mark.parametrize("tags", [("<SMILES>", "</SMILES>"), ("[START_SMILES]", "[END_SMILES]")])
+@pytest.mark.parametrize("smiles", ["[Na+].[Cl-]", "[O-][N+](=O)c1ccccc1", "CCO"])
+def test_tagged_molecules_are_recognized(results: Path, tags: tuple[str, str], smiles: str) -> None:
+    sample = Sample(
+        id="x", question=(Text(f"Name {tags[0]} {smiles} {tags[1]}{tags[0]}{tags[1]}"),), target="A"
+    )
+    item = items.Item(entry=entry(results, "as"), id="x", repeat=0, verdict="right", sample=sample)
+    molecules = items.molecules(item)
+    assert molecules is not None
+    assert molecules.question_molecules == {smiles: ""}
+
+
 def test_an_invalid_record_is_a_store_error(results: Path, tmp_path: Path) -> None:
     run_entry = entry(results, "as")
     folder = tmp_path / "suite@1" / "model" / "broken"

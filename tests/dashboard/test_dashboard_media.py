@@ -68,6 +68,15 @@ def test_boxes_are_scaled_with_a_large_image() -> None:
     assert picture.getpixel((350, 350)) == (255, 255, 255)
 
 
+def test_boxes_are_scaled_with_a_jpeg_that_is_decoded_at_a_smaller_size() -> None:
+    picture = open_image(
+        media.redraw_image(image((2800, 2800), format_="JPEG"), [Box(1400, 1400, 2000, 2000)])
+    )
+    assert picture.size == (1400, 1400)
+    red, _, blue = picture.getpixel((701, 850))
+    assert blue > 120 > red
+
+
 @pytest.mark.parametrize(
     ("mode", "format_"), [("RGBA", "PNG"), ("P", "GIF"), ("CMYK", "JPEG"), ("I;16", "PNG"), ("L", "WEBP")]
 )

@@ -35,7 +35,7 @@ def test_merged_models_and_experts_share_a_table(tmp_path: Path) -> None:
     ]
     (label,) = (label for label, column in board.columns.items() if column.suite == "mergebench")
     assert all(column.is_general for column in board.columns.values())  # none is a science suite
-    means = {row.model: cell.estimate for row, cell in board.column(label).items()}
+    means = {row.model: cell.estimate for row, cell in board.model_cells(label).items()}
     assert set(means) == {"merged", "expert-vqa"}  # the third model lacks suites
     (aggregate,) = (
         entry
@@ -44,7 +44,7 @@ def test_merged_models_and_experts_share_a_table(tmp_path: Path) -> None:
     )
     assert means["merged"].value == pytest.approx(aggregate["value"])
     assert (means["merged"].low, means["merged"].high) == (aggregate["low"], aggregate["high"])
-    charts = board.column(
+    charts = board.model_cells(
         next(label for label, column in board.columns.items() if column.suite == "chartqa:human")
     )
     assert [row.model for row in charts] != []

@@ -93,7 +93,7 @@ def test_three_runs_are_compared_pair_by_pair_with_one_holm_adjustment(results: 
 def test_quadrants_count_every_sample_once_and_agree_with_the_test(results: Path) -> None:
     a, b = entry(results, "as", "mmlu-pro"), entry(results, "all")
     paired = pairs.pair_samples(a, b)
-    counts = pairs.quadrants(paired)
+    counts = pairs.count_quadrants(paired)
     (row,) = pairs.compare_headlines(pairs.matches([(a,), (b,)]))
     assert paired.is_binary
     assert list(counts) == ["both right", "only A", "only B", "neither"]
@@ -104,7 +104,7 @@ def test_quadrants_count_every_sample_once_and_agree_with_the_test(results: Path
 
 def test_error_metrics_have_counts_of_better_equal_and_worse_instead_of_quadrants(results: Path) -> None:
     paired = pairs.pair_samples(entry(results, "low"), entry(results, "high"))
-    counts = pairs.quadrants(paired)
+    counts = pairs.count_quadrants(paired)
     assert not paired.is_binary
     assert list(counts) == ["A better", "B better", "equal"]
     golds = {sample.id: float(sample.target) for sample in store.Run(entry(results, "low").path).samples()}
@@ -119,7 +119,7 @@ def test_a_sample_counts_as_right_if_most_repeats_are(monkeypatch: pytest.Monkey
     paired = pair_in_memory(monkeypatch, side_of(values, repeats=3), side_of(other_values, repeats=3))
     assert paired.frame["quadrant"].tolist() == ["only A", "only B", "both right", "not in both"]
     assert paired.frame["a"].tolist() == ["2 right, 1 wrong", "2 wrong, 1 right", "right", "missing"]
-    assert pairs.quadrants(paired)["not in both"] == 1
+    assert pairs.count_quadrants(paired)["not in both"] == 1
 
 
 def pair_in_memory(monkeypatch: pytest.MonkeyPatch, a: Side, b: Side, **changes) -> pairs.PairedSamples:

@@ -45,7 +45,7 @@ from evals.dashboard.tables.significance import rank_models
 from evals.dashboard.warm import preload_first_page
 board = preload_first_page(Path(sys.argv[1]))
 label = next(iter(board.columns))
-runs = {row: cell.entry for row, cell in board.column(label).items() if cell.entry}
+runs = board.runs(label)
 print(rank_models(board.columns[label], runs).pairs)
 sys.stdout.flush()
 os._exit(0)
