@@ -12,6 +12,7 @@ import re
 from typing import NamedTuple, TypeAlias
 
 REWORDED = "~"
+"""Last character of a protocol's name if the prompts are reworded."""
 _WITH_SHOTS = re.compile(r"(.+)\+(0|[1-9][0-9]{0,3})-shot")
 
 

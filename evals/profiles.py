@@ -104,7 +104,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Sampling(**(self.answering if thinking is False and self.answering else self.sampling))
 
 
-class _File(Struct, forbid_unknown_fields=True):
+class _ProfilesFile(Struct, forbid_unknown_fields=True):
     source: dict[str, str]
     model: dict[str, Profile]
 
@@ -116,10 +116,10 @@ _UNSOURCED = {"about", "name", "smaller", "source"}
 def read(path: Path = FILE) -> tuple[Profile, ...]:
     """Read and validate a file of profiles; raises EvalsError."""
     try:
-        file = msgspec.toml.decode(disk.read_small(path).removeprefix(disk.BOM), type=_File)
+        file = msgspec.toml.decode(disk.read_small(path).removeprefix(disk.BOM), type=_ProfilesFile)
         profiles = tuple(_validated(name, profile, file.source) for name, profile in file.model.items())
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise EvalsError(f"{path.name}: {cause(error, _File)}") from None
+        raise EvalsError(f"{path.name}: {cause(error, _ProfilesFile)}") from None
     spellings = [name for profile in profiles for name in {n.lower() for n in (profile.name, *profile.names)}]
     if duplicates := {name for name in spellings if spellings.count(name) > 1}:
         raise EvalsError(f"{path.name}: two profiles have the name {', '.join(sorted(duplicates))}")
@@ -165,19 +165,19 @@ def find(spec: str) -> Profile | None:
     return next((profile for profile in all_profiles() if profile.name.lower() == folder_name), None)
 
 
-def local_folder(rest: str) -> Path | None:
+def local_folder(name: str) -> Path | None:
     """Return the folder that a model's name refers to; None for a hub id."""
-    if not rest.startswith(("/", ".", "~")) and not Path(rest).is_dir():
+    if not name.startswith(("/", ".", "~")) and not Path(name).is_dir():
         return None
     try:
-        return Path(rest).expanduser()
+        return Path(name).expanduser()
     except RuntimeError:  # no home folder
-        return Path(rest)
+        return Path(name)
 
 
-def full_name(rest: str, profile: Profile | None) -> str:
+def full_name(name: str, profile: Profile | None) -> str:
     """Return the hub id of a model that may be named by its profile's short name."""
-    return profile.names[0] if profile and rest.lower() == profile.name.lower() else rest
+    return profile.names[0] if profile and name.lower() == profile.name.lower() else name
 
 
 def accepted_inputs(profile: Profile | None, folder: Path | None) -> frozenset[str]:

@@ -170,7 +170,7 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
                 force_setattr(self, name, None)  # not a count
 
 
-TOOL_CALLS, UNKNOWN_FINISH = "tool calls", "unknown: "
+TOOL_CALLS, UNKNOWN_FINISH = "tool calls", "unknown: "  # values of `Reply.finish`
 
 
 class Reply(Struct, frozen=True, kw_only=True, tag="reply"):

@@ -46,7 +46,7 @@ FILES = ("card.json", "samples.jsonl", "records.jsonl")
 GATED_FILES = ("card.json", "samples.jsonl", "withheld.jsonl")
 
 
-class File(Struct, frozen=True, forbid_unknown_fields=True):
+class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """A file's entry in the manifest."""
 
     sha256: str
@@ -67,7 +67,7 @@ class Manifest(Struct, kw_only=True, forbid_unknown_fields=True):
     """Package versions at the time of packing."""
     packed: float
     """Time of packing in seconds since the epoch, UTC."""
-    files: dict[str, File]
+    files: dict[str, FileEntry]
 
 
 class Withheld(Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ def _contents(run: Run, *, gated: bool) -> Iterator[tuple[str, Iterable[bytes]]]
         yield "records.jsonl", (encode(record) + b"\n" for record in records)
 
 
-def _add_file(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> File:
+def _add_file(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> FileEntry:
     digest, size = sha256(), 0
     entry = zipfile.ZipInfo(name, _ENTRY_TIME)
     entry.compress_type = zipfile.ZIP_DEFLATED
@@ -138,7 +138,7 @@ def _add_file(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> F
             stream.write(chunk)
             digest.update(chunk)
             size += len(chunk)
-    return File(digest.hexdigest(), size)
+    return FileEntry(digest.hexdigest(), size)
 
 
 def _compute_checksum(stream: IO[bytes], size: int) -> bytes:

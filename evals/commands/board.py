@@ -171,4 +171,4 @@ def _print(result: EntryResult) -> None:
         common.say(f"    {line}")
     for suite in result.suites:
         if (headline := suite.headline) is not None:
-            common.say(f"    {suite.label}: {headline.metric} {figures.figure(headline)}")
+            common.say(f"    {suite.label}: {headline.metric} {figures.score_text(headline)}")

@@ -95,8 +95,8 @@ def resampled_statistic(
     return lambda indices: metric.of([point for index in indices.tolist() for point in clusters[index]])
 
 
-def guessed_value(points: Sequence[Point]) -> float:
-    """Return the mean in which unanswered replies count as the expected value of a guess (score part `draw`, or 1 / options)."""
+def mean_with_guesses(points: Sequence[Point]) -> float:
+    """Return the mean if unanswered replies count as the expected value of a guess (score part `draw`, or 1 / options)."""
     return sum(map(_expected_value, points)) / len(points)
 
 
@@ -116,7 +116,7 @@ def accuracy(*, macro: bool = False) -> tuple[Metric, Metric]:
 
 def accuracy_guess(*, macro: bool = False) -> Metric:
     """Return the metric of the expected accuracy under an upstream rule that guesses if it cannot parse a reply."""
-    return Metric(name="accuracy_guess", of=guessed_value, pool="macro" if macro else "micro")
+    return Metric(name="accuracy_guess", of=mean_with_guesses, pool="macro" if macro else "micro")
 
 
 class PassAt(Struct, frozen=True):

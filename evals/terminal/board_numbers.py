@@ -10,7 +10,7 @@ from evals.board import decisions, levels, results, trust
 from evals.board.results import EntryResult, SuiteResult
 from evals.challenge.summary import Challenge
 from evals.records.promise import BROKEN, NONE
-from evals.terminal.figures import best_first, figure, interval, percent
+from evals.terminal.figures import best_first, interval, percent, score_text
 from evals.terminal.layout import Column, Section, table
 
 Cell = TypeVar("Cell")
@@ -93,6 +93,6 @@ def _visible_cells(cells: Sequence[Cell], *, with_promise: bool) -> list[Cell]:
 def _row(score: BoardScore) -> list[str]:
     result, headline = score.result, score.result.headline
     return [
-        score.model, figure(headline), interval(headline), f"{headline.n:,}" if headline else "-", f"{percent(result.coverage)} %",
+        score.model, score_text(headline), interval(headline), f"{headline.n:,}" if headline else "-", f"{percent(result.coverage)} %",
         score.level, score.promise, score.entry,
     ]  # fmt: skip

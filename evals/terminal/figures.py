@@ -18,7 +18,7 @@ def percent(value: float | None) -> str:
     return f"{100 * value:.1f}" if not 0 < value < 0.0005 else "<0.1"
 
 
-def figure(estimate: Estimate | None) -> str:
+def score_text(estimate: Estimate | None) -> str:
     """Return an estimate's value with its unit; fractions are in percent."""
     if estimate is None or estimate.value is None:
         return "-"

@@ -9,7 +9,7 @@ from evals.plain import count_of
 from evals.records import promise
 from evals.records.card import Card
 from evals.report.estimand_names import describe_estimand
-from evals.terminal.figures import counts_line, figure, percent
+from evals.terminal.figures import counts_line, percent, score_text
 from evals.terminal.runs import RunRow, missing_bounds
 from evals.types import Estimate
 
@@ -26,7 +26,7 @@ def details_line(card: Card, challenge: Challenge | None, *, label: str) -> str:
         facts.append(bounds)
     if headline and (corrected := _corrected_estimate(card, headline)) is not None:
         facts.append(
-            f"corrected (errata v{card.errata}): {figure(corrected)} on {count_of(corrected.n, 'item')}"
+            f"corrected (errata v{card.errata}): {score_text(corrected)} on {count_of(corrected.n, 'item')}"
         )
     facts += [
         f"{'looks broken' if finding.fault else 'warning'}: {finding.message}" for finding in card.health

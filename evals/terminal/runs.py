@@ -21,7 +21,7 @@ from evals.records.card import Card
 from evals.records.names import short_ids
 from evals.report.estimand_names import describe_estimand
 from evals.terminal import trust_marks
-from evals.terminal.figures import best_first, figure, interval, percent, utc_time
+from evals.terminal.figures import best_first, interval, percent, score_text, utc_time
 from evals.terminal.layout import Column, Section, table, wrap
 from evals.terminal.trust_marks import Challenges
 from evals.types import VERDICTS, Estimate
@@ -73,7 +73,9 @@ class RunRow(Struct, frozen=True, kw_only=True):
     @property
     def sizes(self) -> list[str]:
         """Return parameters, trained parameters and latency of an image classifier; empty strings for other models."""
-        figures = {e.metric: figure(e) for e in self.card.estimates if not e.group and e.value is not None}
+        figures = {
+            e.metric: score_text(e) for e in self.card.estimates if not e.group and e.value is not None
+        }
         return [figures.get(name, "") for name in ("parameters", "trained_parameters", "latency")]
 
     @property
@@ -317,7 +319,7 @@ def _table_row(row: RunRow, names: Mapping[str, str], *, is_wide: bool, has_size
     ]
     return [
         card.model,
-        figure(headline),
+        score_text(headline),
         interval(headline, separator=" to " if is_wide else "–"),
         _item_count(row),
         *(row.sizes if has_sizes else ()),
@@ -374,7 +376,7 @@ def group_sections(card: Card) -> list[Section]:
     grouped = [e for e in card.estimates if e.group]
     headline_estimates = [e for e in grouped if e.metric == name] or grouped
     title = f"{card.config.suite} · {card.config.protocol} · {card.model}"
-    rows = [[e.group, e.metric, figure(e), interval(e), f"{e.n:,}"] for e in headline_estimates]
+    rows = [[e.group, e.metric, score_text(e), interval(e), f"{e.n:,}"] for e in headline_estimates]
     return [(title, rows)] if rows else []
 
 

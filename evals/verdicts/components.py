@@ -85,6 +85,8 @@ class Components(Struct, frozen=True, kw_only=True):
 
 
 class _RunValues(NamedTuple):
+    """A run's headline values."""
+
     suite_run: SuiteRun
     values: Mapping[str, float]
     within: float | None

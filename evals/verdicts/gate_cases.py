@@ -131,7 +131,7 @@ def case_of(
 ) -> Case:
     """Pair the samples of a suite, or of all suites of a pool."""
     pairings = tuple(
-        pair(with_errors_imputed(a, metric), with_errors_imputed(b, metric), metric)
+        pair(with_largest_errors_imputed(a, metric), with_largest_errors_imputed(b, metric), metric)
         for a, b, metric in run_pairs
     )
     metric = pairings[0].metric
@@ -145,7 +145,7 @@ def case_of(
     return Case(rule, metric, pairings, run_pairs[0][0].protocol, estimand, limits)
 
 
-def with_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
+def with_largest_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
     """Return a run in which unanswered replies have the largest possible error, if the metric would exclude them.
 
     An RMSE over the answered items alone would reward a model for not answering hard ones. Scorers state the largest error as

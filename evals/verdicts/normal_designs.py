@@ -10,7 +10,7 @@ from evals.report.metrics import resampled_statistic
 from evals.types import Point
 from evals.verdicts.estimands import NORMAL_DF
 from evals.verdicts.pairs import Pairing
-from evals.verdicts.simulated_designs import Claims, Design, Noise
+from evals.verdicts.simulated_designs import Design, Noise, PValues
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,15 +45,15 @@ class NormalDesign:
         error = max((single_run.high - single_run.low) / 2, 1e-12)
         return cls(error, clusters, Noise(error**2 * clusters, "assumed"))
 
-    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Draw `count` normal differences at a true loss and test both claims by t tests."""
+    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> PValues:
+        """Draw `count` normal differences at a true loss and return the p-values of t tests."""
         from scipy.special import stdtr
 
         df = max(1, self.clusters - 1)
         t = (rng.normal(-loss, self.error, count) + margin) / (
             self.error * (rng.chisquare(df, count) / df) ** 0.5
         )
-        return Claims(stdtr(df, -t), stdtr(df, t))
+        return PValues(stdtr(df, -t), stdtr(df, t))
 
 
 class FixedItemsDesign(NormalDesign):
@@ -70,24 +70,24 @@ class FixedItemsDesign(NormalDesign):
             changed_share = min(0.99, design.noise.discordance / (design.width or 1.0) ** 2)
             self.df = 2 * len(design.rows) * changed_share / (1 - changed_share)
 
-    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Draw `count` normal differences at a true loss and test both claims, or `as_observed` compare each with the margin."""
+    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> PValues:
+        """Draw `count` normal differences at a true loss and return their p-values; if `as_observed`, 0 or 1 by the margin."""
         import numpy as np
         from scipy.special import ndtr
 
         differences = rng.normal(-loss, self.error, count)
         if self.as_observed:
-            return Claims((differences <= -margin).astype(float), (differences >= -margin).astype(float))
+            return PValues((differences <= -margin).astype(float), (differences >= -margin).astype(float))
         scale = np.sqrt(np.maximum(1.0, rng.chisquare(self.df, count) / self.df)) if self.df else 1.0
         z = (differences + margin) / (max(self.error, 1e-12) * scale)
-        return Claims(ndtr(-z), ndtr(z))
+        return PValues(ndtr(-z), ndtr(z))
 
 
 class UnknownNoise(NormalDesign):
     """A difference on exactly these items with unknown noise, so that the gate is inconclusive."""
 
-    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Return p-values of 1, so that no claim is made."""
+    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> PValues:
+        """Return p-values of 1, so that neither test rejects."""
         import numpy as np
 
-        return Claims(np.ones(count), np.ones(count))
+        return PValues(np.ones(count), np.ones(count))

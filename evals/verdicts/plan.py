@@ -26,7 +26,7 @@ from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.normal_designs import FixedItemsDesign, NormalDesign, UnknownNoise
 from evals.verdicts.planned_suites import PlannedSuite, SuitePlan
 from evals.verdicts.policy import Entry, Policy, Pool
-from evals.verdicts.simulated_designs import Claims, Design, Noise, estimate_noise
+from evals.verdicts.simulated_designs import Design, Noise, PValues, estimate_noise
 from evals.verdicts.suite_run import SuiteRun
 from evals.verdicts.within_item_noise import within_item_sd
 
@@ -85,8 +85,8 @@ def plan(
     unchanged, at_margin, at_twice_margin = _simulate(suites, simulations, seed)
     scenarios = _scenarios(suites, unchanged, at_margin, at_twice_margin, policy)
     plans = tuple(
-        _suite_plan(suite, policy, *claims)
-        for suite, *claims in zip(suites, unchanged, at_margin, at_twice_margin, strict=True)
+        _suite_plan(suite, policy, *p_values)
+        for suite, *p_values in zip(suites, unchanged, at_margin, at_twice_margin, strict=True)
     )
     components_by_entry = _components_by_entry(policy, baseline, [*second_runs, *runs], reports)
     all_components = tuple(estimated for _, estimated in components_by_entry)
@@ -205,8 +205,8 @@ def _notes_on_conditions(all_components: Sequence[Components]) -> list[str]:
     ]
 
 
-def _simulate(suites: Sequence[PlannedSuite], count: int, seed: int) -> list[list[Claims]]:
-    """Return the claims of all suites at a loss of 0, 1 and 2 margins."""
+def _simulate(suites: Sequence[PlannedSuite], count: int, seed: int) -> list[list[PValues]]:
+    """Return the p-values of all suites at a loss of 0, 1 and 2 margins."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -215,20 +215,20 @@ def _simulate(suites: Sequence[PlannedSuite], count: int, seed: int) -> list[lis
 
 def _scenarios(
     suites: Sequence[PlannedSuite],
-    unchanged: Sequence[Claims],
-    at_margin: Sequence[Claims],
-    at_twice_margin: Sequence[Claims],
+    unchanged: Sequence[PValues],
+    at_margin: Sequence[PValues],
+    at_twice_margin: Sequence[PValues],
     policy: Policy,
 ) -> list[Scenario]:
     scenarios = [_apply_policy("unchanged", suites, {}, unchanged, policy)]
     for i, suite in enumerate(suites):
         if suite.rule.tier == "advisory":
             continue
-        for multiple, size, claims in (
+        for multiple, size, p_values in (
             (1, "its margin", at_margin),
             (2, "twice its margin", at_twice_margin),
         ):
-            mixed = [claims[j] if j == i else unchanged[j] for j in range(len(suites))]
+            mixed = [p_values[j] if j == i else unchanged[j] for j in range(len(suites))]
             losses = {suite.rule.label: suite.rule.margin * multiple}
             scenarios.append(
                 _apply_policy(f"{suite.rule.label} worse by {size}", suites, losses, mixed, policy)
@@ -243,7 +243,7 @@ def _apply_policy(
     name: str,
     suites: Sequence[PlannedSuite],
     losses: dict[str, float],
-    claims: Sequence[Claims],
+    p_values: Sequence[PValues],
     policy: Policy,
 ) -> Scenario:
     """Return a scenario with the shares of the policy's verdicts over all simulated sets of runs."""
@@ -251,16 +251,16 @@ def _apply_policy(
 
     non_advisory = [i for i, suite in enumerate(suites) if suite.rule.tier != "advisory"]
     critical = [i for i, suite in enumerate(suites) if suite.rule.tier == "critical"]
-    smallest_p = np.min([claims[i].p_regression for i in non_advisory], axis=0)
+    smallest_p = np.min([p_values[i].p_regression for i in non_advisory], axis=0)
     # Holm rejects any hypothesis only if it rejects the one with the smallest p-value
     is_worse = smallest_p <= policy.alpha / len(non_advisory)
-    passed = np.all([claims[i].p_pass <= policy.alpha for i in critical], axis=0) if critical else ~is_worse
+    passed = np.all([p_values[i].p_pass <= policy.alpha for i in critical], axis=0) if critical else ~is_worse
     shares = (float((passed & ~is_worse).mean()), float(is_worse.mean()), float((~passed & ~is_worse).mean()))
     return Scenario(name=name, losses=losses, verdicts=dict(zip(VERDICTS, shares, strict=True)))
 
 
 def _suite_plan(
-    suite: PlannedSuite, policy: Policy, unchanged: Claims, at_margin: Claims, at_twice_margin: Claims
+    suite: PlannedSuite, policy: Policy, unchanged: PValues, at_margin: PValues, at_twice_margin: PValues
 ) -> SuitePlan:
     family_size = max(1, sum(rule.tier != "advisory" for rule in policy.judged_rules))
     alpha = policy.alpha

@@ -11,7 +11,7 @@ from evals.report.estimand_names import Estimand
 from evals.verdicts.gate_cases import Case
 from evals.verdicts.normal_designs import NormalDesign
 from evals.verdicts.policy import Entry, Pool, Tier
-from evals.verdicts.simulated_designs import Claims, Design
+from evals.verdicts.simulated_designs import Design, PValues
 from evals.verdicts.suite_run import SuiteRun
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class PlannedSuite(NamedTuple):
         """Return the standard error of an unchanged model's difference."""
         return sqrt(sum(design.error**2 for design in self.designs)) / len(self.designs)
 
-    def simulate(self, multiple: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Simulate the p-values of `Claims` at a loss of `multiple` margins; a pool's difference is assumed to be normal."""
+    def simulate(self, multiple: float, *, count: int, rng: np.random.Generator) -> PValues:
+        """Simulate comparisons at a loss of `multiple` margins and return their p-values; a pool's difference is assumed to be normal."""
         design, *others = self.designs
         if others:
             rows = sum(len(design.rows) for design in self.designs if isinstance(design, Design))

@@ -88,7 +88,7 @@ MAX_DIGITS = 30
 """Maximum number of decimals of a printed number."""
 
 
-class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _ClaimTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     suite: str
     benchmark: str
     source: str
@@ -113,8 +113,8 @@ class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     items: Annotated[int, Meta(ge=0)] = 0
 
 
-class _File(Struct, frozen=True, forbid_unknown_fields=True):
-    claim: tuple[_Table, ...] = ()
+class _ClaimsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    claim: tuple[_ClaimTable, ...] = ()
 
 
 def load_claims(results: Path | None = None) -> list[Claim]:
@@ -150,14 +150,14 @@ def read(path: Path) -> list[Claim]:
     try:
         # Decimal keeps the printed digits: 88.00 has two decimals, 88.0 one
         toml = tomllib.loads(disk.read_small(path).decode("utf-8-sig"), parse_float=Decimal)
-        return [claim for table in msgspec.convert(toml, _File).claim for claim in _claims_of(table)]
+        return [claim for table in msgspec.convert(toml, _ClaimsFile).claim for claim in _claims_of(table)]
     except msgspec.ValidationError as error:
-        raise DataError(f"{path}: {explain(error, _File)}") from error
+        raise DataError(f"{path}: {explain(error, _ClaimsFile)}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {cause(error)}") from error
 
 
-def _claims_of(table: _Table) -> Iterator[Claim]:
+def _claims_of(table: _ClaimTable) -> Iterator[Claim]:
     if bool(table.values) != bool(table.unit) or not (table.percent or table.values):
         raise ValueError(f"{table.benchmark}: set `percent`, or `values` with their `unit`")
     if unknown := table.errata.keys() - table.percent.keys() - table.values.keys():

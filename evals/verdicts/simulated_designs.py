@@ -1,7 +1,7 @@
 """Simulate paired differences of a suite and apply the gate's tests to them, for planning.
 
 A design combines a suite's structure (groups, clusters, repeats) with the noise between runs of one model. It simulates
-many comparisons at a given true loss and returns the p-values of the gate's two claims in each.
+many comparisons at a given true loss and returns the p-values of the gate's two tests in each.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ ASSUMED_CHANGED_SHARE = 0.15
 """Share of samples whose score is assumed to change between two runs of one model."""
 
 
-class Claims(NamedTuple):
-    """P-values of both claims, that the suite passes and that it is a regression, in each simulated comparison."""
+class PValues(NamedTuple):
+    """P-values of the gate's two tests, for a pass and for a regression, in each simulated comparison."""
 
     p_pass: Array
     p_regression: Array
@@ -90,8 +90,8 @@ class Design:
         weight = 1 / len(self.stratum_starts)
         return sqrt(float((weight**2 * self.noise.discordance / self.stratum_sizes).sum()))
 
-    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Draw `count` comparisons at a true loss and test both claims in each."""
+    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> PValues:
+        """Draw `count` comparisons at a true loss and return the p-values of each."""
         import numpy as np
 
         distribution = self._distribution(loss)
@@ -137,7 +137,7 @@ class Design:
 
     def _simulate_counts(
         self, distribution: GainDistribution, margin: float, *, count: int, rng: np.random.Generator
-    ) -> Claims:
+    ) -> PValues:
         """Simulate and test unclustered samples, for which the counts of the possible differences are a sufficient statistic."""
         import numpy as np
 
@@ -151,11 +151,11 @@ class Design:
             )
         if len(self.rows) < MAX_CLUSTERS:
             if margin >= width:
-                return Claims(np.zeros(count), np.ones(count))
+                return PValues(np.zeros(count), np.ones(count))
             shares = np.repeat(1 / (self.stratum_sizes * len(self.stratum_sizes)), len(distribution.values))
             sums = np.tile(distribution.values, len(self.stratum_sizes)) * shares
             flat_counts = counts.reshape(count, -1)
-            return Claims(
+            return PValues(
                 gaffke(sums, shares, -margin, width, counts=flat_counts),
                 gaffke(-sums, shares, margin, width, counts=flat_counts),
             )
@@ -197,7 +197,7 @@ class Design:
         normal_draws: Array = rng.normal(-loss, sqrt(self.noise.discordance), shape)
         return normal_draws if self.width is None else np.clip(normal_draws, -self.width, self.width)
 
-    def _test_sums(self, sums: Array, margin: float) -> Claims:
+    def _test_sums(self, sums: Array, margin: float) -> PValues:
         """Apply the gate's own test to cluster sums: Gaffke's for bounded values, else a cluster-robust t."""
         import numpy as np
 
@@ -210,18 +210,18 @@ class Design:
         squares = np.add.reduceat(deviations**2, self.stratum_starts, axis=1)
         return self._test_means(means, squares, self.stratum_clusters.astype(float), margin)
 
-    def _test_bounded(self, sums: Array, shares: Array, margin: float) -> Claims:
+    def _test_bounded(self, sums: Array, shares: Array, margin: float) -> PValues:
         import numpy as np
 
         width = self.width or 1.0
         if margin >= width:
-            return Claims(np.zeros(len(sums)), np.ones(len(sums)))
-        return Claims(
+            return PValues(np.zeros(len(sums)), np.ones(len(sums)))
+        return PValues(
             _gaffke_unless_clear(sums, shares, -margin, width),
             _gaffke_unless_clear(-sums, shares, margin, width),
         )
 
-    def _test_means(self, means: Array, squares: Array, clusters: Array, margin: float) -> Claims:
+    def _test_means(self, means: Array, squares: Array, clusters: Array, margin: float) -> PValues:
         """Test the mean of the group means, with the standard error of `strata.stratified_mean_and_error`."""
         import numpy as np
         from scipy.special import ndtr, stdtr
@@ -245,7 +245,7 @@ class Design:
             z = DiscordantCounts(0, 0, effective).score(-min(margin / (self.width or 1.0), 0.99))
             p_pass = np.where(is_constant, ndtr(-z), p_pass)
             p_regression = np.where(is_constant, ndtr(z), p_regression)
-        return Claims(p_pass, p_regression)
+        return PValues(p_pass, p_regression)
 
 
 CLEAR_P_VALUES = (1e-4, 0.35)
@@ -314,7 +314,7 @@ def repeats_distribution(alpha: float, beta: float, *, repeats: int, loss: float
     return GainDistribution(np.arange(-repeats, repeats + 1) / repeats, probabilities / probabilities.sum())
 
 
-def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> Claims:
+def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> PValues:
     """Return the p-values of Tango's score test for many tables at once; `margin` is a difference of proportions."""
     import numpy as np
     from scipy.special import ndtr
@@ -325,7 +325,7 @@ def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> Clai
     discordant = (root - linear) / (2 * n)
     variance = n * np.maximum(discordant - delta * (1 + delta), 1e-12)
     z = (gains - losses - n * delta) / np.sqrt(variance)
-    return Claims(ndtr(-z), ndtr(z))
+    return PValues(ndtr(-z), ndtr(z))
 
 
 def estimate_noise(

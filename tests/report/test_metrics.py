@@ -12,8 +12,8 @@ from evals.report.metrics import (
     accuracy,
     accuracy_guess,
     at_repeats,
-    guessed_value,
     mean_value,
+    mean_with_guesses,
     repeat_metrics,
 )
 from evals.types import Point
@@ -60,11 +60,11 @@ def test_a_mean_without_values_is_an_error(points: list[Point]) -> None:
 def test_accuracy_with_guessing_counts_the_expected_value_of_a_guess(
     verdict: str, options: int, expected: float
 ) -> None:
-    assert guessed_value([point("1", 0.0, verdict=verdict, options=options)]) == expected
+    assert mean_with_guesses([point("1", 0.0, verdict=verdict, options=options)]) == expected
 
 
 def test_accuracy_with_guessing_counts_right_answers_as_they_are() -> None:
-    assert guessed_value([point("1", 1.0), point("2", 0.0, verdict="unanswered")]) == 0.625
+    assert mean_with_guesses([point("1", 1.0), point("2", 0.0, verdict="unanswered")]) == 0.625
 
 
 @table("right", range(5))

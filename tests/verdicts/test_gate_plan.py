@@ -47,11 +47,11 @@ def baseline(n: int, *, name: str = "toy", seed: int = 0, metrics=(), **options)
 
 def test_the_plans_vectorised_tango_test_agrees_with_the_gates():
     gains, losses = np.array([0.0, 3.0, 20.0, 40.0]), np.array([0.0, 9.0, 5.0, 40.0])
-    claims = tango_p_values(gains, losses, 200.0, 0.05)
+    p_values = tango_p_values(gains, losses, 200.0, 0.05)
     for i in range(4):
         counts = DiscordantCounts(gains[i], losses[i], 200.0)
-        assert claims.p_pass[i] == pytest.approx(counts.p_above(-0.05), abs=1e-9)
-        assert claims.p_regression[i] == pytest.approx(counts.p_below(-0.05), abs=1e-9)
+        assert p_values.p_pass[i] == pytest.approx(counts.p_above(-0.05), abs=1e-9)
+        assert p_values.p_regression[i] == pytest.approx(counts.p_below(-0.05), abs=1e-9)
 
 
 @pytest.mark.parametrize("metric", [ACCURACY, MACRO], ids=["micro", "macro"])
@@ -62,7 +62,7 @@ def test_the_plans_vectorised_t_test_agrees_with_the_gates(metric):
     run_side = side_of(rng.random(60).tolist(), groups=groups, clusters=clusters)
     design = Design(Pairing(run_side, run_side, metric), Noise(0.1, "policy"))
     differences = rng.normal(-0.02, 0.2, (5, 60))
-    claims = design._test_sums(np.add.reduceat(differences, design.cluster_starts, axis=1), 0.05)
+    p_values = design._test_sums(np.add.reduceat(differences, design.cluster_starts, axis=1), 0.05)
     for i in range(5):
         rows = design.rows
         evidence = difference.mean_evidence(
@@ -71,8 +71,8 @@ def test_the_plans_vectorised_t_test_agrees_with_the_gates(metric):
             groups=[row.group for row in rows] if metric is MACRO else None,
             width=1.0,
         )
-        assert claims.p_pass[i] == pytest.approx(evidence.p_above(-0.05), abs=1e-9)
-        assert claims.p_regression[i] == pytest.approx(evidence.p_below(-0.05), abs=1e-9)
+        assert p_values.p_pass[i] == pytest.approx(evidence.p_above(-0.05), abs=1e-9)
+        assert p_values.p_regression[i] == pytest.approx(evidence.p_below(-0.05), abs=1e-9)
 
 
 def test_the_plans_test_on_counts_by_group_agrees_with_the_gates_t_test():
@@ -84,10 +84,10 @@ def test_the_plans_test_on_counts_by_group_agrees_with_the_gates_t_test():
     by_group = differences.reshape(4, 600, 4)
     gains, losses = (by_group > 0).sum(axis=1), (by_group < 0).sum(axis=1)
     means = (gains - losses) / 600
-    claims = design._test_means(means, gains + losses - 600 * means**2, np.full(4, 600.0), 0.05)
+    p_values = design._test_means(means, gains + losses - 600 * means**2, np.full(4, 600.0), 0.05)
     for i in range(4):
         evidence = difference.mean_evidence(differences[i], range(2400), groups=groups, width=1.0)
-        assert claims.p_pass[i] == pytest.approx(evidence.p_above(-0.05), abs=1e-9)
+        assert p_values.p_pass[i] == pytest.approx(evidence.p_above(-0.05), abs=1e-9)
 
 
 @pytest.mark.parametrize(("repeats", "loss"), [(4, 0.0), (4, 0.2), (16, 0.05)])
