@@ -144,7 +144,7 @@ BENCHMARK = Benchmark(
         "intern-s1": Protocol(
             prompt=question_prompt,
             verbatim=True,
-            scorers={"answer": Judged(rule=Published(bare=True), mode="rest", form="answer")},
+            scorers={"answer": Judged(rule=Published(bare=True), mode="rest", template_name="answer")},
             metrics=metrics(pool=True),
             sampling=INTERN_S1,
         ),

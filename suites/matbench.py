@@ -314,7 +314,9 @@ def _intern_s1(variant: str) -> Protocol:
         prompter=_prompter,
         upstream=None if refuses else _upstream_prompts(variant),
         scorers={
-            "judge": label_judge if task.is_binary else Judged(rule=FirstNumber(), mode="read", form="number")
+            "judge": label_judge
+            if task.is_binary
+            else Judged(rule=FirstNumber(), mode="read", template_name="number")
         },
         metrics=_metrics(task, "accuracy"),
         sampling=INTERN_S1,

@@ -174,7 +174,7 @@ def _needs_judge(sample: Sample) -> str:
     return "" if has_rule else "only a judge can score it"
 
 
-POINTS = Judged(rule=Rule(), mode="points", form="points")
+POINTS = Judged(rule=Rule(), mode="points", template_name="points")
 BENCHMARK = Benchmark(
     name="sfe",
     title="SFE, Scientists' First Exam: 830 questions about scientific images in English and in Chinese (arXiv 2506.10521).",

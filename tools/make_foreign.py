@@ -71,7 +71,10 @@ def reply(call: Call, text: str | None, *, finish: str = "stop", **message: Any)
 
 
 def behave(call: Call) -> Answer:
-    """Reply depending on the item's number modulo eight: mostly right, else wrong, truncated, filtered or with an error."""
+    """Reply depending on the item's number modulo eight: mostly right, else wrong, truncated, filtered or with an error.
+
+    Only one item of a file, the seventh, is filtered.
+    """
     prompt = "\n".join(_text_of(turn["content"]) for turn in call.body["messages"])
     question, answer, number = max(items(), key=lambda item: prompt.rfind(item[0]))
     if question not in prompt:
@@ -79,22 +82,19 @@ def behave(call: Call) -> Answer:
     option = re.search(rf"(?m)^\W*([A-J])\W+{re.escape(answer)}\s*$", prompt[prompt.rfind(question) :])
     right = option[1] if option else answer
     wrong = ("A" if right != "A" else "B") if option else str(int(answer) + 1)
-    kind = number % 8
-    text = (
-        f"The correct answer is ({right}).\nANSWER: {right}"
-        if option
-        else f"So \\boxed{{{right}}}.\nANSWER: {right}"
-    )
-    if kind == 2:
-        return reply(call, f"It must be so.\nThe correct answer is ({wrong}).\nANSWER: {wrong}")
-    if kind == 3:
-        return error(400, "this prompt is not served")
-    if kind == 4:
-        return reply(call, text, reasoning_content="First, let me see.")
-    if kind == 5:
-        return reply(call, "Let us begin at the beginning, and", finish="length")
-    if kind == 6 and number < 8:
-        return reply(call, "", finish="content_filter")
+    conclusion = f"The correct answer is ({right})." if option else f"So \\boxed{{{right}}}."
+    text = f"{conclusion}\nANSWER: {right}"
+    match number % 8:
+        case 2:
+            return reply(call, f"It must be so.\nThe correct answer is ({wrong}).\nANSWER: {wrong}")
+        case 3:
+            return error(400, "this prompt is not served")
+        case 4:
+            return reply(call, text, reasoning_content="First, let me see.")
+        case 5:
+            return reply(call, "Let us begin at the beginning, and", finish="length")
+        case 6 if number < 8:
+            return reply(call, "", finish="content_filter")
     return reply(call, f"Step by step.\n{text}")
 
 

@@ -175,31 +175,31 @@ def write(suite: str, rows: list[dict[str, Any]]) -> None:
 def mathvision() -> list[dict[str, Any]]:
     return [
         {
-            "id": f"sample-{i.name}",
-            "question": f"{i.question}\n<image1>",
-            "options": list(i.options),
-            "answer": i.answer,
+            "id": f"sample-{item.name}",
+            "question": f"{item.question}\n<image1>",
+            "options": list(item.options),
+            "answer": item.answer,
             "solution": None,
             "level": 1,
-            "subject": i.subject,
-            "image": f"images/{i.name}.png",
+            "subject": item.subject,
+            "image": f"images/{item.name}.png",
         }
-        for i in ITEMS
+        for item in ITEMS
     ]
 
 
 def mmmu() -> list[dict[str, Any]]:
     return [
         {
-            "id": f"sample_{i.field}_{n}",
-            "question": f"<image 1> {i.question}",
-            "options": repr(list(i.options)),
-            "answer": i.answer,
-            "question_type": "multiple-choice" if i.options else "open",
-            "subject": i.field,
-            "image_1": f"images/{i.name}.png",
+            "id": f"sample_{item.field}_{n}",
+            "question": f"<image 1> {item.question}",
+            "options": repr(list(item.options)),
+            "answer": item.answer,
+            "question_type": "multiple-choice" if item.options else "open",
+            "subject": item.field,
+            "image_1": f"images/{item.name}.png",
         }
-        for n, i in enumerate(ITEMS, 1)
+        for n, item in enumerate(ITEMS, 1)
     ]
 
 
@@ -214,23 +214,23 @@ SKILLS = {
 def mathvista() -> list[dict[str, Any]]:
     return [
         {
-            "pid": f"sample-{i.name}",
-            "question": i.question,
-            "image": f"images/{i.name}.png",
-            "choices": list(i.options) or None,
+            "pid": f"sample-{item.name}",
+            "question": item.question,
+            "image": f"images/{item.name}.png",
+            "choices": list(item.options) or None,
             "unit": None,
             "precision": None,
-            "answer": i.options["ABCD".index(i.answer)] if i.options else i.answer,
-            "question_type": "multi_choice" if i.options else "free_form",
-            "answer_type": "text" if i.options else "integer",
+            "answer": item.options["ABCD".index(item.answer)] if item.options else item.answer,
+            "question_type": "multi_choice" if item.options else "free_form",
+            "answer_type": "text" if item.options else "integer",
             "metadata": {
                 "task": "figure question answering",
                 "category": "general-vqa",
                 "context": "drawn by us",
-                "skills": list(SKILLS.get(i.subject, ())),
+                "skills": list(SKILLS.get(item.subject, ())),
             },
         }
-        for i in ITEMS
+        for item in ITEMS
     ]
 
 
@@ -243,7 +243,9 @@ def chartqa() -> list[dict[str, Any]]:
         ("bars", f"How high is bar {name}?", str(n)) for name, n in BAR_HEIGHTS.items()
     ]
     facts += [("line", f"Which value has position {place}?", str(n)) for place, n in enumerate(CURVE, 1)]
-    facts += [(i.name, i.question, i.answer) for i in ITEMS if i.name in CHARTS and not i.options]
+    facts += [
+        (item.name, item.question, item.answer) for item in ITEMS if item.name in CHARTS and not item.options
+    ]
     facts += [("line", "What is the greatest value of the curve?", str(max(CURVE)))]
     facts += [("bars", "Which bar is the lowest?", min(BAR_HEIGHTS, key=BAR_HEIGHTS.__getitem__))]
     return [
@@ -255,18 +257,18 @@ def chartqa() -> list[dict[str, Any]]:
 
 def mmstar() -> list[dict[str, Any]]:
     rows = []
-    for n, i in enumerate(ITEMS):
-        options = i.options or tuple(str(int(i.answer) + d) for d in (1, 0, 3, -1))
+    for n, item in enumerate(ITEMS):
+        options = item.options or tuple(str(int(item.answer) + d) for d in (1, 0, 3, -1))
         options_text = ", ".join(f"{x}: {text}" for x, text in zip("ABCD", options, strict=True))
-        answer = i.answer if i.options else "B"
+        answer = item.answer if item.options else "B"
         rows.append(
             {
                 "index": n,
-                "question": f"{i.question}\nOptions: {options_text}",
+                "question": f"{item.question}\nOptions: {options_text}",
                 "answer": answer,
-                "category": "math" if "metric" in i.subject else "instance reasoning",
-                "l2_category": i.subject,
-                "image": f"images/{i.name}.png",
+                "category": "math" if "metric" in item.subject else "instance reasoning",
+                "l2_category": item.subject,
+                "image": f"images/{item.name}.png",
             }
         )
     return rows
@@ -277,14 +279,14 @@ def sfe() -> list[dict[str, Any]]:
     return [
         {
             "index": n,
-            "question": f"<image> {i.question}",
-            "answer": i.answer,
-            "category": "Earth" if i.field == "Chemistry" else "Materials",
-            "question_type": "mcq" if i.options else "exact_match" if n % 2 else "open_ended",
-            "image": [f"images/{i.name}.png"],
-            **dict(zip("ABCD", i.options, strict=False)),
+            "question": f"<image> {item.question}",
+            "answer": item.answer,
+            "category": "Earth" if item.field == "Chemistry" else "Materials",
+            "question_type": "mcq" if item.options else "exact_match" if n % 2 else "open_ended",
+            "image": [f"images/{item.name}.png"],
+            **dict(zip("ABCD", item.options, strict=False)),
         }
-        for n, i in enumerate(ITEMS)
+        for n, item in enumerate(ITEMS)
     ]
 
 

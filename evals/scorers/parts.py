@@ -240,7 +240,7 @@ def maximum_matching(box_count: int, pairs: set[tuple[int, int]]) -> dict[int, i
 class JudgedBoxes(Judged, frozen=True, kw_only=True):
     """Compares boxes by a rule, and asks a judge about each pair of box and gold part that the rule leaves undecided."""
 
-    form: str = "equivalence"
+    template_name: str = "equivalence"
 
     async def judge_after(
         self,
@@ -258,7 +258,7 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         boxes = [] if reply.stop == "filter" else rule.boxes(reply.text, golds)
         fallback = structs.replace(rule, same=spelled)
         by_rule = _decode(first) if isinstance(first, Score) else fallback.compare(boxes, golds)
-        question, judge_template = question_of(sample, prompt), template(self.form)
+        question, judge_template = question_of(sample, prompt), template(self.template_name)
         matches, judgements = dict(by_rule.matches), list[Judgement]()
         for box, gold in rule.undecided_pairs(boxes, golds, by_rule):
             if not rule.is_settled(matches, box, gold):
@@ -282,7 +282,7 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         earlier: Score | Failure | None,
     ) -> Score:
         """Let the judge check the rule's matches; this changes no score and is skipped without a judge."""
-        verdicts, judge_template = [], template(self.form)
+        verdicts, judge_template = [], template(self.template_name)
         try:
             for box, gold in _decode(score).matches.items():
                 verdicts.append(await self.ask(judge_template, question, golds[gold], boxes[box], earlier))

@@ -21,7 +21,11 @@ from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
 
 
 class Scoring:
-    """The scorers of a suite, with the worker processes of heavy scorers."""
+    """The scorers of a suite, with the worker processes of heavy scorers.
+
+    *Heavy* scorers run in a worker process, *two-stage* scorers await a judge; these and other asynchronous scorers are
+    *slow*, and all others are *light*.
+    """
 
     def __init__(
         self,

@@ -238,7 +238,7 @@ def test_a_number_that_the_judge_extracts_is_scored_by_the_rule() -> None:
 
     def score_for(number: object) -> Score:
         judge = priced_judge(lambda prompt: json.dumps({"case": case_number(prompt), "number": number}))
-        scorer = Judged(rule=FirstNumber(), mode="read", form="number", judge=judge)
+        scorer = Judged(rule=FirstNumber(), mode="read", template_name="number", judge=judge)
         return asyncio.run(scorer(sample, Prompt(), Reply(text="about a gigapascal")))
 
     assert (score_for(-5).value, score_for(1e-7).value, score_for("none").value) == (
@@ -248,7 +248,7 @@ def test_a_number_that_the_judge_extracts_is_scored_by_the_rule() -> None:
     )
     assert score_for(1e22).value == pytest.approx(1e22)
     empty = asyncio.run(
-        Judged(rule=FirstNumber(), mode="read", form="number")(sample, Prompt(), Reply(text=""))
+        Judged(rule=FirstNumber(), mode="read", template_name="number")(sample, Prompt(), Reply(text=""))
     )
     # upstream reads a missing number as 0; an error of 0 would be a perfect score
     assert empty.value == 1000.0

@@ -12,7 +12,7 @@
 * `read`: the judge only extracts the number; the rule scores it.
 * `points`: the judge awards every reply 0 to 9 points, and a ninth of them is the score; the rule's verdict is recorded too.
 
-The prompt is one of our templates (`form`), or upstream's prompt (`upstream`) if the protocol prescribes it. If
+The prompt is one of our templates (`template_name`), or upstream's prompt (`upstream`) if the protocol prescribes it. If
 upstream's prompt asks for right or wrong, the verdict is A or B, or the word that this letter stands for. OpenCompass
 instead reads the first A or B anywhere, and counts CORRECT, which its prompt also allows, as wrong. Upstream's prompt does
 not protect against instructions in a reply; ours does.
@@ -61,28 +61,30 @@ class Judged(Struct, frozen=True, kw_only=True):
 
     rule: Scorer
     mode: Literal["whole", "cascade", "rest", "read", "points"] = "cascade"
-    form: str = "correctness"
-    """Name of the judge template."""
+    template_name: str = "correctness"
+    """Name of one of our judge templates."""
     audit: float = AUDIT_SHARE
     judge: Judge | None = None
     upstream: UpstreamPrompts | None = None
-    """Upstream's judge prompt, used instead of `form`."""
+    """Upstream's judge prompt, used instead of our template."""
 
     def __repr__(self) -> str:
         """Return the rule, mode, prompt (with its hash if it is ours) and audited share, so that a run's card shows changes."""
-        prompt = f"{self.name}@{template(self.form).sha256[:8]}" if self.upstream is None else self.name
+        prompt = (
+            f"{self.name}@{template(self.template_name).sha256[:8]}" if self.upstream is None else self.name
+        )
         return f"{type(self).__name__}({self.rule!r}, {self.mode}, {prompt}, audit={self.audit})"
 
     @property
     def name(self) -> str:
         """Return the name of the judge prompt."""
-        return self.form if self.upstream is None else self.upstream.source
+        return self.template_name if self.upstream is None else self.upstream.source
 
     @property
     def prompt_template(self) -> Template:
         """Return the template of the judge prompt."""
         return (
-            template(self.form)
+            template(self.template_name)
             if self.upstream is None
             else upstream_template(self.name, self.upstream.judge_reply)
         )
@@ -91,7 +93,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     def sha256(self) -> str:
         """Return the hash of the judge prompt; empty if the prompt is not available."""
         if self.upstream is None:
-            return template(self.form).sha256
+            return template(self.template_name).sha256
         return "" if self.upstream.missing_file_reason() else self.upstream.sha256(self.upstream.judge_path)
 
     @property
@@ -156,7 +158,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     ) -> tuple[str | float, Judgement]:
         if self.upstream is not None:
             return await self._upstream_verdict(self.upstream, sample, prompt, reply, earlier)
-        judge_template = template(self.form)
+        judge_template = template(self.template_name)
         if judge_template.kind == "option":
             shown_options = cast("ExtractionRule", self.rule).options(sample, prompt)
             judge_template = judge_template.with_options(len(shown_options))

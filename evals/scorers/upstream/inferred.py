@@ -60,7 +60,7 @@ class Inferred(Struct, frozen=True):
 
 def closest_option(rule: Inferred | None = None) -> Judged:
     """Return the rule with a judge that selects the closest option for replies that the rule cannot read."""
-    return Judged(rule=rule or Inferred(), mode="rest", form="option")
+    return Judged(rule=rule or Inferred(), mode="rest", template_name="option")
 
 
 def _answer_line(text: str) -> str:

@@ -93,5 +93,5 @@ def _same_answer(gold: str, stated: str) -> bool:
     )
 
 
-MATHVISTA = Judged(rule=MathRule(mathvista=True), mode="rest", form="answer")
-MATHVISION = Judged(rule=MathRule(mathvista=False), mode="rest", form="answer")
+MATHVISTA = Judged(rule=MathRule(mathvista=True), mode="rest", template_name="answer")
+MATHVISION = Judged(rule=MathRule(mathvista=False), mode="rest", template_name="answer")
