@@ -11,6 +11,7 @@ clusters; Bowyer et al. (arXiv 2503.01747) for Wilson's interval in place of the
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from math import isfinite, nan, sqrt
 from statistics import NormalDist
@@ -244,13 +245,7 @@ def bootstrap(
     value = _require_finite(statistic(np.arange(count)))
     if count == 1:
         return Interval(value, None, None, "one cluster")
-    rng, statistics = np.random.default_rng(seed), []
-    for _ in range(resamples):
-        indices = rng.integers(0, count, count)
-        try:
-            statistics.append(_require_finite(statistic(indices)))
-        except ValueError:
-            continue
+    statistics = resampled_values(statistic, count, seed=seed, resamples=resamples)
     failed = resamples - len(statistics)
     method = "bootstrap" if failed == 0 else f"bootstrap, {failed} of {resamples} resamples undefined"
     if failed > resamples / 5:
@@ -259,6 +254,19 @@ def bootstrap(
         return Interval(value, None, None, "no interval: all resamples are equal")
     low, high = np.quantile(np.array(statistics), expanded_levels(count, level))
     return Interval(value, float(low), float(high), method)
+
+
+def resampled_values(
+    statistic: Callable[[NDArray[np.intp]], float], count: int, *, seed: int, resamples: int
+) -> list[float]:
+    """Return a statistic on resamples of `count` clusters, except those on which it is undefined (ValueError, or not finite)."""
+    import numpy as np
+
+    rng, values = np.random.default_rng(seed), []
+    for _ in range(resamples):
+        with suppress(ValueError):
+            values.append(_require_finite(statistic(rng.integers(0, count, count))))
+    return values
 
 
 def expanded_levels(count: int, level: float = 0.95) -> tuple[float, float]:

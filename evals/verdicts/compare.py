@@ -316,7 +316,9 @@ def compare_metric(
     """Compare two runs by one metric, within one group if given."""
     group_filter = group or None
     observed = pairing.evidence(group=group_filter)
-    evidence = evidence_of(pairing, estimand, group=group_filter, limit=limit)
+    evidence = observed
+    if estimand != "items-like-these":
+        evidence = evidence_of(pairing, estimand, group=group_filter, limit=limit)
     low, high = (evidence.interval(LEVEL) if evidence else None) or (None, None)
     estimable = evidence if low is not None else None
     unknown_noise = "within-item noise unknown (needs repeats in both runs, or a repeatability report)"

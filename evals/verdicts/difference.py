@@ -271,13 +271,8 @@ def statistic_evidence(
     import numpy as np
 
     value = statistic(np.arange(count))
-    rng, draws = np.random.default_rng(seed), []
-    for _ in range(resamples if count > 1 else 0):
-        try:
-            draws.append(statistic(rng.integers(0, count, count)))
-        except ValueError:
-            continue
-    if len(draws) < 0.8 * resamples:
+    draws = stats.resampled_values(statistic, count, seed=seed, resamples=resamples)
+    if count < 2 or len(draws) < 0.8 * resamples:
         return MeanDifference(value, nan, 1, "bootstrap undefined")
     is_constant = len(set(draws)) == 1
     if is_constant and value:

@@ -77,7 +77,7 @@ class Cell(NamedTuple):
     name: str
     margin: str
     wrong: float | None
-    """Share of false passes (of policies also: false alarms), which may be at most alpha; None if not simulated."""
+    """Share of false passes (of policies also: of false regressions), which may be at most alpha; None if not simulated."""
     passed: float | None
     """Share of simulations in which an unchanged model passes; None if not simulated."""
     forecast: float | None
@@ -268,9 +268,11 @@ def policy_cells(count: int) -> Iterator[Cell]:
         forecast, spread = float(np.mean(forecasts)), float(np.std(forecasts)) / sqrt(5)
         unchanged, at_margins, *single = shares
         name = f"five suites, {estimand}"
-        yield Cell(f"{name}: alarm, unchanged", "", unchanged["regression"], None, None, count)
+        yield Cell(f"{name}: regression, unchanged", "", unchanged["regression"], None, None, count)
         yield Cell(f"{name}: unchanged", "", None, unchanged["pass"], forecast, count, spread)
-        yield Cell(f"{name}: alarm, all at their margins", "", at_margins["regression"], None, None, count)
+        yield Cell(
+            f"{name}: regression, all at their margins", "", at_margins["regression"], None, None, count
+        )
         for setting, share in zip(settings, single, strict=True):
             yield Cell(
                 f"{name}: {setting.suite.name} alone at its margin", "", share["pass"], None, None, count
