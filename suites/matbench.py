@@ -38,7 +38,7 @@ from evals.report.aggregate import mean_of_variants
 from evals.scorers.judge.judged import Judged
 from evals.scorers.labels import Label, classification
 from evals.scorers.material import describe_crystal, looks_like_formula, parse_structure
-from evals.scorers.number import AbsoluteError, regression
+from evals.scorers.number import AbsoluteError, regression, stated_value_of
 from evals.scorers.upstream.first_number import FirstNumber
 from evals.scorers.upstream.matbench import OfficialError, OfficialLabel
 from evals.suite import INTERN_S1
@@ -60,6 +60,8 @@ class Task(Struct, frozen=True):
     """Unit that answers are converted to, if it is more specific than `unit`."""
     possible_range: tuple[float, float] = (-inf, inf)
     """Generous bounds on physically possible values; a number outside them is suspect."""
+    names: str = ""
+    """A pattern of the property's names and symbols, if replies name other properties beside it."""
     has_structure: bool = False
     """Whether the input is a crystal structure instead of a composition."""
 
@@ -69,10 +71,15 @@ class Task(Struct, frozen=True):
         return self.property_phrase.endswith("?")
 
 
+LOGARITHM = r"log(?:_?\{?10\}?|₁₀)?\s?\([^()\n]{1,20}\)|取对数得?"
 METAL_QUESTION = "Is the material a metal (no band gap)?"
 TASKS = {
     "steels": Task(
-        "yield strength", "yield strength at room temperature of the steel", "MPa", possible_range=(1, 10_000)
+        "yield strength",
+        "yield strength at room temperature of the steel",
+        "MPa",
+        possible_range=(1, 10_000),
+        names=r"yield (?:strength|stress)|proof stress|σ_?y|YS|屈服强度",
     ),
     "expt_gap": Task(
         "gap expt", "experimental band gap of the material (0 for a metal)", "eV", possible_range=(0, 25)
@@ -91,7 +98,12 @@ TASKS = {
         has_structure=True,
     ),
     "dielectric": Task(
-        "n", "refractive index", answer_unit=DIMENSIONLESS, possible_range=(0.5, 200), has_structure=True
+        "n",
+        "refractive index",
+        answer_unit=DIMENSIONLESS,
+        possible_range=(0.5, 200),
+        names=r"refractive index|(?-i:n)",
+        has_structure=True,
     ),
     "log_gvrh": Task(
         "log10(G_VRH)",
@@ -99,6 +111,7 @@ TASKS = {
         display_unit="log10(GPa)",
         answer_unit="log10(GPa)",
         possible_range=(-3, 3.5),
+        names=LOGARITHM,
         has_structure=True,
     ),
     "log_kvrh": Task(
@@ -107,6 +120,7 @@ TASKS = {
         display_unit="log10(GPa)",
         answer_unit="log10(GPa)",
         possible_range=(-3, 3.5),
+        names=LOGARITHM,
         has_structure=True,
     ),
     "perovskites": Task(
@@ -279,7 +293,9 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
-    number_scorer = AbsoluteError(unit=task.answer_unit, possible=task.possible_range)
+    number_scorer = AbsoluteError(
+        stated_value_of(task.names), unit=task.answer_unit, possible=task.possible_range
+    )
     read_label = metal_label if task.property_phrase == METAL_QUESTION else label
     return _rule_protocol(task, Label(read_label), number_scorer, class_headline="balanced_accuracy")
 

@@ -42,8 +42,14 @@ from evals.suite import INTERN_S1
 from evals.types import Metric, Point, Prompt, Sample, Sampling, Scorer
 
 NUMBER_SCORERS = {
-    "property_prediction-esol": number.AbsoluteError(unit="log10(mol/L)", possible=(-20, 5)),
-    "property_prediction-lipo": number.AbsoluteError(unit=DIMENSIONLESS, possible=(-15, 20)),
+    "property_prediction-esol": number.AbsoluteError(
+        number.stated_value_of(r"log\s?S|log(?:10)?\(S\)|log\s?solubility"),
+        unit="log10(mol/L)",
+        possible=(-20, 5),
+    ),
+    "property_prediction-lipo": number.AbsoluteError(
+        number.stated_value_of(r"log\s?D"), unit=DIMENSIONLESS, possible=(-15, 20)
+    ),
 }
 """Task -> scorer, with the unit to which answers are converted and the physically possible range."""
 

@@ -18,8 +18,8 @@ _SENTENCE_END = lazy_pattern(r"\n|[。；;！？]|(?<=\S\S)[.!?](?=[\s*_\"'”�
 _LINE_END = lazy_pattern(r"\n")
 _TABLE_RULE = lazy_pattern(r"\n\s*\|?\s*:?-{2,}")
 """The rule below a table's header, whose cells are not answers."""
-_TAG_OPENING = lazy_pattern(r"<\s*$")
-_TAG_CLOSING = lazy_pattern(r"\s*>")
+_TAG_OPENING = lazy_pattern(r"[<\[]\s*$")
+_TAG_CLOSING = lazy_pattern(r"\s*[>\]]")
 
 
 def tag_content_start(text: str, begin: int, end: int) -> int:
@@ -189,7 +189,7 @@ def asserted_reading(text: str, reading: Reading | None) -> Reading | None:
     if reading is None:
         return None
     narrowed = narrow_reading(text, reading)
-    link = text[max(0, narrowed.begin - 60) : narrowed.begin]
+    link = text[max(0, narrowed.begin - 60) : narrowed.begin].rpartition(". ")[2]
     return narrowed if mood(text, narrowed.begin, narrowed.end, link=link) == "asserted" else None
 
 

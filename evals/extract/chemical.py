@@ -13,7 +13,6 @@ nor a name.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -22,7 +21,6 @@ from evals.extract import statement_mood
 from evals.extract.answer_cues import (
     after_correction,
     asserted_reading,
-    concluding_clause,
     is_undecided,
     json_field_value,
     narrow_reading,
@@ -30,34 +28,40 @@ from evals.extract.answer_cues import (
     text_after_label,
     without_denial,
 )
+from evals.extract.chemical_text import (
+    MAX_CHARS,
+    MAX_LINE_CHARS,
+    formula_like_word,
+    read_conclusion,
+    read_formula,
+    read_last_name,
+    read_name,
+    read_name_line,
+    without_formatting,
+    without_label,
+)
 from evals.extract.formatting import half_width
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.reading import REJECTED, Parser, Reading, before_next_question, breaks_off, read_answer
+from evals.extract.reading import (
+    REJECTED,
+    Parser,
+    Reading,
+    before_next_question,
+    breaks_off,
+    read_answer,
+    retracts,
+)
 from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.visible import visible
 
 MAX_TAIL_CHARS = 5_000
 """Maximum number of characters, from the end of a reply without a statement, whose layout is read."""
-MAX_CHARS = 2_000
-"""Maximum number of characters of a tag or box that are read."""
 _MAX_LABELS, _MAX_SPANS = 20, 30
 """Maximum numbers of labels and of emphasised spans that are examined, from the end of a reply."""
 _MAX_STATEMENTS = 100
 """Maximum number of statements that are parsed, from the end of a reply."""
-_MAX_LINE_CHARS = 300
-"""Maximum number of characters that are read outside tags and boxes, for example after a label."""
-_MAX_NAME_WORDS = 12
-"""Maximum number of words in a systematic name."""
-_LATEX_WRAPPER = lazy_pattern(
-    r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
-)
-_FENCE = lazy_pattern(r"```[A-Za-z]{0,12}[ \t]*\n?")
-_REMARK = lazy_pattern(
-    r"(?<=\S)\s+\([^()\n]{0,200}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,5}\)(?=\s*(?:$|[,.;:!。]|\n))|（[^（）\n]{0,300}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}\)|\s\[[^\[\]\n]{0,200}\](?=\s*\.?\s*$)"
-)
 _LINE = lazy_pattern(r"[^\n]+")
-_CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff60]+")
 _NOUNS = {
     "formula": r"(?:(?:molecular|chemical|empirical|sum|condensed)\s+)*formula|分子式|化学式",
     "name": r"(?:(?:systematic|preferred|standard)\s+)*(?:IUPAC(?:\s+name)?|named?|called)|(?:IUPAC|系统)?(?:名称|命名|名)",
@@ -65,8 +69,8 @@ _NOUNS = {
 _LABELS = {
     kind: lazy_pattern(
         rf"(?:\b(?:(?:final|correct|the|its|my|resulting)\s+)*(?:{noun}|answer)\b|(?<=[A-Za-z])(?:名称|命名)|{noun}|答案)"
-        r"(?P<qualifier>(?:\s+(?:of|for|in|according)\b[^.\n:：=]{0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
-        r"(?P<mark>[:：=|→]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s|(?<=\n)"
+        r"(?P<qualifier>(?:\s+(?:of|for|in|according)\b(?:[^.\n:：=]|=(?=[A-Z\[])){0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
+        r"(?P<mark>[:：|→]|=(?![A-Z\[]\S*\s[a-z])|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s|(?<=name\s)(?:it|this\s(?:compound|molecule))(?=\s)|(?<=\n)"
         + (r"|(?-i:\s(?=[*_`$\\]{0,3}[A-Z\[(][A-Za-z]?[\d(A-Z\[_₀-₉])))" if kind == "formula" else ")")
         + r"\s*[:：]?",
         re.IGNORECASE,
@@ -86,52 +90,7 @@ _HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
 _EMPHASIS = lazy_pattern(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
-_CLAUSE_END = lazy_pattern(
-    r"\s\||,\s+(?:which|or|also|better|best|commonly|often|usually|not|i\.e\.|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
-    r"|\s[–—=≡]\s|\s-\s|\.(?=\s|$)|[。；\n]|;\s(?=[a-z]+\s[a-z]+\s)"
-)
 _ALTERNATIVES = lazy_pattern(r"\b(?:or|either)\b|或者?|还是")
-_SENTENCE_WORDS = lazy_pattern(
-    r"[<>?]|\b(?:wrong|incorrect):|\b(?:is|are|was|or|if|then|both|neither|nor|either|some|people|others|none|this|that|not|it|we|you|i|cannot|can|could|seems?|says?|would|the|lets?|let)\b",
-    re.IGNORECASE,
-)
-_SENTENCE_START = lazy_pattern(
-    r"(?:it|this|these|i|we|there|the|an?|as\s+follows|given|based|determined|derived|obtained|not|in|also|simply|expected|therefore)\b(?!-)\s*",
-    re.IGNORECASE,
-)
-_LEADING_LABEL = lazy_pattern(
-    r"^[\s*_]*(?:(?:the\s+)?(?:molecular|chemical|empirical|iupac|systematic|final|correct)?\s*(?:formula|name|answer)|分子式|化学式|名称|答案)\s*(?:\([^()]{0,40}\))?\s*[*_]{0,2}\s*(?:[:：=]|\bis\b|为|是)[*_]{0,2}\s*",
-    re.IGNORECASE,
-)
-_SPACED_CHARGE = lazy_pattern(
-    r"(?<=[A-Z\d)\]₀-₉][a-z\d)\]₀-₉])[ \u00a0\u202f](?=[*(]{0,2}\d?[-+\u2212\u2013](?:[\s*.,;:)]*$|[*.,;)]+\s))"
-)
-"""The space between a formula and its charge, as in "SO4 2-"."""
-_RESULT = lazy_pattern(r"\b(?:gives?|giving|yields?|yielding)\s(?P<formula>\S+)\s*$")
-"""As in "Acetylation of C7H6O3 gives C9H8O4."."""
-_SEPARATORS = lazy_pattern(r"[\s,;，；、|：:]+")
-_AMBIGUOUS = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
-_AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
-"""Words that are also formulas or element symbols; read only if a statement contains nothing else."""
-
-
-def _without_formatting(text: str) -> str:
-    """Remove code fences, bold, quotes, dollar signs, brackets, LaTeX wrappers, full stop and copula around a statement."""
-    text = _FENCE.sub("", text[:MAX_CHARS])
-    for _ in range(6):
-        previous = text
-        text = text.strip().strip('*`"“”「」$| ').rstrip(".。;；!")
-        for opening, closing in ((r"\(", r"\)"), (r"\[", r"\]"), ("'", "'"), ("<", ">")):
-            if text.startswith(opening) and text.endswith(closing) and len(text) > len(opening + closing):
-                text = text[len(opening) : -len(closing)]
-        if wrapped := _LATEX_WRAPPER.fullmatch(text):
-            text = wrapped[1]
-        if text.startswith("(") and _ENCLOSED.fullmatch(text):
-            text = text[1:-1]
-        text = _COPULA.sub("", text)
-        if text == previous:
-            break
-    return text
 
 
 class _AnswerKind(NamedTuple):
@@ -189,7 +148,7 @@ def _make_parser(kind: _AnswerKind) -> Parser:
     def parse_bounded(content: str, form: Form) -> Any:
         if next(budget, None) is None:
             return None
-        return parse(content[: MAX_CHARS if form in ("tag", "box") else _MAX_LINE_CHARS], form)
+        return parse(content[: MAX_CHARS if form in ("tag", "box") else MAX_LINE_CHARS], form)
 
     return parse_bounded
 
@@ -244,15 +203,14 @@ def stated_formula(
     def parse(content: str) -> str | None:
         return read_formula(content, is_formula)
 
-    def parse_conclusion(line: str) -> str | None:
-        result = _RESULT.search(line)
-        return parse(concluding_clause(line)) or (parse(result["formula"]) if result else None)
+    def parse_last_line(line: str) -> str | None:
+        return parse(line) or read_conclusion(line, parse)
 
     kind = _AnswerKind(
         "molformula", ("formula", "分子式", "化学式"), _LABELS["formula"], parse,
-        read_delimited=lambda content: _without_formatting(content) or None, parse_span=parse,
-        parse_line=lambda line: parse(line) or _formula_like_word(line) or parse_conclusion(line),
-        parse_last_line=lambda line: parse(line) or parse_conclusion(line),
+        read_delimited=lambda content: without_formatting(content) or None, parse_span=parse,
+        parse_line=lambda line: parse(line) or formula_like_word(line) or read_conclusion(line, parse),
+        parse_last_line=parse_last_line,
     )  # fmt: skip
     return _read_stated_answer(text, kind, truncated=truncated)
 
@@ -290,107 +248,32 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
         return asserted_reading(text, Reading(value, "whole", *last_line.span()))
     if kind.parse_last_line and (value := kind.parse_last_line(last_line[0])):
         return asserted_reading(text, Reading(value, "last line", *last_line.span()))
-    return None
+    return _read_first_line(text, lines[0], kind)
 
 
-def _formula_like_word(line: str) -> str | None:
-    """Return a line that is a single word with digits, probably a malformed formula; None for any other line."""
-    unformatted = _without_formatting(line)
-    return unformatted if len(unformatted.split()) == 1 and re.search(r"\d", unformatted) else None
+_DOUBT = lazy_pattern(
+    r"\b(?:actually|however|wrong|incorrect|instead|should|would|but\s(?:it|this|that))\b", re.IGNORECASE
+)
 
 
-def read_formula(text: str, is_formula: Callable[[str], bool]) -> str | None:
-    """Read the formula in a statement: the whole statement, or its only token that is a formula."""
-    text = _SPACED_CHARGE.sub("^", _without_formatting(text[:_MAX_LINE_CHARS]))
-    if is_formula(text):
-        return text
-    text = _LEADING_LABEL.sub("", _REMARK.sub("", text)).strip()
-    text = re.split(r",?\s+(?:not|rather\s+than|instead\s+of)\s", text, maxsplit=1)[0]
-    if is_formula(unformatted := _without_formatting(text)):
-        return unformatted
-    if (remainder := re.split(r"[=→]", text)[-1]) != text and is_formula(
-        right_side := _without_formatting(remainder.rstrip("✓✔✅ "))
-    ):
-        return right_side
-    if "\\cdot" in text:
-        hydrate_tokens = _unformatted_tokens(re.sub(r"\s*\\cdot\s*", "·", text.replace("\\,", "")))
-        if len(formulas := {token for token in hydrate_tokens if "·" in token and is_formula(token)}) == 1:
-            return formulas.pop()
-    unwrapped = _LATEX_WRAPPER.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
-    tokens = {*_unformatted_tokens(unwrapped)} - _AMBIGUOUS_WORDS - {""}
-    formulas = {token for token in tokens if re.search(r"\d|[A-Z].*[A-Z]|[₀-₉]", token) and is_formula(token)}
-    return formulas.pop() if len(formulas) == 1 else None
-
-
-def _unformatted_tokens(text: str) -> list[str]:
-    return [_without_formatting(token) for token in _SEPARATORS.split(text)]
-
-
-def _without_label(text: str) -> str:
-    """Return the content of a tag without its label, formatting and remarks."""
-    unformatted = _without_formatting(_LEADING_LABEL.sub("", _without_formatting(text)))
-    return _without_formatting(_REMARK.sub("", unformatted)) or unformatted
-
-
-def read_name(text: str) -> str | None:
-    """Read the name at the start of a statement; None if there is none."""
-    text = text.strip()
-    if code := re.match(r"[*_ ]{0,3}`([^`\n]{1,500})`", text):
-        text = code[1]
-    elif bold := re.match(r"\*\*([^*\n]{1,500})\*\*", text):
-        text = bold[1]
-    if text.count("**") % 2:  # the opening mark precedes the statement
-        text = text.partition("**")[0]
-    if "\\" in text:
-        text = _LATEX_WRAPPER.sub(r"\1", text)
-    text = _LEADING_LABEL.sub("", text)
-    if _CJK.search(text):
-        remark = _REMARK.search(text)
-        text = _latin_part(_REMARK.sub("", text))
-        if remark and not re.search(r"[A-Za-z]{3}", text):  # a Chinese name with the English one in brackets
-            text = remark[0].strip(" ()（）")
-    clause_end = _CLAUSE_END.search(text)
-    text = _without_formatting(_REMARK.sub("", text[: clause_end.start()] if clause_end else text))
-    text = re.sub(r"^(?:therefore|thus|then|probably|likely|most\s+likely)\s+", "", text)
+def _read_first_line(text: str, line: re.Match[str], kind: _AnswerKind) -> Reading | None:
+    """Read a first line that is nothing but the answer and stands apart from the explanation below it."""
+    is_apart = text.startswith("\n\n", line.end()) and not text[: line.start()].strip()
+    value = (
+        kind.parse_last_line(line[0]) or kind.parse(line[0]) if is_apart and kind.parse_last_line else None
+    )
     if (
-        _SENTENCE_START.match(text)
-        or _SENTENCE_WORDS.search(text)
-        or not re.search(r"[A-Za-zα-ω]{3}", text)
-        or len(text.split()) > _MAX_NAME_WORDS
+        value is None
+        or len(line[0].split()) > 2
+        or retracts(text, line.end())
+        or _DOUBT.search(text, line.end())
     ):
         return None
-    text = text.replace("*", "")  # asterisks of italic locants
-    return None if re.fullmatch(r"[-+\d.,\s]+\s?[A-Za-z/%°·]+", text) else text
-
-
-def _latin_part(text: str) -> str:
-    """Return the longest part that has balanced brackets and no Chinese or Japanese characters."""
-    parts = [part.strip() for part in _CJK.split(text)]
-    balanced = [
-        part for part in parts if part.count("(") == part.count(")") and part.count("[") == part.count("]")
-    ]
-    longest = unicodedata.normalize("NFKC", max(balanced, key=len, default=""))
-    return longest[1:-1] if _ENCLOSED.fullmatch(longest) else longest
-
-
-_COPULA = lazy_pattern(r"(?:입니다|です|である|だ)$")
-"""A Korean or Japanese "is", which follows the answer."""
-_ENCLOSED = lazy_pattern(r"\((?:[^()]|\([^()]*\))*\)")
-"""Text in brackets, with at most one level of brackets inside."""
-
-
-_SUBJECT = lazy_pattern(r"(?:(?:the|this|that)\s+(?:\w+\s+){1,3}|it\s+)is\s+", re.IGNORECASE)
-
-
-def _read_name_line(line: str) -> str | None:
-    """Read a one-line reply: a name, or a sentence whose predicate is a name ("The compound is butan-2-ol.")."""
-    subject = _SUBJECT.match(line)
-    name = read_name(line[subject.end() :] if subject else line)
-    return name if name and (subject is None or re.search(r"\d", name)) else None
+    return asserted_reading(text, Reading(value, "last line", *line.span()))
 
 
 _NAME_KIND = _AnswerKind(
     "iupac", ("name", "named", "called", "名称", "命名", "名"), _LABELS["name"], read_name,
-    read_delimited=lambda content: _without_label(content) or None,
-    parse_span=lambda span: None if span.rstrip().endswith(":") else read_name(span), parse_line=_read_name_line,
+    read_delimited=lambda content: without_label(content) or None,
+    parse_span=lambda span: None if span.rstrip().endswith(":") else read_name(span), parse_line=read_name_line, parse_last_line=lambda line: read_conclusion(line, read_last_name),
 )  # fmt: skip

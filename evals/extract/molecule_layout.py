@@ -37,7 +37,7 @@ _EMPHASIS = lazy_pattern(
     r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)|\*\*([^*\n]{1,5000})\*\*"
 )
 _INTRODUCES_RESULT = lazy_pattern(
-    r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is)\s(?:the|an?)\s(?:[\w-]+\s){0,3}[`*]*$|\bI\s(?:would\s|['’]d\s|will\s)?(?:answer|choose|pick|propose|suggest|select|go\swith|opt\sfor)\s[\s*_`]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|be|as|has|(?:leads?|leading|collaps\w+|convert\w*|rearrang\w+|cycli[sz]\w+|tautomeri[sz]\w+)\s(?:in)?to)\b|[=:→]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
+    r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is|(?:leads?|convert\w*|reduced|oxidi[sz]ed|hydroly[sz]ed)\s(?:in)?to)\s(?:the|an?|its)\s(?:[\w-]+\s){0,3}[`*]*$|\bI\s(?:would\s|['’]d\s|will\s)?(?:answer|choose|pick|propose|suggest|select|go\swith|opt\sfor)\s[\s*_`]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|becomes?|arrives?\sat|(?:I|we)\s(?:need|get)|but(?:\srather)?(?:\s(?:the|an?)(?:\s[\w-]+){1,3})?|be|as|has|(?:leads?|leading|collaps\w+|convert\w*|rearrang\w+|cycli[sz]\w+|tautomeri[sz]\w+)\s(?:in)?to)\b|[=:→⟶⇒⟹⇌]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
 )
 _OTHER_ROLE = lazy_pattern(
     r"(?:\b(?:intermediate|reactant|reagent|substrate|starting\smaterial|precursor|catalyst|solvent|by-?product)s?|中间体|反应物|原料|试剂|底物|副产物)"
@@ -50,7 +50,13 @@ _RESULT_VERB = lazy_pattern(
     re.IGNORECASE,
 )
 _REACTION = lazy_pattern(r"(?<![^\s>`])[^\s>`]{1,2000}>[^\s>`]{0,500}>[^\s>`]{1,2000}")
-_ARROW = lazy_pattern(r"→|->|=>|⟶|⟹|⇒")
+_STARTING_MATERIALS = lazy_pattern(
+    r"\b(?:comes?|made|prepared|obtained|synthesi[sz]ed|formed|derived|arises?)\sfrom\s(?:the\s)?(\S[^\n]{1,2000}?)[.\s]*$"
+    r"|(?:^|[.:]\s)(\S[^\n]{1,2000}?)\s(?:are|serve\sas|would\sbe)\s(?:the\s|suitable\s)?(?:reactants|starting\smaterials|precursors|reagents)[.\s]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""As in "The ester is made from X and Y." and "X and Y are the starting materials."."""
+_ARROW = lazy_pattern(r"→|->|=>|⟶|⟹|⇒|⇌")
 
 
 def read_layout(text: str, request: MoleculeRequest) -> Reading | None:
@@ -161,6 +167,10 @@ def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
     if reactions:
         span = reactions[-1].span()
         value = parse_molecule_set(text[slice(*span)], request.side)
+        return asserted_reading(text, Reading(value, "prose", *span)) if value else None
+    if request.side == "reactants" and (starting := _STARTING_MATERIALS.search(text, _last_line_start(text))):
+        value = parse_molecule_set(starting[starting.lastindex or 0], request.side)
+        span = starting.span(starting.lastindex or 0)
         return asserted_reading(text, Reading(value, "prose", *span)) if value else None
     molecules = unmistakable_smiles(_REMARK.sub("", tail))
     if not molecules and _RESULT_VERB.search(tail):

@@ -25,7 +25,7 @@ _STARTING_MATERIAL = lazy_pattern(
     r"\b(?:starting|reactants?|reagents?|substrates?|precursors?|catalysts?|solvents?|intermediates?)\b|反应物|原料|试剂|底物|中间体",
     re.IGNORECASE,
 )
-_TAG = lazy_pattern(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
+_TAG = lazy_pattern(r"[<\[](/?)\s*SMILES\s*[>\]]", re.IGNORECASE)
 _END_OF_LINE = lazy_pattern(r"[ \t.。]{0,9}(?:\n|\Z)")
 _SEPARATORS = lazy_pattern(
     r"\s*(?:[+.,;&，、]|and|plus|和|与|\d{1,2}[.)]|[-*•]|\([^()\n]{0,80}\)|[A-Z][\w ()-]{0,40}:|[\u4e00-\u9fff]{1,8}\d?:|\s)*\s*",

@@ -75,7 +75,7 @@ _MAX_LABELS, _MAX_STATEMENTS, _MAX_LINE_CHARS = 40, 80, 1_000
 _LABEL = lazy_pattern(
     r"(?P<noun>[A-Za-z]+|反应物|结构式|[\u4e00-\u9fff]{2})(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
     r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<qualifier>[^\n:=.。|`→]{0,80}?)[*_\"'`)\]]{0,3}\s*"
-    r"(?P<mark>[:=|→]|\b(?:is|are|was|has|should[ \t]+be|would[ \t]+be|must[ \t]+be)\b|(?:表示|写|记)?[为是作]|(?<=[Ss])[ \t](?=[*_`]{0,3}\S{2,}))[*_]{0,3}:?",
+    r"(?P<mark>[:|→]|(?-i:(?<![()CNO\]\d]))=|\b(?:is|are|was|has|should[ \t]+be|would[ \t]+be|must[ \t]+be)\b|(?:表示|写|记)?[为是作]|(?<=[Ss])[ \t](?=[*_`]{0,3}\S{2,}))[*_]{0,3}:?",
     re.IGNORECASE,
 )
 _LIST_ITEM = lazy_pattern(r"\s*(?:[-*•+–]\s|\(?\d{1,2}[.):、]|[①-⑳]|\||[*_]{0,3}[^:\n`|]{1,80}:)")
@@ -143,13 +143,15 @@ class _Reader:
         """Read the tag or JSON field that a noun names, or the text after the label that begins with the noun."""
         end = noun_begin + len("smiles")
         before = text[max(0, noun_begin - 4) : noun_begin].rstrip()
-        if text[noun_begin:end].lower() == "smiles" and before[-1:] in ("<", "/"):
+        if text[noun_begin:end].lower() == "smiles" and before[-1:] in ("<", "[", "/"):
             content_begin = tag_content_start(text, noun_begin, end)
             return self._read_tag(content_begin) if content_begin else None
         label = _LABEL.match(text, noun_begin, noun_begin + 200)
         word = re.match(r"\w+", text[noun_begin : noun_begin + 12])
         noun = word[0] if word else ""
         if field := json_field_value(text, noun_begin, noun_begin + len(noun)):
+            if BY_PRODUCT.search(text, max(0, noun_begin - 8), noun_begin + len(noun)):
+                return None
             has_reactants_field = noun.startswith("reagent") and _REACTANTS_FIELD.search(text)
             return None if has_reactants_field else (None, field, True)
         if (

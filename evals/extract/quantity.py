@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from evals.extract.answer_cues import (
     after_correction,
     asserted_reading,
+    concluding_clause,
     concluding_reading,
     is_alternative,
     is_undecided,
@@ -46,12 +48,12 @@ _EXPONENTS = {"million": 6, "billion": 9, "trillion": 12}
 _SCALE_WORD = lazy_pattern(r"(?<=\d)\s(million|billion|trillion)\b(?!ths?\b)", re.IGNORECASE)
 
 
-def stated(text: str, unit: str = "") -> Reading | None:
+def stated(text: str, unit: str = "", *, names: str = "") -> Reading | None:
     """Return the number stated in a box, a tag, an answer line or a sentence ("the answer is ..."), with its unit and position.
 
     Without any of these, the number after "best estimate" or the like, the only number in bold or code, the only number of
     the reply, the only one with a compatible unit, or the number in the last line ("... is 1.42 eV.") is read. Being the last
-    number does not make it an answer. If the stated answer is not a single number ("Answer: unknown", "5 or 6"), no earlier
+    number does not make it an answer. `names`: a pattern of the property's names, whose value is read first ("logS ≈ -3.4, ..."). If the stated answer is not a single number ("Answer: unknown", "5 or 6"), no earlier
     number is read.
     """
     visible_text, in_reasoning = visible(text[-MAX_CHARS:])
@@ -80,9 +82,9 @@ def stated(text: str, unit: str = "") -> Reading | None:
         if _is_comparable(reading.value, final.value, unit):
             reading = final
         reading = narrow_reading(visible_text, reading)
-        reading = after_correction(visible_text, reading, parse, lambda rest: _read_layout(rest, unit))
+        reading = after_correction(visible_text, reading, parse, lambda rest: _read_layout(rest, unit, names))
     elif not rejected:
-        reading = _read_layout(visible_text, unit)
+        reading = _read_layout(visible_text, unit, names)
     return reading and reading._replace(begin=reading.begin + offset, end=reading.end + offset)
 
 
@@ -93,13 +95,21 @@ def _is_comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
     return not boxed.unit or convertible(concluded.unit, boxed.unit)
 
 
-def _read_layout(text: str, unit: str) -> Reading | None:
+_NUCLIDE = lazy_pattern(
+    r"(?<![\w.])\d{1,3}(?=(?:H|C|N|F|P|B|Si)[\s-]?(?:NMR|(?:NMR\s)?(?:signals?|spectr|peaks?|resonances?|environments?)|\{))"
+)
+"""The mass number in "1H NMR", which is no answer."""
+
+
+def _read_layout(text: str, unit: str, names: str = "") -> Reading | None:
     """Read a reply without an answer statement: its emphasised number, its only number, or its last line."""
+    text = _NUCLIDE.sub(lambda mass: "_" * len(mass[0]), text)
     line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
     if gives_up(text) or breaks_off(text) or text.rstrip().endswith("?") or is_undecided(text, line_begin):
         return None
     return (
         _read_emphasised(text, unit)
+        or (_read_named_number(text, unit, names) if names else None)
         or _read_only_number(text, unit)
         or _read_labelled_number(text, unit)
         or _read_last_line(text, unit)
@@ -107,11 +117,58 @@ def _read_layout(text: str, unit: str) -> Reading | None:
     )
 
 
+_NAME_LINK = (
+    r"[\s*_`$)]{0,4}(?:\([^()\n]{0,40}\)|[₀-₉.,]{1,8}|_?\{?[\d.]{3}\}?)?"
+    r"(?P<link>(?:[\s*_`$=≈~:|]|\\approx|\b(?:is|of|about|approximately|therefore|thus|comes\sout\s(?:at|to)|should|would|to|be|estimated|predicted|around|roughly|at)\b|约|大约|为|是){1,12})"
+    r"(?P<number>[-+−]?\s?\d[\d.]{0,20})(?![\d.]*\s*[-+−×*·/^–]\s*[\d(]|[\d.]*\s?[A-Za-z%]{0,6}\s(?:or|to)\s|\s(?:is|has|steels?|stainless)\b)"
+)
+"""The text between the name of a property and its value, and the value, unless it is a term of a calculation."""
+
+
+@cache
+def _named_number_pattern(names: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![A-Za-z])(?:{names})(?![A-Za-z]){_NAME_LINK}", re.IGNORECASE)
+
+
+def _read_named_number(text: str, unit: str, names: str) -> Reading | None:
+    """Read the value that a reply gives to a property by name; None if it gives several."""
+    readings = []
+    for value in _named_number_pattern(names).finditer(text, max(0, len(text) - _MAX_TAIL_CHARS)):
+        numbers = quantities(text[value.start("number") : value.end() + 24])
+        if numbers and mood(text, value.start(), value.end(), link=value["link"]) == "asserted":
+            readings.append(Reading(numbers[0], "prose", value.start("number"), value.end()))
+    readings = [
+        reading
+        for reading in readings
+        if not unit or not reading.value.unit or _has_compatible_unit(reading.value, unit)
+    ]
+    return readings[-1] if len({reading.value.value for reading in readings}) == 1 else None
+
+
+_COUNTED = lazy_pattern(
+    r"\b(?:there\s(?:are|is)|has|have|shows?|contains?|exhibits?|(?:see|expect|observe|find|get)s?)\s(?:only\s|exactly\s|a\stotal\sof\s)?[*_]*\d|\d\soxidation\sstate",
+    re.IGNORECASE,
+)
+"""A count or an oxidation state."""
+_OBSERVER = lazy_pattern(
+    r"(?:you|one|we)\s(?:would\s)?(?:see|observe|expect|find|get|count|have)\s", re.IGNORECASE
+)
+
+
 def _read_sentence(text: str) -> Reading | None:
-    """Read a reply that is one sentence with a single number, for a question whose answer has no unit."""
-    reading = only_number(text)
-    quantity = reading and stated_number(reading.value)
-    return reading._replace(value=quantity) if reading and quantity else None
+    """Read a reply that is one sentence with a single number, or whose last clause begins with "so" and has one.
+
+    Only for a question whose answer has no unit.
+    """
+    line = text[text.rfind("\n", 0, len(text.rstrip())) + 1 :]
+    clause = concluding_clause(line)
+    for sentence in (text, clause if _COUNTED.search(clause) else ""):
+        reading = only_number(_OBSERVER.sub("there are ", sentence.strip(), count=1)) if sentence else None
+        quantity = reading and stated_number(reading.value)
+        if reading and quantity:
+            begin = max(0, text.rfind(reading.value))
+            return reading._replace(value=quantity, begin=begin, end=begin + len(reading.value))
+    return None
 
 
 def _read_number_tag(text: str, begin: int) -> CueReading | None:
@@ -130,6 +187,12 @@ _ESTIMATE_LINK = lazy_pattern(
 _ESTIMATED_NUMBER = lazy_pattern(r"[\s*_`$]{0,6}(?:about\s|approximately\s|[~≈])?\s?[-+]?\d[\d.,]{0,20}")
 
 
+_IS_LAST_RESULT = lazy_pattern(
+    r"[\s*_`$]{0,6}(?:about\s|approximately\s|[~≈])?\s?[-+−]?\d[\d.,]{0,20}(?:\s?[A-Za-zµ°%]{1,4}(?:/[A-Za-z]{1,4})?)?[\s.*_`$]*\Z"
+)
+_IF = lazy_pattern(r"\bif\b[^.\n]*$", re.IGNORECASE)
+
+
 def _read_estimate(text: str, begin: int) -> CueReading | None:
     """Read the number after "best estimate", "I'd say" and the like, which counts unless a stronger statement is made."""
     phrase = _ESTIMATE.match(text, begin)
@@ -139,6 +202,10 @@ def _read_estimate(text: str, begin: int) -> CueReading | None:
     line_end = text.find("\n", link.end())
     end = line_end if line_end >= 0 else len(text)
     number = _ESTIMATED_NUMBER.match(text, link.end())
+    if phrase[0][-3:].lower() in ("get", "ain") and (
+        not _IS_LAST_RESULT.match(text, link.end()) or _IF.search(text, max(0, begin - 120), begin)
+    ):
+        return None  # an intermediate or hypothetical result
     return (
         None,
         Statement("line", link.end(), end, mood(text, begin, number.end() if number else link.end())),
@@ -149,11 +216,13 @@ def _read_estimate(text: str, begin: int) -> CueReading | None:
 _ESTIMATES = (
     "best estimate", "best guess", "final estimate", "i'd say", "i’d say", "i would say", "i'd estimate", "i estimate",
     "i would estimate",
+    "i get", "we get", "i obtain", "we obtain", "i'd go with", "i would go with", "i'll go with", "i'd put it at",
+    "i'd put the value at",
 )  # fmt: skip
 """Phrases that introduce an estimate, in lower case."""
 _ESTIMATE = lazy_pattern("|".join(_ESTIMATES), re.IGNORECASE)
 _SUM_OR_PRODUCT = lazy_pattern(
-    r"^(?![^\n]*(?:\bnot\b|n['’]t|\bif\b|\bexample\b))[^\n]*\d\s?(?:[-+−×*·/÷]|\\times|\\cdot)\s?\d[\d.]*[\s$]*$"
+    r"^(?![^\n]*(?:\bnot\b|n['’]t|\bif\b|\bexample\b))[^\n]*[\d)]\s?(?:[-+−×*·/÷]|\\times|\\cdot)\s?[\d(][\d.]*[\s$%]*$"
 )
 _CUES = Cues([Cue("number", _read_number_tag), *(Cue(phrase, _read_estimate) for phrase in _ESTIMATES)])
 _EMPHASIS = lazy_pattern(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
@@ -187,6 +256,8 @@ def _read_only_number(text: str, unit: str) -> Reading | None:
     begin = text.find(number_text)
     is_labelled = _LABEL_BEFORE.search(text, max(0, begin - 20), begin)
     is_value = _EQUALS_BEFORE.search(text, max(0, begin - 8), begin)
+    if _BOUND_BEFORE.search(text, max(0, begin - 24), begin) or _BOUND.match(number_text):
+        return None
     if begin >= 0 and (is_labelled or not (is_value or _MAY_FOLLOW.match(text, begin + len(number_text)))):
         return None
     return asserted_reading(text, Reading(numbers[0], "prose", 0, len(text.rstrip())))
@@ -202,6 +273,10 @@ def _compatible(numbers: list[Quantity], unit: str) -> list[Quantity]:
     return [number for number in numbers if _has_compatible_unit(number, unit)] or numbers
 
 
+_BOUND_BEFORE = lazy_pattern(
+    r"(?:[<>≤≥]|\b(?:(?:larger|greater|more|higher|wider|less|lower|smaller)\sthan|exceed(?:s|ing)?|above|below|at\s(?:least|most)|(?:lower|upper)\s(?:bound|limit)(?:\sis|:)?))[\s*_`$]*$",
+    re.IGNORECASE,
+)
 _OR = lazy_pattern(r"\bor\b|或", re.IGNORECASE)
 _EQUALS_BEFORE = lazy_pattern(r"[=≈][\s*$]*$")
 _LABEL_BEFORE = lazy_pattern(
@@ -220,10 +295,16 @@ _LABEL = lazy_pattern(
 )
 
 
+_LATER_SENTENCE = lazy_pattern(r"[.;]\s+[A-Z][^\n=:]{1,80}[=:][^\n]{0,80}\d")
+"""A further label or equation with a number."""
+
+
 def _read_labelled_number(text: str, unit: str) -> Reading | None:
     """Read a one-line reply that consists of a label and a number: "log S (25 °C): -2.3"."""
     label = _LABEL.match(text) if _is_one_short_line(text) else None
     if label is None or _LABEL_BEFORE.search(text, max(0, label.end() - 24), text.rfind(":", 0, label.end())):
+        return None
+    if _LATER_SENTENCE.search(text, label.end()):
         return None
     quantity = stated_number(text[label.end() :], unit)
     reading = None if quantity is None else Reading(quantity, "whole", label.end(), len(text.rstrip()))
@@ -235,10 +316,24 @@ _SECOND_STATEMENT = lazy_pattern(r"[,;，；]\s|(?<!\.)[.。](?=\s)|\b(?:and|or)
 
 
 _CLOSING_VALUE = lazy_pattern(
-    r"\b(?:is|be)\s+(?:about|approximately|around|roughly|~|≈)?\s*[*_$]*[-−+]?\d+(?:\.\d+)?[*_$.\s]*$",
+    r"\b(?:is|be)\s+(?:about|approximately|around|roughly|~|≈)?\s*[*_$]*[-−+]?\d+(?:\.\d+)?(?:\s?(?:%|°C|[a-zA-Z]{1,3}(?:/[a-zA-Z]{1,3})?))?[*_$.\s]*$"
+    r"|,\s(?:or\s|so\s)?(?:a\stotal\sof\s)?\d+\s(?:in\stotal|altogether)[.\s]*$",
     re.IGNORECASE,
 )
 """As in "The predicted logD at pH 7.4 is about 1.9."."""
+
+
+def _closing_value(line: str) -> re.Match[str] | None:
+    """Match the value at the end of a sentence, unless it states another one before it."""
+    closing = _CLOSING_VALUE.search(line, max(0, len(line) - 60))
+    return None if closing and _VALUE_BEFORE.search(line, 0, closing.start()) else closing
+
+
+_VALUE_BEFORE = lazy_pattern(
+    r"\b(?:is|are|be)\s[\s\w~≈]{0,16}\d[\d.]*[^.;]{0,40}\b(?:and\s(?:the|its)|while)\b"
+)
+_ASSIGNMENT = lazy_pattern(r"[A-Za-z][\w\[\]()⁺⁻]{0,11}\s?[=≈]\s?(?=[-+−]?\d[\d.]*[\s.$*]*$)")
+_LAST_SENTENCE = lazy_pattern(r"(?<=[\w)%])[.;]\s+(?=[A-Z])")
 
 
 def _last_result(line: str) -> str:
@@ -254,15 +349,22 @@ def _read_last_line(text: str, unit: str) -> Reading | None:
     """Read the last line: a number alone, the result of a calculation, or a sentence with a number in a compatible unit."""
     end = len(text.rstrip())
     begin = text.rfind("\n", 0, end) + 1
+    for sentence_end in _LAST_SENTENCE.finditer(text, max(begin, end - _MAX_ONE_LINE_CHARS), end):
+        begin = sentence_end.end() if _last_result(text[sentence_end.end() : end]) else begin
     line = text[begin:end]
-    result = _last_result(line)
-    quantity = stated_number(result or line, unit)
+    clause = concluding_clause(line)
+    assigned = _ASSIGNMENT.match(clause)
+    result = _last_result(line) or _last_result(clause) or (clause[assigned.end() :] if assigned else "")
+    closing = None if unit else _closing_value(line)
+    quantity = stated_number(result or (closing[0].lstrip(", ") if closing else line), unit)
     if quantity is None:
         return None
     is_whole_line = normalise_notation(result or line).strip("*`.$ ") == quantity.text.rstrip(".")
+    if _BOUND_BEFORE.search(line, 0, max(0, line.find(quantity.text))):
+        return None
     if result and quantity.unit and unit and not _has_compatible_unit(quantity, unit):
         return None
-    is_predicate = not quantity.unit and _CLOSING_VALUE.search(line, max(0, len(line) - 60)) is not None
-    if not is_whole_line and not is_predicate and not _has_compatible_unit(quantity, unit):
+    closing = closing or (None if quantity.unit else _closing_value(line))
+    if not is_whole_line and closing is None and not _has_compatible_unit(quantity, unit):
         return None
     return asserted_reading(text, Reading(quantity, "last line", begin, end))

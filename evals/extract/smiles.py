@@ -93,7 +93,7 @@ _CONNECTIVE = lazy_pattern(
 _CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff20\uff3b-\uff40\uff5b-\uff65]+")
 _REACTION = lazy_pattern(r"[^>]*+(?:(?<=-)>[^>]*+)*>[^>]*+>.*+", re.DOTALL)
 """`reactants>agents>products`; the `>` of a bond `->` is not a separator."""
-_ARROW = lazy_pattern(r"\s*(?:\s(?:>>|->|-->|=>|→|⟶|⇒|⟹|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
+_ARROW = lazy_pattern(r"\s*(?:\s(?:>>|->|-->|=>|→|⟶|⇒|⟹|⇌|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
 
 
 def strip_token(token: str) -> str:
@@ -101,7 +101,7 @@ def strip_token(token: str) -> str:
     token = token.strip(_DELIMITERS).rstrip(".,;:!?。，；").strip(_DELIMITERS)
     if r"\]" in token:  # brackets that were escaped for Markdown
         token = token.replace(r"\[", "[").replace(r"\]", "]")
-    return token[1:-1] if token.startswith("(") and _ENCLOSED.fullmatch(token) else token
+    return token[1:-1].strip(_DELIMITERS) if token.startswith("(") and _ENCLOSED.fullmatch(token) else token
 
 
 _ENCLOSED = lazy_pattern(r"\((?:[^()]|\((?:[^()]|\([^()]*+\))*+\))*+\)")
@@ -271,7 +271,10 @@ _CONDITION_LABEL = lazy_pattern(
     re.IGNORECASE,
 )
 """Labels of reaction conditions, which need not be molecules."""
-BY_PRODUCT = lazy_pattern(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
+BY_PRODUCT = lazy_pattern(
+    r"by[-_ ]?products?|minor|side[ _-]?products?|\b(?:loss|elimination|release)\sof|\b(?:losing|eliminating|releasing|expelling)\b|副产物|次要",
+    re.IGNORECASE,
+)
 _PRODUCT = lazy_pattern(r"products?\b|产物", re.IGNORECASE)
 _REACTANT = lazy_pattern(
     r"\b(?:reactants?|reagents?|precursors?|starting|substrates?|intermediates?|catalysts?|solvents?|bases?|conditions?)\b|反应物|原料|试剂|催化剂|溶剂|底物|中间体",

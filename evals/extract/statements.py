@@ -48,6 +48,7 @@ CueReading: TypeAlias = tuple[Any, Statement, bool]
 
 _TAG_LEFT = lazy_pattern(r"[<\[]\s*(?:(?:final|my|correct|the)[ _-]?)?$", re.IGNORECASE)
 _TAG_RIGHT = lazy_pattern(r"s?(?:[ _-](?:choice|option|letter))?\s*[>\]]\s*:?", re.IGNORECASE)
+_UNCLOSED_TAG = lazy_pattern(r"[\[<](?:answers?|ans)[\]>][^\[\]<>\n]{1,160}[\[<]$", re.IGNORECASE)
 _TAG_CLOSE = lazy_pattern(
     r"[\[<]\s*/?\s*(?:(?:final|my|correct|the)[ _-]?)?(?:answers?|ans)\s*[\]>]", re.IGNORECASE
 )
@@ -314,6 +315,8 @@ def _parse_tag(text: str, tag_begin: int, begin: int, limit: int) -> Statement |
     if close is None:
         newline = text.find("\n", begin, end_limit)
         end = newline if newline >= 0 else end_limit
+        if not text[begin:end].strip() and _UNCLOSED_TAG.search(text, max(0, begin - 200), tag_begin):
+            return None  # an opening tag that is meant as the closing one
         return Statement("tag", begin, end, statement_mood.mood(text, tag_begin, begin))
     if close.start() == begin:
         return None

@@ -30,6 +30,17 @@ NumberReader = Callable[[str, str], Reading | Quantity | None]
 """(reply, unit of the target) -> the number stated, or None."""
 
 
+def stated_value_of(names: str) -> NumberReader:
+    """Return a reader of the value of a property; `names`: a pattern of its names, if they help to find it."""
+    if not names:
+        return stated
+
+    def stated_value(text: str, unit: str) -> Reading | None:
+        return stated(text, unit, names=names)
+
+    return stated_value
+
+
 def gold_number(sample: Sample) -> float:
     """Return the target as a number; raises ScorerError for several targets."""
     if isinstance(sample.target, tuple):

@@ -68,6 +68,10 @@ _MULTIPLE = lazy_pattern(
 _FOLLOWING_SYMBOL = lazy_pattern(r"\s?(?:π|pi\b|√|sqrt)|[A-Za-z](?![A-Za-z])")
 _CHARGE = lazy_pattern(r"\(?(\d{1,3})\s?([-+])\)?")
 _ROMAN = lazy_pattern(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
+_COUNTED = lazy_pattern(
+    r"(?P<number>[A-Za-z-]{3,12})(?:\s(?!of\b|or\b|to\b|and\b|times\b|hundred|thousand|million|half\b|point\b|percent|thirds?\b|more\b|less\b|possibilit|cases?\b|steps?\b|options?\b|ways?\b|things?\b|answers?\b|approach|methods?\b|reasons?\b)[a-z]{2,20}){1,3}"
+)
+"""As in "four distinct signals"."""
 _ROMAN_NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
 
@@ -185,4 +189,6 @@ def _special_number(text: str) -> Quantity | None:
         value = float(_ROMAN_NUMERALS.index(roman[2]) + 1) * (-1 if roman[1] == "-" else 1)
     else:
         value = spelled_number(stripped)
+        if value is None and (counted := _COUNTED.fullmatch(stripped)):
+            value = spelled_number(counted["number"])
     return None if value is None else Quantity(value, "", None, None, approximate=False, text=stripped)
