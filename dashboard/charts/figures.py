@@ -14,6 +14,8 @@ import pandas as pd
 
 from evals.dashboard.charts.colours import ink, palette
 
+Figure: TypeAlias = alt.LayerChart | alt.FacetChart
+
 
 def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
     """Render a figure as PNG with vl-convert, without a browser or network."""
@@ -22,9 +24,7 @@ def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
     return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=scale))
 
 
-def board(
-    texts: pd.DataFrame, colours: pd.DataFrame, headings: Mapping[str, tuple[str, str]]
-) -> alt.LayerChart | alt.FacetChart:
+def board(texts: pd.DataFrame, colours: pd.DataFrame, headings: Mapping[str, tuple[str, str]]) -> Figure:
     """Return the leaderboard as a figure, with cells coloured by standing."""
     labels = [name for name in texts if name != "model"]
     titles = {name: " · ".join(filter(None, headings[name])) for name in labels}
@@ -50,7 +50,7 @@ PRINT_WIDTH, PRINT_HEIGHT = 620, 380
 """Size of a printed figure in points; its labels have 11 to 12 points."""
 
 
-def render_for_print(chart: alt.LayerChart | alt.FacetChart, file_format: str) -> bytes:
+def render_for_print(chart: Figure, file_format: str) -> bytes:
     """Render a figure for print as `svg` or `pdf` on white with vl-convert, without a browser or network."""
     import vl_convert
 
@@ -70,7 +70,7 @@ MAX_LABELS = 14
 LEGEND = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=170)
 
 
-def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
+def scatter(points: pd.DataFrame, *, dark: bool) -> Figure:
     """Draw science against general ability: measured models as filled points with error bars, reported ones as hollow points."""
     colours = alt.Scale(domain=list(KINDS), range=list(palette(dark=dark)[:2]))
     shapes = alt.Scale(domain=list(KINDS), range=["circle", "diamond"])
@@ -213,7 +213,7 @@ def _point_labels(base: alt.Chart, y: Any, *, dark: bool) -> list[alt.Chart]:
 
 def grouped_bars(
     table: pd.DataFrame, suites: list[str], *, dark: bool, columns: int | None = None, unit: str = "%"
-) -> alt.LayerChart | alt.FacetChart:
+) -> Figure:
     """Draw a group of bars per suite: measured scores as filled bars with intervals, reported ones as outlines.
 
     `columns`: number of legend columns; None: two if they fit on a phone, else one.
@@ -253,7 +253,7 @@ def grouped_bars(
     return alt.layer(*layers).properties(height=340 + 30 * len(models) // columns)
 
 
-def running_mean(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
+def running_mean(table: pd.DataFrame, *, dark: bool) -> Figure:
     """Draw a running mean with its confidence band, in percent."""
     blue = palette(dark=dark)[0]
     frame = table.assign(**{name: 100 * table[name] for name in ("mean", "low", "high")})
@@ -270,9 +270,7 @@ def running_mean(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.Fac
 OPTIMAL, DOMINATED = "Pareto-optimal", "dominated"
 
 
-def pareto(
-    table: pd.DataFrame, cost: str, titles: tuple[str, str], *, dark: bool
-) -> alt.LayerChart | alt.FacetChart:
+def pareto(table: pd.DataFrame, cost: str, titles: tuple[str, str], *, dark: bool) -> Figure:
     """Draw score against cost: Pareto-optimal models as filled points on a line, dominated ones as hollow points.
 
     `cost`: the column with the cost; `titles`: titles of the cost axis and of the score axis.
@@ -308,7 +306,7 @@ def pareto(
 GATE_VERDICTS = ("pass", "regression", "inconclusive", "not comparable", "")
 
 
-def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
+def history(table: pd.DataFrame, unit: str, *, dark: bool) -> Figure:
     """Draw a model's scores over time; a dashed rule interrupts the line when anything but the model changed."""
     blue, orange, green, _, yellow, _, grey, _ = palette(dark=dark)
     frame = table.assign(gate=table["verdict"].replace({"": "first"}))

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from evals.dashboard.charts.colours import palette
+from evals.dashboard.charts.figures import Figure
 
 AXIS = alt.Axis(tickCount=6)
 """An axis for which Vega draws at most eight ticks."""
@@ -35,7 +36,7 @@ def forest(
     dark: bool,
     names: tuple[str, str],
     letters: tuple[str, str] = ("A", "B"),
-) -> alt.LayerChart | alt.FacetChart:
+) -> Figure:
     """Plot differences B - A with their intervals, from columns `label`, `value`, `low`, `high`, `result`, `n`.
 
     `names`: the names of A and B; `letters`: the letters in the axis title. Colour and shape show `result`.
@@ -62,7 +63,7 @@ def _intervals(
     reference: float,
     number_format: str,
     dark: bool,
-) -> alt.LayerChart | alt.FacetChart:
+) -> Figure:
     """Plot values with their intervals, a row per label, and a line at `reference`; `shapes`: `result` -> point shape."""
     blue, orange, *_ = palette(dark=dark)
     labels = list(shapes)
@@ -85,7 +86,7 @@ def _intervals(
     return alt.layer(reference_line, lines, markers).properties(height=alt.Step(22), width="container")
 
 
-def outcome_bars(frame: pd.DataFrame, outcome_colours: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
+def outcome_bars(frame: pd.DataFrame, outcome_colours: dict[str, str]) -> Figure:
     """Plot a stacked bar of outcomes per run, in the order of `outcome_colours`; columns `run`, `outcome`, `n`, `share`."""
     order = list(dict.fromkeys(frame["run"]))
     order_by_outcome = {outcome: index for index, outcome in enumerate(outcome_colours)}
@@ -113,15 +114,13 @@ def outcome_bars(frame: pd.DataFrame, outcome_colours: dict[str, str]) -> alt.La
 GROUP_RESULTS = ("better than the rest", "worse than the rest", "not significantly different")
 
 
-def groups(frame: pd.DataFrame, *, overall: float, unit: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
+def groups(frame: pd.DataFrame, *, overall: float, unit: str, dark: bool) -> Figure:
     """Plot a run's groups with their intervals, and the overall score; columns `label`, `value`, `low`, `high`, `result`, `n`."""
     shapes = dict(zip(GROUP_RESULTS, ("triangle-up", "triangle-down", "circle"), strict=True))
     return _intervals(frame, shapes, title=unit, reference=overall, number_format=".4g", dark=dark)
 
 
-def lengths(
-    frame: pd.DataFrame, *, unit: str, score_title: str, dark: bool
-) -> alt.LayerChart | alt.FacetChart:
+def lengths(frame: pd.DataFrame, *, unit: str, score_title: str, dark: bool) -> Figure:
     """Plot scores by the length of the reply, from the columns of `LengthBins.frame` and `length`, the label of a bin."""
     blue, orange = palette(dark=dark)[:2]
     order = list(frame["length"])

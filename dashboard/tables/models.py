@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from evals.verdicts.reported import normalise_model_name
+
 SIZE_CLASSES = ("up to 10B", "10B to 100B", "over 100B", "unknown")
 """Classes of the total number of parameters."""
 
@@ -48,15 +50,6 @@ def _entries_by_prefix() -> dict[str, _ModelEntry]:
     return {prefix: entry for entry in table.model for prefix in entry.names}
 
 
-def normalize_name(model: str) -> str:
-    """Return the last part of a model's name in lower case, without punctuation, to compare names.
-
-    >>> normalize_name("internlm/Intern-S1-mini")
-    'interns1mini'
-    """
-    return re.sub(r"[^a-z0-9]", "", model.rpartition("/")[2].lower())
-
-
 @cache
 def model_facts(model: str) -> ModelFacts:
     """Return the properties of a model; a size that is not in `models.toml` is parsed from the model's name.
@@ -64,7 +57,7 @@ def model_facts(model: str) -> ModelFacts:
     >>> model_facts("Qwen3-235B-A22B")
     ModelFacts(open=True, size_b=235.0, active_b=22.0)
     """
-    name = normalize_name(model)
+    name = normalise_model_name(model)
     prefixes = [prefix for prefix in _entries_by_prefix() if name.startswith(prefix)]
     model_entry = _entries_by_prefix()[max(prefixes, key=len)] if prefixes else _ModelEntry()
     size = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z])", model.lower())

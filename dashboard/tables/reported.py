@@ -13,10 +13,9 @@ import pandas as pd
 from evals import load as load_suites
 from evals.dashboard.tables.frames import Stamp
 from evals.dashboard.tables.leaderboard import Board, Column
-from evals.dashboard.tables.models import normalize_name
 from evals.dashboard.tables.styling import ReportedRow, format_value, unit_symbol
 from evals.verdicts.grim import GrimResult, examine_claims, explanation
-from evals.verdicts.reported import Claim, load_claims
+from evals.verdicts.reported import Claim, is_same_model, load_claims
 
 NOT_STATED = "protocol not stated"
 
@@ -42,11 +41,6 @@ def claims_for(claims: Iterable[Claim], model: str, column: Column) -> list[Clai
         and claim.protocol in ("", column.protocol)
         and not column.sample
     ]
-
-
-def is_same_model(name: str, other_name: str) -> bool:
-    """Return whether two model names are equal up to case, punctuation and path."""
-    return normalize_name(name) == normalize_name(other_name)
 
 
 def suite_names(suite: str) -> tuple[str, str]:

@@ -5,19 +5,18 @@
 (6, '<?xml', 0.51)
 
 RDKit draws the molecules and finds the largest common substructure within a time limit. SMILES are untrusted: call these
-functions in a worker process (`evals.sandbox`). Drawings are shown in an image element, in which SVG can neither run
-scripts nor load anything.
+functions in a worker process (`evals.sandbox`). `MoleculeForms` raises UsageError if RDKit is missing, so functions import
+RDKit after creating one. Drawings are shown in an image element, in which SVG can neither run scripts nor load anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 from msgspec import Struct
 
-from evals.scorers.molecule_forms import MoleculeForms, rdkit, similarities
+from evals.scorers.molecule_forms import MoleculeForms, similarities
 
 MAX_ATOMS = 300
 """Maximum number of atoms of a molecule that is drawn; drawings of larger molecules are illegible."""
@@ -65,19 +64,21 @@ class PairDrawing(Struct, frozen=True, kw_only=True):
 
 def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
     """Draw both molecules in the same layout, with shared and differing atoms in two colours."""
-    chem = _rdkit_modules()
     answer_forms, gold_forms = MoleculeForms(answer), MoleculeForms(gold)
+    from rdkit import Chem
+    from rdkit.Chem import rdDepictor
+
     if not _is_drawable(answer_forms.mol) or not _is_drawable(gold_forms.mol):
         return PairDrawing(answer=draw_molecule(answer, dark=dark), gold=draw_molecule(gold, dark=dark))
-    answer_mol, gold_mol = chem.Chem.Mol(answer_forms.mol), chem.Chem.Mol(gold_forms.mol)
-    atom_pairs, is_search_complete = _common_substructure(chem, answer_mol, gold_mol)
-    differing_pairs = _stereo_differences(chem, answer_mol, gold_mol, atom_pairs)
-    chem.rdDepictor.Compute2DCoords(gold_mol)
-    _align_layout(chem, answer_mol, gold_mol, atom_pairs)
+    answer_mol, gold_mol = Chem.Mol(answer_forms.mol), Chem.Mol(gold_forms.mol)
+    atom_pairs, is_search_complete = _common_substructure(answer_mol, gold_mol)
+    differing_pairs = _stereo_differences(answer_mol, gold_mol, atom_pairs)
+    rdDepictor.Compute2DCoords(gold_mol)
+    _align_layout(answer_mol, gold_mol, atom_pairs)
     identical_pairs = [pair for pair in atom_pairs if pair not in differing_pairs]
     return PairDrawing(
-        answer=_draw_valid(chem, answer_mol, {i for i, _ in identical_pairs}, dark=dark),
-        gold=_draw_valid(chem, gold_mol, {j for _, j in identical_pairs}, dark=dark),
+        answer=_draw_valid(answer_mol, {i for i, _ in identical_pairs}, dark=dark),
+        gold=_draw_valid(gold_mol, {j for _, j in identical_pairs}, dark=dark),
         shared=sum(answer_mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atom_pairs),
         is_search_complete=is_search_complete,
         stereo_differences=len(differing_pairs),
@@ -87,72 +88,66 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
 
 def draw_molecule(smiles: str, *, dark: bool) -> Drawing:
     """Draw a molecule; an invalid one is drawn as written, with its faulty atoms marked."""
-    chem = _rdkit_modules()
     forms = MoleculeForms(smiles)
+    from rdkit import Chem
+
     if forms.mol is not None:
         if not _is_drawable(forms.mol):
             count = forms.mol.GetNumAtoms()
             return Drawing(
                 svg="", note=f"{count} atoms, too many to draw", atoms=forms.mol.GetNumHeavyAtoms()
             )
-        return _draw_valid(chem, forms.mol, None, dark=dark)
+        return _draw_valid(forms.mol, None, dark=dark)
     note = forms.fault()
     if not _is_drawable(forms.raw):
         return Drawing(svg="", note=note)
-    faulty = {i for problem in chem.Chem.DetectChemistryProblems(forms.raw) for i in _problem_atoms(problem)}
+    faulty = {i for problem in Chem.DetectChemistryProblems(forms.raw) for i in _problem_atoms(problem)}
     valid_atoms = {atom.GetIdx() for atom in forms.raw.GetAtoms()} - faulty
     return Drawing(
-        svg=_draw_svg(chem, forms.raw, valid_atoms, dark=dark, highlight_shared=False),
+        svg=_draw_svg(forms.raw, valid_atoms, dark=dark, highlight_shared=False),
         note=note,
         atoms=forms.raw.GetNumHeavyAtoms(),
     )
 
 
-def _draw_valid(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool) -> Drawing:
+def _draw_valid(mol: Any, shared: set[int] | None, *, dark: bool) -> Drawing:
+    from rdkit.Chem import rdMolDescriptors
+
     return Drawing(
-        svg=_draw_svg(chem, mol, shared, dark=dark),
+        svg=_draw_svg(mol, shared, dark=dark),
         atoms=mol.GetNumHeavyAtoms(),
-        formula=chem.rdMolDescriptors.CalcMolFormula(mol),
+        formula=rdMolDescriptors.CalcMolFormula(mol),
     )
 
 
 def draw_reaction(reactants: str, products: str, *, dark: bool) -> Drawing:
     """Draw a reaction; each side is SMILES with its components separated by dots."""
-    chem = _rdkit_modules()
     for side in (reactants, products):
-        mol = MoleculeForms(side).mol
-        if not _is_drawable(mol):
+        if not _is_drawable(MoleculeForms(side).mol):
             return Drawing(svg="", note="one side is invalid or too large to draw")
+    from rdkit.Chem import rdChemReactions
+
     try:
-        reaction = chem.rdChemReactions.ReactionFromSmarts(f"{reactants}>>{products}", useSmiles=True)
+        reaction = rdChemReactions.ReactionFromSmarts(f"{reactants}>>{products}", useSmiles=True)
     except ValueError as error:
         return Drawing(svg="", note=str(error).splitlines()[0][:120])
-    drawer = _canvas(chem, REACTION_SIZE, dark=dark)
+    drawer = _canvas(REACTION_SIZE, dark=dark)
     drawer.DrawReaction(reaction)
     return Drawing(svg=_svg_text(drawer))
-
-
-def _rdkit_modules() -> Any:
-    """Return RDKit's modules; raises UsageError if RDKit is not installed."""
-    chem = rdkit().Chem
-    from rdkit.Chem import rdChemReactions, rdDepictor, rdFMCS, rdMolDescriptors
-    from rdkit.Chem.Draw import rdMolDraw2D
-
-    return SimpleNamespace(
-        Chem=chem, rdChemReactions=rdChemReactions, rdDepictor=rdDepictor, rdFMCS=rdFMCS,
-        rdMolDescriptors=rdMolDescriptors, rdMolDraw2D=rdMolDraw2D,
-    )  # fmt: skip
 
 
 def _is_drawable(mol: Any) -> bool:
     return mol is not None and 0 < mol.GetNumAtoms() <= MAX_ATOMS
 
 
-def _common_substructure(chem: Any, answer: Any, gold: Any) -> tuple[list[tuple[int, int]], bool]:
+def _common_substructure(answer: Any, gold: Any) -> tuple[list[tuple[int, int]], bool]:
     """Return the atom pairs of the largest common substructure, and whether the search for it was complete."""
+    from rdkit import Chem
+    from rdkit.Chem import rdFMCS
+
     if max(answer.GetNumAtoms(), gold.GetNumAtoms()) > MAX_SEARCH_ATOMS:
         return [], False
-    common = chem.rdFMCS.FindMCS(
+    common = rdFMCS.FindMCS(
         [answer, gold],
         timeout=SEARCH_S,
         ringMatchesRingOnly=True,
@@ -162,29 +157,29 @@ def _common_substructure(chem: Any, answer: Any, gold: Any) -> tuple[list[tuple[
     )
     if not common.numAtoms:
         return [], not common.canceled
-    query = chem.Chem.MolFromSmarts(common.smartsString)
+    query = Chem.MolFromSmarts(common.smartsString)
     gold_match = gold.GetSubstructMatch(query)
     candidates = answer.GetSubstructMatches(query, uniquify=False, maxMatches=64)
     # the match with the fewest differences in stereochemistry
     answer_match = min(
         candidates,
-        key=lambda match: len(
-            _stereo_differences(chem, answer, gold, list(zip(match, gold_match, strict=True)))
-        ),
+        key=lambda match: len(_stereo_differences(answer, gold, list(zip(match, gold_match, strict=True)))),
     )
     return list(zip(answer_match, gold_match, strict=True)), not common.canceled
 
 
 def _stereo_differences(
-    chem: Any, answer: Any, gold: Any, atom_pairs: Iterable[tuple[int, int]]
+    answer: Any, gold: Any, atom_pairs: Iterable[tuple[int, int]]
 ) -> set[tuple[int, int]]:
     """Return the atom pairs with different stereo labels; both atoms of a double bond have the bond's label."""
-    left, right = _stereo_labels(chem, answer), _stereo_labels(chem, gold)
+    left, right = _stereo_labels(answer), _stereo_labels(gold)
     return {(i, j) for i, j in atom_pairs if left.get(i) != right.get(j)}
 
 
-def _stereo_labels(chem: Any, mol: Any) -> dict[int, str]:
-    chem.Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
+def _stereo_labels(mol: Any) -> dict[int, str]:
+    from rdkit import Chem
+
+    Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     labels = {a.GetIdx(): a.GetProp("_CIPCode") for a in mol.GetAtoms() if a.HasProp("_CIPCode")}
     for bond in mol.GetBonds():
         name = str(bond.GetStereo())
@@ -194,16 +189,16 @@ def _stereo_labels(chem: Any, mol: Any) -> dict[int, str]:
     return labels
 
 
-def _align_layout(chem: Any, answer: Any, gold: Any, atom_pairs: list[tuple[int, int]]) -> None:
+def _align_layout(answer: Any, gold: Any, atom_pairs: list[tuple[int, int]]) -> None:
     """Lay out the answer like the gold molecule if they share more than two atoms."""
-    chem.rdDepictor.Compute2DCoords(answer)
+    from rdkit.Chem import rdDepictor
+
+    rdDepictor.Compute2DCoords(answer)
     if len(atom_pairs) > 2:
         try:
-            chem.rdDepictor.GenerateDepictionMatching2DStructure(
-                answer, gold, [(j, i) for i, j in atom_pairs]
-            )
+            rdDepictor.GenerateDepictionMatching2DStructure(answer, gold, [(j, i) for i, j in atom_pairs])
         except (RuntimeError, ValueError):  # the layout is not possible for this molecule
-            chem.rdDepictor.Compute2DCoords(answer)
+            rdDepictor.Compute2DCoords(answer)
 
 
 def _problem_atoms(problem: Any) -> list[int]:
@@ -212,14 +207,15 @@ def _problem_atoms(problem: Any) -> list[int]:
     return list(problem.GetAtomIndices()) if hasattr(problem, "GetAtomIndices") else []
 
 
-def _draw_svg(
-    chem: Any, mol: Any, shared: set[int] | None, *, dark: bool, highlight_shared: bool = True
-) -> str:
+def _draw_svg(mol: Any, shared: set[int] | None, *, dark: bool, highlight_shared: bool = True) -> str:
     """Return a molecule as SVG, with the atoms in `shared` highlighted in one colour and all others in another.
 
     If `shared` is None, nothing is highlighted; if `highlight_shared` is false, only the other atoms are.
     """
-    drawer = _canvas(chem, MOLECULE_SIZE, dark=dark)
+    from rdkit import Chem
+    from rdkit.Chem.Draw import rdMolDraw2D
+
+    drawer = _canvas(MOLECULE_SIZE, dark=dark)
     all_atoms = range(mol.GetNumAtoms()) if shared is not None else ()
     shared_atoms = shared or set()
     atoms = {
@@ -235,8 +231,8 @@ def _draw_svg(
     }
     if mol.NeedsUpdatePropertyCache():
         mol.UpdatePropertyCache(False)  # noqa: FBT003 - RDKit takes it by position
-    is_valid = chem.Chem.DetectChemistryProblems(mol) == ()
-    prepared = chem.rdMolDraw2D.PrepareMolForDrawing(mol, kekulize=is_valid, addChiralHs=is_valid)
+    is_valid = Chem.DetectChemistryProblems(mol) == ()
+    prepared = rdMolDraw2D.PrepareMolForDrawing(mol, kekulize=is_valid, addChiralHs=is_valid)
     drawer.drawOptions().prepareMolsBeforeDrawing = False
     drawer.DrawMolecule(
         prepared, highlightAtoms=list(atoms), highlightAtomColors=atoms, highlightBonds=list(bonds),
@@ -245,11 +241,13 @@ def _draw_svg(
     return _svg_text(drawer)
 
 
-def _canvas(chem: Any, size: tuple[int, int], *, dark: bool) -> Any:
-    drawer = chem.rdMolDraw2D.MolDraw2DSVG(*size)
+def _canvas(size: tuple[int, int], *, dark: bool) -> Any:
+    from rdkit.Chem.Draw import rdMolDraw2D
+
+    drawer: Any = rdMolDraw2D.MolDraw2DSVG(*size)
     options = drawer.drawOptions()
     if dark:
-        chem.rdMolDraw2D.SetDarkMode(options)
+        rdMolDraw2D.SetDarkMode(options)
         options.updateAtomPalette({7: (0.56, 0.66, 1.0), 8: (1.0, 0.47, 0.42)})
     options.clearBackground = False
     options.fixedBondLength = 38

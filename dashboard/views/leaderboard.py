@@ -23,7 +23,7 @@ from evals.errors import EvalsError
 from evals.plain import count_of
 from evals.terminal.figures import utc_time
 from evals.terminal.trust_marks import MEANINGS
-from evals.verdicts.reported import Claim
+from evals.verdicts.reported import Claim, is_same_model
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9.~-]+")
 """A protocol's name without Markdown."""
@@ -249,9 +249,7 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
             column_config={"score": st.column_config.Column(alignment="right"), "n": st.column_config.NumberColumn(format="localized")},
         )  # fmt: skip
         model_claims = [
-            claim
-            for claim in claims
-            if reported.is_same_model(claim.model, row.model) and not claim.superseded
+            claim for claim in claims if is_same_model(claim.model, row.model) and not claim.superseded
         ]
         if model_claims:
             with st.expander(count_of(len(model_claims), "reported result")):

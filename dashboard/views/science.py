@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-import altair as alt
 import streamlit as st
 
 from evals import load
 from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
+from evals.dashboard.charts.figures import Figure
 from evals.dashboard.tables import frames, reported, science
 from evals.dashboard.tables.leaderboard import Board, build
 from evals.dashboard.tables.science import MEASURED, REPORTED, ScoresBySource
@@ -35,9 +35,7 @@ def select_suites(scores: ScoresBySource) -> tuple[list[str], list[str]]:
     return selected[0], selected[1]
 
 
-def draw_figure(
-    light: alt.LayerChart | alt.FacetChart, themed: alt.LayerChart | alt.FacetChart, name: str, alt_text: str
-) -> None:
+def draw_figure(light: Figure, themed: Figure, name: str, alt_text: str) -> None:
     """Draw a figure, and buttons to download it for print; `light`, `themed`: the figure for print and for the page."""
     state.draw_chart(themed, alt=alt_text)
     with st.container(horizontal=True):

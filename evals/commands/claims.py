@@ -71,14 +71,14 @@ def _conditions_text(conditions: dict[str, Any]) -> str:
 
 def _select_claims(all_claims: dict[str, Claim], suite: str | None, model: str | None) -> dict[str, Claim]:
     """Return the claims for a suite and a model (None: any); raises UnknownName if there are none."""
-    from evals.verdicts.reproduction import same_model
+    from evals.verdicts.reported import is_same_model
 
     suite_name = None if suite is None else suite.replace("_", "-")
     selected = {
         name: claim
         for name, claim in all_claims.items()
         if (suite_name is None or claim.suite == suite_name or claim.suite.startswith(f"{suite_name}:"))
-        and (model is None or same_model(claim.model, model))
+        and (model is None or is_same_model(claim.model, model))
     }
     if not selected:
         names = {name for claim in all_claims.values() for name in (claim.model, claim.suite)}

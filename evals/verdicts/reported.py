@@ -88,6 +88,20 @@ MAX_DIGITS = 30
 """Maximum number of decimals of a printed number."""
 
 
+def is_same_model(name: str, other_name: str) -> bool:
+    """Return whether two names are spellings of the same model."""
+    return normalise_model_name(name) == normalise_model_name(other_name)
+
+
+def normalise_model_name(name: str) -> str:
+    """Return a model's name without organisation and punctuation, in lower case, to compare names.
+
+    >>> normalise_model_name("internlm/Intern-S1-mini")
+    'interns1mini'
+    """
+    return "".join(c for c in name.rpartition("/")[2].lower() if c.isalnum())
+
+
 class _ClaimTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     suite: str
     benchmark: str

@@ -24,7 +24,7 @@ from evals.report.estimand_names import Estimand
 from evals.report.statistics import z_quantile
 from evals.verdicts.formatting import format_setting
 from evals.verdicts.noise import RepeatabilityReport
-from evals.verdicts.reported import Claim
+from evals.verdicts.reported import Claim, is_same_model
 from evals.verdicts.suite_run import SuiteRun
 from evals.verdicts.within_item_noise import within_item_sd
 
@@ -112,7 +112,7 @@ def check_claims(
     return [
         _compare_with_claim(score, claim_id, claim, margin)
         for claim_id, claim in claims.items()
-        if claim.suite == score.suite and same_model(claim.model, model) and not claim.superseded
+        if claim.suite == score.suite and is_same_model(claim.model, model) and not claim.superseded
     ]
 
 
@@ -136,16 +136,6 @@ def with_noise(
             scale = sqrt(report.repeats / suite_run.side.repeats)
             return structs.replace(score, noise=report.deviation * scale, noise_from="repeatability report")
     return score
-
-
-def same_model(name: str, other: str) -> bool:
-    """Return whether two names are spellings of the same model."""
-    return normalise_model_name(name) == normalise_model_name(other)
-
-
-def normalise_model_name(name: str) -> str:
-    """Return a model's name without organisation and punctuation, in lower case."""
-    return "".join(c for c in name.rpartition("/")[2].lower() if c.isalnum())
 
 
 def _compare_with_claim(score: MeasuredScore, claim_id: str, claim: Claim, margin: float | None) -> Finding:

@@ -15,13 +15,12 @@ from msgspec import structs
 from evals.records.card import Card
 from evals.types import Estimate, Sampling
 from evals.verdicts import reported as claims
-from evals.verdicts.reported import Claim
+from evals.verdicts.reported import Claim, is_same_model
 from evals.verdicts.reproduction import (
     check_claims,
     measured_scores,
     relevant_conditions,
     rounding_error,
-    same_model,
 )
 from tests.support import toy
 from tests.support.command import evals
@@ -159,8 +158,8 @@ def test_runs_under_other_conditions_are_not_comparable_with_the_reason(
 
 
 def test_same_model_ignores_spelling_but_not_the_variant() -> None:
-    assert same_model("internlm/Intern-S1", "intern_s1")
-    assert not same_model("Intern-S1", "Intern-S1-mini")
+    assert is_same_model("internlm/Intern-S1", "intern_s1")
+    assert not is_same_model("Intern-S1", "Intern-S1-mini")
 
 
 def test_a_judge_that_the_source_does_not_name_is_an_unknown_condition() -> None:
