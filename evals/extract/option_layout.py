@@ -83,9 +83,8 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
         return Reading(stated[1], "whole", begin, begin + 1)
     for line in (lines[-1], lines[0]):
         item = _ITEM_MARK.match(line[0]) if len(lines) == 1 else None
-        lone_letter = len(line[0]) < _MAX_LINE_CHARS and _SINGLE_LETTER_LINE.fullmatch(
-            line[0], item.end() if item else 0
-        )
+        start = item.end() if item else 0
+        lone_letter = len(line[0]) < _MAX_LINE_CHARS and _SINGLE_LETTER_LINE.fullmatch(line[0], start)
         if lone_letter and (lone_letter["letter"].isupper() or len(lines) == 1):
             begin = offset + line.start() + lone_letter.start("letter")
             form: Form = "whole" if len(lines) == 1 else "last line"

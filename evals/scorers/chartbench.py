@@ -22,6 +22,7 @@ import re
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from evals import extract
 from evals.scorers.answers import finite_float
@@ -100,8 +101,7 @@ class Published(Struct, frozen=True):
                 return no_answer(reply, "more than a number", value=None)
             return self.score_extracted(sample, prompt, reply, text)
         number, is_ambiguous = number_text(text)
-        score = self.score_extracted(sample, prompt, reply, number)
-        return Score(value=score.value, verdict=score.verdict, answer=score.answer, suspect=is_ambiguous)
+        return replace(self.score_extracted(sample, prompt, reply, number), suspect=is_ambiguous)
 
     def _score_assertion(self, gold: str, reply: Reply, text: str) -> Score:
         answer = "yes" if "yes" in text else "no"

@@ -58,20 +58,22 @@ def same_expression(gold: str, stated: str) -> bool:
         return _is_close(float(gold_text), float(counted["number"].replace(",", "")))
     if (same := _compare_ratios(gold_text, stated_text)) is not None:
         return same
-    if not _is_comparable(gold_text, stated_text):
-        return False
-    if _DECIMAL.fullmatch(gold_text) and _DECIMAL.fullmatch(stated_text):
-        return _is_close(float(gold_text), float(stated_text))
-    if is_hostile(gold_text) or is_hostile(stated_text):
+    return _is_comparable(gold_text, stated_text) and _have_equal_values(gold_text, stated_text)
+
+
+def _have_equal_values(gold: str, stated: str) -> bool:
+    """Return whether two normalised answers have equal values as decimals, large numbers or symbolic expressions."""
+    if _DECIMAL.fullmatch(gold) and _DECIMAL.fullmatch(stated):
+        return _is_close(float(gold), float(stated))
+    if is_hostile(gold) or is_hostile(stated):
         return False  # huge factorials and power towers are equal only if spelled the same
-    if _LARGE_NUMBER.search(gold_text) or _LARGE_NUMBER.search(stated_text):
-        return _are_large_numbers_equal(gold_text, stated_text)
-    gold_tex, stated_tex = f"${gold_text}$", f"${stated_text}$"
-    if equivalent(gold_tex, stated_tex) is True:
+    if _LARGE_NUMBER.search(gold) or _LARGE_NUMBER.search(stated):
+        return _are_large_numbers_equal(gold, stated)
+    if equivalent(f"${gold}$", f"${stated}$") is True:
         return True
-    right_sides = right_hand_side(gold_text), right_hand_side(stated_text)
+    right_sides = right_hand_side(gold), right_hand_side(stated)
     gold_tex, stated_tex = f"${right_sides[0]}$", f"${right_sides[1]}$"
-    if right_sides != (gold_text, stated_text) and equivalent(gold_tex, stated_tex) is True:
+    if right_sides != (gold, stated) and equivalent(gold_tex, stated_tex) is True:
         return True
     return all("sqrt" in side for side in right_sides) and equal_if_positive(gold_tex, stated_tex)
 

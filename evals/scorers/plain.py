@@ -13,8 +13,8 @@ from evals.extract import integer, letter, split_reasoning, stated_answer
 from evals.plain import count_of
 from evals.scorers.choice import Choice
 from evals.scorers.integer import Integer
-from evals.scorers.outcomes import binary_score, unanswered
-from evals.types import Prompt, Reply, Sample, Score, Scorer, Verdict
+from evals.scorers.outcomes import binary_score, partial_score, unanswered
+from evals.types import Prompt, Reply, Sample, Score, Scorer
 
 
 class Exact(Struct, frozen=True):
@@ -58,8 +58,7 @@ class FunctionScorer(Struct, frozen=True):
             raise ScorerError(
                 f"the function {self.name} returned {value!r}, not True, False or a number from 0 to 1"
             )
-        verdict: Verdict = "right" if value == 1 else "wrong" if value == 0 else "graded"
-        return Score(value=float(value), verdict=verdict)
+        return partial_score(float(value))
 
 
 def scorer_of(spec: str | Scorer | Callable[[str, Any], bool | float] | None, *, choices: bool) -> Scorer:

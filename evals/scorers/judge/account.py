@@ -34,15 +34,10 @@ def judge_card(
         return None
     name, scorer = judged_scorer
     judge = scorer.judge
-    card = JudgeCard(
-        model=judge.spec if judge else "",
-        templates={scorer.name: scorer.sha256},
-        sampling=SAMPLING,
-    )
+    templates = {scorer.name: scorer.sha256}
+    card = JudgeCard(model=judge.spec if judge else "", templates=templates, sampling=SAMPLING)
     judge_scores: list[Score] = []
-    draw_chances: list[
-        float
-    ] = []  # probability that upstream's random draw, for an unreadable verdict, is right
+    draw_chances: list[float] = []  # chances that upstream's draw for an unreadable verdict is right
     tokens = Counter[str]()
     for by_scorer, option_count in zip(scores, option_counts or repeat(0), strict=False):
         score = by_scorer.get(name)

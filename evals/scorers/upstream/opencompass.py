@@ -17,7 +17,7 @@ prefixes NC (name conversion) and PP (property prediction); MC: molecule caption
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -163,19 +163,23 @@ class Similarity(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        rd = rdkit()
-        answer = last_chemistry_tag(reply.text)
-        mol = rd.Chem.MolFromSmiles(answer)
-        gold = rd.Chem.MolFromSmiles(str(sample.target).strip())
-        if mol is None or gold is None:
-            verdict: Verdict = "invalid" if answer else unanswered_verdict(reply)
-            why = "RDKit reads no molecule" if mol is None else "RDKit cannot read the gold answer"
-            return Score(
-                value=0.0, verdict=verdict, answer=answer[:200] or None, why=why, parts={"valid": 0.0}
-            )
-        fingerprint = rd.morgan_2048.GetFingerprint
-        value = float(rd.DataStructs.TanimotoSimilarity(fingerprint(mol), fingerprint(gold)))
-        return Score(value=value, verdict="graded", answer=answer[:2000], parts={"valid": 1.0})
+        answer, parse = last_chemistry_tag(reply.text), rdkit().Chem.MolFromSmiles
+        mol, gold = parse(answer), parse(str(sample.target).strip())
+        why = "RDKit reads no molecule" if mol is None else "RDKit cannot read the gold answer"
+        return score_similarity(reply, answer, mol=mol, gold=gold, why_invalid=why)
+
+
+def score_similarity(reply: Reply, answer: str, *, mol: Any, gold: Any, why_invalid: str) -> Score:
+    """Score an RDKit molecule by its similarity to the gold one; an answer is invalid if either could not be parsed."""
+    if mol is None or gold is None:
+        verdict: Verdict = "invalid" if answer.strip() else unanswered_verdict(reply)
+        return Score(
+            value=0.0, verdict=verdict, answer=answer[:200] or None, why=why_invalid, parts={"valid": 0.0}
+        )
+    rd = rdkit()
+    fingerprint = rd.morgan_2048.GetFingerprint
+    value = float(rd.DataStructs.TanimotoSimilarity(fingerprint(mol), fingerprint(gold)))
+    return Score(value=value, verdict="graded", answer=answer[:2000], parts={"valid": 1.0})
 
 
 class Meteor(Struct, frozen=True):

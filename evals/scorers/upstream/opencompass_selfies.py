@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from evals.extract.selfies import decode_selfies
 from evals.scorers.molecule_forms import rdkit
-from evals.scorers.outcomes import no_answer, unanswered_verdict
-from evals.scorers.upstream.opencompass import TAGGED_NUMBER, Errors
-from evals.types import Prompt, Reply, Sample, Score, Verdict
+from evals.scorers.outcomes import no_answer
+from evals.scorers.upstream.opencompass import TAGGED_NUMBER, Errors, score_similarity
+from evals.types import Prompt, Reply, Sample, Score
 
 
 def last_number(text: str) -> float | None:
@@ -56,17 +56,11 @@ class TaggedSimilarity(Struct, frozen=True):
         tag_content, target = last_tag_content(reply.text, "SELFIES"), str(sample.target)
         answer = tag_content or reply.text
         mol, gold = (_parse_molecule(rd, text, selfies=bool(tag_content)) for text in (answer, target))
-        if mol is None or gold is None:
-            verdict: Verdict = "invalid" if answer.strip() else unanswered_verdict(reply)
-            why = "upstream reads no molecule" if mol is None else "upstream reads the gold SELFIES as SMILES"
-            return Score(
-                value=0.0, verdict=verdict, answer=answer[:200] or None, why=why, parts={"valid": 0.0}
-            )
-        fingerprint = rd.morgan_2048.GetFingerprint
-        value = float(rd.DataStructs.TanimotoSimilarity(fingerprint(mol), fingerprint(gold)))
-        if not answer.strip():
-            return no_answer(reply, "the empty molecule", value=value, parts={"valid": 1.0})
-        return Score(value=value, verdict="graded", answer=answer[:2000], parts={"valid": 1.0})
+        why = "upstream reads no molecule" if mol is None else "upstream reads the gold SELFIES as SMILES"
+        score = score_similarity(reply, answer, mol=mol, gold=gold, why_invalid=why)
+        if score.verdict == "graded" and not answer.strip():
+            return no_answer(reply, "the empty molecule", value=score.value, parts=score.parts)
+        return score
 
 
 def _parse_molecule(rd: Any, text: str, *, selfies: bool) -> Any:
