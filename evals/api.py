@@ -150,8 +150,6 @@ def compare(
     `these-items` (with new replies) or `this-run`. `detail`: whether to include all metrics and the headline's groups; by
     default only if two runs are compared.
     """
-    from msgspec import structs
-
     from evals.verdicts import noise, suite_runs
     from evals.verdicts.compare import compare as compare_runs
 
@@ -164,8 +162,7 @@ def compare(
         loaded.append(_suite_runs(side, folder, suites, latest=latest, other_side=other_side))
     paired = suite_runs.with_common_ids(*loaded)
     limits = noise.repeatability_limits(folder, paired[0])
-    comparison = compare_runs(paired, force=force, detail=detail, estimand=estimand, limits=limits)
-    return structs.replace(comparison, noise=limits)
+    return compare_runs(paired, force=force, detail=detail, estimand=estimand, limits=limits)
 
 
 def gate(

@@ -23,7 +23,7 @@ from evals.verdicts.flips import Flip, changed_outcomes, count_verdict_changes
 from evals.verdicts.formatting import format_p
 from evals.verdicts.pairs import Pairing, ReducedRun, reduce_run
 from evals.verdicts.ranks import Rank, ranks
-from evals.verdicts.suite_run import SuiteRun, incomparability_reasons
+from evals.verdicts.suite_run import SuiteKey, SuiteRun, incomparability_reasons
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,13 +162,12 @@ def compare(
     force: bool = False,
     detail: bool | None = None,
     estimand: Estimand = "items-like-these",
-    limits: Mapping[str, float] | None = None,
+    limits: Mapping[SuiteKey, float] | None = None,
 ) -> Comparison:
     """Compare runs, each given as the `SuiteRun` of every suite; two are called A and B, three or more are also ranked.
 
-    A suite is compared under one protocol, the first of A that all runs have; a note names the others.
-    `detail`: compare every metric, and the headline's groups, instead of the headline only; by default for two runs only.
-    `limits`: repeatability limits by suite, used for `these-items` if the runs have no repeats.
+    A suite is compared under the first protocol of A that all runs have. `detail`: compare every metric, and the headline's
+    groups, not the headline only; by default for two runs. `limits`: used for `these-items` if the runs have no repeats.
     """
     limits = limits or {}
     detail = len(runs) == 2 if detail is None else detail
@@ -176,14 +175,15 @@ def compare(
     reasons = [] if by_suite else ["the runs have no suite in common"]
     for first, *others in by_suite.values():
         reasons += dict.fromkeys(line for other in others for line in incomparability_reasons(first, other))
+    noise = {suite: limits[runs_of[0].key] for suite, runs_of in by_suite.items() if runs_of[0].key in limits}
     if reasons and not force:
-        return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
+        return Comparison(pairs=(), comparable=False, why_not=tuple(reasons), noise=noise)
     notes, compared, flips_by_suite = list[str](), list[RowWithEvidence](), dict[str, list[Flip]]()
     for suite, suite_runs in by_suite.items():
         cache: ReducedRuns = {}
         for a, b in combinations(suite_runs, 2):
             compared += _compare_suite(
-                a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), cache=cache
+                a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(a.key), cache=cache
             )
         if len(suite_runs) == 2:
             flips_by_suite[suite] = changed_samples(suite_runs[0], suite_runs[1], suite_runs[0].headline)
@@ -193,7 +193,7 @@ def compare(
         flips=tuple(flip for flips in flips_by_suite.values() for flip in flips),
         ladders={suite: count_verdict_changes(flips) for suite, flips in flips_by_suite.items()},
         runs=tuple(_run_cost(suite_run) for suite_runs in zip(*by_suite.values(), strict=True) for suite_run in suite_runs),
-        ranks=tuple(_rank_suites(rows)) if len(runs) > 2 else (),
+        ranks=tuple(_rank_suites(rows)) if len(runs) > 2 else (), noise=noise,
         notes=(*_restriction_notes(by_suite), *_protocol_notes(runs, by_suite), *dict.fromkeys(notes)),
     )  # fmt: skip
 

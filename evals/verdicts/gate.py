@@ -22,7 +22,7 @@ from evals.verdicts.difference import Evidence
 from evals.verdicts.flips import Flip
 from evals.verdicts.gate_cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
-from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
+from evals.verdicts.suite_run import SuiteKey, SuiteRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,11 +126,11 @@ def gate(
     baseline: Sequence[SuiteRun],
     policy: Policy,
     *,
-    limits: Mapping[str, float] | None = None,
+    limits: Mapping[SuiteKey, float] | None = None,
 ) -> GateReport:
     """Return the gate's report on a candidate; raises UsageError if runs and policy do not match.
 
-    `limits`: suite -> repeatability limit.
+    `limits`: (suite, protocol) -> repeatability limit.
     """
     limits = limits or {}
     check_margins(policy, limits, baseline)
@@ -166,7 +166,7 @@ def run_names(suite_runs: Sequence[SuiteRun]) -> str:
     return ", ".join(dict.fromkeys(suite_run.run for suite_run in suite_runs))
 
 
-def check_margins(policy: Policy, limits: Mapping[str, float], baseline: Sequence[SuiteRun]) -> None:
+def check_margins(policy: Policy, limits: Mapping[SuiteKey, float], baseline: Sequence[SuiteRun]) -> None:
     """Raise UsageError if the margin of a suite outside pools is below the repeatability limit of its headline."""
     for entry in policy.suite:
         limit = repeatability_limit(entry, limits, baseline)
@@ -178,14 +178,13 @@ def check_margins(policy: Policy, limits: Mapping[str, float], baseline: Sequenc
 
 
 def repeatability_limit(
-    entry: Entry, limits: Mapping[str, float], baseline: Sequence[SuiteRun]
+    entry: Entry, limits: Mapping[SuiteKey, float], baseline: Sequence[SuiteRun]
 ) -> float | None:
     """Return the repeatability limit for an entry; None if it is unknown, or if the entry's metric is not the headline."""
-    normalised = {normalise_suite_name(name): limit for name, limit in limits.items()}
     run = run_of(entry, baseline)
     if run is None or metric_of(entry, run).name != run.headline.name:
         return None
-    return normalised.get(normalise_suite_name(run.suite), normalised.get(normalise_suite_name(entry.name)))
+    return limits.get(run.key)
 
 
 def overall_verdict(judged: Iterable[tuple[Tier, Verdict]]) -> Verdict:
@@ -231,7 +230,7 @@ def p_loss_below(evidence: Evidence, case: Case) -> float:
 
 
 def verdicts(
-    cases: Sequence[Case], policy: Policy, limits: Mapping[str, float], baseline: Sequence[SuiteRun] = ()
+    cases: Sequence[Case], policy: Policy, limits: Mapping[SuiteKey, float], baseline: Sequence[SuiteRun] = ()
 ) -> list[SuiteVerdict]:
     """Judge every case; regression p-values are Holm-adjusted over critical and supporting cases."""
     claims_by_case = [_test_claims(case) for case in cases]

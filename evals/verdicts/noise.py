@@ -23,7 +23,7 @@ from evals.report.strata import item_weights
 from evals.validation import cause
 from evals.verdicts.estimands import LIMIT_FACTOR
 from evals.verdicts.pairs import Pairing, merge_joint_samples
-from evals.verdicts.suite_run import SuiteRun, pair
+from evals.verdicts.suite_run import SuiteKey, SuiteRun, pair
 
 FORMAT = 1
 FOLDER = "noise"
@@ -142,13 +142,13 @@ def read_all(results: Path) -> list[RepeatabilityReport]:
     return reports
 
 
-def matching_reports(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, RepeatabilityReport]:
-    """Return, by suite, the report whose suite, protocol, data, repeats and model are those of a run."""
+def matching_reports(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[SuiteKey, RepeatabilityReport]:
+    """Return, by suite and protocol, the report whose data, repeats and model are also those of a run."""
     reports = {(r.suite, r.protocol, r.data_sha256, r.repeats, r.model): r for r in read_all(results)}
-    keys = {(r.suite, r.protocol, r.data_sha256, r.side.repeats, r.model): r.suite for r in suite_runs}
-    return {suite: reports[key] for key, suite in keys.items() if key in reports}
+    conditions = {run.key: (*run.key, run.data_sha256, run.side.repeats, run.model) for run in suite_runs}
+    return {key: reports[condition] for key, condition in conditions.items() if condition in reports}
 
 
-def repeatability_limits(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, float]:
-    """Return, by suite, the repeatability limit in the matching report; suites without a report are left out."""
-    return {suite: report.limit for suite, report in matching_reports(results, suite_runs).items()}
+def repeatability_limits(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[SuiteKey, float]:
+    """Return the repeatability limits in the matching reports; runs without a report are left out."""
+    return {key: report.limit for key, report in matching_reports(results, suite_runs).items()}

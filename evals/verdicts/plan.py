@@ -27,7 +27,7 @@ from evals.verdicts.normal_designs import FixedItemsDesign, NormalDesign, Unknow
 from evals.verdicts.planned_suites import PlannedSuite, SuitePlan
 from evals.verdicts.policy import Entry, Policy, Pool
 from evals.verdicts.simulated_designs import Design, Noise, PValues, estimate_noise
-from evals.verdicts.suite_run import SuiteRun
+from evals.verdicts.suite_run import SuiteKey, SuiteRun
 from evals.verdicts.within_item_noise import within_item_sd
 
 VERDICTS = ("pass", "regression", "cannot tell")
@@ -70,7 +70,7 @@ def plan(
     second_runs: Sequence[SuiteRun] = (),
     runs: Sequence[SuiteRun] = (),
     drop: float | None = None,
-    reports: Mapping[str, RepeatabilityReport] | None = None,
+    reports: Mapping[SuiteKey, RepeatabilityReport] | None = None,
     simulations: int = 2000,
     seed: int = 0,
 ) -> Plan:
@@ -80,7 +80,7 @@ def plan(
     components are estimated; `drop`: the loss that budgets are computed for, by default each suite's margin.
     """
     reports = reports or {}
-    check_margins(policy, {suite: report.limit for suite, report in reports.items()}, baseline)
+    check_margins(policy, {key: report.limit for key, report in reports.items()}, baseline)
     suites = [_prepare_suite(rule, policy, baseline, second_runs, reports) for rule in policy.judged_rules]
     unchanged, at_margin, at_twice_margin = _simulate(suites, simulations, seed)
     scenarios = _scenarios(suites, unchanged, at_margin, at_twice_margin, policy)
@@ -89,14 +89,14 @@ def plan(
         for suite, *p_values in zip(suites, unchanged, at_margin, at_twice_margin, strict=True)
     )
     components_by_entry = _components_by_entry(policy, baseline, [*second_runs, *runs], reports)
-    all_components = tuple(estimated for _, estimated in components_by_entry)
+    all_components = tuple(estimated for _, _, estimated in components_by_entry)
     decides = (pass_share := scenarios[0].verdicts["pass"]) >= policy.power
     return Plan(
         baseline=", ".join(dict.fromkeys(run.run for run in baseline)), decides=decides,
         why="" if decides else plan_advice.why_underpowered(pass_share, policy, plans),
         nearest=() if decides else tuple(plan_advice.sufficient_changes(suites, plans, policy)), suites=plans,
         scenarios=tuple(scenarios), simulations=simulations, seed=seed, components=all_components,
-        budgets=tuple(_budgets(components_by_entry, policy, baseline, drop)),
+        budgets=tuple(_budgets(components_by_entry, policy, drop)),
         notes=(*plan_advice.plan_notes(suites), *_notes_on_conditions(all_components)),
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ def _prepare_suite(
     policy: Policy,
     baseline: Sequence[SuiteRun],
     second_runs: Sequence[SuiteRun],
-    reports: Mapping[str, RepeatabilityReport],
+    reports: Mapping[SuiteKey, RepeatabilityReport],
 ) -> PlannedSuite:
     entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
     run_pairs, has_second_run = [], []
@@ -122,7 +122,7 @@ def _prepare_suite(
     case = case_of(rule, run_pairs)
     designs = []
     for index, (entry, is_second_run) in enumerate(zip(entries, has_second_run, strict=True)):
-        pairing, report = case.pairings[index], reports.get(run_pairs[index][0].suite)
+        pairing, report = case.pairings[index], reports.get(run_pairs[index][0].key)
         reported = report.discordance if report else None
         noise = estimate_noise(
             pairing, stated=entry.discordance, from_second_run=is_second_run, reported=reported
@@ -152,37 +152,31 @@ def _components_by_entry(
     policy: Policy,
     baseline: Sequence[SuiteRun],
     runs: Sequence[SuiteRun],
-    reports: Mapping[str, RepeatabilityReport],
-) -> list[tuple[Entry, Components]]:
+    reports: Mapping[SuiteKey, RepeatabilityReport],
+) -> list[tuple[Entry, SuiteRun, Components]]:
+    """Return each entry with its baseline run and the components estimated from it and from `runs`."""
     estimated = []
     for entry in policy.suite:
         baseline_run = run_of(entry, baseline)
         if baseline_run is None:
             continue
-        report = reports.get(baseline_run.suite)
+        report = reports.get(baseline_run.key)
         stated = (report.discordance or None) if report else entry.discordance
         if (suite_components := components(baseline_run, runs, discordance=stated)) is not None:
-            estimated.append((entry, suite_components))
+            estimated.append((entry, baseline_run, suite_components))
     return estimated
 
 
 def _budgets(
-    components_by_entry: Sequence[tuple[Entry, Components]],
-    policy: Policy,
-    baseline: Sequence[SuiteRun],
-    drop: float | None,
+    components_by_entry: Sequence[tuple[Entry, SuiteRun, Components]], policy: Policy, drop: float | None
 ) -> list[Budget]:
-    usage = {
-        run.suite: RunUsage(len(run.side.golds) * run.side.repeats, run.cost_usd, run.seconds)
-        for run in baseline
-    }
     budgets = [
         budget(
             suite_components, entry.margin if drop is None else drop, change, alpha=policy.alpha,
-            estimand=policy.estimand_of(entry), usage=usage[suite_components.suite],
+            estimand=policy.estimand_of(entry), usage=RunUsage(len(run.side.golds) * run.side.repeats, run.cost_usd, run.seconds),
         )
         for change in CHANGES
-        for entry, suite_components in components_by_entry
+        for entry, run, suite_components in components_by_entry
     ]  # fmt: skip
     return sorted(budgets, key=lambda row: (CHANGES.index(row.change), *_cost_key(row)))
 

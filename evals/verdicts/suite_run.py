@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -14,6 +15,10 @@ from evals.verdicts.pairs import Pairing, Side
 def normalise_suite_name(suite: str) -> str:
     """Return a suite's name in lower case and with hyphens, for comparison with other names."""
     return suite.replace("_", "-").lower()
+
+
+SuiteKey: TypeAlias = tuple[str, str]
+"""Suite and protocol."""
 
 
 class SuiteRun(Struct, frozen=True, kw_only=True):
@@ -47,6 +52,11 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     """SHA-256 of the policy that the preregistration names."""
     restrictions: tuple[str, ...] = ()
     """Restrictions of the run: a subset, an early stop, sample items."""
+
+    @property
+    def key(self) -> SuiteKey:
+        """Return suite and protocol."""
+        return self.suite, self.protocol
 
     @property
     def side(self) -> Side:

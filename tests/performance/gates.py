@@ -30,6 +30,7 @@ from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.pairs import Missing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
+from evals.verdicts.suite_run import SuiteKey
 from evals.verdicts.within_item_noise import floor_at_one_change
 from tests.support.synthetic_runs import side, side_of, suite_run
 
@@ -162,8 +163,8 @@ class Setting(NamedTuple):
         ]
 
     @property
-    def reports(self) -> dict[str, RepeatabilityReport]:
-        """Return the repeatability report by suite name, if there is one reply per item."""
+    def reports(self) -> dict[SuiteKey, RepeatabilityReport]:
+        """Return the repeatability report by suite and protocol, if there is one reply per item."""
         if self.repeats > 1:
             return {}
         deviation = sqrt(DISCORDANCE / 2 / self.suite.n)
@@ -172,7 +173,7 @@ class Setting(NamedTuple):
             metric="accuracy", unit="fraction", runs=("a", "b"), values=(0.6, 0.6), deviation=deviation,
             limit=LIMIT_FACTOR * deviation, discordance=DISCORDANCE,
         )  # fmt: skip
-        return {self.suite.name: report}
+        return {(report.suite, report.protocol): report}
 
     @property
     def entry(self) -> Entry:
@@ -257,7 +258,7 @@ def policy_cells(count: int) -> Iterator[Cell]:
         repeats = (4 if estimand == "items-like-these" else 16, 4, 4, 4, 1)
         settings = [Setting(suite, k, estimand) for suite, k in zip(SUITES, repeats, strict=True)]
         policy = Policy(suite=tuple(setting.entry for setting in settings))
-        reports = {name: report for setting in settings for name, report in setting.reports.items()}
+        reports = {key: report for setting in settings for key, report in setting.reports.items()}
         shares = verdict_shares(settings, policy, count)
         forecasts = [
             plan([s.baseline(i) for s in settings], policy, reports=reports, simulations=FORECAST_SIMULATIONS)

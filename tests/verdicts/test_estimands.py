@@ -58,7 +58,7 @@ def test_without_repeats_these_items_are_inconclusive_unless_noise_was_measured(
     report = gate([b], [a], policy("these-items"))
     assert report.verdict == "cannot tell"
     assert "within-item noise" in report.suites[0].reasons[0]
-    assert gate([b], [a], policy("these-items"), limits={"toy": 0.03}).verdict == "pass"
+    assert gate([b], [a], policy("these-items"), limits={("toy", "strict"): 0.03}).verdict == "pass"
 
 
 def test_the_estimand_this_run_is_the_observed_difference_without_uncertainty():

@@ -10,6 +10,7 @@ from msgspec import structs
 from evals.errors import UsageError
 from evals.report.metrics import accuracy, mean_value, repeat_metrics
 from evals.types import Metric
+from evals.verdicts import noise
 from evals.verdicts.gate import EXIT_STATUS, gate
 from evals.verdicts.policy import parse, read
 from tests.support.error_messages import raises
@@ -234,8 +235,11 @@ def test_a_suite_name_without_variant_matches_the_only_variant():
 
 def test_a_margin_below_the_repeatability_limit_is_refused():
     with raises(UsageError):
-        gate_report(binary(3, 5), binary(3, 5), limits={"toy": 0.06})
-    assert gate_report(binary(300, 500), binary(300, 500), limits={"toy": 0.04}).suites[0].noise == 0.04
+        gate_report(binary(3, 5), binary(3, 5), limits={("toy", "strict"): 0.06})
+    assert (
+        gate_report(binary(300, 500), binary(300, 500), limits={("toy", "strict"): 0.04}).suites[0].noise
+        == 0.04
+    )
 
 
 @pytest.mark.parametrize(
@@ -347,9 +351,28 @@ def test_the_repeatability_limit_of_the_only_variant_applies_to_its_headline_onl
     baseline = suite_run("base", binary(300, 500), suite="toy:small")
     candidate = suite_run("cand", binary(300, 500), suite="toy:small")
     with raises(UsageError):
-        gate([candidate], [baseline], policy(TOY), limits={"toy:small": 0.06})
+        gate([candidate], [baseline], policy(TOY), limits={("toy:small", "strict"): 0.06})
     other_metric = policy(TOY + '\nmetric = "accuracy_macro"')
-    assert gate([candidate], [baseline], other_metric, limits={"toy:small": 0.06}).verdict == "pass"
+    assert (
+        gate([candidate], [baseline], other_metric, limits={("toy:small", "strict"): 0.06}).verdict == "pass"
+    )
+
+
+def test_a_repeatability_report_applies_only_to_runs_under_its_protocol(tmp_path):
+    runs = [
+        suite_run(name, binary(right, 500), protocol=protocol, model="m")
+        for protocol, right in (("strict", 300), ("official", 250))
+        for name in ("one", "two")
+    ]
+    noise.write(tmp_path, structs.replace(noise.measure(runs[:2]), limit=0.01))
+    assert noise.repeatability_limits(tmp_path, runs) == {("toy", "strict"): 0.01}
+    noise.write(tmp_path, structs.replace(noise.measure(runs[2:]), limit=0.09))
+    limits = noise.repeatability_limits(tmp_path, runs)
+    assert limits == {("toy", "strict"): 0.01, ("toy", "official"): 0.09}
+    report = gate(runs[1::2], runs[::2], policy(TOY + '\nprotocol = "strict"'), limits=limits)
+    assert report.suites[0].noise == 0.01
+    with raises(UsageError):
+        gate(runs[1::2], runs[::2], policy(TOY + '\nprotocol = "official"'), limits=limits)
 
 
 def test_leaving_the_hard_half_unanswered_does_not_pass_a_gate_on_an_error_metric():
