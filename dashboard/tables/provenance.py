@@ -108,8 +108,8 @@ def _upstream_prompt(card: Card) -> str:
 def duration(seconds: float | None) -> str:
     """Return a duration as text.
 
-    >>> duration(3725)
-    '1 h 2 min'
+    >>> duration(7500)
+    '2 h 5 min'
     """
     if seconds is None:
         return "unknown"

@@ -1,7 +1,7 @@
 r"""Extract bounding boxes in an image from replies, in the notations that models use.
 
 >>> regions("<ref>the cat</ref><box>[[10, 20, 110, 220]]</box>")
-[Region(numbers=(10.0, 20.0, 110.0, 220.0), label='the cat', form='tag', begin=0, end=49)]
+[Region(numbers=(10.0, 20.0, 110.0, 220.0), label='the cat', form='tag', begin=0, end=49, is_named=False)]
 >>> [region.numbers for region in regions("It is at (0.1, 0.2), (0.5, 0.75).")]
 [(0.1, 0.2, 0.5, 0.75)]
 
