@@ -27,6 +27,8 @@ from evals.extract.statements import MAX_CHARS as MAX_REPLY_CHARS
 ALTERNATIVES = lazy_pattern(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
 _MAX_TAIL_CHARS = 20_000
 """Maximum number of characters searched, from the end of a reply."""
+_MAX_SENTENCE_CHARS = 1_000
+"""Maximum length of a last sentence that names the starting materials."""
 _MAX_OPTION_CHARS = 4_000
 """Maximum number of characters before the last line that are searched for the option that this line recommends."""
 _RECOMMENDATION = lazy_pattern(
@@ -51,8 +53,8 @@ _RESULT_VERB = lazy_pattern(
 )
 _REACTION = lazy_pattern(r"(?<![^\s>`])[^\s>`]{1,2000}>[^\s>`]{0,500}>[^\s>`]{1,2000}")
 _STARTING_MATERIALS = lazy_pattern(
-    r"\b(?:comes?|made|prepared|obtained|synthesi[sz]ed|formed|derived|arises?)\sfrom\s(?:the\s)?(\S[^\n]{1,2000}?)[.\s]*$"
-    r"|(?:^|[.:]\s)(\S[^\n]{1,2000}?)\s(?:are|serve\sas|would\sbe)\s(?:the\s|suitable\s)?(?:reactants|starting\smaterials|precursors|reagents)[.\s]*$",
+    r"\b(?:comes?|made|prepared|obtained|synthesi[sz]ed|formed|derived|arises?)\sfrom\s(?:the\s)?(\S[^\n]{1,800})$"
+    r"|(?:^|[.:]\s)(\S[^\n]{1,400}?)\s(?:are|serve\sas|would\sbe)\s(?:the\s|suitable\s)?(?:reactants|starting\smaterials|precursors|reagents)[.\s]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 """As in "The ester is made from X and Y." and "X and Y are the starting materials."."""
@@ -168,10 +170,11 @@ def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
         span = reactions[-1].span()
         value = parse_molecule_set(text[slice(*span)], request.side)
         return asserted_reading(text, Reading(value, "prose", *span)) if value else None
-    if request.side == "reactants" and (starting := _STARTING_MATERIALS.search(text, _last_line_start(text))):
-        value = parse_molecule_set(starting[starting.lastindex or 0], request.side)
+    begin = max(_last_line_start(text), len(text) - _MAX_SENTENCE_CHARS)
+    if request.side == "reactants" and (starting := _STARTING_MATERIALS.search(text, begin)):
         span = starting.span(starting.lastindex or 0)
-        return asserted_reading(text, Reading(value, "prose", *span)) if value else None
+        if value := parse_molecule_set(text[slice(*span)], request.side):
+            return asserted_reading(text, Reading(value, "prose", *span))
     molecules = unmistakable_smiles(_REMARK.sub("", tail))
     if not molecules and _RESULT_VERB.search(tail):
         in_remarks = unmistakable_smiles(tail)
