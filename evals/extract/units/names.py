@@ -11,6 +11,7 @@ from typing import Any
 from evals.errors import UsageError, install_command
 from evals.extract.units.notation import normalise_notation
 
+_AVOGADRO = 6.02214076e23
 _PREFIXES = tuple("YZEPTGMkhdcmµunpfa")
 _LONG_PREFIXES = (
     "", "tera", "giga", "mega", "kilo", "hecto", "deci", "centi", "milli", "micro", "nano", "pico",
@@ -181,8 +182,8 @@ def _registry() -> Any:
         "atom = [atom_count]",
         "unit_cell = [cell_count]",
         "formula_unit = unit_cell",
-        "mole_of_atoms = 6.02214076e23 * atom",
-        "mole_of_units = 6.02214076e23 * formula_unit",
+        f"mole_of_atoms = {_AVOGADRO} * atom",
+        f"mole_of_units = {_AVOGADRO} * formula_unit",
     ):
         registry.define(definition)
     return registry
@@ -192,10 +193,18 @@ def _registry() -> Any:
 def normalise_unit(unit: str) -> str:
     """Return a unit in the form of `Quantity.unit`, as in "J*mol**-1*K**-1" for "J/(mol K)"; unknown units are unchanged."""
     text = normalise_notation(unit).strip()
-    if text == DIMENSIONLESS or (text.startswith("log10(") and text.endswith(")")):
-        return text if text == DIMENSIONLESS else f"log10({normalise_unit(text[6:-1])})"
+    if text == DIMENSIONLESS:
+        return text
+    if (argument := _log_argument(text)) is not None:
+        return f"log10({normalise_unit(argument)})"
     name, end = unit_at(" " + text, 0)
     return name if end == len(text) + 1 else unit.strip()
+
+
+def _log_argument(unit: str) -> str | None:
+    """Return the unit in brackets of a logarithmic unit, as in "log10(GPa)"; None for any other unit."""
+    is_logarithmic = unit.startswith("log10(") and unit.endswith(")")
+    return unit.removeprefix("log10(").removesuffix(")") if is_logarithmic else None
 
 
 @lru_cache(4096)
@@ -226,9 +235,9 @@ def convert(value: float, unit: str, target: str) -> float | None:
     - a quantity to its logarithm: 50 GPa is 1.7 in log10(GPa).
     """
     unit, target = normalise_unit(unit), normalise_unit(target)
-    if target.startswith("log10("):
-        return _convert_to_logarithm(value, unit, target[6:-1])
-    if target == DIMENSIONLESS and unit.startswith("log10("):
+    if (argument := _log_argument(target)) is not None:
+        return _convert_to_logarithm(value, unit, argument)
+    if target == DIMENSIONLESS and _log_argument(unit) is not None:
         return value
     if not unit or not target or unit == target:
         return value
@@ -247,10 +256,10 @@ def convertible(unit: str, target: str) -> bool:
 
 def _convert_to_logarithm(value: float, unit: str, target: str) -> float | None:
     """Return the logarithm of a quantity; a number without a unit, or with a logarithmic unit, or negative, is already one."""
-    if not unit or unit == "log10()":
+    if not unit or (argument := _log_argument(unit)) == "":
         return value
-    if unit.startswith("log10("):
-        factor = convert(1.0, unit[6:-1], target)
+    if argument is not None:
+        factor = convert(1.0, argument, target)
         return None if factor is None else value + log10(factor)
     if value < 0 and same_dimension(unit, target):  # "log S = -2.3 mol/L"
         return _convert_to_logarithm(value, f"log10({unit})", target)
@@ -269,7 +278,7 @@ def _convert_with_pint(value: float, unit: str, target: str) -> float | None:
     for particle in ("atom", "unit_cell"):
         if f"[{particle.removeprefix('unit_')}_count]" in target_unit.dimensionality:
             for divisor in (
-                registry.Quantity(1, "mol") / registry.Quantity(6.02214076e23, particle),
+                registry.Quantity(1, "mol") / registry.Quantity(_AVOGADRO, particle),
                 1 / registry.Unit(particle),
             ):
                 if (quantity * divisor).is_compatible_with(target_unit):
