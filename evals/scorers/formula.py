@@ -15,7 +15,7 @@ from collections import Counter
 from msgspec import Struct
 
 from evals.extract.chemical import stated_formula
-from evals.scorers.outcomes import read_reply, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, invalid_answer, read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 2_000
@@ -149,15 +149,15 @@ class Formula(Struct, frozen=True):
     def _score(self, sample: Sample, answer: str) -> Score:
         stated = element_counts(answer)
         if stated is None:
-            return Score(value=0.0, verdict="invalid", answer=answer[:200], why="not a molecular formula")
+            return invalid_answer(answer, "not a molecular formula")
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
         readings: list[dict[str, int] | None] = [stated]
         if re.search(r"\d[+-]\W*$", answer):  # the digit of Ca2+ may belong to the charge
             readings.append(element_counts(re.sub(r"(\d[+-])$", r"^\1", _normalise(answer))))
         if any(element_counts(gold) in readings for gold in golds):
-            return Score(value=1.0, verdict="right", answer=answer)
+            return binary_score(right=True, answer=answer)
         why = _describe_difference(stated, element_counts(golds[0]) or {})
-        return Score(value=0.0, verdict="wrong", answer=answer[:200], why=why)
+        return binary_score(right=False, answer=answer[:200], why=why)
 
 
 def _describe_difference(stated: dict[str, int], gold: dict[str, int]) -> str:

@@ -7,7 +7,6 @@ is `invalid`. A gold answer that RDKit cannot read makes the score suspect.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,9 +14,9 @@ from msgspec.structs import replace
 from evals.extract.molecules import stated_molecule
 from evals.extract.reading import Reading
 from evals.extract.smiles import Side, looks_like_smiles, smiles_fault
-from evals.scorers.molecule_forms import MoleculeForms, rdkit, same_inchikey_block, similarities
+from evals.scorers.molecule_forms import MoleculeForms, UsesRdkit, same_inchikey_block, similarities
 from evals.scorers.molecule_match import RUNGS, MoleculeMatch, compare_components, compare_molecules
-from evals.scorers.outcomes import unanswered, with_reading
+from evals.scorers.outcomes import invalid_answer, unanswered, with_reading
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 MAX_SMILES_CHARS = 5_000
@@ -26,7 +25,7 @@ NO_MOLECULE = {"parsed": 0.0, "valid": 0.0, "rung": 0.0}
 """Parts of a score without a molecule."""
 
 
-class Molecule(Struct, frozen=True):
+class Molecule(UsesRdkit, frozen=True):
     """Scores 1 if the answer reaches `rung`, else 0; the parts record the rung that it reaches.
 
     Parts: `parsed` (the syntax is SMILES), `valid` (a possible molecule), `rung` (a number of `RUNGS`) and, if the gold is
@@ -39,11 +38,6 @@ class Molecule(Struct, frozen=True):
     """Whether an answer is a set of molecules."""
     side: Side = ""
     """The side to score if a reply states a whole reaction."""
-    heavy: ClassVar[bool] = True
-
-    def warm(self) -> None:
-        """Import RDKit."""
-        rdkit()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -61,9 +55,10 @@ class Molecule(Struct, frozen=True):
     def _score_answer(self, sample: Sample, answer: str) -> Score:
         golds = gold_molecules(sample)
         if len(answer) > max(MAX_SMILES_CHARS, 4 * max(map(len, golds))):
-            return _invalid(f"{len(answer)} characters, too long for an answer", answer)
+            why = f"{len(answer)} characters, too long for an answer"
+            return invalid_answer(answer, why, parts=NO_MOLECULE)
         if answer not in golds and not looks_like_smiles(answer):
-            return _invalid(f"not SMILES: {smiles_fault(answer)}", answer)
+            return invalid_answer(answer, f"not SMILES: {smiles_fault(answer)}", parts=NO_MOLECULE)
         forms = MoleculeForms(answer, several=self.several)
         best, gold = best_match(forms, [MoleculeForms(gold, several=self.several) for gold in golds])
         return self._score_match(forms, gold, best)
@@ -113,10 +108,6 @@ def _component_f1(forms: MoleculeForms, gold: MoleculeForms) -> float:
 
 def _morgan_similarity(forms: MoleculeForms, gold: MoleculeForms) -> float:
     return 0.0 if forms.mol is None or gold.mol is None else similarities(forms, gold)["morgan"]
-
-
-def _invalid(why: str, answer: str) -> Score:
-    return Score(value=0.0, verdict="invalid", answer=answer[:200], why=why, parts=NO_MOLECULE)
 
 
 class AtLeast(Struct, frozen=True):

@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from functools import cached_property, lru_cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from evals.errors import UsageError, install_command
 
@@ -55,6 +57,16 @@ def rdkit() -> Any:
         tautomer_enumerator=tautomer_enumerator,
         standardize=rdMolStandardize,
     )
+
+
+class UsesRdkit(Struct, frozen=True):
+    """Base of scorers that use RDKit, in a worker with a deadline."""
+
+    heavy: ClassVar[bool] = True
+
+    def warm(self) -> None:
+        """Import RDKit."""
+        rdkit()
 
 
 class MoleculeForms:

@@ -67,7 +67,15 @@ def _unanswered_number(reply: Reply, value: float | None, parts: dict[str, float
     return replace(unanswered(reply, "no number stated"), value=value, parts=parts)
 
 
-class AbsoluteError(Struct, frozen=True):
+class UsesUnits(Struct, frozen=True):
+    """Base of scorers that convert units."""
+
+    def warm(self) -> None:
+        """Import pint and compile the units, before the first reply is scored."""
+        load_units()
+
+
+class AbsoluteError(UsesUnits, frozen=True):
     """Scores |stated - target| in the target's unit; None if no comparable number is stated.
 
     Parts: the signed `error`; `error_imputed`, the error of the training mean, and `error_worst`, the largest
@@ -80,10 +88,6 @@ class AbsoluteError(Struct, frozen=True):
     """Unit to which answers are converted if `sample.unit` is not specific enough: `log10(GPa)`, `dimensionless`, `eV/cell`."""
     possible: tuple[float, float] = (-inf, inf)
     """The physically possible range, in the target's unit."""
-
-    def warm(self) -> None:
-        """Import pint and compile the units, before the first reply is scored."""
-        load_units()
 
     def __repr__(self) -> str:
         settings = {"unit": self.unit, "possible": self.possible if self.possible != (-inf, inf) else ""}
@@ -137,7 +141,7 @@ def substitute_errors(sample: Sample, target: float) -> dict[str, float]:
     return parts
 
 
-class Within(Struct, frozen=True):
+class Within(UsesUnits, frozen=True):
     """Scores 1 if the stated number lies within a tolerance of the target; a relative one refers to the target's magnitude.
 
     `sample.meta["relative_tolerance"]` overrides `relative`.
@@ -146,10 +150,6 @@ class Within(Struct, frozen=True):
     relative: float = 0.01
     absolute: float = 0.0
     read: NumberReader = stated
-
-    def warm(self) -> None:
-        """Import pint and compile the units, before the first reply is scored."""
-        load_units()
 
     def __repr__(self) -> str:
         return f"Within({self.read.__name__}, relative={self.relative}, absolute={self.absolute})"

@@ -51,6 +51,11 @@ def no_answer(reply: Reply, why: str, *, value: float | None = 0.0, **fields: An
     return Score(value=value, verdict=unanswered_verdict(reply), why=why, **fields)
 
 
+def invalid_answer(answer: str, why: str, *, value: float | None = 0.0, **fields: Any) -> Score:
+    """Return the score of an answer that is not a valid object; at most 200 characters of it are recorded."""
+    return Score(value=value, verdict="invalid", answer=answer[:200], why=why, **fields)
+
+
 _UNANSWERED_VERDICTS: dict[str, Verdict] = {"filter": "refused", "length": "truncated", "stop": "unanswered"}
 
 

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from msgspec import Struct
 
 from evals.scorers.answers import finite_float
 from evals.scorers.molecule import MAX_SMILES_CHARS, gold_molecules
-from evals.scorers.molecule_forms import compute_fingerprints, rdkit, tanimoto_similarities
-from evals.scorers.outcomes import binary_score, no_answer
+from evals.scorers.molecule_forms import UsesRdkit, compute_fingerprints, rdkit, tanimoto_similarities
+from evals.scorers.outcomes import binary_score, invalid_answer, no_answer
 from evals.types import Point, Prompt, Reply, Sample, Score
 
 _FORMULA = re.compile(r"(?:[A-Za-z]\d*)+(?:[+-]\d*)*$")
@@ -72,7 +72,7 @@ class ElementMatch(Struct, frozen=True):
             return no_answer(reply, f"no <{self.tag}>")
         counts = element_counts(answer)
         if counts is None:
-            return Score(value=0.0, verdict="invalid", answer=answer[:200], why="upstream reads no formula")
+            return invalid_answer(answer, "upstream reads no formula")
         right = counts in [element_counts(gold) for gold in gold_answers(sample)]
         return _score(answer, right=right)
 
@@ -95,7 +95,7 @@ class SplitMatch(Struct, frozen=True):
         return _score(answer, right=sorted(answer.split(";")) in golds)
 
 
-class ExactMatch(Struct, frozen=True):
+class ExactMatch(UsesRdkit, frozen=True):
     """Scores 1 for the same set of fragments (tasks I2S, MG, FS, RS).
 
     Parts: `valid`; for valid answers also the similarities `morgan`, `rdk` and `maccs` (the best over the gold answers),
@@ -104,11 +104,6 @@ class ExactMatch(Struct, frozen=True):
     """
 
     tag: str = "SMILES"
-    heavy: ClassVar[bool] = True
-
-    def warm(self) -> None:
-        """Import RDKit."""
-        rdkit()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -120,9 +115,7 @@ class ExactMatch(Struct, frozen=True):
             _fragments(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * max(map(len, golds))) else None
         )
         if answer_fragments is None:
-            return Score(
-                value=0.0, verdict="invalid", answer=answer[:200], why="not a molecule", parts={"valid": 0.0}
-            )
+            return invalid_answer(answer, "not a molecule", parts={"valid": 0.0})
         gold_fragments = [fragments for gold in golds if (fragments := _fragments(gold)) is not None]
         right = any(answer_fragments[1] == gold_inchis for _, gold_inchis in gold_fragments)
         parts = {"valid": 1.0, **_compare_fragments(answer_fragments, gold_fragments)}
@@ -188,7 +181,7 @@ class Number(Struct, frozen=True):
             return no_answer(reply, f"no <{self.tag}>", value=None)
         value = finite_float(answer[:100])
         if value is None:
-            return Score(value=None, verdict="invalid", answer=answer[:100], why="not a number")
+            return invalid_answer(answer[:100], "not a number", value=None)
         return Score(value=abs(value - float(str(sample.target))), verdict="graded", answer=answer)
 
 
@@ -203,7 +196,7 @@ class Boolean(Struct, frozen=True):
         if not answer:
             return no_answer(reply, f"no <{self.tag}>")
         if answer not in ("yes", "no"):
-            return Score(value=0.0, verdict="invalid", answer=answer[:100], why="neither yes nor no")
+            return invalid_answer(answer[:100], "neither yes nor no")
         return _score(answer, right=answer == str(sample.target).lower())
 
 

@@ -15,14 +15,13 @@ from evals import extract
 from evals.extract.units import (
     Quantity,
     convert,
-    load_units,
     normalise_notation,
     normalise_unit,
     quantities,
     same_dimension,
 )
 from evals.extract.upstream.yes_no import last_probability, last_yes_no
-from evals.scorers.number import substitute_errors
+from evals.scorers.number import UsesUnits, substitute_errors
 from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -55,16 +54,12 @@ def _is_compatible(unit: str, target: str) -> bool:
     return bool(target) and same_dimension(_without_count_unit(unit), _without_count_unit(target))
 
 
-class OfficialError(Struct, frozen=True):
+class OfficialError(UsesUnits, frozen=True):
     """Scores |stated - target| in the target's unit; None without a comparable number. Parts as in `AbsoluteError`."""
 
     def __repr__(self) -> str:
         """Return the rule's former name, so that cards of old runs remain comparable."""
         return "AbsoluteError(stated)"
-
-    def warm(self) -> None:
-        """Import pint and compile the units, before the first reply is scored."""
-        load_units()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

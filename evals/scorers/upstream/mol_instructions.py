@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from evals.extract.selfies import decode_selfies
 from evals.scorers.molecule import MAX_SMILES_CHARS
 from evals.scorers.molecule_forms import compute_fingerprints, rdkit, tanimoto_similarities
-from evals.scorers.outcomes import binary_score, no_answer
+from evals.scorers.outcomes import binary_score, invalid_answer, no_answer
 from evals.scorers.text import Caption, bleu_counts, edit_distance, tokenize
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -91,7 +91,7 @@ class Generated(Struct, frozen=True):
         )
         if molecule is None or gold is None:
             why = "upstream decodes no molecule" if molecule is None else "the gold answer is not a molecule"
-            return Score(value=0.0, verdict="invalid", answer=answer[:200], why=why, parts={"valid": 0.0})
+            return invalid_answer(answer, why, parts={"valid": 0.0})
         right = molecule.inchi == gold.inchi
         parts = tanimoto_similarities(gold.fingerprints, molecule.fingerprints)
         parts |= _character_bleu_counts(answer, target) | {"valid": 1.0, "exact": float(right)}

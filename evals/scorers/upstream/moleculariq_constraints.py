@@ -16,7 +16,7 @@ from msgspec import Struct
 from evals.errors import DataError
 from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
-from evals.scorers.outcomes import binary_score, unanswered
+from evals.scorers.outcomes import binary_score, invalid_answer, unanswered
 from evals.scorers.upstream.moleculariq import tag_content
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -50,12 +50,7 @@ class Constraints(Struct, frozen=True):
         if not stated:
             return unanswered(reply, "no molecule stated")
         if len(stated) > MAX_SMILES_CHARS:
-            return Score(
-                value=0.0,
-                verdict="invalid",
-                answer=stated[:200],
-                why=f"longer than {MAX_SMILES_CHARS} characters",
-            )
+            return invalid_answer(stated, f"longer than {MAX_SMILES_CHARS} characters")
         if why := missing_packages():
             raise DataError(why)
         rules = import_module(f"{PACKAGE}.rewards.constraint_reward")
@@ -63,7 +58,7 @@ class Constraints(Struct, frozen=True):
             stated, json.loads(str(sample.target)), return_details=True
         )
         if not reward.get("valid_smiles"):
-            return Score(value=0.0, verdict="invalid", answer=stated[:200], why="no valid SMILES")
+            return invalid_answer(stated, "no valid SMILES")
         right = reward.get("reward") == 1.0
         return binary_score(right=right, answer=stated[:200])
 

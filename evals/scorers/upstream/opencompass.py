@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from evals.scorers.molecule_forms import rdkit
+from evals.scorers.molecule_forms import UsesRdkit, rdkit
 from evals.scorers.outcomes import binary_score, no_answer, unanswered_verdict
 from evals.scorers.text import meteor, tokenize
 from evals.scorers.upstream.llm4chem import element_counts
@@ -152,14 +152,8 @@ class YesNo(Struct, frozen=True):
         )
 
 
-class Similarity(Struct, frozen=True):
+class Similarity(UsesRdkit, frozen=True):
     """Scores the Tanimoto similarity of Morgan fingerprints (radius 2, 2,048 bits); 0 if invalid (MG, FS, RS)."""
-
-    heavy: ClassVar[bool] = True
-
-    def warm(self) -> None:
-        """Import RDKit."""
-        rdkit()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

@@ -11,12 +11,10 @@ Tasks are abbreviated as in `mol_instructions`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from msgspec import Struct
+from typing import Any
 
 from evals.extract.selfies import decode_selfies
-from evals.scorers.molecule_forms import rdkit
+from evals.scorers.molecule_forms import UsesRdkit, rdkit
 from evals.scorers.outcomes import no_answer
 from evals.scorers.upstream.opencompass import TAGGED_NUMBER, Errors, score_similarity
 from evals.types import Prompt, Reply, Sample, Score
@@ -40,14 +38,12 @@ def last_tag_content(text: str, tag: str) -> str:
     return content
 
 
-class TaggedSimilarity(Struct, frozen=True):
+class TaggedSimilarity(UsesRdkit, frozen=True):
     """Scores the Tanimoto similarity of Morgan fingerprints (radius 2, 2,048 bits); 0 if invalid (MG, FS, RS, RP)."""
-
-    heavy: ClassVar[bool] = True
 
     def warm(self) -> None:
         """Import RDKit and selfies."""
-        rdkit()
+        super().warm()
         decode_selfies("[C]")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
