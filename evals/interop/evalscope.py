@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import DataError, UsageError, install_command
-from evals.interop.files import find_files, glob_visible, read_bytes, read_object, read_objects
+from evals.interop.files import (
+    MAX_CONFIG_BYTES,
+    find_files,
+    glob_visible,
+    read_bytes,
+    read_object,
+    read_objects,
+)
 from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import (
     PARSE_ERRORS,
@@ -84,7 +91,7 @@ def _sampling(folder: Path) -> Sampling:
     except ImportError:
         raise UsageError(f"reading {path.name} needs `{install_command('import')}`") from None
     try:
-        config = as_dict(as_dict(yaml.safe_load(read_bytes(path))).get("generation_config"))
+        config = as_dict(as_dict(yaml.safe_load(read_bytes(path, MAX_CONFIG_BYTES))).get("generation_config"))
     except (yaml.YAMLError, *PARSE_ERRORS) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: cannot be read as an evalscope configuration ({reason})") from None

@@ -18,6 +18,8 @@ from evals.validation import cause
 
 MAX_BYTES = 4 << 30
 """Size limit in bytes for a file that is read into memory."""
+MAX_CONFIG_BYTES = 2 << 20
+"""Size limit in bytes for a configuration file, whose parser needs up to a thousand times its size in memory."""
 
 
 def glob_visible(folder: Path, pattern: str) -> Iterator[Path]:
@@ -165,9 +167,9 @@ def refuse_zip_bomb(path: Path, archive: zipfile.ZipFile) -> None:
         raise DataError(f"{path}: it would unpack to {unpacked:,} bytes")
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file into memory; raises DataError if it is too large or cannot be read."""
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read a file into memory; raises DataError if it is larger than `max_bytes` bytes or cannot be read."""
     try:
-        return disk.read_small(path, MAX_BYTES)
+        return disk.read_small(path, max_bytes)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None

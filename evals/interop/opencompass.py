@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.errors import DataError
-from evals.interop.files import find_files, glob_visible, read_bytes, read_object, read_objects, read_optional
+from evals.interop.files import (
+    MAX_CONFIG_BYTES,
+    find_files,
+    glob_visible,
+    read_bytes,
+    read_object,
+    read_objects,
+    read_optional,
+)
 from evals.interop.foreign import Item, Source
 from evals.interop.values import (
     PARSE_ERRORS,
@@ -112,7 +120,8 @@ def _model_configs(root: Path) -> dict[str, dict[str, Any]]:
     by_name: dict[str, dict[str, Any]] = {}
     for path in sorted(glob_visible(root / "configs", "*.py")):
         try:
-            models = evaluate(read_bytes(path).decode(), "models", file=path.name, loop_values={})
+            code = read_bytes(path, MAX_CONFIG_BYTES).decode()
+            models = evaluate(code, "models", file=path.name, loop_values={})
             by_name |= {model["abbr"]: model for model in models}
         except (DataError, *PARSE_ERRORS):
             continue

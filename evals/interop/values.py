@@ -101,7 +101,7 @@ def read_sampling(source: Any, **names: str) -> Sampling:
     def get(name: str) -> Any:
         return as_dict(source).get(names.get(name, name))
 
-    stop = get("stop")
+    stops = [get("stop")] if isinstance(get("stop"), str) else as_list(get("stop"))
     return Sampling(
         temperature=number(get("temperature")),
         top_p=number(get("top_p")),
@@ -109,7 +109,8 @@ def read_sampling(source: Any, **names: str) -> Sampling:
         max_tokens=count(get("max_tokens")),
         min_p=number(get("min_p")),
         seed=count(get("seed")),
-        stop=(stop,) if isinstance(stop, str) else tuple(map(str, as_list(stop))),
+        # lists nested in a YAML file by aliases would be exponentially long as text
+        stop=tuple(str(text) for text in stops if not isinstance(text, dict | list)),
     )
 
 

@@ -22,7 +22,9 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from evals.interop import evalscope
 from tests.support.command import evals
+from tests.support.cpu_time import assert_cpu_time
 from tests.support.lazy import lazy
 from tests.support.paths import ROOT, TESTS
 
@@ -475,3 +477,13 @@ def test_a_deeply_nested_inspect_log_is_rejected_within_seconds(tmp_path: Path, 
     outcome = evals("import", "inspect", tmp_path / "log.json", "--results", tmp_path / "r")
     outcome.assert_usage_error()
     assert time.process_time() - start < 10  # importing Inspect takes most of this time
+
+
+def test_a_configuration_whose_aliases_nest_lists_exponentially_is_read_within_a_second(
+    tmp_path: Path,
+) -> None:
+    levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
+    settings = "generation_config: {temperature: 0.5, stop_seqs: [*a29, END]}"
+    (tmp_path / "task_config.yaml").write_text("\n".join(["a0: &a0 [x]", *levels, settings]))
+    sampling = assert_cpu_time(1, lambda: evalscope._sampling(tmp_path))
+    assert (sampling.temperature, sampling.stop) == (0.5, ("END",))

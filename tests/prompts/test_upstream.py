@@ -25,6 +25,7 @@ from evals.verdicts.reported import Claim
 from evals.verdicts.reproduction import check_claims, measured_scores
 from tests.support import wheels
 from tests.support.command import Outcome, evals
+from tests.support.cpu_time import assert_cpu_time
 from tests.support.error_messages import raises
 from tests.support.tables import table
 from tests.support.wheels import FOLDER, synthetic_wheel
@@ -95,6 +96,30 @@ UNSUPPORTED = {
 def test_unsupported_expressions_are_reported_in_one_line(source: str, path: str) -> None:
     with raises(DataError):
         configs.evaluate(source, path, file="c.py", loop_values={"t": "b"})
+
+
+def _chain(first: str, template: str, *, length: int = 40) -> str:
+    """Return a file in which each variable is computed from the one before, `x` from the last."""
+    lines = [f"v{n} = {template.format(f'v{n - 1}')}" for n in range(1, length)]
+    return "\n".join([f"v0 = {first}", *lines, f"x = v{length - 1}"])
+
+
+BOMBS = {
+    "a text that is doubled by a sum": _chain("'one'", "{0} + {0}"),
+    "a text that is doubled by a format": _chain("'one'", "'{{a}}{{a}}'.format(a={0})"),
+    "a text that is doubled by an f-string": _chain("'one'", "f'{{{0}}}{{{0}}}'"),
+    "a list that is doubled": _chain("[1]", "[{0}, {0}]"),
+    "many variables": "\n".join(f"v{n} = 1" for n in range(50_000)) + "\nx = 1",
+}
+
+
+@pytest.mark.parametrize("source", BOMBS.values(), ids=BOMBS)
+def test_files_that_would_take_much_time_or_memory_are_rejected(source: str) -> None:
+    def reject() -> None:
+        with raises(DataError):
+            configs.evaluate(source, "x", file="c.py", loop_values={})
+
+    assert_cpu_time(2, reject)
 
 
 # --- the wheel ----------------------------------------------------------------------------------------------

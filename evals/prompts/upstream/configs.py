@@ -2,7 +2,8 @@
 
 Literals, `dict(...)`, names assigned in the file, subscripts, `+`, `in`, `.strip()`, `.format(name=...)`, f-strings of
 these, and one iteration of a loop are supported. If the requested value depends on anything else, a DataError names the
-file and the line. Other statements are skipped, and the names that they may have changed are unknown afterwards.
+file and the line. Other statements are skipped, and the names that they may have changed are unknown afterwards. Limits keep
+a short file from taking much time or memory, e.g. by doubling a text again and again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,13 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from evals.errors import DataError
+
+MAX_ASSIGNMENTS = 1_000
+"""Maximum number of assignments in a file, since each keeps a copy of the names defined before it."""
+MAX_EVALUATIONS = 100_000
+"""Maximum number of expressions that are evaluated for one value."""
+MAX_TEXT_LENGTH = 1_000_000
+"""Maximum length of a text that an operation returns, in characters."""
 
 
 class Deferred(NamedTuple):
@@ -46,12 +54,16 @@ def evaluate(source: str, path: str, *, file: str, loop_values: Mapping[str, str
 class _Evaluator:
     def __init__(self, file: str, loop_values: Mapping[str, str]) -> None:
         self.file, self.loop_values = file, loop_values
+        self._assignments = self._evaluations = 0
 
     def walk(self, body: Sequence[ast.stmt], names: dict[str, Deferred]) -> None:
         """Record in `names` what statements assign, in order."""
         for statement in body:
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], value=node):
+                    self._assignments += 1
+                    if self._assignments > MAX_ASSIGNMENTS:
+                        raise self._error(statement, f"more than {MAX_ASSIGNMENTS:,} assignments")
                     names[name] = Deferred(node, dict(names))
                 case ast.For(target=ast.Name(id=name), orelse=[]):
                     names.pop(name, None)
@@ -100,7 +112,11 @@ class _Evaluator:
         return None if node is None else Deferred(node, deferred.names)
 
     def evaluate(self, deferred: Deferred) -> Any:
+        """Return the value of an expression; raises DataError if it is not supported or exceeds a limit."""
         node, names = deferred
+        self._evaluations += 1
+        if self._evaluations > MAX_EVALUATIONS:
+            raise self._error(node, f"more than {MAX_EVALUATIONS:,} expressions have to be evaluated")
         match node:
             case ast.Constant(value=constant):
                 return constant
@@ -119,9 +135,12 @@ class _Evaluator:
             ):
                 return {k.arg: self.evaluate(Deferred(k.value, names)) for k in keywords}
             case ast.JoinedStr(values=parts):
-                return "".join(map(str, (self._f_string_part(Deferred(part, names)) for part in parts)))
+                value = "".join(map(str, (self._f_string_part(Deferred(part, names)) for part in parts)))
             case _:
-                return self._evaluate_operation(deferred)
+                value = self._evaluate_operation(deferred)
+        if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH:
+            raise self._error(node, f"a text of more than {MAX_TEXT_LENGTH:,} characters")
+        return value
 
     def _evaluate_operation(self, deferred: Deferred) -> Any:
         """Evaluate an operation; raises DataError for an unsupported one."""
