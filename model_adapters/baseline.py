@@ -73,7 +73,7 @@ class FittedBaseline:
         self._lock = asyncio.Lock()
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the prediction for one question; the first question of each fold fits the model."""
+        """Return the prediction for one question; the first question of each fold fits the model. Raises Fatal."""
         text = plain_text([part for message in prompt.messages for part in message.parts])
         table = next((table for table in TABLES if table.phrase in text), None)
         composition = _COMPOSITION.search(text)

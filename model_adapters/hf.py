@@ -64,7 +64,7 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
         return load(self._source, trusted=self._trusted)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the reply to one prompt, generated in a batch with other calls."""
+        """Return the reply to one prompt, generated in a batch with other calls; raises a ModelError of `errors.py`."""
         loaded = await self.loaded()
         images = await _decode_images(prompt)
         if images and not loaded.takes_images:

@@ -43,7 +43,7 @@ class LlamaCpp:
         self._lock = asyncio.Lock()
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the reply to one prompt; the first call loads the weights."""
+        """Return the reply to one prompt; the first call loads the weights. Raises a ModelError of `errors.py`, or UsageError."""
         async with self._lock:
             if self._server is None:
                 self._server = await asyncio.to_thread(self._load)

@@ -36,7 +36,7 @@ REQUIRED_COLUMNS = ("question_id", "options", "answer", "category")
 
 
 def samples(data: Data, variant: str = "") -> Iterator[Sample]:
-    """Yield samples without the filler options `N/A`, which upstream drops before it assigns letters."""
+    """Yield samples without the filler options `N/A`, which upstream drops before it assigns letters; raises DataError."""
     for row in data.rows(TEST, required=REQUIRED_COLUMNS):
         if not isinstance(row["options"], list):
             raise DataError(f"mmlu-pro: question {row['question_id']}: its options are not a list")

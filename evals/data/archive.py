@@ -69,7 +69,7 @@ class Tree:
             raise DataError(f"cannot read {name} in {self.root}: {error}") from error
 
     def json(self, name: str) -> Any:
-        """Return the content of a JSON file."""
+        """Return the content of a JSON file; raises DataError."""
         with self.open(name) as stream:
             try:
                 return msgspec.json.decode(stream.read())
@@ -77,7 +77,7 @@ class Tree:
                 raise DataError(f"{self.root}: {name}: {error}") from error
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """Yield the objects of a JSON Lines file."""
+        """Yield the objects of a JSON Lines file; raises DataError."""
         decode = msgspec.json.Decoder(dict[str, Any]).decode
         number = 0
         with self.open(name) as stream:

@@ -68,7 +68,7 @@ _YES_NO = {"positive": "yes", "negative": "no"}
 
 
 def samples(data: Data, variant: str) -> Iterator[Sample]:
-    """Yield a task's samples."""
+    """Yield a task's samples; raises DataError."""
     task = TASKS[variant]
     rows = list(_rows(data, variant))
     counts = Counter(str(row["prompt"]) for row in rows)

@@ -26,7 +26,7 @@ def read_table(
     """Return a task's rows with `mbid`, the input, the target in `column`, and `fold`, whose test set contains the row.
 
     `expected`: number of rows. `gold` maps a row to its target; if targets are strings (classes), the folds are stratified
-    by them.
+    by them. Raises DataError.
     """
     if data.origin == "hub":
         return _download_table(name, expected, gold)
@@ -96,7 +96,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 def computed_folds(targets: Sequence[str | float]) -> list[int]:
     """Return the fold that tests each row, computed like the published folds.
 
-    Source: matbench, scripts/mvb01_generate_validation.py: (Stratified)KFold, 5 splits, shuffled, seed 18012019.
+    Source: matbench, scripts/mvb01_generate_validation.py: (Stratified)KFold, 5 splits, shuffled, seed 18012019. Raises
+    DataError without scikit-learn.
     """
     try:
         from sklearn.model_selection import KFold, StratifiedKFold

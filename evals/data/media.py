@@ -117,7 +117,7 @@ def read_below_folder(data: Data, name: str) -> bytes:
 
 
 def store_image(folder: Path, raw: bytes, *, max_pixels: int | None = None) -> Media:
-    """Store an image under its hash, and decide whether it will be converted."""
+    """Store an image under its hash, and decide how it will be sent; `max_pixels`: larger images are scaled down."""
     digest = store_bytes(folder, raw)
     media_type, width, height, sent = inspect_image(raw, max_pixels=max_pixels)
     return Media("image", media_type, digest, len(raw), width, height, sent)
@@ -150,7 +150,7 @@ def _has_content(path: Path, raw: bytes) -> bool:
 
 
 def inspect_image(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, str]:
-    """Return MIME type, width and height from an image's header, and how it will be sent (`Media.sent`)."""
+    """Return MIME type, width and height in pixels from an image's header, and how it will be sent (`Media.sent`)."""
     pil = _pillow()
     try:
         with foreign_code(Rejected), pil.open(BytesIO(raw), formats=READABLE_FORMATS) as pil_image:

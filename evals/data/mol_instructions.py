@@ -43,7 +43,7 @@ _TAGGED_ANSWER = re.compile(r"<(SELFIES|SMILES|NUMBER)>([^<>]*)</\1>")
 
 
 def rows(data: Data, task: Task) -> Iterator[Row]:
-    """Yield a task's test rows, unchanged."""
+    """Yield a task's test rows, unchanged; raises DataError."""
     tree = _open_archive(data)
     if tree is None:
         all_rows = data.rows(Split(hub=HUB, revision=REVISION, stems=(task.name,), rows=task.rows or None))
@@ -79,7 +79,7 @@ def _row_split(row: Row) -> str:
 
 
 def samples(data: Data, variant: str) -> Iterator[Sample]:
-    """Yield a task's samples; `meta["also"]` lists other gold answers to the same question."""
+    """Yield a task's samples; `meta["also"]` lists other gold answers to the same question. Raises DataError."""
     task = TASKS[variant]
     parsed_rows = [_parse_row(row, task, position) for position, row in enumerate(rows(data, task), 1)]
     golds: dict[str, dict[str, None]] = defaultdict(dict)

@@ -71,7 +71,7 @@ def check_once(path: Path) -> None:
     """Check a file of a run, unless this user's installation wrote or checked it before.
 
     Results are remembered below XDG_CACHE_HOME by device, inode, size, mtime and ctime, which a copy or an archive does not
-    preserve. Without a writable cache folder, every process checks again.
+    preserve. Without a writable cache folder, every process checks again. Raises DataError like `check`.
     """
     if (key := _file_key(path)) is None:
         return

@@ -154,7 +154,7 @@ def _checked_values(array: NDArray[Any], rate_hz: float, channels: Sequence[str]
 
 
 def series_text(media: Media, array: NDArray[np.float64]) -> str:
-    """Return a time series as text: a heading, then a line per channel with six digits per value."""
+    """Return a time series, of shape (length, channels), as text: a heading, then a line per channel, six digits per value."""
     heading = f"Time series, {media.length} values per channel, {media.rate_hz:g} samples per second."
     lines = (
         f"{name}: {', '.join(f'{value:.6g}' for value in column)}"

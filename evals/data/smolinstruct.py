@@ -47,7 +47,7 @@ TASKS = {
 
 
 def rows(data: Data, task_name: str, expected: int) -> Iterator[Row]:
-    """Yield a task's test rows, with the columns of the hub's loading script; `expected`: their number."""
+    """Yield a task's test rows, with the columns of the hub's loading script; `expected`: their number. Raises DataError."""
     tree = open_archive(data)
     all_rows: Iterator[Row]
     if tree is None:
@@ -109,7 +109,7 @@ def _wrap_in_tags(tags: Sequence[str | None], text: str) -> str:
 
 
 def samples(data: Data, variant: str) -> Iterator[Sample]:
-    """Yield a task's samples; `meta["also"]` lists other gold answers to the same input."""
+    """Yield a task's samples; `meta["also"]` lists other gold answers to the same input. Raises DataError."""
     task = TASKS[variant]
     test_rows = list(rows(data, task.name, task.rows))
     golds: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)

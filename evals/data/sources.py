@@ -80,7 +80,7 @@ class Data(Struct, frozen=True, kw_only=True):
         return "sample" if self.sample else "local" if self.local else "hub"
 
     def rows(self, split: Split, *, required: Sequence[str] = ()) -> Iterator[Row]:
-        """Yield the rows of a split; raises DataError."""
+        """Yield the rows of a split; `required`: columns that every row must have. Raises DataError."""
         count = 0
         for count, row in enumerate(self._read_split(split), 1):
             missing = [column for column in required if column not in row]
@@ -101,7 +101,7 @@ class Data(Struct, frozen=True, kw_only=True):
         return self.origin == "hub" or bool(self._files(split))
 
     def folder(self) -> Path:
-        """Return the folder that media paths in rows are relative to."""
+        """Return the folder that media paths in rows are relative to; raises DataError for data from the hub."""
         if self.sample:
             from importlib.resources import files
 
@@ -147,7 +147,7 @@ def _suite_folder(root: Path, suite: str) -> Path:
 
 
 def read_file(path: Path) -> Iterator[Row]:
-    """Yield the rows of a Parquet, JSON Lines, JSON, CSV or TSV file, one at a time."""
+    """Yield the rows of a Parquet, JSON Lines, JSON, CSV or TSV file, one at a time; raises DataError."""
     import zlib
 
     name = path.name.removesuffix(".gz")

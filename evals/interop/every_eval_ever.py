@@ -33,7 +33,7 @@ encode = msgspec.json.Encoder().encode
 
 
 def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> ExportedFiles:
-    """Write both files of every run; `model_id` (ORG/NAME) names the model's developer."""
+    """Write both files of every run; `model_id` (ORG/NAME) names the model's developer. Raises UsageError."""
     files: list[Path] = []
     lost = ["failed and unscored samples are not among the instances, only counted in the details"]
     pairs = require_ended(runs)

@@ -146,7 +146,10 @@ class Turns(str):
 
 
 def loglikelihoods(caller: BatchCaller, requests: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-    """Answer `loglikelihood` requests (context, continuation), with one call for each distinct context."""
+    """Answer `loglikelihood` requests (context, continuation), with one call for each distinct context.
+
+    Raises UsageError if a context is a conversation.
+    """
     by_context: dict[str, list[int]] = {}
     if any(isinstance(context, Turns) for context, _ in requests):
         raise UsageError("likelihoods need plain text: run without --apply_chat_template")

@@ -20,7 +20,7 @@ from evals.records.store import Run, slug
 
 
 def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
-    """Write `<model>/.eval_results/<suite>-<protocol>.yaml` for each run of a registered benchmark."""
+    """Write `<model>/.eval_results/<suite>-<protocol>.yaml` for each run of a registered benchmark; raises UsageError."""
     try:
         import yaml
     except ImportError:

@@ -53,7 +53,10 @@ RUN_COLUMNS = (
 
 
 def write(runs: Sequence[Run], to: str) -> ExportResult:
-    """Write runs to a database; `to` is a connection string without a password; if empty, the PG* variables apply."""
+    """Write runs to a database; `to` is a connection string without a password; if empty, the PG* variables apply.
+
+    Raises UsageError.
+    """
     try:
         import psycopg
     except ImportError:

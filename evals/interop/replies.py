@@ -268,7 +268,10 @@ def write_run(
     results: Path,
     run: str | None,
 ) -> Card:
-    """Score recorded replies and write them as a finalized run, with the questions unless the suite is gated."""
+    """Score recorded replies and write them as a finalized run, with the questions unless the suite is gated.
+
+    Raises UsageError if the run exists.
+    """
     folder = results / suite.folder / store.slug(card.model)
     card.run = run or _unused_id(card, folder)
     path = folder / card.run

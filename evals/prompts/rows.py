@@ -18,7 +18,8 @@ ANSWER_INSTRUCTION = "End with a line `ANSWER: ` and your answer."
 def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompter:
     """Return the function that builds the prompts of samples of `evals.data.rows`.
 
-    A template may contain `{COLUMN}` for a column of the row, and `{question}` and `{options}` (with letters).
+    A template may contain `{COLUMN}` for a column of the row, and `{question}` and `{options}` (with letters). The function
+    raises UsageError if the template cannot be filled, or the user's function returns no text.
     """
     if prompt is None:
         return _default_prompt

@@ -30,7 +30,7 @@ class Function:
         self.slots: int | None = None if self._is_async else MAX_CONCURRENT
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Call the function once."""
+        """Call the function once; raises ModelError if it returns no text."""
         messages = [{"role": m.role, "content": plain_text(m.parts)} for m in prompt.messages]
         argument = (
             messages if self._takes_messages else "\n\n".join(message["content"] for message in messages)

@@ -48,7 +48,8 @@ def compute(
     """Return the likelihoods of each reply, or why they cannot be computed; `variables`: passed to the chat template.
 
     `has_stops`: whether stop sequences were set; one of them may have ended a reply in place of the end-of-turn token.
-    `cancelled`: set when the likelihoods are no longer needed, so that no further batch is started.
+    `cancelled`: set when the likelihoods are no longer needed, so that no further batch is started. Raises Rejected if the
+    checkpoint has no chat template.
     """
     if not checkpoint.processor.chat_template:
         raise Rejected("the checkpoint has no chat template to render the prompts with")
@@ -73,7 +74,10 @@ def compute(
 def tokenize(
     checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], end: int | None
 ) -> Row:
-    """Tokenise a prompt as rendered, and its reply as plain text except for reasoning tags; `end`: see `end_of_turn`."""
+    """Tokenise a prompt as rendered, and its reply as plain text except for reasoning tags; `end`: see `end_of_turn`.
+
+    Raises Context if they exceed the context, ModelError if one of them is empty or the reasoning's tags are unknown.
+    """
     text = render(checkpoint, prompt, [], dict(variables))
     tokens: list[int] = checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"]
     start = len(tokens)
