@@ -179,12 +179,12 @@ def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterato
     for other in others:
         for suite in other.suites if other.status == "accepted" else ():
             if suite.label == result.label and suite.data_sha256 != result.data_sha256:
-                yield f"its data hash to {result.data_sha256[:16]}, but those of {other.entry} to {suite.data_sha256[:16]}"
+                yield f"its data hash to {result.data_sha256[:16]}, the data of {other.entry} to {suite.data_sha256[:16]}"
                 return
 
 
 def copy_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield a refusal for each entry from which a run appears to be copied. `others`: earlier entries of other models."""
+    """Yield a refusal for each entry that a run appears to be copied from. `others`: earlier entries of other models."""
     for other in others:
         for suite in other.suites:
             if suite.label == result.label and (why := copy_evidence(result.fingerprint, suite.fingerprint)):

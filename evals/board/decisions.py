@@ -45,6 +45,8 @@ class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _DecisionFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of `decisions.toml`."""
+
     decision: tuple[Decision, ...] = ()
 
 

@@ -156,7 +156,7 @@ def _result(
 
 
 def _records(bundle: Bundle) -> Iterator[Record]:
-    """Yield the records of a bundle; those of a gated suite contain no texts."""
+    """Yield the records of a bundle, without texts if its suite is gated."""
     if bundle.manifest.gated:
         yield from (withheld.record for withheld in bundle.lines(GATED_FILES[-1], Withheld))
     else:

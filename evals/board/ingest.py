@@ -91,7 +91,7 @@ def _pending(
     all_decisions: Sequence[Decision],
     names: Sequence[str],
 ) -> Iterator[Path]:
-    """Yield the files to examine: those of known entries in order of arrival, then new ones by name."""
+    """Yield the files to examine: first known entries in order of arrival, then new ones by name."""
     requested = [Path(name).name.removesuffix(SUFFIX) for name in names]
     if missing := [name for name in requested if name not in files]:
         raise UsageError(f"no entry {one_line(missing[0])!r} in {ENTRIES}/")

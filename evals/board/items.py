@@ -1,4 +1,4 @@
-"""Values of items, from which a board's pages compare models pairwise: `results/ENTRY.parquet`.
+"""Values of items, for the pairwise comparisons on a board's pages: `results/ENTRY.parquet`.
 
 Its rows are the items of each suite in the order of their ids, which are not stored: two results of a suite with the same
 `items_sha256` have the same items in the same order.
@@ -29,7 +29,7 @@ class Items(NamedTuple):
     """The items of a run under its headline metric."""
 
     sha256: str
-    """Hash of the ids; empty if the metric is not a mean over items, in which case there are no values."""
+    """Hash of the ids; empty, like `values`, if the metric is not a mean over items."""
     values: NDArray[np.float64]
     """Each item's mean over its repeats, in the metric's unit; NaN if no repeat was scored."""
     groups: list[str]

@@ -42,7 +42,7 @@ class Rerun(Struct, frozen=True, kw_only=True):
     bundle_sha256: str
     agrees: bool
     difference: float | None = None
-    """Headline of the board's run minus that of the entry's run; None if they could not be compared."""
+    """Headline of the board's run minus headline of the entry's run; None if they could not be compared."""
     low: float | None = None
     """90 % interval of the difference."""
     high: float | None = None
@@ -146,6 +146,7 @@ def _compare_rerun(
     board_policy: BoardPolicy,
     gold: Path | None,
 ) -> Rerun:
+    """Examine the rerun at `path`, and compare its items with those of the entry's run."""
     entry = path.parent.name
     examination = within_limits(
         examine_rerun, path, rule, board_policy, gold, seconds=board_policy.limits.seconds

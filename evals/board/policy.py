@@ -45,7 +45,7 @@ class SuiteRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Positive | None = None
     """Number of items of the seeded subset (`--limit`); unset: all items."""
     seed: int = 0
-    """Seed with which the subset is chosen."""
+    """Seed of the subset."""
     imports: bool = False
     """Whether runs imported from other tools are accepted."""
     minimum_repeats: Positive = 1

@@ -101,7 +101,7 @@ class EntryResult(Struct, frozen=True, kw_only=True):
     board: str
     entry: str
     sequence: int
-    """Position in the order in which entries arrived, from 1."""
+    """Position in the order of arrival, from 1."""
     file_sha256: str
     policy_sha256: str
     evals: str

@@ -156,6 +156,6 @@ class Mask:
 
 
 def _spellings(secret: str) -> Sequence[str]:
-    """Return a secret as such, and escaped as in JSON (with and without escaped slashes) and in URLs."""
+    """Return a secret unescaped, escaped as in JSON (with and without escaped slashes), and escaped as in URLs."""
     escaped = json.dumps(secret)[1:-1]
     return list(dict.fromkeys((secret, escaped, escaped.replace("/", "\\/"), quote(secret, safe=""))))

@@ -322,7 +322,7 @@ def _print_finding(finding: Finding) -> None:
 
 
 def _scale(unit: str) -> tuple[int, str]:
-    """Return the factor by which differences in a unit are multiplied for display, and the unit that is displayed."""
+    """Return the factor and the unit in which differences are displayed; fractions are displayed in points."""
     return (100, "points") if unit == "fraction" else (1, unit)
 
 

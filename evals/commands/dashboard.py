@@ -75,7 +75,7 @@ def dashboard(
 
 
 def _open_browser(url: str, address: str, port: int) -> None:
-    """Open a browser once the server responds, if there is a display."""
+    """Open a browser once the server responds, within 30 seconds; do nothing without a display."""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
     for _ in range(300):

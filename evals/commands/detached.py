@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def submit(request: RunRequest, *, as_json: bool) -> bool:
     """Submit this command line as a job and print the job's id; return False if this process is that job.
 
-    `request` is the command's request, or that of a sweep's first part.
+    `request`: the command's request; for a sweep, the request of its first part.
     """
     from evals.run.cluster.slurm import detach
     from evals.run.session import Session

@@ -49,17 +49,11 @@ def _check_machine(results: Path) -> list[Finding]:
     existing = results if results.exists() else results.resolve().parent
     writable = os.access(existing, os.W_OK)
     free_gb = shutil.disk_usage(existing).free / 1e9 if existing.exists() else 0.0
+    state = "writable" if writable else "not writable"
+    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     return [
-        (
-            "python",
-            True,
-            f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        ),
-        (
-            "results",
-            writable,
-            f"{results}: {'writable' if writable else 'not writable'}, {free_gb:.0f} GB free",
-        ),
+        ("python", True, f"{platform.python_version()} on {system}"),
+        ("results", writable, f"{results}: {state}, {free_gb:.0f} GB free"),
     ]
 
 
@@ -76,11 +70,8 @@ def _check_iupac_names() -> Finding:
     if find_spec("py2opsin") is None:
         return ("opsin", False, f"{use}: {install_command('chemistry')}")
     if shutil.which("java") is None:
-        return (
-            "opsin",
-            False,
-            f"{use}: OPSIN is installed, but Java is not on the PATH; names are compared as text",
-        )
+        reason = "OPSIN is installed, but Java is not on the PATH; names are compared as text"
+        return ("opsin", False, f"{use}: {reason}")
     return ("opsin", True, use)
 
 
@@ -111,14 +102,8 @@ def _check_profiles() -> list[Finding]:
         return [(profile.name, False, str(error)) for profile in models]
     reasons = {profile.name: gpus.shortfall(profile, visible_gpus) for profile in models}
     engines = "" if all(reasons.values()) else _installed_engines()
-    return [
-        (
-            name,
-            bool(engines) and not reason,
-            reason or f"the GPUs suffice; {engines or 'no engine is installed'}",
-        )
-        for name, reason in reasons.items()
-    ]
+    sufficient = f"the GPUs suffice; {engines or 'no engine is installed'}"
+    return [(name, bool(engines) and not reason, reason or sufficient) for name, reason in reasons.items()]
 
 
 def _installed_engines() -> str:

@@ -145,6 +145,7 @@ def _parse_label(raw: bytes, location: str) -> Label:
 async def _ask_judge(
     judge_model: Judge, template: Template, lines: Sequence[Label]
 ) -> tuple[list[RatedPair], int]:
+    """Return the label and the judge's verdict on each line, and the number of lines without a readable verdict."""
     from evals.scorers.judge.agreement import RatedPair
 
     async def decide(line: Label) -> RatedPair | None:
@@ -200,6 +201,7 @@ def _read_verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool]
 
 
 def _calibrate_on_run(results: Path, run: str, lines: Sequence[Label], judge_model: Judge) -> Calibration:
+    """Compare a run's verdicts with labels of its replies, and correct its score by prediction-powered inference."""
     from evals.scorers.judge.agreement import RatedPair, ppi
 
     verdicts, _ = _read_verdicts(results, run)
@@ -219,6 +221,7 @@ def _calibrate_on_run(results: Path, run: str, lines: Sequence[Label], judge_mod
 def _add_corrected_score(
     calibration: Calibration, pairs: Sequence[RatedPair], results: Path, run: str
 ) -> None:
+    """Add a run's score corrected for the judge's errors; raises UsageError unless a judge gave all of its verdicts."""
     from evals.scorers.judge.agreement import rogan_gladen
 
     verdicts, all_judged = _read_verdicts(results, run)

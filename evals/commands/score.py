@@ -55,6 +55,7 @@ def score(
 def _rescore_run(
     run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool
 ) -> None:
+    """Rescore a run, or a copy of it for another protocol or judge, and print the changes and the scores."""
     from evals import load
     from evals.run.judging import with_judge
     from evals.run.overview import Overview

@@ -85,9 +85,16 @@ def show(
             raise UsageError("--control cannot be combined with --samples, --sample, --next or --pivot")
         from evals.commands import control
 
-        control.show(_require_run(run, "--control"), controls, options["results"], as_json=options["as_json"])
+        control.show(
+            _require_run(run, "--control RUN"), controls, options["results"], as_json=options["as_json"]
+        )
     elif sample is not None or next_verdict is not None:
-        _show_sample(_require_run(run, "--sample"), sample, next_verdict, options)
+        _show_sample(
+            _require_run(run, "--sample ID" if sample is not None else "--next VERDICT"),
+            sample,
+            next_verdict,
+            options,
+        )
     elif samples:
         _show_samples(_require_run(run, "--samples"), options)
     elif run is not None and show_board.is_board(Path(run)):

@@ -273,6 +273,8 @@ def card_fault(card: Card) -> str:
 
 
 class _Version(Struct):
+    """The part of a card that is decoded first, since other formats may have other fields."""
+
     format: int = 0
 
 

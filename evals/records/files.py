@@ -24,7 +24,7 @@ decode_sample = msgspec.json.Decoder(Sample).decode
 encode = msgspec.json.Encoder().encode
 
 MAX_LABEL_CHARS = 16
-"""Maximum length of an answer that a gated suite publishes as it is; a longer answer could be text from the data set."""
+"""Maximum length of an answer that a gated suite publishes unchanged; a longer answer could be text from the data set."""
 
 
 def label_or_hash(text: str) -> str:

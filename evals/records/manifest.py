@@ -63,7 +63,7 @@ def name(folder: str, version: int, digest: str) -> str:
 
 
 def entries(sizes: dict[str, int]) -> dict[str, list[ManifestEntry]]:
-    """Return the manifests of each run folder, the newest first; `sizes`: a listing of a store, of which other files are ignored."""
+    """Return the manifests of each run folder, the newest first; `sizes`: a listing of a store, in which other files are ignored."""
     by_folder: dict[str, list[ManifestEntry]] = {}
     for path, size in sizes.items():
         if (match := _MANIFEST_NAME.fullmatch(path)) and is_valid_folder(match[1]):
@@ -93,6 +93,8 @@ def encode(folder: str, files: dict[str, StoredFile], card: bytes) -> bytes:
 
 
 class _Version(Struct):
+    """The part of a manifest that is decoded first, since other formats may have other fields."""
+
     manifest: int = 0
 
 

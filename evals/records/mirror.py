@@ -54,7 +54,7 @@ def writable_folder(results: str | Path) -> Path:
 
 
 def local_folder(address: Address) -> Path:
-    """Return the local copy of an address, which may be that of all results, a suite, a model or one run.
+    """Return the local copy of an address: of all results, or of a suite, a model or one run in them.
 
     The address is read once per process; `refresh` reads it again. Raises StoreError if there are no runs at the address.
     """

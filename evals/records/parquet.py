@@ -30,10 +30,12 @@ from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 BATCH_BYTES = 1 << 20
 """Size in bytes of the buffered rows at which they are written to the Parquet file."""
 RECORD_COLUMNS = ["sample", "repeat", "prompt", "outcome", "scores", "started"]
-"""Columns from which a record is restored; the others are for queries."""
+"""Columns that a record is restored from; the others are for queries."""
 
 
 class _Key(Struct):
+    """The key of a line of `records.jsonl`."""
+
     sample: str
     repeat: int
 
@@ -81,6 +83,8 @@ class _Usage(Struct, frozen=True):
 
 
 class _ReplyOrFailure(Struct):
+    """The part of an outcome that has columns."""
+
     type: str
     kind: str = ""
     stop: str = ""
@@ -89,6 +93,8 @@ class _ReplyOrFailure(Struct):
 
 
 class _ScoreOrFailure(Struct):
+    """The part of a score that has columns."""
+
     type: str
     kind: str = ""
     value: float | None = None

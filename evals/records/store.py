@@ -205,7 +205,7 @@ def write_card(path: Path, card: Card) -> None:
 
 
 def slug(name: str) -> str:
-    """Return a model's name in a form that can name a folder."""
+    """Return a name, e.g. of a model or a suite, in a form that can name a file or folder; `model` if nothing is left of it."""
     cleaned = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name).strip("-.")
     return cleaned[:80] or "model"
 
@@ -229,11 +229,11 @@ Stamp: TypeAlias = tuple[int, int, int]
 """Modification times (ns) of a run's card and of its folder, and the size of the card.
 
 The folder's time changes when a file is added, replaced or deleted."""
-NO_STAMP: Stamp = (0, 0, 0)  # of a broken run whose card is missing or may not be read
+NO_STAMP: Stamp = (0, 0, 0)  # of a broken run whose card is missing or unreadable
 
 
 def stamps(results: Path) -> dict[str, Stamp]:
-    """Return the stamps of all runs, and of folders that may not be read, by folder, the newest last; faster than `Path.glob`."""
+    """Return the stamps of all runs, and of unreadable folders, by folder, the newest last; faster than `Path.glob`."""
     if (own_stamp := stamp(str(results))) is not None:
         return {str(results): own_stamp}
     unreadable: list[str] = []
@@ -272,7 +272,7 @@ def has_records(folder: str) -> bool:
 
 
 def _subfolders(path: str, unreadable: list[str]) -> list[os.DirEntry[str]]:
-    """Return the folders in a folder; one that may not be read is added to `unreadable`."""
+    """Return the folders in a folder; if permission to read it is missing, add it to `unreadable`."""
     try:
         with os.scandir(path) as entries:
             return [entry for entry in entries if entry.is_dir() and not disk.is_ignored(entry.name)]

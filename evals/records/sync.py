@@ -133,6 +133,8 @@ def _send_all(
     entries: dict[str, list[ManifestEntry]],
     result: SyncResult,
 ) -> None:
+    """Send runs in several threads, and add the outcome of each to `result`."""
+
     def attempt(run: _PreparedRun) -> SentRun | StoreError:
         try:
             return _send(remote, run, entries.get(run.folder, []))
@@ -193,7 +195,7 @@ def _name_conflict(remote: RemoteStore, run: _PreparedRun, entry: ManifestEntry)
 def _note_conflicts(
     result: SyncResult, entries: dict[str, list[ManifestEntry]], ready: list[_PreparedRun]
 ) -> None:
-    """Note each run of which another machine has sent a different state at the same time, if that state takes precedence."""
+    """Note each run that another machine has sent in a different state at the same time, if that state takes precedence."""
     digests = {run.folder: (run.digest, str(run.path)) for run in ready}
     for sent in result.sent:
         digest, path = digests[sent.folder]

@@ -82,7 +82,7 @@ class Writer:
                 path.unlink()
 
     def _has_current_card(self) -> bool:
-        """Return whether the numbers on the stored card are those of the current records."""
+        """Return whether the numbers on the stored card were computed from the current records."""
         return (self.path / "card.json").exists() and read_card(self.path).status != "running"
 
     def _mark_running(self) -> None:

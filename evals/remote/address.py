@@ -40,7 +40,7 @@ class Address(NamedTuple):
     """Name of a run at the address, given after `#`."""
 
     def __str__(self) -> str:
-        """Return the address as it is displayed and stored, without the run's name."""
+        """Return the address without the run's name, for display and storage."""
         return f"{self.scheme}://{self.location}"
 
 

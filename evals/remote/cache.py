@@ -51,7 +51,7 @@ def root() -> Path:
 
 
 def object_name(digest: str) -> str:
-    """Return the name under which a remote store keeps the file with this SHA-256.
+    """Return the name of the file with this SHA-256 in a remote store.
 
     >>> object_name("ab34")
     'objects/ab/ab34'
@@ -60,7 +60,7 @@ def object_name(digest: str) -> str:
 
 
 def view_folder(address: str) -> Path:
-    """Return the folder in which an address is mirrored."""
+    """Return the folder that mirrors an address."""
     return root() / "views" / sha256(address.encode()).hexdigest()[:20]
 
 

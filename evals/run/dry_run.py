@@ -102,6 +102,7 @@ def hours_together(forecasts: Sequence[Forecast]) -> float:
 
 
 def _model_forecasts(session: Session, spec: str, given_model: Model | None) -> list[Forecast]:
+    """Return a forecast per suite for one model. `given_model`: None if it is to be created here, and closed afterwards."""
     request, fault, model = session.request, "", given_model
     if model is None and not request.cluster:
         try:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from evals.plain import count_of
 from evals.records.card import Finding
 from evals.types import TOOL_CALLS, UNKNOWN_FINISH, Record, Reply, Score
 
@@ -76,7 +77,7 @@ class Health:
         notes = []
         for finish, count in self._finish_reasons.most_common():
             reason = finish.removeprefix(UNKNOWN_FINISH)
-            subject = f"{count} {'reply' if count == 1 else 'replies'}"
+            subject = count_of(count, "reply", "replies")
             if finish == TOOL_CALLS:
                 notes.append(f"{subject} ended in a tool call, although no tool was offered")
             elif reason == "none given":
@@ -86,6 +87,7 @@ class Health:
         return notes
 
     def _current_findings(self) -> Iterable[Finding]:
+        """Yield the findings on all records so far."""
         if self._replies < MIN_REPLIES:
             return
         all_replies = f"{self._replies} of {self._replies} replies"

@@ -122,7 +122,7 @@ class ModelRun:
 
     @property
     def is_sequential(self) -> bool:
-        """Return whether the model takes turns with all others of which this is true, e.g. because it computes on this machine."""
+        """Return whether the model shares one lane with the others that must take turns, e.g. since they compute on this machine."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 

@@ -200,8 +200,8 @@ def earlier_lengths(
 ) -> dict[str, tuple[float, float]]:
     """Return (output tokens, seconds) by sample id in an earlier run of the suite, preferably the newest run of this model.
 
-    `folder`: folder of the suite; `pattern`: pattern of record files in it; `prefer`: folder of this model's runs. Runs
-    of this model come first, then newer ones; empty if none of the first three has replies to half of the samples.
+    `folder`: folder of the suite; `pattern`: pattern of record files in it; `prefer`: folder of this model's runs. Three runs
+    are tried, this model's before others and newer before older ones; empty if none has replies to half of the samples.
     """
     runs = sorted(
         folder.glob(pattern),

@@ -15,6 +15,7 @@ from evals.data import Data
 from evals.data.sample_store import SampleStore
 from evals.errors import DataError, StoreError, UnknownName, UsageError
 from evals.labels import ProtocolName
+from evals.plain import count_of
 from evals.records import store
 from evals.records.card import Card, Config, host
 from evals.records.files import Brief
@@ -267,7 +268,7 @@ def _plan_notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
         yield "with the user's system prompt (--system)"
     if (protocol := ProtocolName.parse(suite.protocol)).shots is not None:
         base = protocol._replace(shots=None)
-        examples = "1 few-shot example" if protocol.shots == 1 else f"{protocol.shots} few-shot examples"
+        examples = count_of(protocol.shots, "few-shot example")
         yield f"{examples} (--shots) instead of the number in {base}: {protocol} is never ranked with {base}"
     if plan.data.origin == "hub" and not suite.sha256 and not suite.in_memory:
         yield f"no hash of this data set is pinned; its rows have sha256 {config.data_sha256[:16]}"
@@ -327,7 +328,7 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
 def _cards_in(folder: Path, run: str | None) -> tuple[dict[str, Card], list[str]]:
     """Return the cards of a model's runs by run id, and for each unreadable one the reason.
 
-    Raises StoreError if the unreadable card is that of the run named by the user, or of one of its numbered successors.
+    Raises StoreError if the run named by the user, or one of its numbered successors, has an unreadable card.
     """
     cards, unreadable = {}, []
     for run_path in sorted(folder.glob("*")):
@@ -344,11 +345,12 @@ def _cards_in(folder: Path, run: str | None) -> tuple[dict[str, Card], list[str]
 
 
 def _differences_text(config: Config, cards: Mapping[str, Card], name: str) -> str:
-    """Return how a configuration differs from that of the run `name`."""
+    """Return the differences between a configuration and the run `name`, as text."""
     return f"{'; '.join(config.changes(cards[name].config)) or 'nothing differs'} in {name}"
 
 
 def _unused_name(folder: Path, name: str) -> str:
+    """Return a name for a new run; a number is appended if another run, begun in the same second, has it."""
     return name if not (folder / name).exists() else f"{name}-{time.time_ns() % 10_000}"
 
 

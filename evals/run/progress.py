@@ -18,7 +18,8 @@ from evals.run.health import Health, is_checked
 from evals.run.job import Job
 from evals.types import Failure, Record, Reply, Score
 
-LINE_EVERY_S = 10.0
+DRAW_EVERY_S, LINE_EVERY_S = 0.2, 10.0
+"""Minimum interval between two updates of bars or of a notebook, and between two printed lines."""
 BAR_FORMAT = "{desc} {bar:20} {n_fmt}/{total_fmt}  "
 """tqdm's format of a bar; the text from `ModelProgress.rows` is appended."""
 MAX_MESSAGE_CHARS = 300
@@ -187,12 +188,12 @@ class Progress(AbstractContextManager["Progress"]):
             self._print_lines()
 
     def update(self) -> None:
-        """Update the display: bars and notebooks at most five times a second, lines every `LINE_EVERY_S` seconds."""
+        """Update the display, at most every `DRAW_EVERY_S` (bars, notebooks) or `LINE_EVERY_S` (lines) seconds."""
         if self._quiet:
             return
         now = time.monotonic()
         if self._bars or self._notebook_display is not None:
-            if now - self._last_update > 0.2:
+            if now - self._last_update > DRAW_EVERY_S:
                 self._last_update = now
                 self._draw()
         elif now - self._last_update > LINE_EVERY_S:
@@ -245,7 +246,7 @@ class Progress(AbstractContextManager["Progress"]):
 
 
 class ModelProgress:
-    """The rows of one model, to which the model's runner reports every record."""
+    """The rows of one model; the model's runner reports every record to it."""
 
     def __init__(
         self,

@@ -331,6 +331,7 @@ def make_request(settings: Mapping[str, Any], *, source: str = "") -> RunRequest
 
 
 def _convert(option: Option, value: Any, source: str) -> Any:
+    """Return a setting in the type of its option; raises UsageError for a wrong type or a value out of bounds."""
     name = f"{source}: {option.name}" if source else option.flag
     if value is None and option.optional:
         return None

@@ -148,6 +148,7 @@ class Runner:
             self.end(reason)
 
     async def _sync_writers(self) -> None:
+        """Sync the writers that need it, checking every quarter of a second; a failure ends the run."""
         while True:
             await asyncio.sleep(0.25)
             for job in self.jobs:
@@ -180,6 +181,7 @@ class Runner:
         )
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        """Start workers in place of one that has ended; if it raised an error, end the run."""
         self._workers.discard(task)
         self._scoring_tasks.discard(task)
         error = None if task.cancelled() else task.exception()
@@ -260,6 +262,7 @@ class Runner:
                 self._start_scoring(self._rescore_job(job_index))
 
     async def _rescore_job(self, job_index: int) -> None:
+        """Rescore the replies of earlier sessions to one suite, until all are rescored or the run ends."""
         job, scoring, slots = self.jobs[job_index], self._scoring[job_index], asyncio.Semaphore(MAX_UNSCORED)
         run = Run(job.writer.path)
         samples = {sample.id: sample for sample in run.samples()}
@@ -292,6 +295,7 @@ class Runner:
             self._watcher.record(job_index, record)
 
     def _append(self, job_index: int, record: Record) -> None:
+        """Add a record to its run; one that JSON cannot represent is changed, or replaced by a failure."""
         writer = self.jobs[job_index].writer
         try:
             writer.add(record)

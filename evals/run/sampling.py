@@ -1,4 +1,4 @@
-"""Sampling parameters: those of the protocol, of the model's developers, and of the user."""
+"""Sampling parameters of a run: the protocol's, or those recommended by the model's developers, with the user's overrides."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def override(base: Sampling, requested: Sampling, *, seed: int) -> Sampling:
 
 
 def with_repeat_seed(sampling: Sampling, repeat: int) -> Sampling:
-    """Return the sampling parameters of a repeat, which has a seed of its own, so that repeats differ."""
+    """Return the sampling parameters of a repeat; each repeat gets a different seed."""
     if repeat == 0 or sampling.seed is None:
         return sampling
     return structs.replace(sampling, seed=sampling.seed + repeat)

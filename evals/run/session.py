@@ -157,6 +157,7 @@ class Session:
         return outcomes
 
     async def _run_lane(self, lane: Lane) -> None:
+        """Run models one after the other, and set their outcomes; an error is raised only if there is a single model."""
         for model_run in lane:
             if self._was_interrupted():
                 return

@@ -78,7 +78,7 @@ def _settings_levels(
 def _merge_levels(
     levels: Sequence[tuple[str, Mapping[str, Any]]], name: str, faults: list[str]
 ) -> dict[str, Any]:
-    """Merge the levels of a table, of which later ones take precedence; mistakes are added to `faults`."""
+    """Merge the levels of a table; later levels take precedence, and mistakes are added to `faults`."""
     allowed = [key for key in (*options(), PROTOCOLS) if key not in SINGLE_RUN_OPTIONS]
     merged: dict[str, Any] = {}
     for source, level in levels:

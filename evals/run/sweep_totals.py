@@ -23,7 +23,7 @@ class Totals(Struct, frozen=True, kw_only=True):
     bound: bool
     """Whether `output_tokens` is an upper bound, because the tokens of at least one run are."""
     cost_usd: float | None
-    """Cost of the runs for which it is known; None if it is known for none that has calls to make."""
+    """Sum of the known costs; None if there are calls to make and all their costs are unknown."""
     unpriced: int
     """Number of runs with calls to make whose cost is unknown."""
     hours: float

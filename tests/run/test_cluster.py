@@ -270,6 +270,20 @@ async def test_a_host_returns_replies_and_errors(monkeypatch) -> None:
     assert await host.receive(start) == await host.receive(restart) == hosts._encode([])
 
 
+async def test_a_request_that_is_cancelled_in_the_same_message_makes_no_call() -> None:
+    calls = []
+
+    async def count_calls(prompt: Prompt) -> Reply:
+        calls.append(prompt)
+        return Reply(text="A")
+
+    host = hosts.ReplicaHost("scripted:A", {})
+    host._model = FunctionModel(count_calls)
+    await host.send(hosts._encode(RequestBatch([ReplicaRequest(n, ask("?"), GREEDY) for n in (1, 2)], [1])))
+    await asyncio.gather(*host._tasks.values())
+    assert len(calls) == 1
+
+
 def fail_on_odd_numbers(prompt: Prompt) -> str:
     if int(prompt.messages[0].parts[0].text) % 2:
         raise ValueError("odd")
@@ -283,7 +297,9 @@ async def test_a_host_that_cannot_load_its_model_reports_why() -> None:
     assert "\n" not in info.fault
 
 
-async def test_images_are_sent_with_the_request(tmp_path: Path, monkeypatch) -> None:
+async def test_an_image_is_sent_with_the_request_and_kept_while_a_call_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from io import BytesIO
 
     from PIL import Image
@@ -295,20 +311,24 @@ async def test_images_are_sent_with_the_request(tmp_path: Path, monkeypatch) -> 
     Image.new("RGB", (8, 8), "red").save(stream, format="PNG")
     image = media.store_image(tmp_path, stream.getvalue())
     prompt = Prompt(messages=(Message("user", (image,)),))
-    request = ReplicaRequest(1, prompt, GREEDY, _read_images(prompt))
+    requests = [ReplicaRequest(number, prompt, GREEDY, _read_images(prompt)) for number in (1, 2)]
     # as on another machine, which does not see the driver's folder
     monkeypatch.setattr(media, "_FOLDERS", {})
     payloads = []
 
     async def record_image(prompt: Prompt) -> Reply:
         payloads.append(await media.payload(image))
+        is_first = len(payloads) == 1
+        await asyncio.sleep(0.01 if is_first else 0.05)
+        if not is_first:  # the first call has ended
+            payloads.append(await media.payload(image))
         return Reply(text="red")
 
     host = hosts.ReplicaHost("scripted:A", {})
     host._model = FunctionModel(record_image)
-    await host.send(hosts._encode(RequestBatch([request], [])))
-    await host.receive(0)
-    assert payloads == [("image/png", stream.getvalue())]
+    await host.send(hosts._encode(RequestBatch(requests, [])))
+    await asyncio.gather(*host._tasks.values())
+    assert payloads == [("image/png", stream.getvalue())] * 3
     assert not list(host._folder.iterdir())  # no temporary file is left
 
 

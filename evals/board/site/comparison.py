@@ -1,7 +1,7 @@
 """Paired comparison of all entrants in a column: differences with intervals, rank intervals and group letters.
 
-Holm's correction bounds the probability of any false difference in a column at 5 %. The statistics are those of the
-commands and the dashboard: `evals/verdicts/difference.py` and `ranks.py`.
+Holm's correction bounds the probability of any false difference in a column at 5 %. The commands and the dashboard use the
+same statistics: `evals/verdicts/difference.py` and `ranks.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONFIDENCE_LEVEL = 0.95
 
 
 class Difference(NamedTuple):
-    """The score of the second entrant minus that of the first, over the items scored in both."""
+    """The second entrant's score minus the first's, over the items scored in both."""
 
     value: float
     low: float | None

@@ -83,7 +83,7 @@ class Column(Struct, frozen=True, kw_only=True):
     protocol: str
     version: str
     headline: Estimate
-    """Headline of one of the entrants, from which the pages take the metric, unit and direction."""
+    """Headline of one of the entrants; the pages take the metric, unit and direction from it."""
     comparison: ColumnComparison
     claims: tuple[Claim, ...] = ()
 

@@ -220,7 +220,7 @@ def _bibtex(site: Contents, entrant: Entrant | None) -> str:
 
 
 def _escape_tex(text: str) -> str:
-    """Return text in which the special characters of TeX are escaped or omitted."""
+    """Return text with the special characters of TeX escaped or omitted."""
     return "".join(f"\\{c}" if c in "&%$#_" else c for c in text if c not in "\\{}~^")
 
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +47,8 @@ class ReplicaHost:
         """`nodes`: number of nodes that the replica spans; `gpus`: number of GPUs on all of them together."""
         self._folder = Path(tempfile.mkdtemp(prefix="evals-replica-"))
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._image_uses = Counter[str]()
+        """SHA-256 of an image -> number of calls in progress that use it; the stored image is removed with the last."""
         self._responses: list[ReplicaResponse] = []
         self._has_responses = asyncio.Event()
         self._fault = ""
@@ -108,13 +111,15 @@ class ReplicaHost:
     async def send(self, raw: bytes) -> None:
         """Start new requests, and cancel those that the driver has cancelled."""
         message = _decode_requests(raw)
-        for number in message.cancelled:
-            if task := self._tasks.pop(number, None):
-                task.cancel()
         for request in message.requests:
             self._tasks[request.number] = asyncio.get_running_loop().create_task(self._answer(request))
+        for number in message.cancelled:  # may include one of these requests
+            if task := self._tasks.pop(number, None):
+                task.cancel()
 
     async def _answer(self, request: ReplicaRequest) -> None:
+        """Call the model, and add its reply or error to the responses unless the request has been cancelled."""
+        self._image_uses.update(request.images.keys())
         try:
             for raw in request.images.values():
                 media.store_image(self._folder, raw)
@@ -125,8 +130,11 @@ class ReplicaHost:
                 self._exit()
             outcome = RemoteError.of(error)
         finally:
+            self._image_uses.subtract(request.images.keys())
             for digest in request.images:
-                (self._folder / digest).unlink(missing_ok=True)
+                if not self._image_uses[digest]:
+                    del self._image_uses[digest]
+                    (self._folder / digest).unlink(missing_ok=True)
         if self._tasks.pop(request.number, None) is not None:
             self._responses.append(ReplicaResponse(request.number, outcome, self._take_new_notes()))
             self._has_responses.set()

@@ -1,4 +1,4 @@
-"""Replicas of one model as a single model: the runner's queue, pace, retries and records are those of any other model.
+"""Replicas of one model as a single model, whose calls the runner queues, paces, retries and records like any other's.
 
 A request goes to the replica with the fewest pending requests; requests made at the same moment share one message. If a
 replica is lost, or silent for too long (`LEASE_S`), its pending requests fail with Disconnected, and the runner retries them

@@ -129,6 +129,7 @@ def connect(
 
 
 def _connect(address: str) -> Any:
+    """Connect to a Ray cluster, or start Ray here, and return the module `ray`; raises UsageError."""
     if address != "ray" and not address.startswith("ray://"):
         raise UsageError(f"--cluster {address!r}: write ray, ray://HOST:PORT, or slurm")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

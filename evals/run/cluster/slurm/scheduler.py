@@ -72,6 +72,7 @@ class SlurmJobs:
         return f"Slurm job {job} ended ({state.lower().replace('_', ' ')}): {last_lines(log_path(self._folder, job))}"
 
     def _poll(self) -> None:
+        """Query the states of all jobs, and notify the user of long pending times; if squeue fails, nothing changes."""
         self._last_poll = time.monotonic()
         states = query_states(self.jobs)
         if states is None:
@@ -174,7 +175,7 @@ def require_slurm() -> None:
 
 
 def log_path(folder: Path, job: str) -> Path:
-    """Return the file to which a job's output is written."""
+    """Return the path of a job's log, which contains its output."""
     return folder / f"{job}_0_log.out"
 
 

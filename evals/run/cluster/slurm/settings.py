@@ -45,7 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     folder: str = ""
     """Folder that the driver and the nodes share; empty: `.slurm` in the results folder."""
     grace: float = 60.0
-    """Seconds for which a job waits for a driver whose connection has ended."""
+    """Time in seconds that a job waits for a driver whose connection has ended."""
     driver_partition: str = ""
     """Partition of the driver's job with --detach; empty: `partition`."""
     driver_time: str = ""
