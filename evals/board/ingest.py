@@ -16,7 +16,7 @@ from evals.board import checks, decisions, items, levels, policy, results
 from evals.board.decisions import Decision
 from evals.board.examine import Examination, examine, within_limits
 from evals.board.policy import BoardPolicy
-from evals.board.results import EntryResult, Index
+from evals.board.results import EntryResult, Index, Status
 from evals.board.submission import SUFFIX, ModelCard
 from evals.errors import UsageError
 from evals.plain import one_line
@@ -100,10 +100,11 @@ def _pending(
         files, key=lambda name: (entries[name].sequence if name in entries else new_sequence, name)
     ):
         result = entries.get(name)
-        if name in requested or (
-            not requested
-            and (result is None or not _is_current(result, files[name], board_policy, all_decisions))
-        ):
+        if requested:
+            is_pending = name in requested
+        else:
+            is_pending = result is None or not _is_current(result, files[name], board_policy, all_decisions)
+        if is_pending:
             yield files[name]
 
 
@@ -141,7 +142,10 @@ def _result_of(
     earlier_entries = [r for r in entries.values() if r.sequence < sequence and r.status != "refused"]
     refusals = examination.refusals or list(_comparison_refusals(examination, earlier_entries))
     doubts = [] if refusals else list(_doubts(examination, board_policy, earlier_entries))
-    accepted = not doubts or decisions.accepts(all_decisions, path.stem)
+    is_held = examination.unverified or (doubts and not decisions.accepts(all_decisions, path.stem))
+    status: Status = "held" if is_held else "accepted"
+    if refusals:
+        status = "refused"
     base = EntryResult(
         board=board_policy.id,
         entry=path.stem,
@@ -149,7 +153,7 @@ def _result_of(
         file_sha256=disk.sha256(path),
         policy_sha256=board_policy.sha256,
         evals=packages()["science-evals"],
-        status="refused" if refusals else "accepted" if accepted and not examination.unverified else "held",
+        status=status,
         reasons=tuple(refusals or [*examination.unverified, *doubts]),
     )
     if refusals or examination.submission is None:

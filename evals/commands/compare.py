@@ -90,6 +90,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _select_rows(comparison: Comparison, *, by_group: bool, metrics: bool) -> list[Row]:
+    """Return the rows of the headline or, with `metrics`, of all metrics; with `by_group` also the rows of groups."""
     return [row for row in comparison.pairs if (by_group if row.group else row.headline or metrics)]
 
 

@@ -265,10 +265,14 @@ def _duration_text(seconds: float | None) -> str:
 
 def _budget_cells(row: Budget) -> tuple[str, ...]:
     in_unit = partial(formatting.format_size, unit=row.unit)
-    design = (in_unit(row.drop), f"{row.items:,}", str(row.repeats), f"{row.calls:,}") if row.calls else None
+    if row.calls:
+        design = (f"{row.items:,}", str(row.repeats), f"{row.calls:,}")
+    else:
+        design = ("-", "-", f"unreachable: at best {in_unit(row.limit)}")
     return (
         row.suite,
-        *(design or (in_unit(row.drop), "-", "-", f"unreachable: at best {in_unit(row.limit)}")),
+        in_unit(row.drop),
+        *design,
         "-" if row.cost_usd is None else f"{row.cost_usd:.2f} USD",
         _duration_text(row.seconds) or "-",
         in_unit(row.least),

@@ -337,6 +337,7 @@ def _next_command(run: str, sample: str, next_verdict: str, results: Path) -> st
 
 def _show_samples(run: str, options: Mapping[str, Any]) -> None:
     from evals.records import store
+    from evals.terminal.samples import FIELDS, GATED_FIELDS
 
     runs = store.find(options["results"], run)
     verdict, texts = options["verdict"], options["texts"]
@@ -348,12 +349,14 @@ def _show_samples(run: str, options: Mapping[str, Any]) -> None:
         ]
         common.print_json({"samples": rows})
         return
-    by_fields: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
+    sections_by_fields: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
     for stored in runs:
-        fields = _field_names(stored)
+        card = stored.card
+        fields = GATED_FIELDS if card.gated else FIELDS
+        title = f"{card.config.suite} · {card.config.protocol} · {card.model}" if len(runs) > 1 else ""
         samples = [{name: row[name] for name in fields} for row in _sample_rows(stored, verdict)]
-        by_fields.setdefault(fields, {})[_title(stored.card) if len(runs) > 1 else ""] = samples
-    for i, (fields, sections) in enumerate(by_fields.items()):
+        sections_by_fields.setdefault(fields, {})[title] = samples
+    for i, (fields, sections) in enumerate(sections_by_fields.items()):
         if options["as_csv"]:
             rows = [row for section in sections.values() for row in section]
             _write_csv(fields, rows)
@@ -361,16 +364,6 @@ def _show_samples(run: str, options: Mapping[str, Any]) -> None:
             if i:
                 click.echo()
             _print_samples(fields, sections)
-
-
-def _title(card: Card) -> str:
-    return f"{card.config.suite} · {card.config.protocol} · {card.model}"
-
-
-def _field_names(run: Run) -> tuple[str, ...]:
-    from evals.terminal.samples import FIELDS, GATED_FIELDS
-
-    return GATED_FIELDS if run.card.gated else FIELDS
 
 
 def _sample_rows(

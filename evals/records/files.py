@@ -263,8 +263,10 @@ def unread_bytes(folder: Path, card: Card) -> int:
         except OSError:
             continue
         stated = card.files.get(name) if card.status != "running" else None
-        needs_hashing = stated is not None and stated.mtime_ns != stat.st_mtime_ns
-        total += stat.st_size * (needs_hashing + (not parquet.is_known(path)))
+        if stated is not None and stated.mtime_ns != stat.st_mtime_ns:
+            total += stat.st_size
+        if not parquet.is_known(path):
+            total += stat.st_size
     return total
 
 

@@ -112,14 +112,15 @@ _decode_scores = msgspec.json.Decoder(dict[str, Score | Failure]).decode
 def _record_row(line: _Line) -> tuple[Any, ...]:
     """Return the values of a record's columns, in the order of `_record_schema`."""
     outcome = _decode_outcome(line.outcome)
-    first_score = next(iter(_decode_scores_for_row(line.scores).values()), None)
-    failure_kind = outcome.kind or (first_score.kind if first_score else "unscored")
-    verdict = str(Failed(failure_kind)) if failure_kind else first_score.verdict if first_score else ""
+    unscored = _ScoreOrFailure("failure", kind="unscored")
+    score = next(iter(_decode_scores_for_row(line.scores).values()), unscored)
+    failure_kind = outcome.kind or score.kind
+    verdict = str(Failed(failure_kind)) if failure_kind else score.verdict
     usage = outcome.usage
     return (
-        line.sample, line.repeat, verdict, first_score.value if first_score else None,
-        first_score.answer if first_score else None, outcome.stop, outcome.seconds, usage.input, usage.output,
-        usage.reasoning, usage.cached, line.started, bytes(line.scores), bytes(line.prompt), bytes(line.outcome),
+        line.sample, line.repeat, verdict, score.value, score.answer, outcome.stop, outcome.seconds, usage.input,
+        usage.output, usage.reasoning, usage.cached, line.started, bytes(line.scores), bytes(line.prompt),
+        bytes(line.outcome),
     )  # fmt: skip
 
 
@@ -140,7 +141,7 @@ def convert(folder: Path) -> None:
 
 def _convert_records(files: Snapshot) -> None:
     path = files.parquet_path
-    if files.parquet is None or files.size:
+    if files.parquet is None or files.size:  # else, there are no records to add
         lines = _raw_lines(files)
         if files.parquet is not None or _may_have_duplicates(files):
             last = {(line.sample, line.repeat): n for n, line in enumerate(_raw_lines(files))}

@@ -329,8 +329,11 @@ def _runs_below(folder: Path) -> list[Run]:
     if not folder.is_dir():
         return []
     resolved = folder.resolve()
-    pattern = "*/*" if "@" in resolved.name else "*" if "@" in resolved.parent.name else ""
-    if not pattern:
+    if "@" in resolved.name:
+        pattern = "*/*"
+    elif "@" in resolved.parent.name:
+        pattern = "*"
+    else:
         return runs(folder)
     folders = [
         path.parent

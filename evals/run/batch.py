@@ -163,11 +163,8 @@ class _BatchCollector:
         for batch in read_batches(run):
             self._batches.left_out.update(batch.left_out)
         for batch in pending_batches(run):
-            if any(
-                request.key != key
-                for sample, repeat, key in batch.samples
-                if (request := requests.get((sample, repeat)))
-            ):
+            unanswered = ((requests.get((sample, repeat)), key) for sample, repeat, key in batch.samples)
+            if any(request is not None and request.key != key for request, key in unanswered):
                 raise StoreError(
                     f"{run.name}: batch {batch.id or batch.label} was submitted with prompts that differ from those of this "
                     f"version: collect it with the version that submitted it, or abandon it by deleting {run / BATCHES}"

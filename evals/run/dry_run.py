@@ -127,7 +127,7 @@ def _suite_forecast(
     fault = fault or (incompatibility_reason(suite, model, display_name) if model else "")
     if suite.refuses:
         return Forecast(suite=suite.id, protocol=suite.protocol, model=display_name, fault=suite.refuses)
-    name_in_spec = display_name.rpartition("#")[2]
+    name_in_spec = display_name.rpartition("#")[2]  # after the address of a server, or `adapter:name`
     name = model.name if model else name_in_spec.partition(":")[2] or name_in_spec
     options = structs.replace(plan_options(request, profile), engine=engine_of(model))
     plan = make_plan(suite, options, model=name, spec=display_name, accepts=accepts, store_media=False)

@@ -247,7 +247,11 @@ class ModelRun:
     def _create_runner(self) -> Runner:
         """Return a new runner; to be called on the runner's event loop."""
         rule, batch_replies = self._stopping_rule, self._batch_replies
-        queue = batch_replies.queue(self.jobs) if batch_replies else rule.queue() if rule else None
+        queue = None
+        if batch_replies is not None:
+            queue = batch_replies.queue(self.jobs)
+        elif rule is not None:
+            queue = rule.queue()
         self.runner = Runner(
             batch_replies or self.model,
             self.jobs,

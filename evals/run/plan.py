@@ -87,7 +87,8 @@ def subset(
     )
 
     def sampling_unit(position: int) -> str:
-        return (keep_pairs and samples.clusters[position]) or samples.ids[position]
+        cluster = samples.clusters[position] if keep_pairs else ""
+        return cluster or samples.ids[position]
 
     def random_key(position: int) -> bytes:
         return sha256(f"{suite}\x1f{seed}\x1f{sampling_unit(position)}".encode()).digest()

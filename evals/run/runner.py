@@ -227,17 +227,16 @@ class Runner:
         if outcome is None:
             return  # the run ended before there was a reply
         self._count_outcome(outcome)
+        scoring = self._scoring[job_index]
+        scores = {}
         if isinstance(outcome, Reply):
             self._queue.add_reply(call, _output_tokens(outcome))
-        scoring = self._scoring[job_index]
-        needs_scoring_task = isinstance(outcome, Reply) and not scoring.all_light
-        scores = {}
-        if isinstance(outcome, Reply) and not needs_scoring_task:
-            scores = scoring.score_light(sample, prompt, outcome)
+            if scoring.all_light:
+                scores = scoring.score_light(sample, prompt, outcome)
         record = Record(
             sample=sample.id, repeat=repeat, prompt=prompt, outcome=outcome, scores=scores, started=started
         )
-        if not isinstance(outcome, Reply) or not needs_scoring_task:
+        if isinstance(outcome, Failure) or scoring.all_light:
             self._write(job_index, record)
             return
         while len(self._scoring_tasks) >= MAX_UNSCORED:

@@ -235,7 +235,7 @@ class FunctionModel:
         return await self._reply(prompt)
 
 
-async def test_a_host_cancels_the_call_of_a_withdrawn_request() -> None:
+async def test_a_host_cancels_the_call_of_a_cancelled_request() -> None:
     async def hang(prompt: Prompt) -> Reply:
         await asyncio.sleep(60)
         raise AssertionError

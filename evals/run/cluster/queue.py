@@ -180,7 +180,7 @@ class Replica:
 
     def resolve(self, raw: bytes) -> None:
         """Complete pending requests from an encoded list of responses; raises Gone if the replica's server is gone."""
-        server_gone = None
+        gone_error: Gone | None = None
         for response in _decode_responses(raw):
             self.notes += response.notes
             future, outcome = self.pending.pop(response.number, None), response.outcome
@@ -189,12 +189,12 @@ class Replica:
             if isinstance(outcome, Reply):
                 future.set_result(outcome)
             elif isinstance(error := outcome.to_exception(), Gone):
-                server_gone = error
+                gone_error = error
                 future.set_exception(Disconnected(str(error)))
             else:
                 future.set_exception(error)
-        if server_gone is not None:
-            raise server_gone
+        if gone_error is not None:
+            raise gone_error
 
     def fail_pending(self, reason: str) -> int:
         """Fail all pending requests with Disconnected, so that they are retried elsewhere; return their number."""
