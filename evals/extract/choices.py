@@ -20,7 +20,14 @@ from evals.extract.option_closing import only_true_statement
 from evals.extract.option_cues import CUES
 from evals.extract.option_layout import read_option_layout
 from evals.extract.option_parser import OptionParser
-from evals.extract.reading import Reading, asks_next_question, read_answer, retracts, unless_retracted
+from evals.extract.reading import (
+    Reading,
+    asks_next_question,
+    before_next_question,
+    read_answer,
+    retracts,
+    unless_retracted,
+)
 from evals.extract.visible import visible
 
 _LONE_LETTER = lazy_pattern(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
@@ -60,14 +67,16 @@ def stated_letters(
 
     With `single`, two options in one statement are not an answer. `truncated` is as in `choice`.
     """
-    if not truncated and (closing := _read_closing_line(text)) is not None:
+    if not truncated and (closing := _option_of_symbol(_read_closing_line(text), options)) is not None:
         if closing.value >= chr(ord("A") + count):
             return None
         if not visible(text).truncated:
             return closing
     text = half_width(text)
     parser = OptionParser(count, options, single=single)
-    reading = read_answer(text, parser, cues=CUES, use_layout=False, truncated=truncated)
+    reading = None if truncated else _read_before_next_question(text, parser)
+    if reading is None:
+        reading = read_answer(text, parser, cues=CUES, use_layout=False, truncated=truncated)
     if reading is None and truncated:
         reading = _complete_reading(read_answer(text, parser, cues=CUES, use_layout=False), text)
     if reading is None and not parser.has_rejected and (not truncated or _FIRST_LINE_LETTER.match(text)):
@@ -78,7 +87,7 @@ def stated_letters(
     if single and reading is not None and len(reading.value) > 1:
         rest = " " * reading.end + visible_text[reading.end :]
         reading = read_answer(rest, parser, cues=CUES, use_layout=False) or reading
-    reading = unless_retracted(visible_text, reading)
+    reading = _option_of_symbol(unless_retracted(visible_text, reading), options)
     if (
         reading is None
         or not reading.value
@@ -87,6 +96,22 @@ def stated_letters(
     ):
         return None
     return reading
+
+
+def _read_before_next_question(text: str, parser: OptionParser) -> Reading | None:
+    """Read the layout of a reply that states no answer before a further question, which the model generated."""
+    before = before_next_question(text)
+    if before == text or read_answer(before, parser, cues=CUES, use_layout=False) is not None:
+        return None
+    return read_option_layout(before, parser)
+
+
+def _option_of_symbol(reading: Reading | None, options: Sequence[str]) -> Reading | None:
+    """Return the reading with the option's letter if it is not a letter of an option but its text, such as R of P, Q, R, S."""
+    if reading is None or len(reading.value) != 1 or reading.value < chr(ord("A") + len(options)):
+        return reading
+    indices = [i for i, option in enumerate(options) if option.strip(" $.") == reading.value]
+    return reading._replace(value=chr(ord("A") + indices[0])) if len(indices) == 1 else reading
 
 
 _LETTER_AFTER_BOX = lazy_pattern(

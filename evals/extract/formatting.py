@@ -18,7 +18,14 @@ MAX_CHARS = 2_000
 """Maximum number of characters of an answer that are kept."""
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
 _FULL_WIDTH |= str.maketrans("\u3000\u2212\u00a0\u202f\u2009", " -   ")
-_FULL_WIDTH_PRESENT = lazy_pattern("[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009]")
+_FULL_WIDTH |= {  # circled and mathematical letters and digits, such as a bold or a sans-serif A
+    code: letter
+    for code in (*range(0x24B6, 0x24EA), *range(0x1D400, 0x1D7FF + 1))
+    if (letter := unicodedata.normalize("NFKC", chr(code))).isascii()
+}
+_FULL_WIDTH_PRESENT = lazy_pattern(
+    "[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009\u24b6-\u24e9\U0001d400-\U0001d7ff]"
+)
 _INVISIBLE = lazy_pattern("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _WRAPPER_COMMAND = (
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|emph|mathrm|mathbf|mathit|mathsf|mathtt|mathbb|mathcal|mbox|hbox|boldsymbol|bm|underline"

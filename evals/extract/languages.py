@@ -5,7 +5,10 @@ For English and Chinese, `statements.py` has more detailed patterns.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
+
+from evals.extract.lazy_pattern import lazy_pattern
 
 
 class Language(NamedTuple):
@@ -17,8 +20,8 @@ class Language(NamedTuple):
 
 
 LANGUAGES = {
-    "korean": Language(("정답", "답변", "답"), r"(?:은|는|이|안은)"),
-    "japanese": Language(("正解", "答え", "解答", "回答"), r"(?:は|が)"),
+    "korean": Language(("정답", "답변", "답"), r"(?:은|는|이|안은)(?:\s*\S{1,3}(?:이|가)\s*아니라)?"),
+    "japanese": Language(("正解", "答え", "解答", "回答"), r"(?:は|が)(?:[^\s、。]{1,6}?ではなく[、]?)?"),
     "german": Language(("antwort", "lösung"), r"\s+(?:ist|lautet|wäre)\b(?:\s+(?:also|daher|somit))?"),
     "french": Language(("réponse", "reponse"), r"\s+(?:est|sera)\b(?:\s+(?:donc|la|le))?"),
     "spanish": Language(("respuesta", "solución"), r"\s+(?:es|sería)\b(?:\s+(?:la|el))?"),
@@ -39,6 +42,20 @@ NON_ENGLISH_OPTION_WORDS = (
     "opción", "opzione", "opção", "alternativa", "вариант", "letra", "lettre", "lettera", "選択肢", "선택지",
 )  # fmt: skip
 """Non-English words for "option" or "letter" whose spelling differs from the English."""
+
+_DENIED_OR_CONDITIONAL = lazy_pattern(
+    r"(?:\b(?:nicht|kein\w*|weder|noch|pas|no|não|non|ni|nem|né|не|ни|бы)\b|\bn['’])[^.;:,\n]*$"
+    r"|(?:^|[.;:,\n]\s*|\b(?:aber|und|mais|et|pero|y|mas|e|ma|но|и)\s)(?:wenn|falls|sofern|si|s['’]il|se|если)\b[^.;:,\n]*,[^.;:\n]*$"
+    r"|(?:もし|仮に|만약)[^.;:。\n]*$",
+    re.IGNORECASE,
+)
+"""The clause before an answer that denies it ("weder A noch C") or makes it conditional ("wenn ...", "si ...")."""
+
+
+def is_denied_or_conditional(text: str, begin: int) -> bool:
+    """Return whether the clause before an answer in a language other than English and Chinese denies it or makes it conditional."""
+    return _DENIED_OR_CONDITIONAL.search(text, max(0, begin - 120), begin) is not None
+
 
 LANGUAGE_BY_NOUN = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
 """Noun -> its language."""

@@ -9,13 +9,16 @@ from typing import TypeAlias
 from evals.extract import statement_mood
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_letters import parse_letters
-from evals.extract.statements import CueReading, Form, Statement
+from evals.extract.statements import LABELLED_LINE, CueReading, Form, Statement, statement_after_link
 
 OptionCueReader: TypeAlias = Callable[[str, int, str], CueReading | None]
 """(text, position of the cue word, cue word) -> the option beside the word; None if the word does not introduce one."""
 MAX_CUE_CHARS, MAX_CONTEXT_CHARS = 320, 120
 """Maximum numbers of characters that are examined after and before a cue word."""
-_IF_CLAUSE = lazy_pattern(r"(?:^|[.;:!?\n]\s*)if\b[^.;:!?\n]*,\s*(?:then\s+)?$", re.IGNORECASE)
+_IF_CLAUSE = lazy_pattern(
+    r"(?:^|[.;:!?\n]\s*)if\b(?!\s+(?:(?:i|we|you|one)\s+(?:had|have|must|were|am|are|need)|forced|pressed|pushed|asked|necessary|needed)\b)[^.;:!?\n]*,\s*(?:then\s+)?$",
+    re.IGNORECASE,
+)
 """A condition before "it's B", which then states the answer for a single case."""
 
 
@@ -38,10 +41,19 @@ def read_cue(
     if not letters:
         return None
     mood = statement_mood.mood(text, cue_begin, letters_end, link=text[cue_begin:letters_begin])
-    if not is_strong and mood == "asserted":
+    if mood == "asserted":
         context_begin = max(0, cue_begin - MAX_CONTEXT_CHARS)
         mood = "conditional" if _IF_CLAUSE.search(text, context_begin, cue_begin) else mood
     return letters, Statement(form, letters_begin, letters_end, mood), is_strong
+
+
+def read_letter_list(text: str, begin: int, link: re.Match[str]) -> CueReading | None:
+    """Return the lines below "the correct options are:", to be parsed; None if they are not labelled with letters."""
+    lines = statement_after_link(text, begin, link, len(text))
+    if lines is None or "\n" not in text[link.end() - 1 : lines.begin]:
+        return None
+    label = LABELLED_LINE.match(text, lines.begin)
+    return (None, lines, True) if label and label[str(label.lastgroup)].isupper() else None
 
 
 def letter_at(text: str, position: int, *, is_strong: bool) -> CueReading:
@@ -71,3 +83,26 @@ def after_link(pattern: str, *, is_strong: bool) -> OptionCueReader:
         )
 
     return read
+
+
+_TAG_NAME = lazy_pattern(
+    r"\s*(?:final|choice|option|final[_-]?(?:choice|option|answer)|selection|selected|letter|result|output|solution|response|prediction|conclusion|verdict|pick)\s*>",
+    re.IGNORECASE,
+)
+_MAX_TAG_CHARS = 60
+_TAGGED_LETTERS = lazy_pattern(
+    r">(?P<letters>\s*[*_(\[]*(?:[A-Z]|[A-J](?:(?:[\s)\]*_]|[,;/&]|\band\b){0,6}[\s(\[*_]{0,4}[A-J]){1,9}))[)\]*_.]*\s*$"
+)
+"""One letter; or several letters from A to J, for questions with several right options."""
+
+
+def read_closing_tag(text: str, begin: int, word: str) -> CueReading | None:
+    """Read `<final>C</final>` and `<choice>A, C</choice>`."""
+    if not _TAG_NAME.match(text, begin + 2, begin + 30):
+        return None
+    opening_end = text.rfind(">", max(0, begin - _MAX_TAG_CHARS), begin)
+    tagged = _TAGGED_LETTERS.match(text, opening_end, begin) if opening_end >= 0 else None
+    if tagged is None:
+        return None
+    letters = "".join(character for character in tagged["letters"] if character.isupper())
+    return letters, Statement("tag", *tagged.span("letters")), True

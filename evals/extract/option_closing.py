@@ -11,7 +11,10 @@ from evals.extract.reading import Reading
 
 _MAX_CHARS = 400
 """Maximum number of characters, from the end of a reply, that are searched."""
-_NOUN = r"(?:(?:[Oo]ption|[Cc]hoice|[Ss]tatement)\s)"
+_FIGURES = "[Pp]icture|[Ff]igure|[Ii]mage|[Pp]iece|[Cc]ube|[Ss]hape|[Pp]attern|[Dd]iagram|[Gg]raph|[Pp]anel|[Nn]et|[Tt]ile|[Dd]rawing|[Pp]lot"
+"""Words for options that are figures."""
+_FIGURE = rf"(?:(?:{_FIGURES})\s)"
+_NOUN = rf"(?:(?:[Oo]ption|[Cc]hoice|[Ss]tatement|{_FIGURES})\s)"
 _OTHER = rf"{_NOUN}?[*_(]{{0,3}}[A-Z][)*_]{{0,3}}"
 _LETTER = r"[*_(]{0,3}(?P<letter>[A-Z])[)*_]{0,3}"
 _START = r"(?:^|(?<=[.,;:!?\n]\s)|(?<=\n)|(?<=\b[Ss]o\s))"
@@ -25,7 +28,10 @@ _CLOSING_SENTENCES = tuple(
             rf"\b[Bb]etween\s{_OTHER}\sand\s{_OTHER},\s{_NOUN}?{_LETTER}\sis\s(?:the\s|a\s|clearly\s|much\s)?(?:more|better|closer|stronger|likelier)\b",
             rf"{_NOUN}{_LETTER}\sis\sthe\s(?:only\s)?one\sthat\s(?:holds|fits|works|applies|is\s(?:true|correct|right)){_END}",
             rf"{_NOUN}{_LETTER}\sstands\sout\b",
-            rf"{_START}{_NOUN}?{_LETTER}\shas\sto\sbe\s(?:the\sone|the\sanswer|right|correct){_END}",
+            rf"\b(?:is|be)\s(?:therefore\s|thus\s)?{_FIGURE}{_LETTER}{_END}",
+            rf"{_START}(?:[Tt]herefore,?\s|[Tt]hus,?\s|[Hh]ence,?\s)?[Oo]nly\s{_FIGURE}{_LETTER}\s",
+            rf"{_START}{_NOUN}?{_LETTER}\s(?:is|are)\s(?:all\s)?(?:what|that)\s(?:remains|is\sleft){_END}",
+            rf"(?:{_START}|\bthat\s){_NOUN}?{_LETTER}\s(?:has\sto|must)\sbe\s(?:the\sone|the\sanswer|right|correct|true){_END}",
             rf"\bleaving\s(?:us\swith\s)?only\s{_NOUN}?{_LETTER}\s(?:standing|remaining)\b",
             rf"\bis\s\((?P<letter>[A-Z])\),\snot\s\([A-Z]\){_END}",
             rf"\b(?:correct|right|best)\s(?:answer|response|choice|option),\s(?:however|then|therefore|though|in\sfact),\sis\s{_NOUN}?{_LETTER}{_END}",

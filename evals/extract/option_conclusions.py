@@ -73,7 +73,8 @@ def _read_called(text: str, begin: int, word: str) -> CueReading | None:
         return None
     end = begin + len(word)
     link = _COPULA.match(text, end, end + 24)
-    return link and read_cue(text, begin, link.end(), is_strong=False, allow_unmarked=False)
+    is_noun_of_option = word in ("hypothesis", "explanation")
+    return link and read_cue(text, begin, link.end(), is_strong=False, allow_unmarked=is_noun_of_option)
 
 
 _FALSE = lazy_pattern(r"\b(?:incorrect|false|untrue|wrong|not\s+(?:true|correct))\s*$", re.IGNORECASE)
@@ -186,7 +187,7 @@ CONCLUSIONS: dict[str, OptionCueReader] = {
     "it": read_it,
     "exception": _read_exception,
     "except": _read_except,
-    **dict.fromkeys(("one", "fit", "match", "value"), _read_called),
+    **dict.fromkeys(("one", "fit", "match", "value", "hypothesis", "explanation"), _read_called),
     **dict.fromkeys(("closest", "nearest"), _read_closest),
     **dict.fromkeys(("think", "believe"), after_link(r"(?:\s+(?:it\s+is|it['’]s|that))?", is_strong=False)),
     **dict.fromkeys(("points", "point", "pointing"), _read_pointed),

@@ -9,7 +9,6 @@ import re
 
 from evals.extract import option_cues_non_english as non_english
 from evals.extract import statement_mood
-from evals.extract.languages import NON_ENGLISH_OPTION_WORDS
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.letters_at_cue import (
     MAX_CONTEXT_CHARS,
@@ -18,7 +17,9 @@ from evals.extract.letters_at_cue import (
     after_link,
     is_word_start,
     letter_at,
+    read_closing_tag,
     read_cue,
+    read_letter_list,
 )
 from evals.extract.option_called_correct import letters_called_correct
 from evals.extract.option_conclusions import CONCLUSIONS, read_answer_verb, read_best, read_false_statement
@@ -29,7 +30,7 @@ from evals.extract.statements import Cue, CueReading, Cues, Statement, json_valu
 
 _NOUN_LINK = lazy_pattern(
     r"s?(?:\s+(?:letter|here|from|among|for|to)\b[^.\n:?!]{0,60}?)??(?:[*_\"'’”`)\]\s]{0,6}(?:[:：=]|->|→|—|–|\s-\s)"
-    r"|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes)\b(?:\s+not\s+\S{1,4}\s*,?\s+but\b)?)",
+    r"|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes)\b(?:\s+not\s+\S{1,4}\s*,?\s+but\b)?:?)",
     re.IGNORECASE,
 )
 _LINK_WITH_MODIFIER = lazy_pattern(
@@ -50,9 +51,10 @@ _NAMES_OTHER = lazy_pattern(
     r"\b(?:first|second|third|another|other|each|every|next|last|which|incorrect|wrong|worst)\s*$",
     re.IGNORECASE,
 )
-_COLON = lazy_pattern(r"s?\s*[*_]*:")
+_COLON = lazy_pattern(r"s?\s*[*_]*:(?![*_\s]*[(]?[A-Z][)*_.]*\s*$)")
+"""A colon after "option", as in a list of options, except before a letter that ends the reply."""
 _INTRODUCES_OPTION = lazy_pattern(
-    r"(?:\b(?:is|are|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|matching|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs?|supports?|in|pick|choose|select)\s*(?:the\s+)?(?:answer\s+)?|[(（]\s*|^\s*|[.:,;]\s+)[*_]*$",
+    r"(?:\b(?:is|are|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|matching|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs?|supports?|in|pick|choose|select)\s*(?:the\s+)?(?:answer\s+)?|[(（]\s*|^\s*|[.:,;]\s+(?:answer\s+)?)[*_]*$",
     re.IGNORECASE,
 )
 
@@ -83,7 +85,9 @@ def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
         link = _LINK_WITH_CLAUSE.match(text, end, end + MAX_CUE_CHARS)
     if names_answer and link is not None:
         reading = read_cue(text, begin, link.end(), is_strong=True, allow_unmarked=True, allow_run=True)
-        return None if reading and text[end : end + 1] == "s" and len(reading[0]) < 2 else reading
+        if text[end : end + 1] != "s" or (reading and len(reading[0]) > 1):
+            return reading
+        return read_letter_list(text, begin, link)
     if word == "statement" and (false_statement := read_false_statement(text, begin, word)) is not None:
         return false_statement
     if word in ("option", "choice", "statement") and not _NAMES_OTHER.search(context):
@@ -99,6 +103,18 @@ _REMAINS = lazy_pattern(
 )
 
 
+_HAS_PROPERTY = lazy_pattern(
+    r"[*_`\"'”)\]]{0,4}\s+(?:has|gives|shows|contains|meets|fulfill?s|agrees|describes|explains|can\s+be)\s[^.;\n]{1,120}[.*_]*\s*$",
+    re.IGNORECASE,
+)
+"""As in "only B has two shaded corners.", at the end of a reply."""
+
+
+def _remains(text: str, end: int) -> bool:
+    """Return whether the verb after "only B" makes B the answer."""
+    return bool(_REMAINS.match(text, end) or _HAS_PROPERTY.match(text, end))
+
+
 def _read_named_option(text: str, begin: int, end: int, context: str) -> CueReading | None:
     """Read weak statements: "corresponds to option C." and "(option D).", which end a sentence, and "only option F survives"."""
     letters, letters_begin, letters_end = parse_letters(text, end, end + 60, allow_unmarked=True)
@@ -107,7 +123,7 @@ def _read_named_option(text: str, begin: int, end: int, context: str) -> CueRead
     marks_end = letters_end
     while marks_end < len(text) and text[marks_end] in "*_`\"'”)]）】":
         marks_end += 1
-    is_only = re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _REMAINS.match(text, letters_end)
+    is_only = re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _remains(text, letters_end)
     if not is_only and not (_INTRODUCES_OPTION.search(context) and CLAUSE_END.match(text, marks_end)):
         return None
     mood = statement_mood.mood(text, begin, letters_end)
@@ -168,7 +184,7 @@ _LETTER_IS_THE = lazy_pattern(
     r"(?:^|[^A-Za-z0-9])(?P<letter>[A-Z])[)\]*_]*\s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?the\s+$"
 )
 _AFTER_FITS = lazy_pattern(
-    r"(?:\s+(?:(?:the\s+)?best|better|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60}))?\s*[*_]*(?:[.!]|\n|$)",
+    r"(?:\s+(?:(?:the\s+)?best|better|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60}))?\s*[*_]*(?:[.!;]|,?\s+(?:while|whereas)\b|\n|$)",
     re.IGNORECASE,
 )
 _EXCLUDED = lazy_pattern(
@@ -229,7 +245,7 @@ def _read_only(text: str, begin: int, word: str) -> CueReading | None:
         letters, letters_begin, letters_end = lone["letter"], lone.start("letter"), lone.end("letter")
     if not letters or not text[letters_begin].isupper():
         return None
-    if not _REMAINS.match(text, letters_end) and not CLAUSE_END.match(text, letters_end):
+    if not _remains(text, letters_end) and not CLAUSE_END.match(text, letters_end):
         return None
     mood = statement_mood.mood(text, begin, letters_end)
     return letters, Statement("cue", letters_begin, letters_end, mood), False
@@ -260,31 +276,6 @@ def _read_correction(text: str, begin: int, word: str) -> CueReading | None:
         ),
         True,
     )
-
-
-# --- closing tags other than </answer> -----------------------------------------------------------------------
-
-_TAG_NAME = lazy_pattern(
-    r"\s*(?:final|choice|option|final[_-]?(?:choice|option|answer)|selection|selected|letter|result|output|solution|response|prediction)\s*>",
-    re.IGNORECASE,
-)
-_MAX_TAG_CHARS = 60
-_TAGGED_LETTERS = lazy_pattern(
-    r">(?P<letters>\s*[*_(\[]*(?:[A-Z]|[A-J](?:(?:[\s)\]*_]|[,;/&]|\band\b){0,6}[\s(\[*_]{0,4}[A-J]){1,9}))[)\]*_.]*\s*$"
-)
-"""One letter; or several letters from A to J, for questions with several right options."""
-
-
-def _read_closing_tag(text: str, begin: int, word: str) -> CueReading | None:
-    """Read `<final>C</final>` and `<choice>A, C</choice>`."""
-    if not _TAG_NAME.match(text, begin + 2, begin + 30):
-        return None
-    opening_end = text.rfind(">", max(0, begin - _MAX_TAG_CHARS), begin)
-    tagged = _TAGGED_LETTERS.match(text, opening_end, begin) if opening_end >= 0 else None
-    if tagged is None:
-        return None
-    letters = "".join(character for character in tagged["letters"] if character.isupper())
-    return letters, Statement("tag", *tagged.span("letters")), True
 
 
 # --- the only tick in a list ---------------------------------------------------------------------------------
@@ -346,17 +337,8 @@ _CUES_ANYWHERE: dict[str, OptionCueReader] = {
     **dict.fromkeys(
         ("wait", "actually", "correction", "rather", "sorry", "second thought"), _read_correction
     ),
-    "选": non_english.read_chosen,  # "choose", also in the word for "option"
-    "正确": non_english.read_correct,  # "correct"
-    "符合": non_english.read_fitting,  # "fits"
-    # "should be" (twice), "that is wrong"
-    **dict.fromkeys(("应为", "应该", "不对"), non_english.read_should_be),
-    **dict.fromkeys(
-        (*NON_ENGLISH_OPTION_WORDS, "antwort", "réponse", "respuesta", "risposta", "resposta", "ответ"),
-        non_english.read_option_in_other_language,
-    ),
-    "</": _read_closing_tag,
-    **dict.fromkeys(("只有", "唯有", "仅有"), non_english.read_only_cue),  # "only"
+    **non_english.CUES,
+    "</": read_closing_tag,
 }
 _CUES_AT_ENDS: dict[str, OptionCueReader] = {
     **CONCLUSIONS,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 
 from evals.extract import statement_mood
+from evals.extract.languages import NON_ENGLISH_OPTION_WORDS, is_denied_or_conditional
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.letters_at_cue import is_word_start, letter_at, read_cue
+from evals.extract.letters_at_cue import OptionCueReader, is_word_start, letter_at, read_cue
 from evals.extract.option_letters import parse_letters
 from evals.extract.statements import CueReading, Statement
 
 # --- Chinese ------------------------------------------------------------------------------------------------
 
 _CHINESE_SUBJECT = lazy_pattern(
-    r"(?:选项|选|项|答案)?\s*[(（]?(?<![A-Za-z0-9])(?P<letter>[A-Z])[)）]?\s*(?:选?项)?(?:的)?(?:才)?(?:说法|描述|表述)?(?:是|为)?(?:唯一|最)?$"
+    r"(?:选项|选|项|答案)?\s*[(（]?(?P<letters>(?<![A-Za-z0-9])[A-Z](?:\s*[、,和与及]\s*(?:选项)?[A-Z](?![A-Za-z0-9]))*)[)）]?\s*(?:[两三四]?选?项)?(?:的)?(?:才|都|均|皆)?(?:说法|描述|表述)?(?:才|都|均|皆)?(?:是|为)?(?:唯一|最)?$"
 )
-"""The letter before a predicate, as in "选项C的说法是" ("the claim of option C is")."""
+"""The letters before a predicate, as in "选项C的说法是" ("the claim of option C is")."""
 _AFTER_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
 
 
@@ -45,9 +46,8 @@ def read_correct(text: str, begin: int, word: str) -> CueReading | None:
     context = text[max(0, begin - 24) : begin]
     if context.endswith("不") or _LABEL.search(context):
         return None
-    if (subject := _CHINESE_SUBJECT.search(context)) is not None:
-        start = begin - len(context) + subject.start("letter")
-        return letter_at(text, start, is_strong=True)
+    if (subject := _read_subject(text, begin, context)) is not None:
+        return subject
     link = _AFTER_CORRECT.match(text, begin + len(word))
     if link is None:
         return None
@@ -57,10 +57,18 @@ def read_correct(text: str, begin: int, word: str) -> CueReading | None:
 def read_fitting(text: str, begin: int, word: str) -> CueReading | None:
     """Read "B 选项最符合题意" ("option B fits the question best")."""
     context = text[max(0, begin - 24) : begin]
-    subject = None if context.endswith("不") else _CHINESE_SUBJECT.search(context)
+    return None if context.endswith("不") else _read_subject(text, begin, context)
+
+
+def _read_subject(text: str, begin: int, context: str) -> CueReading | None:
+    """Return the letters that are the subject of a predicate at `begin`, which `context` precedes."""
+    subject = _CHINESE_SUBJECT.search(context)
     if subject is None:
         return None
-    return letter_at(text, begin - len(context) + subject.start("letter"), is_strong=True)
+    letters = "".join(filter(str.isupper, subject["letters"]))
+    start = begin - len(context) + subject.start("letters")
+    mood = statement_mood.mood(text, start, start)
+    return letters, Statement("cue", start, start + len(subject["letters"]), mood), True
 
 
 def read_should_be(text: str, begin: int, word: str) -> CueReading | None:
@@ -101,10 +109,17 @@ _LINK = lazy_pattern(
 )
 """The sign, verb or particle for "is" between the cue word and the letter."""
 _CALLED_CORRECT = lazy_pattern(
-    r"\s+[*_(]*(?-i:(?P<letter>[A-Z]))[*_)]*\s+(?:ist|es|est|è|é|—|является)\s+(?:(?:die|la|le|el|il|a|o|однозначно)\s+)?(?:bonne\s+|única\s+)?(?:richtig|korrekt|correct|corrett|corret|esatt|giust|bonne|exact|правильн|верн)",
+    r"\s+[*_(]*(?-i:(?P<letter>[A-Z]))[*_)]*\s+(?:(?:(?:qui|que)\s+)?(?:ist|es|est|è|é|—|является)\s+(?:(?:die|la|le|el|il|a|o|однозначно)\s+)?(?:bonne\s+|única\s+)?|(?:die\s+)?(?=richtig|korrekt))(?:richtig|korrekt|correct|corrett|corret|esatt|giust|bonne|exact|правильн|верн)",
     re.IGNORECASE,
 )
-"""As in "Antwort C ist richtig" and "La opción C es la correcta" ("option C is correct")."""
+"""As in "Antwort C ist richtig", "ist Antwort C richtig" and "La opción C es la correcta" ("option C is correct")."""
+
+_CLOSING_LETTER = lazy_pattern(r"\s+[*_(]*(?P<letter>[A-Z])[*_)]*[.!]?\s*$")
+_INTRODUCES = lazy_pattern(
+    r"(?:[,:;.]|\b(?:es|é|è|est|ist|decir|seja|portanto|logo|luego|entonces|assim|quindi|dunque|donc|also|somit|daher|только|подходит|значит))\s+(?:(?:a|la|le|el|il|die|l['’])\s*)?$",
+    re.IGNORECASE,
+)
+"""As in "portanto a letra C.", at the end of a reply."""
 
 
 def read_option_in_other_language(text: str, begin: int, word: str) -> CueReading | None:
@@ -112,7 +127,12 @@ def read_option_in_other_language(text: str, begin: int, word: str) -> CueReadin
     if not is_word_start(text, begin):
         return None
     if called_correct := _CALLED_CORRECT.match(text, begin + len(word), begin + len(word) + 80):
-        return letter_at(text, called_correct.start("letter"), is_strong=True)
+        is_asserted = not is_denied_or_conditional(text, begin)
+        return letter_at(text, called_correct.start("letter"), is_strong=True) if is_asserted else None
+    closing = _CLOSING_LETTER.match(text, begin + len(word), begin + len(word) + 20)
+    if closing and _INTRODUCES.search(text, max(0, begin - 30), begin):
+        is_asserted = not is_denied_or_conditional(text, begin)
+        return letter_at(text, closing.start("letter"), is_strong=False) if is_asserted else None
     link = _LINK.match(text, begin + len(word), begin + len(word) + 60)
     if link is None or not (
         _CORRECT.search(text, max(0, begin - 30), begin)
@@ -121,3 +141,84 @@ def read_option_in_other_language(text: str, begin: int, word: str) -> CueReadin
     ):
         return None
     return read_cue(text, begin, link.end(), is_strong=True, allow_unmarked=True)
+
+
+_NOUN = r"(?:antwort|aussage|option|lösung|réponse|proposition|opción|respuesta|alternativa|letra|opzione|risposta|lettera|opção|resposta|вариант|ответ|утверждение)"
+_ARTICLE = r"(?:\s+(?:die|la|le|el|il|a|à|por|pour|für|per|l['’]))*"
+_ADVERB = r"(?:\s+(?:also|somit|daher|demnach|damit|folglich|hier|nur|donc|quindi|portanto|dunque|только))*"
+_IS_CORRECT = rf"\s+(?:ist|bleibt|является|будет){_ADVERB}{_ARTICLE}(?:\s*{_NOUN})?"
+_CHOOSES = rf"{_ADVERB}{_ARTICLE}(?:\s*{_NOUN})?"
+_WRONG_AFTER = lazy_pattern(
+    r"[)*_]{0,3}\s+(?:ist|est|es|é|è)?\s*(?:nicht|falsch|fals[ao]|faux|fausse|incorrect|errad|sbagliat|невер|не\b|no\b|non\b)",
+    re.IGNORECASE,
+)
+_LINK_TO_LETTER = {
+    **dict.fromkeys(("richtig", "korrekt", "верным", "правильным"), lazy_pattern(_IS_CORRECT, re.IGNORECASE)),
+    **dict.fromkeys(
+        ("wähle", "choisis", "elijo", "escolho", "scelgo", "выбираю"), lazy_pattern(_CHOOSES, re.IGNORECASE)
+    ),
+    **dict.fromkeys(
+        ("solo", "sólo", "seule", "nur", "apenas", "somente", "только"),
+        lazy_pattern(rf"{_ARTICLE}\s*{_NOUN}(?=\s+\(?[A-Z]\)?\s+[^\W\d_]{{3,}})", re.IGNORECASE),
+    ),
+    "gabarito": lazy_pattern(rf"\s*(?::|é|—|-){_ARTICLE}(?:\s*{_NOUN})?", re.IGNORECASE),
+}
+"""Word for "correct", "I choose", "only" or "key" -> the pattern of the text between it and the letter."""
+
+
+def read_before_letter(text: str, begin: int, word: str) -> CueReading | None:
+    """Read "Richtig ist also C", "Elijo la opción C" ("I choose option C"), "Gabarito: C" ("key: C")."""
+    link = _LINK_TO_LETTER[word].match(text, begin + len(word), begin + len(word) + 80)
+    if link is None or not is_word_start(text, begin):
+        return None
+    if is_denied_or_conditional(text, begin):
+        return None
+    reading = read_cue(text, begin, link.end(), is_strong=True, allow_unmarked=True)
+    return None if reading and _WRONG_AFTER.match(text, reading[1].end) else reading
+
+
+_SUBJECT_AND_PARTICLE = lazy_pattern(
+    r"(?<![A-Za-z0-9])(?P<letter>[A-Z])[)*_]*\s*(?:번|の選択肢|の記述)?\s*(?:が|を|이|가|를|을)\s*(?:最も)?$"
+)
+"""As in "C가" and "Cが", a letter as the subject of a predicate."""
+_NEGATED_AFTER = lazy_pattern(
+    r"\s*(?:이|가|은|는)?\s*아[니닌닙]|지\s*않|(?:と|で)?は?(?:ない|ありません|限ら|言え)|か(?:どうか|[?？。])|なら|とすれば|[^。.\n]{0,6}[?？]"
+)
+
+
+def read_after_subject(text: str, begin: int, word: str) -> CueReading | None:
+    """Read "C가 정답입니다" and "Cが正しい" ("C is correct")."""
+    subject = _SUBJECT_AND_PARTICLE.search(text, max(0, begin - 24), begin)
+    if subject is None or _NEGATED_AFTER.match(text, begin + len(word)):
+        return None
+    if is_denied_or_conditional(text, subject.start()):
+        return None
+    return letter_at(text, subject.start("letter"), is_strong=True)
+
+
+CUES: dict[str, OptionCueReader] = {
+    "选": read_chosen,  # "choose", also in the word for "option"
+    "正确": read_correct,  # "correct"
+    "符合": read_fitting,  # "fits"
+    # "should be" (twice), "that is wrong"
+    **dict.fromkeys(("应为", "应该", "不对"), read_should_be),
+    **dict.fromkeys(("只有", "唯有", "仅有"), read_only_cue),  # "only"
+    **dict.fromkeys(
+        (
+            *NON_ENGLISH_OPTION_WORDS,
+            "antwort",
+            "aussage",
+            "réponse",
+            "respuesta",
+            "risposta",
+            "resposta",
+            "ответ",
+        ),
+        read_option_in_other_language,
+    ),
+    **dict.fromkeys(_LINK_TO_LETTER, read_before_letter),
+    **dict.fromkeys(
+        ("正しい", "正解", "適切", "選び", "選択し", "정답", "맞", "옳", "선택", "고르"), read_after_subject
+    ),
+}
+"""Cue word -> its reader."""

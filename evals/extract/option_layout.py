@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from evals.extract import statement_mood
+from evals.extract.languages import FILLER_PATTERN
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_closing import closing_option
 from evals.extract.option_letters import COMMANDS, MARKS
@@ -15,13 +17,15 @@ from evals.extract.visible import visible
 
 _SINGLE_LETTER_LINE = lazy_pattern(
     r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final(?:\s+(?:decision|selection|pick|verdict|response))?|response|solution|result|correct|conclusion|verdict|output|prediction|decision|selected|selection|key|tl;?dr|bottom\s+line|elimination)\b)?"
-    rf"(?:</?(?:b|i|p|em|strong|u|span|div|h\d)>|[{MARKS}]|=>|->|[→⇒⟹➜➔∴]|{COMMANDS}|(?:option|choice|letter|picture|figure|image|diagram|graph|panel|shape|pattern)\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»>)\]}}）】」』.。:;,!]|\\[)\]}}]|</?(?:s|br|b|i|p|em|strong|u|span|div|h\d)>)*",
+    rf"(?:</?(?:b|i|p|em|strong|u|span|div|h\d)>|[{MARKS}]|=>|->|[→⇒⟹➜➔∴]|{COMMANDS}|{FILLER_PATTERN}|(?:option|choice|letter|picture|figure|image|diagram|graph|panel|shape|pattern)\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»>)\]}}）】」』.。:;,!]|\\[)\]}}]|</?(?:s|br|b|i|p|em|strong|u|span|div|h\d)>)*",
     re.IGNORECASE,
 )
-_CLOSING_PREDICATE = lazy_pattern(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
+_CLOSING_PREDICATE = lazy_pattern(
+    r"\b(?:is|be|are|with|to|(?:shown|depicted|illustrated|displayed)\s+(?:in|by))\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$"
+)
 """As in "... so the answer must be (B)."."""
 _LAST_LABEL = lazy_pattern(
-    r"(?:[.!?。]\s*[*_]*\((?P<bracketed>[A-Z])\)|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?:(?<=[A-Za-z\d%]{3})|(?<=[.。]))\s(?:[→⇒⟹➜➔]|=>)\s(?P<plain>[A-Z])|(?:[→⇒⟹➜➔]|=>)\s(?:option|choice)\s[*_(]*(?P<named>[A-Z])\)?|\s—\s?(?P<dash>[A-Z])\.?)[*_.\s]*$"
+    r"(?:[.!?。]\s*[*_]*\((?P<bracketed>[A-Z])\)|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?:(?<=[A-Za-z\d%]{3})|(?<=[a-z]{2})|(?<=[.。]))\s(?:[→⇒⟹➜➔]|=>)\s(?P<plain>[A-Z])|(?<=[a-z]{3})[*_]{0,2}:\s[*_(]{0,3}(?P<colon>[A-Z])\)?|(?:[→⇒⟹➜➔]|=>)\s(?:option|choice)\s[*_(]*(?P<named>[A-Z])\)?|\s—\s?(?P<dash>[A-Z])\.?)[*_.\s]*$"
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
 _EXCLUDES = lazy_pattern(
@@ -29,7 +33,7 @@ _EXCLUDES = lazy_pattern(
     re.IGNORECASE,
 )
 _DENIES_OR_LEAVES_OPEN = lazy_pattern(
-    r"[\s*_(]{0,4}[A-Z][\s*_)]{0,4}\s(?:only\s+)?(?:if|unless)\s+(?!(?:i|my)\b)|[^A-Za-z]{0,6}[A-Z]\s*(?:选?项)?(?:的)?(?:说法|描述|表述)?(?:是|为)?(?:[错误假]|不[对正成符能会])|[^A-Za-z]{0,6}[A-Z]\s*[、,和与及或]\s*[A-Z]"
+    r"[\s*_(]{0,4}[A-Z][\s*_)]{0,4}\s(?:only\s+)?(?:if|unless)\s+(?!(?:i|my)\b)|[^A-Za-z]{0,6}[A-Z]\s*(?:选?项)?(?:的)?(?:说法|描述|表述)?(?:是|为)?(?:[错误假]|不[对正成符能会])|[^A-Za-z]{0,6}[A-Z]\s*[、,和与及或]\s*[A-Z]|[^A-Za-z]{0,6}[A-Z][^A-Z\n]{0,40}(?:不选|不能选|排除|不符|有误|错误|不正确|不对|过于)"
 )
 """A first line that denies its letter, makes it conditional or names two.
 
@@ -66,7 +70,12 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
         return Reading(predicate[1], "prose", *predicate.span(1))
     line_begin = text.rfind("\n", 0, end) + 1
     tail_begin = max(line_begin, end - _MAX_LABEL_DISTANCE)
-    if (label := _LAST_LABEL.search(text, tail_begin)) and len(_BRACKETED.findall(text, line_begin)) <= 1:
+    label = _LAST_LABEL.search(text, tail_begin)
+    if (
+        label
+        and len(_BRACKETED.findall(text, line_begin)) <= 1
+        and statement_mood.mood(text, *label.span(str(label.lastgroup))) == "asserted"
+    ):
         return Reading(label[str(label.lastgroup)], "prose", *label.span(str(label.lastgroup)))
     bracketed = _BRACKETED_END.search(text, tail_begin)
     if bracketed and parser.follows_option_text(text[line_begin:], bracketed, offset=line_begin):

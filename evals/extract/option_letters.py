@@ -40,7 +40,7 @@ _STATEMENT_END = lazy_pattern(
     r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w]|[\u4e00-\u9fff])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
 )
 CLAUSE_END = lazy_pattern(
-    r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not|with|though|although|while|whereas|followed)\b|\s+\((?![A-Z]\b)[^()\n]{2,60}\)(?=[.!*_\s]*(?:\n|$))|\s+as\s+the\b|\s+(?:rather\s+than|instead\s+of|over)\b)",
+    r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not|with|though|although|while|whereas|followed)\b|\s+\((?!(?!I)[A-Z]\b)[^()\n]{2,60}\)(?=[.!*_\s]*(?:\n|$))|\s+as\s+the\b|\s+(?:rather\s+than|instead\s+of|over|on\s+this\s+one|(?:here|then|overall)(?=[.,;!\n]|$))\b)",
     re.IGNORECASE,
 )
 """The end of a statement whose letter is unmarked: a full stop, the end of the line, the start of a reason or contrast."""

@@ -10,7 +10,7 @@ from evals.extract import statement_mood
 from evals.extract.formatting import HTML_TAG, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_letters import parse_letters
-from evals.extract.option_text import UNDETERMINED, Options, split_gloss, split_label
+from evals.extract.option_text import QUALIFIER, UNDETERMINED, Options, split_gloss, split_label
 from evals.extract.reading import REJECTED, Reading, read_layout
 from evals.extract.statements import Form
 from evals.extract.yesno import stated_yes_no
@@ -26,6 +26,13 @@ _NONE_OF_THEM = lazy_pattern(
     r"(?:none|neither)\s+of\s+(?:the\s+)?(?:these|above|them|options|choices|others)(?:\s+options)?",
     re.IGNORECASE,
 )
+_QUANTITY_IN_WORDS = lazy_pattern(r"(?<![\w.,])([-−]?\d[\d,]*(?:\.\d+)?)(?:\s[a-z]{2,12}){1,4}\s\($")
+"""As in "6.0 meters per second (", before an option's letter."""
+_CLOSEST_TO = lazy_pattern(
+    r"(?:\b(?:closest\s+to|nearest\s+to|rounds\s+to|rounded\s+to|corresponds\s+to|agrees\s+with)\s|[→⇒⟹➜]|->|=>)\s*(?P<value>[^\s,;→⇒⟹➜]+(?:\s[^\s,;→⇒⟹➜]+){0,3})$",
+    re.IGNORECASE,
+)
+"""As in "closest to 4.7" and "→ 25%", at the end of a reply."""
 INLINE_LABEL = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
 _SENTENCE_END = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _MAX_ANSWER_CHARS = 60
@@ -36,9 +43,6 @@ LABEL = lazy_pattern(
 """The letter at the start of a line: "(B)", "B. ...", "**B**", "B because ..."."""
 MAX_GLOSS_CHARS = 200
 """Maximum number of characters of a line that are compared with the text of the option that its letter names."""
-_QUALIFIER = lazy_pattern(
-    r"[\s*_]*(?:approximately|approx\.|about|roughly|around|nearly|close\s+to)\s+", re.IGNORECASE
-)
 _BULLET = lazy_pattern(r"\s*(?:[-–—•]|\d[.)])\s+(?=[*_(]{0,3}[A-Z]\b)")
 _COMBINING_WORD = lazy_pattern(r"\b(?:and|only|both|or|neither|alone)\b", re.IGNORECASE)
 _STRUCTURE = lazy_pattern(r"\s*[A-Za-z\d@+\-\[\]]*\([^\s()]+\)[^\s()]\S*\s*")
@@ -96,7 +100,10 @@ class OptionParser:
     def _read_yes_no(self, text: str) -> Reading | None:
         """Read the yes or no of a reply if the options are just these, or true and false."""
         words = [option.strip(" .").casefold() for option in self._option_texts]
-        if sorted(words) not in (["no", "yes"], ["false", "true"]):
+        verdicts = [
+            word for word in words if not UNDETERMINED.search(word) and word not in ("maybe", "unknown")
+        ]
+        if sorted(verdicts) not in (["no", "yes"], ["false", "true"]):
             return None
         reading = stated_yes_no(text)
         if reading is None:
@@ -118,8 +125,16 @@ class OptionParser:
             (sentence_end.end() for sentence_end in _SENTENCE_END.finditer(text, max(0, end - 400), end)),
             default=max(0, end - 400),
         )
-        if (subject := self.options.letter_of_subject(text[begin:end])) and not text[:begin].strip():
+        is_last = bool(text[:begin].strip())
+        if subject := self.options.letter_of_subject(text[begin:end], is_last=is_last):
             return Reading(subject, "prose", begin, end)
+        if (closest := _CLOSEST_TO.search(text, begin, end)) and (
+            closest_letter := self.options.letter_of_text(closest["value"])
+        ):
+            is_asserted = statement_mood.mood(text, *closest.span("value")) == "asserted"
+            if not is_asserted or self.options.names_another(text[begin:end], closest_letter):
+                return None
+            return Reading(closest_letter, "prose", *closest.span("value"))
         final_option = self.options.option_at_end(text[begin:end])
         if final_option is None or LABEL.match(text, text.rfind("\n", 0, end) + 1):
             return None
@@ -135,11 +150,11 @@ class OptionParser:
         `offset`: position of the line in the text in which the label was matched.
         """
         index, before = ord(label[1]) - ord("A"), line[: label.start(1) - offset]
-        if (
-            index >= len(self._option_texts)
-            or not before.endswith(" (")
-            or len(self._option_texts[index].strip()) < 3
-        ):
+        if index >= len(self._option_texts) or not before.endswith(" ("):
+            return False
+        if quantity := _QUANTITY_IN_WORDS.search(before[-80:]):
+            return self.options.has_number(index, quantity[1])
+        if len(self._option_texts[index].strip()) < 3:
             return False
         return before[:-2].casefold().endswith(self._option_texts[index].strip().casefold())
 
@@ -188,8 +203,7 @@ class OptionParser:
 
     def _parse_stated_option(self, content: str, form: Form) -> Any:
         """Read an option by its text; REJECTED for an answer that is not an option."""
-        if qualifier := _QUALIFIER.match(content):
-            content = content[qualifier.end() :]
+        content = QUALIFIER.sub("", content)
         if self._option_texts and (letter := self.options.letter_of_text(content)):
             beside_text = _LETTER_BESIDE_TEXT.search(content)
             is_contradicted = beside_text and letter != beside_text[1] < chr(ord("A") + self.count)

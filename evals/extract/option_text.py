@@ -12,13 +12,20 @@ from functools import cached_property
 
 from evals.extract.formatting import shortened_answers, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.number_words import spelled_number
 
+_PERCENT = lazy_pattern(r"(?<=\d)\s?(?:percent|per\s?cent)\b", re.IGNORECASE)
+_SINGLE_GROUP = lazy_pattern(r"([\^_])\{(\w{1,3})\}")
 _FRACTION = lazy_pattern(r"\\[dtc]?frac\s*\{([^{}]{1,80})\}\s*\{([^{}]{1,80})\}")
 _SHORT_FRACTION = lazy_pattern(r"\\[dtc]?frac\s*(\d)\s*(\d)")
 _LATEX_COMMAND = lazy_pattern(
     r"\\(?:ce|pu|text|textbf|textrm|mathrm|mathbf|mathit|rm|left|right|displaystyle|mbox)(?![A-Za-z])|\\[,;:! ]"
 )
 _DELETE_MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
+_INVERSE_UNIT = lazy_pattern(
+    r"(?<=[A-Za-z}¹])(?:[\s·*]|\\[,;: ]|\\cdot(?![a-z]))+(?:\\(?:mathrm|text)\{)?([A-Za-z]{1,3})\}?(?:\^\{?-1\}?|⁻¹)"
+)
+"""As in "m s^{-1}"."""
 _ARTICLE = lazy_pattern(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", re.IGNORECASE)
 _LABEL = lazy_pattern(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
 _NONE_OF_THEM = lazy_pattern(
@@ -33,6 +40,11 @@ _CALLED_ANSWER = lazy_pattern(
     r"(?P<subject>[^.;:]{2,80}?)\s(?:is|are)\s+(?:what|the\s+(?:one|only|correct|right|best)\b|right\b|correct\b)",
     re.IGNORECASE,
 )
+_IS_BEST_CHOICE = lazy_pattern(
+    r"\s(?:is|are)\s+the\s+(?:(?:correct|right|best|most\s+likely|most\s+suitable|most\s+appropriate)\s+)?(?:answer|choice|option|match|fit|solvent|product|structure)\b",
+    re.IGNORECASE,
+)
+"""A predicate that states an answer wherever the reply has it: "DMF is the best choice here"."""
 _MAKES_ANSWER = lazy_pattern(
     r"\b(?:makes?|making|points?\s+to|suggests?|favou?rs?)\s+(?P<subject>[^.;:]{3,80}?)\s+(?:as\s+)?the\s+(?:most\s+(?:likely|probable)|best|correct|right|only)\b",
     re.IGNORECASE,
@@ -74,12 +86,12 @@ class Options:
     def letter_of_text(self, statement: str) -> str | None:
         """Return the letter of the only option whose text is the statement; None if there is none, or several."""
         statement = statement[: self._max_statement_chars]
-        lower = _without_latex(statement)
+        lower = "".join(_without_latex(statement).split())
         candidates = [
             text for text, word in zip(self._texts, self._longest_words, strict=True) if word in lower
         ]
         if not candidates:
-            return None
+            return self._letter_of_number(statement)
         texts = {normalise_text(candidate).casefold() for candidate in candidates}
         versions = list(shortened_answers(statement))
         if any(sign in lower for sign in _CALCULATION_CUES) and (
@@ -95,7 +107,32 @@ class Options:
                 return letter
         emphasised = EMPHASISED_START.match(statement)
         letter = self._letter_if_equal(emphasised["answer"], texts) if emphasised else None
-        return None if letter is None or self.names_another(statement, letter) else letter
+        if letter is None:
+            return self._letter_of_number(statement)
+        return None if self.names_another(statement, letter) else letter
+
+    def _letter_of_number(self, statement: str) -> str | None:
+        """Return the letter of the only option with the stated number and unit, as in "-3.4 eV" for the option -3.40 eV."""
+        if not any(self._numbers):
+            return None
+        if len(statement) <= _MAX_QUANTITY_CHARS:
+            statement = QUALIFIER.sub("", statement)
+        for version in shortened_answers(statement):
+            number = _parse_number(normalise_text(version).casefold().removesuffix(self._unit))
+            indices = [i for i, option in enumerate(self._numbers) if number is not None and option == number]
+            if indices:
+                return chr(ord("A") + indices[0]) if len(indices) == 1 else None
+        return None
+
+    def has_number(self, index: int, number: str) -> bool:
+        """Return whether an option is a quantity with this number."""
+        option, stated = self._numbers[index], _parse_number(normalise_text(number))
+        return option is not None and stated is not None and option[0] == stated[0]
+
+    @cached_property
+    def _numbers(self) -> list[tuple[float, str] | None]:
+        """Return number and unit of each option; None for an option that is not a number."""
+        return [_parse_number(normalise_text(text).casefold()) for text in self._texts]
 
     def letter_of_exact_text(self, text: str) -> str | None:
         """Return the letter of the only option whose text is `text`; None if there is none, or several."""
@@ -141,9 +178,14 @@ class Options:
             return None
         return chr(ord("A") + index), begin
 
-    def letter_of_subject(self, sentence: str) -> str | None:
-        """Return the letter of the option that a sentence calls the answer: "A ribosome is what the arrow points to."."""
+    def letter_of_subject(self, sentence: str, *, is_last: bool = False) -> str | None:
+        """Return the letter of the option that a sentence calls the answer: "A ribosome is what the arrow points to.".
+
+        If it is only the last sentence of a reply, it must use the word "answer", "choice" or the like.
+        """
         called_answer = _CALLED_ANSWER.match(sentence.strip()) or _MAKES_ANSWER.search(sentence)
+        if is_last and not _IS_BEST_CHOICE.search(sentence):
+            return None
         return self.letter_of_text(called_answer["subject"]) if called_answer else None
 
     def letter_of_undetermined(self) -> str | None:
@@ -177,6 +219,29 @@ def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
         texts.append(quantity["number"])
         units.add(quantity["unit"].strip())
     return (texts, units.pop()) if len(units) == 1 else (list(options), "")
+
+
+_MAX_QUANTITY_CHARS = 40
+"""Maximum length of a statement that consists of a quantity after "about"."""
+QUALIFIER = lazy_pattern(
+    r"^[\s*_]*(?:approximately|approx\.|about|roughly|around|nearly|close\s+to)\s+", re.IGNORECASE
+)
+_NUMBER = lazy_pattern(
+    r"(?P<number>[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,15})?)(?P<unit>[^\d,.:/×·*^=+-][^\d]{0,29})?"
+)
+
+
+_FRACTION_OF_DIGITS = lazy_pattern(r"(-?[0-9]{1,9})/([1-9][0-9]{0,8})")
+
+
+def _parse_number(text: str) -> tuple[float, str] | None:
+    """Return the number and the unit of a normalised text, also of "3/2" and "three"; None for other texts."""
+    if (value := spelled_number(text)) is not None:
+        return value, ""
+    if fraction := _FRACTION_OF_DIGITS.fullmatch(text):
+        return int(fraction[1]) / int(fraction[2]), ""
+    number = _NUMBER.fullmatch(text)
+    return (float(number["number"].replace(",", "")), number["unit"] or "") if number else None
 
 
 _MACRO_OR_BRACES = lazy_pattern(r"\\[a-z]+|\}\s*\{")
@@ -215,10 +280,14 @@ def _unicode_symbol(command: re.Match[str]) -> str:
 
 def normalise_text(text: str) -> str:
     """Return the text without formatting, spaces and leading article; fractions are written as `a/b`."""
-    text = _ascii_digits(strip_formatting(text)).replace("\\$", "").replace("\\%", "%")
+    text = _PERCENT.sub("%", strip_formatting(text))
+    if "-1" in text or "⁻¹" in text:
+        text = _INVERSE_UNIT.sub(r"/\1", text)
+    text = _ascii_digits(text).replace("\\$", "").replace("\\%", "%")
     if article := _ARTICLE.match(text):
         text = text[article.end() :]
     if "\\" in text:
+        text = _SINGLE_GROUP.sub(r"\1\2", text)
         text = _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", text))
         text = _LATEX_COMMAND.sub("", _SYMBOL.sub(_unicode_symbol, text))
     return "".join(text.split()).translate(_DELETE_MARKUP).rstrip(".")

@@ -30,7 +30,9 @@ _CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|u
 _MAX_VERDICT_CHARS = 300
 """Maximum length of the verdict on one option in characters; the rest is ignored."""
 _MAX_LINES = 200
-_TABLE_RULE = lazy_pattern(r"[\s|:=-]*")
+_BOLD_HEADING = lazy_pattern(r"\*\*[A-Z][a-z]{2,}(?:\s\w+){0,4}\*\*")
+_TABLE_RULE = lazy_pattern(r"[\s|:=-]*(?:\d{1,2}[.)])?")
+"""The rule of a table, or the number of an item whose text is another piece."""
 
 
 class OptionVerdict(NamedTuple):
@@ -87,5 +89,5 @@ def _is_ignorable(piece: str) -> bool:
         not stripped
         or stripped.startswith(("|", "#"))
         or stripped.endswith(":")
-        or bool(_TABLE_RULE.fullmatch(stripped))
+        or bool(_TABLE_RULE.fullmatch(stripped) or _BOLD_HEADING.fullmatch(piece.strip()))
     )

@@ -37,6 +37,9 @@ _CONDITION = lazy_pattern(
     r"(?:\b(?:if|let(?!\s+(?:us|me)\b|['’])|whether|unless|suppos\w+|assum(?:e|es|ed|ing)|imagin\w+|e\.g\.|for\s+(?:example|instance)|could|might|may|perhaps\s+if|say\s+that|in\s+case|would\s+have)\b[^,]{0,60}$"
     r"|(?:如果|假设|假如|假若|若是?|要是|倘若|例如|比如|可能(?!的)|或许)[^。；\n]{0,40}$)"
 )
+_OTHER_CASE = lazy_pattern(r"[,;]\s*(?:(?:and|while|whereas)\s)?(?:for|when|at)\s[^,;]{1,40}$")
+_FIRST_CASE = lazy_pattern(r"(?:^|[,;:])\s*(?:for|when|at)\s[^;]*\bis\b")
+"""As in "for n = 3 the answer is C, for n = 4 the answer is D"."""
 _COUNTERFACTUAL = lazy_pattern(
     r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)"
 )
@@ -106,6 +109,8 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
         if not clause.isascii() and _OTHER_ANSWER_CHINESE.search(clause):
             return "other"
         if _CONDITION.search(clause) or ("would" in link and _COUNTERFACTUAL.search(clause)):
+            return "conditional"
+        if (other_case := _OTHER_CASE.search(clause)) and _FIRST_CASE.search(clause, 0, other_case.start()):
             return "conditional"
         if _IF_CLAUSE_START.search(clause) and (
             _WOULD_BEFORE.search(clause) or _WOULD_AFTER.match(text, end)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from evals.extract import statement_mood
-from evals.extract.languages import LANGUAGE_BY_NOUN
+from evals.extract.languages import LANGUAGE_BY_NOUN, is_denied_or_conditional
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.statement_mood import Mood
 from evals.extract.tags import boxes
@@ -82,7 +82,7 @@ _BARE_LINK = lazy_pattern(r"(?:[^\S\n]+(?:choice|option|letter))?[^\S\n]+(?=\S{1
 """As in "Answer B" on its own line."""
 _DOTTED_LINK = lazy_pattern(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
 """As in "Answer. B"."""
-_BRACKET_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
+_BRACKET_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))|(?=\([A-Z]\))")
 """As in "giving the answer (C)"."""
 _CLOSING_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}[A-Z][*_$]{0,3}\.\s*$)")
 """As in "... translates it. Answer B." at the end of a reply."""
@@ -92,18 +92,20 @@ _HEADING_START = lazy_pattern(
 )
 _SENTENCE_END = lazy_pattern(r"\n|[.!?](?!\s(?:[=×·+/]|\\(?:cdot|times)\b))(?=[\s*_)\]\"'”’]|$)|[。；！？]")
 NEGATED_ANSWER = lazy_pattern(
-    r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)",
+    r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)|[^\s.,。、]{1,12}?\s*(?:(?:이|가|은|는)?\s*아[니닙닌]|(?:では|じゃ)(?:な[いく]|ありません))",
     re.IGNORECASE,
 )
 _LEAST_LIKELY = lazy_pattern(r"\bleast\s+(?:likely|plausible|probable)\s+$", re.IGNORECASE)
 _CONDITIONAL_ANSWER = lazy_pattern(
-    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|[^,\n]{1,24},\s*也(?:有)?可能",
+    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|\S{1,24}[,;]\s+(?:(?:and|while|whereas)\s)?(?:for|when|at)\s[^,;\n]{1,40}?\s(?:it|the\s+answer)\s+is\b|[^,\n]{1,24},\s*也(?:有)?可能",
     re.IGNORECASE,
 )
 """As in "B if the reaction is reversible" and "B，也可能是C"."""
 _DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
-_LABELLED_LINE = lazy_pattern(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
-HEADINGS = ("final:", "result:", "结果:")
+LABELLED_LINE = lazy_pattern(
+    r"\s*(?:(?:[-*•]|\d[.)])\s+)?[*_(\[-]*(?P<letter>[A-Za-z])[*_]*[.):\]]|\s*(?:[-*•]|\d[.)])\s+[*_]*(?P<item>[A-Z])[*_]*\s*(?:\(|\n|$)"
+)
+HEADINGS = ("final:", "result:", "verdict:", "结果:")
 """Headings that introduce an answer; 结果 is "result"."""
 _CORRECTIONS = ("actually, it's", "actually it's", "actually, it is", "actually it is")
 _CORRECTION_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$\\(]{0,4}[-−]?\d)")
@@ -249,7 +251,9 @@ def _parse_statement(text: str, begin: int, word: str, limit: int) -> Statement 
                 "json", *field, statement_mood.mood(text, brace if brace >= 0 else begin, field[1])
             )
     link = _match_link(text, word, begin, word_end, limit)
-    return None if link is None else _parse_after_link(text, begin, link, limit)
+    if link is None or (word in LANGUAGE_BY_NOUN and is_denied_or_conditional(text, begin)):
+        return None
+    return statement_after_link(text, begin, link, limit)
 
 
 def json_value_extent(text: str, begin: int, end: int, limit: int | None = None) -> tuple[int, int] | None:
@@ -323,7 +327,8 @@ def _parse_tag(text: str, tag_begin: int, begin: int, limit: int) -> Statement |
     return Statement("tag", begin, close.start(), statement_mood.mood(text, tag_begin, close.end()))
 
 
-def _parse_after_link(text: str, noun_begin: int, link: re.Match[str], limit: int) -> Statement | None:
+def statement_after_link(text: str, noun_begin: int, link: re.Match[str], limit: int) -> Statement | None:
+    """Return the statement after a noun such as "answer" and the link between them; None if nothing is stated there."""
     groups = link.groupdict()
     begin = link.end()
     stop = min(limit, begin + MAX_STATEMENT_CHARS)
@@ -355,19 +360,23 @@ def _parse_after_link(text: str, noun_begin: int, link: re.Match[str], limit: in
 
 def _begins_option_list(text: str, link_end: int, begin: int, stop: int) -> bool:
     """Return whether the next line begins a list of all options instead of a choice among them."""
-    if "\n" not in text[link_end:begin] or (label := _LABELLED_LINE.match(text, begin)) is None:
+    if "\n" not in text[link_end:begin] or (label := LABELLED_LINE.match(text, begin)) is None:
         return False
     newline = text.find("\n", begin, stop)
-    following = _LABELLED_LINE.match(text, newline, stop) if newline >= 0 else None
-    return following is not None and ord(following[1].upper()) == ord(label[1].upper()) + 1
+    following = LABELLED_LINE.match(text, newline, stop) if newline >= 0 else None
+    return following is not None and ord(_letter_of(following)) == ord(_letter_of(label)) + 1
+
+
+def _letter_of(label: re.Match[str]) -> str:
+    return str(label[str(label.lastgroup)]).upper()
 
 
 def _items_end(text: str, begin: int, end: int, stop: int) -> int:
     """Return the end of a list of labelled lines that begins at an answer line."""
-    while _LABELLED_LINE.match(text, begin, end) and end < stop:
+    while LABELLED_LINE.match(text, begin, end) and end < stop:
         begin, following = end + 1, text.find("\n", end + 1, stop)
         following = stop if following < 0 else following
-        if _LABELLED_LINE.match(text, begin, following) is None:
+        if LABELLED_LINE.match(text, begin, following) is None:
             break
         end = following
     return end

@@ -17,10 +17,11 @@ MAX_CHARS = 100_000
 _MAX_WORDS = 2_000
 """Maximum number of "yes" and "no" that are examined, from the end of a reply without an answer statement."""
 _HEDGE = r"(?:(?:most\s+)?(?:likely|probably|possibly|definitely|certainly|clearly|almost\s+certainly|surely|i\s+(?:think|believe|would\s+say|say)|it\s+is|that\s+is|this\s+is|it['’]s|the\s+(?:answer|statement|claim|assertion)\s+is)[,:\s]+){0,3}"
-_YES = r"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正确|有|能|可以|真|成立|会"
-_NO = (
-    r"no|nope|not|false|incorrect|wrong|untrue|negative|不是|不对|不能|不会|不正确|否|不|错误?|没有|假|不成立"
-)
+_YES_ELSEWHERE = r"ja|oui|sí|sì|sim|да|はい|네|예"
+_NO_ELSEWHERE = r"nein|non|não|nee|нет|いいえ|아니요|아니오"
+"""Yes and no in languages other than English and Chinese."""
+_YES = rf"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正确|有|能|可以|真|成立|会|{_YES_ELSEWHERE}"
+_NO = rf"no|nope|not|false|incorrect|wrong|untrue|negative|不是|不对|不能|不会|不正确|否|不|错误?|没有|假|不成立|{_NO_ELSEWHERE}"
 _STATED = lazy_pattern(rf"\W{{0,6}}{_HEDGE}(?:(?P<no>{_NO})|(?P<yes>{_YES}))(?![\w/'’-])", re.IGNORECASE)
 _STATED_CHINESE = lazy_pattern(
     r"\W{0,6}(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"
@@ -42,8 +43,14 @@ _BEFORE_ANSWER = lazy_pattern(
     r"(?:^|[.!?:>{\n。：✅❌✓✗]|\b(?:is|be|so|therefore|thus|answer|say|with)\b,?)[\s*_\"'“(\[>{$\\✅❌✓✗]*(?:text\{)?(?:(?:most\s|very\s|quite\s)?(?:likely|probably|possibly|certainly|definitely|presumably|almost\scertainly),?\s[*_]{0,2})?$",
     re.IGNORECASE,
 )
+_IN_ONE_CASE = lazy_pattern(
+    r"(?:(?:^|[.;:!?\n]\s*)if\b(?!\s+anything)[^.;:!?\n]*,\s*(?:then\s+)?|\botherwise,?\s*)[*_]*$",
+    re.IGNORECASE,
+)
+"""As in "if the dashed line counts, yes; otherwise, no"."""
 _CLOSING_VERDICT = lazy_pattern(
     r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue|accurate|inaccurate|valid|invalid)\W*$"
+    r"|\b(?:statement|claim|assertion|it|this|that)\s+(?:holds(?:\s+(?:true|up))?|(?P<fails>(?:does\s+not|doesn['’]t)\s+hold(?:\s+(?:true|up))?))\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
 )
@@ -120,6 +127,11 @@ def _read_prose(text: str) -> Reading | None:
         is_answer = is_answer or (
             text[max(begin, start - 2) : start] == ", " and not text[word.end("word") :].strip(" .!*_\n")
         )
+        follows_clause = (
+            text[max(begin, start - 12) : start].rstrip(" *_").endswith((",", "then", "otherwise"))
+        )
+        if follows_clause and _IN_ONE_CASE.search(text, max(begin, start - 120), start):
+            continue
         if not is_answer or not (word["after"] is not None or (is_yes and start == text_begin)):
             continue
         if not _DENIED_WORD.match(text, word.end("word")) and mood(text, start, start) == "asserted":
@@ -128,7 +140,7 @@ def _read_prose(text: str) -> Reading | None:
 
 
 _OPENING_VERDICT = lazy_pattern(
-    r"[*_]*(?:(?:(?:the|this)\s+)?(?:given\s+)?(?:statement|claim|assertion|sentence|proposition|it|that)\s+is|(?:that|it)['’]s)\s+[*_]*(?P<not>not\s+)?(?P<verdict>true|correct|right|accurate|false|incorrect|wrong|inaccurate)\b[*_]*\s*(?:[,;:.—–]|because|since|as\b|that\b(?![^.\n]{0,120}(?:\bnot\b|cannot|n['’]t))|\n|$)",
+    r"[*_]*(?:(?:(?:the|this)\s+)?(?:given\s+)?(?:statement|claim|assertion|sentence|proposition|it|that|this)\s+(?:is|holds)|(?:that|it)['’]s)\s+[*_]*(?P<not>not\s+)?(?P<verdict>true|correct|right|accurate|false|incorrect|wrong|inaccurate)\b[*_]*\s*(?:[,;:.—–]|because|since|as\b|according\s+to|based\s+on|that\b(?![^.\n]{0,120}(?:\bnot\b|cannot|n['’]t))|\n|$)",
     re.IGNORECASE,
 )
 
@@ -143,7 +155,7 @@ def _read_opening_verdict(text: str, text_begin: int) -> Reading | None:
 
 
 _OPENING_WORD = lazy_pattern(
-    r"\W{0,6}(?:(?P<no>false|incorrect|wrong|nope|no)|(?P<yes>true|correct|yes|yep|yeah))(?=\W*(?:$|\n|[.,;:!—–]))",
+    rf"\W{{0,6}}(?:(?P<no>false|incorrect|wrong|nope|no|{_NO_ELSEWHERE})|(?P<yes>true|correct|yes|yep|yeah|{_YES_ELSEWHERE}))(?=\W*(?:$|\n|[.,;:!—–、。]))",
     re.IGNORECASE,
 )
 
@@ -155,5 +167,7 @@ def _read_closing_verdict(text: str) -> Reading | None:
     if verdict is None:
         return None
     group = "english" if verdict["english"] else "chinese"
+    if verdict[group] is None:
+        return Reading(verdict["fails"] is None, "prose", *verdict.span())
     is_yes = (verdict[group].lower() not in _FALSE_WORDS) == (verdict["not"] is None)
     return Reading(is_yes, "prose", *verdict.span(group))

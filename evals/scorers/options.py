@@ -36,7 +36,7 @@ _LOWER_CASE_LETTERS = re.compile(
     r"[(\[]?[a-z][)\]]?(?:\s*+(?:,\s*+(?:and\b)?|[;/&+、和]|\band\b)\s*+[(\[]?[a-z][)\]]?)+[.:]?"
 )
 """Two or more letters in lower case; a single one may be a word."""
-_ITEM_LETTER = re.compile(r"(?:^|(?<=[\s,;，；、]))[(\[*]{0,3}([A-Z])\s?[.:)\]：]+\*{0,2}\s*(?=\S)")
+_ITEM_LETTER = re.compile(r"(?:^|(?<=[\s,;，；、]))[(\[*]{0,3}([A-Z])\*{0,2}\s?[.:)\]：]+\*{0,2}\s*(?=\S)")
 """An option's letter with punctuation, followed by its text."""
 _LETTER_WITH_TEXT = re.compile(r"(?<![A-Za-z])([A-Z])\s*[(（]([^()（）\n]{2,200})[)）]")
 """An option's text in brackets after its letter."""

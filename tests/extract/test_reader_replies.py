@@ -3,7 +3,7 @@
 Each was judged before the readers were run on it. At first, 711 of the 880 were read as judged; 53 answers that a reply
 denied, assumed or took back were credited. `number_replies.jsonl` contains, of a lot of numbers and expressions, those that
 were misread at first, and a sample of those that state no answer; `materials_replies.jsonl` the same of 391 replies to
-SMolInstruct, Matbench and ChemBench.
+SMolInstruct, Matbench and ChemBench, `choice_replies.jsonl` of replies to multiple-choice questions and assertions about charts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ from tests.support.tables import table
 
 CASES: list[dict[str, Any]] = [
     json.loads(line)
-    for name in ("reader_replies.jsonl", "number_replies.jsonl", "materials_replies.jsonl")
+    for name in (
+        "reader_replies.jsonl",
+        "number_replies.jsonl",
+        "materials_replies.jsonl",
+        "choice_replies.jsonl",
+    )
     for line in (TESTS / "cases" / name).read_text("utf-8").splitlines()
 ]
 UNITS = {"mol-instructions:PP": "hartree"}
