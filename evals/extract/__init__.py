@@ -21,10 +21,9 @@ from evals.extract.judge_verdicts import (
     extracted_answer,
     extracted_number,
     verdict,
-    verdict_opencompass,
 )
 from evals.extract.numbers import integer, stated_integer
-from evals.extract.tags import box_contents, json_object, last_box, last_tag, stated_answer
+from evals.extract.tags import json_object, last_box, last_tag, stated_answer
 from evals.extract.upstream.integers import integer_matharena
 from evals.extract.upstream.letters import letter_mmlu_pro
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
@@ -32,8 +31,8 @@ from evals.extract.visible import split_reasoning, visible
 from evals.extract.yesno import stated_yes_no, yes_no
 
 __all__ = [
-    "bare_number", "bare_verdict", "box_contents", "choice", "extracted_answer", "extracted_number",
+    "bare_number", "bare_verdict", "choice", "extracted_answer", "extracted_number",
     "integer", "integer_matharena", "json_object", "last_box", "last_tag", "letter", "letter_mmlu_pro",
     "number", "option_vlmevalkit", "split_reasoning", "stated_answer", "stated_integer", "stated_text",
-    "stated_yes_no", "strip_formatting", "verdict", "verdict_opencompass", "visible", "yes_no",
+    "stated_yes_no", "strip_formatting", "verdict", "visible", "yes_no",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 r"""Parse the replies of judge models: verdicts, and answers that a judge extracted.
 
-Only the form that the judge was asked for is accepted, except by `verdict_opencompass`.
+Only the form that the judge was asked for is accepted.
 
 >>> verdict('{"case": "3f9a", "verdict": "A"}', "3f9a", ("A", "B"))
 'A'
@@ -21,7 +21,6 @@ MAX_CHARS = 4_000
 """Maximum length of a judge's reply in characters."""
 _FENCE = re.compile(r"\A```(?i:json)?[ \t]*\n(.*)\n[ \t]*```\Z", re.DOTALL)
 _BOX = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]{1,20})\}{1,2}")
-_A_OR_B = re.compile(r"A|B")
 
 
 def _verdict_field(text: str, case: str, field: str) -> Any:
@@ -92,12 +91,3 @@ def bare_number(text: str) -> float | None:
     except ValueError:
         return None
     return number if isfinite(number) else None
-
-
-def verdict_opencompass(text: str) -> str | None:
-    """Read a verdict as OpenCompass does (@ a5acc4bb, datasets/generic.py): the first A or B anywhere.
-
-    Its defects: `Answer: B` is read as A, and `CORRECT`, which the same prompt asks for, is not a verdict.
-    """
-    match = _A_OR_B.search(text)
-    return match[0] if match else None

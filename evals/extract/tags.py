@@ -45,11 +45,6 @@ def boxes(text: str, start: int = 0) -> list[tuple[int, int, str]]:
     return spans
 
 
-def box_contents(text: str) -> list[str]:
-    r"""Return the contents of all complete boxes, in the order in which they begin."""
-    return [content.strip() for _, _, content in boxes(text)]
-
-
 def last_box(text: str) -> str | None:
     r"""Return the content of the last complete `\boxed{}`, `\fbox{}` or `\boxed X`; for nested boxes, of the inner one.
 

@@ -35,6 +35,7 @@ from hypothesis import strategies as st
 
 from evals import extract
 from evals.extract.choices import stated_letters
+from evals.extract.tags import boxes
 from evals.plain import plain
 from evals.suites import gpqa
 from tests.support.cpu_time import assert_cpu_time
@@ -82,7 +83,7 @@ def test_the_last_closed_tag_and_all_boxes_are_read():
     text = "<x>1</X> <x>2</x> <x>3"
     assert extract.last_tag(text, "x") == "2"
     assert extract.last_tag("x", "x") is None
-    assert extract.box_contents(r"\boxed{1}\boxed{2}") == ["1", "2"]
+    assert [content for _, _, content in boxes(r"\boxed{1}\boxed{2}")] == ["1", "2"]
 
 
 READERS = {
