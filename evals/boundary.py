@@ -40,4 +40,4 @@ class _Boundary:
             raise self._error(description.removesuffix(": ")) from error
 
 
-foreign_code = _Boundary
+foreign_code = _Boundary  # a class takes less than half the time of a generator with `contextmanager`

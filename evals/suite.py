@@ -156,10 +156,12 @@ class Suite(Struct, frozen=True, kw_only=True):
 
     def scorer_versions(self) -> dict[str, str]:
         """Return a description of each scorer, which changes whenever its rule or options change."""
-        return {name: f"{_describe(scorer)}@{self.version}" for name, scorer in self.scorers.items()}
+        return {
+            name: f"{_scorer_description(scorer)}@{self.version}" for name, scorer in self.scorers.items()
+        }
 
 
-def _describe(scorer: Scorer) -> str:
+def _scorer_description(scorer: Scorer) -> str:
     return (
         scorer.__qualname__
         if isinstance(scorer, FunctionType | BuiltinFunctionType | MethodType)

@@ -162,11 +162,12 @@ def read(path: Path) -> list[SuiteRun]:
     line_number = 0
     try:
         with disk.open_regular(path) as stream:
-            head = _read_head(path, next(stream, b""))
+            lines = disk.lines(stream)
+            head = _read_head(path, next(lines, b""))
             line_number, blocks = 1, dict[tuple[str, str], SuiteRun]()
-            while line := next(stream, b""):
+            for line in lines:
                 block = msgspec.json.decode(line, type=Block)
-                rows = list(islice(stream, block.samples))
+                rows = list(islice(lines, block.samples))
                 if len(rows) < block.samples:
                     raise ValueError(f"only {len(rows)} of {block.samples} samples of {block.suite}")
                 _add_block(blocks, head, block, rows)
