@@ -192,7 +192,7 @@ def _read_samples(suite: Suite, data: Data) -> Iterator[Sample]:
             ):
                 raise DataError(f"{suite.id}: sample {sample.id!r}: group and options must be strings")
             yield sample
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise DataError(
             f"{suite.id}: item {count + 1} cannot be read: {type(error).__name__}: {error}"
         ) from error

@@ -54,6 +54,7 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
     def __init__(
         self, name: str, *, folder: Path | None, accepts: frozenset[str], switch: str, trust_remote_code: bool
     ) -> None:
+        """`folder`: of the weights; None: `name` is a hub id. `switch`: template variable that switches reasoning on and off."""
         super().__init__()
         self.name = folder.resolve().name if folder else name
         self.accepts = accepts | {"logprobs"}

@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
+from evals import load
 from evals.data import Data, mol_instructions
 from evals.errors import DataError
 from evals.interop import matching
 from evals.model_adapters.baseline import CopyBaseline
+from evals.suite import checked_samples
 from evals.suites import mmstar, msearth, proteinlmbench, superchem, xlrs
 from evals.types import Message, Prompt, Sample, Sampling
 from tests.support.cpu_time import assert_cpu_time
+from tests.support.error_messages import raises
 from tests.support.tables import table
 
 LENGTH = 65_536
@@ -110,3 +115,28 @@ def test_repetitive_texts_are_parsed_in_linear_time(
 ) -> None:
     text = start + piece * ((LENGTH - len(start) - len(end)) // len(piece)) + end
     assert_cpu_time(LIMIT_S, lambda: read(text), read.__name__)
+
+
+DEEP_JSON = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("chembench:lamalab", {"uuid": "u", "examples": [{"input": "?", "target_scores": DEEP_JSON}]}),
+        (
+            "superchem:text",
+            {
+                "uuid": "u",
+                "question_type": "multiple_choice",
+                "question_en": "?",
+                "options_en": DEEP_JSON,
+                "answer_en": "A",
+            },
+        ),
+    ],
+    ids=["chembench", "superchem"],
+)
+def test_json_that_is_nested_too_deeply_within_a_column_is_reported(name: str, row: dict[str, Any]) -> None:
+    with raises(DataError):
+        list(checked_samples(load.suite(name)[0], Rows(suite="hostile", sample=True, row=row)))
