@@ -24,6 +24,7 @@ _LEAD_IN = lazy_pattern(
     re.IGNORECASE,
 )
 _BOLD_LABEL = lazy_pattern(r"\A\s*\*\*[^*\n]{1,40}:\*\*")
+_CHINESE_SENTENCE = lazy_pattern(r"[^\d\n\u4e00-\u9fff]{0,40}[\u4e00-\u9fff][^\d\n]{0,60}\d")
 _LIST_LINE = lazy_pattern(r"\n\s*(?:\d{1,2}[.)]|[-*•])\s+")
 _CLAUSE_VERB = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
 _UNDECIDED_OR_DENIED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
@@ -31,7 +32,7 @@ _UNDECIDED_OR_DENIED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)
 _SINGLE_WORD = lazy_pattern(r"[A-Z][a-z]{2,20}|[a-z]{3,20}")
 """A word, which is an answer only as a whole reply: a day, a colour."""
 COUNTED = lazy_pattern(
-    r"(?P<number>[-+]?\d{1,3}(?:,\d{3})+|[-+]?\d+(?:\.\d+)?)\s+(?:(?:square|cubic|different|possible|distinct|whole|small)\s+)?(?!(?:times|more|less|fewer|plus|minus|over|and|mod|modulo|hundred|thousand|million|billion|dozen|half|halves|thirds?|quarters?|squared|cubed|factorial|root|roots|choose|percent|squares?\s+root)\b)[a-z]{3,20}\.?"
+    r"(?P<number>[-+]?\d{1,3}(?:,\d{3})+|[-+]?\d+(?:\.\d+)?)\s+(?:(?:square|cubic|different|possible|distinct|whole|small)\s+)?(?!(?:times|more|less|fewer|plus|minus|over|and|mod|modulo|hundred|thousand|million|billion|dozen|half|halves|thirds?|quarters?|squared|cubed|factorial|root|roots|choose|percent|squares?\s+root)\b)[a-z]{3,20}(?:\s+(?:in\s+(?:total|all)|altogether))?\.?"
 )
 """A number and what is counted: "12 squares", "60 different ways"."""
 _MAX_WORDS = 4
@@ -65,6 +66,8 @@ def _parse_expression(content: str, form: Form) -> Any:
             "**" in _BOLD_LABEL.sub("", content).strip("*_ \n") or _LIST_LINE.search(content)
         ):
             return None  # the emphasised part or the last item is read instead
+        if _CHINESE_SENTENCE.match(content):
+            return None  # its predicate is read instead
         if form == "last line":
             content = _LIST_LINE.sub("", "\n" + content)
         content = _LEAD_IN.sub("", content)
@@ -111,6 +114,7 @@ _BARE_DECIMAL = lazy_pattern(r"^(?P<sign>[-+]?)\.(?=\d)")
 _AND = lazy_pattern(r"(?<=[\d})])\s*(?:,\s*)?\band\b\s*(?=[-+\d\\(])")
 _LATEX_SPACE = lazy_pattern(r"(?<!\\)\\[,;:! ]|~")
 _SQRT_CALL = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
+_CHINESE_LEAD_IN = lazy_pattern(r"^(?:[一总]?共|至少|最少|最多)?(?:需要?|有|要)?(?=\d)")
 _SIGN_WORD = lazy_pattern(r"^(?:negative|minus)\s+(?=[\d\\$√])", re.IGNORECASE)
 _BARE_ROOT = lazy_pattern(r"(?:√|\\sqrt)\s*(?P<radicand>\d+(?:\.\d+)?|(?<=√)[A-Za-z])")
 _DIGIT_GROUP_SEPARATOR = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
@@ -155,7 +159,7 @@ def normalise_expression(text: str) -> str:
     for command, replacement in _SYNONYMS.items():
         text = text.replace(command, replacement)
     text = text.strip()
-    text = _BARE_ROOT.sub(r"\\sqrt{\g<radicand>}", _SIGN_WORD.sub("-", text))
+    text = _BARE_ROOT.sub(r"\\sqrt{\g<radicand>}", _SIGN_WORD.sub("-", _CHINESE_LEAD_IN.sub("", text)))
     text = _SQRT_CALL.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
     text = _DIGIT_GROUP_SEPARATOR.sub("", _DEGREES.sub("", text))
     text = _COMMA_GROUPED_NUMBER.sub(lambda number: number[0].replace(",", ""), text)
@@ -179,11 +183,15 @@ def _unwrap_command(command: re.Match[str]) -> str:
     return " "
 
 
+_CALCULATION = lazy_pattern(r"[-+*/().,\s\d×·]{3,80}=\s*(?=[-\d])")
+"""The left-hand side of a calculation with numbers only."""
+
+
 def right_hand_side(text: str) -> str:
     """Return the right-hand side of an equation: 3 for "x = 3"."""
     left_side = _LEFT_HAND_SIDE.match(text)
     if left_side is None:
-        return text
+        return text.rpartition("=")[2].strip() if _CALCULATION.match(text) else text
     value = text[left_side.end() :]
     if "=" in value and not any(sign in value for sign in ",;<>"):
         return value.rpartition("=")[2].strip() or text  # "A = 2 + 2 = 4"

@@ -69,7 +69,7 @@ _EXPLANATION_START = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
     r"|\s*[,;，；]\s*(?=(?:not|check|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这|当|此时))"
     r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|from|corresponding|at\s+an?\s+angle)\b)"
-    r"|\s+[-–—]+\s+|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\s)(?!\s(?:[=×·+/]|\\(?:cdot|times)\b))|。",
+    r"|\s+(?:[—]+|--+)\s+|(?<![\d})$°%])\s+[-–]\s+|(?<=[\d})$°%])\s+[-–]\s+(?![\d\\$(√]|[a-z]\b)|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\s)(?!\s(?:[=×·+/]|\\(?:cdot|times)\b))|。",
     re.IGNORECASE,
 )
 _BRACKETED = lazy_pattern(r"\([^(),;]{1,200}\)")

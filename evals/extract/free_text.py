@@ -58,7 +58,7 @@ _SHARE_SENTENCE = lazy_pattern(
 """As in "According to the chart, 62 % of respondents agreed."."""
 _COUNT_SENTENCE = lazy_pattern(
     r"[\s*_]*+(?:(?:only|exactly)\s|a\stotal\sof\s)?[*_]{0,2}(?P<number>\d{1,4}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_]{0,2}"
-    r"\s(?!of\b|or\b|and\b|to\b|percent\b)[a-z ]{2,40}?\s(?:is|are|was|were|has|have|had|exceeds?|exceeded|shows?|showed|reached|recorded|reported|scored|lies?|falls?)\s(?:above|below|more|less|at|over|under|higher|lower|greater|an?\s|the\s|values?\s|between)",
+    r"(?:\sof\s(?:the\s)?(?:\d{1,4}(?=\s))?)?\s?(?<=\s)(?!of\b|or\b|and\b|to\b|percent\b)[a-z ]{2,40}?\s(?:is|are|was|were|has|have|had|exceeds?|exceeded|shows?|showed|reached|recorded|reported|scored|lies?|falls?)\s(?:above|below|more|less|at|over|under|higher|lower|greater|an?\s|the\s|values?\s|between)",
     re.IGNORECASE,
 )
 """As in "Three countries are above 50 %."."""
@@ -108,6 +108,8 @@ def _parse_free_text(content: str, form: Form) -> Any:
             return None
         if _TIME_PHRASE.match(content) and _SENTENCE_VERB.search(content):
             return None  # "In 2010, the value was 23.": the predicate is read instead
+        if _CHANGE_SENTENCE.match(content):
+            return None  # "It rose to 12.3, an increase of 2.2.": the last value is read instead
         if _NUMBER_LIST.fullmatch(versions[-1]):
             return versions
         word_count = len(versions[-1].split())
@@ -122,6 +124,10 @@ def _parse_free_text(content: str, form: Form) -> Any:
     return REJECTED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
 
 
+_CHANGE_SENTENCE = lazy_pattern(
+    r"[\s*_]*+(?:it|the\s[\w ]{2,40}?)\s(?:rose|fell|grew|increased|decreased|dropped|declined|went)\s",
+    re.IGNORECASE,
+)
 _NUMBER_LIST = lazy_pattern(r"[\[({]\s*[-−]?[\d.]{1,20}(?:\s*,\s*[-−]?[\d.]{1,20}){1,60}\s*[\])}]")
 _SCALES = {
     "k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "trillion": 1e12,
@@ -139,12 +145,14 @@ _NUMBER = lazy_pattern(
     r"\s*(?P<scale>(?:thousand|million|billion|trillion|mio|mn|bn|(?<=\d)\s?[kKMB]|(?<=\d)[mb])(?![A-Za-z/²³^])|百万|千|万|亿)?\s*(?P<percent>%|percent(?:age)?(?:\s+points?)?|个百分点)?\s*(?P<rest>.*)",
     re.DOTALL,
 )
-_UNIT = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·.\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
+_UNIT = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·.\s²³^-]{0,40}\d?|(?!时)[\u4e00-\u9fff]{1,6})?[\s.]*")
 _MAX_NUMBER_WORDS = 8
 _SECOND_NUMBER_WORD = lazy_pattern(
-    rf"\b(?:or|to|through)\s+(?:about\s+)?(?:{SPELLED_PATTERN}|one)\b", re.IGNORECASE
+    rf"\bdozen\b|\b(?:or|to|through)\s+(?:about\s+)?(?:{SPELLED_PATTERN}|one)\b", re.IGNORECASE
 )
-_SECOND_NUMBER = lazy_pattern(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
+_SECOND_NUMBER = lazy_pattern(
+    r"\s*(?:(?:or|and|to|through|vs)\b|(?:more|less|fewer|higher|lower)\s+than\b)", re.IGNORECASE
+)
 _LATEX_MARKUP = lazy_pattern(
     r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~"
 )
@@ -207,7 +215,7 @@ def _common_value(alternative: re.Match[str], *, scaled: bool) -> float | None:
 
 def _leading_spelled_number(text: str, *, scaled: bool) -> float | None:
     """Return the value of the spelled-out number with which a short answer begins: 200 for "two hundred people"."""
-    words = [word.rstrip(".,") for word in text.casefold().split()[:_MAX_NUMBER_WORDS]]
+    words = [word.rstrip(".,:;") for word in text.casefold().split()[:_MAX_NUMBER_WORDS]]
     for end in range(len(words), 0, -1):
         if (value := spelled_number(" ".join(words[:end]))) is not None:
             return (

@@ -59,6 +59,8 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     for group in ([span for span in spans if span.start() >= last_begin], spans):
         if len({span[str(span.lastgroup)].strip() for span in group}) == 1:
             yield Statement("emphasis", *group[-1].span(str(group[-1].lastgroup)))
+    if total := _TOTAL_ROW.match(text, last_begin):
+        yield Statement("last line", *total.span("cell"))
     yield Statement("last line", last_begin, end)
     if (
         len(lines) > 1
@@ -67,6 +69,13 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     ):
         yield Statement("emphasis", first_begin, first_end)
     yield from _sentence_candidates(text, last_begin)
+
+
+_TOTAL_ROW = lazy_pattern(
+    r"\s*\|[\s*_]*(?:grand\s+)?(?:total|sum|answer|result|overall|合计|总计)\b[^|\n]{0,40}\|(?:[^|\n]{0,80}\|){0,3}?\s*(?P<cell>[^|\n]{1,80})\|\s*\Z",
+    re.IGNORECASE,
+)
+"""The last row of a table, as in "| Total | 13 |"."""
 
 
 def _sentence_candidates(text: str, begin: int) -> Iterator[Statement]:
@@ -148,8 +157,11 @@ _TWO_VALUES = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "The base angles are 36 degrees and the apex is 72 degrees"."""
+_NUMBER = rf"(?:\d[\d,]*|{SPELLED_PATTERN})"
 _COUNTED_SUBJECT = lazy_pattern(
-    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:exactly\s+|only\s+)?[*_]*(?P<number>\d[\d,]*)[*_]*\s+[a-z ]{2,40}\s(?:is|are|was|were)\s+(?:left|remaining|shown|visible|hidden|present|needed|required|missing|possible|there)(?:\s+(?:after|in|on|from|at)\b[^.,;\n]{1,60})?[.!\s*_]*$",
+    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:exactly\s+|only\s+)?[*_]*(?P<number>"
+    + _NUMBER
+    + r")[*_]*\s+[a-z ]{2,40}\s(?:is|are|was|were)\s+(?:left|remaining|shown|visible|hidden|present|needed|required|missing|possible|there)(?:\s+(?:after|in|on|from|at)\b[^.,;\n]{1,60})?[.!\s*_]*$",
     re.IGNORECASE,
 )
 """As in "8 objects are left."."""
@@ -159,14 +171,14 @@ _CALLED_ANSWER = lazy_pattern(
 )
 """As in "So 25 is the answer."."""
 _EXTREME_NUMBER = lazy_pattern(
-    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:only\s+(?=\S{1,20}\s+(?:satisf|works|fits|remains|qualif))|(?=\S{1,20}\s+is\b))(?P<subject>[*_$\\(]{0,4}[-−]?\d[\d,.]{0,20}[*_$\\)]{0,4})"
-    r"\s+(?:satisfies|works|fits|remains|qualifies|is\s+(?:therefore\s+|thus\s+|indeed\s+)?the\s+(?:smallest|largest|least|greatest|minimum|maximum|lowest|highest|only|unique|required|desired))"
+    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:only\s+(?=\S{1,20}\s+(?:satisf|works|fits|remains|qualif))|(?=\S{1,20}\s+(?:is|was)\b))(?P<subject>[*_$\\(]{0,4}[-−]?\d[\d,.]{0,20}[*_$\\)]{0,4})"
+    r"\s+(?:satisfies|works|fits|remains|qualifies|(?:is|was)\s+(?:therefore\s+|thus\s+|indeed\s+)?the\s+(?:peak|smallest|largest|least|greatest|minimum|maximum|lowest|highest|only|unique|required|desired))"
     r"(?:\s+(?!of\b|in\b|divisors?\b|factors?\b|prime\b|roots?\b|digits?\b|terms?\b|sides?\b|angles?\b|exponent\b|power\b)[a-z]+){0,8}[.!\s*_]*$",
     re.IGNORECASE,
 )
 """As in "Hence 721 is the largest value that can be attained." and "Only 8 satisfies all the conditions."."""
 _REASON_OR_CONTRAST = lazy_pattern(
-    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=[^,;\n]{0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+which\b|,\s+as\b(?!\s(?:well|required|desired|claimed))|,\s*(?:当|此时|其中)|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
+    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=(?:\([^()\n]{0,40}\)|[^,;(\n]){0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+which\b|,\s+as\b(?!\s(?:well|required|desired|claimed))|,\s*(?:当|此时|其中)|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
     re.IGNORECASE,
 )
 """As in ", because ...", ", which ..." and ", not ..."."""
@@ -174,9 +186,8 @@ _ASSIGNMENTS = lazy_pattern(
     r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}(?:[,;]\s*(?:and\s+)?|\sor\s+)[$\\(]{0,3}[A-Za-z]\s*="
 )
 """Two variables, each with a value: "x = 2, y ="."""
-_NUMBER = rf"(?:\d[\d,]*|{SPELLED_PATTERN})"
 _COUNT = lazy_pattern(
-    r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count|need)|it\s+takes|(?:you|one|she|he|they)\s+needs?|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?:[^$\n=]{1,40}=\s?)?(?P<number>"
+    r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count|need)|it\s+takes|(?:you|one|she|he|they|we|the\s+[a-z]{2,20}|(?-i:[A-Z])[a-z]{1,12})\s+needs?(?:\s+at\s+least)?|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?:[^$\n=]{1,40}=\s?)?(?P<number>"
     + _NUMBER
     + r")[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,60}(?:\$[^$\n]{1,60}\$[a-z ]{0,40}){0,3}\s*[.!]?\s*$",
     re.IGNORECASE,
@@ -203,6 +214,8 @@ _CHART_SUBJECT = lazy_pattern(
 )
 """As in "The red line shows the unemployment rate."."""
 _PREDICATE_START = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)))(?=\s[*_$\\(]{0,3}[-−]?\d)|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|leaving(?:\s+(?:only|just|exactly))?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|cross(?:es|ed)?|intersect(?:s|ed)?|was|is)\s+in|(?:is|are|was|were|equals?|gives?|yields?|get|obtain):)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|that['’]s|count(?:ed)?|(?:rose|fell|grew|increased|decreased|dropped|declined)\sby|an?\s(?:increase|decrease|drop|rise|difference|gap|gain|decline|growth|reduction)\sof|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)))(?=\s[*_$\\(]{0,3}(?:[-−]?\d|"
+    + SPELLED_PATTERN
+    + r"\b))|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|leaving(?:\s+(?:only|just|exactly))?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|cross(?:es|ed)?|intersect(?:s|ed)?|was|is)\s+in|(?:is|are|was|were|equals?|gives?|yields?|get|obtain):)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:(?<=[\uac00-\ud7a3][은는이가])\s+|(?<=[\u3040-\u30ff\u4e00-\u9fff])は\s*)(?=[*_$\\]{0,3}[-−]?\d)|(?:是|为|等于|得到?|得出|共有?|即)\s*[:：]?",
     re.IGNORECASE,
 )

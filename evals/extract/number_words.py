@@ -16,7 +16,7 @@ _BELOW_20 = (
 )
 _FROM_20 = "twenty thirty forty fifty sixty seventy eighty ninety"
 _UNITS, _TENS = _BELOW_20.split(), _FROM_20.split()
-_SCALES = {"thousand": 1_000.0, "million": 1_000_000.0}
+_SCALES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
 NUMBER_WORDS = (
     {word: float(value) for value, word in enumerate(_UNITS)}
     | {ten: 20.0 + 10 * n for n, ten in enumerate(_TENS)}
@@ -35,7 +35,7 @@ _DENOMINATORS = {
         ["half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"], 2
     )
 } | {"halve": 2.0, "fourth": 4.0}
-SPELLED_PATTERN = rf"(?:{'|'.join((*_UNITS[2:], *_TENS))}|one(?=[\s-](?:hundred|thousand|million)))(?:(?:\s+|-)(?:{'|'.join((*_UNITS[1:], *_TENS, *_SCALES, 'hundred', 'and'))})\b){{0,8}}"
+SPELLED_PATTERN = rf"(?:{'|'.join((*_UNITS[2:], *_TENS))}|one(?=[\s-](?:hundred|thousand|million|billion)))(?:(?:\s+|-)(?:{'|'.join((*_UNITS[1:], *_TENS, *_SCALES, 'hundred', 'and'))})\b){{0,8}}"
 """Pattern of a spelled-out whole number within a sentence, in lower case."""
 _SIGN = re.compile(r"(?:minus|negative|plus)\s+")
 _WORD_SEPARATOR = re.compile(r"[\s-]+")
@@ -68,11 +68,11 @@ def _spelled_value(words: str) -> float | None:
 def _whole_value(parts: list[str]) -> float | None:
     """Return the value of the words of a whole number: "one hundred and four", "two thousand twenty five"."""
     total = group = 0.0
-    room = 1e9  # the next word must be smaller
+    room = 1e12  # the next word must be smaller
     for word, previous in zip(parts, ("", *parts), strict=False):
         if word == "and" and previous in ("hundred", *_SCALES):
             continue
-        if word == "hundred" and 0 < group < 10:
+        if word == "hundred" and 0 < group < 100:
             group, room = group * 100, 100
         elif word in _SCALES and group:
             total, group, room = total + group * _SCALES[word], 0.0, 1000

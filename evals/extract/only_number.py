@@ -15,7 +15,7 @@ from evals.extract.reading import Reading
 MAX_CHARS = 120
 """Maximum length of a reply that is read."""
 _NUMBER = lazy_pattern(
-    r"(?<![\w.,^/\\-])\\?\$?(?P<number>[-−]?\d{1,3}(?:,\d{3})+|[-−]?\d+(?:\.\d+)?)(?![\w^/]|[.,:]\d|-\w|\s?[²³%:])"
+    r"(?<![\w.,^/\\-])\\?\$?(?P<number>[-−]?\d{1,3}(?:,\d{3})+|[-−]?\d+(?:\.\d+)?)(?![\w^/]|[.,:]\d|-\w|\s?[²³%:]|\s[-–−]\s)"
 )
 _DIGITS = lazy_pattern(r"\d[\d.,]*")
 _OTHER_STATEMENT = lazy_pattern(

@@ -90,7 +90,9 @@ _LINE_START = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\
 _HEADING_START = lazy_pattern(
     r"(?:^|\n|[.!?;]\s)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE
 )
-_SENTENCE_END = lazy_pattern(r"\n|[.!?](?!\s(?:[=×·+/]|\\(?:cdot|times)\b))(?=[\s*_)\]\"'”’]|$)|[。；！？]")
+_SENTENCE_END = lazy_pattern(
+    r"\n|[.!?](?!\s(?:[=×·+/]|\\(?:cdot|times)\b))(?=[\s*_)\]\"'”’]|$)|[。；！？]|(?<=[\d$])[:：](?=\s[a-z])"
+)
 NEGATED_ANSWER = lazy_pattern(
     r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)|[^\s.,。、]{1,12}?\s*(?:(?:이|가|은|는)?\s*아[니닙닌]|(?:では|じゃ)(?:な[いく]|ありません))",
     re.IGNORECASE,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from evals.extract.expression import COUNTED, normalise_expression, right_hand_side, without_base
+from evals.extract.formatting import with_plain_powers
 from evals.extract.number_words import spelled_number
 from evals.extract.option_text import normalise_text
 from evals.scorers.math import LETTER_OR_COMMAND, equal_if_positive, equivalent, is_hostile, quotient
@@ -19,6 +20,11 @@ _NON_SYMBOL_COMMANDS = frozenset(
 )
 """LaTeX commands that are functions, operators or constants rather than symbols."""
 _PROSE = re.compile(r"(?<![\\A-Za-z])(?!sqrt|sin|cos|tan|log|exp|frac|pi\b|or\b|and\b)[A-Za-z]{3,}")
+_CHINESE_PROSE = re.compile(
+    r"[\u4e00-\u9fff][^\u4e00-\u9fff]*\d|[\u4e00-\u9fff]{7,}|(?<!小)时|情况|步骤|以上|以下|左右"
+)
+"""Chinese text that is no unit after a number."""
+_DIGITS = re.compile(r"\d+")
 _RANGE = re.compile(r"\d\s+to\s+\d|\bbetween\b|\d\s*[-–]\s*\d+\s*$", re.IGNORECASE)
 _RATIO_ANYWHERE = re.compile(r"(?<![:\w])[\d.]+\s*:\s*[\d.]+")
 _RATIO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*:\s*(\d{1,9}(?:\.\d{1,9})?)")
@@ -37,7 +43,13 @@ def same_expression(gold: str, stated: str) -> bool:
     >>> same_expression(r"\frac{71}{6}", "11 5/6"), same_expression("4", r"x \ge 4"), same_expression("6", "6g")
     (True, False, False)
     """
-    if normalise_text(gold) and normalise_text(gold).casefold() == normalise_text(stated).casefold():
+    gold, stated = with_plain_powers(gold), with_plain_powers(stated)
+    same_numbers = _DIGITS.findall(gold) == _DIGITS.findall(stated)
+    if (
+        same_numbers
+        and normalise_text(gold)
+        and normalise_text(gold).casefold() == normalise_text(stated).casefold()
+    ):
         return True
     gold_text, stated_text = normalise_expression(gold), _without_rounded_value(normalise_expression(stated))
     if not gold_text or not stated_text:
@@ -54,7 +66,7 @@ def same_expression(gold: str, stated: str) -> bool:
         gold_text, stated_text
     ):
         return True
-    if (counted := COUNTED.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
+    if (counted := COUNTED.fullmatch(right_hand_side(stated_text))) and _DECIMAL.fullmatch(gold_text):
         return _is_close(float(gold_text), float(counted["number"].replace(",", "")))
     if (same := _compare_ratios(gold_text, stated_text)) is not None:
         return same
@@ -134,7 +146,11 @@ def _is_close(first: float, second: float) -> bool:
 
 def _is_comparable(gold: str, stated: str) -> bool:
     """Return whether the parser would read the whole answer, without skipping a relation, unit, second number or prose."""
-    if _PROSE.search(right_hand_side(stated)) or (_RANGE.search(stated) and not _RANGE.search(gold)):
+    if (
+        _CHINESE_PROSE.search(stated)
+        or _PROSE.search(right_hand_side(stated))
+        or (_RANGE.search(stated) and not _RANGE.search(gold))
+    ):
         return False
     only_stated_has_relation = _RELATION.search(stated) and not _RELATION.search(gold)
     if only_stated_has_relation and not any(bracket in gold for bracket in "()[]{"):
