@@ -143,6 +143,14 @@ def similar_names(runs: Sequence[NamedRun], name: str) -> list[str]:
     return [candidates[match] for match in get_close_matches(name.lower(), candidates, n=3, cutoff=0.6)]
 
 
+def advice(runs: Sequence[NamedRun]) -> str:
+    """Return how one of several matching runs can be named, for a message; runs of several models may have equal labels."""
+    labels = [run.label for run in runs]
+    if len(set(labels)) == len(labels):
+        return f"name one by its folder, or as {format_candidates(labels)}"
+    return f"name one by its folder: {format_candidates([str(run.path) for run in runs])}"
+
+
 def format_candidates(labels: Sequence[str]) -> str:
     """Return the first candidates as a comma-separated list, and the number of others, for a message."""
     more = f" and {len(labels) - MAX_LISTED} more" if len(labels) > MAX_LISTED else ""

@@ -367,14 +367,13 @@ def check_intended_folder(results: Path) -> None:
 def find_suites(results: Path, name: str) -> list[Run]:
     """Return the runs that a name matches, one per suite; raises StoreError if it matches several runs of a suite."""
     matches = find(results, name)
-    ids_by_suite: dict[str, list[str]] = {}
-    for run in matches:
-        ids_by_suite.setdefault(_named_run(run).suite, []).append(run.path.name)
-    for suite, duplicates in ids_by_suite.items():
-        if len(duplicates) > 1:
-            raise StoreError(
-                f"{name!r} matches {len(duplicates)} runs of {suite}: {names.format_candidates(duplicates)}; name one of them"
-            )
+    by_suite: dict[str, list[names.NamedRun]] = {}
+    for run in map(_named_run, matches):
+        by_suite.setdefault(run.suite, []).append(run)
+    for suite, runs_of_suite in by_suite.items():
+        if len(runs_of_suite) > 1:
+            count = len(runs_of_suite)
+            raise StoreError(f"{name!r} matches {count} runs of {suite}; {names.advice(runs_of_suite)}")
     return matches
 
 
@@ -383,11 +382,11 @@ def find_one(results: Path, name: str) -> Run:
     matches = find(results, name)
     if len(matches) > 1:
         named = [_named_run(run) for run in matches]
-        labels = names.format_candidates([run.label for run in named])
-        noun = "runs" if len({run.id for run in named}) > 1 else "suites"
-        raise StoreError(
-            f"run {name!r} matches {len(matches)} {noun}; name one by its folder, or as {labels}"
+        differ_in_suite = len({run.id for run in named}) == 1 and len({run.suite for run in named}) == len(
+            named
         )
+        noun = "suites" if differ_in_suite else "runs"
+        raise StoreError(f"run {name!r} matches {len(matches)} {noun}; {names.advice(named)}")
     return matches[0]
 
 

@@ -177,12 +177,12 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     run: Annotated[str | None, option("Name of the run to create or resume.", "Output", metavar="ID")] = None
     fresh: Annotated[bool, option("Start a new run even if an identical one exists.", "Output")] = False
     trust_remote_code: Annotated[
-        bool, option("Run code from the model's repository.", "Speed", advanced=True)
+        bool, option("Run code from the model's repository.", "What to run", advanced=True)
     ] = False
 
     no_gpu_check: Annotated[
         bool,
-        option("Start an inference server without checking the GPUs first.", "Speed", advanced=True),
+        option("Start an inference server without checking the GPUs first.", "What to run", advanced=True),
     ] = False
 
     against: Annotated[

@@ -579,6 +579,18 @@ def test_find_one_rejects_a_name_of_two_runs(results: Path) -> None:
         store.find_one(results, "mine")
 
 
+@pytest.mark.parametrize("find", [store.find_one, store.find_suites])
+def test_runs_of_several_models_with_one_name_are_listed_by_folder(
+    tmp_path: Path, find: Callable[[Path, str], object]
+) -> None:
+    for model in ("big", "small"):
+        write_run(tmp_path, "week1", suite="toy", model=model, started=1.0)
+    with raises(StoreError) as caught:
+        find(tmp_path, "week1")
+    assert "matches 2 runs" in str(caught.value)
+    assert all(str(tmp_path / "toy@1" / model / "week1") in str(caught.value) for model in ("big", "small"))
+
+
 def write_run(results: Path, run: str, *, suite: str, model: str, started: float) -> None:
     """Write a run with this suite, model and start time on its card."""
     path = results / f"{suite.replace(':', '-')}@1" / model / run
