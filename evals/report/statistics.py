@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = Sequence[float] | NDArray[np.float64]
 
+LEVEL = 0.95
+"""Confidence level of all intervals, unless a function has a parameter `level`."""
 Bounds: TypeAlias = tuple[float, float]
 """Smallest and largest possible value of an observation."""
 
@@ -63,7 +65,7 @@ def t_quantile(p: float, df: float) -> float:
     return z + sum(term / df**power for power, term in enumerate(terms, start=1))
 
 
-def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
+def wilson(successes: float, n: float, *, level: float = LEVEL) -> Interval:
     """Return Wilson's score interval for a proportion; `successes` and `n` may be effective (fractional) counts."""
     if not (n > 0 and 0 <= successes <= n):
         raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, got {successes} of {n}")
@@ -71,22 +73,20 @@ def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
     return Interval(successes / n, low, high, "Wilson")
 
 
-def proportion(successes: float, n: float, *, level: float = 0.95) -> Interval:
+def proportion(successes: float, n: float) -> Interval:
     """Return a proportion of independent items with its interval: Clopper-Pearson for few items near a bound, else Wilson."""
     value = successes / n
     if n < EXACT_BELOW and n * min(value, 1 - value) < MIN_EFFECTIVE_OUTCOMES:
-        return Interval(value, *_cluster_limits(value, n, level, exact=True), "Clopper-Pearson")
-    return wilson(successes, n, level=level)
+        return Interval(value, *_cluster_limits(value, n, exact=True), "Clopper-Pearson")
+    return wilson(successes, n)
 
 
-def mean(values: Floats, *, level: float = 0.95, bounds: Bounds | None = None) -> Interval:
+def mean(values: Floats, *, bounds: Bounds | None = None) -> Interval:
     """Return the mean of independent values with its interval (see `clustered_mean`)."""
-    return clustered_mean(values, range(len(values)), level=level, bounds=bounds)
+    return clustered_mean(values, range(len(values)), bounds=bounds)
 
 
-def clustered_mean(
-    values: Floats, clusters: Sequence[Hashable], *, level: float = 0.95, bounds: Bounds | None = None
-) -> Interval:
+def clustered_mean(values: Floats, clusters: Sequence[Hashable], *, bounds: Bounds | None = None) -> Interval:
     """Return the mean of clustered values (repeats of a sample, questions on one passage) with its interval.
 
     The variance is cluster-robust with the factor G/(G-1). The interval is `bounded_interval` at Kish's effective number
@@ -99,12 +99,10 @@ def clustered_mean(
     method = "" if count == len(array) else ", clustered"
     variance = cluster_variance(array - value, codes, count) / len(array) ** 2
     if bounds is None:
-        return t_interval(value, variance, count - 1, level=level, method=f"t{method}")
+        return t_interval(value, variance, count - 1, method=f"t{method}")
     effective = kish(codes, count)
     method = f"Wilson, effective n{method}"
-    return bounded_interval(
-        value, variance, effective, df=effective - 1, bounds=bounds, level=level, method=method
-    )
+    return bounded_interval(value, variance, effective, df=effective - 1, bounds=bounds, method=method)
 
 
 def kish(codes: NDArray[np.intp], cluster_count: int) -> float:
@@ -166,7 +164,6 @@ def bounded_interval(
     *,
     df: float,
     bounds: Bounds,
-    level: float = 0.95,
     method: str,
     min_outcomes: float = MIN_EFFECTIVE_OUTCOMES,
 ) -> Interval:
@@ -187,21 +184,21 @@ def bounded_interval(
         implied_count = share * (1 - share) / scaled_variance if variance_may_lower_count else effective
         effective_count = min(effective, implied_count)
         exact = effective_count < EXACT_BELOW or is_stratified
-        low, high = _cluster_limits(share, effective_count, level, exact=exact)
+        low, high = _cluster_limits(share, effective_count, exact=exact)
         method = f"{'Clopper-Pearson' if exact else 'Wilson'} on clusters"
     else:
-        t = t_quantile((1 + level) / 2, max(1.0, df))
+        t = t_quantile((1 + LEVEL) / 2, max(1.0, df))
         low, high = _score_limits(share, share * (1 - share) / scaled_variance, t)
     return Interval(value, lowest + width * low, lowest + width * high, method)
 
 
-def _cluster_limits(share: float, count: float, level: float, *, exact: bool) -> tuple[float, float]:
+def _cluster_limits(share: float, count: float, *, exact: bool) -> tuple[float, float]:
     """Return the limits of a proportion of `count` (possibly fractional) clusters; `exact`: Clopper-Pearson, else Wilson."""
     if not exact:
-        return _score_limits(share, count, z_quantile((1 + level) / 2))
+        return _score_limits(share, count, z_quantile((1 + LEVEL) / 2))
     from scipy.special import betaincinv
 
-    hits, misses, tail = share * count, (1 - share) * count, (1 - level) / 2
+    hits, misses, tail = share * count, (1 - share) * count, (1 - LEVEL) / 2
     low = 0.0 if hits <= 0 else float(betaincinv(hits, misses + 1, tail))
     high = 1.0 if misses <= 0 else float(betaincinv(hits + 1, misses, 1 - tail))
     return low, high
@@ -216,11 +213,11 @@ def _score_limits(share: float, n: float, z: float) -> tuple[float, float]:
     return low, high
 
 
-def t_interval(value: float, variance: float, df: float, *, level: float, method: str) -> Interval:
+def t_interval(value: float, variance: float, df: float, *, method: str) -> Interval:
     """Return Student's t interval of a mean; without limits if the variance is not finite."""
     if not isfinite(variance):
         return Interval(value, None, None, "too few clusters")
-    half = t_quantile((1 + level) / 2, df) * sqrt(variance)
+    half = t_quantile((1 + LEVEL) / 2, df) * sqrt(variance)
     return Interval(value, value - half, value + half, method)
 
 
@@ -230,7 +227,7 @@ def bootstrap(
     *,
     seed: int,
     resamples: int = 2000,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> Interval:
     """Return a statistic with its bootstrap interval over `count` clusters; `statistic` takes cluster indices.
 
@@ -269,7 +266,7 @@ def resampled_values(
     return values
 
 
-def expanded_levels(count: int, level: float = 0.95) -> tuple[float, float]:
+def expanded_levels(count: int, level: float = LEVEL) -> tuple[float, float]:
     """Return the quantile levels to use for a bootstrap of `count` clusters: Phi(-sqrt(n/(n-1)) t) and its complement."""
     tail = NormalDist().cdf(-sqrt(count / (count - 1)) * t_quantile((1 + level) / 2, count - 1))
     return tail, 1 - tail

@@ -28,24 +28,20 @@ def stratified_mean(
     groups: Sequence[Hashable],
     *,
     clusters: Sequence[Hashable] | None = None,
-    weights: Mapping[Any, float] | None = None,
-    level: float = 0.95,
     bounds: Bounds | None = None,
 ) -> Interval:
-    """Return the mean of group means (weighted equally by default) and its interval, from SE^2 = sum of W_h^2 SE_h^2.
+    """Return the unweighted mean of group means and its interval, from SE^2 = sum of W_h^2 SE_h^2.
 
     A group with one cluster gets the pooled within-group variance; small groups of bounded values are collapsed. Degrees
     of freedom are Satterthwaite's. If clusters span groups, the linearised deviations are summed by cluster.
     """
-    mean = stratified_mean_and_error(
-        values, groups, clusters=clusters, weights=weights, bounded=bounds is not None
-    )
+    mean = stratified_mean_and_error(values, groups, clusters=clusters, bounded=bounds is not None)
     if isnan(mean.error):
         return Interval(mean.value, None, None, "too few clusters")
     if bounds is None:
-        return t_interval(mean.value, mean.error**2, mean.df, level=level, method="t, stratified")
+        return t_interval(mean.value, mean.error**2, mean.df, method="t, stratified")
     return bounded_interval(
-        mean.value, mean.error**2, mean.effective, df=mean.df, bounds=bounds, level=level,
+        mean.value, mean.error**2, mean.effective, df=mean.df, bounds=bounds,
         method="Wilson, effective n, stratified", min_outcomes=MIN_STRATUM_CLUSTERS,
     )  # fmt: skip
 
