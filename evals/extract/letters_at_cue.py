@@ -53,7 +53,7 @@ def read_letter_list(text: str, begin: int, link: re.Match[str]) -> CueReading |
     if lines is None or "\n" not in text[link.end() - 1 : lines.begin]:
         return None
     label = LABELLED_LINE.match(text, lines.begin)
-    return (None, lines, True) if label and label[str(label.lastgroup)].isupper() else None
+    return (None, lines, True) if label and label[2].isupper() else None
 
 
 def letter_at(text: str, position: int, *, is_strong: bool) -> CueReading:

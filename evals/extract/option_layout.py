@@ -63,23 +63,8 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
     text, unclosed = visible(text)
     if unclosed or breaks_off(text):
         return None
-    if (closing := closing_option(text)) is not None:
+    if (closing := closing_option(text) or _read_closing_label(text, parser)) is not None:
         return closing
-    end = len(text.rstrip())
-    if predicate := _CLOSING_PREDICATE.search(text, max(0, end - _MAX_LABEL_DISTANCE)):
-        return Reading(predicate[1], "prose", *predicate.span(1))
-    line_begin = text.rfind("\n", 0, end) + 1
-    tail_begin = max(line_begin, end - _MAX_LABEL_DISTANCE)
-    label = _LAST_LABEL.search(text, tail_begin)
-    if (
-        label
-        and len(_BRACKETED.findall(text, line_begin)) <= 1
-        and statement_mood.mood(text, *label.span(str(label.lastgroup))) == "asserted"
-    ):
-        return Reading(label[str(label.lastgroup)], "prose", *label.span(str(label.lastgroup)))
-    bracketed = _BRACKETED_END.search(text, tail_begin)
-    if bracketed and parser.follows_option_text(text[line_begin:], bracketed, offset=line_begin):
-        return Reading(bracketed[1], "prose", *bracketed.span(1))
     lines = [line for line in re.finditer(r"[^\n]+", text[-_MAX_TAIL_CHARS:]) if _ALNUM.search(line[0])]
     offset = max(0, len(text) - _MAX_TAIL_CHARS)
     if not lines:
@@ -103,6 +88,26 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
         or _read_edge_label(lines, offset, parser)
         or parser.read_option_text(text)
     )
+
+
+def _read_closing_label(text: str, parser: OptionParser) -> Reading | None:
+    """Read the letter at the end of the last line: "So the pressure rises. (C)", "... must be (B).", "the nucleus (D)"."""
+    end = len(text.rstrip())
+    if predicate := _CLOSING_PREDICATE.search(text, max(0, end - _MAX_LABEL_DISTANCE)):
+        return Reading(predicate[1], "prose", *predicate.span(1))
+    line_begin = text.rfind("\n", 0, end) + 1
+    tail_begin = max(line_begin, end - _MAX_LABEL_DISTANCE)
+    label = _LAST_LABEL.search(text, tail_begin)
+    if (
+        label
+        and len(_BRACKETED.findall(text, line_begin)) <= 1
+        and statement_mood.mood(text, *label.span(str(label.lastgroup))) == "asserted"
+    ):
+        return Reading(label[str(label.lastgroup)], "prose", *label.span(str(label.lastgroup)))
+    bracketed = _BRACKETED_END.search(text, tail_begin)
+    if bracketed and parser.follows_option_text(text[line_begin:], bracketed, offset=line_begin):
+        return Reading(bracketed[1], "prose", *bracketed.span(1))
+    return None
 
 
 def _position_of_letter(line: str, letter: str) -> int:

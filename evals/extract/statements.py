@@ -105,7 +105,7 @@ _CONDITIONAL_ANSWER = lazy_pattern(
 """As in "B if the reaction is reversible" and "B，也可能是C"."""
 _DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 LABELLED_LINE = lazy_pattern(
-    r"\s*(?:(?:[-*•]|\d[.)])\s+)?[*_(\[-]*(?P<letter>[A-Za-z])[*_]*[.):\]]|\s*(?:[-*•]|\d[.)])\s+[*_]*(?P<item>[A-Z])[*_]*\s*(?:\(|\n|$)"
+    r"\s*(?:(?P<mark>[-*•]|\d[.)])\s+)?[*_(\[-]*([A-Za-z])[*_]*(?:[.):\]]|(?(mark)\s*(?:\(|\n|$)|(?!)))"
 )
 HEADINGS = ("final:", "result:", "verdict:", "结果:")
 """Headings that introduce an answer; 结果 is "result"."""
@@ -366,11 +366,7 @@ def _begins_option_list(text: str, link_end: int, begin: int, stop: int) -> bool
         return False
     newline = text.find("\n", begin, stop)
     following = LABELLED_LINE.match(text, newline, stop) if newline >= 0 else None
-    return following is not None and ord(_letter_of(following)) == ord(_letter_of(label)) + 1
-
-
-def _letter_of(label: re.Match[str]) -> str:
-    return str(label[str(label.lastgroup)]).upper()
+    return following is not None and ord(following[2].upper()) == ord(label[2].upper()) + 1
 
 
 def _items_end(text: str, begin: int, end: int, stop: int) -> int:
