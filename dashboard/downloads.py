@@ -26,16 +26,17 @@ def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.D
                 continue
             card = cell.entry.card if cell.entry else None
             challenge = cell.entry.challenge if cell.entry else None
-            column_fields = {name: getattr(column, name) for name in ("suite", "version", "protocol")}
             table.append(
-                {"model": row.model, "thinking": row.thinking, **column_fields}
-                | {name: getattr(cell.estimate, name) for name in ESTIMATE_FIELDS}
-                | {"coverage": cell.coverage, "method": cell.estimate.method, "sample_items": column.sample}
-                | {"data_sha256": column.data_sha256, "run": card.run if card else None}
-                | {"started": iso_time(card.started) if card else None}
-                | {"promise": promise_state(promise_status(card)) if card else None}
-                | {"challenge": challenge.counting_verdict if challenge else None}
-            )
+                {
+                    "model": row.model, "thinking": row.thinking, "suite": column.suite, "version": column.version,
+                    "protocol": column.protocol, **{name: getattr(cell.estimate, name) for name in ESTIMATE_FIELDS},
+                    "coverage": cell.coverage, "method": cell.estimate.method, "sample_items": column.sample,
+                    "data_sha256": column.data_sha256, "run": card.run if card else None,
+                    "started": iso_time(card.started) if card else None,
+                    "promise": promise_state(promise_status(card)) if card else None,
+                    "challenge": challenge.counting_verdict if challenge else None,
+                }
+            )  # fmt: skip
     return pd.DataFrame(table)
 
 

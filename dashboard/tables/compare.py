@@ -35,14 +35,18 @@ MAX_PAIRED_MODELS = 12
 
 
 def candidates(index: Index) -> dict[str, tuple[Entry, ...]]:
-    """Return the names to choose from, with their runs: models with their newest runs, then ids of single runs."""
+    """Return the names to choose from, with their runs: models with their newest runs, then ids of single runs.
+
+    A name that is both a model's and a run's stands for the model.
+    """
     board = build(index.entries)
     runs: dict[str, list[Entry]] = {row.label: [] for row in board.rows}
     for (row, _), cell in board.cells.items():
         if cell.entry:
             runs[row.label].append(cell.entry)
+    models = set(runs)
     for entry in reversed(index.entries):
-        if entry.is_scored:
+        if entry.is_scored and entry.card.run not in models:
             runs.setdefault(entry.card.run, []).append(entry)
     return {name: tuple(entries) for name, entries in runs.items()}
 
@@ -51,6 +55,7 @@ class Match(NamedTuple):
     """The runs of several models on a suite."""
 
     label: str
+    """Suite and protocol, with the first model's run if it has several such runs."""
     entries: tuple[Entry, ...]
     """A run per model."""
     why_not: tuple[str, ...]
@@ -60,7 +65,8 @@ class Match(NamedTuple):
 def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
     """Match the runs of several models by suite and protocol; `sides`: the runs of each model.
 
-    A suite on which the models have no protocol or no data in common is included, with the reasons why it is not comparable.
+    Labels are unique. A suite on which the models have no protocol or no data in common is included, with the reasons why it
+    is not comparable.
     """
     first_side = sides[0]
     suite_matches, matched_suites = [], set()
@@ -79,7 +85,14 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
         ]
         if suite not in matched_suites and all(newest_runs):
             suite_matches.append(_match_runs(tuple(run for run in newest_runs if run)))
-    return sorted(suite_matches, key=lambda match: (bool(match.why_not), match.label))
+    counts = Counter(match.label for match in suite_matches)
+    unique_matches = [
+        match._replace(label=f"{match.label} · {match.entries[0].card.run}")
+        if counts[match.label] > 1
+        else match
+        for match in suite_matches
+    ]
+    return sorted(unique_matches, key=lambda match: (bool(match.why_not), match.label))
 
 
 def _match_runs(entries: tuple[Entry, ...]) -> Match:

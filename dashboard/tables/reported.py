@@ -18,6 +18,10 @@ from evals.verdicts.grim import GrimResult, examine_claims, explanation
 from evals.verdicts.reported import Claim, is_same_model, load_claims
 
 NOT_STATED = "protocol not stated"
+ERRATA = "errata"
+"""Heading of the column of known errors in reported results, which is omitted if there are none."""
+POSSIBLE_SCORES = "possible scores"
+"""Heading of the column on whether a whole number of right answers could give the scores."""
 
 
 def load(results: Path) -> tuple[Claim, ...]:
@@ -97,29 +101,22 @@ def table(claims: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
         key=lambda name: names.index(name.partition(" · ")[0]),
     )
     grim_results = _grim_results_by_model(selected_claims)
-    errata_by_model: dict[str, list[str]] = defaultdict(list)
+    errata: dict[str, list[str]] = {model: [] for model in cells}
     for claim in selected_claims:
         if claim.erratum:
-            errata_by_model[claim.model].append(
-                f"{claim.suite} {format_value(claim.value, claim.unit)}: {claim.erratum}"
-            )
-    errata_columns = [ERRATA] if errata_by_model else []
+            score = format_value(claim.value, claim.unit)
+            errata[claim.model].append(f"{claim.suite} {score}: {claim.erratum}")
     rows = [
         {
             "model": model,
             POSSIBLE_SCORES: possible_scores_text(grim_results[model]),
-            **{name: ". ".join(errata_by_model[model]) for name in errata_columns},
+            ERRATA: ". ".join(errata[model]),
             **{column: " / ".join(scores_by_column.get(column, ())) for column in columns},
         }
         for model, scores_by_column in cells.items()
     ]
+    errata_columns = [ERRATA] if any(errata.values()) else []
     return pd.DataFrame(rows, columns=["model", POSSIBLE_SCORES, *errata_columns, *columns])
-
-
-ERRATA = "errata"
-"""Heading of the column of known errors in reported results, which is omitted if there are none."""
-POSSIBLE_SCORES = "possible scores"
-"""Heading of the column on whether a whole number of right answers could give the scores."""
 
 
 def _grim_results_by_model(claims: Sequence[Claim]) -> dict[str, list[tuple[Claim, GrimResult]]]:

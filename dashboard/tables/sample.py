@@ -163,11 +163,16 @@ def items(entry: Entry, *, limit: int) -> list[Item]:
 def _read_items(entry: Entry, ids: Sequence[str], repeat: int) -> list[Item]:
     """Return one repeat of each sample in `ids`, in their order; without texts if the suite is gated."""
     placeholders = ", ".join("?" * len(ids)) or "NULL"
-    json, texts = ("", "") if entry.card.gated else (", json", ", prompt, outcome, scores")
-    samples = query(entry.path, f'SELECT id, "group"{json} FROM samples WHERE id IN ({placeholders})', ids)
+    sample_columns, record_columns = 'id, "group"', "sample, verdict"
+    if not entry.card.gated:
+        sample_columns, record_columns = (
+            f"{sample_columns}, json",
+            f"{record_columns}, prompt, outcome, scores",
+        )
+    samples = query(entry.path, f"SELECT {sample_columns} FROM samples WHERE id IN ({placeholders})", ids)
     records = query(
         entry.path,
-        f"SELECT sample, verdict{texts} FROM records WHERE repeat = ? AND sample IN ({placeholders})",
+        f"SELECT {record_columns} FROM records WHERE repeat = ? AND sample IN ({placeholders})",
         (repeat, *ids),
     )
     records_by_id = {row["sample"]: row for row in records.to_dict("records")}

@@ -30,12 +30,10 @@ def averaging_fault(board: Board, labels: Sequence[str]) -> str:
     columns = [board.columns[label] for label in labels]
     if unsuitable_column := next((c for c in columns if c.unit != "fraction" or c.better == "lower"), None):
         return f"{unsuitable_column.suite} (in {unsuitable_column.unit}, {unsuitable_column.better} is better) cannot be averaged with fractions."
-    repeated_suites = [name for name, count in Counter(c.suite for c in columns).items() if count > 1]
-    return (
-        f"{repeated_suites[0]} is selected several times (with different protocols, versions or data)."
-        if repeated_suites
-        else ""
-    )
+    for suite, count in Counter(column.suite for column in columns).items():
+        if count > 1:
+            return f"{suite} is selected several times (with different protocols, versions or data)."
+    return ""
 
 
 def mean(board: Board, row: Row, labels: Sequence[str]) -> Mean | None:

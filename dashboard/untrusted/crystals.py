@@ -135,13 +135,13 @@ def _parse_description(text: str, lattice: re.Match[str]) -> Structure:
     sites = _SITE_LINE.findall(site_list[2])
     if len(sites) < int(site_list[1]):
         raise ValueError(f"only {len(sites)} of {site_list[1]} sites are listed")
-    species = [
-        {part.partition(":")[0]: float(part.partition(":")[2] or 1) for part in name.split(", ")}
-        for name, *_ in sites
-    ]
+    occupancies = []
+    for name, *_ in sites:
+        pairs = (species.partition(":") for species in name.split(", "))
+        occupancies.append({element: float(occupancy or 1) for element, _, occupancy in pairs})
     return Structure(
         Lattice.from_parameters(*map(float, lattice.groups())),
-        species,
+        occupancies,
         [tuple(map(float, xyz)) for _, *xyz in sites],
     )
 

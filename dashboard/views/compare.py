@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import pandas as pd
@@ -136,25 +136,25 @@ def _table_row(match: Match, i: int, j: int, row: Row) -> dict[str, object]:
 
 
 def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Row], index: Index) -> None:
-    """Draw the details of the selected suite and pair of models."""
+    """Draw the details of the selected suite and pair of models, initially those with the largest difference."""
     comparable = {match.label: match for match in matches if not match.why_not}
     pairs = [f"{LETTERS[i]} → {LETTERS[j]}" for i, j in combinations(range(len(names)), 2)]
+    row_keys = list(product(comparable, pairs))
+    keys_by_size = [row_keys[i] for i in comparison.order_by_size(rows)]
     cells = st.columns([3, 1] if len(pairs) > 1 else [1])
-    largest = list(comparable)[comparison.order_by_size(rows)[0] // len(pairs)]
     with cells[0]:
-        match = comparable[
-            pickers.select_one("suite", "Suite", list(comparable), format_func=safe.visible, default=largest)
-        ]
+        label = pickers.select_one(
+            "suite", "Suite", list(comparable), format_func=safe.visible, default=keys_by_size[0][0]
+        )
     pair = pairs[0]
     if len(pairs) > 1:
         with cells[1]:
-            offset = list(comparable).index(match.label) * len(pairs)
-            largest_pair = comparison.order_by_size(rows[offset : offset + len(pairs)])[0]
-            pair = pickers.select_one("pair", "Pair", pairs, default=pairs[largest_pair])
+            largest = next(pair for suite, pair in keys_by_size if suite == label)
+            pair = pickers.select_one("pair", "Pair", pairs, default=largest)
+    match, row = comparable[label], rows[row_keys.index((label, pair))]
     i, j = LETTERS.index(pair[0]), LETTERS.index(pair[-1])
     a, b = match.entries[i], match.entries[j]
     titles = names[i], names[j]
-    row = rows[list(comparable).index(match.label) * len(pairs) + pairs.index(pair)]
     runs_on_same_data = [run for run in index.entries if run.configuration == a.configuration]
     sample_pairs = comparison.pair_samples(a, b, runs_on_same_data)
     letters = pair[0], pair[-1]

@@ -56,6 +56,12 @@ def test_models_and_single_runs_are_candidates_and_runs_without_scores_are_not(
     assert "new" not in pairs.candidates(index._replace(entries=(*index.entries, unscored)))
 
 
+def test_a_model_named_like_its_run_is_a_candidate_with_a_single_run(results: Path) -> None:
+    run_entry = entry(results, "as", "mmlu-pro")
+    renamed = structs.replace(run_entry, card=structs.replace(run_entry.card, model=run_entry.card.run))
+    assert pairs.candidates(frames.Index((renamed,), ())) == {run_entry.card.run: (renamed,)}
+
+
 def test_runs_are_matched_on_the_suites_that_both_have(results: Path) -> None:
     matches = pairs.matches([runs_of(results, "as"), runs_of(results, "some")])
     assert [match.label for match in matches] == [
@@ -64,6 +70,19 @@ def test_runs_are_matched_on_the_suites_that_both_have(results: Path) -> None:
     ]
     assert all(not match.why_not for match in matches)
     assert pairs.matches([runs_of(results, "chem"), runs_of(results, "low")]) == []
+
+
+def test_matches_of_several_runs_on_a_suite_have_different_labels(results: Path) -> None:
+    a, b = entry(results, "as", "mmlu-pro"), entry(results, "some", "mmlu-pro")
+    config = structs.replace(a.card.config, data_sha256="0" * 64)
+    sides = [
+        (run, structs.replace(run, card=structs.replace(run.card, run=f"{run.card.run}-2", config=config)))
+        for run in (a, b)
+    ]
+    matches = pairs.matches(sides)
+    assert sorted(match.label for match in matches) == [
+        f"mmlu-pro · strict · sample items · {run.card.run}" for run in sides[0]
+    ]
 
 
 def test_runs_under_different_protocols_are_not_compared(results: Path) -> None:
