@@ -165,11 +165,11 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     response = decode_response(_decoder, raw, display_url)
     if response.reports_error():
         raise error_in_200(raw, display_url, "with an error")
-    common: dict[str, Any] = {"usage": _parse_usage(response.usage_metadata), "seconds": seconds}
-    common["model"] = parse_model_name(response.model_version)
+    reply_fields: dict[str, Any] = {"usage": _parse_usage(response.usage_metadata), "seconds": seconds}
+    reply_fields["model"] = parse_model_name(response.model_version)
     if not response.candidates:
         if reason := as_object(response.prompt_feedback).get("blockReason"):
-            return Reply(text=f"prompt blocked: {reason}", stop="filter", **common)
+            return Reply(text=f"prompt blocked: {reason}", stop="filter", **reply_fields)
         raise error_in_200(raw, display_url, "without candidates")
     candidate = response.candidates[0]
     stop, finish = parse_finish_reason(
@@ -187,7 +187,9 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
         raise invalid_response(raw, error, display_url) from None
     if content.has_tool_call and not content.text and stop == "stop":
         finish = TOOL_CALLS
-    return Reply(text=content.text or "", reasoning=content.reasoning, stop=stop, finish=finish, **common)
+    return Reply(
+        text=content.text or "", reasoning=content.reasoning, stop=stop, finish=finish, **reply_fields
+    )
 
 
 def _parse_usage(raw_usage: Any) -> Usage:

@@ -195,12 +195,13 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
         content = parse_content(message.get("content"))
     except TypeError as error:
         raise invalid_response(raw, error, display_url) from None
-    common: dict[str, Any] = {"usage": usage, "seconds": seconds, "model": parse_model_name(completion.model)}
+    served_name = parse_model_name(completion.model)
+    reply_fields: dict[str, Any] = {"usage": usage, "seconds": seconds, "model": served_name}
     refusal = extract_text(message.get("refusal")) or content.refusal
     if not content.text and stop == "stop" and (content.has_tool_call or calls_tool(message)):
         finish = TOOL_CALLS
     if refusal and not content.text:
-        return Reply(text=refusal, stop="filter", **common)
+        return Reply(text=refusal, stop="filter", **reply_fields)
     reasoning = content.reasoning if content.reasoning is not None else extract_reasoning(message)
     if content.text is None and reasoning is None and stop == "stop" and finish != TOOL_CALLS:
         raise BadReply(f"200 with content null from {display_url}")
@@ -210,7 +211,7 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
         reasoning=inline_reasoning if reasoning is None else reasoning,
         stop="length" if unclosed else stop,
         finish=finish,
-        **common,
+        **reply_fields,
     )
 
 

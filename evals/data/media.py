@@ -38,7 +38,7 @@ UNCONVERTED_FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/
 """Formats that are sent unconverted -> MIME type."""
 READABLE_FORMATS = (*UNCONVERTED_FORMATS, "TIFF", "BMP")
 EXIF_ORIENTATION = 0x0112
-_FOLDERS: dict[str, None] = {}
+_used_folders: dict[str, None] = {}
 """Folders with stored files, in the order of their first use."""
 
 
@@ -137,7 +137,7 @@ def store_bytes(folder: Path, raw: bytes) -> str:
         with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
             stream.write(raw)
         temporary.replace(path)
-    _FOLDERS[str(folder)] = None
+    _used_folders[str(folder)] = None
     return digest
 
 
@@ -273,7 +273,7 @@ async def payload(media: Media) -> tuple[str, bytes]:
 
 def stored_path(media: Media) -> Path:
     """Return the path of a media file's stored bytes; raises Rejected if it is missing."""
-    for folder in _FOLDERS:
+    for folder in _used_folders:
         path = Path(folder) / media.sha256
         if path.exists():
             return path

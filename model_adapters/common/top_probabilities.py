@@ -116,9 +116,8 @@ def _drawable_tokens(
     relative = [_clamped_exp(value - top[0]) for value in top] if decoding.temperature_last else weights
     others = rest
     if decoding.temperature_last:
-        others = _weight_of_others(
-            top, 1.0, 1 << 30
-        )  # at power 1, the size of the vocabulary does not matter
+        # at power 1, the size of the vocabulary does not matter
+        others = _weight_of_others(top, 1.0, 1 << 30)
     if decoding.top_k and decoding.top_k <= len(top):
         certain = possible = decoding.top_k
         others = _Range(0.0, 0.0)

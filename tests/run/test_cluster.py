@@ -313,7 +313,7 @@ async def test_an_image_is_sent_with_the_request_and_kept_while_a_call_uses_it(
     prompt = Prompt(messages=(Message("user", (image,)),))
     requests = [ReplicaRequest(number, prompt, GREEDY, _read_images(prompt)) for number in (1, 2)]
     # as on another machine, which does not see the driver's folder
-    monkeypatch.setattr(media, "_FOLDERS", {})
+    monkeypatch.setattr(media, "_used_folders", {})
     payloads = []
 
     async def record_image(prompt: Prompt) -> Reply:
