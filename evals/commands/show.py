@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -242,9 +243,12 @@ def _print_details(cards: Sequence[Card], challenges: Challenges) -> None:
     from evals.terminal.trust_marks import challenge_key
 
     click.echo()
-    ids = [card.run for card in cards]
+    ids = Counter(card.run for card in cards)
+    suite_runs = Counter((card.run, card.config.suite) for card in cards)
     for card in cards:
-        label = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
+        label = f"{card.run}/{card.config.suite}" if ids[card.run] > 1 else card.run
+        if suite_runs[card.run, card.config.suite] > 1:  # the runs of several models
+            label = f"{card.model}, {label}"
         common.say(details_line(card, challenges.get(challenge_key(card)), label=label))
 
 

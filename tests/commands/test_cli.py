@@ -438,6 +438,13 @@ def test_one_command_runs_several_models(here):
     assert len(a.calls) == len(b.calls) == 28
 
 
+def test_the_details_of_several_models_runs_name_the_model(here):
+    models = ("-m", "demo:careful", "-m", "demo:careless")
+    outcome = evals("run", "mmlu-pro", "--sample", *models, "--run", "week1", "--quiet")
+    assert "careful, week1/mmlu-pro: 15 right" in outcome.out
+    assert "careless, week1/mmlu-pro: 5 right" in outcome.out
+
+
 def test_a_toml_file_can_replace_the_command_line_options(here):
     Path("weekly.toml").write_text(
         f'suites = ["mmlu-pro", "aime:2025"]\nmodels = ["{RIGHT}"]\nsample = true\nrun = "weekly"\nmax_tokens = 99\n'
