@@ -61,18 +61,11 @@ _EXACT_BEFORE = lazy_pattern(
 
 
 def _parse_expression(content: str, form: Form) -> Any:
-    if form in UNMARKED_FORMS or form == "whole":
-        if form == "whole" and (
-            "**" in _BOLD_LABEL.sub("", content).strip("*_ \n") or _LIST_LINE.search(content)
-        ):
-            return None  # the emphasised part or the last item is read instead
-        if _CHINESE_SENTENCE.match(content):
-            return None  # its predicate is read instead
-        if form == "last line":
-            content = _LIST_LINE.sub("", "\n" + content)
-        content = _LEAD_IN.sub("", content)
-        if content.count("$") == 1:
-            content = content.replace("$", "")
+    is_unmarked = form in UNMARKED_FORMS or form == "whole"
+    if is_unmarked:
+        if (unmarked := _without_lead_in(content, form)) is None:
+            return None
+        content = unmarked
     versions = tuple(
         version
         for version in shortened_answers(content)
@@ -80,16 +73,14 @@ def _parse_expression(content: str, form: Form) -> Any:
     )
     if not versions:
         return None
-    if _UNDECIDED_OR_DENIED.match(versions[0]) or (
-        form not in UNMARKED_FORMS and form != "whole" and gives_up(versions[0])
-    ):
+    if _UNDECIDED_OR_DENIED.match(versions[0]) or (not is_unmarked and gives_up(versions[0])):
         return REJECTED
     shortest = versions[-1]
     is_spelled = spelled_number(shortest) is not None
     is_counted = is_spelled or COUNTED.fullmatch(shortest) is not None
     word_count = 1 if is_counted else len(_WORD.findall(_UNIT.sub("", shortest)))
     is_formula = is_spelled or _FORMULA_SIGN.search(shortest) is not None
-    if form in UNMARKED_FORMS or form == "whole":
+    if is_unmarked:
         if statement_mood.mood(content, _value_position(content), len(content)) != "asserted":
             return None
         if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE_VERB.search(shortest)):
@@ -102,6 +93,23 @@ def _parse_expression(content: str, form: Form) -> Any:
     if form == "sentence" and word_count > _MAX_WORDS:
         return REJECTED if is_formula else None
     return versions
+
+
+def _without_lead_in(content: str, form: Form) -> str | None:
+    """Return a statement without an answer marker and without words such as "so" before the answer.
+
+    None if another part of the reply is read instead: the emphasised part, the last item of a list, or a predicate.
+    """
+    if form == "whole" and (
+        "**" in _BOLD_LABEL.sub("", content).strip("*_ \n") or _LIST_LINE.search(content)
+    ):
+        return None
+    if _CHINESE_SENTENCE.match(content):
+        return None
+    if form == "last line":
+        content = _LIST_LINE.sub("", "\n" + content)
+    content = _LEAD_IN.sub("", content)
+    return content.replace("$", "") if content.count("$") == 1 else content
 
 
 def _value_position(content: str) -> int:

@@ -45,7 +45,6 @@ class Statement(NamedTuple):
 CueReading: TypeAlias = tuple[Any, Statement, bool]
 """(answer, or None if the statement must still be parsed; statement; whether it is strong, see `reading.py`)."""
 
-
 _TAG_LEFT = lazy_pattern(r"[<\[]\s*(?:(?:final|my|correct|the)[ _-]?)?$", re.IGNORECASE)
 _TAG_RIGHT = lazy_pattern(r"s?(?:[ _-](?:choice|option|letter))?\s*[>\]]\s*:?", re.IGNORECASE)
 _UNCLOSED_TAG = lazy_pattern(r"[\[<](?:answers?|ans)[\]>][^\[\]<>\n]{1,160}[\[<]$", re.IGNORECASE)
@@ -173,9 +172,8 @@ class Cues:
 
     def __init__(self, cues: Iterable[Cue] = ()) -> None:
         self.by_word = {cue.word: cue for cue in cues}
-        anywhere = dict.fromkeys(
-            (*_GENERAL_CUE_WORDS, *(word for word, cue in self.by_word.items() if not cue.only_at_ends))
-        )
+        words_anywhere = (cue.word for cue in self.by_word.values() if not cue.only_at_ends)
+        anywhere = dict.fromkeys((*_GENERAL_CUE_WORDS, *words_anywhere))
         self.anywhere = _index_words(tuple(anywhere))
         self.all = _index_words(tuple(dict.fromkeys((*anywhere, *self.by_word))))
 
@@ -249,9 +247,8 @@ def _parse_statement(text: str, begin: int, word: str, limit: int) -> Statement 
             return _parse_tag(text, begin, tag.end(), limit)
         if (field := json_value_extent(text, begin, word_end, limit)) is not None:
             brace = text.rfind("{", max(0, begin - MAX_STATEMENT_CHARS), begin)
-            return Statement(
-                "json", *field, statement_mood.mood(text, brace if brace >= 0 else begin, field[1])
-            )
+            mood = statement_mood.mood(text, brace if brace >= 0 else begin, field[1])
+            return Statement("json", *field, mood)
     link = _match_link(text, word, begin, word_end, limit)
     if link is None or (word in LANGUAGE_BY_NOUN and is_denied_or_conditional(text, begin)):
         return None
