@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -18,12 +19,18 @@ MAX_TEXT_CHARS = 6_000
 
 
 def page_paths(board: Board, labels: Sequence[str]) -> dict[tuple[Row, str], str]:
-    """Return the path of each measured cell's page, relative to the leaderboard."""
-    return {
-        (row, label): f"samples/{_slug(cell.entry.card.config.suite)}-{_slug(cell.entry.card.run)}.html"
-        for (row, label), cell in board.cells.items()
-        if cell.entry and label in labels
-    }
+    """Return the path of each measured cell's page, relative to the leaderboard.
+
+    Imported runs of several models may have one id; a number distinguishes their pages.
+    """
+    paths: dict[tuple[Row, str], str] = {}
+    counts: Counter[str] = Counter()
+    for (row, label), cell in board.cells.items():
+        if cell.entry and label in labels:
+            name = f"{_slug(cell.entry.card.config.suite)}-{_slug(cell.entry.card.run)}"
+            counts[name] += 1
+            paths[row, label] = f"samples/{name}{f'_{counts[name]}' if counts[name] > 1 else ''}.html"
+    return paths
 
 
 def _slug(name: str) -> str:

@@ -570,6 +570,19 @@ def test_names_that_look_like_formulas_are_quoted_in_the_csv() -> None:
     assert text.splitlines() == ["model,value", "'=1+1,-1.0", "'@x,2.0", "fine,3.0"]
 
 
+def test_runs_of_several_models_with_one_id_have_their_own_sample_pages(tmp_path: Path) -> None:
+    results, folder = tmp_path / "results", tmp_path / "out"
+    synthetic_results.write_checkpoints(results, count=2, samples=20)
+    models = [run.card.model for run in frames.index(results).entries]
+    for run in frames.index(results).entries:
+        synthetic_results.update_card(run.path, run="imported")
+    export.export(results, folder)
+    index = (folder / "index.html").read_text()
+    pages = {name: (folder / name).read_text() for name in re.findall(r'href="(samples/[^"]+)"', index)}
+    assert len(pages) == len(models) == 2
+    assert all(sum(f"<h1>{model} " in page for page in pages.values()) == 1 for model in models)
+
+
 def test_the_exported_page_loads_nothing_and_runs_only_its_own_script(tmp_path: Path) -> None:
     results, folder = tmp_path / "results", tmp_path / "out"
     synthetic_results.write_checkpoints(results, count=3, samples=60)
