@@ -45,21 +45,11 @@ _CODE_FIELDS = (
     "type",
     "error_type",
 )
-_MESSAGE_STATUSES: tuple[tuple[re.Pattern[str], int], ...] = (
-    (
-        re.compile(
-            r"insufficient (?:credit|balance|fund|quota)|not enough (?:credit|balance)|out of credits|payment required"
-        ),
-        402,
-    ),
-    (
-        re.compile(
-            r"rate.?limit|too many requests|overloaded|at capacity|throttl|exceeded your current quota|quota exceeded|"
-            r"(?:server|service|model|engine|system) is (?:currently )?(?:busy|unavailable)|temporarily unavailable"
-        ),
-        429,
-    ),
-)
+_MESSAGE_STATUSES = {
+    r"insufficient (?:credit|balance|fund|quota)|not enough (?:credit|balance)|out of credits|payment required": 402,
+    r"rate.?limit|too many requests|overloaded|at capacity|throttl|exceeded your current quota|quota exceeded|"
+    r"(?:server|service|model|engine|system) is (?:currently )?(?:busy|unavailable)|temporarily unavailable": 429,
+}
 """Pattern for the beginning of an error message -> equivalent HTTP status, for 200 responses without an error code."""
 _STATUS_IN_MESSAGE = re.compile(
     r"(?<!\w)(?:http|error code|status|status code|[\"'](?:code|status)[\"'])(?: error)?[ :=]{1,2}[\"']?([45][0-9]{2})\b"
@@ -253,7 +243,9 @@ def _as_status(value: Any) -> int | None:
 def _status_from_message(message: str) -> int | None:
     if match := _STATUS_IN_MESSAGE.search(message):
         return int(match[1])
-    status = next((status for pattern, status in _MESSAGE_STATUSES if pattern.search(message)), None)
+    status = next(
+        (status for pattern, status in _MESSAGE_STATUSES.items() if re.search(pattern, message)), None
+    )
     return 503 if status is None and is_loading(message) else status
 
 

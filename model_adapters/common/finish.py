@@ -43,44 +43,19 @@ Covers OpenAI, Azure, vLLM, SGLang, LMDeploy, llama.cpp, TGI, Mistral (`model_le
 Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock. `repetition`:
 vLLM has stopped a reply that repeats itself, which counts as truncated.
 """
-_PATTERNS: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
-    (
-        "abort",
-        re.compile(
-            r"abort|cancel|disconnect|interrupt|preempt|shutdown|kill|timed?_?out|deadline|max_time|expired|terminated|"
-            r"connection|(?:stream|socket|client)_(?:closed|lost|gone)|in_progress|queued|pending"
-        ),
-    ),
-    (
-        "error",
-        re.compile(
-            r"error|fail|crash|exception|out_of_memory|(?:^|_)oom(?:_|$)|dead|died|rate_limit|quota|overload|unavailable|(?:^|_)nan(?:_|$)"
-        ),
-    ),
-    (
-        "filter",
-        re.compile(
-            r"filter|safety|moderat|guardrail|refus|prohibit|polic|blocked|declin|harm|unsafe|toxic|jailbreak|nsfw|"
-            r"responsible|copyright|(?:^|_)risk"
-        ),
-    ),
-    ("tools", re.compile(r"(?:^|_)tool|function_|_call$")),
-    (
-        "length",
-        re.compile(
-            r"length|token.*(limit|budget|max|exceed|reach)|(max|exceed|limit).*token|max_(seq|len|gen|new)|maxlen|"
-            r"(?:^|_)n(um)?_predict|context|truncat|too_long|budget|^(?:output_|size_)?limit_(reached|exceeded|hit)|"
-            r"(cache|ctx|window)_(full|exceeded|exhausted)"
-        ),
-    ),
-    (
-        "stop",
-        re.compile(
-            r"(?:^|_)(?:eos|eot|im_end)(?:_|$)|end_?of_?(?:text|turn|seq|message)|^stop_(?:str|word|seq|token)|^s$|natural|complete"
-        ),
-    ),
-)
-"""(meaning, pattern) for reasons that are not in the table; the first match applies."""
+_PATTERNS: dict[Meaning, str] = {
+    "abort": r"abort|cancel|disconnect|interrupt|preempt|shutdown|kill|timed?_?out|deadline|max_time|expired|terminated|"
+    r"connection|(?:stream|socket|client)_(?:closed|lost|gone)|in_progress|queued|pending",
+    "error": r"error|fail|crash|exception|out_of_memory|(?:^|_)oom(?:_|$)|dead|died|rate_limit|quota|overload|unavailable|(?:^|_)nan(?:_|$)",
+    "filter": r"filter|safety|moderat|guardrail|refus|prohibit|polic|blocked|declin|harm|unsafe|toxic|jailbreak|nsfw|"
+    r"responsible|copyright|(?:^|_)risk",
+    "tools": r"(?:^|_)tool|function_|_call$",
+    "length": r"length|token.*(limit|budget|max|exceed|reach)|(max|exceed|limit).*token|max_(seq|len|gen|new)|maxlen|"
+    r"(?:^|_)n(um)?_predict|context|truncat|too_long|budget|^(?:output_|size_)?limit_(reached|exceeded|hit)|"
+    r"(cache|ctx|window)_(full|exceeded|exhausted)",
+    "stop": r"(?:^|_)(?:eos|eot|im_end)(?:_|$)|end_?of_?(?:text|turn|seq|message)|^stop_(?:str|word|seq|token)|^s$|natural|complete",
+}
+"""Meaning -> pattern for reasons that are not in the table; the first match applies."""
 MAX_REASON_LENGTH = 40
 """Maximum length of a stored reason, in characters."""
 
@@ -107,7 +82,7 @@ def meaning(reason: str) -> Meaning | None:
     reason_alone = re.sub(r"^(?:(?:finish(?:ed)?|stop(?:ped)?)_)?(?:reason_)?", "", word)
     if (known_meaning := MEANINGS.get(reason_alone)) is not None:
         return known_meaning
-    return next((kind for kind, pattern in _PATTERNS if pattern.search(word)), None)
+    return next((kind for kind, pattern in _PATTERNS.items() if re.search(pattern, word)), None)
 
 
 def parse_finish_reason(reason: Any, url: str, *, detail: str = "") -> FinishReason:
