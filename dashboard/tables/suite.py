@@ -217,7 +217,9 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
     frame = query(
         entry.path,
         """SELECT s.id AS sample, s.cluster, coalesce(r.verdict, 'absent') AS verdict
-        FROM samples s LEFT JOIN records r ON r.sample = s.id""",
+        FROM samples s CROSS JOIN (SELECT unnest(range(?)) AS repeat) t
+        LEFT JOIN records r ON r.sample = s.id AND r.repeat = t.repeat""",
+        [max(1, entry.card.config.repeats)],
     )
     verdicts = frame["verdict"].str.partition(":")[0]
     frame["outcome"] = verdicts.where(~verdicts.isin(ANSWERED), "answered")

@@ -176,6 +176,15 @@ def test_missing_outcomes_are_compared_with_the_scores_of_other_runs(results: Pa
     assert frame["share"].sum() == pytest.approx(1)
 
 
+def test_repeats_without_a_record_are_absent(results: Path, tmp_path: Path) -> None:
+    template = entry(results, "as")
+    config = structs.replace(template.card.config, repeats=3)
+    repeated = structs.replace(template, card=structs.replace(template.card, config=config))
+    rows = [{"id": "a", "group": "g", "verdict": "right", "repeat": i} for i in range(2)]
+    frame = suite_tables.missing(write_run(tmp_path / "run", repeated, rows), []).set_index("outcome")
+    assert frame["n"].to_dict() == {"answered": 2, "absent": 1}
+
+
 def test_intervals_of_errors_on_missing_samples_are_not_bounded_by_one(results: Path) -> None:
     low, high = entry(results, "low"), entry(results, "high")
     (errors,) = suite_tables.missing(low, [high]).to_dict("records")
