@@ -28,11 +28,11 @@ from evals.extract.upstream.integers import integer_matharena
 from evals.extract.upstream.letters import letter_mmlu_pro
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
 from evals.extract.visible import split_reasoning, visible
-from evals.extract.yesno import stated_yes_no, yes_no
+from evals.extract.yesno import stated_yes_no
 
 __all__ = [
     "bare_number", "bare_verdict", "choice", "extracted_answer", "extracted_number",
     "integer", "integer_matharena", "json_object", "last_box", "last_tag", "letter", "letter_mmlu_pro",
     "number", "option_vlmevalkit", "split_reasoning", "stated_answer", "stated_integer", "stated_text",
-    "stated_yes_no", "strip_formatting", "verdict", "visible", "yes_no",
+    "stated_yes_no", "strip_formatting", "verdict", "visible",
 ]  # fmt: skip

@@ -58,18 +58,18 @@ def _read_except(text: str, begin: int, word: str) -> CueReading | None:
     """Read "all are true except (for) option B"."""
     if not is_word_start(text, begin) or not _GENERAL_CLAIM.search(text, max(0, begin - 120), begin):
         return None
-    return _read_excepted(text, begin, word)
+    return _read_after_except(text, begin, word)
 
 
-_read_excepted = after_link(r"(?:\s+for)?(?:\s+(?:option|choice|statement)\b)?", is_strong=False)
-_CALLS_ANSWER = lazy_pattern(
+_read_after_except = after_link(r"(?:\s+for)?(?:\s+(?:option|choice|statement)\b)?", is_strong=False)
+_ANSWER_ADJECTIVE = lazy_pattern(
     r"\b(?:correct|right|best|better|closest|nearest|matching|likeliest|odd|my|only)\s*$", re.IGNORECASE
 )
 
 
-def _read_called(text: str, begin: int, word: str) -> CueReading | None:
+def _read_right_one(text: str, begin: int, word: str) -> CueReading | None:
     """Read "the right one is B", "the best fit is (B)", "the odd one out is B"."""
-    if not _CALLS_ANSWER.search(text, max(0, begin - 16), begin):
+    if not _ANSWER_ADJECTIVE.search(text, max(0, begin - 16), begin):
         return None
     end = begin + len(word)
     link = _COPULA.match(text, end, end + 24)
@@ -100,10 +100,10 @@ def _read_closest(text: str, begin: int, word: str) -> CueReading | None:
         return read_cue(text, begin, link.end(), is_strong=False, allow_unmarked=False)
     if _CLAUSE_STOP.match(text, end):
         return _read_subject(text, begin, end, has_verb=True)
-    return _read_closest_to(text, begin, word)
+    return _read_after_closest(text, begin, word)
 
 
-_read_closest_to = after_link(r"\s+to\b", is_strong=False)
+_read_after_closest = after_link(r"\s+to\b", is_strong=False)
 _BEST_VERB = lazy_pattern(
     r"\s+(?:describes?|explains?|fits?|matches|answers?|captures?|represents?|completes?|summari[sz]es|accounts?\s+for|reflects?|characteri[sz]es|illustrates?)\b[^.;,?\n]{0,100}[*_]*(?:[.!]|\n|$)",
     re.IGNORECASE,
@@ -146,10 +146,10 @@ def read_it(text: str, begin: int, word: str) -> CueReading | None:
         subject = _LETTER_BEFORE_IT_IS.search(text, max(0, begin - 12), begin)
         is_letter = subject is not None and text[subject.start("letter")].isupper()
         return letter_at(text, subject.start("letter"), is_strong=False) if subject and is_letter else None
-    return _read_it_is(text, begin, word)
+    return _read_after_it(text, begin, word)
 
 
-_read_it_is = after_link(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
+_read_after_it = after_link(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
 _EVIDENCE = lazy_pattern(
     r"\b(?:everything|all|evidence|data|clues?|findings?|results?|analysis|reasoning|facts?|observations?|signs?|this|that|which|these|calculations?|symptoms?)\s+(?:\w+\s+)?$",
     re.IGNORECASE,
@@ -163,9 +163,9 @@ def _is_evidence(text: str, end: int) -> bool:
     )
 
 
-def _read_pointed(text: str, begin: int, word: str) -> CueReading | None:
+def _read_points_to(text: str, begin: int, word: str) -> CueReading | None:
     """Read "everything points to B", but not "the arrow points to B"."""
-    return _read_pointed_to(text, begin, word) if _is_evidence(text, begin) else None
+    return _read_after_points(text, begin, word) if _is_evidence(text, begin) else None
 
 
 _DENIED_SUPPORT = lazy_pattern(
@@ -173,25 +173,25 @@ _DENIED_SUPPORT = lazy_pattern(
     re.IGNORECASE,
 )
 """A word with which a clause denies its support, as in "nothing supports B"."""
-_read_pointed_to = after_link(r"\s+(?:clearly\s+)?to\b", is_strong=False)
+_read_after_points = after_link(r"\s+(?:clearly\s+)?to\b", is_strong=False)
 
 
-def _read_supported(text: str, begin: int, word: str) -> CueReading | None:
+def _read_supports(text: str, begin: int, word: str) -> CueReading | None:
     """Read "the evidence supports B" at the end of a reply."""
-    supported = _read_supported_option(text, begin, word) if _is_evidence(text, begin) else None
+    supported = _read_after_supports(text, begin, word) if _is_evidence(text, begin) else None
     return supported if supported and not text[supported[1].end :].strip(" \t\n.!*_)\"'") else None
 
 
-_read_supported_option = after_link(r"(?:\s+(?:option|choice)\b)?", is_strong=False)
+_read_after_supports = after_link(r"(?:\s+(?:option|choice)\b)?", is_strong=False)
 CONCLUSIONS: dict[str, OptionCueReader] = {
     "it": read_it,
     "exception": _read_exception,
     "except": _read_except,
-    **dict.fromkeys(("one", "fit", "match", "value", "hypothesis", "explanation"), _read_called),
+    **dict.fromkeys(("one", "fit", "match", "value", "hypothesis", "explanation"), _read_right_one),
     **dict.fromkeys(("closest", "nearest"), _read_closest),
     **dict.fromkeys(("think", "believe"), after_link(r"(?:\s+(?:it\s+is|it['’]s|that))?", is_strong=False)),
-    **dict.fromkeys(("points", "point", "pointing"), _read_pointed),
-    **dict.fromkeys(("supports", "favors", "favours"), _read_supported),
+    **dict.fromkeys(("points", "point", "pointing"), _read_points_to),
+    **dict.fromkeys(("supports", "favors", "favours"), _read_supports),
     **dict.fromkeys(("that's", "that’s"), after_link(r"", is_strong=False)),
     **dict.fromkeys(
         ("overall", "elimination", "summarize", "summarise"), after_link(r"\s*[,:]", is_strong=False)

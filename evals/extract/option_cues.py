@@ -110,7 +110,7 @@ _HAS_PROPERTY = lazy_pattern(
 """As in "only B has two shaded corners.", at the end of a reply."""
 
 
-def _remains(text: str, end: int) -> bool:
+def _remains_or_fits(text: str, end: int) -> bool:
     """Return whether the verb after "only B" makes B the answer."""
     return bool(_REMAINS.match(text, end) or _HAS_PROPERTY.match(text, end))
 
@@ -123,7 +123,7 @@ def _read_named_option(text: str, begin: int, end: int, context: str) -> CueRead
     marks_end = letters_end
     while marks_end < len(text) and text[marks_end] in "*_`\"'”)]）】":
         marks_end += 1
-    is_only = re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _remains(text, letters_end)
+    is_only = re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _remains_or_fits(text, letters_end)
     if not is_only and not (_INTRODUCES_OPTION.search(context) and CLAUSE_END.match(text, marks_end)):
         return None
     mood = statement_mood.mood(text, begin, letters_end)
@@ -196,7 +196,9 @@ _OPTION_NOUN = lazy_pattern(
 )
 
 
-def _read_fit(text: str, begin: int, word: str, *, has_object: bool = False) -> CueReading | None:
+def _read_subject_that_fits(
+    text: str, begin: int, word: str, *, has_object: bool = False
+) -> CueReading | None:
     """Read "Option C fits best."; `has_object`: the verb has an object such as "all the criteria"."""
     subject = _SUBJECT_LETTER.search(text, max(0, begin - 24), begin)
     if subject is None or not (has_object or _AFTER_FITS.match(text, begin + len(word), begin + 100)):
@@ -215,16 +217,16 @@ _CRITERIA = lazy_pattern(
 )
 
 
-def _read_match(text: str, begin: int, word: str) -> CueReading | None:
+def _read_matches(text: str, begin: int, word: str) -> CueReading | None:
     """Read "which matches C." and "Option C matches the description exactly."."""
     if _CRITERIA.match(text, begin + len(word), begin + 160) and (
-        reading := _read_fit(text, begin, word, has_object=True)
+        reading := _read_subject_that_fits(text, begin, word, has_object=True)
     ):
         return reading
-    return _read_matched_option(text, begin, word) if word == "matches" else None
+    return _read_after_matches(text, begin, word) if word == "matches" else None
 
 
-_read_matched_option = after_link(r"(?!\s*\n)", is_strong=False)
+_read_after_matches = after_link(r"(?!\s*\n)", is_strong=False)
 
 
 def _read_only(text: str, begin: int, word: str) -> CueReading | None:
@@ -245,7 +247,7 @@ def _read_only(text: str, begin: int, word: str) -> CueReading | None:
         letters, letters_begin, letters_end = lone["letter"], lone.start("letter"), lone.end("letter")
     if not letters or not text[letters_begin].isupper():
         return None
-    if not _remains(text, letters_end) and not CLAUSE_END.match(text, letters_end):
+    if not _remains_or_fits(text, letters_end) and not CLAUSE_END.match(text, letters_end):
         return None
     mood = statement_mood.mood(text, begin, letters_end)
     return letters, Statement("cue", letters_begin, letters_end, mood), False
@@ -290,7 +292,7 @@ _MAX_TICKS = 50
 """Maximum number of ticks of one kind that are examined."""
 
 
-def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
+def _read_ticked_option(text: str, tick_position: int, word: str) -> CueReading | None:
     """Read the option on the only line that has a tick, or beside the only tick of the reply."""
     line_begin = text.rfind("\n", 0, tick_position) + 1
     label = _TICK_LINE.match(text, line_begin, tick_position)
@@ -363,10 +365,10 @@ _CUES_AT_ENDS: dict[str, OptionCueReader] = {
     "in": _read_statement_in,
     "left": after_link(r"\s+with\b", is_strong=False),
     **dict.fromkeys(("gotta", "must"), after_link(r"\s+be\b", is_strong=False)),
-    **dict.fromkeys(("matches", "satisfies", "meets"), _read_match),
-    **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _read_fit),
+    **dict.fromkeys(("matches", "satisfies", "meets"), _read_matches),
+    **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _read_subject_that_fits),
     "only": _read_only,
-    **dict.fromkeys(TICKS, _read_tick),
+    **dict.fromkeys(TICKS, _read_ticked_option),
 }
 
 

@@ -44,7 +44,7 @@ _IS_BEST_CHOICE = lazy_pattern(
     r"\s(?:is|are)\s+the\s+(?:(?:correct|right|best|most\s+likely|most\s+suitable|most\s+appropriate)\s+)?(?:answer|choice|option|match|fit|solvent|product|structure)\b",
     re.IGNORECASE,
 )
-"""A predicate that states an answer wherever the reply has it: "DMF is the best choice here"."""
+"""A predicate that states an answer wherever in the reply it occurs: "DMF is the best choice here"."""
 _MAKES_ANSWER = lazy_pattern(
     r"\b(?:makes?|making|points?\s+to|suggests?|favou?rs?)\s+(?P<subject>[^.;:]{3,80}?)\s+(?:as\s+)?the\s+(?:most\s+(?:likely|probable)|best|correct|right|only)\b",
     re.IGNORECASE,

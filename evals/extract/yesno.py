@@ -71,19 +71,13 @@ _FALSE_WORDS = frozenset(
 )
 
 
-def yes_no(text: str) -> bool | None:
-    """Read the yes or no that is stated as an answer; "there is no base" states none.
+def stated_yes_no(text: str) -> Reading | None:
+    """Read the yes or no that is stated as an answer; the value is a bool. "There is no base" states none.
 
     Without an answer line, a word counts if it begins a line, sentence or bracket, or follows "is", "so" or "therefore",
     and if punctuation or the end of the line follows (a "yes" that begins the reply may be followed by a word). "Yes or no"
     and "yes and no" are not answers.
     """
-    reading = stated_yes_no(text)
-    return None if reading is None else bool(reading.value)
-
-
-def stated_yes_no(text: str) -> Reading | None:
-    """Read the stated yes or no with its position; the value is a bool."""
     text = half_width(text)
     reading = read_answer(text, _parse_yes_no, use_layout=False)
     visible_text = visible(text).text

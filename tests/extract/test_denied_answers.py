@@ -12,7 +12,7 @@ from evals.extract.choices import choice
 from evals.extract.numbers import integer
 from evals.extract.quantity import stated
 from evals.extract.regions import regions
-from evals.extract.yesno import yes_no
+from evals.extract.yesno import stated_yes_no
 from evals.scorers.formula import is_formula
 from evals.scorers.properties import StatedProperties
 from evals.types import Prompt, Reply, Sample
@@ -61,8 +61,8 @@ def test_an_estimate_that_is_called_wrong_is_not_read() -> None:
 
 
 def test_a_yes_that_is_taken_back_is_not_read() -> None:
-    assert yes_no("Yes. On second thought, that is wrong.") is None
-    assert yes_no("Yes.") is True
+    assert stated_yes_no("Yes. On second thought, that is wrong.") is None
+    assert stated_yes_no("Yes.").value is True
 
 
 def test_a_box_that_is_denied_or_assumed_is_not_read() -> None:

@@ -71,10 +71,15 @@ def test_letters_are_read_as_in_the_table(case):
     assert value == expected, case["why"]
 
 
+def yes_no(text: str) -> bool | None:
+    reading = extract.stated_yes_no(text)
+    return None if reading is None else reading.value
+
+
 @table("case", cases("extract_others"))
 def test_other_answers_are_read_as_in_the_table(case):
-    rule = plain if case["rule"] == "plain" else getattr(extract, case["rule"])
-    value = rule(case["text"])
+    rules = {"plain": plain, "yes_no": yes_no}
+    value = rules.get(case["rule"], getattr(extract, case["rule"], None))(case["text"])
     expected = tuple(case["expected"]) if isinstance(case["expected"], list) else case["expected"]
     assert value == expected, case["why"]
 
@@ -98,7 +103,7 @@ READERS = {
     "stated": extract.stated_answer,
     "tagged": lambda t: extract.last_tag(t, "answer"),
     "json_object": extract.json_object,
-    "yes_no": extract.yes_no,
+    "yes_no": yes_no,
     "split_reasoning": extract.split_reasoning,
     "plain": plain,
 }

@@ -72,8 +72,8 @@ def free_form(text: str) -> str | None:
 
 
 def yes_no(text: str) -> str | None:
-    reading = extract.yes_no(text)
-    return None if reading is None else "yes" if reading else "no"
+    reading = extract.stated_yes_no(text)
+    return None if reading is None else "yes" if reading.value else "no"
 
 
 def number(text: str) -> str | None:
