@@ -10,7 +10,7 @@ from evals.dashboard.tables.leaderboard import Board, Column, Row
 
 
 class Filters(NamedTuple):
-    """What the leaderboard shows."""
+    """Selection of the leaderboard's rows and columns, and its ranking."""
 
     kind: str = "all"
     """Kind of suites: `all`, `general` or `science`."""

@@ -20,7 +20,7 @@ OTHER_MODULES = ("duckdb", "scipy.special", "evals.dashboard.tables.significance
 
 
 def preload(results: Path) -> None:
-    """Load the modules of the first page now, and those of the other pages in the background."""
+    """Load the modules of the first page now, and the modules of the other pages in the background."""
     preload_first_page(results)
     gc.collect()
     gc.freeze()

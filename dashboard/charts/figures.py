@@ -135,7 +135,7 @@ _Box: TypeAlias = tuple[float, float, float]
 
 
 def _overlaps(label: _Box, x: float, line_height: float, boxes: list[_Box]) -> bool:
-    """Return whether the label of a point at `x` would overlap any box except that of the point itself."""
+    """Return whether the label of a point at `x` would overlap any box other than the point itself."""
     begin, label_height, label_width = label
     return any(
         begin - width < start < begin + label_width

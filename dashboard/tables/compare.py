@@ -1,6 +1,6 @@
 """Comparison of two to four models: comparable suites, differences between scores, and discordant samples.
 
-The statistics are those of `evals compare` (`evals.verdicts`): paired tests, adjusted by Holm over all suites and pairs of
+The statistics are the same as in `evals compare` (`evals.verdicts`): paired tests, adjusted by Holm over all suites and pairs of
 models, and by Benjamini-Hochberg over the groups of a suite. Prompts and replies are not read.
 """
 
@@ -221,7 +221,7 @@ class PairedSamples(NamedTuple):
     frame: pd.DataFrame
     """Columns `sample`, `group`, `a` and `b` (verdicts), `value_a`, `value_b`, `answer_a`, `answer_b`, `quadrant`,
     `contribution` (to the difference B - A of the headlines or, for metrics that are not means, such as RMSE, of the mean
-    errors), `others` (share of right records among those of other runs) and `other_runs` (number of these runs).
+    errors), `others` (share of the records of other runs that are right) and `other_runs` (number of these runs).
     """
     is_binary: bool
     """Whether all values are 0 or 1; the quadrants are then `BINARY_QUADRANTS`, else `GRADED_QUADRANTS`."""
@@ -340,7 +340,7 @@ def _headline_weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
 
 
 def _shares_right(others: Sequence[_RunKey]) -> pd.DataFrame:
-    """Return a row per sample: the share of right records among those of other runs, and the number of these runs."""
+    """Return a row per sample: the share of the records of other runs that are right, and the number of these runs."""
     return query(
         [path for path, _ in others],
         "SELECT sample, avg(CASE WHEN verdict = 'right' THEN 1.0 ELSE 0.0 END) AS others, count(DISTINCT path) AS other_runs "

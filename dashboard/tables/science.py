@@ -1,6 +1,6 @@
 """General ability against science: two means per model, with intervals if measured and without if reported.
 
-The figure and its default suites are those of the Intern-S1 paper (arXiv 2508.15763), figures 1 and 2.
+The figure and its default suites follow the Intern-S1 paper (arXiv 2508.15763), figures 1 and 2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One run in detail: groups, scores by length of the reply, missing outcomes, and items that no model gets right.
 
-Intervals and tests are those of `evals.report.statistics`, `evals.verdicts.difference` and SciPy (Fisher's exact test).
+Intervals and tests come from `evals.report.statistics`, `evals.verdicts.difference` and SciPy (Fisher's exact test).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def breakdown(entry: Entry) -> pd.DataFrame:
     """Return a table with a row per group of a run; it is empty if the suite has no groups.
 
     Columns `group`, `metric`, `n`, `value`, `low`, `high`, `unit`, `better`, `coverage`, `difference` (the group's mean
-    minus that of all other samples), `p` (adjusted by Benjamini-Hochberg) and `flagged` (significant at 5 %). The test is
+    minus the mean of all other samples), `p` (adjusted by Benjamini-Hochberg) and `flagged` (significant at 5 %). The test is
     Fisher's exact test if the values are binary and independent, else Welch's t-test with clustered errors. If the headline
     is not a mean over samples, groups are not tested.
     """

@@ -125,4 +125,4 @@ _COMMANDS = """
 """
 ENVIRONMENTS = frozenset(_ENVIRONMENTS.split())
 COMMANDS = frozenset(_COMMANDS.split()) | frozenset("\\,;:!|{}_%&#>' SP")
-"""What may follow a backslash: KaTeX commands that take no length, URL or name."""
+"""Permitted KaTeX commands, without the backslash; they take no length, URL or name."""

@@ -1,7 +1,7 @@
 """Evidence that the claimed model did not write the replies: betting e-processes on features of their tokens.
 
 A token sampled from the claimed model has the probability integral transform U = above + V mass. `mass` is the probability
-that the model assigns to the token, `above` that of all tokens ranked before it, and V is uniform on (0, 1), so that
+that the model assigns to the token, `above` the total of all tokens ranked before it, and V is uniform on (0, 1), so that
 P(U > 1 - x) = x. V is not simulated: a feature g, between 0 and 1, is the probability over V of {U > 1 - x}, given the token.
 If the claimed model wrote the replies, the mean of g is at most a known m. A bet on a mean of a > m multiplies the wealth by
 

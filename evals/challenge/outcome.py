@@ -45,7 +45,7 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     reader: str
     """The model that read the replies, to compute their likelihoods, as given on the command line, without secrets."""
     backend: str
-    """What computed the likelihoods, with its version, e.g. `transformers 5.2.0`."""
+    """Software that computed the likelihoods, with its version, e.g. `transformers 5.2.0`."""
     method: Literal["greedy", "sampled"]
     replies: Count
     """Number of replies tested."""

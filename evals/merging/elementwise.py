@@ -43,7 +43,7 @@ def ties(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return the TIES merge (arXiv 2306.01708): trim, elect a sign, average the entries that agree with it.
 
     Each tau keeps its `density` share of largest magnitudes; entries tied with the smallest of these are kept too. The
-    elected sign of an entry is that of the sum of the trimmed vectors or, if the sum is 0, the majority of all signs. The
+    elected sign of an entry is the sign of the sum of the trimmed vectors or, if the sum is 0, the majority sign. The
     mean is over the entries with that sign. Share and majority refer to the tensor or, as in the paper, to one vector of all
     merged tensors (`scope = "model"`, `context.global_ties`). `original` keeps one entry too many: all magnitudes from the k-th
     smallest on, k = int((1 - density) n). Sources: `ties_merging` in LLaMA-Factory/baseline_merging.py (per tensor), in
@@ -136,7 +136,7 @@ def dare_ties(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """Return the TIES merge of the task vectors after DARE; `original` passes only the last expert to TIES in scope `tensor`.
 
     Sources: LLaMA-Factory/model_merging.py:711 (which fails as released, since it passes a model instead of a list of
-    models); InternVL/internvl_chat/model_merging.py, whose TIES is over one vector, passes all experts.
+    models); InternVL/internvl_chat/model_merging.py passes all experts, and trims one vector of all tensors.
     """
     drop_at_random(taus, context)
     return ties(taus[-1:] if context.edition == "original" and context.global_ties is None else taus, context)

@@ -34,7 +34,7 @@ class Hashes:
             )
 
     def sha256_of(self, path: Path) -> str:
-        """Return the SHA-256 of a file; the hub's cache uses that of a large file as its name."""
+        """Return the SHA-256 of a file; large files in the hub's cache have their hash as their name."""
         resolved = path.resolve()
         if resolved.parent.name == "blobs" and _BLOB_NAME.fullmatch(resolved.name):
             return resolved.name

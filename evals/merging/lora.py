@@ -1,6 +1,6 @@
 """LoRA adapters as experts: the low-rank factors of a matrix's change are multiplied when the matrix is merged.
 
-Names, scales and options are those of peft 0.21 (`adapter_config.json`, `adapter_model.safetensors`).
+Names, scales and options follow peft 0.21 (`adapter_config.json`, `adapter_model.safetensors`).
 """
 
 from __future__ import annotations

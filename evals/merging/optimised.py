@@ -1,4 +1,4 @@
-"""WUDI and OptMerge: gradient descent on a quadratic loss, whose start and number of steps are part of the method.
+"""WUDI and OptMerge: gradient descent on a quadratic loss; its start and number of steps are part of the method.
 
     loss(M) = sum_i |(M - t_i) D_i^T|^2 / |tau_i|^2
 

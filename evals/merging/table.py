@@ -110,7 +110,7 @@ class GlobalTies(Struct, frozen=True):
     thresholds: tuple[float, ...]
     """Smallest magnitude kept, for each expert."""
     majority: int
-    """Sum of the signs of the summed task vectors' entries; its sign is that of the majority."""
+    """Sum of the signs of the entries of the summed task vectors; its own sign is the majority sign."""
 
 
 class MergeContext(Struct, frozen=True, kw_only=True):

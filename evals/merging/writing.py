@@ -89,7 +89,7 @@ def unwritten_shards(partial_folder: Path, all_shards: list[Shard]) -> list[Shar
 
 
 def write_shard(partial_folder: Path, shard: Shard, tensor_of: Callable[[str], torch.Tensor]) -> None:
-    """Write a shard, whose file gets its name once it is complete; `tensor_of` returns a tensor by name."""
+    """Write a shard under a temporary name, and rename it once it is complete; `tensor_of` returns a tensor by name."""
     path = partial_folder / shard.name
     temporary = path.with_name(f".{path.name}.part")
     with os.fdopen(disk.create(temporary, new=True), "wb") as stream:

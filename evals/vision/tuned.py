@@ -55,7 +55,7 @@ class TunedWeights(Struct, frozen=True, kw_only=True):
 
 
 def read(recipe: Recipe, state: Mapping[str, torch.Tensor]) -> TunedWeights:
-    """Read the tuned file; `state`: the network's tensors, of which only names and shapes are used. Raises UsageError."""
+    """Read the tuned file; only names and shapes of `state`, the network's tensors, are used. Raises UsageError."""
     label = f"tuned {recipe.tuned}"
     path = (recipe.folder / recipe.tuned).expanduser()
     if recipe.method == "lora":
