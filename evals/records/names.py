@@ -116,12 +116,13 @@ def _match_by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> li
     for kind, rule in rules:
         matches = [run for run in runs if rule(run)]
         ids = sorted({run.id for run in matches})
-        if len(ids) > 1 and kind in ("beginning", "end"):
-            raise StoreError(f"run {name!r} is the {kind} of {len(ids)} ids: {format_candidates(ids)}")
         if len(ids) > 1:
             newest_first = sorted(matches, key=lambda run: -run.started)
             labels = list(dict.fromkeys(run.label for run in newest_first))
-            raise StoreError(f"run {name!r} is the {kind} of {len(ids)} runs: {format_candidates(labels)}")
+            noun, alternatives = ("ids", ids) if kind in ("beginning", "end") else ("runs", labels)
+            raise StoreError(
+                f"run {name!r} is the {kind} of {len(ids)} {noun}: {format_candidates(alternatives)}"
+            )
         if matches:
             return matches
     return []

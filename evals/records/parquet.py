@@ -287,15 +287,8 @@ def parquet_records(files: Snapshot) -> Iterator[Record]:
 def parquet_briefs(files: Snapshot) -> Iterator[Brief]:
     """Yield the part of each record of a finalized run that reports need."""
     token_kinds = ("input", "output", "reasoning", "cached")
-    columns = [
-        "sample",
-        "repeat",
-        "scores",
-        "verdict",
-        "stop",
-        "seconds",
-        *(f"{kind}_tokens" for kind in token_kinds),
-    ]
+    columns = ["sample", "repeat", "scores", "verdict", "stop", "seconds"]
+    columns += [f"{kind}_tokens" for kind in token_kinds]
     for sample, repeat, scores, verdict, stop, seconds, *tokens in _rows(files, columns):
         failed = None if stop else Failed.parse(verdict)
         yield Brief(

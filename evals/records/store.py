@@ -382,10 +382,8 @@ def find_one(results: Path, name: str) -> Run:
     matches = find(results, name)
     if len(matches) > 1:
         named = [_named_run(run) for run in matches]
-        differ_in_suite = len({run.id for run in named}) == 1 and len({run.suite for run in named}) == len(
-            named
-        )
-        noun = "suites" if differ_in_suite else "runs"
+        ids, suites = {run.id for run in named}, {run.suite for run in named}
+        noun = "suites" if len(ids) == 1 and len(suites) == len(named) else "runs"
         raise StoreError(f"run {name!r} matches {len(matches)} {noun}; {names.advice(named)}")
     return matches[0]
 

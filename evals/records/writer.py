@@ -214,9 +214,8 @@ class Writer:
         for name in ("samples.jsonl", "card.json") if is_empty else ():
             (self.path / name).unlink(missing_ok=True)
         self._release()
-        with suppress(
-            OSError
-        ):  # a folder is not empty if it contains another run, or one that was begun after the release
+        # a folder is kept if it contains another run, which may have been begun after the release
+        with suppress(OSError):
             for folder in (self.path, self.path.parent, self.path.parent.parent) if is_empty else ():
                 folder.rmdir()
 

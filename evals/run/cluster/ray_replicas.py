@@ -207,9 +207,8 @@ def _reserve_nodes(placement: Placement) -> Any:
 
     bundle = {"CPU": 1.0, "GPU": float(placement.gpus // placement.nodes)}
     if placement.gpu_type:
-        bundle[f"{GPU_TYPE_PREFIX}{placement.gpu_type}"] = (
-            0.001  # requires the type without using the resource up
-        )
+        # a small amount, which requires the type without using the resource up
+        bundle[f"{GPU_TYPE_PREFIX}{placement.gpu_type}"] = 0.001
     group = placement_group([bundle] * placement.nodes, strategy="STRICT_SPREAD")
     return PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
 
