@@ -60,19 +60,21 @@ def compare_molecules(
     answer: str | MoleculeForms, target: str | MoleculeForms, *, several: bool = False
 ) -> MoleculeMatch:
     """Return the highest rung that the answer reaches; with `several`, all components of a set are compared."""
-    a = answer if isinstance(answer, MoleculeForms) else MoleculeForms(answer, several=several)
-    t = target if isinstance(target, MoleculeForms) else MoleculeForms(target, several=several)
-    if a.smiles == t.smiles:
+    if isinstance(answer, str):
+        answer = MoleculeForms(answer, several=several)
+    if isinstance(target, str):
+        target = MoleculeForms(target, several=several)
+    if answer.smiles == target.smiles:
         return MoleculeMatch(RUNGS["string"], "")
-    if a.mol is None:
-        return MoleculeMatch(0, a.fault())
-    if t.mol is None:
-        return _match_invalid_target(a, t)
+    if answer.mol is None:
+        return MoleculeMatch(0, answer.fault())
+    if target.mol is None:
+        return _match_invalid_target(answer, target)
     try:
         return (
-            _match_same_heavy_atoms(a, t)
-            if a.heavy_atom_formula == t.heavy_atom_formula
-            else _match_parents(a, t)
+            _match_same_heavy_atoms(answer, target)
+            if answer.heavy_atom_formula == target.heavy_atom_formula
+            else _match_parents(answer, target)
         )
     except (ValueError, RuntimeError) as error:  # RDKit parses some aromatic rings that it cannot kekulise
         return MoleculeMatch(
@@ -81,50 +83,56 @@ def compare_molecules(
         )
 
 
-def _match_invalid_target(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
+def _match_invalid_target(answer: MoleculeForms, target: MoleculeForms) -> MoleculeMatch:
     """Compare an answer with a repaired version of a target that RDKit cannot read, ignoring the target's hydrogens."""
-    fault = f"the target is not a valid molecule ({t.fault()})"
-    repaired = t.repaired()
-    best = compare_molecules(a, repaired) if repaired else MoleculeMatch(0, "")
+    fault = f"the target is not a valid molecule ({target.fault()})"
+    repaired = target.repaired()
+    best = compare_molecules(answer, repaired) if repaired else MoleculeMatch(0, "")
     if best.rung >= RUNGS["tautomer"] and best.rung not in (RUNGS["parent"], RUNGS["no_stereo"]):
         return MoleculeMatch(RUNGS["compound"], f"{fault}; the same except for its hydrogens", undecided=True)
     return MoleculeMatch(best.rung, "; ".join(filter(None, (fault, best.why))), undecided=True)
 
 
-def same_compound(a: MoleculeForms, t: MoleculeForms) -> bool:
+def same_compound(answer: MoleculeForms, target: MoleculeForms) -> bool:
     """Return whether two molecules with different canonical SMILES are the same compound, drawn differently."""
-    if a.composition != t.composition:
+    if answer.composition != target.composition:
         return False
     # the first block of an InChIKey depends on the bonds that are drawn
-    may_differ_in_bonds = a.may_have_salt_metal or t.may_have_salt_metal
+    may_differ_in_bonds = answer.may_have_salt_metal or target.may_have_salt_metal
     if (
-        may_differ_in_bonds or a.inchikey_block == t.inchikey_block
-    ) and a.fixed_h_inchi == t.fixed_h_inchi != "":
+        may_differ_in_bonds or answer.inchikey_block == target.inchikey_block
+    ) and answer.fixed_h_inchi == target.fixed_h_inchi != "":
         return True
-    is_bridged = bool(rdkit().rdMolDescriptors.CalcNumBridgeheadAtoms(a.mol))
-    return is_bridged and a.flat == t.flat and not a.round_trip_smiles.isdisjoint(t.round_trip_smiles)
+    is_bridged = bool(rdkit().rdMolDescriptors.CalcNumBridgeheadAtoms(answer.mol))
+    return (
+        is_bridged
+        and answer.flat == target.flat
+        and not answer.round_trip_smiles.isdisjoint(target.round_trip_smiles)
+    )
 
 
-def _match_same_heavy_atoms(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
-    if a.canonical == t.canonical:
+def _match_same_heavy_atoms(answer: MoleculeForms, target: MoleculeForms) -> MoleculeMatch:
+    if answer.canonical == target.canonical:
         return MoleculeMatch(RUNGS["canonical"], "the same molecule, written differently")
-    if same_compound(a, t):
+    if same_compound(answer, target):
         return MoleculeMatch(RUNGS["compound"], "the same compound, drawn differently")
-    if a.flat == t.flat:
-        return MoleculeMatch(RUNGS["no_stereo"], f"right skeleton, wrong stereo: {stereo_fault(a, t)}")
-    return _match_parents(a, t)
+    if answer.flat == target.flat:
+        return MoleculeMatch(
+            RUNGS["no_stereo"], f"right skeleton, wrong stereo: {stereo_fault(answer, target)}"
+        )
+    return _match_parents(answer, target)
 
 
-def _match_parents(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
-    if a.formula != t.formula:
-        return MoleculeMatch(0, _formula_difference(a, t))
-    if a.parent == t.parent:
-        return MoleculeMatch(RUNGS["parent"], f"right parent, but {parent_fault(a, t)}")
-    if a.element_graph != t.element_graph or a.heavy_atom_graph != t.heavy_atom_graph:
-        return MoleculeMatch(0, f"an isomer: {a.formula} is right, the skeleton is not")
-    (stated_tautomer, complete), (target_tautomer, target_complete) = a.tautomer(), t.tautomer()
+def _match_parents(answer: MoleculeForms, target: MoleculeForms) -> MoleculeMatch:
+    if answer.formula != target.formula:
+        return MoleculeMatch(0, _formula_difference(answer, target))
+    if answer.parent == target.parent:
+        return MoleculeMatch(RUNGS["parent"], f"right parent, but {parent_fault(answer, target)}")
+    if answer.element_graph != target.element_graph or answer.heavy_atom_graph != target.heavy_atom_graph:
+        return MoleculeMatch(0, f"an isomer: {answer.formula} is right, the skeleton is not")
+    (stated_tautomer, complete), (target_tautomer, target_complete) = answer.tautomer(), target.tautomer()
     if stated_tautomer == target_tautomer:
-        return MoleculeMatch(RUNGS["tautomer"], tautomer_fault(a, t))
+        return MoleculeMatch(RUNGS["tautomer"], tautomer_fault(answer, target))
     if complete and target_complete:
         return MoleculeMatch(0, "right atoms and skeleton, but bonds or hydrogens elsewhere; not a tautomer")
     return MoleculeMatch(0, "right atoms and skeleton; whether it is a tautomer is unknown", undecided=True)
@@ -152,12 +160,12 @@ class Components(NamedTuple):
         )
 
 
-def compare_components(a: MoleculeForms, t: MoleculeForms) -> Components:
+def compare_components(answer: MoleculeForms, target: MoleculeForms) -> Components:
     """Match components one to one; drawings of the same compound match even if their canonical SMILES differ."""
-    shared = list((a.components & t.components).elements())
-    extra = list((a.components - t.components).elements())
-    missing = list((t.components - a.components).elements())
-    if a.components.total() == t.components.total() == 1:
+    shared = list((answer.components & target.components).elements())
+    extra = list((answer.components - target.components).elements())
+    missing = list((target.components - answer.components).elements())
+    if answer.components.total() == target.components.total() == 1:
         return Components(shared, missing, extra)  # `compare_molecules` compares single molecules
     for component in extra[:_MAX_COMPONENTS]:
         forms = MoleculeForms(component)
@@ -170,10 +178,10 @@ def compare_components(a: MoleculeForms, t: MoleculeForms) -> Components:
     return Components(shared, missing, extra)
 
 
-def _formula_difference(a: MoleculeForms, t: MoleculeForms) -> str:
+def _formula_difference(answer: MoleculeForms, target: MoleculeForms) -> str:
     """Describe how two molecules with different formulas differ, by component if some components are right."""
-    if "." in a.smiles or "." in t.smiles:
-        components = compare_components(a, t)
+    if "." in answer.smiles or "." in target.smiles:
+        components = compare_components(answer, target)
         if components.right:
             return str(components)
-    return f"another molecule: {a.formula}, should be {t.formula}"
+    return f"another molecule: {answer.formula}, should be {target.formula}"
