@@ -126,6 +126,10 @@ def _copy_run(run: Run, *, protocol: str | None = None, judge: str | None = None
     path = run.path.with_name(name)
     scores = _scores_of_copy(path, card.origin)
     writer = Writer(path, card)
+    status, card.status = (
+        card.status,
+        "running",
+    )  # if this process is killed, the copy does not count as finished
     try:
         writer.write_card()
         writer.write_samples(run.samples(), questions=not card.gated)
@@ -133,6 +137,8 @@ def _copy_run(run: Run, *, protocol: str | None = None, judge: str | None = None
             structs.replace(record, scores=scores.get(_call_key(record), record.scores))
             for record in run.records()
         )
+        card.status = status
+        writer.write_card()
     finally:
         writer.close()
     return store.Run(path)

@@ -304,7 +304,7 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
         raise UsageError(f"--run {run!r}: use at most 80 letters, digits, dots, hyphens and underscores")
     cards, unreadable = _cards_in(folder, run)
     if run is None:
-        resumable = [name for name in cards if not name.startswith(NOISE_PREFIX) and not fresh]
+        resumable = [] if fresh else [name for name in cards if not name.startswith(NOISE_PREFIX)]
         newest_first = sorted(resumable, key=lambda name: (cards[name].started, name), reverse=True)
         for name in newest_first:
             if cards[name].config == config and cards[name].origin == "run":

@@ -17,6 +17,8 @@ from evals.extract import extracted_number, letter, verdict
 from evals.model_adapters.scripted import Scripted
 from evals.profiles import Price, date
 from evals.prompts import plain_text
+from evals.records import store
+from evals.records.writer import Writer
 from evals.scorers.choice import Choice
 from evals.scorers.judge.account import judge_card
 from evals.scorers.judge.agreement import RatedPair, agreement, kappa, ppi, rogan_gladen
@@ -414,6 +416,25 @@ def test_scoring_a_copy_of_a_run_again_calls_no_judge(
     assert second.json["run"]["run"] == first.json["run"]["run"] != "r"
     assert second.json["run"]["judge"]["verdicts"] == first.json["run"]["judge"]["verdicts"]
     assert second.json["run"]["estimates"] == first.json["run"]["estimates"]
+
+
+def test_a_copy_whose_process_was_killed_is_copied_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evals("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: B", "--results", tmp_path, "--run", "r")
+    command = ("score", "r", "--protocol", "official", "--results", tmp_path, "--json")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(Writer, "replace", interrupt)
+        killed.setattr(Writer, "close", lambda writer: writer._lock.close())
+        assert evals(*command).status == 130
+    assert store.read_card(store.find_one(tmp_path, "r-official").path).status == "running"
+    outcome = evals(*command)
+    assert outcome.status == 0, outcome.err
+    assert (outcome.json["run"]["status"], outcome.json["run"]["coverage"]) == ("finished", 1.0)
 
 
 def test_scoring_under_another_protocol_does_not_overwrite_another_run(tmp_path: Path) -> None:
