@@ -8,10 +8,11 @@ again spends nothing.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
@@ -67,12 +68,15 @@ def read_account(policy: Policy, results: Path) -> AlphaAccount | None:
     if policy.series is None:
         return None
     path = mirror.writable_folder(results) / FOLDER / f"{policy.series.name}.jsonl"
+    return AlphaAccount(policy.series, policy.alpha, path, _read_gates(path))
+
+
+def _read_gates(path: Path) -> tuple[RecordedGate, ...]:
     try:
         lines = disk.read_small(path).splitlines() if path.exists() else []
-        gates = tuple(msgspec.json.decode(line, type=RecordedGate) for line in lines)
+        return tuple(msgspec.json.decode(line, type=RecordedGate) for line in lines)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: not a record of a series of gates ({cause(error)})") from None
-    return AlphaAccount(policy.series, policy.alpha, path, gates)
 
 
 def require_unspent_alpha(account: AlphaAccount, *, candidate: str, baseline: str) -> None:
@@ -85,15 +89,22 @@ def require_unspent_alpha(account: AlphaAccount, *, candidate: str, baseline: st
 
 
 def record(account: AlphaAccount, report: GateReport) -> GateReport:
-    """Append a gate to the series' file unless the same runs are in it; return its report with a note on the remaining alpha."""
-    earlier = _earlier_gate(account, report.candidate, report.baseline)
-    if earlier is None:
-        gate = RecordedGate(
-            candidate=report.candidate, baseline=report.baseline, alpha=account.alpha_per_gate,
-            verdict=report.verdict, when=time.time(),
-        )  # fmt: skip
-        _append_line(account.path, msgspec.json.encode(gate) + b"\n")
-        account = account._replace(gates=(*account.gates, gate))
+    """Append a gate to the series' file unless the same runs are in it; return its report with a note on the remaining alpha.
+
+    The file is locked and read again, as another gate may have been recorded in the meantime. Raises UsageError if that
+    gate has spent the last alpha, and StoreError if the file cannot be read or written.
+    """
+    try:
+        disk.make_parent(account.path)
+        with os.fdopen(disk.create(account.path, append=True), "ab") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            account = account._replace(gates=_read_gates(account.path))
+            require_unspent_alpha(account, candidate=report.candidate, baseline=report.baseline)
+            earlier = _earlier_gate(account, report.candidate, report.baseline)
+            if earlier is None:
+                account = _append(account, report, stream)
+    except OSError as error:
+        raise StoreError(f"cannot write {account.path}: {error.strerror or error}") from None
     repeated = " (these runs were judged before)" if earlier else ""
     note = (
         f"series {account.series.name}: gate {len(account.gates)} of {account.series.gates} at alpha {account.alpha_per_gate:.3g}{repeated}; "
@@ -102,17 +113,17 @@ def record(account: AlphaAccount, report: GateReport) -> GateReport:
     return structs.replace(report, notes=(*report.notes, note))
 
 
+def _append(account: AlphaAccount, report: GateReport, stream: BinaryIO) -> AlphaAccount:
+    gate = RecordedGate(
+        candidate=report.candidate, baseline=report.baseline, alpha=account.alpha_per_gate,
+        verdict=report.verdict, when=time.time(),
+    )  # fmt: skip
+    stream.write(msgspec.json.encode(gate) + b"\n")
+    stream.flush()
+    os.fsync(stream.fileno())
+    return account._replace(gates=(*account.gates, gate))
+
+
 def _earlier_gate(account: AlphaAccount, candidate: str, baseline: str) -> RecordedGate | None:
     matches = (gate for gate in account.gates if (gate.candidate, gate.baseline) == (candidate, baseline))
     return next(matches, None)
-
-
-def _append_line(path: Path, line: bytes) -> None:
-    try:
-        disk.make_parent(path)
-        with os.fdopen(disk.create(path, append=True), "ab") as stream:
-            stream.write(line)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None

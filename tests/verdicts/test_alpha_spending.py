@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from evals.verdicts import policy
+from evals import api
+from evals.errors import UsageError
+from evals.verdicts import alpha_spending, policy
 from tests.support.command import Outcome, evals
 from tests.support.error_messages import raises
 
@@ -40,6 +43,24 @@ def test_two_gates_share_alpha_and_a_third_is_refused(folder: Path) -> None:
     assert gate("b").status == 0
     assert len((folder / "results/series/nightly.jsonl").read_text().splitlines()) == 2
     assert {run["run"] for run in evals("show", "--json").json["runs"]} == {"base", "a", "b", "c"}
+
+
+def test_gates_that_run_at_the_same_time_do_not_overspend_alpha(folder: Path) -> None:
+    rules = policy.read(folder / "policy.toml")
+    without_series = structs.replace(rules, series=None)
+    reports = [api.gate(name, baseline="base", policy=without_series) for name in ("a", "b", "c")]
+    account = alpha_spending.read_account(
+        rules, folder / "results"
+    )  # read by all three before any is recorded
+    assert account is not None
+    notes = [alpha_spending.record(account, report).notes[-1] for report in reports[:2]]
+    assert [note.partition(" at")[0] for note in notes] == [
+        "series nightly: gate 1 of 2",
+        "series nightly: gate 2 of 2",
+    ]
+    with raises(UsageError):
+        alpha_spending.record(account, reports[2])
+    assert len(account.path.read_text().splitlines()) == 2
 
 
 def test_a_malformed_series_file_is_reported_in_one_line_and_not_changed(folder: Path) -> None:
