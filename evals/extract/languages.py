@@ -5,7 +5,6 @@ For English and Chinese, `statements.py` has more detailed patterns.
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from evals.extract.lazy_pattern import lazy_pattern
@@ -47,14 +46,18 @@ _DENIED_OR_CONDITIONAL = lazy_pattern(
     r"(?:\b(?:nicht|kein\w*|weder|noch|pas|no|não|non|ni|nem|né|не|ни|бы)\b|\bn['’])[^.;:,\n]*$"
     r"|(?:^|[.;:,\n]\s*|\b(?:aber|und|mais|et|pero|y|mas|e|ma|но|и)\s)(?:wenn|falls|sofern|si|s['’]il|se|если)\b[^.;:,\n]*,[^.;:\n]*$"
     r"|(?:もし|仮に|만약)[^.;:。\n]*$",
-    re.IGNORECASE,
 )
 """The clause before an answer that denies it ("weder A noch C") or makes it conditional ("wenn ...", "si ...")."""
+
+_PARTS_OF_DENIALS = ("n", "weder", "pas", "не", "ни", "бы", "falls", "s", "если", "もし", "仮に", "만약")
+"""One of these is in each match of `_DENIED_OR_CONDITIONAL`; they are faster to search for."""
 
 
 def is_denied_or_conditional(text: str, begin: int) -> bool:
     """Return whether the clause before an answer in a language other than English and Chinese denies it or makes it conditional."""
-    return _DENIED_OR_CONDITIONAL.search(text, max(0, begin - 120), begin) is not None
+    context = text[max(0, begin - 120) : begin].lower()
+    may_be = any(part in context for part in _PARTS_OF_DENIALS)
+    return may_be and _DENIED_OR_CONDITIONAL.search(context) is not None
 
 
 LANGUAGE_BY_NOUN = {noun: language for language in LANGUAGES.values() for noun in language.nouns}

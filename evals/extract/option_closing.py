@@ -28,7 +28,7 @@ _CLOSING_SENTENCES = tuple(
             rf"\b[Bb]etween\s{_OTHER}\sand\s{_OTHER},\s{_NOUN}?{_LETTER}\sis\s(?:the\s|a\s|clearly\s|much\s)?(?:more|better|closer|stronger|likelier)\b",
             rf"{_NOUN}{_LETTER}\sis\sthe\s(?:only\s)?one\sthat\s(?:holds|fits|works|applies|is\s(?:true|correct|right)){_END}",
             rf"{_NOUN}{_LETTER}\sstands\sout\b",
-            rf"\b(?:is|be)\s(?:therefore\s|thus\s)?{_FIGURE}{_LETTER}{_END}",
+            rf"(?:\b(?:is|be|sees|gets?|obtains?|gives|yields|matches|corresponds\sto|namely)|i\.e\.,?)\s(?:therefore\s|thus\s)?{_FIGURE}{_LETTER}{_END}",
             rf"{_START}(?:[Tt]herefore,?\s|[Tt]hus,?\s|[Hh]ence,?\s)?[Oo]nly\s{_FIGURE}{_LETTER}\s",
             rf"{_START}{_NOUN}?{_LETTER}\s(?:is|are)\s(?:all\s)?(?:what|that)\s(?:remains|is\sleft){_END}",
             rf"(?:{_START}|\bthat\s){_NOUN}?{_LETTER}\s(?:has\sto|must)\sbe\s(?:the\sone|the\sanswer|right|correct|true){_END}",
@@ -39,7 +39,7 @@ _CLOSING_SENTENCES = tuple(
         ),
     )
 )
-_SENTENCE_END = lazy_pattern(r"[.!?](?=\s+\S)|\n(?=\s*\S)")
+_SENTENCE_END = lazy_pattern(r"(?<!i\.e)[.!?](?=\s+\S)|\n(?=\s*\S)")
 _DENIES_OR_DOUBTS = lazy_pattern(
     r"\b(?:wrong|incorrect|false|least|less|worst|doubt|hardly|whether|suppose|assuming|tempting|misleading|confus\w+|distractor|students|people|if|unless|could|might|may|perhaps|maybe|would|ruled|eliminated|excluded|except|however|although|question|asks|guess\w*|oxidi\w+|reduced|protonated|atoms?|bonds?|charges?|electrons?)\b|n['’]t\b|\?",
     re.IGNORECASE,

@@ -123,12 +123,16 @@ _WITH_CONFIDENCE = lazy_pattern(
 
 
 def read_answer_verb(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "I'd answer B", "I would answer (B) with about 70 % confidence"."""
+    """Read "I'd answer B", "I'll answer with B", "I would mark (B) with about 70 % confidence"."""
     if not _I_WOULD.search(text, max(0, begin - 12), begin):
         return None
     end = begin + len(word)
+    end += len(" with") if text.startswith(" with ", end) else 0
     letters, letters_begin, letters_end = parse_letters(text, end, end + 40, allow_unmarked=True)
-    if not letters or not (CLAUSE_END.match(text, letters_end) or _WITH_CONFIDENCE.match(text, letters_end)):
+    marks_end = letters_end
+    while marks_end < len(text) and text[marks_end] in ")]*_":
+        marks_end += 1
+    if not letters or not (CLAUSE_END.match(text, marks_end) or _WITH_CONFIDENCE.match(text, marks_end)):
         return None
     mood = statement_mood.mood(text, begin, letters_end)
     return letters, Statement("cue", letters_begin, letters_end, mood), False
@@ -185,6 +189,7 @@ def _read_supports(text: str, begin: int, word: str) -> CueReading | None:
 _read_after_supports = after_link(r"(?:\s+(?:option|choice)\b)?", is_strong=False)
 CONCLUSIONS: dict[str, OptionCueReader] = {
     "it": read_it,
+    "mark": read_answer_verb,
     "exception": _read_exception,
     "except": _read_except,
     **dict.fromkeys(("one", "fit", "match", "value", "hypothesis", "explanation"), _read_right_one),

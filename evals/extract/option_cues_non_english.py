@@ -14,7 +14,7 @@ from evals.extract.statements import CueReading, Statement
 # --- Chinese ------------------------------------------------------------------------------------------------
 
 _CHINESE_SUBJECT = lazy_pattern(
-    r"(?:选项|选|项|答案)?\s*[(（]?(?P<letters>(?<![A-Za-z0-9])[A-Z](?:\s*[、,和与及]\s*(?:选项)?[A-Z](?![A-Za-z0-9]))*)[)）]?\s*(?:[两三四]?选?项)?(?:的)?(?:才|都|均|皆)?(?:说法|描述|表述)?(?:才|都|均|皆)?(?:是|为)?(?:唯一|最)?$"
+    r"(?:选项|选|项|答案)?\s*[(（]?(?P<letters>(?<![A-Za-z0-9])[A-Z](?:\s*[、,和与及]\s*(?:选项)?[A-Z](?![A-Za-z0-9]))*)[)）]?\s*(?:[两三四]?选?项)?(?:的)?(?:才|都|均|皆)?(?:说法|描述|表述)?(?:才|都|均|皆)?(?:是|为)?(?:唯一|最为?|更|较|比较)?$"
 )
 """The letters before a predicate, as in "选项C的说法是" ("the claim of option C is")."""
 _AFTER_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
@@ -31,9 +31,13 @@ def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
     ):
         return None
     link = _AFTER_CHOSEN.match(text, begin + 1)
-    return read_cue(
+    chosen = read_cue(
         text, begin, link.end() if link else begin + 1, is_strong=True, allow_unmarked=True, allow_run=True
     )
+    is_open = text.endswith(("还是", "或者"), max(0, begin - 2), begin) or (
+        chosen is not None and text.startswith(("还是", "或者"), chosen[1].end)
+    )
+    return None if is_open else chosen
 
 
 _LABEL = lazy_pattern(r"[A-Z]\s*(?:选?项)?:\s*$")
@@ -109,7 +113,7 @@ _LINK = lazy_pattern(
 )
 """The sign, verb or particle for "is" between the cue word and the letter."""
 _CALLED_CORRECT = lazy_pattern(
-    r"\s+[*_(]*(?-i:(?P<letter>[A-Z]))[*_)]*\s+(?:(?:(?:qui|que)\s+)?(?:ist|es|est|è|é|—|является)\s+(?:(?:die|la|le|el|il|a|o|однозначно)\s+)?(?:bonne\s+|única\s+)?|(?:die\s+)?(?=richtig|korrekt))(?:richtig|korrekt|correct|corrett|corret|esatt|giust|bonne|exact|правильн|верн)",
+    r"\s+[*_(]*(?-i:(?P<letter>[A-Z]))[*_)]*\s+(?:(?:(?:qui|que)\s+)?(?:ist|es|est|è|é|—|является)\s+(?:(?:die|la|le|el|il|a|o|однозначно)\s+)?(?:bonne\s+|única\s+)?|(?:die\s+|qui\s+)?(?=richtig|korrekt|convient))(?:convient|richtig|korrekt|correct|corrett|corret|esatt|giust|bonne|exact|правильн|верн)",
     re.IGNORECASE,
 )
 """As in "Antwort C ist richtig", "ist Antwort C richtig" and "La opción C es la correcta" ("option C is correct")."""
@@ -199,7 +203,7 @@ def read_after_subject(text: str, begin: int, word: str) -> CueReading | None:
 CUES: dict[str, OptionCueReader] = {
     "选": read_chosen,  # "choose", also in the word for "option"
     "正确": read_correct,  # "correct"
-    "符合": read_fitting,  # "fits"
+    **dict.fromkeys(("符合", "恰当", "合适", "妥当"), read_fitting),  # "fits", "is appropriate"
     # "should be" (twice), "that is wrong"
     **dict.fromkeys(("应为", "应该", "不对"), read_should_be),
     **dict.fromkeys(("只有", "唯有", "仅有"), read_only_cue),  # "only"

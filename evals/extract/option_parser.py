@@ -33,6 +33,11 @@ _CLOSEST_TO = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "closest to 4.7" and "→ 25%", at the end of a reply."""
+_DENIED_AFTER_BRACKET = lazy_pattern(
+    r"[^()\n]{1,120}\([^()\n]{1,60}\)[^()\n]{0,120}?(?:\b(?:too|not|never|wrong|incorrect|fails?|cannot|excluded|ruled|less|insufficient|unable|no)\b|n['’]t\b)",
+    re.IGNORECASE,
+)
+"""As in "LiAlH4 (B) is too strong"."""
 INLINE_LABEL = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
 _SENTENCE_END = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _MAX_ANSWER_CHARS = 60
@@ -112,6 +117,8 @@ class OptionParser:
         return reading._replace(value=chr(ord("A") + index), form="prose")
 
     def _parse_unstated_option(self, content: str, form: Form) -> Any:
+        if _DENIED_AFTER_BRACKET.match(content):
+            return None
         if (named_letter := self.options.letter_of_text(content)) is not None:
             return None if self.options.names_another(content, named_letter) else named_letter
         if len(content) <= 2 * _MAX_ANSWER_CHARS and UNDETERMINED.search(content):

@@ -21,7 +21,7 @@ _SHORT_FRACTION = lazy_pattern(r"\\[dtc]?frac\s*(\d)\s*(\d)")
 _LATEX_COMMAND = lazy_pattern(
     r"\\(?:ce|pu|text|textbf|textrm|mathrm|mathbf|mathit|rm|left|right|displaystyle|mbox)(?![A-Za-z])|\\[,;:! ]"
 )
-_DELETE_MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
+_DELETE_MARKUP = str.maketrans("–—", "--", "~${}^_*`'\"“”‘’")
 _INVERSE_UNIT = lazy_pattern(
     r"(?<=[A-Za-z}¹])(?:[\s·*]|\\[,;: ]|\\cdot(?![a-z]))+(?:\\(?:mathrm|text)\{)?([A-Za-z]{1,3})\}?(?:\^\{?-1\}?|⁻¹)"
 )
@@ -244,7 +244,9 @@ def _parse_number(text: str) -> tuple[float, str] | None:
     return (float(number["number"].replace(",", "")), number["unit"] or "") if number else None
 
 
-_MACRO_OR_BRACES = lazy_pattern(r"\\[a-z]+|\}\s*\{")
+_FUNCTIONS = "log|ln|exp|sin|cos|tan|min|max"
+_FUNCTION = lazy_pattern(rf"\\({_FUNCTIONS})(?![A-Za-z])")
+_MACRO_OR_BRACES = lazy_pattern(rf"\\(?!(?:{_FUNCTIONS})(?![a-z]))[a-z]+|\}}\s*\{{")
 _DELETE_LATEX_SIGNS = str.maketrans("", "", "^_{}$")
 _WORD = lazy_pattern(r"[a-z0-9]+")
 
@@ -287,7 +289,7 @@ def normalise_text(text: str) -> str:
     if article := _ARTICLE.match(text):
         text = text[article.end() :]
     if "\\" in text:
-        text = _SINGLE_GROUP.sub(r"\1\2", text)
+        text = _FUNCTION.sub(r"\1", _SINGLE_GROUP.sub(r"\1\2", text))
         text = _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", text))
         text = _LATEX_COMMAND.sub("", _SYMBOL.sub(_unicode_symbol, text))
     return "".join(text.split()).translate(_DELETE_MARKUP).rstrip(".")

@@ -121,3 +121,23 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     if _ASKED_AFTER.match(text, end):
         return "asked"
     return "negated" if _WRONG_AFTER.match(text, end, end + 60) else "asserted"
+
+
+_CONDITIONAL_ANSWER = lazy_pattern(
+    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|\S{1,24}[,;]\s+(?:(?:and|while|whereas)\s)?(?:for|when|at)\s[^,;\n]{1,40}?\s(?:it|the\s+answer)\s+is\b|[^,\n]{1,24},\s*也(?:有)?可能",
+    re.IGNORECASE,
+)
+"""As in "B if the reaction is reversible" and "B，也可能是C"."""
+_HYPOTHETICAL_ANSWER = lazy_pattern(
+    r"\S{1,24},?\s+(?:under|assuming|without|in\s+the\s+(?:case|absence|presence))\s(?!(?:these|this|the\s+given)\b)",
+    re.IGNORECASE,
+)
+"""After "would be", as in "B under another convention"."""
+
+
+def is_conditional_answer(text: str, begin: int, end: int, *, link: str) -> bool:
+    """Return whether the answer from `begin` to `end`, after a link such as "is", is followed by a condition."""
+    return bool(
+        _CONDITIONAL_ANSWER.match(text, begin, end)
+        or ("would" in link and _HYPOTHETICAL_ANSWER.match(text, begin, end))
+    )

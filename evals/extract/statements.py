@@ -87,7 +87,7 @@ _CLOSING_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}[A-Z][*_$]{0,3}\.\s*$)"
 """As in "... translates it. Answer B." at the end of a reply."""
 _LINE_START = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
 _HEADING_START = lazy_pattern(
-    r"(?:^|\n|[.!?;]\s)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE
+    r"(?:^|\n|[.!?;:]\s)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE
 )
 _SENTENCE_END = lazy_pattern(
     r"\n|[.!?](?!\s(?:[=×·+/]|\\(?:cdot|times)\b))(?=[\s*_)\]\"'”’]|$)|[。；！？]|(?<=[\d$])[:：](?=\s[a-z])"
@@ -97,11 +97,6 @@ NEGATED_ANSWER = lazy_pattern(
     re.IGNORECASE,
 )
 _LEAST_LIKELY = lazy_pattern(r"\bleast\s+(?:likely|plausible|probable)\s+$", re.IGNORECASE)
-_CONDITIONAL_ANSWER = lazy_pattern(
-    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|\S{1,24}[,;]\s+(?:(?:and|while|whereas)\s)?(?:for|when|at)\s[^,;\n]{1,40}?\s(?:it|the\s+answer)\s+is\b|[^,\n]{1,24},\s*也(?:有)?可能",
-    re.IGNORECASE,
-)
-"""As in "B if the reaction is reversible" and "B，也可能是C"."""
 _DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 LABELLED_LINE = lazy_pattern(
     r"\s*(?:(?P<mark>[-*•]|\d[.)])\s+)?[*_(\[-]*([A-Za-z])[*_]*(?:[.):\]]|(?(mark)\s*(?:\(|\n|$)|(?!)))"
@@ -289,7 +284,7 @@ def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Ma
 @cache
 def _non_english_link_pattern(link: str) -> re.Pattern[str]:
     return re.compile(
-        rf"(?:\s+(?:correcta|correcte|corretta|correta|exacta|exacte|exata|esatta|giusta|juste|certa|final|finale|definitiva))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_SIGN}|(?P<line>{_FORMATTING}[^\S\n]*\n)|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))",
+        rf"(?:\s+(?:correcta|correcte|corretta|correta|exacta|exacte|exata|esatta|giusta|juste|certa|final|finale|definitiva))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_SIGN}|(?P<line>{_FORMATTING}[^\S\n]*\n)|】|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))",
         re.IGNORECASE,
     )
 
@@ -351,7 +346,7 @@ def statement_after_link(text: str, noun_begin: int, link: re.Match[str], limit:
         or _LEAST_LIKELY.search(text, max(0, noun_begin - 24), noun_begin)
     ):
         return Statement("sentence", begin, end, "negated")
-    if _CONDITIONAL_ANSWER.match(text, begin, end):
+    if statement_mood.is_conditional_answer(text, begin, end, link=link[0]):
         return Statement("sentence" if is_sentence else "line", begin, end, "conditional")
     mood = statement_mood.mood(text, noun_begin, end if is_sentence else begin, link=link[0])
     return Statement("sentence" if is_sentence else "line", begin, end, mood)

@@ -51,6 +51,7 @@ _IN_ONE_CASE = lazy_pattern(
 _CLOSING_VERDICT = lazy_pattern(
     r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue|accurate|inaccurate|valid|invalid)\W*$"
     r"|\b(?:statement|claim|assertion|it|this|that)\s+(?:holds(?:\s+(?:true|up))?|(?P<fails>(?:does\s+not|doesn['’]t)\s+hold(?:\s+(?:true|up))?))\W*$"
+    r"|\b(?:chart|data|graph|figure|plot)\s+(?:clearly\s+)?(?:(?:supports?|confirms?)|(?P<denies>(?:does\s+not|do\s+not|doesn['’]t|don['’]t)\s+(?:support|confirm)|contradicts?|refutes?))\s+(?:the|this)\s+(?:statement|claim|assertion)\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
 )
@@ -162,6 +163,7 @@ def _read_closing_verdict(text: str) -> Reading | None:
         return None
     group = "english" if verdict["english"] else "chinese"
     if verdict[group] is None:
-        return Reading(verdict["fails"] is None, "prose", *verdict.span())
+        is_denied = verdict["fails"] or verdict["denies"]
+        return Reading(not is_denied, "prose", *verdict.span())
     is_yes = (verdict[group].lower() not in _FALSE_WORDS) == (verdict["not"] is None)
     return Reading(is_yes, "prose", *verdict.span(group))
