@@ -6,7 +6,13 @@ import re
 from typing import Any
 
 from evals.extract import statement_mood
-from evals.extract.formatting import half_width, shortened_answers, strip_formatting, with_plain_powers
+from evals.extract.formatting import (
+    CHINESE_LEAD_IN,
+    half_width,
+    shortened_answers,
+    strip_formatting,
+    with_plain_powers,
+)
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
@@ -32,7 +38,7 @@ _UNDECIDED_OR_DENIED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)
 _SINGLE_WORD = lazy_pattern(r"[A-Z][a-z]{2,20}|[a-z]{3,20}")
 """A word, which is an answer only as a whole reply: a day, a colour."""
 COUNTED = lazy_pattern(
-    r"(?P<number>[-+]?\d{1,3}(?:,\d{3})+|[-+]?\d+(?:\.\d+)?)\s+(?:(?:square|cubic|different|possible|distinct|whole|small)\s+)?(?!(?:times|more|less|fewer|plus|minus|over|and|mod|modulo|hundred|thousand|million|billion|dozen|half|halves|thirds?|quarters?|squared|cubed|factorial|root|roots|choose|percent|squares?\s+root)\b)[a-z]{3,20}(?:\s+(?:in\s+(?:total|all)|altogether))?\.?"
+    r"(?P<number>[-+]?\d{1,3}(?:,\d{3})+|[-+]?\d+(?:\.\d+)?)\s+(?:(?:square|cubic|different|possible|distinct|whole|small)\s+)?(?!(?:times|more|less|fewer|plus|minus|over|and|mod|modulo|hundred|thousand|million|billion|dozen|half|halves|thirds?|quarters?|squared|cubed|factorial|root|roots|choose|percent|squares?\s+root)\b)[a-z]{3,20}(?:\s+(?:in\s+(?:total|all)|altogether|left|each|per\s+[a-z]{2,12}|for\s+each\s+[a-z]{2,12}))?\.?"
 )
 """A number and what is counted: "12 squares", "60 different ways"."""
 _MAX_WORDS = 4
@@ -122,9 +128,9 @@ _BARE_DECIMAL = lazy_pattern(r"^(?P<sign>[-+]?)\.(?=\d)")
 _AND = lazy_pattern(r"(?<=[\d})])\s*(?:,\s*)?\band\b\s*(?=[-+\d\\(])")
 _LATEX_SPACE = lazy_pattern(r"(?<!\\)\\[,;:! ]|~")
 _SQRT_CALL = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
-_CHINESE_LEAD_IN = lazy_pattern(r"^(?:[一总]?共|至少|最少|最多)?(?:需要?|有|要)?(?=\d)")
 _SIGN_WORD = lazy_pattern(r"^(?:negative|minus)\s+(?=[\d\\$√])", re.IGNORECASE)
-_BARE_ROOT = lazy_pattern(r"(?:√|\\sqrt)\s*(?P<radicand>\d+(?:\.\d+)?|(?<=√)[A-Za-z])")
+_BARE_FRACTION = lazy_pattern(r"\\frac\s*(\\(?!sqrt)[A-Za-z]{2,8})\s*(\d)(?!\d)")
+_BARE_ROOT = lazy_pattern(r"(?P<root>√|\\sqrt(?:\[3\])?)\s*(?P<radicand>\d+(?:\.\d+)?|(?<=√)[A-Za-z])")
 _DIGIT_GROUP_SEPARATOR = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
 _COMMA_GROUPED_NUMBER = lazy_pattern(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TEXT_COMMAND = lazy_pattern(
@@ -167,7 +173,8 @@ def normalise_expression(text: str) -> str:
     for command, replacement in _SYNONYMS.items():
         text = text.replace(command, replacement)
     text = text.strip()
-    text = _BARE_ROOT.sub(r"\\sqrt{\g<radicand>}", _SIGN_WORD.sub("-", _CHINESE_LEAD_IN.sub("", text)))
+    text = _BARE_FRACTION.sub(r"\\frac{\1}{\2}", text).replace("∛", "\\sqrt[3]")
+    text = _BARE_ROOT.sub(_braced_root, _SIGN_WORD.sub("-", CHINESE_LEAD_IN.sub("", text)))
     text = _SQRT_CALL.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
     text = _DIGIT_GROUP_SEPARATOR.sub("", _DEGREES.sub("", text))
     text = _COMMA_GROUPED_NUMBER.sub(lambda number: number[0].replace(",", ""), text)
@@ -182,6 +189,11 @@ def normalise_expression(text: str) -> str:
         closing = ")" if inequality["right_sign"] in ("<", "\\lt") else "]"
         text = f"{opening}{inequality['lower']}, {inequality['upper']}{closing}"
     return _PI.sub(r"\\pi ", text.translate(_LATEX_SYMBOLS)).strip(" .")
+
+
+def _braced_root(root: re.Match[str]) -> str:
+    command = "\\sqrt" if root["root"] == "√" else root["root"]
+    return f"{command}{{{root['radicand']}}}"
 
 
 def _unwrap_command(command: re.Match[str]) -> str:

@@ -104,12 +104,12 @@ def _parse_free_text(content: str, form: Form) -> Any:
     if form == "whole" and (conclusion := _CONCLUDES_YES_OR_NO.search(content)):
         return (conclusion["answer"],)
     if form in UNMARKED_FORMS or form == "whole":
-        if gives_up(content) or "?" in content[-2:]:
+        if gives_up(content) or "?" in content[-2:] or _CHANGE_SENTENCE.match(content):
             return None
         if _TIME_PHRASE.match(content) and _SENTENCE_VERB.search(content):
             return None  # "In 2010, the value was 23.": the predicate is read instead
-        if _CHANGE_SENTENCE.match(content):
-            return None  # "It rose to 12.3, an increase of 2.2.": the last value is read instead
+        if _TWO_LABELLED.match(content):
+            return REJECTED
         if _NUMBER_LIST.fullmatch(versions[-1]):
             return versions
         word_count = len(versions[-1].split())
@@ -124,10 +124,15 @@ def _parse_free_text(content: str, form: Form) -> Any:
     return REJECTED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
 
 
+_TWO_LABELLED = lazy_pattern(
+    r"[^()\d\n]{0,3}[\d.]{1,20}\s?%?\s\([^()\n]{1,40}\)[,;]\s(?:and\s)?[\d.]{1,20}\s?%?\s\("
+)
+"""As in "17 (2010), 45 (2015)"."""
 _CHANGE_SENTENCE = lazy_pattern(
     r"[\s*_]*+(?:it|the\s[\w ]{2,40}?)\s(?:rose|fell|grew|increased|decreased|dropped|declined|went)\s",
     re.IGNORECASE,
 )
+"""As in "It rose to 12.3, an increase of 2.2.", whose last value is read instead."""
 _NUMBER_LIST = lazy_pattern(r"[\[({]\s*[-−]?[\d.]{1,20}(?:\s*,\s*[-−]?[\d.]{1,20}){1,60}\s*[\])}]")
 _SCALES = {
     "k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "trillion": 1e12,
@@ -141,7 +146,7 @@ _FRACTION = lazy_pattern(
     r"(?P<sign>[-+]?)\s*(?:(?P<whole>\d{1,6})\s+)?\\?[dt]?(?:frac\s*\{?\s*(?P<numerator>\d{1,12})\s*\}?\s*\{?\s*(?P<denominator>\d{1,12})\s*\}?|(?P<dividend>\d{1,12})\s*[/:]\s*(?P<divisor>\d{1,12}))"
 )
 _NUMBER = lazy_pattern(
-    r"(?P<sign>[-+])?\s?(?:US)?[$€£¥]?\s?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\s\d{3})+(?!\d)|\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE](?P<exponent>[-+]?\d{1,3})|\s*(?:\\times|×|\*|x)\s*10\s*\^?\s*\{?(?P<ten>[-+]?\d{1,3})\}?)?"
+    r"(?P<sign>[-+])?\s?(?:(?:USD|EUR|GBP|CNY|RMB)\s|US)?[$€£¥]?\s?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\s\d{3})+(?!\d)|\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE](?P<exponent>[-+]?\d{1,3})|\s*(?:\\times|×|\*|x)\s*10\s*\^?\s*\{?(?P<ten>[-+]?\d{1,3})\}?)?"
     r"\s*(?P<scale>(?:thousand|million|billion|trillion|mio|mn|bn|(?<=\d)\s?[kKMB]|(?<=\d)[mb])(?![A-Za-z/²³^])|百万|千|万|亿)?\s*(?P<percent>%|percent(?:age)?(?:\s+points?)?|个百分点)?\s*(?P<rest>.*)",
     re.DOTALL,
 )

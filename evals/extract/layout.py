@@ -159,9 +159,9 @@ _TWO_VALUES = lazy_pattern(
 """As in "The base angles are 36 degrees and the apex is 72 degrees"."""
 _NUMBER = rf"(?:\d[\d,]*|{SPELLED_PATTERN})"
 _COUNTED_SUBJECT = lazy_pattern(
-    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:exactly\s+|only\s+)?[*_]*(?P<number>"
+    r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:exactly\s+|only\s+|a\s+total\s+of\s+)?[*_]*(?P<number>"
     + _NUMBER
-    + r")[*_]*\s+[a-z ]{2,40}\s(?:is|are|was|were)\s+(?:left|remaining|shown|visible|hidden|present|needed|required|missing|possible|there)(?:\s+(?:after|in|on|from|at)\b[^.,;\n]{1,60})?[.!\s*_]*$",
+    + r")[*_]*\s+[a-z ]{2,40}\s(?:is|are|was|were)\s+(?:listed|included|displayed|depicted|left|remaining|shown|visible|hidden|present|needed|required|missing|possible|there)(?:\s+(?:after|in|on|from|at)\b[^.,;\n]{1,60})?[.!\s*_]*$",
     re.IGNORECASE,
 )
 """As in "8 objects are left."."""
@@ -214,7 +214,7 @@ _CHART_SUBJECT = lazy_pattern(
 )
 """As in "The red line shows the unemployment rate."."""
 _PREDICATE_START = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|that['’]s|count(?:ed)?|(?:rose|fell|grew|increased|decreased|dropped|declined)\sby|an?\s(?:increase|decrease|drop|rise|difference|gap|gain|decline|growth|reduction)\sof|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)))(?=\s[*_$\\(]{0,3}(?:[-−]?\d|"
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|that['’]s|count(?:ed)?|(?:arrives?|leaves?|starts?|ends?|begins?)\sat|(?:rose|fell|grew|increased|decreased|dropped|declined)\sby|an?\s(?:increase|decrease|drop|rise|difference|gap|gain|decline|growth|reduction)\sof|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)))(?=\s[*_$\\(]{0,3}(?:[-−]?\d|"
     + SPELLED_PATTERN
     + r"\b))|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|leaving(?:\s+(?:only|just|exactly))?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|cross(?:es|ed)?|intersect(?:s|ed)?|was|is)\s+in|(?:is|are|was|were|equals?|gives?|yields?|get|obtain):)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:(?<=[\uac00-\ud7a3][은는이가])\s+|(?<=[\u3040-\u30ff\u4e00-\u9fff])は\s*)(?=[*_$\\]{0,3}[-−]?\d)|(?:是|为|等于|得到?|得出|共有?|即)\s*[:：]?",
     re.IGNORECASE,

@@ -57,6 +57,8 @@ def _spelled_value(words: str) -> float | None:
     parts = _WORD_SEPARATOR.split(words)
     if (value := NUMBER_WORDS.get("-".join(parts))) is not None:
         return value
+    if parts == ["half"]:
+        return 0.5
     denominator = _DENOMINATORS.get(parts[-1].removesuffix("s"))
     if denominator is not None and len(parts) > 1:
         numerator = 1.0 if parts[:-1] == ["a"] else _whole_value(parts[:-1])

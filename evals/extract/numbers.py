@@ -7,7 +7,7 @@ from math import comb, factorial
 from typing import Any
 
 from evals.extract.answer_cues import concluding_clause, concluding_reading, is_alternative
-from evals.extract.formatting import half_width, strip_formatting, with_plain_powers
+from evals.extract.formatting import CHINESE_LEAD_IN, half_width, strip_formatting, with_plain_powers
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
 from evals.extract.only_number import only_number
@@ -37,10 +37,10 @@ _ANSWER_NAME = lazy_pattern(
     re.IGNORECASE,
 )
 _UNIT = lazy_pattern(
-    r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?!(?:was|were|is|are|has|have|had|fails?|does|do|did|can|could|would|will|gives?|works?)\b)(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:(?:\^\s*|(?<=[A-Za-z]))[-−]?\d|[²³])?[.。]?|\s*(?!时)[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
+    r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?!(?:was|were|is|are|has|have|had|fails?|does|do|did|can|could|would|will|gives?|works?)\b)(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:(?:\^\s*|(?<=[A-Za-z]))[-−]?\d|[²³])?[.。]?|\s*(?!时)(?![\u4e00-\u9fff]{0,5}(?:以上|以下|情况))[\u4e00-\u9fff]{1,6}|\s*\([^()\d]{1,60}\)?)\s*"
 )
 _CLOSING_WORDS = lazy_pattern(
-    r"(?:\s+(?:(?:square|cubic)\s+[a-z]{1,12}|units?(?:²|\^2)?|degrees|minutes|dollars|[ckm]?m(?:²|\^2)?|(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether))|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组对次块人名张颗枚只位件本元天岁根棵盒](?!步骤|情况|选项|部分|方法|可能)[\u4e00-\u9fff]{0,12})?\s*[.。!！]?\s*"
+    r"(?:\s+(?:(?:square|cubic)\s+[a-z]{1,12}|units?(?:²|\^2)?|degrees|minutes|dollars|[ckm]?m(?:²|\^2)?|(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether))|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组对次块人名张颗枚只位件本元天岁根棵盒](?!以|步骤|情况|选项|部分|方法|可能)[\u4e00-\u9fff]{0,12})?\s*[.。!！]?\s*"
 )
 """Text that may follow a number without an answer marker: "ways in total", "such triples", a Chinese measure word."""
 TWO_EQUATIONS = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
@@ -162,7 +162,7 @@ def parse_integer(text: str, *, bare: bool = False) -> int | None:
         return int(spelled) if spelled.is_integer() else None
     sides = _EQUALS.split(cleaned)
     for side in (sides[-1], sides[0]):
-        side = side.strip(" \t\n\r()[]\"'")
+        side = CHINESE_LEAD_IN.sub("", side.strip(" \t\n\r()[]\"'"))
         if name := _ANSWER_NAME.match(side):
             side = side[name.end() :]
         integer = _INTEGER.match(side)

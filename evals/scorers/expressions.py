@@ -25,6 +25,8 @@ _CHINESE_PROSE = re.compile(
 )
 """Chinese text that is no unit after a number."""
 _DIGITS = re.compile(r"\d+")
+_GROUP = re.compile(r"\{([^{}\\]*[^{}\\\s][-+*/^][^{}]*)\}")
+"""A group in braces with an operator, as in 2^{n-1}, which differs from 2^n-1."""
 _RANGE = re.compile(r"\d\s+to\s+\d|\bbetween\b|\d\s*[-–]\s*\d+\s*$", re.IGNORECASE)
 _RATIO_ANYWHERE = re.compile(r"(?<![:\w])[\d.]+\s*:\s*[\d.]+")
 _RATIO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*:\s*(\d{1,9}(?:\.\d{1,9})?)")
@@ -45,8 +47,10 @@ def same_expression(gold: str, stated: str) -> bool:
     """
     gold, stated = with_plain_powers(gold), with_plain_powers(stated)
     same_numbers = _DIGITS.findall(gold) == _DIGITS.findall(stated)
+    same_groups = _GROUP.findall(gold) == _GROUP.findall(stated)
     if (
         same_numbers
+        and same_groups
         and normalise_text(gold)
         and normalise_text(gold).casefold() == normalise_text(stated).casefold()
     ):
@@ -118,7 +122,9 @@ def _plain_value(text: str) -> float | None:
     return numerator / denominator if denominator else None
 
 
-_ROUNDED_VALUE = re.compile(r"\s*(?:\\approx(?![a-z])|\\simeq(?![a-z])|≈)\s*[-+]?\d[\d.,]*\s*")
+_ROUNDED_VALUE = re.compile(
+    r"(?:\s*(?:\\approx(?![a-z])|\\simeq(?![a-z])|≈)|,?\s+\(?or\s+(?:about|approximately|roughly))\s*[-+]?\d[\d.,]*\s?%?\)?\s*"
+)
 
 
 def _without_rounded_value(text: str) -> str:

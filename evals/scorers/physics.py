@@ -28,6 +28,9 @@ TOLERANCE = 0.01
 """Relative tolerance of a number, unless the gold number is given with lower precision."""
 _SUBSCRIPT = re.compile(r"_\{[^{}]*\}|_\\?\w")
 _FONT = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mathsf|mbox|rm|bm|boldsymbol)\b\s*")
+_FONT_GROUP = re.compile(rf"{_FONT.pattern}\{{([^{{}}]*)\}}")
+_SINGLE_CHARACTER_GROUP = re.compile(r"\{(\w)\}")
+"""Braces that can be omitted, unlike those of 2^{n-1}."""
 _WORD_OR_RELATION = re.compile(
     r"\\(?:text\w*|mathrm|mbox|rm)\b|(?<!\\)(?<![A-Za-z])[A-Za-z]{4,}"
     r"|[=<>]|\\(?:[lg]eq?|ll|gg|neq?|approx|sim|simeq|propto|to|rightarrow|Rightarrow|implies|iff|in)\b"
@@ -50,8 +53,9 @@ def spelled(gold: str, stated: str) -> Comparison:
 
 
 def _without_layout(text: str) -> str:
-    text = _FONT.sub("", without_layout(text[:MAX_CHARS]).replace("$", ""))
-    return re.sub(r"[\s{}]", "", text).strip(".()")
+    text = _FONT_GROUP.sub(r"\1", without_layout(text[:MAX_CHARS]).replace("$", ""))
+    text = re.sub(r"\s", "", _FONT.sub("", text))
+    return _SINGLE_CHARACTER_GROUP.sub(r"\1", text).strip(".()")
 
 
 def published(gold: str, stated: str) -> Comparison:
