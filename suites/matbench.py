@@ -71,7 +71,7 @@ class Task(Struct, frozen=True):
         return self.property_phrase.endswith("?")
 
 
-LOGARITHM = r"log(?:_?\{?10\}?|₁₀)?\s?\([^()\n]{1,20}\)|取对数得?"
+LOGARITHM = r"log(?:_?\{?10\}?|₁₀)?\s?\([^()\n]{1,20}\)|log(?:10|₁₀)\s?[GK](?:_?VRH)?|取对数得?"
 METAL_QUESTION = "Is the material a metal (no band gap)?"
 TASKS = {
     "steels": Task(

@@ -65,7 +65,7 @@ def text_after_label(text: str, noun_begin: int, label: re.Match[str]) -> Statem
 _MAX_CORRECTION_DISTANCE, _MAX_CONFIRMATION_DISTANCE = 400, 300
 """Maximum distances in characters: of a correction from the answer, and of a confirmation from the retraction before it."""
 _RETRACTION = lazy_pattern(
-    r"\bwait\b|\bcorrection\b|\bscratch\s+that|\boops\b|\b(?:made|is)\s+an?\s+(?:error|mistake|slip)|\blet\s+me\s+re-?\s?\w+"
+    r"\bwait\b|\bhold\s+on\b|\bcorrection\b|\bscratch\s+that|\boops\b|\b(?:made|is)\s+an?\s+(?:error|mistake|slip)|\blet\s+me\s+re-?\s?\w+"
     r"|\b(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|不对|等等|更正|重新",
     re.IGNORECASE,
 )
@@ -76,7 +76,8 @@ _REPLACEMENT = lazy_pattern(
 )
 """The beginning of a sentence that replaces the answer, as in "Actually, it should be"."""
 _CORRECTION_INTRODUCTION = lazy_pattern(
-    r"[^\n]{0,120}?(?::|：|\bno,|\bshould\s+be\b|\bis\s+actually\b|应为|应该是)\s*", re.IGNORECASE
+    r"[^\n]{0,120}?(?::|：|\bno,|\bshould\s+be\b|\bis\s+actually\b|[.!]\s+it(?:['’]s|\s+is)\s|应为|应该是)\s*",
+    re.IGNORECASE,
 )
 _CONFIRMATION = lazy_pattern(
     r"\b(?:correct|right|confirm\w*|consistent|same|holds?|fine|verified)\b|[✓✔✅]|正确|没错|一致",
@@ -184,12 +185,27 @@ def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
     return Reading(value, "prose", link.end(), end)
 
 
+_WOULD_AFTER = lazy_pattern(
+    r"[\s*_`)]{1,4}would\s+(?:weigh|imply|require|correspond|mean|contradict|contain|need)\b", re.IGNORECASE
+)
+_MAX_IF_CHARS = 120
+_IF_SENTENCE = lazy_pattern(
+    r"(?:\A|[.!?\n]\s?)[\s*_]*if\s(?!anything|pressed|(?:i|we|you)\b)[^.!?\n]{1,120},[^.!?\n]*\Z",
+    re.IGNORECASE,
+)
+"""As in "If the acid is esterified, the formula becomes"."""
+
+
 def asserted_reading(text: str, reading: Reading | None) -> Reading | None:
     """Return a reading found by layout, narrowed to the answer; None if the sentence does not assert the answer."""
     if reading is None:
         return None
     narrowed = narrow_reading(text, reading)
     link = text[max(0, narrowed.begin - 60) : narrowed.begin].rpartition(". ")[2]
+    if _IF_SENTENCE.search(text, max(0, narrowed.begin - _MAX_IF_CHARS), narrowed.begin):
+        return None
+    if _WOULD_AFTER.match(text, narrowed.end):
+        return None
     return narrowed if mood(text, narrowed.begin, narrowed.end, link=link) == "asserted" else None
 
 

@@ -21,6 +21,7 @@ from evals.extract import statement_mood
 from evals.extract.answer_cues import (
     after_correction,
     asserted_reading,
+    concluding_clause,
     is_undecided,
     json_field_value,
     narrow_reading,
@@ -64,13 +65,13 @@ _MAX_STATEMENTS = 100
 _LINE = lazy_pattern(r"[^\n]+")
 _NOUNS = {
     "formula": r"(?:(?:molecular|chemical|empirical|sum|condensed)\s+)*formula|分子式|化学式",
-    "name": r"(?:(?:systematic|preferred|standard)\s+)*(?:IUPAC(?:\s+name)?|named?|called)|(?:IUPAC|系统)?(?:名称|命名|名)",
+    "name": r"(?:(?:systematic|preferred|standard)\s+)*(?:IUPAC(?:\s+(?:name|nomenclature))?|named?|called)|(?:IUPAC|系统)?(?:名称|命名|名)",
 }
 _LABELS = {
     kind: lazy_pattern(
         rf"(?:\b(?:(?:final|correct|the|its|my|resulting)\s+)*(?:{noun}|answer)\b|(?<=[A-Za-z])(?:名称|命名)|{noun}|答案)"
         r"(?P<qualifier>(?:\s+(?:of|for|in|according)\b(?:[^.\n:：=]|=(?=[A-Z\[])){0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
-        r"(?P<mark>[:：|→]|=(?![A-Z\[]\S*\s[a-z])|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s|(?<=name\s)(?:it|this\s(?:compound|molecule))(?=\s)|(?<=\n)"
+        r"(?P<mark>[:：|→]|=(?![A-Z\[]\S*\s[a-z])|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=nomenclature),?\s|(?<=called)\s|(?<=name\s)(?:it|this\s(?:compound|molecule))(?=\s)|(?<=\n)"
         + (r"|(?-i:\s(?=[*_`$\\]{0,3}[A-Z\[(][A-Za-z]?[\d(A-Z\[_₀-₉])))" if kind == "formula" else ")")
         + r"\s*[:：]?",
         re.IGNORECASE,
@@ -78,10 +79,13 @@ _LABELS = {
     for kind, noun in _NOUNS.items()
 }
 _OTHER_NAME = lazy_pattern(
-    r"\b(?:common|trivial|trade|brand|generic|traditional|retained|not|other|old)\s+(?:or\s+\w+\s+)?$|俗|通用|商品",
-    re.IGNORECASE,
+    r"\b(?:common|trivial|trade|brand|generic|traditional|retained|not|other|old)\s+(?:or\s+\w+\s+)?$|(?:^|[.;]\s)(?:an?|any|another)\s\w+\s(?:with|having)\s(?:the\s)?$|俗|通用|商品",
+    re.IGNORECASE | re.MULTILINE,
 )
-"""Text before "name" if it is not the systematic one; in Chinese "common", "generic" and "trade"."""
+"""Text before "name" if it is not the systematic one, or before "formula" if any molecule may have it.
+
+The Chinese words are "common", "generic" and "trade".
+"""
 _EMPIRICAL = lazy_pattern(r"\bempirical\s+formula|实验式|最简式", re.IGNORECASE)
 """An empirical formula, which is not the answer of a reply that also states a molecular one."""
 _MOLECULAR = lazy_pattern(r"\bmolecular\s+formula|分子式", re.IGNORECASE)
@@ -123,9 +127,18 @@ def _read_stated_answer(text: str, kind: _AnswerKind, *, truncated: bool) -> Rea
         )
         reading = read_answer(visible_text, parse, cues=cues, use_layout=False, truncated=truncated)
         if reading is not None:
-            narrowed = narrow_reading(visible_text, reading)
+            narrowed = narrow_reading(visible_text, _concluded(visible_text, reading, kind))
             return after_correction(visible_text, narrowed, parse, lambda rest: _read_layout(rest, kind))
     return None if truncated else _read_layout(visible_text, kind)
+
+
+def _concluded(text: str, reading: Reading, kind: _AnswerKind) -> Reading:
+    """Return the answer in the clause that ends the line of a sentence ("..., hence C2H6O"), or else the reading itself."""
+    line_end = text.find("\n", reading.end)
+    end = min(line_end if line_end >= 0 else len(text), reading.end + _MAX_SPANS * 10)
+    clause = concluding_clause(text[reading.end : end]) if reading.form == "sentence" else ""
+    value = kind.parse(clause) if 0 < len(clause.split()) <= 2 else None
+    return reading if value is None else reading._replace(value=value, begin=reading.end, end=end)
 
 
 def _make_parser(kind: _AnswerKind) -> Parser:
@@ -258,7 +271,7 @@ _DOUBT = lazy_pattern(
 
 def _read_first_line(text: str, line: re.Match[str], kind: _AnswerKind) -> Reading | None:
     """Read a first line that is nothing but the answer and stands apart from the explanation below it."""
-    is_apart = text.startswith("\n\n", line.end()) and not text[: line.start()].strip()
+    is_apart = text.startswith(("\n\n", "\n("), line.end()) and not text[: line.start()].strip()
     value = (
         kind.parse_last_line(line[0]) or kind.parse(line[0]) if is_apart and kind.parse_last_line else None
     )

@@ -54,9 +54,13 @@ _ADDUCT = lazy_pattern(r"[;,]\s*\[M\s?[-+\u2212][^\n]*$")
 _CLAUSE_START = lazy_pattern(
     r"(?:[;:→⇒⟹；：，。]|\s[-=]>|,?\s(?:but|whereas|i\.e\.,?|hence|thus|therefore)\b,?|(?<=[\w)\]])[.!]\s)\s*(?=\S)"
 )
-_RESULT = lazy_pattern(
-    r"(?:^|\s)(?:(?P<verb>gives?|giving|yields?|yielding|obtain(?:ing)?|becomes?|get|leaves?|arrives?\sat)|is|it['’]s)\s(?P<result>\S+(?:\s\S+){0,2})$"
+_CLOSING_REMARK = lazy_pattern(
+    r"(?<=\S)[.!]\s{1,3}(?:good|great|done|perfect|correct|okay|ok|yes)\b[.!\s]{0,9}\Z", re.IGNORECASE
 )
+_RESULT = lazy_pattern(
+    r"(?:^|\s)(?:(?P<verb>reads?|gives?|giving|yields?|yielding|obtain(?:ing)?|becomes?|get|leaves?|arrives?\sat|makes?\sit)|is|it['’]s)\s(?P<result>\S+(?:\s\S+){0,2})$"
+)
+_OTHER_STATEMENT = lazy_pattern(r"\b(?:contains?|lacks?|empirical|unlike)\b")
 _OTHER_ROLE = lazy_pattern(
     r"\b(?:groups?|fragment|substituent|moiety|ring|chain|(?:an|cat)?ion|salt|\w+chloride|precursor|reagent|solvent|parent|isomer|by-?product)\b",
     re.IGNORECASE,
@@ -125,8 +129,10 @@ def formula_like_word(line: str) -> str | None:
 
 def read_conclusion(line: str, parse: Callable[[str], str | None]) -> str | None:
     """Read the answer in the last clause of a line: "so C2H6O", "..., but it is C2H6O.", "we obtain C2H6O"; else None."""
-    line = line[-MAX_CHARS:].rstrip(" .*")
-    if (clause := concluding_clause(line)) and (value := parse(clause)):
+    line = _CLOSING_REMARK.sub("", line[-MAX_CHARS:]).rstrip(" .!*")
+    line = line.removesuffix(" it is")
+    clause = concluding_clause(line)
+    if clause and not _OTHER_STATEMENT.search(clause) and (value := parse(clause)):
         return value
     starts = [0, *(start.end() for start in _CLAUSE_START.finditer(line))]
     clause = line[starts[-1] :][-MAX_LINE_CHARS:]
@@ -134,7 +140,9 @@ def read_conclusion(line: str, parse: Callable[[str], str | None]) -> str | None
         is_other = result["verb"] is None and _OTHER_ROLE.search(clause, 0, result.start())
         return None if is_other else parse(result["result"])
     label = line[starts[-2] : starts[-1]] if len(starts) > 1 else None
-    is_answer = label is not None and len(clause.split()) == 1 and not _OTHER_ROLE.search(label)
+    max_words = 3 if parse is read_last_name else 1
+    is_part = label is not None and label.rstrip()[-1:] in ":：" and _OTHER_ROLE.search(label)
+    is_answer = label is not None and len(clause.split()) <= max_words and not is_part
     return parse(clause) if is_answer else None
 
 
@@ -192,7 +200,7 @@ _ENCLOSED = lazy_pattern(r"\((?:[^()]|\([^()]*\))*\)")
 """Text in brackets, with at most one level of brackets inside."""
 
 
-_SUBJECT = lazy_pattern(r"(?:(?:the|this|that)\s+(?:\w+\s+){1,3}|it\s+)is\s+", re.IGNORECASE)
+_SUBJECT = lazy_pattern(r"(?:(?:the|this|that)\s+(?:\w+\s+){1,3}is|it\s+is|it['’]s)\s+", re.IGNORECASE)
 
 
 def read_name_line(line: str) -> str | None:

@@ -39,8 +39,18 @@ _EMPHASIS = lazy_pattern(
     r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)|\*\*([^*\n]{1,5000})\*\*"
 )
 _INTRODUCES_RESULT = lazy_pattern(
-    r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is|(?:leads?|convert\w*|reduced|oxidi[sz]ed|hydroly[sz]ed)\s(?:in)?to)\s(?:the|an?|its)\s(?:[\w-]+\s){0,3}[`*]*$|\bI\s(?:would\s|['’]d\s|will\s)?(?:answer|choose|pick|propose|suggest|select|go\swith|opt\sfor)\s[\s*_`]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|becomes?|arrives?\sat|(?:I|we)\s(?:need|get)|but(?:\srather)?(?:\s(?:the|an?)(?:\s[\w-]+){1,3})?|be|as|has|(?:leads?|leading|collaps\w+|convert\w*|rearrang\w+|cycli[sz]\w+|tautomeri[sz]\w+)\s(?:in)?to)\b|[=:→⟶⇒⟹⇌]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
+    r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is|(?:leads?|convert\w*|reduced|oxidi[sz]ed|hydroly[sz]ed)\s(?:in)?to)\s(?:the|an?|its)\s(?:[\w-]+\s){0,3}[`*]*$|\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|furnish(?:es)?)\s(?:[\w-]+\s){0,3}[\w-]+,\s[`*]*$|\bI\s(?:would\s|['’]d\s|will\s)?(?:answer|choose|pick|propose|suggest|select|go\swith|opt\sfor)\s[\s*_`]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|becomes?|reads?|(?:arrives?|stops?)\sat|(?:I|we)\s(?:need|get)|but(?:\srather)?(?:\s(?:the|an?)(?:\s[\w-]+){1,3})?|be|as|has|(?:leads?|leading|collaps\w+|convert\w*|rearrang\w+|cycli[sz]\w+|tautomeri[sz]\w+)\s(?:in)?to)\b|[=:→⟶⇒⟹⇌]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
 )
+_DENIED_END = lazy_pattern(r",\s(?:and\s|but\s)?not\s(?:to\s|the\s|an?\s)[^.,\n]{1,2000}\.?\Z")
+"""As in ", and not the acid X"."""
+_IS_FORMED = lazy_pattern(
+    r"[^\s]{1,2000}\s(?:results|(?:is|are)\s(?:formed|obtained|produced|isolated)|is\sthe\s(?:main\s|major\s|final\s)?product)\b"
+)
+_OTHER_COMPOUND = lazy_pattern(
+    r"[;,]\s(?:(?:and|while|whereas)\s)?(?!(?:so|thus|hence|therefore|it|the|its|my|answer|smiles|product)\b)[\w-]{4,40}\swould\sbe\s[\s*_`]*$",
+    re.IGNORECASE,
+)
+"""As in "; propylamine would be"."""
 _OTHER_ROLE = lazy_pattern(
     r"(?:\b(?:intermediate|reactant|reagent|substrate|starting\smaterial|precursor|catalyst|solvent|by-?product)s?|中间体|反应物|原料|试剂|底物|副产物)"
     r"(?:\s(?:is|are)|[为是])?\s?[:：]?[\s*_`]*$",
@@ -48,12 +58,15 @@ _OTHER_ROLE = lazy_pattern(
 )
 """A label of a molecule that is not the result."""
 _RESULT_VERB = lazy_pattern(
-    r"\b(?:gives?|yields?|affords?|furnishes|produces?|products?\s+is|forms?)\s|得到|生成|产物[为是]",
+    r"\b(?:gives?|yields?|affords?|furnishes|produces?|products?\s+is|forms?|(?:is|are)\s(?:formed|obtained|produced))\b|得到|生成|产物[为是]",
     re.IGNORECASE,
 )
 _REACTION = lazy_pattern(r"(?<![^\s>`])[^\s>`]{1,2000}>[^\s>`]{0,500}>[^\s>`]{1,2000}")
 _STARTING_MATERIALS = lazy_pattern(
-    r"\b(?:comes?|made|prepared|obtained|synthesi[sz]ed|formed|derived|arises?)\sfrom\s(?:the\s)?(\S[^\n]{1,800})$"
+    r"\b(?:disconnect\w*|cleav\w*|split|broken)\b[^.\n]{0,80}\s(?:in)?to\s(\S[^\n]{1,400})$"
+    r"|\bstarting\s(?:from|with)\s(\S[^\n,]{1,400}),\s"
+    r"|\b(?:synthetic\sequivalents|building\sblocks):\s(\S[^\n]{1,400})$"
+    r"|\b(?:comes?|made|prepared|obtained|synthesi[sz]ed|formed|derived|arises?)\sfrom\s(?:the\s)?(\S[^\n]{1,800})$"
     r"|(?:^|[.:]\s)(\S[^\n]{1,400}?)\s(?:are|serve\sas|would\sbe)\s(?:the\s|suitable\s)?(?:reactants|starting\smaterials|precursors|reagents)[.\s]*$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -91,11 +104,7 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
         for span in main_spans(text, spans[-MAX_SPANS:], request)
         if (molecule := request.read(span.text))
     ]
-    denied = {
-        span.text
-        for span in molecules
-        if statement_mood.mood(text, span.begin - 1, span.end + 1) == "negated"
-    }
+    denied = {span.text for span in molecules if _is_denied(text, span)}
     if any(span.text not in denied for span in molecules):  # "`CCO`, not `CCN`"
         molecules = [span for span in molecules if span.text not in denied]
     main_molecules = [
@@ -119,6 +128,14 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
     if statement_mood.mood(text, begin - 1, end + 1) != "asserted":
         return None
     return Reading(value, "emphasis", begin, end)
+
+
+def _is_denied(text: str, span: Span) -> bool:
+    """Return whether the text denies a molecule or says that it is another compound."""
+    return (
+        statement_mood.mood(text, span.begin - 1, span.end + 1) == "negated"
+        or _OTHER_COMPOUND.search(text, max(0, span.begin - 60), span.begin) is not None
+    )
 
 
 def _read_whole_reply(text: str, request: MoleculeRequest) -> Reading | None:
@@ -161,7 +178,7 @@ def _read_last_paragraph(text: str, request: MoleculeRequest) -> Reading | None:
 
 def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
     """Read a reaction, the single unmistakable SMILES of a reply, or the result in the last line."""
-    text = text.rstrip()
+    text = _DENIED_END.sub("", text.rstrip())
     if text.endswith("?"):
         return None
     tail = text[-_MAX_TAIL_CHARS:]
@@ -203,7 +220,9 @@ def _is_result(text: str, begin: int, side: Side = "") -> bool:
     """Return whether the words before a molecule introduce it as the result."""
     before = max(0, begin - 40), max(0, begin)
     has_other_role = side != "reactants" and _OTHER_ROLE.search(text, *before) is not None
-    return not has_other_role and _INTRODUCES_RESULT.search(text, *before) is not None
+    if has_other_role:
+        return False
+    return _INTRODUCES_RESULT.search(text, *before) is not None or _IS_FORMED.match(text, begin) is not None
 
 
 _REMARK = lazy_pattern(r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")

@@ -73,13 +73,23 @@ _MAX_LIST_CHARS, _MAX_LIST_LINES = 4_000, 40
 _MAX_LABELS, _MAX_STATEMENTS, _MAX_LINE_CHARS = 40, 80, 1_000
 """Maximum numbers of labels and statements that are examined, and of characters that are parsed of each line."""
 _LABEL = lazy_pattern(
-    r"(?P<noun>[A-Za-z]+|反应物|结构式|[\u4e00-\u9fff]{2})(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
+    r"(?P<noun>[A-Za-z]++|反应物|结构式|[\u4e00-\u9fff]{2})(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
     r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<qualifier>[^\n:=.。|`→]{0,80}?)[*_\"'`)\]]{0,3}\s*"
     r"(?P<mark>[:|→]|(?-i:(?<![()CNO\]\d]))=|\b(?:is|are|was|has|should[ \t]+be|would[ \t]+be|must[ \t]+be)\b|(?:表示|写|记)?[为是作]|(?<=[Ss])[ \t](?=[*_`]{0,3}\S{2,}))[*_]{0,3}:?",
     re.IGNORECASE,
 )
 _LIST_ITEM = lazy_pattern(r"\s*(?:[-*•+–]\s|\(?\d{1,2}[.):、]|[①-⑳]|\||[*_]{0,3}[^:\n`|]{1,80}:)")
+_PRODUCT_LABEL = lazy_pattern(r"[\W\d]{0,8}(?:final\s)?(?:product|产物)\W{0,4}", re.IGNORECASE)
 _REACTANTS_FIELD = lazy_pattern(r"\"(?:reactants?|precursors?|starting[_ ]materials?)\"\s*:", re.IGNORECASE)
+_LISTS = {
+    side: lazy_pattern(
+        rf"\"(?:{names})\"\s*:\s*\[\s*(?P<objects>\{{[^{{}}]{{1,1000}}\}}(?:\s*,\s*\{{[^{{}}]{{1,1000}}\}}){{1,9}})\s*\]",
+        re.IGNORECASE,
+    )
+    for side, names in (("reactants", "reactants|precursors|starting[_ ]materials"), ("products", "products"))
+}
+"""Requested side of a reaction -> a JSON list of objects with that name."""
+_SMILES_FIELD = lazy_pattern(r"\"smiles\"\s*:\s*\"([^\"\n]{1,2000})\"", re.IGNORECASE)
 _OTHER_SIDE = {
     "reactants": lazy_pattern(r"产物|^products?", re.IGNORECASE),
     "products": lazy_pattern(r"反应物|原料|react|reag|precurs|materials", re.IGNORECASE),
@@ -150,6 +160,8 @@ class _Reader:
         word = re.match(r"\w+", text[noun_begin : noun_begin + 12])
         noun = word[0] if word else ""
         if field := json_field_value(text, noun_begin, noun_begin + len(noun)):
+            if noun.lower() == "smiles" and (molecules := self._read_objects(noun_begin)):
+                return molecules
             if BY_PRODUCT.search(text, max(0, noun_begin - 8), noun_begin + len(noun)):
                 return None
             has_reactants_field = noun.startswith("reagent") and _REACTANTS_FIELD.search(text)
@@ -162,6 +174,15 @@ class _Reader:
             return None
         self._label_count += 1
         return self._read_label(text, noun_begin, label)
+
+    def _read_objects(self, position: int) -> CueReading | None:
+        """Read the SMILES of all objects of the JSON list around a position, which is named after the requested side."""
+        names = _LISTS.get(self.request.side) if self.request.is_set else None
+        objects = names.search(self.text, max(0, position - _MAX_LIST_CHARS)) if names else None
+        if objects is None or not objects.start() <= position < objects.end():
+            return None
+        molecules = _SMILES_FIELD.findall(objects["objects"])
+        return ".".join(molecules), Statement("json", *objects.span("objects")), True
 
     def _read_tag(self, content_begin: int) -> CueReading | None:
         """Read a tag, or the group of tags that ends with it."""
@@ -249,18 +270,21 @@ class _Reader:
         return components, length
 
     def _main_product(self, lines: str) -> str | None:
-        main = [line for line in lines.split("\n") if MAIN_PRODUCT.search(line.partition(":")[0])]
+        labels = [(line, line.partition(":")[0]) for line in lines.split("\n")]
+        main = [line for line, label in labels if MAIN_PRODUCT.search(label)] or [
+            line for line, label in labels if _PRODUCT_LABEL.fullmatch(label)
+        ]
         return parse_component(main[0], self.request.side) if len(main) == 1 else None
 
     # --- parsing
 
     def parse(self, content: str, form: Form) -> Any:
         """Parse one statement; long lines are truncated, and at most `_MAX_STATEMENTS` are parsed."""
+        if form in ("line", "sentence"):
+            content = content[:_MAX_LINE_CHARS]
         self._statement_count += 1
         if self._statement_count > _MAX_STATEMENTS:
             return None
-        if form in ("line", "sentence"):
-            content = content[:_MAX_LINE_CHARS]
         asserted_content = without_denial(content) if form == "sentence" else content
         value = REJECTED if asserted_content is None else self._parse_asserted(asserted_content, form)
         if value is REJECTED:

@@ -21,10 +21,10 @@ from evals.extract.answer_cues import (
     tag_content_start,
     without_denial,
 )
+from evals.extract.counts import SPELLED_NUMBER, stated_count, without_mass_numbers
 from evals.extract.formatting import half_width
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.only_number import only_number
 from evals.extract.reading import REJECTED, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.statement_mood import mood
 from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
@@ -95,15 +95,9 @@ def _is_comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
     return not boxed.unit or convertible(concluded.unit, boxed.unit)
 
 
-_NUCLIDE = lazy_pattern(
-    r"(?<![\w.])\d{1,3}(?=(?:H|C|N|F|P|B|Si)[\s-]?(?:NMR|(?:NMR\s)?(?:signals?|spectr|peaks?|resonances?|environments?)|\{))"
-)
-"""The mass number in "1H NMR", which is no answer."""
-
-
 def _read_layout(text: str, unit: str, names: str = "") -> Reading | None:
     """Read a reply without an answer statement: its emphasised number, its only number, or its last line."""
-    text = _NUCLIDE.sub(lambda mass: "_" * len(mass[0]), text)
+    text = without_mass_numbers(text)
     line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
     if gives_up(text) or breaks_off(text) or text.rstrip().endswith("?") or is_undecided(text, line_begin):
         return None
@@ -145,30 +139,11 @@ def _read_named_number(text: str, unit: str, names: str) -> Reading | None:
     return readings[-1] if len({reading.value.value for reading in readings}) == 1 else None
 
 
-_COUNTED = lazy_pattern(
-    r"\b(?:there\s(?:are|is)|has|have|shows?|contains?|exhibits?|(?:see|expect|observe|find|get)s?)\s(?:only\s|exactly\s|a\stotal\sof\s)?[*_]*\d|\d\soxidation\sstate",
-    re.IGNORECASE,
-)
-"""A count or an oxidation state."""
-_OBSERVER = lazy_pattern(
-    r"(?:you|one|we)\s(?:would\s)?(?:see|observe|expect|find|get|count|have)\s", re.IGNORECASE
-)
-
-
 def _read_sentence(text: str) -> Reading | None:
-    """Read a reply that is one sentence with a single number, or whose last clause begins with "so" and has one.
-
-    Only for a question whose answer has no unit.
-    """
-    line = text[text.rfind("\n", 0, len(text.rstrip())) + 1 :]
-    clause = concluding_clause(line)
-    for sentence in (text, clause if _COUNTED.search(clause) else ""):
-        reading = only_number(_OBSERVER.sub("there are ", sentence.strip(), count=1)) if sentence else None
-        quantity = reading and stated_number(reading.value)
-        if reading and quantity:
-            begin = max(0, text.rfind(reading.value))
-            return reading._replace(value=quantity, begin=begin, end=begin + len(reading.value))
-    return None
+    """Read the count or oxidation state of a short reply, for a question whose answer has no unit."""
+    reading = stated_count(text)
+    quantity = reading and stated_number(reading.value)
+    return reading._replace(value=quantity) if reading and quantity else None
 
 
 def _read_number_tag(text: str, begin: int) -> CueReading | None:
@@ -216,7 +191,7 @@ def _read_estimate(text: str, begin: int) -> CueReading | None:
 _ESTIMATES = (
     "best estimate", "best guess", "final estimate", "i'd say", "i’d say", "i would say", "i'd estimate", "i estimate",
     "i would estimate",
-    "i get", "we get", "i obtain", "we obtain", "i'd go with", "i would go with", "i'll go with", "i'd put it at",
+    "i answer", "i predict", "i get", "we get", "i obtain", "we obtain", "i'd go with", "i would go with", "i'll go with", "i'd put it at",
     "i'd put the value at",
 )  # fmt: skip
 """Phrases that introduce an estimate, in lower case."""
@@ -256,7 +231,7 @@ def _read_only_number(text: str, unit: str) -> Reading | None:
     begin = text.find(number_text)
     is_labelled = _LABEL_BEFORE.search(text, max(0, begin - 20), begin)
     is_value = _EQUALS_BEFORE.search(text, max(0, begin - 8), begin)
-    if _BOUND_BEFORE.search(text, max(0, begin - 24), begin) or _BOUND.match(number_text):
+    if _BOUND_BEFORE.search(text, max(0, begin - 60), begin) or _BOUND.match(number_text):
         return None
     if begin >= 0 and (is_labelled or not (is_value or _MAY_FOLLOW.match(text, begin + len(number_text)))):
         return None
@@ -274,9 +249,10 @@ def _compatible(numbers: list[Quantity], unit: str) -> list[Quantity]:
 
 
 _BOUND_BEFORE = lazy_pattern(
-    r"(?:[<>≤≥]|\b(?:(?:larger|greater|more|higher|wider|less|lower|smaller)\sthan|exceed(?:s|ing)?|above|below|at\s(?:least|most)|(?:lower|upper)\s(?:bound|limit)(?:\sis|:)?))[\s*_`$]*$",
+    r"(?:[<>≤≥]|\b(?:(?:larger|greater|more|higher|wider|less|lower|smaller)\sthan|exceed(?:s|ing)?|above|below|at\s(?:least|most)|(?:lower|upper)\s(?:bound|limit)(?:\sis|:)?|than\s(?:that|those)\s(?:of|in|for)\b[^.;\n]{0,40}))[\s*_`$]*$",
     re.IGNORECASE,
 )
+_DOUBT = lazy_pattern(r"\bor\b|\b(?:wrong|incorrect|not)\b|[?或错]", re.IGNORECASE)
 _OR = lazy_pattern(r"\bor\b|或", re.IGNORECASE)
 _EQUALS_BEFORE = lazy_pattern(r"[=≈][\s*$]*$")
 _LABEL_BEFORE = lazy_pattern(
@@ -316,7 +292,7 @@ _SECOND_STATEMENT = lazy_pattern(r"[,;，；]\s|(?<!\.)[.。](?=\s)|\b(?:and|or)
 
 
 _CLOSING_VALUE = lazy_pattern(
-    r"\b(?:is|be)\s+(?:about|approximately|around|roughly|~|≈)?\s*[*_$]*[-−+]?\d+(?:\.\d+)?(?:\s?(?:%|°C|[a-zA-Z]{1,3}(?:/[a-zA-Z]{1,3})?))?[*_$.\s]*$"
+    r"\b(?:is|be|equals?|corresponds\sto|amounts\sto|comes?\sto)\s+(?:an?\s(?:\w+\s){1,3}of\s)?(?:about|approximately|around|roughly|~|≈)?\s*[*_$]*[-−+]?\d+(?:\.\d+)?(?:\s?(?:%|°C|[a-zA-Z]{1,3}(?:/[a-zA-Z]{1,3})?))?[*_$.\s]*$"
     r"|,\s(?:or\s|so\s)?(?:a\stotal\sof\s)?\d+\s(?:in\stotal|altogether)[.\s]*$",
     re.IGNORECASE,
 )
@@ -355,11 +331,15 @@ def _read_last_line(text: str, unit: str) -> Reading | None:
     clause = concluding_clause(line)
     assigned = _ASSIGNMENT.match(clause)
     result = _last_result(line) or _last_result(clause) or (clause[assigned.end() :] if assigned else "")
+    if not result and SPELLED_NUMBER.match(clause):
+        result = clause
     closing = None if unit else _closing_value(line)
     quantity = stated_number(result or (closing[0].lstrip(", ") if closing else line), unit)
     if quantity is None:
         return None
-    is_whole_line = normalise_notation(result or line).strip("*`.$ ") == quantity.text.rstrip(".")
+    whole = normalise_notation(result or line)
+    whole = (whole if _DOUBT.search(whole) else without_remarks(whole)).strip("*`.$ ")
+    is_whole_line = whole == quantity.text.rstrip(".")
     if _BOUND_BEFORE.search(line, 0, max(0, line.find(quantity.text))):
         return None
     if result and quantity.unit and unit and not _has_compatible_unit(quantity, unit):

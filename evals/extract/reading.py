@@ -205,7 +205,7 @@ def _last_reading(text: str, begin: int, end: int, parse: Parser, cues: Cues) ->
         remaining -= statement.end - statement.begin
         if remaining < 0:
             break
-        if statement.mood != "asserted":
+        if statement.mood != "asserted" or (weak_reading is not None and not strong):
             continue
         reading = None
         if value is None:

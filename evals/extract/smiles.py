@@ -31,7 +31,7 @@ _SMILES = lazy_pattern(
     re.VERBOSE,
 )
 _ORGANIC_ATOMS = lazy_pattern(r"(?:Cl|Br|[BCNOPSFI])+")
-_AMBIGUOUS = "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP"
+_AMBIGUOUS = "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP PCC"
 ENGLISH_WORDS = frozenset(_AMBIGUOUS.split())
 """English words that are also SMILES; read only if marked as an answer."""
 
@@ -171,6 +171,8 @@ def parse_molecule_set(text: str, side: Side = "") -> str | None:
 
     Components may be joined by signs or words on one line, or be listed: numbered, bulleted, labelled, or in a table.
     """
+    if _STRINGS.fullmatch(text.strip()):
+        text = text.strip()[1:-1]
     text = reaction_side(strip_token(_without_markup(text)), side)
     if _DOUBT.search(text) or len(_OPTION_LABEL.findall(text)) > 1:
         return None
@@ -241,6 +243,8 @@ def parse_component(line: str, side: Side = "") -> str | None:
     return in_remarks[0] if len(in_remarks) == 1 else None
 
 
+_STRINGS = lazy_pattern(r"\[\s*\"[^\"\n]+\"(?:\s*,\s*\"[^\"\n]+\")*\s*\]")
+"""A list of strings in JSON."""
 _COMPONENT_LABEL = lazy_pattern(
     r"(^|[\n,;])\s*[*_]{0,3}(?:[A-Za-z][A-Za-z /()-]{1,38}[A-Za-z)](?:\s\d{1,2}|\s[A-H])?|[A-Z]|[\u4e00-\u9fff]{1,12}\s?[\dA-H一二三四]?)[*_]{0,3}\s*[:：][*_]{0,3}(?=\s|\S*[\u4e00-\u9fff]|[A-Za-z\[`])",
     re.MULTILINE,

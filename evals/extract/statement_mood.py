@@ -67,7 +67,7 @@ _OTHER_ANSWER = lazy_pattern(
 _DEPENDS = lazy_pattern(r"\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:[^.。;；\n]{0,90}$")
 """As in "It depends on the solvent: in water"."""
 _INSTRUCTS = lazy_pattern(
-    r"(?<!the\s)\b(?:write|reply|respond|answer|finish|end|close)s?\s+(?:\w+\s+){0,4}?(?:with|as|like|in|using)"
+    r"(?<!the\s)(?<!\bi\s)(?<!\bwe\s)(?<!['’]d\s)(?<!would\s)\b(?:write|reply|respond|answer|finish|end|close)s?\s+(?:\w+\s+){0,4}?(?:with|as|like|in|using)"
     r"(?:[\s:：\"'“(*`]+(?:the|an?|this|that|your|following|exact|last|final|format|form|line|sentence|phrase|words?|of))*[\s:：\"'“(*`]*$"
 )
 """As in 'reply in the form "ANSWER: X"'."""
@@ -80,6 +80,7 @@ _WRONG_AFTER = lazy_pattern(
     r"[\s*_)\]}$\"'”’`.,，]{0,6}(?:(?:is|are|was|were|would\s+be|seems|looks)(?:\s+(?:also|only|therefore|clearly|definitely|just))?\s+(?:not|incorrect|wrong|false|partially|partly|a\s+distractor|tempting|too|impossible|ruled)\b"
     r"|(?:is|was|are)n['’]t\b|(?:does|do|can|would|could|did)(?:n['’]t|\s*not)\b|fails?\b|(?:can|must|should)\s+be\s+(?:ruled|excluded|eliminated|rejected)"
     r"|(?:is|was)\s+(?:(?:only|just)\s+)?one\s+(?:possibility|option|candidate|guess)[,;]?\s+but\b"
+    r"|(?:is|was)\s+what\s+(?:(?:the|an?|some|many|most|other)\s+)?(?:students?|people|textbooks?|sources?|beginners?|models?|one)\b"
     r"|,?\s+which\s+(?:is|was)\s+(?:(?:known\s+to\s+be|clearly|obviously|certainly|of\s+course)\s+)?(?:wrong|incorrect|false|too\s+(?:low|high|small|large))\b"
     r"|[.,;\s–—-]{1,4}(?:(?:no|wait|hmm|oops)[,.\s]+){0,3}(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+(?:right|correct))"
     r"|(?:是|为)?(?:错误?|不对|不正确|不成立|错的|不符))",

@@ -40,7 +40,7 @@ _DENIED_WORD = lazy_pattern(
     re.IGNORECASE,
 )
 _BEFORE_ANSWER = lazy_pattern(
-    r"(?:^|[.!?:>{\n。：✅❌✓✗]|\b(?:is|be|so|therefore|thus|answer|say|with)\b,?)[\s*_\"'“(\[>{$\\✅❌✓✗]*(?:text\{)?(?:(?:most\s|very\s|quite\s)?(?:likely|probably|possibly|certainly|definitely|presumably|almost\scertainly),?\s[*_]{0,2})?$",
+    r"(?:^|[.!?:>{\n。：✅❌✓✗=→⇒]|\b(?:is|be|so|therefore|thus|answer|say|with)\b,?)[\s*_\"'“(\[>{$\\✅❌✓✗]*(?:text\{)?(?:(?:most\s|very\s|quite\s)?(?:likely|probably|possibly|certainly|definitely|presumably|almost\scertainly),?\s[*_]{0,2})?$",
     re.IGNORECASE,
 )
 _IN_ONE_CASE = lazy_pattern(
@@ -120,7 +120,8 @@ def _read_prose(text: str) -> Reading | None:
         start = word.start("word")
         is_answer = _BEFORE_ANSWER.search(text, max(begin, start - 40), start) if start > text_begin else True
         is_answer = is_answer or (
-            text[max(begin, start - 2) : start] == ", " and not text[word.end("word") :].strip(" .!*_\n")
+            text[max(begin, start - 2) : start] in (", ", " (")
+            and not text[word.end("word") :].strip(" .!*_)\n")
         )
         follows_clause = (
             text[max(begin, start - 12) : start].rstrip(" *_").endswith((",", "then", "otherwise"))

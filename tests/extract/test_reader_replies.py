@@ -2,7 +2,7 @@
 
 Each was judged before the readers were run on it. At first, 711 of the 880 were read as judged; 53 answers that a reply
 denied, assumed or took back were credited. `number_replies.jsonl` contains, of a lot of numbers and expressions, those that
-were misread at first, and a sample of those that state no answer; `materials_replies.jsonl` the same of 391 replies to
+were misread at first, and a sample of those that state no answer; `materials_replies.jsonl` the same of 749 replies to
 SMolInstruct, Matbench and ChemBench, `choice_replies.jsonl` of replies to multiple-choice questions and assertions about charts.
 """
 

@@ -69,7 +69,7 @@ _FOLLOWING_SYMBOL = lazy_pattern(r"\s?(?:π|pi\b|√|sqrt)|[A-Za-z](?![A-Za-z])"
 _CHARGE = lazy_pattern(r"\(?(\d{1,3})\s?([-+])\)?")
 _ROMAN = lazy_pattern(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
 _COUNTED = lazy_pattern(
-    r"(?P<number>[A-Za-z-]{3,12})(?:\s(?!of\b|or\b|to\b|and\b|times\b|hundred|thousand|million|half\b|point\b|percent|thirds?\b|more\b|less\b|possibilit|cases?\b|steps?\b|options?\b|ways?\b|things?\b|answers?\b|approach|methods?\b|reasons?\b)[a-z]{2,20}){1,3}"
+    r"(?!one\s\w+\s)(?P<number>[A-Za-z-]{3,12})(?:\s(?!of\b|or\b|to\b|and\b|times\b|hundred|thousand|million|half\b|point\b|percent|thirds?\b|more\b|less\b|possibilit|cases?\b|steps?\b|options?\b|ways?\b|things?\b|answers?\b|approach|methods?\b|reasons?\b)[a-z]{2,20}){1,3}"
 )
 """As in "four distinct signals"."""
 _ROMAN_NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
