@@ -50,7 +50,7 @@ _SPACED_CHARGE = lazy_pattern(
 _CHANGED = lazy_pattern(r"\S+\s(?:minus|plus|less)\s")
 """As in "C2H6O minus one hydrogen", which states another formula."""
 _ADDUCT = lazy_pattern(r"[;,]\s*\[M\s?[-+\u2212][^\n]*$")
-"""The ion of a mass spectrum behind a formula."""
+"""The ion of a mass spectrum after a formula."""
 _CLAUSE_START = lazy_pattern(
     r"(?:[;:→⇒⟹；：，。]|\s[-=]>|,?\s(?:but|whereas|i\.e\.,?|hence|thus|therefore)\b,?|(?<=[\w)\]])[.!]\s)\s*(?=\S)"
 )
@@ -65,7 +65,7 @@ _OTHER_ROLE = lazy_pattern(
     r"\b(?:groups?|fragment|substituent|moiety|ring|chain|(?:an|cat)?ion|salt|\w+chloride|precursor|reagent|solvent|parent|isomer|by-?product)\b",
     re.IGNORECASE,
 )
-"""Words for a part of a molecule, or for another one."""
+"""Words for a part of a molecule or for another molecule."""
 _SEPARATORS = lazy_pattern(r"[\s,;，；、|：:]+")
 _AMBIGUOUS = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())

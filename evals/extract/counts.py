@@ -40,7 +40,7 @@ _OXIDATION_STATE = lazy_pattern(
 
 
 def without_mass_numbers(text: str) -> str:
-    """Replace the mass number in "1H NMR" and the like, which is no answer, by characters that are no digits."""
+    """Replace the mass number in "1H NMR" and the like, which is not an answer, by underscores."""
     return _MASS_NUMBER.sub(lambda number: "_" * len(number[0]), text)
 
 

@@ -58,7 +58,7 @@ _LEADING_MARKUP = lazy_pattern(
 _TRAILING_MARKUP = lazy_pattern(
     r"(?:\s\||[\s*_`。．;；✓✔✅☑\ufe0f]|(?<![\d}])(?<![a-z\d]\))(?<!(?<![A-Za-z])[a-z])[!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z"
 )
-"""Marks and signs behind an answer; the exclamation mark of a factorial, as in "5!" and "(n-1)!", is none."""
+"""Marks and signs after an answer, except the exclamation mark of a factorial, as in "5!" and "(n-1)!"."""
 _TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t✓✔✅☑\ufe0f")
 """The characters that can end a match of `_TRAILING_MARKUP`."""
 _TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")

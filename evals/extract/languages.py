@@ -50,7 +50,7 @@ _DENIED_OR_CONDITIONAL = lazy_pattern(
 """The clause before an answer that denies it ("weder A noch C") or makes it conditional ("wenn ...", "si ...")."""
 
 _PARTS_OF_DENIALS = ("n", "weder", "pas", "не", "ни", "бы", "falls", "s", "если", "もし", "仮に", "만약")
-"""One of these is in each match of `_DENIED_OR_CONDITIONAL`; they are faster to search for."""
+"""Each match of `_DENIED_OR_CONDITIONAL` contains one of these, which are faster to search for."""
 
 
 def is_denied_or_conditional(text: str, begin: int) -> bool:

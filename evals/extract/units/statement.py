@@ -106,7 +106,7 @@ def _select_number(text: str, unit: str) -> Quantity | None:
 
 
 def is_wide_range(quantity: Quantity) -> bool:
-    """Return whether a number is a range over an order of magnitude or more, whose midpoint is no answer."""
+    """Return whether a number is a range over an order of magnitude or more, whose midpoint is not an answer."""
     return (
         quantity.low is not None
         and quantity.high is not None
