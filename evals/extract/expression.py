@@ -32,7 +32,10 @@ _LEAD_IN = lazy_pattern(
 _BOLD_LABEL = lazy_pattern(r"\A\s*\*\*[^*\n]{1,40}:\*\*")
 _CHINESE_SENTENCE = lazy_pattern(r"[^\d\n\u4e00-\u9fff]{0,40}[\u4e00-\u9fff][^\d\n]{0,60}\d")
 _LIST_LINE = lazy_pattern(r"\n\s*(?:\d{1,2}[.)]|[-*•])\s+")
-_CLAUSE_VERB = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
+_CLAUSE_VERB = lazy_pattern(
+    r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s|^\W*(?:he|she|it|they|you)\s",
+    re.IGNORECASE,
+)
 _UNDECIDED_OR_DENIED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
 """The beginning of an answer that is none; 不是 is "is not", 介于 is "between"."""
 _SINGLE_WORD = lazy_pattern(r"[A-Z][a-z]{2,20}|[a-z]{3,20}")
@@ -203,15 +206,20 @@ def _unwrap_command(command: re.Match[str]) -> str:
     return " "
 
 
-_CALCULATION = lazy_pattern(r"[-+*/().,\s\d×·]{3,80}=\s*(?=[-\d])")
+_CALCULATION = lazy_pattern(r"(?:[-+*/().,\s\d×·!^{}]|\\(?:times|cdot|frac)(?![a-z])){3,80}=\s*(?=[-\d])")
 """The left-hand side of a calculation with numbers only."""
+
+
+def without_calculation(text: str) -> str:
+    """Return the result of a calculation with numbers only: 24 for "4! = 24"; any other text unchanged."""
+    return text.rpartition("=")[2].strip() if _CALCULATION.match(text) else text
 
 
 def right_hand_side(text: str) -> str:
     """Return the right-hand side of an equation: 3 for "x = 3"."""
     left_side = _LEFT_HAND_SIDE.match(text)
     if left_side is None:
-        return text.rpartition("=")[2].strip() if _CALCULATION.match(text) else text
+        return without_calculation(text)
     value = text[left_side.end() :]
     if "=" in value and not any(sign in value for sign in ",;<>"):
         return value.rpartition("=")[2].strip() or text  # "A = 2 + 2 = 4"

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import re
 
-from evals.extract.expression import COUNTED, normalise_expression, right_hand_side, without_base
+from evals.extract.expression import (
+    COUNTED,
+    normalise_expression,
+    right_hand_side,
+    without_base,
+    without_calculation,
+)
 from evals.extract.formatting import with_plain_powers
 from evals.extract.number_words import spelled_number
 from evals.extract.option_text import normalise_text
@@ -56,6 +62,8 @@ def same_expression(gold: str, stated: str) -> bool:
     ):
         return True
     gold_text, stated_text = normalise_expression(gold), _without_rounded_value(normalise_expression(stated))
+    if "=" not in gold_text:
+        stated_text = without_calculation(stated_text)
     if not gold_text or not stated_text:
         return False
     if (spelled := spelled_number(stated_text)) is not None and (

@@ -69,9 +69,11 @@ def _parse(text: str, latex: Any = None) -> list[Any]:
 
 def quotient(gold: str, reply: str) -> float | None:
     """Return the quotient of two numbers, computed to 20 digits; None if either is not a number."""
+    from sympy import Expr
+
     parsed = [_parse(text) for text in (gold, reply)]
-    if not all(parsed):
-        return None
+    if not all(parsed) or not all(isinstance(side[0], Expr) for side in parsed):
+        return None  # e.g. an equation
     value = (parsed[0][0] / parsed[1][0]).evalf(20)
     return float(value) if value.is_real else None
 
