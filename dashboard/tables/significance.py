@@ -20,7 +20,7 @@ from evals.run.overview import suite_of
 from evals.types import Metric
 from evals.verdicts import difference, suite_runs
 from evals.verdicts.ranks import Rank, ranks
-from evals.verdicts.suite_run import pair
+from evals.verdicts.suite_run import pair, values_on_shared_samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,22 +144,21 @@ def _compare_metric(column: Column, runs: _LabelledRuns) -> ColumnRanks:
 
     sides = [suite_runs.of_run(Run(path)) for _, path, _ in runs]
     evidence, sizes = {}, []
-    values: list[float] = [0.0] * len(sides)
     for a, b in combinations(range(len(sides)), 2):
         pairs = pair(sides[a], sides[b], sides[a].headline)
         comparison = pairs.evidence()
         if comparison is None:
             return ColumnRanks(why_not="two of the runs have no sample in common")
         evidence[a, b] = comparison.value, comparison.p_equal()
-        values[a], values[b] = (value or 0.0 for value in pairs.values())
         sizes.append(len(pairs.rows_of(None)))
+    values = values_on_shared_samples(sides)
     return _ranks_from_evidence(column, [label for label, *_ in runs], values, evidence, sizes)
 
 
 def _ranks_from_evidence(
     column: Column,
     labels: Sequence[str],
-    values: Sequence[float],
+    values: Sequence[float | None],
     evidence: Mapping[tuple[int, int], tuple[float, float]],
     sizes: Sequence[int],
 ) -> ColumnRanks:

@@ -94,6 +94,14 @@ def _select_rows(comparison: Comparison, *, by_group: bool, metrics: bool) -> li
     return [row for row in comparison.pairs if (by_group if row.group else row.headline or metrics)]
 
 
+def _rows_by_pair(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], list[Row]]:
+    """Group rows by the models and ids of their two runs; runs of several models may share an id."""
+    by_pair: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in rows:
+        by_pair.setdefault((row.model_a, row.a, row.model_b, row.b), []).append(row)
+    return by_pair
+
+
 COLUMNS = (
     Column("suite"), Column("metric", drop=5), Column("A", right=True, drop=4), Column("B", right=True, drop=3),
     Column("B - A", right=True), Column("95 % interval", right=True), Column("p", right=True, drop=7),
@@ -115,10 +123,9 @@ def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
         common.say("not comparable: " + "; ".join(comparison.why_not))
     for line in sentences(comparison):
         common.say(line)
-    for a, b in dict.fromkeys((row.a, row.b) for row in comparison.pairs):
-        rows = [row for row in rows_to_show if (row.a, row.b) == (a, b)]
+    for (model_a, a, model_b, b), rows in _rows_by_pair(rows_to_show).items():
         click.echo()
-        common.say(f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})")
+        common.say(f"A: {model_a} ({a})   B: {model_b} ({b})")
         one_metric = len({row.metric for row in rows}) == 1  # then `_method_lines` names it below the table
         common.table("", COLUMNS if one_metric else COLUMNS_WITH_METRIC, map(_cells, rows))
     if comparison.ranks:
@@ -220,9 +227,8 @@ def as_markdown(comparison: Comparison, rows_to_show: Sequence[Row]) -> list[str
     lines = [f"**Not comparable:** {'; '.join(comparison.why_not)}", ""] if not comparison.comparable else []
     lines += [f"**{formatting.markdown_text(line)}**" for line in sentences(comparison)]
     lines += [""] if comparison.pairs else []
-    for a, b in dict.fromkeys((row.a, row.b) for row in comparison.pairs):
-        rows = [row for row in rows_to_show if (row.a, row.b) == (a, b)]
-        names = (formatting.markdown_text(name) for name in (rows[0].model_a, a, rows[0].model_b, b))
+    for pair, rows in _rows_by_pair(rows_to_show).items():
+        names = map(formatting.markdown_text, pair)
         lines += ["A: {} ({}), B: {} ({})".format(*names), ""]
         lines += [*formatting.markdown_table([column.heading for column in COLUMNS], map(_cells, rows)), ""]
     lines += [

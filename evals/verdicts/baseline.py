@@ -82,16 +82,15 @@ def hash_ids(run: SuiteRun) -> SuiteRun:
     clusters = {gold.cluster for gold in run.side.golds.values()}
     cluster_hashes = {cluster: hashes.get(cluster) or id_hash(run.suite, cluster) for cluster in clusters}
     sides = {
-        scorer: Side(
-            [
+        scorer: side._replace(
+            points=[
                 structs.replace(point, id=hashes[point.id], cluster=cluster_hashes[point.cluster])
                 for point in side.points
             ],
-            {
+            golds={
                 hashes[sample_id]: structs.replace(gold, cluster=cluster_hashes[gold.cluster])
                 for sample_id, gold in side.golds.items()
             },
-            side.repeats,
         )
         for scorer, side in run.sides.items()
     }

@@ -7,7 +7,7 @@ the groups of all suites. The adjusted intervals exclude 0 if and only if the ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -23,7 +23,12 @@ from evals.verdicts.flips import Flip, changed_outcomes, count_verdict_changes
 from evals.verdicts.formatting import format_p
 from evals.verdicts.pairs import Pairing, ReducedRun, reduce_run
 from evals.verdicts.ranks import Rank, ranks
-from evals.verdicts.suite_run import SuiteKey, SuiteRun, incomparability_reasons
+from evals.verdicts.suite_run import (
+    SuiteKey,
+    SuiteRun,
+    incomparability_reasons,
+    values_on_shared_samples,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,7 +198,7 @@ def compare(
         flips=tuple(flip for flips in flips_by_suite.values() for flip in flips),
         ladders={suite: count_verdict_changes(flips) for suite, flips in flips_by_suite.items()},
         runs=tuple(_run_cost(suite_run) for suite_runs in zip(*by_suite.values(), strict=True) for suite_run in suite_runs),
-        ranks=tuple(_rank_suites(rows)) if len(runs) > 2 else (), noise=noise,
+        ranks=tuple(_rank_suites(rows, by_suite)) if len(runs) > 2 else (), noise=noise,
         notes=(*_restriction_notes(by_suite), *_protocol_notes(runs, by_suite), *dict.fromkeys(notes)),
     )  # fmt: skip
 
@@ -257,8 +262,11 @@ def _run_cost(run: SuiteRun) -> Cost:
     )  # fmt: skip
 
 
-ReducedRuns: TypeAlias = dict[tuple[str, str], ReducedRun]
-"""(run, metric) -> the run's samples reduced under the metric; a cache for all pairs of runs of one suite."""
+ReducedRuns: TypeAlias = dict[tuple[int, str], ReducedRun]
+"""(identity of a run, metric) -> the run's samples reduced under the metric; a cache for all pairs of runs of one suite.
+
+Ids of runs would not do: imported runs of several models share one, and so do a run and a baseline file of it.
+"""
 
 
 def _compare_suite(
@@ -298,7 +306,7 @@ def _compare_suite(
 
 
 def _cached_reduction(run: SuiteRun, metric: Metric, cache: ReducedRuns) -> ReducedRun:
-    key = (run.run, metric.name)
+    key = (id(run), metric.name)
     if key not in cache:
         cache[key] = reduce_run(run.side_of(metric), metric)
     return cache[key]
@@ -364,24 +372,24 @@ def _with_adjustment(
     )
 
 
-def _rank_suites(rows: Iterable[Row]) -> list[Rank]:
+def _rank_suites(rows: Sequence[Row], by_suite: Mapping[str, Sequence[SuiteRun]]) -> list[Rank]:
     """Rank the runs of each suite, with rank intervals from the significant differences (Holm over all pairs)."""
-    by_suite: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.headline:
-            by_suite.setdefault(row.suite, []).append(row)
-    return [rank for suite, headlines in by_suite.items() for rank in _rank_suite(suite, headlines)]
+    return [
+        rank
+        for suite, suite_runs in by_suite.items()
+        for rank in _rank_suite(suite_runs, [row for row in rows if row.headline and row.suite == suite])
+    ]
 
 
-def _rank_suite(suite: str, rows: Sequence[Row]) -> list[Rank]:
-    values: dict[str, float | None] = {}
-    models: dict[str, str] = {}
+def _rank_suite(suite_runs: Sequence[SuiteRun], rows: Sequence[Row]) -> list[Rank]:
+    """Rank the runs of a suite; `rows`: the headline rows of all pairs. Positions stand for runs, whose ids may be equal."""
+    names = [str(i) for i in range(len(suite_runs))]
     worse_than: dict[str, set[str]] = {}
-    for row in rows:
-        values.update({row.a: row.value_a, row.b: row.value_b})
-        models.update({row.a: row.model_a, row.b: row.model_b})
+    for (a, b), row in zip(combinations(names, 2), rows, strict=True):
         if row.p_adjusted is not None and row.p_adjusted <= 1 - LEVEL and row.difference:
-            b_is_better = (row.difference > 0) == (row.better == "higher")
-            winner, loser = (row.b, row.a) if b_is_better else (row.a, row.b)
+            winner, loser = (b, a) if (row.difference > 0) == (row.better == "higher") else (a, b)
             worse_than.setdefault(winner, set()).add(loser)
-    return ranks(suite, values, models, worse_than, better=rows[0].better)
+    values = dict(zip(names, values_on_shared_samples(suite_runs), strict=True))
+    models = {name: run.model for name, run in zip(names, suite_runs, strict=True)}
+    run_ranks = ranks(suite_runs[0].suite, values, models, worse_than, better=rows[0].better)
+    return [structs.replace(rank, run=suite_runs[int(rank.run)].run) for rank in run_ranks]

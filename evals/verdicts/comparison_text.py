@@ -118,14 +118,11 @@ def _ranking_sentence(comparison: Comparison, suite: str) -> str:
     ranks = [rank for rank in comparison.ranks if rank.suite == suite]
     unit = next(row.unit for row in comparison.pairs if row.suite == suite and row.headline)
     names = [rank.model for rank in ranks]
-    labels = {
-        rank.run: rank.model if names.count(rank.model) == 1 else f"{rank.model} ({rank.run})"
-        for rank in ranks
-    }
-    best, others = ranks[0], ranks[1:]
-    tied = [labels[rank.run] for rank in others if set(rank.groups) & set(best.groups)]
-    worse = [labels[rank.run] for rank in others if not set(rank.groups) & set(best.groups)]
-    sentence = f"{suite}: {labels[best.run]} has the best score ({format_amount(best.value, unit)})"
+    labels = [rank.model if names.count(rank.model) == 1 else f"{rank.model} ({rank.run})" for rank in ranks]
+    best, others = ranks[0], list(zip(labels, ranks, strict=True))[1:]
+    tied = [label for label, rank in others if set(rank.groups) & set(best.groups)]
+    worse = [label for label, rank in others if not set(rank.groups) & set(best.groups)]
+    sentence = f"{suite}: {labels[0]} has the best score ({format_amount(best.value, unit)})"
     if tied:
         sentence += f"; not significantly different from it: {', '.join(tied)}"
     if worse:

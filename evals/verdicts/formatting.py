@@ -42,10 +42,11 @@ def format_items(n: int, repeats_a: int, repeats_b: int) -> str:
 
 
 def format_p(p: float | None) -> str:
-    """Format a p-value."""
+    """Format a p-value with two significant digits, or more if they would round it to 0.05 (0.0496)."""
     if p is None:
         return "-"
-    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+    digits = next((digits for digits in (2, 3, 4) if p == 0.05 or float(f"{p:.{digits}g}") != 0.05), 5)
+    return "< 0.0001" if p < 0.0001 else f"{p:.{digits}g}"
 
 
 def format_p_with_name(p: float | None) -> str:

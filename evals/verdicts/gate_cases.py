@@ -174,7 +174,7 @@ def _pooled_evidence(pairings: Sequence[Pairing], missing: Missing) -> Evidence 
     weights: dict[tuple[int, str], float] = {}
     for suite_index, pairing in enumerate(pairings):
         rows = pairing.rows_of(None, missing)
-        if not rows:
+        if pairing.is_undefined(rows):
             return None
         strata = [(suite_index, row.group if pairing.metric.pool == "macro" else "") for row in rows]
         weights.update(dict.fromkeys(strata, 1 / len(set(strata))))

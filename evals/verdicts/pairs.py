@@ -140,7 +140,7 @@ class Pairing:
             return self._bootstrap_evidence(group) if missing == "exclude" or self.is_complete else None
         rows = self.rows_of(group, missing)
         values = self.differences(rows, missing)
-        if self._is_undefined(rows, group) or any(map(isnan, values.tolist())):
+        if self.is_undefined(rows, group) or any(map(isnan, values.tolist())):
             return None
         return difference.mean_evidence(
             values,
@@ -154,7 +154,7 @@ class Pairing:
         rows = self.rows_of(group)
         if self.metric.pool == "whole":
             return self._metric_over(self.a, rows), self._metric_over(self.b, rows)
-        if self._is_undefined(rows, group):
+        if self.is_undefined(rows, group):
             return None, None
         groups = self.strata(rows, group)
         values_a, values_b = [row.a.value for row in rows], [row.b.value for row in rows]
@@ -164,7 +164,7 @@ class Pairing:
         """Return each pair's group if the metric is a macro mean and not restricted to one `group`; else None."""
         return [row.group for row in rows] if self.metric.pool == "macro" and group is None else None
 
-    def _is_undefined(self, rows: Sequence[Pair], group: str | None) -> bool:
+    def is_undefined(self, rows: Sequence[Pair], group: str | None = None) -> bool:
         """Return whether the metric has no value: nothing is paired, or a group of its macro mean has no pair."""
         return not rows or (group is None and bool(self._macro_groups - {row.group for row in rows}))
 

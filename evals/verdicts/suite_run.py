@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from evals.types import Metric
 from evals.verdicts.formatting import format_rule
-from evals.verdicts.pairs import Pairing, Side
+from evals.verdicts.pairs import Pairing, Side, reduce_run
 
 
 def normalise_suite_name(suite: str) -> str:
@@ -103,3 +104,17 @@ def _shorten_hash(digest: str) -> str:
 def pair(a: SuiteRun, b: SuiteRun, metric: Metric) -> Pairing:
     """Pair two runs under a metric."""
     return Pairing(a.side_of(metric), b.side_of(metric), metric)
+
+
+def values_on_shared_samples(suite_runs: Sequence[SuiteRun]) -> list[float | None]:
+    """Return the headline of each run over the samples that are scored in all of them, so that the values can be ordered."""
+    metric = suite_runs[0].headline
+    reduced_runs = [reduce_run(run.side_of(metric), metric) for run in suite_runs]
+    shared = set.intersection(
+        *({name for name, sample in run.values.items() if not isnan(sample.value)} for run in reduced_runs)
+    )
+    restricted_runs = [
+        run._replace(values={name: sample for name, sample in run.values.items() if name in shared})
+        for run in reduced_runs
+    ]
+    return [Pairing(run, run, metric).values()[0] for run in restricted_runs]

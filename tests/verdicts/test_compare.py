@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from msgspec import structs
 
 from evals.report.metrics import accuracy, at_repeats, mean_value, repeat_metrics
 from evals.types import Metric
+from evals.verdicts.baseline import hash_ids
 from evals.verdicts.compare import compare
+from evals.verdicts.comparison_text import sentences
 from evals.verdicts.flips import changed_outcomes, count_verdict_changes
+from evals.verdicts.formatting import format_p
 from evals.verdicts.pairs import Pairing, Side
-from evals.verdicts.suite_run import incomparability_reasons
+from evals.verdicts.suite_run import incomparability_reasons, values_on_shared_samples
 from tests.support.cpu_time import assert_cpu_time
 from tests.support.lazy import lazy
 from tests.support.synthetic_runs import binary, point, side, side_of, suite_run
@@ -70,6 +75,14 @@ def test_a_mean_over_groups_needs_a_pair_in_every_group():
         assert Pairing(complete, incomplete, accuracy()[0]).evidence() is not None
     assert Pairing(partial, partial, MACRO).evidence() is not None
     assert Pairing(partial._replace(absent_groups=("z",)), partial, MACRO).evidence() is None
+
+
+def test_hashing_ids_for_a_baseline_file_keeps_the_groups_that_a_subset_lacks():
+    runs = [
+        hash_ids(suite_run(name, side_of([1.0, 0.0], groups=["x", "y"])._replace(absent_groups=("z",))))
+        for name in "ab"
+    ]
+    assert Pairing(runs[0].side, runs[1].side, MACRO).evidence() is None
 
 
 def test_macro_is_the_mean_of_group_means():
@@ -274,6 +287,66 @@ def test_ranks_have_intervals_and_letters():
     ranks = {rank.run: (rank.rank_low, rank.rank_high, rank.groups) for rank in comparison.ranks}
     assert ranks == {"top": (1, 2, "a"), "mid": (1, 2, "a"), "low": (3, 3, "b")}
     assert len([row for row in comparison.pairs if row.headline]) == 3
+
+
+def test_runs_of_several_models_with_one_id_are_told_apart_also_in_their_ranks():
+    runs = [
+        [suite_run("v1", binary(right, 40), model=model)]
+        for model, right in (("full", 40), ("none", 0), ("half", 20))
+    ]
+    assert compare(runs[:2]).pairs[0].difference == -1.0
+    comparison = compare(runs)
+    assert [row.difference for row in comparison.pairs] == pytest.approx([-1.0, -0.5, 0.5])
+    ranks = [(rank.run, rank.model, rank.value, rank.groups) for rank in comparison.ranks]
+    assert ranks == [("v1", "full", 1.0, "a"), ("v1", "half", 0.5, "b"), ("v1", "none", 0.0, "c")]
+    assert sentences(comparison) == [
+        "toy: full has the best score (100.00 %); significantly worse: half, none."
+    ]
+
+
+def test_ranked_values_are_those_on_the_samples_scored_in_all_runs_whatever_their_order():
+    numbers = range(100)
+    runs = {
+        "a": side_of([float(i < 60) for i in numbers]),
+        "b": side_of([float(i < 58) if i < 60 else None for i in numbers]),
+        "c": side_of([float(i < 50) for i in numbers]),
+    }
+    for order in permutations(runs):
+        ranks = compare([[suite_run(name, runs[name])] for name in order]).ranks
+        values = {rank.run: rank.value for rank in ranks}
+        assert values == pytest.approx({"a": 1.0, "b": 58 / 60, "c": 50 / 60})
+        assert [rank.run for rank in ranks] == ["a", "b", "c"]
+
+
+def test_ranked_values_of_macro_means_and_of_metrics_of_whole_runs_are_defined_on_shared_samples():
+    def rmse(points):
+        if not points:
+            raise ValueError
+        return float(np.sqrt(np.mean([point.value**2 for point in points])))
+
+    groups = list("xxyz")
+    partial = side_of([1.0, None, 0.0, 1.0], groups=groups)
+    macro = [suite_run(name, side_of([1.0, 0.0, 1.0, 0.0], groups=groups), metrics=[MACRO]) for name in "ab"]
+    assert values_on_shared_samples([*macro, suite_run("c", partial, metrics=[MACRO])]) == pytest.approx(
+        [2 / 3, 2 / 3, 2 / 3]
+    )
+    without_z = side_of([1.0, 0.0, 1.0, None], groups=groups)
+    assert values_on_shared_samples([*macro, suite_run("c", without_z, metrics=[MACRO])]) == [None] * 3
+    whole = structs.replace(MAE, of=rmse, pool="whole")
+    errors = [suite_run("a", side_of([3.0, 4.0, 9.0]), metrics=[whole])]
+    errors.append(suite_run("b", side_of([0.0, 1.0, None]), metrics=[whole]))
+    assert values_on_shared_samples(errors) == pytest.approx([np.sqrt(12.5), np.sqrt(0.5)])
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0496, "0.0496"), (0.049999, "0.049999"), (0.05, "0.05"), (0.0504, "0.0504"), (0.0512, "0.051"),
+        (0.012, "0.012"), (0.0, "< 0.0001"), (1.0, "1"), (None, "-"),
+    ],
+)  # fmt: skip
+def test_no_p_value_is_rounded_to_the_significance_level(p, text):
+    assert format_p(p) == text
 
 
 # Time, notes and options

@@ -144,6 +144,22 @@ def test_a_critical_suite_that_the_candidate_lacks_prevents_a_pass():
     assert gate(cand[:1], base, policy(entry_of(0, "critical"), entry_of(1, "advisory"))).verdict == "pass"
 
 
+def test_a_pool_has_no_difference_if_a_group_of_a_macro_mean_has_no_pair():
+    macro = accuracy(macro=True)
+    groups = ["x"] * 40 + ["y"]
+    complete = side_of([1.0] * 41, groups=groups)
+    partial = side_of([1.0] * 40 + [None], groups=groups)
+    policy_text = "".join(f'[[suite]]\nname = "{name}"\nmargin = 0.2\npool = "both"\n' for name in ("m", "n"))
+    pool = parse((policy_text + '[[pool]]\nname = "both"\nmargin = 0.2\n').encode())
+    baseline = [suite_run("a", complete, suite=name, metrics=macro) for name in ("m", "n")]
+    candidate = [
+        suite_run("b", run_side, suite=name, metrics=macro)
+        for name, run_side in (("m", partial), ("n", complete))
+    ]
+    assert gate(baseline, baseline, pool).suites[0].difference == 0.0
+    assert gate(candidate, baseline, pool).suites[0].difference is None
+
+
 def test_suites_in_a_pool_are_judged_together():
     base = [suite_run("base", binary(20, 40), suite=f"s{i}") for i in range(10)]
     cand = [suite_run("cand", binary(20, 40), suite=f"s{i}") for i in range(10)]
