@@ -214,7 +214,9 @@ def from_status(
     if status in (429, 503, 529) and (retry_after_s or 0.0) > _MAX_WAIT_S:
         return OutOfQuota(f"{text}; no more calls for {(retry_after_s or 0.0) / 3600:.1f} hours")
     if status in (404, 409, 425, 500, 502, 504) and is_loading(beginning):
-        return RateLimit(text, retry_after_s=retry_after_s)
+        return RateLimit(
+            text, retry_after_s=None if retry_after_s is None else min(retry_after_s, _MAX_WAIT_S)
+        )
     if 400 <= status < 500 and mentions_any(_FILTER_CODES, _FILTER_PHRASES):
         return Filtered(text)
     if status in (401, 403, 404, 405) or (status == 400 and mentions_any(_FATAL_CODES, _FATAL_PHRASES)):

@@ -208,8 +208,8 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     text, inline_reasoning, unclosed = split_reasoning(content.text or "")
     return Reply(
         text=text,
-        reasoning=inline_reasoning if reasoning is None else reasoning,
-        stop="length" if unclosed else stop,
+        reasoning=inline_reasoning if inline_reasoning and not reasoning else reasoning,
+        stop="length" if unclosed and stop == "stop" else stop,
         finish=finish,
         **reply_fields,
     )

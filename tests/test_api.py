@@ -123,6 +123,12 @@ def test_the_answers_of_a_gated_data_set_are_omitted_unless_they_are_letters(her
     assert "Lisbon" not in set(runs.samples().answer)
 
 
+def test_a_row_with_an_unpaired_surrogate_is_a_data_error(here: Path) -> None:
+    rows = [{"question": "a", "answer": "b"}, {"question": "a \ud800", "answer": "b"}]
+    with raises(DataError):
+        evals.evaluate(evals.Suite.of(rows, name="rows", scorer="exact"), answers_a, quiet=True)
+
+
 def test_a_failed_sample_is_a_row_without_a_value(here: Path) -> None:
     def fail_once(prompt: str, calls: list[int] = []) -> str:  # noqa: B006 - counts the calls
         calls.append(1)

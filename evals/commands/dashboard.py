@@ -66,12 +66,17 @@ def dashboard(
         return 0
     chosen_port = _free_port(address, port)
     host = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address  # noqa: S104 - compared
-    url = f"http://{host}:{chosen_port}"
+    url = f"http://{_host_and_port(host, chosen_port)}"
     common.note(f"dashboard of {display_path(results)}: {url} (Ctrl-C stops it)")
     if not no_browser:
         Thread(target=_open_browser, args=(url, address, chosen_port), daemon=True).start()
     _serve(results.resolve(), address, chosen_port)
     return 0
+
+
+def _host_and_port(host: str, port: int) -> str:
+    """Return host and port as in a URL, with an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
 def _open_browser(url: str, address: str, port: int) -> None:
@@ -109,10 +114,12 @@ def _free_port(address: str, port: int | None) -> int:
             with socket.socket(family, socket.SOCK_STREAM) as candidate_socket:
                 candidate_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 candidate_socket.bind((address, candidate))
+        except TypeError:  # a name outside ASCII that IDNA cannot encode
+            raise UsageError(f"cannot listen on {address!r}: it is not an address") from None
         except OSError as error:
             if port is not None or error.errno != errno.EADDRINUSE:
                 raise UsageError(
-                    f"cannot listen on {address}:{candidate}: {error.strerror or error}"
+                    f"cannot listen on {_host_and_port(address, candidate)}: {error.strerror or error}"
                 ) from None
             continue
         return candidate

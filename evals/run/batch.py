@@ -69,6 +69,8 @@ class BatchReplies:
         """A message for each batch that was rejected as a whole."""
         self._results: dict[str, deque[Reply | Exception]] = defaultdict(deque)
         self._collected: list[tuple[Path, LoggedChange]] = []
+        self._undelivered = 0
+        """Number of queued replies that `reply` has not returned yet."""
 
     @property
     def notes(self) -> list[str]:
@@ -101,6 +103,7 @@ class BatchReplies:
                 if request is None or unused.get(request.key):
                     has_failed = request is None or not isinstance(unused[request.key].popleft(), Reply)
                     ranked.append((has_failed, (job_index, position, repeat)))
+        self._undelivered = sum(not has_failed for has_failed, _ in ranked)
         return [call for _, call in sorted(ranked)]
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
@@ -108,6 +111,7 @@ class BatchReplies:
         await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
         result = self._results[request_key(prompt, sampling)].popleft()
         if isinstance(result, Reply):
+            self._undelivered -= 1
             return result
         raise result if isinstance(result, Rejected | Expired) else ModelError(str(result))
 
@@ -116,8 +120,11 @@ class BatchReplies:
         await self.model.close()
 
     def log_collected(self) -> None:
-        """Log that the batches have been collected; to be called once their replies are on disk."""
-        for run, change in self._collected:
+        """Log that the batches have been collected; to be called once their replies are on disk.
+
+        If the run ended early, so that not all replies were recorded, the next command collects the batches again.
+        """
+        for run, change in self._collected if not self._undelivered else ():
             append(run, change)
 
 

@@ -58,6 +58,10 @@ def read_samples(suite: Suite, data: Data, *, accepted_hash: str | None = None) 
         if data.local is None or data.sample or str(data.local) in str(error):
             raise
         raise DataError(f"{error} (in {data.local})") from error
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{suite.id}: item {len(samples) + 1} contains an unpaired surrogate, which is not a character"
+        ) from error
     samples.freeze()
     computed = digest.hexdigest()
     pinned = accepted_hash or suite.sha256

@@ -21,6 +21,8 @@ _REASONING_NAME = re.compile(r"think|thought|reasoning(?!_?(?:effort|tokens|time
 """Names of reasoning fields, and types of reasoning parts (Mistral, Anthropic, Cohere, OpenRouter)."""
 _TOOL_CALL_NAME = re.compile(r"^(?:tool|function|mcp)_?(?:use|calls?)$", re.IGNORECASE)
 """Names of tool-call fields, and types of tool-call parts."""
+_TOOL_RESULT_TYPE = re.compile(r"tool_result$")
+"""Types of parts with the result of a tool that the vendor has called (Anthropic), which is no text of the model."""
 _TEXT_FIELDS = ("text", "thinking", "reasoning", "think", "thought", "summary", "refusal", "value", "content")
 """Fields of a part that may contain its text."""
 MAX_DEPTH = 8
@@ -61,6 +63,8 @@ def parse_content(content: Any) -> Content:
         kind = str(part.get("type") or "") if isinstance(part, dict) else "text"
         if calls_tool(part):
             has_tool_call = True
+            continue
+        if _TOOL_RESULT_TYPE.search(kind):
             continue
         text = extract_text(part)
         if text is None:

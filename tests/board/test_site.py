@@ -13,13 +13,16 @@ from pathlib import Path
 from urllib.parse import urldefrag
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 pytest.importorskip("jinja2", reason="the extra `board` is not installed")
 
 import evals
 from evals.board import decisions
 from evals.board.ingest import ingest
+from evals.board.results import EntryResult, read_json
 from evals.board.site.contents import load, url_name
 from evals.board.site.feeds import FORMAT
 from evals.board.site.write import write
@@ -335,3 +338,25 @@ def test_a_challenge_in_the_folder_of_a_run_is_shown(board: Path, tmp_path: Path
         (page,) = (tmp_path / "site" / "runs").glob("*.html")
         assert statement in page.read_text()
         assert str(tmp_path) not in page.read_text()
+
+
+def test_a_score_without_a_headline_has_no_number_on_any_page(tmp_path: Path) -> None:
+    board = tmp_path / "board"
+    boards.write_results(board, models=2, suites=1, items=50)
+    path = board / "results" / "organisation-0-model-0@v1.json"
+    result = read_json(path, EntryResult)
+    (suite,) = result.suites
+    other_value = (
+        read_json(board / "results" / "organisation-1-model-1@v1.json", EntryResult).suites[0].headline.value
+    )
+    path.write_bytes(
+        msgspec.json.encode(replace(result, suites=(replace(suite, estimates=()),)).with_content_hash())
+    )
+    write(board, tmp_path / "site")
+    numbers = json.loads((tmp_path / "site" / "data" / "board.json").read_text())["numbers"]
+    assert {number["entry"]: number["value"] for number in numbers} == {
+        "organisation-0-model-0@v1": None,
+        "organisation-1-model-1@v1": other_value,
+    }
+    badge = ElementTree.parse(tmp_path / "site" / "badges" / "organisation-0-model-0@v1--suite-0@strict.svg")
+    assert badge.findtext("{http://www.w3.org/2000/svg}title") == "suite-0 (strict): -"

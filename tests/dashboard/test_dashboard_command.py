@@ -41,6 +41,19 @@ def test_an_address_of_another_machine_is_a_one_line_error(here: Path) -> None:
     command.evals("dashboard", "--address", "203.0.113.7").assert_usage_error()
 
 
+def test_an_ipv6_address_is_printed_in_brackets(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "results").mkdir()
+    monkeypatch.setattr(dashboard, "_free_port", lambda address, port: 8501)
+    monkeypatch.setattr(dashboard, "_serve", lambda *arguments: None)
+    outcome = command.evals("dashboard", "--address", "2001:db8::1", "--no-browser")
+    assert "http://[2001:db8::1]:8501 " in outcome.err
+
+
+def test_an_address_that_is_no_host_name_is_a_one_line_error(here: Path) -> None:
+    (here / "results").mkdir()
+    command.evals("dashboard", "--address", "ü..b").assert_usage_error()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_the_dashboard_serves_from_an_empty_home_and_stops_on_a_signal(

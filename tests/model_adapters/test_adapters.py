@@ -85,6 +85,14 @@ REPLIES: dict[str, tuple[Any, Reply]] = {
     "closed think tag": (completion("<think>2 and 2</think>\n\n4"), Reply(text="4", reasoning="2 and 2")),
     "think without the opening tag": (completion("2 and 2</think>4"), Reply(text="4", reasoning="2 and 2")),
     "unclosed think tag": (completion("<think>2 and"), Reply(text="", reasoning="2 and", stop="length")),
+    "closed think tag, and an empty field for reasoning": (
+        completion("<think>2 and 2</think>4", reasoning_content=""),
+        Reply(text="4", reasoning="2 and 2"),
+    ),
+    "filtered behind an opening think tag": (
+        completion("<think>2 and", finish="content_filter"),
+        Reply(text="", reasoning="2 and", stop="filter"),
+    ),
     "unclosed think tag at the token limit": (
         completion("<think>2 and", finish="length"),
         Reply(text="", reasoning="2 and", stop="length"),

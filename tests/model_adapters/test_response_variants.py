@@ -194,6 +194,12 @@ ACCEPTED: list[tuple[str, str, str, str | None]] = [
     ('{"content": "A", "reasoning_effort": "high", "thought": {"text": "2 and 2"}}', "", "A", "2 and 2"),
     ('{"content": [{"type": "think", "think": "2 and 2"}, {"text": "A"}]}', "", "A", "2 and 2"),
     ('{"content": [{"type": "redacted_thinking", "data": "x"}, "A"]}', "", "A", None),
+    (
+        '{"content": [{"type": "mcp_tool_result", "content": [{"type": "text", "text": "B"}]}, {"type": "text", "text": "A"}]}',
+        "",
+        "A",
+        None,
+    ),
 ]
 """Message as JSON, text of the body after the choices, expected text, expected reasoning."""
 
@@ -331,3 +337,9 @@ async def test_https_for_a_server_without_tls_suggests_http(server: Server) -> N
     with raises(Fatal):
         await model.reply(PROBE_PROMPT, Sampling())
     await model.close()
+
+
+def test_a_server_that_loads_its_model_is_not_waited_for_without_end() -> None:
+    loading = from_status(500, "model m is currently loading", retry_after_s=1e8)
+    assert isinstance(loading, RateLimit)
+    assert loading.retry_after_s == 1800.0

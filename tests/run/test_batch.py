@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from evals import profiles
-from evals.calls import backoff
+from evals.calls import backoff, pace
 from evals.records import store
 from evals.run import batch, batch_log
 from evals.seams import BatchState
@@ -127,6 +127,20 @@ def test_a_run_interrupted_while_its_batch_is_pending_collects_it_later(vendor: 
     assert second.status == 0
     assert (len(vendor.batches), len(vendor.request_texts)) == (1, SAMPLES)
     assert sum(counts(second).values()) == SAMPLES
+
+
+def test_replies_that_strict_health_left_unrecorded_are_collected_later(
+    vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "INITIAL_LIMIT", 1)
+    vendor.answers = lambda text: Completion("The answer", stop="length")
+    assert evals(*RUN, "-m", model, "--strict-health").status != 0
+    assert 0 < sum(1 for _ in store.Run(run_folder()).records()) < SAMPLES
+    assert len(batch_log.pending_batches(run_folder())) == 1
+    second = evals(*RUN, "-m", model)
+    assert sum(counts(second).values()) == SAMPLES
+    assert len(vendor.request_texts) == SAMPLES
+    assert not batch_log.pending_batches(run_folder())
 
 
 def test_a_run_interrupted_twice_exits_at_once_and_can_be_resumed(vendor: Vendor, model: str) -> None:

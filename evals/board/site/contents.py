@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from evals.board import decisions, examine, items, levels, policy, results, trust
 from evals.board.decisions import Decision
@@ -96,6 +96,13 @@ class Column(Struct, frozen=True, kw_only=True):
     def key(self) -> Key:
         """Return the suite and the protocol."""
         return self.suite, self.protocol
+
+    def headline_of(self, result: SuiteResult) -> Estimate:
+        """Return the headline of a result; if it has none, an estimate of the column's metric without a value."""
+        without_value = structs.replace(
+            self.headline, value=None, low=None, high=None, worst=None, best=None, n=0, clusters=0
+        )
+        return result.headline or without_value
 
     @property
     def name(self) -> str:

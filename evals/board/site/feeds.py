@@ -105,7 +105,7 @@ def export(site: Contents) -> ExportedBoard:
 
 
 def _number(entrant: Entrant, column: Column, result: SuiteResult) -> ExportedNumber:
-    headline = result.headline or column.headline
+    headline = column.headline_of(result)
     rank = column.comparison.ranks.get(entrant.name)
     estimate = {
         name: getattr(headline, name)
@@ -242,7 +242,7 @@ def _quote(text: str) -> str:
 
 def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
     """Return an SVG with the suite and the score or, if the entrant is not ranked, the decision that removed it."""
-    headline = result.headline or column.headline
+    headline = column.headline_of(result)
     score = (
         formatting.format_amount(headline.value, headline.unit)
         if entrant.is_ranked or entrant.decision is None

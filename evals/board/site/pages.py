@@ -262,8 +262,8 @@ def _run_variables(entrant: Entrant, column: Column) -> dict[str, Any]:
         *((f"{kind} tokens", f"{number:,}") for kind, number in sorted(result.tokens.items())),
         ("cost", cost(result.cost_usd)),
     ]  # fmt: skip
-    headline = result.headline
-    groups = [e for e in result.estimates if headline is not None and e.group and e.metric == headline.metric]
+    headline = column.headline_of(result)
+    groups = [e for e in result.estimates if e.group and e.metric == headline.metric]
     return {
         "result": result, "headline": headline, "outcomes": outcomes, "provenance": provenance, "groups": groups,
         "challenge": challenge_facts(challenge) if challenge else [],
