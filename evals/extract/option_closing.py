@@ -41,7 +41,7 @@ _CLOSING_SENTENCES = tuple(
 )
 _SENTENCE_END = lazy_pattern(r"(?<!i\.e)[.!?](?=\s+\S)|\n(?=\s*\S)")
 _DENIES_OR_DOUBTS = lazy_pattern(
-    r"\b(?:wrong|incorrect|false|least|less|worst|doubt|hardly|whether|suppose|assuming|tempting|misleading|confus\w+|distractor|students|people|if|unless|could|might|may|perhaps|maybe|would|ruled|eliminated|excluded|except|however|although|question|asks|guess\w*|oxidi\w+|reduced|protonated|atoms?|bonds?|charges?|electrons?)\b|n['’]t\b|\?",
+    r"\b(?:wrong|incorrect|false|least|less|worst|doubt|hardly|whether|suppose|assuming|tempting|misleading|confus\w+|distractor|students|people|if|unless|could|might|may|perhaps|maybe|would|cannot|never|starting|initial|original|reference|ruled|eliminated|excluded|except|however|although|question|asks|guess\w*|oxidi\w+|reduced|protonated|atoms?|bonds?|charges?|electrons?)\b|n['’]t\b|\?",
     re.IGNORECASE,
 )
 _DENIES_OR_NAMES_ANOTHER = lazy_pattern(r"\b(?:not|never|or|fails?|[A-J])\b")

@@ -104,7 +104,7 @@ _REMAINS = lazy_pattern(
 
 
 _HAS_PROPERTY = lazy_pattern(
-    r"[*_`\"'”)\]]{0,4}\s+(?:has|gives|shows|contains|meets|fulfill?s|agrees|describes|explains|can\s+be)\s[^.;\n]{1,120}[.*_]*\s*$",
+    r"[*_`\"'”)\]]{0,4}\s+(?:has|gives|shows|contains|meets|fulfill?s|agrees|describes|explains|can\s+be)\s(?!been\b|no\b)(?:(?!\b(?:so|but|not|cannot|ruled|excluded|eliminated)\b|n['’]t)[^.;\n]){1,120}[.*_]*\s*$",
     re.IGNORECASE,
 )
 """As in "only B has two shaded corners.", at the end of a reply."""

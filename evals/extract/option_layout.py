@@ -33,7 +33,7 @@ _EXCLUDES = lazy_pattern(
     re.IGNORECASE,
 )
 _DENIES_OR_LEAVES_OPEN = lazy_pattern(
-    r"[\s*_(]{0,4}[A-Z][\s*_)]{0,4}\s(?:only\s+)?(?:if|unless)\s+(?!(?:i|my)\b)|[^A-Za-z]{0,6}[A-Z]\s*(?:选?项)?(?:的)?(?:说法|描述|表述)?(?:是|为)?(?:[错误假]|不[对正成符能会])|[^A-Za-z]{0,6}[A-Z]\s*[、,和与及或]\s*[A-Z]|[^A-Za-z]{0,6}[A-Z][^A-Z\n]{0,40}(?:不选|不能选|排除|不符|有误|错误|不正确|不对|过于)"
+    r"[\s*_(]{0,4}[A-Z][\s*_)]{0,4}\s(?:only\s+)?(?:if|unless)\s+(?!(?:i|my)\b)|[^A-Za-z]{0,6}[A-Z]\s*(?:选?项)?(?:的)?(?:说法|描述|表述)?(?:是|为)?(?:[错误假]|不[对正成符能会])|[^A-Za-z]{0,6}[A-Z]\s*[、,和与及或]\s*[A-Z]|[^A-Za-z]{0,6}[A-Z][^A-Z\n]{0,40}(?:不选|不能选|排除|不符|有误|错误|不正确|不对|过于|并不|不太|不合适|不恰当|不妥|是否|未必|不一定)"
 )
 """A first line that denies its letter, makes it conditional or names two.
 
@@ -54,6 +54,9 @@ _MAX_LABEL_DISTANCE = 24
 _MAX_LINE_CHARS = 60
 """Only shorter lines can be a single letter."""
 _ITEM_MARK = lazy_pattern(r"\s*(?:\(?1[.)]|[-–•])\s+")
+_DENIES = lazy_pattern(
+    r"\b(?:not|least|less|worst|wrong|incorrect|false|except|excluded|ruled|second)\b|n['’]t\b", re.IGNORECASE
+)
 _ALNUM = lazy_pattern(r"[^\W_]")
 _CALLS_WRONG = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
 
@@ -100,6 +103,7 @@ def _read_closing_label(text: str, parser: OptionParser) -> Reading | None:
     label = _LAST_LABEL.search(text, tail_begin)
     if (
         label
+        and not (label.lastgroup == "colon" and _DENIES.search(text, line_begin))
         and len(_BRACKETED.findall(text, line_begin)) <= 1
         and statement_mood.mood(text, *label.span(str(label.lastgroup))) == "asserted"
     ):

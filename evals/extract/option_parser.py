@@ -33,6 +33,12 @@ _CLOSEST_TO = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "closest to 4.7" and "→ 25%", at the end of a reply."""
+_DENIED_VALUE = lazy_pattern(
+    r"\b(?:not|never|far|neither|no(?!\s+doubt)|nor|hardly|cannot|than)\b|n['’]t\b", re.IGNORECASE
+)
+_CLAUSE_STARTS = (",", ";", ":", " but ", " is ", " are ", " was ", " were ")
+"""A denial before one of them does not apply to the option behind it: "the one that is not listed is E"."""
+_RANGE_START = lazy_pattern(r"\d\s*(?:to|and|or|[-–])\s*$")
 _DENIED_AFTER_BRACKET = lazy_pattern(
     r"[^()\n]{1,120}\([^()\n]{1,60}\)[^()\n]{0,120}?(?:\b(?:too|not|never|wrong|incorrect|fails?|cannot|excluded|ruled|less|insufficient|unable|no)\b|n['’]t\b)",
     re.IGNORECASE,
@@ -139,13 +145,18 @@ class OptionParser:
             closest_letter := self.options.letter_of_text(closest["value"])
         ):
             is_asserted = statement_mood.mood(text, *closest.span("value")) == "asserted"
-            if not is_asserted or self.options.names_another(text[begin:end], closest_letter):
+            is_denied = _DENIED_VALUE.search(text, begin, closest.start())
+            if not is_asserted or is_denied or self.options.names_another(text[begin:end], closest_letter):
                 return None
             return Reading(closest_letter, "prose", *closest.span("value"))
         final_option = self.options.option_at_end(text[begin:end])
         if final_option is None or LABEL.match(text, text.rfind("\n", 0, end) + 1):
             return None
         final_letter, option_begin = final_option[0], begin + final_option[1]
+        clause_begin = max(begin, *(text.rfind(mark, begin, option_begin) for mark in _CLAUSE_STARTS))
+        is_denied = _DENIED_VALUE.search(text, clause_begin, option_begin)
+        if is_denied or _RANGE_START.search(text, begin, option_begin):
+            return None
         labels = {label[1] for label in INLINE_LABEL.finditer(text, text.rfind("\n", 0, end) + 1, end)}
         if labels - {final_letter} or statement_mood.mood(text, option_begin, end) != "asserted":
             return None

@@ -36,7 +36,7 @@ _YES_OR_NO = lazy_pattern(
     re.IGNORECASE,
 )
 _DENIED_WORD = lazy_pattern(
-    r"[*_\"'”’]{0,4}(?:\?|\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|not\s+(?:right|correct|true))\b)",
+    r"[*_\"'”’]{0,4}(?:\?|\s+(?:would|could|might)\s+be\b|\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|not\s+(?:right|correct|true))\b)",
     re.IGNORECASE,
 )
 _BEFORE_ANSWER = lazy_pattern(
@@ -48,6 +48,11 @@ _IN_ONE_CASE = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "if the dashed line counts, yes; otherwise, no"."""
+_NOT_ASSERTED = lazy_pattern(
+    r"\b(?:whether|if|does|do|did|doubt|unclear|suppose|assum\w+|unless|not|nothing|would|could|might|may)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+"""Words with which a sentence does not assert that the chart supports the statement."""
 _CLOSING_VERDICT = lazy_pattern(
     r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue|accurate|inaccurate|valid|invalid)\W*$"
     r"|\b(?:statement|claim|assertion|it|this|that)\s+(?:holds(?:\s+(?:true|up))?|(?P<fails>(?:does\s+not|doesn['’]t)\s+hold(?:\s+(?:true|up))?))\W*$"
@@ -164,6 +169,9 @@ def _read_closing_verdict(text: str) -> Reading | None:
         return None
     group = "english" if verdict["english"] else "chinese"
     if verdict[group] is None:
+        sentence_begin = max((text.rfind(stop, 0, verdict.start()) for stop in ".!?\n。"), default=-1) + 1
+        if text[:end].endswith("?") or _NOT_ASSERTED.search(text, sentence_begin, verdict.start()):
+            return None
         is_denied = verdict["fails"] or verdict["denies"]
         return Reading(not is_denied, "prose", *verdict.span())
     is_yes = (verdict[group].lower() not in _FALSE_WORDS) == (verdict["not"] is None)
