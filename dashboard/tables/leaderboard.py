@@ -22,6 +22,7 @@ from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.models import ModelFacts, model_facts
 from evals.errors import EvalsError
 from evals.records.card import Card
+from evals.report.aggregate import averaged_cards
 from evals.run.collection_means import collection_means
 from evals.run.overview import aggregates
 from evals.terminal.runs import RunRow, marks
@@ -200,7 +201,12 @@ def _build(entries: Sequence[Entry]) -> Board:
         for (row, column), runs in groups.items()
         if (run := _displayed_run(runs)).headline
     }
-    cells = _mark_temperatures(cells) | _aggregate_cells(cells, labels) | _collection_cells(cells, labels)
+    means = _aggregate_cells(cells, labels) | _collection_cells(cells, labels)
+    mean_labels = name_columns({column for _, column in means})
+    labels |= mean_labels
+    cells = _mark_temperatures(cells) | {
+        (row, mean_labels[column]): cell for (row, column), cell in means.items()
+    }
     rows = sorted({row for row, _ in cells}, key=lambda row: (row.is_baseline, row.label.lower()))
     return Board(tuple(rows), {labels[column]: column for column in sorted(labels, key=sort_key)}, cells)
 
@@ -239,11 +245,10 @@ def _is_superseded_subset(
     return column.limit is not None and any(entry.card.complete for entry in complete_runs)
 
 
-def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
-    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks.
-
-    The labels of their columns are added to `labels`.
-    """
+def _aggregate_cells(
+    cells: Mapping[_CellKey, Cell], labels: Mapping[Column, str]
+) -> dict[tuple[Row, Column], Cell]:
+    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks."""
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, str, str, str, bool], list[Cell]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -255,17 +260,18 @@ def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) 
     for (row, suite, protocol, version, sample), variants in groups.items():
         cards = [cell.entry.card for cell in variants if cell.entry]
         has_aggregate = len(cards) > 1 and _defines_aggregate(suite)
-        for name, estimate in _aggregate_estimates(cards) if has_aggregate else ():
+        for name, estimate, averaged in _aggregate_estimates(cards) if has_aggregate else ():
             suite_name = f"{suite}:{name}" if name else suite
             column = _aggregate_column(suite_name, protocol, version, estimate, sample=sample)
-            label = labels.setdefault(column, name_columns([column])[column])
-            coverage = min(cell.coverage for cell in variants)
-            aggregate_cells[row, label] = Cell(estimate=estimate, entry=None, coverage=coverage)
+            coverage = min(card.coverage for card in averaged)
+            aggregate_cells[row, column] = Cell(estimate=estimate, entry=None, coverage=coverage)
     return aggregate_cells
 
 
-def _collection_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
-    """Return the means over a collection's columns, for rows that have all of them; add their columns to `labels`."""
+def _collection_cells(
+    cells: Mapping[_CellKey, Cell], labels: Mapping[Column, str]
+) -> dict[tuple[Row, Column], Cell]:
+    """Return the means over a collection's columns, for rows that have all of them."""
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, bool], list[Card]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -274,14 +280,13 @@ def _collection_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str])
     means = {}
     for (row, sample), cards in groups.items():
         for mean in collection_means(cards):
-            averaged_cards = [card for card in cards if card.run in mean["runs"]]
-            estimate = _mean_estimate(mean, averaged_cards, metric="mean of all columns")
+            averaged = averaged_cards(mean, cards)
+            estimate = _mean_estimate(mean, averaged, metric="mean of all columns")
             if estimate is None:
                 continue
             column = _aggregate_column(mean["suite"], mean["protocol"], "", estimate, sample=sample)
-            label = labels.setdefault(column, name_columns([column])[column])
-            coverage = min(card.coverage for card in averaged_cards)
-            means[row, label] = Cell(estimate=estimate, entry=None, coverage=coverage)
+            coverage = min(card.coverage for card in averaged)
+            means[row, column] = Cell(estimate=estimate, entry=None, coverage=coverage)
     return means
 
 
@@ -297,15 +302,13 @@ def _defines_aggregate(suite: str) -> bool:
         return False
 
 
-def _aggregate_estimates(cards: list[Card]) -> Iterator[tuple[str, Estimate]]:
-    """Yield a suite's aggregates over its variants, with their names if there are several."""
+def _aggregate_estimates(cards: list[Card]) -> Iterator[tuple[str, Estimate, list[Card]]]:
+    """Yield a suite's aggregates over its variants, with their names, if they have any, and the averaged runs."""
     for mean in aggregates(cards):
-        averaged_cards = [card for card in cards if card.run in mean["runs"]] if "metric" in mean else cards
-        estimate = _mean_estimate(
-            mean, averaged_cards, metric=mean.get("metric", f"mean of {len(averaged_cards)} tasks")
-        )
+        averaged = averaged_cards(mean, cards)
+        estimate = _mean_estimate(mean, averaged, metric=mean.get("metric", f"mean of {len(averaged)} tasks"))
         if estimate is not None:
-            yield (mean["name"] if "metric" in mean else "", estimate)
+            yield mean.get("name", ""), estimate, averaged
 
 
 def _mean_estimate(mean: Mapping[str, Any], cards: Sequence[Card], *, metric: str) -> Estimate | None:

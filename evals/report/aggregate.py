@@ -33,18 +33,18 @@ def mean_of_variants(
         list(estimates.values()) if len(estimates) == len(variants) else None,
         [next((i for i, members in enumerate(same_items) if name in members), name) for name in estimates],
         missing=[name for name in variants if name not in estimates],
-        runs=[cards[name].run for name in variants if name in cards],
+        cards=[cards[name] for name in variants if name in cards],
     )
 
 
 def mean_of_groups(means: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the unweighted mean of `mean_of_variants` results on different items; its value is None unless all have one."""
     is_complete = all(mean["value"] is not None for mean in means)
-    return _mean_with_runs(
+    whole = _mean_with_runs(
         [Interval(*(mean[field] for field in Interval._fields)) for mean in means] if is_complete else None,
         missing=[name for mean in means for name in mean["missing"]],
-        runs=[run for mean in means for run in mean["runs"]],
     )
+    return whole | {name: [entry for mean in means for entry in mean[name]] for name in ("runs", "suites")}
 
 
 def _mean_with_runs(
@@ -52,11 +52,20 @@ def _mean_with_runs(
     clusters: Sequence[Hashable] | None = None,
     *,
     missing: Sequence[str],
-    runs: Sequence[str],
+    cards: Sequence[Card] = (),
 ) -> dict[str, Any]:
     undefined = {"value": None, "low": None, "high": None, "method": ""}
     mean = undefined if estimates is None else mean_of_parts(estimates, clusters)._asdict()
-    return {**mean, "missing": missing, "runs": runs}
+    runs, suites = [card.run for card in cards], [card.config.suite for card in cards]
+    return {**mean, "missing": missing, "runs": runs, "suites": suites}
+
+
+def averaged_cards(mean: Mapping[str, Any], cards: Iterable[Card]) -> list[Card]:
+    """Return the cards of a mean's runs; an id alone does not identify a run, since the runs of one command share it."""
+    members = set(zip(mean["runs"], mean["suites"], strict=True))
+    return [
+        card for card in cards if card.model == mean["model"] and (card.run, card.config.suite) in members
+    ]
 
 
 def _as_fraction(estimate: Estimate | None, to_fraction: Callable[[float], float] | None) -> Interval | None:

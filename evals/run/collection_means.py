@@ -95,6 +95,7 @@ def _collection_mean(collection: Collection, protocol: str, cards: Sequence[Card
         **entry,
         "missing": [column.name for column, value in values if value is None],
         "runs": [card.run for card in newest.values()],
+        "suites": list(newest),
         "marks": marks_of(list(newest.values())),
         "left_out": [],
     }

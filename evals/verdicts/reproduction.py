@@ -20,6 +20,7 @@ from evals import load
 from evals.errors import UnknownName, Untrusted
 from evals.labels import ProtocolName
 from evals.records.card import Card
+from evals.report.aggregate import averaged_cards
 from evals.report.estimand_names import Estimand
 from evals.report.statistics import z_quantile
 from evals.verdicts.formatting import format_setting
@@ -96,9 +97,9 @@ def measured_scores(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any
     ]  # fmt: skip
     means = [
         MeasuredScore(
-            suite=f"{mean['suite']}:{mean['name']}" if "metric" in mean else mean["suite"], protocol=mean["protocol"],
+            suite=f"{mean['suite']}:{mean['name']}" if "name" in mean else mean["suite"], protocol=mean["protocol"],
             metric=mean.get("metric", "mean over variants"), unit="fraction", value=mean["value"], low=mean["low"],
-            high=mean["high"], cards=tuple(card for card in cards if card.run in mean["runs"]),
+            high=mean["high"], cards=tuple(averaged_cards(mean, cards)),
         )
         for mean in aggregates
     ]  # fmt: skip

@@ -35,8 +35,10 @@ from evals.dashboard.tables.models import model_facts
 from evals.errors import UsageError
 from evals.records.card import Card, Config
 from evals.report.metrics import mean_value
+from evals.run.overview import aggregates
 from evals.types import Estimate, Metric, Sampling
 from evals.verdicts.reported import Claim
+from evals.verdicts.reproduction import measured_scores
 from tests.support import synthetic_results
 from tests.support.error_messages import raises
 
@@ -149,6 +151,43 @@ def test_the_mean_that_a_suite_defines_over_its_tasks_is_a_column() -> None:
     assert cell.estimate.value == pytest.approx((0.8 + 0.75 + 0.9 + 0.8) / 4)
     assert cell.entry is None
     assert "matbench · intern-s1" not in leaderboard.build(entries[:3]).columns  # a task is missing
+
+
+def test_a_mean_of_some_variants_has_a_column_of_its_own_and_counts_only_their_items() -> None:
+    scores = {"mmmu": 0.9, "mmmu:pro-standard": 0.5, "mmmu:pro-vision": 0.3}
+    entries = [entry("a", value, suite=suite, run="v1") for suite, value in scores.items()]
+    board = leaderboard.build(entries)
+    values = {label: cell.estimate.value for (_, label), cell in board.cells.items()}
+    assert values["mmmu · official"] == 0.9
+    assert values["mmmu:pro · official"] == pytest.approx(0.4)
+    estimate = board.cells[board.rows[0], "mmmu:pro · official"].estimate
+    assert (estimate.metric, estimate.n) == ("mean of 2 tasks", 200)
+
+
+def test_means_of_different_versions_of_a_suite_have_different_columns() -> None:
+    entries = [
+        entry(model, 0.5, suite=f"mmmu:pro-{kind}", config={"version": version})
+        for model, version in (("a", "1"), ("b", "2"))
+        for kind in ("standard", "vision")
+    ]
+    board = leaderboard.build(entries)
+    labels_of_means = {row.model: label for (row, label), cell in board.cells.items() if cell.entry is None}
+    assert labels_of_means == {"a": "mmmu:pro · official · v1", "b": "mmmu:pro · official · v2"}
+    assert {label: board.columns[label].version for label in labels_of_means.values()} == {
+        "mmmu:pro · official · v1": "1",
+        "mmmu:pro · official · v2": "2",
+    }
+
+
+def test_the_mean_of_some_variants_is_checked_against_claims_of_its_own_name() -> None:
+    suites = ("mmmu", "mmmu:pro-standard", "mmmu:pro-vision")
+    cards = [entry(model, 0.5, suite=suite, run="v1").card for model in "ab" for suite in suites]
+    means = [score for score in measured_scores(cards, aggregates(cards)) if len(score.cards) != 1]
+    assert [(score.suite, {card.model for card in score.cards}) for score in means] == [
+        ("mmmu:pro", {"a"}),
+        ("mmmu:pro", {"b"}),
+    ]
+    assert all({card.config.suite for card in score.cards} == {*suites[1:]} for score in means)
 
 
 # --- cells, means and colours -------------------------------------------------------------------------------
