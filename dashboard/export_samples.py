@@ -15,7 +15,7 @@ from evals.dashboard.untrusted.text import shorten, visible
 from evals.types import Failure
 
 MAX_TEXT_CHARS = 6_000
-"""Maximum length of a prompt or reply on a page."""
+"""Maximum length of each text on a page."""
 
 
 def page_paths(board: Board, labels: Sequence[str]) -> dict[tuple[Row, str], str]:
@@ -48,19 +48,19 @@ def body(entry: Entry, title: str, *, limit: int) -> Iterator[str]:
     )
     for item in items:
         group = f", {item.group}" if item.group and not entry.card.gated else ""
-        yield f"<h2>{_escape(item.id)}{_escape(group)}: {escape(item.verdict)}</h2>"
+        yield f"<h2>{_text_html(item.id)}{_text_html(group)}: {escape(item.verdict)}</h2>"
         if not entry.card.gated:
             yield from _sample_html(item)
 
 
 def _sample_html(item: Item) -> Iterator[str]:
-    yield f"<details><summary>Question</summary><pre>{_escape(item.prompt_text)}</pre></details>"
+    yield f"<details><summary>Question</summary><pre>{_text_html(item.prompt_text)}</pre></details>"
     answer = item.score.answer if item.score else None
-    yield f"<p>answer: {_escape(answer or 'no answer')} · gold: {_escape(item.gold)}</p>"
+    yield f"<p>answer: {_text_html(answer or 'no answer')} · gold: {_text_html(item.gold)}</p>"
     if item.score and item.score.why:
-        yield f'<p class="pale">{_escape(item.score.why)}</p>'
+        yield f'<p class="pale">{_text_html(item.score.why)}</p>'
     if isinstance(item.outcome, Failure):
-        yield f"<p>failed: {_escape(item.outcome.message)}</p>"
+        yield f"<p>failed: {_text_html(item.outcome.message)}</p>"
     elif item.reply:
         shortened = shorten(item.reply.text, MAX_TEXT_CHARS, mark=samples.answer_span(item))
         start, end = shortened.mark or (len(shortened.text), len(shortened.text))
@@ -69,5 +69,6 @@ def _sample_html(item: Item) -> Iterator[str]:
         yield f"<pre>{before}{answer_html}{after}</pre>"
 
 
-def _escape(text: str) -> str:
+def _text_html(text: str) -> str:
+    """Return a text as HTML, shortened, with invisible characters made visible."""
     return escape(visible(shorten(text, MAX_TEXT_CHARS).text))

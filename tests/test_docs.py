@@ -50,7 +50,7 @@ def _flag(option: Option) -> str:
 
 
 def _values(option: Option) -> str:
-    kinds = {bool: "true or false", int: "whole number", float: "number", list: "list of names"}
+    kinds = {bool: "true or false", int: "whole number", float: "number", list: "list of strings"}
     kind = "path" if option.type.__name__ == "Path" else kinds.get(option.type, "text")
     default = "" if option.default in (None, [], False) else f"; default `{option.default}`"
     return f"{kind}{f', {option.bounds}' if option.bounds else ''}{default}"

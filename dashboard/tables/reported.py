@@ -53,7 +53,7 @@ def suite_names(suite: str) -> tuple[str, str]:
 
 
 def claim_text(claim: Claim) -> str:
-    """Return a claim as text: value, protocol, date, source."""
+    """Return a claim as text: value, protocol, date, remarks and source."""
     parts = [f"{claim.benchmark} {format_value(claim.value, claim.unit)} {unit_symbol(claim.unit)}"]
     parts.append(f"protocol {claim.protocol}" if claim.protocol else NOT_STATED)
     if claim.date:

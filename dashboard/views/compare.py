@@ -27,7 +27,7 @@ from evals.verdicts import comparison_text, formatting
 from evals.verdicts.compare import Comparison, Row
 
 LETTERS = "ABCD"
-CARD_WIDTH = 154  # in pixels; two cards fit side by side on a phone
+METRIC_WIDTH = 154  # in pixels; two metrics fit side by side on a phone
 MAX_ROWS = 2_000  # in the table of discordant samples; the download contains all of them
 
 UNIT_NAMES = {"fraction": "percentage points"}
@@ -79,7 +79,7 @@ def list_incomparable(matches: Sequence[Match]) -> None:
 
 
 def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
-    """Draw the differences on all suites, adjusted for multiple comparisons, as sentences and a table; return them."""
+    """Draw the differences on all suites, adjusted for multiple comparisons, in a table, and for two models also in sentences; return them."""
     with st.spinner("Comparing sample by sample ..."):
         rows = comparison.compare_headlines(matches)
     st.header("Differences", anchor=False)
@@ -178,7 +178,7 @@ def draw_quadrants(sample_pairs: PairedSamples, row: Row, letters: tuple[str, st
             share = f"{100 * count / total:.1f} % of {total:,}"
             st.metric(
                 titles.get(name, name), f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
-                help=QUADRANT_HELP.get(name), width=CARD_WIDTH,
+                help=QUADRANT_HELP.get(name), width=METRIC_WIDTH,
             )  # fmt: skip
     bounds = ""
     if row.coverage_a < 1 or row.coverage_b < 1:
@@ -189,7 +189,7 @@ def draw_quadrants(sample_pairs: PairedSamples, row: Row, letters: tuple[str, st
         f"Difference {safe.literal(formatting.format_amount(row.difference, row.unit, signed=True))}, 95 % interval "
         f"{safe.literal(formatting.format_interval(*row.adjusted_interval, row.unit))}, p {safe.literal(formatting.format_p(row.p_adjusted))}, "
         f"n = {row.n:,} samples scored in both runs. Interval and p are adjusted by Holm over the table above.{safe.literal(bounds)} "
-        f"The test ({safe.literal(row.test)}) is {describe_estimand(row.estimand)}."
+        f"Test: {safe.literal(row.test)}, {describe_estimand(row.estimand)}."
     )
 
 
@@ -203,7 +203,7 @@ def draw_groups(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: t
     frame = pd.DataFrame(
         {
             "label": safe.visible(group.group),
-            "value": scale * (group.difference or 0.0),
+            "value": scale * group.difference,
             "low": None if group.low_adjusted is None else scale * group.low_adjusted,
             "high": None if group.high_adjusted is None else scale * group.high_adjusted,
             "result": comparison.better_side(group),
@@ -378,7 +378,7 @@ def main() -> None:
     index = frames.index(state.results())
     names, matches = select_models(index)
     list_incomparable(matches)
-    if not any(not match.why_not for match in matches):
+    if all(match.why_not for match in matches):
         if not matches:
             st.info("These models have no suite in common.", icon=":material/info:")
         st.stop()

@@ -217,11 +217,11 @@ def draw_score(board: Board, row: Row, label: str, cell: Cell, claims: Sequence[
         for claim in reported.claims_for(claims, row.model, column):
             st.caption(f"Reported, not measured here: {safe.label(reported.claim_text(claim), 600)}")
         if cell.entry:
-            run = {"run": cell.entry.card.run, "suite": column.suite}
+            link_params = {"run": cell.entry.card.run, "suite": column.suite}
             with st.container(horizontal=True):
-                state.draw_link("suite", "Groups and hard items", **run)
-                state.draw_link("sample", "Wrong samples", verdict="wrong", **run)
-                state.draw_link("runs", "Run details", **run)
+                state.draw_link("suite", "Groups and hard items", **link_params)
+                state.draw_link("sample", "Wrong samples", verdict="wrong", **link_params)
+                state.draw_link("runs", "Run details", **link_params)
                 state.draw_link("history", "History", model=row.model)
 
 
@@ -269,7 +269,9 @@ def draw_reported_results(board: Board, filters: Filters, claims: Sequence[Claim
     frame = reported.table(claims, (board.columns[name].suite for name in filters.columns))
     if frame.empty:
         return
-    with st.expander(f"Reported results of {len(frame)} models (not measured)", icon=":material/campaign:"):
+    with st.expander(
+        f"Reported results of {count_of(len(frame), 'model')} (not measured)", icon=":material/campaign:"
+    ):
         st.caption(
             "Their intervals and counts are unknown; results without a stated protocol are not comparable. Sources and "
             "dates: results/claims. An accuracy over n items must be k / n with a whole number k: *possible scores* shows "
@@ -279,7 +281,7 @@ def draw_reported_results(board: Board, filters: Filters, claims: Sequence[Claim
         st.dataframe(
             frame, hide_index=True, placeholder="", alt="Reported results: models by suites",
             column_config={
-                **dict.fromkeys(frame.columns[2:], right_aligned),
+                **dict.fromkeys(frame.columns.drop(["model", reported.ERRATA], errors="ignore"), right_aligned),
                 reported.POSSIBLE_SCORES: st.column_config.TextColumn(width="medium"),
             },
         )  # fmt: skip
@@ -291,7 +293,7 @@ def select_reported_rows(board: Board, filters: Filters, claims: Sequence[Claim]
     if not rows:
         return []
     is_on = st.toggle(
-        f"Show reported results of {len(rows)} models in the table", key="reported", bind="query-params",
+        f"Show reported results of {count_of(len(rows), 'model')} in the table", key="reported", bind="query-params",
         help="With the same suite, protocol and unit; without an interval, colour or rank.",
     )  # fmt: skip
     return rows if is_on else []

@@ -174,10 +174,10 @@ def draw_details(entry: Entry) -> None:
         },
     )
     right.dataframe(counts, hide_index=True)
-    run = {"run": card.run, "suite": card.config.suite}
+    link_params = {"run": card.run, "suite": card.config.suite}
     with st.container(horizontal=True):
-        state.draw_link("suite", "Groups and hard items", **run)
-        state.draw_link("sample", "Samples", **run)
+        state.draw_link("suite", "Groups and hard items", **link_params)
+        state.draw_link("sample", "Samples", **link_params)
         state.draw_link("history", "History of the model", model=card.model)
 
 

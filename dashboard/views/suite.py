@@ -13,6 +13,7 @@ from evals.dashboard.charts import samples as charts
 from evals.dashboard.tables import frames, leaderboard, styling
 from evals.dashboard.tables import suite as suites
 from evals.dashboard.tables.frames import Entry
+from evals.dashboard.tables.sample import NOT_RIGHT
 from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
@@ -21,7 +22,7 @@ from evals.types import Estimate
 from evals.verdicts import formatting
 
 MIN_AGREEMENT = 0.5
-"""Minimum share of replies with the same answer for an item that no model gets right to be listed as suspect."""
+"""An item that no model gets right is listed as suspect if at least this share of the replies agree on an answer."""
 
 
 def draw_headline(entry: Entry, estimate: Estimate) -> None:
@@ -35,12 +36,12 @@ def draw_headline(entry: Entry, estimate: Estimate) -> None:
 
 def draw_links(entry: Entry, entries: Sequence[Entry]) -> None:
     """Draw the links to other pages."""
-    run = {"run": entry.card.run, "suite": entry.card.config.suite}
+    link_params = {"run": entry.card.run, "suite": entry.card.config.suite}
     column = leaderboard.column_label(entry, entries)
     with st.container(horizontal=True):
         state.draw_link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
-        state.draw_link("sample", "Wrong samples", verdict="not right", **run)
-        state.draw_link("runs", "Run details", **run)
+        state.draw_link("sample", "Samples that are not right", verdict=NOT_RIGHT, **link_params)
+        state.draw_link("runs", "Run details", **link_params)
 
 
 def draw_groups(entry: Entry, estimate: Estimate) -> None:
@@ -102,8 +103,13 @@ def draw_group_table(entry: Entry, group_rows: pd.DataFrame, unit: str) -> None:
     selected_rows = event["selection"]["rows"]
     if selected_rows and selected_rows[0] < len(group_rows):
         name = str(group_rows.iloc[selected_rows[0]]["group"])
-        run = {"run": entry.card.run, "suite": entry.card.config.suite, "group": name}
-        state.draw_link("sample", f"Wrong samples of {safe.label(name, 60)}", verdict="not right", **run)
+        link_params = {"run": entry.card.run, "suite": entry.card.config.suite, "group": name}
+        state.draw_link(
+            "sample",
+            f"Samples of {safe.label(name, 60)} that are not right",
+            verdict=NOT_RIGHT,
+            **link_params,
+        )
     else:
         st.caption("Select a group for a link to its samples.")
 
@@ -184,7 +190,7 @@ def _draw_sample_link(sample: str, entry: Entry, others: Sequence[Entry]) -> Non
 
 
 def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> None:
-    """Draw the items that no model gets right, whose gold answers may be wrong."""
+    """Draw the items that no model gets right, or those with the largest errors: their gold answers may be wrong."""
     st.header("Items that all models get wrong", anchor=False)
     if not others:
         st.caption("This needs comparable runs of at least two models.")

@@ -28,7 +28,7 @@ ENTRIES = "entries"
 def ingest(
     folder: Path, names: Sequence[str] = (), *, gold: Path | None = None, write: bool = True
 ) -> Iterator[EntryResult]:
-    """Yield the result of each examined entry; `names`: entries to examine, by default those that need it (`_is_current`).
+    """Yield the result of each examined entry; `names`: entries to examine, by default those without a current result.
 
     `gold`: folder with the board's own data. Raises UsageError if the board itself is faulty: an invalid policy, an edited
     result, a removed decision, an entry deleted or changed without a decision, or too many new entries.
@@ -37,30 +37,30 @@ def ingest(
     index = results.read_index(folder, board_policy.id)
     all_decisions = decisions.read(folder)
     decisions.check_only_added(all_decisions, index.decisions, index.decisions_sha256 or decisions.digest(()))
-    entries = results.read_all(folder)
+    results_by_entry = results.read_all(folder)
     files = _entry_files(folder)
     _check_none_missing(index, files, all_decisions)
-    pending = list(_pending(board_policy, files, entries, all_decisions, names))
-    new_count = sum(path.stem not in entries for path in pending)
+    pending = list(_pending(board_policy, files, results_by_entry, all_decisions, names))
+    new_count = sum(path.stem not in results_by_entry for path in pending)
     if new_count > board_policy.limits.new_entries:
         raise UsageError(
             f"{new_count} new entries; one ingest accepts at most {board_policy.limits.new_entries}"
         )
     for path in pending:
-        examination = _examine(path, board_policy, entries, gold)
-        result = _result_of(path, board_policy, entries, all_decisions, examination)
-        entries[result.entry] = result
+        examination = _examine(path, board_policy, results_by_entry, gold)
+        result = _result_of(path, board_policy, results_by_entry, all_decisions, examination)
+        results_by_entry[result.entry] = result
         if write:
             results.write(folder, f"{result.entry}.json", result)
             items.write(folder, result.entry, examination.items if result.suites else {})
         yield result
     if write:
-        levels.update(folder, board_policy, entries, gold)
+        levels.update(folder, board_policy, results_by_entry, gold)
         new_index = Index(
             board=board_policy.id,
             decisions=len(all_decisions),
             decisions_sha256=decisions.digest(all_decisions),
-            entries={name: entries[name].content_sha256 for name in sorted(entries)},
+            entries={name: results_by_entry[name].content_sha256 for name in sorted(results_by_entry)},
         )
         results.write(folder, results.INDEX, new_index)
 
@@ -87,7 +87,7 @@ def _check_none_missing(index: Index, files: Mapping[str, Path], all_decisions: 
 def _pending(
     board_policy: BoardPolicy,
     files: Mapping[str, Path],
-    entries: Mapping[str, EntryResult],
+    results_by_entry: Mapping[str, EntryResult],
     all_decisions: Sequence[Decision],
     names: Sequence[str],
 ) -> Iterator[Path]:
@@ -95,11 +95,10 @@ def _pending(
     requested = [Path(name).name.removesuffix(SUFFIX) for name in names]
     if missing := [name for name in requested if name not in files]:
         raise UsageError(f"no entry {one_line(missing[0])!r} in {ENTRIES}/")
-    new_sequence = len(entries) + 1
-    for name in sorted(
-        files, key=lambda name: (entries[name].sequence if name in entries else new_sequence, name)
-    ):
-        result = entries.get(name)
+    new_sequence = len(results_by_entry) + 1
+    sequences = {name: result.sequence for name, result in results_by_entry.items()}
+    for name in sorted(files, key=lambda name: (sequences.get(name, new_sequence), name)):
+        result = results_by_entry.get(name)
         if requested:
             is_pending = name in requested
         else:
@@ -119,9 +118,9 @@ def _is_current(
 
 
 def _examine(
-    path: Path, board_policy: BoardPolicy, entries: Mapping[str, EntryResult], gold: Path | None
+    path: Path, board_policy: BoardPolicy, results_by_entry: Mapping[str, EntryResult], gold: Path | None
 ) -> Examination:
-    previous = entries.get(path.stem)
+    previous = results_by_entry.get(path.stem)
     if previous is not None and previous.status == "accepted" and previous.file_sha256 != disk.sha256(path):
         raise UsageError(
             f"{ENTRIES}/{path.name}: the file of a published entry was changed; add a new revision instead"
@@ -132,14 +131,18 @@ def _examine(
 def _result_of(
     path: Path,
     board_policy: BoardPolicy,
-    entries: Mapping[str, EntryResult],
+    results_by_entry: Mapping[str, EntryResult],
     all_decisions: Sequence[Decision],
     examination: Examination,
 ) -> EntryResult:
     """Return the result of an examined entry, which is also compared with the earlier entries."""
-    previous = entries.get(path.stem)
-    sequence = previous.sequence if previous else max((r.sequence for r in entries.values()), default=0) + 1
-    earlier_entries = [r for r in entries.values() if r.sequence < sequence and r.status != "refused"]
+    previous = results_by_entry.get(path.stem)
+    sequence = (
+        previous.sequence if previous else max((r.sequence for r in results_by_entry.values()), default=0) + 1
+    )
+    earlier_entries = [
+        r for r in results_by_entry.values() if r.sequence < sequence and r.status != "refused"
+    ]
     refusals = examination.refusals or list(_comparison_refusals(examination, earlier_entries))
     doubts = [] if refusals else list(_doubts(examination, board_policy, earlier_entries))
     is_held = examination.unverified or (doubts and not decisions.accepts(all_decisions, path.stem))

@@ -79,13 +79,15 @@ def read(folder: Path) -> Levels:
 
 def add_rerun(folder: Path, entry: str, run: Run) -> Path:
     """Pack the board's own run of an entry's model into `reruns/`; raises UsageError."""
-    board_policy, entries = policy.read(folder), results.read_all(folder)
-    if entry not in entries:
+    board_policy, results_by_entry = policy.read(folder), results.read_all(folder)
+    if entry not in results_by_entry:
         raise UsageError(
-            f"no result of {entry!r} in {folder / results.FOLDER}; known: {', '.join(entries) or 'none'}"
+            f"no result of {entry!r} in {folder / results.FOLDER}; known: {', '.join(results_by_entry) or 'none'}"
         )
     config = run.card.config
-    if not any((config.suite, config.protocol) == (s.suite, s.protocol) for s in entries[entry].suites):
+    if not any(
+        (config.suite, config.protocol) == (s.suite, s.protocol) for s in results_by_entry[entry].suites
+    ):
         raise UsageError(f"{entry} has no score on {config.suite} ({config.protocol})")
     if board_policy.rule_of(config.suite, config.protocol) is None:
         raise UsageError(f"{config.suite} ({config.protocol}) is not part of the board")
@@ -95,12 +97,12 @@ def add_rerun(folder: Path, entry: str, run: Run) -> Path:
 
 
 def update(
-    folder: Path, board_policy: BoardPolicy, entries: Mapping[str, EntryResult], gold: Path | None
+    folder: Path, board_policy: BoardPolicy, results_by_entry: Mapping[str, EntryResult], gold: Path | None
 ) -> None:
     """Compare every rerun with its entry, check every challenge, and write `levels.json`; earlier comparisons are reused."""
     earlier = {(r.entry, r.bundle_sha256, r.margin): r for r in read(folder).reruns}
     reruns = []
-    for path, result, rule in _existing_files(folder / RERUNS, rerun_name, board_policy, entries):
+    for path, result, rule in _existing_files(folder / RERUNS, rerun_name, board_policy, results_by_entry):
         digest = disk.sha256(path)
         key = (path.parent.name, digest, rule.equivalence_margin)
         reruns.append(
@@ -109,7 +111,7 @@ def update(
     board_challenges = tuple(
         challenges.read(path, path.parent.name, result, board_policy.challenge)
         for path, result, _ in _existing_files(
-            folder / outcome.FOLDER, outcome.file_name, board_policy, entries
+            folder / outcome.FOLDER, outcome.file_name, board_policy, results_by_entry
         )
     )
     levels = Levels(reruns=tuple(reruns), challenges=board_challenges)
@@ -126,10 +128,10 @@ def _existing_files(
     folder: Path,
     name_of: Callable[[str, str], str],
     board_policy: BoardPolicy,
-    entries: Mapping[str, EntryResult],
+    results_by_entry: Mapping[str, EntryResult],
 ) -> Iterator[tuple[Path, SuiteResult, SuiteRule]]:
     """Yield each file `ENTRY/NAME` that exists for a suite's result, with the result and its rule."""
-    for entry, entry_result in sorted(entries.items()):
+    for entry, entry_result in sorted(results_by_entry.items()):
         results_by_name = {name_of(result.suite, result.protocol): result for result in entry_result.suites}
         for name, result in sorted(results_by_name.items()):
             rule = board_policy.rule_of(result.suite, result.protocol)

@@ -51,7 +51,7 @@ def _print(score: AdjustedScore) -> None:
     ]
     common.print_lines(table(COLUMNS, [(title, rows)], width()))
     common.say(
-        f"The variance is {score.variance_ratio:.2f} times that without adjustment; intervals are {describe_estimand(score.estimand)}."
+        f"The variance is {score.variance_ratio:.2f} times that without adjustment. Intervals: {describe_estimand(score.estimand)}."
     )
 
 

@@ -1,4 +1,8 @@
-"""Aggregate the runs of a benchmark's variants into one number."""
+"""Aggregate the runs of a benchmark's variants into one number.
+
+A mean is a dict with the fields of `Interval` (`value`, `low`, `high`, `method`), `missing` (variants without an estimate)
+and `runs` (ids of the runs).
+"""
 
 from __future__ import annotations
 

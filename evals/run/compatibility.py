@@ -24,6 +24,8 @@ def incompatibility_reason(suite: Suite, model: Model, name: str) -> str:
         )
     if CLASSES in suite.needs - accepts:
         return f"{suite.id} needs an image classifier, -m timm:NAME@CHECKPOINT or petl:RECIPE.toml; {name} is not one"
+    if "logprobs" in suite.needs - accepts:
+        return f"{suite.id} needs a model that computes log-likelihoods; {name} does not"
     if missing := suite.needs - accepts - AS_TEXT - {"judge"}:
         inputs = ", ".join(
             "images" if kind == "image" else kind.replace("_", " ") for kind in sorted(missing)

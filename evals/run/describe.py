@@ -12,7 +12,7 @@ DataOrigin = Literal["hub", "local", "sample"]
 
 
 def new_card(config: Config, suite: Suite, *, run: str, model: str, data: DataOrigin, started: float) -> Card:
-    """Return the card of a run that has no replies yet."""
+    """Return the card of a run that has no replies yet. `started`: seconds since the epoch."""
     card = Card(run=run, config=config, model=model, started=started)
     record_suite(card, suite, data=data)
     record_rules(card, suite)

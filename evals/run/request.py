@@ -1,4 +1,4 @@
-"""The request for runs: a class that declares every option with its bounds, its help text and its section in the help.
+"""A request for runs: the class that declares every option, with its bounds, its help text and its section of the help.
 
 `RunRequest` defines the options of `evals run`, the keys of a request file (`nightly.toml`, with hyphens or underscores),
 the keyword arguments of `evals.evaluate`, and their documentation.
@@ -25,7 +25,7 @@ from evals.validation import cause
 Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
 """Section of the help that lists an option."""
 
-TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", list: "a list of names"}
+TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", list: "a list of strings"}
 Count = Annotated[int, Meta(gt=0)]
 Positive = Annotated[float, Meta(gt=0)]
 
@@ -325,7 +325,9 @@ def make_request(settings: Mapping[str, Any], *, source: str = "") -> RunRequest
         if name not in declared:
             raise UnknownName("key" if source else "option", key, declared, source=source)
         if name in values:
-            raise UsageError(f"{source}: {key} is set twice, with hyphens and with underscores")
+            raise UsageError(
+                f"{f'{source}: ' if source else ''}{key} is set twice, with hyphens and with underscores"
+            )
         values[name] = _convert(declared[name], value, source)
     return RunRequest(**values)
 

@@ -18,7 +18,7 @@ from evals.extract.statements import DELIMITED_FORMS, MAX_STATEMENT_CHARS, Form
 from evals.extract.units import Quantity
 from evals.extract.visible import visible
 from evals.scorers.number import read_number
-from evals.scorers.outcomes import binary_score, read_reply, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_stated_answer, read_reply, with_reading
 from evals.scorers.upstream.biology import (
     label_parts,
     parse_numbers,
@@ -126,7 +126,7 @@ class LabelOf(Struct, frozen=True):
         """Score one reply."""
         reading = read_reply(reply, read_answer, self._parse, use_layout=True)
         if reading is None:
-            return unanswered(reply, "no label stated")
+            return no_stated_answer(reply, "no label stated")
         right = _normalise_label(reading.value) == _normalise_label(str(sample.target))
         return with_reading(reading, binary_score(right=right, answer=reading.value))
 

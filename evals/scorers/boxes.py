@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from evals.extract.regions import Region, regions
-from evals.scorers.outcomes import partial_score, unanswered
+from evals.scorers.outcomes import no_stated_answer, partial_score
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
 
@@ -59,7 +59,7 @@ class Boxes(Struct, frozen=True):
         """Score one reply."""
         stated = [] if reply.stop == "filter" else regions(reply.text)
         if not stated:
-            return replace(unanswered(reply, "no rectangle stated"), parts={"iou": 0.0})
+            return replace(no_stated_answer(reply, "no rectangle stated"), parts={"iou": 0.0})
         golds = [gold_box(text) for text in sample.targets]
         size = float(sample.meta["width"]), float(sample.meta["height"])
         located = [self._to_pixels(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]

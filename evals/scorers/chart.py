@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.scorers import answers
-from evals.scorers.outcomes import binary_score, no_answer, read_reply, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, no_stated_answer, read_reply, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
@@ -91,7 +91,7 @@ def score_free_form_answer(reply: Reply, golds: Sequence[str], same: Callable[[s
     """Score the stated free-form answer, with or without the explanation after it, against any of several gold answers."""
     reading = read_reply(reply, extract.stated_text)
     if reading is None:
-        return unanswered(reply, "no answer stated")
+        return no_stated_answer(reply, "no answer stated")
     right = any(same(gold, candidate) for candidate in reading.value for gold in golds)
     score = binary_score(right=right, answer=reading.value[0][:200])
     return with_reading(reading, score)

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from evals import extract
 from evals.scorers.answers import finite_float
 from evals.scorers.chart import Stated, score_free_form_answer
-from evals.scorers.outcomes import binary_score, no_answer, unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, no_stated_answer, unanswered_verdict, with_reading
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
 YES_NO = ("yes", "no")
@@ -124,7 +124,7 @@ class Strict(Struct, frozen=True):
         if sample.target in YES_NO:
             reading = extract.stated_yes_no(text)
             if reading is None:
-                return unanswered(reply, "neither yes nor no stated")
+                return no_stated_answer(reply, "neither yes nor no stated")
             answer = "yes" if reading.value else "no"
             right = answer == sample.target
             score = binary_score(right=right, answer=answer)

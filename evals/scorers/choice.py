@@ -11,7 +11,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from evals import extract
-from evals.scorers.outcomes import no_answer, read_reply, unanswered, with_reading
+from evals.scorers.outcomes import no_answer, no_stated_answer, read_reply, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 LetterReader = Callable[[str, int], str | None]
@@ -42,7 +42,7 @@ class StatedChoice(Struct, frozen=True):
         options = prompt.as_shown(sample).choices
         reading = read_reply(reply, extract.choice, options)
         if reading is None:
-            return unanswered(reply, "no option stated")
+            return no_stated_answer(reply, "no option stated")
         return with_reading(reading, score_option(sample, prompt, reading.value))
 
 

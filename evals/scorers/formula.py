@@ -15,7 +15,7 @@ from collections import Counter
 from msgspec import Struct
 
 from evals.extract.chemical import stated_formula
-from evals.scorers.outcomes import binary_score, invalid_answer, read_reply, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, invalid_answer, no_stated_answer, read_reply, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 2_000
@@ -143,7 +143,7 @@ class Formula(Struct, frozen=True):
         """Score one reply."""
         reading = read_reply(reply, stated_formula, is_formula)
         if reading is None:
-            return unanswered(reply, "no formula stated")
+            return no_stated_answer(reply, "no formula stated")
         return with_reading(reading, self._score(sample, reading.value))
 
     def _score(self, sample: Sample, answer: str) -> Score:

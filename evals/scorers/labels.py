@@ -17,7 +17,7 @@ from msgspec import Struct
 from evals.extract.probability import probability
 from evals.extract.reading import Reading
 from evals.scorers.folds import INTERVAL_RULES, ByGroup, Pooled, Reduction
-from evals.scorers.outcomes import binary_score, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_stated_answer, with_reading
 from evals.scorers.run_intervals import (
     Columns,
     balanced_accuracy_interval,
@@ -46,7 +46,7 @@ class Label(Struct, frozen=True):
         """Score one reply; the target is the label's text."""
         reading = None if reply.stop == "filter" else self.read(reply.text)
         if reading is None:
-            return unanswered(reply, "no label stated")
+            return no_stated_answer(reply, "no label stated")
         label = str(reading.value)
         stated = probability(reply.text, answer_is_no=label == "no")
         right = label == sample.target

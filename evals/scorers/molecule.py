@@ -16,7 +16,7 @@ from evals.extract.reading import Reading
 from evals.extract.smiles import Side, looks_like_smiles, smiles_fault
 from evals.scorers.molecule_forms import MoleculeForms, UsesRdkit, same_inchikey_block, similarities
 from evals.scorers.molecule_match import RUNGS, MoleculeMatch, compare_components, compare_molecules
-from evals.scorers.outcomes import invalid_answer, unanswered, with_reading
+from evals.scorers.outcomes import invalid_answer, no_stated_answer, with_reading
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 MAX_SMILES_CHARS = 5_000
@@ -43,7 +43,7 @@ class Molecule(UsesRdkit, frozen=True):
         """Score one reply."""
         reading = None if reply.stop == "filter" else self.read(reply)
         if reading is None:
-            return replace(unanswered(reply, "no molecule stated"), parts=NO_MOLECULE)
+            return replace(no_stated_answer(reply, "no molecule stated"), parts=NO_MOLECULE)
         return with_reading(reading, self._score_answer(sample, reading.value))
 
     def read(self, reply: Reply) -> Reading | None:

@@ -25,7 +25,7 @@ from evals.errors import ScorerError, UsageError, install_command
 from evals.extract.chemical import stated_name
 from evals.scorers.formula import MAX_CHARS
 from evals.scorers.molecule_match import RUNGS, compare_molecules
-from evals.scorers.outcomes import binary_score, read_reply, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_stated_answer, read_reply, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_NAME_CHARS = 500
@@ -178,7 +178,7 @@ class Name(Struct, frozen=True):
         """Score one reply."""
         reading = read_reply(reply, stated_name)
         if reading is None or not normalise_name(reading.value):
-            return unanswered(reply, "no name stated")
+            return no_stated_answer(reply, "no name stated")
         return with_reading(reading, self._score(sample, reading.value))
 
     def _score(self, sample: Sample, answer: str) -> Score:

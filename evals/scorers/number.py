@@ -19,7 +19,7 @@ from evals.extract.reading import Reading
 from evals.extract.statements import DELIMITED_FORMS
 from evals.extract.units import DIMENSIONLESS, Quantity, close, convert, load_units
 from evals.scorers.folds import INTERVAL_RULES, ByGroup, Pooled, Reduction, weighted_mean
-from evals.scorers.outcomes import binary_score, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_stated_answer, with_reading
 from evals.scorers.run_intervals import Columns, mean_error_rule, rms_interval
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
@@ -64,7 +64,7 @@ def read_number(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity
 
 
 def _unanswered_number(reply: Reply, value: float | None, parts: dict[str, float]) -> Score:
-    return replace(unanswered(reply, "no number stated"), value=value, parts=parts)
+    return replace(no_stated_answer(reply, "no number stated"), value=value, parts=parts)
 
 
 class UsesUnits(Struct, frozen=True):

@@ -25,7 +25,7 @@ from evals.extract.smiles import looks_like_smiles
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 from evals.scorers.formula import element_counts
-from evals.scorers.outcomes import binary_score, no_answer, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, no_stated_answer, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 OptionsReader = Callable[[str, Sequence[str]], tuple[str, ...] | None]
@@ -249,7 +249,7 @@ class StatedOptions(Struct, frozen=True):
         options, truncated = prompt.as_shown(sample).choices, reply.stop == "length"
         reading = None if reply.stop == "filter" else options_stated(reply.text, options, truncated=truncated)
         if reading is None:
-            return unanswered(reply, "no option stated")
+            return no_stated_answer(reply, "no option stated")
         return with_reading(reading, score_options(sample, prompt, reading.value))
 
 

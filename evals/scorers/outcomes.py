@@ -15,7 +15,7 @@ from evals.types import Reply, Score, Verdict
 def read_reply(
     reply: Reply, reader: Callable[..., Reading | None], *args: Any, **options: Any
 ) -> Reading | None:
-    """Read the stated answer with a reader of `evals.extract`; None for a filtered reply."""
+    """Read the stated answer with a reader of `evals.extract`; None if it finds none, or if the reply was filtered."""
     if reply.stop == "filter":
         return None
     return reader(reply.text, *args, truncated=reply.stop == "length", **options)
@@ -39,15 +39,15 @@ def with_reading(reading: Reading | None, score: Score) -> Score:
     return replace(score, form=reading.form, span=(reading.begin, reading.end), suspect=suspect)
 
 
-def unanswered(reply: Reply, why: str) -> Score:
-    """Return the score of a reply without an answer, with the verdict `truncated` if the reply ends inside its reasoning."""
+def no_stated_answer(reply: Reply, why: str) -> Score:
+    """Return the score of a reply in which a reader of `evals.extract` finds no answer; `truncated` if it ends inside its reasoning."""
     if reply.stop == "stop" and extract.visible(reply.text).truncated:
         return Score(value=0.0, verdict="truncated", why="the reply breaks off inside its reasoning")
     return no_answer(reply, why)
 
 
 def no_answer(reply: Reply, why: str, *, value: float | None = 0.0, **fields: Any) -> Score:
-    """Return the score of a reply without an answer; the verdict depends only on the stop reason."""
+    """Return the score of a reply without an answer; the verdict depends only on the stop reason, not on the text."""
     return Score(value=value, verdict=unanswered_verdict(reply), why=why, **fields)
 
 

@@ -13,7 +13,7 @@ from evals.extract import integer, letter, split_reasoning, stated_answer
 from evals.plain import count_of
 from evals.scorers.choice import Choice
 from evals.scorers.integer import Integer
-from evals.scorers.outcomes import binary_score, partial_score, unanswered
+from evals.scorers.outcomes import binary_score, no_stated_answer, partial_score
 from evals.types import Prompt, Reply, Sample, Score, Scorer
 
 
@@ -25,7 +25,7 @@ class Exact(Struct, frozen=True):
         text = split_reasoning(reply.text)[0].strip()
         answer = stated_answer(text) or text
         if not answer or reply.stop == "filter":
-            return unanswered(reply, "nothing stated")
+            return no_stated_answer(reply, "nothing stated")
         right = _normalise(answer) in map(_normalise, sample.targets)
         return binary_score(right=right, answer=answer[:200])
 
@@ -52,7 +52,7 @@ class FunctionScorer(Struct, frozen=True):
         """Score one reply; an empty one is unanswered, with value 0."""
         text, _, _ = split_reasoning(reply.text)
         if not text.strip() or reply.stop == "filter":
-            return unanswered(reply, "nothing stated")
+            return no_stated_answer(reply, "nothing stated")
         value = self.function(text, sample.target)
         if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
             raise ScorerError(

@@ -25,7 +25,7 @@ from evals.extract.statement_mood import mood
 from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
 from evals.scorers.formula import element_counts, is_formula
-from evals.scorers.outcomes import binary_score, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_stated_answer, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 Kind = Literal["count", "index"]
@@ -73,11 +73,11 @@ class StatedProperties(Struct, frozen=True):
         gold_values = {normalise_key(key): value for key, value in json.loads(str(sample.target)).items()}
         text, truncated = visible(reply.text)
         if reply.stop == "filter" or truncated:
-            return unanswered(reply, "no properties stated")
+            return no_stated_answer(reply, "no properties stated")
         text = text[-_MAX_CHARS:]
         stated = _read_values(text, gold_values) if reply.stop == "stop" or last_tag(text, "answer") else None
         if stated is not None and _is_retracted(text):
-            return unanswered(reply, "no properties stated")
+            return no_stated_answer(reply, "no properties stated")
         if stated is None and self.kind == "count" and reply.stop == "stop":
             stated = _read_sentence(text, gold_values)
         if stated is None:
@@ -87,7 +87,7 @@ class StatedProperties(Struct, frozen=True):
     def _score_single(self, gold_values: Mapping[str, Any], reply: Reply) -> Score:
         reading = _read_single(reply, next(iter(gold_values)), self.kind) if len(gold_values) == 1 else None
         if reading is None:
-            return unanswered(reply, "no properties stated")
+            return no_stated_answer(reply, "no properties stated")
         return with_reading(
             reading, _compare_values(gold_values, dict.fromkeys(gold_values, reading.value), self.kind)
         )

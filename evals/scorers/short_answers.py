@@ -13,7 +13,7 @@ from msgspec import Struct
 from evals import extract
 from evals.extract.reading import Reading
 from evals.scorers import answers
-from evals.scorers.outcomes import partial_score, unanswered, with_reading
+from evals.scorers.outcomes import no_stated_answer, partial_score, with_reading
 from evals.scorers.upstream import vqa
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -33,11 +33,11 @@ class StatedShortAnswer(Struct, frozen=True):
         line = _single_line(reply)
         candidates = (*(reading.value if reading else ()), *((line,) if line else ()))
         if not candidates:
-            return unanswered(reply, "no answer stated")
+            return no_stated_answer(reply, "no answer stated")
         values = [self._value(sample.targets, candidate) for candidate in candidates]
         value = max(values)
         if reading is None and not value:
-            return unanswered(reply, "no answer stated")
+            return no_stated_answer(reply, "no answer stated")
         return with_reading(reading, partial_score(value, answer=candidates[values.index(value)][:200]))
 
     def _value(self, golds: tuple[str, ...], text: str) -> float:

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from evals.errors import UsageError, install_command
 from evals.extract.visible import split_reasoning
-from evals.scorers.outcomes import unanswered
+from evals.scorers.outcomes import no_stated_answer
 from evals.types import Point, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ class Caption(Struct, frozen=True):
         text = "" if reply.stop == "filter" else split_reasoning(reply.text)[0].strip()
         answer = tokenize(text, self.tokens)
         if not answer:
-            return unanswered(reply, "no text")
+            return no_stated_answer(reply, "no text")
         gold = str(sample.target).strip()
         reference = tokenize(gold, self.tokens)
         name = "meteor" if self.synonyms else "meteor_without_synonyms"

@@ -83,15 +83,15 @@ class DiscordantCounts(NamedTuple):
         b = (2 * n - gains + losses) * delta - gains - losses
         if delta >= 0:
             c = -losses * delta * (1 - delta)
-            discordant = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (2 * n) + delta * (1 - delta)
+            variance = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (2 * n) + delta * (1 - delta)
         else:  # by symmetry, to avoid cancellation
             b = -(2 * n + gains - losses) * delta - gains - losses
             c = gains * delta * (1 + delta)
-            discordant = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (2 * n) - delta * (1 + delta)
+            variance = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (2 * n) - delta * (1 + delta)
         excess = gains - losses - n * delta
         if excess == 0:
             return 0.0
-        return excess / sqrt(n * max(discordant, 1e-12))
+        return excess / sqrt(n * max(variance, 1e-12))
 
     def interval(self, level: float) -> tuple[float, float]:
         """Return Tango's interval to machine precision."""
@@ -209,7 +209,7 @@ class BootstrapDifference(NamedTuple):
         share = (draws_beyond + 1) / (len(self.draws) + 2)
         factor = sqrt((self.clusters - 1) / self.clusters)
         p = float(stdtr(self.clusters - 1, NORMAL.inv_cdf(share) * factor))
-        if draws_beyond == 0:  # then the tail is that of a t test with the draws' standard deviation
+        if draws_beyond == 0:  # then at most the p-value of a t test with the draws' standard deviation
             import numpy as np
 
             standard_error = float(np.std(np.array(self.draws), ddof=1))
@@ -228,7 +228,7 @@ def mean_evidence(
     """Return the evidence on the mean difference; with `groups`, on the mean of group means (weighted equally by default).
 
     `width` is the largest minus the smallest possible value of a sample. Without groups or clusters, differences of 0 and
-    +-width are tested as counts (Tango); other bounded differences in 2 to `bounded.MAX_CLUSTERS` - 1 clusters are tested by
+    ±width are tested as counts (Tango); other bounded differences in 2 to `bounded.MAX_CLUSTERS` - 1 clusters are tested by
     Gaffke's test, all others by a t test (or, if bounded and all 0, as counts in which each cluster is a concordant pair).
     """
     import numpy as np
@@ -255,7 +255,7 @@ def mean_evidence(
 
 
 def statistic_evidence(
-    count: int,
+    cluster_count: int,
     statistic: Callable[[NDArray[np.intp]], float],
     *,
     seed: int,
@@ -264,25 +264,26 @@ def statistic_evidence(
 ) -> Evidence:
     """Return the evidence on the difference of a whole-run statistic, which `statistic` computes from cluster indices.
 
+    The clusters have the indices 0 to `cluster_count` - 1; a resample may contain an index several times.
     With fewer than 1,000 resamples (large runs), the tails are computed from the bootstrap's standard error. If a
     bounded statistic (with a `width`) is 0 in all resamples, each cluster counts as a concordant pair. Raises ValueError
     if the statistic is undefined on the data; resamples on which it is undefined are left out (no interval if over a fifth).
     """
     import numpy as np
 
-    value = statistic(np.arange(count))
-    draws = stats.resampled_values(statistic, count, seed=seed, resamples=resamples)
-    if count < 2 or len(draws) < 0.8 * resamples:
+    value = statistic(np.arange(cluster_count))
+    draws = stats.resampled_values(statistic, cluster_count, seed=seed, resamples=resamples)
+    if cluster_count < 2 or len(draws) < 0.8 * resamples:
         return MeanDifference(value, nan, 1, "bootstrap undefined")
     is_constant = len(set(draws)) == 1
     if is_constant and value:
         return MeanDifference(value, nan, 1, "no resample differs")
     if is_constant and width:
-        return DiscordantCounts(0, 0, count, width)
+        return DiscordantCounts(0, 0, cluster_count, width)
     if is_constant or len(draws) < 1000:
         standard_error = float(np.std(draws, ddof=1))
-        return MeanDifference(value, standard_error, count - 1, "paired bootstrap (standard error)")
-    return BootstrapDifference(value, tuple(sorted(draws)), count)
+        return MeanDifference(value, standard_error, cluster_count - 1, "paired bootstrap (standard error)")
+    return BootstrapDifference(value, tuple(sorted(draws)), cluster_count)
 
 
 def holm(p: Sequence[float]) -> list[float]:

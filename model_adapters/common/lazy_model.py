@@ -26,7 +26,7 @@ P = TypeVar("P", bound=PendingReply)
 
 
 class LazyModel(Generic[T, P]):
-    """Loads a resource once, at the first call, and processes calls in batches; a failed load is repeated by the next call."""
+    """Loads a resource once, at the first call, and processes calls in batches; a failed load is retried by the next call."""
 
     name: str
     gather_s = 0.0
@@ -86,7 +86,7 @@ class LazyModel(Generic[T, P]):
             try:
                 with foreign_code(ModelError):
                     outcomes = await self._compute(batch, loaded)
-            except ModelError as error:  # a torch error fails all calls of the batch
+            except ModelError as error:  # an error of the library fails all calls of the batch
                 outcomes = [error] * len(batch)
             for pending, outcome in zip(batch, outcomes, strict=True):
                 if pending.reply.done():
@@ -97,7 +97,7 @@ class LazyModel(Generic[T, P]):
                     pending.reply.set_exception(outcome)
 
     async def close(self) -> None:
-        """Release the memory."""
+        """Cancel loading and computing, and release the memory."""
         for task in (self._batch_task, self._load_task):
             if task is not None:
                 task.cancel()

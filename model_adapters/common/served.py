@@ -45,7 +45,7 @@ class LaunchedModel:
         self._client: Server | None = None
         self._clients: list[Server] = []
         self._headers: dict[str, str] = {}
-        self._context: int | None = None
+        self._context_length: int | None = None
         self._start_task: asyncio.Task[None] | None = None
         self._start_count = 0
         self._fault: EvalsError | None = None
@@ -112,8 +112,8 @@ class LaunchedModel:
         notice(f"{self.spec.engine.name}: {self.name} is ready after {time.monotonic() - started:.0f} s")
         if previous is None:
             version = await asyncio.to_thread(launch.version, self.spec.engine, self.spec.python)
-            arguments = " ".join(self._process.command[2:])
-            self._notes.append(f"server: {version}: {arguments}; log: {self._log.name}")
+            _, _, *arguments = self._process.command  # without `python -m`
+            self._notes.append(f"server: {version}: {' '.join(arguments)}; log: {self._log.name}")
         else:
             self._notes.append("server: it died during the run and was restarted")
 
@@ -126,11 +126,11 @@ class LaunchedModel:
         names = (self.name, self.spec.model, str(self.spec.folder))
         name = next((name for name in names if name in models), self.name)
         profile, engine = self.spec.profile, self.spec.engine
-        switch = (profile.thinking.get(engine.name) if profile else None) or engine.thinking
-        self._client = Server(name, base=url, switch=switch)
+        thinking_switch = (profile.thinking.get(engine.name) if profile else None) or engine.thinking
+        self._client = Server(name, base=url, switch=thinking_switch)
         self._client.add_headers(self._headers)
         self._clients.append(self._client)
-        self._context = models.get(name)
+        self._context_length = models.get(name)
 
     async def _wait_until_ready(self) -> Server:
         if (waiting := self.ready()) is not None:
@@ -142,7 +142,7 @@ class LaunchedModel:
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the reply to one prompt; raises Disconnected, which is retried, if the server dies during the call."""
         client = await self._wait_until_ready()
-        if sampling.max_tokens and self._context and sampling.max_tokens >= self._context:
+        if sampling.max_tokens and self._context_length and sampling.max_tokens >= self._context_length:
             sampling = self._without_max_tokens(sampling)
         try:
             try:
@@ -159,7 +159,7 @@ class LaunchedModel:
 
         Without max_tokens, vLLM, SGLang (0.4.10 to 0.5.23) and LMDeploy (0.9.2 to 0.18) let a reply fill the context.
         """
-        note = f"prompt and max_tokens {sampling.max_tokens} exceed the context of {self._context or 'the server'}: "
+        note = f"prompt and max_tokens {sampling.max_tokens} exceed the context of {self._context_length or 'the server'}: "
         note += "replies are limited by the context"
         if note not in self._notes:
             self._notes.append(note)
@@ -172,7 +172,8 @@ class LaunchedModel:
         """
         if self._process is None:
             return error
-        for _ in range(30 if error.unreachable else 0):  # the watchdog exits a little later than the server
+        # `alive` is about the watchdog, which exits a little later than the server
+        for _ in range(30 if error.unreachable else 0):
             if not self._process.alive:
                 break
             await asyncio.sleep(0.1)
@@ -212,7 +213,7 @@ class LaunchedModel:
 
 
 def accepted_inputs(spec: launch.LaunchSpec) -> frozenset[str]:
-    """Return the inputs that a model accepts besides text; only LMDeploy accepts time series."""
+    """Return `Model.accepts`: inputs besides text, and `logprobs`. Only LMDeploy accepts time series."""
     takes_series = spec.profile and spec.engine.name == "lmdeploy" and TIME_SERIES_MODELS.search(spec.model)
     return (
         profiles.accepted_inputs(spec.profile, spec.folder)

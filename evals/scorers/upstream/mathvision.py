@@ -18,7 +18,7 @@ from evals.prompts import LETTERS
 from evals.scorers import expressions
 from evals.scorers.choice import StatedChoice
 from evals.scorers.math import equivalent
-from evals.scorers.outcomes import binary_score, no_answer, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, no_stated_answer, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 ANSWER_PHRASES = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
@@ -134,7 +134,7 @@ class Strict(Struct, frozen=True):
         truncated = reply.stop == "length"
         reading = None if reply.stop == "filter" else stated_expression(reply.text, truncated=truncated)
         if reading is None:
-            return unanswered(reply, "no expression stated")
+            return no_stated_answer(reply, "no expression stated")
         right = any(expressions.same_expression(gold, candidate) for candidate in reading.value)
         score = binary_score(right=right, answer=reading.value[0][:200])
         return with_reading(reading, score)

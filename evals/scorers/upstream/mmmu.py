@@ -20,7 +20,7 @@ from evals import extract
 from evals.prompts import LETTERS
 from evals.scorers import answers
 from evals.scorers.chart import score_free_form_answer
-from evals.scorers.outcomes import binary_score, no_answer, read_reply, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, no_stated_answer, read_reply, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 50_000
@@ -160,7 +160,7 @@ class Strict(Struct, frozen=True):
             return score_free_form_answer(reply, sample.targets, _same_answer)
         reading = read_reply(reply, extract.choice, prompt.as_shown(sample).choices)
         if reading is None:
-            return unanswered(reply, "no option stated")
+            return no_stated_answer(reply, "no option stated")
         answer = prompt.source_letter(reading.value) or reading.value
         right = answer in sample.targets
         return with_reading(reading, binary_score(right=right, answer=answer))

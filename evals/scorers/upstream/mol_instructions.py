@@ -45,10 +45,10 @@ def _upstream_molecule(selfies: str) -> _Molecule | None:
     """Return the molecule of a SELFIES string as upstream decodes it; None if upstream drops it."""
     rd = rdkit()
     smiles = decode_selfies(selfies)
-    flat = None if smiles is None else rd.Chem.MolFromSmiles(smiles)
-    if flat is None:
+    decoded = None if smiles is None else rd.Chem.MolFromSmiles(smiles)
+    if decoded is None:
         return None
-    canonical = str(rd.Chem.MolToSmiles(flat, isomericSmiles=False))
+    canonical = str(rd.Chem.MolToSmiles(decoded, isomericSmiles=False))
     mol = rd.Chem.MolFromSmiles(canonical)
     if mol is None:
         return None
@@ -56,12 +56,12 @@ def _upstream_molecule(selfies: str) -> _Molecule | None:
 
 
 def text_up_to_last(text: str, mark: str) -> str:
-    """Return a text up to and including its last `mark`, which is appended to a text without one."""
+    """Return a text up to and including its last `mark`; if there is none, it is appended."""
     return text.rpartition(mark)[0] + mark if mark in text else text + mark
 
 
 def _character_bleu_counts(answer: str, target: str) -> dict[str, float]:
-    """Return character n-gram counts as in nltk's `corpus_bleu`, where a text shorter than n has one n-gram."""
+    """Return character n-gram counts as in nltk's `corpus_bleu`, where a text shorter than n counts as one n-gram."""
     counts = bleu_counts(tokenize(answer, "characters"), tokenize(target, "characters"))
     return {name: max(1.0, n) if name.startswith("bleu_total") else n for name, n in counts.items()}
 
@@ -86,9 +86,10 @@ class Generated(Struct, frozen=True):
             return no_answer(reply, "no text", parts={"valid": 0.0})
         answer, target = text_up_to_last(text, "]"), str(sample.target)
         gold = _upstream_molecule(target)
-        molecule = (
-            _upstream_molecule(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * len(target)) else None
-        )
+        if len(answer) > max(MAX_SMILES_CHARS, 4 * len(target)):
+            why = f"{len(answer)} characters, too long for an answer"
+            return invalid_answer(answer, why, parts={"valid": 0.0})
+        molecule = _upstream_molecule(answer)
         if molecule is None or gold is None:
             why = "upstream decodes no molecule" if molecule is None else "the gold answer is not a molecule"
             return invalid_answer(answer, why, parts={"valid": 0.0})

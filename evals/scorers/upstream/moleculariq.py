@@ -24,7 +24,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from evals.extract.visible import visible
-from evals.scorers.outcomes import binary_score, unanswered
+from evals.scorers.outcomes import binary_score, no_stated_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 FORMULA = "molecular_formula"
@@ -46,7 +46,7 @@ class Compared(Struct, frozen=True):
         """Score one reply."""
         content = None if reply.stop == "filter" else tag_content(visible(reply.text).text, first=self.first)
         if not content:
-            return unanswered(reply, "no <answer> tag")
+            return no_stated_answer(reply, "no <answer> tag")
         stated = _parse_with_braces(content) if self.first else content
         gold_values = {normalise_key(key): value for key, value in json.loads(str(sample.target)).items()}
         right = (counts_match if self.kind == "count" else indices_match)(stated, gold_values)

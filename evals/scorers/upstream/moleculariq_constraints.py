@@ -16,7 +16,7 @@ from msgspec import Struct
 from evals.errors import DataError
 from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
-from evals.scorers.outcomes import binary_score, invalid_answer, unanswered
+from evals.scorers.outcomes import binary_score, invalid_answer, no_stated_answer
 from evals.scorers.upstream.moleculariq import tag_content
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -48,7 +48,7 @@ class Constraints(Struct, frozen=True):
         """Score one reply."""
         stated = None if reply.stop == "filter" else self._stated_molecule(visible(reply.text).text)
         if not stated:
-            return unanswered(reply, "no molecule stated")
+            return no_stated_answer(reply, "no molecule stated")
         if len(stated) > MAX_SMILES_CHARS:
             return invalid_answer(stated, f"longer than {MAX_SMILES_CHARS} characters")
         if why := missing_packages():

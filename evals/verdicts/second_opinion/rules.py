@@ -24,7 +24,7 @@ class Rule(Struct, frozen=True, kw_only=True):
 
     peer: str
     name: str
-    """The peer's name for it: `task,filter` or a configuration."""
+    """`task,filter` or, without a filter, `task,metric` (lm-eval); the configuration (OpenCompass); the rule (SciEvalKit)."""
     suite: str
     """Our name, with the variant."""
     spec: dict[str, Any]
@@ -70,7 +70,7 @@ def _lm_eval_rules() -> Iterator[Rule]:
         spec = {"path": path, "filter": filter_name, "metric": metric}
         return Rule(peer="lm-eval", name=f"{task},{criterion}", suite=suite, spec=spec, build_doc=doc)
 
-    # MMLU-Pro's 14 subjects share one template
+    # MMLU-Pro's 14 subjects share one template, as do MMMU's subjects: a rule is read from the configuration of one
     yield rule(
         "mmlu-pro", "mmlu_pro/mmlu_pro_math.yaml", _mmlu_pro_doc, "exact_match", "custom-extract", "mmlu_pro"
     )
@@ -149,10 +149,12 @@ SMOLINSTRUCT = (
 )  # fmt: skip
 """Configurations, the list in each, and its tasks with the tag around their gold answers (none for captions)."""
 PERCENT_TASKS = ("MG", "FS", "RS")
-"""Tasks that are scored from 0 to 100."""
+"""Tasks that OpenCompass scores from 0 to 100."""
 
 
 def _opencompass_rules() -> Iterator[Rule]:
+    """Yield the rules. `abbr`: the data set from which a rule is read; if several are scored alike, it stands for all."""
+
     def rule(suite: str, config: str, list_name: str, abbr: str, doc: DocBuilder, **options: Any) -> Rule:
         spec = {"config": config, "list": list_name, "abbr": abbr}
         name = config.rpartition(".")[2]
@@ -246,5 +248,5 @@ def _option_number_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
 
 def _lettered_options_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     options = _shown_options(sample, prompt)
-    choices = {chr(65 + n): text for n, text in enumerate(options)}
+    choices = {chr(ord("A") + n): text for n, text in enumerate(options)}
     return {"answer": _shown_letter(sample, prompt), "choices": choices}
