@@ -148,6 +148,7 @@ class FakeCard:
 
     def __init__(self, value: float | None, low: float | None = None, high: float | None = None) -> None:
         self.run = "r"
+        self.config = SimpleNamespace(suite="matbench")
         self.headline = SimpleNamespace(value=value, low=low, high=high, method="t")
 
 

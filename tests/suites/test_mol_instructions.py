@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from zipfile import ZipFile
 
 import pytest
@@ -237,6 +238,7 @@ class FakeCard:
 
     def __init__(self, value: float) -> None:
         self.run = "run"
+        self.config = SimpleNamespace(suite="mol-instructions")
         self.headline = Estimate(
             metric="m", group="", value=value, low=value, high=value, worst=None, best=None, n=9, clusters=9,
             unit="fraction", better="higher", method="", headline=True,

@@ -251,7 +251,7 @@ def card(name, value, *, low=None, high=None):
         metric="x", group="", value=value, low=low, high=high, worst=None, best=None, n=1, clusters=1,
         unit="fraction", better="higher", method="", headline=True,
     )  # fmt: skip
-    return SimpleNamespace(run=f"run-{name}", headline=estimate)
+    return SimpleNamespace(run=f"run-{name}", headline=estimate, config=SimpleNamespace(suite=name))
 
 
 def as_fraction(name, value):

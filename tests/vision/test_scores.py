@@ -58,7 +58,7 @@ def card(name: str, value: float | None) -> Any:
         high=None if value is None else value + 0.01, worst=None, best=None, n=9, clusters=9, unit="fraction",
         better="higher", method="Wilson", headline=True,
     )  # fmt: skip
-    return SimpleNamespace(headline=estimate, run=f"run-{name}")
+    return SimpleNamespace(headline=estimate, run=f"run-{name}", config=SimpleNamespace(suite=name))
 
 
 def test_vtab_has_means_over_groups_and_over_tasks() -> None:
