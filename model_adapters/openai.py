@@ -200,9 +200,9 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     refusal = extract_text(message.get("refusal")) or content.refusal
     if not content.text and stop == "stop" and (content.has_tool_call or calls_tool(message)):
         finish = TOOL_CALLS
-    if refusal and not content.text:
-        return Reply(text=refusal, stop="filter", **reply_fields)
     reasoning = content.reasoning if content.reasoning is not None else extract_reasoning(message)
+    if refusal and not content.text:
+        return Reply(text=refusal, reasoning=reasoning, stop="filter", **reply_fields)
     if content.text is None and reasoning is None and stop == "stop" and finish != TOOL_CALLS:
         raise BadReply(f"200 with content null from {display_url}")
     text, inline_reasoning, unclosed = split_reasoning(content.text or "")

@@ -54,6 +54,8 @@ DEFAULT_FOLDER = Path("results")
 """The default results folder."""
 BATCHES = "batches.jsonl"
 """Log of batches submitted to a vendor's batch endpoint, written by `evals/run/batch.py`."""
+MAX_NAME_BYTES = 200
+"""Maximum length of a folder's name made from another name; file systems allow 255 bytes."""
 
 
 class Run:
@@ -206,8 +208,8 @@ def write_card(path: Path, card: Card) -> None:
 
 def slug(name: str) -> str:
     """Return a name, e.g. of a model or a suite, in a form that can name a file or folder; `model` if nothing is left of it."""
-    cleaned = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name).strip("-.")
-    return cleaned[:80] or "model"
+    cleaned = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name).strip("-.")[:80]
+    return cleaned.encode()[:MAX_NAME_BYTES].decode(errors="ignore") or "model"
 
 
 def fingerprint(config: Config) -> str:

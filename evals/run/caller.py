@@ -181,8 +181,8 @@ class Caller:
         try:
             if self._spacing is not None:
                 await self._spacing.wait(self._stop)
-                if self._stop.is_set():
-                    return None
+            if self._stop.is_set():  # the run has ended while this call waited
+                return None
             if self._probe_task is None and self._timeout_s is None:
                 self._probe_task = asyncio.get_running_loop().create_task(self._probe_when_silent())
             with deadline, foreign_code(ModelError, passing=(EvalsError, TimeoutError)):

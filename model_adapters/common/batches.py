@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from evals.data.loose_json import to_strict_json
 from evals.errors import BadReply, Expired, Filtered, ModelError, Rejected, from_status
 from evals.model_adapters.common.faults import STATUSES, fault_message, parse_fault
 from evals.seams import BatchState
@@ -281,9 +284,13 @@ T = TypeVar("T")
 
 
 def _decode(raw: bytes, kind: type[T]) -> T:
+    """Decode a response or a line of results, as leniently as a direct call's response; raises BadReply."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        with suppress(ValueError, RecursionError):
+            value = json.loads(to_strict_json(raw), strict=False, parse_constant=lambda _: None)
+            return msgspec.json.decode(json.dumps(value), type=kind)
         raise BadReply(
             f"HTTP 200, but the body could not be decoded: {error}; {fault_message(raw)}"
         ) from None

@@ -71,6 +71,7 @@ class Endpoint:
         self.rejection = ""
         """The error after which it is not called again; empty if there is none."""
         self._failures = 0
+        self._pause_end: asyncio.TimerHandle | None = None
 
     @property
     def usable(self) -> bool:
@@ -127,14 +128,19 @@ class Endpoint:
         return min(MIN_PAUSE_S * 2.0 ** (self._failures - MAX_FAILURES), MAX_PAUSE_S)
 
     def pause(self, seconds: float) -> None:
-        """Do not call the server for a while."""
+        """Do not call the server for a while; a shorter pause does not end a longer one."""
+        loop = asyncio.get_running_loop()
+        if self._pause_end is not None and self._pause_end.when() >= loop.time() + seconds:
+            return
+        if self._pause_end is not None:
+            self._pause_end.cancel()
+        self._pause_end = loop.call_later(seconds, self.resume)
         self.paused = True
         self._on_change(self)
-        asyncio.get_running_loop().call_later(seconds, self.resume)
 
     def resume(self) -> None:
         """End the pause."""
-        self.paused = False
+        self.paused, self._pause_end = False, None
         self._on_change(self)
 
     def reject(self, reason: str) -> None:

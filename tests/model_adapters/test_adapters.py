@@ -106,6 +106,10 @@ REPLIES: dict[str, tuple[Any, Reply]] = {
     "filter": (completion("", finish="content_filter"), Reply(text="", stop="filter")),
     "filter, content null": (completion(None, finish="content_filter"), Reply(text="", stop="filter")),
     "refusal": (completion(None, refusal="I cannot."), Reply(text="I cannot.", stop="filter")),
+    "refusal after reasoning": (
+        completion(None, refusal="I cannot.", reasoning_content="2 and 2"),
+        Reply(text="I cannot.", reasoning="2 and 2", stop="filter"),
+    ),
     "refusal null": (completion(refusal=None), Reply(text="4")),
     "another finish_reason": (completion(finish="eos"), Reply(text="4")),
     "no finish_reason": (completion(finish=None), Reply(text="4")),

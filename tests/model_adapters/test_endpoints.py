@@ -12,10 +12,11 @@ import pytest
 from aiohttp import web
 
 from evals import load
+from evals.calls.pace import Pace
 from evals.errors import Disconnected, Fatal, RateLimit, ServerFault, UsageError
 from evals.model_adapters import server as server_adapter
 from evals.model_adapters.common.addresses import Addresses, split_urls
-from evals.model_adapters.common.endpoints import Endpoints
+from evals.model_adapters.common.endpoints import Endpoint, Endpoints
 from evals.records.store import Run
 from evals.run.job import Job
 from evals.run.runner import Runner
@@ -169,6 +170,19 @@ async def test_calls_to_a_server_at_its_rate_limit_move_to_the_others(tmp_path: 
     assert servers[0].calls <= 20
     assert result.seconds < 30  # the run does not wait for the 60 s
     assert servers[1].calls >= 100
+
+
+async def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    endpoint = Endpoint("http://x", SimulatedServer(), Pace(), lambda endpoint: None)
+    endpoint.pause(0.1)
+    endpoint.pause(0.01)
+    await asyncio.sleep(0.03)
+    assert not endpoint.usable
+    endpoint.pause(0.2)
+    await asyncio.sleep(0.12)
+    assert not endpoint.usable
+    await asyncio.sleep(0.15)
+    assert endpoint.usable
 
 
 @pytest.mark.slow

@@ -671,6 +671,7 @@ def test_a_missing_results_folder_is_named(tmp_path: Path) -> None:
         ("..", "model"),
         ("", "model"),
         ("a" * 200, "a" * 80),
+        pytest.param("\U00020000" * 80, "\U00020000" * 50, id="characters of four bytes"),
         ("gpt-4.1_x+y", "gpt-4.1_x+y"),
     ],
 )

@@ -143,6 +143,12 @@ def test_replies_that_strict_health_left_unrecorded_are_collected_later(
     assert not batch_log.pending_batches(run_folder())
 
 
+def test_a_reply_that_ends_within_a_character_does_not_block_its_batch(vendor: Vendor, model: str) -> None:
+    vendor.answers = lambda text: Completion("ANSWER: 1 \ud83d")
+    assert evals(*RUN, "-m", model).status == 0
+    assert {record.outcome.text for record in store.Run(run_folder()).records()} == {"ANSWER: 1 \ufffd"}
+
+
 def test_a_run_interrupted_twice_exits_at_once_and_can_be_resumed(vendor: Vendor, model: str) -> None:
     with interrupted_at_the_first_poll(times=2):
         assert evals(*RUN, "-m", model).status == 130

@@ -332,6 +332,27 @@ async def test_all_samples_are_called_when_many_workers_end_together(toy_run: To
     assert runner.end_reason == ""
 
 
+async def test_no_call_that_waits_for_a_slot_is_made_after_the_end_of_a_run(toy_run: ToyRun) -> None:
+    gate = asyncio.Event()
+    model = ScriptedModel(lambda name, earlier_calls: respond(earlier_calls))
+    runner = toy_run.runner(model, toy.suite(8), concurrency=8)
+
+    async def end_and_wait() -> str:
+        if model.in_flight == runner.pace.limit:  # all slots are taken
+            runner.end("interrupted")
+            asyncio.get_running_loop().call_later(0.05, gate.set)
+        await gate.wait()
+        return "A"
+
+    def respond(earlier_calls: int) -> object:
+        # rate limits halve the concurrency, so that half of the calls wait for a slot
+        return end_and_wait() if earlier_calls else RateLimit("HTTP 429")
+
+    await runner.run()
+    assert len(toy_run.records()) == runner.pace.limit == 4
+    assert len(model.called) == 8 + 4
+
+
 async def test_a_call_is_stopped_at_its_deadline_and_retried(toy_run: ToyRun) -> None:
     def respond(name: str, earlier_calls: int) -> object:
         return asyncio.sleep(60) if name == "q001" and earlier_calls == 0 else "A"
