@@ -101,7 +101,7 @@ def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row
             **dict.fromkeys(("A", "B", "first", "second", "B − A"), column(alignment="right")),
             "difference": column(help="Second minus first of the pair, on the samples scored in both runs.", alignment="right"),
             "95 % interval": column(help="Adjusted by Holm, as p is; it excludes 0 if the difference is significant.", alignment="right"),
-            "p (Holm)": column(help=f"Adjusted over all {len(rows)} comparisons of this table.", alignment="right"),
+            "p (Holm)": column(help=f"Adjusted over the comparisons in this table: {len(rows)}.", alignment="right"),
             "better": column(help="n.s.: not significantly different at 5 %, adjusted."),
             "n": st.column_config.NumberColumn(help="Samples scored in both runs.", format="localized"),
             "coverage": column(help="Share of expected samples and repeats that are scored, in each run.", alignment="right"),
@@ -298,7 +298,7 @@ def draw_discordant(
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "CSV", lambda: downloads.csv(discordant), "flips.csv", "text/csv", icon=":material/download:", on_click="ignore",
-            help=f"All {len(discordant):,} samples on which the two differ.",
+            help=f"All samples on which the two differ: {len(discordant):,}.",
         )  # fmt: skip
         st.markdown(
             f"{count_of(len(selected_samples), 'sample')}, largest contribution first. Select one to see both replies."

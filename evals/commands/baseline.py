@@ -9,6 +9,7 @@ import click
 from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
 from evals.errors import UsageError
+from evals.plain import count_of
 
 
 @click.command()
@@ -32,7 +33,7 @@ def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: P
         side = suite_run.side
         coverage = "" if side.coverage == 1 else f", coverage {side.coverage:.4f}"
         common.say(
-            f"{suite_run.suite} ({suite_run.protocol}): {len(side.golds)} samples of {suite_run.run}{coverage}"
+            f"{suite_run.suite} ({suite_run.protocol}): {count_of(len(side.golds), 'sample')} of {suite_run.run}{coverage}"
         )
     common.say(f"{file}: {file.stat().st_size:,} bytes")
 

@@ -11,6 +11,7 @@ import click
 
 from evals.commands import common
 from evals.errors import EvalsError, UsageError
+from evals.plain import count_of
 
 
 @click.command()
@@ -69,7 +70,7 @@ def _verify_data_sets(name: str, local: Path | None) -> bool:
             state = "as pinned" if digest == suite.sha256 else "differs from the pinned hash"
         else:
             state = "hash not pinned"
-        common.say(f"{suite.id}: {len(samples)} rows, sha256 {digest[:16]} ({state})")
+        common.say(f"{suite.id}: {count_of(len(samples), 'row')}, sha256 {digest[:16]} ({state})")
         samples.close()
     return is_complete
 

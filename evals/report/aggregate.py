@@ -1,7 +1,7 @@
 """Aggregate the runs of a benchmark's variants into one number.
 
-A mean is a dict with the fields of `Interval` (`value`, `low`, `high`, `method`), `missing` (variants without an estimate)
-and `runs` (ids of the runs).
+A mean is a dict with the fields of `Interval` (`value`, `low`, `high`, `method`), `missing` (variants without an estimate),
+`runs` and `suites` (id and suite of each run).
 """
 
 from __future__ import annotations

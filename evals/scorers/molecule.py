@@ -20,9 +20,15 @@ from evals.scorers.outcomes import invalid_answer, no_stated_answer, with_readin
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 MAX_SMILES_CHARS = 5_000
-"""Maximum length of a SMILES, or four times the target's length if that is more."""
+"""Maximum length of a SMILES or SELFIES, or four times the target's length if that is more."""
 NO_MOLECULE = {"parsed": 0.0, "valid": 0.0, "rung": 0.0}
 """Parts of a score without a molecule."""
+
+
+def length_fault(answer: str, golds: Sequence[str]) -> str:
+    """Return why an answer is too long to be parsed as a molecule; empty if it is not."""
+    too_long = len(answer) > max(MAX_SMILES_CHARS, 4 * max(map(len, golds)))
+    return f"{len(answer)} characters, too long for an answer" if too_long else ""
 
 
 class Molecule(UsesRdkit, frozen=True):
@@ -54,8 +60,7 @@ class Molecule(UsesRdkit, frozen=True):
 
     def _score_answer(self, sample: Sample, answer: str) -> Score:
         golds = gold_molecules(sample)
-        if len(answer) > max(MAX_SMILES_CHARS, 4 * max(map(len, golds))):
-            why = f"{len(answer)} characters, too long for an answer"
+        if why := length_fault(answer, golds):
             return invalid_answer(answer, why, parts=NO_MOLECULE)
         if answer not in golds and not looks_like_smiles(answer):
             return invalid_answer(answer, f"not SMILES: {smiles_fault(answer)}", parts=NO_MOLECULE)

@@ -905,7 +905,7 @@ def test_data_checks_the_hash_of_a_local_mirror(here):
     )
     outcome = evals("data", "mmlu-pro", "--data", "mirror")
     assert outcome.status == 0
-    assert "mmlu-pro: 1 rows, sha256 " in outcome.out
+    assert "mmlu-pro: 1 row, sha256 " in outcome.out
     assert "differs from the pinned hash" in outcome.out
 
 

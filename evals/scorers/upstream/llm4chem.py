@@ -21,7 +21,7 @@ from typing import Any
 from msgspec import Struct
 
 from evals.scorers.answers import finite_float
-from evals.scorers.molecule import MAX_SMILES_CHARS, gold_molecules
+from evals.scorers.molecule import MAX_SMILES_CHARS, gold_molecules, length_fault
 from evals.scorers.molecule_forms import UsesRdkit, compute_fingerprints, rdkit, tanimoto_similarities
 from evals.scorers.outcomes import binary_score, invalid_answer, no_answer
 from evals.types import Point, Prompt, Reply, Sample, Score
@@ -111,9 +111,9 @@ class ExactMatch(UsesRdkit, frozen=True):
         if not answer:
             return no_answer(reply, f"no <{self.tag}>", parts={"valid": 0.0})
         golds = gold_molecules(sample)
-        answer_fragments = (
-            _fragments(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * max(map(len, golds))) else None
-        )
+        if why := length_fault(answer, golds):
+            return invalid_answer(answer, why, parts={"valid": 0.0})
+        answer_fragments = _fragments(answer)
         if answer_fragments is None:
             return invalid_answer(answer, "not a molecule", parts={"valid": 0.0})
         gold_fragments = [fragments for gold in golds if (fragments := _fragments(gold)) is not None]

@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from evals.extract.selfies import decode_selfies
-from evals.scorers.molecule import MAX_SMILES_CHARS
+from evals.scorers.molecule import length_fault
 from evals.scorers.molecule_forms import compute_fingerprints, rdkit, tanimoto_similarities
 from evals.scorers.outcomes import binary_score, invalid_answer, no_answer
 from evals.scorers.text import Caption, bleu_counts, edit_distance, tokenize
@@ -86,8 +86,7 @@ class Generated(Struct, frozen=True):
             return no_answer(reply, "no text", parts={"valid": 0.0})
         answer, target = text_up_to_last(text, "]"), str(sample.target)
         gold = _upstream_molecule(target)
-        if len(answer) > max(MAX_SMILES_CHARS, 4 * len(target)):
-            why = f"{len(answer)} characters, too long for an answer"
+        if why := length_fault(answer, [target]):
             return invalid_answer(answer, why, parts={"valid": 0.0})
         molecule = _upstream_molecule(answer)
         if molecule is None or gold is None:
