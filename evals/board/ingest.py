@@ -165,19 +165,19 @@ def _result_of(
     return structs.replace(base, model=model, suites=tuple(examination.suites)).with_content_hash()
 
 
-def _other_models(examination: Examination, others: Iterable[EntryResult]) -> list[EntryResult]:
+def _entries_of_other_models(examination: Examination, others: Iterable[EntryResult]) -> list[EntryResult]:
     assert examination.submission is not None  # noqa: S101 - an entry without a readable submission is refused earlier
     model = examination.submission.model.casefold()
     return [other for other in others if other.model is not None and other.model.model.casefold() != model]
 
 
 def _comparison_refusals(examination: Examination, others: Sequence[EntryResult]) -> Iterator[str]:
-    other_models = _other_models(examination, others)
+    entries_of_other_models = _entries_of_other_models(examination, others)
     for result in examination.suites:
         for line in (
             *checks.reuse_refusals(result, others),
             *checks.data_refusals(result, others),
-            *checks.copy_refusals(result, other_models),
+            *checks.copy_refusals(result, entries_of_other_models),
         ):
             yield f"{result.label}: {line}"
 
@@ -185,7 +185,9 @@ def _comparison_refusals(examination: Examination, others: Sequence[EntryResult]
 def _doubts(
     examination: Examination, board_policy: BoardPolicy, others: Sequence[EntryResult]
 ) -> Iterator[str]:
-    published = [other for other in _other_models(examination, others) if other.status == "accepted"]
+    published = [
+        other for other in _entries_of_other_models(examination, others) if other.status == "accepted"
+    ]
     for result in examination.suites:
         rule = board_policy.rule_of(result.suite, result.protocol)
         assert rule is not None  # noqa: S101 - `examine` refuses suites without a rule

@@ -58,13 +58,9 @@ def parse_content(content: Any) -> Content:
     texts: list[str] = []
     thoughts: list[str] = []
     refusals: list[str] = []
-    has_tool_call = False
     for part in content:
         kind = str(part.get("type") or "") if isinstance(part, dict) else "text"
-        if calls_tool(part):
-            has_tool_call = True
-            continue
-        if _TOOL_RESULT_TYPE.search(kind):
+        if calls_tool(part) or _TOOL_RESULT_TYPE.search(kind):
             continue
         text = extract_text(part)
         if text is None:
@@ -77,7 +73,7 @@ def parse_content(content: Any) -> Content:
         "".join(texts) if texts or not thoughts + refusals else None,
         "\n".join(thoughts) if thoughts else None,
         "".join(refusals) or None,
-        has_tool_call,
+        any(map(calls_tool, content)),
     )
 
 

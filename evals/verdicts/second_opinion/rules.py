@@ -63,12 +63,12 @@ def _rules_of_peer(peer: str) -> Iterator[Rule]:
 
 def _lm_eval_rules() -> Iterator[Rule]:
     def rule(
-        suite: str, path: str, doc: DocBuilder, metric: str, filter_name: str = "none", name: str = ""
+        suite: str, path: str, build_doc: DocBuilder, metric: str, filter_name: str = "none", name: str = ""
     ) -> Rule:
         task = name or path.rpartition("/")[2].removesuffix(".yaml")
         criterion = filter_name if filter_name != "none" else metric
         spec = {"path": path, "filter": filter_name, "metric": metric}
-        return Rule(peer="lm-eval", name=f"{task},{criterion}", suite=suite, spec=spec, build_doc=doc)
+        return Rule(peer="lm-eval", name=f"{task},{criterion}", suite=suite, spec=spec, build_doc=build_doc)
 
     # MMLU-Pro's 14 subjects share one template, as do MMMU's subjects: a rule is read from the configuration of one
     yield rule(
@@ -155,17 +155,19 @@ PERCENT_TASKS = ("MG", "FS", "RS")
 def _opencompass_rules() -> Iterator[Rule]:
     """Yield the rules. `abbr`: the data set from which a rule is read; if several are scored alike, it stands for all."""
 
-    def rule(suite: str, config: str, list_name: str, abbr: str, doc: DocBuilder, **options: Any) -> Rule:
+    def rule(
+        suite: str, config: str, list_name: str, abbr: str, build_doc: DocBuilder, **options: Any
+    ) -> Rule:
         spec = {"config": config, "list": list_name, "abbr": abbr}
         name = config.rpartition(".")[2]
-        return Rule(peer="opencompass", name=name, suite=suite, spec=spec, build_doc=doc, **options)
+        return Rule(peer="opencompass", name=name, suite=suite, spec=spec, build_doc=build_doc, **options)
 
-    for name, doc in (
+    for name, build_doc in (
         ("mmlu_pro_0shot_cot_gen_08c1de", _gold_letter_doc),
         ("mmlu_pro_gen_cdbebf", _gold_letter_doc),
         ("mmlu_pro_few_shot_gen_bfaf90", _gold_option_doc),
     ):
-        yield rule("mmlu-pro", f"mmlu_pro.{name}", "mmlu_pro_datasets", "mmlu_pro_math", doc)
+        yield rule("mmlu-pro", f"mmlu_pro.{name}", "mmlu_pro_datasets", "mmlu_pro_math", build_doc)
     for variant in ("diamond", "main", "extended"):
         for name in ("gpqa_openai_simple_evals_gen_5aeece", "gpqa_0shot_nocot_gen_772ea0", "gpqa_gen_4baadb"):
             yield rule(f"gpqa:{variant}", f"gpqa.{name}", "gpqa_datasets", "GPQA_diamond", _gold_letter_doc)
@@ -229,8 +231,8 @@ SINGLE_OPTION_SUITES = ("microvqa", "mmstar", "msearth")
 
 
 def _scieval_rules() -> Iterator[Rule]:
-    def rule(name: str, suite: str, doc: DocBuilder) -> Rule:
-        return Rule(peer="scieval", name=name, suite=suite, spec={"rule": name}, build_doc=doc)
+    def rule(name: str, suite: str, build_doc: DocBuilder) -> Rule:
+        return Rule(peer="scieval", name=name, suite=suite, spec={"rule": name}, build_doc=build_doc)
 
     yield rule("trqa", "trqa", _right_letters_doc)
     yield rule("proteinlmbench", "proteinlmbench", _option_number_doc)
