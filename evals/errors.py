@@ -1,5 +1,7 @@
 """The errors of this project, and which of them are retried.
 
+The lower-case name of a class is recorded as `Failure.kind`, so the names stay.
+
 EvalsError                     a message for the user, one line, no traceback
 ├── UsageError                 wrong name, wrong option, missing key or data: exit 2
 │   ├── UnknownName            suggests similar names
