@@ -62,25 +62,26 @@ def _rescore_run(
     from evals.run.rescore import rescore, store_final_metrics
 
     card = run.card
+    status = card.status
     suite = _scoring_suite(card, protocol or card.config.protocol)
     judge_name = load.without_secrets(judge or "")
     if judge is not None or suite.judged:
         (suite,) = with_judge([suite], judge, name=judge_name, price=price, allow_missing=True)
-    if suite.protocol != card.config.protocol:
-        run = _copy_run(run, protocol=suite.protocol)
-    card = run.card
-    if judge_name and card.config.judge not in ("", judge_name):
-        run = _copy_run(run, judge=judge_name)
+    other_protocol = suite.protocol if suite.protocol != card.config.protocol else ""
+    other_judge = judge_name if card.config.judge not in ("", judge_name) else ""
+    if other_protocol or other_judge:
+        run = _copy_run(run, protocol=other_protocol, judge=other_judge)
         card = run.card
-    elif judge_name:
+    if judge_name:
         card.config = structs.replace(card.config, judge=judge_name)
     writer = Writer(run.path, card)
     try:
         changes = rescore(writer, suite)
         writer.finalize()
         store_final_metrics(writer, suite)
-        if card.status == "running":  # an earlier rescoring was killed
-            card.status = "finished" if card.coverage == 1.0 else "partial"
+        if status == "running":  # an earlier rescoring was killed
+            status = "finished" if card.coverage == 1.0 else "partial"
+        card.status = status
         writer.write_card()
     finally:
         writer.close()
@@ -106,9 +107,10 @@ def _scoring_suite(card: Card, protocol: str) -> Suite:
     return suite
 
 
-def _copy_run(run: Run, *, protocol: str | None = None, judge: str | None = None) -> Run:
-    """Copy a run for scoring under another protocol or by another judge; judged scores of an earlier copy are kept.
+def _copy_run(run: Run, *, protocol: str, judge: str) -> Run:
+    """Copy a run for scoring under another protocol, by another judge, or both; judged scores of an earlier copy are kept.
 
+    The copy counts as running until it has been rescored, since its scores are those of the original.
     Raises UsageError if another run has the name of the copy.
     """
     from evals.records import store
@@ -121,15 +123,11 @@ def _copy_run(run: Run, *, protocol: str | None = None, judge: str | None = None
     card.origin = f"score of {card.run}"
     if protocol:
         card.notes = (*card.notes, f"run under {original.protocol}, scored under {protocol}")
-    name = f"{card.run}-{protocol or store.slug(judge or '')}"
-    card.run, card.files = name, {}
+    name = "-".join([card.run, *([protocol] if protocol else []), *([store.slug(judge)] if judge else [])])
+    card.run, card.files, card.status = name, {}, "running"
     path = run.path.with_name(name)
     scores = _scores_of_copy(path, card.origin)
     writer = Writer(path, card)
-    status, card.status = (
-        card.status,
-        "running",
-    )  # if this process is killed, the copy does not count as finished
     try:
         writer.write_card()
         writer.write_samples(run.samples(), questions=not card.gated)
@@ -137,8 +135,6 @@ def _copy_run(run: Run, *, protocol: str | None = None, judge: str | None = None
             structs.replace(record, scores=scores.get(_call_key(record), record.scores))
             for record in run.records()
         )
-        card.status = status
-        writer.write_card()
     finally:
         writer.close()
     return store.Run(path)

@@ -372,7 +372,8 @@ def _open_run(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], 
     done: set[tuple[str, int]] = set()
     is_stale = False
     if resumed:
-        briefs = [brief for brief in store.Run(path).briefs() if not brief.failure]
+        expected = set(plan.samples.ids)
+        briefs = [b for b in store.Run(path).briefs() if not b.failure and b.sample in expected]
         scored_by = (card.scorers, card.errata)
         rules_changed = bool(card.scorers) and scored_by != (suite.scorer_versions(), suite.errata.version)
         is_stale = rules_changed or any(map(_lacks_score, briefs))

@@ -69,11 +69,11 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
 def rescore_records(
     scoring: Scoring, samples: Mapping[str, Sample], records: Iterator[Record]
 ) -> Iterator[tuple[Record, Record]]:
-    """Yield (record, rescored record) pairs; slow scorers run concurrently."""
+    """Yield (record, rescored record) pairs; slow scorers run concurrently. Records of unknown samples are not changed."""
     if scoring.all_light:
         for record in records:
             scores = record.scores
-            if isinstance(record.outcome, Reply):
+            if isinstance(record.outcome, Reply) and record.sample in samples:
                 scores = scoring.score_light(samples[record.sample], record.prompt, record.outcome)
             yield record, structs.replace(record, scores=scores)
         return
@@ -96,7 +96,7 @@ async def _rescore_batch(
 
     async def rescore_record(index: int, record: Record) -> None:
         scores = record.scores
-        if isinstance(reply := record.outcome, Reply):
+        if isinstance(reply := record.outcome, Reply) and record.sample in samples:
             scores = await scoring.score_all(samples[record.sample], record.prompt, reply, scores)
         rescored[index] = structs.replace(record, scores=scores)
 

@@ -177,6 +177,14 @@ def test_the_same_command_resumes_the_run(tmp_path: Path, finalize: bool) -> Non
     assert (close_and_return_name(job), job.notes) == (name, [])
 
 
+def test_a_reply_to_an_unknown_sample_does_not_count_as_one_of_the_run(tmp_path: Path) -> None:
+    write_run(tmp_path, *(toy.record(name) for name in ("q000", "q001", "q002", "q999")))
+    job = toy.job(tmp_path)
+    assert job.done == {(name, 0) for name in ("q000", "q001", "q002")}
+    assert not job.reuse_message
+    toy.close_job(job)
+
+
 CHANGES = {
     "seed": {"seed": 1},
     "repeats": {"repeats": 2},

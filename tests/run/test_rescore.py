@@ -109,6 +109,18 @@ def test_an_asynchronous_scorer_is_awaited(writer: Writer) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_a_reply_to_an_unknown_sample_is_not_scored_again(writer: Writer, *, is_slow: bool) -> None:
+    async def slow_rule(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        return other_rule(sample, prompt, reply)
+
+    unknown = toy.record("q999")
+    writer.append(unknown)
+    assert len(rescore(writer, suite(slow_rule if is_slow else other_rule))) == 3
+    assert unknown in list(Run(writer.path).records())
+    writer.close()
+
+
 def test_scoring_again_does_not_need_the_question(writer: Writer) -> None:
     def check_sample(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         assert sample.question == ()

@@ -19,6 +19,7 @@ from evals.profiles import Price, date
 from evals.prompts import plain_text
 from evals.records import store
 from evals.records.writer import Writer
+from evals.run import rescore as rescoring
 from evals.scorers.choice import Choice
 from evals.scorers.judge.account import judge_card
 from evals.scorers.judge.agreement import RatedPair, agreement, kappa, ppi, rogan_gladen
@@ -435,6 +436,35 @@ def test_a_copy_whose_process_was_killed_is_copied_again(
     outcome = evals(*command)
     assert outcome.status == 0, outcome.err
     assert (outcome.json["run"]["status"], outcome.json["run"]["coverage"]) == ("finished", 1.0)
+
+
+def test_a_copy_that_was_not_rescored_does_not_count_as_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evals("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: B", "--results", tmp_path, "--run", "r")
+    command = ("score", "r", "--protocol", "official", "--results", tmp_path, "--json")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(rescoring, "rescore", interrupt)
+        assert evals(*command).status == 130
+    assert store.read_card(store.find_one(tmp_path, "r-official").path).status == "running"
+    outcome = evals(*command)
+    assert (outcome.json["run"]["status"], outcome.json["run"]["coverage"]) == ("finished", 1.0)
+
+
+def test_a_copy_for_another_protocol_and_another_judge_is_one_run(tmp_path: Path) -> None:
+    evals("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: B", "--results", tmp_path, "--run", "r")
+    card_path = store.find_one(tmp_path, "r").path / "card.json"
+    card = json.loads(card_path.read_text())
+    card["config"]["judge"] = "scripted:other"
+    card_path.write_text(json.dumps(card))
+    command = ("score", "r", "--protocol", "intern-s1", "--judge", "scripted:A", "--results", tmp_path)
+    assert evals(*command).status == 0
+    (name,) = {run.path.name for run in store.runs(tmp_path)} - {"r"}
+    assert store.read_card(store.find_one(tmp_path, name).path).status != "running"
 
 
 def test_scoring_under_another_protocol_does_not_overwrite_another_run(tmp_path: Path) -> None:
