@@ -25,6 +25,7 @@ from evals.dashboard.tables.frames import index
 from evals.dashboard.tables.leaderboard import Board, Row, build
 from evals.dashboard.tables.significance import ColumnRanks
 from evals.errors import UsageError
+from evals.terminal.figures import percent
 from evals.verdicts.reported import Claim
 
 PAGE_MARKER = "<!-- evals dashboard --export -->"
@@ -237,7 +238,7 @@ def _title_attribute(board: Board, row: Row | None, label: str) -> str:
     interval = styling.format_interval(estimate.low, estimate.high, estimate.unit)
     bounds = styling.format_interval(estimate.worst, estimate.best, estimate.unit)
     text = (
-        f"{estimate.metric}: 95 % interval {interval}, n {estimate.n:,}, coverage {100 * cell.coverage:.1f} %, "
+        f"{estimate.metric}: 95 % interval {interval}, n {estimate.n:,}, coverage {percent(cell.coverage)} %, "
         f"bounds {bounds}"
     )
     return f' title="{escape("; ".join([text, *cell.marks.values()]))}"'

@@ -18,6 +18,7 @@ from evals.dashboard.untrusted import text as safe
 from evals.plain import count_of
 from evals.records.card import Card
 from evals.records.promise import promise_status
+from evals.terminal.figures import percent
 from evals.types import Estimate
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def draw_estimate(estimate: Estimate, coverage: float) -> None:
         (score, format_value(estimate.value, estimate.unit), None),
         ("95 % interval", interval, safe.label(estimate.method)),
         ("n", f"{estimate.n:,}", f"sample-repeats in {estimate.clusters:,} independent clusters"),
-        ("coverage", f"{100 * coverage:.1f} %", "share of the expected sample-repeats that are scored"),
+        ("coverage", f"{percent(coverage)} %", "share of the expected sample-repeats that are scored"),
         ("bounds", bounds, "the score if all missing outcomes were wrong, and if all were right"),
     )
     with st.container(horizontal=True):

@@ -35,7 +35,7 @@ MAX_PAIRED_MODELS = 12
 
 
 def candidates(index: Index) -> dict[str, tuple[Entry, ...]]:
-    """Return the names to choose from, with their runs: models with their newest runs, then ids of single runs.
+    """Return the names to choose from, with their runs: models with their newest runs, then names of single runs.
 
     A name that is both a model's and a run's stands for the model.
     """
@@ -46,8 +46,8 @@ def candidates(index: Index) -> dict[str, tuple[Entry, ...]]:
             runs[row.label].append(cell.entry)
     models = set(runs)
     for entry in reversed(index.entries):
-        if entry.is_scored and entry.card.run not in models:
-            runs.setdefault(entry.card.run, []).append(entry)
+        if entry.is_scored and entry.name not in models:
+            runs.setdefault(entry.name, []).append(entry)
     return {name: tuple(entries) for name, entries in runs.items()}
 
 
@@ -87,9 +87,7 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
             suite_matches.append(_match_runs(tuple(run for run in newest_runs if run)))
     counts = Counter(match.label for match in suite_matches)
     unique_matches = [
-        match._replace(label=f"{match.label} · {match.entries[0].card.run}")
-        if counts[match.label] > 1
-        else match
+        match._replace(label=f"{match.label} · {match.entries[0].name}") if counts[match.label] > 1 else match
         for match in suite_matches
     ]
     return sorted(unique_matches, key=lambda match: (bool(match.why_not), match.label))

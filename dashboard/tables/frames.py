@@ -43,6 +43,13 @@ class Entry(Struct, frozen=True, kw_only=True):
     """The run's card without the estimates by group, which `group_estimates` reads."""
     challenge: Challenge | None = None
     """The run's challenge; None if it was not challenged."""
+    shares_id: bool = False
+    """Whether runs of other models have the same id (`evals run -m A -m B --run NAME`, or imported runs)."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the run in lists and URLs: its id, and its model if several models share the id."""
+        return f"{self.card.run} ({self.card.model})" if self.shares_id else self.card.run
 
     @property
     def headline(self) -> Estimate | None:
@@ -74,11 +81,10 @@ class Index(NamedTuple):
     broken: tuple[BrokenRun, ...]
 
     def find(self, run: str, suite: str = "") -> Entry | None:
-        """Return the newest run with this id; `suite` selects among the runs of one command, which share their id."""
-        for entry in reversed(self.entries):
-            if entry.card.run == run and suite in ("", entry.card.config.suite):
-                return entry
-        return None
+        """Return the newest run with this name or id; `suite` selects among the runs of one command, which share their id."""
+        runs = [entry for entry in reversed(self.entries) if suite in ("", entry.card.config.suite)]
+        by_name = (entry for entry in runs if entry.name == run)
+        return next(by_name, next((entry for entry in runs if entry.card.run == run), None))
 
 
 _RUNS: dict[str, tuple[store.Stamp | None, Entry | BrokenRun]] = {}
@@ -112,9 +118,25 @@ def index(results: Path) -> Index:
             if path.startswith(prefix) and path not in stamps:
                 _RUNS.pop(path, None)
     return Index(
-        tuple(run for run in runs if isinstance(run, Entry)),
+        tuple(_mark_shared_ids([run for run in runs if isinstance(run, Entry)])),
         tuple(run for run in runs if isinstance(run, BrokenRun)),
     )
+
+
+def _mark_shared_ids(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the runs with `shares_id` set; the cache keeps each changed one, so that it is the same object in the next call."""
+    models: dict[str, set[str]] = {}
+    for entry in entries:
+        models.setdefault(entry.card.run, set()).add(entry.card.model)
+    marked_entries = []
+    for entry in entries:
+        shares_id = len(models[entry.card.run]) > 1
+        marked = entry if entry.shares_id == shares_id else structs.replace(entry, shares_id=shares_id)
+        cached = _RUNS.get(str(entry.path))
+        if marked is not entry and cached and cached[1] is entry:
+            _RUNS[str(entry.path)] = (cached[0], marked)
+        marked_entries.append(marked)
+    return marked_entries
 
 
 def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[Entry | BrokenRun, int]:

@@ -13,6 +13,7 @@ import pandas as pd
 from evals.dashboard.filters import Filters
 from evals.dashboard.tables.leaderboard import Board, Cell, Row
 from evals.dashboard.tables.statistics import decimal_places, format_with_interval, mean, standings
+from evals.terminal.figures import percent
 
 if TYPE_CHECKING:
     from evals.dashboard.tables.significance import ColumnRanks
@@ -135,7 +136,7 @@ def cell_text(cell: Cell | None) -> str:
     if cell is None:
         return ""
     estimate = cell.estimate
-    coverage = "" if cell.coverage >= 1 else f"({100 * min(cell.coverage, 0.9999):.1f} %)"
+    coverage = "" if cell.coverage >= 1 else f"({percent(cell.coverage)} %)"
     number = format_with_interval(estimate.value, estimate.low, estimate.high, estimate.unit)
     return " ".join(filter(None, (number, coverage, "".join(cell.marks))))
 

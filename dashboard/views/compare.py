@@ -23,6 +23,7 @@ from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
 from evals.plain import count_of
 from evals.report.estimand_names import describe_estimand
+from evals.terminal.figures import percent
 from evals.verdicts import comparison_text, formatting
 from evals.verdicts.compare import Comparison, Row
 
@@ -46,10 +47,10 @@ def select_models(index: Index) -> tuple[list[str], list[Match]]:
         state.stop_with_hint(
             "Comparisons need two runs with scores.", "evals run mmlu-pro --sample -m smollm2"
         )
-    runs = {entry.card.run: entry.card.model for entry in index.entries}
+    runs = {entry.name: f"run {entry.card.run} ({entry.card.model})" for entry in index.entries}
 
     def display_name(name: str) -> str:
-        return safe.visible(f"run {name} ({runs[name]})" if name in runs else name)
+        return safe.visible(runs.get(name, name))
 
     selected = pickers.select_many(
         "runs", "Models or runs", list(candidates), format_func=display_name, max_selections=4, default=lambda: comparison.default_pair(candidates),
@@ -130,7 +131,7 @@ def _table_row(match: Match, i: int, j: int, row: Row) -> dict[str, object]:
         "first": first,
         "second": second,
         "n": row.n,
-        "coverage": f"{100 * row.coverage_a:.1f} % / {100 * row.coverage_b:.1f} %",
+        "coverage": f"{percent(row.coverage_a)} % / {percent(row.coverage_b)} %",
         "metric": row.metric,
     }
 
@@ -237,11 +238,11 @@ def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
     """Draw the outcomes of each run."""
     st.header("Outcomes", anchor=False)
     rows = []
-    for name, entry in runs:
+    for letter, (name, entry) in zip(LETTERS, runs, strict=False):
         counts = outcomes.count_outcomes(entry)
         total = sum(counts.values()) or 1
         rows += [
-            {"run": name[:50], "outcome": outcome, "n": n, "share": n / total}
+            {"run": f"{letter} {name[:50]}", "outcome": outcome, "n": n, "share": n / total}
             for outcome, n in counts.items()
         ]
     frame = pd.DataFrame(rows)
@@ -362,8 +363,8 @@ def draw_replies(a: Entry, b: Entry, sample: str) -> None:
         "sample",
         "Details of this sample",
         suite=a.card.config.suite,
-        run=a.card.run,
-        beside=b.card.run,
+        run=a.name,
+        beside=b.name,
         sample=sample,
     )
     if a.card.gated or b.card.gated:

@@ -217,7 +217,7 @@ def draw_score(board: Board, row: Row, label: str, cell: Cell, claims: Sequence[
         for claim in reported.claims_for(claims, row.model, column):
             st.caption(f"Reported, not measured here: {safe.label(reported.claim_text(claim), 600)}")
         if cell.entry:
-            link_params = {"run": cell.entry.card.run, "suite": column.suite}
+            link_params = {"run": cell.entry.name, "suite": column.suite}
             with st.container(horizontal=True):
                 state.draw_link("suite", "Groups and hard items", **link_params)
                 state.draw_link("sample", "Wrong samples", verdict="wrong", **link_params)

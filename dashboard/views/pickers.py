@@ -7,7 +7,7 @@ replaces the widget's value.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -89,8 +89,8 @@ def enter_text(param: str, label: str, *, placeholder: str = "") -> str:
     return value
 
 
-def select_run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entry]]:
-    """Draw the selection of a suite and a run in two cells, and return the run and all runs of the suite, newest first."""
+def select_run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, dict[str, Entry]]:
+    """Draw the selection of a suite and a run in two cells; return the run, and all runs of the suite by name, newest first."""
     stop_if_unreadable(index, st.query_params.get_all("run"))
     entries = list(reversed(index.entries))
     url_run = index.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
@@ -99,17 +99,18 @@ def select_run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, li
         suite = select_one(
             "suite", "Suite", suites, default=(url_run or _first_scored(entries)).card.config.suite
         )
-    runs = {entry.card.run: entry for entry in entries if entry.card.config.suite == suite}
+    runs = {entry.name: entry for entry in entries if entry.card.config.suite == suite}
+    default = url_run if url_run and url_run.name in runs else _first_scored(list(runs.values()))
     with cells[1]:
-        run_id = select_one(
+        name = select_one(
             "run",
             "Run",
             list(runs),
-            format_func=run_labels(list(runs.values())).__getitem__,
+            format_func=run_labels(runs).__getitem__,
             help="Newest first.",
-            default=_first_scored(list(runs.values())).card.run,
+            default=default.name,
         )
-    return runs[run_id], list(runs.values())
+    return runs[name], runs
 
 
 def _first_scored(entries: Sequence[Entry]) -> Entry:
@@ -121,7 +122,7 @@ def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:
     """Stop the page with an error if one of these run ids, from the URL, belongs to a broken run."""
     reasons = {run.path.name: run.reason for run in index.broken}
     for name in names:
-        runs = [entry for entry in index.entries if entry.card.run == name]
+        runs = [entry for entry in index.entries if name in (entry.name, entry.card.run)]
         if runs and all(frames.fault(run.path) for run in runs):
             reasons[name] = frames.fault(runs[0].path)
             runs = []
@@ -134,15 +135,16 @@ def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:
             st.stop()
 
 
-def run_labels(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return a label for each run id: model, protocol and time, and the id if these are not unique."""
+def run_labels(runs: Mapping[str, Entry]) -> dict[str, str]:
+    """Return a label for each name of a run: model, protocol and time, and the id if these are not unique."""
     titles = {
-        entry.card.run: f"{entry.card.model} · {entry.card.config.protocol} · {iso_time(entry.card.started)[:16].replace('T', ' ')}"
-        for entry in entries
+        name: f"{entry.card.model} · {entry.card.config.protocol} · {iso_time(entry.card.started)[:16].replace('T', ' ')}"
+        for name, entry in runs.items()
     }
     counts = Counter(titles.values())
     return {
-        run: safe.visible(f"{name} · {run}" if counts[name] > 1 else name) for run, name in titles.items()
+        name: safe.visible(f"{title} · {runs[name].card.run}" if counts[title] > 1 else title)
+        for name, title in titles.items()
     }
 
 

@@ -132,7 +132,7 @@ def draw_judgements(item: Item) -> None:
     for number, judgement in enumerate(judgements, 1):
         name = f"Judge {number} of {len(judgements)}: " if len(judgements) > 1 else "Judge: "
         with st.expander(f"{name}{safe.label(judgement.judge)}", icon=":material/gavel:"):
-            _draw_text(judgement.text, f"judge{number}-{item.entry.card.run}")
+            _draw_text(judgement.text, f"judge{number}-{item.entry.name}")
             tokens = f", {judgement.usage.output:,} tokens" if judgement.usage.output is not None else ""
             st.caption(
                 f"{safe.label(judgement.model or judgement.judge)}, {count_of(judgement.attempts, 'attempt')}{tokens}"

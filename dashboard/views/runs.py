@@ -111,7 +111,12 @@ def draw_run_list(entries: list[Entry]) -> Entry | None:
         return entries[selected[0]]
     run, suite = st.query_params.get("run", ""), st.query_params.get("suite", "")
     return next(
-        (entry for entry in entries if entry.card.run == run and suite in ("", entry.card.config.suite)), None
+        (
+            entry
+            for entry in entries
+            if run in (entry.name, entry.card.run) and suite in ("", entry.card.config.suite)
+        ),
+        None,
     )
 
 
@@ -174,7 +179,7 @@ def draw_details(entry: Entry) -> None:
         },
     )
     right.dataframe(counts, hide_index=True)
-    link_params = {"run": card.run, "suite": card.config.suite}
+    link_params = {"run": entry.name, "suite": card.config.suite}
     with st.container(horizontal=True):
         state.draw_link("suite", "Groups and hard items", **link_params)
         state.draw_link("sample", "Samples", **link_params)

@@ -22,7 +22,11 @@ def select_runs(index: Index) -> list[Entry]:
     cells = st.columns([2, 3, 2])
     first, runs = pickers.select_run(index, cells)
     data_sha256 = first.card.config.data_sha256
-    others = {e.card.run: e for e in runs if e is not first and e.card.config.data_sha256 == data_sha256}
+    others = {
+        name: entry
+        for name, entry in runs.items()
+        if entry is not first and entry.card.config.data_sha256 == data_sha256
+    }
     if not others:
         return [first]
     with cells[2]:
@@ -121,12 +125,12 @@ def draw_sample(items: Sequence[Item]) -> None:
     with right:
         if show_differences:
             replies.side_by_side(items[0], items[1])
-        titles = pickers.run_labels([item.entry for item in items])
+        titles = pickers.run_labels({item.entry.name: item.entry for item in items})
         cells = st.columns(len(items)) if len(items) > 1 else [st.container()]
         for i, (cell, item) in enumerate(zip(cells, items, strict=True)):
             with cell, st.container(border=len(items) > 1):
                 if len(items) > 1:
-                    st.markdown(f"**{safe.label(titles[item.entry.card.run])}**")
+                    st.markdown(f"**{safe.label(titles[item.entry.name])}**")
                 draw_run(item, f"{i}", raw=raw, same_prompt=item.prompt_text == first.prompt_text)
 
 
@@ -161,8 +165,8 @@ def draw_links(entry: Entry, index: Index) -> None:
     column = leaderboard.column_label(entry, index.entries)
     with st.container(horizontal=True):
         state.draw_link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
-        state.draw_link("suite", "Groups and hard items", run=card.run, suite=card.config.suite)
-        state.draw_link("runs", "Run details", run=card.run, suite=card.config.suite)
+        state.draw_link("suite", "Groups and hard items", run=entry.name, suite=card.config.suite)
+        state.draw_link("runs", "Run details", run=entry.name, suite=card.config.suite)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ def draw_headline(entry: Entry, estimate: Estimate) -> None:
 
 def draw_links(entry: Entry, entries: Sequence[Entry]) -> None:
     """Draw the links to other pages."""
-    link_params = {"run": entry.card.run, "suite": entry.card.config.suite}
+    link_params = {"run": entry.name, "suite": entry.card.config.suite}
     column = leaderboard.column_label(entry, entries)
     with st.container(horizontal=True):
         state.draw_link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
@@ -103,7 +103,7 @@ def draw_group_table(entry: Entry, group_rows: pd.DataFrame, unit: str) -> None:
     selected_rows = event["selection"]["rows"]
     if selected_rows and selected_rows[0] < len(group_rows):
         name = str(group_rows.iloc[selected_rows[0]]["group"])
-        link_params = {"run": entry.card.run, "suite": entry.card.config.suite, "group": name}
+        link_params = {"run": entry.name, "suite": entry.card.config.suite, "group": name}
         state.draw_link(
             "sample",
             f"Samples of {safe.label(name, 60)} that are not right",
@@ -184,8 +184,8 @@ def draw_missing(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
 def _draw_sample_link(sample: str, entry: Entry, others: Sequence[Entry]) -> None:
     """Draw a link to the Sample page with a sample's replies in this run and some other runs."""
     state.draw_link(
-        "sample", f"Replies to {safe.label(sample, 60)}", run=entry.card.run, suite=entry.card.config.suite,
-        sample=sample, beside=[other.card.run for other in others[:pickers.MAX_OTHER_RUNS]],
+        "sample", f"Replies to {safe.label(sample, 60)}", run=entry.name, suite=entry.card.config.suite,
+        sample=sample, beside=[other.name for other in others[:pickers.MAX_OTHER_RUNS]],
     )  # fmt: skip
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from operator import is_
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
+from tests.support import synthetic_results
 from tests.support.cpu_time import assert_cpu_time
 from tests.support.dashboard_runs import entry, run
 from tests.support.hostile import ATTACKS
@@ -75,6 +77,39 @@ def text_of(app: AppTest) -> str:
     ]
     text = "\n".join(str(part.value) for part in parts)
     return html.unescape(text).replace(JOINER, "")
+
+
+def test_runs_of_two_models_with_one_id_are_selected_and_compared_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "results"
+    synthetic_results.write_checkpoints(folder, count=3, samples=20)
+    for run_entry in frames.index(folder).entries:
+        if run_entry.card.config.version == "1":  # the last one has another version of the suite
+            model = f"{'x' * 50}/{run_entry.card.model}"
+            synthetic_results.update_card(run_entry.path, run="v1", model=model)
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(folder))
+    index = frames.index(folder)
+    assert frames.index(folder).entries == index.entries
+    assert all(map(is_, frames.index(folder).entries, index.entries))
+    runs = [run_entry for run_entry in index.entries if run_entry.card.run == "v1"]
+    names = [f"v1 ({run_entry.card.model})" for run_entry in runs]
+    assert [run_entry.name for run_entry in runs] == names
+    assert [index.find(name) for name in (*names, "v1")] == [*runs, runs[1]]
+    suite = runs[0].card.config.suite
+    for name in names:
+        for page in ("suite", "sample"):
+            selection = open_in_session(page, run=name, suite=suite).selectbox(key="pick-run")
+            assert (selection.value, len(selection.options)) == (name, 3)
+        assert f"by {name[4:-1]}" in text_of(open_in_session("runs", run=name, suite=suite))
+    app = open_in_session("sample", run=names[0], suite=suite, beside=names[1])
+    assert all(run_entry.card.model in text_of(app) for run_entry in runs)
+    candidates = pairs.candidates(index)
+    assert [candidates[name] for name in names] == [(run_entry,) for run_entry in runs]
+    app = open_in_session("compare", runs=names)
+    outcomes = next(table.value for table in app.dataframe if "right" in table.value.index)
+    assert [column[0] for column in outcomes.columns] == ["A", "B"]
+    assert outcomes.sum().tolist() == [20, 20]
 
 
 @pytest.mark.parametrize("page", ["sample", "compare", "suite"])
