@@ -76,6 +76,10 @@ def _import_function(spec: str) -> Callable[[Prompt], str | Reply]:
     name, _, attribute = spec.partition(":")
     try:
         function: Callable[[Prompt], str | Reply] = getattr(import_module(name), attribute)
+    except ModuleNotFoundError as error:
+        is_missing = error.name == name.split(".")[0]  # not a module that it imports
+        hint = "; add the module's folder to PYTHONPATH" if is_missing else ""
+        raise UsageError(f"scripted:call={spec}: {error}{hint}") from None
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UsageError(f"scripted:call={spec}: {error}") from None
     if not callable(function):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,23 @@ def test_an_argument_that_is_not_utf_8_is_refused_with_a_one_line_message(
 @pytest.mark.parametrize("call", ["../x:y", ".x:y", ":y", "os:", "os", "no.such:thing", "os:sep", "x/y:z"])
 def test_a_wrong_scripted_function_is_refused_with_a_one_line_message(here: Path, call: str) -> None:
     evals("run", "aime", "--sample", "-m", f"scripted:call={call}").assert_usage_error()
+
+
+def test_a_scripted_function_of_an_unknown_module_is_refused_with_the_remedy(here: Path) -> None:
+    outcome = evals("run", "aime", "--sample", "-m", "scripted:call=no_such_module:reply")
+    assert "PYTHONPATH" in outcome.error_line
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_run_with_closed_streams_is_completed(here: Path, closed: str) -> None:
+    command = f'exec "$0" -c "from evals.cli import main; main()" "$@" {closed}'
+    arguments = ("run", "aime:2025", "--sample", "-m", "scripted:A", "--run", "one")
+    ended = subprocess.run(
+        ["sh", "-c", command, sys.executable, *arguments], capture_output=True, check=False
+    )
+    assert (ended.returncode, b"Traceback" in ended.stderr) == (0, False)
+    [run] = evals("show", "one", "--json").json["runs"]
+    assert run["coverage"] == 1
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from msgspec import Struct, structs
 from evals import disk
 from evals.data.archive import ARCHIVE_ERRORS
 from evals.errors import DataError, UsageError
+from evals.plain import one_line
 from evals.records import card as cards
 from evals.records.card import Card
 from evals.records.files import encode, label_or_hash, without_text
@@ -236,7 +237,7 @@ class Bundle:
         names = sorted(self._archive.namelist())
         if names != sorted({*required, "bundle.json"}) or sorted(self.manifest.files) != sorted(required):
             expected = ", ".join(("bundle.json", *required))
-            return [*faults, f"it contains {', '.join(names)}; expected: {expected}"]
+            return [*faults, f"it contains {', '.join(map(one_line, names))}; expected: {expected}"]
         return faults + [fault for name in required if (fault := self._fault_of(name))]
 
     def _fault_of(self, name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from evals.commands import common
-from evals.plain import count_of
+from evals.plain import count_of, one_line
 
 MAX_DIFFERENCES = 40
 
@@ -29,7 +29,7 @@ def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
         common.print_json(report)
         return int(bool(report.differences))
     if report.suite:
-        common.say(f"{report.suite} ({report.protocol}), model {report.model}, run {report.run}")
+        common.say(one_line(f"{report.suite} ({report.protocol}), model {report.model}, run {report.run}"))
     for line in report.differences[:MAX_DIFFERENCES]:
         common.say(f"    {line}", no_wrap=True)  # unwrapped, so that it can be searched for
     common.say_more(len(report.differences) - MAX_DIFFERENCES, "--json lists all", indent="    ")

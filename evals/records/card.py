@@ -263,8 +263,11 @@ def card_fault(card: Card) -> str:
     if not 1 <= card.config.repeats <= MAX_REPEATS:
         return f"the number of repeats, {card.config.repeats}, is not between 1 and {MAX_REPEATS}"
     counted = (card.expected, card.truncated, *card.counts.values(), *card.tokens.values())
-    if any(not 0 <= number < 1 << 63 for number in counted):
+    sizes = (size for estimate in card.estimates for size in (estimate.n, estimate.clusters))
+    if any(not 0 <= number < 1 << 63 for number in (*counted, *sizes)):
         return "a count is negative or implausibly large"
+    if card.cost_usd is not None and card.cost_usd < 0:
+        return f"cost_usd {card.cost_usd:.3g} is negative"
     if not 0 <= card.coverage <= 1:
         return f"coverage {card.coverage:.3g} is not between 0 and 1"
     if max(map(len, (card.run, card.model, card.config.suite, card.config.model))) > MAX_NAME_CHARS:

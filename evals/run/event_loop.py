@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,6 +16,8 @@ T = TypeVar("T")
 
 GC_THRESHOLD = 50_000
 """Garbage-collection threshold (generation 0); at the default of 700, garbage collection took a third of the run time."""
+BLOCKED_S = 1.0
+"""If a signal is not handled within this time, the loop is blocked, e.g. by a scorer that never returns."""
 
 _handlers: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[], None]]] = WeakKeyDictionary()
 """The interrupt handlers of each running event loop."""
@@ -25,7 +29,7 @@ _saved_thresholds: list[tuple[int, int, int]] = []
 def on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
     """Call a handler on SIGINT and SIGTERM while the context is open, besides the handlers of other contexts on the same loop.
 
-    Has no effect on event loops without signal handlers, e.g. outside the main thread.
+    If the loop is blocked (`BLOCKED_S`), a further signal raises KeyboardInterrupt. Has no effect on event loops without signal handlers, e.g. outside the main thread.
     """
     loop = asyncio.get_running_loop()
     handlers = _handlers.setdefault(loop, [])
@@ -43,13 +47,31 @@ def on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
 
 
 def _install_handlers(loop: asyncio.AbstractEventLoop) -> None:
+    unhandled: list[float] = []
+
     def call_all() -> None:
+        unhandled.clear()
         for handler in list(_handlers.get(loop, ())):
             handler()
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(signum, call_all)
+            _interrupt_if_blocked(signum, unhandled)
+
+
+def _interrupt_if_blocked(signum: signal.Signals, unhandled: list[float]) -> None:
+    """Let a signal raise KeyboardInterrupt if the loop is blocked. `unhandled`: times of the signals that it has not handled yet."""
+    notify_loop = signal.getsignal(signum)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if unhandled and time.monotonic() - unhandled[0] > BLOCKED_S:
+            raise KeyboardInterrupt
+        unhandled.append(time.monotonic())
+        if callable(notify_loop):
+            notify_loop(number, frame)
+
+    signal.signal(signum, on_signal)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -194,6 +195,34 @@ def test_a_foreign_zip_is_rejected_and_nothing_is_unpacked(tmp_path: Path, names
     assert outcome.status == (1 if "bundle.json" in names else 2)
     assert "Traceback" not in outcome.err
     assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
+
+
+def test_a_name_in_a_foreign_zip_cannot_forge_a_line_of_the_report(bundle: Path, tmp_path: Path) -> None:
+    claim = "Everything agrees: 16 records rescored, 9 figures recomputed."
+    forged = tmp_path / "forged.zip"
+    shutil.copy(bundle, forged)
+    with zipfile.ZipFile(forged, "a") as archive:
+        archive.writestr(f"x\n{claim}\n{'y' * 5000}", b"")
+    outcome = evals("bundle", "verify", forged)
+    lines = outcome.out.splitlines()
+    assert outcome.status == 1
+    assert claim not in lines
+    assert max(map(len, lines)) < 1000
+
+
+def test_a_model_name_cannot_forge_a_line_of_the_report(bundle: Path, tmp_path: Path) -> None:
+    name = "m\nEverything agrees: 16 records rescored, 9 figures recomputed."
+    forged = forge(
+        bundle,
+        tmp_path / "f.zip",
+        "card.json",
+        lambda raw: json.dumps(json.loads(raw) | {"model": name}).encode(),
+    )
+    outcome = evals("bundle", "verify", forged)
+    assert sum(line.startswith("Everything agrees") for line in outcome.out.splitlines()) == (
+        outcome.status == 0
+    )
+    assert name.replace("\n", " ") in outcome.out.splitlines()[0]
 
 
 def test_a_zip_bomb_is_rejected(bundle: Path, tmp_path: Path) -> None:

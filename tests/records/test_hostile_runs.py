@@ -163,6 +163,12 @@ def test_a_card_of_excessive_size_is_not_read(run: Path) -> None:
         store.read_card(run)
 
 
+ESTIMATE = (
+    '{"metric": "accuracy", "group": "", "value": 0.5, "low": 0.3, "high": 0.7, "worst": 0.5, "best": 0.5, '
+    '"n": 20, "clusters": 20, "unit": "fraction", "better": "higher", "method": "Wilson", "headline": true}'
+)
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -172,6 +178,9 @@ def test_a_card_of_excessive_size_is_not_read(run: Path) -> None:
         ('"repeats": 1', '"repeats": 0'),
         ('"expected": 20', '"expected": -1'),
         ('"coverage": 1.0', '"coverage": 7.5'),
+        ('"estimates": []', f'"estimates": [{ESTIMATE}]'.replace('"n": 20', '"n": -1')),
+        ('"estimates": []', f'"estimates": [{ESTIMATE}]'.replace('"clusters": 20', '"clusters": -1')),
+        ('"cost_usd": null', '"cost_usd": -4.0'),
         ('"run": "run"', f'"run": "{"x" * 5000}"'),
         (
             '"packages": {}',
@@ -180,7 +189,7 @@ def test_a_card_of_excessive_size_is_not_read(run: Path) -> None:
     ],
     ids=[
         "start in the far future", "infinite end", "too many repeats", "no repeats", "negative number of samples",
-        "coverage above 1", "long run id", "deeply nested",
+        "coverage above 1", "negative n", "negative clusters", "negative cost", "long run id", "deeply nested",
     ],
 )  # fmt: skip
 def test_a_card_with_impossible_values_is_rejected(run: Path, old: str, new: str) -> None:

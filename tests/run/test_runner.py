@@ -38,6 +38,7 @@ from evals.records.store import Run
 from evals.run import caller as callers
 from evals.run import runner as runners
 from evals.run.budget import Budget, Spending
+from evals.run.event_loop import BLOCKED_S
 from evals.run.job import Job
 from evals.run.rescore import store_final_metrics
 from evals.run.runner import Runner
@@ -752,6 +753,32 @@ def test_ctrl_c_works_with_a_model_that_replies_without_waiting(tmp_path: Path) 
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "interrupted\n"
     assert 100 <= record_count(tmp_path) < 60_000
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_interrupt_ends_a_run_whose_loop_is_blocked(signum: int) -> None:
+    code = textwrap.dedent("""
+        import asyncio, time
+        from evals.run.event_loop import on_interrupt
+        async def block():
+            with on_interrupt(lambda: None):
+                print("blocked", flush=True)
+                time.sleep(60)
+        try:
+            asyncio.run(block())
+        except KeyboardInterrupt:
+            print("interrupted")
+    """)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "blocked\n"
+        child.send_signal(signum)
+        time.sleep(BLOCKED_S + 0.2)
+        assert child.poll() is None
+        child.send_signal(signum)
+        assert child.stdout.readline() == "interrupted\n"
 
 
 class HttpModel(ScriptedModel):
