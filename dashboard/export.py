@@ -25,7 +25,7 @@ from evals.dashboard.tables.frames import index
 from evals.dashboard.tables.leaderboard import Board, Row, build
 from evals.dashboard.tables.significance import ColumnRanks
 from evals.errors import UsageError
-from evals.terminal.figures import percent
+from evals.plain import percent
 from evals.verdicts.reported import Claim
 
 PAGE_MARKER = "<!-- evals dashboard --export -->"

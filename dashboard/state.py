@@ -15,10 +15,9 @@ import streamlit as st
 from evals.dashboard.tables.frames import BrokenRun, Entry
 from evals.dashboard.tables.styling import format_interval, format_value, unit_symbol
 from evals.dashboard.untrusted import text as safe
-from evals.plain import count_of
+from evals.plain import count_of, percent
 from evals.records.card import Card
 from evals.records.promise import promise_status
-from evals.terminal.figures import percent
 from evals.types import Estimate
 
 if TYPE_CHECKING:

@@ -158,7 +158,7 @@ def compare(
     folder = mirror.readable_folder(results)
     loaded: list[list[SuiteRun]] = []
     for side in sides:
-        other_side = {suite_run.run for loaded_side in loaded for suite_run in loaded_side}
+        other_side = {(suite_run.run, suite_run.model) for loaded_side in loaded for suite_run in loaded_side}
         loaded.append(_suite_runs(side, folder, suites, latest=latest, other_side=other_side))
     paired = suite_runs.with_common_ids(*loaded)
     limits = noise.repeatability_limits(folder, paired[0])
@@ -185,7 +185,7 @@ def gate(
     names, folder = [entry.name for entry in rules.suite], mirror.readable_folder(results)
     candidate_runs = _suite_runs(candidate, folder, names, latest=latest)
     baseline_runs = _suite_runs(
-        baseline, folder, names, latest=latest, other_side={run.run for run in candidate_runs}
+        baseline, folder, names, latest=latest, other_side={(run.run, run.model) for run in candidate_runs}
     )
     limits = noise.repeatability_limits(folder, baseline_runs)
     account = alpha_spending.read_account(rules, folder)
@@ -285,7 +285,12 @@ def _stored_runs(outcomes: Sequence[Outcome]) -> Runs:
 
 
 def _suite_runs(
-    side: RunsLike, results: Path, suites: Sequence[str], *, latest: bool, other_side: Collection[str] = ()
+    side: RunsLike,
+    results: Path,
+    suites: Sequence[str],
+    *,
+    latest: bool,
+    other_side: Collection[tuple[str, str]] = (),
 ) -> list[SuiteRun]:
     from evals.verdicts import suite_runs
 

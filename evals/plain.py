@@ -81,3 +81,12 @@ def notice(line: str) -> None:
     """Show a line to the user on standard error, without control characters."""
     sys.stderr.write(f"{plain(line)}\n")
     sys.stderr.flush()
+
+
+def percent(value: float | None) -> str:
+    """Return a fraction in percent: 0.7025 -> `70.2`. Only exactly 1 becomes 100, and only exactly 0 becomes 0."""
+    if value is None:
+        return "-"
+    if 0.9995 <= value < 1.0:
+        return "99.9" if value < 0.99995 else ">99.9"
+    return f"{100 * value:.1f}" if not 0 < value < 0.0005 else "<0.1"

@@ -13,7 +13,7 @@ import pandas as pd
 from evals.dashboard.filters import Filters
 from evals.dashboard.tables.leaderboard import Board, Cell, Row
 from evals.dashboard.tables.statistics import decimal_places, format_with_interval, mean, standings
-from evals.terminal.figures import percent
+from evals.plain import percent
 
 if TYPE_CHECKING:
     from evals.dashboard.tables.significance import ColumnRanks

@@ -21,9 +21,8 @@ from evals.dashboard.tables.leaderboard import mark_meanings, run_marks
 from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
-from evals.plain import count_of
+from evals.plain import count_of, percent
 from evals.report.estimand_names import describe_estimand
-from evals.terminal.figures import percent
 from evals.verdicts import comparison_text, formatting
 from evals.verdicts.compare import Comparison, Row
 

@@ -61,7 +61,7 @@ def init(folder: Path, suites: tuple[str, ...], protocol: str | None, title: str
     "--model-card",
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="TOML file that describes the model: id, revision, weights, licence, training data, contact.",
+    help="TOML file with the keys model, revision, weights, licence, training_data, contact.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Local mirror of the data of gated suites.")
 @common.latest_option

@@ -13,7 +13,7 @@ from evals.collection import COLLECTIONS, Collection
 from evals.commands import common
 from evals.errors import UsageError
 from evals.labels import ProtocolName
-from evals.terminal.figures import percent
+from evals.plain import percent
 
 if TYPE_CHECKING:
     from evals.profiles import Profile

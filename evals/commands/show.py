@@ -13,8 +13,7 @@ import click
 
 from evals.commands import common, show_board
 from evals.errors import UnknownName, UsageError
-from evals.plain import did_you_mean, similar_names
-from evals.terminal.figures import percent
+from evals.plain import did_you_mean, percent, similar_names
 from evals.types import VERDICTS
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import Any
 
 from evals.collection import COLLECTIONS, Collection, Column
 from evals.labels import ProtocolName
+from evals.plain import percent
 from evals.records.card import Card
 from evals.report.statistics import Interval, mean_of_parts
 
@@ -120,5 +121,5 @@ def marks_of(cards: Sequence[Card]) -> list[str]:
     if cards[0].config.limit is not None:
         marks.append(f"subsets of {cards[0].config.limit} items")
     if (coverage := min(card.coverage for card in cards)) < 1:
-        marks.append(f"at least {100 * coverage:.1f} % scored")
+        marks.append(f"at least {percent(coverage)} % scored")
     return marks

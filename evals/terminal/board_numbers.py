@@ -9,8 +9,9 @@ from typing import NamedTuple, TypeVar
 from evals.board import decisions, levels, results, trust
 from evals.board.results import EntryResult, SuiteResult
 from evals.challenge.summary import Challenge
+from evals.plain import percent
 from evals.records.promise import BROKEN, NONE
-from evals.terminal.figures import best_first, interval, percent, score_text
+from evals.terminal.figures import best_first, interval, score_text
 from evals.terminal.layout import Column, Section, table
 
 Cell = TypeVar("Cell")

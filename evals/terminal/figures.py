@@ -9,15 +9,6 @@ from evals.labels import Failed
 from evals.types import VERDICTS, Estimate
 
 
-def percent(value: float | None) -> str:
-    """Return a fraction in percent: 0.7025 -> `70.2`. Only exactly 1 becomes 100, and only exactly 0 becomes 0."""
-    if value is None:
-        return "-"
-    if 0.9995 <= value < 1.0:
-        return "99.9" if value < 0.99995 else ">99.9"
-    return f"{100 * value:.1f}" if not 0 < value < 0.0005 else "<0.1"
-
-
 def score_text(estimate: Estimate | None) -> str:
     """Return an estimate's value with its unit; fractions are in percent."""
     if estimate is None or estimate.value is None:

@@ -9,12 +9,11 @@ from typing import Any
 from msgspec import structs
 
 from evals import profiles
-from evals.plain import count_of
+from evals.plain import count_of, percent
 from evals.records.card import Card
 from evals.run.dry_run import Forecast, hours_together
 from evals.run.progress import duration_text
 from evals.run.sweep_totals import Totals
-from evals.terminal.figures import percent
 from evals.terminal.layout import Column, table, wrap
 from evals.verdicts.reported import Claim
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from evals.challenge.summary import Challenge
 from evals.extract.reading import UNMARKED_FORMS
 from evals.labels import JUDGE_NOTE, Note
-from evals.plain import count_of
+from evals.plain import count_of, percent
 from evals.records import promise
 from evals.records.card import Card
 from evals.report.estimand_names import describe_estimand
-from evals.terminal.figures import counts_line, percent, score_text
+from evals.terminal.figures import counts_line, score_text
 from evals.terminal.runs import RunRow, missing_bounds
 from evals.types import Estimate
 

@@ -16,12 +16,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from msgspec import Struct, structs
 
 from evals.challenge.summary import Challenge
-from evals.plain import count_of
+from evals.plain import count_of, percent
 from evals.records.card import Card
 from evals.records.names import short_ids
 from evals.report.estimand_names import describe_estimand
 from evals.terminal import trust_marks
-from evals.terminal.figures import best_first, interval, percent, score_text, utc_time
+from evals.terminal.figures import best_first, interval, score_text, utc_time
 from evals.terminal.layout import Column, Section, table, wrap
 from evals.terminal.trust_marks import Challenges
 from evals.types import VERDICTS, Estimate

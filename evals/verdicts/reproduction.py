@@ -19,6 +19,7 @@ from msgspec import Struct, field, structs
 from evals import load
 from evals.errors import UnknownName, Untrusted
 from evals.labels import ProtocolName
+from evals.plain import percent
 from evals.records.card import Card
 from evals.report.aggregate import averaged_cards
 from evals.report.estimand_names import Estimand
@@ -226,7 +227,7 @@ def _incomparability_reasons(score: MeasuredScore, claim: Claim) -> list[str]:
     if any(card.config.limit is not None for card in score.cards):
         reasons.append("a subset here, the whole benchmark there")
     if incomplete := [card for card in score.cards if card.coverage < 1]:
-        reasons.append(f"coverage {100 * min(card.coverage for card in incomplete):.1f} % here")
+        reasons.append(f"coverage {percent(min(card.coverage for card in incomplete))} % here")
     return reasons
 
 

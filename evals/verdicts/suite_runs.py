@@ -70,12 +70,12 @@ def load_named_runs(
     *,
     suites: Sequence[str] = (),
     latest: bool | None = None,
-    other_side: Collection[str] = (),
+    other_side: Collection[tuple[str, str]] = (),
 ) -> list[SuiteRun]:
     """Load the runs with a name, or a baseline file, optionally only for some suites (a bare suite name: all variants).
 
     Raises UsageError if the name matches several runs of one suite and protocol, unless `latest` selects the newest that
-    is not in `other_side` (the runs on the other side of a comparison). `latest` is None if the command lacks the option.
+    is not in `other_side` (run id and model of each run on the other side of a comparison). `latest` is None if the command lacks the option.
     """
     path = Path(name)
     if path.is_file():
@@ -113,7 +113,7 @@ def _matches_suite(suite: str, suite_names: Collection[str]) -> bool:
 
 
 def _unique_runs(
-    runs: Sequence[Run], name: str, *, latest: bool | None, other_side: Collection[str] = ()
+    runs: Sequence[Run], name: str, *, latest: bool | None, other_side: Collection[tuple[str, str]] = ()
 ) -> list[Run]:
     """Return one run per suite and protocol; `latest` and `other_side` as in `load_named_runs`."""
     by_suite: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
@@ -123,7 +123,7 @@ def _unique_runs(
         by_suite.setdefault((card.config.suite, card.config.protocol), []).append((start, card.model, run))
     if latest:
         for key, entries in by_suite.items():
-            eligible = [entry for entry in entries if entry[2].path.name not in other_side]
+            eligible = [entry for entry in entries if (entry[2].path.name, entry[1]) not in other_side]
             by_suite[key] = entries if len(entries) == 1 else eligible
             if not by_suite[key]:
                 raise UsageError(

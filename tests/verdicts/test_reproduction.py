@@ -143,6 +143,7 @@ def test_printed_trailing_zeros_are_counted_as_digits(digits: int, half: float) 
         (card(), structs.replace(CLAIM, unit="MPa"), "accuracy in fraction here, MPa there"),
         (card(data="sample"), CLAIM, "sample items here"),
         (card(coverage=0.9), CLAIM, "coverage 90.0 % here"),
+        (card(coverage=0.99999), CLAIM, "coverage >99.9 % here"),
         (card(config=toy.config(limit=5, sampling=Sampling(temperature=0.7))), CLAIM, "a subset here"),
         (card(config=toy.config(sampling=Sampling(temperature=0.0))), CLAIM, "temperature 0.0 here, 0.7 there"),
         (card(config=toy.config(), origin="import replies"), CLAIM, "temperature unknown here, 0.7 there"),

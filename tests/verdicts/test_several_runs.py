@@ -67,6 +67,14 @@ def test_latest_is_the_newest_run_by_its_card_other_than_the_candidate(folder: P
     assert "samples of third" in evals("gate", "baseline", "results", "base.jsonl", "--latest").out
 
 
+def test_latest_may_be_a_run_of_another_model_with_the_candidate_s_id(folder: Path) -> None:
+    (candidate,) = store.find(Path("results"), "first")
+    evals("run", "mmlu-pro", "--sample", "-m", "demo:careful", "--run", "first", "--quiet")
+    compared = evals("compare", str(candidate.path), "results", "--latest")
+    assert compared.status == 0, compared.err
+    assert "careful" in compared.out
+
+
 def test_comparing_more_sides_than_there_are_runs_is_refused_in_one_line(folder: Path) -> None:
     refused = evals("compare", "results", "results", "results", "results", "--latest")
     refused.assert_usage_error()
