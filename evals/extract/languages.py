@@ -22,9 +22,9 @@ LANGUAGES = {
     "korean": Language(("정답", "답변", "답"), r"(?:은|는|이|안은)(?:\s*\S{1,3}(?:이|가)\s*아니라)?"),
     "japanese": Language(("正解", "答え", "解答", "回答"), r"(?:は|が)(?:[^\s、。]{1,6}?ではなく[、]?)?"),
     "german": Language(("antwort", "lösung"), r"\s+(?:ist|lautet|wäre)\b(?:\s+(?:also|daher|somit))?"),
-    "french": Language(("réponse", "reponse"), r"\s+(?:est|sera)\b(?:\s+(?:donc|la|le))?"),
+    "french": Language(("réponse", "reponse"), r"\s+(?:est|sera)\b(?:\s+(?:donc|la|le)){0,2}"),
     "spanish": Language(("respuesta", "solución"), r"\s+(?:es|sería)\b(?:\s+(?:la|el))?"),
-    "italian": Language(("risposta", "soluzione"), r"\s+(?:è|e')(?:\s+(?:la|il|quindi))?"),
+    "italian": Language(("risposta", "soluzione"), r"\s+(?:è|e')(?:\s+(?:la|il|quindi)){0,2}"),
     "portuguese": Language(("resposta", "solução"), r"\s+(?:é|será)(?:\s+a(?=\s+(?:letra|alternativa|op)))?"),
     "dutch": Language(("antwoord",), r"\s+(?:is|luidt)\b(?:\s+dus)?"),
     "polish": Language(("odpowiedź", "odpowiedz"), r"\s+(?:to|jest)\b"),
@@ -45,11 +45,15 @@ NON_ENGLISH_OPTION_WORDS = (
 _DENIED_OR_CONDITIONAL = lazy_pattern(
     r"(?:\b(?:nicht|kein\w*|weder|noch|pas|no|não|non|ni|nem|né|не|ни|бы)\b|\bn['’])[^.;:,\n]*$"
     r"|(?:^|[.;:,\n]\s*|\b(?:aber|und|mais|et|pero|y|mas|e|ma|но|и)\s)(?:wenn|falls|sofern|si|s['’]il|se|если)\b[^.;:,\n]*,[^.;:\n]*$"
+    r"|\b(?:(?:viele|manche|certains|beaucoup|algunos|muchos|molti|alcuni)\s(?:\S+\s)?(?:denk|glaub|mein|wähl|würd|croi|pens|pien|cre|dic|dir)\w*|on\s+pourrait|man\s+könnte|se\s+podría|si\s+potrebbe)\b[^.;:\n]{0,60}$"
     r"|(?:もし|仮に|만약)[^.;:。\n]*$",
 )
-"""The clause before an answer that denies it ("weder A noch C") or makes it conditional ("wenn ...", "si ...")."""
+"""The clause before an answer that denies it ("weder A noch C"), makes it conditional ("wenn ...", "si ...") or attributes it to others ("viele glauben")."""
 
-_PARTS_OF_DENIALS = ("n", "weder", "pas", "не", "ни", "бы", "falls", "s", "если", "もし", "仮に", "만약")
+_PARTS_OF_DENIALS = (
+    "n", "weder", "pas", "не", "ни", "бы", "falls", "s", "если", "もし", "仮に", "만약",
+    "viele", "manche", "beaucoup", "algunos", "muchos", "molti", "alcuni", "pourrait", "podría", "potrebbe",
+)  # fmt: skip
 """Each match of `_DENIED_OR_CONDITIONAL` contains one of these, which are faster to search for."""
 
 

@@ -16,7 +16,7 @@ OptionCueReader: TypeAlias = Callable[[str, int, str], CueReading | None]
 MAX_CUE_CHARS, MAX_CONTEXT_CHARS = 320, 120
 """Maximum numbers of characters that are examined after and before a cue word."""
 _IF_CLAUSE = lazy_pattern(
-    r"(?:^|[.;:!?\n]\s*)if\b(?!\s+(?:(?:i|we|you|one)\s+(?:had|have|must|were|am|are|need)|forced|pressed|pushed|asked|necessary|needed)\b)[^.;:!?\n]*,\s*(?:then\s+)?$",
+    r"(?:^|[.;:!?\n]\s*)(?:if|unless)\b(?!\s+(?:(?:i|we|you|one)\s+(?:had|have|must|were|am|are|need)|forced|pressed|pushed|asked|necessary|needed)\b)[^.;:!?\n]*,\s*(?:then\s+)?$",
     re.IGNORECASE,
 )
 """A condition before "it's B", which then states the answer for a single case."""
@@ -41,10 +41,13 @@ def read_cue(
     if not letters:
         return None
     mood = statement_mood.mood(text, cue_begin, letters_end, link=text[cue_begin:letters_begin])
-    if mood == "asserted":
-        context_begin = max(0, cue_begin - MAX_CONTEXT_CHARS)
-        mood = "conditional" if _IF_CLAUSE.search(text, context_begin, cue_begin) else mood
+    if mood == "asserted" and _follows_condition(text, cue_begin):
+        mood = "conditional"
     return letters, Statement(form, letters_begin, letters_end, mood), is_strong
+
+
+def _follows_condition(text: str, position: int) -> bool:
+    return _IF_CLAUSE.search(text, max(0, position - MAX_CONTEXT_CHARS), position) is not None
 
 
 def read_letter_list(text: str, begin: int, link: re.Match[str]) -> CueReading | None:
@@ -58,7 +61,9 @@ def read_letter_list(text: str, begin: int, link: re.Match[str]) -> CueReading |
 
 def letter_at(text: str, position: int, *, is_strong: bool) -> CueReading:
     """Return the letter at a position as the answer."""
-    mood = statement_mood.mood(text, position, position)
+    mood = (
+        "conditional" if _follows_condition(text, position) else statement_mood.mood(text, position, position)
+    )
     return text[position], Statement("cue", position, position + 1, mood), is_strong
 
 

@@ -184,7 +184,7 @@ _LETTER_IS_THE = lazy_pattern(
     r"(?:^|[^A-Za-z0-9])(?P<letter>[A-Z])[)\]*_]*\s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?the\s+$"
 )
 _AFTER_FITS = lazy_pattern(
-    r"(?:\s+(?:(?:the\s+)?best|better|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60}))?\s*[*_]*(?:[.!;]|,?\s+(?:while|whereas)\b|\n|$)",
+    r"(?:\s+(?:(?:the\s+)?best|better|perfectly|instead|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60}))?\s*[*_]*(?:[.!;]|,?\s+(?:while|whereas)\b|\n|$)",
     re.IGNORECASE,
 )
 _EXCLUDED = lazy_pattern(

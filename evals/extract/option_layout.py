@@ -9,7 +9,7 @@ from evals.extract.languages import FILLER_PATTERN
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_closing import closing_option
 from evals.extract.option_letters import COMMANDS, MARKS
-from evals.extract.option_parser import INLINE_LABEL, LABEL, MAX_GLOSS_CHARS, OptionParser
+from evals.extract.option_parser import INLINE_LABEL, LABEL, MAX_GLOSS_CHARS, OptionParser, is_denied
 from evals.extract.option_verdicts import option_verdicts
 from evals.extract.reading import Reading, breaks_off
 from evals.extract.statements import Form
@@ -41,6 +41,8 @@ As in "B不正确" ("B is incorrect"), "B if ...", "B、C都对" ("B and C are b
 """
 _BRACKETED_END = lazy_pattern(r"\(([A-Z])\)[*_.\s]*$")
 _BRACKETED = lazy_pattern(r"\([A-Z]\)")
+_FOLLOWS_BRACKETED = lazy_pattern(r"\([A-Z]\),?\s(?:and|or)\s[^,.;:()\n]{0,40}$")
+"""As in "the mitochondrion (A) and the nucleus "."""
 _LETTER_WITH_COMMENT = lazy_pattern(
     r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}"
     r"|\(?(?:(?:is\s+)?(?:my|the)\s+)?(?:final\s+answer|definitely|certainly|clearly|obviously|probably|for\s+sure|most\s+likely|no\s+doubt|i\s+(?:think|believe|guess))\)?[.!*_\s]*)$",
@@ -109,7 +111,13 @@ def _read_closing_label(text: str, parser: OptionParser) -> Reading | None:
     ):
         return Reading(label[str(label.lastgroup)], "prose", *label.span(str(label.lastgroup)))
     bracketed = _BRACKETED_END.search(text, tail_begin)
-    if bracketed and parser.follows_option_text(text[line_begin:], bracketed, offset=line_begin):
+    if (
+        bracketed
+        and parser.follows_option_text(text[line_begin:], bracketed, offset=line_begin)
+        and not is_denied(text, line_begin, bracketed.start())
+        and not _FOLLOWS_BRACKETED.search(text, line_begin, bracketed.start())
+        and statement_mood.mood(text, *bracketed.span(1)) == "asserted"
+    ):
         return Reading(bracketed[1], "prose", *bracketed.span(1))
     return None
 

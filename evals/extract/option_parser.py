@@ -49,7 +49,7 @@ _SENTENCE_END = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _MAX_ANSWER_CHARS = 60
 """Maximum length of an answer line, tag or field that is rejected if it names no option; longer ones are ignored."""
 LABEL = lazy_pattern(
-    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to)|\s+as\s+(?:the|it|this|we|they|there))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))"
+    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to)|\s+as\s+(?:the|it|this|we|they|there))\b|[^\S\n]*(?=(?!选?项(?!:)|似乎|貌似|好像|[和或与及跟看])[\u4e00-\u9fff])))"
 )
 """The letter at the start of a line: "(B)", "B. ...", "**B**", "B because ..."."""
 MAX_GLOSS_CHARS = 200
@@ -60,6 +60,14 @@ _STRUCTURE = lazy_pattern(r"\s*[A-Za-z\d@+\-\[\]]*\([^\s()]+\)[^\s()]\S*\s*")
 """A SMILES with a branch, whose "(C)" is not an option."""
 _SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<letter>[a-z])\$[.\s*_]{0,9}")
 """A lower-case letter between dollar signs, which may be a symbol that is the text of an option."""
+
+
+def is_denied(text: str, sentence_begin: int, option_begin: int) -> bool:
+    """Return whether the clause before an option denies it."""
+    clause_begin = max(
+        sentence_begin, *(text.rfind(mark, sentence_begin, option_begin) for mark in _CLAUSE_STARTS)
+    )
+    return _DENIED_VALUE.search(text, clause_begin, option_begin) is not None
 
 
 class OptionParser:
@@ -145,17 +153,19 @@ class OptionParser:
             closest_letter := self.options.letter_of_text(closest["value"])
         ):
             is_asserted = statement_mood.mood(text, *closest.span("value")) == "asserted"
-            is_denied = _DENIED_VALUE.search(text, begin, closest.start())
-            if not is_asserted or is_denied or self.options.names_another(text[begin:end], closest_letter):
+            is_value_denied = _DENIED_VALUE.search(text, begin, closest.start())
+            if (
+                not is_asserted
+                or is_value_denied
+                or self.options.names_another(text[begin:end], closest_letter)
+            ):
                 return None
             return Reading(closest_letter, "prose", *closest.span("value"))
         final_option = self.options.option_at_end(text[begin:end])
         if final_option is None or LABEL.match(text, text.rfind("\n", 0, end) + 1):
             return None
         final_letter, option_begin = final_option[0], begin + final_option[1]
-        clause_begin = max(begin, *(text.rfind(mark, begin, option_begin) for mark in _CLAUSE_STARTS))
-        is_denied = _DENIED_VALUE.search(text, clause_begin, option_begin)
-        if is_denied or _RANGE_START.search(text, begin, option_begin):
+        if is_denied(text, begin, option_begin) or _RANGE_START.search(text, begin, option_begin):
             return None
         labels = {label[1] for label in INLINE_LABEL.finditer(text, text.rfind("\n", 0, end) + 1, end)}
         if labels - {final_letter} or statement_mood.mood(text, option_begin, end) != "asserted":

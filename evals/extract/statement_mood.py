@@ -21,7 +21,7 @@ _CONCESSION = lazy_pattern(
 )
 """As in "While C is tempting, "."""
 _NEGATED = lazy_pattern(
-    r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|(?:do|does|did|would|could|should)n['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
+    r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|(?:do|does|did|would|could|should|wo)n['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
     r"|不|不要|不可|不该|切勿|避免|排除|非|别|勿|没有?|不是|不能|不应|并非|错误|而非)"
     r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be|write|use|answer|pick|choose|select))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_`\"'“(该的]*$"
     r"|\b(?:doubt|unlikely|(?:not|n['’]t)\s+(?:say|think|believe|claim))(?:\s+that)?(?:\s+(?:it|this))?(?:['’]s|\s+(?:is|was|to\s+be|can\s+be|could\s+be))[\s*_`\"'“(]*$"
@@ -37,24 +37,29 @@ _CONDITION = lazy_pattern(
     r"(?:\b(?:if|let(?!\s+(?:us|me)\b|['’])|whether|unless|suppos\w+|assum(?:e|es|ed|ing)|imagin\w+|e\.g\.|for\s+(?:example|instance)|could|might|may|perhaps\s+if|say\s+that|in\s+case|would\s+have)\b[^,]{0,60}$"
     r"|(?:如果|假设|假如|假若|若是?|要是|倘若|例如|比如|可能(?!的)|或许)[^。；\n]{0,40}$)"
 )
-_OTHER_CASE = lazy_pattern(r"[,;]\s*(?:(?:and|while|whereas)\s)?(?:for|when|at)\s[^,;]{1,40}$")
+_OTHER_CASE = lazy_pattern(
+    r"(?:[,;]\s*(?:(?:and|while|whereas)\s)?|\s(?:and|while|whereas)\s)(?:for|when|at)\s[^,;]{1,40}$"
+)
 _FIRST_CASE = lazy_pattern(r"(?:^|[,;:])\s*(?:for|when|at)\s[^;]*\bis\b")
 """As in "for n = 3 the answer is C, for n = 4 the answer is D"."""
 _COUNTERFACTUAL = lazy_pattern(
-    r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)"
+    r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|^\W*were\s|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)"
 )
-_IF_CLAUSE_START = lazy_pattern(r"(?:^|\b(?:and|so)\s|[,:]\s?)\W*(?:if|had)\b")
+_IF_CLAUSE_START = lazy_pattern(r"(?:^|\b(?:and|so)\s|[,:]\s?)\W*(?:if|had|were)\b")
 _BEFORE_GUESS = lazy_pattern(
     r"\bif\s(?:i|we)\s(?:(?:had|have|must|were\sforced|am\sforced)\s)?(?:to\s)?(?:guess|choose|pick|estimate|answer|commit|bet)\b(?:\s(?:one|a\s(?:value|number)))?,?|\bif\spressed,?"
 )
 """As in "if I had to guess", which is no condition."""
-_WOULD_BEFORE = lazy_pattern(r"\b(?:would|['’]d)\s+(?:be|have\s+been|give|become|equal|read)\b[^.]{0,20}$")
+_WOULD_BEFORE = lazy_pattern(
+    r"\b(?:would|['’]d)\s+(?:be|have\s+been|give|become|equal|read|reach|point|hold|mark|show)\b[^.]{0,20}$"
+)
 _WOULD_AFTER = lazy_pattern(r"[\s*_)\]}$\"'”’`]{0,6}would\s+(?:be|have\s+been)\s", re.IGNORECASE)
 """As in "If it were a ketone, B would be right"."""
 _OTHER_ANSWER = lazy_pattern(
     r"\b(?:(?:common|typical|frequent|usual|easy|classic)\s+(?:mistake|error|misconception|trap|wrong|incorrect)|misconception|distractor|mistake|tempt"
     r"|(?:some|many|most|several|other|certain)\s+(?:people|students?|readers?|candidates?|sources?|textbooks?|models?|test-takers?|might|may|would|will|could)\b"
     r"|(?:students?|people|others|readers|candidates|beginners|learners|colleagues?|friends?|someone|somebody|one|you|they|he|she)\s+(?:often|usually|sometimes|commonly|frequently|typically|wrongly|mistakenly|might|may|could|would|will|say|said|think|claim|argue|believe|report|pick|choose|select|guess|miss)"
+    r"|(?:some|many|most)\s+\w+\s+(?:would|will|might)\s+(?:say|pick|choose|answer|guess|think)\b"
     r"|(?<!\bi )(?:insist|claim|argue|maintain|assert|allege)s?\b|(?<!\bi )(?<!\bsecond )(?:insisted|claimed|argued|said|thought|believed|thinks|believes)\b"
     r"|(?:second|next|third)[- ]?(?:best|closest|likeliest|most)|runner-up|alternative"
     r"|(?:initial|first|earlier|previous|original|naive|old|former|published|reported|his|her|their|your|student['’]s|someone['’]s)\s+(?:\w+\s+)?(?:answer|guess|thought|attempt|choice|instinct|impression|intuition|idea|result|value)"
@@ -63,6 +68,7 @@ _OTHER_ANSWER = lazy_pattern(
     r"|(?:for|of|to|in)\s+(?:the\s+)?(?:(?:part|step|item|subquestion|subpart)\s*\(?(?:[b-h]|[2-9]|i{1,3}|iv|v)\b|(?:next|other|previous|second|following|original|similar|last)\s+(?:part|question|problem|exercise|case|item))"
     r"|(?:answer|choice)\s+(?:really\s+|strongly\s+)?depends\b)"
     r"[^.。;；\n]{0,90}$"
+    r"|\b(?:students?|readers|someone|somebody|anyone|those|test-takers)\s(?:who|\w+ing)\b[^.,;\n]{0,80}\b(?:would|might|may|could|will|often|usually)\b[^.,;\n]{0,40}$"
 )
 _DEPENDS = lazy_pattern(r"\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:[^.。;；\n]{0,90}$")
 """As in "It depends on the solvent: in water"."""
@@ -72,7 +78,7 @@ _INSTRUCTS = lazy_pattern(
 )
 """As in 'reply in the form "ANSWER: X"'."""
 _OTHER_ANSWER_CHINESE = lazy_pattern(
-    r"(?:错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|上一题|下一题|另一题)"
+    r"(?:错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|乍一?看|表面上|看上去|上一题|下一题|另一题)"
     r"[^.。;；\n]{0,90}$"
 )
 """Chinese for "wrongly choose", "common mistake", "some people", "at first", "distractor", "the next question" and the like."""
@@ -125,7 +131,7 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
 
 
 _CONDITIONAL_ANSWER = lazy_pattern(
-    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|\S{1,24}[,;]\s+(?:(?:and|while|whereas)\s)?(?:for|when|at)\s[^,;\n]{1,40}?\s(?:it|the\s+answer)\s+is\b|[^,\n]{1,24},\s*也(?:有)?可能",
+    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|\S{1,24}(?:[,;]\s+(?:(?:and|while|whereas)\s)?|\s(?:and|while|whereas)\s)(?:for|when|at|in(?=[^,;\n]{1,50}\sis\s[*_(]{0,3}(?-i:[A-J])\b))\s[^,;\n]{1,40}?\s(?:it|the\s+answer)\s+is\b|\S{1,6}(?:라고\s*\S{1,3}\s*수|일\s*수|라면|인지)|\S{1,14}かもしれ|[^,\n]{1,24},\s*也(?:有)?可能",
     re.IGNORECASE,
 )
 """As in "B if the reaction is reversible" and "B，也可能是C"."""

@@ -36,7 +36,7 @@ _YES_OR_NO = lazy_pattern(
     re.IGNORECASE,
 )
 _DENIED_WORD = lazy_pattern(
-    r"[*_\"'”’]{0,4}(?:\?|\s+(?:would|could|might)\s+be\b|\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|not\s+(?:right|correct|true))\b)",
+    r"[*_\"'”’]{0,4}(?:\?|\s+(?:would|could|might|requires|needs|unless|(?:only\s+)?if)\b|\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|not\s+(?:right|correct|true))\b)",
     re.IGNORECASE,
 )
 _BEFORE_ANSWER = lazy_pattern(
