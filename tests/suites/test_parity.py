@@ -154,7 +154,7 @@ def test_llama_differs_from_its_stored_answers_only_in_replies_for_which_upstrea
 def test_the_mirror_contains_the_published_data_and_the_letter_of_question_3983_is_its_gold_answer(mirror):
     outcome = evals("data", "mmlu-pro", "aime", "--data", mirror)
     assert outcome.status == 0, outcome.err
-    assert "mmlu-pro: 12032 rows" in outcome.out
+    assert "mmlu-pro: 12,032 rows" in outcome.out
     assert outcome.out.count("(as pinned)") == 3
     from evals.data import Data
     from evals.suites import mmlu_pro
