@@ -33,6 +33,7 @@ from evals.extract.chemical_text import (
     MAX_CHARS,
     MAX_LINE_CHARS,
     formula_like_word,
+    is_about_another_molecule,
     read_conclusion,
     read_formula,
     read_last_name,
@@ -243,6 +244,7 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
         or text.rstrip().endswith("?")
         or breaks_off(text[-MAX_CHARS:])
         or is_undecided(text, lines[-1].start())
+        or is_about_another_molecule(lines[-1][0])
     ):
         return None
     readings = []

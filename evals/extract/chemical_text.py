@@ -66,6 +66,11 @@ _OTHER_ROLE = lazy_pattern(
     re.IGNORECASE,
 )
 """Words for a part of a molecule or for another molecule."""
+_OTHER_SUBJECT = lazy_pattern(
+    r"[\s*_]*(?:the|an?|our|its)\s(?:\w+\s)?(?:reactant|reagent|substrate|solvent|precursor|catalyst|starting\smaterial|by-?product)\s(?:is|was)\b[^,;:.]*[.\s]*",
+    re.IGNORECASE,
+)
+"""As in "The reactant is", a sentence about another molecule."""
 _SEPARATORS = lazy_pattern(r"[\s,;，；、|：:]+")
 _AMBIGUOUS = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
@@ -125,6 +130,11 @@ def formula_like_word(line: str) -> str | None:
     """Return a line that is a single word with digits, probably a malformed formula; None for any other line."""
     unformatted = without_formatting(line)
     return unformatted if len(unformatted.split()) == 1 and re.search(r"\d", unformatted) else None
+
+
+def is_about_another_molecule(line: str) -> bool:
+    """Return whether a line is a single clause that states the reactant, the solvent or the like."""
+    return _OTHER_SUBJECT.fullmatch(line) is not None
 
 
 def read_conclusion(line: str, parse: Callable[[str], str | None]) -> str | None:

@@ -64,7 +64,7 @@ def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
 
 
 _EXACT_BEFORE = lazy_pattern(
-    r"(?:\b(?:is|are|equals|be)\s|=)\s*(?P<exact>[^=≈\n]{1,60}?)\s*(?:≈|\\approx)[\s*_$]{0,4}$"
+    r"(?:\b(?:is|are|equals|be)\s|=)\s*(?P<exact>(?:(?!\.\s|\b(?:is|are|equals|be)\s)[^=≈\n]){1,60}?)\s*(?:≈|\\approx)[\s*_$]{0,4}$"
 )
 """As in "is 7/9 ≈", before the rounded value."""
 

@@ -127,6 +127,10 @@ def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> S
         return None
     if _TWO_VALUES.search(text, max(sentence_begin, end - 200), end):
         return None
+    if contrast := _CONTRASTED_VALUE.search(text, max(sentence_begin, end - 200), end):
+        if not contrast["requested"]:
+            return None
+        end = contrast.end("value")
     count = _COUNT.match(text, sentence_begin, end) or (
         _ONLY_COUNT.match(text, 0, end) if sentence_begin == 0 else None
     )
@@ -157,6 +161,11 @@ _TWO_VALUES = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "The base angles are 36 degrees and the apex is 72 degrees"."""
+_CONTRASTED_VALUE = lazy_pattern(
+    r"(?:\b(?P<requested>requested|required|desired|answer)\b[^.;,\n]{0,60}?\s)?\b(?:is|are|equals)\s(?P<value>[$*]{0,3}\d[\d.]{0,12}[$*]{0,3}),\s(?:while|whereas)\s[^.;\n]{1,60}?\s(?:is|are|equals)\s[$*]{0,3}\d[\d.]{0,12}[\s.$*]*$",
+    re.IGNORECASE,
+)
+"""As in "The requested value is 17, while the largest is 45"; two values without a word such as "requested" are no answer."""
 _NUMBER = rf"(?:\d[\d,]*|{SPELLED_PATTERN})"
 _COUNTED_SUBJECT = lazy_pattern(
     r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:exactly\s+|only\s+|a\s+total\s+of\s+)?[*_]*(?P<number>"

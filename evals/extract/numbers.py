@@ -97,6 +97,10 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
 _HYPOTHESIS = lazy_pattern(
     r"\W*(?:let|suppose|assume|say|consider)\s++(?!us\b|me\b|[^\n]*[.;]\s+\S)", re.IGNORECASE
 )
+_FURTHER_LABEL = lazy_pattern(
+    r"\d[.;]\s+(?!check|verif)[a-z][a-z ]{1,30}:\s*[$*]{0,3}\d[\d,]*[.$*\s]*$", re.IGNORECASE
+)
+"""The last of several labelled numbers, as in "Total: 600. Good: 588.", none of which is called the answer."""
 _LIST_LABEL = lazy_pattern(r"\s*\d{1,2}[.)]\s+(?=[A-Z])")
 _LEAD_IN = lazy_pattern(
     r"\A[\s*_]*+(?:(?:(?:so|thus|hence|therefore|then|finally|consequently|in\s+total|in\s+all|altogether|total|count|sum)\b\s*[,:=]|∴|\$?\\(?:therefore|Rightarrow|implies)\b(?:\\[ ,;:!])?|⇒|→|=>)\s*)+(?=[-−\d$*\\])",
@@ -134,6 +138,8 @@ _parse_shortened = parse_shortened(_parse_statement)
 def _parse_versions(content: str, form: Form) -> Any:
     if form == "whole" and "\n" in content and _VERB.search(content):
         return None  # several sentences, the last of which is read instead
+    if form in ("whole", "last line") and _FURTHER_LABEL.search(content):
+        return None
     if form == "last line" and (label := _LIST_LABEL.match(content)):
         content = content[label.end() :]
     if form in ("whole", "last line", "prose"):

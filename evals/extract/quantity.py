@@ -321,12 +321,31 @@ def _last_result(line: str) -> str:
     return sides[-1] if is_calculation and not _SECOND_STATEMENT.search(line) else ""
 
 
+_COMPARISON = lazy_pattern(
+    r"\b(?:compar\w+|reference|typical\w*|other|similar|calculat\w*|comput\w*|PBE|DFT|HSE\d*|GW|would|could|might|unlike|while|not)\b",
+    re.IGNORECASE,
+)
+"""Words in a sentence whose value is a comparison or a calculation rather than the answer."""
+
+
+def _closing_sentence_start(text: str, begin: int, end: int, unit: str) -> int:
+    """Return the start of the last sentence of a line if it ends with a value in a compatible unit, else of the line."""
+    starts = [
+        stop.end() for stop in _LAST_SENTENCE.finditer(text, max(begin, end - _MAX_ONE_LINE_CHARS), end)
+    ]
+    sentence = text[starts[-1] : end] if starts and unit else ""
+    closing = _closing_value(sentence) if sentence and not _COMPARISON.search(sentence) else None
+    value = stated_number(closing[0], unit) if closing else None
+    return starts[-1] if value is not None and _has_compatible_unit(value, unit) else begin
+
+
 def _read_last_line(text: str, unit: str) -> Reading | None:
     """Read the last line: a number alone, the result of a calculation, or a sentence with a number in a compatible unit."""
     end = len(text.rstrip())
     begin = text.rfind("\n", 0, end) + 1
     for sentence_end in _LAST_SENTENCE.finditer(text, max(begin, end - _MAX_ONE_LINE_CHARS), end):
         begin = sentence_end.end() if _last_result(text[sentence_end.end() : end]) else begin
+    begin = _closing_sentence_start(text, begin, end, unit)
     line = text[begin:end]
     clause = concluding_clause(line)
     assigned = _ASSIGNMENT.match(clause)

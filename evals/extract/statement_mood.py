@@ -60,6 +60,7 @@ _OTHER_ANSWER = lazy_pattern(
     r"|(?:some|many|most|several|other|certain)\s+(?:people|students?|readers?|candidates?|sources?|textbooks?|models?|test-takers?|might|may|would|will|could)\b"
     r"|(?:students?|people|others|readers|candidates|beginners|learners|colleagues?|friends?|someone|somebody|one|you|they|he|she)\s+(?:often|usually|sometimes|commonly|frequently|typically|wrongly|mistakenly|might|may|could|would|will|say|said|think|claim|argue|believe|report|pick|choose|select|guess|miss)"
     r"|(?:some|many|most)\s+\w+\s+(?:would|will|might)\s+(?:say|pick|choose|answer|guess|think)\b"
+    r"|(?:question|problem|task|prompt)\s+(?:says|states|claims|asserts)\s+(?:that\s+)?(?:it|this)\s+is\b"
     r"|(?<!\bi )(?:insist|claim|argue|maintain|assert|allege)s?\b|(?<!\bi )(?<!\bsecond )(?:insisted|claimed|argued|said|thought|believed|thinks|believes)\b"
     r"|(?:second|next|third)[- ]?(?:best|closest|likeliest|most)|runner-up|alternative"
     r"|(?:initial|first|earlier|previous|original|naive|old|former|published|reported|his|her|their|your|student['’]s|someone['’]s)\s+(?:\w+\s+)?(?:answer|guess|thought|attempt|choice|instinct|impression|intuition|idea|result|value)"
@@ -85,6 +86,7 @@ _OTHER_ANSWER_CHINESE = lazy_pattern(
 _WRONG_AFTER = lazy_pattern(
     r"[\s*_)\]}$\"'”’`.,，]{0,6}(?:(?:is|are|was|were|would\s+be|seems|looks)(?:\s+(?:also|only|therefore|clearly|definitely|just))?\s+(?:not|incorrect|wrong|false|partially|partly|a\s+distractor|tempting|too|impossible|ruled)\b"
     r"|(?:is|was|are)n['’]t\b|(?:does|do|can|would|could|did)(?:n['’]t|\s*not)\b|fails?\b|(?:can|must|should)\s+be\s+(?:ruled|excluded|eliminated|rejected)"
+    r"|at\s+first\s?[.,;]"
     r"|(?:is|was)\s+(?:(?:only|just)\s+)?one\s+(?:possibility|option|candidate|guess)[,;]?\s+but\b"
     r"|(?:is|was)\s+what\s+(?:(?:the|an?|some|many|most|other)\s+)?(?:students?|people|textbooks?|sources?|beginners?|models?|one)\b"
     r"|,?\s+which\s+(?:is|was)\s+(?:(?:known\s+to\s+be|clearly|obviously|certainly|of\s+course)\s+)?(?:wrong|incorrect|false|too\s+(?:low|high|small|large))\b"

@@ -54,6 +54,10 @@ _EITHER = lazy_pattern(
     r"[^\d\n]{0,40}(?P<first>\d[\d.]{0,20})\s{1,3}(?:or|或者?)\s{1,3}(?:about\s|around\s|~|≈)?[-+]?(?P<second>\d[\d.]{0,20})(?![\d%])"
 )
 """Two numbers with a common unit, as in "1.4 or 1.5 eV"."""
+_UNDER_TWO_CONDITIONS = lazy_pattern(
+    r"[^\d\n]{0,40}(?P<first>\d[\d.]{0,20})(?P<unit>\s?[A-Za-z%/]{1,12})?\s(?P<link>with|using|by|from|in|within|for|at)\s[^\s,.;]{1,20}(?:\sK)?,?\s(?:and|but|while)\s(?:about\s|around\s|~|≈)?(?P<second>\d[\d.]{0,20})(?P=unit)?\s(?P=link)\s"
+)
+"""A number for each of two conditions, as in "0.5 eV with PBE and 1.4 eV with HSE"."""
 _HYPOTHESIS = lazy_pattern(
     r"\A(?:[^.;\n]|\.(?=\d)){0,120}?\b(?:would|might|could|may)\b(?:[^.;\n]|\.(?=\d)){0,120}?[,;]\s(?:but|however,?|yet|while|whereas)\s(?=[^\d]{0,120}\d)",
     re.IGNORECASE,
@@ -99,8 +103,9 @@ def _select_number(text: str, unit: str) -> Quantity | None:
             statement = statement[equals_signs[0 if has_comma else -1].end() :]
         else:
             return _single_number(quantities(statement), unit)
-    if (either := _EITHER.match(statement)) and either["first"] != either["second"]:
-        return None
+    for two_values in (_EITHER.match(statement), _UNDER_TWO_CONDITIONS.match(statement)):
+        if two_values and two_values["first"] != two_values["second"]:
+            return None
     quantity = _single_number(_first_clause(statement), unit) or _last_side(statement, unit)
     return None if quantity is None or _is_coefficient(quantity, statement) else quantity
 
