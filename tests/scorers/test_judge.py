@@ -419,39 +419,33 @@ def test_scoring_a_copy_of_a_run_again_calls_no_judge(
     assert second.json["run"]["estimates"] == first.json["run"]["estimates"]
 
 
-def test_a_copy_whose_process_was_killed_is_copied_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+INTERRUPTIONS = {
+    "while records are copied": (
+        (Writer, "replace", interrupt),
+        (Writer, "close", lambda writer: writer._lock.close()),
+    ),
+    "before rescoring": ((rescoring, "rescore", interrupt),),
+}
+"""Attributes that are replaced to interrupt `evals score`."""
+
+
+@pytest.mark.parametrize("replaced", INTERRUPTIONS.values(), ids=INTERRUPTIONS)
+def test_an_interrupted_copy_counts_as_running_until_it_is_rescored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: tuple[tuple[object, str, object], ...]
 ) -> None:
     evals("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: B", "--results", tmp_path, "--run", "r")
     command = ("score", "r", "--protocol", "official", "--results", tmp_path, "--json")
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as killed:
-        killed.setattr(Writer, "replace", interrupt)
-        killed.setattr(Writer, "close", lambda writer: writer._lock.close())
+    with monkeypatch.context() as interrupted:
+        for owner, name, replacement in replaced:
+            interrupted.setattr(owner, name, replacement)
         assert evals(*command).status == 130
     assert store.read_card(store.find_one(tmp_path, "r-official").path).status == "running"
     outcome = evals(*command)
     assert outcome.status == 0, outcome.err
-    assert (outcome.json["run"]["status"], outcome.json["run"]["coverage"]) == ("finished", 1.0)
-
-
-def test_a_copy_that_was_not_rescored_does_not_count_as_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evals("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: B", "--results", tmp_path, "--run", "r")
-    command = ("score", "r", "--protocol", "official", "--results", tmp_path, "--json")
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as killed:
-        killed.setattr(rescoring, "rescore", interrupt)
-        assert evals(*command).status == 130
-    assert store.read_card(store.find_one(tmp_path, "r-official").path).status == "running"
-    outcome = evals(*command)
     assert (outcome.json["run"]["status"], outcome.json["run"]["coverage"]) == ("finished", 1.0)
 
 
