@@ -35,7 +35,8 @@ SUITES = {
     "imoanswerbench": "imo-answerbench",
     "imobenchanswerbench": "imo-answerbench",
     "mmlupro": "mmlu-pro",
-    "mmmupro": "mmmu-pro",
+    "mmmupro": "mmmu:pro",
+    "refcocoavg": "refcoco:avg",
     "moleculariq": "molecular-iq",
     "molinstructions": "mol-instructions",
     "msearthmcq": "msearth",
@@ -86,11 +87,11 @@ ITEMS = {
     "frontierscience-research": 60,
     "frontierscience-olympiad": 100,
     "lcb-pro": 706,
-    "mmmu-pro": 1730,
+    "mmmu:pro": 1730,
     "swe-bench-verified": 500,
     "sgi-bench": 318,
 }
-"""Benchmark that is not a suite here -> number of items."""
+"""Benchmark without a suite here, or whose suite does not know it -> number of items."""
 INFERRED: dict[str, dict[str, Any]] = {
     "biology-instructions": {"rule": "mean of 21 tasks, each times 100 (summarizers/groups/biodata.py)"},
     "mol-instructions": {
@@ -108,7 +109,7 @@ INFERRED: dict[str, dict[str, Any]] = {
     "simpleqa-verified": {"repeats": 1},
     "frontierscience-research": {"repeats": 3},
     "frontierscience-olympiad": {"repeats": 3},
-    "mmmu-pro": {"repeats": 1},
+    "mmmu:pro": {"repeats": 1},
     "microvqa": {"repeats": 1},
     "lcb-pro": {"repeats": 1},
     "swe-bench-verified": {"repeats": 1},
@@ -122,8 +123,8 @@ TOOLKITS = {
         "proteinlmbench", "scicode", "scireasoner", "simpleqa-verified", "smolinstruct",
     ),
     "VLMEvalKit": (
-        "chartqapro", "hle-multimodal", "mathvision", "mathvista", "microvqa", "mmmu", "mmmu-pro", "mmstar", "msearth",
-        "ocrbench-v2-chn", "ocrbench-v2-eng", "physics:all", "refcoco-avg", "sarena-icon", "screenspot-v2", "sfe:en",
+        "chartqapro", "hle-multimodal", "mathvision", "mathvista", "microvqa", "mmmu", "mmmu:pro", "mmstar", "msearth",
+        "ocrbench-v2-chn", "ocrbench-v2-eng", "physics:all", "refcoco:avg", "sarena-icon", "screenspot-v2", "sfe:en",
         "xlrs:lite",
     ),
     "AgentCompass": ("gaia-text-only", "pinchbench", "swe-bench-verified", "tau2-bench"),

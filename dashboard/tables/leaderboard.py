@@ -30,7 +30,7 @@ from evals.terminal.trust_marks import MEANINGS
 from evals.types import Estimate
 
 GENERAL = frozenset(
-    {"mmlu-pro", "gpqa", "aime", "mmmu", "mmmu-pro", "mmstar", "mathvista", "mathvision", "chartqa", "ifeval"}
+    {"mmlu-pro", "gpqa", "aime", "mmmu", "mmstar", "mathvista", "mathvision", "chartqa", "ifeval"}
     | {"gqa", "vizwiz", "textvqa", "ocrvqa", "docvqa", "infovqa", "refcoco", "mergebench"}
 )
 """Suites of general ability, as in the Intern-S1 README, and of everyday images; all other suites are science."""

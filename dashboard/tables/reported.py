@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +14,7 @@ from evals import load as load_suites
 from evals.dashboard.tables.frames import Stamp
 from evals.dashboard.tables.leaderboard import Board, Column
 from evals.dashboard.tables.styling import ReportedRow, format_value, unit_symbol
+from evals.errors import EvalsError
 from evals.verdicts.grim import GrimResult, examine_claims, explanation
 from evals.verdicts.reported import Claim, is_same_model, load_claims
 
@@ -47,9 +48,23 @@ def claims_for(claims: Iterable[Claim], model: str, column: Column) -> list[Clai
     ]
 
 
-def suite_names(suite: str) -> tuple[str, str]:
-    """Return the names under which a suite's results may be reported: with its variant, and without it."""
-    return suite, suite.partition(":")[0]
+@cache
+def suite_names(suite: str) -> tuple[str, ...]:
+    """Return the names under which a suite's results may be reported: its own, its sets', and the benchmark's.
+
+    The benchmark's name is left out if it denotes other data: `mmmu` is not MMMU-Pro.
+
+    >>> suite_names("mmmu:pro-standard"), suite_names("matbench:steels")
+    (('mmmu:pro-standard', 'mmmu:pro'), ('matbench:steels', 'matbench'))
+    """
+    name, _, variant = suite.partition(":")
+    try:
+        benchmark = load_suites.recorded_benchmark(name)
+    except EvalsError:  # unknown to this version, or code that must not be run
+        return tuple(dict.fromkeys((suite, name)))
+    sets = (f"{name}:{set_name}" for set_name, variants in benchmark.sets.items() if variant in variants)
+    names = (suite, *sets) if "" in benchmark.variants else (suite, *sets, name)
+    return tuple(dict.fromkeys(names))
 
 
 def claim_text(claim: Claim) -> str:

@@ -237,9 +237,10 @@ def _compare_with_published(
     if claim_id is not None:
         all_claims = {claim_id: all_claims[claim_id]}
     reports = noise.read_all(results)
+    measurements = measured_scores(run_overview.cards, run_overview.aggregates)
     findings = [
         finding
-        for measurement in measured_scores(run_overview.cards, run_overview.aggregates)
+        for measurement in measurements
         for finding in check_claims(
             with_noise(measurement, _suite_runs(runs, measurement), reports),
             all_claims,
@@ -248,7 +249,8 @@ def _compare_with_published(
         )
     ]
     if not findings:
-        raise UsageError(_no_claims_message(run_overview.cards, all_claims, model=model))
+        suites = {card.config.suite for card in run_overview.cards} | {score.suite for score in measurements}
+        raise UsageError(_no_claims_message(run_overview.cards, sorted(suites), all_claims, model=model))
     return _report_findings(findings, as_json=as_json)
 
 
@@ -263,9 +265,10 @@ def _report_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
     return next(status for verdict, status in EXIT_STATUS.items() if verdict in verdicts)
 
 
-def _no_claims_message(cards: Sequence[Card], all_claims: dict[str, Claim], *, model: str | None) -> str:
-    """Return an error message, with suggestions, for a run whose model has no published numbers on its suites."""
-    suites = sorted({card.config.suite for card in cards})
+def _no_claims_message(
+    cards: Sequence[Card], suites: Sequence[str], all_claims: dict[str, Claim], *, model: str | None
+) -> str:
+    """Return an error message, with suggestions, for a run whose model has no published numbers on these suites."""
     if not suites:
         return "the run cannot be read"
     published_models = sorted({claim.model for claim in all_claims.values() if claim.suite in suites})

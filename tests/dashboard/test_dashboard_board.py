@@ -480,6 +480,22 @@ def test_a_claim_for_another_variant_is_not_matched_to_a_measured_score() -> Non
     assert [match.value for match in reported.claims_for(claims, "a", column)] == [0.4]
 
 
+def test_mmmu_pro_is_matched_with_its_own_published_numbers_and_not_with_those_of_mmmu() -> None:
+    scores = {"mmmu": 0.9, "mmmu:pro-standard": 0.5, "mmmu:pro-vision": 0.3}
+    board = leaderboard.build([entry("a", value, suite=suite, run="v1") for suite, value in scores.items()])
+    claims = [claim("a", 0.8, suite="mmmu"), claim("a", 0.6, suite="mmmu:pro")]
+    values = {
+        label: [match.value for match in reported.claims_for(claims, "a", column)]
+        for label, column in board.columns.items()
+    }
+    assert values == {
+        "mmmu · official": [0.8],
+        "mmmu:pro · official": [0.6],
+        "mmmu:pro-standard · official": [0.6],
+        "mmmu:pro-vision · official": [0.6],
+    }
+
+
 # --- general versus science ---------------------------------------------------------------------------------
 
 

@@ -16,6 +16,8 @@ from evals.scorers.upstream.inferred import Inferred
 from evals.scorers.upstream.mmmu import Official, read_option_pro
 from evals.suites import mmmu
 from evals.types import Prompt, Reply, Sample
+from evals.verdicts.reported import claims_by_id
+from evals.verdicts.reproduction import check_claims, measured_scores
 from tests.support.command import evals
 from tests.support.recording_server import content, serve
 from tools.mirror import lines
@@ -69,6 +71,11 @@ def test_recordings_of_both_settings_are_imported_and_combined(
     assert mean["value"] == pytest.approx((694 + 725) / 3460)
     assert mean["low"] < mean["value"] < mean["high"]
     assert "mmmu:pro (official) gpt-4o: 41.0" in evals("show", "--results", tmp_path / "results").out
+    (score,) = measured_scores([], [mean])
+    findings = check_claims(score, claims_by_id(), "Intern-S1-Pro")
+    assert [(finding.claimed, finding.measured) for finding in findings] == [
+        (0.728, mean["value"]), (0.7277, mean["value"]),
+    ]  # fmt: skip
 
 
 def test_an_import_must_name_one_of_the_two_settings(tmp_path: Path) -> None:
