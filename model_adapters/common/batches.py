@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -23,9 +25,18 @@ if TYPE_CHECKING:
 MAX_CLOCK_SKEW_S = 3600.0
 """Allowed difference between the vendor's clock and ours."""
 METADATA_KEY = "science_evals"
+_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([\w-]{1,64})"')
+"""The name of a request in a line of results that cannot be decoded."""
 MAX_RESULTS_BYTES = 4 << 30
 """Size limit of a batch's results in bytes: enough for a hundred thousand replies with reasoning."""
 _encode = msgspec.json.Encoder().encode
+
+
+class _ResultLine(Struct):
+    custom_id: str
+
+
+L = TypeVar("L", bound=_ResultLine)
 
 
 class _VendorBatches:
@@ -33,6 +44,8 @@ class _VendorBatches:
 
     def __init__(self, model: HttpModel) -> None:
         self._model, self._client = model, model.client
+        self._undecodable: dict[str, bytes] = {}
+        """Name of a file of results -> SHA-256 of its content, in which a line could not be decoded."""
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -46,6 +59,32 @@ class _VendorBatches:
 
     async def _request_body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         return self._model.rejected_fields.without(await self._model.body(prompt, sampling))
+
+    def _decode_results(
+        self, name: str, raw: bytes, kind: type[L], parse: Callable[[L], Reply | Exception]
+    ) -> dict[str, Reply | Exception]:
+        """Return the results in a file of lines by the name of their request, a line that cannot be decoded as an error.
+
+        Raises BadReply if a line cannot be decoded and the same content was not received before, since the transfer may have
+        failed, or if no line names a request.
+        """
+        outcomes: dict[str, Reply | Exception] = {}
+        fault: BadReply | None = None
+        for line in filter(bytes.strip, raw.splitlines()):
+            try:
+                result = _decode(line, kind)
+            except BadReply as error:
+                fault = fault or error
+                if match := _CUSTOM_ID.search(line):
+                    outcomes.setdefault(match[1].decode(), error)
+            else:
+                outcomes[result.custom_id] = parse(result)
+        if fault is not None:
+            previous, digest = self._undecodable.get(name), sha256(raw).digest()
+            self._undecodable[name] = digest
+            if previous != digest or not outcomes:
+                raise fault
+        return outcomes
 
 
 def _parse_outcome(model: HttpModel, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
@@ -91,8 +130,7 @@ class _Response(Struct):
     body: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _Line(Struct):
-    custom_id: str
+class _Line(_ResultLine):
     response: _Response | None = None
     error: dict[str, Any] | None = None
 
@@ -167,9 +205,9 @@ class OpenAIBatches(_VendorBatches):
                 if file_id
                 else b""
             )
-            for line in raw.splitlines():
-                result = _decode(line, _Line)
-                outcomes[result.custom_id] = self._parse_result(result, sampling)
+            outcomes |= self._decode_results(
+                str(file_id), raw, _Line, lambda line: self._parse_result(line, sampling)
+            )
         return outcomes
 
     def _parse_result(self, line: _Line, sampling: Sampling) -> Reply | Exception:
@@ -198,8 +236,7 @@ class _AnthropicResult(Struct):
     error: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _AnthropicLine(Struct):
-    custom_id: str
+class _AnthropicLine(_ResultLine):
     result: _AnthropicResult
 
 
@@ -230,8 +267,7 @@ class AnthropicBatches(_VendorBatches):
                 continue
             if batch.processing_status != "ended":
                 return batch.id
-            lines = (await self._fetch_results(batch.id)).splitlines()
-            if lines and _decode(lines[0], _AnthropicLine).custom_id.startswith(f"{label}-"):
+            if f'"{label}-'.encode() in await self._fetch_results(batch.id):
                 return batch.id
         return None
 
@@ -255,8 +291,12 @@ class AnthropicBatches(_VendorBatches):
 
     async def results(self, batch_id: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Return the results, fetched from the known base URL rather than from `results_url`, since the key is sent along."""
-        lines = (_decode(line, _AnthropicLine) for line in (await self._fetch_results(batch_id)).splitlines())
-        return {line.custom_id: self._parse_result(line.result, sampling) for line in lines}
+        return self._decode_results(
+            batch_id,
+            await self._fetch_results(batch_id),
+            _AnthropicLine,
+            lambda line: self._parse_result(line.result, sampling),
+        )
 
     async def _fetch_results(self, batch_id: str) -> bytes:
         return await self._client.send("GET", f"{self.path}/{batch_id}/results", max_bytes=MAX_RESULTS_BYTES)

@@ -149,6 +149,42 @@ def test_a_reply_that_ends_within_a_character_does_not_block_its_batch(vendor: V
     assert {record.outcome.text for record in store.Run(run_folder()).records()} == {"ANSWER: 1 \ufffd"}
 
 
+def _break_two_lines(raw: bytes) -> bytes:
+    """Cut one line of the results within its body, and make another one illegible."""
+    first, second, *lines = raw.split(b"\n")
+    return b"\n".join([first[:-40], b"\0" * len(second), *lines])
+
+
+def test_lines_that_cannot_be_decoded_are_failed_requests_and_the_others_are_kept(
+    vendor: Vendor, model: str
+) -> None:
+    vendor.damage = _break_two_lines
+    outcome = evals(*RUN, "-m", model)
+    assert outcome.status == 1
+    assert sum(n for name, n in counts(outcome).items() if name.startswith("failed")) == 2
+    assert counts(outcome)["failed:expired"] == 1  # it cannot be told which request the line belongs to
+    assert not batch_log.pending_batches(run_folder())
+    vendor.damage = lambda raw: raw
+    assert "failed" not in str(counts(evals(*RUN, "-m", model)))
+    assert len(vendor.request_texts) == SAMPLES + 2
+
+
+def test_results_whose_transfer_was_damaged_are_fetched_again(vendor: Vendor, model: str) -> None:
+    damages = [lambda raw: raw[:-60], lambda raw: b"<html>Bad gateway</html>", lambda raw: raw[:-70]]
+    vendor.damage = lambda raw: damages.pop()(raw) if damages else raw
+    outcome = evals(*RUN, "-m", model)
+    assert (outcome.status, "failed" in str(counts(outcome))) == (0, False)
+    assert len(vendor.request_texts) == SAMPLES
+
+
+def test_a_page_that_names_no_request_is_never_taken_for_results(vendor: Vendor, model: str) -> None:
+    damages = [lambda raw: b"<html>Bad gateway</html>"] * 4
+    vendor.damage = lambda raw: damages.pop()(raw) if damages else raw
+    outcome = evals(*RUN, "-m", model)
+    assert (outcome.status, "failed" in str(counts(outcome))) == (0, False)
+    assert len(vendor.request_texts) == SAMPLES
+
+
 def test_a_run_interrupted_twice_exits_at_once_and_can_be_resumed(vendor: Vendor, model: str) -> None:
     with interrupted_at_the_first_poll(times=2):
         assert evals(*RUN, "-m", model).status == 130

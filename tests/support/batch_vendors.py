@@ -38,6 +38,8 @@ class Vendor:
         """Why every batch is rejected; empty if none is."""
         self.on_create: Callable[[], None] = lambda: None
         """Called after a batch is created and before the response is sent."""
+        self.damage: Callable[[bytes], bytes] = lambda raw: raw
+        """Applied to each file of results."""
         self.next_errors: list[int] = []
         """Error statuses of the next calls, in order."""
         self.files: dict[str, bytes] = {}
@@ -195,7 +197,7 @@ class Vendor:
             case "POST", ["files"]:
                 return 200, self.upload(kind, raw)
             case "GET", ["files", name, "content"]:
-                return 200, self.files[name]
+                return 200, self.damage(self.files[name])
             case "POST", ["batches"]:
                 return 200, self.create(json.loads(raw))
             case "GET", ["batches"]:
@@ -209,7 +211,7 @@ class Vendor:
             case "GET", ["messages", "batches", name]:
                 return 200, self.anthropic(name)
             case "GET", ["messages", "batches", name, "results"]:
-                return 200, "\n".join(self.results(name)).encode()
+                return 200, self.damage("\n".join(self.results(name)).encode())
         return 404, {"error": {"message": f"no such path: {method} {url.path}"}}
 
 
