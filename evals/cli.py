@@ -11,7 +11,7 @@ import click
 
 from evals.commands.groups import Entry, LazyGroup
 from evals.errors import EvalsError
-from evals.plain import did_you_mean, plain, similar_names
+from evals.plain import did_you_mean, notice, plain, similar_names
 
 COMMANDS = {
     "run": Entry("run:run", "Run benchmarks on models: call, score, keep every reply."),
@@ -170,5 +170,5 @@ def _report_error(message: str) -> int:
     line = " ".join(plain(message).split())
     if len(line) > MAX_MESSAGE:  # a library may quote half of a broken file
         line = f"{line[: MAX_MESSAGE - 300]} ... {line[-300:]}"
-    click.echo(f"evals: {line}", err=True)
+    notice(f"evals: {line}")
     return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -78,9 +79,16 @@ def escape_formula(value: Any) -> Any:
 
 
 def notice(line: str) -> None:
-    """Show a line to the user on standard error, without control characters."""
-    sys.stderr.write(f"{plain(line)}\n")
-    sys.stderr.flush()
+    """Show a line to the user on standard error, without control characters.
+
+    If it cannot be written (full disk, closed pipe), this and all further messages are dropped: a run must not end because of
+    its messages.
+    """
+    try:
+        sys.stderr.write(f"{plain(line)}\n")
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def percent(value: float | None) -> str:

@@ -49,16 +49,19 @@ def test_a_scripted_function_of_an_unknown_module_is_refused_with_the_remedy(her
     assert "PYTHONPATH" in outcome.error_line
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_a_run_with_closed_streams_is_completed(here: Path, closed: str) -> None:
-    command = f'exec "$0" -c "from evals.cli import main; main()" "$@" {closed}'
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_a_run_with_closed_or_full_streams_is_completed_and_stays_finished(
+    here: Path, redirection: str
+) -> None:
+    command = f'exec "$0" -c "from evals.cli import main; main()" "$@" {redirection}'
     arguments = ("run", "aime:2025", "--sample", "-m", "scripted:A", "--run", "one")
-    ended = subprocess.run(
-        ["sh", "-c", command, sys.executable, *arguments], capture_output=True, check=False
-    )
-    assert (ended.returncode, b"Traceback" in ended.stderr) == (0, False)
-    [run] = evals("show", "one", "--json").json["runs"]
-    assert run["coverage"] == 1
+    for _ in range(2):  # the second command reuses the finished run
+        ended = subprocess.run(
+            ["sh", "-c", command, sys.executable, *arguments], capture_output=True, check=False
+        )
+        assert (ended.returncode, b"Traceback" in ended.stderr) == (0, False)
+        [run] = evals("show", "one", "--json").json["runs"]
+        assert (run["coverage"], run["status"]) == (1, "finished")
 
 
 @pytest.mark.parametrize(

@@ -221,9 +221,9 @@ def say_next_commands(card: Card, results: Path) -> None:
 
 def note(message: str) -> None:
     """Print a line on standard error."""
-    from evals.plain import plain
+    from evals.plain import notice
 
-    click.echo(plain(message), err=True)
+    notice(message)
 
 
 MAX_BROKEN = 5

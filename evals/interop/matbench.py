@@ -8,7 +8,6 @@ A prediction is a number, a label (true or false) or the probability of true, to
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
@@ -21,7 +20,7 @@ from evals.errors import DataError, UsageError
 from evals.interop import files
 from evals.interop.replies import ImportRequest, RecordedReply, new_card, single_suite, write_run
 from evals.interop.values import join_names
-from evals.plain import count_of
+from evals.plain import count_of, notice
 from evals.records.card import Card
 from evals.run.plan import read_samples
 from evals.suite import Suite
@@ -80,7 +79,7 @@ def _predictions(task: str, folds: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _note_left_out(message: object) -> None:
-    sys.stderr.write(f"left out: {message}\n")
+    notice(f"left out: {message}")
 
 
 def _suite_of_task(name: str, protocol: str) -> Suite | None:

@@ -378,15 +378,18 @@ def _open_run(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], 
         rules_changed = bool(card.scorers) and scored_by != (suite.scorer_versions(), suite.errata.version)
         is_stale = rules_changed or any(map(_lacks_score, briefs))
         done = {(brief.sample, brief.repeat) for brief in briefs}
-    card.status, card.finished = "running", None
     record_suite(card, suite, data=data)
     card.expected, card.absent_groups = len(plan.samples) * config.repeats, plan.absent_groups
+    is_reused = resumed and card.status == "finished" and not is_stale and len(done) >= card.expected
+    if not is_reused:
+        card.status, card.finished = "running", None
     card.wording = suite.upstream.card() if suite.upstream else {}
     card.host = host()
     if not is_stale:  # otherwise rescoring records the rules when it is done
         record_rules(card, suite)
-    writer.write_card()
-    writer.write_samples(plan.samples)
+    if not is_reused:
+        writer.write_card()
+        writer.write_samples(plan.samples)
     return writer, done, is_stale
 
 

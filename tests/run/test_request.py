@@ -9,6 +9,7 @@ import pytest
 
 from evals.commands.run import run
 from evals.errors import UsageError
+from evals.run.model_run import ModelRun
 from evals.run.request import changed_options, make_request, options, read_request
 from tests.support.command import evals
 from tests.support.error_messages import raises
@@ -80,3 +81,16 @@ def test_a_finished_run_is_reused_with_a_note_and_fresh_starts_a_new_one(tmp_pat
     assert repeated.json["runs"][0]["run"] == name
     assert "it is reused without any call (--fresh starts a new run)" in repeated.err
     assert evals(*arguments, "--fresh").json["runs"][0]["run"] != name
+
+
+def test_a_finished_run_stays_finished_if_the_command_that_reuses_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--results", tmp_path)
+    evals(*arguments)
+    [card] = tmp_path.glob("*/*/*/card.json")
+    before = card.read_bytes()
+    # stands for a kill, a full disk or a failing second model between opening the run and finishing it
+    monkeypatch.setattr(ModelRun, "_set_up", lambda self: make_request({"limit": 0}))
+    evals(*arguments).assert_usage_error()
+    assert card.read_bytes() == before
