@@ -111,16 +111,12 @@ def import_replies(
         else:
             path = Path(replies)
         request = ImportRequest(
-            suite=suite,
-            model=model,
-            protocol=protocol,
-            data=Path(data) if data is not None else None,
-            sample=sample,
-            results=Path(results),
-            run=run,
-        )
-        cards = _call_outside_loop(partial(read_replies, path, request))
-    return Runs([run for card in cards for run in store.find(Path(results), card.run)])
+            suite=suite, model=model, protocol=protocol, data=Path(data) if data is not None else None,
+            sample=sample, results=Path(results), run=run,
+        )  # fmt: skip
+        (card,) = _call_outside_loop(partial(read_replies, path, request))
+    named = store.find(Path(results), card.run)
+    return Runs([run for run in named if run.card.config == card.config])
 
 
 def runs(results: str | Path = "results") -> Runs:
@@ -221,10 +217,16 @@ def _session(
             protocol = options.get("protocol") or ""
             suite_objects += [suite.suite(variant, protocol) for variant in suite.resolve(None)]
         elif isinstance(suite, Suite):
+            if options.get("protocol") not in (None, suite.protocol):
+                raise UsageError(
+                    f"protocol: the suite {suite.id} is defined with the protocol {suite.protocol}"
+                )
             suite_objects.append(suite)
         elif not isinstance(suite, str):
             raise UsageError(f"a suite is a name or a Suite (see Suite.of), not {type(suite).__name__}")
     named_models = [_named_model(entry) for entry in models]
+    _check_distinct([(suite.id, suite) for suite in suite_objects if suite.in_memory], "suites")
+    _check_distinct([(entry.name, entry) for entry in models if isinstance(entry, Model)], "models")
     if any(callable(entry) and not isinstance(entry, Model) for entry in models):
         options = {"fresh": True, **options}  # a function's name does not identify its replies
     names = [suite for suite in suite_list if isinstance(suite, str)]
@@ -235,6 +237,14 @@ def _session(
         load.register(suite_object)
     say: Callable[[str], None] = (lambda line: None) if quiet else notice
     return Session(request, suites=suite_objects, models=named_models, say=say, quiet=quiet)
+
+
+def _check_distinct(named: Sequence[tuple[str, object]], kind: str) -> None:
+    """Raise UsageError if two objects have the same name, since the runs of one would be taken for those of the other."""
+    objects: dict[str, object] = {}
+    for name, value in named:
+        if objects.setdefault(name, value) is not value:
+            raise UsageError(f"two {kind} are named {name!r}: give each another name")
 
 
 def _named_model(model: Any) -> NamedModel:

@@ -157,16 +157,19 @@ class Suite(Struct, frozen=True, kw_only=True):
     def scorer_versions(self) -> dict[str, str]:
         """Return a description of each scorer, which changes whenever its rule or options change."""
         return {
-            name: f"{_scorer_description(scorer)}@{self.version}" for name, scorer in self.scorers.items()
+            name: f"{_scorer_description(scorer, in_memory=self.in_memory)}@{self.version}"
+            for name, scorer in self.scorers.items()
         }
 
 
-def _scorer_description(scorer: Scorer) -> str:
-    return (
-        scorer.__qualname__
-        if isinstance(scorer, FunctionType | BuiltinFunctionType | MethodType)
-        else repr(scorer)
-    )
+def _scorer_description(scorer: Scorer, *, in_memory: bool) -> str:
+    if not isinstance(scorer, FunctionType | BuiltinFunctionType | MethodType):
+        return repr(scorer)
+    if not in_memory:
+        return scorer.__qualname__
+    from evals.scorers.plain import code_hash
+
+    return f"{scorer.__qualname__}{code_hash(scorer)}"
 
 
 def checked_samples(suite: Suite, data: Data) -> Iterator[Sample]:

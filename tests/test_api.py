@@ -40,6 +40,23 @@ def answers_a(prompt: str) -> str:
     return "ANSWER: A"
 
 
+class Constant:
+    """A model that always returns the same text, and counts its calls."""
+
+    name = "constant"
+    accepts: frozenset[str] = frozenset()
+
+    def __init__(self, text: str, notes: tuple[str, ...] = ()) -> None:
+        self.text, self.notes, self.calls = text, notes, 0
+
+    async def reply(self, prompt: evals.Prompt, sampling: evals.Sampling) -> evals.Reply:
+        self.calls += 1
+        return evals.Reply(text=self.text, usage=evals.Usage(input=1000, output=1000))
+
+    async def close(self) -> None:
+        pass
+
+
 def test_evaluate_runs_suites_in_an_empty_folder(here: Path) -> None:
     runs = evals.evaluate(["mmlu-pro", "gpqa:diamond"], lambda prompt: "ANSWER: A", sample=True, quiet=True)
     assert [run.card.config.suite for run in runs] == ["mmlu-pro", "gpqa:diamond"]
@@ -196,6 +213,43 @@ def test_a_suite_can_be_made_of_rows_a_prompt_and_a_scoring_function(here: Path)
     assert evals.compare(runs, better).pairs[0].difference == 0.5
 
 
+def test_replies_to_other_prompts_or_questions_are_not_reused(here: Path) -> None:
+    model = Constant("4")
+    for suite in (
+        evals.Suite.of(ROWS),
+        evals.Suite.of(ROWS, prompt="Be brief. {question}"),
+        evals.Suite.of(ROWS, prompt=lambda row: row["question"].upper()),
+        evals.Suite.of([{**ROWS[0], "question": "What is 3 + 1?"}, ROWS[1]]),
+    ):
+        for _ in range(2):  # the second time, the replies are reused
+            evals.evaluate(suite, model, quiet=True)
+    assert model.calls == 4 * len(ROWS)
+
+
+def test_replies_are_rescored_after_the_scoring_function_has_changed(here: Path) -> None:
+    def score(scorer: Any) -> tuple[float, list[str]]:
+        runs = evals.evaluate(evals.Suite.of(ROWS, scorer=scorer), model, quiet=True)
+        return runs.cards[0].headline.value, list(runs.cards[0].scorers.values())
+
+    model = Constant("4", notes=("the server was started",))
+    values, scorers = zip(
+        *map(
+            score,
+            (
+                lambda reply, target: True,
+                lambda reply, target: reply in {"4", "5"} and target == "4",
+                lambda sample, prompt, reply: evals.Score(value=0.0, verdict="wrong"),
+                lambda sample, prompt, reply: evals.Score(value=1.0, verdict="right"),
+            ),
+        ),
+        strict=True,
+    )
+    assert values == (1.0, 0.5, 0.0, 1.0)
+    assert len(set(map(str, scorers))) == 4
+    assert model.calls == len(ROWS)
+    assert evals.runs().cards[0].notes == ("the server was started",)
+
+
 def test_runs_of_a_suite_from_another_process_are_compared_by_their_cards(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +260,14 @@ def test_runs_of_a_suite_from_another_process_are_compared_by_their_cards(
     pairs = command("compare", "worse", "better", "--json").json["pairs"]
     assert {pair["metric"]: pair["difference"] for pair in pairs}["accuracy"] == 0.5
     assert "100.0" in command("show", "better").out
+
+
+def test_imported_replies_are_the_only_runs_returned(here: Path) -> None:
+    for model in ("first", "second"):
+        runs = evals.import_replies(
+            {"sample-2025-I-1": "70"}, "aime:2025", model=model, sample=True, run="week"
+        )
+        assert [card.model for card in runs.cards] == [model]
 
 
 def test_a_benchmark_object_can_be_evaluated(here: Path) -> None:
@@ -273,6 +335,9 @@ def test_a_suite_can_be_made_of_the_rows_of_a_file(here: Path) -> None:
         lambda: evals.evaluate("mmlu-pro", 3),
         lambda: evals.runs("nowhere"),
         lambda: evals.compare("x"),
+        lambda: evals.evaluate([evals.Suite.of(ROWS), evals.Suite.of(ROWS[:1])], answers_a),
+        lambda: evals.evaluate("mmlu-pro", [Constant("4"), Constant("5")], sample=True),
+        lambda: evals.evaluate(evals.Suite.of(ROWS), answers_a, protocol="strict"),
     ],
     ids=[
         "no rows",
@@ -289,6 +354,9 @@ def test_a_suite_can_be_made_of_the_rows_of_a_file(here: Path) -> None:
         "a number instead of a model",
         "no results folder",
         "one run",
+        "two suites of one name",
+        "two models of one name",
+        "another protocol than the suite's",
     ],
 )
 def test_a_mistake_raises_an_evals_error_with_a_one_line_message(here: Path, call: Any) -> None:

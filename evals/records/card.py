@@ -43,7 +43,8 @@ class Config(Struct, frozen=True, kw_only=True):
     engine: str = ""
     """The user's options for the server that is started for the model, or versions of libraries that affect the model's replies."""
     words: str = ""
-    """Prefix of the SHA-256 of upstream's prompts (verbatim prompts of another harness); empty: the suite's own are used."""
+    """Prefix of the SHA-256 of upstream's prompts (verbatim prompts of another harness) or, in a suite made of rows, of the run's
+    prompts; empty: the suite's own prompts, which its version identifies."""
     system: str = ""
     """The user's system prompt; empty: none."""
 
@@ -69,7 +70,7 @@ DISPLAY_NAMES = {
     "limit": "--limit",
     "sample_ids": "--sample-id",
     "data_sha256": "the data's SHA-256",
-    "words": "the hash of upstream's prompts",
+    "words": "the hash of the prompts",
     "version": "the suite's version",
 }
 """Setting -> its name in messages, if it differs from the field's name."""

@@ -68,6 +68,8 @@ class BatchReplies:
         self.faults: list[str] = []
         """A message for each batch that was rejected as a whole."""
         self._results: dict[str, deque[Reply | Exception]] = defaultdict(deque)
+        self._answered: set[tuple[Path, str, int]] = set()
+        """(run, sample, repeat) of the requests in `_results`: other requests with the same key may still be pending."""
         self._collected: list[tuple[Path, LoggedChange]] = []
         self._undelivered = 0
         """Number of queued replies that `reply` has not returned yet."""
@@ -80,9 +82,10 @@ class BatchReplies:
     def add_results(self, run: Path, batch: LoggedBatch, results: Mapping[str, Reply | Exception]) -> None:
         """Store the results of a batch, and an `Expired` error for each of its requests that has no result."""
         tokens = Counter[str]()
-        for index, (_, _, key) in enumerate(batch.samples):
+        for index, (sample, repeat, key) in enumerate(batch.samples):
             missing = Expired("the batch ended without a result for this request")
             result = results.get(f"{batch.label}-{index}", missing)
+            self._answered.add((run, sample, repeat))
             self._results[key].append(result)
             if isinstance(result, Reply):
                 tokens.update(
@@ -90,9 +93,10 @@ class BatchReplies:
                 )
         self._collected.append((run, LoggedChange(batch.label, closed="collected", tokens=dict(tokens))))
 
-    def add_error(self, key: str, error: ModelError) -> None:
+    def add_error(self, run: Path, request: _Request, error: ModelError) -> None:
         """Store the error of a request that could not be built."""
-        self._results[key].append(error)
+        self._answered.add((run, request.sample, request.repeat))
+        self._results[request.key].append(error)
 
     def queue(self, jobs: Sequence[Job]) -> list[PlannedCall]:
         """Return the calls whose outcome is known; replies come before errors, since a run ends if its first calls all fail."""
@@ -100,7 +104,7 @@ class BatchReplies:
         ranked: list[tuple[bool, PlannedCall]] = []
         for job_index, job in enumerate(jobs):
             for position, repeat, request in _unanswered_requests(job):
-                if request is None or unused.get(request.key):
+                if request is None or (job.writer.path, request.sample, request.repeat) in self._answered:
                     has_failed = request is None or not isinstance(unused[request.key].popleft(), Reply)
                     ranked.append((has_failed, (job_index, position, repeat)))
         self._undelivered = sum(not has_failed for has_failed, _ in ranked)
@@ -187,7 +191,10 @@ class _BatchCollector:
         if batch.id:
             return True
         batch_id = await self._batches.find(
-            batch.label, since=batch.at, requests=len(batch.samples), excluded=batch.never
+            batch.label,
+            since=batch.at,
+            requests=len(batch.samples),
+            excluded=[*batch.never, *self._active_ids()],
         )
         if batch_id is None:
             append(run, LoggedChange(batch.label, closed="never submitted"))
@@ -195,6 +202,10 @@ class _BatchCollector:
         batch.id = batch_id
         append(run, LoggedChange(batch.label, id=batch_id))
         return True
+
+    def _active_ids(self) -> list[str]:
+        """Return the ids of the batches in progress."""
+        return [batch.id for _, batch in self._active]
 
     async def _submit_requests(self, job: Job, requests: Sequence[_Request]) -> None:
         """Submit requests in as few batches as the vendor's limits allow; one that cannot be encoded gets an error as its result."""
@@ -210,7 +221,7 @@ class _BatchCollector:
                     f"{label}-{len(lines)}", request.prompt, request.sampling
                 )
             except ModelError as error:
-                self.replies.add_error(request.key, error)
+                self.replies.add_error(job.writer.path, request, error)
                 continue
             if lines and (
                 len(lines) >= self._batches.max_requests or size + len(line) > self._batches.max_bytes
@@ -238,7 +249,10 @@ class _BatchCollector:
             try:
                 if attempt > 1:
                     batch.id = (
-                        await self._batches.find(label, since=at, requests=len(lines), excluded=()) or ""
+                        await self._batches.find(
+                            label, since=at, requests=len(lines), excluded=self._active_ids()
+                        )
+                        or ""
                     )
                 batch.id = batch.id or await self._batches.start(label, lines)
                 break

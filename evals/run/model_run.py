@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import date
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
@@ -22,7 +23,7 @@ from evals.run.early_stop import EarlyStop, StoppingRule, StoppingWatcher
 from evals.run.event_loop import in_thread
 from evals.run.job import Job, Options
 from evals.run.options import budget_of, plan_options
-from evals.run.plan import prepare
+from evals.run.plan import begin, prepare
 from evals.run.progress import ModelProgress, Progress
 from evals.run.request import RunRequest
 from evals.run.request_extras import with_headers
@@ -173,6 +174,8 @@ class ModelRun:
             cleanup.pop_all()
         self.jobs = jobs
         for job in jobs:
+            begin(job)
+        for job in jobs:
             for line in (*job.notes, *job.writer.warnings, *_start_messages(job)):
                 self.say(f"{job.suite.id}: {line}")
         self._set_up()
@@ -183,7 +186,6 @@ class ModelRun:
         )
         if self.promise is not None:
             job.writer.card.promise = self.promise
-            job.writer.write_card()
         return job
 
     def _set_up(self) -> None:
@@ -348,8 +350,6 @@ def _check_data_path(request: RunRequest, suites: Sequence[Suite]) -> None:
 def _check_pending_batches(request: RunRequest, job: Job) -> None:
     """Raise UsageError if a batch of the run is pending and --batch is not given."""
     if not request.batch and (pending := batch_log.pending_batches(job.writer.path)):
-        job.writer.card.status = "interrupted"
-        job.writer.write_card()
         raise UsageError(
             f"batch {pending[0].id or pending[0].label} of {job.writer.card.run} is pending: add --batch to collect it, "
             f"or abandon it by deleting {job.writer.path / BATCHES}"
@@ -368,16 +368,20 @@ def _start_messages(job: Job) -> Iterator[str]:
 
 
 def _finalize(job: Job, runner: Runner, budget: Budget, *, health: Health) -> None:
-    """Finalize a job's run, compute its metrics, and write its card."""
+    """Finalize a job's run, compute its metrics, and write its card; a run that was only reused keeps its notes and its end."""
     card = job.writer.card
     job.writer.finalize()
-    card.notes = (*job.notes, *health.finish_notes())
-    card.health = health.findings
+    is_reused = card.status != "running"
+    if not is_reused:
+        card.notes, card.health = (*job.notes, *health.finish_notes()), health.findings
+        card.finished = time.time()
     store_final_metrics(job.writer, job.suite)
-    card.status = "interrupted" if runner.interrupted else "finished" if card.coverage == 1.0 else "partial"
-    card.finished = time.time()
+    is_complete = card.coverage == 1.0 and not (job.is_stale and runner.interrupted)
+    card.status = "finished" if is_complete else "interrupted" if runner.interrupted else "partial"
     card.batch_tokens = batch_log.batch_tokens(job.writer.path)
     if budget.price:
         card.price, card.price_date = budget.price.figures, str(budget.price.date)
-        card.cost_usd = budget.price.cost(card.tokens, card.batch_tokens)
+    if card.price:  # of this or an earlier session
+        price = profiles.Price(**card.price, date=date.min)
+        card.cost_usd = price.cost(card.tokens, card.batch_tokens)
     job.writer.write_card()

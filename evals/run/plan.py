@@ -8,12 +8,14 @@ from hashlib import sha256
 from pathlib import Path
 from time import gmtime, strftime
 
+import msgspec
 from msgspec import Struct, structs
 
 from evals import disk
+from evals.boundary import foreign_code
 from evals.data import Data
 from evals.data.sample_store import SampleStore
-from evals.errors import DataError, StoreError, UnknownName, UsageError
+from evals.errors import Crash, DataError, StoreError, UsageError
 from evals.labels import ProtocolName
 from evals.plain import count_of
 from evals.records import store
@@ -27,6 +29,7 @@ from evals.run.job import Job, Options
 from evals.run.order import earlier_lengths
 from evals.run.request_extras import with_system
 from evals.run.sampling import resolve_sampling
+from evals.run.selection import selected_positions
 from evals.suite import Digest, Suite, checked_samples
 from evals.types import Failure, Prompter, Sampling
 
@@ -71,56 +74,6 @@ def read_samples(suite: Suite, data: Data, *, accepted_hash: str | None = None) 
             f"the published numbers; to use them anyway, add --data-hash {computed[:16]}"
         )
     return samples, computed
-
-
-def subset(
-    samples: SampleStore, limit: int | None, *, seed: int, suite: str, keep_pairs: bool = False
-) -> list[int]:
-    """Return the positions, in data order, of a seeded random subset stratified by group.
-
-    `keep_pairs`: do not separate samples of one group and cluster, e.g. the two assertions of a pair, so that the subset may
-    be slightly larger than `limit`.
-    """
-    if limit is None or limit >= len(samples):
-        return list(range(len(samples)))
-    strata: dict[str, list[int]] = {}
-    for position, group in enumerate(samples.groups):
-        strata.setdefault(group, []).append(position)
-    shares = _apportion(
-        {group: len(members) for group, members in strata.items()}, limit, f"{suite}\x1f{seed}"
-    )
-
-    def sampling_unit(position: int) -> str:
-        cluster = samples.clusters[position] if keep_pairs else ""
-        return cluster or samples.ids[position]
-
-    def random_key(position: int) -> bytes:
-        return sha256(f"{suite}\x1f{seed}\x1f{sampling_unit(position)}".encode()).digest()
-
-    selected: list[int] = []
-    for group, members in strata.items():
-        ordered, end = sorted(members, key=random_key), shares[group]
-        while 0 < end < len(ordered) and sampling_unit(ordered[end]) == sampling_unit(ordered[end - 1]):
-            end += 1
-        selected += ordered[:end]
-    return sorted(selected)
-
-
-def _apportion(sizes: Mapping[str, int], total: int, seed: str) -> dict[str, int]:
-    """Divide `total` among groups in proportion to their sizes; rounding is random, so that all items are equally likely.
-
-    Systematic sampling of the groups in random order (Cox 1987, *controlled rounding*): each share differs from its
-    exact value by less than 1.
-    """
-    population = sum(sizes.values())
-    order = sorted(sizes, key=lambda group: sha256(f"{seed}\x1f{group}".encode()).digest())
-    start = int.from_bytes(sha256(seed.encode()).digest()[:4], "big") % population
-    shares, lower = {}, start
-    for group in order:
-        upper = lower + total * sizes[group]
-        shares[group] = upper // population - lower // population
-        lower = upper
-    return shares
 
 
 class Plan(Struct, kw_only=True):
@@ -180,12 +133,19 @@ def make_plan(
             "the data need a column with the question"
         )
     total, groups = len(samples), set(samples.groups)
-    positions = _selected_positions(samples, suite, options)
+    positions = selected_positions(samples, suite, options)
     is_subset = len(positions) < total
     samples = _copy_selected(samples, positions) if is_subset else samples
     sampling, sampling_notes = resolve_sampling(suite, options)
     config = _make_config(
-        suite, options, digest=digest, spec=spec, sampling=sampling, count=len(samples), is_subset=is_subset
+        suite,
+        options,
+        data=data,
+        samples=samples,
+        digest=digest,
+        spec=spec,
+        sampling=sampling,
+        is_subset=is_subset,
     )
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _choose_folder(folder, config, options.run, fresh=options.fresh)
@@ -199,9 +159,18 @@ def make_plan(
 
 
 def _make_config(
-    suite: Suite, options: Options, *, digest: str, spec: str, sampling: Sampling, count: int, is_subset: bool
+    suite: Suite,
+    options: Options,
+    *,
+    data: Data,
+    samples: SampleStore,
+    digest: str,
+    spec: str,
+    sampling: Sampling,
+    is_subset: bool,
 ) -> Config:
-    """Return the configuration that identifies a run. `count`: number of selected samples; `is_subset`: whether these are not all."""
+    """Return the configuration that identifies a run. `samples`: the selected ones; `is_subset`: whether these are not all."""
+    words = _prompts_hash(suite.prompter(data), samples) if suite.in_memory else ""
     return Config(
         suite=suite.id,
         version=suite.version,
@@ -211,32 +180,32 @@ def _make_config(
         sampling=sampling,
         seed=options.seed,
         repeats=options.repeats or suite.repeats,
-        limit=(options.limit or count) if is_subset else None,
+        limit=(options.limit or len(samples)) if is_subset else None,
         sample_ids=options.sample_ids if is_subset else (),
         max_pixels=options.max_pixels if "image" in suite.needs else None,
         judge=options.judge if suite.judged else "",
         engine=options.engine,
-        words=suite.upstream.card()["asks_sha256"][:16] if suite.upstream else "",
+        words=suite.upstream.card()["asks_sha256"][:16] if suite.upstream else words,
         system=options.system,
     )
 
 
-def _selected_positions(samples: SampleStore, suite: Suite, options: Options) -> list[int]:
-    """Return the positions of the samples to run: those named by the user, else a subset, else all."""
-    if not options.sample_ids:
-        keep_pairs = any(metric.together for metric in suite.metrics)
-        return subset(samples, options.limit, seed=options.seed, suite=suite.id, keep_pairs=keep_pairs)
-    positions = {sample_id: position for position, sample_id in enumerate(samples.ids)}
-    for sample_id in options.sample_ids:
-        if sample_id not in positions:
-            raise UnknownName(f"sample of {suite.id}", sample_id, positions)
-    return sorted({positions[sample_id] for sample_id in options.sample_ids})
+def _prompts_hash(prompter: Prompter, samples: SampleStore) -> str:
+    """Return a prefix of the SHA-256 of a run's prompts: a suite made of rows may get other prompts or questions at any time."""
+    digest = sha256()
+    for sample in samples:
+        try:
+            with foreign_code(Crash):
+                digest.update(msgspec.json.encode(prompter(sample, 0)))
+        except Crash as error:
+            digest.update(str(error).encode(errors="replace"))
+    return digest.hexdigest()[:16]
 
 
 def prepare(
     suite: Suite, options: Options, *, model: str, spec: str, accepts: frozenset[str] = frozenset()
 ) -> Job:
-    """Read the data, open or create the run on disk, and return the job, with the replies that exist already marked as done."""
+    """Read the data, open or create the run's folder, and return the job, with the replies that exist already marked as done."""
     plan = make_plan(suite, options, model=model, spec=spec, accepts=accepts)
     prompter, lengths = plan.prompter, plan.lengths()
     writer, done, is_stale = _open_run(plan, model=model)
@@ -360,7 +329,11 @@ def _unused_name(folder: Path, name: str) -> str:
 
 
 def _open_run(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool]:
-    """Open a plan's run for writing; return the writer, (sample, repeat) of the existing replies, and whether to rescore these."""
+    """Open a plan's run for writing; return the writer, (sample, repeat) of the existing replies, and whether to rescore these.
+
+    The card on disk is not changed, so that a run is not left `running` if the command ends before its first call. The card
+    of a run that needs neither calls nor rescoring is not changed in memory either.
+    """
     suite, config, path, resumed = plan.suite, plan.config, plan.path, plan.resumes
     data = "local" if suite.in_memory else plan.data.origin
     card = (
@@ -378,19 +351,22 @@ def _open_run(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], 
         rules_changed = bool(card.scorers) and scored_by != (suite.scorer_versions(), suite.errata.version)
         is_stale = rules_changed or any(map(_lacks_score, briefs))
         done = {(brief.sample, brief.repeat) for brief in briefs}
-    record_suite(card, suite, data=data)
-    card.expected, card.absent_groups = len(plan.samples) * config.repeats, plan.absent_groups
-    is_reused = resumed and card.status == "finished" and not is_stale and len(done) >= card.expected
-    if not is_reused:
-        card.status, card.finished = "running", None
-    card.wording = suite.upstream.card() if suite.upstream else {}
-    card.host = host()
-    if not is_stale:  # otherwise rescoring records the rules when it is done
-        record_rules(card, suite)
-    if not is_reused:
-        writer.write_card()
-        writer.write_samples(plan.samples)
+    card.expected = len(plan.samples) * config.repeats
+    if is_stale or len(done) < card.expected or card.status == "running":
+        card.status, card.finished, card.host = "running", None, host()
+        record_suite(card, suite, data=data)
+        card.absent_groups = plan.absent_groups
+        card.wording = suite.upstream.card() if suite.upstream else {}
+        if not is_stale:  # otherwise rescoring records the rules when it is done
+            record_rules(card, suite)
     return writer, done, is_stale
+
+
+def begin(job: Job) -> None:
+    """Write the card and the samples of a prepared job's run; a card that was not changed is not written."""
+    if job.writer.card.status == "running":
+        job.writer.write_card()
+    job.writer.write_samples(job.samples)
 
 
 def _lacks_score(brief: Brief) -> bool:

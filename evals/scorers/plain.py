@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from hashlib import sha256
+from types import CodeType
 from typing import Any
 
 from msgspec import Struct
@@ -45,8 +47,8 @@ class FunctionScorer(Struct, frozen=True):
         return getattr(self.function, "__name__", type(self.function).__name__)
 
     def __repr__(self) -> str:
-        """Return the function's name, so that a run's card shows which function was used."""
-        return f"Of({self.name})"
+        """Return the function's name and a hash of its code, so that replies are rescored after it has changed."""
+        return f"Of({self.name}{code_hash(self.function)})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; an empty one is unanswered, with value 0."""
@@ -59,6 +61,26 @@ class FunctionScorer(Struct, frozen=True):
                 f"the function {self.name} returned {value!r}, not True, False or a number from 0 to 1"
             )
         return partial_score(float(value))
+
+
+def code_hash(function: Callable[..., Any]) -> str:
+    """Return `#` and a hash of a function's bytecode, constants and defaults, but not of what it calls; empty without bytecode."""
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    if code is None:
+        return ""
+    described = f"{_describe_constant(code)}{getattr(function, '__defaults__', None)!r}"
+    return f"#{sha256(described.encode()).hexdigest()[:8]}"
+
+
+def _describe_constant(value: object) -> str:
+    """Return a description of a constant that is the same in every process."""
+    if isinstance(value, CodeType):
+        return f"{value.co_code.hex()}{value.co_names}[{','.join(map(_describe_constant, value.co_consts))}]"
+    if isinstance(value, frozenset):  # whose order depends on the process
+        return f"{{{','.join(sorted(map(repr, value)))}}}"
+    if isinstance(value, tuple):
+        return f"({','.join(map(_describe_constant, value))})"
+    return repr(value)
 
 
 def scorer_of(spec: str | Scorer | Callable[[str, Any], bool | float] | None, *, choices: bool) -> Scorer:

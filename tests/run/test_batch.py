@@ -97,6 +97,55 @@ def test_batch_tokens_cost_half_the_price(vendor: Vendor, model: str) -> None:
     }
 
 
+@pytest.mark.parametrize("model", ["openai:gpt-4.1"])
+def test_a_reply_to_an_equal_prompt_is_not_taken_from_another_batch(
+    vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # both repeats have the same prompts and no seed; the second repeat's batch ends first
+    from evals.model_adapters.common import batches
+
+    monkeypatch.setattr(batches.OpenAIBatches, "max_requests", SAMPLES)
+    original = batches.OpenAIBatches.state
+
+    async def state(self: Any, id_: str) -> Any:
+        if id_ == next(iter(vendor.batches)):
+            return BatchState(ended=False)
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.05)
+        return await original(self, id_)
+
+    monkeypatch.setattr(batches.OpenAIBatches, "state", state)
+    run = (*RUN, "--repeats", 2, "--temperature", 0, "-m", model)
+    assert evals(*run).status == 130
+    assert {record.repeat for record in store.Run(run_folder()).records()} == {1}
+    monkeypatch.setattr(batches.OpenAIBatches, "state", original)
+    second = evals(*run)
+    assert sum(counts(second).values()) == 2 * SAMPLES
+    assert len(vendor.request_texts) == 2 * SAMPLES  # nothing is paid twice
+
+
+def test_a_batch_that_is_submitted_again_is_not_mistaken_for_another_of_the_run(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Anthropic identifies a batch in progress only by its size
+    from evals.model_adapters.common import batches
+
+    monkeypatch.setattr(batches.AnthropicBatches, "max_requests", SAMPLES // 2)
+    original = batches.AnthropicBatches.start
+
+    async def start(self: Any, label: str, lines: Any) -> str:
+        id_ = await original(self, label, lines)
+        vendor.next_errors = [503] if len(vendor.batches) == 1 else []
+        return id_
+
+    monkeypatch.setattr(batches.AnthropicBatches, "start", start)
+    vendor.done = False
+    with interrupted_at_the_first_poll():
+        evals(*RUN, "-m", MODELS["anthropic"])
+    assert {entry.id for entry in batch_log.pending_batches(run_folder())} == set(vendor.batches)
+    assert len(vendor.batches) == 2
+
+
 def test_a_sample_that_expired_costs_half_the_price_in_the_next_batch(vendor: Vendor, model: str) -> None:
     vendor.answers = lambda text: (
         "expired" if text == vendor.request_texts[0] else Completion("ANSWER: 1", input=1000, output=0)

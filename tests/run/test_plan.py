@@ -20,9 +20,9 @@ from evals.records import store
 from evals.run import plan
 from evals.run.job import Job, Options
 from evals.run.order import calling_order
-from evals.run.plan import subset
 from evals.run.rescore import rescore, rescore_records
 from evals.run.sampling import override
+from evals.run.selection import subset
 from evals.types import Failure, Record, Reply, Sample, Sampling, Score, Usage
 from tests.support import toy
 from tests.support.command import evals

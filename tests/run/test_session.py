@@ -1,10 +1,18 @@
-"""Replies that wait for a judge are scored when the run resumes with a judge, within the limit on tokens."""
+"""Sessions that resume or reuse runs: judges, cards, prices, interrupts."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 
+import pytest
+
+import evals as api
+from evals.errors import DataError
 from evals.records.store import Run
+from evals.types import Prompt, Reply, Sampling, Usage
 from tests.support.command import evals
 
 WORDS = (
@@ -58,3 +66,84 @@ def test_a_token_limit_ends_judging_and_a_later_session_completes_it(tmp_path: P
     assert "--max-total-tokens 1 reached" in outcome.err
     finished = evals(*WORDS, "--results", tmp_path, "--judge", JUDGE, "--json")
     assert finished.json["runs"][0]["coverage"] == 1.0
+
+
+# --- cards of runs that are reused or resumed
+
+
+class NotedModel:
+    """A model that counts its calls, and has a note for the card in its first session."""
+
+    name = "noted"
+    accepts: frozenset[str] = frozenset()
+
+    def __init__(self, *notes: str) -> None:
+        self.notes = notes
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        return Reply(text="ANSWER: 1", usage=Usage(input=1_000_000, output=0))
+
+    async def close(self) -> None:
+        pass
+
+
+SUITE = api.Suite.of([{"question": f"{n}?", "answer": "1"} for n in range(4)], name="digits")
+
+
+def test_a_finished_run_that_is_reused_keeps_its_card(tmp_path: Path) -> None:
+    path = api.evaluate(SUITE, NotedModel("seed is not sent"), results=tmp_path, quiet=True)[0].path
+    before = (path / "card.json").read_bytes()
+    assert b"seed is not sent" in before
+    api.evaluate(SUITE, NotedModel(), results=tmp_path, quiet=True)
+    assert (path / "card.json").read_bytes() == before
+
+
+def test_a_finished_run_stays_finished_if_another_suite_cannot_be_prepared(tmp_path: Path) -> None:
+    (run,) = api.evaluate(SUITE, NotedModel(), results=tmp_path, quiet=True)
+    with pytest.raises(DataError):
+        api.evaluate(
+            [SUITE, "gpqa:diamond"], NotedModel(), results=tmp_path, data=tmp_path / "none", quiet=True
+        )
+    assert run.card.status == "finished"
+    with pytest.raises(DataError):  # nor is a run begun
+        api.evaluate(
+            [SUITE, "gpqa:diamond"],
+            NotedModel(),
+            results=tmp_path,
+            data=tmp_path / "none",
+            quiet=True,
+            fresh=True,
+        )
+    assert len(api.runs(tmp_path)) == 1
+
+
+def test_a_resumed_run_costs_the_recorded_price_if_none_is_given(tmp_path: Path) -> None:
+    limits = {"max_total_tokens": 2_000_000, "concurrency": 1}
+    (run,) = api.evaluate(SUITE, NotedModel(), results=tmp_path, quiet=True, price="1,1", **limits)
+    assert run.card.cost_usd == 2.0
+    api.evaluate(SUITE, NotedModel(), results=tmp_path, quiet=True)
+    assert run.card.cost_usd == 4.0
+
+
+class InterruptingModel(NotedModel):
+    """A model that interrupts its process at a given prompt."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self._at = at
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        if self._at in str(prompt):
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.05)
+        return await super().reply(prompt, sampling)
+
+
+def test_an_interrupt_leaves_completed_runs_finished(tmp_path: Path) -> None:
+    other = api.Suite.of([{"question": f"other {n}?", "answer": "1"} for n in range(40)], name="other")
+    with pytest.raises(KeyboardInterrupt):
+        api.evaluate(
+            [SUITE, other], InterruptingModel("other 9?"), results=tmp_path, quiet=True, concurrency=1
+        )
+    statuses = {card.config.suite: card.status for card in api.runs(tmp_path).cards}
+    assert statuses == {"digits": "finished", "other": "interrupted"}

@@ -92,7 +92,9 @@ def suite(items: Sequence[Sample] | int = 4, **changes: Any) -> Suite:
 def job(results: Path, suite_to_run: Suite | None = None, *, model: str = "toy-model", **options: Any) -> Job:
     """Prepare a run as `evals run` does."""
     job_options = Options(results=results, sample=True, **options)
-    return plan.prepare(suite_to_run or suite(), job_options, model=model, spec=f"scripted:{model}")
+    job = plan.prepare(suite_to_run or suite(), job_options, model=model, spec=f"scripted:{model}")
+    plan.begin(job)
+    return job
 
 
 def close_job(finished: Job) -> None:
