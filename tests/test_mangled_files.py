@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.command import Outcome, evals
 
-SECONDS = float(os.environ.get("EVALS_FUZZ_S", "8"))
+SECONDS = float(os.environ.get("EVALS_FUZZ_S", "3"))
 MAX_CPU_S = 5
 """Longest time of a command, in CPU seconds of this process, so that a busy machine does not matter."""
 MAX_WALL_S = 6 * MAX_CPU_S

@@ -24,6 +24,7 @@ from evals.suites import gpqa
 from evals.types import Prompt, Reply, Sample, Score
 from tests.support import toy
 from tests.support.error_messages import raises
+from tests.support.sizes import size
 from tests.support.tables import table
 
 NAMES = load.suite_names()
@@ -150,7 +151,7 @@ MALFORMED_REPLIES = (
 @table("name", BUNDLED)
 def test_a_malformed_reply_never_breaks_a_scorer(name: str) -> None:
     for suite in suites_of(name):
-        samples = [s for s, _ in zip(suite.samples(bundled(suite)), range(3), strict=False)]
+        samples = [s for s, _ in zip(suite.samples(bundled(suite)), range(size(1, 3)), strict=False)]
         for sample, text, scorer in product(samples, MALFORMED_REPLIES, suite.scorers.values()):
             for stop in ("stop", "length", "filter"):
                 rule = scorer.rule if isinstance(scorer, TwoStage) else scorer

@@ -45,6 +45,7 @@ def verdict_count(temperature: float, *, one_seed: bool, verdict: str, trials: i
     )
 
 
+@pytest.mark.slow
 def test_false_alarms_are_rare_for_replies_of_one_seed():
     """At alpha 0.01, 4 or more false alarms in 60 trials have a probability of 0.3 %."""
     assert verdict_count(RECORDED_TEMPERATURE, one_seed=True, verdict="consistent", trials=60) >= 57

@@ -66,6 +66,7 @@ def test_help_is_printed_fast() -> None:
     assert mib < 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("show",), ("show", "--runs"), ("show", "--pivot"), ("list", "runs")])
 def test_many_runs_are_shown_fast(results: Path, arguments: tuple[str, ...]) -> None:
     cpu_s, mib = usage_of(*arguments, "--results", results)

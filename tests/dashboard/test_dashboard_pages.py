@@ -79,6 +79,7 @@ def text_of(app: AppTest) -> str:
     return html.unescape(text).replace(JOINER, "")
 
 
+@pytest.mark.slow
 def test_runs_of_two_models_with_one_id_are_selected_and_compared_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ from evals.records import store
 from tests.support import standin
 from tests.support.command import evals
 from tests.support.error_messages import raises
+from tests.support.sizes import tiers
 
 ENGINES = ("vllm", "lmdeploy", "sglang")
 H100 = Gpu("NVIDIA H100 80GB HBM3", 85.5)
@@ -95,7 +96,7 @@ def wait_until(condition: Callable[[], Any], within_s: float = 30.0) -> None:
 # --- runs ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", tiers(ENGINES, fast=lambda name: name == "vllm", slow=lambda _: True))
 def test_a_run_starts_and_stops_a_fake_engine(engine, name):
     outcome = run(f"{name}:weights/tiny")
     assert outcome.status == 0, outcome.err

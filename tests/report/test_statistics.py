@@ -394,6 +394,7 @@ def test_coverage_of_wilson_intervals_over_all_proportions():
     assert coverage.min() > 0.92
 
 
+@pytest.mark.slow
 def test_coverage_of_the_bootstrap_of_a_ratio():
     rng = np.random.default_rng(13)
     intervals = []

@@ -62,7 +62,7 @@ def molecules(shared):
         return [(row["output"], row["ground truth"]) for row in rows]
 
 
-@pytest.mark.parametrize("order", [2, 4])
+@pytest.mark.parametrize("order", [4, pytest.param(2, marks=pytest.mark.slow)])
 def test_corpus_bleu_equals_that_of_nltk_and_sacrebleu(captions, order):
     from nltk.translate.bleu_score import corpus_bleu
 

@@ -117,6 +117,7 @@ def test_truncated_replies_get_the_verdict_truncated() -> None:
     assert verdict("strict", RINGS, '<think>{"ring_count": 5}') == "truncated"
 
 
+@pytest.mark.slow
 @table(
     "piece", ["<answer>", "{", '{"', "[", "0, ", "1 ", "a: ", "ring_count: ", '"ring_count": 5,', "9" * 50]
 )

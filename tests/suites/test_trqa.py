@@ -80,6 +80,7 @@ def test_letters_are_read_as_scievalkit_reads_them(text: str, letters: tuple[str
     assert letters_scieval(text, "wxyz") == letters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["<", "<choice>", r"\boxed{", "answer: ", "Answer:   ", "<|begin_of_box|>", ">", "</choice>"]
 )

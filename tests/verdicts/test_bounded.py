@@ -45,6 +45,7 @@ def test_with_many_values_the_interval_is_close_to_that_of_t():
     assert BoundedDifference.of(values, width=1.0).interval(0.95) == pytest.approx(tuple(expected), abs=0.002)
 
 
+@pytest.mark.slow
 def test_a_loss_on_few_questions_passes_at_most_at_the_stated_rate():
     # 30 questions with 16 replies each; the candidate loses on a tenth of the questions
     margin = 0.0626  # just below the expected loss of 0.0627, from 4 million simulated questions

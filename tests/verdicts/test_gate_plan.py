@@ -195,6 +195,7 @@ def test_advisory_suites_do_not_affect_the_plan():
     assert [s.name for s in planned.scenarios if "small worse" in s.name] == []
 
 
+@pytest.mark.slow
 def test_eight_suites_are_planned_in_four_seconds():
     sizes = (30, 198, 830, 900, 2786, 3300, 7000, 12_032)
     runs = []

@@ -24,11 +24,12 @@ def test_the_tests_that_need_timm_pass_with_it():
     (packages,) = (python.parent.parent / "lib").glob("python3*/site-packages")
     env = os.environ | {"EVALS_TEST_TIMM": str(packages), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     env.pop("PYTEST_XDIST_WORKER", None)
-    command = [sys.executable, "-m", "pytest", str(TESTS / "vision"), "-q", "-m", "not slow and not nightly"]
+    files = [str(path) for path in (TESTS / "vision").glob("test_*.py") if "= needs_timm" in path.read_text()]
+    command = [sys.executable, "-m", "pytest", *files, "-q", "-m", "not slow and not nightly"]
     completed = subprocess.run(
         [*command, "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"],
         env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1200,
     )  # fmt: skip
     assert completed.returncode == 0, completed.stdout[-4000:]
-    assert int(re.findall(r"(\d+) passed", completed.stdout)[-1]) >= 75
+    assert int(re.findall(r"(\d+) passed", completed.stdout)[-1]) >= 45
     assert "NOT TESTED WITHOUT TORCH" not in completed.stdout
