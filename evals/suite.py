@@ -10,7 +10,7 @@ from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +21,10 @@ from evals.errors import DataError
 from evals.prompts.upstream import UpstreamPrompts
 from evals.seams import TwoStage
 from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer
+
+if TYPE_CHECKING:
+    from evals.sandbox import Pool
+    from evals.scorers.scoring import Scoring
 
 INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=True)
 """Sampling of the published Intern-S1 numbers: OpenCompass @ a5acc4bb, configs/models/interns1."""
@@ -84,6 +88,14 @@ class Suite(Struct, frozen=True, kw_only=True):
     """Known errors in the data; set when a suite is looked up by name."""
     in_memory: bool = False
     """Whether the samples exist only in the calling program."""
+
+    def __post_init__(self) -> None:
+        for metric in self.metrics:
+            low, high = metric.bounds or (0.0, 1.0)
+            if metric.unit == "fraction" and not 0 <= low < high <= 1:
+                raise ValueError(
+                    f"{self.id}: {metric.name} from {low:g} to {high:g} is no fraction: set its unit"
+                )
 
     @classmethod
     def of(
@@ -153,6 +165,22 @@ class Suite(Struct, frozen=True, kw_only=True):
     def metrics_for(self, ids: Iterable[str]) -> tuple[Metric, ...]:
         """Return the metrics of a run with these samples, and an errata-corrected headline if errata affect any of them."""
         return errata.corrected_metrics(self.metrics, self.errata, ids)
+
+    def scoring(self, pool: Pool) -> Scoring:
+        """Return the suite's scorers, ready for use, with the bounds of the metrics that are means of their scores."""
+        from evals.report.metrics import mean_value
+        from evals.scorers.scoring import Scoring
+
+        limits: dict[str, list[tuple[float, float] | None]] = {}
+        for metric in self.metrics:
+            if metric.of is mean_value:
+                limits.setdefault(metric.scorer or next(iter(self.scorers)), []).append(metric.bounds)
+        bounds = {
+            name: (min(low for low, _ in pairs), max(high for _, high in pairs))
+            for name, entries in limits.items()
+            if len(pairs := [entry for entry in entries if entry]) == len(entries)
+        }
+        return Scoring(self.scorers, pool, self.errata, ideal=self.ideal, bounds=bounds)
 
     def scorer_versions(self) -> dict[str, str]:
         """Return a description of each scorer, which changes whenever its rule or options change."""

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from evals import disk
 from evals.board.submission import ModelCard
 from evals.errors import UsageError
+from evals.records.card import estimate_fault
 from evals.types import Estimate, Sampling
 from evals.validation import cause
 
@@ -155,6 +156,9 @@ def read_all(folder: Path) -> dict[str, EntryResult]:
             raise UsageError(
                 f"{path} was edited or comes from another version; remove it to have it recomputed"
             )
+        estimates = (estimate for suite in result.suites for estimate in suite.estimates)
+        if fault := next(filter(None, map(estimate_fault, estimates)), ""):
+            raise UsageError(f"{path}: {fault}")
         results.append(result)
     results.sort(key=lambda result: (result.sequence, result.entry))
     return {result.entry: result for result in results}

@@ -31,7 +31,6 @@ from evals.report.estimates import Summary, summarize
 from evals.run.plan import read_samples
 from evals.run.rescore import rescore_records
 from evals.sandbox import Pool
-from evals.scorers.scoring import Scoring
 from evals.suite import data_sha256
 from evals.types import Estimate, Failure, Prompt, Prompter, Record, Reply, Sample, Score, Text
 
@@ -190,14 +189,14 @@ class _Verifier:
             stored = map(
                 self._check_text_prompt, self._check_records(self.bundle.lines("records.jsonl", Record))
             )
-            scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
+            scoring = self.suite.scoring(pool)
             yield from rescore_records(scoring, self.samples, stored)
 
     def _rescore_letters(self) -> Iterator[tuple[Record, Record]]:
         """Yield each record of a gated suite with its copy rescored from the answer letter, or with itself if that is impossible."""
         unverified = 0
         with Pool() as pool:
-            scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
+            scoring = self.suite.scoring(pool)
             stored = self._check_records(
                 map(self._check_withheld_prompt, self.bundle.lines("withheld.jsonl", Withheld))
             )

@@ -33,7 +33,6 @@ from evals.run.health import Health
 from evals.run.plan import MEDIA_KINDS, read_samples
 from evals.run.rescore import rescore_records, store_final_metrics
 from evals.sandbox import Pool
-from evals.scorers.scoring import Scoring
 from evals.suite import Suite, checked_samples
 from evals.types import Failure, Message, Prompt, Record, Reply, Sample, Sampling, Usage
 from evals.validation import cause
@@ -285,7 +284,7 @@ def write_run(
         stored = samples if suite.gated else _with_media(suite, data, samples, media)
         writer.write_samples(stored, questions=not suite.gated)
         with Pool() as pool:
-            scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
+            scoring = suite.scoring(pool)
             scored = rescore_records(scoring, _SamplesById(samples), map(_unscored_record, replies))
             writer.replace(_add_to_health((record for _, record in scored), health))
         writer.finalize()

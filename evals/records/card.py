@@ -6,6 +6,7 @@ import os
 import platform
 from contextlib import suppress
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -256,7 +257,7 @@ MAX_TIME_S = 32_503_680_000.0
 
 
 def card_fault(card: Card) -> str:
-    """Return the first fault of a card that would break the display of runs, e.g. an implausible time; empty if there is none."""
+    """Return the first impossible value of a card, e.g. an implausible time or an accuracy of 5; empty if there is none."""
     for name in ("started", "finished"):
         seconds = getattr(card, name)
         if seconds is not None and not 0 <= seconds <= MAX_TIME_S:
@@ -271,9 +272,40 @@ def card_fault(card: Card) -> str:
         return f"cost_usd {card.cost_usd:.3g} is negative"
     if not 0 <= card.coverage <= 1:
         return f"coverage {card.coverage:.3g} is not between 0 and 1"
+    if fault := next(filter(None, map(estimate_fault, card.estimates)), ""):
+        return fault
+    if card.chance is not None and (headline := card.headline) is not None:
+        low, high = _limits(headline)
+        if not low <= card.chance <= high:
+            return f"chance {card.chance:.6g} is not between {low:g} and {high:g}, as a {headline.unit} is"
     if max(map(len, (card.run, card.model, card.config.suite, card.config.model))) > MAX_NAME_CHARS:
         return f"a name has more than {MAX_NAME_CHARS} characters"
     return ""
+
+
+ROUNDING = 1e-9
+"""Tolerance for rounding errors of an estimate at a bound."""
+
+
+def estimate_fault(estimate: Estimate) -> str:
+    """Return which number of an estimate is impossible in its unit; empty if none is."""
+    low, high = _limits(estimate)
+    for name in ("value", "worst", "best"):
+        number = getattr(estimate, name)
+        if number is not None and not low - ROUNDING <= number <= high + ROUNDING:
+            return f"{estimate.metric}: {name} {number:.6g} is not between {low:g} and {high:g}, as a {estimate.unit} is"
+    return ""
+
+
+def _limits(estimate: Estimate) -> tuple[float, float]:
+    """Return the smallest and largest possible value; a fraction without bounds may be an R² or a relative error."""
+    if estimate.unit == "correlation":
+        return -1.0, 1.0
+    if estimate.unit != "fraction":
+        return -inf, inf
+    if estimate.worst is not None:
+        return 0.0, 1.0
+    return (-inf, 1.0) if estimate.better == "higher" else (0.0, inf)
 
 
 class _Version(Struct):

@@ -48,7 +48,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
     samples = {sample.id: sample for sample in run.samples()}
     changes: list[Change] = []
     with Pool() as pool:
-        scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
+        scoring = suite.scoring(pool)
 
         def rescored_pairs() -> Iterator[tuple[Record, Record]]:
             for before, after in rescore_records(scoring, samples, run.records()):

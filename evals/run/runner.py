@@ -28,7 +28,7 @@ from evals.run.job import Job
 from evals.run.order import PlannedCall, Queue
 from evals.run.sampling import with_repeat_seed
 from evals.sandbox import Pool
-from evals.scorers.scoring import Scoring, failure_record
+from evals.scorers.scoring import failure_record
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 
 MAX_FAILURES = 8
@@ -80,9 +80,7 @@ class Runner:
         self._watcher, self._should_skip = watcher, should_skip
         self._unflushed: set[Writer] = set()
         self._pool = Pool()
-        self._scoring = [
-            Scoring(job.suite.scorers, self._pool, job.suite.errata, ideal=job.suite.ideal) for job in jobs
-        ]
+        self._scoring = [job.suite.scoring(self._pool) for job in jobs]
         self._queue = Queue(jobs, queue)
         self._workers: set[asyncio.Task[None]] = set()
         self._scoring_tasks: set[asyncio.Task[None]] = set()

@@ -34,8 +34,13 @@ class Scoring:
         errata: Errata = NO_ERRATA,
         *,
         ideal: Callable[[Sample, Prompt], str] | None = None,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
-        """Prepare the scorers; `ideal` returns the text of a reply with full marks, on which only a broken scorer fails."""
+        """Prepare the scorers.
+
+        `ideal` returns the text of a reply with full marks, on which only a broken scorer fails. `bounds`: scorer -> smallest
+        and largest value, if they are known; a score beyond them is a failure of the scorer.
+        """
         self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
         self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
         self._two_stage = {name: s for name, s in self._slow.items() if isinstance(s, TwoStage)}
@@ -45,6 +50,7 @@ class Scoring:
         self._pool = pool
         self._errata = errata
         self._ideal = ideal
+        self._bounds = bounds or {}
         # imported later, a scorer's libraries would block the event loop and every call
         for scorer in self._light.values():
             if isinstance(scorer, SupportsWarmUp):
@@ -67,6 +73,7 @@ class Scoring:
                 self._light[headline], _with_corrected_gold(sample, erratum), prompt, reply
             )
             scores[headline] = _with_erratum(scores[headline], erratum, corrected)
+        scores = {name: self._within_bounds(name, score) for name, score in scores.items()}
         return _with_original_spans(scores, removed) if removed else scores
 
     async def score_all(
@@ -90,8 +97,18 @@ class Scoring:
             scores[headline] = await self._add_corrected_value(
                 scores[headline], erratum, sample, prompt, reply
             )
-        scores = {name: scores[name] for name in self._names}
+        scores = {name: self._within_bounds(name, scores[name]) for name in self._names}
         return _with_original_spans(scores, removed) if removed else scores
+
+    def _within_bounds(self, name: str, score: Score | Failure) -> Score | Failure:
+        """Return a score, or a failure of the scorer if the score's value is beyond the metric's bounds."""
+        if not isinstance(score, Score) or score.value is None or (limits := self._bounds.get(name)) is None:
+            return score
+        low, high = limits
+        if low <= score.value <= high:
+            return score
+        message = f"the scorer returned {score.value:g}, which is not between {low:g} and {high:g}"
+        return failure_record("scorer", ScorerError(message))
 
     def _apply_light(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
         """Score synchronously; a failure that the reply causes becomes an invalid answer."""

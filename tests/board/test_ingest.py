@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from evals.board import decisions, results
 from evals.board.ingest import ingest
@@ -432,6 +433,19 @@ def test_an_edited_result_is_an_error(board: Path, honest_run: Run) -> None:
     ingest_last(board)
     path = board / "results" / "acme-tiny@v1.json"
     path.write_text(path.read_text().replace('"coverage": 1.0', '"coverage": 0.9'))
+    with raises(UsageError):
+        ingest_last(board)
+
+
+def test_a_result_with_an_impossible_score_is_an_error_though_its_hash_is_right(
+    board: Path, honest_run: Run
+) -> None:
+    boards.submit(board, honest_run)
+    result = ingest_last(board)
+    [suite] = result.suites
+    estimates = tuple(structs.replace(estimate, value=5.0) for estimate in suite.estimates)
+    edited = structs.replace(result, suites=(structs.replace(suite, estimates=estimates),))
+    results.write(board, "acme-tiny@v1.json", edited.with_content_hash())
     with raises(UsageError):
         ingest_last(board)
 

@@ -14,16 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
 from evals.errors import StoreError
 from evals.records import files, store
+from evals.records.card import Card, card_fault, parse
 from evals.records.files import brief
 from evals.records.names import short_ids
 from evals.records.store import Run
 from evals.records.writer import MAX_BUFFERED_BYTES, Writer
-from evals.types import Failure, Record, Reply, Sample, Score, Usage
+from evals.types import Estimate, Failure, Record, Reply, Sample, Score, Usage
 from tests.support import toy
 from tests.support.error_messages import raises
 from tests.support.paths import ROOT
@@ -224,6 +226,42 @@ def test_an_unreadable_card_is_reported_with_the_reason(path: Path, content: byt
     (path / "card.json").write_bytes(content)
     with raises(StoreError):
         _ = Run(path).card
+
+
+def _estimate(**changes: object) -> Estimate:
+    fields: dict[str, Any] = {
+        "metric": "accuracy", "group": "", "value": 0.5, "low": 0.4, "high": 0.6, "worst": 0.5, "best": 0.5, "n": 4,
+        "clusters": 4, "unit": "fraction", "better": "higher", "method": "Wilson", "headline": True,
+    }  # fmt: skip
+    return Estimate(**fields | changes)
+
+
+UNBOUNDED = {"worst": None, "best": None}
+
+
+@pytest.mark.parametrize(
+    ("estimate", "chance", "fault"),
+    [
+        (_estimate(value=5.0), None, "accuracy: value 5 is not between 0 and 1, as a fraction is"),
+        (_estimate(best=1.01), None, "accuracy: best 1.01 is not between 0 and 1, as a fraction is"),
+        (_estimate(value=-0.1), None, "accuracy: value -0.1 is not between 0 and 1, as a fraction is"),
+        (_estimate(metric="r2", value=1.5, **UNBOUNDED), None, "r2: value 1.5 is not between -inf and 1, as a fraction is"),
+        (_estimate(metric="mcc", value=-2.0, unit="correlation"), None, "mcc: value -2 is not between -1 and 1, as a correlation is"),
+        (_estimate(), 9.0, "chance 9 is not between 0 and 1, as a fraction is"),
+        (_estimate(value=1.0 + 1e-12), 0.25, ""),
+        (_estimate(metric="r2", value=-3.0, **UNBOUNDED), None, ""),
+        (_estimate(metric="mape", value=2.5, better="lower", **UNBOUNDED), None, ""),
+        (_estimate(metric="rmse", value=40.0, unit="MPa", better="lower", **UNBOUNDED), 50.0, ""),
+    ],
+)  # fmt: skip
+def test_a_card_with_a_value_that_its_unit_does_not_allow_is_refused(
+    estimate: Estimate, chance: float | None, fault: str
+) -> None:
+    card = Card(run="r", config=toy.config(), model="m", estimates=(estimate,), chance=chance)
+    assert card_fault(card) == fault
+    if fault:
+        with raises(StoreError):
+            parse(msgspec.json.encode(card), "r/card.json")
 
 
 def test_a_corrupt_parquet_file_is_named(path: Path) -> None:

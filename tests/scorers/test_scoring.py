@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from evals import load
 from evals.data import Data
@@ -17,6 +18,7 @@ from evals.sandbox import Pool
 from evals.scorers.plain import Exact, FunctionScorer
 from evals.scorers.scoring import Scoring
 from evals.scorers.text import Caption
+from evals.suite import Suite
 from evals.types import Failure, Prompt, Reply, Sample, Score, Verdict
 from tests.support import toy
 from tests.support.tables import table
@@ -105,6 +107,33 @@ def test_the_scorers_of_a_suite_are_not_given_the_reasoning(reply: str, verdict:
         )
     assert "dog" not in texts[0]
     assert "But" not in texts[0]
+
+
+def _rate_from_0_to_5(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+    return Score(value=float(reply.text), verdict="graded")
+
+
+@pytest.mark.parametrize(("text", "is_failure"), [("5", True), ("-0.5", True), ("1", False), ("0.5", False)])
+def test_a_score_beyond_the_bounds_of_its_metric_is_a_failure_of_the_scorer(
+    text: str, is_failure: bool
+) -> None:
+    suite = Suite.of([{"question": "q", "answer": "x"}], scorer=_rate_from_0_to_5)
+    with Pool(1) as pool:
+        score = suite.scoring(pool).score_light(toy.sample("q"), Prompt(), Reply(text=text))["own"]
+    assert isinstance(score, Failure) == is_failure
+    if isinstance(score, Failure):
+        assert "not between 0 and 1" in score.message
+
+
+def test_a_metric_with_values_from_0_to_5_cannot_be_a_fraction() -> None:
+    suite = Suite.of([{"question": "q", "answer": "x"}], scorer=_rate_from_0_to_5)
+    rating = structs.replace(suite.metrics[0], bounds=(0.0, 5.0))
+    with pytest.raises(ValueError, match="set its unit"):
+        structs.replace(suite, metrics=(rating,))
+    rating = structs.replace(rating, unit="points")
+    with Pool(1) as pool:
+        scoring = structs.replace(suite, metrics=(rating,)).scoring(pool)
+        assert isinstance(scoring.score_light(toy.sample("q"), Prompt(), Reply(text="5"))["own"], Score)
 
 
 class QuadraticScorer(msgspec.Struct, frozen=True):
